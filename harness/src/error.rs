@@ -1,0 +1,67 @@
+//! The one error type of the command line: what happened, what to do next, and the documented exit code.
+
+use std::fmt;
+use std::path::Path;
+
+/// Exit codes are a stable contract (see `design` notes in the README, "Exit codes").
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// A check failed: a kernel mismatch, a wrong golden, a regression.
+    Failed = 1,
+    /// Bad usage or bad input: a flag, a file, a scenario.
+    Input = 2,
+    /// This machine cannot do it: a CPU feature is missing or masked.
+    Unsupported = 5,
+    /// The user pressed Ctrl-C (128 + SIGINT, as shells expect).
+    Interrupted = 130,
+}
+
+/// An error that is shown to the user as one line: `error: <message>`.
+#[derive(Debug)]
+pub struct Error {
+    exit: Exit,
+    message: String,
+}
+
+/// Results of everything that can fail in front of a user.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// A failed check (exit 1).
+    pub fn failed(message: impl Into<String>) -> Self {
+        Self { exit: Exit::Failed, message: message.into() }
+    }
+
+    /// Bad usage or input (exit 2). The message names the thing and, where there is one, the next step.
+    pub fn input(message: impl Into<String>) -> Self {
+        Self { exit: Exit::Input, message: message.into() }
+    }
+
+    /// Not possible on this machine (exit 5).
+    pub fn unsupported(message: impl Into<String>) -> Self {
+        Self { exit: Exit::Unsupported, message: message.into() }
+    }
+
+    /// Stopped by the user (exit 130).
+    pub fn interrupted(message: impl Into<String>) -> Self {
+        Self { exit: Exit::Interrupted, message: message.into() }
+    }
+
+    /// An operating-system error about a path (exit 2): says what was tried, on which path, and why it failed.
+    pub fn io(action: &str, path: &Path, error: &std::io::Error) -> Self {
+        Self::input(format!("cannot {action} {}: {error}", path.display()))
+    }
+
+    /// The process exit code.
+    pub fn exit(&self) -> Exit {
+        self.exit
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {}
