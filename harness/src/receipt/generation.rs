@@ -1,0 +1,181 @@
+//! End-to-end records: generation and perplexity.
+
+use super::micro::Ratio;
+use serde::{Deserialize, Serialize};
+
+/// Milliseconds by phase of generation, as the seed analysis divides it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PhasesMs {
+    /// Embedding rows.
+    pub embed: f64,
+    /// All blocks.
+    pub forward: f64,
+    /// Final norm and output head.
+    pub logits: f64,
+    /// Choosing a token.
+    pub sample: f64,
+    /// Stop checks and text.
+    pub stop_check: f64,
+}
+
+/// Milliseconds by operation inside `forward`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ForwardMs {
+    /// Query, key and value projections.
+    pub qkv: f64,
+    /// Rope, scores, softmax and weighted values.
+    pub attention: f64,
+    /// Attention output projection.
+    pub attn_out: f64,
+    /// Gate and up projections.
+    pub gate_up: f64,
+    /// Down projection.
+    pub down: f64,
+    /// RMS norms, activation function and residual additions.
+    pub norms: f64,
+    /// Quantising activations to int8 (and back to f32 for the W2A32 stages).
+    pub activation_quant: f64,
+}
+
+/// Each kernel generating the same text from the same prompt.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct GenerationRecord {
+    /// Prompt as typed.
+    pub prompt: String,
+    /// Its token ids.
+    pub prompt_ids: Vec<u32>,
+    /// Limit on generated tokens.
+    pub max_tokens: usize,
+    /// Sampling in words, e.g. `greedy`.
+    pub sampling: String,
+    /// Time limit of one generation, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_s: Option<f64>,
+    /// Threads.
+    pub threads: usize,
+    /// Implementation of the f16 output head that every kernel shared.
+    pub head: String,
+    /// The partner of every ratio here.
+    pub baseline: String,
+    /// One entry a kernel, in registry order.
+    pub kernels: Vec<GenerationKernel>,
+}
+
+/// One kernel's generations.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct GenerationKernel {
+    /// Kernel id, as executed.
+    pub kernel: String,
+    /// `W2A32` or `W2A8`.
+    pub family: String,
+    /// Generated ids (the same in every round, which is checked).
+    pub token_ids: Vec<u32>,
+    /// Generated text.
+    pub text: String,
+    /// `max_tokens`, `eos`, `stop_id`, `stop_string`, `timeout` or `interrupted`.
+    pub stop_reason: String,
+    /// Whether the ids equal the baseline's as far as both go.
+    pub ids_equal_baseline: bool,
+    /// Bytes of packed weights, scales and head that one decoded token reads.
+    pub bytes_per_token: u64,
+    /// Timings, one a round.
+    pub rounds: Vec<GenerationRound>,
+    /// Median over rounds.
+    pub prefill_tokens_per_s: f64,
+    /// Median over rounds; 0 when fewer than two tokens came out.
+    pub decode_tokens_per_s: f64,
+    /// Median over rounds.
+    pub time_to_first_token_ms: f64,
+    /// Decode speed against the baseline's, paired by round; absent for the baseline.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decode_vs_baseline: Option<Ratio>,
+    /// Decode phases in milliseconds a token, median over rounds.
+    pub phases_ms_per_token: PhasesMs,
+    /// Operations inside `forward`, milliseconds a token, median over rounds.
+    pub forward_ms_per_token: ForwardMs,
+    /// Known answers of this model, if it has any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub goldens: Vec<GoldenCheck>,
+}
+
+/// One known answer checked.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct GoldenCheck {
+    /// Prompt as text.
+    pub prompt: String,
+    /// Expected ids (as far as they are safe to compare).
+    pub expected: Vec<u32>,
+    /// Ids that came out.
+    pub got: Vec<u32>,
+    /// Steps compared: up to the first one whose margin is too small to be decided by honest rounding.
+    pub compared: usize,
+    /// Whether they agree that far.
+    pub passed: bool,
+}
+
+/// One generation's times.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct GenerationRound {
+    /// Round number; kernels with the same number ran next to each other.
+    pub round: usize,
+    /// Position within the round.
+    pub position: usize,
+    /// Time over all prompt tokens, including the first token's logits.
+    pub prefill_ns: u64,
+    /// From the start to the first generated token.
+    pub time_to_first_token_ns: u64,
+    /// Time over all further tokens.
+    pub decode_ns: u64,
+    /// Tokens generated in `decode_ns` (one less than the total).
+    pub decode_tokens: usize,
+    /// Thread CPU time over the whole generation, of the measuring thread.
+    pub cpu_ns: u64,
+    /// Involuntary context switches of the measuring thread.
+    pub involuntary_switches: u32,
+}
+
+/// Perplexity on the same text with every kernel.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PerplexityRecord {
+    /// Where the text is from.
+    pub text: String,
+    /// SHA-256 of the text's bytes that were scored.
+    pub text_sha256: String,
+    /// Tokens scored.
+    pub tokens: usize,
+    /// Window length.
+    pub window: usize,
+    /// One entry a kernel.
+    pub kernels: Vec<PerplexityKernel>,
+    /// What reading the codes with the seed's table does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lut: Option<LutFinding>,
+}
+
+/// One kernel's perplexity.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PerplexityKernel {
+    /// Kernel id.
+    pub kernel: String,
+    /// Natural log of the perplexity.
+    pub nats_per_token: f64,
+    /// exp(nats).
+    pub perplexity: f64,
+}
+
+/// The seed's code table against the file's, on the same text with the same kernel.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LutFinding {
+    /// Kernel that ran both.
+    pub kernel: String,
+    /// The file's table.
+    pub file_lut: [i8; 4],
+    /// Perplexity with it.
+    pub file_perplexity: f64,
+    /// The seed's table.
+    pub seed_lut: [i8; 4],
+    /// Perplexity with it (absent when the logits were not finite).
+    pub seed_perplexity: Option<f64>,
+    /// Perplexity of guessing every token with equal probability: the vocabulary size.
+    pub uniform_perplexity: f64,
+}

@@ -1,0 +1,108 @@
+//! Microbenchmark cells: raw rounds first, summaries second (they can be recomputed from the rounds).
+
+use serde::{Deserialize, Serialize};
+
+/// Where the packed weights were when the call started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Residency {
+    /// One copy, reused by every call: as warm as the cache that it fits in.
+    Cache,
+    /// Copies rotated through more than the last-level cache: read from memory on every call.
+    Dram,
+}
+
+/// One operation at one shape and residency, all kernels of one family in the same interleaved rounds.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct MicroCell {
+    /// `dequantize` or `gemv`.
+    pub op: String,
+    /// Rows.
+    pub m: usize,
+    /// Columns.
+    pub k: usize,
+    /// Where the weights were.
+    pub residency: Residency,
+    /// `W2A32` or `W2A8`; families are never mixed in a cell.
+    pub family: String,
+    /// Threads that shared the rows.
+    pub threads: usize,
+    /// Weights one call handles (m x k).
+    pub weights_per_call: u64,
+    /// Calls in one epoch, the same for every kernel.
+    pub calls_per_epoch: u32,
+    /// Copies of the weights that were rotated (1 in cache).
+    pub copies: usize,
+    /// Seed of weights, activations and order.
+    pub seed: u64,
+    /// The columns of a round. The first is the baseline; the one with `self_pair` is the baseline again (A/A).
+    pub entries: Vec<MicroEntry>,
+    /// Raw rounds.
+    pub rounds: Vec<Round>,
+    /// One summary an entry, in the same order.
+    pub summaries: Vec<MicroSummary>,
+    /// Half-width of the A/A band: 95th percentile of |ratio - 1| over the self-pair's rounds.
+    pub noise_floor: f64,
+}
+
+/// One column of a cell's rounds.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct MicroEntry {
+    /// Kernel id.
+    pub kernel: String,
+    /// The long name: `{op}-{act}{weight}{out}-{isa}-{technique}-{mr}x{nr}`.
+    pub name: String,
+    /// Whether this column is the baseline a second time.
+    pub self_pair: bool,
+    /// Bytes one call must read: packed weights and their scales.
+    pub bytes_per_call: u64,
+    /// SHA-256 of the output of one call, as bytes: what was computed while it was timed.
+    pub output_sha256: String,
+}
+
+/// One round: every entry once, in `order`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Round {
+    /// Entry indices in the order they ran.
+    pub order: Vec<u8>,
+    /// Wall time of each entry's epoch, by entry index.
+    pub ns: Vec<u64>,
+    /// CPU time of the measuring thread over the same epoch, by entry index.
+    pub cpu_ns: Vec<u64>,
+    /// Involuntary context switches of the measuring thread, by entry index.
+    pub involuntary_switches: Vec<u32>,
+}
+
+/// Paired ratio with its exact sign-test interval. A ratio above 1 means faster than the partner.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Ratio {
+    /// Kernel id of the partner.
+    pub partner: String,
+    /// Median over rounds of partner time / own time.
+    pub median: f64,
+    /// Lower end of the interval; absent when there are too few rounds for the level.
+    pub low: Option<f64>,
+    /// Upper end of the interval.
+    pub high: Option<f64>,
+    /// Confidence level of the interval, e.g. 0.99.
+    pub confidence: f64,
+}
+
+/// What the rounds say about one entry.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct MicroSummary {
+    /// Kernel id.
+    pub kernel: String,
+    /// Median wall time of one call.
+    pub median_ns_per_call: f64,
+    /// Weights per nanosecond, i.e. 10^9 elements a second.
+    pub gelem_s: f64,
+    /// Bytes of packed weights per nanosecond, i.e. 10^9 bytes a second.
+    pub gb_s: f64,
+    /// Against the cell's baseline; absent for the baseline itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vs_baseline: Option<Ratio>,
+    /// Against the stage it builds on, where that ran in the same cell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vs_previous: Option<Ratio>,
+}

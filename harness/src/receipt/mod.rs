@@ -1,0 +1,141 @@
+//! The receipt: everything a run measured, as one JSON file. Reports and gates read receipts and nothing else.
+
+mod generation;
+mod micro;
+mod provenance;
+
+pub use generation::{
+    ForwardMs, GenerationKernel, GenerationRecord, GenerationRound, GoldenCheck, LutFinding, PerplexityKernel,
+    PerplexityRecord, PhasesMs,
+};
+pub use micro::{MicroCell, MicroEntry, MicroSummary, Ratio, Residency, Round};
+pub use provenance::{Build, Host, Load, ModelRecord, ScenarioRecord, Settings};
+
+use serde::{Deserialize, Serialize};
+
+/// Version of the layout below. A reader refuses a major version it does not know.
+pub const SCHEMA_VERSION: &str = "1.0.0";
+
+/// How far the run got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// The run was still going when this was written; seen only if it was killed.
+    Running,
+    /// Everything asked for was measured.
+    Complete,
+    /// Stopped by the user; what is here was measured, the rest is absent.
+    Interrupted,
+    /// Stopped by an error, which is in `error`.
+    Failed,
+}
+
+/// One run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Receipt {
+    /// Layout version, see [`SCHEMA_VERSION`].
+    pub schema_version: String,
+    /// How far the run got.
+    pub status: Status,
+    /// Why the run failed, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// Start of the run, RFC 3339, UTC.
+    pub timestamp: String,
+    /// Wall time of the whole run in seconds.
+    pub elapsed_s: f64,
+    /// The command line as typed.
+    pub argv: Vec<String>,
+    /// What was built, and how.
+    pub build: Build,
+    /// The machine.
+    pub host: Host,
+    /// What was asked for.
+    pub scenario: ScenarioRecord,
+    /// Flags that change what is measured.
+    pub settings: Settings,
+    /// Every registered kernel, whether it ran here, and if not, why not.
+    pub kernels: Vec<KernelRecord>,
+    /// The model of the end-to-end part.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<ModelRecord>,
+    /// Correctness, before any timing: one entry a kernel.
+    pub verify: Vec<VerifyRecord>,
+    /// Microbenchmarks, raw rounds included.
+    pub micro: Vec<MicroCell>,
+    /// Real generation, each kernel in turn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<GenerationRecord>,
+    /// Perplexity per kernel, and what the seed's table does to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub perplexity: Option<PerplexityRecord>,
+    /// Statements generated from the numbers above.
+    pub findings: Vec<Finding>,
+}
+
+/// A registered kernel as the report shows it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct KernelRecord {
+    /// `{isa}-{technique}`.
+    pub id: String,
+    /// `scalar`, `avx2`, ...
+    pub isa: String,
+    /// `W2A32` (f32 activations) or `W2A8` (int8 activations, exact int32).
+    pub family: String,
+    /// Name of the packed layout it reads.
+    pub packing: String,
+    /// Bits a weight takes in that layout, scales included.
+    pub bits_per_weight: f64,
+    /// `f32` or `i8`.
+    pub activations: String,
+    /// Whether its results equal the oracle bit for bit.
+    pub exact: bool,
+    /// Operations it implements.
+    pub ops: Vec<String>,
+    /// The stage it builds on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub builds_on: Option<String>,
+    /// One sentence.
+    pub summary: String,
+    /// Whether this CPU (with this run's feature mask) runs it.
+    pub available: bool,
+    /// If not, why not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// The conformance suite's verdict on one kernel.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct VerifyRecord {
+    /// Kernel id.
+    pub id: String,
+    /// Whether this CPU runs it.
+    pub available: bool,
+    /// If not, why not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Cases run.
+    pub cases: usize,
+    /// Cases whose result was outside the bound.
+    pub mismatches: usize,
+    /// Largest absolute difference from the oracle.
+    pub max_abs_error: f64,
+    /// Largest difference relative to the row's sum of |weight x activation|.
+    pub max_relative_error: f64,
+    /// Bound on the relative error: 0 for exact kernels.
+    pub bound: f64,
+    /// The first mismatch in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_mismatch: Option<String>,
+}
+
+/// One statement in words, generated from this receipt's numbers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Finding {
+    /// Short and specific.
+    pub title: String,
+    /// One or two sentences with the figures.
+    pub text: String,
+    /// Where in the receipt the figures are (a JSON pointer).
+    pub evidence: String,
+}

@@ -1,0 +1,123 @@
+//! Where the numbers came from: build, machine, scenario, model.
+
+use serde::{Deserialize, Serialize};
+
+/// What was built, and how.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Build {
+    /// Version of the harness.
+    pub version: String,
+    /// Commit it was built from, if built in a checkout.
+    pub git_commit: Option<String>,
+    /// Whether the checkout had uncommitted changes.
+    pub git_dirty: Option<bool>,
+    /// SHA-256 of Cargo.lock.
+    pub cargo_lock_sha256: Option<String>,
+    /// `rustc --version`.
+    pub rustc: String,
+    /// Cargo profile.
+    pub profile: String,
+    /// Its optimisation level.
+    pub opt_level: String,
+    /// Whether debug assertions were compiled in (a timing is refused then).
+    pub debug_assertions: bool,
+    /// Target triple.
+    pub target: String,
+    /// Features the compiler was allowed to assume everywhere.
+    pub target_features: Vec<String>,
+}
+
+/// The machine as the process sees it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Host {
+    /// Operating system and kernel version.
+    pub os: String,
+    /// Architecture.
+    pub arch: String,
+    /// Brand string.
+    pub cpu: String,
+    /// CPUID family, model, stepping.
+    pub family_model_stepping: Option<[u32; 3]>,
+    /// CPUs this process may use.
+    pub cpus: usize,
+    /// Detected instruction-set features that the kernels care about.
+    pub features: Vec<String>,
+    /// Data cache sizes in bytes by level (1, 2, 3).
+    pub caches_bytes: Vec<u64>,
+    /// Hypervisor vendor, if the CPU says there is one.
+    pub hypervisor: Option<String>,
+    /// Frequency governor, if the system says.
+    pub governor: Option<String>,
+    /// Memory in bytes.
+    pub memory_bytes: Option<u64>,
+    /// At the start.
+    pub load_before: Load,
+    /// At the end.
+    pub load_after: Option<Load>,
+}
+
+/// How busy the machine was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Load {
+    /// One-minute load average.
+    pub load_1m: Option<f64>,
+    /// Time stolen by the hypervisor since boot, in clock ticks, all CPUs.
+    pub steal_ticks: Option<u64>,
+}
+
+/// What was asked for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ScenarioRecord {
+    /// Name.
+    pub name: String,
+    /// One sentence.
+    pub summary: String,
+    /// How to read the results.
+    pub analysis: String,
+    /// SHA-256 of the TOML.
+    pub sha256: String,
+    /// Whether `--quick` made the matrix smaller.
+    pub quick: bool,
+}
+
+/// Flags that change what is measured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Settings {
+    /// Threads of microbenchmarks and generation.
+    pub threads: usize,
+    /// CPUs pinned to, empty when not asked.
+    pub pinned_cpus: Vec<usize>,
+    /// Feature mask of `--cpu-features`, if given.
+    pub cpu_features: Option<String>,
+    /// Seed of data and order.
+    pub seed: u64,
+}
+
+/// The model of the end-to-end part.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ModelRecord {
+    /// `builtin`, or the file's path.
+    pub path: String,
+    /// general.name.
+    pub name: String,
+    /// SHA-256 of the file.
+    pub sha256: String,
+    /// Size of the file.
+    pub file_bytes: u64,
+    /// Ternary weights.
+    pub ternary_weights: u64,
+    /// Blocks.
+    pub layers: usize,
+    /// Width.
+    pub dim: usize,
+    /// Feed-forward width.
+    pub ffn: usize,
+    /// Vocabulary size.
+    pub vocab: usize,
+    /// Pre-tokenizer in use and where the choice came from.
+    pub pre_tokenizer: String,
+    /// Whether the weights are random (written by `model synth`).
+    pub synthetic: bool,
+    /// Notes about this very file, by hash.
+    pub notes: Vec<String>,
+}
