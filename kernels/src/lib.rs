@@ -1,1 +1,58 @@
-//! x
+//! Ternary (1.58-bit) weight kernels: packed formats whose code table and scales are data, swappable implementations behind one
+//! registry, a naive oracle, and the conformance suite that every implementation must pass before anyone times it.
+//!
+//! Two families are kept apart everywhere:
+//! - **W2A32**: 2-bit weights, f32 activations. The optimisation ladder of the analysis that this project answers.
+//! - **W2A8**: 2-bit weights, int8 activations, exact int32 dot products. What BitNet b1.58 models are defined with.
+//!
+//! ```
+//! use kernels::{registry, CodeTable, CpuFeatures, Kernel, PackedWeights, QuantizedActivations, Scales};
+//!
+//! // Two rows of 128 ternary weights as codes (0, 1, 2 mean -1, 0, +1), one scale for the tensor.
+//! let codes: Vec<u8> = (0..256).map(|i| (i % 3) as u8).collect();
+//! let kernel = Kernel::new(registry::find("scalar-i8").unwrap(), CpuFeatures::detect()).unwrap();
+//! let weights = PackedWeights::pack(kernel.descriptor().packing, 2, 128, &codes, CodeTable::TERNARY, Scales::PerTensor(0.5)).unwrap();
+//! let mut x = QuantizedActivations::new(128);
+//! x.quantize(&[1.0; 128]).unwrap();
+//! let mut y = [0i32; 2];
+//! kernel.gemv_i8(&weights, 0..2, &x, &mut y).unwrap();
+//! assert_eq!(y, [-127, 0]); // 128 weights of a row: 43 or 42 of each kind
+//! ```
+
+mod activation;
+mod buffer;
+pub mod conformance;
+mod cpu;
+mod dense_f16;
+mod descriptor;
+mod error;
+mod format;
+mod kernel;
+mod packed;
+pub mod parallel;
+pub mod random;
+pub mod reference;
+pub mod registry;
+mod scalar;
+mod scalar_i8;
+#[cfg(target_arch = "x86_64")]
+mod x86_64;
+
+pub use activation::{FloatActivations, QuantizedActivations};
+pub use buffer::AlignedBuffer;
+pub use cpu::{CpuFeatures, UnknownFeature};
+pub use dense_f16::HeadF16;
+pub use descriptor::{Activations, Dequantize, Family, Gemv, GemvF32, GemvI8, KernelDescriptor, Operations};
+pub use error::KernelError;
+pub use format::Packing;
+pub use kernel::{Kernel, LinearInput, Unsupported};
+pub use packed::{CodeTable, PackedWeights, Scales, find_code_3};
+
+/// Activations are stored padded with zeros to a multiple of this many elements, the longest block of any packing,
+/// so that kernels never need a scalar tail in k: a padded weight, whatever its code, meets a zero.
+pub const K_PADDING: usize = 256;
+
+/// `k` rounded up to [`K_PADDING`].
+pub const fn padded_k(k: usize) -> usize {
+    k.div_ceil(K_PADDING) * K_PADDING
+}

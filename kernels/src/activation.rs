@@ -1,0 +1,212 @@
+//! Activation vectors, padded with zeros so that kernels need no tail in k.
+
+use crate::error::KernelError;
+use crate::{AlignedBuffer, padded_k};
+
+/// One token's activations as int8 with a scale, by BitNet b1.58's rule: s = 127 / max(1e-5, max|x|),
+/// q = clamp(round_ties_even(x * s), -128, 127). `x` is about `values / scale`.
+#[derive(Clone, Debug)]
+pub struct QuantizedActivations {
+    values: AlignedBuffer<i8>,
+    len: usize,
+    scale: f32,
+    sum: i32,
+}
+
+impl QuantizedActivations {
+    /// Zeros; room for vectors of up to `capacity` elements.
+    pub fn new(capacity: usize) -> Self {
+        Self { values: AlignedBuffer::zeroed(padded_k(capacity)), len: capacity, scale: 1.0, sum: 0 }
+    }
+
+    /// Takes int8 values as they are (for tests and benchmarks): `scale` is s above.
+    pub fn from_values(values: &[i8], scale: f32) -> Self {
+        let mut this = Self::new(values.len());
+        this.values[..values.len()].copy_from_slice(values);
+        this.scale = scale;
+        this.sum = values.iter().map(|&v| i32::from(v)).sum();
+        this
+    }
+
+    /// Quantises `x`, which may be shorter than the capacity; allocates nothing.
+    ///
+    /// # Errors
+    /// [`KernelError::Shape`] when `x` is longer than the capacity, [`KernelError::NonFinite`] for NaN or infinity
+    /// (then the previous contents are kept).
+    pub fn quantize(&mut self, x: &[f32]) -> Result<(), KernelError> {
+        if x.len() > self.values.len() {
+            return Err(KernelError::Shape { what: "activations", expected: self.values.len(), actual: x.len() });
+        }
+        // The bits of |x| order as integers, and NaN and infinity come last: one integer maximum finds both.
+        let largest = x.iter().fold(0, |largest, v| (v.to_bits() & 0x7FFF_FFFF).max(largest));
+        if largest >= f32::INFINITY.to_bits() {
+            let index = x.iter().position(|v| !v.is_finite()).unwrap_or(0);
+            return Err(KernelError::NonFinite { index });
+        }
+        self.scale = 127.0 / f32::from_bits(largest).max(1e-5);
+        // Adding 1.5 * 2^23 leaves the value, rounded to nearest even, in the low mantissa bits: the same result as
+        // `round_ties_even` without its library call on baseline x86-64, and it vectorises. |x * scale| is at most 127 and
+        // a rounding error, so the clamp of the rule cannot be reached from above by more than the rounding itself.
+        const MAGIC: f32 = 12_582_912.0;
+        let scale = self.scale;
+        for (q, v) in self.values.iter_mut().zip(x) {
+            let rounded = ((v * scale + MAGIC).to_bits() as i32).wrapping_sub(MAGIC.to_bits() as i32);
+            *q = rounded.clamp(-128, 127) as i8;
+        }
+        let used = padded_k(x.len());
+        self.values[x.len()..used].fill(0);
+        self.len = x.len();
+        self.sum = self.values[..x.len()].iter().map(|&v| i32::from(v)).sum();
+        Ok(())
+    }
+
+    /// Elements (k).
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are no elements.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The values without padding.
+    pub fn values(&self) -> &[i8] {
+        &self.values[..self.len]
+    }
+
+    /// The values padded with zeros to [`crate::K_PADDING`].
+    pub fn padded(&self) -> &[i8] {
+        &self.values[..padded_k(self.len)]
+    }
+
+    /// s in x = values / s.
+    pub fn scale(&self) -> f32 {
+        self.scale
+    }
+
+    /// Sum of the values: subtracting it turns sums over codes 0, 1, 2 into sums over weights -1, 0, +1.
+    pub fn sum(&self) -> i32 {
+        self.sum
+    }
+}
+
+/// One token's activations as f32, for the W2A32 kernels.
+#[derive(Clone, Debug)]
+pub struct FloatActivations {
+    values: AlignedBuffer<f32>,
+    len: usize,
+}
+
+impl FloatActivations {
+    /// Zeros; room for vectors of up to `capacity` elements.
+    pub fn new(capacity: usize) -> Self {
+        Self { values: AlignedBuffer::zeroed(padded_k(capacity)), len: capacity }
+    }
+
+    /// Copies `x`.
+    ///
+    /// # Errors
+    /// [`KernelError::Shape`] when `x` is longer than the capacity.
+    pub fn set(&mut self, x: &[f32]) -> Result<(), KernelError> {
+        let target = self.resized(x.len())?;
+        target.copy_from_slice(x);
+        Ok(())
+    }
+
+    /// Takes the values that int8 kernels see (values / scale), so that both families compute the same function.
+    ///
+    /// # Errors
+    /// [`KernelError::Shape`] when `x` is longer than the capacity.
+    pub fn set_dequantized(&mut self, x: &QuantizedActivations) -> Result<(), KernelError> {
+        let target = self.resized(x.len())?;
+        for (t, &q) in target.iter_mut().zip(x.values()) {
+            *t = f32::from(q) / x.scale();
+        }
+        Ok(())
+    }
+
+    fn resized(&mut self, len: usize) -> Result<&mut [f32], KernelError> {
+        if len > self.values.len() {
+            return Err(KernelError::Shape { what: "activations", expected: self.values.len(), actual: len });
+        }
+        self.len = len;
+        self.values[len..padded_k(len)].fill(0.0);
+        Ok(&mut self.values[..len])
+    }
+
+    /// Elements (k).
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are no elements.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The values without padding.
+    pub fn values(&self) -> &[f32] {
+        &self.values[..self.len]
+    }
+
+    /// The values padded with zeros to [`crate::K_PADDING`].
+    pub fn padded(&self) -> &[f32] {
+        &self.values[..padded_k(self.len)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn by_the_rule(x: &[f32]) -> (Vec<i8>, f32) {
+        let s = 127.0 / x.iter().fold(0f32, |m, v| m.max(v.abs())).max(1e-5);
+        (x.iter().map(|v| (v * s).round_ties_even().clamp(-128.0, 127.0) as i8).collect(), s)
+    }
+
+    proptest! {
+        #[test]
+        fn equals_the_rule(x in prop::collection::vec(-1e6f32..1e6, 0..700)) {
+            let mut q = QuantizedActivations::new(700);
+            q.quantize(&x).expect("finite and short enough");
+            let (values, scale) = by_the_rule(&x);
+            prop_assert_eq!(q.values(), &values[..]);
+            prop_assert_eq!(q.scale(), scale);
+            prop_assert_eq!(q.sum(), values.iter().map(|&v| i32::from(v)).sum::<i32>());
+            prop_assert!(q.padded()[x.len()..].iter().all(|&v| v == 0));
+        }
+    }
+
+    #[test]
+    fn ties_go_to_even_and_tiny_inputs_to_zero() {
+        let mut q = QuantizedActivations::new(8);
+        q.quantize(&[127.0, 0.5, 1.5, 2.5, -0.5, -1.5]).expect("finite");
+        assert_eq!(q.values(), [127, 0, 2, 2, 0, -2]);
+        q.quantize(&[0.0, 1e-9]).expect("finite");
+        assert_eq!((q.values(), q.scale()), (&[0i8, 0][..], 127.0 / 1e-5));
+    }
+
+    #[test]
+    fn a_shorter_vector_leaves_no_remains() {
+        let mut q = QuantizedActivations::new(600);
+        q.quantize(&[1.0; 600]).expect("finite");
+        q.quantize(&[1.0; 3]).expect("finite");
+        assert_eq!(q.padded().len(), 256);
+        assert!(q.padded()[3..].iter().all(|&v| v == 0));
+        let mut f = FloatActivations::new(600);
+        f.set(&[1.0; 600]).expect("fits");
+        f.set_dequantized(&q).expect("fits");
+        assert_eq!(f.values(), [1.0; 3]);
+        assert!(f.padded()[3..].iter().all(|&v| v == 0.0));
+    }
+
+    #[test]
+    fn non_finite_input_is_named() {
+        let mut q = QuantizedActivations::new(3);
+        assert_eq!(q.quantize(&[1.0, f32::NAN, 2.0]), Err(KernelError::NonFinite { index: 1 }));
+        assert_eq!(q.quantize(&[f32::INFINITY]), Err(KernelError::NonFinite { index: 0 }));
+        assert!(matches!(q.quantize(&[0.0; 300]), Err(KernelError::Shape { actual: 300, .. })));
+    }
+}

@@ -1,0 +1,379 @@
+//! Every kernel against the oracle. One suite for `cargo test` and for `harness verify`; a kernel that fails it is never timed.
+//!
+//! W2A8 kernels must equal the oracle's integers. W2A32 kernels may differ by at most [`F32_BOUND`] of the row's sum of
+//! |weight x activation|; their `dequantize` must be equal, because it rounds once.
+
+use crate::activation::{FloatActivations, QuantizedActivations};
+use crate::descriptor::Activations;
+use crate::kernel::Kernel;
+use crate::packed::{CodeTable, PackedWeights, Scales};
+use crate::parallel::Team;
+use crate::random::SplitMix64;
+use crate::reference;
+
+/// Allowed error of f32 kernels relative to the row's sum of absolute terms. The longest chain of f32 additions in any stage is
+/// 64 within a block and 27 over the blocks of k = 6912, which bounds the error by 91 half-ulps, 5.5e-6.
+pub const F32_BOUND: f64 = 1e-5;
+
+/// What fills the operands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pattern {
+    /// Uniform codes and activations.
+    Random,
+    /// The largest weight times +127.
+    AllMax,
+    /// The smallest weight times +127: the most negative sums.
+    AllMin,
+    /// The smallest weight times -128: the most positive sums that int8 allows.
+    MinTimesMin,
+    /// The largest weight times -128.
+    MaxTimesMin,
+    /// +127 and -128 in turn against largest and smallest weights in turn: large terms of one sign in each product pair.
+    Alternating,
+    /// Zero weights only.
+    Zeros,
+}
+
+impl Pattern {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Random,
+        Self::AllMax,
+        Self::AllMin,
+        Self::MinTimesMin,
+        Self::MaxTimesMin,
+        Self::Alternating,
+        Self::Zeros,
+    ];
+}
+
+/// One set of operands.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// Rows.
+    pub rows: usize,
+    /// Columns.
+    pub k: usize,
+    /// What fills them.
+    pub pattern: Pattern,
+    /// Code table.
+    pub table: CodeTable,
+    /// Random scales by block instead of one for the tensor.
+    pub block_scales: bool,
+    /// Seed of everything random.
+    pub seed: u64,
+}
+
+/// Result of the suite for one kernel.
+#[derive(Clone, Debug, Default)]
+pub struct Outcome {
+    /// Cases run.
+    pub cases: usize,
+    /// Cases outside the bound.
+    pub mismatches: usize,
+    /// Largest absolute difference in any case.
+    pub max_abs_error: f64,
+    /// Largest difference relative to the row's sum of absolute terms.
+    pub max_relative_error: f64,
+    /// The first mismatch in words.
+    pub first_mismatch: Option<String>,
+}
+
+/// Allowed relative error of this kernel.
+pub fn bound(kernel: &Kernel) -> f64 {
+    if kernel.descriptor().exact() { 0.0 } else { F32_BOUND }
+}
+
+/// The suite for one kernel: every pattern at every length, row counts around panels and tiles, empty and single rows.
+pub fn cases(kernel: &Kernel) -> Vec<Case> {
+    /// k around blocks of 32, 128 and 256, the widths of real models, and lengths that are a multiple of nothing.
+    const K: [usize; 19] =
+        [1, 2, 31, 32, 33, 127, 128, 129, 255, 256, 257, 384, 511, 640, 1000, 1024, 2560, 4097, 6912];
+    const ROWS: [usize; 11] = [0, 1, 2, 3, 7, 8, 9, 15, 16, 17, 33];
+    let floats = kernel.descriptor().activations() == Activations::F32;
+    let mut cases = Vec::new();
+    let mut add = |rows, k, pattern, table, block_scales| {
+        let seed = cases.len() as u64;
+        cases.push(Case { rows, k, pattern, table, block_scales, seed });
+    };
+    for (i, k) in K.into_iter().enumerate() {
+        for (j, pattern) in Pattern::ALL.into_iter().enumerate() {
+            // Rows take turns, so that each pattern meets several counts without multiplying the suite.
+            add(ROWS[1 + (i + j) % (ROWS.len() - 1)], k, pattern, CodeTable::TERNARY, false);
+            if floats {
+                add(ROWS[1 + (i + j) % (ROWS.len() - 1)], k, pattern, CodeTable::SEED, true);
+            }
+        }
+    }
+    for rows in ROWS {
+        for k in [0, 256, 2560] {
+            add(rows, k, Pattern::Random, CodeTable::TERNARY, false);
+        }
+    }
+    cases
+}
+
+/// Runs the whole suite; `progress` is called with (done, total).
+pub fn verify(kernel: &Kernel, mut progress: impl FnMut(usize, usize)) -> Outcome {
+    let cases = cases(kernel);
+    let mut outcome = Outcome::default();
+    for (done, case) in cases.iter().enumerate() {
+        progress(done, cases.len());
+        outcome.cases += 1;
+        let mut errors = Errors::default();
+        let result = run_case(kernel, case, &mut errors);
+        outcome.max_abs_error = outcome.max_abs_error.max(errors.absolute);
+        outcome.max_relative_error = outcome.max_relative_error.max(errors.relative);
+        if let Err(message) = result {
+            outcome.mismatches += 1;
+            outcome.first_mismatch.get_or_insert_with(|| format!("{case:?}: {message}"));
+        }
+    }
+    progress(cases.len(), cases.len());
+    outcome
+}
+
+#[derive(Default)]
+struct Errors {
+    absolute: f64,
+    relative: f64,
+}
+
+/// Operands of a case: codes, int8 activations and their scale, weight scales.
+struct Operands {
+    codes: Vec<u8>,
+    x: Vec<i8>,
+    x_scale: f32,
+    scales: Scales,
+}
+
+fn operands(case: &Case) -> Operands {
+    let mut random = SplitMix64::new(case.seed);
+    let values = case.table.0;
+    let codes_in_use: &[u8] = if case.table.is_ternary() { &[0, 1, 2] } else { &[0, 1, 2, 3] };
+    let by_value = |wanted: i8| codes_in_use.iter().copied().find(|&c| values[usize::from(c)] == wanted).unwrap_or(0);
+    let in_use = || codes_in_use.iter().map(|&c| values[usize::from(c)]);
+    let (least, most) = (by_value(in_use().min().unwrap_or(0)), by_value(in_use().max().unwrap_or(0)));
+    let random_code = |random: &mut SplitMix64| codes_in_use[random.below(codes_in_use.len() as u32) as usize];
+    let n = case.rows * case.k;
+    let codes = (0..n)
+        .map(|i| match case.pattern {
+            Pattern::Random => random_code(&mut random),
+            Pattern::AllMax | Pattern::MaxTimesMin => most,
+            Pattern::AllMin | Pattern::MinTimesMin => least,
+            Pattern::Alternating => [most, least][i % case.k % 2],
+            Pattern::Zeros => by_value(0),
+        })
+        .collect();
+    let x = (0..case.k)
+        .map(|j| match case.pattern {
+            Pattern::Random | Pattern::Zeros => (random.next_u64() >> 56) as i8,
+            Pattern::AllMax | Pattern::AllMin => 127,
+            Pattern::MinTimesMin | Pattern::MaxTimesMin => -128,
+            Pattern::Alternating => [127, -128][j % 2],
+        })
+        .collect();
+    let blocks = case.rows * case.k.div_ceil(256);
+    let scales = match case.block_scales {
+        true => Scales::PerBlock((0..blocks).map(|_| 0.5 + random.signed_unit() / 4.0).collect()),
+        false => Scales::PerTensor(0.5 + random.signed_unit() / 4.0),
+    };
+    // Not a power of two, so that x / scale is rounded and sums of f32 are not exact by accident.
+    Operands { codes, x, x_scale: 10.0 + random.signed_unit(), scales }
+}
+
+/// Runs one case and says what is wrong, if anything.
+fn run_case(kernel: &Kernel, case: &Case, errors: &mut Errors) -> Result<(), String> {
+    let data = operands(case);
+    let refused = |e: crate::KernelError| format!("refused: {e}");
+    let weights = PackedWeights::pack(
+        kernel.descriptor().packing,
+        case.rows,
+        case.k,
+        &data.codes,
+        case.table,
+        data.scales.clone(),
+    )
+    .map_err(refused)?;
+    for row in [0, case.rows / 2, case.rows.saturating_sub(1)] {
+        if row < case.rows && weights.row_codes(row) != data.codes[row * case.k..][..case.k] {
+            return Err(format!("row {row} does not survive packing"));
+        }
+    }
+    match kernel.descriptor().activations() {
+        Activations::I8 => integer_products(kernel, case, &data, &weights, errors)?,
+        Activations::F32 => float_products(kernel, case, &data, &weights, errors)?,
+    }
+    if kernel.descriptor().operations.dequantize.is_some() {
+        dequantized(kernel, case, &data, &weights)?;
+    }
+    Ok(())
+}
+
+fn integer_products(
+    kernel: &Kernel,
+    case: &Case,
+    data: &Operands,
+    weights: &PackedWeights,
+    errors: &mut Errors,
+) -> Result<(), String> {
+    let x = QuantizedActivations::from_values(&data.x, data.x_scale);
+    let expected: Vec<i64> =
+        (0..case.rows).map(|r| reference::dot_i64(&data.codes[r * case.k..][..case.k], case.table, &data.x)).collect();
+    for (from, y) in by_ranges(kernel, case, i32::MIN, |rows, y| kernel.gemv_i8(weights, rows, &x, y))? {
+        for (row, (&y, &expected)) in (from..).zip(y.iter().zip(&expected[from..])) {
+            let error = (i64::from(y) - expected).abs();
+            errors.absolute = errors.absolute.max(error as f64);
+            if error != 0 {
+                let terms: i64 = data.x.iter().map(|&x| i64::from(x).abs()).sum();
+                errors.relative = errors.relative.max(error as f64 / terms.max(1) as f64);
+                return Err(format!("row {row}: {y}, the oracle says {expected}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn float_products(
+    kernel: &Kernel,
+    case: &Case,
+    data: &Operands,
+    weights: &PackedWeights,
+    errors: &mut Errors,
+) -> Result<(), String> {
+    let mut x = FloatActivations::new(case.k);
+    x.set_dequantized(&QuantizedActivations::from_values(&data.x, data.x_scale)).map_err(|e| e.to_string())?;
+    let expected: Vec<(f64, f64)> = (0..case.rows)
+        .map(|r| {
+            reference::dot_f64(&data.codes[r * case.k..][..case.k], case.table, |j| weights.scale_at(r, j), x.values())
+        })
+        .collect();
+    for (from, y) in by_ranges(kernel, case, f32::NAN, |rows, y| kernel.gemv_f32(weights, rows, &x, y))? {
+        for (row, (&y, &(expected, terms))) in (from..).zip(y.iter().zip(&expected[from..])) {
+            let error = (f64::from(y) - expected).abs();
+            let relative = if error == 0.0 { 0.0 } else { error / terms.max(f64::MIN_POSITIVE) };
+            errors.absolute = errors.absolute.max(error);
+            errors.relative = errors.relative.max(relative);
+            // Written so that NaN fails.
+            let within = relative <= F32_BOUND;
+            if !within {
+                return Err(format!("row {row}: {y}, the oracle says {expected} (relative error {relative:.2e})"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// All rows at once, by a team of two, and a range from the middle: (first row, results) of each.
+fn by_ranges<T: Copy + Send>(
+    kernel: &Kernel,
+    case: &Case,
+    poison: T,
+    gemv: impl Fn(std::ops::Range<usize>, &mut [T]) -> Result<(), crate::KernelError> + Sync,
+) -> Result<Vec<(usize, Vec<T>)>, String> {
+    let refused = |e: crate::KernelError| format!("refused: {e}");
+    let panel_rows = kernel.descriptor().packing.panel_rows();
+    let mut all = vec![poison; case.rows];
+    gemv(0..case.rows, &mut all).map_err(refused)?;
+    let middle = case.rows / 2 / panel_rows * panel_rows;
+    let mut rest = vec![poison; case.rows - middle];
+    gemv(middle..case.rows, &mut rest).map_err(refused)?;
+    let mut results = vec![(0, all), (middle, rest)];
+    if case.seed.is_multiple_of(8) {
+        let mut shared = vec![poison; case.rows];
+        let mut team = Team::new(2, |_| {}).map_err(|e| format!("no second thread: {e}"))?;
+        team.split_rows(panel_rows, &mut shared, gemv).map_err(refused)?;
+        results.push((0, shared));
+    }
+    Ok(results)
+}
+
+fn dequantized(kernel: &Kernel, case: &Case, data: &Operands, weights: &PackedWeights) -> Result<(), String> {
+    let mut out = vec![f32::NAN; case.rows * case.k];
+    kernel.dequantize(weights, 0..case.rows, &mut out).map_err(|e| format!("dequantize refused: {e}"))?;
+    for (i, (&value, &code)) in out.iter().zip(&data.codes).enumerate() {
+        let (row, column) = (i / case.k, i % case.k);
+        let expected = reference::weight(code, case.table, weights.scale_at(row, column));
+        if value != expected {
+            return Err(format!("dequantize row {row} column {column}: {value}, the oracle says {expected}"));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::CpuFeatures;
+    use crate::descriptor::{Dequantize, Gemv, GemvF32, GemvI8, KernelDescriptor, Operations};
+    use crate::registry;
+
+    /// A descriptor like `base`'s with other operations.
+    fn planted(base: &str, operations: Operations) -> Kernel {
+        let base = registry::find(base).expect("registered");
+        let descriptor = KernelDescriptor {
+            id: "planted",
+            isa: base.isa,
+            requires: CpuFeatures::NONE,
+            packing: base.packing,
+            tile: base.tile,
+            operations,
+            may_saturate: false,
+            builds_on: None,
+            summary: "wrong on purpose",
+        };
+        Kernel::new(Box::leak(Box::new(descriptor)), CpuFeatures::NONE).expect("needs nothing")
+    }
+
+    fn mismatch_of(base: &str, gemv: Gemv, dequantize: Option<crate::descriptor::DequantizeFn>) -> String {
+        let outcome = verify(&planted(base, Operations { dequantize, gemv }), |_, _| {});
+        assert!(outcome.mismatches > 0, "the suite did not notice");
+        outcome.first_mismatch.expect("a mismatch has words")
+    }
+
+    fn right_i8(args: GemvI8<'_>, wrap: impl Fn(i32) -> i32) {
+        for (y, codes) in args.y.iter_mut().zip(args.codes.chunks_exact(args.panel_bytes)) {
+            let mut unpacked = vec![0; codes.len() * 4];
+            crate::Packing::I2s.unpack_panel(codes, &mut unpacked);
+            let sum =
+                unpacked.iter().zip(args.x).map(|(&c, &x)| i32::from(c) * i32::from(x)).fold(0, |a, b| wrap(a + b));
+            *y = sum - args.x_sum;
+        }
+    }
+
+    #[test]
+    fn an_int16_sum_that_wraps_is_caught() {
+        // Like the reference engine's 1x1 kernel: right on random data at small k, wrong on all +-127.
+        let message = mismatch_of("scalar-i8", Gemv::I8(|args| right_i8(args, |sum| i32::from(sum as i16))), None);
+        assert!(
+            message.contains("AllMax") || message.contains("MinTimesMin") || message.contains("MaxTimesMin"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn a_forgotten_last_row_is_caught() {
+        let forgets = |args: GemvI8<'_>| {
+            let rows = args.y.len() / 2 * 2;
+            right_i8(GemvI8 { y: &mut args.y[..rows], ..args }, |sum| sum);
+        };
+        mismatch_of("scalar-i8", Gemv::I8(forgets), None);
+    }
+
+    #[test]
+    fn a_constant_table_is_caught() {
+        let ternary_only = |args: GemvF32<'_>| {
+            let Gemv::F32(gemv) = registry::find("scalar").expect("registered").operations.gemv else { unreachable!() };
+            // SAFETY: the scalar kernel requires no features.
+            unsafe { gemv(GemvF32 { table: [-1, 0, 1, 0], ..args }) }
+        };
+        assert!(mismatch_of("scalar", Gemv::F32(ternary_only), None).contains("[-2, -1, 1, 2]"));
+    }
+
+    #[test]
+    fn a_dequantize_that_drops_the_scale_is_caught() {
+        let scalar = registry::find("scalar").expect("registered");
+        let unscaled = |args: Dequantize<'_>| args.weights.fill(0.0);
+        assert!(mismatch_of("scalar", scalar.operations.gemv, Some(unscaled)).contains("dequantize"));
+    }
+}

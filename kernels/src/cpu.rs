@@ -1,0 +1,175 @@
+//! CPU features, detected once; a mask can hide some to see what another machine would do.
+
+use std::fmt;
+use std::sync::OnceLock;
+
+/// A set of instruction-set features that kernels may require.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub struct CpuFeatures(u32);
+
+macro_rules! features {
+    ($($constant:ident = $bit:literal, $name:tt;)*) => {
+        impl CpuFeatures {
+            $(#[doc = concat!("`", $name, "`")] pub const $constant: Self = Self(1 << $bit);)*
+            const NAMES: &'static [(Self, &'static str)] = &[$((Self::$constant, $name)),*];
+
+            #[cfg(target_arch = "x86_64")]
+            fn probe() -> Self {
+                let mut found = Self::NONE;
+                $(if is_x86_feature_detected!($name) { found = found.with(Self::$constant); })*
+                found
+            }
+        }
+    };
+}
+
+features! {
+    AVX2 = 0, "avx2";
+    FMA = 1, "fma";
+    F16C = 2, "f16c";
+    AVXVNNI = 3, "avxvnni";
+    AVX512F = 4, "avx512f";
+    AVX512BW = 5, "avx512bw";
+    AVX512DQ = 6, "avx512dq";
+    AVX512VL = 7, "avx512vl";
+    AVX512VNNI = 8, "avx512vnni";
+    AVX512VBMI = 9, "avx512vbmi";
+    AVX512VBMI2 = 10, "avx512vbmi2";
+    GFNI = 11, "gfni";
+}
+
+/// A name in a feature list that is not known.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown CPU feature '{name}'; known: {known}")]
+pub struct UnknownFeature {
+    /// The word as given.
+    pub name: String,
+    /// What would have been accepted.
+    pub known: String,
+}
+
+impl CpuFeatures {
+    /// No optional feature: what every CPU of the architecture has.
+    pub const NONE: Self = Self(0);
+    /// What every CPU with AVX2 ships with: AVX2, FMA, F16C.
+    pub const X86_64_V3: Self = Self::AVX2.with(Self::FMA).with(Self::F16C);
+    /// The AVX-512 base set on top of [`Self::X86_64_V3`].
+    pub const X86_64_V4: Self =
+        Self::X86_64_V3.with(Self::AVX512F).with(Self::AVX512BW).with(Self::AVX512DQ).with(Self::AVX512VL);
+    /// Words of a feature list that stand for several features.
+    const GROUPS: &'static [(&'static str, Self)] = &[
+        ("none", Self::NONE),
+        ("avx2", Self::X86_64_V3),
+        ("x86-64-v3", Self::X86_64_V3),
+        ("x86-64-v4", Self::X86_64_V4),
+    ];
+
+    /// The features of this CPU (asked once, then remembered).
+    pub fn detect() -> Self {
+        static FOUND: OnceLock<CpuFeatures> = OnceLock::new();
+        *FOUND.get_or_init(|| {
+            #[cfg(target_arch = "x86_64")]
+            {
+                Self::probe()
+            }
+            #[cfg(not(target_arch = "x86_64"))]
+            {
+                Self::NONE
+            }
+        })
+    }
+
+    /// Both sets together.
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Features in both.
+    pub const fn intersect(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// Features of `self` that `other` lacks.
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    /// Whether all of `other` is here.
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Whether the set is empty.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Names in a fixed order.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        Self::NAMES.iter().filter(move |(feature, _)| self.contains(*feature)).map(|(_, name)| *name)
+    }
+
+    /// Parses a comma-separated list. `avx2` brings FMA and F16C (no CPU has it alone), `avx512*` brings what it is built on,
+    /// `none` is the empty set.
+    ///
+    /// # Errors
+    /// The first word that is neither a feature nor a group.
+    pub fn parse(list: &str) -> Result<Self, UnknownFeature> {
+        list.split(',').map(str::trim).filter(|word| !word.is_empty()).try_fold(Self::NONE, |set, word| {
+            let group = Self::GROUPS.iter().find(|(name, _)| *name == word).map(|(_, features)| *features);
+            let single = || Self::NAMES.iter().find(|(_, name)| *name == word).map(|(feature, _)| *feature);
+            let Some(features) = group.or_else(single) else {
+                let groups = Self::GROUPS.iter().map(|(name, _)| *name);
+                let singles = Self::NAMES.iter().map(|(_, name)| *name).filter(|name| *name != "avx2");
+                return Err(UnknownFeature {
+                    name: word.to_owned(),
+                    known: groups.chain(singles).collect::<Vec<_>>().join(", "),
+                });
+            };
+            let base = if word.starts_with("avx512") { Self::X86_64_V3.with(Self::AVX512F) } else { Self::NONE };
+            let base = if word == "avxvnni" { Self::X86_64_V3 } else { base };
+            Ok(set.with(features).with(base))
+        })
+    }
+}
+
+impl fmt::Display for CpuFeatures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_empty() {
+            return f.write_str("none");
+        }
+        let names: Vec<_> = self.names().collect();
+        f.write_str(&names.join(","))
+    }
+}
+
+impl fmt::Debug for CpuFeatures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CpuFeatures({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_parse_with_what_they_imply() {
+        assert_eq!(CpuFeatures::parse("avx2"), Ok(CpuFeatures::X86_64_V3));
+        assert_eq!(CpuFeatures::parse(" none "), Ok(CpuFeatures::NONE));
+        assert!(
+            CpuFeatures::parse("avx512vnni").is_ok_and(|f| f.contains(CpuFeatures::AVX2.with(CpuFeatures::AVX512F)))
+        );
+        let error = CpuFeatures::parse("avx2,avx9").expect_err("avx9 does not exist");
+        assert!(error.to_string().contains("'avx9'") && error.known.contains("avx512vbmi"), "{error}");
+    }
+
+    #[test]
+    fn set_arithmetic() {
+        let set = CpuFeatures::AVX2.with(CpuFeatures::GFNI);
+        assert!(set.contains(CpuFeatures::GFNI) && !set.contains(CpuFeatures::FMA));
+        assert_eq!(set.without(CpuFeatures::AVX2), CpuFeatures::GFNI);
+        assert_eq!(set.to_string(), "avx2,gfni");
+        assert_eq!(CpuFeatures::NONE.to_string(), "none");
+    }
+}

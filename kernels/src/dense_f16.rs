@@ -1,0 +1,95 @@
+//! The f16 output head that every kernel shares, so that end-to-end differences are the ternary kernel's alone.
+
+use crate::cpu::CpuFeatures;
+use crate::error::KernelError;
+use crate::parallel::Team;
+
+/// A way to multiply f16 rows with an f32 vector, chosen once by CPU features and recorded in receipts by [`HeadF16::id`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeadF16 {
+    f16c: bool,
+}
+
+impl HeadF16 {
+    /// The F16C path where both the CPU and `allowed` have AVX2, FMA and F16C, else plain Rust.
+    pub fn select(allowed: CpuFeatures) -> Self {
+        Self { f16c: CpuFeatures::detect().intersect(allowed).contains(CpuFeatures::X86_64_V3) }
+    }
+
+    /// Name of the chosen implementation.
+    pub fn id(self) -> &'static str {
+        if self.f16c { "f16-avx2-f16c" } else { "f16-scalar" }
+    }
+
+    /// `y = rows * x`, rows shared among the team. `rows` holds `y.len() * x.len()` f16 bit patterns, row after row.
+    ///
+    /// # Errors
+    /// A wrong length.
+    pub fn gemv(self, team: &mut Team, rows: &[u16], x: &[f32], y: &mut [f32]) -> Result<(), KernelError> {
+        let k = x.len();
+        if y.len().checked_mul(k) != Some(rows.len()) {
+            return Err(KernelError::Shape {
+                what: "f16 rows",
+                expected: y.len().saturating_mul(k),
+                actual: rows.len(),
+            });
+        }
+        if k == 0 {
+            y.fill(0.0);
+            return Ok(());
+        }
+        team.split_rows(1, y, |range, y| {
+            let rows = &rows[range.start * k..range.end * k];
+            match self.f16c {
+                #[cfg(target_arch = "x86_64")]
+                // SAFETY: `select` found AVX2, FMA and F16C on this CPU.
+                true => unsafe { crate::x86_64::f16c_head::gemv(rows, x, y) },
+                _ => scalar(rows, x, y),
+            }
+            Ok(())
+        })
+    }
+}
+
+/// Eight partial sums a row, so that chains stay short and the compiler may use what vectors the target has.
+fn scalar(rows: &[u16], x: &[f32], y: &mut [f32]) {
+    if x.is_empty() {
+        return y.fill(0.0);
+    }
+    for (y, row) in y.iter_mut().zip(rows.chunks_exact(x.len())) {
+        let mut sums = [0f32; 8];
+        for (row, x) in row.chunks(8).zip(x.chunks(8)) {
+            for ((sum, &w), x) in sums.iter_mut().zip(row).zip(x) {
+                *sum += half::f16::from_bits(w).to_f32() * x;
+            }
+        }
+        *y = sums.iter().sum();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_paths_agree_with_f64() {
+        for k in [1, 7, 8, 33, 512] {
+            let rows: Vec<u16> =
+                (0..3 * k).map(|i| half::f16::from_f32(((i * 37 % 101) as f32 - 50.0) / 64.0).to_bits()).collect();
+            let x: Vec<f32> = (0..k).map(|i| ((i * 17 % 29) as f32 - 14.0) / 7.0).collect();
+            for head in [HeadF16::select(CpuFeatures::NONE), HeadF16::select(CpuFeatures::detect())] {
+                let mut y = [0f32; 3];
+                head.gemv(&mut Team::single(), &rows, &x, &mut y).expect("lengths agree");
+                for (r, y) in y.into_iter().enumerate() {
+                    let terms = rows[r * k..][..k]
+                        .iter()
+                        .zip(&x)
+                        .map(|(&w, &x)| half::f16::from_bits(w).to_f64() * f64::from(x));
+                    let (sum, abs) = terms.fold((0.0, 0.0), |(s, a), t| (s + t, a + t.abs()));
+                    assert!((f64::from(y) - sum).abs() <= 1e-6 * abs, "{} k={k} row {r}: {y} against {sum}", head.id());
+                }
+            }
+        }
+        assert!(HeadF16::select(CpuFeatures::NONE).gemv(&mut Team::single(), &[0; 5], &[1.0], &mut [0.0; 4]).is_err());
+    }
+}

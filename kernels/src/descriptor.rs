@@ -1,0 +1,171 @@
+//! What a kernel says about itself, and the operands that it gets.
+
+use crate::cpu::CpuFeatures;
+use crate::format::Packing;
+
+/// Type of the activations that a kernel multiplies with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activations {
+    /// f32.
+    F32,
+    /// int8 with one scale a token.
+    I8,
+}
+
+/// Kernels are compared within a family only: the two compute with different activation types.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Family {
+    /// 2-bit weights, f32 activations.
+    W2A32,
+    /// 2-bit weights, int8 activations, exact int32 results.
+    W2A8,
+}
+
+impl Family {
+    /// Both, in report order.
+    pub const ALL: [Self; 2] = [Self::W2A32, Self::W2A8];
+
+    /// Name in reports and receipts.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::W2A32 => "W2A32",
+            Self::W2A8 => "W2A8",
+        }
+    }
+}
+
+/// Operands of `dequantize`: writes `rows * k` weights as f32.
+///
+/// Guaranteed by the caller: `codes.len() == rows * row_bytes`, `scales.len() == rows * ceil(k / 256)`, `weights.len() == rows * k`,
+/// `k > 0`, and the codes are in the kernel's packing.
+pub struct Dequantize<'a> {
+    /// Packed codes of the rows.
+    pub codes: &'a [u8],
+    /// Bytes from one row to the next.
+    pub row_bytes: usize,
+    /// Scale of each block of each row.
+    pub scales: &'a [f32],
+    /// Value of each code before scaling.
+    pub table: [i8; 4],
+    /// Columns.
+    pub k: usize,
+    /// Output, row after row.
+    pub weights: &'a mut [f32],
+}
+
+/// Operands of a fused f32 matrix-vector product: `y[r] = sum over j of table[code] * scale * x[j]`.
+///
+/// Guaranteed by the caller: as in [`Dequantize`], `x.len()` is k rounded up to [`crate::K_PADDING`] with zeros beyond k, and `y` has
+/// one element a row.
+pub struct GemvF32<'a> {
+    /// Packed codes of the rows.
+    pub codes: &'a [u8],
+    /// Bytes from one row to the next.
+    pub row_bytes: usize,
+    /// Scale of each block of each row.
+    pub scales: &'a [f32],
+    /// Value of each code before scaling.
+    pub table: [i8; 4],
+    /// Activations, padded with zeros.
+    pub x: &'a [f32],
+    /// Output.
+    pub y: &'a mut [f32],
+}
+
+/// Operands of an exact integer matrix-vector product: `y[r] = sum over j of (code - 1) * x[j]`.
+///
+/// Guaranteed by the caller: `codes` holds the panels of `y.len()` rows, `x.len()` is k rounded up to [`crate::K_PADDING`] with zeros
+/// beyond k, `x_sum` is the sum of `x`, and no code is 3.
+pub struct GemvI8<'a> {
+    /// Packed codes of the panels.
+    pub codes: &'a [u8],
+    /// Bytes from one panel to the next.
+    pub panel_bytes: usize,
+    /// Activations, padded with zeros.
+    pub x: &'a [i8],
+    /// Sum of all activations.
+    pub x_sum: i32,
+    /// Output.
+    pub y: &'a mut [i32],
+}
+
+/// Writes weights as f32. Unsafe to call: the CPU must have the features of the kernel's descriptor.
+pub type DequantizeFn = unsafe fn(Dequantize<'_>);
+
+/// A matrix-vector product. Unsafe to call: the CPU must have the features of the kernel's descriptor.
+#[derive(Clone, Copy)]
+pub enum Gemv {
+    /// f32 activations.
+    F32(unsafe fn(GemvF32<'_>)),
+    /// int8 activations, exact.
+    I8(unsafe fn(GemvI8<'_>)),
+}
+
+/// Operations that a kernel implements.
+#[derive(Clone, Copy)]
+pub struct Operations {
+    /// Weights as f32.
+    pub dequantize: Option<DequantizeFn>,
+    /// Matrix times vector.
+    pub gemv: Gemv,
+}
+
+/// What a kernel is. One `static` of this type a kernel file, one line in [`crate::registry`].
+pub struct KernelDescriptor {
+    /// `{isa}-{technique}`, the file's name with dashes. Unique.
+    pub id: &'static str,
+    /// Instruction set family, for grouping.
+    pub isa: &'static str,
+    /// What the CPU must have. The functions in `operations` enable exactly these.
+    pub requires: CpuFeatures,
+    /// Layout that it reads.
+    pub packing: Packing,
+    /// Rows and tokens that its inner loop computes at once (mr, nr).
+    pub tile: (usize, usize),
+    /// What it implements.
+    pub operations: Operations,
+    /// Whether some input can saturate an intermediate result. Such a kernel is listed and refused a timing.
+    pub may_saturate: bool,
+    /// The kernel that this one improves on.
+    pub builds_on: Option<&'static str>,
+    /// One sentence: what is different here.
+    pub summary: &'static str,
+}
+
+impl KernelDescriptor {
+    /// Type of the activations.
+    pub fn activations(&self) -> Activations {
+        match self.operations.gemv {
+            Gemv::F32(_) => Activations::F32,
+            Gemv::I8(_) => Activations::I8,
+        }
+    }
+
+    /// Family, for tables that must not mix them.
+    pub fn family(&self) -> Family {
+        match self.activations() {
+            Activations::F32 => Family::W2A32,
+            Activations::I8 => Family::W2A8,
+        }
+    }
+
+    /// Whether results equal the oracle bit for bit: integer sums do, f32 sums depend on their order.
+    pub fn exact(&self) -> bool {
+        self.activations() == Activations::I8 && !self.may_saturate
+    }
+
+    /// Names of the operations.
+    pub fn operation_names(&self) -> Vec<&'static str> {
+        self.operations.dequantize.map(|_| "dequantize").into_iter().chain(["gemv"]).collect()
+    }
+
+    /// The name that receipts hold: `{op}-{act}{weight}{out}-{isa}-{technique}-{mr}x{nr}`.
+    pub fn long_name(&self, operation: &str) -> String {
+        let types = match (operation, self.activations()) {
+            ("dequantize", _) => "w2f32",
+            (_, Activations::F32) => "f32w2f32",
+            (_, Activations::I8) => "i8w2i32",
+        };
+        format!("{operation}-{types}-{}-{}x{}", self.id, self.tile.0, self.tile.1)
+    }
+}

@@ -1,0 +1,85 @@
+//! What can be wrong with a call.
+
+use crate::format::Packing;
+
+/// A call that was refused. Nothing was computed and no output was written.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum KernelError {
+    /// Weights packed for another kernel. Repack them; nothing is converted silently.
+    #[error("kernel {kernel} reads packing {expected}, the weights are packed as {actual}; repack them")]
+    PackingMismatch {
+        /// Kernel id.
+        kernel: &'static str,
+        /// What the kernel reads.
+        expected: Packing,
+        /// What the weights are.
+        actual: Packing,
+    },
+    /// The kernel does not implement the operation.
+    #[error("kernel {kernel} has no {operation}")]
+    NoSuchOperation {
+        /// Kernel id.
+        kernel: &'static str,
+        /// Operation asked for.
+        operation: &'static str,
+    },
+    /// A buffer or range of the wrong length.
+    #[error("{what}: expected {expected}, got {actual}")]
+    Shape {
+        /// Which operand.
+        what: &'static str,
+        /// Elements needed.
+        expected: usize,
+        /// Elements given.
+        actual: usize,
+    },
+    /// Row ranges must start on a panel of the packing.
+    #[error("row {row} is not on a panel boundary: packing {packing} groups {panel_rows} rows")]
+    PanelBoundary {
+        /// First row of the range.
+        row: usize,
+        /// Packing of the weights.
+        packing: Packing,
+        /// Rows in a panel.
+        panel_rows: usize,
+    },
+    /// Integer kernels compute with -1, 0, +1 only.
+    #[error("kernel {kernel} needs the ternary code table [-1, 0, 1], the weights have {table:?}")]
+    CodeTable {
+        /// Kernel id.
+        kernel: &'static str,
+        /// Table of the weights.
+        table: [i8; 4],
+    },
+    /// The target layout has one scale a tensor and the weights have several.
+    #[error("packing {packing} holds one scale a tensor, the weights have differing block scales")]
+    ScalesNotPerTensor {
+        /// Layout asked for.
+        packing: Packing,
+    },
+    /// A code outside 0..=3, or 3 where the layout forbids it.
+    #[error("invalid code {code} at row {row}, column {column}")]
+    InvalidCode {
+        /// The code.
+        code: u8,
+        /// Row.
+        row: usize,
+        /// Column.
+        column: usize,
+    },
+    /// NaN or infinity among the activations.
+    #[error("activation {index} is not finite")]
+    NonFinite {
+        /// Index of the first one.
+        index: usize,
+    },
+    /// rows x k or its packed size does not fit in memory arithmetic.
+    #[error("a {rows} x {k} matrix is too large")]
+    TooLarge {
+        /// Rows.
+        rows: usize,
+        /// Columns.
+        k: usize,
+    },
+}

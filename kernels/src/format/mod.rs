@@ -1,0 +1,134 @@
+//! Packed layouts. Each layout is one file that says how codes become bytes; nothing here knows what a code means.
+
+mod i2s;
+mod qk256;
+
+use std::fmt;
+
+/// Runs `$body` for each 256-weight block of a `Dequantize` in the QK256 layout, with `$codes: &[u8; 64]`, `$scale: f32` and
+/// `$out: &mut [f32; 256]`. A macro and not a function, so that the body is compiled with the features of the function around it.
+macro_rules! for_each_block {
+    ($args:ident, |$codes:ident, $scale:ident, $out:ident| $body:block) => {{
+        let blocks = $args.row_bytes / 64;
+        let rows = $args.codes.chunks_exact($args.row_bytes).zip($args.scales.chunks_exact(blocks));
+        for (weights, (codes, scales)) in $args.weights.chunks_exact_mut($args.k).zip(rows) {
+            let (full, rest) = weights.as_chunks_mut::<256>();
+            let codes = codes.as_chunks::<64>().0;
+            for ((&$scale, $codes), $out) in scales.iter().zip(codes).zip(full) $body
+            // A row that is not a multiple of the block: the last block goes through a buffer.
+            if let (false, [.., $codes], &[.., $scale]) = (rest.is_empty(), codes, scales) {
+                let mut buffer = [0f32; 256];
+                let $out = &mut buffer;
+                $body
+                rest.copy_from_slice(&buffer[..rest.len()]);
+            }
+        }
+    }};
+}
+pub(crate) use for_each_block;
+
+/// A layout of 2-bit codes in memory. Kernels name the one they read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Packing {
+    /// 256 codes in 64 bytes, in order, low bits first; an f32 scale for each block in an array of its own.
+    Qk256,
+    /// The published file's I2_S: 128 codes in 32 bytes, element j in byte j % 32, first 32 elements in the top bits; one scale.
+    I2s,
+}
+
+impl Packing {
+    /// Every layout.
+    pub const ALL: &'static [Self] = &[Self::Qk256, Self::I2s];
+
+    /// Name used in listings and receipts.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Qk256 => "qk256",
+            Self::I2s => "i2s-128x32",
+        }
+    }
+
+    /// Weights along k that are packed together; rows are padded to whole blocks.
+    pub const fn block_k(self) -> usize {
+        match self {
+            Self::Qk256 => qk256::BLOCK_K,
+            Self::I2s => i2s::BLOCK_K,
+        }
+    }
+
+    /// Rows that are packed together.
+    pub const fn panel_rows(self) -> usize {
+        match self {
+            Self::Qk256 | Self::I2s => 1,
+        }
+    }
+
+    /// Whether each block of each row carries a scale (else there is one for the tensor).
+    pub const fn has_block_scales(self) -> bool {
+        matches!(self, Self::Qk256)
+    }
+
+    /// Bytes of codes that one panel (all of k) takes.
+    pub const fn panel_bytes(self, k: usize) -> usize {
+        match self {
+            Self::Qk256 => k.div_ceil(qk256::BLOCK_K) * qk256::BLOCK_BYTES,
+            Self::I2s => k.div_ceil(i2s::BLOCK_K) * i2s::BLOCK_BYTES,
+        }
+    }
+
+    /// Bits one weight takes in a full block, scales included.
+    pub fn bits_per_weight(self) -> f64 {
+        match self {
+            Self::Qk256 => (qk256::BLOCK_BYTES + size_of::<f32>()) as f64 * 8.0 / qk256::BLOCK_K as f64,
+            Self::I2s => i2s::BLOCK_BYTES as f64 * 8.0 / i2s::BLOCK_K as f64,
+        }
+    }
+
+    /// Packs one panel: `codes` holds `panel_rows` rows of `padded_k` codes (a multiple of `block_k`), `packed` one panel.
+    pub(crate) fn pack_panel(self, codes: &[u8], packed: &mut [u8]) {
+        match self {
+            Self::Qk256 => qk256::pack(codes, packed),
+            Self::I2s => i2s::pack(codes, packed),
+        }
+    }
+
+    /// The inverse of [`Self::pack_panel`].
+    pub(crate) fn unpack_panel(self, packed: &[u8], codes: &mut [u8]) {
+        match self {
+            Self::Qk256 => qk256::unpack(packed, codes),
+            Self::I2s => i2s::unpack(packed, codes),
+        }
+    }
+}
+
+impl fmt::Display for Packing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn every_layout_round_trips(blocks in 1usize..5, seed in any::<u64>()) {
+            for &packing in Packing::ALL {
+                let k = blocks * packing.block_k();
+                let mut state = seed | 1;
+                let codes: Vec<u8> = (0..k * packing.panel_rows()).map(|_| {
+                    state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+                    (state >> 62) as u8
+                }).collect();
+                let mut packed = vec![0; packing.panel_bytes(k)];
+                packing.pack_panel(&codes, &mut packed);
+                let mut unpacked = vec![9; codes.len()];
+                packing.unpack_panel(&packed, &mut unpacked);
+                prop_assert_eq!(&codes, &unpacked);
+            }
+        }
+    }
+}

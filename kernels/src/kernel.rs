@@ -1,0 +1,248 @@
+//! A kernel that may be called: its descriptor and the proof that this CPU has what it needs.
+
+use crate::activation::{FloatActivations, QuantizedActivations};
+use crate::cpu::CpuFeatures;
+use crate::descriptor::{Dequantize, Gemv, GemvF32, GemvI8, KernelDescriptor};
+use crate::error::KernelError;
+use crate::packed::{PackedWeights, activation_stride};
+use crate::parallel::Team;
+use std::fmt;
+use std::ops::Range;
+
+/// Why a kernel cannot run: features that it requires and that are missing or masked.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("kernel {id} needs {missing}, which this CPU {why}")]
+pub struct Unsupported {
+    /// Kernel id.
+    pub id: &'static str,
+    /// Features not available.
+    pub missing: CpuFeatures,
+    /// `lacks`, or `has but a mask hides`.
+    pub why: &'static str,
+}
+
+/// A kernel whose features this CPU has. The private field makes [`Kernel::new`] the only way to one, so holding it is the proof
+/// that its functions may be called (the idea of rten-gemm's kernel types).
+#[derive(Clone, Copy)]
+pub struct Kernel {
+    descriptor: &'static KernelDescriptor,
+}
+
+impl Kernel {
+    /// The kernel, if both this CPU and `allowed` have its features. `allowed` can only take features away.
+    ///
+    /// # Errors
+    /// Which features are missing, and whether the CPU or the mask is the reason.
+    pub fn new(descriptor: &'static KernelDescriptor, allowed: CpuFeatures) -> Result<Self, Unsupported> {
+        let id = descriptor.id;
+        let lacking = descriptor.requires.without(CpuFeatures::detect());
+        if !lacking.is_empty() {
+            return Err(Unsupported { id, missing: lacking, why: "lacks" });
+        }
+        let masked = descriptor.requires.without(allowed);
+        if !masked.is_empty() {
+            return Err(Unsupported { id, missing: masked, why: "has but a mask hides" });
+        }
+        Ok(Self { descriptor })
+    }
+
+    /// What the kernel is.
+    pub fn descriptor(&self) -> &'static KernelDescriptor {
+        self.descriptor
+    }
+
+    /// Kernel id.
+    pub fn id(&self) -> &'static str {
+        self.descriptor.id
+    }
+
+    /// Writes the weights of `rows` as f32, `rows.len() * k` of them.
+    ///
+    /// # Errors
+    /// Another packing, a wrong length, or no such operation.
+    pub fn dequantize(&self, weights: &PackedWeights, rows: Range<usize>, out: &mut [f32]) -> Result<(), KernelError> {
+        let Some(dequantize) = self.descriptor.operations.dequantize else {
+            return Err(KernelError::NoSuchOperation { kernel: self.id(), operation: "dequantize" });
+        };
+        self.check(weights, &rows)?;
+        same("output", rows.len() * weights.k(), out.len())?;
+        if out.is_empty() {
+            return Ok(());
+        }
+        // SAFETY: `new` checked that the CPU has the features that the function enables.
+        unsafe {
+            dequantize(Dequantize {
+                codes: weights.panels(&rows),
+                row_bytes: weights.packing().panel_bytes(weights.k()),
+                scales: weights.scales(&rows),
+                table: weights.table().0,
+                k: weights.k(),
+                weights: out,
+            });
+        }
+        Ok(())
+    }
+
+    /// f32 products of `rows`, scales included.
+    ///
+    /// # Errors
+    /// Another packing, a wrong length, a range that splits a panel, or a kernel with int8 activations.
+    pub fn gemv_f32(
+        &self,
+        weights: &PackedWeights,
+        rows: Range<usize>,
+        x: &FloatActivations,
+        y: &mut [f32],
+    ) -> Result<(), KernelError> {
+        let Gemv::F32(gemv) = self.descriptor.operations.gemv else {
+            return Err(KernelError::NoSuchOperation { kernel: self.id(), operation: "gemv with f32 activations" });
+        };
+        self.check(weights, &rows)?;
+        same("activations", weights.k(), x.len())?;
+        same("output", rows.len(), y.len())?;
+        if x.is_empty() {
+            y.fill(0.0);
+            return Ok(());
+        }
+        debug_assert_eq!(x.padded().len(), activation_stride(weights));
+        // SAFETY: `new` checked that the CPU has the features that the function enables.
+        unsafe {
+            gemv(GemvF32 {
+                codes: weights.panels(&rows),
+                row_bytes: weights.packing().panel_bytes(weights.k()),
+                scales: weights.scales(&rows),
+                table: weights.table().0,
+                x: x.padded(),
+                y,
+            });
+        }
+        Ok(())
+    }
+
+    /// Exact integer products of `rows`, before any scale.
+    ///
+    /// # Errors
+    /// Another packing or code table, a wrong length, a range that splits a panel, or a kernel with f32 activations.
+    pub fn gemv_i8(
+        &self,
+        weights: &PackedWeights,
+        rows: Range<usize>,
+        x: &QuantizedActivations,
+        y: &mut [i32],
+    ) -> Result<(), KernelError> {
+        let Gemv::I8(gemv) = self.descriptor.operations.gemv else {
+            return Err(KernelError::NoSuchOperation { kernel: self.id(), operation: "gemv with int8 activations" });
+        };
+        self.check(weights, &rows)?;
+        if !weights.table().is_ternary() {
+            return Err(KernelError::CodeTable { kernel: self.id(), table: weights.table().0 });
+        }
+        same("activations", weights.k(), x.len())?;
+        same("output", rows.len(), y.len())?;
+        if x.is_empty() {
+            y.fill(0);
+            return Ok(());
+        }
+        // SAFETY: `new` checked that the CPU has the features that the function enables.
+        unsafe {
+            gemv(GemvI8 {
+                codes: weights.panels(&rows),
+                panel_bytes: weights.packing().panel_bytes(weights.k()),
+                x: x.padded(),
+                x_sum: x.sum(),
+                y,
+            });
+        }
+        Ok(())
+    }
+
+    /// A whole BitLinear product, rows shared among the team: `y = weights * x` with all scales applied, from whichever of the two
+    /// activation forms the kernel's family takes. Allocates nothing; the result does not depend on the number of threads.
+    ///
+    /// # Errors
+    /// As [`Self::gemv_f32`] and [`Self::gemv_i8`]; `integers` must have room for all rows.
+    pub fn linear(
+        &self,
+        team: &mut Team,
+        weights: &PackedWeights,
+        x: &LinearInput,
+        integers: &mut [i32],
+        y: &mut [f32],
+    ) -> Result<(), KernelError> {
+        let panel_rows = weights.packing().panel_rows();
+        same("output", weights.rows(), y.len())?;
+        match self.descriptor.operations.gemv {
+            Gemv::F32(_) => team.split_rows(panel_rows, y, |rows, y| self.gemv_f32(weights, rows, &x.float, y)),
+            Gemv::I8(_) => {
+                let scale =
+                    weights.tensor_scale().ok_or(KernelError::ScalesNotPerTensor { packing: weights.packing() })?;
+                let available = integers.len();
+                let short = KernelError::Shape { what: "integer scratch", expected: y.len(), actual: available };
+                let integers = integers.get_mut(..y.len()).ok_or(short)?;
+                team.split_rows(panel_rows, integers, |rows, y| self.gemv_i8(weights, rows, &x.quantized, y))?;
+                let factor = scale / x.quantized.scale();
+                for (y, &sum) in y.iter_mut().zip(integers.iter()) {
+                    *y = sum as f32 * factor;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn check(&self, weights: &PackedWeights, rows: &Range<usize>) -> Result<(), KernelError> {
+        let (expected, actual) = (self.descriptor.packing, weights.packing());
+        if expected != actual {
+            return Err(KernelError::PackingMismatch { kernel: self.id(), expected, actual });
+        }
+        if rows.end > weights.rows() || rows.start > rows.end {
+            return Err(KernelError::Shape {
+                what: "end of the row range",
+                expected: weights.rows(),
+                actual: rows.end,
+            });
+        }
+        let panel_rows = actual.panel_rows();
+        if !rows.start.is_multiple_of(panel_rows) {
+            return Err(KernelError::PanelBoundary { row: rows.start, packing: actual, panel_rows });
+        }
+        Ok(())
+    }
+}
+
+/// Activations in the forms that the two families take; both stand for the same numbers.
+#[derive(Clone, Debug)]
+pub struct LinearInput {
+    /// int8, for W2A8.
+    pub quantized: QuantizedActivations,
+    /// The int8 values as f32, for W2A32.
+    pub float: FloatActivations,
+}
+
+impl LinearInput {
+    /// Room for vectors of up to `capacity` elements.
+    pub fn new(capacity: usize) -> Self {
+        Self { quantized: QuantizedActivations::new(capacity), float: FloatActivations::new(capacity) }
+    }
+
+    /// Quantises `x`, and prepares the f32 form if `kernel` takes it.
+    ///
+    /// # Errors
+    /// Too long or not finite.
+    pub fn prepare(&mut self, kernel: &Kernel, x: &[f32]) -> Result<(), KernelError> {
+        self.quantized.quantize(x)?;
+        match kernel.descriptor.operations.gemv {
+            Gemv::F32(_) => self.float.set_dequantized(&self.quantized),
+            Gemv::I8(_) => Ok(()),
+        }
+    }
+}
+
+fn same(what: &'static str, expected: usize, actual: usize) -> Result<(), KernelError> {
+    if expected == actual { Ok(()) } else { Err(KernelError::Shape { what, expected, actual }) }
+}
+
+impl fmt::Debug for Kernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Kernel({})", self.id())
+    }
+}

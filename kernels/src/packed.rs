@@ -1,0 +1,343 @@
+//! Packed weights: codes in some layout, and the data that says what the codes mean (table and scales).
+
+use crate::error::KernelError;
+use crate::format::Packing;
+use crate::{AlignedBuffer, padded_k};
+
+/// What the codes 0..=3 stand for, before the scale. Data of the weights, not a constant of any kernel: published files and the
+/// analysis that this project answers disagree about it, and both must run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CodeTable(pub [i8; 4]);
+
+impl CodeTable {
+    /// The published files: 0, 1, 2 are -1, 0, +1. Code 3 does not occur; it reads as 0.
+    pub const TERNARY: Self = Self([-1, 0, 1, 0]);
+    /// The table in the BitNet.rs analysis.
+    pub const SEED: Self = Self([-2, -1, 1, 2]);
+
+    /// Whether codes 0, 1, 2 are -1, 0, +1, so that a weight is its code minus one.
+    pub fn is_ternary(self) -> bool {
+        self.0[..3] == [-1, 0, 1]
+    }
+
+    /// The table as f32.
+    pub fn as_f32(self) -> [f32; 4] {
+        self.0.map(f32::from)
+    }
+}
+
+/// Factors of the table's values.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Scales {
+    /// One for the whole tensor.
+    PerTensor(f32),
+    /// One for each block of 256 weights of a row: `rows * ceil(k / 256)` values, row after row.
+    PerBlock(Vec<f32>),
+}
+
+/// Weights along k that share a scale when scales are per block.
+pub(crate) const SCALE_BLOCK_K: usize = 256;
+
+/// A rows x k matrix of 2-bit codes in one layout, with its table and scales.
+#[derive(Clone, Debug)]
+pub struct PackedWeights {
+    packing: Packing,
+    rows: usize,
+    k: usize,
+    codes: AlignedBuffer<u8>,
+    table: CodeTable,
+    /// Scales by block if the layout has them, else empty.
+    block_scales: Vec<f32>,
+    /// The tensor's scale, if all blocks agree.
+    tensor_scale: Option<f32>,
+}
+
+impl PackedWeights {
+    /// Packs `rows * k` codes (row after row, each 0..=3).
+    ///
+    /// # Errors
+    /// Wrong lengths, a code above 3, a code 3 with a ternary table, sizes that overflow, block scales that differ where the layout
+    /// has one scale a tensor.
+    pub fn pack(
+        packing: Packing,
+        rows: usize,
+        k: usize,
+        codes: &[u8],
+        table: CodeTable,
+        scales: Scales,
+    ) -> Result<Self, KernelError> {
+        let expected = rows.checked_mul(k).ok_or(KernelError::TooLarge { rows, k })?;
+        if codes.len() != expected {
+            return Err(KernelError::Shape { what: "codes", expected, actual: codes.len() });
+        }
+        let largest = if table.is_ternary() { 2 } else { 3 };
+        if let Some(at) = codes.iter().position(|&code| code > largest) {
+            return Err(KernelError::InvalidCode { code: codes[at], row: at / k, column: at % k });
+        }
+        let mut this = Self::zeroed(packing, rows, k, table, scales)?;
+        this.fill(|row, target| target.copy_from_slice(&codes[row * k..][..k]));
+        Ok(this)
+    }
+
+    /// Takes weights as an I2_S tensor stores them: `rows * k / 4` bytes in the 128/32 layout, and the tensor's scale.
+    ///
+    /// # Errors
+    /// `k` not a multiple of 128, a wrong number of bytes, or a code 3 (use [`find_code_3`] for the byte that holds it).
+    pub fn from_i2s_bytes(rows: usize, k: usize, bytes: &[u8], scale: f32) -> Result<Self, KernelError> {
+        if !k.is_multiple_of(Packing::I2s.block_k()) {
+            return Err(KernelError::Shape {
+                what: "columns of an I2_S tensor (rounded up to a block)",
+                expected: k.next_multiple_of(128),
+                actual: k,
+            });
+        }
+        let mut this = Self::zeroed(Packing::I2s, rows, k, CodeTable::TERNARY, Scales::PerTensor(scale))?;
+        if bytes.len() != this.codes.len() {
+            return Err(KernelError::Shape {
+                what: "bytes of an I2_S tensor",
+                expected: this.codes.len(),
+                actual: bytes.len(),
+            });
+        }
+        if let Some(at) = find_code_3(bytes) {
+            let row_bytes = Packing::I2s.panel_bytes(k);
+            return Err(KernelError::InvalidCode { code: 3, row: at / row_bytes, column: at % row_bytes / 32 * 128 });
+        }
+        this.codes.copy_from_slice(bytes);
+        Ok(this)
+    }
+
+    /// The same weights in another layout. The table can be replaced on the way with [`Self::with_table`].
+    ///
+    /// # Errors
+    /// [`KernelError::ScalesNotPerTensor`] when the target holds one scale and the blocks differ.
+    pub fn repack(&self, packing: Packing) -> Result<Self, KernelError> {
+        let scales = match self.tensor_scale {
+            Some(scale) => Scales::PerTensor(scale),
+            None => Scales::PerBlock(self.block_scales.clone()),
+        };
+        let mut this = Self::zeroed(packing, self.rows, self.k, self.table, scales)?;
+        let mut panel = PanelReader::new(self);
+        this.fill(|row, target| target.copy_from_slice(panel.row(row)));
+        Ok(this)
+    }
+
+    /// The same codes and scales read with another table.
+    pub fn with_table(mut self, table: CodeTable) -> Self {
+        self.table = table;
+        self
+    }
+
+    fn zeroed(packing: Packing, rows: usize, k: usize, table: CodeTable, scales: Scales) -> Result<Self, KernelError> {
+        let too_large = KernelError::TooLarge { rows, k };
+        // Far below any overflow of what follows, far above any model.
+        if rows > 1 << 32 || k > 1 << 32 {
+            return Err(too_large);
+        }
+        let panels = rows.div_ceil(packing.panel_rows());
+        let bytes =
+            panels.checked_mul(packing.panel_bytes(k)).filter(|&b| b < isize::MAX as usize / 4).ok_or(too_large)?;
+        let blocks = rows * k.div_ceil(SCALE_BLOCK_K);
+        let (block_scales, tensor_scale) = match scales {
+            Scales::PerTensor(scale) if packing.has_block_scales() => (vec![scale; blocks], Some(scale)),
+            Scales::PerTensor(scale) => (Vec::new(), Some(scale)),
+            Scales::PerBlock(values) => {
+                if values.len() != blocks {
+                    return Err(KernelError::Shape { what: "block scales", expected: blocks, actual: values.len() });
+                }
+                let first = values.first().copied();
+                let tensor_scale = first.filter(|f| values.iter().all(|v| v == f));
+                match (packing.has_block_scales(), tensor_scale) {
+                    (true, _) => (values, tensor_scale),
+                    (false, None) if blocks > 0 => return Err(KernelError::ScalesNotPerTensor { packing }),
+                    (false, _) => (Vec::new(), tensor_scale.or(Some(1.0))),
+                }
+            }
+        };
+        Ok(Self { packing, rows, k, codes: AlignedBuffer::zeroed(bytes), table, block_scales, tensor_scale })
+    }
+
+    /// Packs every panel; `row_codes` writes the k codes of one row. Padding is code 1, zero in the ternary table.
+    fn fill(&mut self, mut row_codes: impl FnMut(usize, &mut [u8])) {
+        let (panel_rows, panel_bytes) = (self.packing.panel_rows(), self.packing.panel_bytes(self.k));
+        if panel_bytes == 0 {
+            return;
+        }
+        let stride = self.k.next_multiple_of(self.packing.block_k());
+        let mut panel = vec![1u8; panel_rows * stride];
+        for (index, packed) in self.codes.chunks_exact_mut(panel_bytes).enumerate() {
+            for (r, target) in panel.chunks_exact_mut(stride).enumerate() {
+                match index * panel_rows + r {
+                    row if row < self.rows => row_codes(row, &mut target[..self.k]),
+                    _ => target.fill(1),
+                }
+            }
+            self.packing.pack_panel(&panel, packed);
+        }
+    }
+
+    /// The layout.
+    pub fn packing(&self) -> Packing {
+        self.packing
+    }
+
+    /// Rows (outputs, m).
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Columns (inputs, k).
+    pub fn k(&self) -> usize {
+        self.k
+    }
+
+    /// What the codes stand for.
+    pub fn table(&self) -> CodeTable {
+        self.table
+    }
+
+    /// The scale of the whole tensor, if all its blocks share one.
+    pub fn tensor_scale(&self) -> Option<f32> {
+        self.tensor_scale
+    }
+
+    /// Bytes that a pass over all weights reads: codes and block scales.
+    pub fn bytes(&self) -> usize {
+        self.codes.len() + size_of_val(&self.block_scales[..])
+    }
+
+    /// Codes of the panels that hold the rows of `range` (its start on a panel).
+    pub(crate) fn panels(&self, range: &std::ops::Range<usize>) -> &[u8] {
+        let (panel_rows, panel_bytes) = (self.packing.panel_rows(), self.packing.panel_bytes(self.k));
+        &self.codes[range.start / panel_rows * panel_bytes..range.end.div_ceil(panel_rows) * panel_bytes]
+    }
+
+    /// Block scales of the rows of `range`.
+    pub(crate) fn scales(&self, range: &std::ops::Range<usize>) -> &[f32] {
+        let blocks = self.k.div_ceil(SCALE_BLOCK_K);
+        if self.block_scales.is_empty() { &[] } else { &self.block_scales[range.start * blocks..range.end * blocks] }
+    }
+
+    /// Codes of one row, by way of the layout's own unpacking; allocates. For oracles and tests.
+    pub fn row_codes(&self, row: usize) -> Vec<u8> {
+        PanelReader::new(self).row(row).to_vec()
+    }
+
+    /// The scale that applies at (`row`, `column`).
+    pub fn scale_at(&self, row: usize, column: usize) -> f32 {
+        let blocks = self.k.div_ceil(SCALE_BLOCK_K);
+        let by_block = self.block_scales.get(row * blocks + column / SCALE_BLOCK_K).copied();
+        by_block.or(self.tensor_scale).unwrap_or(1.0)
+    }
+}
+
+/// Unpacks rows panel by panel, remembering the last panel.
+struct PanelReader<'a> {
+    weights: &'a PackedWeights,
+    stride: usize,
+    loaded: Option<usize>,
+    codes: Vec<u8>,
+}
+
+impl<'a> PanelReader<'a> {
+    fn new(weights: &'a PackedWeights) -> Self {
+        let stride = weights.k.next_multiple_of(weights.packing.block_k());
+        Self { weights, stride, loaded: None, codes: vec![0; stride * weights.packing.panel_rows()] }
+    }
+
+    fn row(&mut self, row: usize) -> &[u8] {
+        let (panel, r) = (row / self.weights.packing.panel_rows(), row % self.weights.packing.panel_rows());
+        if self.loaded != Some(panel) {
+            let bytes = self.weights.packing.panel_bytes(self.weights.k);
+            self.weights.packing.unpack_panel(&self.weights.codes[panel * bytes..][..bytes], &mut self.codes);
+            self.loaded = Some(panel);
+        }
+        &self.codes[r * self.stride..][..self.weights.k]
+    }
+}
+
+/// Index of the first byte that holds a 2-bit code 3, eight bytes at a time.
+pub fn find_code_3(bytes: &[u8]) -> Option<usize> {
+    let has_3 = |v: u64| v & v >> 1 & 0x5555_5555_5555_5555 != 0;
+    let (chunks, tail) = bytes.as_chunks::<8>();
+    let chunk = chunks.iter().position(|c| has_3(u64::from_le_bytes(*c)));
+    let start = chunk.map_or(bytes.len() - tail.len(), |c| c * 8);
+    bytes[start..].iter().position(|&b| has_3(u64::from(b))).map(|at| start + at)
+}
+
+/// Multiple of [`crate::K_PADDING`] that activations of these weights are padded to.
+pub(crate) fn activation_stride(weights: &PackedWeights) -> usize {
+    padded_k(weights.k)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn first_code_3_is_found_at_every_position() {
+        for at in 0..40 {
+            let mut bytes = [0b10_01_00_10u8; 40];
+            assert_eq!(find_code_3(&bytes), None);
+            bytes[at] = 0b00_11_00_00;
+            assert_eq!(find_code_3(&bytes), Some(at));
+        }
+        // 01 beside 10 is not a code 3: 0b0110 has adjacent ones that belong to two codes.
+        assert_eq!(find_code_3(&[0b01_10_01_10]), None);
+    }
+
+    proptest! {
+        #[test]
+        fn repacking_keeps_codes_and_scales(rows in 1usize..5, k in 1usize..700, seed in any::<u64>()) {
+            let mut state = seed;
+            let codes: Vec<u8> = (0..rows * k).map(|_| {
+                state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+                ((state >> 40) % 3) as u8
+            }).collect();
+            for &from in Packing::ALL {
+                let packed = PackedWeights::pack(from, rows, k, &codes, CodeTable::TERNARY, Scales::PerTensor(0.25)).expect("valid");
+                for &to in Packing::ALL {
+                    let again = packed.repack(to).expect("one scale");
+                    prop_assert_eq!(again.packing(), to);
+                    prop_assert_eq!(again.tensor_scale(), Some(0.25));
+                    for row in 0..rows {
+                        prop_assert_eq!(&again.row_codes(row), &codes[row * k..][..k]);
+                        prop_assert_eq!(again.scale_at(row, k - 1), 0.25);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn bad_input_is_refused() {
+        let pack = |codes: &[u8], table, scales| PackedWeights::pack(Packing::I2s, 1, 256, codes, table, scales);
+        let codes = [1u8; 256];
+        assert!(matches!(
+            pack(&codes[1..], CodeTable::TERNARY, Scales::PerTensor(1.0)),
+            Err(KernelError::Shape { .. })
+        ));
+        let mut bad = codes;
+        bad[7] = 3;
+        let error = pack(&bad, CodeTable::TERNARY, Scales::PerTensor(1.0)).expect_err("code 3 is not ternary");
+        assert_eq!(error, KernelError::InvalidCode { code: 3, row: 0, column: 7 });
+        assert!(pack(&bad, CodeTable::SEED, Scales::PerTensor(1.0)).is_ok());
+        let two_rows =
+            PackedWeights::pack(Packing::I2s, 2, 256, &[1; 512], CodeTable::TERNARY, Scales::PerBlock(vec![1.0, 2.0]));
+        assert!(matches!(two_rows, Err(KernelError::ScalesNotPerTensor { .. })));
+        let huge = PackedWeights::pack(Packing::I2s, usize::MAX, 2, &[], CodeTable::TERNARY, Scales::PerTensor(1.0));
+        assert!(matches!(huge, Err(KernelError::TooLarge { .. })));
+    }
+
+    #[test]
+    fn an_i2s_tensor_is_taken_as_it_is() {
+        let codes: Vec<u8> = (0..512).map(|i| (i % 3) as u8).collect();
+        let packed = PackedWeights::pack(Packing::I2s, 2, 256, &codes, CodeTable::TERNARY, Scales::PerTensor(2.0))
+            .expect("valid");
+        let again = PackedWeights::from_i2s_bytes(2, 256, packed.panels(&(0..2)), 2.0).expect("valid");
+        assert_eq!(again.row_codes(1), codes[256..]);
+        assert!(PackedWeights::from_i2s_bytes(2, 200, &[0; 100], 2.0).is_err());
+        assert!(PackedWeights::from_i2s_bytes(1, 128, &[0xFF; 32], 2.0).is_err());
+    }
+}

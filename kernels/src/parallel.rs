@@ -1,0 +1,268 @@
+//! A team of threads that shares the rows of one call after another.
+//!
+//! Decode makes hundreds of short calls a token, so the threads wait for the next one by spinning for a bounded time before they
+//! park. Rows are split statically and contiguously: every row is computed by the same code whatever the number of threads, so
+//! results are bit-identical.
+
+use std::cell::UnsafeCell;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+
+/// Spins before a waiting thread parks: some tens of microseconds, longer than the gap between two calls of a decode step.
+const SPINS: u32 = 20_000;
+
+type Job = *const (dyn Fn(usize) + Sync);
+
+struct Shared {
+    /// Incremented to start a job; workers compare with the last one that they saw.
+    epoch: AtomicUsize,
+    /// Workers still at the current job.
+    remaining: AtomicUsize,
+    /// Set before `epoch` is incremented, read after a worker has seen the increment.
+    job: UnsafeCell<Option<Job>>,
+    panicked: AtomicBool,
+    stop: AtomicBool,
+}
+
+// SAFETY: `job` is written only by the team's owner while no worker is at a job (`remaining` is 0), and read by workers only after
+// they saw `epoch` change with Acquire, which the owner stored with Release after writing. The other fields are atomics.
+unsafe impl Sync for Shared {}
+// SAFETY: the raw pointer in `job` points to a `Sync` closure that outlives the job, see `Team::run`.
+unsafe impl Send for Shared {}
+
+/// Threads that work on one call at a time together with the caller, which is thread 0.
+pub struct Team {
+    shared: Arc<Shared>,
+    workers: Vec<JoinHandle<()>>,
+}
+
+impl Team {
+    /// A team of `threads` (at least 1, the caller included). `on_start` runs first on each new thread, with its number (from 1):
+    /// the place to pin it.
+    pub fn new(threads: usize, on_start: impl Fn(usize) + Send + Sync + 'static) -> std::io::Result<Self> {
+        let shared = Arc::new(Shared {
+            epoch: AtomicUsize::new(0),
+            remaining: AtomicUsize::new(0),
+            job: UnsafeCell::new(None),
+            panicked: AtomicBool::new(false),
+            stop: AtomicBool::new(false),
+        });
+        let on_start = Arc::new(on_start);
+        let mut team = Self { shared, workers: Vec::new() };
+        for number in 1..threads.max(1) {
+            let (shared, on_start) = (Arc::clone(&team.shared), Arc::clone(&on_start));
+            let worker = thread::Builder::new().name(format!("kernel-{number}")).spawn(move || {
+                on_start(number);
+                work(&shared, number);
+            })?;
+            team.workers.push(worker);
+        }
+        Ok(team)
+    }
+
+    /// A team of the caller alone.
+    pub fn single() -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                epoch: AtomicUsize::new(0),
+                remaining: AtomicUsize::new(0),
+                job: UnsafeCell::new(None),
+                panicked: AtomicBool::new(false),
+                stop: AtomicBool::new(false),
+            }),
+            workers: Vec::new(),
+        }
+    }
+
+    /// Threads, the caller included.
+    pub fn threads(&self) -> usize {
+        self.workers.len() + 1
+    }
+
+    /// Runs `job(number)` once on every thread and returns when all are done. Allocates nothing.
+    ///
+    /// # Panics
+    /// If `job` panics on any thread, after all have ended.
+    pub fn run(&mut self, job: &(dyn Fn(usize) + Sync)) {
+        if self.workers.is_empty() {
+            return job(0);
+        }
+        let shared = &*self.shared;
+        // SAFETY: only the lifetime changes. The pointer is used by workers between here and the moment `remaining` is 0 again,
+        // which `Finish` waits for before this function returns or unwinds, so `job` outlives every use.
+        let job_without_lifetime: Job = unsafe { std::mem::transmute(std::ptr::from_ref(job)) };
+        // SAFETY: `&mut self` and `remaining == 0` (the last `run` waited) mean that no worker reads `job` now.
+        unsafe { *shared.job.get() = Some(job_without_lifetime) };
+        shared.remaining.store(self.workers.len(), Ordering::Relaxed);
+        shared.epoch.fetch_add(1, Ordering::Release);
+        for worker in &self.workers {
+            worker.thread().unpark();
+        }
+        let finish = Finish(shared);
+        job(0);
+        drop(finish);
+        assert!(!shared.panicked.swap(false, Ordering::Relaxed), "a kernel thread panicked");
+    }
+
+    /// Splits `out` into one contiguous piece a thread, each starting on a multiple of `panel_rows`, and fills them in parallel.
+    /// `fill` gets the index range and the piece. Threads without rows are not called.
+    ///
+    /// # Errors
+    /// One of the errors that `fill` returned; the other pieces are filled all the same.
+    pub fn split_rows<T: Send, E: Send>(
+        &mut self,
+        panel_rows: usize,
+        out: &mut [T],
+        fill: impl Fn(Range<usize>, &mut [T]) -> Result<(), E> + Sync,
+    ) -> Result<(), E> {
+        let (rows, threads) = (out.len(), self.threads());
+        if threads == 1 {
+            return fill(0..rows, out);
+        }
+        let start = PieceStart(out.as_mut_ptr());
+        let error = Mutex::new(None);
+        self.run(&|number| {
+            let range = row_range(rows, panel_rows, threads, number);
+            if range.is_empty() {
+                return;
+            }
+            // SAFETY: `row_range` gives disjoint ranges within 0..rows for different numbers, and each number runs once, so no two
+            // pieces overlap; `out` is borrowed mutably until `run` has returned.
+            let piece = unsafe { std::slice::from_raw_parts_mut(start.get().add(range.start), range.len()) };
+            if let Err(e) = fill(range, piece) {
+                *error.lock().unwrap_or_else(PoisonError::into_inner) = Some(e);
+            }
+        });
+        error.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+    }
+}
+
+/// Rows of thread `number` of `threads`: whole panels, as even as they go.
+pub fn row_range(rows: usize, panel_rows: usize, threads: usize, number: usize) -> Range<usize> {
+    let panels = rows.div_ceil(panel_rows);
+    let bound = |n: usize| (panels * n / threads * panel_rows).min(rows);
+    bound(number)..bound(number + 1)
+}
+
+struct PieceStart<T>(*mut T);
+
+impl<T> PieceStart<T> {
+    // A method, so that closures capture the wrapper and not the bare pointer.
+    fn get(&self) -> *mut T {
+        self.0
+    }
+}
+
+// SAFETY: the pointer is only used to form disjoint pieces of a `&mut [T]` with `T: Send`, one a thread.
+unsafe impl<T: Send> Sync for PieceStart<T> {}
+
+/// Waits for the workers when dropped, also while unwinding.
+struct Finish<'a>(&'a Shared);
+
+impl Drop for Finish<'_> {
+    fn drop(&mut self) {
+        let mut spins = 0u32;
+        while self.0.remaining.load(Ordering::Acquire) != 0 {
+            spins += 1;
+            if spins < SPINS { std::hint::spin_loop() } else { thread::yield_now() }
+        }
+    }
+}
+
+fn work(shared: &Shared, number: usize) {
+    let mut seen = 0;
+    loop {
+        let mut spins = 0u32;
+        loop {
+            let epoch = shared.epoch.load(Ordering::Acquire);
+            if epoch != seen {
+                seen = epoch;
+                break;
+            }
+            spins += 1;
+            // `unpark` before `park` makes it return at once, so no start can be missed.
+            if spins < SPINS { std::hint::spin_loop() } else { thread::park() }
+        }
+        if shared.stop.load(Ordering::Relaxed) {
+            return;
+        }
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            // SAFETY: the owner wrote `job` before the Release increment that this thread saw, and does not write again before
+            // `remaining` is 0.
+            if let Some(job) = unsafe { *shared.job.get() } {
+                // SAFETY: the closure outlives the job, see `Team::run`.
+                unsafe { (*job)(number) };
+            }
+        }));
+        if outcome.is_err() {
+            shared.panicked.store(true, Ordering::Relaxed);
+        }
+        shared.remaining.fetch_sub(1, Ordering::Release);
+    }
+}
+
+impl Drop for Team {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::Relaxed);
+        self.shared.epoch.fetch_add(1, Ordering::Release);
+        for worker in self.workers.drain(..) {
+            worker.thread().unpark();
+            // A worker ends by itself; its panics were reported by `run`.
+            let _ = worker.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_is_filled_once_by_any_team() {
+        for threads in [1, 2, 3, 7] {
+            let mut team = Team::new(threads, |_| {}).expect("threads start");
+            for rows in [0, 1, 5, 16, 100] {
+                for panel_rows in [1, 8, 16] {
+                    let mut out = vec![0usize; rows];
+                    let result: Result<(), ()> = team.split_rows(panel_rows, &mut out, |range, piece| {
+                        assert!(range.start.is_multiple_of(panel_rows));
+                        piece.iter_mut().zip(range).for_each(|(v, row)| *v += row + 1);
+                        Ok(())
+                    });
+                    assert_eq!(result, Ok(()));
+                    assert_eq!(out, (1..=rows).collect::<Vec<_>>());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn errors_and_panics_reach_the_caller_and_the_team_goes_on() {
+        let mut team = Team::new(3, |_| {}).expect("threads start");
+        let mut out = [0u8; 30];
+        let result = team.split_rows(1, &mut out, |range, _| if range.contains(&25) { Err("row 25") } else { Ok(()) });
+        assert_eq!(result, Err("row 25"));
+        let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| team.run(&|n| assert!(n != 2))));
+        assert!(panic.is_err());
+        let result: Result<(), ()> = team.split_rows(1, &mut out, |_, piece| {
+            piece.fill(3);
+            Ok(())
+        });
+        assert!(result.is_ok() && out.iter().all(|&v| v == 3));
+    }
+
+    #[test]
+    fn a_parked_team_wakes_up() {
+        let mut team = Team::new(2, |_| {}).expect("threads start");
+        for _ in 0..3 {
+            thread::sleep(std::time::Duration::from_millis(5));
+            let count = AtomicUsize::new(0);
+            team.run(&|_| {
+                count.fetch_add(1, Ordering::Relaxed);
+            });
+            assert_eq!(count.load(Ordering::Relaxed), 2);
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! W2A8 reference kernel: exact int32 dot products from the I2_S layout in plain Rust, for every architecture.
+//!
+//! `sum(code * x) - sum(x)` equals `sum((code - 1) * x)`. No overflow: |sum(code * x)| <= 2 * 128 * k, below 2^31 for k up to 8 million.
+
+use crate::cpu::CpuFeatures;
+use crate::descriptor::{Gemv, GemvI8, KernelDescriptor, Operations};
+use crate::format::Packing;
+
+pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
+    id: "scalar-i8",
+    isa: "scalar",
+    requires: CpuFeatures::NONE,
+    packing: Packing::I2s,
+    tile: (1, 1),
+    operations: Operations { dequantize: None, gemv: Gemv::I8(gemv) },
+    may_saturate: false,
+    builds_on: None,
+    summary: "exact int32 dot products of codes and int8 activations in plain Rust",
+};
+
+fn gemv(args: GemvI8<'_>) {
+    for (y, codes) in args.y.iter_mut().zip(args.codes.chunks_exact(args.panel_bytes)) {
+        let mut sum = 0i32;
+        for (bytes, x) in codes.as_chunks::<32>().0.iter().zip(args.x.as_chunks::<128>().0) {
+            for (i, &byte) in bytes.iter().enumerate() {
+                sum += i32::from(byte >> 6) * i32::from(x[i]);
+                sum += i32::from(byte >> 4 & 3) * i32::from(x[32 + i]);
+                sum += i32::from(byte >> 2 & 3) * i32::from(x[64 + i]);
+                sum += i32::from(byte & 3) * i32::from(x[96 + i]);
+            }
+        }
+        *y = sum - args.x_sum;
+    }
+}

@@ -1,0 +1,100 @@
+//! Ladder stage 3 (roadmap phase 2), W2A32: 8 rows share each activation load, one FMA accumulator a row.
+//!
+//! 32 columns at a time: their activations stay in four registers while eight rows unpack 8 bytes each. Eight independent chains hide
+//! the FMA latency that bound the single accumulator of the stage before.
+//!
+//! `dequantize` has no sum to fuse, so only the wider unrolling (a whole block of 256 between two loop tests) is left of this phase.
+
+use super::avx2_nibble::NibbleTables;
+use super::lanes::{i8_to_f32, load_8, load_f32, store_f32, sum_f32};
+use crate::cpu::CpuFeatures;
+use crate::descriptor::{Dequantize, Gemv, GemvF32, KernelDescriptor, Operations};
+use crate::format::{Packing, for_each_block};
+use std::arch::x86_64::*;
+use std::array;
+
+pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
+    id: "avx2-fma-tile",
+    isa: "avx2",
+    requires: CpuFeatures::AVX2.with(CpuFeatures::FMA),
+    packing: Packing::Qk256,
+    tile: (TILE_ROWS, 1),
+    operations: Operations { dequantize: Some(dequantize), gemv: Gemv::F32(gemv) },
+    may_saturate: false,
+    builds_on: Some("avx2-nibble"),
+    summary: "8 rows share each activation load, fused multiply-add into one accumulator a row",
+};
+
+/// Rows that share an activation load.
+pub(super) const TILE_ROWS: usize = 8;
+
+/// 32 int8 values in order from 8 packed bytes in the low half.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn unpack_32(bytes: __m128i, tables: NibbleTables) -> [__m128i; 2] {
+    let nibble = _mm_set1_epi8(0x0F);
+    let even = _mm_and_si128(bytes, nibble);
+    let odd = _mm_and_si128(_mm_srli_epi16(bytes, 4), nibble);
+    let a = _mm_unpacklo_epi8(_mm_shuffle_epi8(tables.low, even), _mm_shuffle_epi8(tables.high, even));
+    let c = _mm_unpacklo_epi8(_mm_shuffle_epi8(tables.low, odd), _mm_shuffle_epi8(tables.high, odd));
+    [_mm_unpacklo_epi16(a, c), _mm_unpackhi_epi16(a, c)]
+}
+
+#[target_feature(enable = "avx2,fma")]
+fn dequantize(args: Dequantize<'_>) {
+    let tables = NibbleTables::new(args.table);
+    for_each_block!(args, |codes, scale, out| {
+        let scale = _mm256_set1_ps(scale);
+        for at in (0..64).step_by(8) {
+            let [a, b] = unpack_32(load_8(codes, at), tables);
+            let weights = [i8_to_f32(a), i8_to_f32(b)];
+            for (i, lane) in weights.into_iter().flatten().enumerate() {
+                store_f32(out, 4 * at + 8 * i, _mm256_mul_ps(lane, scale));
+            }
+        }
+    });
+}
+
+#[target_feature(enable = "avx2,fma")]
+fn gemv(args: GemvF32<'_>) {
+    let tables = NibbleTables::new(args.table);
+    let blocks = args.row_bytes / 64;
+    let (tiles, rest) = args.y.as_chunks_mut::<TILE_ROWS>();
+    let (tile_codes, rest_codes) = args.codes.split_at(tiles.len() * TILE_ROWS * args.row_bytes);
+    let (tile_scales, rest_scales) = args.scales.split_at(tiles.len() * TILE_ROWS * blocks);
+    let codes = tile_codes.chunks_exact(TILE_ROWS * args.row_bytes);
+    for ((y, codes), scales) in tiles.iter_mut().zip(codes).zip(tile_scales.chunks_exact(TILE_ROWS * blocks)) {
+        *y = tile(codes, scales, args.x, tables);
+    }
+    let codes = rest_codes.chunks_exact(args.row_bytes);
+    for ((y, codes), scales) in rest.iter_mut().zip(codes).zip(rest_scales.chunks_exact(blocks)) {
+        [*y] = tile(codes, scales, args.x, tables);
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn tile<const ROWS: usize>(codes: &[u8], scales: &[f32], x: &[f32], tables: NibbleTables) -> [f32; ROWS] {
+    let (row_bytes, blocks) = (codes.len() / ROWS, scales.len() / ROWS);
+    let rows: [&[[u8; 64]]; ROWS] = array::from_fn(|r| codes[r * row_bytes..][..row_bytes].as_chunks().0);
+    let mut totals = [_mm256_setzero_ps(); ROWS];
+    for (b, x) in x.as_chunks::<256>().0.iter().enumerate() {
+        let block: [&[u8; 64]; ROWS] = array::from_fn(|r| &rows[r][b]);
+        let mut sums = [_mm256_setzero_ps(); ROWS];
+        for at in (0..64).step_by(8) {
+            let x: [__m256; 4] = [0, 8, 16, 24].map(|lane| load_f32(x, 4 * at + lane));
+            for r in 0..ROWS {
+                let [a, b] = unpack_32(load_8(block[r], at), tables);
+                let (a, b) = (i8_to_f32(a), i8_to_f32(b));
+                sums[r] = _mm256_fmadd_ps(a[0], x[0], sums[r]);
+                sums[r] = _mm256_fmadd_ps(a[1], x[1], sums[r]);
+                sums[r] = _mm256_fmadd_ps(b[0], x[2], sums[r]);
+                sums[r] = _mm256_fmadd_ps(b[1], x[3], sums[r]);
+            }
+        }
+        for r in 0..ROWS {
+            totals[r] = _mm256_fmadd_ps(_mm256_set1_ps(scales[r * blocks + b]), sums[r], totals[r]);
+        }
+    }
+    totals.map(|total| sum_f32(total))
+}

@@ -1,0 +1,11 @@
+//! Kernels for x86-64, one file each. Every function that uses vector instructions is a safe `#[target_feature]` function: calling it
+//! is the one unsafe step, and [`crate::Kernel`] takes it after checking the CPU.
+
+pub(crate) mod avx2_fma_tile;
+pub(crate) mod avx2_foundation;
+pub(crate) mod avx2_i8;
+pub(crate) mod avx2_nibble;
+pub(crate) mod avx2_permute;
+pub(crate) mod avx2_prefetch;
+pub(crate) mod f16c_head;
+mod lanes;

@@ -1,0 +1,50 @@
+//! Calls that must be refused, and what they say.
+
+use kernels::{
+    CodeTable, CpuFeatures, FloatActivations, Kernel, KernelError, PackedWeights, Packing, QuantizedActivations,
+    Scales, registry,
+};
+
+fn kernel(id: &str) -> Kernel {
+    Kernel::new(registry::find(id).expect("registered"), CpuFeatures::detect()).expect("scalar kernels run everywhere")
+}
+
+fn weights(packing: Packing, table: CodeTable) -> PackedWeights {
+    PackedWeights::pack(packing, 4, 256, &[1; 1024], table, Scales::PerTensor(1.0)).expect("valid")
+}
+
+#[test]
+fn weights_of_another_packing_are_refused() {
+    let x = QuantizedActivations::from_values(&[1; 256], 1.0);
+    let error = kernel("scalar-i8").gemv_i8(&weights(Packing::Qk256, CodeTable::TERNARY), 0..4, &x, &mut [0; 4]);
+    assert!(matches!(error, Err(KernelError::PackingMismatch { kernel: "scalar-i8", .. })), "{error:?}");
+}
+
+#[test]
+fn integer_kernels_refuse_the_seeds_table() {
+    let x = QuantizedActivations::from_values(&[1; 256], 1.0);
+    let error = kernel("scalar-i8").gemv_i8(&weights(Packing::I2s, CodeTable::SEED), 0..4, &x, &mut [0; 4]);
+    assert_eq!(error, Err(KernelError::CodeTable { kernel: "scalar-i8", table: [-2, -1, 1, 2] }));
+}
+
+#[test]
+fn wrong_lengths_write_nothing() {
+    let (scalar, weights) = (kernel("scalar"), weights(Packing::Qk256, CodeTable::TERNARY));
+    let x = FloatActivations::new(256);
+    let mut y = [7.0; 4];
+    assert!(scalar.gemv_f32(&weights, 0..3, &x, &mut y).is_err());
+    assert!(scalar.gemv_f32(&weights, 1..5, &x, &mut y).is_err());
+    assert!(scalar.gemv_f32(&weights, 0..4, &FloatActivations::new(255), &mut y).is_err());
+    assert!(scalar.dequantize(&weights, 0..4, &mut y).is_err());
+    assert_eq!(y, [7.0; 4]);
+}
+
+#[test]
+fn an_operation_of_the_other_family_is_refused() {
+    let (float, integer) = (FloatActivations::new(256), QuantizedActivations::new(256));
+    let error = kernel("scalar").gemv_i8(&weights(Packing::Qk256, CodeTable::TERNARY), 0..4, &integer, &mut [0; 4]);
+    assert!(error.is_err_and(|e| e.to_string().contains("scalar has no gemv with int8")));
+    let i2s = weights(Packing::I2s, CodeTable::TERNARY);
+    assert!(kernel("scalar-i8").gemv_f32(&i2s, 0..4, &float, &mut [0.0; 4]).is_err());
+    assert!(kernel("scalar-i8").dequantize(&i2s, 0..4, &mut [0.0; 1024]).is_err());
+}
