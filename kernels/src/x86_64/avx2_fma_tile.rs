@@ -46,11 +46,13 @@ fn dequantize(args: Dequantize<'_>) {
     for_each_block!(args, |codes, scale, out| {
         let scale = _mm256_set1_ps(scale);
         for at in (0..64).step_by(8) {
+            // Indexed, not iterated: an iterator over these lanes went through memory and ran at a tenth of the speed.
             let [a, b] = unpack_32(load_8(codes, at), tables);
-            let weights = [i8_to_f32(a), i8_to_f32(b)];
-            for (i, lane) in weights.into_iter().flatten().enumerate() {
-                store_f32(out, 4 * at + 8 * i, _mm256_mul_ps(lane, scale));
-            }
+            let (a, b) = (i8_to_f32(a), i8_to_f32(b));
+            store_f32(out, 4 * at, _mm256_mul_ps(a[0], scale));
+            store_f32(out, 4 * at + 8, _mm256_mul_ps(a[1], scale));
+            store_f32(out, 4 * at + 16, _mm256_mul_ps(b[0], scale));
+            store_f32(out, 4 * at + 24, _mm256_mul_ps(b[1], scale));
         }
     });
 }
