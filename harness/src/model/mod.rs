@@ -1,0 +1,3 @@
+//! Everything about a model except its arithmetic: the file, its shape, its tokenizer, sampling and stopping.
+
+pub mod gguf;
