@@ -1,3 +1,5 @@
 //! Everything about a model except its arithmetic: the file, its shape, its tokenizer, sampling and stopping.
 
+pub mod builtin;
+pub mod config;
 pub mod gguf;
