@@ -3,3 +3,4 @@
 pub mod builtin;
 pub mod config;
 pub mod gguf;
+pub mod tokenizer;
