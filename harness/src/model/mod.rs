@@ -3,4 +3,6 @@
 pub mod builtin;
 pub mod config;
 pub mod gguf;
+pub mod sampler;
+pub mod stop;
 pub mod tokenizer;

@@ -121,7 +121,8 @@ impl Tokenizer {
         let special_id = |key: &str| special_id(gguf, key, vocabulary.len());
         let (bos, eos) = (special_id("tokenizer.ggml.bos_token_id")?, special_id("tokenizer.ggml.eos_token_id")?);
         // Files of Llama-3 kin without the key still expect a bos, as existing engines assume.
-        let add_bos = gguf.optional_bool("tokenizer.ggml.add_bos_token")?.unwrap_or(pre == Pre::LlamaBpe && bos.is_some());
+        let add_bos =
+            gguf.optional_bool("tokenizer.ggml.add_bos_token")?.unwrap_or(pre == Pre::LlamaBpe && bos.is_some());
         if add_bos && bos.is_none() {
             let what = "asks for a begin-of-text token, but \"tokenizer.ggml.bos_token_id\" is missing";
             return Err(key_error(gguf, "tokenizer.ggml.add_bos_token", what));
