@@ -1,0 +1,242 @@
+//! The forward pass against the independent float64 oracle, with every kernel of this CPU, and proof that decoding allocates nothing.
+
+use super::builtin;
+use super::engine::Engine;
+use super::generate::{Generation, Request, Session};
+use super::perplexity;
+use super::sampler::Sampling;
+use super::stop::StopReason;
+use super::weights::Model;
+use kernels::parallel::Team;
+use kernels::{CodeTable, CpuFeatures, HeadF16, Kernel, registry};
+use serde_json::Value;
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+/// Counts allocations of all threads while switched on.
+struct Counting;
+
+static COUNTING: AtomicBool = AtomicBool::new(false);
+static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
+
+thread_local! {
+    /// Set on the threads whose allocations count, so that other tests running beside do not disturb.
+    static WATCHED: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
+fn count() {
+    if COUNTING.load(Ordering::Relaxed) && WATCHED.try_with(|w| w.get()).unwrap_or(false) {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+// SAFETY: every call is passed on unchanged to the system allocator; counting touches no memory of the caller.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: the caller's promises are the ones that `System` asks for.
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        // SAFETY: `at` came from `System` by way of `alloc` or `realloc`, with this layout.
+        unsafe { System.dealloc(at, layout) }
+    }
+    unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count();
+        // SAFETY: as in `dealloc`, and `size` is the caller's promise.
+        unsafe { System.realloc(at, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn model() -> Model {
+    Model::load(builtin::open().expect("built in"), None).expect("a valid model")
+}
+
+fn kernels() -> Vec<Kernel> {
+    registry::KERNELS.iter().filter_map(|d| Kernel::new(d, CpuFeatures::detect()).ok()).collect()
+}
+
+fn engine<'m>(model: &'m Model, kernel: Kernel, threads: usize, capacity: usize) -> Engine<'m> {
+    let weights = model.weights(kernel.descriptor().packing, CodeTable::TERNARY).expect("packs");
+    let team = Team::new(threads, |_| WATCHED.set(true)).expect("threads start");
+    Engine::new(model, Arc::new(weights), kernel, HeadF16::select(CpuFeatures::detect()), team, capacity).expect("fits")
+}
+
+fn golden() -> Value {
+    serde_json::from_str(builtin::GOLDEN_JSON).expect("valid JSON")
+}
+
+fn numbers(value: &Value) -> Vec<f64> {
+    value.as_array().expect("an array").iter().map(|v| v.as_f64().expect("a number")).collect()
+}
+
+fn request(prompt: Vec<u32>, max_tokens: usize) -> Request {
+    Request {
+        prompt,
+        max_tokens,
+        sampling: Sampling::Greedy,
+        stop_ids: vec![],
+        stop_at_eos: true,
+        stop_strings: vec![],
+        timeout: None,
+    }
+}
+
+fn run(engine: &mut Engine<'_>, request: Request) -> Generation {
+    Session::new(engine, request).expect("valid").run(&AtomicBool::new(false), &mut |_| {}).expect("runs")
+}
+
+#[test]
+fn every_kernel_gives_the_golden_ids_and_logits() {
+    let (model, golden) = (model(), golden());
+    for kernel in kernels() {
+        let mut engine = engine(&model, kernel, 2, 64);
+        for case in golden["cases"].as_array().expect("cases") {
+            let prompt = case["prompt"].as_str().expect("a prompt");
+            let ids = model.tokenizer.encode(prompt, None).expect("encodes");
+            assert_eq!(serde_json::json!(ids), case["prompt_ids"], "{prompt:?}");
+            let expected = numbers(&case["greedy_ids"]);
+            let mut session = Session::new(&mut engine, request(ids, expected.len())).expect("valid");
+            session.keep_prompt_logits();
+            let out = session.run(&AtomicBool::new(false), &mut |_| {}).expect("runs");
+            let logits = out.prompt_logits.as_deref().expect("kept");
+            for (id, (want, got)) in numbers(&case["logits_last"]).iter().zip(logits).enumerate() {
+                assert!(
+                    (want - f64::from(*got)).abs() < 0.2,
+                    "{} {prompt:?} logit {id}: {got}, golden {want}",
+                    kernel.id()
+                );
+            }
+            let safe = numbers(&case["margins"]).iter().position(|m| *m <= 0.1).unwrap_or(expected.len());
+            for step in 0..safe {
+                assert_eq!(f64::from(out.token_ids[step]), expected[step], "{} {prompt:?} step {step}", kernel.id());
+            }
+        }
+    }
+}
+
+#[test]
+fn perplexity_is_the_golden_one() {
+    let (model, golden) = (model(), golden());
+    let tokens = model.tokenizer.encode(builtin::held_out_text(), None).expect("encodes");
+    assert_eq!(golden["perplexity"]["tokens"], tokens.len());
+    let want = golden["perplexity"]["perplexity"].as_f64().expect("a number");
+    // The fastest kernel of each family over everything; all the others over the first windows, against the exact one.
+    let run = |kernel: Kernel, windows: usize| {
+        let mut engine = engine(&model, kernel, 2, 128);
+        perplexity::score(&mut engine, &tokens, 128, windows, &AtomicBool::new(false), |_, _| {}).expect("scores")
+    };
+    let exact = kernels().into_iter().rfind(|k| k.descriptor().exact()).expect("scalar-i8 runs everywhere");
+    let got = run(exact, usize::MAX).nats_per_token.exp();
+    assert!((got / want - 1.0).abs() < 1e-3, "{}: perplexity {got}, golden {want}", exact.id());
+    let first = run(exact, 4).nats_per_token;
+    for kernel in kernels() {
+        let nats = run(kernel, 4).nats_per_token;
+        assert!((nats - first).abs() < 1e-3, "{}: {nats} nats, {} has {first}", kernel.id(), exact.id());
+    }
+}
+
+#[test]
+fn the_seeds_table_is_far_off() {
+    let model = model();
+    let tokens = model.tokenizer.encode(builtin::held_out_text(), None).expect("encodes");
+    let kernel =
+        Kernel::new(registry::find("scalar").expect("registered"), CpuFeatures::NONE).expect("runs everywhere");
+    let weights = model.weights(kernel.descriptor().packing, CodeTable::SEED).expect("packs");
+    let head = HeadF16::select(CpuFeatures::detect());
+    let mut engine = Engine::new(&model, Arc::new(weights), kernel, head, Team::single(), 128).expect("fits");
+    let score = perplexity::score(&mut engine, &tokens, 128, 1, &AtomicBool::new(false), |_, _| {}).expect("finite");
+    assert!(score.nats_per_token.exp() > 200.0, "{score:?}");
+}
+
+#[test]
+fn decoding_allocates_nothing() {
+    let model = model();
+    WATCHED.set(true);
+    for kernel in kernels() {
+        for sampling in [Sampling::Greedy, Sampling::Random { temperature: 0.8, top_k: 40, top_p: 0.95, seed: 1 }] {
+            let mut engine = engine(&model, kernel, 2, 64);
+            let mut request = request(vec![836, 27], 40);
+            request.sampling = sampling;
+            request.stop_strings = vec!["never said".into()];
+            request.stop_at_eos = false;
+            let session = Session::new(&mut engine, request).expect("valid");
+            let before = ALLOCATIONS.load(Ordering::Relaxed);
+            COUNTING.store(true, Ordering::Relaxed);
+            let out = session.run(&AtomicBool::new(false), &mut |_| {}).expect("runs");
+            COUNTING.store(false, Ordering::Relaxed);
+            let counted = ALLOCATIONS.load(Ordering::Relaxed) - before;
+            assert_eq!(out.token_ids.len(), 40);
+            // The one allocation is the text as a String, at the end of the run.
+            assert!(counted <= 1, "{} with {sampling:?}: {counted} allocations in 40 tokens", kernel.id());
+        }
+    }
+    // The counter counts.
+    COUNTING.store(true, Ordering::Relaxed);
+    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    std::hint::black_box(vec![1u8; 100]);
+    COUNTING.store(false, Ordering::Relaxed);
+    assert!(ALLOCATIONS.load(Ordering::Relaxed) > before);
+    WATCHED.set(false);
+}
+
+#[test]
+fn results_do_not_depend_on_the_number_of_threads() {
+    let model = model();
+    for kernel in kernels() {
+        let outputs = [1, 2, 3].map(|threads| {
+            let mut engine = engine(&model, kernel, threads, 64);
+            let out = run(&mut engine, request(vec![836, 27], 12));
+            (out.token_ids, engine.last_logits().to_vec())
+        });
+        assert!(outputs.iter().all(|o| *o == outputs[0]), "{}", kernel.id());
+    }
+}
+
+#[test]
+fn every_way_to_stop() {
+    let model = model();
+    let kernel = kernels()[0];
+    let mut engine = engine(&model, kernel, 1, 64);
+    let full = run(&mut engine, request(vec![836, 27], 12));
+    assert_eq!((full.stop_reason, full.token_ids.len()), (StopReason::MaxTokens, 12));
+
+    let mut by_id = request(vec![836, 27], 12);
+    by_id.stop_ids = vec![full.token_ids[3]];
+    let out = run(&mut engine, by_id);
+    assert_eq!((out.stop_reason, &out.token_ids[..]), (StopReason::StopId, &full.token_ids[..4]));
+
+    let mut by_string = request(vec![836, 27], 12);
+    by_string.stop_strings = vec!["get".into()];
+    let out = run(&mut engine, by_string);
+    assert_eq!(
+        (out.stop_reason, out.text.as_str()),
+        (StopReason::StopString, full.text.split("get").next().expect("a part"))
+    );
+
+    let mut timed = request(vec![836, 27], 12);
+    timed.timeout = Some(std::time::Duration::ZERO);
+    let out = run(&mut engine, timed);
+    assert_eq!((out.stop_reason, out.token_ids.len()), (StopReason::Timeout, 0));
+
+    let session = Session::new(&mut engine, request(vec![836], 12)).expect("valid");
+    let out = session.run(&AtomicBool::new(true), &mut |_| {}).expect("runs");
+    assert_eq!(out.stop_reason, StopReason::Interrupted);
+
+    let none = run(&mut engine, request(vec![836, 27], 0));
+    assert_eq!((none.stop_reason, none.text.as_str()), (StopReason::MaxTokens, ""));
+    assert!(Session::new(&mut engine, request(vec![], 1)).is_err());
+}
+
+#[test]
+fn a_full_cache_is_an_error() {
+    let model = model();
+    let mut engine = engine(&model, kernels()[0], 1, 4);
+    let error =
+        Session::new(&mut engine, request(vec![836, 27], 20)).expect("valid").run(&AtomicBool::new(false), &mut |_| {});
+    assert!(error.is_err_and(|e| e.to_string().contains("full at 4 tokens")));
+}

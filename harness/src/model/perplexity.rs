@@ -1,0 +1,64 @@
+//! Perplexity over non-overlapping windows, each from an empty cache: every position predicts the next token.
+
+use super::engine::Engine;
+use crate::error::{Error, Result};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Mean negative log-likelihood.
+#[derive(Clone, Copy, Debug)]
+pub struct Score {
+    /// Nats a token.
+    pub nats_per_token: f64,
+    /// Tokens predicted.
+    pub tokens: usize,
+}
+
+/// Scores `tokens` in windows of `window` inputs (at most `max_windows`); tokens after the last whole window are left out, as in the
+/// golden rule. `progress` is called with (windows done, windows). The engine needs room for one window.
+pub fn score(
+    engine: &mut Engine<'_>,
+    tokens: &[u32],
+    window: usize,
+    max_windows: usize,
+    interrupted: &AtomicBool,
+    mut progress: impl FnMut(usize, usize),
+) -> Result<Score> {
+    let windows = tokens.len().saturating_sub(1) / window.max(1);
+    let windows = windows.min(max_windows);
+    if windows == 0 || window == 0 {
+        return Err(Error::input(format!(
+            "a window of {window} needs {} tokens and the text has {}; use a shorter --window or a longer text",
+            window + 1,
+            tokens.len()
+        )));
+    }
+    let mut nats = 0.0;
+    for (done, start) in (0..windows).map(|w| w * window).enumerate() {
+        progress(done, windows);
+        if interrupted.load(Ordering::Relaxed) {
+            return Err(Error::interrupted(format!("interrupted after {done} of {windows} windows")));
+        }
+        engine.reset();
+        for pair in tokens[start..start + window + 1].windows(2) {
+            engine.forward(pair[0])?;
+            nats += nats_of(engine.logits()?, pair[1])?;
+        }
+    }
+    progress(windows, windows);
+    let tokens = windows * window;
+    Ok(Score { nats_per_token: nats / tokens as f64, tokens })
+}
+
+/// Negative log of the softmax at `target`, in f64.
+fn nats_of(logits: &[f32], target: u32) -> Result<f64> {
+    let largest = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+    let sum: f64 = logits.iter().map(|&l| (f64::from(l) - largest).exp()).sum();
+    let at = logits.get(target as usize).copied().map(f64::from);
+    match at.map(|at| largest + sum.ln() - at) {
+        Some(nats) if nats.is_finite() => Ok(nats),
+        Some(_) => {
+            Err(Error::failed("the logits are not finite: the weights or the code table are wrong for this model"))
+        }
+        None => Err(Error::failed(format!("token {target} is outside the vocabulary of {}", logits.len()))),
+    }
+}
