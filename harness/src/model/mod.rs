@@ -5,4 +5,6 @@ pub mod config;
 pub mod gguf;
 pub mod sampler;
 pub mod stop;
+pub mod synth;
+mod synth_vocab;
 pub mod tokenizer;

@@ -9,6 +9,7 @@ mod i2s;
 mod metadata;
 mod tensors;
 mod types;
+pub mod writer;
 
 #[cfg(test)]
 mod malformed;
