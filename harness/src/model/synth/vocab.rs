@@ -1,8 +1,8 @@
 //! Vocabularies of synthetic models: the built-in model's tokens, filler up to the size, special tokens at the end.
 
-use super::gguf::Gguf;
-use super::gguf::writer::HeaderWriter;
 use crate::error::{Error, Result};
+use crate::model::gguf::Gguf;
+use crate::model::gguf::writer::HeaderWriter;
 
 /// Llama-3 puts 256 special tokens after 128,000 ordinary ones.
 const SPECIALS: usize = 256;

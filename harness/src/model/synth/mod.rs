@@ -3,6 +3,9 @@
 //! Speed does not depend on what the weights are as long as about a third are zero and activations stay ordinary numbers;
 //! text and perplexity of such a model mean nothing, and its metadata says so.
 
+mod shape;
+mod vocab;
+
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -11,100 +14,17 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use serde::Serialize;
 
+use super::builtin;
 use super::config::{ModelConfig, required_tensors};
 use super::gguf::writer::{HeaderWriter, padding};
 use super::gguf::{Gguf, Readable};
-use super::{builtin, synth_vocab};
 use crate::error::{Error, Result};
+pub use shape::SynthShape;
 
 /// Bytes made between two reports of progress.
 const CHUNK: usize = 1 << 20;
 /// Standard deviation of the embedding.
 const EMBEDDING_STD: f32 = 0.02;
-
-/// Shape of a synthetic model.
-#[derive(Clone, Debug)]
-pub struct SynthShape {
-    /// What `--shape` takes.
-    pub name: &'static str,
-    /// One line on what it imitates.
-    pub summary: &'static str,
-    config: fn() -> ModelConfig,
-    /// Whether the vocabulary ends in Llama-3's special tokens; otherwise it is the built-in model's own.
-    llama_specials: bool,
-}
-
-static SHAPES: [SynthShape; 2] = [
-    SynthShape { name: "2b-4t", summary: "BitNet-b1.58-2B-4T, 1.19 GB", config: shape_2b_4t, llama_specials: true },
-    SynthShape {
-        name: "tiny",
-        summary: "the built-in model's shape, 2.8 MB",
-        config: shape_tiny,
-        llama_specials: false,
-    },
-];
-
-fn shape_2b_4t() -> ModelConfig {
-    ModelConfig {
-        architecture: "bitnet-b1.58".into(),
-        name: "synthetic-2b-4t".into(),
-        vocab: 128_256,
-        context: 4096,
-        dim: 2560,
-        layers: 30,
-        heads: 20,
-        kv_heads: 5,
-        head_dim: 128,
-        ffn: 6912,
-        rms_eps: 1e-5,
-        rope_theta: 500_000.0,
-        rope_dims: 128,
-    }
-}
-
-fn shape_tiny() -> ModelConfig {
-    ModelConfig {
-        architecture: "bitnet-b1.58".into(),
-        name: "synthetic-tiny".into(),
-        vocab: 1024,
-        context: 512,
-        dim: 512,
-        layers: 3,
-        heads: 8,
-        kv_heads: 2,
-        head_dim: 64,
-        ffn: 1024,
-        rms_eps: 1e-5,
-        rope_theta: 10_000.0,
-        rope_dims: 64,
-    }
-}
-
-impl SynthShape {
-    /// All shapes.
-    pub fn all() -> &'static [SynthShape] {
-        &SHAPES
-    }
-
-    /// The shape of this name; the error lists the names.
-    pub fn by_name(name: &str) -> Result<&'static SynthShape> {
-        SHAPES.iter().find(|s| s.name == name).ok_or_else(|| {
-            let known = SHAPES.iter().map(|s| s.name).collect::<Vec<_>>().join(", ");
-            Error::input(format!("no synthetic shape {name:?}; known: {known}"))
-        })
-    }
-
-    fn with_layers(&self, layers: Option<usize>) -> Result<ModelConfig> {
-        let mut config = (self.config)();
-        if let Some(layers) = layers {
-            if !(1..=1024).contains(&layers) {
-                return Err(Error::input(format!("--layers {layers} is not between 1 and 1024")));
-            }
-            config.layers = layers;
-        }
-        Ok(config)
-    }
-}
 
 /// What was written.
 #[derive(Clone, Debug, Serialize)]
@@ -232,7 +152,7 @@ fn write_metadata(out: &mut HeaderWriter, shape: &SynthShape, config: &ModelConf
     out.f32(&format!("{a}.rope.freq_base"), config.rope_theta);
     out.f32(&format!("{a}.attention.layer_norm_rms_epsilon"), config.rms_eps);
     let base: Gguf = builtin::open()?;
-    synth_vocab::write_tokenizer(out, &base, config.vocab, shape.llama_specials)
+    vocab::write_tokenizer(out, &base, config.vocab, shape.llama_specials)
 }
 
 /// How each 16 random bits become 16 bits of a tensor.
