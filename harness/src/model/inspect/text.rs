@@ -8,7 +8,8 @@ use super::Inspection;
 
 fn table(header: &[&str], right: &[usize]) -> Table {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    // One line a row: a published model has hundreds of tensors, and people grep.
+    table.load_style(presets::NOTHING);
     table.set_header(header.iter().copied());
     for &column in right {
         if let Some(column) = table.column_mut(column) {
