@@ -13,9 +13,9 @@ static MODEL: &Aligned<[u8]> = &Aligned(*include_bytes!("../../../scenarios/mode
 /// What `--model` and reports call it.
 pub const NAME: &str = "builtin:shakespeare-ternary";
 /// Its text: Shakespeare, public domain, 1.1 MB; the last 5% was held out of training.
-pub const TEXT: &str = include_str!("../../../scenarios/model/shakespeare.txt");
+pub static TEXT: &str = include_str!("../../../scenarios/model/shakespeare.txt");
 /// Its goldens, written by an independent float64 implementation.
-pub const GOLDEN_JSON: &str = include_str!("../../../scenarios/model/golden.json");
+pub static GOLDEN_JSON: &str = include_str!("../../../scenarios/model/golden.json");
 
 /// The bytes of the built-in GGUF file, aligned to 64.
 pub fn bytes() -> &'static [u8] {

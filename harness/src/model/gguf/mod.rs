@@ -9,6 +9,7 @@ mod i2s;
 mod metadata;
 mod tensors;
 mod types;
+pub mod writer;
 
 #[cfg(test)]
 mod malformed;
@@ -23,9 +24,9 @@ use crate::error::{Error, Result};
 use cursor::Cursor;
 pub use cursor::quoted;
 pub use i2s::{CodeCounts, check_i2s_codes, i2s_scale};
-pub use metadata::{ArrayRef, Entry, Strings, Value, ValueType};
+pub use metadata::{Entry, Value};
 pub use tensors::TensorInfo;
-pub use types::{Readable, TypeInfo};
+pub use types::Readable;
 
 #[cfg(target_endian = "big")]
 compile_error!("GGUF data is little-endian and is cast in place; a big-endian machine would need a copy");

@@ -1,0 +1,69 @@
+//! What this program was built from, and the refusal to time a build that nobody would ship.
+
+use crate::error::{Error, Result};
+use crate::receipt::Build;
+use sha2::{Digest, Sha256};
+use std::fmt::Write;
+
+const LOCK_FILE: &str = include_str!("../../Cargo.lock");
+
+fn known(value: &str) -> Option<String> {
+    (!value.is_empty()).then(|| value.to_owned())
+}
+
+/// Facts recorded at compile time.
+pub fn build() -> Build {
+    Build {
+        version: env!("CARGO_PKG_VERSION").into(),
+        git_commit: known(env!("TRITBENCH_GIT_COMMIT")),
+        git_dirty: env!("TRITBENCH_GIT_DIRTY").parse().ok(),
+        cargo_lock_sha256: Some(sha256_hex(LOCK_FILE.as_bytes())),
+        rustc: env!("TRITBENCH_RUSTC").into(),
+        profile: env!("TRITBENCH_PROFILE").into(),
+        opt_level: env!("TRITBENCH_OPT_LEVEL").into(),
+        debug_assertions: cfg!(debug_assertions),
+        target: env!("TRITBENCH_TARGET").into(),
+        target_features: env!("TRITBENCH_TARGET_FEATURES").split(',').filter_map(known).collect(),
+    }
+}
+
+/// Lower-case hex of a SHA-256.
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().fold(String::new(), |mut hex, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
+
+/// Refuses to measure with a build below opt-level 2 or with debug assertions: its numbers would be about the compiler's flags.
+pub fn refuse_to_time_a_debug_build() -> Result<()> {
+    let build = build();
+    if matches!(build.opt_level.as_str(), "2" | "3") && !build.debug_assertions {
+        return Ok(());
+    }
+    let assertions = if build.debug_assertions { " with debug assertions" } else { "" };
+    Err(Error::input(format!(
+        "this build is not worth timing: profile {}, opt-level {}{assertions}; use `cargo run -p harness` from the workspace, \
+         whose dev profile is optimised, or `--release`",
+        build.profile, build.opt_level
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn facts_are_there() {
+        let build = build();
+        assert!(build.rustc.starts_with("rustc "), "{}", build.rustc);
+        assert_eq!(build.cargo_lock_sha256.as_deref().map(str::len), Some(64));
+        assert_eq!(sha256_hex(b"abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    }
+
+    #[test]
+    fn the_dev_profile_as_committed_may_be_timed() {
+        refuse_to_time_a_debug_build().expect("tests are built with the workspace's dev settings");
+    }
+}

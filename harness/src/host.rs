@@ -1,0 +1,117 @@
+//! The machine, for receipts: what CPUID and the system say, and how busy it is.
+
+use crate::receipt::{Host, Load};
+use kernels::CpuFeatures;
+use std::fs;
+
+/// Everything about the machine; `load_after` is filled in at the end of a run.
+pub fn host() -> Host {
+    let mut host = Host {
+        os: os(),
+        arch: std::env::consts::ARCH.into(),
+        cpu: "unknown".into(),
+        family_model_stepping: None,
+        cpus: cpus(),
+        features: CpuFeatures::detect().names().map(str::to_owned).collect(),
+        caches_bytes: caches(),
+        hypervisor: None,
+        governor: read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        memory_bytes: memory(),
+        load_before: load(),
+        load_after: None,
+    };
+    cpuid(&mut host);
+    host
+}
+
+/// CPUs that this process may use.
+pub fn cpus() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+#[cfg(target_arch = "x86_64")]
+fn cpuid(host: &mut Host) {
+    let cpuid = raw_cpuid::CpuId::new();
+    if let Some(brand) = cpuid.get_processor_brand_string() {
+        host.cpu = brand.as_str().trim().to_owned();
+    }
+    if let Some(info) = cpuid.get_feature_info() {
+        let [family, model, stepping] = [info.family_id(), info.model_id(), info.stepping_id()].map(u32::from);
+        host.family_model_stepping = Some([family, model, stepping]);
+    }
+    if let Some(hypervisor) = cpuid.get_hypervisor_info() {
+        host.hypervisor = Some(format!("{:?}", hypervisor.identify()));
+    }
+    if host.caches_bytes.is_empty() {
+        let caches = cpuid.get_cache_parameters().into_iter().flatten();
+        host.caches_bytes = caches
+            .filter(|c| c.cache_type() != raw_cpuid::CacheType::Instruction)
+            .map(|c| (c.sets() * c.associativity() * c.coherency_line_size() * c.physical_line_partitions()) as u64)
+            .collect();
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn cpuid(_: &mut Host) {}
+
+fn read(path: &str) -> Option<String> {
+    fs::read_to_string(path).ok().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
+}
+
+fn os() -> String {
+    let release = read("/proc/sys/kernel/osrelease").unwrap_or_default();
+    format!("{} {release}", std::env::consts::OS).trim().to_owned()
+}
+
+/// Data and unified caches of the first CPU by level.
+fn caches() -> Vec<u64> {
+    let folder = |index: usize, file: &str| read(&format!("/sys/devices/system/cpu/cpu0/cache/index{index}/{file}"));
+    let mut caches: Vec<(u32, u64)> = (0..8)
+        .filter(|&i| folder(i, "type").is_some_and(|t| t != "Instruction"))
+        .filter_map(|i| Some((folder(i, "level")?.parse().ok()?, size(&folder(i, "size")?)?)))
+        .collect();
+    caches.sort_unstable();
+    caches.into_iter().map(|(_, bytes)| bytes).collect()
+}
+
+/// `48K`, `32768K`, `1M`.
+fn size(text: &str) -> Option<u64> {
+    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+    let factor = match unit {
+        "" => 1,
+        "K" => 1 << 10,
+        "M" => 1 << 20,
+        "G" => 1 << 30,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(factor)
+}
+
+fn memory() -> Option<u64> {
+    let text = read("/proc/meminfo")?;
+    let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
+    line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib * 1024)
+}
+
+/// Load average and stolen time now.
+pub fn load() -> Load {
+    let load_1m = read("/proc/loadavg").and_then(|text| text.split_whitespace().next()?.parse().ok());
+    let steal_ticks = read("/proc/stat").and_then(|text| text.lines().next()?.split_whitespace().nth(8)?.parse().ok());
+    Load { load_1m, steal_ticks }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_parse() {
+        assert_eq!(["48K", "1M", "512", "2X", ""].map(size), [Some(49152), Some(1 << 20), Some(512), None, None]);
+    }
+
+    #[test]
+    fn a_host_has_a_cpu() {
+        let host = host();
+        assert!(host.cpus >= 1 && !host.os.is_empty() && host.caches_bytes.is_sorted());
+    }
+}

@@ -1,0 +1,7 @@
+//! Measuring: interleaved rounds, what they say, microbenchmarks and end-to-end runs.
+
+pub mod clock;
+pub mod end_to_end;
+pub mod micro;
+pub mod rounds;
+pub mod stats;

@@ -1,0 +1,130 @@
+//! Interleaved rounds in randomised balanced order: every entry once a round, every position equally often.
+
+use super::clock::ThreadUsage;
+use crate::receipt::Round;
+use kernels::random::SplitMix64;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+/// One entry's work: makes the given number of calls.
+pub type Epoch<'a> = Box<dyn FnMut(u32) + 'a>;
+
+/// Orders of `rounds` rounds of `entries` entries: cyclic Latin squares (each entry at each position once in `entries` rounds) over a
+/// fresh random permutation each, rows shuffled. For two entries that is AB BA or BA AB.
+pub fn orders(entries: usize, rounds: usize, seed: u64) -> Vec<Vec<u8>> {
+    let mut random = SplitMix64::new(seed);
+    let mut orders = Vec::with_capacity(rounds);
+    while orders.len() < rounds && entries > 0 {
+        let mut permutation: Vec<u8> = (0..entries).map(|e| e as u8).collect();
+        let mut shifts: Vec<usize> = (0..entries).collect();
+        random.shuffle(&mut permutation);
+        random.shuffle(&mut shifts);
+        for shift in shifts.into_iter().take(rounds - orders.len()) {
+            orders.push((0..entries).map(|position| permutation[(position + shift) % entries]).collect());
+        }
+    }
+    orders
+}
+
+/// Calls a epoch so that the geometric mean of the entries' epochs is about `target_ns`. Every entry is warmed up by it.
+pub fn calibrate(entries: &mut [Epoch<'_>], target_ns: f64) -> u32 {
+    let mut sum_of_logs = 0.0;
+    for entry in entries.iter_mut() {
+        let mut calls = 1u32;
+        let per_call = loop {
+            let start = Instant::now();
+            entry(calls);
+            let ns = start.elapsed().as_nanos() as f64;
+            // Long enough for the clock, or long enough already.
+            if ns > target_ns / 10.0 || calls >= 1 << 20 {
+                break ns.max(1.0) / f64::from(calls);
+            }
+            calls *= 4;
+        };
+        sum_of_logs += per_call.ln();
+    }
+    let per_call = (sum_of_logs / entries.len().max(1) as f64).exp();
+    (target_ns / per_call).round().clamp(1.0, f64::from(1u32 << 24)) as u32
+}
+
+/// Runs the rounds; stops early, between rounds, when interrupted.
+pub fn run(
+    entries: &mut [Epoch<'_>],
+    calls: u32,
+    rounds: usize,
+    seed: u64,
+    interrupted: &AtomicBool,
+    mut after_round: impl FnMut(usize),
+) -> Vec<Round> {
+    let mut done = Vec::with_capacity(rounds);
+    for order in orders(entries.len(), rounds, seed) {
+        if interrupted.load(Ordering::Relaxed) {
+            break;
+        }
+        let mut round = Round {
+            ns: vec![0; order.len()],
+            cpu_ns: vec![0; order.len()],
+            involuntary_switches: vec![0; order.len()],
+            order,
+        };
+        for &entry in &round.order {
+            let entry = usize::from(entry);
+            let before = ThreadUsage::now();
+            let start = Instant::now();
+            entries[entry](calls);
+            round.ns[entry] = start.elapsed().as_nanos() as u64;
+            let used = ThreadUsage::now().since(before);
+            round.cpu_ns[entry] = used.cpu_ns;
+            round.involuntary_switches[entry] = used.involuntary_switches as u32;
+        }
+        done.push(round);
+        after_round(done.len());
+    }
+    done
+}
+
+/// One entry's wall times over the rounds.
+pub fn column(rounds: &[Round], entry: usize) -> Vec<u64> {
+    rounds.iter().map(|round| round.ns[entry]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::RefCell;
+
+    #[test]
+    fn every_entry_takes_every_position_equally_often() {
+        for entries in 1..8 {
+            let orders = orders(entries, entries * 5, 3);
+            for position in 0..entries {
+                for entry in 0..entries {
+                    let times = orders.iter().filter(|o| usize::from(o[position]) == entry).count();
+                    assert_eq!(times, 5);
+                }
+            }
+        }
+        assert_ne!(orders(6, 12, 1), orders(6, 12, 2));
+        assert_eq!(orders(3, 4, 1).len(), 4);
+        assert!(orders(0, 4, 1).is_empty());
+    }
+
+    #[test]
+    fn each_entry_runs_once_a_round_with_the_shared_count() {
+        let seen = RefCell::new(Vec::new());
+        let mut entries: Vec<Epoch<'_>> = (0..3).map(|e| Box::new({ let seen = &seen; move |calls| seen.borrow_mut().push((e, calls)) }) as Epoch<'_>).collect();
+        let rounds = run(&mut entries, 7, 6, 1, &AtomicBool::new(false), |_| {});
+        drop(entries);
+        assert_eq!(rounds.len(), 6);
+        let in_order: Vec<_> = rounds.iter().flat_map(|r| r.order.iter().map(|&e| (usize::from(e), 7))).collect();
+        assert_eq!(*seen.borrow(), in_order);
+    }
+
+    #[test]
+    fn an_interrupted_run_keeps_whole_rounds() {
+        let stop = AtomicBool::new(false);
+        let mut entries: Vec<Epoch<'_>> = vec![Box::new(|_| {}), Box::new(|_| {})];
+        let rounds = run(&mut entries, 1, 10, 1, &stop, |done| stop.store(done == 3, Ordering::Relaxed));
+        assert_eq!(rounds.len(), 3);
+    }
+}

@@ -1,0 +1,336 @@
+//! What is in a model file, for `model inspect`: as JSON and as tables for people.
+
+mod text;
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use super::config::{ModelConfig, check_tensors};
+use super::gguf::{CodeCounts, Entry, Gguf, Readable, TensorInfo, Value, i2s_scale, quoted};
+use super::known::KnownModel;
+use super::tokenizer::{Pre, Tokenizer};
+use crate::error::Result;
+
+/// Longest string value that is shown whole.
+const SHOWN_CHARS: usize = 120;
+
+/// Everything `model inspect` says about a file.
+#[derive(Debug, Serialize)]
+pub struct Inspection {
+    /// Path, or the name of the built-in model.
+    pub path: String,
+    /// Size of the file.
+    pub bytes: u64,
+    /// SHA-256 of the file, lower-case hex.
+    pub sha256: String,
+    /// GGUF version.
+    pub gguf_version: u32,
+    /// Alignment of tensor data in bytes.
+    pub alignment: u64,
+    /// Byte offset of the data section.
+    pub data_start: u64,
+    /// Whether the file says it was made by `model synth`.
+    pub synthetic: bool,
+    /// Metadata; long arrays are counts.
+    pub metadata: Vec<KeyRow>,
+    /// Tensors in file order.
+    pub tensors: Vec<TensorRow>,
+    /// Sums over the tensors.
+    pub totals: Totals,
+    /// The shape, if this program can run the model.
+    pub config: Option<ModelConfig>,
+    /// Checks with their outcome.
+    pub checks: Vec<Check>,
+    /// The tokenizer, if it could be built.
+    pub tokenizer: Option<TokenizerRow>,
+    /// The known model with this hash: name and notes.
+    pub known: Option<KnownRow>,
+}
+
+/// One metadata key.
+#[derive(Debug, Serialize)]
+pub struct KeyRow {
+    /// The key.
+    pub key: String,
+    /// Type as stored, with the element type of arrays.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Value, cut where long.
+    pub value: String,
+}
+
+/// One tensor.
+#[derive(Debug, Serialize)]
+pub struct TensorRow {
+    /// Name.
+    pub name: String,
+    /// Type by the ternary ecosystem's names.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    /// Type code in the file.
+    pub type_code: u32,
+    /// Dimensions, innermost first.
+    pub dims: Vec<u64>,
+    /// Bytes; absent where the type's layout is not known.
+    pub bytes: Option<u64>,
+    /// Byte offset in the file.
+    pub offset: u64,
+    /// I2_S only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ternary: Option<TernaryRow>,
+}
+
+/// What an I2_S tensor holds.
+#[derive(Debug, Serialize)]
+pub struct TernaryRow {
+    /// Scale of the whole tensor; absent where it is not a finite number (JSON has no other).
+    pub scale: Option<f32>,
+    /// Share of weights -1.
+    pub minus: f64,
+    /// Share of weights 0.
+    pub zero: f64,
+    /// Share of weights +1.
+    pub plus: f64,
+    /// Codes 3, which must not occur.
+    pub invalid_codes: u64,
+}
+
+/// Sums over the tensors.
+#[derive(Debug, Default, Serialize)]
+pub struct Totals {
+    /// Number of tensors.
+    pub tensors: usize,
+    /// Elements of all tensors.
+    pub parameters: u64,
+    /// Elements of I2_S tensors.
+    pub ternary_weights: u64,
+    /// Bytes by type name, where known.
+    pub bytes_by_type: BTreeMap<&'static str, u64>,
+}
+
+/// One check.
+#[derive(Debug, Serialize)]
+pub struct Check {
+    /// What was checked.
+    pub name: &'static str,
+    /// Whether it holds.
+    pub ok: bool,
+    /// What was found.
+    pub detail: String,
+}
+
+/// Facts about the tokenizer.
+#[derive(Debug, Serialize)]
+pub struct TokenizerRow {
+    /// Tokens.
+    pub vocab: usize,
+    /// Pre-tokenizer in use.
+    pub pre: &'static str,
+    /// What the file says, or that it says nothing.
+    pub pre_in_file: String,
+    /// Begin-of-text token.
+    pub bos: Option<u32>,
+    /// End-of-text token.
+    pub eos: Option<u32>,
+    /// Whether a prompt begins with bos.
+    pub add_bos: bool,
+    /// Tokens besides eos that end an answer.
+    pub extra_stop_ids: Vec<u32>,
+}
+
+/// Name and notes of a known model.
+#[derive(Debug, Serialize)]
+pub struct KnownRow {
+    /// Name.
+    pub name: String,
+    /// Where it comes from.
+    pub source: String,
+    /// What a user should know.
+    pub notes: Vec<String>,
+    /// Number of goldens to check it with.
+    pub goldens: usize,
+}
+
+/// SHA-256 of `bytes` as lower-case hex. Reads a mapped file once, page by page.
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    let mut hasher = Sha256::new();
+    bytes.chunks(1 << 20).for_each(|chunk| hasher.update(chunk));
+    hasher.finalize().iter().fold(String::with_capacity(64), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}"); // writing to a String cannot fail
+        hex
+    })
+}
+
+/// Looks at everything in the file. Reads all of it (hash, codes). What the model lacks shows as a failed check, not an error.
+pub fn inspect(gguf: &Gguf) -> Result<Inspection> {
+    let sha256 = sha256_hex(gguf.file_bytes());
+    let known = KnownModel::find(&sha256)?;
+    let tensors: Vec<TensorRow> = gguf.tensors().iter().map(|t| tensor_row(gguf, t)).collect();
+    let mut totals = Totals { tensors: tensors.len(), ..Totals::default() };
+    for tensor in gguf.tensors() {
+        // Saturating: each fits in 64 bits, their sum need not when types of unknown size lie about their shape.
+        totals.parameters = totals.parameters.saturating_add(tensor.elements());
+        if tensor.readable() == Some(Readable::I2S) {
+            totals.ternary_weights += tensor.elements();
+        }
+        *totals.bytes_by_type.entry(tensor.type_name()).or_default() += tensor.n_bytes.unwrap_or(0);
+    }
+    let config = ModelConfig::from_gguf(gguf);
+    let tokenizer = Tokenizer::from_gguf(gguf, None);
+    let mut checks = vec![layout_check(&tensors)];
+    checks.push(check("shape", config.as_ref().map(|c| format!("{} blocks of {}", c.layers, c.dim))));
+    if let Ok(config) = &config {
+        let found = check_tensors(gguf, config);
+        checks.push(check("tensors", found.as_ref().map(|()| format!("all {} fit the shape", totals.tensors))));
+    }
+    checks.push(check("tokenizer", tokenizer.as_ref().map(|t| format!("{} tokens", t.vocab()))));
+    Ok(Inspection {
+        path: gguf.path().display().to_string(),
+        bytes: gguf.file_bytes().len() as u64,
+        sha256,
+        gguf_version: gguf.version(),
+        alignment: gguf.alignment(),
+        data_start: gguf.data_start(),
+        synthetic: matches!(gguf.entry("tritbench.synthetic").map(|e| &e.value), Some(Value::Bool(true))),
+        metadata: gguf.metadata().iter().map(|e| key_row(gguf, e)).collect(),
+        tensors,
+        totals,
+        config: config.ok(),
+        checks,
+        tokenizer: tokenizer.ok().map(|t| tokenizer_row(gguf, &t)),
+        known: known.map(|k| KnownRow { name: k.name, source: k.source, notes: k.notes, goldens: k.goldens.len() }),
+    })
+}
+
+fn check(name: &'static str, found: std::result::Result<String, &crate::error::Error>) -> Check {
+    match found {
+        Ok(detail) => Check { name, ok: true, detail },
+        Err(error) => Check { name, ok: false, detail: error.to_string() },
+    }
+}
+
+/// Three incompatible layouts share I2_S's code and sizes. None uses code 3, so code 3 shows corruption or another format;
+/// its absence does not tell the layouts apart, which only known hashes and goldens do.
+fn layout_check(tensors: &[TensorRow]) -> Check {
+    let name = "I2_S layout";
+    let invalid: u64 = tensors.iter().filter_map(|t| t.ternary.as_ref()).map(|t| t.invalid_codes).sum();
+    let count = tensors.iter().filter(|t| t.ternary.is_some()).count();
+    let (ok, detail) = match (count, invalid) {
+        (0, _) => (true, "no I2_S tensors".to_string()),
+        (n, 0) => {
+            (true, format!("no code 3 in {n} tensors; read as 128 weights in 32 bytes (assumed: the file cannot say)"))
+        }
+        (n, bad) => (false, format!("{bad} codes 3 in {n} tensors: corrupt, or not this layout")),
+    };
+    Check { name, ok, detail }
+}
+
+fn tensor_row(gguf: &Gguf, tensor: &TensorInfo) -> TensorRow {
+    let ternary = (tensor.readable() == Some(Readable::I2S)).then(|| {
+        let bytes = gguf.bytes(tensor);
+        let counts = CodeCounts::of(bytes);
+        let n = tensor.elements() as f64;
+        TernaryRow {
+            scale: i2s_scale(bytes).filter(|s| s.is_finite()),
+            minus: counts.minus as f64 / n,
+            zero: counts.zero as f64 / n,
+            plus: counts.plus as f64 / n,
+            invalid_codes: counts.invalid,
+        }
+    });
+    TensorRow {
+        name: tensor.name.clone(),
+        kind: tensor.type_name(),
+        type_code: tensor.kind.code,
+        dims: tensor.dims.clone(),
+        bytes: tensor.n_bytes,
+        offset: tensor.offset,
+        ternary,
+    }
+}
+
+fn key_row(gguf: &Gguf, entry: &Entry) -> KeyRow {
+    let mut kind = entry.kind.name().to_string();
+    let value = match &entry.value {
+        Value::Unsigned(n) => n.to_string(),
+        Value::Signed(n) => n.to_string(),
+        Value::F32(x) => x.to_string(),
+        Value::F64(x) => x.to_string(),
+        Value::Bool(b) => b.to_string(),
+        Value::String(s) if s.chars().nth(SHOWN_CHARS).is_none() => s.clone(),
+        Value::String(s) => {
+            let cut: String = s.chars().take(SHOWN_CHARS).collect();
+            format!("{cut}... ({} bytes)", s.len())
+        }
+        Value::Array(array) => {
+            kind = format!("array of {}", array.element.name());
+            let first =
+                gguf.optional_strings(&entry.key).ok().flatten().map_or(Vec::new(), |(_, s)| s.take(3).collect());
+            let first: Vec<String> = first.into_iter().map(quoted).collect();
+            let (colon, dots) = (if first.is_empty() { "" } else { ": " }, if array.len > 3 { ", ..." } else { "" });
+            format!("{} elements{colon}{}{}", array.len, first.join(", "), if first.is_empty() { "" } else { dots })
+        }
+    };
+    KeyRow { key: entry.key.clone(), kind, value }
+}
+
+fn tokenizer_row(gguf: &Gguf, tokenizer: &Tokenizer) -> TokenizerRow {
+    let pre_in_file = match Pre::of_file(gguf) {
+        Ok(Some(pre)) => pre.name().to_string(),
+        _ => "absent -> default".to_string(),
+    };
+    TokenizerRow {
+        vocab: tokenizer.vocab(),
+        pre: tokenizer.pre_name(),
+        pre_in_file,
+        bos: tokenizer.bos(),
+        eos: tokenizer.eos(),
+        add_bos: tokenizer.adds_bos(),
+        extra_stop_ids: tokenizer.extra_stop_ids().to_vec(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::builtin;
+    use super::super::gguf::testing::Builder;
+    use super::*;
+
+    #[test]
+    fn builtin_model() {
+        let found = inspect(&builtin::open().unwrap()).unwrap();
+        assert!(found.checks.len() == 4 && found.checks.iter().all(|c| c.ok), "{:?}", found.checks);
+        assert_eq!(found.totals.ternary_weights, 3 * (2 * 512 * 512 + 2 * 512 * 128 + 3 * 512 * 1024));
+        assert_eq!(found.known.as_ref().unwrap().goldens, 3);
+        let tensor = found.tensors.iter().find(|t| t.name == "blk.0.ffn_up.weight").unwrap();
+        let ternary = tensor.ternary.as_ref().unwrap();
+        assert!((ternary.minus + ternary.zero + ternary.plus - 1.0).abs() < 1e-9 && ternary.scale.unwrap() > 0.0);
+        assert!(serde_json::to_string(&found).unwrap().contains("\"invalid_codes\":0"));
+        let text = found.to_text();
+        for part in
+            ["sha256 15340f8b", "1024 elements: ", "blk.2.ffn_down.weight", "ok     tensors", "known model: shake"]
+        {
+            assert!(text.contains(part), "{part:?} not in:\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_model_that_cannot_run_is_still_shown() {
+        let builder = Builder::new()
+            .string("general.architecture", "llama\x1b[31m")
+            .tensor("a", &[256], 12, vec![0; 144])
+            .tensor("b", &[1 << 40, 1 << 20], 39, vec![])
+            .tensor("c", &[128], 36, vec![0xff; 64]);
+        let found = inspect(&Gguf::from_bytes("m", builder.build()).unwrap()).unwrap();
+        assert!(found.config.is_none() && found.tokenizer.is_none() && found.known.is_none());
+        assert!(found.checks.iter().all(|c| !c.ok), "{:?}", found.checks);
+        assert_eq!(found.tensors[2].ternary.as_ref().unwrap().invalid_codes, 128);
+        let text = found.to_text();
+        assert!(text.contains("Q4_K") && text.contains("TL2") && text.contains("not finite"), "{text}");
+        assert!(!text.contains('\x1b'));
+        assert!(serde_json::to_string(&found).is_ok());
+    }
+}

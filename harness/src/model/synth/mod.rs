@@ -1,0 +1,353 @@
+//! Synthetic models: files with the shape of a published model and random weights, for machines that lack the real one.
+//!
+//! Speed does not depend on what the weights are as long as about a third are zero and activations stay ordinary numbers;
+//! text and perplexity of such a model mean nothing, and its metadata says so.
+
+mod shape;
+mod vocab;
+
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use half::f16;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+use serde::Serialize;
+
+use super::builtin;
+use super::config::{ModelConfig, required_tensors};
+use super::gguf::writer::{HeaderWriter, padding};
+use super::gguf::{Gguf, Readable};
+use crate::error::{Error, Result};
+pub use shape::SynthShape;
+
+/// Bytes made between two reports of progress.
+const CHUNK: usize = 1 << 20;
+/// Standard deviation of the embedding.
+const EMBEDDING_STD: f32 = 0.02;
+
+/// What was written.
+#[derive(Clone, Debug, Serialize)]
+pub struct SynthSummary {
+    /// Where.
+    pub path: PathBuf,
+    /// `general.name`.
+    pub name: String,
+    /// Size of the file.
+    pub bytes: u64,
+    /// Blocks.
+    pub layers: usize,
+    /// Number of ternary weights.
+    pub ternary_weights: u64,
+    /// Seed of every random number in it.
+    pub seed: u64,
+}
+
+/// A tensor to be written: its place in the order (which is also its random stream), kind, dimensions, bytes.
+struct Plan {
+    header: Vec<u8>,
+    data_bytes: u64,
+    tensors: Vec<(Readable, Vec<usize>, u64)>,
+}
+
+impl Plan {
+    fn new(shape: &SynthShape, config: &ModelConfig, seed: u64) -> Result<Self> {
+        let mut header = HeaderWriter::new();
+        write_metadata(&mut header, shape, config, seed)?;
+        let mut tensors = Vec::new();
+        for (name, kind, dims) in required_tensors(config) {
+            let dims_u64: Vec<u64> = dims.iter().map(|&d| d as u64).collect();
+            let size = header.tensor(&name, &dims_u64, type_code(kind))?;
+            tensors.push((kind, dims, size));
+        }
+        let data_bytes = header.data_bytes();
+        Ok(Self { header: header.finish(), data_bytes, tensors })
+    }
+
+    fn bytes(&self) -> u64 {
+        self.header.len() as u64 + self.data_bytes
+    }
+}
+
+fn type_code(kind: Readable) -> u32 {
+    match kind {
+        Readable::F32 => 0,
+        Readable::F16 => 1,
+        Readable::I2S => 36,
+    }
+}
+
+/// Size in bytes of the file that [`write_synthetic`] would write.
+pub fn synth_size_bytes(shape: &SynthShape, layers: Option<usize>) -> Result<u64> {
+    Ok(Plan::new(shape, &shape.with_layers(layers)?, 0)?.bytes())
+}
+
+/// Writes a synthetic model to `path` and returns what it wrote. The same shape, layers and seed give the same bytes on
+/// every machine. `progress` is called with bytes done and bytes in all. The file appears under its name only when it is
+/// whole; memory stays at a few MiB besides the header.
+pub fn write_synthetic(
+    path: &Path,
+    shape: &SynthShape,
+    layers: Option<usize>,
+    seed: u64,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<SynthSummary> {
+    let config = shape.with_layers(layers)?;
+    let plan = Plan::new(shape, &config, seed)?;
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    require_space(folder, plan.bytes())?;
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".synthetic-").suffix(".part");
+    #[cfg(unix)]
+    {
+        // Temporary files are private by default; a model is not a secret, and the umask still applies.
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    let mut file = builder.tempfile_in(folder).map_err(|e| Error::io("create a file in", folder, &e))?;
+    let mut out = BufWriter::with_capacity(CHUNK, file.as_file_mut());
+    write_all(&mut out, &plan, seed, progress).and_then(|()| out.flush()).map_err(|e| Error::io("write", path, &e))?;
+    drop(out);
+    file.persist(path).map_err(|e| Error::io("write", path, &e.error))?;
+    let ternary = plan.tensors.iter().filter(|t| t.0 == Readable::I2S);
+    let ternary_weights = ternary.map(|t| t.1.iter().map(|&d| d as u64).product::<u64>()).sum();
+    let (name, layers) = (config.name, config.layers);
+    Ok(SynthSummary { path: path.to_path_buf(), name, bytes: plan.bytes(), layers, ternary_weights, seed })
+}
+
+/// A clear line beforehand is worth more than a full disk after 1 GB.
+fn require_space(folder: &Path, need: u64) -> Result<()> {
+    #[cfg(unix)]
+    if let Ok(stat) = nix::sys::statvfs::statvfs(folder) {
+        #[allow(clippy::unnecessary_cast)] // these are 32-bit on some systems
+        let free = (stat.blocks_available() as u64).saturating_mul(stat.fragment_size() as u64);
+        if free < need {
+            let what = format!("{need} bytes are needed in {}, but only {free} are free", folder.display());
+            return Err(Error::input(format!("{what}; choose another folder or fewer --layers")));
+        }
+    }
+    Ok(())
+}
+
+fn write_metadata(out: &mut HeaderWriter, shape: &SynthShape, config: &ModelConfig, seed: u64) -> Result<()> {
+    let a = &config.architecture;
+    out.string("general.architecture", a);
+    out.string("general.name", &config.name);
+    out.bool("tritbench.synthetic", true);
+    out.u64("tritbench.synthetic.seed", seed);
+    out.u32("general.file_type", 40);
+    out.u32("general.quantization_version", 2);
+    let counts = [
+        ("vocab_size", config.vocab),
+        ("context_length", config.context),
+        ("embedding_length", config.dim),
+        ("block_count", config.layers),
+        ("feed_forward_length", config.ffn),
+        ("rope.dimension_count", config.rope_dims),
+        ("attention.head_count", config.heads),
+        ("attention.head_count_kv", config.kv_heads),
+    ];
+    // The values are the constants above and at most 1024 layers, so they fit.
+    counts.iter().for_each(|(key, value)| out.u32(&format!("{a}.{key}"), *value as u32));
+    out.f32(&format!("{a}.rope.freq_base"), config.rope_theta);
+    out.f32(&format!("{a}.attention.layer_norm_rms_epsilon"), config.rms_eps);
+    let base: Gguf = builtin::open()?;
+    vocab::write_tokenizer(out, &base, config.vocab, shape.llama_specials)
+}
+
+/// How each 16 random bits become 16 bits of a tensor.
+type Table = Box<[[u8; 2]]>;
+
+/// 16 random bits -> 8 ternary codes. 65,536 / 6,561 is not whole, so a few combinations are 1 in 10 rarer: harmless here.
+fn code_table() -> Table {
+    let byte = |mut n: u32| {
+        (0..4).fold(0u8, |byte, _| {
+            let code = (n % 3) as u8;
+            n /= 3;
+            byte << 2 | code
+        })
+    };
+    (0..=u16::MAX)
+        .map(|r| {
+            let n = (u32::from(r) * 6561) >> 16;
+            [byte(n / 81), byte(n % 81)]
+        })
+        .collect()
+}
+
+/// 16 random bits -> an f16 uniform in +-sqrt(3) * std. Uniform rather than normal because it needs no logarithm,
+/// whose last bit differs between platforms.
+fn embedding_table() -> Table {
+    let half_width = 3f32.sqrt() * EMBEDDING_STD;
+    let value = |r: u16| f16::from_f32(((f32::from(r) + 0.5) / 32768.0 - 1.0) * half_width);
+    (0..=u16::MAX).map(|r| value(r).to_le_bytes()).collect()
+}
+
+/// Why activations stay sane: every matrix sees an input of mean square 1 (an RMS norm with weights 1 comes before it), a
+/// ternary weight has mean square 2/3, so scale sqrt(3 / (2 K)) gives outputs of mean square 1 again. The residual stream
+/// then grows by 1 in mean square at each of its 2 additions a block (about 60 for 30 blocks), the ReLU-squared product is
+/// normalised before `ffn_down`, and logits have standard deviation 0.02 * sqrt(dim), about 1.
+fn ternary_scale(inputs: usize) -> f32 {
+    (1.5 / inputs as f32).sqrt()
+}
+
+fn write_all(out: &mut dyn Write, plan: &Plan, seed: u64, progress: &mut dyn FnMut(u64, u64)) -> std::io::Result<()> {
+    let (codes, embedding) = (code_table(), embedding_table());
+    let mut meter = Meter { done: 0, total: plan.bytes(), progress };
+    let mut random = vec![0u8; CHUNK];
+    out.write_all(&plan.header)?;
+    meter.add(plan.header.len() as u64);
+    for (stream, (kind, dims, size)) in plan.tensors.iter().enumerate() {
+        // A stream for each tensor: the first blocks are the same however many follow.
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        rng.set_stream(stream as u64);
+        let mut fill = |out: &mut dyn Write,
+                        table: &Table,
+                        mut left: u64,
+                        meter: &mut Meter<'_>|
+         -> std::io::Result<()> {
+            while left > 0 {
+                let n = left.min(CHUNK as u64) as usize;
+                rng.fill_bytes(&mut random[..n]);
+                // Sizes are even: two bytes an f16, 32 bytes a block of codes.
+                random[..n].as_chunks_mut::<2>().0.iter_mut().for_each(|b| *b = table[u16::from_le_bytes(*b) as usize]);
+                out.write_all(&random[..n])?;
+                left -= n as u64;
+                meter.add(n as u64);
+            }
+            Ok(())
+        };
+        match kind {
+            Readable::F16 => fill(out, &embedding, *size, &mut meter)?,
+            Readable::I2S => {
+                fill(out, &codes, *size - 32, &mut meter)?;
+                out.write_all(&ternary_scale(dims[0]).to_le_bytes())?;
+                out.write_all(&[0; 28])?;
+                meter.add(32);
+            }
+            Readable::F32 => {
+                (0..dims[0]).try_for_each(|_| out.write_all(&1f32.to_le_bytes()))?;
+                meter.add(*size);
+            }
+        }
+        out.write_all(padding(*size))?;
+        meter.add(padding(*size).len() as u64);
+    }
+    Ok(())
+}
+
+struct Meter<'a> {
+    done: u64,
+    total: u64,
+    progress: &'a mut dyn FnMut(u64, u64),
+}
+
+impl Meter<'_> {
+    fn add(&mut self, bytes: u64) {
+        self.done += bytes;
+        (self.progress)(self.done, self.total);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::config::{check_codes, check_tensors};
+    use super::super::gguf::CodeCounts;
+    use super::super::tokenizer::Tokenizer;
+    use super::*;
+
+    fn write(shape: &str, layers: Option<usize>, seed: u64) -> (tempfile::TempDir, Vec<u8>) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("m.gguf");
+        let shape = SynthShape::by_name(shape).unwrap();
+        let (mut last, mut calls) = ((0, 0), 0);
+        let mut progress = |done, total| {
+            assert!(done >= last.0 && done <= total);
+            (last, calls) = ((done, total), calls + 1);
+        };
+        let summary = write_synthetic(&path, shape, layers, seed, &mut progress).unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        assert_eq!(summary.bytes, bytes.len() as u64);
+        assert_eq!(synth_size_bytes(shape, layers).unwrap(), summary.bytes);
+        assert!(calls > 2 && last == (summary.bytes, summary.bytes));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary file is left");
+        (folder, bytes)
+    }
+
+    #[test]
+    fn tiny_is_a_valid_model_of_the_builtin_shape() {
+        let (_folder, bytes) = write("tiny", None, 1);
+        let gguf = Gguf::from_bytes("m", bytes.clone()).unwrap();
+        let config = ModelConfig::from_gguf(&gguf).unwrap();
+        check_tensors(&gguf, &config).unwrap();
+        check_codes(&gguf).unwrap();
+        let builtin = ModelConfig::from_gguf(&builtin::open().unwrap()).unwrap();
+        assert_eq!(ModelConfig { name: builtin.name.clone(), ..config.clone() }, builtin);
+        assert!(gguf.optional_bool("tritbench.synthetic").unwrap().unwrap());
+        let counts = CodeCounts::of(gguf.bytes(gguf.tensor("blk.0.ffn_up.weight").unwrap()));
+        let n = (512 * 1024) as f64;
+        for count in [counts.minus, counts.zero, counts.plus] {
+            assert!((count as f64 / n - 1.0 / 3.0).abs() < 0.01, "{counts:?}");
+        }
+        let embedding = gguf.f16s(gguf.tensor("token_embd.weight").unwrap()).unwrap();
+        let square: f64 = embedding.iter().map(|x| f64::from(x.to_f32()).powi(2)).sum();
+        assert!(((square / embedding.len() as f64).sqrt() - 0.02).abs() < 1e-4);
+        let own = Tokenizer::from_gguf(&gguf, None).unwrap();
+        let base = Tokenizer::from_gguf(&builtin::open().unwrap(), None).unwrap();
+        assert_eq!(own.encode("Before we proceed", None).unwrap(), base.encode("Before we proceed", None).unwrap());
+        assert_eq!(bytes, write("tiny", None, 1).1, "same seed, same bytes");
+        assert_ne!(bytes, write("tiny", None, 2).1);
+    }
+
+    #[test]
+    fn one_block_of_2b_4t_has_the_published_metadata() {
+        let shape = SynthShape::by_name("2b-4t").unwrap();
+        let config = shape.with_layers(Some(1)).unwrap();
+        let plan = Plan::new(shape, &config, 0).unwrap();
+        // The header alone, over a sparse file of the right size: the data is not needed to check it.
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("m.gguf");
+        std::fs::write(&path, &plan.header).unwrap();
+        std::fs::File::options().write(true).open(&path).unwrap().set_len(plan.bytes()).unwrap();
+        let gguf = Gguf::open(&path).unwrap();
+        assert_eq!(ModelConfig::from_gguf(&gguf).unwrap(), config);
+        let tokenizer = Tokenizer::from_gguf(&gguf, None).unwrap();
+        assert_eq!((tokenizer.vocab(), tokenizer.bos(), tokenizer.eos()), (128_256, Some(128_000), Some(128_001)));
+        assert_eq!((tokenizer.extra_stop_ids(), tokenizer.pre_name()), (&[128_009u32][..], "default"));
+        let ids = tokenizer.encode("the king<|eot_id|>", None).unwrap();
+        assert_eq!((ids[0], ids.last()), (128_000, Some(&128_009)));
+        assert_eq!(tokenizer.decode(&ids), "the king");
+        assert_eq!(tokenizer.piece(5000), b"<fill_5000>");
+    }
+
+    #[test]
+    fn size_of_the_whole_2b_4t_is_that_of_the_published_file() {
+        // The published file has 280,147 merges and a real vocabulary in its header; the data is the same size.
+        let shape = SynthShape::by_name("2b-4t").unwrap();
+        let plan = Plan::new(shape, &shape.with_layers(None).unwrap(), 0).unwrap();
+        assert_eq!(plan.tensors.len(), 332);
+        assert!((1_170_000_000..1_187_801_280).contains(&plan.bytes()), "{}", plan.bytes());
+    }
+
+    #[test]
+    #[ignore = "writes 1.2 GB"]
+    fn whole_2b_4t() {
+        let (_folder, bytes) = write("2b-4t", None, 0);
+        let gguf = Gguf::from_bytes("m", bytes).unwrap();
+        check_tensors(&gguf, &ModelConfig::from_gguf(&gguf).unwrap()).unwrap();
+        check_codes(&gguf).unwrap();
+        Tokenizer::from_gguf(&gguf, None).unwrap();
+    }
+
+    #[test]
+    fn bad_requests_are_one_line() {
+        assert!(SynthShape::by_name("7b").unwrap_err().to_string().contains("known: 2b-4t, tiny"));
+        let shape = SynthShape::by_name("tiny").unwrap();
+        let write =
+            |path: &str, layers| write_synthetic(Path::new(path), shape, layers, 0, &mut |_, _| ()).unwrap_err();
+        assert!(write("m.gguf", Some(0)).to_string().contains("--layers 0"));
+        let text = write("/nonexistent/folder/m.gguf", None).to_string();
+        assert!(text.contains("/nonexistent/folder") && !text.contains('\n'), "{text}");
+        assert!(require_space(Path::new("."), u64::MAX).unwrap_err().to_string().contains("are free"));
+    }
+}
