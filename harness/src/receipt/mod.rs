@@ -3,6 +3,7 @@
 mod generation;
 mod micro;
 mod provenance;
+mod store;
 
 pub use generation::{
     ForwardMs, GenerationKernel, GenerationRecord, GenerationRound, GoldenCheck, LutFinding, PerplexityKernel,
@@ -10,6 +11,7 @@ pub use generation::{
 };
 pub use micro::{MicroCell, MicroEntry, MicroSummary, Ratio, Residency, Round};
 pub use provenance::{Build, Host, Load, ModelRecord, ScenarioRecord, Settings};
+pub use store::{RECEIPT_FILE, read_receipt, write_receipt};
 
 use serde::{Deserialize, Serialize};
 
