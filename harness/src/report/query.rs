@@ -74,7 +74,13 @@ pub fn unstable(cell: &MicroCell) -> bool {
 
 /// The kernel with the smallest median time.
 pub fn fastest(cell: &MicroCell) -> Option<&MicroSummary> {
-    kernels(cell).map(|(_, s)| s).min_by(|a, b| a.median_ns_per_call.total_cmp(&b.median_ns_per_call))
+    fastest_of(cell, |_| true)
+}
+
+/// The same among those that pass `keep`. A median of zero is a kernel that never ran.
+pub fn fastest_of(cell: &MicroCell, keep: impl Fn(&MicroSummary) -> bool) -> Option<&MicroSummary> {
+    let ran = kernels(cell).map(|(_, s)| s).filter(|s| s.median_ns_per_call > 0.0 && keep(s));
+    ran.min_by(|a, b| a.median_ns_per_call.total_cmp(&b.median_ns_per_call))
 }
 
 /// The cell that speaks for an operation in headlines and charts: the largest shape, and of equals the first measured.
