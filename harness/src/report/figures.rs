@@ -49,13 +49,20 @@ pub fn ratio_with_interval(r: &Ratio) -> String {
     format!("{} {}", ratio(r.median), interval(r))
 }
 
-/// `[12.1, 12.5]` or `[too few rounds]`.
+/// `[12.1, 12.5]` or `[too few rounds]`. The ends get another decimal where they would look the same without it.
 pub fn interval(r: &Ratio) -> String {
-    let end = |x: f64| ratio(x).trim_end_matches('×').to_string();
-    match (r.low, r.high) {
-        (Some(low), Some(high)) => format!("[{}, {}]", end(low), end(high)),
-        _ => "[too few rounds]".into(),
+    let (Some(low), Some(high)) = (r.low, r.high) else { return "[too few rounds]".into() };
+    let decimals = match high.abs() {
+        h if h < 9.995 => 2,
+        h if h < 99.95 => 1,
+        _ => 0,
+    };
+    let at = |decimals: usize| (format!("{low:.decimals$}"), format!("{high:.decimals$}"));
+    let (mut a, mut b) = at(decimals);
+    if a == b {
+        (a, b) = at(decimals + 1);
     }
+    format!("[{a}, {b}]")
 }
 
 /// A share as a percentage: 0.8%, 12.3%, 100%.
@@ -163,6 +170,8 @@ mod tests {
     fn a_ratio_without_interval_says_so() {
         let mut r = Ratio { partner: "a".into(), median: 1.234, low: Some(1.2), high: Some(1.26), confidence: 0.99 };
         assert_eq!(ratio_with_interval(&r), "1.23× [1.20, 1.26]");
+        (r.low, r.high) = (Some(1.231), Some(1.234));
+        assert_eq!(interval(&r), "[1.231, 1.234]");
         r.low = None;
         assert_eq!(ratio_with_interval(&r), "1.23× [too few rounds]");
     }

@@ -4,7 +4,7 @@ use super::query::{self, Call};
 use super::view::lut_sentence;
 use super::{figures, verdict};
 use crate::receipt::{GenerationKernel, MicroCell, Ratio, Receipt};
-use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, Table, presets};
+use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, LineStyle, Table, TableStyle};
 
 /// Widest line in characters.
 const WIDTH: u16 = 80;
@@ -128,7 +128,7 @@ fn generation(receipt: &Receipt, family: &str, color: bool) -> Option<Table> {
 
 fn table() -> Table {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    table.load_style(TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─')));
     table.set_content_arrangement(ContentArrangement::Dynamic);
     table.set_width(WIDTH);
     // Colour was decided by the caller; without this a pipe would lose it and a test could not ask for it.

@@ -66,7 +66,8 @@ fn key(c: &mut Canvas<'_>) {
 fn panel(c: &mut Canvas<'_>, cell: &MicroCell, baseline: &str, scales: (&Scale, &Scale), top: i32) {
     let rows = query::kernels(cell).count() as i32;
     let (from, to) = (top + 30, top + 30 + rows * ROW);
-    c.text((0, top), Anchor::Start, 13, INK, true, &query::cell_title(cell));
+    let title = format!("{} · A/A noise ±{}", query::cell_title(cell), figures::percent(cell.noise_floor));
+    c.text((0, top), Anchor::Start, 13, INK, true, &title);
     let over = format!("over {}", figures::label(baseline, 24));
     for (scale, x, title) in [(scales.0, OVER_BASE.0, over.as_str()), (scales.1, OVER_PREVIOUS.0, "over stage before")]
     {

@@ -128,6 +128,11 @@ fn cell(c: &MicroCell, kernel: &str) -> Option<Cell> {
         best: query::fastest(c).is_some_and(|f| f.kernel == kernel),
         gelem_s: figures::number(s.gelem_s),
         base: s.vs_baseline.as_ref().map(|r| RatioView::new(r, c.noise_floor)),
-        previous: s.vs_previous.as_ref().map(|r| RatioView::new(r, c.noise_floor)),
+        // Of the first stage both are the same ratio; once is enough.
+        previous: s
+            .vs_previous
+            .as_ref()
+            .filter(|p| s.vs_baseline.as_ref().is_none_or(|b| b.partner != p.partner))
+            .map(|r| RatioView::new(r, c.noise_floor)),
     })
 }
