@@ -49,7 +49,7 @@ fn stages(receipt: &Receipt, family: &str, color: bool) -> Option<Table> {
         let at = format!("{}\n{}×{}\n{}", printable(&c.op), c.m, c.k, query::residency(c.residency));
         Cell::new(at).set_alignment(CellAlignment::Right)
     }));
-    header.push(Cell::new("over stage\nbefore").set_alignment(CellAlignment::Right));
+    header.push(Cell::new("over stage\nbefore\n(1st column)").set_alignment(CellAlignment::Right));
     table.set_header(header);
     for kernel in query::kernel_ids(receipt, family) {
         let mut row = vec![Cell::new(figures::label(&printable(&kernel), 22))];

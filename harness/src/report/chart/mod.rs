@@ -45,12 +45,18 @@ pub fn theme_css() -> String {
         .collect()
 }
 
-/// A legend of colour swatches or markers from `x` on, wrapped to the chart's width; returns the height it took.
-fn legend(canvas: &mut Canvas<'_>, at: (i32, i32), names: &[String], markers: bool) -> i32 {
+/// A legend of colour swatches or markers (index into the series, name), wrapped to the chart's width; returns the
+/// height it took.
+fn legend<'n>(
+    canvas: &mut Canvas<'_>,
+    at: (i32, i32),
+    items: impl Iterator<Item = (usize, &'n str)>,
+    markers: bool,
+) -> i32 {
     let (mut x, mut y) = at;
-    for (i, name) in names.iter().enumerate() {
+    for (i, name) in items {
         let name = super::figures::label(name, 28);
-        let width = 30 + 7 * name.chars().count() as i32;
+        let width = 36 + 15 * name.chars().count() as i32 / 2;
         if x > at.0 && x + width > WIDTH {
             x = at.0;
             y += 20;

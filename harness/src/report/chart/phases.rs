@@ -84,7 +84,7 @@ fn stacked(
     let total_height = 100 + groups.iter().map(|g| height(&g.1)).sum::<i32>();
     let names: Vec<String> = names.iter().map(|n| n.to_string()).collect();
     let svg = draw(id, (WIDTH, total_height), title, &describe(&names, groups), |c| {
-        let mut y = 44 + legend(c, (0, 44), &names, false) + 12;
+        let mut y = 44 + legend(c, (0, 44), shown(&names, groups), false) + 12;
         let scale = Scale::linear(1.0, PLOT);
         for (family, bars) in groups {
             c.text((0, y), Anchor::Start, 13, INK, true, family);
@@ -95,10 +95,23 @@ fn stacked(
         }
         for share in [0.0, 0.25, 0.5, 0.75, 1.0] {
             c.line((scale.at(share), y - 20), (scale.at(share), y - 14), GRID, 1);
-            c.text((scale.at(share), y - 6), Anchor::Middle, 11, MUTED, false, &figures::percent(share));
+            let percent = format!("{:.0}%", share * 100.0);
+            c.text((scale.at(share), y - 6), Anchor::Middle, 11, MUTED, false, &percent);
         }
     });
     Chart { file, caption, svg }
+}
+
+/// The legend in the order in which the bars' parts come.
+fn shown<'n>(names: &'n [String], groups: &[(String, Vec<Bar>)]) -> impl Iterator<Item = (usize, &'n str)> {
+    let mut order: Vec<usize> = Vec::new();
+    // The measured bars last in the list have every part; the seed's has fewer, and one of its own.
+    for (index, _) in groups.iter().rev().flat_map(|g| &g.1).flat_map(|b| &b.parts) {
+        if !order.contains(index) {
+            order.push(*index);
+        }
+    }
+    order.into_iter().filter_map(|i| Some((i, names.get(i)?.as_str())))
 }
 
 fn row(c: &mut Canvas<'_>, bar: &Bar, scale: &Scale, y: i32) {

@@ -35,7 +35,7 @@ pub fn chart(receipt: &Receipt) -> Option<Chart> {
         let mut y = 52;
         for group in &groups {
             c.text((0, y), Anchor::Start, 13, INK, true, &query::family_title(&group.family));
-            let top = y + 24 + legend(c, (0, y + 24), &group.kernels, true);
+            let top = y + 24 + legend(c, (0, y + 24), group.kernels.iter().map(String::as_str).enumerate(), true);
             for (i, panel) in group.panels.iter().enumerate() {
                 let corner = (i as i32 % 2 * (PANEL.0 + GAP), top + i as i32 / 2 * PANEL.1);
                 paint(c, panel, group, &receipt.host.caches_bytes, corner);
@@ -45,7 +45,7 @@ pub fn chart(receipt: &Receipt) -> Option<Chart> {
     });
     let caption =
         "Each point is one shape's median. Dashed lines mark where what a call touches (packed weights, and for \
-                   dequantize its f32 output) outgrows a cache of this machine. Orange dots on dequantize: the seed's \
+                   dequantize its f32 output) outgrows a cache of this machine. Open diamonds on dequantize: the seed's \
                    published scalar and AVX2 figures (section 2.4), from another machine."
             .into();
     Some(Chart { file: "throughput.svg", caption, svg })

@@ -1,4 +1,4 @@
-//! End-to-end speed by kernel: one chart for decode, one for prefill, a panel a family, a dot for every round.
+//! End-to-end speed by kernel: one chart for decode, one for prefill, a panel a family, a thin line for every round.
 
 use super::canvas::{Anchor, Canvas, GRID, INK, MUTED, SERIES, Scale, draw};
 use super::{Chart, WIDTH};
@@ -82,7 +82,7 @@ fn chart(receipt: &Receipt, metric: &Metric) -> Option<Chart> {
         }
     });
     let caption = format!(
-        "Bars are medians over rounds, dots the rounds. Each panel has its own scale: the families compute different things \
+        "Bars are medians over rounds, thin lines the rounds. Each panel has its own scale: the families compute different things \
          and are not ranked against each other. Everything is counted (embedding, attention, the shared {} output head), so \
          these figures are not comparable with a kernel's own throughput.",
         generation.head

@@ -12,6 +12,7 @@ const TEXT_LIMIT: usize = 4000;
 #[derive(Debug, Serialize)]
 pub struct GenerationView {
     prompt: String,
+    baseline: String,
     setup: String,
     families: Vec<FamilyTable>,
     texts: Vec<TextView>,
@@ -37,7 +38,7 @@ struct GenerationRow {
     bytes_per_token: String,
     ids_equal: bool,
     is_baseline: bool,
-    rounds: usize,
+    rounds: String,
     goldens: Option<String>,
     goldens_ok: bool,
 }
@@ -70,6 +71,7 @@ impl GenerationView {
         let failed = g.kernels.iter().flat_map(|k| k.goldens.iter().filter(|c| !c.passed).map(move |c| (k, c)));
         Some(Self {
             prompt: figures::cut(&g.prompt, TEXT_LIMIT),
+            baseline: g.baseline.clone(),
             setup: setup(g),
             families: families.filter(|f| !f.rows.is_empty()).collect(),
             texts: texts(g),
@@ -115,7 +117,7 @@ fn row(g: &GenerationRecord, k: &GenerationKernel, best: f64) -> GenerationRow {
         bytes_per_token: figures::bytes(k.bytes_per_token),
         ids_equal: k.ids_equal_baseline,
         is_baseline: k.kernel == g.baseline,
-        rounds: k.rounds.len(),
+        rounds: format!("{} round{}", k.rounds.len(), if k.rounds.len() == 1 { "" } else { "s" }),
         goldens: (!k.goldens.is_empty()).then(|| format!("{passed} of {}", k.goldens.len())),
         goldens_ok: passed == k.goldens.len(),
     }
