@@ -5,6 +5,6 @@ mod error;
 mod files;
 #[allow(dead_code, unused_imports)]
 mod receipt;
-#[allow(dead_code)]
+#[allow(dead_code, unused_imports)]
 mod report;
 fn main() {}

@@ -159,9 +159,11 @@ pub fn kernel_ids(receipt: &Receipt, family: &str) -> Vec<String> {
     out
 }
 
-/// Smallest and largest noise floor of the cells that could have one.
+/// Smallest and largest noise floor of the cells with enough rounds for an interval: the 95th percentile of four rounds
+/// is no floor.
 pub fn noise_range(receipt: &Receipt) -> Option<(f64, f64)> {
-    let mut floors = receipt.micro.iter().filter(|c| self_pair(c).is_some()).map(|c| c.noise_floor);
+    let mut floors =
+        receipt.micro.iter().filter(|c| self_pair(c).is_some_and(|r| r.low.is_some())).map(|c| c.noise_floor);
     let first = floors.next()?;
     Some(floors.fold((first, first), |(low, high), f| (low.min(f), high.max(f))))
 }

@@ -107,11 +107,19 @@ fn statement(
         .filter_map(|r| query::headline(receipt, family, &op, r).filter(|c| !c.rounds.is_empty()))
         .filter_map(|c| Some((c, query::fastest_of(c, &keep)?)))
         .collect();
-    let (_, first) = best.first()?;
+    let (first_cell, first) = best.first()?;
     let text: Vec<String> = best.iter().map(|(cell, s)| sentence(cell, s)).collect();
+    let noise = first_cell.noise_floor;
     Some(Statement {
         label,
-        figure: first.vs_baseline.as_ref().map_or_else(|| "1×".into(), |r| figures::ratio(r.median)),
+        figure: first.vs_baseline.as_ref().map_or_else(
+            || "1×".into(),
+            |r| match query::call(r, noise) {
+                Call::Faster | Call::Slower => figures::ratio(r.median),
+                Call::WithinNoise => format!("~{}", figures::ratio(r.median)),
+                Call::TooFewRounds => format!("{} ?", figures::ratio(r.median)),
+            },
+        ),
         subject: first.kernel.clone(),
         text: text.join(" "),
         anchor,
@@ -169,13 +177,21 @@ fn decode(receipt: &Receipt) -> Option<Statement> {
 }
 
 fn noise(receipt: &Receipt) -> Option<Statement> {
-    let (low, high) = query::noise_range(receipt)?;
+    let Some((low, high)) = query::noise_range(receipt) else {
+        return receipt.micro.iter().any(|c| !c.rounds.is_empty()).then(|| Statement {
+            label: "Was the machine quiet?",
+            figure: "unknown".into(),
+            subject: "too few rounds".into(),
+            text: "There are too few rounds of a kernel against itself to say what this machine's noise was.".into(),
+            anchor: "method",
+        });
+    };
     let unstable = receipt.micro.iter().filter(|c| query::unstable(c)).count();
-    let mut text = format!(
-        "The same kernel against itself differed by up to {} to {} in 95% of rounds, depending on the shape. ",
-        figures::percent(low),
-        figures::percent(high)
-    );
+    let range = match (figures::percent(low), figures::percent(high)) {
+        (low, high) if low == high => high,
+        (low, high) => format!("{low} to {high} (by shape)"),
+    };
+    let mut text = format!("In 95% of rounds the same kernel differed from itself by less than {range}. ");
     text += if high <= query::QUIET {
         "Smaller differences are marked as noise."
     } else {

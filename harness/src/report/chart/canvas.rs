@@ -3,7 +3,7 @@
 
 use plotters::backend::DrawingBackend;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
-use plotters::style::{Color, FontStyle, FontTransform, IntoFont, RGBColor, ShapeStyle, TextStyle};
+use plotters::style::{Color, FontStyle, FontTransform, IntoFont, RGBColor, TextStyle};
 use std::ops::RangeInclusive;
 
 /// Text and axes.
@@ -102,7 +102,7 @@ impl Canvas<'_> {
 
     /// A filled rectangle.
     pub fn rect(&mut self, from: (i32, i32), to: (i32, i32), color: RGBColor) {
-        let _ = self.backend.draw_rect(from, to, &ShapeStyle::from(color.filled()), true);
+        let _ = self.backend.draw_rect(from, to, &color.filled(), true);
     }
 
     /// A straight line.
@@ -133,7 +133,7 @@ impl Canvas<'_> {
     /// A marker; six shapes, so that series differ without their colours.
     pub fn marker(&mut self, shape: usize, at: (i32, i32), color: RGBColor) {
         let (x, y) = at;
-        let style = ShapeStyle::from(color.filled());
+        let style = color.filled();
         let around = |points: &[(i32, i32)]| points.iter().map(|p| (x + p.0, y + p.1)).collect::<Vec<_>>();
         let corners: &[(i32, i32)] = match shape % 6 {
             0 => {
@@ -157,7 +157,7 @@ impl Canvas<'_> {
     pub fn open_diamond(&mut self, at: (i32, i32), color: RGBColor) {
         let (x, y) = at;
         let corners = [(x, y - 6), (x + 6, y), (x, y + 6), (x - 6, y), (x, y - 6)];
-        let _ = self.backend.fill_polygon(corners, &ShapeStyle::from(SURFACE.filled()));
+        let _ = self.backend.fill_polygon(corners, &SURFACE.filled());
         self.path(&corners, color, 2);
     }
 }

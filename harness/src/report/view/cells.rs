@@ -110,9 +110,10 @@ fn setup(cell: &MicroCell) -> String {
         n => format!("{n} copies of the weights in rotation"),
     };
     format!(
-        "{} weights a call, {} calls an epoch, {copies}, {} thread{}, seed {}",
+        "{} weights a call, {} call{} an epoch, {copies}, {} thread{}, seed {}",
         figures::integer(cell.weights_per_call),
         figures::integer(u64::from(cell.calls_per_epoch)),
+        if cell.calls_per_epoch == 1 { "" } else { "s" },
         cell.threads,
         if cell.threads == 1 { "" } else { "s" },
         cell.seed

@@ -93,7 +93,7 @@ impl StageTable {
                     .iter()
                     .find(|k| k.id == kernel)
                     .map_or_else(String::new, |k| k.summary.clone()),
-                claim: seed::claim(&kernel).filter(|_| has_claims).map(|c| claim(c)),
+                claim: seed::claim(&kernel).filter(|_| has_claims).map(claim),
                 cells: heads.iter().map(|c| cell(c, &kernel)).collect(),
                 kernel,
             })
