@@ -13,7 +13,7 @@ pub use micro::{MicroCell, MicroEntry, MicroSummary, Ratio, Residency, Round};
 pub use provenance::{Build, Host, Load, ModelRecord, ScenarioRecord, Settings};
 pub use store::{RECEIPT_FILE, read_receipt, write_receipt};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// Version of the layout below. A reader refuses a major version it does not know.
 pub const SCHEMA_VERSION: &str = "1.0.0";
@@ -121,8 +121,10 @@ pub struct VerifyRecord {
     /// Cases whose result was outside the bound.
     pub mismatches: usize,
     /// Largest absolute difference from the oracle.
+    #[serde(deserialize_with = "finite_or_nan")]
     pub max_abs_error: f64,
     /// Largest difference relative to the row's sum of |weight x activation|.
+    #[serde(deserialize_with = "finite_or_nan")]
     pub max_relative_error: f64,
     /// Bound on the relative error: 0 for exact kernels.
     pub bound: f64,
@@ -140,4 +142,9 @@ pub struct Finding {
     pub text: String,
     /// Where in the receipt the figures are (a JSON pointer).
     pub evidence: String,
+}
+
+/// JSON has no infinities: they are written as null, and a receipt of a run that met one must stay readable.
+fn finite_or_nan<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NAN))
 }

@@ -83,6 +83,16 @@ mod tests {
     }
 
     #[test]
+    fn a_run_that_met_an_infinity_stays_readable() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut receipt = fixture::complete();
+        receipt.verify[0].max_abs_error = f64::INFINITY;
+        receipt.perplexity.as_mut().unwrap().kernels[0].perplexity = f64::NAN;
+        write_receipt(&receipt, dir.path()).unwrap();
+        assert!(read_receipt(dir.path()).unwrap().verify[0].max_abs_error.is_nan());
+    }
+
+    #[test]
     fn each_kind_of_bad_file_is_named() {
         let dir = tempfile::tempdir().unwrap();
         let message = |name: &str, text: &str| {

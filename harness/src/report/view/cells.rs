@@ -1,6 +1,6 @@
 //! Every microbenchmark cell with its raw rounds, compactly.
 
-use super::stages::{RatioView, anchor_name};
+use super::stages::RatioView;
 use crate::receipt::{MicroCell, Receipt};
 use crate::report::{figures, query};
 use serde::Serialize;
@@ -12,7 +12,6 @@ const STRIP_POINTS: usize = 100;
 /// The cells of one family.
 #[derive(Debug, Serialize)]
 pub struct FamilyCells {
-    family: String,
     title: String,
     cells: Vec<CellView>,
 }
@@ -63,7 +62,7 @@ impl FamilyCells {
         let own = receipt.micro.iter().enumerate().filter(|(_, c)| c.family == family);
         let cells: Vec<CellView> = own.map(|(i, c)| view(i, c)).collect();
         let title = query::family_title(family);
-        (!cells.is_empty()).then(|| Self { family: anchor_name(family), title, cells })
+        (!cells.is_empty()).then_some(Self { title, cells })
     }
 }
 

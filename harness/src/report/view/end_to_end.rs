@@ -184,13 +184,18 @@ impl PerplexityView {
                 .iter()
                 .map(|k| PerplexityRow {
                     kernel: k.kernel.clone(),
-                    nats: format!("{:.5}", k.nats_per_token),
-                    perplexity: format!("{:.4}", k.perplexity),
+                    nats: decimals(k.nats_per_token, 5),
+                    perplexity: decimals(k.perplexity, 4),
                 })
                 .collect(),
             lut: p.lut.as_ref().map(lut),
         }
     }
+}
+
+/// More digits than elsewhere: perplexities that agree should be seen to agree.
+fn decimals(x: f64, n: usize) -> String {
+    if x.is_finite() { format!("{x:.n$}") } else { "not finite".into() }
 }
 
 /// The finding about the seed's code table.

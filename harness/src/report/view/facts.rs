@@ -246,7 +246,11 @@ pub fn absent(r: &Receipt) -> Vec<AbsentKernel> {
 }
 
 fn scientific(x: f64) -> String {
-    if x == 0.0 { "0".into() } else { format!("{x:.1e}") }
+    match x {
+        0.0 => "0".into(),
+        x if x.is_finite() => format!("{x:.1e}"),
+        _ => "not finite".into(),
+    }
 }
 
 #[cfg(test)]

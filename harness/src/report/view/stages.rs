@@ -110,7 +110,7 @@ impl StageTable {
 }
 
 /// An id must not carry a receipt's free text.
-pub fn anchor_name(family: &str) -> String {
+fn anchor_name(family: &str) -> String {
     if family.chars().all(|c| c.is_ascii_alphanumeric()) { family.into() } else { "other".into() }
 }
 
