@@ -1,7 +1,50 @@
-//! `harness`: runs ternary kernels through microbenchmarks and real generation.
+//! `harness`: runs ternary kernels through microbenchmarks and real generation, and writes receipts, charts and reports.
+//!
+//! Data flows one way: scenario -> measurement -> receipt -> report. Reports read receipts and nothing else.
+
+mod build_info;
+mod cli;
+mod cmd;
 mod error;
-#[allow(dead_code)]
+mod files;
+mod findings;
+mod host;
+mod interrupt;
+mod machine;
+mod measure;
 mod model;
-#[allow(dead_code, unused_imports)]
+mod models;
+mod output;
+mod progress;
 mod receipt;
-fn main() {}
+mod report;
+mod run_folder;
+mod scenario;
+mod select;
+
+use clap::Parser;
+use cli::{Cli, Command};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    interrupt::install();
+    let out = output::Output::new(cli.color);
+    let result = match cli.command {
+        Command::List(args) => cmd::list::run(&args, &out),
+        Command::Verify(args) => cmd::verify::run(&args, &out),
+        Command::Compare(args) => cmd::compare::run(&args, &out),
+        Command::Micro(args) => cmd::compare::run_micro(&args, &out),
+        Command::Generate(args) => cmd::generate::run(&args, &out),
+        Command::Perplexity(args) => cmd::perplexity::run(&args, &out),
+        Command::Model(command) => cmd::model::run(&command, &out),
+        Command::Report(args) => cmd::report::run(&args, &out),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            out.error(&error);
+            ExitCode::from(error.exit() as u8)
+        }
+    }
+}

@@ -158,8 +158,10 @@ pub struct PerplexityKernel {
     /// Kernel id.
     pub kernel: String,
     /// Natural log of the perplexity.
+    #[serde(deserialize_with = "super::finite_or_nan")]
     pub nats_per_token: f64,
     /// exp(nats).
+    #[serde(deserialize_with = "super::finite_or_nan")]
     pub perplexity: f64,
 }
 

@@ -35,7 +35,7 @@ pub struct MicroCell {
     pub copies: usize,
     /// Seed of weights, activations and order.
     pub seed: u64,
-    /// The columns of a round. The first is the baseline; the one with `self_pair` is the baseline again (A/A).
+    /// The columns of a round. The first is the baseline; the one with `self_pair` is a kernel that is there already (A/A).
     pub entries: Vec<MicroEntry>,
     /// Raw rounds.
     pub rounds: Vec<Round>,
@@ -52,7 +52,7 @@ pub struct MicroEntry {
     pub kernel: String,
     /// The long name: `{op}-{act}{weight}{out}-{isa}-{technique}-{mr}x{nr}`.
     pub name: String,
-    /// Whether this column is the baseline a second time.
+    /// Whether this column is a kernel of the same cell a second time. The most advanced one: its short epochs feel noise first.
     pub self_pair: bool,
     /// Bytes one call must read: packed weights and their scales.
     pub bytes_per_call: u64,

@@ -3,6 +3,7 @@
 mod generation;
 mod micro;
 mod provenance;
+mod store;
 
 pub use generation::{
     ForwardMs, GenerationKernel, GenerationRecord, GenerationRound, GoldenCheck, LutFinding, PerplexityKernel,
@@ -10,8 +11,9 @@ pub use generation::{
 };
 pub use micro::{MicroCell, MicroEntry, MicroSummary, Ratio, Residency, Round};
 pub use provenance::{Build, Host, Load, ModelRecord, ScenarioRecord, Settings};
+pub use store::{RECEIPT_FILE, read_receipt, write_receipt};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// Version of the layout below. A reader refuses a major version it does not know.
 pub const SCHEMA_VERSION: &str = "1.0.0";
@@ -114,13 +116,18 @@ pub struct VerifyRecord {
     /// If not, why not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Whether its results are integers that must equal the oracle's.
+    #[serde(default)]
+    pub exact: bool,
     /// Cases run.
     pub cases: usize,
     /// Cases whose result was outside the bound.
     pub mismatches: usize,
     /// Largest absolute difference from the oracle.
+    #[serde(deserialize_with = "finite_or_nan")]
     pub max_abs_error: f64,
     /// Largest difference relative to the row's sum of |weight x activation|.
+    #[serde(deserialize_with = "finite_or_nan")]
     pub max_relative_error: f64,
     /// Bound on the relative error: 0 for exact kernels.
     pub bound: f64,
@@ -138,4 +145,9 @@ pub struct Finding {
     pub text: String,
     /// Where in the receipt the figures are (a JSON pointer).
     pub evidence: String,
+}
+
+/// JSON has no infinities: they are written as null, and a receipt of a run that met one must stay readable.
+fn finite_or_nan<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NAN))
 }

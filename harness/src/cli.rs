@@ -1,0 +1,302 @@
+//! The command line.
+
+use crate::machine::MachineArgs;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// The whole command line.
+#[derive(Parser, Debug)]
+#[command(
+    name = "harness",
+    version,
+    about = "Which ternary LLM kernel is really faster, why, and how far from the machine's limit",
+    after_help = "Start with: harness compare\n\nExit codes: 0 ok, 1 a check failed, 2 bad usage or input, 5 not possible on this CPU, 130 interrupted",
+    max_term_width = 100
+)]
+pub struct Cli {
+    /// Colours on the terminal (NO_COLOR turns them off too)
+    #[arg(long, value_enum, default_value_t = ColorChoice::Auto, global = true, value_name = "WHEN")]
+    pub color: ColorChoice,
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// When to colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ColorChoice {
+    /// On a terminal.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// The commands.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// What there is, what runs on this CPU, and if not, why not
+    #[command(after_help = "Example: harness list kernels --json")]
+    List(ListArgs),
+    /// Every kernel against the oracle on random, adversarial and edge shapes
+    #[command(after_help = "Example: harness verify --kernels scalar-i8,avx2-i8")]
+    Verify(VerifyArgs),
+    /// The main job: verify, microbenchmark, generate, and write receipt, CSV, charts and report
+    #[command(after_help = "Examples:\n  harness compare\n  harness compare --scenario seed-tables --quick\n  harness compare --model model.gguf --kernels scalar,avx2-i8 --out my-run")]
+    Compare(CompareArgs),
+    /// The microbenchmark part of compare alone
+    #[command(after_help = "Example: harness micro --scenario seed-tables --kernels scalar,avx2-permute")]
+    Micro(MicroArgs),
+    /// Generate text with one kernel
+    #[command(after_help = "Example: harness generate --prompt \"ROMEO:\" --max-tokens 40 --greedy --kernel avx2-i8")]
+    Generate(GenerateArgs),
+    /// Perplexity over non-overlapping windows
+    #[command(after_help = "Example: harness perplexity --text scenarios/model/shakespeare.txt --kernel avx2-permute --lut seed")]
+    Perplexity(PerplexityArgs),
+    /// Look into model files, or write a synthetic one
+    #[command(subcommand)]
+    Model(ModelCommand),
+    /// Render a run again, or several side by side
+    #[command(after_help = "Example: harness report reports/runs/A reports/runs/B --out comparison.html")]
+    Report(ReportArgs),
+}
+
+/// `list`.
+#[derive(Args, Debug)]
+pub struct ListArgs {
+    /// What to list
+    #[arg(value_enum, default_value_t = Listed::Kernels)]
+    pub what: Listed,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// CPU features to assume, see `compare --help`
+    #[command(flatten)]
+    pub machine: MachineArgs,
+}
+
+/// What `list` lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Listed {
+    /// Registered kernels.
+    Kernels,
+    /// Built-in scenarios.
+    Scenarios,
+    /// Built-in, synthetic and known models.
+    Models,
+}
+
+/// `verify`.
+#[derive(Args, Debug)]
+pub struct VerifyArgs {
+    /// Kernels to verify; all by default
+    #[arg(long, value_delimiter = ',', value_name = "A,B")]
+    pub kernels: Option<Vec<String>>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Threads, pinning, features
+    #[command(flatten)]
+    pub machine: MachineArgs,
+}
+
+/// What the measuring commands share.
+#[derive(Args, Debug)]
+pub struct MeasureArgs {
+    /// Built-in scenario or TOML file
+    #[arg(long, value_name = "NAME|FILE", default_value = "quick")]
+    pub scenario: String,
+    /// Kernels to compare; all that run here by default
+    #[arg(long, value_delimiter = ',', value_name = "A,B")]
+    pub kernels: Option<Vec<String>>,
+    /// A smaller matrix, same rules
+    #[arg(long)]
+    pub quick: bool,
+    /// Run folder to write; a new one in reports/runs by default
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Seed of data and order
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Threads (1 by default), pinning, features
+    #[command(flatten)]
+    pub machine: MachineArgs,
+}
+
+/// `compare`.
+#[derive(Args, Debug)]
+pub struct CompareArgs {
+    /// What to measure
+    #[command(flatten)]
+    pub measure: MeasureArgs,
+    /// builtin, synth:2b-4t, or a GGUF file; the scenario's by default
+    #[arg(long, value_name = "M")]
+    pub model: Option<String>,
+}
+
+/// `micro`.
+#[derive(Args, Debug)]
+pub struct MicroArgs {
+    /// What to measure
+    #[command(flatten)]
+    pub measure: MeasureArgs,
+}
+
+/// Which model and kernel.
+#[derive(Args, Clone, Debug)]
+pub struct ModelArgs {
+    /// builtin, synth:2b-4t, or a GGUF file
+    #[arg(long, value_name = "M", default_value = "builtin")]
+    pub model: String,
+    /// Kernel id, or auto to probe for the fastest exact one
+    #[arg(long, value_name = "ID", default_value = "auto")]
+    pub kernel: String,
+    /// Pre-tokenizer instead of the file's: default, gpt-2 or llama-bpe
+    #[arg(long, value_name = "NAME")]
+    pub pre: Option<String>,
+    /// Threads (all CPUs by default), pinning, features
+    #[command(flatten)]
+    pub machine: MachineArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `generate`.
+#[derive(Args, Debug)]
+pub struct GenerateArgs {
+    /// Prompt
+    #[arg(long, value_name = "T")]
+    pub prompt: String,
+    /// Most tokens to generate
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    pub max_tokens: usize,
+    /// Model and kernel
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Always the likeliest token (the default when no sampling flag is given)
+    #[arg(long, conflicts_with_all = ["temperature", "top_k", "top_p"])]
+    pub greedy: bool,
+    /// Sample from softmax(logits / TEMPERATURE); 0 means greedy
+    #[arg(long, value_name = "X")]
+    pub temperature: Option<f32>,
+    /// Sample from the K likeliest tokens
+    #[arg(long, value_name = "K")]
+    pub top_k: Option<usize>,
+    /// Sample from the smallest set of tokens whose share reaches P
+    #[arg(long, value_name = "P")]
+    pub top_p: Option<f32>,
+    /// Seed of the sampling
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Stop after this many seconds (from the start of the prompt, the model loaded) and keep the text so far
+    #[arg(long, value_name = "S")]
+    pub timeout_s: Option<f64>,
+    /// Stop before this string; may be given several times
+    #[arg(long, value_name = "STR")]
+    pub stop: Vec<String>,
+    /// Stop at this token id; may be given several times
+    #[arg(long, value_name = "ID")]
+    pub stop_id: Vec<u32>,
+    /// Go on past the model's own end token
+    #[arg(long)]
+    pub ignore_eos: bool,
+    /// Add the logits after the prompt to the JSON, as logits_last
+    #[arg(long, requires = "json")]
+    pub logits: bool,
+    /// Write the JSON to this file too
+    #[arg(long, value_name = "FILE")]
+    pub receipt: Option<PathBuf>,
+}
+
+/// `perplexity`.
+#[derive(Args, Debug)]
+pub struct PerplexityArgs {
+    /// Text file; the built-in model's held-out text (24,000 bytes) by default
+    #[arg(long, value_name = "FILE")]
+    pub text: Option<PathBuf>,
+    /// Tokens a window
+    #[arg(long, default_value_t = 128)]
+    pub window: usize,
+    /// Score at most this many windows
+    #[arg(long, value_name = "N")]
+    pub windows: Option<usize>,
+    /// Code table: the file's, or the analysis's [-2,-1,1,2] (W2A32 kernels only)
+    #[arg(long, value_enum, default_value_t = Lut::File)]
+    pub lut: Lut,
+    /// Score 2 windows only
+    #[arg(long)]
+    pub quick: bool,
+    /// Model and kernel
+    #[command(flatten)]
+    pub model: ModelArgs,
+}
+
+/// Code table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Lut {
+    /// [-1, 0, 1]
+    File,
+    /// [-2, -1, 1, 2]
+    Seed,
+}
+
+/// `model ...`.
+#[derive(Subcommand, Debug)]
+pub enum ModelCommand {
+    /// Metadata, tensors, layout checks and hash of a GGUF file
+    #[command(after_help = "Example: harness model inspect builtin")]
+    Inspect {
+        /// builtin, synth:SHAPE or a GGUF file
+        model: String,
+        /// Run the file's known greedy answers with every kernel, if it has any
+        #[arg(long)]
+        goldens: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        /// Threads, features
+        #[command(flatten)]
+        machine: MachineArgs,
+    },
+    /// Write a model with random weights and a real model's shape
+    #[command(after_help = "Example: harness model synth --shape 2b-4t --layers 2 --out two-layers.gguf")]
+    Synth {
+        /// Shape: 2b-4t or tiny
+        #[arg(long, default_value = "2b-4t")]
+        shape: String,
+        /// Blocks, if not the shape's own number
+        #[arg(long, value_name = "N")]
+        layers: Option<usize>,
+        /// Seed of the weights
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// File to write; SHAPE.gguf by default
+        #[arg(long, short, value_name = "FILE")]
+        out: Option<PathBuf>,
+        /// Replace an existing file
+        #[arg(long)]
+        force: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// `report`.
+#[derive(Args, Debug)]
+pub struct ReportArgs {
+    /// Run folders or receipt files
+    #[arg(required = true, value_name = "RUN_DIR|RECEIPT")]
+    pub runs: Vec<PathBuf>,
+    /// Where to write: a folder for one run (its own by default), a file for several (comparison.html by default)
+    #[arg(long, value_name = "PATH")]
+    pub out: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}

@@ -1,0 +1,203 @@
+//! `generate`: text from a prompt with one kernel.
+
+use crate::build_info;
+use crate::cli::{GenerateArgs, ModelArgs};
+use crate::error::{Error, Result};
+use crate::interrupt;
+use crate::machine::{Machine, all_cpus};
+use crate::measure::end_to_end::{WeightStore, engine, room};
+use crate::model::generate::{Generation, Request, Session};
+use crate::model::sampler::Sampling;
+use crate::model::stop::StopReason;
+use crate::model::tokenizer::Pre;
+use crate::models::{Loaded, load};
+use crate::output::Output;
+use crate::receipt::{Build, ForwardMs, PhasesMs};
+use crate::select::{Selection, select};
+use kernels::CodeTable;
+use serde::Serialize;
+use std::time::Duration;
+
+/// What was asked for and what ran.
+#[derive(Serialize)]
+pub struct KernelUsed {
+    /// Id or `auto`.
+    pub requested: String,
+    /// Id.
+    pub executed: String,
+    /// Why this one.
+    pub reason: String,
+}
+
+impl From<&Selection> for KernelUsed {
+    fn from(s: &Selection) -> Self {
+        Self { requested: s.requested.clone(), executed: s.kernel.id().into(), reason: s.reason.clone() }
+    }
+}
+
+/// Which file.
+#[derive(Serialize)]
+pub struct ModelUsed {
+    path: String,
+    sha256: String,
+    name: String,
+    notes: Vec<String>,
+}
+
+impl From<&Loaded> for ModelUsed {
+    fn from(l: &Loaded) -> Self {
+        let r = &l.record;
+        Self { path: r.path.clone(), sha256: r.sha256.clone(), name: r.name.clone(), notes: r.notes.clone() }
+    }
+}
+
+#[derive(Serialize)]
+struct Report {
+    prompt_ids: Vec<u32>,
+    token_ids: Vec<u32>,
+    text: String,
+    stop_reason: StopReason,
+    kernel: KernelUsed,
+    head: String,
+    threads: usize,
+    model: ModelUsed,
+    pre_tokenizer: String,
+    time_to_first_token_ms: Option<f64>,
+    prefill_tokens_per_s: f64,
+    decode_tokens_per_s: f64,
+    phases_ms: PhasesMs,
+    forward_ms: ForwardMs,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    logits_last: Option<Vec<f32>>,
+    build: Build,
+}
+
+/// A model and a kernel, from the flags that `generate` and `perplexity` share.
+pub fn prepare(args: &ModelArgs) -> Result<(Machine, Loaded, Selection)> {
+    build_info::refuse_to_time_a_debug_build()?;
+    let machine = args.machine.check(all_cpus())?;
+    if args.kernel != "auto" {
+        // Said before the model is loaded.
+        machine.kernel(&args.kernel)?;
+    }
+    let pre = match &args.pre {
+        Some(name) => Some(Pre::parse(name).ok_or_else(|| {
+            Error::input(format!("--pre {name} is not known; use default, gpt-2 or llama-bpe"))
+        })?),
+        None => None,
+    };
+    let loaded = load(&args.model, pre)?;
+    for note in &loaded.record.notes {
+        eprintln!("note: {note}");
+    }
+    let selection = select(&args.kernel, &machine, &loaded.model)?;
+    eprintln!("kernel: {} ({})", selection.kernel.id(), selection.reason);
+    Ok((machine, loaded, selection))
+}
+
+/// Runs the command.
+pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
+    let sampling = sampling(args)?;
+    let timeout = match args.timeout_s {
+        Some(s) if s.is_finite() && (0.0..1e9).contains(&s) => Some(Duration::from_secs_f64(s)),
+        Some(s) => return Err(Error::input(format!("--timeout-s {s} is not a number of seconds"))),
+        None => None,
+    };
+    if let Some(path) = &args.receipt {
+        // Found out before the model runs, not after.
+        crate::files::check_writable(path)?;
+    }
+    let (machine, loaded, selection) = prepare(&args.model)?;
+    let model = &loaded.model;
+    let prompt = model.tokenizer.encode(&args.prompt, None)?;
+    let capacity = room(model, prompt.len(), args.max_tokens)?;
+    if let Some(id) = args.stop_id.iter().find(|id| **id as usize >= model.config.vocab) {
+        return Err(Error::input(format!("--stop-id {id} is outside the vocabulary of {}", model.config.vocab)));
+    }
+    let known_stops = loaded.known.iter().flat_map(|k| &k.stop_ids).filter(|_| !args.ignore_eos);
+    let request = Request {
+        prompt: prompt.clone(),
+        max_tokens: args.max_tokens,
+        sampling,
+        stop_ids: args.stop_id.iter().chain(known_stops).copied().collect(),
+        stop_at_eos: !args.ignore_eos,
+        stop_strings: args.stop.clone(),
+        timeout,
+    };
+    let mut engine = engine(model, &mut WeightStore::default(), selection.kernel, CodeTable::TERNARY, &machine, capacity)?;
+    let mut session = Session::new(&mut engine, request)?;
+    if args.logits {
+        session.keep_prompt_logits();
+    }
+    let mut written = Ok(());
+    let generation = session.run(interrupt::flag(), &mut |text| {
+        if !args.model.json && written.is_ok() {
+            written = out.bytes(text);
+        }
+    })?;
+    written?;
+    let report = report(prompt, &generation, &selection, &machine, &loaded);
+    if let Some(path) = &args.receipt {
+        let json = serde_json::to_vec_pretty(&report).map_err(|e| Error::failed(format!("cannot write JSON: {e}")))?;
+        crate::files::write_atomic(path, &json)?;
+    }
+    if args.model.json {
+        out.json(&report)?;
+    } else {
+        out.line("")?;
+        eprintln!("{}", summary(&report));
+    }
+    match report.stop_reason {
+        StopReason::Interrupted => Err(Error::interrupted("interrupted; the text so far is above")),
+        _ => Ok(()),
+    }
+}
+
+fn sampling(args: &GenerateArgs) -> Result<Sampling> {
+    let asked = args.temperature.is_some() || args.top_k.is_some() || args.top_p.is_some();
+    match args.temperature.unwrap_or(1.0) {
+        _ if args.greedy || !asked => Ok(Sampling::Greedy),
+        0.0 => Ok(Sampling::Greedy),
+        t if !(t.is_finite() && t > 0.0) => {
+            Err(Error::input(format!("--temperature {t} must be 0 (greedy) or a number above it")))
+        }
+        temperature => {
+            let (top_k, top_p) = (args.top_k.unwrap_or(0), args.top_p.unwrap_or(1.0));
+            Ok(Sampling::Random { temperature, top_k, top_p, seed: args.seed })
+        }
+    }
+}
+
+fn report(prompt_ids: Vec<u32>, g: &Generation, selection: &Selection, machine: &Machine, loaded: &Loaded) -> Report {
+    Report {
+        prompt_ids,
+        token_ids: g.token_ids.clone(),
+        text: g.text.clone(),
+        stop_reason: g.stop_reason,
+        kernel: selection.into(),
+        head: machine.head().id().into(),
+        threads: machine.threads,
+        model: loaded.into(),
+        pre_tokenizer: loaded.record.pre_tokenizer.clone(),
+        time_to_first_token_ms: g.first_token.map(|t| t.as_secs_f64() * 1e3),
+        prefill_tokens_per_s: g.prefill_tokens_per_s(),
+        decode_tokens_per_s: g.decode_tokens_per_s(),
+        phases_ms: g.times.phases_ms(),
+        forward_ms: g.times.forward_ms(),
+        logits_last: g.prompt_logits.clone(),
+        build: build_info::build(),
+    }
+}
+
+fn summary(r: &Report) -> String {
+    let first = r.time_to_first_token_ms.map_or_else(|| "no token".into(), |ms| format!("first token after {ms:.1} ms"));
+    let reason = serde_json::to_string(&r.stop_reason).unwrap_or_default();
+    format!(
+        "{} tokens, stopped by {reason}; prefill {:.1} tokens/s over {}, {first}, decode {:.1} tokens/s; {} thread(s)",
+        r.token_ids.len(),
+        r.prefill_tokens_per_s,
+        r.prompt_ids.len(),
+        r.decode_tokens_per_s,
+        r.threads
+    )
+}

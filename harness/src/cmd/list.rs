@@ -1,0 +1,138 @@
+//! `list`: what there is, what runs here, and if not, why not.
+
+use crate::cli::{ListArgs, Listed};
+use crate::error::Result;
+use crate::machine::Machine;
+use crate::model::builtin;
+use crate::model::known::KnownModel;
+use crate::model::synth::{SynthShape, synth_size_bytes};
+use crate::models::mib;
+use crate::output::{Output, table};
+use crate::receipt::KernelRecord;
+use crate::scenario::{BUILTIN, Scenario};
+use kernels::{Activations, Kernel, registry};
+use serde::Serialize;
+
+/// Runs the command.
+pub fn run(args: &ListArgs, out: &Output) -> Result<()> {
+    let machine = args.machine.check(1)?;
+    match args.what {
+        Listed::Kernels => kernels(args.json, &machine, out),
+        Listed::Scenarios => scenarios(args.json, out),
+        Listed::Models => models(args.json, out),
+    }
+}
+
+/// Every registered kernel and whether it runs with these features.
+pub fn kernel_records(machine: &Machine) -> Vec<KernelRecord> {
+    let record = |d: &&'static kernels::KernelDescriptor| {
+        let reason = Kernel::new(d, machine.features).err().map(|why| why.to_string());
+        KernelRecord {
+            id: d.id.into(),
+            isa: d.isa.into(),
+            family: d.family().name().into(),
+            packing: d.packing.name().into(),
+            bits_per_weight: d.packing.bits_per_weight(),
+            activations: if d.activations() == Activations::F32 { "f32" } else { "i8" }.into(),
+            exact: d.exact(),
+            ops: d.operation_names().into_iter().map(str::to_owned).collect(),
+            builds_on: d.builds_on.map(str::to_owned),
+            summary: d.summary.into(),
+            available: reason.is_none(),
+            reason,
+        }
+    };
+    registry::KERNELS.iter().map(record).collect()
+}
+
+fn kernels(json: bool, machine: &Machine, out: &Output) -> Result<()> {
+    #[derive(Serialize)]
+    struct Listing {
+        kernels: Vec<KernelRecord>,
+    }
+    let kernels = kernel_records(machine);
+    if json {
+        return out.json(&Listing { kernels });
+    }
+    let rows = kernels.iter().map(|k| {
+        let runs = k.reason.clone().unwrap_or_else(|| "yes".into());
+        let exact = if k.exact { "exact" } else { "f32 rounding" };
+        vec![k.id.clone(), k.family.clone(), k.packing.clone(), format!("{:.3}", k.bits_per_weight), exact.into(), k.ops.join(", "), runs]
+    });
+    out.line(table(&["kernel", "family", "packing", "bits/weight", "result", "operations", "runs here"], &[3], rows))?;
+    for kernel in &kernels {
+        let base = kernel.builds_on.as_ref().map(|b| format!(" (builds on {b})")).unwrap_or_default();
+        out.line(format!("{}: {}{base}", kernel.id, kernel.summary))?;
+    }
+    Ok(())
+}
+
+fn scenarios(json: bool, out: &Output) -> Result<()> {
+    #[derive(Serialize)]
+    struct Row {
+        name: String,
+        summary: String,
+        analysis: String,
+        model: Option<String>,
+        cells: usize,
+    }
+    #[derive(Serialize)]
+    struct Listing {
+        scenarios: Vec<Row>,
+    }
+    let load = |(name, _): &(&str, &str)| {
+        let s = Scenario::load(name)?;
+        let cells = s.cells().len();
+        Ok(Row { name: s.name, summary: s.summary, analysis: s.analysis.trim().into(), model: s.model, cells })
+    };
+    let scenarios = BUILTIN.iter().map(load).collect::<Result<Vec<_>>>()?;
+    if json {
+        return out.json(&Listing { scenarios });
+    }
+    let rows = scenarios.into_iter().map(|s| vec![s.name, s.summary, s.model.unwrap_or_else(|| "-".into())]);
+    out.line(table(&["scenario", "what it measures", "model"], &[], rows))
+}
+
+fn models(json: bool, out: &Output) -> Result<()> {
+    #[derive(Serialize)]
+    struct Row {
+        model: String,
+        name: String,
+        bytes: Option<u64>,
+        sha256: Option<String>,
+        notes: Vec<String>,
+    }
+    #[derive(Serialize)]
+    struct Listing {
+        models: Vec<Row>,
+    }
+    let mut models = Vec::new();
+    let builtin_sha = crate::build_info::sha256_hex(builtin::bytes());
+    for known in KnownModel::all()? {
+        let is_builtin = known.sha256 == builtin_sha;
+        models.push(Row {
+            model: if is_builtin { "builtin".into() } else { "a GGUF file with this hash".into() },
+            name: known.name,
+            bytes: is_builtin.then_some(builtin::bytes().len() as u64),
+            sha256: Some(known.sha256),
+            notes: known.notes,
+        });
+    }
+    for shape in SynthShape::all() {
+        models.push(Row {
+            model: format!("synth:{}", shape.name),
+            name: shape.summary.into(),
+            bytes: Some(synth_size_bytes(shape, None)?),
+            sha256: None,
+            notes: vec!["random weights; written once to the cache folder on first use".into()],
+        });
+    }
+    if json {
+        return out.json(&Listing { models });
+    }
+    let rows = models.into_iter().map(|m| {
+        let sha = m.sha256.map(|s| s.chars().take(12).collect()).unwrap_or_else(|| "-".into());
+        vec![m.model, m.name, m.bytes.map_or_else(|| "-".into(), mib), sha, m.notes.join("\n")]
+    });
+    out.line(table(&["--model", "name", "size", "sha256", "notes"], &[2], rows))
+}

@@ -1,0 +1,9 @@
+//! One file a command.
+
+pub mod compare;
+pub mod generate;
+pub mod list;
+pub mod model;
+pub mod perplexity;
+pub mod report;
+pub mod verify;

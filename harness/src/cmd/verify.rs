@@ -1,0 +1,92 @@
+//! `verify`: every kernel against the oracle.
+
+use crate::cli::VerifyArgs;
+use crate::error::{Error, Result};
+use crate::interrupt;
+use crate::machine::{Machine, in_registry_order};
+use crate::output::{Output, table};
+use crate::progress::Progress;
+use crate::receipt::VerifyRecord;
+use kernels::{Kernel, KernelDescriptor, conformance, registry};
+use serde::Serialize;
+
+/// Runs the command.
+pub fn run(args: &VerifyArgs, out: &Output) -> Result<()> {
+    #[derive(Serialize)]
+    struct Listing {
+        kernels: Vec<VerifyRecord>,
+    }
+    let machine = args.machine.check(1)?;
+    let descriptors = match &args.kernels {
+        // A named kernel that cannot run is an error, not a row.
+        Some(ids) => {
+            let descriptors = in_registry_order(ids)?;
+            descriptors.iter().try_for_each(|d| machine.kernel(d.id).map(|_| ()))?;
+            descriptors
+        }
+        None => registry::KERNELS.to_vec(),
+    };
+    let records = verify(&descriptors, &machine)?;
+    let failed: Vec<&str> = records.iter().filter(|r| r.mismatches > 0).map(|r| r.id.as_str()).collect();
+    let failed = failed.join(", ");
+    if args.json {
+        out.json(&Listing { kernels: records })?;
+    } else {
+        out.line(verify_table(&records))?;
+    }
+    if failed.is_empty() { Ok(()) } else { Err(Error::failed(format!("mismatches in {failed}"))) }
+}
+
+/// Runs the suite for each descriptor.
+pub fn verify(descriptors: &[&'static KernelDescriptor], machine: &Machine) -> Result<Vec<VerifyRecord>> {
+    let progress = Progress::start("verifying kernels against the oracle", descriptors.len() as u64);
+    let mut records = Vec::new();
+    for (done, descriptor) in descriptors.iter().enumerate() {
+        if interrupt::requested() {
+            return Err(Error::interrupted(format!("interrupted after verifying {done} of {} kernels", descriptors.len())));
+        }
+        progress.set(done as u64);
+        progress.say(format!("verifying {}", descriptor.id));
+        records.push(record(descriptor, machine));
+    }
+    Ok(records)
+}
+
+fn record(descriptor: &'static KernelDescriptor, machine: &Machine) -> VerifyRecord {
+    let (outcome, bound, reason) = match Kernel::new(descriptor, machine.features) {
+        Ok(kernel) => (conformance::verify(&kernel, |_, _| {}), conformance::bound(&kernel), None),
+        Err(why) => (conformance::Outcome::default(), 0.0, Some(why.to_string())),
+    };
+    VerifyRecord {
+        id: descriptor.id.into(),
+        available: reason.is_none(),
+        reason,
+        cases: outcome.cases,
+        mismatches: outcome.mismatches,
+        max_abs_error: outcome.max_abs_error,
+        max_relative_error: outcome.max_relative_error,
+        bound,
+        exact: descriptor.exact(),
+        first_mismatch: outcome.first_mismatch,
+    }
+}
+
+fn verify_table(records: &[VerifyRecord]) -> String {
+    let rows = records.iter().map(|r| {
+        let verdict = match (&r.reason, &r.first_mismatch) {
+            (Some(reason), _) => reason.clone(),
+            (_, Some(mismatch)) => format!("MISMATCH: {mismatch}"),
+            _ if r.exact => "exact".into(),
+            _ => format!("within {:.0e} of the row's absolute sum", r.bound),
+        };
+        vec![
+            r.id.clone(),
+            r.cases.to_string(),
+            r.mismatches.to_string(),
+            format!("{:.1e}", r.max_abs_error),
+            format!("{:.1e}", r.max_relative_error),
+            verdict,
+        ]
+    });
+    table(&["kernel", "cases", "mismatches", "max abs error", "max rel error", "verdict"], &[1, 2, 3, 4], rows)
+}

@@ -1,0 +1,27 @@
+//! Ctrl-C and SIGTERM: a flag that every loop looks at, so that what was measured so far is saved.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// Sets the flag on the first signal; a second one ends the process at once.
+pub fn install() {
+    let installed = ctrlc::set_handler(|| {
+        if INTERRUPTED.swap(true, Ordering::SeqCst) {
+            std::process::exit(130);
+        }
+    });
+    if let Err(error) = installed {
+        eprintln!("warning: Ctrl-C will not save what was measured: {error}");
+    }
+}
+
+/// The flag.
+pub fn flag() -> &'static AtomicBool {
+    &INTERRUPTED
+}
+
+/// Whether a signal came.
+pub fn requested() -> bool {
+    INTERRUPTED.load(Ordering::Relaxed)
+}

@@ -1,0 +1,120 @@
+//! The flags that every measuring command takes: threads, pinning, feature mask.
+
+use crate::error::{Error, Result};
+use crate::host;
+use crate::receipt::Settings;
+use clap::Args;
+use kernels::parallel::Team;
+use kernels::{CpuFeatures, HeadF16, Kernel, KernelDescriptor, registry};
+
+/// Threads, pinning and features.
+#[derive(Args, Clone, Debug, Default)]
+pub struct MachineArgs {
+    /// Threads that share the rows of each product
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+    /// Pin thread i to the i-th CPU that this process may use
+    #[arg(long)]
+    pin: bool,
+    /// Use only these CPU features (for example avx2, or none), to see what another machine would do
+    #[arg(long, value_name = "LIST")]
+    cpu_features: Option<String>,
+}
+
+/// The flags, checked.
+#[derive(Clone, Debug)]
+pub struct Machine {
+    /// Threads.
+    pub threads: usize,
+    /// Features that kernels may use.
+    pub features: CpuFeatures,
+    mask: Option<String>,
+    cpus: Vec<core_affinity::CoreId>,
+}
+
+/// Far above any machine; catches typing errors before the threads start.
+const MAX_THREADS: usize = 1024;
+
+impl MachineArgs {
+    /// Checks the flags; `default_threads` applies when `--threads` is absent. With `--pin` the calling thread is pinned here.
+    pub fn check(&self, default_threads: usize) -> Result<Machine> {
+        let threads = self.threads.unwrap_or(default_threads);
+        if !(1..=MAX_THREADS).contains(&threads) {
+            return Err(Error::input(format!("--threads {threads} is not between 1 and {MAX_THREADS}")));
+        }
+        let mask = match &self.cpu_features {
+            Some(list) => CpuFeatures::parse(list).map_err(|e| Error::input(format!("--cpu-features: {e}")))?,
+            None => CpuFeatures::detect(),
+        };
+        let features = CpuFeatures::detect().intersect(mask);
+        let mut machine = Machine { threads, features, mask: self.cpu_features.clone(), cpus: Vec::new() };
+        if self.pin {
+            machine.cpus = core_affinity::get_core_ids().unwrap_or_default();
+            if machine.cpus.len() < threads {
+                let available = machine.cpus.len();
+                return Err(Error::input(format!("--pin needs a CPU for each of {threads} threads, there are {available}")));
+            }
+            if !core_affinity::set_for_current(machine.cpus[0]) {
+                return Err(Error::unsupported("--pin: the system refused to pin this thread; run without --pin"));
+            }
+        }
+        Ok(machine)
+    }
+}
+
+impl Machine {
+    /// A team of the asked-for size, its threads pinned if asked.
+    pub fn team(&self) -> Result<Team> {
+        let cpus = self.cpus.clone();
+        let start = move |number: usize| {
+            // Fewer CPUs than threads was refused in `check`; the system already agreed to pin the first thread.
+            if let Some(&cpu) = cpus.get(number) {
+                core_affinity::set_for_current(cpu);
+            }
+        };
+        Team::new(self.threads, start).map_err(|e| Error::input(format!("cannot start {} threads: {e}", self.threads)))
+    }
+
+    /// The head for these features.
+    pub fn head(&self) -> HeadF16 {
+        HeadF16::select(self.features)
+    }
+
+    /// What receipts keep.
+    pub fn settings(&self, seed: u64) -> Settings {
+        Settings {
+            threads: self.threads,
+            pinned_cpus: self.cpus.iter().take(self.threads).map(|cpu| cpu.id).collect(),
+            cpu_features: self.mask.clone(),
+            seed,
+        }
+    }
+
+    /// A kernel by id: unknown is an input error, unavailable is exit 5. Never another one instead.
+    pub fn kernel(&self, id: &str) -> Result<Kernel> {
+        let descriptor = registry::find(id).ok_or_else(|| Error::input(crate::scenario::unknown_kernel(id)))?;
+        Kernel::new(descriptor, self.features)
+            .map_err(|why| Error::unsupported(format!("{why}; `list kernels` shows what runs here")))
+    }
+
+    /// Kernels of a comma-separated list, which must all run here; without a list, all that do.
+    pub fn kernels(&self, list: Option<&[String]>) -> Result<Vec<Kernel>> {
+        match list {
+            Some(ids) => in_registry_order(ids)?.into_iter().map(|d| self.kernel(d.id)).collect(),
+            None => Ok(registry::KERNELS.iter().filter_map(|d| Kernel::new(d, self.features).ok()).collect()),
+        }
+    }
+}
+
+/// Descriptors of the ids without repeats, each after the one that it builds on.
+pub fn in_registry_order(ids: &[String]) -> Result<Vec<&'static KernelDescriptor>> {
+    if let Some(unknown) = ids.iter().find(|id| registry::find(id).is_none()) {
+        return Err(Error::input(crate::scenario::unknown_kernel(unknown)));
+    }
+    Ok(registry::KERNELS.iter().copied().filter(|d| ids.iter().any(|id| id == d.id)).collect())
+}
+
+/// Default threads of commands that generate for a reader: all CPUs that this process may use.
+pub fn all_cpus() -> usize {
+    host::cpus()
+}

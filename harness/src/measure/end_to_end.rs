@@ -1,0 +1,290 @@
+//! End-to-end runs: every kernel generates the same text and scores the same text, in turn.
+
+use super::clock::ThreadUsage;
+use super::rounds::orders;
+use super::stats::{Paired, median};
+use crate::error::{Error, Result};
+use crate::machine::Machine;
+use crate::model::builtin;
+use crate::model::engine::Engine;
+use crate::model::generate::{Generation, Request, Session};
+use crate::model::known::Golden;
+use crate::model::perplexity;
+use crate::model::sampler::Sampling;
+use crate::model::times::Times;
+use crate::model::weights::{Model, Weights};
+use crate::receipt::{
+    GenerationKernel, GenerationRecord, GenerationRound, GoldenCheck, LutFinding, PerplexityKernel, PerplexityRecord,
+};
+use crate::scenario;
+use kernels::{CodeTable, Family, Kernel, Packing};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// Golden steps whose margin is at most this may flip by honest rounding (measured by changing the oracle's precision).
+pub const SAFE_MARGIN: f32 = 0.1;
+
+/// Packed weights by layout and table: kernels that share a packing share the weights.
+#[derive(Default)]
+pub struct WeightStore {
+    packed: HashMap<(Packing, [i8; 4]), Arc<Weights>>,
+}
+
+impl WeightStore {
+    /// Weights for a kernel, packed on first use.
+    pub fn get(&mut self, model: &Model, packing: Packing, table: CodeTable) -> Result<Arc<Weights>> {
+        if let Some(found) = self.packed.get(&(packing, table.0)) {
+            return Ok(Arc::clone(found));
+        }
+        let weights = Arc::new(model.weights(packing, table)?);
+        self.packed.insert((packing, table.0), Arc::clone(&weights));
+        Ok(weights)
+    }
+}
+
+/// An engine for one kernel.
+pub fn engine<'m>(
+    model: &'m Model,
+    store: &mut WeightStore,
+    kernel: Kernel,
+    table: CodeTable,
+    machine: &Machine,
+    capacity: usize,
+) -> Result<Engine<'m>> {
+    let weights = store.get(model, kernel.descriptor().packing, table)?;
+    Engine::new(model, weights, kernel, machine.head(), machine.team()?, capacity)
+}
+
+/// Checks that prompt and answer fit the model's context, and how much room they need.
+pub fn room(model: &Model, prompt_tokens: usize, max_tokens: usize) -> Result<usize> {
+    let context = model.config.context;
+    let needed = prompt_tokens.saturating_add(max_tokens);
+    if needed > context {
+        return Err(Error::input(format!(
+            "{prompt_tokens} prompt tokens and --max-tokens {max_tokens} do not fit the model's context of {context}; ask for at most {}",
+            context.saturating_sub(prompt_tokens)
+        )));
+    }
+    Ok(needed)
+}
+
+/// A greedy request that stops where the model ends its text.
+fn greedy(prompt: Vec<u32>, max_tokens: usize, timeout: Option<Duration>, stop_ids: Vec<u32>) -> Request {
+    let sampling = Sampling::Greedy;
+    Request { prompt, max_tokens, sampling, stop_ids, stop_at_eos: true, stop_strings: Vec::new(), timeout }
+}
+
+/// Generation with every kernel, in interleaved rounds. `step` is called before each generation with (kernel, done, total).
+#[allow(clippy::too_many_arguments)]
+pub fn generation(
+    model: &Model,
+    store: &mut WeightStore,
+    kernels: &[Kernel],
+    asked: &scenario::Generate,
+    goldens: &[Golden],
+    stop_ids: &[u32],
+    machine: &Machine,
+    seed: u64,
+    interrupted: &AtomicBool,
+    mut step: impl FnMut(&str, usize, usize),
+) -> Result<GenerationRecord> {
+    let prompt = model.tokenizer.encode(&asked.prompt, None)?;
+    let capacity = room(model, prompt.len(), asked.max_tokens)?;
+    let longest_golden = goldens.iter().map(|g| g.prompt_ids.len() + g.token_ids.len()).max().unwrap_or(0);
+    let timeout = asked.timeout_s.map(Duration::from_secs_f64);
+    let mut engines = Vec::new();
+    for &kernel in kernels {
+        let capacity = capacity.max(longest_golden);
+        engines.push(engine(model, store, kernel, CodeTable::TERNARY, machine, capacity)?);
+    }
+    let mut runs: Vec<Vec<(GenerationRound, Generation)>> = kernels.iter().map(|_| Vec::new()).collect();
+    let total = asked.rounds * kernels.len();
+    let mut done = 0;
+    'rounds: for (round, order) in orders(kernels.len(), asked.rounds, seed).into_iter().enumerate() {
+        for (position, &index) in order.iter().enumerate() {
+            if interrupted.load(Ordering::Relaxed) {
+                break 'rounds;
+            }
+            let index = usize::from(index);
+            step(kernels[index].id(), done, total);
+            let request = greedy(prompt.clone(), asked.max_tokens, timeout, stop_ids.to_vec());
+            let session = Session::new(&mut engines[index], request)?;
+            let before = ThreadUsage::now();
+            let out = session.run(interrupted, &mut |_| {})?;
+            let used = ThreadUsage::now().since(before);
+            runs[index].push((as_round(round, position, &out, used), out));
+            done += 1;
+        }
+    }
+    let mut records = Vec::new();
+    for ((kernel, runs), engine) in kernels.iter().zip(runs).zip(&mut engines) {
+        let Some(record) = summarize(kernel, runs, engine.bytes_per_token()) else { continue };
+        let goldens = if asked.goldens && !interrupted.load(Ordering::Relaxed) { goldens } else { &[] };
+        let checks = goldens.iter().map(|golden| check_golden(engine, golden, interrupted)).collect::<Result<_>>()?;
+        records.push(GenerationKernel { goldens: checks, ..record });
+    }
+    compare_with_baseline(&mut records);
+    Ok(GenerationRecord {
+        prompt: asked.prompt.clone(),
+        prompt_ids: prompt,
+        max_tokens: asked.max_tokens,
+        sampling: "greedy".into(),
+        timeout_s: asked.timeout_s,
+        threads: machine.threads,
+        head: machine.head().id().into(),
+        baseline: records.first().map(|k| k.kernel.clone()).unwrap_or_default(),
+        kernels: records,
+    })
+}
+
+fn as_round(round: usize, position: usize, out: &Generation, used: ThreadUsage) -> GenerationRound {
+    let ns = |time: Duration| time.as_nanos() as u64;
+    GenerationRound {
+        round,
+        position,
+        prefill_ns: ns(out.prefill),
+        time_to_first_token_ns: out.first_token.map_or(0, ns),
+        decode_ns: ns(out.decode),
+        decode_tokens: out.decode_tokens,
+        cpu_ns: used.cpu_ns,
+        involuntary_switches: used.involuntary_switches as u32,
+    }
+}
+
+/// Medians over the rounds. None without a round.
+fn summarize(kernel: &Kernel, runs: Vec<(GenerationRound, Generation)>, bytes_per_token: u64) -> Option<GenerationKernel> {
+    let first = &runs.first()?.1;
+    let over = |f: &dyn Fn(&Generation) -> f64| median(&runs.iter().map(|(_, out)| f(out)).collect::<Vec<_>>());
+    let per_token = |f: &dyn Fn(&Times) -> f64| over(&|out| f(&out.decode_times) / out.decode_tokens.max(1) as f64);
+    let phase = |f: fn(&crate::receipt::PhasesMs) -> f64| per_token(&|t| f(&t.phases_ms()));
+    let op = |f: fn(&crate::receipt::ForwardMs) -> f64| per_token(&|t| f(&t.forward_ms()));
+    Some(GenerationKernel {
+        kernel: kernel.id().into(),
+        family: kernel.descriptor().family().name().into(),
+        token_ids: first.token_ids.clone(),
+        text: first.text.clone(),
+        stop_reason: reason(first),
+        ids_equal_baseline: true,
+        bytes_per_token,
+        prefill_tokens_per_s: over(&|out| out.prefill_tokens_per_s()),
+        decode_tokens_per_s: over(&|out| out.decode_tokens_per_s()),
+        time_to_first_token_ms: over(&|out| out.first_token.map_or(0.0, |t| t.as_secs_f64() * 1e3)),
+        decode_vs_baseline: None,
+        phases_ms_per_token: crate::receipt::PhasesMs {
+            embed: phase(|p| p.embed),
+            forward: phase(|p| p.forward),
+            logits: phase(|p| p.logits),
+            sample: phase(|p| p.sample),
+            stop_check: phase(|p| p.stop_check),
+        },
+        forward_ms_per_token: crate::receipt::ForwardMs {
+            qkv: op(|f| f.qkv),
+            attention: op(|f| f.attention),
+            attn_out: op(|f| f.attn_out),
+            gate_up: op(|f| f.gate_up),
+            down: op(|f| f.down),
+            norms: op(|f| f.norms),
+            activation_quant: op(|f| f.activation_quant),
+        },
+        goldens: Vec::new(),
+        rounds: runs.into_iter().map(|(round, _)| round).collect(),
+    })
+}
+
+fn reason(out: &Generation) -> String {
+    // A unit variant serialises to a string.
+    serde_json::to_value(out.stop_reason).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+/// Ratios of decode time a token, paired by round, and whether the ids agree.
+fn compare_with_baseline(records: &mut [GenerationKernel]) {
+    let Some((baseline, others)) = records.split_first_mut() else { return };
+    let per_token = |r: &GenerationRound| r.decode_ns.checked_div(r.decode_tokens as u64).unwrap_or(0);
+    for record in others {
+        let pairs = record.rounds.iter().filter_map(|own| {
+            let partner = baseline.rounds.iter().find(|p| p.round == own.round)?;
+            Some((per_token(partner), per_token(own)))
+        });
+        let (partner, own): (Vec<u64>, Vec<u64>) = pairs.filter(|(p, o)| *p > 0 && *o > 0).unzip();
+        if !own.is_empty() {
+            record.decode_vs_baseline = Some(Paired::new(&partner, &own).ratio(&baseline.kernel));
+        }
+        let both = record.token_ids.len().min(baseline.token_ids.len());
+        record.ids_equal_baseline = record.token_ids[..both] == baseline.token_ids[..both];
+    }
+}
+
+/// Generates a known answer and compares it up to the first step that rounding may decide.
+pub fn check_golden(engine: &mut Engine<'_>, golden: &Golden, interrupted: &AtomicBool) -> Result<GoldenCheck> {
+    let mut request = greedy(golden.prompt_ids.clone(), golden.token_ids.len(), None, Vec::new());
+    request.stop_at_eos = false;
+    let got = Session::new(engine, request)?.run(interrupted, &mut |_| {})?.token_ids;
+    let unsafe_step = golden.margins.iter().flatten().position(|margin| *margin <= SAFE_MARGIN);
+    let compared = unsafe_step.unwrap_or(golden.token_ids.len());
+    Ok(GoldenCheck {
+        prompt: golden.prompt.clone(),
+        passed: got.len() >= compared && got[..compared] == golden.token_ids[..compared],
+        expected: golden.token_ids.clone(),
+        got,
+        compared,
+    })
+}
+
+/// Perplexity of the built-in held-out text with every kernel, and with the seed's table on the fastest ladder stage (the last).
+pub fn perplexity(
+    model: &Model,
+    store: &mut WeightStore,
+    kernels: &[Kernel],
+    asked: &scenario::Perplexity,
+    machine: &Machine,
+    interrupted: &AtomicBool,
+    mut step: impl FnMut(&str, usize, usize),
+) -> Result<PerplexityRecord> {
+    let text = builtin::held_out_text();
+    let tokens = model.tokenizer.encode(text, None)?;
+    let window = asked.window.min(model.config.context);
+    let mut score = |kernel: Kernel, table: CodeTable, done: usize| {
+        step(kernel.id(), done, kernels.len());
+        let mut engine = engine(model, store, kernel, table, machine, window)?;
+        perplexity::score(&mut engine, &tokens, window, asked.windows, interrupted, |_, _| {})
+    };
+    let mut record = PerplexityRecord {
+        text: "the first tokens of the built-in model's held-out text".into(),
+        text_sha256: String::new(),
+        tokens: 0,
+        window,
+        kernels: Vec::new(),
+        lut: None,
+    };
+    for (done, &kernel) in kernels.iter().enumerate() {
+        if interrupted.load(Ordering::Relaxed) {
+            break;
+        }
+        let result = score(kernel, CodeTable::TERNARY, done)?;
+        record.tokens = result.tokens;
+        record.kernels.push(PerplexityKernel {
+            kernel: kernel.id().into(),
+            nats_per_token: result.nats_per_token,
+            perplexity: result.nats_per_token.exp(),
+        });
+    }
+    let scored = model.tokenizer.decode(&tokens[..(record.tokens + 1).min(tokens.len())]);
+    record.text_sha256 = crate::build_info::sha256_hex(scored.as_bytes());
+    let stage = kernels.iter().rfind(|k| k.descriptor().family() == Family::W2A32);
+    if let (true, false, Some(&stage)) = (asked.seed_table, interrupted.load(Ordering::Relaxed), stage) {
+        let file = record.kernels.iter().find(|k| k.kernel == stage.id()).map_or(f64::NAN, |k| k.perplexity);
+        // Logits that are not finite are a finding too, not a failure of the run.
+        let seed = score(stage, CodeTable::SEED, kernels.len()).ok().map(|s| s.nats_per_token.exp());
+        record.lut = Some(LutFinding {
+            kernel: stage.id().into(),
+            file_lut: CodeTable::TERNARY.0,
+            file_perplexity: file,
+            seed_lut: CodeTable::SEED.0,
+            seed_perplexity: seed.filter(|p| p.is_finite()),
+            uniform_perplexity: model.config.vocab as f64,
+        });
+    }
+    Ok(record)
+}

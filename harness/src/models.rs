@@ -1,0 +1,106 @@
+//! `--model`: the built-in model, a synthetic one in the cache folder, or a file.
+
+use crate::build_info::sha256_hex;
+use crate::error::{Error, Result};
+use crate::model::gguf::Gguf;
+use crate::model::known::KnownModel;
+use crate::model::synth::{SynthShape, synth_size_bytes, write_synthetic};
+use crate::model::tokenizer::Pre;
+use crate::model::weights::Model;
+use crate::model::builtin;
+use crate::progress::Progress;
+use crate::receipt::ModelRecord;
+use std::path::{Path, PathBuf};
+
+/// Seed of the synthetic models in the cache folder.
+const CACHED_SEED: u64 = 1;
+
+/// A loaded model and who it is.
+pub struct Loaded {
+    /// The model.
+    pub model: Model,
+    /// For receipts.
+    pub record: ModelRecord,
+    /// What is known about this very file.
+    pub known: Option<KnownModel>,
+}
+
+/// Opens `builtin`, `synth:SHAPE` or a path, without loading the weights.
+pub fn open(spec: &str) -> Result<Gguf> {
+    match spec.strip_prefix("synth:") {
+        _ if spec == "builtin" => builtin::open(),
+        Some(shape) => Gguf::open(&cached_synthetic(shape)?),
+        None => Gguf::open(Path::new(spec)),
+    }
+}
+
+/// Opens and loads. `pre` overrides the file's pre-tokenizer.
+pub fn load(spec: &str, pre: Option<Pre>) -> Result<Loaded> {
+    let gguf = open(spec)?;
+    let bytes = gguf.file_bytes().len() as u64;
+    let progress = Progress::start(format!("loading model {spec} ({})", mib(bytes)), 0);
+    let sha256 = sha256_hex(gguf.file_bytes());
+    let known = KnownModel::find(&sha256)?;
+    let synthetic = gguf.optional_bool("tritbench.synthetic")?.unwrap_or(false);
+    let model = Model::load(gguf, pre)?;
+    drop(progress);
+    let (tokenizer, c) = (&model.tokenizer, &model.config);
+    let source = match (pre, tokenizer.pre_from_file()) {
+        (Some(_), _) => "chosen by --pre",
+        (None, true) => "named by the file",
+        (None, false) => "the file names none",
+    };
+    let record = ModelRecord {
+        path: if spec == "builtin" { spec.into() } else { model.path().display().to_string() },
+        name: c.name.clone(),
+        sha256,
+        file_bytes: bytes,
+        ternary_weights: model.ternary_weights(),
+        layers: c.layers,
+        dim: c.dim,
+        ffn: c.ffn,
+        vocab: c.vocab,
+        pre_tokenizer: format!("{} ({source})", tokenizer.pre_name()),
+        synthetic,
+        notes: known.as_ref().map(|k| k.notes.clone()).unwrap_or_default(),
+    };
+    Ok(Loaded { model, record, known })
+}
+
+/// Sizes for people.
+pub fn mib(bytes: u64) -> String {
+    match bytes {
+        b if b >= 1 << 30 => format!("{:.2} GiB", b as f64 / f64::from(1 << 30)),
+        b => format!("{:.1} MiB", b as f64 / f64::from(1 << 20)),
+    }
+}
+
+/// Path of a synthetic model in the user's cache folder, written first if it is not there.
+fn cached_synthetic(shape: &str) -> Result<PathBuf> {
+    let shape = SynthShape::by_name(shape)?;
+    let folder = cache_folder()?;
+    let path = folder.join(format!("synth-{}-seed{CACHED_SEED}.gguf", shape.name));
+    let size = synth_size_bytes(shape, None)?;
+    match std::fs::metadata(&path) {
+        Ok(found) if found.len() == size => return Ok(path),
+        Ok(found) => {
+            let (has, path) = (found.len(), path.display());
+            return Err(Error::input(format!("{path} has {has} bytes instead of {size}; remove it and run again")));
+        }
+        Err(_) => {}
+    }
+    std::fs::create_dir_all(&folder).map_err(|e| Error::io("create the cache folder", &folder, &e))?;
+    eprintln!("writing the synthetic model {} once to {} ({})", shape.name, path.display(), mib(size));
+    let progress = Progress::start(format!("writing {}", path.display()), size);
+    write_synthetic(&path, shape, None, CACHED_SEED, &mut |done, _| progress.set(done))?;
+    Ok(path)
+}
+
+/// `TRITBENCH_CACHE`, or `tritbench` in the platform's cache folder.
+fn cache_folder() -> Result<PathBuf> {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let in_home = || set("HOME").map(|home| home.join(".cache"));
+    set("TRITBENCH_CACHE")
+        .or_else(|| set("XDG_CACHE_HOME").or_else(in_home).map(|folder| folder.join("tritbench")))
+        .ok_or_else(|| Error::input("no cache folder: set TRITBENCH_CACHE to a folder with room for the model"))
+}

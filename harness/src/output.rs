@@ -1,0 +1,80 @@
+//! stdout and stderr: results on one, everything else on the other. A closed pipe ends the program quietly, as in other tools.
+
+use crate::cli::ColorChoice;
+use crate::error::{Error, Result};
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use serde::Serialize;
+use std::io::{ErrorKind, IsTerminal, Write};
+
+/// How to write.
+pub struct Output {
+    choice: ColorChoice,
+}
+
+impl Output {
+    /// Follows `--color`, NO_COLOR and whether stdout is a terminal.
+    pub fn new(choice: ColorChoice) -> Self {
+        Self { choice }
+    }
+
+    /// Whether stdout gets colours.
+    pub fn color(&self) -> bool {
+        self.colors(std::io::stdout().is_terminal())
+    }
+
+    fn colors(&self, terminal: bool) -> bool {
+        let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        match self.choice {
+            ColorChoice::Always => true,
+            ColorChoice::Never => false,
+            ColorChoice::Auto => terminal && !no_color,
+        }
+    }
+
+    /// Prints text and a newline to stdout.
+    pub fn line(&self, text: impl AsRef<str>) -> Result<()> {
+        self.bytes(format!("{}\n", text.as_ref()).as_bytes())
+    }
+
+    /// Prints a value as JSON.
+    pub fn json(&self, value: &impl Serialize) -> Result<()> {
+        let text = serde_json::to_string_pretty(value).map_err(|e| Error::failed(format!("cannot write JSON: {e}")))?;
+        self.line(text)
+    }
+
+    /// Writes bytes to stdout at once.
+    pub fn bytes(&self, bytes: &[u8]) -> Result<()> {
+        let mut stdout = std::io::stdout().lock();
+        match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+            Ok(()) => Ok(()),
+            Err(e) if e.kind() == ErrorKind::BrokenPipe => std::process::exit(0),
+            Err(e) => Err(Error::input(format!("cannot write to standard output: {e}"))),
+        }
+    }
+
+    /// Prints an error to stderr.
+    pub fn error(&self, error: &Error) {
+        let label = if self.colors(std::io::stderr().is_terminal()) { "\u{1b}[1;31merror:\u{1b}[0m" } else { "error:" };
+        eprintln!("{label} {error}");
+    }
+}
+
+/// A plain table: `right` names the columns of numbers.
+pub fn table(header: &[&str], right: &[usize], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+    let mut table = Table::new();
+    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    if !std::io::stdout().is_terminal() {
+        // Not wrapped for a width that nobody has.
+        table.set_content_arrangement(ContentArrangement::Disabled);
+    }
+    table.set_header(header.to_vec());
+    for row in rows {
+        table.add_row(row);
+    }
+    for &column in right {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table.trim_fmt()
+}

@@ -1,0 +1,272 @@
+//! A thin layer over plotters' SVG backend: pixels, the palette, scales, and the wrapping that makes a chart readable to
+//! a screen reader, on paper, and on a dark page.
+
+use plotters::backend::DrawingBackend;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+use plotters::style::{Color, FontStyle, FontTransform, IntoFont, RGBColor, TextStyle};
+use std::ops::RangeInclusive;
+
+/// Text and axes.
+pub const INK: RGBColor = RGBColor(0x1A, 0x1D, 0x21);
+/// Secondary text.
+pub const MUTED: RGBColor = RGBColor(0x5A, 0x62, 0x70);
+/// Grid lines.
+pub const GRID: RGBColor = RGBColor(0xDD, 0xE1, 0xE6);
+/// The page.
+pub const SURFACE: RGBColor = RGBColor(0xFF, 0xFF, 0xFF);
+/// The A/A noise band.
+pub const BAND: RGBColor = RGBColor(0xE3, 0xE8, 0xEE);
+/// Text on dark fills and on light fills: these keep their colour on every page.
+pub const ON_DARK: RGBColor = RGBColor(0xFD, 0xFD, 0xFD);
+/// See [`ON_DARK`].
+pub const ON_LIGHT: RGBColor = RGBColor(0x12, 0x12, 0x12);
+
+/// The seed's claims.
+pub const CLAIM: RGBColor = RGBColor(0xD5, 0x5E, 0x00);
+/// Series: Okabe-Ito without yellow (invisible on white), with a grey for the baseline. Each has enough contrast on
+/// white and on the dark page, so that a colour means the same on both.
+pub const SERIES: [RGBColor; 7] = [
+    RGBColor(0x8A, 0x8F, 0x98),
+    RGBColor(0xE6, 0x9F, 0x00),
+    RGBColor(0x56, 0xB4, 0xE9),
+    RGBColor(0x00, 0x9E, 0x73),
+    RGBColor(0x00, 0x72, 0xB2),
+    RGBColor(0xD5, 0x5F, 0x00), // one off CLAIM: a kernel's line is no claim
+    RGBColor(0xCC, 0x79, 0xA7),
+];
+
+/// The colours that follow the page, with the CSS variable each becomes when the chart is inside one.
+pub const THEMED: [(RGBColor, &str); 5] =
+    [(INK, "--ink"), (MUTED, "--muted"), (GRID, "--line"), (SURFACE, "--surface"), (BAND, "--band")];
+
+/// `#RRGGBB` as plotters writes it.
+pub fn hex(c: RGBColor) -> String {
+    format!("#{:02X}{:02X}{:02X}", c.0, c.1, c.2)
+}
+
+/// Text that reads on a fill of `c` (relative luminance, WCAG's threshold for equal contrast).
+pub fn text_on(c: RGBColor) -> RGBColor {
+    let linear = |v: u8| (f64::from(v) / 255.0).powf(2.2);
+    let luminance = 0.2126 * linear(c.0) + 0.7152 * linear(c.1) + 0.0722 * linear(c.2);
+    if luminance > 0.18 { ON_LIGHT } else { ON_DARK }
+}
+
+/// Where text sits on its point.
+#[derive(Clone, Copy, Debug)]
+pub enum Anchor {
+    Start,
+    Middle,
+    End,
+}
+
+/// A chart being drawn. Its size is fixed at the start.
+pub struct Canvas<'a> {
+    backend: plotters::prelude::SVGBackend<'a>,
+}
+
+/// Draws a chart and wraps it: `id` makes the title's and description's ids unique in a page.
+pub fn draw(id: &str, size: (i32, i32), title: &str, description: &str, paint: impl FnOnce(&mut Canvas<'_>)) -> String {
+    let mut svg = String::new();
+    let (width, height) = (size.0.max(1) as u32, size.1.max(1) as u32);
+    {
+        let mut canvas = Canvas { backend: plotters::prelude::SVGBackend::with_string(&mut svg, (width, height)) };
+        canvas.rect((0, 0), (width as i32, height as i32), SURFACE);
+        canvas.text((0, 16), Anchor::Start, 16, INK, true, title);
+        paint(&mut canvas);
+        // Into a string; the backend only fails on files.
+        let _ = canvas.backend.present();
+    }
+    let open = format!("<svg class=\"chart\" role=\"img\" aria-labelledby=\"{id}-title {id}-desc\" ");
+    let head = format!(
+        ">\n<title id=\"{id}-title\">{}</title>\n<desc id=\"{id}-desc\">{}</desc>\n",
+        escape(title),
+        escape(description)
+    );
+    svg.replacen("<svg ", &open, 1).replacen(">\n", &head, 1)
+}
+
+impl Canvas<'_> {
+    /// One line of text, vertically centred on the point.
+    pub fn text(&mut self, at: (i32, i32), anchor: Anchor, px: i32, color: RGBColor, bold: bool, text: &str) {
+        let h = match anchor {
+            Anchor::Start => HPos::Left,
+            Anchor::Middle => HPos::Center,
+            Anchor::End => HPos::Right,
+        };
+        // The backend divides sizes by 1.24 on the way out.
+        let font = ("sans-serif", f64::from(px) * 1.24).into_font().transform(FontTransform::None);
+        let font = if bold { font.style(FontStyle::Bold) } else { font };
+        let style = TextStyle::from(font).color(&color).pos(Pos::new(h, VPos::Center));
+        let _ = self.backend.draw_text(&printable(text), &style, at);
+    }
+
+    /// A filled rectangle.
+    pub fn rect(&mut self, from: (i32, i32), to: (i32, i32), color: RGBColor) {
+        let _ = self.backend.draw_rect(from, to, &color.filled(), true);
+    }
+
+    /// A straight line.
+    pub fn line(&mut self, from: (i32, i32), to: (i32, i32), color: RGBColor, width: u32) {
+        let _ = self.backend.draw_line(from, to, &color.stroke_width(width));
+    }
+
+    /// A horizontal or vertical dashed line.
+    pub fn dashed(&mut self, from: (i32, i32), to: (i32, i32), color: RGBColor) {
+        let (dx, dy) = (to.0 - from.0, to.1 - from.1);
+        let length = f64::from(dx).hypot(f64::from(dy)).max(1.0);
+        let at = |d: f64| {
+            let t = (d / length).min(1.0);
+            (from.0 + (f64::from(dx) * t).round() as i32, from.1 + (f64::from(dy) * t).round() as i32)
+        };
+        let mut d = 0.0;
+        while d < length {
+            self.line(at(d), at(d + 3.0), color, 1);
+            d += 7.0;
+        }
+    }
+
+    /// A line through points.
+    pub fn path(&mut self, points: &[(i32, i32)], color: RGBColor, width: u32) {
+        let _ = self.backend.draw_path(points.iter().copied(), &color.stroke_width(width));
+    }
+
+    /// A marker; six shapes, so that series differ without their colours.
+    pub fn marker(&mut self, shape: usize, at: (i32, i32), color: RGBColor) {
+        let (x, y) = at;
+        let style = color.filled();
+        let around = |points: &[(i32, i32)]| points.iter().map(|p| (x + p.0, y + p.1)).collect::<Vec<_>>();
+        let corners: &[(i32, i32)] = match shape % 6 {
+            0 => {
+                let _ = self.backend.draw_circle(at, 4, &style, true);
+                return;
+            }
+            1 => &[(-4, -4), (4, -4), (4, 4), (-4, 4)],
+            2 => &[(0, -5), (5, 4), (-5, 4)],
+            3 => &[(0, -6), (6, 0), (0, 6), (-6, 0)],
+            4 => &[(0, 5), (5, -4), (-5, -4)],
+            _ => {
+                self.line((x - 4, y - 4), (x + 4, y + 4), color, 3);
+                self.line((x - 4, y + 4), (x + 4, y - 4), color, 3);
+                return;
+            }
+        };
+        let _ = self.backend.fill_polygon(around(corners), &style);
+    }
+
+    /// An open diamond: something stated, not measured.
+    pub fn open_diamond(&mut self, at: (i32, i32), color: RGBColor) {
+        let (x, y) = at;
+        let corners = [(x, y - 6), (x + 6, y), (x, y + 6), (x - 6, y), (x, y - 6)];
+        let _ = self.backend.fill_polygon(corners, &SURFACE.filled());
+        self.path(&corners, color, 2);
+    }
+}
+
+/// Values onto pixels, linear or logarithmic.
+#[derive(Clone, Copy, Debug)]
+pub struct Scale {
+    log: bool,
+    from: f64,
+    to: f64,
+    pixel_from: i32,
+    pixel_to: i32,
+}
+
+impl Scale {
+    /// From zero to a little above `max`.
+    pub fn linear(max: f64, pixels: (i32, i32)) -> Self {
+        let to = if max.is_finite() && max > 0.0 { max } else { 1.0 };
+        Self { log: false, from: 0.0, to, pixel_from: pixels.0, pixel_to: pixels.1 }
+    }
+
+    /// Over a range of positive values; anything else falls back to 1..10 so that an odd receipt still draws.
+    pub fn log(range: RangeInclusive<f64>, pixels: (i32, i32)) -> Self {
+        let (mut from, mut to) = (*range.start(), *range.end());
+        if !(from.is_finite() && to.is_finite() && from > 0.0 && to > from) {
+            (from, to) = (1.0, 10.0);
+        }
+        Self { log: true, from, to, pixel_from: pixels.0, pixel_to: pixels.1 }
+    }
+
+    /// The pixel of a value; values outside the range stop at its ends.
+    pub fn at(&self, value: f64) -> i32 {
+        let share = if self.log {
+            (value.max(f64::MIN_POSITIVE).ln() - self.from.ln()) / (self.to.ln() - self.from.ln())
+        } else {
+            (value - self.from) / (self.to - self.from)
+        };
+        let share = if share.is_finite() { share.clamp(0.0, 1.0) } else { 0.0 };
+        self.pixel_from + (f64::from(self.pixel_to - self.pixel_from) * share).round() as i32
+    }
+
+    /// Whether a value lies in the range.
+    pub fn holds(&self, value: f64) -> bool {
+        value >= self.from && value <= self.to
+    }
+
+    /// Round values in the range, at least `gap` pixels apart.
+    pub fn ticks(&self, gap: i32) -> Vec<f64> {
+        let room = (self.pixel_to - self.pixel_from).abs() / gap.max(1);
+        if !self.log {
+            let step = nice_step((self.to - self.from) / f64::from(room.max(1)));
+            return (0..).map(|i| self.from + step * f64::from(i)).take_while(|v| *v <= self.to * 1.0001).collect();
+        }
+        let (low, high) = (self.from.log10().floor() as i32, self.to.log10().ceil() as i32);
+        let of = |factors: &[f64], every: usize| -> Vec<f64> {
+            let decades = (low..=high).step_by(every);
+            let all = decades.flat_map(|d| factors.iter().map(move |f| f * 10f64.powi(d)));
+            all.filter(|v| *v >= self.from * 0.9999 && *v <= self.to * 1.0001).collect()
+        };
+        [of(&[1.0, 1.5, 2.0, 3.0, 5.0, 7.0], 1), of(&[1.0, 2.0, 5.0], 1), of(&[1.0], 1), of(&[1.0], 2)]
+            .into_iter()
+            .find(|t| {
+                let pixels: Vec<i32> = t.iter().map(|v| self.at(*v)).collect();
+                t.len() >= 2 && pixels.windows(2).all(|w| (w[1] - w[0]).abs() >= gap)
+            })
+            .unwrap_or_else(|| vec![self.from, self.to])
+    }
+}
+
+fn nice_step(raw: f64) -> f64 {
+    let magnitude = 10f64.powf(raw.max(f64::MIN_POSITIVE).log10().floor());
+    let factor = [1.0, 2.0, 5.0].into_iter().find(|f| f * magnitude >= raw).unwrap_or(10.0);
+    factor * magnitude
+}
+
+/// XML 1.0 has no place for control characters, escaped or not.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') { '\u{fffd}' } else { c }).collect()
+}
+
+fn escape(text: &str) -> String {
+    printable(text).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_are_round_and_apart() {
+        let scale = Scale::log(0.8..=30.0, (0, 300));
+        let ticks = scale.ticks(30);
+        assert!(ticks.contains(&1.0) && ticks.contains(&10.0), "{ticks:?}");
+        assert_eq!(Scale::linear(47.0, (0, 500)).ticks(80), [0.0, 10.0, 20.0, 30.0, 40.0]);
+    }
+
+    #[test]
+    fn odd_values_stay_on_the_canvas() {
+        for scale in [Scale::log(f64::NAN..=0.0, (10, 20)), Scale::linear(f64::INFINITY, (10, 20))] {
+            for v in [f64::NAN, -1.0, 0.0, f64::INFINITY] {
+                assert!((10..=20).contains(&scale.at(v)));
+            }
+            assert!(scale.ticks(5).len() < 20);
+        }
+    }
+
+    #[test]
+    fn text_contrasts_with_every_series() {
+        assert_eq!(text_on(SERIES[4]), ON_DARK);
+        assert_eq!(text_on(SERIES[1]), ON_LIGHT);
+    }
+}

@@ -1,0 +1,410 @@
+//! Receipts for tests: a realistic complete run and the ways in which a run can be less than that. The numbers are made
+//! up (a fixed noise sequence around chosen speeds); only their shape matters.
+
+use super::figures::median;
+use crate::receipt::*;
+
+/// Ladder stages with their made-up speeds: (id, stage before, Gelem/s in cache, Gelem/s from DRAM, for dequantize).
+const LADDER: [(&str, Option<&str>, f64, f64, f64); 6] = [
+    ("scalar", None, 1.41, 1.38, 1.32),
+    ("avx2-foundation", Some("scalar"), 1.42, 1.40, 1.71),
+    ("avx2-nibble", Some("avx2-foundation"), 6.9, 6.6, 5.8),
+    ("avx2-fma-tile", Some("avx2-nibble"), 14.8, 13.9, 5.83),
+    ("avx2-prefetch", Some("avx2-fma-tile"), 14.7, 15.1, 5.9),
+    ("avx2-permute", Some("avx2-prefetch"), 19.6, 19.1, 8.8),
+];
+const EXACT: [(&str, Option<&str>, f64, f64, f64); 2] =
+    [("scalar-i8", None, 2.1, 2.1, 0.0), ("avx2-i8", Some("scalar-i8"), 121.0, 98.0, 0.0)];
+const GEMV: [(usize, usize); 3] = [(2560, 2560), (6912, 2560), (2560, 6912)];
+const DEQUANTIZE: [usize; 5] = [256, 512, 1024, 4096, 16384];
+
+/// A run in which everything was measured.
+pub fn complete() -> Receipt {
+    let mut receipt = empty();
+    receipt.status = Status::Complete;
+    for residency in [Residency::Cache, Residency::Dram] {
+        for (m, k) in GEMV {
+            receipt.micro.push(cell("gemv", m, k, residency, "W2A32", &LADDER, 100));
+            receipt.micro.push(cell("gemv", m, k, residency, "W2A8", &EXACT, 100));
+        }
+    }
+    for k in DEQUANTIZE {
+        receipt.micro.push(cell("dequantize", 1, k, Residency::Cache, "W2A32", &LADDER, 200));
+    }
+    receipt.model = Some(model());
+    receipt.generation = Some(generation());
+    receipt.perplexity = Some(perplexity());
+    receipt.findings = vec![Finding {
+        title: "Multiplying by vectors does not pay while unpacking is scalar".into(),
+        text: "avx2-foundation is 1.01× scalar for gemv 6912×2560 in cache, inside the A/A noise of this run.".into(),
+        evidence: "/micro/2/summaries/1".into(),
+    }];
+    receipt
+}
+
+/// A run stopped after two cells with too few rounds for any interval.
+pub fn interrupted() -> Receipt {
+    let mut receipt = empty();
+    receipt.status = Status::Interrupted;
+    receipt.micro.push(cell("gemv", 2560, 2560, Residency::Cache, "W2A32", &LADDER, 4));
+    receipt.micro.push(cell("gemv", 2560, 2560, Residency::Cache, "W2A8", &EXACT, 0));
+    receipt.host.load_after = None;
+    receipt
+}
+
+/// Nothing but the facts that are known before the first measurement.
+pub fn empty() -> Receipt {
+    Receipt {
+        schema_version: SCHEMA_VERSION.into(),
+        status: Status::Running,
+        error: None,
+        timestamp: "2026-02-03T04:05:06Z".into(),
+        elapsed_s: 312.4,
+        argv: ["harness", "compare", "--scenario", "ladder", "--out", "my run"].map(String::from).into(),
+        build: build(),
+        host: host(),
+        scenario: ScenarioRecord {
+            name: "ladder".into(),
+            summary: "The roadmap's stages against each other and against int8 kernels.".into(),
+            analysis: "Each stage builds on the one before.\n\nRead the column of the stage before it: it says what \
+                       that one change was worth."
+                .into(),
+            sha256: "5e".repeat(32),
+            quick: false,
+        },
+        settings: Settings { threads: 1, pinned_cpus: vec![1], cpu_features: None, seed: 42 },
+        kernels: kernels(),
+        model: None,
+        verify: verify(),
+        micro: Vec::new(),
+        generation: None,
+        perplexity: None,
+        findings: Vec::new(),
+    }
+}
+
+/// A complete run in which every string that comes from outside is hostile.
+pub fn hostile() -> Receipt {
+    const EVIL: &str = "<script>alert('x')</script>&\"\u{1}";
+    let json = serde_json::to_string(&complete()).unwrap();
+    let mut receipt: Receipt =
+        serde_json::from_str(&json.replace("avx2-permute", "EVIL").replace("W2A8", "EVIL2")).unwrap();
+    let evil = |s: &mut String| *s = s.replace("EVIL", EVIL);
+    for cell in &mut receipt.micro {
+        evil(&mut cell.family);
+        cell.entries.iter_mut().for_each(|e| evil(&mut e.kernel));
+        cell.summaries.iter_mut().for_each(|s| evil(&mut s.kernel));
+    }
+    if let Some(g) = &mut receipt.generation {
+        g.kernels.iter_mut().for_each(|k| [&mut k.kernel, &mut k.family, &mut k.text].into_iter().for_each(evil));
+        g.kernels.iter_mut().for_each(|k| k.text.push_str(EVIL));
+        g.prompt = EVIL.into();
+    }
+    receipt.kernels.iter_mut().for_each(|k| k.summary = EVIL.into());
+    receipt.findings[0].title = EVIL.into();
+    receipt.findings[0].evidence = "/micro/0\"onmouseover=\"alert(1)".into();
+    receipt.scenario.analysis = EVIL.into();
+    receipt.argv.push(EVIL.into());
+    receipt.host.cpu = EVIL.into();
+    receipt
+}
+
+fn cell(
+    op: &str,
+    m: usize,
+    k: usize,
+    residency: Residency,
+    family: &str,
+    stages: &[(&str, Option<&str>, f64, f64, f64)],
+    rounds: usize,
+) -> MicroCell {
+    let weights = (m * k) as u64;
+    let mut noise = Noise(weights ^ rounds as u64);
+    let mut columns: Vec<_> = stages.iter().map(|s| (*s, false)).collect();
+    columns.push((stages[0], true));
+    let speed = |s: &(&str, Option<&str>, f64, f64, f64)| match (op, residency) {
+        ("dequantize", _) => s.4 * (0.75 + 0.03 * (k as f64).log2().min(12.0) / 1.2),
+        (_, Residency::Cache) => s.2,
+        (_, Residency::Dram) => s.3,
+    };
+    let calls = (1e6 * 1.4 / weights as f64).ceil() as u32;
+    let raw: Vec<Round> = (0..rounds)
+        .map(|r| {
+            let machine = 1.0 + 0.05 * noise.next();
+            let ns: Vec<u64> = columns
+                .iter()
+                .map(|(s, _)| {
+                    (weights as f64 * f64::from(calls) / speed(s) * machine * (1.0 + 0.012 * noise.next())) as u64
+                })
+                .collect();
+            Round {
+                order: (0..columns.len()).map(|i| ((i + r) % columns.len()) as u8).collect(),
+                cpu_ns: ns.clone(),
+                involuntary_switches: ns.iter().map(|_| u32::from(noise.next() > 0.95)).collect(),
+                ns,
+            }
+        })
+        .collect();
+    let of = |a: usize, b: usize| ratio(&raw, a, b, columns[a].0.0);
+    let summaries = columns
+        .iter()
+        .enumerate()
+        .map(|(i, (s, _))| {
+            let ns = median(raw.iter().map(|r| r.ns[i] as f64 / f64::from(calls))).unwrap_or(0.0);
+            let previous = s.1.and_then(|p| stages.iter().position(|t| t.0 == p));
+            MicroSummary {
+                kernel: s.0.into(),
+                median_ns_per_call: ns,
+                gelem_s: if ns > 0.0 { weights as f64 / ns } else { 0.0 },
+                gb_s: if ns > 0.0 { weights as f64 / 4.0 / ns } else { 0.0 },
+                vs_baseline: (i > 0 && rounds > 0).then(|| of(0, i)),
+                vs_previous: previous.filter(|_| rounds > 0).map(|p| of(p, i)),
+            }
+        })
+        .collect();
+    let mut spread: Vec<f64> =
+        raw.iter().map(|r| (r.ns[0] as f64 / r.ns[columns.len() - 1] as f64 - 1.0).abs()).collect();
+    spread.sort_by(f64::total_cmp);
+    MicroCell {
+        op: op.into(),
+        m,
+        k,
+        residency,
+        family: family.into(),
+        threads: 1,
+        weights_per_call: weights,
+        calls_per_epoch: calls,
+        copies: if residency == Residency::Cache { 1 } else { 24 },
+        seed: 42,
+        entries: columns
+            .iter()
+            .map(|(s, self_pair)| MicroEntry {
+                kernel: s.0.into(),
+                name: format!("{op}-f32i2f32-{}-1x8", s.0),
+                self_pair: *self_pair,
+                bytes_per_call: weights / 4,
+                output_sha256: "ab".repeat(32),
+            })
+            .collect(),
+        rounds: raw,
+        summaries,
+        noise_floor: spread.get((spread.len() * 95) / 100).copied().unwrap_or(0.0),
+    }
+}
+
+fn ratio(rounds: &[Round], partner: usize, own: usize, name: &str) -> Ratio {
+    let mut r: Vec<f64> = rounds.iter().map(|x| x.ns[partner] as f64 / x.ns[own] as f64).collect();
+    r.sort_by(f64::total_cmp);
+    // About the ranks of a sign-test interval at 99%; exactness is not this module's business.
+    let n = r.len();
+    let half = (1.3 * (n as f64).sqrt()) as usize;
+    let enough = n >= 8;
+    Ratio {
+        partner: name.into(),
+        median: median(r.iter().copied()).unwrap(),
+        low: enough.then(|| r[n / 2 - half.min(n / 2)]),
+        high: enough.then(|| r[(n / 2 + half).min(n - 1)]),
+        confidence: 0.99,
+    }
+}
+
+/// A fixed sequence in [-1, 1).
+struct Noise(u64);
+
+impl Noise {
+    fn next(&mut self) -> f64 {
+        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (self.0 >> 33) as f64 / f64::from(1u32 << 30) - 1.0
+    }
+}
+
+fn generation() -> GenerationRecord {
+    let families = [("W2A32", &LADDER[..]), ("W2A8", &EXACT[..])];
+    let all = families.iter().flat_map(|(f, stages)| stages.iter().map(move |s| (*f, s)));
+    GenerationRecord {
+        prompt: "ROMEO:".into(),
+        prompt_ids: vec![836, 27],
+        max_tokens: 32,
+        sampling: "greedy".into(),
+        timeout_s: Some(30.0),
+        threads: 1,
+        head: "f16c-f32".into(),
+        baseline: "scalar".into(),
+        kernels: all.map(|(family, s)| generated(family, s.0, s.2)).collect(),
+    }
+}
+
+fn generated(family: &str, kernel: &str, speed: f64) -> GenerationKernel {
+    let forward = 5.9 / speed + 0.12;
+    let token_ms = forward + 0.21 + 0.02;
+    let mut noise = Noise(speed.to_bits());
+    let tokens = 31;
+    let rounds: Vec<GenerationRound> = (0..5)
+        .map(|round| {
+            let decode_ns = (token_ms * 1e6 * tokens as f64 * (1.0 + 0.02 * noise.next())) as u64;
+            GenerationRound {
+                round,
+                position: 0,
+                prefill_ns: (token_ms * 1.7e6) as u64,
+                time_to_first_token_ns: (token_ms * 1.75e6) as u64,
+                decode_ns,
+                decode_tokens: tokens,
+                cpu_ns: decode_ns,
+                involuntary_switches: 1,
+            }
+        })
+        .collect();
+    let base = 5.9 / 1.41 + 0.12 + 0.23;
+    GenerationKernel {
+        kernel: kernel.into(),
+        family: family.into(),
+        token_ids: vec![200, 40, 80, 13, 304],
+        text: "\nGo, get you to the cause of Romeo,\nAnd, if you be accu".into(),
+        stop_reason: "max_tokens".into(),
+        ids_equal_baseline: kernel != "avx2-i8",
+        bytes_per_token: 2_450_000,
+        prefill_tokens_per_s: 2.0 / (token_ms * 1.7e-3),
+        decode_tokens_per_s: median(rounds.iter().map(|r| tokens as f64 / r.decode_ns as f64 * 1e9)).unwrap(),
+        time_to_first_token_ms: token_ms * 1.75,
+        decode_vs_baseline: (kernel != "scalar").then(|| Ratio {
+            partner: "scalar".into(),
+            median: base / token_ms,
+            low: None,
+            high: None,
+            confidence: 0.99,
+        }),
+        phases_ms_per_token: PhasesMs { embed: 0.001, forward, logits: 0.21, sample: 0.018, stop_check: 0.002 },
+        forward_ms_per_token: ForwardMs {
+            qkv: (forward - 0.12) * 0.2,
+            attention: 0.05,
+            attn_out: (forward - 0.12) * 0.12,
+            gate_up: (forward - 0.12) * 0.45,
+            down: (forward - 0.12) * 0.23,
+            norms: 0.03,
+            activation_quant: 0.04,
+        },
+        rounds,
+        goldens: vec![GoldenCheck {
+            prompt: "ROMEO:".into(),
+            expected: vec![200, 40, 80, 13],
+            got: vec![200, 40, 80, 13],
+            compared: 4,
+            passed: true,
+        }],
+    }
+}
+
+fn perplexity() -> PerplexityRecord {
+    PerplexityRecord {
+        text: "built-in: Shakespeare, held-out part".into(),
+        text_sha256: "cd".repeat(32),
+        tokens: 10455,
+        window: 128,
+        kernels: LADDER
+            .iter()
+            .chain(&EXACT)
+            .map(|s| PerplexityKernel { kernel: s.0.into(), nats_per_token: 3.137326, perplexity: 23.042163 })
+            .collect(),
+        lut: Some(LutFinding {
+            kernel: "avx2-permute".into(),
+            file_lut: [-1, 0, 1, 0],
+            file_perplexity: 23.042163,
+            seed_lut: [-2, -1, 1, 2],
+            seed_perplexity: Some(41_230.5),
+            uniform_perplexity: 1024.0,
+        }),
+    }
+}
+
+fn kernels() -> Vec<KernelRecord> {
+    let stages = LADDER.iter().map(|s| ("W2A32", s)).chain(EXACT.iter().map(|s| ("W2A8", s)));
+    let mut out: Vec<KernelRecord> = stages.map(|(family, s)| kernel(family, s.0, s.1)).collect();
+    let mut absent = kernel("W2A8", "avx512-vnni-mask", Some("avx2-i8"));
+    absent.available = false;
+    absent.reason = Some("this CPU lacks avx512vnni".into());
+    out.push(absent);
+    out
+}
+
+fn kernel(family: &str, id: &str, builds_on: Option<&str>) -> KernelRecord {
+    KernelRecord {
+        id: id.into(),
+        isa: id.split('-').next().unwrap_or_default().into(),
+        family: family.into(),
+        packing: if family == "W2A8" { "rows16" } else { "qk256" }.into(),
+        bits_per_weight: 2.125,
+        activations: if family == "W2A8" { "i8" } else { "f32" }.into(),
+        exact: family == "W2A8",
+        ops: vec!["gemv".into()],
+        builds_on: builds_on.map(Into::into),
+        summary: "One sentence on what this stage changes.".into(),
+        available: true,
+        reason: None,
+    }
+}
+
+fn verify() -> Vec<VerifyRecord> {
+    kernels()
+        .into_iter()
+        .map(|k| VerifyRecord {
+            cases: if k.available { 184 } else { 0 },
+            mismatches: 0,
+            max_abs_error: if k.exact { 0.0 } else { 3.1e-5 },
+            max_relative_error: if k.exact { 0.0 } else { 2.2e-7 },
+            bound: if k.exact { 0.0 } else { 1e-5 },
+            first_mismatch: None,
+            id: k.id,
+            available: k.available,
+            reason: k.reason,
+        })
+        .collect()
+}
+
+fn build() -> Build {
+    Build {
+        version: "0.1.0".into(),
+        git_commit: Some("0123456789abcdef0123456789abcdef01234567".into()),
+        git_dirty: Some(false),
+        cargo_lock_sha256: Some("ef".repeat(32)),
+        rustc: "rustc 1.95.0".into(),
+        profile: "dev".into(),
+        opt_level: "3".into(),
+        debug_assertions: false,
+        target: "x86_64-unknown-linux-gnu".into(),
+        target_features: vec!["sse2".into()],
+    }
+}
+
+fn host() -> Host {
+    Host {
+        os: "Linux 6.1".into(),
+        arch: "x86_64".into(),
+        cpu: "Example CPU 9000".into(),
+        family_model_stepping: Some([25, 17, 1]),
+        cpus: 2,
+        features: ["avx2", "fma", "f16c"].map(String::from).into(),
+        caches_bytes: vec![32 << 10, 1 << 20, 32 << 20],
+        hypervisor: Some("KVM".into()),
+        governor: None,
+        memory_bytes: Some(8 << 30),
+        load_before: Load { load_1m: Some(0.31), steal_ticks: Some(120) },
+        load_after: Some(Load { load_1m: Some(1.1), steal_ticks: Some(131) }),
+    }
+}
+
+fn model() -> ModelRecord {
+    ModelRecord {
+        path: "builtin".into(),
+        name: "shakespeare-ternary".into(),
+        sha256: "15".repeat(32),
+        file_bytes: 2_431_000,
+        ternary_weights: 5_898_240,
+        layers: 3,
+        dim: 384,
+        ffn: 1024,
+        vocab: 1024,
+        pre_tokenizer: "gpt-2 (from the file)".into(),
+        synthetic: false,
+        notes: vec!["Trained for this bench.".into()],
+    }
+}

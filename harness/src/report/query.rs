@@ -1,0 +1,178 @@
+//! Questions that several parts of a report ask of a receipt. Families never meet in an answer.
+
+use crate::receipt::{MicroCell, MicroSummary, Ratio, Receipt, Residency};
+
+/// f32 activations: the roadmap's ladder.
+pub const LADDER: &str = "W2A32";
+/// int8 activations, exact int32 sums.
+pub const EXACT: &str = "W2A8";
+
+/// A/A noise up to which a run is called quiet: the smallest difference that the gate decides by default.
+pub const QUIET: f64 = 0.03;
+
+/// What a ratio may be called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Call {
+    /// Interval above 1 and difference above the noise floor.
+    Faster,
+    /// Interval below 1 and difference above the noise floor.
+    Slower,
+    /// Difference below the noise floor, or 1 inside the interval.
+    WithinNoise,
+    /// No interval at this confidence.
+    TooFewRounds,
+}
+
+impl Call {
+    /// In words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Faster => "faster",
+            Self::Slower => "slower",
+            Self::WithinNoise => "within noise",
+            Self::TooFewRounds => "too few rounds",
+        }
+    }
+
+    /// As a CSS class.
+    pub fn class(self) -> &'static str {
+        match self {
+            Self::Faster => "faster",
+            Self::Slower => "slower",
+            Self::WithinNoise => "noise",
+            Self::TooFewRounds => "few",
+        }
+    }
+}
+
+/// Judges a ratio against the A/A noise of its own cell.
+pub fn call(ratio: &Ratio, noise_floor: f64) -> Call {
+    let (Some(low), Some(high)) = (ratio.low, ratio.high) else { return Call::TooFewRounds };
+    let clear = (ratio.median - 1.0).abs() > noise_floor;
+    match () {
+        () if clear && low > 1.0 => Call::Faster,
+        () if clear && high < 1.0 => Call::Slower,
+        () => Call::WithinNoise,
+    }
+}
+
+/// Entries that are kernels of their own, with their summaries: the self-pair is the baseline again and is left out.
+pub fn kernels(cell: &MicroCell) -> impl Iterator<Item = (usize, &MicroSummary)> {
+    cell.summaries.iter().enumerate().filter(|(i, _)| cell.entries.get(*i).is_none_or(|e| !e.self_pair))
+}
+
+/// The self-pair's ratio against the baseline, if the cell has one.
+pub fn self_pair(cell: &MicroCell) -> Option<&Ratio> {
+    let i = cell.entries.iter().position(|e| e.self_pair)?;
+    cell.summaries.get(i)?.vs_baseline.as_ref()
+}
+
+/// Whether the A/A pair itself came out different: nothing in such a cell should be believed.
+pub fn unstable(cell: &MicroCell) -> bool {
+    self_pair(cell).is_some_and(|r| matches!((r.low, r.high), (Some(l), Some(h)) if l > 1.0 || h < 1.0))
+}
+
+/// The kernel with the smallest median time.
+pub fn fastest(cell: &MicroCell) -> Option<&MicroSummary> {
+    fastest_of(cell, |_| true)
+}
+
+/// The same among those that pass `keep`. A median of zero is a kernel that never ran.
+pub fn fastest_of(cell: &MicroCell, keep: impl Fn(&MicroSummary) -> bool) -> Option<&MicroSummary> {
+    let ran = kernels(cell).map(|(_, s)| s).filter(|s| s.median_ns_per_call > 0.0 && keep(s));
+    ran.min_by(|a, b| a.median_ns_per_call.total_cmp(&b.median_ns_per_call))
+}
+
+/// The cell that speaks for an operation in headlines and charts: the largest shape, and of equals the first measured.
+pub fn headline<'a>(receipt: &'a Receipt, family: &str, op: &str, residency: Residency) -> Option<&'a MicroCell> {
+    cells(receipt, family).filter(|c| c.op == op && c.residency == residency && !c.summaries.is_empty()).fold(
+        None,
+        |best: Option<&MicroCell>, c| match best {
+            Some(b) if b.weights_per_call >= c.weights_per_call => Some(b),
+            _ => Some(c),
+        },
+    )
+}
+
+/// All headline cells of a family, `gemv` first, cache before memory.
+pub fn headlines<'a>(receipt: &'a Receipt, family: &str) -> Vec<&'a MicroCell> {
+    let mut ops: Vec<&str> = Vec::new();
+    for c in cells(receipt, family) {
+        if !ops.contains(&c.op.as_str()) {
+            ops.push(&c.op);
+        }
+    }
+    ops.sort_by_key(|op| *op != "gemv");
+    ops.iter()
+        .flat_map(|op| [Residency::Cache, Residency::Dram].map(|r| headline(receipt, family, op, r)))
+        .flatten()
+        .collect()
+}
+
+/// The cells of one family.
+pub fn cells<'a>(receipt: &'a Receipt, family: &str) -> impl Iterator<Item = &'a MicroCell> {
+    receipt.micro.iter().filter(move |c| c.family == family)
+}
+
+/// Families in the order in which pages show them: the two known ones, then any other.
+pub fn families(receipt: &Receipt) -> Vec<String> {
+    let mut out = vec![LADDER.to_string(), EXACT.to_string()];
+    let generated = receipt.generation.iter().flat_map(|g| g.kernels.iter().map(|k| &k.family));
+    for family in receipt.micro.iter().map(|c| &c.family).chain(generated) {
+        if !out.contains(family) {
+            out.push(family.clone());
+        }
+    }
+    out
+}
+
+/// A family in words.
+pub fn family_title(family: &str) -> String {
+    match family {
+        LADDER => "W2A32 ladder (f32 activations)".into(),
+        EXACT => "W2A8 (int8 activations, exact int32 sums)".into(),
+        other => other.into(),
+    }
+}
+
+/// Where the weights were, in words.
+pub fn residency(r: Residency) -> &'static str {
+    match r {
+        Residency::Cache => "in cache",
+        Residency::Dram => "from DRAM",
+    }
+}
+
+/// `gemv 6912×2560, in cache`.
+pub fn cell_title(cell: &MicroCell) -> String {
+    format!("{} {}×{}, {}", cell.op, cell.m, cell.k, residency(cell.residency))
+}
+
+/// Kernels of one family over all of its cells, in the order measured.
+pub fn kernel_ids(receipt: &Receipt, family: &str) -> Vec<String> {
+    let mut out: Vec<String> = Vec::new();
+    for s in cells(receipt, family).flat_map(|c| kernels(c).map(|(_, s)| s)) {
+        if !out.contains(&s.kernel) {
+            out.push(s.kernel.clone());
+        }
+    }
+    out
+}
+
+/// Smallest and largest noise floor of the cells with enough rounds for an interval: the 95th percentile of four rounds
+/// is no floor.
+pub fn noise_range(receipt: &Receipt) -> Option<(f64, f64)> {
+    let mut floors =
+        receipt.micro.iter().filter(|c| self_pair(c).is_some_and(|r| r.low.is_some())).map(|c| c.noise_floor);
+    let first = floors.next()?;
+    Some(floors.fold((first, first), |(low, high), f| (low.min(f), high.max(f))))
+}
+
+/// Per-round ratio of the baseline's time to entry `i`'s, in the order measured.
+pub fn round_ratios(cell: &MicroCell, i: usize) -> Vec<f64> {
+    let ratio = |ns: &[u64]| match (ns.first(), ns.get(i)) {
+        (Some(&base), Some(&own)) if base > 0 && own > 0 => Some(base as f64 / own as f64),
+        _ => None,
+    };
+    cell.rounds.iter().filter_map(|r| ratio(&r.ns)).collect()
+}

@@ -1,0 +1,138 @@
+//! "Which stage is faster?": one table a family, a row a kernel, a column an operation and residency at its largest shape.
+
+use crate::receipt::{MicroCell, MicroSummary, Ratio, Receipt};
+use crate::report::{figures, query, seed};
+use serde::Serialize;
+
+/// One family's answer.
+#[derive(Debug, Serialize)]
+pub struct StageTable {
+    family: String,
+    title: String,
+    baseline: String,
+    has_claims: bool,
+    columns: Vec<Column>,
+    rows: Vec<Row>,
+}
+
+#[derive(Debug, Serialize)]
+struct Column {
+    title: String,
+    anchor: String,
+    noise: String,
+    unstable: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Row {
+    kernel: String,
+    summary: String,
+    claim: Option<String>,
+    cells: Vec<Option<Cell>>,
+}
+
+#[derive(Debug, Serialize)]
+struct Cell {
+    best: bool,
+    gelem_s: String,
+    base: Option<RatioView>,
+    previous: Option<RatioView>,
+}
+
+/// A ratio in words, with its judgement against its cell's noise.
+#[derive(Debug, Serialize)]
+pub struct RatioView {
+    /// `12.3×`
+    pub ratio: String,
+    /// `[12.1, 12.5]`
+    pub interval: String,
+    /// The other kernel.
+    pub partner: String,
+    /// `faster`, `within noise`, ...
+    pub call: &'static str,
+    /// The same as a class.
+    pub class: &'static str,
+}
+
+impl RatioView {
+    /// Judges `r` against `noise`.
+    pub fn new(r: &Ratio, noise: f64) -> Self {
+        let call = query::call(r, noise);
+        Self {
+            ratio: figures::ratio(r.median),
+            interval: figures::interval(r),
+            partner: r.partner.clone(),
+            call: call.words(),
+            class: call.class(),
+        }
+    }
+}
+
+impl StageTable {
+    /// The table, if the family was timed at all.
+    pub fn new(receipt: &Receipt, family: &str) -> Option<Self> {
+        let heads: Vec<&MicroCell> =
+            query::headlines(receipt, family).into_iter().filter(|c| !c.rounds.is_empty()).collect();
+        let baseline = heads.first()?.summaries.first()?.kernel.clone();
+        let has_claims = family == query::LADDER;
+        let position = |c: &MicroCell| receipt.micro.iter().position(|x| std::ptr::eq(x, c)).unwrap_or(0);
+        let columns = heads
+            .iter()
+            .map(|c| Column {
+                title: query::cell_title(c),
+                anchor: format!("cell-{}", position(c)),
+                noise: figures::percent(c.noise_floor),
+                unstable: query::unstable(c),
+            })
+            .collect();
+        let rows = query::kernel_ids(receipt, family)
+            .into_iter()
+            .map(|kernel| Row {
+                summary: receipt
+                    .kernels
+                    .iter()
+                    .find(|k| k.id == kernel)
+                    .map_or_else(String::new, |k| k.summary.clone()),
+                claim: seed::claim(&kernel).filter(|_| has_claims).map(claim),
+                cells: heads.iter().map(|c| cell(c, &kernel)).collect(),
+                kernel,
+            })
+            .collect();
+        Some(Self {
+            title: query::family_title(family),
+            family: anchor_name(family),
+            baseline,
+            has_claims,
+            columns,
+            rows,
+        })
+    }
+}
+
+/// An id must not carry a receipt's free text.
+fn anchor_name(family: &str) -> String {
+    if family.chars().all(|c| c.is_ascii_alphanumeric()) { family.into() } else { "other".into() }
+}
+
+fn claim(c: &seed::Claim) -> String {
+    let standing = match c.standing {
+        seed::Standing::Published => "published",
+        seed::Standing::NeverMeasured => "never measured",
+    };
+    format!("{} ({standing}, §{})", figures::ratio(c.factor), c.section)
+}
+
+fn cell(c: &MicroCell, kernel: &str) -> Option<Cell> {
+    let (_, s): (usize, &MicroSummary) = query::kernels(c).find(|(_, s)| s.kernel == kernel)?;
+    Some(Cell {
+        best: query::fastest(c).is_some_and(|f| f.kernel == kernel),
+        gelem_s: figures::number(s.gelem_s),
+        base: s.vs_baseline.as_ref().map(|r| RatioView::new(r, c.noise_floor)),
+        // Of the first stage both are the same ratio; once is enough.
+        previous: s
+            .vs_previous
+            .as_ref()
+            .filter(|p| s.vs_baseline.as_ref().is_none_or(|b| b.partner != p.partner))
+            .map(|r| RatioView::new(r, c.noise_floor)),
+    })
+}

@@ -1,0 +1,333 @@
+//! Scenarios: what to measure, as TOML with a paragraph on how to read the result. The standard ones are built in.
+
+use crate::build_info::sha256_hex;
+use crate::error::{Error, Result};
+use crate::receipt::{Residency, ScenarioRecord};
+use kernels::registry;
+use serde::Deserialize;
+use std::path::Path;
+use toml::Spanned;
+
+/// The built-in scenarios: file stem and text.
+pub static BUILTIN: [(&str, &str); 4] = [
+    ("quick", include_str!("../../scenarios/quick.toml")),
+    ("seed-tables", include_str!("../../scenarios/seed-tables.toml")),
+    ("timeout", include_str!("../../scenarios/timeout.toml")),
+    ("2b-4t", include_str!("../../scenarios/2b-4t.toml")),
+];
+
+/// One scenario. Parts that are absent are not run.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scenario {
+    /// Name.
+    pub name: String,
+    /// One sentence.
+    pub summary: String,
+    /// How to read the results.
+    pub analysis: String,
+    /// Kernel ids; absent means all.
+    kernels: Option<Vec<Spanned<String>>>,
+    /// `builtin`, `synth:SHAPE` or a path.
+    pub model: Option<String>,
+    /// Microbenchmarks.
+    pub micro: Option<Micro>,
+    /// Generation with every kernel.
+    pub generate: Option<Generate>,
+    /// Perplexity with every kernel.
+    pub perplexity: Option<Perplexity>,
+    #[serde(skip)]
+    sha256: String,
+    /// Whether `--quick` was applied.
+    #[serde(skip)]
+    pub quick: bool,
+}
+
+/// The microbenchmark matrix.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Micro {
+    /// Interleaved rounds a cell.
+    pub rounds: usize,
+    /// Target length of an epoch in microseconds.
+    #[serde(default = "default_epoch_us")]
+    pub epoch_us: u32,
+    /// Where the weights are.
+    pub residency: Vec<Residency>,
+    #[serde(default)]
+    gemv: Vec<Spanned<String>>,
+    #[serde(default)]
+    dequantize: Vec<Spanned<String>>,
+}
+
+/// Generation.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Generate {
+    /// Prompt.
+    pub prompt: String,
+    /// Most tokens.
+    pub max_tokens: usize,
+    /// Interleaved rounds.
+    pub rounds: usize,
+    /// Limit on each generation in seconds.
+    pub timeout_s: Option<f64>,
+    /// Check the model's known answers with every kernel, if it has any.
+    #[serde(default)]
+    pub goldens: bool,
+}
+
+/// Perplexity.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Perplexity {
+    /// Windows to score.
+    pub windows: usize,
+    /// Tokens a window.
+    pub window: usize,
+    /// Also read the codes with the seed's table.
+    #[serde(default)]
+    pub seed_table: bool,
+}
+
+fn default_epoch_us() -> u32 {
+    1000
+}
+
+/// Rows and columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// Rows.
+    pub m: usize,
+    /// Columns.
+    pub k: usize,
+}
+
+/// Largest matrix of a microbenchmark, in weights: 128 MiB packed, 2 GiB as f32.
+const MAX_WEIGHTS: usize = 1 << 29;
+
+impl Shape {
+    /// `MxK`, both at least 1.
+    pub fn parse(text: &str) -> std::result::Result<Self, String> {
+        let parts = text.split_once('x').and_then(|(m, k)| Some((m.parse().ok()?, k.parse().ok()?)));
+        match parts {
+            Some((m, k)) if m > 0 && k > 0 && usize::checked_mul(m, k).is_some_and(|n| n <= MAX_WEIGHTS) => {
+                Ok(Self { m, k })
+            }
+            Some(_) => Err(format!("shape \"{text}\" must have 1 to {MAX_WEIGHTS} weights")),
+            None => Err(format!("\"{text}\" is not a shape; write rows x columns, for example \"2560x6912\"")),
+        }
+    }
+}
+
+/// A matrix to measure.
+#[derive(Clone, Copy, Debug)]
+pub struct Cell {
+    /// `gemv` or `dequantize`.
+    pub op: &'static str,
+    /// Rows and columns.
+    pub shape: Shape,
+    /// Where the weights are.
+    pub residency: Residency,
+}
+
+impl Scenario {
+    /// A built-in scenario by name, or a TOML file by path.
+    pub fn load(name_or_path: &str) -> Result<Self> {
+        if let Some((name, text)) = BUILTIN.iter().find(|(name, _)| *name == name_or_path) {
+            return Self::parse(&format!("scenario {name}"), text);
+        }
+        let path = Path::new(name_or_path);
+        if path.extension().is_none() && !path.exists() {
+            let names = BUILTIN.map(|(name, _)| name).join(", ");
+            return Err(Error::input(format!(
+                "there is no scenario \"{name_or_path}\"; built in: {names}; or name a .toml file"
+            )));
+        }
+        let size = std::fs::metadata(path).map_err(|e| Error::io("read scenario", path, &e))?.len();
+        if size > 1 << 20 {
+            return Err(Error::input(format!("{}: {size} bytes is no scenario (limit 1 MiB)", path.display())));
+        }
+        let text = std::fs::read_to_string(path).map_err(|e| Error::io("read scenario", path, &e))?;
+        Self::parse(&path.display().to_string(), &text)
+    }
+
+    /// Parses and checks. Errors name the line and the key.
+    pub fn parse(origin: &str, text: &str) -> Result<Self> {
+        let line = |at: usize| text.get(..at).map_or(0, |before| before.matches('\n').count()) + 1;
+        let mut scenario: Self = toml::from_str(text).map_err(|e| {
+            let at = e.span().map_or(0, |span| span.start);
+            let message = e.message().split_whitespace().collect::<Vec<_>>().join(" ");
+            Error::input(format!("{origin}: line {}: {message}{}", line(at), near(text, at)))
+        })?;
+        let wrong = |at: usize, key: &str, what: String| Error::input(format!("{origin}: line {}: {key}: {what}", line(at)));
+        for id in scenario.kernels.iter().flatten() {
+            if registry::find(id.get_ref()).is_none() {
+                return Err(wrong(id.span().start, "kernels", unknown_kernel(id.get_ref())));
+            }
+        }
+        let positive = |key: &str, value: usize, most: usize| match value {
+            n if (1..=most).contains(&n) => Ok(()),
+            n => Err(wrong(find_key(text, key), key, format!("{n} is not between 1 and {most}"))),
+        };
+        if let Some(micro) = &scenario.micro {
+            positive("rounds", micro.rounds, 10_000)?;
+            positive("epoch_us", micro.epoch_us as usize, 1_000_000)?;
+            for (key, shapes) in [("gemv", &micro.gemv), ("dequantize", &micro.dequantize)] {
+                for shape in shapes {
+                    Shape::parse(shape.get_ref()).map_err(|what| wrong(shape.span().start, key, what))?;
+                }
+            }
+            if micro.gemv.is_empty() && micro.dequantize.is_empty() {
+                return Err(wrong(find_key(text, "[micro]"), "micro", "needs \"gemv\" or \"dequantize\" shapes".into()));
+            }
+            if micro.residency.is_empty() {
+                let what = "needs \"cache\", \"dram\" or both".into();
+                return Err(wrong(find_key(text, "residency"), "residency", what));
+            }
+        }
+        if let Some(generate) = &scenario.generate {
+            positive("rounds", generate.rounds, 1000)?;
+            positive("max_tokens", generate.max_tokens, 1 << 20)?;
+            if generate.timeout_s.is_some_and(|s| !(s.is_finite() && s > 0.0 && s < 1e6)) {
+                let what = "must be a number of seconds above 0".into();
+                return Err(wrong(find_key(text, "timeout_s"), "timeout_s", what));
+            }
+        }
+        if let Some(perplexity) = &scenario.perplexity {
+            positive("windows", perplexity.windows, 1 << 20)?;
+            positive("window", perplexity.window, 1 << 20)?;
+        }
+        scenario.sha256 = sha256_hex(text.as_bytes());
+        Ok(scenario)
+    }
+
+    /// Kernel ids asked for, if not all.
+    pub fn kernel_ids(&self) -> Option<Vec<String>> {
+        self.kernels.as_ref().map(|ids| ids.iter().map(|id| id.get_ref().clone()).collect())
+    }
+
+    /// Cells in order: for each operation all shapes, for each shape all residencies. Dequantising is timed in cache only: its output is
+    /// 16 times the packed input, so from memory it would measure the stores.
+    pub fn cells(&self) -> Vec<Cell> {
+        let Some(micro) = &self.micro else { return Vec::new() };
+        // Shapes were checked by `parse`.
+        let shapes = |list: &[Spanned<String>]| list.iter().filter_map(|s| Shape::parse(s.get_ref()).ok()).collect::<Vec<_>>();
+        let gemv = shapes(&micro.gemv).into_iter().flat_map(|shape| {
+            micro.residency.iter().map(move |&residency| Cell { op: "gemv", shape, residency })
+        });
+        let dequantize = shapes(&micro.dequantize).into_iter();
+        gemv.chain(dequantize.map(|shape| Cell { op: "dequantize", shape, residency: Residency::Cache })).collect()
+    }
+
+    /// The smaller matrix of `--quick`: the same rules with the first gemv shape, the ends of the size table, and fewer rounds.
+    pub fn make_quick(&mut self) {
+        self.quick = true;
+        if let Some(micro) = &mut self.micro {
+            micro.rounds = micro.rounds.min(10);
+            micro.gemv.truncate(1);
+            if micro.dequantize.len() > 2 {
+                micro.dequantize.drain(1..micro.dequantize.len() - 1);
+            }
+        }
+        if let Some(generate) = &mut self.generate {
+            generate.rounds = generate.rounds.min(2);
+            generate.max_tokens = generate.max_tokens.min(24);
+        }
+        if let Some(perplexity) = &mut self.perplexity {
+            perplexity.windows = perplexity.windows.min(1);
+        }
+    }
+
+    /// What receipts keep.
+    pub fn record(&self) -> ScenarioRecord {
+        ScenarioRecord {
+            name: self.name.clone(),
+            summary: self.summary.clone(),
+            analysis: self.analysis.clone(),
+            sha256: self.sha256.clone(),
+            quick: self.quick,
+        }
+    }
+}
+
+/// One line about an id that is not registered.
+pub fn unknown_kernel(id: &str) -> String {
+    let known = registry::KERNELS.iter().map(|k| k.id).collect::<Vec<_>>().join(", ");
+    format!("there is no kernel \"{id}\"; known: {known}")
+}
+
+/// The text of the line around `at`, for errors that do not name the key themselves.
+fn near(text: &str, at: usize) -> String {
+    let start = text.get(..at).and_then(|before| before.rfind('\n')).map_or(0, |newline| newline + 1);
+    let line = text.get(start..).and_then(|rest| rest.lines().next()).unwrap_or("").trim();
+    if line.is_empty() { String::new() } else { format!(" (in: {})", line.chars().take(80).collect::<String>()) }
+}
+
+/// Where a key stands; the start when it is not written.
+fn find_key(text: &str, key: &str) -> usize {
+    let mut at = 0;
+    for line in text.split_inclusive('\n') {
+        if line.trim_start().strip_prefix(key).is_some_and(|rest| key.ends_with(']') || rest.trim_start().starts_with('=')) {
+            return at;
+        }
+        at += line.len();
+    }
+    0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WHOLE: &str = "name = \"t\"\nsummary = \"s\"\nanalysis = \"a\"\nkernels = [\"scalar\"]\n[micro]\nrounds = 10\nresidency = [\"cache\", \"dram\"]\ngemv = [\"16x256\"]\ndequantize = [\"1x256\", \"1x512\", \"1x1024\"]\n[generate]\nprompt = \"p\"\nmax_tokens = 5\nrounds = 3\n";
+
+    fn error(text: &str) -> String {
+        Scenario::parse("f.toml", text).expect_err("refused").to_string()
+    }
+
+    #[test]
+    fn the_built_in_ones_are_valid_and_named_like_their_files() {
+        for (name, text) in BUILTIN {
+            let scenario = Scenario::parse(name, text).expect("valid");
+            assert_eq!(scenario.name, name);
+            assert!(!scenario.summary.is_empty() && scenario.analysis.len() > 100, "{name} explains itself");
+        }
+    }
+
+    #[test]
+    fn cells_cover_the_matrix() {
+        let mut scenario = Scenario::parse("f.toml", WHOLE).expect("valid");
+        assert_eq!(scenario.cells().len(), 5);
+        scenario.make_quick();
+        assert_eq!(scenario.cells().len(), 4);
+        assert!(scenario.record().quick);
+    }
+
+    #[test]
+    fn errors_name_line_and_key() {
+        let e = error(&WHOLE.replace("[\"scalar\"]", "[\"scalar\", \"avx9\"]"));
+        assert!(e.starts_with("f.toml: line 4: kernels: there is no kernel \"avx9\"; known: scalar,"), "{e}");
+        let e = error(&WHOLE.replace("16x256", "16by256"));
+        assert!(e.starts_with("f.toml: line 8: gemv: \"16by256\" is not a shape"), "{e}");
+        let e = error(&WHOLE.replace("1x512", "0x512"));
+        assert!(e.starts_with("f.toml: line 9: dequantize:"), "{e}");
+        let e = error(&WHOLE.replace("rounds = 10", "round = 10"));
+        assert!(e.starts_with("f.toml: line 6: unknown field `round`"), "{e}");
+        let e = error(&WHOLE.replace("max_tokens = 5", "max_tokens = -5"));
+        assert!(e.starts_with("f.toml: line 12:") && e.contains("max_tokens"), "{e}");
+        let e = error(&WHOLE.replace("rounds = 10", "rounds = 0"));
+        assert!(e.contains("line 6: rounds: 0 is not between"), "{e}");
+        let e = error(&WHOLE.replace("\"dram\"", "\"disk\""));
+        assert!(e.contains("line 7") && e.contains("disk"), "{e}");
+        assert!(error("name = [").contains("line 1"));
+        assert!(!e.contains('\n'));
+    }
+
+    #[test]
+    fn an_unknown_name_lists_the_known_ones() {
+        let e = Scenario::load("quik").expect_err("unknown").to_string();
+        assert!(e.contains("quick, seed-tables, timeout, 2b-4t"), "{e}");
+        assert!(Scenario::load("nowhere.toml").expect_err("missing").to_string().contains("nowhere.toml"));
+    }
+}

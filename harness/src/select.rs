@@ -1,0 +1,116 @@
+//! `--kernel auto`: a short probe of the exact kernels on the model's own largest matrix. Nothing is remembered between runs.
+
+use crate::error::{Error, Result};
+use crate::machine::Machine;
+use crate::measure::rounds::{self, Epoch, column};
+use crate::measure::stats::median;
+use crate::model::weights::Model;
+use kernels::{CodeTable, Family, Kernel, LinearInput, PackedWeights, conformance, reference};
+use std::collections::HashMap;
+use std::hint::black_box;
+use std::time::Duration;
+
+/// Time for the whole probe.
+const PROBE: Duration = Duration::from_millis(200);
+
+/// A kernel and the reason it is the one.
+pub struct Selection {
+    /// As asked for: an id, or `auto`.
+    pub requested: String,
+    /// The kernel.
+    pub kernel: Kernel,
+    /// Why, in one line.
+    pub reason: String,
+}
+
+/// The named kernel, or the fastest exact one. Either passed the conformance suite just now.
+pub fn select(requested: &str, machine: &Machine, model: &Model) -> Result<Selection> {
+    let kernel = match requested {
+        "auto" => return probe(machine, model),
+        id => verified(machine.kernel(id)?)?,
+    };
+    Ok(Selection { requested: requested.into(), kernel, reason: "named on the command line".into() })
+}
+
+/// The kernel, if it passes the suite.
+pub fn verified(kernel: Kernel) -> Result<Kernel> {
+    let outcome = conformance::verify(&kernel, |_, _| {});
+    match outcome.first_mismatch {
+        None => Ok(kernel),
+        Some(what) => Err(Error::failed(format!(
+            "{} fails {} of {} conformance cases and is not used; first: {what}",
+            kernel.id(),
+            outcome.mismatches,
+            outcome.cases
+        ))),
+    }
+}
+
+fn probe(machine: &Machine, model: &Model) -> Result<Selection> {
+    let available = machine.kernels(None)?;
+    let exact = available.into_iter().filter(|k| k.descriptor().family() == Family::W2A8 && k.descriptor().exact());
+    let candidates = exact.map(verified).collect::<Result<Vec<_>>>()?;
+    let name = "blk.0.ffn_gate.weight";
+    let mut packed: HashMap<_, PackedWeights> = HashMap::new();
+    let mut input = LinearInput::new(model.config.dim);
+    for kernel in &candidates {
+        let packing = kernel.descriptor().packing;
+        if !packed.contains_key(&packing) {
+            packed.insert(packing, model.matrix(name, packing, CodeTable::TERNARY)?);
+        }
+        let x: Vec<f32> = (0..model.config.dim).map(|i| ((i * 37 % 251) as f32 - 125.0) / 125.0).collect();
+        input.prepare(kernel, &x).map_err(|e| Error::failed(format!("probe: {e}")))?;
+    }
+    for kernel in &candidates {
+        check(kernel, &packed[&kernel.descriptor().packing], &input)?;
+    }
+    let mut epochs: Vec<Epoch<'_>> = candidates
+        .iter()
+        .map(|kernel| {
+            let (weights, input) = (&packed[&kernel.descriptor().packing], &input.quantized);
+            let mut y = vec![0i32; weights.rows()];
+            // `check` made the same call; it cannot fail now.
+            Box::new(move |calls| {
+                for _ in 0..calls {
+                    let _ = black_box(kernel.gemv_i8(weights, 0..weights.rows(), input, &mut y));
+                }
+            }) as Epoch<'_>
+        })
+        .collect();
+    let calls = rounds::calibrate(&mut epochs, 1e6);
+    let first = rounds::run(&mut epochs, calls, candidates.len(), 1, crate::interrupt::flag(), |_| {});
+    let round_ns = first.iter().map(|r| r.ns.iter().sum::<u64>()).max().unwrap_or(1).max(1);
+    let more = (PROBE.as_nanos() as u64 / round_ns).clamp(1, 100) as usize;
+    let mut done = first;
+    done.extend(rounds::run(&mut epochs, calls, more, 2, crate::interrupt::flag(), |_| {}));
+    let times: Vec<f64> = (0..candidates.len())
+        .map(|entry| median(&column(&done, entry).iter().map(|&ns| ns as f64).collect::<Vec<_>>()) / f64::from(calls))
+        .collect();
+    let (best, time) = times.iter().enumerate().min_by(|a, b| a.1.total_cmp(b.1)).ok_or_else(|| {
+        Error::unsupported("no exact kernel runs on this CPU with these features; `list kernels` says why")
+    })?;
+    let weights = &packed[&candidates[best].descriptor().packing];
+    let reason = format!(
+        "fastest of {} exact kernels in {} rounds on {name} ({}x{}): {:.1} us a call",
+        candidates.len(),
+        done.len(),
+        weights.rows(),
+        weights.k(),
+        time / 1e3
+    );
+    Ok(Selection { requested: "auto".into(), kernel: candidates[best], reason })
+}
+
+/// The probe times nothing that is wrong on the very operands.
+fn check(kernel: &Kernel, weights: &PackedWeights, input: &LinearInput) -> Result<()> {
+    let mut y = vec![0; weights.rows()];
+    let failed = |what: String| Error::failed(format!("probe: {}: {what}", kernel.id()));
+    kernel.gemv_i8(weights, 0..weights.rows(), &input.quantized, &mut y).map_err(|e| failed(e.to_string()))?;
+    for row in [0, weights.rows() / 3, weights.rows().saturating_sub(1)] {
+        let want = reference::row_i64(weights, row, input.quantized.values());
+        if i64::from(y[row]) != want {
+            return Err(failed(format!("row {row} is {}, the oracle says {want}", y[row])));
+        }
+    }
+    Ok(())
+}
