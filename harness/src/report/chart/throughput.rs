@@ -82,6 +82,8 @@ fn paint(c: &mut Canvas<'_>, panel: &Panel<'_>, group: &Group<'_>, caches: &[u64
     shape_ticks(c, panel, &x, bottom);
     c.text(((left + right) / 2, bottom + 34), Anchor::Middle, 11, MUTED, false, "weights per call, log scale");
     if panel.cells.iter().all(|c| c.op == "dequantize") {
+        c.open_diamond((corner.0 + 172, corner.1 + 8), CLAIM);
+        c.text((corner.0 + 184, corner.1 + 8), Anchor::Start, 11, MUTED, false, "seed, published (§2.4)");
         for (elements, scalar, avx2) in seed::DEQUANTIZE_GELEM_S {
             for value in [scalar, avx2] {
                 let size = elements as f64;
