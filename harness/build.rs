@@ -23,7 +23,8 @@ fn main() {
     set("RUSTC", output(&env("RUSTC"), &["--version"]).unwrap_or_else(|| "unknown".into()));
     // OUT_DIR is target[/triple]/<profile>/build/<package>/out; PROFILE only knows debug and release.
     let out = env("OUT_DIR");
-    let profile = Path::new(&out).ancestors().nth(3).and_then(Path::file_name).map(|p| p.to_string_lossy().into_owned());
+    let profile =
+        Path::new(&out).ancestors().nth(3).and_then(Path::file_name).map(|p| p.to_string_lossy().into_owned());
     set("PROFILE", profile.map_or_else(|| env("PROFILE"), |p| if p == "debug" { "dev".into() } else { p }));
     set("OPT_LEVEL", env("OPT_LEVEL"));
     set("TARGET", env("TARGET"));

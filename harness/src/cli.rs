@@ -43,7 +43,9 @@ pub enum Command {
     #[command(after_help = "Example: harness verify --kernels scalar-i8,avx2-i8")]
     Verify(VerifyArgs),
     /// The main job: verify, microbenchmark, generate, and write receipt, CSV, charts and report
-    #[command(after_help = "Examples:\n  harness compare\n  harness compare --scenario seed-tables --quick\n  harness compare --model model.gguf --kernels scalar,avx2-i8 --out my-run")]
+    #[command(
+        after_help = "Examples:\n  harness compare\n  harness compare --scenario seed-tables --quick\n  harness compare --model model.gguf --kernels scalar,avx2-i8 --out my-run"
+    )]
     Compare(CompareArgs),
     /// The microbenchmark part of compare alone
     #[command(after_help = "Example: harness micro --scenario seed-tables --kernels scalar,avx2-permute")]
@@ -52,7 +54,9 @@ pub enum Command {
     #[command(after_help = "Example: harness generate --prompt \"ROMEO:\" --max-tokens 40 --greedy --kernel avx2-i8")]
     Generate(GenerateArgs),
     /// Perplexity over non-overlapping windows
-    #[command(after_help = "Example: harness perplexity --text scenarios/model/shakespeare.txt --kernel avx2-permute --lut seed")]
+    #[command(
+        after_help = "Example: harness perplexity --text scenarios/model/shakespeare.txt --kernel avx2-permute --lut seed"
+    )]
     Perplexity(PerplexityArgs),
     /// Look into model files, or write a synthetic one
     #[command(subcommand)]

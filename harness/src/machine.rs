@@ -52,7 +52,9 @@ impl MachineArgs {
             machine.cpus = core_affinity::get_core_ids().unwrap_or_default();
             if machine.cpus.len() < threads {
                 let available = machine.cpus.len();
-                return Err(Error::input(format!("--pin needs a CPU for each of {threads} threads, there are {available}")));
+                return Err(Error::input(format!(
+                    "--pin needs a CPU for each of {threads} threads, there are {available}"
+                )));
             }
             if !core_affinity::set_for_current(machine.cpus[0]) {
                 return Err(Error::unsupported("--pin: the system refused to pin this thread; run without --pin"));

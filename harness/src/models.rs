@@ -2,12 +2,12 @@
 
 use crate::build_info::sha256_hex;
 use crate::error::{Error, Result};
+use crate::model::builtin;
 use crate::model::gguf::Gguf;
 use crate::model::known::KnownModel;
 use crate::model::synth::{SynthShape, synth_size_bytes, write_synthetic};
 use crate::model::tokenizer::Pre;
 use crate::model::weights::Model;
-use crate::model::builtin;
 use crate::progress::Progress;
 use crate::receipt::ModelRecord;
 use std::path::{Path, PathBuf};

@@ -2,7 +2,7 @@
 
 use crate::cli::ColorChoice;
 use crate::error::{Error, Result};
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
 use serde::Serialize;
 use std::io::{ErrorKind, IsTerminal, Write};
 
@@ -62,7 +62,8 @@ impl Output {
 /// A plain table: `right` names the columns of numbers.
 pub fn table(header: &[&str], right: &[usize], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    table.load_style(TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─')));
+    table.set_content_arrangement(ContentArrangement::Dynamic);
     if !std::io::stdout().is_terminal() {
         // Not wrapped for a width that nobody has.
         table.set_content_arrangement(ContentArrangement::Disabled);

@@ -43,7 +43,10 @@ impl RunFolder {
         let written = (0..PROBE_BYTES / zeros.len()).try_for_each(|_| file.write_all(&zeros));
         written.and_then(|()| file.as_file().sync_all()).map_err(|e| {
             let path = self.path.display();
-            Error::input(format!("cannot write {} MiB to {path}: {e}; free space or name another --out", PROBE_BYTES >> 20))
+            Error::input(format!(
+                "cannot write {} MiB to {path}: {e}; free space or name another --out",
+                PROBE_BYTES >> 20
+            ))
         })
     }
 
@@ -53,7 +56,8 @@ impl RunFolder {
             return Ok(());
         }
         let earlier = self.path.join("earlier");
-        let target = (1..).map(|n| earlier.join(n.to_string())).find(|p| !p.exists()).unwrap_or_else(|| earlier.clone());
+        let target =
+            (1..).map(|n| earlier.join(n.to_string())).find(|p| !p.exists()).unwrap_or_else(|| earlier.clone());
         fs::create_dir_all(&target).map_err(|e| Error::io("create", &target, &e))?;
         for name in OUTPUTS {
             let from = self.path.join(name);
@@ -67,7 +71,7 @@ impl RunFolder {
 
     /// Writes the receipt; whole or not at all.
     pub fn save(&self, receipt: &Receipt) -> Result<PathBuf> {
-        crate::receipt::store::write_receipt(receipt, &self.path)
+        crate::receipt::write_receipt(receipt, &self.path)
     }
 }
 
@@ -102,7 +106,10 @@ mod tests {
             fs::write(folder.path().join("receipt.json"), n.to_string()).expect("written");
         }
         let read = |name: &str| fs::read_to_string(out.join(name)).expect("there");
-        assert_eq!([read("receipt.json"), read("earlier/1/receipt.json"), read("earlier/2/receipt.json")], ["3", "1", "2"]);
+        assert_eq!(
+            [read("receipt.json"), read("earlier/1/receipt.json"), read("earlier/2/receipt.json")],
+            ["3", "1", "2"]
+        );
         assert_eq!(fs::read_dir(&out).expect("a folder").count(), 2, "the probe left nothing");
     }
 

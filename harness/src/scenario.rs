@@ -160,7 +160,8 @@ impl Scenario {
             let message = e.message().split_whitespace().collect::<Vec<_>>().join(" ");
             Error::input(format!("{origin}: line {}: {message}{}", line(at), near(text, at)))
         })?;
-        let wrong = |at: usize, key: &str, what: String| Error::input(format!("{origin}: line {}: {key}: {what}", line(at)));
+        let wrong =
+            |at: usize, key: &str, what: String| Error::input(format!("{origin}: line {}: {key}: {what}", line(at)));
         for id in scenario.kernels.iter().flatten() {
             if registry::find(id.get_ref()).is_none() {
                 return Err(wrong(id.span().start, "kernels", unknown_kernel(id.get_ref())));
@@ -179,7 +180,11 @@ impl Scenario {
                 }
             }
             if micro.gemv.is_empty() && micro.dequantize.is_empty() {
-                return Err(wrong(find_key(text, "[micro]"), "micro", "needs \"gemv\" or \"dequantize\" shapes".into()));
+                return Err(wrong(
+                    find_key(text, "[micro]"),
+                    "micro",
+                    "needs \"gemv\" or \"dequantize\" shapes".into(),
+                ));
             }
             if micro.residency.is_empty() {
                 let what = "needs \"cache\", \"dram\" or both".into();
@@ -212,10 +217,11 @@ impl Scenario {
     pub fn cells(&self) -> Vec<Cell> {
         let Some(micro) = &self.micro else { return Vec::new() };
         // Shapes were checked by `parse`.
-        let shapes = |list: &[Spanned<String>]| list.iter().filter_map(|s| Shape::parse(s.get_ref()).ok()).collect::<Vec<_>>();
-        let gemv = shapes(&micro.gemv).into_iter().flat_map(|shape| {
-            micro.residency.iter().map(move |&residency| Cell { op: "gemv", shape, residency })
-        });
+        let shapes =
+            |list: &[Spanned<String>]| list.iter().filter_map(|s| Shape::parse(s.get_ref()).ok()).collect::<Vec<_>>();
+        let gemv = shapes(&micro.gemv)
+            .into_iter()
+            .flat_map(|shape| micro.residency.iter().map(move |&residency| Cell { op: "gemv", shape, residency }));
         let dequantize = shapes(&micro.dequantize).into_iter();
         gemv.chain(dequantize.map(|shape| Cell { op: "dequantize", shape, residency: Residency::Cache })).collect()
     }
@@ -268,7 +274,11 @@ fn near(text: &str, at: usize) -> String {
 fn find_key(text: &str, key: &str) -> usize {
     let mut at = 0;
     for line in text.split_inclusive('\n') {
-        if line.trim_start().strip_prefix(key).is_some_and(|rest| key.ends_with(']') || rest.trim_start().starts_with('=')) {
+        if line
+            .trim_start()
+            .strip_prefix(key)
+            .is_some_and(|rest| key.ends_with(']') || rest.trim_start().starts_with('='))
+        {
             return at;
         }
         at += line.len();

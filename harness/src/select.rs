@@ -70,7 +70,7 @@ fn probe(machine: &Machine, model: &Model) -> Result<Selection> {
             let (weights, input) = (&packed[&kernel.descriptor().packing], &input.quantized);
             let mut y = vec![0i32; weights.rows()];
             // `check` made the same call; it cannot fail now.
-            Box::new(move |calls| {
+            Box::new(move |calls: u32| {
                 for _ in 0..calls {
                     let _ = black_box(kernel.gemv_i8(weights, 0..weights.rows(), input, &mut y));
                 }

@@ -81,9 +81,10 @@ pub fn prepare(args: &ModelArgs) -> Result<(Machine, Loaded, Selection)> {
         machine.kernel(&args.kernel)?;
     }
     let pre = match &args.pre {
-        Some(name) => Some(Pre::parse(name).ok_or_else(|| {
-            Error::input(format!("--pre {name} is not known; use default, gpt-2 or llama-bpe"))
-        })?),
+        Some(name) => Some(
+            Pre::parse(name)
+                .ok_or_else(|| Error::input(format!("--pre {name} is not known; use default, gpt-2 or llama-bpe")))?,
+        ),
         None => None,
     };
     let loaded = load(&args.model, pre)?;
@@ -124,7 +125,8 @@ pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
         stop_strings: args.stop.clone(),
         timeout,
     };
-    let mut engine = engine(model, &mut WeightStore::default(), selection.kernel, CodeTable::TERNARY, &machine, capacity)?;
+    let mut engine =
+        engine(model, &mut WeightStore::default(), selection.kernel, CodeTable::TERNARY, &machine, capacity)?;
     let mut session = Session::new(&mut engine, request)?;
     if args.logits {
         session.keep_prompt_logits();
@@ -190,7 +192,8 @@ fn report(prompt_ids: Vec<u32>, g: &Generation, selection: &Selection, machine: 
 }
 
 fn summary(r: &Report) -> String {
-    let first = r.time_to_first_token_ms.map_or_else(|| "no token".into(), |ms| format!("first token after {ms:.1} ms"));
+    let first =
+        r.time_to_first_token_ms.map_or_else(|| "no token".into(), |ms| format!("first token after {ms:.1} ms"));
     let reason = serde_json::to_string(&r.stop_reason).unwrap_or_default();
     format!(
         "{} tokens, stopped by {reason}; prefill {:.1} tokens/s over {}, {first}, decode {:.1} tokens/s; {} thread(s)",

@@ -57,7 +57,15 @@ fn kernels(json: bool, machine: &Machine, out: &Output) -> Result<()> {
     let rows = kernels.iter().map(|k| {
         let runs = k.reason.clone().unwrap_or_else(|| "yes".into());
         let exact = if k.exact { "exact" } else { "f32 rounding" };
-        vec![k.id.clone(), k.family.clone(), k.packing.clone(), format!("{:.3}", k.bits_per_weight), exact.into(), k.ops.join(", "), runs]
+        vec![
+            k.id.clone(),
+            k.family.clone(),
+            k.packing.clone(),
+            format!("{:.3}", k.bits_per_weight),
+            exact.into(),
+            k.ops.join(", "),
+            runs,
+        ]
     });
     out.line(table(&["kernel", "family", "packing", "bits/weight", "result", "operations", "runs here"], &[3], rows))?;
     for kernel in &kernels {

@@ -58,7 +58,10 @@ pub fn run(args: &PerplexityArgs, out: &Output) -> Result<()> {
     let model = &loaded.model;
     let tokens = model.tokenizer.encode(&text, None)?;
     if args.window > model.config.context {
-        return Err(Error::input(format!("--window {} is above the model's context of {}", args.window, model.config.context)));
+        return Err(Error::input(format!(
+            "--window {} is above the model's context of {}",
+            args.window, model.config.context
+        )));
     }
     let table = if args.lut == Lut::Seed { CodeTable::SEED } else { CodeTable::TERNARY };
     let mut engine = engine(model, &mut WeightStore::default(), selection.kernel, table, &machine, args.window)?;

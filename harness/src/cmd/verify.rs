@@ -43,7 +43,10 @@ pub fn verify(descriptors: &[&'static KernelDescriptor], machine: &Machine) -> R
     let mut records = Vec::new();
     for (done, descriptor) in descriptors.iter().enumerate() {
         if interrupt::requested() {
-            return Err(Error::interrupted(format!("interrupted after verifying {done} of {} kernels", descriptors.len())));
+            return Err(Error::interrupted(format!(
+                "interrupted after verifying {done} of {} kernels",
+                descriptors.len()
+            )));
         }
         progress.set(done as u64);
         progress.say(format!("verifying {}", descriptor.id));

@@ -154,7 +154,11 @@ fn as_round(round: usize, position: usize, out: &Generation, used: ThreadUsage) 
 }
 
 /// Medians over the rounds. None without a round.
-fn summarize(kernel: &Kernel, runs: Vec<(GenerationRound, Generation)>, bytes_per_token: u64) -> Option<GenerationKernel> {
+fn summarize(
+    kernel: &Kernel,
+    runs: Vec<(GenerationRound, Generation)>,
+    bytes_per_token: u64,
+) -> Option<GenerationKernel> {
     let first = &runs.first()?.1;
     let over = |f: &dyn Fn(&Generation) -> f64| median(&runs.iter().map(|(_, out)| f(out)).collect::<Vec<_>>());
     let per_token = |f: &dyn Fn(&Times) -> f64| over(&|out| f(&out.decode_times) / out.decode_tokens.max(1) as f64);

@@ -258,7 +258,8 @@ fn epoch<'a>(
                 let mut team = team.borrow_mut();
                 for _ in 0..calls {
                     let (weights, x) = (turn(), &operands.input.quantized);
-                    let _ = black_box(team.split_rows(panel_rows, &mut y, |rows, y| kernel.gemv_i8(weights, rows, x, y)));
+                    let _ =
+                        black_box(team.split_rows(panel_rows, &mut y, |rows, y| kernel.gemv_i8(weights, rows, x, y)));
                 }
                 black_box(&mut y);
             })
@@ -269,7 +270,8 @@ fn epoch<'a>(
                 let mut team = team.borrow_mut();
                 for _ in 0..calls {
                     let (weights, x) = (turn(), &operands.input.float);
-                    let _ = black_box(team.split_rows(panel_rows, &mut y, |rows, y| kernel.gemv_f32(weights, rows, x, y)));
+                    let _ =
+                        black_box(team.split_rows(panel_rows, &mut y, |rows, y| kernel.gemv_f32(weights, rows, x, y)));
                 }
                 black_box(&mut y);
             })
@@ -290,7 +292,8 @@ mod tests {
 
     fn run(op: &'static str, family: Family, residency: Residency, stop: bool) -> MicroCell {
         let interrupted = AtomicBool::new(stop);
-        let plan = Plan { rounds: 9, epoch_ns: 1e4, seed: 1, last_level_cache_bytes: 1 << 16, interrupted: &interrupted };
+        let plan =
+            Plan { rounds: 9, epoch_ns: 1e4, seed: 1, last_level_cache_bytes: 1 << 16, interrupted: &interrupted };
         let cell = Cell { op, shape: Shape { m: 40, k: 512 }, residency };
         let team = &mut Team::new(2, |_| {}).expect("threads start");
         measure(cell, &kernels_of(family), &plan, team, |_| {}).expect("measures").expect("has the operation")

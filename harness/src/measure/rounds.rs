@@ -112,7 +112,14 @@ mod tests {
     #[test]
     fn each_entry_runs_once_a_round_with_the_shared_count() {
         let seen = RefCell::new(Vec::new());
-        let mut entries: Vec<Epoch<'_>> = (0..3).map(|e| Box::new({ let seen = &seen; move |calls| seen.borrow_mut().push((e, calls)) }) as Epoch<'_>).collect();
+        let mut entries: Vec<Epoch<'_>> = (0..3)
+            .map(|e| {
+                Box::new({
+                    let seen = &seen;
+                    move |calls| seen.borrow_mut().push((e, calls))
+                }) as Epoch<'_>
+            })
+            .collect();
         let rounds = run(&mut entries, 7, 6, 1, &AtomicBool::new(false), |_| {});
         drop(entries);
         assert_eq!(rounds.len(), 6);

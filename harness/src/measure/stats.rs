@@ -96,7 +96,10 @@ mod tests {
     #[test]
     fn medians_and_quantiles() {
         assert_eq!((median(&[3.0, 1.0, 2.0]), median(&[4.0, 1.0, 2.0, 3.0]), median(&[])), (2.0, 2.5, 0.0));
-        assert_eq!((quantile(&[1.0, 2.0, 3.0, 4.0], 0.5), quantile(&[1.0, 2.0], 0.95), quantile(&[], 0.5)), (2.0, 2.0, 0.0));
+        assert_eq!(
+            (quantile(&[1.0, 2.0, 3.0, 4.0], 0.5), quantile(&[1.0, 2.0], 0.95), quantile(&[], 0.5)),
+            (2.0, 2.0, 0.0)
+        );
     }
 
     #[test]

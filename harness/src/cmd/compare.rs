@@ -1,0 +1,274 @@
+//! `compare`, the main job, and `micro`, its first half: correctness, then microbenchmarks, then real generation, then the report.
+
+use super::list::kernel_records;
+use super::verify::verify;
+use crate::build_info;
+use crate::cli::{CompareArgs, MeasureArgs, MicroArgs};
+use crate::error::{Error, Exit, Result};
+use crate::findings::findings;
+use crate::host;
+use crate::interrupt;
+use crate::machine::{Machine, in_registry_order};
+use crate::measure::end_to_end::{self, WeightStore};
+use crate::measure::micro::{self, Plan, UNKNOWN_CACHE_BYTES};
+use crate::models::{Loaded, load};
+use crate::output::Output;
+use crate::progress::Progress;
+use crate::receipt::{Receipt, SCHEMA_VERSION, Status};
+use crate::report;
+use crate::run_folder::RunFolder;
+use crate::scenario::Scenario;
+use kernels::{Family, Kernel, registry};
+use serde::Serialize;
+use std::time::Instant;
+
+/// Runs `compare`.
+pub fn run(args: &CompareArgs, out: &Output) -> Result<()> {
+    let mut scenario = Scenario::load(&args.measure.scenario)?;
+    if let Some(model) = &args.model {
+        scenario.model = Some(model.clone());
+    }
+    measure(&args.measure, scenario, out)
+}
+
+/// Runs `micro`.
+pub fn run_micro(args: &MicroArgs, out: &Output) -> Result<()> {
+    let mut scenario = Scenario::load(&args.measure.scenario)?;
+    if scenario.micro.is_none() {
+        let name = &scenario.name;
+        return Err(Error::input(format!("scenario {name} has no [micro] part; try --scenario seed-tables")));
+    }
+    (scenario.generate, scenario.perplexity, scenario.model) = (None, None, None);
+    measure(&args.measure, scenario, out)
+}
+
+fn measure(args: &MeasureArgs, mut scenario: Scenario, out: &Output) -> Result<()> {
+    build_info::refuse_to_time_a_debug_build()?;
+    if args.quick {
+        scenario.make_quick();
+    }
+    let machine = args.machine.check(1)?;
+    let asked = args.kernels.clone().or_else(|| scenario.kernel_ids());
+    let kernels = machine.kernels(asked.as_deref())?;
+    if scenario.model.is_none() && (scenario.generate.is_some() || scenario.perplexity.is_some()) {
+        scenario.model = Some("builtin".into());
+    }
+    let timestamp = jiff::Timestamp::now().to_string();
+    let folder = RunFolder::create(args.out.as_deref(), &scenario.name, &timestamp)?;
+    let loaded = match &scenario.model {
+        Some(spec) => Some(load(spec, None)?),
+        None => None,
+    };
+    let receipt = Receipt {
+        schema_version: SCHEMA_VERSION.into(),
+        status: Status::Running,
+        error: None,
+        timestamp,
+        elapsed_s: 0.0,
+        argv: std::env::args().collect(),
+        build: build_info::build(),
+        host: host::host(),
+        scenario: scenario.record(),
+        settings: machine.settings(args.seed),
+        kernels: kernel_records(&machine),
+        model: loaded.as_ref().map(|l| l.record.clone()),
+        verify: Vec::new(),
+        micro: Vec::new(),
+        generation: None,
+        perplexity: None,
+        findings: Vec::new(),
+    };
+    let mut run = Run { start: Instant::now(), scenario, machine, kernels, named: asked, loaded, folder, receipt };
+    let outcome = run.parts();
+    run.finish(outcome, args.json, out)
+}
+
+/// A run in progress. The receipt is written after every part, so that a killed run leaves what it had.
+struct Run {
+    start: Instant,
+    scenario: Scenario,
+    machine: Machine,
+    kernels: Vec<Kernel>,
+    named: Option<Vec<String>>,
+    loaded: Option<Loaded>,
+    folder: RunFolder,
+    receipt: Receipt,
+}
+
+impl Run {
+    fn parts(&mut self) -> Result<()> {
+        self.verify()?;
+        self.micro()?;
+        self.generation()?;
+        self.perplexity()
+    }
+
+    fn save(&mut self) -> Result<()> {
+        self.receipt.elapsed_s = self.start.elapsed().as_secs_f64();
+        self.folder.save(&self.receipt).map(|_| ())
+    }
+
+    /// Every kernel asked for; those that fail are not measured further.
+    fn verify(&mut self) -> Result<()> {
+        let descriptors = match &self.named {
+            Some(ids) => in_registry_order(ids)?,
+            None => registry::KERNELS.to_vec(),
+        };
+        self.receipt.verify = verify(&descriptors, &self.machine)?;
+        let passed = |k: &Kernel| {
+            let record = self.receipt.verify.iter().find(|v| v.id == k.id());
+            record.is_some_and(|v| v.mismatches == 0) && !k.descriptor().may_saturate
+        };
+        self.kernels.retain(passed);
+        self.save()
+    }
+
+    fn micro(&mut self) -> Result<()> {
+        let Some(plan) = &self.scenario.micro else { return Ok(()) };
+        let plan = Plan {
+            rounds: plan.rounds,
+            epoch_ns: f64::from(plan.epoch_us) * 1e3,
+            seed: self.receipt.settings.seed,
+            last_level_cache_bytes: self.receipt.host.caches_bytes.last().copied().unwrap_or(UNKNOWN_CACHE_BYTES),
+            interrupted: interrupt::flag(),
+        };
+        let mut team = self.machine.team()?;
+        let cells = self.scenario.cells();
+        let progress = Progress::start("microbenchmarks", (cells.len() * Family::ALL.len()) as u64);
+        let mut done = 0;
+        for cell in cells {
+            for family in Family::ALL {
+                if interrupt::requested() {
+                    return Err(Error::interrupted("interrupted during the microbenchmarks"));
+                }
+                let kernels: Vec<Kernel> =
+                    self.kernels.iter().filter(|k| k.descriptor().family() == family).copied().collect();
+                let (op, m, k) = (cell.op, cell.shape.m, cell.shape.k);
+                progress.say(format!("{op} {m}x{k} {} {:?}", family.name(), cell.residency));
+                let record = micro::measure(cell, &kernels, &plan, &mut team, |_| {})?;
+                done += 1;
+                progress.set(done);
+                if let Some(record) = record {
+                    self.receipt.micro.push(record);
+                    self.save()?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn generation(&mut self) -> Result<()> {
+        let (Some(asked), Some(loaded)) = (&self.scenario.generate, &self.loaded) else { return Ok(()) };
+        let goldens = loaded.known.as_ref().filter(|_| asked.goldens).map(|k| k.goldens.clone()).unwrap_or_default();
+        let stop_ids = loaded.known.as_ref().map(|k| k.stop_ids.clone()).unwrap_or_default();
+        let total = (asked.rounds * self.kernels.len()) as u64;
+        let progress = Progress::start(format!("generating with {} kernels", self.kernels.len()), total);
+        let record = end_to_end::generation(
+            &loaded.model,
+            &mut WeightStore::default(),
+            &self.kernels,
+            asked,
+            &goldens,
+            &stop_ids,
+            &self.machine,
+            self.receipt.settings.seed,
+            interrupt::flag(),
+            |kernel, done, _| {
+                progress.set(done as u64);
+                progress.say(format!("generating with {kernel}"));
+            },
+        )?;
+        drop(progress);
+        self.receipt.generation = Some(record);
+        self.save()?;
+        self.interrupted("generation")
+    }
+
+    fn perplexity(&mut self) -> Result<()> {
+        let (Some(asked), Some(loaded)) = (&self.scenario.perplexity, &self.loaded) else { return Ok(()) };
+        let progress = Progress::start("perplexity with every kernel", self.kernels.len() as u64 + 1);
+        let record = end_to_end::perplexity(
+            &loaded.model,
+            &mut WeightStore::default(),
+            &self.kernels,
+            asked,
+            &self.machine,
+            interrupt::flag(),
+            |kernel, done, _| {
+                progress.set(done as u64);
+                progress.say(format!("perplexity with {kernel}"));
+            },
+        )?;
+        drop(progress);
+        self.receipt.perplexity = Some(record);
+        self.save()?;
+        self.interrupted("perplexity")
+    }
+
+    fn interrupted(&self, part: &str) -> Result<()> {
+        if interrupt::requested() { Err(Error::interrupted(format!("interrupted during {part}"))) } else { Ok(()) }
+    }
+
+    /// Writes everything, whatever the outcome, and prints the table and, last, the report's path.
+    fn finish(mut self, outcome: Result<()>, json: bool, out: &Output) -> Result<()> {
+        self.receipt.status = match &outcome {
+            Ok(()) => Status::Complete,
+            Err(e) if e.exit() == Exit::Interrupted => Status::Interrupted,
+            Err(e) => {
+                self.receipt.error = Some(e.to_string());
+                Status::Failed
+            }
+        };
+        self.receipt.host.load_after = Some(host::load());
+        self.receipt.findings = findings(&self.receipt);
+        self.save()?;
+        let paths = report::write_run_folder(&self.receipt, self.folder.path())?;
+        if json {
+            out.json(&Printed::new(&self.receipt, self.folder.path(), &paths.html))?;
+        } else {
+            out.line(report::summary_table(&self.receipt, out.color()).trim_end())?;
+            out.line(paths.html.display().to_string())?;
+        }
+        outcome?;
+        self.checks()
+    }
+
+    /// A complete run still fails when something in it is wrong.
+    fn checks(&self) -> Result<()> {
+        let wrong: Vec<&str> = self.receipt.verify.iter().filter(|v| v.mismatches > 0).map(|v| v.id.as_str()).collect();
+        if !wrong.is_empty() {
+            return Err(Error::failed(format!("mismatches in {}; see /verify in the receipt", wrong.join(", "))));
+        }
+        let kernels = self.receipt.generation.iter().flat_map(|g| &g.kernels);
+        let failed = kernels.flat_map(|k| k.goldens.iter().filter(|g| !g.passed).map(move |g| (k, g)));
+        let failed: Vec<String> = failed.map(|(k, g)| format!("{} on {:?}", k.kernel, g.prompt)).collect();
+        if !failed.is_empty() {
+            return Err(Error::failed(format!("known answers are not reproduced: {}", failed.join("; "))));
+        }
+        Ok(())
+    }
+}
+
+/// What `compare --json` prints.
+#[derive(Serialize)]
+struct Printed<'a> {
+    status: Status,
+    run_folder: String,
+    receipt: String,
+    report: String,
+    elapsed_s: f64,
+    findings: &'a [crate::receipt::Finding],
+}
+
+impl<'a> Printed<'a> {
+    fn new(receipt: &'a Receipt, folder: &std::path::Path, html: &std::path::Path) -> Self {
+        Self {
+            status: receipt.status,
+            run_folder: folder.display().to_string(),
+            receipt: folder.join(crate::receipt::RECEIPT_FILE).display().to_string(),
+            report: html.display().to_string(),
+            elapsed_s: receipt.elapsed_s,
+            findings: &receipt.findings,
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! `model inspect` and `model synth`.
+
+use crate::cli::ModelCommand;
+use crate::error::{Error, Result};
+use crate::interrupt;
+use crate::machine::MachineArgs;
+use crate::measure::end_to_end::{WeightStore, check_golden, engine};
+use crate::model::inspect::{Inspection, inspect};
+use crate::model::synth::{SynthShape, synth_size_bytes, write_synthetic};
+use crate::models::{self, mib};
+use crate::output::{Output, table};
+use crate::progress::Progress;
+use crate::receipt::GoldenCheck;
+use kernels::CodeTable;
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+
+/// Runs the command.
+pub fn run(command: &ModelCommand, out: &Output) -> Result<()> {
+    match command {
+        ModelCommand::Inspect { model, goldens, json, machine } => inspect_model(model, *goldens, *json, machine, out),
+        ModelCommand::Synth { shape, layers, seed, out: path, force, json } => {
+            let path = path.clone().unwrap_or_else(|| PathBuf::from(format!("{shape}.gguf")));
+            synth(shape, *layers, *seed, &path, *force, *json, out)
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct KernelGoldens {
+    kernel: String,
+    goldens: Vec<GoldenCheck>,
+}
+
+#[derive(Serialize)]
+struct Inspected<'a> {
+    #[serde(flatten)]
+    inspection: &'a Inspection,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    goldens: Option<Vec<KernelGoldens>>,
+}
+
+fn inspect_model(spec: &str, goldens: bool, json: bool, machine: &MachineArgs, out: &Output) -> Result<()> {
+    let gguf = models::open(spec)?;
+    let inspection = inspect(&gguf)?;
+    drop(gguf);
+    let fault = inspection.checks.iter().find(|check| !check.ok);
+    let fault = fault.map(|check| Error::input(check.detail.clone()));
+    // Known answers are checked when asked for, and always for a known file that is small enough not to keep anyone waiting.
+    let known_and_small = inspection.known.is_some() && inspection.bytes < 64 << 20;
+    let checked = match (goldens || known_and_small, &fault) {
+        (true, None) => check_goldens(spec, machine)?,
+        _ => None,
+    };
+    if goldens && checked.is_none() && fault.is_none() {
+        eprintln!("note: no known answers for a file with this hash");
+    }
+    let failed = checked.iter().flatten().flat_map(|k| &k.goldens).filter(|g| !g.passed).count();
+    if json {
+        out.json(&Inspected { inspection: &inspection, goldens: checked })?;
+    } else {
+        out.line(inspection.to_text().trim_end())?;
+        if let Some(checked) = &checked {
+            out.line(goldens_table(checked))?;
+        } else if inspection.known.is_some() && fault.is_none() {
+            out.line("known answers: not checked; add --goldens to run them with every kernel")?;
+        }
+    }
+    match fault {
+        Some(fault) => Err(fault),
+        None if failed > 0 => Err(Error::failed(format!("{failed} known answers are not reproduced"))),
+        None => Ok(()),
+    }
+}
+
+/// The file's known answers with every kernel that runs here; None when the file is not known.
+fn check_goldens(spec: &str, machine: &MachineArgs) -> Result<Option<Vec<KernelGoldens>>> {
+    let machine = machine.check(crate::machine::all_cpus())?;
+    let loaded = models::load(spec, None)?;
+    let Some(known) = loaded.known.as_ref().filter(|k| !k.goldens.is_empty()) else { return Ok(None) };
+    let capacity = known.goldens.iter().map(|g| g.prompt_ids.len() + g.token_ids.len()).max().unwrap_or(1);
+    let kernels = machine.kernels(None)?;
+    let progress = Progress::start("checking known answers", kernels.len() as u64);
+    let mut store = WeightStore::default();
+    let mut all = Vec::new();
+    for (done, kernel) in kernels.into_iter().enumerate() {
+        progress.set(done as u64);
+        let mut engine = engine(&loaded.model, &mut store, kernel, CodeTable::TERNARY, &machine, capacity)?;
+        let mut goldens = Vec::new();
+        for golden in &known.goldens {
+            if interrupt::requested() {
+                return Err(Error::interrupted("interrupted while checking known answers"));
+            }
+            goldens.push(check_golden(&mut engine, golden, interrupt::flag())?);
+        }
+        all.push(KernelGoldens { kernel: kernel.id().into(), goldens });
+    }
+    // The tokenizer is part of what must agree.
+    for golden in &known.goldens {
+        let ids = loaded.model.tokenizer.encode(&golden.prompt, None)?;
+        if ids != golden.prompt_ids {
+            eprintln!(
+                "note: {:?} tokenises to {ids:?} here, the known answer starts from {:?}",
+                golden.prompt, golden.prompt_ids
+            );
+        }
+    }
+    Ok(Some(all))
+}
+
+fn goldens_table(checked: &[KernelGoldens]) -> String {
+    let rows = checked.iter().flat_map(|k| {
+        k.goldens.iter().map(|g| {
+            let verdict = if g.passed { "equal" } else { "DIFFERENT" };
+            let compared = format!("{} of {}", g.compared, g.expected.len());
+            vec![k.kernel.clone(), format!("{:?}", g.prompt), compared, verdict.into()]
+        })
+    });
+    format!("known answers\n{}", table(&["kernel", "prompt", "ids compared", "verdict"], &[2], rows))
+}
+
+fn synth(
+    shape: &str,
+    layers: Option<usize>,
+    seed: u64,
+    path: &Path,
+    force: bool,
+    json: bool,
+    out: &Output,
+) -> Result<()> {
+    let shape = SynthShape::by_name(shape)?;
+    if path.exists() && !force {
+        return Err(Error::input(format!("{} exists; add --force to replace it", path.display())));
+    }
+    let size = synth_size_bytes(shape, layers)?;
+    let progress = Progress::start(format!("writing {} ({})", path.display(), mib(size)), size);
+    let summary = write_synthetic(path, shape, layers, seed, &mut |done, _| progress.set(done))?;
+    drop(progress);
+    if json {
+        return out.json(&summary);
+    }
+    out.line(format!(
+        "{}: {} blocks, {} ternary weights, {}, seed {} (synthetic: random weights, its text means nothing)",
+        summary.path.display(),
+        summary.layers,
+        summary.ternary_weights,
+        mib(summary.bytes),
+        summary.seed
+    ))
+}

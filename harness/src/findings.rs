@@ -1,0 +1,228 @@
+//! Statements in words, computed from a receipt's numbers. What the numbers do not decide is said to be undecided.
+
+use crate::receipt::{Finding, GenerationRecord, MicroCell, Receipt, Residency};
+
+/// All findings that the receipt supports.
+pub fn findings(receipt: &Receipt) -> Vec<Finding> {
+    let mut all = Vec::new();
+    all.extend(verification(receipt));
+    all.extend(code_table(receipt));
+    all.extend(foundation(receipt));
+    all.extend(ladder(receipt));
+    all.extend(memory_bound(receipt));
+    all.extend(end_to_end(receipt));
+    all.extend(goldens(receipt));
+    all
+}
+
+fn finding(title: impl Into<String>, text: String, evidence: impl Into<String>) -> Finding {
+    Finding { title: title.into(), text, evidence: evidence.into() }
+}
+
+fn verification(receipt: &Receipt) -> Option<Finding> {
+    let wrong: Vec<String> = receipt
+        .verify
+        .iter()
+        .filter(|v| v.mismatches > 0)
+        .map(|v| format!("{} fails {} of {} cases and was not timed", v.id, v.mismatches, v.cases))
+        .collect();
+    (!wrong.is_empty()).then(|| finding("A kernel computes something else", wrong.join("; ") + ".", "/verify"))
+}
+
+fn code_table(receipt: &Receipt) -> Option<Finding> {
+    let lut = receipt.perplexity.as_ref()?.lut.as_ref()?;
+    let tokens = receipt.perplexity.as_ref()?.tokens;
+    let seed = match lut.seed_perplexity {
+        Some(p) if p > lut.uniform_perplexity => {
+            format!(
+                "{p:.0}, worse than guessing each of the {:.0} tokens with equal probability",
+                lut.uniform_perplexity
+            )
+        }
+        Some(p) => format!("{p:.1}"),
+        None => "not a number at all: the logits overflow".into(),
+    };
+    let text = format!(
+        "Read as {:?}, the file's table, the model scores perplexity {:.2} over {tokens} tokens; read as {:?}, the analysis's table, {seed}. \
+         Both with {}: the table is data, the kernel the same.",
+        lut.file_lut, lut.file_perplexity, lut.seed_lut, lut.kernel
+    );
+    let title = match lut.seed_perplexity {
+        Some(p) if p < lut.file_perplexity * 1.01 => "The analysis's code table does no harm here",
+        _ => "The analysis's code table is not the file's",
+    };
+    Some(finding(title, text, "/perplexity/lut"))
+}
+
+/// The published 1.2x of the AVX2 foundation over scalar, at the sizes of its own table.
+fn foundation(receipt: &Receipt) -> Option<Finding> {
+    let cells: Vec<(usize, &MicroCell)> =
+        receipt.micro.iter().enumerate().filter(|(_, c)| c.op == "dequantize" && c.m == 1).collect();
+    let ratios = cells.iter().filter_map(|(_, cell)| {
+        let s = cell.summaries.iter().find(|s| s.kernel == "avx2-foundation")?;
+        s.vs_baseline.as_ref().map(|r| (cell.k, r, cell.noise_floor))
+    });
+    let ratios: Vec<_> = ratios.collect();
+    let (first, _) = cells.first()?;
+    let (low, high) = ratios.iter().fold((f64::MAX, f64::MIN), |(l, h), (_, r, _)| (l.min(r.median), h.max(r.median)));
+    let noise = ratios.iter().map(|r| r.2).fold(0.0, f64::max);
+    if ratios.is_empty() {
+        return None;
+    }
+    let text = format!(
+        "The analysis publishes 1.03x to 1.30x for its AVX2 foundation over scalar dequantisation (section 2.4). Over {} sizes here: {low:.2}x to \
+         {high:.2}x, noise floor up to {:.1}%.",
+        ratios.len(),
+        noise * 100.0
+    );
+    Some(finding("The published 1.2x of the AVX2 foundation, measured", text, format!("/micro/{first}")))
+}
+
+/// The ladder's last stage against scalar, in cache and from memory, at the largest gemv shape.
+fn ladder(receipt: &Receipt) -> Option<Finding> {
+    let describe = |residency: Residency, place: &str| {
+        let (index, cell) = largest_gemv(receipt, "W2A32", residency)?;
+        let entry = (0..cell.entries.len()).rfind(|&i| !cell.entries[i].self_pair)?;
+        let (s, r) = (&cell.summaries[entry], cell.summaries[entry].vs_baseline.as_ref()?);
+        let interval = match (r.low, r.high) {
+            (Some(l), Some(h)) => format!(" [{l:.2}, {h:.2}]"),
+            _ => String::new(),
+        };
+        let noise = cell.noise_floor * 100.0;
+        let text = format!(
+            "{} is {:.2}x{interval} {} {place} at {}x{} (noise floor {noise:.1}%)",
+            s.kernel, r.median, r.partner, cell.m, cell.k
+        );
+        Some((index, text))
+    };
+    let cache = describe(Residency::Cache, "in cache");
+    let dram = describe(Residency::Dram, "from DRAM");
+    let evidence = cache.as_ref().or(dram.as_ref())?.0;
+    let parts: Vec<String> = cache.into_iter().chain(dram).map(|(_, text)| text).collect();
+    let text = format!("{}. The roadmap claimed 4.29x for all four phases and 3x as its target.", parts.join("; "));
+    Some(finding("What the whole ladder is worth", text, format!("/micro/{evidence}")))
+}
+
+/// Which kernels lose when the weights come from memory.
+fn memory_bound(receipt: &Receipt) -> Option<Finding> {
+    let (index, dram) = largest_gemv(receipt, "W2A8", Residency::Dram)?;
+    let (_, cache) = largest_gemv(receipt, "W2A8", Residency::Cache).filter(|(_, c)| (c.m, c.k) == (dram.m, dram.k))?;
+    let last = (0..dram.entries.len()).rfind(|&i| !dram.entries[i].self_pair)?;
+    let (from_dram, in_cache) = (&dram.summaries[last], cache.summaries.get(last)?);
+    if from_dram.gb_s <= 0.0 || in_cache.gb_s <= 0.0 {
+        return None;
+    }
+    let text = format!(
+        "{} reads {:.1} GB/s of packed weights in cache and {:.1} GB/s from memory at {}x{}: {:.0}% of its speed is left when the weights do not fit.",
+        from_dram.kernel,
+        in_cache.gb_s,
+        from_dram.gb_s,
+        dram.m,
+        dram.k,
+        100.0 * from_dram.gb_s / in_cache.gb_s
+    );
+    Some(finding("What memory takes from the exact kernel", text, format!("/micro/{index}")))
+}
+
+fn largest_gemv<'r>(receipt: &'r Receipt, family: &str, residency: Residency) -> Option<(usize, &'r MicroCell)> {
+    let cells = receipt.micro.iter().enumerate();
+    let fitting = cells.filter(|(_, c)| c.op == "gemv" && c.family == family && c.residency == residency);
+    // The first of the largest, as in the report.
+    fitting.filter(|(_, c)| !c.rounds.is_empty()).min_by_key(|(i, c)| (usize::MAX - c.m * c.k, *i))
+}
+
+fn end_to_end(receipt: &Receipt) -> Option<Finding> {
+    let generation = receipt.generation.as_ref()?;
+    let best = generation.kernels.iter().max_by(|a, b| a.decode_tokens_per_s.total_cmp(&b.decode_tokens_per_s))?;
+    let scalar = generation.kernels.first()?;
+    if best.kernel == scalar.kernel || scalar.decode_tokens_per_s <= 0.0 {
+        return timeouts(generation);
+    }
+    let (phases, model) =
+        (&scalar.phases_ms_per_token, receipt.model.as_ref().map_or("the model", |m| m.name.as_str()));
+    let sum = phases.embed + phases.forward + phases.logits + phases.sample + phases.stop_check;
+    let share = if sum > 0.0 { 100.0 * phases.forward / sum } else { 0.0 };
+    let text = format!(
+        "On {model}, {} decodes {:.1} tokens/s and {} {:.1}; {} spends {share:.0}% of a token in the forward pass. \
+         A kernel's own gain shows in tokens/s only in proportion to its share of that time.",
+        best.kernel, best.decode_tokens_per_s, scalar.kernel, scalar.decode_tokens_per_s, scalar.kernel
+    );
+    Some(finding("End to end", text, "/generation"))
+}
+
+fn timeouts(generation: &GenerationRecord) -> Option<Finding> {
+    let late: Vec<String> = generation
+        .kernels
+        .iter()
+        .filter(|k| k.stop_reason == "timeout")
+        .map(|k| format!("{} after {} of {} tokens", k.kernel, k.token_ids.len(), generation.max_tokens))
+        .collect();
+    let limit = generation.timeout_s?;
+    (!late.is_empty())
+        .then(|| finding("Not done in time", format!("Cut off at {limit} s: {}.", late.join("; ")), "/generation"))
+}
+
+fn goldens(receipt: &Receipt) -> Option<Finding> {
+    let generation = receipt.generation.as_ref()?;
+    let checks = || generation.kernels.iter().flat_map(|k| k.goldens.iter().map(move |g| (k, g)));
+    let (total, passed) = (checks().count(), checks().filter(|(_, g)| g.passed).count());
+    if total == 0 {
+        return None;
+    }
+    let failed: Vec<String> =
+        checks().filter(|(_, g)| !g.passed).map(|(k, g)| format!("{} on {:?}", k.kernel, g.prompt)).collect();
+    let kernels = generation.kernels.iter().filter(|k| !k.goldens.is_empty()).count();
+    let (title, text) = if failed.is_empty() {
+        let text = format!(
+            "{passed} of {total} known answers reproduced: every one of {kernels} kernels gives the ids of an independent implementation, \
+             as far as its margins are safe to compare."
+        );
+        ("The model computes what it should", text)
+    } else {
+        ("Known answers are not reproduced", format!("{passed} of {total}; failing: {}.", failed.join("; ")))
+    };
+    Some(finding(title, text, "/generation"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture;
+
+    #[test]
+    fn a_whole_run_is_summed_up() {
+        let found = findings(&fixture::complete());
+        let titles: Vec<&str> = found.iter().map(|f| f.title.as_str()).collect();
+        assert!(titles.contains(&"The analysis's code table is not the file's"), "{titles:?}");
+        assert!(titles.contains(&"What the whole ladder is worth") && titles.contains(&"End to end"), "{titles:?}");
+        let receipt = serde_json::to_value(fixture::complete()).expect("serialises");
+        for finding in &found {
+            assert!(
+                receipt.pointer(&finding.evidence).is_some(),
+                "{}: {} is not in the receipt",
+                finding.title,
+                finding.evidence
+            );
+        }
+    }
+
+    #[test]
+    fn nothing_measured_says_nothing() {
+        assert!(findings(&fixture::empty()).is_empty());
+    }
+
+    #[test]
+    fn a_failed_golden_is_loud() {
+        let mut receipt = fixture::complete();
+        let kernel = &mut receipt.generation.as_mut().expect("there").kernels[1];
+        kernel.goldens = vec![crate::receipt::GoldenCheck {
+            prompt: "p".into(),
+            expected: vec![1],
+            got: vec![2],
+            compared: 1,
+            passed: false,
+        }];
+        let found = findings(&receipt);
+        assert!(found.iter().any(|f| f.title == "Known answers are not reproduced" && f.text.contains("\"p\"")));
+    }
+}
