@@ -4,11 +4,13 @@ use super::rounds::{self, Epoch, column};
 use super::stats::{Paired, median};
 use crate::build_info::sha256_hex;
 use crate::error::{Error, Result};
-use crate::receipt::{MicroCell, MicroEntry, MicroSummary, Residency, Round};
+use crate::receipt::{MicroCell, MicroEntry, MicroSummary, Residency};
 use crate::scenario::Cell;
 use kernels::parallel::Team;
 use kernels::random::SplitMix64;
-use kernels::{CodeTable, Family, Kernel, KernelError, LinearInput, PackedWeights, Scales, conformance, reference};
+use kernels::{
+    AlignedBuffer, CodeTable, Family, Kernel, KernelError, LinearInput, PackedWeights, Scales, conformance, reference,
+};
 use std::cell::RefCell;
 use std::hint::black_box;
 use std::sync::atomic::AtomicBool;
@@ -58,15 +60,16 @@ pub fn measure(
     let mut random = SplitMix64::new(seed);
     let codes = random.ternary_codes(m * k);
     let (operands, x) = operands(cell, &codes, first, plan, &mut random)?;
-    let outputs = check(cell, &codes, &operands, &x, &entries, team)?;
+    let hashes = check(cell, &codes, &operands, &x, &entries, team)?;
     // The A/A column: the most advanced kernel once more.
     entries.push(last);
     let threads = team.threads();
 
     let team = RefCell::new(team);
-    let next_copy = RefCell::new(0usize);
-    let mut epochs: Vec<Epoch<'_>> =
-        entries.iter().map(|&kernel| epoch(cell, kernel, &operands, &team, &next_copy)).collect();
+    let next_copy = std::cell::Cell::new(0usize);
+    let outputs = RefCell::new(Outputs::of(cell));
+    let shared = Shared { operands: &operands, team: &team, next_copy: &next_copy, outputs: &outputs };
+    let mut epochs: Vec<Epoch<'_>> = entries.iter().map(|&kernel| epoch(cell, kernel, shared)).collect();
     let calls = rounds::calibrate(&mut epochs, plan.epoch_ns);
     let rounds = rounds::run(&mut epochs, calls, plan.rounds, seed, plan.interrupted, after_round);
     drop(epochs);
@@ -77,7 +80,7 @@ pub fn measure(
         name: kernel.descriptor().long_name(cell.op),
         self_pair: i + 1 == entries.len(),
         bytes_per_call,
-        output_sha256: outputs[i.min(outputs.len() - 1)].clone(),
+        output_sha256: hashes[i.min(hashes.len() - 1)].clone(),
     });
     let mut record = MicroCell {
         op: cell.op.into(),
@@ -127,11 +130,6 @@ pub fn summarize(cell: &mut MicroCell) {
     let twin = self_pair.and_then(|s| index(&cell.entries[s].kernel).map(|t| (s, t)));
     cell.noise_floor = twin.map_or(0.0, |(s, t)| Paired::new(&columns[t], &columns[s]).noise_floor());
     cell.summaries = summaries;
-}
-
-/// Times of one entry's column, for charts and tests.
-pub fn entry_rounds(rounds: &[Round], entry: usize) -> Vec<u64> {
-    column(rounds, entry)
 }
 
 fn refused(cell: Cell, kernel: &Kernel, error: &KernelError) -> Error {
@@ -227,55 +225,65 @@ fn check(
     Ok(hashes)
 }
 
-/// The timed loop of one entry. The copies take turns over all entries, so that no entry finds what another just loaded.
-fn epoch<'a>(
-    cell: Cell,
-    kernel: Kernel,
+/// One aligned output for all entries. With a buffer each, a kernel and its A/A twin differed by up to 12%: what their addresses did to
+/// the stores.
+struct Outputs {
+    floats: AlignedBuffer<f32>,
+    integers: AlignedBuffer<i32>,
+}
+
+impl Outputs {
+    fn of(cell: Cell) -> Self {
+        let floats = if cell.op == "dequantize" { cell.shape.m * cell.shape.k } else { cell.shape.m };
+        Self { floats: AlignedBuffer::zeroed(floats), integers: AlignedBuffer::zeroed(cell.shape.m) }
+    }
+}
+
+/// What the entries of a cell share; they run one at a time.
+#[derive(Clone, Copy)]
+struct Shared<'a> {
     operands: &'a Operands,
-    team: &'a RefCell<&mut Team>,
-    next_copy: &'a RefCell<usize>,
-) -> Epoch<'a> {
+    team: &'a RefCell<&'a mut Team>,
+    next_copy: &'a std::cell::Cell<usize>,
+    outputs: &'a RefCell<Outputs>,
+}
+
+impl<'a> Shared<'a> {
+    /// The copies take turns over all entries, so that no entry finds what another just loaded.
+    fn turn(&self) -> &'a PackedWeights {
+        let next = (self.next_copy.get() + 1) % self.operands.copies.len();
+        self.next_copy.set(next);
+        &self.operands.copies[next]
+    }
+}
+
+/// The timed loop of one entry. `check` made the same calls with the same operands, so the calls below cannot fail.
+fn epoch<'a>(cell: Cell, kernel: Kernel, shared: Shared<'a>) -> Epoch<'a> {
     let panel_rows = kernel.descriptor().packing.panel_rows();
     let rows = cell.shape.m;
-    let turn = move || {
-        let mut next = next_copy.borrow_mut();
-        *next = (*next + 1) % operands.copies.len();
-        &operands.copies[*next]
-    };
-    // Shapes and packings were checked by `check` with the same operands, so the calls below cannot fail; their results are kept alive.
     match (cell.op, kernel.descriptor().family()) {
-        ("dequantize", _) => {
-            let mut out = vec![0f32; rows * cell.shape.k];
-            Box::new(move |calls| {
-                for _ in 0..calls {
-                    let _ = black_box(kernel.dequantize(black_box(turn()), 0..rows, black_box(&mut out)));
-                }
-            })
-        }
-        (_, Family::W2A8) => {
-            let mut y = vec![0i32; rows];
-            Box::new(move |calls| {
-                let mut team = team.borrow_mut();
-                for _ in 0..calls {
-                    let (weights, x) = (turn(), &operands.input.quantized);
-                    let _ =
-                        black_box(team.split_rows(panel_rows, &mut y, |rows, y| kernel.gemv_i8(weights, rows, x, y)));
-                }
-                black_box(&mut y);
-            })
-        }
-        (_, Family::W2A32) => {
-            let mut y = vec![0f32; rows];
-            Box::new(move |calls| {
-                let mut team = team.borrow_mut();
-                for _ in 0..calls {
-                    let (weights, x) = (turn(), &operands.input.float);
-                    let _ =
-                        black_box(team.split_rows(panel_rows, &mut y, |rows, y| kernel.gemv_f32(weights, rows, x, y)));
-                }
-                black_box(&mut y);
-            })
-        }
+        ("dequantize", _) => Box::new(move |calls| {
+            let out = &mut shared.outputs.borrow_mut().floats;
+            for _ in 0..calls {
+                let _ = black_box(kernel.dequantize(black_box(shared.turn()), 0..rows, black_box(&mut *out)));
+            }
+        }),
+        (_, Family::W2A8) => Box::new(move |calls| {
+            let (mut team, y) = (shared.team.borrow_mut(), &mut shared.outputs.borrow_mut().integers);
+            for _ in 0..calls {
+                let (weights, x) = (shared.turn(), &shared.operands.input.quantized);
+                let call = |rows: std::ops::Range<usize>, y: &mut [i32]| kernel.gemv_i8(weights, rows, x, y);
+                let _ = black_box(team.split_rows(panel_rows, black_box(&mut *y), call));
+            }
+        }),
+        (_, Family::W2A32) => Box::new(move |calls| {
+            let (mut team, y) = (shared.team.borrow_mut(), &mut shared.outputs.borrow_mut().floats);
+            for _ in 0..calls {
+                let (weights, x) = (shared.turn(), &shared.operands.input.float);
+                let call = |rows: std::ops::Range<usize>, y: &mut [f32]| kernel.gemv_f32(weights, rows, x, y);
+                let _ = black_box(team.split_rows(panel_rows, black_box(&mut *y), call));
+            }
+        }),
     }
 }
 

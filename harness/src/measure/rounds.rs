@@ -9,21 +9,36 @@ use std::time::Instant;
 /// One entry's work: makes the given number of calls.
 pub type Epoch<'a> = Box<dyn FnMut(u32) + 'a>;
 
-/// Orders of `rounds` rounds of `entries` entries: cyclic Latin squares (each entry at each position once in `entries` rounds) over a
-/// fresh random permutation each, rows shuffled. For two entries that is AB BA or BA AB.
+/// Orders of `rounds` rounds of `entries` entries: Williams squares over a fresh random permutation each, rows shuffled.
+///
+/// In a whole square every entry stands at every position equally often, and follows every other entry equally often. The second
+/// half is what plain cyclic squares lack: there an entry has the same predecessor in almost all rounds, and inherits its caches and
+/// clock. For two entries this is AB BA or BA AB.
 pub fn orders(entries: usize, rounds: usize, seed: u64) -> Vec<Vec<u8>> {
     let mut random = SplitMix64::new(seed);
     let mut orders = Vec::with_capacity(rounds);
     while orders.len() < rounds && entries > 0 {
         let mut permutation: Vec<u8> = (0..entries).map(|e| e as u8).collect();
-        let mut shifts: Vec<usize> = (0..entries).collect();
         random.shuffle(&mut permutation);
-        random.shuffle(&mut shifts);
-        for shift in shifts.into_iter().take(rounds - orders.len()) {
-            orders.push((0..entries).map(|position| permutation[(position + shift) % entries]).collect());
+        let mut square = williams(entries);
+        random.shuffle(&mut square);
+        for row in square.into_iter().take(rounds - orders.len()) {
+            orders.push(row.into_iter().map(|entry| permutation[entry]).collect());
         }
     }
     orders
+}
+
+/// The Williams square of n entries (Williams 1949): shifts of 0, 1, n-1, 2, n-2, ...; for odd n their mirror images too.
+fn williams(n: usize) -> Vec<Vec<usize>> {
+    let zigzag = (0..n).map(|i| if i % 2 == 1 { i.div_ceil(2) } else { (n - i / 2) % n });
+    let first: Vec<usize> = zigzag.collect();
+    let shifted = |shift: usize| first.iter().map(|e| (e + shift) % n).collect::<Vec<_>>();
+    let mut square: Vec<Vec<usize>> = (0..n).map(shifted).collect();
+    if n % 2 == 1 {
+        square.extend((0..n).map(|shift| shifted(shift).into_iter().rev().collect()));
+    }
+    square
 }
 
 /// Calls a epoch so that the geometric mean of the entries' epochs is about `target_ns`. Every entry is warmed up by it.
@@ -94,13 +109,21 @@ mod tests {
     use std::cell::RefCell;
 
     #[test]
-    fn every_entry_takes_every_position_equally_often() {
-        for entries in 1..8 {
-            let orders = orders(entries, entries * 5, 3);
-            for position in 0..entries {
-                for entry in 0..entries {
-                    let times = orders.iter().filter(|o| usize::from(o[position]) == entry).count();
-                    assert_eq!(times, 5);
+    fn positions_and_predecessors_are_balanced() {
+        for entries in 1..9usize {
+            let square = if entries % 2 == 0 { entries } else { 2 * entries };
+            let orders = orders(entries, square * 3, 3);
+            assert_eq!(orders.len(), square * 3);
+            for a in 0..entries {
+                for position in 0..entries {
+                    let times = orders.iter().filter(|o| usize::from(o[position]) == a).count();
+                    assert_eq!(times, orders.len() / entries);
+                }
+                for b in (0..entries).filter(|b| *b != a) {
+                    let follows =
+                        |o: &Vec<u8>| o.windows(2).filter(|w| usize::from(w[0]) == a && usize::from(w[1]) == b).count();
+                    let times: usize = orders.iter().map(follows).sum();
+                    assert_eq!(times, 3 * square / entries, "{b} after {a} of {entries}");
                 }
             }
         }

@@ -25,7 +25,7 @@ pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
 };
 
 /// Bytes ahead of the current one in its row. Eight rows are eight streams, each of which gets one prefetch a cache line.
-pub(super) const PREFETCH_BYTES: usize = 512;
+pub(super) const PREFETCH_BYTES: usize = 1024;
 
 /// 128 int8 values from 32 packed bytes: element 16i..16i+16 in the low half of register i, 64 more in the high half.
 #[inline]
@@ -91,9 +91,12 @@ fn tile<const ROWS: usize>(codes: &[u8], scales: &[f32], x: &[f32], (low, high):
     let rows: [&[[u8; 64]]; ROWS] = array::from_fn(|r| codes[r * row_bytes..][..row_bytes].as_chunks().0);
     let mut totals = [_mm256_setzero_ps(); ROWS];
     for (b, x) in x.as_chunks::<256>().0.iter().enumerate() {
+        // All rows at once, before the first is read: their misses then overlap.
+        for row in rows {
+            prefetch(row[b].as_ptr(), PREFETCH_BYTES);
+        }
         for r in 0..ROWS {
             let block = &rows[r][b];
-            prefetch(block.as_ptr(), PREFETCH_BYTES);
             // Two chains a row: with a whole half-block a row in flight, one would be bound by its latency again.
             let mut sums = [_mm256_setzero_ps(); 2];
             for at in [0, 32] {
