@@ -1,7 +1,7 @@
 //! Activation vectors, padded with zeros so that kernels need no tail in k.
 
 use crate::error::KernelError;
-use crate::{AlignedBuffer, padded_k};
+use crate::{AlignedBuffer, K_SLACK, padded_k};
 
 /// One token's activations as int8 with a scale, by BitNet b1.58's rule: s = 127 / max(1e-5, max|x|),
 /// q = clamp(round_ties_even(x * s), -128, 127). `x` is about `values / scale`.
@@ -16,7 +16,7 @@ pub struct QuantizedActivations {
 impl QuantizedActivations {
     /// Zeros; room for vectors of up to `capacity` elements.
     pub fn new(capacity: usize) -> Self {
-        Self { values: AlignedBuffer::zeroed(padded_k(capacity)), len: capacity, scale: 1.0, sum: 0 }
+        Self { values: AlignedBuffer::zeroed(padded_k(capacity) + K_SLACK), len: capacity, scale: 1.0, sum: 0 }
     }
 
     /// Takes int8 values as they are (for tests and benchmarks): `scale` is s above.
@@ -34,8 +34,12 @@ impl QuantizedActivations {
     /// [`KernelError::Shape`] when `x` is longer than the capacity, [`KernelError::NonFinite`] for NaN or infinity
     /// (then the previous contents are kept).
     pub fn quantize(&mut self, x: &[f32]) -> Result<(), KernelError> {
-        if x.len() > self.values.len() {
-            return Err(KernelError::Shape { what: "activations", expected: self.values.len(), actual: x.len() });
+        if x.len() > self.values.len() - K_SLACK {
+            return Err(KernelError::Shape {
+                what: "activations",
+                expected: self.values.len() - K_SLACK,
+                actual: x.len(),
+            });
         }
         // The bits of |x| order as integers, and NaN and infinity come last: one integer maximum finds both.
         let largest = x.iter().fold(0, |largest, v| (v.to_bits() & 0x7FFF_FFFF).max(largest));
@@ -53,7 +57,7 @@ impl QuantizedActivations {
             let rounded = ((v * scale + MAGIC).to_bits() as i32).wrapping_sub(MAGIC.to_bits() as i32);
             *q = rounded.clamp(-128, 127) as i8;
         }
-        let used = padded_k(x.len());
+        let used = padded_k(x.len()) + K_SLACK;
         self.values[x.len()..used].fill(0);
         self.len = x.len();
         self.sum = self.values[..x.len()].iter().map(|&v| i32::from(v)).sum();
@@ -75,9 +79,9 @@ impl QuantizedActivations {
         &self.values[..self.len]
     }
 
-    /// The values padded with zeros to [`crate::K_PADDING`].
+    /// The values, zeros to [`crate::K_PADDING`], and [`crate::K_SLACK`] zeros more.
     pub fn padded(&self) -> &[i8] {
-        &self.values[..padded_k(self.len)]
+        &self.values[..padded_k(self.len) + K_SLACK]
     }
 
     /// s in x = values / s.
@@ -101,7 +105,7 @@ pub struct FloatActivations {
 impl FloatActivations {
     /// Zeros; room for vectors of up to `capacity` elements.
     pub fn new(capacity: usize) -> Self {
-        Self { values: AlignedBuffer::zeroed(padded_k(capacity)), len: capacity }
+        Self { values: AlignedBuffer::zeroed(padded_k(capacity) + K_SLACK), len: capacity }
     }
 
     /// Copies `x`.
@@ -127,8 +131,8 @@ impl FloatActivations {
     }
 
     fn resized(&mut self, len: usize) -> Result<&mut [f32], KernelError> {
-        if len > self.values.len() {
-            return Err(KernelError::Shape { what: "activations", expected: self.values.len(), actual: len });
+        if len > self.values.len() - K_SLACK {
+            return Err(KernelError::Shape { what: "activations", expected: self.values.len() - K_SLACK, actual: len });
         }
         self.len = len;
         self.values[len..padded_k(len)].fill(0.0);
@@ -193,7 +197,7 @@ mod tests {
         let mut q = QuantizedActivations::new(600);
         q.quantize(&[1.0; 600]).expect("finite");
         q.quantize(&[1.0; 3]).expect("finite");
-        assert_eq!(q.padded().len(), 256);
+        assert_eq!(q.padded().len(), 256 + K_SLACK);
         assert!(q.padded()[3..].iter().all(|&v| v == 0));
         let mut f = FloatActivations::new(600);
         f.set(&[1.0; 600]).expect("fits");

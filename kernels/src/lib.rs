@@ -52,6 +52,9 @@ pub use packed::{CodeTable, PackedWeights, Scales, find_code_3};
 /// so that kernels never need a scalar tail in k: a padded weight, whatever its code, meets a zero.
 pub const K_PADDING: usize = 256;
 
+/// Zeros that follow the padding of int8 activations, for layouts whose step along k does not divide [`K_PADDING`].
+pub const K_SLACK: usize = 64;
+
 /// `k` rounded up to [`K_PADDING`].
 pub const fn padded_k(k: usize) -> usize {
     k.div_ceil(K_PADDING) * K_PADDING
