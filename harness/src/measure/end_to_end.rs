@@ -134,7 +134,6 @@ pub fn generation(
         timeout_s: asked.timeout_s,
         threads: machine.threads,
         head: machine.head().id().into(),
-        baseline: records.first().map(|k| k.kernel.clone()).unwrap_or_default(),
         kernels: records,
     })
 }
@@ -202,21 +201,24 @@ fn reason(out: &Generation) -> String {
     serde_json::to_value(out.stop_reason).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
-/// Ratios of decode time a token, paired by round, and whether the ids agree.
+/// Within each family: ratios of decode time a token to the first kernel's, paired by round, and whether the ids agree with its.
 fn compare_with_baseline(records: &mut [GenerationKernel]) {
-    let Some((baseline, others)) = records.split_first_mut() else { return };
     let per_token = |r: &GenerationRound| r.decode_ns.checked_div(r.decode_tokens as u64).unwrap_or(0);
-    for record in others {
-        let pairs = record.rounds.iter().filter_map(|own| {
-            let partner = baseline.rounds.iter().find(|p| p.round == own.round)?;
-            Some((per_token(partner), per_token(own)))
-        });
-        let (partner, own): (Vec<u64>, Vec<u64>) = pairs.filter(|(p, o)| *p > 0 && *o > 0).unzip();
-        if !own.is_empty() {
-            record.decode_vs_baseline = Some(Paired::new(&partner, &own).ratio(&baseline.kernel));
+    for family in Family::ALL {
+        let mut own = records.iter_mut().filter(|r| r.family == family.name());
+        let Some(baseline) = own.next() else { continue };
+        for record in own {
+            let pairs = record.rounds.iter().filter_map(|own| {
+                let partner = baseline.rounds.iter().find(|p| p.round == own.round)?;
+                Some((per_token(partner), per_token(own)))
+            });
+            let (partner, own): (Vec<u64>, Vec<u64>) = pairs.filter(|(p, o)| *p > 0 && *o > 0).unzip();
+            if !own.is_empty() {
+                record.decode_vs_baseline = Some(Paired::new(&partner, &own).ratio(&baseline.kernel));
+            }
+            let both = record.token_ids.len().min(baseline.token_ids.len());
+            record.ids_equal_baseline = record.token_ids[..both] == baseline.token_ids[..both];
         }
-        let both = record.token_ids.len().min(baseline.token_ids.len());
-        record.ids_equal_baseline = record.token_ids[..both] == baseline.token_ids[..both];
     }
 }
 

@@ -139,7 +139,7 @@ mod tests {
             .map(|e| {
                 Box::new({
                     let seen = &seen;
-                    move |calls| seen.borrow_mut().push((e, calls))
+                    move |calls: u32| seen.borrow_mut().push((e, calls))
                 }) as Epoch<'_>
             })
             .collect();

@@ -55,8 +55,6 @@ pub struct GenerationRecord {
     pub threads: usize,
     /// Implementation of the f16 output head that every kernel shared.
     pub head: String,
-    /// The partner of every ratio here.
-    pub baseline: String,
     /// One entry a kernel, in registry order.
     pub kernels: Vec<GenerationKernel>,
 }
@@ -74,7 +72,7 @@ pub struct GenerationKernel {
     pub text: String,
     /// `max_tokens`, `eos`, `stop_id`, `stop_string`, `timeout` or `interrupted`.
     pub stop_reason: String,
-    /// Whether the ids equal the baseline's as far as both go.
+    /// Whether the ids equal those of the family's first kernel as far as both go.
     pub ids_equal_baseline: bool,
     /// Bytes of packed weights, scales and head that one decoded token reads.
     pub bytes_per_token: u64,
@@ -86,7 +84,7 @@ pub struct GenerationKernel {
     pub decode_tokens_per_s: f64,
     /// Median over rounds.
     pub time_to_first_token_ms: f64,
-    /// Decode speed against the baseline's, paired by round; absent for the baseline.
+    /// Decode speed against the family's first kernel, paired by round; absent for that one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decode_vs_baseline: Option<Ratio>,
     /// Decode phases in milliseconds a token, median over rounds.

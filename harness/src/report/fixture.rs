@@ -229,7 +229,6 @@ fn generation() -> GenerationRecord {
         timeout_s: Some(30.0),
         threads: 1,
         head: "f16c-f32".into(),
-        baseline: "scalar".into(),
         kernels: all.map(|(family, s)| generated(family, s.0, s.2)).collect(),
     }
 }
@@ -266,8 +265,8 @@ fn generated(family: &str, kernel: &str, speed: f64) -> GenerationKernel {
         prefill_tokens_per_s: 2.0 / (token_ms * 1.7e-3),
         decode_tokens_per_s: median(rounds.iter().map(|r| tokens as f64 / r.decode_ns as f64 * 1e9)).unwrap(),
         time_to_first_token_ms: token_ms * 1.75,
-        decode_vs_baseline: (kernel != "scalar").then(|| Ratio {
-            partner: "scalar".into(),
+        decode_vs_baseline: (!kernel.starts_with("scalar")).then(|| Ratio {
+            partner: if family == "W2A8" { "scalar-i8" } else { "scalar" }.into(),
             median: base / token_ms,
             low: None,
             high: None,
@@ -352,6 +351,7 @@ fn verify() -> Vec<VerifyRecord> {
             max_abs_error: if k.exact { 0.0 } else { 3.1e-5 },
             max_relative_error: if k.exact { 0.0 } else { 2.2e-7 },
             bound: if k.exact { 0.0 } else { 1e-5 },
+            exact: k.exact,
             first_mismatch: None,
             id: k.id,
             available: k.available,

@@ -101,6 +101,7 @@ fn generation(receipt: &Receipt, family: &str, color: bool) -> Option<Table> {
     let header = ["kernel", "decode", "prefill", "first token", "ids", "known answers"];
     table.set_header(header.iter().enumerate().map(|(i, h)| if i == 0 { Cell::new(h) } else { right(h.to_string()) }));
     let best = own.iter().map(|k| k.decode_tokens_per_s).fold(0.0, f64::max);
+    let partner = own[0].kernel.clone();
     for k in own {
         let passed = k.goldens.iter().filter(|c| c.passed).count();
         let speed = |x: f64| if x > 0.0 { figures::number(x) } else { "n/a".into() };
@@ -108,7 +109,7 @@ fn generation(receipt: &Receipt, family: &str, color: bool) -> Option<Table> {
         if color && best > 0.0 && k.decode_tokens_per_s >= best {
             decode = decode.fg(Color::Green).add_attribute(Attribute::Bold);
         }
-        let ids = match (k.kernel == record.baseline, k.ids_equal_baseline) {
+        let ids = match (k.kernel == partner, k.ids_equal_baseline) {
             (true, _) => "partner",
             (false, true) => "equal",
             (false, false) => "differ",

@@ -214,7 +214,7 @@ impl Scale {
         let (low, high) = (self.from.log10().floor() as i32, self.to.log10().ceil() as i32);
         let of = |factors: &[f64], every: usize| -> Vec<f64> {
             let decades = (low..=high).step_by(every);
-            let all = decades.flat_map(|d| factors.iter().map(move |f| f * 10f64.powi(d)));
+            let all = decades.flat_map(|d| factors.iter().map(move |f| power_of_ten(*f, d)));
             all.filter(|v| *v >= self.from * 0.9999 && *v <= self.to * 1.0001).collect()
         };
         [of(&[1.0, 1.5, 2.0, 3.0, 5.0, 7.0], 1), of(&[1.0, 2.0, 5.0], 1), of(&[1.0], 1), of(&[1.0], 2)]
@@ -225,6 +225,11 @@ impl Scale {
             })
             .unwrap_or_else(|| vec![self.from, self.to])
     }
+}
+
+/// `factor * 10^decade`, dividing for negative decades: 7 / 10 prints as 0.7, 7 * 0.1 does not.
+fn power_of_ten(factor: f64, decade: i32) -> f64 {
+    if decade < 0 { factor / 10f64.powi(-decade) } else { factor * 10f64.powi(decade) }
 }
 
 fn nice_step(raw: f64) -> f64 {

@@ -12,7 +12,6 @@ const TEXT_LIMIT: usize = 4000;
 #[derive(Debug, Serialize)]
 pub struct GenerationView {
     prompt: String,
-    baseline: String,
     setup: String,
     families: Vec<FamilyTable>,
     texts: Vec<TextView>,
@@ -21,6 +20,7 @@ pub struct GenerationView {
 
 #[derive(Debug, Serialize)]
 struct FamilyTable {
+    partner: String,
     title: String,
     rows: Vec<GenerationRow>,
 }
@@ -66,12 +66,14 @@ impl GenerationView {
         let families = query::families(receipt).into_iter().map(|f| {
             let own: Vec<&GenerationKernel> = g.kernels.iter().filter(|k| k.family == f).collect();
             let best = own.iter().map(|k| k.decode_tokens_per_s).fold(0.0, f64::max);
-            FamilyTable { title: query::family_title(&f), rows: own.iter().map(|k| row(g, k, best)).collect() }
+            // The partner of ids and ratios is the family's first kernel.
+            let partner = own.first().map(|k| k.kernel.clone()).unwrap_or_default();
+            let rows = own.iter().map(|k| row(&partner, k, best)).collect();
+            FamilyTable { title: query::family_title(&f), rows, partner }
         });
         let failed = g.kernels.iter().flat_map(|k| k.goldens.iter().filter(|c| !c.passed).map(move |c| (k, c)));
         Some(Self {
             prompt: figures::cut(&g.prompt, TEXT_LIMIT),
-            baseline: g.baseline.clone(),
             setup: setup(g),
             families: families.filter(|f| !f.rows.is_empty()).collect(),
             texts: texts(g),
@@ -101,7 +103,7 @@ fn setup(g: &GenerationRecord) -> String {
     )
 }
 
-fn row(g: &GenerationRecord, k: &GenerationKernel, best: f64) -> GenerationRow {
+fn row(partner: &str, k: &GenerationKernel, best: f64) -> GenerationRow {
     let passed = k.goldens.iter().filter(|c| c.passed).count();
     let speed = |x: f64| if x > 0.0 { figures::number(x) } else { "n/a".into() };
     GenerationRow {
@@ -116,7 +118,7 @@ fn row(g: &GenerationRecord, k: &GenerationKernel, best: f64) -> GenerationRow {
         stop_reason: k.stop_reason.replace('_', " "),
         bytes_per_token: figures::bytes(k.bytes_per_token),
         ids_equal: k.ids_equal_baseline,
-        is_baseline: k.kernel == g.baseline,
+        is_baseline: k.kernel == partner,
         rounds: format!("{} round{}", k.rounds.len(), if k.rounds.len() == 1 { "" } else { "s" }),
         goldens: (!k.goldens.is_empty()).then(|| format!("{passed} of {}", k.goldens.len())),
         goldens_ok: passed == k.goldens.len(),
