@@ -5,7 +5,8 @@ use crate::machine::Machine;
 use crate::measure::rounds::{self, Epoch, column};
 use crate::measure::stats::median;
 use crate::model::weights::Model;
-use kernels::{CodeTable, Family, Kernel, LinearInput, PackedWeights, conformance, reference};
+use kernels::parallel::Team;
+use kernels::{CodeTable, F32Ops, Family, Kernel, LinearInput, PackedWeights, conformance, reference};
 use std::collections::HashMap;
 use std::hint::black_box;
 use std::time::Duration;
@@ -52,14 +53,16 @@ fn probe(machine: &Machine, model: &Model) -> Result<Selection> {
     let candidates = exact.map(verified).collect::<Result<Vec<_>>>()?;
     let name = "blk.0.ffn_gate.weight";
     let mut packed: HashMap<_, PackedWeights> = HashMap::new();
-    let mut input = LinearInput::new(model.config.dim);
+    let mut input = LinearInput::new(1, model.config.dim);
     for kernel in &candidates {
         let packing = kernel.descriptor().packing;
         if !packed.contains_key(&packing) {
             packed.insert(packing, model.matrix(name, packing, CodeTable::TERNARY)?);
         }
         let x: Vec<f32> = (0..model.config.dim).map(|i| ((i * 37 % 251) as f32 - 125.0) / 125.0).collect();
-        input.prepare(kernel, &x).map_err(|e| Error::failed(format!("probe: {e}")))?;
+        input
+            .prepare(&mut Team::single(), kernel, F32Ops::select(machine.features), x.len(), &x)
+            .map_err(|e| Error::failed(format!("probe: {e}")))?;
     }
     for kernel in &candidates {
         check(kernel, &packed[&kernel.descriptor().packing], &input)?;
@@ -67,7 +70,7 @@ fn probe(machine: &Machine, model: &Model) -> Result<Selection> {
     let mut epochs: Vec<Epoch<'_>> = candidates
         .iter()
         .map(|kernel| {
-            let (weights, input) = (&packed[&kernel.descriptor().packing], &input.quantized);
+            let (weights, input) = (&packed[&kernel.descriptor().packing], &input.quantized[0]);
             let mut y = vec![0i32; weights.rows()];
             // `check` made the same call; it cannot fail now.
             Box::new(move |calls: u32| {
@@ -105,9 +108,9 @@ fn probe(machine: &Machine, model: &Model) -> Result<Selection> {
 fn check(kernel: &Kernel, weights: &PackedWeights, input: &LinearInput) -> Result<()> {
     let mut y = vec![0; weights.rows()];
     let failed = |what: String| Error::failed(format!("probe: {}: {what}", kernel.id()));
-    kernel.gemv_i8(weights, 0..weights.rows(), &input.quantized, &mut y).map_err(|e| failed(e.to_string()))?;
+    kernel.gemv_i8(weights, 0..weights.rows(), &input.quantized[0], &mut y).map_err(|e| failed(e.to_string()))?;
     for row in [0, weights.rows() / 3, weights.rows().saturating_sub(1)] {
-        let want = reference::row_i64(weights, row, input.quantized.values());
+        let want = reference::row_i64(weights, row, input.quantized[0].values());
         if i64::from(y[row]) != want {
             return Err(failed(format!("row {row} is {}, the oracle says {want}", y[row])));
         }

@@ -1,6 +1,7 @@
 //! Activation vectors, padded with zeros so that kernels need no tail in k.
 
 use crate::error::KernelError;
+use crate::f32_ops::F32Ops;
 use crate::{AlignedBuffer, K_SLACK, padded_k};
 
 /// One token's activations as int8 with a scale, by BitNet b1.58's rule: s = 127 / max(1e-5, max|x|),
@@ -28,39 +29,26 @@ impl QuantizedActivations {
         this
     }
 
-    /// Quantises `x`, which may be shorter than the capacity; allocates nothing.
+    /// Quantises `x`, which may be shorter than the capacity; allocates nothing. The result does not depend on `ops`.
     ///
     /// # Errors
     /// [`KernelError::Shape`] when `x` is longer than the capacity, [`KernelError::NonFinite`] for NaN or infinity
     /// (then the previous contents are kept).
-    pub fn quantize(&mut self, x: &[f32]) -> Result<(), KernelError> {
-        if x.len() > self.values.len() - K_SLACK {
-            return Err(KernelError::Shape {
-                what: "activations",
-                expected: self.values.len() - K_SLACK,
-                actual: x.len(),
-            });
+    pub fn quantize(&mut self, ops: F32Ops, x: &[f32]) -> Result<(), KernelError> {
+        let capacity = self.values.len() - K_SLACK;
+        if x.len() > capacity {
+            return Err(KernelError::Shape { what: "activations", expected: capacity, actual: x.len() });
         }
-        // The bits of |x| order as integers, and NaN and infinity come last: one integer maximum finds both.
-        let largest = x.iter().fold(0, |largest, v| (v.to_bits() & 0x7FFF_FFFF).max(largest));
-        if largest >= f32::INFINITY.to_bits() {
+        let largest = ops.largest_magnitude(x);
+        if !largest.is_finite() {
             let index = x.iter().position(|v| !v.is_finite()).unwrap_or(0);
             return Err(KernelError::NonFinite { index });
         }
-        self.scale = 127.0 / f32::from_bits(largest).max(1e-5);
-        // Adding 1.5 * 2^23 leaves the value, rounded to nearest even, in the low mantissa bits: the same result as
-        // `round_ties_even` without its library call on baseline x86-64, and it vectorises. |x * scale| is at most 127 and
-        // a rounding error, so the clamp of the rule cannot be reached from above by more than the rounding itself.
-        const MAGIC: f32 = 12_582_912.0;
-        let scale = self.scale;
-        for (q, v) in self.values.iter_mut().zip(x) {
-            let rounded = ((v * scale + MAGIC).to_bits() as i32).wrapping_sub(MAGIC.to_bits() as i32);
-            *q = rounded.clamp(-128, 127) as i8;
-        }
+        self.scale = 127.0 / largest.max(1e-5);
+        self.sum = ops.round_to_i8(x, self.scale, &mut self.values[..x.len()]);
         let used = padded_k(x.len()) + K_SLACK;
         self.values[x.len()..used].fill(0);
         self.len = x.len();
-        self.sum = self.values[..x.len()].iter().map(|&v| i32::from(v)).sum();
         Ok(())
     }
 
@@ -163,7 +151,12 @@ impl FloatActivations {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::CpuFeatures;
     use proptest::prelude::*;
+
+    fn ops() -> F32Ops {
+        F32Ops::select(CpuFeatures::detect())
+    }
 
     fn by_the_rule(x: &[f32]) -> (Vec<i8>, f32) {
         let s = 127.0 / x.iter().fold(0f32, |m, v| m.max(v.abs())).max(1e-5);
@@ -174,7 +167,7 @@ mod tests {
         #[test]
         fn equals_the_rule(x in prop::collection::vec(-1e6f32..1e6, 0..700)) {
             let mut q = QuantizedActivations::new(700);
-            q.quantize(&x).expect("finite and short enough");
+            q.quantize(ops(), &x).expect("finite and short enough");
             let (values, scale) = by_the_rule(&x);
             prop_assert_eq!(q.values(), &values[..]);
             prop_assert_eq!(q.scale(), scale);
@@ -186,17 +179,17 @@ mod tests {
     #[test]
     fn ties_go_to_even_and_tiny_inputs_to_zero() {
         let mut q = QuantizedActivations::new(8);
-        q.quantize(&[127.0, 0.5, 1.5, 2.5, -0.5, -1.5]).expect("finite");
+        q.quantize(ops(), &[127.0, 0.5, 1.5, 2.5, -0.5, -1.5]).expect("finite");
         assert_eq!(q.values(), [127, 0, 2, 2, 0, -2]);
-        q.quantize(&[0.0, 1e-9]).expect("finite");
+        q.quantize(ops(), &[0.0, 1e-9]).expect("finite");
         assert_eq!((q.values(), q.scale()), (&[0i8, 0][..], 127.0 / 1e-5));
     }
 
     #[test]
     fn a_shorter_vector_leaves_no_remains() {
         let mut q = QuantizedActivations::new(600);
-        q.quantize(&[1.0; 600]).expect("finite");
-        q.quantize(&[1.0; 3]).expect("finite");
+        q.quantize(ops(), &[1.0; 600]).expect("finite");
+        q.quantize(ops(), &[1.0; 3]).expect("finite");
         assert_eq!(q.padded().len(), 256 + K_SLACK);
         assert!(q.padded()[3..].iter().all(|&v| v == 0));
         let mut f = FloatActivations::new(600);
@@ -209,8 +202,8 @@ mod tests {
     #[test]
     fn non_finite_input_is_named() {
         let mut q = QuantizedActivations::new(3);
-        assert_eq!(q.quantize(&[1.0, f32::NAN, 2.0]), Err(KernelError::NonFinite { index: 1 }));
-        assert_eq!(q.quantize(&[f32::INFINITY]), Err(KernelError::NonFinite { index: 0 }));
-        assert!(matches!(q.quantize(&[0.0; 300]), Err(KernelError::Shape { actual: 300, .. })));
+        assert_eq!(q.quantize(ops(), &[1.0, f32::NAN, 2.0]), Err(KernelError::NonFinite { index: 1 }));
+        assert_eq!(q.quantize(ops(), &[f32::INFINITY]), Err(KernelError::NonFinite { index: 0 }));
+        assert!(matches!(q.quantize(ops(), &[0.0; 300]), Err(KernelError::Shape { actual: 300, .. })));
     }
 }

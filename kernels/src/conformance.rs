@@ -326,7 +326,7 @@ mod tests {
     }
 
     fn mismatch_of(base: &str, gemv: Gemv, dequantize: Option<crate::descriptor::DequantizeFn>) -> String {
-        let outcome = verify(&planted(base, Operations { dequantize, gemv }), |_, _| {});
+        let outcome = verify(&planted(base, Operations { dequantize, gemv, gemm: None }), |_, _| {});
         assert!(outcome.mismatches > 0, "the suite did not notice");
         outcome.first_mismatch.expect("a mismatch has words")
     }

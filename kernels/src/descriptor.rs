@@ -1,7 +1,9 @@
 //! What a kernel says about itself, and the operands that it gets.
 
+use crate::activation::QuantizedActivations;
 use crate::cpu::CpuFeatures;
 use crate::format::Packing;
+use crate::parallel::Columns;
 
 /// Type of the activations that a kernel multiplies with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +91,22 @@ pub struct GemvI8<'a> {
     pub y: &'a mut [i32],
 }
 
+/// Operands of exact integer products of a batch of tokens. Guaranteed by the caller: as in [`GemvI8`] for each token, all of one
+/// length, and `y` has the same tokens and one column a row.
+pub struct GemmI8<'a, 'y> {
+    /// Packed codes of the panels.
+    pub codes: &'a [u8],
+    /// Bytes from one panel to the next.
+    pub panel_bytes: usize,
+    /// Activations of each token.
+    pub x: &'a [QuantizedActivations],
+    /// Output, token-major.
+    pub y: &'a mut Columns<'y, i32>,
+}
+
+/// A matrix-matrix product. Unsafe to call: the CPU must have the features of the kernel's descriptor.
+pub type GemmFn = unsafe fn(GemmI8<'_, '_>);
+
 /// Writes weights as f32. Unsafe to call: the CPU must have the features of the kernel's descriptor.
 pub type DequantizeFn = unsafe fn(Dequantize<'_>);
 
@@ -108,6 +126,8 @@ pub struct Operations {
     pub dequantize: Option<DequantizeFn>,
     /// Matrix times vector.
     pub gemv: Gemv,
+    /// Matrix times a batch of int8 vectors, bit-identical to `gemv` on each.
+    pub gemm: Option<GemmFn>,
 }
 
 /// What a kernel is. One `static` of this type a kernel file, one line in [`crate::registry`].
@@ -156,7 +176,8 @@ impl KernelDescriptor {
 
     /// Names of the operations.
     pub fn operation_names(&self) -> Vec<&'static str> {
-        self.operations.dequantize.map(|_| "dequantize").into_iter().chain(["gemv"]).collect()
+        let gemm = self.operations.gemm.map(|_| "gemm");
+        self.operations.dequantize.map(|_| "dequantize").into_iter().chain(["gemv"]).chain(gemm).collect()
     }
 
     /// The name that receipts hold: `{op}-{act}{weight}{out}-{isa}-{technique}-{mr}x{nr}`.

@@ -2,10 +2,10 @@
 
 use crate::activation::{FloatActivations, QuantizedActivations};
 use crate::cpu::CpuFeatures;
-use crate::descriptor::{Dequantize, Gemv, GemvF32, GemvI8, KernelDescriptor};
+use crate::descriptor::{Dequantize, GemmI8, Gemv, GemvF32, GemvI8, KernelDescriptor};
 use crate::error::KernelError;
 use crate::packed::{PackedWeights, activation_stride};
-use crate::parallel::Team;
+use crate::parallel::Columns;
 use std::fmt;
 use std::ops::Range;
 
@@ -156,40 +156,38 @@ impl Kernel {
         Ok(())
     }
 
-    /// A whole BitLinear product, rows shared among the team: `y = weights * x` with all scales applied, from whichever of the two
-    /// activation forms the kernel's family takes. Allocates nothing; the result does not depend on the number of threads.
+    /// Exact integer products of `rows` for a batch of tokens, before any scale: bit-identical to [`Self::gemv_i8`] on each.
     ///
     /// # Errors
-    /// As [`Self::gemv_f32`] and [`Self::gemv_i8`]; `integers` must have room for all rows.
-    pub fn linear(
+    /// As [`Self::gemv_i8`], or no gemm.
+    pub fn gemm_i8(
         &self,
-        team: &mut Team,
         weights: &PackedWeights,
-        x: &LinearInput,
-        integers: &mut [i32],
-        y: &mut [f32],
+        rows: Range<usize>,
+        x: &[QuantizedActivations],
+        y: &mut Columns<'_, i32>,
     ) -> Result<(), KernelError> {
-        let panel_rows = weights.packing().panel_rows();
-        same("output", weights.rows(), y.len())?;
-        match self.descriptor.operations.gemv {
-            Gemv::F32(_) => team.split_rows(panel_rows, y, |rows, y| self.gemv_f32(weights, rows, &x.float, y)),
-            Gemv::I8(_) => {
-                let scale =
-                    weights.tensor_scale().ok_or(KernelError::ScalesNotPerTensor { packing: weights.packing() })?;
-                let available = integers.len();
-                let short = KernelError::Shape { what: "integer scratch", expected: y.len(), actual: available };
-                let integers = integers.get_mut(..y.len()).ok_or(short)?;
-                team.split_rows(panel_rows, integers, |rows, y| self.gemv_i8(weights, rows, &x.quantized, y))?;
-                let factor = scale / x.quantized.scale();
-                for (y, &sum) in y.iter_mut().zip(integers.iter()) {
-                    *y = sum as f32 * factor;
-                }
-                Ok(())
-            }
+        let Some(gemm) = self.descriptor.operations.gemm else {
+            return Err(KernelError::NoSuchOperation { kernel: self.id(), operation: "gemm" });
+        };
+        self.check(weights, &rows)?;
+        if !weights.table().is_ternary() {
+            return Err(KernelError::CodeTable { kernel: self.id(), table: weights.table().0 });
         }
+        x.iter().try_for_each(|x| same("activations", weights.k(), x.len()))?;
+        same("tokens of the output", x.len(), y.tokens())?;
+        same("output", rows.len(), y.len())?;
+        if weights.k() == 0 {
+            (0..x.len()).for_each(|t| y.token(t).fill(0));
+            return Ok(());
+        }
+        let panel_bytes = weights.packing().panel_bytes(weights.k());
+        // SAFETY: `new` checked that the CPU has the features that the function enables.
+        unsafe { gemm(GemmI8 { codes: weights.panels(&rows), panel_bytes, x, y }) };
+        Ok(())
     }
 
-    fn check(&self, weights: &PackedWeights, rows: &Range<usize>) -> Result<(), KernelError> {
+    pub(crate) fn check(&self, weights: &PackedWeights, rows: &Range<usize>) -> Result<(), KernelError> {
         let (expected, actual) = (self.descriptor.packing, weights.packing());
         if expected != actual {
             return Err(KernelError::PackingMismatch { kernel: self.id(), expected, actual });
@@ -209,35 +207,7 @@ impl Kernel {
     }
 }
 
-/// Activations in the forms that the two families take; both stand for the same numbers.
-#[derive(Clone, Debug)]
-pub struct LinearInput {
-    /// int8, for W2A8.
-    pub quantized: QuantizedActivations,
-    /// The int8 values as f32, for W2A32.
-    pub float: FloatActivations,
-}
-
-impl LinearInput {
-    /// Room for vectors of up to `capacity` elements.
-    pub fn new(capacity: usize) -> Self {
-        Self { quantized: QuantizedActivations::new(capacity), float: FloatActivations::new(capacity) }
-    }
-
-    /// Quantises `x`, and prepares the f32 form if `kernel` takes it.
-    ///
-    /// # Errors
-    /// Too long or not finite.
-    pub fn prepare(&mut self, kernel: &Kernel, x: &[f32]) -> Result<(), KernelError> {
-        self.quantized.quantize(x)?;
-        match kernel.descriptor.operations.gemv {
-            Gemv::F32(_) => self.float.set_dequantized(&self.quantized),
-            Gemv::I8(_) => Ok(()),
-        }
-    }
-}
-
-fn same(what: &'static str, expected: usize, actual: usize) -> Result<(), KernelError> {
+pub(crate) fn same(what: &'static str, expected: usize, actual: usize) -> Result<(), KernelError> {
     if expected == actual { Ok(()) } else { Err(KernelError::Shape { what, expected, actual }) }
 }
 

@@ -6,14 +6,14 @@
 //! - **W2A8**: 2-bit weights, int8 activations, exact int32 dot products. What BitNet b1.58 models are defined with.
 //!
 //! ```
-//! use kernels::{registry, CodeTable, CpuFeatures, Kernel, PackedWeights, QuantizedActivations, Scales};
+//! use kernels::{registry, CodeTable, CpuFeatures, F32Ops, Kernel, PackedWeights, QuantizedActivations, Scales};
 //!
 //! // Two rows of 128 ternary weights as codes (0, 1, 2 mean -1, 0, +1), one scale for the tensor.
 //! let codes: Vec<u8> = (0..256).map(|i| (i % 3) as u8).collect();
 //! let kernel = Kernel::new(registry::find("scalar-i8").unwrap(), CpuFeatures::detect()).unwrap();
 //! let weights = PackedWeights::pack(kernel.descriptor().packing, 2, 128, &codes, CodeTable::TERNARY, Scales::PerTensor(0.5)).unwrap();
 //! let mut x = QuantizedActivations::new(128);
-//! x.quantize(&[1.0; 128]).unwrap();
+//! x.quantize(F32Ops::select(CpuFeatures::detect()), &[1.0; 128]).unwrap();
 //! let mut y = [0i32; 2];
 //! kernel.gemv_i8(&weights, 0..2, &x, &mut y).unwrap();
 //! assert_eq!(y, [-127, 0]); // 128 weights of a row: 43 or 42 of each kind
@@ -26,8 +26,10 @@ mod cpu;
 mod dense_f16;
 mod descriptor;
 mod error;
+mod f32_ops;
 mod format;
 mod kernel;
+mod linear;
 mod packed;
 pub mod parallel;
 pub mod random;
@@ -42,10 +44,14 @@ pub use activation::{FloatActivations, QuantizedActivations};
 pub use buffer::AlignedBuffer;
 pub use cpu::{CpuFeatures, UnknownFeature};
 pub use dense_f16::HeadF16;
-pub use descriptor::{Activations, Dequantize, Family, Gemv, GemvF32, GemvI8, KernelDescriptor, Operations};
+pub use descriptor::{
+    Activations, Dequantize, Family, GemmFn, GemmI8, Gemv, GemvF32, GemvI8, KernelDescriptor, Operations,
+};
 pub use error::KernelError;
+pub use f32_ops::F32Ops;
 pub use format::Packing;
-pub use kernel::{Kernel, LinearInput, Unsupported};
+pub use kernel::{Kernel, Unsupported};
+pub use linear::{LinearInput, Product};
 pub use packed::{CodeTable, PackedWeights, Scales, find_code_3};
 
 /// Activations are stored padded with zeros to a multiple of this many elements, the longest block of any packing,

@@ -5,6 +5,7 @@
 //! results are bit-identical.
 
 use std::cell::UnsafeCell;
+use std::marker::PhantomData;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -106,6 +107,27 @@ impl Team {
         assert!(!shared.panicked.swap(false, Ordering::Relaxed), "a kernel thread panicked");
     }
 
+    /// Splits the columns of a token-major matrix (`out` holds `stride` elements a token) among the threads, each piece starting on a
+    /// multiple of `panel`. `fill` gets the thread's number, its column range and the columns. Threads without columns are not called.
+    pub fn split_columns<T: Send>(
+        &mut self,
+        panel: usize,
+        out: &mut [T],
+        stride: usize,
+        fill: impl Fn(usize, Range<usize>, Columns<'_, T>) + Sync,
+    ) {
+        let (threads, tokens) = (self.threads(), out.len().checked_div(stride).unwrap_or(0));
+        let start = StridedStart::new(out, stride);
+        self.run(&|number| {
+            let range = row_range(stride, panel, threads, number);
+            if !range.is_empty() {
+                // SAFETY: ranges of different numbers are disjoint and each number runs once; `out` is borrowed until `run` returns.
+                let columns = unsafe { start.columns(range.clone(), tokens) };
+                fill(number, range, columns);
+            }
+        });
+    }
+
     /// Splits `out` into one contiguous piece a thread, each starting on a multiple of `panel_rows`, and fills them in parallel.
     /// `fill` gets the index range and the piece. Threads without rows are not called.
     ///
@@ -136,6 +158,73 @@ impl Team {
             }
         });
         error.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+    }
+}
+
+/// Start of a token-major matrix (token after token, `stride` elements each) whose columns are handed to several threads.
+pub(crate) struct StridedStart<T> {
+    start: PieceStart<T>,
+    stride: usize,
+    len: usize,
+}
+
+impl<T> StridedStart<T> {
+    pub(crate) fn new(out: &mut [T], stride: usize) -> Self {
+        Self { start: PieceStart(out.as_mut_ptr()), stride, len: out.len() }
+    }
+
+    /// The columns `range` of the first `tokens` tokens.
+    ///
+    /// # Safety
+    /// The slice given to `new` must still be borrowed by the caller, and no two live `Columns` of it may share a column.
+    pub(crate) unsafe fn columns<'a>(&self, range: Range<usize>, tokens: usize) -> Columns<'a, T> {
+        assert!(range.end <= self.stride && tokens * self.stride <= self.len);
+        Columns { start: self.start.get(), stride: self.stride, range, tokens, borrow: PhantomData }
+    }
+}
+
+/// Some columns of a token-major matrix: what one thread may write.
+pub struct Columns<'a, T> {
+    start: *mut T,
+    stride: usize,
+    range: Range<usize>,
+    tokens: usize,
+    borrow: PhantomData<&'a mut [T]>,
+}
+
+impl<'a, T> Columns<'a, T> {
+    /// All columns of `out`, `stride` a token.
+    pub fn all(out: &'a mut [T], stride: usize) -> Self {
+        let tokens = out.len().checked_div(stride).unwrap_or(0);
+        Self { start: out.as_mut_ptr(), stride, range: 0..stride, tokens, borrow: PhantomData }
+    }
+
+    /// Tokens.
+    pub fn tokens(&self) -> usize {
+        self.tokens
+    }
+
+    /// Number of columns.
+    pub fn len(&self) -> usize {
+        self.range.len()
+    }
+
+    /// Whether there are no columns.
+    pub fn is_empty(&self) -> bool {
+        self.range.is_empty()
+    }
+
+    /// The columns of one token.
+    ///
+    /// # Panics
+    /// If there is no such token.
+    pub fn token(&mut self, token: usize) -> &mut [T] {
+        assert!(token < self.tokens, "token {token} of {}", self.tokens);
+        // SAFETY: the constructor made sure that token * stride + range lies in the slice that 'a borrows, and that nobody else has
+        // these columns; `&mut self` makes this the only reference to them.
+        unsafe {
+            std::slice::from_raw_parts_mut(self.start.add(token * self.stride + self.range.start), self.range.len())
+        }
     }
 }
 
@@ -235,6 +324,21 @@ mod tests {
                     assert_eq!(out, (1..=rows).collect::<Vec<_>>());
                 }
             }
+        }
+    }
+
+    #[test]
+    fn columns_of_every_token_are_filled_once() {
+        for threads in [1, 2, 5] {
+            let mut team = Team::new(threads, |_| {}).expect("threads start");
+            let mut out = vec![0usize; 3 * 40];
+            team.split_columns(8, &mut out, 40, |_, range, mut columns| {
+                assert_eq!((columns.tokens(), columns.len()), (3, range.len()));
+                for t in 0..3 {
+                    columns.token(t).iter_mut().zip(range.clone()).for_each(|(v, c)| *v += 100 * t + c);
+                }
+            });
+            assert!((0..120).all(|i| out[i] == 100 * (i / 40) + i % 40));
         }
     }
 

@@ -14,7 +14,7 @@ pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
     requires: CpuFeatures::NONE,
     packing: Packing::Qk256,
     tile: (1, 1),
-    operations: Operations { dequantize: Some(dequantize), gemv: Gemv::F32(gemv) },
+    operations: Operations { dequantize: Some(dequantize), gemv: Gemv::F32(gemv), gemm: None },
     may_saturate: false,
     builds_on: None,
     summary: "shift, mask, array table and multiply, one weight at a time, as the analysis shows it",

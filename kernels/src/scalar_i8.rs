@@ -12,7 +12,7 @@ pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
     requires: CpuFeatures::NONE,
     packing: Packing::I2s,
     tile: (1, 1),
-    operations: Operations { dequantize: None, gemv: Gemv::I8(gemv) },
+    operations: Operations { dequantize: None, gemv: Gemv::I8(gemv), gemm: None },
     may_saturate: false,
     builds_on: None,
     summary: "exact int32 dot products of codes and int8 activations in plain Rust",

@@ -54,7 +54,7 @@ pub fn engine<'m>(
     capacity: usize,
 ) -> Result<Engine<'m>> {
     let weights = store.get(model, kernel.descriptor().packing, table)?;
-    Engine::new(model, weights, kernel, machine.head(), machine.team()?, capacity)
+    Engine::new(model, weights, kernel, machine.team()?, machine.features, capacity)
 }
 
 /// Checks that prompt and answer fit the model's context, and how much room they need.

@@ -9,7 +9,8 @@ use crate::scenario::Cell;
 use kernels::parallel::Team;
 use kernels::random::SplitMix64;
 use kernels::{
-    AlignedBuffer, CodeTable, Family, Kernel, KernelError, LinearInput, PackedWeights, Scales, conformance, reference,
+    AlignedBuffer, CodeTable, CpuFeatures, F32Ops, Family, Kernel, KernelError, LinearInput, PackedWeights, Scales,
+    conformance, reference,
 };
 use std::cell::RefCell;
 use std::hint::black_box;
@@ -156,13 +157,14 @@ fn operands(
         }
     };
     let x: Vec<f32> = (0..k).map(|_| random.signed_unit()).collect();
-    let mut input = LinearInput::new(k);
-    input.prepare(&kernel, &x).map_err(|e| refused(cell, &kernel, &e))?;
+    let ops = F32Ops::select(CpuFeatures::detect());
+    let mut input = LinearInput::new(1, k);
+    input.prepare(&mut Team::single(), &kernel, ops, k, &x).map_err(|e| refused(cell, &kernel, &e))?;
     let mut all = vec![packed; 1];
     while all.len() < copies {
         all.push(all[0].clone());
     }
-    let used = input.float.values().to_vec();
+    let used = input.float[0].values().to_vec();
     Ok((Operands { copies: all, input }, used))
 }
 
@@ -196,11 +198,11 @@ fn check(
         } else if kernel.descriptor().family() == Family::W2A8 {
             let mut y = vec![i32::MIN; weights.rows()];
             team.split_rows(weights.packing().panel_rows(), &mut y, |rows, y| {
-                kernel.gemv_i8(weights, rows, &operands.input.quantized, y)
+                kernel.gemv_i8(weights, rows, &operands.input.quantized[0], y)
             })
             .map_err(failed)?;
             for (row, (&got, codes)) in y.iter().zip(codes.chunks_exact(k)).enumerate() {
-                let want = reference::dot_i64(codes, weights.table(), operands.input.quantized.values());
+                let want = reference::dot_i64(codes, weights.table(), operands.input.quantized[0].values());
                 if i64::from(got) != want {
                     return Err(wrong(row, got.into(), want as f64));
                 }
@@ -209,7 +211,7 @@ fn check(
         } else {
             let mut y = vec![f32::NAN; weights.rows()];
             team.split_rows(weights.packing().panel_rows(), &mut y, |rows, y| {
-                kernel.gemv_f32(weights, rows, &operands.input.float, y)
+                kernel.gemv_f32(weights, rows, &operands.input.float[0], y)
             })
             .map_err(failed)?;
             for (row, (&got, codes)) in y.iter().zip(codes.chunks_exact(k)).enumerate() {
@@ -271,7 +273,7 @@ fn epoch<'a>(cell: Cell, kernel: Kernel, shared: Shared<'a>) -> Epoch<'a> {
         (_, Family::W2A8) => Box::new(move |calls| {
             let (mut team, y) = (shared.team.borrow_mut(), &mut shared.outputs.borrow_mut().integers);
             for _ in 0..calls {
-                let (weights, x) = (shared.turn(), &shared.operands.input.quantized);
+                let (weights, x) = (shared.turn(), &shared.operands.input.quantized[0]);
                 let call = |rows: std::ops::Range<usize>, y: &mut [i32]| kernel.gemv_i8(weights, rows, x, y);
                 let _ = black_box(team.split_rows(panel_rows, black_box(&mut *y), call));
             }
@@ -279,7 +281,7 @@ fn epoch<'a>(cell: Cell, kernel: Kernel, shared: Shared<'a>) -> Epoch<'a> {
         (_, Family::W2A32) => Box::new(move |calls| {
             let (mut team, y) = (shared.team.borrow_mut(), &mut shared.outputs.borrow_mut().floats);
             for _ in 0..calls {
-                let (weights, x) = (shared.turn(), &shared.operands.input.float);
+                let (weights, x) = (shared.turn(), &shared.operands.input.float[0]);
                 let call = |rows: std::ops::Range<usize>, y: &mut [f32]| kernel.gemv_f32(weights, rows, x, y);
                 let _ = black_box(team.split_rows(panel_rows, black_box(&mut *y), call));
             }
@@ -291,7 +293,7 @@ fn epoch<'a>(cell: Cell, kernel: Kernel, shared: Shared<'a>) -> Epoch<'a> {
 mod tests {
     use super::*;
     use crate::scenario::Shape;
-    use kernels::{CpuFeatures, registry};
+    use kernels::registry;
 
     fn kernels_of(family: Family) -> Vec<Kernel> {
         let available = registry::KERNELS.iter().filter_map(|d| Kernel::new(d, CpuFeatures::detect()).ok());

@@ -1,12 +1,20 @@
-//! The forward pass of the 2B-4T graph, one token at a time, with any kernel. All buffers are made once; a step allocates nothing.
+//! The forward pass of the 2B-4T graph with any kernel, for one token or a batch of consecutive ones. All buffers are made once; a step
+//! allocates nothing. Results do not depend on the batch or the number of threads.
 
-use super::ops::{Rope, add_scaled, dot, relu_squared_gate, rms_norm, softmax};
+use super::rope::Rope;
 use super::times::{Lap, Times};
 use super::weights::{Model, Weights};
 use crate::error::{Error, Result};
-use kernels::parallel::Team;
-use kernels::{HeadF16, Kernel, KernelError, LinearInput};
-use std::sync::Arc;
+use kernels::parallel::{Columns, Team};
+use kernels::{CpuFeatures, F32Ops, HeadF16, Kernel, KernelError, LinearInput, Product};
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Prompt tokens that go through the model together, for kernels with a gemm. Enough to hide the unpacking of the weights.
+const BATCH: usize = 128;
+
+/// Multiplications below which attention is not worth waking the other threads for.
+const SHARED_ATTENTION: usize = 1 << 16;
 
 /// A model, a kernel and the state of one sequence.
 pub struct Engine<'m> {
@@ -14,6 +22,7 @@ pub struct Engine<'m> {
     weights: Arc<Weights>,
     kernel: Kernel,
     head: HeadF16,
+    ops: F32Ops,
     team: Team,
     rope: Rope,
     /// Keys and values: layer x capacity x kv_dim.
@@ -21,35 +30,40 @@ pub struct Engine<'m> {
     values: Vec<f32>,
     capacity: usize,
     position: usize,
+    /// Tokens of the last [`Engine::forward`].
+    tokens: usize,
+    batch: usize,
     buffers: Buffers,
     /// Time by phase and operation since the last [`Engine::reset`].
     pub times: Times,
 }
 
+/// Token-major, `batch` tokens each.
 struct Buffers {
     /// Residual stream.
     x: Vec<f32>,
-    /// A normalised copy of it, and the attention's output.
+    /// A normalised copy of it, and what the output projections give.
     h: Vec<f32>,
     q: Vec<f32>,
     attended: Vec<f32>,
     gate: Vec<f32>,
     up: Vec<f32>,
     normed_ffn: Vec<f32>,
-    scores: Vec<f32>,
+    /// One a thread; uncontended.
+    scores: Vec<Mutex<Vec<f32>>>,
     logits: Vec<f32>,
     integers: Vec<i32>,
     input: LinearInput,
 }
 
 impl<'m> Engine<'m> {
-    /// Room for `capacity` tokens. `weights` must be in the kernel's packing.
+    /// Room for `capacity` tokens. `weights` must be in the kernel's packing; `features` choose the operations between the products.
     pub fn new(
         model: &'m Model,
         weights: Arc<Weights>,
         kernel: Kernel,
-        head: HeadF16,
         team: Team,
+        features: CpuFeatures,
         capacity: usize,
     ) -> Result<Self> {
         let c = &model.config;
@@ -61,31 +75,36 @@ impl<'m> Engine<'m> {
         let cache = cache.filter(|n| *n < isize::MAX as usize / 8).ok_or_else(|| {
             Error::input(format!("a cache of {capacity} tokens does not fit in memory; ask for fewer tokens"))
         })?;
-        let widest = c.dim.max(c.ffn);
+        // Without a gemm a batch would only make time limits coarser.
+        let batch = if kernel.descriptor().operations.gemm.is_some() { BATCH.min(capacity.max(1)) } else { 1 };
+        let widest = (c.dim + 2 * c.kv_dim()).max(2 * c.ffn).max(c.dim);
         let buffers = Buffers {
-            x: vec![0.0; c.dim],
-            h: vec![0.0; c.dim],
-            q: vec![0.0; c.dim],
-            attended: vec![0.0; c.dim],
-            gate: vec![0.0; c.ffn],
-            up: vec![0.0; c.ffn],
-            normed_ffn: vec![0.0; c.ffn],
-            scores: vec![0.0; capacity],
+            x: vec![0.0; batch * c.dim],
+            h: vec![0.0; batch * c.dim],
+            q: vec![0.0; batch * c.dim],
+            attended: vec![0.0; batch * c.dim],
+            gate: vec![0.0; batch * c.ffn],
+            up: vec![0.0; batch * c.ffn],
+            normed_ffn: vec![0.0; batch * c.ffn],
+            scores: (0..team.threads()).map(|_| Mutex::new(vec![0.0; capacity])).collect(),
             logits: vec![0.0; c.vocab],
-            integers: vec![0; widest],
-            input: LinearInput::new(widest),
+            integers: vec![0; batch * widest],
+            input: LinearInput::new(batch, c.dim.max(c.ffn)),
         };
         Ok(Self {
             model,
             weights,
             kernel,
-            head,
+            head: HeadF16::select(features),
+            ops: F32Ops::select(features),
             team,
             rope: Rope::new(c.head_dim, c.rope_theta, capacity),
             keys: vec![0.0; cache],
             values: vec![0.0; cache],
             capacity,
             position: 0,
+            tokens: 0,
+            batch,
             buffers,
             times: Times::default(),
         })
@@ -102,19 +121,9 @@ impl<'m> Engine<'m> {
         self.model
     }
 
-    /// The kernel that runs every ternary product.
-    pub fn kernel(&self) -> &Kernel {
-        &self.kernel
-    }
-
-    /// Threads at work.
-    pub fn threads(&self) -> usize {
-        self.team.threads()
-    }
-
-    /// Tokens that still fit.
-    pub fn room(&self) -> usize {
-        self.capacity - self.position
+    /// Most tokens that one [`Engine::forward`] takes.
+    pub fn batch(&self) -> usize {
+        self.batch
     }
 
     /// Bytes of weights, scales and head that one decoded token reads.
@@ -122,34 +131,46 @@ impl<'m> Engine<'m> {
         self.weights.bytes() + self.model.head_bytes()
     }
 
-    /// Appends one token to the sequence. Call [`Engine::logits`] for what comes next.
-    pub fn forward(&mut self, token: u32) -> Result<()> {
-        if self.position >= self.capacity {
+    /// Appends tokens (1 to [`Engine::batch`]) to the sequence. Call [`Engine::logits`] for what comes next.
+    pub fn forward(&mut self, tokens: &[u32]) -> Result<()> {
+        if self.position + tokens.len() > self.capacity {
             return Err(Error::input(format!("the sequence is full at {} tokens", self.capacity)));
         }
+        if tokens.is_empty() || tokens.len() > self.batch {
+            return Err(Error::failed(format!(
+                "{} tokens at once, the engine takes 1 to {}",
+                tokens.len(),
+                self.batch
+            )));
+        }
+        self.tokens = tokens.len();
         let mut phase = Lap::start();
-        self.embed(token)?;
+        self.embed(tokens)?;
         phase.add_to(&mut self.times.embed);
         for layer in 0..self.model.config.layers {
             self.block(layer).map_err(|error| {
-                Error::failed(format!(
-                    "{}: block {layer} at position {}: {error}",
-                    self.model.path().display(),
-                    self.position
-                ))
+                let (path, position) = (self.model.path().display(), self.position);
+                Error::failed(format!("{path}: block {layer} at position {position}: {error}"))
             })?;
         }
         phase.add_to(&mut self.times.forward);
-        self.position += 1;
+        self.position += tokens.len();
         Ok(())
     }
 
     /// Logits after the last token, one a vocabulary entry.
     pub fn logits(&mut self) -> Result<&[f32]> {
+        self.logits_of(self.tokens.saturating_sub(1))
+    }
+
+    /// Logits after one token of the last [`Engine::forward`].
+    pub fn logits_of(&mut self, token: usize) -> Result<&[f32]> {
         let mut phase = Lap::start();
-        let Self { weights, buffers, model, team, head, .. } = self;
-        rms_norm(&buffers.x, &weights.output_norm, model.config.rms_eps, &mut buffers.h);
-        head.gemv(team, &model.embedding, &buffers.h, &mut buffers.logits)
+        let Self { weights, buffers: b, model, team, head, ops, .. } = self;
+        let dim = model.config.dim;
+        let x = &b.x[token * dim..(token + 1) * dim];
+        ops.rms_norm(x, &weights.output_norm, model.config.rms_eps, &mut b.h[..dim]);
+        head.gemv(team, &model.embedding, &b.h[..dim], &mut b.logits)
             .map_err(|e| Error::failed(format!("output head: {e}")))?;
         phase.add_to(&mut self.times.logits);
         Ok(&self.buffers.logits)
@@ -160,82 +181,133 @@ impl<'m> Engine<'m> {
         &self.buffers.logits
     }
 
-    fn embed(&mut self, token: u32) -> Result<()> {
+    fn embed(&mut self, tokens: &[u32]) -> Result<()> {
         let dim = self.model.config.dim;
-        let row = (token as usize).checked_mul(dim).and_then(|at| self.model.embedding.get(at..at + dim));
-        let Some(row) = row else {
-            return Err(Error::input(format!(
-                "token id {token} is outside the vocabulary of {}",
-                self.model.config.vocab
-            )));
-        };
-        for (x, &bits) in self.buffers.x.iter_mut().zip(row) {
-            *x = half::f16::from_bits(bits).to_f32();
+        for (&token, x) in tokens.iter().zip(self.buffers.x.chunks_exact_mut(dim)) {
+            let row = (token as usize).checked_mul(dim).and_then(|at| self.model.embedding.get(at..at + dim));
+            let Some(row) = row else {
+                let vocab = self.model.config.vocab;
+                return Err(Error::input(format!("token id {token} is outside the vocabulary of {vocab}")));
+            };
+            for (x, &bits) in x.iter_mut().zip(row) {
+                *x = half::f16::from_bits(bits).to_f32();
+            }
         }
         Ok(())
     }
 
     fn block(&mut self, layer: usize) -> std::result::Result<(), KernelError> {
-        let Self { model, weights, kernel, team, rope, buffers: b, times, capacity, position, .. } = self;
-        let (c, block, position) = (&model.config, &weights.blocks[layer], *position);
-        let kv_dim = c.kv_dim();
-        let start = layer * *capacity * kv_dim;
-        let (keys, values) =
-            (&mut self.keys[start..][..*capacity * kv_dim], &mut self.values[start..][..*capacity * kv_dim]);
+        let Self { model, weights, kernel, team, rope, ops, buffers: b, times, capacity, position, tokens, .. } = self;
+        let (c, block, ops, n, position) = (&model.config, &weights.blocks[layer], *ops, *tokens, *position);
+        let (dim, ffn, kv_dim, eps) = (c.dim, c.ffn, c.kv_dim(), c.rms_eps);
+        let cache = layer * *capacity * kv_dim..(layer + 1) * *capacity * kv_dim;
+        let (keys, values) = (&mut self.keys[cache.clone()], &mut self.values[cache]);
+        let here = position * kv_dim..(position + n) * kv_dim;
+        let (x, h, q) = (&mut b.x[..n * dim], &mut b.h[..n * dim], &mut b.q[..n * dim]);
+        let attended = &mut b.attended[..n * dim];
+        let (gate, up, normed) = (&mut b.gate[..n * ffn], &mut b.up[..n * ffn], &mut b.normed_ffn[..n * ffn]);
         let mut lap = Lap::start();
 
-        rms_norm(&b.x, &block.attn_norm, c.rms_eps, &mut b.h);
+        each_token(team, h, dim, |t, h| ops.rms_norm(&x[t * dim..][..dim], &block.attn_norm, eps, h));
         lap.add_to(&mut times.norms);
-        b.input.prepare(kernel, &b.h)?;
+        b.input.prepare(team, kernel, ops, dim, h)?;
         lap.add_to(&mut times.activation_quant);
-        let here = position * kv_dim..(position + 1) * kv_dim;
-        kernel.linear(team, &block.q, &b.input, &mut b.integers, &mut b.q)?;
-        kernel.linear(team, &block.k, &b.input, &mut b.integers, &mut keys[here.clone()])?;
-        kernel.linear(team, &block.v, &b.input, &mut b.integers, &mut values[here.clone()])?;
+        let qkv = [
+            Product { weights: &block.q, y: &mut *q },
+            Product { weights: &block.k, y: &mut keys[here.clone()] },
+            Product { weights: &block.v, y: &mut values[here.clone()] },
+        ];
+        kernel.linear_group(team, ops, qkv, &b.input, &mut b.integers)?;
         lap.add_to(&mut times.qkv);
 
-        rope.rotate(&mut b.q, position);
-        rope.rotate(&mut keys[here], position);
-        let (d, group) = (c.head_dim, c.heads / c.kv_heads);
-        let factor = 1.0 / (d as f32).sqrt();
-        let scores = &mut b.scores[..=position];
-        b.attended.fill(0.0);
-        for (head, (q, out)) in b.q.chunks_exact(d).zip(b.attended.chunks_exact_mut(d)).enumerate() {
-            let at = head / group * d;
-            for (score, key) in scores.iter_mut().zip(keys.chunks_exact(kv_dim)) {
-                *score = dot(q, &key[at..at + d]) * factor;
-            }
-            softmax(scores);
-            for (&score, value) in scores.iter().zip(values.chunks_exact(kv_dim)) {
-                add_scaled(out, score, &value[at..at + d]);
-            }
-        }
+        rope.rotate(ops, q, dim, position);
+        rope.rotate(ops, &mut keys[here], kv_dim, position);
+        let attention = Attention { ops, head_dim: c.head_dim, group: c.heads / c.kv_heads, kv_dim, dim, position };
+        attention.run(team, q, keys, values, &b.scores, attended);
         lap.add_to(&mut times.attention);
 
-        rms_norm(&b.attended, &block.attn_sub_norm, c.rms_eps, &mut b.h);
+        each_token(team, h, dim, |t, h| ops.rms_norm(&attended[t * dim..][..dim], &block.attn_sub_norm, eps, h));
         lap.add_to(&mut times.norms);
-        b.input.prepare(kernel, &b.h)?;
+        b.input.prepare(team, kernel, ops, dim, h)?;
         lap.add_to(&mut times.activation_quant);
-        kernel.linear(team, &block.attn_output, &b.input, &mut b.integers, &mut b.h)?;
+        kernel.linear(team, ops, &block.attn_output, &b.input, &mut b.integers, h)?;
         lap.add_to(&mut times.attn_out);
-        add_scaled(&mut b.x, 1.0, &b.h);
+        ops.add_scaled(x, 1.0, h);
 
-        rms_norm(&b.x, &block.ffn_norm, c.rms_eps, &mut b.h);
+        each_token(team, h, dim, |t, h| ops.rms_norm(&x[t * dim..][..dim], &block.ffn_norm, eps, h));
         lap.add_to(&mut times.norms);
-        b.input.prepare(kernel, &b.h)?;
+        b.input.prepare(team, kernel, ops, dim, h)?;
         lap.add_to(&mut times.activation_quant);
-        kernel.linear(team, &block.gate, &b.input, &mut b.integers, &mut b.gate)?;
-        kernel.linear(team, &block.up, &b.input, &mut b.integers, &mut b.up)?;
+        let gate_up = [Product { weights: &block.gate, y: &mut *gate }, Product { weights: &block.up, y: &mut *up }];
+        kernel.linear_group(team, ops, gate_up, &b.input, &mut b.integers)?;
         lap.add_to(&mut times.gate_up);
-        relu_squared_gate(&mut b.gate, &b.up);
-        rms_norm(&b.gate, &block.ffn_sub_norm, c.rms_eps, &mut b.normed_ffn);
+        each_token(team, gate, ffn, |t, gate| ops.relu_squared_gate(gate, &up[t * ffn..][..ffn]));
+        each_token(team, normed, ffn, |t, h| ops.rms_norm(&gate[t * ffn..][..ffn], &block.ffn_sub_norm, eps, h));
         lap.add_to(&mut times.norms);
-        b.input.prepare(kernel, &b.normed_ffn)?;
+        b.input.prepare(team, kernel, ops, ffn, normed)?;
         lap.add_to(&mut times.activation_quant);
-        kernel.linear(team, &block.down, &b.input, &mut b.integers, &mut b.h)?;
+        kernel.linear(team, ops, &block.down, &b.input, &mut b.integers, h)?;
         lap.add_to(&mut times.down);
-        add_scaled(&mut b.x, 1.0, &b.h);
+        ops.add_scaled(x, 1.0, h);
         lap.add_to(&mut times.norms);
         Ok(())
+    }
+}
+
+/// `f(token, its part of out)` for every token; a batch is shared among the team, one token is not worth waking it for.
+fn each_token(team: &mut Team, out: &mut [f32], width: usize, f: impl Fn(usize, &mut [f32]) + Sync) {
+    if out.len() == width {
+        return f(0, out);
+    }
+    let fill = |range: Range<usize>, piece: &mut [f32]| {
+        piece.chunks_exact_mut(width).enumerate().for_each(|(i, out)| f(range.start / width + i, out));
+        Ok::<(), std::convert::Infallible>(())
+    };
+    match team.split_rows(width, out, fill) {
+        Ok(()) => {}
+        Err(never) => match never {},
+    }
+}
+
+/// Causal grouped-query attention over the cache.
+struct Attention {
+    ops: F32Ops,
+    head_dim: usize,
+    /// Query heads that share a key and value head.
+    group: usize,
+    kv_dim: usize,
+    dim: usize,
+    /// Position of the first token of the batch.
+    position: usize,
+}
+
+impl Attention {
+    fn run(
+        &self,
+        team: &mut Team,
+        q: &[f32],
+        keys: &[f32],
+        values: &[f32],
+        scores: &[Mutex<Vec<f32>>],
+        out: &mut [f32],
+    ) {
+        let (d, tokens) = (self.head_dim, out.len() / self.dim);
+        let heads = |number: usize, range: Range<usize>, mut out: Columns<'_, f32>| {
+            let mut scores = scores[number].lock().unwrap_or_else(PoisonError::into_inner);
+            for t in 0..tokens {
+                let positions = self.position + t + 1;
+                let (columns, q) = (out.token(t), &q[t * self.dim..][range.clone()]);
+                for (i, (q, out)) in q.chunks_exact(d).zip(columns.chunks_exact_mut(d)).enumerate() {
+                    let at = (range.start / d + i) / self.group * d;
+                    let factor = 1.0 / (d as f32).sqrt();
+                    self.ops.attend(q, &keys[at..], &values[at..], self.kv_dim, factor, &mut scores[..positions], out);
+                }
+            }
+        };
+        if tokens * (self.position + tokens) * self.dim < SHARED_ATTENTION {
+            let stride = self.dim;
+            return heads(0, 0..stride, Columns::all(out, stride));
+        }
+        team.split_columns(d, out, self.dim, heads);
     }
 }

@@ -23,7 +23,8 @@ pub struct Request {
     pub stop_at_eos: bool,
     /// Strings that end the text and are cut from it.
     pub stop_strings: Vec<String>,
-    /// Wall-clock limit from the start of the prompt; checked before each token, so it can be passed by one token's time.
+    /// Wall-clock limit from the start of the prompt; checked before each token and each batch of the prompt,
+    /// so it can be passed by the time of one.
     pub timeout: Option<Duration>,
 }
 
@@ -115,13 +116,13 @@ impl<'e, 'm> Session<'e, 'm> {
         };
         let mut prefill_tokens = 0;
         let mut ended = None;
-        for &token in &self.request.prompt {
+        for tokens in self.request.prompt.chunks(self.engine.batch()) {
             ended = stopped(Instant::now());
             if ended.is_some() {
                 break;
             }
-            self.engine.forward(token)?;
-            prefill_tokens += 1;
+            self.engine.forward(tokens)?;
+            prefill_tokens += tokens.len();
         }
         if ended.is_none() {
             let logits = self.engine.logits()?;
@@ -173,7 +174,7 @@ impl<'e, 'm> Session<'e, 'm> {
             }
             ended = stopped(Instant::now());
             if ended.is_none() {
-                self.engine.forward(id)?;
+                self.engine.forward(&[id])?;
                 self.engine.logits()?;
                 decode_tokens += 1;
             }

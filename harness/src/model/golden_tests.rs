@@ -8,7 +8,7 @@ use super::sampler::Sampling;
 use super::stop::StopReason;
 use super::weights::Model;
 use kernels::parallel::Team;
-use kernels::{CodeTable, CpuFeatures, HeadF16, Kernel, registry};
+use kernels::{CodeTable, CpuFeatures, Kernel, registry};
 use serde_json::Value;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::Arc;
@@ -63,7 +63,7 @@ fn kernels() -> Vec<Kernel> {
 fn engine<'m>(model: &'m Model, kernel: Kernel, threads: usize, capacity: usize) -> Engine<'m> {
     let weights = model.weights(kernel.descriptor().packing, CodeTable::TERNARY).expect("packs");
     let team = Team::new(threads, |_| WATCHED.set(true)).expect("threads start");
-    Engine::new(model, Arc::new(weights), kernel, HeadF16::select(CpuFeatures::detect()), team, capacity).expect("fits")
+    Engine::new(model, Arc::new(weights), kernel, team, CpuFeatures::detect(), capacity).expect("fits")
 }
 
 fn golden() -> Value {
@@ -147,8 +147,8 @@ fn the_seeds_table_is_far_off() {
     let kernel =
         Kernel::new(registry::find("scalar").expect("registered"), CpuFeatures::NONE).expect("runs everywhere");
     let weights = model.weights(kernel.descriptor().packing, CodeTable::SEED).expect("packs");
-    let head = HeadF16::select(CpuFeatures::detect());
-    let mut engine = Engine::new(&model, Arc::new(weights), kernel, head, Team::single(), 128).expect("fits");
+    let mut engine =
+        Engine::new(&model, Arc::new(weights), kernel, Team::single(), CpuFeatures::NONE, 128).expect("fits");
     let score = perplexity::score(&mut engine, &tokens, 128, 1, &AtomicBool::new(false), |_, _| {}).expect("finite");
     assert!(score.nats_per_token.exp() > 200.0, "{score:?}");
 }

@@ -39,9 +39,13 @@ pub fn score(
             return Err(Error::interrupted(format!("interrupted after {done} of {windows} windows")));
         }
         engine.reset();
-        for pair in tokens[start..start + window + 1].windows(2) {
-            engine.forward(pair[0])?;
-            nats += nats_of(engine.logits()?, pair[1])?;
+        let (inputs, targets) = (&tokens[start..start + window], &tokens[start + 1..start + window + 1]);
+        let batch = engine.batch();
+        for (inputs, targets) in inputs.chunks(batch).zip(targets.chunks(batch)) {
+            engine.forward(inputs)?;
+            for (t, &target) in targets.iter().enumerate() {
+                nats += nats_of(engine.logits_of(t)?, target)?;
+            }
         }
     }
     progress(windows, windows);

@@ -19,7 +19,7 @@ pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
     requires: CpuFeatures::AVX2.with(CpuFeatures::FMA),
     packing: Packing::Qk256,
     tile: (TILE_ROWS, 1),
-    operations: Operations { dequantize: Some(dequantize), gemv: Gemv::F32(gemv) },
+    operations: Operations { dequantize: Some(dequantize), gemv: Gemv::F32(gemv), gemm: None },
     may_saturate: false,
     builds_on: Some("avx2-nibble"),
     summary: "8 rows share each activation load, fused multiply-add into one accumulator a row",

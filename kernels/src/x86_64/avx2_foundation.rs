@@ -15,7 +15,7 @@ pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
     requires: CpuFeatures::AVX2,
     packing: Packing::Qk256,
     tile: (1, 1),
-    operations: Operations { dequantize: Some(dequantize), gemv: Gemv::F32(gemv) },
+    operations: Operations { dequantize: Some(dequantize), gemv: Gemv::F32(gemv), gemm: None },
     may_saturate: false,
     builds_on: Some("scalar"),
     summary: "scalar unpack and table look-up, then a vector multiplication by the scale",

@@ -20,7 +20,7 @@ pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
     requires: CpuFeatures::AVX2,
     packing: Packing::I2s,
     tile: (1, 1),
-    operations: Operations { dequantize: None, gemv: Gemv::I8(gemv) },
+    operations: Operations { dequantize: None, gemv: Gemv::I8(gemv), gemm: None },
     may_saturate: false,
     builds_on: Some("scalar-i8"),
     summary: "shift, mask and maddubs on the published layout, widened before int16 can overflow",

@@ -16,7 +16,7 @@ pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
     requires: CpuFeatures::AVX2,
     packing: Packing::Qk256,
     tile: (1, 1),
-    operations: Operations { dequantize: Some(dequantize), gemv: Gemv::F32(gemv) },
+    operations: Operations { dequantize: Some(dequantize), gemv: Gemv::F32(gemv), gemm: None },
     may_saturate: false,
     builds_on: Some("avx2-foundation"),
     summary: "nibble-table unpack: pshufb turns codes into int8 values, widened to f32",

@@ -21,7 +21,7 @@ pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
     requires: CpuFeatures::AVX2.with(CpuFeatures::FMA),
     packing: Packing::Qk256,
     tile: (TILE_ROWS, 1),
-    operations: Operations { dequantize: Some(dequantize), gemv: Gemv::F32(gemv) },
+    operations: Operations { dequantize: Some(dequantize), gemv: Gemv::F32(gemv), gemm: None },
     may_saturate: false,
     builds_on: Some("avx2-prefetch"),
     summary: "codes to f32 weights by vpermps on a register table, no masks and no conversions",

@@ -18,7 +18,7 @@ pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
     requires: CpuFeatures::AVX2.with(CpuFeatures::FMA),
     packing: Packing::Qk256,
     tile: (TILE_ROWS, 1),
-    operations: Operations { dequantize: Some(dequantize), gemv: Gemv::F32(gemv) },
+    operations: Operations { dequantize: Some(dequantize), gemv: Gemv::F32(gemv), gemm: None },
     may_saturate: false,
     builds_on: Some("avx2-fma-tile"),
     summary: "combined 32-byte loads unpacked in 256-bit registers, and a software prefetch",

@@ -1,0 +1,344 @@
+//! The f32 operations between the matrix products: norms, rotations, attention, activation function.
+//!
+//! Each body is written once, over fixed lanes, and compiled for several instruction sets (the idea of jxl-rs and fearless_simd: one
+//! body stamped per ISA). Sums always run in [`LANES`] lanes and nothing is contracted, so results are bit-identical on every set.
+
+use crate::cpu::CpuFeatures;
+
+/// Partial sums of every reduction: one AVX-512 register, two AVX2 registers, four SSE registers.
+pub const LANES: usize = 16;
+
+/// A way to run the operations, chosen once by CPU features.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct F32Ops {
+    level: Level,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Level {
+    Baseline,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+}
+
+/// Declares a method of [`F32Ops`] whose body is compiled once for each level.
+macro_rules! stamped {
+    ($(#[$doc:meta])* $name:ident($($arg:ident: $type:ty),*) $(-> $out:ty)? $body:block) => {
+        impl F32Ops {
+            $(#[$doc])*
+            #[inline]
+            pub fn $name(self, $($arg: $type),*) $(-> $out)? {
+                #[inline(always)]
+                fn body($($arg: $type),*) $(-> $out)? $body
+                #[cfg(target_arch = "x86_64")]
+                #[target_feature(enable = "avx2,fma,f16c")]
+                fn avx2($($arg: $type),*) $(-> $out)? { body($($arg),*) }
+                #[cfg(target_arch = "x86_64")]
+                #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl")]
+                fn avx512($($arg: $type),*) $(-> $out)? { body($($arg),*) }
+                match self.level {
+                    Level::Baseline => body($($arg),*),
+                    // SAFETY: `select` found these features on this CPU.
+                    #[cfg(target_arch = "x86_64")]
+                    Level::Avx2 => unsafe { avx2($($arg),*) },
+                    // SAFETY: `select` found these features on this CPU.
+                    #[cfg(target_arch = "x86_64")]
+                    Level::Avx512 => unsafe { avx512($($arg),*) },
+                }
+            }
+        }
+    };
+}
+
+impl F32Ops {
+    /// The widest level that both the CPU and `allowed` have.
+    pub fn select(allowed: CpuFeatures) -> Self {
+        let usable = CpuFeatures::detect().intersect(allowed);
+        #[cfg(target_arch = "x86_64")]
+        if usable.contains(CpuFeatures::X86_64_V4) {
+            return Self { level: Level::Avx512 };
+        } else if usable.contains(CpuFeatures::X86_64_V3) {
+            return Self { level: Level::Avx2 };
+        }
+        let _ = usable;
+        Self { level: Level::Baseline }
+    }
+
+    /// Name for receipts.
+    pub fn id(self) -> &'static str {
+        match self.level {
+            Level::Baseline => "f32-baseline",
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => "f32-avx2",
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => "f32-avx512",
+        }
+    }
+}
+
+#[inline(always)]
+fn sum_lanes(mut lanes: [f32; LANES]) -> f32 {
+    let mut width = LANES / 2;
+    while width > 0 {
+        for i in 0..width {
+            lanes[i] += lanes[i + width];
+        }
+        width /= 2;
+    }
+    lanes[0]
+}
+
+#[inline(always)]
+fn dot_body(a: &[f32], b: &[f32]) -> f32 {
+    let (a, a_tail) = a.as_chunks::<LANES>();
+    let (b, b_tail) = b.as_chunks::<LANES>();
+    let mut lanes = [0f32; LANES];
+    for (a, b) in a.iter().zip(b) {
+        for i in 0..LANES {
+            lanes[i] += a[i] * b[i];
+        }
+    }
+    sum_lanes(lanes) + a_tail.iter().zip(b_tail).map(|(a, b)| a * b).sum::<f32>()
+}
+
+/// e^x for x <= 0 within 2 units in the last place, without a library call so that it vectorises. 2^n by exponent bits, the rest by
+/// the Cephes polynomial. Below -87 the result is 0.
+#[inline(always)]
+fn exp_nonpositive(x: f32) -> f32 {
+    let clamped = x.max(-87.0);
+    // Rounds to the nearest integer by the mantissa's size.
+    const ROUND: f32 = 12_582_912.0;
+    let n = clamped * std::f32::consts::LOG2_E + ROUND - ROUND;
+    // ln 2 in two parts, so that the remainder keeps its low bits.
+    let r = clamped - n * 0.693_359_4 + n * 2.121_944_4e-4;
+    let p = ((((1.987_569_1e-4 * r + 1.398_199_9e-3) * r + 8.333_452e-3) * r + 4.166_579_6e-2) * r + 1.666_666_5e-1)
+        * r
+        + 0.5;
+    let value = (p * r * r + r + 1.0) * f32::from_bits(((n as i32 + 127) << 23) as u32);
+    if x < -87.0 { 0.0 } else { value }
+}
+
+stamped! {
+    /// Inner product; the shorter length counts.
+    dot(a: &[f32], b: &[f32]) -> f32 { dot_body(a, b) }
+}
+
+stamped! {
+    /// `y += factor * x`.
+    add_scaled(y: &mut [f32], factor: f32, x: &[f32]) {
+        for (y, x) in y.iter_mut().zip(x) {
+            *y += factor * x;
+        }
+    }
+}
+
+stamped! {
+    /// RMS norm: `out = x / sqrt(mean(x^2) + eps) * gain`.
+    rms_norm(x: &[f32], gain: &[f32], eps: f32, out: &mut [f32]) {
+        let factor = 1.0 / (dot_body(x, x) / x.len() as f32 + eps).sqrt();
+        for ((out, x), gain) in out.iter_mut().zip(x).zip(gain) {
+            *out = x * factor * gain;
+        }
+    }
+}
+
+stamped! {
+    /// `gate = relu(gate)^2 * up`. Squared, not SiLU: another activation function here is another model.
+    relu_squared_gate(gate: &mut [f32], up: &[f32]) {
+        for (gate, up) in gate.iter_mut().zip(up) {
+            let positive = gate.max(0.0);
+            *gate = positive * positive * up;
+        }
+    }
+}
+
+stamped! {
+    /// `y[i] = sums[i] * factor`: exact integer products to f32.
+    scale_integers(sums: &[i32], factor: f32, y: &mut [f32]) {
+        for (y, &sum) in y.iter_mut().zip(sums) {
+            *y = sum as f32 * factor;
+        }
+    }
+}
+
+stamped! {
+    /// Largest |x|, 0 for nothing; infinity or NaN if any element is infinite or NaN.
+    largest_magnitude(x: &[f32]) -> f32 {
+        // The bits of |x| order as integers, and infinity and NaN come last: one integer maximum finds them all.
+        f32::from_bits(x.iter().fold(0u32, |largest, v| largest.max(v.to_bits() & 0x7FFF_FFFF)))
+    }
+}
+
+stamped! {
+    /// `out = round_ties_even(x * scale)`, for |x * scale| up to 127 and a rounding error; returns the sum of the results.
+    round_to_i8(x: &[f32], scale: f32, out: &mut [i8]) -> i32 {
+        // Adding 1.5 * 2^23 leaves the value, rounded to nearest even, in the low mantissa bits: what `round_ties_even` gives,
+        // without its library call on baseline x86-64, and it vectorises. Nothing can be far enough above 127 to need a clamp.
+        const MAGIC: f32 = 12_582_912.0;
+        let mut sum = 0;
+        for (q, v) in out.iter_mut().zip(x) {
+            let rounded = ((v * scale + MAGIC).to_bits() as i32).wrapping_sub(MAGIC.to_bits() as i32);
+            sum += rounded;
+            *q = rounded as i8;
+        }
+        sum
+    }
+}
+
+stamped! {
+    /// Rotates each head of `x` in place by the angles whose cosines and sines are given (half a head of each): element i with element
+    /// i + half, the NEOX pairing.
+    rotate(x: &mut [f32], cos: &[f32], sin: &[f32]) {
+        let half = cos.len();
+        for head in x.chunks_exact_mut(2 * half) {
+            let (first, second) = head.split_at_mut(half);
+            for (((a, b), cos), sin) in first.iter_mut().zip(second).zip(cos).zip(sin) {
+                (*a, *b) = (*a * cos - *b * sin, *a * sin + *b * cos);
+            }
+        }
+    }
+}
+
+stamped! {
+    /// Softmax in place.
+    softmax(scores: &mut [f32]) {
+        let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let (chunks, tail) = scores.as_chunks_mut::<LANES>();
+        let mut lanes = [0f32; LANES];
+        for chunk in chunks {
+            for i in 0..LANES {
+                chunk[i] = exp_nonpositive(chunk[i] - largest);
+                lanes[i] += chunk[i];
+            }
+        }
+        let mut sum = sum_lanes(lanes);
+        for score in tail {
+            *score = exp_nonpositive(*score - largest);
+            sum += *score;
+        }
+        let factor = 1.0 / sum;
+        scores.iter_mut().for_each(|score| *score *= factor);
+    }
+}
+
+stamped! {
+    /// One query head over a cache of keys and values: `out = softmax(q . key * factor) . value`. Keys and values of consecutive
+    /// positions are `stride` elements apart; `scores` has one element a position.
+    attend(q: &[f32], keys: &[f32], values: &[f32], stride: usize, factor: f32, scores: &mut [f32], out: &mut [f32]) {
+        let d = q.len();
+        for (score, key) in scores.iter_mut().zip(keys.chunks(stride)) {
+            *score = dot_body(q, &key[..d]) * factor;
+        }
+        let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let mut sum = 0.0;
+        for score in scores.iter_mut() {
+            *score = exp_nonpositive(*score - largest);
+        }
+        scores.iter().for_each(|score| sum += score);
+        out.fill(0.0);
+        for (&score, value) in scores.iter().zip(values.chunks(stride)) {
+            for (out, value) in out.iter_mut().zip(&value[..d]) {
+                *out += score * value;
+            }
+        }
+        let factor = 1.0 / sum;
+        out.iter_mut().for_each(|out| *out *= factor);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::SplitMix64;
+
+    fn levels() -> Vec<F32Ops> {
+        [CpuFeatures::NONE, CpuFeatures::X86_64_V3, CpuFeatures::X86_64_V4].map(F32Ops::select).to_vec()
+    }
+
+    fn random(n: usize, seed: u64) -> Vec<f32> {
+        let mut random = SplitMix64::new(seed);
+        (0..n).map(|_| random.signed_unit() * 3.0).collect()
+    }
+
+    /// Runs an operation at every level and checks that all give the same bits.
+    fn same(f: impl Fn(F32Ops) -> Vec<f32>) -> Vec<f32> {
+        let all: Vec<Vec<u32>> = levels().into_iter().map(|ops| f(ops).iter().map(|v| v.to_bits()).collect()).collect();
+        assert!(all.iter().all(|bits| *bits == all[0]), "levels differ");
+        f(levels()[0])
+    }
+
+    #[test]
+    fn dot_takes_every_element_at_every_level() {
+        for n in [0, 1, 15, 16, 17, 64, 129] {
+            let (a, b) = (random(n, 1), random(n, 2));
+            let want: f64 = a.iter().zip(&b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+            let got = same(|ops| vec![ops.dot(&a, &b)])[0];
+            assert!((f64::from(got) - want).abs() < 1e-4, "{n}: {got} {want}");
+        }
+    }
+
+    #[test]
+    fn exp_is_accurate() {
+        for i in 0..=8800 {
+            let x = -(i as f32) / 100.0;
+            let (got, want) = (f64::from(exp_nonpositive(x)), f64::from(x).exp());
+            let bound = if x < -87.0 { 2e-38 } else { want * 3e-7 };
+            assert!((got - want).abs() <= bound, "exp({x}) = {got}, not {want}");
+        }
+        assert_eq!((exp_nonpositive(0.0), exp_nonpositive(f32::NEG_INFINITY)), (1.0, 0.0));
+    }
+
+    #[test]
+    fn norm_softmax_and_gate() {
+        let x = random(50, 3);
+        let normed = same(|ops| {
+            let mut out = vec![0.0; 50];
+            ops.rms_norm(&x, &[2.0; 50], 0.0, &mut out);
+            out
+        });
+        assert!((normed.iter().map(|v| v * v).sum::<f32>() / 50.0 - 4.0).abs() < 1e-4);
+        let shares = same(|ops| {
+            let mut scores = random(37, 4);
+            ops.softmax(&mut scores);
+            scores
+        });
+        assert!((shares.iter().sum::<f32>() - 1.0).abs() < 1e-5);
+        let gated = same(|ops| {
+            let mut gate = vec![-3.0, 0.0, 2.0];
+            ops.relu_squared_gate(&mut gate, &[5.0, 5.0, -1.0]);
+            gate
+        });
+        assert_eq!(gated, [0.0, 0.0, -4.0]);
+    }
+
+    #[test]
+    fn rotation_pairs_halves() {
+        let (cos, sin) = ([2f32.cos(), 0.5f32.cos()], [2f32.sin(), 0.5f32.sin()]);
+        let rotated = same(|ops| {
+            let mut x = vec![1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0];
+            ops.rotate(&mut x, &cos, &sin);
+            x
+        });
+        assert_eq!(rotated, [cos[0], 0.0, sin[0], 0.0, 0.0, cos[1], 0.0, sin[1]]);
+    }
+
+    #[test]
+    fn attention_is_the_weighted_mean_of_values() {
+        let (d, stride, positions) = (20, 24, 9);
+        let (q, keys, values) = (random(d, 5), random(stride * positions, 6), random(stride * positions, 7));
+        let out = same(|ops| {
+            let (mut scores, mut out) = (vec![0.0; positions], vec![9.0; d]);
+            ops.attend(&q, &keys, &values, stride, 0.3, &mut scores, &mut out);
+            out
+        });
+        let logit = |p: usize| (0..d).map(|i| f64::from(q[i]) * f64::from(keys[p * stride + i])).sum::<f64>() * 0.3;
+        let weights: Vec<f64> = (0..positions).map(|p| logit(p).exp()).collect();
+        let total: f64 = weights.iter().sum();
+        for i in 0..d {
+            let want: f64 = (0..positions).map(|p| weights[p] / total * f64::from(values[p * stride + i])).sum();
+            assert!((f64::from(out[i]) - want).abs() < 1e-5);
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! Whole BitLinear products, rows shared among a team: one activation batch, one or several matrices, one dispatch.
+
+use crate::activation::{FloatActivations, QuantizedActivations};
+use crate::descriptor::Gemv;
+use crate::error::KernelError;
+use crate::f32_ops::F32Ops;
+use crate::kernel::{Kernel, same};
+use crate::packed::PackedWeights;
+use crate::parallel::{StridedStart, Team, row_range};
+use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
+
+/// Activations of a batch of tokens in the forms that the two families take; both stand for the same numbers.
+#[derive(Clone, Debug)]
+pub struct LinearInput {
+    /// int8, for W2A8.
+    pub quantized: Vec<QuantizedActivations>,
+    /// The int8 values as f32, for W2A32.
+    pub float: Vec<FloatActivations>,
+    tokens: usize,
+}
+
+impl LinearInput {
+    /// Room for `tokens` vectors of up to `k` elements.
+    pub fn new(tokens: usize, k: usize) -> Self {
+        Self {
+            quantized: vec![QuantizedActivations::new(k); tokens],
+            float: vec![FloatActivations::new(k); tokens],
+            tokens: 0,
+        }
+    }
+
+    /// Tokens that were prepared last.
+    pub fn tokens(&self) -> usize {
+        self.tokens
+    }
+
+    /// Quantises the vectors of `k` elements in `x`, one token after the other, and prepares the f32 form if `kernel` takes it. Tokens
+    /// are shared among the team. Allocates nothing.
+    ///
+    /// # Errors
+    /// Too many or too long vectors, or values that are not finite.
+    pub fn prepare(
+        &mut self,
+        team: &mut Team,
+        kernel: &Kernel,
+        ops: F32Ops,
+        k: usize,
+        x: &[f32],
+    ) -> Result<(), KernelError> {
+        let tokens = x.len().checked_div(k).unwrap_or(0);
+        same("activations of whole tokens", tokens * k, x.len())?;
+        if tokens > self.quantized.len() {
+            return Err(KernelError::Shape { what: "tokens", expected: self.quantized.len(), actual: tokens });
+        }
+        self.tokens = tokens;
+        let quantized = &mut self.quantized[..tokens];
+        let quantize = |range: Range<usize>, own: &mut [QuantizedActivations]| {
+            range.zip(own).try_for_each(|(t, own)| own.quantize(ops, &x[t * k..(t + 1) * k]))
+        };
+        // One token is not worth waking the others for.
+        if tokens == 1 {
+            quantize(0..1, quantized)?
+        } else {
+            team.split_rows(1, quantized, quantize)?
+        }
+        if let Gemv::F32(_) = kernel.descriptor().operations.gemv {
+            self.float.iter_mut().zip(&self.quantized[..tokens]).try_for_each(|(own, q)| own.set_dequantized(q))?;
+        }
+        Ok(())
+    }
+}
+
+/// One matrix of a group and where its products go: tokens x rows, token after token.
+pub struct Product<'a> {
+    /// Weights, in the kernel's packing.
+    pub weights: &'a PackedWeights,
+    /// Output, scales applied.
+    pub y: &'a mut [f32],
+}
+
+/// A product as the threads of a team see it.
+struct Task<'a> {
+    weights: &'a PackedWeights,
+    scale: f32,
+    y: StridedStart<f32>,
+    integers: StridedStart<i32>,
+}
+
+impl Kernel {
+    /// `y = weights * x` for one matrix. See [`Self::linear_group`].
+    ///
+    /// # Errors
+    /// As [`Self::linear_group`].
+    pub fn linear(
+        &self,
+        team: &mut Team,
+        ops: F32Ops,
+        weights: &PackedWeights,
+        x: &LinearInput,
+        integers: &mut [i32],
+        y: &mut [f32],
+    ) -> Result<(), KernelError> {
+        self.linear_group(team, ops, [Product { weights, y }], x, integers)
+    }
+
+    /// Several matrices of the same input in one dispatch, so that the threads meet once. All scales are applied. `integers` is scratch
+    /// with room for all outputs. Allocates nothing for a single token; the result does not depend on the number of threads, nor on
+    /// how many tokens are in the batch.
+    ///
+    /// # Errors
+    /// As [`Self::gemv_f32`] and [`Self::gemv_i8`], or scratch that is too short.
+    pub fn linear_group<const N: usize>(
+        &self,
+        team: &mut Team,
+        ops: F32Ops,
+        products: [Product<'_>; N],
+        x: &LinearInput,
+        integers: &mut [i32],
+    ) -> Result<(), KernelError> {
+        let tokens = x.tokens;
+        let exact = matches!(self.descriptor().operations.gemv, Gemv::I8(_));
+        let mut needed = 0;
+        for product in &products {
+            let rows = product.weights.rows();
+            self.check(product.weights, &(0..rows))?;
+            same("output", tokens * rows, product.y.len())?;
+            needed += if exact { tokens * rows } else { 0 };
+        }
+        if integers.len() < needed {
+            return Err(KernelError::Shape { what: "integer scratch", expected: needed, actual: integers.len() });
+        }
+        let mut rest = integers;
+        let mut failed = None;
+        let tasks = products.map(|product| {
+            let (weights, rows) = (product.weights, product.weights.rows());
+            let own = if exact { tokens * rows } else { 0 };
+            let (integers, later) = std::mem::take(&mut rest).split_at_mut(own);
+            rest = later;
+            let scale = match weights.tensor_scale() {
+                Some(scale) => scale,
+                None if exact => {
+                    failed = Some(KernelError::ScalesNotPerTensor { packing: weights.packing() });
+                    1.0
+                }
+                None => 1.0,
+            };
+            Task { weights, scale, y: StridedStart::new(product.y, rows), integers: StridedStart::new(integers, rows) }
+        });
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        let threads = team.threads();
+        let error = Mutex::new(None);
+        team.run(&|number| {
+            for task in &tasks {
+                if let Err(e) = self.piece(ops, task, x, threads, number) {
+                    *error.lock().unwrap_or_else(PoisonError::into_inner) = Some(e);
+                }
+            }
+        });
+        error.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+    }
+
+    /// The rows of thread `number`, all tokens.
+    fn piece(
+        &self,
+        ops: F32Ops,
+        task: &Task<'_>,
+        x: &LinearInput,
+        threads: usize,
+        number: usize,
+    ) -> Result<(), KernelError> {
+        let weights = task.weights;
+        let rows = row_range(weights.rows(), weights.packing().panel_rows(), threads, number);
+        if rows.is_empty() {
+            return Ok(());
+        }
+        // SAFETY: `row_range` gives every number of a team of `threads` its own rows, and each number runs once, so no other thread
+        // has these rows of this output; the borrow of the whole output lasts until `Team::run` returns.
+        let mut y = unsafe { task.y.columns(rows.clone(), x.tokens) };
+        if let Gemv::F32(_) = self.descriptor().operations.gemv {
+            return (0..x.tokens).try_for_each(|t| self.gemv_f32(weights, rows.clone(), &x.float[t], y.token(t)));
+        }
+        // SAFETY: as above, for the scratch.
+        let mut integers = unsafe { task.integers.columns(rows.clone(), x.tokens) };
+        let inputs = &x.quantized[..x.tokens];
+        match self.descriptor().operations.gemm {
+            Some(_) if x.tokens > 1 => self.gemm_i8(weights, rows, inputs, &mut integers)?,
+            _ => (0..x.tokens).try_for_each(|t| self.gemv_i8(weights, rows.clone(), &inputs[t], integers.token(t)))?,
+        }
+        for (t, input) in inputs.iter().enumerate() {
+            ops.scale_integers(integers.token(t), task.scale / input.scale(), y.token(t));
+        }
+        Ok(())
+    }
+}
