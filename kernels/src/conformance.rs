@@ -264,7 +264,8 @@ fn float_products(
     Ok(())
 }
 
-/// All rows at once, by a team of two, and a range from the middle: (first row, results) of each.
+/// All rows at once, from a panel in the middle to the end, from there to the middle of a panel, and by a team of two:
+/// (first row, results) of each.
 fn by_ranges<T: Copy + Send>(
     kernel: &Kernel,
     case: &Case,
@@ -278,7 +279,10 @@ fn by_ranges<T: Copy + Send>(
     let middle = case.rows / 2 / panel_rows * panel_rows;
     let mut rest = vec![poison; case.rows - middle];
     gemv(middle..case.rows, &mut rest).map_err(refused)?;
-    let mut results = vec![(0, all), (middle, rest)];
+    let end = middle + (case.rows - middle).div_ceil(2);
+    let mut part = vec![poison; end - middle];
+    gemv(middle..end, &mut part).map_err(refused)?;
+    let mut results = vec![(0, all), (middle, rest), (middle, part)];
     if case.seed.is_multiple_of(8) {
         let mut shared = vec![poison; case.rows];
         let mut team = Team::new(2, |_| {}).map_err(|e| format!("no second thread: {e}"))?;

@@ -58,6 +58,14 @@ pub enum KernelError {
         /// Layout asked for.
         packing: Packing,
     },
+    /// The target layout has no place for code 3.
+    #[error("packing {packing} holds codes of the ternary table [-1, 0, 1] only, the weights have {table:?}")]
+    TernaryOnly {
+        /// Layout asked for.
+        packing: Packing,
+        /// Table of the weights.
+        table: [i8; 4],
+    },
     /// A code outside 0..=3, or 3 where the layout forbids it.
     #[error("invalid code {code} at row {row}, column {column}")]
     InvalidCode {

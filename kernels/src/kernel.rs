@@ -1,5 +1,6 @@
 //! A kernel that may be called: its descriptor and the proof that this CPU has what it needs.
 
+use crate::MAX_K_I8;
 use crate::activation::{FloatActivations, QuantizedActivations};
 use crate::cpu::CpuFeatures;
 use crate::descriptor::{Dequantize, GemmI8, Gemv, GemvF32, GemvI8, KernelDescriptor};
@@ -122,7 +123,7 @@ impl Kernel {
     /// Exact integer products of `rows`, before any scale.
     ///
     /// # Errors
-    /// Another packing or code table, a wrong length, a range that splits a panel, or a kernel with f32 activations.
+    /// Another packing or code table, a wrong length, k above [`MAX_K_I8`], a range that starts inside a panel, or a kernel with f32 activations.
     pub fn gemv_i8(
         &self,
         weights: &PackedWeights,
@@ -136,6 +137,9 @@ impl Kernel {
         self.check(weights, &rows)?;
         if !weights.table().is_ternary() {
             return Err(KernelError::CodeTable { kernel: self.id(), table: weights.table().0 });
+        }
+        if weights.k() > MAX_K_I8 {
+            return Err(KernelError::TooLarge { rows: weights.rows(), k: weights.k() });
         }
         same("activations", weights.k(), x.len())?;
         same("output", rows.len(), y.len())?;

@@ -61,6 +61,10 @@ pub const K_PADDING: usize = 256;
 /// Zeros that follow the padding of int8 activations, for layouts whose step along k does not divide [`K_PADDING`].
 pub const K_SLACK: usize = 64;
 
+/// Columns up to which every int8 kernel is exact: beyond it, sums of planes that are left unshifted could pass int32. Each kernel's
+/// file proves its bound; [`Kernel::gemv_i8`] refuses more.
+pub const MAX_K_I8: usize = 1 << 18;
+
 /// `k` rounded up to [`K_PADDING`].
 pub const fn padded_k(k: usize) -> usize {
     k.div_ceil(K_PADDING) * K_PADDING

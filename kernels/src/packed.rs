@@ -57,7 +57,7 @@ impl PackedWeights {
     ///
     /// # Errors
     /// Wrong lengths, a code above 3, a code 3 with a ternary table, sizes that overflow, block scales that differ where the layout
-    /// has one scale a tensor.
+    /// has one scale a tensor, a table that is not ternary where the layout is ternary only.
     pub fn pack(
         packing: Packing,
         rows: usize,
@@ -71,11 +71,8 @@ impl PackedWeights {
             return Err(KernelError::Shape { what: "codes", expected, actual: codes.len() });
         }
         let largest = if table.is_ternary() { 2 } else { 3 };
-        if let Some(at) = codes.iter().position(|&code| code > largest) {
-            return Err(KernelError::InvalidCode { code: codes[at], row: at / k, column: at % k });
-        }
         let mut this = Self::zeroed(packing, rows, k, table, scales)?;
-        this.fill(|row, target| target.copy_from_slice(&codes[row * k..][..k]));
+        this.fill(largest, |row, target| target.copy_from_slice(&codes[row * k..][..k]))?;
         Ok(this)
     }
 
@@ -110,7 +107,8 @@ impl PackedWeights {
     /// The same weights in another layout. The table can be replaced on the way with [`Self::with_table`].
     ///
     /// # Errors
-    /// [`KernelError::ScalesNotPerTensor`] when the target holds one scale and the blocks differ.
+    /// [`KernelError::ScalesNotPerTensor`] when the target holds one scale and the blocks differ, [`KernelError::TernaryOnly`] or
+    /// [`KernelError::InvalidCode`] when the target is ternary only and the table or a code is not.
     pub fn repack(&self, packing: Packing) -> Result<Self, KernelError> {
         let scales = match self.tensor_scale {
             Some(scale) => Scales::PerTensor(scale),
@@ -118,7 +116,8 @@ impl PackedWeights {
         };
         let mut this = Self::zeroed(packing, self.rows, self.k, self.table, scales)?;
         let mut panel = PanelReader::new(self);
-        this.fill(|row, target| target.copy_from_slice(panel.row(row)));
+        let largest = if packing.ternary_only() { 2 } else { 3 };
+        this.fill(largest, |row, target| target.copy_from_slice(panel.row(row)))?;
         Ok(this)
     }
 
@@ -133,6 +132,9 @@ impl PackedWeights {
         // Far below any overflow of what follows, far above any model.
         if rows > 1 << 32 || k > 1 << 32 {
             return Err(too_large);
+        }
+        if packing.ternary_only() && !table.is_ternary() {
+            return Err(KernelError::TernaryOnly { packing, table: table.0 });
         }
         let panels = rows.div_ceil(packing.panel_rows());
         let bytes =
@@ -157,23 +159,36 @@ impl PackedWeights {
         Ok(Self { packing, rows, k, codes: AlignedBuffer::zeroed(bytes), table, block_scales, tensor_scale })
     }
 
-    /// Packs every panel; `row_codes` writes the k codes of one row. Padding is code 1, zero in the ternary table.
-    fn fill(&mut self, mut row_codes: impl FnMut(usize, &mut [u8])) {
+    /// Packs every panel; `row_codes` writes the k codes of one row. Padding, in k and in rows, is code 1: zero in the ternary table.
+    /// One panel of bytes is all the room it takes.
+    ///
+    /// # Errors
+    /// [`KernelError::InvalidCode`] for the first code above `largest`.
+    fn fill(&mut self, largest: u8, mut row_codes: impl FnMut(usize, &mut [u8])) -> Result<(), KernelError> {
         let (panel_rows, panel_bytes) = (self.packing.panel_rows(), self.packing.panel_bytes(self.k));
         if panel_bytes == 0 {
-            return;
+            return Ok(());
         }
         let stride = self.k.next_multiple_of(self.packing.block_k());
         let mut panel = vec![1u8; panel_rows * stride];
         for (index, packed) in self.codes.chunks_exact_mut(panel_bytes).enumerate() {
             for (r, target) in panel.chunks_exact_mut(stride).enumerate() {
-                match index * panel_rows + r {
-                    row if row < self.rows => row_codes(row, &mut target[..self.k]),
-                    _ => target.fill(1),
+                let row = index * panel_rows + r;
+                if row >= self.rows {
+                    target.fill(1);
+                    continue;
+                }
+                let target = &mut target[..self.k];
+                row_codes(row, target);
+                // A maximum over the row is a vector loop, a search is not.
+                if target.iter().fold(0, |max, &code| code.max(max)) > largest {
+                    let column = target.iter().position(|&code| code > largest).unwrap_or(0);
+                    return Err(KernelError::InvalidCode { code: target[column], row, column });
                 }
             }
             self.packing.pack_panel(&panel, packed);
         }
+        Ok(())
     }
 
     /// The layout.

@@ -23,6 +23,12 @@ pub static KERNELS: &[&KernelDescriptor] = &[
     &scalar_i8::DESCRIPTOR,
     #[cfg(target_arch = "x86_64")]
     &x86_64::avx2_i8::DESCRIPTOR,
+    #[cfg(target_arch = "x86_64")]
+    &x86_64::avx2_i8_tile8::DESCRIPTOR,
+    #[cfg(target_arch = "x86_64")]
+    &x86_64::avx512_vnni::DESCRIPTOR,
+    #[cfg(target_arch = "x86_64")]
+    &x86_64::avx512_vnni_trit5::DESCRIPTOR,
 ];
 
 /// The kernel with this id.

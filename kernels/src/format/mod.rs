@@ -1,7 +1,11 @@
 //! Packed layouts. Each layout is one file that says how codes become bytes; nothing here knows what a code means.
 
 mod i2s;
+mod interleave;
 mod qk256;
+mod tile8;
+mod trit5;
+mod vnni16;
 
 use std::fmt;
 
@@ -35,17 +39,26 @@ pub enum Packing {
     Qk256,
     /// The published file's I2_S: 128 codes in 32 bytes, element j in byte j % 32, first 32 elements in the top bits; one scale.
     I2s,
+    /// 8 rows interleaved: 32 bytes hold 8 rows x 16 k, one row a dword; one scale.
+    I8Tile8,
+    /// 16 rows interleaved: 64 bytes hold 16 rows x 16 k, one row a dword; one scale.
+    Vnni16,
+    /// 16 rows interleaved, five ternary codes a byte: 64 bytes hold 16 rows x 20 k; one scale.
+    Trit5,
 }
 
 impl Packing {
     /// Every layout.
-    pub const ALL: &'static [Self] = &[Self::Qk256, Self::I2s];
+    pub const ALL: &'static [Self] = &[Self::Qk256, Self::I2s, Self::I8Tile8, Self::Vnni16, Self::Trit5];
 
     /// Name used in listings and receipts.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Qk256 => "qk256",
             Self::I2s => "i2s-128x32",
+            Self::I8Tile8 => "tile8x16",
+            Self::Vnni16 => "vnni16x16",
+            Self::Trit5 => "trit5x16x20",
         }
     }
 
@@ -54,6 +67,9 @@ impl Packing {
         match self {
             Self::Qk256 => qk256::BLOCK_K,
             Self::I2s => i2s::BLOCK_K,
+            Self::I8Tile8 => tile8::BLOCK_K,
+            Self::Vnni16 => vnni16::BLOCK_K,
+            Self::Trit5 => trit5::BLOCK_K,
         }
     }
 
@@ -61,7 +77,15 @@ impl Packing {
     pub const fn panel_rows(self) -> usize {
         match self {
             Self::Qk256 | Self::I2s => 1,
+            Self::I8Tile8 => tile8::ROWS,
+            Self::Vnni16 => vnni16::ROWS,
+            Self::Trit5 => trit5::ROWS,
         }
+    }
+
+    /// Whether the layout has no place for code 3: it holds codes 0, 1, 2 with the ternary table and refuses everything else.
+    pub const fn ternary_only(self) -> bool {
+        matches!(self, Self::Trit5)
     }
 
     /// Whether each block of each row carries a scale (else there is one for the tensor).
@@ -69,20 +93,26 @@ impl Packing {
         matches!(self, Self::Qk256)
     }
 
+    /// Bytes of one block: [`Self::block_k`] codes of each of [`Self::panel_rows`] rows.
+    const fn block_bytes(self) -> usize {
+        match self {
+            Self::Qk256 => qk256::BLOCK_BYTES,
+            Self::I2s => i2s::BLOCK_BYTES,
+            Self::I8Tile8 => tile8::BLOCK_BYTES,
+            Self::Vnni16 => vnni16::BLOCK_BYTES,
+            Self::Trit5 => trit5::BLOCK_BYTES,
+        }
+    }
+
     /// Bytes of codes that one panel (all of k) takes.
     pub const fn panel_bytes(self, k: usize) -> usize {
-        match self {
-            Self::Qk256 => k.div_ceil(qk256::BLOCK_K) * qk256::BLOCK_BYTES,
-            Self::I2s => k.div_ceil(i2s::BLOCK_K) * i2s::BLOCK_BYTES,
-        }
+        k.div_ceil(self.block_k()) * self.block_bytes()
     }
 
     /// Bits one weight takes in a full block, scales included.
     pub fn bits_per_weight(self) -> f64 {
-        match self {
-            Self::Qk256 => (qk256::BLOCK_BYTES + size_of::<f32>()) as f64 * 8.0 / qk256::BLOCK_K as f64,
-            Self::I2s => i2s::BLOCK_BYTES as f64 * 8.0 / i2s::BLOCK_K as f64,
-        }
+        let scale_bytes = if self.has_block_scales() { size_of::<f32>() } else { 0 };
+        (self.block_bytes() + scale_bytes) as f64 * 8.0 / (self.block_k() * self.panel_rows()) as f64
     }
 
     /// Packs one panel: `codes` holds `panel_rows` rows of `padded_k` codes (a multiple of `block_k`), `packed` one panel.
@@ -90,6 +120,9 @@ impl Packing {
         match self {
             Self::Qk256 => qk256::pack(codes, packed),
             Self::I2s => i2s::pack(codes, packed),
+            Self::I8Tile8 => tile8::pack(codes, packed),
+            Self::Vnni16 => vnni16::pack(codes, packed),
+            Self::Trit5 => trit5::pack(codes, packed),
         }
     }
 
@@ -98,6 +131,9 @@ impl Packing {
         match self {
             Self::Qk256 => qk256::unpack(packed, codes),
             Self::I2s => i2s::unpack(packed, codes),
+            Self::I8Tile8 => tile8::unpack(packed, codes),
+            Self::Vnni16 => vnni16::unpack(packed, codes),
+            Self::Trit5 => trit5::unpack(packed, codes),
         }
     }
 }
@@ -121,7 +157,8 @@ mod tests {
                 let mut state = seed | 1;
                 let codes: Vec<u8> = (0..k * packing.panel_rows()).map(|_| {
                     state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-                    (state >> 62) as u8
+                    let code = (state >> 62) as u8;
+                    if packing.ternary_only() { code % 3 } else { code }
                 }).collect();
                 let mut packed = vec![0; packing.panel_bytes(k)];
                 packing.pack_panel(&codes, &mut packed);
@@ -130,5 +167,13 @@ mod tests {
                 prop_assert_eq!(&codes, &unpacked);
             }
         }
+    }
+
+    #[test]
+    fn bits_per_weight_are_the_published_ones() {
+        let bits = Packing::ALL.iter().map(|p| (p.name(), p.bits_per_weight())).collect::<Vec<_>>();
+        let expected =
+            [("qk256", 2.125), ("i2s-128x32", 2.0), ("tile8x16", 2.0), ("vnni16x16", 2.0), ("trit5x16x20", 1.6)];
+        assert_eq!(bits, expected);
     }
 }

@@ -79,3 +79,26 @@ pub(super) fn prefetch(line: *const u8, ahead_bytes: usize) {
     // makes no claim that the address is inside the allocation.
     unsafe { _mm_prefetch(line.wrapping_add(ahead_bytes).cast(), _MM_HINT_T0) }
 }
+
+/// Four consecutive int8 activations as the dword that is broadcast to every row of an interleaved layout.
+#[inline(always)]
+pub(super) fn quad(x: &[i8; 4]) -> i32 {
+    i32::from_le_bytes(x.map(i8::cast_unsigned))
+}
+
+/// Makes the compiler have all of these vectors in registers at this point, at the cost of no instruction: what computes them is
+/// issued before it, what uses them after. Compilers otherwise put each mask next to the dot product that needs it, and both compete
+/// for the same ports at the wrong time. `$class` is `ymm_reg` or `zmm_reg`; the function around it must enable its feature.
+macro_rules! together {
+    ($class:ident: $($vector:ident),+) => {
+        // SAFETY: no instruction; each register is given back as it was taken.
+        unsafe {
+            std::arch::asm!(
+                $(concat!("/* {", stringify!($vector), "} */")),+, // only a comment: unused operands are refused
+                $($vector = inout($class) $vector),+,
+                options(pure, nomem, nostack, preserves_flags)
+            )
+        }
+    };
+}
+pub(super) use together;

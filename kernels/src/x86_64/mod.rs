@@ -4,8 +4,11 @@
 pub(crate) mod avx2_fma_tile;
 pub(crate) mod avx2_foundation;
 pub(crate) mod avx2_i8;
+pub(crate) mod avx2_i8_tile8;
 pub(crate) mod avx2_nibble;
 pub(crate) mod avx2_permute;
 pub(crate) mod avx2_prefetch;
+pub(crate) mod avx512_vnni;
+pub(crate) mod avx512_vnni_trit5;
 pub(crate) mod f16c_head;
 mod lanes;

@@ -1,0 +1,37 @@
+//! `tile8x16`: 8 rows interleaved, one 256-bit register a step. 32 bytes hold 8 rows x 16 k: dword lane r, byte j, plane p is row r,
+//! k = 4p + j, at bits 2p. 2.0 bits a weight; one scale a tensor. Rows are padded to panels of 8, k to 16.
+//!
+//! The same idea as the row-interleaved 2-bit layouts of T-MAC and of ik_llama.cpp's `_R4`/`_R8` types (activations are loaded once
+//! for several rows and no lane has to be summed with another), with planes placed so that masks alone, without shifts by 2, give
+//! each plane: see the kernels.
+
+use super::interleave;
+
+pub(super) const ROWS: usize = 8;
+pub(super) const BLOCK_K: usize = interleave::STEP_K;
+pub(super) const BLOCK_BYTES: usize = 4 * ROWS;
+
+pub(super) fn pack(codes: &[u8], packed: &mut [u8]) {
+    interleave::pack::<ROWS>(codes, packed);
+}
+
+pub(super) fn unpack(packed: &[u8], codes: &mut [u8]) {
+    interleave::unpack::<ROWS>(packed, codes);
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_code_lies_where_the_layout_says() {
+        const K: usize = 48;
+        for (row, k) in [(0, 0), (0, 1), (3, 5), (7, 15), (2, 16), (7, 47)] {
+            let mut codes = [0u8; 8 * K];
+            codes[row * K + k] = 3;
+            let mut packed = [0u8; 2 * K];
+            super::pack(&codes, &mut packed);
+            let (step, plane, j) = (k / 16, k % 16 / 4, k % 4);
+            let at = packed.iter().position(|&b| b != 0);
+            assert_eq!((at, packed[step * 32 + row * 4 + j]), (Some(step * 32 + row * 4 + j), 3 << (2 * plane)));
+        }
+    }
+}
