@@ -7,7 +7,7 @@ use crate::activation::{FloatActivations, QuantizedActivations};
 use crate::descriptor::Activations;
 use crate::kernel::Kernel;
 use crate::packed::{CodeTable, PackedWeights, Scales};
-use crate::parallel::Team;
+use crate::parallel::{Columns, Team};
 use crate::random::SplitMix64;
 use crate::reference;
 
@@ -200,6 +200,9 @@ fn run_case(kernel: &Kernel, case: &Case, errors: &mut Errors) -> Result<(), Str
             return Err(format!("row {row} does not survive packing"));
         }
     }
+    if kernel.descriptor().operations.gemm.is_some() {
+        batch_products(kernel, case, &data, &weights, errors)?;
+    }
     match kernel.descriptor().activations() {
         Activations::I8 => integer_products(kernel, case, &data, &weights, errors)?,
         Activations::F32 => float_products(kernel, case, &data, &weights, errors)?,
@@ -228,6 +231,46 @@ fn integer_products(
                 let terms: i64 = data.x.iter().map(|&x| i64::from(x).abs()).sum();
                 errors.relative = errors.relative.max(error as f64 / terms.max(1) as f64);
                 return Err(format!("row {row}: {y}, the oracle says {expected}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A batch of tokens: the case's own activations first, then rotations and negations of them. Batch sizes take turns over the cases.
+fn batch_products(
+    kernel: &Kernel,
+    case: &Case,
+    data: &Operands,
+    weights: &PackedWeights,
+    errors: &mut Errors,
+) -> Result<(), String> {
+    const TOKENS: [usize; 10] = [1, 2, 3, 4, 5, 7, 8, 23, 25, 41];
+    let tokens = TOKENS[case.seed as usize % TOKENS.len()];
+    let x: Vec<QuantizedActivations> = (0..tokens)
+        .map(|t| {
+            let mut values = data.x.clone();
+            values.rotate_left(if case.k == 0 { 0 } else { t * 5 % case.k });
+            if t % 3 == 1 {
+                values.iter_mut().for_each(|v| *v = v.saturating_neg());
+            }
+            QuantizedActivations::from_values(&values, data.x_scale)
+        })
+        .collect();
+    let panel_rows = kernel.descriptor().packing.panel_rows();
+    let middle = case.rows / 2 / panel_rows * panel_rows;
+    for rows in [0..case.rows, middle..case.rows] {
+        let mut y = vec![i32::MIN; tokens * rows.len()];
+        kernel
+            .gemm_i8(weights, rows.clone(), &x, &mut Columns::all(&mut y, tokens, rows.len()))
+            .map_err(|e| format!("gemm refused: {e}"))?;
+        for (i, &y) in y.iter().enumerate() {
+            let (t, row) = (i / rows.len(), rows.start + i % rows.len());
+            let want = reference::dot_i64(&data.codes[row * case.k..][..case.k], case.table, x[t].values());
+            let error = (i64::from(y) - want).abs();
+            errors.absolute = errors.absolute.max(error as f64);
+            if error != 0 {
+                return Err(format!("gemm, token {t} of {tokens}, row {row}: {y}, the oracle says {want}"));
             }
         }
     }

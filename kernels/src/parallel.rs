@@ -193,9 +193,12 @@ pub struct Columns<'a, T> {
 }
 
 impl<'a, T> Columns<'a, T> {
-    /// All columns of `out`, `stride` a token.
-    pub fn all(out: &'a mut [T], stride: usize) -> Self {
-        let tokens = out.len().checked_div(stride).unwrap_or(0);
+    /// All columns of `out`: `stride` elements for each of `tokens` tokens.
+    ///
+    /// # Panics
+    /// If `out` has another length.
+    pub fn all(out: &'a mut [T], tokens: usize, stride: usize) -> Self {
+        assert_eq!(out.len(), tokens * stride);
         Self { start: out.as_mut_ptr(), stride, range: 0..stride, tokens, borrow: PhantomData }
     }
 

@@ -306,7 +306,7 @@ impl Attention {
         };
         if tokens * (self.position + tokens) * self.dim < SHARED_ATTENTION {
             let stride = self.dim;
-            return heads(0, 0..stride, Columns::all(out, stride));
+            return heads(0, 0..stride, Columns::all(out, tokens, stride));
         }
         team.split_columns(d, out, self.dim, heads);
     }

@@ -36,7 +36,7 @@ pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
     requires: CpuFeatures::AVX512F.with(CpuFeatures::AVX512BW).with(CpuFeatures::AVX512VNNI),
     packing: Packing::Vnni16,
     tile: (16, 1),
-    operations: Operations { dequantize: None, gemv: Gemv::I8(gemv) },
+    operations: Operations { dequantize: None, gemv: Gemv::I8(gemv), gemm: Some(super::avx512_vnni_gemm::gemm) },
     may_saturate: false,
     builds_on: Some("avx2-i8-tile8"),
     summary: "sixteen rows interleaved: four masks and four vpdpbusd a cache line, shifts only at the end of a row",

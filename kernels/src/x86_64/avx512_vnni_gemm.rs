@@ -1,0 +1,140 @@
+//! The prefill half of `avx512-vnni`: the same packed weights times a batch of tokens, so there is no second copy of the model.
+//!
+//! A tile is 16 rows (one a lane) by up to [`TOKENS`] tokens. A step of 16 k loads one cache line of codes and brings each of its four
+//! planes to the bottom of its bytes (3 shifts, 4 masks: in place, as in decode, planes would need sums of their own), and every plane
+//! meets every token: 4 x 24 `vpdpbusd` whose activations are broadcast by the instruction itself from a copy of the batch in
+//! the order that the loop reads. So 7 instructions of unpacking serve 96 of arithmetic.
+//!
+//! Rows go through in chunks whose codes stay in the second-level cache while all tokens pass over them; weights come from memory once.
+//!
+//! Exact: a lane of a sum adds k products of a code (at most 3) and an int8, without saturation, see `avx512_vnni`; here no plane is
+//! scaled.
+
+use super::avx512_vnni::store;
+use crate::activation::QuantizedActivations;
+use crate::descriptor::GemmI8;
+use crate::parallel::Columns;
+use std::arch::x86_64::*;
+use std::cell::RefCell;
+
+/// Tokens of the widest tile: 24 sums, 4 planes and 4 constants fill the 32 registers.
+const TOKENS: usize = 24;
+/// Bytes of codes that a chunk of rows holds: half of a 512 KiB second-level cache, the smallest of a CPU with VNNI.
+const CHUNK_BYTES: usize = 256 << 10;
+
+thread_local! {
+    /// The batch in tile order; kept, so that a prompt's hundreds of calls allocate once a thread.
+    static TILES: RefCell<Vec<i32>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Products of all panels with all tokens.
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+pub(super) fn gemm(args: GemmI8<'_, '_>) {
+    let quads = args.panel_bytes / 16;
+    TILES.with_borrow_mut(|tiles| {
+        tiles.clear();
+        for (first, count) in tiles_of(args.x.len()) {
+            pack_tile(&args.x[first..first + count], quads, tiles);
+        }
+        let rows = args.y.len();
+        let panels_a_chunk = (CHUNK_BYTES / args.panel_bytes).max(1);
+        for (c, chunk) in args.codes.chunks(panels_a_chunk * args.panel_bytes).enumerate() {
+            let mut rest = &tiles[..];
+            for (first, count) in tiles_of(args.x.len()) {
+                let (tile, later) = rest.split_at(quads * count);
+                rest = later;
+                for (p, panel) in chunk.chunks_exact(args.panel_bytes).enumerate() {
+                    let row = (c * panels_a_chunk + p) * 16;
+                    let target = Target { x: &args.x[first..first + count], first, row, rows: (rows - row).min(16) };
+                    // SAFETY: this function enables the features that `tile` enables.
+                    unsafe { tile_of(count)(panel, tile, target, args.y) };
+                }
+            }
+        }
+    });
+}
+
+/// Where a tile's results go.
+struct Target<'a> {
+    x: &'a [QuantizedActivations],
+    first: usize,
+    row: usize,
+    rows: usize,
+}
+
+/// First token and size of each tile: as many of the widest as fit, then the next smaller ones.
+fn tiles_of(tokens: usize) -> impl Iterator<Item = (usize, usize)> {
+    let mut first = 0;
+    std::iter::from_fn(move || {
+        let count = [TOKENS, 16, 12, 8, 6, 4, 3, 2, 1].into_iter().find(|&n| n <= tokens - first)?;
+        first += count;
+        Some((first - count, count))
+    })
+}
+
+/// The code for a tile of `count` tokens, which is one of those that [`tiles_of`] gives.
+fn tile_of(count: usize) -> unsafe fn(&[u8], &[i32], Target<'_>, &mut Columns<'_, i32>) {
+    match count {
+        TOKENS => tile::<TOKENS>,
+        16 => tile::<16>,
+        12 => tile::<12>,
+        8 => tile::<8>,
+        6 => tile::<6>,
+        4 => tile::<4>,
+        3 => tile::<3>,
+        2 => tile::<2>,
+        _ => tile::<1>,
+    }
+}
+
+/// Appends the tokens' activations, four of one token in a dword, all tokens of a dword's k side by side.
+fn pack_tile(x: &[QuantizedActivations], quads: usize, tiles: &mut Vec<i32>) {
+    let (count, start) = (x.len(), tiles.len());
+    tiles.resize(start + quads * count, 0);
+    let tile = &mut tiles[start..];
+    for (t, x) in x.iter().enumerate() {
+        for (k, quad) in x.padded().as_chunks::<4>().0.iter().take(quads).enumerate() {
+            tile[k * count + t] = i32::from_le_bytes(quad.map(i8::cast_unsigned));
+        }
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn tile<const T: usize>(panel: &[u8], x: &[i32], target: Target<'_>, y: &mut Columns<'_, i32>) {
+    let mask = _mm512_set1_epi8(3);
+    let mut sums = [_mm512_setzero_si512(); T];
+    let (x, _) = x.as_chunks::<T>();
+    for (step, x) in panel.as_chunks::<64>().0.iter().zip(x.as_chunks::<4>().0) {
+        // SAFETY: a step has 64 bytes; the load needs no alignment.
+        let codes = unsafe { _mm512_loadu_si512(step.as_ptr().cast()) };
+        let planes = [
+            _mm512_and_si512(codes, mask),
+            _mm512_and_si512(_mm512_srli_epi16::<2>(codes), mask),
+            _mm512_and_si512(_mm512_srli_epi16::<4>(codes), mask),
+            _mm512_and_si512(_mm512_srli_epi16::<6>(codes), mask),
+        ];
+        for p in 0..4 {
+            for t in 0..T {
+                sums[t] = _mm512_dpbusd_epi32(sums[t], planes[p], _mm512_set1_epi32(x[p][t]));
+            }
+        }
+    }
+    for (t, (sum, x)) in sums.into_iter().zip(target.x).enumerate() {
+        let exact = _mm512_sub_epi32(sum, _mm512_set1_epi32(x.sum()));
+        store(&mut y.token(target.first + t)[target.row..target.row + target.rows], exact);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tiles_cover_every_token_once() {
+        for tokens in 0..130 {
+            let tiles: Vec<_> = tiles_of(tokens).collect();
+            assert_eq!(tiles.iter().map(|t| t.1).sum::<usize>(), tokens);
+            assert!(tiles.windows(2).all(|w| w[0].0 + w[0].1 == w[1].0));
+        }
+    }
+}
