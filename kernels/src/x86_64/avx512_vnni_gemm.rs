@@ -5,10 +5,12 @@
 //! meets every token: 4 x 24 `vpdpbusd` whose activations are broadcast by the instruction itself from a copy of the batch in
 //! the order that the loop reads. So 7 instructions of unpacking serve 96 of arithmetic.
 //!
+//! Tiles of 6 tokens and fewer have registers to spare, and too few sums to keep the dot-product units busy: they leave the planes in
+//! place, as decode does, with four sums a token.
+//!
 //! Rows go through in chunks whose codes stay in the second-level cache while all tokens pass over them; weights come from memory once.
 //!
-//! Exact: a lane of a sum adds k products of a code (at most 3) and an int8, without saturation, see `avx512_vnni`; here no plane is
-//! scaled.
+//! Exact: a lane of a sum adds products of a code (at most 3) and an int8, without saturation, see `avx512_vnni`.
 
 use super::avx512_vnni::store;
 use crate::activation::QuantizedActivations;
@@ -79,11 +81,11 @@ fn tile_of(count: usize) -> unsafe fn(&[u8], &[i32], Target<'_>, &mut Columns<'_
         16 => tile::<16>,
         12 => tile::<12>,
         8 => tile::<8>,
-        6 => tile::<6>,
-        4 => tile::<4>,
-        3 => tile::<3>,
-        2 => tile::<2>,
-        _ => tile::<1>,
+        6 => narrow_tile::<6>,
+        4 => narrow_tile::<4>,
+        3 => narrow_tile::<3>,
+        2 => narrow_tile::<2>,
+        _ => narrow_tile::<1>,
     }
 }
 
@@ -119,6 +121,38 @@ fn tile<const T: usize>(panel: &[u8], x: &[i32], target: Target<'_>, y: &mut Col
             }
         }
     }
+    write(sums, target, y);
+}
+
+/// As [`tile`], with planes in place: plane p of a token has a sum of its own, 4^p times too large.
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn narrow_tile<const T: usize>(panel: &[u8], x: &[i32], target: Target<'_>, y: &mut Columns<'_, i32>) {
+    let masks = [0x03, 0x0C, 0x30, 0xC0u8.cast_signed()].map(|m| _mm512_set1_epi8(m));
+    let mut sums = [[_mm512_setzero_si512(); T]; 4];
+    let (x, _) = x.as_chunks::<T>();
+    for (step, x) in panel.as_chunks::<64>().0.iter().zip(x.as_chunks::<4>().0) {
+        // SAFETY: a step has 64 bytes; the load needs no alignment.
+        let codes = unsafe { _mm512_loadu_si512(step.as_ptr().cast()) };
+        for p in 0..4 {
+            let plane = _mm512_and_si512(codes, masks[p]);
+            for t in 0..T {
+                sums[p][t] = _mm512_dpbusd_epi32(sums[p][t], plane, _mm512_set1_epi32(x[p][t]));
+            }
+        }
+    }
+    let mut exact = [_mm512_setzero_si512(); T];
+    for t in 0..T {
+        let low = _mm512_add_epi32(sums[0][t], _mm512_srai_epi32::<2>(sums[1][t]));
+        let high = _mm512_add_epi32(_mm512_srai_epi32::<4>(sums[2][t]), _mm512_srai_epi32::<6>(sums[3][t]));
+        exact[t] = _mm512_add_epi32(low, high);
+    }
+    write(exact, target, y);
+}
+
+/// Turns sums of codes into sums of weights and stores the rows that there are.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn write<const T: usize>(sums: [__m512i; T], target: Target<'_>, y: &mut Columns<'_, i32>) {
     for (t, (sum, x)) in sums.into_iter().zip(target.x).enumerate() {
         let exact = _mm512_sub_epi32(sum, _mm512_set1_epi32(x.sum()));
         store(&mut y.token(target.first + t)[target.row..target.row + target.rows], exact);
