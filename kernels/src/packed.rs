@@ -221,6 +221,11 @@ impl PackedWeights {
         self.codes.len() + size_of_val(&self.block_scales[..])
     }
 
+    /// All packed codes as they lie in memory, for measuring how fast they can be read.
+    pub fn code_bytes(&self) -> &[u8] {
+        &self.codes
+    }
+
     /// Codes of the panels that hold the rows of `range` (its start on a panel).
     pub(crate) fn panels(&self, range: &std::ops::Range<usize>) -> &[u8] {
         let (panel_rows, panel_bytes) = (self.packing.panel_rows(), self.packing.panel_bytes(self.k));

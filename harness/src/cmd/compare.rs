@@ -130,6 +130,7 @@ impl Run {
             epoch_ns: f64::from(plan.epoch_us) * 1e3,
             seed: self.receipt.settings.seed,
             last_level_cache_bytes: self.receipt.host.caches_bytes.last().copied().unwrap_or(UNKNOWN_CACHE_BYTES),
+            features: self.machine.features,
             interrupted: interrupt::flag(),
         };
         let mut team = self.machine.team()?;
