@@ -10,5 +10,6 @@ pub(crate) mod avx2_permute;
 pub(crate) mod avx2_prefetch;
 pub(crate) mod avx512_vnni;
 pub(crate) mod avx512_vnni_trit5;
+pub(crate) mod avxvnni_tile8;
 pub(crate) mod f16c_head;
 mod lanes;
