@@ -27,6 +27,7 @@ mod dense_f16;
 mod descriptor;
 mod error;
 mod format;
+mod huge_pages;
 mod kernel;
 mod packed;
 pub mod parallel;
