@@ -61,7 +61,7 @@ static PLANES: [u8; 128] = {
     let mut table = [0; 128];
     let mut v = 0;
     while v < 81 {
-        table[v] = (v % 3 | v / 3 % 3 << 2 | v / 9 % 3 << 4 | v / 27 % 3 << 6) as u8;
+        table[v] = (v % 3 + 4 * (v / 3 % 3) + 16 * (v / 9 % 3) + 64 * (v / 27)) as u8;
         v += 1;
     }
     table
