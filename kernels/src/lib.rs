@@ -28,6 +28,7 @@ mod descriptor;
 mod error;
 mod f32_ops;
 mod format;
+mod huge_pages;
 mod kernel;
 mod linear;
 mod packed;
