@@ -102,21 +102,6 @@ impl<'m> Engine<'m> {
         self.model
     }
 
-    /// The kernel that runs every ternary product.
-    pub fn kernel(&self) -> &Kernel {
-        &self.kernel
-    }
-
-    /// Threads at work.
-    pub fn threads(&self) -> usize {
-        self.team.threads()
-    }
-
-    /// Tokens that still fit.
-    pub fn room(&self) -> usize {
-        self.capacity - self.position
-    }
-
     /// Bytes of weights, scales and head that one decoded token reads.
     pub fn bytes_per_token(&self) -> u64 {
         self.weights.bytes() + self.model.head_bytes()
