@@ -137,7 +137,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let out = dir.path().join("run");
         let read = |name: &str| crate::receipt::read_receipt(&out.join(name)).expect("there").timestamp;
-        ["one", "two", "three"].map(|timestamp| run_in(&out, timestamp));
+        ["one", "two", "three"].into_iter().for_each(|timestamp| drop(run_in(&out, timestamp)));
         assert_eq!(
             [read("receipt.json"), read("earlier/1/receipt.json"), read("earlier/2/receipt.json")],
             ["three", "one", "two"]

@@ -139,14 +139,14 @@ mod tests {
             .map(|e| {
                 Box::new({
                     let seen = &seen;
-                    move |calls| seen.borrow_mut().push((e, calls))
+                    move |calls: u32| seen.borrow_mut().push((e, calls))
                 }) as Epoch<'_>
             })
             .collect();
         let rounds = run(&mut entries, 7, 6, 1, &AtomicBool::new(false), |_| {});
         drop(entries);
         assert_eq!(rounds.len(), 6);
-        let in_order: Vec<_> = rounds.iter().flat_map(|r| r.order.iter().map(|&e| (usize::from(e), 7))).collect();
+        let in_order: Vec<_> = rounds.iter().flat_map(|r| r.order.iter().map(|&e| (i32::from(e), 7u32))).collect();
         assert_eq!(*seen.borrow(), in_order);
     }
 

@@ -353,6 +353,7 @@ fn verify() -> Vec<VerifyRecord> {
             max_relative_error: if k.exact { 0.0 } else { 2.2e-7 },
             bound: if k.exact { 0.0 } else { 1e-5 },
             first_mismatch: None,
+            exact: k.exact,
             id: k.id,
             available: k.available,
             reason: k.reason,
