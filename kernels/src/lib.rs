@@ -21,6 +21,7 @@
 
 mod activation;
 mod buffer;
+mod codes;
 pub mod conformance;
 mod cpu;
 mod dense_f16;
@@ -29,6 +30,7 @@ mod error;
 mod f32_ops;
 mod format;
 mod huge_pages;
+mod i2s_tensor;
 mod kernel;
 mod linear;
 mod packed;
@@ -44,6 +46,7 @@ mod x86_64;
 
 pub use activation::{FloatActivations, QuantizedActivations};
 pub use buffer::AlignedBuffer;
+pub use codes::SharedBytes;
 pub use cpu::{CpuFeatures, UnknownFeature};
 pub use dense_f16::HeadF16;
 pub use descriptor::{
@@ -52,9 +55,10 @@ pub use descriptor::{
 pub use error::KernelError;
 pub use f32_ops::F32Ops;
 pub use format::Packing;
+pub use i2s_tensor::I2sTensor;
 pub use kernel::{Kernel, Unsupported};
 pub use linear::{LinearInput, Product};
-pub use packed::{CodeTable, PackedWeights, Scales, find_code_3};
+pub use packed::{CodeTable, PackedWeights, Scales};
 
 /// Activations are stored padded with zeros to a multiple of this many elements, the longest block of any packing,
 /// so that kernels never need a scalar tail in k: a padded weight, whatever its code, meets a zero.

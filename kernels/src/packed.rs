@@ -1,8 +1,13 @@
 //! Packed weights: codes in some layout, and the data that says what the codes mean (table and scales).
 
+use crate::codes::{Codes, SharedBytes};
 use crate::error::KernelError;
 use crate::format::Packing;
+use crate::i2s_tensor::I2sTensor;
+use crate::parallel::Team;
 use crate::{AlignedBuffer, padded_k};
+use std::convert::Infallible;
+use std::ops::Range;
 
 /// What the codes 0..=3 stand for, before the scale. Data of the weights, not a constant of any kernel: published files and the
 /// analysis that this project answers disagree about it, and both must run.
@@ -44,7 +49,7 @@ pub struct PackedWeights {
     packing: Packing,
     rows: usize,
     k: usize,
-    codes: AlignedBuffer<u8>,
+    codes: Codes,
     table: CodeTable,
     /// Scales by block if the layout has them, else empty.
     block_scales: Vec<f32>,
@@ -71,37 +76,62 @@ impl PackedWeights {
             return Err(KernelError::Shape { what: "codes", expected, actual: codes.len() });
         }
         let largest = if table.is_ternary() { 2 } else { 3 };
-        let mut this = Self::zeroed(packing, rows, k, table, scales)?;
+        let mut this = Self::without_codes(packing, rows, k, table, scales)?;
         this.fill(largest, |row, target| target.copy_from_slice(&codes[row * k..][..k]))?;
         Ok(this)
     }
 
-    /// Takes weights as an I2_S tensor stores them: `rows * k / 4` bytes in the 128/32 layout, and the tensor's scale.
+    /// Packs the weights of an I2_S tensor from where they lie, with all threads of `team`; the bytes are the same for any number. No
+    /// other copy of them is made on the way.
     ///
     /// # Errors
-    /// `k` not a multiple of 128, a wrong number of bytes, or a code 3 (use [`find_code_3`] for the byte that holds it).
-    pub fn from_i2s_bytes(rows: usize, k: usize, bytes: &[u8], scale: f32) -> Result<Self, KernelError> {
-        if !k.is_multiple_of(Packing::I2s.block_k()) {
-            return Err(KernelError::Shape {
-                what: "columns of an I2_S tensor (rounded up to a block)",
-                expected: k.next_multiple_of(128),
-                actual: k,
-            });
+    /// [`KernelError::TooLarge`].
+    pub fn from_i2s(packing: Packing, source: I2sTensor<'_>, scale: f32, team: &mut Team) -> Result<Self, KernelError> {
+        let (rows, k) = (source.rows(), source.k());
+        let mut this = Self::without_codes(packing, rows, k, CodeTable::TERNARY, Scales::PerTensor(scale))?;
+        let mut codes = this.room_for_codes()?;
+        let (panel_rows, panel_bytes, row_bytes) = (packing.panel_rows(), packing.panel_bytes(k), source.row_bytes());
+        if panel_bytes == 0 {
+            return Ok(this);
         }
-        let mut this = Self::zeroed(Packing::I2s, rows, k, CodeTable::TERNARY, Scales::PerTensor(scale))?;
-        if bytes.len() != this.codes.len() {
-            return Err(KernelError::Shape {
-                what: "bytes of an I2_S tensor",
-                expected: this.codes.len(),
-                actual: bytes.len(),
-            });
+        let pack = |range: Range<usize>, piece: &mut [u8]| {
+            let mut scratch = Vec::new();
+            for (index, packed) in piece.chunks_exact_mut(panel_bytes).enumerate() {
+                let first = (range.start / panel_bytes + index) * panel_rows;
+                let rows = first * row_bytes..(first + panel_rows).min(rows) * row_bytes;
+                packing.pack_panel_of_i2s(&source.bytes()[rows], row_bytes, &mut scratch, packed);
+            }
+            Ok::<(), Infallible>(())
+        };
+        match team.split_rows(panel_bytes, &mut codes, pack) {
+            Ok(()) => this.codes = Codes::Owned(codes),
+            Err(never) => match never {},
         }
-        if let Some(at) = find_code_3(bytes) {
-            let row_bytes = Packing::I2s.panel_bytes(k);
-            return Err(KernelError::InvalidCode { code: 3, row: at / row_bytes, column: at % row_bytes / 32 * 128 });
-        }
-        this.codes.copy_from_slice(bytes);
         Ok(this)
+    }
+
+    /// Takes packed ternary codes from where somebody else keeps them, such as a mapped file: [`Packing::code_bytes`] bytes, as
+    /// [`Self::code_bytes`] gave them once. They are distrusted: every byte must be one that packing ternary codes can give. Padding in
+    /// k and in rows may hold any code, and affects nothing.
+    ///
+    /// # Errors
+    /// [`KernelError::Shape`] for a wrong number of bytes, [`KernelError::InvalidByte`], [`KernelError::TooLarge`].
+    pub fn from_shared(
+        packing: Packing,
+        rows: usize,
+        k: usize,
+        codes: SharedBytes,
+        scale: f32,
+    ) -> Result<Self, KernelError> {
+        let expected = packing.code_bytes(rows, k).ok_or(KernelError::TooLarge { rows, k })?;
+        if codes.len() != expected {
+            return Err(KernelError::Shape { what: "bytes of packed codes", expected, actual: codes.len() });
+        }
+        if let Some(at) = packing.find_invalid_code(&codes) {
+            return Err(KernelError::InvalidByte { packing, at });
+        }
+        let this = Self::without_codes(packing, rows, k, CodeTable::TERNARY, Scales::PerTensor(scale))?;
+        Ok(Self { codes: Codes::Shared(codes), ..this })
     }
 
     /// The same weights in another layout. The table can be replaced on the way with [`Self::with_table`].
@@ -114,7 +144,7 @@ impl PackedWeights {
             Some(scale) => Scales::PerTensor(scale),
             None => Scales::PerBlock(self.block_scales.clone()),
         };
-        let mut this = Self::zeroed(packing, self.rows, self.k, self.table, scales)?;
+        let mut this = Self::without_codes(packing, self.rows, self.k, self.table, scales)?;
         let mut panel = PanelReader::new(self);
         let largest = if packing.ternary_only() { 2 } else { 3 };
         this.fill(largest, |row, target| target.copy_from_slice(panel.row(row)))?;
@@ -127,7 +157,14 @@ impl PackedWeights {
         self
     }
 
-    fn zeroed(packing: Packing, rows: usize, k: usize, table: CodeTable, scales: Scales) -> Result<Self, KernelError> {
+    /// Shape, table and scales; the codes are still to come.
+    fn without_codes(
+        packing: Packing,
+        rows: usize,
+        k: usize,
+        table: CodeTable,
+        scales: Scales,
+    ) -> Result<Self, KernelError> {
         let too_large = KernelError::TooLarge { rows, k };
         // Far below any overflow of what follows, far above any model.
         if rows > 1 << 32 || k > 1 << 32 {
@@ -136,9 +173,7 @@ impl PackedWeights {
         if packing.ternary_only() && !table.is_ternary() {
             return Err(KernelError::TernaryOnly { packing, table: table.0 });
         }
-        let panels = rows.div_ceil(packing.panel_rows());
-        let bytes =
-            panels.checked_mul(packing.panel_bytes(k)).filter(|&b| b < isize::MAX as usize / 4).ok_or(too_large)?;
+        packing.code_bytes(rows, k).ok_or(too_large)?;
         let blocks = rows * k.div_ceil(SCALE_BLOCK_K);
         let (block_scales, tensor_scale) = match scales {
             Scales::PerTensor(scale) if packing.has_block_scales() => (vec![scale; blocks], Some(scale)),
@@ -156,7 +191,13 @@ impl PackedWeights {
                 }
             }
         };
-        Ok(Self { packing, rows, k, codes: AlignedBuffer::zeroed(bytes), table, block_scales, tensor_scale })
+        let codes = Codes::Owned(AlignedBuffer::zeroed(0));
+        Ok(Self { packing, rows, k, codes, table, block_scales, tensor_scale })
+    }
+
+    fn room_for_codes(&self) -> Result<AlignedBuffer<u8>, KernelError> {
+        let (rows, k) = (self.rows, self.k);
+        Ok(AlignedBuffer::zeroed(self.packing.code_bytes(rows, k).ok_or(KernelError::TooLarge { rows, k })?))
     }
 
     /// Packs every panel; `row_codes` writes the k codes of one row. Padding, in k and in rows, is code 1: zero in the ternary table.
@@ -171,7 +212,8 @@ impl PackedWeights {
         }
         let stride = self.k.next_multiple_of(self.packing.block_k());
         let mut panel = vec![1u8; panel_rows * stride];
-        for (index, packed) in self.codes.chunks_exact_mut(panel_bytes).enumerate() {
+        let mut codes = self.room_for_codes()?;
+        for (index, packed) in codes.chunks_exact_mut(panel_bytes).enumerate() {
             for (r, target) in panel.chunks_exact_mut(stride).enumerate() {
                 let row = index * panel_rows + r;
                 if row >= self.rows {
@@ -188,6 +230,7 @@ impl PackedWeights {
             }
             self.packing.pack_panel(&panel, packed);
         }
+        self.codes = Codes::Owned(codes);
         Ok(())
     }
 
@@ -227,13 +270,13 @@ impl PackedWeights {
     }
 
     /// Codes of the panels that hold the rows of `range` (its start on a panel).
-    pub(crate) fn panels(&self, range: &std::ops::Range<usize>) -> &[u8] {
+    pub(crate) fn panels(&self, range: &Range<usize>) -> &[u8] {
         let (panel_rows, panel_bytes) = (self.packing.panel_rows(), self.packing.panel_bytes(self.k));
         &self.codes[range.start / panel_rows * panel_bytes..range.end.div_ceil(panel_rows) * panel_bytes]
     }
 
     /// Block scales of the rows of `range`.
-    pub(crate) fn scales(&self, range: &std::ops::Range<usize>) -> &[f32] {
+    pub(crate) fn scales(&self, range: &Range<usize>) -> &[f32] {
         let blocks = self.k.div_ceil(SCALE_BLOCK_K);
         if self.block_scales.is_empty() { &[] } else { &self.block_scales[range.start * blocks..range.end * blocks] }
     }
@@ -276,15 +319,6 @@ impl<'a> PanelReader<'a> {
     }
 }
 
-/// Index of the first byte that holds a 2-bit code 3, eight bytes at a time.
-pub fn find_code_3(bytes: &[u8]) -> Option<usize> {
-    let has_3 = |v: u64| v & v >> 1 & 0x5555_5555_5555_5555 != 0;
-    let (chunks, tail) = bytes.as_chunks::<8>();
-    let chunk = chunks.iter().position(|c| has_3(u64::from_le_bytes(*c)));
-    let start = chunk.map_or(bytes.len() - tail.len(), |c| c * 8);
-    bytes[start..].iter().position(|&b| has_3(u64::from(b))).map(|at| start + at)
-}
-
 /// Multiple of [`crate::K_PADDING`] that activations of these weights are padded to.
 pub(crate) fn activation_stride(weights: &PackedWeights) -> usize {
     padded_k(weights.k)
@@ -294,18 +328,7 @@ pub(crate) fn activation_stride(weights: &PackedWeights) -> usize {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-
-    #[test]
-    fn first_code_3_is_found_at_every_position() {
-        for at in 0..40 {
-            let mut bytes = [0b10_01_00_10u8; 40];
-            assert_eq!(find_code_3(&bytes), None);
-            bytes[at] = 0b00_11_00_00;
-            assert_eq!(find_code_3(&bytes), Some(at));
-        }
-        // 01 beside 10 is not a code 3: 0b0110 has adjacent ones that belong to two codes.
-        assert_eq!(find_code_3(&[0b01_10_01_10]), None);
-    }
+    use std::sync::Arc;
 
     proptest! {
         #[test]
@@ -393,14 +416,79 @@ mod tests {
         }
     }
 
+    /// Direct packing from I2_S gives the very bytes that packing single codes does, for every layout, shape and number of threads.
     #[test]
-    fn an_i2s_tensor_is_taken_as_it_is() {
-        let codes: Vec<u8> = (0..512).map(|i| (i % 3) as u8).collect();
-        let packed = PackedWeights::pack(Packing::I2s, 2, 256, &codes, CodeTable::TERNARY, Scales::PerTensor(2.0))
-            .expect("valid");
-        let again = PackedWeights::from_i2s_bytes(2, 256, packed.panels(&(0..2)), 2.0).expect("valid");
-        assert_eq!(again.row_codes(1), codes[256..]);
-        assert!(PackedWeights::from_i2s_bytes(2, 200, &[0; 100], 2.0).is_err());
-        assert!(PackedWeights::from_i2s_bytes(1, 128, &[0xFF; 32], 2.0).is_err());
+    fn i2s_tensors_are_packed_directly() {
+        for (rows, k) in [(1, 128), (2, 256), (15, 384), (16, 640), (17, 1280), (35, 896), (40, 128), (0, 256), (3, 0)]
+        {
+            let mut state = 7u64;
+            let codes: Vec<u8> = (0..rows * k)
+                .map(|_| {
+                    state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+                    ((state >> 40) % 3) as u8
+                })
+                .collect();
+            let pack = |packing| {
+                PackedWeights::pack(packing, rows, k, &codes, CodeTable::TERNARY, Scales::PerTensor(2.0))
+                    .expect("valid")
+            };
+            let file = pack(Packing::I2s);
+            let source = I2sTensor::new(rows, k, file.code_bytes()).expect("an I2_S tensor");
+            for &packing in Packing::ALL {
+                let want = pack(packing);
+                for threads in [1, 2, 3] {
+                    let mut team = Team::new(threads, |_| {}).expect("threads start");
+                    let got = PackedWeights::from_i2s(packing, source, 2.0, &mut team).expect("fits");
+                    assert_eq!(got.code_bytes(), want.code_bytes(), "{packing} {rows}x{k}, {threads} threads");
+                    assert_eq!((got.packing(), got.table(), got.tensor_scale()), (packing, want.table(), Some(2.0)));
+                    assert_eq!(got.bytes(), want.bytes());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_i2s_tensor_is_checked() {
+        let shape = |error: KernelError| matches!(error, KernelError::Shape { .. });
+        assert!(shape(I2sTensor::new(2, 200, &[0; 100]).expect_err("blocks of 128")));
+        assert!(shape(I2sTensor::new(2, 128, &[0; 65]).expect_err("64 bytes")));
+        assert!(matches!(I2sTensor::new(usize::MAX, 128, &[]), Err(KernelError::TooLarge { .. })));
+        assert!(matches!(I2sTensor::new(1, usize::MAX, &[]), Err(KernelError::TooLarge { .. })));
+        let mut bytes = [0; 64];
+        bytes[40] = 0b00_11_00_00;
+        let found = KernelError::InvalidByte { packing: Packing::I2s, at: 40 };
+        assert_eq!(I2sTensor::new(2, 128, &bytes).expect_err("code 3"), found);
+    }
+
+    #[test]
+    fn shared_codes_are_read_in_place_and_checked() {
+        struct Owner(AlignedBuffer<u8>);
+        impl AsRef<[u8]> for Owner {
+            fn as_ref(&self) -> &[u8] {
+                &self.0
+            }
+        }
+        let (rows, k) = (35, 300);
+        let codes: Vec<u8> = (0..rows * k).map(|i| (i % 3) as u8).collect();
+        for &packing in Packing::ALL {
+            let own = PackedWeights::pack(packing, rows, k, &codes, CodeTable::TERNARY, Scales::PerTensor(0.5))
+                .expect("valid");
+            let len = own.code_bytes().len();
+            let mut buffer = AlignedBuffer::zeroed(64 + len);
+            buffer[64..].copy_from_slice(own.code_bytes());
+            let owner = Arc::new(Owner(buffer.clone()));
+            let start = owner.0[64..].as_ptr();
+            let share = |owner: Arc<Owner>, len| SharedBytes::new(owner, 64..64 + len).expect("aligned");
+            let shared = PackedWeights::from_shared(packing, rows, k, share(owner, len), 0.5).expect("valid");
+            assert_eq!(shared.code_bytes().as_ptr(), start, "no copy");
+            assert_eq!(shared.scale_at(3, 299), 0.5);
+            assert!((0..rows).all(|row| shared.row_codes(row) == own.row_codes(row)), "{packing}");
+            let short =
+                PackedWeights::from_shared(packing, rows, k, share(Arc::new(Owner(buffer.clone())), len - 1), 0.5);
+            assert!(matches!(short, Err(KernelError::Shape { .. })));
+            buffer[64 + len / 2] = 0xFF;
+            let bad = PackedWeights::from_shared(packing, rows, k, share(Arc::new(Owner(buffer)), len), 0.5);
+            assert_eq!(bad.expect_err("code 3"), KernelError::InvalidByte { packing, at: len / 2 });
+        }
     }
 }

@@ -1,7 +1,9 @@
 //! Packed layouts. Each layout is one file that says how codes become bytes; nothing here knows what a code means.
 
+mod from_i2s;
 mod i2s;
 mod interleave;
+mod invalid;
 mod qk256;
 mod tile8;
 mod trit5;
@@ -62,6 +64,11 @@ impl Packing {
         }
     }
 
+    /// The layout of this name.
+    pub fn by_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|packing| packing.name() == name)
+    }
+
     /// Weights along k that are packed together; rows are padded to whole blocks.
     pub const fn block_k(self) -> usize {
         match self {
@@ -113,6 +120,47 @@ impl Packing {
     pub fn bits_per_weight(self) -> f64 {
         let scale_bytes = if self.has_block_scales() { size_of::<f32>() } else { 0 };
         (self.block_bytes() + scale_bytes) as f64 * 8.0 / (self.block_k() * self.panel_rows()) as f64
+    }
+
+    /// Index of the first byte that packing ternary codes (0, 1 and 2) never writes: one with a code 3, or with five trits of no value.
+    /// For packed weights of unknown origin.
+    pub fn find_invalid_code(self, packed: &[u8]) -> Option<usize> {
+        match self {
+            Self::Qk256 | Self::I2s | Self::I8Tile8 | Self::Vnni16 => invalid::code_3(packed),
+            Self::Trit5 => invalid::not_five_trits(packed),
+        }
+    }
+
+    /// Bytes of codes that `rows` x `k` take, None if they overflow.
+    pub fn code_bytes(self, rows: usize, k: usize) -> Option<usize> {
+        // `panel_bytes` overflows only for k that no memory holds a row of.
+        let panel_bytes = if k > 1 << 48 { return None } else { self.panel_bytes(k) };
+        rows.div_ceil(self.panel_rows()).checked_mul(panel_bytes).filter(|&bytes| bytes < isize::MAX as usize / 4)
+    }
+
+    /// Packs one panel from its rows in the I2_S layout, `row_bytes` each; rows that are missing become padding, as [`Self::pack_panel`]
+    /// would be given it. `scratch` is for the layouts that go by way of single codes.
+    pub(crate) fn pack_panel_of_i2s(self, rows: &[u8], row_bytes: usize, scratch: &mut Vec<u8>, packed: &mut [u8]) {
+        match self {
+            Self::I2s => packed.copy_from_slice(rows),
+            Self::Qk256 => from_i2s::qk256(rows, packed),
+            Self::I8Tile8 => from_i2s::interleaved::<{ tile8::ROWS }>(rows, row_bytes, packed),
+            Self::Vnni16 => from_i2s::interleaved::<{ vnni16::ROWS }>(rows, row_bytes, packed),
+            Self::Trit5 => {
+                let k = row_bytes / i2s::BLOCK_BYTES * i2s::BLOCK_K;
+                let stride = k.next_multiple_of(trit5::BLOCK_K);
+                // Padding is 1 from here on: the codes are overwritten, the columns beyond never.
+                scratch.resize(trit5::ROWS * stride, 1);
+                let mut sources = rows.chunks_exact(row_bytes);
+                for codes in scratch.chunks_exact_mut(stride) {
+                    match sources.next() {
+                        Some(row) => i2s::unpack(row, &mut codes[..k]),
+                        None => codes.fill(1),
+                    }
+                }
+                trit5::pack(scratch, packed);
+            }
+        }
     }
 
     /// Packs one panel: `codes` holds `panel_rows` rows of `padded_k` codes (a multiple of `block_k`), `packed` one panel.

@@ -1,0 +1,72 @@
+//! Bytes of untrusted packed weights that no packing of ternary codes writes.
+
+/// Bytes that are tested together, without a branch in between: a vector loop.
+const CHUNK: usize = 4096;
+
+/// Index of the first byte that holds a 2-bit code 3.
+pub(super) fn code_3(bytes: &[u8]) -> Option<usize> {
+    first(bytes, |b| b & b >> 1 & 0b01_01_01_01 != 0)
+}
+
+/// Index of the first byte that is not five ternary codes, see [`super::trit5`]: four of them make at most 80 of 85 values, and the fifth
+/// is at most 2.
+pub(super) fn not_five_trits(bytes: &[u8]) -> Option<usize> {
+    first(bytes, |b| b.wrapping_sub(81) < 4 || b.wrapping_sub(81 + 85) < 4 || b > 80 + 2 * 85)
+}
+
+fn first(bytes: &[u8], invalid: impl Fn(u8) -> bool) -> Option<usize> {
+    bytes.chunks(CHUNK).enumerate().find_map(|(i, chunk)| {
+        let any = chunk.iter().fold(0, |any, &b| any | u8::from(invalid(b))) != 0;
+        if !any {
+            return None;
+        }
+        chunk.iter().position(|&b| invalid(b)).map(|at| i * CHUNK + at)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Packing;
+
+    #[test]
+    fn the_first_invalid_byte_is_found_at_every_position() {
+        for length in [1, 40, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK + 3] {
+            for at in [0, 1, 7, 8, 39, CHUNK - 1, CHUNK, 2 * CHUNK + 2].into_iter().filter(|&at| at < length) {
+                let mut bytes = vec![0b10_01_00_10; length];
+                assert_eq!((code_3(&bytes), not_five_trits(&bytes)), (None, None));
+                bytes[at] = 0b11_11_11_11;
+                assert_eq!((code_3(&bytes), not_five_trits(&bytes)), (Some(at), Some(at)));
+                if at > 0 {
+                    bytes[at - 1] = 0b00_00_11_00 + 84;
+                    assert_eq!(not_five_trits(&bytes), Some(at));
+                }
+            }
+        }
+        // 01 beside 10 is not a code 3: 0b0110 has adjacent ones that belong to two codes.
+        assert_eq!(code_3(&[0b01_10_01_10]), None);
+    }
+
+    /// Every byte that packing ternary codes can give, and no other, is valid.
+    #[test]
+    fn valid_bytes_are_those_that_packing_writes() {
+        for &packing in Packing::ALL {
+            let (k, rows) = (packing.block_k(), packing.panel_rows());
+            let mut written = [false; 256];
+            for n in 0..243usize {
+                // Enough digits for any byte, the same at a distance of 4 (interleaved), 32 (I2_S) and 1 (QK256).
+                for distance in [1, 4, 32] {
+                    let digit = |i: usize| (n / 3usize.pow((i / distance % 5) as u32) % 3) as u8;
+                    let codes: Vec<u8> = (0..rows * k).map(|i| digit(i % k)).collect();
+                    let mut packed = vec![0; packing.panel_bytes(k)];
+                    packing.pack_panel(&codes, &mut packed);
+                    packed.iter().for_each(|&b| written[usize::from(b)] = true);
+                }
+            }
+            for byte in 0..=u8::MAX {
+                let valid = packing.find_invalid_code(&[byte]).is_none();
+                assert_eq!(valid, written[usize::from(byte)], "{packing}: byte {byte}");
+            }
+        }
+    }
+}
