@@ -19,6 +19,59 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
+/// As [`write_atomic`] for files too large for memory: `write` gets the temporary file. Checks first that `bytes` are free. Not synced:
+/// half a minute of waiting for the disk buys little, as such files are checked when they are read.
+pub fn stream_atomic(path: &Path, bytes: u64, write: impl FnOnce(&mut std::fs::File) -> Result<()>) -> Result<()> {
+    let folder = parent(path);
+    require_space(&folder, bytes)?;
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".unfinished-").suffix(".part");
+    #[cfg(unix)]
+    {
+        // Temporary files are private by default; a model is not a secret, and the umask still applies.
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    let mut file = builder.tempfile_in(&folder).map_err(|e| Error::io("create a file in", &folder, &e))?;
+    write(file.as_file_mut())?;
+    file.persist(path).map_err(|e| Error::io("write", path, &e.error))?;
+    Ok(())
+}
+
+/// A clear line beforehand is worth more than a full disk after 1 GB.
+fn require_space(folder: &Path, need: u64) -> Result<()> {
+    #[cfg(unix)]
+    if let Ok(stat) = nix::sys::statvfs::statvfs(folder) {
+        #[allow(clippy::unnecessary_cast)] // these are 32-bit on some systems
+        let free = (stat.blocks_available() as u64).saturating_mul(stat.fragment_size() as u64);
+        if free < need {
+            let what = format!("{need} bytes are needed in {}, but only {free} are free", folder.display());
+            return Err(Error::input(format!("{what}; choose another folder or write less")));
+        }
+    }
+    Ok(())
+}
+
+/// Maps a file that a user named; `what` it should be is for errors.
+///
+/// The file must not be changed while it is mapped: one that another process truncates ends this process with SIGBUS at the next access
+/// past the new end, and one that is rewritten changes the weights under a run.
+pub fn map(path: &Path, what: &str) -> Result<memmap2::Mmap> {
+    // Looked at before opening, because opening a named pipe would wait for a writer.
+    let found = std::fs::metadata(path).map_err(|e| Error::io(&format!("open {what}"), path, &e))?;
+    if found.is_dir() {
+        return Err(Error::input(format!("{} is a folder; name the {what} file inside it", path.display())));
+    }
+    if !found.is_file() {
+        return Err(Error::input(format!("{} is not a regular file; copy the {what} to one", path.display())));
+    }
+    let file = std::fs::File::open(path).map_err(|e| Error::io(&format!("open {what}"), path, &e))?;
+    // SAFETY: the map is read-only and private. Rust asks that nobody changes the bytes while slices of them live; no file system
+    // promises that, so it is a documented demand on the user (see above). Breaking it yields SIGBUS or changed numbers; strings are
+    // validated again each time they are read from the map.
+    unsafe { memmap2::Mmap::map(&file) }.map_err(|e| Error::io(&format!("map {what}"), path, &e))
+}
+
 /// Tries whether `path` could be written, without touching it: its folder can be made and takes a file, and it is not a folder itself.
 pub fn check_writable(path: &Path) -> Result<()> {
     let folder = parent(path);
@@ -62,6 +115,20 @@ mod tests {
         write_atomic(&path, b"two").unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"two");
         assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_stream_that_fails_leaves_the_old_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        std::fs::write(&path, b"old").unwrap();
+        let write = |file: &mut std::fs::File| file.write_all(b"half").map_err(|e| Error::io("write", &path, &e));
+        stream_atomic(&path, 4, |file| write(file).and(Err(Error::failed("stopped")))).unwrap_err();
+        assert_eq!(std::fs::read(&path).unwrap(), b"old");
+        stream_atomic(&path, 4, write).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"half");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+        assert!(require_space(Path::new("."), u64::MAX).unwrap_err().to_string().contains("are free"));
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use crate::error::{Error, Result};
 use crate::host;
+use crate::model::loading::Loading;
+use crate::progress::Progress;
 use crate::receipt::Settings;
 use clap::Args;
 use kernels::parallel::Team;
@@ -26,6 +28,8 @@ pub struct MachineArgs {
 pub struct Machine {
     /// Threads.
     pub threads: usize,
+    /// Threads for what is not measured: as many as asked for, else all CPUs.
+    load_threads: usize,
     /// Features that kernels may use.
     pub features: CpuFeatures,
     mask: Option<String>,
@@ -47,7 +51,10 @@ impl MachineArgs {
             None => CpuFeatures::detect(),
         };
         let features = CpuFeatures::detect().intersect(mask);
-        let mut machine = Machine { threads, features, mask: self.cpu_features.clone(), cpus: Vec::new() };
+        // Counted before pinning leaves this thread, and those that it starts, with one CPU.
+        let load_threads = self.threads.unwrap_or_else(all_cpus);
+        let mask = self.cpu_features.clone();
+        let mut machine = Machine { threads, load_threads, features, mask, cpus: Vec::new() };
         if self.pin {
             machine.cpus = core_affinity::get_core_ids().unwrap_or_default();
             if machine.cpus.len() < threads {
@@ -67,6 +74,15 @@ impl MachineArgs {
 impl Machine {
     /// A team of the asked-for size, its threads pinned if asked.
     pub fn team(&self) -> Result<Team> {
+        self.team_of(self.threads)
+    }
+
+    /// What loads models, and shows `what` and how much of `bytes` is done.
+    pub fn loading(&self, what: impl Into<String>, bytes: u64) -> Result<Loading> {
+        Ok(Loading::new(self.team_of(self.load_threads)?, Progress::start(what, bytes)))
+    }
+
+    fn team_of(&self, threads: usize) -> Result<Team> {
         let cpus = self.cpus.clone();
         let start = move |number: usize| {
             // Fewer CPUs than threads was refused in `check`; the system already agreed to pin the first thread.
@@ -74,7 +90,7 @@ impl Machine {
                 core_affinity::set_for_current(cpu);
             }
         };
-        Team::new(self.threads, start).map_err(|e| Error::input(format!("cannot start {} threads: {e}", self.threads)))
+        Team::new(threads, start).map_err(|e| Error::input(format!("cannot start {threads} threads: {e}")))
     }
 
     /// The head for these features.

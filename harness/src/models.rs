@@ -1,16 +1,19 @@
 //! `--model`: the built-in model, a synthetic one in the cache folder, or a file.
 
-use crate::build_info::sha256_hex;
+use crate::build_info::hex;
 use crate::error::{Error, Result};
+use crate::machine::Machine;
 use crate::model::builtin;
 use crate::model::gguf::Gguf;
 use crate::model::known::KnownModel;
+use crate::model::packed_file::{PackedFile, PackedModel};
 use crate::model::synth::{SynthShape, synth_size_bytes, write_synthetic};
 use crate::model::tokenizer::Pre;
 use crate::model::weights::Model;
 use crate::output::note;
 use crate::progress::Progress;
 use crate::receipt::ModelRecord;
+use kernels::Kernel;
 use std::path::{Path, PathBuf};
 
 /// Seed of the synthetic models in the cache folder.
@@ -38,16 +41,16 @@ pub fn open(spec: &str) -> Result<Gguf> {
     }
 }
 
-/// Opens and loads. `pre` overrides the file's pre-tokenizer.
-pub fn load(spec: &str, pre: Option<Pre>) -> Result<Loaded> {
+/// Opens and loads with the machine's threads. `pre` overrides the file's pre-tokenizer.
+pub fn load(spec: &str, pre: Option<Pre>, machine: &Machine) -> Result<Loaded> {
     let gguf = open(spec)?;
     let bytes = gguf.file_bytes().len() as u64;
-    let progress = Progress::start(format!("loading model {spec} ({})", mib(bytes)), 0);
-    let sha256 = sha256_hex(gguf.file_bytes());
-    let known = KnownModel::find(&sha256)?;
+    let mut loading = machine.loading(format!("loading model {spec} ({})", mib(bytes)), Model::load_bytes(&gguf))?;
     let synthetic = gguf.optional_bool("tritbench.synthetic")?.unwrap_or(false);
-    let model = Model::load(gguf, pre)?;
-    drop(progress);
+    let model = Model::load(gguf, pre, &mut loading)?;
+    drop(loading);
+    let sha256 = hex(&model.sha256);
+    let known = KnownModel::find(&sha256)?;
     let (tokenizer, c) = (&model.tokenizer, &model.config);
     let source = match (pre, tokenizer.pre_from_file()) {
         (Some(_), _) => "chosen by --pre",
@@ -69,6 +72,26 @@ pub fn load(spec: &str, pre: Option<Pre>) -> Result<Loaded> {
         notes: known.as_ref().map(|k| k.notes.clone()).unwrap_or_default(),
     };
     Ok(Loaded { model, record, known })
+}
+
+/// The packed weights in the file at `path`, wholly checked, for those of `kernels` that read their layout: at least one.
+pub fn load_packed(path: &Path, loaded: &mut Loaded, kernels: &[Kernel], machine: &Machine) -> Result<PackedModel> {
+    let file = PackedFile::open(path, &loaded.model)?;
+    let packing = file.packing();
+    let readers: Vec<&str> = kernels.iter().filter(|k| k.descriptor().packing == packing).map(|k| k.id()).collect();
+    if readers.is_empty() {
+        let asked = kernels.iter().map(|k| format!("{} reads {}", k.id(), k.descriptor().packing));
+        let asked = asked.collect::<Vec<_>>().join(", ");
+        return Err(file.packing_error(format!(
+            "{packing} is read by none of the kernels that would run ({asked}); name a kernel for it, or convert with another --packing"
+        )));
+    }
+    let mut loading = machine.loading(format!("checking {} ({})", path.display(), mib(file.bytes())), file.bytes())?;
+    let packed = file.check(&mut loading)?;
+    let used = format!("weights in packing {packing} are mapped from {}", path.display());
+    note(format!("note: {used} (used by {})", readers.join(", ")));
+    loaded.record.notes.push(used);
+    Ok(packed)
 }
 
 /// Sizes for people.

@@ -30,6 +30,17 @@ impl Progress {
         Self { bar }
     }
 
+    /// One that shows nothing.
+    #[cfg(test)]
+    pub fn silent() -> Self {
+        Self { bar: ProgressBar::hidden() }
+    }
+
+    /// More parts done, from any thread.
+    pub fn add(&self, more: u64) {
+        self.bar.inc(more);
+    }
+
     /// Parts done. Cheap, but not free: not to be called while something is timed.
     pub fn set(&self, done: u64) {
         self.bar.set_position(done);

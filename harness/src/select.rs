@@ -58,7 +58,7 @@ fn probe(machine: &Machine, model: &Model) -> Result<Selection> {
     for kernel in &candidates {
         let packing = kernel.descriptor().packing;
         if let Entry::Vacant(empty) = packed.entry(packing) {
-            empty.insert(model.matrix(name, packing, CodeTable::TERNARY)?);
+            empty.insert(model.matrix(name, packing, CodeTable::TERNARY, &mut Team::single())?);
         }
         let x: Vec<f32> = (0..model.config.dim).map(|i| ((i * 37 % 251) as f32 - 125.0) / 125.0).collect();
         input

@@ -11,7 +11,8 @@ use crate::interrupt;
 use crate::machine::{Machine, in_registry_order};
 use crate::measure::end_to_end::{self, WeightStore};
 use crate::measure::micro::{self, Plan, UNKNOWN_CACHE_BYTES};
-use crate::models::{Loaded, load};
+use crate::model::packed_file::PackedModel;
+use crate::models::{Loaded, load, load_packed};
 use crate::output::Output;
 use crate::progress::Progress;
 use crate::receipt::{Receipt, SCHEMA_VERSION, Status};
@@ -29,7 +30,7 @@ pub fn run(args: &CompareArgs, out: &Output) -> Result<()> {
     if let Some(model) = &args.model {
         scenario.model = Some(model.clone());
     }
-    measure(&args.measure, scenario, out)
+    measure(&args.measure, scenario, args.packed.as_deref(), out)
 }
 
 /// Runs `micro`.
@@ -40,10 +41,10 @@ pub fn run_micro(args: &MicroArgs, out: &Output) -> Result<()> {
         return Err(Error::input(format!("scenario {name} has no [micro] part; try --scenario seed-tables")));
     }
     (scenario.generate, scenario.perplexity, scenario.model) = (None, None, None);
-    measure(&args.measure, scenario, out)
+    measure(&args.measure, scenario, None, out)
 }
 
-fn measure(args: &MeasureArgs, mut scenario: Scenario, out: &Output) -> Result<()> {
+fn measure(args: &MeasureArgs, mut scenario: Scenario, packed: Option<&Path>, out: &Output) -> Result<()> {
     build_info::refuse_to_time_a_debug_build()?;
     if args.quick {
         scenario.make_quick();
@@ -53,6 +54,10 @@ fn measure(args: &MeasureArgs, mut scenario: Scenario, out: &Output) -> Result<(
     let kernels = machine.kernels(asked.as_deref())?;
     if scenario.model.is_none() && (scenario.generate.is_some() || scenario.perplexity.is_some()) {
         scenario.model = Some("builtin".into());
+    }
+    if packed.is_some() && scenario.model.is_none() {
+        let name = &scenario.name;
+        return Err(Error::input(format!("--packed: scenario {name} runs no model; name one with --model")));
     }
     let timestamp = jiff::Timestamp::now().to_string();
     let mut folder = RunFolder::create(args.out.as_deref(), &scenario.name, &timestamp)?;
@@ -76,16 +81,22 @@ fn measure(args: &MeasureArgs, mut scenario: Scenario, out: &Output) -> Result<(
         findings: Vec::new(),
     };
     // From here on a killed run leaves a readable receipt.
-    let loaded =
-        match folder.begin(&receipt).and_then(|()| scenario.model.as_deref().map(|m| load(m, None)).transpose()) {
-            Ok(loaded) => loaded,
-            Err(error) => {
-                folder.abandon();
-                return Err(error);
-            }
-        };
+    let begun = folder.begin(&receipt).and_then(|()| {
+        let Some(model) = scenario.model.as_deref() else { return Ok((None, None)) };
+        let mut loaded = load(model, None, &machine)?;
+        let packed = packed.map(|path| load_packed(path, &mut loaded, &kernels, &machine)).transpose()?;
+        Ok((Some(loaded), packed))
+    });
+    let (loaded, packed) = match begun {
+        Ok(begun) => begun,
+        Err(error) => {
+            folder.abandon();
+            return Err(error);
+        }
+    };
     receipt.model = loaded.as_ref().map(|l| l.record.clone());
-    let mut run = Run { start: Instant::now(), scenario, machine, kernels, named: asked, loaded, folder, receipt };
+    let mut run =
+        Run { start: Instant::now(), scenario, machine, kernels, named: asked, loaded, packed, folder, receipt };
     let outcome = run.parts();
     run.finish(outcome, args.json, out)
 }
@@ -98,6 +109,7 @@ struct Run {
     kernels: Vec<Kernel>,
     named: Option<Vec<String>>,
     loaded: Option<Loaded>,
+    packed: Option<PackedModel>,
     folder: RunFolder,
     receipt: Receipt,
 }
@@ -173,7 +185,7 @@ impl Run {
         let progress = Progress::start(format!("generating with {} kernels", self.kernels.len()), total);
         let record = end_to_end::generation(
             &loaded.model,
-            &mut WeightStore::default(),
+            &mut WeightStore::new(self.packed.clone()),
             &self.kernels,
             asked,
             &goldens,
@@ -197,7 +209,7 @@ impl Run {
         let progress = Progress::start("perplexity with every kernel", self.kernels.len() as u64 + 1);
         let record = end_to_end::perplexity(
             &loaded.model,
-            &mut WeightStore::default(),
+            &mut WeightStore::new(self.packed.clone()),
             &self.kernels,
             asked,
             &self.machine,

@@ -10,7 +10,7 @@ use crate::model::generate::{Generation, Request, Session};
 use crate::model::sampler::Sampling;
 use crate::model::stop::StopReason;
 use crate::model::tokenizer::Pre;
-use crate::models::{Loaded, load};
+use crate::models::{Loaded, load, load_packed};
 use crate::output::{Output, note};
 use crate::receipt::{Build, ForwardMs, PhasesMs};
 use crate::select::{Selection, select};
@@ -73,7 +73,7 @@ struct Report {
 }
 
 /// A model and a kernel, from the flags that `generate` and `perplexity` share.
-pub fn prepare(args: &ModelArgs) -> Result<(Machine, Loaded, Selection)> {
+pub fn prepare(args: &ModelArgs) -> Result<(Machine, Loaded, Selection, WeightStore)> {
     build_info::refuse_to_time_a_debug_build()?;
     let machine = args.machine.check(all_cpus())?;
     if args.kernel != "auto" {
@@ -87,13 +87,17 @@ pub fn prepare(args: &ModelArgs) -> Result<(Machine, Loaded, Selection)> {
         ),
         None => None,
     };
-    let loaded = load(&args.model, pre)?;
+    let mut loaded = load(&args.model, pre, &machine)?;
     for text in &loaded.record.notes {
         note(format!("note: {text}"));
     }
     let selection = select(&args.kernel, &machine, &loaded.model)?;
     note(format!("kernel: {} ({})", selection.kernel.id(), selection.reason));
-    Ok((machine, loaded, selection))
+    let packed = match &args.packed {
+        Some(path) => Some(load_packed(path, &mut loaded, &[selection.kernel], &machine)?),
+        None => None,
+    };
+    Ok((machine, loaded, selection, WeightStore::new(packed)))
 }
 
 /// Runs the command.
@@ -108,7 +112,7 @@ pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
         // Found out before the model runs, not after.
         crate::files::check_writable(path)?;
     }
-    let (machine, loaded, selection) = prepare(&args.model)?;
+    let (machine, loaded, selection, mut store) = prepare(&args.model)?;
     let model = &loaded.model;
     let prompt = model.tokenizer.encode(&args.prompt, None)?;
     let capacity = room(model, prompt.len(), args.max_tokens)?;
@@ -128,8 +132,7 @@ pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
         stop_strings: args.stop.clone(),
         timeout,
     };
-    let mut engine =
-        engine(model, &mut WeightStore::default(), selection.kernel, CodeTable::TERNARY, &machine, capacity)?;
+    let mut engine = engine(model, &mut store, selection.kernel, CodeTable::TERNARY, &machine, capacity)?;
     let mut session = Session::new(&mut engine, request)?;
     if args.logits {
         session.keep_prompt_logits();

@@ -1,17 +1,19 @@
-//! `model inspect` and `model synth`.
+//! `model inspect`, `model convert` and `model synth`.
 
 use crate::cli::ModelCommand;
 use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::machine::MachineArgs;
 use crate::measure::end_to_end::{WeightStore, check_golden, engine};
+use crate::model::gguf::quoted;
 use crate::model::inspect::{Inspection, inspect};
+use crate::model::packed_file::write_packed;
 use crate::model::synth::{SynthShape, synth_size_bytes, write_synthetic};
 use crate::models::{self, mib};
 use crate::output::{Output, note, table};
 use crate::progress::Progress;
 use crate::receipt::GoldenCheck;
-use kernels::CodeTable;
+use kernels::{CodeTable, Packing};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
@@ -19,6 +21,9 @@ use std::path::{Path, PathBuf};
 pub fn run(command: &ModelCommand, out: &Output) -> Result<()> {
     match command {
         ModelCommand::Inspect { model, goldens, json, machine } => inspect_model(model, *goldens, *json, machine, out),
+        ModelCommand::Convert { model, packing, out: path, force, json, machine } => {
+            convert(model, packing, path, *force, *json, machine, out)
+        }
         ModelCommand::Synth { shape, layers, seed, out: path, force, json } => {
             let path = path.clone().unwrap_or_else(|| PathBuf::from(format!("{shape}.gguf")));
             synth(shape, *layers, *seed, &path, *force, *json, out)
@@ -76,7 +81,7 @@ fn inspect_model(spec: &str, goldens: bool, json: bool, machine: &MachineArgs, o
 /// The file's known answers with every kernel that runs here; None when the file is not known.
 fn check_goldens(spec: &str, machine: &MachineArgs) -> Result<Option<Vec<KernelGoldens>>> {
     let machine = machine.check(crate::machine::all_cpus())?;
-    let loaded = models::load(spec, None)?;
+    let loaded = models::load(spec, None, &machine)?;
     let Some(known) = loaded.known.as_ref().filter(|k| !k.goldens.is_empty()) else { return Ok(None) };
     let capacity = known.goldens.iter().map(|g| g.prompt_ids.len() + g.token_ids.len()).max().unwrap_or(1);
     let kernels = machine.kernels(None)?;
@@ -117,6 +122,45 @@ fn goldens_table(checked: &[KernelGoldens]) -> String {
         })
     });
     format!("known answers\n{}", table(&["kernel", "prompt", "ids compared", "verdict"], &[2], rows))
+}
+
+fn convert(
+    spec: &str,
+    packing: &str,
+    path: &Path,
+    force: bool,
+    json: bool,
+    machine: &MachineArgs,
+    out: &Output,
+) -> Result<()> {
+    let packing = Packing::by_name(packing).ok_or_else(|| {
+        let known = Packing::ALL.iter().map(|p| p.name()).collect::<Vec<_>>().join(", ");
+        Error::input(format!("--packing {} is not known; known: {known}", quoted(packing)))
+    })?;
+    if path.exists() && !force {
+        return Err(Error::input(format!("{} exists; add --force to replace it", path.display())));
+    }
+    crate::files::check_writable(path)?;
+    let machine = machine.check(crate::machine::all_cpus())?;
+    let loaded = models::load(spec, None, &machine)?;
+    let model = &loaded.model;
+    if let (Ok(input), Ok(output)) = (model.path().canonicalize(), path.canonicalize())
+        && input == output
+    {
+        return Err(Error::input(format!("{} is the model itself; name another file", path.display())));
+    }
+    let what = format!("packing {spec} as {packing} to {}", path.display());
+    let summary = write_packed(model, packing, path, &mut machine.loading(what, model.packed_bytes(packing))?)?;
+    if json {
+        return out.json(&summary);
+    }
+    out.line(format!(
+        "{}: {} tensors in packing {packing}, {}, of the model with sha256 {}",
+        summary.path.display(),
+        summary.tensors,
+        mib(summary.bytes),
+        summary.source_sha256
+    ))
 }
 
 fn synth(

@@ -4,7 +4,7 @@ use super::generate::{KernelUsed, ModelUsed, prepare};
 use crate::cli::{Lut, PerplexityArgs};
 use crate::error::{Error, Result};
 use crate::interrupt;
-use crate::measure::end_to_end::{WeightStore, engine};
+use crate::measure::end_to_end::engine;
 use crate::model::builtin;
 use crate::model::perplexity::score;
 use crate::output::Output;
@@ -62,7 +62,7 @@ pub fn run(args: &PerplexityArgs, out: &Output) -> Result<()> {
             d.id
         )));
     }
-    let (machine, loaded, selection) = prepare(&model_args)?;
+    let (machine, loaded, selection, mut store) = prepare(&model_args)?;
     let model = &loaded.model;
     let tokens = model.tokenizer.encode(&text, None)?;
     if tokens.len() <= args.window {
@@ -80,7 +80,7 @@ pub fn run(args: &PerplexityArgs, out: &Output) -> Result<()> {
         )));
     }
     let table = if args.lut == Lut::Seed { CodeTable::SEED } else { CodeTable::TERNARY };
-    let mut engine = engine(model, &mut WeightStore::default(), selection.kernel, table, &machine, args.window)?;
+    let mut engine = engine(model, &mut store, selection.kernel, table, &machine, args.window)?;
     let windows = if args.quick { 2 } else { args.windows.unwrap_or(usize::MAX) };
     let progress = Progress::start(format!("scoring {} tokens with {}", tokens.len(), selection.kernel.id()), 100);
     let result = score(&mut engine, &tokens, args.window, windows, interrupt::flag(), |done, total| {

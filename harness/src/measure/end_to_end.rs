@@ -9,6 +9,7 @@ use crate::model::builtin;
 use crate::model::engine::Engine;
 use crate::model::generate::{Generation, Request, Session};
 use crate::model::known::Golden;
+use crate::model::packed_file::PackedModel;
 use crate::model::perplexity;
 use crate::model::sampler::Sampling;
 use crate::model::times::Times;
@@ -30,15 +31,34 @@ pub const SAFE_MARGIN: f32 = 0.1;
 #[derive(Default)]
 pub struct WeightStore {
     packed: HashMap<(Packing, [i8; 4]), Arc<Weights>>,
+    from_file: Option<PackedModel>,
 }
 
 impl WeightStore {
+    /// A store that takes the weights of one packing from a file instead of packing them.
+    pub fn new(from_file: Option<PackedModel>) -> Self {
+        Self { packed: HashMap::new(), from_file }
+    }
+
     /// Weights for a kernel, packed on first use.
-    pub fn get(&mut self, model: &Model, packing: Packing, table: CodeTable) -> Result<Arc<Weights>> {
+    pub fn get(
+        &mut self,
+        model: &Model,
+        packing: Packing,
+        table: CodeTable,
+        machine: &Machine,
+    ) -> Result<Arc<Weights>> {
         if let Some(found) = self.packed.get(&(packing, table.0)) {
             return Ok(Arc::clone(found));
         }
-        let weights = Arc::new(model.weights(packing, table)?);
+        let weights = match &self.from_file {
+            Some(file) if file.packing() == packing => file.weights(model, table)?,
+            _ => {
+                let what = format!("packing weights as {packing}");
+                model.weights(packing, table, &mut machine.loading(what, model.packed_bytes(packing))?)?
+            }
+        };
+        let weights = Arc::new(weights);
         self.packed.insert((packing, table.0), Arc::clone(&weights));
         Ok(weights)
     }
@@ -53,7 +73,7 @@ pub fn engine<'m>(
     machine: &Machine,
     capacity: usize,
 ) -> Result<Engine<'m>> {
-    let weights = store.get(model, kernel.descriptor().packing, table)?;
+    let weights = store.get(model, kernel.descriptor().packing, table, machine)?;
     Engine::new(model, weights, kernel, machine.team()?, machine.features, capacity)
 }
 

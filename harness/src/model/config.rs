@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use super::gguf::{Gguf, Readable, check_i2s_codes, i2s_scale, quoted};
+use super::gguf::{Gguf, Readable, TensorInfo, check_i2s_codes, i2s_scale, quoted};
+use super::loading::Loading;
 use crate::error::{Error, Result};
 
 /// Architectures whose graph this program runs (ReLU squared, sub-norms, tied F16 head).
@@ -251,8 +252,13 @@ fn refuse_extra_tensors(gguf: &Gguf, config: &ModelConfig) -> Result<()> {
 }
 
 /// Reads every ternary tensor once and refuses invalid codes: see [`check_i2s_codes`].
-pub fn check_codes(gguf: &Gguf) -> Result<()> {
-    gguf.tensors().iter().filter(|t| t.readable() == Some(Readable::I2S)).try_for_each(|t| check_i2s_codes(gguf, t))
+pub fn check_codes(gguf: &Gguf, loading: &mut Loading) -> Result<()> {
+    let ternary: Vec<&TensorInfo> = gguf.tensors().iter().filter(|t| t.readable() == Some(Readable::I2S)).collect();
+    loading.each(ternary.len(), |i| {
+        check_i2s_codes(gguf, ternary[i])?;
+        Ok(((), gguf.bytes(ternary[i]).len() as u64))
+    })?;
+    Ok(())
 }
 
 #[cfg(test)]
@@ -289,7 +295,7 @@ mod tests {
     fn check(builder: Builder) -> Result<()> {
         let gguf = Gguf::from_bytes("m", builder.build())?;
         check_tensors(&gguf, &ModelConfig::from_gguf(&gguf)?)?;
-        check_codes(&gguf)
+        check_codes(&gguf, &mut Loading::alone())
     }
 
     fn assert_refused(builder: Builder, parts: &[&str]) {
@@ -305,7 +311,7 @@ mod tests {
         assert_eq!((c.vocab, c.context, c.dim, c.layers, c.ffn), (1024, 512, 512, 3, 1024));
         assert_eq!((c.heads, c.kv_heads, c.head_dim, c.rope_dims), (8, 2, 64, 64));
         check_tensors(&gguf, &c).unwrap();
-        check_codes(&gguf).unwrap();
+        check_codes(&gguf, &mut Loading::alone()).unwrap();
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::builtin;
 use super::engine::Engine;
 use super::generate::{Generation, Request, Session};
+use super::loading::Loading;
 use super::perplexity;
 use super::sampler::Sampling;
 use super::stop::StopReason;
@@ -53,7 +54,7 @@ unsafe impl GlobalAlloc for Counting {
 static ALLOCATOR: Counting = Counting;
 
 fn model() -> Model {
-    Model::load(builtin::open().expect("built in"), None).expect("a valid model")
+    Model::load(builtin::open().expect("built in"), None, &mut Loading::alone()).expect("a valid model")
 }
 
 fn kernels() -> Vec<Kernel> {
@@ -61,7 +62,7 @@ fn kernels() -> Vec<Kernel> {
 }
 
 fn engine<'m>(model: &'m Model, kernel: Kernel, threads: usize, capacity: usize) -> Engine<'m> {
-    let weights = model.weights(kernel.descriptor().packing, CodeTable::TERNARY).expect("packs");
+    let weights = model.weights(kernel.descriptor().packing, CodeTable::TERNARY, &mut Loading::alone()).expect("packs");
     let team = Team::new(threads, |_| WATCHED.set(true)).expect("threads start");
     Engine::new(model, Arc::new(weights), kernel, team, CpuFeatures::detect(), capacity).expect("fits")
 }
@@ -145,7 +146,7 @@ fn the_seeds_table_is_far_off() {
     let tokens = model.tokenizer.encode(builtin::held_out_text(), None).expect("encodes");
     let kernel =
         Kernel::new(registry::find("scalar").expect("registered"), CpuFeatures::NONE).expect("runs everywhere");
-    let weights = model.weights(kernel.descriptor().packing, CodeTable::SEED).expect("packs");
+    let weights = model.weights(kernel.descriptor().packing, CodeTable::SEED, &mut Loading::alone()).expect("packs");
     let mut engine =
         Engine::new(&model, Arc::new(weights), kernel, Team::single(), CpuFeatures::NONE, 128).expect("fits");
     let score = perplexity::score(&mut engine, &tokens, 128, 1, &AtomicBool::new(false), |_, _| {}).expect("finite");

@@ -7,6 +7,8 @@ pub mod generate;
 pub mod gguf;
 pub mod inspect;
 pub mod known;
+pub mod loading;
+pub mod packed_file;
 pub mod perplexity;
 pub mod rope;
 pub mod sampler;

@@ -1,12 +1,19 @@
 //! A loaded model: shape, tokenizer, and its weights packed for the kernels that run it.
 
-use super::config::{ModelConfig, check_codes, check_tensors};
-use super::gguf::{Gguf, i2s_scale};
+use super::config::{ModelConfig, check_codes, check_tensors, required_tensors};
+use super::gguf::{Gguf, Readable, i2s_codes, i2s_scale};
+use super::loading::Loading;
 use super::tokenizer::{Pre, Tokenizer};
 use crate::error::{Error, Result};
-use kernels::{AlignedBuffer, CodeTable, KernelError, PackedWeights, Packing};
+use crate::progress::Progress;
+use kernels::parallel::Team;
+use kernels::{AlignedBuffer, CodeTable, I2sTensor, KernelError, PackedWeights, Packing};
+use sha2::{Digest, Sha256};
+use std::convert::Infallible;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// One block's weights in one packing.
 pub struct Block {
@@ -24,7 +31,8 @@ pub struct Block {
 }
 
 impl Block {
-    fn matrices(&self) -> [&PackedWeights; 7] {
+    /// The ternary ones, in the order of the graph.
+    pub fn matrices(&self) -> [&PackedWeights; 7] {
         [&self.q, &self.k, &self.v, &self.attn_output, &self.gate, &self.up, &self.down]
     }
 }
@@ -50,15 +58,50 @@ pub struct Model {
     pub tokenizer: Tokenizer,
     /// f16 bit patterns, vocab x dim: embedding and, tied to it, the output head. A copy, so that the file may go away.
     pub embedding: Arc<AlignedBuffer<u16>>,
+    /// Of the file.
+    pub sha256: [u8; 32],
+}
+
+/// A ternary tensor: name, rows (outputs) and k (inputs).
+pub struct MatrixShape {
+    pub name: String,
+    pub rows: usize,
+    pub k: usize,
 }
 
 impl Model {
-    /// Checks shape, tensors, codes and tokenizer. Errors are one line and name file, field and offset.
-    pub fn load(gguf: Gguf, pre: Option<Pre>) -> Result<Self> {
+    /// Checks shape, tensors, codes and tokenizer, and hashes the file meanwhile. Errors are one line and name file, field and offset.
+    /// Bytes done are those hashed and those checked: see [`Model::load_bytes`].
+    pub fn load(gguf: Gguf, pre: Option<Pre>, loading: &mut Loading) -> Result<Self> {
         let config = ModelConfig::from_gguf(&gguf)?;
         check_tensors(&gguf, &config)?;
-        check_codes(&gguf)?;
-        let tokenizer = Tokenizer::from_gguf(&gguf, pre)?;
+        let given_up = AtomicBool::new(false);
+        let (loaded, sha256) = std::thread::scope(|scope| {
+            let (progress, given_up, bytes) = (Arc::clone(&loading.progress), &given_up, gguf.file_bytes());
+            let hash = scope.spawn(move || sha256_unless(given_up, bytes, &progress));
+            let loaded = Self::contents(&gguf, &config, pre, loading);
+            // Nobody waits for the hash of a file that is refused.
+            given_up.store(loaded.is_err(), Ordering::Relaxed);
+            (loaded, hash.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        });
+        let (tokenizer, embedding) = loaded?;
+        Ok(Self { gguf, config, tokenizer, embedding: Arc::new(embedding), sha256 })
+    }
+
+    /// Bytes that [`Model::load`] counts.
+    pub fn load_bytes(gguf: &Gguf) -> u64 {
+        let ternary = gguf.tensors().iter().filter(|t| t.readable() == Some(Readable::I2S));
+        gguf.file_bytes().len() as u64 + ternary.map(|t| gguf.bytes(t).len() as u64).sum::<u64>()
+    }
+
+    fn contents(
+        gguf: &Gguf,
+        config: &ModelConfig,
+        pre: Option<Pre>,
+        loading: &mut Loading,
+    ) -> Result<(Tokenizer, AlignedBuffer<u16>)> {
+        check_codes(gguf, loading)?;
+        let tokenizer = Tokenizer::from_gguf(gguf, pre)?;
         if tokenizer.vocab() != config.vocab {
             return Err(Error::input(format!(
                 "{}: \"tokenizer.ggml.tokens\" has {} tokens, the metadata and the embedding have {}",
@@ -67,22 +110,50 @@ impl Model {
                 config.vocab
             )));
         }
-        let rows = gguf.f16s(gguf.tensor("token_embd.weight")?)?;
+        let rows: &[u16] = bytemuck::cast_slice(gguf.f16s(gguf.tensor("token_embd.weight")?)?);
         let mut embedding = AlignedBuffer::zeroed(rows.len());
-        embedding.copy_from_slice(bytemuck::cast_slice(rows));
-        Ok(Self { gguf, config, tokenizer, embedding: Arc::new(embedding) })
+        let copy = |range: Range<usize>, piece: &mut [u16]| {
+            piece.copy_from_slice(&rows[range]);
+            Ok::<(), Infallible>(())
+        };
+        match loading.team.split_rows(1, &mut embedding, copy) {
+            Ok(()) => Ok((tokenizer, embedding)),
+            Err(never) => match never {},
+        }
     }
 
-    /// Packs all ternary tensors for kernels that read `packing`. `table` is what the codes are taken for.
-    pub fn weights(&self, packing: Packing, table: CodeTable) -> Result<Weights> {
-        let blocks = (0..self.config.layers).map(|layer| self.block(layer, packing, table)).collect::<Result<_>>()?;
+    /// Packs all ternary tensors for kernels that read `packing`. `table` is what the codes are taken for. Bytes done are the packed ones.
+    pub fn weights(&self, packing: Packing, table: CodeTable, loading: &mut Loading) -> Result<Weights> {
+        self.assemble(packing, |name| {
+            let weights = self.matrix(name, packing, table, &mut loading.team)?;
+            loading.progress.add(weights.code_bytes().len() as u64);
+            Ok(weights)
+        })
+    }
+
+    /// Bytes of all ternary tensors in a packing, without block scales.
+    pub fn packed_bytes(&self, packing: Packing) -> u64 {
+        self.matrices().map(|m| packing.code_bytes(m.rows, m.k).unwrap_or(0) as u64).sum()
+    }
+
+    /// The model's ternary tensors in the order of its graph.
+    pub fn matrices(&self) -> impl Iterator<Item = MatrixShape> + '_ {
+        required_tensors(&self.config).filter(|(_, kind, _)| *kind == Readable::I2S).filter_map(|(name, _, dims)| {
+            let &[k, rows] = &dims[..] else { return None };
+            Some(MatrixShape { name, rows, k })
+        })
+    }
+
+    /// The weights, each ternary tensor as `matrix` gives it.
+    pub fn assemble(&self, packing: Packing, mut matrix: impl FnMut(&str) -> Result<PackedWeights>) -> Result<Weights> {
+        let blocks = (0..self.config.layers).map(|layer| self.block(layer, &mut matrix)).collect::<Result<_>>()?;
         let output_norm = self.vector("output_norm.weight")?;
         Ok(Weights { packing, blocks, output_norm })
     }
 
-    fn block(&self, layer: usize, packing: Packing, table: CodeTable) -> Result<Block> {
+    fn block(&self, layer: usize, matrix: &mut dyn FnMut(&str) -> Result<PackedWeights>) -> Result<Block> {
         let vector = |name: &str| self.vector(&format!("blk.{layer}.{name}.weight"));
-        let matrix = |name: &str| self.matrix(&format!("blk.{layer}.{name}.weight"), packing, table);
+        let mut matrix = |name: &str| matrix(&format!("blk.{layer}.{name}.weight"));
         Ok(Block {
             attn_norm: vector("attn_norm")?,
             attn_sub_norm: vector("attn_sub_norm")?,
@@ -103,20 +174,28 @@ impl Model {
     }
 
     /// One ternary tensor of the file as `packing` stores it.
-    pub fn matrix(&self, name: &str, packing: Packing, table: CodeTable) -> Result<PackedWeights> {
+    pub fn matrix(&self, name: &str, packing: Packing, table: CodeTable, team: &mut Team) -> Result<PackedWeights> {
         let tensor = self.gguf.tensor(name)?;
         let bytes = self.gguf.bytes(tensor);
-        // `check_tensors` made sure of two dimensions and a scale.
+        // `check_tensors` made sure of two dimensions and a scale, `check_codes` of the codes.
         let (k, rows) = match tensor.dims[..] {
             [k, rows] => (k as usize, rows as usize),
             _ => return Err(self.gguf.tensor_error(tensor, format!("has {} dimensions, not 2", tensor.dims.len()))),
         };
         let refused = |e: KernelError| self.gguf.tensor_error(tensor, e);
-        let scale = i2s_scale(bytes).unwrap_or(f32::NAN);
-        let codes = bytes.get(..rows * k / 4).unwrap_or(&[]);
-        let weights = PackedWeights::from_i2s_bytes(rows, k, codes, scale).map_err(refused)?;
-        let weights = if packing == Packing::I2s { weights } else { weights.repack(packing).map_err(refused)? };
+        let source = I2sTensor::assume_valid(rows, k, i2s_codes(bytes)).map_err(refused)?;
+        let weights = PackedWeights::from_i2s(packing, source, self.scale(name)?, team).map_err(refused)?;
+        if packing.ternary_only() && !table.is_ternary() {
+            return Err(refused(KernelError::TernaryOnly { packing, table: table.0 }));
+        }
         Ok(weights.with_table(table))
+    }
+
+    /// The scale of a ternary tensor.
+    pub fn scale(&self, name: &str) -> Result<f32> {
+        let tensor = self.gguf.tensor(name)?;
+        // `check_tensors` refused a file without one.
+        Ok(i2s_scale(self.gguf.bytes(tensor)).unwrap_or(f32::NAN))
     }
 
     /// The file's name as the user gave it.
@@ -135,4 +214,14 @@ impl Model {
     pub fn head_bytes(&self) -> u64 {
         size_of_val(&self.embedding[..]) as u64
     }
+}
+
+/// The hash of `bytes`, or of some of them when `given_up` is set meanwhile.
+fn sha256_unless(given_up: &AtomicBool, bytes: &[u8], progress: &Progress) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for chunk in bytes.chunks(1 << 20).take_while(|_| !given_up.load(Ordering::Relaxed)) {
+        hash.update(chunk);
+        progress.add(chunk.len() as u64);
+    }
+    hash.finalize().into()
 }

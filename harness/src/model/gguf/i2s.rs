@@ -3,6 +3,7 @@
 use super::types::I2S_TAIL;
 use super::{Gguf, Readable, TensorInfo};
 use crate::error::Result;
+use kernels::Packing;
 
 /// The low bit of each 2-bit code in eight bytes.
 const LOW_BITS: u64 = 0x5555_5555_5555_5555;
@@ -21,7 +22,7 @@ pub struct CodeCounts {
 }
 
 /// Code bytes of an I2_S tensor, without the scale.
-fn codes(bytes: &[u8]) -> &[u8] {
+pub fn i2s_codes(bytes: &[u8]) -> &[u8] {
     &bytes[..bytes.len().saturating_sub(I2S_TAIL as usize)]
 }
 
@@ -31,15 +32,11 @@ pub fn i2s_scale(bytes: &[u8]) -> Option<f32> {
     Some(f32::from_le_bytes(*bytes.get(at..)?.first_chunk()?))
 }
 
-fn word_has_code_3(word: u64) -> bool {
-    word & (word >> 1) & LOW_BITS != 0
-}
-
 impl CodeCounts {
     /// Counts the codes of a whole I2_S tensor (its bytes with the tail).
     pub fn of(bytes: &[u8]) -> Self {
         let mut counts = Self::default();
-        let (words, rest) = codes(bytes).as_chunks::<8>();
+        let (words, rest) = i2s_codes(bytes).as_chunks::<8>();
         let mut tail = [0u8; 8];
         tail[..rest.len()].copy_from_slice(rest);
         for word in words.iter().chain((!rest.is_empty()).then_some(&tail)).map(|w| u64::from_le_bytes(*w)) {
@@ -48,7 +45,7 @@ impl CodeCounts {
             counts.plus += u64::from((high & !low).count_ones());
             counts.invalid += u64::from((high & low).count_ones());
         }
-        counts.minus = codes(bytes).len() as u64 * 4 - counts.zero - counts.plus - counts.invalid;
+        counts.minus = i2s_codes(bytes).len() as u64 * 4 - counts.zero - counts.plus - counts.invalid;
         counts
     }
 }
@@ -59,23 +56,13 @@ pub fn check_i2s_codes(gguf: &Gguf, tensor: &TensorInfo) -> Result<()> {
         return Err(gguf.tensor_error(tensor, format!("is {}, not I2_S", tensor.type_name())));
     }
     let bytes = gguf.bytes(tensor);
-    let codes = codes(bytes);
-    // Whole chunks are or-ed without a branch inside, which the compiler turns into vector code.
-    for (i, chunk) in codes.chunks(4096).enumerate() {
-        let (words, rest) = chunk.as_chunks::<8>();
-        let seen = words.iter().fold(0, |seen, w| {
-            let word = u64::from_le_bytes(*w);
-            seen | (word & (word >> 1) & LOW_BITS)
-        });
-        if seen != 0 || rest.iter().any(|&b| word_has_code_3(b.into())) {
-            // Found above, so there is one; `i * 4096` is where this chunk starts.
-            let within = chunk.iter().position(|&b| word_has_code_3(b.into())).unwrap_or(0);
-            let at = tensor.offset + (i * 4096 + within) as u64;
-            let what = format!(
-                "data byte at {at} holds code 3, which I2_S (128 weights in 32 bytes) does not have: the file is corrupt or packed in another I2_S layout"
-            );
-            return Err(gguf.tensor_error(tensor, what));
-        }
+    let codes = i2s_codes(bytes);
+    if let Some(within) = Packing::I2s.find_invalid_code(codes) {
+        let at = tensor.offset + within as u64;
+        let what = format!(
+            "data byte at {at} holds code 3, which I2_S (128 weights in 32 bytes) does not have: the file is corrupt or packed in another I2_S layout"
+        );
+        return Err(gguf.tensor_error(tensor, what));
     }
     match i2s_scale(bytes) {
         Some(scale) if scale.is_finite() && scale > 0.0 => Ok(()),
@@ -101,13 +88,5 @@ mod tests {
         assert_eq!(counts, CodeCounts { minus: 5, zero: 5, plus: 5, invalid: 5 });
         assert_eq!(i2s_scale(&bytes), Some(0.5));
         assert_eq!(i2s_scale(&[0; 31]), None);
-    }
-
-    #[test]
-    fn adjacent_codes_do_not_make_a_three() {
-        // ..10 01.. has two set bits side by side in different codes
-        assert!(!word_has_code_3(0b01_10));
-        assert!(!word_has_code_3(0b10_01));
-        assert!(word_has_code_3(0b11_00));
     }
 }

@@ -17,13 +17,11 @@ mod malformed;
 pub mod testing;
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
-use cursor::Cursor;
-pub use cursor::quoted;
-pub use i2s::{CodeCounts, check_i2s_codes, i2s_scale};
+pub use cursor::{Cursor, quoted};
+pub use i2s::{CodeCounts, check_i2s_codes, i2s_codes, i2s_scale};
 pub use metadata::{Entry, Value};
 pub use tensors::TensorInfo;
 pub use types::Readable;
@@ -78,22 +76,9 @@ pub struct Gguf {
 impl Gguf {
     /// Maps and checks the file at `path`. Errors are one line: file, field, byte offset, what is wrong.
     ///
-    /// The file must not be changed while it is open: a mapped file that another process truncates ends this process
-    /// with SIGBUS at the next access past the new end, and one that is rewritten changes the weights under a run.
+    /// The file must not be changed while it is open, see [`crate::files::map`].
     pub fn open(path: &Path) -> Result<Self> {
-        // Looked at before opening, because opening a named pipe would wait for a writer.
-        let found = std::fs::metadata(path).map_err(|e| Error::io("open model", path, &e))?;
-        if found.is_dir() {
-            return Err(Error::input(format!("{} is a folder; name the GGUF file inside it", path.display())));
-        }
-        if !found.is_file() {
-            return Err(Error::input(format!("{} is not a regular file; copy the model to one", path.display())));
-        }
-        let file = File::open(path).map_err(|e| Error::io("open model", path, &e))?;
-        // SAFETY: the map is read-only and private to this value. Rust asks that nobody changes the bytes while slices of
-        // them live; no file system promises that, so it is a documented demand on the user (see above). Breaking it
-        // yields SIGBUS or changed numbers; strings are validated again each time they are read from the map.
-        let map = unsafe { memmap2::Mmap::map(&file) }.map_err(|e| Error::io("map model", path, &e))?;
+        let map = crate::files::map(path, "model")?;
         Self::parse(path.to_path_buf(), Backing::Map(map))
     }
 

@@ -19,6 +19,7 @@ use super::config::{ModelConfig, required_tensors};
 use super::gguf::writer::{HeaderWriter, padding};
 use super::gguf::{Gguf, Readable};
 use crate::error::{Error, Result};
+use crate::files::stream_atomic;
 pub use shape::SynthShape;
 
 /// Bytes made between two reports of progress.
@@ -94,39 +95,14 @@ pub fn write_synthetic(
 ) -> Result<SynthSummary> {
     let config = shape.with_layers(layers)?;
     let plan = Plan::new(shape, &config, seed)?;
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    require_space(folder, plan.bytes())?;
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".synthetic-").suffix(".part");
-    #[cfg(unix)]
-    {
-        // Temporary files are private by default; a model is not a secret, and the umask still applies.
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(std::fs::Permissions::from_mode(0o666));
-    }
-    let mut file = builder.tempfile_in(folder).map_err(|e| Error::io("create a file in", folder, &e))?;
-    let mut out = BufWriter::with_capacity(CHUNK, file.as_file_mut());
-    write_all(&mut out, &plan, seed, progress).and_then(|()| out.flush()).map_err(|e| Error::io("write", path, &e))?;
-    drop(out);
-    file.persist(path).map_err(|e| Error::io("write", path, &e.error))?;
+    stream_atomic(path, plan.bytes(), |file| {
+        let mut out = BufWriter::with_capacity(CHUNK, file);
+        write_all(&mut out, &plan, seed, progress).and_then(|()| out.flush()).map_err(|e| Error::io("write", path, &e))
+    })?;
     let ternary = plan.tensors.iter().filter(|t| t.0 == Readable::I2S);
     let ternary_weights = ternary.map(|t| t.1.iter().map(|&d| d as u64).product::<u64>()).sum();
     let (name, layers) = (config.name, config.layers);
     Ok(SynthSummary { path: path.to_path_buf(), name, bytes: plan.bytes(), layers, ternary_weights, seed })
-}
-
-/// A clear line beforehand is worth more than a full disk after 1 GB.
-fn require_space(folder: &Path, need: u64) -> Result<()> {
-    #[cfg(unix)]
-    if let Ok(stat) = nix::sys::statvfs::statvfs(folder) {
-        #[allow(clippy::unnecessary_cast)] // these are 32-bit on some systems
-        let free = (stat.blocks_available() as u64).saturating_mul(stat.fragment_size() as u64);
-        if free < need {
-            let what = format!("{need} bytes are needed in {}, but only {free} are free", folder.display());
-            return Err(Error::input(format!("{what}; choose another folder or fewer --layers")));
-        }
-    }
-    Ok(())
 }
 
 fn write_metadata(out: &mut HeaderWriter, shape: &SynthShape, config: &ModelConfig, seed: u64) -> Result<()> {
@@ -253,6 +229,7 @@ impl Meter<'_> {
 mod tests {
     use super::super::config::{check_codes, check_tensors};
     use super::super::gguf::CodeCounts;
+    use super::super::loading::Loading;
     use super::super::tokenizer::Tokenizer;
     use super::*;
 
@@ -280,7 +257,7 @@ mod tests {
         let gguf = Gguf::from_bytes("m", bytes.clone()).unwrap();
         let config = ModelConfig::from_gguf(&gguf).unwrap();
         check_tensors(&gguf, &config).unwrap();
-        check_codes(&gguf).unwrap();
+        check_codes(&gguf, &mut Loading::alone()).unwrap();
         let builtin = ModelConfig::from_gguf(&builtin::open().unwrap()).unwrap();
         assert_eq!(ModelConfig { name: builtin.name.clone(), ..config.clone() }, builtin);
         assert!(gguf.optional_bool("tritbench.synthetic").unwrap().unwrap());
@@ -335,7 +312,7 @@ mod tests {
         let (_folder, bytes) = write("2b-4t", None, 0);
         let gguf = Gguf::from_bytes("m", bytes).unwrap();
         check_tensors(&gguf, &ModelConfig::from_gguf(&gguf).unwrap()).unwrap();
-        check_codes(&gguf).unwrap();
+        check_codes(&gguf, &mut Loading::alone()).unwrap();
         Tokenizer::from_gguf(&gguf, None).unwrap();
     }
 
@@ -348,6 +325,5 @@ mod tests {
         assert!(write("m.gguf", Some(0)).to_string().contains("--layers 0"));
         let text = write("/nonexistent/folder/m.gguf", None).to_string();
         assert!(text.contains("/nonexistent/folder") && !text.contains('\n'), "{text}");
-        assert!(require_space(Path::new("."), u64::MAX).unwrap_err().to_string().contains("are free"));
     }
 }
