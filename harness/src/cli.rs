@@ -186,19 +186,19 @@ pub struct GenerateArgs {
     #[arg(long, conflicts_with_all = ["temperature", "top_k", "top_p"])]
     pub greedy: bool,
     /// Sample from softmax(logits / TEMPERATURE); 0 means greedy
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
     pub temperature: Option<f32>,
     /// Sample from the K likeliest tokens
     #[arg(long, value_name = "K")]
     pub top_k: Option<usize>,
     /// Sample from the smallest set of tokens whose share reaches P
-    #[arg(long, value_name = "P")]
+    #[arg(long, value_name = "P", allow_negative_numbers = true)]
     pub top_p: Option<f32>,
     /// Seed of the sampling
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
     /// Stop after this many seconds (from the start of the prompt, the model loaded) and keep the text so far
-    #[arg(long, value_name = "S")]
+    #[arg(long, value_name = "S", allow_negative_numbers = true)]
     pub timeout_s: Option<f64>,
     /// Stop before this string; may be given several times
     #[arg(long, value_name = "STR")]

@@ -1,5 +1,6 @@
 //! Ctrl-C and SIGTERM: a flag that every loop looks at, so that what was measured so far is saved.
 
+use crate::output::note;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
@@ -12,7 +13,7 @@ pub fn install() {
         }
     });
     if let Err(error) = installed {
-        eprintln!("warning: Ctrl-C will not save what was measured: {error}");
+        note(format!("warning: Ctrl-C will not save what was measured: {error}"));
     }
 }
 

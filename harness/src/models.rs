@@ -8,6 +8,7 @@ use crate::model::known::KnownModel;
 use crate::model::synth::{SynthShape, synth_size_bytes, write_synthetic};
 use crate::model::tokenizer::Pre;
 use crate::model::weights::Model;
+use crate::output::note;
 use crate::progress::Progress;
 use crate::receipt::ModelRecord;
 use std::path::{Path, PathBuf};
@@ -30,6 +31,9 @@ pub fn open(spec: &str) -> Result<Gguf> {
     match spec.strip_prefix("synth:") {
         _ if spec == "builtin" => builtin::open(),
         Some(shape) => Gguf::open(&cached_synthetic(shape)?),
+        None if !Path::new(spec).exists() => Err(Error::input(format!(
+            "cannot open model \"{spec}\": there is no such file; name a GGUF file, builtin, or synth:2b-4t"
+        ))),
         None => Gguf::open(Path::new(spec)),
     }
 }
@@ -90,7 +94,7 @@ fn cached_synthetic(shape: &str) -> Result<PathBuf> {
         Err(_) => {}
     }
     std::fs::create_dir_all(&folder).map_err(|e| Error::io("create the cache folder", &folder, &e))?;
-    eprintln!("writing the synthetic model {} once to {} ({})", shape.name, path.display(), mib(size));
+    note(format!("writing the synthetic model {} once to {} ({})", shape.name, path.display(), mib(size)));
     let progress = Progress::start(format!("writing {}", path.display()), size);
     write_synthetic(&path, shape, None, CACHED_SEED, &mut |done, _| progress.set(done))?;
     Ok(path)

@@ -55,8 +55,18 @@ impl Output {
     /// Prints an error to stderr.
     pub fn error(&self, error: &Error) {
         let label = if self.colors(std::io::stderr().is_terminal()) { "\u{1b}[1;31merror:\u{1b}[0m" } else { "error:" };
-        eprintln!("{label} {error}");
+        note(format!("{label} {}", one_line(&error.to_string())));
     }
+}
+
+/// Prints a line to stderr. A closed stderr is no reason to stop, which `eprintln!` would do.
+pub fn note(text: impl AsRef<str>) {
+    let _ = writeln!(std::io::stderr().lock(), "{}", text.as_ref());
+}
+
+/// An error is one line and cannot move the cursor, whatever is in the file name or flag that it quotes.
+fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }).collect()
 }
 
 /// A plain table: `right` names the columns of numbers.

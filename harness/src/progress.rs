@@ -1,5 +1,6 @@
 //! Progress on stderr: a bar on a terminal, a plain line for each step elsewhere.
 
+use crate::output::note;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -14,7 +15,7 @@ impl Progress {
     pub fn start(what: impl Into<String>, total: u64) -> Self {
         let what = what.into();
         if !std::io::stderr().is_terminal() {
-            eprintln!("{what}");
+            note(&what);
             return Self { bar: ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::hidden()) };
         }
         let bar = ProgressBar::new(total);

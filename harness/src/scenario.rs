@@ -57,6 +57,8 @@ pub struct Micro {
     #[serde(default)]
     gemv: Vec<Spanned<String>>,
     #[serde(default)]
+    gemm: Vec<Spanned<String>>,
+    #[serde(default)]
     dequantize: Vec<Spanned<String>>,
 }
 
@@ -120,13 +122,30 @@ impl Shape {
     }
 }
 
+/// A matrix and a batch, `MxKxTOKENS`.
+fn parse_batch(text: &str) -> std::result::Result<(Shape, usize), String> {
+    let parts = text.rsplit_once('x').filter(|(shape, _)| shape.contains('x'));
+    let Some((shape, tokens)) = parts else {
+        return Err(format!("\"{text}\" is not a batch; write rows x columns x tokens, for example \"6912x2560x128\""));
+    };
+    match tokens.parse() {
+        Ok(tokens) if (1..=MAX_TOKENS).contains(&tokens) => Ok((Shape::parse(shape)?, tokens)),
+        _ => Err(format!("\"{text}\": tokens must be 1 to {MAX_TOKENS}")),
+    }
+}
+
+/// Largest batch of a microbenchmark.
+const MAX_TOKENS: usize = 1024;
+
 /// A matrix to measure.
 #[derive(Clone, Copy, Debug)]
 pub struct Cell {
-    /// `gemv` or `dequantize`.
+    /// `gemv`, `gemm` or `dequantize`.
     pub op: &'static str,
     /// Rows and columns.
     pub shape: Shape,
+    /// Tokens of a batch; 1 but for `gemm`.
+    pub tokens: usize,
     /// Where the weights are.
     pub residency: Residency,
 }
@@ -179,12 +198,12 @@ impl Scenario {
                     Shape::parse(shape.get_ref()).map_err(|what| wrong(shape.span().start, key, what))?;
                 }
             }
-            if micro.gemv.is_empty() && micro.dequantize.is_empty() {
-                return Err(wrong(
-                    find_key(text, "[micro]"),
-                    "micro",
-                    "needs \"gemv\" or \"dequantize\" shapes".into(),
-                ));
+            for batch in &micro.gemm {
+                parse_batch(batch.get_ref()).map_err(|what| wrong(batch.span().start, "gemm", what))?;
+            }
+            if micro.gemv.is_empty() && micro.gemm.is_empty() && micro.dequantize.is_empty() {
+                let what = "needs \"gemv\", \"gemm\" or \"dequantize\" shapes".into();
+                return Err(wrong(find_key(text, "[micro]"), "micro", what));
             }
             if micro.residency.is_empty() {
                 let what = "needs \"cache\", \"dram\" or both".into();
@@ -213,17 +232,21 @@ impl Scenario {
     }
 
     /// Cells in order: for each operation all shapes, for each shape all residencies. Dequantising is timed in cache only: its output is
-    /// 16 times the packed input, so from memory it would measure the stores.
+    /// 16 times the packed input, so from memory it would measure the stores. So are batches: they read weights once for many products.
     pub fn cells(&self) -> Vec<Cell> {
         let Some(micro) = &self.micro else { return Vec::new() };
         // Shapes were checked by `parse`.
         let shapes =
             |list: &[Spanned<String>]| list.iter().filter_map(|s| Shape::parse(s.get_ref()).ok()).collect::<Vec<_>>();
-        let gemv = shapes(&micro.gemv)
-            .into_iter()
-            .flat_map(|shape| micro.residency.iter().map(move |&residency| Cell { op: "gemv", shape, residency }));
-        let dequantize = shapes(&micro.dequantize).into_iter();
-        gemv.chain(dequantize.map(|shape| Cell { op: "dequantize", shape, residency: Residency::Cache })).collect()
+        let cell = |op, shape, tokens, residency| Cell { op, shape, tokens, residency };
+        let residencies =
+            |shape: Shape| micro.residency.iter().map(move |&residency| cell("gemv", shape, 1, residency));
+        let gemv = shapes(&micro.gemv).into_iter().flat_map(residencies);
+        let batches = micro.gemm.iter().filter_map(|b| parse_batch(b.get_ref()).ok());
+        let gemm = batches.map(|(shape, tokens)| cell("gemm", shape, tokens, Residency::Cache));
+        let dequantize =
+            shapes(&micro.dequantize).into_iter().map(|shape| cell("dequantize", shape, 1, Residency::Cache));
+        gemv.chain(gemm).chain(dequantize).collect()
     }
 
     /// The smaller matrix of `--quick`: the same rules with the first gemv shape, the ends of the size table, and fewer rounds.
@@ -232,6 +255,7 @@ impl Scenario {
         if let Some(micro) = &mut self.micro {
             micro.rounds = micro.rounds.min(10);
             micro.gemv.truncate(1);
+            micro.gemm.truncate(1);
             if micro.dequantize.len() > 2 {
                 micro.dequantize.drain(1..micro.dequantize.len() - 1);
             }

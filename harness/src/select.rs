@@ -8,6 +8,7 @@ use crate::model::weights::Model;
 use kernels::parallel::Team;
 use kernels::{CodeTable, F32Ops, Family, Kernel, LinearInput, PackedWeights, conformance, reference};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::hint::black_box;
 use std::time::Duration;
 
@@ -56,8 +57,8 @@ fn probe(machine: &Machine, model: &Model) -> Result<Selection> {
     let mut input = LinearInput::new(1, model.config.dim);
     for kernel in &candidates {
         let packing = kernel.descriptor().packing;
-        if !packed.contains_key(&packing) {
-            packed.insert(packing, model.matrix(name, packing, CodeTable::TERNARY)?);
+        if let Entry::Vacant(empty) = packed.entry(packing) {
+            empty.insert(model.matrix(name, packing, CodeTable::TERNARY)?);
         }
         let x: Vec<f32> = (0..model.config.dim).map(|i| ((i * 37 % 251) as f32 - 125.0) / 125.0).collect();
         input

@@ -1,5 +1,6 @@
-//! Cache-line aligned, zero-initialised, fixed-length storage.
+//! Cache-line aligned, zero-initialised, fixed-length storage; in huge pages when it is large.
 
+use crate::huge_pages::HugePages;
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
@@ -18,20 +19,26 @@ pub(crate) use sealed::Plain;
 /// Alignment of every buffer: one cache line and one AVX-512 register.
 const ALIGNMENT: usize = 64;
 
-/// A boxed slice whose start is aligned to 64 bytes, so that vector loads never straddle cache lines.
+/// A boxed slice whose start is aligned to 64 bytes, so that vector loads never straddle cache lines. From 2 MiB on Linux backs it
+/// with transparent huge pages where it can.
 pub struct AlignedBuffer<T: Plain> {
     start: NonNull<T>,
     len: usize,
+    /// What `start` points into when it is not the heap.
+    pages: Option<HugePages>,
 }
 
 impl<T: Plain> AlignedBuffer<T> {
     /// `len` zeros. Aborts on allocation failure, as `Vec` does.
     pub fn zeroed(len: usize) -> Self {
-        let Some(layout) = Self::layout(len) else { return Self { start: NonNull::dangling(), len: 0 } };
+        let Some(layout) = Self::layout(len) else { return Self { start: NonNull::dangling(), len: 0, pages: None } };
+        if let Some(pages) = HugePages::zeroed(layout.size()) {
+            return Self { start: pages.start().cast(), len, pages: Some(pages) };
+        }
         // SAFETY: the layout has a non-zero size, checked by `layout`.
         let raw = unsafe { alloc_zeroed(layout) };
         let Some(start) = NonNull::new(raw.cast::<T>()) else { handle_alloc_error(layout) };
-        Self { start, len }
+        Self { start, len, pages: None }
     }
 
     /// None for an empty buffer. A length that overflows is treated like a failed allocation, as `Vec` does.
@@ -49,7 +56,8 @@ impl<T: Plain> AlignedBuffer<T> {
 
 impl<T: Plain> Drop for AlignedBuffer<T> {
     fn drop(&mut self) {
-        if let Some(layout) = Self::layout(self.len) {
+        // Pages are unmapped by their own drop.
+        if let (None, Some(layout)) = (&self.pages, Self::layout(self.len)) {
             // SAFETY: `start` came from `alloc_zeroed` with this very layout; `T: Plain` needs no drop.
             unsafe { dealloc(self.start.as_ptr().cast(), layout) }
         }
@@ -85,7 +93,7 @@ impl<T: Plain + std::fmt::Debug> std::fmt::Debug for AlignedBuffer<T> {
     }
 }
 
-// SAFETY: the buffer owns its memory exclusively, like a `Box<[T]>`; `T: Plain` values are numbers.
+// SAFETY: the buffer owns its memory exclusively, like a `Box<[T]>`, from the heap or mapped; `T: Plain` values are numbers.
 unsafe impl<T: Plain> Send for AlignedBuffer<T> {}
 // SAFETY: shared access only reads; there is no interior mutability.
 unsafe impl<T: Plain> Sync for AlignedBuffer<T> {}

@@ -223,28 +223,77 @@ stamped! {
     }
 }
 
+/// Positions that attention takes at once: their sums and products share each load of the query and of the output.
+const POSITIONS: usize = 4;
+
+/// Four inner products with the same vector.
+#[inline(always)]
+fn dot4_body(q: &[f32], keys: [&[f32]; POSITIONS]) -> [f32; POSITIONS] {
+    let (q, q_tail) = q.as_chunks::<LANES>();
+    let keys = keys.map(|key| key.as_chunks::<LANES>());
+    let mut lanes = [[0f32; LANES]; POSITIONS];
+    for (at, q) in q.iter().enumerate() {
+        for (lanes, key) in lanes.iter_mut().zip(&keys) {
+            let key = &key.0[at];
+            for i in 0..LANES {
+                lanes[i] += q[i] * key[i];
+            }
+        }
+    }
+    let mut sums = [0f32; POSITIONS];
+    for ((sum, lanes), key) in sums.iter_mut().zip(lanes).zip(&keys) {
+        *sum = sum_lanes(lanes) + q_tail.iter().zip(key.1).map(|(a, b)| a * b).sum::<f32>();
+    }
+    sums
+}
+
 stamped! {
     /// One query head over a cache of keys and values: `out = softmax(q . key * factor) . value`. Keys and values of consecutive
     /// positions are `stride` elements apart; `scores` has one element a position.
     attend(q: &[f32], keys: &[f32], values: &[f32], stride: usize, factor: f32, scores: &mut [f32], out: &mut [f32]) {
         let d = q.len();
-        for (score, key) in scores.iter_mut().zip(keys.chunks(stride)) {
-            *score = dot_body(q, &key[..d]) * factor;
+        let (quads, rest) = scores.as_chunks_mut::<POSITIONS>();
+        let first_of_rest = quads.len() * POSITIONS;
+        let row = |of: &'_ [f32], position: usize| -> std::ops::Range<usize> {
+            debug_assert!(position * stride + d <= of.len());
+            position * stride..position * stride + d
+        };
+        for (i, quad) in quads.iter_mut().enumerate() {
+            let at = i * POSITIONS;
+            let key = |p: usize| &keys[row(keys, at + p)];
+            *quad = dot4_body(q, [key(0), key(1), key(2), key(3)]).map(|dot| dot * factor);
+        }
+        for (i, score) in rest.iter_mut().enumerate() {
+            *score = dot_body(q, &keys[row(keys, first_of_rest + i)]) * factor;
         }
         let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let mut sum = 0.0;
         for score in scores.iter_mut() {
             *score = exp_nonpositive(*score - largest);
         }
-        scores.iter().for_each(|score| sum += score);
-        out.fill(0.0);
-        for (&score, value) in scores.iter().zip(values.chunks(stride)) {
-            for (out, value) in out.iter_mut().zip(&value[..d]) {
-                *out += score * value;
+        let (chunks, tail) = scores.as_chunks::<LANES>();
+        let mut lanes = [0f32; LANES];
+        for chunk in chunks {
+            for i in 0..LANES {
+                lanes[i] += chunk[i];
             }
         }
-        let factor = 1.0 / sum;
-        out.iter_mut().for_each(|out| *out *= factor);
+        let share = 1.0 / (sum_lanes(lanes) + tail.iter().sum::<f32>());
+        out.fill(0.0);
+        let (quads, rest) = scores.as_chunks::<POSITIONS>();
+        for (i, weights) in quads.iter().enumerate() {
+            let at = i * POSITIONS;
+            let value = |p: usize| &values[row(values, at + p)];
+            let (a, b, c, e) = (value(0), value(1), value(2), value(3));
+            for j in 0..d {
+                out[j] += (weights[0] * a[j] + weights[1] * b[j]) + (weights[2] * c[j] + weights[3] * e[j]);
+            }
+        }
+        for (i, weight) in rest.iter().enumerate() {
+            for (out, value) in out.iter_mut().zip(&values[row(values, first_of_rest + i)]) {
+                *out += weight * value;
+            }
+        }
+        out.iter_mut().for_each(|out| *out *= share);
     }
 }
 

@@ -28,6 +28,7 @@ mod descriptor;
 mod error;
 mod f32_ops;
 mod format;
+mod huge_pages;
 mod kernel;
 mod linear;
 mod packed;
@@ -37,6 +38,7 @@ pub mod reference;
 pub mod registry;
 mod scalar;
 mod scalar_i8;
+pub mod stream;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 

@@ -221,6 +221,11 @@ impl PackedWeights {
         self.codes.len() + size_of_val(&self.block_scales[..])
     }
 
+    /// All packed codes as they lie in memory, for measuring how fast they can be read.
+    pub fn code_bytes(&self) -> &[u8] {
+        &self.codes
+    }
+
     /// Codes of the panels that hold the rows of `range` (its start on a panel).
     pub(crate) fn panels(&self, range: &std::ops::Range<usize>) -> &[u8] {
         let (panel_rows, panel_bytes) = (self.packing.panel_rows(), self.packing.panel_bytes(self.k));
@@ -304,7 +309,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn repacking_keeps_codes_and_scales(rows in 1usize..5, k in 1usize..700, seed in any::<u64>()) {
+        fn repacking_keeps_codes_and_scales(rows in 1usize..36, k in 1usize..700, seed in any::<u64>()) {
             let mut state = seed;
             let codes: Vec<u8> = (0..rows * k).map(|_| {
                 state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
@@ -343,6 +348,49 @@ mod tests {
         assert!(matches!(two_rows, Err(KernelError::ScalesNotPerTensor { .. })));
         let huge = PackedWeights::pack(Packing::I2s, usize::MAX, 2, &[], CodeTable::TERNARY, Scales::PerTensor(1.0));
         assert!(matches!(huge, Err(KernelError::TooLarge { .. })));
+    }
+
+    #[test]
+    fn a_ternary_only_layout_refuses_other_tables_and_code_3() {
+        let pack =
+            |packing, codes: &[u8], table| PackedWeights::pack(packing, 2, 128, codes, table, Scales::PerTensor(1.0));
+        let mut codes = [1u8; 256];
+        let refused = KernelError::TernaryOnly { packing: Packing::Trit5, table: CodeTable::SEED.0 };
+        assert_eq!(pack(Packing::Trit5, &codes, CodeTable::SEED).expect_err("not ternary"), refused);
+        codes[128 + 100] = 3;
+        let seed = pack(Packing::I2s, &codes, CodeTable::SEED).expect("code 3 has a value in this table");
+        assert_eq!(seed.repack(Packing::Trit5).expect_err("not ternary"), refused);
+        // Even a table that is replaced on the way lets no code 3 through.
+        let code_3 = KernelError::InvalidCode { code: 3, row: 1, column: 100 };
+        assert_eq!(seed.with_table(CodeTable::TERNARY).repack(Packing::Trit5).expect_err("code 3"), code_3);
+        assert_eq!(pack(Packing::Trit5, &codes, CodeTable::TERNARY).expect_err("code 3"), code_3);
+    }
+
+    /// Ranges that start on a panel, whatever row they end on, get the panels that hold them and nothing else.
+    #[test]
+    fn row_ranges_select_whole_panels() {
+        for &packing in Packing::ALL {
+            let (rows, k) = (35, 300);
+            let codes: Vec<u8> = (0..rows * k).map(|i| (i / k % 3) as u8).collect();
+            let packed = PackedWeights::pack(packing, rows, k, &codes, CodeTable::TERNARY, Scales::PerTensor(1.0))
+                .expect("valid");
+            let (panel_rows, panel_bytes) = (packing.panel_rows(), packing.panel_bytes(k));
+            for start in (0..rows).step_by(panel_rows) {
+                for end in start..=rows {
+                    let panels = packed.panels(&(start..end));
+                    assert_eq!(
+                        panels.len(),
+                        (end - start).div_ceil(panel_rows) * panel_bytes,
+                        "{packing} {start}..{end}"
+                    );
+                    if end > start {
+                        let mut unpacked = vec![9; panel_rows * k.next_multiple_of(packing.block_k())];
+                        packing.unpack_panel(&panels[..panel_bytes], &mut unpacked);
+                        assert_eq!(unpacked[..k], codes[start * k..][..k], "{packing} {start}..{end}");
+                    }
+                }
+            }
+        }
     }
 
     #[test]

@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
-/// Spins before a waiting thread parks: some tens of microseconds, longer than the gap between two calls of a decode step.
-const SPINS: u32 = 20_000;
+/// Spins before a waiting thread gives its CPU away: some tens of microseconds, longer than the gap between two calls of a decode step.
+const SPINS: u32 = 2_000;
 
 type Job = *const (dyn Fn(usize) + Sync);
 
@@ -25,6 +25,22 @@ struct Shared {
     job: UnsafeCell<Option<Job>>,
     panicked: AtomicBool,
     stop: AtomicBool,
+    /// [`SPINS`], or none when the team has more threads than there are CPUs: then spinning keeps the others from working.
+    spins: u32,
+}
+
+impl Shared {
+    fn new(threads: usize) -> Self {
+        let cpus = thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            epoch: AtomicUsize::new(0),
+            remaining: AtomicUsize::new(0),
+            job: UnsafeCell::new(None),
+            panicked: AtomicBool::new(false),
+            stop: AtomicBool::new(false),
+            spins: if threads <= cpus { SPINS } else { 0 },
+        }
+    }
 }
 
 // SAFETY: `job` is written only by the team's owner while no worker is at a job (`remaining` is 0), and read by workers only after
@@ -43,13 +59,7 @@ impl Team {
     /// A team of `threads` (at least 1, the caller included). `on_start` runs first on each new thread, with its number (from 1):
     /// the place to pin it.
     pub fn new(threads: usize, on_start: impl Fn(usize) + Send + Sync + 'static) -> std::io::Result<Self> {
-        let shared = Arc::new(Shared {
-            epoch: AtomicUsize::new(0),
-            remaining: AtomicUsize::new(0),
-            job: UnsafeCell::new(None),
-            panicked: AtomicBool::new(false),
-            stop: AtomicBool::new(false),
-        });
+        let shared = Arc::new(Shared::new(threads));
         let on_start = Arc::new(on_start);
         let mut team = Self { shared, workers: Vec::new() };
         for number in 1..threads.max(1) {
@@ -65,16 +75,7 @@ impl Team {
 
     /// A team of the caller alone.
     pub fn single() -> Self {
-        Self {
-            shared: Arc::new(Shared {
-                epoch: AtomicUsize::new(0),
-                remaining: AtomicUsize::new(0),
-                job: UnsafeCell::new(None),
-                panicked: AtomicBool::new(false),
-                stop: AtomicBool::new(false),
-            }),
-            workers: Vec::new(),
-        }
+        Self { shared: Arc::new(Shared::new(1)), workers: Vec::new() }
     }
 
     /// Threads, the caller included.
@@ -258,7 +259,7 @@ impl Drop for Finish<'_> {
         let mut spins = 0u32;
         while self.0.remaining.load(Ordering::Acquire) != 0 {
             spins += 1;
-            if spins < SPINS { std::hint::spin_loop() } else { thread::yield_now() }
+            if spins < self.0.spins { std::hint::spin_loop() } else { thread::yield_now() }
         }
     }
 }
@@ -275,7 +276,7 @@ fn work(shared: &Shared, number: usize) {
             }
             spins += 1;
             // `unpark` before `park` makes it return at once, so no start can be missed.
-            if spins < SPINS { std::hint::spin_loop() } else { thread::park() }
+            if spins < shared.spins { std::hint::spin_loop() } else { thread::park() }
         }
         if shared.stop.load(Ordering::Relaxed) {
             return;

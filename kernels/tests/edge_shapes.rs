@@ -48,3 +48,33 @@ fn an_operation_of_the_other_family_is_refused() {
     assert!(kernel("scalar-i8").gemv_f32(&i2s, 0..4, &float, &mut [0.0; 4]).is_err());
     assert!(kernel("scalar-i8").dequantize(&i2s, 0..4, &mut [0.0; 1024]).is_err());
 }
+
+#[test]
+fn ranges_that_start_inside_a_panel_are_refused() {
+    for descriptor in registry::KERNELS.iter().filter(|d| d.packing.panel_rows() > 1) {
+        let Ok(kernel) = Kernel::new(descriptor, CpuFeatures::detect()) else { continue };
+        let panel_rows = descriptor.packing.panel_rows();
+        let rows = 3 * panel_rows;
+        let codes = vec![2; rows * 20];
+        let scales = Scales::PerTensor(1.0);
+        let weights = PackedWeights::pack(descriptor.packing, rows, 20, &codes, CodeTable::TERNARY, scales).unwrap();
+        let x = QuantizedActivations::from_values(&[1; 20], 1.0);
+        for start in 0..rows {
+            let mut y = vec![7; rows - start];
+            let result = kernel.gemv_i8(&weights, start..rows, &x, &mut y);
+            let on_boundary = start % panel_rows == 0;
+            assert_eq!(result.is_ok(), on_boundary, "{} from row {start}", descriptor.id);
+            assert_eq!(y, vec![if on_boundary { 20 } else { 7 }; rows - start]);
+        }
+    }
+}
+
+#[test]
+fn a_k_beyond_the_proven_bound_is_refused() {
+    let k = kernels::MAX_K_I8 + 1;
+    let scales = Scales::PerTensor(1.0);
+    let weights = PackedWeights::pack(Packing::I2s, 1, k, &vec![1; k], CodeTable::TERNARY, scales).unwrap();
+    let x = QuantizedActivations::from_values(&vec![1; k], 1.0);
+    let error = kernel("scalar-i8").gemv_i8(&weights, 0..1, &x, &mut [0]);
+    assert_eq!(error, Err(KernelError::TooLarge { rows: 1, k }));
+}

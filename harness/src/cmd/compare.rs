@@ -15,11 +15,12 @@ use crate::models::{Loaded, load};
 use crate::output::Output;
 use crate::progress::Progress;
 use crate::receipt::{Receipt, SCHEMA_VERSION, Status};
-use crate::report;
+use crate::report::{self, ReportPaths};
 use crate::run_folder::RunFolder;
 use crate::scenario::Scenario;
 use kernels::{Family, Kernel, registry};
 use serde::Serialize;
+use std::path::Path;
 use std::time::Instant;
 
 /// Runs `compare`.
@@ -54,12 +55,8 @@ fn measure(args: &MeasureArgs, mut scenario: Scenario, out: &Output) -> Result<(
         scenario.model = Some("builtin".into());
     }
     let timestamp = jiff::Timestamp::now().to_string();
-    let folder = RunFolder::create(args.out.as_deref(), &scenario.name, &timestamp)?;
-    let loaded = match &scenario.model {
-        Some(spec) => Some(load(spec, None)?),
-        None => None,
-    };
-    let receipt = Receipt {
+    let mut folder = RunFolder::create(args.out.as_deref(), &scenario.name, &timestamp)?;
+    let mut receipt = Receipt {
         schema_version: SCHEMA_VERSION.into(),
         status: Status::Running,
         error: None,
@@ -71,13 +68,23 @@ fn measure(args: &MeasureArgs, mut scenario: Scenario, out: &Output) -> Result<(
         scenario: scenario.record(),
         settings: machine.settings(args.seed),
         kernels: kernel_records(&machine),
-        model: loaded.as_ref().map(|l| l.record.clone()),
+        model: None,
         verify: Vec::new(),
         micro: Vec::new(),
         generation: None,
         perplexity: None,
         findings: Vec::new(),
     };
+    // From here on a killed run leaves a readable receipt.
+    let loaded =
+        match folder.begin(&receipt).and_then(|()| scenario.model.as_deref().map(|m| load(m, None)).transpose()) {
+            Ok(loaded) => loaded,
+            Err(error) => {
+                folder.abandon();
+                return Err(error);
+            }
+        };
+    receipt.model = loaded.as_ref().map(|l| l.record.clone());
     let mut run = Run { start: Instant::now(), scenario, machine, kernels, named: asked, loaded, folder, receipt };
     let outcome = run.parts();
     run.finish(outcome, args.json, out)
@@ -130,6 +137,7 @@ impl Run {
             epoch_ns: f64::from(plan.epoch_us) * 1e3,
             seed: self.receipt.settings.seed,
             last_level_cache_bytes: self.receipt.host.caches_bytes.last().copied().unwrap_or(UNKNOWN_CACHE_BYTES),
+            features: self.machine.features,
             interrupted: interrupt::flag(),
         };
         let mut team = self.machine.team()?;
@@ -224,7 +232,7 @@ impl Run {
         self.save()?;
         let paths = report::write_run_folder(&self.receipt, self.folder.path())?;
         if json {
-            out.json(&Printed::new(&self.receipt, self.folder.path(), &paths.html))?;
+            out.json(&Printed::new(&self.receipt, self.folder.path(), &paths))?;
         } else {
             out.line(report::summary_table(&self.receipt, out.color()).trim_end())?;
             out.line(paths.html.display().to_string())?;
@@ -256,17 +264,21 @@ struct Printed<'a> {
     run_folder: String,
     receipt: String,
     report: String,
+    csv: String,
+    charts: Vec<String>,
     elapsed_s: f64,
     findings: &'a [crate::receipt::Finding],
 }
 
 impl<'a> Printed<'a> {
-    fn new(receipt: &'a Receipt, folder: &std::path::Path, html: &std::path::Path) -> Self {
+    fn new(receipt: &'a Receipt, folder: &Path, paths: &ReportPaths) -> Self {
         Self {
             status: receipt.status,
             run_folder: folder.display().to_string(),
             receipt: folder.join(crate::receipt::RECEIPT_FILE).display().to_string(),
-            report: html.display().to_string(),
+            report: paths.html.display().to_string(),
+            csv: paths.csv.display().to_string(),
+            charts: paths.charts.iter().map(|chart| chart.display().to_string()).collect(),
             elapsed_s: receipt.elapsed_s,
             findings: &receipt.findings,
         }

@@ -11,7 +11,7 @@ use crate::model::sampler::Sampling;
 use crate::model::stop::StopReason;
 use crate::model::tokenizer::Pre;
 use crate::models::{Loaded, load};
-use crate::output::Output;
+use crate::output::{Output, note};
 use crate::receipt::{Build, ForwardMs, PhasesMs};
 use crate::select::{Selection, select};
 use kernels::CodeTable;
@@ -88,11 +88,11 @@ pub fn prepare(args: &ModelArgs) -> Result<(Machine, Loaded, Selection)> {
         None => None,
     };
     let loaded = load(&args.model, pre)?;
-    for note in &loaded.record.notes {
-        eprintln!("note: {note}");
+    for text in &loaded.record.notes {
+        note(format!("note: {text}"));
     }
     let selection = select(&args.kernel, &machine, &loaded.model)?;
-    eprintln!("kernel: {} ({})", selection.kernel.id(), selection.reason);
+    note(format!("kernel: {} ({})", selection.kernel.id(), selection.reason));
     Ok((machine, loaded, selection))
 }
 
@@ -101,7 +101,7 @@ pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
     let sampling = sampling(args)?;
     let timeout = match args.timeout_s {
         Some(s) if s.is_finite() && (0.0..1e9).contains(&s) => Some(Duration::from_secs_f64(s)),
-        Some(s) => return Err(Error::input(format!("--timeout-s {s} is not a number of seconds"))),
+        Some(s) => return Err(Error::input(format!("--timeout-s {s} is not a number of seconds from 0 to 1e9"))),
         None => None,
     };
     if let Some(path) = &args.receipt {
@@ -113,7 +113,10 @@ pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
     let prompt = model.tokenizer.encode(&args.prompt, None)?;
     let capacity = room(model, prompt.len(), args.max_tokens)?;
     if let Some(id) = args.stop_id.iter().find(|id| **id as usize >= model.config.vocab) {
-        return Err(Error::input(format!("--stop-id {id} is outside the vocabulary of {}", model.config.vocab)));
+        return Err(Error::input(format!(
+            "--stop-id {id} is not a token: ids of this model go from 0 to {}",
+            model.config.vocab - 1
+        )));
     }
     let known_stops = loaded.known.iter().flat_map(|k| &k.stop_ids).filter(|_| !args.ignore_eos);
     let request = Request {
@@ -147,7 +150,7 @@ pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
         out.json(&report)?;
     } else {
         out.line("")?;
-        eprintln!("{}", summary(&report));
+        note(summary(&report));
     }
     match report.stop_reason {
         StopReason::Interrupted => Err(Error::interrupted("interrupted; the text so far is above")),

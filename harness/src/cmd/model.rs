@@ -8,7 +8,7 @@ use crate::measure::end_to_end::{WeightStore, check_golden, engine};
 use crate::model::inspect::{Inspection, inspect};
 use crate::model::synth::{SynthShape, synth_size_bytes, write_synthetic};
 use crate::models::{self, mib};
-use crate::output::{Output, table};
+use crate::output::{Output, note, table};
 use crate::progress::Progress;
 use crate::receipt::GoldenCheck;
 use kernels::CodeTable;
@@ -53,7 +53,7 @@ fn inspect_model(spec: &str, goldens: bool, json: bool, machine: &MachineArgs, o
         _ => None,
     };
     if goldens && checked.is_none() && fault.is_none() {
-        eprintln!("note: no known answers for a file with this hash");
+        note("note: no known answers for a file with this hash");
     }
     let failed = checked.iter().flatten().flat_map(|k| &k.goldens).filter(|g| !g.passed).count();
     if json {
@@ -99,10 +99,10 @@ fn check_goldens(spec: &str, machine: &MachineArgs) -> Result<Option<Vec<KernelG
     for golden in &known.goldens {
         let ids = loaded.model.tokenizer.encode(&golden.prompt, None)?;
         if ids != golden.prompt_ids {
-            eprintln!(
+            note(format!(
                 "note: {:?} tokenises to {ids:?} here, the known answer starts from {:?}",
                 golden.prompt, golden.prompt_ids
-            );
+            ));
         }
     }
     Ok(Some(all))

@@ -27,12 +27,20 @@ struct Report {
 
 /// Runs the command.
 pub fn run(args: &PerplexityArgs, out: &Output) -> Result<()> {
+    for (flag, value) in [("--window", Some(args.window)), ("--windows", args.windows)] {
+        if value == Some(0) {
+            return Err(Error::input(format!("{flag} 0 scores nothing; give at least 1")));
+        }
+    }
     let (name, text) = match &args.text {
         Some(path) => {
             let text = std::fs::read(path).map_err(|e| Error::io("read the text", path, &e))?;
             let text = String::from_utf8(text).map_err(|e| {
                 let at = e.utf8_error().valid_up_to();
-                Error::input(format!("{}: not UTF-8 text (first bad byte at {at})", path.display()))
+                Error::input(format!(
+                    "{}: not UTF-8 text (first bad byte at {at}); convert it to UTF-8",
+                    path.display()
+                ))
             })?;
             (path.display().to_string(), text)
         }
@@ -57,6 +65,14 @@ pub fn run(args: &PerplexityArgs, out: &Output) -> Result<()> {
     let (machine, loaded, selection) = prepare(&model_args)?;
     let model = &loaded.model;
     let tokens = model.tokenizer.encode(&text, None)?;
+    if tokens.len() <= args.window {
+        return Err(Error::input(format!(
+            "{name}: a window of {} needs {} tokens and the text has {}; use a shorter --window or a longer text",
+            args.window,
+            args.window.saturating_add(1),
+            tokens.len()
+        )));
+    }
     if args.window > model.config.context {
         return Err(Error::input(format!(
             "--window {} is above the model's context of {}",

@@ -146,7 +146,7 @@ mod tests {
         let rounds = run(&mut entries, 7, 6, 1, &AtomicBool::new(false), |_| {});
         drop(entries);
         assert_eq!(rounds.len(), 6);
-        let in_order: Vec<_> = rounds.iter().flat_map(|r| r.order.iter().map(|&e| (usize::from(e), 7))).collect();
+        let in_order: Vec<_> = rounds.iter().flat_map(|r| r.order.iter().map(|&e| (i32::from(e), 7u32))).collect();
         assert_eq!(*seen.borrow(), in_order);
     }
 

@@ -44,11 +44,13 @@ impl Sampler {
         let mut capacity = 0;
         if let Sampling::Random { temperature, top_p, seed, .. } = sampling {
             if !(temperature.is_finite() && temperature > 0.0) {
-                let what = format!("temperature {temperature} is not a finite number above 0");
+                let what = format!("--temperature {temperature} is not a finite number above 0");
                 return Err(Error::input(format!("{what}; use --greedy for always the likeliest token")));
             }
             if !(top_p > 0.0 && top_p <= 1.0) {
-                return Err(Error::input(format!("top-p {top_p} is not above 0 and at most 1 (1 keeps every token)")));
+                return Err(Error::input(format!(
+                    "--top-p {top_p} is not above 0 and at most 1 (1 keeps every token)"
+                )));
             }
             (seed_from, capacity) = (seed, vocab);
         }

@@ -51,7 +51,8 @@ impl StopRules {
     /// Rules of one generation. `longest_piece` is the length in bytes of the longest token (see `Tokenizer::longest_piece`).
     pub fn new(ids: &[u32], eos: Option<u32>, strings: &[String], longest_piece: usize) -> Result<Self> {
         if let Some(bad) = strings.iter().find(|s| s.is_empty() || s.len() > MAX_STOP_BYTES) {
-            let what = format!("a stop string of {} bytes is not possible (1 to {MAX_STOP_BYTES})", bad.len());
+            let what =
+                format!("a --stop string of {} bytes is not possible; give 1 to {MAX_STOP_BYTES} bytes", bad.len());
             return Err(Error::input(what));
         }
         let mut ids = ids.to_vec();

@@ -32,7 +32,6 @@ impl Block {
 /// All ternary weights in one packing, read with one code table.
 pub struct Weights {
     pub packing: Packing,
-    pub table: CodeTable,
     pub blocks: Vec<Block>,
     pub output_norm: Vec<f32>,
 }
@@ -78,7 +77,7 @@ impl Model {
     pub fn weights(&self, packing: Packing, table: CodeTable) -> Result<Weights> {
         let blocks = (0..self.config.layers).map(|layer| self.block(layer, packing, table)).collect::<Result<_>>()?;
         let output_norm = self.vector("output_norm.weight")?;
-        Ok(Weights { packing, table, blocks, output_norm })
+        Ok(Weights { packing, blocks, output_norm })
     }
 
     fn block(&self, layer: usize, packing: Packing, table: CodeTable) -> Result<Block> {

@@ -12,22 +12,29 @@ pub enum Residency {
     Dram,
 }
 
+fn one() -> usize {
+    1
+}
+
 /// One operation at one shape and residency, all kernels of one family in the same interleaved rounds.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct MicroCell {
-    /// `dequantize` or `gemv`.
+    /// `dequantize`, `gemv` or `gemm`.
     pub op: String,
     /// Rows.
     pub m: usize,
     /// Columns.
     pub k: usize,
+    /// Tokens of a batch (n); 1 but for `gemm`.
+    #[serde(default = "one")]
+    pub tokens: usize,
     /// Where the weights were.
     pub residency: Residency,
     /// `W2A32` or `W2A8`; families are never mixed in a cell.
     pub family: String,
     /// Threads that shared the rows.
     pub threads: usize,
-    /// Weights one call handles (m x k).
+    /// Weights one call multiplies with: m x k, times the tokens of a batch.
     pub weights_per_call: u64,
     /// Calls in one epoch, the same for every kernel.
     pub calls_per_epoch: u32,
@@ -41,6 +48,9 @@ pub struct MicroCell {
     pub rounds: Vec<Round>,
     /// One summary an entry, in the same order.
     pub summaries: Vec<MicroSummary>,
+    /// The same bytes only read, in the same rounds: the bound of a kernel whose weights come from memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream: Option<StreamLimit>,
     /// Half-width of the A/A band: 95th percentile of |ratio - 1| over the self-pair's rounds.
     pub noise_floor: f64,
 }
@@ -73,6 +83,17 @@ pub struct Round {
     pub involuntary_switches: Vec<u32>,
 }
 
+/// A plain read of the packed codes, one more participant of each round.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct StreamLimit {
+    /// Bytes one call reads.
+    pub bytes_per_call: u64,
+    /// Wall time of its epoch in each round; it runs before or after the entries, in turn.
+    pub ns: Vec<u64>,
+    /// Median of bytes per nanosecond.
+    pub gb_s: f64,
+}
+
 /// Paired ratio with its exact sign-test interval. A ratio above 1 means faster than the partner.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ratio {
@@ -99,6 +120,9 @@ pub struct MicroSummary {
     pub gelem_s: f64,
     /// Bytes of packed weights per nanosecond, i.e. 10^9 bytes a second.
     pub gb_s: f64,
+    /// Share of the streaming-read bandwidth of the same rounds that the kernel reached (median of paired ratios).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share_of_stream: Option<f64>,
     /// Against the cell's baseline; absent for the baseline itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vs_baseline: Option<Ratio>,

@@ -9,7 +9,7 @@ pub use generation::{
     ForwardMs, GenerationKernel, GenerationRecord, GenerationRound, GoldenCheck, LutFinding, PerplexityKernel,
     PerplexityRecord, PhasesMs,
 };
-pub use micro::{MicroCell, MicroEntry, MicroSummary, Ratio, Residency, Round};
+pub use micro::{MicroCell, MicroEntry, MicroSummary, Ratio, Residency, Round, StreamLimit};
 pub use provenance::{Build, Host, Load, ModelRecord, ScenarioRecord, Settings};
 pub use store::{RECEIPT_FILE, read_receipt, write_receipt};
 

@@ -154,6 +154,7 @@ fn cell(
             let previous = s.1.and_then(|p| stages.iter().position(|t| t.0 == p));
             MicroSummary {
                 kernel: s.0.into(),
+                share_of_stream: (residency == Residency::Dram).then_some(0.5),
                 median_ns_per_call: ns,
                 gelem_s: if ns > 0.0 { weights as f64 / ns } else { 0.0 },
                 gb_s: if ns > 0.0 { weights as f64 / 4.0 / ns } else { 0.0 },
@@ -169,6 +170,12 @@ fn cell(
         op: op.into(),
         m,
         k,
+        tokens: 1,
+        stream: (residency == Residency::Dram).then(|| StreamLimit {
+            bytes_per_call: weights / 4,
+            ns: raw.iter().map(|_| 1_000_000).collect(),
+            gb_s: 30.0,
+        }),
         residency,
         family: family.into(),
         threads: 1,

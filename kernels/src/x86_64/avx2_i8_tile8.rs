@@ -9,9 +9,9 @@
 //!
 //! LLVM unrolls the eight steps between two widenings and keeps four sums, the masks and the ones in registers (it prefers reloading
 //! one mask from memory in some steps; forcing it into a register changed nothing). The loop is bound by its 14 vector operations a
-//! step of 128 weights against the 15 of [`super::avx2_i8`]: 1.1 times its speed in L2 on Zen 5, no more.
+//! step of 128 weights against the 15 of [`super::avx2_i8`]: 1.04 to 1.12 times its speed in L2 on Zen 5, no more.
 //!
-//! From the prototypes of this project. T-MAC and ik_llama.cpp interleave rows for the same reason.
+//! From the prototypes of this project. ik_llama.cpp's `_R4` types interleave rows for the same reason.
 //!
 //! # Exact: no int16 can overflow
 //! `maddubs` adds two products of a masked byte and an int8 of at least -128. With mask 3 the byte is at most 3 (2 without the code 3

@@ -4,8 +4,8 @@
 //! instruction itself. Nothing else in the loop but a prefetch; the horizontal work is one row a lane. 2.0 bits a weight, one
 //! sequential stream (two halved the speed from DRAM).
 //!
-//! From the prototypes of this project. That a plane may stay in place, 4^p times too large, and be divided once at the end is what
-//! removes the shifts that other VNNI kernels for 2-bit codes have (ik_llama.cpp's IQ2_BN among them).
+//! From the prototypes of this project; interleaved rows are known from ik_llama.cpp's `_R4` types. That a plane may stay in place,
+//! 4^p times too large, and be divided once at the end is what removes the shifts from the loop.
 //!
 //! # Exact
 //! `vpdpbusd` multiplies unsigned by signed bytes and adds four products to an int32 without saturation. Sum p of a row is exactly

@@ -12,6 +12,7 @@ pub(crate) mod avx2_prefetch;
 pub(crate) mod avx512_vnni;
 mod avx512_vnni_gemm;
 pub(crate) mod avx512_vnni_trit5;
+pub(crate) mod avxvnni_tile8;
 pub(crate) mod f16c_head;
 mod lanes;
 mod tiles;

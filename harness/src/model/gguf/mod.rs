@@ -43,6 +43,7 @@ const ALIGNMENTS: std::ops::RangeInclusive<u64> = 8..=(2 << 20);
 enum Backing {
     Map(memmap2::Mmap),
     Static(&'static [u8]),
+    #[cfg(test)]
     Owned(Box<[u8]>),
 }
 
@@ -53,6 +54,7 @@ impl std::ops::Deref for Backing {
         match self {
             Backing::Map(map) => map,
             Backing::Static(bytes) => bytes,
+            #[cfg(test)]
             Backing::Owned(bytes) => bytes,
         }
     }
@@ -100,7 +102,8 @@ impl Gguf {
         Self::parse(PathBuf::from(name), Backing::Static(bytes))
     }
 
-    /// Checks bytes in memory (tests, fuzzing). `name` stands in for a path.
+    /// Checks bytes in memory. `name` stands in for a path.
+    #[cfg(test)]
     pub fn from_bytes(name: &str, bytes: Vec<u8>) -> Result<Self> {
         Self::parse(PathBuf::from(name), Backing::Owned(bytes.into_boxed_slice()))
     }

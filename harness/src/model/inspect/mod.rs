@@ -9,7 +9,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::config::{ModelConfig, check_tensors};
-use super::gguf::{CodeCounts, Entry, Gguf, Readable, TensorInfo, Value, i2s_scale, quoted};
+use super::gguf::{CodeCounts, Entry, Gguf, Readable, TensorInfo, Value, check_i2s_codes, i2s_scale, quoted};
 use super::known::KnownModel;
 use super::tokenizer::{Pre, Tokenizer};
 use crate::error::Result;
@@ -180,12 +180,14 @@ pub fn inspect(gguf: &Gguf) -> Result<Inspection> {
     }
     let config = ModelConfig::from_gguf(gguf);
     let tokenizer = Tokenizer::from_gguf(gguf, None);
-    let mut checks = vec![layout_check(&tensors)];
+    let mut checks = Vec::new();
     checks.push(check("shape", config.as_ref().map(|c| format!("{} blocks of {}", c.layers, c.dim))));
     if let Ok(config) = &config {
         let found = check_tensors(gguf, config);
         checks.push(check("tensors", found.as_ref().map(|()| format!("all {} fit the shape", totals.tensors))));
     }
+    // After the shape: a lie about the shape makes nonsense of codes and scale.
+    checks.push(layout_check(gguf, &tensors));
     checks.push(check("tokenizer", tokenizer.as_ref().map(|t| format!("{} tokens", t.vocab()))));
     Ok(Inspection {
         path: gguf.path().display().to_string(),
@@ -214,18 +216,25 @@ fn check(name: &'static str, found: std::result::Result<String, &crate::error::E
 
 /// Three incompatible layouts share I2_S's code and sizes. None uses code 3, so code 3 shows corruption or another format;
 /// its absence does not tell the layouts apart, which only known hashes and goldens do.
-fn layout_check(tensors: &[TensorRow]) -> Check {
+fn layout_check(gguf: &Gguf, tensors: &[TensorRow]) -> Check {
     let name = "I2_S layout";
-    let invalid: u64 = tensors.iter().filter_map(|t| t.ternary.as_ref()).map(|t| t.invalid_codes).sum();
     let count = tensors.iter().filter(|t| t.ternary.is_some()).count();
-    let (ok, detail) = match (count, invalid) {
-        (0, _) => (true, "no I2_S tensors".to_string()),
-        (n, 0) => {
-            (true, format!("no code 3 in {n} tensors; read as 128 weights in 32 bytes (assumed: the file cannot say)"))
+    let bad: Vec<_> =
+        tensors.iter().zip(gguf.tensors()).filter(|(row, _)| row.ternary.as_ref().is_some_and(bad)).collect();
+    let (ok, detail) = match bad.iter().find_map(|(_, tensor)| check_i2s_codes(gguf, tensor).err()) {
+        Some(first) => (false, format!("{first} ({} of {count} tensors like this)", bad.len())),
+        None if count == 0 => (true, "no I2_S tensors".to_string()),
+        None => {
+            let read = "read as 128 weights in 32 bytes (assumed: the file cannot say)";
+            (true, format!("no code 3 in {count} tensors; {read}"))
         }
-        (n, bad) => (false, format!("{bad} codes 3 in {n} tensors: corrupt, or not this layout")),
     };
     Check { name, ok, detail }
+}
+
+/// Code 3, or a scale that cannot be one.
+fn bad(row: &TernaryRow) -> bool {
+    row.invalid_codes > 0 || row.scale.is_none_or(|scale| scale <= 0.0)
 }
 
 fn tensor_row(gguf: &Gguf, tensor: &TensorInfo) -> TensorRow {

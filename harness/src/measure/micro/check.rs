@@ -1,0 +1,106 @@
+//! Exact before fast: every kernel's result on the operands that are about to be timed, against the oracle.
+
+use super::operands::Operands;
+use super::refused;
+use crate::build_info::sha256_hex;
+use crate::error::{Error, Result};
+use crate::scenario::Cell;
+use kernels::parallel::Team;
+use kernels::{Family, Kernel, KernelError, PackedWeights, conformance, reference};
+
+/// Checks all kernels; returns the hash of each one's output.
+pub fn check(cell: Cell, operands: &Operands, kernels: &[Kernel], team: &mut Team) -> Result<Vec<String>> {
+    kernels.iter().map(|kernel| Check { cell, operands, kernel }.run(team)).collect()
+}
+
+struct Check<'a> {
+    cell: Cell,
+    operands: &'a Operands,
+    kernel: &'a Kernel,
+}
+
+impl Check<'_> {
+    fn run(&self, team: &mut Team) -> Result<String> {
+        match (self.cell.op, self.kernel.descriptor().family()) {
+            ("dequantize", _) => self.dequantize(),
+            ("gemm", _) => self.gemm(team),
+            (_, Family::W2A8) => self.gemv_i8(team).map(|y| sha256_hex(bytemuck::cast_slice(&y))),
+            (_, Family::W2A32) => self.gemv_f32(team),
+        }
+    }
+
+    fn weights(&self) -> &PackedWeights {
+        &self.operands.copies(self.kernel.descriptor().packing)[0]
+    }
+
+    fn failed(&self, error: KernelError) -> Error {
+        refused(self.cell, self.kernel, &error)
+    }
+
+    fn wrong(&self, row: usize, got: f64, want: f64) -> Error {
+        let (id, op, m, k) = (self.kernel.id(), self.cell.op, self.cell.shape.m, self.cell.shape.k);
+        Error::failed(format!("{op} {m}x{k}: {id} gives {got} in row {row}, the oracle {want}; it is not timed"))
+    }
+
+    fn dequantize(&self) -> Result<String> {
+        let (weights, k) = (self.weights(), self.cell.shape.k);
+        let mut out = vec![f32::NAN; self.operands.codes.len()];
+        self.kernel.dequantize(weights, 0..weights.rows(), &mut out).map_err(|e| self.failed(e))?;
+        for (i, (&got, &code)) in out.iter().zip(&self.operands.codes).enumerate() {
+            let want = reference::weight(code, weights.table(), weights.scale_at(i / k, i % k));
+            if got != want {
+                return Err(self.wrong(i / k, got.into(), want.into()));
+            }
+        }
+        Ok(sha256_hex(bytemuck::cast_slice(&out)))
+    }
+
+    fn gemv_i8(&self, team: &mut Team) -> Result<Vec<i32>> {
+        let (weights, x) = (self.weights(), &self.operands.quantized()[0]);
+        let mut y = vec![i32::MIN; weights.rows()];
+        team.split_rows(weights.packing().panel_rows(), &mut y, |rows, y| self.kernel.gemv_i8(weights, rows, x, y))
+            .map_err(|e| self.failed(e))?;
+        for (row, (&got, codes)) in y.iter().zip(self.operands.codes.chunks_exact(x.len())).enumerate() {
+            let want = reference::dot_i64(codes, weights.table(), x.values());
+            if i64::from(got) != want {
+                return Err(self.wrong(row, got.into(), want as f64));
+            }
+        }
+        Ok(y)
+    }
+
+    /// The first token against the oracle, the others against this kernel's gemv, which gave the oracle's answer for the first.
+    fn gemm(&self, team: &mut Team) -> Result<String> {
+        let (weights, x) = (self.weights(), self.operands.quantized());
+        let rows = weights.rows();
+        let first = self.gemv_i8(team)?;
+        let mut y = vec![i32::MIN; rows * x.len()];
+        super::epochs::gemm(team, self.kernel, weights, x, &mut y).map_err(|e| self.failed(e))?;
+        let mut want = first;
+        for (t, (y, x)) in y.chunks_exact(rows).zip(x).enumerate() {
+            if t > 0 {
+                self.kernel.gemv_i8(weights, 0..rows, x, &mut want).map_err(|e| self.failed(e))?;
+            }
+            if let Some(row) = (0..rows).find(|&r| y[r] != want[r]) {
+                return Err(self.wrong(row, y[row].into(), want[row].into()));
+            }
+        }
+        Ok(sha256_hex(bytemuck::cast_slice(&y)))
+    }
+
+    fn gemv_f32(&self, team: &mut Team) -> Result<String> {
+        let (weights, x) = (self.weights(), self.operands.float());
+        let mut y = vec![f32::NAN; weights.rows()];
+        team.split_rows(weights.packing().panel_rows(), &mut y, |rows, y| self.kernel.gemv_f32(weights, rows, x, y))
+            .map_err(|e| self.failed(e))?;
+        for (row, (&got, codes)) in y.iter().zip(self.operands.codes.chunks_exact(x.len())).enumerate() {
+            let (want, terms) = reference::dot_f64(codes, weights.table(), |j| weights.scale_at(row, j), x.values());
+            // Written so that NaN fails.
+            let within = (f64::from(got) - want).abs() <= conformance::F32_BOUND * terms;
+            if !within {
+                return Err(self.wrong(row, got.into(), want));
+            }
+        }
+        Ok(sha256_hex(bytemuck::cast_slice(&y)))
+    }
+}

@@ -1,0 +1,112 @@
+//! The timed loops. `check` made the same calls with the same operands, so the calls here cannot fail.
+
+use super::operands::Operands;
+use crate::measure::rounds::Epoch;
+use crate::scenario::Cell;
+use kernels::parallel::{Columns, Team};
+use kernels::{
+    AlignedBuffer, CpuFeatures, Family, Kernel, KernelError, PackedWeights, Packing, QuantizedActivations, stream,
+};
+use std::cell::{self, RefCell};
+use std::hint::black_box;
+use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
+
+/// One aligned output for all entries. With a buffer each, a kernel and its A/A twin differed by up to 12%: what their addresses did to
+/// the stores.
+struct Outputs {
+    floats: AlignedBuffer<f32>,
+    integers: AlignedBuffer<i32>,
+}
+
+/// What the entries of a cell share; they run one at a time.
+pub struct Shared<'a> {
+    cell: Cell,
+    operands: &'a Operands,
+    team: RefCell<&'a mut Team>,
+    features: CpuFeatures,
+    next_copy: cell::Cell<usize>,
+    outputs: RefCell<Outputs>,
+}
+
+impl<'a> Shared<'a> {
+    pub fn new(cell: Cell, operands: &'a Operands, team: &'a mut Team, features: CpuFeatures) -> Self {
+        let floats = if cell.op == "dequantize" { cell.shape.m * cell.shape.k } else { cell.shape.m };
+        let integers = AlignedBuffer::zeroed(cell.shape.m * cell.tokens);
+        let outputs = RefCell::new(Outputs { floats: AlignedBuffer::zeroed(floats), integers });
+        Self { cell, operands, team: RefCell::new(team), features, next_copy: cell::Cell::new(0), outputs }
+    }
+
+    /// The copies take turns over all entries, so that no entry finds what another just loaded.
+    fn turn(&self, copies: &'a [PackedWeights]) -> &'a PackedWeights {
+        let next = (self.next_copy.get() + 1) % copies.len();
+        self.next_copy.set(next);
+        black_box(&copies[next])
+    }
+
+    /// The loop of one kernel.
+    pub fn epoch(&'a self, kernel: Kernel) -> Epoch<'a> {
+        let packing = kernel.descriptor().packing;
+        let (panel_rows, copies, rows) = (packing.panel_rows(), self.operands.copies(packing), self.cell.shape.m);
+        match (self.cell.op, kernel.descriptor().family()) {
+            ("dequantize", _) => Box::new(move |calls| {
+                let out = &mut self.outputs.borrow_mut().floats;
+                for _ in 0..calls {
+                    let _ = black_box(kernel.dequantize(self.turn(copies), 0..rows, black_box(&mut *out)));
+                }
+            }),
+            ("gemm", _) => Box::new(move |calls| {
+                let (mut team, y) = (self.team.borrow_mut(), &mut self.outputs.borrow_mut().integers);
+                for _ in 0..calls {
+                    let x = self.operands.quantized();
+                    let _ = black_box(gemm(&mut team, &kernel, self.turn(copies), x, black_box(&mut *y)));
+                }
+            }),
+            (_, Family::W2A8) => Box::new(move |calls| {
+                let (mut team, y) = (self.team.borrow_mut(), &mut self.outputs.borrow_mut().integers);
+                for _ in 0..calls {
+                    let (weights, x) = (self.turn(copies), &self.operands.quantized()[0]);
+                    let call = |rows: Range<usize>, y: &mut [i32]| kernel.gemv_i8(weights, rows, x, y);
+                    let _ = black_box(team.split_rows(panel_rows, black_box(&mut *y), call));
+                }
+            }),
+            (_, Family::W2A32) => Box::new(move |calls| {
+                let (mut team, y) = (self.team.borrow_mut(), &mut self.outputs.borrow_mut().floats);
+                for _ in 0..calls {
+                    let (weights, x) = (self.turn(copies), self.operands.float());
+                    let call = |rows: Range<usize>, y: &mut [f32]| kernel.gemv_f32(weights, rows, x, y);
+                    let _ = black_box(team.split_rows(panel_rows, black_box(&mut *y), call));
+                }
+            }),
+        }
+    }
+
+    /// The loop that only reads the codes.
+    pub fn stream(&'a self, packing: Packing) -> Epoch<'a> {
+        let copies = self.operands.copies(packing);
+        Box::new(move |calls| {
+            let mut team = self.team.borrow_mut();
+            for _ in 0..calls {
+                black_box(stream::read(&mut team, self.features, self.turn(copies).code_bytes()));
+            }
+        })
+    }
+}
+
+/// A batch with its rows shared among the team.
+pub fn gemm(
+    team: &mut Team,
+    kernel: &Kernel,
+    weights: &PackedWeights,
+    x: &[QuantizedActivations],
+    y: &mut [i32],
+) -> Result<(), KernelError> {
+    let error = Mutex::new(None);
+    let fill = |_: usize, rows: Range<usize>, mut y: Columns<'_, i32>| {
+        if let Err(e) = kernel.gemm_i8(weights, rows, x, &mut y) {
+            *error.lock().unwrap_or_else(PoisonError::into_inner) = Some(e);
+        }
+    };
+    team.split_columns(weights.packing().panel_rows(), y, weights.rows(), fill);
+    error.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+}

@@ -1,0 +1,215 @@
+//! Microbenchmarks: one operation at one shape and residency, all kernels of a family in the same interleaved rounds.
+
+mod check;
+mod epochs;
+mod operands;
+
+use super::rounds::{self, column};
+use super::stats::{Paired, median};
+use crate::error::{Error, Result};
+use crate::receipt::{MicroCell, MicroEntry, MicroSummary, Residency, StreamLimit};
+use crate::scenario::Cell;
+use epochs::Shared;
+use kernels::parallel::Team;
+use kernels::random::SplitMix64;
+use kernels::{CpuFeatures, Kernel, KernelError};
+use operands::Operands;
+use std::sync::atomic::AtomicBool;
+
+/// What applies to every cell of a run.
+pub struct Plan<'a> {
+    /// Rounds a cell.
+    pub rounds: usize,
+    /// Target length of an epoch.
+    pub epoch_ns: f64,
+    /// Seed of data and order.
+    pub seed: u64,
+    /// Size of the last-level cache in bytes.
+    pub last_level_cache_bytes: u64,
+    /// Features that everything around the kernels may use.
+    pub features: CpuFeatures,
+    /// Set to stop between rounds.
+    pub interrupted: &'a AtomicBool,
+}
+
+/// Last-level cache assumed where the system does not say: larger than most.
+pub const UNKNOWN_CACHE_BYTES: u64 = 64 << 20;
+
+/// Measures those of `kernels` (all of one family) that have the operation, after checking each on the very bytes that are timed.
+/// `None` when none has it.
+pub fn measure(
+    cell: Cell,
+    kernels: &[Kernel],
+    plan: &Plan<'_>,
+    team: &mut Team,
+    after_round: impl FnMut(usize),
+) -> Result<Option<MicroCell>> {
+    let has_operation = |k: &&Kernel| k.descriptor().operation_names().contains(&cell.op);
+    let mut entries: Vec<Kernel> = kernels.iter().filter(has_operation).copied().collect();
+    let (Some(&first), Some(&last)) = (entries.first(), entries.last()) else { return Ok(None) };
+    let family = first.descriptor().family();
+    let (m, k, tokens) = (cell.shape.m, cell.shape.k, cell.tokens);
+    let seed = plan.seed ^ (m as u64) << 40 ^ (k as u64) << 16 ^ (tokens as u64) << 4 ^ family as u64;
+    let mut random = SplitMix64::new(seed);
+    let operands = Operands::new(cell, &entries, plan, &mut random)?;
+    let hashes = check::check(cell, &operands, &entries, team)?;
+    // The A/A column: the most advanced kernel once more.
+    entries.push(last);
+    let threads = team.threads();
+
+    let shared = Shared::new(cell, &operands, team, plan.features);
+    let mut epochs: Vec<_> = entries.iter().map(|&kernel| shared.epoch(kernel)).collect();
+    if cell.residency == Residency::Dram {
+        epochs.push(shared.stream(first.descriptor().packing));
+    }
+    let calls = rounds::calibrate(&mut epochs, plan.epoch_ns);
+    let mut rounds = rounds::run(&mut epochs, calls, plan.rounds, seed, plan.interrupted, after_round);
+    drop(epochs);
+
+    let bytes_of = |kernel: &Kernel| operands.copies(kernel.descriptor().packing)[0].bytes() as u64;
+    let columns = entries.iter().enumerate().map(|(i, kernel)| MicroEntry {
+        kernel: kernel.id().into(),
+        name: kernel.descriptor().long_name(cell.op),
+        self_pair: i + 1 == entries.len(),
+        bytes_per_call: bytes_of(kernel),
+        output_sha256: hashes[i.min(hashes.len() - 1)].clone(),
+    });
+    let stream = (cell.residency == Residency::Dram).then(|| {
+        // The stream's column leaves the rounds, so that they hold kernels only.
+        let ns = rounds.iter_mut().map(|round| {
+            round.order.retain(|&e| usize::from(e) < entries.len());
+            round.cpu_ns.truncate(entries.len());
+            round.involuntary_switches.truncate(entries.len());
+            round.ns.pop().unwrap_or(0)
+        });
+        let bytes = operands.copies(first.descriptor().packing)[0].code_bytes().len() as u64;
+        StreamLimit { bytes_per_call: bytes, ns: ns.collect(), gb_s: 0.0 }
+    });
+    let mut record = MicroCell {
+        op: cell.op.into(),
+        m,
+        k,
+        tokens,
+        residency: cell.residency,
+        family: family.name().into(),
+        threads,
+        weights_per_call: (m * k * tokens) as u64,
+        calls_per_epoch: calls,
+        copies: operands.copies(first.descriptor().packing).len(),
+        seed,
+        entries: columns.collect(),
+        rounds,
+        summaries: Vec::new(),
+        stream,
+        noise_floor: 0.0,
+    };
+    summarize(&mut record);
+    Ok(Some(record))
+}
+
+/// Fills in summaries and noise floor from the raw rounds; nothing else is looked at, so a receipt can be recomputed.
+pub fn summarize(cell: &mut MicroCell) {
+    let nothing_measured = cell.rounds.is_empty();
+    let columns: Vec<Vec<u64>> = (0..cell.entries.len()).map(|e| column(&cell.rounds, e)).collect();
+    let index = |id: &str| cell.entries.iter().position(|e| e.kernel == id && !e.self_pair);
+    let builds_on = |id: &str| kernels::registry::find(id).and_then(|d| d.builds_on);
+    let summaries = cell.entries.iter().enumerate().map(|(i, entry)| {
+        let per_call: Vec<f64> = columns[i].iter().map(|&ns| ns as f64 / f64::from(cell.calls_per_epoch)).collect();
+        let ns = median(&per_call);
+        let rate = |amount: u64| if ns > 0.0 { amount as f64 / ns } else { 0.0 };
+        let against = |partner: usize| Paired::new(&columns[partner], &columns[i]).ratio(&cell.entries[partner].kernel);
+        let previous = builds_on(&entry.kernel).and_then(index);
+        // An A/A column is compared with its twin.
+        let partner = if entry.self_pair { index(&entry.kernel) } else { Some(0) };
+        let share_of_stream = cell.stream.as_ref().filter(|_| !nothing_measured).map(|stream| {
+            let bytes = entry.bytes_per_call as f64 / stream.bytes_per_call.max(1) as f64;
+            let pairs = stream.ns.iter().zip(&columns[i]).filter(|(_, own)| **own > 0);
+            median(&pairs.map(|(&limit, &own)| bytes * limit as f64 / own as f64).collect::<Vec<_>>())
+        });
+        MicroSummary {
+            kernel: entry.kernel.clone(),
+            share_of_stream,
+            median_ns_per_call: ns,
+            gelem_s: rate(cell.weights_per_call),
+            gb_s: rate(entry.bytes_per_call),
+            vs_baseline: partner.filter(|&p| p != i && !nothing_measured).map(against),
+            vs_previous: previous.filter(|_| !entry.self_pair && !nothing_measured).map(against),
+        }
+    });
+    let summaries: Vec<MicroSummary> = summaries.collect();
+    let self_pair = cell.entries.iter().position(|e| e.self_pair);
+    let twin = self_pair.and_then(|s| index(&cell.entries[s].kernel).map(|t| (s, t)));
+    cell.noise_floor = twin.map_or(0.0, |(s, t)| Paired::new(&columns[t], &columns[s]).noise_floor());
+    cell.summaries = summaries;
+    if let Some(stream) = &mut cell.stream {
+        let per_epoch = stream.bytes_per_call as f64 * f64::from(cell.calls_per_epoch);
+        let rates: Vec<f64> = stream.ns.iter().filter(|ns| **ns > 0).map(|&ns| per_epoch / ns as f64).collect();
+        stream.gb_s = median(&rates);
+    }
+}
+
+fn refused(cell: Cell, kernel: &Kernel, error: &KernelError) -> Error {
+    Error::failed(format!("{} {}x{} with {}: {error}", cell.op, cell.shape.m, cell.shape.k, kernel.id()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::Shape;
+    use kernels::{Family, registry};
+
+    fn kernels_of(family: Family) -> Vec<Kernel> {
+        let available = registry::KERNELS.iter().filter_map(|d| Kernel::new(d, CpuFeatures::detect()).ok());
+        available.filter(|k| k.descriptor().family() == family).collect()
+    }
+
+    fn run(op: &'static str, family: Family, residency: Residency, stop: bool) -> MicroCell {
+        let interrupted = AtomicBool::new(stop);
+        let plan = Plan {
+            rounds: 9,
+            epoch_ns: 1e4,
+            seed: 1,
+            last_level_cache_bytes: 1 << 16,
+            features: CpuFeatures::detect(),
+            interrupted: &interrupted,
+        };
+        let cell = Cell { op, shape: Shape { m: 40, k: 512 }, tokens: if op == "gemm" { 5 } else { 1 }, residency };
+        let team = &mut Team::new(2, |_| {}).expect("threads start");
+        measure(cell, &kernels_of(family), &plan, team, |_| {}).expect("measures").expect("has the operation")
+    }
+
+    #[test]
+    fn a_cell_holds_what_its_rounds_say() {
+        for (op, family) in [("gemv", Family::W2A32), ("gemv", Family::W2A8), ("dequantize", Family::W2A32)] {
+            let cell = run(op, family, Residency::Cache, false);
+            assert_eq!((cell.rounds.len(), cell.copies, cell.threads), (9, 1, 2));
+            let count = kernels_of(family).len();
+            assert_eq!((cell.entries.len(), cell.summaries.len()), (count + 1, count + 1));
+            assert!(cell.entries[count].self_pair && cell.entries[count].kernel == cell.entries[count - 1].kernel);
+            assert!(cell.rounds.iter().flat_map(|r| &r.ns).all(|&ns| ns > 0));
+            assert!(cell.summaries[0].vs_baseline.is_none() && cell.summaries[0].gelem_s > 0.0);
+            let mut again = cell.clone();
+            again.summaries.clear();
+            summarize(&mut again);
+            assert_eq!(format!("{again:?}"), format!("{cell:?}"));
+        }
+    }
+
+    #[test]
+    fn exact_kernels_have_one_output_hash() {
+        let cell = run("gemv", Family::W2A8, Residency::Cache, false);
+        assert!(cell.entries.iter().all(|e| e.output_sha256 == cell.entries[0].output_sha256));
+    }
+
+    #[test]
+    fn copies_exceed_the_cache_in_dram_cells() {
+        let cell = run("gemv", Family::W2A8, Residency::Dram, false);
+        assert!(cell.copies as u64 * cell.entries[0].bytes_per_call >= 2 << 16);
+    }
+
+    #[test]
+    fn an_interrupted_cell_is_valid_and_empty() {
+        let cell = run("gemv", Family::W2A8, Residency::Cache, true);
+        assert!(cell.rounds.is_empty() && cell.summaries.iter().all(|s| s.gelem_s == 0.0 && s.vs_baseline.is_none()));
+    }
+}

@@ -1,0 +1,83 @@
+//! What the kernels of a cell are given: the same codes in each packing, as many copies as residency asks for, and activations.
+
+use super::{Plan, refused};
+use crate::error::Result;
+use crate::receipt::Residency;
+use crate::scenario::Cell;
+use kernels::parallel::Team;
+use kernels::random::SplitMix64;
+use kernels::{
+    CodeTable, F32Ops, FloatActivations, Kernel, LinearInput, PackedWeights, Packing, QuantizedActivations, Scales,
+};
+
+/// Copies of one packing together are this many times the last-level cache, so that each has left it before its turn comes again.
+const CACHE_MULTIPLE: u64 = 2;
+/// Enough for any cache sold; more would only take memory.
+const MAX_ROTATED_BYTES: u64 = 2 << 30;
+
+/// Operands of one cell.
+pub struct Operands {
+    /// Codes, row after row.
+    pub codes: Vec<u8>,
+    packed: Vec<(Packing, Vec<PackedWeights>)>,
+    input: LinearInput,
+}
+
+impl Operands {
+    /// Random ternary codes and activations. Scales are one for the tensor, so that both families may use them.
+    pub fn new(cell: Cell, kernels: &[Kernel], plan: &Plan<'_>, random: &mut SplitMix64) -> Result<Self> {
+        let (m, k) = (cell.shape.m, cell.shape.k);
+        let codes = random.ternary_codes(m * k);
+        let mut packed: Vec<(Packing, Vec<PackedWeights>)> = Vec::new();
+        for kernel in kernels {
+            let packing = kernel.descriptor().packing;
+            if packed.iter().any(|(p, _)| *p == packing) {
+                continue;
+            }
+            let weights = PackedWeights::pack(packing, m, k, &codes, CodeTable::TERNARY, Scales::PerTensor(0.5));
+            let weights = weights.map_err(|e| refused(cell, kernel, &e))?;
+            packed.push((packing, copies(weights, cell.residency, plan.last_level_cache_bytes)));
+        }
+        let x: Vec<f32> = (0..k * cell.tokens).map(|_| random.signed_unit()).collect();
+        let mut input = LinearInput::new(cell.tokens, k);
+        let ops = F32Ops::select(plan.features);
+        for kernel in kernels {
+            input.prepare(&mut Team::single(), kernel, ops, k, &x).map_err(|e| refused(cell, kernel, &e))?;
+        }
+        Ok(Self { codes, packed, input })
+    }
+
+    /// All copies in one packing, at least one.
+    ///
+    /// # Panics
+    /// If no kernel of the cell has this packing.
+    pub fn copies(&self, packing: Packing) -> &[PackedWeights] {
+        let found = self.packed.iter().find(|(p, _)| *p == packing);
+        &found.expect("every packing of the cell's kernels was packed").1
+    }
+
+    /// The first token as f32.
+    pub fn float(&self) -> &FloatActivations {
+        &self.input.float[0]
+    }
+
+    /// All tokens as int8.
+    pub fn quantized(&self) -> &[QuantizedActivations] {
+        &self.input.quantized
+    }
+}
+
+fn copies(weights: PackedWeights, residency: Residency, cache_bytes: u64) -> Vec<PackedWeights> {
+    let count = match residency {
+        Residency::Cache => 1,
+        Residency::Dram => {
+            let wanted = (CACHE_MULTIPLE * cache_bytes).min(MAX_ROTATED_BYTES);
+            wanted.div_ceil(weights.bytes().max(1) as u64).max(2) as usize
+        }
+    };
+    let mut all = vec![weights];
+    while all.len() < count {
+        all.push(all[0].clone());
+    }
+    all
+}

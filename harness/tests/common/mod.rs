@@ -1,0 +1,112 @@
+//! What the integration tests share: running the program, and its fixtures.
+#![allow(dead_code)] // each test file uses its part
+
+pub mod gguf;
+
+use assert_cmd::Command;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+/// The program under test.
+pub fn harness() -> Command {
+    let mut command = Command::cargo_bin("harness").expect("cargo built it");
+    command.env_remove("NO_COLOR").env_remove("TRITBENCH_CACHE");
+    command
+}
+
+/// Path of the program, for tests that need a child to send signals to.
+pub fn harness_path() -> PathBuf {
+    assert_cmd::cargo::cargo_bin!("harness").to_path_buf()
+}
+
+/// Runs with `args`, whatever the outcome.
+pub fn run<S: AsRef<std::ffi::OsStr>>(args: &[S]) -> Output {
+    harness().args(args).output().expect("the program starts")
+}
+
+pub fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).expect("UTF-8 on stdout")
+}
+
+pub fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).expect("UTF-8 on stderr")
+}
+
+/// Runs, expects exit 0, parses stdout as JSON.
+pub fn json<S: AsRef<std::ffi::OsStr>>(args: &[S]) -> Value {
+    let output = run(args);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    parsed(&output)
+}
+
+/// stdout as JSON.
+pub fn parsed(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e} in {:?}", stdout(output)))
+}
+
+/// A JSON file.
+pub fn read_json(path: &Path) -> Value {
+    let bytes = std::fs::read(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    serde_json::from_slice(&bytes).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+/// Ids of the kernels that run on this CPU.
+pub fn available_kernels() -> Vec<String> {
+    let list = json(&["list", "kernels", "--json"]);
+    let kernels = list["kernels"].as_array().expect("an array").iter();
+    kernels.filter(|k| k["available"] == true).map(|k| k["id"].as_str().expect("an id").to_owned()).collect()
+}
+
+/// The repository's `scenarios` folder.
+pub fn scenarios() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios")
+}
+
+/// A scenario that takes a second: for tests of what surrounds the measuring.
+pub const SMALL_SCENARIO: &str = r#"
+name = "small"
+summary = "s"
+analysis = "a"
+kernels = ["scalar", "scalar-i8"]
+model = "builtin"
+[micro]
+rounds = 4
+epoch_us = 200
+residency = ["cache"]
+gemv = ["64x256"]
+dequantize = ["1x256"]
+[generate]
+prompt = "ROMEO:"
+max_tokens = 4
+rounds = 2
+"#;
+
+/// Writes [`SMALL_SCENARIO`] with more `rounds`: something to interrupt.
+pub fn scenario_with_rounds(folder: &Path, rounds: usize) -> PathBuf {
+    let path = folder.join("small.toml");
+    let text = SMALL_SCENARIO.replace("rounds = 4", &format!("rounds = {rounds}"));
+    std::fs::write(&path, text).expect("written");
+    path
+}
+
+/// Exit code 2 (or `code`), nothing on stdout, and one `error:` line that has all `parts`. Returns the line.
+pub fn assert_refused<S: AsRef<std::ffi::OsStr> + std::fmt::Debug>(args: &[S], code: i32, parts: &[&str]) -> String {
+    let output = run(args);
+    let text = stderr(&output);
+    assert_eq!(output.status.code(), Some(code), "{args:?}: {text}");
+    assert!(output.stdout.is_empty(), "{args:?}: {}", stdout(&output));
+    error_line(&text, parts)
+}
+
+/// The one `error:` line of a stderr, which must be the last line and have all `parts`.
+pub fn error_line(text: &str, parts: &[&str]) -> String {
+    let errors: Vec<&str> = text.lines().filter(|line| line.starts_with("error:")).collect();
+    assert_eq!(errors.len(), 1, "{text}");
+    assert_eq!(text.lines().last(), Some(errors[0]), "nothing after the error in {text}");
+    assert!(!text.contains("panicked"), "{text}");
+    for part in parts {
+        assert!(errors[0].contains(part), "{part:?} is not in {:?}", errors[0]);
+    }
+    errors[0].to_owned()
+}
