@@ -13,6 +13,7 @@ pub(crate) mod avx512_vnni;
 mod avx512_vnni_gemm;
 pub(crate) mod avx512_vnni_trit5;
 pub(crate) mod avxvnni_tile8;
+mod avxvnni_tile8_gemm;
 pub(crate) mod f16c_head;
 mod lanes;
 mod tiles;
