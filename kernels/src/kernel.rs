@@ -178,6 +178,9 @@ impl Kernel {
         if !weights.table().is_ternary() {
             return Err(KernelError::CodeTable { kernel: self.id(), table: weights.table().0 });
         }
+        if weights.k() > MAX_K_I8 {
+            return Err(KernelError::TooLarge { rows: weights.rows(), k: weights.k() });
+        }
         x.iter().try_for_each(|x| same("activations", weights.k(), x.len()))?;
         same("tokens of the output", x.len(), y.tokens())?;
         same("output", rows.len(), y.len())?;

@@ -2,6 +2,7 @@
 
 mod i2s;
 mod interleave;
+mod lut16;
 mod qk256;
 mod tile8;
 mod trit5;
@@ -45,11 +46,13 @@ pub enum Packing {
     Vnni16,
     /// 16 rows interleaved, five ternary codes a byte: 64 bytes hold 16 rows x 20 k; one scale.
     Trit5,
+    /// 128 rows interleaved, three indices of three ternary codes in 16 bits: 256 bytes hold 128 rows x 9 k; one scale.
+    Lut16,
 }
 
 impl Packing {
     /// Every layout.
-    pub const ALL: &'static [Self] = &[Self::Qk256, Self::I2s, Self::I8Tile8, Self::Vnni16, Self::Trit5];
+    pub const ALL: &'static [Self] = &[Self::Qk256, Self::I2s, Self::I8Tile8, Self::Vnni16, Self::Trit5, Self::Lut16];
 
     /// Name used in listings and receipts.
     pub const fn name(self) -> &'static str {
@@ -59,6 +62,7 @@ impl Packing {
             Self::I8Tile8 => "tile8x16",
             Self::Vnni16 => "vnni16x16",
             Self::Trit5 => "trit5x16x20",
+            Self::Lut16 => "lut16x128",
         }
     }
 
@@ -70,6 +74,7 @@ impl Packing {
             Self::I8Tile8 => tile8::BLOCK_K,
             Self::Vnni16 => vnni16::BLOCK_K,
             Self::Trit5 => trit5::BLOCK_K,
+            Self::Lut16 => lut16::BLOCK_K,
         }
     }
 
@@ -80,12 +85,13 @@ impl Packing {
             Self::I8Tile8 => tile8::ROWS,
             Self::Vnni16 => vnni16::ROWS,
             Self::Trit5 => trit5::ROWS,
+            Self::Lut16 => lut16::ROWS,
         }
     }
 
     /// Whether the layout has no place for code 3: it holds codes 0, 1, 2 with the ternary table and refuses everything else.
     pub const fn ternary_only(self) -> bool {
-        matches!(self, Self::Trit5)
+        matches!(self, Self::Trit5 | Self::Lut16)
     }
 
     /// Whether each block of each row carries a scale (else there is one for the tensor).
@@ -101,6 +107,7 @@ impl Packing {
             Self::I8Tile8 => tile8::BLOCK_BYTES,
             Self::Vnni16 => vnni16::BLOCK_BYTES,
             Self::Trit5 => trit5::BLOCK_BYTES,
+            Self::Lut16 => lut16::BLOCK_BYTES,
         }
     }
 
@@ -123,6 +130,7 @@ impl Packing {
             Self::I8Tile8 => tile8::pack(codes, packed),
             Self::Vnni16 => vnni16::pack(codes, packed),
             Self::Trit5 => trit5::pack(codes, packed),
+            Self::Lut16 => lut16::pack(codes, packed),
         }
     }
 
@@ -134,6 +142,7 @@ impl Packing {
             Self::I8Tile8 => tile8::unpack(packed, codes),
             Self::Vnni16 => vnni16::unpack(packed, codes),
             Self::Trit5 => trit5::unpack(packed, codes),
+            Self::Lut16 => lut16::unpack(packed, codes),
         }
     }
 }
@@ -172,8 +181,14 @@ mod tests {
     #[test]
     fn bits_per_weight_are_the_published_ones() {
         let bits = Packing::ALL.iter().map(|p| (p.name(), p.bits_per_weight())).collect::<Vec<_>>();
-        let expected =
-            [("qk256", 2.125), ("i2s-128x32", 2.0), ("tile8x16", 2.0), ("vnni16x16", 2.0), ("trit5x16x20", 1.6)];
+        let expected = [
+            ("qk256", 2.125),
+            ("i2s-128x32", 2.0),
+            ("tile8x16", 2.0),
+            ("vnni16x16", 2.0),
+            ("trit5x16x20", 1.6),
+            ("lut16x128", 16.0 / 9.0),
+        ];
         assert_eq!(bits, expected);
     }
 }

@@ -9,8 +9,7 @@
 //! 1.5 shifts, 2 `and`; a `madd` and an addition every 20. 4.5 vector operations in place of the 7 of decode. 2.0 bits a weight. There is
 //! no cheaper sum of int8 products in AVX2: `maddubs` adds pairs only, and the addition to the sum is an instruction of its own.
 //!
-//! The shape of the loop (rows interleaved, planes shared by a tile of tokens) is that of every int8 gemm, BLIS's and rten's; masks on
-//! a 2-bit layout as in ik_llama.cpp's `IQ2_BN_R4`.
+//! The shape of the loop, an outer product of rows and tokens kept in registers, is that of every gemm since GotoBLAS.
 //!
 //! # Exact: no int16 can overflow
 //! A byte of a plane is a code, at most 3 (2 without the code 3 that does not occur), so that a `maddubs` gives at most

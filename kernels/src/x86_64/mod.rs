@@ -9,6 +9,7 @@ mod avx2_i8_tile8_gemm;
 pub(crate) mod avx2_nibble;
 pub(crate) mod avx2_permute;
 pub(crate) mod avx2_prefetch;
+pub(crate) mod avx512_lut16;
 pub(crate) mod avx512_vnni;
 mod avx512_vnni_gemm;
 pub(crate) mod avx512_vnni_trit5;
