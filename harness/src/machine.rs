@@ -51,7 +51,15 @@ impl MachineArgs {
             None => CpuFeatures::detect(),
         };
         let features = CpuFeatures::detect().intersect(mask);
-        let mut machine = Machine { threads, features, mask: self.cpu_features.clone(), cpus: Vec::new() };
+        let mut machine = Machine {
+            threads,
+            features,
+            mask: self
+                .cpu_features
+                .clone()
+                .or_else(|| std::env::var(kernels::MASK_VARIABLE).ok().filter(|m| !m.is_empty())),
+            cpus: Vec::new(),
+        };
         if self.pin {
             machine.cpus = core_affinity::get_core_ids().unwrap_or_default();
             if machine.cpus.len() < threads {
