@@ -21,7 +21,7 @@
 //! no move, the other totals live on the stack between widenings. Each product is `vpbroadcastd`, `vpmaddubsw`, `vpaddw`, in this order.
 //! The barrier keeps LLVM from computing all planes first (3% slower for 8 tokens).
 //!
-//! On Zen 5, in L2, 8 tokens run at 45 to 47 products a cycle where decode, token by token, runs at 33. Independent triples of those
+//! On Zen 5, in L2, 8 tokens run at 44 to 47 products a cycle where decode, token by token, runs at 33. Independent triples of those
 //! three instructions start every 0.567 cycles there, which bounds the loop at 56. Two panels by four tokens, half the broadcasts, were
 //! slower (37), and so were four `maddubs` kept before four additions (41) and 10 or 12 tokens (44, 40).
 

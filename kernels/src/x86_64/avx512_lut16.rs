@@ -28,12 +28,13 @@
 //! For 4 tokens: 16 sums, 4 registers of indices, 4 of looked up values and a table. No spill and no move in the loop of blocks: 4 loads
 //! of indices, 12 of tables, 48 `vpermw`, 48 `vpaddw`, 8 shifts, 4 prefetches. `together!` keeps four permutes before their four
 //! additions, which matters on Zen 4 (alternated 1.25 cycles a pair, grouped 1.00, measured with the prototype) and makes no difference
-//! on Zen 5. Masked stores for the last rows, inlined, cost 5 products a cycle in full panels too: those rows go through a buffer.
+//! on Zen 5. Widening with a check for the last rows every 16 lanes cost 5 products a cycle, masked stores or not: so full
+//! panels have straight code, and rows that are fewer go through a buffer.
 //!
 //! # Measured
 //! On Zen 5, which starts two `vpermw` and four `vpaddw` a cycle, 192 products; a block's instructions alone, in a loop without anything
 //! else, reach 152. Products a cycle of one thread, beside the gemm of `avx512-vnni`, whose ceiling is 128, in the same process:
-//! 6912 x 2560: 120 to 132 against 103 to 118 for 4, 24 and 128 tokens, 1.06 to 1.2 times as fast. 384 x 2560: 102 to 106 against 97 to
+//! 6912 x 2560: 118 to 132 against 103 to 118 for 4, 24 and 128 tokens, 1.05 to 1.2 times as fast. 384 x 2560: 102 to 106 against 97 to
 //! 107, no difference. 128 x 2560: 72 against 77 to 80, slower. One token: 95 for 6912 rows.
 //!
 //! On Zen 4, which starts one `vpermw` and one 512-bit dot product (64 products) a cycle, the prototype of this loop reached 72 to 73.
