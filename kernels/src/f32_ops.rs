@@ -28,6 +28,8 @@ macro_rules! stamped {
     ($(#[$doc:meta])* $name:ident($($arg:ident: $type:ty),*) $(-> $out:ty)? $body:block) => {
         impl F32Ops {
             $(#[$doc])*
+            // Attention has as many operands as it has; a struct of slices would only rename them.
+            #[allow(clippy::too_many_arguments)]
             #[inline]
             pub fn $name(self, $($arg: $type),*) $(-> $out)? {
                 #[inline(always)]
