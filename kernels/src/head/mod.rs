@@ -141,11 +141,11 @@ impl OutputHead {
             HeadFormat::F16 => Form::F16 { head: HeadF16::select(allowed), rows: Arc::clone(weights) },
             HeadFormat::Q8 => {
                 let pack = |row: usize, x: &[f32], panel: &mut [u8]| q8::pack_row(ops, row, x, panel);
-                Form::Q8 { level, panels: pack_rows(team, ops, weights, k, q8::panel_bytes(k), &pack)? }
+                Form::Q8 { level, panels: pack_rows(team, ops, weights, k, q8::panel_bytes(k), pack)? }
             }
             HeadFormat::Q4 => {
                 let pack = |row: usize, x: &[f32], panel: &mut [u8]| q4::pack_row(ops, row, x, panel);
-                Form::Q4 { level, panels: pack_rows(team, ops, weights, k, q4::panel_bytes(k), &pack)? }
+                Form::Q4 { level, panels: pack_rows(team, ops, weights, k, q4::panel_bytes(k), pack)? }
             }
         };
         Ok(Self { rows, k, ops, form })
@@ -278,7 +278,7 @@ fn pack_rows(
     weights: &[u16],
     k: usize,
     panel_bytes: usize,
-    pack: &(dyn Fn(usize, &[f32], &mut [u8]) + Sync),
+    pack: impl Fn(usize, &[f32], &mut [u8]) + Sync,
 ) -> Result<AlignedBuffer<u8>, KernelError> {
     let rows = weights.len().checked_div(k).unwrap_or(0);
     let bytes = rows.div_ceil(PANEL_ROWS).checked_mul(panel_bytes).ok_or(KernelError::TooLarge { rows, k })?;
