@@ -169,7 +169,7 @@ pub struct ModelArgs {
     /// Pre-tokenizer instead of the file's: default, gpt-2 or llama-bpe
     #[arg(long, value_name = "NAME")]
     pub pre: Option<String>,
-    /// Threads (all CPUs by default), pinning, features
+    /// Threads, pinning, features
     #[command(flatten)]
     pub machine: MachineArgs,
     /// Print JSON

@@ -10,7 +10,8 @@ use kernels::{CpuFeatures, Kernel, KernelDescriptor, registry};
 /// Threads, pinning and features.
 #[derive(Args, Clone, Debug, Default)]
 pub struct MachineArgs {
-    /// Threads that share the rows of each product
+    /// Threads that share the rows of each product. By default 1 to compare kernels; to generate and score, all CPUs for a model of
+    /// 100 million weights and more, else 1
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
     /// Pin thread i to the i-th CPU that this process may use
@@ -32,6 +33,9 @@ pub struct Machine {
     cpus: Vec<core_affinity::CoreId>,
 }
 
+/// Weights below which a whole token takes about as long as a few hundred meetings of threads.
+const SMALL_MODEL_WEIGHTS: u64 = 100_000_000;
+
 /// Far above any machine; catches typing errors before the threads start.
 const MAX_THREADS: usize = 1024;
 
@@ -47,7 +51,15 @@ impl MachineArgs {
             None => CpuFeatures::detect(),
         };
         let features = CpuFeatures::detect().intersect(mask);
-        let mut machine = Machine { threads, features, mask: self.cpu_features.clone(), cpus: Vec::new() };
+        let mut machine = Machine {
+            threads,
+            features,
+            mask: self
+                .cpu_features
+                .clone()
+                .or_else(|| std::env::var(kernels::MASK_VARIABLE).ok().filter(|m| !m.is_empty())),
+            cpus: Vec::new(),
+        };
         if self.pin {
             machine.cpus = core_affinity::get_core_ids().unwrap_or_default();
             if machine.cpus.len() < threads {
@@ -65,6 +77,15 @@ impl MachineArgs {
 }
 
 impl Machine {
+    /// For a model of `ternary_weights`, unless `--threads` was given: one thread where the products are so short that threads would
+    /// only wait for each other.
+    pub fn suit(mut self, args: &MachineArgs, ternary_weights: u64) -> Self {
+        if args.threads.is_none() && ternary_weights < SMALL_MODEL_WEIGHTS {
+            self.threads = 1;
+        }
+        self
+    }
+
     /// A team of the asked-for size, its threads pinned if asked.
     pub fn team(&self) -> Result<Team> {
         let cpus = self.cpus.clone();

@@ -38,7 +38,9 @@ impl Kernel {
         let id = descriptor.id;
         let lacking = descriptor.requires.without(CpuFeatures::detect());
         if !lacking.is_empty() {
-            return Err(Unsupported { id, missing: lacking, why: "lacks" });
+            let unmasked = matches!(CpuFeatures::mask_from_environment(), Ok(None));
+            let why = if unmasked { "lacks" } else { "lacks or TRITBENCH_CPU_FEATURES hides" };
+            return Err(Unsupported { id, missing: lacking, why });
         }
         let masked = descriptor.requires.without(allowed);
         if !masked.is_empty() {

@@ -45,7 +45,7 @@ mod x86_64;
 
 pub use activation::{FloatActivations, QuantizedActivations};
 pub use buffer::AlignedBuffer;
-pub use cpu::{CpuFeatures, UnknownFeature};
+pub use cpu::{CpuFeatures, MASK_VARIABLE, UnknownFeature};
 pub use dense_f16::HeadF16;
 pub use descriptor::{
     Activations, Dequantize, Family, GemmFn, GemmI8, Gemv, GemvF32, GemvI8, KernelDescriptor, Operations,

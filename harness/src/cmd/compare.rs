@@ -161,7 +161,7 @@ impl Run {
                 let kernels: Vec<Kernel> =
                     self.kernels.iter().filter(|k| k.descriptor().family() == family).copied().collect();
                 let (op, m, k) = (cell.op, cell.shape.m, cell.shape.k);
-                progress.say(format!("{op} {m}x{k} {} {:?}", family.name(), cell.residency));
+                progress.say(format!("{op} {m}x{k} {} {}", family.name(), report::residency(cell.residency)));
                 let record = micro::measure(cell, &kernels, &plan, &mut team, |_| {})?;
                 done += 1;
                 progress.set(done);

@@ -91,6 +91,7 @@ pub fn prepare(args: &ModelArgs) -> Result<(Machine, Loaded, Selection)> {
         None => None,
     };
     let loaded = load(&args.model, pre)?;
+    let machine = machine.suit(&args.machine, loaded.record.ternary_weights);
     for text in &loaded.record.notes {
         note(format!("note: {text}"));
     }

@@ -74,9 +74,10 @@ fn inspect_model(spec: &str, goldens: bool, json: bool, machine: &MachineArgs, o
 }
 
 /// The file's known answers with every kernel that runs here; None when the file is not known.
-fn check_goldens(spec: &str, machine: &MachineArgs) -> Result<Option<Vec<KernelGoldens>>> {
-    let machine = machine.check(crate::machine::all_cpus())?;
+fn check_goldens(spec: &str, args: &MachineArgs) -> Result<Option<Vec<KernelGoldens>>> {
+    let machine = args.check(crate::machine::all_cpus())?;
     let loaded = models::load(spec, None)?;
+    let machine = machine.suit(args, loaded.record.ternary_weights);
     let Some(known) = loaded.known.as_ref().filter(|k| !k.goldens.is_empty()) else { return Ok(None) };
     let capacity = known.goldens.iter().map(|g| g.prompt_ids.len() + g.token_ids.len()).max().unwrap_or(1);
     let kernels = machine.kernels(None)?;
