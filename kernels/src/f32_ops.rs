@@ -28,6 +28,7 @@ macro_rules! stamped {
     ($(#[$doc:meta])* $name:ident($($arg:ident: $type:ty),*) $(-> $out:ty)? $body:block) => {
         impl F32Ops {
             $(#[$doc])*
+            #[allow(clippy::too_many_arguments)] // attention has seven operands
             #[inline]
             pub fn $name(self, $($arg: $type),*) $(-> $out)? {
                 #[inline(always)]

@@ -5,6 +5,10 @@
 //! and 1 broadcast, and every four lines a `vpmaddwd` and an add. A pair is within 2 * 15 * 128 = 3840, eight pairs (four lines, both
 //! halves) within 30720: int16 holds them.
 //!
+//! What the compiler makes of it (Rust 1.95): with the activations of a line as one array of 8, LLVM loaded 64 bits and took them apart
+//! with `shrd`, `shr` and `vpbroadcastd`, eight instructions a line, and the AVX-512 loop read at 0.51 to 0.67 of a plain read. As two
+//! arrays of 4 they are `{1to16}` memory operands, and it reads at 0.84 to 0.92 of a plain read from memory, one thread.
+//!
 //! Leaving the high half in place is the idea of the 2-bit kernels in this folder; groups with a scale of their own are ggml's Q4_0,
 //! four times as long.
 
@@ -12,7 +16,7 @@ use super::lanes::{prefetch, quad, together};
 use crate::head::{GROUP_LINES, PanelQ4};
 use std::arch::x86_64::*;
 
-/// How far ahead of the loads lines are asked for.
+/// How far ahead of the loads lines are asked for: as far as the plain read of [`crate::stream`] does. Not swept for this loop.
 const PREFETCH_BYTES: usize = 1024;
 
 /// Products before the activations' scale, one a row.
