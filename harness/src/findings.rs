@@ -11,6 +11,7 @@ pub fn findings(receipt: &Receipt) -> Vec<Finding> {
     all.extend(ladder(receipt));
     all.extend(memory_bound(receipt));
     all.extend(end_to_end(receipt));
+    all.extend(head(receipt));
     all.extend(goldens(receipt));
     all
 }
@@ -151,6 +152,18 @@ fn end_to_end(receipt: &Receipt) -> Option<Finding> {
     Some(finding("End to end", text, "/generation"))
 }
 
+/// A quantised head is its own axis: what it does to perplexity stands beside what it does to speed.
+fn head(receipt: &Receipt) -> Option<Finding> {
+    let effect = receipt.head_effect.as_ref()?;
+    let text = format!(
+        "Generation and perplexity were measured with {}, which changes the logits: {}. Both heads saw the same hidden states. \
+         Speeds are to be compared only with runs that have the same head.",
+        effect.head,
+        effect.says()
+    );
+    Some(finding("The output head is quantised", text, "/head_effect"))
+}
+
 fn timeouts(generation: &GenerationRecord) -> Option<Finding> {
     let late: Vec<String> = generation
         .kernels
@@ -173,9 +186,10 @@ fn goldens(receipt: &Receipt) -> Option<Finding> {
     let failed: Vec<String> =
         checks().filter(|(_, g)| !g.passed).map(|(k, g)| format!("{} on {:?}", k.kernel, g.prompt)).collect();
     let kernels = generation.kernels.iter().filter(|k| !k.goldens.is_empty()).count();
+    let with = if receipt.head_effect.is_some() { " with the f16 head" } else { "" };
     let (title, text) = if failed.is_empty() {
         let text = format!(
-            "{passed} of {total} known answers reproduced: every one of {kernels} kernels gives the ids of an independent implementation, \
+            "{passed} of {total} known answers reproduced{with}: every one of {kernels} kernels gives the ids of an independent implementation, \
              as far as its margins are safe to compare."
         );
         ("The model computes what it should", text)
@@ -205,6 +219,28 @@ mod tests {
                 finding.evidence
             );
         }
+    }
+
+    #[test]
+    fn a_quantised_head_is_said() {
+        let mut receipt = fixture::complete();
+        receipt.head_effect = Some(crate::receipt::HeadEffect {
+            head: "q4-avx2".into(),
+            f16_head: "f16-avx2-f16c".into(),
+            nats_per_token: 4.02,
+            f16_nats_per_token: 4.0,
+            perplexity: 4.02f64.exp(),
+            f16_perplexity: 4.0f64.exp(),
+            perplexity_change_percent: 100.0 * 0.02f64.exp_m1(),
+            tokens: 256,
+            window: 128,
+            text: "built-in held-out text".into(),
+        });
+        let found = findings(&receipt);
+        let head = found.iter().find(|f| f.title == "The output head is quantised").expect("said");
+        assert!(head.text.contains("+2.020%") && head.text.contains("+0.020000 nats/token"), "{}", head.text);
+        let receipt = serde_json::to_value(receipt).expect("serialises");
+        assert!(receipt.pointer(&head.evidence).is_some());
     }
 
     #[test]

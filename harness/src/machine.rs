@@ -5,7 +5,7 @@ use crate::host;
 use crate::receipt::Settings;
 use clap::Args;
 use kernels::parallel::Team;
-use kernels::{CpuFeatures, HeadF16, Kernel, KernelDescriptor, registry};
+use kernels::{CpuFeatures, Kernel, KernelDescriptor, registry};
 
 /// Threads, pinning and features.
 #[derive(Args, Clone, Debug, Default)]
@@ -96,11 +96,6 @@ impl Machine {
             }
         };
         Team::new(self.threads, start).map_err(|e| Error::input(format!("cannot start {} threads: {e}", self.threads)))
-    }
-
-    /// The head for these features.
-    pub fn head(&self) -> HeadF16 {
-        HeadF16::select(self.features)
     }
 
     /// What receipts keep.

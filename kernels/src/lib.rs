@@ -28,6 +28,7 @@ mod descriptor;
 mod error;
 mod f32_ops;
 mod format;
+mod head;
 mod huge_pages;
 mod kernel;
 mod linear;
@@ -52,6 +53,7 @@ pub use descriptor::{
 pub use error::KernelError;
 pub use f32_ops::F32Ops;
 pub use format::Packing;
+pub use head::{HeadFormat, HeadInput, MAX_K_HEAD, OutputHead};
 pub use kernel::{Kernel, Unsupported};
 pub use linear::{LinearInput, Product};
 pub use packed::{CodeTable, PackedWeights, Scales, find_code_3};

@@ -10,15 +10,16 @@ use crate::host;
 use crate::interrupt;
 use crate::machine::{Machine, in_registry_order};
 use crate::measure::end_to_end::{self, WeightStore};
+use crate::measure::head;
 use crate::measure::micro::{self, Plan, UNKNOWN_CACHE_BYTES};
 use crate::models::{Loaded, load};
-use crate::output::Output;
+use crate::output::{Output, note};
 use crate::progress::Progress;
 use crate::receipt::{Receipt, SCHEMA_VERSION, Status};
 use crate::report::{self, ReportPaths};
 use crate::run_folder::RunFolder;
 use crate::scenario::Scenario;
-use kernels::{Family, Kernel, registry};
+use kernels::{Family, HeadFormat, Kernel, registry};
 use serde::Serialize;
 use std::path::Path;
 use std::time::Instant;
@@ -29,7 +30,7 @@ pub fn run(args: &CompareArgs, out: &Output) -> Result<()> {
     if let Some(model) = &args.model {
         scenario.model = Some(model.clone());
     }
-    measure(&args.measure, scenario, out)
+    measure(&args.measure, scenario, args.head.into(), out)
 }
 
 /// Runs `micro`.
@@ -40,10 +41,10 @@ pub fn run_micro(args: &MicroArgs, out: &Output) -> Result<()> {
         return Err(Error::input(format!("scenario {name} has no [micro] part; try --scenario seed-tables")));
     }
     (scenario.generate, scenario.perplexity, scenario.model) = (None, None, None);
-    measure(&args.measure, scenario, out)
+    measure(&args.measure, scenario, HeadFormat::F16, out)
 }
 
-fn measure(args: &MeasureArgs, mut scenario: Scenario, out: &Output) -> Result<()> {
+fn measure(args: &MeasureArgs, mut scenario: Scenario, head: HeadFormat, out: &Output) -> Result<()> {
     build_info::refuse_to_time_a_debug_build()?;
     if args.quick {
         scenario.make_quick();
@@ -73,6 +74,7 @@ fn measure(args: &MeasureArgs, mut scenario: Scenario, out: &Output) -> Result<(
         micro: Vec::new(),
         generation: None,
         perplexity: None,
+        head_effect: None,
         findings: Vec::new(),
     };
     // From here on a killed run leaves a readable receipt.
@@ -85,7 +87,10 @@ fn measure(args: &MeasureArgs, mut scenario: Scenario, out: &Output) -> Result<(
             }
         };
     receipt.model = loaded.as_ref().map(|l| l.record.clone());
-    let mut run = Run { start: Instant::now(), scenario, machine, kernels, named: asked, loaded, folder, receipt };
+    let store = WeightStore::default();
+    let mut run =
+        Run { start: Instant::now(), scenario, machine, kernels, named: asked, loaded, head, store, folder, receipt };
+
     let outcome = run.parts();
     run.finish(outcome, args.json, out)
 }
@@ -98,6 +103,9 @@ struct Run {
     kernels: Vec<Kernel>,
     named: Option<Vec<String>>,
     loaded: Option<Loaded>,
+    head: HeadFormat,
+    /// Weights and heads that the parts share.
+    store: WeightStore,
     folder: RunFolder,
     receipt: Receipt,
 }
@@ -106,6 +114,7 @@ impl Run {
     fn parts(&mut self) -> Result<()> {
         self.verify()?;
         self.micro()?;
+        self.head()?;
         self.generation()?;
         self.perplexity()
     }
@@ -165,6 +174,20 @@ impl Run {
         Ok(())
     }
 
+    /// What a quantised head does, said before anything is generated with it.
+    fn head(&mut self) -> Result<()> {
+        let used = self.scenario.generate.is_some() || self.scenario.perplexity.is_some();
+        let fastest = self.kernels.iter().rfind(|k| k.descriptor().exact()).or(self.kernels.last());
+        let (Some(loaded), Some(&kernel), true) = (&self.loaded, fastest, used) else { return Ok(()) };
+        self.receipt.head_effect =
+            head::announce(loaded, &mut self.store, kernel, &self.machine, self.head, interrupt::flag())?;
+        let goldens = self.scenario.generate.as_ref().is_some_and(|g| g.goldens) && loaded.known.is_some();
+        if self.head != HeadFormat::F16 && goldens {
+            note("head: known answers are those of the f16 head; they are checked with it");
+        }
+        Ok(())
+    }
+
     fn generation(&mut self) -> Result<()> {
         let (Some(asked), Some(loaded)) = (&self.scenario.generate, &self.loaded) else { return Ok(()) };
         let goldens = loaded.known.as_ref().filter(|_| asked.goldens).map(|k| k.goldens.clone()).unwrap_or_default();
@@ -173,12 +196,13 @@ impl Run {
         let progress = Progress::start(format!("generating with {} kernels", self.kernels.len()), total);
         let record = end_to_end::generation(
             &loaded.model,
-            &mut WeightStore::default(),
+            &mut self.store,
             &self.kernels,
             asked,
             &goldens,
             &stop_ids,
             &self.machine,
+            self.head,
             self.receipt.settings.seed,
             interrupt::flag(),
             |kernel, done, _| {
@@ -197,10 +221,11 @@ impl Run {
         let progress = Progress::start("perplexity with every kernel", self.kernels.len() as u64 + 1);
         let record = end_to_end::perplexity(
             &loaded.model,
-            &mut WeightStore::default(),
+            &mut self.store,
             &self.kernels,
             asked,
             &self.machine,
+            self.head,
             interrupt::flag(),
             |kernel, done, _| {
                 progress.set(done as u64);

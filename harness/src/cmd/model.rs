@@ -11,7 +11,7 @@ use crate::models::{self, mib};
 use crate::output::{Output, note, table};
 use crate::progress::Progress;
 use crate::receipt::GoldenCheck;
-use kernels::CodeTable;
+use kernels::{CodeTable, HeadFormat};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
@@ -86,7 +86,8 @@ fn check_goldens(spec: &str, args: &MachineArgs) -> Result<Option<Vec<KernelGold
     let mut all = Vec::new();
     for (done, kernel) in kernels.into_iter().enumerate() {
         progress.set(done as u64);
-        let mut engine = engine(&loaded.model, &mut store, kernel, CodeTable::TERNARY, &machine, capacity)?;
+        let mut engine =
+            engine(&loaded.model, &mut store, kernel, CodeTable::TERNARY, &machine, capacity, HeadFormat::F16)?;
         let mut goldens = Vec::new();
         for golden in &known.goldens {
             if interrupt::requested() {

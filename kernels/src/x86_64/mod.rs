@@ -16,5 +16,8 @@ pub(crate) mod avx512_vnni_trit5;
 pub(crate) mod avxvnni_tile8;
 mod avxvnni_tile8_gemm;
 pub(crate) mod f16c_head;
+pub(crate) mod head_f16_avx512;
+pub(crate) mod head_q4;
+pub(crate) mod head_q8;
 mod lanes;
 mod tiles;
