@@ -2,6 +2,7 @@
 
 use crate::machine::MachineArgs;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use kernels::HeadFormat;
 use std::path::PathBuf;
 
 /// The whole command line.
@@ -143,6 +144,9 @@ pub struct CompareArgs {
     /// Weights packed by `model convert`, mapped for the kernels that read their packing
     #[arg(long, value_name = "FILE")]
     pub packed: Option<PathBuf>,
+    /// Output head: as in the file, or its rows quantised to 8 or 4 bits, which changes the logits
+    #[arg(long, value_enum, default_value_t = Head::F16)]
+    pub head: Head,
 }
 
 /// `micro`.
@@ -165,10 +169,13 @@ pub struct ModelArgs {
     /// Weights packed for the kernel by `model convert`, mapped instead of repacking the model's
     #[arg(long, value_name = "FILE")]
     pub packed: Option<PathBuf>,
+    /// Output head: as in the file, or its rows quantised to 8 or 4 bits, which changes the logits
+    #[arg(long, value_enum, default_value_t = Head::F16)]
+    pub head: Head,
     /// Pre-tokenizer instead of the file's: default, gpt-2 or llama-bpe
     #[arg(long, value_name = "NAME")]
     pub pre: Option<String>,
-    /// Threads (all CPUs by default), pinning, features
+    /// Threads, pinning, features
     #[command(flatten)]
     pub machine: MachineArgs,
     /// Print JSON
@@ -244,6 +251,27 @@ pub struct PerplexityArgs {
     /// Model and kernel
     #[command(flatten)]
     pub model: ModelArgs,
+}
+
+/// Output head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Head {
+    /// 16 bits a weight, as in the file
+    F16,
+    /// 8 bits a weight, a scale a row
+    Q8,
+    /// 4 bits a weight, a scale for each 128 of a row
+    Q4,
+}
+
+impl From<Head> for HeadFormat {
+    fn from(head: Head) -> Self {
+        match head {
+            Head::F16 => Self::F16,
+            Head::Q8 => Self::Q8,
+            Head::Q4 => Self::Q4,
+        }
+    }
 }
 
 /// Code table.

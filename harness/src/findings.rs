@@ -11,6 +11,7 @@ pub fn findings(receipt: &Receipt) -> Vec<Finding> {
     all.extend(ladder(receipt));
     all.extend(memory_bound(receipt));
     all.extend(end_to_end(receipt));
+    all.extend(head(receipt));
     all.extend(goldens(receipt));
     all
 }
@@ -103,25 +104,26 @@ fn ladder(receipt: &Receipt) -> Option<Finding> {
     Some(finding("What the whole ladder is worth", text, format!("/micro/{evidence}")))
 }
 
-/// Which kernels lose when the weights come from memory.
+/// How near the exact kernels come to the bound when the weights come from memory.
 fn memory_bound(receipt: &Receipt) -> Option<Finding> {
     let (index, dram) = largest_gemv(receipt, "W2A8", Residency::Dram)?;
-    let (_, cache) = largest_gemv(receipt, "W2A8", Residency::Cache).filter(|(_, c)| (c.m, c.k) == (dram.m, dram.k))?;
-    let last = (0..dram.entries.len()).rfind(|&i| !dram.entries[i].self_pair)?;
-    let (from_dram, in_cache) = (&dram.summaries[last], cache.summaries.get(last)?);
-    if from_dram.gb_s <= 0.0 || in_cache.gb_s <= 0.0 {
-        return None;
-    }
+    let stream = dram.stream.as_ref().filter(|s| s.gb_s > 0.0)?;
+    let own = || (0..dram.entries.len()).filter(|&i| !dram.entries[i].self_pair).map(|i| &dram.summaries[i]);
+    let best = own().max_by(|a, b| a.gelem_s.total_cmp(&b.gelem_s))?;
+    let share = best.share_of_stream?;
     let text = format!(
-        "{} reads {:.1} GB/s of packed weights in cache and {:.1} GB/s from memory at {}x{}: {:.0}% of its speed is left when the weights do not fit.",
-        from_dram.kernel,
-        in_cache.gb_s,
-        from_dram.gb_s,
+        "Only reading the packed weights of {}x{} runs at {:.1} GB/s on {} thread(s). {} is the fastest from memory: {:.1} G weights/s at {:.2} bits \
+         each, {:.0}% of that bandwidth in the same rounds.",
         dram.m,
         dram.k,
-        100.0 * from_dram.gb_s / in_cache.gb_s
+        stream.gb_s,
+        dram.threads,
+        best.kernel,
+        best.gelem_s,
+        8.0 * best.gb_s / best.gelem_s,
+        share * 100.0
     );
-    Some(finding("What memory takes from the exact kernel", text, format!("/micro/{index}")))
+    Some(finding("How near memory's bound the exact kernels come", text, format!("/micro/{index}")))
 }
 
 fn largest_gemv<'r>(receipt: &'r Receipt, family: &str, residency: Residency) -> Option<(usize, &'r MicroCell)> {
@@ -150,6 +152,18 @@ fn end_to_end(receipt: &Receipt) -> Option<Finding> {
     Some(finding("End to end", text, "/generation"))
 }
 
+/// A quantised head is its own axis: what it does to perplexity stands beside what it does to speed.
+fn head(receipt: &Receipt) -> Option<Finding> {
+    let effect = receipt.head_effect.as_ref()?;
+    let text = format!(
+        "Generation and perplexity were measured with {}, which changes the logits: {}. Both heads saw the same hidden states. \
+         Speeds are to be compared only with runs that have the same head.",
+        effect.head,
+        effect.says()
+    );
+    Some(finding("The output head is quantised", text, "/head_effect"))
+}
+
 fn timeouts(generation: &GenerationRecord) -> Option<Finding> {
     let late: Vec<String> = generation
         .kernels
@@ -172,9 +186,10 @@ fn goldens(receipt: &Receipt) -> Option<Finding> {
     let failed: Vec<String> =
         checks().filter(|(_, g)| !g.passed).map(|(k, g)| format!("{} on {:?}", k.kernel, g.prompt)).collect();
     let kernels = generation.kernels.iter().filter(|k| !k.goldens.is_empty()).count();
+    let with = if receipt.head_effect.is_some() { " with the f16 head" } else { "" };
     let (title, text) = if failed.is_empty() {
         let text = format!(
-            "{passed} of {total} known answers reproduced: every one of {kernels} kernels gives the ids of an independent implementation, \
+            "{passed} of {total} known answers reproduced{with}: every one of {kernels} kernels gives the ids of an independent implementation, \
              as far as its margins are safe to compare."
         );
         ("The model computes what it should", text)
@@ -204,6 +219,28 @@ mod tests {
                 finding.evidence
             );
         }
+    }
+
+    #[test]
+    fn a_quantised_head_is_said() {
+        let mut receipt = fixture::complete();
+        receipt.head_effect = Some(crate::receipt::HeadEffect {
+            head: "q4-avx2".into(),
+            f16_head: "f16-avx2-f16c".into(),
+            nats_per_token: 4.02,
+            f16_nats_per_token: 4.0,
+            perplexity: 4.02f64.exp(),
+            f16_perplexity: 4.0f64.exp(),
+            perplexity_change_percent: 100.0 * 0.02f64.exp_m1(),
+            tokens: 256,
+            window: 128,
+            text: "built-in held-out text".into(),
+        });
+        let found = findings(&receipt);
+        let head = found.iter().find(|f| f.title == "The output head is quantised").expect("said");
+        assert!(head.text.contains("+2.020%") && head.text.contains("+0.020000 nats/token"), "{}", head.text);
+        let receipt = serde_json::to_value(receipt).expect("serialises");
+        assert!(receipt.pointer(&head.evidence).is_some());
     }
 
     #[test]

@@ -7,12 +7,13 @@ use crate::progress::Progress;
 use crate::receipt::Settings;
 use clap::Args;
 use kernels::parallel::Team;
-use kernels::{CpuFeatures, HeadF16, Kernel, KernelDescriptor, registry};
+use kernels::{CpuFeatures, Kernel, KernelDescriptor, registry};
 
 /// Threads, pinning and features.
 #[derive(Args, Clone, Debug, Default)]
 pub struct MachineArgs {
-    /// Threads that share the rows of each product
+    /// Threads that share the rows of each product. By default 1 to compare kernels; to generate and score, all CPUs for a model of
+    /// 100 million weights and more, else 1
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
     /// Pin thread i to the i-th CPU that this process may use
@@ -36,6 +37,9 @@ pub struct Machine {
     cpus: Vec<core_affinity::CoreId>,
 }
 
+/// Weights below which a whole token takes about as long as a few hundred meetings of threads.
+const SMALL_MODEL_WEIGHTS: u64 = 100_000_000;
+
 /// Far above any machine; catches typing errors before the threads start.
 const MAX_THREADS: usize = 1024;
 
@@ -53,7 +57,8 @@ impl MachineArgs {
         let features = CpuFeatures::detect().intersect(mask);
         // Counted before pinning leaves this thread, and those that it starts, with one CPU.
         let load_threads = self.threads.unwrap_or_else(all_cpus);
-        let mask = self.cpu_features.clone();
+        let from_environment = || std::env::var(kernels::MASK_VARIABLE).ok().filter(|m| !m.is_empty());
+        let mask = self.cpu_features.clone().or_else(from_environment);
         let mut machine = Machine { threads, load_threads, features, mask, cpus: Vec::new() };
         if self.pin {
             machine.cpus = core_affinity::get_core_ids().unwrap_or_default();
@@ -72,6 +77,15 @@ impl MachineArgs {
 }
 
 impl Machine {
+    /// For a model of `ternary_weights`, unless `--threads` was given: one thread where the products are so short that threads would
+    /// only wait for each other.
+    pub fn suit(mut self, args: &MachineArgs, ternary_weights: u64) -> Self {
+        if args.threads.is_none() && ternary_weights < SMALL_MODEL_WEIGHTS {
+            self.threads = 1;
+        }
+        self
+    }
+
     /// A team of the asked-for size, its threads pinned if asked.
     pub fn team(&self) -> Result<Team> {
         self.team_of(self.threads)
@@ -91,11 +105,6 @@ impl Machine {
             }
         };
         Team::new(threads, start).map_err(|e| Error::input(format!("cannot start {threads} threads: {e}")))
-    }
-
-    /// The head for these features.
-    pub fn head(&self) -> HeadF16 {
-        HeadF16::select(self.features)
     }
 
     /// What receipts keep.

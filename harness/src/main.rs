@@ -30,6 +30,11 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     interrupt::install();
     let out = output::Output::new(cli.color);
+    if let Err(error) = kernels::CpuFeatures::mask_from_environment() {
+        let error = error::Error::input(format!("environment variable {}: {error}", kernels::MASK_VARIABLE));
+        out.error(&error);
+        return ExitCode::from(error.exit() as u8);
+    }
     let result = match cli.command {
         Command::List(args) => cmd::list::run(&args, &out),
         Command::Verify(args) => cmd::verify::run(&args, &out),

@@ -276,6 +276,48 @@ fn compare_and_report() {
     assert!(dir.path().join("both.html").is_file());
 }
 
+/// A quantised head is used only when asked for, and is said to change the logits wherever it is.
+#[test]
+fn quantised_heads_are_never_silent() {
+    let short = ["--quick", "--kernel", "scalar-i8", "--threads", "1", "--json"];
+    let plain = json(&[&["perplexity"][..], &short].concat());
+    assert!(plain["head"].as_str().is_some_and(|h| h.starts_with("f16-")) && plain["head_effect"].is_null(), "{plain}");
+    for head in ["q8", "q4"] {
+        let report = json(&[&["perplexity", "--head", head][..], &short].concat());
+        assert!(report["head"].as_str().is_some_and(|h| h.starts_with(head)), "{report}");
+        assert_fields(
+            &report["head_effect"],
+            "head: string
+             f16_head: string
+             nats_per_token: number
+             f16_nats_per_token: number
+             perplexity: number
+             f16_perplexity: number
+             perplexity_change_percent: number
+             tokens: integer
+             window: integer
+             text: string",
+        );
+        assert_eq!(report["head_effect"]["f16_perplexity"], plain["perplexity"]);
+        assert_eq!(report["head_effect"]["perplexity"], report["perplexity"]);
+    }
+    let generate = ["generate", "--prompt", "ROMEO:", "--max-tokens", "4", "--kernel", "scalar-i8", "--threads", "1"];
+    let output = run(&[&generate[..], &["--head", "q4", "--json"]].concat());
+    assert!(stderr(&output).contains("head: the logits are not those of the file: perplexity"), "{}", stderr(&output));
+    let report = parsed(&output);
+    assert!(report["head"].as_str().is_some_and(|h| h.starts_with("q4")) && report["head_effect"]["tokens"] == 256);
+    assert!(!stderr(&run(&generate)).contains("head:"));
+    // Known answers hold with any head, because they are checked with the f16 one.
+    let dir = TempDir::new().expect("a folder");
+    let scenario = scenario_with_rounds(dir.path(), 8).display().to_string();
+    let out = dir.path().join("q4").display().to_string();
+    let compare = ["compare", "--scenario", &scenario, "--quick", "--head", "q4", "--json", "--out", &out];
+    let receipt = read_json(json(&compare)["receipt"].as_str().expect("a path").as_ref());
+    let findings = receipt["findings"].as_array().expect("findings");
+    assert!(findings.iter().any(|f| f["title"] == "The output head is quantised"), "{findings:?}");
+    assert!(receipt["generation"]["head"].as_str().is_some_and(|h| h.starts_with("q4")), "{receipt:#}");
+}
+
 #[test]
 fn micro_is_the_first_half() {
     let dir = TempDir::new().expect("a folder");

@@ -110,6 +110,19 @@ pub fn cases(kernel: &Kernel) -> Vec<Case> {
             add(rows, k, Pattern::Random, CodeTable::TERNARY, false);
         }
     }
+    // Around the panels of layouts that interleave more rows than ROWS knows of, and more rows than a gemm takes through the cache at once.
+    let panel_rows = kernel.descriptor().packing.panel_rows();
+    if panel_rows > 16 {
+        for rows in [panel_rows - 1, panel_rows, panel_rows + 1, 2 * panel_rows + 3] {
+            for (k, pattern) in [(33, Pattern::MinTimesMin), (256, Pattern::Random), (2560, Pattern::Alternating)] {
+                add(rows, k, pattern, CodeTable::TERNARY, false);
+            }
+        }
+    }
+    if kernel.descriptor().operations.gemm.is_some() {
+        add(1000, 1025, Pattern::Random, CodeTable::TERNARY, false);
+        add(300, 6912, Pattern::Random, CodeTable::TERNARY, false);
+    }
     cases
 }
 

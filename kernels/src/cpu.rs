@@ -3,6 +3,9 @@
 use std::fmt;
 use std::sync::OnceLock;
 
+/// Environment variable with a feature list, as [`CpuFeatures::parse`] takes it; features outside it are hidden.
+pub const MASK_VARIABLE: &str = "TRITBENCH_CPU_FEATURES";
+
 /// A set of instruction-set features that kernels may require.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 pub struct CpuFeatures(u32);
@@ -64,19 +67,33 @@ impl CpuFeatures {
         ("x86-64-v4", Self::X86_64_V4),
     ];
 
-    /// The features of this CPU (asked once, then remembered).
+    /// The features of this CPU (asked once, then remembered), as far as the environment variable [`MASK_VARIABLE`] lets them through:
+    /// with `TRITBENCH_CPU_FEATURES=avx2`, everything behaves as on a machine without AVX-512. A value that does not parse hides
+    /// all; [`Self::mask_from_environment`] says what is wrong with it.
     pub fn detect() -> Self {
         static FOUND: OnceLock<CpuFeatures> = OnceLock::new();
         *FOUND.get_or_init(|| {
             #[cfg(target_arch = "x86_64")]
-            {
-                Self::probe()
-            }
+            let found = Self::probe();
             #[cfg(not(target_arch = "x86_64"))]
-            {
-                Self::NONE
+            let found = Self::NONE;
+            match Self::mask_from_environment() {
+                Ok(Some(mask)) => found.intersect(mask),
+                Ok(None) => found,
+                Err(_) => Self::NONE,
             }
         })
+    }
+
+    /// The list in [`MASK_VARIABLE`], if it is set and not empty.
+    ///
+    /// # Errors
+    /// A word that is neither a feature nor a group.
+    pub fn mask_from_environment() -> Result<Option<Self>, UnknownFeature> {
+        match std::env::var_os(MASK_VARIABLE) {
+            Some(list) if !list.is_empty() => Self::parse(&list.to_string_lossy()).map(Some),
+            _ => Ok(None),
+        }
     }
 
     /// Both sets together.

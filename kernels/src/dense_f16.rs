@@ -7,18 +7,41 @@ use crate::parallel::Team;
 /// A way to multiply f16 rows with an f32 vector, chosen once by CPU features and recorded in receipts by [`HeadF16::id`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeadF16 {
-    f16c: bool,
+    level: Level,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Level {
+    Scalar,
+    #[cfg(target_arch = "x86_64")]
+    F16c,
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
 }
 
 impl HeadF16 {
-    /// The F16C path where both the CPU and `allowed` have AVX2, FMA and F16C, else plain Rust.
+    /// The AVX-512 or the F16C path where both the CPU and `allowed` have the features, else plain Rust. The first two give the same bits.
     pub fn select(allowed: CpuFeatures) -> Self {
-        Self { f16c: CpuFeatures::detect().intersect(allowed).contains(CpuFeatures::X86_64_V3) }
+        let usable = CpuFeatures::detect().intersect(allowed);
+        #[cfg(target_arch = "x86_64")]
+        if usable.contains(CpuFeatures::X86_64_V4) {
+            return Self { level: Level::Avx512 };
+        } else if usable.contains(CpuFeatures::X86_64_V3) {
+            return Self { level: Level::F16c };
+        }
+        let _ = usable;
+        Self { level: Level::Scalar }
     }
 
     /// Name of the chosen implementation.
     pub fn id(self) -> &'static str {
-        if self.f16c { "f16-avx2-f16c" } else { "f16-scalar" }
+        match self.level {
+            Level::Scalar => "f16-scalar",
+            #[cfg(target_arch = "x86_64")]
+            Level::F16c => "f16-avx2-f16c",
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => "f16-avx512",
+        }
     }
 
     /// `y = rows * x`, rows shared among the team. `rows` holds `y.len() * x.len()` f16 bit patterns, row after row.
@@ -40,11 +63,14 @@ impl HeadF16 {
         }
         team.split_rows(1, y, |range, y| {
             let rows = &rows[range.start * k..range.end * k];
-            match self.f16c {
+            match self.level {
+                Level::Scalar => scalar(rows, x, y),
                 #[cfg(target_arch = "x86_64")]
                 // SAFETY: `select` found AVX2, FMA and F16C on this CPU.
-                true => unsafe { crate::x86_64::f16c_head::gemv(rows, x, y) },
-                _ => scalar(rows, x, y),
+                Level::F16c => unsafe { crate::x86_64::f16c_head::gemv(rows, x, y) },
+                #[cfg(target_arch = "x86_64")]
+                // SAFETY: `select` found AVX-512 F and DQ too.
+                Level::Avx512 => unsafe { crate::x86_64::head_f16_avx512::gemv(rows, x, y) },
             }
             Ok(())
         })
@@ -72,12 +98,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_paths_agree_with_f64() {
-        for k in [1, 7, 8, 33, 512] {
+    fn all_paths_agree_with_f64() {
+        for k in [1, 7, 8, 33, 59, 512, 2560] {
             let rows: Vec<u16> =
                 (0..3 * k).map(|i| half::f16::from_f32(((i * 37 % 101) as f32 - 50.0) / 64.0).to_bits()).collect();
             let x: Vec<f32> = (0..k).map(|i| ((i * 17 % 29) as f32 - 14.0) / 7.0).collect();
-            for head in [HeadF16::select(CpuFeatures::NONE), HeadF16::select(CpuFeatures::detect())] {
+            let mut results = Vec::new();
+            for features in [CpuFeatures::NONE, CpuFeatures::X86_64_V3, CpuFeatures::X86_64_V4] {
+                let head = HeadF16::select(features);
                 let mut y = [0f32; 3];
                 head.gemv(&mut Team::single(), &rows, &x, &mut y).expect("lengths agree");
                 for (r, y) in y.into_iter().enumerate() {
@@ -88,7 +116,10 @@ mod tests {
                     let (sum, abs) = terms.fold((0.0, 0.0), |(s, a), t| (s + t, a + t.abs()));
                     assert!((f64::from(y) - sum).abs() <= 1e-6 * abs, "{} k={k} row {r}: {y} against {sum}", head.id());
                 }
+                results.push(y.map(f32::to_bits));
             }
+            // Without AVX2 all three are the scalar path.
+            assert_eq!(results[1], results[2], "k={k}");
         }
         assert!(HeadF16::select(CpuFeatures::NONE).gemv(&mut Team::single(), &[0; 5], &[1.0], &mut [0.0; 4]).is_err());
     }

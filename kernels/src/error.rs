@@ -96,6 +96,14 @@ pub enum KernelError {
         /// Index of the first one.
         index: usize,
     },
+    /// NaN or infinity among weights that were to be quantised.
+    #[error("the weight at row {row}, column {column} is not finite")]
+    NonFiniteWeight {
+        /// Row.
+        row: usize,
+        /// Column.
+        column: usize,
+    },
     /// rows x k or its packed size does not fit in memory arithmetic.
     #[error("a {rows} x {k} matrix is too large")]
     TooLarge {

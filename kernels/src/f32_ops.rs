@@ -28,6 +28,8 @@ macro_rules! stamped {
     ($(#[$doc:meta])* $name:ident($($arg:ident: $type:ty),*) $(-> $out:ty)? $body:block) => {
         impl F32Ops {
             $(#[$doc])*
+            // Attention has as many operands as it has; a struct of slices would only rename them.
+            #[allow(clippy::too_many_arguments)]
             #[inline]
             pub fn $name(self, $($arg: $type),*) $(-> $out)? {
                 #[inline(always)]
@@ -184,6 +186,33 @@ stamped! {
             *q = rounded as i8;
         }
         sum
+    }
+}
+
+stamped! {
+    /// `out = round_ties_even(x * scale)`, limited to -8..=7, for |x * scale| below 2^22.
+    round_to_i4(x: &[f32], scale: f32, out: &mut [i8]) {
+        // As in `round_to_i8`.
+        const MAGIC: f32 = 12_582_912.0;
+        for (q, v) in out.iter_mut().zip(x) {
+            let rounded = ((v * scale + MAGIC).to_bits() as i32).wrapping_sub(MAGIC.to_bits() as i32);
+            *q = rounded.clamp(-8, 7) as i8;
+        }
+    }
+}
+
+stamped! {
+    /// The lowest and the highest of `x` and 0. NaN is not seen.
+    extremes(x: &[f32]) -> [f32; 2] {
+        let (chunks, tail) = x.as_chunks::<LANES>();
+        let (mut low, mut high) = ([0f32; LANES], [0f32; LANES]);
+        for chunk in chunks {
+            for i in 0..LANES {
+                low[i] = if chunk[i] < low[i] { chunk[i] } else { low[i] };
+                high[i] = if chunk[i] > high[i] { chunk[i] } else { high[i] };
+            }
+        }
+        [low.iter().chain(tail).copied().fold(0.0, f32::min), high.iter().chain(tail).copied().fold(0.0, f32::max)]
     }
 }
 

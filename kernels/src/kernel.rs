@@ -38,7 +38,9 @@ impl Kernel {
         let id = descriptor.id;
         let lacking = descriptor.requires.without(CpuFeatures::detect());
         if !lacking.is_empty() {
-            return Err(Unsupported { id, missing: lacking, why: "lacks" });
+            let unmasked = matches!(CpuFeatures::mask_from_environment(), Ok(None));
+            let why = if unmasked { "lacks" } else { "lacks or TRITBENCH_CPU_FEATURES hides" };
+            return Err(Unsupported { id, missing: lacking, why });
         }
         let masked = descriptor.requires.without(allowed);
         if !masked.is_empty() {
@@ -177,6 +179,9 @@ impl Kernel {
         self.check(weights, &rows)?;
         if !weights.table().is_ternary() {
             return Err(KernelError::CodeTable { kernel: self.id(), table: weights.table().0 });
+        }
+        if weights.k() > MAX_K_I8 {
+            return Err(KernelError::TooLarge { rows: weights.rows(), k: weights.k() });
         }
         x.iter().try_for_each(|x| same("activations", weights.k(), x.len()))?;
         same("tokens of the output", x.len(), y.tokens())?;

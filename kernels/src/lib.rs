@@ -29,6 +29,7 @@ mod descriptor;
 mod error;
 mod f32_ops;
 mod format;
+mod head;
 mod huge_pages;
 mod i2s_tensor;
 mod kernel;
@@ -47,7 +48,7 @@ mod x86_64;
 pub use activation::{FloatActivations, QuantizedActivations};
 pub use buffer::AlignedBuffer;
 pub use codes::SharedBytes;
-pub use cpu::{CpuFeatures, UnknownFeature};
+pub use cpu::{CpuFeatures, MASK_VARIABLE, UnknownFeature};
 pub use dense_f16::HeadF16;
 pub use descriptor::{
     Activations, Dequantize, Family, GemmFn, GemmI8, Gemv, GemvF32, GemvI8, KernelDescriptor, Operations,
@@ -55,6 +56,7 @@ pub use descriptor::{
 pub use error::KernelError;
 pub use f32_ops::F32Ops;
 pub use format::Packing;
+pub use head::{HeadFormat, HeadInput, MAX_K_HEAD, OutputHead};
 pub use i2s_tensor::I2sTensor;
 pub use kernel::{Kernel, Unsupported};
 pub use linear::{LinearInput, Product};

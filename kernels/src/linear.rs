@@ -185,6 +185,8 @@ impl Kernel {
         // SAFETY: as above, for the scratch.
         let mut integers = unsafe { task.integers.columns(rows.clone(), x.tokens) };
         let inputs = &x.quantized[..x.tokens];
+        // From two tokens on, for every kernel: with weights in the second-level cache two tokens by gemm are 0.9 to 1.1 times
+        // as fast as gemv twice, and from memory, where a model's weights are, 1.2 to 1.8 times (measured on Zen 5, K = 2560).
         match self.descriptor().operations.gemm {
             Some(_) if x.tokens > 1 => self.gemm_i8(weights, rows, inputs, &mut integers)?,
             _ => (0..x.tokens).try_for_each(|t| self.gemv_i8(weights, rows.clone(), &inputs[t], integers.token(t)))?,

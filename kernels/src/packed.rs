@@ -486,6 +486,7 @@ mod tests {
             let short =
                 PackedWeights::from_shared(packing, rows, k, share(Arc::new(Owner(buffer.clone())), len - 1), 0.5);
             assert!(matches!(short, Err(KernelError::Shape { .. })));
+            assert!(len.is_multiple_of(4), "the middle is the start of a lane");
             buffer[64 + len / 2] = 0xFF;
             let bad = PackedWeights::from_shared(packing, rows, k, share(Arc::new(Owner(buffer)), len), 0.5);
             assert_eq!(bad.expect_err("code 3"), KernelError::InvalidByte { packing, at: len / 2 });

@@ -31,6 +31,8 @@ pub static KERNELS: &[&KernelDescriptor] = &[
     &x86_64::avx512_vnni::DESCRIPTOR,
     #[cfg(target_arch = "x86_64")]
     &x86_64::avx512_vnni_trit5::DESCRIPTOR,
+    #[cfg(target_arch = "x86_64")]
+    &x86_64::avx512_lut16::DESCRIPTOR,
 ];
 
 /// The kernel with this id.

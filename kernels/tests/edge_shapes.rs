@@ -1,5 +1,6 @@
 //! Calls that must be refused, and what they say.
 
+use kernels::parallel::Columns;
 use kernels::{
     CodeTable, CpuFeatures, FloatActivations, Kernel, KernelError, PackedWeights, Packing, QuantizedActivations,
     Scales, registry,
@@ -77,4 +78,11 @@ fn a_k_beyond_the_proven_bound_is_refused() {
     let x = QuantizedActivations::from_values(&vec![1; k], 1.0);
     let error = kernel("scalar-i8").gemv_i8(&weights, 0..1, &x, &mut [0]);
     assert_eq!(error, Err(KernelError::TooLarge { rows: 1, k }));
+    for descriptor in registry::KERNELS.iter().filter(|d| d.operations.gemm.is_some()) {
+        let Ok(kernel) = Kernel::new(descriptor, CpuFeatures::detect()) else { continue };
+        let weights = weights.repack(descriptor.packing).unwrap();
+        let (x, mut y) = ([x.clone(), x.clone()], [0; 2]);
+        let error = kernel.gemm_i8(&weights, 0..1, &x, &mut Columns::all(&mut y, 2, 1));
+        assert_eq!(error, Err(KernelError::TooLarge { rows: 1, k }), "{}", descriptor.id);
+    }
 }

@@ -10,16 +10,16 @@ use crate::host;
 use crate::interrupt;
 use crate::machine::{Machine, in_registry_order};
 use crate::measure::end_to_end::{self, WeightStore};
+use crate::measure::head;
 use crate::measure::micro::{self, Plan, UNKNOWN_CACHE_BYTES};
-use crate::model::packed_file::PackedModel;
 use crate::models::{Loaded, load, load_packed};
-use crate::output::Output;
+use crate::output::{Output, note};
 use crate::progress::Progress;
 use crate::receipt::{Receipt, SCHEMA_VERSION, Status};
 use crate::report::{self, ReportPaths};
 use crate::run_folder::RunFolder;
 use crate::scenario::Scenario;
-use kernels::{Family, Kernel, registry};
+use kernels::{Family, HeadFormat, Kernel, registry};
 use serde::Serialize;
 use std::path::Path;
 use std::time::Instant;
@@ -30,7 +30,7 @@ pub fn run(args: &CompareArgs, out: &Output) -> Result<()> {
     if let Some(model) = &args.model {
         scenario.model = Some(model.clone());
     }
-    measure(&args.measure, scenario, args.packed.as_deref(), out)
+    measure(&args.measure, scenario, args.head.into(), args.packed.as_deref(), out)
 }
 
 /// Runs `micro`.
@@ -41,10 +41,16 @@ pub fn run_micro(args: &MicroArgs, out: &Output) -> Result<()> {
         return Err(Error::input(format!("scenario {name} has no [micro] part; try --scenario seed-tables")));
     }
     (scenario.generate, scenario.perplexity, scenario.model) = (None, None, None);
-    measure(&args.measure, scenario, None, out)
+    measure(&args.measure, scenario, HeadFormat::F16, None, out)
 }
 
-fn measure(args: &MeasureArgs, mut scenario: Scenario, packed: Option<&Path>, out: &Output) -> Result<()> {
+fn measure(
+    args: &MeasureArgs,
+    mut scenario: Scenario,
+    head: HeadFormat,
+    packed: Option<&Path>,
+    out: &Output,
+) -> Result<()> {
     build_info::refuse_to_time_a_debug_build()?;
     if args.quick {
         scenario.make_quick();
@@ -78,6 +84,7 @@ fn measure(args: &MeasureArgs, mut scenario: Scenario, packed: Option<&Path>, ou
         micro: Vec::new(),
         generation: None,
         perplexity: None,
+        head_effect: None,
         findings: Vec::new(),
     };
     // From here on a killed run leaves a readable receipt.
@@ -95,8 +102,10 @@ fn measure(args: &MeasureArgs, mut scenario: Scenario, packed: Option<&Path>, ou
         }
     };
     receipt.model = loaded.as_ref().map(|l| l.record.clone());
+    let store = WeightStore::new(packed);
     let mut run =
-        Run { start: Instant::now(), scenario, machine, kernels, named: asked, loaded, packed, folder, receipt };
+        Run { start: Instant::now(), scenario, machine, kernels, named: asked, loaded, head, store, folder, receipt };
+
     let outcome = run.parts();
     run.finish(outcome, args.json, out)
 }
@@ -109,7 +118,9 @@ struct Run {
     kernels: Vec<Kernel>,
     named: Option<Vec<String>>,
     loaded: Option<Loaded>,
-    packed: Option<PackedModel>,
+    head: HeadFormat,
+    /// Weights and heads that the parts share.
+    store: WeightStore,
     folder: RunFolder,
     receipt: Receipt,
 }
@@ -118,6 +129,7 @@ impl Run {
     fn parts(&mut self) -> Result<()> {
         self.verify()?;
         self.micro()?;
+        self.head()?;
         self.generation()?;
         self.perplexity()
     }
@@ -164,7 +176,7 @@ impl Run {
                 let kernels: Vec<Kernel> =
                     self.kernels.iter().filter(|k| k.descriptor().family() == family).copied().collect();
                 let (op, m, k) = (cell.op, cell.shape.m, cell.shape.k);
-                progress.say(format!("{op} {m}x{k} {} {:?}", family.name(), cell.residency));
+                progress.say(format!("{op} {m}x{k} {} {}", family.name(), report::residency(cell.residency)));
                 let record = micro::measure(cell, &kernels, &plan, &mut team, |_| {})?;
                 done += 1;
                 progress.set(done);
@@ -177,6 +189,20 @@ impl Run {
         Ok(())
     }
 
+    /// What a quantised head does, said before anything is generated with it.
+    fn head(&mut self) -> Result<()> {
+        let used = self.scenario.generate.is_some() || self.scenario.perplexity.is_some();
+        let fastest = self.kernels.iter().rfind(|k| k.descriptor().exact()).or(self.kernels.last());
+        let (Some(loaded), Some(&kernel), true) = (&self.loaded, fastest, used) else { return Ok(()) };
+        self.receipt.head_effect =
+            head::announce(loaded, &mut self.store, kernel, &self.machine, self.head, interrupt::flag())?;
+        let goldens = self.scenario.generate.as_ref().is_some_and(|g| g.goldens) && loaded.known.is_some();
+        if self.head != HeadFormat::F16 && goldens {
+            note("head: known answers are those of the f16 head; they are checked with it");
+        }
+        Ok(())
+    }
+
     fn generation(&mut self) -> Result<()> {
         let (Some(asked), Some(loaded)) = (&self.scenario.generate, &self.loaded) else { return Ok(()) };
         let goldens = loaded.known.as_ref().filter(|_| asked.goldens).map(|k| k.goldens.clone()).unwrap_or_default();
@@ -185,12 +211,13 @@ impl Run {
         let progress = Progress::start(format!("generating with {} kernels", self.kernels.len()), total);
         let record = end_to_end::generation(
             &loaded.model,
-            &mut WeightStore::new(self.packed.clone()),
+            &mut self.store,
             &self.kernels,
             asked,
             &goldens,
             &stop_ids,
             &self.machine,
+            self.head,
             self.receipt.settings.seed,
             interrupt::flag(),
             |kernel, done, _| {
@@ -209,10 +236,11 @@ impl Run {
         let progress = Progress::start("perplexity with every kernel", self.kernels.len() as u64 + 1);
         let record = end_to_end::perplexity(
             &loaded.model,
-            &mut WeightStore::new(self.packed.clone()),
+            &mut self.store,
             &self.kernels,
             asked,
             &self.machine,
+            self.head,
             interrupt::flag(),
             |kernel, done, _| {
                 progress.set(done as u64);

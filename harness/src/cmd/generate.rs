@@ -6,13 +6,14 @@ use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::machine::{Machine, all_cpus};
 use crate::measure::end_to_end::{WeightStore, engine, room};
+use crate::measure::head;
 use crate::model::generate::{Generation, Request, Session};
 use crate::model::sampler::Sampling;
 use crate::model::stop::StopReason;
 use crate::model::tokenizer::Pre;
 use crate::models::{Loaded, load, load_packed};
 use crate::output::{Output, note};
-use crate::receipt::{Build, ForwardMs, PhasesMs};
+use crate::receipt::{Build, ForwardMs, HeadEffect, PhasesMs};
 use crate::select::{Selection, select};
 use kernels::CodeTable;
 use serde::Serialize;
@@ -59,6 +60,8 @@ struct Report {
     stop_reason: StopReason,
     kernel: KernelUsed,
     head: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    head_effect: Option<HeadEffect>,
     threads: usize,
     model: ModelUsed,
     pre_tokenizer: String,
@@ -88,6 +91,7 @@ pub fn prepare(args: &ModelArgs) -> Result<(Machine, Loaded, Selection, WeightSt
         None => None,
     };
     let mut loaded = load(&args.model, pre, &machine)?;
+    let machine = machine.suit(&args.machine, loaded.record.ternary_weights);
     for text in &loaded.record.notes {
         note(format!("note: {text}"));
     }
@@ -132,7 +136,10 @@ pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
         stop_strings: args.stop.clone(),
         timeout,
     };
-    let mut engine = engine(model, &mut store, selection.kernel, CodeTable::TERNARY, &machine, capacity)?;
+    let format = args.model.head.into();
+    let effect = head::announce(&loaded, &mut store, selection.kernel, &machine, format, interrupt::flag())?;
+    let mut engine = engine(model, &mut store, selection.kernel, CodeTable::TERNARY, &machine, capacity, format)?;
+    let head = engine.head().id();
     let mut session = Session::new(&mut engine, request)?;
     if args.logits {
         session.keep_prompt_logits();
@@ -144,7 +151,8 @@ pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
         }
     })?;
     written?;
-    let report = report(prompt, &generation, &selection, &machine, &loaded);
+    let report =
+        Report { head: head.into(), head_effect: effect, ..report(prompt, &generation, &selection, &machine, &loaded) };
     if let Some(path) = &args.receipt {
         let json = serde_json::to_vec_pretty(&report).map_err(|e| Error::failed(format!("cannot write JSON: {e}")))?;
         crate::files::write_atomic(path, &json)?;
@@ -183,7 +191,8 @@ fn report(prompt_ids: Vec<u32>, g: &Generation, selection: &Selection, machine: 
         text: g.text.clone(),
         stop_reason: g.stop_reason,
         kernel: selection.into(),
-        head: machine.head().id().into(),
+        head: String::new(),
+        head_effect: None,
         threads: machine.threads,
         model: loaded.into(),
         pre_tokenizer: loaded.record.pre_tokenizer.clone(),

@@ -13,7 +13,7 @@ use crate::models::{self, mib};
 use crate::output::{Output, note, table};
 use crate::progress::Progress;
 use crate::receipt::GoldenCheck;
-use kernels::{CodeTable, Packing};
+use kernels::{CodeTable, HeadFormat, Packing};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
@@ -79,9 +79,10 @@ fn inspect_model(spec: &str, goldens: bool, json: bool, machine: &MachineArgs, o
 }
 
 /// The file's known answers with every kernel that runs here; None when the file is not known.
-fn check_goldens(spec: &str, machine: &MachineArgs) -> Result<Option<Vec<KernelGoldens>>> {
-    let machine = machine.check(crate::machine::all_cpus())?;
+fn check_goldens(spec: &str, args: &MachineArgs) -> Result<Option<Vec<KernelGoldens>>> {
+    let machine = args.check(crate::machine::all_cpus())?;
     let loaded = models::load(spec, None, &machine)?;
+    let machine = machine.suit(args, loaded.record.ternary_weights);
     let Some(known) = loaded.known.as_ref().filter(|k| !k.goldens.is_empty()) else { return Ok(None) };
     let capacity = known.goldens.iter().map(|g| g.prompt_ids.len() + g.token_ids.len()).max().unwrap_or(1);
     let kernels = machine.kernels(None)?;
@@ -90,7 +91,8 @@ fn check_goldens(spec: &str, machine: &MachineArgs) -> Result<Option<Vec<KernelG
     let mut all = Vec::new();
     for (done, kernel) in kernels.into_iter().enumerate() {
         progress.set(done as u64);
-        let mut engine = engine(&loaded.model, &mut store, kernel, CodeTable::TERNARY, &machine, capacity)?;
+        let mut engine =
+            engine(&loaded.model, &mut store, kernel, CodeTable::TERNARY, &machine, capacity, HeadFormat::F16)?;
         let mut goldens = Vec::new();
         for golden in &known.goldens {
             if interrupt::requested() {

@@ -6,10 +6,11 @@ use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::measure::end_to_end::engine;
 use crate::model::builtin;
-use crate::model::perplexity::score;
+use crate::model::perplexity::{score, score_heads};
 use crate::output::Output;
 use crate::progress::Progress;
-use kernels::{CodeTable, Family};
+use crate::receipt::HeadEffect;
+use kernels::{CodeTable, Family, HeadFormat};
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -22,6 +23,9 @@ struct Report {
     text: String,
     threads: usize,
     kernel: KernelUsed,
+    head: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    head_effect: Option<HeadEffect>,
     model: ModelUsed,
 }
 
@@ -80,12 +84,18 @@ pub fn run(args: &PerplexityArgs, out: &Output) -> Result<()> {
         )));
     }
     let table = if args.lut == Lut::Seed { CodeTable::SEED } else { CodeTable::TERNARY };
-    let mut engine = engine(model, &mut store, selection.kernel, table, &machine, args.window)?;
+    let format = HeadFormat::from(args.model.head);
+    let mut engine = engine(model, &mut store, selection.kernel, table, &machine, args.window, format)?;
     let windows = if args.quick { 2 } else { args.windows.unwrap_or(usize::MAX) };
     let progress = Progress::start(format!("scoring {} tokens with {}", tokens.len(), selection.kernel.id()), 100);
-    let result = score(&mut engine, &tokens, args.window, windows, interrupt::flag(), |done, total| {
-        progress.set((done * 100 / total.max(1)) as u64);
-    })?;
+    let step = |done: usize, total: usize| progress.set((done * 100 / total.max(1)) as u64);
+    let (result, effect) = if format == HeadFormat::F16 {
+        (score(&mut engine, &tokens, args.window, windows, interrupt::flag(), step)?, None)
+    } else {
+        let heads = [store.head(model, HeadFormat::F16, &machine)?, store.head(model, format, &machine)?];
+        let scores = score_heads(&mut engine, &heads, &tokens, args.window, windows, interrupt::flag(), step)?;
+        (scores[1], Some(HeadEffect::new((&heads[0], scores[0]), (&heads[1], scores[1]), args.window, "same text")))
+    };
     drop(progress);
     let report = Report {
         nats_per_token: result.nats_per_token,
@@ -96,13 +106,25 @@ pub fn run(args: &PerplexityArgs, out: &Output) -> Result<()> {
         text: name,
         threads: machine.threads,
         kernel: (&selection).into(),
+        head: engine.head().id().into(),
+        head_effect: effect,
         model: (&loaded).into(),
     };
     if args.model.json {
         return out.json(&report);
     }
     out.line(format!(
-        "perplexity {:.4} ({:.6} nats/token over {} tokens in windows of {}; kernel {}, codes read as {:?})",
-        report.perplexity, report.nats_per_token, report.tokens, report.window, report.kernel.executed, report.lut
-    ))
+        "perplexity {:.4} ({:.6} nats/token over {} tokens in windows of {}; kernel {}, head {}, codes read as {:?})",
+        report.perplexity,
+        report.nats_per_token,
+        report.tokens,
+        report.window,
+        report.kernel.executed,
+        report.head,
+        report.lut
+    ))?;
+    match &report.head_effect {
+        Some(effect) => out.line(format!("the head alone: {}", effect.says())),
+        None => Ok(()),
+    }
 }

@@ -18,7 +18,7 @@ use crate::receipt::{
     GenerationKernel, GenerationRecord, GenerationRound, GoldenCheck, LutFinding, PerplexityKernel, PerplexityRecord,
 };
 use crate::scenario;
-use kernels::{CodeTable, Family, Kernel, Packing};
+use kernels::{CodeTable, Family, HeadFormat, Kernel, OutputHead, Packing};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -32,12 +32,13 @@ pub const SAFE_MARGIN: f32 = 0.1;
 pub struct WeightStore {
     packed: HashMap<(Packing, [i8; 4]), Arc<Weights>>,
     from_file: Option<PackedModel>,
+    heads: HashMap<HeadFormat, Arc<OutputHead>>,
 }
 
 impl WeightStore {
     /// A store that takes the weights of one packing from a file instead of packing them.
     pub fn new(from_file: Option<PackedModel>) -> Self {
-        Self { packed: HashMap::new(), from_file }
+        Self { from_file, ..Self::default() }
     }
 
     /// Weights for a kernel, packed on first use.
@@ -62,6 +63,16 @@ impl WeightStore {
         self.packed.insert((packing, table.0), Arc::clone(&weights));
         Ok(weights)
     }
+
+    /// The output head in a format, quantised on first use.
+    pub fn head(&mut self, model: &Model, format: HeadFormat, machine: &Machine) -> Result<Arc<OutputHead>> {
+        if let Some(found) = self.heads.get(&format) {
+            return Ok(Arc::clone(found));
+        }
+        let head = Arc::new(model.head(format, machine.features, &mut machine.team()?)?);
+        self.heads.insert(format, Arc::clone(&head));
+        Ok(head)
+    }
 }
 
 /// An engine for one kernel.
@@ -72,9 +83,11 @@ pub fn engine<'m>(
     table: CodeTable,
     machine: &Machine,
     capacity: usize,
+    head: HeadFormat,
 ) -> Result<Engine<'m>> {
     let weights = store.get(model, kernel.descriptor().packing, table, machine)?;
-    Engine::new(model, weights, kernel, machine.team()?, machine.features, capacity)
+    let head = store.head(model, head, machine)?;
+    Engine::new(model, weights, kernel, head, machine.team()?, machine.features, capacity)
 }
 
 /// Checks that prompt and answer fit the model's context, and how much room they need.
@@ -96,7 +109,7 @@ fn greedy(prompt: Vec<u32>, max_tokens: usize, timeout: Option<Duration>, stop_i
     Request { prompt, max_tokens, sampling, stop_ids, stop_at_eos: true, stop_strings: Vec::new(), timeout }
 }
 
-/// Generation with every kernel, in interleaved rounds. `step` is called before each generation with (kernel, done, total).
+/// Generation with every kernel, in interleaved rounds. Known answers are those of the f16 head and are checked with it, whatever `head`. `step` is called before each generation with (kernel, done, total).
 #[allow(clippy::too_many_arguments)]
 pub fn generation(
     model: &Model,
@@ -106,6 +119,7 @@ pub fn generation(
     goldens: &[Golden],
     stop_ids: &[u32],
     machine: &Machine,
+    head: HeadFormat,
     seed: u64,
     interrupted: &AtomicBool,
     mut step: impl FnMut(&str, usize, usize),
@@ -117,7 +131,7 @@ pub fn generation(
     let mut engines = Vec::new();
     for &kernel in kernels {
         let capacity = capacity.max(longest_golden);
-        engines.push(engine(model, store, kernel, CodeTable::TERNARY, machine, capacity)?);
+        engines.push(engine(model, store, kernel, CodeTable::TERNARY, machine, capacity, head)?);
     }
     let mut runs: Vec<Vec<(GenerationRound, Generation)>> = kernels.iter().map(|_| Vec::new()).collect();
     let total = asked.rounds * kernels.len();
@@ -142,6 +156,9 @@ pub fn generation(
     for ((kernel, runs), engine) in kernels.iter().zip(runs).zip(&mut engines) {
         let Some(record) = summarize(kernel, runs, engine.bytes_per_token()) else { continue };
         let goldens = if asked.goldens && !interrupted.load(Ordering::Relaxed) { goldens } else { &[] };
+        if !goldens.is_empty() {
+            engine.set_head(store.head(model, HeadFormat::F16, machine)?)?;
+        }
         let checks = goldens.iter().map(|golden| check_golden(engine, golden, interrupted)).collect::<Result<_>>()?;
         records.push(GenerationKernel { goldens: checks, ..record });
     }
@@ -153,7 +170,7 @@ pub fn generation(
         sampling: "greedy".into(),
         timeout_s: asked.timeout_s,
         threads: machine.threads,
-        head: machine.head().id().into(),
+        head: store.head(model, head, machine)?.id().into(),
         kernels: records,
     })
 }
@@ -258,22 +275,25 @@ pub fn check_golden(engine: &mut Engine<'_>, golden: &Golden, interrupted: &Atom
     })
 }
 
-/// Perplexity of the built-in held-out text with every kernel, and with the seed's table on the fastest ladder stage (the last).
+/// Perplexity of the built-in held-out text with every kernel and one head, and with the seed's table on the fastest ladder stage (the last).
+#[allow(clippy::too_many_arguments)]
 pub fn perplexity(
     model: &Model,
     store: &mut WeightStore,
     kernels: &[Kernel],
     asked: &scenario::Perplexity,
     machine: &Machine,
+    head: HeadFormat,
     interrupted: &AtomicBool,
     mut step: impl FnMut(&str, usize, usize),
 ) -> Result<PerplexityRecord> {
     let text = builtin::held_out_text();
     let tokens = model.tokenizer.encode(text, None)?;
     let window = asked.window.min(model.config.context);
+    let head_id = store.head(model, head, machine)?.id().to_owned();
     let mut score = |kernel: Kernel, table: CodeTable, done: usize| {
         step(kernel.id(), done, kernels.len());
-        let mut engine = engine(model, store, kernel, table, machine, window)?;
+        let mut engine = engine(model, store, kernel, table, machine, window, head)?;
         perplexity::score(&mut engine, &tokens, window, asked.windows, interrupted, |_, _| {})
     };
     let mut record = PerplexityRecord {
@@ -281,6 +301,7 @@ pub fn perplexity(
         text_sha256: String::new(),
         tokens: 0,
         window,
+        head: Some(head_id),
         kernels: Vec::new(),
         lut: None,
     };

@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod end_to_end;
+pub mod head;
 pub mod micro;
 pub mod rounds;
 pub mod stats;

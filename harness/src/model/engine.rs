@@ -6,7 +6,7 @@ use super::times::{Lap, Times};
 use super::weights::{Model, Weights};
 use crate::error::{Error, Result};
 use kernels::parallel::{Columns, Team};
-use kernels::{CpuFeatures, F32Ops, HeadF16, Kernel, KernelError, LinearInput, Product};
+use kernels::{CpuFeatures, F32Ops, HeadInput, Kernel, KernelError, LinearInput, OutputHead, Product};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -21,7 +21,7 @@ pub struct Engine<'m> {
     model: &'m Model,
     weights: Arc<Weights>,
     kernel: Kernel,
-    head: HeadF16,
+    head: Arc<OutputHead>,
     ops: F32Ops,
     team: Team,
     rope: Rope,
@@ -54,14 +54,17 @@ struct Buffers {
     logits: Vec<f32>,
     integers: Vec<i32>,
     input: LinearInput,
+    head_input: HeadInput,
 }
 
 impl<'m> Engine<'m> {
-    /// Room for `capacity` tokens. `weights` must be in the kernel's packing; `features` choose the operations between the products.
+    /// Room for `capacity` tokens. `weights` must be in the kernel's packing; `features` choose the operations between the products;
+    /// `head` is the model's embedding in some format.
     pub fn new(
         model: &'m Model,
         weights: Arc<Weights>,
         kernel: Kernel,
+        head: Arc<OutputHead>,
         team: Team,
         features: CpuFeatures,
         capacity: usize,
@@ -71,6 +74,7 @@ impl<'m> Engine<'m> {
             let (id, wants, has) = (kernel.id(), kernel.descriptor().packing, weights.packing);
             return Err(Error::failed(format!("kernel {id} reads packing {wants}, the weights are packed as {has}")));
         }
+        check_head(model, &head)?;
         let cache = c.layers.checked_mul(capacity).and_then(|n| n.checked_mul(c.kv_dim()));
         let cache = cache.filter(|n| *n < isize::MAX as usize / 8).ok_or_else(|| {
             Error::input(format!("a cache of {capacity} tokens does not fit in memory; ask for fewer tokens"))
@@ -90,12 +94,13 @@ impl<'m> Engine<'m> {
             logits: vec![0.0; c.vocab],
             integers: vec![0; batch * widest],
             input: LinearInput::new(batch, c.dim.max(c.ffn)),
+            head_input: HeadInput::new(c.dim),
         };
         Ok(Self {
             model,
             weights,
             kernel,
-            head: HeadF16::select(features),
+            head,
             ops: F32Ops::select(features),
             team,
             rope: Rope::new(c.head_dim, c.rope_theta, capacity),
@@ -128,7 +133,19 @@ impl<'m> Engine<'m> {
 
     /// Bytes of weights, scales and head that one decoded token reads.
     pub fn bytes_per_token(&self) -> u64 {
-        self.weights.bytes() + self.model.head_bytes()
+        self.weights.bytes() + self.head.bytes() as u64
+    }
+
+    /// The output head.
+    pub fn head(&self) -> &Arc<OutputHead> {
+        &self.head
+    }
+
+    /// Computes logits with another head from now on.
+    pub fn set_head(&mut self, head: Arc<OutputHead>) -> Result<()> {
+        check_head(self.model, &head)?;
+        self.head = head;
+        Ok(())
     }
 
     /// Appends tokens (1 to [`Engine::batch`]) to the sequence. Call [`Engine::logits`] for what comes next.
@@ -165,12 +182,18 @@ impl<'m> Engine<'m> {
 
     /// Logits after one token of the last [`Engine::forward`].
     pub fn logits_of(&mut self, token: usize) -> Result<&[f32]> {
+        let head = Arc::clone(&self.head);
+        self.logits_with(&head, token)
+    }
+
+    /// As [`Engine::logits_of`], with another head of the same model.
+    pub fn logits_with(&mut self, head: &OutputHead, token: usize) -> Result<&[f32]> {
         let mut phase = Lap::start();
-        let Self { weights, buffers: b, model, team, head, ops, .. } = self;
+        let Self { weights, buffers: b, model, team, ops, .. } = self;
         let dim = model.config.dim;
         let x = &b.x[token * dim..(token + 1) * dim];
         ops.rms_norm(x, &weights.output_norm, model.config.rms_eps, &mut b.h[..dim]);
-        head.gemv(team, &model.embedding, &b.h[..dim], &mut b.logits)
+        head.gemv(team, &b.h[..dim], &mut b.head_input, &mut b.logits)
             .map_err(|e| Error::failed(format!("output head: {e}")))?;
         phase.add_to(&mut self.times.logits);
         Ok(&self.buffers.logits)
@@ -252,6 +275,15 @@ impl<'m> Engine<'m> {
         lap.add_to(&mut times.norms);
         Ok(())
     }
+}
+
+fn check_head(model: &Model, head: &OutputHead) -> Result<()> {
+    let c = &model.config;
+    if (head.rows(), head.k()) == (c.vocab, c.dim) {
+        return Ok(());
+    }
+    let (rows, k, vocab, dim) = (head.rows(), head.k(), c.vocab, c.dim);
+    Err(Error::failed(format!("the output head is {rows} x {k}, the model needs {vocab} x {dim}")))
 }
 
 /// `f(token, its part of out)` for every token; a batch is shared among the team, one token is not worth waking it for.

@@ -9,7 +9,7 @@ use super::sampler::Sampling;
 use super::stop::StopReason;
 use super::weights::Model;
 use kernels::parallel::Team;
-use kernels::{CodeTable, CpuFeatures, Kernel, registry};
+use kernels::{CodeTable, CpuFeatures, HeadFormat, Kernel, OutputHead, registry};
 use serde_json::Value;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::Arc;
@@ -63,10 +63,20 @@ fn kernels() -> Vec<Kernel> {
 
 fn engine<'m>(model: &'m Model, kernel: Kernel, threads: usize, capacity: usize) -> Engine<'m> {
     let weights = model.weights(kernel.descriptor().packing, CodeTable::TERNARY, &mut Loading::alone()).expect("packs");
-    // The team of a test that counts is counted too; those of tests beside it, which may be making their scratch, are not.
+    // Workers count if the thread that they work for does: other tests allocate as they like.
     let watched = WATCHED.get();
     let team = Team::new(threads, move |_| WATCHED.set(watched)).expect("threads start");
-    Engine::new(model, Arc::new(weights), kernel, team, CpuFeatures::detect(), capacity).expect("fits")
+    let head = head(model, HeadFormat::F16, CpuFeatures::detect());
+    Engine::new(model, Arc::new(weights), kernel, head, team, CpuFeatures::detect(), capacity).expect("fits")
+}
+
+fn head(model: &Model, format: HeadFormat, features: CpuFeatures) -> Arc<OutputHead> {
+    Arc::new(model.head(format, features, &mut Team::single()).expect("finite weights"))
+}
+
+/// The fastest exact kernel.
+fn exact() -> Kernel {
+    kernels().into_iter().rfind(|k| k.descriptor().exact()).expect("scalar-i8 runs everywhere")
 }
 
 fn golden() -> Value {
@@ -132,7 +142,7 @@ fn perplexity_is_the_golden_one() {
         let mut engine = engine(&model, kernel, 2, 128);
         perplexity::score(&mut engine, &tokens, 128, windows, &AtomicBool::new(false), |_, _| {}).expect("scores")
     };
-    let exact = kernels().into_iter().rfind(|k| k.descriptor().exact()).expect("scalar-i8 runs everywhere");
+    let exact = exact();
     let got = run(exact, usize::MAX).nats_per_token.exp();
     assert!((got / want - 1.0).abs() < 1e-3, "{}: perplexity {got}, golden {want}", exact.id());
     let first = run(exact, 4).nats_per_token;
@@ -149,8 +159,9 @@ fn the_seeds_table_is_far_off() {
     let kernel =
         Kernel::new(registry::find("scalar").expect("registered"), CpuFeatures::NONE).expect("runs everywhere");
     let weights = model.weights(kernel.descriptor().packing, CodeTable::SEED, &mut Loading::alone()).expect("packs");
+    let head = head(&model, HeadFormat::F16, CpuFeatures::NONE);
     let mut engine =
-        Engine::new(&model, Arc::new(weights), kernel, Team::single(), CpuFeatures::NONE, 128).expect("fits");
+        Engine::new(&model, Arc::new(weights), kernel, head, Team::single(), CpuFeatures::NONE, 128).expect("fits");
     let score = perplexity::score(&mut engine, &tokens, 128, 1, &AtomicBool::new(false), |_, _| {}).expect("finite");
     assert!(score.nats_per_token.exp() > 200.0, "{score:?}");
 }
@@ -159,9 +170,11 @@ fn the_seeds_table_is_far_off() {
 fn decoding_allocates_nothing() {
     let model = model();
     WATCHED.set(true);
-    for kernel in kernels() {
+    let with_heads = HeadFormat::ALL.map(|format| (exact(), format));
+    for (kernel, format) in kernels().into_iter().map(|kernel| (kernel, HeadFormat::F16)).chain(with_heads) {
         for sampling in [Sampling::Greedy, Sampling::Random { temperature: 0.8, top_k: 40, top_p: 0.95, seed: 1 }] {
             let mut engine = engine(&model, kernel, 2, 64);
+            engine.set_head(head(&model, format, CpuFeatures::detect())).expect("of this model");
             let mut request = request(vec![836, 27], 40);
             request.sampling = sampling;
             request.stop_strings = vec!["never said".into()];
@@ -179,7 +192,7 @@ fn decoding_allocates_nothing() {
             let counted = ALLOCATIONS.load(Ordering::Relaxed) - before;
             assert_eq!(out.token_ids.len(), 40);
             // The one allocation is the text as a String, at the end of the run.
-            assert!(counted <= 1, "{} with {sampling:?}: {counted} allocations in 40 tokens", kernel.id());
+            assert!(counted <= 1, "{} {format:?} with {sampling:?}: {counted} allocations in 40 tokens", kernel.id());
         }
     }
     // The counter counts.
@@ -202,6 +215,47 @@ fn results_do_not_depend_on_the_number_of_threads() {
         });
         assert!(outputs.iter().all(|o| *o == outputs[0]), "{}", kernel.id());
     }
+}
+
+#[test]
+fn quantised_heads_change_perplexity_a_little_and_the_same_for_every_instruction_set() {
+    let model = model();
+    let tokens = model.tokenizer.encode(builtin::held_out_text(), None).expect("encodes");
+    let mut engine = engine(&model, exact(), 2, 128);
+    let levels = [CpuFeatures::detect(), CpuFeatures::X86_64_V3, CpuFeatures::NONE];
+    let [q8, q4] = [HeadFormat::Q8, HeadFormat::Q4].map(|format| levels.map(|features| head(&model, format, features)));
+    let heads = [Arc::clone(engine.head()), q8[0].clone(), q4[0].clone(), q8[1].clone(), q4[1].clone()];
+    let run = AtomicBool::new(false);
+    let scores = perplexity::score_heads(&mut engine, &heads, &tokens, 128, 4, &run, |_, _| {}).expect("scores");
+    let [f16, q8_score, q4_score, q8_again, q4_again] = scores.map(|score| score.nats_per_token);
+    assert_eq!((q8_score, q4_score), (q8_again, q4_again));
+    assert_eq!(perplexity::score(&mut engine, &tokens, 128, 4, &run, |_, _| {}).expect("scores").nats_per_token, f16);
+    assert!((q8_score - f16).exp_m1().abs() < 0.005 && q8_score != f16, "f16 {f16}, q8 {q8_score} nats");
+    assert!((q4_score - f16).exp_m1().abs() < 0.05 && q4_score != f16, "f16 {f16}, q4 {q4_score} nats");
+    // The scalar path is slow: one position.
+    for heads in [&q8, &q4] {
+        let logits = heads.each_ref().map(|head| engine.logits_with(head, 0).expect("of this model").to_vec());
+        assert!(logits.iter().all(|l| *l == logits[0]), "{}", heads[0].id());
+    }
+}
+
+#[test]
+fn heads_do_not_depend_on_the_number_of_threads() {
+    let model = model();
+    for format in HeadFormat::ALL {
+        let outputs = [1, 2, 3].map(|threads| {
+            let mut engine = engine(&model, exact(), threads, 64);
+            engine.set_head(head(&model, format, CpuFeatures::detect())).expect("of this model");
+            let out = run(&mut engine, request(vec![836, 27], 12));
+            assert_eq!(engine.bytes_per_token() - engine.head().bytes() as u64, body_bytes(&model));
+            (out.token_ids, engine.last_logits().to_vec())
+        });
+        assert!(outputs.iter().all(|o| *o == outputs[0]), "{format:?}");
+    }
+}
+
+fn body_bytes(model: &Model) -> u64 {
+    model.weights(exact().descriptor().packing, CodeTable::TERNARY, &mut Loading::alone()).expect("packs").bytes()
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 use super::engine::Engine;
 use crate::error::{Error, Result};
+use kernels::OutputHead;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Mean negative log-likelihood.
@@ -21,8 +23,23 @@ pub fn score(
     window: usize,
     max_windows: usize,
     interrupted: &AtomicBool,
-    mut progress: impl FnMut(usize, usize),
+    progress: impl FnMut(usize, usize),
 ) -> Result<Score> {
+    let heads = [Arc::clone(engine.head())];
+    let [score] = score_heads(engine, &heads, tokens, window, max_windows, interrupted, progress)?;
+    Ok(score)
+}
+
+/// As [`score`], with several output heads on the same hidden states: the model runs once.
+pub fn score_heads<const HEADS: usize>(
+    engine: &mut Engine<'_>,
+    heads: &[Arc<OutputHead>; HEADS],
+    tokens: &[u32],
+    window: usize,
+    max_windows: usize,
+    interrupted: &AtomicBool,
+    mut progress: impl FnMut(usize, usize),
+) -> Result<[Score; HEADS]> {
     let windows = tokens.len().saturating_sub(1) / window.max(1);
     let windows = windows.min(max_windows);
     if windows == 0 || window == 0 {
@@ -32,7 +49,7 @@ pub fn score(
             tokens.len()
         )));
     }
-    let mut nats = 0.0;
+    let mut nats = [0.0; HEADS];
     for (done, start) in (0..windows).map(|w| w * window).enumerate() {
         progress(done, windows);
         if interrupted.load(Ordering::Relaxed) {
@@ -44,13 +61,15 @@ pub fn score(
         for (inputs, targets) in inputs.chunks(batch).zip(targets.chunks(batch)) {
             engine.forward(inputs)?;
             for (t, &target) in targets.iter().enumerate() {
-                nats += nats_of(engine.logits_of(t)?, target)?;
+                for (nats, head) in nats.iter_mut().zip(heads) {
+                    *nats += nats_of(engine.logits_with(head, t)?, target)?;
+                }
             }
         }
     }
     progress(windows, windows);
     let tokens = windows * window;
-    Ok(Score { nats_per_token: nats / tokens as f64, tokens })
+    Ok(nats.map(|nats| Score { nats_per_token: nats / tokens as f64, tokens }))
 }
 
 /// Negative log of the softmax at `target`, in f64.

@@ -7,7 +7,9 @@ use super::tokenizer::{Pre, Tokenizer};
 use crate::error::{Error, Result};
 use crate::progress::Progress;
 use kernels::parallel::Team;
-use kernels::{AlignedBuffer, CodeTable, I2sTensor, KernelError, PackedWeights, Packing};
+use kernels::{
+    AlignedBuffer, CodeTable, CpuFeatures, HeadFormat, I2sTensor, KernelError, OutputHead, PackedWeights, Packing,
+};
 use sha2::{Digest, Sha256};
 use std::convert::Infallible;
 use std::ops::Range;
@@ -173,6 +175,14 @@ impl Model {
         Ok(self.gguf.f32s(self.gguf.tensor(name)?)?.to_vec())
     }
 
+    /// The output head in `format`; rows are quantised in parallel.
+    pub fn head(&self, format: HeadFormat, features: CpuFeatures, team: &mut Team) -> Result<OutputHead> {
+        OutputHead::new(format, &self.embedding, self.config.dim, features, team).map_err(|e| {
+            let (path, format) = (self.path().display(), format.name());
+            Error::input(format!("{path}: tensor \"token_embd.weight\" as a {format} head: {e}"))
+        })
+    }
+
     /// One ternary tensor of the file as `packing` stores it.
     pub fn matrix(&self, name: &str, packing: Packing, table: CodeTable, team: &mut Team) -> Result<PackedWeights> {
         let tensor = self.gguf.tensor(name)?;
@@ -208,11 +218,6 @@ impl Model {
         let c = &self.config;
         let block = 2 * c.dim * c.dim + 2 * c.dim * c.kv_dim() + 3 * c.dim * c.ffn;
         (block * c.layers) as u64
-    }
-
-    /// Bytes of the head that one token's logits read.
-    pub fn head_bytes(&self) -> u64 {
-        size_of_val(&self.embedding[..]) as u64
     }
 }
 

@@ -53,7 +53,7 @@ pub struct GenerationRecord {
     pub timeout_s: Option<f64>,
     /// Threads.
     pub threads: usize,
-    /// Implementation of the f16 output head that every kernel shared.
+    /// Implementation of the output head that every kernel shared.
     pub head: String,
     /// One entry a kernel, in registry order.
     pub kernels: Vec<GenerationKernel>,
@@ -143,6 +143,9 @@ pub struct PerplexityRecord {
     pub tokens: usize,
     /// Window length.
     pub window: usize,
+    /// Implementation of the output head; absent in older receipts, which had f16 only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head: Option<String>,
     /// One entry a kernel.
     pub kernels: Vec<PerplexityKernel>,
     /// What reading the codes with the seed's table does.
@@ -178,4 +181,34 @@ pub struct LutFinding {
     pub seed_perplexity: Option<f64>,
     /// Perplexity of guessing every token with equal probability: the vocabulary size.
     pub uniform_perplexity: f64,
+}
+
+/// What a quantised output head does to perplexity: the same hidden states through it and through the f16 head.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HeadEffect {
+    /// Implementation of the quantised head.
+    pub head: String,
+    /// Implementation of the f16 head.
+    pub f16_head: String,
+    /// With the quantised head.
+    #[serde(deserialize_with = "super::finite_or_nan")]
+    pub nats_per_token: f64,
+    /// With the f16 head.
+    #[serde(deserialize_with = "super::finite_or_nan")]
+    pub f16_nats_per_token: f64,
+    /// exp(nats) with the quantised head.
+    #[serde(deserialize_with = "super::finite_or_nan")]
+    pub perplexity: f64,
+    /// exp(nats) with the f16 head.
+    #[serde(deserialize_with = "super::finite_or_nan")]
+    pub f16_perplexity: f64,
+    /// Above 0: the quantised head is worse.
+    #[serde(deserialize_with = "super::finite_or_nan")]
+    pub perplexity_change_percent: f64,
+    /// Tokens scored.
+    pub tokens: usize,
+    /// Window length.
+    pub window: usize,
+    /// Where the text is from.
+    pub text: String,
 }

@@ -6,8 +6,8 @@ mod provenance;
 mod store;
 
 pub use generation::{
-    ForwardMs, GenerationKernel, GenerationRecord, GenerationRound, GoldenCheck, LutFinding, PerplexityKernel,
-    PerplexityRecord, PhasesMs,
+    ForwardMs, GenerationKernel, GenerationRecord, GenerationRound, GoldenCheck, HeadEffect, LutFinding,
+    PerplexityKernel, PerplexityRecord, PhasesMs,
 };
 pub use micro::{MicroCell, MicroEntry, MicroSummary, Ratio, Residency, Round, StreamLimit};
 pub use provenance::{Build, Host, Load, ModelRecord, ScenarioRecord, Settings};
@@ -71,6 +71,9 @@ pub struct Receipt {
     /// Perplexity per kernel, and what the seed's table does to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub perplexity: Option<PerplexityRecord>,
+    /// What the quantised output head does to perplexity; absent with the f16 head, and where text means nothing to the model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head_effect: Option<HeadEffect>,
     /// Statements generated from the numbers above.
     pub findings: Vec<Finding>,
 }

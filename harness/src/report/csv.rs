@@ -17,6 +17,7 @@ struct Row<'a> {
     op: &'a str,
     m: Option<usize>,
     k: Option<usize>,
+    tokens: Option<usize>,
     elements: Option<u64>,
     residency: &'a str,
     threads: usize,
@@ -26,6 +27,7 @@ struct Row<'a> {
     median_ns_per_call: Option<f64>,
     gelem_s: Option<f64>,
     gb_s: Option<f64>,
+    share_of_stream: Option<f64>,
     end_to_end_tokens_per_s: Option<f64>,
     time_to_first_token_ms: Option<f64>,
     ratio_vs_baseline: Option<f64>,
@@ -64,7 +66,7 @@ pub fn measurements(receipt: &Receipt) -> Result<Vec<u8>> {
 }
 
 /// Column names in the order of [`Row`]'s fields (a test compares them).
-const HEADER: [&str; 30] = [
+const HEADER: [&str; 32] = [
     "kind",
     "scenario",
     "run_status",
@@ -73,6 +75,7 @@ const HEADER: [&str; 30] = [
     "op",
     "m",
     "k",
+    "tokens",
     "elements",
     "residency",
     "threads",
@@ -82,6 +85,7 @@ const HEADER: [&str; 30] = [
     "median_ns_per_call",
     "gelem_s",
     "gb_s",
+    "share_of_stream",
     "end_to_end_tokens_per_s",
     "time_to_first_token_ms",
     "ratio_vs_baseline",
@@ -111,6 +115,7 @@ fn micro_row<'a>(receipt: &'a Receipt, status: &'a str, cell: &'a MicroCell, i: 
         op: &cell.op,
         m: Some(cell.m),
         k: Some(cell.k),
+        tokens: Some(cell.tokens),
         elements: Some(cell.weights_per_call),
         residency: match cell.residency {
             Residency::Cache => "cache",
@@ -123,6 +128,7 @@ fn micro_row<'a>(receipt: &'a Receipt, status: &'a str, cell: &'a MicroCell, i: 
         median_ns_per_call: measured.then_some(summary.median_ns_per_call),
         gelem_s: measured.then_some(summary.gelem_s),
         gb_s: measured.then_some(summary.gb_s),
+        share_of_stream: summary.share_of_stream.filter(|_| measured),
         noise_floor: measured.then_some(cell.noise_floor),
         call: base.map_or("", |r| query::call(r, cell.noise_floor).words()),
         ..ratios(base, previous)

@@ -79,6 +79,7 @@ pub fn empty() -> Receipt {
         micro: Vec::new(),
         generation: None,
         perplexity: None,
+        head_effect: None,
         findings: Vec::new(),
     }
 }
@@ -306,6 +307,7 @@ fn perplexity() -> PerplexityRecord {
         text_sha256: "cd".repeat(32),
         tokens: 10455,
         window: 128,
+        head: None,
         kernels: LADDER
             .iter()
             .chain(&EXACT)

@@ -143,9 +143,15 @@ pub fn residency(r: Residency) -> &'static str {
     }
 }
 
-/// `gemv 6912×2560, in cache`.
+/// `gemv 6912×2560, in cache`; a batch says of how many tokens.
 pub fn cell_title(cell: &MicroCell) -> String {
-    format!("{} {}×{}, {}", cell.op, cell.m, cell.k, residency(cell.residency))
+    format!("{} {}, {}", cell.op, shape(cell), residency(cell.residency))
+}
+
+/// `6912×2560`, or `6912×2560×128` for a batch of 128 tokens.
+pub fn shape(cell: &MicroCell) -> String {
+    let tokens = if cell.tokens > 1 { format!("×{}", cell.tokens) } else { String::new() };
+    format!("{}×{}{tokens}", cell.m, cell.k)
 }
 
 /// Kernels of one family over all of its cells, in the order measured.

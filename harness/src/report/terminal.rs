@@ -46,7 +46,7 @@ fn stages(receipt: &Receipt, family: &str, color: bool) -> Option<Table> {
     let mut table = table();
     let mut header = vec![Cell::new("kernel")];
     header.extend(heads.iter().map(|c| {
-        let at = format!("{}\n{}×{}\n{}", printable(&c.op), c.m, c.k, query::residency(c.residency));
+        let at = format!("{}\n{}\n{}", printable(&c.op), query::shape(c), query::residency(c.residency));
         Cell::new(at).set_alignment(CellAlignment::Right)
     }));
     header.push(Cell::new("over stage\nbefore\n(1st column)").set_alignment(CellAlignment::Right));

@@ -14,6 +14,22 @@ pub(super) fn not_five_trits(bytes: &[u8]) -> Option<usize> {
     first(bytes, |b| b.wrapping_sub(81) < 4 || b.wrapping_sub(81 + 85) < 4 || b > 80 + 2 * 85)
 }
 
+/// Index of the first byte of the first 16-bit lane that is not three times three ternary codes, see [`super::lut16`].
+pub(super) fn not_three_indices(bytes: &[u8]) -> Option<usize> {
+    // The third index takes the top bit with it, which must be 0.
+    let invalid = |lane: u16| lane & 31 > 26 || lane >> 5 & 31 > 26 || lane >> 10 > 26;
+    let (lanes, rest) = bytes.as_chunks::<2>();
+    let lane_of = |bytes: &[u8; 2]| u16::from_le_bytes(*bytes);
+    let in_lanes = lanes.chunks(CHUNK).enumerate().find_map(|(i, chunk)| {
+        let any = chunk.iter().fold(0, |any, lane| any | u16::from(invalid(lane_of(lane)))) != 0;
+        if !any {
+            return None;
+        }
+        chunk.iter().position(|lane| invalid(lane_of(lane))).map(|at| 2 * (i * CHUNK + at))
+    });
+    in_lanes.or_else(|| rest.first().map(|_| 2 * lanes.len()))
+}
+
 fn first(bytes: &[u8], invalid: impl Fn(u8) -> bool) -> Option<usize> {
     bytes.chunks(CHUNK).enumerate().find_map(|(i, chunk)| {
         let any = chunk.iter().fold(0, |any, &b| any | u8::from(invalid(b))) != 0;
@@ -47,10 +63,32 @@ mod tests {
         assert_eq!(code_3(&[0b01_10_01_10]), None);
     }
 
+    #[test]
+    fn valid_lanes_are_those_that_packing_writes() {
+        let (mut written, mut codes) = (vec![false; 1 << 16], [0; 128 * 9]);
+        for n in 0..3u32.pow(9) {
+            (0..9).for_each(|i| codes[i as usize] = (n / 3u32.pow(i) % 3) as u8);
+            let mut packed = [0; 256];
+            Packing::Lut16.pack_panel(&codes, &mut packed);
+            written[usize::from(u16::from_le_bytes([packed[0], packed[1]]))] = true;
+        }
+        for lane in 0..=u16::MAX {
+            let valid = not_three_indices(&lane.to_le_bytes()).is_none();
+            assert_eq!(valid, written[usize::from(lane)], "lane {lane:#x}");
+        }
+        let mut bytes = vec![0; 4 * CHUNK + 6];
+        assert_eq!(not_three_indices(&bytes), None);
+        assert_eq!(not_three_indices(&bytes[1..]), Some(4 * CHUNK + 4), "half a lane is none");
+        for at in [4 * CHUNK + 4, 2 * CHUNK + 2, 2 * CHUNK, 2 * CHUNK - 2, 0] {
+            bytes[at] = 27;
+            assert_eq!(not_three_indices(&bytes), Some(at));
+        }
+    }
+
     /// Every byte that packing ternary codes can give, and no other, is valid.
     #[test]
     fn valid_bytes_are_those_that_packing_writes() {
-        for &packing in Packing::ALL {
+        for &packing in Packing::ALL.iter().filter(|&&p| p != Packing::Lut16) {
             let (k, rows) = (packing.block_k(), packing.panel_rows());
             let mut written = [false; 256];
             for n in 0..243usize {

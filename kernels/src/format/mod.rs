@@ -4,6 +4,7 @@ mod from_i2s;
 mod i2s;
 mod interleave;
 mod invalid;
+mod lut16;
 mod qk256;
 mod tile8;
 mod trit5;
@@ -47,11 +48,13 @@ pub enum Packing {
     Vnni16,
     /// 16 rows interleaved, five ternary codes a byte: 64 bytes hold 16 rows x 20 k; one scale.
     Trit5,
+    /// 128 rows interleaved, three indices of three ternary codes in 16 bits: 256 bytes hold 128 rows x 9 k; one scale.
+    Lut16,
 }
 
 impl Packing {
     /// Every layout.
-    pub const ALL: &'static [Self] = &[Self::Qk256, Self::I2s, Self::I8Tile8, Self::Vnni16, Self::Trit5];
+    pub const ALL: &'static [Self] = &[Self::Qk256, Self::I2s, Self::I8Tile8, Self::Vnni16, Self::Trit5, Self::Lut16];
 
     /// Name used in listings and receipts.
     pub const fn name(self) -> &'static str {
@@ -61,6 +64,7 @@ impl Packing {
             Self::I8Tile8 => "tile8x16",
             Self::Vnni16 => "vnni16x16",
             Self::Trit5 => "trit5x16x20",
+            Self::Lut16 => "lut16x128",
         }
     }
 
@@ -77,6 +81,7 @@ impl Packing {
             Self::I8Tile8 => tile8::BLOCK_K,
             Self::Vnni16 => vnni16::BLOCK_K,
             Self::Trit5 => trit5::BLOCK_K,
+            Self::Lut16 => lut16::BLOCK_K,
         }
     }
 
@@ -87,12 +92,13 @@ impl Packing {
             Self::I8Tile8 => tile8::ROWS,
             Self::Vnni16 => vnni16::ROWS,
             Self::Trit5 => trit5::ROWS,
+            Self::Lut16 => lut16::ROWS,
         }
     }
 
     /// Whether the layout has no place for code 3: it holds codes 0, 1, 2 with the ternary table and refuses everything else.
     pub const fn ternary_only(self) -> bool {
-        matches!(self, Self::Trit5)
+        matches!(self, Self::Trit5 | Self::Lut16)
     }
 
     /// Whether each block of each row carries a scale (else there is one for the tensor).
@@ -108,6 +114,7 @@ impl Packing {
             Self::I8Tile8 => tile8::BLOCK_BYTES,
             Self::Vnni16 => vnni16::BLOCK_BYTES,
             Self::Trit5 => trit5::BLOCK_BYTES,
+            Self::Lut16 => lut16::BLOCK_BYTES,
         }
     }
 
@@ -122,12 +129,14 @@ impl Packing {
         (self.block_bytes() + scale_bytes) as f64 * 8.0 / (self.block_k() * self.panel_rows()) as f64
     }
 
-    /// Index of the first byte that packing ternary codes (0, 1 and 2) never writes: one with a code 3, or with five trits of no value.
+    /// Index of the first byte that packing ternary codes (0, 1 and 2) never writes (or of its 16-bit lane, where lanes are
+    /// packed): one with a code 3, or with ternary digits of no value.
     /// For packed weights of unknown origin.
     pub fn find_invalid_code(self, packed: &[u8]) -> Option<usize> {
         match self {
             Self::Qk256 | Self::I2s | Self::I8Tile8 | Self::Vnni16 => invalid::code_3(packed),
             Self::Trit5 => invalid::not_five_trits(packed),
+            Self::Lut16 => invalid::not_three_indices(packed),
         }
     }
 
@@ -146,11 +155,11 @@ impl Packing {
             Self::Qk256 => from_i2s::qk256(rows, packed),
             Self::I8Tile8 => from_i2s::interleaved::<{ tile8::ROWS }>(rows, row_bytes, packed),
             Self::Vnni16 => from_i2s::interleaved::<{ vnni16::ROWS }>(rows, row_bytes, packed),
-            Self::Trit5 => {
+            Self::Trit5 | Self::Lut16 => {
                 let k = row_bytes / i2s::BLOCK_BYTES * i2s::BLOCK_K;
-                let stride = k.next_multiple_of(trit5::BLOCK_K);
+                let stride = k.next_multiple_of(self.block_k());
                 // Padding is 1 from here on: the codes are overwritten, the columns beyond never.
-                scratch.resize(trit5::ROWS * stride, 1);
+                scratch.resize(self.panel_rows() * stride, 1);
                 let mut sources = rows.chunks_exact(row_bytes);
                 for codes in scratch.chunks_exact_mut(stride) {
                     match sources.next() {
@@ -158,7 +167,7 @@ impl Packing {
                         None => codes.fill(1),
                     }
                 }
-                trit5::pack(scratch, packed);
+                self.pack_panel(scratch, packed);
             }
         }
     }
@@ -171,6 +180,7 @@ impl Packing {
             Self::I8Tile8 => tile8::pack(codes, packed),
             Self::Vnni16 => vnni16::pack(codes, packed),
             Self::Trit5 => trit5::pack(codes, packed),
+            Self::Lut16 => lut16::pack(codes, packed),
         }
     }
 
@@ -182,6 +192,7 @@ impl Packing {
             Self::I8Tile8 => tile8::unpack(packed, codes),
             Self::Vnni16 => vnni16::unpack(packed, codes),
             Self::Trit5 => trit5::unpack(packed, codes),
+            Self::Lut16 => lut16::unpack(packed, codes),
         }
     }
 }
@@ -220,8 +231,14 @@ mod tests {
     #[test]
     fn bits_per_weight_are_the_published_ones() {
         let bits = Packing::ALL.iter().map(|p| (p.name(), p.bits_per_weight())).collect::<Vec<_>>();
-        let expected =
-            [("qk256", 2.125), ("i2s-128x32", 2.0), ("tile8x16", 2.0), ("vnni16x16", 2.0), ("trit5x16x20", 1.6)];
+        let expected = [
+            ("qk256", 2.125),
+            ("i2s-128x32", 2.0),
+            ("tile8x16", 2.0),
+            ("vnni16x16", 2.0),
+            ("trit5x16x20", 1.6),
+            ("lut16x128", 16.0 / 9.0),
+        ];
         assert_eq!(bits, expected);
     }
 }

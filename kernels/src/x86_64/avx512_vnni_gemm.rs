@@ -13,92 +13,31 @@
 //! Exact: a lane of a sum adds products of a code (at most 3) and an int8, without saturation, see `avx512_vnni`.
 
 use super::avx512_vnni::store;
-use crate::activation::QuantizedActivations;
+use super::tiles::{self, Target, Tiles};
 use crate::descriptor::GemmI8;
 use crate::parallel::Columns;
 use std::arch::x86_64::*;
-use std::cell::RefCell;
 
 /// Tokens of the widest tile: 24 sums, 4 planes and 4 constants fill the 32 registers.
 const TOKENS: usize = 24;
-/// Bytes of codes that a chunk of rows holds: half of a 512 KiB second-level cache, the smallest of a CPU with VNNI.
-const CHUNK_BYTES: usize = 256 << 10;
 
-thread_local! {
-    /// The batch in tile order; kept, so that a prompt's hundreds of calls allocate once a thread.
-    static TILES: RefCell<Vec<i32>> = const { RefCell::new(Vec::new()) };
-}
+const TILES: &Tiles = &[
+    (TOKENS, tile::<TOKENS>),
+    (16, tile::<16>),
+    (12, tile::<12>),
+    (8, tile::<8>),
+    (6, narrow_tile::<6>),
+    (4, narrow_tile::<4>),
+    (3, narrow_tile::<3>),
+    (2, narrow_tile::<2>),
+    (1, narrow_tile::<1>),
+];
 
 /// Products of all panels with all tokens.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 pub(super) fn gemm(args: GemmI8<'_, '_>) {
-    let quads = args.panel_bytes / 16;
-    TILES.with_borrow_mut(|tiles| {
-        tiles.clear();
-        for (first, count) in tiles_of(args.x.len()) {
-            pack_tile(&args.x[first..first + count], quads, tiles);
-        }
-        let rows = args.y.len();
-        let panels_a_chunk = (CHUNK_BYTES / args.panel_bytes).max(1);
-        for (c, chunk) in args.codes.chunks(panels_a_chunk * args.panel_bytes).enumerate() {
-            let mut rest = &tiles[..];
-            for (first, count) in tiles_of(args.x.len()) {
-                let (tile, later) = rest.split_at(quads * count);
-                rest = later;
-                for (p, panel) in chunk.chunks_exact(args.panel_bytes).enumerate() {
-                    let row = (c * panels_a_chunk + p) * 16;
-                    let target = Target { x: &args.x[first..first + count], first, row, rows: (rows - row).min(16) };
-                    // SAFETY: this function enables the features that `tile` enables.
-                    unsafe { tile_of(count)(panel, tile, target, args.y) };
-                }
-            }
-        }
-    });
-}
-
-/// Where a tile's results go.
-struct Target<'a> {
-    x: &'a [QuantizedActivations],
-    first: usize,
-    row: usize,
-    rows: usize,
-}
-
-/// First token and size of each tile: as many of the widest as fit, then the next smaller ones.
-fn tiles_of(tokens: usize) -> impl Iterator<Item = (usize, usize)> {
-    let mut first = 0;
-    std::iter::from_fn(move || {
-        let count = [TOKENS, 16, 12, 8, 6, 4, 3, 2, 1].into_iter().find(|&n| n <= tokens - first)?;
-        first += count;
-        Some((first - count, count))
-    })
-}
-
-/// The code for a tile of `count` tokens, which is one of those that [`tiles_of`] gives.
-fn tile_of(count: usize) -> unsafe fn(&[u8], &[i32], Target<'_>, &mut Columns<'_, i32>) {
-    match count {
-        TOKENS => tile::<TOKENS>,
-        16 => tile::<16>,
-        12 => tile::<12>,
-        8 => tile::<8>,
-        6 => narrow_tile::<6>,
-        4 => narrow_tile::<4>,
-        3 => narrow_tile::<3>,
-        2 => narrow_tile::<2>,
-        _ => narrow_tile::<1>,
-    }
-}
-
-/// Appends the tokens' activations, four of one token in a dword, all tokens of a dword's k side by side.
-fn pack_tile(x: &[QuantizedActivations], quads: usize, tiles: &mut Vec<i32>) {
-    let (count, start) = (x.len(), tiles.len());
-    tiles.resize(start + quads * count, 0);
-    let tile = &mut tiles[start..];
-    for (t, x) in x.iter().enumerate() {
-        for (k, quad) in x.padded().as_chunks::<4>().0.iter().take(quads).enumerate() {
-            tile[k * count + t] = i32::from_le_bytes(quad.map(i8::cast_unsigned));
-        }
-    }
+    // SAFETY: this function enables the features that the tiles enable.
+    unsafe { tiles::gemm(args, 16, TILES) }
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
@@ -156,19 +95,5 @@ fn write<const T: usize>(sums: [__m512i; T], target: Target<'_>, y: &mut Columns
     for (t, (sum, x)) in sums.into_iter().zip(target.x).enumerate() {
         let exact = _mm512_sub_epi32(sum, _mm512_set1_epi32(x.sum()));
         store(&mut y.token(target.first + t)[target.row..target.row + target.rows], exact);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tiles_cover_every_token_once() {
-        for tokens in 0..130 {
-            let tiles: Vec<_> = tiles_of(tokens).collect();
-            assert_eq!(tiles.iter().map(|t| t.1).sum::<usize>(), tokens);
-            assert!(tiles.windows(2).all(|w| w[0].0 + w[0].1 == w[1].0));
-        }
     }
 }

@@ -33,7 +33,7 @@ pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
     requires: CpuFeatures::AVX2.with(CpuFeatures::AVXVNNI),
     packing: Packing::I8Tile8,
     tile: (8, 1),
-    operations: Operations { dequantize: None, gemv: Gemv::I8(gemv), gemm: None },
+    operations: Operations { dequantize: None, gemv: Gemv::I8(gemv), gemm: Some(super::avxvnni_tile8_gemm::gemm) },
     may_saturate: false,
     builds_on: Some("avx2-i8-tile8"),
     summary: "eight rows interleaved: four masks and four 256-bit vpdpbusd a step, without AVX-512",

@@ -29,7 +29,7 @@ pub(crate) fn gemv(rows: &[u16], x: &[f32], y: &mut [f32]) {
 
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn multiply_add(weights: &[u16; 8], x: &[f32; 8], sum: __m256) -> __m256 {
+pub(super) fn multiply_add(weights: &[u16; 8], x: &[f32; 8], sum: __m256) -> __m256 {
     // SAFETY: 8 f16 are 16 bytes; the load needs no alignment.
     let weights = _mm256_cvtph_ps(unsafe { _mm_loadu_si128(weights.as_ptr().cast()) });
     // SAFETY: 8 f32; the load needs no alignment.

@@ -6,7 +6,7 @@ use super::super::sampler::Sampling;
 use super::*;
 use crate::progress::Progress;
 use kernels::parallel::Team;
-use kernels::{CodeTable, CpuFeatures, Kernel, registry};
+use kernels::{CodeTable, CpuFeatures, HeadFormat, Kernel, registry};
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
@@ -109,10 +109,20 @@ fn mapped_weights_give_the_same_ids() {
         let mapped = file.check(&mut loading(2)).unwrap().weights(&MODEL, CodeTable::TERNARY).unwrap();
         drop(file);
         let made = MODEL.weights(packing, CodeTable::TERNARY, &mut loading(2)).unwrap();
+        let head = MODEL.head(HeadFormat::F16, CpuFeatures::detect(), &mut Team::single()).unwrap();
+        let head = Arc::new(head);
         let [mapped, made] = [mapped, made].map(|weights| {
             let features = CpuFeatures::detect();
-            let mut engine =
-                Engine::new(&MODEL, Arc::new(weights), kernel, Team::new(2, |_| {}).unwrap(), features, 32).unwrap();
+            let mut engine = Engine::new(
+                &MODEL,
+                Arc::new(weights),
+                kernel,
+                Arc::clone(&head),
+                Team::new(2, |_| {}).unwrap(),
+                features,
+                32,
+            )
+            .unwrap();
             let request = Request {
                 prompt: vec![836, 27],
                 max_tokens: 12,

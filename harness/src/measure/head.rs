@@ -1,0 +1,88 @@
+//! What a quantised output head does to perplexity: both heads on the same hidden states, so that nothing else differs.
+
+use super::end_to_end::{WeightStore, engine};
+use crate::error::Result;
+use crate::machine::Machine;
+use crate::model::builtin;
+use crate::model::perplexity::{Score, score_heads};
+use crate::models::Loaded;
+use crate::output::note;
+use crate::progress::Progress;
+use crate::receipt::HeadEffect;
+use kernels::{CodeTable, HeadFormat, Kernel, OutputHead};
+use std::sync::atomic::AtomicBool;
+
+/// Text that the effect is measured on: enough to see it, short enough not to keep anyone waiting.
+const WINDOW: usize = 128;
+const WINDOWS: usize = 2;
+
+impl HeadEffect {
+    /// From the scores of the same tokens with both heads.
+    pub fn new(f16: (&OutputHead, Score), own: (&OutputHead, Score), window: usize, text: &str) -> Self {
+        let (f16_nats, own_nats) = (f16.1.nats_per_token, own.1.nats_per_token);
+        Self {
+            head: own.0.id().into(),
+            f16_head: f16.0.id().into(),
+            nats_per_token: own_nats,
+            f16_nats_per_token: f16_nats,
+            perplexity: own_nats.exp(),
+            f16_perplexity: f16_nats.exp(),
+            perplexity_change_percent: 100.0 * (own_nats - f16_nats).exp_m1(),
+            tokens: own.1.tokens,
+            window,
+            text: text.into(),
+        }
+    }
+
+    /// One sentence without its subject.
+    pub fn says(&self) -> String {
+        format!(
+            "perplexity {:.4} with {}, {:.4} with {} ({:+.3}%, {:+.6} nats/token, over {} tokens of the {})",
+            self.perplexity,
+            self.head,
+            self.f16_perplexity,
+            self.f16_head,
+            self.perplexity_change_percent,
+            self.nats_per_token - self.f16_nats_per_token,
+            self.tokens,
+            self.text
+        )
+    }
+}
+
+/// Measures what `format` does to perplexity and says it once on stderr. None for f16, and for models whose text means nothing.
+pub fn announce(
+    loaded: &Loaded,
+    store: &mut WeightStore,
+    kernel: Kernel,
+    machine: &Machine,
+    format: HeadFormat,
+    interrupted: &AtomicBool,
+) -> Result<Option<HeadEffect>> {
+    if format == HeadFormat::F16 {
+        return Ok(None);
+    }
+    let model = &loaded.model;
+    let own = store.head(model, format, machine)?;
+    if loaded.record.synthetic {
+        note(format!(
+            "head: {} changes the logits; by how much was not measured: the model is synthetic, text means nothing to it",
+            own.id()
+        ));
+        return Ok(None);
+    }
+    let tokens = model.tokenizer.encode(builtin::held_out_text(), None)?;
+    let window = WINDOW.min(model.config.context);
+    let f16 = store.head(model, HeadFormat::F16, machine)?;
+    let mut engine = engine(model, store, kernel, CodeTable::TERNARY, machine, window, format)?;
+    let progress = Progress::start(format!("measuring what the {} head does to perplexity", format.name()), 100);
+    let heads = [f16, own];
+    let scores = score_heads(&mut engine, &heads, &tokens, window, WINDOWS, interrupted, |done, total| {
+        progress.set((done * 100 / total.max(1)) as u64);
+    })?;
+    drop(progress);
+    let [f16_score, own_score] = scores;
+    let effect = HeadEffect::new((&heads[0], f16_score), (&heads[1], own_score), window, "built-in held-out text");
+    note(format!("head: the logits are not those of the file: {}", effect.says()));
+    Ok(Some(effect))
+}

@@ -1,0 +1,306 @@
+//! The output head: f16 rows as the file has them, or those rows quantised at load to 8 or 4 bits.
+//!
+//! One token reads the whole head once, so its time is its bytes over the memory's bandwidth: at 128256 x 2560, 657 MB in f16, 329 MB
+//! in q8, 169 MB in q4. A quantised head changes the logits. It is never the default, and what it does to perplexity is the business of
+//! whoever chooses it; within one format every implementation gives the same bits (q8 and q4 for any instruction set, all formats for
+//! any number of threads).
+
+mod q4;
+mod q8;
+
+pub(crate) use q4::{GROUP, GROUP_LINES, PanelQ4};
+pub(crate) use q8::PanelQ8;
+
+use crate::activation::QuantizedActivations;
+use crate::buffer::AlignedBuffer;
+use crate::cpu::CpuFeatures;
+use crate::dense_f16::HeadF16;
+use crate::error::KernelError;
+use crate::f32_ops::F32Ops;
+use crate::kernel::same;
+use crate::padded_k;
+use crate::parallel::Team;
+use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Rows of a panel of the quantised forms: one 32-bit lane of an AVX-512 register each.
+pub(crate) const PANEL_ROWS: usize = 16;
+
+/// Columns up to which the quantised heads are exact in int32; [`OutputHead::new`] refuses more.
+pub const MAX_K_HEAD: usize = 1 << 16;
+
+/// How the head's weights are held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum HeadFormat {
+    /// As in the file: 16 bits a weight.
+    F16,
+    /// int8 with one f32 scale a row: 8 bits a weight and 32 a row.
+    Q8,
+    /// 4-bit codes with one f16 scale for each 128 weights of a row: 4.125 bits a weight.
+    Q4,
+}
+
+impl HeadFormat {
+    /// All, from the most to the fewest bits.
+    pub const ALL: [Self; 3] = [Self::F16, Self::Q8, Self::Q4];
+
+    /// `f16`, `q8` or `q4`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::F16 => "f16",
+            Self::Q8 => "q8",
+            Self::Q4 => "q4",
+        }
+    }
+}
+
+/// Instruction set of the quantised forms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Level {
+    Scalar,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    #[cfg(target_arch = "x86_64")]
+    Avx512Vnni,
+}
+
+impl Level {
+    fn select(allowed: CpuFeatures) -> Self {
+        let usable = CpuFeatures::detect().intersect(allowed);
+        #[cfg(target_arch = "x86_64")]
+        if usable.contains(CpuFeatures::AVX512F.with(CpuFeatures::AVX512BW).with(CpuFeatures::AVX512VNNI)) {
+            return Self::Avx512Vnni;
+        } else if usable.contains(CpuFeatures::X86_64_V3) {
+            return Self::Avx2;
+        }
+        let _ = usable;
+        Self::Scalar
+    }
+}
+
+/// A vocabulary's rows in one format, and the way to multiply with them that the CPU features allow.
+#[derive(Clone, Debug)]
+pub struct OutputHead {
+    rows: usize,
+    k: usize,
+    ops: F32Ops,
+    form: Form,
+}
+
+#[derive(Clone, Debug)]
+enum Form {
+    F16 { head: HeadF16, rows: Arc<AlignedBuffer<u16>> },
+    Q8 { level: Level, panels: AlignedBuffer<u8> },
+    Q4 { level: Level, panels: AlignedBuffer<u8> },
+}
+
+/// The head's input as the quantised forms take it. Made once; [`OutputHead::gemv`] fills it and allocates nothing.
+#[derive(Clone, Debug)]
+pub struct HeadInput {
+    x: QuantizedActivations,
+    /// Sum of each group of [`GROUP`] activations.
+    group_sums: Vec<i32>,
+}
+
+impl HeadInput {
+    /// Room for vectors of up to `k` elements.
+    pub fn new(k: usize) -> Self {
+        Self { x: QuantizedActivations::new(k), group_sums: vec![0; padded_k(k) / GROUP] }
+    }
+
+    fn prepare(&mut self, ops: F32Ops, x: &[f32]) -> Result<(), KernelError> {
+        self.x.quantize(ops, x)?;
+        for (sum, group) in self.group_sums.iter_mut().zip(self.x.padded().as_chunks::<GROUP>().0) {
+            *sum = group.iter().map(|&x| i32::from(x)).sum();
+        }
+        Ok(())
+    }
+}
+
+impl OutputHead {
+    /// The head in `format` from f16 bit patterns, row after row of `k`. The quantised forms are made here, rows shared among the
+    /// team, with a buffer of one row a thread besides the result; the f16 form keeps the given buffer.
+    ///
+    /// # Errors
+    /// Rows that are not whole; for the quantised forms also weights that are not finite and `k` above [`MAX_K_HEAD`].
+    pub fn new(
+        format: HeadFormat,
+        weights: &Arc<AlignedBuffer<u16>>,
+        k: usize,
+        allowed: CpuFeatures,
+        team: &mut Team,
+    ) -> Result<Self, KernelError> {
+        let rows = weights.len().checked_div(k).unwrap_or(0);
+        same("f16 weights of whole rows", rows * k, weights.len())?;
+        if format != HeadFormat::F16 && k > MAX_K_HEAD {
+            return Err(KernelError::TooLarge { rows, k });
+        }
+        let (ops, level) = (F32Ops::select(allowed), Level::select(allowed));
+        let form = match format {
+            HeadFormat::F16 => Form::F16 { head: HeadF16::select(allowed), rows: Arc::clone(weights) },
+            HeadFormat::Q8 => {
+                let pack = |row: usize, x: &[f32], panel: &mut [u8]| q8::pack_row(ops, row, x, panel);
+                Form::Q8 { level, panels: pack_rows(team, ops, weights, k, q8::panel_bytes(k), pack)? }
+            }
+            HeadFormat::Q4 => {
+                let pack = |row: usize, x: &[f32], panel: &mut [u8]| q4::pack_row(ops, row, x, panel);
+                Form::Q4 { level, panels: pack_rows(team, ops, weights, k, q4::panel_bytes(k), pack)? }
+            }
+        };
+        Ok(Self { rows, k, ops, form })
+    }
+
+    /// What the weights are held in.
+    pub fn format(&self) -> HeadFormat {
+        match self.form {
+            Form::F16 { .. } => HeadFormat::F16,
+            Form::Q8 { .. } => HeadFormat::Q8,
+            Form::Q4 { .. } => HeadFormat::Q4,
+        }
+    }
+
+    /// Name of the implementation that runs, for receipts.
+    pub fn id(&self) -> &'static str {
+        match &self.form {
+            Form::F16 { head, .. } => head.id(),
+            Form::Q8 { level, .. } => match level {
+                Level::Scalar => "q8-scalar",
+                #[cfg(target_arch = "x86_64")]
+                Level::Avx2 => "q8-avx2",
+                #[cfg(target_arch = "x86_64")]
+                Level::Avx512Vnni => "q8-avx512-vnni",
+            },
+            Form::Q4 { level, .. } => match level {
+                Level::Scalar => "q4-scalar",
+                #[cfg(target_arch = "x86_64")]
+                Level::Avx2 => "q4-avx2",
+                #[cfg(target_arch = "x86_64")]
+                Level::Avx512Vnni => "q4-avx512-vnni",
+            },
+        }
+    }
+
+    /// Bytes that one product reads.
+    pub fn bytes(&self) -> usize {
+        match &self.form {
+            Form::F16 { rows, .. } => size_of_val(&rows[..]),
+            Form::Q8 { panels, .. } | Form::Q4 { panels, .. } => panels.len(),
+        }
+    }
+
+    /// Rows: entries of the vocabulary.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Columns.
+    pub fn k(&self) -> usize {
+        self.k
+    }
+
+    /// `y = weights * x`, rows shared among the team. The quantised forms take `x` as int8 by the rule of [`QuantizedActivations`];
+    /// `input` is their scratch. Allocates nothing.
+    ///
+    /// # Errors
+    /// Wrong lengths; for the quantised forms also an `x` that is not finite or longer than `input` has room for.
+    pub fn gemv(&self, team: &mut Team, x: &[f32], input: &mut HeadInput, y: &mut [f32]) -> Result<(), KernelError> {
+        same("activations", self.k, x.len())?;
+        same("output", self.rows, y.len())?;
+        if let Form::F16 { head, rows } = &self.form {
+            return head.gemv(team, rows, x, y);
+        }
+        input.prepare(self.ops, x)?;
+        let factor = 1.0 / input.x.scale();
+        let (x, x_sum, group_sums) = (input.x.padded(), input.x.sum(), &input.group_sums[..]);
+        match &self.form {
+            Form::F16 { .. } => Ok(()),
+            Form::Q8 { level, panels } => {
+                each_panel(team, panels, y, |panel| level.panel_q8(&PanelQ8::new(panel, x, x_sum)), factor)
+            }
+            Form::Q4 { level, panels } => {
+                each_panel(team, panels, y, |panel| level.panel_q4(&PanelQ4::new(panel, self.k, x, group_sums)), factor)
+            }
+        }
+    }
+}
+
+impl Level {
+    fn panel_q8(self, panel: &PanelQ8<'_>) -> [f32; PANEL_ROWS] {
+        let sums = match self {
+            Self::Scalar => q8::scalar(panel),
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: `select` found AVX2 on this CPU.
+            Self::Avx2 => unsafe { crate::x86_64::head_q8::avx2(panel) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: `select` found AVX-512 F, BW and VNNI on this CPU.
+            Self::Avx512Vnni => unsafe { crate::x86_64::head_q8::avx512_vnni(panel) },
+        };
+        panel.scaled(&sums)
+    }
+
+    fn panel_q4(self, panel: &PanelQ4<'_>) -> [f32; PANEL_ROWS] {
+        match self {
+            Self::Scalar => q4::scalar(panel),
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: `select` found AVX2, FMA and F16C on this CPU.
+            Self::Avx2 => unsafe { crate::x86_64::head_q4::avx2(panel) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: `select` found AVX-512 F, BW and VNNI on this CPU.
+            Self::Avx512Vnni => unsafe { crate::x86_64::head_q4::avx512_vnni(panel) },
+        }
+    }
+}
+
+/// `y = products of each panel * factor`, panels shared among the team: each thread reads one contiguous range of bytes.
+fn each_panel(
+    team: &mut Team,
+    panels: &[u8],
+    y: &mut [f32],
+    products: impl Fn(&[u8]) -> [f32; PANEL_ROWS] + Sync,
+    factor: f32,
+) -> Result<(), KernelError> {
+    let panel_bytes = panels.len() / y.len().div_ceil(PANEL_ROWS).max(1);
+    team.split_rows(PANEL_ROWS, y, |range: Range<usize>, y| {
+        let panels = &panels[range.start / PANEL_ROWS * panel_bytes..];
+        for (i, y) in y.chunks_mut(PANEL_ROWS).enumerate() {
+            let products = products(&panels[i * panel_bytes..(i + 1) * panel_bytes]);
+            y.iter_mut().zip(products).for_each(|(y, product)| *y = product * factor);
+        }
+        Ok(())
+    })
+}
+
+/// Packs all rows into panels of `panel_bytes`. `pack` gets a row's number in its panel, the row, and the panel.
+fn pack_rows(
+    team: &mut Team,
+    ops: F32Ops,
+    weights: &[u16],
+    k: usize,
+    panel_bytes: usize,
+    pack: impl Fn(usize, &[f32], &mut [u8]) + Sync,
+) -> Result<AlignedBuffer<u8>, KernelError> {
+    let rows = weights.len().checked_div(k).unwrap_or(0);
+    let bytes = rows.div_ceil(PANEL_ROWS).checked_mul(panel_bytes).ok_or(KernelError::TooLarge { rows, k })?;
+    let mut panels = AlignedBuffer::zeroed(bytes);
+    team.split_rows(panel_bytes, &mut panels, |range: Range<usize>, panels| {
+        let mut row = vec![0f32; k];
+        let first = range.start / panel_bytes * PANEL_ROWS;
+        for (i, panel) in panels.chunks_exact_mut(panel_bytes).enumerate() {
+            let first = first + i * PANEL_ROWS;
+            for r in first..rows.min(first + PANEL_ROWS) {
+                weights[r * k..(r + 1) * k].reinterpret_cast::<half::f16>().convert_to_f32_slice(&mut row);
+                if !ops.largest_magnitude(&row).is_finite() {
+                    let column = row.iter().position(|w| !w.is_finite()).unwrap_or(0);
+                    return Err(KernelError::NonFiniteWeight { row: r, column });
+                }
+                pack(r - first, &row, panel);
+            }
+        }
+        Ok(())
+    })?;
+    Ok(panels)
+}
+
+#[cfg(test)]
+mod tests;
