@@ -13,4 +13,4 @@ mod avx512_vnni_gemm;
 pub(crate) mod avx512_vnni_trit5;
 pub(crate) mod avxvnni_tile8;
 pub(crate) mod f16c_head;
-mod lanes;
+pub(crate) mod lanes;
