@@ -11,6 +11,7 @@ use crate::interrupt;
 use crate::machine::{Machine, in_registry_order};
 use crate::measure::end_to_end::{self, WeightStore};
 use crate::measure::micro::{self, Plan, UNKNOWN_CACHE_BYTES};
+use crate::model::sparse_ffn::Sparsity;
 use crate::models::{Loaded, load};
 use crate::output::Output;
 use crate::progress::Progress;
@@ -29,7 +30,8 @@ pub fn run(args: &CompareArgs, out: &Output) -> Result<()> {
     if let Some(model) = &args.model {
         scenario.model = Some(model.clone());
     }
-    measure(&args.measure, scenario, out)
+    let sparsity = Sparsity::from_flags(args.dense, args.sparse, Sparsity::Measured);
+    measure(&args.measure, scenario, sparsity, out)
 }
 
 /// Runs `micro`.
@@ -40,10 +42,10 @@ pub fn run_micro(args: &MicroArgs, out: &Output) -> Result<()> {
         return Err(Error::input(format!("scenario {name} has no [micro] part; try --scenario seed-tables")));
     }
     (scenario.generate, scenario.perplexity, scenario.model) = (None, None, None);
-    measure(&args.measure, scenario, out)
+    measure(&args.measure, scenario, Sparsity::Dense, out)
 }
 
-fn measure(args: &MeasureArgs, mut scenario: Scenario, out: &Output) -> Result<()> {
+fn measure(args: &MeasureArgs, mut scenario: Scenario, sparsity: Sparsity, out: &Output) -> Result<()> {
     build_info::refuse_to_time_a_debug_build()?;
     if args.quick {
         scenario.make_quick();
@@ -85,7 +87,8 @@ fn measure(args: &MeasureArgs, mut scenario: Scenario, out: &Output) -> Result<(
             }
         };
     receipt.model = loaded.as_ref().map(|l| l.record.clone());
-    let mut run = Run { start: Instant::now(), scenario, machine, kernels, named: asked, loaded, folder, receipt };
+    let mut run =
+        Run { start: Instant::now(), scenario, machine, kernels, named: asked, sparsity, loaded, folder, receipt };
     let outcome = run.parts();
     run.finish(outcome, args.json, out)
 }
@@ -97,6 +100,7 @@ struct Run {
     machine: Machine,
     kernels: Vec<Kernel>,
     named: Option<Vec<String>>,
+    sparsity: Sparsity,
     loaded: Option<Loaded>,
     folder: RunFolder,
     receipt: Receipt,
@@ -180,6 +184,7 @@ impl Run {
             &stop_ids,
             &self.machine,
             self.receipt.settings.seed,
+            self.sparsity,
             interrupt::flag(),
             |kernel, done, _| {
                 progress.set(done as u64);

@@ -8,11 +8,12 @@ use crate::machine::{Machine, all_cpus};
 use crate::measure::end_to_end::{WeightStore, engine, room};
 use crate::model::generate::{Generation, Request, Session};
 use crate::model::sampler::Sampling;
+use crate::model::sparse_ffn::{SparseFfn, Sparsity};
 use crate::model::stop::StopReason;
 use crate::model::tokenizer::Pre;
 use crate::models::{Loaded, load};
 use crate::output::{Output, note};
-use crate::receipt::{Build, ForwardMs, PhasesMs};
+use crate::receipt::{Build, ForwardMs, PhasesMs, SparseFfnRecord};
 use crate::select::{Selection, select};
 use kernels::CodeTable;
 use serde::Serialize;
@@ -67,6 +68,8 @@ struct Report {
     decode_tokens_per_s: f64,
     phases_ms: PhasesMs,
     forward_ms: ForwardMs,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sparse_ffn: Option<SparseFfnRecord>,
     #[serde(skip_serializing_if = "Option::is_none")]
     logits_last: Option<Vec<f32>>,
     build: Build,
@@ -130,6 +133,10 @@ pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
     };
     let mut engine =
         engine(model, &mut WeightStore::default(), selection.kernel, CodeTable::TERNARY, &machine, capacity)?;
+    let sparsity = Sparsity::from_flags(args.model.dense, args.model.sparse, Sparsity::Measured);
+    if let Some(sparse) = engine.set_sparsity(sparsity, machine.features)? {
+        note(sparse.describe());
+    }
     let mut session = Session::new(&mut engine, request)?;
     if args.logits {
         session.keep_prompt_logits();
@@ -141,7 +148,8 @@ pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
         }
     })?;
     written?;
-    let report = report(prompt, &generation, &selection, &machine, &loaded);
+    let sparse = engine.sparse().map(SparseFfn::record);
+    let report = report(prompt, &generation, &selection, &machine, &loaded, sparse);
     if let Some(path) = &args.receipt {
         let json = serde_json::to_vec_pretty(&report).map_err(|e| Error::failed(format!("cannot write JSON: {e}")))?;
         crate::files::write_atomic(path, &json)?;
@@ -173,7 +181,14 @@ fn sampling(args: &GenerateArgs) -> Result<Sampling> {
     }
 }
 
-fn report(prompt_ids: Vec<u32>, g: &Generation, selection: &Selection, machine: &Machine, loaded: &Loaded) -> Report {
+fn report(
+    prompt_ids: Vec<u32>,
+    g: &Generation,
+    selection: &Selection,
+    machine: &Machine,
+    loaded: &Loaded,
+    sparse_ffn: Option<SparseFfnRecord>,
+) -> Report {
     Report {
         prompt_ids,
         token_ids: g.token_ids.clone(),
@@ -189,6 +204,7 @@ fn report(prompt_ids: Vec<u32>, g: &Generation, selection: &Selection, machine: 
         decode_tokens_per_s: g.decode_tokens_per_s(),
         phases_ms: g.times.phases_ms(),
         forward_ms: g.times.forward_ms(),
+        sparse_ffn,
         logits_last: g.prompt_logits.clone(),
         build: build_info::build(),
     }

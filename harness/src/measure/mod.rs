@@ -4,4 +4,5 @@ pub mod clock;
 pub mod end_to_end;
 pub mod micro;
 pub mod rounds;
+pub mod sparse_pair;
 pub mod stats;

@@ -10,6 +10,7 @@ pub mod known;
 pub mod perplexity;
 pub mod rope;
 pub mod sampler;
+pub mod sparse_ffn;
 pub mod stop;
 pub mod synth;
 pub mod times;
@@ -18,6 +19,8 @@ pub mod weights;
 
 #[cfg(test)]
 mod golden_tests;
+#[cfg(test)]
+mod sparse_tests;
 
 #[cfg(test)]
 mod tests {

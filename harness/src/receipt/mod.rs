@@ -7,7 +7,7 @@ mod store;
 
 pub use generation::{
     ForwardMs, GenerationKernel, GenerationRecord, GenerationRound, GoldenCheck, LutFinding, PerplexityKernel,
-    PerplexityRecord, PhasesMs,
+    PerplexityRecord, PhasesMs, SparseFfnRecord, SparseProbe,
 };
 pub use micro::{MicroCell, MicroEntry, MicroSummary, Ratio, Residency, Round, StreamLimit};
 pub use provenance::{Build, Host, Load, ModelRecord, ScenarioRecord, Settings};
