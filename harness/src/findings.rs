@@ -159,7 +159,10 @@ fn sparsity(receipt: &Receipt) -> Option<Finding> {
     let (ratio, dense) = (sparse.vs_dense.as_ref()?, sparse.dense_kernel.as_ref()?);
     let interval = match (ratio.low, ratio.high) {
         (Some(l), Some(h)) => format!(" [{l:.2}, {h:.2}]"),
-        _ => String::new(),
+        _ => format!(
+            " (in {} rounds, too few for an interval)",
+            receipt.generation.as_ref()?.kernels[index].rounds.len()
+        ),
     };
     let share = sparse.live_share.iter().sum::<f64>() / sparse.live_share.len().max(1) as f64;
     let (low, high) = sparse.live_share.iter().fold((1f64, 0f64), |(l, h), s| (l.min(*s), h.max(*s)));

@@ -40,6 +40,9 @@ impl Pair<'_, '_> {
     pub fn run(self, rounds: usize, interrupted: &AtomicBool) -> Result<Option<GenerationKernel>> {
         let mut runs: [Vec<(GenerationRound, Generation)>; 2] = Default::default();
         let engines = [self.dense, self.sparse];
+        // The dense engine has run before; a few tokens let the new one find its pages too.
+        let warm_up = Request { max_tokens: self.request.max_tokens.min(3), ..self.request.clone() };
+        Session::new(engines[1], warm_up)?.run(interrupted, &mut |_| {})?;
         'rounds: for (round, order) in orders(2, rounds, self.seed).into_iter().enumerate() {
             for (position, index) in order.into_iter().map(usize::from).enumerate() {
                 if interrupted.load(Ordering::Relaxed) {
