@@ -62,7 +62,9 @@ fn kernels() -> Vec<Kernel> {
 
 fn engine<'m>(model: &'m Model, kernel: Kernel, threads: usize, capacity: usize) -> Engine<'m> {
     let weights = model.weights(kernel.descriptor().packing, CodeTable::TERNARY).expect("packs");
-    let team = Team::new(threads, |_| WATCHED.set(true)).expect("threads start");
+    // Only the team of a watched test: those of other tests run beside it and allocate when they like.
+    let watched = WATCHED.get();
+    let team = Team::new(threads, move |_| WATCHED.set(watched)).expect("threads start");
     Engine::new(model, Arc::new(weights), kernel, team, CpuFeatures::detect(), capacity).expect("fits")
 }
 
