@@ -147,6 +147,12 @@ pub struct CompareArgs {
     /// Output head: as in the file, or its rows quantised to 8 or 4 bits, which changes the logits
     #[arg(long, value_enum, default_value_t = Head::F16)]
     pub head: Head,
+    /// Leave out the entry with exact FFN sparsity
+    #[arg(long, conflicts_with = "sparse")]
+    pub dense: bool,
+    /// Let that entry skip always, whatever the probe says
+    #[arg(long)]
+    pub sparse: bool,
 }
 
 /// `micro`.
@@ -175,6 +181,12 @@ pub struct ModelArgs {
     /// Pre-tokenizer instead of the file's: default, gpt-2 or llama-bpe
     #[arg(long, value_name = "NAME")]
     pub pre: Option<String>,
+    /// Compute every row and column of the feed-forward blocks, also those that zeros make irrelevant
+    #[arg(long, conflicts_with = "sparse")]
+    pub dense: bool,
+    /// Skip rows and columns that zeros make irrelevant whatever the probe says (same logits, bit for bit)
+    #[arg(long)]
+    pub sparse: bool,
     /// Threads, pinning, features
     #[command(flatten)]
     pub machine: MachineArgs,
@@ -331,6 +343,9 @@ pub enum ModelCommand {
         /// Blocks, if not the shape's own number
         #[arg(long, value_name = "N")]
         layers: Option<usize>,
+        /// Share of feed-forward elements whose gate is positive (0 to 1); about half if not given
+        #[arg(long, value_name = "X", allow_negative_numbers = true)]
+        live_share: Option<f64>,
         /// Seed of the weights
         #[arg(long, default_value_t = 1)]
         seed: u64,

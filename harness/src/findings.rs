@@ -12,6 +12,7 @@ pub fn findings(receipt: &Receipt) -> Vec<Finding> {
     all.extend(memory_bound(receipt));
     all.extend(end_to_end(receipt));
     all.extend(head(receipt));
+    all.extend(sparsity(receipt));
     all.extend(goldens(receipt));
     all
 }
@@ -162,6 +163,35 @@ fn head(receipt: &Receipt) -> Option<Finding> {
         effect.says()
     );
     Some(finding("The output head is quantised", text, "/head_effect"))
+}
+
+/// What skipping the gate's zeros is worth.
+fn sparsity(receipt: &Receipt) -> Option<Finding> {
+    let kernels = receipt.generation.as_ref()?.kernels.iter().enumerate();
+    let (index, sparse) = kernels.filter_map(|(i, k)| k.sparse_ffn.as_ref().map(|s| (i, s))).next_back()?;
+    let (ratio, dense) = (sparse.vs_dense.as_ref()?, sparse.dense_kernel.as_ref()?);
+    let interval = match (ratio.low, ratio.high) {
+        (Some(l), Some(h)) => format!(" [{l:.2}, {h:.2}]"),
+        _ => format!(
+            " (in {} rounds, too few for an interval)",
+            receipt.generation.as_ref()?.kernels[index].rounds.len()
+        ),
+    };
+    let share = sparse.live_share.iter().sum::<f64>() / sparse.live_share.len().max(1) as f64;
+    let (low, high) = sparse.live_share.iter().fold((1f64, 0f64), |(l, h), s| (l.min(*s), h.max(*s)));
+    let text = format!(
+        "{:.0}% of the feed-forward elements are live ({:.0}% to {:.0}% by block); skipping the others makes decoding {:.2}x{interval} as fast \
+         with {dense}, ids and last logits equal bit for bit. {:.0}% of the block steps went the sparse way (crossover at a live share of \
+         {:.2}); the extra copies take {}.",
+        share * 100.0,
+        low * 100.0,
+        high * 100.0,
+        ratio.median,
+        sparse.sparse_steps_share * 100.0,
+        sparse.crossover,
+        crate::models::mib(sparse.extra_bytes),
+    );
+    Some(finding("What the zeros of the gate are worth", text, format!("/generation/kernels/{index}/sparse_ffn")))
 }
 
 fn timeouts(generation: &GenerationRecord) -> Option<Finding> {

@@ -41,6 +41,7 @@ pub mod reference;
 pub mod registry;
 mod scalar;
 mod scalar_i8;
+pub mod sparse;
 pub mod stream;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;

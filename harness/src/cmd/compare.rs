@@ -12,6 +12,7 @@ use crate::machine::{Machine, in_registry_order};
 use crate::measure::end_to_end::{self, WeightStore};
 use crate::measure::head;
 use crate::measure::micro::{self, Plan, UNKNOWN_CACHE_BYTES};
+use crate::model::sparse_ffn::Sparsity;
 use crate::models::{Loaded, load, load_packed};
 use crate::output::{Output, note};
 use crate::progress::Progress;
@@ -30,7 +31,8 @@ pub fn run(args: &CompareArgs, out: &Output) -> Result<()> {
     if let Some(model) = &args.model {
         scenario.model = Some(model.clone());
     }
-    measure(&args.measure, scenario, args.head.into(), args.packed.as_deref(), out)
+    let sparsity = Sparsity::from_flags(args.dense, args.sparse, Sparsity::Measured);
+    measure(&args.measure, scenario, args.head.into(), sparsity, args.packed.as_deref(), out)
 }
 
 /// Runs `micro`.
@@ -41,13 +43,14 @@ pub fn run_micro(args: &MicroArgs, out: &Output) -> Result<()> {
         return Err(Error::input(format!("scenario {name} has no [micro] part; try --scenario seed-tables")));
     }
     (scenario.generate, scenario.perplexity, scenario.model) = (None, None, None);
-    measure(&args.measure, scenario, HeadFormat::F16, None, out)
+    measure(&args.measure, scenario, HeadFormat::F16, Sparsity::Dense, None, out)
 }
 
 fn measure(
     args: &MeasureArgs,
     mut scenario: Scenario,
     head: HeadFormat,
+    sparsity: Sparsity,
     packed: Option<&Path>,
     out: &Output,
 ) -> Result<()> {
@@ -103,9 +106,9 @@ fn measure(
     };
     receipt.model = loaded.as_ref().map(|l| l.record.clone());
     let store = WeightStore::new(packed);
+    let start = Instant::now();
     let mut run =
-        Run { start: Instant::now(), scenario, machine, kernels, named: asked, loaded, head, store, folder, receipt };
-
+        Run { start, scenario, machine, kernels, named: asked, sparsity, loaded, head, store, folder, receipt };
     let outcome = run.parts();
     run.finish(outcome, args.json, out)
 }
@@ -117,6 +120,7 @@ struct Run {
     machine: Machine,
     kernels: Vec<Kernel>,
     named: Option<Vec<String>>,
+    sparsity: Sparsity,
     loaded: Option<Loaded>,
     head: HeadFormat,
     /// Weights and heads that the parts share.
@@ -219,6 +223,7 @@ impl Run {
             &self.machine,
             self.head,
             self.receipt.settings.seed,
+            self.sparsity,
             interrupt::flag(),
             |kernel, done, _| {
                 progress.set(done as u64);

@@ -9,11 +9,12 @@ use crate::measure::end_to_end::{WeightStore, engine, room};
 use crate::measure::head;
 use crate::model::generate::{Generation, Request, Session};
 use crate::model::sampler::Sampling;
+use crate::model::sparse_ffn::{SparseFfn, Sparsity};
 use crate::model::stop::StopReason;
 use crate::model::tokenizer::Pre;
 use crate::models::{Loaded, load, load_packed};
 use crate::output::{Output, note};
-use crate::receipt::{Build, ForwardMs, HeadEffect, PhasesMs};
+use crate::receipt::{Build, ForwardMs, HeadEffect, PhasesMs, SparseFfnRecord};
 use crate::select::{Selection, select};
 use kernels::CodeTable;
 use serde::Serialize;
@@ -70,6 +71,8 @@ struct Report {
     decode_tokens_per_s: f64,
     phases_ms: PhasesMs,
     forward_ms: ForwardMs,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sparse_ffn: Option<SparseFfnRecord>,
     #[serde(skip_serializing_if = "Option::is_none")]
     logits_last: Option<Vec<f32>>,
     build: Build,
@@ -140,6 +143,10 @@ pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
     let effect = head::announce(&loaded, &mut store, selection.kernel, &machine, format, interrupt::flag())?;
     let mut engine = engine(model, &mut store, selection.kernel, CodeTable::TERNARY, &machine, capacity, format)?;
     let head = engine.head().id();
+    let sparsity = Sparsity::from_flags(args.model.dense, args.model.sparse, Sparsity::Measured);
+    if let Some(sparse) = engine.set_sparsity(sparsity, machine.features)? {
+        note(sparse.describe());
+    }
     let mut session = Session::new(&mut engine, request)?;
     if args.logits {
         session.keep_prompt_logits();
@@ -151,8 +158,9 @@ pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
         }
     })?;
     written?;
-    let report =
-        Report { head: head.into(), head_effect: effect, ..report(prompt, &generation, &selection, &machine, &loaded) };
+    let sparse = engine.sparse().map(SparseFfn::record);
+    let report = report(prompt, &generation, &selection, &machine, &loaded, sparse);
+    let report = Report { head: head.into(), head_effect: effect, ..report };
     if let Some(path) = &args.receipt {
         let json = serde_json::to_vec_pretty(&report).map_err(|e| Error::failed(format!("cannot write JSON: {e}")))?;
         crate::files::write_atomic(path, &json)?;
@@ -184,7 +192,14 @@ fn sampling(args: &GenerateArgs) -> Result<Sampling> {
     }
 }
 
-fn report(prompt_ids: Vec<u32>, g: &Generation, selection: &Selection, machine: &Machine, loaded: &Loaded) -> Report {
+fn report(
+    prompt_ids: Vec<u32>,
+    g: &Generation,
+    selection: &Selection,
+    machine: &Machine,
+    loaded: &Loaded,
+    sparse_ffn: Option<SparseFfnRecord>,
+) -> Report {
     Report {
         prompt_ids,
         token_ids: g.token_ids.clone(),
@@ -201,6 +216,7 @@ fn report(prompt_ids: Vec<u32>, g: &Generation, selection: &Selection, machine: 
         decode_tokens_per_s: g.decode_tokens_per_s(),
         phases_ms: g.times.phases_ms(),
         forward_ms: g.times.forward_ms(),
+        sparse_ffn,
         logits_last: g.prompt_logits.clone(),
         build: build_info::build(),
     }

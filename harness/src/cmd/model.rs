@@ -8,7 +8,7 @@ use crate::measure::end_to_end::{WeightStore, check_golden, engine};
 use crate::model::gguf::quoted;
 use crate::model::inspect::{Inspection, inspect};
 use crate::model::packed_file::write_packed;
-use crate::model::synth::{SynthShape, synth_size_bytes, write_synthetic};
+use crate::model::synth::{SynthShape, synth_size_bytes_with, write_synthetic_with};
 use crate::models::{self, mib};
 use crate::output::{Output, note, table};
 use crate::progress::Progress;
@@ -24,9 +24,9 @@ pub fn run(command: &ModelCommand, out: &Output) -> Result<()> {
         ModelCommand::Convert { model, packing, out: path, force, json, machine } => {
             convert(model, packing, path, *force, *json, machine, out)
         }
-        ModelCommand::Synth { shape, layers, seed, out: path, force, json } => {
+        ModelCommand::Synth { shape, layers, live_share, seed, out: path, force, json } => {
             let path = path.clone().unwrap_or_else(|| PathBuf::from(format!("{shape}.gguf")));
-            synth(shape, *layers, *seed, &path, *force, *json, out)
+            synth(shape, *layers, *live_share, *seed, &path, *force, *json, out)
         }
     }
 }
@@ -165,9 +165,11 @@ fn convert(
     ))
 }
 
+#[allow(clippy::too_many_arguments)]
 fn synth(
     shape: &str,
     layers: Option<usize>,
+    live_share: Option<f64>,
     seed: u64,
     path: &Path,
     force: bool,
@@ -178,9 +180,9 @@ fn synth(
     if path.exists() && !force {
         return Err(Error::input(format!("{} exists; add --force to replace it", path.display())));
     }
-    let size = synth_size_bytes(shape, layers)?;
+    let size = synth_size_bytes_with(shape, layers, live_share)?;
     let progress = Progress::start(format!("writing {} ({})", path.display(), mib(size)), size);
-    let summary = write_synthetic(path, shape, layers, seed, &mut |done, _| progress.set(done))?;
+    let summary = write_synthetic_with(path, shape, layers, live_share, seed, &mut |done, _| progress.set(done))?;
     drop(progress);
     if json {
         return out.json(&summary);

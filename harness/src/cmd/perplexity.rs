@@ -7,7 +7,8 @@ use crate::interrupt;
 use crate::measure::end_to_end::engine;
 use crate::model::builtin;
 use crate::model::perplexity::{score, score_heads};
-use crate::output::Output;
+use crate::model::sparse_ffn::Sparsity;
+use crate::output::{Output, note};
 use crate::progress::Progress;
 use crate::receipt::HeadEffect;
 use kernels::{CodeTable, Family, HeadFormat};
@@ -86,6 +87,11 @@ pub fn run(args: &PerplexityArgs, out: &Output) -> Result<()> {
     let table = if args.lut == Lut::Seed { CodeTable::SEED } else { CodeTable::TERNARY };
     let format = HeadFormat::from(args.model.head);
     let mut engine = engine(model, &mut store, selection.kernel, table, &machine, args.window, format)?;
+    // Kernels with a gemm score in batches, where nothing is skipped; the others take one token after the other.
+    let sparsity = Sparsity::from_flags(args.model.dense, args.model.sparse, Sparsity::Dense);
+    if let (Lut::File, Some(sparse)) = (args.lut, engine.set_sparsity(sparsity, machine.features)?) {
+        note(sparse.describe());
+    }
     let windows = if args.quick { 2 } else { args.windows.unwrap_or(usize::MAX) };
     let progress = Progress::start(format!("scoring {} tokens with {}", tokens.len(), selection.kernel.id()), 100);
     let step = |done: usize, total: usize| progress.set((done * 100 / total.max(1)) as u64);

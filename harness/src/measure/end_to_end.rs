@@ -2,6 +2,7 @@
 
 use super::clock::ThreadUsage;
 use super::rounds::orders;
+use super::sparse_pair::{Pair, sparse_id};
 use super::stats::{Paired, median};
 use crate::error::{Error, Result};
 use crate::machine::Machine;
@@ -12,6 +13,7 @@ use crate::model::known::Golden;
 use crate::model::packed_file::PackedModel;
 use crate::model::perplexity;
 use crate::model::sampler::Sampling;
+use crate::model::sparse_ffn::Sparsity;
 use crate::model::times::Times;
 use crate::model::weights::{Model, Weights};
 use crate::receipt::{
@@ -121,6 +123,7 @@ pub fn generation(
     machine: &Machine,
     head: HeadFormat,
     seed: u64,
+    sparsity: Sparsity,
     interrupted: &AtomicBool,
     mut step: impl FnMut(&str, usize, usize),
 ) -> Result<GenerationRecord> {
@@ -163,6 +166,26 @@ pub fn generation(
         records.push(GenerationKernel { goldens: checks, ..record });
     }
     compare_with_baseline(&mut records);
+    if let (true, false) = (sparsity != Sparsity::Dense, interrupted.load(Ordering::Relaxed)) {
+        let exact = |r: &&GenerationKernel| r.family == Family::W2A8.name() && r.decode_tokens_per_s > 0.0;
+        let fastest =
+            records.iter().filter(exact).max_by(|a, b| a.decode_tokens_per_s.total_cmp(&b.decode_tokens_per_s));
+        let at = fastest.and_then(|fastest| kernels.iter().position(|k| k.id() == fastest.kernel));
+        if let Some(at) = at.filter(|&at| kernels[at].descriptor().exact()) {
+            let capacity = capacity.max(longest_golden);
+            let mut sparse = engine(model, store, kernels[at], CodeTable::TERNARY, machine, capacity, head)?;
+            sparse.set_sparsity(sparsity, machine.features)?;
+            let request = greedy(prompt.clone(), asked.max_tokens, timeout, stop_ids.to_vec());
+            let pair = Pair { kernel: kernels[at], dense: &mut engines[at], sparse: &mut sparse, request, seed };
+            step(&sparse_id(&kernels[at]), total, total);
+            if let Some(record) = pair.run(asked.rounds, interrupted)? {
+                let goldens = if asked.goldens && !interrupted.load(Ordering::Relaxed) { goldens } else { &[] };
+                let checks =
+                    goldens.iter().map(|g| check_golden(&mut sparse, g, interrupted)).collect::<Result<_>>()?;
+                records.push(GenerationKernel { goldens: checks, ..record });
+            }
+        }
+    }
     Ok(GenerationRecord {
         prompt: asked.prompt.clone(),
         prompt_ids: prompt,
@@ -175,7 +198,7 @@ pub fn generation(
     })
 }
 
-fn as_round(round: usize, position: usize, out: &Generation, used: ThreadUsage) -> GenerationRound {
+pub(super) fn as_round(round: usize, position: usize, out: &Generation, used: ThreadUsage) -> GenerationRound {
     let ns = |time: Duration| time.as_nanos() as u64;
     GenerationRound {
         round,
@@ -190,7 +213,7 @@ fn as_round(round: usize, position: usize, out: &Generation, used: ThreadUsage) 
 }
 
 /// Medians over the rounds. None without a round.
-fn summarize(
+pub(super) fn summarize(
     kernel: &Kernel,
     runs: Vec<(GenerationRound, Generation)>,
     bytes_per_token: u64,
@@ -228,6 +251,7 @@ fn summarize(
             norms: op(|f| f.norms),
             activation_quant: op(|f| f.activation_quant),
         },
+        sparse_ffn: None,
         goldens: Vec::new(),
         rounds: runs.into_iter().map(|(round, _)| round).collect(),
     })

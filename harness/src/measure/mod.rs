@@ -5,4 +5,5 @@ pub mod end_to_end;
 pub mod head;
 pub mod micro;
 pub mod rounds;
+pub mod sparse_pair;
 pub mod stats;

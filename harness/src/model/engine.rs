@@ -2,6 +2,7 @@
 //! allocates nothing. Results do not depend on the batch or the number of threads.
 
 use super::rope::Rope;
+use super::sparse_ffn::{SparseFfn, Sparsity, Step};
 use super::times::{Lap, Times};
 use super::weights::{Model, Weights};
 use crate::error::{Error, Result};
@@ -34,6 +35,7 @@ pub struct Engine<'m> {
     tokens: usize,
     batch: usize,
     buffers: Buffers,
+    sparse: Option<SparseFfn>,
     /// Time by phase and operation since the last [`Engine::reset`].
     pub times: Times,
 }
@@ -111,6 +113,7 @@ impl<'m> Engine<'m> {
             tokens: 0,
             batch,
             buffers,
+            sparse: None,
             times: Times::default(),
         })
     }
@@ -119,6 +122,21 @@ impl<'m> Engine<'m> {
     pub fn reset(&mut self) {
         self.position = 0;
         self.times = Times::default();
+        if let Some(sparse) = &mut self.sparse {
+            sparse.reset();
+        }
+    }
+
+    /// Lets single tokens skip what the gate's zeros make irrelevant (or not). Packs a second copy of `up` and `down` for it. Has no
+    /// effect with a kernel that is not exact on int8 activations. Logits stay the same, bit for bit.
+    pub fn set_sparsity(&mut self, mode: Sparsity, features: CpuFeatures) -> Result<Option<&SparseFfn>> {
+        self.sparse = SparseFfn::new(mode, self.model, &self.weights, &self.kernel, &mut self.team, features)?;
+        Ok(self.sparse.as_ref())
+    }
+
+    /// What skipping did since the last [`Engine::reset`], if it is on.
+    pub fn sparse(&self) -> Option<&SparseFfn> {
+        self.sparse.as_ref()
     }
 
     /// The model.
@@ -131,9 +149,11 @@ impl<'m> Engine<'m> {
         self.batch
     }
 
-    /// Bytes of weights, scales and head that one decoded token reads.
+    /// Bytes of weights, scales and head that one decoded token reads; with sparsity, the mean since the last [`Engine::reset`].
     pub fn bytes_per_token(&self) -> u64 {
-        self.weights.bytes() + self.head.bytes() as u64
+        let dense = self.weights.bytes() + self.head.bytes() as u64;
+        let saved = self.sparse.as_ref().map_or(0, SparseFfn::saved_bytes_per_token);
+        dense.saturating_add_signed(-saved)
     }
 
     /// The output head.
@@ -220,7 +240,9 @@ impl<'m> Engine<'m> {
     }
 
     fn block(&mut self, layer: usize) -> std::result::Result<(), KernelError> {
-        let Self { model, weights, kernel, team, rope, ops, buffers: b, times, capacity, position, tokens, .. } = self;
+        let Self {
+            model, weights, kernel, team, rope, ops, buffers: b, times, capacity, position, tokens, sparse, ..
+        } = self;
         let (c, block, ops, n, position) = (&model.config, &weights.blocks[layer], *ops, *tokens, *position);
         let (dim, ffn, kv_dim, eps) = (c.dim, c.ffn, c.kv_dim(), c.rms_eps);
         let cache = layer * *capacity * kv_dim..(layer + 1) * *capacity * kv_dim;
@@ -261,16 +283,38 @@ impl<'m> Engine<'m> {
         lap.add_to(&mut times.norms);
         b.input.prepare(team, kernel, ops, dim, h)?;
         lap.add_to(&mut times.activation_quant);
-        let gate_up = [Product { weights: &block.gate, y: &mut *gate }, Product { weights: &block.up, y: &mut *up }];
-        kernel.linear_group(team, ops, gate_up, &b.input, &mut b.integers)?;
-        lap.add_to(&mut times.gate_up);
-        each_token(team, gate, ffn, |t, gate| ops.relu_squared_gate(gate, &up[t * ffn..][..ffn]));
-        each_token(team, normed, ffn, |t, h| ops.rms_norm(&gate[t * ffn..][..ffn], &block.ffn_sub_norm, eps, h));
-        lap.add_to(&mut times.norms);
-        b.input.prepare(team, kernel, ops, ffn, normed)?;
-        lap.add_to(&mut times.activation_quant);
-        kernel.linear(team, ops, &block.down, &b.input, &mut b.integers, h)?;
-        lap.add_to(&mut times.down);
+        if let (Some(sparse), 1) = (sparse, n) {
+            let (input, integers, lap) = (&mut b.input, &mut b.integers[..], &mut lap);
+            let step = Step {
+                layer,
+                block,
+                kernel,
+                team,
+                ops,
+                eps,
+                input,
+                integers,
+                gate,
+                up,
+                normed,
+                out: &mut *h,
+                lap,
+                times,
+            };
+            sparse.step(step)?;
+        } else {
+            let gate_up =
+                [Product { weights: &block.gate, y: &mut *gate }, Product { weights: &block.up, y: &mut *up }];
+            kernel.linear_group(team, ops, gate_up, &b.input, &mut b.integers)?;
+            lap.add_to(&mut times.gate_up);
+            each_token(team, gate, ffn, |t, gate| ops.relu_squared_gate(gate, &up[t * ffn..][..ffn]));
+            each_token(team, normed, ffn, |t, h| ops.rms_norm(&gate[t * ffn..][..ffn], &block.ffn_sub_norm, eps, h));
+            lap.add_to(&mut times.norms);
+            b.input.prepare(team, kernel, ops, ffn, normed)?;
+            lap.add_to(&mut times.activation_quant);
+            kernel.linear(team, ops, &block.down, &b.input, &mut b.integers, h)?;
+            lap.add_to(&mut times.down);
+        }
         ops.add_scaled(x, 1.0, h);
         lap.add_to(&mut times.norms);
         Ok(())

@@ -12,6 +12,7 @@ pub mod packed_file;
 pub mod perplexity;
 pub mod rope;
 pub mod sampler;
+pub mod sparse_ffn;
 pub mod stop;
 pub mod synth;
 pub mod times;
@@ -20,6 +21,8 @@ pub mod weights;
 
 #[cfg(test)]
 mod golden_tests;
+#[cfg(test)]
+mod sparse_tests;
 
 #[cfg(test)]
 mod tests {

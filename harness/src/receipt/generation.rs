@@ -91,9 +91,54 @@ pub struct GenerationKernel {
     pub phases_ms_per_token: PhasesMs,
     /// Operations inside `forward`, milliseconds a token, median over rounds.
     pub forward_ms_per_token: ForwardMs,
+    /// Exact FFN sparsity, if this entry decoded with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sparse_ffn: Option<SparseFfnRecord>,
     /// Known answers of this model, if it has any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub goldens: Vec<GoldenCheck>,
+}
+
+/// Exact FFN sparsity of one run: rows of `up` whose gate is not positive and columns of `down` that meet a 0 were skipped.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SparseFfnRecord {
+    /// `measured` (where the live share is below the crossover) or `always`.
+    pub mode: String,
+    /// Implementation of the sparse products.
+    pub operations: String,
+    /// Live share below which a block is computed sparsely.
+    pub crossover: f64,
+    /// The measurement that the crossover is from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe: Option<SparseProbe>,
+    /// Memory of `up` by rows and `down` by columns, beside the dense packing.
+    pub extra_bytes: u64,
+    /// Share of elements whose gate is positive in each block, mean over decoded tokens.
+    pub live_share: Vec<f64>,
+    /// Share of columns of `down` whose int8 activation is not 0 in each block, mean over the sparse steps.
+    pub live_columns_share: Vec<f64>,
+    /// Share of all (block, token) steps that were computed sparsely.
+    pub sparse_steps_share: f64,
+    /// The kernel alone, which ran beside this entry in the same rounds. Ids and last logits are equal, bit for bit: else there is
+    /// no record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dense_kernel: Option<String>,
+    /// Decode speed against it, paired by round.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vs_dense: Option<Ratio>,
+}
+
+/// Times of `up` and `down` together, median over the model's layers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SparseProbe {
+    /// The dense kernel, microseconds.
+    pub dense_us: f64,
+    /// Live shares that were measured.
+    pub shares: [f64; 2],
+    /// Sparse, at these shares, microseconds.
+    pub sparse_us: [f64; 2],
+    /// Where a line through these meets the dense time.
+    pub crossover: f64,
 }
 
 /// One known answer checked.

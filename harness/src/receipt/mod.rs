@@ -7,7 +7,7 @@ mod store;
 
 pub use generation::{
     ForwardMs, GenerationKernel, GenerationRecord, GenerationRound, GoldenCheck, HeadEffect, LutFinding,
-    PerplexityKernel, PerplexityRecord, PhasesMs,
+    PerplexityKernel, PerplexityRecord, PhasesMs, SparseFfnRecord, SparseProbe,
 };
 pub use micro::{MicroCell, MicroEntry, MicroSummary, Ratio, Residency, Round, StreamLimit};
 pub use provenance::{Build, Host, Load, ModelRecord, ScenarioRecord, Settings};

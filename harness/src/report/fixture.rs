@@ -273,6 +273,7 @@ fn generated(family: &str, kernel: &str, speed: f64) -> GenerationKernel {
         prefill_tokens_per_s: 2.0 / (token_ms * 1.7e-3),
         decode_tokens_per_s: median(rounds.iter().map(|r| tokens as f64 / r.decode_ns as f64 * 1e9)).unwrap(),
         time_to_first_token_ms: token_ms * 1.75,
+        sparse_ffn: None,
         decode_vs_baseline: (!kernel.starts_with("scalar")).then(|| Ratio {
             partner: if family == "W2A8" { "scalar-i8" } else { "scalar" }.into(),
             median: base / token_ms,

@@ -74,7 +74,7 @@ pub(super) fn i8_to_f32(weights: __m128i) -> [__m256; 2] {
 
 /// Asks for a cache line that will be read soon. Any address may be asked for: a prefetch never faults.
 #[inline]
-pub(super) fn prefetch(line: *const u8, ahead_bytes: usize) {
+pub(crate) fn prefetch(line: *const u8, ahead_bytes: usize) {
     // SAFETY: SSE is part of x86-64, and prefetching does not access memory in the sense of the abstract machine; `wrapping_add`
     // makes no claim that the address is inside the allocation.
     unsafe { _mm_prefetch(line.wrapping_add(ahead_bytes).cast(), _MM_HINT_T0) }
@@ -101,4 +101,4 @@ macro_rules! together {
         }
     };
 }
-pub(super) use together;
+pub(crate) use together;

@@ -19,5 +19,5 @@ pub(crate) mod f16c_head;
 pub(crate) mod head_f16_avx512;
 pub(crate) mod head_q4;
 pub(crate) mod head_q8;
-mod lanes;
+pub(crate) mod lanes;
 mod tiles;

@@ -3,6 +3,7 @@
 //! Speed does not depend on what the weights are as long as about a third are zero and activations stay ordinary numbers;
 //! text and perplexity of such a model mean nothing, and its metadata says so.
 
+mod live_share;
 mod shape;
 mod vocab;
 
@@ -20,6 +21,7 @@ use super::gguf::writer::{HeaderWriter, padding};
 use super::gguf::{Gguf, Readable};
 use crate::error::{Error, Result};
 use crate::files::stream_atomic;
+use live_share::{LiveShare, Part};
 pub use shape::SynthShape;
 
 /// Bytes made between two reports of progress.
@@ -42,27 +44,32 @@ pub struct SynthSummary {
     pub ternary_weights: u64,
     /// Seed of every random number in it.
     pub seed: u64,
+    /// Share of positive gates, if one was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub live_share: Option<f64>,
 }
 
 /// A tensor to be written: its place in the order (which is also its random stream), kind, dimensions, bytes.
 struct Plan {
     header: Vec<u8>,
     data_bytes: u64,
-    tensors: Vec<(Readable, Vec<usize>, u64)>,
+    tensors: Vec<(Readable, Vec<usize>, u64, Part)>,
+    live: Option<LiveShare>,
 }
 
 impl Plan {
-    fn new(shape: &SynthShape, config: &ModelConfig, seed: u64) -> Result<Self> {
+    fn new(shape: &SynthShape, config: &ModelConfig, seed: u64, live: Option<LiveShare>) -> Result<Self> {
         let mut header = HeaderWriter::new();
-        write_metadata(&mut header, shape, config, seed)?;
+        write_metadata(&mut header, shape, config, seed, live.as_ref())?;
         let mut tensors = Vec::new();
         for (name, kind, dims) in required_tensors(config) {
             let dims_u64: Vec<u64> = dims.iter().map(|&d| d as u64).collect();
             let size = header.tensor(&name, &dims_u64, type_code(kind))?;
-            tensors.push((kind, dims, size));
+            let part = Part::of(&name);
+            tensors.push((kind, dims, size, part));
         }
         let data_bytes = header.data_bytes();
-        Ok(Self { header: header.finish(), data_bytes, tensors })
+        Ok(Self { header: header.finish(), data_bytes, tensors, live })
     }
 
     fn bytes(&self) -> u64 {
@@ -80,7 +87,14 @@ fn type_code(kind: Readable) -> u32 {
 
 /// Size in bytes of the file that [`write_synthetic`] would write.
 pub fn synth_size_bytes(shape: &SynthShape, layers: Option<usize>) -> Result<u64> {
-    Ok(Plan::new(shape, &shape.with_layers(layers)?, 0)?.bytes())
+    synth_size_bytes_with(shape, layers, None)
+}
+
+/// As [`synth_size_bytes`], for [`write_synthetic_with`].
+pub fn synth_size_bytes_with(shape: &SynthShape, layers: Option<usize>, live_share: Option<f64>) -> Result<u64> {
+    let config = shape.with_layers(layers)?;
+    let live = live_share.map(|share| LiveShare::new(share, &config, 0)).transpose()?;
+    Ok(Plan::new(shape, &config, 0, live)?.bytes())
 }
 
 /// Writes a synthetic model to `path` and returns what it wrote. The same shape, layers and seed give the same bytes on
@@ -93,8 +107,21 @@ pub fn write_synthetic(
     seed: u64,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<SynthSummary> {
+    write_synthetic_with(path, shape, layers, None, seed, progress)
+}
+
+/// As [`write_synthetic`], with a given share of positive gates, see [`live_share`].
+pub fn write_synthetic_with(
+    path: &Path,
+    shape: &SynthShape,
+    layers: Option<usize>,
+    live_share: Option<f64>,
+    seed: u64,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<SynthSummary> {
     let config = shape.with_layers(layers)?;
-    let plan = Plan::new(shape, &config, seed)?;
+    let live = live_share.map(|share| LiveShare::new(share, &config, seed)).transpose()?;
+    let plan = Plan::new(shape, &config, seed, live)?;
     stream_atomic(path, plan.bytes(), |file| {
         let mut out = BufWriter::with_capacity(CHUNK, file);
         write_all(&mut out, &plan, seed, progress).and_then(|()| out.flush()).map_err(|e| Error::io("write", path, &e))
@@ -102,15 +129,24 @@ pub fn write_synthetic(
     let ternary = plan.tensors.iter().filter(|t| t.0 == Readable::I2S);
     let ternary_weights = ternary.map(|t| t.1.iter().map(|&d| d as u64).product::<u64>()).sum();
     let (name, layers) = (config.name, config.layers);
-    Ok(SynthSummary { path: path.to_path_buf(), name, bytes: plan.bytes(), layers, ternary_weights, seed })
+    Ok(SynthSummary { path: path.to_path_buf(), name, bytes: plan.bytes(), layers, ternary_weights, seed, live_share })
 }
 
-fn write_metadata(out: &mut HeaderWriter, shape: &SynthShape, config: &ModelConfig, seed: u64) -> Result<()> {
+fn write_metadata(
+    out: &mut HeaderWriter,
+    shape: &SynthShape,
+    config: &ModelConfig,
+    seed: u64,
+    live: Option<&LiveShare>,
+) -> Result<()> {
     let a = &config.architecture;
     out.string("general.architecture", a);
     out.string("general.name", &config.name);
     out.bool("tritbench.synthetic", true);
     out.u64("tritbench.synthetic.seed", seed);
+    if let Some(live) = live {
+        out.f32("tritbench.live_share", live.share as f32);
+    }
     out.u32("general.file_type", 40);
     out.u32("general.quantization_version", 2);
     let counts = [
@@ -173,7 +209,7 @@ fn write_all(out: &mut dyn Write, plan: &Plan, seed: u64, progress: &mut dyn FnM
     let mut random = vec![0u8; CHUNK];
     out.write_all(&plan.header)?;
     meter.add(plan.header.len() as u64);
-    for (stream, (kind, dims, size)) in plan.tensors.iter().enumerate() {
+    for (stream, (kind, dims, size, part)) in plan.tensors.iter().enumerate() {
         // A stream for each tensor: the first blocks are the same however many follow.
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream(stream as u64);
@@ -182,11 +218,16 @@ fn write_all(out: &mut dyn Write, plan: &Plan, seed: u64, progress: &mut dyn FnM
                         mut left: u64,
                         meter: &mut Meter<'_>|
          -> std::io::Result<()> {
+            let mut offset = 0;
             while left > 0 {
                 let n = left.min(CHUNK as u64) as usize;
                 rng.fill_bytes(&mut random[..n]);
                 // Sizes are even: two bytes an f16, 32 bytes a block of codes.
                 random[..n].as_chunks_mut::<2>().0.iter_mut().for_each(|b| *b = table[u16::from_le_bytes(*b) as usize]);
+                if let Some(live) = &plan.live {
+                    live.edit(*part, dims, offset, &mut random[..n]);
+                }
+                offset += n;
                 out.write_all(&random[..n])?;
                 left -= n as u64;
                 meter.add(n as u64);
@@ -202,7 +243,8 @@ fn write_all(out: &mut dyn Write, plan: &Plan, seed: u64, progress: &mut dyn FnM
                 meter.add(32);
             }
             Readable::F32 => {
-                (0..dims[0]).try_for_each(|_| out.write_all(&1f32.to_le_bytes()))?;
+                let gain = |i| plan.live.as_ref().map_or(1.0, |live| live.gain(*part, i));
+                (0..dims[0]).try_for_each(|i| out.write_all(&gain(i).to_le_bytes()))?;
                 meter.add(*size);
             }
         }
@@ -280,7 +322,7 @@ mod tests {
     fn one_block_of_2b_4t_has_the_published_metadata() {
         let shape = SynthShape::by_name("2b-4t").unwrap();
         let config = shape.with_layers(Some(1)).unwrap();
-        let plan = Plan::new(shape, &config, 0).unwrap();
+        let plan = Plan::new(shape, &config, 0, None).unwrap();
         // The header alone, over a sparse file of the right size: the data is not needed to check it.
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("m.gguf");
@@ -301,7 +343,7 @@ mod tests {
     fn size_of_the_whole_2b_4t_is_that_of_the_published_file() {
         // The published file has 280,147 merges and a real vocabulary in its header; the data is the same size.
         let shape = SynthShape::by_name("2b-4t").unwrap();
-        let plan = Plan::new(shape, &shape.with_layers(None).unwrap(), 0).unwrap();
+        let plan = Plan::new(shape, &shape.with_layers(None).unwrap(), 0, None).unwrap();
         assert_eq!(plan.tensors.len(), 332);
         assert!((1_170_000_000..1_187_801_280).contains(&plan.bytes()), "{}", plan.bytes());
     }

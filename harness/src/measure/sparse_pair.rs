@@ -1,0 +1,86 @@
+//! One kernel with and without exact FFN sparsity, side by side: the same rounds, the same ids, the same logits.
+
+use super::clock::ThreadUsage;
+use super::end_to_end::{as_round, summarize};
+use super::rounds::orders;
+use super::stats::Paired;
+use crate::error::{Error, Result};
+use crate::model::engine::Engine;
+use crate::model::generate::{Generation, Request, Session};
+use crate::model::sparse_ffn::SparseFfn;
+use crate::model::stop::StopReason;
+use crate::receipt::{GenerationKernel, GenerationRound, SparseFfnRecord};
+use kernels::Kernel;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// What an entry with sparsity is called.
+pub fn sparse_id(kernel: &Kernel) -> String {
+    format!("{}+sparse-ffn", kernel.id())
+}
+
+/// The two engines and what both generate.
+pub struct Pair<'p, 'm> {
+    pub kernel: Kernel,
+    pub dense: &'p mut Engine<'m>,
+    pub sparse: &'p mut Engine<'m>,
+    pub request: Request,
+    pub seed: u64,
+}
+
+/// Ends that the clock or the user chose: two runs may then differ in length.
+fn cut_off(out: &Generation) -> bool {
+    matches!(out.stop_reason, StopReason::Timeout | StopReason::Interrupted)
+}
+
+impl Pair<'_, '_> {
+    /// The record of the sparse engine, with the dense one in interleaved rounds beside it. None without a whole round.
+    ///
+    /// # Errors
+    /// Ids or last logits that differ in a single bit.
+    pub fn run(self, rounds: usize, interrupted: &AtomicBool) -> Result<Option<GenerationKernel>> {
+        let mut runs: [Vec<(GenerationRound, Generation)>; 2] = Default::default();
+        let engines = [self.dense, self.sparse];
+        // The dense engine has run before; a few tokens let the new one find its pages too.
+        let warm_up = Request { max_tokens: self.request.max_tokens.min(3), ..self.request.clone() };
+        Session::new(engines[1], warm_up)?.run(interrupted, &mut |_| {})?;
+        'rounds: for (round, order) in orders(2, rounds, self.seed).into_iter().enumerate() {
+            for (position, index) in order.into_iter().map(usize::from).enumerate() {
+                if interrupted.load(Ordering::Relaxed) {
+                    break 'rounds;
+                }
+                let session = Session::new(engines[index], self.request.clone())?;
+                let before = ThreadUsage::now();
+                let out = session.run(interrupted, &mut |_| {})?;
+                runs[index].push((as_round(round, position, &out, ThreadUsage::now().since(before)), out));
+            }
+            let [Some((_, dense)), Some((_, sparse))] = runs.each_ref().map(|r| r.last()) else { break };
+            let id = sparse_id(&self.kernel);
+            let both = dense.token_ids.len().min(sparse.token_ids.len());
+            let cut = cut_off(dense) || cut_off(sparse);
+            if dense.token_ids[..both] != sparse.token_ids[..both] || (!cut && dense.token_ids != sparse.token_ids) {
+                return Err(Error::failed(format!("{id} generates other ids than {}", self.kernel.id())));
+            }
+            let logits = engines.each_ref().map(|engine| engine.last_logits());
+            let differs = logits[0].iter().zip(logits[1]).position(|(a, b)| a.to_bits() != b.to_bits());
+            if let (false, Some(at)) = (cut, differs) {
+                let (dense, sparse) = (logits[0][at], logits[1][at]);
+                return Err(Error::failed(format!("{id}: last logit {at} is {sparse}, without sparsity {dense}")));
+            }
+        }
+        let [dense, sparse] = runs;
+        let per_token = |r: &GenerationRound| r.decode_ns.checked_div(r.decode_tokens as u64).unwrap_or(0);
+        let pairs = sparse.iter().filter_map(|(own, _)| {
+            let (partner, _) = dense.iter().find(|(p, _)| p.round == own.round)?;
+            Some((per_token(partner), per_token(own)))
+        });
+        let (partner, own): (Vec<u64>, Vec<u64>) = pairs.filter(|(p, o)| *p > 0 && *o > 0).unzip();
+        let ratio = (!own.is_empty()).then(|| Paired::new(&partner, &own).ratio(self.kernel.id()));
+        let Some(record) = summarize(&self.kernel, sparse, engines[1].bytes_per_token()) else { return Ok(None) };
+        let sparse_ffn = engines[1].sparse().map(SparseFfn::record).map(|record| SparseFfnRecord {
+            dense_kernel: Some(self.kernel.id().into()),
+            vs_dense: ratio.clone(),
+            ..record
+        });
+        Ok(Some(GenerationKernel { kernel: sparse_id(&self.kernel), decode_vs_baseline: ratio, sparse_ffn, ..record }))
+    }
+}

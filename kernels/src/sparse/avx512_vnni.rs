@@ -1,0 +1,212 @@
+//! Rows and columns on AVX-512 VNNI: masks in place, sums of plane p 4^p times too large, as in the dense kernel `avx512-vnni`.
+//!
+//! # Rows
+//! 64 bytes of I2_S are two blocks of 128: byte i of the first block holds elements i, 32 + i, 64 + i, 96 + i from the top bits down.
+//! With the activations of 256 k in plane order (32 of the first block, 32 of the second, four times), each mask's operand is one
+//! aligned load. Four rows at a time: per 64 weights of a row, a quarter step: 1/4 load of codes, 1/4 load of activations (shared by
+//! four rows), 1 `and`, 1 `vpdpbusd`. A row ends with 3 shifts, 3 additions and its part of a transposing sum: 6 unpacks and 5
+//! additions for four rows.
+//!
+//! # Columns
+//! A dot product needs four bytes of the same row side by side: a, b, c, d of four live columns. 64 bytes of each, two rounds of
+//! unpacks (8 in all), give 4 vectors of 64 such dwords; 4 masks and 4 `vpdpbusd` on each, the four activations broadcast. Per 1024
+//! weights: 4 loads, 8 unpacks, 16 `and`, 16 `vpdpbusd`. The 16 sums of a line of 256 rows stay in registers over [`PASS`] quads and
+//! live in L1 otherwise, in the order that the unpacks give; at the end they are shifted and put in order.
+//!
+//! # Exact
+//! `vpdpbusd` adds four products to an int32 without saturation. For rows the bound is the dense kernel's: a plane is a quarter of k.
+//! For columns a plane's sum runs over all of k: 3 * 64 * 128 * k is below 2^31 for the 2^16 columns that the layout allows. Sums of
+//! plane p are multiples of 4^p, so that the shifts drop only zeros.
+//!
+//! # What the compiler makes of it
+//! With `together!` the loop over quads reads 4 loads, 8 unpacks, then four times 4 `vpandq` and 4 `vpdpbusd`, with its 16 sums, 4 masks
+//! and the broadcast in registers: no moves, no spills (LLVM, Rust 1.95). Putting the sums in order was first written as a loop over
+//! rows; LLVM made it a chain of 64-bit pointer vectors, spilled. The shuffles of [`in_order`] are 8 instructions a plane.
+//!
+//! # Prefetch
+//! Live rows and columns are 640 bytes each at the 2B shape, anywhere in memory: too short for a hardware prefetcher to learn. The list
+//! is known, so every line of the next rows (or of the next pass of columns) is asked for while the present ones are computed.
+
+use super::columns::{Columns, LINE_BYTES, LINE_ROWS, Quad};
+use super::rows::Rows;
+use crate::MAX_K_I8;
+use crate::x86_64::lanes::{prefetch, together};
+use std::arch::x86_64::*;
+
+const _: () = assert!(3 * 64 * 128 * (MAX_K_I8 / 4) <= i32::MAX as usize);
+
+/// Rows computed together.
+const ROWS: usize = 4;
+/// Rows of the list between the ones that are computed and the ones that are asked for. Swept at the 2B shape from DRAM, `up` and `down`
+/// of one block at a live share of 0.4, one thread: nothing asked for 293 us, 4 rows 186, 8 rows 158, 16 rows 165 (dense: 251).
+/// Asking for them in the second-level cache only was no better (8 rows 178, 16 rows 160).
+const AHEAD: usize = 8;
+/// Quads of columns whose sums stay in registers; the next as many are asked for meanwhile.
+const PASS: usize = 4;
+
+/// # Safety
+/// Besides the features: every row of the list must be a row of `codes`.
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+pub(super) unsafe fn rows(args: Rows<'_>) {
+    let steps = args.planes.as_chunks::<256>().0;
+    let whole = args.row_bytes / 64;
+    for (i, y) in args.y.chunks_mut(ROWS).enumerate() {
+        let first = i * ROWS;
+        let row = |r: usize| args.rows[(first + r).min(args.rows.len() - 1)] as usize * args.row_bytes;
+        let at: [usize; ROWS] = std::array::from_fn(row);
+        let next: [usize; ROWS] = std::array::from_fn(|r| row(r + AHEAD));
+        let mut sums = [[_mm512_setzero_si512(); 4]; ROWS];
+        for (step, x) in steps.iter().enumerate() {
+            let x: [__m512i; 4] = std::array::from_fn(|p| {
+                let x: &[i8] = &x[64 * p..64 * p + 64];
+                // SAFETY: the slice has 64 bytes; the load needs no alignment.
+                unsafe { _mm512_loadu_si512(x.as_ptr().cast()) }
+            });
+            for r in 0..ROWS {
+                prefetch(args.codes.as_ptr(), next[r] + 64 * step);
+                // A row may end with half a step: those bytes are read as 0.
+                let bytes = if step < whole { u64::MAX } else { u64::from(u32::MAX) };
+                let start = at[r] + 64 * step;
+                debug_assert!(start + bytes.count_ones() as usize <= args.codes.len());
+                // SAFETY: the caller promises that the row is inside `codes`; masked bytes are not accessed.
+                let codes = unsafe {
+                    if step < whole {
+                        _mm512_loadu_si512(args.codes.as_ptr().add(start).cast())
+                    } else {
+                        _mm512_maskz_loadu_epi8(bytes, args.codes.as_ptr().add(start).cast())
+                    }
+                };
+                let [p0, p1, p2, p3] = planes(codes);
+                sums[r][3] = _mm512_dpbusd_epi32(sums[r][3], p3, x[0]);
+                sums[r][2] = _mm512_dpbusd_epi32(sums[r][2], p2, x[1]);
+                sums[r][1] = _mm512_dpbusd_epi32(sums[r][1], p1, x[2]);
+                sums[r][0] = _mm512_dpbusd_epi32(sums[r][0], p0, x[3]);
+            }
+        }
+        let [a, b, c, d] = sums.map(|s| {
+            let low = _mm512_add_epi32(s[0], _mm512_srai_epi32::<2>(s[1]));
+            _mm512_add_epi32(low, _mm512_add_epi32(_mm512_srai_epi32::<4>(s[2]), _mm512_srai_epi32::<6>(s[3])))
+        });
+        // Lanes of 128 bits become [a, b, a, b] and [c, d, c, d], then [a, b, c, d]; then the four lanes are added.
+        let ab = _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
+        let cd = _mm512_add_epi32(_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));
+        let all = _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
+        let half = _mm256_add_epi32(_mm512_castsi512_si256(all), _mm512_extracti64x4_epi64::<1>(all));
+        let four = _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256::<1>(half));
+        let mut out = [0i32; ROWS];
+        // SAFETY: the array has room for 4 int32; the store needs no alignment.
+        unsafe { _mm_storeu_si128(out.as_mut_ptr().cast(), four) };
+        y.iter_mut().zip(out).for_each(|(y, sum)| *y = sum - args.x_sum);
+    }
+}
+
+/// The four planes in place: plane p at bits 2p.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn planes(codes: __m512i) -> [__m512i; 4] {
+    let mut p0 = _mm512_and_si512(codes, _mm512_set1_epi8(0x03));
+    let mut p1 = _mm512_and_si512(codes, _mm512_set1_epi8(0x0C));
+    let mut p2 = _mm512_and_si512(codes, _mm512_set1_epi8(0x30));
+    let mut p3 = _mm512_and_si512(codes, _mm512_set1_epi8(0xC0u8.cast_signed()));
+    together!(zmm_reg: p0, p1, p2, p3);
+    [p0, p1, p2, p3]
+}
+
+/// # Safety
+/// Besides the features: every column of the quads must be a column of `codes`.
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+pub(super) unsafe fn columns(args: Columns<'_>) {
+    let lines = args.y.as_chunks_mut::<LINE_ROWS>().0;
+    for (number, pass) in args.quads.chunks(PASS).enumerate() {
+        let next = args.quads.get((number + 1) * PASS..).unwrap_or(&[]);
+        let next = &next[..next.len().min(PASS)];
+        for (line, y) in lines.iter_mut().enumerate() {
+            let at = (args.first_line + line) * LINE_BYTES;
+            for column in next.iter().flat_map(|quad| quad.at) {
+                prefetch(args.codes.as_ptr(), column as usize * args.stride + at);
+            }
+            // SAFETY: the caller's promise.
+            unsafe { add_line(args.codes, args.stride, at, pass, y) };
+        }
+    }
+    for y in lines {
+        in_order(y, args.x_sum);
+    }
+}
+
+/// Adds one line of every column of a pass. Sum 4 * quarter + plane is at that place of `y`.
+///
+/// # Safety
+/// Besides the features: every column of the quads must be a column of `codes`, and `at` the start of a line of a column.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+unsafe fn add_line(codes: &[u8], stride: usize, at: usize, pass: &[Quad], y: &mut [i32; LINE_ROWS]) {
+    let y = y.as_chunks_mut::<16>().0;
+    let mut sums: [__m512i; 16] = std::array::from_fn(|i| {
+        // SAFETY: 16 int32; the load needs no alignment.
+        unsafe { _mm512_loadu_si512(y[i].as_ptr().cast()) }
+    });
+    for quad in pass {
+        let load = |i: usize| {
+            let start = quad.at[i] as usize * stride + at;
+            debug_assert!(start + LINE_BYTES <= codes.len());
+            // SAFETY: the caller promises that the line is inside `codes`.
+            unsafe { _mm512_loadu_si512(codes.as_ptr().add(start).cast()) }
+        };
+        let (a, b, c, d) = (load(0), load(1), load(2), load(3));
+        let (ab_low, ab_high) = (_mm512_unpacklo_epi8(a, b), _mm512_unpackhi_epi8(a, b));
+        let (cd_low, cd_high) = (_mm512_unpacklo_epi8(c, d), _mm512_unpackhi_epi8(c, d));
+        let quarters = [
+            _mm512_unpacklo_epi16(ab_low, cd_low),
+            _mm512_unpackhi_epi16(ab_low, cd_low),
+            _mm512_unpacklo_epi16(ab_high, cd_high),
+            _mm512_unpackhi_epi16(ab_high, cd_high),
+        ];
+        let q = _mm512_set1_epi32(i32::from_le_bytes(quad.q.map(i8::cast_unsigned)));
+        for (quarter, codes) in quarters.into_iter().enumerate() {
+            for (plane, codes) in planes(codes).into_iter().enumerate() {
+                let sum = &mut sums[4 * quarter + plane];
+                *sum = _mm512_dpbusd_epi32(*sum, codes, q);
+            }
+        }
+    }
+    for (y, sum) in y.iter_mut().zip(sums) {
+        // SAFETY: as for the load.
+        unsafe { _mm512_storeu_si512(y.as_mut_ptr().cast(), sum) };
+    }
+}
+
+/// From the order of the unpacks to the order of the rows, shifted and corrected.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn in_order(y: &mut [i32; LINE_ROWS], x_sum: i32) {
+    let y = y.as_chunks_mut::<16>().0;
+    plane_in_order::<0, 0>(y, x_sum);
+    plane_in_order::<1, 2>(y, x_sum);
+    plane_in_order::<2, 4>(y, x_sum);
+    plane_in_order::<3, 6>(y, x_sum);
+}
+
+/// Lane (128 bits) l of sum (quarter, plane) holds rows 64 l + 16 plane + 4 quarter and the three after it: the four sums of a plane,
+/// turned lane by lane, are four times 16 rows in order, and take the very places that they came from.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn plane_in_order<const PLANE: usize, const SHIFT: u32>(y: &mut [[i32; 16]], x_sum: i32) {
+    let [a, b, c, d]: [__m512i; 4] = std::array::from_fn(|quarter| {
+        // SAFETY: 16 int32; the load needs no alignment.
+        let sums = unsafe { _mm512_loadu_si512(y[4 * quarter + PLANE].as_ptr().cast()) };
+        _mm512_sub_epi32(_mm512_srai_epi32::<SHIFT>(sums), _mm512_set1_epi32(x_sum))
+    });
+    let (ab_even, ab_odd) = (_mm512_shuffle_i32x4::<0x88>(a, b), _mm512_shuffle_i32x4::<0xDD>(a, b));
+    let (cd_even, cd_odd) = (_mm512_shuffle_i32x4::<0x88>(c, d), _mm512_shuffle_i32x4::<0xDD>(c, d));
+    let rows = [
+        _mm512_shuffle_i32x4::<0x88>(ab_even, cd_even),
+        _mm512_shuffle_i32x4::<0x88>(ab_odd, cd_odd),
+        _mm512_shuffle_i32x4::<0xDD>(ab_even, cd_even),
+        _mm512_shuffle_i32x4::<0xDD>(ab_odd, cd_odd),
+    ];
+    for (lane, rows) in rows.into_iter().enumerate() {
+        // SAFETY: as for the load.
+        unsafe { _mm512_storeu_si512(y[4 * lane + PLANE].as_mut_ptr().cast(), rows) };
+    }
+}

@@ -1,0 +1,205 @@
+//! Sums over a list of columns, and the layout for it.
+
+use super::{Level, SparseOps};
+use crate::AlignedBuffer;
+use crate::activation::QuantizedActivations;
+use crate::error::KernelError;
+use crate::kernel::same;
+use crate::packed::PackedWeights;
+use crate::parallel::Team;
+
+/// Rows that one cache line of a column holds: four groups of 64.
+pub(super) const LINE_ROWS: usize = 256;
+pub(super) const LINE_BYTES: usize = 64;
+
+/// Columns up to which sums of planes that are left unshifted stay within int32: codes up to 3, 64 times too large in plane 3,
+/// activations down to -128, over all columns.
+const MAX_K: usize = 1 << 16;
+const _: () = assert!(3 * 64 * 128 * MAX_K <= i32::MAX as usize);
+
+/// A ternary matrix column by column. Each column is a whole number of cache lines: 64 rows are 16 bytes, byte i with rows i, 16 + i,
+/// 32 + i and 48 + i from the low bits up; rows are padded with zeros (code 1) to 256, so that threads never share a line. 2.0 bits
+/// a weight.
+#[derive(Clone, Debug)]
+pub struct ColumnWeights {
+    rows: usize,
+    k: usize,
+    lines: usize,
+    codes: AlignedBuffer<u8>,
+    scale: f32,
+}
+
+impl ColumnWeights {
+    /// The same weights, column by column.
+    ///
+    /// # Errors
+    /// A table that is not ternary, scales that differ by block, more columns than sums are exact for.
+    pub fn from_packed(weights: &PackedWeights) -> Result<Self, KernelError> {
+        let (rows, k) = (weights.rows(), weights.k());
+        if !weights.table().is_ternary() {
+            return Err(KernelError::CodeTable { kernel: "columns", table: weights.table().0 });
+        }
+        if k > MAX_K || rows > u32::MAX as usize {
+            return Err(KernelError::TooLarge { rows, k });
+        }
+        let scale = weights.tensor_scale().ok_or(KernelError::ScalesNotPerTensor { packing: weights.packing() })?;
+        let lines = rows.div_ceil(LINE_ROWS);
+        let stride = lines * LINE_BYTES;
+        let mut codes = AlignedBuffer::zeroed(stride * k);
+        let mut block = vec![1u8; LINE_ROWS * k];
+        for line in 0..lines {
+            for (r, codes) in block.chunks_exact_mut(k.max(1)).enumerate() {
+                let row = line * LINE_ROWS + r;
+                if row < rows { codes.copy_from_slice(&weights.row_codes(row)) } else { codes.fill(1) }
+            }
+            // 64 columns at a time: 64 bytes of each, made a byte of all columns at once and then turned.
+            for first in (0..k).step_by(64) {
+                let n = (k - first).min(64);
+                let mut tile = [[0u8; 64]; LINE_BYTES];
+                for (byte, tile) in tile.iter_mut().enumerate() {
+                    for plane in 0..4 {
+                        let row = byte / 16 * 64 + plane * 16 + byte % 16;
+                        let codes = &block[row * k + first..][..n];
+                        tile.iter_mut().zip(codes).for_each(|(t, code)| *t |= code << (2 * plane));
+                    }
+                }
+                for column in 0..n {
+                    let target = &mut codes[(first + column) * stride + line * LINE_BYTES..][..LINE_BYTES];
+                    target.iter_mut().zip(&tile).for_each(|(t, row)| *t = row[column]);
+                }
+            }
+        }
+        Ok(Self { rows, k, lines, codes, scale })
+    }
+
+    /// Rows (outputs).
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Columns (inputs).
+    pub fn k(&self) -> usize {
+        self.k
+    }
+
+    /// The tensor's scale.
+    pub fn scale(&self) -> f32 {
+        self.scale
+    }
+
+    /// Bytes of all columns.
+    pub fn bytes(&self) -> usize {
+        self.codes.len()
+    }
+
+    /// Length that [`SparseOps::columns`] needs its sums to have: the rows, padded.
+    pub fn padded_rows(&self) -> usize {
+        self.lines * LINE_ROWS
+    }
+}
+
+/// Four columns and their activations.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Quad {
+    /// Columns.
+    pub at: [u32; 4],
+    /// Their activations.
+    pub q: [i8; 4],
+}
+
+/// Columns whose activation is not 0. Made once, filled for every token.
+pub struct LiveColumns {
+    list: Vec<u32>,
+    count: usize,
+    of: usize,
+    quads: Vec<Quad>,
+    sum: i32,
+}
+
+impl LiveColumns {
+    /// Room for `k` columns.
+    pub fn new(k: usize) -> Self {
+        Self { list: vec![0; k + 4], count: 0, of: 0, quads: vec![Quad::default(); k.div_ceil(4)], sum: 0 }
+    }
+
+    /// Lists the activations that are not 0. Allocates nothing.
+    ///
+    /// # Errors
+    /// [`KernelError::Shape`] when there is no room for so many.
+    pub fn set(&mut self, x: &QuantizedActivations) -> Result<(), KernelError> {
+        let values = x.values();
+        if values.len() + 4 > self.list.len() {
+            return Err(KernelError::Shape { what: "columns", expected: self.list.len() - 4, actual: values.len() });
+        }
+        let mut count = 0;
+        for (column, &value) in values.iter().enumerate() {
+            self.list[count] = column as u32;
+            count += usize::from(value != 0);
+        }
+        (self.count, self.of, self.sum) = (count, values.len(), x.sum());
+        // The last quad is filled up with a column that is read anyway, times 0.
+        let last = self.list[count.saturating_sub(1)];
+        self.list[count..count + 3].fill(last);
+        let fours = self.list[..count.next_multiple_of(4)].as_chunks::<4>().0;
+        for (i, (quad, at)) in self.quads.iter_mut().zip(fours).enumerate() {
+            *quad = Quad { at: *at, q: at.map(|column| values[column as usize]) };
+            if 4 * i + 4 > count {
+                quad.q[count - 4 * i..].fill(0);
+            }
+        }
+        Ok(())
+    }
+
+    /// Columns that count.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+}
+
+/// One call of a column path: adds all quads to the sums of its lines, 256 rows each.
+pub(super) struct Columns<'a> {
+    pub codes: &'a [u8],
+    /// Bytes of a column.
+    pub stride: usize,
+    pub quads: &'a [Quad],
+    /// First of this call's lines.
+    pub first_line: usize,
+    pub x_sum: i32,
+    /// Zeros at first; the products in the order of the rows at last.
+    pub y: &'a mut [i32],
+}
+
+impl SparseOps {
+    /// Exact integer products with all rows, from the live columns alone. `y` has [`ColumnWeights::padded_rows`] elements; those past
+    /// the rows mean nothing. Lines of 256 rows are shared among the team; the result does not depend on the number of threads.
+    /// Allocates nothing.
+    ///
+    /// # Errors
+    /// A list made for another matrix, or an output of another length.
+    pub fn columns(
+        self,
+        team: &mut Team,
+        weights: &ColumnWeights,
+        live: &LiveColumns,
+        y: &mut [i32],
+    ) -> Result<(), KernelError> {
+        same("columns of the list", weights.k, live.of)?;
+        same("padded output", weights.padded_rows(), y.len())?;
+        let quads = &live.quads[..live.count.div_ceil(4)];
+        let (codes, stride, x_sum) = (&weights.codes[..], weights.lines * LINE_BYTES, live.sum);
+        team.split_rows(LINE_ROWS, y, |range, y| {
+            y.fill(0);
+            let args = Columns { codes, stride, quads, first_line: range.start / LINE_ROWS, x_sum, y };
+            match self.level {
+                Level::Scalar => super::scalar::columns(args),
+                // SAFETY: `select` found the features; all columns of the list are columns of this matrix (checked above).
+                #[cfg(target_arch = "x86_64")]
+                Level::Avx2 => unsafe { super::avx2::columns(args) },
+                // SAFETY: as above.
+                #[cfg(target_arch = "x86_64")]
+                Level::Avx512Vnni => unsafe { super::avx512_vnni::columns(args) },
+            }
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,70 @@
+//! Products that skip what a zero makes irrelevant: a list of rows of one matrix, the live columns of another. Exact.
+//!
+//! In BitNet b1.58 a feed-forward block is `down * rms_norm(relu(gate)^2 * up)`. Where the gate is not positive, that element is 0
+//! whatever its row of `up` gives, so the row need not be read. After the norm (which divides by the full width) and quantisation to
+//! int8, a column of `down` that meets a 0 adds nothing, so it need not be read either. What is left are the very integer sums of the
+//! dense product, in another order: results are bit-identical.
+//!
+//! `up` is read row by row ([`crate::Packing::I2s`]; rows are contiguous), `down` column by column ([`ColumnWeights`]). That ReLU's
+//! zeros save weights is the idea of "Deja Vu" (Liu et al. 2023) and "PowerInfer" (Song et al. 2023), which predict them; here nothing
+//! is predicted, as in "ReLU Strikes Back" (Mirzadeh et al. 2023): the gate has been computed.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512_vnni;
+mod columns;
+mod rows;
+mod scalar;
+#[cfg(test)]
+mod tests;
+
+pub use columns::{ColumnWeights, LiveColumns};
+pub use rows::LiveRows;
+
+use crate::cpu::CpuFeatures;
+
+/// How the products are computed, chosen once by CPU features. Results are the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SparseOps {
+    level: Level,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Level {
+    Scalar,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    #[cfg(target_arch = "x86_64")]
+    Avx512Vnni,
+}
+
+impl SparseOps {
+    /// The widest that both the CPU and `allowed` have.
+    pub fn select(allowed: CpuFeatures) -> Self {
+        let usable = CpuFeatures::detect().intersect(allowed);
+        #[cfg(target_arch = "x86_64")]
+        {
+            const VNNI: CpuFeatures = CpuFeatures::AVX512F.with(CpuFeatures::AVX512BW).with(CpuFeatures::AVX512VNNI);
+            if usable.contains(VNNI) {
+                return Self { level: Level::Avx512Vnni };
+            }
+            if usable.contains(CpuFeatures::AVX2) {
+                return Self { level: Level::Avx2 };
+            }
+        }
+        let _ = usable;
+        Self { level: Level::Scalar }
+    }
+
+    /// Name for receipts.
+    pub fn id(self) -> &'static str {
+        match self.level {
+            Level::Scalar => "sparse-scalar",
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => "sparse-avx2",
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512Vnni => "sparse-avx512-vnni",
+        }
+    }
+}

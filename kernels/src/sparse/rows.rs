@@ -1,0 +1,169 @@
+//! Inner products of a list of rows.
+
+use super::{Level, SparseOps};
+use crate::activation::QuantizedActivations;
+use crate::descriptor::{Gemv, GemvI8};
+use crate::error::KernelError;
+use crate::format::Packing;
+use crate::kernel::same;
+use crate::packed::PackedWeights;
+use crate::parallel::Team;
+use crate::{AlignedBuffer, MAX_K_I8};
+
+/// Which rows are wanted, and the input as the products take it. Made once, filled for every token.
+pub struct LiveRows {
+    /// Row numbers in ascending order; the first `count` count. All are below `of`.
+    list: Vec<u32>,
+    count: usize,
+    of: usize,
+    /// The activations plane by plane: for each 256 of them the four operands of a 64-byte step, see the VNNI path.
+    planes: AlignedBuffer<i8>,
+}
+
+impl LiveRows {
+    /// Room for matrices of up to `rows` x `k`.
+    pub fn new(rows: usize, k: usize) -> Self {
+        Self { list: vec![0; rows], count: 0, of: 0, planes: AlignedBuffer::zeroed(crate::padded_k(k)) }
+    }
+
+    /// Lists the elements of `gate` above 0: the rows whose product matters. Allocates nothing.
+    ///
+    /// # Errors
+    /// [`KernelError::Shape`] when there is no room for so many.
+    pub fn set_positive(&mut self, gate: &[f32]) -> Result<(), KernelError> {
+        if gate.len() > self.list.len() {
+            return Err(KernelError::Shape { what: "gate", expected: self.list.len(), actual: gate.len() });
+        }
+        self.of = gate.len();
+        // Every number is written and most are written over: no branch to guess wrong.
+        let mut count = 0;
+        for (row, &value) in gate.iter().enumerate() {
+            self.list[count] = row as u32;
+            count += usize::from(value > 0.0);
+            if count == self.list.len() {
+                break;
+            }
+        }
+        self.count = count;
+        Ok(())
+    }
+
+    /// The rows, ascending.
+    pub fn rows(&self) -> &[u32] {
+        &self.list[..self.count]
+    }
+
+    /// Rows that count over rows in all; 0 for none.
+    pub fn share(&self) -> f64 {
+        if self.of == 0 { 0.0 } else { self.count as f64 / self.of as f64 }
+    }
+
+    /// Copies activations into plane order: 32 of every 128, and the same 32 of the next 128 behind them.
+    fn set_planes(&mut self, x: &[i8]) {
+        for (target, x) in self.planes.as_chunks_mut::<256>().0.iter_mut().zip(x.as_chunks::<256>().0) {
+            for plane in 0..4 {
+                target[64 * plane..][..32].copy_from_slice(&x[32 * plane..][..32]);
+                target[64 * plane + 32..][..32].copy_from_slice(&x[128 + 32 * plane..][..32]);
+            }
+        }
+    }
+}
+
+/// One call of a row path: `y[i]` is the product of row `rows[i]`.
+pub(super) struct Rows<'a> {
+    pub codes: &'a [u8],
+    pub row_bytes: usize,
+    /// Below the number of rows in `codes`.
+    pub rows: &'a [u32],
+    pub planes: &'a [i8],
+    pub x_sum: i32,
+    pub y: &'a mut [i32],
+}
+
+impl SparseOps {
+    /// Exact integer products of the listed rows: `y[i]` is that of `live.rows()[i]`. The list is shared among the team; the result does
+    /// not depend on the number of threads. Allocates nothing.
+    ///
+    /// # Errors
+    /// Another packing or code table, a list made for another matrix, wrong lengths, k above [`MAX_K_I8`].
+    pub fn rows(
+        self,
+        team: &mut Team,
+        weights: &PackedWeights,
+        live: &mut LiveRows,
+        x: &QuantizedActivations,
+        y: &mut [i32],
+    ) -> Result<(), KernelError> {
+        if weights.packing() != Packing::I2s {
+            let (expected, actual) = (Packing::I2s, weights.packing());
+            return Err(KernelError::PackingMismatch { kernel: self.id(), expected, actual });
+        }
+        if !weights.table().is_ternary() {
+            return Err(KernelError::CodeTable { kernel: self.id(), table: weights.table().0 });
+        }
+        let k = weights.k();
+        if k > MAX_K_I8 {
+            return Err(KernelError::TooLarge { rows: weights.rows(), k });
+        }
+        same("rows of the list", weights.rows(), live.of)?;
+        same("activations", k, x.len())?;
+        same("output", live.count, y.len())?;
+        same("room for activations", live.planes.len().max(crate::padded_k(k)), live.planes.len())?;
+        if k == 0 {
+            y.fill(0);
+            return Ok(());
+        }
+        live.set_planes(x.padded());
+        let (codes, row_bytes) = (weights.code_bytes(), weights.packing().panel_bytes(k));
+        let (list, planes, x_sum) = (&live.list[..live.count], &live.planes[..crate::padded_k(k)], x.sum());
+        team.split_rows(1, y, |range, y| {
+            if y.is_empty() {
+                return Ok(());
+            }
+            let rows = &list[range];
+            match self.level {
+                Level::Scalar => one_by_one(
+                    crate::scalar_i8::DESCRIPTOR.operations.gemv,
+                    Rows { codes, row_bytes, rows, planes, x_sum, y },
+                    x,
+                ),
+                #[cfg(target_arch = "x86_64")]
+                Level::Avx2 => one_by_one(
+                    crate::x86_64::avx2_i8::DESCRIPTOR.operations.gemv,
+                    Rows { codes, row_bytes, rows, planes, x_sum, y },
+                    x,
+                ),
+                #[cfg(target_arch = "x86_64")]
+                Level::Avx512Vnni => {
+                    // SAFETY: `select` found the features; the list holds rows of a matrix with this many (checked above).
+                    unsafe { super::avx512_vnni::rows(Rows { codes, row_bytes, rows, planes, x_sum, y }) }
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+/// The dense kernel of the same layout, called for each row: what these levels gain is the rows that are not read. The next rows of the
+/// list are asked for early, which no hardware prefetcher can guess.
+fn one_by_one(gemv: Gemv, args: Rows<'_>, x: &QuantizedActivations) {
+    let Gemv::I8(gemv) = gemv else { unreachable!("both kernels take int8") };
+    for (i, y) in args.y.iter_mut().enumerate() {
+        let codes = |row: u32| &args.codes[row as usize * args.row_bytes..][..args.row_bytes];
+        #[cfg(target_arch = "x86_64")]
+        if let Some(&next) = args.rows.get(i + 2) {
+            codes(next).chunks(64).for_each(|line| crate::x86_64::lanes::prefetch(line.as_ptr(), 0));
+        }
+        let y = std::slice::from_mut(y);
+        // SAFETY: `select` checked the features of the level that brought us here.
+        unsafe {
+            gemv(GemvI8 {
+                codes: codes(args.rows[i]),
+                panel_bytes: args.row_bytes,
+                x: x.padded(),
+                x_sum: args.x_sum,
+                y,
+            });
+        }
+    }
+}
