@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What an entry with sparsity is called.
 pub fn sparse_id(kernel: &Kernel) -> String {
-    format!("{}+sparse-ffn", kernel.id())
+    format!("{}+sparse", kernel.id())
 }
 
 /// The two engines and what both generate.
