@@ -10,7 +10,9 @@ fn output(command: &str, args: &[&str]) -> Option<String> {
 
 fn main() {
     // The commit and whether the tree is clean can change without this package changing.
-    for path in ["src", "build.rs", "Cargo.toml", "../kernels/src", "../Cargo.lock", "../.git/HEAD", "../.git/index"] {
+    for path in
+        ["src", "build.rs", "Cargo.toml", "../kernels/src", "../Cargo.lock", "../.git/HEAD", "../.git/logs/HEAD"]
+    {
         if Path::new(path).exists() {
             println!("cargo::rerun-if-changed={path}");
         }
@@ -18,7 +20,8 @@ fn main() {
     let env = |name: &str| std::env::var(name).unwrap_or_default();
     let set = |name: &str, value: String| println!("cargo::rustc-env=TRITBENCH_{name}={value}");
     set("GIT_COMMIT", output("git", &["rev-parse", "HEAD"]).unwrap_or_default());
-    let changed = output("git", &["status", "--porcelain", "--untracked-files=no"]);
+    // Without optional locks, or asking would touch the index.
+    let changed = output("git", &["--no-optional-locks", "status", "--porcelain", "--untracked-files=no"]);
     set("GIT_DIRTY", changed.map_or_else(String::new, |c| (!c.is_empty()).to_string()));
     set("RUSTC", output(&env("RUSTC"), &["--version"]).unwrap_or_else(|| "unknown".into()));
     // OUT_DIR is target[/triple]/<profile>/build/<package>/out; PROFILE only knows debug and release.

@@ -155,7 +155,7 @@ fn generation_row<'a>(
         rounds: kernel.rounds.len(),
         // Zero stands for "fewer than two tokens", which is no speed.
         end_to_end_tokens_per_s: (speed > 0.0).then_some(speed),
-        time_to_first_token_ms: (!decode).then_some(kernel.time_to_first_token_ms),
+        time_to_first_token_ms: Some(kernel.time_to_first_token_ms).filter(|ms| !decode && *ms > 0.0),
         ..ratios(kernel.decode_vs_baseline.as_ref().filter(|_| decode), None)
     }
 }

@@ -75,6 +75,11 @@ pub fn percent(share: f64) -> String {
     }
 }
 
+/// As [`duration`], or n/a for none.
+pub fn duration_or_none(ns: f64) -> String {
+    if ns > 0.0 { duration(ns) } else { "n/a".into() }
+}
+
 /// Nanoseconds in the unit that leaves one to three digits before the point.
 pub fn duration(ns: f64) -> String {
     match ns.abs() {

@@ -24,6 +24,16 @@ pub fn summary_table(receipt: &Receipt, color: bool) -> String {
             }
         }
     }
+    for sparse in receipt.generation.iter().flat_map(|g| &g.kernels).filter(|k| k.sparse_ffn.is_some()) {
+        if let Some(ratio) = &sparse.decode_vs_baseline {
+            out.push(wrapped(&format!(
+                "{} took turns with {} alone: {} as fast. Only this ratio counts; its tokens/s come from warmer caches than the other rows'.",
+                printable(&sparse.kernel),
+                printable(&ratio.partner),
+                figures::ratio_with_interval(ratio)
+            )));
+        }
+    }
     if let Some(lut) = receipt.perplexity.as_ref().and_then(|p| p.lut.as_ref()) {
         out.push(wrapped(&printable(&lut_sentence(lut))));
     }
@@ -119,7 +129,7 @@ fn generation(receipt: &Receipt, family: &str, color: bool) -> Option<Table> {
             Cell::new(figures::label(&printable(&k.kernel), 22)),
             decode,
             right(speed(k.prefill_tokens_per_s)),
-            right(figures::duration(k.time_to_first_token_ms * 1e6)),
+            right(figures::duration_or_none(k.time_to_first_token_ms * 1e6)),
             right(ids.into()),
             right(goldens),
         ]);

@@ -113,7 +113,7 @@ fn row(partner: &str, k: &GenerationKernel, best: f64) -> GenerationRow {
         // There is no A/A pair in generation; the interval alone decides.
         ratio: k.decode_vs_baseline.as_ref().map(|r| RatioView::new(r, 0.0)),
         prefill: speed(k.prefill_tokens_per_s),
-        first_token: figures::duration(k.time_to_first_token_ms * 1e6),
+        first_token: figures::duration_or_none(k.time_to_first_token_ms * 1e6),
         tokens: k.token_ids.len(),
         stop_reason: k.stop_reason.replace('_', " "),
         bytes_per_token: figures::bytes(k.bytes_per_token),
