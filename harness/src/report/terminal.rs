@@ -110,13 +110,14 @@ fn generation(receipt: &Receipt, family: &str, color: bool) -> Option<Table> {
     let right = |text: String| Cell::new(text).set_alignment(CellAlignment::Right);
     let header = ["kernel", "decode", "prefill", "first token", "ids", "known answers"];
     table.set_header(header.iter().enumerate().map(|(i, h)| if i == 0 { Cell::new(h) } else { right(h.to_string()) }));
-    let best = own.iter().map(|k| k.decode_tokens_per_s).fold(0.0, f64::max);
+    let ranked = own.iter().filter(|k| k.sparse_ffn.is_none());
+    let best = ranked.map(|k| k.decode_tokens_per_s).fold(0.0, f64::max);
     let partner = own[0].kernel.clone();
     for k in own {
         let passed = k.goldens.iter().filter(|c| c.passed).count();
         let speed = |x: f64| if x > 0.0 { figures::number(x) } else { "n/a".into() };
         let mut decode = right(speed(k.decode_tokens_per_s));
-        if color && best > 0.0 && k.decode_tokens_per_s >= best {
+        if color && best > 0.0 && k.decode_tokens_per_s >= best && k.sparse_ffn.is_none() {
             decode = decode.fg(Color::Green).add_attribute(Attribute::Bold);
         }
         let ids = match (k.kernel == partner, k.ids_equal_baseline) {

@@ -153,7 +153,10 @@ fn sentence(cell: &MicroCell, s: &MicroSummary) -> String {
 fn decode(receipt: &Receipt) -> Option<Statement> {
     let generation = receipt.generation.as_ref()?;
     let fastest = |family: &str| -> Option<&GenerationKernel> {
-        let own = generation.kernels.iter().filter(|k| k.family == family && k.decode_tokens_per_s > 0.0);
+        let own = generation
+            .kernels
+            .iter()
+            .filter(|k| k.family == family && k.decode_tokens_per_s > 0.0 && k.sparse_ffn.is_none());
         own.max_by(|a, b| a.decode_tokens_per_s.total_cmp(&b.decode_tokens_per_s))
     };
     // The int8 family leads because the model is defined with it; the ladder stands in when only it ran.

@@ -65,7 +65,8 @@ impl GenerationView {
         let g = receipt.generation.as_ref().filter(|g| !g.kernels.is_empty())?;
         let families = query::families(receipt).into_iter().map(|f| {
             let own: Vec<&GenerationKernel> = g.kernels.iter().filter(|k| k.family == f).collect();
-            let best = own.iter().map(|k| k.decode_tokens_per_s).fold(0.0, f64::max);
+            let ranked = own.iter().filter(|k| k.sparse_ffn.is_none());
+            let best = ranked.map(|k| k.decode_tokens_per_s).fold(0.0, f64::max);
             // The partner of ids and ratios is the family's first kernel.
             let partner = own.first().map(|k| k.kernel.clone()).unwrap_or_default();
             let rows = own.iter().map(|k| row(&partner, k, best)).collect();
@@ -108,7 +109,7 @@ fn row(partner: &str, k: &GenerationKernel, best: f64) -> GenerationRow {
     let speed = |x: f64| if x > 0.0 { figures::number(x) } else { "n/a".into() };
     GenerationRow {
         kernel: k.kernel.clone(),
-        best: best > 0.0 && k.decode_tokens_per_s >= best,
+        best: best > 0.0 && k.decode_tokens_per_s >= best && k.sparse_ffn.is_none(),
         decode: speed(k.decode_tokens_per_s),
         // There is no A/A pair in generation; the interval alone decides.
         ratio: k.decode_vs_baseline.as_ref().map(|r| RatioView::new(r, 0.0)),
