@@ -166,8 +166,8 @@ fn resolve(entry: ModelEntry) -> std::result::Result<KnownModel, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::inspect::sha256_hex;
     use super::*;
+    use crate::build_info::sha256_hex;
 
     #[test]
     fn builtin_model_is_known_by_its_bytes() {

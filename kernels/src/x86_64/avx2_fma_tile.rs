@@ -28,6 +28,26 @@ pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
 /// Rows that share an activation load.
 pub(super) const TILE_ROWS: usize = 8;
 
+/// Fills a `GemvF32`'s output with `$tile::<ROWS>(codes, scales, x, $tables) -> [f32; ROWS]`: [`TILE_ROWS`] rows at a time, then row by
+/// row. A macro and not a function, so that the tiles are compiled with the features of the function around it.
+macro_rules! by_tiles {
+    ($args:ident, $tile:ident, $tables:ident) => {{
+        let blocks = $args.row_bytes / 64;
+        let (tiles, rest) = $args.y.as_chunks_mut::<TILE_ROWS>();
+        let (tile_codes, rest_codes) = $args.codes.split_at(tiles.len() * TILE_ROWS * $args.row_bytes);
+        let (tile_scales, rest_scales) = $args.scales.split_at(tiles.len() * TILE_ROWS * blocks);
+        let codes = tile_codes.chunks_exact(TILE_ROWS * $args.row_bytes);
+        for ((y, codes), scales) in tiles.iter_mut().zip(codes).zip(tile_scales.chunks_exact(TILE_ROWS * blocks)) {
+            *y = $tile(codes, scales, $args.x, $tables);
+        }
+        let codes = rest_codes.chunks_exact($args.row_bytes);
+        for ((y, codes), scales) in rest.iter_mut().zip(codes).zip(rest_scales.chunks_exact(blocks)) {
+            [*y] = $tile(codes, scales, $args.x, $tables);
+        }
+    }};
+}
+pub(super) use by_tiles;
+
 /// 32 int8 values in order from 8 packed bytes in the low half.
 #[inline]
 #[target_feature(enable = "avx2")]
@@ -60,18 +80,7 @@ fn dequantize(args: Dequantize<'_>) {
 #[target_feature(enable = "avx2,fma")]
 fn gemv(args: GemvF32<'_>) {
     let tables = NibbleTables::new(args.table);
-    let blocks = args.row_bytes / 64;
-    let (tiles, rest) = args.y.as_chunks_mut::<TILE_ROWS>();
-    let (tile_codes, rest_codes) = args.codes.split_at(tiles.len() * TILE_ROWS * args.row_bytes);
-    let (tile_scales, rest_scales) = args.scales.split_at(tiles.len() * TILE_ROWS * blocks);
-    let codes = tile_codes.chunks_exact(TILE_ROWS * args.row_bytes);
-    for ((y, codes), scales) in tiles.iter_mut().zip(codes).zip(tile_scales.chunks_exact(TILE_ROWS * blocks)) {
-        *y = tile(codes, scales, args.x, tables);
-    }
-    let codes = rest_codes.chunks_exact(args.row_bytes);
-    for ((y, codes), scales) in rest.iter_mut().zip(codes).zip(rest_scales.chunks_exact(blocks)) {
-        [*y] = tile(codes, scales, args.x, tables);
-    }
+    by_tiles!(args, tile, tables);
 }
 
 #[inline]

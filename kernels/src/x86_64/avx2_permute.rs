@@ -6,7 +6,7 @@
 //!
 //! Per 64 weights and row: 4 broadcast loads, 8 variable shifts, 8 permutes, 8 FMAs. The 8-row tile and the prefetch are kept.
 
-use super::avx2_fma_tile::TILE_ROWS;
+use super::avx2_fma_tile::{TILE_ROWS, by_tiles};
 use super::avx2_prefetch::PREFETCH_BYTES;
 use super::lanes::{load_f32, prefetch, store_f32, sum_f32};
 use crate::cpu::CpuFeatures;
@@ -68,18 +68,7 @@ fn dequantize(args: Dequantize<'_>) {
 #[target_feature(enable = "avx2,fma")]
 fn gemv(args: GemvF32<'_>) {
     let table = register_table(args.table);
-    let blocks = args.row_bytes / 64;
-    let (tiles, rest) = args.y.as_chunks_mut::<TILE_ROWS>();
-    let (tile_codes, rest_codes) = args.codes.split_at(tiles.len() * TILE_ROWS * args.row_bytes);
-    let (tile_scales, rest_scales) = args.scales.split_at(tiles.len() * TILE_ROWS * blocks);
-    let codes = tile_codes.chunks_exact(TILE_ROWS * args.row_bytes);
-    for ((y, codes), scales) in tiles.iter_mut().zip(codes).zip(tile_scales.chunks_exact(TILE_ROWS * blocks)) {
-        *y = tile(codes, scales, args.x, table);
-    }
-    let codes = rest_codes.chunks_exact(args.row_bytes);
-    for ((y, codes), scales) in rest.iter_mut().zip(codes).zip(rest_scales.chunks_exact(blocks)) {
-        [*y] = tile(codes, scales, args.x, table);
-    }
+    by_tiles!(args, tile, table);
 }
 
 #[inline]

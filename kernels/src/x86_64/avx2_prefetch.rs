@@ -4,7 +4,7 @@
 //! Per 128 weights and row: 1 load, 2 and, 1 shift, 4 pshufb, 8 unpack (twice the work an instruction of the stage before), then the
 //! same 16 sign extensions, conversions and FMAs.
 
-use super::avx2_fma_tile::TILE_ROWS;
+use super::avx2_fma_tile::{TILE_ROWS, by_tiles};
 use super::lanes::{i8_to_f32, load_32, load_f32, prefetch, store_f32, sum_f32};
 use crate::cpu::CpuFeatures;
 use crate::descriptor::{Dequantize, Gemv, GemvF32, KernelDescriptor, Operations};
@@ -73,18 +73,7 @@ fn dequantize(args: Dequantize<'_>) {
 #[target_feature(enable = "avx2,fma")]
 fn gemv(args: GemvF32<'_>) {
     let tables = tables(args.table);
-    let blocks = args.row_bytes / 64;
-    let (tiles, rest) = args.y.as_chunks_mut::<TILE_ROWS>();
-    let (tile_codes, rest_codes) = args.codes.split_at(tiles.len() * TILE_ROWS * args.row_bytes);
-    let (tile_scales, rest_scales) = args.scales.split_at(tiles.len() * TILE_ROWS * blocks);
-    let codes = tile_codes.chunks_exact(TILE_ROWS * args.row_bytes);
-    for ((y, codes), scales) in tiles.iter_mut().zip(codes).zip(tile_scales.chunks_exact(TILE_ROWS * blocks)) {
-        *y = tile(codes, scales, args.x, tables);
-    }
-    let codes = rest_codes.chunks_exact(args.row_bytes);
-    for ((y, codes), scales) in rest.iter_mut().zip(codes).zip(rest_scales.chunks_exact(blocks)) {
-        [*y] = tile(codes, scales, args.x, tables);
-    }
+    by_tiles!(args, tile, tables);
 }
 
 #[inline]

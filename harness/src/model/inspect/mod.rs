@@ -3,15 +3,14 @@
 mod text;
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
 use super::config::{ModelConfig, check_tensors};
 use super::gguf::{CodeCounts, Entry, Gguf, Readable, TensorInfo, Value, check_i2s_codes, i2s_scale, quoted};
 use super::known::KnownModel;
 use super::tokenizer::{Pre, Tokenizer};
+use crate::build_info::sha256_hex;
 use crate::error::Result;
 
 /// Longest string value that is shown whole.
@@ -152,16 +151,6 @@ pub struct KnownRow {
     pub notes: Vec<String>,
     /// Number of goldens to check it with.
     pub goldens: usize,
-}
-
-/// SHA-256 of `bytes` as lower-case hex. Reads a mapped file once, page by page.
-pub fn sha256_hex(bytes: &[u8]) -> String {
-    let mut hasher = Sha256::new();
-    bytes.chunks(1 << 20).for_each(|chunk| hasher.update(chunk));
-    hasher.finalize().iter().fold(String::with_capacity(64), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}"); // writing to a String cannot fail
-        hex
-    })
 }
 
 /// Looks at everything in the file. Reads all of it (hash, codes). What the model lacks shows as a failed check, not an error.
