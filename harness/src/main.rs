@@ -8,6 +8,7 @@ mod cmd;
 mod error;
 mod files;
 mod findings;
+mod gate;
 mod host;
 mod interrupt;
 mod machine;

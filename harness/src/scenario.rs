@@ -47,7 +47,7 @@ pub struct Scenario {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Micro {
-    /// Interleaved rounds a cell.
+    /// Most interleaved rounds a cell; it ends at the first look (50, 100, 200, 400, 800) at which all of its verdicts stand.
     pub rounds: usize,
     /// Target length of an epoch in microseconds.
     #[serde(default = "default_epoch_us")]
@@ -249,11 +249,11 @@ impl Scenario {
         gemv.chain(gemm).chain(dequantize).collect()
     }
 
-    /// The smaller matrix of `--quick`: the same rules with the first gemv shape, the ends of the size table, and fewer rounds.
+    /// The smaller matrix of `--quick`: the same rules with the first gemv shape, the ends of the size table, and fewer looks.
     pub fn make_quick(&mut self) {
         self.quick = true;
         if let Some(micro) = &mut self.micro {
-            micro.rounds = micro.rounds.min(10);
+            micro.rounds = micro.rounds.min(100);
             micro.gemv.truncate(1);
             micro.gemm.truncate(1);
             if micro.dequantize.len() > 2 {
