@@ -73,6 +73,9 @@ pub enum Command {
         after_help = "Examples:\n  harness gate --against main\n  harness gate --baseline release --format github\n\nExit codes: 0 PASS, 1 FAIL, 2 bad usage or input, 3 INCONCLUSIVE, 4 UNSTABLE, 5 UNSUPPORTED here, 130 interrupted"
     )]
     Gate(GateArgs),
+    /// How often does the gate cry wolf on this machine, and what does it find?
+    #[command(after_help = "Example: harness calibrate --trials 40 --effects 5,10")]
+    Calibrate(CalibrateArgs),
     /// The other end of `gate`
     #[command(hide = true)]
     GateChild,
@@ -132,6 +135,9 @@ pub struct MeasureArgs {
     /// Run folder to write; a new one in reports/runs by default
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// Make a masked CPU feature or an unstable comparison an error (exit 4 or 5)
+    #[arg(long)]
+    pub strict: bool,
     /// Seed of data and order
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -433,7 +439,10 @@ pub struct BaselineSaveArgs {
     /// Kernels to gate; all by default
     #[arg(long, value_delimiter = ',', value_name = "A,B")]
     pub kernels: Option<Vec<String>>,
-    /// A smaller matrix, same rules
+    /// Keep the whole matrix of the scenario instead of the smaller one of --quick
+    #[arg(long, conflicts_with = "quick")]
+    pub full: bool,
+    /// The smaller matrix, which is the default here
     #[arg(long)]
     pub quick: bool,
     /// Keep this harness executable instead of the one that runs
@@ -475,7 +484,10 @@ pub struct GateArgs {
     /// Kernels to gate; all that both builds have and this CPU runs by default
     #[arg(long, value_delimiter = ',', value_name = "A,B")]
     pub kernels: Option<Vec<String>>,
-    /// A smaller matrix, same rules
+    /// The whole matrix of the scenario instead of the smaller one of --quick (a baseline brings its own)
+    #[arg(long, conflicts_with_all = ["quick", "baseline"])]
+    pub full: bool,
+    /// The smaller matrix, which is the default here
     #[arg(long)]
     pub quick: bool,
     /// Smallest slowdown that matters; 3% by default
@@ -502,6 +514,41 @@ pub struct GateArgs {
     /// Plant a slowdown in the current side, to calibrate the gate; recorded in the receipt
     #[arg(long, value_name = "KERNEL:PERCENT", hide = true)]
     pub inject: Option<String>,
+    /// Threads (1 by default), pinning, features
+    #[command(flatten)]
+    pub machine: MachineArgs,
+}
+
+/// `calibrate`.
+#[derive(Args, Debug)]
+pub struct CalibrateArgs {
+    /// Gates for each planted slowdown, and as many of the build against itself
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub trials: usize,
+    /// Slowdowns to plant, in percent
+    #[arg(long, value_delimiter = ',', value_name = "P,Q", default_values_t = [5.0, 10.0], allow_negative_numbers = true)]
+    pub effects: Vec<f64>,
+    /// Built-in scenario or TOML file
+    #[arg(long, value_name = "NAME|FILE", default_value = "quick")]
+    pub scenario: String,
+    /// The whole matrix of the scenario instead of the smaller one of --quick
+    #[arg(long, conflicts_with = "quick")]
+    pub full: bool,
+    /// The smaller matrix, which is the default here
+    #[arg(long)]
+    pub quick: bool,
+    /// Kernels to gate; the most advanced of each family by default
+    #[arg(long, value_delimiter = ',', value_name = "A,B")]
+    pub kernels: Option<Vec<String>>,
+    /// Run folder to write; a new one in reports/runs by default
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Seed of data and order
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
     /// Threads (1 by default), pinning, features
     #[command(flatten)]
     pub machine: MachineArgs,

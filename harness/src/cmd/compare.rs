@@ -17,7 +17,7 @@ use crate::model::sparse_ffn::Sparsity;
 use crate::models::{Loaded, load, load_packed};
 use crate::output::{Output, note};
 use crate::progress::Progress;
-use crate::receipt::{Receipt, Rule, SCHEMA_VERSION, Status};
+use crate::receipt::{Outcome, Receipt, Rule, SCHEMA_VERSION, Status};
 use crate::report::{self, ReportPaths};
 use crate::run_folder::RunFolder;
 use crate::scenario::{Cell, Scenario};
@@ -60,6 +60,9 @@ fn measure(
         scenario.make_quick();
     }
     let machine = args.machine.check(1)?;
+    if args.strict {
+        machine.refuse_mask()?;
+    }
     let asked = args.kernels.clone().or_else(|| scenario.kernel_ids());
     let kernels = machine.kernels(asked.as_deref())?;
     if scenario.model.is_none() && (scenario.generate.is_some() || scenario.perplexity.is_some()) {
@@ -92,7 +95,14 @@ fn measure(
     let mut run =
         Run { start, scenario, machine, kernels, named: asked, sparsity, loaded, head, store, folder, receipt };
     let outcome = run.parts();
-    run.finish(outcome, args.json, out)
+    let unstable = run.finish(outcome, args.json, out)?;
+    match unstable {
+        Some(what) if args.strict => Err(Error::verdict(
+            Outcome::Unstable,
+            format!("--strict: {what}; stop what else runs on this machine and run again"),
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// What is known before the first measurement.
@@ -114,6 +124,7 @@ pub fn new_receipt(timestamp: String, scenario: &Scenario, machine: &Machine, se
         micro: Vec::new(),
         rule: None,
         gate: None,
+        calibration: None,
         generation: None,
         perplexity: None,
         head_effect: None,
@@ -274,8 +285,8 @@ impl Run {
         if interrupt::requested() { Err(Error::interrupted(format!("interrupted during {part}"))) } else { Ok(()) }
     }
 
-    /// Writes everything, whatever the outcome, and prints the table and, last, the report's path.
-    fn finish(mut self, outcome: Result<()>, json: bool, out: &Output) -> Result<()> {
+    /// Writes everything, whatever the outcome, and prints the table and, last, the report's path. Returns what was unstable, if anything.
+    fn finish(mut self, outcome: Result<()>, json: bool, out: &Output) -> Result<Option<String>> {
         self.receipt.status = match &outcome {
             Ok(()) => Status::Complete,
             Err(e) if e.exit() == Exit::Interrupted => Status::Interrupted,
@@ -295,7 +306,17 @@ impl Run {
             out.line(paths.html.display().to_string())?;
         }
         outcome?;
-        self.checks()
+        self.checks()?;
+        Ok(self.unstable())
+    }
+
+    /// The first comparison of a machine that differs from itself.
+    fn unstable(&self) -> Option<String> {
+        let judged = self.receipt.micro.iter().flat_map(|c| c.summaries.iter().map(move |s| (c, s)));
+        let (cell, summary) =
+            judged.into_iter().find(|(_, s)| s.verdict.as_ref().is_some_and(|v| v.outcome == Outcome::Unstable))?;
+        let reason = &summary.verdict.as_ref()?.reason;
+        Some(format!("{} {}x{} {}: {reason}", cell.op, cell.m, cell.k, report::residency(cell.residency)))
     }
 
     /// A complete run still fails when something in it is wrong.

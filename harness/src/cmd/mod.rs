@@ -1,6 +1,7 @@
 //! One file a command.
 
 pub mod baseline;
+pub mod calibrate;
 pub mod compare;
 pub mod gate;
 pub mod generate;

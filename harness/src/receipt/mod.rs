@@ -1,5 +1,6 @@
 //! The receipt: everything a run measured, as one JSON file. Reports and gates read receipts and nothing else.
 
+mod calibration;
 mod gate;
 mod generation;
 mod micro;
@@ -7,6 +8,7 @@ mod provenance;
 mod store;
 mod verdict;
 
+pub use calibration::{CalibrationCell, CalibrationRecord, CalibrationTrial};
 pub use gate::{ExactCheck, GateCell, GatePair, GateRecord, GateSide, Injection, Unsupported};
 pub use generation::{
     ForwardMs, GenerationKernel, GenerationRecord, GenerationRound, GoldenCheck, HeadEffect, LutFinding,
@@ -75,6 +77,9 @@ pub struct Receipt {
     /// A regression gate, if this run was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gate: Option<GateRecord>,
+    /// A calibration of the gate, if this run was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<CalibrationRecord>,
     /// Real generation, each kernel in turn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<GenerationRecord>,

@@ -79,6 +79,7 @@ pub fn empty() -> Receipt {
         micro: Vec::new(),
         rule: None,
         gate: None,
+        calibration: None,
         generation: None,
         perplexity: None,
         head_effect: None,

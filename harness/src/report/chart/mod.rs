@@ -1,6 +1,7 @@
 //! The charts of a report. Each is an SVG that stands alone on white; inside the page, `theme_css` hands the neutral
 //! colours over to the page's own variables, so that the same file follows dark mode.
 
+mod calibration;
 mod canvas;
 mod ladder;
 mod phases;
@@ -26,10 +27,18 @@ pub struct Chart {
 
 /// Every chart for which the receipt has data.
 pub fn all(receipt: &Receipt) -> Vec<Chart> {
-    [ladder::chart, throughput::chart, tokens::decode, tokens::prefill, phases::budget, phases::forward]
-        .into_iter()
-        .filter_map(|chart| chart(receipt))
-        .collect()
+    [
+        ladder::chart,
+        throughput::chart,
+        tokens::decode,
+        tokens::prefill,
+        phases::budget,
+        phases::forward,
+        calibration::chart,
+    ]
+    .into_iter()
+    .filter_map(|chart| chart(receipt))
+    .collect()
 }
 
 /// Style rules that let the page recolour an inlined chart's neutral colours.

@@ -43,6 +43,7 @@ struct CellRow {
     stream_share: Option<String>,
     base: Option<RatioView>,
     previous: Option<RatioView>,
+    verdict: Option<VerdictView>,
     output: String,
     raw: Option<Raw>,
 }
@@ -88,6 +89,7 @@ fn view(index: usize, cell: &MicroCell) -> CellView {
             stream_share: s.share_of_stream.map(figures::percent),
             base: s.vs_baseline.as_ref().map(|r| RatioView::new(r, cell.noise_floor)),
             previous: s.vs_previous.as_ref().map(|r| RatioView::new(r, cell.noise_floor)),
+            verdict: s.verdict.as_ref().map(VerdictView::new),
             output: entry.map_or_else(String::new, |e| figures::short_hash(&e.output_sha256)),
             raw: raw(cell, i),
         }
@@ -104,6 +106,24 @@ fn view(index: usize, cell: &MicroCell) -> CellView {
         thinned: (cell.rounds.len() > STRIP_POINTS).then(|| cell.rounds.len().div_ceil(STRIP_POINTS)),
         measured: !cell.rounds.is_empty(),
         rows: rows.collect(),
+    }
+}
+
+/// Whether a kernel is slower than what it builds on.
+#[derive(Debug, Serialize)]
+struct VerdictView {
+    word: &'static str,
+    class: &'static str,
+    reason: String,
+}
+
+impl VerdictView {
+    fn new(verdict: &crate::receipt::Verdict) -> Self {
+        Self {
+            word: crate::report::outcome_word(verdict.outcome),
+            class: super::gate::class(verdict.outcome),
+            reason: format!("{}; next: {}", verdict.reason, verdict.next_step),
+        }
     }
 }
 

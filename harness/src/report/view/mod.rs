@@ -1,8 +1,10 @@
 //! What the page's template gets: the receipt's figures, already in words. The template lays out and computes nothing.
 
+mod calibration;
 mod cells;
 mod end_to_end;
 mod facts;
+mod gate;
 mod stages;
 
 use super::chart::Chart;
@@ -26,6 +28,8 @@ pub struct View {
     perplexity: Option<end_to_end::PerplexityView>,
     verify: Vec<facts::VerifyRow>,
     absent: Vec<facts::AbsentKernel>,
+    gate: Option<gate::GateView>,
+    calibration: Option<calibration::CalibrationView>,
     noise_rule: String,
 }
 
@@ -70,6 +74,8 @@ impl View {
             perplexity: receipt.perplexity.as_ref().map(end_to_end::PerplexityView::new),
             verify: facts::verify(receipt),
             absent: facts::absent(receipt),
+            gate: gate::GateView::new(receipt),
+            calibration: receipt.calibration.as_ref().map(calibration::CalibrationView::new),
             noise_rule: format!("{}", query::QUIET * 100.0),
         }
     }
