@@ -1,6 +1,7 @@
 //! One file a command.
 
 pub mod compare;
+pub mod count;
 pub mod generate;
 pub mod list;
 pub mod model;

@@ -1,10 +1,12 @@
 //! The receipt: everything a run measured, as one JSON file. Reports and gates read receipts and nothing else.
 
+mod count;
 mod generation;
 mod micro;
 mod provenance;
 mod store;
 
+pub use count::{CountRecord, LoopRecord, Mix, StaticModel};
 pub use generation::{
     ForwardMs, GenerationKernel, GenerationRecord, GenerationRound, GoldenCheck, HeadEffect, LutFinding,
     PerplexityKernel, PerplexityRecord, PhasesMs, SparseFfnRecord, SparseProbe,
@@ -65,6 +67,15 @@ pub struct Receipt {
     pub verify: Vec<VerifyRecord>,
     /// Microbenchmarks, raw rounds included.
     pub micro: Vec<MicroCell>,
+    /// Instructions of one gemv of each kernel, at one small shape.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub counts: Vec<CountRecord>,
+    /// Why some kernel was not counted, or none was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counts_skipped: Option<String>,
+    /// Why no static model of a CPU was asked about the counted loops.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub static_model_skipped: Option<String>,
     /// Real generation, each kernel in turn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<GenerationRecord>,

@@ -1,8 +1,8 @@
 //! Microbenchmarks: one operation at one shape and residency, all kernels of a family in the same interleaved rounds.
 
-mod check;
+pub mod check;
 mod epochs;
-mod operands;
+pub mod operands;
 
 use super::rounds::{self, column};
 use super::stats::{Paired, median};
@@ -105,6 +105,27 @@ pub fn measure(
     };
     summarize(&mut record);
     Ok(Some(record))
+}
+
+/// Median time in nanoseconds of one call of a kernel on its own, weights in cache: beside a static model's cycles, never against
+/// another kernel.
+pub fn time_alone(
+    cell: Cell,
+    kernel: Kernel,
+    seed: u64,
+    features: CpuFeatures,
+    interrupted: &AtomicBool,
+) -> Result<f64> {
+    let plan = Plan { rounds: 60, epoch_ns: 1e6, seed, last_level_cache_bytes: 0, features, interrupted };
+    let operands = Operands::new(cell, &[kernel], &plan, &mut SplitMix64::new(seed))?;
+    let mut team = Team::single();
+    check::check(cell, &operands, &[kernel], &mut team)?;
+    let shared = Shared::new(cell, &operands, &mut team, features);
+    let mut epochs = [shared.epoch(kernel)];
+    let calls = rounds::calibrate(&mut epochs, plan.epoch_ns);
+    let rounds = rounds::run(&mut epochs, calls, plan.rounds, seed, interrupted, |_| {});
+    let per_call: Vec<f64> = column(&rounds, 0).iter().map(|&ns| ns as f64 / f64::from(calls)).collect();
+    if per_call.is_empty() { Err(Error::interrupted("interrupted while timing")) } else { Ok(median(&per_call)) }
 }
 
 /// Fills in summaries and noise floor from the raw rounds; nothing else is looked at, so a receipt can be recomputed.
