@@ -221,6 +221,9 @@ pub struct CountChildArgs {
     /// Seed of weights and activations
     #[arg(long)]
     pub seed: u64,
+    /// Make the call without stopping for a parent: for other tools that count
+    #[arg(long)]
+    pub untraced: bool,
 }
 
 /// A kernel's operation.

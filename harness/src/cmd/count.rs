@@ -146,9 +146,8 @@ fn print(rows: &[Row], out: &Output) -> Result<()> {
     });
     out.line(table(&header, &right, cells))?;
     out.line("")?;
-    out.line("the hot loop: one pass, and cycles for each 64 weights")?;
-    let header =
-        ["kernel", "passes", "share", "weights", "instructions", "vector", "ceiling", "simulated", "measured", "model"];
+    out.line("its hot loop: weights of one pass; instructions and cycles for each 64 weights")?;
+    let header = ["kernel", "passes", "share", "weights", "all", "vector", "ceiling", "simulated", "measured", "model"];
     let right: Vec<usize> = (1..9).collect();
     let loops = rows.iter().map(|Row { record: r, measured }| {
         let measured = measured.map_or_else(|| "--ghz X".into(), |m| figure(m.cycles_per_64_weights));
@@ -164,8 +163,8 @@ fn print(rows: &[Row], out: &Output) -> Result<()> {
             hot.passes.to_string(),
             format!("{:.0}%", 100.0 * hot.share),
             figure(hot.weights_per_pass),
-            hot.pass.instructions.to_string(),
-            hot.pass.vector().to_string(),
+            figure(hot.per_64_weights.instructions),
+            figure(hot.per_64_weights.vector()),
             cycles(|m| m.throughput_cycles_per_64_weights),
             cycles(|m| m.simulated_cycles_per_64_weights),
             measured,

@@ -21,8 +21,8 @@ use std::sync::atomic::AtomicBool;
 
 /// Runs the child: everything that goes wrong is told to the parent, which says it to the user.
 pub fn run(args: &CountChildArgs) -> Result<()> {
-    let fixed_addresses = fix_addresses();
-    match prepare(args).and_then(|prepared| prepared.counted(fixed_addresses)) {
+    let stop = if args.untraced { Stop::Never } else { Stop::ForParent { fixed_addresses: fix_addresses() } };
+    match prepare(args).and_then(|prepared| prepared.counted(stop)) {
         Ok(output_sha256) => say(&Message::Done { output_sha256 }),
         Err(error) => say(&Message::Error { exit: error.exit() as u8, message: error.to_string() }),
     }
@@ -48,6 +48,16 @@ fn fix_addresses() -> bool {
         let _ = Command::new("/proc/self/exe").args(std::env::args_os().skip(1)).exec();
     }
     false
+}
+
+/// Whether a parent follows.
+#[derive(Clone, Copy)]
+enum Stop {
+    ForParent {
+        fixed_addresses: bool,
+    },
+    /// Callgrind counts from outside, and under it ptrace does not work.
+    Never,
 }
 
 struct Prepared {
@@ -91,16 +101,20 @@ fn prepare(args: &CountChildArgs) -> Result<Prepared> {
 
 impl Prepared {
     /// Stops for the parent, makes the call that it follows, and compares.
-    fn counted(self, fixed_addresses: bool) -> Result<String> {
+    fn counted(self, stop: Stop) -> Result<String> {
         let (kernel, cell) = (&self.kernel, self.cell);
         let weights = &self.operands.copies(kernel.descriptor().packing)[0];
         let rows = cell.shape.m;
         let floats = if cell.op == "dequantize" { rows * cell.shape.k } else { rows };
         let mut floats = AlignedBuffer::<f32>::zeroed(floats);
         let mut integers = AlignedBuffer::<i32>::zeroed(rows * cell.tokens);
-        ptrace::traceme().map_err(super::refused)?;
-        say(&Message::Ready(Ready { kernel: kernel.id().into(), entry: self.entry, fixed_addresses }))?;
-        raise(Signal::SIGSTOP).map_err(|e| Error::failed(format!("cannot stop for the parent: {e}")))?;
+        if let Stop::ForParent { fixed_addresses } = stop {
+            let codes = weights.code_bytes();
+            let codes = (codes.as_ptr() as u64, codes.len() as u64);
+            ptrace::traceme().map_err(super::refused)?;
+            say(&Message::Ready(Ready { kernel: kernel.id().into(), entry: self.entry, codes, fixed_addresses }))?;
+            raise(Signal::SIGSTOP).map_err(|e| Error::failed(format!("cannot stop for the parent: {e}")))?;
+        }
         // From the entry of the kernel's function to its return the parent follows.
         let (called, output) = match (cell.op, kernel.descriptor().operations.gemv) {
             ("dequantize", _) => {

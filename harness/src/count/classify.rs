@@ -1,6 +1,6 @@
 //! What an instruction does, how wide, and what it asks of memory.
 
-use super::follow::{Executed, Trace};
+use super::follow::{Executed, Instructions};
 use crate::receipt::Mix;
 use iced_x86::{FlowControl, Instruction, InstructionInfoFactory, OpAccess, OpKind, Register};
 
@@ -15,7 +15,7 @@ pub fn mix<'a>(executed: impl IntoIterator<Item = &'a Executed>) -> Mix<u64> {
 }
 
 /// Sum over a whole call.
-pub fn total(trace: &Trace) -> Mix<u64> {
+pub fn total(trace: &Instructions) -> Mix<u64> {
     mix(trace.values())
 }
 
@@ -213,7 +213,7 @@ mod tests {
     }
 
     fn one(bytes: &[u8]) -> Mix<u64> {
-        mix(&[Executed { instruction: decoded(bytes), count: 1, repeats: 5 }])
+        mix(&[Executed { instruction: decoded(bytes), count: 1, repeats: 5, code_bytes: 0 }])
     }
 
     #[test]

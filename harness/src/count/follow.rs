@@ -7,9 +7,11 @@
 use super::Method;
 use super::tracee::Tracee;
 use crate::error::{Error, Result};
-use iced_x86::{Code, ConditionCode, Decoder, DecoderOptions, FlowControl, Instruction};
+use iced_x86::{
+    Code, ConditionCode, Decoder, DecoderOptions, FlowControl, Instruction, InstructionInfoFactory, OpAccess, Register,
+};
 use nix::libc::user_regs_struct;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// An instruction and how often it ran.
 #[derive(Clone, Copy, Debug)]
@@ -20,10 +22,20 @@ pub struct Executed {
     pub count: u64,
     /// Accesses that a `rep` string instruction made in all; 0 for others.
     pub repeats: u64,
+    /// Bytes of the packed weights that it reads, those that its block has read before aside: looked at once.
+    pub code_bytes: u64,
 }
 
 /// Instructions by address.
-pub type Trace = BTreeMap<u64, Executed>;
+pub type Instructions = BTreeMap<u64, Executed>;
+
+/// What a call executed.
+pub struct Trace {
+    /// Instructions by address.
+    pub instructions: Instructions,
+    /// Bytes of the packed weights.
+    pub code_bytes: u64,
+}
 
 /// Follows the child, which has stopped before the call.
 pub fn follow(child: &mut Tracee, method: Method) -> Result<Trace> {
@@ -49,6 +61,8 @@ pub fn follow(child: &mut Tracee, method: Method) -> Result<Trace> {
 struct Block {
     instructions: Vec<Instruction>,
     count: u64,
+    /// Bytes of packed weights that each instruction reads, from the second time that the block ran.
+    code_bytes: Vec<u64>,
 }
 
 struct Follower<'a> {
@@ -65,7 +79,13 @@ impl Follower<'_> {
     /// Runs a block; `None` when it ended with the function's return, which is left to be carried out.
     fn block(&mut self, registers: user_regs_struct) -> Result<Option<user_regs_struct>> {
         let last = self.count_block(registers.rip, ends_block)?;
-        let at = if last.ip() == registers.rip { registers } else { self.child.run_to(last.ip())? };
+        let at = if self.blocks[&registers.rip].count == 2 {
+            self.watch(registers)?
+        } else if last.ip() == registers.rip {
+            registers
+        } else {
+            self.child.run_to(last.ip())?
+        };
         if self.returns(&last, &at) {
             self.child.set_registers(at)?;
             return Ok(None);
@@ -86,9 +106,29 @@ impl Follower<'_> {
         }
     }
 
+    /// Runs a block up to its last instruction, one by one, and notes which of them read packed weights.
+    fn watch(&mut self, mut registers: user_regs_struct) -> Result<user_regs_struct> {
+        let start = registers.rip;
+        let instructions = self.blocks[&start].instructions.clone();
+        let mut reads = CodeReads::new(self.child.codes());
+        let last = instructions.len() - 1;
+        for (i, instruction) in instructions.iter().enumerate() {
+            let bytes = reads.of(instruction, &registers);
+            self.blocks.get_mut(&start).expect("it is running").code_bytes[i] = bytes;
+            if i < last {
+                registers = self.child.step(registers)?;
+            }
+        }
+        Ok(registers)
+    }
+
     /// Runs one instruction.
     fn one(&mut self, registers: user_regs_struct) -> Result<Option<user_regs_struct>> {
         let instruction = self.count_block(registers.rip, |_| true)?;
+        let block = self.blocks.get_mut(&registers.rip).expect("counted above");
+        if block.count == 2 {
+            block.code_bytes[0] = CodeReads::new(self.child.codes()).of(&instruction, &registers);
+        }
         if self.returns(&instruction, &registers) { Ok(None) } else { self.step(&instruction, registers).map(Some) }
     }
 
@@ -128,7 +168,8 @@ impl Follower<'_> {
                 }
                 at = instruction.next_ip();
             }
-            self.blocks.insert(start, Block { instructions, count: 0 });
+            let code_bytes = vec![0; instructions.len()];
+            self.blocks.insert(start, Block { instructions, count: 0, code_bytes });
         }
         let block = self.blocks.get_mut(&start).expect("inserted above");
         block.count += 1;
@@ -136,11 +177,13 @@ impl Follower<'_> {
     }
 
     fn trace(self) -> Trace {
-        let mut trace = Trace::new();
+        let mut trace = Instructions::new();
         for block in self.blocks.values() {
-            for &instruction in &block.instructions {
-                let entry = trace.entry(instruction.ip()).or_insert(Executed { instruction, count: 0, repeats: 0 });
+            for (&instruction, &code_bytes) in block.instructions.iter().zip(&block.code_bytes) {
+                let none = Executed { instruction, count: 0, repeats: 0, code_bytes: 0 };
+                let entry = trace.entry(instruction.ip()).or_insert(none);
                 entry.count += block.count;
+                entry.code_bytes = entry.code_bytes.max(code_bytes);
             }
         }
         for (address, repeats) in self.repeats {
@@ -148,8 +191,63 @@ impl Follower<'_> {
                 executed.repeats = repeats;
             }
         }
-        trace
+        Trace { instructions: trace, code_bytes: self.child.codes().1 }
     }
+}
+
+/// Which bytes of the packed weights the instructions of a block read.
+struct CodeReads {
+    from: u64,
+    to: u64,
+    seen: HashSet<u64>,
+    factory: InstructionInfoFactory,
+}
+
+impl CodeReads {
+    fn new((from, length): (u64, u64)) -> Self {
+        Self { from, to: from + length, seen: HashSet::new(), factory: InstructionInfoFactory::new() }
+    }
+
+    /// Bytes that `instruction` reads and that none before it has read.
+    fn of(&mut self, instruction: &Instruction, registers: &user_regs_struct) -> u64 {
+        let mut bytes = 0;
+        for memory in self.factory.info(instruction).used_memory() {
+            if !matches!(memory.access(), OpAccess::Read | OpAccess::CondRead | OpAccess::ReadWrite) {
+                continue;
+            }
+            let value = |register: Register, _, _| value(register, registers);
+            let Some(address) = memory.virtual_address(0, value) else { continue };
+            let end = address.wrapping_add(memory.memory_size().size() as u64);
+            bytes += (address.max(self.from)..end.min(self.to)).filter(|&byte| self.seen.insert(byte)).count() as u64;
+        }
+        bytes
+    }
+}
+
+/// Value of a 64-bit register; segments start at 0 but for those of thread-local storage.
+fn value(register: Register, r: &user_regs_struct) -> Option<u64> {
+    Some(match register {
+        Register::RAX => r.rax,
+        Register::RBX => r.rbx,
+        Register::RCX => r.rcx,
+        Register::RDX => r.rdx,
+        Register::RSI => r.rsi,
+        Register::RDI => r.rdi,
+        Register::RBP => r.rbp,
+        Register::RSP => r.rsp,
+        Register::R8 => r.r8,
+        Register::R9 => r.r9,
+        Register::R10 => r.r10,
+        Register::R11 => r.r11,
+        Register::R12 => r.r12,
+        Register::R13 => r.r13,
+        Register::R14 => r.r14,
+        Register::R15 => r.r15,
+        Register::FS => r.fs_base,
+        Register::GS => r.gs_base,
+        register if register.is_segment_register() => 0,
+        _ => return None,
+    })
 }
 
 /// Whether what follows need not be the next instruction, or the instruction needs a look of its own.

@@ -1,7 +1,7 @@
-//! The loop that a call spends most of its instructions in, found from the counts alone: what lies between the target of a jump back and
-//! the jump, with no such pair inside.
+//! The loop that multiplies, found from the counts alone: what lies between the target of a jump back and the jump, with no such pair
+//! inside, reads packed weights, and ran the most instructions.
 
-use super::follow::{Executed, Trace};
+use super::follow::{Executed, Instructions};
 use iced_x86::FlowControl;
 
 /// Instructions of one pass, in order of address, and the number of passes.
@@ -14,8 +14,22 @@ pub struct HotLoop {
     pub instructions: u64,
 }
 
+impl HotLoop {
+    /// Weights a pass: from the packed codes that it reads, of `code_bytes` in all, which hold `weights` (those of a matrix). A batch reads
+    /// the codes once for each tile of `tokens`. A loop that reads none of them is taken to be where all weights are multiplied.
+    pub fn weights_per_pass(&self, weights: u64, code_bytes: u64, tokens: usize) -> f64 {
+        let bytes: u64 = self.pass.iter().map(|e| e.code_bytes).sum();
+        if bytes == 0 || code_bytes == 0 {
+            return weights as f64 * tokens as f64 / self.passes as f64;
+        }
+        let share = bytes as f64 / code_bytes as f64;
+        let sweeps = (share * self.passes as f64).round().max(1.0);
+        weights as f64 * share * tokens as f64 / sweeps
+    }
+}
+
 /// The loop, unless nothing ran twice.
-pub fn find(trace: &Trace) -> Option<HotLoop> {
+pub fn find(trace: &Instructions) -> Option<HotLoop> {
     let back = |e: &&Executed| {
         let (at, to) = (e.instruction.ip(), e.instruction.near_branch_target());
         let jump =
@@ -31,7 +45,9 @@ pub fn find(trace: &Trace) -> Option<HotLoop> {
     let innermost =
         |&(from, to): &(u64, u64)| !loops.iter().any(|&(f, t)| (f, t) != (from, to) && f >= from && t <= to);
     let ran = |&(from, to): &(u64, u64)| trace.range(from..=to).map(|(_, e)| e.count).sum::<u64>();
-    let (from, to) = loops.iter().copied().filter(innermost).max_by_key(ran)?;
+    // Loops that only prepare activations come last, even when a small matrix leaves most instructions to them.
+    let reads_codes = |&(from, to): &(u64, u64)| trace.range(from..=to).any(|(_, e)| e.code_bytes > 0);
+    let (from, to) = loops.iter().copied().filter(innermost).max_by_key(|l| (reads_codes(l), ran(l)))?;
     let passes = trace[&to].count;
     // What fewer than half of the passes reach is not part of the path.
     let pass = trace.range(from..=to).filter(|(_, e)| 2 * e.count > passes);
@@ -45,13 +61,13 @@ mod tests {
     use iced_x86::{Decoder, DecoderOptions};
 
     /// Decodes `code` at 0 and gives each instruction its count.
-    fn trace(code: &[u8], counts: &[u64]) -> Trace {
+    fn trace(code: &[u8], counts: &[u64]) -> Instructions {
         let decoded = Decoder::with_ip(64, code, 0x1000, DecoderOptions::NONE).into_iter().collect::<Vec<_>>();
         assert_eq!(decoded.len(), counts.len());
         decoded
             .into_iter()
             .zip(counts)
-            .map(|(instruction, &count)| (instruction.ip(), Executed { instruction, count, repeats: 0 }))
+            .map(|(instruction, &count)| (instruction.ip(), Executed { instruction, count, repeats: 0, code_bytes: 0 }))
             .collect()
     }
 

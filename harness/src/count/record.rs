@@ -16,10 +16,10 @@ pub fn record(
 ) -> CountRecord {
     let (m, k) = (call.shape.m, call.shape.k);
     let weights = (m * k * call.tokens) as u64;
-    let total = classify::total(trace);
-    let hot_loop = hot_loop::find(trace).map(|hot| {
+    let total = classify::total(&trace.instructions);
+    let hot_loop = hot_loop::find(&trace.instructions).map(|hot| {
         let pass = classify::mix(&hot.pass);
-        let weights_per_pass = weights as f64 / hot.passes as f64;
+        let weights_per_pass = hot.weights_per_pass((m * k) as u64, trace.code_bytes, call.tokens);
         let instructions: Vec<_> = hot.pass.iter().map(|e| e.instruction).collect();
         let (static_model, static_model_reason) = match model.ask(&instructions, weights_per_pass) {
             Some(Ok(answer)) => (Some(answer), None),

@@ -30,10 +30,9 @@ impl Model {
 }
 
 fn find() -> Result<Tool, String> {
-    let cpus = nearest_models(host::cpu_identity());
-    if cpus.is_empty() {
+    let Some(Nearest { names, same }) = nearest_model(host::cpu_identity()) else {
         return Err("no static cycles: llvm-mca has no model that is known to fit this CPU".into());
-    }
+    };
     let mut tools: Vec<(Vec<u32>, PathBuf)> = on_path().into_iter().filter_map(|p| Some((version(&p)?, p))).collect();
     tools.sort();
     let Some((newest, path)) = tools.pop() else {
@@ -43,40 +42,45 @@ fn find() -> Result<Tool, String> {
     let version = numbers.join(".");
     let known = output(&path, &["-mcpu=help"]).unwrap_or_default();
     let has = |cpu: &str| known.lines().any(|line| line.split_whitespace().next() == Some(cpu));
-    // LLVM 19 lists znver5 and schedules it like znver4: say so instead of claiming a model of Zen 5.
-    let own_model = |cpu: &str| cpu != "znver5" || newest.first().is_some_and(|&major| major > LAST_WITHOUT_ZEN_5);
-    match cpus.iter().find(|cpu| has(cpu) && own_model(cpu)) {
-        Some(&cpu) => Ok(Tool { path, version, cpu, same_cpu: cpu == cpus[0] }),
+    match names.iter().find(|cpu| has(cpu)) {
+        Some(&cpu) => Ok(Tool { path, version, cpu, same_cpu: same && cpu == names[0] }),
         None => Err(format!(
             "no static cycles: llvm-mca {version} has no model of {}; on Debian and Ubuntu: apt-get install llvm-19",
-            cpus.join(" or ")
+            names.join(" or ")
         )),
     }
 }
 
-/// The last LLVM whose `znver5` is the scheduling model of Zen 4 under another name (compared: every loop of every kernel here takes the
-/// same cycles on both).
-const LAST_WITHOUT_ZEN_5: u32 = 19;
+/// Models of llvm-mca for a CPU.
+#[derive(Debug, PartialEq)]
+struct Nearest {
+    /// The best first.
+    names: &'static [&'static str],
+    /// Whether the best is this very CPU.
+    same: bool,
+}
 
-/// Names of llvm-mca's models for this CPU, the best first.
-fn nearest_models(cpu: Option<host::CpuIdentity>) -> &'static [&'static str] {
-    let Some(cpu) = cpu else { return &[] };
+fn nearest_model(cpu: Option<host::CpuIdentity>) -> Option<Nearest> {
+    let own = |names| Some(Nearest { names, same: true });
+    let cpu = cpu?;
     match (&cpu.vendor[..], cpu.family, cpu.model) {
-        ("AuthenticAMD", 0x17, 0..=0x2f) => &["znver1"],
-        ("AuthenticAMD", 0x17, _) => &["znver2"],
-        ("AuthenticAMD", 0x19, 0x10..=0x1f | 0x60..=0x7f | 0xa0..=0xaf) => &["znver4"],
-        ("AuthenticAMD", 0x19, _) => &["znver3"],
-        ("AuthenticAMD", 0x1a, _) => &["znver5", "znver4"],
-        ("GenuineIntel", 6, 0x3c | 0x3f | 0x45 | 0x46) => &["haswell"],
-        ("GenuineIntel", 6, 0x3d | 0x47 | 0x4f | 0x56) => &["broadwell"],
-        ("GenuineIntel", 6, 0x4e | 0x5e | 0x8e | 0x9e | 0xa5 | 0xa6) => &["skylake"],
-        ("GenuineIntel", 6, 0x55) => &["skylake-avx512"],
-        ("GenuineIntel", 6, 0x6a | 0x6c) => &["icelake-server"],
-        ("GenuineIntel", 6, 0x7d | 0x7e) => &["icelake-client", "icelake-server"],
-        ("GenuineIntel", 6, 0x8c | 0x8d) => &["tigerlake", "icelake-server"],
-        ("GenuineIntel", 6, 0x97 | 0x9a | 0xb7 | 0xba | 0xbf) => &["alderlake"],
-        ("GenuineIntel", 6, 0x8f | 0xcf) => &["sapphirerapids", "icelake-server"],
-        _ => &[],
+        ("AuthenticAMD", 0x17, 0..=0x2f) => own(&["znver1"]),
+        ("AuthenticAMD", 0x17, _) => own(&["znver2"]),
+        ("AuthenticAMD", 0x19, 0x10..=0x1f | 0x60..=0x7f | 0xa0..=0xaf) => own(&["znver4"]),
+        ("AuthenticAMD", 0x19, _) => own(&["znver3"]),
+        // LLVM 19 knows the name znver5 and schedules it like znver4 (compared: every gemv loop here takes the same cycles on both), which
+        // has half of Zen 5's 512-bit units. The name alone would promise more than the model holds.
+        ("AuthenticAMD", 0x1a, _) => Some(Nearest { names: &["znver4"], same: false }),
+        ("GenuineIntel", 6, 0x3c | 0x3f | 0x45 | 0x46) => own(&["haswell"]),
+        ("GenuineIntel", 6, 0x3d | 0x47 | 0x4f | 0x56) => own(&["broadwell"]),
+        ("GenuineIntel", 6, 0x4e | 0x5e | 0x8e | 0x9e | 0xa5 | 0xa6) => own(&["skylake"]),
+        ("GenuineIntel", 6, 0x55) => own(&["skylake-avx512"]),
+        ("GenuineIntel", 6, 0x6a | 0x6c) => own(&["icelake-server"]),
+        ("GenuineIntel", 6, 0x7d | 0x7e) => own(&["icelake-client", "icelake-server"]),
+        ("GenuineIntel", 6, 0x8c | 0x8d) => own(&["tigerlake", "icelake-server"]),
+        ("GenuineIntel", 6, 0x97 | 0x9a | 0xb7 | 0xba | 0xbf) => own(&["alderlake"]),
+        ("GenuineIntel", 6, 0x8f | 0xcf) => own(&["sapphirerapids", "icelake-server"]),
+        _ => None,
     }
 }
 
@@ -198,13 +202,15 @@ mod tests {
 
     #[test]
     fn cpus_have_models() {
-        let models = |vendor: &str, family, model| {
-            nearest_models(Some(host::CpuIdentity { vendor: vendor.into(), family, model }))
+        let nearest = |vendor: &str, family, model| {
+            nearest_model(Some(host::CpuIdentity { vendor: vendor.into(), family, model }))
+                .map(|n| (n.names[0], n.same))
         };
-        assert_eq!(models("AuthenticAMD", 0x19, 0x11), ["znver4"]);
-        assert_eq!(models("AuthenticAMD", 0x19, 0x21), ["znver3"]);
-        assert_eq!(models("AuthenticAMD", 0x1a, 2), ["znver5", "znver4"]);
-        assert_eq!(models("GenuineIntel", 6, 0x8f), ["sapphirerapids", "icelake-server"]);
-        assert!(models("CentaurHauls", 7, 1).is_empty() && nearest_models(None).is_empty());
+        assert_eq!(nearest("AuthenticAMD", 0x19, 0x11), Some(("znver4", true)));
+        assert_eq!(nearest("AuthenticAMD", 0x19, 0x21), Some(("znver3", true)));
+        assert_eq!(nearest("AuthenticAMD", 0x1a, 2), Some(("znver4", false)));
+        assert_eq!(nearest("GenuineIntel", 6, 0x8f), Some(("sapphirerapids", true)));
+        assert_eq!(nearest("CentaurHauls", 7, 1), None);
+        assert!(nearest_model(None).is_none());
     }
 }

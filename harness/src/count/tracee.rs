@@ -45,6 +45,8 @@ pub struct Ready {
     pub kernel: String,
     /// Address of its function.
     pub entry: u64,
+    /// Where the packed codes lie: first address and length.
+    pub codes: (u64, u64),
     /// Whether address randomisation is off.
     pub fixed_addresses: bool,
 }
@@ -126,6 +128,11 @@ impl Tracee {
     /// Address of the kernel's function.
     pub fn entry(&self) -> u64 {
         self.ready.entry
+    }
+
+    /// Where the packed codes lie: first address and length.
+    pub fn codes(&self) -> (u64, u64) {
+        self.ready.codes
     }
 
     /// Whether address randomisation is off.

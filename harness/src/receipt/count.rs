@@ -154,7 +154,7 @@ pub struct LoopRecord {
     pub passes: u64,
     /// Share of the call's instructions that are in it.
     pub share: f64,
-    /// Weights a pass, if the loop is where all of them are multiplied: those of the call divided by `passes`.
+    /// Weights a pass (times the tokens that it multiplies them with): from the packed codes that it reads.
     pub weights_per_pass: f64,
     /// One pass.
     pub pass: Mix<u64>,
