@@ -6,7 +6,7 @@ use crate::count::{Call, Method, Model, count};
 use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::machine::Machine;
-use crate::measure::micro;
+use crate::measure::micro::alone::time_alone;
 use crate::output::{Output, note, table};
 use crate::progress::Progress;
 use crate::receipt::{CountRecord, Residency};
@@ -97,7 +97,7 @@ fn kernels(args: &CountArgs, machine: &Machine, op: &'static str) -> Result<Vec<
 /// Times the call alone. The clock is the caller's: there is no counter to read it from.
 fn measured(kernel: &Kernel, call: Call, ghz: f64, machine: &Machine) -> Result<Measured> {
     let cell = Cell { op: call.op, shape: call.shape, tokens: call.tokens, residency: Residency::Cache };
-    let ns_per_call = micro::time_alone(cell, *kernel, call.seed, machine.features, interrupt::flag())?;
+    let ns_per_call = time_alone(cell, *kernel, call.seed, machine.features, interrupt::flag())?;
     let weights = (call.shape.m * call.shape.k * call.tokens) as f64;
     Ok(Measured { ghz, ns_per_call, cycles_per_64_weights: ns_per_call * ghz * 64.0 / weights })
 }

@@ -1,7 +1,9 @@
 //! One file a command.
 
+pub mod baseline;
 pub mod compare;
 pub mod count;
+pub mod gate;
 pub mod generate;
 pub mod list;
 pub mod model;

@@ -4,11 +4,10 @@ use super::tracee::{Message, Ready};
 use crate::build_info::sha256_hex;
 use crate::cli::CountChildArgs;
 use crate::error::{Error, Result};
-use crate::measure::micro::{Plan, check, operands::Operands};
+use crate::measure::micro::{check, operands::Operands};
 use crate::receipt::Residency;
 use crate::scenario::{Cell, Shape};
 use kernels::parallel::{Columns, Team};
-use kernels::random::SplitMix64;
 use kernels::{AlignedBuffer, CpuFeatures, Gemv, Kernel, registry};
 use nix::sys::personality::{self, Persona};
 use nix::sys::ptrace;
@@ -17,7 +16,6 @@ use std::hint::black_box;
 use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
-use std::sync::atomic::AtomicBool;
 
 /// Runs the child: everything that goes wrong is told to the parent, which says it to the user.
 pub fn run(args: &CountChildArgs) -> Result<()> {
@@ -77,16 +75,7 @@ fn prepare(args: &CountChildArgs) -> Result<Prepared> {
     let kernel = Kernel::new(descriptor, features).map_err(|why| Error::unsupported(why.to_string()))?;
     let shape = Shape::parse(&args.shape).map_err(Error::input)?;
     let cell = Cell { op: args.op.name(), shape, tokens: args.tokens, residency: Residency::Cache };
-    let interrupted = AtomicBool::new(false);
-    let plan = Plan {
-        rounds: 1,
-        epoch_ns: 0.0,
-        seed: args.seed,
-        last_level_cache_bytes: 0,
-        features,
-        interrupted: &interrupted,
-    };
-    let operands = Operands::new(cell, &[kernel], &plan, &mut SplitMix64::new(args.seed))?;
+    let operands = Operands::new(cell, &[kernel], 0, features, args.seed)?;
     let checked = check::check(cell, &operands, &[kernel], &mut Team::single())?.remove(0);
     let operations = &descriptor.operations;
     let entry = match (cell.op, operations.gemv) {

@@ -1,12 +1,15 @@
 //! The receipt: everything a run measured, as one JSON file. Reports and gates read receipts and nothing else.
 
 mod count;
+mod gate;
 mod generation;
 mod micro;
 mod provenance;
 mod store;
+mod verdict;
 
 pub use count::{CountRecord, LoopRecord, Mix, StaticModel};
+pub use gate::{ExactCheck, GateCell, GatePair, GateRecord, GateSide, Injection, Unsupported};
 pub use generation::{
     ForwardMs, GenerationKernel, GenerationRecord, GenerationRound, GoldenCheck, HeadEffect, LutFinding,
     PerplexityKernel, PerplexityRecord, PhasesMs, SparseFfnRecord, SparseProbe,
@@ -14,11 +17,12 @@ pub use generation::{
 pub use micro::{MicroCell, MicroEntry, MicroSummary, Ratio, Residency, Round, StreamLimit};
 pub use provenance::{Build, Host, Load, ModelRecord, ScenarioRecord, Settings};
 pub use store::{RECEIPT_FILE, read_receipt, write_receipt};
+pub use verdict::{Outcome, Rule, Verdict};
 
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// Version of the layout below. A reader refuses a major version it does not know.
-pub const SCHEMA_VERSION: &str = "1.0.0";
+pub const SCHEMA_VERSION: &str = "1.1.0";
 
 /// How far the run got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,6 +80,12 @@ pub struct Receipt {
     /// Why no static model of a CPU was asked about the counted loops.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub static_model_skipped: Option<String>,
+    /// Rule of the microbenchmarks' verdicts; absent in receipts before 1.1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<Rule>,
+    /// A regression gate, if this run was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<GateRecord>,
     /// Real generation, each kernel in turn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<GenerationRecord>,
