@@ -51,6 +51,14 @@ pub enum Command {
     /// The microbenchmark part of compare alone
     #[command(after_help = "Example: harness micro --scenario seed-tables --kernels scalar,avx2-permute")]
     Micro(MicroArgs),
+    /// Exact instruction count and mix of one kernel call, the same on every run and every machine
+    #[command(
+        after_help = "Examples:\n  harness count --kernels avx512-vnni,avx2-i8 --op gemv --shape 256x2560\n  harness count --kernel scalar --json"
+    )]
+    Count(CountArgs),
+    /// The program that `count` follows
+    #[command(hide = true)]
+    CountChild(CountChildArgs),
     /// Generate text with one kernel
     #[command(after_help = "Example: harness generate --prompt \"ROMEO:\" --max-tokens 40 --greedy --kernel avx2-i8")]
     Generate(GenerateArgs),
@@ -178,6 +186,83 @@ pub struct MicroArgs {
     /// What to measure
     #[command(flatten)]
     pub measure: MeasureArgs,
+}
+
+/// `count`.
+#[derive(Args, Debug)]
+pub struct CountArgs {
+    /// Kernels to count; all that run here and have the operation by default
+    #[arg(long, alias = "kernel", value_delimiter = ',', value_name = "A,B")]
+    pub kernels: Option<Vec<String>>,
+    /// What to call
+    #[arg(long, value_enum, default_value_t = Operation::Gemv)]
+    pub op: Operation,
+    /// Rows x columns
+    #[arg(long, value_name = "MxK", default_value = "256x2560")]
+    pub shape: String,
+    /// Tokens of a gemm
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    pub tokens: usize,
+    /// Seed of weights and activations
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Stop after every instruction instead of at branches: the same counts, slower
+    #[arg(long)]
+    pub single_step: bool,
+    /// Clock of this CPU, to show the cycles that a call takes beside the static model's
+    #[arg(long, value_name = "X")]
+    pub ghz: Option<f64>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Features
+    #[command(flatten)]
+    pub machine: MachineArgs,
+}
+
+/// The hidden child of `count`.
+#[derive(Args, Debug)]
+pub struct CountChildArgs {
+    /// Kernel id
+    #[arg(long)]
+    pub kernel: String,
+    /// What to call
+    #[arg(long, value_enum)]
+    pub op: Operation,
+    /// Rows x columns
+    #[arg(long)]
+    pub shape: String,
+    /// Tokens of a gemm
+    #[arg(long)]
+    pub tokens: usize,
+    /// Seed of weights and activations
+    #[arg(long)]
+    pub seed: u64,
+    /// Make the call without stopping for a parent: for other tools that count
+    #[arg(long)]
+    pub untraced: bool,
+}
+
+/// A kernel's operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Operation {
+    /// Matrix times vector
+    Gemv,
+    /// Matrix times a batch of vectors
+    Gemm,
+    /// Weights as f32
+    Dequantize,
+}
+
+impl Operation {
+    /// Its name in scenarios and receipts.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Gemv => "gemv",
+            Self::Gemm => "gemm",
+            Self::Dequantize => "dequantize",
+        }
+    }
 }
 
 /// Which model and kernel.

@@ -5,6 +5,7 @@
 mod build_info;
 mod cli;
 mod cmd;
+mod count;
 mod error;
 mod files;
 mod findings;
@@ -29,7 +30,10 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    interrupt::install();
+    // The child of `count` is followed instruction by instruction: no handler and no second thread in it.
+    if !matches!(cli.command, Command::CountChild(_)) {
+        interrupt::install();
+    }
     let out = output::Output::new(cli.color);
     if let Err(error) = kernels::CpuFeatures::mask_from_environment() {
         let error = error::Error::input(format!("environment variable {}: {error}", kernels::MASK_VARIABLE));
@@ -41,6 +45,8 @@ fn main() -> ExitCode {
         Command::Verify(args) => cmd::verify::run(&args, &out),
         Command::Compare(args) => cmd::compare::run(&args, &out),
         Command::Micro(args) => cmd::compare::run_micro(&args, &out),
+        Command::Count(args) => cmd::count::run(&args, &out),
+        Command::CountChild(args) => count::run_child(&args),
         Command::Generate(args) => cmd::generate::run(&args, &out),
         Command::Perplexity(args) => cmd::perplexity::run(&args, &out),
         Command::Model(command) => cmd::model::run(&command, &out),

@@ -4,6 +4,7 @@ use super::list::kernel_records;
 use super::verify::verify;
 use crate::build_info;
 use crate::cli::{CompareArgs, MeasureArgs, MicroArgs};
+use crate::count::{self, Call, Method};
 use crate::error::{Error, Exit, Result};
 use crate::findings::findings;
 use crate::host;
@@ -20,11 +21,14 @@ use crate::progress::Progress;
 use crate::receipt::{Outcome, Receipt, Rule, SCHEMA_VERSION, Status};
 use crate::report::{self, ReportPaths};
 use crate::run_folder::RunFolder;
-use crate::scenario::{Cell, Scenario};
+use crate::scenario::{Cell, Scenario, Shape};
 use kernels::{Family, HeadFormat, Kernel, registry};
 use serde::Serialize;
 use std::path::Path;
 use std::time::Instant;
+
+/// What is counted of each kernel: the rows of the largest panel, and so few columns that the scalar kernels take half a second.
+const COUNTED_SHAPE: Shape = Shape { m: 128, k: 1024 };
 
 /// Runs `compare`.
 pub fn run(args: &CompareArgs, out: &Output) -> Result<()> {
@@ -122,6 +126,9 @@ pub fn new_receipt(timestamp: String, scenario: &Scenario, machine: &Machine, se
         model: None,
         verify: Vec::new(),
         micro: Vec::new(),
+        counts: Vec::new(),
+        counts_skipped: None,
+        static_model_skipped: None,
         rule: None,
         gate: None,
         calibration: None,
@@ -152,6 +159,7 @@ impl Run {
     fn parts(&mut self) -> Result<()> {
         self.verify()?;
         self.micro()?;
+        self.counts()?;
         self.head()?;
         self.generation()?;
         self.perplexity()
@@ -214,6 +222,33 @@ impl Run {
             }
         }
         Ok(())
+    }
+
+    /// Instructions of each kernel's gemv. Where they cannot be counted, the receipt says why, and the run goes on.
+    fn counts(&mut self) -> Result<()> {
+        if self.scenario.micro.is_none() {
+            return Ok(());
+        }
+        let model = count::Model::find();
+        let call = Call { op: "gemv", shape: COUNTED_SHAPE, tokens: 1, seed: self.receipt.settings.seed };
+        let progress = Progress::start("counting instructions", self.kernels.len() as u64);
+        for (done, kernel) in self.kernels.iter().enumerate() {
+            if interrupt::requested() {
+                return Err(Error::interrupted("interrupted while counting instructions"));
+            }
+            progress.set(done as u64);
+            progress.say(format!("counting {}", kernel.id()));
+            match count::count(kernel, call, Method::Branches, &model) {
+                Ok(record) => self.receipt.counts.push(record),
+                Err(e) if e.exit() == Exit::Unsupported => {
+                    self.receipt.counts_skipped = Some(e.to_string());
+                    break;
+                }
+                Err(e) => return Err(e),
+            }
+        }
+        self.receipt.static_model_skipped = model.absent().map(str::to_owned);
+        self.save()
     }
 
     /// What a quantised head does, said before anything is generated with it.

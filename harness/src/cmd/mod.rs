@@ -3,6 +3,7 @@
 pub mod baseline;
 pub mod calibrate;
 pub mod compare;
+pub mod count;
 pub mod gate;
 pub mod generate;
 pub mod list;

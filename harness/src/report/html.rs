@@ -9,6 +9,7 @@ use minijinja::{Environment, UndefinedBehavior, context};
 use serde::Serialize;
 
 const REPORT: &str = include_str!("../../../reports/templates/report.html");
+const COUNTS: &str = include_str!("../../../reports/templates/counts.html");
 const COMPARE: &str = include_str!("../../../reports/templates/compare.html");
 const STYLE: &str = include_str!("../../../reports/templates/style.css");
 const SCRIPT: &str = include_str!("../../../reports/templates/report.js");
@@ -29,6 +30,7 @@ fn page(name: &'static str, template: &'static str, view: &impl Serialize) -> Re
     // The name's ending turns escaping on; a name that the view lacks is a mistake here, not an empty place there.
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.add_template(name, template).map_err(failed)?;
+    environment.add_template("counts.html", COUNTS).map_err(failed)?;
     let values =
         context! { view => Value::from(Serde(view)), style => STYLE, theme => chart::theme_css(), script => SCRIPT };
     environment.get_template(name).and_then(|t| t.render(values)).map_err(failed)

@@ -2,6 +2,7 @@
 
 mod calibration;
 mod cells;
+mod counts;
 mod end_to_end;
 mod facts;
 mod gate;
@@ -24,6 +25,7 @@ pub struct View {
     stages: Vec<stages::StageTable>,
     charts: Vec<ChartView>,
     families: Vec<cells::FamilyCells>,
+    counts: Option<counts::CountsView>,
     generation: Option<end_to_end::GenerationView>,
     perplexity: Option<end_to_end::PerplexityView>,
     verify: Vec<facts::VerifyRow>,
@@ -70,6 +72,7 @@ impl View {
             stages: families.iter().filter_map(|f| stages::StageTable::new(receipt, f)).collect(),
             charts: charts.collect(),
             families: families.iter().filter_map(|f| cells::FamilyCells::new(receipt, f)).collect(),
+            counts: counts::CountsView::new(receipt),
             generation: end_to_end::GenerationView::new(receipt),
             perplexity: receipt.perplexity.as_ref().map(end_to_end::PerplexityView::new),
             verify: facts::verify(receipt),
@@ -98,7 +101,7 @@ fn anchor(receipt: &Receipt, pointer: &str) -> Option<String> {
         let cell = parts.next().and_then(|i| i.parse::<usize>().ok()).filter(|i| *i < receipt.micro.len());
         return Some(cell.map_or_else(|| "micro".into(), |i| format!("cell-{i}")));
     }
-    let known = ["generation", "perplexity", "verify", "host", "build", "model", "kernels"];
+    let known = ["generation", "perplexity", "counts", "verify", "host", "build", "model", "kernels"];
     known.contains(&part).then(|| part.to_string())
 }
 
