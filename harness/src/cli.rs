@@ -51,6 +51,11 @@ pub enum Command {
     /// The microbenchmark part of compare alone
     #[command(after_help = "Example: harness micro --scenario seed-tables --kernels scalar,avx2-permute")]
     Micro(MicroArgs),
+    /// Streaming bandwidth by thread count and size, core clock, and peak products a cycle of this machine
+    #[command(
+        after_help = "Examples:\n  harness limits\n  harness limits --quick --json\n  harness limits --threads 1 --cpu-features avx2"
+    )]
+    Limits(LimitsArgs),
     /// Generate text with one kernel
     #[command(after_help = "Example: harness generate --prompt \"ROMEO:\" --max-tokens 40 --greedy --kernel avx2-i8")]
     Generate(GenerateArgs),
@@ -161,6 +166,20 @@ pub struct MicroArgs {
     /// What to measure
     #[command(flatten)]
     pub measure: MeasureArgs,
+}
+
+/// `limits`.
+#[derive(Args, Debug)]
+pub struct LimitsArgs {
+    /// 2 to 3 seconds instead of up to 10
+    #[arg(long)]
+    pub quick: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Threads to go up to (all CPUs by default), pinning, features
+    #[command(flatten)]
+    pub machine: MachineArgs,
 }
 
 /// Which model and kernel.

@@ -2,6 +2,7 @@
 //!
 //! Data flows one way: scenario -> measurement -> receipt -> report. Reports read receipts and nothing else.
 
+mod bound;
 mod build_info;
 mod cli;
 mod cmd;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         Command::Verify(args) => cmd::verify::run(&args, &out),
         Command::Compare(args) => cmd::compare::run(&args, &out),
         Command::Micro(args) => cmd::compare::run_micro(&args, &out),
+        Command::Limits(args) => cmd::limits::run(&args, &out),
         Command::Generate(args) => cmd::generate::run(&args, &out),
         Command::Perplexity(args) => cmd::perplexity::run(&args, &out),
         Command::Model(command) => cmd::model::run(&command, &out),

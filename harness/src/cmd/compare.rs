@@ -2,6 +2,7 @@
 
 use super::list::kernel_records;
 use super::verify::verify;
+use crate::bound;
 use crate::build_info;
 use crate::cli::{CompareArgs, MeasureArgs, MicroArgs};
 use crate::error::{Error, Exit, Result};
@@ -11,6 +12,7 @@ use crate::interrupt;
 use crate::machine::{Machine, in_registry_order};
 use crate::measure::end_to_end::{self, WeightStore};
 use crate::measure::head;
+use crate::measure::limits::{self, Effort};
 use crate::measure::micro::{self, Plan, UNKNOWN_CACHE_BYTES};
 use crate::model::sparse_ffn::Sparsity;
 use crate::models::{Loaded, load, load_packed};
@@ -84,6 +86,7 @@ fn measure(
         kernels: kernel_records(&machine),
         model: None,
         verify: Vec::new(),
+        limits: None,
         micro: Vec::new(),
         generation: None,
         perplexity: None,
@@ -168,6 +171,7 @@ impl Run {
             features: self.machine.features,
             interrupted: interrupt::flag(),
         };
+        self.limits()?;
         let mut team = self.machine.team()?;
         let cells = self.scenario.cells();
         let progress = Progress::start("microbenchmarks", (cells.len() * Family::ALL.len()) as u64);
@@ -184,13 +188,37 @@ impl Run {
                 let record = micro::measure(cell, &kernels, &plan, &mut team, |_| {})?;
                 done += 1;
                 progress.set(done);
-                if let Some(record) = record {
+                if let Some(mut record) = record {
+                    if let Some(limits) = &self.receipt.limits {
+                        bound::fill(&mut record, limits, &self.receipt.host.caches_bytes);
+                    }
                     self.receipt.micro.push(record);
                     self.save()?;
                 }
             }
         }
         Ok(())
+    }
+
+    /// A short look at the machine's limits, at the sizes that are about to be timed.
+    fn limits(&mut self) -> Result<()> {
+        let cells = self.scenario.cells();
+        let operands = cells.iter().map(|c| ((c.shape.m * c.shape.k) as u64, c.op == "dequantize"));
+        let mut threads = vec![1, self.machine.threads];
+        threads.dedup();
+        let plan = limits::Plan {
+            threads,
+            caches_bytes: &self.receipt.host.caches_bytes,
+            memory_bytes: self.receipt.host.memory_bytes,
+            operand_bytes: bound::operand_bytes(operands),
+            effort: Effort::BRIEF,
+            interrupted: interrupt::flag(),
+        };
+        let progress = Progress::start("the machine's limits", 1);
+        let measured = limits::measure(&self.machine, &self.kernels, &plan, |what| progress.say(what))?;
+        drop(progress);
+        self.receipt.limits = Some(measured);
+        self.save()
     }
 
     /// What a quantised head does, said before anything is generated with it.

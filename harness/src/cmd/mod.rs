@@ -2,6 +2,7 @@
 
 pub mod compare;
 pub mod generate;
+pub mod limits;
 pub mod list;
 pub mod model;
 pub mod perplexity;

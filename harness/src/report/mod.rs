@@ -15,6 +15,7 @@ mod verdict;
 mod view;
 
 pub use comparison::write_comparison;
+pub use figures::bytes;
 pub use query::residency;
 pub use terminal::summary_table;
 
