@@ -9,8 +9,7 @@ use crate::receipt::{Bandwidth, Bound, BoundBy, Limits, MicroCell, MicroSummary,
 
 /// Writes the bound of each row into the cell's summaries.
 pub fn fill(cell: &mut MicroCell, limits: &Limits, caches_bytes: &[u64]) {
-    let bounds: Vec<Option<Bound>> =
-        (0..cell.summaries.len()).map(|row| of(cell, row, limits, caches_bytes)).collect();
+    let bounds: Vec<Option<Bound>> = (0..cell.summaries.len()).map(|row| of(cell, row, limits, caches_bytes)).collect();
     for (summary, bound) in cell.summaries.iter_mut().zip(bounds) {
         summary.bound = bound;
     }
@@ -29,11 +28,11 @@ pub fn of(cell: &MicroCell, row: usize, limits: &Limits, caches_bytes: &[u64]) -
     let memory = memory(cell, entry.bytes_per_call, written, threads, limits, caches_bytes)?;
     let peak = multiply(limits, &summary.kernel).filter(|_| !dequantize);
     let clock = limits.clock_ghz.map(|c| c.median);
-    let compute = peak.map(|p| peak_gmac_s(p, clock) * threads as f64);
+    let compute = peak.map(|p| peak_gmac_s(p, clock, threads));
     let computes = compute.is_some_and(|c| c < memory.gelem_s);
     let gelem_s = if computes { compute? } else { memory.gelem_s };
     let what = match peak.filter(|_| computes) {
-        Some(p) => compute_words(p, clock, threads),
+        Some(p) => compute_words(p, clock, threads, gelem_s),
         None => memory.what,
     };
     // Paired with the stream of the same rounds where there is one.
@@ -61,16 +60,19 @@ pub fn multiply<'l>(limits: &'l Limits, kernel: &str) -> Option<&'l MultiplyPeak
     limits.multiplies.iter().find(|m| m.id == *id)
 }
 
-/// 10^9 products a second of one thread: products a cycle at the run's median clock, or the rate itself where no clock is known.
-pub fn peak_gmac_s(peak: &MultiplyPeak, clock: Option<f64>) -> f64 {
-    clock.map_or(peak.gmac_s.median, |c| peak.mac_per_cycle.median * c)
+/// 10^9 products a second of `threads` threads: as measured together, else that many times one thread's products a cycle at the run's
+/// median clock (or its rate, where no clock is known).
+pub fn peak_gmac_s(peak: &MultiplyPeak, clock: Option<f64>, threads: usize) -> f64 {
+    if let Some(team) = peak.teams.iter().find(|t| t.threads == threads) {
+        return team.gmac_s.median;
+    }
+    clock.map_or(peak.gmac_s.median, |c| peak.mac_per_cycle.median * c) * threads as f64
 }
 
-fn compute_words(peak: &MultiplyPeak, clock: Option<f64>, threads: usize) -> String {
-    let on = if threads == 1 { String::new() } else { format!(" on {threads} threads") };
-    match clock {
-        Some(c) => format!("{}: {:.1} MAC/cycle at {c:.2} GHz{on}", peak.id, peak.mac_per_cycle.median),
-        None => format!("{}: {:.1} GMAC/s{on}", peak.id, peak.gmac_s.median),
+fn compute_words(peak: &MultiplyPeak, clock: Option<f64>, threads: usize, gmac_s: f64) -> String {
+    match clock.filter(|_| threads == 1) {
+        Some(c) => format!("{}: {:.1} MAC/cycle at {c:.2} GHz", peak.id, peak.mac_per_cycle.median),
+        None => format!("{}: {gmac_s:.1} GMAC/s on {threads} thread(s)", peak.id),
     }
 }
 
@@ -80,7 +82,14 @@ struct Memory {
     what: String,
 }
 
-fn memory(cell: &MicroCell, read: u64, written: u64, threads: usize, limits: &Limits, caches: &[u64]) -> Option<Memory> {
+fn memory(
+    cell: &MicroCell,
+    read: u64,
+    written: u64,
+    threads: usize,
+    limits: &Limits,
+    caches: &[u64],
+) -> Option<Memory> {
     let weights = cell.weights_per_call as f64;
     if let (Residency::Dram, Some(stream)) = (cell.residency, cell.stream.as_ref().filter(|s| s.gb_s > 0.0)) {
         let gelem_s = weights / read as f64 * stream.gb_s;
@@ -121,6 +130,7 @@ pub fn operand_bytes(weights: impl Iterator<Item = (u64, bool)>) -> Vec<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::receipt::{Spread, TeamPeak};
     use crate::report::fixture;
 
     const CACHES: [u64; 3] = [32 << 10, 1 << 20, 32 << 20];
@@ -142,7 +152,9 @@ mod tests {
         let slow = of(&cell, row(&cell, "scalar-i8"), &limits, &CACHES).expect("a bound");
         // pmaddwd-xmm: 16 MAC/cycle at 4 GHz are 64 GMAC/s; L3 at 100 GB/s would allow 400.
         assert_eq!((slow.bound, slow.compute_gelem_s), (BoundBy::Compute, Some(64.0)));
-        assert!((slow.memory_gelem_s - 400.0).abs() < 1e-9 && (slow.share - cell.summaries[0].gelem_s / 64.0).abs() < 1e-12);
+        assert!(
+            (slow.memory_gelem_s - 400.0).abs() < 1e-9 && (slow.share - cell.summaries[0].gelem_s / 64.0).abs() < 1e-12
+        );
         assert_eq!(slow.what, "pmaddwd-xmm: 16.0 MAC/cycle at 4.00 GHz");
         assert!((slow.mac_per_cycle.expect("a clock") - cell.summaries[0].gelem_s / 4.0).abs() < 1e-12);
         assert!((slow.weights_per_byte - 4.0).abs() < 1e-12);
@@ -171,7 +183,9 @@ mod tests {
         let bound = of(cell, 5, &fixture::limits(), &CACHES).expect("a bound");
         // 4 KiB read and 64 KiB written do not fit 32 KiB of L1: L2, 160 GB/s written, 4 bytes a weight.
         assert_eq!((bound.bound, bound.what.as_str()), (BoundBy::Memory, "L2 write 160.0 GB/s"));
-        assert!((bound.gelem_s - 40.0).abs() < 1e-9 && bound.compute_gelem_s.is_none() && bound.mac_per_cycle.is_none());
+        assert!(
+            (bound.gelem_s - 40.0).abs() < 1e-9 && bound.compute_gelem_s.is_none() && bound.mac_per_cycle.is_none()
+        );
     }
 
     #[test]
@@ -182,7 +196,11 @@ mod tests {
         limits.bandwidth.iter_mut().for_each(|b| b.threads = 2);
         let bound = of(&cell, 0, &limits, &CACHES).expect("a bound");
         assert_eq!(bound.compute_gelem_s, Some(128.0));
-        assert!(bound.what.ends_with("on 2 threads"));
+        assert_eq!(bound.what, "pmaddwd-xmm: 128.0 GMAC/s on 2 thread(s)");
+        // Measured together, two threads of one core have what one has.
+        let together = Spread { median: 70.0, low: 70.0, high: 70.0 };
+        limits.multiplies.iter_mut().for_each(|m| m.teams.push(TeamPeak { threads: 2, gmac_s: together }));
+        assert_eq!(of(&cell, 0, &limits, &CACHES).expect("a bound").gelem_s, 70.0);
         assert_eq!(of(&cell, 0, &fixture::limits(), &CACHES), None, "no bandwidth of two threads");
     }
 
@@ -194,8 +212,9 @@ mod tests {
 
     #[test]
     fn operands_are_named_once() {
-        assert_eq!(operand_bytes([(256, true), (16384, true), (17_694_720, false), (17_694_720, false)].into_iter()), [
-            69_632, 4_423_680
-        ]);
+        assert_eq!(
+            operand_bytes([(256, true), (16384, true), (17_694_720, false), (17_694_720, false)].into_iter()),
+            [69_632, 4_423_680]
+        );
     }
 }

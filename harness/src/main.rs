@@ -4,6 +4,7 @@
 
 mod bound;
 mod build_info;
+mod claims;
 mod cli;
 mod cmd;
 mod error;

@@ -62,11 +62,15 @@ fn text(host: &Host, limits: &Limits) -> String {
         if kernels.is_empty() { "-".into() } else { kernels.join(", ") }
     };
     let multiplies = table(
-        &["multiply", "instructions", "MAC/cycle", "GMAC/s a thread", "kernels"],
-        &[2, 3],
+        &["multiply", "instructions", "MAC/cycle", "GMAC/s, 1 thread", "all threads", "kernels"],
+        &[2, 3, 4],
         limits.multiplies.iter().map(|m| {
             let (cycle, rate) = (range(&m.mac_per_cycle, 1), range(&m.gmac_s, 0));
-            vec![m.id.clone(), m.instructions.clone(), cycle, rate, users(&m.id)]
+            let all = m
+                .teams
+                .last()
+                .map_or_else(|| "-".into(), |t| format!("{} ({} threads)", range(&t.gmac_s, 0), t.threads));
+            vec![m.id.clone(), m.instructions.clone(), cycle, rate, all, users(&m.id)]
         }),
     );
     format!(

@@ -5,12 +5,12 @@
 use super::stats::median;
 use crate::error::{Error, Result};
 use crate::machine::Machine;
-use crate::receipt::{Bandwidth, KernelMultiply, Limits, MultiplyPeak, Spread};
+use crate::receipt::{Bandwidth, KernelMultiply, Limits, MultiplyPeak, Spread, TeamPeak};
 use kernels::parallel::Team;
 use kernels::peak::{self, Multiply};
 use kernels::{AlignedBuffer, Kernel, stream};
 use std::hint::black_box;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 /// How much time to spend.
@@ -80,6 +80,12 @@ pub fn measure(
     let sample_ns = plan.effort.bandwidth_ns / (3 * count * plan.effort.samples) as f64;
     for (threads, points) in points {
         let mut team = machine.team_with(threads)?;
+        if threads > 1 {
+            for peak in &mut limits.multiplies {
+                check(plan)?;
+                peak.teams.extend(team_peak(&mut team, machine, peak, plan.effort));
+            }
+        }
         for point in points {
             check(plan)?;
             progress(format!("bandwidth: {} on {threads} thread(s)", point.level));
@@ -217,7 +223,8 @@ fn multiply_peak(multiply: &Multiply, machine: &Machine, effort: Effort) -> Opti
     let mut gmac_s = Vec::new();
     let mut a_cycle = Vec::new();
     for _ in 0..effort.samples {
-        let (before, rate, after) = (chain_ghz(effort.peak_ns / 4.0)?, once(products)?, chain_ghz(effort.peak_ns / 4.0)?);
+        let (before, rate, after) =
+            (chain_ghz(effort.peak_ns / 4.0)?, once(products)?, chain_ghz(effort.peak_ns / 4.0)?);
         gmac_s.push(rate);
         a_cycle.push(rate / ((before + after) / 2.0));
     }
@@ -227,7 +234,24 @@ fn multiply_peak(multiply: &Multiply, machine: &Machine, effort: Effort) -> Opti
         products: multiply.products,
         mac_per_cycle: spread(a_cycle),
         gmac_s: spread(gmac_s),
+        teams: Vec::new(),
     })
+}
+
+/// The same on all threads of the team at once.
+fn team_peak(team: &mut Team, machine: &Machine, peak: &MultiplyPeak, effort: Effort) -> Option<TeamPeak> {
+    let multiply = peak::find(&peak.id)?;
+    let products = (peak.gmac_s.median * effort.peak_ns) as u64;
+    let once = |products: u64, team: &mut Team| {
+        let (start, ran) = (Instant::now(), AtomicU64::new(0));
+        team.run(&|_| {
+            ran.fetch_add(multiply.run(machine.features, products).unwrap_or(0), Ordering::Relaxed);
+        });
+        ran.into_inner() as f64 / (start.elapsed().as_nanos() as f64).max(1.0)
+    };
+    once(products, team);
+    let samples = (0..effort.samples).map(|_| once(products, team)).collect();
+    Some(TeamPeak { threads: team.threads(), gmac_s: spread(samples) })
 }
 
 #[cfg(test)]
@@ -261,8 +285,7 @@ mod tests {
         // 512 KiB is half of L2 already; 4.4 MB is new.
         let points = points(1, &plan(vec![512 << 10, 4_423_680], &never));
         let found: Vec<(&str, u64)> = points.iter().map(|p| (p.level.as_str(), p.bytes)).collect();
-        let want =
-            [("L1", 24 << 10), ("L2", 512 << 10), ("L3", 4_423_680), ("L3", 16 << 20), ("DRAM", 128 << 20)];
+        let want = [("L1", 24 << 10), ("L2", 512 << 10), ("L3", 4_423_680), ("L3", 16 << 20), ("DRAM", 128 << 20)];
         assert_eq!(found, want);
         assert_eq!(thread_counts(1), [1]);
         assert_eq!(thread_counts(6), [1, 2, 4, 6]);

@@ -57,6 +57,18 @@ pub struct MultiplyPeak {
     pub mac_per_cycle: Spread,
     /// 10^9 products a second.
     pub gmac_s: Spread,
+    /// All threads at once, where more than one was asked for: two threads of one core share its multipliers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub teams: Vec<TeamPeak>,
+}
+
+/// A multiply on several threads at once.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TeamPeak {
+    /// Threads.
+    pub threads: usize,
+    /// 10^9 products a second of all of them.
+    pub gmac_s: Spread,
 }
 
 /// A kernel and its multiply.

@@ -56,13 +56,8 @@ pub fn limits() -> Limits {
         read_gb_s: exactly(read),
         write_gb_s: exactly(write),
     };
-    let peaks = [
-        ("mul-add-xmm", 8.0),
-        ("mul-add-ymm", 16.0),
-        ("fma-ymm", 16.0),
-        ("pmaddwd-xmm", 16.0),
-        ("maddubs-ymm", 64.0),
-    ];
+    let peaks =
+        [("mul-add-xmm", 8.0), ("mul-add-ymm", 16.0), ("fma-ymm", 16.0), ("pmaddwd-xmm", 16.0), ("maddubs-ymm", 64.0)];
     let multiply = |kernel: &str| match kernel {
         "scalar" => "mul-add-xmm",
         "scalar-i8" => "pmaddwd-xmm",
@@ -87,6 +82,7 @@ pub fn limits() -> Limits {
                 products: 8,
                 mac_per_cycle: exactly(mac),
                 gmac_s: exactly(4.0 * mac),
+                teams: Vec::new(),
             })
             .into(),
         kernels: LADDER

@@ -15,8 +15,8 @@ mod verdict;
 mod view;
 
 pub use comparison::write_comparison;
-pub use figures::bytes;
-pub use query::residency;
+pub use figures::{bytes, number};
+pub use query::{cell_title, residency};
 pub use terminal::summary_table;
 
 use crate::error::Result;

@@ -13,23 +13,23 @@ const AVX512: CpuFeatures = CpuFeatures::AVX512F.with(CpuFeatures::AVX512BW);
 
 pub(crate) static ALL: &[Multiply] = &[
     row("imul", "imul + add, 32 bits", CpuFeatures::NONE, 1, 4, imul),
-    row("mul-add-xmm", "mulps + addps xmm (SSE)", CpuFeatures::NONE, 4, 7, mul_add_xmm),
-    row("pmaddwd-xmm", "pmaddwd + paddd xmm (SSE2)", CpuFeatures::NONE, 8, 10, pmaddwd_xmm),
-    row("mul-add-ymm", "vmulps + vaddps ymm (AVX)", CpuFeatures::AVX2, 8, 7, mul_add_ymm),
-    row("fma-ymm", "vfmadd231ps ymm", CpuFeatures::FMA, 8, 14, fma_ymm),
-    row("fma-zmm", "vfmadd231ps zmm", CpuFeatures::AVX512F, 16, 14, fma_zmm),
-    row("maddubs-ymm", "vpmaddubsw + vpaddw ymm", CpuFeatures::AVX2, 32, 7, maddubs_ymm),
-    row("vpdpbusd-ymm-vex", "vpdpbusd ymm (VEX, AVX-VNNI)", CpuFeatures::AVXVNNI, 32, 14, vpdpbusd_ymm_vex),
+    row("mul-add-xmm", "mulps + addps xmm (SSE)", CpuFeatures::NONE, 4, 14, mul_add_xmm),
+    row("pmaddwd-xmm", "pmaddwd + paddd xmm (SSE2)", CpuFeatures::NONE, 8, 14, pmaddwd_xmm),
+    row("mul-add-ymm", "vmulps + vaddps ymm (AVX)", CpuFeatures::AVX2, 8, 14, mul_add_ymm),
+    row("fma-ymm", "vfmadd231ps ymm", CpuFeatures::FMA, 8, 28, fma_ymm),
+    row("fma-zmm", "vfmadd231ps zmm", CpuFeatures::AVX512F, 16, 28, fma_zmm),
+    row("maddubs-ymm", "vpmaddubsw + vpaddw ymm", CpuFeatures::AVX2, 32, 14, maddubs_ymm),
+    row("vpdpbusd-ymm-vex", "vpdpbusd ymm (VEX, AVX-VNNI)", CpuFeatures::AVXVNNI, 32, 28, vpdpbusd_ymm_vex),
     row(
         "vpdpbusd-ymm-evex",
         "vpdpbusd ymm (EVEX, AVX-512 VNNI)",
         CpuFeatures::AVX512VNNI.with(CpuFeatures::AVX512VL),
         32,
-        14,
+        28,
         vpdpbusd_ymm_evex,
     ),
-    row("vpdpbusd-zmm", "vpdpbusd zmm (AVX-512 VNNI)", CpuFeatures::AVX512VNNI, 64, 14, vpdpbusd_zmm),
-    row("vpermw-zmm", "vpermw + vpaddw zmm, 3 weights an index", AVX512, 96, 7, vpermw_zmm),
+    row("vpdpbusd-zmm", "vpdpbusd zmm (AVX-512 VNNI)", CpuFeatures::AVX512VNNI, 64, 28, vpdpbusd_zmm),
+    row("vpermw-zmm", "vpermw + vpaddw zmm, 3 weights an index", AVX512, 96, 14, vpermw_zmm),
 ];
 
 const fn row(
@@ -43,7 +43,7 @@ const fn row(
     Multiply { id, instructions, requires, products, unroll, run }
 }
 
-/// A loop of `passes` (at least 1) over the given lines, with all vector registers zeroed before it by `$zero`. `$end` is
+/// A loop of `passes` (at least 1) over the given lines, twice (7 pairs would not fill two a cycle evenly), with all vector registers zeroed before it by `$zero`. `$end` is
 /// `vzeroupper` where upper halves were written: SSE code after it would be slow on some cores.
 macro_rules! vector_loop {
     ($name:ident, $feature:literal, $zero:literal, [$($line:literal),+ $(,)?], $end:literal) => {
@@ -55,6 +55,7 @@ macro_rules! vector_loop {
                 asm!(
                     $zero,
                     "2:",
+                    $($line,)+
                     $($line,)+
                     "dec {n}",
                     "jnz 2b",
@@ -82,7 +83,7 @@ vector_loop!(
     pmaddwd_xmm,
     "sse2",
     ".irp r,0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\npxor xmm\\r, xmm\\r\n.endr",
-    [".irp r,4,5,6,7,8,9,10,11,12,13\npmaddwd xmm\\r, xmm15\n.endr", ".irp r,0,1,2,3,0,1,2,3,0,1\npaddd xmm\\r, xmm14\n.endr"],
+    [".irp r,7,8,9,10,11,12,13\npmaddwd xmm\\r, xmm15\n.endr", ".irp r,0,1,2,3,4,5,6\npaddd xmm\\r, xmm14\n.endr"],
     ""
 );
 vector_loop!(
