@@ -2,7 +2,8 @@
 //!
 //! Both are upper bounds. Memory: each byte of packed weights once (activations are left out), and for `dequantize` each f32 written,
 //! at the streaming rate of where the operand is; for weights from memory, the stream of the cell's own rounds. Compute: products at
-//! the peak of the kernel's multiply instruction with nothing around it.
+//! the peak of the kernel's multiply instruction with nothing around it. Of the limits' samples the best one counts: whatever else runs on
+//! a machine can only slow a sample down, and a bound taken from a slow one would be no bound.
 
 use crate::measure::limits::level;
 use crate::receipt::{Bandwidth, Bound, BoundBy, Limits, MicroCell, MicroSummary, MultiplyPeak, Residency};
@@ -27,8 +28,8 @@ pub fn of(cell: &MicroCell, row: usize, limits: &Limits, caches_bytes: &[u64]) -
     let written = if dequantize { 4 * cell.weights_per_call } else { 0 };
     let memory = memory(cell, entry.bytes_per_call, written, threads, limits, caches_bytes)?;
     let peak = multiply(limits, &summary.kernel).filter(|_| !dequantize);
-    let clock = limits.clock_ghz.map(|c| c.median);
-    let compute = peak.map(|p| peak_gmac_s(p, clock, threads));
+    let clock = limits.clock_ghz.map(|c| c.high);
+    let compute = peak.map(|p| peak_gmac_s(p, threads));
     let computes = compute.is_some_and(|c| c < memory.gelem_s);
     let gelem_s = if computes { compute? } else { memory.gelem_s };
     let what = match peak.filter(|_| computes) {
@@ -60,18 +61,15 @@ pub fn multiply<'l>(limits: &'l Limits, kernel: &str) -> Option<&'l MultiplyPeak
     limits.multiplies.iter().find(|m| m.id == *id)
 }
 
-/// 10^9 products a second of `threads` threads: as measured together, else that many times one thread's products a cycle at the run's
-/// median clock (or its rate, where no clock is known).
-pub fn peak_gmac_s(peak: &MultiplyPeak, clock: Option<f64>, threads: usize) -> f64 {
-    if let Some(team) = peak.teams.iter().find(|t| t.threads == threads) {
-        return team.gmac_s.median;
-    }
-    clock.map_or(peak.gmac_s.median, |c| peak.mac_per_cycle.median * c) * threads as f64
+/// 10^9 products a second of `threads` threads: as measured together, else that many times one thread's.
+pub fn peak_gmac_s(peak: &MultiplyPeak, threads: usize) -> f64 {
+    let together = peak.teams.iter().find(|t| t.threads == threads);
+    together.map_or(peak.gmac_s.high * threads as f64, |team| team.gmac_s.high)
 }
 
 fn compute_words(peak: &MultiplyPeak, clock: Option<f64>, threads: usize, gmac_s: f64) -> String {
     match clock.filter(|_| threads == 1) {
-        Some(c) => format!("{}: {:.1} MAC/cycle at {c:.2} GHz", peak.id, peak.mac_per_cycle.median),
+        Some(c) => format!("{}: {:.1} MAC/cycle at {c:.2} GHz", peak.id, gmac_s / c),
         None => format!("{}: {gmac_s:.1} GMAC/s on {threads} thread(s)", peak.id),
     }
 }
@@ -101,11 +99,11 @@ fn memory(
     };
     let at = bandwidth(limits, &place, read + written, threads)?;
     // Loads and stores go on at the same time: the slower of the two binds.
-    let (read_ns, write_ns) = (read as f64 / at.read_gb_s.median, written as f64 / at.write_gb_s.median);
+    let (read_ns, write_ns) = (read as f64 / at.read_gb_s.high, written as f64 / at.write_gb_s.high);
     let (ns, what) = if write_ns > read_ns {
-        (write_ns, format!("{place} write {:.1} GB/s", at.write_gb_s.median))
+        (write_ns, format!("{place} write {:.1} GB/s", at.write_gb_s.high))
     } else {
-        (read_ns, format!("{place} read {:.1} GB/s", at.read_gb_s.median))
+        (read_ns, format!("{place} read {:.1} GB/s", at.read_gb_s.high))
     };
     (ns.is_finite() && ns > 0.0).then(|| Memory { gelem_s: weights / ns, what })
 }
@@ -160,7 +158,7 @@ mod tests {
         assert!((slow.weights_per_byte - 4.0).abs() < 1e-12);
         // With a quarter of the bandwidth memory binds: 25 GB/s x 4 weights a byte = 100 < maddubs' 256.
         for b in &mut limits.bandwidth {
-            b.read_gb_s.median /= 4.0;
+            b.read_gb_s.high /= 4.0;
         }
         let dense = of(&cell, row(&cell, "avx2-i8"), &limits, &CACHES).expect("a bound");
         assert_eq!((dense.bound, dense.what.as_str()), (BoundBy::Memory, "L3 read 25.0 GB/s"));

@@ -38,7 +38,9 @@ pub enum ColorChoice {
 #[derive(Subcommand, Debug)]
 pub enum Command {
     /// What there is, what runs on this CPU, and if not, why not
-    #[command(after_help = "Example: harness list kernels --json")]
+    #[command(
+        after_help = "Examples:\n  harness list kernels --json\n  harness list claims\n  harness list claims --run reports/runs/A --json"
+    )]
     List(ListArgs),
     /// Every kernel against the oracle on random, adversarial and edge shapes
     #[command(after_help = "Example: harness verify --kernels scalar-i8,avx2-i8")]
@@ -78,6 +80,9 @@ pub struct ListArgs {
     /// What to list
     #[arg(value_enum, default_value_t = Listed::Kernels)]
     pub what: Listed,
+    /// With claims: the run folder or receipt whose numbers judge them
+    #[arg(long, value_name = "RUN_DIR|RECEIPT")]
+    pub run: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -95,6 +100,8 @@ pub enum Listed {
     Scenarios,
     /// Built-in, synthetic and known models.
     Models,
+    /// Figures of the analysis, and with --run each one's verdict.
+    Claims,
 }
 
 /// `verify`.

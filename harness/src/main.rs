@@ -2,6 +2,7 @@
 //!
 //! Data flows one way: scenario -> measurement -> receipt -> report. Reports read receipts and nothing else.
 
+mod amdahl;
 mod bound;
 mod build_info;
 mod claims;

@@ -4,7 +4,7 @@ mod evidence;
 mod judge;
 mod parse;
 
-pub use judge::{Judged, Verdict, judge, judge_all};
+pub use judge::{Judged, Verdict, judge_all};
 pub use parse::parse;
 
 use serde::{Deserialize, Serialize};

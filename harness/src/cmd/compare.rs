@@ -2,8 +2,10 @@
 
 use super::list::kernel_records;
 use super::verify::verify;
+use crate::amdahl::{self, AmdahlRow};
 use crate::bound;
 use crate::build_info;
+use crate::claims;
 use crate::cli::{CompareArgs, MeasureArgs, MicroArgs};
 use crate::error::{Error, Exit, Result};
 use crate::findings::findings;
@@ -341,6 +343,8 @@ struct Printed<'a> {
     charts: Vec<String>,
     elapsed_s: f64,
     findings: &'a [crate::receipt::Finding],
+    amdahl: Vec<AmdahlRow>,
+    claims: Vec<claims::Judged>,
 }
 
 impl<'a> Printed<'a> {
@@ -354,6 +358,8 @@ impl<'a> Printed<'a> {
             charts: paths.charts.iter().map(|chart| chart.display().to_string()).collect(),
             elapsed_s: receipt.elapsed_s,
             findings: &receipt.findings,
+            amdahl: amdahl::rows(receipt),
+            claims: claims::judge_all(receipt),
         }
     }
 }

@@ -25,11 +25,11 @@ pub struct Effort {
 
 impl Effort {
     /// `limits`: up to 10 s.
-    pub const FULL: Self = Self { samples: 9, bandwidth_ns: 4e9, peak_ns: 4e6 };
+    pub const FULL: Self = Self { samples: 15, bandwidth_ns: 4e9, peak_ns: 3e6 };
     /// `limits --quick`: 2 to 3 s.
-    pub const QUICK: Self = Self { samples: 5, bandwidth_ns: 1e9, peak_ns: 1.5e6 };
+    pub const QUICK: Self = Self { samples: 9, bandwidth_ns: 1e9, peak_ns: 8e5 };
     /// Beside other measurements: about a second.
-    pub const BRIEF: Self = Self { samples: 5, bandwidth_ns: 6e8, peak_ns: 1e6 };
+    pub const BRIEF: Self = Self { samples: 9, bandwidth_ns: 6e8, peak_ns: 6e5 };
 }
 
 /// What to measure.

@@ -18,7 +18,7 @@ pub struct Limits {
     pub elapsed_s: f64,
 }
 
-/// Median of several samples, and the smallest and largest of them.
+/// Median of several samples, and the smallest and largest of them. Bounds use the largest: interference only slows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Spread {
     /// Median.

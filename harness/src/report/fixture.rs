@@ -66,7 +66,7 @@ pub fn limits() -> Limits {
         _ => "fma-ymm",
     };
     Limits {
-        clock_ghz: Some(Spread { median: 4.0, low: 3.9, high: 4.1 }),
+        clock_ghz: Some(Spread { median: 3.9, low: 3.8, high: 4.0 }),
         bandwidth: [
             ("L1", 16 << 10, 400.0, 240.0),
             ("L2", 512 << 10, 200.0, 160.0),

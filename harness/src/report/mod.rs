@@ -3,6 +3,7 @@
 
 mod chart;
 mod comparison;
+mod counts;
 mod csv;
 mod figures;
 #[cfg(test)]
@@ -18,6 +19,7 @@ pub use comparison::write_comparison;
 pub use figures::{bytes, number};
 pub use query::{cell_title, residency};
 pub use terminal::summary_table;
+pub use view::claims_summary;
 
 use crate::error::Result;
 use crate::files::write_atomic;
@@ -64,7 +66,7 @@ mod tests {
         crate::receipt::write_receipt(&receipt, dir.path()).unwrap();
         let paths = write_run_folder(&receipt, dir.path()).unwrap();
         let page = std::fs::read_to_string(&paths.html).unwrap();
-        assert_eq!(paths.charts.len(), 6);
+        assert_eq!(paths.charts.len(), 7);
         for link in page.split("href=\"").skip(1).map(|l| l.split('"').next().unwrap()) {
             match link.strip_prefix('#') {
                 Some(id) => assert!(page.contains(&format!("id=\"{id}\"")), "#{id}"),

@@ -4,6 +4,7 @@
 mod canvas;
 mod ladder;
 mod phases;
+mod roofline;
 mod throughput;
 mod tokens;
 
@@ -26,10 +27,18 @@ pub struct Chart {
 
 /// Every chart for which the receipt has data.
 pub fn all(receipt: &Receipt) -> Vec<Chart> {
-    [ladder::chart, throughput::chart, tokens::decode, tokens::prefill, phases::budget, phases::forward]
-        .into_iter()
-        .filter_map(|chart| chart(receipt))
-        .collect()
+    [
+        ladder::chart,
+        roofline::chart,
+        throughput::chart,
+        tokens::decode,
+        tokens::prefill,
+        phases::budget,
+        phases::forward,
+    ]
+    .into_iter()
+    .filter_map(|chart| chart(receipt))
+    .collect()
 }
 
 /// Style rules that let the page recolour an inlined chart's neutral colours.
@@ -113,7 +122,15 @@ mod tests {
         for receipt in [fixture::complete(), fixture::hostile()] {
             let charts = all(&receipt);
             let files: Vec<&str> = charts.iter().map(|c| c.file).collect();
-            let all = ["ladder.svg", "throughput.svg", "decode.svg", "prefill.svg", "phases.svg", "forward.svg"];
+            let all = [
+                "ladder.svg",
+                "roofline.svg",
+                "throughput.svg",
+                "decode.svg",
+                "prefill.svg",
+                "phases.svg",
+                "forward.svg",
+            ];
             assert_eq!(files, all);
             for chart in charts {
                 well_formed(&chart.svg);
