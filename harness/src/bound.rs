@@ -97,7 +97,7 @@ fn memory(
         Residency::Dram => "DRAM".into(),
         Residency::Cache => level(caches, read + written, threads),
     };
-    let at = bandwidth(limits, &place, read + written, threads)?;
+    let at = bandwidth(limits, &place, read.max(written), threads)?;
     // Loads and stores go on at the same time: the slower of the two binds.
     let (read_ns, write_ns) = (read as f64 / at.read_gb_s.high, written as f64 / at.write_gb_s.high);
     let (ns, what) = if write_ns > read_ns {
@@ -117,9 +117,9 @@ pub fn bandwidth<'l>(limits: &'l Limits, level: &str, bytes: u64, threads: usize
 
 /// Sizes that the cells' in-cache operands have, for the limits to be measured at.
 pub fn operand_bytes(weights: impl Iterator<Item = (u64, bool)>) -> Vec<u64> {
-    // Two bits a weight; a packing with fewer or with scales is near enough to be the nearest point.
+    // Two bits a weight, a packing with fewer or with scales is near enough; dequantize moves mostly what it writes.
     let mut sizes: Vec<u64> =
-        weights.map(|(n, dequantize)| n / 4 + if dequantize { 4 * n } else { 0 }).filter(|b| *b >= 4096).collect();
+        weights.map(|(n, dequantize)| if dequantize { 4 * n } else { n / 4 }).filter(|b| *b >= 4096).collect();
     sizes.sort_unstable();
     sizes.dedup();
     sizes
@@ -212,7 +212,7 @@ mod tests {
     fn operands_are_named_once() {
         assert_eq!(
             operand_bytes([(256, true), (16384, true), (17_694_720, false), (17_694_720, false)].into_iter()),
-            [69_632, 4_423_680]
+            [65_536, 4_423_680]
         );
     }
 }

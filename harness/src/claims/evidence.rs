@@ -32,7 +32,7 @@ pub fn evidence(metric: &Metric, receipt: &Receipt) -> Result<Evidence, String> 
         }
         Metric::SavedShare { kernel, over, op } => {
             let share = |t: &[f64]| (t[1] - t[0]) / t[2];
-            paired(receipt, op, None, &[kernel, over, "scalar"], share, kernel, &format!("less than {over}"))
+            paired(receipt, op, None, &[kernel, over, "scalar"], share, kernel, &format!("against {over}"))
         }
         Metric::PhaseShare { kernel, phase } => {
             let (i, k) = generated(receipt, kernel)?;

@@ -3,7 +3,7 @@
 use super::evidence::{Evidence, evidence};
 use super::{Claim, Rule, builtin};
 use crate::receipt::Receipt;
-use crate::report::number;
+use crate::report::{measured, number};
 use serde::Serialize;
 
 /// What a receipt says about a claim.
@@ -98,7 +98,8 @@ fn decided(claim: &Claim, found: &Evidence) -> Judged {
         Rule::Equals => from <= low && high <= to,
         Rule::AtLeast | Rule::AtMost | Rule::About => low <= to && from <= high,
     };
-    let stated = format!("{}{}", number(claim.expected), tolerance(claim));
+    // As it is stated, digit by digit.
+    let stated = format!("{}{}", claim.expected, tolerance(claim));
     let relation = match (claim.judge, holds) {
         (Rule::AtLeast, true) if low > claim.expected => format!("above the stated {stated}"),
         (Rule::AtLeast, true) => format!("reaches the stated {stated}"),
@@ -111,7 +112,7 @@ fn decided(claim: &Claim, found: &Evidence) -> Judged {
         (_, false) => format!("not within {stated}"),
     };
     let interval = match found.interval {
-        Some((l, h)) => format!(" [{}, {}]", number(l), number(h)),
+        Some((l, h)) => format!(" [{}, {}]", measured(l), measured(h)),
         None => String::new(),
     };
     Judged {
@@ -119,7 +120,7 @@ fn decided(claim: &Claim, found: &Evidence) -> Judged {
         measured: Some(found.value),
         low: found.interval.map(|i| i.0),
         high: found.interval.map(|i| i.1),
-        why: with_note(format!("{}{interval}: {relation} ({}).", number(found.value), found.place), claim),
+        why: with_note(format!("{}{interval}: {relation} ({}).", measured(found.value), found.place), claim),
         evidence: Some(found.at.clone()).filter(|at| !at.is_empty()),
         claim: claim.clone(),
     }
@@ -192,7 +193,7 @@ mod tests {
             assert!(judged.why.ends_with('.'), "{}", judged.why);
             if judged.verdict != Verdict::NotMeasurable {
                 let measured = judged.measured.expect("a verdict has a number");
-                assert!(judged.why.contains(&number(measured)), "{}: {}", judged.claim.id, judged.why);
+                assert!(judged.why.contains(&crate::report::measured(measured)), "{}: {}", judged.claim.id, judged.why);
             }
             if judged.claim.metric.is_ratio() && judged.verdict != Verdict::NotMeasurable {
                 assert!(judged.low.is_some() && judged.high.is_some(), "{}", judged.claim.id);

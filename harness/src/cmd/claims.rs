@@ -4,7 +4,7 @@ use crate::claims::{self, Claim, Judged};
 use crate::error::Result;
 use crate::output::{Output, table};
 use crate::receipt::read_receipt;
-use crate::report::{claims_summary, number};
+use crate::report::{claims_summary, measured};
 use serde::Serialize;
 use std::path::Path;
 
@@ -28,13 +28,13 @@ pub fn list(run: Option<&Path>, json: bool, out: &Output) -> Result<()> {
         return out.json(&Listing { source: SOURCE, run, claims: judged });
     }
     let rows = judged.iter().map(|j: &Judged| {
-        let measured = match (j.measured, j.low.zip(j.high)) {
-            (Some(m), Some((low, high))) => format!("{} [{}, {}]", number(m), number(low), number(high)),
-            (Some(m), None) => number(m),
+        let found = match (j.measured, j.low.zip(j.high)) {
+            (Some(m), Some((low, high))) => format!("{} [{}, {}]", measured(m), measured(low), measured(high)),
+            (Some(m), None) => measured(m),
             (None, _) => "-".into(),
         };
         let mut row = columns(&j.claim);
-        row.extend([measured, j.verdict.words().into(), j.why.clone()]);
+        row.extend([found, j.verdict.words().into(), j.why.clone()]);
         row
     });
     out.line(table(&["claim", "§", "says", "stated", "measured", "verdict", "why"], &[], rows))?;
@@ -56,5 +56,5 @@ fn stated(json: bool, out: &Output) -> Result<()> {
 }
 
 fn columns(c: &Claim) -> Vec<String> {
-    vec![c.id.clone(), c.section.clone(), c.text.clone(), format!("{} {}", number(c.expected), c.unit)]
+    vec![c.id.clone(), c.section.clone(), c.text.clone(), format!("{} {}", c.expected, c.unit)]
 }

@@ -16,7 +16,7 @@ mod verdict;
 mod view;
 
 pub use comparison::write_comparison;
-pub use figures::{bytes, number};
+pub use figures::{bytes, measured, number};
 pub use query::{cell_title, residency};
 pub use terminal::summary_table;
 pub use view::claims_summary;

@@ -47,7 +47,7 @@ pub fn chart(receipt: &Receipt) -> Option<Chart> {
     if panels.is_empty() {
         return None;
     }
-    let total = 44 + PANEL * panels.len() as i32 + 96 * panels.len() as i32;
+    let total = 44 + (PANEL + 84) * panels.len() as i32;
     let svg = draw(
         "roofline",
         (WIDTH, total),
@@ -58,8 +58,8 @@ pub fn chart(receipt: &Receipt) -> Option<Chart> {
             for panel in &panels {
                 c.text((0, y), Anchor::Start, 13, INK, true, &panel.title);
                 let used = legend(c, (0, y + 24), panel.kernels.iter().map(String::as_str).enumerate(), true);
-                paint(c, panel, y + 24 + used);
-                y += PANEL + 96;
+                paint(c, panel, y + 36 + used);
+                y += PANEL + 84;
             }
         },
     );
@@ -104,7 +104,8 @@ fn paint(c: &mut Canvas<'_>, panel: &Panel<'_>, top: i32) {
     let bottom = top + PANEL - 70;
     let intensity = || panel.points.iter().map(|p| p.bound.weights_per_byte);
     let rates = || panel.points.iter().map(|p| p.summary.gelem_s);
-    let x = Scale::log(range(intensity(), 2.5, 6.0), PLOT);
+    // Far enough to the left for every slope to be seen below the ceilings.
+    let x = Scale::log(range(intensity(), 40.0, 2.5), PLOT);
     let highest = panel.ceilings.iter().map(|r| r.gmac_s);
     let y = Scale::log(range(rates().chain(highest), 1.6, 1.5), (bottom, top + 14));
     for tick in y.ticks(22) {
@@ -116,7 +117,9 @@ fn paint(c: &mut Canvas<'_>, panel: &Panel<'_>, top: i32) {
         c.text((x.at(tick), bottom + 14), Anchor::Middle, 11, MUTED, false, &figures::number(tick));
     }
     c.line((PLOT.0, bottom), (PLOT.1, bottom), MUTED, 1);
-    c.text((PLOT.0, top + 4), Anchor::Start, 11, MUTED, false, "GMAC/s, log scale");
+    let roofs: Vec<String> = panel.roofs.iter().map(|r| format!("{} {}", r.name, figures::number(r.gb_s))).collect();
+    let units = format!("GMAC/s, log scale · slopes: streaming read in GB/s, {}", roofs.join(", "));
+    c.text((PLOT.0, top - 6), Anchor::Start, 11, MUTED, false, &units);
     let middle = (PLOT.0 + PLOT.1) / 2;
     c.text(
         (middle, bottom + 32),
@@ -143,12 +146,12 @@ fn paint(c: &mut Canvas<'_>, panel: &Panel<'_>, top: i32) {
         let at = (x.at(point.bound.weights_per_byte), y.at(point.summary.gelem_s));
         c.marker(point.kernel, at, SERIES[point.kernel % SERIES.len()]);
         if point.cell.residency == Residency::Dram {
-            c.rect((at.0 - 1, at.1 - 1), (at.0 + 1, at.1 + 1), SURFACE);
+            c.rect((at.0 - 2, at.1 - 2), (at.0 + 2, at.1 + 2), SURFACE);
         }
     }
 }
 
-/// A bandwidth's line as far as it is inside the plot, with its name where it enters.
+/// A bandwidth's line as far as it is inside the plot, with its name at the upper end.
 fn slope(c: &mut Canvas<'_>, roof: &Roof, x: &Scale, y: &Scale) {
     let steps = 200;
     let inside: Vec<(i32, i32)> = (0..=steps)
@@ -158,8 +161,7 @@ fn slope(c: &mut Canvas<'_>, roof: &Roof, x: &Scale, y: &Scale) {
         .collect();
     let (Some(first), Some(last)) = (inside.first(), inside.last()) else { return };
     c.line(*first, *last, INK, 1);
-    let text = format!("{} {} GB/s", roof.name, figures::number(roof.gb_s));
-    c.text((last.0 + 4, last.1 - 8), Anchor::Start, 11, INK, false, &text);
+    c.text((last.0, last.1 - 8), Anchor::Middle, 11, INK, false, &roof.name);
 }
 
 fn range(values: impl Iterator<Item = f64>, below: f64, above: f64) -> std::ops::RangeInclusive<f64> {

@@ -55,7 +55,8 @@ fn row(r: &AmdahlRow) -> Row {
             .predicted_interval
             .map(|(low, high)| format!("[{}, {}]", figures::number(low), figures::number(high))),
         measured: RatioView::new(&r.measured, 0.0),
-        gap: format!("{:+.0}%", 100.0 * (r.gap - 1.0)),
+        // Adding 0 turns a rounded -0 into 0.
+        gap: format!("{:+.0}%", (100.0 * (r.gap - 1.0)).round() + 0.0),
         explanation: r.explanation.clone(),
     }
 }

@@ -34,7 +34,7 @@ impl ClaimsView {
                     section: j.claim.section.clone(),
                     text: j.claim.text.clone(),
                     standing: j.claim.standing.words(),
-                    expected: format!("{} {}", figures::number(j.claim.expected), j.claim.unit),
+                    expected: format!("{} {}", j.claim.expected, j.claim.unit),
                     measured: j.measured.map(|m| measured(m, j.low.zip(j.high))),
                     anchor: j.evidence.as_deref().and_then(&anchor),
                     verdict: VerdictView::new(j),
@@ -54,9 +54,9 @@ pub fn summary(judged: &[Judged]) -> String {
 fn measured(value: f64, interval: Option<(f64, f64)>) -> String {
     match interval {
         Some((low, high)) => {
-            format!("{} [{}, {}]", figures::number(value), figures::number(low), figures::number(high))
+            format!("{} [{}, {}]", figures::measured(value), figures::measured(low), figures::measured(high))
         }
-        None => figures::number(value),
+        None => figures::measured(value),
     }
 }
 
