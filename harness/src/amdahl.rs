@@ -142,8 +142,10 @@ fn explain(row: &AmdahlRow, base: &Time, own: &Time, memory: Option<(f64, &str)>
     let percent = |share: f64| format!("{:.0}%", 100.0 * share);
     let mut parts = Vec::new();
     let inside = |r: &Ratio| r.low.zip(r.high).is_some_and(|(l, h)| l <= row.predicted && row.predicted <= h);
-    if inside(&row.measured) || (row.gap - 1.0).abs() <= CLOSE {
+    if (row.gap - 1.0).abs() <= CLOSE {
         parts.push("as predicted".to_string());
+    } else if inside(&row.measured) {
+        parts.push("the measured interval contains the prediction".to_string());
     } else {
         let side = if row.gap < 1.0 { "less" } else { "more" };
         parts.push(format!("{} {side} than predicted", percent((row.gap - 1.0).abs())));

@@ -83,16 +83,34 @@ fn write_part(usable: CpuFeatures, bytes: &mut [u8], line: &[u8; 64]) {
     write_body(bytes, line);
 }
 
+// The line is kept in registers by hand: from a reference the compiler loads it again for each store, and such loads wait wherever their
+// address ends in the same 12 bits as a store before them, which made the rate depend on where the stack happened to be.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
 fn write_avx512(bytes: &mut [u8], line: &[u8; 64]) {
-    write_body(bytes, line);
+    use std::arch::x86_64::{_mm512_loadu_si512, _mm512_storeu_si512};
+    // SAFETY: `line` has 64 readable bytes.
+    let value = unsafe { _mm512_loadu_si512(line.as_ptr().cast()) };
+    for to in bytes.as_chunks_mut::<64>().0 {
+        // SAFETY: `to` has 64 writable bytes.
+        unsafe { _mm512_storeu_si512(to.as_mut_ptr().cast(), value) };
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
 fn write_avx2(bytes: &mut [u8], line: &[u8; 64]) {
-    write_body(bytes, line);
+    use std::arch::x86_64::{_mm256_loadu_si256, _mm256_storeu_si256};
+    let halves = line.as_chunks::<32>().0;
+    // SAFETY: each half has 32 readable bytes.
+    let values =
+        unsafe { [_mm256_loadu_si256(halves[0].as_ptr().cast()), _mm256_loadu_si256(halves[1].as_ptr().cast())] };
+    for to in bytes.as_chunks_mut::<64>().0 {
+        for (half, value) in to.as_chunks_mut::<32>().0.iter_mut().zip(values) {
+            // SAFETY: `half` has 32 writable bytes.
+            unsafe { _mm256_storeu_si256(half.as_mut_ptr().cast(), value) };
+        }
+    }
 }
 
 #[inline(always)]

@@ -40,7 +40,7 @@ pub struct Bandwidth {
     pub bytes: u64,
     /// 10^9 bytes a second that all threads together read, with the better of two loops (with and without software prefetch).
     pub read_gb_s: Spread,
-    /// 10^9 bytes a second that all threads together write.
+    /// 10^9 bytes a second that all threads together write, with the better of two widths of stores.
     pub write_gb_s: Spread,
 }
 
