@@ -1,7 +1,9 @@
 //! One file a command.
 
+pub mod baseline;
 pub mod claims;
 pub mod compare;
+pub mod gate;
 pub mod generate;
 pub mod limits;
 pub mod list;

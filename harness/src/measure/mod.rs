@@ -6,5 +6,6 @@ pub mod head;
 pub mod limits;
 pub mod micro;
 pub mod rounds;
+pub mod sequential;
 pub mod sparse_pair;
 pub mod stats;

@@ -130,6 +130,8 @@ pub fn empty() -> Receipt {
         verify: verify(),
         limits: None,
         micro: Vec::new(),
+        rule: None,
+        gate: None,
         generation: None,
         perplexity: None,
         head_effect: None,
@@ -215,6 +217,7 @@ fn cell(
                 vs_baseline: (i > 0 && rounds > 0).then(|| of(0, i)),
                 vs_previous: previous.filter(|_| rounds > 0).map(|p| of(p, i)),
                 bound: None,
+                verdict: None,
             }
         })
         .collect();

@@ -8,6 +8,7 @@ mod csv;
 mod figures;
 #[cfg(test)]
 pub mod fixture;
+mod gate;
 mod html;
 mod query;
 mod seed;
@@ -17,6 +18,7 @@ mod view;
 
 pub use comparison::write_comparison;
 pub use figures::{bytes, measured, number};
+pub use gate::{annotations as gate_annotations, markdown as gate_markdown, outcome_word, table as gate_table};
 pub use query::{cell_title, residency};
 pub use terminal::summary_table;
 pub use view::claims_summary;
