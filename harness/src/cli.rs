@@ -38,7 +38,9 @@ pub enum ColorChoice {
 #[derive(Subcommand, Debug)]
 pub enum Command {
     /// What there is, what runs on this CPU, and if not, why not
-    #[command(after_help = "Example: harness list kernels --json")]
+    #[command(
+        after_help = "Examples:\n  harness list kernels --json\n  harness list claims\n  harness list claims --run reports/runs/A --json"
+    )]
     List(ListArgs),
     /// Every kernel against the oracle on random, adversarial and edge shapes
     #[command(after_help = "Example: harness verify --kernels scalar-i8,avx2-i8")]
@@ -59,6 +61,11 @@ pub enum Command {
     /// The program that `count` follows
     #[command(hide = true)]
     CountChild(CountChildArgs),
+    /// Streaming bandwidth by thread count and size, core clock, and peak products a cycle of this machine
+    #[command(
+        after_help = "Examples:\n  harness limits\n  harness limits --quick --json\n  harness limits --threads 1 --cpu-features avx2"
+    )]
+    Limits(LimitsArgs),
     /// Generate text with one kernel
     #[command(after_help = "Example: harness generate --prompt \"ROMEO:\" --max-tokens 40 --greedy --kernel avx2-i8")]
     Generate(GenerateArgs),
@@ -95,6 +102,9 @@ pub struct ListArgs {
     /// What to list
     #[arg(value_enum, default_value_t = Listed::Kernels)]
     pub what: Listed,
+    /// With claims: the run folder or receipt whose numbers judge them
+    #[arg(long, value_name = "RUN_DIR|RECEIPT")]
+    pub run: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -112,6 +122,8 @@ pub enum Listed {
     Scenarios,
     /// Built-in, synthetic and known models.
     Models,
+    /// Figures of the analysis, and with --run each one's verdict.
+    Claims,
 }
 
 /// `verify`.
@@ -216,6 +228,20 @@ pub struct CountArgs {
     #[arg(long)]
     pub json: bool,
     /// Features
+    #[command(flatten)]
+    pub machine: MachineArgs,
+}
+
+/// `limits`.
+#[derive(Args, Debug)]
+pub struct LimitsArgs {
+    /// 2 to 3 seconds instead of up to 10
+    #[arg(long)]
+    pub quick: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Threads to go up to (all CPUs by default), pinning, features
     #[command(flatten)]
     pub machine: MachineArgs,
 }

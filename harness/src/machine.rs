@@ -107,6 +107,11 @@ impl Machine {
         Ok(Loading::new(self.team_of(self.load_threads)?, Progress::start(what, bytes)))
     }
 
+    /// A team of `threads`, whatever was asked for; its threads pinned if asked.
+    pub fn team_with(&self, threads: usize) -> Result<Team> {
+        self.team_of(threads)
+    }
+
     fn team_of(&self, threads: usize) -> Result<Team> {
         let cpus = self.cpus.clone();
         let start = move |number: usize| {

@@ -2,7 +2,10 @@
 //!
 //! Data flows one way: scenario -> measurement -> receipt -> report. Reports read receipts and nothing else.
 
+mod amdahl;
+mod bound;
 mod build_info;
+mod claims;
 mod cli;
 mod cmd;
 mod count;
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
         Command::Micro(args) => cmd::compare::run_micro(&args, &out),
         Command::Count(args) => cmd::count::run(&args, &out),
         Command::CountChild(args) => count::run_child(&args),
+        Command::Limits(args) => cmd::limits::run(&args, &out),
         Command::Generate(args) => cmd::generate::run(&args, &out),
         Command::Perplexity(args) => cmd::perplexity::run(&args, &out),
         Command::Model(command) => cmd::model::run(&command, &out),

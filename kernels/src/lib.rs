@@ -36,6 +36,7 @@ mod kernel;
 mod linear;
 mod packed;
 pub mod parallel;
+pub mod peak;
 pub mod random;
 pub mod reference;
 pub mod registry;

@@ -2,7 +2,10 @@
 
 use super::list::kernel_records;
 use super::verify::verify;
+use crate::amdahl::{self, AmdahlRow};
+use crate::bound;
 use crate::build_info;
+use crate::claims;
 use crate::cli::{CompareArgs, MeasureArgs, MicroArgs};
 use crate::count::{self, Call, Method};
 use crate::error::{Error, Exit, Result};
@@ -12,6 +15,7 @@ use crate::interrupt;
 use crate::machine::{Machine, in_registry_order};
 use crate::measure::end_to_end::{self, WeightStore};
 use crate::measure::head;
+use crate::measure::limits::{self, Effort};
 use crate::measure::micro::{self, Plan, UNKNOWN_CACHE_BYTES};
 use crate::measure::sequential;
 use crate::model::sparse_ffn::Sparsity;
@@ -125,6 +129,7 @@ pub fn new_receipt(timestamp: String, scenario: &Scenario, machine: &Machine, se
         kernels: kernel_records(machine),
         model: None,
         verify: Vec::new(),
+        limits: None,
         micro: Vec::new(),
         counts: Vec::new(),
         counts_skipped: None,
@@ -202,6 +207,7 @@ impl Run {
             features: self.machine.features,
             interrupted: interrupt::flag(),
         };
+        self.limits()?;
         let mut team = self.machine.team()?;
         let progress = Progress::start("microbenchmarks", (cells.len() * Family::ALL.len()) as u64);
         let mut done = 0;
@@ -215,7 +221,10 @@ impl Run {
                 let record = micro::measure(cell, kernels, &plan, &mut team)?;
                 done += 1;
                 progress.set(done);
-                if let Some(record) = record {
+                if let Some(mut record) = record {
+                    if let Some(limits) = &self.receipt.limits {
+                        bound::fill(&mut record, limits, &self.receipt.host.caches_bytes);
+                    }
                     self.receipt.micro.push(record);
                     self.save()?;
                 }
@@ -248,6 +257,27 @@ impl Run {
             }
         }
         self.receipt.static_model_skipped = model.absent().map(str::to_owned);
+        self.save()
+    }
+
+    /// A short look at the machine's limits, at the sizes that are about to be timed.
+    fn limits(&mut self) -> Result<()> {
+        let cells = self.scenario.cells();
+        let operands = cells.iter().map(|c| ((c.shape.m * c.shape.k) as u64, c.op == "dequantize"));
+        let mut threads = vec![1, self.machine.threads];
+        threads.dedup();
+        let plan = limits::Plan {
+            threads,
+            caches_bytes: &self.receipt.host.caches_bytes,
+            memory_bytes: self.receipt.host.memory_bytes,
+            operand_bytes: bound::operand_bytes(operands),
+            effort: Effort::BRIEF,
+            interrupted: interrupt::flag(),
+        };
+        let progress = Progress::start("the machine's limits", 1);
+        let measured = limits::measure(&self.machine, &self.kernels, &plan, |what| progress.say(what))?;
+        drop(progress);
+        self.receipt.limits = Some(measured);
         self.save()
     }
 
@@ -381,6 +411,8 @@ struct Printed<'a> {
     charts: Vec<String>,
     elapsed_s: f64,
     findings: &'a [crate::receipt::Finding],
+    amdahl: Vec<AmdahlRow>,
+    claims: Vec<claims::Judged>,
 }
 
 impl<'a> Printed<'a> {
@@ -394,6 +426,8 @@ impl<'a> Printed<'a> {
             charts: paths.charts.iter().map(|chart| chart.display().to_string()).collect(),
             elapsed_s: receipt.elapsed_s,
             findings: &receipt.findings,
+            amdahl: amdahl::rows(receipt),
+            claims: claims::judge_all(receipt),
         }
     }
 }

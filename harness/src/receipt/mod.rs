@@ -4,6 +4,7 @@ mod calibration;
 mod count;
 mod gate;
 mod generation;
+mod limits;
 mod micro;
 mod provenance;
 mod store;
@@ -16,6 +17,7 @@ pub use generation::{
     ForwardMs, GenerationKernel, GenerationRecord, GenerationRound, GoldenCheck, HeadEffect, LutFinding,
     PerplexityKernel, PerplexityRecord, PhasesMs, SparseFfnRecord, SparseProbe,
 };
+pub use limits::{Bandwidth, Bound, BoundBy, KernelMultiply, Limits, MultiplyPeak, Spread, TeamPeak};
 pub use micro::{MicroCell, MicroEntry, MicroSummary, Ratio, Residency, Round, StreamLimit};
 pub use provenance::{Build, Host, Load, ModelRecord, ScenarioRecord, Settings};
 pub use store::{RECEIPT_FILE, read_receipt, write_receipt};
@@ -71,6 +73,9 @@ pub struct Receipt {
     pub model: Option<ModelRecord>,
     /// Correctness, before any timing: one entry a kernel.
     pub verify: Vec<VerifyRecord>,
+    /// Bandwidth, clock and peak products of this machine; absent in older receipts and where nothing was timed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Limits>,
     /// Microbenchmarks, raw rounds included.
     pub micro: Vec<MicroCell>,
     /// Instructions of one gemv of each kernel, at one small shape.

@@ -32,6 +32,10 @@ pub fn complete() -> Receipt {
         receipt.micro.push(cell("dequantize", 1, k, Residency::Cache, "W2A32", &LADDER, 200));
     }
     receipt.counts = counts();
+    let limits = limits();
+    let caches = receipt.host.caches_bytes.clone();
+    receipt.micro.iter_mut().for_each(|cell| crate::bound::fill(cell, &limits, &caches));
+    receipt.limits = Some(limits);
     receipt.model = Some(model());
     receipt.generation = Some(generation());
     receipt.perplexity = Some(perplexity());
@@ -87,6 +91,54 @@ fn counts() -> Vec<CountRecord> {
     figures.map(record).into()
 }
 
+/// Limits in round numbers: 4 GHz; 400, 200, 100 and 30 GB/s read, 240, 160, 80 and 20 written, from L1, L2, L3 and memory.
+pub fn limits() -> Limits {
+    let exactly = |x: f64| Spread { median: x, low: x, high: x };
+    let level = |(level, bytes, read, write): (&str, u64, f64, f64)| Bandwidth {
+        level: level.into(),
+        threads: 1,
+        bytes,
+        read_gb_s: exactly(read),
+        write_gb_s: exactly(write),
+    };
+    let peaks =
+        [("mul-add-xmm", 8.0), ("mul-add-ymm", 16.0), ("fma-ymm", 16.0), ("pmaddwd-xmm", 16.0), ("maddubs-ymm", 64.0)];
+    let multiply = |kernel: &str| match kernel {
+        "scalar" => "mul-add-xmm",
+        "scalar-i8" => "pmaddwd-xmm",
+        "avx2-i8" => "maddubs-ymm",
+        "avx2-foundation" | "avx2-nibble" => "mul-add-ymm",
+        _ => "fma-ymm",
+    };
+    Limits {
+        clock_ghz: Some(Spread { median: 3.9, low: 3.8, high: 4.0 }),
+        bandwidth: [
+            ("L1", 16 << 10, 400.0, 240.0),
+            ("L2", 512 << 10, 200.0, 160.0),
+            ("L3", 16 << 20, 100.0, 80.0),
+            ("DRAM", 128 << 20, 30.0, 20.0),
+        ]
+        .map(level)
+        .into(),
+        multiplies: peaks
+            .map(|(id, mac)| MultiplyPeak {
+                id: id.into(),
+                instructions: id.replace('-', " "),
+                products: 8,
+                mac_per_cycle: exactly(mac),
+                gmac_s: exactly(4.0 * mac),
+                teams: Vec::new(),
+            })
+            .into(),
+        kernels: LADDER
+            .iter()
+            .chain(&EXACT)
+            .map(|s| KernelMultiply { kernel: s.0.into(), multiply: multiply(s.0).into() })
+            .collect(),
+        elapsed_s: 1.2,
+    }
+}
+
 /// A run stopped after two cells with too few rounds for any interval.
 pub fn interrupted() -> Receipt {
     let mut receipt = empty();
@@ -121,6 +173,7 @@ pub fn empty() -> Receipt {
         kernels: kernels(),
         model: None,
         verify: verify(),
+        limits: None,
         micro: Vec::new(),
         counts: Vec::new(),
         counts_skipped: None,
@@ -213,6 +266,7 @@ fn cell(
                 gb_s: if ns > 0.0 { weights as f64 / 4.0 / ns } else { 0.0 },
                 vs_baseline: (i > 0 && rounds > 0).then(|| of(0, i)),
                 vs_previous: previous.filter(|_| rounds > 0).map(|p| of(p, i)),
+                bound: None,
                 verdict: None,
             }
         })

@@ -4,6 +4,7 @@
 mod calibration;
 mod chart;
 mod comparison;
+mod counts;
 mod csv;
 mod figures;
 #[cfg(test)]
@@ -18,9 +19,11 @@ mod view;
 
 pub use calibration::{interval as share_interval, rates as calibration_rates, sentence as calibration_sentence};
 pub use comparison::write_comparison;
+pub use figures::{bytes, measured, number};
 pub use gate::{annotations as gate_annotations, markdown as gate_markdown, outcome_word, table as gate_table};
-pub use query::residency;
+pub use query::{cell_title, residency};
 pub use terminal::summary_table;
+pub use view::claims_summary;
 
 use crate::error::Result;
 use crate::files::write_atomic;
@@ -67,7 +70,7 @@ mod tests {
         crate::receipt::write_receipt(&receipt, dir.path()).unwrap();
         let paths = write_run_folder(&receipt, dir.path()).unwrap();
         let page = std::fs::read_to_string(&paths.html).unwrap();
-        assert_eq!(paths.charts.len(), 6);
+        assert_eq!(paths.charts.len(), 7);
         for link in page.split("href=\"").skip(1).map(|l| l.split('"').next().unwrap()) {
             match link.strip_prefix('#') {
                 Some(id) => assert!(page.contains(&format!("id=\"{id}\"")), "#{id}"),

@@ -1,6 +1,6 @@
 //! Questions that several parts of a report ask of a receipt. Families never meet in an answer.
 
-use crate::receipt::{MicroCell, MicroSummary, Ratio, Receipt, Residency};
+use crate::receipt::{BoundBy, MicroCell, MicroSummary, Ratio, Receipt, Residency};
 
 /// f32 activations: the roadmap's ladder.
 pub const LADDER: &str = "W2A32";
@@ -145,6 +145,14 @@ pub fn residency(r: Residency) -> &'static str {
     match r {
         Residency::Cache => "in cache",
         Residency::Dram => "from DRAM",
+    }
+}
+
+/// What binds a row, in words.
+pub fn bound(by: BoundBy) -> &'static str {
+    match by {
+        BoundBy::Memory => "memory",
+        BoundBy::Compute => "compute",
     }
 }
 

@@ -168,6 +168,8 @@ pub fn summarize(cell: &mut MicroCell, rule: Option<&Rule>) {
             gb_s: rate(entry.bytes_per_call),
             vs_baseline: partner.filter(|&p| p != i && !nothing_measured).map(against),
             vs_previous: previous.filter(|_| !entry.self_pair && !nothing_measured).map(against),
+            // From the receipt's limits, not from the rounds: kept as it is.
+            bound: cell.summaries.get(i).and_then(|s| s.bound.clone()),
             verdict: judged[i].take(),
         }
     });

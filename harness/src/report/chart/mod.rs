@@ -5,6 +5,7 @@ mod calibration;
 mod canvas;
 mod ladder;
 mod phases;
+mod roofline;
 mod throughput;
 mod tokens;
 
@@ -29,6 +30,7 @@ pub struct Chart {
 pub fn all(receipt: &Receipt) -> Vec<Chart> {
     [
         ladder::chart,
+        roofline::chart,
         throughput::chart,
         tokens::decode,
         tokens::prefill,
@@ -122,7 +124,15 @@ mod tests {
         for receipt in [fixture::complete(), fixture::hostile()] {
             let charts = all(&receipt);
             let files: Vec<&str> = charts.iter().map(|c| c.file).collect();
-            let all = ["ladder.svg", "throughput.svg", "decode.svg", "prefill.svg", "phases.svg", "forward.svg"];
+            let all = [
+                "ladder.svg",
+                "roofline.svg",
+                "throughput.svg",
+                "decode.svg",
+                "prefill.svg",
+                "phases.svg",
+                "forward.svg",
+            ];
             assert_eq!(files, all);
             for chart in charts {
                 well_formed(&chart.svg);
