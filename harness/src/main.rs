@@ -18,6 +18,7 @@ mod models;
 mod output;
 mod progress;
 mod receipt;
+mod recheck;
 mod report;
 mod run_folder;
 mod scenario;

@@ -92,7 +92,10 @@ fn measure(
         perplexity: None,
         head_effect: None,
         findings: Vec::new(),
+        bitnet_rs: None,
+        integrity: None,
     };
+    receipt.settings.kernels_requested = asked.clone();
     // From here on a killed run leaves a readable receipt.
     let begun = folder.begin(&receipt).and_then(|()| {
         let Some(model) = scenario.model.as_deref() else { return Ok((None, None)) };

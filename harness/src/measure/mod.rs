@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod end_to_end;
 pub mod head;
+pub mod medians;
 pub mod micro;
 pub mod rounds;
 pub mod sequential;
