@@ -6,6 +6,7 @@ mod build_info;
 mod cli;
 mod cmd;
 mod error;
+mod export;
 mod files;
 mod findings;
 mod gate;
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
         Command::Perplexity(args) => cmd::perplexity::run(&args, &out),
         Command::Model(command) => cmd::model::run(&command, &out),
         Command::Report(args) => cmd::report::run(&args, &out),
+        Command::Receipt(command) => cmd::receipt::run(&command, &out),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -5,5 +5,6 @@ pub mod generate;
 pub mod list;
 pub mod model;
 pub mod perplexity;
+pub mod receipt;
 pub mod report;
 pub mod verify;

@@ -2,4 +2,4 @@
 
 mod verdicts;
 
-pub use verdicts::summarize;
+pub use verdicts::{BASELINE, CURRENT, summarize, title};

@@ -7,6 +7,7 @@ mod integrity;
 mod layout;
 mod micro;
 mod provenance;
+mod schema;
 mod store;
 mod verdict;
 
@@ -19,6 +20,7 @@ pub use generation::{
 pub use integrity::{FIELD as INTEGRITY_FIELD, Integrity};
 pub use micro::{MicroCell, MicroEntry, MicroSummary, Ratio, Residency, Round, StreamLimit};
 pub use provenance::{Build, Host, Load, ModelRecord, ScenarioRecord, Settings};
+pub use schema::schema;
 pub use store::{RECEIPT_FILE, read_receipt, read_value, write_receipt};
 pub use verdict::{Outcome, Rule, Verdict};
 

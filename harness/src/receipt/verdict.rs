@@ -19,6 +19,19 @@ pub enum Outcome {
     Unsupported,
 }
 
+impl Outcome {
+    /// As in receipts.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pass => "PASS",
+            Self::Fail => "FAIL",
+            Self::Inconclusive => "INCONCLUSIVE",
+            Self::Unstable => "UNSTABLE",
+            Self::Unsupported => "UNSUPPORTED",
+        }
+    }
+}
+
 /// The rule of a run, fixed before its first measurement.
 #[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Rule {

@@ -14,8 +14,9 @@ mod terminal;
 mod verdict;
 mod view;
 
+pub use self::csv::measurements;
 pub use comparison::write_comparison;
-pub use query::residency;
+pub use query::{cell_title, residency};
 pub use terminal::summary_table;
 
 use crate::error::Result;
