@@ -153,8 +153,13 @@ pub struct Cell {
 impl Scenario {
     /// A built-in scenario by name, or a TOML file by path.
     pub fn load(name_or_path: &str) -> Result<Self> {
+        Self::load_with_text(name_or_path).map(|(scenario, _)| scenario)
+    }
+
+    /// The same, with the TOML that it was parsed from.
+    pub fn load_with_text(name_or_path: &str) -> Result<(Self, String)> {
         if let Some((name, text)) = BUILTIN.iter().find(|(name, _)| *name == name_or_path) {
-            return Self::parse(&format!("scenario {name}"), text);
+            return Ok((Self::parse(&format!("scenario {name}"), text)?, (*text).to_owned()));
         }
         let path = Path::new(name_or_path);
         if path.extension().is_none() && !path.exists() {
@@ -168,7 +173,7 @@ impl Scenario {
             return Err(Error::input(format!("{}: {size} bytes is no scenario (limit 1 MiB)", path.display())));
         }
         let text = std::fs::read_to_string(path).map_err(|e| Error::io("read scenario", path, &e))?;
-        Self::parse(&path.display().to_string(), &text)
+        Ok((Self::parse(&path.display().to_string(), &text)?, text))
     }
 
     /// Parses and checks. Errors name the line and the key.

@@ -71,30 +71,7 @@ fn measure(
     }
     let timestamp = jiff::Timestamp::now().to_string();
     let mut folder = RunFolder::create(args.out.as_deref(), &scenario.name, &timestamp)?;
-    let mut receipt = Receipt {
-        schema_version: SCHEMA_VERSION.into(),
-        status: Status::Running,
-        error: None,
-        timestamp,
-        elapsed_s: 0.0,
-        argv: std::env::args().collect(),
-        build: build_info::build(),
-        host: host::host(),
-        scenario: scenario.record(),
-        settings: machine.settings(args.seed),
-        kernels: kernel_records(&machine),
-        model: None,
-        verify: Vec::new(),
-        micro: Vec::new(),
-        rule: None,
-        gate: None,
-        generation: None,
-        perplexity: None,
-        head_effect: None,
-        findings: Vec::new(),
-        bitnet_rs: None,
-        integrity: None,
-    };
+    let mut receipt = new_receipt(timestamp, &scenario, &machine, args.seed);
     receipt.settings.kernels_requested = asked.clone();
     // From here on a killed run leaves a readable receipt.
     let begun = folder.begin(&receipt).and_then(|()| {
@@ -117,6 +94,34 @@ fn measure(
         Run { start, scenario, machine, kernels, named: asked, sparsity, loaded, head, store, folder, receipt };
     let outcome = run.parts();
     run.finish(outcome, args.json, out)
+}
+
+/// What is known before the first measurement.
+pub fn new_receipt(timestamp: String, scenario: &Scenario, machine: &Machine, seed: u64) -> Receipt {
+    Receipt {
+        schema_version: SCHEMA_VERSION.into(),
+        status: Status::Running,
+        error: None,
+        timestamp,
+        elapsed_s: 0.0,
+        argv: std::env::args().collect(),
+        build: build_info::build(),
+        host: host::host(),
+        scenario: scenario.record(),
+        settings: machine.settings(seed),
+        kernels: kernel_records(machine),
+        model: None,
+        verify: Vec::new(),
+        micro: Vec::new(),
+        rule: None,
+        gate: None,
+        generation: None,
+        perplexity: None,
+        head_effect: None,
+        findings: Vec::new(),
+        bitnet_rs: None,
+        integrity: None,
+    }
 }
 
 /// A run in progress. The receipt is written after every part, so that a killed run leaves what it had.

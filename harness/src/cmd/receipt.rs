@@ -7,7 +7,7 @@ use crate::export::{Format, export};
 use crate::files::write_atomic;
 use crate::output::{Output, note};
 use crate::receipt::{SCHEMA_VERSION, read_receipt, read_value, schema};
-use crate::recheck::{recheck, refusal};
+use crate::recheck::{recheck, refusal, require};
 use std::path::Path;
 
 /// Runs the command.
@@ -42,16 +42,14 @@ fn verify(path: &Path, json: bool, out: &Output) -> Result<()> {
     Ok(())
 }
 
-/// An export is no statement that a receipt holds; one that does not is exported with a warning, so that it can be looked at.
+/// Most exports state nothing about whether a receipt holds; one that does not is exported with a warning, so that it can be looked at.
 fn write(path: &Path, format: Format, file: Option<&Path>, out: &Output) -> Result<()> {
     let receipt = read_receipt(path)?;
     let (source, bytes, _) = read_value(path)?;
-    let found = recheck(path)?;
-    if let Some(first) = found.problems.first() {
-        if format == Format::Intoto {
-            // A statement is made to be signed.
-            return Err(refusal(&source, first, found.problems.len()));
-        }
+    if format == Format::Intoto {
+        // A statement is made to be signed.
+        require(path)?;
+    } else if let Some(first) = recheck(path)?.problems.first() {
         note(format!("warning: {} does not hold: {}; see `receipt verify`", source.display(), first.line()));
     }
     if receipt.schema_version != SCHEMA_VERSION {

@@ -60,7 +60,7 @@ pub fn cases(receipt: &Receipt) -> Vec<Case> {
             Some(case("speed", name, of_verdict(verdict), verdict.reason.clone()))
         }));
     }
-    for gate in &receipt.gate {
+    if let Some(gate) = &receipt.gate {
         all.extend(gate.checks.iter().map(|c| {
             let state = if c.passed {
                 State::Passed

@@ -51,7 +51,7 @@ pub fn latencies(receipt: &Receipt) -> Vec<Latency> {
             add(format!("gate {side}: {}, {} thread(s)", gate_title(cell), cell.threads), "ns/call", ns);
         }
     }
-    for generation in &receipt.generation {
+    if let Some(generation) = &receipt.generation {
         for kernel in &generation.kernels {
             let rounds = kernel.rounds.iter().filter(|r| r.decode_tokens > 0);
             let ns = rounds.map(|r| r.decode_ns as f64 / r.decode_tokens as f64).collect();

@@ -42,7 +42,7 @@ fn subjects(receipt: &Receipt, sha256: &str) -> Vec<Value> {
     let mut all = vec![resource("receipt.json", "sha256", sha256)];
     let clean = receipt.build.git_dirty == Some(false);
     all.extend(receipt.build.git_commit.iter().filter(|_| clean).map(|commit| resource("source", "gitCommit", commit)));
-    for gate in &receipt.gate {
+    if let Some(gate) = &receipt.gate {
         all.push(resource("gate current", "sha256", &gate.current.binary_sha256));
         all.push(resource("gate baseline", "sha256", &gate.baseline.binary_sha256));
     }

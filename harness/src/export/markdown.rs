@@ -2,26 +2,23 @@
 
 use super::{State, cases};
 use crate::receipt::Receipt;
+use crate::report::gate_markdown;
 
 /// Most rows of cases that are not passed: a comment is no log.
 const MOST: usize = 30;
 
-/// What failed, what is undecided, and how much passed.
+/// What failed, what is undecided, and how much passed; a gate has its own summary.
 pub fn markdown(receipt: &Receipt) -> String {
+    if receipt.gate.is_some() {
+        return gate_markdown(receipt);
+    }
     let cases = cases(receipt);
     let count = |keep: fn(&State) -> bool| cases.iter().filter(|c| keep(&c.state)).count();
     let failed = count(|s| matches!(s, State::Failed(_)));
     let warned = count(|s| matches!(s, State::Warned(_)));
     let skipped = count(|s| matches!(s, State::Skipped(_)));
     let passed = count(|s| *s == State::Passed);
-    let mut text = match &receipt.gate {
-        Some(gate) => {
-            let outcome = gate.outcome.name();
-            let sides = format!("`{}` against `{}`", plain(&gate.current.label), plain(&gate.baseline.label));
-            format!("### Gate: {outcome}\n\n{sides}: {}\n\nNext: {}\n\n", plain(&gate.reason), plain(&gate.next_step))
-        }
-        None => format!("### {}\n\n", plain(&receipt.scenario.name)),
-    };
+    let mut text = format!("### {}\n\n", plain(&receipt.scenario.name));
     text.push_str(&format!("{passed} passed, {failed} failed, {warned} undecided, {skipped} not possible here\n"));
     let mut rows = cases.iter().filter_map(|case| match &case.state {
         State::Failed(why) => Some(("failed", case, why)),

@@ -4,11 +4,13 @@
 //! An alarm and a pass are held to different levels. Crying wolf anywhere in a run must stay below `alpha`, so an alarm's level is divided
 //! by the run's comparisons; a pass only speaks for its own cell, so its level is not.
 //!
-//! delta_eff is taken from medians of A/A parts (a process pair, or a block of ten rounds), never from single rounds: a verdict rests on
-//! a median of many rounds, and a floor for single rounds (2-5% on shared machines) would hide every slowdown below twice that.
+//! The A/A floor is that of the statistic that is judged, the median over all samples: its spread over resamples of the A/A parts (process
+//! pairs, or blocks of ten rounds, because neighbouring rounds are alike). A floor for single rounds (2-5% on shared machines) or single
+//! pairs (1-3%) would hide every slowdown below twice that, however many samples there are.
 
 use super::stats::{median, quantile, sign_test_interval};
 use crate::receipt::{Outcome, Rule, Verdict};
+use kernels::random::SplitMix64;
 
 /// Looks of a comparison inside one process, in rounds.
 pub const ROUND_LOOKS: [usize; 5] = [50, 100, 200, 400, 800];
@@ -56,7 +58,7 @@ pub struct Samples<'a> {
     pub effect: &'a [f64],
     /// Same code against itself.
     pub same: &'a [f64],
-    /// Medians of parts of `same`: what the noise of a median is.
+    /// Parts of `same` that are independent of each other: what the noise of the median is taken from.
     pub same_parts: &'a [f64],
 }
 
@@ -72,8 +74,7 @@ pub fn judge(rule: &Rule, samples: &Samples<'_>, partner: &str) -> (Verdict, boo
     let pass_high = interval(samples.effect, 1.0 - rule.level()).map(|i| i.1);
     let same_change = median(samples.same);
     let same_interval = interval(samples.same, AA_CONFIDENCE);
-    let parts: Vec<f64> = samples.same_parts.iter().map(|l| share(l.abs())).collect();
-    let aa_p95 = quantile(&parts, 0.95);
+    let aa_p95 = share(noise_of_median(samples.same_parts));
     let delta_eff = rule.delta.max(2.0 * aa_p95);
     let threshold = delta_eff.ln_1p();
 
@@ -147,6 +148,18 @@ pub fn judge(rule: &Rule, samples: &Samples<'_>, partner: &str) -> (Verdict, boo
     (verdict, stands)
 }
 
+/// 95th percentile of |median| over resamples of the A/A parts (Efron's bootstrap, with a fixed seed so that it can be recomputed).
+fn noise_of_median(parts: &[f64]) -> f64 {
+    const RESAMPLES: usize = 999;
+    let Ok(n) = u32::try_from(parts.len()) else { return f64::INFINITY };
+    if n == 0 {
+        return 0.0;
+    }
+    let mut random = SplitMix64::new(0x0b00_7574_2a9d);
+    let mut resample = || median(&(0..n).map(|_| parts[random.below(n) as usize]).collect::<Vec<_>>()).abs();
+    quantile(&(0..RESAMPLES).map(|_| resample()).collect::<Vec<_>>(), 0.95)
+}
+
 /// What a sample stands for, which is what `same_parts` are taken from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sample {
@@ -197,7 +210,6 @@ pub fn log_ratios(partner_ns: &[u64], own_ns: &[u64]) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kernels::random::SplitMix64;
 
     fn rule(comparisons: usize) -> Rule {
         Rule::new(DELTA, "round", &ROUND_LOOKS, 800, comparisons)
@@ -206,7 +218,7 @@ mod tests {
     /// Noise like a shared machine's: a core of about 1% and outliers of 30%, which a median must shrug off.
     fn noise(random: &mut SplitMix64) -> f64 {
         let core = (0..4).map(|_| f64::from(random.signed_unit())).sum::<f64>() * 0.01;
-        if random.next_u64() % 20 == 0 { core + 0.3 } else { core }
+        if random.next_u64().is_multiple_of(20) { core + 0.3 } else { core }
     }
 
     fn run(rule: &Rule, effect: f64, seed: u64) -> Verdict {
@@ -251,6 +263,20 @@ mod tests {
         );
         let (slow, stands) = verdict(0.05, 16);
         assert!(stands && slow.outcome == Outcome::Fail && slow.reason.contains("slower than b"), "{slow:?}");
+    }
+
+    #[test]
+    fn the_floor_is_that_of_the_median() {
+        let random = &mut SplitMix64::new(7);
+        let normal = |random: &mut SplitMix64| (0..12).map(|_| f64::from(random.signed_unit())).sum::<f64>() / 2.0;
+        let parts: Vec<f64> = (0..400).map(|_| 0.01 * normal(random)).collect();
+        // The median of n normal values has standard deviation 1.25 / sqrt(n), and 95% lie within 1.96 of it.
+        for n in [12, 100, 400] {
+            let expected = 1.96 * 1.2533 * 0.01 / (n as f64).sqrt();
+            let got = noise_of_median(&parts[..n]);
+            assert!((0.5..2.0).contains(&(got / expected)), "{n}: {got} for {expected}");
+        }
+        assert_eq!(noise_of_median(&[]), 0.0);
     }
 
     #[test]

@@ -94,7 +94,13 @@ impl BitnetRs {
     /// Computed from everything else in the receipt.
     pub fn of(receipt: &Receipt) -> Self {
         let kernels = executed(receipt);
-        let right = |id: &String| receipt.verify.iter().any(|v| v.id == *id && v.cases > 0 && v.mismatches == 0);
+        let right = |id: &String| {
+            let suite = receipt.verify.iter().any(|v| v.id == *id && v.cases > 0 && v.mismatches == 0);
+            // A gate holds outputs to the oracle instead, in the very processes that are timed.
+            let mut checks =
+                receipt.gate.iter().flat_map(|g| &g.checks).filter(|c| c.what == "output" && c.kernel == *id);
+            suite || (checks.clone().next().is_some() && checks.all(|c| c.passed))
+        };
         let compute_path = match () {
             () if kernels.is_empty() => "none",
             () if kernels.iter().all(right) => "real",

@@ -110,6 +110,9 @@ pub struct GateCell {
 pub struct GatePair {
     /// Number of the process pair within the gate.
     pub pair: usize,
+    /// The CPU that all of its processes stayed on, in turn; absent where they were left to the system.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<usize>,
     /// Raw rounds.
     pub rounds: Vec<Round>,
 }

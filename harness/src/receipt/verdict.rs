@@ -19,19 +19,6 @@ pub enum Outcome {
     Unsupported,
 }
 
-impl Outcome {
-    /// As in receipts.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Pass => "PASS",
-            Self::Fail => "FAIL",
-            Self::Inconclusive => "INCONCLUSIVE",
-            Self::Unstable => "UNSTABLE",
-            Self::Unsupported => "UNSUPPORTED",
-        }
-    }
-}
-
 /// The rule of a run, fixed before its first measurement.
 #[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Rule {
@@ -64,7 +51,8 @@ pub struct Verdict {
     pub pass_high: Option<f64>,
     /// Threshold in force: `max(delta, 2 x aa_p95)`.
     pub delta_eff: f64,
-    /// 95th percentile of |change| of the same code against itself, over the parts that a sample stands for.
+    /// 95th percentile of |median change| of the same code against itself, over resamples: what the machine makes up in the very
+    /// statistic that is judged.
     pub aa_p95: f64,
     /// Median change of the same code against itself.
     pub aa_change: f64,

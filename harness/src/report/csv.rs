@@ -166,7 +166,7 @@ fn gate_row<'a>(receipt: &'a Receipt, status: &'a str, cell: &'a GateCell) -> Ro
 
 fn verdict<'a>(verdict: Option<&'a Verdict>, row: Row<'a>) -> Row<'a> {
     let Some(v) = verdict else { return row };
-    Row { outcome: v.outcome.name(), change: Some(v.change), delta_eff: Some(v.delta_eff), ..row }
+    Row { outcome: super::outcome_word(v.outcome), change: Some(v.change), delta_eff: Some(v.delta_eff), ..row }
 }
 
 fn residency(residency: Residency) -> &'static str {

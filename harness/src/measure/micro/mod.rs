@@ -1,8 +1,8 @@
 //! Microbenchmarks: one operation at one shape and residency, all kernels of a family in the same interleaved rounds.
 
-mod check;
-mod epochs;
-mod operands;
+pub mod check;
+pub mod epochs;
+pub mod operands;
 
 use super::rounds::{self, column};
 use super::sequential::{self, Sample};
@@ -12,8 +12,7 @@ use crate::receipt::{MicroCell, MicroEntry, MicroSummary, Residency, Round, Rule
 use crate::scenario::Cell;
 use epochs::Shared;
 use kernels::parallel::Team;
-use kernels::random::SplitMix64;
-use kernels::{CpuFeatures, Kernel, KernelError};
+use kernels::{CpuFeatures, Family, Kernel, KernelError};
 use operands::Operands;
 use std::sync::atomic::AtomicBool;
 
@@ -43,9 +42,8 @@ pub fn measure(cell: Cell, kernels: &[Kernel], plan: &Plan<'_>, team: &mut Team)
     let (Some(&first), Some(&last)) = (entries.first(), entries.last()) else { return Ok(None) };
     let family = first.descriptor().family();
     let (m, k, tokens) = (cell.shape.m, cell.shape.k, cell.tokens);
-    let seed = plan.seed ^ (m as u64) << 40 ^ (k as u64) << 16 ^ (tokens as u64) << 4 ^ family as u64;
-    let mut random = SplitMix64::new(seed);
-    let operands = Operands::new(cell, &entries, plan, &mut random)?;
+    let seed = operand_seed(plan.seed, cell, family);
+    let operands = Operands::new(cell, &entries, plan.last_level_cache_bytes, plan.features, seed)?;
     let checked = check::check(cell, &operands, &entries, team)?;
     // The A/A column: the most advanced kernel once more.
     entries.push(last);
@@ -107,6 +105,11 @@ pub fn measure(cell: Cell, kernels: &[Kernel], plan: &Plan<'_>, team: &mut Team)
     };
     summarize(&mut record, Some(&plan.rule));
     Ok(Some(record))
+}
+
+/// Seed of a cell's weights, activations and order.
+pub fn operand_seed(seed: u64, cell: Cell, family: Family) -> u64 {
+    seed ^ (cell.shape.m as u64) << 40 ^ (cell.shape.k as u64) << 16 ^ (cell.tokens as u64) << 4 ^ family as u64
 }
 
 /// Those of `kernels` that a cell measures.
@@ -205,7 +208,7 @@ fn refused(cell: Cell, kernel: &Kernel, error: &KernelError) -> Error {
 mod tests {
     use super::*;
     use crate::scenario::Shape;
-    use kernels::{Family, registry};
+    use kernels::registry;
 
     fn kernels_of(family: Family) -> Vec<Kernel> {
         let available = registry::KERNELS.iter().filter_map(|d| Kernel::new(d, CpuFeatures::detect()).ok());
