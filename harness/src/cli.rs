@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::export::Format;
 use crate::machine::MachineArgs;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use kernels::HeadFormat;
@@ -80,6 +81,9 @@ pub enum Command {
     /// Render a run again, or several side by side
     #[command(after_help = "Example: harness report reports/runs/A reports/runs/B --out comparison.html")]
     Report(ReportArgs),
+    /// Recheck a receipt, write it in other tools' formats, print its schema
+    #[command(subcommand)]
+    Receipt(ReceiptCommand),
     /// Keep a build to gate against
     #[command(subcommand)]
     Baseline(BaselineCommand),
@@ -674,4 +678,35 @@ pub enum GateFormat {
     Json,
     /// Workflow commands, and a summary for GITHUB_STEP_SUMMARY
     Github,
+}
+
+/// `receipt ...`.
+#[derive(Subcommand, Debug)]
+pub enum ReceiptCommand {
+    /// Recompute every figure and verdict from the raw rounds, compare digests; exit 1 names what does not hold
+    #[command(after_help = "Example: harness receipt verify reports/runs/A")]
+    Verify {
+        /// Run folder or receipt file
+        #[arg(value_name = "RUN_DIR|RECEIPT")]
+        receipt: PathBuf,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write a receipt in another tool's format
+    #[command(after_help = "Example: harness receipt export reports/runs/A --format junit --out junit.xml")]
+    Export {
+        /// Run folder or receipt file
+        #[arg(value_name = "RUN_DIR|RECEIPT")]
+        receipt: PathBuf,
+        /// Format to write
+        #[arg(long, value_enum)]
+        format: Format,
+        /// File to write instead of standard output
+        #[arg(long, short, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Print the JSON Schema of receipts
+    #[command(after_help = "Example: harness receipt schema > receipt-1.schema.json")]
+    Schema,
 }

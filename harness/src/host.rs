@@ -17,6 +17,10 @@ pub fn host() -> Host {
         hypervisor: None,
         governor: read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
         memory_bytes: memory(),
+        microcode: cpuinfo("microcode"),
+        affinity: status("Cpus_allowed_list"),
+        cgroup_cpus: cgroup("cpu.max").and_then(|text| quota(&text)),
+        cgroup_memory_bytes: cgroup("memory.max").and_then(|text| text.parse().ok()),
         load_before: load(),
         load_after: None,
     };
@@ -119,6 +123,34 @@ fn memory() -> Option<u64> {
     line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib * 1024)
 }
 
+/// The value of `key: value` in the first paragraph of /proc/cpuinfo.
+fn cpuinfo(key: &str) -> Option<String> {
+    field(&read("/proc/cpuinfo")?, key)
+}
+
+fn status(key: &str) -> Option<String> {
+    field(&read("/proc/self/status")?, key)
+}
+
+fn field(text: &str, key: &str) -> Option<String> {
+    let mut lines = text.lines().filter_map(|line| line.split_once(':'));
+    lines.find(|(name, _)| name.trim() == key).map(|(_, value)| value.trim().to_owned())
+}
+
+/// A limit of this process's control group (version 2). The nearest group that has the file counts; `max` is no number, so no limit.
+fn cgroup(file: &str) -> Option<String> {
+    let own = read("/proc/self/cgroup")?.lines().find_map(|line| line.strip_prefix("0::").map(str::to_owned))?;
+    let groups = std::path::Path::new(&own).ancestors().map(|group| group.display().to_string());
+    groups.map(|group| format!("/sys/fs/cgroup/{}/{file}", group.trim_matches('/'))).find_map(|path| read(&path))
+}
+
+/// `200000 100000`: quota and period in microseconds; `max 100000` is no limit.
+fn quota(text: &str) -> Option<f64> {
+    let (quota, period) = text.split_once(' ')?;
+    let (quota, period): (f64, f64) = (quota.parse().ok()?, period.trim().parse().ok()?);
+    (period > 0.0).then(|| quota / period)
+}
+
 /// Load average and stolen time now.
 pub fn load() -> Load {
     let load_1m = read("/proc/loadavg").and_then(|text| text.split_whitespace().next()?.parse().ok());
@@ -133,6 +165,12 @@ mod tests {
     #[test]
     fn sizes_parse() {
         assert_eq!(["48K", "1M", "512", "2X", ""].map(size), [Some(49152), Some(1 << 20), Some(512), None, None]);
+    }
+
+    #[test]
+    fn limits_parse() {
+        assert_eq!([quota("150000 100000"), quota("max 100000"), quota("")], [Some(1.5), None, None]);
+        assert_eq!(field("a\t: 1\nmicrocode\t: 0xb0\n", "microcode").as_deref(), Some("0xb0"));
     }
 
     #[test]

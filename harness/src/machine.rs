@@ -130,6 +130,7 @@ impl Machine {
             pinned_cpus: self.cpus.iter().take(self.threads).map(|cpu| cpu.id).collect(),
             cpu_features: self.mask.clone(),
             seed,
+            kernels_requested: None,
         }
     }
 

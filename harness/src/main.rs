@@ -10,6 +10,7 @@ mod cli;
 mod cmd;
 mod count;
 mod error;
+mod export;
 mod files;
 mod findings;
 mod gate;
@@ -22,6 +23,7 @@ mod models;
 mod output;
 mod progress;
 mod receipt;
+mod recheck;
 mod report;
 mod run_folder;
 mod scenario;
@@ -62,6 +64,7 @@ fn main() -> ExitCode {
             // The gate reads its child's words from the pipe.
             return gate::run_child().map_or_else(|e| ExitCode::from(e.exit() as u8), |()| ExitCode::SUCCESS);
         }
+        Command::Receipt(command) => cmd::receipt::run(&command, &out),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

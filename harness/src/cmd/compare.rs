@@ -83,6 +83,7 @@ fn measure(
     let timestamp = jiff::Timestamp::now().to_string();
     let mut folder = RunFolder::create(args.out.as_deref(), &scenario.name, &timestamp)?;
     let mut receipt = new_receipt(timestamp, &scenario, &machine, args.seed);
+    receipt.settings.kernels_requested = asked.clone();
     // From here on a killed run leaves a readable receipt.
     let begun = folder.begin(&receipt).and_then(|()| {
         let Some(model) = scenario.model.as_deref() else { return Ok((None, None)) };
@@ -141,6 +142,8 @@ pub fn new_receipt(timestamp: String, scenario: &Scenario, machine: &Machine, se
         perplexity: None,
         head_effect: None,
         findings: Vec::new(),
+        bitnet_rs: None,
+        integrity: None,
     }
 }
 

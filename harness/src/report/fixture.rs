@@ -169,7 +169,7 @@ pub fn empty() -> Receipt {
             sha256: "5e".repeat(32),
             quick: false,
         },
-        settings: Settings { threads: 1, pinned_cpus: vec![1], cpu_features: None, seed: 42 },
+        settings: Settings { threads: 1, pinned_cpus: vec![1], cpu_features: None, seed: 42, kernels_requested: None },
         kernels: kernels(),
         model: None,
         verify: verify(),
@@ -185,6 +185,8 @@ pub fn empty() -> Receipt {
         perplexity: None,
         head_effect: None,
         findings: Vec::new(),
+        bitnet_rs: None,
+        integrity: None,
     }
 }
 
@@ -299,6 +301,9 @@ fn cell(
                 self_pair: *self_pair,
                 bytes_per_call: weights / 4,
                 output_sha256: "ab".repeat(32),
+                packing: None,
+                oracle: None,
+                max_abs_error: None,
             })
             .collect(),
         rounds: raw,
@@ -363,6 +368,8 @@ fn generated(family: &str, kernel: &str, speed: f64) -> GenerationKernel {
                 time_to_first_token_ns: (token_ms * 1.75e6) as u64,
                 decode_ns,
                 decode_tokens: tokens,
+                prefill_tokens: None,
+                decode_times_ns: None,
                 cpu_ns: decode_ns,
                 involuntary_switches: 1,
             }
@@ -504,6 +511,10 @@ fn host() -> Host {
         hypervisor: Some("KVM".into()),
         governor: None,
         memory_bytes: Some(8 << 30),
+        microcode: None,
+        affinity: None,
+        cgroup_cpus: None,
+        cgroup_memory_bytes: None,
         load_before: Load { load_1m: Some(0.31), steal_ticks: Some(120) },
         load_after: Some(Load { load_1m: Some(1.1), steal_ticks: Some(131) }),
     }

@@ -17,6 +17,7 @@ mod terminal;
 mod verdict;
 mod view;
 
+pub use self::csv::measurements;
 pub use calibration::{interval as share_interval, rates as calibration_rates, sentence as calibration_sentence};
 pub use comparison::write_comparison;
 pub use figures::{bytes, measured, number};
