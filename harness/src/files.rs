@@ -1,7 +1,7 @@
 //! Files that are either whole or absent: a reader, or a crash, never meets half of one.
 
 use crate::error::{Error, Result};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 /// Writes `bytes` to `path` through a temporary file in the same folder, so that the last step is a rename.
@@ -50,6 +50,26 @@ fn require_space(folder: &Path, need: u64) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Reads a file that a user named and that must be `what` ("a receipt"): a regular file of at most `limit` bytes, so that neither a
+/// named pipe that never ends nor a disk image is read into memory.
+pub fn read_limited(path: &Path, what: &str, limit: u64) -> Result<Vec<u8>> {
+    let found = std::fs::metadata(path).map_err(|e| Error::io("read", path, &e))?;
+    if !found.is_file() {
+        return Err(Error::input(format!("{} is not a regular file, so it is not {what}", path.display())));
+    }
+    let too_large = |bytes: u64| {
+        Error::input(format!("{} has {bytes} bytes: too large for {what} (limit {limit})", path.display()))
+    };
+    if found.len() > limit {
+        return Err(too_large(found.len()));
+    }
+    let file = std::fs::File::open(path).map_err(|e| Error::io("read", path, &e))?;
+    let mut bytes = Vec::new();
+    // The file may have grown since.
+    file.take(limit + 1).read_to_end(&mut bytes).map_err(|e| Error::io("read", path, &e))?;
+    if bytes.len() as u64 > limit { Err(too_large(bytes.len() as u64)) } else { Ok(bytes) }
 }
 
 /// Maps a file that a user named; `what` it should be is for errors.

@@ -8,6 +8,8 @@ mod cmd;
 mod error;
 mod files;
 mod findings;
+#[cfg(test)]
+mod fuzzing;
 mod host;
 mod interrupt;
 mod machine;
@@ -21,13 +23,17 @@ mod report;
 mod run_folder;
 mod scenario;
 mod select;
+mod usage;
 
 use clap::Parser;
 use cli::{Cli, Command};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage::report(&error),
+    };
     interrupt::install();
     let out = output::Output::new(cli.color);
     if let Err(error) = kernels::CpuFeatures::mask_from_environment() {

@@ -30,9 +30,9 @@ pub struct AlignedBuffer<T: Plain> {
 /// What the memory of a buffer is.
 enum Backing {
     Heap,
-    Pages(#[expect(dead_code, reason = "kept for its drop")] HugePages),
+    Pages(#[allow(dead_code, reason = "kept for its drop")] HugePages),
     #[cfg(all(test, target_os = "linux", not(miri)))]
-    Guarded(#[expect(dead_code, reason = "kept for its drop")] crate::guarded::GuardedPages),
+    Guarded(#[allow(dead_code, reason = "kept for its drop")] crate::guarded::GuardedPages),
 }
 
 impl<T: Plain> AlignedBuffer<T> {

@@ -11,6 +11,8 @@ pub use generation::{
 };
 pub use micro::{MicroCell, MicroEntry, MicroSummary, Ratio, Residency, Round, StreamLimit};
 pub use provenance::{Build, Host, Load, ModelRecord, ScenarioRecord, Settings};
+#[cfg(test)]
+pub use store::parse_receipt;
 pub use store::{RECEIPT_FILE, read_receipt, write_receipt};
 
 use serde::{Deserialize, Deserializer, Serialize};

@@ -2,12 +2,15 @@
 
 use super::{Receipt, SCHEMA_VERSION};
 use crate::error::{Error, Result};
-use crate::files::write_atomic;
+use crate::files::{read_limited, write_atomic};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
 /// Name of the receipt inside a run folder.
 pub const RECEIPT_FILE: &str = "receipt.json";
+
+/// Largest receipt that is read: a hundred times what a run with thousands of rounds writes.
+const MAX_BYTES: u64 = 256 << 20;
 
 /// Read before the rest, so that a receipt of another major version is named as such and not as a missing field.
 #[derive(Deserialize)]
@@ -18,8 +21,13 @@ struct Header {
 /// Reads a receipt; `path` is the file or the run folder that holds it.
 pub fn read_receipt(path: &Path) -> Result<Receipt> {
     let file = receipt_path(path)?;
-    let bytes = std::fs::read(&file).map_err(|e| Error::io("read", &file, &e))?;
-    let header: Header = serde_json::from_slice(&bytes).map_err(|e| bad_json(&file, &e))?;
+    let bytes = read_limited(&file, "a receipt", MAX_BYTES)?;
+    parse_receipt(&file, &bytes)
+}
+
+/// A receipt from its bytes; `file` is for errors.
+pub fn parse_receipt(file: &Path, bytes: &[u8]) -> Result<Receipt> {
+    let header: Header = serde_json::from_slice(bytes).map_err(|e| bad_json(file, &e))?;
     let version = header.schema_version.ok_or_else(|| {
         Error::input(format!("{} is JSON but not a receipt: it has no \"schema_version\"", file.display()))
     })?;
@@ -30,7 +38,7 @@ pub fn read_receipt(path: &Path) -> Result<Receipt> {
             file.display()
         )));
     }
-    serde_json::from_slice(&bytes).map_err(|e| bad_json(&file, &e))
+    serde_json::from_slice(bytes).map_err(|e| bad_json(file, &e))
 }
 
 /// Writes `receipt` as `receipt.json` in `folder` and returns the file's path.
