@@ -13,6 +13,7 @@ mod fuzzing;
 mod host;
 mod interrupt;
 mod machine;
+mod mapped_faults;
 mod measure;
 mod model;
 mod models;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         Err(error) => return usage::report(&error),
     };
     interrupt::install();
+    mapped_faults::install();
     let out = output::Output::new(cli.color);
     if let Err(error) = kernels::CpuFeatures::mask_from_environment() {
         let error = error::Error::input(format!("environment variable {}: {error}", kernels::MASK_VARIABLE));

@@ -14,6 +14,7 @@ const MAX_BYTES: u64 = 256 << 20;
 
 /// Read before the rest, so that a receipt of another major version is named as such and not as a missing field.
 #[derive(Deserialize)]
+#[serde(expecting = "a JSON object")]
 struct Header {
     schema_version: Option<String>,
 }
