@@ -17,6 +17,7 @@ pub fn host() -> Host {
         hypervisor: None,
         governor: read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
         memory_bytes: memory(),
+        cpu_quota: crate::resources::cpu_quota(),
         load_before: load(),
         load_after: None,
     };

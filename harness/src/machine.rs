@@ -114,6 +114,7 @@ impl Machine {
             pinned_cpus: self.cpus.iter().take(self.threads).map(|cpu| cpu.id).collect(),
             cpu_features: self.mask.clone(),
             seed,
+            deterministic: false,
         }
     }
 

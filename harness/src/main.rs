@@ -5,6 +5,7 @@
 mod build_info;
 mod cli;
 mod cmd;
+mod environment;
 mod error;
 mod files;
 mod findings;
@@ -21,6 +22,7 @@ mod output;
 mod progress;
 mod receipt;
 mod report;
+mod resources;
 mod run_folder;
 mod scenario;
 mod select;
@@ -35,9 +37,14 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage::report(&error),
     };
-    interrupt::install();
-    mapped_faults::install();
     let out = output::Output::new(cli.color);
+    if let Err(error) = environment::check() {
+        out.error(&error);
+        return ExitCode::from(error.exit() as u8);
+    }
+    interrupt::install();
+    interrupt::ignore_file_size_signal();
+    mapped_faults::install();
     if let Err(error) = kernels::CpuFeatures::mask_from_environment() {
         let error = error::Error::input(format!("environment variable {}: {error}", kernels::MASK_VARIABLE));
         out.error(&error);

@@ -13,6 +13,7 @@ use crate::model::weights::Model;
 use crate::output::note;
 use crate::progress::Progress;
 use crate::receipt::ModelRecord;
+use crate::resources;
 use kernels::Kernel;
 use std::path::{Path, PathBuf};
 
@@ -45,6 +46,9 @@ pub fn open(spec: &str) -> Result<Gguf> {
 pub fn load(spec: &str, pre: Option<Pre>, machine: &Machine) -> Result<Loaded> {
     let gguf = open(spec)?;
     let bytes = gguf.file_bytes().len() as u64;
+    // The embedding is copied, and each ternary tensor is packed once at least: about the file once more, which itself stays on disk.
+    resources::require_memory(bytes, &format!("model {spec}"))?;
+    resources::warn_of_quota(machine.threads);
     let mut loading = machine.loading(format!("loading model {spec} ({})", mib(bytes)), Model::load_bytes(&gguf))?;
     let synthetic = gguf.optional_bool("tritbench.synthetic")?.unwrap_or(false);
     let model = Model::load(gguf, pre, &mut loading)?;

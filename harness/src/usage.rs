@@ -1,6 +1,7 @@
 //! Usage errors in one line, like all others: what is wrong, what was perhaps meant, and where help is.
 
 use crate::cli::{Cli, ColorChoice};
+use crate::environment;
 use crate::error::{Error, Exit};
 use crate::output::Output;
 use clap::CommandFactory;
@@ -18,7 +19,9 @@ pub fn report(error: &clap::Error) -> ExitCode {
         }
         _ => {
             let args: Vec<String> = std::env::args_os().map(|arg| arg.to_string_lossy().into_owned()).collect();
-            Output::new(ColorChoice::Auto).error(&Error::input(one_line(error, &args)));
+            // clap takes the seed from the environment, but names only the flag.
+            let error = environment::check().err().unwrap_or_else(|| Error::input(one_line(error, &args)));
+            Output::new(ColorChoice::Auto).error(&error);
             ExitCode::from(Exit::Input as u8)
         }
     }

@@ -4,6 +4,7 @@ use super::list::kernel_records;
 use super::verify::verify;
 use crate::build_info;
 use crate::cli::{CompareArgs, MeasureArgs, MicroArgs};
+use crate::environment;
 use crate::error::{Error, Exit, Result};
 use crate::findings::findings;
 use crate::host;
@@ -16,7 +17,7 @@ use crate::model::sparse_ffn::Sparsity;
 use crate::models::{Loaded, load, load_packed};
 use crate::output::{Output, note};
 use crate::progress::Progress;
-use crate::receipt::{Receipt, SCHEMA_VERSION, Status};
+use crate::receipt::{Receipt, SCHEMA_VERSION, Settings, Status};
 use crate::report::{self, ReportPaths};
 use crate::run_folder::RunFolder;
 use crate::scenario::Scenario;
@@ -58,6 +59,12 @@ fn measure(
     if args.quick {
         scenario.make_quick();
     }
+    let deterministic = args.deterministic || environment::deterministic()?;
+    if deterministic && scenario.generate.as_ref().is_some_and(|g| g.timeout_s.is_some()) {
+        let name = &scenario.name;
+        let what = "its time limit decides how many tokens there are; take another scenario";
+        return Err(Error::input(format!("--deterministic: scenario {name}: {what}")));
+    }
     let machine = args.machine.check(1)?;
     let asked = args.kernels.clone().or_else(|| scenario.kernel_ids());
     let kernels = machine.kernels(asked.as_deref())?;
@@ -80,7 +87,7 @@ fn measure(
         build: build_info::build(),
         host: host::host(),
         scenario: scenario.record(),
-        settings: machine.settings(args.seed),
+        settings: Settings { deterministic, ..machine.settings(args.seed) },
         kernels: kernel_records(&machine),
         model: None,
         verify: Vec::new(),
@@ -94,6 +101,7 @@ fn measure(
     let begun = folder.begin(&receipt).and_then(|()| {
         let Some(model) = scenario.model.as_deref() else { return Ok((None, None)) };
         let mut loaded = load(model, None, &machine)?;
+        require_memory_for_all(&loaded, &kernels)?;
         let packed = packed.map(|path| load_packed(path, &mut loaded, &kernels, &machine)).transpose()?;
         Ok((Some(loaded), packed))
     });
@@ -111,6 +119,14 @@ fn measure(
         Run { start, scenario, machine, kernels, named: asked, sparsity, loaded, head, store, folder, receipt };
     let outcome = run.parts();
     run.finish(outcome, args.json, out)
+}
+
+/// One copy of the weights for each packing that the kernels read; all are kept, so that kernels can take turns.
+fn require_memory_for_all(loaded: &Loaded, kernels: &[Kernel]) -> Result<()> {
+    let packings: std::collections::HashSet<_> = kernels.iter().map(|k| k.descriptor().packing).collect();
+    let bytes = packings.iter().map(|&packing| loaded.model.packed_bytes(packing)).sum();
+    let what = format!("model {} in {} packings (name fewer with --kernels)", loaded.record.path, packings.len());
+    crate::resources::require_memory(bytes, &what)
 }
 
 /// A run in progress. The receipt is written after every part, so that a killed run leaves what it had.
@@ -298,7 +314,23 @@ impl Run {
         if !failed.is_empty() {
             return Err(Error::failed(format!("known answers are not reproduced: {}", failed.join("; "))));
         }
-        Ok(())
+        if self.receipt.settings.deterministic { self.deterministic() } else { Ok(()) }
+    }
+
+    /// What `--deterministic` promises.
+    fn deterministic(&self) -> Result<()> {
+        let Some(generation) = &self.receipt.generation else { return Ok(()) };
+        if let Some(k) = generation.kernels.iter().find(|k| k.ids_equal_in_rounds == Some(false)) {
+            return Err(Error::failed(format!("--deterministic: {} gave other tokens in another round", k.kernel)));
+        }
+        let exact: Vec<_> = generation.kernels.iter().filter(|k| k.family == Family::W2A8.name()).collect();
+        match exact.iter().find(|k| k.token_ids != exact[0].token_ids) {
+            Some(other) => Err(Error::failed(format!(
+                "--deterministic: the exact kernels {} and {} gave different tokens",
+                exact[0].kernel, other.kernel
+            ))),
+            None => Ok(()),
+        }
     }
 }
 

@@ -221,6 +221,9 @@ pub(super) fn summarize(
     let first = &runs.first()?.1;
     let over = |f: &dyn Fn(&Generation) -> f64| median(&runs.iter().map(|(_, out)| f(out)).collect::<Vec<_>>());
     let per_token = |f: &dyn Fn(&Times) -> f64| over(&|out| f(&out.decode_times) / out.decode_tokens.max(1) as f64);
+    // A time limit or the user may cut one round short: as far as both went, they must agree.
+    let agrees = |out: &Generation| out.token_ids.iter().zip(&first.token_ids).all(|(a, b)| a == b);
+    let same_in_rounds = runs.iter().all(|(_, out)| agrees(out));
     let phase = |f: fn(&crate::receipt::PhasesMs) -> f64| per_token(&|t| f(&t.phases_ms()));
     let op = |f: fn(&crate::receipt::ForwardMs) -> f64| per_token(&|t| f(&t.forward_ms()));
     Some(GenerationKernel {
@@ -230,6 +233,7 @@ pub(super) fn summarize(
         text: first.text.clone(),
         stop_reason: reason(first),
         ids_equal_baseline: true,
+        ids_equal_in_rounds: Some(same_in_rounds),
         bytes_per_token,
         prefill_tokens_per_s: over(&|out| out.prefill_tokens_per_s()),
         decode_tokens_per_s: over(&|out| out.decode_tokens_per_s()),

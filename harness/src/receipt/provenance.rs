@@ -50,6 +50,9 @@ pub struct Host {
     pub governor: Option<String>,
     /// Memory in bytes.
     pub memory_bytes: Option<u64>,
+    /// CPUs' worth of time that a control group allows, if it limits it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_quota: Option<f64>,
     /// At the start.
     pub load_before: Load,
     /// At the end.
@@ -91,6 +94,9 @@ pub struct Settings {
     pub cpu_features: Option<String>,
     /// Seed of data and order.
     pub seed: u64,
+    /// Whether the run was asked to give the same text each time, and checked that it did.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deterministic: bool,
 }
 
 /// The model of the end-to-end part.
