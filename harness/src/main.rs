@@ -24,6 +24,7 @@ mod receipt;
 mod report;
 mod resources;
 mod run_folder;
+mod sanity;
 mod scenario;
 mod select;
 mod usage;

@@ -7,6 +7,7 @@ use crate::model::builtin;
 use crate::model::gguf::Gguf;
 use crate::model::known::KnownModel;
 use crate::model::packed_file::{PackedFile, PackedModel};
+use crate::model::policy;
 use crate::model::synth::{SynthShape, synth_size_bytes, write_synthetic};
 use crate::model::tokenizer::Pre;
 use crate::model::weights::Model;
@@ -55,6 +56,8 @@ pub fn load(spec: &str, pre: Option<Pre>, machine: &Machine) -> Result<Loaded> {
     drop(loading);
     let sha256 = hex(&model.sha256);
     let known = KnownModel::find(&sha256)?;
+    let warnings = policy::warnings(&model.gguf, known.as_ref())?;
+    warnings.iter().for_each(|text| note(format!("warning: {text}")));
     let (tokenizer, c) = (&model.tokenizer, &model.config);
     let source = match (pre, tokenizer.pre_from_file()) {
         (Some(_), _) => "chosen by --pre",
@@ -74,6 +77,7 @@ pub fn load(spec: &str, pre: Option<Pre>, machine: &Machine) -> Result<Loaded> {
         pre_tokenizer: format!("{} ({source})", tokenizer.pre_name()),
         synthetic,
         notes: known.as_ref().map(|k| k.notes.clone()).unwrap_or_default(),
+        warnings,
     };
     Ok(Loaded { model, record, known })
 }

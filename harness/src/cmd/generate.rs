@@ -16,6 +16,7 @@ use crate::model::tokenizer::Pre;
 use crate::models::{Loaded, load, load_packed};
 use crate::output::{Output, note};
 use crate::receipt::{Build, ForwardMs, HeadEffect, PhasesMs, SparseFfnRecord};
+use crate::sanity;
 use crate::select::{Selection, select};
 use kernels::CodeTable;
 use serde::Serialize;
@@ -45,12 +46,20 @@ pub struct ModelUsed {
     sha256: String,
     name: String,
     notes: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
 }
 
 impl From<&Loaded> for ModelUsed {
     fn from(l: &Loaded) -> Self {
         let r = &l.record;
-        Self { path: r.path.clone(), sha256: r.sha256.clone(), name: r.name.clone(), notes: r.notes.clone() }
+        Self {
+            path: r.path.clone(),
+            sha256: r.sha256.clone(),
+            name: r.name.clone(),
+            notes: r.notes.clone(),
+            warnings: r.warnings.clone(),
+        }
     }
 }
 
@@ -81,6 +90,9 @@ struct Report {
     sparse_ffn: Option<SparseFfnRecord>,
     #[serde(skip_serializing_if = "Option::is_none")]
     logits_last: Option<Vec<f32>>,
+    /// What is strange about the text.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
     build: Build,
 }
 
@@ -200,6 +212,9 @@ pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
         out.line("")?;
         note(summary(&report));
     }
+    for text in &report.warnings {
+        note(format!("warning: {text}"));
+    }
     match report.stop_reason {
         StopReason::Interrupted => Err(Error::interrupted("interrupted; the text so far is above")),
         _ => Ok(()),
@@ -249,6 +264,7 @@ fn report(
         forward_ms: g.times.forward_ms(),
         sparse_ffn,
         logits_last: g.prompt_logits.clone(),
+        warnings: sanity::of_text(&g.token_ids).filter(|_| !loaded.record.synthetic).into_iter().collect(),
         build: build_info::build(),
     }
 }

@@ -139,7 +139,7 @@ fn packed_file() {
         let mut bytes = bytes.to_vec();
         number += 1;
         // Half of the time the header's hash is made to fit again, as a stranger would.
-        if number % 2 == 0
+        if number.is_multiple_of(2)
             && let Some(n) = bytes.get(12..16).map(|n| u32::from_le_bytes([n[0], n[1], n[2], n[3]]) as usize)
             && let Some(table) = bytes.get(128..128usize.saturating_mul(n.saturating_add(1)))
         {

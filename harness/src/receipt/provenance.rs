@@ -126,4 +126,7 @@ pub struct ModelRecord {
     pub synthetic: bool,
     /// Notes about this very file, by hash.
     pub notes: Vec<String>,
+    /// What to beware of, by hash and metadata; absent in older receipts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }

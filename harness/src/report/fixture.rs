@@ -418,5 +418,6 @@ fn model() -> ModelRecord {
         pre_tokenizer: "gpt-2 (from the file)".into(),
         synthetic: false,
         notes: vec!["Trained for this bench.".into()],
+        warnings: Vec::new(),
     }
 }
