@@ -5,5 +5,6 @@ pub mod end_to_end;
 pub mod head;
 pub mod micro;
 pub mod rounds;
+pub mod sequential;
 pub mod sparse_pair;
 pub mod stats;
