@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""kill -9 at random moments, and a model file that changes under a run: ci/kill-test.py [MOMENTS]
+"""kill -9 at random moments, and a model file that changes under a run: ci/kill-test.py [MOMENTS [COMMAND...]]
 
-For `compare --quick`, `model synth`, `model convert` and (where the program has it) `baseline save`: after each kill, nothing half-written
+For `compare --quick`, `model synth`, `model convert` and `baseline save` (or only the named ones): after each kill, nothing half-written
 has the name of a whole file, and the next command works. Then a model file is cut and rewritten at random moments of `generate`, which must
 end with exit code 0 or 2 and never with a signal. As root it also fills a small file system. Needs Linux, a built program (HARNESS, or
 target/debug/harness) and about five minutes.
@@ -86,16 +86,24 @@ def commands(folder):
     yield "model convert", convert, file_is_whole(packed, generate)
     out = folder / "run"
     yield "compare", ["compare", "--quick", "--out", out], lambda: check_run(out, folder)
-    if "baseline" in run(["--help"], folder).stdout:
-        check(run(["compare", "--quick", "--out", folder / "whole"], folder).returncode == 0, "compare for a baseline")
-        yield "baseline save", ["baseline", "save", folder / "whole", "--name", "killed"], lambda: check(
-            run(["baseline", "list"], folder).returncode == 0, "baseline list after a kill")
+    store = folder / "baselines"
+
+    def baselines_are_whole():
+        listed = run(["baseline", "list", "--dir", store], folder)
+        check(listed.returncode == 0, f"baseline list: {listed.stderr[-300:]}")
+        if "killed" in listed.stdout:
+            shown = run(["baseline", "show", "killed", "--dir", store], folder)
+            check(shown.returncode == 0, f"baseline show: {shown.stderr[-300:]}")
+
+    yield "baseline save", ["baseline", "save", "killed", "--quick", "--replace", "--dir", store], baselines_are_whole
 
 
-def kills(moments):
+def kills(moments, only):
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         for what, args, holds in commands(folder):
+            if only and what not in only:
+                continue
             took = seconds_of(args, folder)
             holds()
             killed = 0
@@ -152,9 +160,10 @@ def full_disk():
 
 def main():
     moments = int(sys.argv[1]) if len(sys.argv) > 1 else 50
-    kills(moments)
-    changing_model(4 * moments)
-    full_disk()
+    kills(moments, sys.argv[2:])
+    if not sys.argv[2:]:
+        changing_model(4 * moments)
+        full_disk()
     print(f"{len(FAILED)} failures")
     sys.exit(1 if FAILED else 0)
 
