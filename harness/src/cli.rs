@@ -163,8 +163,11 @@ pub struct MeasureArgs {
     #[arg(long)]
     pub strict: bool,
     /// Seed of data and order
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, env = "BITNET_SEED", default_value_t = 1)]
     pub seed: u64,
+    /// Fail unless every round and every exact kernel gives the same tokens (BITNET_DETERMINISTIC=1 too)
+    #[arg(long)]
+    pub deterministic: bool,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -352,8 +355,12 @@ pub struct GenerateArgs {
     #[arg(long, value_name = "P", allow_negative_numbers = true)]
     pub top_p: Option<f32>,
     /// Seed of the sampling
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, env = "BITNET_SEED", default_value_t = 1)]
     pub seed: u64,
+    /// Same tokens for any number of threads and any exact kernel: refuse what cannot promise that, and generate twice to see it
+    /// (BITNET_DETERMINISTIC=1 too)
+    #[arg(long)]
+    pub deterministic: bool,
     /// Stop after this many seconds (from the start of the prompt, the model loaded) and keep the text so far
     #[arg(long, value_name = "S", allow_negative_numbers = true)]
     pub timeout_s: Option<f64>,

@@ -14,6 +14,7 @@ pub fn findings(receipt: &Receipt) -> Vec<Finding> {
     all.extend(head(receipt));
     all.extend(sparsity(receipt));
     all.extend(goldens(receipt));
+    all.extend(crate::sanity::findings(receipt));
     all
 }
 

@@ -19,7 +19,7 @@ pub fn host() -> Host {
         memory_bytes: memory(),
         microcode: cpuinfo("microcode"),
         affinity: status("Cpus_allowed_list"),
-        cgroup_cpus: cgroup("cpu.max").and_then(|text| quota(&text)),
+        cgroup_cpus: crate::resources::cpu_quota(),
         cgroup_memory_bytes: cgroup("memory.max").and_then(|text| text.parse().ok()),
         load_before: load(),
         load_after: None,
@@ -142,13 +142,6 @@ fn cgroup(file: &str) -> Option<String> {
     let own = read("/proc/self/cgroup")?.lines().find_map(|line| line.strip_prefix("0::").map(str::to_owned))?;
     let groups = std::path::Path::new(&own).ancestors().map(|group| group.display().to_string());
     groups.map(|group| format!("/sys/fs/cgroup/{}/{file}", group.trim_matches('/'))).find_map(|path| read(&path))
-}
-
-/// `200000 100000`: quota and period in microseconds; `max 100000` is no limit.
-fn quota(text: &str) -> Option<f64> {
-    let (quota, period) = text.split_once(' ')?;
-    let (quota, period): (f64, f64) = (quota.parse().ok()?, period.trim().parse().ok()?);
-    (period > 0.0).then(|| quota / period)
 }
 
 /// Load average and stolen time now.

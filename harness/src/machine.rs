@@ -131,6 +131,7 @@ impl Machine {
             cpu_features: self.mask.clone(),
             seed,
             kernels_requested: None,
+            deterministic: false,
         }
     }
 

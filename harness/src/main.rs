@@ -9,14 +9,18 @@ mod claims;
 mod cli;
 mod cmd;
 mod count;
+mod environment;
 mod error;
 mod export;
 mod files;
 mod findings;
+#[cfg(test)]
+mod fuzzing;
 mod gate;
 mod host;
 mod interrupt;
 mod machine;
+mod mapped_faults;
 mod measure;
 mod model;
 mod models;
@@ -25,21 +29,33 @@ mod progress;
 mod receipt;
 mod recheck;
 mod report;
+mod resources;
 mod run_folder;
+mod sanity;
 mod scenario;
 mod select;
+mod usage;
 
 use clap::Parser;
 use cli::{Cli, Command};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage::report(&error),
+    };
+    let out = output::Output::new(cli.color);
+    if let Err(error) = environment::check() {
+        out.error(&error);
+        return ExitCode::from(error.exit() as u8);
+    }
     // The child of `count` is followed instruction by instruction: no handler and no second thread in it.
     if !matches!(cli.command, Command::CountChild(_)) {
         interrupt::install();
+        interrupt::ignore_file_size_signal();
+        mapped_faults::install();
     }
-    let out = output::Output::new(cli.color);
     if let Err(error) = kernels::CpuFeatures::mask_from_environment() {
         let error = error::Error::input(format!("environment variable {}: {error}", kernels::MASK_VARIABLE));
         out.error(&error);

@@ -29,6 +29,8 @@ mod descriptor;
 mod error;
 mod f32_ops;
 mod format;
+#[cfg(all(test, target_os = "linux", not(miri)))]
+mod guarded;
 mod head;
 mod huge_pages;
 mod i2s_tensor;

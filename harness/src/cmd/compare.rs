@@ -8,6 +8,7 @@ use crate::build_info;
 use crate::claims;
 use crate::cli::{CompareArgs, MeasureArgs, MicroArgs};
 use crate::count::{self, Call, Method};
+use crate::environment;
 use crate::error::{Error, Exit, Result};
 use crate::findings::findings;
 use crate::host;
@@ -67,6 +68,12 @@ fn measure(
     if args.quick {
         scenario.make_quick();
     }
+    let deterministic = args.deterministic || environment::deterministic()?;
+    if deterministic && scenario.generate.as_ref().is_some_and(|g| g.timeout_s.is_some()) {
+        let name = &scenario.name;
+        let what = "its time limit decides how many tokens there are; take another scenario";
+        return Err(Error::input(format!("--deterministic: scenario {name}: {what}")));
+    }
     let machine = args.machine.check(1)?;
     if args.strict {
         machine.refuse_mask()?;
@@ -84,10 +91,12 @@ fn measure(
     let mut folder = RunFolder::create(args.out.as_deref(), &scenario.name, &timestamp)?;
     let mut receipt = new_receipt(timestamp, &scenario, &machine, args.seed);
     receipt.settings.kernels_requested = asked.clone();
+    receipt.settings.deterministic = deterministic;
     // From here on a killed run leaves a readable receipt.
     let begun = folder.begin(&receipt).and_then(|()| {
         let Some(model) = scenario.model.as_deref() else { return Ok((None, None)) };
         let mut loaded = load(model, None, &machine)?;
+        require_memory_for_all(&loaded, &kernels)?;
         let packed = packed.map(|path| load_packed(path, &mut loaded, &kernels, &machine)).transpose()?;
         Ok((Some(loaded), packed))
     });
@@ -112,6 +121,14 @@ fn measure(
         )),
         _ => Ok(()),
     }
+}
+
+/// One copy of the weights for each packing that the kernels read; all are kept, so that kernels can take turns.
+fn require_memory_for_all(loaded: &Loaded, kernels: &[Kernel]) -> Result<()> {
+    let packings: std::collections::HashSet<_> = kernels.iter().map(|k| k.descriptor().packing).collect();
+    let bytes = packings.iter().map(|&packing| loaded.model.packed_bytes(packing)).sum();
+    let what = format!("model {} in {} packings (name fewer with --kernels)", loaded.record.path, packings.len());
+    crate::resources::require_memory(bytes, &what)
 }
 
 /// What is known before the first measurement.
@@ -399,7 +416,23 @@ impl Run {
         if !failed.is_empty() {
             return Err(Error::failed(format!("known answers are not reproduced: {}", failed.join("; "))));
         }
-        Ok(())
+        if self.receipt.settings.deterministic { self.deterministic() } else { Ok(()) }
+    }
+
+    /// What `--deterministic` promises.
+    fn deterministic(&self) -> Result<()> {
+        let Some(generation) = &self.receipt.generation else { return Ok(()) };
+        if let Some(k) = generation.kernels.iter().find(|k| k.ids_equal_in_rounds == Some(false)) {
+            return Err(Error::failed(format!("--deterministic: {} gave other tokens in another round", k.kernel)));
+        }
+        let exact: Vec<_> = generation.kernels.iter().filter(|k| k.family == Family::W2A8.name()).collect();
+        match exact.iter().find(|k| k.token_ids != exact[0].token_ids) {
+            Some(other) => Err(Error::failed(format!(
+                "--deterministic: the exact kernels {} and {} gave different tokens",
+                exact[0].kernel, other.kernel
+            ))),
+            None => Ok(()),
+        }
     }
 }
 

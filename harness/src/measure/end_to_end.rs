@@ -231,6 +231,9 @@ pub(super) fn summarize(
     bytes_per_token: u64,
 ) -> Option<GenerationKernel> {
     let first = &runs.first()?.1;
+    // A time limit or the user may cut one round short: as far as both went, they must agree.
+    let agrees = |out: &Generation| out.token_ids.iter().zip(&first.token_ids).all(|(a, b)| a == b);
+    let same_in_rounds = runs.iter().all(|(_, out)| agrees(out));
     let mut record = GenerationKernel {
         kernel: kernel.id().into(),
         family: kernel.descriptor().family().name().into(),
@@ -238,6 +241,7 @@ pub(super) fn summarize(
         text: first.text.clone(),
         stop_reason: reason(first),
         ids_equal_baseline: true,
+        ids_equal_in_rounds: Some(same_in_rounds),
         bytes_per_token,
         prefill_tokens_per_s: 0.0,
         decode_tokens_per_s: 0.0,

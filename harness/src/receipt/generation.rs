@@ -93,6 +93,9 @@ pub struct GenerationKernel {
     pub stop_reason: String,
     /// Whether the ids equal those of the family's first kernel as far as both go.
     pub ids_equal_baseline: bool,
+    /// Whether every round gave the same tokens; absent in older receipts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ids_equal_in_rounds: Option<bool>,
     /// Bytes of packed weights, scales and head that one decoded token reads.
     pub bytes_per_token: u64,
     /// Timings, one a round.

@@ -27,6 +27,8 @@ pub use limits::{Bandwidth, Bound, BoundBy, KernelMultiply, Limits, MultiplyPeak
 pub use micro::{MicroCell, MicroEntry, MicroSummary, Ratio, Residency, Round, StreamLimit};
 pub use provenance::{Build, Host, Load, ModelRecord, ScenarioRecord, Settings};
 pub use schema::schema;
+#[cfg(test)]
+pub use store::parse_receipt;
 pub use store::{RECEIPT_FILE, read_receipt, read_value, write_receipt};
 pub use verdict::{Outcome, Rule, Verdict};
 

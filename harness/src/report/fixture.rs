@@ -169,7 +169,14 @@ pub fn empty() -> Receipt {
             sha256: "5e".repeat(32),
             quick: false,
         },
-        settings: Settings { threads: 1, pinned_cpus: vec![1], cpu_features: None, seed: 42, kernels_requested: None },
+        settings: Settings {
+            threads: 1,
+            pinned_cpus: vec![1],
+            cpu_features: None,
+            seed: 42,
+            kernels_requested: None,
+            deterministic: false,
+        },
         kernels: kernels(),
         model: None,
         verify: verify(),
@@ -383,6 +390,7 @@ fn generated(family: &str, kernel: &str, speed: f64) -> GenerationKernel {
         text: "\nGo, get you to the cause of Romeo,\nAnd, if you be accu".into(),
         stop_reason: "max_tokens".into(),
         ids_equal_baseline: kernel != "avx2-i8",
+        ids_equal_in_rounds: Some(true),
         bytes_per_token: 2_450_000,
         prefill_tokens_per_s: 2.0 / (token_ms * 1.7e-3),
         decode_tokens_per_s: median(rounds.iter().map(|r| tokens as f64 / r.decode_ns as f64 * 1e9)).unwrap(),
@@ -534,5 +542,6 @@ fn model() -> ModelRecord {
         pre_tokenizer: "gpt-2 (from the file)".into(),
         synthetic: false,
         notes: vec!["Trained for this bench.".into()],
+        warnings: Vec::new(),
     }
 }
