@@ -17,7 +17,8 @@ use crate::model::sparse_ffn::Sparsity;
 use crate::model::times::Times;
 use crate::model::weights::{Model, Weights};
 use crate::receipt::{
-    GenerationKernel, GenerationRecord, GenerationRound, GoldenCheck, LutFinding, PerplexityKernel, PerplexityRecord,
+    GenerationKernel, GenerationRecord, GenerationRound, GoldenCheck, KvCacheRecord, LutFinding, PerplexityKernel,
+    PerplexityRecord,
 };
 use crate::scenario;
 use kernels::{CodeTable, Family, HeadFormat, Kernel, OutputHead, Packing};
@@ -194,6 +195,9 @@ pub fn generation(
         timeout_s: asked.timeout_s,
         threads: machine.threads,
         head: store.head(model, head, machine)?.id().into(),
+        kv_cache: engines
+            .first()
+            .map(|engine| KvCacheRecord { format: "f16".into(), bytes_per_position: engine.kv_bytes_per_position() }),
         kernels: records,
     })
 }

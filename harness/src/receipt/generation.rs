@@ -55,8 +55,20 @@ pub struct GenerationRecord {
     pub threads: usize,
     /// Implementation of the output head that every kernel shared.
     pub head: String,
+    /// Format of cached keys and values; absent in older receipts, which had f32.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kv_cache: Option<KvCacheRecord>,
     /// One entry a kernel, in registry order.
     pub kernels: Vec<GenerationKernel>,
+}
+
+/// The cache of keys and values, the same with every kernel.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct KvCacheRecord {
+    /// `f16`.
+    pub format: String,
+    /// Bytes that a decoded token reads for each position before it, beside its `bytes_per_token`.
+    pub bytes_per_position: u64,
 }
 
 /// One kernel's generations.

@@ -6,7 +6,7 @@ mod provenance;
 mod store;
 
 pub use generation::{
-    ForwardMs, GenerationKernel, GenerationRecord, GenerationRound, GoldenCheck, HeadEffect, LutFinding,
+    ForwardMs, GenerationKernel, GenerationRecord, GenerationRound, GoldenCheck, HeadEffect, KvCacheRecord, LutFinding,
     PerplexityKernel, PerplexityRecord, PhasesMs, SparseFfnRecord, SparseProbe,
 };
 pub use micro::{MicroCell, MicroEntry, MicroSummary, Ratio, Residency, Round, StreamLimit};
