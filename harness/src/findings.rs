@@ -13,6 +13,7 @@ pub fn findings(receipt: &Receipt) -> Vec<Finding> {
     all.extend(end_to_end(receipt));
     all.extend(head(receipt));
     all.extend(sparsity(receipt));
+    all.extend(sparsity_sweep(receipt));
     all.extend(goldens(receipt));
     all
 }
@@ -229,6 +230,13 @@ fn goldens(receipt: &Receipt) -> Option<Finding> {
         ("Known answers are not reproduced", format!("{passed} of {total}; failing: {}.", failed.join("; ")))
     };
     Some(finding(title, text, "/generation"))
+}
+
+/// Where skipping stops to pay, from the sweep.
+fn sparsity_sweep(receipt: &Receipt) -> Option<Finding> {
+    let record = receipt.sparsity.as_ref().filter(|record| !record.points.is_empty())?;
+    let text = crate::report::crossover_in_words(record);
+    Some(finding("Where skipping zero gates stops to pay", text, "/sparsity/points"))
 }
 
 #[cfg(test)]

@@ -88,9 +88,18 @@ fn size(text: &str) -> Option<u64> {
 }
 
 fn memory() -> Option<u64> {
+    memory_line("MemTotal:")
+}
+
+fn memory_line(name: &str) -> Option<u64> {
     let text = read("/proc/meminfo")?;
-    let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
+    let line = text.lines().find(|line| line.starts_with(name))?;
     line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib * 1024)
+}
+
+/// Bytes that can be had without swapping, if the system says.
+pub fn available_memory() -> Option<u64> {
+    memory_line("MemAvailable:")
 }
 
 /// Load average and stolen time now.

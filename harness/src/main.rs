@@ -15,6 +15,7 @@ mod measure;
 mod model;
 mod models;
 mod output;
+mod prefill;
 mod progress;
 mod receipt;
 mod report;

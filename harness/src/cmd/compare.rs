@@ -12,9 +12,11 @@ use crate::machine::{Machine, in_registry_order};
 use crate::measure::end_to_end::{self, WeightStore};
 use crate::measure::head;
 use crate::measure::micro::{self, Plan, UNKNOWN_CACHE_BYTES};
+use crate::measure::sparsity;
 use crate::model::sparse_ffn::Sparsity;
 use crate::models::{Loaded, load, load_packed};
 use crate::output::{Output, note};
+use crate::prefill::PrefillPolicy;
 use crate::progress::Progress;
 use crate::receipt::{Receipt, SCHEMA_VERSION, Status};
 use crate::report::{self, ReportPaths};
@@ -32,7 +34,8 @@ pub fn run(args: &CompareArgs, out: &Output) -> Result<()> {
         scenario.model = Some(model.clone());
     }
     let sparsity = Sparsity::from_flags(args.dense, args.sparse, Sparsity::Measured);
-    measure(&args.measure, scenario, args.head.into(), sparsity, args.packed.as_deref(), out)
+    let prefill = PrefillPolicy::parse(&args.prefill_kernel)?;
+    measure(&args.measure, scenario, args.head.into(), sparsity, prefill, args.packed.as_deref(), out)
 }
 
 /// Runs `micro`.
@@ -42,8 +45,8 @@ pub fn run_micro(args: &MicroArgs, out: &Output) -> Result<()> {
         let name = &scenario.name;
         return Err(Error::input(format!("scenario {name} has no [micro] part; try --scenario seed-tables")));
     }
-    (scenario.generate, scenario.perplexity, scenario.model) = (None, None, None);
-    measure(&args.measure, scenario, HeadFormat::F16, Sparsity::Dense, None, out)
+    (scenario.generate, scenario.perplexity, scenario.sparsity, scenario.model) = (None, None, None, None);
+    measure(&args.measure, scenario, HeadFormat::F16, Sparsity::Dense, PrefillPolicy::Same, None, out)
 }
 
 fn measure(
@@ -51,6 +54,7 @@ fn measure(
     mut scenario: Scenario,
     head: HeadFormat,
     sparsity: Sparsity,
+    prefill: PrefillPolicy,
     packed: Option<&Path>,
     out: &Output,
 ) -> Result<()> {
@@ -61,6 +65,7 @@ fn measure(
     let machine = args.machine.check(1)?;
     let asked = args.kernels.clone().or_else(|| scenario.kernel_ids());
     let kernels = machine.kernels(asked.as_deref())?;
+    prefill.check(&machine)?;
     if scenario.model.is_none() && (scenario.generate.is_some() || scenario.perplexity.is_some()) {
         scenario.model = Some("builtin".into());
     }
@@ -88,6 +93,7 @@ fn measure(
         generation: None,
         perplexity: None,
         head_effect: None,
+        sparsity: None,
         findings: Vec::new(),
     };
     // From here on a killed run leaves a readable receipt.
@@ -107,8 +113,20 @@ fn measure(
     receipt.model = loaded.as_ref().map(|l| l.record.clone());
     let store = WeightStore::new(packed);
     let start = Instant::now();
-    let mut run =
-        Run { start, scenario, machine, kernels, named: asked, sparsity, loaded, head, store, folder, receipt };
+    let mut run = Run {
+        start,
+        scenario,
+        machine,
+        kernels,
+        named: asked,
+        sparsity,
+        prefill,
+        loaded,
+        head,
+        store,
+        folder,
+        receipt,
+    };
     let outcome = run.parts();
     run.finish(outcome, args.json, out)
 }
@@ -121,6 +139,7 @@ struct Run {
     kernels: Vec<Kernel>,
     named: Option<Vec<String>>,
     sparsity: Sparsity,
+    prefill: PrefillPolicy,
     loaded: Option<Loaded>,
     head: HeadFormat,
     /// Weights and heads that the parts share.
@@ -133,6 +152,7 @@ impl Run {
     fn parts(&mut self) -> Result<()> {
         self.verify()?;
         self.micro()?;
+        self.sparsity()?;
         self.head()?;
         self.generation()?;
         self.perplexity()
@@ -193,6 +213,19 @@ impl Run {
         Ok(())
     }
 
+    fn sparsity(&mut self) -> Result<()> {
+        let Some(asked) = &self.scenario.sparsity else { return Ok(()) };
+        let progress = Progress::start("feed-forward blocks over live shares", asked.shares.len() as u64);
+        let record = sparsity::sweep(asked, &self.kernels, &self.machine, &self.receipt, |done, what| {
+            progress.set(done as u64);
+            progress.say(what.to_owned());
+        })?;
+        drop(progress);
+        self.receipt.sparsity = Some(record);
+        self.save()?;
+        self.interrupted("the sparsity sweep")
+    }
+
     /// What a quantised head does, said before anything is generated with it.
     fn head(&mut self) -> Result<()> {
         let used = self.scenario.generate.is_some() || self.scenario.perplexity.is_some();
@@ -224,6 +257,7 @@ impl Run {
             self.head,
             self.receipt.settings.seed,
             self.sparsity,
+            &self.prefill,
             interrupt::flag(),
             |kernel, done, _| {
                 progress.set(done as u64);

@@ -5,7 +5,7 @@ use crate::cli::{GenerateArgs, ModelArgs};
 use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::machine::{Machine, all_cpus};
-use crate::measure::end_to_end::{WeightStore, engine, room};
+use crate::measure::end_to_end::{WeightStore, engine_with_prefill, room};
 use crate::measure::head;
 use crate::model::generate::{Generation, Request, Session};
 use crate::model::sampler::Sampling;
@@ -14,9 +14,9 @@ use crate::model::stop::StopReason;
 use crate::model::tokenizer::Pre;
 use crate::models::{Loaded, load, load_packed};
 use crate::output::{Output, note};
-use crate::receipt::{Build, ForwardMs, HeadEffect, PhasesMs, SparseFfnRecord};
+use crate::prefill::PrefillPolicy;
+use crate::receipt::{Build, ForwardMs, HeadEffect, KvCacheRecord, PhasesMs, PrefillRecord, SparseFfnRecord};
 use crate::select::{Selection, select};
-use kernels::CodeTable;
 use serde::Serialize;
 use std::time::Duration;
 
@@ -63,6 +63,9 @@ struct Report {
     head: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     head_effect: Option<HeadEffect>,
+    kv_cache: KvCacheRecord,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prefill_kernel: Option<PrefillRecord>,
     threads: usize,
     model: ModelUsed,
     pre_tokenizer: String,
@@ -119,6 +122,8 @@ pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
         // Found out before the model runs, not after.
         crate::files::check_writable(path)?;
     }
+    let policy = PrefillPolicy::parse(&args.prefill_kernel)?;
+    policy.check(&args.model.machine.check(all_cpus())?)?;
     let (machine, loaded, selection, mut store) = prepare(&args.model)?;
     let model = &loaded.model;
     let prompt = model.tokenizer.encode(&args.prompt, None)?;
@@ -141,7 +146,15 @@ pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
     };
     let format = args.model.head.into();
     let effect = head::announce(&loaded, &mut store, selection.kernel, &machine, format, interrupt::flag())?;
-    let mut engine = engine(model, &mut store, selection.kernel, CodeTable::TERNARY, &machine, capacity, format)?;
+    if policy != PrefillPolicy::Same && !selection.kernel.descriptor().exact() {
+        return Err(Error::input(format!(
+            "--prefill-kernel: {} is not exact on int8, so no other kernel gives its results; leave it at same, or decode with an exact one",
+            selection.kernel.id()
+        )));
+    }
+    let decision = policy.decide(&selection.kernel, prompt.len(), model, &machine)?;
+    let plan = decision.as_ref().and_then(|d| d.plan.as_ref());
+    let mut engine = engine_with_prefill(model, &mut store, selection.kernel, plan, &machine, capacity, format)?;
     let head = engine.head().id();
     let sparsity = Sparsity::from_flags(args.model.dense, args.model.sparse, Sparsity::Measured);
     if let Some(sparse) = engine.set_sparsity(sparsity, machine.features)? {
@@ -159,8 +172,10 @@ pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
     })?;
     written?;
     let sparse = engine.sparse().map(SparseFfn::record);
+    let kv_cache = KvCacheRecord::f16(engine.kv_bytes_per_position());
     let report = report(prompt, &generation, &selection, &machine, &loaded, sparse);
-    let report = Report { head: head.into(), head_effect: effect, ..report };
+    let prefill_kernel = decision.map(|d| d.record);
+    let report = Report { head: head.into(), head_effect: effect, kv_cache, prefill_kernel, ..report };
     if let Some(path) = &args.receipt {
         let json = serde_json::to_vec_pretty(&report).map_err(|e| Error::failed(format!("cannot write JSON: {e}")))?;
         crate::files::write_atomic(path, &json)?;
@@ -208,6 +223,8 @@ fn report(
         kernel: selection.into(),
         head: String::new(),
         head_effect: None,
+        kv_cache: KvCacheRecord::f16(0),
+        prefill_kernel: None,
         threads: machine.threads,
         model: loaded.into(),
         pre_tokenizer: loaded.record.pre_tokenizer.clone(),

@@ -6,4 +6,5 @@ pub mod head;
 pub mod micro;
 pub mod rounds;
 pub mod sparse_pair;
+pub mod sparsity;
 pub mod stats;

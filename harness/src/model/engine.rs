@@ -17,6 +17,17 @@ const BATCH: usize = 128;
 /// Multiplications below which attention is not worth waking the other threads for.
 const SHARED_ATTENTION: usize = 1 << 16;
 
+/// Another kernel for batches, with weights in its packing.
+#[derive(Clone)]
+pub struct PrefillKernel {
+    /// An exact int8 kernel with a gemm.
+    pub kernel: Kernel,
+    /// The model's weights in its packing.
+    pub weights: Arc<Weights>,
+    /// Smallest batch that goes to it.
+    pub from_tokens: usize,
+}
+
 /// A model, a kernel and the state of one sequence.
 pub struct Engine<'m> {
     model: &'m Model,
@@ -36,6 +47,7 @@ pub struct Engine<'m> {
     batch: usize,
     buffers: Buffers,
     sparse: Option<SparseFfn>,
+    prefill: Option<PrefillKernel>,
     /// Time by phase and operation since the last [`Engine::reset`].
     pub times: Times,
 }
@@ -74,10 +86,34 @@ impl<'m> Engine<'m> {
         features: CpuFeatures,
         capacity: usize,
     ) -> Result<Self> {
+        Self::with_prefill(model, weights, kernel, None, head, team, features, capacity)
+    }
+
+    /// As [`Engine::new`], with another kernel for batches of prompt tokens. Both must be exact on int8 activations, so that results
+    /// do not depend on which of them computes a batch.
+    #[allow(clippy::too_many_arguments)]
+    pub fn with_prefill(
+        model: &'m Model,
+        weights: Arc<Weights>,
+        kernel: Kernel,
+        prefill: Option<PrefillKernel>,
+        head: Arc<OutputHead>,
+        team: Team,
+        features: CpuFeatures,
+        capacity: usize,
+    ) -> Result<Self> {
         let c = &model.config;
-        if weights.packing != kernel.descriptor().packing {
-            let (id, wants, has) = (kernel.id(), kernel.descriptor().packing, weights.packing);
-            return Err(Error::failed(format!("kernel {id} reads packing {wants}, the weights are packed as {has}")));
+        check_packing(&kernel, &weights)?;
+        if let Some(prefill) = &prefill {
+            check_packing(&prefill.kernel, &prefill.weights)?;
+            for kernel in [&kernel, &prefill.kernel] {
+                if !kernel.descriptor().exact() {
+                    let id = kernel.id();
+                    return Err(Error::failed(format!(
+                        "{id} is not exact on int8: no other kernel may prefill for it"
+                    )));
+                }
+            }
         }
         check_head(model, &head)?;
         let cache = c.layers.checked_mul(capacity).and_then(|n| n.checked_mul(c.kv_dim()));
@@ -85,7 +121,8 @@ impl<'m> Engine<'m> {
             Error::input(format!("a cache of {capacity} tokens does not fit in memory; ask for fewer tokens"))
         })?;
         // Without a gemm a batch would only make time limits coarser.
-        let batch = if kernel.descriptor().operations.gemm.is_some() { BATCH.min(capacity.max(1)) } else { 1 };
+        let gemm = prefill.as_ref().map_or(kernel, |p| p.kernel).descriptor().operations.gemm;
+        let batch = if gemm.is_some() { BATCH.min(capacity.max(1)) } else { 1 };
         let widest = (c.dim + 2 * c.kv_dim()).max(2 * c.ffn).max(c.dim);
         let buffers = Buffers {
             x: vec![0.0; batch * c.dim],
@@ -119,6 +156,7 @@ impl<'m> Engine<'m> {
             batch,
             buffers,
             sparse: None,
+            prefill,
             times: Times::default(),
         })
     }
@@ -252,8 +290,25 @@ impl<'m> Engine<'m> {
 
     fn block(&mut self, layer: usize) -> std::result::Result<(), KernelError> {
         let Self {
-            model, weights, kernel, team, rope, ops, buffers: b, times, capacity, position, tokens, sparse, ..
+            model,
+            weights,
+            kernel,
+            team,
+            rope,
+            ops,
+            buffers: b,
+            times,
+            capacity,
+            position,
+            tokens,
+            sparse,
+            prefill,
+            ..
         } = self;
+        let (kernel, weights) = match prefill {
+            Some(p) if *tokens > 1 && *tokens >= p.from_tokens => (&p.kernel, &p.weights),
+            _ => (&*kernel, &*weights),
+        };
         let (c, block, ops, n, position) = (&model.config, &weights.blocks[layer], *ops, *tokens, *position);
         let (dim, ffn, kv_dim, eps) = (c.dim, c.ffn, c.kv_dim(), c.rms_eps);
         let cache = layer * *capacity * kv_dim..(layer + 1) * *capacity * kv_dim;
@@ -333,6 +388,14 @@ impl<'m> Engine<'m> {
         lap.add_to(&mut times.norms);
         Ok(())
     }
+}
+
+fn check_packing(kernel: &Kernel, weights: &Weights) -> Result<()> {
+    let (id, wants, has) = (kernel.id(), kernel.descriptor().packing, weights.packing);
+    if wants == has {
+        return Ok(());
+    }
+    Err(Error::failed(format!("kernel {id} reads packing {wants}, the weights are packed as {has}")))
 }
 
 fn check_head(model: &Model, head: &OutputHead) -> Result<()> {

@@ -3,14 +3,16 @@
 mod generation;
 mod micro;
 mod provenance;
+mod sparsity;
 mod store;
 
 pub use generation::{
     ForwardMs, GenerationKernel, GenerationRecord, GenerationRound, GoldenCheck, HeadEffect, KvCacheRecord, LutFinding,
-    PerplexityKernel, PerplexityRecord, PhasesMs, SparseFfnRecord, SparseProbe,
+    PerplexityKernel, PerplexityRecord, PhasesMs, PrefillProbe, PrefillRecord, SparseFfnRecord, SparseProbe,
 };
 pub use micro::{MicroCell, MicroEntry, MicroSummary, Ratio, Residency, Round, StreamLimit};
 pub use provenance::{Build, Host, Load, ModelRecord, ScenarioRecord, Settings};
+pub use sparsity::{SparsityPoint, SparsityRecord};
 pub use store::{RECEIPT_FILE, read_receipt, write_receipt};
 
 use serde::{Deserialize, Deserializer, Serialize};
@@ -74,6 +76,9 @@ pub struct Receipt {
     /// What the quantised output head does to perplexity; absent with the f16 head, and where text means nothing to the model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head_effect: Option<HeadEffect>,
+    /// Feed-forward blocks with and without exact sparsity over live shares.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sparsity: Option<SparsityRecord>,
     /// Statements generated from the numbers above.
     pub findings: Vec<Finding>,
 }

@@ -14,6 +14,7 @@ mod terminal;
 mod verdict;
 mod view;
 
+pub use chart::crossover_in_words;
 pub use comparison::write_comparison;
 pub use query::residency;
 pub use terminal::summary_table;
@@ -63,7 +64,7 @@ mod tests {
         crate::receipt::write_receipt(&receipt, dir.path()).unwrap();
         let paths = write_run_folder(&receipt, dir.path()).unwrap();
         let page = std::fs::read_to_string(&paths.html).unwrap();
-        assert_eq!(paths.charts.len(), 6);
+        assert_eq!(paths.charts.len(), 7);
         for link in page.split("href=\"").skip(1).map(|l| l.split('"').next().unwrap()) {
             match link.strip_prefix('#') {
                 Some(id) => assert!(page.contains(&format!("id=\"{id}\"")), "#{id}"),

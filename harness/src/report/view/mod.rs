@@ -92,6 +92,9 @@ fn anchor(receipt: &Receipt, pointer: &str) -> Option<String> {
         let cell = parts.next().and_then(|i| i.parse::<usize>().ok()).filter(|i| *i < receipt.micro.len());
         return Some(cell.map_or_else(|| "micro".into(), |i| format!("cell-{i}")));
     }
+    if part == "sparsity" {
+        return Some("chart-sparsity.svg".into());
+    }
     let known = ["generation", "perplexity", "verify", "host", "build", "model", "kernels"];
     known.contains(&part).then(|| part.to_string())
 }
