@@ -9,11 +9,12 @@ use std::path::Path;
 use toml::Spanned;
 
 /// The built-in scenarios: file stem and text.
-pub static BUILTIN: [(&str, &str); 5] = [
+pub static BUILTIN: [(&str, &str); 6] = [
     ("quick", include_str!("../../scenarios/quick.toml")),
     ("seed-tables", include_str!("../../scenarios/seed-tables.toml")),
     ("timeout", include_str!("../../scenarios/timeout.toml")),
     ("2b-4t", include_str!("../../scenarios/2b-4t.toml")),
+    ("prefill", include_str!("../../scenarios/prefill.toml")),
     ("sparsity", include_str!("../../scenarios/sparsity.toml")),
 ];
 
@@ -393,7 +394,7 @@ mod tests {
     #[test]
     fn an_unknown_name_lists_the_known_ones() {
         let e = Scenario::load("quik").expect_err("unknown").to_string();
-        assert!(e.contains("quick, seed-tables, timeout, 2b-4t, sparsity"), "{e}");
+        assert!(e.contains("quick, seed-tables, timeout, 2b-4t, prefill, sparsity"), "{e}");
         assert!(Scenario::load("nowhere.toml").expect_err("missing").to_string().contains("nowhere.toml"));
     }
 }
