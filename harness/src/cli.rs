@@ -11,7 +11,7 @@ use std::path::PathBuf;
     name = "harness",
     version,
     about = "Which ternary LLM kernel is really faster, why, and how far from the machine's limit",
-    after_help = "Start with: harness compare\n\nExit codes: 0 ok, 1 a check failed, 2 bad usage or input, 5 not possible on this CPU, 130 interrupted",
+    after_help = "Start with: harness compare\n\nExit codes: 0 ok, 1 a check failed, 2 bad usage or input, 3 inconclusive, 4 unstable machine, 5 not possible on this CPU, 130 interrupted",
     max_term_width = 100
 )]
 pub struct Cli {
@@ -65,6 +65,17 @@ pub enum Command {
     /// Render a run again, or several side by side
     #[command(after_help = "Example: harness report reports/runs/A reports/runs/B --out comparison.html")]
     Report(ReportArgs),
+    /// Keep a build to gate against
+    #[command(subcommand)]
+    Baseline(BaselineCommand),
+    /// Is this build slower than another, or does it compute something else?
+    #[command(
+        after_help = "Examples:\n  harness gate --against main\n  harness gate --baseline release --format github\n\nExit codes: 0 PASS, 1 FAIL, 2 bad usage or input, 3 INCONCLUSIVE, 4 UNSTABLE, 5 UNSUPPORTED here, 130 interrupted"
+    )]
+    Gate(GateArgs),
+    /// The other end of `gate`
+    #[command(hide = true)]
+    GateChild,
 }
 
 /// `list`.
@@ -381,4 +392,136 @@ pub struct ReportArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// `baseline ...`.
+#[derive(Subcommand, Debug)]
+pub enum BaselineCommand {
+    /// Keep this program, what it is asked to measure, and what it computes
+    #[command(after_help = "Example: harness baseline save release --scenario quick")]
+    Save(BaselineSaveArgs),
+    /// All baselines
+    List {
+        /// Folder of baselines; ci/baselines by default
+        #[arg(long, value_name = "DIR", env = "TRITBENCH_BASELINES")]
+        dir: Option<PathBuf>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// One baseline
+    Show {
+        /// Its name
+        name: String,
+        /// Folder of baselines; ci/baselines by default
+        #[arg(long, value_name = "DIR", env = "TRITBENCH_BASELINES")]
+        dir: Option<PathBuf>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Remove a baseline
+    Remove {
+        /// Its name
+        name: String,
+        /// Folder of baselines; ci/baselines by default
+        #[arg(long, value_name = "DIR", env = "TRITBENCH_BASELINES")]
+        dir: Option<PathBuf>,
+    },
+}
+
+/// `baseline save`.
+#[derive(Args, Debug)]
+pub struct BaselineSaveArgs {
+    /// Its name
+    pub name: String,
+    /// Built-in scenario or TOML file, whose matrix a gate will time
+    #[arg(long, value_name = "NAME|FILE", default_value = "quick")]
+    pub scenario: String,
+    /// Kernels to gate; all by default
+    #[arg(long, value_delimiter = ',', value_name = "A,B")]
+    pub kernels: Option<Vec<String>>,
+    /// A smaller matrix, same rules
+    #[arg(long)]
+    pub quick: bool,
+    /// Keep this harness executable instead of the one that runs
+    #[arg(long, value_name = "FILE")]
+    pub binary: Option<PathBuf>,
+    /// Replace a baseline of this name
+    #[arg(long)]
+    pub replace: bool,
+    /// Seed of data and order
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Folder of baselines; ci/baselines by default
+    #[arg(long, value_name = "DIR", env = "TRITBENCH_BASELINES")]
+    pub dir: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Threads (1 by default), features
+    #[command(flatten)]
+    pub machine: MachineArgs,
+}
+
+/// `gate`.
+#[derive(Args, Debug)]
+#[command(group = clap::ArgGroup::new("other").required(true).args(["baseline", "against"]))]
+pub struct GateArgs {
+    /// A saved baseline: its kept program runs beside this one, on its scenario
+    #[arg(long, value_name = "NAME")]
+    pub baseline: Option<String>,
+    /// A harness executable, or a git revision to build
+    #[arg(long, value_name = "BINARY|GIT-REV")]
+    pub against: Option<String>,
+    /// The build to judge; this program by default
+    #[arg(long, value_name = "BINARY")]
+    pub current: Option<PathBuf>,
+    /// Built-in scenario or TOML file whose matrix is timed; quick by default (a baseline brings its own)
+    #[arg(long, value_name = "NAME|FILE", conflicts_with = "baseline")]
+    pub scenario: Option<String>,
+    /// Kernels to gate; all that both builds have and this CPU runs by default
+    #[arg(long, value_delimiter = ',', value_name = "A,B")]
+    pub kernels: Option<Vec<String>>,
+    /// A smaller matrix, same rules
+    #[arg(long)]
+    pub quick: bool,
+    /// Smallest slowdown that matters; 3% by default
+    #[arg(long, value_name = "PERCENT")]
+    pub delta: Option<String>,
+    /// What to print
+    #[arg(long, value_enum, default_value_t = GateFormat::Human)]
+    pub format: GateFormat,
+    /// The same as --format json
+    #[arg(long, conflicts_with = "format")]
+    pub json: bool,
+    /// Also fail when a kernel is left out or the build has uncommitted changes
+    #[arg(long)]
+    pub strict: bool,
+    /// Run folder to write; a new one in reports/runs by default
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Seed of data and order; 1 by default, or the baseline's
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Folder of baselines; ci/baselines by default
+    #[arg(long, value_name = "DIR", env = "TRITBENCH_BASELINES")]
+    pub dir: Option<PathBuf>,
+    /// Plant a slowdown in the current side, to calibrate the gate; recorded in the receipt
+    #[arg(long, value_name = "KERNEL:PERCENT", hide = true)]
+    pub inject: Option<String>,
+    /// Threads (1 by default), pinning, features
+    #[command(flatten)]
+    pub machine: MachineArgs,
+}
+
+/// What `gate` prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum GateFormat {
+    /// A table and the verdict
+    Human,
+    /// The gate's record, raw rounds included
+    Json,
+    /// Workflow commands, and a summary for GITHUB_STEP_SUMMARY
+    Github,
 }

@@ -1,5 +1,6 @@
 //! The one error type of the command line: what happened, what to do next, and the documented exit code.
 
+use crate::receipt::Outcome;
 use std::fmt;
 use std::path::Path;
 
@@ -10,6 +11,10 @@ pub enum Exit {
     Failed = 1,
     /// Bad usage or bad input: a flag, a file, a scenario.
     Input = 2,
+    /// Everything was measured and neither PASS nor FAIL can be said.
+    Inconclusive = 3,
+    /// The machine differs from itself: nothing measured should be believed.
+    Unstable = 4,
     /// This machine cannot do it: a CPU feature is missing or masked.
     Unsupported = 5,
     /// The user pressed Ctrl-C (128 + SIGINT, as shells expect).
@@ -35,6 +40,17 @@ impl Error {
     /// Bad usage or input (exit 2). The message names the thing and, where there is one, the next step.
     pub fn input(message: impl Into<String>) -> Self {
         Self { exit: Exit::Input, message: message.into() }
+    }
+
+    /// A verdict other than PASS, with its exit code.
+    pub fn verdict(outcome: Outcome, message: impl Into<String>) -> Self {
+        let exit = match outcome {
+            Outcome::Pass | Outcome::Fail => Exit::Failed,
+            Outcome::Inconclusive => Exit::Inconclusive,
+            Outcome::Unstable => Exit::Unstable,
+            Outcome::Unsupported => Exit::Unsupported,
+        };
+        Self { exit, message: message.into() }
     }
 
     /// Not possible on this machine (exit 5).

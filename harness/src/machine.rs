@@ -44,6 +44,17 @@ const SMALL_MODEL_WEIGHTS: u64 = 100_000_000;
 const MAX_THREADS: usize = 1024;
 
 impl MachineArgs {
+    /// The flags of a gate's child, which is placed by its gate.
+    pub fn for_child(threads: usize, cpu_features: Option<String>) -> Self {
+        Self { threads: Some(threads), pin: false, cpu_features }
+    }
+
+    /// These flags, with others' threads and features where they are absent.
+    pub fn or_else(&self, threads: usize, cpu_features: Option<&str>) -> Self {
+        let cpu_features = self.cpu_features.clone().or_else(|| cpu_features.map(str::to_owned));
+        Self { threads: self.threads.or(Some(threads)), pin: self.pin, cpu_features }
+    }
+
     /// Checks the flags; `default_threads` applies when `--threads` is absent. With `--pin` the calling thread is pinned here.
     pub fn check(&self, default_threads: usize) -> Result<Machine> {
         let threads = self.threads.unwrap_or(default_threads);
@@ -127,6 +138,21 @@ impl Machine {
             cpu_features: self.mask.clone(),
             seed,
         }
+    }
+
+    /// The feature mask as given.
+    pub fn mask(&self) -> Option<&str> {
+        self.mask.as_deref()
+    }
+
+    /// CPUs on which a gate's process pairs stay, in turn: all that this process may use, or the first of `--pin`. One CPU for all
+    /// processes of a pair, because two are never quite alike. None where products are shared among threads.
+    pub fn cpus_for_pairs(&self) -> Vec<usize> {
+        let cpus = match self.cpus.first() {
+            Some(first) => vec![*first],
+            None => core_affinity::get_core_ids().unwrap_or_default(),
+        };
+        if self.threads == 1 { cpus.into_iter().map(|cpu| cpu.id).collect() } else { Vec::new() }
     }
 
     /// A kernel by id: unknown is an input error, unavailable is exit 5. Never another one instead.

@@ -8,6 +8,7 @@ mod cmd;
 mod error;
 mod files;
 mod findings;
+mod gate;
 mod host;
 mod interrupt;
 mod machine;
@@ -45,6 +46,12 @@ fn main() -> ExitCode {
         Command::Perplexity(args) => cmd::perplexity::run(&args, &out),
         Command::Model(command) => cmd::model::run(&command, &out),
         Command::Report(args) => cmd::report::run(&args, &out),
+        Command::Baseline(command) => cmd::baseline::run(&command, &out),
+        Command::Gate(args) => cmd::gate::run(&args, &out),
+        Command::GateChild => {
+            // The gate reads its child's words from the pipe.
+            return gate::run_child().map_or_else(|e| ExitCode::from(e.exit() as u8), |()| ExitCode::SUCCESS);
+        }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

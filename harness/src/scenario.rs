@@ -51,7 +51,7 @@ pub struct Scenario {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Micro {
-    /// Interleaved rounds a cell.
+    /// Most interleaved rounds a cell; it ends at the first look (50, 100, 200, 400, 800) at which all of its verdicts stand.
     pub rounds: usize,
     /// Target length of an epoch in microseconds.
     #[serde(default = "default_epoch_us")]
@@ -171,8 +171,13 @@ pub struct Cell {
 impl Scenario {
     /// A built-in scenario by name, or a TOML file by path.
     pub fn load(name_or_path: &str) -> Result<Self> {
+        Self::load_with_text(name_or_path).map(|(scenario, _)| scenario)
+    }
+
+    /// The same, with the TOML that it was parsed from.
+    pub fn load_with_text(name_or_path: &str) -> Result<(Self, String)> {
         if let Some((name, text)) = BUILTIN.iter().find(|(name, _)| *name == name_or_path) {
-            return Self::parse(&format!("scenario {name}"), text);
+            return Ok((Self::parse(&format!("scenario {name}"), text)?, (*text).to_owned()));
         }
         let path = Path::new(name_or_path);
         if path.extension().is_none() && !path.exists() {
@@ -186,7 +191,7 @@ impl Scenario {
             return Err(Error::input(format!("{}: {size} bytes is no scenario (limit 1 MiB)", path.display())));
         }
         let text = std::fs::read_to_string(path).map_err(|e| Error::io("read scenario", path, &e))?;
-        Self::parse(&path.display().to_string(), &text)
+        Ok((Self::parse(&path.display().to_string(), &text)?, text))
     }
 
     /// Parses and checks. Errors name the line and the key.
@@ -275,11 +280,11 @@ impl Scenario {
         gemv.chain(gemm).chain(dequantize).collect()
     }
 
-    /// The smaller matrix of `--quick`: the same rules with the first gemv shape, the ends of the size table, and fewer rounds.
+    /// The smaller matrix of `--quick`: the same rules with the first gemv shape, the ends of the size table, and fewer looks.
     pub fn make_quick(&mut self) {
         self.quick = true;
         if let Some(micro) = &mut self.micro {
-            micro.rounds = micro.rounds.min(10);
+            micro.rounds = micro.rounds.min(100);
             micro.gemv.truncate(1);
             micro.gemm.truncate(1);
             if micro.dequantize.len() > 2 {

@@ -82,11 +82,11 @@ fn probe(machine: &Machine, model: &Model) -> Result<Selection> {
         })
         .collect();
     let calls = rounds::calibrate(&mut epochs, 1e6);
-    let first = rounds::run(&mut epochs, calls, candidates.len(), 1, crate::interrupt::flag(), |_| {});
+    let first = rounds::run(&mut epochs, calls, candidates.len(), 1, crate::interrupt::flag(), |_| false);
     let round_ns = first.iter().map(|r| r.ns.iter().sum::<u64>()).max().unwrap_or(1).max(1);
     let more = (PROBE.as_nanos() as u64 / round_ns).clamp(1, 100) as usize;
     let mut done = first;
-    done.extend(rounds::run(&mut epochs, calls, more, 2, crate::interrupt::flag(), |_| {}));
+    done.extend(rounds::run(&mut epochs, calls, more, 2, crate::interrupt::flag(), |_| false));
     let times: Vec<f64> = (0..candidates.len())
         .map(|entry| median(&column(&done, entry).iter().map(|&ns| ns as f64).collect::<Vec<_>>()) / f64::from(calls))
         .collect();

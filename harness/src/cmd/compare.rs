@@ -12,16 +12,17 @@ use crate::machine::{Machine, in_registry_order};
 use crate::measure::end_to_end::{self, WeightStore};
 use crate::measure::head;
 use crate::measure::micro::{self, Plan, UNKNOWN_CACHE_BYTES};
+use crate::measure::sequential;
 use crate::measure::sparsity;
 use crate::model::sparse_ffn::Sparsity;
 use crate::models::{Loaded, load, load_packed};
 use crate::output::{Output, note};
 use crate::prefill::PrefillPolicy;
 use crate::progress::Progress;
-use crate::receipt::{Receipt, SCHEMA_VERSION, Status};
+use crate::receipt::{Receipt, Rule, SCHEMA_VERSION, Status};
 use crate::report::{self, ReportPaths};
 use crate::run_folder::RunFolder;
-use crate::scenario::Scenario;
+use crate::scenario::{Cell, Scenario};
 use kernels::{Family, HeadFormat, Kernel, registry};
 use serde::Serialize;
 use std::path::Path;
@@ -75,27 +76,7 @@ fn measure(
     }
     let timestamp = jiff::Timestamp::now().to_string();
     let mut folder = RunFolder::create(args.out.as_deref(), &scenario.name, &timestamp)?;
-    let mut receipt = Receipt {
-        schema_version: SCHEMA_VERSION.into(),
-        status: Status::Running,
-        error: None,
-        timestamp,
-        elapsed_s: 0.0,
-        argv: std::env::args().collect(),
-        build: build_info::build(),
-        host: host::host(),
-        scenario: scenario.record(),
-        settings: machine.settings(args.seed),
-        kernels: kernel_records(&machine),
-        model: None,
-        verify: Vec::new(),
-        micro: Vec::new(),
-        generation: None,
-        perplexity: None,
-        head_effect: None,
-        sparsity: None,
-        findings: Vec::new(),
-    };
+    let mut receipt = new_receipt(timestamp, &scenario, &machine, args.seed);
     // From here on a killed run leaves a readable receipt.
     let begun = folder.begin(&receipt).and_then(|()| {
         let Some(model) = scenario.model.as_deref() else { return Ok((None, None)) };
@@ -129,6 +110,33 @@ fn measure(
     };
     let outcome = run.parts();
     run.finish(outcome, args.json, out)
+}
+
+/// What is known before the first measurement.
+pub fn new_receipt(timestamp: String, scenario: &Scenario, machine: &Machine, seed: u64) -> Receipt {
+    Receipt {
+        schema_version: SCHEMA_VERSION.into(),
+        status: Status::Running,
+        error: None,
+        timestamp,
+        elapsed_s: 0.0,
+        argv: std::env::args().collect(),
+        build: build_info::build(),
+        host: host::host(),
+        scenario: scenario.record(),
+        settings: machine.settings(seed),
+        kernels: kernel_records(machine),
+        model: None,
+        verify: Vec::new(),
+        micro: Vec::new(),
+        rule: None,
+        gate: None,
+        generation: None,
+        perplexity: None,
+        head_effect: None,
+        sparsity: None,
+        findings: Vec::new(),
+    }
 }
 
 /// A run in progress. The receipt is written after every part, so that a killed run leaves what it had.
@@ -180,8 +188,15 @@ impl Run {
 
     fn micro(&mut self) -> Result<()> {
         let Some(plan) = &self.scenario.micro else { return Ok(()) };
+        let cells = self.scenario.cells();
+        let family = |f: Family| self.kernels.iter().filter(move |k| k.descriptor().family() == f).copied();
+        let families = Family::ALL.map(|f| family(f).collect::<Vec<Kernel>>());
+        let entries = |cell: &Cell| families.clone().map(|f| micro::with_operation(*cell, &f).len());
+        let comparisons = cells.iter().flat_map(|c| entries(c).map(|n| n.saturating_sub(1))).sum();
+        let rule = Rule::new(sequential::DELTA, "round", &sequential::ROUND_LOOKS, plan.rounds, comparisons);
+        self.receipt.rule = Some(rule.clone());
         let plan = Plan {
-            rounds: plan.rounds,
+            rule,
             epoch_ns: f64::from(plan.epoch_us) * 1e3,
             seed: self.receipt.settings.seed,
             last_level_cache_bytes: self.receipt.host.caches_bytes.last().copied().unwrap_or(UNKNOWN_CACHE_BYTES),
@@ -189,19 +204,16 @@ impl Run {
             interrupted: interrupt::flag(),
         };
         let mut team = self.machine.team()?;
-        let cells = self.scenario.cells();
         let progress = Progress::start("microbenchmarks", (cells.len() * Family::ALL.len()) as u64);
         let mut done = 0;
         for cell in cells {
-            for family in Family::ALL {
+            for (family, kernels) in Family::ALL.iter().zip(&families) {
                 if interrupt::requested() {
                     return Err(Error::interrupted("interrupted during the microbenchmarks"));
                 }
-                let kernels: Vec<Kernel> =
-                    self.kernels.iter().filter(|k| k.descriptor().family() == family).copied().collect();
                 let (op, m, k) = (cell.op, cell.shape.m, cell.shape.k);
                 progress.say(format!("{op} {m}x{k} {} {}", family.name(), report::residency(cell.residency)));
-                let record = micro::measure(cell, &kernels, &plan, &mut team, |_| {})?;
+                let record = micro::measure(cell, kernels, &plan, &mut team)?;
                 done += 1;
                 progress.set(done);
                 if let Some(record) = record {

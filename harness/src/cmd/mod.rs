@@ -1,6 +1,8 @@
 //! One file a command.
 
+pub mod baseline;
 pub mod compare;
+pub mod gate;
 pub mod generate;
 pub mod list;
 pub mod model;

@@ -5,6 +5,7 @@ pub mod end_to_end;
 pub mod head;
 pub mod micro;
 pub mod rounds;
+pub mod sequential;
 pub mod sparse_pair;
 pub mod sparsity;
 pub mod stats;

@@ -62,14 +62,14 @@ pub fn calibrate(entries: &mut [Epoch<'_>], target_ns: f64) -> u32 {
     (target_ns / per_call).round().clamp(1.0, f64::from(1u32 << 24)) as u32
 }
 
-/// Runs the rounds; stops early, between rounds, when interrupted.
+/// Runs the rounds; stops early, between rounds, when interrupted or when `enough` says that nothing more is to be learnt.
 pub fn run(
     entries: &mut [Epoch<'_>],
     calls: u32,
     rounds: usize,
     seed: u64,
     interrupted: &AtomicBool,
-    mut after_round: impl FnMut(usize),
+    mut enough: impl FnMut(&[Round]) -> bool,
 ) -> Vec<Round> {
     let mut done = Vec::with_capacity(rounds);
     for order in orders(entries.len(), rounds, seed) {
@@ -93,7 +93,9 @@ pub fn run(
             round.involuntary_switches[entry] = used.involuntary_switches as u32;
         }
         done.push(round);
-        after_round(done.len());
+        if enough(&done) {
+            break;
+        }
     }
     done
 }
@@ -143,7 +145,7 @@ mod tests {
                 }) as Epoch<'_>
             })
             .collect();
-        let rounds = run(&mut entries, 7, 6, 1, &AtomicBool::new(false), |_| {});
+        let rounds = run(&mut entries, 7, 6, 1, &AtomicBool::new(false), |_| false);
         drop(entries);
         assert_eq!(rounds.len(), 6);
         let in_order: Vec<_> = rounds.iter().flat_map(|r| r.order.iter().map(|&e| (i32::from(e), 7u32))).collect();
@@ -151,10 +153,15 @@ mod tests {
     }
 
     #[test]
-    fn an_interrupted_run_keeps_whole_rounds() {
+    fn a_run_that_is_cut_short_keeps_whole_rounds() {
         let stop = AtomicBool::new(false);
         let mut entries: Vec<Epoch<'_>> = vec![Box::new(|_| {}), Box::new(|_| {})];
-        let rounds = run(&mut entries, 1, 10, 1, &stop, |done| stop.store(done == 3, Ordering::Relaxed));
-        assert_eq!(rounds.len(), 3);
+        let interrupt = |done: &[Round]| {
+            stop.store(done.len() == 3, Ordering::Relaxed);
+            false
+        };
+        assert_eq!(run(&mut entries, 1, 10, 1, &stop, interrupt).len(), 3);
+        stop.store(false, Ordering::Relaxed);
+        assert_eq!(run(&mut entries, 1, 10, 1, &stop, |done| done.len() == 5).len(), 5);
     }
 }

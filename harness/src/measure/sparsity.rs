@@ -59,7 +59,7 @@ pub fn sweep(
         };
         let mut epochs = [run(false, 0), run(true, 1), run(false, 2)];
         let calls = rounds::calibrate(&mut epochs, EPOCH_NS);
-        let rounds = rounds::run(&mut epochs, calls, asked.rounds, receipt.settings.seed, interrupt::flag(), |_| {});
+        let rounds = rounds::run(&mut epochs, calls, asked.rounds, receipt.settings.seed, interrupt::flag(), |_| false);
         let [dense, sparse, again] = [0, 1, 2].map(|entry| column(&rounds, entry));
         let us = |ns: &[u64]| median(&ns.iter().map(|&ns| ns as f64 / f64::from(calls) / 1e3).collect::<Vec<_>>());
         points.push(SparsityPoint {

@@ -1,5 +1,6 @@
 //! Microbenchmark cells: raw rounds first, summaries second (they can be recomputed from the rounds).
 
+use super::verdict::Verdict;
 use serde::{Deserialize, Serialize};
 
 /// Where the packed weights were when the call started.
@@ -129,4 +130,8 @@ pub struct MicroSummary {
     /// Against the stage it builds on, where that ran in the same cell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vs_previous: Option<Ratio>,
+    /// Whether it is slower than the stage it builds on (than the cell's baseline, where that stage did not run). Absent for the
+    /// baseline and the self-pair, and before 1.1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<Verdict>,
 }

@@ -1,11 +1,14 @@
 //! The receipt: everything a run measured, as one JSON file. Reports and gates read receipts and nothing else.
 
+mod gate;
 mod generation;
 mod micro;
 mod provenance;
 mod sparsity;
 mod store;
+mod verdict;
 
+pub use gate::{ExactCheck, GateCell, GatePair, GateRecord, GateSide, Injection, Unsupported};
 pub use generation::{
     ForwardMs, GenerationKernel, GenerationRecord, GenerationRound, GoldenCheck, HeadEffect, KvCacheRecord, LutFinding,
     PerplexityKernel, PerplexityRecord, PhasesMs, PrefillProbe, PrefillRecord, SparseFfnRecord, SparseProbe,
@@ -14,11 +17,12 @@ pub use micro::{MicroCell, MicroEntry, MicroSummary, Ratio, Residency, Round, St
 pub use provenance::{Build, Host, Load, ModelRecord, ScenarioRecord, Settings};
 pub use sparsity::{SparsityPoint, SparsityRecord};
 pub use store::{RECEIPT_FILE, read_receipt, write_receipt};
+pub use verdict::{Outcome, Rule, Verdict};
 
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// Version of the layout below. A reader refuses a major version it does not know.
-pub const SCHEMA_VERSION: &str = "1.0.0";
+pub const SCHEMA_VERSION: &str = "1.1.0";
 
 /// How far the run got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,6 +71,12 @@ pub struct Receipt {
     pub verify: Vec<VerifyRecord>,
     /// Microbenchmarks, raw rounds included.
     pub micro: Vec<MicroCell>,
+    /// Rule of the microbenchmarks' verdicts; absent in receipts before 1.1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<Rule>,
+    /// A regression gate, if this run was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<GateRecord>,
     /// Real generation, each kernel in turn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<GenerationRecord>,

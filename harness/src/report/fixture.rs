@@ -108,6 +108,8 @@ pub fn empty() -> Receipt {
         model: None,
         verify: verify(),
         micro: Vec::new(),
+        rule: None,
+        gate: None,
         generation: None,
         perplexity: None,
         head_effect: None,
@@ -193,6 +195,7 @@ fn cell(
                 gb_s: if ns > 0.0 { weights as f64 / 4.0 / ns } else { 0.0 },
                 vs_baseline: (i > 0 && rounds > 0).then(|| of(0, i)),
                 vs_previous: previous.filter(|_| rounds > 0).map(|p| of(p, i)),
+                verdict: None,
             }
         })
         .collect();

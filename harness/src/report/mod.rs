@@ -7,6 +7,7 @@ mod csv;
 mod figures;
 #[cfg(test)]
 pub mod fixture;
+mod gate;
 mod html;
 mod query;
 mod seed;
@@ -16,6 +17,7 @@ mod view;
 
 pub use chart::crossover_in_words;
 pub use comparison::write_comparison;
+pub use gate::{annotations as gate_annotations, markdown as gate_markdown, outcome_word, table as gate_table};
 pub use query::residency;
 pub use terminal::summary_table;
 

@@ -158,7 +158,8 @@ fn generation(receipt: &Receipt, family: &str, color: bool) -> Option<Table> {
     Some(table)
 }
 
-fn table() -> Table {
+/// An empty table in the style of all of them.
+pub fn table() -> Table {
     let mut table = Table::new();
     table.load_style(TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─')));
     table.set_content_arrangement(ContentArrangement::Dynamic);

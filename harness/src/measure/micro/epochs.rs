@@ -2,6 +2,7 @@
 
 use super::operands::Operands;
 use crate::measure::rounds::Epoch;
+use crate::receipt::Residency;
 use crate::scenario::Cell;
 use kernels::parallel::{Columns, Team};
 use kernels::{
@@ -44,10 +45,16 @@ impl<'a> Shared<'a> {
         black_box(&copies[next])
     }
 
+    /// The copies that take turns: operands made for memory hold more than a cell in cache may use.
+    fn copies(&self, packing: Packing) -> &'a [PackedWeights] {
+        let copies = self.operands.copies(packing);
+        if self.cell.residency == Residency::Cache { &copies[..1] } else { copies }
+    }
+
     /// The loop of one kernel.
     pub fn epoch(&'a self, kernel: Kernel) -> Epoch<'a> {
         let packing = kernel.descriptor().packing;
-        let (panel_rows, copies, rows) = (packing.panel_rows(), self.operands.copies(packing), self.cell.shape.m);
+        let (panel_rows, copies, rows) = (packing.panel_rows(), self.copies(packing), self.cell.shape.m);
         match (self.cell.op, kernel.descriptor().family()) {
             ("dequantize", _) => Box::new(move |calls| {
                 let out = &mut self.outputs.borrow_mut().floats;

@@ -1,25 +1,25 @@
 //! Microbenchmarks: one operation at one shape and residency, all kernels of a family in the same interleaved rounds.
 
-mod check;
-mod epochs;
-mod operands;
+pub mod check;
+pub mod epochs;
+pub mod operands;
 
 use super::rounds::{self, column};
+use super::sequential::{self, Sample};
 use super::stats::{Paired, median};
 use crate::error::{Error, Result};
-use crate::receipt::{MicroCell, MicroEntry, MicroSummary, Residency, StreamLimit};
+use crate::receipt::{MicroCell, MicroEntry, MicroSummary, Residency, Round, Rule, StreamLimit, Verdict};
 use crate::scenario::Cell;
 use epochs::Shared;
 use kernels::parallel::Team;
-use kernels::random::SplitMix64;
-use kernels::{CpuFeatures, Kernel, KernelError};
+use kernels::{CpuFeatures, Family, Kernel, KernelError};
 use operands::Operands;
 use std::sync::atomic::AtomicBool;
 
 /// What applies to every cell of a run.
 pub struct Plan<'a> {
-    /// Rounds a cell.
-    pub rounds: usize,
+    /// When a cell is looked at, and what its verdicts are held to.
+    pub rule: Rule,
     /// Target length of an epoch.
     pub epoch_ns: f64,
     /// Seed of data and order.
@@ -37,21 +37,13 @@ pub const UNKNOWN_CACHE_BYTES: u64 = 64 << 20;
 
 /// Measures those of `kernels` (all of one family) that have the operation, after checking each on the very bytes that are timed.
 /// `None` when none has it.
-pub fn measure(
-    cell: Cell,
-    kernels: &[Kernel],
-    plan: &Plan<'_>,
-    team: &mut Team,
-    after_round: impl FnMut(usize),
-) -> Result<Option<MicroCell>> {
-    let has_operation = |k: &&Kernel| k.descriptor().operation_names().contains(&cell.op);
-    let mut entries: Vec<Kernel> = kernels.iter().filter(has_operation).copied().collect();
+pub fn measure(cell: Cell, kernels: &[Kernel], plan: &Plan<'_>, team: &mut Team) -> Result<Option<MicroCell>> {
+    let mut entries = with_operation(cell, kernels);
     let (Some(&first), Some(&last)) = (entries.first(), entries.last()) else { return Ok(None) };
     let family = first.descriptor().family();
     let (m, k, tokens) = (cell.shape.m, cell.shape.k, cell.tokens);
-    let seed = plan.seed ^ (m as u64) << 40 ^ (k as u64) << 16 ^ (tokens as u64) << 4 ^ family as u64;
-    let mut random = SplitMix64::new(seed);
-    let operands = Operands::new(cell, &entries, plan, &mut random)?;
+    let seed = operand_seed(plan.seed, cell, family);
+    let operands = Operands::new(cell, &entries, plan.last_level_cache_bytes, plan.features, seed)?;
     let hashes = check::check(cell, &operands, &entries, team)?;
     // The A/A column: the most advanced kernel once more.
     entries.push(last);
@@ -63,7 +55,9 @@ pub fn measure(
         epochs.push(shared.stream(first.descriptor().packing));
     }
     let calls = rounds::calibrate(&mut epochs, plan.epoch_ns);
-    let mut rounds = rounds::run(&mut epochs, calls, plan.rounds, seed, plan.interrupted, after_round);
+    let ids: Vec<&str> = entries.iter().map(Kernel::id).collect();
+    let decided = |rounds: &[Round]| plan.rule.looks.contains(&rounds.len()) && verdicts(&plan.rule, &ids, rounds).1;
+    let mut rounds = rounds::run(&mut epochs, calls, plan.rule.most(), seed, plan.interrupted, decided);
     drop(epochs);
 
     let bytes_of = |kernel: &Kernel| operands.copies(kernel.descriptor().packing)[0].bytes() as u64;
@@ -103,12 +97,51 @@ pub fn measure(
         stream,
         noise_floor: 0.0,
     };
-    summarize(&mut record);
+    summarize(&mut record, Some(&plan.rule));
     Ok(Some(record))
 }
 
-/// Fills in summaries and noise floor from the raw rounds; nothing else is looked at, so a receipt can be recomputed.
-pub fn summarize(cell: &mut MicroCell) {
+/// Seed of a cell's weights, activations and order.
+pub fn operand_seed(seed: u64, cell: Cell, family: Family) -> u64 {
+    seed ^ (cell.shape.m as u64) << 40 ^ (cell.shape.k as u64) << 16 ^ (cell.tokens as u64) << 4 ^ family as u64
+}
+
+/// Those of `kernels` that a cell measures.
+pub fn with_operation(cell: Cell, kernels: &[Kernel]) -> Vec<Kernel> {
+    kernels.iter().filter(|k| k.descriptor().operation_names().contains(&cell.op)).copied().collect()
+}
+
+/// The column that entry `i` is judged against: the stage it builds on, or the baseline where that did not run. The last column is the
+/// self-pair of the one before.
+fn partner(ids: &[&str], i: usize) -> Option<usize> {
+    if i == 0 || i + 1 >= ids.len() {
+        return None;
+    }
+    let previous = kernels::registry::find(ids[i]).and_then(|d| d.builds_on);
+    Some(previous.and_then(|id| ids[..ids.len() - 1].iter().position(|other| *other == id)).unwrap_or(0))
+}
+
+/// A verdict for each entry that has a partner, and whether all of them stand.
+fn verdicts(rule: &Rule, ids: &[&str], rounds: &[Round]) -> (Vec<Option<Verdict>>, bool) {
+    let last = ids.len().saturating_sub(1);
+    let columns: Vec<Vec<u64>> = (0..ids.len()).map(|e| column(rounds, e)).collect();
+    let same = sequential::log_ratios(&columns[last.saturating_sub(1)], &columns[last]);
+    let mut all_stand = true;
+    let verdicts = (0..ids.len()).map(|i| {
+        let p = partner(ids, i)?;
+        let effect = sequential::log_ratios(&columns[p], &columns[i]);
+        let (verdict, stands) = sequential::decide(rule, Sample::Round, &effect, &same, ids[p]);
+        all_stand &= stands;
+        Some(verdict)
+    });
+    (verdicts.collect(), all_stand)
+}
+
+/// Fills in summaries, verdicts and noise floor from the raw rounds; nothing else is looked at, so a receipt can be recomputed.
+pub fn summarize(cell: &mut MicroCell, rule: Option<&Rule>) {
+    let ids: Vec<&str> = cell.entries.iter().map(|e| e.kernel.as_str()).collect();
+    let mut judged = rule.map_or_else(Vec::new, |rule| verdicts(rule, &ids, &cell.rounds).0);
+    judged.resize(ids.len(), None);
     let nothing_measured = cell.rounds.is_empty();
     let columns: Vec<Vec<u64>> = (0..cell.entries.len()).map(|e| column(&cell.rounds, e)).collect();
     let index = |id: &str| cell.entries.iter().position(|e| e.kernel == id && !e.self_pair);
@@ -134,6 +167,7 @@ pub fn summarize(cell: &mut MicroCell) {
             gb_s: rate(entry.bytes_per_call),
             vs_baseline: partner.filter(|&p| p != i && !nothing_measured).map(against),
             vs_previous: previous.filter(|_| !entry.self_pair && !nothing_measured).map(against),
+            verdict: judged[i].take(),
         }
     });
     let summaries: Vec<MicroSummary> = summaries.collect();
@@ -156,7 +190,7 @@ fn refused(cell: Cell, kernel: &Kernel, error: &KernelError) -> Error {
 mod tests {
     use super::*;
     use crate::scenario::Shape;
-    use kernels::{Family, registry};
+    use kernels::registry;
 
     fn kernels_of(family: Family) -> Vec<Kernel> {
         let available = registry::KERNELS.iter().filter_map(|d| Kernel::new(d, CpuFeatures::detect()).ok());
@@ -166,7 +200,7 @@ mod tests {
     fn run(op: &'static str, family: Family, residency: Residency, stop: bool) -> MicroCell {
         let interrupted = AtomicBool::new(stop);
         let plan = Plan {
-            rounds: 9,
+            rule: Rule::new(0.03, "round", &[9], 9, 1),
             epoch_ns: 1e4,
             seed: 1,
             last_level_cache_bytes: 1 << 16,
@@ -175,7 +209,7 @@ mod tests {
         };
         let cell = Cell { op, shape: Shape { m: 40, k: 512 }, tokens: if op == "gemm" { 5 } else { 1 }, residency };
         let team = &mut Team::new(2, |_| {}).expect("threads start");
-        measure(cell, &kernels_of(family), &plan, team, |_| {}).expect("measures").expect("has the operation")
+        measure(cell, &kernels_of(family), &plan, team).expect("measures").expect("has the operation")
     }
 
     #[test]
@@ -190,7 +224,7 @@ mod tests {
             assert!(cell.summaries[0].vs_baseline.is_none() && cell.summaries[0].gelem_s > 0.0);
             let mut again = cell.clone();
             again.summaries.clear();
-            summarize(&mut again);
+            summarize(&mut again, Some(&Rule::new(0.03, "round", &[9], 9, 1)));
             assert_eq!(format!("{again:?}"), format!("{cell:?}"));
         }
     }

@@ -1,13 +1,14 @@
 //! What the kernels of a cell are given: the same codes in each packing, as many copies as residency asks for, and activations.
 
-use super::{Plan, refused};
+use super::refused;
 use crate::error::Result;
 use crate::receipt::Residency;
 use crate::scenario::Cell;
 use kernels::parallel::Team;
 use kernels::random::SplitMix64;
 use kernels::{
-    CodeTable, F32Ops, FloatActivations, Kernel, LinearInput, PackedWeights, Packing, QuantizedActivations, Scales,
+    CodeTable, CpuFeatures, F32Ops, FloatActivations, Kernel, LinearInput, PackedWeights, Packing,
+    QuantizedActivations, Scales,
 };
 
 /// Copies of one packing together are this many times the last-level cache, so that each has left it before its turn comes again.
@@ -25,7 +26,14 @@ pub struct Operands {
 
 impl Operands {
     /// Random ternary codes and activations. Scales are one for the tensor, so that both families may use them.
-    pub fn new(cell: Cell, kernels: &[Kernel], plan: &Plan<'_>, random: &mut SplitMix64) -> Result<Self> {
+    pub fn new(
+        cell: Cell,
+        kernels: &[Kernel],
+        last_level_cache_bytes: u64,
+        features: CpuFeatures,
+        seed: u64,
+    ) -> Result<Self> {
+        let random = &mut SplitMix64::new(seed);
         let (m, k) = (cell.shape.m, cell.shape.k);
         let codes = random.ternary_codes(m * k);
         let mut packed: Vec<(Packing, Vec<PackedWeights>)> = Vec::new();
@@ -36,11 +44,11 @@ impl Operands {
             }
             let weights = PackedWeights::pack(packing, m, k, &codes, CodeTable::TERNARY, Scales::PerTensor(0.5));
             let weights = weights.map_err(|e| refused(cell, kernel, &e))?;
-            packed.push((packing, copies(weights, cell.residency, plan.last_level_cache_bytes)));
+            packed.push((packing, copies(weights, cell.residency, last_level_cache_bytes)));
         }
         let x: Vec<f32> = (0..k * cell.tokens).map(|_| random.signed_unit()).collect();
         let mut input = LinearInput::new(cell.tokens, k);
-        let ops = F32Ops::select(plan.features);
+        let ops = F32Ops::select(features);
         for kernel in kernels {
             input.prepare(&mut Team::single(), kernel, ops, k, &x).map_err(|e| refused(cell, kernel, &e))?;
         }

@@ -1,0 +1,119 @@
+//! `baseline`: keeps builds to gate against.
+
+use crate::build_info;
+use crate::cli::{BaselineCommand, BaselineSaveArgs};
+use crate::error::{Error, Result};
+use crate::gate::{self, Baseline, Store};
+use crate::host;
+use crate::models::mib;
+use crate::output::{Output, table};
+use crate::scenario::Scenario;
+use serde::Serialize;
+
+/// Runs the command.
+pub fn run(command: &BaselineCommand, out: &Output) -> Result<()> {
+    match command {
+        BaselineCommand::Save(args) => save(args, out),
+        BaselineCommand::List { dir, json } => list(&Store::new(dir.as_deref()), *json, out),
+        BaselineCommand::Show { name, dir, json } => show(&Store::new(dir.as_deref()).load(name)?.0, *json, out),
+        BaselineCommand::Remove { name, dir } => {
+            Store::new(dir.as_deref()).remove(name)?;
+            out.line(format!("removed baseline {name}"))
+        }
+    }
+}
+
+fn save(args: &BaselineSaveArgs, out: &Output) -> Result<()> {
+    let store = Store::new(args.dir.as_deref());
+    store.check_name(&args.name, args.replace)?;
+    let (mut scenario, text) = Scenario::load_with_text(&args.scenario)?;
+    if args.quick {
+        scenario.make_quick();
+    }
+    if scenario.micro.is_none() {
+        let name = &scenario.name;
+        return Err(Error::input(format!("scenario {name} has no [micro] part to gate; try --scenario quick")));
+    }
+    let machine = args.machine.check(1)?;
+    let program = match &args.binary {
+        Some(path) => path.clone(),
+        None => std::env::current_exe().map_err(|e| Error::failed(format!("cannot find this program: {e}")))?,
+    };
+    let bytes = std::fs::read(&program).map_err(|e| Error::io("read the program", &program, &e))?;
+    let kept = gate::compute(&program, &scenario, args.kernels.clone(), &machine, args.seed)?;
+    let baseline = Baseline {
+        version: Baseline::version(),
+        name: args.name.clone(),
+        created: jiff::Timestamp::now().to_string(),
+        build: kept.build,
+        cpu: host::host().cpu,
+        scenario: text,
+        quick: args.quick,
+        kernels: args.kernels.clone(),
+        threads: machine.threads,
+        cpu_features: machine.mask().map(str::to_owned),
+        seed: args.seed,
+        binary_sha256: build_info::sha256_hex(&bytes),
+        binary_bytes: bytes.len() as u64,
+        computed: kept.computed,
+    };
+    let path = store.save(&baseline, &bytes)?;
+    if args.json {
+        return out.json(&baseline);
+    }
+    let results = baseline.computed.len();
+    out.line(format!("baseline {} saved: {}, {results} exact results", baseline.name, mib(baseline.binary_bytes)))?;
+    out.line(path.display().to_string())
+}
+
+fn commit(baseline: &Baseline) -> String {
+    let commit = baseline.build.git_commit.as_deref().unwrap_or("unknown");
+    let dirty = if baseline.build.git_dirty == Some(true) { " with changes" } else { "" };
+    format!("{}{dirty}", commit.chars().take(12).collect::<String>())
+}
+
+fn list(store: &Store, json: bool, out: &Output) -> Result<()> {
+    #[derive(Serialize)]
+    struct Listing {
+        baselines: Vec<Baseline>,
+    }
+    let mut baselines = Vec::new();
+    for (name, baseline) in store.all() {
+        match baseline {
+            Ok(baseline) => baselines.push(baseline),
+            Err(error) => crate::output::note(format!("warning: baseline {name} is left out: {error}")),
+        }
+    }
+    if json {
+        return out.json(&Listing { baselines });
+    }
+    if baselines.is_empty() {
+        return out
+            .line(format!("no baselines in {}; make one with `harness baseline save NAME`", store.folder().display()));
+    }
+    let rows = baselines.iter().map(|b| {
+        let kernels = b.kernels.as_ref().map_or_else(|| "all".into(), |k| k.join(", "));
+        vec![b.name.clone(), b.created.clone(), commit(b), b.build.profile.clone(), kernels, mib(b.binary_bytes)]
+    });
+    out.line(table(&["baseline", "saved", "commit", "profile", "kernels", "size"], &[5], rows))
+}
+
+fn show(baseline: &Baseline, json: bool, out: &Output) -> Result<()> {
+    if json {
+        return out.json(baseline);
+    }
+    let scenario = Scenario::parse("its scenario", &baseline.scenario)?;
+    let rows = [
+        ("saved", baseline.created.clone()),
+        ("commit", commit(baseline)),
+        ("rustc", baseline.build.rustc.clone()),
+        ("profile", baseline.build.profile.clone()),
+        ("on", baseline.cpu.clone()),
+        ("scenario", format!("{}{}", scenario.name, if baseline.quick { " --quick" } else { "" })),
+        ("kernels", baseline.kernels.as_ref().map_or_else(|| "all".into(), |k| k.join(", "))),
+        ("threads", baseline.threads.to_string()),
+        ("program", format!("{}, sha256 {}", mib(baseline.binary_bytes), baseline.binary_sha256)),
+        ("exact results", baseline.computed.len().to_string()),
+    ];
+    out.line(table(&["", &baseline.name], &[], rows.map(|(k, v)| vec![k.into(), v])))
+}

@@ -1,0 +1,234 @@
+//! `gate`: is the current build slower than another, or does it compute something else? Exit codes follow the verdict.
+
+use crate::build_info;
+use crate::cli::{GateArgs, GateFormat};
+use crate::error::{Error, Result};
+use crate::gate::{self, Asked, Store};
+use crate::host;
+use crate::machine::Machine;
+use crate::measure::micro::UNKNOWN_CACHE_BYTES;
+use crate::measure::sequential;
+use crate::output::Output;
+use crate::receipt::{ExactCheck, GateRecord, Injection, Outcome, Receipt, Status};
+use crate::report;
+use crate::run_folder::RunFolder;
+use crate::scenario::Scenario;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// What the flags come to.
+struct Against {
+    label: String,
+    program: PathBuf,
+    scenario: Scenario,
+    kernels: Option<Vec<String>>,
+    machine: Machine,
+    seed: u64,
+    stored: Vec<ExactCheck>,
+}
+
+/// Runs the command.
+pub fn run(args: &GateArgs, out: &Output) -> Result<()> {
+    build_info::refuse_to_time_a_debug_build()?;
+    let delta = percent(args.delta.as_deref(), sequential::DELTA)?;
+    let inject = args.inject.as_deref().map(injection).transpose()?;
+    let scratch = tempfile::tempdir().map_err(|e| Error::io("create a folder in", &std::env::temp_dir(), &e))?;
+    let against = against(args, scratch.path())?;
+    let current = match &args.current {
+        Some(path) => path.clone(),
+        None => std::env::current_exe().map_err(|e| Error::failed(format!("cannot find this program: {e}")))?,
+    };
+    let (mut folder, mut receipt) = begin(args.out.as_deref(), &against)?;
+    let asked = Asked {
+        label: against.label,
+        baseline: against.program,
+        current,
+        scenario: &against.scenario,
+        kernels: against.kernels,
+        machine: &against.machine,
+        seed: against.seed,
+        delta,
+        inject,
+        last_level_cache_bytes: receipt.host.caches_bytes.last().copied().unwrap_or(UNKNOWN_CACHE_BYTES),
+        stored: against.stored,
+    };
+    folder.begin(&receipt)?;
+    let start = Instant::now();
+    let outcome = gate::run(&asked, |record| {
+        receipt.gate = Some(record.clone());
+        receipt.elapsed_s = start.elapsed().as_secs_f64();
+        folder.save(&receipt).map(|_| ())
+    });
+    receipt.elapsed_s = start.elapsed().as_secs_f64();
+    receipt.host.load_after = Some(host::load());
+    let record = match outcome {
+        Ok(record) => record,
+        Err(error) if receipt.gate.as_ref().is_none_or(|g| g.cells.iter().all(|c| c.pairs.is_empty())) => {
+            folder.abandon();
+            return Err(error);
+        }
+        Err(error) => {
+            receipt.close(Err(&error));
+            folder.save(&receipt)?;
+            report::write_run_folder(&receipt, folder.path())?;
+            return Err(error);
+        }
+    };
+    receipt.gate = Some(record.clone());
+    receipt.close(Ok(()));
+    folder.save(&receipt)?;
+    let paths = report::write_run_folder(&receipt, folder.path())?;
+    let summary = report::gate_markdown(&receipt);
+    crate::files::write_atomic(&folder.path().join("summary.md"), summary.as_bytes())?;
+    match if args.json { GateFormat::Json } else { args.format } {
+        GateFormat::Human => {
+            out.line(report::gate_table(&record, out.color()).trim_end())?;
+            out.line(paths.html.display().to_string())?;
+        }
+        GateFormat::Json => out.json(&record)?,
+        GateFormat::Github => {
+            out.line(report::gate_annotations(&record).trim_end())?;
+            step_summary(&summary)?;
+        }
+    }
+    strict(args, &record)?;
+    conclude(&record)
+}
+
+/// The exit code of the verdict. PASS says so on the last line before the path.
+fn conclude(record: &GateRecord) -> Result<()> {
+    let words = format!("{}: {}; next: {}", report::outcome_word(record.outcome), record.reason, record.next_step);
+    if record.outcome == Outcome::Pass { Ok(()) } else { Err(Error::verdict(record.outcome, words)) }
+}
+
+/// `--strict`: a kernel that was asked for and left out is an error, as is everything that is not PASS.
+fn strict(args: &GateArgs, record: &GateRecord) -> Result<()> {
+    let left_out: Vec<&str> = record.unsupported.iter().map(|u| u.kernel.as_str()).collect();
+    if !args.strict || record.outcome != Outcome::Pass {
+        return Ok(());
+    }
+    if !left_out.is_empty() {
+        let which = left_out.join(", ");
+        return Err(Error::unsupported(format!("--strict: not compared here: {which}; run where all of them do")));
+    }
+    let dirty = [&record.baseline, &record.current].into_iter().find(|s| s.build.git_dirty != Some(false));
+    match dirty {
+        Some(side) => Err(Error::failed(format!(
+            "--strict: {} was not built from a clean commit; commit, build and gate again",
+            side.label
+        ))),
+        None => Ok(()),
+    }
+}
+
+fn step_summary(summary: &str) -> Result<()> {
+    let Some(path) = std::env::var_os("GITHUB_STEP_SUMMARY").map(PathBuf::from) else { return Ok(()) };
+    use std::io::Write;
+    let file = std::fs::OpenOptions::new().create(true).append(true).open(&path);
+    file.and_then(|mut f| f.write_all(summary.as_bytes()))
+        .map_err(|e| Error::io("write the step summary to", &path, &e))
+}
+
+/// The receipt of a gate before anything is known, and its folder.
+fn begin(out: Option<&Path>, against: &Against) -> Result<(RunFolder, Receipt)> {
+    let timestamp = jiff::Timestamp::now().to_string();
+    let folder = RunFolder::create(out, "gate", &timestamp)?;
+    let receipt = super::compare::new_receipt(timestamp, &against.scenario, &against.machine, against.seed);
+    Ok((folder, receipt))
+}
+
+fn against(args: &GateArgs, scratch: &Path) -> Result<Against> {
+    if let Some(name) = &args.baseline {
+        let (kept, program) = Store::new(args.dir.as_deref()).load(name)?;
+        let mut scenario = Scenario::parse(&format!("baseline {name}'s scenario"), &kept.scenario)?;
+        if kept.quick || args.quick {
+            scenario.make_quick();
+        }
+        let machine = args.machine.or_else(kept.threads, kept.cpu_features.as_deref()).check(1)?;
+        let kernels = args.kernels.clone().or(kept.kernels);
+        let label = format!("baseline {name}");
+        let seed = args.seed.unwrap_or(kept.seed);
+        return Ok(Against { label, program, scenario, kernels, machine, seed, stored: kept.computed });
+    }
+    // clap asks for one of the two.
+    let what = args.against.as_deref().unwrap_or_default();
+    let mut scenario = Scenario::load(args.scenario.as_deref().unwrap_or("quick"))?;
+    if args.quick {
+        scenario.make_quick();
+    }
+    if scenario.micro.is_none() {
+        let name = &scenario.name;
+        return Err(Error::input(format!("scenario {name} has no [micro] part to gate; try --scenario quick")));
+    }
+    let machine = args.machine.check(1)?;
+    let path = Path::new(what);
+    let (label, program) = if path.is_file() {
+        (path.display().to_string(), path.to_path_buf())
+    } else {
+        gate::build_revision(what, scratch)?
+    };
+    let (kernels, seed) = (args.kernels.clone(), args.seed.unwrap_or(1));
+    Ok(Against { label, program, scenario, kernels, machine, seed, stored: Vec::new() })
+}
+
+/// `3%`, `3` or `0.5%`: a share above 0 and below 1.
+fn percent(text: Option<&str>, default: f64) -> Result<f64> {
+    let Some(text) = text else { return Ok(default) };
+    let number: Option<f64> = text.trim().trim_end_matches('%').trim_end().parse().ok();
+    match number {
+        Some(p) if p > 0.0 && p < 100.0 => Ok(p / 100.0),
+        _ => Err(Error::input(format!("--delta {text}: give a percentage above 0 and below 100, for example 3%"))),
+    }
+}
+
+/// `KERNEL:PERCENT`.
+pub fn injection(text: &str) -> Result<Injection> {
+    let wrong = || Error::input(format!("--inject {text}: write KERNEL:PERCENT, for example avx2-i8:5"));
+    let (kernel, percent) = text.rsplit_once(':').ok_or_else(wrong)?;
+    let percent: f64 = percent.trim_end_matches('%').parse().map_err(|_| wrong())?;
+    if !(percent > 0.0 && percent <= 1000.0) {
+        return Err(wrong());
+    }
+    if kernels::registry::find(kernel).is_none() {
+        return Err(Error::input(crate::scenario::unknown_kernel(kernel)));
+    }
+    Ok(Injection { kernel: kernel.into(), percent })
+}
+
+impl Receipt {
+    /// Sets the status from how the run ended.
+    fn close(&mut self, ended: std::result::Result<(), &Error>) {
+        self.status = match ended {
+            Ok(()) => Status::Complete,
+            Err(e) if e.exit() == crate::error::Exit::Interrupted => Status::Interrupted,
+            Err(e) => {
+                self.error = Some(e.to_string());
+                Status::Failed
+            }
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentages() {
+        assert_eq!(percent(Some("3%"), 0.1).expect("valid"), 0.03);
+        assert_eq!(percent(Some(" 0.5 "), 0.1).expect("valid"), 0.005);
+        assert_eq!(percent(None, 0.1).expect("valid"), 0.1);
+        for bad in ["", "x", "0", "-1%", "100", "nan", "inf"] {
+            assert!(percent(Some(bad), 0.1).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn injections() {
+        let planted = injection("avx2-i8:7.5").expect("valid");
+        assert_eq!((planted.kernel.as_str(), planted.percent), ("avx2-i8", 7.5));
+        for bad in ["avx2-i8", "avx2-i8:", "avx2-i8:-5", "avx2-i8:nan", "avx9:5", ":5"] {
+            assert!(injection(bad).is_err(), "{bad}");
+        }
+    }
+}

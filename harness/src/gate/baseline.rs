@@ -1,0 +1,293 @@
+//! Saved baselines: the program itself, what it was asked to measure, and what it computed. Never a time: a wall time of another day
+//! is compared with nothing.
+
+use crate::build_info::sha256_hex;
+use crate::error::{Error, Result};
+use crate::files::write_atomic;
+use crate::output::note;
+use crate::receipt::{Build, ExactCheck};
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Layout of `baseline.json`.
+const VERSION: u32 = 1;
+const FACTS: &str = "baseline.json";
+const PROGRAM: &str = "harness";
+/// A folder that is not yet, or no longer, a baseline: whatever it holds is not read.
+const UNFINISHED: &str = ".unfinished-";
+
+/// What is needed to run a build again and to know that it is the one.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Baseline {
+    /// See [`VERSION`].
+    pub version: u32,
+    /// Its name.
+    pub name: String,
+    /// When it was saved, RFC 3339, UTC.
+    pub created: String,
+    /// What the program was built from.
+    pub build: Build,
+    /// CPU that it was saved on: to read, nothing is compared with it.
+    pub cpu: String,
+    /// The scenario's text, so that a later edit of the file does not change what is gated.
+    pub scenario: String,
+    /// Whether `--quick` made its matrix smaller.
+    pub quick: bool,
+    /// Kernels asked for; all when absent.
+    pub kernels: Option<Vec<String>>,
+    /// Threads of each product.
+    pub threads: usize,
+    /// Feature mask, if any.
+    pub cpu_features: Option<String>,
+    /// Seed of data and order.
+    pub seed: u64,
+    /// SHA-256 of the program.
+    pub binary_sha256: String,
+    /// Its size.
+    pub binary_bytes: u64,
+    /// What it computed: `baseline` and `current` are both its own.
+    pub computed: Vec<ExactCheck>,
+}
+
+/// A folder of baselines.
+pub struct Store {
+    folder: PathBuf,
+}
+
+impl Store {
+    /// The folder named, or `ci/baselines`.
+    pub fn new(folder: Option<&Path>) -> Self {
+        Self { folder: folder.map_or_else(|| Path::new("ci").join("baselines"), Path::to_path_buf) }
+    }
+
+    /// Where it is.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Refuses names that are no plain file names, and taken ones unless they are to be replaced.
+    pub fn check_name(&self, name: &str, replace: bool) -> Result<()> {
+        plain(name)?;
+        if self.folder.join(name).exists() && !replace {
+            return Err(Error::input(format!("baseline {name} exists; use another name or --replace")));
+        }
+        Ok(())
+    }
+
+    /// Saves a baseline with its program: whole, or not at all. An earlier one of this name stays until the new one is in place.
+    pub fn save(&self, baseline: &Baseline, program: &[u8]) -> Result<PathBuf> {
+        fs::create_dir_all(&self.folder).map_err(|e| Error::io("create the folder", &self.folder, &e))?;
+        self.sweep();
+        let new = self.unfinished("new");
+        let made = self.fill(&new, baseline, program).and_then(|()| self.exchange(&new, &baseline.name));
+        if made.is_err() {
+            let _ = fs::remove_dir_all(&new);
+        }
+        made
+    }
+
+    fn fill(&self, folder: &Path, baseline: &Baseline, program: &[u8]) -> Result<()> {
+        fs::create_dir_all(folder).map_err(|e| Error::io("create", folder, &e))?;
+        write_atomic(&folder.join(PROGRAM), program)?;
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let path = folder.join(PROGRAM);
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).map_err(|e| Error::io("write", &path, &e))?;
+        }
+        let json = serde_json::to_vec_pretty(baseline)
+            .map_err(|e| Error::failed(format!("cannot write baseline {} as JSON: {e}", baseline.name)))?;
+        write_atomic(&folder.join(FACTS), &json)
+    }
+
+    fn exchange(&self, new: &Path, name: &str) -> Result<PathBuf> {
+        let path = self.folder.join(name);
+        let old = self.unfinished("old");
+        let had = path.exists();
+        if had {
+            fs::rename(&path, &old).map_err(|e| Error::io("replace", &path, &e))?;
+        }
+        if let Err(error) = fs::rename(new, &path) {
+            if had {
+                let _ = fs::rename(&old, &path);
+            }
+            return Err(Error::io("write", &path, &error));
+        }
+        if had {
+            let _ = fs::remove_dir_all(&old);
+        }
+        Ok(path)
+    }
+
+    /// A baseline by name; its program is checked against its hash.
+    pub fn load(&self, name: &str) -> Result<(Baseline, PathBuf)> {
+        plain(name)?;
+        let folder = self.folder.join(name);
+        let path = folder.join(FACTS);
+        if !path.is_file() {
+            let names = self.names();
+            let known = if names.is_empty() { "none".into() } else { names.join(", ") };
+            let place = self.folder.display();
+            return Err(Error::input(format!(
+                "there is no baseline {name} in {place} (saved: {known}); make one with `harness baseline save {name}`"
+            )));
+        }
+        let baseline = self.facts(&path)?;
+        let program = folder.join(PROGRAM);
+        let bytes = fs::read(&program).map_err(|e| Error::io("read the baseline's program", &program, &e))?;
+        if sha256_hex(&bytes) != baseline.binary_sha256 {
+            return Err(Error::input(format!(
+                "{} is not the program that baseline {name} was saved with (its hash differs); save it again",
+                program.display()
+            )));
+        }
+        Ok((baseline, program))
+    }
+
+    fn facts(&self, path: &Path) -> Result<Baseline> {
+        let text = fs::read(path).map_err(|e| Error::io("read", path, &e))?;
+        let bad = |e: serde_json::Error| Error::input(format!("{} is not a baseline: {e}", path.display()));
+        let version: serde_json::Value = serde_json::from_slice(&text).map_err(bad)?;
+        if version.get("version").and_then(serde_json::Value::as_u64) != Some(u64::from(VERSION)) {
+            return Err(Error::input(format!(
+                "{} is not a baseline of version {VERSION}; save it again with this build",
+                path.display()
+            )));
+        }
+        serde_json::from_slice(&text).map_err(bad)
+    }
+
+    /// Names of what looks like a baseline, sorted.
+    pub fn names(&self) -> Vec<String> {
+        let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        let named = entries.filter(|e| e.path().join(FACTS).is_file());
+        let mut names: Vec<String> = named.filter_map(|e| e.file_name().into_string().ok()).collect();
+        names.retain(|n| plain(n).is_ok());
+        names.sort_unstable();
+        names
+    }
+
+    /// All of them; one that cannot be read is an error beside its name.
+    pub fn all(&self) -> Vec<(String, Result<Baseline>)> {
+        self.names().into_iter().map(|n| (n.clone(), self.facts(&self.folder.join(n).join(FACTS)))).collect()
+    }
+
+    /// Removes one.
+    pub fn remove(&self, name: &str) -> Result<()> {
+        plain(name)?;
+        let path = self.folder.join(name);
+        if !path.join(FACTS).is_file() {
+            return self.load(name).map(|_| ());
+        }
+        // First the name, so that a kill leaves no half of a baseline under it.
+        let old = self.unfinished("old");
+        fs::rename(&path, &old).map_err(|e| Error::io("remove", &path, &e))?;
+        fs::remove_dir_all(&old).map_err(|e| Error::io("remove", &old, &e))
+    }
+
+    fn unfinished(&self, what: &str) -> PathBuf {
+        self.folder.join(format!("{UNFINISHED}{}-{what}", std::process::id()))
+    }
+
+    /// Removes what a killed process left. Those of running ones are theirs.
+    fn sweep(&self) {
+        for entry in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let owner = name.strip_prefix(UNFINISHED).and_then(|rest| rest.split('-').next()?.parse::<u32>().ok());
+            let alive = |pid: u32| {
+                pid == std::process::id()
+                    || !Path::new("/proc/self").exists()
+                    || Path::new(&format!("/proc/{pid}")).exists()
+            };
+            if owner.is_some_and(|pid| !alive(pid)) && fs::remove_dir_all(entry.path()).is_ok() {
+                note(format!("removed {}, which an interrupted save had left", entry.path().display()));
+            }
+        }
+    }
+}
+
+impl Baseline {
+    /// One of this layout.
+    pub const fn version() -> u32 {
+        VERSION
+    }
+}
+
+fn plain(name: &str) -> Result<()> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if (1..=64).contains(&name.len()) && !name.starts_with('.') && name.chars().all(allowed) {
+        return Ok(());
+    }
+    Err(Error::input(format!(
+        "{name:?} is no name for a baseline; use up to 64 letters, digits, dots, dashes and underscores, not a dot first"
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn example(name: &str, program: &[u8]) -> Baseline {
+        Baseline {
+            version: VERSION,
+            name: name.into(),
+            created: "2026-01-01T00:00:00Z".into(),
+            build: crate::build_info::build(),
+            cpu: "a CPU".into(),
+            scenario: String::new(),
+            quick: true,
+            kernels: None,
+            threads: 1,
+            cpu_features: None,
+            seed: 1,
+            binary_sha256: sha256_hex(program),
+            binary_bytes: program.len() as u64,
+            computed: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn saved_listed_replaced_removed() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let store = Store::new(Some(&dir.path().join("b")));
+        assert!(store.names().is_empty());
+        store.save(&example("main", b"one"), b"one").expect("saved");
+        assert!(store.check_name("main", false).is_err() && store.check_name("main", true).is_ok());
+        store.save(&example("main", b"two"), b"two").expect("replaced");
+        store.save(&example("other", b"x"), b"x").expect("saved");
+        assert_eq!(store.names(), ["main", "other"]);
+        let (loaded, program) = store.load("main").expect("loads");
+        assert_eq!((loaded.binary_bytes, fs::read(program).expect("there")), (3, b"two".to_vec()));
+        store.remove("main").expect("removed");
+        let error = store.load("main").expect_err("gone").to_string();
+        assert!(error.contains("saved: other") && error.contains("baseline save main"), "{error}");
+        assert!(store.remove("main").is_err());
+        assert_eq!(fs::read_dir(store.folder()).expect("there").count(), 1, "nothing else is left");
+    }
+
+    #[test]
+    fn a_changed_program_and_a_half_saved_one_are_refused() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let store = Store::new(Some(dir.path()));
+        store.save(&example("main", b"one"), b"one").expect("saved");
+        fs::write(dir.path().join("main/harness"), b"two").expect("written");
+        assert!(store.load("main").expect_err("refused").to_string().contains("its hash differs"));
+        fs::write(dir.path().join("main/baseline.json"), b"{\"version\": 1").expect("written");
+        assert!(store.load("main").expect_err("refused").to_string().contains("is not a baseline"));
+        // What a kill leaves is no baseline, and the next save takes it away. No process has this number: it is above the limit.
+        let left = dir.path().join(".unfinished-99999999-new");
+        fs::create_dir(&left).expect("made");
+        fs::write(left.join("baseline.json"), b"{}").expect("written");
+        assert_eq!(store.names(), ["main"]);
+        store.save(&example("next", b"one"), b"one").expect("saved");
+        assert!(!left.exists());
+    }
+
+    #[test]
+    fn names_cannot_leave_the_folder() {
+        for name in ["", ".", "..", "a/b", "../x", ".hidden", "a b", &"x".repeat(65)] {
+            assert!(Store::new(None).load(name).expect_err("refused").to_string().contains("is no name"), "{name}");
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! The other end of the gate: a process that prepares cells and runs epochs when it is told to. Started by `gate` only.
+
+use super::control::{Control, Order, Spent};
+use super::job::{ExactResult, Job, JobCell, Offer, PROTOCOL, Reply, Request};
+use crate::build_info;
+use crate::cmd::list::kernel_records;
+use crate::error::{Error, Result};
+use crate::interrupt;
+use crate::machine::{Machine, MachineArgs};
+use crate::measure::clock::ThreadUsage;
+use crate::measure::end_to_end::{self, WeightStore};
+use crate::measure::micro::check;
+use crate::measure::micro::epochs::Shared;
+use crate::measure::micro::operand_seed;
+use crate::measure::micro::operands::Operands;
+use crate::measure::rounds::Epoch;
+use crate::model::sparse_ffn::Sparsity;
+use crate::models;
+use crate::prefill::PrefillPolicy;
+use crate::receipt::{Injection, Residency};
+use crate::scenario;
+use kernels::parallel::Team;
+use kernels::{HeadFormat, Kernel};
+use std::fs::OpenOptions;
+use std::io::{BufRead, Lines, StdinLock, Write};
+use std::time::{Duration, Instant};
+
+/// How long a child waits for the gate before it looks whether it is still there.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// What the kernels generate and score: enough to show a wrong weight anywhere, and less than a second with the slowest.
+const EXACT_PROMPT: &str = "ROMEO:";
+const EXACT_TOKENS: usize = 12;
+const EXACT_WINDOW: usize = 48;
+
+/// Serves the gate that started this process until its pipe closes.
+pub fn run() -> Result<()> {
+    let mut lines = std::io::stdin().lock().lines();
+    let result = first(&mut lines).and_then(|job| Child::new(job)?.serve(&mut lines));
+    if let Err(error) = &result {
+        // The gate reads why; nobody reads this process's own stderr unless it dies without a word.
+        let _ = say(&Reply::Error { message: error.to_string() });
+    }
+    result
+}
+
+fn first(lines: &mut Lines<StdinLock<'_>>) -> Result<Job> {
+    let text = lines.next().and_then(|line| line.ok());
+    let text =
+        text.ok_or_else(|| Error::input("this command is started by `harness gate` and takes its orders from it"))?;
+    parse(&text)
+}
+
+fn parse<T: serde::de::DeserializeOwned>(line: &str) -> Result<T> {
+    serde_json::from_str(line)
+        .map_err(|e| Error::input(format!("the gate said something this build does not know: {e}")))
+}
+
+fn say(reply: &Reply) -> Result<()> {
+    let mut line = serde_json::to_string(reply).map_err(|e| Error::failed(format!("cannot answer the gate: {e}")))?;
+    line.push('\n');
+    let mut out = std::io::stdout().lock();
+    let written = out.write_all(line.as_bytes()).and_then(|()| out.flush());
+    written.map_err(|e| Error::failed(format!("cannot answer the gate: {e}")))
+}
+
+struct Child {
+    job: Job,
+    control: Control,
+    machine: Machine,
+    /// The gate's process: a child that outlived it must not stay.
+    gate: Option<u32>,
+}
+
+impl Child {
+    fn new(job: Job) -> Result<Self> {
+        let gate = parent();
+        if job.protocol != PROTOCOL {
+            let theirs = job.protocol;
+            return Err(Error::unsupported(format!("this build speaks gate protocol {PROTOCOL}, the gate {theirs}")));
+        }
+        build_info::refuse_to_time_a_debug_build()?;
+        if let Some(cpu) = job.cpu {
+            // Before the team starts, whose threads inherit it. A refusal costs quiet, not correctness.
+            core_affinity::set_for_current(core_affinity::CoreId { id: cpu });
+        }
+        let path = std::path::Path::new(&job.control);
+        let file = OpenOptions::new().read(true).write(true).open(path);
+        let control = file.and_then(|f| Control::map(&f)).map_err(|e| Error::io("map", path, &e))?;
+        let machine = MachineArgs::for_child(job.threads, job.cpu_features.clone()).check(1)?;
+        Ok(Self { job, control, machine, gate })
+    }
+
+    fn serve(&self, lines: &mut Lines<StdinLock<'_>>) -> Result<()> {
+        let kernels = kernel_records(&self.machine).into_iter().map(|k| Offer {
+            id: k.id,
+            family: k.family,
+            exact: k.exact,
+            ops: k.ops,
+            reason: k.reason,
+        });
+        say(&Reply::Ready { protocol: PROTOCOL, build: Box::new(build_info::build()), kernels: kernels.collect() })?;
+        let mut team = self.machine.team()?;
+        let mut ready: Option<(JobCell, Operands)> = None;
+        for line in lines {
+            let line = line.map_err(|e| Error::failed(format!("cannot hear the gate: {e}")))?;
+            match parse(&line)? {
+                Request::Prepare { cell, oracle } => self.cell(cell, oracle, &mut ready, &mut team)?,
+                Request::Exact { kernels } => say(&Reply::Exact { results: self.exact(&kernels)? })?,
+            }
+        }
+        Ok(())
+    }
+
+    fn cell(&self, index: usize, oracle: bool, ready: &mut Option<(JobCell, Operands)>, team: &mut Team) -> Result<()> {
+        let unknown = || Error::unsupported(format!("the gate asks for cell {index}, which this build does not know"));
+        let asked = self.job.cells.get(index).ok_or_else(unknown)?;
+        let cell = asked.cell().ok_or_else(unknown)?;
+        let kernels = self.machine.kernels(Some(&asked.kernels))?;
+        // The order of ids is the gate's, which numbers entries by it.
+        let kernels: Vec<Kernel> = asked.kernels.iter().map(|id| by_id(&kernels, id)).collect::<Result<_>>()?;
+        let operands = match ready.take() {
+            Some((before, operands)) if before.shares_operands(asked) => operands,
+            // The old ones are gone before the new ones are made: three processes share the memory.
+            _ => self.operands(asked, cell)?,
+        };
+        let (_, operands) = ready.insert((asked.clone(), operands));
+        let outputs = if oracle {
+            check::check(cell, operands, &kernels, team)?
+        } else {
+            check::hashes(cell, operands, &kernels, team)?
+        };
+        let shared = Shared::new(cell, operands, team, self.machine.features);
+        let mut epochs: Vec<Epoch<'_>> = kernels.iter().map(|&kernel| shared.epoch(kernel)).collect();
+        say(&Reply::Prepared { outputs })?;
+        let planted = |kernel: &Kernel| self.job.inject.as_ref().filter(|i| i.kernel == kernel.id());
+        loop {
+            match self.control.next(PATIENCE) {
+                Some(Order::Run { entry, calls }) => {
+                    let entry = entry as usize;
+                    let (Some(epoch), Some(kernel)) = (epochs.get_mut(entry), kernels.get(entry)) else {
+                        return Err(unknown());
+                    };
+                    if cell.residency == Residency::Cache && calls > 1 {
+                        // The other processes' weights are in the caches: once through, so that they are this one's again.
+                        epoch(1);
+                    }
+                    self.control.done(timed(epoch, calls, planted(kernel)));
+                }
+                Some(Order::Leave) => return Ok(()),
+                None if parent() != self.gate => return Ok(()),
+                None => {}
+            }
+        }
+    }
+
+    /// Operands for every cell of the job that can share them: in memory if any of these is.
+    fn operands(&self, asked: &JobCell, mut cell: scenario::Cell) -> Result<Operands> {
+        let sharing = || self.job.cells.iter().filter(|c| c.shares_operands(asked));
+        if sharing().any(|c| c.residency == Residency::Dram) {
+            cell.residency = Residency::Dram;
+        }
+        let mut ids: Vec<String> = sharing().flat_map(|c| c.kernels.iter().cloned()).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let kernels = self.machine.kernels(Some(&ids))?;
+        let family = kernels.first().map(|k| k.descriptor().family());
+        let family = family.ok_or_else(|| Error::unsupported("the gate asks for a cell without kernels"))?;
+        let seed = operand_seed(self.job.seed, cell, family);
+        Operands::new(cell, &kernels, self.job.last_level_cache_bytes, self.machine.features, seed)
+    }
+
+    fn exact(&self, ids: &[String]) -> Result<Vec<ExactResult>> {
+        let kernels = self.machine.kernels(Some(ids))?;
+        let loaded = models::load("builtin", None, &self.machine)?;
+        let store = &mut WeightStore::new(None);
+        let generate = scenario::Generate {
+            prompt: EXACT_PROMPT.into(),
+            max_tokens: EXACT_TOKENS,
+            rounds: 1,
+            timeout_s: None,
+            goldens: false,
+        };
+        let score = scenario::Perplexity { windows: 1, window: EXACT_WINDOW, seed_table: false };
+        let (head, stop) = (HeadFormat::F16, interrupt::flag());
+        let texts = end_to_end::generation(
+            &loaded.model,
+            store,
+            &kernels,
+            &generate,
+            &[],
+            &[],
+            &self.machine,
+            head,
+            self.job.seed,
+            Sparsity::Dense,
+            &PrefillPolicy::Same,
+            stop,
+            |_, _, _| {},
+        )?;
+        let scores =
+            end_to_end::perplexity(&loaded.model, store, &kernels, &score, &self.machine, head, stop, |_, _, _| {})?;
+        ids.iter()
+            .map(|id| {
+                let text = texts.kernels.iter().find(|k| k.kernel == *id);
+                let score = scores.kernels.iter().find(|k| k.kernel == *id);
+                let (text, score) = text.zip(score).ok_or_else(|| Error::interrupted("interrupted"))?;
+                let token_ids = text.token_ids.clone();
+                Ok(ExactResult { kernel: id.clone(), token_ids, nats_per_token: score.nats_per_token })
+            })
+            .collect()
+    }
+}
+
+fn by_id(kernels: &[Kernel], id: &str) -> Result<Kernel> {
+    let found = kernels.iter().find(|k| k.id() == id).copied();
+    found.ok_or_else(|| Error::unsupported(format!("{id} does not run here")))
+}
+
+/// One epoch, with the planted slowdown inside the time that is measured.
+fn timed(epoch: &mut Epoch<'_>, calls: u32, planted: Option<&Injection>) -> Spent {
+    let before = ThreadUsage::now();
+    let start = Instant::now();
+    epoch(calls);
+    if let Some(planted) = planted {
+        let until = start.elapsed().mul_f64(1.0 + planted.percent / 100.0);
+        while start.elapsed() < until {
+            std::hint::spin_loop();
+        }
+    }
+    let ns = start.elapsed().as_nanos() as u64;
+    let used = ThreadUsage::now().since(before);
+    Spent { ns, cpu_ns: used.cpu_ns, involuntary_switches: used.involuntary_switches as u32 }
+}
+
+/// The process that started this one; another one once that has died.
+#[cfg(unix)]
+fn parent() -> Option<u32> {
+    Some(std::os::unix::process::parent_id())
+}
+
+#[cfg(not(unix))]
+fn parent() -> Option<u32> {
+    None
+}

@@ -1,0 +1,192 @@
+//! Round control in shared memory: the gate says "run this entry", the child runs it and leaves its times, and each sleeps on a futex
+//! while the other has the machine. Nobody spins: on two cores a spinning partner would be the noise that is to be measured.
+
+use memmap2::{MmapOptions, MmapRaw};
+use std::fs::File;
+use std::io;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Size of the file that holds a [`Block`].
+pub const CONTROL_BYTES: u64 = 4096;
+
+/// What the two processes share.
+#[repr(C)]
+struct Block {
+    /// Whose turn it is; the word that both sleep on.
+    turn: AtomicU32,
+    entry: AtomicU32,
+    calls: AtomicU32,
+    switches: AtomicU32,
+    ns: AtomicU64,
+    cpu_ns: AtomicU64,
+}
+
+/// The gate's turn; also the state of a fresh block.
+const GATE: u32 = 0;
+/// The child's turn: run an epoch.
+const RUN: u32 = 1;
+/// The child's turn: leave the cell.
+const LEAVE: u32 = 2;
+
+/// One epoch's cost as the child measured it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spent {
+    /// Wall time.
+    pub ns: u64,
+    /// CPU time of the child's measuring thread.
+    pub cpu_ns: u64,
+    /// Its involuntary context switches.
+    pub involuntary_switches: u32,
+}
+
+/// What the child is told to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Run an entry's epoch of so many calls.
+    Run {
+        /// Entry of the cell.
+        entry: u32,
+        /// Calls.
+        calls: u32,
+    },
+    /// Leave the cell.
+    Leave,
+}
+
+/// One side's view of the block.
+pub struct Control {
+    map: MmapRaw,
+}
+
+impl Control {
+    /// Maps the block in `file`, which must be [`CONTROL_BYTES`] long.
+    pub fn map(file: &File) -> io::Result<Self> {
+        if file.metadata()?.len() < CONTROL_BYTES {
+            return Err(io::Error::other("the control file is too short"));
+        }
+        Ok(Self { map: MmapOptions::new().len(CONTROL_BYTES as usize).map_raw(file)? })
+    }
+
+    fn block(&self) -> &Block {
+        // SAFETY: the map is page-aligned and longer than a Block, lives as long as `self`, and every field is an atomic, for which all
+        // bit patterns are valid and which the other process changes only through atomics too.
+        unsafe { &*self.map.as_mut_ptr().cast::<Block>() }
+    }
+
+    /// Gate: hands the turn to the child.
+    pub fn order(&self, order: Order) {
+        let block = self.block();
+        let turn = match order {
+            Order::Run { entry, calls } => {
+                block.entry.store(entry, Ordering::Relaxed);
+                block.calls.store(calls, Ordering::Relaxed);
+                RUN
+            }
+            Order::Leave => LEAVE,
+        };
+        block.turn.store(turn, Ordering::Release);
+        wake(&block.turn);
+    }
+
+    /// Gate: what the child spent, once it has given the turn back; none if it has not within `patience`.
+    pub fn spent(&self, patience: Duration) -> Option<Spent> {
+        let block = self.block();
+        let turn = block.turn.load(Ordering::Acquire);
+        if turn != GATE {
+            wait(&block.turn, turn, patience);
+        }
+        (block.turn.load(Ordering::Acquire) == GATE).then(|| Spent {
+            ns: block.ns.load(Ordering::Relaxed),
+            cpu_ns: block.cpu_ns.load(Ordering::Relaxed),
+            involuntary_switches: block.switches.load(Ordering::Relaxed),
+        })
+    }
+
+    /// Child: the next order; none if there is none within `patience`.
+    pub fn next(&self, patience: Duration) -> Option<Order> {
+        let block = self.block();
+        if block.turn.load(Ordering::Acquire) == GATE {
+            wait(&block.turn, GATE, patience);
+        }
+        match block.turn.load(Ordering::Acquire) {
+            RUN => {
+                let (entry, calls) = (block.entry.load(Ordering::Relaxed), block.calls.load(Ordering::Relaxed));
+                Some(Order::Run { entry, calls })
+            }
+            LEAVE => {
+                // Taken back here: the gate speaks next through the pipe, and then expects a fresh block.
+                block.turn.store(GATE, Ordering::Release);
+                Some(Order::Leave)
+            }
+            _ => None,
+        }
+    }
+
+    /// Child: gives the turn back.
+    pub fn done(&self, spent: Spent) {
+        let block = self.block();
+        block.ns.store(spent.ns, Ordering::Relaxed);
+        block.cpu_ns.store(spent.cpu_ns, Ordering::Relaxed);
+        block.switches.store(spent.involuntary_switches, Ordering::Relaxed);
+        block.turn.store(GATE, Ordering::Release);
+        wake(&block.turn);
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn wait(word: &AtomicU32, value: u32, patience: Duration) {
+    use rustix::thread::futex::{Flags, Timespec};
+    let timeout = Timespec { tv_sec: patience.as_secs() as i64, tv_nsec: patience.subsec_nanos().into() };
+    // Every outcome (woken, changed before, timed out, a signal) leads the caller to look at the word again.
+    let _ = rustix::thread::futex::wait(word, Flags::empty(), value, Some(&timeout));
+}
+
+#[cfg(target_os = "linux")]
+fn wake(word: &AtomicU32) {
+    let _ = rustix::thread::futex::wake(word, rustix::thread::futex::Flags::empty(), 1);
+}
+
+#[cfg(not(target_os = "linux"))]
+fn wait(word: &AtomicU32, value: u32, patience: Duration) {
+    let start = std::time::Instant::now();
+    while word.load(Ordering::Acquire) == value && start.elapsed() < patience {
+        std::thread::sleep(Duration::from_micros(50));
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn wake(_: &AtomicU32) {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    #[test]
+    fn two_views_of_one_file_take_turns() {
+        let file = tempfile::tempfile().expect("a file");
+        assert!(Control::map(&file).is_err(), "too short");
+        file.set_len(CONTROL_BYTES).expect("longer");
+        let gate = Control::map(&file).expect("maps");
+        assert_eq!(gate.next(Duration::ZERO), None, "nothing ordered yet");
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let child = Control::map(&file).expect("maps");
+                while let Some(Order::Run { entry, calls }) = child.next(PATIENCE) {
+                    let ns = u64::from(entry * 100 + calls);
+                    child.done(Spent { ns, cpu_ns: ns + 1, involuntary_switches: 2 });
+                }
+            });
+            for (entry, calls) in [(0, 1), (3, 7), (1, 2)] {
+                gate.order(Order::Run { entry, calls });
+                let ns = u64::from(entry * 100 + calls);
+                assert_eq!(gate.spent(PATIENCE), Some(Spent { ns, cpu_ns: ns + 1, involuntary_switches: 2 }));
+            }
+            gate.order(Order::Leave);
+        });
+        let before = gate.next(Duration::ZERO);
+        assert_eq!(before, None, "a child that left leaves the block as it was at first");
+    }
+}

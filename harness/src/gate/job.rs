@@ -1,0 +1,139 @@
+//! What the gate and its children say to each other before and after the rounds: one JSON value a line. A kept binary of another
+//! month must understand it, so changes only add, and [`PROTOCOL`] counts those that do not.
+
+use crate::receipt::{Build, Injection, Residency};
+use crate::scenario::{Cell, Shape};
+use serde::{Deserialize, Serialize};
+
+/// Version of the conversation. A child that speaks another one is refused.
+pub const PROTOCOL: u32 = 1;
+
+/// The first line to a child.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Job {
+    /// See [`PROTOCOL`].
+    pub protocol: u32,
+    /// File with the control block.
+    pub control: String,
+    /// Everything that may be prepared.
+    pub cells: Vec<JobCell>,
+    /// Seed of data.
+    pub seed: u64,
+    /// Threads of each product.
+    pub threads: usize,
+    /// The CPU to stay on; any when absent.
+    pub cpu: Option<usize>,
+    /// Feature mask as for `--cpu-features`.
+    pub cpu_features: Option<String>,
+    /// Size of the last-level cache.
+    pub last_level_cache_bytes: u64,
+    /// A slowdown to plant.
+    pub inject: Option<Injection>,
+}
+
+/// One matrix with the kernels to time on it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JobCell {
+    /// `dequantize`, `gemv` or `gemm`.
+    pub op: String,
+    /// Rows.
+    pub m: usize,
+    /// Columns.
+    pub k: usize,
+    /// Tokens of a batch.
+    pub tokens: usize,
+    /// Where the weights are.
+    pub residency: Residency,
+    /// `W2A32` or `W2A8`.
+    pub family: String,
+    /// Kernel ids, all of this family; an entry of the cell is an index into them.
+    pub kernels: Vec<String>,
+}
+
+impl JobCell {
+    /// As the measuring code wants it; none for an operation this build does not know.
+    pub fn cell(&self) -> Option<Cell> {
+        let op = ["dequantize", "gemv", "gemm"].into_iter().find(|op| *op == self.op)?;
+        Some(Cell { op, shape: Shape { m: self.m, k: self.k }, tokens: self.tokens, residency: self.residency })
+    }
+
+    /// Whether both can use the same operands.
+    pub fn shares_operands(&self, other: &Self) -> bool {
+        (self.m, self.k, self.tokens, &self.family) == (other.m, other.k, other.tokens, &other.family)
+    }
+}
+
+/// Later lines to a child.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Request {
+    /// Make a cell ready; after the answer, orders come through the control block until it says to leave.
+    Prepare {
+        /// Index into the job's cells.
+        cell: usize,
+        /// Whether outputs are compared with the oracle's.
+        oracle: bool,
+    },
+    /// Token ids and perplexity of the built-in model with these kernels.
+    Exact {
+        /// Kernel ids.
+        kernels: Vec<String>,
+    },
+}
+
+/// Lines from a child.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reply {
+    /// After the job.
+    Ready {
+        /// See [`PROTOCOL`].
+        protocol: u32,
+        /// What it was built from.
+        build: Box<Build>,
+        /// Every kernel that it has.
+        kernels: Vec<Offer>,
+    },
+    /// After `Prepare`: SHA-256 of each kernel's output, in the cell's order.
+    Prepared {
+        /// Lower-case hex.
+        outputs: Vec<String>,
+    },
+    /// After `Exact`.
+    Exact {
+        /// In the order asked for.
+        results: Vec<ExactResult>,
+    },
+    /// Instead of any of these; the child ends.
+    Error {
+        /// In one line.
+        message: String,
+    },
+}
+
+/// A kernel of a child's build.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Offer {
+    /// Kernel id.
+    pub id: String,
+    /// `W2A32` or `W2A8`.
+    pub family: String,
+    /// Whether results are integers that must not change.
+    pub exact: bool,
+    /// Operations.
+    pub ops: Vec<String>,
+    /// Why it does not run here, if it does not.
+    #[serde(default)]
+    pub reason: Option<String>,
+}
+
+/// What a kernel makes of the built-in model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ExactResult {
+    /// Kernel id.
+    pub kernel: String,
+    /// Greedy continuation.
+    pub token_ids: Vec<u32>,
+    /// Natural log of the perplexity.
+    pub nats_per_token: f64,
+}

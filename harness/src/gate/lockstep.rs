@@ -1,0 +1,152 @@
+//! The timed part: fresh processes of both builds take turns, epoch by epoch, until every comparison's verdict stands.
+
+use super::job::{Job, JobCell, Request};
+use super::process::Process;
+use super::verdicts::{self, BASELINE, BASELINE_AGAIN, CURRENT};
+use crate::error::{Error, Result};
+use crate::measure::rounds::orders;
+use crate::receipt::{GateCell, GatePair, Round, Rule};
+use std::path::Path;
+
+/// Rounds of a comparison in one process pair, where an epoch is as long as it should be.
+pub const ROUNDS_PER_PAIR: usize = 15;
+/// Rounds where a single call is far longer than an epoch: slow kernels are steady, and their time is everybody's.
+const FEWEST_ROUNDS: usize = 4;
+/// Target length of an epoch.
+const EPOCH_NS: f64 = 1e6;
+const MAX_CALLS: u32 = 1 << 22;
+
+/// The two executables, and where their processes may write.
+pub struct Sides<'a> {
+    /// The build measured against.
+    pub baseline: &'a Path,
+    /// The build that is judged.
+    pub current: &'a Path,
+    /// For control blocks.
+    pub folder: &'a Path,
+}
+
+/// The processes of one pair, by column of a round: baseline, current, and the baseline again.
+pub struct Trio([Process; 3]);
+
+impl Trio {
+    /// Starts all three. Only the current side gets the planted slowdown.
+    pub fn start(sides: &Sides<'_>, job: &Job) -> Result<Self> {
+        let plain = Job { inject: None, ..job.clone() };
+        let start = |label, binary, job: &Job, n| Process::start(label, binary, job.clone(), sides.folder, n);
+        Ok(Self([
+            start("the baseline", sides.baseline, &plain, BASELINE)?,
+            start("the current build", sides.current, job, CURRENT)?,
+            start("the baseline's second process", sides.baseline, &plain, BASELINE_AGAIN)?,
+        ]))
+    }
+
+    /// One of them.
+    pub fn side(&mut self, column: usize) -> &mut Process {
+        &mut self.0[column]
+    }
+
+    /// Makes a cell ready everywhere; returns the output hashes of baseline and current. The baseline's two processes must agree.
+    pub fn prepare(&mut self, cell: usize, oracle: bool) -> Result<[Vec<String>; 2]> {
+        for process in &mut self.0 {
+            process.ask(&Request::Prepare { cell, oracle })?;
+        }
+        let [baseline, current, again] = &mut self.0;
+        let outputs = [baseline.prepared()?, current.prepared()?];
+        if again.prepared()? != outputs[0] {
+            return Err(Error::failed("two processes of the baseline compute different results; it cannot be gated"));
+        }
+        Ok(outputs)
+    }
+
+    fn leave(&self) {
+        self.0.iter().for_each(Process::leave);
+    }
+}
+
+/// Where each comparison of a cell is in the record.
+pub struct Plan<'a> {
+    /// What the children were told.
+    pub job: &'a Job,
+    /// For each cell of the job, the index in the record of each of its entries.
+    pub index: &'a [Vec<usize>],
+    /// When to look.
+    pub rule: &'a Rule,
+}
+
+impl Plan<'_> {
+    /// Runs one process pair over every comparison whose verdict does not stand yet. `progress` is told after each cell.
+    pub fn pair(
+        &self,
+        number: usize,
+        trio: &mut Trio,
+        cells: &mut [GateCell],
+        mut outputs: impl FnMut(usize, &JobCell, [Vec<String>; 2]) -> Result<()>,
+        mut progress: impl FnMut(&JobCell),
+    ) -> Result<()> {
+        for (at, job_cell) in self.job.cells.iter().enumerate() {
+            let open: Vec<(usize, usize)> = self.index[at].iter().copied().enumerate().collect();
+            let open: Vec<_> = open.into_iter().filter(|(_, i)| !self.stands(&cells[*i])).collect();
+            if !open.is_empty() {
+                progress(job_cell);
+                outputs(at, job_cell, trio.prepare(at, number == 0)?)?;
+                for (entry, i) in open {
+                    let cell = &mut cells[i];
+                    if cell.calls_per_epoch == 0 {
+                        cell.calls_per_epoch = calibrate(trio.side(BASELINE), entry)?;
+                    }
+                    let seed = self.job.seed ^ (number as u64) << 32 ^ i as u64;
+                    let rounds = rounds(trio, entry, cell.calls_per_epoch, seed)?;
+                    cell.pairs.push(GatePair { pair: number, cpu: self.job.cpu, rounds });
+                }
+                trio.leave();
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a comparison needs no more pairs.
+    pub fn stands(&self, cell: &GateCell) -> bool {
+        self.rule.looks.contains(&cell.pairs.len()) && verdicts::verdict(self.rule, &cell.pairs).1
+    }
+}
+
+/// Calls an epoch: about [`EPOCH_NS`] of the baseline.
+fn calibrate(process: &mut Process, entry: usize) -> Result<u32> {
+    let mut calls = 1u32;
+    loop {
+        let ns = process.run(entry, calls)?.ns.max(1) as f64;
+        if ns > EPOCH_NS / 10.0 || calls >= MAX_CALLS {
+            // The first call of a process pays for page faults: once more, warm.
+            let ns = process.run(entry, calls)?.ns.max(1) as f64;
+            return Ok((f64::from(calls) * EPOCH_NS / ns).round().clamp(1.0, f64::from(MAX_CALLS)) as u32);
+        }
+        calls *= 4;
+    }
+}
+
+fn rounds(trio: &mut Trio, entry: usize, calls: u32, seed: u64) -> Result<Vec<Round>> {
+    let mut wanted = ROUNDS_PER_PAIR;
+    let mut rounds = Vec::with_capacity(wanted);
+    // One round that is thrown away: the first epoch of a cell in a fresh process is not like the others.
+    for (number, order) in std::iter::once(vec![0, 1, 2]).chain(orders(3, ROUNDS_PER_PAIR, seed)).enumerate() {
+        if rounds.len() >= wanted {
+            break;
+        }
+        let (mut ns, mut cpu_ns, mut involuntary_switches) = (vec![0; 3], vec![0; 3], vec![0; 3]);
+        for &column in &order {
+            let column = usize::from(column);
+            let spent = trio.side(column).run(entry, calls)?;
+            (ns[column], cpu_ns[column]) = (spent.ns, spent.cpu_ns);
+            involuntary_switches[column] = spent.involuntary_switches;
+        }
+        if number == 0 {
+            let longest = ns.iter().copied().max().unwrap_or(0).max(1) as f64;
+            let fit = (ROUNDS_PER_PAIR as f64 * 2.0 * EPOCH_NS / longest) as usize;
+            wanted = fit.clamp(FEWEST_ROUNDS, ROUNDS_PER_PAIR);
+        } else {
+            rounds.push(Round { order, ns, cpu_ns, involuntary_switches });
+        }
+    }
+    Ok(rounds)
+}

@@ -1,0 +1,317 @@
+//! The rule that turns paired samples into a verdict: looks at fixed sample sizes, the chance of a false alarm shared among the looks
+//! and the comparisons of a run, and the same code against itself as the measure of what the machine makes up.
+//!
+//! An alarm and a pass are held to different levels. Crying wolf anywhere in a run must stay below `alpha`, so an alarm's level is divided
+//! by the run's comparisons; a pass only speaks for its own cell, so its level is not.
+//!
+//! The A/A floor is that of the statistic that is judged, the median over all samples: its spread over resamples of the A/A parts (process
+//! pairs, or blocks of ten rounds, because neighbouring rounds are alike). A floor for single rounds (2-5% on shared machines) or single
+//! pairs (1-3%) would hide every slowdown below twice that, however many samples there are.
+
+use super::stats::{median, quantile, sign_test_interval};
+use crate::receipt::{Outcome, Rule, Verdict};
+use kernels::random::SplitMix64;
+
+/// Looks of a comparison inside one process, in rounds.
+pub const ROUND_LOOKS: [usize; 5] = [50, 100, 200, 400, 800];
+/// Looks of a comparison of two builds, in process pairs. At the first a pass can be said; 16 pairs that all agree are enough for an alarm
+/// among 65 comparisons.
+pub const PAIR_LOOKS: [usize; 5] = [12, 16, 20, 24, 32];
+/// Smallest slowdown that matters, unless the user says otherwise.
+pub const DELTA: f64 = 0.03;
+/// Chance of any false alarm in a run.
+pub const ALPHA: f64 = 0.01;
+/// Rounds of a block whose median stands for the noise of a median.
+pub const BLOCK: usize = 10;
+
+/// Confidence of the A/A interval.
+const AA_CONFIDENCE: f64 = 0.99;
+/// An A/A pair that differs for sure, but by less than this share of delta, cannot move a verdict: with hundreds of rounds a bias of a
+/// thousandth is always "significant".
+const AA_HARMLESS: f64 = 1.0 / 3.0;
+/// A machine on which the same code differs by this much against itself cannot judge anything.
+const DELTA_EFF_LIMIT: f64 = 0.15;
+
+impl Rule {
+    /// The default rule for `comparisons` comparisons of `sample`s, at those of `looks` that fit within `most` samples.
+    pub fn new(delta: f64, sample: &str, looks: &[usize], most: usize, comparisons: usize) -> Self {
+        let mut looks: Vec<usize> = looks.iter().copied().filter(|l| *l <= most).collect();
+        if looks.last() != Some(&most) && looks.is_empty() {
+            looks.push(most);
+        }
+        Self { delta, alpha: ALPHA, looks, comparisons: comparisons.max(1), sample: sample.into() }
+    }
+
+    /// Most samples that are ever looked at.
+    pub fn most(&self) -> usize {
+        self.looks.last().copied().unwrap_or(0)
+    }
+
+    fn level(&self) -> f64 {
+        self.alpha / self.looks.len().max(1) as f64
+    }
+}
+
+/// What is judged: log(own time / partner time) of each sample, and of the same code against itself.
+pub struct Samples<'a> {
+    /// The comparison.
+    pub effect: &'a [f64],
+    /// Same code against itself.
+    pub same: &'a [f64],
+    /// Parts of `same` that are independent of each other: what the noise of the median is taken from.
+    pub same_parts: &'a [f64],
+}
+
+/// The verdict over the samples as they are, and whether it stands: false when a later look may still decide.
+///
+/// Between looks it is not to be called: looking whenever one likes spends the chance of a false alarm over and over.
+pub fn judge(rule: &Rule, samples: &Samples<'_>, partner: &str) -> (Verdict, bool) {
+    let n = samples.effect.len();
+    let interval = |values: &[f64], confidence| sign_test_interval(values, confidence);
+    let share = |log: f64| log.exp_m1();
+    let change = median(samples.effect);
+    let alarm_low = interval(samples.effect, 1.0 - rule.level() / rule.comparisons as f64).map(|i| i.0);
+    let pass_high = interval(samples.effect, 1.0 - rule.level()).map(|i| i.1);
+    let same_change = median(samples.same);
+    let same_interval = interval(samples.same, AA_CONFIDENCE);
+    let aa_p95 = share(noise_of_median(samples.same_parts));
+    let delta_eff = rule.delta.max(2.0 * aa_p95);
+    let threshold = delta_eff.ln_1p();
+
+    let biased = same_interval.is_some_and(|(low, high)| low > 0.0 || high < 0.0)
+        && share(same_change.abs()) > rule.delta * AA_HARMLESS;
+    let too_noisy = delta_eff > DELTA_EFF_LIMIT;
+    let slower = alarm_low.is_some_and(|low| low > 0.0) && change > threshold;
+    let not_slower = pass_high.is_some_and(|high| high < threshold);
+    let percent = |share: f64| format!("{:+.1}%", 100.0 * share);
+    let size = |share: f64| format!("{:.1}%", 100.0 * share);
+    let samples_of = format!("{n} {}s", rule.sample);
+    let (outcome, stands, reason, next_step) = match () {
+        () if biased || too_noisy => (
+            Outcome::Unstable,
+            n >= rule.most(),
+            if biased {
+                format!("the same code differs from itself by {} over {samples_of}", percent(share(same_change)))
+            } else {
+                format!("the same code differs from itself by up to {} ({samples_of})", size(aa_p95))
+            },
+            "stop what else runs on this machine, or pin with --pin, and run again".into(),
+        ),
+        () if slower => (
+            Outcome::Fail,
+            true,
+            format!(
+                "{} slower than {partner}, above the threshold of {} ({samples_of})",
+                size(share(change)),
+                size(delta_eff)
+            ),
+            "compare instruction counts and the assembly of the hot loop with the partner's".into(),
+        ),
+        () if not_slower => (
+            Outcome::Pass,
+            true,
+            format!(
+                "{} against {partner}, at most {} ({samples_of}, threshold {})",
+                percent(share(change)),
+                percent(share(pass_high.unwrap_or(change))),
+                size(delta_eff)
+            ),
+            "nothing to do".into(),
+        ),
+        () => {
+            let why = match alarm_low {
+                None if pass_high.is_none() => format!("{samples_of} are too few for any interval"),
+                _ => format!(
+                    "{} against {partner} and the threshold of {} cannot be told apart in {samples_of}",
+                    percent(share(change)),
+                    size(delta_eff)
+                ),
+            };
+            (Outcome::Inconclusive, n >= rule.most(), why, "run again on a quieter machine, or with more rounds".into())
+        }
+    };
+    let verdict = Verdict {
+        outcome,
+        partner: partner.into(),
+        samples: n,
+        change: share(change),
+        alarm_low: alarm_low.map(share),
+        pass_high: pass_high.map(share),
+        delta_eff,
+        aa_p95,
+        aa_change: share(same_change),
+        aa_low: same_interval.map(|i| share(i.0)),
+        aa_high: same_interval.map(|i| share(i.1)),
+        reason,
+        next_step,
+    };
+    (verdict, stands)
+}
+
+/// 95th percentile of |median| over resamples of the A/A parts (Efron's bootstrap, with a fixed seed so that it can be recomputed).
+fn noise_of_median(parts: &[f64]) -> f64 {
+    const RESAMPLES: usize = 999;
+    let Ok(n) = u32::try_from(parts.len()) else { return f64::INFINITY };
+    if n == 0 {
+        return 0.0;
+    }
+    let mut random = SplitMix64::new(0x0b00_7574_2a9d);
+    let mut resample = || median(&(0..n).map(|_| parts[random.below(n) as usize]).collect::<Vec<_>>()).abs();
+    quantile(&(0..RESAMPLES).map(|_| resample()).collect::<Vec<_>>(), 0.95)
+}
+
+/// What a sample stands for, which is what `same_parts` are taken from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sample {
+    /// One round of a process: noise is that of medians of [`BLOCK`] rounds.
+    Round,
+    /// The median of one process pair, and its own part.
+    ProcessPair,
+}
+
+/// Takes the looks in order and returns the first verdict that stands, or the last one. The flag says whether it stands: false when
+/// there are not yet enough samples.
+///
+/// Samples past the deciding look change nothing, so a comparison that others in its cell outlast keeps its verdict.
+pub fn decide(rule: &Rule, sample: Sample, effect: &[f64], same: &[f64], partner: &str) -> (Verdict, bool) {
+    let have = effect.len().min(same.len());
+    let mut last = None;
+    for &look in rule.looks.iter().filter(|look| **look <= have) {
+        let same = &same[..look];
+        let parts = if sample == Sample::Round { blocks(same) } else { same.to_vec() };
+        let (verdict, stands) = judge(rule, &Samples { effect: &effect[..look], same, same_parts: &parts }, partner);
+        if stands {
+            return (verdict, true);
+        }
+        last = Some(verdict);
+    }
+    let mut verdict = last.unwrap_or_else(|| {
+        let nothing = Samples { effect: &effect[..have], same: &same[..have], same_parts: &[] };
+        let mut verdict = judge(rule, &nothing, partner).0;
+        verdict.reason = format!("stopped after {have} {}s, before the first look", rule.sample);
+        verdict.outcome = Outcome::Inconclusive;
+        verdict
+    });
+    verdict.next_step = "run it to its end".into();
+    (verdict, false)
+}
+
+/// Medians of blocks of [`BLOCK`] samples.
+pub fn blocks(same: &[f64]) -> Vec<f64> {
+    same.chunks(BLOCK).filter(|block| block.len() == BLOCK || same.len() < BLOCK).map(median).collect()
+}
+
+/// log(own / partner) by round; rounds without both are left out.
+pub fn log_ratios(partner_ns: &[u64], own_ns: &[u64]) -> Vec<f64> {
+    let both = partner_ns.iter().zip(own_ns).filter(|(p, o)| **p > 0 && **o > 0);
+    both.map(|(&p, &o)| (o as f64 / p as f64).ln()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(comparisons: usize) -> Rule {
+        Rule::new(DELTA, "round", &ROUND_LOOKS, 800, comparisons)
+    }
+
+    /// Noise like a shared machine's: a core of about 1% and outliers of 30%, which a median must shrug off.
+    fn noise(random: &mut SplitMix64) -> f64 {
+        let core = (0..4).map(|_| f64::from(random.signed_unit())).sum::<f64>() * 0.01;
+        if random.next_u64().is_multiple_of(20) { core + 0.3 } else { core }
+    }
+
+    fn run(rule: &Rule, effect: f64, seed: u64) -> Verdict {
+        let random = &mut SplitMix64::new(seed);
+        let (effect, same): (Vec<f64>, Vec<f64>) =
+            (0..rule.most()).map(|_| (effect + noise(random) - noise(random), noise(random) - noise(random))).unzip();
+        let (verdict, stands) = decide(rule, Sample::Round, &effect, &same, "partner");
+        assert!(stands, "the last look always stands");
+        verdict
+    }
+
+    #[test]
+    fn null_pairs_pass_early_and_never_alarm() {
+        let verdicts: Vec<Verdict> = (0..2000).map(|seed| run(&rule(40), 0.0, seed)).collect();
+        assert!(verdicts.iter().all(|v| v.outcome != Outcome::Fail));
+        let passed: Vec<_> = verdicts.iter().filter(|v| v.outcome == Outcome::Pass).collect();
+        assert!(passed.len() > 1960, "{}", passed.len());
+        let rounds: usize = passed.iter().map(|v| v.samples).sum();
+        assert!(rounds / passed.len() <= 110, "{} rounds on average", rounds / passed.len());
+    }
+
+    #[test]
+    fn a_true_five_percent_is_found() {
+        let found = (0..1000).filter(|seed| run(&rule(40), 0.05f64.ln_1p(), *seed).outcome == Outcome::Fail).count();
+        assert!(found >= 950, "{found} of 1000");
+    }
+
+    #[test]
+    fn process_pairs_decide_both_ways() {
+        let rule = Rule::new(DELTA, "process pair", &PAIR_LOOKS, 32, 45);
+        let verdict = |effect: f64, n: usize| {
+            let effect: Vec<f64> = (0..n).map(|i| effect + 0.002 * (i % 5) as f64).collect();
+            let same: Vec<f64> = (0..n).map(|i| 0.004 * (i % 3) as f64 - 0.004).collect();
+            judge(&rule, &Samples { effect: &effect, same: &same, same_parts: &same }, "b")
+        };
+        let (null, stands) = verdict(0.0, 12);
+        assert!(stands && null.outcome == Outcome::Pass, "{null:?}");
+        let (early, stands) = verdict(0.05, 12);
+        assert!(
+            !stands && early.outcome == Outcome::Inconclusive,
+            "12 pairs cannot carry an alarm among 45: {early:?}"
+        );
+        let (slow, stands) = verdict(0.05, 16);
+        assert!(stands && slow.outcome == Outcome::Fail && slow.reason.contains("slower than b"), "{slow:?}");
+    }
+
+    #[test]
+    fn the_floor_is_that_of_the_median() {
+        let random = &mut SplitMix64::new(7);
+        let normal = |random: &mut SplitMix64| (0..12).map(|_| f64::from(random.signed_unit())).sum::<f64>() / 2.0;
+        let parts: Vec<f64> = (0..400).map(|_| 0.01 * normal(random)).collect();
+        // The median of n normal values has standard deviation 1.25 / sqrt(n), and 95% lie within 1.96 of it.
+        for n in [12, 100, 400] {
+            let expected = 1.96 * 1.2533 * 0.01 / (n as f64).sqrt();
+            let got = noise_of_median(&parts[..n]);
+            assert!((0.5..2.0).contains(&(got / expected)), "{n}: {got} for {expected}");
+        }
+        assert_eq!(noise_of_median(&[]), 0.0);
+    }
+
+    #[test]
+    fn a_machine_that_differs_from_itself_is_unstable() {
+        let same: Vec<f64> = (0..100).map(|i| 0.02 + 0.0001 * f64::from(i % 7)).collect();
+        let samples = Samples { effect: &[0.0; 100], same: &same, same_parts: &blocks(&same) };
+        let (verdict, stands) = judge(&rule(1), &samples, "p");
+        assert_eq!((verdict.outcome, stands), (Outcome::Unstable, false));
+        assert!(verdict.reason.contains("+2.1%") && verdict.next_step.contains("--pin"), "{verdict:?}");
+        // A bias that is certain and tiny moves nothing.
+        let same: Vec<f64> = same.iter().map(|s| s / 20.0).collect();
+        let samples = Samples { effect: &[0.0; 100], same: &same, same_parts: &blocks(&same) };
+        assert_eq!(judge(&rule(1), &samples, "p").0.outcome, Outcome::Pass);
+    }
+
+    #[test]
+    fn what_comes_after_the_deciding_look_changes_nothing() {
+        let mut effect = vec![0.001; 50];
+        let same = vec![0.0; 60];
+        let first = decide(&rule(3), Sample::Round, &effect, &same, "p");
+        effect.extend([0.5; 10]);
+        assert!(first.1 && first.0.outcome == Outcome::Pass);
+        assert_eq!(decide(&rule(3), Sample::Round, &effect, &same, "p"), first);
+        let (early, stands) = decide(&rule(3), Sample::Round, &effect[..49], &same, "p");
+        assert!(!stands && early.reason == "stopped after 49 rounds, before the first look", "{early:?}");
+    }
+
+    #[test]
+    fn few_rounds_are_said_to_be_few() {
+        let rule = Rule::new(DELTA, "round", &ROUND_LOOKS, 5, 3);
+        assert_eq!(rule.looks, [5]);
+        let (verdict, stands) = judge(&rule, &Samples { effect: &[0.0; 5], same: &[0.0; 5], same_parts: &[] }, "p");
+        assert!(
+            stands && verdict.outcome == Outcome::Inconclusive && verdict.reason.contains("too few"),
+            "{verdict:?}"
+        );
+    }
+}

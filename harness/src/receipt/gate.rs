@@ -1,0 +1,126 @@
+//! A regression gate as receipts keep it: two builds in lockstep, raw rounds by process pair, and a verdict a kernel and cell.
+
+use super::micro::{Residency, Round};
+use super::provenance::Build;
+use super::verdict::{Outcome, Rule, Verdict};
+use serde::{Deserialize, Serialize};
+
+/// One gate.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct GateRecord {
+    /// The build that is measured against.
+    pub baseline: GateSide,
+    /// The build that is judged.
+    pub current: GateSide,
+    /// The rule, fixed before the first measurement.
+    pub rule: Rule,
+    /// Rounds of each process pair.
+    pub rounds_per_pair: usize,
+    /// A slowdown planted in the current side, for calibration only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inject: Option<Injection>,
+    /// What was compared exactly, before any timing.
+    pub checks: Vec<ExactCheck>,
+    /// Timings.
+    pub cells: Vec<GateCell>,
+    /// Kernels that could not be compared here, and why.
+    pub unsupported: Vec<Unsupported>,
+    /// What the whole gate came to.
+    pub outcome: Outcome,
+    /// In one sentence.
+    pub reason: String,
+    /// What to do next.
+    pub next_step: String,
+}
+
+/// One of the two builds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GateSide {
+    /// What it was called: a baseline's name, a path, a git revision, or `current`.
+    pub label: String,
+    /// SHA-256 of the executable that ran.
+    pub binary_sha256: String,
+    /// What it says it was built from.
+    pub build: Build,
+}
+
+/// A planted slowdown.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Injection {
+    /// Kernel id.
+    pub kernel: String,
+    /// Slowdown in percent.
+    pub percent: f64,
+}
+
+/// One exact comparison of the two builds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ExactCheck {
+    /// `output`, `token_ids`, `perplexity` or `instructions`.
+    pub what: String,
+    /// Kernel id.
+    pub kernel: String,
+    /// The cell or model it was computed for.
+    pub subject: String,
+    /// What the baseline gives.
+    pub baseline: String,
+    /// What the current build gives.
+    pub current: String,
+    /// Whether that is as it must be.
+    pub passed: bool,
+    /// Why a difference is, or is not, accepted; empty where both are the same.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub note: String,
+}
+
+/// One kernel in one cell.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct GateCell {
+    /// Kernel id.
+    pub kernel: String,
+    /// `gemv`, `gemm` or `dequantize`.
+    pub op: String,
+    /// Rows.
+    pub m: usize,
+    /// Columns.
+    pub k: usize,
+    /// Tokens of a batch.
+    pub tokens: usize,
+    /// Where the weights were.
+    pub residency: Residency,
+    /// `W2A32` or `W2A8`.
+    pub family: String,
+    /// Threads of each process.
+    pub threads: usize,
+    /// Calls in one epoch, the same on both sides.
+    pub calls_per_epoch: u32,
+    /// Process pairs in the order they ran.
+    pub pairs: Vec<GatePair>,
+    /// Median time of one call of the baseline, over all rounds: to read, not judged.
+    pub baseline_ns_per_call: f64,
+    /// The same of the current build.
+    pub current_ns_per_call: f64,
+    /// What it came to.
+    pub verdict: Verdict,
+}
+
+/// The rounds of fresh processes: columns 0 (baseline), 1 (current) and 2 (the baseline a second time, as the A/A pair).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct GatePair {
+    /// Number of the process pair within the gate.
+    pub pair: usize,
+    /// The CPU that all of its processes stayed on, in turn; absent where they were left to the system.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<usize>,
+    /// Raw rounds.
+    pub rounds: Vec<Round>,
+}
+
+/// A kernel left out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Unsupported {
+    /// Kernel id.
+    pub kernel: String,
+    /// Why.
+    pub reason: String,
+}

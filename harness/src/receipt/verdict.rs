@@ -1,0 +1,66 @@
+//! Verdicts as receipts keep them: what was asked, by which rule, what came out, and what to do about it.
+
+use serde::{Deserialize, Serialize};
+
+/// What a comparison came to. The exit codes of `gate` follow it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Outcome {
+    /// Not slower than its partner by as much as the effective threshold.
+    Pass,
+    /// Slower than its partner by more than the effective threshold.
+    Fail,
+    /// Every look was taken and neither could be said.
+    Inconclusive,
+    /// The same code against itself came out different: nothing here should be believed.
+    Unstable,
+    /// It cannot run here.
+    Unsupported,
+}
+
+/// The rule of a run, fixed before its first measurement.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Rule {
+    /// Smallest slowdown that matters, as a share: 0.03 is 3%.
+    pub delta: f64,
+    /// Chance of any false alarm in the whole run.
+    pub alpha: f64,
+    /// Sample sizes at which a comparison is looked at; `alpha` is shared equally among them.
+    pub looks: Vec<usize>,
+    /// Comparisons of the run; `alpha` is divided by them for an alarm.
+    pub comparisons: usize,
+    /// What one sample is: `round`, or `process pair` when two builds are compared.
+    pub sample: String,
+}
+
+/// One comparison's verdict. Every number here can be computed again from the raw rounds and the rule.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// What it came to.
+    pub outcome: Outcome,
+    /// Partner: a kernel id, or the other build.
+    pub partner: String,
+    /// Samples at the look that decided.
+    pub samples: usize,
+    /// Median of own time / partner time, less 1: 0.05 is 5% slower, negative is faster.
+    pub change: f64,
+    /// Lower end of the interval for an alarm (confidence 1 - alpha / looks / comparisons); absent with too few samples.
+    pub alarm_low: Option<f64>,
+    /// Upper end of the interval for a pass (confidence 1 - alpha / looks); absent with too few samples.
+    pub pass_high: Option<f64>,
+    /// Threshold in force: `max(delta, 2 x aa_p95)`.
+    pub delta_eff: f64,
+    /// 95th percentile of |median change| of the same code against itself, over resamples: what the machine makes up in the very
+    /// statistic that is judged.
+    pub aa_p95: f64,
+    /// Median change of the same code against itself.
+    pub aa_change: f64,
+    /// Its 99% interval.
+    pub aa_low: Option<f64>,
+    /// Its upper end.
+    pub aa_high: Option<f64>,
+    /// In one sentence.
+    pub reason: String,
+    /// What to do next.
+    pub next_step: String,
+}
