@@ -93,11 +93,12 @@ impl ProductPath {
         let mut outcome = Outcome::default();
         for (i, k) in K.into_iter().enumerate() {
             for (j, pattern) in Pattern::ALL.into_iter().enumerate() {
-                let shares = if let Product::Head(_) = self.product { &[1.0][..] } else { &SHARES };
+                // Heads have no shares; they run each case with two counts of rows.
+                let shares = if let Product::Head(_) = self.product { &[1.0, 1.0][..] } else { &SHARES };
                 // Only columns have lines of 256 rows.
                 let most = if self.product == Product::Columns { usize::MAX } else { 40 };
-                let rows = ROWS[(i + j) % ROWS.len()].min(most);
                 for (s, &share) in shares.iter().enumerate() {
+                    let rows = ROWS[(i + j + s) % ROWS.len()].min(most);
                     let case = Case { rows, k, pattern, share, seed: outcome.cases as u64, threads: 1 + (j + s) % 2 };
                     outcome.cases += 1;
                     if let Err(what) = self.run(&case, &mut outcome) {
