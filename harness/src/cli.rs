@@ -182,7 +182,7 @@ pub struct CompareArgs {
     /// What to measure
     #[command(flatten)]
     pub measure: MeasureArgs,
-    /// builtin, synth:2b-4t, or a GGUF file; the scenario's by default
+    /// builtin, synth:SHAPE (2b-4t or tiny) or synth:SHAPE?live=SHARE, or a GGUF file; the scenario's by default
     #[arg(long, value_name = "M")]
     pub model: Option<String>,
     /// Weights packed by `model convert`, mapped for the kernels that read their packing
@@ -191,6 +191,10 @@ pub struct CompareArgs {
     /// Output head: as in the file, or its rows quantised to 8 or 4 bits, which changes the logits
     #[arg(long, value_enum, default_value_t = Head::F16)]
     pub head: Head,
+    /// Kernel for batches of prompt tokens: same (each kernel its own), an id, or auto to measure. Another packing needs a second
+    /// copy of the weights
+    #[arg(long, value_name = "same|auto|ID", default_value = "same")]
+    pub prefill_kernel: String,
     /// Leave out the entry with exact FFN sparsity
     #[arg(long, conflicts_with = "sparse")]
     pub dense: bool,
@@ -301,7 +305,7 @@ impl Operation {
 /// Which model and kernel.
 #[derive(Args, Clone, Debug)]
 pub struct ModelArgs {
-    /// builtin, synth:2b-4t, or a GGUF file
+    /// builtin, synth:SHAPE (2b-4t or tiny) or synth:SHAPE?live=SHARE, or a GGUF file
     #[arg(long, value_name = "M", default_value = "builtin")]
     pub model: String,
     /// Kernel id, or auto to probe for the fastest exact one
@@ -342,6 +346,10 @@ pub struct GenerateArgs {
     /// Model and kernel
     #[command(flatten)]
     pub model: ModelArgs,
+    /// Kernel for batches of prompt tokens: same (the decoding kernel), an id, or auto to measure. Another packing needs a second
+    /// copy of the weights
+    #[arg(long, value_name = "same|auto|ID", default_value = "same")]
+    pub prefill_kernel: String,
     /// Always the likeliest token (the default when no sampling flag is given)
     #[arg(long, conflicts_with_all = ["temperature", "top_k", "top_p"])]
     pub greedy: bool,

@@ -118,8 +118,12 @@ fn size(text: &str) -> Option<u64> {
 }
 
 fn memory() -> Option<u64> {
+    memory_line("MemTotal:")
+}
+
+fn memory_line(name: &str) -> Option<u64> {
     let text = read("/proc/meminfo")?;
-    let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
+    let line = text.lines().find(|line| line.starts_with(name))?;
     line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib * 1024)
 }
 
@@ -142,6 +146,11 @@ fn cgroup(file: &str) -> Option<String> {
     let own = read("/proc/self/cgroup")?.lines().find_map(|line| line.strip_prefix("0::").map(str::to_owned))?;
     let groups = std::path::Path::new(&own).ancestors().map(|group| group.display().to_string());
     groups.map(|group| format!("/sys/fs/cgroup/{}/{file}", group.trim_matches('/'))).find_map(|path| read(&path))
+}
+
+/// Bytes that can be had without swapping, if the system says.
+pub fn available_memory() -> Option<u64> {
+    memory_line("MemAvailable:")
 }
 
 /// Load average and stolen time now.

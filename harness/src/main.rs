@@ -25,6 +25,7 @@ mod measure;
 mod model;
 mod models;
 mod output;
+mod prefill;
 mod progress;
 mod receipt;
 mod recheck;

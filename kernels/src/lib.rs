@@ -20,6 +20,7 @@
 //! ```
 
 mod activation;
+mod attention;
 mod buffer;
 mod codes;
 pub mod conformance;
@@ -50,6 +51,7 @@ pub mod stream;
 mod x86_64;
 
 pub use activation::{FloatActivations, QuantizedActivations};
+pub use attention::CachedHead;
 pub use buffer::AlignedBuffer;
 pub use codes::SharedBytes;
 pub use cpu::{CpuFeatures, MASK_VARIABLE, UnknownFeature};

@@ -19,9 +19,11 @@ use crate::measure::head;
 use crate::measure::limits::{self, Effort};
 use crate::measure::micro::{self, Plan, UNKNOWN_CACHE_BYTES};
 use crate::measure::sequential;
+use crate::measure::sparsity;
 use crate::model::sparse_ffn::Sparsity;
 use crate::models::{Loaded, load, load_packed};
 use crate::output::{Output, note};
+use crate::prefill::PrefillPolicy;
 use crate::progress::Progress;
 use crate::receipt::{Outcome, Receipt, Rule, SCHEMA_VERSION, Status};
 use crate::report::{self, ReportPaths};
@@ -42,7 +44,8 @@ pub fn run(args: &CompareArgs, out: &Output) -> Result<()> {
         scenario.model = Some(model.clone());
     }
     let sparsity = Sparsity::from_flags(args.dense, args.sparse, Sparsity::Measured);
-    measure(&args.measure, scenario, args.head.into(), sparsity, args.packed.as_deref(), out)
+    let prefill = PrefillPolicy::parse(&args.prefill_kernel)?;
+    measure(&args.measure, scenario, args.head.into(), sparsity, prefill, args.packed.as_deref(), out)
 }
 
 /// Runs `micro`.
@@ -52,8 +55,8 @@ pub fn run_micro(args: &MicroArgs, out: &Output) -> Result<()> {
         let name = &scenario.name;
         return Err(Error::input(format!("scenario {name} has no [micro] part; try --scenario seed-tables")));
     }
-    (scenario.generate, scenario.perplexity, scenario.model) = (None, None, None);
-    measure(&args.measure, scenario, HeadFormat::F16, Sparsity::Dense, None, out)
+    (scenario.generate, scenario.perplexity, scenario.sparsity, scenario.model) = (None, None, None, None);
+    measure(&args.measure, scenario, HeadFormat::F16, Sparsity::Dense, PrefillPolicy::Same, None, out)
 }
 
 fn measure(
@@ -61,6 +64,7 @@ fn measure(
     mut scenario: Scenario,
     head: HeadFormat,
     sparsity: Sparsity,
+    prefill: PrefillPolicy,
     packed: Option<&Path>,
     out: &Output,
 ) -> Result<()> {
@@ -80,6 +84,7 @@ fn measure(
     }
     let asked = args.kernels.clone().or_else(|| scenario.kernel_ids());
     let kernels = machine.kernels(asked.as_deref())?;
+    prefill.check(&machine)?;
     if scenario.model.is_none() && (scenario.generate.is_some() || scenario.perplexity.is_some()) {
         scenario.model = Some("builtin".into());
     }
@@ -110,8 +115,20 @@ fn measure(
     receipt.model = loaded.as_ref().map(|l| l.record.clone());
     let store = WeightStore::new(packed);
     let start = Instant::now();
-    let mut run =
-        Run { start, scenario, machine, kernels, named: asked, sparsity, loaded, head, store, folder, receipt };
+    let mut run = Run {
+        start,
+        scenario,
+        machine,
+        kernels,
+        named: asked,
+        sparsity,
+        prefill,
+        loaded,
+        head,
+        store,
+        folder,
+        receipt,
+    };
     let outcome = run.parts();
     let unstable = run.finish(outcome, args.json, out)?;
     match unstable {
@@ -158,6 +175,7 @@ pub fn new_receipt(timestamp: String, scenario: &Scenario, machine: &Machine, se
         generation: None,
         perplexity: None,
         head_effect: None,
+        sparsity: None,
         findings: Vec::new(),
         bitnet_rs: None,
         integrity: None,
@@ -172,6 +190,7 @@ struct Run {
     kernels: Vec<Kernel>,
     named: Option<Vec<String>>,
     sparsity: Sparsity,
+    prefill: PrefillPolicy,
     loaded: Option<Loaded>,
     head: HeadFormat,
     /// Weights and heads that the parts share.
@@ -185,6 +204,7 @@ impl Run {
         self.verify()?;
         self.micro()?;
         self.counts()?;
+        self.sparsity()?;
         self.head()?;
         self.generation()?;
         self.perplexity()
@@ -301,6 +321,20 @@ impl Run {
         self.save()
     }
 
+    /// Feed-forward blocks with and without their zeros skipped.
+    fn sparsity(&mut self) -> Result<()> {
+        let Some(asked) = &self.scenario.sparsity else { return Ok(()) };
+        let progress = Progress::start("feed-forward blocks over live shares", asked.shares.len() as u64);
+        let record = sparsity::sweep(asked, &self.kernels, &self.machine, &self.receipt, |done, what| {
+            progress.set(done as u64);
+            progress.say(what.to_owned());
+        })?;
+        drop(progress);
+        self.receipt.sparsity = Some(record);
+        self.save()?;
+        self.interrupted("the sparsity sweep")
+    }
+
     /// What a quantised head does, said before anything is generated with it.
     fn head(&mut self) -> Result<()> {
         let used = self.scenario.generate.is_some() || self.scenario.perplexity.is_some();
@@ -332,6 +366,7 @@ impl Run {
             self.head,
             self.receipt.settings.seed,
             self.sparsity,
+            &self.prefill,
             interrupt::flag(),
             |kernel, done, _| {
                 progress.set(done as u64);

@@ -9,4 +9,5 @@ pub mod micro;
 pub mod rounds;
 pub mod sequential;
 pub mod sparse_pair;
+pub mod sparsity;
 pub mod stats;

@@ -11,6 +11,7 @@ mod limits;
 mod micro;
 mod provenance;
 mod schema;
+mod sparsity;
 mod store;
 mod verdict;
 
@@ -19,14 +20,16 @@ pub use calibration::{CalibrationCell, CalibrationRecord, CalibrationTrial};
 pub use count::{CountRecord, LoopRecord, Mix, StaticModel};
 pub use gate::{ExactCheck, GateCell, GatePair, GateRecord, GateSide, Injection, Unsupported};
 pub use generation::{
-    DecodeTimesNs, ForwardMs, GenerationKernel, GenerationRecord, GenerationRound, GoldenCheck, HeadEffect, LutFinding,
-    PerplexityKernel, PerplexityRecord, PhasesMs, SparseFfnRecord, SparseProbe,
+    DecodeTimesNs, ForwardMs, GenerationKernel, GenerationRecord, GenerationRound, GoldenCheck, HeadEffect,
+    KvCacheRecord, LutFinding, PerplexityKernel, PerplexityRecord, PhasesMs, PrefillProbe, PrefillRecord,
+    SparseFfnRecord, SparseProbe,
 };
 pub use integrity::{FIELD as INTEGRITY_FIELD, Integrity};
 pub use limits::{Bandwidth, Bound, BoundBy, KernelMultiply, Limits, MultiplyPeak, Spread, TeamPeak};
 pub use micro::{MicroCell, MicroEntry, MicroSummary, Ratio, Residency, Round, StreamLimit};
 pub use provenance::{Build, Host, Load, ModelRecord, ScenarioRecord, Settings};
 pub use schema::schema;
+pub use sparsity::{SparsityPoint, SparsityRecord};
 #[cfg(test)]
 pub use store::parse_receipt;
 pub use store::{RECEIPT_FILE, read_receipt, read_value, write_receipt};
@@ -115,6 +118,9 @@ pub struct Receipt {
     /// What the quantised output head does to perplexity; absent with the f16 head, and where text means nothing to the model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head_effect: Option<HeadEffect>,
+    /// Feed-forward blocks with and without exact sparsity over live shares.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sparsity: Option<SparsityRecord>,
     /// Statements generated from the numbers above.
     pub findings: Vec<Finding>,
     /// The run as a receipt of BitNet.rs, computed from the above whenever the receipt is written; absent before 1.1.
