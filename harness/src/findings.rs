@@ -16,6 +16,7 @@ pub fn findings(receipt: &Receipt) -> Vec<Finding> {
     all.extend(prefill_share(receipt));
     all.extend(sparsity_sweep(receipt));
     all.extend(goldens(receipt));
+    all.extend(crate::sanity::findings(receipt));
     all
 }
 

@@ -119,6 +119,11 @@ impl Machine {
         Ok(Loading::new(self.team_of(self.load_threads)?, Progress::start(what, bytes)))
     }
 
+    /// A team of `threads`, whatever was asked for; its threads pinned if asked.
+    pub fn team_with(&self, threads: usize) -> Result<Team> {
+        self.team_of(threads)
+    }
+
     fn team_of(&self, threads: usize) -> Result<Team> {
         let cpus = self.cpus.clone();
         let start = move |number: usize| {
@@ -137,6 +142,19 @@ impl Machine {
             pinned_cpus: self.cpus.iter().take(self.threads).map(|cpu| cpu.id).collect(),
             cpu_features: self.mask.clone(),
             seed,
+            kernels_requested: None,
+            deterministic: false,
+        }
+    }
+
+    /// `--strict`: what is measured must be this machine, not a smaller one.
+    pub fn refuse_mask(&self) -> Result<()> {
+        match &self.mask {
+            Some(mask) => Err(Error::unsupported(format!(
+                "--strict: CPU features are masked ({mask}); run without --cpu-features and with {} unset",
+                kernels::MASK_VARIABLE
+            ))),
+            None => Ok(()),
         }
     }
 

@@ -7,12 +7,14 @@ use crate::model::builtin;
 use crate::model::gguf::Gguf;
 use crate::model::known::KnownModel;
 use crate::model::packed_file::{PackedFile, PackedModel};
+use crate::model::policy;
 use crate::model::synth::{SynthShape, synth_size_bytes_with, write_synthetic};
 use crate::model::tokenizer::Pre;
 use crate::model::weights::Model;
 use crate::output::note;
 use crate::progress::Progress;
 use crate::receipt::ModelRecord;
+use crate::resources;
 use kernels::Kernel;
 use std::path::{Path, PathBuf};
 
@@ -45,12 +47,17 @@ pub fn open(spec: &str) -> Result<Gguf> {
 pub fn load(spec: &str, pre: Option<Pre>, machine: &Machine) -> Result<Loaded> {
     let gguf = open(spec)?;
     let bytes = gguf.file_bytes().len() as u64;
+    // The embedding is copied, and each ternary tensor is packed once at least: about the file once more, which itself stays on disk.
+    resources::require_memory(bytes, &format!("model {spec}"))?;
+    resources::warn_of_quota(machine.threads);
     let mut loading = machine.loading(format!("loading model {spec} ({})", mib(bytes)), Model::load_bytes(&gguf))?;
     let synthetic = gguf.optional_bool("tritbench.synthetic")?.unwrap_or(false);
     let model = Model::load(gguf, pre, &mut loading)?;
     drop(loading);
     let sha256 = hex(&model.sha256);
     let known = KnownModel::find(&sha256)?;
+    let warnings = policy::warnings(&model.gguf, known.as_ref())?;
+    warnings.iter().for_each(|text| note(format!("warning: {text}")));
     let (tokenizer, c) = (&model.tokenizer, &model.config);
     let source = match (pre, tokenizer.pre_from_file()) {
         (Some(_), _) => "chosen by --pre",
@@ -70,6 +77,7 @@ pub fn load(spec: &str, pre: Option<Pre>, machine: &Machine) -> Result<Loaded> {
         pre_tokenizer: format!("{} ({source})", tokenizer.pre_name()),
         synthetic,
         notes: known.as_ref().map(|k| k.notes.clone()).unwrap_or_default(),
+        warnings,
     };
     Ok(Loaded { model, record, known })
 }

@@ -2,6 +2,7 @@
 
 use crate::build_info::sha256_hex;
 use crate::error::{Error, Result};
+use crate::files::read_limited;
 use crate::receipt::{Residency, ScenarioRecord};
 use kernels::registry;
 use serde::Deserialize;
@@ -186,11 +187,11 @@ impl Scenario {
                 "there is no scenario \"{name_or_path}\"; built in: {names}; or name a .toml file"
             )));
         }
-        let size = std::fs::metadata(path).map_err(|e| Error::io("read scenario", path, &e))?.len();
-        if size > 1 << 20 {
-            return Err(Error::input(format!("{}: {size} bytes is no scenario (limit 1 MiB)", path.display())));
-        }
-        let text = std::fs::read_to_string(path).map_err(|e| Error::io("read scenario", path, &e))?;
+        let bytes = read_limited(path, "a scenario", 1 << 20)?;
+        let text = String::from_utf8(bytes).map_err(|e| {
+            let at = e.utf8_error().valid_up_to();
+            Error::input(format!("{}: byte {at} is not UTF-8: this is not a scenario", path.display()))
+        })?;
         Ok((Self::parse(&path.display().to_string(), &text)?, text))
     }
 
@@ -326,7 +327,7 @@ pub fn unknown_kernel(id: &str) -> String {
 }
 
 /// The text of the line around `at`, for errors that do not name the key themselves.
-fn near(text: &str, at: usize) -> String {
+pub fn near(text: &str, at: usize) -> String {
     let start = text.get(..at).and_then(|before| before.rfind('\n')).map_or(0, |newline| newline + 1);
     let line = text.get(start..).and_then(|rest| rest.lines().next()).unwrap_or("").trim();
     if line.is_empty() { String::new() } else { format!(" (in: {})", line.chars().take(80).collect::<String>()) }

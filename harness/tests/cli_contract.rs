@@ -354,9 +354,21 @@ fn colours_only_when_wanted() {
 
 #[test]
 fn every_command_has_help_with_an_example() {
-    for command in [&["list"][..], &["verify"], &["compare"], &["micro"], &["generate"], &["perplexity"], &["report"]]
-        .into_iter()
-        .chain([&["model", "inspect"][..], &["model", "synth"]])
+    for command in [
+        &["list"][..],
+        &["verify"],
+        &["compare"],
+        &["micro"],
+        &["count"],
+        &["limits"],
+        &["generate"],
+        &["perplexity"],
+        &["report"],
+        &["gate"],
+        &["calibrate"],
+    ]
+    .into_iter()
+    .chain([&["model", "inspect"][..], &["model", "synth"], &["baseline", "save"]])
     {
         let help = stdout(&run(&[command, &["--help"]].concat()));
         assert!(help.contains("Usage:") && help.contains("Example"), "{help}");

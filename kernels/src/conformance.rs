@@ -125,6 +125,10 @@ pub fn cases(kernel: &Kernel) -> Vec<Case> {
         add(1000, 1025, Pattern::Random, CodeTable::TERNARY, false);
         add(300, 6912, Pattern::Random, CodeTable::TERNARY, false);
     }
+    if cfg!(miri) {
+        // An interpreter sees the same accesses in small operands; large ones take it hours.
+        cases.retain(|case| case.rows * case.k <= 600);
+    }
     cases
 }
 

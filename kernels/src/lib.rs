@@ -30,6 +30,8 @@ mod descriptor;
 mod error;
 mod f32_ops;
 mod format;
+#[cfg(all(test, target_os = "linux", not(miri)))]
+mod guarded;
 mod head;
 mod huge_pages;
 mod i2s_tensor;
@@ -37,6 +39,7 @@ mod kernel;
 mod linear;
 mod packed;
 pub mod parallel;
+pub mod peak;
 pub mod random;
 pub mod reference;
 pub mod registry;

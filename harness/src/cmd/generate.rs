@@ -2,6 +2,7 @@
 
 use crate::build_info;
 use crate::cli::{GenerateArgs, ModelArgs};
+use crate::environment;
 use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::machine::{Machine, all_cpus};
@@ -16,6 +17,7 @@ use crate::models::{Loaded, load, load_packed};
 use crate::output::{Output, note};
 use crate::prefill::PrefillPolicy;
 use crate::receipt::{Build, ForwardMs, HeadEffect, KvCacheRecord, PhasesMs, PrefillRecord, SparseFfnRecord};
+use crate::sanity;
 use crate::select::{Selection, select};
 use serde::Serialize;
 use std::time::Duration;
@@ -44,12 +46,20 @@ pub struct ModelUsed {
     sha256: String,
     name: String,
     notes: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
 }
 
 impl From<&Loaded> for ModelUsed {
     fn from(l: &Loaded) -> Self {
         let r = &l.record;
-        Self { path: r.path.clone(), sha256: r.sha256.clone(), name: r.name.clone(), notes: r.notes.clone() }
+        Self {
+            path: r.path.clone(),
+            sha256: r.sha256.clone(),
+            name: r.name.clone(),
+            notes: r.notes.clone(),
+            warnings: r.warnings.clone(),
+        }
     }
 }
 
@@ -67,6 +77,11 @@ struct Report {
     #[serde(skip_serializing_if = "Option::is_none")]
     prefill_kernel: Option<PrefillRecord>,
     threads: usize,
+    /// Whether `--deterministic` was asked for, and held.
+    deterministic: bool,
+    /// Of the sampling; absent when greedy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seed: Option<u64>,
     model: ModelUsed,
     pre_tokenizer: String,
     time_to_first_token_ms: Option<f64>,
@@ -78,6 +93,9 @@ struct Report {
     sparse_ffn: Option<SparseFfnRecord>,
     #[serde(skip_serializing_if = "Option::is_none")]
     logits_last: Option<Vec<f32>>,
+    /// What is strange about the text.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
     build: Build,
 }
 
@@ -122,9 +140,21 @@ pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
         // Found out before the model runs, not after.
         crate::files::check_writable(path)?;
     }
+    let deterministic = args.deterministic || environment::deterministic()?;
+    if deterministic && timeout.is_some() {
+        return Err(Error::input(
+            "--deterministic: --timeout-s lets the clock decide where the text ends; leave it out",
+        ));
+    }
     let policy = PrefillPolicy::parse(&args.prefill_kernel)?;
     policy.check(&args.model.machine.check(all_cpus())?)?;
     let (machine, loaded, selection, mut store) = prepare(&args.model)?;
+    if deterministic && !selection.kernel.descriptor().exact() {
+        let id = selection.kernel.id();
+        return Err(Error::input(format!(
+            "--deterministic: {id} sums in f32, so its tokens are its own; take an exact kernel (--kernel auto does)"
+        )));
+    }
     let model = &loaded.model;
     let prompt = model.tokenizer.encode(&args.prompt, None)?;
     let capacity = room(model, prompt.len(), args.max_tokens)?;
@@ -160,6 +190,7 @@ pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
     if let Some(sparse) = engine.set_sparsity(sparsity, machine.features)? {
         note(sparse.describe());
     }
+    let again = request.clone();
     let mut session = Session::new(&mut engine, request)?;
     if args.logits {
         session.keep_prompt_logits();
@@ -171,11 +202,22 @@ pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
         }
     })?;
     written?;
+    if deterministic && generation.stop_reason != StopReason::Interrupted {
+        let repeated = Session::new(&mut engine, again)?.run(interrupt::flag(), &mut |_| {})?;
+        if repeated.stop_reason != StopReason::Interrupted && repeated.token_ids != generation.token_ids {
+            let at = repeated.token_ids.iter().zip(&generation.token_ids).take_while(|(a, b)| a == b).count();
+            return Err(Error::failed(format!(
+                "--deterministic: the same request gave another token {at} the second time; run `verify`"
+            )));
+        }
+    }
     let sparse = engine.sparse().map(SparseFfn::record);
     let kv_cache = KvCacheRecord::f16(engine.kv_bytes_per_position());
     let report = report(prompt, &generation, &selection, &machine, &loaded, sparse);
     let prefill_kernel = decision.map(|d| d.record);
-    let report = Report { head: head.into(), head_effect: effect, kv_cache, prefill_kernel, ..report };
+    let seed = (sampling != Sampling::Greedy).then_some(args.seed);
+    let (head, head_effect) = (head.into(), effect);
+    let report = Report { head, head_effect, kv_cache, prefill_kernel, deterministic, seed, ..report };
     if let Some(path) = &args.receipt {
         let json = serde_json::to_vec_pretty(&report).map_err(|e| Error::failed(format!("cannot write JSON: {e}")))?;
         crate::files::write_atomic(path, &json)?;
@@ -185,6 +227,9 @@ pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
     } else {
         out.line("")?;
         note(summary(&report));
+    }
+    for text in &report.warnings {
+        note(format!("warning: {text}"));
     }
     match report.stop_reason {
         StopReason::Interrupted => Err(Error::interrupted("interrupted; the text so far is above")),
@@ -226,6 +271,8 @@ fn report(
         kv_cache: KvCacheRecord::f16(0),
         prefill_kernel: None,
         threads: machine.threads,
+        deterministic: false,
+        seed: None,
         model: loaded.into(),
         pre_tokenizer: loaded.record.pre_tokenizer.clone(),
         time_to_first_token_ms: g.first_token.map(|t| t.as_secs_f64() * 1e3),
@@ -235,6 +282,7 @@ fn report(
         forward_ms: g.times.forward_ms(),
         sparse_ffn,
         logits_last: g.prompt_logits.clone(),
+        warnings: sanity::of_text(&g.token_ids).filter(|_| !loaded.record.synthetic).into_iter().collect(),
         build: build_info::build(),
     }
 }

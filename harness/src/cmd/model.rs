@@ -135,10 +135,7 @@ fn convert(
     machine: &MachineArgs,
     out: &Output,
 ) -> Result<()> {
-    let packing = Packing::by_name(packing).ok_or_else(|| {
-        let known = Packing::ALL.iter().map(|p| p.name()).collect::<Vec<_>>().join(", ");
-        Error::input(format!("--packing {} is not known; known: {known}", quoted(packing)))
-    })?;
+    let packing = packing_by_name(packing)?;
     if path.exists() && !force {
         return Err(Error::input(format!("{} exists; add --force to replace it", path.display())));
     }
@@ -163,6 +160,14 @@ fn convert(
         mib(summary.bytes),
         summary.source_sha256
     ))
+}
+
+/// The layout that `--packing` names.
+pub fn packing_by_name(name: &str) -> Result<Packing> {
+    Packing::by_name(name).ok_or_else(|| {
+        let known = Packing::ALL.iter().map(|p| p.name()).collect::<Vec<_>>().join(", ");
+        Error::input(format!("--packing {} is not known; known: {known}", quoted(name)))
+    })
 }
 
 #[allow(clippy::too_many_arguments)]

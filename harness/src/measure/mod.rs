@@ -3,6 +3,8 @@
 pub mod clock;
 pub mod end_to_end;
 pub mod head;
+pub mod limits;
+pub mod medians;
 pub mod micro;
 pub mod rounds;
 pub mod sequential;

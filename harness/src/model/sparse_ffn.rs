@@ -217,6 +217,7 @@ impl SparseFfn {
             sparse_steps_share: share(c().map(|c| c.sparse_steps).sum(), c().map(|c| c.steps).sum(), 1),
             dense_kernel: None,
             vs_dense: None,
+            dense_rounds: Vec::new(),
         }
     }
 

@@ -1,10 +1,11 @@
 //! The record of a sparsity sweep: one feed-forward block, dense and sparse, over shares of live elements.
 
 use super::micro::{Ratio, Round};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A whole sweep.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize, Deserialize)]
 pub struct SparsityRecord {
     /// Width of the block's input and output.
     pub dim: usize,
@@ -30,7 +31,7 @@ pub struct SparsityRecord {
 }
 
 /// One live share. Outputs of both forms are equal, bit for bit: else there is no record.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize, Deserialize)]
 pub struct SparsityPoint {
     /// Share of rows of up whose gate is positive.
     pub live_share: f64,

@@ -1,9 +1,11 @@
 //! The charts of a report. Each is an SVG that stands alone on white; inside the page, `theme_css` hands the neutral
 //! colours over to the page's own variables, so that the same file follows dark mode.
 
+mod calibration;
 mod canvas;
 mod ladder;
 mod phases;
+mod roofline;
 mod sparsity;
 mod throughput;
 mod tokens;
@@ -31,11 +33,13 @@ pub struct Chart {
 pub fn all(receipt: &Receipt) -> Vec<Chart> {
     [
         ladder::chart,
+        roofline::chart,
         throughput::chart,
         tokens::decode,
         tokens::prefill,
         phases::budget,
         phases::forward,
+        calibration::chart,
         sparsity::chart,
     ]
     .into_iter()
@@ -126,6 +130,7 @@ mod tests {
             let files: Vec<&str> = charts.iter().map(|c| c.file).collect();
             let known = [
                 "ladder.svg",
+                "roofline.svg",
                 "throughput.svg",
                 "decode.svg",
                 "prefill.svg",
