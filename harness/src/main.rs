@@ -2,11 +2,16 @@
 //!
 //! Data flows one way: scenario -> measurement -> receipt -> report. Reports read receipts and nothing else.
 
+mod amdahl;
+mod bound;
 mod build_info;
+mod claims;
 mod cli;
 mod cmd;
+mod count;
 mod environment;
 mod error;
+mod export;
 mod files;
 mod findings;
 #[cfg(test)]
@@ -20,8 +25,10 @@ mod measure;
 mod model;
 mod models;
 mod output;
+mod prefill;
 mod progress;
 mod receipt;
+mod recheck;
 mod report;
 mod resources;
 mod run_folder;
@@ -44,9 +51,12 @@ fn main() -> ExitCode {
         out.error(&error);
         return ExitCode::from(error.exit() as u8);
     }
-    interrupt::install();
-    interrupt::ignore_file_size_signal();
-    mapped_faults::install();
+    // The child of `count` is followed instruction by instruction: no handler and no second thread in it.
+    if !matches!(cli.command, Command::CountChild(_)) {
+        interrupt::install();
+        interrupt::ignore_file_size_signal();
+        mapped_faults::install();
+    }
     if let Err(error) = kernels::CpuFeatures::mask_from_environment() {
         let error = error::Error::input(format!("environment variable {}: {error}", kernels::MASK_VARIABLE));
         out.error(&error);
@@ -57,16 +67,21 @@ fn main() -> ExitCode {
         Command::Verify(args) => cmd::verify::run(&args, &out),
         Command::Compare(args) => cmd::compare::run(&args, &out),
         Command::Micro(args) => cmd::compare::run_micro(&args, &out),
+        Command::Count(args) => cmd::count::run(&args, &out),
+        Command::CountChild(args) => count::run_child(&args),
+        Command::Limits(args) => cmd::limits::run(&args, &out),
         Command::Generate(args) => cmd::generate::run(&args, &out),
         Command::Perplexity(args) => cmd::perplexity::run(&args, &out),
         Command::Model(command) => cmd::model::run(&command, &out),
         Command::Report(args) => cmd::report::run(&args, &out),
         Command::Baseline(command) => cmd::baseline::run(&command, &out),
         Command::Gate(args) => cmd::gate::run(&args, &out),
+        Command::Calibrate(args) => cmd::calibrate::run(&args, &out),
         Command::GateChild => {
             // The gate reads its child's words from the pipe.
             return gate::run_child().map_or_else(|e| ExitCode::from(e.exit() as u8), |()| ExitCode::SUCCESS);
         }
+        Command::Receipt(command) => cmd::receipt::run(&command, &out),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

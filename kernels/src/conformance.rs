@@ -3,6 +3,8 @@
 //! W2A8 kernels must equal the oracle's integers. W2A32 kernels may differ by at most [`F32_BOUND`] of the row's sum of
 //! |weight x activation|; their `dequantize` must be equal, because it rounds once.
 
+pub mod products;
+
 use crate::activation::{FloatActivations, QuantizedActivations};
 use crate::descriptor::Activations;
 use crate::kernel::Kernel;

@@ -6,7 +6,7 @@ use crate::environment;
 use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::machine::{Machine, all_cpus};
-use crate::measure::end_to_end::{WeightStore, engine, room};
+use crate::measure::end_to_end::{WeightStore, engine_with_prefill, room};
 use crate::measure::head;
 use crate::model::generate::{Generation, Request, Session};
 use crate::model::sampler::Sampling;
@@ -15,10 +15,10 @@ use crate::model::stop::StopReason;
 use crate::model::tokenizer::Pre;
 use crate::models::{Loaded, load, load_packed};
 use crate::output::{Output, note};
-use crate::receipt::{Build, ForwardMs, HeadEffect, PhasesMs, SparseFfnRecord};
+use crate::prefill::PrefillPolicy;
+use crate::receipt::{Build, ForwardMs, HeadEffect, KvCacheRecord, PhasesMs, PrefillRecord, SparseFfnRecord};
 use crate::sanity;
 use crate::select::{Selection, select};
-use kernels::CodeTable;
 use serde::Serialize;
 use std::time::Duration;
 
@@ -73,6 +73,9 @@ struct Report {
     head: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     head_effect: Option<HeadEffect>,
+    kv_cache: KvCacheRecord,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prefill_kernel: Option<PrefillRecord>,
     threads: usize,
     /// Whether `--deterministic` was asked for, and held.
     deterministic: bool,
@@ -143,6 +146,8 @@ pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
             "--deterministic: --timeout-s lets the clock decide where the text ends; leave it out",
         ));
     }
+    let policy = PrefillPolicy::parse(&args.prefill_kernel)?;
+    policy.check(&args.model.machine.check(all_cpus())?)?;
     let (machine, loaded, selection, mut store) = prepare(&args.model)?;
     if deterministic && !selection.kernel.descriptor().exact() {
         let id = selection.kernel.id();
@@ -171,7 +176,15 @@ pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
     };
     let format = args.model.head.into();
     let effect = head::announce(&loaded, &mut store, selection.kernel, &machine, format, interrupt::flag())?;
-    let mut engine = engine(model, &mut store, selection.kernel, CodeTable::TERNARY, &machine, capacity, format)?;
+    if policy != PrefillPolicy::Same && !selection.kernel.descriptor().exact() {
+        return Err(Error::input(format!(
+            "--prefill-kernel: {} is not exact on int8, so no other kernel gives its results; leave it at same, or decode with an exact one",
+            selection.kernel.id()
+        )));
+    }
+    let decision = policy.decide(&selection.kernel, prompt.len(), model, &machine)?;
+    let plan = decision.as_ref().and_then(|d| d.plan.as_ref());
+    let mut engine = engine_with_prefill(model, &mut store, selection.kernel, plan, &machine, capacity, format)?;
     let head = engine.head().id();
     let sparsity = Sparsity::from_flags(args.model.dense, args.model.sparse, Sparsity::Measured);
     if let Some(sparse) = engine.set_sparsity(sparsity, machine.features)? {
@@ -199,9 +212,12 @@ pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
         }
     }
     let sparse = engine.sparse().map(SparseFfn::record);
+    let kv_cache = KvCacheRecord::f16(engine.kv_bytes_per_position());
     let report = report(prompt, &generation, &selection, &machine, &loaded, sparse);
+    let prefill_kernel = decision.map(|d| d.record);
     let seed = (sampling != Sampling::Greedy).then_some(args.seed);
-    let report = Report { head: head.into(), head_effect: effect, deterministic, seed, ..report };
+    let (head, head_effect) = (head.into(), effect);
+    let report = Report { head, head_effect, kv_cache, prefill_kernel, deterministic, seed, ..report };
     if let Some(path) = &args.receipt {
         let json = serde_json::to_vec_pretty(&report).map_err(|e| Error::failed(format!("cannot write JSON: {e}")))?;
         crate::files::write_atomic(path, &json)?;
@@ -252,6 +268,8 @@ fn report(
         kernel: selection.into(),
         head: String::new(),
         head_effect: None,
+        kv_cache: KvCacheRecord::f16(0),
+        prefill_kernel: None,
         threads: machine.threads,
         deterministic: false,
         seed: None,

@@ -8,7 +8,7 @@ use crate::measure::end_to_end::{WeightStore, check_golden, engine};
 use crate::model::gguf::quoted;
 use crate::model::inspect::{Inspection, inspect};
 use crate::model::packed_file::write_packed;
-use crate::model::synth::{SynthShape, synth_size_bytes_with, write_synthetic_with};
+use crate::model::synth::{SynthShape, synth_size_bytes_with, write_synthetic};
 use crate::models::{self, mib};
 use crate::output::{Output, note, table};
 use crate::progress::Progress;
@@ -187,7 +187,7 @@ fn synth(
     }
     let size = synth_size_bytes_with(shape, layers, live_share)?;
     let progress = Progress::start(format!("writing {} ({})", path.display(), mib(size)), size);
-    let summary = write_synthetic_with(path, shape, layers, live_share, seed, &mut |done, _| progress.set(done))?;
+    let summary = write_synthetic(path, shape, layers, live_share, seed, &mut |done, _| progress.set(done))?;
     drop(progress);
     if json {
         return out.json(&summary);
