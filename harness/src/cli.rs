@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::export::Format;
 use crate::machine::MachineArgs;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use kernels::HeadFormat;
@@ -38,7 +39,9 @@ pub enum ColorChoice {
 #[derive(Subcommand, Debug)]
 pub enum Command {
     /// What there is, what runs on this CPU, and if not, why not
-    #[command(after_help = "Example: harness list kernels --json")]
+    #[command(
+        after_help = "Examples:\n  harness list kernels --json\n  harness list claims\n  harness list claims --run reports/runs/A --json"
+    )]
     List(ListArgs),
     /// Every kernel against the oracle on random, adversarial and edge shapes
     #[command(after_help = "Example: harness verify --kernels scalar-i8,avx2-i8")]
@@ -59,6 +62,11 @@ pub enum Command {
     /// The program that `count` follows
     #[command(hide = true)]
     CountChild(CountChildArgs),
+    /// Streaming bandwidth by thread count and size, core clock, and peak products a cycle of this machine
+    #[command(
+        after_help = "Examples:\n  harness limits\n  harness limits --quick --json\n  harness limits --threads 1 --cpu-features avx2"
+    )]
+    Limits(LimitsArgs),
     /// Generate text with one kernel
     #[command(after_help = "Example: harness generate --prompt \"ROMEO:\" --max-tokens 40 --greedy --kernel avx2-i8")]
     Generate(GenerateArgs),
@@ -73,6 +81,9 @@ pub enum Command {
     /// Render a run again, or several side by side
     #[command(after_help = "Example: harness report reports/runs/A reports/runs/B --out comparison.html")]
     Report(ReportArgs),
+    /// Recheck a receipt, write it in other tools' formats, print its schema
+    #[command(subcommand)]
+    Receipt(ReceiptCommand),
     /// Keep a build to gate against
     #[command(subcommand)]
     Baseline(BaselineCommand),
@@ -81,6 +92,9 @@ pub enum Command {
         after_help = "Examples:\n  harness gate --against main\n  harness gate --baseline release --format github\n\nExit codes: 0 PASS, 1 FAIL, 2 bad usage or input, 3 INCONCLUSIVE, 4 UNSTABLE, 5 UNSUPPORTED here, 130 interrupted"
     )]
     Gate(GateArgs),
+    /// How often does the gate cry wolf on this machine, and what does it find?
+    #[command(after_help = "Example: harness calibrate --trials 40 --effects 5,10")]
+    Calibrate(CalibrateArgs),
     /// The other end of `gate`
     #[command(hide = true)]
     GateChild,
@@ -92,6 +106,9 @@ pub struct ListArgs {
     /// What to list
     #[arg(value_enum, default_value_t = Listed::Kernels)]
     pub what: Listed,
+    /// With claims: the run folder or receipt whose numbers judge them
+    #[arg(long, value_name = "RUN_DIR|RECEIPT")]
+    pub run: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -109,6 +126,8 @@ pub enum Listed {
     Scenarios,
     /// Built-in, synthetic and known models.
     Models,
+    /// Figures of the analysis, and with --run each one's verdict.
+    Claims,
 }
 
 /// `verify`.
@@ -140,9 +159,15 @@ pub struct MeasureArgs {
     /// Run folder to write; a new one in reports/runs by default
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// Make a masked CPU feature or an unstable comparison an error (exit 4 or 5)
+    #[arg(long)]
+    pub strict: bool,
     /// Seed of data and order
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, env = "BITNET_SEED", default_value_t = 1)]
     pub seed: u64,
+    /// Fail unless every round and every exact kernel gives the same tokens (BITNET_DETERMINISTIC=1 too)
+    #[arg(long)]
+    pub deterministic: bool,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -157,7 +182,7 @@ pub struct CompareArgs {
     /// What to measure
     #[command(flatten)]
     pub measure: MeasureArgs,
-    /// builtin, synth:2b-4t, or a GGUF file; the scenario's by default
+    /// builtin, synth:SHAPE (2b-4t or tiny) or synth:SHAPE?live=SHARE, or a GGUF file; the scenario's by default
     #[arg(long, value_name = "M")]
     pub model: Option<String>,
     /// Weights packed by `model convert`, mapped for the kernels that read their packing
@@ -166,6 +191,10 @@ pub struct CompareArgs {
     /// Output head: as in the file, or its rows quantised to 8 or 4 bits, which changes the logits
     #[arg(long, value_enum, default_value_t = Head::F16)]
     pub head: Head,
+    /// Kernel for batches of prompt tokens: same (each kernel its own), an id, or auto to measure. Another packing needs a second
+    /// copy of the weights
+    #[arg(long, value_name = "same|auto|ID", default_value = "same")]
+    pub prefill_kernel: String,
     /// Leave out the entry with exact FFN sparsity
     #[arg(long, conflicts_with = "sparse")]
     pub dense: bool,
@@ -210,6 +239,20 @@ pub struct CountArgs {
     #[arg(long)]
     pub json: bool,
     /// Features
+    #[command(flatten)]
+    pub machine: MachineArgs,
+}
+
+/// `limits`.
+#[derive(Args, Debug)]
+pub struct LimitsArgs {
+    /// 2 to 3 seconds instead of up to 10
+    #[arg(long)]
+    pub quick: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Threads to go up to (all CPUs by default), pinning, features
     #[command(flatten)]
     pub machine: MachineArgs,
 }
@@ -262,7 +305,7 @@ impl Operation {
 /// Which model and kernel.
 #[derive(Args, Clone, Debug)]
 pub struct ModelArgs {
-    /// builtin, synth:2b-4t, or a GGUF file
+    /// builtin, synth:SHAPE (2b-4t or tiny) or synth:SHAPE?live=SHARE, or a GGUF file
     #[arg(long, value_name = "M", default_value = "builtin")]
     pub model: String,
     /// Kernel id, or auto to probe for the fastest exact one
@@ -303,6 +346,10 @@ pub struct GenerateArgs {
     /// Model and kernel
     #[command(flatten)]
     pub model: ModelArgs,
+    /// Kernel for batches of prompt tokens: same (the decoding kernel), an id, or auto to measure. Another packing needs a second
+    /// copy of the weights
+    #[arg(long, value_name = "same|auto|ID", default_value = "same")]
+    pub prefill_kernel: String,
     /// Always the likeliest token (the default when no sampling flag is given)
     #[arg(long, conflicts_with_all = ["temperature", "top_k", "top_p"])]
     pub greedy: bool,
@@ -316,8 +363,12 @@ pub struct GenerateArgs {
     #[arg(long, value_name = "P", allow_negative_numbers = true)]
     pub top_p: Option<f32>,
     /// Seed of the sampling
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, env = "BITNET_SEED", default_value_t = 1)]
     pub seed: u64,
+    /// Same tokens for any number of threads and any exact kernel: refuse what cannot promise that, and generate twice to see it
+    /// (BITNET_DETERMINISTIC=1 too)
+    #[arg(long)]
+    pub deterministic: bool,
     /// Stop after this many seconds (from the start of the prompt, the model loaded) and keep the text so far
     #[arg(long, value_name = "S", allow_negative_numbers = true)]
     pub timeout_s: Option<f64>,
@@ -518,7 +569,10 @@ pub struct BaselineSaveArgs {
     /// Kernels to gate; all by default
     #[arg(long, value_delimiter = ',', value_name = "A,B")]
     pub kernels: Option<Vec<String>>,
-    /// A smaller matrix, same rules
+    /// Keep the whole matrix of the scenario instead of the smaller one of --quick
+    #[arg(long, conflicts_with = "quick")]
+    pub full: bool,
+    /// The smaller matrix, which is the default here
     #[arg(long)]
     pub quick: bool,
     /// Keep this harness executable instead of the one that runs
@@ -560,7 +614,10 @@ pub struct GateArgs {
     /// Kernels to gate; all that both builds have and this CPU runs by default
     #[arg(long, value_delimiter = ',', value_name = "A,B")]
     pub kernels: Option<Vec<String>>,
-    /// A smaller matrix, same rules
+    /// The whole matrix of the scenario instead of the smaller one of --quick (a baseline brings its own)
+    #[arg(long, conflicts_with_all = ["quick", "baseline"])]
+    pub full: bool,
+    /// The smaller matrix, which is the default here
     #[arg(long)]
     pub quick: bool,
     /// Smallest slowdown that matters; 3% by default
@@ -592,6 +649,41 @@ pub struct GateArgs {
     pub machine: MachineArgs,
 }
 
+/// `calibrate`.
+#[derive(Args, Debug)]
+pub struct CalibrateArgs {
+    /// Gates for each planted slowdown, and as many of the build against itself
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub trials: usize,
+    /// Slowdowns to plant, in percent
+    #[arg(long, value_delimiter = ',', value_name = "P,Q", default_values_t = [5.0, 10.0], allow_negative_numbers = true)]
+    pub effects: Vec<f64>,
+    /// Built-in scenario or TOML file
+    #[arg(long, value_name = "NAME|FILE", default_value = "quick")]
+    pub scenario: String,
+    /// The whole matrix of the scenario instead of the smaller one of --quick
+    #[arg(long, conflicts_with = "quick")]
+    pub full: bool,
+    /// The smaller matrix, which is the default here
+    #[arg(long)]
+    pub quick: bool,
+    /// Kernels to gate; the most advanced of each family by default
+    #[arg(long, value_delimiter = ',', value_name = "A,B")]
+    pub kernels: Option<Vec<String>>,
+    /// Run folder to write; a new one in reports/runs by default
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Seed of data and order
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Threads (1 by default), pinning, features
+    #[command(flatten)]
+    pub machine: MachineArgs,
+}
+
 /// What `gate` prints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum GateFormat {
@@ -601,4 +693,35 @@ pub enum GateFormat {
     Json,
     /// Workflow commands, and a summary for GITHUB_STEP_SUMMARY
     Github,
+}
+
+/// `receipt ...`.
+#[derive(Subcommand, Debug)]
+pub enum ReceiptCommand {
+    /// Recompute every figure and verdict from the raw rounds, compare digests; exit 1 names what does not hold
+    #[command(after_help = "Example: harness receipt verify reports/runs/A")]
+    Verify {
+        /// Run folder or receipt file
+        #[arg(value_name = "RUN_DIR|RECEIPT")]
+        receipt: PathBuf,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write a receipt in another tool's format
+    #[command(after_help = "Example: harness receipt export reports/runs/A --format junit --out junit.xml")]
+    Export {
+        /// Run folder or receipt file
+        #[arg(value_name = "RUN_DIR|RECEIPT")]
+        receipt: PathBuf,
+        /// Format to write
+        #[arg(long, value_enum)]
+        format: Format,
+        /// File to write instead of standard output
+        #[arg(long, short, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Print the JSON Schema of receipts
+    #[command(after_help = "Example: harness receipt schema > receipt-1.schema.json")]
+    Schema,
 }

@@ -32,9 +32,14 @@ pub fn complete() -> Receipt {
         receipt.micro.push(cell("dequantize", 1, k, Residency::Cache, "W2A32", &LADDER, 200));
     }
     receipt.counts = counts();
+    let limits = limits();
+    let caches = receipt.host.caches_bytes.clone();
+    receipt.micro.iter_mut().for_each(|cell| crate::bound::fill(cell, &limits, &caches));
+    receipt.limits = Some(limits);
     receipt.model = Some(model());
     receipt.generation = Some(generation());
     receipt.perplexity = Some(perplexity());
+    receipt.sparsity = Some(sparsity());
     receipt.findings = vec![Finding {
         title: "Multiplying by vectors does not pay while unpacking is scalar".into(),
         text: "avx2-foundation is 1.01× scalar for gemv 6912×2560 in cache, inside the A/A noise of this run.".into(),
@@ -87,6 +92,84 @@ fn counts() -> Vec<CountRecord> {
     figures.map(record).into()
 }
 
+/// Limits in round numbers: 4 GHz; 400, 200, 100 and 30 GB/s read, 240, 160, 80 and 20 written, from L1, L2, L3 and memory.
+pub fn limits() -> Limits {
+    let exactly = |x: f64| Spread { median: x, low: x, high: x };
+    let level = |(level, bytes, read, write): (&str, u64, f64, f64)| Bandwidth {
+        level: level.into(),
+        threads: 1,
+        bytes,
+        read_gb_s: exactly(read),
+        write_gb_s: exactly(write),
+    };
+    let peaks =
+        [("mul-add-xmm", 8.0), ("mul-add-ymm", 16.0), ("fma-ymm", 16.0), ("pmaddwd-xmm", 16.0), ("maddubs-ymm", 64.0)];
+    let multiply = |kernel: &str| match kernel {
+        "scalar" => "mul-add-xmm",
+        "scalar-i8" => "pmaddwd-xmm",
+        "avx2-i8" => "maddubs-ymm",
+        "avx2-foundation" | "avx2-nibble" => "mul-add-ymm",
+        _ => "fma-ymm",
+    };
+    Limits {
+        clock_ghz: Some(Spread { median: 3.9, low: 3.8, high: 4.0 }),
+        bandwidth: [
+            ("L1", 16 << 10, 400.0, 240.0),
+            ("L2", 512 << 10, 200.0, 160.0),
+            ("L3", 16 << 20, 100.0, 80.0),
+            ("DRAM", 128 << 20, 30.0, 20.0),
+        ]
+        .map(level)
+        .into(),
+        multiplies: peaks
+            .map(|(id, mac)| MultiplyPeak {
+                id: id.into(),
+                instructions: id.replace('-', " "),
+                products: 8,
+                mac_per_cycle: exactly(mac),
+                gmac_s: exactly(4.0 * mac),
+                teams: Vec::new(),
+            })
+            .into(),
+        kernels: LADDER
+            .iter()
+            .chain(&EXACT)
+            .map(|s| KernelMultiply { kernel: s.0.into(), multiply: multiply(s.0).into() })
+            .collect(),
+        elapsed_s: 1.2,
+    }
+}
+
+fn sparsity() -> SparsityRecord {
+    let point = |live_share: f64| {
+        let (dense_us, sparse_us) = (330.0, 120.0 + 300.0 * live_share);
+        let median = dense_us / sparse_us;
+        let partner = "avx512-vnni".into();
+        SparsityPoint {
+            live_share,
+            live_columns_share: live_share * 0.96,
+            calls_per_epoch: 6,
+            rounds: Vec::new(),
+            dense_us,
+            sparse_us,
+            vs_dense: Ratio { partner, median, low: Some(median * 0.99), high: Some(median * 1.01), confidence: 0.99 },
+            noise_floor: 0.021,
+        }
+    };
+    SparsityRecord {
+        dim: 2560,
+        ffn: 6912,
+        kernel: "avx512-vnni".into(),
+        reason: "fastest dense block of 7 exact kernels (330 us)".into(),
+        operations: "sparse-avx512-vnni".into(),
+        threads: 1,
+        copies: 10,
+        dense_bytes: 132_710_400,
+        points: [0.05, 0.2, 0.5, 0.8, 1.0].map(point).into(),
+        crossover: Some(0.7),
+    }
+}
+
 /// A run stopped after two cells with too few rounds for any interval.
 pub fn interrupted() -> Receipt {
     let mut receipt = empty();
@@ -117,20 +200,32 @@ pub fn empty() -> Receipt {
             sha256: "5e".repeat(32),
             quick: false,
         },
-        settings: Settings { threads: 1, pinned_cpus: vec![1], cpu_features: None, seed: 42 },
+        settings: Settings {
+            threads: 1,
+            pinned_cpus: vec![1],
+            cpu_features: None,
+            seed: 42,
+            kernels_requested: None,
+            deterministic: false,
+        },
         kernels: kernels(),
         model: None,
         verify: verify(),
+        limits: None,
         micro: Vec::new(),
         counts: Vec::new(),
         counts_skipped: None,
         static_model_skipped: None,
         rule: None,
         gate: None,
+        calibration: None,
         generation: None,
         perplexity: None,
         head_effect: None,
+        sparsity: None,
         findings: Vec::new(),
+        bitnet_rs: None,
+        integrity: None,
     }
 }
 
@@ -212,6 +307,7 @@ fn cell(
                 gb_s: if ns > 0.0 { weights as f64 / 4.0 / ns } else { 0.0 },
                 vs_baseline: (i > 0 && rounds > 0).then(|| of(0, i)),
                 vs_previous: previous.filter(|_| rounds > 0).map(|p| of(p, i)),
+                bound: None,
                 verdict: None,
             }
         })
@@ -244,6 +340,9 @@ fn cell(
                 self_pair: *self_pair,
                 bytes_per_call: weights / 4,
                 output_sha256: "ab".repeat(32),
+                packing: None,
+                oracle: None,
+                max_abs_error: None,
             })
             .collect(),
         rounds: raw,
@@ -289,6 +388,7 @@ fn generation() -> GenerationRecord {
         timeout_s: Some(30.0),
         threads: 1,
         head: "f16c-f32".into(),
+        kv_cache: Some(KvCacheRecord { format: "f16".into(), bytes_per_position: 3072 }),
         kernels: all.map(|(family, s)| generated(family, s.0, s.2)).collect(),
     }
 }
@@ -308,6 +408,8 @@ fn generated(family: &str, kernel: &str, speed: f64) -> GenerationKernel {
                 time_to_first_token_ns: (token_ms * 1.75e6) as u64,
                 decode_ns,
                 decode_tokens: tokens,
+                prefill_tokens: None,
+                decode_times_ns: None,
                 cpu_ns: decode_ns,
                 involuntary_switches: 1,
             }
@@ -321,11 +423,13 @@ fn generated(family: &str, kernel: &str, speed: f64) -> GenerationKernel {
         text: "\nGo, get you to the cause of Romeo,\nAnd, if you be accu".into(),
         stop_reason: "max_tokens".into(),
         ids_equal_baseline: kernel != "avx2-i8",
+        ids_equal_in_rounds: Some(true),
         bytes_per_token: 2_450_000,
         prefill_tokens_per_s: 2.0 / (token_ms * 1.7e-3),
         decode_tokens_per_s: median(rounds.iter().map(|r| tokens as f64 / r.decode_ns as f64 * 1e9)).unwrap(),
         time_to_first_token_ms: token_ms * 1.75,
         sparse_ffn: None,
+        prefill: None,
         decode_vs_baseline: (!kernel.starts_with("scalar")).then(|| Ratio {
             partner: if family == "W2A8" { "scalar-i8" } else { "scalar" }.into(),
             median: base / token_ms,
@@ -449,6 +553,10 @@ fn host() -> Host {
         hypervisor: Some("KVM".into()),
         governor: None,
         memory_bytes: Some(8 << 30),
+        microcode: None,
+        affinity: None,
+        cgroup_cpus: None,
+        cgroup_memory_bytes: None,
         load_before: Load { load_1m: Some(0.31), steal_ticks: Some(120) },
         load_after: Some(Load { load_1m: Some(1.1), steal_ticks: Some(131) }),
     }
@@ -468,5 +576,6 @@ fn model() -> ModelRecord {
         pre_tokenizer: "gpt-2 (from the file)".into(),
         synthetic: false,
         notes: vec!["Trained for this bench.".into()],
+        warnings: Vec::new(),
     }
 }
