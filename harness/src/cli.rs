@@ -58,6 +58,14 @@ pub enum Command {
         after_help = "Examples:\n  harness limits\n  harness limits --quick --json\n  harness limits --threads 1 --cpu-features avx2"
     )]
     Limits(LimitsArgs),
+    /// Exact instruction count and mix of one kernel call, the same on every run and every machine
+    #[command(
+        after_help = "Examples:\n  harness count --kernels avx512-vnni,avx2-i8 --op gemv --shape 256x2560\n  harness count --kernel scalar --json"
+    )]
+    Count(CountArgs),
+    /// The program that `count` follows
+    #[command(hide = true)]
+    CountChild(CountChildArgs),
     /// Generate text with one kernel
     #[command(after_help = "Example: harness generate --prompt \"ROMEO:\" --max-tokens 40 --greedy --kernel avx2-i8")]
     Generate(GenerateArgs),
@@ -80,6 +88,9 @@ pub enum Command {
         after_help = "Examples:\n  harness gate --against main\n  harness gate --baseline release --format github\n\nExit codes: 0 PASS, 1 FAIL, 2 bad usage or input, 3 INCONCLUSIVE, 4 UNSTABLE, 5 UNSUPPORTED here, 130 interrupted"
     )]
     Gate(GateArgs),
+    /// How often does the gate cry wolf on this machine, and what does it find?
+    #[command(after_help = "Example: harness calibrate --trials 40 --effects 5,10")]
+    Calibrate(CalibrateArgs),
     /// The other end of `gate`
     #[command(hide = true)]
     GateChild,
@@ -144,6 +155,9 @@ pub struct MeasureArgs {
     /// Run folder to write; a new one in reports/runs by default
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// Make a masked CPU feature or an unstable comparison an error (exit 4 or 5)
+    #[arg(long)]
+    pub strict: bool,
     /// Seed of data and order
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -198,6 +212,83 @@ pub struct LimitsArgs {
     /// Threads to go up to (all CPUs by default), pinning, features
     #[command(flatten)]
     pub machine: MachineArgs,
+}
+
+/// `count`.
+#[derive(Args, Debug)]
+pub struct CountArgs {
+    /// Kernels to count; all that run here and have the operation by default
+    #[arg(long, alias = "kernel", value_delimiter = ',', value_name = "A,B")]
+    pub kernels: Option<Vec<String>>,
+    /// What to call
+    #[arg(long, value_enum, default_value_t = Operation::Gemv)]
+    pub op: Operation,
+    /// Rows x columns
+    #[arg(long, value_name = "MxK", default_value = "256x2560")]
+    pub shape: String,
+    /// Tokens of a gemm
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    pub tokens: usize,
+    /// Seed of weights and activations
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Stop after every instruction instead of at branches: the same counts, slower
+    #[arg(long)]
+    pub single_step: bool,
+    /// Clock of this CPU, to show the cycles that a call takes beside the static model's
+    #[arg(long, value_name = "X")]
+    pub ghz: Option<f64>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Features
+    #[command(flatten)]
+    pub machine: MachineArgs,
+}
+
+/// The hidden child of `count`.
+#[derive(Args, Debug)]
+pub struct CountChildArgs {
+    /// Kernel id
+    #[arg(long)]
+    pub kernel: String,
+    /// What to call
+    #[arg(long, value_enum)]
+    pub op: Operation,
+    /// Rows x columns
+    #[arg(long)]
+    pub shape: String,
+    /// Tokens of a gemm
+    #[arg(long)]
+    pub tokens: usize,
+    /// Seed of weights and activations
+    #[arg(long)]
+    pub seed: u64,
+    /// Make the call without stopping for a parent: for other tools that count
+    #[arg(long)]
+    pub untraced: bool,
+}
+
+/// A kernel's operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Operation {
+    /// Matrix times vector
+    Gemv,
+    /// Matrix times a batch of vectors
+    Gemm,
+    /// Weights as f32
+    Dequantize,
+}
+
+impl Operation {
+    /// Its name in scenarios and receipts.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Gemv => "gemv",
+            Self::Gemm => "gemm",
+            Self::Dequantize => "dequantize",
+        }
+    }
 }
 
 /// Which model and kernel.
@@ -459,7 +550,10 @@ pub struct BaselineSaveArgs {
     /// Kernels to gate; all by default
     #[arg(long, value_delimiter = ',', value_name = "A,B")]
     pub kernels: Option<Vec<String>>,
-    /// A smaller matrix, same rules
+    /// Keep the whole matrix of the scenario instead of the smaller one of --quick
+    #[arg(long, conflicts_with = "quick")]
+    pub full: bool,
+    /// The smaller matrix, which is the default here
     #[arg(long)]
     pub quick: bool,
     /// Keep this harness executable instead of the one that runs
@@ -501,7 +595,10 @@ pub struct GateArgs {
     /// Kernels to gate; all that both builds have and this CPU runs by default
     #[arg(long, value_delimiter = ',', value_name = "A,B")]
     pub kernels: Option<Vec<String>>,
-    /// A smaller matrix, same rules
+    /// The whole matrix of the scenario instead of the smaller one of --quick (a baseline brings its own)
+    #[arg(long, conflicts_with_all = ["quick", "baseline"])]
+    pub full: bool,
+    /// The smaller matrix, which is the default here
     #[arg(long)]
     pub quick: bool,
     /// Smallest slowdown that matters; 3% by default
@@ -528,6 +625,41 @@ pub struct GateArgs {
     /// Plant a slowdown in the current side, to calibrate the gate; recorded in the receipt
     #[arg(long, value_name = "KERNEL:PERCENT", hide = true)]
     pub inject: Option<String>,
+    /// Threads (1 by default), pinning, features
+    #[command(flatten)]
+    pub machine: MachineArgs,
+}
+
+/// `calibrate`.
+#[derive(Args, Debug)]
+pub struct CalibrateArgs {
+    /// Gates for each planted slowdown, and as many of the build against itself
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub trials: usize,
+    /// Slowdowns to plant, in percent
+    #[arg(long, value_delimiter = ',', value_name = "P,Q", default_values_t = [5.0, 10.0], allow_negative_numbers = true)]
+    pub effects: Vec<f64>,
+    /// Built-in scenario or TOML file
+    #[arg(long, value_name = "NAME|FILE", default_value = "quick")]
+    pub scenario: String,
+    /// The whole matrix of the scenario instead of the smaller one of --quick
+    #[arg(long, conflicts_with = "quick")]
+    pub full: bool,
+    /// The smaller matrix, which is the default here
+    #[arg(long)]
+    pub quick: bool,
+    /// Kernels to gate; the most advanced of each family by default
+    #[arg(long, value_delimiter = ',', value_name = "A,B")]
+    pub kernels: Option<Vec<String>>,
+    /// Run folder to write; a new one in reports/runs by default
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Seed of data and order
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
     /// Threads (1 by default), pinning, features
     #[command(flatten)]
     pub machine: MachineArgs,

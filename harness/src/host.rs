@@ -29,6 +29,32 @@ pub fn cpus() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
+/// Which CPU this is, for tools that have a model of each.
+#[derive(Clone, Debug)]
+pub struct CpuIdentity {
+    /// As CPUID spells it: `AuthenticAMD`, `GenuineIntel`.
+    pub vendor: String,
+    /// Family, the extended one included.
+    pub family: u32,
+    /// Model, the extended one included.
+    pub model: u32,
+}
+
+/// This CPU, on x86-64.
+#[cfg(target_arch = "x86_64")]
+pub fn cpu_identity() -> Option<CpuIdentity> {
+    let cpuid = raw_cpuid::CpuId::new();
+    let info = cpuid.get_feature_info()?;
+    let vendor = cpuid.get_vendor_info()?.as_str().to_owned();
+    Some(CpuIdentity { vendor, family: info.family_id().into(), model: info.model_id().into() })
+}
+
+/// This CPU, on x86-64.
+#[cfg(not(target_arch = "x86_64"))]
+pub fn cpu_identity() -> Option<CpuIdentity> {
+    None
+}
+
 #[cfg(target_arch = "x86_64")]
 fn cpuid(host: &mut Host) {
     let cpuid = raw_cpuid::CpuId::new();

@@ -133,6 +133,17 @@ impl Machine {
         }
     }
 
+    /// `--strict`: what is measured must be this machine, not a smaller one.
+    pub fn refuse_mask(&self) -> Result<()> {
+        match &self.mask {
+            Some(mask) => Err(Error::unsupported(format!(
+                "--strict: CPU features are masked ({mask}); run without --cpu-features and with {} unset",
+                kernels::MASK_VARIABLE
+            ))),
+            None => Ok(()),
+        }
+    }
+
     /// The feature mask as given.
     pub fn mask(&self) -> Option<&str> {
         self.mask.as_deref()

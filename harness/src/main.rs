@@ -8,6 +8,7 @@ mod build_info;
 mod claims;
 mod cli;
 mod cmd;
+mod count;
 mod error;
 mod files;
 mod findings;
@@ -32,7 +33,10 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    interrupt::install();
+    // The child of `count` is followed instruction by instruction: no handler and no second thread in it.
+    if !matches!(cli.command, Command::CountChild(_)) {
+        interrupt::install();
+    }
     let out = output::Output::new(cli.color);
     if let Err(error) = kernels::CpuFeatures::mask_from_environment() {
         let error = error::Error::input(format!("environment variable {}: {error}", kernels::MASK_VARIABLE));
@@ -45,12 +49,15 @@ fn main() -> ExitCode {
         Command::Compare(args) => cmd::compare::run(&args, &out),
         Command::Micro(args) => cmd::compare::run_micro(&args, &out),
         Command::Limits(args) => cmd::limits::run(&args, &out),
+        Command::Count(args) => cmd::count::run(&args, &out),
+        Command::CountChild(args) => count::run_child(&args),
         Command::Generate(args) => cmd::generate::run(&args, &out),
         Command::Perplexity(args) => cmd::perplexity::run(&args, &out),
         Command::Model(command) => cmd::model::run(&command, &out),
         Command::Report(args) => cmd::report::run(&args, &out),
         Command::Baseline(command) => cmd::baseline::run(&command, &out),
         Command::Gate(args) => cmd::gate::run(&args, &out),
+        Command::Calibrate(args) => cmd::calibrate::run(&args, &out),
         Command::GateChild => {
             // The gate reads its child's words from the pipe.
             return gate::run_child().map_or_else(|e| ExitCode::from(e.exit() as u8), |()| ExitCode::SUCCESS);

@@ -348,10 +348,19 @@ fn colours_only_when_wanted() {
 
 #[test]
 fn every_command_has_help_with_an_example() {
-    for command in
-        [&["list"][..], &["verify"], &["compare"], &["micro"], &["limits"], &["generate"], &["perplexity"], &["report"]]
-            .into_iter()
-            .chain([&["model", "inspect"][..], &["model", "synth"]])
+    for command in [
+        &["list"][..],
+        &["verify"],
+        &["compare"],
+        &["micro"],
+        &["count"],
+        &["limits"],
+        &["generate"],
+        &["perplexity"],
+        &["report"],
+    ]
+    .into_iter()
+    .chain([&["model", "inspect"][..], &["model", "synth"]])
     {
         let help = stdout(&run(&[command, &["--help"]].concat()));
         assert!(help.contains("Usage:") && help.contains("Example"), "{help}");

@@ -7,6 +7,7 @@ use crate::bound;
 use crate::build_info;
 use crate::claims;
 use crate::cli::{CompareArgs, MeasureArgs, MicroArgs};
+use crate::count::{self, Call, Method};
 use crate::error::{Error, Exit, Result};
 use crate::findings::findings;
 use crate::host;
@@ -21,14 +22,17 @@ use crate::model::sparse_ffn::Sparsity;
 use crate::models::{Loaded, load, load_packed};
 use crate::output::{Output, note};
 use crate::progress::Progress;
-use crate::receipt::{Receipt, Rule, SCHEMA_VERSION, Status};
+use crate::receipt::{Outcome, Receipt, Rule, SCHEMA_VERSION, Status};
 use crate::report::{self, ReportPaths};
 use crate::run_folder::RunFolder;
-use crate::scenario::{Cell, Scenario};
+use crate::scenario::{Cell, Scenario, Shape};
 use kernels::{Family, HeadFormat, Kernel, registry};
 use serde::Serialize;
 use std::path::Path;
 use std::time::Instant;
+
+/// What is counted of each kernel: the rows of the largest panel, and so few columns that the scalar kernels take half a second.
+const COUNTED_SHAPE: Shape = Shape { m: 128, k: 1024 };
 
 /// Runs `compare`.
 pub fn run(args: &CompareArgs, out: &Output) -> Result<()> {
@@ -64,6 +68,9 @@ fn measure(
         scenario.make_quick();
     }
     let machine = args.machine.check(1)?;
+    if args.strict {
+        machine.refuse_mask()?;
+    }
     let asked = args.kernels.clone().or_else(|| scenario.kernel_ids());
     let kernels = machine.kernels(asked.as_deref())?;
     if scenario.model.is_none() && (scenario.generate.is_some() || scenario.perplexity.is_some()) {
@@ -96,7 +103,14 @@ fn measure(
     let mut run =
         Run { start, scenario, machine, kernels, named: asked, sparsity, loaded, head, store, folder, receipt };
     let outcome = run.parts();
-    run.finish(outcome, args.json, out)
+    let unstable = run.finish(outcome, args.json, out)?;
+    match unstable {
+        Some(what) if args.strict => Err(Error::verdict(
+            Outcome::Unstable,
+            format!("--strict: {what}; stop what else runs on this machine and run again"),
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// What is known before the first measurement.
@@ -117,8 +131,12 @@ pub fn new_receipt(timestamp: String, scenario: &Scenario, machine: &Machine, se
         verify: Vec::new(),
         limits: None,
         micro: Vec::new(),
+        counts: Vec::new(),
+        counts_skipped: None,
+        static_model_skipped: None,
         rule: None,
         gate: None,
+        calibration: None,
         generation: None,
         perplexity: None,
         head_effect: None,
@@ -146,6 +164,7 @@ impl Run {
     fn parts(&mut self) -> Result<()> {
         self.verify()?;
         self.micro()?;
+        self.counts()?;
         self.head()?;
         self.generation()?;
         self.perplexity()
@@ -235,6 +254,33 @@ impl Run {
         self.save()
     }
 
+    /// Instructions of each kernel's gemv. Where they cannot be counted, the receipt says why, and the run goes on.
+    fn counts(&mut self) -> Result<()> {
+        if self.scenario.micro.is_none() {
+            return Ok(());
+        }
+        let model = count::Model::find();
+        let call = Call { op: "gemv", shape: COUNTED_SHAPE, tokens: 1, seed: self.receipt.settings.seed };
+        let progress = Progress::start("counting instructions", self.kernels.len() as u64);
+        for (done, kernel) in self.kernels.iter().enumerate() {
+            if interrupt::requested() {
+                return Err(Error::interrupted("interrupted while counting instructions"));
+            }
+            progress.set(done as u64);
+            progress.say(format!("counting {}", kernel.id()));
+            match count::count(kernel, call, Method::Branches, &model) {
+                Ok(record) => self.receipt.counts.push(record),
+                Err(e) if e.exit() == Exit::Unsupported => {
+                    self.receipt.counts_skipped = Some(e.to_string());
+                    break;
+                }
+                Err(e) => return Err(e),
+            }
+        }
+        self.receipt.static_model_skipped = model.absent().map(str::to_owned);
+        self.save()
+    }
+
     /// What a quantised head does, said before anything is generated with it.
     fn head(&mut self) -> Result<()> {
         let used = self.scenario.generate.is_some() || self.scenario.perplexity.is_some();
@@ -304,8 +350,8 @@ impl Run {
         if interrupt::requested() { Err(Error::interrupted(format!("interrupted during {part}"))) } else { Ok(()) }
     }
 
-    /// Writes everything, whatever the outcome, and prints the table and, last, the report's path.
-    fn finish(mut self, outcome: Result<()>, json: bool, out: &Output) -> Result<()> {
+    /// Writes everything, whatever the outcome, and prints the table and, last, the report's path. Returns what was unstable, if anything.
+    fn finish(mut self, outcome: Result<()>, json: bool, out: &Output) -> Result<Option<String>> {
         self.receipt.status = match &outcome {
             Ok(()) => Status::Complete,
             Err(e) if e.exit() == Exit::Interrupted => Status::Interrupted,
@@ -325,7 +371,17 @@ impl Run {
             out.line(paths.html.display().to_string())?;
         }
         outcome?;
-        self.checks()
+        self.checks()?;
+        Ok(self.unstable())
+    }
+
+    /// The first comparison of a machine that differs from itself.
+    fn unstable(&self) -> Option<String> {
+        let judged = self.receipt.micro.iter().flat_map(|c| c.summaries.iter().map(move |s| (c, s)));
+        let (cell, summary) =
+            judged.into_iter().find(|(_, s)| s.verdict.as_ref().is_some_and(|v| v.outcome == Outcome::Unstable))?;
+        let reason = &summary.verdict.as_ref()?.reason;
+        Some(format!("{} {}x{} {}: {reason}", cell.op, cell.m, cell.k, report::residency(cell.residency)))
     }
 
     /// A complete run still fails when something in it is wrong.

@@ -1,8 +1,10 @@
 //! One file a command.
 
 pub mod baseline;
+pub mod calibrate;
 pub mod claims;
 pub mod compare;
+pub mod count;
 pub mod gate;
 pub mod generate;
 pub mod limits;

@@ -165,7 +165,8 @@ impl Child {
         let family = kernels.first().map(|k| k.descriptor().family());
         let family = family.ok_or_else(|| Error::unsupported("the gate asks for a cell without kernels"))?;
         let seed = operand_seed(self.job.seed, cell, family);
-        Operands::new(cell, &kernels, self.job.last_level_cache_bytes, self.machine.features, seed)
+        // Half of what one process would rotate through alone: between two turns of this one, two others rotate through as much.
+        Operands::new(cell, &kernels, self.job.last_level_cache_bytes / 2, self.machine.features, seed)
     }
 
     fn exact(&self, ids: &[String]) -> Result<Vec<ExactResult>> {

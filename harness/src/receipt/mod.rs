@@ -1,5 +1,7 @@
 //! The receipt: everything a run measured, as one JSON file. Reports and gates read receipts and nothing else.
 
+mod calibration;
+mod count;
 mod gate;
 mod generation;
 mod limits;
@@ -8,6 +10,8 @@ mod provenance;
 mod store;
 mod verdict;
 
+pub use calibration::{CalibrationCell, CalibrationRecord, CalibrationTrial};
+pub use count::{CountRecord, LoopRecord, Mix, StaticModel};
 pub use gate::{ExactCheck, GateCell, GatePair, GateRecord, GateSide, Injection, Unsupported};
 pub use generation::{
     ForwardMs, GenerationKernel, GenerationRecord, GenerationRound, GoldenCheck, HeadEffect, LutFinding,
@@ -74,12 +78,24 @@ pub struct Receipt {
     pub limits: Option<Limits>,
     /// Microbenchmarks, raw rounds included.
     pub micro: Vec<MicroCell>,
+    /// Instructions of one gemv of each kernel, at one small shape.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub counts: Vec<CountRecord>,
+    /// Why some kernel was not counted, or none was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counts_skipped: Option<String>,
+    /// Why no static model of a CPU was asked about the counted loops.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub static_model_skipped: Option<String>,
     /// Rule of the microbenchmarks' verdicts; absent in receipts before 1.1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rule: Option<Rule>,
     /// A regression gate, if this run was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gate: Option<GateRecord>,
+    /// A calibration of the gate, if this run was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<CalibrationRecord>,
     /// Real generation, each kernel in turn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<GenerationRecord>,

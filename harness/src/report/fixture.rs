@@ -35,6 +35,7 @@ pub fn complete() -> Receipt {
     let caches = receipt.host.caches_bytes.clone();
     receipt.micro.iter_mut().for_each(|cell| crate::bound::fill(cell, &limits, &caches));
     receipt.limits = Some(limits);
+    receipt.counts = counts();
     receipt.model = Some(model());
     receipt.generation = Some(generation());
     receipt.perplexity = Some(perplexity());
@@ -94,6 +95,50 @@ pub fn limits() -> Limits {
     }
 }
 
+/// Two stages and an int8 kernel, one loop without a static model.
+fn counts() -> Vec<CountRecord> {
+    let figures = [("avx2-nibble", 55_810_u64, true), ("avx2-permute", 36_250, false), ("avx2-i8", 10_280, true)];
+    let record = |(kernel, instructions, modelled): (&str, u64, bool)| {
+        let mut total = Mix { instructions, ..Mix::default() };
+        (total.classes.multiply_add, total.widths.bits_256) = (instructions / 4, instructions / 2);
+        let model = StaticModel {
+            tool: "llvm-mca 19.1.7".into(),
+            cpu: "znver4".into(),
+            same_cpu: false,
+            throughput_cycles: 60.0,
+            simulated_cycles: 72.5,
+            throughput_cycles_per_64_weights: 15.0,
+            simulated_cycles_per_64_weights: 18.125,
+        };
+        let hot_loop = LoopRecord {
+            passes: 250,
+            share: 0.9,
+            weights_per_pass: 256.0,
+            per_64_weights: total.per_64(64_000.0),
+            pass: total.clone(),
+            static_model: modelled.then_some(model),
+            static_model_reason: (!modelled).then(|| "llvm-mca 19.1.7 on znver4: error".into()),
+        };
+        CountRecord {
+            kernel: kernel.into(),
+            name: format!("gemv-{kernel}"),
+            op: "gemv".into(),
+            m: 64,
+            k: 1000,
+            tokens: 1,
+            weights_per_call: 64_000,
+            seed: 1,
+            method: "branches".into(),
+            fixed_addresses: true,
+            output_sha256: "0c".repeat(32),
+            per_64_weights: total.per_64(64_000.0),
+            total,
+            hot_loop: Some(hot_loop),
+        }
+    };
+    figures.map(record).into()
+}
+
 /// A run stopped after two cells with too few rounds for any interval.
 pub fn interrupted() -> Receipt {
     let mut receipt = empty();
@@ -130,8 +175,12 @@ pub fn empty() -> Receipt {
         verify: verify(),
         limits: None,
         micro: Vec::new(),
+        counts: Vec::new(),
+        counts_skipped: None,
+        static_model_skipped: None,
         rule: None,
         gate: None,
+        calibration: None,
         generation: None,
         perplexity: None,
         head_effect: None,
@@ -151,6 +200,7 @@ pub fn hostile() -> Receipt {
         cell.entries.iter_mut().for_each(|e| evil(&mut e.kernel));
         cell.summaries.iter_mut().for_each(|s| evil(&mut s.kernel));
     }
+    receipt.counts.iter_mut().for_each(|c| evil(&mut c.kernel));
     if let Some(g) = &mut receipt.generation {
         g.kernels.iter_mut().for_each(|k| [&mut k.kernel, &mut k.family, &mut k.text].into_iter().for_each(evil));
         g.kernels.iter_mut().for_each(|k| k.text.push_str(EVIL));

@@ -10,7 +10,8 @@ use serde::Serialize;
 
 const REPORT: &str = include_str!("../../../reports/templates/report.html");
 /// Sections of the report in files of their own.
-const PARTS: [(&str, &str); 4] = [
+const PARTS: [(&str, &str); 5] = [
+    ("counts.html", include_str!("../../../reports/templates/counts.html")),
     ("limits.html", include_str!("../../../reports/templates/limits.html")),
     ("explained.html", include_str!("../../../reports/templates/explained.html")),
     ("claims.html", include_str!("../../../reports/templates/claims.html")),

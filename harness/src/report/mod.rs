@@ -1,9 +1,9 @@
 //! Everything that is made out of a receipt for people: charts, CSV, a page, a table on the terminal. The receipt is the
 //! only input, so that any old one renders again.
 
+mod calibration;
 mod chart;
 mod comparison;
-mod counts;
 mod csv;
 mod figures;
 #[cfg(test)]
@@ -16,6 +16,7 @@ mod terminal;
 mod verdict;
 mod view;
 
+pub use calibration::{interval as share_interval, rates as calibration_rates, sentence as calibration_sentence};
 pub use comparison::write_comparison;
 pub use figures::{bytes, measured, number};
 pub use gate::{annotations as gate_annotations, markdown as gate_markdown, outcome_word, table as gate_table};

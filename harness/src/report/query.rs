@@ -69,6 +69,11 @@ pub fn self_pair(cell: &MicroCell) -> Option<&Ratio> {
 
 /// Whether the A/A pair itself came out different: nothing in such a cell should be believed.
 pub fn unstable(cell: &MicroCell) -> bool {
+    let judged: Vec<_> = cell.summaries.iter().filter_map(|s| s.verdict.as_ref()).collect();
+    if !judged.is_empty() {
+        return judged.iter().any(|v| v.outcome == crate::receipt::Outcome::Unstable);
+    }
+    // Receipts before 1.1 have no verdicts.
     self_pair(cell).is_some_and(|r| matches!((r.low, r.high), (Some(l), Some(h)) if l > 1.0 || h < 1.0))
 }
 

@@ -13,6 +13,9 @@
 //!
 //! From the prototypes of this project. ik_llama.cpp's `_R4` types interleave rows for the same reason.
 //!
+//! Counted (`harness count`), inner loop, per 64 weights: 9.75 instructions, 9.31 of them vector, 3.75 memory reads.
+//! 2.25 of the reads are operands of `and` and `maddubs`, or the mask.
+//!
 //! # Exact: no int16 can overflow
 //! `maddubs` adds two products of a masked byte and an int8 of at least -128. With mask 3 the byte is at most 3 (2 without the code 3
 //! that does not occur), so a sum is within +-2 * 3 * 128 = 768; with mask 12 it is within +-2 * 12 * 128 = 3,072. A lane takes one of

@@ -7,6 +7,9 @@
 //! From the prototypes of this project; interleaved rows are known from ik_llama.cpp's `_R4` types. That a plane may stay in place,
 //! 4^p times too large, and be divided once at the end is what removes the shifts from the loop.
 //!
+//! Counted (`harness count`), inner loop, per 64 weights: 2.88 instructions, 2.25 of them vector, 1.25 memory reads.
+//! That is the list above, a prefetch a step, and 4 instructions of the loop for each two steps.
+//!
 //! # Exact
 //! `vpdpbusd` multiplies unsigned by signed bytes and adds four products to an int32 without saturation. Sum p of a row is exactly
 //! 4^p * sum(code * x) over its plane, a quarter of k: within 3 * 64 * 128 * k / 4 even for code 3, below 2^31 for any k that

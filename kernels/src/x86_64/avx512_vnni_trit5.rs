@@ -14,6 +14,9 @@
 //! The packing and the decoder are from the prototypes of this project; the published five-trit format (llama.cpp's TQ1_0) extracts
 //! digits with multiplications.
 //!
+//! Counted (`harness count`), inner loop, per 64 weights: 3.80 instructions, 3.20 of them vector, 1.20 memory reads.
+//! That is the list above (the GF(2) product among the logic), a prefetch a step, and the loop.
+//!
 //! # Exact
 //! The decoder is exact for every byte that packing writes; a test goes through all 243. The sums are as in [`super::avx512_vnni`]:
 //! `vpdpbusd` does not saturate, each plane's sum is a multiple of its factor, the shifts drop zeros. Planes 3 and 4 have the same

@@ -1,5 +1,6 @@
 //! Microbenchmarks: one operation at one shape and residency, all kernels of a family in the same interleaved rounds.
 
+pub mod alone;
 pub mod check;
 pub mod epochs;
 pub mod operands;

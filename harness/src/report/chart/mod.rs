@@ -1,6 +1,7 @@
 //! The charts of a report. Each is an SVG that stands alone on white; inside the page, `theme_css` hands the neutral
 //! colours over to the page's own variables, so that the same file follows dark mode.
 
+mod calibration;
 mod canvas;
 mod ladder;
 mod phases;
@@ -35,6 +36,7 @@ pub fn all(receipt: &Receipt) -> Vec<Chart> {
         tokens::prefill,
         phases::budget,
         phases::forward,
+        calibration::chart,
     ]
     .into_iter()
     .filter_map(|chart| chart(receipt))

@@ -46,6 +46,7 @@ struct CellRow {
     bound: Option<BoundView>,
     base: Option<RatioView>,
     previous: Option<RatioView>,
+    verdict: Option<VerdictView>,
     output: String,
     raw: Option<Raw>,
 }
@@ -92,6 +93,7 @@ fn view(index: usize, cell: &MicroCell) -> CellView {
             bound: BoundView::new(cell, i),
             base: s.vs_baseline.as_ref().map(|r| RatioView::new(r, cell.noise_floor)),
             previous: s.vs_previous.as_ref().map(|r| RatioView::new(r, cell.noise_floor)),
+            verdict: s.verdict.as_ref().map(VerdictView::new),
             output: entry.map_or_else(String::new, |e| figures::short_hash(&e.output_sha256)),
             raw: raw(cell, i),
         }
@@ -109,6 +111,24 @@ fn view(index: usize, cell: &MicroCell) -> CellView {
         measured: !cell.rounds.is_empty(),
         bounded: cell.summaries.iter().any(|s| s.bound.is_some()),
         rows: rows.collect(),
+    }
+}
+
+/// Whether a kernel is slower than what it builds on.
+#[derive(Debug, Serialize)]
+struct VerdictView {
+    word: &'static str,
+    class: &'static str,
+    reason: String,
+}
+
+impl VerdictView {
+    fn new(verdict: &crate::receipt::Verdict) -> Self {
+        Self {
+            word: crate::report::outcome_word(verdict.outcome),
+            class: super::gate::class(verdict.outcome),
+            reason: format!("{}; next: {}", verdict.reason, verdict.next_step),
+        }
     }
 }
 

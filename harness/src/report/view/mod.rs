@@ -1,11 +1,14 @@
 //! What the page's template gets: the receipt's figures, already in words. The template lays out and computes nothing.
 
 mod amdahl;
+mod calibration;
 mod cells;
 mod claims;
+mod counts;
 mod end_to_end;
 mod explained;
 mod facts;
+mod gate;
 mod limits;
 mod stages;
 
@@ -31,10 +34,13 @@ pub struct View {
     claims: Option<claims::ClaimsView>,
     charts: Vec<ChartView>,
     families: Vec<cells::FamilyCells>,
+    counts: Option<counts::CountsView>,
     generation: Option<end_to_end::GenerationView>,
     perplexity: Option<end_to_end::PerplexityView>,
     verify: Vec<facts::VerifyRow>,
     absent: Vec<facts::AbsentKernel>,
+    gate: Option<gate::GateView>,
+    calibration: Option<calibration::CalibrationView>,
     noise_rule: String,
 }
 
@@ -83,10 +89,13 @@ impl View {
             claims: (!nothing).then(|| claims::ClaimsView::new(&judged, |pointer| anchor(receipt, pointer))),
             charts: charts.collect(),
             families: families.iter().filter_map(|f| cells::FamilyCells::new(receipt, f)).collect(),
+            counts: counts::CountsView::new(receipt),
             generation: end_to_end::GenerationView::new(receipt),
             perplexity: receipt.perplexity.as_ref().map(end_to_end::PerplexityView::new),
             verify: facts::verify(receipt),
             absent: facts::absent(receipt),
+            gate: gate::GateView::new(receipt),
+            calibration: receipt.calibration.as_ref().map(calibration::CalibrationView::new),
             noise_rule: format!("{}", query::QUIET * 100.0),
         }
     }
@@ -109,7 +118,7 @@ fn anchor(receipt: &Receipt, pointer: &str) -> Option<String> {
         let cell = parts.next().and_then(|i| i.parse::<usize>().ok()).filter(|i| *i < receipt.micro.len());
         return Some(cell.map_or_else(|| "micro".into(), |i| format!("cell-{i}")));
     }
-    let known = ["generation", "perplexity", "verify", "host", "build", "model"];
+    let known = ["generation", "perplexity", "counts", "verify", "host", "build", "model"];
     match part {
         // Kernels have a part of their own only if some did not run.
         "kernels" => receipt.kernels.iter().any(|k| !k.available).then(|| part.to_string()),
