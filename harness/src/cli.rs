@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::export::Format;
 use crate::machine::MachineArgs;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use kernels::HeadFormat;
@@ -53,11 +54,6 @@ pub enum Command {
     /// The microbenchmark part of compare alone
     #[command(after_help = "Example: harness micro --scenario seed-tables --kernels scalar,avx2-permute")]
     Micro(MicroArgs),
-    /// Streaming bandwidth by thread count and size, core clock, and peak products a cycle of this machine
-    #[command(
-        after_help = "Examples:\n  harness limits\n  harness limits --quick --json\n  harness limits --threads 1 --cpu-features avx2"
-    )]
-    Limits(LimitsArgs),
     /// Exact instruction count and mix of one kernel call, the same on every run and every machine
     #[command(
         after_help = "Examples:\n  harness count --kernels avx512-vnni,avx2-i8 --op gemv --shape 256x2560\n  harness count --kernel scalar --json"
@@ -66,6 +62,11 @@ pub enum Command {
     /// The program that `count` follows
     #[command(hide = true)]
     CountChild(CountChildArgs),
+    /// Streaming bandwidth by thread count and size, core clock, and peak products a cycle of this machine
+    #[command(
+        after_help = "Examples:\n  harness limits\n  harness limits --quick --json\n  harness limits --threads 1 --cpu-features avx2"
+    )]
+    Limits(LimitsArgs),
     /// Generate text with one kernel
     #[command(after_help = "Example: harness generate --prompt \"ROMEO:\" --max-tokens 40 --greedy --kernel avx2-i8")]
     Generate(GenerateArgs),
@@ -80,6 +81,9 @@ pub enum Command {
     /// Render a run again, or several side by side
     #[command(after_help = "Example: harness report reports/runs/A reports/runs/B --out comparison.html")]
     Report(ReportArgs),
+    /// Recheck a receipt, write it in other tools' formats, print its schema
+    #[command(subcommand)]
+    Receipt(ReceiptCommand),
     /// Keep a build to gate against
     #[command(subcommand)]
     Baseline(BaselineCommand),
@@ -159,8 +163,11 @@ pub struct MeasureArgs {
     #[arg(long)]
     pub strict: bool,
     /// Seed of data and order
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, env = "BITNET_SEED", default_value_t = 1)]
     pub seed: u64,
+    /// Fail unless every round and every exact kernel gives the same tokens (BITNET_DETERMINISTIC=1 too)
+    #[arg(long)]
+    pub deterministic: bool,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -175,7 +182,7 @@ pub struct CompareArgs {
     /// What to measure
     #[command(flatten)]
     pub measure: MeasureArgs,
-    /// builtin, synth:2b-4t, or a GGUF file; the scenario's by default
+    /// builtin, synth:SHAPE (2b-4t or tiny) or synth:SHAPE?live=SHARE, or a GGUF file; the scenario's by default
     #[arg(long, value_name = "M")]
     pub model: Option<String>,
     /// Weights packed by `model convert`, mapped for the kernels that read their packing
@@ -184,6 +191,10 @@ pub struct CompareArgs {
     /// Output head: as in the file, or its rows quantised to 8 or 4 bits, which changes the logits
     #[arg(long, value_enum, default_value_t = Head::F16)]
     pub head: Head,
+    /// Kernel for batches of prompt tokens: same (each kernel its own), an id, or auto to measure. Another packing needs a second
+    /// copy of the weights
+    #[arg(long, value_name = "same|auto|ID", default_value = "same")]
+    pub prefill_kernel: String,
     /// Leave out the entry with exact FFN sparsity
     #[arg(long, conflicts_with = "sparse")]
     pub dense: bool,
@@ -198,20 +209,6 @@ pub struct MicroArgs {
     /// What to measure
     #[command(flatten)]
     pub measure: MeasureArgs,
-}
-
-/// `limits`.
-#[derive(Args, Debug)]
-pub struct LimitsArgs {
-    /// 2 to 3 seconds instead of up to 10
-    #[arg(long)]
-    pub quick: bool,
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
-    /// Threads to go up to (all CPUs by default), pinning, features
-    #[command(flatten)]
-    pub machine: MachineArgs,
 }
 
 /// `count`.
@@ -242,6 +239,20 @@ pub struct CountArgs {
     #[arg(long)]
     pub json: bool,
     /// Features
+    #[command(flatten)]
+    pub machine: MachineArgs,
+}
+
+/// `limits`.
+#[derive(Args, Debug)]
+pub struct LimitsArgs {
+    /// 2 to 3 seconds instead of up to 10
+    #[arg(long)]
+    pub quick: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Threads to go up to (all CPUs by default), pinning, features
     #[command(flatten)]
     pub machine: MachineArgs,
 }
@@ -294,7 +305,7 @@ impl Operation {
 /// Which model and kernel.
 #[derive(Args, Clone, Debug)]
 pub struct ModelArgs {
-    /// builtin, synth:2b-4t, or a GGUF file
+    /// builtin, synth:SHAPE (2b-4t or tiny) or synth:SHAPE?live=SHARE, or a GGUF file
     #[arg(long, value_name = "M", default_value = "builtin")]
     pub model: String,
     /// Kernel id, or auto to probe for the fastest exact one
@@ -335,6 +346,10 @@ pub struct GenerateArgs {
     /// Model and kernel
     #[command(flatten)]
     pub model: ModelArgs,
+    /// Kernel for batches of prompt tokens: same (the decoding kernel), an id, or auto to measure. Another packing needs a second
+    /// copy of the weights
+    #[arg(long, value_name = "same|auto|ID", default_value = "same")]
+    pub prefill_kernel: String,
     /// Always the likeliest token (the default when no sampling flag is given)
     #[arg(long, conflicts_with_all = ["temperature", "top_k", "top_p"])]
     pub greedy: bool,
@@ -348,8 +363,12 @@ pub struct GenerateArgs {
     #[arg(long, value_name = "P", allow_negative_numbers = true)]
     pub top_p: Option<f32>,
     /// Seed of the sampling
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, env = "BITNET_SEED", default_value_t = 1)]
     pub seed: u64,
+    /// Same tokens for any number of threads and any exact kernel: refuse what cannot promise that, and generate twice to see it
+    /// (BITNET_DETERMINISTIC=1 too)
+    #[arg(long)]
+    pub deterministic: bool,
     /// Stop after this many seconds (from the start of the prompt, the model loaded) and keep the text so far
     #[arg(long, value_name = "S", allow_negative_numbers = true)]
     pub timeout_s: Option<f64>,
@@ -674,4 +693,35 @@ pub enum GateFormat {
     Json,
     /// Workflow commands, and a summary for GITHUB_STEP_SUMMARY
     Github,
+}
+
+/// `receipt ...`.
+#[derive(Subcommand, Debug)]
+pub enum ReceiptCommand {
+    /// Recompute every figure and verdict from the raw rounds, compare digests; exit 1 names what does not hold
+    #[command(after_help = "Example: harness receipt verify reports/runs/A")]
+    Verify {
+        /// Run folder or receipt file
+        #[arg(value_name = "RUN_DIR|RECEIPT")]
+        receipt: PathBuf,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write a receipt in another tool's format
+    #[command(after_help = "Example: harness receipt export reports/runs/A --format junit --out junit.xml")]
+    Export {
+        /// Run folder or receipt file
+        #[arg(value_name = "RUN_DIR|RECEIPT")]
+        receipt: PathBuf,
+        /// Format to write
+        #[arg(long, value_enum)]
+        format: Format,
+        /// File to write instead of standard output
+        #[arg(long, short, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Print the JSON Schema of receipts
+    #[command(after_help = "Example: harness receipt schema > receipt-1.schema.json")]
+    Schema,
 }

@@ -17,6 +17,10 @@ pub fn host() -> Host {
         hypervisor: None,
         governor: read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
         memory_bytes: memory(),
+        microcode: cpuinfo("microcode"),
+        affinity: status("Cpus_allowed_list"),
+        cgroup_cpus: crate::resources::cpu_quota(),
+        cgroup_memory_bytes: cgroup("memory.max").and_then(|text| text.parse().ok()),
         load_before: load(),
         load_after: None,
     };
@@ -114,9 +118,39 @@ fn size(text: &str) -> Option<u64> {
 }
 
 fn memory() -> Option<u64> {
+    memory_line("MemTotal:")
+}
+
+fn memory_line(name: &str) -> Option<u64> {
     let text = read("/proc/meminfo")?;
-    let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
+    let line = text.lines().find(|line| line.starts_with(name))?;
     line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib * 1024)
+}
+
+/// The value of `key: value` in the first paragraph of /proc/cpuinfo.
+fn cpuinfo(key: &str) -> Option<String> {
+    field(&read("/proc/cpuinfo")?, key)
+}
+
+fn status(key: &str) -> Option<String> {
+    field(&read("/proc/self/status")?, key)
+}
+
+fn field(text: &str, key: &str) -> Option<String> {
+    let mut lines = text.lines().filter_map(|line| line.split_once(':'));
+    lines.find(|(name, _)| name.trim() == key).map(|(_, value)| value.trim().to_owned())
+}
+
+/// A limit of this process's control group (version 2). The nearest group that has the file counts; `max` is no number, so no limit.
+fn cgroup(file: &str) -> Option<String> {
+    let own = read("/proc/self/cgroup")?.lines().find_map(|line| line.strip_prefix("0::").map(str::to_owned))?;
+    let groups = std::path::Path::new(&own).ancestors().map(|group| group.display().to_string());
+    groups.map(|group| format!("/sys/fs/cgroup/{}/{file}", group.trim_matches('/'))).find_map(|path| read(&path))
+}
+
+/// Bytes that can be had without swapping, if the system says.
+pub fn available_memory() -> Option<u64> {
+    memory_line("MemAvailable:")
 }
 
 /// Load average and stolen time now.
@@ -133,6 +167,12 @@ mod tests {
     #[test]
     fn sizes_parse() {
         assert_eq!(["48K", "1M", "512", "2X", ""].map(size), [Some(49152), Some(1 << 20), Some(512), None, None]);
+    }
+
+    #[test]
+    fn limits_parse() {
+        assert_eq!([quota("150000 100000"), quota("max 100000"), quota("")], [Some(1.5), None, None]);
+        assert_eq!(field("a\t: 1\nmicrocode\t: 0xb0\n", "microcode").as_deref(), Some("0xb0"));
     }
 
     #[test]

@@ -97,6 +97,18 @@ impl Machine {
         self
     }
 
+    /// One thread with these features.
+    #[cfg(test)]
+    pub fn for_tests(features: CpuFeatures) -> Self {
+        Self { threads: 1, load_threads: 1, features, mask: None, cpus: Vec::new() }
+    }
+
+    /// As many threads.
+    #[cfg(test)]
+    pub fn with_threads(self, threads: usize) -> Self {
+        Self { threads, ..self }
+    }
+
     /// A team of the asked-for size, its threads pinned if asked.
     pub fn team(&self) -> Result<Team> {
         self.team_of(self.threads)
@@ -130,6 +142,8 @@ impl Machine {
             pinned_cpus: self.cpus.iter().take(self.threads).map(|cpu| cpu.id).collect(),
             cpu_features: self.mask.clone(),
             seed,
+            kernels_requested: None,
+            deterministic: false,
         }
     }
 

@@ -8,6 +8,7 @@ use crate::build_info;
 use crate::claims;
 use crate::cli::{CompareArgs, MeasureArgs, MicroArgs};
 use crate::count::{self, Call, Method};
+use crate::environment;
 use crate::error::{Error, Exit, Result};
 use crate::findings::findings;
 use crate::host;
@@ -18,9 +19,11 @@ use crate::measure::head;
 use crate::measure::limits::{self, Effort};
 use crate::measure::micro::{self, Plan, UNKNOWN_CACHE_BYTES};
 use crate::measure::sequential;
+use crate::measure::sparsity;
 use crate::model::sparse_ffn::Sparsity;
 use crate::models::{Loaded, load, load_packed};
 use crate::output::{Output, note};
+use crate::prefill::PrefillPolicy;
 use crate::progress::Progress;
 use crate::receipt::{Outcome, Receipt, Rule, SCHEMA_VERSION, Status};
 use crate::report::{self, ReportPaths};
@@ -41,7 +44,8 @@ pub fn run(args: &CompareArgs, out: &Output) -> Result<()> {
         scenario.model = Some(model.clone());
     }
     let sparsity = Sparsity::from_flags(args.dense, args.sparse, Sparsity::Measured);
-    measure(&args.measure, scenario, args.head.into(), sparsity, args.packed.as_deref(), out)
+    let prefill = PrefillPolicy::parse(&args.prefill_kernel)?;
+    measure(&args.measure, scenario, args.head.into(), sparsity, prefill, args.packed.as_deref(), out)
 }
 
 /// Runs `micro`.
@@ -51,8 +55,8 @@ pub fn run_micro(args: &MicroArgs, out: &Output) -> Result<()> {
         let name = &scenario.name;
         return Err(Error::input(format!("scenario {name} has no [micro] part; try --scenario seed-tables")));
     }
-    (scenario.generate, scenario.perplexity, scenario.model) = (None, None, None);
-    measure(&args.measure, scenario, HeadFormat::F16, Sparsity::Dense, None, out)
+    (scenario.generate, scenario.perplexity, scenario.sparsity, scenario.model) = (None, None, None, None);
+    measure(&args.measure, scenario, HeadFormat::F16, Sparsity::Dense, PrefillPolicy::Same, None, out)
 }
 
 fn measure(
@@ -60,6 +64,7 @@ fn measure(
     mut scenario: Scenario,
     head: HeadFormat,
     sparsity: Sparsity,
+    prefill: PrefillPolicy,
     packed: Option<&Path>,
     out: &Output,
 ) -> Result<()> {
@@ -67,12 +72,19 @@ fn measure(
     if args.quick {
         scenario.make_quick();
     }
+    let deterministic = args.deterministic || environment::deterministic()?;
+    if deterministic && scenario.generate.as_ref().is_some_and(|g| g.timeout_s.is_some()) {
+        let name = &scenario.name;
+        let what = "its time limit decides how many tokens there are; take another scenario";
+        return Err(Error::input(format!("--deterministic: scenario {name}: {what}")));
+    }
     let machine = args.machine.check(1)?;
     if args.strict {
         machine.refuse_mask()?;
     }
     let asked = args.kernels.clone().or_else(|| scenario.kernel_ids());
     let kernels = machine.kernels(asked.as_deref())?;
+    prefill.check(&machine)?;
     if scenario.model.is_none() && (scenario.generate.is_some() || scenario.perplexity.is_some()) {
         scenario.model = Some("builtin".into());
     }
@@ -83,10 +95,13 @@ fn measure(
     let timestamp = jiff::Timestamp::now().to_string();
     let mut folder = RunFolder::create(args.out.as_deref(), &scenario.name, &timestamp)?;
     let mut receipt = new_receipt(timestamp, &scenario, &machine, args.seed);
+    receipt.settings.kernels_requested = asked.clone();
+    receipt.settings.deterministic = deterministic;
     // From here on a killed run leaves a readable receipt.
     let begun = folder.begin(&receipt).and_then(|()| {
         let Some(model) = scenario.model.as_deref() else { return Ok((None, None)) };
         let mut loaded = load(model, None, &machine)?;
+        require_memory_for_all(&loaded, &kernels)?;
         let packed = packed.map(|path| load_packed(path, &mut loaded, &kernels, &machine)).transpose()?;
         Ok((Some(loaded), packed))
     });
@@ -100,8 +115,20 @@ fn measure(
     receipt.model = loaded.as_ref().map(|l| l.record.clone());
     let store = WeightStore::new(packed);
     let start = Instant::now();
-    let mut run =
-        Run { start, scenario, machine, kernels, named: asked, sparsity, loaded, head, store, folder, receipt };
+    let mut run = Run {
+        start,
+        scenario,
+        machine,
+        kernels,
+        named: asked,
+        sparsity,
+        prefill,
+        loaded,
+        head,
+        store,
+        folder,
+        receipt,
+    };
     let outcome = run.parts();
     let unstable = run.finish(outcome, args.json, out)?;
     match unstable {
@@ -111,6 +138,14 @@ fn measure(
         )),
         _ => Ok(()),
     }
+}
+
+/// One copy of the weights for each packing that the kernels read; all are kept, so that kernels can take turns.
+fn require_memory_for_all(loaded: &Loaded, kernels: &[Kernel]) -> Result<()> {
+    let packings: std::collections::HashSet<_> = kernels.iter().map(|k| k.descriptor().packing).collect();
+    let bytes = packings.iter().map(|&packing| loaded.model.packed_bytes(packing)).sum();
+    let what = format!("model {} in {} packings (name fewer with --kernels)", loaded.record.path, packings.len());
+    crate::resources::require_memory(bytes, &what)
 }
 
 /// What is known before the first measurement.
@@ -140,7 +175,10 @@ pub fn new_receipt(timestamp: String, scenario: &Scenario, machine: &Machine, se
         generation: None,
         perplexity: None,
         head_effect: None,
+        sparsity: None,
         findings: Vec::new(),
+        bitnet_rs: None,
+        integrity: None,
     }
 }
 
@@ -152,6 +190,7 @@ struct Run {
     kernels: Vec<Kernel>,
     named: Option<Vec<String>>,
     sparsity: Sparsity,
+    prefill: PrefillPolicy,
     loaded: Option<Loaded>,
     head: HeadFormat,
     /// Weights and heads that the parts share.
@@ -165,6 +204,7 @@ impl Run {
         self.verify()?;
         self.micro()?;
         self.counts()?;
+        self.sparsity()?;
         self.head()?;
         self.generation()?;
         self.perplexity()
@@ -233,27 +273,6 @@ impl Run {
         Ok(())
     }
 
-    /// A short look at the machine's limits, at the sizes that are about to be timed.
-    fn limits(&mut self) -> Result<()> {
-        let cells = self.scenario.cells();
-        let operands = cells.iter().map(|c| ((c.shape.m * c.shape.k) as u64, c.op == "dequantize"));
-        let mut threads = vec![1, self.machine.threads];
-        threads.dedup();
-        let plan = limits::Plan {
-            threads,
-            caches_bytes: &self.receipt.host.caches_bytes,
-            memory_bytes: self.receipt.host.memory_bytes,
-            operand_bytes: bound::operand_bytes(operands),
-            effort: Effort::BRIEF,
-            interrupted: interrupt::flag(),
-        };
-        let progress = Progress::start("the machine's limits", 1);
-        let measured = limits::measure(&self.machine, &self.kernels, &plan, |what| progress.say(what))?;
-        drop(progress);
-        self.receipt.limits = Some(measured);
-        self.save()
-    }
-
     /// Instructions of each kernel's gemv. Where they cannot be counted, the receipt says why, and the run goes on.
     fn counts(&mut self) -> Result<()> {
         if self.scenario.micro.is_none() {
@@ -279,6 +298,41 @@ impl Run {
         }
         self.receipt.static_model_skipped = model.absent().map(str::to_owned);
         self.save()
+    }
+
+    /// A short look at the machine's limits, at the sizes that are about to be timed.
+    fn limits(&mut self) -> Result<()> {
+        let cells = self.scenario.cells();
+        let operands = cells.iter().map(|c| ((c.shape.m * c.shape.k) as u64, c.op == "dequantize"));
+        let mut threads = vec![1, self.machine.threads];
+        threads.dedup();
+        let plan = limits::Plan {
+            threads,
+            caches_bytes: &self.receipt.host.caches_bytes,
+            memory_bytes: self.receipt.host.memory_bytes,
+            operand_bytes: bound::operand_bytes(operands),
+            effort: Effort::BRIEF,
+            interrupted: interrupt::flag(),
+        };
+        let progress = Progress::start("the machine's limits", 1);
+        let measured = limits::measure(&self.machine, &self.kernels, &plan, |what| progress.say(what))?;
+        drop(progress);
+        self.receipt.limits = Some(measured);
+        self.save()
+    }
+
+    /// Feed-forward blocks with and without their zeros skipped.
+    fn sparsity(&mut self) -> Result<()> {
+        let Some(asked) = &self.scenario.sparsity else { return Ok(()) };
+        let progress = Progress::start("feed-forward blocks over live shares", asked.shares.len() as u64);
+        let record = sparsity::sweep(asked, &self.kernels, &self.machine, &self.receipt, |done, what| {
+            progress.set(done as u64);
+            progress.say(what.to_owned());
+        })?;
+        drop(progress);
+        self.receipt.sparsity = Some(record);
+        self.save()?;
+        self.interrupted("the sparsity sweep")
     }
 
     /// What a quantised head does, said before anything is generated with it.
@@ -312,6 +366,7 @@ impl Run {
             self.head,
             self.receipt.settings.seed,
             self.sparsity,
+            &self.prefill,
             interrupt::flag(),
             |kernel, done, _| {
                 progress.set(done as u64);
@@ -396,7 +451,23 @@ impl Run {
         if !failed.is_empty() {
             return Err(Error::failed(format!("known answers are not reproduced: {}", failed.join("; "))));
         }
-        Ok(())
+        if self.receipt.settings.deterministic { self.deterministic() } else { Ok(()) }
+    }
+
+    /// What `--deterministic` promises.
+    fn deterministic(&self) -> Result<()> {
+        let Some(generation) = &self.receipt.generation else { return Ok(()) };
+        if let Some(k) = generation.kernels.iter().find(|k| k.ids_equal_in_rounds == Some(false)) {
+            return Err(Error::failed(format!("--deterministic: {} gave other tokens in another round", k.kernel)));
+        }
+        let exact: Vec<_> = generation.kernels.iter().filter(|k| k.family == Family::W2A8.name()).collect();
+        match exact.iter().find(|k| k.token_ids != exact[0].token_ids) {
+            Some(other) => Err(Error::failed(format!(
+                "--deterministic: the exact kernels {} and {} gave different tokens",
+                exact[0].kernel, other.kernel
+            ))),
+            None => Ok(()),
+        }
     }
 }
 

@@ -11,5 +11,6 @@ pub mod limits;
 pub mod list;
 pub mod model;
 pub mod perplexity;
+pub mod receipt;
 pub mod report;
 pub mod verify;

@@ -16,6 +16,7 @@ use crate::measure::micro::operands::Operands;
 use crate::measure::rounds::Epoch;
 use crate::model::sparse_ffn::Sparsity;
 use crate::models;
+use crate::prefill::PrefillPolicy;
 use crate::receipt::{Injection, Residency};
 use crate::scenario;
 use kernels::parallel::Team;
@@ -124,7 +125,7 @@ impl Child {
         };
         let (_, operands) = ready.insert((asked.clone(), operands));
         let outputs = if oracle {
-            check::check(cell, operands, &kernels, team)?
+            check::check(cell, operands, &kernels, team)?.into_iter().map(|c| c.output_sha256).collect()
         } else {
             check::hashes(cell, operands, &kernels, team)?
         };
@@ -193,6 +194,7 @@ impl Child {
             head,
             self.job.seed,
             Sparsity::Dense,
+            &PrefillPolicy::Same,
             stop,
             |_, _, _| {},
         )?;

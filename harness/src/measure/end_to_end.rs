@@ -1,23 +1,24 @@
 //! End-to-end runs: every kernel generates the same text and scores the same text, in turn.
 
 use super::clock::ThreadUsage;
+use super::medians;
 use super::rounds::orders;
 use super::sparse_pair::{Pair, sparse_id};
-use super::stats::{Paired, median};
 use crate::error::{Error, Result};
 use crate::machine::Machine;
 use crate::model::builtin;
-use crate::model::engine::Engine;
+use crate::model::engine::{Engine, PrefillKernel};
 use crate::model::generate::{Generation, Request, Session};
 use crate::model::known::Golden;
 use crate::model::packed_file::PackedModel;
 use crate::model::perplexity;
 use crate::model::sampler::Sampling;
 use crate::model::sparse_ffn::Sparsity;
-use crate::model::times::Times;
 use crate::model::weights::{Model, Weights};
+use crate::prefill::{PrefillPlan, PrefillPolicy};
 use crate::receipt::{
-    GenerationKernel, GenerationRecord, GenerationRound, GoldenCheck, LutFinding, PerplexityKernel, PerplexityRecord,
+    ForwardMs, GenerationKernel, GenerationRecord, GenerationRound, GoldenCheck, KvCacheRecord, LutFinding,
+    PerplexityKernel, PerplexityRecord, PhasesMs,
 };
 use crate::scenario;
 use kernels::{CodeTable, Family, HeadFormat, Kernel, OutputHead, Packing};
@@ -92,6 +93,31 @@ pub fn engine<'m>(
     Engine::new(model, weights, kernel, head, machine.team()?, machine.features, capacity)
 }
 
+/// As [`engine`], with the prefill kernel of a plan. The weights of both kernels come from the store.
+#[allow(clippy::too_many_arguments)]
+pub fn engine_with_prefill<'m>(
+    model: &'m Model,
+    store: &mut WeightStore,
+    kernel: Kernel,
+    plan: Option<&PrefillPlan>,
+    machine: &Machine,
+    capacity: usize,
+    head: HeadFormat,
+) -> Result<Engine<'m>> {
+    let table = CodeTable::TERNARY;
+    let weights = store.get(model, kernel.descriptor().packing, table, machine)?;
+    let prefill = match plan {
+        Some(plan) => Some(PrefillKernel {
+            kernel: plan.kernel,
+            weights: store.get(model, plan.kernel.descriptor().packing, table, machine)?,
+            from_tokens: plan.from_tokens,
+        }),
+        None => None,
+    };
+    let head = store.head(model, head, machine)?;
+    Engine::with_prefill(model, weights, kernel, prefill, head, machine.team()?, machine.features, capacity)
+}
+
 /// Checks that prompt and answer fit the model's context, and how much room they need.
 pub fn room(model: &Model, prompt_tokens: usize, max_tokens: usize) -> Result<usize> {
     let context = model.config.context;
@@ -124,6 +150,7 @@ pub fn generation(
     head: HeadFormat,
     seed: u64,
     sparsity: Sparsity,
+    prefill: &PrefillPolicy,
     interrupted: &AtomicBool,
     mut step: impl FnMut(&str, usize, usize),
 ) -> Result<GenerationRecord> {
@@ -131,10 +158,13 @@ pub fn generation(
     let capacity = room(model, prompt.len(), asked.max_tokens)?;
     let longest_golden = goldens.iter().map(|g| g.prompt_ids.len() + g.token_ids.len()).max().unwrap_or(0);
     let timeout = asked.timeout_s.map(Duration::from_secs_f64);
-    let mut engines = Vec::new();
+    let (mut engines, mut decisions) = (Vec::new(), Vec::new());
     for &kernel in kernels {
         let capacity = capacity.max(longest_golden);
-        engines.push(engine(model, store, kernel, CodeTable::TERNARY, machine, capacity, head)?);
+        let decision = prefill.decide(&kernel, prompt.len(), model, machine)?;
+        let plan = decision.as_ref().and_then(|d| d.plan.as_ref());
+        engines.push(engine_with_prefill(model, store, kernel, plan, machine, capacity, head)?);
+        decisions.push(decision.map(|d| d.record));
     }
     let mut runs: Vec<Vec<(GenerationRound, Generation)>> = kernels.iter().map(|_| Vec::new()).collect();
     let total = asked.rounds * kernels.len();
@@ -151,6 +181,7 @@ pub fn generation(
             let before = ThreadUsage::now();
             let out = session.run(interrupted, &mut |_| {})?;
             let used = ThreadUsage::now().since(before);
+            same_ids(kernels[index].id(), round, runs[index].first().map(|(_, first)| first), &out)?;
             runs[index].push((as_round(round, position, &out, used), out));
             done += 1;
         }
@@ -163,9 +194,11 @@ pub fn generation(
             engine.set_head(store.head(model, HeadFormat::F16, machine)?)?;
         }
         let checks = goldens.iter().map(|golden| check_golden(engine, golden, interrupted)).collect::<Result<_>>()?;
-        records.push(GenerationKernel { goldens: checks, ..record });
+        let at = kernels.iter().position(|k| k.id() == kernel.id());
+        let prefill = at.and_then(|at| decisions[at].take());
+        records.push(GenerationKernel { goldens: checks, prefill, ..record });
     }
-    compare_with_baseline(&mut records);
+    medians::compare(&mut records);
     if let (true, false) = (sparsity != Sparsity::Dense, interrupted.load(Ordering::Relaxed)) {
         let exact = |r: &&GenerationKernel| r.family == Family::W2A8.name() && r.decode_tokens_per_s > 0.0;
         let fastest =
@@ -194,8 +227,20 @@ pub fn generation(
         timeout_s: asked.timeout_s,
         threads: machine.threads,
         head: store.head(model, head, machine)?.id().into(),
+        kv_cache: engines
+            .first()
+            .map(|engine| KvCacheRecord { format: "f16".into(), bytes_per_position: engine.kv_bytes_per_position() }),
         kernels: records,
     })
+}
+
+/// One kernel gives the same ids in every round, as far as the clock and the user let it.
+fn same_ids(kernel: &str, round: usize, first: Option<&Generation>, out: &Generation) -> Result<()> {
+    let both = first.map_or(0, |first| first.token_ids.len().min(out.token_ids.len()));
+    match first.and_then(|first| (0..both).find(|&i| first.token_ids[i] != out.token_ids[i])) {
+        Some(i) => Err(Error::failed(format!("{kernel} generates another id {i} in round {round} than in its first"))),
+        None => Ok(()),
+    }
 }
 
 pub(super) fn as_round(round: usize, position: usize, out: &Generation, used: ThreadUsage) -> GenerationRound {
@@ -207,6 +252,8 @@ pub(super) fn as_round(round: usize, position: usize, out: &Generation, used: Th
         time_to_first_token_ns: out.first_token.map_or(0, ns),
         decode_ns: ns(out.decode),
         decode_tokens: out.decode_tokens,
+        prefill_tokens: Some(out.prefill_tokens),
+        decode_times_ns: Some(out.decode_times.into()),
         cpu_ns: used.cpu_ns,
         involuntary_switches: used.involuntary_switches as u32,
     }
@@ -219,68 +266,37 @@ pub(super) fn summarize(
     bytes_per_token: u64,
 ) -> Option<GenerationKernel> {
     let first = &runs.first()?.1;
-    let over = |f: &dyn Fn(&Generation) -> f64| median(&runs.iter().map(|(_, out)| f(out)).collect::<Vec<_>>());
-    let per_token = |f: &dyn Fn(&Times) -> f64| over(&|out| f(&out.decode_times) / out.decode_tokens.max(1) as f64);
-    let phase = |f: fn(&crate::receipt::PhasesMs) -> f64| per_token(&|t| f(&t.phases_ms()));
-    let op = |f: fn(&crate::receipt::ForwardMs) -> f64| per_token(&|t| f(&t.forward_ms()));
-    Some(GenerationKernel {
+    // A time limit or the user may cut one round short: as far as both went, they must agree.
+    let agrees = |out: &Generation| out.token_ids.iter().zip(&first.token_ids).all(|(a, b)| a == b);
+    let same_in_rounds = runs.iter().all(|(_, out)| agrees(out));
+    let mut record = GenerationKernel {
         kernel: kernel.id().into(),
         family: kernel.descriptor().family().name().into(),
         token_ids: first.token_ids.clone(),
         text: first.text.clone(),
         stop_reason: reason(first),
         ids_equal_baseline: true,
+        ids_equal_in_rounds: Some(same_in_rounds),
         bytes_per_token,
-        prefill_tokens_per_s: over(&|out| out.prefill_tokens_per_s()),
-        decode_tokens_per_s: over(&|out| out.decode_tokens_per_s()),
-        time_to_first_token_ms: over(&|out| out.first_token.map_or(0.0, |t| t.as_secs_f64() * 1e3)),
+        prefill_tokens_per_s: 0.0,
+        decode_tokens_per_s: 0.0,
+        time_to_first_token_ms: 0.0,
         decode_vs_baseline: None,
-        phases_ms_per_token: crate::receipt::PhasesMs {
-            embed: phase(|p| p.embed),
-            forward: phase(|p| p.forward),
-            logits: phase(|p| p.logits),
-            sample: phase(|p| p.sample),
-            stop_check: phase(|p| p.stop_check),
-        },
-        forward_ms_per_token: crate::receipt::ForwardMs {
-            qkv: op(|f| f.qkv),
-            attention: op(|f| f.attention),
-            attn_out: op(|f| f.attn_out),
-            gate_up: op(|f| f.gate_up),
-            down: op(|f| f.down),
-            norms: op(|f| f.norms),
-            activation_quant: op(|f| f.activation_quant),
-        },
+        phases_ms_per_token: PhasesMs::default(),
+        forward_ms_per_token: ForwardMs::default(),
         sparse_ffn: None,
+        prefill: None,
         goldens: Vec::new(),
         rounds: runs.into_iter().map(|(round, _)| round).collect(),
-    })
+    };
+    // Each round says how much of the prompt it went through.
+    medians::summarize(&mut record, 0);
+    Some(record)
 }
 
 fn reason(out: &Generation) -> String {
     // A unit variant serialises to a string.
     serde_json::to_value(out.stop_reason).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
-}
-
-/// Within each family: ratios of decode time a token to the first kernel's, paired by round, and whether the ids agree with its.
-fn compare_with_baseline(records: &mut [GenerationKernel]) {
-    let per_token = |r: &GenerationRound| r.decode_ns.checked_div(r.decode_tokens as u64).unwrap_or(0);
-    for family in Family::ALL {
-        let mut own = records.iter_mut().filter(|r| r.family == family.name());
-        let Some(baseline) = own.next() else { continue };
-        for record in own {
-            let pairs = record.rounds.iter().filter_map(|own| {
-                let partner = baseline.rounds.iter().find(|p| p.round == own.round)?;
-                Some((per_token(partner), per_token(own)))
-            });
-            let (partner, own): (Vec<u64>, Vec<u64>) = pairs.filter(|(p, o)| *p > 0 && *o > 0).unzip();
-            if !own.is_empty() {
-                record.decode_vs_baseline = Some(Paired::new(&partner, &own).ratio(&baseline.kernel));
-            }
-            let both = record.token_ids.len().min(baseline.token_ids.len());
-            record.ids_equal_baseline = record.token_ids[..both] == baseline.token_ids[..both];
-        }
-    }
 }
 
 /// Generates a known answer and compares it up to the first step that rounding may decide.

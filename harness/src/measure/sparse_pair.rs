@@ -2,8 +2,8 @@
 
 use super::clock::ThreadUsage;
 use super::end_to_end::{as_round, summarize};
+use super::medians;
 use super::rounds::orders;
-use super::stats::Paired;
 use crate::error::{Error, Result};
 use crate::model::engine::Engine;
 use crate::model::generate::{Generation, Request, Session};
@@ -68,28 +68,15 @@ impl Pair<'_, '_> {
             }
         }
         let [dense, sparse] = runs;
-        let per_token = |r: &GenerationRound| r.decode_ns.checked_div(r.decode_tokens as u64).unwrap_or(0);
-        let pairs = sparse.iter().filter_map(|(own, _)| {
-            let (partner, _) = dense.iter().find(|(p, _)| p.round == own.round)?;
-            Some((per_token(partner), per_token(own)))
-        });
-        let (partner, own): (Vec<u64>, Vec<u64>) = pairs.filter(|(p, o)| *p > 0 && *o > 0).unzip();
-        let ratio = (!own.is_empty()).then(|| Paired::new(&partner, &own).ratio(self.kernel.id()));
         let Some(record) = summarize(&self.kernel, sparse, engines[1].bytes_per_token()) else { return Ok(None) };
         let sparse_ffn = engines[1].sparse().map(SparseFfn::record).map(|record| SparseFfnRecord {
             dense_kernel: Some(self.kernel.id().into()),
-            vs_dense: ratio.clone(),
+            dense_rounds: dense.into_iter().map(|(round, _)| round).collect(),
             ..record
         });
-        // Prompts never skip, and alone with its partner the pair finds warmer caches than the other kernels did in their rounds: only
-        // the ratio says something, so there are no prefill figures to be taken for a gain.
-        Ok(Some(GenerationKernel {
-            kernel: sparse_id(&self.kernel),
-            prefill_tokens_per_s: 0.0,
-            time_to_first_token_ms: 0.0,
-            decode_vs_baseline: ratio,
-            sparse_ffn,
-            ..record
-        }))
+        let mut record = GenerationKernel { kernel: sparse_id(&self.kernel), sparse_ffn, ..record };
+        medians::summarize(&mut record, 0);
+        medians::compare(std::slice::from_mut(&mut record));
+        Ok(Some(record))
     }
 }

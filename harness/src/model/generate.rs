@@ -67,7 +67,8 @@ impl Generation {
     }
 }
 
-fn rate(tokens: usize, time: Duration) -> f64 {
+/// Tokens a second; 0 for none, or no time.
+pub fn rate(tokens: usize, time: Duration) -> f64 {
     if tokens == 0 || time.is_zero() { 0.0 } else { tokens as f64 / time.as_secs_f64() }
 }
 

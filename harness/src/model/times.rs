@@ -1,6 +1,6 @@
 //! Where a token's time goes: nanoseconds by phase and by operation, summed over tokens.
 
-use crate::receipt::{ForwardMs, PhasesMs};
+use crate::receipt::{DecodeTimesNs, ForwardMs, PhasesMs};
 use std::time::Instant;
 
 /// Sums of nanoseconds. The clock is read about ten times a block, well under 1% of the fastest block.
@@ -76,6 +76,25 @@ impl Times {
             down: ms(self.down),
             norms: ms(self.norms),
             activation_quant: ms(self.activation_quant),
+        }
+    }
+}
+
+impl From<Times> for DecodeTimesNs {
+    fn from(t: Times) -> Self {
+        Self {
+            embed: t.embed,
+            forward: t.forward,
+            logits: t.logits,
+            sample: t.sample,
+            stop_check: t.stop_check,
+            qkv: t.qkv,
+            attention: t.attention,
+            attn_out: t.attn_out,
+            gate_up: t.gate_up,
+            down: t.down,
+            norms: t.norms,
+            activation_quant: t.activation_quant,
         }
     }
 }

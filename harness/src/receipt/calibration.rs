@@ -3,10 +3,11 @@
 use super::gate::Injection;
 use super::micro::Residency;
 use super::verdict::{Outcome, Rule, Verdict};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One calibration.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize, Deserialize)]
 pub struct CalibrationRecord {
     /// The rule of every gate.
     pub rule: Rule,
@@ -17,7 +18,7 @@ pub struct CalibrationRecord {
 }
 
 /// One gate of the build against itself.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize, Deserialize)]
 pub struct CalibrationTrial {
     /// What was planted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -33,7 +34,7 @@ pub struct CalibrationTrial {
 }
 
 /// One comparison of a trial: its samples, from which its verdict can be computed again.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize, Deserialize)]
 pub struct CalibrationCell {
     /// Kernel id.
     pub kernel: String,

@@ -1,12 +1,13 @@
 //! Instruction counts of one kernel call: exact, the same on every run of the same build, and independent of the machine's speed.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A struct of counters that can be scaled as a whole.
 macro_rules! counters {
     ($(#[$outer:meta])* $name:ident { $($(#[$inner:meta])* $field:ident,)* }) => {
         $(#[$outer])*
-        #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+        #[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
         pub struct $name<T> {
             $($(#[$inner])* pub $field: T,)*
         }
@@ -81,7 +82,7 @@ counters! {
 }
 
 /// A count and its parts.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Mix<T> {
     /// All instructions. A `rep` string instruction is one, however often it repeats.
     pub instructions: T,
@@ -114,7 +115,7 @@ impl<T: Copy + std::ops::Add<Output = T>> Mix<T> {
 }
 
 /// The instructions of one call of one kernel, from the first of its function to the last.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, JsonSchema, PartialEq, Serialize, Deserialize)]
 pub struct CountRecord {
     /// Kernel id. The call entered the function of this kernel's descriptor, which was checked.
     pub kernel: String,
@@ -148,7 +149,7 @@ pub struct CountRecord {
 }
 
 /// The innermost loop with most of the instructions.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, JsonSchema, PartialEq, Serialize, Deserialize)]
 pub struct LoopRecord {
     /// Passes in one call.
     pub passes: u64,
@@ -169,7 +170,7 @@ pub struct LoopRecord {
 }
 
 /// llvm-mca's answer: the loop on a model of a CPU with all data in the first-level cache and no wrong guesses.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, JsonSchema, PartialEq, Serialize, Deserialize)]
 pub struct StaticModel {
     /// Name and version of the tool.
     pub tool: String,

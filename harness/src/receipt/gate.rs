@@ -3,10 +3,11 @@
 use super::micro::{Residency, Round};
 use super::provenance::Build;
 use super::verdict::{Outcome, Rule, Verdict};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One gate.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize, Deserialize)]
 pub struct GateRecord {
     /// The build that is measured against.
     pub baseline: GateSide,
@@ -34,7 +35,7 @@ pub struct GateRecord {
 }
 
 /// One of the two builds.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct GateSide {
     /// What it was called: a baseline's name, a path, a git revision, or `current`.
     pub label: String,
@@ -45,7 +46,7 @@ pub struct GateSide {
 }
 
 /// A planted slowdown.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Injection {
     /// Kernel id.
     pub kernel: String,
@@ -54,7 +55,7 @@ pub struct Injection {
 }
 
 /// One exact comparison of the two builds.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct ExactCheck {
     /// `output`, `token_ids`, `perplexity` or `instructions`.
     pub what: String,
@@ -74,7 +75,7 @@ pub struct ExactCheck {
 }
 
 /// One kernel in one cell.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize, Deserialize)]
 pub struct GateCell {
     /// Kernel id.
     pub kernel: String,
@@ -105,7 +106,7 @@ pub struct GateCell {
 }
 
 /// The rounds of fresh processes: columns 0 (baseline), 1 (current) and 2 (the baseline a second time, as the A/A pair).
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize, Deserialize)]
 pub struct GatePair {
     /// Number of the process pair within the gate.
     pub pair: usize,
@@ -117,7 +118,7 @@ pub struct GatePair {
 }
 
 /// A kernel left out.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Unsupported {
     /// Kernel id.
     pub kernel: String,

@@ -1,10 +1,11 @@
 //! End-to-end records: generation and perplexity.
 
 use super::micro::Ratio;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Milliseconds by phase of generation, as the seed analysis divides it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct PhasesMs {
     /// Embedding rows.
     pub embed: f64,
@@ -19,7 +20,7 @@ pub struct PhasesMs {
 }
 
 /// Milliseconds by operation inside `forward`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct ForwardMs {
     /// Query, key and value projections.
     pub qkv: f64,
@@ -37,8 +38,26 @@ pub struct ForwardMs {
     pub activation_quant: f64,
 }
 
+/// Nanoseconds of one generation's decoding: the phases, then the operations inside `forward`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
+#[allow(missing_docs)] // as in `PhasesMs` and `ForwardMs`
+pub struct DecodeTimesNs {
+    pub embed: u64,
+    pub forward: u64,
+    pub logits: u64,
+    pub sample: u64,
+    pub stop_check: u64,
+    pub qkv: u64,
+    pub attention: u64,
+    pub attn_out: u64,
+    pub gate_up: u64,
+    pub down: u64,
+    pub norms: u64,
+    pub activation_quant: u64,
+}
+
 /// Each kernel generating the same text from the same prompt.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize, Deserialize)]
 pub struct GenerationRecord {
     /// Prompt as typed.
     pub prompt: String,
@@ -55,12 +74,31 @@ pub struct GenerationRecord {
     pub threads: usize,
     /// Implementation of the output head that every kernel shared.
     pub head: String,
+    /// Format of cached keys and values; absent in older receipts, which had f32.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kv_cache: Option<KvCacheRecord>,
     /// One entry a kernel, in registry order.
     pub kernels: Vec<GenerationKernel>,
 }
 
+/// The cache of keys and values, the same with every kernel.
+#[derive(Clone, Debug, JsonSchema, Serialize, Deserialize)]
+pub struct KvCacheRecord {
+    /// `f16`.
+    pub format: String,
+    /// Bytes that a decoded token reads for each position before it, beside its `bytes_per_token`.
+    pub bytes_per_position: u64,
+}
+
+impl KvCacheRecord {
+    /// Keys and values in f16.
+    pub fn f16(bytes_per_position: u64) -> Self {
+        Self { format: "f16".into(), bytes_per_position }
+    }
+}
+
 /// One kernel's generations.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize, Deserialize)]
 pub struct GenerationKernel {
     /// Kernel id, as executed.
     pub kernel: String,
@@ -74,6 +112,9 @@ pub struct GenerationKernel {
     pub stop_reason: String,
     /// Whether the ids equal those of the family's first kernel as far as both go.
     pub ids_equal_baseline: bool,
+    /// Whether every round gave the same tokens; absent in older receipts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ids_equal_in_rounds: Option<bool>,
     /// Bytes of packed weights, scales and head that one decoded token reads.
     pub bytes_per_token: u64,
     /// Timings, one a round.
@@ -94,13 +135,16 @@ pub struct GenerationKernel {
     /// Exact FFN sparsity, if this entry decoded with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sparse_ffn: Option<SparseFfnRecord>,
+    /// Which kernel took the prompt, where that was asked to be decided; else it was this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefill: Option<PrefillRecord>,
     /// Known answers of this model, if it has any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub goldens: Vec<GoldenCheck>,
 }
 
 /// Exact FFN sparsity of one run: rows of `up` whose gate is not positive and columns of `down` that meet a 0 were skipped.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize, Deserialize)]
 pub struct SparseFfnRecord {
     /// `measured` (where the live share is below the crossover) or `always`.
     pub mode: String,
@@ -126,10 +170,13 @@ pub struct SparseFfnRecord {
     /// Decode speed against it, paired by round.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vs_dense: Option<Ratio>,
+    /// Its timings in these rounds; absent before 1.1.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dense_rounds: Vec<GenerationRound>,
 }
 
 /// Times of `up` and `down` together, median over the model's layers.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize, Deserialize)]
 pub struct SparseProbe {
     /// The dense kernel, microseconds.
     pub dense_us: f64,
@@ -141,8 +188,35 @@ pub struct SparseProbe {
     pub crossover: f64,
 }
 
+/// The decision which kernel computes batches of prompt tokens.
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
+pub struct PrefillRecord {
+    /// `auto` or a kernel id.
+    pub requested: String,
+    /// Kernel that batches of at least `from_tokens` go to; the decoding kernel when no other was taken.
+    pub executed: String,
+    /// Smallest batch that goes to it.
+    pub from_tokens: usize,
+    /// Memory of the second copy of the weights, 0 when both kernels read one packing.
+    pub extra_bytes: u64,
+    /// Why.
+    pub reason: String,
+    /// Microseconds of one product by batch size, for each kernel that was tried: the measurement behind `auto`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub probe: Vec<PrefillProbe>,
+}
+
+/// One kernel's times in the probe of `--prefill-kernel auto`.
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
+pub struct PrefillProbe {
+    /// Kernel id.
+    pub kernel: String,
+    /// (Tokens, median microseconds of a product with the model's largest matrix).
+    pub tokens_us: Vec<(usize, f64)>,
+}
+
 /// One known answer checked.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize, Deserialize)]
 pub struct GoldenCheck {
     /// Prompt as text.
     pub prompt: String,
@@ -157,7 +231,7 @@ pub struct GoldenCheck {
 }
 
 /// One generation's times.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize, Deserialize)]
 pub struct GenerationRound {
     /// Round number; kernels with the same number ran next to each other.
     pub round: usize,
@@ -171,6 +245,12 @@ pub struct GenerationRound {
     pub decode_ns: u64,
     /// Tokens generated in `decode_ns` (one less than the total).
     pub decode_tokens: usize,
+    /// Prompt tokens that went through the model in `prefill_ns`; absent before 1.1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefill_tokens: Option<usize>,
+    /// Where the time of decoding went; absent before 1.1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decode_times_ns: Option<DecodeTimesNs>,
     /// Thread CPU time over the whole generation, of the measuring thread.
     pub cpu_ns: u64,
     /// Involuntary context switches of the measuring thread.
@@ -178,7 +258,7 @@ pub struct GenerationRound {
 }
 
 /// Perplexity on the same text with every kernel.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize, Deserialize)]
 pub struct PerplexityRecord {
     /// Where the text is from.
     pub text: String,
@@ -199,26 +279,30 @@ pub struct PerplexityRecord {
 }
 
 /// One kernel's perplexity.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize, Deserialize)]
 pub struct PerplexityKernel {
     /// Kernel id.
     pub kernel: String,
     /// Natural log of the perplexity.
     #[serde(deserialize_with = "super::finite_or_nan")]
+    #[schemars(with = "Option<f64>")]
     pub nats_per_token: f64,
     /// exp(nats).
     #[serde(deserialize_with = "super::finite_or_nan")]
+    #[schemars(with = "Option<f64>")]
     pub perplexity: f64,
 }
 
 /// The seed's code table against the file's, on the same text with the same kernel.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize, Deserialize)]
 pub struct LutFinding {
     /// Kernel that ran both.
     pub kernel: String,
     /// The file's table.
     pub file_lut: [i8; 4],
     /// Perplexity with it.
+    #[serde(deserialize_with = "super::finite_or_nan")]
+    #[schemars(with = "Option<f64>")]
     pub file_perplexity: f64,
     /// The seed's table.
     pub seed_lut: [i8; 4],
@@ -229,7 +313,7 @@ pub struct LutFinding {
 }
 
 /// What a quantised output head does to perplexity: the same hidden states through it and through the f16 head.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct HeadEffect {
     /// Implementation of the quantised head.
     pub head: String,
@@ -237,18 +321,23 @@ pub struct HeadEffect {
     pub f16_head: String,
     /// With the quantised head.
     #[serde(deserialize_with = "super::finite_or_nan")]
+    #[schemars(with = "Option<f64>")]
     pub nats_per_token: f64,
     /// With the f16 head.
     #[serde(deserialize_with = "super::finite_or_nan")]
+    #[schemars(with = "Option<f64>")]
     pub f16_nats_per_token: f64,
     /// exp(nats) with the quantised head.
     #[serde(deserialize_with = "super::finite_or_nan")]
+    #[schemars(with = "Option<f64>")]
     pub perplexity: f64,
     /// exp(nats) with the f16 head.
     #[serde(deserialize_with = "super::finite_or_nan")]
+    #[schemars(with = "Option<f64>")]
     pub f16_perplexity: f64,
     /// Above 0: the quantised head is worse.
     #[serde(deserialize_with = "super::finite_or_nan")]
+    #[schemars(with = "Option<f64>")]
     pub perplexity_change_percent: f64,
     /// Tokens scored.
     pub tokens: usize,

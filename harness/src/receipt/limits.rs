@@ -1,9 +1,10 @@
 //! What this machine can do at most: its clock, how fast it moves bytes from each level, and how much it can multiply.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The limits of one machine, measured in the run that they are kept with.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, JsonSchema, Serialize, Deserialize)]
 pub struct Limits {
     /// Core clock under load; absent where no addition chain is written for the architecture.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -19,7 +20,7 @@ pub struct Limits {
 }
 
 /// Median of several samples, and the smallest and largest of them. Bounds use the largest: interference only slows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Spread {
     /// Median.
     pub median: f64,
@@ -30,7 +31,7 @@ pub struct Spread {
 }
 
 /// Reading and writing the same bytes over and over.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize, Deserialize)]
 pub struct Bandwidth {
     /// Where the bytes of each thread fit: `L1`, `L2`, `L3`, or `DRAM`.
     pub level: String,
@@ -45,7 +46,7 @@ pub struct Bandwidth {
 }
 
 /// A multiply instruction alone, in registers, on one thread.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize, Deserialize)]
 pub struct MultiplyPeak {
     /// For example `vpdpbusd-zmm`.
     pub id: String,
@@ -63,7 +64,7 @@ pub struct MultiplyPeak {
 }
 
 /// A multiply on several threads at once.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize, Deserialize)]
 pub struct TeamPeak {
     /// Threads.
     pub threads: usize,
@@ -72,7 +73,7 @@ pub struct TeamPeak {
 }
 
 /// A kernel and its multiply.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize, Deserialize)]
 pub struct KernelMultiply {
     /// Kernel id.
     pub kernel: String,
@@ -81,7 +82,7 @@ pub struct KernelMultiply {
 }
 
 /// What a rate is held against.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BoundBy {
     /// Moving the bytes.
@@ -91,7 +92,7 @@ pub enum BoundBy {
 }
 
 /// The smaller of the memory and the compute bound of one row, and how near the kernel comes.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, JsonSchema, PartialEq, Serialize, Deserialize)]
 pub struct Bound {
     /// Which of the two binds.
     pub bound: BoundBy,

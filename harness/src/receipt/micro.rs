@@ -2,10 +2,11 @@
 
 use super::limits::Bound;
 use super::verdict::Verdict;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Where the packed weights were when the call started.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Residency {
     /// One copy, reused by every call: as warm as the cache that it fits in.
@@ -19,7 +20,7 @@ fn one() -> usize {
 }
 
 /// One operation at one shape and residency, all kernels of one family in the same interleaved rounds.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize, Deserialize)]
 pub struct MicroCell {
     /// `dequantize`, `gemv` or `gemm`.
     pub op: String,
@@ -58,7 +59,7 @@ pub struct MicroCell {
 }
 
 /// One column of a cell's rounds.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize, Deserialize)]
 pub struct MicroEntry {
     /// Kernel id.
     pub kernel: String,
@@ -70,10 +71,19 @@ pub struct MicroEntry {
     pub bytes_per_call: u64,
     /// SHA-256 of the output of one call, as bytes: what was computed while it was timed.
     pub output_sha256: String,
+    /// Layout of the packed weights; absent before 1.1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub packing: Option<String>,
+    /// What the output was compared with before it was timed, on the same bytes; absent before 1.1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oracle: Option<String>,
+    /// Largest absolute difference from it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_abs_error: Option<f64>,
 }
 
 /// One round: every entry once, in `order`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize, Deserialize)]
 pub struct Round {
     /// Entry indices in the order they ran.
     pub order: Vec<u8>,
@@ -86,7 +96,7 @@ pub struct Round {
 }
 
 /// A plain read of the packed codes, one more participant of each round.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize, Deserialize)]
 pub struct StreamLimit {
     /// Bytes one call reads.
     pub bytes_per_call: u64,
@@ -97,7 +107,7 @@ pub struct StreamLimit {
 }
 
 /// Paired ratio with its exact sign-test interval. A ratio above 1 means faster than the partner.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Ratio {
     /// Kernel id of the partner.
     pub partner: String,
@@ -112,7 +122,7 @@ pub struct Ratio {
 }
 
 /// What the rounds say about one entry.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize, Deserialize)]
 pub struct MicroSummary {
     /// Kernel id.
     pub kernel: String,

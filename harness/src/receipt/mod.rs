@@ -1,35 +1,48 @@
 //! The receipt: everything a run measured, as one JSON file. Reports and gates read receipts and nothing else.
 
+mod bitnet_rs;
 mod calibration;
 mod count;
 mod gate;
 mod generation;
+mod integrity;
+mod layout;
 mod limits;
 mod micro;
 mod provenance;
+mod schema;
+mod sparsity;
 mod store;
 mod verdict;
 
+pub use bitnet_rs::BitnetRs;
 pub use calibration::{CalibrationCell, CalibrationRecord, CalibrationTrial};
 pub use count::{CountRecord, LoopRecord, Mix, StaticModel};
 pub use gate::{ExactCheck, GateCell, GatePair, GateRecord, GateSide, Injection, Unsupported};
 pub use generation::{
-    ForwardMs, GenerationKernel, GenerationRecord, GenerationRound, GoldenCheck, HeadEffect, LutFinding,
-    PerplexityKernel, PerplexityRecord, PhasesMs, SparseFfnRecord, SparseProbe,
+    DecodeTimesNs, ForwardMs, GenerationKernel, GenerationRecord, GenerationRound, GoldenCheck, HeadEffect,
+    KvCacheRecord, LutFinding, PerplexityKernel, PerplexityRecord, PhasesMs, PrefillProbe, PrefillRecord,
+    SparseFfnRecord, SparseProbe,
 };
+pub use integrity::{FIELD as INTEGRITY_FIELD, Integrity};
 pub use limits::{Bandwidth, Bound, BoundBy, KernelMultiply, Limits, MultiplyPeak, Spread, TeamPeak};
 pub use micro::{MicroCell, MicroEntry, MicroSummary, Ratio, Residency, Round, StreamLimit};
 pub use provenance::{Build, Host, Load, ModelRecord, ScenarioRecord, Settings};
-pub use store::{RECEIPT_FILE, read_receipt, write_receipt};
+pub use schema::schema;
+pub use sparsity::{SparsityPoint, SparsityRecord};
+#[cfg(test)]
+pub use store::parse_receipt;
+pub use store::{RECEIPT_FILE, read_receipt, read_value, write_receipt};
 pub use verdict::{Outcome, Rule, Verdict};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// Version of the layout below. A reader refuses a major version it does not know.
 pub const SCHEMA_VERSION: &str = "1.1.0";
 
 /// How far the run got.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// The run was still going when this was written; seen only if it was killed.
@@ -43,7 +56,7 @@ pub enum Status {
 }
 
 /// One run.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize, Deserialize)]
 pub struct Receipt {
     /// Layout version, see [`SCHEMA_VERSION`].
     pub schema_version: String,
@@ -105,12 +118,21 @@ pub struct Receipt {
     /// What the quantised output head does to perplexity; absent with the f16 head, and where text means nothing to the model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head_effect: Option<HeadEffect>,
+    /// Feed-forward blocks with and without exact sparsity over live shares.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sparsity: Option<SparsityRecord>,
     /// Statements generated from the numbers above.
     pub findings: Vec<Finding>,
+    /// The run as a receipt of BitNet.rs, computed from the above whenever the receipt is written; absent before 1.1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bitnet_rs: Option<BitnetRs>,
+    /// Digests of all of the above, made whenever the receipt is written; absent before 1.1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub integrity: Option<Integrity>,
 }
 
 /// A registered kernel as the report shows it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize, Deserialize)]
 pub struct KernelRecord {
     /// `{isa}-{technique}`.
     pub id: String,
@@ -141,7 +163,7 @@ pub struct KernelRecord {
 }
 
 /// The conformance suite's verdict on one kernel.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize, Deserialize)]
 pub struct VerifyRecord {
     /// Kernel id.
     pub id: String,
@@ -159,9 +181,11 @@ pub struct VerifyRecord {
     pub mismatches: usize,
     /// Largest absolute difference from the oracle.
     #[serde(deserialize_with = "finite_or_nan")]
+    #[schemars(with = "Option<f64>")]
     pub max_abs_error: f64,
     /// Largest difference relative to the row's sum of |weight x activation|.
     #[serde(deserialize_with = "finite_or_nan")]
+    #[schemars(with = "Option<f64>")]
     pub max_relative_error: f64,
     /// Bound on the relative error: 0 for exact kernels.
     pub bound: f64,
@@ -171,7 +195,7 @@ pub struct VerifyRecord {
 }
 
 /// One statement in words, generated from this receipt's numbers.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize, Deserialize)]
 pub struct Finding {
     /// Short and specific.
     pub title: String,

@@ -1,9 +1,10 @@
 //! Where the numbers came from: build, machine, scenario, model.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What was built, and how.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Build {
     /// Version of the harness.
     pub version: String,
@@ -28,7 +29,7 @@ pub struct Build {
 }
 
 /// The machine as the process sees it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Host {
     /// Operating system and kernel version.
     pub os: String,
@@ -50,6 +51,18 @@ pub struct Host {
     pub governor: Option<String>,
     /// Memory in bytes.
     pub memory_bytes: Option<u64>,
+    /// Microcode revision of the first CPU, if the system says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub microcode: Option<String>,
+    /// CPUs this process may run on, as the system writes such lists (`0-1,4`), if it says; before pinning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub affinity: Option<String>,
+    /// CPUs' worth of time that the control group allows, if it has a limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cgroup_cpus: Option<f64>,
+    /// Memory that the control group allows in bytes, if it has a limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cgroup_memory_bytes: Option<u64>,
     /// At the start.
     pub load_before: Load,
     /// At the end.
@@ -57,7 +70,7 @@ pub struct Host {
 }
 
 /// How busy the machine was.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Load {
     /// One-minute load average.
     pub load_1m: Option<f64>,
@@ -66,7 +79,7 @@ pub struct Load {
 }
 
 /// What was asked for.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct ScenarioRecord {
     /// Name.
     pub name: String,
@@ -81,7 +94,7 @@ pub struct ScenarioRecord {
 }
 
 /// Flags that change what is measured.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Settings {
     /// Threads of microbenchmarks and generation.
     pub threads: usize,
@@ -91,10 +104,17 @@ pub struct Settings {
     pub cpu_features: Option<String>,
     /// Seed of data and order.
     pub seed: u64,
+    /// Kernels asked for by id; absent when all that run here were. None is ever replaced by another, so those executed are these,
+    /// less any that failed its check; the entries of cells and generations say which ran.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kernels_requested: Option<Vec<String>>,
+    /// Whether the run was asked to give the same text each time, and checked that it did.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deterministic: bool,
 }
 
 /// The model of the end-to-end part.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct ModelRecord {
     /// `builtin`, or the file's path.
     pub path: String,
@@ -120,4 +140,7 @@ pub struct ModelRecord {
     pub synthetic: bool,
     /// Notes about this very file, by hash.
     pub notes: Vec<String>,
+    /// What to beware of, by hash and metadata; absent in older receipts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }

@@ -1,25 +1,34 @@
 //! Receipts on disk: one JSON file a run, written whole, refused when its layout is not one this build knows.
 
-use super::{Receipt, SCHEMA_VERSION};
+use super::{BitnetRs, Integrity, Receipt, SCHEMA_VERSION, layout};
 use crate::error::{Error, Result};
-use crate::files::write_atomic;
+use crate::files::{read_limited, write_atomic};
 use serde::Deserialize;
+use serde_json::Value;
 use std::path::{Path, PathBuf};
 
 /// Name of the receipt inside a run folder.
 pub const RECEIPT_FILE: &str = "receipt.json";
 
+/// Largest receipt that is read: a hundred times what a run with thousands of rounds writes.
+const MAX_BYTES: u64 = 256 << 20;
+
 /// Read before the rest, so that a receipt of another major version is named as such and not as a missing field.
 #[derive(Deserialize)]
+#[serde(expecting = "a JSON object")]
 struct Header {
     schema_version: Option<String>,
 }
 
 /// Reads a receipt; `path` is the file or the run folder that holds it.
 pub fn read_receipt(path: &Path) -> Result<Receipt> {
-    let file = receipt_path(path)?;
-    let bytes = std::fs::read(&file).map_err(|e| Error::io("read", &file, &e))?;
-    let header: Header = serde_json::from_slice(&bytes).map_err(|e| bad_json(&file, &e))?;
+    let (file, bytes) = bytes(path)?;
+    parse_receipt(&file, &bytes)
+}
+
+/// A receipt from its bytes; `file` is for errors.
+pub fn parse_receipt(file: &Path, bytes: &[u8]) -> Result<Receipt> {
+    let header: Header = serde_json::from_slice(bytes).map_err(|e| bad_json(file, &e))?;
     let version = header.schema_version.ok_or_else(|| {
         Error::input(format!("{} is JSON but not a receipt: it has no \"schema_version\"", file.display()))
     })?;
@@ -30,17 +39,37 @@ pub fn read_receipt(path: &Path) -> Result<Receipt> {
             file.display()
         )));
     }
-    serde_json::from_slice(&bytes).map_err(|e| bad_json(&file, &e))
+    serde_json::from_slice(bytes).map_err(|e| bad_json(file, &e))
 }
 
-/// Writes `receipt` as `receipt.json` in `folder` and returns the file's path.
+/// Reads a receipt as plain JSON, with fields that this build does not know, and its file's path and bytes.
+pub fn read_value(path: &Path) -> Result<(PathBuf, Vec<u8>, Value)> {
+    let (file, bytes) = bytes(path)?;
+    let value = serde_json::from_slice(&bytes).map_err(|e| bad_json(&file, &e))?;
+    Ok((file, bytes, value))
+}
+
+fn bytes(path: &Path) -> Result<(PathBuf, Vec<u8>)> {
+    let file = receipt_path(path)?;
+    let bytes = read_limited(&file, "a receipt", MAX_BYTES)?;
+    Ok((file, bytes))
+}
+
+/// Writes `receipt` as `receipt.json` in `folder` and returns the file's path. What is computed from the rest of it, the view for
+/// BitNet.rs and the digests, is made anew.
 pub fn write_receipt(receipt: &Receipt, folder: &Path) -> Result<PathBuf> {
     let path = folder.join(RECEIPT_FILE);
-    let mut json = serde_json::to_vec_pretty(receipt)
-        .map_err(|e| Error::input(format!("cannot write {} as JSON: {e}", path.display())))?;
-    json.push(b'\n');
+    let json = sealed(receipt).map_err(|e| Error::input(format!("cannot write {} as JSON: {e}", path.display())))?;
     write_atomic(&path, &json)?;
     Ok(path)
+}
+
+/// The file's text. Digests are made of the text read back, so that they hold for what a reader finds.
+fn sealed(receipt: &Receipt) -> serde_json::Result<Vec<u8>> {
+    let mut receipt = Receipt { bitnet_rs: Some(BitnetRs::of(receipt)), integrity: None, ..receipt.clone() };
+    let value: Value = serde_json::from_slice(&serde_json::to_vec(&receipt)?)?;
+    receipt.integrity = Some(Integrity::of(&value));
+    layout::to_vec(&receipt)
 }
 
 fn receipt_path(path: &Path) -> Result<PathBuf> {
@@ -77,6 +106,8 @@ mod tests {
         let path = write_receipt(&receipt, dir.path()).unwrap();
         for p in [path.as_path(), dir.path()] {
             let back = read_receipt(p).unwrap();
+            assert!(back.integrity.is_some() && back.bitnet_rs == Some(BitnetRs::of(&receipt)));
+            let back = Receipt { bitnet_rs: None, integrity: None, ..back };
             // Bit for bit: `receipt verify` recomputes figures, which needs serde_json's float_roundtrip.
             assert!(serde_json::to_string(&back).unwrap() == serde_json::to_string(&receipt).unwrap());
         }

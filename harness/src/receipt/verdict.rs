@@ -1,9 +1,10 @@
 //! Verdicts as receipts keep them: what was asked, by which rule, what came out, and what to do about it.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What a comparison came to. The exit codes of `gate` follow it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Outcome {
     /// Not slower than its partner by as much as the effective threshold.
@@ -19,7 +20,7 @@ pub enum Outcome {
 }
 
 /// The rule of a run, fixed before its first measurement.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Rule {
     /// Smallest slowdown that matters, as a share: 0.03 is 3%.
     pub delta: f64,
@@ -34,7 +35,7 @@ pub struct Rule {
 }
 
 /// One comparison's verdict. Every number here can be computed again from the raw rounds and the rule.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Verdict {
     /// What it came to.
     pub outcome: Outcome,

@@ -3,7 +3,7 @@
 
 use super::query;
 use crate::error::{Error, Result};
-use crate::receipt::{GenerationKernel, GenerationRecord, MicroCell, Ratio, Receipt, Residency};
+use crate::receipt::{GateCell, GenerationKernel, GenerationRecord, MicroCell, Ratio, Receipt, Residency, Verdict};
 use serde::Serialize;
 
 /// One row. `kind` says which of the optional columns are filled.
@@ -46,6 +46,9 @@ struct Row<'a> {
     bound_gelem_s: Option<f64>,
     share_of_bound: Option<f64>,
     mac_per_cycle: Option<f64>,
+    outcome: &'a str,
+    change: Option<f64>,
+    delta_eff: Option<f64>,
 }
 
 /// The whole file as bytes.
@@ -60,6 +63,9 @@ pub fn measurements(receipt: &Receipt) -> Result<Vec<u8>> {
             csv.serialize(micro_row(receipt, &status, cell, i)).map_err(|e| broken(&e))?;
         }
     }
+    for cell in receipt.gate.iter().flat_map(|g| &g.cells) {
+        csv.serialize(gate_row(receipt, &status, cell)).map_err(|e| broken(&e))?;
+    }
     if let Some(generation) = &receipt.generation {
         for kernel in &generation.kernels {
             for op in ["prefill", "decode"] {
@@ -71,7 +77,7 @@ pub fn measurements(receipt: &Receipt) -> Result<Vec<u8>> {
 }
 
 /// Column names in the order of [`Row`]'s fields (a test compares them).
-const HEADER: [&str; 37] = [
+const HEADER: [&str; 40] = [
     "kind",
     "scenario",
     "run_status",
@@ -109,6 +115,9 @@ const HEADER: [&str; 37] = [
     "bound_gelem_s",
     "share_of_bound",
     "mac_per_cycle",
+    "outcome",
+    "change",
+    "delta_eff",
 ];
 
 fn micro_row<'a>(receipt: &'a Receipt, status: &'a str, cell: &'a MicroCell, i: usize) -> Row<'a> {
@@ -128,10 +137,7 @@ fn micro_row<'a>(receipt: &'a Receipt, status: &'a str, cell: &'a MicroCell, i: 
         k: Some(cell.k),
         tokens: Some(cell.tokens),
         elements: Some(cell.weights_per_call),
-        residency: match cell.residency {
-            Residency::Cache => "cache",
-            Residency::Dram => "dram",
-        },
+        residency: residency(cell.residency),
         threads: cell.threads,
         self_pair: cell.entries.get(i).map(|e| e.self_pair),
         rounds: cell.rounds.len(),
@@ -147,7 +153,42 @@ fn micro_row<'a>(receipt: &'a Receipt, status: &'a str, cell: &'a MicroCell, i: 
         bound_gelem_s: bound.map(|b| b.gelem_s),
         share_of_bound: bound.map(|b| b.share),
         mac_per_cycle: bound.and_then(|b| b.mac_per_cycle),
-        ..ratios(base, previous)
+        ..verdict(summary.verdict.as_ref(), ratios(base, previous))
+    }
+}
+
+/// The current build's time against the baseline's, with the verdict over process pairs.
+fn gate_row<'a>(receipt: &'a Receipt, status: &'a str, cell: &'a GateCell) -> Row<'a> {
+    let row = Row {
+        kind: "gate",
+        scenario: &receipt.scenario.name,
+        run_status: status,
+        family: &cell.family,
+        kernel: &cell.kernel,
+        op: &cell.op,
+        m: Some(cell.m),
+        k: Some(cell.k),
+        tokens: Some(cell.tokens),
+        residency: residency(cell.residency),
+        threads: cell.threads,
+        rounds: cell.pairs.iter().map(|pair| pair.rounds.len()).sum(),
+        calls_per_epoch: Some(cell.calls_per_epoch),
+        median_ns_per_call: Some(cell.current_ns_per_call),
+        baseline: &cell.verdict.partner,
+        ..Row::default()
+    };
+    verdict(Some(&cell.verdict), row)
+}
+
+fn verdict<'a>(verdict: Option<&'a Verdict>, row: Row<'a>) -> Row<'a> {
+    let Some(v) = verdict else { return row };
+    Row { outcome: super::outcome_word(v.outcome), change: Some(v.change), delta_eff: Some(v.delta_eff), ..row }
+}
+
+fn residency(residency: Residency) -> &'static str {
+    match residency {
+        Residency::Cache => "cache",
+        Residency::Dram => "dram",
     }
 }
 

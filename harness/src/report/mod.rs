@@ -16,7 +16,9 @@ mod terminal;
 mod verdict;
 mod view;
 
+pub use self::csv::measurements;
 pub use calibration::{interval as share_interval, rates as calibration_rates, sentence as calibration_sentence};
+pub use chart::crossover_in_words;
 pub use comparison::write_comparison;
 pub use figures::{bytes, measured, number};
 pub use gate::{annotations as gate_annotations, markdown as gate_markdown, outcome_word, table as gate_table};

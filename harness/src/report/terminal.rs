@@ -2,8 +2,8 @@
 
 use super::query::{self, Call};
 use super::view::{claims_summary, lut_sentence};
-use super::{figures, verdict};
-use crate::receipt::{GenerationKernel, MicroCell, Ratio, Receipt};
+use super::{crossover_in_words, figures, verdict};
+use crate::receipt::{GenerationKernel, MicroCell, Ratio, Receipt, SparsityRecord};
 use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, LineStyle, Table, TableStyle};
 
 /// Widest line in characters.
@@ -22,6 +22,10 @@ pub fn summary_table(receipt: &Receipt, color: bool) -> String {
             let title = format!("{family}: share of the bound (m: memory, c: compute)");
             out.push(format!("{}\n{table}", printable(&title)));
         }
+    }
+    if let Some(record) = receipt.sparsity.as_ref().filter(|record| !record.points.is_empty()) {
+        out.push(format!("Feed-forward block, microseconds\n{}", sparsity(record)));
+        out.push(wrapped(&printable(&crossover_in_words(record))));
     }
     if receipt.generation.is_some() {
         for family in query::families(receipt) {
@@ -55,6 +59,22 @@ pub fn summary_table(receipt: &Receipt, color: bool) -> String {
         ));
     }
     out.join("\n\n") + "\n"
+}
+
+fn sparsity(record: &SparsityRecord) -> Table {
+    let mut table = table();
+    let right = |text: String| Cell::new(text).set_alignment(CellAlignment::Right);
+    table.set_header(["live share", "dense", "sparse", "sparse over dense", "noise"].map(|h| right(h.into())));
+    for p in &record.points {
+        table.add_row([
+            right(format!("{:.2}", p.live_share)),
+            right(figures::number(p.dense_us)),
+            right(figures::number(p.sparse_us)),
+            right(figures::ratio_with_interval(&p.vs_dense)),
+            right(figures::percent(p.noise_floor)),
+        ]);
+    }
+    table
 }
 
 fn stages(receipt: &Receipt, family: &str, color: bool) -> Option<Table> {

@@ -66,6 +66,9 @@ fn measured(receipt: &Receipt) -> Vec<String> {
     if cells > 0 {
         out.push(format!("{} of {}", count(cells, "kernel comparison"), count(rounds, "paired round")));
     }
+    if let Some(s) = &receipt.sparsity {
+        out.push(format!("a feed-forward block at {}", count(s.points.len(), "live share")));
+    }
     if let Some(g) = &receipt.generation {
         out.push(format!("generation with {}", count(g.kernels.len(), "kernel")));
     }

@@ -8,14 +8,39 @@ use crate::scenario::Cell;
 use kernels::parallel::Team;
 use kernels::{Family, Kernel, KernelError, PackedWeights, conformance, reference};
 
-/// Checks all kernels; returns the hash of each one's output.
-pub fn check(cell: Cell, operands: &Operands, kernels: &[Kernel], team: &mut Team) -> Result<Vec<String>> {
+/// What one kernel's output was, and how far from the oracle's.
+#[derive(Clone, Debug)]
+pub struct Checked {
+    /// SHA-256 of the output's bytes.
+    pub output_sha256: String,
+    /// What it was compared with.
+    pub oracle: &'static str,
+    /// Largest absolute difference.
+    pub max_abs_error: f64,
+}
+
+const EXACT: &str = "kernels::reference, equal";
+const FLOAT: &str = "kernels::reference in f64, within 1e-5 of the row's absolute sum";
+const BATCH: &str = "kernels::reference for the first token, this kernel's gemv for the others, equal";
+
+impl Checked {
+    fn equal<T: bytemuck::NoUninit>(oracle: &'static str, output: &[T]) -> Self {
+        Self { output_sha256: sha256_hex(bytemuck::cast_slice(output)), oracle, max_abs_error: 0.0 }
+    }
+}
+
+/// Checks all kernels.
+///
+/// # Errors
+/// A result outside the bound, with its row.
+pub fn check(cell: Cell, operands: &Operands, kernels: &[Kernel], team: &mut Team) -> Result<Vec<Checked>> {
     kernels.iter().map(|kernel| Check { cell, operands, kernel, oracle: true }.run(team)).collect()
 }
 
 /// The hashes alone, for a process whose twin was checked in this run: equal hashes are equal outputs, at a fraction of the time.
 pub fn hashes(cell: Cell, operands: &Operands, kernels: &[Kernel], team: &mut Team) -> Result<Vec<String>> {
-    kernels.iter().map(|kernel| Check { cell, operands, kernel, oracle: false }.run(team)).collect()
+    let run = |kernel| Check { cell, operands, kernel, oracle: false }.run(team);
+    kernels.iter().map(run).map(|checked| checked.map(|c| c.output_sha256)).collect()
 }
 
 struct Check<'a> {
@@ -27,11 +52,11 @@ struct Check<'a> {
 }
 
 impl Check<'_> {
-    fn run(&self, team: &mut Team) -> Result<String> {
+    fn run(&self, team: &mut Team) -> Result<Checked> {
         match (self.cell.op, self.kernel.descriptor().family()) {
             ("dequantize", _) => self.dequantize(),
             ("gemm", _) => self.gemm(team),
-            (_, Family::W2A8) => self.gemv_i8(team).map(|y| sha256_hex(bytemuck::cast_slice(&y))),
+            (_, Family::W2A8) => self.gemv_i8(team).map(|y| Checked::equal(EXACT, &y)),
             (_, Family::W2A32) => self.gemv_f32(team),
         }
     }
@@ -49,7 +74,7 @@ impl Check<'_> {
         Error::failed(format!("{op} {m}x{k}: {id} gives {got} in row {row}, the oracle {want}; it is not timed"))
     }
 
-    fn dequantize(&self) -> Result<String> {
+    fn dequantize(&self) -> Result<Checked> {
         let (weights, k) = (self.weights(), self.cell.shape.k);
         let mut out = vec![f32::NAN; self.operands.codes.len()];
         self.kernel.dequantize(weights, 0..weights.rows(), &mut out).map_err(|e| self.failed(e))?;
@@ -59,7 +84,7 @@ impl Check<'_> {
                 return Err(self.wrong(i / k, got.into(), want.into()));
             }
         }
-        Ok(sha256_hex(bytemuck::cast_slice(&out)))
+        Ok(Checked::equal(EXACT, &out))
     }
 
     fn gemv_i8(&self, team: &mut Team) -> Result<Vec<i32>> {
@@ -78,7 +103,7 @@ impl Check<'_> {
     }
 
     /// The first token against the oracle, the others against this kernel's gemv, which gave the oracle's answer for the first.
-    fn gemm(&self, team: &mut Team) -> Result<String> {
+    fn gemm(&self, team: &mut Team) -> Result<Checked> {
         let (weights, x) = (self.weights(), self.operands.quantized());
         let rows = weights.rows();
         let first = self.gemv_i8(team)?;
@@ -93,23 +118,26 @@ impl Check<'_> {
                 return Err(self.wrong(row, y[row].into(), want[row].into()));
             }
         }
-        Ok(sha256_hex(bytemuck::cast_slice(&y)))
+        Ok(Checked::equal(BATCH, &y))
     }
 
-    fn gemv_f32(&self, team: &mut Team) -> Result<String> {
+    fn gemv_f32(&self, team: &mut Team) -> Result<Checked> {
         let (weights, x) = (self.weights(), self.operands.float());
         let mut y = vec![f32::NAN; weights.rows()];
         team.split_rows(weights.packing().panel_rows(), &mut y, |rows, y| self.kernel.gemv_f32(weights, rows, x, y))
             .map_err(|e| self.failed(e))?;
+        let mut max_abs_error = 0f64;
         let rows = y.iter().zip(self.operands.codes.chunks_exact(x.len())).enumerate();
         for (row, (&got, codes)) in rows.filter(|_| self.oracle) {
             let (want, terms) = reference::dot_f64(codes, weights.table(), |j| weights.scale_at(row, j), x.values());
             // Written so that NaN fails.
-            let within = (f64::from(got) - want).abs() <= conformance::F32_BOUND * terms;
+            let error = (f64::from(got) - want).abs();
+            let within = error <= conformance::F32_BOUND * terms;
             if !within {
                 return Err(self.wrong(row, got.into(), want));
             }
+            max_abs_error = max_abs_error.max(error);
         }
-        Ok(sha256_hex(bytemuck::cast_slice(&y)))
+        Ok(Checked { max_abs_error, ..Checked::equal(FLOAT, &y) })
     }
 }

@@ -45,7 +45,7 @@ pub fn measure(cell: Cell, kernels: &[Kernel], plan: &Plan<'_>, team: &mut Team)
     let (m, k, tokens) = (cell.shape.m, cell.shape.k, cell.tokens);
     let seed = operand_seed(plan.seed, cell, family);
     let operands = Operands::new(cell, &entries, plan.last_level_cache_bytes, plan.features, seed)?;
-    let hashes = check::check(cell, &operands, &entries, team)?;
+    let checked = check::check(cell, &operands, &entries, team)?;
     // The A/A column: the most advanced kernel once more.
     entries.push(last);
     let threads = team.threads();
@@ -57,17 +57,23 @@ pub fn measure(cell: Cell, kernels: &[Kernel], plan: &Plan<'_>, team: &mut Team)
     }
     let calls = rounds::calibrate(&mut epochs, plan.epoch_ns);
     let ids: Vec<&str> = entries.iter().map(Kernel::id).collect();
-    let decided = |rounds: &[Round]| plan.rule.looks.contains(&rounds.len()) && verdicts(&plan.rule, &ids, rounds).1;
+    let decided =
+        |rounds: &[Round]| plan.rule.looks.contains(&rounds.len()) && verdicts(&plan.rule, &ids, rounds, &registered).1;
     let mut rounds = rounds::run(&mut epochs, calls, plan.rule.most(), seed, plan.interrupted, decided);
     drop(epochs);
 
     let bytes_of = |kernel: &Kernel| operands.copies(kernel.descriptor().packing)[0].bytes() as u64;
+    // The A/A column is the last kernel.
+    let of = |i: usize| &checked[i.min(checked.len() - 1)];
     let columns = entries.iter().enumerate().map(|(i, kernel)| MicroEntry {
         kernel: kernel.id().into(),
         name: kernel.descriptor().long_name(cell.op),
         self_pair: i + 1 == entries.len(),
         bytes_per_call: bytes_of(kernel),
-        output_sha256: hashes[i.min(hashes.len() - 1)].clone(),
+        output_sha256: of(i).output_sha256.clone(),
+        packing: Some(kernel.descriptor().packing.to_string()),
+        oracle: Some(of(i).oracle.into()),
+        max_abs_error: Some(of(i).max_abs_error),
     });
     let stream = (cell.residency == Residency::Dram).then(|| {
         // The stream's column leaves the rounds, so that they hold kernels only.
@@ -112,24 +118,31 @@ pub fn with_operation(cell: Cell, kernels: &[Kernel]) -> Vec<Kernel> {
     kernels.iter().filter(|k| k.descriptor().operation_names().contains(&cell.op)).copied().collect()
 }
 
+/// The stage that a kernel builds on, by id.
+pub type BuildsOn<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+fn registered(id: &str) -> Option<String> {
+    kernels::registry::find(id).and_then(|d| d.builds_on).map(str::to_owned)
+}
+
 /// The column that entry `i` is judged against: the stage it builds on, or the baseline where that did not run. The last column is the
 /// self-pair of the one before.
-fn partner(ids: &[&str], i: usize) -> Option<usize> {
+fn partner(ids: &[&str], i: usize, builds_on: BuildsOn<'_>) -> Option<usize> {
     if i == 0 || i + 1 >= ids.len() {
         return None;
     }
-    let previous = kernels::registry::find(ids[i]).and_then(|d| d.builds_on);
+    let previous = builds_on(ids[i]);
     Some(previous.and_then(|id| ids[..ids.len() - 1].iter().position(|other| *other == id)).unwrap_or(0))
 }
 
 /// A verdict for each entry that has a partner, and whether all of them stand.
-fn verdicts(rule: &Rule, ids: &[&str], rounds: &[Round]) -> (Vec<Option<Verdict>>, bool) {
+fn verdicts(rule: &Rule, ids: &[&str], rounds: &[Round], builds_on: BuildsOn<'_>) -> (Vec<Option<Verdict>>, bool) {
     let last = ids.len().saturating_sub(1);
     let columns: Vec<Vec<u64>> = (0..ids.len()).map(|e| column(rounds, e)).collect();
     let same = sequential::log_ratios(&columns[last.saturating_sub(1)], &columns[last]);
     let mut all_stand = true;
     let verdicts = (0..ids.len()).map(|i| {
-        let p = partner(ids, i)?;
+        let p = partner(ids, i, builds_on)?;
         let effect = sequential::log_ratios(&columns[p], &columns[i]);
         let (verdict, stands) = sequential::decide(rule, Sample::Round, &effect, &same, ids[p]);
         all_stand &= stands;
@@ -138,21 +151,26 @@ fn verdicts(rule: &Rule, ids: &[&str], rounds: &[Round]) -> (Vec<Option<Verdict>
     (verdicts.collect(), all_stand)
 }
 
-/// Fills in summaries, verdicts and noise floor from the raw rounds; nothing else is looked at, so a receipt can be recomputed.
+/// Fills in summaries, verdicts and noise floor from the raw rounds.
 pub fn summarize(cell: &mut MicroCell, rule: Option<&Rule>) {
+    summarize_with(cell, rule, &registered);
+}
+
+/// The same where stages may be other than this build's: a receipt says what each of its kernels builds on, and nothing else is looked
+/// at, so it can be recomputed anywhere.
+pub fn summarize_with(cell: &mut MicroCell, rule: Option<&Rule>, builds_on: BuildsOn<'_>) {
     let ids: Vec<&str> = cell.entries.iter().map(|e| e.kernel.as_str()).collect();
-    let mut judged = rule.map_or_else(Vec::new, |rule| verdicts(rule, &ids, &cell.rounds).0);
+    let mut judged = rule.map_or_else(Vec::new, |rule| verdicts(rule, &ids, &cell.rounds, builds_on).0);
     judged.resize(ids.len(), None);
     let nothing_measured = cell.rounds.is_empty();
     let columns: Vec<Vec<u64>> = (0..cell.entries.len()).map(|e| column(&cell.rounds, e)).collect();
     let index = |id: &str| cell.entries.iter().position(|e| e.kernel == id && !e.self_pair);
-    let builds_on = |id: &str| kernels::registry::find(id).and_then(|d| d.builds_on);
     let summaries = cell.entries.iter().enumerate().map(|(i, entry)| {
         let per_call: Vec<f64> = columns[i].iter().map(|&ns| ns as f64 / f64::from(cell.calls_per_epoch)).collect();
         let ns = median(&per_call);
         let rate = |amount: u64| if ns > 0.0 { amount as f64 / ns } else { 0.0 };
         let against = |partner: usize| Paired::new(&columns[partner], &columns[i]).ratio(&cell.entries[partner].kernel);
-        let previous = builds_on(&entry.kernel).and_then(index);
+        let previous = builds_on(&entry.kernel).and_then(|id| index(&id));
         // An A/A column is compared with its twin.
         let partner = if entry.self_pair { index(&entry.kernel) } else { Some(0) };
         let share_of_stream = cell.stream.as_ref().filter(|_| !nothing_measured).map(|stream| {

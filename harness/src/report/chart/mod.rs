@@ -6,10 +6,13 @@ mod canvas;
 mod ladder;
 mod phases;
 mod roofline;
+mod sparsity;
 mod throughput;
 mod tokens;
 
 use crate::receipt::Receipt;
+pub use sparsity::crossover_in_words;
+
 use canvas::{Canvas, MUTED, SERIES};
 
 /// Width of every chart in pixels.
@@ -37,6 +40,7 @@ pub fn all(receipt: &Receipt) -> Vec<Chart> {
         phases::budget,
         phases::forward,
         calibration::chart,
+        sparsity::chart,
     ]
     .into_iter()
     .filter_map(|chart| chart(receipt))
@@ -124,7 +128,7 @@ mod tests {
         for receipt in [fixture::complete(), fixture::hostile()] {
             let charts = all(&receipt);
             let files: Vec<&str> = charts.iter().map(|c| c.file).collect();
-            let all = [
+            let known = [
                 "ladder.svg",
                 "roofline.svg",
                 "throughput.svg",
@@ -132,8 +136,9 @@ mod tests {
                 "prefill.svg",
                 "phases.svg",
                 "forward.svg",
+                "sparsity.svg",
             ];
-            assert_eq!(files, all);
+            assert_eq!(files, known);
             for chart in charts {
                 well_formed(&chart.svg);
                 assert!(chart.svg.contains("<title ") && chart.svg.contains("<desc "));

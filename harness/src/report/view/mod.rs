@@ -123,6 +123,7 @@ fn anchor(receipt: &Receipt, pointer: &str) -> Option<String> {
         // Kernels have a part of their own only if some did not run.
         "kernels" => receipt.kernels.iter().any(|k| !k.available).then(|| part.to_string()),
         "limits" => receipt.limits.as_ref().map(|_| part.to_string()),
+        "sparsity" => Some("chart-sparsity.svg".into()),
         _ => known.contains(&part).then(|| part.to_string()),
     }
 }

@@ -1,0 +1,154 @@
+//! Whether a receipt holds: its digests, its own logic, and every figure that follows from raw data, computed again and compared bit for
+//! bit.
+
+mod recompute;
+mod structure;
+
+use crate::error::{Error, Result};
+use crate::receipt::{Integrity, Receipt, read_receipt, read_value};
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Problem {
+    /// JSON pointer of the field, or of the smallest object that is known to hold it.
+    pub field: String,
+    /// What is there, as JSON; absent for an object.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub found: Option<String>,
+    /// What the raw data give, as JSON, where they give it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recomputed: Option<String>,
+    /// What is wrong, in words.
+    pub what: String,
+}
+
+impl Problem {
+    fn new(field: impl Into<String>, what: impl Into<String>) -> Self {
+        Self { field: field.into(), found: None, recomputed: None, what: what.into() }
+    }
+
+    /// One line.
+    pub fn line(&self) -> String {
+        match (&self.found, &self.recomputed) {
+            (Some(found), Some(recomputed)) => format!("{} is {found}, recomputed {recomputed}", self.field),
+            (Some(found), None) => format!("{} is {found}: {}", self.field, self.what),
+            _ => format!("{} {}", self.field, self.what),
+        }
+    }
+}
+
+/// What was found out about one receipt.
+#[derive(Clone, Debug, Serialize)]
+pub struct Recheck {
+    /// The file.
+    pub receipt: PathBuf,
+    /// Whether nothing is wrong.
+    pub verified: bool,
+    /// Values that digests cover.
+    pub values_with_digest: u64,
+    /// Values that were computed again.
+    pub values_recomputed: usize,
+    /// What is wrong: edits that the digests show first, then what breaks the receipt's own logic, then figures that do not follow.
+    pub problems: Vec<Problem>,
+    /// What could not be checked, and why.
+    pub notes: Vec<String>,
+}
+
+/// Rechecks the receipt at `path`, a file or a run folder.
+///
+/// # Errors
+/// A file that cannot be read or is not a receipt. A receipt that does not hold is no error here.
+pub fn recheck(path: &Path) -> Result<Recheck> {
+    let (file, _, value) = read_value(path)?;
+    let mut out = Recheck {
+        receipt: file,
+        verified: false,
+        values_with_digest: 0,
+        values_recomputed: 0,
+        problems: Vec::new(),
+        notes: Vec::new(),
+    };
+    digests(&value, &mut out)?;
+    match read_receipt(path) {
+        Ok(receipt) => typed(&receipt, &mut out),
+        // An edit that leaves no receipt, such as a negative count, has been named already.
+        Err(error) if !out.problems.is_empty() => out.notes.push(format!("nothing else was checked: {error}")),
+        Err(error) => return Err(error),
+    }
+    out.verified = out.problems.is_empty();
+    Ok(out)
+}
+
+/// Compares with the digests that were written.
+fn digests(value: &serde_json::Value, out: &mut Recheck) -> Result<()> {
+    let old = value["schema_version"].as_str().is_some_and(|version| version.starts_with("1.0."));
+    match value.get(crate::receipt::INTEGRITY_FIELD) {
+        Some(written) => {
+            let integrity: Integrity = match serde_json::from_value(written.clone()) {
+                Ok(integrity) => integrity,
+                Err(e) => {
+                    out.problems.push(Problem::new("/integrity", format!("cannot be read: {e}")));
+                    return Ok(());
+                }
+            };
+            out.values_with_digest = integrity.parts.iter().map(|part| part.leaves).fold(0, u64::saturating_add);
+            out.problems.extend(integrity.edits(value).into_iter().map(|edit| {
+                let there = value.pointer(&edit.field).filter(|found| !found.is_object() && !found.is_array());
+                Problem { found: there.map(ToString::to_string), ..Problem::new(edit.field, edit.what) }
+            }));
+        }
+        None if old => out.notes.push(
+            "written before 1.1, so it holds no digests: raw numbers are taken as they are, figures were computed from them".into(),
+        ),
+        None if value.get("schema_version").is_some_and(serde_json::Value::is_string) => {
+            out.problems.push(Problem::new("/integrity", "is missing: receipts since 1.1 hold digests"));
+        }
+        // Not a receipt; the reader says so.
+        None => {}
+    }
+    Ok(())
+}
+
+fn typed(receipt: &Receipt, out: &mut Recheck) {
+    let broken = structure::problems(receipt);
+    let sound = broken.is_empty();
+    let mut add = |problem: Problem| {
+        if !out.problems.iter().any(|known| known.field == problem.field) {
+            out.problems.push(problem);
+        }
+    };
+    broken.into_iter().for_each(&mut add);
+    if !sound {
+        out.notes.push("figures were not computed again: the rounds are not whole".into());
+        return;
+    }
+    let (differences, compared) = recompute::differences(receipt);
+    differences.into_iter().for_each(&mut add);
+    out.values_recomputed = compared;
+    if !recompute::same_build(receipt) {
+        out.notes.push("written by another build, which may word things differently: texts were not recomputed".into());
+    }
+}
+
+/// Reads a receipt, and refuses it unless it holds: for programs that act on it.
+///
+/// # Errors
+/// As [`recheck`]; and exit 1 with the first thing that is wrong.
+pub fn require(path: &Path) -> Result<Recheck> {
+    let found = recheck(path)?;
+    match found.problems.first() {
+        None => Ok(found),
+        Some(first) => Err(refusal(&found.receipt, first, found.problems.len())),
+    }
+}
+
+/// The error for a receipt that does not hold.
+pub fn refusal(file: &Path, first: &Problem, problems: usize) -> Error {
+    let more = if problems > 1 { format!("; {} more", problems - 1) } else { String::new() };
+    Error::failed(format!("{}: {}{more}", file.display(), first.line()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,147 @@
+//! Every figure that follows from raw data, computed again with the code that computed it first.
+
+use super::Problem;
+use crate::build_info;
+use crate::findings::findings;
+use crate::measure::{medians, micro};
+use crate::receipt::{BitnetRs, Receipt, Status};
+use serde_json::Value;
+
+/// Texts that another version of this program may word differently.
+const TEXTS: [&str; 4] = ["reason", "next_step", "title", "text"];
+
+/// Whether this build wrote the receipt, so that its texts must be the same too.
+pub fn same_build(receipt: &Receipt) -> bool {
+    let own = build_info::build();
+    (&receipt.build.version, &receipt.build.git_commit) == (&own.version, &own.git_commit)
+}
+
+/// Fields that differ from what the raw data give, and how many values were compared.
+pub fn differences(receipt: &Receipt) -> (Vec<Problem>, usize) {
+    let again = recomputed(receipt);
+    let mut found = Differences { problems: Vec::new(), compared: 0, texts: same_build(receipt) };
+    // Both went through the same types, so a default that an old receipt lacks is no difference.
+    let as_json = |part: &dyn Fn(&Receipt) -> serde_json::Result<Value>, of: &Receipt| part(of).unwrap_or(Value::Null);
+    let parts: [(&str, &dyn Fn(&Receipt) -> serde_json::Result<Value>); 6] = [
+        ("/micro", &|r| serde_json::to_value(&r.micro)),
+        ("/gate", &|r| serde_json::to_value(&r.gate)),
+        ("/generation", &|r| serde_json::to_value(&r.generation)),
+        ("/perplexity", &|r| serde_json::to_value(&r.perplexity)),
+        ("/head_effect", &|r| serde_json::to_value(&r.head_effect)),
+        ("/bitnet_rs", &|r| serde_json::to_value(&r.bitnet_rs)),
+    ];
+    for (pointer, part) in parts {
+        found.compare(pointer.into(), &as_json(part, receipt), &as_json(part, &again));
+    }
+    // Texts only, so nothing can be said about another build's.
+    if found.texts {
+        let part: &dyn Fn(&Receipt) -> serde_json::Result<Value> = &|r| serde_json::to_value(&r.findings);
+        found.compare("/findings".into(), &as_json(part, receipt), &as_json(part, &again));
+    }
+    evidence(receipt, &mut found.problems);
+    (found.problems, found.compared)
+}
+
+/// The receipt with all that can be computed made anew.
+fn recomputed(receipt: &Receipt) -> Receipt {
+    let mut again = receipt.clone();
+    let builds_on = |id: &str| receipt.kernels.iter().find(|k| k.id == id)?.builds_on.clone();
+    for cell in &mut again.micro {
+        micro::summarize_with(cell, receipt.rule.as_ref(), &builds_on);
+    }
+    if let Some(gate) = &mut again.gate {
+        crate::gate::summarize(gate);
+    }
+    if let Some(generation) = &mut again.generation {
+        for kernel in &mut generation.kernels {
+            let whole = !matches!(kernel.stop_reason.as_str(), "timeout" | "interrupted");
+            // Before 1.1 a round did not say how far into the prompt it came.
+            if whole || kernel.rounds.iter().all(|r| r.prefill_tokens.is_some()) {
+                medians::summarize(kernel, generation.prompt_ids.len());
+            }
+            for golden in &mut kernel.goldens {
+                let n = golden.compared;
+                golden.passed = golden.got.len() >= n && golden.got[..n] == golden.expected[..n];
+            }
+        }
+        medians::compare(&mut generation.kernels);
+    }
+    if let Some(perplexity) = &mut again.perplexity {
+        perplexity.kernels.iter_mut().for_each(|k| k.perplexity = k.nats_per_token.exp());
+        if let Some(lut) = &mut perplexity.lut {
+            let own = perplexity.kernels.iter().find(|k| k.kernel == lut.kernel);
+            lut.file_perplexity = own.map_or(f64::NAN, |k| k.perplexity);
+        }
+    }
+    if let Some(effect) = &mut again.head_effect {
+        effect.perplexity = effect.nats_per_token.exp();
+        effect.f16_perplexity = effect.f16_nats_per_token.exp();
+        effect.perplexity_change_percent = 100.0 * (effect.nats_per_token - effect.f16_nats_per_token).exp_m1();
+    }
+    if receipt.bitnet_rs.is_some() || !receipt.schema_version.starts_with("1.0.") {
+        again.bitnet_rs = Some(BitnetRs::of(&again));
+    }
+    // A run that is going on, or was killed, has none yet; a gate's page makes its own.
+    if receipt.status != Status::Running && !receipt.findings.is_empty() {
+        again.findings = findings(&again);
+    }
+    again
+}
+
+/// What a finding points to must be there.
+fn evidence(receipt: &Receipt, problems: &mut Vec<Problem>) {
+    let Ok(value) = serde_json::to_value(receipt) else { return };
+    for (i, finding) in receipt.findings.iter().enumerate() {
+        if value.pointer(&finding.evidence).is_none() {
+            let what = format!("points to {}, which is not there", finding.evidence);
+            problems.push(Problem::new(format!("/findings/{i}/evidence"), what));
+        }
+    }
+}
+
+struct Differences {
+    problems: Vec<Problem>,
+    compared: usize,
+    texts: bool,
+}
+
+impl Differences {
+    fn compare(&mut self, pointer: String, found: &Value, again: &Value) {
+        match (found, again) {
+            (Value::Object(a), Value::Object(b)) => {
+                let missing = b.keys().filter(|key| !a.contains_key(*key));
+                for key in a.keys().chain(missing) {
+                    if self.texts || !TEXTS.contains(&key.as_str()) {
+                        let value = |of: &serde_json::Map<String, Value>| of.get(key).cloned().unwrap_or(Value::Null);
+                        self.compare(format!("{pointer}/{key}"), &value(a), &value(b));
+                    }
+                }
+            }
+            (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
+                for (i, (a, b)) in a.iter().zip(b).enumerate() {
+                    self.compare(format!("{pointer}/{i}"), a, b);
+                }
+            }
+            (found, again) => {
+                self.compared += 1;
+                // Text, so that floats are compared bit for bit and infinities as the null they are written as.
+                if found.to_string() != again.to_string() {
+                    let short = |value: &Value| {
+                        let text = value.to_string();
+                        if text.len() > 120 {
+                            format!("{}...", text.chars().take(117).collect::<String>())
+                        } else {
+                            text
+                        }
+                    };
+                    self.problems.push(Problem {
+                        field: pointer,
+                        found: Some(short(found)),
+                        recomputed: Some(short(again)),
+                        what: "does not follow from the raw data".into(),
+                    });
+                }
+            }
+        }
+    }
+}

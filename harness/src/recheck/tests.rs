@@ -1,0 +1,202 @@
+use super::*;
+use crate::receipt::{RECEIPT_FILE, write_receipt};
+use crate::report::fixture;
+use kernels::random::SplitMix64;
+use serde_json::Value;
+
+/// A 1.0.0 receipt of a real run, with fewer cells and kernels.
+const OLD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/receipt-1.0.0.json");
+
+/// A made-up run whose figures do follow from its rounds.
+fn consistent() -> Receipt {
+    let mut receipt = fixture::complete();
+    receipt.micro.truncate(4);
+    for cell in &mut receipt.micro {
+        cell.rounds.truncate(12);
+        cell.copies = cell.copies.max(1);
+        if let Some(stream) = &mut cell.stream {
+            stream.ns.truncate(12);
+        }
+        let last = cell.entries.len() - 1;
+        cell.entries[last].kernel = cell.entries[last - 1].kernel.clone();
+        crate::measure::micro::summarize(cell, None);
+    }
+    let generation = receipt.generation.as_mut().unwrap();
+    for kernel in &mut generation.kernels {
+        crate::measure::medians::summarize(kernel, generation.prompt_ids.len());
+    }
+    crate::measure::medians::compare(&mut generation.kernels);
+    let perplexity = receipt.perplexity.as_mut().unwrap();
+    perplexity.kernels.iter_mut().for_each(|k| k.perplexity = k.nats_per_token.exp());
+    perplexity.lut.as_mut().unwrap().file_perplexity = perplexity.kernels[5].perplexity;
+    receipt.build = build_info();
+    receipt.findings = crate::findings::findings(&receipt);
+    receipt
+}
+
+fn build_info() -> crate::receipt::Build {
+    crate::build_info::build()
+}
+
+fn written(receipt: &Receipt) -> (tempfile::TempDir, PathBuf, Value) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = write_receipt(receipt, dir.path()).unwrap();
+    let value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    (dir, path, value)
+}
+
+/// Pointers of all numbers.
+fn numbers(value: &Value, pointer: &str, all: &mut Vec<String>) {
+    match value {
+        Value::Object(map) => map.iter().for_each(|(key, v)| numbers(v, &format!("{pointer}/{key}"), all)),
+        Value::Array(items) => items.iter().enumerate().for_each(|(i, v)| numbers(v, &format!("{pointer}/{i}"), all)),
+        Value::Number(_) => all.push(pointer.into()),
+        _ => {}
+    }
+}
+
+#[test]
+fn a_fresh_receipt_holds() {
+    for receipt in [consistent(), fixture::empty()] {
+        let (dir, path, _) = written(&receipt);
+        for at in [path.as_path(), dir.path()] {
+            let found = require(at).unwrap();
+            assert!(found.verified, "{found:?}");
+            assert_eq!(found.notes.is_empty(), recompute::same_build(&receipt));
+            assert!(found.values_with_digest > 50);
+        }
+        // Written again by a reader, it holds still.
+        let back = read_receipt(&path).unwrap();
+        write_receipt(&back, dir.path()).unwrap();
+        require(dir.path()).unwrap();
+    }
+}
+
+#[test]
+fn any_edited_number_is_named() {
+    let (_dir, path, value) = written(&consistent());
+    let mut pointers = Vec::new();
+    numbers(&value, "", &mut pointers);
+    assert!(pointers.len() > 1000);
+    let random = &mut SplitMix64::new(7);
+    // All kinds of fields, not only rounds, of which there are most.
+    let (rounds, others): (Vec<String>, Vec<String>) = pointers.into_iter().partition(|p| p.contains("/rounds/"));
+    let mut sample: Vec<&String> = (0..60).map(|_| &rounds[random.next_u64() as usize % rounds.len()]).collect();
+    sample.extend(others.iter().filter(|_| random.next_u64() % 4 == 0));
+    for pointer in sample {
+        let mut edited = value.clone();
+        let number = edited.pointer_mut(pointer).unwrap();
+        *number = match number.as_u64() {
+            Some(n) if random.next_u64() % 3 == 0 => serde_json::json!(-(n as i64) - 1),
+            Some(n) => serde_json::json!(n + 1),
+            None => serde_json::json!(f64::from_bits(number.as_f64().unwrap().to_bits() ^ 1)),
+        };
+        let unchanged = edited == value;
+        std::fs::write(&path, serde_json::to_vec(&edited).unwrap()).unwrap();
+        let found = recheck(&path).unwrap();
+        assert!(!found.verified && !unchanged, "{pointer}");
+        if pointer.starts_with("/integrity") {
+            assert!(found.problems[0].field.starts_with("/integrity"), "{pointer}: {:?}", found.problems);
+        } else {
+            assert_eq!(&found.problems[0].field, pointer, "{:?}", found.problems);
+        }
+        let error = require(&path).unwrap_err();
+        assert!(error.exit() == crate::error::Exit::Failed && error.to_string().contains(&found.problems[0].field));
+    }
+}
+
+/// Without the digests: what can be recomputed is named by itself, with both values.
+#[test]
+fn figures_are_recomputed_not_only_hashed() {
+    let receipt = consistent();
+    let edits: [(&str, &dyn Fn(&mut Receipt)); 8] = [
+        ("/micro/0/summaries/1/gelem_s", &|r| r.micro[0].summaries[1].gelem_s *= 1.0001),
+        ("/micro/0/summaries/2/vs_previous/median", &|r| {
+            r.micro[0].summaries[2].vs_previous.as_mut().unwrap().median += 1e-12;
+        }),
+        ("/micro/1/noise_floor", &|r| r.micro[1].noise_floor = 0.0),
+        ("/generation/kernels/2/decode_tokens_per_s", &|r| {
+            r.generation.as_mut().unwrap().kernels[2].decode_tokens_per_s += 1.0;
+        }),
+        ("/generation/kernels/1/ids_equal_baseline", &|r| {
+            r.generation.as_mut().unwrap().kernels[1].token_ids[0] += 1;
+        }),
+        ("/generation/kernels/0/goldens/0/passed", &|r| {
+            r.generation.as_mut().unwrap().kernels[0].goldens[0].got[1] = 9
+        }),
+        ("/perplexity/kernels/3/perplexity", &|r| r.perplexity.as_mut().unwrap().kernels[3].perplexity = 1.0),
+        ("/findings/0/text", &|r| r.findings[0].text.push('!')),
+    ];
+    for (pointer, edit) in edits {
+        let mut edited = receipt.clone();
+        edit(&mut edited);
+        let (_dir, path, _) = written(&edited);
+        let found = recheck(&path).unwrap();
+        let problem = found.problems.iter().find(|p| p.field == pointer);
+        let problem = problem.unwrap_or_else(|| panic!("{pointer}: {:?}", found.problems));
+        assert!(problem.recomputed.is_some() && problem.found != problem.recomputed, "{problem:?}");
+    }
+}
+
+#[test]
+fn a_receipt_must_make_sense() {
+    let edits: [(&str, &dyn Fn(&mut Receipt)); 10] = [
+        ("/micro/0/rounds/3/order", &|r| r.micro[0].rounds[3].order[0] = r.micro[0].rounds[3].order[1]),
+        ("/micro/0/rounds/3/ns", &|r| drop(r.micro[0].rounds[3].ns.pop())),
+        ("/micro/0/rounds/3/ns/1", &|r| r.micro[0].rounds[3].ns[1] = 0),
+        ("/micro/0/weights_per_call", &|r| r.micro[0].weights_per_call += 1),
+        ("/micro/0/summaries", &|r| drop(r.micro[0].summaries.pop())),
+        ("/micro/0/entries/0/kernel", &|r| r.verify[0].mismatches = 3),
+        ("/generation/kernels/0/kernel", &|r| drop(r.verify.remove(0))),
+        ("/verify/7/max_abs_error", &|r| r.verify[7].max_abs_error = 1.0),
+        ("/model/sha256", &|r| r.model.as_mut().unwrap().sha256 = "unknown".into()),
+        ("/schema_version", &|r| r.schema_version = "1.0.0".into()),
+    ];
+    for (pointer, edit) in edits {
+        let mut edited = consistent();
+        edit(&mut edited);
+        let (_dir, path, _) = written(&edited);
+        let found = recheck(&path).unwrap();
+        assert!(found.problems.iter().any(|p| p.field == pointer), "{pointer}: {:?}", found.problems);
+    }
+}
+
+#[test]
+fn removing_the_digests_does_not_help() {
+    let (_dir, path, mut value) = written(&consistent());
+    value.as_object_mut().unwrap().remove("integrity");
+    std::fs::write(&path, value.to_string()).unwrap();
+    assert_eq!(recheck(&path).unwrap().problems[0].field, "/integrity");
+    value["schema_version"] = "1.0.0".into();
+    std::fs::write(&path, value.to_string()).unwrap();
+    assert_eq!(recheck(&path).unwrap().problems[0].field, "/schema_version");
+}
+
+#[test]
+fn what_is_no_receipt_is_an_input_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(RECEIPT_FILE);
+    for text in ["{", "{}", "[]", r#"{"schema_version": "7.0.0"}"#] {
+        std::fs::write(&path, text).unwrap();
+        let outcome = recheck(&path);
+        let refused = outcome.as_ref().map_or(true, |found| !found.verified);
+        assert!(refused, "{text}: {outcome:?}");
+    }
+}
+
+#[test]
+fn a_receipt_of_version_1_0_reads_renders_and_holds() {
+    let found = require(Path::new(OLD)).unwrap();
+    assert!(found.values_recomputed > 1000 && found.notes.iter().any(|n| n.contains("before 1.1")), "{found:?}");
+    let receipt = read_receipt(Path::new(OLD)).unwrap();
+    assert!(receipt.schema_version == "1.0.0" && receipt.integrity.is_none());
+    let dir = tempfile::tempdir().unwrap();
+    let paths = crate::report::write_run_folder(&receipt, dir.path()).unwrap();
+    assert!(std::fs::read_to_string(paths.html).unwrap().contains("avx2-permute"));
+    // Its figures are held to its rounds as any other's.
+    let mut value: Value = serde_json::from_slice(&std::fs::read(OLD).unwrap()).unwrap();
+    value["micro"][0]["rounds"][0]["ns"][0] = serde_json::json!(1);
+    let path = dir.path().join("edited.json");
+    std::fs::write(&path, value.to_string()).unwrap();
+    assert!(recheck(&path).unwrap().problems.iter().any(|p| p.field.starts_with("/micro/0/")));
+}
