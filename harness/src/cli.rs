@@ -691,6 +691,8 @@ pub enum GateFormat {
     Human,
     /// The gate's record, raw rounds included
     Json,
+    /// JUnit XML, a test case a comparison and exact check
+    Junit,
     /// Workflow commands, and a summary for GITHUB_STEP_SUMMARY
     Github,
 }

@@ -92,6 +92,7 @@ pub fn run(args: &GateArgs, out: &Output) -> Result<()> {
             out.line(paths.html.display().to_string())?;
         }
         GateFormat::Json => out.json(&record)?,
+        GateFormat::Junit => out.line(crate::export::junit(&receipt)?.trim_end())?,
         GateFormat::Github => {
             out.line(report::gate_annotations(&record).trim_end())?;
             step_summary(&summary)?;

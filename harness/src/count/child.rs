@@ -76,7 +76,7 @@ fn prepare(args: &CountChildArgs) -> Result<Prepared> {
     let shape = Shape::parse(&args.shape).map_err(Error::input)?;
     let cell = Cell { op: args.op.name(), shape, tokens: args.tokens, residency: Residency::Cache };
     let operands = Operands::new(cell, &[kernel], 0, features, args.seed)?;
-    let checked = check::check(cell, &operands, &[kernel], &mut Team::single())?.remove(0);
+    let checked = check::check(cell, &operands, &[kernel], &mut Team::single())?.remove(0).output_sha256;
     let operations = &descriptor.operations;
     let entry = match (cell.op, operations.gemv) {
         ("dequantize", _) => operations.dequantize.map(|f| f as usize),

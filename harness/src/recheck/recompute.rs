@@ -1,8 +1,10 @@
 //! Every figure that follows from raw data, computed again with the code that computed it first.
 
 use super::Problem;
+use crate::bound;
 use crate::build_info;
 use crate::findings::findings;
+use crate::measure::sequential::{self, Sample};
 use crate::measure::{medians, micro};
 use crate::receipt::{BitnetRs, Receipt, Status};
 use serde_json::Value;
@@ -22,7 +24,8 @@ pub fn differences(receipt: &Receipt) -> (Vec<Problem>, usize) {
     let mut found = Differences { problems: Vec::new(), compared: 0, texts: same_build(receipt) };
     // Both went through the same types, so a default that an old receipt lacks is no difference.
     let as_json = |part: &dyn Fn(&Receipt) -> serde_json::Result<Value>, of: &Receipt| part(of).unwrap_or(Value::Null);
-    let parts: [(&str, &dyn Fn(&Receipt) -> serde_json::Result<Value>); 6] = [
+    let parts: [(&str, &dyn Fn(&Receipt) -> serde_json::Result<Value>); 7] = [
+        ("/calibration", &|r| serde_json::to_value(&r.calibration)),
         ("/micro", &|r| serde_json::to_value(&r.micro)),
         ("/gate", &|r| serde_json::to_value(&r.gate)),
         ("/generation", &|r| serde_json::to_value(&r.generation)),
@@ -48,9 +51,19 @@ fn recomputed(receipt: &Receipt) -> Receipt {
     let builds_on = |id: &str| receipt.kernels.iter().find(|k| k.id == id)?.builds_on.clone();
     for cell in &mut again.micro {
         micro::summarize_with(cell, receipt.rule.as_ref(), &builds_on);
+        if let Some(limits) = &receipt.limits {
+            bound::fill(cell, limits, &receipt.host.caches_bytes);
+        }
     }
     if let Some(gate) = &mut again.gate {
         crate::gate::summarize(gate);
+    }
+    if let Some(calibration) = &mut again.calibration {
+        for cell in calibration.trials.iter_mut().flat_map(|trial| &mut trial.cells) {
+            let partner = cell.verdict.partner.clone();
+            cell.verdict =
+                sequential::decide(&calibration.rule, Sample::ProcessPair, &cell.effect, &cell.same, &partner).0;
+        }
     }
     if let Some(generation) = &mut again.generation {
         for kernel in &mut generation.kernels {
