@@ -125,23 +125,29 @@ impl Differences {
             (found, again) => {
                 self.compared += 1;
                 // Text, so that floats are compared bit for bit and infinities as the null they are written as.
-                if found.to_string() != again.to_string() {
-                    let short = |value: &Value| {
-                        let text = value.to_string();
-                        if text.len() > 120 {
-                            format!("{}...", text.chars().take(117).collect::<String>())
-                        } else {
-                            text
-                        }
-                    };
+                let (found, again) = (found.to_string(), again.to_string());
+                if found != again {
+                    let same = found.chars().zip(again.chars()).take_while(|(a, b)| a == b).count();
                     self.problems.push(Problem {
                         field: pointer,
-                        found: Some(short(found)),
-                        recomputed: Some(short(again)),
+                        found: Some(around(&found, same)),
+                        recomputed: Some(around(&again, same)),
                         what: "does not follow from the raw data".into(),
                     });
                 }
             }
         }
     }
+}
+
+/// A long value's part where it starts to differ.
+fn around(text: &str, at: usize) -> String {
+    const MOST: usize = 100;
+    if text.len() <= MOST {
+        return text.to_owned();
+    }
+    let start = at.saturating_sub(20);
+    let part: String = text.chars().skip(start).take(MOST).collect();
+    let before = if start > 0 { "..." } else { "" };
+    format!("{before}{part}...")
 }
