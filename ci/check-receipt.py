@@ -26,6 +26,9 @@ def problems(folder):
     if not i8 or not all(v["exact"] for v in verified if v["id"] in i8):
         yield f"int8 kernels {i8} are not all exact"
 
+    limits = receipt.get("limits", {})
+    if not limits.get("bandwidth") or any(b["read_gb_s"]["median"] <= 0 for b in limits["bandwidth"]):
+        yield "no limits of the machine"
     if not receipt["micro"]:
         yield "no microbenchmarks"
     for cell in receipt["micro"]:
@@ -39,6 +42,8 @@ def problems(folder):
             if sorted(turn["order"]) != list(range(entries)) or len(turn["ns"]) != entries or min(turn["ns"]) <= 0:
                 yield f"{name}: a round is not whole: {turn}"
                 break
+        if not all(s.get("bound", {}).get("gelem_s", 0) > 0 for s in cell["summaries"]):
+            yield f"{name}: a row without its bound"
         if any(s["median_ns_per_call"] <= 0 or s["gelem_s"] <= 0 for s in cell["summaries"]):
             yield f"{name}: a summary without a time"
 

@@ -1,14 +1,21 @@
 #!/usr/bin/env bash
-# How far ahead should avx2-prefetch and avx2-permute prefetch? Builds and times each distance in a copy of this tree.
-#   ci/sweep-prefetch.sh [BYTES...]       default: 0 256 512 1024 2048 4096
-# ROUNDS=N interleaved rounds a cell (42). Build outputs: CARGO_TARGET_DIR, or the copy's own. Receipts stay in OUT if set.
-# Read it on a quiet machine: each line is a median of paired ratios within one run; compare lines by their intervals.
+# How far ahead should a kernel prefetch? Builds and times each distance in a copy of this tree.
+#   ci/sweep-prefetch.sh [ladder|int8|heads] [BYTES...]
+# ladder: avx2-prefetch and avx2-permute over avx2-fma-tile, by `micro`; 0 256 512 1024 2048 4096 by default.
+# int8, heads: share of a plain read of the same bytes in the same rounds, by the examples gemv_bandwidth and head_bandwidth of kernels/;
+#   256 512 1024 2048 4096 6144 8192 by default. The distance goes into every kernel of the group that has one.
+# ROUNDS=N interleaved rounds (42; heads 15). THREADS="1 2" for int8 and heads. Build outputs: CARGO_TARGET_DIR, or the copy's own.
+# Receipts of ladder stay in OUT if set. Read it on a quiet machine: each line is a median within one run; compare lines of several runs.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+group=ladder
+case ${1:-} in ladder | int8 | heads) group=$1 && shift ;; esac
 distances=("$@")
-[ $# -gt 0 ] || distances=(0 256 512 1024 2048 4096)
+if [ $# -eq 0 ]; then
+    if [ $group = ladder ]; then distances=(0 256 512 1024 2048 4096); else distances=(256 512 1024 2048 4096 6144 8192); fi
+fi
 for distance in "${distances[@]}"; do
-    [[ $distance =~ ^[0-9]+$ ]] || { echo "error: \"$distance\" is not a number of bytes" >&2; exit 2; }
+    [[ $distance =~ ^[0-9]+$ ]] || { echo "error: \"$distance\" is neither a group nor a number of bytes" >&2; exit 2; }
 done
 
 scratch=$(mktemp -d)
@@ -29,11 +36,33 @@ TOML
 
 cd "$scratch"
 constant='const PREFETCH_BYTES: usize = '
-source=kernels/src/x86_64/avx2_prefetch.rs
-grep -q "$constant[0-9_]*;" $source || { echo "error: no PREFETCH_BYTES in $source" >&2; exit 2; }
-printf '%8s  %-10s  %-14s  %s\n' bytes shape kernel "x avx2-fma-tile [99% interval]"
+case $group in
+    ladder) sources=(avx2_prefetch) ;;
+    int8) sources=(avx2_i8_tile8 avxvnni_tile8 avx512_vnni avx512_vnni_trit5) ;;
+    heads) sources=(f16c_head head_f16_avx512 head_q8 head_q4) ;;
+esac
+for source in "${sources[@]}"; do
+    grep -q "$constant[0-9_]*;" "kernels/src/x86_64/$source.rs" || { echo "error: no PREFETCH_BYTES in $source.rs" >&2; exit 2; }
+done
+[ $group != ladder ] || printf '%8s  %-10s  %-14s  %s\n' bytes shape kernel "x avx2-fma-tile [99% interval]"
 for distance in "${distances[@]}"; do
-    sed -i.before "s/\($constant\)[0-9_]*;/\1$distance;/" $source
+    for source in "${sources[@]}"; do
+        sed -i.before "s/\($constant\)[0-9_]*;/\1$distance;/" "kernels/src/x86_64/$source.rs"
+    done
+    if [ $group != ladder ]; then
+        example=$([ $group = int8 ] && echo gemv_bandwidth || echo head_bandwidth)
+        cargo build -q --release -p kernels --example $example
+        for threads in ${THREADS:-1 2}; do
+            if [ $group = int8 ]; then
+                arguments=("$threads" "${ROUNDS:-42}" 40 avx2-i8-tile8 avxvnni-tile8 avx512-vnni avx512-vnni-trit5)
+            else
+                arguments=(64128 "$threads" "${ROUNDS:-15}")
+            fi
+            "${CARGO_TARGET_DIR:-target}/release/examples/$example" "${arguments[@]}" | grep 'of a plain read' |
+                sed "s/^/$(printf '%8s' "$distance") B, $threads thread(s): /"
+        done
+        continue
+    fi
     cargo build -q -p harness
     "${CARGO_TARGET_DIR:-target}/debug/harness" micro --scenario sweep.toml --kernels avx2-fma-tile,avx2-prefetch,avx2-permute \
         --out "$out/$distance" >"$scratch/log" 2>&1 || { cat "$scratch/log" >&2; exit 1; }

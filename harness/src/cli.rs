@@ -39,7 +39,9 @@ pub enum ColorChoice {
 #[derive(Subcommand, Debug)]
 pub enum Command {
     /// What there is, what runs on this CPU, and if not, why not
-    #[command(after_help = "Example: harness list kernels --json")]
+    #[command(
+        after_help = "Examples:\n  harness list kernels --json\n  harness list claims\n  harness list claims --run reports/runs/A --json"
+    )]
     List(ListArgs),
     /// Every kernel against the oracle on random, adversarial and edge shapes
     #[command(after_help = "Example: harness verify --kernels scalar-i8,avx2-i8")]
@@ -52,6 +54,19 @@ pub enum Command {
     /// The microbenchmark part of compare alone
     #[command(after_help = "Example: harness micro --scenario seed-tables --kernels scalar,avx2-permute")]
     Micro(MicroArgs),
+    /// Exact instruction count and mix of one kernel call, the same on every run and every machine
+    #[command(
+        after_help = "Examples:\n  harness count --kernels avx512-vnni,avx2-i8 --op gemv --shape 256x2560\n  harness count --kernel scalar --json"
+    )]
+    Count(CountArgs),
+    /// The program that `count` follows
+    #[command(hide = true)]
+    CountChild(CountChildArgs),
+    /// Streaming bandwidth by thread count and size, core clock, and peak products a cycle of this machine
+    #[command(
+        after_help = "Examples:\n  harness limits\n  harness limits --quick --json\n  harness limits --threads 1 --cpu-features avx2"
+    )]
+    Limits(LimitsArgs),
     /// Generate text with one kernel
     #[command(after_help = "Example: harness generate --prompt \"ROMEO:\" --max-tokens 40 --greedy --kernel avx2-i8")]
     Generate(GenerateArgs),
@@ -77,6 +92,9 @@ pub enum Command {
         after_help = "Examples:\n  harness gate --against main\n  harness gate --baseline release --format github\n\nExit codes: 0 PASS, 1 FAIL, 2 bad usage or input, 3 INCONCLUSIVE, 4 UNSTABLE, 5 UNSUPPORTED here, 130 interrupted"
     )]
     Gate(GateArgs),
+    /// How often does the gate cry wolf on this machine, and what does it find?
+    #[command(after_help = "Example: harness calibrate --trials 40 --effects 5,10")]
+    Calibrate(CalibrateArgs),
     /// The other end of `gate`
     #[command(hide = true)]
     GateChild,
@@ -88,6 +106,9 @@ pub struct ListArgs {
     /// What to list
     #[arg(value_enum, default_value_t = Listed::Kernels)]
     pub what: Listed,
+    /// With claims: the run folder or receipt whose numbers judge them
+    #[arg(long, value_name = "RUN_DIR|RECEIPT")]
+    pub run: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -105,6 +126,8 @@ pub enum Listed {
     Scenarios,
     /// Built-in, synthetic and known models.
     Models,
+    /// Figures of the analysis, and with --run each one's verdict.
+    Claims,
 }
 
 /// `verify`.
@@ -136,9 +159,15 @@ pub struct MeasureArgs {
     /// Run folder to write; a new one in reports/runs by default
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// Make a masked CPU feature or an unstable comparison an error (exit 4 or 5)
+    #[arg(long)]
+    pub strict: bool,
     /// Seed of data and order
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, env = "BITNET_SEED", default_value_t = 1)]
     pub seed: u64,
+    /// Fail unless every round and every exact kernel gives the same tokens (BITNET_DETERMINISTIC=1 too)
+    #[arg(long)]
+    pub deterministic: bool,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -153,7 +182,7 @@ pub struct CompareArgs {
     /// What to measure
     #[command(flatten)]
     pub measure: MeasureArgs,
-    /// builtin, synth:2b-4t, or a GGUF file; the scenario's by default
+    /// builtin, synth:SHAPE (2b-4t or tiny) or synth:SHAPE?live=SHARE, or a GGUF file; the scenario's by default
     #[arg(long, value_name = "M")]
     pub model: Option<String>,
     /// Weights packed by `model convert`, mapped for the kernels that read their packing
@@ -162,6 +191,10 @@ pub struct CompareArgs {
     /// Output head: as in the file, or its rows quantised to 8 or 4 bits, which changes the logits
     #[arg(long, value_enum, default_value_t = Head::F16)]
     pub head: Head,
+    /// Kernel for batches of prompt tokens: same (each kernel its own), an id, or auto to measure. Another packing needs a second
+    /// copy of the weights
+    #[arg(long, value_name = "same|auto|ID", default_value = "same")]
+    pub prefill_kernel: String,
     /// Leave out the entry with exact FFN sparsity
     #[arg(long, conflicts_with = "sparse")]
     pub dense: bool,
@@ -178,10 +211,101 @@ pub struct MicroArgs {
     pub measure: MeasureArgs,
 }
 
+/// `count`.
+#[derive(Args, Debug)]
+pub struct CountArgs {
+    /// Kernels to count; all that run here and have the operation by default
+    #[arg(long, alias = "kernel", value_delimiter = ',', value_name = "A,B")]
+    pub kernels: Option<Vec<String>>,
+    /// What to call
+    #[arg(long, value_enum, default_value_t = Operation::Gemv)]
+    pub op: Operation,
+    /// Rows x columns
+    #[arg(long, value_name = "MxK", default_value = "256x2560")]
+    pub shape: String,
+    /// Tokens of a gemm
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    pub tokens: usize,
+    /// Seed of weights and activations
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Stop after every instruction instead of at branches: the same counts, slower
+    #[arg(long)]
+    pub single_step: bool,
+    /// Clock of this CPU, to show the cycles that a call takes beside the static model's
+    #[arg(long, value_name = "X")]
+    pub ghz: Option<f64>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Features
+    #[command(flatten)]
+    pub machine: MachineArgs,
+}
+
+/// `limits`.
+#[derive(Args, Debug)]
+pub struct LimitsArgs {
+    /// 2 to 3 seconds instead of up to 10
+    #[arg(long)]
+    pub quick: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Threads to go up to (all CPUs by default), pinning, features
+    #[command(flatten)]
+    pub machine: MachineArgs,
+}
+
+/// The hidden child of `count`.
+#[derive(Args, Debug)]
+pub struct CountChildArgs {
+    /// Kernel id
+    #[arg(long)]
+    pub kernel: String,
+    /// What to call
+    #[arg(long, value_enum)]
+    pub op: Operation,
+    /// Rows x columns
+    #[arg(long)]
+    pub shape: String,
+    /// Tokens of a gemm
+    #[arg(long)]
+    pub tokens: usize,
+    /// Seed of weights and activations
+    #[arg(long)]
+    pub seed: u64,
+    /// Make the call without stopping for a parent: for other tools that count
+    #[arg(long)]
+    pub untraced: bool,
+}
+
+/// A kernel's operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Operation {
+    /// Matrix times vector
+    Gemv,
+    /// Matrix times a batch of vectors
+    Gemm,
+    /// Weights as f32
+    Dequantize,
+}
+
+impl Operation {
+    /// Its name in scenarios and receipts.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Gemv => "gemv",
+            Self::Gemm => "gemm",
+            Self::Dequantize => "dequantize",
+        }
+    }
+}
+
 /// Which model and kernel.
 #[derive(Args, Clone, Debug)]
 pub struct ModelArgs {
-    /// builtin, synth:2b-4t, or a GGUF file
+    /// builtin, synth:SHAPE (2b-4t or tiny) or synth:SHAPE?live=SHARE, or a GGUF file
     #[arg(long, value_name = "M", default_value = "builtin")]
     pub model: String,
     /// Kernel id, or auto to probe for the fastest exact one
@@ -222,6 +346,10 @@ pub struct GenerateArgs {
     /// Model and kernel
     #[command(flatten)]
     pub model: ModelArgs,
+    /// Kernel for batches of prompt tokens: same (the decoding kernel), an id, or auto to measure. Another packing needs a second
+    /// copy of the weights
+    #[arg(long, value_name = "same|auto|ID", default_value = "same")]
+    pub prefill_kernel: String,
     /// Always the likeliest token (the default when no sampling flag is given)
     #[arg(long, conflicts_with_all = ["temperature", "top_k", "top_p"])]
     pub greedy: bool,
@@ -235,8 +363,12 @@ pub struct GenerateArgs {
     #[arg(long, value_name = "P", allow_negative_numbers = true)]
     pub top_p: Option<f32>,
     /// Seed of the sampling
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, env = "BITNET_SEED", default_value_t = 1)]
     pub seed: u64,
+    /// Same tokens for any number of threads and any exact kernel: refuse what cannot promise that, and generate twice to see it
+    /// (BITNET_DETERMINISTIC=1 too)
+    #[arg(long)]
+    pub deterministic: bool,
     /// Stop after this many seconds (from the start of the prompt, the model loaded) and keep the text so far
     #[arg(long, value_name = "S", allow_negative_numbers = true)]
     pub timeout_s: Option<f64>,
@@ -437,7 +569,10 @@ pub struct BaselineSaveArgs {
     /// Kernels to gate; all by default
     #[arg(long, value_delimiter = ',', value_name = "A,B")]
     pub kernels: Option<Vec<String>>,
-    /// A smaller matrix, same rules
+    /// Keep the whole matrix of the scenario instead of the smaller one of --quick
+    #[arg(long, conflicts_with = "quick")]
+    pub full: bool,
+    /// The smaller matrix, which is the default here
     #[arg(long)]
     pub quick: bool,
     /// Keep this harness executable instead of the one that runs
@@ -479,7 +614,10 @@ pub struct GateArgs {
     /// Kernels to gate; all that both builds have and this CPU runs by default
     #[arg(long, value_delimiter = ',', value_name = "A,B")]
     pub kernels: Option<Vec<String>>,
-    /// A smaller matrix, same rules
+    /// The whole matrix of the scenario instead of the smaller one of --quick (a baseline brings its own)
+    #[arg(long, conflicts_with_all = ["quick", "baseline"])]
+    pub full: bool,
+    /// The smaller matrix, which is the default here
     #[arg(long)]
     pub quick: bool,
     /// Smallest slowdown that matters; 3% by default
@@ -511,6 +649,41 @@ pub struct GateArgs {
     pub machine: MachineArgs,
 }
 
+/// `calibrate`.
+#[derive(Args, Debug)]
+pub struct CalibrateArgs {
+    /// Gates for each planted slowdown, and as many of the build against itself
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub trials: usize,
+    /// Slowdowns to plant, in percent
+    #[arg(long, value_delimiter = ',', value_name = "P,Q", default_values_t = [5.0, 10.0], allow_negative_numbers = true)]
+    pub effects: Vec<f64>,
+    /// Built-in scenario or TOML file
+    #[arg(long, value_name = "NAME|FILE", default_value = "quick")]
+    pub scenario: String,
+    /// The whole matrix of the scenario instead of the smaller one of --quick
+    #[arg(long, conflicts_with = "quick")]
+    pub full: bool,
+    /// The smaller matrix, which is the default here
+    #[arg(long)]
+    pub quick: bool,
+    /// Kernels to gate; the most advanced of each family by default
+    #[arg(long, value_delimiter = ',', value_name = "A,B")]
+    pub kernels: Option<Vec<String>>,
+    /// Run folder to write; a new one in reports/runs by default
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Seed of data and order
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Threads (1 by default), pinning, features
+    #[command(flatten)]
+    pub machine: MachineArgs,
+}
+
 /// What `gate` prints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum GateFormat {
@@ -518,6 +691,8 @@ pub enum GateFormat {
     Human,
     /// The gate's record, raw rounds included
     Json,
+    /// JUnit XML, a test case a comparison and exact check
+    Junit,
     /// Workflow commands, and a summary for GITHUB_STEP_SUMMARY
     Github,
 }

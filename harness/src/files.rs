@@ -1,7 +1,7 @@
 //! Files that are either whole or absent: a reader, or a crash, never meets half of one.
 
 use crate::error::{Error, Result};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 /// Writes `bytes` to `path` through a temporary file in the same folder, so that the last step is a rename.
@@ -52,24 +52,97 @@ fn require_space(folder: &Path, need: u64) -> Result<()> {
     Ok(())
 }
 
-/// Maps a file that a user named; `what` it should be is for errors.
+/// Reads a file that a user named and that must be `what` ("a receipt"): a regular file of at most `limit` bytes, so that neither a
+/// named pipe that never ends nor a disk image is read into memory.
+pub fn read_limited(path: &Path, what: &str, limit: u64) -> Result<Vec<u8>> {
+    let found = std::fs::metadata(path).map_err(|e| Error::io("read", path, &e))?;
+    if !found.is_file() {
+        return Err(Error::input(format!("{} is not a regular file, so it is not {what}", path.display())));
+    }
+    let too_large = |bytes: u64| {
+        Error::input(format!("{} has {bytes} bytes: too large for {what} (limit {limit})", path.display()))
+    };
+    if found.len() > limit {
+        return Err(too_large(found.len()));
+    }
+    let file = std::fs::File::open(path).map_err(|e| Error::io("read", path, &e))?;
+    let mut bytes = Vec::new();
+    // The file may have grown since.
+    file.take(limit + 1).read_to_end(&mut bytes).map_err(|e| Error::io("read", path, &e))?;
+    if bytes.len() as u64 > limit { Err(too_large(bytes.len() as u64)) } else { Ok(bytes) }
+}
+
+/// A mapped file that knows whether it is still the one that was mapped.
 ///
-/// The file must not be changed while it is mapped: one that another process truncates ends this process with SIGBUS at the next access
-/// past the new end, and one that is rewritten changes the weights under a run.
-pub fn map(path: &Path, what: &str) -> Result<memmap2::Mmap> {
+/// A file that another process cuts short ends this one with an error line and exit code 2 ([`crate::mapped_faults`]), and one that is
+/// rewritten in place is found by [`Self::check_unchanged`], which whoever reads weights calls when it has read them. Replacing a file
+/// by renaming another over it changes nothing here: the old one stays mapped.
+pub struct Mapped {
+    // Before `map`: forgotten while the range is still this file's.
+    _watch: crate::mapped_faults::Watch,
+    map: memmap2::Mmap,
+    file: std::fs::File,
+    name: String,
+    mapped: Identity,
+}
+
+/// Length, and times of the last changes to contents and inode, as far as the system has them.
+#[derive(PartialEq)]
+struct Identity(u64, Option<std::time::SystemTime>);
+
+impl Identity {
+    fn of(file: &std::fs::File) -> std::io::Result<Self> {
+        let found = file.metadata()?;
+        Ok(Self(found.len(), found.modified().ok()))
+    }
+}
+
+impl Mapped {
+    /// An input error if the file was written to or cut since it was mapped.
+    pub fn check_unchanged(&self) -> Result<()> {
+        match Identity::of(&self.file) {
+            Ok(now) if now == self.mapped => Ok(()),
+            _ => Err(Error::input(format!(
+                "{} was changed while it was in use; let whatever writes it finish, then run again",
+                self.name
+            ))),
+        }
+    }
+}
+
+impl std::ops::Deref for Mapped {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        &self.map
+    }
+}
+
+impl AsRef<[u8]> for Mapped {
+    fn as_ref(&self) -> &[u8] {
+        &self.map
+    }
+}
+
+/// Maps a file that a user named; `what` it should be is for errors.
+pub fn map(path: &Path, what: &str) -> Result<Mapped> {
+    let fail = |action: &str, e: &std::io::Error| Error::io(&format!("{action} {what}"), path, e);
     // Looked at before opening, because opening a named pipe would wait for a writer.
-    let found = std::fs::metadata(path).map_err(|e| Error::io(&format!("open {what}"), path, &e))?;
+    let found = std::fs::metadata(path).map_err(|e| fail("open", &e))?;
     if found.is_dir() {
         return Err(Error::input(format!("{} is a folder; name the {what} file inside it", path.display())));
     }
     if !found.is_file() {
         return Err(Error::input(format!("{} is not a regular file; copy the {what} to one", path.display())));
     }
-    let file = std::fs::File::open(path).map_err(|e| Error::io(&format!("open {what}"), path, &e))?;
+    let file = std::fs::File::open(path).map_err(|e| fail("open", &e))?;
+    let mapped = Identity::of(&file).map_err(|e| fail("open", &e))?;
     // SAFETY: the map is read-only and private. Rust asks that nobody changes the bytes while slices of them live; no file system
-    // promises that, so it is a documented demand on the user (see above). Breaking it yields SIGBUS or changed numbers; strings are
-    // validated again each time they are read from the map.
-    unsafe { memmap2::Mmap::map(&file) }.map_err(|e| Error::io(&format!("map {what}"), path, &e))
+    // promises that. What a change can do is bounded: numbers differ (found by `check_unchanged`), a cut raises SIGBUS (handled), and
+    // strings are validated again each time they are read from the map.
+    let map = unsafe { memmap2::Mmap::map(&file) }.map_err(|e| fail("map", &e))?;
+    let name = path.display().to_string();
+    let watch = crate::mapped_faults::Watch::new(&map, &name);
+    Ok(Mapped { _watch: watch, map, file, name, mapped })
 }
 
 /// Tries whether `path` could be written, without touching it: its folder can be made and takes a file, and it is not a folder itself.
@@ -129,6 +202,35 @@ mod tests {
         assert_eq!(std::fs::read(&path).unwrap(), b"half");
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
         assert!(require_space(Path::new("."), u64::MAX).unwrap_err().to_string().contains("are free"));
+    }
+
+    #[test]
+    fn a_change_to_a_mapped_file_is_seen() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("m");
+        std::fs::write(&path, b"0123456789").unwrap();
+        let mapped = map(&path, "model").unwrap();
+        mapped.check_unchanged().unwrap();
+        // Replaced by a rename, as every careful program does: still the old file.
+        write_atomic(&path, b"other").unwrap();
+        mapped.check_unchanged().unwrap();
+        assert_eq!(&mapped[..], b"0123456789");
+        let mapped = map(&path, "model").unwrap();
+        std::fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"!").unwrap();
+        let error = mapped.check_unchanged().unwrap_err().to_string();
+        assert!(error.contains("m was changed while it was in use"), "{error}");
+    }
+
+    #[test]
+    fn only_regular_files_of_a_sane_size_are_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("r");
+        std::fs::write(&path, b"12345").unwrap();
+        assert_eq!(read_limited(&path, "a receipt", 5).unwrap(), b"12345");
+        assert!(
+            read_limited(&path, "a receipt", 4).unwrap_err().to_string().contains("5 bytes: too large for a receipt")
+        );
+        assert!(read_limited(dir.path(), "a receipt", 4).unwrap_err().to_string().contains("not a regular file"));
     }
 
     #[test]

@@ -13,7 +13,10 @@ pub fn findings(receipt: &Receipt) -> Vec<Finding> {
     all.extend(end_to_end(receipt));
     all.extend(head(receipt));
     all.extend(sparsity(receipt));
+    all.extend(prefill_share(receipt));
+    all.extend(sparsity_sweep(receipt));
     all.extend(goldens(receipt));
+    all.extend(crate::sanity::findings(receipt));
     all
 }
 
@@ -231,6 +234,36 @@ fn goldens(receipt: &Receipt) -> Option<Finding> {
     Some(finding(title, text, "/generation"))
 }
 
+/// Prefill in the unit of its products: what is left of the rate that the largest one alone has, with as many tokens as the prompt.
+fn prefill_share(receipt: &Receipt) -> Option<Finding> {
+    let (model, generation) = (receipt.model.as_ref()?, receipt.generation.as_ref()?);
+    let tokens = generation.prompt_ids.len();
+    let cells =
+        receipt.micro.iter().filter(|c| c.op == "gemm" && c.tokens == tokens && (c.m, c.k) == (model.ffn, model.dim));
+    let cell = cells.max_by_key(|c| c.weights_per_call)?;
+    let shares = generation.kernels.iter().filter_map(|kernel| {
+        let own = kernel.prefill.as_ref().map_or(&kernel.kernel, |prefill| &prefill.executed);
+        let alone = cell.summaries.iter().find(|s| s.kernel == *own).map(|s| s.gelem_s).filter(|rate| *rate > 0.0)?;
+        let whole = kernel.prefill_tokens_per_s * model.ternary_weights as f64 / 1e9;
+        (whole > 0.0).then(|| {
+            let (id, share) = (&kernel.kernel, whole / alone);
+            let speed = kernel.prefill_tokens_per_s;
+            format!("{id} {speed:.0} tokens/s: {whole:.0} GMAC/s of ternary products, {share:.2} of the {alone:.0} of {own}'s product alone")
+        })
+    });
+    let shares: Vec<String> = shares.collect();
+    let text = format!("{} prompt tokens. {}.", tokens, shares.join("; "));
+    let title = "Prefill against its products";
+    (!shares.is_empty()).then(|| finding(title, text, "/generation/kernels"))
+}
+
+/// Where skipping stops to pay, from the sweep.
+fn sparsity_sweep(receipt: &Receipt) -> Option<Finding> {
+    let record = receipt.sparsity.as_ref().filter(|record| !record.points.is_empty())?;
+    let text = crate::report::crossover_in_words(record);
+    Some(finding("Where skipping zero gates stops to pay", text, "/sparsity/points"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -251,6 +284,24 @@ mod tests {
                 finding.evidence
             );
         }
+    }
+
+    #[test]
+    fn prefill_is_set_beside_its_product() {
+        let mut receipt = fixture::complete();
+        assert!(prefill_share(&receipt).is_none(), "no product with as many tokens");
+        let tokens = receipt.generation.as_ref().expect("there").prompt_ids.len();
+        let model = receipt.model.clone().expect("there");
+        let mut cell = receipt.micro.iter().rfind(|c| c.family == "W2A8").expect("there").clone();
+        (cell.op, cell.tokens, cell.m, cell.k) = ("gemm".into(), tokens, model.ffn, model.dim);
+        cell.summaries[0].gelem_s = 400.0;
+        let kernel = cell.summaries[0].kernel.clone();
+        receipt.micro.push(cell);
+        let kernels = &mut receipt.generation.as_mut().expect("there").kernels;
+        let own = kernels.iter_mut().find(|k| k.kernel == kernel).expect("it generated");
+        own.prefill_tokens_per_s = 300e9 / model.ternary_weights as f64;
+        let said = prefill_share(&receipt).expect("said").text;
+        assert!(said.contains("300 GMAC/s") && said.contains("0.75 of the 400"), "{said}");
     }
 
     #[test]

@@ -19,7 +19,7 @@ pub fn host() -> Host {
         memory_bytes: memory(),
         microcode: cpuinfo("microcode"),
         affinity: status("Cpus_allowed_list"),
-        cgroup_cpus: cgroup("cpu.max").and_then(|text| quota(&text)),
+        cgroup_cpus: crate::resources::cpu_quota(),
         cgroup_memory_bytes: cgroup("memory.max").and_then(|text| text.parse().ok()),
         load_before: load(),
         load_after: None,
@@ -31,6 +31,32 @@ pub fn host() -> Host {
 /// CPUs that this process may use.
 pub fn cpus() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Which CPU this is, for tools that have a model of each.
+#[derive(Clone, Debug)]
+pub struct CpuIdentity {
+    /// As CPUID spells it: `AuthenticAMD`, `GenuineIntel`.
+    pub vendor: String,
+    /// Family, the extended one included.
+    pub family: u32,
+    /// Model, the extended one included.
+    pub model: u32,
+}
+
+/// This CPU, on x86-64.
+#[cfg(target_arch = "x86_64")]
+pub fn cpu_identity() -> Option<CpuIdentity> {
+    let cpuid = raw_cpuid::CpuId::new();
+    let info = cpuid.get_feature_info()?;
+    let vendor = cpuid.get_vendor_info()?.as_str().to_owned();
+    Some(CpuIdentity { vendor, family: info.family_id().into(), model: info.model_id().into() })
+}
+
+/// This CPU, on x86-64.
+#[cfg(not(target_arch = "x86_64"))]
+pub fn cpu_identity() -> Option<CpuIdentity> {
+    None
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -92,8 +118,12 @@ fn size(text: &str) -> Option<u64> {
 }
 
 fn memory() -> Option<u64> {
+    memory_line("MemTotal:")
+}
+
+fn memory_line(name: &str) -> Option<u64> {
     let text = read("/proc/meminfo")?;
-    let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
+    let line = text.lines().find(|line| line.starts_with(name))?;
     line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib * 1024)
 }
 
@@ -118,11 +148,9 @@ fn cgroup(file: &str) -> Option<String> {
     groups.map(|group| format!("/sys/fs/cgroup/{}/{file}", group.trim_matches('/'))).find_map(|path| read(&path))
 }
 
-/// `200000 100000`: quota and period in microseconds; `max 100000` is no limit.
-fn quota(text: &str) -> Option<f64> {
-    let (quota, period) = text.split_once(' ')?;
-    let (quota, period): (f64, f64) = (quota.parse().ok()?, period.trim().parse().ok()?);
-    (period > 0.0).then(|| quota / period)
+/// Bytes that can be had without swapping, if the system says.
+pub fn available_memory() -> Option<u64> {
+    memory_line("MemAvailable:")
 }
 
 /// Load average and stolen time now.
@@ -142,8 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_parse() {
-        assert_eq!([quota("150000 100000"), quota("max 100000"), quota("")], [Some(1.5), None, None]);
+    fn fields_parse() {
         assert_eq!(field("a\t: 1\nmicrocode\t: 0xb0\n", "microcode").as_deref(), Some("0xb0"));
     }
 

@@ -17,6 +17,16 @@ pub fn install() {
     }
 }
 
+/// Lets a write past a limit on file sizes fail like one to a full disk, with an error line; the default is to end the process.
+pub fn ignore_file_size_signal() {
+    #[cfg(unix)]
+    {
+        use nix::sys::signal::{SigHandler, Signal, signal};
+        // SAFETY: ignoring a signal runs no code of ours. If it is refused, the default stays.
+        let _ = unsafe { signal(Signal::SIGXFSZ, SigHandler::SigIgn) };
+    }
+}
+
 /// The flag.
 pub fn flag() -> &'static AtomicBool {
     &INTERRUPTED

@@ -97,6 +97,18 @@ impl Machine {
         self
     }
 
+    /// One thread with these features.
+    #[cfg(test)]
+    pub fn for_tests(features: CpuFeatures) -> Self {
+        Self { threads: 1, load_threads: 1, features, mask: None, cpus: Vec::new() }
+    }
+
+    /// As many threads.
+    #[cfg(test)]
+    pub fn with_threads(self, threads: usize) -> Self {
+        Self { threads, ..self }
+    }
+
     /// A team of the asked-for size, its threads pinned if asked.
     pub fn team(&self) -> Result<Team> {
         self.team_of(self.threads)
@@ -105,6 +117,11 @@ impl Machine {
     /// What loads models, and shows `what` and how much of `bytes` is done.
     pub fn loading(&self, what: impl Into<String>, bytes: u64) -> Result<Loading> {
         Ok(Loading::new(self.team_of(self.load_threads)?, Progress::start(what, bytes)))
+    }
+
+    /// A team of `threads`, whatever was asked for; its threads pinned if asked.
+    pub fn team_with(&self, threads: usize) -> Result<Team> {
+        self.team_of(threads)
     }
 
     fn team_of(&self, threads: usize) -> Result<Team> {
@@ -126,6 +143,18 @@ impl Machine {
             cpu_features: self.mask.clone(),
             seed,
             kernels_requested: None,
+            deterministic: false,
+        }
+    }
+
+    /// `--strict`: what is measured must be this machine, not a smaller one.
+    pub fn refuse_mask(&self) -> Result<()> {
+        match &self.mask {
+            Some(mask) => Err(Error::unsupported(format!(
+                "--strict: CPU features are masked ({mask}); run without --cpu-features and with {} unset",
+                kernels::MASK_VARIABLE
+            ))),
+            None => Ok(()),
         }
     }
 

@@ -2,37 +2,61 @@
 //!
 //! Data flows one way: scenario -> measurement -> receipt -> report. Reports read receipts and nothing else.
 
+mod amdahl;
+mod bound;
 mod build_info;
+mod claims;
 mod cli;
 mod cmd;
+mod count;
+mod environment;
 mod error;
 mod export;
 mod files;
 mod findings;
+#[cfg(test)]
+mod fuzzing;
 mod gate;
 mod host;
 mod interrupt;
 mod machine;
+mod mapped_faults;
 mod measure;
 mod model;
 mod models;
 mod output;
+mod prefill;
 mod progress;
 mod receipt;
 mod recheck;
 mod report;
+mod resources;
 mod run_folder;
+mod sanity;
 mod scenario;
 mod select;
+mod usage;
 
 use clap::Parser;
 use cli::{Cli, Command};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    interrupt::install();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage::report(&error),
+    };
     let out = output::Output::new(cli.color);
+    if let Err(error) = environment::check() {
+        out.error(&error);
+        return ExitCode::from(error.exit() as u8);
+    }
+    // The child of `count` is followed instruction by instruction: no handler and no second thread in it.
+    if !matches!(cli.command, Command::CountChild(_)) {
+        interrupt::install();
+        interrupt::ignore_file_size_signal();
+        mapped_faults::install();
+    }
     if let Err(error) = kernels::CpuFeatures::mask_from_environment() {
         let error = error::Error::input(format!("environment variable {}: {error}", kernels::MASK_VARIABLE));
         out.error(&error);
@@ -43,12 +67,16 @@ fn main() -> ExitCode {
         Command::Verify(args) => cmd::verify::run(&args, &out),
         Command::Compare(args) => cmd::compare::run(&args, &out),
         Command::Micro(args) => cmd::compare::run_micro(&args, &out),
+        Command::Count(args) => cmd::count::run(&args, &out),
+        Command::CountChild(args) => count::run_child(&args),
+        Command::Limits(args) => cmd::limits::run(&args, &out),
         Command::Generate(args) => cmd::generate::run(&args, &out),
         Command::Perplexity(args) => cmd::perplexity::run(&args, &out),
         Command::Model(command) => cmd::model::run(&command, &out),
         Command::Report(args) => cmd::report::run(&args, &out),
         Command::Baseline(command) => cmd::baseline::run(&command, &out),
         Command::Gate(args) => cmd::gate::run(&args, &out),
+        Command::Calibrate(args) => cmd::calibrate::run(&args, &out),
         Command::GateChild => {
             // The gate reads its child's words from the pipe.
             return gate::run_child().map_or_else(|e| ExitCode::from(e.exit() as u8), |()| ExitCode::SUCCESS);

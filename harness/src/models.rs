@@ -7,12 +7,14 @@ use crate::model::builtin;
 use crate::model::gguf::Gguf;
 use crate::model::known::KnownModel;
 use crate::model::packed_file::{PackedFile, PackedModel};
-use crate::model::synth::{SynthShape, synth_size_bytes, write_synthetic};
+use crate::model::policy;
+use crate::model::synth::{SynthShape, synth_size_bytes_with, write_synthetic};
 use crate::model::tokenizer::Pre;
 use crate::model::weights::Model;
 use crate::output::note;
 use crate::progress::Progress;
 use crate::receipt::ModelRecord;
+use crate::resources;
 use kernels::Kernel;
 use std::path::{Path, PathBuf};
 
@@ -29,13 +31,13 @@ pub struct Loaded {
     pub known: Option<KnownModel>,
 }
 
-/// Opens `builtin`, `synth:SHAPE` or a path, without loading the weights.
+/// Opens `builtin`, `synth:SHAPE`, `synth:SHAPE?live=SHARE` or a path, without loading the weights.
 pub fn open(spec: &str) -> Result<Gguf> {
     match spec.strip_prefix("synth:") {
         _ if spec == "builtin" => builtin::open(),
         Some(shape) => Gguf::open(&cached_synthetic(shape)?),
         None if !Path::new(spec).exists() => Err(Error::input(format!(
-            "cannot open model \"{spec}\": there is no such file; name a GGUF file, builtin, or synth:2b-4t"
+            "cannot open model \"{spec}\": there is no such file; name a GGUF file, builtin, synth:2b-4t, or synth:2b-4t?live=0.2"
         ))),
         None => Gguf::open(Path::new(spec)),
     }
@@ -45,12 +47,17 @@ pub fn open(spec: &str) -> Result<Gguf> {
 pub fn load(spec: &str, pre: Option<Pre>, machine: &Machine) -> Result<Loaded> {
     let gguf = open(spec)?;
     let bytes = gguf.file_bytes().len() as u64;
+    // The embedding is copied, and each ternary tensor is packed once at least: about the file once more, which itself stays on disk.
+    resources::require_memory(bytes, &format!("model {spec}"))?;
+    resources::warn_of_quota(machine.threads);
     let mut loading = machine.loading(format!("loading model {spec} ({})", mib(bytes)), Model::load_bytes(&gguf))?;
     let synthetic = gguf.optional_bool("tritbench.synthetic")?.unwrap_or(false);
     let model = Model::load(gguf, pre, &mut loading)?;
     drop(loading);
     let sha256 = hex(&model.sha256);
     let known = KnownModel::find(&sha256)?;
+    let warnings = policy::warnings(&model.gguf, known.as_ref())?;
+    warnings.iter().for_each(|text| note(format!("warning: {text}")));
     let (tokenizer, c) = (&model.tokenizer, &model.config);
     let source = match (pre, tokenizer.pre_from_file()) {
         (Some(_), _) => "chosen by --pre",
@@ -70,6 +77,7 @@ pub fn load(spec: &str, pre: Option<Pre>, machine: &Machine) -> Result<Loaded> {
         pre_tokenizer: format!("{} ({source})", tokenizer.pre_name()),
         synthetic,
         notes: known.as_ref().map(|k| k.notes.clone()).unwrap_or_default(),
+        warnings,
     };
     Ok(Loaded { model, record, known })
 }
@@ -102,12 +110,26 @@ pub fn mib(bytes: u64) -> String {
     }
 }
 
+/// `SHAPE` or `SHAPE?live=SHARE`, the share of feed-forward elements whose gate is positive.
+fn synthetic(spec: &str) -> Result<(&'static SynthShape, Option<f64>)> {
+    let Some((shape, option)) = spec.split_once('?') else { return Ok((SynthShape::by_name(spec)?, None)) };
+    let share = option.strip_prefix("live=").and_then(|share| share.parse::<f64>().ok());
+    match share.filter(|share| (0.0..=1.0).contains(share)) {
+        Some(share) => Ok((SynthShape::by_name(shape)?, Some(share))),
+        None => Err(Error::input(format!(
+            "model \"synth:{spec}\": after ? comes live=SHARE with a number from 0 to 1, for example synth:2b-4t?live=0.2"
+        ))),
+    }
+}
+
 /// Path of a synthetic model in the user's cache folder, written first if it is not there.
-fn cached_synthetic(shape: &str) -> Result<PathBuf> {
-    let shape = SynthShape::by_name(shape)?;
+fn cached_synthetic(spec: &str) -> Result<PathBuf> {
+    let (shape, live_share) = synthetic(spec)?;
     let folder = cache_folder()?;
-    let path = folder.join(format!("synth-{}-seed{CACHED_SEED}.gguf", shape.name));
-    let size = synth_size_bytes(shape, None)?;
+    // A share in one spelling: 0.2 and .20 are the same file.
+    let live = live_share.map_or_else(String::new, |share| format!("-live{share}"));
+    let path = folder.join(format!("synth-{}{live}-seed{CACHED_SEED}.gguf", shape.name));
+    let size = synth_size_bytes_with(shape, None, live_share)?;
     match std::fs::metadata(&path) {
         Ok(found) if found.len() == size => return Ok(path),
         Ok(found) => {
@@ -117,9 +139,9 @@ fn cached_synthetic(shape: &str) -> Result<PathBuf> {
         Err(_) => {}
     }
     std::fs::create_dir_all(&folder).map_err(|e| Error::io("create the cache folder", &folder, &e))?;
-    note(format!("writing the synthetic model {} once to {} ({})", shape.name, path.display(), mib(size)));
+    note(format!("writing the synthetic model {} once to {} ({})", spec, path.display(), mib(size)));
     let progress = Progress::start(format!("writing {}", path.display()), size);
-    write_synthetic(&path, shape, None, CACHED_SEED, &mut |done, _| progress.set(done))?;
+    write_synthetic(&path, shape, None, live_share, CACHED_SEED, &mut |done, _| progress.set(done))?;
     Ok(path)
 }
 
@@ -130,4 +152,21 @@ fn cache_folder() -> Result<PathBuf> {
     set("TRITBENCH_CACHE")
         .or_else(|| set("XDG_CACHE_HOME").or_else(in_home).map(|folder| folder.join("tritbench")))
         .ok_or_else(|| Error::input("no cache folder: set TRITBENCH_CACHE to a folder with room for the model"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn synthetic_specs_name_a_shape_and_maybe_a_share() {
+        let parsed = |spec| synthetic(spec).map(|(shape, share)| (shape.name, share));
+        assert_eq!(parsed("2b-4t").expect("valid"), ("2b-4t", None));
+        assert_eq!(parsed("tiny?live=.20").expect("valid"), ("tiny", Some(0.2)));
+        for wrong in ["tiny?", "tiny?live=", "tiny?live=2", "tiny?live=NaN", "tiny?share=0.2", "tiny?live=0.2&x=1"] {
+            let error = parsed(wrong).expect_err("refused").to_string();
+            assert!(error.contains(wrong) && error.contains("synth:2b-4t?live=0.2"), "{error}");
+        }
+        assert!(parsed("7b?live=0.2").expect_err("refused").to_string().contains("7b"));
+    }
 }

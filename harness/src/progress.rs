@@ -31,7 +31,6 @@ impl Progress {
     }
 
     /// One that shows nothing.
-    #[cfg(test)]
     pub fn silent() -> Self {
         Self { bar: ProgressBar::hidden() }
     }

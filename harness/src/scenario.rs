@@ -2,6 +2,7 @@
 
 use crate::build_info::sha256_hex;
 use crate::error::{Error, Result};
+use crate::files::read_limited;
 use crate::receipt::{Residency, ScenarioRecord};
 use kernels::registry;
 use serde::Deserialize;
@@ -9,11 +10,13 @@ use std::path::Path;
 use toml::Spanned;
 
 /// The built-in scenarios: file stem and text.
-pub static BUILTIN: [(&str, &str); 4] = [
+pub static BUILTIN: [(&str, &str); 6] = [
     ("quick", include_str!("../../scenarios/quick.toml")),
     ("seed-tables", include_str!("../../scenarios/seed-tables.toml")),
     ("timeout", include_str!("../../scenarios/timeout.toml")),
     ("2b-4t", include_str!("../../scenarios/2b-4t.toml")),
+    ("prefill", include_str!("../../scenarios/prefill.toml")),
+    ("sparsity", include_str!("../../scenarios/sparsity.toml")),
 ];
 
 /// One scenario. Parts that are absent are not run.
@@ -28,7 +31,7 @@ pub struct Scenario {
     pub analysis: String,
     /// Kernel ids; absent means all.
     kernels: Option<Vec<Spanned<String>>>,
-    /// `builtin`, `synth:SHAPE` or a path.
+    /// `builtin`, `synth:SHAPE[?live=SHARE]` or a path.
     pub model: Option<String>,
     /// Microbenchmarks.
     pub micro: Option<Micro>,
@@ -36,6 +39,8 @@ pub struct Scenario {
     pub generate: Option<Generate>,
     /// Perplexity with every kernel.
     pub perplexity: Option<Perplexity>,
+    /// Feed-forward blocks with and without exact sparsity.
+    pub sparsity: Option<Sparsity>,
     #[serde(skip)]
     sha256: String,
     /// Whether `--quick` was applied.
@@ -90,6 +95,20 @@ pub struct Perplexity {
     /// Also read the codes with the seed's table.
     #[serde(default)]
     pub seed_table: bool,
+}
+
+/// A feed-forward block over shares of live gates.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sparsity {
+    /// Width of the block's input and output.
+    pub dim: usize,
+    /// Rows of gate and up.
+    pub ffn: usize,
+    /// Interleaved rounds a share.
+    pub rounds: usize,
+    /// Shares of gates that are positive.
+    pub shares: Vec<f64>,
 }
 
 fn default_epoch_us() -> u32 {
@@ -168,11 +187,11 @@ impl Scenario {
                 "there is no scenario \"{name_or_path}\"; built in: {names}; or name a .toml file"
             )));
         }
-        let size = std::fs::metadata(path).map_err(|e| Error::io("read scenario", path, &e))?.len();
-        if size > 1 << 20 {
-            return Err(Error::input(format!("{}: {size} bytes is no scenario (limit 1 MiB)", path.display())));
-        }
-        let text = std::fs::read_to_string(path).map_err(|e| Error::io("read scenario", path, &e))?;
+        let bytes = read_limited(path, "a scenario", 1 << 20)?;
+        let text = String::from_utf8(bytes).map_err(|e| {
+            let at = e.utf8_error().valid_up_to();
+            Error::input(format!("{}: byte {at} is not UTF-8: this is not a scenario", path.display()))
+        })?;
         Ok((Self::parse(&path.display().to_string(), &text)?, text))
     }
 
@@ -227,6 +246,14 @@ impl Scenario {
             positive("windows", perplexity.windows, 1 << 20)?;
             positive("window", perplexity.window, 1 << 20)?;
         }
+        if let Some(sparsity) = &scenario.sparsity {
+            positive("rounds", sparsity.rounds, 10_000)?;
+            positive("dim", sparsity.dim, 1 << 14)?;
+            positive("ffn", sparsity.ffn, 1 << 15)?;
+            if sparsity.shares.is_empty() || !sparsity.shares.iter().all(|share| (0.0..=1.0).contains(share)) {
+                return Err(wrong(find_key(text, "shares"), "shares", "needs numbers from 0 to 1".into()));
+            }
+        }
         scenario.sha256 = sha256_hex(text.as_bytes());
         Ok(scenario)
     }
@@ -272,6 +299,13 @@ impl Scenario {
         if let Some(perplexity) = &mut self.perplexity {
             perplexity.windows = perplexity.windows.min(1);
         }
+        if let Some(sparsity) = &mut self.sparsity {
+            sparsity.rounds = sparsity.rounds.min(10);
+            // Every third share and the last.
+            let last = sparsity.shares.len().saturating_sub(1);
+            let mut number = 0..;
+            sparsity.shares.retain(|_| number.next().is_some_and(|i: usize| i == last || i.is_multiple_of(3)));
+        }
     }
 
     /// What receipts keep.
@@ -293,7 +327,7 @@ pub fn unknown_kernel(id: &str) -> String {
 }
 
 /// The text of the line around `at`, for errors that do not name the key themselves.
-fn near(text: &str, at: usize) -> String {
+pub fn near(text: &str, at: usize) -> String {
     let start = text.get(..at).and_then(|before| before.rfind('\n')).map_or(0, |newline| newline + 1);
     let line = text.get(start..).and_then(|rest| rest.lines().next()).unwrap_or("").trim();
     if line.is_empty() { String::new() } else { format!(" (in: {})", line.chars().take(80).collect::<String>()) }
@@ -366,7 +400,7 @@ mod tests {
     #[test]
     fn an_unknown_name_lists_the_known_ones() {
         let e = Scenario::load("quik").expect_err("unknown").to_string();
-        assert!(e.contains("quick, seed-tables, timeout, 2b-4t"), "{e}");
+        assert!(e.contains("quick, seed-tables, timeout, 2b-4t, prefill, sparsity"), "{e}");
         assert!(Scenario::load("nowhere.toml").expect_err("missing").to_string().contains("nowhere.toml"));
     }
 }

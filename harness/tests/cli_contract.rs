@@ -101,6 +101,12 @@ fn verify() {
         let error = kernel["max_relative_error"].as_f64().expect("a number");
         assert!(error <= if kernel["exact"] == true { 0.0 } else { 1e-5 }, "{kernel}");
     }
+    let ids: Vec<&str> = all["kernels"].as_array().expect("an array").iter().filter_map(|k| k["id"].as_str()).collect();
+    for product in
+        ["sparse-scalar-rows", "sparse-avx512-vnni-columns", "head-f16-scalar", "head-q8-avx2", "head-q4-avx512-vnni"]
+    {
+        assert!(ids.contains(&product), "{product} is not listed: {ids:?}");
+    }
     let named = json(&["verify", "--json", "--kernels", "scalar-i8"]);
     assert_eq!(named["kernels"].as_array().map(Vec::len), Some(1));
     assert_eq!((&named["kernels"][0]["id"], &named["kernels"][0]["exact"]), (&"scalar-i8".into(), &true.into()));
@@ -348,9 +354,21 @@ fn colours_only_when_wanted() {
 
 #[test]
 fn every_command_has_help_with_an_example() {
-    for command in [&["list"][..], &["verify"], &["compare"], &["micro"], &["generate"], &["perplexity"], &["report"]]
-        .into_iter()
-        .chain([&["model", "inspect"][..], &["model", "synth"]])
+    for command in [
+        &["list"][..],
+        &["verify"],
+        &["compare"],
+        &["micro"],
+        &["count"],
+        &["limits"],
+        &["generate"],
+        &["perplexity"],
+        &["report"],
+        &["gate"],
+        &["calibrate"],
+    ]
+    .into_iter()
+    .chain([&["model", "inspect"][..], &["model", "synth"], &["baseline", "save"]])
     {
         let help = stdout(&run(&[command, &["--help"]].concat()));
         assert!(help.contains("Usage:") && help.contains("Example"), "{help}");

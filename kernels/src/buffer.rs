@@ -24,21 +24,34 @@ const ALIGNMENT: usize = 64;
 pub struct AlignedBuffer<T: Plain> {
     start: NonNull<T>,
     len: usize,
-    /// What `start` points into when it is not the heap.
-    pages: Option<HugePages>,
+    backing: Backing,
+}
+
+/// What the memory of a buffer is.
+enum Backing {
+    Heap,
+    Pages(#[allow(dead_code, reason = "kept for its drop")] HugePages),
+    #[cfg(all(test, target_os = "linux", not(miri)))]
+    Guarded(#[allow(dead_code, reason = "kept for its drop")] crate::guarded::GuardedPages),
 }
 
 impl<T: Plain> AlignedBuffer<T> {
     /// `len` zeros. Aborts on allocation failure, as `Vec` does.
     pub fn zeroed(len: usize) -> Self {
-        let Some(layout) = Self::layout(len) else { return Self { start: NonNull::dangling(), len: 0, pages: None } };
+        let Some(layout) = Self::layout(len) else {
+            return Self { start: NonNull::dangling(), len: 0, backing: Backing::Heap };
+        };
+        #[cfg(all(test, target_os = "linux", not(miri)))]
+        if let Some(pages) = crate::guarded::GuardedPages::zeroed(layout.size()) {
+            return Self { start: pages.start().cast(), len, backing: Backing::Guarded(pages) };
+        }
         if let Some(pages) = HugePages::zeroed(layout.size()) {
-            return Self { start: pages.start().cast(), len, pages: Some(pages) };
+            return Self { start: pages.start().cast(), len, backing: Backing::Pages(pages) };
         }
         // SAFETY: the layout has a non-zero size, checked by `layout`.
         let raw = unsafe { alloc_zeroed(layout) };
         let Some(start) = NonNull::new(raw.cast::<T>()) else { handle_alloc_error(layout) };
-        Self { start, len, pages: None }
+        Self { start, len, backing: Backing::Heap }
     }
 
     /// None for an empty buffer. A length that overflows is treated like a failed allocation, as `Vec` does.
@@ -57,7 +70,7 @@ impl<T: Plain> AlignedBuffer<T> {
 impl<T: Plain> Drop for AlignedBuffer<T> {
     fn drop(&mut self) {
         // Pages are unmapped by their own drop.
-        if let (None, Some(layout)) = (&self.pages, Self::layout(self.len)) {
+        if let (Backing::Heap, Some(layout)) = (&self.backing, Self::layout(self.len)) {
             // SAFETY: `start` came from `alloc_zeroed` with this very layout; `T: Plain` needs no drop.
             unsafe { dealloc(self.start.as_ptr().cast(), layout) }
         }

@@ -96,6 +96,14 @@ pub enum KernelError {
         /// Index of the first one.
         index: usize,
     },
+    /// A key or a value that the f16 cache cannot hold.
+    #[error("element {index} of a key or value is {value:e}, which the f16 cache cannot hold (65504 at most)")]
+    BeyondF16 {
+        /// Index of the first one.
+        index: usize,
+        /// The element.
+        value: f32,
+    },
     /// NaN or infinity among weights that were to be quantised.
     #[error("the weight at row {row}, column {column} is not finite")]
     NonFiniteWeight {

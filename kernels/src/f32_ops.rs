@@ -1,4 +1,4 @@
-//! The f32 operations between the matrix products: norms, rotations, attention, activation function.
+//! The f32 operations between the matrix products: norms, rotations, activation function. Attention is in `attention.rs`.
 //!
 //! Each body is written once, over fixed lanes, and compiled for several instruction sets (the idea of jxl-rs and fearless_simd: one
 //! body stamped per ISA). Sums always run in [`LANES`] lanes and nothing is contracted, so results are bit-identical on every set.
@@ -11,11 +11,11 @@ pub const LANES: usize = 16;
 /// A way to run the operations, chosen once by CPU features.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct F32Ops {
-    level: Level,
+    pub(crate) level: Level,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Level {
+pub(crate) enum Level {
     Baseline,
     #[cfg(target_arch = "x86_64")]
     Avx2,
@@ -28,8 +28,6 @@ macro_rules! stamped {
     ($(#[$doc:meta])* $name:ident($($arg:ident: $type:ty),*) $(-> $out:ty)? $body:block) => {
         impl F32Ops {
             $(#[$doc])*
-            // Attention has as many operands as it has; a struct of slices would only rename them.
-            #[allow(clippy::too_many_arguments)]
             #[inline]
             pub fn $name(self, $($arg: $type),*) $(-> $out)? {
                 #[inline(always)]
@@ -81,7 +79,7 @@ impl F32Ops {
 }
 
 #[inline(always)]
-fn sum_lanes(mut lanes: [f32; LANES]) -> f32 {
+pub(crate) fn sum_lanes(mut lanes: [f32; LANES]) -> f32 {
     let mut width = LANES / 2;
     while width > 0 {
         for i in 0..width {
@@ -108,7 +106,7 @@ fn dot_body(a: &[f32], b: &[f32]) -> f32 {
 /// e^x for x <= 0 within 2 units in the last place, without a library call so that it vectorises. 2^n by exponent bits, the rest by
 /// the Cephes polynomial. Below -87 the result is 0.
 #[inline(always)]
-fn exp_nonpositive(x: f32) -> f32 {
+pub(crate) fn exp_nonpositive(x: f32) -> f32 {
     let clamped = x.max(-87.0);
     // Rounds to the nearest integer by the mantissa's size.
     const ROUND: f32 = 12_582_912.0;
@@ -252,80 +250,6 @@ stamped! {
     }
 }
 
-/// Positions that attention takes at once: their sums and products share each load of the query and of the output.
-const POSITIONS: usize = 4;
-
-/// Four inner products with the same vector.
-#[inline(always)]
-fn dot4_body(q: &[f32], keys: [&[f32]; POSITIONS]) -> [f32; POSITIONS] {
-    let (q, q_tail) = q.as_chunks::<LANES>();
-    let keys = keys.map(|key| key.as_chunks::<LANES>());
-    let mut lanes = [[0f32; LANES]; POSITIONS];
-    for (at, q) in q.iter().enumerate() {
-        for (lanes, key) in lanes.iter_mut().zip(&keys) {
-            let key = &key.0[at];
-            for i in 0..LANES {
-                lanes[i] += q[i] * key[i];
-            }
-        }
-    }
-    let mut sums = [0f32; POSITIONS];
-    for ((sum, lanes), key) in sums.iter_mut().zip(lanes).zip(&keys) {
-        *sum = sum_lanes(lanes) + q_tail.iter().zip(key.1).map(|(a, b)| a * b).sum::<f32>();
-    }
-    sums
-}
-
-stamped! {
-    /// One query head over a cache of keys and values: `out = softmax(q . key * factor) . value`. Keys and values of consecutive
-    /// positions are `stride` elements apart; `scores` has one element a position.
-    attend(q: &[f32], keys: &[f32], values: &[f32], stride: usize, factor: f32, scores: &mut [f32], out: &mut [f32]) {
-        let d = q.len();
-        let (quads, rest) = scores.as_chunks_mut::<POSITIONS>();
-        let first_of_rest = quads.len() * POSITIONS;
-        let row = |of: &'_ [f32], position: usize| -> std::ops::Range<usize> {
-            debug_assert!(position * stride + d <= of.len());
-            position * stride..position * stride + d
-        };
-        for (i, quad) in quads.iter_mut().enumerate() {
-            let at = i * POSITIONS;
-            let key = |p: usize| &keys[row(keys, at + p)];
-            *quad = dot4_body(q, [key(0), key(1), key(2), key(3)]).map(|dot| dot * factor);
-        }
-        for (i, score) in rest.iter_mut().enumerate() {
-            *score = dot_body(q, &keys[row(keys, first_of_rest + i)]) * factor;
-        }
-        let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        for score in scores.iter_mut() {
-            *score = exp_nonpositive(*score - largest);
-        }
-        let (chunks, tail) = scores.as_chunks::<LANES>();
-        let mut lanes = [0f32; LANES];
-        for chunk in chunks {
-            for i in 0..LANES {
-                lanes[i] += chunk[i];
-            }
-        }
-        let share = 1.0 / (sum_lanes(lanes) + tail.iter().sum::<f32>());
-        out.fill(0.0);
-        let (quads, rest) = scores.as_chunks::<POSITIONS>();
-        for (i, weights) in quads.iter().enumerate() {
-            let at = i * POSITIONS;
-            let value = |p: usize| &values[row(values, at + p)];
-            let (a, b, c, e) = (value(0), value(1), value(2), value(3));
-            for j in 0..d {
-                out[j] += (weights[0] * a[j] + weights[1] * b[j]) + (weights[2] * c[j] + weights[3] * e[j]);
-            }
-        }
-        for (i, weight) in rest.iter().enumerate() {
-            for (out, value) in out.iter_mut().zip(&values[row(values, first_of_rest + i)]) {
-                *out += weight * value;
-            }
-        }
-        out.iter_mut().for_each(|out| *out *= share);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -400,23 +324,5 @@ mod tests {
             x
         });
         assert_eq!(rotated, [cos[0], 0.0, sin[0], 0.0, 0.0, cos[1], 0.0, sin[1]]);
-    }
-
-    #[test]
-    fn attention_is_the_weighted_mean_of_values() {
-        let (d, stride, positions) = (20, 24, 9);
-        let (q, keys, values) = (random(d, 5), random(stride * positions, 6), random(stride * positions, 7));
-        let out = same(|ops| {
-            let (mut scores, mut out) = (vec![0.0; positions], vec![9.0; d]);
-            ops.attend(&q, &keys, &values, stride, 0.3, &mut scores, &mut out);
-            out
-        });
-        let logit = |p: usize| (0..d).map(|i| f64::from(q[i]) * f64::from(keys[p * stride + i])).sum::<f64>() * 0.3;
-        let weights: Vec<f64> = (0..positions).map(|p| logit(p).exp()).collect();
-        let total: f64 = weights.iter().sum();
-        for i in 0..d {
-            let want: f64 = (0..positions).map(|p| weights[p] / total * f64::from(values[p * stride + i])).sum();
-            assert!((f64::from(out[i]) - want).abs() < 1e-5);
-        }
     }
 }

@@ -22,6 +22,23 @@ pub struct Unsupported {
     pub why: &'static str,
 }
 
+impl Unsupported {
+    /// Ok if both this CPU and `allowed` have what `id` requires.
+    pub(crate) fn check(id: &'static str, requires: CpuFeatures, allowed: CpuFeatures) -> Result<(), Self> {
+        let lacking = requires.without(CpuFeatures::detect());
+        if !lacking.is_empty() {
+            let unmasked = matches!(CpuFeatures::mask_from_environment(), Ok(None));
+            let why = if unmasked { "lacks" } else { "lacks or TRITBENCH_CPU_FEATURES hides" };
+            return Err(Self { id, missing: lacking, why });
+        }
+        let masked = requires.without(allowed);
+        if !masked.is_empty() {
+            return Err(Self { id, missing: masked, why: "has but a mask hides" });
+        }
+        Ok(())
+    }
+}
+
 /// A kernel whose features this CPU has. The private field makes [`Kernel::new`] the only way to one, so holding it is the proof
 /// that its functions may be called (the idea of rten-gemm's kernel types).
 #[derive(Clone, Copy)]
@@ -35,17 +52,7 @@ impl Kernel {
     /// # Errors
     /// Which features are missing, and whether the CPU or the mask is the reason.
     pub fn new(descriptor: &'static KernelDescriptor, allowed: CpuFeatures) -> Result<Self, Unsupported> {
-        let id = descriptor.id;
-        let lacking = descriptor.requires.without(CpuFeatures::detect());
-        if !lacking.is_empty() {
-            let unmasked = matches!(CpuFeatures::mask_from_environment(), Ok(None));
-            let why = if unmasked { "lacks" } else { "lacks or TRITBENCH_CPU_FEATURES hides" };
-            return Err(Unsupported { id, missing: lacking, why });
-        }
-        let masked = descriptor.requires.without(allowed);
-        if !masked.is_empty() {
-            return Err(Unsupported { id, missing: masked, why: "has but a mask hides" });
-        }
+        Unsupported::check(descriptor.id, descriptor.requires, allowed)?;
         Ok(Self { descriptor })
     }
 

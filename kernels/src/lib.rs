@@ -20,6 +20,7 @@
 //! ```
 
 mod activation;
+mod attention;
 mod buffer;
 mod codes;
 pub mod conformance;
@@ -29,6 +30,8 @@ mod descriptor;
 mod error;
 mod f32_ops;
 mod format;
+#[cfg(all(test, target_os = "linux", not(miri)))]
+mod guarded;
 mod head;
 mod huge_pages;
 mod i2s_tensor;
@@ -36,6 +39,7 @@ mod kernel;
 mod linear;
 mod packed;
 pub mod parallel;
+pub mod peak;
 pub mod random;
 pub mod reference;
 pub mod registry;
@@ -47,6 +51,7 @@ pub mod stream;
 mod x86_64;
 
 pub use activation::{FloatActivations, QuantizedActivations};
+pub use attention::CachedHead;
 pub use buffer::AlignedBuffer;
 pub use codes::SharedBytes;
 pub use cpu::{CpuFeatures, MASK_VARIABLE, UnknownFeature};

@@ -1,7 +1,8 @@
-//! Streaming read: how fast this machine brings bytes in when nothing is computed with them. The bound of every decode kernel.
+//! Streaming read and write: how fast this machine moves bytes when nothing is computed with them. The memory bound of every kernel.
 
 use crate::cpu::CpuFeatures;
 use crate::parallel::{Team, row_range};
+use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Bytes that one step of the loop reads: four cache lines.
@@ -12,47 +13,122 @@ const PREFETCH_BYTES: usize = 1024;
 /// Reads all of `bytes` once, each thread of the team a contiguous part, and returns a sum that depends on every 8 bytes of it (so that
 /// no read can be left out). At most `STEP - 1` bytes at the end of each part are not read.
 pub fn read(team: &mut Team, allowed: CpuFeatures, bytes: &[u8]) -> u64 {
+    read_passes(team, allowed, bytes, 1, true)
+}
+
+/// As [`read`], but each thread goes over its part `passes` times without waiting for the others, so that a part that fits a cache is
+/// read from there. `prefetch` asks for lines ahead of the loads: a gain from memory, a loss in cache.
+pub fn read_passes(team: &mut Team, allowed: CpuFeatures, bytes: &[u8], passes: usize, prefetch: bool) -> u64 {
     let usable = CpuFeatures::detect().intersect(allowed);
     let (threads, total) = (team.threads(), AtomicU64::new(0));
     team.run(&|number| {
         let part = &bytes[row_range(bytes.len(), STEP, threads, number)];
-        total.fetch_add(read_part(usable, part), Ordering::Relaxed);
+        for _ in 0..passes {
+            total.fetch_add(read_part(usable, black_box(part), prefetch), Ordering::Relaxed);
+        }
     });
     total.into_inner()
 }
 
-fn read_part(usable: CpuFeatures, bytes: &[u8]) -> u64 {
+/// Overwrites all of `bytes` `passes` times with plain vector stores, each thread of the team a contiguous part, as a kernel that writes
+/// its result does. At most 63 bytes at the end of each part keep their value.
+pub fn write_passes(team: &mut Team, allowed: CpuFeatures, bytes: &mut [u8], passes: usize) {
+    let usable = CpuFeatures::detect().intersect(allowed);
+    // Opaque, so that the compiler does not turn the loop into a call to memset, which picks its own kind of store.
+    let line = black_box([1u8; 64]);
+    let done: Result<(), ()> = team.split_rows(64, bytes, |_, part| {
+        for _ in 0..passes {
+            write_part(usable, black_box(&mut *part), &line);
+        }
+        Ok(())
+    });
+    debug_assert!(done.is_ok());
+}
+
+fn read_part(usable: CpuFeatures, bytes: &[u8], prefetch: bool) -> u64 {
     #[cfg(target_arch = "x86_64")]
     if usable.contains(CpuFeatures::AVX512F) {
         // SAFETY: the CPU has AVX-512 F.
-        return unsafe { avx512(bytes) };
+        return unsafe { avx512(bytes, prefetch) };
     } else if usable.contains(CpuFeatures::AVX2) {
         // SAFETY: the CPU has AVX2.
-        return unsafe { avx2(bytes) };
+        return unsafe { avx2(bytes, prefetch) };
     }
     let _ = usable;
-    body(bytes)
+    if prefetch { body::<true>(bytes) } else { body::<false>(bytes) }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
-fn avx512(bytes: &[u8]) -> u64 {
-    body(bytes)
+fn avx512(bytes: &[u8], prefetch: bool) -> u64 {
+    if prefetch { body::<true>(bytes) } else { body::<false>(bytes) }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-fn avx2(bytes: &[u8]) -> u64 {
-    body(bytes)
+fn avx2(bytes: &[u8], prefetch: bool) -> u64 {
+    if prefetch { body::<true>(bytes) } else { body::<false>(bytes) }
+}
+
+fn write_part(usable: CpuFeatures, bytes: &mut [u8], line: &[u8; 64]) {
+    #[cfg(target_arch = "x86_64")]
+    if usable.contains(CpuFeatures::AVX512F) {
+        // SAFETY: the CPU has AVX-512 F.
+        return unsafe { write_avx512(bytes, line) };
+    } else if usable.contains(CpuFeatures::AVX2) {
+        // SAFETY: the CPU has AVX2.
+        return unsafe { write_avx2(bytes, line) };
+    }
+    let _ = usable;
+    write_body(bytes, line);
+}
+
+// The line is kept in registers by hand: from a reference the compiler loads it again for each store, and such loads wait wherever their
+// address ends in the same 12 bits as a store before them, which made the rate depend on where the stack happened to be.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+fn write_avx512(bytes: &mut [u8], line: &[u8; 64]) {
+    use std::arch::x86_64::{_mm512_loadu_si512, _mm512_storeu_si512};
+    // SAFETY: `line` has 64 readable bytes.
+    let value = unsafe { _mm512_loadu_si512(line.as_ptr().cast()) };
+    for to in bytes.as_chunks_mut::<64>().0 {
+        // SAFETY: `to` has 64 writable bytes.
+        unsafe { _mm512_storeu_si512(to.as_mut_ptr().cast(), value) };
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn write_avx2(bytes: &mut [u8], line: &[u8; 64]) {
+    use std::arch::x86_64::{_mm256_loadu_si256, _mm256_storeu_si256};
+    let halves = line.as_chunks::<32>().0;
+    // SAFETY: each half has 32 readable bytes.
+    let values =
+        unsafe { [_mm256_loadu_si256(halves[0].as_ptr().cast()), _mm256_loadu_si256(halves[1].as_ptr().cast())] };
+    for to in bytes.as_chunks_mut::<64>().0 {
+        for (half, value) in to.as_chunks_mut::<32>().0.iter_mut().zip(values) {
+            // SAFETY: `half` has 32 writable bytes.
+            unsafe { _mm256_storeu_si256(half.as_mut_ptr().cast(), value) };
+        }
+    }
+}
+
+#[inline(always)]
+fn write_body(bytes: &mut [u8], line: &[u8; 64]) {
+    for to in bytes.as_chunks_mut::<64>().0 {
+        *to = *line;
+    }
 }
 
 /// Four independent sums of a cache line each.
 #[inline(always)]
-fn body(bytes: &[u8]) -> u64 {
+fn body<const PREFETCH: bool>(bytes: &[u8]) -> u64 {
     let mut sums = [[0u64; 8]; STEP / 64];
     for step in bytes.as_chunks::<STEP>().0 {
         for (sum, line) in sums.iter_mut().zip(step.as_chunks::<64>().0) {
-            prefetch(line.as_ptr());
+            if PREFETCH {
+                prefetch(line.as_ptr());
+            }
             for (sum, word) in sum.iter_mut().zip(line.as_chunks::<8>().0) {
                 *sum = sum.wrapping_add(u64::from_ne_bytes(*word));
             }
@@ -87,6 +163,19 @@ mod tests {
             for threads in [1, 2, 3] {
                 let mut team = Team::new(threads, |_| {}).expect("threads start");
                 assert_eq!(read(&mut team, allowed, &bytes), bytes.len() as u64 / 8);
+                assert_eq!(read_passes(&mut team, allowed, &bytes, 3, false), 3 * bytes.len() as u64 / 8);
+            }
+        }
+    }
+
+    #[test]
+    fn every_line_is_written() {
+        for allowed in [CpuFeatures::NONE, CpuFeatures::X86_64_V3, CpuFeatures::X86_64_V4] {
+            for threads in [1, 3] {
+                let mut team = Team::new(threads, |_| {}).expect("threads start");
+                let mut bytes = vec![0u8; 64 * 37];
+                write_passes(&mut team, allowed, &mut bytes, 2);
+                assert!(bytes.iter().all(|&byte| byte == 1));
             }
         }
     }

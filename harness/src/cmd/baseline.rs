@@ -27,7 +27,7 @@ fn save(args: &BaselineSaveArgs, out: &Output) -> Result<()> {
     let store = Store::new(args.dir.as_deref());
     store.check_name(&args.name, args.replace)?;
     let (mut scenario, text) = Scenario::load_with_text(&args.scenario)?;
-    if args.quick {
+    if !args.full {
         scenario.make_quick();
     }
     if scenario.micro.is_none() {
@@ -48,7 +48,7 @@ fn save(args: &BaselineSaveArgs, out: &Output) -> Result<()> {
         build: kept.build,
         cpu: host::host().cpu,
         scenario: text,
-        quick: args.quick,
+        quick: !args.full,
         kernels: args.kernels.clone(),
         threads: machine.threads,
         cpu_features: machine.mask().map(str::to_owned),
@@ -109,7 +109,7 @@ fn show(baseline: &Baseline, json: bool, out: &Output) -> Result<()> {
         ("rustc", baseline.build.rustc.clone()),
         ("profile", baseline.build.profile.clone()),
         ("on", baseline.cpu.clone()),
-        ("scenario", format!("{}{}", scenario.name, if baseline.quick { " --quick" } else { "" })),
+        ("scenario", format!("{}{}", scenario.name, if baseline.quick { " --quick" } else { " --full" })),
         ("kernels", baseline.kernels.as_ref().map_or_else(|| "all".into(), |k| k.join(", "))),
         ("threads", baseline.threads.to_string()),
         ("program", format!("{}, sha256 {}", mib(baseline.binary_bytes), baseline.binary_sha256)),

@@ -2,8 +2,13 @@
 
 use super::list::kernel_records;
 use super::verify::verify;
+use crate::amdahl::{self, AmdahlRow};
+use crate::bound;
 use crate::build_info;
+use crate::claims;
 use crate::cli::{CompareArgs, MeasureArgs, MicroArgs};
+use crate::count::{self, Call, Method};
+use crate::environment;
 use crate::error::{Error, Exit, Result};
 use crate::findings::findings;
 use crate::host;
@@ -11,20 +16,26 @@ use crate::interrupt;
 use crate::machine::{Machine, in_registry_order};
 use crate::measure::end_to_end::{self, WeightStore};
 use crate::measure::head;
+use crate::measure::limits::{self, Effort};
 use crate::measure::micro::{self, Plan, UNKNOWN_CACHE_BYTES};
 use crate::measure::sequential;
+use crate::measure::sparsity;
 use crate::model::sparse_ffn::Sparsity;
 use crate::models::{Loaded, load, load_packed};
 use crate::output::{Output, note};
+use crate::prefill::PrefillPolicy;
 use crate::progress::Progress;
-use crate::receipt::{Receipt, Rule, SCHEMA_VERSION, Status};
+use crate::receipt::{Outcome, Receipt, Rule, SCHEMA_VERSION, Status};
 use crate::report::{self, ReportPaths};
 use crate::run_folder::RunFolder;
-use crate::scenario::{Cell, Scenario};
+use crate::scenario::{Cell, Scenario, Shape};
 use kernels::{Family, HeadFormat, Kernel, registry};
 use serde::Serialize;
 use std::path::Path;
 use std::time::Instant;
+
+/// What is counted of each kernel: the rows of the largest panel, and so few columns that the scalar kernels take half a second.
+const COUNTED_SHAPE: Shape = Shape { m: 128, k: 1024 };
 
 /// Runs `compare`.
 pub fn run(args: &CompareArgs, out: &Output) -> Result<()> {
@@ -33,7 +44,8 @@ pub fn run(args: &CompareArgs, out: &Output) -> Result<()> {
         scenario.model = Some(model.clone());
     }
     let sparsity = Sparsity::from_flags(args.dense, args.sparse, Sparsity::Measured);
-    measure(&args.measure, scenario, args.head.into(), sparsity, args.packed.as_deref(), out)
+    let prefill = PrefillPolicy::parse(&args.prefill_kernel)?;
+    measure(&args.measure, scenario, args.head.into(), sparsity, prefill, args.packed.as_deref(), out)
 }
 
 /// Runs `micro`.
@@ -43,8 +55,8 @@ pub fn run_micro(args: &MicroArgs, out: &Output) -> Result<()> {
         let name = &scenario.name;
         return Err(Error::input(format!("scenario {name} has no [micro] part; try --scenario seed-tables")));
     }
-    (scenario.generate, scenario.perplexity, scenario.model) = (None, None, None);
-    measure(&args.measure, scenario, HeadFormat::F16, Sparsity::Dense, None, out)
+    (scenario.generate, scenario.perplexity, scenario.sparsity, scenario.model) = (None, None, None, None);
+    measure(&args.measure, scenario, HeadFormat::F16, Sparsity::Dense, PrefillPolicy::Same, None, out)
 }
 
 fn measure(
@@ -52,6 +64,7 @@ fn measure(
     mut scenario: Scenario,
     head: HeadFormat,
     sparsity: Sparsity,
+    prefill: PrefillPolicy,
     packed: Option<&Path>,
     out: &Output,
 ) -> Result<()> {
@@ -59,9 +72,19 @@ fn measure(
     if args.quick {
         scenario.make_quick();
     }
+    let deterministic = args.deterministic || environment::deterministic()?;
+    if deterministic && scenario.generate.as_ref().is_some_and(|g| g.timeout_s.is_some()) {
+        let name = &scenario.name;
+        let what = "its time limit decides how many tokens there are; take another scenario";
+        return Err(Error::input(format!("--deterministic: scenario {name}: {what}")));
+    }
     let machine = args.machine.check(1)?;
+    if args.strict {
+        machine.refuse_mask()?;
+    }
     let asked = args.kernels.clone().or_else(|| scenario.kernel_ids());
     let kernels = machine.kernels(asked.as_deref())?;
+    prefill.check(&machine)?;
     if scenario.model.is_none() && (scenario.generate.is_some() || scenario.perplexity.is_some()) {
         scenario.model = Some("builtin".into());
     }
@@ -73,10 +96,12 @@ fn measure(
     let mut folder = RunFolder::create(args.out.as_deref(), &scenario.name, &timestamp)?;
     let mut receipt = new_receipt(timestamp, &scenario, &machine, args.seed);
     receipt.settings.kernels_requested = asked.clone();
+    receipt.settings.deterministic = deterministic;
     // From here on a killed run leaves a readable receipt.
     let begun = folder.begin(&receipt).and_then(|()| {
         let Some(model) = scenario.model.as_deref() else { return Ok((None, None)) };
         let mut loaded = load(model, None, &machine)?;
+        require_memory_for_all(&loaded, &kernels)?;
         let packed = packed.map(|path| load_packed(path, &mut loaded, &kernels, &machine)).transpose()?;
         Ok((Some(loaded), packed))
     });
@@ -90,10 +115,37 @@ fn measure(
     receipt.model = loaded.as_ref().map(|l| l.record.clone());
     let store = WeightStore::new(packed);
     let start = Instant::now();
-    let mut run =
-        Run { start, scenario, machine, kernels, named: asked, sparsity, loaded, head, store, folder, receipt };
+    let mut run = Run {
+        start,
+        scenario,
+        machine,
+        kernels,
+        named: asked,
+        sparsity,
+        prefill,
+        loaded,
+        head,
+        store,
+        folder,
+        receipt,
+    };
     let outcome = run.parts();
-    run.finish(outcome, args.json, out)
+    let unstable = run.finish(outcome, args.json, out)?;
+    match unstable {
+        Some(what) if args.strict => Err(Error::verdict(
+            Outcome::Unstable,
+            format!("--strict: {what}; stop what else runs on this machine and run again"),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// One copy of the weights for each packing that the kernels read; all are kept, so that kernels can take turns.
+fn require_memory_for_all(loaded: &Loaded, kernels: &[Kernel]) -> Result<()> {
+    let packings: std::collections::HashSet<_> = kernels.iter().map(|k| k.descriptor().packing).collect();
+    let bytes = packings.iter().map(|&packing| loaded.model.packed_bytes(packing)).sum();
+    let what = format!("model {} in {} packings (name fewer with --kernels)", loaded.record.path, packings.len());
+    crate::resources::require_memory(bytes, &what)
 }
 
 /// What is known before the first measurement.
@@ -112,12 +164,18 @@ pub fn new_receipt(timestamp: String, scenario: &Scenario, machine: &Machine, se
         kernels: kernel_records(machine),
         model: None,
         verify: Vec::new(),
+        limits: None,
         micro: Vec::new(),
+        counts: Vec::new(),
+        counts_skipped: None,
+        static_model_skipped: None,
         rule: None,
         gate: None,
+        calibration: None,
         generation: None,
         perplexity: None,
         head_effect: None,
+        sparsity: None,
         findings: Vec::new(),
         bitnet_rs: None,
         integrity: None,
@@ -132,6 +190,7 @@ struct Run {
     kernels: Vec<Kernel>,
     named: Option<Vec<String>>,
     sparsity: Sparsity,
+    prefill: PrefillPolicy,
     loaded: Option<Loaded>,
     head: HeadFormat,
     /// Weights and heads that the parts share.
@@ -144,6 +203,8 @@ impl Run {
     fn parts(&mut self) -> Result<()> {
         self.verify()?;
         self.micro()?;
+        self.counts()?;
+        self.sparsity()?;
         self.head()?;
         self.generation()?;
         self.perplexity()
@@ -186,6 +247,7 @@ impl Run {
             features: self.machine.features,
             interrupted: interrupt::flag(),
         };
+        self.limits()?;
         let mut team = self.machine.team()?;
         let progress = Progress::start("microbenchmarks", (cells.len() * Family::ALL.len()) as u64);
         let mut done = 0;
@@ -199,13 +261,78 @@ impl Run {
                 let record = micro::measure(cell, kernels, &plan, &mut team)?;
                 done += 1;
                 progress.set(done);
-                if let Some(record) = record {
+                if let Some(mut record) = record {
+                    if let Some(limits) = &self.receipt.limits {
+                        bound::fill(&mut record, limits, &self.receipt.host.caches_bytes);
+                    }
                     self.receipt.micro.push(record);
                     self.save()?;
                 }
             }
         }
         Ok(())
+    }
+
+    /// Instructions of each kernel's gemv. Where they cannot be counted, the receipt says why, and the run goes on.
+    fn counts(&mut self) -> Result<()> {
+        if self.scenario.micro.is_none() {
+            return Ok(());
+        }
+        let model = count::Model::find();
+        let call = Call { op: "gemv", shape: COUNTED_SHAPE, tokens: 1, seed: self.receipt.settings.seed };
+        let progress = Progress::start("counting instructions", self.kernels.len() as u64);
+        for (done, kernel) in self.kernels.iter().enumerate() {
+            if interrupt::requested() {
+                return Err(Error::interrupted("interrupted while counting instructions"));
+            }
+            progress.set(done as u64);
+            progress.say(format!("counting {}", kernel.id()));
+            match count::count(kernel, call, Method::Branches, &model) {
+                Ok(record) => self.receipt.counts.push(record),
+                Err(e) if e.exit() == Exit::Unsupported => {
+                    self.receipt.counts_skipped = Some(e.to_string());
+                    break;
+                }
+                Err(e) => return Err(e),
+            }
+        }
+        self.receipt.static_model_skipped = model.absent().map(str::to_owned);
+        self.save()
+    }
+
+    /// A short look at the machine's limits, at the sizes that are about to be timed.
+    fn limits(&mut self) -> Result<()> {
+        let cells = self.scenario.cells();
+        let operands = cells.iter().map(|c| ((c.shape.m * c.shape.k) as u64, c.op == "dequantize"));
+        let mut threads = vec![1, self.machine.threads];
+        threads.dedup();
+        let plan = limits::Plan {
+            threads,
+            caches_bytes: &self.receipt.host.caches_bytes,
+            memory_bytes: self.receipt.host.memory_bytes,
+            operand_bytes: bound::operand_bytes(operands),
+            effort: Effort::BRIEF,
+            interrupted: interrupt::flag(),
+        };
+        let progress = Progress::start("the machine's limits", 1);
+        let measured = limits::measure(&self.machine, &self.kernels, &plan, |what| progress.say(what))?;
+        drop(progress);
+        self.receipt.limits = Some(measured);
+        self.save()
+    }
+
+    /// Feed-forward blocks with and without their zeros skipped.
+    fn sparsity(&mut self) -> Result<()> {
+        let Some(asked) = &self.scenario.sparsity else { return Ok(()) };
+        let progress = Progress::start("feed-forward blocks over live shares", asked.shares.len() as u64);
+        let record = sparsity::sweep(asked, &self.kernels, &self.machine, &self.receipt, |done, what| {
+            progress.set(done as u64);
+            progress.say(what.to_owned());
+        })?;
+        drop(progress);
+        self.receipt.sparsity = Some(record);
+        self.save()?;
+        self.interrupted("the sparsity sweep")
     }
 
     /// What a quantised head does, said before anything is generated with it.
@@ -239,6 +366,7 @@ impl Run {
             self.head,
             self.receipt.settings.seed,
             self.sparsity,
+            &self.prefill,
             interrupt::flag(),
             |kernel, done, _| {
                 progress.set(done as u64);
@@ -277,8 +405,8 @@ impl Run {
         if interrupt::requested() { Err(Error::interrupted(format!("interrupted during {part}"))) } else { Ok(()) }
     }
 
-    /// Writes everything, whatever the outcome, and prints the table and, last, the report's path.
-    fn finish(mut self, outcome: Result<()>, json: bool, out: &Output) -> Result<()> {
+    /// Writes everything, whatever the outcome, and prints the table and, last, the report's path. Returns what was unstable, if anything.
+    fn finish(mut self, outcome: Result<()>, json: bool, out: &Output) -> Result<Option<String>> {
         self.receipt.status = match &outcome {
             Ok(()) => Status::Complete,
             Err(e) if e.exit() == Exit::Interrupted => Status::Interrupted,
@@ -298,7 +426,17 @@ impl Run {
             out.line(paths.html.display().to_string())?;
         }
         outcome?;
-        self.checks()
+        self.checks()?;
+        Ok(self.unstable())
+    }
+
+    /// The first comparison of a machine that differs from itself.
+    fn unstable(&self) -> Option<String> {
+        let judged = self.receipt.micro.iter().flat_map(|c| c.summaries.iter().map(move |s| (c, s)));
+        let (cell, summary) =
+            judged.into_iter().find(|(_, s)| s.verdict.as_ref().is_some_and(|v| v.outcome == Outcome::Unstable))?;
+        let reason = &summary.verdict.as_ref()?.reason;
+        Some(format!("{} {}x{} {}: {reason}", cell.op, cell.m, cell.k, report::residency(cell.residency)))
     }
 
     /// A complete run still fails when something in it is wrong.
@@ -313,7 +451,23 @@ impl Run {
         if !failed.is_empty() {
             return Err(Error::failed(format!("known answers are not reproduced: {}", failed.join("; "))));
         }
-        Ok(())
+        if self.receipt.settings.deterministic { self.deterministic() } else { Ok(()) }
+    }
+
+    /// What `--deterministic` promises.
+    fn deterministic(&self) -> Result<()> {
+        let Some(generation) = &self.receipt.generation else { return Ok(()) };
+        if let Some(k) = generation.kernels.iter().find(|k| k.ids_equal_in_rounds == Some(false)) {
+            return Err(Error::failed(format!("--deterministic: {} gave other tokens in another round", k.kernel)));
+        }
+        let exact: Vec<_> = generation.kernels.iter().filter(|k| k.family == Family::W2A8.name()).collect();
+        match exact.iter().find(|k| k.token_ids != exact[0].token_ids) {
+            Some(other) => Err(Error::failed(format!(
+                "--deterministic: the exact kernels {} and {} gave different tokens",
+                exact[0].kernel, other.kernel
+            ))),
+            None => Ok(()),
+        }
     }
 }
 
@@ -328,6 +482,8 @@ struct Printed<'a> {
     charts: Vec<String>,
     elapsed_s: f64,
     findings: &'a [crate::receipt::Finding],
+    amdahl: Vec<AmdahlRow>,
+    claims: Vec<claims::Judged>,
 }
 
 impl<'a> Printed<'a> {
@@ -341,6 +497,8 @@ impl<'a> Printed<'a> {
             charts: paths.charts.iter().map(|chart| chart.display().to_string()).collect(),
             elapsed_s: receipt.elapsed_s,
             findings: &receipt.findings,
+            amdahl: amdahl::rows(receipt),
+            claims: claims::judge_all(receipt),
         }
     }
 }

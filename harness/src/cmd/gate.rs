@@ -9,6 +9,7 @@ use crate::machine::Machine;
 use crate::measure::micro::UNKNOWN_CACHE_BYTES;
 use crate::measure::sequential;
 use crate::output::Output;
+use crate::progress::Progress;
 use crate::receipt::{ExactCheck, GateRecord, Injection, Outcome, Receipt, Status};
 use crate::report;
 use crate::run_folder::RunFolder;
@@ -34,6 +35,9 @@ pub fn run(args: &GateArgs, out: &Output) -> Result<()> {
     let inject = args.inject.as_deref().map(injection).transpose()?;
     let scratch = tempfile::tempdir().map_err(|e| Error::io("create a folder in", &std::env::temp_dir(), &e))?;
     let against = against(args, scratch.path())?;
+    if args.strict {
+        against.machine.refuse_mask()?;
+    }
     let current = match &args.current {
         Some(path) => path.clone(),
         None => std::env::current_exe().map_err(|e| Error::failed(format!("cannot find this program: {e}")))?,
@@ -54,11 +58,13 @@ pub fn run(args: &GateArgs, out: &Output) -> Result<()> {
     };
     folder.begin(&receipt)?;
     let start = Instant::now();
-    let outcome = gate::run(&asked, |record| {
+    let progress = Progress::start("gate: exact checks", sequential::PAIR_LOOKS[0] as u64);
+    let outcome = gate::run(&asked, &progress, |record| {
         receipt.gate = Some(record.clone());
         receipt.elapsed_s = start.elapsed().as_secs_f64();
         folder.save(&receipt).map(|_| ())
     });
+    drop(progress);
     receipt.elapsed_s = start.elapsed().as_secs_f64();
     receipt.host.load_after = Some(host::load());
     let record = match outcome {
@@ -86,6 +92,7 @@ pub fn run(args: &GateArgs, out: &Output) -> Result<()> {
             out.line(paths.html.display().to_string())?;
         }
         GateFormat::Json => out.json(&record)?,
+        GateFormat::Junit => out.line(crate::export::junit(&receipt)?.trim_end())?,
         GateFormat::Github => {
             out.line(report::gate_annotations(&record).trim_end())?;
             step_summary(&summary)?;
@@ -153,7 +160,7 @@ fn against(args: &GateArgs, scratch: &Path) -> Result<Against> {
     // clap asks for one of the two.
     let what = args.against.as_deref().unwrap_or_default();
     let mut scenario = Scenario::load(args.scenario.as_deref().unwrap_or("quick"))?;
-    if args.quick {
+    if !args.full {
         scenario.make_quick();
     }
     if scenario.micro.is_none() {

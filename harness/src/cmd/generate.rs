@@ -2,10 +2,11 @@
 
 use crate::build_info;
 use crate::cli::{GenerateArgs, ModelArgs};
+use crate::environment;
 use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::machine::{Machine, all_cpus};
-use crate::measure::end_to_end::{WeightStore, engine, room};
+use crate::measure::end_to_end::{WeightStore, engine_with_prefill, room};
 use crate::measure::head;
 use crate::model::generate::{Generation, Request, Session};
 use crate::model::sampler::Sampling;
@@ -14,9 +15,10 @@ use crate::model::stop::StopReason;
 use crate::model::tokenizer::Pre;
 use crate::models::{Loaded, load, load_packed};
 use crate::output::{Output, note};
-use crate::receipt::{Build, ForwardMs, HeadEffect, PhasesMs, SparseFfnRecord};
+use crate::prefill::PrefillPolicy;
+use crate::receipt::{Build, ForwardMs, HeadEffect, KvCacheRecord, PhasesMs, PrefillRecord, SparseFfnRecord};
+use crate::sanity;
 use crate::select::{Selection, select};
-use kernels::CodeTable;
 use serde::Serialize;
 use std::time::Duration;
 
@@ -44,12 +46,20 @@ pub struct ModelUsed {
     sha256: String,
     name: String,
     notes: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
 }
 
 impl From<&Loaded> for ModelUsed {
     fn from(l: &Loaded) -> Self {
         let r = &l.record;
-        Self { path: r.path.clone(), sha256: r.sha256.clone(), name: r.name.clone(), notes: r.notes.clone() }
+        Self {
+            path: r.path.clone(),
+            sha256: r.sha256.clone(),
+            name: r.name.clone(),
+            notes: r.notes.clone(),
+            warnings: r.warnings.clone(),
+        }
     }
 }
 
@@ -63,7 +73,15 @@ struct Report {
     head: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     head_effect: Option<HeadEffect>,
+    kv_cache: KvCacheRecord,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prefill_kernel: Option<PrefillRecord>,
     threads: usize,
+    /// Whether `--deterministic` was asked for, and held.
+    deterministic: bool,
+    /// Of the sampling; absent when greedy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seed: Option<u64>,
     model: ModelUsed,
     pre_tokenizer: String,
     time_to_first_token_ms: Option<f64>,
@@ -75,6 +93,9 @@ struct Report {
     sparse_ffn: Option<SparseFfnRecord>,
     #[serde(skip_serializing_if = "Option::is_none")]
     logits_last: Option<Vec<f32>>,
+    /// What is strange about the text.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
     build: Build,
 }
 
@@ -119,7 +140,21 @@ pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
         // Found out before the model runs, not after.
         crate::files::check_writable(path)?;
     }
+    let deterministic = args.deterministic || environment::deterministic()?;
+    if deterministic && timeout.is_some() {
+        return Err(Error::input(
+            "--deterministic: --timeout-s lets the clock decide where the text ends; leave it out",
+        ));
+    }
+    let policy = PrefillPolicy::parse(&args.prefill_kernel)?;
+    policy.check(&args.model.machine.check(all_cpus())?)?;
     let (machine, loaded, selection, mut store) = prepare(&args.model)?;
+    if deterministic && !selection.kernel.descriptor().exact() {
+        let id = selection.kernel.id();
+        return Err(Error::input(format!(
+            "--deterministic: {id} sums in f32, so its tokens are its own; take an exact kernel (--kernel auto does)"
+        )));
+    }
     let model = &loaded.model;
     let prompt = model.tokenizer.encode(&args.prompt, None)?;
     let capacity = room(model, prompt.len(), args.max_tokens)?;
@@ -141,12 +176,21 @@ pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
     };
     let format = args.model.head.into();
     let effect = head::announce(&loaded, &mut store, selection.kernel, &machine, format, interrupt::flag())?;
-    let mut engine = engine(model, &mut store, selection.kernel, CodeTable::TERNARY, &machine, capacity, format)?;
+    if policy != PrefillPolicy::Same && !selection.kernel.descriptor().exact() {
+        return Err(Error::input(format!(
+            "--prefill-kernel: {} is not exact on int8, so no other kernel gives its results; leave it at same, or decode with an exact one",
+            selection.kernel.id()
+        )));
+    }
+    let decision = policy.decide(&selection.kernel, prompt.len(), model, &machine)?;
+    let plan = decision.as_ref().and_then(|d| d.plan.as_ref());
+    let mut engine = engine_with_prefill(model, &mut store, selection.kernel, plan, &machine, capacity, format)?;
     let head = engine.head().id();
     let sparsity = Sparsity::from_flags(args.model.dense, args.model.sparse, Sparsity::Measured);
     if let Some(sparse) = engine.set_sparsity(sparsity, machine.features)? {
         note(sparse.describe());
     }
+    let again = request.clone();
     let mut session = Session::new(&mut engine, request)?;
     if args.logits {
         session.keep_prompt_logits();
@@ -158,9 +202,22 @@ pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
         }
     })?;
     written?;
+    if deterministic && generation.stop_reason != StopReason::Interrupted {
+        let repeated = Session::new(&mut engine, again)?.run(interrupt::flag(), &mut |_| {})?;
+        if repeated.stop_reason != StopReason::Interrupted && repeated.token_ids != generation.token_ids {
+            let at = repeated.token_ids.iter().zip(&generation.token_ids).take_while(|(a, b)| a == b).count();
+            return Err(Error::failed(format!(
+                "--deterministic: the same request gave another token {at} the second time; run `verify`"
+            )));
+        }
+    }
     let sparse = engine.sparse().map(SparseFfn::record);
+    let kv_cache = KvCacheRecord::f16(engine.kv_bytes_per_position());
     let report = report(prompt, &generation, &selection, &machine, &loaded, sparse);
-    let report = Report { head: head.into(), head_effect: effect, ..report };
+    let prefill_kernel = decision.map(|d| d.record);
+    let seed = (sampling != Sampling::Greedy).then_some(args.seed);
+    let (head, head_effect) = (head.into(), effect);
+    let report = Report { head, head_effect, kv_cache, prefill_kernel, deterministic, seed, ..report };
     if let Some(path) = &args.receipt {
         let json = serde_json::to_vec_pretty(&report).map_err(|e| Error::failed(format!("cannot write JSON: {e}")))?;
         crate::files::write_atomic(path, &json)?;
@@ -170,6 +227,9 @@ pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
     } else {
         out.line("")?;
         note(summary(&report));
+    }
+    for text in &report.warnings {
+        note(format!("warning: {text}"));
     }
     match report.stop_reason {
         StopReason::Interrupted => Err(Error::interrupted("interrupted; the text so far is above")),
@@ -208,7 +268,11 @@ fn report(
         kernel: selection.into(),
         head: String::new(),
         head_effect: None,
+        kv_cache: KvCacheRecord::f16(0),
+        prefill_kernel: None,
         threads: machine.threads,
+        deterministic: false,
+        seed: None,
         model: loaded.into(),
         pre_tokenizer: loaded.record.pre_tokenizer.clone(),
         time_to_first_token_ms: g.first_token.map(|t| t.as_secs_f64() * 1e3),
@@ -218,6 +282,7 @@ fn report(
         forward_ms: g.times.forward_ms(),
         sparse_ffn,
         logits_last: g.prompt_logits.clone(),
+        warnings: sanity::of_text(&g.token_ids).filter(|_| !loaded.record.synthetic).into_iter().collect(),
         build: build_info::build(),
     }
 }

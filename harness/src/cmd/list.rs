@@ -1,7 +1,8 @@
 //! `list`: what there is, what runs here, and if not, why not.
 
+use super::claims;
 use crate::cli::{ListArgs, Listed};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::machine::Machine;
 use crate::model::builtin;
 use crate::model::known::KnownModel;
@@ -16,10 +17,14 @@ use serde::Serialize;
 /// Runs the command.
 pub fn run(args: &ListArgs, out: &Output) -> Result<()> {
     let machine = args.machine.check(1)?;
+    if args.run.is_some() && args.what != Listed::Claims {
+        return Err(Error::input("--run judges claims; write `list claims --run RUN_DIR`"));
+    }
     match args.what {
         Listed::Kernels => kernels(args.json, &machine, out),
         Listed::Scenarios => scenarios(args.json, out),
         Listed::Models => models(args.json, out),
+        Listed::Claims => claims::list(args.run.as_deref(), args.json, out),
     }
 }
 

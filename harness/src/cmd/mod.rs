@@ -1,9 +1,13 @@
 //! One file a command.
 
 pub mod baseline;
+pub mod calibrate;
+pub mod claims;
 pub mod compare;
+pub mod count;
 pub mod gate;
 pub mod generate;
+pub mod limits;
 pub mod list;
 pub mod model;
 pub mod perplexity;

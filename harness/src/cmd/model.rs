@@ -8,7 +8,7 @@ use crate::measure::end_to_end::{WeightStore, check_golden, engine};
 use crate::model::gguf::quoted;
 use crate::model::inspect::{Inspection, inspect};
 use crate::model::packed_file::write_packed;
-use crate::model::synth::{SynthShape, synth_size_bytes_with, write_synthetic_with};
+use crate::model::synth::{SynthShape, synth_size_bytes_with, write_synthetic};
 use crate::models::{self, mib};
 use crate::output::{Output, note, table};
 use crate::progress::Progress;
@@ -135,10 +135,7 @@ fn convert(
     machine: &MachineArgs,
     out: &Output,
 ) -> Result<()> {
-    let packing = Packing::by_name(packing).ok_or_else(|| {
-        let known = Packing::ALL.iter().map(|p| p.name()).collect::<Vec<_>>().join(", ");
-        Error::input(format!("--packing {} is not known; known: {known}", quoted(packing)))
-    })?;
+    let packing = packing_by_name(packing)?;
     if path.exists() && !force {
         return Err(Error::input(format!("{} exists; add --force to replace it", path.display())));
     }
@@ -165,6 +162,14 @@ fn convert(
     ))
 }
 
+/// The layout that `--packing` names.
+pub fn packing_by_name(name: &str) -> Result<Packing> {
+    Packing::by_name(name).ok_or_else(|| {
+        let known = Packing::ALL.iter().map(|p| p.name()).collect::<Vec<_>>().join(", ");
+        Error::input(format!("--packing {} is not known; known: {known}", quoted(name)))
+    })
+}
+
 #[allow(clippy::too_many_arguments)]
 fn synth(
     shape: &str,
@@ -182,7 +187,7 @@ fn synth(
     }
     let size = synth_size_bytes_with(shape, layers, live_share)?;
     let progress = Progress::start(format!("writing {} ({})", path.display(), mib(size)), size);
-    let summary = write_synthetic_with(path, shape, layers, live_share, seed, &mut |done, _| progress.set(done))?;
+    let summary = write_synthetic(path, shape, layers, live_share, seed, &mut |done, _| progress.set(done))?;
     drop(progress);
     if json {
         return out.json(&summary);

@@ -11,6 +11,7 @@ use crate::model::sparse_ffn::Sparsity;
 use crate::output::{Output, note};
 use crate::progress::Progress;
 use crate::receipt::HeadEffect;
+use crate::sanity;
 use kernels::{CodeTable, Family, HeadFormat};
 use serde::Serialize;
 
@@ -116,6 +117,11 @@ pub fn run(args: &PerplexityArgs, out: &Output) -> Result<()> {
         head_effect: effect,
         model: (&loaded).into(),
     };
+    // With the seed's table a wrong result is what is asked for.
+    let strange = sanity::of_perplexity(report.perplexity, model.config.vocab);
+    if let Some(what) = strange.filter(|_| args.lut == Lut::File && !loaded.record.synthetic) {
+        note(format!("warning: {what}"));
+    }
     if args.model.json {
         return out.json(&report);
     }

@@ -1,5 +1,7 @@
 //! `report`: renders receipts again. It reads receipts only, so a run of any day and machine can be shown.
 
+use crate::amdahl::{self, AmdahlRow};
+use crate::claims;
 use crate::cli::ReportArgs;
 use crate::error::Result;
 use crate::output::Output;
@@ -13,7 +15,13 @@ pub fn run(args: &ReportArgs, out: &Output) -> Result<()> {
     #[derive(Serialize)]
     struct Printed {
         report: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        amdahl: Option<Vec<AmdahlRow>>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        claims: Option<Vec<claims::Judged>>,
     }
+    // Derived from the receipt, of one run only.
+    let mut derived = (None, None);
     let path = match &args.runs[..] {
         [one] => {
             let receipt = read_receipt(one)?;
@@ -22,6 +30,7 @@ pub fn run(args: &ReportArgs, out: &Output) -> Result<()> {
             if !args.json {
                 out.line(summary_table(&receipt, out.color()).trim_end())?;
             }
+            derived = (Some(amdahl::rows(&receipt)), Some(claims::judge_all(&receipt)));
             paths.html
         }
         several => {
@@ -31,5 +40,6 @@ pub fn run(args: &ReportArgs, out: &Output) -> Result<()> {
         }
     };
     let report = path.display().to_string();
-    if args.json { out.json(&Printed { report }) } else { out.line(report) }
+    let (amdahl, claims) = derived;
+    if args.json { out.json(&Printed { report, amdahl, claims }) } else { out.line(report) }
 }

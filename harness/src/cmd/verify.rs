@@ -1,4 +1,4 @@
-//! `verify`: every kernel against the oracle.
+//! `verify`: every kernel against the oracle, and the products that are not kernels: sparse rows and columns, output heads.
 
 use crate::cli::VerifyArgs;
 use crate::error::{Error, Result};
@@ -7,6 +7,7 @@ use crate::machine::{Machine, in_registry_order};
 use crate::output::{Output, table};
 use crate::progress::Progress;
 use crate::receipt::VerifyRecord;
+use kernels::conformance::products::PATHS;
 use kernels::{Kernel, KernelDescriptor, conformance, registry};
 use serde::Serialize;
 
@@ -26,7 +27,11 @@ pub fn run(args: &VerifyArgs, out: &Output) -> Result<()> {
         }
         None => registry::KERNELS.to_vec(),
     };
-    let records = verify(&descriptors, &machine)?;
+    let mut records = verify(&descriptors, &machine)?;
+    // Whoever names kernels asked for those alone.
+    if args.kernels.is_none() {
+        records.extend(verify_products(&machine)?);
+    }
     let failed: Vec<&str> = records.iter().filter(|r| r.mismatches > 0).map(|r| r.id.as_str()).collect();
     let failed = failed.join(", ");
     if args.json {
@@ -55,13 +60,36 @@ pub fn verify(descriptors: &[&'static KernelDescriptor], machine: &Machine) -> R
     Ok(records)
 }
 
+/// Runs the suite of the products that are not registered kernels, at every level.
+fn verify_products(machine: &Machine) -> Result<Vec<VerifyRecord>> {
+    let progress = Progress::start("verifying sparse products and output heads", PATHS.len() as u64);
+    let mut records = Vec::new();
+    for (done, path) in PATHS.iter().enumerate() {
+        if interrupt::requested() {
+            return Err(Error::interrupted(format!("interrupted after verifying {done} of {} products", PATHS.len())));
+        }
+        progress.set(done as u64);
+        progress.say(format!("verifying {}", path.id));
+        let (outcome, reason) = match path.check(machine.features) {
+            Ok(()) => (path.verify(), None),
+            Err(why) => (conformance::Outcome::default(), Some(why.to_string())),
+        };
+        records.push(as_record(path.id, outcome, path.bound(), path.exact(), reason));
+    }
+    Ok(records)
+}
+
 fn record(descriptor: &'static KernelDescriptor, machine: &Machine) -> VerifyRecord {
     let (outcome, bound, reason) = match Kernel::new(descriptor, machine.features) {
         Ok(kernel) => (conformance::verify(&kernel, |_, _| {}), conformance::bound(&kernel), None),
         Err(why) => (conformance::Outcome::default(), 0.0, Some(why.to_string())),
     };
+    as_record(descriptor.id, outcome, bound, descriptor.exact(), reason)
+}
+
+fn as_record(id: &str, outcome: conformance::Outcome, bound: f64, exact: bool, reason: Option<String>) -> VerifyRecord {
     VerifyRecord {
-        id: descriptor.id.into(),
+        id: id.into(),
         available: reason.is_none(),
         reason,
         cases: outcome.cases,
@@ -69,7 +97,7 @@ fn record(descriptor: &'static KernelDescriptor, machine: &Machine) -> VerifyRec
         max_abs_error: outcome.max_abs_error,
         max_relative_error: outcome.max_relative_error,
         bound,
-        exact: descriptor.exact(),
+        exact,
         first_mismatch: outcome.first_mismatch,
     }
 }

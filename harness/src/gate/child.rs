@@ -16,6 +16,7 @@ use crate::measure::micro::operands::Operands;
 use crate::measure::rounds::Epoch;
 use crate::model::sparse_ffn::Sparsity;
 use crate::models;
+use crate::prefill::PrefillPolicy;
 use crate::receipt::{Injection, Residency};
 use crate::scenario;
 use kernels::parallel::Team;
@@ -165,7 +166,8 @@ impl Child {
         let family = kernels.first().map(|k| k.descriptor().family());
         let family = family.ok_or_else(|| Error::unsupported("the gate asks for a cell without kernels"))?;
         let seed = operand_seed(self.job.seed, cell, family);
-        Operands::new(cell, &kernels, self.job.last_level_cache_bytes, self.machine.features, seed)
+        // Half of what one process would rotate through alone: between two turns of this one, two others rotate through as much.
+        Operands::new(cell, &kernels, self.job.last_level_cache_bytes / 2, self.machine.features, seed)
     }
 
     fn exact(&self, ids: &[String]) -> Result<Vec<ExactResult>> {
@@ -192,6 +194,7 @@ impl Child {
             head,
             self.job.seed,
             Sparsity::Dense,
+            &PrefillPolicy::Same,
             stop,
             |_, _, _| {},
         )?;

@@ -11,7 +11,7 @@ use std::path::Path;
 /// Rounds of a comparison in one process pair, where an epoch is as long as it should be.
 pub const ROUNDS_PER_PAIR: usize = 15;
 /// Rounds where a single call is far longer than an epoch: slow kernels are steady, and their time is everybody's.
-const FEWEST_ROUNDS: usize = 4;
+const FEWEST_ROUNDS: usize = 5;
 /// Target length of an epoch.
 const EPOCH_NS: f64 = 1e6;
 const MAX_CALLS: u32 = 1 << 22;
@@ -107,7 +107,7 @@ impl Plan<'_> {
 
     /// Whether a comparison needs no more pairs.
     pub fn stands(&self, cell: &GateCell) -> bool {
-        self.rule.looks.contains(&cell.pairs.len()) && verdicts::verdict(self.rule, &cell.pairs).1
+        self.rule.looks.contains(&cell.pairs.len()) && verdicts::verdict(self.rule, &cell.pairs, cell.threads).1
     }
 }
 

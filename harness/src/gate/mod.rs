@@ -15,4 +15,4 @@ pub use baseline::{Baseline, Store};
 pub use child::run as run_child;
 pub use revision::build_revision;
 pub use run::{Asked, compute, run};
-pub use verdicts::{BASELINE, CURRENT, summarize, title};
+pub use verdicts::{BASELINE, CURRENT, samples, summarize, title};

@@ -44,7 +44,11 @@ pub struct Asked<'a> {
 }
 
 /// Runs the gate. `save` gets the record after every process pair, so that a killed gate leaves what it had.
-pub fn run(asked: &Asked<'_>, mut save: impl FnMut(&GateRecord) -> Result<()>) -> Result<GateRecord> {
+pub fn run(
+    asked: &Asked<'_>,
+    progress: &Progress,
+    mut save: impl FnMut(&GateRecord) -> Result<()>,
+) -> Result<GateRecord> {
     let folder = tempfile::tempdir().map_err(|e| Error::io("create a folder in", &std::env::temp_dir(), &e))?;
     // Copies of equal path length: a build that goes on in the workspace cannot change the program under the gate, and the length of
     // a program's path moves its stack.
@@ -76,7 +80,6 @@ pub fn run(asked: &Asked<'_>, mut save: impl FnMut(&GateRecord) -> Result<()>) -
         reason: String::new(),
         next_step: String::new(),
     };
-    let progress = Progress::start("gate: exact checks", PAIR_LOOKS[0] as u64);
     let kernels = compare_exactly(asked, &sides, &job, &mut record)?;
     job.cells = job_cells(asked.scenario, &kernels);
     let mut index: Vec<Vec<usize>> = Vec::new();
@@ -142,7 +145,7 @@ pub fn run(asked: &Asked<'_>, mut save: impl FnMut(&GateRecord) -> Result<()>) -
 }
 
 fn open(rule: &Rule, cells: &[GateCell]) -> usize {
-    let stands = |c: &&GateCell| rule.looks.contains(&c.pairs.len()) && verdict(rule, &c.pairs).1;
+    let stands = |c: &&GateCell| rule.looks.contains(&c.pairs.len()) && verdict(rule, &c.pairs, c.threads).1;
     cells.len() - cells.iter().filter(stands).count()
 }
 
@@ -296,6 +299,6 @@ fn fresh(kernel: &str, cell: &JobCell, rule: &Rule, threads: usize) -> GateCell 
         pairs: Vec::new(),
         baseline_ns_per_call: 0.0,
         current_ns_per_call: 0.0,
-        verdict: verdict(rule, &[]).0,
+        verdict: verdict(rule, &[], threads).0,
     }
 }

@@ -1,9 +1,8 @@
 //! From a gate's raw rounds to its verdicts. Nothing but the record itself is looked at, so that a receipt can be recomputed.
 
-use crate::measure::rounds::column;
 use crate::measure::sequential::{self, Sample};
 use crate::measure::stats::median;
-use crate::receipt::{GateCell, GatePair, GateRecord, Outcome, Rule, Verdict};
+use crate::receipt::{GateCell, GatePair, GateRecord, Outcome, Round, Rule, Verdict};
 
 /// Columns of a round.
 pub const BASELINE: usize = 0;
@@ -13,16 +12,26 @@ pub const CURRENT: usize = 1;
 pub const BASELINE_AGAIN: usize = 2;
 
 /// One sample a process pair: the medians over its rounds of log(current / baseline), and of log(baseline again / baseline).
-fn samples(pairs: &[GatePair]) -> (Vec<f64>, Vec<f64>) {
+pub fn samples(pairs: &[GatePair], threads: usize) -> (Vec<f64>, Vec<f64>) {
     let against_baseline = |pair: &GatePair, own: usize| {
-        median(&sequential::log_ratios(&column(&pair.rounds, BASELINE), &column(&pair.rounds, own)))
+        median(&sequential::log_ratios(&times(&pair.rounds, BASELINE, threads), &times(&pair.rounds, own, threads)))
     };
     pairs.iter().map(|p| (against_baseline(p, CURRENT), against_baseline(p, BASELINE_AGAIN))).unzip()
 }
 
+/// Wall times of one column. An epoch that was preempted is charged its CPU time instead, where one thread did all the work: on a loaded
+/// machine a long epoch meets another process nearly always, and the time of that says nothing about the kernel.
+fn times(rounds: &[Round], own: usize, threads: usize) -> Vec<u64> {
+    let time = |round: &Round| match (round.involuntary_switches[own], round.cpu_ns[own]) {
+        (switches, cpu_ns) if switches > 0 && cpu_ns > 0 && threads == 1 => cpu_ns.min(round.ns[own]),
+        _ => round.ns[own],
+    };
+    rounds.iter().map(time).collect()
+}
+
 /// A cell's verdict over its pairs so far, and whether it stands.
-pub fn verdict(rule: &Rule, pairs: &[GatePair]) -> (Verdict, bool) {
-    let (effect, same) = samples(pairs);
+pub fn verdict(rule: &Rule, pairs: &[GatePair], threads: usize) -> (Verdict, bool) {
+    let (effect, same) = samples(pairs, threads);
     sequential::decide(rule, Sample::ProcessPair, &effect, &same, "the baseline")
 }
 
@@ -30,11 +39,11 @@ pub fn verdict(rule: &Rule, pairs: &[GatePair]) -> (Verdict, bool) {
 pub fn summarize(gate: &mut GateRecord) {
     for cell in &mut gate.cells {
         let per_call = |column_of: usize| {
-            let ns = cell.pairs.iter().flat_map(|pair| column(&pair.rounds, column_of));
+            let ns = cell.pairs.iter().flat_map(|pair| times(&pair.rounds, column_of, cell.threads));
             median(&ns.map(|ns| ns as f64 / f64::from(cell.calls_per_epoch.max(1))).collect::<Vec<_>>())
         };
         (cell.baseline_ns_per_call, cell.current_ns_per_call) = (per_call(BASELINE), per_call(CURRENT));
-        cell.verdict = verdict(&gate.rule, &cell.pairs).0;
+        cell.verdict = verdict(&gate.rule, &cell.pairs, cell.threads).0;
     }
     (gate.outcome, gate.reason, gate.next_step) = conclude(gate);
 }
@@ -80,4 +89,25 @@ pub fn title(cell: &GateCell) -> String {
     let tokens = if cell.tokens > 1 { format!("x{}", cell.tokens) } else { String::new() };
     let place = crate::report::residency(cell.residency);
     format!("{} {} {}x{}{tokens} {place}", cell.kernel, cell.op, cell.m, cell.k)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_preempted_epoch_is_charged_its_cpu_time() {
+        let round = |ns: [u64; 3], switches: u32| Round {
+            order: vec![0, 1, 2],
+            ns: ns.into(),
+            cpu_ns: vec![100, 105, 100],
+            involuntary_switches: vec![0, switches, 0],
+        };
+        let pair = |round: Round| [GatePair { pair: 0, cpu: None, rounds: vec![round] }];
+        let change = |pairs: &[GatePair], threads| samples(pairs, threads).0[0].exp();
+        let near = |a: f64, b: f64| (a - b).abs() < 1e-9;
+        assert!(near(change(&pair(round([100, 900, 100], 1)), 1), 1.05));
+        assert!(near(change(&pair(round([100, 900, 100], 1)), 2), 9.0), "other threads' time is not known");
+        assert!(near(change(&pair(round([100, 110, 100], 0)), 1), 1.1));
+    }
 }

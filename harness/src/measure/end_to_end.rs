@@ -7,7 +7,7 @@ use super::sparse_pair::{Pair, sparse_id};
 use crate::error::{Error, Result};
 use crate::machine::Machine;
 use crate::model::builtin;
-use crate::model::engine::Engine;
+use crate::model::engine::{Engine, PrefillKernel};
 use crate::model::generate::{Generation, Request, Session};
 use crate::model::known::Golden;
 use crate::model::packed_file::PackedModel;
@@ -15,9 +15,10 @@ use crate::model::perplexity;
 use crate::model::sampler::Sampling;
 use crate::model::sparse_ffn::Sparsity;
 use crate::model::weights::{Model, Weights};
+use crate::prefill::{PrefillPlan, PrefillPolicy};
 use crate::receipt::{
-    ForwardMs, GenerationKernel, GenerationRecord, GenerationRound, GoldenCheck, LutFinding, PerplexityKernel,
-    PerplexityRecord, PhasesMs,
+    ForwardMs, GenerationKernel, GenerationRecord, GenerationRound, GoldenCheck, KvCacheRecord, LutFinding,
+    PerplexityKernel, PerplexityRecord, PhasesMs,
 };
 use crate::scenario;
 use kernels::{CodeTable, Family, HeadFormat, Kernel, OutputHead, Packing};
@@ -92,6 +93,31 @@ pub fn engine<'m>(
     Engine::new(model, weights, kernel, head, machine.team()?, machine.features, capacity)
 }
 
+/// As [`engine`], with the prefill kernel of a plan. The weights of both kernels come from the store.
+#[allow(clippy::too_many_arguments)]
+pub fn engine_with_prefill<'m>(
+    model: &'m Model,
+    store: &mut WeightStore,
+    kernel: Kernel,
+    plan: Option<&PrefillPlan>,
+    machine: &Machine,
+    capacity: usize,
+    head: HeadFormat,
+) -> Result<Engine<'m>> {
+    let table = CodeTable::TERNARY;
+    let weights = store.get(model, kernel.descriptor().packing, table, machine)?;
+    let prefill = match plan {
+        Some(plan) => Some(PrefillKernel {
+            kernel: plan.kernel,
+            weights: store.get(model, plan.kernel.descriptor().packing, table, machine)?,
+            from_tokens: plan.from_tokens,
+        }),
+        None => None,
+    };
+    let head = store.head(model, head, machine)?;
+    Engine::with_prefill(model, weights, kernel, prefill, head, machine.team()?, machine.features, capacity)
+}
+
 /// Checks that prompt and answer fit the model's context, and how much room they need.
 pub fn room(model: &Model, prompt_tokens: usize, max_tokens: usize) -> Result<usize> {
     let context = model.config.context;
@@ -124,6 +150,7 @@ pub fn generation(
     head: HeadFormat,
     seed: u64,
     sparsity: Sparsity,
+    prefill: &PrefillPolicy,
     interrupted: &AtomicBool,
     mut step: impl FnMut(&str, usize, usize),
 ) -> Result<GenerationRecord> {
@@ -131,10 +158,13 @@ pub fn generation(
     let capacity = room(model, prompt.len(), asked.max_tokens)?;
     let longest_golden = goldens.iter().map(|g| g.prompt_ids.len() + g.token_ids.len()).max().unwrap_or(0);
     let timeout = asked.timeout_s.map(Duration::from_secs_f64);
-    let mut engines = Vec::new();
+    let (mut engines, mut decisions) = (Vec::new(), Vec::new());
     for &kernel in kernels {
         let capacity = capacity.max(longest_golden);
-        engines.push(engine(model, store, kernel, CodeTable::TERNARY, machine, capacity, head)?);
+        let decision = prefill.decide(&kernel, prompt.len(), model, machine)?;
+        let plan = decision.as_ref().and_then(|d| d.plan.as_ref());
+        engines.push(engine_with_prefill(model, store, kernel, plan, machine, capacity, head)?);
+        decisions.push(decision.map(|d| d.record));
     }
     let mut runs: Vec<Vec<(GenerationRound, Generation)>> = kernels.iter().map(|_| Vec::new()).collect();
     let total = asked.rounds * kernels.len();
@@ -164,7 +194,9 @@ pub fn generation(
             engine.set_head(store.head(model, HeadFormat::F16, machine)?)?;
         }
         let checks = goldens.iter().map(|golden| check_golden(engine, golden, interrupted)).collect::<Result<_>>()?;
-        records.push(GenerationKernel { goldens: checks, ..record });
+        let at = kernels.iter().position(|k| k.id() == kernel.id());
+        let prefill = at.and_then(|at| decisions[at].take());
+        records.push(GenerationKernel { goldens: checks, prefill, ..record });
     }
     medians::compare(&mut records);
     if let (true, false) = (sparsity != Sparsity::Dense, interrupted.load(Ordering::Relaxed)) {
@@ -195,6 +227,9 @@ pub fn generation(
         timeout_s: asked.timeout_s,
         threads: machine.threads,
         head: store.head(model, head, machine)?.id().into(),
+        kv_cache: engines
+            .first()
+            .map(|engine| KvCacheRecord { format: "f16".into(), bytes_per_position: engine.kv_bytes_per_position() }),
         kernels: records,
     })
 }
@@ -231,6 +266,9 @@ pub(super) fn summarize(
     bytes_per_token: u64,
 ) -> Option<GenerationKernel> {
     let first = &runs.first()?.1;
+    // A time limit or the user may cut one round short: as far as both went, they must agree.
+    let agrees = |out: &Generation| out.token_ids.iter().zip(&first.token_ids).all(|(a, b)| a == b);
+    let same_in_rounds = runs.iter().all(|(_, out)| agrees(out));
     let mut record = GenerationKernel {
         kernel: kernel.id().into(),
         family: kernel.descriptor().family().name().into(),
@@ -238,6 +276,7 @@ pub(super) fn summarize(
         text: first.text.clone(),
         stop_reason: reason(first),
         ids_equal_baseline: true,
+        ids_equal_in_rounds: Some(same_in_rounds),
         bytes_per_token,
         prefill_tokens_per_s: 0.0,
         decode_tokens_per_s: 0.0,
@@ -246,6 +285,7 @@ pub(super) fn summarize(
         phases_ms_per_token: PhasesMs::default(),
         forward_ms_per_token: ForwardMs::default(),
         sparse_ffn: None,
+        prefill: None,
         goldens: Vec::new(),
         rounds: runs.into_iter().map(|(round, _)| round).collect(),
     };

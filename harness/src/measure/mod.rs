@@ -3,9 +3,11 @@
 pub mod clock;
 pub mod end_to_end;
 pub mod head;
+pub mod limits;
 pub mod medians;
 pub mod micro;
 pub mod rounds;
 pub mod sequential;
 pub mod sparse_pair;
+pub mod sparsity;
 pub mod stats;

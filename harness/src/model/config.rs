@@ -205,7 +205,7 @@ fn type_name(kind: Readable) -> &'static str {
     }
 }
 
-/// Checks that every tensor of the graph is there with its shape and type, that I2_S scales are usable, and that there is
+/// Checks that every tensor of the graph is there with its shape and type, that I2_S scales and f32 values are finite, and that there is
 /// no tensor the graph would ignore (a bias or an untied head makes another model). One line: the first fault, and how many more.
 pub fn check_tensors(gguf: &Gguf, config: &ModelConfig) -> Result<()> {
     let mut faults = required_tensors(config).filter_map(|need| check_tensor(gguf, &need).err());
@@ -229,6 +229,12 @@ fn check_tensor(gguf: &Gguf, (name, kind, dims): &(String, Readable, Vec<usize>)
         let what =
             format!("shape {:?} does not fit the metadata, which asks for {dims:?} (innermost first)", tensor.dims);
         return Err(gguf.tensor_error(tensor, what));
+    }
+    if *kind == Readable::F32
+        && let Some((i, x)) = gguf.f32s(tensor)?.iter().enumerate().find(|(_, x)| !x.is_finite())
+    {
+        let at = tensor.offset + 4 * i as u64;
+        return Err(gguf.tensor_error(tensor, format!("element {i} at byte {at} is {x}, not a finite number")));
     }
     match (kind, i2s_scale(gguf.bytes(tensor))) {
         (Readable::I2S, scale) if !scale.is_some_and(|s| s.is_finite() && s > 0.0) => {
@@ -362,6 +368,12 @@ mod tests {
         let three =
             without(name).tensor(name, &[128, 128], 36, [vec![0xff; 4096], vec![0, 0, 128, 63], vec![0; 28]].concat());
         assert_refused(three, &[name, "holds code 3"]);
+        let norm = "blk.0.attn_norm.weight";
+        let infinite = [vec![0; 4 * 7], f32::INFINITY.to_le_bytes().to_vec(), vec![0; 4 * 120]].concat();
+        assert_refused(
+            without(norm).tensor(norm, &[128], 0, infinite),
+            &[norm, "element 7 at byte", "is inf, not a finite number"],
+        );
         let scale = without(name).tensor(name, &[128, 128], 36, vec![0; 4096 + 32]);
         assert_refused(scale, &[name, "the scale at byte"]);
     }

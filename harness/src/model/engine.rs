@@ -7,7 +7,7 @@ use super::times::{Lap, Times};
 use super::weights::{Model, Weights};
 use crate::error::{Error, Result};
 use kernels::parallel::{Columns, Team};
-use kernels::{CpuFeatures, F32Ops, HeadInput, Kernel, KernelError, LinearInput, OutputHead, Product};
+use kernels::{CachedHead, CpuFeatures, F32Ops, HeadInput, Kernel, KernelError, LinearInput, OutputHead, Product};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -16,6 +16,17 @@ const BATCH: usize = 128;
 
 /// Multiplications below which attention is not worth waking the other threads for.
 const SHARED_ATTENTION: usize = 1 << 16;
+
+/// Another kernel for batches, with weights in its packing.
+#[derive(Clone)]
+pub struct PrefillKernel {
+    /// An exact int8 kernel with a gemm.
+    pub kernel: Kernel,
+    /// The model's weights in its packing.
+    pub weights: Arc<Weights>,
+    /// Smallest batch that goes to it.
+    pub from_tokens: usize,
+}
 
 /// A model, a kernel and the state of one sequence.
 pub struct Engine<'m> {
@@ -26,9 +37,9 @@ pub struct Engine<'m> {
     ops: F32Ops,
     team: Team,
     rope: Rope,
-    /// Keys and values: layer x capacity x kv_dim.
-    keys: Vec<f32>,
-    values: Vec<f32>,
+    /// Keys and values, f16 bit patterns: layer x capacity x kv_dim.
+    keys: Vec<u16>,
+    values: Vec<u16>,
     capacity: usize,
     position: usize,
     /// Tokens of the last [`Engine::forward`].
@@ -36,6 +47,7 @@ pub struct Engine<'m> {
     batch: usize,
     buffers: Buffers,
     sparse: Option<SparseFfn>,
+    prefill: Option<PrefillKernel>,
     /// Time by phase and operation since the last [`Engine::reset`].
     pub times: Times,
 }
@@ -47,6 +59,9 @@ struct Buffers {
     /// A normalised copy of it, and what the output projections give.
     h: Vec<f32>,
     q: Vec<f32>,
+    /// Keys and values of the batch before they are rounded for the cache.
+    k: Vec<f32>,
+    v: Vec<f32>,
     attended: Vec<f32>,
     gate: Vec<f32>,
     up: Vec<f32>,
@@ -71,23 +86,50 @@ impl<'m> Engine<'m> {
         features: CpuFeatures,
         capacity: usize,
     ) -> Result<Self> {
+        Self::with_prefill(model, weights, kernel, None, head, team, features, capacity)
+    }
+
+    /// As [`Engine::new`], with another kernel for batches of prompt tokens. Both must be exact on int8 activations, so that results
+    /// do not depend on which of them computes a batch.
+    #[allow(clippy::too_many_arguments)]
+    pub fn with_prefill(
+        model: &'m Model,
+        weights: Arc<Weights>,
+        kernel: Kernel,
+        prefill: Option<PrefillKernel>,
+        head: Arc<OutputHead>,
+        team: Team,
+        features: CpuFeatures,
+        capacity: usize,
+    ) -> Result<Self> {
         let c = &model.config;
-        if weights.packing != kernel.descriptor().packing {
-            let (id, wants, has) = (kernel.id(), kernel.descriptor().packing, weights.packing);
-            return Err(Error::failed(format!("kernel {id} reads packing {wants}, the weights are packed as {has}")));
+        check_packing(&kernel, &weights)?;
+        if let Some(prefill) = &prefill {
+            check_packing(&prefill.kernel, &prefill.weights)?;
+            for kernel in [&kernel, &prefill.kernel] {
+                if !kernel.descriptor().exact() {
+                    let id = kernel.id();
+                    return Err(Error::failed(format!(
+                        "{id} is not exact on int8: no other kernel may prefill for it"
+                    )));
+                }
+            }
         }
         check_head(model, &head)?;
         let cache = c.layers.checked_mul(capacity).and_then(|n| n.checked_mul(c.kv_dim()));
-        let cache = cache.filter(|n| *n < isize::MAX as usize / 8).ok_or_else(|| {
+        let cache = cache.filter(|n| *n < isize::MAX as usize / 4).ok_or_else(|| {
             Error::input(format!("a cache of {capacity} tokens does not fit in memory; ask for fewer tokens"))
         })?;
         // Without a gemm a batch would only make time limits coarser.
-        let batch = if kernel.descriptor().operations.gemm.is_some() { BATCH.min(capacity.max(1)) } else { 1 };
+        let gemm = prefill.as_ref().map_or(kernel, |p| p.kernel).descriptor().operations.gemm;
+        let batch = if gemm.is_some() { BATCH.min(capacity.max(1)) } else { 1 };
         let widest = (c.dim + 2 * c.kv_dim()).max(2 * c.ffn).max(c.dim);
         let buffers = Buffers {
             x: vec![0.0; batch * c.dim],
             h: vec![0.0; batch * c.dim],
             q: vec![0.0; batch * c.dim],
+            k: vec![0.0; batch * c.kv_dim()],
+            v: vec![0.0; batch * c.kv_dim()],
             attended: vec![0.0; batch * c.dim],
             gate: vec![0.0; batch * c.ffn],
             up: vec![0.0; batch * c.ffn],
@@ -106,14 +148,15 @@ impl<'m> Engine<'m> {
             ops: F32Ops::select(features),
             team,
             rope: Rope::new(c.head_dim, c.rope_theta, capacity),
-            keys: vec![0.0; cache],
-            values: vec![0.0; cache],
+            keys: vec![0; cache],
+            values: vec![0; cache],
             capacity,
             position: 0,
             tokens: 0,
             batch,
             buffers,
             sparse: None,
+            prefill,
             times: Times::default(),
         })
     }
@@ -147,6 +190,12 @@ impl<'m> Engine<'m> {
     /// Most tokens that one [`Engine::forward`] takes.
     pub fn batch(&self) -> usize {
         self.batch
+    }
+
+    /// Bytes of keys and values that a decoded token reads for each position before it, beside [`Engine::bytes_per_token`].
+    pub fn kv_bytes_per_position(&self) -> u64 {
+        let c = &self.model.config;
+        (2 * c.layers * c.kv_dim() * size_of::<u16>()) as u64
     }
 
     /// Bytes of weights, scales and head that one decoded token reads; with sparsity, the mean since the last [`Engine::reset`].
@@ -241,14 +290,32 @@ impl<'m> Engine<'m> {
 
     fn block(&mut self, layer: usize) -> std::result::Result<(), KernelError> {
         let Self {
-            model, weights, kernel, team, rope, ops, buffers: b, times, capacity, position, tokens, sparse, ..
+            model,
+            weights,
+            kernel,
+            team,
+            rope,
+            ops,
+            buffers: b,
+            times,
+            capacity,
+            position,
+            tokens,
+            sparse,
+            prefill,
+            ..
         } = self;
+        let (kernel, weights) = match prefill {
+            Some(p) if *tokens > 1 && *tokens >= p.from_tokens => (&p.kernel, &p.weights),
+            _ => (&*kernel, &*weights),
+        };
         let (c, block, ops, n, position) = (&model.config, &weights.blocks[layer], *ops, *tokens, *position);
         let (dim, ffn, kv_dim, eps) = (c.dim, c.ffn, c.kv_dim(), c.rms_eps);
         let cache = layer * *capacity * kv_dim..(layer + 1) * *capacity * kv_dim;
         let (keys, values) = (&mut self.keys[cache.clone()], &mut self.values[cache]);
         let here = position * kv_dim..(position + n) * kv_dim;
         let (x, h, q) = (&mut b.x[..n * dim], &mut b.h[..n * dim], &mut b.q[..n * dim]);
+        let (k, v) = (&mut b.k[..n * kv_dim], &mut b.v[..n * kv_dim]);
         let attended = &mut b.attended[..n * dim];
         let (gate, up, normed) = (&mut b.gate[..n * ffn], &mut b.up[..n * ffn], &mut b.normed_ffn[..n * ffn]);
         let mut lap = Lap::start();
@@ -259,14 +326,16 @@ impl<'m> Engine<'m> {
         lap.add_to(&mut times.activation_quant);
         let qkv = [
             Product { weights: &block.q, y: &mut *q },
-            Product { weights: &block.k, y: &mut keys[here.clone()] },
-            Product { weights: &block.v, y: &mut values[here.clone()] },
+            Product { weights: &block.k, y: &mut *k },
+            Product { weights: &block.v, y: &mut *v },
         ];
         kernel.linear_group(team, ops, qkv, &b.input, &mut b.integers)?;
         lap.add_to(&mut times.qkv);
 
         rope.rotate(ops, q, dim, position);
-        rope.rotate(ops, &mut keys[here], kv_dim, position);
+        rope.rotate(ops, k, kv_dim, position);
+        ops.narrow_to_f16(k, &mut keys[here.clone()])?;
+        ops.narrow_to_f16(v, &mut values[here])?;
         let attention = Attention { ops, head_dim: c.head_dim, group: c.heads / c.kv_heads, kv_dim, dim, position };
         attention.run(team, q, keys, values, &b.scores, attended);
         lap.add_to(&mut times.attention);
@@ -321,6 +390,14 @@ impl<'m> Engine<'m> {
     }
 }
 
+fn check_packing(kernel: &Kernel, weights: &Weights) -> Result<()> {
+    let (id, wants, has) = (kernel.id(), kernel.descriptor().packing, weights.packing);
+    if wants == has {
+        return Ok(());
+    }
+    Err(Error::failed(format!("kernel {id} reads packing {wants}, the weights are packed as {has}")))
+}
+
 fn check_head(model: &Model, head: &OutputHead) -> Result<()> {
     let c = &model.config;
     if (head.rows(), head.k()) == (c.vocab, c.dim) {
@@ -362,8 +439,8 @@ impl Attention {
         &self,
         team: &mut Team,
         q: &[f32],
-        keys: &[f32],
-        values: &[f32],
+        keys: &[u16],
+        values: &[u16],
         scores: &[Mutex<Vec<f32>>],
         out: &mut [f32],
     ) {
@@ -376,7 +453,8 @@ impl Attention {
                 for (i, (q, out)) in q.chunks_exact(d).zip(columns.chunks_exact_mut(d)).enumerate() {
                     let at = (range.start / d + i) / self.group * d;
                     let factor = 1.0 / (d as f32).sqrt();
-                    self.ops.attend(q, &keys[at..], &values[at..], self.kv_dim, factor, &mut scores[..positions], out);
+                    let cache = CachedHead { keys: &keys[at..], values: &values[at..], stride: self.kv_dim };
+                    self.ops.attend(q, cache, factor, &mut scores[..positions], out);
                 }
             }
         };

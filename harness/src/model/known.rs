@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::builtin;
 use crate::error::{Error, Result};
 
-const MODELS_TOML: &str = include_str!("../../../scenarios/models.toml");
+pub(super) const MODELS_TOML: &str = include_str!("../../../scenarios/models.toml");
 /// The goldens files that are built into the program, by the path that `models.toml` uses.
 static GOLDEN_FILES: [(&str, &str); 1] = [("model/golden.json", builtin::GOLDEN_JSON)];
 
@@ -57,6 +57,8 @@ pub struct KnownModel {
     pub source: String,
     /// What a user should know.
     pub notes: Vec<String>,
+    /// Why this very file should not be used, if so.
+    pub bad: Option<String>,
     /// Tokens besides eos that end an answer.
     pub stop_ids: Vec<u32>,
     /// What its perplexity should be.
@@ -69,6 +71,9 @@ pub struct KnownModel {
 #[serde(deny_unknown_fields)]
 struct ModelsFile {
     model: Vec<ModelEntry>,
+    /// Read by [`super::policy`].
+    #[serde(default, rename = "rule")]
+    _rules: Vec<super::policy::Rule>,
 }
 
 #[derive(Deserialize)]
@@ -78,6 +83,7 @@ struct ModelEntry {
     name: String,
     source: String,
     notes: Vec<String>,
+    bad: Option<String>,
     #[serde(default)]
     stop_ids: Vec<u32>,
     perplexity: Option<KnownPerplexity>,
@@ -138,7 +144,8 @@ fn parse(text: &str) -> Result<Vec<KnownModel>> {
 }
 
 fn resolve(entry: ModelEntry) -> std::result::Result<KnownModel, String> {
-    let ModelEntry { sha256, name, source, notes, stop_ids, mut perplexity, golden: mut goldens, goldens_file } = entry;
+    let ModelEntry { sha256, name, source, notes, bad, stop_ids, mut perplexity, golden: mut goldens, goldens_file } =
+        entry;
     if sha256.len() != 64 || !sha256.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
         return Err(format!("sha256 of {name} is not 64 lower-case hex digits"));
     }
@@ -161,7 +168,7 @@ fn resolve(entry: ModelEntry) -> std::result::Result<KnownModel, String> {
             text: Some(c.text),
         }));
     }
-    Ok(KnownModel { sha256, name, source, notes, stop_ids, perplexity, goldens })
+    Ok(KnownModel { sha256, name, source, notes, bad, stop_ids, perplexity, goldens })
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ pub mod known;
 pub mod loading;
 pub mod packed_file;
 pub mod perplexity;
+pub mod policy;
 pub mod rope;
 pub mod sampler;
 pub mod sparse_ffn;

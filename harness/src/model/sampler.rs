@@ -124,19 +124,23 @@ pub fn argmax(logits: &[f32]) -> Result<u32> {
     let mut best = (0, f32::NEG_INFINITY);
     for (id, &logit) in logits.iter().enumerate() {
         if logit.is_nan() || logit == f32::INFINITY {
-            let what = format!("the logit of token {id} is {logit}: the forward pass went wrong");
-            return Err(Error::failed(format!("{what}; run `verify` to check the kernels on this machine")));
+            return Err(beyond_f32(&format!("the logit of token {id} is {logit}")));
         }
         if logit > best.1 {
             best = (id, logit);
         }
     }
     if best.1 == f32::NEG_INFINITY {
-        return Err(Error::failed(
-            "every logit is -inf: the forward pass went wrong; run `verify` to check the kernels",
-        ));
+        return Err(beyond_f32("every logit is -inf"));
     }
     Ok(best.0 as u32)
+}
+
+/// An input error: kernels are held to the oracle elsewhere, so finite weights that overflow are what is left.
+fn beyond_f32(what: &str) -> Error {
+    Error::input(format!(
+        "{what}: a scale or norm in the model takes its numbers beyond f32; is the file damaged? (`verify` checks the kernels)"
+    ))
 }
 
 #[cfg(test)]

@@ -151,6 +151,38 @@ impl SparseFfn {
         Ok(Some(this))
     }
 
+    /// Skips always, with matrices of no model: for each copy of a block `up` by rows and `down` by columns. For measuring a block alone.
+    pub fn from_matrices(copies: Vec<(PackedWeights, ColumnWeights)>, features: CpuFeatures) -> Self {
+        let (ffn, dim) = copies.first().map_or((0, 0), |(up, _)| (up.rows(), up.k()));
+        let layers: Vec<Layer> = copies.into_iter().map(|(up, down)| Layer { up: Some(up), down }).collect();
+        Self {
+            mode: Sparsity::Always,
+            ops: SparseOps::select(features),
+            rows: LiveRows::new(ffn, dim),
+            columns: LiveColumns::new(ffn),
+            sums: vec![0; layers.iter().map(|l| l.down.padded_rows()).max().unwrap_or(0)],
+            crossover: 1.0,
+            probe: None,
+            counts: vec![Counts::default(); layers.len()],
+            layers,
+        }
+    }
+
+    /// Implementation of the sparse products.
+    pub fn operations(&self) -> &'static str {
+        self.ops.id()
+    }
+
+    /// Takes the elements of `gate` above 0 for the live ones.
+    pub fn set_live(&mut self, gate: &[f32]) -> std::result::Result<(), KernelError> {
+        self.rows.set_positive(gate)
+    }
+
+    /// Live columns of the last `down`.
+    pub fn live_columns(&self) -> usize {
+        self.columns.count()
+    }
+
     /// Forgets what was counted.
     pub fn reset(&mut self) {
         self.counts.fill(Counts::default());
@@ -248,7 +280,7 @@ impl SparseFfn {
     }
 
     /// `up` where the gate is positive, 0 elsewhere.
-    fn live_up(
+    pub fn live_up(
         &mut self,
         team: &mut Team,
         layer: usize,
@@ -269,7 +301,8 @@ impl SparseFfn {
         Ok(())
     }
 
-    fn live_down(
+    /// `down` from the columns whose activation is not 0.
+    pub fn live_down(
         &mut self,
         team: &mut Team,
         ops: F32Ops,

@@ -58,13 +58,28 @@ fn logits_are_the_dense_ones_bit_for_bit() {
                 let bits = |e: &Engine<'_>| e.last_logits().iter().map(|l| l.to_bits()).collect::<Vec<_>>();
                 assert!(bits(&dense) == bits(&sparse) && bits(&dense) == bits(&measured), "{}", kernel.id());
                 let record = sparse.sparse().map(SparseFfn::record).expect("on");
-                // The README of the model: 75%, 92% and 81% of the gate is zero.
-                for (share, want) in record.live_share.iter().zip([0.25, 0.08, 0.19]) {
-                    assert!((share - want).abs() < 0.05, "{:?}", record.live_share);
-                }
                 assert!(record.sparse_steps_share == 1.0 && sparse.bytes_per_token() < dense.bytes_per_token());
             }
         }
+    }
+}
+
+/// The README of the model: 75%, 92% and 81% of the gate is zero. On its held-out text, not on what it generates: that depends on rounding.
+#[test]
+fn live_shares_are_those_of_the_readme() {
+    let model = Model::load(builtin::open().expect("built in"), None, &mut Loading::alone()).expect("a valid model");
+    let kernel = exact_kernels().pop().expect("scalar-i8 runs everywhere");
+    let weights =
+        Arc::new(model.weights(kernel.descriptor().packing, CodeTable::TERNARY, &mut Loading::alone()).expect("packs"));
+    let features = CpuFeatures::detect();
+    let mut engine =
+        Engine::new(&model, weights, kernel, head(&model, features), Team::single(), features, 128).expect("fits");
+    engine.set_sparsity(Sparsity::Always, features).expect("packs").expect("exact");
+    let tokens = model.tokenizer.encode(builtin::held_out_text(), None).expect("encodes");
+    tokens[..128].iter().for_each(|token| engine.forward(&[*token]).expect("fits"));
+    let shares = engine.sparse().map(SparseFfn::record).expect("on").live_share;
+    for (share, want) in shares.iter().zip([0.25, 0.08, 0.19]) {
+        assert!((share - want).abs() < 0.04, "{shares:?}");
     }
 }
 

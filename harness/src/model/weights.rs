@@ -11,7 +11,6 @@ use kernels::{
     AlignedBuffer, CodeTable, CpuFeatures, HeadFormat, I2sTensor, KernelError, OutputHead, PackedWeights, Packing,
 };
 use sha2::{Digest, Sha256};
-use std::convert::Infallible;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -87,6 +86,7 @@ impl Model {
             (loaded, hash.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
         });
         let (tokenizer, embedding) = loaded?;
+        gguf.check_unchanged()?;
         Ok(Self { gguf, config, tokenizer, embedding: Arc::new(embedding), sha256 })
     }
 
@@ -112,16 +112,25 @@ impl Model {
                 config.vocab
             )));
         }
-        let rows: &[u16] = bytemuck::cast_slice(gguf.f16s(gguf.tensor("token_embd.weight")?)?);
+        let tensor = gguf.tensor("token_embd.weight")?;
+        let rows: &[u16] = bytemuck::cast_slice(gguf.f16s(tensor)?);
         let mut embedding = AlignedBuffer::zeroed(rows.len());
+        // All exponent bits of an f16 set: infinity or NaN, which would make every logit NaN.
+        let infinite = |bits: u16| bits & 0x7C00 == 0x7C00;
         let copy = |range: Range<usize>, piece: &mut [u16]| {
-            piece.copy_from_slice(&rows[range]);
-            Ok::<(), Infallible>(())
+            let mut seen = false;
+            for (to, &from) in piece.iter_mut().zip(&rows[range]) {
+                *to = from;
+                seen |= infinite(from);
+            }
+            if seen { Err(()) } else { Ok(()) }
         };
-        match loading.team.split_rows(1, &mut embedding, copy) {
-            Ok(()) => Ok((tokenizer, embedding)),
-            Err(never) => match never {},
+        if loading.team.split_rows(1, &mut embedding, copy).is_err() {
+            let i = rows.iter().position(|&bits| infinite(bits)).unwrap_or(0);
+            let at = tensor.offset + 2 * i as u64;
+            return Err(gguf.tensor_error(tensor, format!("element {i} at byte {at} is not a finite number")));
         }
+        Ok((tokenizer, embedding))
     }
 
     /// Packs all ternary tensors for kernels that read `packing`. `table` is what the codes are taken for. Bytes done are the packed ones.
@@ -195,6 +204,8 @@ impl Model {
         let refused = |e: KernelError| self.gguf.tensor_error(tensor, e);
         let source = I2sTensor::assume_valid(rows, k, i2s_codes(bytes)).map_err(refused)?;
         let weights = PackedWeights::from_i2s(packing, source, self.scale(name)?, team).map_err(refused)?;
+        // Packed weights are a copy; from here on the file may change.
+        self.gguf.check_unchanged()?;
         if packing.ternary_only() && !table.is_ternary() {
             return Err(refused(KernelError::TernaryOnly { packing, table: table.0 }));
         }

@@ -74,8 +74,27 @@ pub struct GenerationRecord {
     pub threads: usize,
     /// Implementation of the output head that every kernel shared.
     pub head: String,
+    /// Format of cached keys and values; absent in older receipts, which had f32.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kv_cache: Option<KvCacheRecord>,
     /// One entry a kernel, in registry order.
     pub kernels: Vec<GenerationKernel>,
+}
+
+/// The cache of keys and values, the same with every kernel.
+#[derive(Clone, Debug, JsonSchema, Serialize, Deserialize)]
+pub struct KvCacheRecord {
+    /// `f16`.
+    pub format: String,
+    /// Bytes that a decoded token reads for each position before it, beside its `bytes_per_token`.
+    pub bytes_per_position: u64,
+}
+
+impl KvCacheRecord {
+    /// Keys and values in f16.
+    pub fn f16(bytes_per_position: u64) -> Self {
+        Self { format: "f16".into(), bytes_per_position }
+    }
 }
 
 /// One kernel's generations.
@@ -93,6 +112,9 @@ pub struct GenerationKernel {
     pub stop_reason: String,
     /// Whether the ids equal those of the family's first kernel as far as both go.
     pub ids_equal_baseline: bool,
+    /// Whether every round gave the same tokens; absent in older receipts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ids_equal_in_rounds: Option<bool>,
     /// Bytes of packed weights, scales and head that one decoded token reads.
     pub bytes_per_token: u64,
     /// Timings, one a round.
@@ -113,6 +135,9 @@ pub struct GenerationKernel {
     /// Exact FFN sparsity, if this entry decoded with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sparse_ffn: Option<SparseFfnRecord>,
+    /// Which kernel took the prompt, where that was asked to be decided; else it was this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefill: Option<PrefillRecord>,
     /// Known answers of this model, if it has any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub goldens: Vec<GoldenCheck>,
@@ -161,6 +186,33 @@ pub struct SparseProbe {
     pub sparse_us: [f64; 2],
     /// Where a line through these meets the dense time.
     pub crossover: f64,
+}
+
+/// The decision which kernel computes batches of prompt tokens.
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
+pub struct PrefillRecord {
+    /// `auto` or a kernel id.
+    pub requested: String,
+    /// Kernel that batches of at least `from_tokens` go to; the decoding kernel when no other was taken.
+    pub executed: String,
+    /// Smallest batch that goes to it.
+    pub from_tokens: usize,
+    /// Memory of the second copy of the weights, 0 when both kernels read one packing.
+    pub extra_bytes: u64,
+    /// Why.
+    pub reason: String,
+    /// Microseconds of one product by batch size, for each kernel that was tried: the measurement behind `auto`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub probe: Vec<PrefillProbe>,
+}
+
+/// One kernel's times in the probe of `--prefill-kernel auto`.
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
+pub struct PrefillProbe {
+    /// Kernel id.
+    pub kernel: String,
+    /// (Tokens, median microseconds of a product with the model's largest matrix).
+    pub tokens_us: Vec<(usize, f64)>,
 }
 
 /// One known answer checked.

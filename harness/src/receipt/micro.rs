@@ -1,5 +1,6 @@
 //! Microbenchmark cells: raw rounds first, summaries second (they can be recomputed from the rounds).
 
+use super::limits::Bound;
 use super::verdict::Verdict;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -140,6 +141,9 @@ pub struct MicroSummary {
     /// Against the stage it builds on, where that ran in the same cell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vs_previous: Option<Ratio>,
+    /// The smaller of memory's and the multiply's bound, and the share of it that was reached; from the receipt's `limits`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bound: Option<Bound>,
     /// Whether it is slower than the stage it builds on (than the cell's baseline, where that stage did not run). Absent for the
     /// baseline and the self-pair, and before 1.1.
     #[serde(default, skip_serializing_if = "Option::is_none")]

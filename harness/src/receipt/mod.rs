@@ -1,26 +1,37 @@
 //! The receipt: everything a run measured, as one JSON file. Reports and gates read receipts and nothing else.
 
 mod bitnet_rs;
+mod calibration;
+mod count;
 mod gate;
 mod generation;
 mod integrity;
 mod layout;
+mod limits;
 mod micro;
 mod provenance;
 mod schema;
+mod sparsity;
 mod store;
 mod verdict;
 
 pub use bitnet_rs::BitnetRs;
+pub use calibration::{CalibrationCell, CalibrationRecord, CalibrationTrial};
+pub use count::{CountRecord, LoopRecord, Mix, StaticModel};
 pub use gate::{ExactCheck, GateCell, GatePair, GateRecord, GateSide, Injection, Unsupported};
 pub use generation::{
-    DecodeTimesNs, ForwardMs, GenerationKernel, GenerationRecord, GenerationRound, GoldenCheck, HeadEffect, LutFinding,
-    PerplexityKernel, PerplexityRecord, PhasesMs, SparseFfnRecord, SparseProbe,
+    DecodeTimesNs, ForwardMs, GenerationKernel, GenerationRecord, GenerationRound, GoldenCheck, HeadEffect,
+    KvCacheRecord, LutFinding, PerplexityKernel, PerplexityRecord, PhasesMs, PrefillProbe, PrefillRecord,
+    SparseFfnRecord, SparseProbe,
 };
 pub use integrity::{FIELD as INTEGRITY_FIELD, Integrity};
+pub use limits::{Bandwidth, Bound, BoundBy, KernelMultiply, Limits, MultiplyPeak, Spread, TeamPeak};
 pub use micro::{MicroCell, MicroEntry, MicroSummary, Ratio, Residency, Round, StreamLimit};
 pub use provenance::{Build, Host, Load, ModelRecord, ScenarioRecord, Settings};
 pub use schema::schema;
+pub use sparsity::{SparsityPoint, SparsityRecord};
+#[cfg(test)]
+pub use store::parse_receipt;
 pub use store::{RECEIPT_FILE, read_receipt, read_value, write_receipt};
 pub use verdict::{Outcome, Rule, Verdict};
 
@@ -75,14 +86,29 @@ pub struct Receipt {
     pub model: Option<ModelRecord>,
     /// Correctness, before any timing: one entry a kernel.
     pub verify: Vec<VerifyRecord>,
+    /// Bandwidth, clock and peak products of this machine; absent in older receipts and where nothing was timed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Limits>,
     /// Microbenchmarks, raw rounds included.
     pub micro: Vec<MicroCell>,
+    /// Instructions of one gemv of each kernel, at one small shape.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub counts: Vec<CountRecord>,
+    /// Why some kernel was not counted, or none was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counts_skipped: Option<String>,
+    /// Why no static model of a CPU was asked about the counted loops.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub static_model_skipped: Option<String>,
     /// Rule of the microbenchmarks' verdicts; absent in receipts before 1.1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rule: Option<Rule>,
     /// A regression gate, if this run was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gate: Option<GateRecord>,
+    /// A calibration of the gate, if this run was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<CalibrationRecord>,
     /// Real generation, each kernel in turn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<GenerationRecord>,
@@ -92,6 +118,9 @@ pub struct Receipt {
     /// What the quantised output head does to perplexity; absent with the f16 head, and where text means nothing to the model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head_effect: Option<HeadEffect>,
+    /// Feed-forward blocks with and without exact sparsity over live shares.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sparsity: Option<SparsityRecord>,
     /// Statements generated from the numbers above.
     pub findings: Vec<Finding>,
     /// The run as a receipt of BitNet.rs, computed from the above whenever the receipt is written; absent before 1.1.

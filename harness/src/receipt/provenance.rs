@@ -108,6 +108,9 @@ pub struct Settings {
     /// less any that failed its check; the entries of cells and generations say which ran.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kernels_requested: Option<Vec<String>>,
+    /// Whether the run was asked to give the same text each time, and checked that it did.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deterministic: bool,
 }
 
 /// The model of the end-to-end part.
@@ -137,4 +140,7 @@ pub struct ModelRecord {
     pub synthetic: bool,
     /// Notes about this very file, by hash.
     pub notes: Vec<String>,
+    /// What to beware of, by hash and metadata; absent in older receipts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }

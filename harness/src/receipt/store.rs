@@ -2,7 +2,7 @@
 
 use super::{BitnetRs, Integrity, Receipt, SCHEMA_VERSION, layout};
 use crate::error::{Error, Result};
-use crate::files::write_atomic;
+use crate::files::{read_limited, write_atomic};
 use serde::Deserialize;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -10,8 +10,12 @@ use std::path::{Path, PathBuf};
 /// Name of the receipt inside a run folder.
 pub const RECEIPT_FILE: &str = "receipt.json";
 
+/// Largest receipt that is read: a hundred times what a run with thousands of rounds writes.
+const MAX_BYTES: u64 = 256 << 20;
+
 /// Read before the rest, so that a receipt of another major version is named as such and not as a missing field.
 #[derive(Deserialize)]
+#[serde(expecting = "a JSON object")]
 struct Header {
     schema_version: Option<String>,
 }
@@ -19,7 +23,12 @@ struct Header {
 /// Reads a receipt; `path` is the file or the run folder that holds it.
 pub fn read_receipt(path: &Path) -> Result<Receipt> {
     let (file, bytes) = bytes(path)?;
-    let header: Header = serde_json::from_slice(&bytes).map_err(|e| bad_json(&file, &e))?;
+    parse_receipt(&file, &bytes)
+}
+
+/// A receipt from its bytes; `file` is for errors.
+pub fn parse_receipt(file: &Path, bytes: &[u8]) -> Result<Receipt> {
+    let header: Header = serde_json::from_slice(bytes).map_err(|e| bad_json(file, &e))?;
     let version = header.schema_version.ok_or_else(|| {
         Error::input(format!("{} is JSON but not a receipt: it has no \"schema_version\"", file.display()))
     })?;
@@ -30,7 +39,7 @@ pub fn read_receipt(path: &Path) -> Result<Receipt> {
             file.display()
         )));
     }
-    serde_json::from_slice(&bytes).map_err(|e| bad_json(&file, &e))
+    serde_json::from_slice(bytes).map_err(|e| bad_json(file, &e))
 }
 
 /// Reads a receipt as plain JSON, with fields that this build does not know, and its file's path and bytes.
@@ -42,7 +51,7 @@ pub fn read_value(path: &Path) -> Result<(PathBuf, Vec<u8>, Value)> {
 
 fn bytes(path: &Path) -> Result<(PathBuf, Vec<u8>)> {
     let file = receipt_path(path)?;
-    let bytes = std::fs::read(&file).map_err(|e| Error::io("read", &file, &e))?;
+    let bytes = read_limited(&file, "a receipt", MAX_BYTES)?;
     Ok((file, bytes))
 }
 

@@ -1,8 +1,10 @@
 //! Every figure that follows from raw data, computed again with the code that computed it first.
 
 use super::Problem;
+use crate::bound;
 use crate::build_info;
 use crate::findings::findings;
+use crate::measure::sequential::{self, Sample};
 use crate::measure::{medians, micro};
 use crate::receipt::{BitnetRs, Receipt, Status};
 use serde::Serialize;
@@ -20,7 +22,8 @@ pub fn same_build(receipt: &Receipt) -> bool {
 type Part = (&'static str, fn(&Receipt) -> Value);
 
 /// What holds figures. Both receipts go through the same types, so a default that an old one lacks is no difference.
-const PARTS: [Part; 7] = [
+const PARTS: [Part; 8] = [
+    ("/calibration", |r| json(&r.calibration)),
     ("/micro", |r| json(&r.micro)),
     ("/gate", |r| json(&r.gate)),
     ("/generation", |r| json(&r.generation)),
@@ -54,9 +57,19 @@ fn recomputed(receipt: &Receipt) -> Receipt {
     let builds_on = |id: &str| receipt.kernels.iter().find(|k| k.id == id)?.builds_on.clone();
     for cell in &mut again.micro {
         micro::summarize_with(cell, receipt.rule.as_ref(), &builds_on);
+        if let Some(limits) = &receipt.limits {
+            bound::fill(cell, limits, &receipt.host.caches_bytes);
+        }
     }
     if let Some(gate) = &mut again.gate {
         crate::gate::summarize(gate);
+    }
+    if let Some(calibration) = &mut again.calibration {
+        for cell in calibration.trials.iter_mut().flat_map(|trial| &mut trial.cells) {
+            let partner = cell.verdict.partner.clone();
+            cell.verdict =
+                sequential::decide(&calibration.rule, Sample::ProcessPair, &cell.effect, &cell.same, &partner).0;
+        }
     }
     if let Some(generation) = &mut again.generation {
         for kernel in &mut generation.kernels {

@@ -41,6 +41,11 @@ struct Row<'a> {
     confidence: Option<f64>,
     noise_floor: Option<f64>,
     call: &'a str,
+    bound: &'a str,
+    bound_set_by: &'a str,
+    bound_gelem_s: Option<f64>,
+    share_of_bound: Option<f64>,
+    mac_per_cycle: Option<f64>,
     outcome: &'a str,
     change: Option<f64>,
     delta_eff: Option<f64>,
@@ -72,7 +77,7 @@ pub fn measurements(receipt: &Receipt) -> Result<Vec<u8>> {
 }
 
 /// Column names in the order of [`Row`]'s fields (a test compares them).
-const HEADER: [&str; 35] = [
+const HEADER: [&str; 40] = [
     "kind",
     "scenario",
     "run_status",
@@ -105,6 +110,11 @@ const HEADER: [&str; 35] = [
     "confidence",
     "noise_floor",
     "call",
+    "bound",
+    "bound_set_by",
+    "bound_gelem_s",
+    "share_of_bound",
+    "mac_per_cycle",
     "outcome",
     "change",
     "delta_eff",
@@ -115,6 +125,7 @@ fn micro_row<'a>(receipt: &'a Receipt, status: &'a str, cell: &'a MicroCell, i: 
     let measured = !cell.rounds.is_empty();
     let base = summary.vs_baseline.as_ref();
     let previous = summary.vs_previous.as_ref();
+    let bound = summary.bound.as_ref();
     Row {
         kind: "kernel",
         scenario: &receipt.scenario.name,
@@ -137,6 +148,11 @@ fn micro_row<'a>(receipt: &'a Receipt, status: &'a str, cell: &'a MicroCell, i: 
         share_of_stream: summary.share_of_stream.filter(|_| measured),
         noise_floor: measured.then_some(cell.noise_floor),
         call: base.map_or("", |r| query::call(r, cell.noise_floor).words()),
+        bound: bound.map_or("", |b| query::bound(b.bound)),
+        bound_set_by: bound.map_or("", |b| &b.what),
+        bound_gelem_s: bound.map(|b| b.gelem_s),
+        share_of_bound: bound.map(|b| b.share),
+        mac_per_cycle: bound.and_then(|b| b.mac_per_cycle),
         ..verdict(summary.verdict.as_ref(), ratios(base, previous))
     }
 }
@@ -250,6 +266,8 @@ mod tests {
         for row in &rows {
             let kernel = &row[column("kind")] == "kernel";
             assert_eq!(row[column("gelem_s")].is_empty(), !kernel);
+            assert_eq!(row[column("share_of_bound")].is_empty(), !kernel, "no row without its bound");
+            assert_eq!(row[column("bound")].is_empty(), !kernel);
             assert_eq!(row[column("end_to_end_tokens_per_s")].is_empty(), kernel);
         }
         let first: f64 = rows[1][column("ratio_vs_baseline")].parse().unwrap();

@@ -18,6 +18,15 @@ pub fn number(x: f64) -> String {
     grouped(&format!("{x:.decimals$}"))
 }
 
+/// As [`number`], but small ones keep three significant digits: 0.000598, 2.14e-7.
+pub fn measured(x: f64) -> String {
+    match x.abs() {
+        s if s > 0.0 && s < 1e-4 => format!("{x:.2e}"),
+        s if s > 0.0 && s < 0.01 => format!("{x:.*}", if s < 1e-3 { 6 } else { 5 }),
+        _ => number(x),
+    }
+}
+
 /// A whole number with thin spaces between thousands.
 pub fn integer(x: u64) -> String {
     grouped(&x.to_string())
@@ -158,6 +167,7 @@ mod tests {
     fn numbers_keep_three_digits() {
         let got: Vec<String> = [0.0, 0.0123, 0.5, 1.0, 9.999, 12.34, 99.96, 123.4, 12345.6].map(number).into();
         assert_eq!(got, ["0", "0.0123", "0.500", "1.00", "10.0", "12.3", "100", "123", "12\u{202f}346"]);
+        assert_eq!([0.0, 3e-7, 0.00059812, 0.0051, 1.5].map(measured), ["0", "3.00e-7", "0.000598", "0.00510", "1.50"]);
         assert_eq!(number(f64::NAN), "n/a");
         assert_eq!(integer(1_234_567), "1\u{202f}234\u{202f}567");
     }

@@ -31,15 +31,143 @@ pub fn complete() -> Receipt {
     for k in DEQUANTIZE {
         receipt.micro.push(cell("dequantize", 1, k, Residency::Cache, "W2A32", &LADDER, 200));
     }
+    receipt.counts = counts();
+    let limits = limits();
+    let caches = receipt.host.caches_bytes.clone();
+    receipt.micro.iter_mut().for_each(|cell| crate::bound::fill(cell, &limits, &caches));
+    receipt.limits = Some(limits);
     receipt.model = Some(model());
     receipt.generation = Some(generation());
     receipt.perplexity = Some(perplexity());
+    receipt.sparsity = Some(sparsity());
     receipt.findings = vec![Finding {
         title: "Multiplying by vectors does not pay while unpacking is scalar".into(),
         text: "avx2-foundation is 1.01× scalar for gemv 6912×2560 in cache, inside the A/A noise of this run.".into(),
         evidence: "/micro/2/summaries/1".into(),
     }];
     receipt
+}
+
+/// Two stages and an int8 kernel, one loop without a static model.
+fn counts() -> Vec<CountRecord> {
+    let figures = [("avx2-nibble", 55_810_u64, true), ("avx2-permute", 36_250, false), ("avx2-i8", 10_280, true)];
+    let record = |(kernel, instructions, modelled): (&str, u64, bool)| {
+        let mut total = Mix { instructions, ..Mix::default() };
+        (total.classes.multiply_add, total.widths.bits_256) = (instructions / 4, instructions / 2);
+        let model = StaticModel {
+            tool: "llvm-mca 19.1.7".into(),
+            cpu: "znver4".into(),
+            same_cpu: false,
+            throughput_cycles: 60.0,
+            simulated_cycles: 72.5,
+            throughput_cycles_per_64_weights: 15.0,
+            simulated_cycles_per_64_weights: 18.125,
+        };
+        let hot_loop = LoopRecord {
+            passes: 250,
+            share: 0.9,
+            weights_per_pass: 256.0,
+            per_64_weights: total.per_64(64_000.0),
+            pass: total.clone(),
+            static_model: modelled.then_some(model),
+            static_model_reason: (!modelled).then(|| "llvm-mca 19.1.7 on znver4: error".into()),
+        };
+        CountRecord {
+            kernel: kernel.into(),
+            name: format!("gemv-{kernel}"),
+            op: "gemv".into(),
+            m: 64,
+            k: 1000,
+            tokens: 1,
+            weights_per_call: 64_000,
+            seed: 1,
+            method: "branches".into(),
+            fixed_addresses: true,
+            output_sha256: "0c".repeat(32),
+            per_64_weights: total.per_64(64_000.0),
+            total,
+            hot_loop: Some(hot_loop),
+        }
+    };
+    figures.map(record).into()
+}
+
+/// Limits in round numbers: 4 GHz; 400, 200, 100 and 30 GB/s read, 240, 160, 80 and 20 written, from L1, L2, L3 and memory.
+pub fn limits() -> Limits {
+    let exactly = |x: f64| Spread { median: x, low: x, high: x };
+    let level = |(level, bytes, read, write): (&str, u64, f64, f64)| Bandwidth {
+        level: level.into(),
+        threads: 1,
+        bytes,
+        read_gb_s: exactly(read),
+        write_gb_s: exactly(write),
+    };
+    let peaks =
+        [("mul-add-xmm", 8.0), ("mul-add-ymm", 16.0), ("fma-ymm", 16.0), ("pmaddwd-xmm", 16.0), ("maddubs-ymm", 64.0)];
+    let multiply = |kernel: &str| match kernel {
+        "scalar" => "mul-add-xmm",
+        "scalar-i8" => "pmaddwd-xmm",
+        "avx2-i8" => "maddubs-ymm",
+        "avx2-foundation" | "avx2-nibble" => "mul-add-ymm",
+        _ => "fma-ymm",
+    };
+    Limits {
+        clock_ghz: Some(Spread { median: 3.9, low: 3.8, high: 4.0 }),
+        bandwidth: [
+            ("L1", 16 << 10, 400.0, 240.0),
+            ("L2", 512 << 10, 200.0, 160.0),
+            ("L3", 16 << 20, 100.0, 80.0),
+            ("DRAM", 128 << 20, 30.0, 20.0),
+        ]
+        .map(level)
+        .into(),
+        multiplies: peaks
+            .map(|(id, mac)| MultiplyPeak {
+                id: id.into(),
+                instructions: id.replace('-', " "),
+                products: 8,
+                mac_per_cycle: exactly(mac),
+                gmac_s: exactly(4.0 * mac),
+                teams: Vec::new(),
+            })
+            .into(),
+        kernels: LADDER
+            .iter()
+            .chain(&EXACT)
+            .map(|s| KernelMultiply { kernel: s.0.into(), multiply: multiply(s.0).into() })
+            .collect(),
+        elapsed_s: 1.2,
+    }
+}
+
+fn sparsity() -> SparsityRecord {
+    let point = |live_share: f64| {
+        let (dense_us, sparse_us) = (330.0, 120.0 + 300.0 * live_share);
+        let median = dense_us / sparse_us;
+        let partner = "avx512-vnni".into();
+        SparsityPoint {
+            live_share,
+            live_columns_share: live_share * 0.96,
+            calls_per_epoch: 6,
+            rounds: Vec::new(),
+            dense_us,
+            sparse_us,
+            vs_dense: Ratio { partner, median, low: Some(median * 0.99), high: Some(median * 1.01), confidence: 0.99 },
+            noise_floor: 0.021,
+        }
+    };
+    SparsityRecord {
+        dim: 2560,
+        ffn: 6912,
+        kernel: "avx512-vnni".into(),
+        reason: "fastest dense block of 7 exact kernels (330 us)".into(),
+        operations: "sparse-avx512-vnni".into(),
+        threads: 1,
+        copies: 10,
+        dense_bytes: 132_710_400,
+        points: [0.05, 0.2, 0.5, 0.8, 1.0].map(point).into(),
+        crossover: Some(0.7),
+    }
 }
 
 /// A run stopped after two cells with too few rounds for any interval.
@@ -72,16 +200,29 @@ pub fn empty() -> Receipt {
             sha256: "5e".repeat(32),
             quick: false,
         },
-        settings: Settings { threads: 1, pinned_cpus: vec![1], cpu_features: None, seed: 42, kernels_requested: None },
+        settings: Settings {
+            threads: 1,
+            pinned_cpus: vec![1],
+            cpu_features: None,
+            seed: 42,
+            kernels_requested: None,
+            deterministic: false,
+        },
         kernels: kernels(),
         model: None,
         verify: verify(),
+        limits: None,
         micro: Vec::new(),
+        counts: Vec::new(),
+        counts_skipped: None,
+        static_model_skipped: None,
         rule: None,
         gate: None,
+        calibration: None,
         generation: None,
         perplexity: None,
         head_effect: None,
+        sparsity: None,
         findings: Vec::new(),
         bitnet_rs: None,
         integrity: None,
@@ -100,6 +241,7 @@ pub fn hostile() -> Receipt {
         cell.entries.iter_mut().for_each(|e| evil(&mut e.kernel));
         cell.summaries.iter_mut().for_each(|s| evil(&mut s.kernel));
     }
+    receipt.counts.iter_mut().for_each(|c| evil(&mut c.kernel));
     if let Some(g) = &mut receipt.generation {
         g.kernels.iter_mut().for_each(|k| [&mut k.kernel, &mut k.family, &mut k.text].into_iter().for_each(evil));
         g.kernels.iter_mut().for_each(|k| k.text.push_str(EVIL));
@@ -165,6 +307,7 @@ fn cell(
                 gb_s: if ns > 0.0 { weights as f64 / 4.0 / ns } else { 0.0 },
                 vs_baseline: (i > 0 && rounds > 0).then(|| of(0, i)),
                 vs_previous: previous.filter(|_| rounds > 0).map(|p| of(p, i)),
+                bound: None,
                 verdict: None,
             }
         })
@@ -245,6 +388,7 @@ fn generation() -> GenerationRecord {
         timeout_s: Some(30.0),
         threads: 1,
         head: "f16c-f32".into(),
+        kv_cache: Some(KvCacheRecord { format: "f16".into(), bytes_per_position: 3072 }),
         kernels: all.map(|(family, s)| generated(family, s.0, s.2)).collect(),
     }
 }
@@ -279,11 +423,13 @@ fn generated(family: &str, kernel: &str, speed: f64) -> GenerationKernel {
         text: "\nGo, get you to the cause of Romeo,\nAnd, if you be accu".into(),
         stop_reason: "max_tokens".into(),
         ids_equal_baseline: kernel != "avx2-i8",
+        ids_equal_in_rounds: Some(true),
         bytes_per_token: 2_450_000,
         prefill_tokens_per_s: 2.0 / (token_ms * 1.7e-3),
         decode_tokens_per_s: median(rounds.iter().map(|r| tokens as f64 / r.decode_ns as f64 * 1e9)).unwrap(),
         time_to_first_token_ms: token_ms * 1.75,
         sparse_ffn: None,
+        prefill: None,
         decode_vs_baseline: (!kernel.starts_with("scalar")).then(|| Ratio {
             partner: if family == "W2A8" { "scalar-i8" } else { "scalar" }.into(),
             median: base / token_ms,
@@ -430,5 +576,6 @@ fn model() -> ModelRecord {
         pre_tokenizer: "gpt-2 (from the file)".into(),
         synthetic: false,
         notes: vec!["Trained for this bench.".into()],
+        warnings: Vec::new(),
     }
 }

@@ -38,7 +38,7 @@ fn signed(share: f64) -> String {
 }
 
 /// What a row says besides its title: change, the most it can be, threshold, A/A, pairs.
-fn columns(cell: &GateCell) -> [String; 5] {
+pub fn columns(cell: &GateCell) -> [String; 5] {
     let v = &cell.verdict;
     let most = v.pass_high.map_or_else(|| "?".into(), signed);
     let aa = format!("{} ±{}", signed(v.aa_change), figures::percent(v.aa_p95));
@@ -82,7 +82,7 @@ pub fn table(record: &GateRecord, color: bool) -> String {
 }
 
 /// `current 0123456789ab against baseline main 0123456789ab; alpha 0.01, threshold 3.0%`.
-fn sides(record: &GateRecord) -> String {
+pub fn sides(record: &GateRecord) -> String {
     let commit = |side: &crate::receipt::GateSide| {
         let commit = side.build.git_commit.as_deref().unwrap_or("no commit");
         let dirty = if side.build.git_dirty == Some(true) { "+changes" } else { "" };

@@ -1,8 +1,10 @@
 //! Everything that is made out of a receipt for people: charts, CSV, a page, a table on the terminal. The receipt is the
 //! only input, so that any old one renders again.
 
+mod calibration;
 mod chart;
 mod comparison;
+mod counts;
 mod csv;
 mod figures;
 #[cfg(test)]
@@ -16,10 +18,14 @@ mod verdict;
 mod view;
 
 pub use self::csv::measurements;
+pub use calibration::{interval as share_interval, rates as calibration_rates, sentence as calibration_sentence};
+pub use chart::crossover_in_words;
 pub use comparison::write_comparison;
+pub use figures::{bytes, measured, number};
 pub use gate::{annotations as gate_annotations, markdown as gate_markdown, outcome_word, table as gate_table};
 pub use query::{cell_title, residency};
 pub use terminal::summary_table;
+pub use view::claims_summary;
 
 use crate::error::Result;
 use crate::files::write_atomic;
@@ -66,7 +72,7 @@ mod tests {
         crate::receipt::write_receipt(&receipt, dir.path()).unwrap();
         let paths = write_run_folder(&receipt, dir.path()).unwrap();
         let page = std::fs::read_to_string(&paths.html).unwrap();
-        assert_eq!(paths.charts.len(), 6);
+        assert_eq!(paths.charts.len(), 7);
         for link in page.split("href=\"").skip(1).map(|l| l.split('"').next().unwrap()) {
             match link.strip_prefix('#') {
                 Some(id) => assert!(page.contains(&format!("id=\"{id}\"")), "#{id}"),

@@ -1,6 +1,6 @@
 //! Questions that several parts of a report ask of a receipt. Families never meet in an answer.
 
-use crate::receipt::{MicroCell, MicroSummary, Ratio, Receipt, Residency};
+use crate::receipt::{BoundBy, MicroCell, MicroSummary, Ratio, Receipt, Residency};
 
 /// f32 activations: the roadmap's ladder.
 pub const LADDER: &str = "W2A32";
@@ -69,6 +69,11 @@ pub fn self_pair(cell: &MicroCell) -> Option<&Ratio> {
 
 /// Whether the A/A pair itself came out different: nothing in such a cell should be believed.
 pub fn unstable(cell: &MicroCell) -> bool {
+    let judged: Vec<_> = cell.summaries.iter().filter_map(|s| s.verdict.as_ref()).collect();
+    if !judged.is_empty() {
+        return judged.iter().any(|v| v.outcome == crate::receipt::Outcome::Unstable);
+    }
+    // Receipts before 1.1 have no verdicts.
     self_pair(cell).is_some_and(|r| matches!((r.low, r.high), (Some(l), Some(h)) if l > 1.0 || h < 1.0))
 }
 
@@ -140,6 +145,14 @@ pub fn residency(r: Residency) -> &'static str {
     match r {
         Residency::Cache => "in cache",
         Residency::Dram => "from DRAM",
+    }
+}
+
+/// What binds a row, in words.
+pub fn bound(by: BoundBy) -> &'static str {
+    match by {
+        BoundBy::Memory => "memory",
+        BoundBy::Compute => "compute",
     }
 }
 

@@ -1,57 +1,56 @@
-//! Figures that the seed analysis published, each with its section. They are shown beside measurements as claims, and
-//! nothing is computed from them except the shares of its own time budget.
+//! The seed analysis's figures that charts and tables quote, out of the built-in claims (`scenarios/claims.toml`): nothing is computed
+//! from them except the shares of its own time budget.
 
-/// How a figure came to be, as the seed itself says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// A benchmark's result (sections 2.4 and 5.1).
-    Published,
-    /// A plan's estimate; section 6.3 lists its code as "Planned".
-    NeverMeasured,
+use super::figures;
+use crate::claims::{self, Claim, Metric, Phase};
+
+pub use crate::claims::Standing;
+
+/// The cumulative factors of the ladder's stages. Section 3.3 names its phases 3 and 4 "load combine" and "prefetch"; section 6.1 puts
+/// both into phase 3 and makes the permute table phase 4. The stages here follow 6.1, with 3.3's factors by phase number.
+pub fn ladder() -> impl Iterator<Item = &'static Claim> {
+    claims::builtin().iter().filter(|c| c.ladder)
 }
 
-/// A cumulative speed-up over scalar dequantisation that the seed states for one stage of the ladder.
-#[derive(Clone, Copy, Debug)]
-pub struct Claim {
-    /// The kernel of this bench that does what the seed describes.
-    pub kernel: &'static str,
-    /// Cumulative factor over scalar.
-    pub factor: f64,
-    /// Section it is from.
-    pub section: &'static str,
-    /// Measured there, or planned.
-    pub standing: Standing,
+/// What a reader must know about the factors.
+pub fn ladder_note() -> String {
+    let factors = |standing: Standing| {
+        let of = ladder().filter(|c| c.standing == standing).map(|c| figures::ratio(c.expected));
+        of.collect::<Vec<_>>().join(", ")
+    };
+    format!(
+        "Claims are the seed analysis's cumulative factors over scalar dequantisation: {} (section 5.1, published as measured), then {} for \
+         phases 1 to 4 (section 3.3; planned, never measured there). Section 6.2 of the same document gives other factors for phases 1 and \
+         2, and section 6.1 orders phases 3 and 4 differently from 3.3; stages here follow 6.1. Every claim has its verdict in a table of \
+         its own.",
+        factors(Standing::Published),
+        factors(Standing::Planned)
+    )
 }
 
-/// The ladder as claimed. Section 3.3 names its phases 3 and 4 "load combine" and "prefetch"; section 6.1 puts both into
-/// phase 3 and makes the permute LUT phase 4. The stages here follow 6.1, with 3.3's cumulative factors by phase number.
-pub const CLAIMS: [Claim; 5] = [
-    Claim { kernel: "avx2-foundation", factor: 1.2, section: "5.1", standing: Standing::Published },
-    Claim { kernel: "avx2-nibble", factor: 2.27, section: "3.3", standing: Standing::NeverMeasured },
-    Claim { kernel: "avx2-fma-tile", factor: 3.25, section: "3.3", standing: Standing::NeverMeasured },
-    Claim { kernel: "avx2-prefetch", factor: 3.79, section: "3.3", standing: Standing::NeverMeasured },
-    Claim { kernel: "avx2-permute", factor: 4.29, section: "3.3", standing: Standing::NeverMeasured },
-];
-
-/// What a reader must know about the claims.
-pub const CLAIMS_NOTE: &str = "Claims are the seed analysis's cumulative factors over scalar dequantisation: 1.2× \
-    (section 5.1, published as measured), then 2.27×, 3.25×, 3.79× and 4.29× for phases 1 to 4 (section 3.3; planned, \
-    never measured there). Section 6.2 of the same document gives 1.47× and 1.69× for phases 1 and 2, and section 6.1 \
-    orders phases 3 and 4 differently from 3.3; stages here follow 6.1.";
-
-/// The claim about a kernel, if the seed makes one.
+/// The factor of a kernel, if the seed states one.
 pub fn claim(kernel: &str) -> Option<&'static Claim> {
-    CLAIMS.iter().find(|c| c.kernel == kernel)
+    ladder().find(|c| c.metric.kernel() == Some(kernel))
 }
 
-/// Section 2.4: dequantisation throughput in Gelem/s as (elements, scalar, AVX2). The AVX2 figure at 4096 is a range
-/// there (1.83-1.92); its middle stands here.
-pub const DEQUANTIZE_GELEM_S: [(u64, f64, f64); 5] =
-    [(256, 1.22, 1.58), (512, 1.27, 1.31), (1024, 1.14, 1.48), (4096, 1.56, 1.875), (16384, 1.41, 1.73)];
+/// Section 2.4: dequantisation throughput as (elements, Gelem/s).
+pub fn dequantize_gelem_s() -> impl Iterator<Item = (u64, f64)> {
+    let of = |c: &Claim| match &c.metric {
+        Metric::GelemS { k: Some(k), .. } if c.section == "2.4" => Some((*k as u64, c.expected)),
+        _ => None,
+    };
+    claims::builtin().iter().filter_map(of)
+}
 
-/// Section 1.3: milliseconds a token of the 2B model with the scalar kernel. The seed has one line, "Other", for the
+/// Section 1.3: milliseconds a token of the 2B model with the scalar kernel, by phase. The seed has one line, "Other", for the
 /// embedding, stop checks and the rest.
-pub const BUDGET_MS: [(&str, f64); 4] = [("forward", 9500.0), ("logits", 400.0), ("sampling", 50.0), ("other", 50.0)];
+pub fn budget_ms() -> impl Iterator<Item = (Phase, f64)> {
+    let of = |c: &Claim| match &c.metric {
+        Metric::PhaseMs { phase, .. } if *phase != Phase::Total => Some((*phase, c.expected)),
+        _ => None,
+    };
+    claims::builtin().iter().filter_map(of)
+}
 
 #[cfg(test)]
 mod tests {
@@ -59,8 +58,19 @@ mod tests {
 
     #[test]
     fn the_budget_has_the_published_shares() {
-        let total: f64 = BUDGET_MS.iter().map(|p| p.1).sum();
-        let shares: Vec<f64> = BUDGET_MS.iter().map(|p| p.1 / total * 100.0).collect();
-        assert_eq!(shares, [95.0, 4.0, 0.5, 0.5]);
+        let total: f64 = budget_ms().map(|p| p.1).sum();
+        let shares: Vec<(Phase, f64)> = budget_ms().map(|p| (p.0, p.1 / total * 100.0)).collect();
+        let want = [(Phase::Forward, 95.0), (Phase::Logits, 4.0), (Phase::Sampling, 0.5), (Phase::Other, 0.5)];
+        assert_eq!(shares, want);
+    }
+
+    #[test]
+    fn quoted_figures_are_the_published_ones() {
+        let factors: Vec<f64> = ladder().map(|c| c.expected).collect();
+        assert_eq!(factors, [1.2, 2.27, 3.25, 3.79, 4.29]);
+        assert_eq!(claim("avx2-nibble").map(|c| c.expected), Some(2.27));
+        assert!(claim("scalar").is_none());
+        assert_eq!(dequantize_gelem_s().count(), 10);
+        assert!(ladder_note().contains("1.20×") && ladder_note().contains("2.27×, 3.25×, 3.79×, 4.29×"));
     }
 }

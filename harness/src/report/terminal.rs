@@ -1,9 +1,9 @@
 //! The result of a run in a terminal of 80 columns: who is faster, and by how much against how much noise.
 
 use super::query::{self, Call};
-use super::view::lut_sentence;
-use super::{figures, verdict};
-use crate::receipt::{GenerationKernel, MicroCell, Ratio, Receipt};
+use super::view::{claims_summary, lut_sentence};
+use super::{crossover_in_words, figures, verdict};
+use crate::receipt::{GenerationKernel, MicroCell, Ratio, Receipt, SparsityRecord};
 use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, LineStyle, Table, TableStyle};
 
 /// Widest line in characters.
@@ -16,6 +16,16 @@ pub fn summary_table(receipt: &Receipt, color: bool) -> String {
         if let Some(table) = stages(receipt, &family, color) {
             out.push(format!("{}: speed-up over the first row\n{table}", printable(&query::family_title(&family))));
         }
+    }
+    for family in query::families(receipt) {
+        if let Some(table) = bounds(receipt, &family) {
+            let title = format!("{family}: share of the bound (m: memory, c: compute)");
+            out.push(format!("{}\n{table}", printable(&title)));
+        }
+    }
+    if let Some(record) = receipt.sparsity.as_ref().filter(|record| !record.points.is_empty()) {
+        out.push(format!("Feed-forward block, microseconds\n{}", sparsity(record)));
+        out.push(wrapped(&printable(&crossover_in_words(record))));
     }
     if receipt.generation.is_some() {
         for family in query::families(receipt) {
@@ -37,6 +47,10 @@ pub fn summary_table(receipt: &Receipt, color: bool) -> String {
     if let Some(lut) = receipt.perplexity.as_ref().and_then(|p| p.lut.as_ref()) {
         out.push(wrapped(&printable(&lut_sentence(lut))));
     }
+    if receipt.micro.iter().any(|c| !c.rounds.is_empty()) {
+        let judged = crate::claims::judge_all(receipt);
+        out.push(wrapped(&format!("Of the analysis's {}; `list claims --run` shows them.", claims_summary(&judged))));
+    }
     if let Some((low, high)) = query::noise_range(receipt) {
         out.push(format!(
             "~ within noise   A/A noise of this run: {} to {} by shape",
@@ -45,6 +59,22 @@ pub fn summary_table(receipt: &Receipt, color: bool) -> String {
         ));
     }
     out.join("\n\n") + "\n"
+}
+
+fn sparsity(record: &SparsityRecord) -> Table {
+    let mut table = table();
+    let right = |text: String| Cell::new(text).set_alignment(CellAlignment::Right);
+    table.set_header(["live share", "dense", "sparse", "sparse over dense", "noise"].map(|h| right(h.into())));
+    for p in &record.points {
+        table.add_row([
+            right(format!("{:.2}", p.live_share)),
+            right(figures::number(p.dense_us)),
+            right(figures::number(p.sparse_us)),
+            right(figures::ratio_with_interval(&p.vs_dense)),
+            right(figures::percent(p.noise_floor)),
+        ]);
+    }
+    table
 }
 
 fn stages(receipt: &Receipt, family: &str, color: bool) -> Option<Table> {
@@ -78,6 +108,47 @@ fn stages(receipt: &Receipt, family: &str, color: bool) -> Option<Table> {
             Some(ratio(Some(s.vs_previous.as_ref()?), c.noise_floor, false, color))
         });
         row.push(previous.unwrap_or_else(|| Cell::new("")));
+        table.add_row(row);
+    }
+    Some(table)
+}
+
+/// The smaller of memory's and the multiply's bound at the headline shapes: the share that each kernel reached, and for batches the
+/// products a cycle.
+fn bounds(receipt: &Receipt, family: &str) -> Option<Table> {
+    let bounded = |c: &&MicroCell| query::kernels(c).any(|(_, s)| s.bound.is_some());
+    let heads: Vec<&MicroCell> = query::headlines(receipt, family).into_iter().filter(bounded).collect();
+    if heads.is_empty() {
+        return None;
+    }
+    let right = |text: String| Cell::new(text).set_alignment(CellAlignment::Right);
+    let mut table = table();
+    let mut header = vec![Cell::new("kernel")];
+    for c in &heads {
+        let unit = if c.tokens > 1 { "\nMAC/cycle" } else { "" };
+        header.push(right(format!(
+            "{}\n{}\n{}{unit}",
+            printable(&c.op),
+            query::shape(c),
+            query::residency(c.residency)
+        )));
+    }
+    table.set_header(header);
+    for kernel in query::kernel_ids(receipt, family) {
+        let mut row = vec![Cell::new(figures::label(&printable(&kernel), 22))];
+        for cell in &heads {
+            let summary = query::kernels(cell).find(|(_, s)| s.kernel == kernel).map(|(_, s)| s);
+            row.push(right(match summary.map(|s| s.bound.as_ref()) {
+                Some(Some(b)) => {
+                    let letter = query::bound(b.bound).chars().next().unwrap_or(' ');
+                    let cycle =
+                        b.mac_per_cycle.filter(|_| cell.tokens > 1).map_or_else(String::new, |m| format!("\n{m:.1}"));
+                    format!("{} {letter}{cycle}", figures::percent(b.share))
+                }
+                Some(None) => "n/a".into(),
+                None => "not run".into(),
+            }));
+        }
         table.add_row(row);
     }
     Some(table)

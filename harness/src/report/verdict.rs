@@ -1,6 +1,7 @@
 //! The sentences at the top, written from the receipt: what was found, and first of all whether the run can carry it.
 
 use super::figures;
+use super::gate::outcome_word;
 use super::query::{self, Call};
 use crate::receipt::{GenerationKernel, MicroCell, MicroSummary, Receipt, Residency, Status};
 use serde::Serialize;
@@ -24,6 +25,11 @@ pub struct Statement {
 pub fn opening(receipt: &Receipt) -> String {
     let measured = measured(receipt);
     match (receipt.status, &receipt.error) {
+        (Status::Complete, _) if receipt.gate.is_some() || receipt.calibration.is_some() => {
+            let gate = receipt.gate.iter().map(|g| format!("{}: {}.", outcome_word(g.outcome), g.reason));
+            let calibration = receipt.calibration.iter().map(super::calibration::sentence);
+            gate.chain(calibration).collect::<Vec<_>>().join(" ")
+        }
         (Status::Complete, _) if measured.is_empty() => {
             "The run is complete but timed nothing: there is no speed to report.".into()
         }
@@ -59,6 +65,9 @@ fn measured(receipt: &Receipt) -> Vec<String> {
     let mut out = Vec::new();
     if cells > 0 {
         out.push(format!("{} of {}", count(cells, "kernel comparison"), count(rounds, "paired round")));
+    }
+    if let Some(s) = &receipt.sparsity {
+        out.push(format!("a feed-forward block at {}", count(s.points.len(), "live share")));
     }
     if let Some(g) = &receipt.generation {
         out.push(format!("generation with {}", count(g.kernels.len(), "kernel")));

@@ -7,6 +7,7 @@
 
 mod q4;
 mod q8;
+pub(crate) mod reference;
 
 pub(crate) use q4::{GROUP, GROUP_LINES, PanelQ4};
 pub(crate) use q8::PanelQ8;

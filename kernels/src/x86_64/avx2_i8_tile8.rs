@@ -8,10 +8,19 @@
 //! 1.5 shifts + 2 and + 2 maddubs + 2 additions = 7.5, and no 8-lane sum for each row. 2.0 bits a weight.
 //!
 //! LLVM unrolls the eight steps between two widenings and keeps four sums, the masks and the ones in registers (it prefers reloading
-//! one mask from memory in some steps; forcing it into a register changed nothing). The loop is bound by its 14 vector operations a
-//! step of 128 weights against the 15 of [`super::avx2_i8`]: 1.04 to 1.12 times its speed in L2 on Zen 5, no more.
+//! one mask from memory in some steps). The loop is bound by its 14 vector operations a step of 128 weights against the 15 of
+//! [`super::avx2_i8`]. On Zen 5 that is 1.16 times its speed while a matrix is in L2 (1 MB; 135 against 116 Gw/s) and 1.08 where it
+//! comes from L3 (6912 x 2560; 126 against 117).
+//!
+//! Tried in L2 against this loop's 1.160 times, all exact: masks pinned in registers by an empty `asm!` 1.157; one sum for both
+//! mask-3 planes and products before additions, in order by `asm!` 1.154; widening every 16 steps (exact without code 3) 0.93, for LLVM
+//! then spills; two panels a pass that share the broadcast activations, 6 loads instead of 10, 1.174. Loads are not the bound, and two
+//! streams cost more from memory than that 1% is worth.
 //!
 //! From the prototypes of this project. ik_llama.cpp's `_R4` types interleave rows for the same reason.
+//!
+//! Counted (`harness count`), inner loop, per 64 weights: 9.75 instructions, 9.31 of them vector, 3.75 memory reads.
+//! 2.25 of the reads are operands of `and` and `maddubs`, or the mask.
 //!
 //! # Exact: no int16 can overflow
 //! `maddubs` adds two products of a masked byte and an int8 of at least -128. With mask 3 the byte is at most 3 (2 without the code 3
@@ -45,7 +54,12 @@ const _: () = assert!(STEPS_PER_FLUSH * 2 * (LARGEST_CODE << 2) * 128 <= i16::MA
 const _: () = assert!(2 * STEPS_PER_FLUSH * 2 * LARGEST_CODE * 128 <= i16::MAX as usize);
 
 /// How far ahead of the loads codes are fetched into the cache.
-const PREFETCH_BYTES: usize = 512;
+///
+/// Swept on Zen 5 with `ci/sweep-prefetch.sh int8` (40 copies of 6912 x 2560, 177 MB at 2 bits), share of a plain read of the same
+/// bytes in the same rounds at one thread and at two; medians of three runs up to 4096, one run beyond:
+/// 256 B 0.71 and 0.93, 512 B 0.67 and 0.82, 1024 B 0.67 and 0.90, 2048 B 0.69 and 0.82, 3072 B 0.74 and 0.84, 4096 B 0.77 and 0.84,
+/// 6144 B 0.72 and 0.98, 8192 B 0.73 and 0.95: one thread is held back by its arithmetic (117 Gw/s), two by memory.
+const PREFETCH_BYTES: usize = 8192;
 
 #[target_feature(enable = "avx2")]
 fn gemv(args: GemvI8<'_>) {

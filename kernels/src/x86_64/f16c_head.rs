@@ -2,6 +2,9 @@
 
 use std::arch::x86_64::*;
 
+/// How far ahead of the loads rows are asked for, as the AVX-512 path does.
+const PREFETCH_BYTES: usize = 8192;
+
 /// `y[r] = sum over j of rows[r][j] * x[j]`. `rows` holds `y.len()` rows of `x.len()` f16 bit patterns; any length.
 ///
 /// Four accumulators a row; a lane's chain is at most `x.len() / 32` long.
@@ -14,6 +17,8 @@ pub(crate) fn gemv(rows: &[u16], x: &[f32], y: &mut [f32]) {
         let (quads, rest) = lanes.as_chunks::<4>();
         let (x_quads, x_rest) = x_lanes.as_chunks::<4>();
         for (quad, x) in quads.iter().zip(x_quads) {
+            // A cache line.
+            super::lanes::prefetch(quad.as_ptr().cast(), PREFETCH_BYTES);
             for i in 0..4 {
                 sums[i] = multiply_add(&quad[i], &x[i], sums[i]);
             }

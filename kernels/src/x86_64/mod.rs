@@ -20,4 +20,5 @@ pub(crate) mod head_f16_avx512;
 pub(crate) mod head_q4;
 pub(crate) mod head_q8;
 pub(crate) mod lanes;
+pub(crate) mod peak;
 mod tiles;

@@ -1,5 +1,6 @@
 //! Microbenchmarks: one operation at one shape and residency, all kernels of a family in the same interleaved rounds.
 
+pub mod alone;
 pub mod check;
 pub mod epochs;
 pub mod operands;
@@ -185,6 +186,8 @@ pub fn summarize_with(cell: &mut MicroCell, rule: Option<&Rule>, builds_on: Buil
             gb_s: rate(entry.bytes_per_call),
             vs_baseline: partner.filter(|&p| p != i && !nothing_measured).map(against),
             vs_previous: previous.filter(|_| !entry.self_pair && !nothing_measured).map(against),
+            // From the receipt's limits, not from the rounds: kept as it is.
+            bound: cell.summaries.get(i).and_then(|s| s.bound.clone()),
             verdict: judged[i].take(),
         }
     });

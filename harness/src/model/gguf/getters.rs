@@ -34,15 +34,7 @@ impl Gguf {
         match get(&entry.value) {
             Some(value) => Ok(Some(value)),
             None => {
-                let found = match &entry.value {
-                    Value::String(s) => format!("string {}", quoted(s)),
-                    Value::Array(a) => format!("array of {} {}", a.len, a.element.name()),
-                    Value::Unsigned(n) => format!("{} {n}", entry.kind.name()),
-                    Value::Signed(n) => format!("{} {n}", entry.kind.name()),
-                    Value::F32(x) => format!("f32 {x}"),
-                    Value::F64(x) => format!("f64 {x}"),
-                    Value::Bool(b) => format!("bool {b}"),
-                };
+                let found = entry.value.summary(entry.kind);
                 Err(self.key_error(entry, format!("expected {want}, found {found}")))
             }
         }

@@ -108,6 +108,21 @@ pub enum Value {
     Array(ArrayRef),
 }
 
+impl Value {
+    /// What it is, for errors: type as stored and value, text cut short.
+    pub fn summary(&self, kind: ValueType) -> String {
+        match self {
+            Self::String(s) => format!("string {}", super::cursor::quoted(s)),
+            Self::Array(a) => format!("array of {} {}", a.len, a.element.name()),
+            Self::Unsigned(n) => format!("{} {n}", kind.name()),
+            Self::Signed(n) => format!("{} {n}", kind.name()),
+            Self::F32(x) => format!("f32 {x}"),
+            Self::F64(x) => format!("f64 {x}"),
+            Self::Bool(b) => format!("bool {b}"),
+        }
+    }
+}
+
 /// One key with its value and place.
 #[derive(Clone, Debug)]
 pub struct Entry {

@@ -39,7 +39,7 @@ const DEFAULT_ALIGNMENT: u64 = 32;
 const ALIGNMENTS: std::ops::RangeInclusive<u64> = 8..=(2 << 20);
 
 enum Backing {
-    Map(memmap2::Mmap),
+    Map(crate::files::Mapped),
     Static(&'static [u8]),
     #[cfg(test)]
     Owned(Box<[u8]>),
@@ -76,7 +76,7 @@ pub struct Gguf {
 impl Gguf {
     /// Maps and checks the file at `path`. Errors are one line: file, field, byte offset, what is wrong.
     ///
-    /// The file must not be changed while it is open, see [`crate::files::map`].
+    /// Whoever reads weights asks [`Self::check_unchanged`] afterwards.
     pub fn open(path: &Path) -> Result<Self> {
         let map = crate::files::map(path, "model")?;
         Self::parse(path.to_path_buf(), Backing::Map(map))
@@ -109,6 +109,14 @@ impl Gguf {
         let data_start = (cursor.at() as u64).next_multiple_of(alignment);
         let (tensors, tensor_names) = tensors::place(&cursor, infos, data_start, alignment, bytes.len() as u64)?;
         Ok(Self { path, name, bytes, version, alignment, data_start, entries, keys, tensors, tensor_names })
+    }
+
+    /// An input error if the file was changed since it was opened: what was read from it since is not to be trusted.
+    pub fn check_unchanged(&self) -> Result<()> {
+        match &self.bytes {
+            Backing::Map(map) => map.check_unchanged(),
+            _ => Ok(()),
+        }
     }
 
     /// Where the file is, or the name of built-in bytes.
@@ -196,8 +204,7 @@ fn read_version(cursor: &mut Cursor<'_>) -> Result<u32> {
     let magic = cursor.array::<4>("magic")?;
     if &magic != b"GGUF" {
         let hint = if &magic == b"FUGG" { "; it is a big-endian GGUF, which is not supported" } else { "" };
-        let what =
-            format!("expected \"GGUF\", found {:?}: this is not a GGUF file{hint}", magic.escape_ascii().to_string());
+        let what = format!("expected \"GGUF\", found \"{}\": this is not a GGUF file{hint}", magic.escape_ascii());
         return Err(cursor.error_at(0, "magic", what));
     }
     match cursor.u32("version")? {
@@ -228,7 +235,8 @@ fn alignment(cursor: &Cursor<'_>, entries: &[Entry], keys: &HashMap<String, usiz
     match &entries[index].value {
         Value::Unsigned(n) if n.is_power_of_two() && ALIGNMENTS.contains(n) => Ok(*n),
         other => {
-            let what = format!("{other:?} is not a power of two from {} to {}", ALIGNMENTS.start(), ALIGNMENTS.end());
+            let found = other.summary(entries[index].kind);
+            let what = format!("{found} is not a power of two from {} to {}", ALIGNMENTS.start(), ALIGNMENTS.end());
             Err(cursor.error_at(entries[index].at, "general.alignment", what))
         }
     }

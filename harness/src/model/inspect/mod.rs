@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::config::{ModelConfig, check_tensors};
 use super::gguf::{CodeCounts, Entry, Gguf, Readable, TensorInfo, Value, check_i2s_codes, i2s_scale, quoted};
 use super::known::KnownModel;
+use super::policy;
 use super::tokenizer::{Pre, Tokenizer};
 use crate::build_info::sha256_hex;
 use crate::error::Result;
@@ -47,6 +48,8 @@ pub struct Inspection {
     pub tokenizer: Option<TokenizerRow>,
     /// The known model with this hash: name and notes.
     pub known: Option<KnownRow>,
+    /// What to beware of.
+    pub warnings: Vec<String>,
 }
 
 /// One metadata key.
@@ -192,6 +195,7 @@ pub fn inspect(gguf: &Gguf) -> Result<Inspection> {
         config: config.ok(),
         checks,
         tokenizer: tokenizer.ok().map(|t| tokenizer_row(gguf, &t)),
+        warnings: policy::warnings(gguf, known.as_ref())?,
         known: known.map(|k| KnownRow { name: k.name, source: k.source, notes: k.notes, goldens: k.goldens.len() }),
     })
 }

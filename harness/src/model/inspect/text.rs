@@ -57,6 +57,9 @@ impl Inspection {
         for c in &self.checks {
             let _ = writeln!(out, "{} {}: {}", if c.ok { "ok    " } else { "FAILED" }, c.name, c.detail);
         }
+        for warning in &self.warnings {
+            let _ = writeln!(out, "warning: {warning}");
+        }
         if let Some(known) = &self.known {
             let _ = writeln!(out, "known model: {} ({})", known.name, known.source);
             for note in &known.notes {

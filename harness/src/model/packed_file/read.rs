@@ -3,11 +3,11 @@
 use super::{ALIGNMENT, HASH_AT, MAGIC, NAME_BYTES, PACKING_BYTES, Place, RECORD, SOURCE_AT, VERSION, fixed, places};
 use crate::build_info::hex;
 use crate::error::{Error, Result};
+use crate::files::Mapped;
 use crate::model::gguf::{Cursor, quoted};
 use crate::model::loading::Loading;
 use crate::model::weights::{Model, Weights};
 use kernels::{CodeTable, KernelError, PackedWeights, Packing, SharedBytes};
-use memmap2::Mmap;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::path::Path;
@@ -18,7 +18,7 @@ const CONVERT: &str = "run `model convert` again";
 /// A mapped file whose header and table have been checked; its codes have not.
 pub struct PackedFile {
     name: String,
-    map: Arc<Mmap>,
+    map: Arc<Mapped>,
     packing: Packing,
     /// With the hash that the file says each tensor has.
     tensors: Vec<(Place, [u8; 32])>,
@@ -120,6 +120,7 @@ impl PackedFile {
             let (place, hash) = &self.tensors[i];
             Ok(((place.name.clone(), self.matrix(i, place, hash)?), place.padded().len() as u64))
         })?;
+        self.map.check_unchanged()?;
         Ok(PackedModel { packing: self.packing, matrices: Arc::new(matrices.into_iter().collect()) })
     }
 

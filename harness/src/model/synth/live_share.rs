@@ -119,7 +119,7 @@ mod tests {
     use crate::model::gguf::Gguf;
     use crate::model::loading::Loading;
     use crate::model::sparse_ffn::{SparseFfn, Sparsity};
-    use crate::model::synth::{SynthShape, write_synthetic_with};
+    use crate::model::synth::{SynthShape, write_synthetic};
     use crate::model::weights::Model;
     use kernels::parallel::Team;
     use kernels::{CodeTable, CpuFeatures, HeadFormat, Kernel, registry};
@@ -132,7 +132,7 @@ mod tests {
         for share in [0.05, 0.2, 0.5, 1.0] {
             let folder = tempfile::tempdir().expect("a folder");
             let path = folder.path().join("m.gguf");
-            write_synthetic_with(&path, shape, Some(8), Some(share), 1, &mut |_, _| ()).expect("written");
+            write_synthetic(&path, shape, Some(8), Some(share), 1, &mut |_, _| ()).expect("written");
             let gguf = Gguf::open(&path).expect("opens");
             assert!(gguf.optional_bool("tritbench.synthetic").expect("there").expect("a flag"));
             let model = Model::load(gguf, None, &mut Loading::alone()).expect("a valid model");
@@ -154,7 +154,7 @@ mod tests {
             }
             assert!(record.sparse_steps_share == 1.0);
         }
-        let refused = |share| write_synthetic_with("m".as_ref(), shape, None, Some(share), 1, &mut |_, _| ()).is_err();
+        let refused = |share| write_synthetic("m".as_ref(), shape, None, Some(share), 1, &mut |_, _| ()).is_err();
         assert!(refused(0.0) && refused(1.01) && refused(f64::NAN));
     }
 }

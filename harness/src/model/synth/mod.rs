@@ -90,7 +90,7 @@ pub fn synth_size_bytes(shape: &SynthShape, layers: Option<usize>) -> Result<u64
     synth_size_bytes_with(shape, layers, None)
 }
 
-/// As [`synth_size_bytes`], for [`write_synthetic_with`].
+/// As [`synth_size_bytes`], with a live share.
 pub fn synth_size_bytes_with(shape: &SynthShape, layers: Option<usize>, live_share: Option<f64>) -> Result<u64> {
     let config = shape.with_layers(layers)?;
     let live = live_share.map(|share| LiveShare::new(share, &config, 0)).transpose()?;
@@ -99,19 +99,9 @@ pub fn synth_size_bytes_with(shape: &SynthShape, layers: Option<usize>, live_sha
 
 /// Writes a synthetic model to `path` and returns what it wrote. The same shape, layers and seed give the same bytes on
 /// every machine. `progress` is called with bytes done and bytes in all. The file appears under its name only when it is
-/// whole; memory stays at a few MiB besides the header.
+/// whole; memory stays at a few MiB besides the header. `live_share` is the share of
+/// positive gates, see [`live_share`].
 pub fn write_synthetic(
-    path: &Path,
-    shape: &SynthShape,
-    layers: Option<usize>,
-    seed: u64,
-    progress: &mut dyn FnMut(u64, u64),
-) -> Result<SynthSummary> {
-    write_synthetic_with(path, shape, layers, None, seed, progress)
-}
-
-/// As [`write_synthetic`], with a given share of positive gates, see [`live_share`].
-pub fn write_synthetic_with(
     path: &Path,
     shape: &SynthShape,
     layers: Option<usize>,
@@ -284,7 +274,7 @@ mod tests {
             assert!(done >= last.0 && done <= total);
             (last, calls) = ((done, total), calls + 1);
         };
-        let summary = write_synthetic(&path, shape, layers, seed, &mut progress).unwrap();
+        let summary = write_synthetic(&path, shape, layers, None, seed, &mut progress).unwrap();
         let bytes = std::fs::read(&path).unwrap();
         assert_eq!(summary.bytes, bytes.len() as u64);
         assert_eq!(synth_size_bytes(shape, layers).unwrap(), summary.bytes);
@@ -363,7 +353,7 @@ mod tests {
         assert!(SynthShape::by_name("7b").unwrap_err().to_string().contains("known: 2b-4t, tiny"));
         let shape = SynthShape::by_name("tiny").unwrap();
         let write =
-            |path: &str, layers| write_synthetic(Path::new(path), shape, layers, 0, &mut |_, _| ()).unwrap_err();
+            |path: &str, layers| write_synthetic(Path::new(path), shape, layers, None, 0, &mut |_, _| ()).unwrap_err();
         assert!(write("m.gguf", Some(0)).to_string().contains("--layers 0"));
         let text = write("/nonexistent/folder/m.gguf", None).to_string();
         assert!(text.contains("/nonexistent/folder") && !text.contains('\n'), "{text}");

@@ -199,6 +199,11 @@ impl Scale {
         self.pixel_from + (f64::from(self.pixel_to - self.pixel_from) * share).round() as i32
     }
 
+    /// The value at a share of the way from one end of the range to the other.
+    pub fn value(&self, share: f64) -> f64 {
+        if self.log { self.from * (self.to / self.from).powf(share) } else { self.from + (self.to - self.from) * share }
+    }
+
     /// Whether a value lies in the range.
     pub fn holds(&self, value: f64) -> bool {
         value >= self.from && value <= self.to
@@ -257,6 +262,7 @@ mod tests {
         let ticks = scale.ticks(30);
         assert!(ticks.contains(&1.0) && ticks.contains(&10.0), "{ticks:?}");
         assert_eq!(Scale::linear(47.0, (0, 500)).ticks(80), [0.0, 10.0, 20.0, 30.0, 40.0]);
+        assert!((Scale::log(1.0..=100.0, (0, 2)).value(0.5) - 10.0).abs() < 1e-9);
     }
 
     #[test]

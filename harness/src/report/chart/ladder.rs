@@ -23,7 +23,7 @@ pub fn chart(receipt: &Receipt) -> Option<Chart> {
     let ratios = |of: fn(&crate::receipt::MicroSummary) -> Option<&Ratio>| -> Vec<f64> {
         cells.iter().flat_map(|c| query::kernels(c).filter_map(move |(_, s)| of(s))).map(|r| r.median).collect()
     };
-    let base = range(ratios(|s| s.vs_baseline.as_ref()).into_iter().chain(seed::CLAIMS.iter().map(|c| c.factor)));
+    let base = range(ratios(|s| s.vs_baseline.as_ref()).into_iter().chain(seed::ladder().map(|c| c.expected)));
     let previous = range(ratios(|s| s.vs_previous.as_ref()).into_iter());
     let base = Scale::log(base.0..=base.1, OVER_BASE);
     let previous = Scale::log(previous.0..=previous.1, OVER_PREVIOUS);
@@ -47,7 +47,7 @@ pub fn chart(receipt: &Receipt) -> Option<Chart> {
         "Bars start at 1×; log scale. Left: speed-up over {baseline}. Right: speed-up over the stage it builds on. Whiskers \
          are sign-test intervals of paired rounds; the grey band is the run's own A/A noise at that shape, so a bar that \
          ends inside it shows nothing. {}",
-        seed::CLAIMS_NOTE
+        seed::ladder_note()
     );
     Some(Chart { file: "ladder.svg", caption, svg })
 }
@@ -91,9 +91,9 @@ fn panel(c: &mut Canvas<'_>, cell: &MicroCell, baseline: &str, scales: (&Scale, 
             bar(c, r, cell.noise_floor, scales.1, y, OVER_PREVIOUS.1 + 8);
         }
         if let Some(claim) = seed::claim(&summary.kernel) {
-            let at = (scales.0.at(claim.factor), y);
+            let at = (scales.0.at(claim.expected), y);
             match claim.standing {
-                seed::Standing::NeverMeasured => c.open_diamond(at, CLAIM),
+                seed::Standing::Planned => c.open_diamond(at, CLAIM),
                 seed::Standing::Published => c.marker(3, at, CLAIM),
             }
         }

@@ -1,13 +1,18 @@
 //! The charts of a report. Each is an SVG that stands alone on white; inside the page, `theme_css` hands the neutral
 //! colours over to the page's own variables, so that the same file follows dark mode.
 
+mod calibration;
 mod canvas;
 mod ladder;
 mod phases;
+mod roofline;
+mod sparsity;
 mod throughput;
 mod tokens;
 
 use crate::receipt::Receipt;
+pub use sparsity::crossover_in_words;
+
 use canvas::{Canvas, MUTED, SERIES};
 
 /// Width of every chart in pixels.
@@ -26,10 +31,20 @@ pub struct Chart {
 
 /// Every chart for which the receipt has data.
 pub fn all(receipt: &Receipt) -> Vec<Chart> {
-    [ladder::chart, throughput::chart, tokens::decode, tokens::prefill, phases::budget, phases::forward]
-        .into_iter()
-        .filter_map(|chart| chart(receipt))
-        .collect()
+    [
+        ladder::chart,
+        roofline::chart,
+        throughput::chart,
+        tokens::decode,
+        tokens::prefill,
+        phases::budget,
+        phases::forward,
+        calibration::chart,
+        sparsity::chart,
+    ]
+    .into_iter()
+    .filter_map(|chart| chart(receipt))
+    .collect()
 }
 
 /// Style rules that let the page recolour an inlined chart's neutral colours.
@@ -113,8 +128,17 @@ mod tests {
         for receipt in [fixture::complete(), fixture::hostile()] {
             let charts = all(&receipt);
             let files: Vec<&str> = charts.iter().map(|c| c.file).collect();
-            let all = ["ladder.svg", "throughput.svg", "decode.svg", "prefill.svg", "phases.svg", "forward.svg"];
-            assert_eq!(files, all);
+            let known = [
+                "ladder.svg",
+                "roofline.svg",
+                "throughput.svg",
+                "decode.svg",
+                "prefill.svg",
+                "phases.svg",
+                "forward.svg",
+                "sparsity.svg",
+            ];
+            assert_eq!(files, known);
             for chart in charts {
                 well_formed(&chart.svg);
                 assert!(chart.svg.contains("<title ") && chart.svg.contains("<desc "));

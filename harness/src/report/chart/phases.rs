@@ -3,6 +3,7 @@
 
 use super::canvas::{Anchor, Canvas, GRID, INK, MUTED, SERIES, SURFACE, Scale, draw, text_on};
 use super::{Chart, WIDTH, legend};
+use crate::claims::Phase;
 use crate::receipt::{ForwardMs, GenerationKernel, PhasesMs, Receipt};
 use crate::report::{figures, query, seed};
 
@@ -25,7 +26,13 @@ pub fn budget(receipt: &Receipt) -> Option<Chart> {
         let PhasesMs { embed, forward, logits, sample, stop_check } = k.phases_ms_per_token;
         vec![(2, embed), (4, forward), (1, logits), (3, sample), (0, stop_check)]
     };
-    let of_seed = seed::BUDGET_MS.iter().zip([4, 1, 3, 5]).map(|((_, ms), i)| (i, *ms)).collect();
+    let place = |phase: Phase| match phase {
+        Phase::Forward => 4,
+        Phase::Logits => 1,
+        Phase::Sampling => 3,
+        Phase::Other | Phase::Total => 5,
+    };
+    let of_seed = seed::budget_ms().map(|(phase, ms)| (place(phase), ms)).collect();
     let published = Bar { name: "seed, scalar (§1.3)".into(), parts: of_seed };
     let mut groups = vec![("Published by the seed, 2B model, another machine".to_string(), vec![published])];
     let measured = bars(receipt, parts);

@@ -72,8 +72,7 @@ fn paint(c: &mut Canvas<'_>, panel: &Panel<'_>, group: &Group<'_>, caches: &[u64
     let measured = || panel.cells.iter().flat_map(|c| query::kernels(c)).map(|(_, s)| s.gelem_s).filter(|s| *s > 0.0);
     // The seed's points belong on the chart, however far below they are.
     let quoted = panel.cells.iter().all(|c| c.op == "dequantize");
-    let published =
-        || seed::DEQUANTIZE_GELEM_S.into_iter().flat_map(|(_, scalar, avx2)| [scalar, avx2]).filter(|_| quoted);
+    let published = || seed::dequantize_gelem_s().map(|(_, gelem_s)| gelem_s).filter(|_| quoted);
     let speeds = || measured().chain(published());
     let x = Scale::log(padded(sizes(), 1.6), (left, right));
     let y = Scale::log(padded(speeds(), 1.35), (bottom, top));
@@ -89,12 +88,10 @@ fn paint(c: &mut Canvas<'_>, panel: &Panel<'_>, group: &Group<'_>, caches: &[u64
     if quoted {
         c.open_diamond((corner.0 + 172, corner.1 + 8), CLAIM);
         c.text((corner.0 + 184, corner.1 + 8), Anchor::Start, 11, MUTED, false, "seed, published (§2.4)");
-        for (elements, scalar, avx2) in seed::DEQUANTIZE_GELEM_S {
-            for value in [scalar, avx2] {
-                let size = elements as f64;
-                if x.holds(size) && y.holds(value) {
-                    c.open_diamond((x.at(size), y.at(value)), CLAIM);
-                }
+        for (elements, value) in seed::dequantize_gelem_s() {
+            let size = elements as f64;
+            if x.holds(size) && y.holds(value) {
+                c.open_diamond((x.at(size), y.at(value)), CLAIM);
             }
         }
     }

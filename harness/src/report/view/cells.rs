@@ -1,5 +1,6 @@
 //! Every microbenchmark cell with its raw rounds, compactly.
 
+use super::limits::BoundView;
 use super::stages::RatioView;
 use crate::receipt::{MicroCell, Receipt};
 use crate::report::{figures, query};
@@ -28,6 +29,7 @@ struct CellView {
     rounds: usize,
     thinned: Option<usize>,
     measured: bool,
+    bounded: bool,
     rows: Vec<CellRow>,
 }
 
@@ -41,8 +43,10 @@ struct CellRow {
     gelem_s: String,
     gb_s: String,
     stream_share: Option<String>,
+    bound: Option<BoundView>,
     base: Option<RatioView>,
     previous: Option<RatioView>,
+    verdict: Option<VerdictView>,
     output: String,
     raw: Option<Raw>,
 }
@@ -86,8 +90,10 @@ fn view(index: usize, cell: &MicroCell) -> CellView {
             gelem_s: figures::number(s.gelem_s),
             gb_s: figures::number(s.gb_s),
             stream_share: s.share_of_stream.map(figures::percent),
+            bound: BoundView::new(cell, i),
             base: s.vs_baseline.as_ref().map(|r| RatioView::new(r, cell.noise_floor)),
             previous: s.vs_previous.as_ref().map(|r| RatioView::new(r, cell.noise_floor)),
+            verdict: s.verdict.as_ref().map(VerdictView::new),
             output: entry.map_or_else(String::new, |e| figures::short_hash(&e.output_sha256)),
             raw: raw(cell, i),
         }
@@ -103,7 +109,26 @@ fn view(index: usize, cell: &MicroCell) -> CellView {
         rounds: cell.rounds.len(),
         thinned: (cell.rounds.len() > STRIP_POINTS).then(|| cell.rounds.len().div_ceil(STRIP_POINTS)),
         measured: !cell.rounds.is_empty(),
+        bounded: cell.summaries.iter().any(|s| s.bound.is_some()),
         rows: rows.collect(),
+    }
+}
+
+/// Whether a kernel is slower than what it builds on.
+#[derive(Debug, Serialize)]
+struct VerdictView {
+    word: &'static str,
+    class: &'static str,
+    reason: String,
+}
+
+impl VerdictView {
+    fn new(verdict: &crate::receipt::Verdict) -> Self {
+        Self {
+            word: crate::report::outcome_word(verdict.outcome),
+            class: super::gate::class(verdict.outcome),
+            reason: format!("{}; next: {}", verdict.reason, verdict.next_step),
+        }
     }
 }
 

@@ -1,12 +1,20 @@
 //! What the page's template gets: the receipt's figures, already in words. The template lays out and computes nothing.
 
+mod amdahl;
+mod calibration;
 mod cells;
+mod claims;
+mod counts;
 mod end_to_end;
+mod explained;
 mod facts;
+mod gate;
+mod limits;
 mod stages;
 
 use super::chart::Chart;
 use super::{query, verdict};
+use crate::claims::judge_all;
 use crate::receipt::{Finding, Receipt};
 use serde::Serialize;
 
@@ -20,14 +28,23 @@ pub struct View {
     findings: Vec<FindingView>,
     facts: facts::Facts,
     stages: Vec<stages::StageTable>,
+    explained: Option<explained::LadderView>,
+    limits: Option<limits::LimitsView>,
+    amdahl: Vec<amdahl::AmdahlTable>,
+    claims: Option<claims::ClaimsView>,
     charts: Vec<ChartView>,
     families: Vec<cells::FamilyCells>,
+    counts: Option<counts::CountsView>,
     generation: Option<end_to_end::GenerationView>,
     perplexity: Option<end_to_end::PerplexityView>,
     verify: Vec<facts::VerifyRow>,
     absent: Vec<facts::AbsentKernel>,
+    gate: Option<gate::GateView>,
+    calibration: Option<calibration::CalibrationView>,
     noise_rule: String,
 }
+
+pub use claims::summary as claims_summary;
 
 /// What the seed's code table does, in one sentence.
 pub fn lut_sentence(lut: &crate::receipt::LutFinding) -> String {
@@ -55,6 +72,8 @@ impl View {
     /// Everything the page shows about `receipt`.
     pub fn new(receipt: &Receipt, charts: &[Chart]) -> Self {
         let families = query::families(receipt);
+        let judged = judge_all(receipt);
+        let nothing = receipt.micro.is_empty() && receipt.generation.is_none();
         let charts = charts.iter().map(|c| ChartView { file: c.file, caption: c.caption.clone(), svg: c.svg.clone() });
         Self {
             title: format!("{} on {}", receipt.scenario.name, receipt.host.cpu),
@@ -64,12 +83,19 @@ impl View {
             findings: receipt.findings.iter().map(|f| finding(receipt, f)).collect(),
             facts: facts::Facts::new(receipt),
             stages: families.iter().filter_map(|f| stages::StageTable::new(receipt, f)).collect(),
+            explained: explained::LadderView::new(receipt, &judged),
+            limits: limits::LimitsView::new(receipt),
+            amdahl: amdahl::tables(receipt),
+            claims: (!nothing).then(|| claims::ClaimsView::new(&judged, |pointer| anchor(receipt, pointer))),
             charts: charts.collect(),
             families: families.iter().filter_map(|f| cells::FamilyCells::new(receipt, f)).collect(),
+            counts: counts::CountsView::new(receipt),
             generation: end_to_end::GenerationView::new(receipt),
             perplexity: receipt.perplexity.as_ref().map(end_to_end::PerplexityView::new),
             verify: facts::verify(receipt),
             absent: facts::absent(receipt),
+            gate: gate::GateView::new(receipt),
+            calibration: receipt.calibration.as_ref().map(calibration::CalibrationView::new),
             noise_rule: format!("{}", query::QUIET * 100.0),
         }
     }
@@ -92,8 +118,14 @@ fn anchor(receipt: &Receipt, pointer: &str) -> Option<String> {
         let cell = parts.next().and_then(|i| i.parse::<usize>().ok()).filter(|i| *i < receipt.micro.len());
         return Some(cell.map_or_else(|| "micro".into(), |i| format!("cell-{i}")));
     }
-    let known = ["generation", "perplexity", "verify", "host", "build", "model", "kernels"];
-    known.contains(&part).then(|| part.to_string())
+    let known = ["generation", "perplexity", "counts", "verify", "host", "build", "model"];
+    match part {
+        // Kernels have a part of their own only if some did not run.
+        "kernels" => receipt.kernels.iter().any(|k| !k.available).then(|| part.to_string()),
+        "limits" => receipt.limits.as_ref().map(|_| part.to_string()),
+        "sparsity" => Some("chart-sparsity.svg".into()),
+        _ => known.contains(&part).then(|| part.to_string()),
+    }
 }
 
 #[cfg(test)]

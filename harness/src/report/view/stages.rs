@@ -1,5 +1,6 @@
 //! "Which stage is faster?": one table a family, a row a kernel, a column an operation and residency at its largest shape.
 
+use crate::claims::Claim;
 use crate::receipt::{MicroCell, MicroSummary, Ratio, Receipt};
 use crate::report::{figures, query, seed};
 use serde::Serialize;
@@ -114,12 +115,8 @@ fn anchor_name(family: &str) -> String {
     if family.chars().all(|c| c.is_ascii_alphanumeric()) { family.into() } else { "other".into() }
 }
 
-fn claim(c: &seed::Claim) -> String {
-    let standing = match c.standing {
-        seed::Standing::Published => "published",
-        seed::Standing::NeverMeasured => "never measured",
-    };
-    format!("{} ({standing}, §{})", figures::ratio(c.factor), c.section)
+fn claim(c: &Claim) -> String {
+    format!("{} ({}, §{})", figures::ratio(c.expected), c.standing.words(), c.section)
 }
 
 fn cell(c: &MicroCell, kernel: &str) -> Option<Cell> {

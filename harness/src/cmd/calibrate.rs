@@ -1,0 +1,182 @@
+//! `calibrate`: how often does the gate cry wolf on this machine, and what does it find? It gates this build against itself, with and
+//! without planted slowdowns.
+
+use crate::build_info;
+use crate::cli::CalibrateArgs;
+use crate::error::{Error, Exit, Result};
+use crate::gate::{self, Asked};
+use crate::host;
+use crate::interrupt;
+use crate::measure::micro::UNKNOWN_CACHE_BYTES;
+use crate::measure::sequential;
+use crate::output::{Output, note, table};
+use crate::progress::Progress;
+use crate::receipt::{
+    CalibrationCell, CalibrationRecord, CalibrationTrial, GateRecord, Injection, Receipt, Rule, Status,
+};
+use crate::report;
+use crate::run_folder::RunFolder;
+use crate::scenario::Scenario;
+use kernels::Family;
+use std::time::Instant;
+
+/// Runs the command.
+pub fn run(args: &CalibrateArgs, out: &Output) -> Result<()> {
+    build_info::refuse_to_time_a_debug_build()?;
+    if args.trials == 0 {
+        return Err(Error::input("--trials 0 calibrates nothing; give at least 1"));
+    }
+    if let Some(bad) = args.effects.iter().find(|e| !(**e > 0.0 && **e <= 1000.0)) {
+        return Err(Error::input(format!("--effects {bad}: give slowdowns in percent, for example 5,10")));
+    }
+    let mut scenario = Scenario::load(&args.scenario)?;
+    if scenario.micro.is_none() {
+        let name = &scenario.name;
+        return Err(Error::input(format!("scenario {name} has no [micro] part to gate; try --scenario quick")));
+    }
+    if !args.full {
+        scenario.make_quick();
+    }
+    let machine = args.machine.check(1)?;
+    let kernels: Vec<String> = match &args.kernels {
+        Some(ids) => machine.kernels(Some(ids))?.iter().map(|k| k.id().to_owned()).collect(),
+        // The most advanced kernel of each family: short epochs feel noise first.
+        None => {
+            let all = machine.kernels(None)?;
+            let last = |f: &Family| all.iter().rfind(|k| k.descriptor().family() == *f);
+            Family::ALL.iter().filter_map(last).map(|k| k.id().to_owned()).collect()
+        }
+    };
+    let program = std::env::current_exe().map_err(|e| Error::failed(format!("cannot find this program: {e}")))?;
+    let timestamp = jiff::Timestamp::now().to_string();
+    let mut folder = RunFolder::create(args.out.as_deref(), "calibrate", &timestamp)?;
+    let mut receipt = super::compare::new_receipt(timestamp, &scenario, &machine, args.seed);
+    let mut effects = vec![0.0];
+    effects.extend(args.effects.iter().copied());
+    let rule = Rule::new(sequential::DELTA, "process pair", &sequential::PAIR_LOOKS, usize::MAX, 1);
+    receipt.calibration = Some(CalibrationRecord { rule, effects: effects.clone(), trials: Vec::new() });
+    folder.begin(&receipt)?;
+    let start = Instant::now();
+    let progress = Progress::start("calibrating", (args.trials * effects.len()) as u64);
+    let mut outcome = Ok(());
+    'trials: for trial in 0..args.trials {
+        for &percent in &effects {
+            let kernel = kernels[trial % kernels.len()].clone();
+            let inject = (percent > 0.0).then_some(Injection { kernel, percent });
+            let asked = Asked {
+                label: "itself".into(),
+                baseline: program.clone(),
+                current: program.clone(),
+                scenario: &scenario,
+                kernels: Some(kernels.clone()),
+                machine: &machine,
+                // Another order of rounds each time, on the same data.
+                seed: args.seed.wrapping_add(trial as u64),
+                delta: sequential::DELTA,
+                inject,
+                last_level_cache_bytes: receipt.host.caches_bytes.last().copied().unwrap_or(UNKNOWN_CACHE_BYTES),
+                stored: Vec::new(),
+            };
+            match one(&asked) {
+                Ok((record, trial)) => {
+                    if let Some(calibration) = &mut receipt.calibration {
+                        calibration.rule = record.rule;
+                        calibration.trials.push(trial);
+                    }
+                }
+                Err(error) => {
+                    outcome = Err(error);
+                    break 'trials;
+                }
+            }
+            progress.add(1);
+            receipt.elapsed_s = start.elapsed().as_secs_f64();
+            folder.save(&receipt)?;
+        }
+        if interrupt::requested() {
+            outcome = Err(Error::interrupted("interrupted; the gates that were finished are saved"));
+            break;
+        }
+    }
+    drop(progress);
+    finish(&mut receipt, outcome, &folder, args.json, out)
+}
+
+fn one(asked: &Asked<'_>) -> Result<(GateRecord, CalibrationTrial)> {
+    let load_1m = host::load().load_1m;
+    let start = Instant::now();
+    let record = gate::run(asked, &Progress::silent(), |_| Ok(()))?;
+    if let Some(check) = record.checks.iter().find(|c| !c.passed) {
+        return Err(Error::failed(format!(
+            "{} of {} on {} differs between two processes of this build; run `harness verify`",
+            check.what, check.kernel, check.subject
+        )));
+    }
+    let cells = record.cells.iter().map(|cell| {
+        let (effect, same) = gate::samples(&cell.pairs, cell.threads);
+        CalibrationCell {
+            kernel: cell.kernel.clone(),
+            op: cell.op.clone(),
+            m: cell.m,
+            k: cell.k,
+            tokens: cell.tokens,
+            residency: cell.residency,
+            effect,
+            same,
+            verdict: cell.verdict.clone(),
+        }
+    });
+    let trial = CalibrationTrial {
+        inject: asked.inject.clone(),
+        outcome: record.outcome,
+        seconds: start.elapsed().as_secs_f64(),
+        load_1m,
+        cells: cells.collect(),
+    };
+    Ok((record, trial))
+}
+
+fn finish(receipt: &mut Receipt, outcome: Result<()>, folder: &RunFolder, json: bool, out: &Output) -> Result<()> {
+    receipt.host.load_after = Some(host::load());
+    receipt.status = match &outcome {
+        Ok(()) => Status::Complete,
+        Err(e) if e.exit() == Exit::Interrupted => Status::Interrupted,
+        Err(e) => {
+            receipt.error = Some(e.to_string());
+            Status::Failed
+        }
+    };
+    let finished = receipt.calibration.as_ref().map_or(0, |c| c.trials.len());
+    if finished == 0 {
+        folder.abandon();
+        return outcome;
+    }
+    folder.save(receipt)?;
+    let paths = report::write_run_folder(receipt, folder.path())?;
+    let Some(record) = &receipt.calibration else { return outcome };
+    if json {
+        out.json(record)?;
+    } else {
+        let rows = report::calibration_rates(record).into_iter().map(|r| {
+            let (low, high) = report::share_interval(r.detected, r.gates);
+            vec![
+                if r.effect == 0.0 { "none".into() } else { format!("{}%", r.effect) },
+                r.gates.to_string(),
+                r.detected.to_string(),
+                format!("{:.1}% to {:.1}%", 100.0 * low, 100.0 * high),
+                r.elsewhere.to_string(),
+                r.inconclusive.to_string(),
+                r.unstable.to_string(),
+                format!("{:.0}", r.seconds),
+            ]
+        });
+        let header = ["planted", "gates", "FAIL", "95% interval", "elsewhere", "inconclusive", "unstable", "seconds"];
+        out.line(table(&header, &[1, 2, 4, 5, 6, 7], rows))?;
+        out.line(report::calibration_sentence(record))?;
+        out.line(paths.html.display().to_string())?;
+    }
+    if finished < record.effects.len() {
+        note("few gates: the intervals say how little that is");
+    }
+    outcome
+}

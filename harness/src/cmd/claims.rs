@@ -1,0 +1,60 @@
+//! `list claims`: every figure of the analysis, and with a run each one's verdict.
+
+use crate::claims::{self, Claim, Judged};
+use crate::error::Result;
+use crate::output::{Output, table};
+use crate::receipt::read_receipt;
+use crate::report::{claims_summary, measured};
+use serde::Serialize;
+use std::path::Path;
+
+/// Where the claims are from.
+const SOURCE: &str = "BitNet.rs inference timeout root cause analysis, 2025-10-24";
+
+#[derive(Serialize)]
+struct Listing<T> {
+    source: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    run: Option<String>,
+    claims: Vec<T>,
+}
+
+/// Lists the claims; `run` judges them.
+pub fn list(run: Option<&Path>, json: bool, out: &Output) -> Result<()> {
+    let Some(run) = run else { return stated(json, out) };
+    let judged = claims::judge_all(&read_receipt(run)?);
+    let run = Some(run.display().to_string());
+    if json {
+        return out.json(&Listing { source: SOURCE, run, claims: judged });
+    }
+    let rows = judged.iter().map(|j: &Judged| {
+        let found = match (j.measured, j.low.zip(j.high)) {
+            (Some(m), Some((low, high))) => format!("{} [{}, {}]", measured(m), measured(low), measured(high)),
+            (Some(m), None) => measured(m),
+            (None, _) => "-".into(),
+        };
+        let mut row = columns(&j.claim);
+        row.extend([found, j.verdict.words().into(), j.why.clone()]);
+        row
+    });
+    out.line(table(&["claim", "§", "says", "stated", "measured", "verdict", "why"], &[], rows))?;
+    out.line(claims_summary(&judged))
+}
+
+fn stated(json: bool, out: &Output) -> Result<()> {
+    let claims = claims::builtin();
+    if json {
+        return out.json(&Listing { source: SOURCE, run: None, claims: claims.iter().collect() });
+    }
+    let rows = claims.iter().map(|c| {
+        let mut row = columns(c);
+        row.push(c.standing.words().into());
+        row
+    });
+    out.line(table(&["claim", "§", "says", "stated", "there"], &[], rows))?;
+    out.line(format!("{} claims of: {SOURCE}; --run RUN_DIR judges them by a run", claims.len()))
+}
+
+fn columns(c: &Claim) -> Vec<String> {
+    vec![c.id.clone(), c.section.clone(), c.text.clone(), format!("{} {}", c.expected, c.unit)]
+}

@@ -1,0 +1,175 @@
+//! `count`: exact instruction counts of one call, beside what a static model and, with a clock, a stopwatch say about it.
+
+use crate::build_info;
+use crate::cli::CountArgs;
+use crate::count::{Call, Method, Model, count};
+use crate::error::{Error, Result};
+use crate::interrupt;
+use crate::machine::Machine;
+use crate::measure::micro::alone::time_alone;
+use crate::output::{Output, note, table};
+use crate::progress::Progress;
+use crate::receipt::{CountRecord, Residency};
+use crate::scenario::{Cell, Shape};
+use kernels::Kernel;
+use serde::Serialize;
+
+/// Most tokens of a counted gemm.
+const MAX_TOKENS: usize = 1024;
+
+/// What `count --json` prints.
+#[derive(Serialize)]
+struct Printed {
+    counts: Vec<Row>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    static_model_skipped: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Row {
+    #[serde(flatten)]
+    record: CountRecord,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    measured: Option<Measured>,
+}
+
+/// The same call, timed with its weights in cache.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+struct Measured {
+    ghz: f64,
+    ns_per_call: f64,
+    cycles_per_64_weights: f64,
+}
+
+/// Runs the command.
+pub fn run(args: &CountArgs, out: &Output) -> Result<()> {
+    build_info::refuse_to_time_a_debug_build()?;
+    let machine = args.machine.check(1)?;
+    if machine.threads != 1 {
+        return Err(Error::input("count follows one thread: run it without --threads"));
+    }
+    if args.ghz.is_some_and(|ghz| !(0.1..=20.0).contains(&ghz)) {
+        return Err(Error::input("--ghz must be between 0.1 and 20, for example 3.7"));
+    }
+    let shape = Shape::parse(&args.shape).map_err(|e| Error::input(format!("--shape: {e}")))?;
+    let op = args.op.name();
+    let tokens = if op == "gemm" { args.tokens } else { 1 };
+    if !(1..=MAX_TOKENS).contains(&tokens) {
+        return Err(Error::input(format!("--tokens {tokens} is not between 1 and {MAX_TOKENS}")));
+    }
+    let kernels = kernels(args, &machine, op)?;
+    let call = Call { op, shape, tokens, seed: args.seed };
+    let method = if args.single_step { Method::Steps } else { Method::Branches };
+    let model = Model::find();
+    let progress = Progress::start("counting instructions", kernels.len() as u64);
+    let mut counts = Vec::new();
+    for (done, kernel) in kernels.iter().enumerate() {
+        if interrupt::requested() {
+            return Err(Error::interrupted(format!("interrupted after counting {done} of {} kernels", kernels.len())));
+        }
+        progress.set(done as u64);
+        progress.say(format!("counting {}", kernel.id()));
+        let record = count(kernel, call, method, &model)?;
+        let measured = args.ghz.map(|ghz| measured(kernel, call, ghz, &machine)).transpose()?;
+        counts.push(Row { record, measured });
+    }
+    drop(progress);
+    if args.json {
+        return out.json(&Printed { counts, static_model_skipped: model.absent().map(str::to_owned) });
+    }
+    print(&counts, out)?;
+    model.absent().into_iter().for_each(note);
+    Ok(())
+}
+
+/// Those asked for, which must have the operation; else all that have it.
+fn kernels(args: &CountArgs, machine: &Machine, op: &'static str) -> Result<Vec<Kernel>> {
+    let has = |kernel: &Kernel| kernel.descriptor().operation_names().contains(&op);
+    let mut kernels = machine.kernels(args.kernels.as_deref())?;
+    if let (Some(_), Some(without)) = (&args.kernels, kernels.iter().find(|k| !has(k))) {
+        let have = without.descriptor().operation_names().join(", ");
+        return Err(Error::input(format!("kernel {} has no {op}; it has {have}", without.id())));
+    }
+    kernels.retain(has);
+    Ok(kernels)
+}
+
+/// Times the call alone. The clock is the caller's: there is no counter to read it from.
+fn measured(kernel: &Kernel, call: Call, ghz: f64, machine: &Machine) -> Result<Measured> {
+    let cell = Cell { op: call.op, shape: call.shape, tokens: call.tokens, residency: Residency::Cache };
+    let ns_per_call = time_alone(cell, *kernel, call.seed, machine.features, interrupt::flag())?;
+    let weights = (call.shape.m * call.shape.k * call.tokens) as f64;
+    Ok(Measured { ghz, ns_per_call, cycles_per_64_weights: ns_per_call * ghz * 64.0 / weights })
+}
+
+fn print(rows: &[Row], out: &Output) -> Result<()> {
+    let Some(first) = rows.first().map(|r| &r.record) else { return out.line("no kernel that runs here has it") };
+    let tokens = if first.tokens == 1 { String::new() } else { format!(", {} tokens", first.tokens) };
+    out.line(format!("{} {}x{}{tokens}, instructions of one call, for each 64 weights", first.op, first.m, first.k))?;
+    let header = [
+        "kernel",
+        "instructions",
+        "all",
+        "vector",
+        "reads",
+        "mul/add",
+        "shuffle",
+        "shift",
+        "logic",
+        "arith.",
+        "convert",
+        "moves",
+        "scalar",
+        "branch",
+        "bytes read",
+    ];
+    let right: Vec<usize> = (1..header.len()).collect();
+    let figure = |x: f64| if x == 0.0 { "0".into() } else { format!("{x:.2}") };
+    let cells = rows.iter().map(|Row { record: r, .. }| {
+        let (all, c) = (&r.per_64_weights, &r.per_64_weights.classes);
+        let figures = [
+            all.instructions,
+            all.vector(),
+            all.memory.reads,
+            c.multiply_add,
+            c.shuffle,
+            c.shift,
+            c.logic,
+            c.arithmetic,
+            c.convert,
+            c.register_move,
+            c.scalar,
+            c.branch,
+            all.memory.bytes_loaded,
+        ];
+        [r.kernel.clone(), r.total.instructions.to_string()].into_iter().chain(figures.map(figure)).collect()
+    });
+    out.line(table(&header, &right, cells))?;
+    out.line("")?;
+    out.line("its hot loop: weights of one pass; instructions and cycles for each 64 weights")?;
+    let header = ["kernel", "passes", "share", "weights", "all", "vector", "ceiling", "simulated", "measured", "model"];
+    let right: Vec<usize> = (1..9).collect();
+    let loops = rows.iter().map(|Row { record: r, measured }| {
+        let measured = measured.map_or_else(|| "--ghz X".into(), |m| figure(m.cycles_per_64_weights));
+        let Some(hot) = &r.hot_loop else {
+            return [&r.kernel[..], "none"].map(str::to_owned).into();
+        };
+        let model = hot.static_model.as_ref();
+        let cycles = |f: fn(&crate::receipt::StaticModel) -> f64| model.map_or_else(|| "n/a".into(), |m| figure(f(m)));
+        let named =
+            model.map(|m| format!("{} {}{}", m.tool, m.cpu, if m.same_cpu { "" } else { " (nearest to this CPU)" }));
+        vec![
+            r.kernel.clone(),
+            hot.passes.to_string(),
+            format!("{:.0}%", 100.0 * hot.share),
+            figure(hot.weights_per_pass),
+            figure(hot.per_64_weights.instructions),
+            figure(hot.per_64_weights.vector()),
+            cycles(|m| m.throughput_cycles_per_64_weights),
+            cycles(|m| m.simulated_cycles_per_64_weights),
+            measured,
+            named.or_else(|| hot.static_model_reason.clone()).unwrap_or_else(|| "none".into()),
+        ]
+    });
+    out.line(table(&header, &right, loops))
+}

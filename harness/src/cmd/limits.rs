@@ -1,0 +1,101 @@
+//! `limits`: what this machine can do at most, before any kernel is judged by it.
+
+use crate::build_info;
+use crate::cli::LimitsArgs;
+use crate::error::Result;
+use crate::host;
+use crate::interrupt;
+use crate::machine::all_cpus;
+use crate::measure::limits::{self, Effort, Plan, thread_counts};
+use crate::output::{Output, table};
+use crate::progress::Progress;
+use crate::receipt::{Host, Limits, Settings, Spread};
+use crate::report::bytes;
+use serde::Serialize;
+
+/// Runs the command.
+pub fn run(args: &LimitsArgs, out: &Output) -> Result<()> {
+    #[derive(Serialize)]
+    struct Printed {
+        host: Host,
+        settings: Settings,
+        limits: Limits,
+    }
+    build_info::refuse_to_time_a_debug_build()?;
+    let machine = args.machine.check(all_cpus())?;
+    let mut host = host::host();
+    let plan = Plan {
+        threads: thread_counts(machine.threads),
+        caches_bytes: &host.caches_bytes,
+        memory_bytes: host.memory_bytes,
+        operand_bytes: Vec::new(),
+        effort: if args.quick { Effort::QUICK } else { Effort::FULL },
+        interrupted: interrupt::flag(),
+    };
+    let kernels = machine.kernels(None)?;
+    let progress = Progress::start("the machine's limits", 1);
+    let limits = limits::measure(&machine, &kernels, &plan, |what| progress.say(what))?;
+    drop(progress);
+    host.load_after = Some(host::load());
+    if args.json {
+        return out.json(&Printed { settings: machine.settings(0), host, limits });
+    }
+    out.line(text(&host, &limits))
+}
+
+fn text(host: &Host, limits: &Limits) -> String {
+    let clock = match &limits.clock_ghz {
+        Some(c) => format!("clock {} GHz (chain of dependent additions, one a cycle)", range(c, 2)),
+        None => "clock: no addition chain is written for this architecture, so there are no products a cycle".into(),
+    };
+    let bandwidth = table(
+        &["level", "bytes", "threads", "read GB/s", "write GB/s"],
+        &[1, 2, 3, 4],
+        limits.bandwidth.iter().map(|b| {
+            let threads = b.threads.to_string();
+            vec![b.level.clone(), bytes(b.bytes), threads, range(&b.read_gb_s, 1), range(&b.write_gb_s, 1)]
+        }),
+    );
+    let users = |id: &str| {
+        let kernels: Vec<&str> =
+            limits.kernels.iter().filter(|k| k.multiply == id).map(|k| k.kernel.as_str()).collect();
+        if kernels.is_empty() { "-".into() } else { kernels.join(", ") }
+    };
+    let multiplies = table(
+        &["multiply", "instructions", "MAC/cycle", "GMAC/s, 1 thread", "all threads", "kernels"],
+        &[2, 3, 4],
+        limits.multiplies.iter().map(|m| {
+            let (cycle, rate) = (range(&m.mac_per_cycle, 1), range(&m.gmac_s, 0));
+            let all = m
+                .teams
+                .last()
+                .map_or_else(|| "-".into(), |t| format!("{} ({} threads)", range(&t.gmac_s, 0), t.threads));
+            vec![m.id.clone(), m.instructions.clone(), cycle, rate, all, users(&m.id)]
+        }),
+    );
+    format!(
+        "{}, {} CPUs\n{clock}\n\n{bandwidth}\n\n{multiplies}\n\nmedian [smallest, largest] of the samples; measured in {:.1} s",
+        host.cpu, host.cpus, limits.elapsed_s
+    )
+}
+
+fn range(s: &Spread, decimals: usize) -> String {
+    format!("{:.decimals$} [{:.decimals$}, {:.decimals$}]", s.median, s.low, s.high)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture;
+
+    #[test]
+    fn the_table_names_clock_levels_and_users() {
+        let (host, mut limits) = (fixture::empty().host, fixture::limits());
+        let shown = text(&host, &limits);
+        for part in ["clock 3.90 [3.80, 4.00] GHz", "128 MiB", "30.0 [30.0, 30.0]", "64.0 [64.0, 64.0]", "avx2-i8"] {
+            assert!(shown.contains(part), "{part} in\n{shown}");
+        }
+        limits.clock_ghz = None;
+        assert!(text(&host, &limits).contains("no addition chain"));
+    }
+}

@@ -1,0 +1,308 @@
+//! Follows the child from the entry of the kernel's function to its return, and says how often each instruction ran.
+//!
+//! Straight code runs as a whole or not at all, so it is enough to stop where control may go elsewhere: the child runs to a breakpoint on
+//! the next branch, and a jump is then carried out here, by its flags. Calls, returns, and whatever else is not a plain jump, are
+//! single-stepped. Stopping after every instruction instead gives the same counts, which a test holds it to.
+
+use super::Method;
+use super::tracee::Tracee;
+use crate::error::{Error, Result};
+use iced_x86::{
+    Code, ConditionCode, Decoder, DecoderOptions, FlowControl, Instruction, InstructionInfoFactory, OpAccess, Register,
+};
+use nix::libc::user_regs_struct;
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+/// An instruction and how often it ran.
+#[derive(Clone, Copy, Debug)]
+pub struct Executed {
+    /// Decoded.
+    pub instruction: Instruction,
+    /// Times it was reached.
+    pub count: u64,
+    /// Accesses that a `rep` string instruction made in all; 0 for others.
+    pub repeats: u64,
+    /// Bytes of the packed weights that it reads, those that its block has read before aside: looked at once.
+    pub code_bytes: u64,
+}
+
+/// Instructions by address.
+pub type Instructions = BTreeMap<u64, Executed>;
+
+/// What a call executed.
+pub struct Trace {
+    /// Instructions by address.
+    pub instructions: Instructions,
+    /// Bytes of the packed weights.
+    pub code_bytes: u64,
+}
+
+/// Follows the child, which has stopped before the call.
+pub fn follow(child: &mut Tracee, method: Method) -> Result<Trace> {
+    let entry = child.entry();
+    let mut registers = child.run_to(entry)?;
+    // `run_to` left a breakpoint where the function begins, and loops may come back there.
+    child.uncover(entry)?;
+    child.set_registers(registers)?;
+    let mut follower = Follower { child, frame: registers.rsp, blocks: HashMap::new(), repeats: HashMap::new() };
+    loop {
+        let next = match method {
+            Method::Branches => follower.block(registers)?,
+            Method::Steps => follower.one(registers)?,
+        };
+        match next {
+            Some(next) => registers = next,
+            None => return Ok(follower.trace()),
+        }
+    }
+}
+
+/// Straight code: instructions that run one after the other, the last of which may go elsewhere.
+struct Block {
+    instructions: Vec<Instruction>,
+    count: u64,
+    /// Bytes of packed weights that each instruction reads, from the second time that the block ran.
+    code_bytes: Vec<u64>,
+}
+
+struct Follower<'a> {
+    child: &'a mut Tracee,
+    /// Stack pointer at the entry: the return that finds it there is the function's.
+    frame: u64,
+    /// By address of the first instruction. Two may share a tail.
+    blocks: HashMap<u64, Block>,
+    /// Repetitions of `rep` string instructions, by address.
+    repeats: HashMap<u64, u64>,
+}
+
+impl Follower<'_> {
+    /// Runs a block; `None` when it ended with the function's return, which is left to be carried out.
+    fn block(&mut self, registers: user_regs_struct) -> Result<Option<user_regs_struct>> {
+        let last = self.count_block(registers.rip, ends_block)?;
+        let at = if self.blocks[&registers.rip].count == 2 {
+            self.watch(registers)?
+        } else if last.ip() == registers.rip {
+            registers
+        } else {
+            self.child.run_to(last.ip())?
+        };
+        if self.returns(&last, &at) {
+            self.child.set_registers(at)?;
+            return Ok(None);
+        }
+        let to = match last.flow_control() {
+            FlowControl::UnconditionalBranch => Some(last.near_branch_target()),
+            FlowControl::ConditionalBranch => holds(last.condition_code(), at.eflags)
+                .map(|taken| if taken { last.near_branch_target() } else { last.next_ip() }),
+            _ => None,
+        };
+        match to {
+            Some(rip) => {
+                let registers = user_regs_struct { rip, ..at };
+                self.child.set_registers(registers)?;
+                Ok(Some(registers))
+            }
+            None => self.step(&last, at).map(Some),
+        }
+    }
+
+    /// Runs a block up to its last instruction, one by one, and notes which of them read packed weights.
+    fn watch(&mut self, mut registers: user_regs_struct) -> Result<user_regs_struct> {
+        let start = registers.rip;
+        let instructions = self.blocks[&start].instructions.clone();
+        let mut reads = CodeReads::new(self.child.codes());
+        let last = instructions.len() - 1;
+        for (i, instruction) in instructions.iter().enumerate() {
+            let bytes = reads.of(instruction, &registers);
+            self.blocks.get_mut(&start).expect("it is running").code_bytes[i] = bytes;
+            if i < last {
+                registers = self.child.step(registers)?;
+            }
+        }
+        Ok(registers)
+    }
+
+    /// Runs one instruction.
+    fn one(&mut self, registers: user_regs_struct) -> Result<Option<user_regs_struct>> {
+        let instruction = self.count_block(registers.rip, |_| true)?;
+        let block = self.blocks.get_mut(&registers.rip).expect("counted above");
+        if block.count == 2 {
+            block.code_bytes[0] = CodeReads::new(self.child.codes()).of(&instruction, &registers);
+        }
+        if self.returns(&instruction, &registers) { Ok(None) } else { self.step(&instruction, registers).map(Some) }
+    }
+
+    fn returns(&self, instruction: &Instruction, registers: &user_regs_struct) -> bool {
+        instruction.flow_control() == FlowControl::Return && registers.rsp == self.frame
+    }
+
+    /// Steps over `instruction`. A `rep` string instruction stops after each repetition: all of them are one instruction.
+    fn step(&mut self, instruction: &Instruction, registers: user_regs_struct) -> Result<user_regs_struct> {
+        let mut after = self.child.step(registers)?;
+        if repeats(instruction) && registers.rcx > 0 {
+            let repeated = self.repeats.entry(instruction.ip()).or_default();
+            *repeated += 1;
+            while after.rip == instruction.ip() {
+                *repeated += 1;
+                after = self.child.step(after)?;
+            }
+        }
+        Ok(after)
+    }
+
+    /// Counts the block at `start`, decoding it the first time, and returns its last instruction.
+    fn count_block(&mut self, start: u64, ends: impl Fn(&Instruction) -> bool) -> Result<Instruction> {
+        if !self.blocks.contains_key(&start) {
+            let mut instructions = Vec::new();
+            let mut at = start;
+            loop {
+                let code = self.child.code(at)?;
+                let instruction = Decoder::with_ip(64, &code, at, DecoderOptions::NONE).decode();
+                if instruction.code() == Code::INVALID {
+                    let id = self.child.id();
+                    return Err(Error::failed(format!("{id}: cannot decode the instruction at {at:#x}: {code:02x?}")));
+                }
+                instructions.push(instruction);
+                if ends(&instruction) {
+                    break;
+                }
+                at = instruction.next_ip();
+            }
+            let code_bytes = vec![0; instructions.len()];
+            self.blocks.insert(start, Block { instructions, count: 0, code_bytes });
+        }
+        let block = self.blocks.get_mut(&start).expect("inserted above");
+        block.count += 1;
+        Ok(*block.instructions.last().expect("a block has an instruction"))
+    }
+
+    fn trace(self) -> Trace {
+        let mut trace = Instructions::new();
+        for block in self.blocks.values() {
+            for (&instruction, &code_bytes) in block.instructions.iter().zip(&block.code_bytes) {
+                let none = Executed { instruction, count: 0, repeats: 0, code_bytes: 0 };
+                let entry = trace.entry(instruction.ip()).or_insert(none);
+                entry.count += block.count;
+                entry.code_bytes = entry.code_bytes.max(code_bytes);
+            }
+        }
+        for (address, repeats) in self.repeats {
+            if let Some(executed) = trace.get_mut(&address) {
+                executed.repeats = repeats;
+            }
+        }
+        Trace { instructions: trace, code_bytes: self.child.codes().1 }
+    }
+}
+
+/// Which bytes of the packed weights the instructions of a block read.
+struct CodeReads {
+    from: u64,
+    to: u64,
+    seen: HashSet<u64>,
+    factory: InstructionInfoFactory,
+}
+
+impl CodeReads {
+    fn new((from, length): (u64, u64)) -> Self {
+        Self { from, to: from + length, seen: HashSet::new(), factory: InstructionInfoFactory::new() }
+    }
+
+    /// Bytes that `instruction` reads and that none before it has read.
+    fn of(&mut self, instruction: &Instruction, registers: &user_regs_struct) -> u64 {
+        let mut bytes = 0;
+        for memory in self.factory.info(instruction).used_memory() {
+            if !matches!(memory.access(), OpAccess::Read | OpAccess::CondRead | OpAccess::ReadWrite) {
+                continue;
+            }
+            let value = |register: Register, _, _| value(register, registers);
+            let Some(address) = memory.virtual_address(0, value) else { continue };
+            let end = address.wrapping_add(memory.memory_size().size() as u64);
+            bytes += (address.max(self.from)..end.min(self.to)).filter(|&byte| self.seen.insert(byte)).count() as u64;
+        }
+        bytes
+    }
+}
+
+/// Value of a 64-bit register; segments start at 0 but for those of thread-local storage.
+fn value(register: Register, r: &user_regs_struct) -> Option<u64> {
+    Some(match register {
+        Register::RAX => r.rax,
+        Register::RBX => r.rbx,
+        Register::RCX => r.rcx,
+        Register::RDX => r.rdx,
+        Register::RSI => r.rsi,
+        Register::RDI => r.rdi,
+        Register::RBP => r.rbp,
+        Register::RSP => r.rsp,
+        Register::R8 => r.r8,
+        Register::R9 => r.r9,
+        Register::R10 => r.r10,
+        Register::R11 => r.r11,
+        Register::R12 => r.r12,
+        Register::R13 => r.r13,
+        Register::R14 => r.r14,
+        Register::R15 => r.r15,
+        Register::FS => r.fs_base,
+        Register::GS => r.gs_base,
+        register if register.is_segment_register() => 0,
+        _ => return None,
+    })
+}
+
+/// Whether what follows need not be the next instruction, or the instruction needs a look of its own.
+fn ends_block(instruction: &Instruction) -> bool {
+    instruction.flow_control() != FlowControl::Next || repeats(instruction)
+}
+
+/// A string instruction that runs as often as a register says.
+fn repeats(instruction: &Instruction) -> bool {
+    (instruction.has_rep_prefix() || instruction.has_repne_prefix()) && instruction.is_string_instruction()
+}
+
+/// Whether a conditional jump is taken, by the flags register. `None` for `loop` and `jrcxz`, which look at a register instead.
+fn holds(condition: ConditionCode, flags: u64) -> Option<bool> {
+    let flag = |bit: u32| flags >> bit & 1 == 1;
+    let (carry, parity, zero, sign, overflow) = (flag(0), flag(2), flag(6), flag(7), flag(11));
+    Some(match condition {
+        ConditionCode::None => return None,
+        ConditionCode::o => overflow,
+        ConditionCode::no => !overflow,
+        ConditionCode::b => carry,
+        ConditionCode::ae => !carry,
+        ConditionCode::e => zero,
+        ConditionCode::ne => !zero,
+        ConditionCode::be => carry || zero,
+        ConditionCode::a => !(carry || zero),
+        ConditionCode::s => sign,
+        ConditionCode::ns => !sign,
+        ConditionCode::p => parity,
+        ConditionCode::np => !parity,
+        ConditionCode::l => sign != overflow,
+        ConditionCode::ge => sign == overflow,
+        ConditionCode::le => zero || sign != overflow,
+        ConditionCode::g => !zero && sign == overflow,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signed_conditions_look_at_three_flags() {
+        const ZERO: u64 = 1 << 6;
+        const SIGN: u64 = 1 << 7;
+        const OVERFLOW: u64 = 1 << 11;
+        for (flags, less, equal) in
+            [(0, false, false), (SIGN, true, false), (OVERFLOW, true, false), (ZERO, false, true)]
+        {
+            assert_eq!(holds(ConditionCode::l, flags), Some(less), "{flags:#x}");
+            assert_eq!(holds(ConditionCode::ge, flags), Some(!less), "{flags:#x}");
+            assert_eq!(holds(ConditionCode::le, flags), Some(less || equal), "{flags:#x}");
+            assert_eq!(holds(ConditionCode::g, flags), Some(!(less || equal)), "{flags:#x}");
+        }
+        assert_eq!(holds(ConditionCode::l, SIGN | OVERFLOW), Some(false));
+        assert_eq!(holds(ConditionCode::None, 0), None);
+    }
+}

@@ -1,0 +1,98 @@
+//! Exact instruction counts of one kernel call, by following a child of this very program under ptrace. No performance counter and no
+//! special CPU is needed, so it works in virtual machines, in containers that allow ptrace, and for AVX-512.
+//!
+//! The child makes operands, holds the kernel against the oracle, and stops. Counting starts at the first instruction of the function in
+//! the kernel's descriptor and ends with that function's return: the checks of [`kernels::Kernel`] around it are not part of it, and a
+//! call that never enters that function is an error, not a count. What the counted call computed must equal what was checked.
+
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod child;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod classify;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod follow;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod hot_loop;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod record;
+mod static_model;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod tracee;
+
+pub use static_model::Model;
+
+use crate::cli::CountChildArgs;
+use crate::error::{Error, Result};
+use crate::receipt::CountRecord;
+use crate::scenario::Shape;
+use kernels::Kernel;
+
+/// One call to count.
+#[derive(Clone, Copy, Debug)]
+pub struct Call {
+    /// `dequantize`, `gemv` or `gemm`.
+    pub op: &'static str,
+    /// Rows and columns.
+    pub shape: Shape,
+    /// Tokens of a batch; 1 but for `gemm`.
+    pub tokens: usize,
+    /// Seed of weights and activations.
+    pub seed: u64,
+}
+
+/// How the child is followed. Both give the same counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// Stop at branches only; what runs between two stops is known from the code.
+    Branches,
+    /// Stop after every instruction: two to fifty times slower, and nothing to reason about.
+    Steps,
+}
+
+/// Counts one call of `kernel`, and asks `model` about its hot loop.
+///
+/// # Errors
+/// Exit 5 where ptrace is refused or the platform is not Linux on x86-64, exit 1 when the kernel does not match the oracle.
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub fn count(kernel: &Kernel, call: Call, method: Method, model: &Model) -> Result<CountRecord> {
+    let mut child = tracee::Tracee::start(kernel, call)?;
+    let trace = follow::follow(&mut child, method)?;
+    let output_sha256 = child.finish()?;
+    Ok(record::record(kernel, call, method, &trace, child.fixed_addresses(), output_sha256, model))
+}
+
+/// Counts one call of `kernel`.
+///
+/// # Errors
+/// Always exit 5: not on this platform.
+#[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
+pub fn count(_: &Kernel, _: Call, _: Method, _: &Model) -> Result<CountRecord> {
+    Err(elsewhere())
+}
+
+/// The child's side: never returns to its caller when all went well.
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub fn run_child(args: &CountChildArgs) -> Result<()> {
+    child::run(args)
+}
+
+/// The child's side.
+#[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
+pub fn run_child(_: &CountChildArgs) -> Result<()> {
+    Err(elsewhere())
+}
+
+#[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
+fn elsewhere() -> Error {
+    let (os, arch) = (std::env::consts::OS, std::env::consts::ARCH);
+    Error::unsupported(format!("counting follows instructions with ptrace on Linux for x86-64; this is {os} on {arch}"))
+}
+
+/// Where ptrace is refused.
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+fn refused(why: impl std::fmt::Display) -> Error {
+    Error::unsupported(format!(
+        "ptrace is refused here ({why}), so instructions cannot be counted; in a container, run it with --cap-add=SYS_PTRACE or a \
+         seccomp profile that allows ptrace"
+    ))
+}

@@ -1,0 +1,58 @@
+//! From a trace to what receipts hold.
+
+use super::{Call, Method, Model, classify, follow::Trace, hot_loop};
+use crate::receipt::{CountRecord, LoopRecord};
+use kernels::Kernel;
+
+/// Sums up a trace.
+pub fn record(
+    kernel: &Kernel,
+    call: Call,
+    method: Method,
+    trace: &Trace,
+    fixed_addresses: bool,
+    output_sha256: String,
+    model: &Model,
+) -> CountRecord {
+    let (m, k) = (call.shape.m, call.shape.k);
+    let weights = (m * k * call.tokens) as u64;
+    let total = classify::total(&trace.instructions);
+    let hot_loop = hot_loop::find(&trace.instructions).map(|hot| {
+        let pass = classify::mix(&hot.pass);
+        let weights_per_pass = hot.weights_per_pass((m * k) as u64, trace.code_bytes, call.tokens);
+        let instructions: Vec<_> = hot.pass.iter().map(|e| e.instruction).collect();
+        let (static_model, static_model_reason) = match model.ask(&instructions, weights_per_pass) {
+            Some(Ok(answer)) => (Some(answer), None),
+            Some(Err(why)) => (None, Some(why)),
+            None => (None, None),
+        };
+        LoopRecord {
+            passes: hot.passes,
+            share: hot.instructions as f64 / total.instructions.max(1) as f64,
+            weights_per_pass,
+            per_64_weights: pass.per_64(weights_per_pass),
+            pass,
+            static_model,
+            static_model_reason,
+        }
+    });
+    CountRecord {
+        kernel: kernel.id().into(),
+        name: kernel.descriptor().long_name(call.op),
+        op: call.op.into(),
+        m,
+        k,
+        tokens: call.tokens,
+        weights_per_call: weights,
+        seed: call.seed,
+        method: match method {
+            Method::Branches => "branches".into(),
+            Method::Steps => "steps".into(),
+        },
+        fixed_addresses,
+        output_sha256,
+        per_64_weights: total.per_64(weights as f64),
+        total,
+        hot_loop,
+    }
+}

@@ -1,0 +1,216 @@
+//! Asks llvm-mca, where it is installed, how many cycles the hot loop takes on a model of this CPU.
+
+use crate::host;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// The tool and the model to use, or why there is none.
+pub struct Model {
+    tool: Result<Tool, String>,
+}
+
+#[cfg_attr(not(all(target_os = "linux", target_arch = "x86_64")), allow(dead_code))]
+struct Tool {
+    path: PathBuf,
+    version: String,
+    cpu: &'static str,
+    same_cpu: bool,
+}
+
+impl Model {
+    /// Looks for the newest `llvm-mca` or `llvm-mca-NN` on PATH, and for the model nearest to this CPU that it has.
+    pub fn find() -> Self {
+        Self { tool: find() }
+    }
+
+    /// Why there is none, in one line that says how to get one.
+    pub fn absent(&self) -> Option<&str> {
+        self.tool.as_ref().err().map(String::as_str)
+    }
+}
+
+fn find() -> Result<Tool, String> {
+    let Some(Nearest { names, same }) = nearest_model(host::cpu_identity()) else {
+        return Err("no static cycles: llvm-mca has no model that is known to fit this CPU".into());
+    };
+    let mut tools: Vec<(Vec<u32>, PathBuf)> = on_path().into_iter().filter_map(|p| Some((version(&p)?, p))).collect();
+    tools.sort();
+    let Some((newest, path)) = tools.pop() else {
+        return Err("no static cycles: llvm-mca is not installed; on Debian and Ubuntu: apt-get install llvm-19".into());
+    };
+    let numbers: Vec<String> = newest.iter().map(u32::to_string).collect();
+    let version = numbers.join(".");
+    let known = output(&path, &["-mcpu=help"]).unwrap_or_default();
+    let has = |cpu: &str| known.lines().any(|line| line.split_whitespace().next() == Some(cpu));
+    match names.iter().find(|cpu| has(cpu)) {
+        Some(&cpu) => Ok(Tool { path, version, cpu, same_cpu: same && cpu == names[0] }),
+        None => Err(format!(
+            "no static cycles: llvm-mca {version} has no model of {}; on Debian and Ubuntu: apt-get install llvm-19",
+            names.join(" or ")
+        )),
+    }
+}
+
+/// Models of llvm-mca for a CPU.
+#[derive(Debug, PartialEq)]
+struct Nearest {
+    /// The best first.
+    names: &'static [&'static str],
+    /// Whether the best is this very CPU.
+    same: bool,
+}
+
+fn nearest_model(cpu: Option<host::CpuIdentity>) -> Option<Nearest> {
+    let own = |names| Some(Nearest { names, same: true });
+    let cpu = cpu?;
+    match (&cpu.vendor[..], cpu.family, cpu.model) {
+        ("AuthenticAMD", 0x17, 0..=0x2f) => own(&["znver1"]),
+        ("AuthenticAMD", 0x17, _) => own(&["znver2"]),
+        ("AuthenticAMD", 0x19, 0x10..=0x1f | 0x60..=0x7f | 0xa0..=0xaf) => own(&["znver4"]),
+        ("AuthenticAMD", 0x19, _) => own(&["znver3"]),
+        // LLVM 19 knows the name znver5 and schedules it like znver4 (compared: every gemv loop here takes the same cycles on both), which
+        // has half of Zen 5's 512-bit units. The name alone would promise more than the model holds.
+        ("AuthenticAMD", 0x1a, _) => Some(Nearest { names: &["znver4"], same: false }),
+        ("GenuineIntel", 6, 0x3c | 0x3f | 0x45 | 0x46) => own(&["haswell"]),
+        ("GenuineIntel", 6, 0x3d | 0x47 | 0x4f | 0x56) => own(&["broadwell"]),
+        ("GenuineIntel", 6, 0x4e | 0x5e | 0x8e | 0x9e | 0xa5 | 0xa6) => own(&["skylake"]),
+        ("GenuineIntel", 6, 0x55) => own(&["skylake-avx512"]),
+        ("GenuineIntel", 6, 0x6a | 0x6c) => own(&["icelake-server"]),
+        ("GenuineIntel", 6, 0x7d | 0x7e) => own(&["icelake-client", "icelake-server"]),
+        ("GenuineIntel", 6, 0x8c | 0x8d) => own(&["tigerlake", "icelake-server"]),
+        ("GenuineIntel", 6, 0x97 | 0x9a | 0xb7 | 0xba | 0xbf) => own(&["alderlake"]),
+        ("GenuineIntel", 6, 0x8f | 0xcf) => own(&["sapphirerapids", "icelake-server"]),
+        _ => None,
+    }
+}
+
+fn on_path() -> Vec<PathBuf> {
+    let named = |path: &Path| {
+        let name = path.file_name().and_then(|n| n.to_str()).unwrap_or("");
+        name == "llvm-mca" || name.strip_prefix("llvm-mca-").is_some_and(|n| n.bytes().all(|b| b.is_ascii_digit()))
+    };
+    let folders = std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_else(Vec::new);
+    let entries = folders.iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten().flatten();
+    entries.map(|entry| entry.path()).filter(|path| named(path)).collect()
+}
+
+fn version(tool: &Path) -> Option<Vec<u32>> {
+    let text = output(tool, &["--version"])?;
+    let number = text.split("LLVM version ").nth(1)?.split_whitespace().next()?;
+    Some(number.split('.').map_while(|part| part.parse().ok()).collect())
+}
+
+/// stdout and stderr of a short call without input.
+fn output(tool: &Path, args: &[&str]) -> Option<String> {
+    let done = Command::new(tool).args(args).stdin(Stdio::null()).output().ok()?;
+    Some(String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned())
+}
+
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod ask {
+    use super::{Model, Tool};
+    use crate::receipt::StaticModel;
+    use iced_x86::{Formatter, GasFormatter, Instruction};
+    use std::io::Write;
+    use std::process::{Command, Stdio};
+
+    impl Model {
+        /// Cycles of a loop whose pass is `instructions`. `None` without a tool, an error in one line when the tool does not answer.
+        pub fn ask(&self, instructions: &[Instruction], weights_per_pass: f64) -> Option<Result<StaticModel, String>> {
+            let tool = self.tool.as_ref().ok()?;
+            let failed = |why: String| format!("llvm-mca {} on {}: {why}", tool.version, tool.cpu);
+            Some(run(tool, &assembly(instructions)).map_err(failed).and_then(|report| {
+                let [throughput_cycles, simulated_cycles] =
+                    cycles(&report).ok_or_else(|| failed("its report has no cycles".into()))?;
+                let per_64 = |cycles: f64| cycles * 64.0 / weights_per_pass;
+                Ok(StaticModel {
+                    tool: format!("llvm-mca {}", tool.version),
+                    cpu: tool.cpu.into(),
+                    same_cpu: tool.same_cpu,
+                    throughput_cycles,
+                    simulated_cycles,
+                    throughput_cycles_per_64_weights: per_64(throughput_cycles),
+                    simulated_cycles_per_64_weights: per_64(simulated_cycles),
+                })
+            }))
+        }
+    }
+
+    /// AT&T syntax, which is what the tool reads by default.
+    fn assembly(instructions: &[Instruction]) -> String {
+        let mut formatter = GasFormatter::new();
+        let mut text = String::new();
+        for instruction in instructions {
+            formatter.format(instruction, &mut text);
+            text.push('\n');
+        }
+        text
+    }
+
+    fn run(tool: &Tool, assembly: &str) -> Result<String, String> {
+        let mut child = Command::new(&tool.path)
+            .arg(format!("-mcpu={}", tool.cpu))
+            .args(["-mtriple=x86_64", "-iterations=1000"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|e| e.to_string())?;
+        if let Some(mut stdin) = child.stdin.take() {
+            // A tool that stops reading says why on stderr.
+            let _ = stdin.write_all(assembly.as_bytes());
+        }
+        let done = child.wait_with_output().map_err(|e| e.to_string())?;
+        if !done.status.success() {
+            let errors = String::from_utf8_lossy(&done.stderr);
+            return Err(errors
+                .lines()
+                .find(|l| l.contains("error"))
+                .unwrap_or("it failed without a word")
+                .trim()
+                .into());
+        }
+        Ok(String::from_utf8_lossy(&done.stdout).into_owned())
+    }
+
+    /// Block throughput and simulated cycles of one pass.
+    fn cycles(report: &str) -> Option<[f64; 2]> {
+        let value = |name: &str| {
+            let line = report.lines().find_map(|line| line.strip_prefix(name))?;
+            line.trim_start_matches(':').trim().parse::<f64>().ok()
+        };
+        Some([value("Block RThroughput")?, value("Total Cycles")? / value("Iterations")?])
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        #[test]
+        fn a_report_is_read() {
+            let report = "Iterations:        1000\nInstructions:      3000\nTotal Cycles:      8005\nTotal uOps:        3000\n\n\
+                          Dispatch Width:    6\nuOps Per Cycle:    0.37\nIPC:               0.37\nBlock RThroughput: 1.5\n";
+            assert_eq!(cycles(report), Some([1.5, 8.005]));
+            assert_eq!(cycles("Iterations: 3\n"), None);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cpus_have_models() {
+        let nearest = |vendor: &str, family, model| {
+            nearest_model(Some(host::CpuIdentity { vendor: vendor.into(), family, model }))
+                .map(|n| (n.names[0], n.same))
+        };
+        assert_eq!(nearest("AuthenticAMD", 0x19, 0x11), Some(("znver4", true)));
+        assert_eq!(nearest("AuthenticAMD", 0x19, 0x21), Some(("znver3", true)));
+        assert_eq!(nearest("AuthenticAMD", 0x1a, 2), Some(("znver4", false)));
+        assert_eq!(nearest("GenuineIntel", 6, 0x8f), Some(("sapphirerapids", true)));
+        assert_eq!(nearest("CentaurHauls", 7, 1), None);
+        assert!(nearest_model(None).is_none());
+    }
+}

@@ -1,0 +1,347 @@
+//! The child process as the parent sees it: messages over a pipe, code, registers, breakpoints.
+
+use super::{Call, refused};
+use crate::error::{Error, Exit, Result};
+use crate::interrupt;
+use kernels::{Kernel, MASK_VARIABLE};
+use nix::errno::Errno;
+use nix::libc::user_regs_struct;
+use nix::sched::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
+use nix::sys::ptrace;
+use nix::sys::signal::{self, Signal};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::FileExt;
+use std::process::{ChildStdout, Command, Stdio};
+
+/// What the child says, one JSON object a line.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Message {
+    /// The kernel matches the oracle; the child stops next.
+    Ready(Ready),
+    /// The call was made.
+    Done {
+        /// Hash of its output, which equals the checked one.
+        output_sha256: String,
+    },
+    /// It cannot go on.
+    Error {
+        /// Exit code for the user.
+        exit: u8,
+        /// One line.
+        message: String,
+    },
+}
+
+/// The child before the call.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Ready {
+    /// Kernel id, as found in the child's registry.
+    pub kernel: String,
+    /// Address of its function.
+    pub entry: u64,
+    /// Where the packed codes lie: first address and length.
+    pub codes: (u64, u64),
+    /// Whether address randomisation is off.
+    pub fixed_addresses: bool,
+}
+
+const PAGE: u64 = 4096;
+/// `int3`, one byte: raises SIGTRAP with the instruction pointer behind it.
+const BREAKPOINT: u8 = 0xCC;
+
+/// A child that is stopped, unless a method is running it. Killed when dropped.
+pub struct Tracee {
+    pid: Pid,
+    id: String,
+    messages: BufReader<ChildStdout>,
+    ready: Ready,
+    memory: File,
+    /// Code as it was before any breakpoint.
+    pages: HashMap<u64, Box<[u8]>>,
+    /// Addresses that hold a breakpoint now.
+    breakpoints: HashMap<u64, u8>,
+    stops: u64,
+    ended: bool,
+    _same_cpu: Option<SameCpu>,
+}
+
+impl Tracee {
+    /// Starts the child and waits until it has checked the kernel and stopped.
+    pub fn start(kernel: &Kernel, call: Call) -> Result<Self> {
+        let failed =
+            |what: &str, e: &dyn std::fmt::Display| Error::failed(format!("cannot {what} the counting child: {e}"));
+        // The very program that asks, even if its file has been replaced since. A bare environment: it lies on the child's stack.
+        let mut command = Command::new("/proc/self/exe");
+        command.env_clear().envs(std::env::var_os(MASK_VARIABLE).map(|mask| (MASK_VARIABLE, mask)));
+        command.args(["count-child", "--kernel", kernel.id(), "--op", call.op]);
+        command.args(["--shape", &format!("{}x{}", call.shape.m, call.shape.k)]);
+        command.args(["--tokens", &call.tokens.to_string(), "--seed", &call.seed.to_string()]);
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().map_err(|e| failed("start", &e))?;
+        let pid = Pid::from_raw(child.id().cast_signed());
+        let Some(stdout) = child.stdout.take() else { return Err(failed("hear", &"it has no pipe")) };
+        let mut messages = BufReader::new(stdout);
+        let ready = match hear(&mut messages) {
+            Ok(Message::Ready(ready)) => ready,
+            Ok(Message::Error { exit, message }) => {
+                let _ = child.wait();
+                return Err(told(exit, message));
+            }
+            other => {
+                let _ = child.kill();
+                let _ = child.wait();
+                return Err(failed("hear", &format!("{other:?} before the call")));
+            }
+        };
+        // From here on the child is traced by this thread, and every wait goes through `wait_for_stop`.
+        let memory = File::open(format!("/proc/{pid}/mem"));
+        let mut tracee = Self {
+            pid,
+            id: kernel.id().into(),
+            messages,
+            memory: memory.map_err(|e| {
+                let _ = child.kill();
+                let _ = child.wait();
+                refused(e)
+            })?,
+            ready,
+            pages: HashMap::new(),
+            breakpoints: HashMap::new(),
+            stops: 0,
+            ended: false,
+            _same_cpu: SameCpu::with(pid),
+        };
+        if tracee.ready.kernel != tracee.id {
+            return Err(Error::failed(format!("asked for {}, the child has {}", tracee.id, tracee.ready.kernel)));
+        }
+        match tracee.wait()? {
+            Signal::SIGSTOP => Ok(tracee),
+            signal => Err(tracee.unexpected(signal)),
+        }
+    }
+
+    /// Address of the kernel's function.
+    pub fn entry(&self) -> u64 {
+        self.ready.entry
+    }
+
+    /// Where the packed codes lie: first address and length.
+    pub fn codes(&self) -> (u64, u64) {
+        self.ready.codes
+    }
+
+    /// Whether address randomisation is off.
+    pub fn fixed_addresses(&self) -> bool {
+        self.ready.fixed_addresses
+    }
+
+    /// Kernel id.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Registers.
+    pub fn registers(&self) -> Result<user_regs_struct> {
+        ptrace::getregs(self.pid).map_err(|e| self.failed("read the registers of", e))
+    }
+
+    /// Changes registers.
+    pub fn set_registers(&self, registers: user_regs_struct) -> Result<()> {
+        ptrace::setregs(self.pid, registers).map_err(|e| self.failed("set the registers of", e))
+    }
+
+    /// Up to 15 bytes of code, the longest an instruction can be. Fewer only at the end of mapped memory.
+    pub fn code(&mut self, address: u64) -> Result<Vec<u8>> {
+        let mut bytes = Vec::with_capacity(15);
+        for at in [address, (address / PAGE + 1) * PAGE] {
+            let (page, from) = (at / PAGE * PAGE, (at % PAGE) as usize);
+            if !self.pages.contains_key(&page) {
+                let mut content = vec![0; PAGE as usize].into_boxed_slice();
+                match self.memory.read_exact_at(&mut content, page) {
+                    Ok(()) => self.pages.insert(page, content),
+                    Err(_) if !bytes.is_empty() => break,
+                    Err(e) => {
+                        return Err(Error::failed(format!("{}: cannot read code at {address:#x}: {e}", self.id)));
+                    }
+                };
+            }
+            bytes.extend(self.pages[&page][from..].iter().take(15 - bytes.len()));
+            if bytes.len() == 15 {
+                break;
+            }
+        }
+        Ok(bytes)
+    }
+
+    /// Goes on until the instruction at `address` would be next. Nothing else may stop the child.
+    pub fn run_to(&mut self, address: u64) -> Result<user_regs_struct> {
+        self.set_breakpoint(address)?;
+        self.resume(|pid| ptrace::cont(pid, None))?;
+        let mut registers = self.registers()?;
+        registers.rip -= 1;
+        if registers.rip != address {
+            let (id, at) = (&self.id, registers.rip);
+            return Err(Error::failed(format!("{id}: stopped at {at:#x} on the way to {address:#x}")));
+        }
+        Ok(registers)
+    }
+
+    /// One instruction, with `registers`: also where a breakpoint stands in its place.
+    pub fn step(&mut self, registers: user_regs_struct) -> Result<user_regs_struct> {
+        let covered = self.breakpoints.contains_key(&registers.rip);
+        if covered {
+            self.clear_breakpoint(registers.rip)?;
+        }
+        self.set_registers(registers)?;
+        self.step_on()?;
+        if covered {
+            self.set_breakpoint(registers.rip)?;
+        }
+        self.registers()
+    }
+
+    /// One instruction from where the child is.
+    pub fn step_on(&mut self) -> Result<()> {
+        self.resume(|pid| ptrace::step(pid, None))
+    }
+
+    /// Takes all breakpoints out, lets the child go on with `registers`, and returns the hash that it reports.
+    pub fn finish(&mut self) -> Result<String> {
+        let breakpoints: Vec<u64> = self.breakpoints.keys().copied().collect();
+        breakpoints.into_iter().try_for_each(|address| self.clear_breakpoint(address))?;
+        ptrace::detach(self.pid, None).map_err(|e| self.failed("let go of", e))?;
+        let message = hear(&mut self.messages);
+        self.ended = true;
+        let status = waitpid(self.pid, None).map_err(|e| self.failed("wait for", e))?;
+        match message {
+            Ok(Message::Done { output_sha256 }) => Ok(output_sha256),
+            Ok(Message::Error { exit, message }) => Err(told(exit, message)),
+            other => Err(Error::failed(format!("{}: the counting child ended with {status:?} and {other:?}", self.id))),
+        }
+    }
+
+    fn set_breakpoint(&mut self, address: u64) -> Result<()> {
+        if !self.breakpoints.contains_key(&address) {
+            let original = self.code(address)?[0];
+            self.write_byte(address, BREAKPOINT)?;
+            self.breakpoints.insert(address, original);
+        }
+        Ok(())
+    }
+
+    fn clear_breakpoint(&mut self, address: u64) -> Result<()> {
+        match self.breakpoints.remove(&address) {
+            Some(original) => self.write_byte(address, original),
+            None => Ok(()),
+        }
+    }
+
+    /// Removes the breakpoint at `address`, if there is one.
+    pub fn uncover(&mut self, address: u64) -> Result<()> {
+        self.clear_breakpoint(address)
+    }
+
+    fn write_byte(&self, address: u64, byte: u8) -> Result<()> {
+        let failed = |e| self.failed("change the code of", e);
+        let at = address as ptrace::AddressType;
+        let word = ptrace::read(self.pid, at).map_err(failed)?;
+        ptrace::write(self.pid, at, word & !0xFF | i64::from(byte)).map_err(failed)
+    }
+
+    /// Resumes the child and waits for the SIGTRAP that says it did what was asked.
+    fn resume(&mut self, go: impl Fn(Pid) -> nix::Result<()>) -> Result<()> {
+        loop {
+            go(self.pid).map_err(|e| self.failed("resume", e))?;
+            match self.wait()? {
+                Signal::SIGTRAP => return Ok(()),
+                // Nothing that a kernel does, and ignored by default: a resized terminal, for example.
+                Signal::SIGWINCH | Signal::SIGCHLD | Signal::SIGURG | Signal::SIGCONT => {}
+                signal => return Err(self.unexpected(signal)),
+            }
+        }
+    }
+
+    /// Waits for the next stop and says which signal it is.
+    fn wait(&mut self) -> Result<Signal> {
+        self.stops += 1;
+        if self.stops.is_multiple_of(1024) && interrupt::requested() {
+            return Err(Error::interrupted(format!("interrupted while counting {}", self.id)));
+        }
+        loop {
+            match waitpid(self.pid, Some(WaitPidFlag::__WALL)) {
+                Ok(WaitStatus::Stopped(_, signal)) => return Ok(signal),
+                Err(Errno::EINTR) => {}
+                Ok(status @ (WaitStatus::Exited(..) | WaitStatus::Signaled(..))) => {
+                    self.ended = true;
+                    return Err(Error::failed(format!("{}: the counting child ended early: {status:?}", self.id)));
+                }
+                Ok(_) => {}
+                Err(e) => return Err(self.failed("wait for", e)),
+            }
+        }
+    }
+
+    fn unexpected(&self, signal: Signal) -> Error {
+        if interrupt::requested() || signal == Signal::SIGINT {
+            return Error::interrupted(format!("interrupted while counting {}", self.id));
+        }
+        Error::failed(format!("{}: the counted call got {signal}", self.id))
+    }
+
+    fn failed(&self, what: &str, error: Errno) -> Error {
+        match error {
+            Errno::EPERM | Errno::EACCES | Errno::ENOSYS => refused(error),
+            _ => Error::failed(format!("{}: cannot {what} the counting child: {error}", self.id)),
+        }
+    }
+}
+
+impl Drop for Tracee {
+    fn drop(&mut self) {
+        if !self.ended {
+            let _ = signal::kill(self.pid, Signal::SIGKILL);
+            let _ = waitpid(self.pid, Some(WaitPidFlag::__WALL));
+        }
+    }
+}
+
+fn hear(messages: &mut impl BufRead) -> std::result::Result<Message, String> {
+    let mut line = String::new();
+    messages.read_line(&mut line).map_err(|e| e.to_string())?;
+    serde_json::from_str(&line).map_err(|_| if line.is_empty() { "silence".into() } else { line.trim_end().into() })
+}
+
+/// An error of the child, with its exit code.
+fn told(exit: u8, message: String) -> Error {
+    match exit {
+        code if code == Exit::Unsupported as u8 => Error::unsupported(message),
+        code if code == Exit::Input as u8 => Error::input(message),
+        _ => Error::failed(message),
+    }
+}
+
+/// Parent and child on one CPU, which makes a stop two to three times as quick: no other CPU has to be woken. Undone when dropped.
+struct SameCpu(CpuSet);
+
+impl SameCpu {
+    fn with(child: Pid) -> Option<Self> {
+        let this = Pid::from_raw(0);
+        let before = sched_getaffinity(this).ok()?;
+        let mut one = CpuSet::new();
+        one.set(sched_getcpu().ok()?).ok()?;
+        sched_setaffinity(child, &one).ok()?;
+        sched_setaffinity(this, &one).ok()?;
+        Some(Self(before))
+    }
+}
+
+impl Drop for SameCpu {
+    fn drop(&mut self) {
+        let _ = sched_setaffinity(Pid::from_raw(0), &self.0);
+    }
+}

@@ -1,0 +1,82 @@
+//! Environment variables of BitNet.rs that mean the same here. A flag on the command line wins over its variable; a value that means
+//! nothing is an input error, never ignored.
+//!
+//! | variable | values | same as |
+//! |---|---|---|
+//! | `BITNET_STRICT_MODE` | 1, true, yes, on; 0, false, no, off | `--strict` where a command has it |
+//! | `BITNET_DETERMINISTIC` | as above | `--deterministic` |
+//! | `BITNET_SEED` | a number from 0 to 2^64 - 1 | `--seed` |
+
+use crate::error::{Error, Result};
+
+/// `BITNET_STRICT_MODE`: whether checks that are notes elsewhere end the run. False when unset.
+pub fn strict_mode() -> Result<bool> {
+    Ok(switch("BITNET_STRICT_MODE")?.unwrap_or(false))
+}
+
+/// `BITNET_DETERMINISTIC`: whether a run must give the same again. False when unset.
+pub fn deterministic() -> Result<bool> {
+    Ok(switch("BITNET_DETERMINISTIC")?.unwrap_or(false))
+}
+
+/// `BITNET_SEED`, if it is set.
+pub fn seed() -> Result<Option<u64>> {
+    let Some(text) = value("BITNET_SEED")? else { return Ok(None) };
+    parse_seed(&text).map(Some)
+}
+
+/// Checks all of them, so that a wrong one is said by every command.
+pub fn check() -> Result<()> {
+    strict_mode().and(deterministic()).and(seed()).map(|_| ())
+}
+
+fn value(name: &str) -> Result<Option<String>> {
+    match std::env::var(name) {
+        Ok(text) if text.is_empty() => Ok(None),
+        Ok(text) => Ok(Some(text)),
+        Err(std::env::VarError::NotPresent) => Ok(None),
+        Err(std::env::VarError::NotUnicode(_)) => {
+            Err(Error::input(format!("environment variable {name} is not text; unset it")))
+        }
+    }
+}
+
+fn switch(name: &str) -> Result<Option<bool>> {
+    value(name)?.map(|text| parse_switch(name, &text)).transpose()
+}
+
+fn parse_switch(name: &str, text: &str) -> Result<bool> {
+    match text.to_ascii_lowercase().as_str() {
+        "1" | "true" | "yes" | "on" => Ok(true),
+        "0" | "false" | "no" | "off" => Ok(false),
+        _ => Err(Error::input(format!("environment variable {name} is {text:?}; use 1 or 0, or unset it"))),
+    }
+}
+
+fn parse_seed(text: &str) -> Result<u64> {
+    text.parse().map_err(|_| {
+        Error::input(format!(
+            "environment variable BITNET_SEED is {text:?}; use a number from 0 to {}, or unset it",
+            u64::MAX
+        ))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn switches_and_seeds_parse_or_are_refused() {
+        for (text, expected) in [("1", true), ("TRUE", true), ("on", true), ("0", false), ("No", false), ("off", false)]
+        {
+            assert_eq!(parse_switch("X", text).expect("known"), expected);
+        }
+        let error = parse_switch("BITNET_STRICT_MODE", "maybe").expect_err("unknown").to_string();
+        assert_eq!(error, "environment variable BITNET_STRICT_MODE is \"maybe\"; use 1 or 0, or unset it");
+        assert_eq!(parse_seed("18446744073709551615").expect("fits"), u64::MAX);
+        for text in ["-1", "1.5", "18446744073709551616", "x"] {
+            assert!(parse_seed(text).expect_err("no seed").to_string().contains("BITNET_SEED"));
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! The limits of this machine: streaming bandwidth by thread count and size, the clock, and peak products a cycle.
+//!
+//! Peaks and clock are taken in turns, so that a clock that moves during the run moves both sides of products a cycle.
+
+use super::stats::median;
+use crate::error::{Error, Result};
+use crate::machine::Machine;
+use crate::receipt::{Bandwidth, KernelMultiply, Limits, MultiplyPeak, Spread, TeamPeak};
+use kernels::parallel::Team;
+use kernels::peak::{self, Multiply};
+use kernels::{AlignedBuffer, CpuFeatures, Kernel, stream};
+use std::hint::black_box;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
+
+/// How much time to spend.
+#[derive(Clone, Copy, Debug)]
+pub struct Effort {
+    samples: usize,
+    /// For all bandwidth samples together.
+    bandwidth_ns: f64,
+    /// For one sample of clock or peak.
+    peak_ns: f64,
+}
+
+impl Effort {
+    /// `limits`: up to 10 s.
+    pub const FULL: Self = Self { samples: 15, bandwidth_ns: 4e9, peak_ns: 3e6 };
+    /// `limits --quick`: 2 to 3 s.
+    pub const QUICK: Self = Self { samples: 9, bandwidth_ns: 1e9, peak_ns: 8e5 };
+    /// Beside other measurements: about a second.
+    pub const BRIEF: Self = Self { samples: 9, bandwidth_ns: 6e8, peak_ns: 6e5 };
+}
+
+/// What to measure.
+pub struct Plan<'a> {
+    /// Thread counts, each a team of its own.
+    pub threads: Vec<usize>,
+    /// Data and unified caches of a core by level, as in the receipt's host.
+    pub caches_bytes: &'a [u64],
+    /// Memory of the machine, if known.
+    pub memory_bytes: Option<u64>,
+    /// Sizes of operands to measure besides one for each level.
+    pub operand_bytes: Vec<u64>,
+    /// Time to spend.
+    pub effort: Effort,
+    /// Set to stop between points.
+    pub interrupted: &'a AtomicBool,
+}
+
+/// Most bytes that stand for memory, enough for any cache sold.
+const MAX_DRAM_BYTES: u64 = 1 << 30;
+
+/// Measures all of the plan; `progress` gets a word on what comes next. Kernels are recorded with their multiply.
+pub fn measure(
+    machine: &Machine,
+    kernels: &[Kernel],
+    plan: &Plan<'_>,
+    mut progress: impl FnMut(String),
+) -> Result<Limits> {
+    let start = Instant::now();
+    let mut limits = Limits::default();
+    progress("clock and peak products a cycle".into());
+    limits.clock_ghz = clock(plan.effort);
+    for multiply in peak::ALL {
+        check(plan)?;
+        limits.multiplies.extend(multiply_peak(multiply, machine, plan.effort));
+    }
+    let of = |kernel: &Kernel| {
+        let multiply = peak::of(kernel.descriptor())?;
+        Some(KernelMultiply { kernel: kernel.id().into(), multiply: multiply.id.into() })
+    };
+    limits.kernels = kernels.iter().filter_map(of).collect();
+
+    let points: Vec<(usize, Vec<Point>)> = plan.threads.iter().map(|&t| (t, points(t, plan))).collect();
+    let largest = points.iter().flat_map(|(_, p)| p).map(|p| p.bytes).max().unwrap_or(0);
+    let mut buffer = AlignedBuffer::<u8>::zeroed(largest as usize);
+    let count = points.iter().map(|(_, p)| p.len()).sum::<usize>().max(1);
+    // Each point is read by two loops and written by two.
+    let sample_ns = plan.effort.bandwidth_ns / (4 * count * plan.effort.samples) as f64;
+    for (threads, points) in points {
+        let mut team = machine.team_with(threads)?;
+        if threads > 1 {
+            for peak in &mut limits.multiplies {
+                check(plan)?;
+                peak.teams.extend(team_peak(&mut team, machine, peak, plan.effort));
+            }
+        }
+        for point in points {
+            check(plan)?;
+            progress(format!("bandwidth: {} on {threads} thread(s)", point.level));
+            let bytes = &mut buffer[..point.bytes as usize];
+            limits.bandwidth.push(bandwidth(&mut team, machine, bytes, point.level, sample_ns, plan.effort.samples));
+        }
+    }
+    limits.elapsed_s = start.elapsed().as_secs_f64();
+    Ok(limits)
+}
+
+fn check(plan: &Plan<'_>) -> Result<()> {
+    match plan.interrupted.load(Ordering::Relaxed) {
+        true => Err(Error::interrupted("interrupted while measuring the machine's limits")),
+        false => Ok(()),
+    }
+}
+
+/// Thread counts to look at: powers of two up to all, and all.
+pub fn thread_counts(all: usize) -> Vec<usize> {
+    let mut counts: Vec<usize> = (0..).map(|i| 1 << i).take_while(|n| *n < all).collect();
+    counts.push(all.max(1));
+    counts
+}
+
+/// A size to stream.
+#[derive(Clone, Debug, PartialEq)]
+struct Point {
+    level: String,
+    bytes: u64,
+}
+
+/// Half of each cache (a thread's own, but for the last of three or more, which threads share), memory, and the operands.
+fn points(threads: usize, plan: &Plan<'_>) -> Vec<Point> {
+    let caches = plan.caches_bytes;
+    let last = caches.last().copied().unwrap_or(super::micro::UNKNOWN_CACHE_BYTES);
+    let mut sizes: Vec<u64> = (0..caches.len()).map(|i| capacity(caches, i, threads) / 2).collect();
+    let affordable = plan.memory_bytes.map_or(MAX_DRAM_BYTES, |bytes| bytes / 4);
+    sizes.push((4 * last).max(64 << 20).min(affordable).min(MAX_DRAM_BYTES));
+    // An operand that is nearly one of the sizes says nothing new.
+    for &bytes in &plan.operand_bytes {
+        if !sizes.iter().any(|s| (*s as f64 / bytes.max(1) as f64).ln().abs() < 0.1) {
+            sizes.push(bytes);
+        }
+    }
+    let whole = |bytes: u64| bytes.max(256 * threads as u64).next_multiple_of(256);
+    let mut points: Vec<Point> =
+        sizes.into_iter().map(whole).map(|bytes| Point { level: level(caches, bytes, threads), bytes }).collect();
+    points.sort_by_key(|p| p.bytes);
+    points.dedup();
+    points
+}
+
+/// Bytes that `threads` threads together can keep in cache `index`: the last of three or more levels is shared.
+fn capacity(caches: &[u64], index: usize, threads: usize) -> u64 {
+    let shared = index >= 2 && index + 1 == caches.len();
+    caches[index] * if shared { 1 } else { threads as u64 }
+}
+
+/// The first level that holds `bytes` of `threads` threads together: `L1`, ..., or `DRAM`.
+pub fn level(caches: &[u64], bytes: u64, threads: usize) -> String {
+    let fits = (0..caches.len()).find(|&i| bytes <= capacity(caches, i, threads));
+    fits.map_or_else(|| "DRAM".into(), |i| format!("L{}", i + 1))
+}
+
+fn bandwidth(
+    team: &mut Team,
+    machine: &Machine,
+    bytes: &mut [u8],
+    level: String,
+    sample_ns: f64,
+    samples: usize,
+) -> Bandwidth {
+    let features = machine.features;
+    let total = bytes.len() as f64;
+    let better = |loops: [Spread; 2]| if loops[0].high >= loops[1].high { loops[0] } else { loops[1] };
+    // Written first: memory that was never written is one page of zeros, whatever its size. The widest stores are not always the best.
+    let mut write = |allowed| {
+        rate(total, sample_ns, samples, |passes| stream::write_passes(team, allowed, black_box(&mut *bytes), passes))
+    };
+    let write_gb_s = better([write(features), write(features.intersect(CpuFeatures::X86_64_V3))]);
+    let mut read = |prefetch: bool| {
+        rate(total, sample_ns, samples, |passes| {
+            black_box(stream::read_passes(team, features, black_box(&*bytes), passes, prefetch));
+        })
+    };
+    let read_gb_s = better([read(false), read(true)]);
+    Bandwidth { level, threads: team.threads(), bytes: bytes.len() as u64, read_gb_s, write_gb_s }
+}
+
+/// Amount per nanosecond of `work(passes)`, which does `amount` a pass, over samples of about `sample_ns`.
+fn rate(amount: f64, sample_ns: f64, samples: usize, mut work: impl FnMut(usize)) -> Spread {
+    let mut time = |passes: usize| {
+        let start = Instant::now();
+        work(passes);
+        (start.elapsed().as_nanos() as f64).max(1.0)
+    };
+    let mut passes = 1;
+    let pass_ns = loop {
+        let ns = time(passes);
+        if ns > sample_ns / 8.0 || passes >= 1 << 24 {
+            break ns / passes as f64;
+        }
+        passes *= 4;
+    };
+    let passes = ((sample_ns / pass_ns).round() as usize).clamp(1, 1 << 26);
+    spread((0..samples).map(|_| amount * passes as f64 / time(passes)).collect())
+}
+
+fn spread(samples: Vec<f64>) -> Spread {
+    let (low, high) = samples.iter().fold((f64::INFINITY, 0f64), |(l, h), &s| (l.min(s), h.max(s)));
+    Spread { median: median(&samples), low, high }
+}
+
+/// Additions per nanosecond of the chain, once.
+fn chain_ghz(target_ns: f64) -> Option<f64> {
+    let start = Instant::now();
+    // About a nanosecond for four of them on any core that this program meets.
+    let additions = peak::addition_chain((target_ns * 4.0) as u64)?;
+    Some(additions as f64 / (start.elapsed().as_nanos() as f64).max(1.0))
+}
+
+fn clock(effort: Effort) -> Option<Spread> {
+    // The first one wakes the core up.
+    chain_ghz(effort.peak_ns * 4.0)?;
+    Some(spread((0..2 * effort.samples).filter_map(|_| chain_ghz(effort.peak_ns)).collect()))
+}
+
+fn multiply_peak(multiply: &Multiply, machine: &Machine, effort: Effort) -> Option<MultiplyPeak> {
+    let once = |products: u64| {
+        let start = Instant::now();
+        let ran = multiply.run(machine.features, products)?;
+        Some(ran as f64 / (start.elapsed().as_nanos() as f64).max(1.0))
+    };
+    // Warms the vector units up and says how many products make a sample.
+    let products = (once(1 << 22)? * effort.peak_ns) as u64;
+    let mut gmac_s = Vec::new();
+    let mut a_cycle = Vec::new();
+    for _ in 0..effort.samples {
+        let (before, rate, after) =
+            (chain_ghz(effort.peak_ns / 4.0)?, once(products)?, chain_ghz(effort.peak_ns / 4.0)?);
+        gmac_s.push(rate);
+        a_cycle.push(rate / ((before + after) / 2.0));
+    }
+    Some(MultiplyPeak {
+        id: multiply.id.into(),
+        instructions: multiply.instructions.into(),
+        products: multiply.products,
+        mac_per_cycle: spread(a_cycle),
+        gmac_s: spread(gmac_s),
+        teams: Vec::new(),
+    })
+}
+
+/// The same on all threads of the team at once.
+fn team_peak(team: &mut Team, machine: &Machine, peak: &MultiplyPeak, effort: Effort) -> Option<TeamPeak> {
+    let multiply = peak::find(&peak.id)?;
+    let products = (peak.gmac_s.median * effort.peak_ns) as u64;
+    let once = |products: u64, team: &mut Team| {
+        let (start, ran) = (Instant::now(), AtomicU64::new(0));
+        team.run(&|_| {
+            ran.fetch_add(multiply.run(machine.features, products).unwrap_or(0), Ordering::Relaxed);
+        });
+        ran.into_inner() as f64 / (start.elapsed().as_nanos() as f64).max(1.0)
+    };
+    once(products, team);
+    let samples = (0..effort.samples).map(|_| once(products, team)).collect();
+    Some(TeamPeak { threads: team.threads(), gmac_s: spread(samples) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CACHES: [u64; 3] = [48 << 10, 1 << 20, 32 << 20];
+
+    fn plan(operand_bytes: Vec<u64>, interrupted: &AtomicBool) -> Plan<'_> {
+        Plan {
+            threads: vec![1],
+            caches_bytes: &CACHES,
+            memory_bytes: Some(8 << 30),
+            operand_bytes,
+            effort: Effort { samples: 2, bandwidth_ns: 1e6, peak_ns: 1e4 },
+            interrupted,
+        }
+    }
+
+    #[test]
+    fn levels_count_private_caches_once_a_thread() {
+        let at = |bytes, threads| level(&CACHES, bytes, threads);
+        assert_eq!([at(48 << 10, 1), at(49 << 10, 1), at(90 << 10, 2)], ["L1", "L2", "L1"]);
+        assert_eq!([at(2 << 20, 1), at(2 << 20, 2), at(32 << 20, 2), at(33 << 20, 2)], ["L3", "L2", "L3", "DRAM"]);
+        assert_eq!(level(&[], 1, 1), "DRAM");
+    }
+
+    #[test]
+    fn every_level_and_every_operand_has_a_point() {
+        let never = AtomicBool::new(false);
+        // 512 KiB is half of L2 already; 4.4 MB is new.
+        let points = points(1, &plan(vec![512 << 10, 4_423_680], &never));
+        let found: Vec<(&str, u64)> = points.iter().map(|p| (p.level.as_str(), p.bytes)).collect();
+        let want = [("L1", 24 << 10), ("L2", 512 << 10), ("L3", 4_423_680), ("L3", 16 << 20), ("DRAM", 128 << 20)];
+        assert_eq!(found, want);
+        assert_eq!(thread_counts(1), [1]);
+        assert_eq!(thread_counts(6), [1, 2, 4, 6]);
+    }
+
+    #[test]
+    fn a_rate_is_amount_over_time_and_its_spread_is_ordered() {
+        let mut passes_seen = 0;
+        let rate = rate(1000.0, 1e5, 3, |passes| {
+            passes_seen += passes;
+            std::thread::sleep(std::time::Duration::from_micros(passes as u64 * 20));
+        });
+        assert!(passes_seen > 3);
+        // 1000 units in at least 20 us a pass.
+        assert!(rate.low > 0.0 && rate.low <= rate.median && rate.median <= rate.high && rate.high <= 0.05, "{rate:?}");
+    }
+
+    #[test]
+    fn an_interrupt_ends_it() {
+        let stop = AtomicBool::new(true);
+        let machine = crate::machine::MachineArgs::default().check(1).expect("a machine");
+        let error = measure(&machine, &[], &plan(vec![], &stop), |_| {}).expect_err("interrupted");
+        assert_eq!(error.exit(), crate::error::Exit::Interrupted);
+    }
+}

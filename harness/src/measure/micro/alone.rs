@@ -1,0 +1,34 @@
+//! One kernel timed on its own, without rounds to compare it in.
+
+use super::check;
+use super::epochs::Shared;
+use super::operands::Operands;
+use crate::error::{Error, Result};
+use crate::measure::rounds::{self, column};
+use crate::measure::stats::median;
+use crate::scenario::Cell;
+use kernels::parallel::Team;
+use kernels::{CpuFeatures, Kernel};
+use std::sync::atomic::AtomicBool;
+
+/// Epochs of about a millisecond.
+const EPOCHS: usize = 60;
+
+/// Median time in nanoseconds of one call by one thread: to stand beside a static model's cycles, never against another kernel.
+pub fn time_alone(
+    cell: Cell,
+    kernel: Kernel,
+    seed: u64,
+    features: CpuFeatures,
+    interrupted: &AtomicBool,
+) -> Result<f64> {
+    let operands = Operands::new(cell, &[kernel], 0, features, seed)?;
+    let mut team = Team::single();
+    check::check(cell, &operands, &[kernel], &mut team)?;
+    let shared = Shared::new(cell, &operands, &mut team, features);
+    let mut epochs = [shared.epoch(kernel)];
+    let calls = rounds::calibrate(&mut epochs, 1e6);
+    let rounds = rounds::run(&mut epochs, calls, EPOCHS, seed, interrupted, |_| false);
+    let per_call: Vec<f64> = column(&rounds, 0).iter().map(|&ns| ns as f64 / f64::from(calls)).collect();
+    if per_call.is_empty() { Err(Error::interrupted("interrupted while timing")) } else { Ok(median(&per_call)) }
+}

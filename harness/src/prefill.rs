@@ -1,0 +1,307 @@
+//! `--prefill-kernel`: which kernel computes batches of prompt tokens.
+//!
+//! The kernel that decodes fastest need not have the fastest gemm, and the fastest gemm may want a packing of its own, which is a second
+//! copy of the weights: 0.5 GB at the 2B shape, and the time to pack it. So nothing is taken unasked: `same` stays with the decoding
+//! kernel; `auto` measures products of several batch sizes on the model's own matrix and takes another kernel from the size on from
+//! which it is faster, if the memory is there; an id is taken as told. Whatever happens is said and recorded.
+
+use crate::error::{Error, Result};
+use crate::host;
+use crate::machine::Machine;
+use crate::measure::stats::median;
+use crate::model::weights::Model;
+use crate::models::mib;
+use crate::output::note;
+use crate::receipt::{PrefillProbe, PrefillRecord};
+use crate::scenario::unknown_kernel;
+use crate::select::verified;
+use kernels::parallel::Team;
+use kernels::random::SplitMix64;
+use kernels::{CodeTable, F32Ops, Kernel, LinearInput, PackedWeights, Packing, registry};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::time::{Duration, Instant};
+
+/// What was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PrefillPolicy {
+    /// The decoding kernel.
+    Same,
+    /// Whatever a measurement says.
+    Auto,
+    /// This one.
+    Named(String),
+}
+
+/// Another kernel than the decoding one.
+#[derive(Clone, Copy, Debug)]
+pub struct PrefillPlan {
+    /// The kernel.
+    pub kernel: Kernel,
+    /// Smallest batch that goes to it.
+    pub from_tokens: usize,
+}
+
+/// A plan, or none, and why.
+pub struct PrefillDecision {
+    /// None: the decoding kernel takes batches too.
+    pub plan: Option<PrefillPlan>,
+    /// For receipts.
+    pub record: PrefillRecord,
+}
+
+/// Batch sizes of the probe: around the tiles of the kernels, up to the engine's batch.
+const PROBED: [usize; 7] = [2, 4, 8, 24, 48, 96, 128];
+/// Time for the probe; at least three passes are made.
+const PROBE: Duration = Duration::from_millis(400);
+/// A gemm must be this much faster to be taken, above what noise may feign; with a second copy of the weights it must be worth that.
+const GAIN: f64 = 1.03;
+const GAIN_WITH_COPY: f64 = 1.10;
+
+impl PrefillPolicy {
+    /// `same`, `auto` or a kernel id.
+    pub fn parse(text: &str) -> Result<Self> {
+        match text {
+            "same" => Ok(Self::Same),
+            "auto" => Ok(Self::Auto),
+            id => match registry::find(id) {
+                None => Err(Error::input(format!("--prefill-kernel: {}; or same, or auto", unknown_kernel(id)))),
+                Some(d) if !d.exact() || d.operations.gemm.is_none() => {
+                    let fit = registry::KERNELS.iter().filter(|d| d.exact() && d.operations.gemm.is_some());
+                    let fit = fit.map(|d| d.id).collect::<Vec<_>>().join(", ");
+                    Err(Error::input(format!(
+                        "--prefill-kernel: {id} has no exact product for batches; these have: {fit}"
+                    )))
+                }
+                Some(_) => Ok(Self::Named(id.into())),
+            },
+        }
+    }
+
+    /// Whether this CPU has the named kernel.
+    pub fn check(&self, machine: &Machine) -> Result<()> {
+        if let Self::Named(id) = self { machine.kernel(id).map(|_| ()) } else { Ok(()) }
+    }
+
+    /// The kernel for batches of a prompt of `prompt_tokens` beside `decode`. None when nothing was asked, or when `decode` is not exact
+    /// on int8: then no other kernel gives its results. Says what it decides.
+    pub fn decide(
+        &self,
+        decode: &Kernel,
+        prompt_tokens: usize,
+        model: &Model,
+        machine: &Machine,
+    ) -> Result<Option<PrefillDecision>> {
+        if !decode.descriptor().exact() {
+            return Ok(None);
+        }
+        let decision = match self {
+            Self::Same => return Ok(None),
+            Self::Named(id) => {
+                let kernel = verified(machine.kernel(id)?)?;
+                let plan = (kernel.id() != decode.id()).then_some(PrefillPlan { kernel, from_tokens: 2 });
+                self.decision(decode, plan, "named on the command line".into(), Vec::new(), model)
+            }
+            Self::Auto => self.measured(decode, prompt_tokens, model, machine)?,
+        };
+        let r = &decision.record;
+        note(match &decision.plan {
+            Some(_) => format!(
+                "prefill: {} for batches of {} tokens and more beside {} ({}; {} more memory)",
+                r.executed,
+                r.from_tokens,
+                decode.id(),
+                r.reason,
+                mib(r.extra_bytes)
+            ),
+            None => format!("prefill: {}, as decoding ({})", r.executed, r.reason),
+        });
+        Ok(Some(decision))
+    }
+
+    fn decision(
+        &self,
+        decode: &Kernel,
+        plan: Option<PrefillPlan>,
+        reason: String,
+        probe: Vec<PrefillProbe>,
+        model: &Model,
+    ) -> PrefillDecision {
+        let requested = match self {
+            Self::Same => "same".into(),
+            Self::Auto => "auto".into(),
+            Self::Named(id) => id.clone(),
+        };
+        let (kernel, from_tokens) = plan.map_or((*decode, 2), |plan| (plan.kernel, plan.from_tokens));
+        let extra_bytes = extra_bytes(model, decode, &kernel);
+        let executed = kernel.id().into();
+        let record = PrefillRecord { requested, executed, from_tokens, extra_bytes, reason, probe };
+        PrefillDecision { plan, record }
+    }
+
+    fn measured(
+        &self,
+        decode: &Kernel,
+        prompt_tokens: usize,
+        model: &Model,
+        machine: &Machine,
+    ) -> Result<PrefillDecision> {
+        let stay = |why: String, probe| Ok(self.decision(decode, None, why, probe, model));
+        if prompt_tokens < PROBED[0] {
+            return stay("the prompt is one token".into(), Vec::new());
+        }
+        let free = host::available_memory();
+        // As much again stays free.
+        let fits = |kernel: &Kernel| {
+            let extra = extra_bytes(model, decode, kernel);
+            extra == 0 || free.is_some_and(|free| extra.saturating_mul(2) <= free)
+        };
+        let gemms = machine.kernels(None)?.into_iter().filter(|k| k.descriptor().exact());
+        let others = gemms.filter(|k| k.descriptor().operations.gemm.is_some() && k.id() != decode.id());
+        let (fitting, too_large): (Vec<Kernel>, Vec<Kernel>) = others.partition(fits);
+        let left_out = match (too_large.first(), free) {
+            (None, _) => String::new(),
+            (Some(k), Some(free)) => format!(
+                "; {} was left out: its copy of {} needs twice that in free memory, there are {}",
+                k.id(),
+                mib(extra_bytes(model, decode, k)),
+                mib(free)
+            ),
+            (Some(k), None) => format!("; {} was left out: how much memory is free is not known here", k.id()),
+        };
+        let candidates = [*decode].into_iter().chain(fitting).map(verified).collect::<Result<Vec<_>>>()?;
+        let probe = probe(&candidates, model, machine)?;
+        let own = &probe[0].tokens_us;
+        // The size on from which a kernel is faster at every probed size, and how much it gains where this prompt will be.
+        let at = own.iter().rposition(|(tokens, _)| *tokens <= prompt_tokens).unwrap_or(0);
+        let best = candidates
+            .iter()
+            .zip(&probe)
+            .skip(1)
+            .filter_map(|(kernel, theirs)| {
+                let gain = |i: usize| own[i].1 / theirs.tokens_us[i].1;
+                let needed = if extra_bytes(model, decode, kernel) > 0 { GAIN_WITH_COPY } else { GAIN };
+                let from = (0..own.len()).rev().take_while(|&i| gain(i) >= needed).last()?;
+                (from <= at).then(|| (kernel, own[from].0, gain(at)))
+            })
+            .max_by(|a, b| a.2.total_cmp(&b.2));
+        let tokens = own[at].0;
+        match best {
+            Some((&kernel, from_tokens, gain)) => {
+                let reason = format!(
+                    "its product with {tokens} tokens measured {gain:.2}x that of {} on this model's largest matrix{left_out}",
+                    decode.id()
+                );
+                Ok(self.decision(decode, Some(PrefillPlan { kernel, from_tokens }), reason, probe, model))
+            }
+            None => stay(
+                format!(
+                    "no other kernel's product with {tokens} tokens measured {GAIN_WITH_COPY:.2}x its own ({GAIN:.2}x without a second copy \
+                     of the weights){left_out}"
+                ),
+                probe,
+            ),
+        }
+    }
+}
+
+fn extra_bytes(model: &Model, decode: &Kernel, prefill: &Kernel) -> u64 {
+    let packing = prefill.descriptor().packing;
+    if packing == decode.descriptor().packing { 0 } else { model.packed_bytes(packing) }
+}
+
+/// Median time of one product by batch size, kernels in turn. All must give the same sums.
+fn probe(kernels: &[Kernel], model: &Model, machine: &Machine) -> Result<Vec<PrefillProbe>> {
+    let failed = |e: kernels::KernelError| Error::failed(format!("prefill probe: {e}"));
+    let name = "blk.0.ffn_gate.weight";
+    let mut team = machine.team()?;
+    let mut packed: HashMap<Packing, PackedWeights> = HashMap::new();
+    for kernel in kernels {
+        let packing = kernel.descriptor().packing;
+        if let Entry::Vacant(empty) = packed.entry(packing) {
+            empty.insert(model.matrix(name, packing, CodeTable::TERNARY, &mut Team::single())?);
+        }
+    }
+    let (k, rows, most) = (model.config.dim, model.config.ffn, PROBED[PROBED.len() - 1]);
+    let mut random = SplitMix64::new(1);
+    let x: Vec<f32> = (0..most * k).map(|_| random.signed_unit()).collect();
+    let (mut input, ops) = (LinearInput::new(most, k), F32Ops::select(machine.features));
+    let (mut y, mut integers, mut first) = (vec![0f32; most * rows], vec![0i32; most * rows], Vec::new());
+    let mut times = vec![vec![Vec::new(); PROBED.len()]; kernels.len()];
+    let start = Instant::now();
+    for pass in 0.. {
+        for (size, tokens) in PROBED.into_iter().enumerate() {
+            for (number, kernel) in kernels.iter().enumerate() {
+                input.prepare(&mut team, kernel, ops, k, &x[..tokens * k]).map_err(failed)?;
+                let weights = &packed[&kernel.descriptor().packing];
+                let y = &mut y[..tokens * rows];
+                let lap = Instant::now();
+                kernel.linear(&mut team, ops, weights, &input, &mut integers, y).map_err(failed)?;
+                // The first pass finds cold pages; it is the one that is checked.
+                if pass > 0 {
+                    times[number][size].push(lap.elapsed().as_secs_f64() * 1e6);
+                } else if number == 0 {
+                    first = y.to_vec();
+                } else if y != first {
+                    let what =
+                        format!("prefill probe: {} and {} differ at {tokens} tokens", kernel.id(), kernels[0].id());
+                    return Err(Error::failed(what));
+                }
+            }
+        }
+        if pass >= 3 && start.elapsed() >= PROBE {
+            break;
+        }
+    }
+    let of = |times: Vec<Vec<f64>>| PROBED.into_iter().zip(times).map(|(tokens, t)| (tokens, median(&t))).collect();
+    let named = kernels.iter().zip(times);
+    Ok(named.map(|(kernel, times)| PrefillProbe { kernel: kernel.id().into(), tokens_us: of(times) }).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::builtin;
+    use crate::model::loading::Loading;
+
+    #[test]
+    fn words_and_ids_are_told_apart() {
+        assert_eq!(PrefillPolicy::parse("same").expect("known"), PrefillPolicy::Same);
+        assert_eq!(PrefillPolicy::parse("auto").expect("known"), PrefillPolicy::Auto);
+        assert!(matches!(PrefillPolicy::parse("avx512-lut16"), Ok(PrefillPolicy::Named(_))));
+        let error = |text| PrefillPolicy::parse(text).expect_err("refused").to_string();
+        assert!(error("avx9").contains("no kernel \"avx9\""), "{}", error("avx9"));
+        for no_gemm in ["scalar", "scalar-i8", "avx512-vnni-trit5"] {
+            assert!(error(no_gemm).contains("avx2-i8-tile8, avxvnni-tile8"), "{}", error(no_gemm));
+        }
+    }
+
+    #[test]
+    fn decisions_name_the_kernel_the_memory_and_the_reason() {
+        let model = Model::load(builtin::open().expect("built in"), None, &mut Loading::alone()).expect("valid");
+        let machine = Machine::for_tests(kernels::CpuFeatures::detect());
+        let exact: Vec<Kernel> =
+            machine.kernels(None).expect("some").into_iter().filter(|k| k.descriptor().exact()).collect();
+        let decide = |policy: PrefillPolicy, kernel: &Kernel, tokens| {
+            policy.decide(kernel, tokens, &model, &machine).expect("decides")
+        };
+        for kernel in &exact {
+            assert!(decide(PrefillPolicy::Same, kernel, 100).is_none());
+            let one = decide(PrefillPolicy::Auto, kernel, 1).expect("recorded");
+            assert!(one.plan.is_none() && one.record.executed == kernel.id());
+        }
+        // With several candidates the probe runs, and all of them give the same sums.
+        let decode = exact.last().expect("scalar-i8 runs everywhere");
+        let record = decide(PrefillPolicy::Auto, decode, 100).expect("recorded").record;
+        let gemms = exact.iter().filter(|k| k.descriptor().operations.gemm.is_some() && k.id() != decode.id());
+        assert_eq!(record.probe.len(), 1 + gemms.clone().count());
+        for kernel in gemms {
+            let named = decide(PrefillPolicy::Named(kernel.id().into()), decode, 100).expect("recorded");
+            assert_eq!((named.record.executed.as_str(), named.record.from_tokens), (kernel.id(), 2));
+            let packing = kernel.descriptor().packing;
+            let copy = if packing == decode.descriptor().packing { 0 } else { model.packed_bytes(packing) };
+            assert_eq!(named.record.extra_bytes, copy);
+            assert!(named.plan.is_some());
+        }
+    }
+}

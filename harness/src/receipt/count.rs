@@ -1,0 +1,189 @@
+//! Instruction counts of one kernel call: exact, the same on every run of the same build, and independent of the machine's speed.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A struct of counters that can be scaled as a whole.
+macro_rules! counters {
+    ($(#[$outer:meta])* $name:ident { $($(#[$inner:meta])* $field:ident,)* }) => {
+        $(#[$outer])*
+        #[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
+        pub struct $name<T> {
+            $($(#[$inner])* pub $field: T,)*
+        }
+
+        impl $name<u64> {
+            fn scaled(&self, factor: f64) -> $name<f64> {
+                $name { $($field: self.$field as f64 * factor,)* }
+            }
+        }
+    };
+}
+
+counters! {
+    /// Instructions by what they do. Each is in one class; one that computes on an operand in memory is in the class of what it computes
+    /// (and among [`Traffic::reads`]).
+    Classes {
+        /// Moves from memory to a register, broadcasts included.
+        load,
+        /// Moves to memory.
+        store,
+        /// Moves between vector or mask registers, or from and to general ones.
+        register_move,
+        /// Permutes, shuffles, packs, unpacks, inserts, extracts, blends, alignments, broadcasts from registers.
+        shuffle,
+        /// Vector and scalar floating-point products, with or without a sum.
+        multiply_add,
+        /// Vector shifts by bits.
+        shift,
+        /// Vector `and`, `or`, `xor`, `ternlog`, tests, GF(2) products.
+        logic,
+        /// Other vector and floating-point arithmetic: additions, averages, minima, comparisons, signs.
+        arithmetic,
+        /// Conversions and widenings.
+        convert,
+        /// Everything on general registers that is not a load, a store or a branch.
+        scalar,
+        /// Jumps, calls and returns.
+        branch,
+        /// Software prefetches.
+        prefetch,
+        /// `vzeroupper`, `nop` and what fits nowhere else.
+        other,
+    }
+}
+
+counters! {
+    /// Instructions by the widest vector register that they name.
+    Widths {
+        /// None, or one lane of it (`addss`).
+        scalar,
+        /// xmm.
+        bits_128,
+        /// ymm.
+        bits_256,
+        /// zmm.
+        bits_512,
+    }
+}
+
+counters! {
+    /// What instructions ask of memory, the stack included. A masked access counts in full, a gather as one element.
+    Traffic {
+        /// Accesses that read.
+        reads,
+        /// Accesses that write.
+        writes,
+        /// Bytes read.
+        bytes_loaded,
+        /// Bytes written.
+        bytes_stored,
+    }
+}
+
+/// A count and its parts.
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
+pub struct Mix<T> {
+    /// All instructions. A `rep` string instruction is one, however often it repeats.
+    pub instructions: T,
+    /// By what they do.
+    pub classes: Classes<T>,
+    /// By width.
+    pub widths: Widths<T>,
+    /// Memory.
+    pub memory: Traffic<T>,
+}
+
+impl Mix<u64> {
+    /// All counters for each 64 weights of `weights`.
+    pub fn per_64(&self, weights: f64) -> Mix<f64> {
+        let factor = 64.0 / weights;
+        Mix {
+            instructions: self.instructions as f64 * factor,
+            classes: self.classes.scaled(factor),
+            widths: self.widths.scaled(factor),
+            memory: self.memory.scaled(factor),
+        }
+    }
+}
+
+impl<T: Copy + std::ops::Add<Output = T>> Mix<T> {
+    /// Instructions that name a vector register.
+    pub fn vector(&self) -> T {
+        self.widths.bits_128 + self.widths.bits_256 + self.widths.bits_512
+    }
+}
+
+/// The instructions of one call of one kernel, from the first of its function to the last.
+#[derive(Clone, Debug, JsonSchema, PartialEq, Serialize, Deserialize)]
+pub struct CountRecord {
+    /// Kernel id. The call entered the function of this kernel's descriptor, which was checked.
+    pub kernel: String,
+    /// The long name: `{op}-{act}{weight}{out}-{isa}-{technique}-{mr}x{nr}`.
+    pub name: String,
+    /// `dequantize`, `gemv` or `gemm`.
+    pub op: String,
+    /// Rows.
+    pub m: usize,
+    /// Columns.
+    pub k: usize,
+    /// Tokens of a batch; 1 but for `gemm`.
+    pub tokens: usize,
+    /// Weights that the call multiplies with: m x k, times the tokens of a batch.
+    pub weights_per_call: u64,
+    /// Seed of weights and activations.
+    pub seed: u64,
+    /// `branches` (stopped at each branch, straight code between them counted from its bytes) or `steps` (stopped at each instruction).
+    pub method: String,
+    /// Whether the kernel ran with address randomisation off.
+    pub fixed_addresses: bool,
+    /// SHA-256 of what the counted call computed: the same as the call that was held against the oracle.
+    pub output_sha256: String,
+    /// The call.
+    pub total: Mix<u64>,
+    /// The call, for each 64 weights.
+    pub per_64_weights: Mix<f64>,
+    /// The loop that most of it is spent in; absent when nothing repeats.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hot_loop: Option<LoopRecord>,
+}
+
+/// The innermost loop with most of the instructions.
+#[derive(Clone, Debug, JsonSchema, PartialEq, Serialize, Deserialize)]
+pub struct LoopRecord {
+    /// Passes in one call.
+    pub passes: u64,
+    /// Share of the call's instructions that are in it.
+    pub share: f64,
+    /// Weights a pass (times the tokens that it multiplies them with): from the packed codes that it reads.
+    pub weights_per_pass: f64,
+    /// One pass.
+    pub pass: Mix<u64>,
+    /// The loop, for each 64 weights.
+    pub per_64_weights: Mix<f64>,
+    /// What a static model of a CPU says about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub static_model: Option<StaticModel>,
+    /// Why there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub static_model_reason: Option<String>,
+}
+
+/// llvm-mca's answer: the loop on a model of a CPU with all data in the first-level cache and no wrong guesses.
+#[derive(Clone, Debug, JsonSchema, PartialEq, Serialize, Deserialize)]
+pub struct StaticModel {
+    /// Name and version of the tool.
+    pub tool: String,
+    /// CPU that was modelled.
+    pub cpu: String,
+    /// Whether that is this machine's CPU, and not only the nearest one that the tool knows.
+    pub same_cpu: bool,
+    /// Cycles a pass that ports and dispatch allow, dependencies aside: the ceiling.
+    pub throughput_cycles: f64,
+    /// Cycles a pass as simulated, dependencies included.
+    pub simulated_cycles: f64,
+    /// `throughput_cycles` for each 64 weights.
+    pub throughput_cycles_per_64_weights: f64,
+    /// `simulated_cycles` for each 64 weights.
+    pub simulated_cycles_per_64_weights: f64,
+}

@@ -1,0 +1,115 @@
+//! What this machine can do at most: its clock, how fast it moves bytes from each level, and how much it can multiply.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The limits of one machine, measured in the run that they are kept with.
+#[derive(Clone, Debug, Default, JsonSchema, Serialize, Deserialize)]
+pub struct Limits {
+    /// Core clock under load; absent where no addition chain is written for the architecture.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_ghz: Option<Spread>,
+    /// Streaming bandwidth: each thread count at each size.
+    pub bandwidth: Vec<Bandwidth>,
+    /// Peak rates of one thread.
+    pub multiplies: Vec<MultiplyPeak>,
+    /// Which multiply each kernel's products are made with.
+    pub kernels: Vec<KernelMultiply>,
+    /// Wall time of measuring all of it.
+    pub elapsed_s: f64,
+}
+
+/// Median of several samples, and the smallest and largest of them. Bounds use the largest: interference only slows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
+pub struct Spread {
+    /// Median.
+    pub median: f64,
+    /// Smallest.
+    pub low: f64,
+    /// Largest.
+    pub high: f64,
+}
+
+/// Reading and writing the same bytes over and over.
+#[derive(Clone, Debug, JsonSchema, Serialize, Deserialize)]
+pub struct Bandwidth {
+    /// Where the bytes of each thread fit: `L1`, `L2`, `L3`, or `DRAM`.
+    pub level: String,
+    /// Threads, each with a contiguous part.
+    pub threads: usize,
+    /// Bytes of all threads together.
+    pub bytes: u64,
+    /// 10^9 bytes a second that all threads together read, with the better of two loops (with and without software prefetch).
+    pub read_gb_s: Spread,
+    /// 10^9 bytes a second that all threads together write, with the better of two widths of stores.
+    pub write_gb_s: Spread,
+}
+
+/// A multiply instruction alone, in registers, on one thread.
+#[derive(Clone, Debug, JsonSchema, Serialize, Deserialize)]
+pub struct MultiplyPeak {
+    /// For example `vpdpbusd-zmm`.
+    pub id: String,
+    /// The instructions in words.
+    pub instructions: String,
+    /// Products that one repetition of them adds up.
+    pub products: u32,
+    /// Products a cycle, the clock taken beside each sample.
+    pub mac_per_cycle: Spread,
+    /// 10^9 products a second.
+    pub gmac_s: Spread,
+    /// All threads at once, where more than one was asked for: two threads of one core share its multipliers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub teams: Vec<TeamPeak>,
+}
+
+/// A multiply on several threads at once.
+#[derive(Clone, Debug, JsonSchema, Serialize, Deserialize)]
+pub struct TeamPeak {
+    /// Threads.
+    pub threads: usize,
+    /// 10^9 products a second of all of them.
+    pub gmac_s: Spread,
+}
+
+/// A kernel and its multiply.
+#[derive(Clone, Debug, JsonSchema, Serialize, Deserialize)]
+pub struct KernelMultiply {
+    /// Kernel id.
+    pub kernel: String,
+    /// Id in [`Limits::multiplies`].
+    pub multiply: String,
+}
+
+/// What a rate is held against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BoundBy {
+    /// Moving the bytes.
+    Memory,
+    /// Multiplying.
+    Compute,
+}
+
+/// The smaller of the memory and the compute bound of one row, and how near the kernel comes.
+#[derive(Clone, Debug, JsonSchema, PartialEq, Serialize, Deserialize)]
+pub struct Bound {
+    /// Which of the two binds.
+    pub bound: BoundBy,
+    /// What sets it, in words: `L3 read 104 GB/s`, `vpdpbusd-zmm 128 MAC/cycle at 4.10 GHz`.
+    pub what: String,
+    /// The bound as 10^9 weights a second.
+    pub gelem_s: f64,
+    /// Share of it that the kernel reached.
+    pub share: f64,
+    /// Memory's bound.
+    pub memory_gelem_s: f64,
+    /// The multiply's bound; absent for `dequantize`, which need not multiply, and where no peak was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compute_gelem_s: Option<f64>,
+    /// Weights a byte that must be moved: the row's place on a roofline.
+    pub weights_per_byte: f64,
+    /// Products a cycle and thread that the kernel reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mac_per_cycle: Option<f64>,
+}

@@ -1,0 +1,126 @@
+//! Time of a feed-forward block against the share of live gates: dense, sparse, and where they meet.
+
+use super::canvas::{Anchor, Canvas, GRID, INK, MUTED, SERIES, Scale, draw};
+use super::{Chart, WIDTH, legend};
+use crate::receipt::{Receipt, SparsityPoint, SparsityRecord};
+use crate::report::figures;
+
+const HEIGHT: i32 = 400;
+const LEFT: i32 = 64;
+const TOP: i32 = 92;
+const BOTTOM: i32 = HEIGHT - 56;
+const RIGHT: i32 = WIDTH - 24;
+
+/// The sparsity chart, if the sweep was run.
+pub fn chart(receipt: &Receipt) -> Option<Chart> {
+    let record = receipt.sparsity.as_ref()?;
+    let longest = record.points.iter().flat_map(|p| [p.dense_us, p.sparse_us]).filter(|us| us.is_finite());
+    let longest = longest.fold(0.0, f64::max);
+    if longest <= 0.0 {
+        return None;
+    }
+    let description =
+        "Microseconds of one feed-forward block, dense and sparse, against the share of gates that are positive.";
+    let svg = draw("sparsity", (WIDTH, HEIGHT), "What skipping zero gates is worth", description, |c| {
+        paint(c, record, longest);
+    });
+    Some(Chart { file: "sparsity.svg", caption: crossover_in_words(record), svg })
+}
+
+/// One sentence about where the lines meet.
+pub fn crossover_in_words(record: &SparsityRecord) -> String {
+    let shape = format!(
+        "a {}×{} feed-forward block with {} on {} thread{}",
+        record.ffn,
+        record.dim,
+        record.kernel,
+        record.threads,
+        if record.threads == 1 { "" } else { "s" }
+    );
+    let faster = record.points.iter().filter(|p| p.vs_dense.median > 1.0).count();
+    let ends = (record.points.first(), record.points.last());
+    let best = |p: &SparsityPoint| {
+        format!(
+            "at a live share of {} it is {} as fast",
+            number(p.live_share),
+            figures::ratio_with_interval(&p.vs_dense)
+        )
+    };
+    match (record.crossover, ends) {
+        (Some(at), (Some(first), _)) => {
+            format!("Skipping pays below a live share of {at:.2} for {shape}; {}.", best(first))
+        }
+        (None, (Some(first), Some(last))) if faster == record.points.len() => {
+            format!("Skipping pays at every share measured for {shape}: {}, {}.", best(first), best(last))
+        }
+        (None, (Some(first), _)) if faster == 0 => {
+            format!("Skipping pays at no share measured for {shape}: {}.", best(first))
+        }
+        (None, (Some(first), _)) => {
+            format!("The shares measured do not show one crossover for {shape}; {}.", best(first))
+        }
+        _ => format!("No share was measured for {shape}."),
+    }
+}
+
+fn paint(c: &mut Canvas<'_>, record: &SparsityRecord, longest: f64) {
+    legend(c, (0, 56), ["dense", "sparse, the same bits"].into_iter().enumerate(), true);
+    let x = Scale::linear(1.0, (LEFT, RIGHT));
+    let y = Scale::linear(longest * 1.08, (BOTTOM, TOP));
+    c.text((RIGHT, 56), Anchor::End, 11, MUTED, false, "microseconds a block");
+    for tick in y.ticks(32) {
+        c.line((LEFT, y.at(tick)), (RIGHT, y.at(tick)), GRID, 1);
+        c.text((LEFT - 6, y.at(tick)), Anchor::End, 11, MUTED, false, &figures::number(tick));
+    }
+    for tenth in 0..=10 {
+        let at = x.at(f64::from(tenth) / 10.0);
+        c.line((at, BOTTOM), (at, BOTTOM + 4), MUTED, 1);
+        c.text((at, BOTTOM + 14), Anchor::Middle, 11, MUTED, false, &number(f64::from(tenth) / 10.0));
+    }
+    c.line((LEFT, BOTTOM), (RIGHT, BOTTOM), MUTED, 1);
+    c.text(((LEFT + RIGHT) / 2, BOTTOM + 36), Anchor::Middle, 11, MUTED, false, "share of gates that are positive");
+    let times: [fn(&SparsityPoint) -> f64; 2] = [|p| p.dense_us, |p| p.sparse_us];
+    for (i, us) in times.into_iter().enumerate() {
+        let points: Vec<(i32, i32)> = record.points.iter().map(|p| (x.at(p.live_share), y.at(us(p)))).collect();
+        if points.len() > 1 {
+            c.path(&points, SERIES[i], 2);
+        }
+        points.into_iter().for_each(|at| c.marker(i, at, SERIES[i]));
+    }
+    for p in &record.points {
+        let at = (x.at(p.live_share), y.at(p.sparse_us) + if p.sparse_us > p.dense_us { -14 } else { 16 });
+        c.text(at, Anchor::Middle, 11, INK, false, &figures::ratio(p.vs_dense.median));
+    }
+    if let Some(at) = record.crossover {
+        c.dashed((x.at(at), TOP), (x.at(at), BOTTOM), MUTED);
+        let (anchor, dx) = if at < 0.7 { (Anchor::Start, 6) } else { (Anchor::End, -6) };
+        c.text((x.at(at) + dx, BOTTOM - 10), anchor, 11, MUTED, false, &format!("crossover {at:.2}"));
+    }
+}
+
+/// A share, without zeros at its end.
+fn number(share: f64) -> String {
+    let text = format!("{share:.2}");
+    text.strip_suffix('0').map(str::to_owned).unwrap_or(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture;
+
+    #[test]
+    fn the_crossover_is_said_in_every_case() {
+        let mut record = fixture::complete().sparsity.expect("there");
+        let said = |record: &SparsityRecord| crossover_in_words(record);
+        assert!(said(&record).starts_with("Skipping pays below a live share of 0."), "{}", said(&record));
+        record.crossover = None;
+        assert!(said(&record).contains("do not show one crossover"));
+        record.points.iter_mut().for_each(|p| p.vs_dense.median = 2.0);
+        assert!(said(&record).starts_with("Skipping pays at every share"));
+        record.points.iter_mut().for_each(|p| p.vs_dense.median = 0.5);
+        assert!(said(&record).starts_with("Skipping pays at no share"));
+        record.points.clear();
+        assert!(said(&record).starts_with("No share was measured"));
+    }
+}

@@ -1,0 +1,133 @@
+//! The ladder explained: what each stage was claimed to save, what it saved, what changed in its instructions, and the verdict.
+
+use crate::claims::{self, Judged, Metric};
+use crate::receipt::{MicroCell, MicroSummary, Receipt, Residency};
+use crate::report::counts::Counts;
+use crate::report::view::stages::RatioView;
+use crate::report::{figures, query};
+use serde::Serialize;
+
+/// The table.
+#[derive(Debug, Serialize)]
+pub struct LadderView {
+    dequantize: String,
+    gemv: Option<String>,
+    counted: bool,
+    rows: Vec<StageRow>,
+}
+
+#[derive(Debug, Serialize)]
+struct StageRow {
+    kernel: String,
+    summary: String,
+    claimed_saving: Option<String>,
+    claimed_factor: Option<String>,
+    saved: Option<String>,
+    dequantize: Option<RatioView>,
+    gemv: Option<RatioView>,
+    instructions: String,
+    reads: String,
+    verdicts: Vec<VerdictView>,
+}
+
+/// A verdict as a tag with its reason.
+#[derive(Debug, Serialize)]
+pub struct VerdictView {
+    claim: String,
+    verdict: &'static str,
+    class: &'static str,
+    why: String,
+}
+
+impl VerdictView {
+    /// Of a judged claim.
+    pub fn new(judged: &Judged) -> Self {
+        let class = match judged.verdict {
+            claims::Verdict::Holds => "ok",
+            claims::Verdict::Fails => "bad",
+            claims::Verdict::NotMeasurable => "open",
+        };
+        Self { claim: judged.claim.id.clone(), verdict: judged.verdict.words(), class, why: judged.why.clone() }
+    }
+}
+
+impl LadderView {
+    /// The stages of the largest dequantize cell, if any was timed.
+    pub fn new(receipt: &Receipt, judged: &[Judged]) -> Option<Self> {
+        let cell = query::headline(receipt, query::LADDER, "dequantize", Residency::Cache);
+        let cell = cell.filter(|c| !c.rounds.is_empty())?;
+        let gemv = query::headline(receipt, query::LADDER, "gemv", Residency::Cache).filter(|c| !c.rounds.is_empty());
+        let counts = Counts::of(receipt);
+        let stages: Vec<&str> = query::kernels(cell).map(|(_, s)| s.kernel.as_str()).collect();
+        let counted = stages.iter().any(|id| counts.per_64_weights(id).is_some());
+        let rows = stages.iter().map(|id| row(receipt, cell, gemv, id, judged, &counts)).collect();
+        Some(Self { dequantize: query::shape(cell), gemv: gemv.map(query::shape), counted, rows })
+    }
+}
+
+fn row(
+    receipt: &Receipt,
+    cell: &MicroCell,
+    gemv: Option<&MicroCell>,
+    id: &str,
+    judged: &[Judged],
+    counts: &Counts,
+) -> StageRow {
+    let record = receipt.kernels.iter().find(|k| k.id == id);
+    let of = |want: fn(&Judged) -> bool| judged.iter().find(|j| want(j) && j.claim.metric.kernel() == Some(id));
+    let saving = of(|j| matches!(j.claim.metric, Metric::SavedShare { .. }) && j.claim.section == "3.3");
+    let factor = of(|j| j.claim.ladder);
+    let before = record.and_then(|k| k.builds_on.as_deref()).and_then(|b| counts.per_64_weights(b));
+    let own = counts.per_64_weights(id);
+    let change =
+        |of: fn(&crate::report::counts::Per64Weights) -> f64| match (before.as_ref().map(of), own.as_ref().map(of)) {
+            (Some(before), Some(own)) => format!("{} → {}", figures::number(before), figures::number(own)),
+            (None, Some(own)) => figures::number(own),
+            _ => "–".into(),
+        };
+    let previous = |c: &MicroCell| {
+        let summary: &MicroSummary = query::kernels(c).find(|(_, s)| s.kernel == id)?.1;
+        summary.vs_previous.as_ref().map(|r| RatioView::new(r, c.noise_floor))
+    };
+    StageRow {
+        kernel: id.into(),
+        summary: record.map_or_else(String::new, |k| k.summary.clone()),
+        claimed_saving: saving.map(|j| figures::percent(j.claim.expected)),
+        claimed_factor: factor.map(|j| {
+            format!("{} ({}, §{})", figures::ratio(j.claim.expected), j.claim.standing.words(), j.claim.section)
+        }),
+        saved: saving.or(of(|j| matches!(j.claim.metric, Metric::SavedShare { .. }))).and_then(saved),
+        dequantize: previous(cell),
+        gemv: gemv.and_then(previous),
+        instructions: change(|c| c.instructions),
+        reads: change(|c| c.reads),
+        verdicts: [factor, saving].into_iter().flatten().map(VerdictView::new).collect(),
+    }
+}
+
+fn saved(judged: &Judged) -> Option<String> {
+    let share = figures::percent(judged.measured?);
+    Some(match judged.low.zip(judged.high) {
+        Some((low, high)) => format!("{share} [{}, {}]", figures::percent(low), figures::percent(high)),
+        None => format!("{share} [too few rounds]"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture;
+
+    #[test]
+    fn every_stage_has_its_claims_and_a_dash_where_nothing_was_counted() {
+        let receipt = fixture::complete();
+        let view = LadderView::new(&receipt, &claims::judge_all(&receipt)).expect("timed");
+        assert_eq!(view.rows.len(), 6);
+        let nibble = &view.rows[2];
+        assert_eq!((nibble.kernel.as_str(), nibble.claimed_saving.as_deref()), ("avx2-nibble", Some("56.0%")));
+        assert!(nibble.claimed_factor.as_deref().is_some_and(|f| f.starts_with("2.27×")));
+        assert_eq!((nibble.instructions.as_str(), view.counted, nibble.verdicts.len()), ("–", false, 2));
+        assert!(nibble.saved.as_deref().is_some_and(|s| s.contains('[')) && nibble.gemv.is_some());
+        assert!(LadderView::new(&fixture::empty(), &[]).is_none());
+    }
+}

@@ -1,0 +1,192 @@
+//! What this process may use of the machine: memory left under every limit, and CPU time under a quota. Read before the work, so that a
+//! run ends with a line and not with the kernel's out-of-memory killer.
+//!
+//! Control groups of both versions are read, from the process's own up to the root: each level's limit holds.
+
+use crate::error::{Error, Result};
+use crate::models::mib;
+use crate::output::note;
+use std::fs::read_to_string;
+use std::path::{Path, PathBuf};
+
+/// Memory that can still be had, and what says so.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Available {
+    /// Bytes.
+    pub bytes: u64,
+    /// The limit in words.
+    pub limit: String,
+}
+
+/// The least that any limit leaves; None where the system says nothing.
+pub fn memory() -> Option<Available> {
+    memory_under(Path::new("/"))
+}
+
+/// CPUs' worth of time that a control group allows, if it limits it.
+pub fn cpu_quota() -> Option<f64> {
+    cpu_quota_under(Path::new("/"))
+}
+
+/// An input error if `bytes` are more than can be had: `what` needs them. They are a lower bound, so the refusal is never wrong.
+pub fn require_memory(bytes: u64, what: &str) -> Result<()> {
+    match memory() {
+        Some(found) if found.bytes < bytes => Err(Error::input(format!(
+            "{what} takes {} of memory, but only {} are left ({}); raise the limit, close programs or take a smaller model",
+            mib(bytes),
+            mib(found.bytes),
+            found.limit
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Says so if a quota leaves less than `threads` CPUs: the process is then stopped for parts of every measurement.
+pub fn warn_of_quota(threads: usize) {
+    if let Some(cpus) = cpu_quota().filter(|&cpus| cpus < threads as f64) {
+        note(format!(
+            "warning: a control group allows {cpus:.2} CPUs of time for {threads} thread(s): the system stops this process between measurements"
+        ));
+    }
+}
+
+fn memory_under(root: &Path) -> Option<Available> {
+    let limits = groups(root, "memory").into_iter().filter_map(|(folder, version)| {
+        let (max, used, cache) = match version {
+            1 => ("memory.limit_in_bytes", "memory.usage_in_bytes", ["total_inactive_file", "total_active_file"]),
+            _ => ("memory.max", "memory.current", ["inactive_file", "active_file"]),
+        };
+        // "max" is no number, and version 1 says about 2^63 for no limit.
+        let max: u64 = read_to_string(folder.join(max)).ok()?.trim().parse().ok().filter(|&max| max < 1 << 60)?;
+        let used: u64 = read_to_string(folder.join(used)).ok()?.trim().parse().ok()?;
+        let stat = read_to_string(folder.join("memory.stat")).unwrap_or_default();
+        // Pages of files are dropped when memory runs short.
+        let cached: u64 = cache.iter().filter_map(|key| field(&stat, key)).sum();
+        let bytes = max.saturating_sub(used.saturating_sub(cached));
+        Some(Available { bytes, limit: format!("control group limit of {}", mib(max)) })
+    });
+    let meminfo = read_to_string(root.join("proc/meminfo")).unwrap_or_default();
+    let kib = |key: &str| field(&meminfo, key);
+    let machine = kib("MemAvailable:").map(|available| Available {
+        bytes: available.saturating_add(kib("SwapFree:").unwrap_or(0)).saturating_mul(1024),
+        limit: "what this machine has free, swap included".into(),
+    });
+    limits.chain(machine).min_by_key(|available| available.bytes)
+}
+
+fn cpu_quota_under(root: &Path) -> Option<f64> {
+    let quotas = groups(root, "cpu").into_iter().filter_map(|(folder, version)| {
+        let text = |name: &str| read_to_string(folder.join(name)).ok();
+        let (quota, period) = match version {
+            1 => (text("cpu.cfs_quota_us")?, text("cpu.cfs_period_us")?),
+            _ => {
+                let line = text("cpu.max")?;
+                let (quota, period) = line.trim().split_once(' ')?;
+                (quota.to_owned(), period.to_owned())
+            }
+        };
+        // "max" and -1 are no quota.
+        let (quota, period): (f64, f64) = (quota.trim().parse().ok()?, period.trim().parse().ok()?);
+        (quota > 0.0 && period > 0.0).then_some(quota / period)
+    });
+    quotas.min_by(f64::total_cmp)
+}
+
+/// The number after `key` on its line.
+fn field(text: &str, key: &str) -> Option<u64> {
+    text.lines().find_map(|line| {
+        line.split_whitespace().next().filter(|k| *k == key).and(line.split_whitespace().nth(1))?.parse().ok()
+    })
+}
+
+/// Folders of this process's groups that control `controller`, from its own to the root, with the version of their files.
+fn groups(root: &Path, controller: &str) -> Vec<(PathBuf, u8)> {
+    let table = read_to_string(root.join("proc/self/cgroup")).unwrap_or_default();
+    let mut folders = Vec::new();
+    for line in table.lines() {
+        let mut parts = line.splitn(3, ':').skip(1);
+        let (Some(controllers), Some(path)) = (parts.next(), parts.next()) else { continue };
+        let (mounts, version) = match controllers {
+            "" => (vec!["sys/fs/cgroup".to_owned(), "sys/fs/cgroup/unified".to_owned()], 2),
+            list if list.split(',').any(|c| c == controller) => {
+                (vec![format!("sys/fs/cgroup/{list}"), format!("sys/fs/cgroup/{controller}")], 1)
+            }
+            _ => continue,
+        };
+        for mount in mounts {
+            let mount = root.join(mount);
+            // In a container the path may be the host's, and the mount the group itself: then only the root of the mount is there.
+            let own = mount.join(path.trim_start_matches('/'));
+            let up = own.ancestors().take_while(|folder| folder.starts_with(&mount));
+            folders.extend(up.map(|folder| (folder.to_path_buf(), version)));
+        }
+    }
+    folders
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A system in a folder.
+    fn system(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().expect("a folder");
+        for (name, text) in files {
+            let path = dir.path().join(name);
+            std::fs::create_dir_all(path.parent().expect("a parent")).expect("made");
+            std::fs::write(path, text).expect("written");
+        }
+        dir
+    }
+
+    #[test]
+    fn the_tightest_level_holds() {
+        let dir = system(&[
+            ("proc/self/cgroup", "0::/outer/inner\n"),
+            ("proc/meminfo", "MemTotal: 64 kB\nMemAvailable:    8388608 kB\nSwapFree: 1024 kB\n"),
+            ("sys/fs/cgroup/outer/inner/memory.max", "max\n"),
+            ("sys/fs/cgroup/outer/inner/memory.current", "1\n"),
+            ("sys/fs/cgroup/outer/memory.max", "104857600\n"),
+            ("sys/fs/cgroup/outer/memory.current", "73400320\n"),
+            ("sys/fs/cgroup/outer/memory.stat", "anon 5\ninactive_file 10485760\nactive_file 0\n"),
+            ("sys/fs/cgroup/outer/inner/cpu.max", "150000 100000\n"),
+            ("sys/fs/cgroup/outer/cpu.max", "max 100000\n"),
+        ]);
+        let found = memory_under(dir.path()).expect("limited");
+        assert_eq!(found, Available { bytes: 40 << 20, limit: "control group limit of 100.0 MiB".into() });
+        assert_eq!(cpu_quota_under(dir.path()), Some(1.5));
+    }
+
+    #[test]
+    fn version_1_and_a_machine_without_limits() {
+        let dir = system(&[
+            ("proc/self/cgroup", "5:cpu,cpuacct:/a\n4:memory:/process/long\n0::/\n"),
+            ("sys/fs/cgroup/memory/memory.limit_in_bytes", "50000000\n"),
+            ("sys/fs/cgroup/memory/memory.usage_in_bytes", "20000000\n"),
+            ("sys/fs/cgroup/cpu,cpuacct/a/cpu.cfs_quota_us", "50000\n"),
+            ("sys/fs/cgroup/cpu,cpuacct/a/cpu.cfs_period_us", "100000\n"),
+        ]);
+        assert_eq!(memory_under(dir.path()).expect("limited").bytes, 30_000_000);
+        assert_eq!(cpu_quota_under(dir.path()), Some(0.5));
+        let free = system(&[
+            ("proc/self/cgroup", "4:memory:/\n1:cpu:/\n"),
+            ("proc/meminfo", "MemAvailable: 2048 kB\n"),
+            ("sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n"),
+            ("sys/fs/cgroup/memory/memory.usage_in_bytes", "1\n"),
+            ("sys/fs/cgroup/cpu/cpu.cfs_quota_us", "-1\n"),
+            ("sys/fs/cgroup/cpu/cpu.cfs_period_us", "100000\n"),
+        ]);
+        assert_eq!(memory_under(free.path()).expect("the machine's").bytes, 2 << 20);
+        assert_eq!(cpu_quota_under(free.path()), None);
+        assert_eq!(memory_under(Path::new("/nowhere")), None);
+    }
+
+    #[test]
+    fn too_much_is_refused_with_both_figures() {
+        if memory().is_some() {
+            let text = require_memory(1 << 60, "model m").expect_err("an exabyte").to_string();
+            assert!(text.starts_with("model m takes 1073741824.00 GiB of memory, but only "), "{text}");
+        }
+        require_memory(1, "a byte").expect("there is one");
+    }
+}

@@ -1,0 +1,67 @@
+//! Bad files, each named after what is wrong with it, and the exact line that a user sees.
+//!
+//! `tests/corpus/FOLDER/NAME.expected` is the message with the file's path as `FILE`. `TRITBENCH_BLESS=1` writes the messages instead
+//! of comparing them; `tests/corpus/make.py` makes the files.
+
+mod common;
+
+use std::path::{Path, PathBuf};
+
+/// Every file of a folder, in order, with the command that reads it.
+fn check(folder: &str, ending: &str, least: usize, args: impl Fn(&Path) -> Vec<String>) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus").join(folder);
+    let entries = std::fs::read_dir(&folder).expect("the corpus").map(|entry| entry.expect("readable").path());
+    let mut files: Vec<PathBuf> = entries.filter(|path| path.extension().is_some_and(|e| e == ending)).collect();
+    files.sort();
+    assert!(files.len() >= least, "{} files in {}", files.len(), folder.display());
+    let mut different = Vec::new();
+    for file in files {
+        let line = common::assert_refused(&args(&file), 2, &["error: "]);
+        let line = line.replace(&file.display().to_string(), "FILE");
+        // The version of the receipts that this build writes is no part of what is wrong.
+        let line = match line.split_once("this build reads ").and_then(|(a, b)| Some((a, b.split_once(' ')?.1))) {
+            Some((before, after)) => format!("{before}this build reads VERSION {after}"),
+            None => line,
+        };
+        // A list of what this build knows grows with it, and is no part of what is wrong.
+        let cut = |line: String, mark: &str| line.split_once(mark).map_or(line.clone(), |(line, _)| line.to_owned());
+        let line = cut(cut(line, "; known: "), ", expected one of `") + "\n";
+        let expected = file.with_extension("expected");
+        if std::env::var_os("TRITBENCH_BLESS").is_some() {
+            std::fs::write(&expected, &line).expect("written");
+        }
+        let wanted = std::fs::read_to_string(&expected).unwrap_or_default();
+        if line != wanted {
+            different.push(format!("{}\n  says:     {line}  expected: {wanted}", file.display()));
+        }
+    }
+    assert!(different.is_empty(), "{}", different.join("\n"));
+}
+
+fn words(args: &[&str]) -> Vec<String> {
+    args.iter().map(|arg| arg.to_string()).collect()
+}
+
+#[test]
+fn gguf_files() {
+    // Generating needs what listing does not: the meaning of the metadata.
+    check("gguf", "gguf", 40, |file| words(&["generate", "--prompt", "x", "--model", &file.display().to_string()]));
+}
+
+#[test]
+fn scenarios() {
+    check("scenario", "toml", 20, |file| words(&["compare", "--scenario", &file.display().to_string()]));
+}
+
+#[test]
+fn receipts() {
+    check("receipt", "json", 14, |file| words(&["report", &file.display().to_string()]));
+}
+
+#[test]
+fn packed_weights() {
+    check("packed", "trit", 12, |file| {
+        let path = file.display().to_string();
+        words(&["generate", "--prompt", "x", "--kernel", "scalar-i8", "--packed", &path])
+    });
+}

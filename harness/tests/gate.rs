@@ -1,0 +1,197 @@
+//! The gate from outside: what it writes, what it refuses, its exit codes. Whether it is right about times is `calibrate`'s business:
+//! nothing here depends on one.
+
+mod common;
+
+use common::{harness, json, parsed, run, stderr, stdout};
+use std::path::Path;
+use tempfile::TempDir;
+
+const TINY: &str = "name = \"tiny\"\nsummary = \"s\"\nanalysis = \"a\"\nkernels = [\"scalar\", \"scalar-i8\"]\n[micro]\nrounds = 50\nresidency = [\"cache\"]\ngemv = [\"64x256\"]\n";
+
+/// Exit codes of a gate that came to a verdict about times.
+const VERDICTS: [i32; 4] = [0, 1, 3, 4];
+
+fn scenario(dir: &TempDir) -> String {
+    let path = dir.path().join("tiny.toml");
+    std::fs::write(&path, TINY).expect("written");
+    path.display().to_string()
+}
+
+fn own() -> String {
+    common::harness_path().display().to_string()
+}
+
+fn text(path: &Path) -> String {
+    path.display().to_string()
+}
+
+#[test]
+fn a_build_against_itself() {
+    let dir = TempDir::new().expect("a folder");
+    let out = text(&dir.path().join("run"));
+    let args = ["gate", "--against", &own(), "--scenario", &scenario(&dir), "--out", &out, "--json"];
+    let output = run(&args);
+    let code = output.status.code().expect("no signal");
+    assert!(VERDICTS.contains(&code), "{code}: {}", stderr(&output));
+    let gate = parsed(&output);
+    let word = gate["outcome"].as_str().expect("a word");
+    assert_eq!(
+        code,
+        match word {
+            "PASS" => 0,
+            "FAIL" => 1,
+            "INCONCLUSIVE" => 3,
+            "UNSTABLE" => 4,
+            other => panic!("{other}"),
+        }
+    );
+    let cells = gate["cells"].as_array().expect("cells");
+    assert_eq!(cells.len(), 2);
+    for cell in cells {
+        let pairs = cell["pairs"].as_array().expect("pairs");
+        assert!(pairs.len() >= 12 && cell["verdict"]["samples"].as_u64().expect("a count") >= 12);
+        let rounds = pairs[0]["rounds"].as_array().expect("rounds");
+        assert!(!rounds.is_empty() && rounds.iter().all(|r| r["ns"].as_array().is_some_and(|ns| ns.len() == 3)));
+    }
+    let checks = gate["checks"].as_array().expect("checks");
+    for what in ["output", "token_ids", "perplexity"] {
+        let of = checks.iter().filter(|c| c["what"] == what);
+        assert_eq!(of.inspect(|c| assert_eq!(c["passed"], true, "{c}")).count(), 2, "{what}");
+    }
+    for name in ["receipt.json", "report.html", "measurements.csv", "summary.md"] {
+        assert!(dir.path().join("run").join(name).is_file(), "{name}");
+    }
+    json(&["receipt", "verify", &out, "--json"]);
+    let summary = std::fs::read_to_string(dir.path().join("run/summary.md")).expect("there");
+    assert!(summary.starts_with(&format!("## tritbench gate: {word}")), "{summary}");
+}
+
+#[test]
+fn a_planted_slowdown_is_recorded_and_formats_are_kept() {
+    let dir = TempDir::new().expect("a folder");
+    let scenario = scenario(&dir);
+    let base =
+        ["gate", "--against", &own(), "--scenario", &scenario, "--kernels", "scalar-i8", "--inject", "scalar-i8:50"];
+    for format in ["human", "github", "junit"] {
+        let folder = dir.path().join(format);
+        let steps = dir.path().join("steps.md");
+        let output = harness()
+            .args(base)
+            .args(["--format", format, "--out", &text(&folder)])
+            .env("GITHUB_STEP_SUMMARY", &steps)
+            .output()
+            .expect("starts");
+        assert!(VERDICTS.contains(&output.status.code().expect("no signal")), "{}", stderr(&output));
+        let said = stdout(&output);
+        match format {
+            "human" => assert!(said.contains("a slowdown of 50% was planted in scalar-i8"), "{said}"),
+            "github" => {
+                assert!(said.lines().all(|l| l.starts_with("::")), "{said}");
+                assert!(std::fs::read_to_string(&steps).expect("written").contains("planted in `scalar-i8`"));
+            }
+            _ => assert!(said.contains("<testsuites") && said.trim_end().ends_with("</testsuites>"), "{said}"),
+        }
+        let receipt = common::read_json(&folder.join("receipt.json"));
+        assert_eq!(receipt["gate"]["inject"]["percent"], 50.0);
+    }
+}
+
+#[test]
+fn baselines_are_saved_gated_listed_and_removed() {
+    let dir = TempDir::new().expect("a folder");
+    let (scenario, store) = (scenario(&dir), text(&dir.path().join("store")));
+    let saved = json(&["baseline", "save", "main", "--scenario", &scenario, "--dir", &store, "--json"]);
+    assert_eq!((saved["name"].as_str(), saved["quick"].as_bool()), (Some("main"), Some(true)));
+    assert!(saved["computed"].as_array().is_some_and(|c| c.iter().any(|c| c["what"] == "output")));
+    let again = run(&["baseline", "save", "main", "--scenario", &scenario, "--dir", &store]);
+    assert_eq!(again.status.code(), Some(2));
+    assert!(stderr(&again).contains("--replace"), "{}", stderr(&again));
+    let listed = json(&["baseline", "list", "--dir", &store, "--json"]);
+    assert_eq!(listed["baselines"].as_array().map(Vec::len), Some(1));
+    assert!(stdout(&run(&["baseline", "show", "main", "--dir", &store])).contains("tiny --quick"));
+    let out = text(&dir.path().join("run"));
+    let output = run(&["gate", "--baseline", "main", "--dir", &store, "--out", &out, "--json"]);
+    assert!(VERDICTS.contains(&output.status.code().expect("no signal")), "{}", stderr(&output));
+    let checks = parsed(&output)["checks"].as_array().expect("checks").clone();
+    assert!(checks.iter().any(|c| c["what"] == "stored output") && checks.iter().all(|c| c["passed"] == true));
+    assert_eq!(run(&["baseline", "remove", "main", "--dir", &store]).status.code(), Some(0));
+    let gone = run(&["gate", "--baseline", "main", "--dir", &store]);
+    assert_eq!(gone.status.code(), Some(2));
+    assert!(stderr(&gone).contains("there is no baseline main"), "{}", stderr(&gone));
+}
+
+#[test]
+fn another_result_fails_before_anything_is_timed() {
+    let dir = TempDir::new().expect("a folder");
+    let (scenario, store) = (scenario(&dir), dir.path().join("store"));
+    json(&["baseline", "save", "main", "--scenario", &scenario, "--dir", &text(&store), "--json"]);
+    let facts = store.join("main/baseline.json");
+    let mut baseline = common::read_json(&facts);
+    for check in baseline["computed"].as_array_mut().expect("checks") {
+        if check["what"] == "output" {
+            check["baseline"] = "00".repeat(32).into();
+        }
+    }
+    std::fs::write(&facts, baseline.to_string()).expect("written");
+    let out = text(&dir.path().join("run"));
+    let output = run(&["gate", "--baseline", "main", "--dir", &text(&store), "--out", &out, "--json"]);
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert!(stderr(&output).contains("stored output of scalar"), "{}", stderr(&output));
+    assert!(parsed(&output)["cells"][0]["pairs"].as_array().is_some_and(|p| p.len() <= 1));
+}
+
+#[test]
+fn what_cannot_be_gated_is_one_line() {
+    let dir = TempDir::new().expect("a folder");
+    let scenario = scenario(&dir);
+    let not_a_program = dir.path().join("notes.txt");
+    std::fs::write(&not_a_program, "text").expect("written");
+    let other = if cfg!(unix) { "/bin/true" } else { "cmd.exe" };
+    let cases: [(&[&str], i32, &str); 8] = [
+        (&["gate"], 2, "--baseline"),
+        (&["gate", "--against", "no-such-revision"], 2, "neither a program nor a git revision"),
+        (&["gate", "--against", &text(&not_a_program), "--scenario", &scenario], 5, "notes.txt"),
+        (&["gate", "--against", other, "--scenario", &scenario], 5, "the baseline"),
+        (&["gate", "--against", &own(), "--scenario", &scenario, "--delta", "0"], 2, "--delta 0"),
+        (&["gate", "--against", &own(), "--scenario", &scenario, "--inject", "scalar:x"], 2, "KERNEL:PERCENT"),
+        (&["gate", "--against", &own(), "--scenario", &scenario, "--inject", "avx2-i8:5"], 2, "does not measure it"),
+        (
+            &["gate", "--against", &own(), "--scenario", &scenario, "--kernels", "avx9"],
+            2,
+            "there is no kernel \"avx9\"",
+        ),
+    ];
+    for (args, code, part) in cases {
+        let output = harness().args(args).current_dir(dir.path()).output().expect("starts");
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {said}");
+        let errors: Vec<&str> = said.lines().filter(|l| l.starts_with("error: ")).collect();
+        assert!(errors.len() == 1 && said.contains(part) && !said.contains("panicked"), "{args:?}: {said}");
+    }
+}
+
+#[test]
+fn a_calibration_counts_its_gates() {
+    let dir = TempDir::new().expect("a folder");
+    let out = text(&dir.path().join("run"));
+    let args = [
+        "calibrate",
+        "--trials",
+        "1",
+        "--effects",
+        "50",
+        "--scenario",
+        &scenario(&dir),
+        "--kernels",
+        "scalar-i8",
+        "--out",
+        &out,
+    ];
+    let record = json(&[&args[..], &["--json"]].concat());
+    let trials = record["trials"].as_array().expect("trials");
+    assert_eq!(trials.len(), 2);
+    assert!(trials[0]["inject"].is_null() && trials[1]["inject"]["percent"] == 50.0);
+    json(&["receipt", "verify", &out, "--json"]);
+    assert!(dir.path().join("run/charts/calibration.svg").is_file());
+}

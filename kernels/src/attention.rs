@@ -1,0 +1,304 @@
+//! Attention over a cache of keys and values in f16: half the memory and half the bytes of an f32 cache, and what engines and the
+//! published figures use.
+//!
+//! Keys and values are rounded once, to nearest even, when they enter the cache; widening is exact. The body is written once, over
+//! fixed lanes, and stamped for each level like the operations of [`F32Ops`]; the levels differ only in how 16 values are widened:
+//! `vcvtph2ps` of 512 or 256 bits, or integer arithmetic where F16C is missing or masked. So the results are the same bits at every
+//! level, for every number of threads and every batch.
+
+use crate::error::KernelError;
+use crate::f32_ops::{F32Ops, LANES, Level, exp_nonpositive, sum_lanes};
+
+/// Keys and values of one head as the cache holds them: f16 bit patterns, consecutive positions `stride` elements apart.
+#[derive(Clone, Copy, Debug)]
+pub struct CachedHead<'a> {
+    /// Keys; the first element of position 0 comes first.
+    pub keys: &'a [u16],
+    /// Values, likewise.
+    pub values: &'a [u16],
+    /// Elements from one position to the next.
+    pub stride: usize,
+}
+
+impl F32Ops {
+    /// One query head over a cache: `out = softmax(q . key * factor) . value`. `scores` has one element a position.
+    ///
+    /// # Panics
+    /// If the cache has fewer positions than `scores`, or `out` another length than `q`.
+    pub fn attend(self, q: &[f32], cache: CachedHead<'_>, factor: f32, scores: &mut [f32], out: &mut [f32]) {
+        match self.level {
+            Level::Baseline => attend_body(q, cache, factor, scores, out, widen),
+            // SAFETY: `F32Ops::select` found these features on this CPU.
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => unsafe { x86_64::attend_avx2(q, cache, factor, scores, out) },
+            // SAFETY: `F32Ops::select` found these features on this CPU.
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => unsafe { x86_64::attend_avx512(q, cache, factor, scores, out) },
+        }
+    }
+
+    /// `out = x`, each value rounded to the nearest f16 (to even where two are as near).
+    ///
+    /// # Errors
+    /// Different lengths, or a value that is not finite in f16: such a key or value would make others vanish without a trace.
+    pub fn narrow_to_f16(self, x: &[f32], out: &mut [u16]) -> Result<(), KernelError> {
+        crate::kernel::same("f16 values", x.len(), out.len())?;
+        match self.level {
+            Level::Baseline => {
+                x.iter().zip(out.iter_mut()).for_each(|(x, out)| *out = half::f16::from_f32(*x).to_bits())
+            }
+            // SAFETY: `F32Ops::select` found F16C (part of both levels) on this CPU.
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 | Level::Avx512 => unsafe { x86_64::narrow(x, out) },
+        }
+        // An integer maximum over the magnitudes finds infinity and NaN, and vectorises.
+        if out.iter().fold(0, |largest, bits| largest.max(bits & 0x7FFF)) < F16_INFINITY {
+            return Ok(());
+        }
+        let index = out.iter().position(|bits| bits & 0x7FFF >= F16_INFINITY).unwrap_or(0);
+        Err(KernelError::BeyondF16 { index, value: x[index] })
+    }
+}
+
+const F16_INFINITY: u16 = 0x7C00;
+
+/// 16 finite f16 to f32, exactly: the magnitude's bits where f32 has exponent and mantissa, times what the exponents' biases differ by.
+/// Subnormal ones come out right because the multiplication normalises them.
+#[inline(always)]
+fn widen(halves: &[u16; LANES]) -> [f32; LANES] {
+    halves.map(|bits| {
+        let magnitude = f32::from_bits(u32::from(bits & 0x7FFF) << 13) * f32::from_bits((127 + 112) << 23);
+        f32::from_bits(magnitude.to_bits() | u32::from(bits & 0x8000) << 16)
+    })
+}
+
+#[inline(always)]
+fn widen_one(bits: u16) -> f32 {
+    let mut lanes = [0; LANES];
+    lanes[0] = bits;
+    widen(&lanes)[0]
+}
+
+/// Positions that attention takes at once: their sums and products share each load of the query and of the output.
+const POSITIONS: usize = 4;
+
+/// Inner products of `N` keys with the same vector.
+#[inline(always)]
+fn dots<const N: usize>(q: &[f32], keys: [&[u16]; N], widen: impl Fn(&[u16; LANES]) -> [f32; LANES]) -> [f32; N] {
+    let (q, q_tail) = q.as_chunks::<LANES>();
+    let keys = keys.map(|key| key.as_chunks::<LANES>());
+    let mut lanes = [[0f32; LANES]; N];
+    for (at, q) in q.iter().enumerate() {
+        for (lanes, key) in lanes.iter_mut().zip(&keys) {
+            let key = widen(&key.0[at]);
+            for i in 0..LANES {
+                lanes[i] += q[i] * key[i];
+            }
+        }
+    }
+    let mut sums = [0f32; N];
+    for ((sum, lanes), key) in sums.iter_mut().zip(lanes).zip(&keys) {
+        *sum = sum_lanes(lanes) + q_tail.iter().zip(key.1).map(|(a, b)| a * widen_one(*b)).sum::<f32>();
+    }
+    sums
+}
+
+/// `out += sum of weight * value` over `N` positions, added in pairs.
+#[inline(always)]
+fn add_weighted<const N: usize>(
+    out: &mut [f32],
+    weights: [f32; N],
+    values: [&[u16]; N],
+    widen: impl Fn(&[u16; LANES]) -> [f32; LANES],
+) {
+    let (chunks, tail) = out.as_chunks_mut::<LANES>();
+    let values = values.map(|value| value.as_chunks::<LANES>());
+    let add = |terms: [f32; N]| terms.chunks(2).fold(0.0, |sum, pair| sum + pair.iter().sum::<f32>());
+    for (at, out) in chunks.iter_mut().enumerate() {
+        let values = values.map(|(chunks, _)| widen(&chunks[at]));
+        for i in 0..LANES {
+            out[i] += add(std::array::from_fn(|p| weights[p] * values[p][i]));
+        }
+    }
+    for (i, out) in tail.iter_mut().enumerate() {
+        *out += add(std::array::from_fn(|p| weights[p] * widen_one(values[p].1[i])));
+    }
+}
+
+#[inline(always)]
+fn attend_body(
+    q: &[f32],
+    cache: CachedHead<'_>,
+    factor: f32,
+    scores: &mut [f32],
+    out: &mut [f32],
+    widen: impl Fn(&[u16; LANES]) -> [f32; LANES] + Copy,
+) {
+    let d = q.len();
+    assert_eq!(d, out.len(), "a head's output is as wide as its query");
+    let row = |of: &'static str, all: &'_ [u16], position: usize| -> std::ops::Range<usize> {
+        debug_assert!(position * cache.stride + d <= all.len(), "{of} at {position}");
+        position * cache.stride..position * cache.stride + d
+    };
+    let key = |position: usize| &cache.keys[row("key", cache.keys, position)];
+    let value = |position: usize| &cache.values[row("value", cache.values, position)];
+    let (quads, rest) = scores.as_chunks_mut::<POSITIONS>();
+    let first_of_rest = quads.len() * POSITIONS;
+    for (i, quad) in quads.iter_mut().enumerate() {
+        *quad =
+            dots(q, std::array::from_fn::<_, POSITIONS, _>(|p| key(i * POSITIONS + p)), widen).map(|dot| dot * factor);
+    }
+    for (i, score) in rest.iter_mut().enumerate() {
+        *score = dots(q, [key(first_of_rest + i)], widen)[0] * factor;
+    }
+    let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    for score in scores.iter_mut() {
+        *score = exp_nonpositive(*score - largest);
+    }
+    let (chunks, tail) = scores.as_chunks::<LANES>();
+    let mut lanes = [0f32; LANES];
+    for chunk in chunks {
+        for i in 0..LANES {
+            lanes[i] += chunk[i];
+        }
+    }
+    let share = 1.0 / (sum_lanes(lanes) + tail.iter().sum::<f32>());
+    out.fill(0.0);
+    let (quads, rest) = scores.as_chunks::<POSITIONS>();
+    for (i, weights) in quads.iter().enumerate() {
+        add_weighted(out, *weights, std::array::from_fn(|p| value(i * POSITIONS + p)), widen);
+    }
+    for (i, weight) in rest.iter().enumerate() {
+        add_weighted(out, [*weight], [value(first_of_rest + i)], widen);
+    }
+    out.iter_mut().for_each(|out| *out *= share);
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86_64 {
+    use super::{CachedHead, LANES, attend_body};
+    use std::arch::x86_64::*;
+
+    #[target_feature(enable = "avx2,fma,f16c")]
+    pub(super) fn attend_avx2(q: &[f32], cache: CachedHead<'_>, factor: f32, scores: &mut [f32], out: &mut [f32]) {
+        attend_body(q, cache, factor, scores, out, |halves| {
+            let mut wide = [0f32; LANES];
+            for (wide, halves) in wide.as_chunks_mut::<8>().0.iter_mut().zip(halves.as_chunks::<8>().0) {
+                // SAFETY: 8 f16 are 16 bytes, 8 f32 are 32; neither load nor store needs alignment.
+                unsafe {
+                    let halves = _mm_loadu_si128(halves.as_ptr().cast());
+                    _mm256_storeu_ps(wide.as_mut_ptr(), _mm256_cvtph_ps(halves));
+                }
+            }
+            wide
+        });
+    }
+
+    #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl")]
+    pub(super) fn attend_avx512(q: &[f32], cache: CachedHead<'_>, factor: f32, scores: &mut [f32], out: &mut [f32]) {
+        attend_body(q, cache, factor, scores, out, |halves| {
+            let mut wide = [0f32; LANES];
+            // SAFETY: 16 f16 are 32 bytes, 16 f32 are 64; neither load nor store needs alignment.
+            unsafe {
+                let halves = _mm256_loadu_si256(halves.as_ptr().cast());
+                _mm512_storeu_ps(wide.as_mut_ptr(), _mm512_cvtph_ps(halves));
+            }
+            wide
+        });
+    }
+
+    #[target_feature(enable = "avx2,f16c")]
+    pub(super) fn narrow(x: &[f32], out: &mut [u16]) {
+        let ((x, x_tail), (out, out_tail)) = (x.as_chunks::<8>(), out.as_chunks_mut::<8>());
+        for (x, out) in x.iter().zip(out) {
+            // SAFETY: 8 f32 are 32 bytes, 8 f16 are 16; neither load nor store needs alignment.
+            unsafe {
+                let halves = _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(_mm256_loadu_ps(x.as_ptr()));
+                _mm_storeu_si128(out.as_mut_ptr().cast(), halves);
+            }
+        }
+        x_tail.iter().zip(out_tail).for_each(|(x, out)| *out = half::f16::from_f32(*x).to_bits());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::CpuFeatures;
+    use crate::random::SplitMix64;
+
+    fn levels() -> [F32Ops; 3] {
+        [CpuFeatures::NONE, CpuFeatures::X86_64_V3, CpuFeatures::X86_64_V4].map(F32Ops::select)
+    }
+
+    fn random(n: usize, seed: u64) -> Vec<f32> {
+        let mut random = SplitMix64::new(seed);
+        (0..n).map(|_| random.signed_unit() * 3.0).collect()
+    }
+
+    #[test]
+    fn every_finite_half_is_widened_exactly() {
+        for bits in (0..=u16::MAX).filter(|bits| bits & 0x7FFF < F16_INFINITY) {
+            let want = half::f16::from_bits(bits).to_f32();
+            assert_eq!(widen_one(bits).to_bits(), want.to_bits(), "{bits:#06x}");
+        }
+    }
+
+    #[test]
+    fn narrowing_is_to_nearest_even_at_every_level_and_refuses_what_does_not_fit() {
+        // Between, on and beside the halves, subnormal ones and the largest too.
+        let x: Vec<f32> = (0..0x7BFFu16)
+            .step_by(7)
+            .flat_map(|bits| {
+                let (a, b) = (half::f16::from_bits(bits).to_f32(), half::f16::from_bits(bits + 1).to_f32());
+                let middle = (a + b) / 2.0;
+                [a, -b, middle, -middle, middle.next_up(), middle.next_down()]
+            })
+            .chain([0.0, -0.0, 65504.0, 65519.99, 1e-8, f32::MIN_POSITIVE])
+            .collect();
+        for ops in levels() {
+            let mut out = vec![0; x.len()];
+            ops.narrow_to_f16(&x, &mut out).expect("all fit");
+            for (x, got) in x.iter().zip(&out) {
+                assert_eq!(*got, half::f16::from_f32(*x).to_bits(), "{} {x:e}", ops.id());
+            }
+            for bad in [65520.0, -1e9, f32::INFINITY, f32::NAN] {
+                let mut x = vec![1.0; 37];
+                x[11] = bad;
+                let refused = ops.narrow_to_f16(&x, &mut [0; 37]);
+                let Err(KernelError::BeyondF16 { index: 11, .. }) = refused else { panic!("{bad}: {refused:?}") };
+            }
+            assert!(ops.narrow_to_f16(&x, &mut [0; 3]).is_err());
+        }
+    }
+
+    #[test]
+    fn attention_is_the_weighted_mean_of_values_with_the_same_bits_at_every_level() {
+        for (d, positions) in [(20, 9), (16, 1), (128, 37), (5, 4)] {
+            let stride = d + 4;
+            let half = |seed| -> Vec<u16> {
+                let x = random(stride * positions, seed);
+                x.iter().map(|x| half::f16::from_f32(*x).to_bits()).collect()
+            };
+            let (q, keys, values) = (random(d, 5), half(6), half(7));
+            let cache = CachedHead { keys: &keys, values: &values, stride };
+            let outs = levels().map(|ops| {
+                let (mut scores, mut out) = (vec![0.0; positions], vec![9.0; d]);
+                ops.attend(&q, cache, 0.3, &mut scores, &mut out);
+                out
+            });
+            let bits = outs.each_ref().map(|out| out.iter().map(|v| v.to_bits()).collect::<Vec<_>>());
+            assert!(bits.iter().all(|b| *b == bits[0]), "levels differ at d = {d}");
+            let wide = |bits: u16| half::f16::from_bits(bits).to_f64();
+            let logit = |p: usize| {
+                (0..d).map(|i| f64::from(q[i]) * wide(keys[p * stride + i])).sum::<f64>() * f64::from(0.3f32)
+            };
+            let weights: Vec<f64> = (0..positions).map(|p| logit(p).exp()).collect();
+            let total: f64 = weights.iter().sum();
+            for i in 0..d {
+                let want: f64 = (0..positions).map(|p| weights[p] / total * wide(values[p * stride + i])).sum();
+                assert!((f64::from(outs[0][i]) - want).abs() < 2e-5, "d = {d}, {i}: {} {want}", outs[0][i]);
+            }
+        }
+    }
+}

@@ -1,0 +1,302 @@
+//! The products that are not registered kernels, against the same kind of oracle: rows and columns of the exact FFN sparsity, and the
+//! output heads, each at every level that a CPU may choose.
+
+use super::{Outcome, Pattern};
+use crate::activation::QuantizedActivations;
+use crate::cpu::CpuFeatures;
+use crate::error::KernelError;
+use crate::f32_ops::F32Ops;
+use crate::head::reference as head_reference;
+use crate::parallel::Team;
+use crate::random::SplitMix64;
+use crate::sparse::{ColumnWeights, LiveColumns, LiveRows, SparseOps};
+use crate::{
+    AlignedBuffer, CodeTable, HeadFormat, HeadInput, OutputHead, PackedWeights, Packing, Scales, Unsupported, reference,
+};
+use std::sync::Arc;
+
+/// Allowed error of the f16 head relative to the row's sum of absolute terms: chains of at most 2560 / 8 additions and products that are
+/// rounded once. The other products are exact.
+pub const F16_BOUND: f64 = 1e-5;
+
+/// A product at one level.
+#[derive(Clone, Copy, Debug)]
+pub struct ProductPath {
+    /// `sparse-LEVEL-rows`, `sparse-LEVEL-columns`, or `head-` and what receipts call the head's implementation.
+    pub id: &'static str,
+    /// Features that select this level: the most that it may have.
+    pub requires: CpuFeatures,
+    product: Product,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Product {
+    Rows,
+    Columns,
+    Head(HeadFormat),
+}
+
+const VNNI: CpuFeatures =
+    CpuFeatures::X86_64_V3.with(CpuFeatures::AVX512F).with(CpuFeatures::AVX512BW).with(CpuFeatures::AVX512VNNI);
+
+/// All paths of this architecture.
+pub static PATHS: &[ProductPath] = &[
+    path("sparse-scalar-rows", CpuFeatures::NONE, Product::Rows),
+    path("sparse-avx2-rows", CpuFeatures::X86_64_V3, Product::Rows),
+    path("sparse-avx512-vnni-rows", VNNI, Product::Rows),
+    path("sparse-scalar-columns", CpuFeatures::NONE, Product::Columns),
+    path("sparse-avx2-columns", CpuFeatures::X86_64_V3, Product::Columns),
+    path("sparse-avx512-vnni-columns", VNNI, Product::Columns),
+    path("head-f16-scalar", CpuFeatures::NONE, Product::Head(HeadFormat::F16)),
+    path("head-f16-avx2-f16c", CpuFeatures::X86_64_V3, Product::Head(HeadFormat::F16)),
+    path("head-f16-avx512", CpuFeatures::X86_64_V4, Product::Head(HeadFormat::F16)),
+    path("head-q8-scalar", CpuFeatures::NONE, Product::Head(HeadFormat::Q8)),
+    path("head-q8-avx2", CpuFeatures::X86_64_V3, Product::Head(HeadFormat::Q8)),
+    path("head-q8-avx512-vnni", VNNI, Product::Head(HeadFormat::Q8)),
+    path("head-q4-scalar", CpuFeatures::NONE, Product::Head(HeadFormat::Q4)),
+    path("head-q4-avx2", CpuFeatures::X86_64_V3, Product::Head(HeadFormat::Q4)),
+    path("head-q4-avx512-vnni", VNNI, Product::Head(HeadFormat::Q4)),
+];
+
+const fn path(id: &'static str, requires: CpuFeatures, product: Product) -> ProductPath {
+    ProductPath { id, requires, product }
+}
+
+/// Columns of the cases: around lines, blocks and groups, widths of real models.
+const K: [usize; 9] = [1, 5, 127, 129, 256, 640, 1000, 2560, 6912];
+/// Rows, taken in turn: around panels of 16 and lines of 256.
+const ROWS: [usize; 7] = [1, 16, 17, 3, 40, 255, 257];
+/// Shares of live rows and columns; a negative one stands for a single element.
+const SHARES: [f64; 5] = [0.0, -1.0, 0.2, 0.7, 1.0];
+
+impl ProductPath {
+    /// Whether it must equal the oracle bit for bit.
+    pub fn exact(&self) -> bool {
+        self.product != Product::Head(HeadFormat::F16)
+    }
+
+    /// Allowed relative error.
+    pub fn bound(&self) -> f64 {
+        if self.exact() { 0.0 } else { F16_BOUND }
+    }
+
+    /// Whether this CPU and `allowed` have its features.
+    ///
+    /// # Errors
+    /// As [`crate::Kernel::new`].
+    pub fn check(&self, allowed: CpuFeatures) -> Result<(), Unsupported> {
+        Unsupported::check(self.id, self.requires, allowed)
+    }
+
+    /// Runs every case, with one thread and with two. Call [`Self::check`] first: a level that the CPU lacks is a mismatch here.
+    pub fn verify(&self) -> Outcome {
+        let mut outcome = Outcome::default();
+        for (i, k) in K.into_iter().enumerate() {
+            for (j, pattern) in Pattern::ALL.into_iter().enumerate() {
+                // Heads have no shares; they run each case with two counts of rows.
+                let shares = if let Product::Head(_) = self.product { &[1.0, 1.0][..] } else { &SHARES };
+                // Only columns have lines of 256 rows.
+                let most = if self.product == Product::Columns { usize::MAX } else { 40 };
+                for (s, &share) in shares.iter().enumerate() {
+                    let rows = ROWS[(i + j + s) % ROWS.len()].min(most);
+                    let case = Case { rows, k, pattern, share, seed: outcome.cases as u64, threads: 1 + (j + s) % 2 };
+                    outcome.cases += 1;
+                    if let Err(what) = self.run(&case, &mut outcome) {
+                        outcome.mismatches += 1;
+                        outcome.first_mismatch.get_or_insert_with(|| format!("{case:?}: {what}"));
+                    }
+                }
+            }
+        }
+        outcome
+    }
+
+    fn run(&self, case: &Case, outcome: &mut Outcome) -> Result<(), String> {
+        let refused = |e: KernelError| format!("refused: {e}");
+        let mut team = Team::new(case.threads, |_| {}).map_err(|e| format!("no second thread: {e}"))?;
+        let pairs = match self.product {
+            Product::Head(format) => self.head(format, case, &mut team)?,
+            Product::Rows => self.rows(case, &mut team).map_err(refused)?,
+            Product::Columns => self.columns(case, &mut team).map_err(refused)?,
+        };
+        for (row, got, want, terms) in pairs {
+            let error = (got - want).abs();
+            let relative = if error == 0.0 { 0.0 } else { error / terms.max(f64::MIN_POSITIVE) };
+            outcome.max_abs_error = outcome.max_abs_error.max(error);
+            outcome.max_relative_error = outcome.max_relative_error.max(relative);
+            // Written so that NaN fails.
+            let within = relative <= self.bound();
+            if !within {
+                return Err(format!("row {row}: {got}, the oracle says {want}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn ops(&self) -> Result<SparseOps, KernelError> {
+        let ops = SparseOps::select(self.requires);
+        // Else another level than the one named would be verified.
+        if self.id.starts_with(ops.id()) { Ok(ops) } else { Err(self.not_selected(ops.id())) }
+    }
+
+    fn not_selected(&self, got: &'static str) -> KernelError {
+        KernelError::NoSuchOperation { kernel: got, operation: self.id }
+    }
+
+    fn rows(&self, case: &Case, team: &mut Team) -> Result<Vec<Row>, KernelError> {
+        let (codes, x, live) = case.operands();
+        let weights = case.pack(&codes)?;
+        let gate: Vec<f32> = live[..case.rows].iter().map(|&live| if live { 0.5 } else { -0.0 }).collect();
+        let x = QuantizedActivations::from_values(&x, 1.0);
+        let mut list = LiveRows::new(case.rows, case.k);
+        list.set_positive(&gate)?;
+        let mut y = vec![i32::MIN; list.rows().len()];
+        self.ops()?.rows(team, &weights, &mut list, &x, &mut y)?;
+        Ok(list.rows().iter().zip(y).map(|(&row, y)| case.integer(row as usize, y, &codes, x.values())).collect())
+    }
+
+    fn columns(&self, case: &Case, team: &mut Team) -> Result<Vec<Row>, KernelError> {
+        let (codes, mut x, live) = case.operands();
+        x.iter_mut().zip(live).filter(|(_, live)| !live).for_each(|(x, _)| *x = 0);
+        let columns = ColumnWeights::from_packed(&case.pack(&codes)?)?;
+        let x = QuantizedActivations::from_values(&x, 1.0);
+        let mut list = LiveColumns::new(case.k);
+        list.set(&x)?;
+        let mut y = vec![i32::MIN; columns.padded_rows()];
+        self.ops()?.columns(team, &columns, &list, &mut y)?;
+        Ok((0..case.rows).map(|row| case.integer(row, y[row], &codes, x.values())).collect())
+    }
+
+    fn head(&self, format: HeadFormat, case: &Case, team: &mut Team) -> Result<Vec<Row>, String> {
+        let refused = |e: KernelError| format!("refused: {e}");
+        let (weights, x) = case.floats();
+        let head = OutputHead::new(format, &weights, case.k, self.requires, team).map_err(refused)?;
+        if self.id.strip_prefix("head-") != Some(head.id()) {
+            return Err(self.not_selected(head.id()).to_string());
+        }
+        let mut quantized = QuantizedActivations::new(case.k);
+        quantized.quantize(F32Ops::select(CpuFeatures::NONE), &x).map_err(refused)?;
+        // The f16 head takes the quantised values too, as f32, so that one oracle serves all.
+        let x: Vec<f32> = match format {
+            HeadFormat::F16 => quantized.values().iter().map(|&q| f32::from(q)).collect(),
+            HeadFormat::Q8 | HeadFormat::Q4 => x,
+        };
+        let scale = if format == HeadFormat::F16 { 1.0 } else { quantized.scale() };
+        let mut y = vec![f32::NAN; case.rows];
+        head.gemv(team, &x, &mut HeadInput::new(case.k), &mut y).map_err(refused)?;
+        let row = |row: usize| {
+            let floats: Vec<f32> =
+                weights[row * case.k..][..case.k].iter().map(|&w| half::f16::from_bits(w).to_f32()).collect();
+            let (want, terms) = head_reference::product(format, &floats, quantized.values(), scale);
+            (row, f64::from(y[row]), want, terms)
+        };
+        Ok((0..case.rows).map(row).collect())
+    }
+}
+
+/// Row, result, what the oracle says, sum of absolute terms.
+type Row = (usize, f64, f64, f64);
+
+#[derive(Debug)]
+struct Case {
+    rows: usize,
+    k: usize,
+    pattern: Pattern,
+    share: f64,
+    seed: u64,
+    threads: usize,
+}
+
+impl Case {
+    /// Codes, activations, and which rows (or columns) are live.
+    fn operands(&self) -> (Vec<u8>, Vec<i8>, Vec<bool>) {
+        let mut random = SplitMix64::new(self.seed);
+        let codes = (0..self.rows * self.k)
+            .map(|i| match self.pattern {
+                Pattern::Random => random.below(3) as u8,
+                Pattern::AllMax | Pattern::MaxTimesMin => 2,
+                Pattern::AllMin | Pattern::MinTimesMin => 0,
+                Pattern::Alternating => [2, 0][i % self.k % 2],
+                Pattern::Zeros => 1,
+            })
+            .collect();
+        let x = (0..self.k)
+            .map(|j| match self.pattern {
+                Pattern::Random | Pattern::Zeros => (random.next_u64() >> 56) as i8,
+                Pattern::AllMax | Pattern::AllMin => 127,
+                Pattern::MinTimesMin | Pattern::MaxTimesMin => -128,
+                Pattern::Alternating => [127, -128][j % 2],
+            })
+            .collect();
+        let n = self.rows.max(self.k);
+        let one = random.below(n as u32) as usize;
+        let mut draw = || f64::from(random.below(1000)) / 1000.0;
+        let live = (0..n).map(|i| if self.share < 0.0 { i == one } else { draw() < self.share }).collect();
+        (codes, x, live)
+    }
+
+    /// Weights as f16 and activations for a head.
+    fn floats(&self) -> (Arc<AlignedBuffer<u16>>, Vec<f32>) {
+        let (codes, x, _) = self.operands();
+        let mut random = SplitMix64::new(self.seed + 1);
+        let mut weights = AlignedBuffer::zeroed(codes.len());
+        for (weight, code) in weights.iter_mut().zip(codes) {
+            let value = match self.pattern {
+                Pattern::Random => random.signed_unit() * 0.1,
+                _ => (f32::from(code) - 1.0) * 0.75,
+            };
+            *weight = half::f16::from_f32(value).to_bits();
+        }
+        (Arc::new(weights), x.into_iter().map(|x| f32::from(x) / 100.0).collect())
+    }
+
+    fn pack(&self, codes: &[u8]) -> Result<PackedWeights, KernelError> {
+        PackedWeights::pack(Packing::I2s, self.rows, self.k, codes, CodeTable::TERNARY, Scales::PerTensor(0.5))
+    }
+
+    fn integer(&self, row: usize, got: i32, codes: &[u8], x: &[i8]) -> Row {
+        let want = reference::dot_i64(&codes[row * self.k..][..self.k], CodeTable::TERNARY, x);
+        let terms: i64 = x.iter().map(|&x| i64::from(x).abs()).sum();
+        (row, f64::from(got), want as f64, terms as f64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_path_that_this_cpu_has_equals_the_oracle() {
+        let mut run = 0;
+        for path in PATHS {
+            if path.check(CpuFeatures::detect()).is_ok() {
+                let outcome = path.verify();
+                assert_eq!((outcome.mismatches, outcome.first_mismatch), (0, None), "{}", path.id);
+                assert!(outcome.cases >= K.len() * Pattern::ALL.len());
+                run += 1;
+            }
+        }
+        assert!(run >= 5, "scalar paths run everywhere");
+    }
+
+    #[test]
+    fn a_masked_level_is_refused_and_another_level_is_not_passed_off_as_it() {
+        let path = ProductPath { requires: CpuFeatures::NONE, ..PATHS[1] };
+        assert!(PATHS[1].check(CpuFeatures::NONE).is_err());
+        let outcome = path.verify();
+        assert_eq!(outcome.mismatches, outcome.cases, "the scalar level is not sparse-avx2");
+    }
+
+    #[test]
+    fn a_wrong_result_is_noticed() {
+        // The oracle of one format holds nothing of another.
+        let path = ProductPath { product: Product::Head(HeadFormat::Q4), ..*PATHS.last().expect("not empty") };
+        let case = Case { rows: 3, k: 129, pattern: Pattern::Random, share: 1.0, seed: 3, threads: 1 };
+        let (weights, x) = case.floats();
+        let floats: Vec<f32> = weights[..129].iter().map(|&w| half::f16::from_bits(w).to_f32()).collect();
+        let x: Vec<i8> = x.iter().map(|x| (x * 90.0) as i8).collect();
+        let (q8, _) = head_reference::product(HeadFormat::Q8, &floats, &x, 1.0);
+        let (q4, terms) = head_reference::product(HeadFormat::Q4, &floats, &x, 1.0);
+        assert!((q8 - q4).abs() > path.bound() * terms);
+    }
+}

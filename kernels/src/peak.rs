@@ -1,0 +1,122 @@
+//! What a core can multiply at most: loops of nothing but one kernel's multiply instruction, in registers, and a chain of dependent
+//! additions that shows the clock. The compute bound that a kernel's rate is held against.
+//!
+//! The loops are `asm!`, so that no compiler can fold, reorder or widen them. This module only runs them: timing is the caller's.
+
+use crate::cpu::CpuFeatures;
+use crate::descriptor::{Activations, KernelDescriptor};
+#[cfg(target_arch = "x86_64")]
+use crate::x86_64::peak as x86_64;
+
+/// A multiply-accumulate instruction (or the shortest sequence that makes one) and a loop of it.
+pub struct Multiply {
+    /// Name in receipts, for example `vpdpbusd-zmm`.
+    pub id: &'static str,
+    /// The instructions of one repetition, in words.
+    pub instructions: &'static str,
+    /// What the CPU must have.
+    pub requires: CpuFeatures,
+    /// Products that one repetition adds up.
+    pub products: u32,
+    /// Repetitions in one pass of the loop.
+    pub(crate) unroll: u32,
+    pub(crate) run: unsafe fn(u64),
+}
+
+impl Multiply {
+    /// Runs at least `products` products on this thread and returns how many it ran; `None` where `allowed` or the CPU lack the
+    /// instruction.
+    pub fn run(&self, allowed: CpuFeatures, products: u64) -> Option<u64> {
+        if !CpuFeatures::detect().intersect(allowed).contains(self.requires) {
+            return None;
+        }
+        let a_pass = u64::from(self.products * self.unroll);
+        let passes = products.div_ceil(a_pass).max(1);
+        // SAFETY: the CPU has the features that the loop enables, and `passes` is at least 1.
+        unsafe { (self.run)(passes) };
+        Some(passes * a_pass)
+    }
+}
+
+/// All that this architecture has loops for, weakest first. Empty where none were written.
+#[cfg(target_arch = "x86_64")]
+pub static ALL: &[Multiply] = x86_64::ALL;
+/// All that this architecture has loops for, weakest first. Empty where none were written.
+#[cfg(not(target_arch = "x86_64"))]
+pub static ALL: &[Multiply] = &[];
+
+/// The multiply with this id.
+pub fn find(id: &str) -> Option<&'static Multiply> {
+    ALL.iter().find(|multiply| multiply.id == id)
+}
+
+/// The multiply that a kernel's products are made with: what its features and activations leave it. Portable Rust counts with what
+/// the architecture always has (SSE2 on x86-64), because the compiler uses it.
+pub fn of(kernel: &KernelDescriptor) -> Option<&'static Multiply> {
+    let has = |features| kernel.requires.contains(features);
+    find(match kernel.activations() {
+        Activations::I8 if has(CpuFeatures::AVX512VNNI) => "vpdpbusd-zmm",
+        Activations::I8 if has(CpuFeatures::AVX512BW) => "vpermw-zmm",
+        Activations::I8 if has(CpuFeatures::AVXVNNI) => "vpdpbusd-ymm-vex",
+        Activations::I8 if has(CpuFeatures::AVX2) => "maddubs-ymm",
+        Activations::I8 => "pmaddwd-xmm",
+        Activations::F32 if has(CpuFeatures::AVX512F) => "fma-zmm",
+        Activations::F32 if has(CpuFeatures::FMA) => "fma-ymm",
+        Activations::F32 if has(CpuFeatures::AVX2) => "mul-add-ymm",
+        Activations::F32 => "mul-add-xmm",
+    })
+}
+
+/// Runs a chain of at least `additions` integer additions, each of which needs the one before, and returns how many it ran. Every
+/// core takes exactly one cycle for each, so that additions per second are the clock. `None` where no chain was written.
+pub fn addition_chain(additions: u64) -> Option<u64> {
+    #[cfg(target_arch = "x86_64")]
+    return Some(x86_64::addition_chain(additions));
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        let _ = additions;
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry;
+    use std::collections::HashSet;
+
+    #[test]
+    fn ids_are_unique_and_loops_run_what_they_say() {
+        let mut seen = HashSet::new();
+        for multiply in ALL {
+            assert!(seen.insert(multiply.id), "{} twice", multiply.id);
+            assert_eq!(multiply.run(CpuFeatures::NONE, 1).is_some(), multiply.requires.is_empty(), "{}", multiply.id);
+            if CpuFeatures::detect().contains(multiply.requires) {
+                let ran = multiply.run(CpuFeatures::detect(), 10_000).expect("the CPU has it");
+                let a_pass = u64::from(multiply.products * multiply.unroll);
+                assert!((10_000..10_000 + a_pass).contains(&ran) && ran % a_pass == 0, "{}: {ran}", multiply.id);
+            }
+        }
+    }
+
+    #[test]
+    #[cfg(target_arch = "x86_64")]
+    fn every_kernel_has_a_multiply_that_its_own_features_allow() {
+        for kernel in registry::KERNELS {
+            let multiply = of(kernel).unwrap_or_else(|| panic!("{} has none", kernel.id));
+            assert!(kernel.requires.contains(multiply.requires), "{}: {}", kernel.id, multiply.id);
+        }
+        let named = |id| of(registry::find(id).expect("registered")).expect("there").id;
+        assert_eq!(named("scalar"), "mul-add-xmm");
+        assert_eq!(named("avx2-permute"), "fma-ymm");
+        assert_eq!(named("avx512-vnni-trit5"), "vpdpbusd-zmm");
+        assert_eq!(named("avx512-lut16"), "vpermw-zmm");
+    }
+
+    #[test]
+    #[cfg(target_arch = "x86_64")]
+    fn the_chain_adds_at_least_what_was_asked() {
+        assert!(addition_chain(0).is_some_and(|n| n > 0));
+        assert!(addition_chain(1000).is_some_and(|n| (1000..2000).contains(&n)));
+    }
+}
