@@ -85,7 +85,7 @@ pub struct PerformanceBaseline {
     /// Its decode speed, median over rounds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens_per_second: Option<f64>,
-    /// Its time to the first token, median over rounds, in whole milliseconds as BitNet.rs has it.
+    /// Its time to the first token, median over rounds, in whole milliseconds, as BitNet.rs has it, rounded up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_token_latency_ms: Option<u64>,
 }
@@ -126,7 +126,7 @@ impl BitnetRs {
                 kernel: Some(k.kernel.clone()),
                 tokens_generated: Some(k.token_ids.len()),
                 tokens_per_second: Some(k.decode_tokens_per_s),
-                first_token_latency_ms: Some(k.time_to_first_token_ms.round() as u64),
+                first_token_latency_ms: Some(k.time_to_first_token_ms.ceil() as u64),
             }),
             corrections: Vec::new(),
         }

@@ -81,17 +81,17 @@ impl Integrity {
             let fits = |part: &Part| found.iter().any(|(p, leaves)| *p == part.part && Part::of(p, leaves) == *part);
             let odd = self.parts.iter().position(|part| !fits(part));
             let field = odd.map_or("/integrity/root".into(), |i| format!("/integrity/parts/{i}"));
-            edits.push(Edit { field, what: "does not fit the other digests".into() });
+            edits.push(Edit { field, what: "at odds with the other digests".into() });
             return edits;
         }
         for part in &self.parts {
             match found.iter().find(|(pointer, _)| *pointer == part.part) {
                 Some((_, leaves)) => part.edits(leaves, &mut edits),
-                None => edits.push(Edit { field: part.part.clone(), what: "was written and is not there".into() }),
+                None => edits.push(Edit { field: part.part.clone(), what: "missing, but was written".into() }),
             }
         }
         for (pointer, _) in found.iter().filter(|(pointer, _)| !self.parts.iter().any(|p| p.part == *pointer)) {
-            edits.push(Edit { field: pointer.clone(), what: "was not there when the receipt was written".into() });
+            edits.push(Edit { field: pointer.clone(), what: "added since the receipt was written".into() });
         }
         edits
     }
@@ -134,17 +134,17 @@ impl Part {
         }
         let name = |part: &str| if part.is_empty() { "/".to_owned() } else { part.to_owned() };
         if now.leaves != self.leaves || now.locate.len() != self.locate.len() {
-            let what = format!("has {} values, {} were written", now.leaves, self.leaves);
+            let what = format!("with {} values, {} were written", now.leaves, self.leaves);
             return edit(name(&self.part), what);
         }
         let candidates = self.candidates(&now, leaves.len());
         match candidates[..] {
-            [] => edit(name(&self.part), "is not what was written".into()),
-            [only] => edit(leaves[only].pointer.clone(), "is not what was written".into()),
+            [] => edit(name(&self.part), "not what was written".into()),
+            [only] => edit(leaves[only].pointer.clone(), "not what was written".into()),
             [first, ..] => {
                 let last = candidates[candidates.len() - 1];
                 let field = common(&leaves[first].pointer, &leaves[last].pointer);
-                edit(name(field), "holds values that are not what was written".into());
+                edit(name(field), "with values that are not what was written".into());
             }
         }
     }
@@ -316,10 +316,12 @@ mod tests {
             assert_eq!(edits.len(), 1, "{edits:?}");
             format!("{} {}", edits[0].field, edits[0].what)
         };
-        assert_eq!(edit(&|r| r["new"] = json!({})), "/new was not there when the receipt was written");
-        let removed = edit(&|r| drop(r["micro"].as_array_mut().unwrap().pop()));
-        assert_eq!(removed, "/micro/1 was written and is not there");
-        assert_eq!(edit(&|r| r["host"]["more"] = json!(1)), "/host has 5 values, 4 were written");
+        assert_eq!(edit(&|r| r["new"] = json!({})), "/new added since the receipt was written");
+        let removed = edit(&|r| {
+            r["micro"].as_array_mut().unwrap().pop();
+        });
+        assert_eq!(removed, "/micro/1 missing, but was written");
+        assert_eq!(edit(&|r| r["host"]["more"] = json!(1)), "/host with 5 values, 4 were written");
     }
 
     #[test]

@@ -34,7 +34,7 @@ impl Problem {
         match (&self.found, &self.recomputed) {
             (Some(found), Some(recomputed)) => format!("{} is {found}, recomputed {recomputed}", self.field),
             (Some(found), None) => format!("{} is {found}: {}", self.field, self.what),
-            _ => format!("{} {}", self.field, self.what),
+            _ => format!("{}: {}", self.field, self.what),
         }
     }
 }
@@ -95,15 +95,16 @@ fn digests(value: &serde_json::Value, out: &mut Recheck) -> Result<()> {
             };
             out.values_with_digest = integrity.parts.iter().map(|part| part.leaves).fold(0, u64::saturating_add);
             out.problems.extend(integrity.edits(value).into_iter().map(|edit| {
-                let there = value.pointer(&edit.field).filter(|found| !found.is_object() && !found.is_array());
-                Problem { found: there.map(ToString::to_string), ..Problem::new(edit.field, edit.what) }
+                // An empty list is shown too; a full one is too long for a line.
+                let there = value.pointer(&edit.field).map(ToString::to_string).filter(|text| text.len() <= 120);
+                Problem { found: there, ..Problem::new(edit.field, edit.what) }
             }));
         }
         None if old => out.notes.push(
             "written before 1.1, so it holds no digests: raw numbers are taken as they are, figures were computed from them".into(),
         ),
         None if value.get("schema_version").is_some_and(serde_json::Value::is_string) => {
-            out.problems.push(Problem::new("/integrity", "is missing: receipts since 1.1 hold digests"));
+            out.problems.push(Problem::new("/integrity", "missing: receipts since 1.1 hold digests"));
         }
         // Not a receipt; the reader says so.
         None => {}
@@ -114,10 +115,9 @@ fn digests(value: &serde_json::Value, out: &mut Recheck) -> Result<()> {
 fn typed(receipt: &Receipt, out: &mut Recheck) {
     let broken = structure::problems(receipt);
     let sound = broken.is_empty();
-    let mut add = |problem: Problem| {
-        if !out.problems.iter().any(|known| known.field == problem.field) {
-            out.problems.push(problem);
-        }
+    let mut add = |problem: Problem| match out.problems.iter_mut().find(|known| known.field == problem.field) {
+        Some(known) => known.recomputed = known.recomputed.take().or(problem.recomputed),
+        None => out.problems.push(problem),
     };
     broken.into_iter().for_each(&mut add);
     if !sound {

@@ -7,6 +7,7 @@ use crate::findings::findings;
 use crate::measure::sequential::{self, Sample};
 use crate::measure::{medians, micro};
 use crate::receipt::{BitnetRs, Receipt, Status};
+use serde::Serialize;
 use serde_json::Value;
 
 /// Texts that another version of this program may word differently.
@@ -18,28 +19,33 @@ pub fn same_build(receipt: &Receipt) -> bool {
     (&receipt.build.version, &receipt.build.git_commit) == (&own.version, &own.git_commit)
 }
 
+type Part = (&'static str, fn(&Receipt) -> Value);
+
+/// What holds figures. Both receipts go through the same types, so a default that an old one lacks is no difference.
+const PARTS: [Part; 8] = [
+    ("/calibration", |r| json(&r.calibration)),
+    ("/micro", |r| json(&r.micro)),
+    ("/gate", |r| json(&r.gate)),
+    ("/generation", |r| json(&r.generation)),
+    ("/perplexity", |r| json(&r.perplexity)),
+    ("/head_effect", |r| json(&r.head_effect)),
+    ("/bitnet_rs", |r| json(&r.bitnet_rs)),
+    ("/findings", |r| json(&r.findings)),
+];
+
+fn json(part: &impl Serialize) -> Value {
+    serde_json::to_value(part).unwrap_or(Value::Null)
+}
+
 /// Fields that differ from what the raw data give, and how many values were compared.
 pub fn differences(receipt: &Receipt) -> (Vec<Problem>, usize) {
     let again = recomputed(receipt);
     let mut found = Differences { problems: Vec::new(), compared: 0, texts: same_build(receipt) };
-    // Both went through the same types, so a default that an old receipt lacks is no difference.
-    let as_json = |part: &dyn Fn(&Receipt) -> serde_json::Result<Value>, of: &Receipt| part(of).unwrap_or(Value::Null);
-    let parts: [(&str, &dyn Fn(&Receipt) -> serde_json::Result<Value>); 7] = [
-        ("/calibration", &|r| serde_json::to_value(&r.calibration)),
-        ("/micro", &|r| serde_json::to_value(&r.micro)),
-        ("/gate", &|r| serde_json::to_value(&r.gate)),
-        ("/generation", &|r| serde_json::to_value(&r.generation)),
-        ("/perplexity", &|r| serde_json::to_value(&r.perplexity)),
-        ("/head_effect", &|r| serde_json::to_value(&r.head_effect)),
-        ("/bitnet_rs", &|r| serde_json::to_value(&r.bitnet_rs)),
-    ];
-    for (pointer, part) in parts {
-        found.compare(pointer.into(), &as_json(part, receipt), &as_json(part, &again));
-    }
-    // Texts only, so nothing can be said about another build's.
-    if found.texts {
-        let part: &dyn Fn(&Receipt) -> serde_json::Result<Value> = &|r| serde_json::to_value(&r.findings);
-        found.compare("/findings".into(), &as_json(part, receipt), &as_json(part, &again));
+    for (pointer, part) in PARTS {
+        // Findings are texts only, so nothing can be said about another build's.
+        if found.texts || pointer != "/findings" {
+            found.compare(pointer.into(), &part(receipt), &part(&again));
+        }
     }
     evidence(receipt, &mut found.problems);
     (found.problems, found.compared)
@@ -138,23 +144,29 @@ impl Differences {
             (found, again) => {
                 self.compared += 1;
                 // Text, so that floats are compared bit for bit and infinities as the null they are written as.
-                if found.to_string() != again.to_string() {
-                    let short = |value: &Value| {
-                        let text = value.to_string();
-                        if text.len() > 120 {
-                            format!("{}...", text.chars().take(117).collect::<String>())
-                        } else {
-                            text
-                        }
-                    };
+                let (found, again) = (found.to_string(), again.to_string());
+                if found != again {
+                    let same = found.chars().zip(again.chars()).take_while(|(a, b)| a == b).count();
                     self.problems.push(Problem {
                         field: pointer,
-                        found: Some(short(found)),
-                        recomputed: Some(short(again)),
+                        found: Some(around(&found, same)),
+                        recomputed: Some(around(&again, same)),
                         what: "does not follow from the raw data".into(),
                     });
                 }
             }
         }
     }
+}
+
+/// A long value's part where it starts to differ.
+fn around(text: &str, at: usize) -> String {
+    const MOST: usize = 100;
+    if text.len() <= MOST {
+        return text.to_owned();
+    }
+    let start = at.saturating_sub(20);
+    let part: String = text.chars().skip(start).take(MOST).collect();
+    let before = if start > 0 { "..." } else { "" };
+    format!("{before}{part}...")
 }

@@ -1,0 +1,65 @@
+#!/usr/bin/env python3
+"""Loads a run's exports with the formats' own readers: check-exports.py HARNESS RUN_DIR. Readers that are not installed are skipped, one
+line each; exit 1 and one line for each export that is refused."""
+
+import json
+import subprocess
+import sys
+
+
+def export(harness, run, kind):
+    return subprocess.run([harness, "receipt", "export", run, "--format", kind], check=True, stdout=subprocess.PIPE).stdout.decode()
+
+
+def junit(text):
+    import junitparser
+
+    suites = junitparser.JUnitXml.fromstring(text.encode())
+    cases = [case for suite in suites for case in suite]
+    if len(cases) != suites.tests:
+        raise ValueError(f"{len(cases)} cases, {suites.tests} declared")
+
+
+def intoto(text):
+    from google.protobuf import json_format
+    from in_toto_attestation.predicates.test_result.v0 import test_result_pb2
+    from in_toto_attestation.v1 import statement_pb2
+    from in_toto_attestation.v1.statement import Statement
+
+    message = json_format.Parse(text, statement_pb2.Statement())
+    Statement.copy_from_pb(message).validate()
+    predicate = json.loads(text)["predicate"]
+    json_format.ParseDict(predicate, test_result_pb2.TestResult())
+
+
+def schema(harness, run):
+    import jsonschema
+
+    rules = json.loads(subprocess.run([harness, "receipt", "schema"], check=True, stdout=subprocess.PIPE).stdout)
+    with open(f"{run}/receipt.json") as file:
+        jsonschema.Draft202012Validator(rules).validate(json.load(file))
+
+
+def main():
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
+    _, harness, run = sys.argv
+    checks = {
+        "junit": lambda: junit(export(harness, run, "junit")),
+        "intoto": lambda: intoto(export(harness, run, "intoto")),
+        "schema": lambda: schema(harness, run),
+    }
+    refused = 0
+    for name, check in checks.items():
+        try:
+            check()
+            print(f"{name}: loads")
+        except ImportError as missing:
+            print(f"{name}: skipped, {missing.name} is not installed")
+        except Exception as error:
+            refused += 1
+            print(f"{name}: refused: {' '.join(str(error).split())[:300]}", file=sys.stderr)
+    sys.exit(1 if refused else 0)
+
+
+main()

@@ -1,0 +1,139 @@
+//! `receipt verify`, `export` and `schema` on what a real run wrote.
+
+mod common;
+
+use common::{assert_refused, json, parsed, read_json, run, scenario_with_rounds, stderr, stdout};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+/// A small run in a folder of its own.
+fn measured(folder: &Path) -> PathBuf {
+    let scenario = scenario_with_rounds(folder, 9).display().to_string();
+    let out = folder.join("run");
+    let output = run(&["compare", "--scenario", &scenario, "--out", &out.display().to_string()]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    out
+}
+
+fn edited(folder: &Path, receipt: &Value, pointer: &str, change: impl Fn(&Value) -> Value) -> String {
+    let mut copy = receipt.clone();
+    let field = copy.pointer_mut(pointer).unwrap_or_else(|| panic!("no {pointer}"));
+    *field = change(field);
+    let path = folder.join("edited.json");
+    std::fs::write(&path, serde_json::to_vec(&copy).expect("JSON")).expect("written");
+    path.display().to_string()
+}
+
+#[test]
+fn a_fresh_receipt_holds_and_an_edited_one_is_refused() {
+    let dir = TempDir::new().expect("a folder");
+    let out = measured(dir.path());
+    let found = json(&["receipt", "verify", &out.display().to_string(), "--json"]);
+    assert!(found["verified"] == true && found["problems"] == serde_json::json!([]), "{found}");
+    assert!(found["values_recomputed"].as_u64() > Some(300) && found["notes"] == serde_json::json!([]), "{found}");
+
+    let receipt = read_json(&out.join("receipt.json"));
+    let plus_one =
+        |v: &Value| v.as_u64().map_or_else(|| (v.as_f64().expect("a number") * 1.5 + 1.0).into(), |n| (n + 1).into());
+    for pointer in [
+        "/elapsed_s",
+        "/host/cpus",
+        "/settings/seed",
+        "/verify/0/cases",
+        "/micro/0/seed",
+        "/micro/0/rounds/8/ns/1",
+        "/micro/0/rounds/0/cpu_ns/0",
+        "/micro/0/summaries/0/median_ns_per_call",
+        "/micro/1/noise_floor",
+        "/rule/delta",
+        "/model/file_bytes",
+        "/generation/kernels/1/rounds/1/decode_ns",
+        "/generation/kernels/0/token_ids/3",
+        "/generation/kernels/0/phases_ms_per_token/forward",
+        "/bitnet_rs/performance_baseline/tokens_per_second",
+    ] {
+        let path = edited(dir.path(), &receipt, pointer, plus_one);
+        let output = run(&["receipt", "verify", &path]);
+        assert_eq!(output.status.code(), Some(1), "{pointer}");
+        common::error_line(&stderr(&output), &[&path, &format!("{pointer} is ")]);
+        assert!(stdout(&output).starts_with(&format!("{pointer} is ")), "{}", stdout(&output));
+        let output = run(&["receipt", "verify", &path, "--json"]);
+        assert_eq!((output.status.code(), &parsed(&output)["problems"][0]["field"]), (Some(1), &pointer.into()));
+    }
+    // No receipt can hold a negative time; the field is named all the same.
+    let path = edited(dir.path(), &receipt, "/micro/0/rounds/8/ns/1", |_| (-5).into());
+    let output = run(&["receipt", "verify", &path]);
+    assert_eq!(output.status.code(), Some(1));
+    common::error_line(&stderr(&output), &["/micro/0/rounds/8/ns/1 is -5"]);
+}
+
+#[test]
+fn exports_go_to_a_file_or_to_standard_output() {
+    let dir = TempDir::new().expect("a folder");
+    let out = measured(dir.path()).display().to_string();
+    for (format, start) in [
+        ("csv", "kind,scenario"),
+        ("bmf", "{"),
+        ("gha", "["),
+        ("junit", "<?xml"),
+        ("intoto", "{"),
+        ("bitnet", "{"),
+        ("markdown", "### small"),
+    ] {
+        let printed = run(&["receipt", "export", &out, "--format", format]);
+        assert_eq!(printed.status.code(), Some(0), "{format}: {}", stderr(&printed));
+        assert!(stdout(&printed).starts_with(start), "{format}: {}", stdout(&printed));
+        let file = dir.path().join(format);
+        let output = run(&["receipt", "export", &out, "--format", format, "--out", &file.display().to_string()]);
+        assert!(output.status.success() && output.stdout.is_empty());
+        assert_eq!(std::fs::read(file).expect("written"), printed.stdout, "{format}");
+    }
+    let csv = std::fs::read(Path::new(&out).join("measurements.csv")).expect("written");
+    assert_eq!(run(&["receipt", "export", &out, "--format", "csv"]).stdout, csv);
+    // The statement is about this very file.
+    let statement = json(&["receipt", "export", &out, "--format", "intoto"]);
+    let sum = std::process::Command::new("sha256sum").arg(Path::new(&out).join("receipt.json")).output();
+    if let Ok(sum) = sum {
+        let digest = statement["subject"][0]["digest"]["sha256"].as_str().expect("a digest");
+        assert!(stdout(&sum).starts_with(digest));
+    }
+    let bitnet = json(&["receipt", "export", &out, "--format", "bitnet"]);
+    assert_eq!(bitnet, read_json(&Path::new(&out).join("receipt.json"))["bitnet_rs"]);
+    assert_eq!(bitnet["compute_path"], "real");
+}
+
+#[test]
+fn an_edited_receipt_is_exported_with_a_warning_but_never_as_a_statement() {
+    let dir = TempDir::new().expect("a folder");
+    let out = measured(dir.path());
+    let receipt = read_json(&out.join("receipt.json"));
+    let path = edited(dir.path(), &receipt, "/micro/0/rounds/0/ns/0", |_| 1.into());
+    let output = run(&["receipt", "export", &path, "--format", "csv"]);
+    assert!(output.status.success() && stderr(&output).contains("warning") && stderr(&output).contains("/ns/0"));
+    assert_refused(&["receipt", "export", &path, "--format", "intoto"], 1, &["/micro/0/rounds/0/ns/0"]);
+}
+
+#[test]
+fn a_fresh_receipt_validates_against_the_printed_schema() {
+    let dir = TempDir::new().expect("a folder");
+    let out = measured(dir.path());
+    let schema = json(&["receipt", "schema"]);
+    let validator = jsonschema::validator_for(&schema).expect("a schema");
+    let mut receipt = read_json(&out.join("receipt.json"));
+    let errors: Vec<String> = validator.iter_errors(&receipt).map(|e| format!("{}: {e}", e.instance_path())).collect();
+    assert!(errors.is_empty(), "{errors:?}");
+    receipt["micro"][0]["rounds"][0]["ns"][0] = "soon".into();
+    assert!(!validator.is_valid(&receipt));
+}
+
+#[test]
+fn what_is_no_receipt_is_named() {
+    let dir = TempDir::new().expect("a folder");
+    let folder = dir.path().display().to_string();
+    assert_refused(&["receipt", "verify", &folder], 2, &["is it a run folder?"]);
+    let file = dir.path().join("a.json");
+    std::fs::write(&file, "{").expect("written");
+    assert_refused(&["receipt", "verify", &file.display().to_string()], 2, &["a.json", "is not JSON"]);
+    assert_refused(&["receipt", "export", "none", "--format", "csv"], 2, &["none"]);
+}
