@@ -232,9 +232,9 @@ pub struct CountArgs {
     /// Stop after every instruction instead of at branches: the same counts, slower
     #[arg(long)]
     pub single_step: bool,
-    /// Clock of this CPU, to show the cycles that a call takes beside the static model's
+    /// Time the call too, and show its cycles beside the static model's; the clock is measured unless given
     #[arg(long, value_name = "X")]
-    pub ghz: Option<f64>,
+    pub ghz: Option<Option<f64>>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

@@ -6,6 +6,7 @@ use crate::count::{Call, Method, Model, count};
 use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::machine::Machine;
+use crate::measure::limits;
 use crate::measure::micro::alone::time_alone;
 use crate::output::{Output, note, table};
 use crate::progress::Progress;
@@ -48,7 +49,7 @@ pub fn run(args: &CountArgs, out: &Output) -> Result<()> {
     if machine.threads != 1 {
         return Err(Error::input("count follows one thread: run it without --threads"));
     }
-    if args.ghz.is_some_and(|ghz| !(0.1..=20.0).contains(&ghz)) {
+    if args.ghz.flatten().is_some_and(|ghz| !(0.1..=20.0).contains(&ghz)) {
         return Err(Error::input("--ghz must be between 0.1 and 20, for example 3.7"));
     }
     let shape = Shape::parse(&args.shape).map_err(|e| Error::input(format!("--shape: {e}")))?;
@@ -94,8 +95,10 @@ fn kernels(args: &CountArgs, machine: &Machine, op: &'static str) -> Result<Vec<
     Ok(kernels)
 }
 
-/// Times the call alone. The clock is the caller's: there is no counter to read it from.
-fn measured(kernel: &Kernel, call: Call, ghz: f64, machine: &Machine) -> Result<Measured> {
+/// Times the call alone, at the clock `ghz`, else at the one measured right before.
+fn measured(kernel: &Kernel, call: Call, ghz: Option<f64>, machine: &Machine) -> Result<Measured> {
+    let no_clock = || Error::unsupported("no clock can be measured on this CPU; give it as --ghz X");
+    let ghz = ghz.or_else(limits::clock_ghz).ok_or_else(no_clock)?;
     let cell = Cell { op: call.op, shape: call.shape, tokens: call.tokens, residency: Residency::Cache };
     let ns_per_call = time_alone(cell, *kernel, call.seed, machine.features, interrupt::flag())?;
     let weights = (call.shape.m * call.shape.k * call.tokens) as f64;
@@ -150,7 +153,7 @@ fn print(rows: &[Row], out: &Output) -> Result<()> {
     let header = ["kernel", "passes", "share", "weights", "all", "vector", "ceiling", "simulated", "measured", "model"];
     let right: Vec<usize> = (1..9).collect();
     let loops = rows.iter().map(|Row { record: r, measured }| {
-        let measured = measured.map_or_else(|| "--ghz X".into(), |m| figure(m.cycles_per_64_weights));
+        let measured = measured.map_or_else(|| "--ghz".into(), |m| figure(m.cycles_per_64_weights));
         let Some(hot) = &r.hot_loop else {
             return [&r.kernel[..], "none"].map(str::to_owned).into();
         };

@@ -95,7 +95,8 @@ fn class(instruction: &Instruction) -> Class {
     let vector = registers().any(Register::is_vector_register);
     let from_memory = (1..instruction.op_count()).any(|i| instruction.op_kind(i) == OpKind::Memory);
     let to_memory = instruction.op_count() > 0 && instruction.op0_kind() == OpKind::Memory;
-    if !vector && !(mask && mnemonic.starts_with('k')) {
+    let on_mask = mask && mnemonic.starts_with('k');
+    if !(vector || on_mask) {
         return match &mnemonic[..] {
             "mov" | "movzx" | "movsx" | "movsxd" | "movbe" if from_memory => Class::Load,
             "mov" | "movbe" | "movnti" if to_memory => Class::Store,
@@ -155,7 +156,7 @@ fn class(instruction: &Instruction) -> Class {
             ],
         ),
         (Class::MultiplyAdd, &["mul", "pmul", "pmadd", "fmadd", "fmsub", "fnmadd", "fnmsub", "dp", "pdp"]),
-        (Class::Shift, &["psll", "psrl", "psra", "prol", "pror", "pshl", "pshr", "pmultishift", "kshift"]),
+        (Class::Shift, &["psll", "psrl", "psra", "prol", "pror", "pshl", "pshr", "kshift"]),
         (
             Class::Logic,
             &[
@@ -172,7 +173,7 @@ fn class(instruction: &Instruction) -> Class {
             ],
         ),
     ];
-    // A multishift is a product by its name only.
+    // Its name begins like that of a product.
     if is(&["pmultishift"]) {
         return Class::Shift;
     }

@@ -89,7 +89,8 @@ fn on_path() -> Vec<PathBuf> {
         let name = path.file_name().and_then(|n| n.to_str()).unwrap_or("");
         name == "llvm-mca" || name.strip_prefix("llvm-mca-").is_some_and(|n| n.bytes().all(|b| b.is_ascii_digit()))
     };
-    let folders = std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_else(Vec::new);
+    let folders: Vec<PathBuf> =
+        std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default();
     let entries = folders.iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten().flatten();
     entries.map(|entry| entry.path()).filter(|path| named(path)).collect()
 }

@@ -208,6 +208,11 @@ fn chain_ghz(target_ns: f64) -> Option<f64> {
     Some(additions as f64 / (start.elapsed().as_nanos() as f64).max(1.0))
 }
 
+/// Clock of this core now in GHz, by a chain of dependent additions. `None` where there is no such chain.
+pub fn clock_ghz() -> Option<f64> {
+    clock(Effort::QUICK).map(|clock| clock.median)
+}
+
 fn clock(effort: Effort) -> Option<Spread> {
     // The first one wakes the core up.
     chain_ghz(effort.peak_ns * 4.0)?;

@@ -4,7 +4,6 @@
 mod calibration;
 mod chart;
 mod comparison;
-mod counts;
 mod csv;
 mod figures;
 #[cfg(test)]

@@ -2,8 +2,8 @@
 
 use super::state::{Left, left_by};
 use super::{Side, feature_sets, guard};
-use crate::F32Ops;
 use crate::random::SplitMix64;
+use crate::{CachedHead, F32Ops};
 
 /// Runs `operation` at every level on copies of `x` against both kinds of page; the bits are the same everywhere.
 fn check(
@@ -84,6 +84,12 @@ fn maps() {
         let left = left_by(|| ops.scale_integers(&sums, 0.7, &mut y));
         (bits(&y), left)
     });
+    check("narrow_to_f16", lengths(), |ops, side, x| {
+        let mut y = guard(side, &vec![0u16; x.len()]);
+        let x = guard(side, x);
+        let left = left_by(|| ops.narrow_to_f16(&x, &mut y).expect("finite in f16"));
+        (y.iter().map(|&v| u32::from(v)).collect(), left)
+    });
     check("softmax", lengths(), |ops, side, x| {
         let mut scores = guard(side, x);
         let left = left_by(|| ops.softmax(&mut scores));
@@ -107,10 +113,12 @@ fn attention() {
                 let (d, stride) = (q.len(), q.len() * heads_in_row);
                 // The last head of each row: the cache ends with the last position's.
                 let len = (positions - 1) * stride + d;
-                let cache: Vec<f32> = (0..len).map(|i| q[i % d] * (1.0 + (i % 7) as f32 / 50.0) / 100.0).collect();
+                let cached = |i: usize| half::f16::from_f32(q[i % d] * (1.0 + (i % 7) as f32 / 50.0) / 100.0).to_bits();
+                let cache: Vec<u16> = (0..len).map(cached).collect();
                 let (keys, values) = (guard(side, &cache), guard(side, &cache));
                 let (mut scores, mut out) = (guard(side, &vec![0f32; positions]), guard(side, &vec![0f32; d]));
-                let left = left_by(|| ops.attend(q, &keys, &values, stride, 0.1, &mut scores, &mut out));
+                let head = CachedHead { keys: &keys, values: &values, stride };
+                let left = left_by(|| ops.attend(q, head, 0.1, &mut scores, &mut out));
                 (bits(&out), left)
             });
         }

@@ -1,8 +1,7 @@
 //! The ladder explained: what each stage was claimed to save, what it saved, what changed in its instructions, and the verdict.
 
 use crate::claims::{self, Judged, Metric};
-use crate::receipt::{MicroCell, MicroSummary, Receipt, Residency};
-use crate::report::counts::Counts;
+use crate::receipt::{MicroCell, MicroSummary, Mix, Receipt, Residency};
 use crate::report::view::stages::RatioView;
 use crate::report::{figures, query};
 use serde::Serialize;
@@ -57,34 +56,25 @@ impl LadderView {
         let cell = query::headline(receipt, query::LADDER, "dequantize", Residency::Cache);
         let cell = cell.filter(|c| !c.rounds.is_empty())?;
         let gemv = query::headline(receipt, query::LADDER, "gemv", Residency::Cache).filter(|c| !c.rounds.is_empty());
-        let counts = Counts::of(receipt);
         let stages: Vec<&str> = query::kernels(cell).map(|(_, s)| s.kernel.as_str()).collect();
-        let counted = stages.iter().any(|id| counts.per_64_weights(id).is_some());
-        let rows = stages.iter().map(|id| row(receipt, cell, gemv, id, judged, &counts)).collect();
+        let counted = stages.iter().any(|id| per_64_weights(receipt, id).is_some());
+        let rows = stages.iter().map(|id| row(receipt, cell, gemv, id, judged)).collect();
         Some(Self { dequantize: query::shape(cell), gemv: gemv.map(query::shape), counted, rows })
     }
 }
 
-fn row(
-    receipt: &Receipt,
-    cell: &MicroCell,
-    gemv: Option<&MicroCell>,
-    id: &str,
-    judged: &[Judged],
-    counts: &Counts,
-) -> StageRow {
+fn row(receipt: &Receipt, cell: &MicroCell, gemv: Option<&MicroCell>, id: &str, judged: &[Judged]) -> StageRow {
     let record = receipt.kernels.iter().find(|k| k.id == id);
     let of = |want: fn(&Judged) -> bool| judged.iter().find(|j| want(j) && j.claim.metric.kernel() == Some(id));
     let saving = of(|j| matches!(j.claim.metric, Metric::SavedShare { .. }) && j.claim.section == "3.3");
     let factor = of(|j| j.claim.ladder);
-    let before = record.and_then(|k| k.builds_on.as_deref()).and_then(|b| counts.per_64_weights(b));
-    let own = counts.per_64_weights(id);
-    let change =
-        |of: fn(&crate::report::counts::Per64Weights) -> f64| match (before.as_ref().map(of), own.as_ref().map(of)) {
-            (Some(before), Some(own)) => format!("{} → {}", figures::number(before), figures::number(own)),
-            (None, Some(own)) => figures::number(own),
-            _ => "–".into(),
-        };
+    let before = record.and_then(|k| k.builds_on.as_deref()).and_then(|b| per_64_weights(receipt, b));
+    let own = per_64_weights(receipt, id);
+    let change = |of: fn(&Mix<f64>) -> f64| match (before.map(of), own.map(of)) {
+        (Some(before), Some(own)) => format!("{} → {}", figures::number(before), figures::number(own)),
+        (None, Some(own)) => figures::number(own),
+        _ => "–".into(),
+    };
     let previous = |c: &MicroCell| {
         let summary: &MicroSummary = query::kernels(c).find(|(_, s)| s.kernel == id)?.1;
         summary.vs_previous.as_ref().map(|r| RatioView::new(r, c.noise_floor))
@@ -100,9 +90,14 @@ fn row(
         dequantize: previous(cell),
         gemv: gemv.and_then(previous),
         instructions: change(|c| c.instructions),
-        reads: change(|c| c.reads),
+        reads: change(|c| c.memory.reads),
         verdicts: [factor, saving].into_iter().flatten().map(VerdictView::new).collect(),
     }
+}
+
+/// A kernel's gemv in counts for each 64 weights, if the receipt has it.
+fn per_64_weights<'r>(receipt: &'r Receipt, kernel: &str) -> Option<&'r Mix<f64>> {
+    receipt.counts.iter().find(|c| c.kernel == kernel && c.op == "gemv").map(|c| &c.per_64_weights)
 }
 
 fn saved(judged: &Judged) -> Option<String> {
@@ -126,7 +121,9 @@ mod tests {
         let nibble = &view.rows[2];
         assert_eq!((nibble.kernel.as_str(), nibble.claimed_saving.as_deref()), ("avx2-nibble", Some("56.0%")));
         assert!(nibble.claimed_factor.as_deref().is_some_and(|f| f.starts_with("2.27×")));
-        assert_eq!((nibble.instructions.as_str(), view.counted, nibble.verdicts.len()), ("–", false, 2));
+        // The fixture counted this stage and not the one before it; 64,000 weights took 55,810 instructions.
+        assert_eq!((nibble.instructions.as_str(), view.counted, nibble.verdicts.len()), ("55.8", true, 2));
+        assert_eq!(view.rows[3].instructions, "–");
         assert!(nibble.saved.as_deref().is_some_and(|s| s.contains('[')) && nibble.gemv.is_some());
         assert!(LadderView::new(&fixture::empty(), &[]).is_none());
     }
