@@ -6,7 +6,8 @@ use super::verdicts::{self, BASELINE, BASELINE_AGAIN, CURRENT};
 use crate::error::{Error, Result};
 use crate::measure::rounds::orders;
 use crate::receipt::{GateCell, GatePair, Round, Rule};
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 /// Rounds of a comparison in one process pair, where an epoch is as long as it should be.
 pub const ROUNDS_PER_PAIR: usize = 15;
@@ -30,10 +31,20 @@ pub struct Sides<'a> {
 pub struct Trio([Process; 3]);
 
 impl Trio {
-    /// Starts all three. Only the current side gets the planted slowdown.
+    /// Starts all three, each from a fresh copy of its program. Only the current side gets the planted slowdown.
+    ///
+    /// Where the system puts a program's file in memory is the same for all processes that run it, and can make a kernel 10% slower that
+    /// streams its weights (measured: one copy of a program against another, the same in 16 process pairs). One copy for
+    /// all pairs would make that a property of a build, and one for both processes of the baseline would hide it from the A/A pair.
     pub fn start(sides: &Sides<'_>, job: &Job) -> Result<Self> {
         let plain = Job { inject: None, ..job.clone() };
-        let start = |label, binary, job: &Job, n| Process::start(label, binary, job.clone(), sides.folder, n);
+        let start = |label, binary: &Path, job: &Job, n: usize| {
+            let copy = fresh_copy(binary, &sides.folder.join(format!("program-{n}")))?;
+            let process = Process::start(label, &copy, job.clone(), sides.folder, n)?;
+            // It has started, so the name is not needed; gone before it is ever written to the disk.
+            fs::remove_file(&copy).map_err(|e| Error::io("remove", &copy, &e))?;
+            Ok(process)
+        };
         Ok(Self([
             start("the baseline", sides.baseline, &plain, BASELINE)?,
             start("the current build", sides.current, job, CURRENT)?,
@@ -109,6 +120,17 @@ impl Plan<'_> {
     pub fn stands(&self, cell: &GateCell) -> bool {
         self.rule.looks.contains(&cell.pairs.len()) && verdicts::verdict(self.rule, &cell.pairs, cell.threads).1
     }
+}
+
+/// `folder/harness`, all paths of the same length: the length of a program's path moves its stack.
+fn fresh_copy(binary: &Path, folder: &Path) -> Result<PathBuf> {
+    fs::create_dir_all(folder).map_err(|e| Error::io("create", folder, &e))?;
+    let copy = folder.join("harness");
+    let bytes = fs::read(binary).map_err(|e| Error::io("read the program", binary, &e))?;
+    // Written, not cloned: a file system that shares the blocks of copies may share their place in memory.
+    fs::write(&copy, bytes).map_err(|e| Error::io("write", &copy, &e))?;
+    super::run::make_executable(&copy)?;
+    Ok(copy)
 }
 
 /// Calls an epoch: about [`EPOCH_NS`] of the baseline.

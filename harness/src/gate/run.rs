@@ -50,8 +50,7 @@ pub fn run(
     mut save: impl FnMut(&GateRecord) -> Result<()>,
 ) -> Result<GateRecord> {
     let folder = tempfile::tempdir().map_err(|e| Error::io("create a folder in", &std::env::temp_dir(), &e))?;
-    // Copies of equal path length: a build that goes on in the workspace cannot change the program under the gate, and the length of
-    // a program's path moves its stack.
+    // Copies: a build that goes on in the workspace must not change the program under the gate.
     let baseline = copy(&asked.baseline, &folder.path().join("a"))?;
     let current = copy(&asked.current, &folder.path().join("b"))?;
     let sides = Sides { baseline: &baseline.0, current: &current.0, folder: folder.path() };
@@ -217,12 +216,18 @@ fn copy(binary: &Path, folder: &Path) -> Result<(PathBuf, String)> {
     fs::create_dir_all(folder).map_err(|e| Error::io("create", folder, &e))?;
     let path = folder.join("harness");
     fs::write(&path, &bytes).map_err(|e| Error::io("write", &path, &e))?;
+    make_executable(&path)?;
+    Ok((path, crate::build_info::sha256_hex(&bytes)))
+}
+
+/// Lets everybody run the file.
+pub fn make_executable(path: &Path) -> Result<()> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).map_err(|e| Error::io("write", &path, &e))?;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).map_err(|e| Error::io("write", path, &e))?;
     }
-    Ok((path, crate::build_info::sha256_hex(&bytes)))
+    Ok(())
 }
 
 /// Finds out what both sides have and lets both generate and score; returns the kernels to time.
