@@ -89,8 +89,8 @@ mod tests {
                 "unrecognized subcommand 'kompare'; tip: a similar subcommand exists: 'compare'; see harness --help",
             ),
             (
-                &["list", "cats"],
-                "invalid value 'cats' for '[WHAT]'; [possible values: kernels, scenarios, models]; see harness list --help",
+                &["list", "xyz"],
+                "invalid value 'xyz' for '[WHAT]'; [possible values: kernels, scenarios, models, claims]; see harness list --help",
             ),
         ];
         for (args, expected) in cases {
