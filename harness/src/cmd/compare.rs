@@ -28,14 +28,11 @@ use crate::progress::Progress;
 use crate::receipt::{Outcome, Receipt, Rule, SCHEMA_VERSION, Status};
 use crate::report::{self, ReportPaths};
 use crate::run_folder::RunFolder;
-use crate::scenario::{Cell, Scenario, Shape};
+use crate::scenario::{Cell, Scenario};
 use kernels::{Family, HeadFormat, Kernel, registry};
 use serde::Serialize;
 use std::path::Path;
 use std::time::Instant;
-
-/// What is counted of each kernel: the rows of the largest panel, and so few columns that the scalar kernels take half a second.
-const COUNTED_SHAPE: Shape = Shape { m: 128, k: 1024 };
 
 /// Runs `compare`.
 pub fn run(args: &CompareArgs, out: &Output) -> Result<()> {
@@ -279,7 +276,7 @@ impl Run {
             return Ok(());
         }
         let model = count::Model::find();
-        let call = Call { op: "gemv", shape: COUNTED_SHAPE, tokens: 1, seed: self.receipt.settings.seed };
+        let call = Call { op: "gemv", shape: count::SMALL_SHAPE, tokens: 1, seed: self.receipt.settings.seed };
         let progress = Progress::start("counting instructions", self.kernels.len() as u64);
         for (done, kernel) in self.kernels.iter().enumerate() {
             if interrupt::requested() {

@@ -27,6 +27,9 @@ use crate::receipt::CountRecord;
 use crate::scenario::Shape;
 use kernels::Kernel;
 
+/// What is counted of each kernel in passing: the rows of the largest panel, and so few columns that the scalar kernels take half a second.
+pub const SMALL_SHAPE: Shape = Shape { m: 128, k: 1024 };
+
 /// One call to count.
 #[derive(Clone, Copy, Debug)]
 pub struct Call {

@@ -18,6 +18,11 @@ struct Tool {
 }
 
 impl Model {
+    /// None, for counts alone.
+    pub fn none() -> Self {
+        Self { tool: Err("not asked for".into()) }
+    }
+
     /// Looks for the newest `llvm-mca` or `llvm-mca-NN` on PATH, and for the model nearest to this CPU that it has.
     pub fn find() -> Self {
         Self { tool: find() }

@@ -4,7 +4,8 @@ use super::control::{Control, Order, Spent};
 use super::job::{ExactResult, Job, JobCell, Offer, PROTOCOL, Reply, Request};
 use crate::build_info;
 use crate::cmd::list::kernel_records;
-use crate::error::{Error, Result};
+use crate::count;
+use crate::error::{Error, Exit, Result};
 use crate::interrupt;
 use crate::machine::{Machine, MachineArgs};
 use crate::measure::clock::ThreadUsage;
@@ -106,6 +107,7 @@ impl Child {
             match parse(&line)? {
                 Request::Prepare { cell, oracle } => self.cell(cell, oracle, &mut ready, &mut team)?,
                 Request::Exact { kernels } => say(&Reply::Exact { results: self.exact(&kernels)? })?,
+                Request::Count { kernels } => say(&self.count(&kernels)?)?,
             }
         }
         Ok(())
@@ -168,6 +170,23 @@ impl Child {
         let seed = operand_seed(self.job.seed, cell, family);
         // Half of what one process would rotate through alone: between two turns of this one, two others rotate through as much.
         Operands::new(cell, &kernels, self.job.last_level_cache_bytes / 2, self.machine.features, seed)
+    }
+
+    /// Nothing is counted where the system does not let one process follow another: that is no regression.
+    fn count(&self, ids: &[String]) -> Result<Reply> {
+        let call = count::Call { op: "gemv", shape: count::SMALL_SHAPE, tokens: 1, seed: self.job.seed };
+        let subject = format!("gemv {}x{}", call.shape.m, call.shape.k);
+        let mut instructions = Vec::new();
+        for id in ids {
+            match count::count(&self.machine.kernel(id)?, call, count::Method::Branches, &count::Model::none()) {
+                Ok(record) => instructions.push(record.total.instructions),
+                Err(error) if error.exit() == Exit::Unsupported => {
+                    return Ok(Reply::Counted { instructions: Vec::new(), subject });
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Reply::Counted { instructions, subject })
     }
 
     fn exact(&self, ids: &[String]) -> Result<Vec<ExactResult>> {

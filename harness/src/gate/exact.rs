@@ -7,6 +7,11 @@ use crate::receipt::ExactCheck;
 /// f32 stages may round differently from build to build; a perplexity that moves by more than this share is no rounding.
 const F32_PERPLEXITY_BOUND: f64 = 1e-3;
 
+/// Growth of a kernel's instruction count that is let pass: a compiler's whim outside the loop, not a longer loop.
+const INSTRUCTIONS_BOUND: f64 = 0.005;
+/// Name of that check.
+pub const INSTRUCTIONS: &str = "instructions";
+
 /// What the built-in model is called in checks.
 const MODEL: &str = "the built-in model";
 
@@ -106,4 +111,51 @@ pub fn text(kernels: &[Offer], results: &[Vec<ExactResult>; 2], stored: &[ExactC
         }
     }
     checks
+}
+
+/// Instruction counts of one call. Nothing where either side could not count.
+pub fn instructions(kernels: &[Offer], counts: &[(Vec<u64>, String); 2]) -> Vec<ExactCheck> {
+    let [(baseline, subject), (current, other)] = counts;
+    if subject != other {
+        return Vec::new();
+    }
+    let checks = kernels.iter().zip(baseline).zip(current).map(|((kernel, baseline), current)| {
+        let grown = *current as f64 / (*baseline).max(1) as f64 - 1.0;
+        let passed = grown <= INSTRUCTIONS_BOUND;
+        ExactCheck {
+            what: INSTRUCTIONS.into(),
+            kernel: kernel.id.clone(),
+            subject: subject.clone(),
+            baseline: baseline.to_string(),
+            current: current.to_string(),
+            passed,
+            note: match (baseline == current, passed) {
+                (true, _) => String::new(),
+                (_, true) => format!("{:+.2}%, within the limit of 0.5%", 100.0 * grown),
+                (_, false) => {
+                    format!("{:+.2}%, above the limit of 0.5%; accepted only of a kernel that is faster", 100.0 * grown)
+                }
+            },
+        }
+    });
+    checks.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn instruction_counts_have_a_limit() {
+        let offer =
+            Offer { id: "k".into(), family: "W2A8".into(), exact: true, ops: vec!["gemv".into()], reason: None };
+        let check = |baseline: &[u64], current: &[u64]| {
+            let side = |counts: &[u64]| (counts.to_vec(), "gemv 128x1024".to_string());
+            instructions(std::slice::from_ref(&offer), &[side(baseline), side(current)])
+        };
+        assert!(check(&[10_000], &[10_000])[0].note.is_empty());
+        assert!(check(&[10_000], &[10_050])[0].passed && check(&[10_000], &[9_000])[0].passed);
+        assert!(!check(&[10_000], &[10_051])[0].passed);
+        assert!(check(&[], &[10_000]).is_empty(), "not counted there");
+    }
 }

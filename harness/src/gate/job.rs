@@ -79,6 +79,11 @@ pub enum Request {
         /// Kernel ids.
         kernels: Vec<String>,
     },
+    /// Instructions of one call of each of these kernels.
+    Count {
+        /// Kernel ids.
+        kernels: Vec<String>,
+    },
 }
 
 /// Lines from a child.
@@ -103,6 +108,13 @@ pub enum Reply {
     Exact {
         /// In the order asked for.
         results: Vec<ExactResult>,
+    },
+    /// After `Count`.
+    Counted {
+        /// Instructions, in the order asked for; empty where they cannot be counted here.
+        instructions: Vec<u64>,
+        /// What was called.
+        subject: String,
     },
     /// Instead of any of these; the child ends.
     Error {

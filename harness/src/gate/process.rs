@@ -84,6 +84,14 @@ impl Process {
         }
     }
 
+    /// The instructions asked for, and of what.
+    pub fn counted(&mut self) -> Result<(Vec<u64>, String)> {
+        match self.hear()? {
+            Reply::Counted { instructions, subject } => Ok((instructions, subject)),
+            _ => Err(self.broken("it answered out of turn")),
+        }
+    }
+
     /// Runs one epoch and waits for it.
     pub fn run(&mut self, entry: usize, calls: u32) -> Result<Spent> {
         self.control.order(Order::Run { entry: entry as u32, calls });
