@@ -31,7 +31,7 @@ fn a_fresh_receipt_holds_and_an_edited_one_is_refused() {
     let out = measured(dir.path());
     let found = json(&["receipt", "verify", &out.display().to_string(), "--json"]);
     assert!(found["verified"] == true && found["problems"] == serde_json::json!([]), "{found}");
-    assert!(found["values_recomputed"].as_u64() > Some(300) && found["notes"] == serde_json::json!([]), "{found}");
+    assert!(found["values_compared"].as_u64() > Some(300) && found["notes"] == serde_json::json!([]), "{found}");
 
     let receipt = read_json(&out.join("receipt.json"));
     let plus_one =

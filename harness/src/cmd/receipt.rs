@@ -35,9 +35,9 @@ fn verify(path: &Path, json: bool, out: &Output) -> Result<()> {
         return Err(refusal(&found.receipt, first, found.problems.len()));
     }
     if !json {
-        let (digests, recomputed) = (found.values_with_digest, found.values_recomputed);
-        let file = found.receipt.display();
-        out.line(format!("{file} holds: {digests} values are as written, {recomputed} recomputed to the same bits"))?;
+        let (file, values) = (found.receipt.display(), found.values_with_digest);
+        let digests = if values > 0 { format!("{values} values are as written, ") } else { String::new() };
+        out.line(format!("{file} holds: {digests}all that follows from raw data was recomputed to the same bits"))?;
     }
     Ok(())
 }

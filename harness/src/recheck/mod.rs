@@ -48,8 +48,8 @@ pub struct Recheck {
     pub verified: bool,
     /// Values that digests cover.
     pub values_with_digest: u64,
-    /// Values that were computed again.
-    pub values_recomputed: usize,
+    /// Values of the parts that were computed again, raw data included: these were compared.
+    pub values_compared: usize,
     /// What is wrong: edits that the digests show first, then what breaks the receipt's own logic, then figures that do not follow.
     pub problems: Vec<Problem>,
     /// What could not be checked, and why.
@@ -66,7 +66,7 @@ pub fn recheck(path: &Path) -> Result<Recheck> {
         receipt: file,
         verified: false,
         values_with_digest: 0,
-        values_recomputed: 0,
+        values_compared: 0,
         problems: Vec::new(),
         notes: Vec::new(),
     };
@@ -126,7 +126,7 @@ fn typed(receipt: &Receipt, out: &mut Recheck) {
     }
     let (differences, compared) = recompute::differences(receipt);
     differences.into_iter().for_each(&mut add);
-    out.values_recomputed = compared;
+    out.values_compared = compared;
     if !recompute::same_build(receipt) {
         out.notes.push("written by another build, which may word things differently: texts were not recomputed".into());
     }

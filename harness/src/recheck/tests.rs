@@ -193,7 +193,7 @@ fn what_is_no_receipt_is_an_input_error() {
 #[test]
 fn a_receipt_of_version_1_0_reads_renders_and_holds() {
     let found = require(Path::new(OLD)).unwrap();
-    assert!(found.values_recomputed > 1000 && found.notes.iter().any(|n| n.contains("before 1.1")), "{found:?}");
+    assert!(found.values_compared > 1000 && found.notes.iter().any(|n| n.contains("before 1.1")), "{found:?}");
     let receipt = read_receipt(Path::new(OLD)).unwrap();
     assert!(receipt.schema_version == "1.0.0" && receipt.integrity.is_none());
     let dir = tempfile::tempdir().unwrap();
