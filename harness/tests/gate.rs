@@ -151,7 +151,7 @@ fn what_cannot_be_gated_is_one_line() {
     let cases: [(&[&str], i32, &str); 8] = [
         (&["gate"], 2, "--baseline"),
         (&["gate", "--against", "no-such-revision"], 2, "neither a program nor a git revision"),
-        (&["gate", "--against", &text(&not_a_program), "--scenario", &scenario], 5, "notes.txt"),
+        (&["gate", "--against", &text(&not_a_program), "--scenario", &scenario], 5, "cannot run the baseline"),
         (&["gate", "--against", other, "--scenario", &scenario], 5, "the baseline"),
         (&["gate", "--against", &own(), "--scenario", &scenario, "--delta", "0"], 2, "--delta 0"),
         (&["gate", "--against", &own(), "--scenario", &scenario, "--inject", "scalar:x"], 2, "KERNEL:PERCENT"),

@@ -49,7 +49,9 @@ fn add(mix: &mut Mix<u64>, executed: &Executed, factory: &mut InstructionInfoFac
         instruction.is_string_instruction() && (instruction.has_rep_prefix() || instruction.has_repne_prefix());
     let accesses = if string { executed.repeats } else { count };
     for memory in factory.info(instruction).used_memory() {
-        let bytes = memory.memory_size().size() as u64 * accesses;
+        // With a rep prefix the access is of unknown size, the instruction's element is not.
+        let size = if string { instruction.memory_size() } else { memory.memory_size() };
+        let bytes = size.size() as u64 * accesses;
         let access = memory.access();
         if matches!(access, OpAccess::Read | OpAccess::CondRead | OpAccess::ReadWrite | OpAccess::ReadCondWrite) {
             mix.memory.reads += accesses;
