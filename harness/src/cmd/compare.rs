@@ -76,7 +76,8 @@ fn measure(
         return Err(Error::input(format!("--deterministic: scenario {name}: {what}")));
     }
     let machine = args.machine.check(1)?;
-    if args.strict {
+    let strict = args.strict || environment::strict_mode()?;
+    if strict {
         machine.refuse_mask()?;
     }
     let asked = args.kernels.clone().or_else(|| scenario.kernel_ids());
@@ -129,7 +130,7 @@ fn measure(
     let outcome = run.parts();
     let unstable = run.finish(outcome, args.json, out)?;
     match unstable {
-        Some(what) if args.strict => Err(Error::verdict(
+        Some(what) if strict => Err(Error::verdict(
             Outcome::Unstable,
             format!("--strict: {what}; stop what else runs on this machine and run again"),
         )),

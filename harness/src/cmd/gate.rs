@@ -2,6 +2,7 @@
 
 use crate::build_info;
 use crate::cli::{GateArgs, GateFormat};
+use crate::environment;
 use crate::error::{Error, Result};
 use crate::gate::{self, Asked, Store};
 use crate::host;
@@ -35,7 +36,8 @@ pub fn run(args: &GateArgs, out: &Output) -> Result<()> {
     let inject = args.inject.as_deref().map(injection).transpose()?;
     let scratch = tempfile::tempdir().map_err(|e| Error::io("create a folder in", &std::env::temp_dir(), &e))?;
     let against = against(args, scratch.path())?;
-    if args.strict {
+    let strict = args.strict || environment::strict_mode()?;
+    if strict {
         against.machine.refuse_mask()?;
     }
     let current = match &args.current {
@@ -98,7 +100,7 @@ pub fn run(args: &GateArgs, out: &Output) -> Result<()> {
             step_summary(&summary)?;
         }
     }
-    strict(args, &record)?;
+    hold_to_strict(strict, &record)?;
     conclude(&record)
 }
 
@@ -109,9 +111,9 @@ fn conclude(record: &GateRecord) -> Result<()> {
 }
 
 /// `--strict`: a kernel that was asked for and left out is an error, as is everything that is not PASS.
-fn strict(args: &GateArgs, record: &GateRecord) -> Result<()> {
+fn hold_to_strict(strict: bool, record: &GateRecord) -> Result<()> {
     let left_out: Vec<&str> = record.unsupported.iter().map(|u| u.kernel.as_str()).collect();
-    if !args.strict || record.outcome != Outcome::Pass {
+    if !strict || record.outcome != Outcome::Pass {
         return Ok(());
     }
     if !left_out.is_empty() {
