@@ -258,6 +258,15 @@ impl Scenario {
         Ok(scenario)
     }
 
+    /// For commands that time nothing else.
+    pub fn require_micro(&self) -> Result<()> {
+        let name = &self.name;
+        match self.micro {
+            Some(_) => Ok(()),
+            None => Err(Error::input(format!("scenario {name} has no [micro] part to time; try --scenario quick"))),
+        }
+    }
+
     /// Kernel ids asked for, if not all.
     pub fn kernel_ids(&self) -> Option<Vec<String>> {
         self.kernels.as_ref().map(|ids| ids.iter().map(|id| id.get_ref().clone()).collect())

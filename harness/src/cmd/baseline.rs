@@ -30,10 +30,7 @@ fn save(args: &BaselineSaveArgs, out: &Output) -> Result<()> {
     if !args.full {
         scenario.make_quick();
     }
-    if scenario.micro.is_none() {
-        let name = &scenario.name;
-        return Err(Error::input(format!("scenario {name} has no [micro] part to gate; try --scenario quick")));
-    }
+    scenario.require_micro()?;
     let machine = args.machine.check(1)?;
     let program = match &args.binary {
         Some(path) => path.clone(),

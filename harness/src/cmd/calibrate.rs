@@ -30,10 +30,7 @@ pub fn run(args: &CalibrateArgs, out: &Output) -> Result<()> {
         return Err(Error::input(format!("--effects {bad}: give slowdowns in percent, for example 5,10")));
     }
     let mut scenario = Scenario::load(&args.scenario)?;
-    if scenario.micro.is_none() {
-        let name = &scenario.name;
-        return Err(Error::input(format!("scenario {name} has no [micro] part to gate; try --scenario quick")));
-    }
+    scenario.require_micro()?;
     if !args.full {
         scenario.make_quick();
     }

@@ -48,10 +48,7 @@ pub fn run(args: &CompareArgs, out: &Output) -> Result<()> {
 /// Runs `micro`.
 pub fn run_micro(args: &MicroArgs, out: &Output) -> Result<()> {
     let mut scenario = Scenario::load(&args.measure.scenario)?;
-    if scenario.micro.is_none() {
-        let name = &scenario.name;
-        return Err(Error::input(format!("scenario {name} has no [micro] part; try --scenario seed-tables")));
-    }
+    scenario.require_micro()?;
     (scenario.generate, scenario.perplexity, scenario.sparsity, scenario.model) = (None, None, None, None);
     measure(&args.measure, scenario, HeadFormat::F16, Sparsity::Dense, PrefillPolicy::Same, None, out)
 }

@@ -165,10 +165,7 @@ fn against(args: &GateArgs, scratch: &Path) -> Result<Against> {
     if !args.full {
         scenario.make_quick();
     }
-    if scenario.micro.is_none() {
-        let name = &scenario.name;
-        return Err(Error::input(format!("scenario {name} has no [micro] part to gate; try --scenario quick")));
-    }
+    scenario.require_micro()?;
     let machine = args.machine.check(1)?;
     let path = Path::new(what);
     let (label, program) = if path.is_file() {
