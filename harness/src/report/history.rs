@@ -62,7 +62,7 @@ impl Point {
             time.map_or_else(|| figures::label(&receipt.timestamp, 24), |t| t.strftime("%Y-%m-%d %H:%M").to_string());
         let dirty = if receipt.build.git_dirty == Some(true) { "+" } else { "" };
         let commit =
-            receipt.build.git_commit.as_deref().map_or("no commit".into(), |c| figures::label(c, 10).replace('…', ""));
+            receipt.build.git_commit.as_deref().map_or("no commit".into(), |c| c.chars().take(10).collect::<String>());
         let scenario = identity::scenario(receipt);
         let cells = query::families(receipt).into_iter().flat_map(|family| cells(receipt, &family)).collect();
         Self {
@@ -114,6 +114,8 @@ pub struct Group {
 /// One cell over the runs of a group.
 #[derive(Debug)]
 pub struct Panel {
+    /// Family.
+    pub id: String,
     /// Family in words.
     pub family: String,
     /// Cell in words.
@@ -184,6 +186,7 @@ fn panels(points: &[Point], runs: &[usize]) -> Vec<Panel> {
             values: at.iter().map(|c| c.and_then(|c| value(c, id))).collect(),
         };
         Panel {
+            id: q.family.clone(),
             family: query::family_title(&q.family),
             title: q.title.clone(),
             partner: q.partner.clone(),

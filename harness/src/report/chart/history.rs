@@ -20,7 +20,7 @@ pub fn chart(id: &str, panel: &Panel, runs: &[&Point]) -> Option<(String, String
     let noise = panel.floors.iter().flatten().flat_map(|f| [1.0 / (1.0 + f), 1.0 + f]);
     let usable = ends.chain(noise).filter(|x| x.is_finite() && *x > 0.0);
     let (low, high) = usable.fold((0.97f64, 1.05f64), |(l, h), x| (l.min(x), h.max(x)));
-    let title = format!("{} over {} runs", panel.title, runs.len());
+    let title = format!("{}: {} over {} runs", figures::label(&panel.id, 16), panel.title, runs.len());
     let lines: Vec<&str> = panel.lines.iter().map(|l| l.kernel.as_str()).collect();
     let top = 60 + 20 * (1 + lines.iter().map(|l| l.chars().count() as i32 * 15 / 2 + 36).sum::<i32>() / WIDTH);
     let bottom = top + PLOT;
@@ -141,6 +141,7 @@ mod tests {
         let value = |m: f64| Some(Value { median: m, interval: None });
         let paths = |values: Vec<Option<Value>>| {
             let panel = Panel {
+                id: "f".into(),
                 family: "f".into(),
                 title: "t".into(),
                 partner: "p".into(),

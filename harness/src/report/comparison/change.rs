@@ -46,6 +46,11 @@ impl Verdict {
         }
     }
 
+    /// Worse or better.
+    pub fn is_change(self) -> bool {
+        matches!(self, Self::Worse | Self::Better)
+    }
+
     /// Tells verdicts apart without colour, before the word.
     pub fn marker(self) -> &'static str {
         match self {

@@ -132,7 +132,7 @@ fn change(
         (Some(p), _) | (None, Some(p)) => p,
     };
     if !other.differences.is_empty() {
-        return Some(Change::none(format!("{} is another machine or setting than {}", other.letter, first.letter)));
+        return Some(Change::none("another machine or setting"));
     }
     if let Some(why) = same_question(first, other) {
         return Some(Change::none(why));

@@ -107,7 +107,7 @@ fn change(
         return None;
     }
     if !other.differences.is_empty() {
-        return Some(Change::none(format!("{} is another machine or setting than {}", other.letter, first.letter)));
+        return Some(Change::none("another machine or setting"));
     }
     for (run, cell) in [(first, a), (other, b)] {
         if query::unstable(cell) {

@@ -4,7 +4,7 @@ use super::{Cell, Comparison, Table};
 use crate::report::index;
 use crate::report::markdown::{block, code, details, escape, table};
 
-/// Most changed cells outside the fold: a comment is no log.
+/// Most changed kernels outside the fold: a comment is no log.
 const MOST: usize = 20;
 
 /// As GitHub renders it.
@@ -37,18 +37,18 @@ pub fn markdown(c: &Comparison) -> String {
     }
     let changed = c.changed();
     if !changed.is_empty() {
-        let head = ["kernel", "where", "run", "against A", "its ratio over A's", "in words"];
+        let head = ["kernel", "run", "against A", "its ratio over A's", "where", "of"];
         let rows: Vec<Vec<String>> = changed
             .iter()
             .take(MOST)
-            .map(|(_, row, run, change)| {
+            .map(|x| {
                 vec![
-                    escape(&row.kernel),
-                    escape(&row.place),
-                    run.letter.clone(),
-                    format!("{} {}", change.verdict.marker(), change.verdict.words()),
-                    escape(&change.figure().unwrap_or_default()),
-                    escape(&change.reason),
+                    code(&x.kernel),
+                    x.letter.clone(),
+                    format!("{} {}", x.verdict.marker(), x.verdict.words()),
+                    x.range(),
+                    escape(&x.place()),
+                    escape(&c.tables[x.table].title),
                 ]
             })
             .collect();
@@ -62,6 +62,10 @@ pub fn markdown(c: &Comparison) -> String {
         if let Some(next) = &a.next {
             out += &format!("\nFor a real verdict ({}): {}\n\n{}", a.letter, escape(&next.why), block(&next.commands));
         }
+    }
+    for a in c.against.iter().filter(|a| !a.lacking.is_empty()) {
+        let list: String = a.lacking.iter().map(|l| format!("- {}\n", escape(l))).collect();
+        out += &format!("\n{}", details(&format!("Measured in A or {} only", a.letter), &list));
     }
     for t in &c.tables {
         out += &format!("\n{}", details(&format!("{}, {} rows", t.title, t.rows.len()), &whole(c, t)));

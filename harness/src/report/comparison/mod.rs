@@ -16,7 +16,7 @@ pub use markdown::markdown;
 pub use page::{HistoryView, charts_of, status, write_comparison};
 pub use words::quoted as shell_quoted;
 
-use super::query;
+use super::{figures, query};
 use crate::error::{Error, Result};
 use crate::receipt::Receipt;
 use change::Change;
@@ -101,6 +101,8 @@ pub struct Against {
     pub counts: Vec<(Verdict, usize)>,
     /// The same in a sentence.
     pub sentence: String,
+    /// Cells and kernels that only one of the two runs has, by name.
+    pub lacking: Vec<String>,
     /// How to get a verdict that can be relied on.
     pub next: Option<words::Next>,
 }
@@ -152,16 +154,90 @@ impl Comparison {
         Ok(Self { runs, opening, against, tables, gates, calibrations, remarks })
     }
 
-    /// Every verdict of every run, with its row: worse first, then better, in the order of the tables.
-    pub fn changed(&self) -> Vec<(&Table, &Row, &Run, &Change)> {
-        let rows = self.tables.iter().flat_map(|t| t.rows.iter().map(move |r| (t, r)));
-        let all = rows.flat_map(|(t, r)| {
-            let changes = r.cells.iter().zip(&self.runs).filter_map(|(c, run)| Some((run, c.change.as_ref()?)));
-            changes.map(move |(run, change)| (t, r, run, change)).collect::<Vec<_>>()
-        });
-        let mut out: Vec<_> = all.filter(|(.., c)| matches!(c.verdict, Verdict::Worse | Verdict::Better)).collect();
-        out.sort_by_key(|(.., c)| c.verdict);
+    /// Kernels that are worse or better in some run: worse first, and of equals the largest change.
+    pub fn changed(&self) -> Vec<Changed> {
+        let mut out: Vec<Changed> = Vec::new();
+        for (t, table) in self.tables.iter().enumerate() {
+            for (r, row) in table.rows.iter().enumerate() {
+                let changes = row.cells.iter().zip(&self.runs).filter_map(|(c, run)| Some((run, c.change.as_ref()?)));
+                for (run, change) in changes {
+                    let Some(ratio) = change.ratio.filter(|_| change.verdict.is_change()) else { continue };
+                    let same = |c: &&mut Changed| {
+                        c.kernel == row.kernel && c.letter == run.letter && c.verdict == change.verdict && c.table == t
+                    };
+                    match out.iter_mut().find(same) {
+                        Some(known) => known.add(&row.place, ratio),
+                        None => out.push(Changed {
+                            kernel: row.kernel.clone(),
+                            letter: run.letter.clone(),
+                            verdict: change.verdict,
+                            places: vec![row.place.clone()],
+                            of: self.compared(t, &row.kernel, &run.letter),
+                            low: ratio,
+                            high: ratio,
+                            table: t,
+                            row: r,
+                        }),
+                    }
+                }
+            }
+        }
+        let size = |c: &Changed| c.low.ln().abs().max(c.high.ln().abs());
+        out.sort_by(|a, b| a.verdict.cmp(&b.verdict).then(size(b).total_cmp(&size(a))));
         out
+    }
+
+    /// Comparisons of a kernel in one table that had two figures.
+    fn compared(&self, table: usize, kernel: &str, letter: &str) -> usize {
+        let at = self.runs.iter().position(|r| r.letter == letter);
+        let rows = self.tables[table].rows.iter().filter(|r| r.kernel == kernel);
+        rows.filter(|r| at.and_then(|i| r.cells[i].change.as_ref()).is_some_and(|c| c.ratio.is_some())).count()
+    }
+}
+
+/// One kernel that changed the same way in some cells of one table.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Changed {
+    /// Kernel id.
+    pub kernel: String,
+    /// The run.
+    pub letter: String,
+    /// Worse or better.
+    pub verdict: Verdict,
+    /// Where.
+    pub places: Vec<String>,
+    /// Of how many places that could be compared.
+    pub of: usize,
+    /// Smallest ratio over the first run's.
+    pub low: f64,
+    /// Largest.
+    pub high: f64,
+    /// Index of the table, and of the first row in it.
+    pub table: usize,
+    /// See `table`.
+    pub row: usize,
+}
+
+impl Changed {
+    fn add(&mut self, place: &str, ratio: f64) {
+        self.places.push(place.into());
+        (self.low, self.high) = (self.low.min(ratio), self.high.max(ratio));
+    }
+
+    /// `0.69× to 0.73×`.
+    pub fn range(&self) -> String {
+        let (low, high) = (figures::ratio(self.low), figures::ratio(self.high));
+        if low == high { low } else { format!("{low} to {high}") }
+    }
+
+    /// `gemv 6912×2560, in cache`, `decode and prefill`, `9 of 11 cells`.
+    pub fn place(&self) -> String {
+        match (&self.places[..], self.of) {
+            ([one], _) => one.clone(),
+            ([a, b], _) if a.len() + b.len() < 20 => format!("{a} and {b}"),
+            (several, n) if several.len() == n => format!("all {n} cells"),
+            (several, n) => format!("{} of {n} cells", several.len()),
+        }
     }
 }
 

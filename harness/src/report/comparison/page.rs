@@ -24,6 +24,7 @@ struct View<'a> {
     calibrations: &'a [RateRow],
     history: Vec<HistoryView>,
     confidence: &'static str,
+    has_next: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -57,11 +58,14 @@ struct RunView {
 
 #[derive(Debug, Serialize)]
 struct ChangedView {
-    #[serde(flatten)]
-    change: ChangeView,
+    word: &'static str,
+    marker: &'static str,
+    class: &'static str,
     kernel: String,
+    family: String,
     place: String,
     letter: String,
+    range: String,
     anchor: String,
 }
 
@@ -124,19 +128,16 @@ pub fn write_comparison(comparison: &Comparison, out: &Path) -> Result<PathBuf> 
 
 fn view<'a>(c: &'a Comparison, out: &Path) -> View<'a> {
     let tables: Vec<TableView<'a>> = c.tables.iter().enumerate().map(|(i, t)| table(i, t)).collect();
-    let id = |row: &Row| {
-        let at = c.tables.iter().enumerate().find_map(|(t, table)| {
-            let r = table.rows.iter().position(|r| std::ptr::eq(r, row))?;
-            Some(row_id(t, r))
-        });
-        at.unwrap_or_default()
-    };
-    let changed = c.changed().into_iter().map(|(_, row, run, change)| ChangedView {
-        change: ChangeView::new(change),
-        kernel: row.kernel.clone(),
-        place: row.place.clone(),
-        letter: run.letter.clone(),
-        anchor: id(row),
+    let changed = c.changed().into_iter().map(|x| ChangedView {
+        word: x.verdict.words(),
+        marker: x.verdict.marker(),
+        class: x.verdict.class(),
+        range: x.range(),
+        place: x.place(),
+        anchor: row_id(x.table, x.row),
+        family: c.tables[x.table].title.clone(),
+        kernel: x.kernel,
+        letter: x.letter,
     });
     View {
         title: c.runs.iter().map(|r| r.letter.as_str()).collect::<Vec<_>>().join(" and "),
@@ -150,6 +151,7 @@ fn view<'a>(c: &'a Comparison, out: &Path) -> View<'a> {
         calibrations: &c.calibrations,
         history: history(c),
         confidence: "99%",
+        has_next: c.against.iter().any(|a| a.next.is_some()),
     }
 }
 

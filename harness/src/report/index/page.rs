@@ -12,6 +12,8 @@ use std::path::Path;
 pub struct View<'a> {
     opening: &'a str,
     runs: Vec<RunView<'a>>,
+    /// Runs without a page of their own.
+    unrendered: usize,
     groups: Vec<GroupView>,
     /// Machines and settings with one run only: no line.
     alone: Vec<String>,
@@ -70,9 +72,11 @@ pub fn view<'a>(opening: &'a str, entries: &'a [Entry], unreadable: &'a [Unreada
     let points: Vec<Point> = entries.iter().map(|e| e.point.clone()).collect();
     let all = groups(&points);
     let (several, single): (Vec<&Group>, Vec<&Group>) = all.iter().partition(|g| g.runs.len() > 1);
+    let runs: Vec<RunView<'a>> = entries.iter().enumerate().map(run).collect();
     View {
         opening,
-        runs: entries.iter().enumerate().map(run).collect(),
+        unrendered: runs.iter().filter(|r| r.report.is_none()).count(),
+        runs,
         groups: several.iter().enumerate().map(|(i, g)| group(&points, g, i)).collect(),
         alone: single.iter().map(|g| format!("{}: {}", g.scenario, g.host)).collect(),
         unreadable,

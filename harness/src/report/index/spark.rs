@@ -78,6 +78,7 @@ mod tests {
     fn of(values: &[Option<f64>]) -> Spark {
         let values = values.iter().map(|v| v.map(|median| Value { median, interval: None })).collect::<Vec<_>>();
         let panel = Panel {
+            id: "f".into(),
             family: "f".into(),
             title: "t".into(),
             partner: "p".into(),

@@ -5,7 +5,7 @@ use crate::report::comparison::{Comparison, Verdict};
 use crate::report::figures;
 use crate::report::index::Index;
 
-/// Most changed cells; the page has all.
+/// Most changed kernels; the page has all.
 const CHANGED: usize = 15;
 /// Most runs of an index; the page has all.
 const RUNS: usize = 20;
@@ -25,17 +25,18 @@ pub fn comparison(c: &Comparison, look: Look) -> String {
     let changed = c.changed();
     if !changed.is_empty() {
         let several = c.against.len() > 1;
-        let mut table = Rows::new(["kernel", "where", "against A", "ratio over A's"]);
-        table.left = vec![1, 2];
-        for (_, row, run, change) in changed.iter().take(if look.full { usize::MAX } else { CHANGED }) {
-            let tone = if change.verdict == Verdict::Worse { Tone::Bad } else { Tone::Best };
-            let letter = if several { format!(" ({})", run.letter) } else { String::new() };
-            let word = format!("{} {}{letter}", change.verdict.marker(), change.verdict.words());
+        let mut table = Rows::new(["kernel", "against A", "ratio over A's", "where"]);
+        table.left = vec![1, 3];
+        for x in changed.iter().take(if look.full { usize::MAX } else { CHANGED }) {
+            let tone = if x.verdict == Verdict::Worse { Tone::Bad } else { Tone::Best };
+            let letter = if several { format!(" ({})", x.letter) } else { String::new() };
+            let word = format!("{} {}{letter}", x.verdict.marker(), x.verdict.words());
+            let place = figures::label(&x.place(), 32);
             table.rows.push(vec![
-                (row.kernel.clone(), Tone::Plain),
-                (figures::label(&row.place, 28), Tone::Plain),
+                (x.kernel.clone(), Tone::Plain),
                 (word, tone),
-                (change.figure().unwrap_or_default(), Tone::Plain),
+                (x.range(), Tone::Plain),
+                (place, Tone::Plain),
             ]);
         }
         let mut text = table.text(look);
