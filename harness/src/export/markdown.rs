@@ -4,9 +4,9 @@
 use super::{State, cases};
 use crate::receipt::{GenerationKernel, MicroCell, Ratio, Receipt};
 use crate::report::figures::{duration_or_none, number, percent, ratio, ratio_with_interval};
-use crate::report::markdown::{block, code, details, escape, table};
+use crate::report::markdown::{block, code, details, escape, table, with_fold};
 use crate::report::query::{self, Call, family_title};
-use crate::report::{gate_markdown, host_in_words, noise, opening, shell_quoted, statements};
+use crate::report::{first_sentence, gate_markdown, host_in_words, noise, shell_quoted, statements};
 
 /// Most rows of cases that are not passed: a comment is no log.
 const MOST: usize = 30;
@@ -16,14 +16,16 @@ pub fn markdown(receipt: &Receipt) -> String {
     if receipt.gate.is_some() {
         return gate_markdown(receipt);
     }
-    let mut out = format!("### tritbench: {}\n\n{}\n", escape(&receipt.scenario.name), escape(&opening(receipt)));
+    let mut out =
+        format!("### tritbench: {}\n\n{}\n", escape(&receipt.scenario.name), escape(&first_sentence(receipt)));
     let found = statements(receipt);
     if !found.is_empty() {
         out.push('\n');
     }
     for s in found {
         let label = s.label.to_string();
-        out += &format!("- {}: **{}** {}\n", escape(&label), escape(&s.figure), escape(&s.subject));
+        let colon = if label.ends_with('?') { "" } else { ":" };
+        out += &format!("- {}{colon} **{}** {}\n", escape(&label), escape(&s.figure), escape(&s.subject));
     }
     out += &not_passed(receipt);
     for family in query::families(receipt) {
@@ -41,7 +43,7 @@ pub fn markdown(receipt: &Receipt) -> String {
     }
     out += &format!("\n{}", details("How to reproduce", &reproduce(receipt)));
     if let Some(table) = every_cell(receipt) {
-        out += &format!("\n{}", details("Every cell, with intervals", &table));
+        out = with_fold(out, "Every cell, with intervals", &table);
     }
     out
 }
@@ -232,7 +234,7 @@ mod tests {
     fn it_starts_with_the_pages_first_sentence() {
         for receipt in [fixture::complete(), fixture::interrupted(), fixture::empty()] {
             let text = markdown(&receipt);
-            assert_eq!(text.lines().nth(2), Some(escape(&opening(&receipt)).as_str()));
+            assert_eq!(text.lines().nth(2), Some(escape(&first_sentence(&receipt)).as_str()));
         }
     }
 }

@@ -62,6 +62,16 @@ pub fn details(summary: &str, body: &str) -> String {
     format!("<details><summary>{}</summary>\n\n{}\n\n</details>\n", escape(summary), body.trim_end())
 }
 
+/// `text` with one more fold, or with a line on why not: GitHub refuses a comment of more than 65,536 characters.
+pub fn with_fold(text: String, summary: &str, body: &str) -> String {
+    const MOST: usize = 60_000;
+    let fold = details(summary, body);
+    if text.chars().count() + fold.chars().count() > MOST {
+        return format!("{text}\n{}: too long for a comment; it is on the page.\n", escape(summary));
+    }
+    format!("{text}\n{fold}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,6 +84,14 @@ mod tests {
         }
         assert!(!escape("x@example.org").contains("@e"));
         assert_eq!(escape("avx2-i8: 3.1× (6912×2560)"), "avx2-i8: 3.1× (6912×2560)");
+    }
+
+    #[test]
+    fn a_comment_stays_within_its_limit() {
+        let text = with_fold("a\n".into(), "small", "b");
+        assert!(text.ends_with("b\n\n</details>\n"));
+        let text = with_fold(text, "large", &"x".repeat(70_000));
+        assert!(text.ends_with("\nlarge: too long for a comment; it is on the page.\n"));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::{Cell, Comparison, Table};
 use crate::report::index;
-use crate::report::markdown::{block, code, details, escape, table};
+use crate::report::markdown::{block, code, escape, table, with_fold};
 
 /// Most changed kernels outside the fold: a comment is no log.
 const MOST: usize = 20;
@@ -65,10 +65,10 @@ pub fn markdown(c: &Comparison) -> String {
     }
     for a in c.against.iter().filter(|a| !a.lacking.is_empty()) {
         let list: String = a.lacking.iter().map(|l| format!("- {}\n", escape(l))).collect();
-        out += &format!("\n{}", details(&format!("Measured in A or {} only", a.letter), &list));
+        out = with_fold(out, &format!("Measured in A or {} only", a.letter), &list);
     }
     for t in &c.tables {
-        out += &format!("\n{}", details(&format!("{}, {} rows", t.title, t.rows.len()), &whole(c, t)));
+        out = with_fold(out, &format!("{}, {} rows", t.title, t.rows.len()), &whole(c, t));
     }
     let letters = || c.runs.iter().map(|r| r.letter.clone());
     if !c.gates.is_empty() {
@@ -81,7 +81,7 @@ pub fn markdown(c: &Comparison) -> String {
             .map(|g| std::iter::once(escape(&g.title)).chain(g.cells.iter().map(cell)).collect())
             .collect();
         let head: Vec<String> = std::iter::once("comparison".to_string()).chain(letters()).collect();
-        out += &format!("\n{}", details("Gates", &table(&head, false, &rows)));
+        out = with_fold(out, "Gates", &table(&head, false, &rows));
     }
     if !c.calibrations.is_empty() {
         let cell = |x: &Option<String>| x.as_ref().map_or_else(|| "–".into(), |x| escape(x));
@@ -91,7 +91,7 @@ pub fn markdown(c: &Comparison) -> String {
             .map(|g| std::iter::once(escape(&g.effect)).chain(g.cells.iter().map(cell)).collect())
             .collect();
         let head: Vec<String> = std::iter::once("planted slowdown".to_string()).chain(letters()).collect();
-        out += &format!("\n{}", details("Calibrations: gates that said FAIL", &table(&head, false, &rows)));
+        out = with_fold(out, "Calibrations: gates that said FAIL", &table(&head, false, &rows));
     }
     out
 }

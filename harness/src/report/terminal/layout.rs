@@ -58,7 +58,6 @@ impl Rows {
 
     /// As text that keeps to the width, and a line on what was left out for that.
     pub fn text(&self, look: Look) -> String {
-        let printable_of = |text: &str| text.lines().map(printable).collect::<Vec<_>>().join("\n");
         let name = |text: &str| figures::label(&printable(text), NAME.min(look.width.saturating_sub(12).max(8)));
         let mut head: Vec<String> = self.head.iter().map(|h| printable_of(h)).collect();
         let mut rows: Vec<Vec<Figure>> = self.rows.iter().map(|r| named(r, &name)).collect();
@@ -69,6 +68,10 @@ impl Rows {
             rows.iter_mut().for_each(|r| r.truncate(left));
         }
         let mut table = table(look.width);
+        if total(&head, &rows) <= look.width {
+            // It fits by our own count; comfy-table would keep room for lines that this style has not.
+            table.set_content_arrangement(ContentArrangement::Disabled);
+        }
         let cell = |i: usize, text: &str| {
             let right = i > 0 && !self.left.contains(&i);
             Cell::new(text).set_alignment(if right { CellAlignment::Right } else { CellAlignment::Left })
@@ -86,8 +89,13 @@ impl Rows {
     }
 }
 
+/// Line breaks are ours: names and words have none.
+fn printable_of(text: &str) -> String {
+    text.lines().map(printable).collect::<Vec<_>>().join("\n")
+}
+
 fn named(row: &[Figure], name: &impl Fn(&str) -> String) -> Vec<Figure> {
-    let cell = |(i, (text, tone)): (usize, &Figure)| (if i == 0 { name(text) } else { printable(text) }, *tone);
+    let cell = |(i, (text, tone)): (usize, &Figure)| (if i == 0 { name(text) } else { printable_of(text) }, *tone);
     row.iter().enumerate().map(cell).collect()
 }
 

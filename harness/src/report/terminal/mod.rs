@@ -10,7 +10,7 @@ pub use side_by_side::{comparison, index};
 
 use super::query;
 use super::view::{claims_summary, lut_sentence};
-use super::{crossover_in_words, figures, verdict};
+use super::{crossover_in_words, figures, first_sentence, verdict};
 use crate::receipt::{GenerationKernel, LutFinding, Receipt};
 use comfy_table::Table;
 use layout::printable;
@@ -22,7 +22,7 @@ pub fn table() -> Table {
 
 /// The page's first sentence, its figures, both families, end to end. With `look.full` every table, shares of bounds included.
 pub fn summary(receipt: &Receipt, look: Look) -> String {
-    let mut out = vec![wrapped(&verdict::opening(receipt), look.width)];
+    let mut out = vec![wrapped(&first_sentence(receipt), look.width)];
     out.extend(figures_of(receipt, look));
     out.extend(receipt.gate.as_ref().and_then(|g| tables::gate(g, look)));
     let families = query::families(receipt);
@@ -66,7 +66,10 @@ fn figures_of(receipt: &Receipt, look: Look) -> Option<String> {
     let wide = |i: usize, most: usize| lines.iter().map(|l| l[i].chars().count()).max().unwrap_or(0).min(most);
     let (labels, figures) = (wide(0, 28), wide(1, 16));
     let line = |[label, figure, subject]: &[String; 3]| {
-        let rest = look.width.saturating_sub(labels + figures + 4).max(8);
+        let rest = look.width.saturating_sub(labels + figures + 4);
+        if rest < 12 {
+            return wrapped(&format!("{label}: {figure} {subject}"), look.width);
+        }
         let (label, figure) = (figures::label(label, labels), figures::label(figure, figures));
         format!("{label:labels$}  {figure:>figures$}  {}", figures::label(subject, rest)).trim_end().to_string()
     };

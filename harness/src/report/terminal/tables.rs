@@ -147,7 +147,11 @@ pub fn gate(record: &GateRecord, look: Look) -> Option<String> {
     if shown.is_empty() {
         return None;
     }
-    let mut table = Rows::new(["verdict", "kernel", "cell", "change", "at most", "threshold", "A/A", "pairs"]);
+    let mut head = vec!["verdict", "kernel", "cell", "change", "threshold", "A/A"];
+    if look.full {
+        head.extend(["at most", "pairs"]);
+    }
+    let mut table = Rows::new(head);
     table.left = vec![1, 2];
     for c in shown {
         let tone = match c.verdict.outcome {
@@ -160,7 +164,11 @@ pub fn gate(record: &GateRecord, look: Look) -> Option<String> {
         let cell = format!("{op} {}×{}{tokens}\n{}", c.m, c.k, query::residency(c.residency));
         let kernel = figures::label(&printable(&c.kernel), 18);
         let mut row = vec![(outcome_word(c.verdict.outcome).to_string(), tone), plain(kernel), plain(cell)];
-        row.extend(columns(c).map(plain));
+        let [change, most, threshold, aa, pairs] = columns(c);
+        row.extend([change, threshold, aa].map(plain));
+        if look.full {
+            row.extend([most, pairs].map(plain));
+        }
         table.rows.push(row);
     }
     Some(table.text(look))
