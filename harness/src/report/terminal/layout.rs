@@ -69,7 +69,6 @@ impl Rows {
         }
         let mut table = table(look.width);
         if total(&head, &rows) <= look.width {
-            // It fits by our own count; comfy-table would keep room for lines that this style has not.
             table.set_content_arrangement(ContentArrangement::Disabled);
         }
         let cell = |i: usize, text: &str| {
@@ -80,6 +79,9 @@ impl Rows {
         for row in &rows {
             table.add_row(row.iter().enumerate().map(|(i, (text, tone))| toned(cell(i, text), *tone, look.color)));
         }
+        table.column_iter_mut().for_each(|column| {
+            column.set_padding((1, 0));
+        });
         let text = table.trim_fmt();
         match needed - head.len() {
             0 => text,
@@ -99,14 +101,14 @@ fn named(row: &[Figure], name: &impl Fn(&str) -> String) -> Vec<Figure> {
     row.iter().enumerate().map(cell).collect()
 }
 
-/// Width of the whole table: a space on both sides of each column.
+/// Width of the whole table: a space before each column, and one between two, where other styles have a line.
 fn total(head: &[String], rows: &[Vec<Figure>]) -> usize {
     let widest = |text: &str| text.lines().map(|l| l.chars().count()).max().unwrap_or(0);
     let column = |i: usize| {
         let cells = rows.iter().filter_map(|r| r.get(i)).map(|c| widest(&c.0));
-        cells.chain([widest(&head[i])]).max().unwrap_or(0) + 2
+        cells.chain([widest(&head[i])]).max().unwrap_or(0) + 1
     };
-    (0..head.len()).map(column).sum()
+    (0..head.len()).map(column).sum::<usize>() + head.len().saturating_sub(1)
 }
 
 fn toned(cell: Cell, tone: Tone, color: bool) -> Cell {
