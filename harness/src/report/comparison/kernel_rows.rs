@@ -54,7 +54,9 @@ fn measured<'a>(receipt: &'a Receipt, family: &'a str) -> impl Iterator<Item = &
 }
 
 /// The cell of a run, and the kernel's column in it.
-fn find<'a>(receipt: &'a Receipt, family: &'a str, like: &Key, kernel: &str) -> Option<(&'a MicroCell, usize)> {
+type Found<'a> = Option<(&'a MicroCell, usize)>;
+
+fn find<'a>(receipt: &'a Receipt, family: &'a str, like: &Key, kernel: &str) -> Found<'a> {
     let cell = measured(receipt, family).find(|c| key(c) == *like)?;
     Some((cell, column(cell, kernel)?))
 }
@@ -92,7 +94,7 @@ fn change(
     runs: &[Run],
     i: usize,
     (family, like, kernel): (&str, &Key, &str),
-    found: (Option<(&MicroCell, usize)>, Option<(&MicroCell, usize)>),
+    found: (Found<'_>, Found<'_>),
 ) -> Option<Change> {
     let (first, other) = (&runs[0], &runs[i]);
     let ((a, at_a), (b, at_b)) = match found {
