@@ -58,7 +58,9 @@ fn row(runs: &[Run], family: &str, id: &str, phase: &Phase) -> Row {
         let speed = (phase.tokens_per_s)(k);
         let comparable = i > 0 && run.differences.is_empty() && same_question(&runs[0], run).is_none();
         let first = found[0].filter(|_| comparable).map(phase.tokens_per_s);
-        let ratio = paired(run, family, k, phase);
+        // The run's own figure where it has one.
+        let stated = k.decode_vs_baseline.clone().filter(|_| phase.name == "decode");
+        let ratio = stated.or_else(|| paired(run, family, k, phase));
         Cell {
             paired: ratio.as_ref().map_or_else(|| "partner".into(), |r| figures::ratio(r.median)),
             interval: ratio.as_ref().map_or_else(String::new, figures::interval),
