@@ -48,7 +48,7 @@ fn runs_side_by_side_say_what_changed_and_what_to_do() {
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let page = dir.path().canonicalize().expect("a folder").join("comparison.html");
     assert_eq!(text.trim_end().lines().last(), Some(page.display().to_string().as_str()), "beside the runs by default");
-    assert!(text.starts_with("B against A: of ") && text.contains("avx512-vnni   ▼ worse"), "{text}");
+    assert!(text.starts_with("B against A: of ") && text.contains("avx512-vnni  ▼ worse"), "{text}");
     assert!(text.contains("gate --against 0cc9a217") && text.contains("--kernels avx512-vnni"), "{text}");
     let html = std::fs::read_to_string(&page).expect("a page");
     // Lines of the text are broken, the page's sentence is not.
