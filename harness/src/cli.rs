@@ -78,8 +78,10 @@ pub enum Command {
     /// Look into model files, or write a synthetic one
     #[command(subcommand)]
     Model(ModelCommand),
-    /// Render a run again, or several side by side
-    #[command(after_help = "Example: harness report reports/runs/A reports/runs/B --out comparison.html")]
+    /// Render a run again, several side by side with a verdict a cell, or a page over all runs of a folder
+    #[command(
+        after_help = "Examples:\n  harness report reports/runs/A\n  harness report reports/runs/A reports/runs/B\n  harness report reports/runs\n  harness report reports/runs/A --markdown > comment.md"
+    )]
     Report(ReportArgs),
     /// Recheck a receipt, write it in other tools' formats, print its schema
     #[command(subcommand)]
@@ -171,6 +173,9 @@ pub struct MeasureArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+    /// Print the summary as GitHub Markdown, for a pull request
+    #[arg(long, conflicts_with = "json")]
+    pub markdown: bool,
     /// Threads (1 by default), pinning, features
     #[command(flatten)]
     pub machine: MachineArgs,
@@ -511,12 +516,19 @@ pub enum ModelCommand {
 /// `report`.
 #[derive(Args, Debug)]
 pub struct ReportArgs {
-    /// Run folders or receipt files
-    #[arg(required = true, value_name = "RUN_DIR|RECEIPT")]
+    /// Run folders or receipt files; or one folder that holds run folders, at any depth
+    #[arg(required = true, value_name = "RUN_DIR|RECEIPT|DIR")]
     pub runs: Vec<PathBuf>,
-    /// Where to write: a folder for one run (its own by default), a file for several (comparison.html by default)
+    /// Where to write: a folder for one run (its own by default), a file for several (comparison.html in the folder that holds
+    /// them by default), a file for a folder of runs (index.html in it by default)
     #[arg(long, value_name = "PATH")]
     pub out: Option<PathBuf>,
+    /// Print all tables instead of the summary
+    #[arg(long, conflicts_with_all = ["json", "markdown"])]
+    pub full: bool,
+    /// Print the summary as GitHub Markdown, for a pull request
+    #[arg(long, conflicts_with = "json")]
+    pub markdown: bool,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

@@ -2,9 +2,13 @@
 
 use crate::cli::ColorChoice;
 use crate::error::{Error, Result};
+use crate::report::Look;
 use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
 use serde::Serialize;
 use std::io::{ErrorKind, IsTerminal, Write};
+
+/// Below this a table is no table any more; lines run over instead.
+const NARROWEST: usize = 30;
 
 /// How to write.
 pub struct Output {
@@ -20,6 +24,13 @@ impl Output {
     /// Whether stdout gets colours.
     pub fn color(&self) -> bool {
         self.colors(std::io::stdout().is_terminal())
+    }
+
+    /// How to print a summary: with colours or not, for the terminal's width where it is one, and never for more than 80 columns.
+    pub fn look(&self) -> Look {
+        let columns = if std::io::stdout().is_terminal() { Table::new().width() } else { None };
+        let width = columns.map_or(Look::plain().width, |c| usize::from(c).clamp(NARROWEST, Look::plain().width));
+        Look { color: self.color(), width, full: false }
     }
 
     fn colors(&self, terminal: bool) -> bool {

@@ -10,6 +10,7 @@ use crate::cli::{CompareArgs, MeasureArgs, MicroArgs};
 use crate::count::{self, Call, Method};
 use crate::environment;
 use crate::error::{Error, Exit, Result};
+use crate::export;
 use crate::findings::findings;
 use crate::host;
 use crate::interrupt;
@@ -125,7 +126,7 @@ fn measure(
         receipt,
     };
     let outcome = run.parts();
-    let unstable = run.finish(outcome, args.json, out)?;
+    let unstable = run.finish(outcome, args, out)?;
     match unstable {
         Some(what) if strict => Err(Error::verdict(
             Outcome::Unstable,
@@ -401,7 +402,7 @@ impl Run {
     }
 
     /// Writes everything, whatever the outcome, and prints the table and, last, the report's path. Returns what was unstable, if anything.
-    fn finish(mut self, outcome: Result<()>, json: bool, out: &Output) -> Result<Option<String>> {
+    fn finish(mut self, outcome: Result<()>, args: &MeasureArgs, out: &Output) -> Result<Option<String>> {
         self.receipt.status = match &outcome {
             Ok(()) => Status::Complete,
             Err(e) if e.exit() == Exit::Interrupted => Status::Interrupted,
@@ -414,10 +415,14 @@ impl Run {
         self.receipt.findings = findings(&self.receipt);
         self.save()?;
         let paths = report::write_run_folder(&self.receipt, self.folder.path())?;
-        if json {
+        if args.json {
             out.json(&Printed::new(&self.receipt, self.folder.path(), &paths))?;
+        } else if args.markdown {
+            // Only what goes into the comment.
+            out.line(export::markdown(&self.receipt).trim_end())?;
+            note(paths.html.display().to_string());
         } else {
-            out.line(report::summary_table(&self.receipt, out.color()).trim_end())?;
+            out.line(report::summary(&self.receipt, out.look()).trim_end())?;
             out.line(paths.html.display().to_string())?;
         }
         outcome?;

@@ -3,43 +3,181 @@
 use crate::amdahl::{self, AmdahlRow};
 use crate::claims;
 use crate::cli::ReportArgs;
-use crate::error::Result;
-use crate::output::Output;
-use crate::receipt::read_receipt;
-use crate::report::{summary_table, write_comparison, write_run_folder};
+use crate::error::{Error, Result};
+use crate::export;
+use crate::output::{Output, note};
+use crate::progress::Progress;
+use crate::receipt::{RECEIPT_FILE, read_receipt};
+use crate::report::{self, Comparison, INDEX_FILE, IndexRow, Look, Unreadable};
 use serde::Serialize;
+use serde_json::Value;
 use std::path::{Path, PathBuf};
 
 /// Runs the command.
 pub fn run(args: &ReportArgs, out: &Output) -> Result<()> {
+    match &args.runs[..] {
+        [one] if one.is_dir() && !one.join(RECEIPT_FILE).is_file() => folder(args, one, out),
+        [one] => single(args, one, out),
+        several => side_by_side(args, several, out),
+    }
+}
+
+fn look(args: &ReportArgs, out: &Output) -> Look {
+    Look { full: args.full, ..out.look() }
+}
+
+/// The text on stdout; the page's path last, or beside it where the text is to be pasted.
+fn print(args: &ReportArgs, text: &str, page: &Path, out: &Output) -> Result<()> {
+    out.line(text.trim_end())?;
+    let page = page.display().to_string();
+    if args.markdown {
+        note(page);
+        return Ok(());
+    }
+    out.line(page)
+}
+
+fn single(args: &ReportArgs, run: &Path, out: &Output) -> Result<()> {
     #[derive(Serialize)]
     struct Printed {
         report: String,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        amdahl: Option<Vec<AmdahlRow>>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        claims: Option<Vec<claims::Judged>>,
+        amdahl: Vec<AmdahlRow>,
+        claims: Vec<claims::Judged>,
     }
-    // Derived from the receipt, of one run only.
-    let mut derived = (None, None);
-    let path = match &args.runs[..] {
-        [one] => {
-            let receipt = read_receipt(one)?;
-            let own = if one.is_dir() { one.clone() } else { one.parent().unwrap_or(Path::new(".")).to_path_buf() };
-            let paths = write_run_folder(&receipt, args.out.as_ref().unwrap_or(&own))?;
-            if !args.json {
-                out.line(summary_table(&receipt, out.color()).trim_end())?;
-            }
-            derived = (Some(amdahl::rows(&receipt)), Some(claims::judge_all(&receipt)));
-            paths.html
+    let receipt = read_receipt(run)?;
+    let own = folder_of(run);
+    let paths = report::write_run_folder(&receipt, args.out.as_ref().unwrap_or(&own))?;
+    if args.json {
+        let report = paths.html.display().to_string();
+        return out.json(&Printed { report, amdahl: amdahl::rows(&receipt), claims: claims::judge_all(&receipt) });
+    }
+    let text = if args.markdown { export::markdown(&receipt) } else { report::summary(&receipt, look(args, out)) };
+    print(args, &text, &paths.html, out)
+}
+
+fn side_by_side(args: &ReportArgs, runs: &[PathBuf], out: &Output) -> Result<()> {
+    #[derive(Serialize)]
+    struct Printed<'a> {
+        report: String,
+        opening: &'a str,
+        runs: Vec<Value>,
+        against: Value,
+        tables: Value,
+        gates: Value,
+        calibrations: Value,
+        remarks: &'a [String],
+    }
+    let named = runs.iter().map(|path| {
+        if path.is_dir() && !path.join(RECEIPT_FILE).is_file() {
+            let what = "holds no receipt.json: a folder of runs is shown alone, as `report DIR`";
+            return Err(Error::input(format!("{} {what}", path.display())));
         }
-        several => {
-            let named = several.iter().map(|path| Ok((path.display().to_string(), read_receipt(path)?)));
-            let receipts = named.collect::<Result<Vec<_>>>()?;
-            write_comparison(&receipts, &args.out.clone().unwrap_or_else(|| PathBuf::from("comparison.html")))?
-        }
+        Ok((path.display().to_string(), read_receipt(path)?))
+    });
+    let comparison = Comparison::new(named.collect::<Result<Vec<_>>>()?)?;
+    let target = args
+        .out
+        .clone()
+        .map_or_else(|| shared_folder(runs).join("comparison.html"), |out| inside(out, "comparison.html"));
+    let page = report::write_comparison(&comparison, &target)?;
+    if args.json {
+        let json = |value: serde_json::Result<Value>| {
+            value.map_err(|e| Error::failed(format!("cannot write the comparison as JSON: {e}")))
+        };
+        let run =
+            |r: &report::Run| serde_json::json!({"letter": r.letter, "run": r.name, "timestamp": r.receipt.timestamp});
+        return out.json(&Printed {
+            report: page.display().to_string(),
+            opening: &comparison.opening,
+            runs: comparison.runs.iter().map(run).collect(),
+            against: json(serde_json::to_value(&comparison.against))?,
+            tables: json(serde_json::to_value(&comparison.tables))?,
+            gates: json(serde_json::to_value(&comparison.gates))?,
+            calibrations: json(serde_json::to_value(&comparison.calibrations))?,
+            remarks: &comparison.remarks,
+        });
+    }
+    let text = if args.markdown {
+        report::comparison_markdown(&comparison)
+    } else {
+        report::comparison_summary(&comparison, look(args, out))
     };
-    let report = path.display().to_string();
-    let (amdahl, claims) = derived;
-    if args.json { out.json(&Printed { report, amdahl, claims }) } else { out.line(report) }
+    print(args, &text, &page, out)
+}
+
+fn folder(args: &ReportArgs, folder: &Path, out: &Output) -> Result<()> {
+    #[derive(Serialize)]
+    struct Printed<'a> {
+        report: String,
+        opening: &'a str,
+        runs: &'a [IndexRow],
+        unreadable: &'a [Unreadable],
+    }
+    let target = args.out.clone().map_or_else(|| folder.join(INDEX_FILE), |out| inside(out, INDEX_FILE));
+    if args.markdown {
+        let what = "an index is a page; name runs for Markdown";
+        return Err(Error::input(format!("--markdown: {} is a folder of runs: {what}", folder.display())));
+    }
+    let progress = Progress::start("reading receipts", 1);
+    let index = report::write_index(folder, &target, |done, of| {
+        progress.say(format!("reading receipts ({done} of {of})"));
+    })?;
+    drop(progress);
+    for u in &index.unreadable {
+        note(format!("note: {}: {}", u.path, u.reason));
+    }
+    let report = index.path.display().to_string();
+    if args.json {
+        return out.json(&Printed {
+            report,
+            opening: &index.opening,
+            runs: &index.runs,
+            unreadable: &index.unreadable,
+        });
+    }
+    print(args, &report::index_summary(&index, look(args, out)), &index.path, out)
+}
+
+fn folder_of(run: &Path) -> PathBuf {
+    if run.is_dir() { run.to_path_buf() } else { run.parent().unwrap_or(Path::new(".")).to_path_buf() }
+}
+
+/// A folder as target means a file of that name in it.
+fn inside(target: PathBuf, name: &str) -> PathBuf {
+    if target.is_dir() { target.join(name) } else { target }
+}
+
+/// The deepest folder that holds all runs, as long as that is not the root of the file system; else the current one.
+fn shared_folder(runs: &[PathBuf]) -> PathBuf {
+    let parents = runs.iter().map(|run| {
+        let folder = folder_of(run);
+        let folder = folder.canonicalize().unwrap_or(folder);
+        folder.parent().map(Path::to_path_buf).unwrap_or_default()
+    });
+    let shared = parents.reduce(|a, b| {
+        let pairs = a.components().zip(b.components());
+        pairs.take_while(|(x, y)| x == y).map(|(x, _)| x).collect()
+    });
+    let shared = shared.filter(|p| p.components().count() > 1).unwrap_or_default();
+    // As the user would write it.
+    let here = std::env::current_dir().and_then(|d| d.canonicalize()).unwrap_or_default();
+    shared.strip_prefix(&here).map(Path::to_path_buf).unwrap_or(shared)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shared_folder_holds_all_runs() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        for run in ["runs/a", "runs/b", "other/c"] {
+            std::fs::create_dir_all(root.join(run)).unwrap();
+        }
+        let of = |runs: &[&str]| shared_folder(&runs.iter().map(|r| root.join(r)).collect::<Vec<_>>());
+        assert_eq!(of(&["runs/a", "runs/b"]), root.join("runs"));
+        assert_eq!(of(&["runs/a", "other/c"]), root);
+        assert_eq!(shared_folder(&[PathBuf::from("/a/x"), PathBuf::from("/b/y")]), PathBuf::new());
+    }
 }

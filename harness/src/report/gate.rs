@@ -1,6 +1,7 @@
 //! A gate for people: a table on the terminal, a Markdown summary for a pull request, annotations for GitHub.
 
 use super::figures;
+use super::markdown::{code, escape};
 use crate::gate::title;
 use crate::receipt::{GateCell, GateRecord, Outcome, Receipt};
 use comfy_table::{Attribute, Cell, CellAlignment, Color};
@@ -109,8 +110,12 @@ pub fn markdown(receipt: &Receipt) -> String {
         let _ = writeln!(out, "\nNext: {}.", escape(&record.next_step));
     }
     if let Some(planted) = &record.inject {
-        let _ =
-            writeln!(out, "\nA slowdown of {}% was planted in `{}` (calibration).", planted.percent, planted.kernel);
+        let _ = writeln!(
+            out,
+            "\nA slowdown of {}% was planted in {} (calibration).",
+            planted.percent,
+            code(&planted.kernel)
+        );
     }
     let (passed, others): (Vec<&GateCell>, Vec<&GateCell>) =
         by_gravity(record).into_iter().partition(|c| c.verdict.outcome == Outcome::Pass);
@@ -132,27 +137,20 @@ pub fn markdown(receipt: &Receipt) -> String {
     let (right, wrong): (Vec<_>, Vec<_>) = record.checks.iter().partition(|c| c.passed);
     let _ = writeln!(out, "\nExact checks: {} agree, {} differ.", right.len(), wrong.len());
     for check in wrong {
-        let _ = writeln!(out, "- {} of `{}` on {}: {}", check.what, check.kernel, check.subject, escape(&check.note));
+        let _ = writeln!(
+            out,
+            "- {} of {} on {}: {}",
+            escape(&check.what),
+            code(&check.kernel),
+            escape(&check.subject),
+            escape(&check.note)
+        );
     }
     for left_out in &record.unsupported {
-        let _ = writeln!(out, "- not compared: `{}` ({})", left_out.kernel, escape(&left_out.reason));
+        let _ = writeln!(out, "- not compared: {} ({})", code(&left_out.kernel), escape(&left_out.reason));
     }
     let _ = writeln!(out, "\n<sub>{}; {}.</sub>", escape(&sides(record)), escape(&receipt.host.cpu));
     out
-}
-
-/// Text that stays text in a Markdown table.
-fn escape(text: &str) -> String {
-    text.chars().fold(String::new(), |mut out, c| {
-        match c {
-            '|' | '\\' | '`' | '*' | '_' | '[' | ']' => out.extend(['\\', c]),
-            '<' => out.push_str("&lt;"),
-            '&' => out.push_str("&amp;"),
-            c if c.is_control() => out.push(' '),
-            c => out.push(c),
-        }
-        out
-    })
 }
 
 /// Workflow commands: an error for each FAIL and each check that differs, a warning for what could not be said.

@@ -18,6 +18,10 @@ const PARTS: [(&str, &str); 5] = [
     ("amdahl.html", include_str!("../../../reports/templates/amdahl.html")),
 ];
 const COMPARE: &str = include_str!("../../../reports/templates/compare.html");
+const INDEX: &str = include_str!("../../../reports/templates/index.html");
+/// What pages over several runs need beyond the report's style.
+const PAGES_STYLE: &str = include_str!("../../../reports/templates/pages.css");
+const PAGES_SCRIPT: &str = include_str!("../../../reports/templates/pages.js");
 const STYLE: &str = include_str!("../../../reports/templates/style.css");
 const SCRIPT: &str = include_str!("../../../reports/templates/report.js");
 
@@ -31,6 +35,11 @@ pub fn comparison(view: &impl Serialize) -> Result<String> {
     page("compare.html", COMPARE, view)
 }
 
+/// The page over all runs of a folder.
+pub fn index(view: &impl Serialize) -> Result<String> {
+    page("index.html", INDEX, view)
+}
+
 fn page(name: &'static str, template: &'static str, view: &impl Serialize) -> Result<String> {
     let failed = |e: minijinja::Error| Error::input(format!("cannot render {name}: {e:#}"));
     let mut environment = Environment::new();
@@ -38,8 +47,10 @@ fn page(name: &'static str, template: &'static str, view: &impl Serialize) -> Re
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.add_template(name, template).map_err(failed)?;
     PARTS.iter().try_for_each(|(part, text)| environment.add_template(part, text)).map_err(failed)?;
-    let values =
-        context! { view => Value::from(Serde(view)), style => STYLE, theme => chart::theme_css(), script => SCRIPT };
+    let values = context! {
+        view => Value::from(Serde(view)), style => STYLE, theme => chart::theme_css(), script => SCRIPT,
+        pages_style => PAGES_STYLE, pages_script => PAGES_SCRIPT,
+    };
     environment.get_template(name).and_then(|t| t.render(values)).map_err(failed)
 }
 

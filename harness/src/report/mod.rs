@@ -5,12 +5,17 @@ mod calibration;
 mod chart;
 mod comparison;
 mod csv;
-mod figures;
+pub mod figures;
 #[cfg(test)]
 pub mod fixture;
 mod gate;
+#[cfg(test)]
+pub mod gate_fixture;
+mod history;
 mod html;
-mod query;
+mod index;
+pub mod markdown;
+pub mod query;
 mod seed;
 mod terminal;
 mod verdict;
@@ -19,11 +24,14 @@ mod view;
 pub use self::csv::measurements;
 pub use calibration::{interval as share_interval, rates as calibration_rates, sentence as calibration_sentence};
 pub use chart::crossover_in_words;
-pub use comparison::write_comparison;
+pub use comparison::identity::in_words as host_in_words;
+pub use comparison::{Comparison, Run, markdown as comparison_markdown, shell_quoted, write_comparison};
 pub use figures::{bytes, measured, number};
 pub use gate::{annotations as gate_annotations, markdown as gate_markdown, outcome_word, table as gate_table};
+pub use index::{INDEX_FILE, IndexRow, Unreadable, write_index};
 pub use query::{cell_title, residency};
-pub use terminal::summary_table;
+pub use terminal::{Look, comparison as comparison_summary, index as index_summary, noise, summary};
+pub use verdict::{opening as first_sentence, statements};
 pub use view::claims_summary;
 
 use crate::error::Result;
@@ -94,9 +102,10 @@ mod tests {
         for (name, receipt) in all {
             crate::receipt::write_receipt(&receipt, &folder.join(name)).unwrap();
             write_run_folder(&receipt, &folder.join(name)).unwrap();
-            println!("{name}\n{}", summary_table(&receipt, false));
+            println!("{name}\n{}", summary(&receipt, Look::plain()));
         }
-        let runs = [("monday".to_string(), fixture::complete()), ("tuesday".to_string(), fixture::complete())];
-        write_comparison(&runs, &folder.join("compare.html")).unwrap();
+        let runs = vec![("monday".to_string(), fixture::complete()), ("tuesday".to_string(), fixture::complete())];
+        write_comparison(&Comparison::new(runs).unwrap(), &folder.join("compare.html")).unwrap();
+        write_index(&folder, &folder.join(INDEX_FILE), |_, _| {}).unwrap();
     }
 }

@@ -3,6 +3,7 @@
 
 mod calibration;
 mod canvas;
+mod history;
 mod ladder;
 mod phases;
 mod roofline;
@@ -11,6 +12,7 @@ mod throughput;
 mod tokens;
 
 use crate::receipt::Receipt;
+pub use history::chart as history;
 pub use sparsity::crossover_in_words;
 
 use canvas::{Canvas, MUTED, SERIES};

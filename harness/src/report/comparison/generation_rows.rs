@@ -1,0 +1,188 @@
+//! End to end: decoding and prefill of several runs, paired by round inside each.
+
+use super::change::{Change, Side};
+use super::{Cell, Row, Run, Table};
+use crate::measure::sequential::log_ratios;
+use crate::measure::stats::{median, quantile};
+use crate::receipt::{GenerationKernel, GenerationRecord, GenerationRound, Ratio};
+use crate::report::{figures, query};
+
+/// A phase with its time a round.
+struct Phase {
+    name: &'static str,
+    ns: fn(&GenerationRound) -> u64,
+    tokens_per_s: fn(&GenerationKernel) -> f64,
+}
+
+const PHASES: [Phase; 2] = [
+    Phase {
+        name: "decode",
+        ns: |r| r.decode_ns.checked_div(r.decode_tokens as u64).unwrap_or(0),
+        tokens_per_s: |k| k.decode_tokens_per_s,
+    },
+    Phase { name: "prefill", ns: |r| r.prefill_ns, tokens_per_s: |k| k.prefill_tokens_per_s },
+];
+
+/// One table a family.
+pub fn tables(runs: &[Run]) -> Vec<Table> {
+    let mut out = Vec::new();
+    for family in super::families(runs) {
+        let mut ids: Vec<String> = Vec::new();
+        for k in runs.iter().flat_map(|r| own(r, &family)) {
+            if !ids.contains(&k.kernel) {
+                ids.push(k.kernel.clone());
+            }
+        }
+        let rows = PHASES.iter().flat_map(|phase| ids.iter().map(|id| row(runs, &family, id, phase)));
+        // Entries that took turns with one other kernel only are not timed in prefill.
+        let rows: Vec<Row> = rows.filter(|r| r.cells.iter().any(|c| c.absent.is_none())).collect();
+        if !rows.is_empty() {
+            out.push(Table { title: format!("{} end to end", query::family_title(&family)), unit: "tokens/s", rows });
+        }
+    }
+    out
+}
+
+fn own<'a>(run: &'a Run, family: &'a str) -> impl Iterator<Item = &'a GenerationKernel> {
+    run.receipt.generation.iter().flat_map(|g| &g.kernels).filter(move |k| k.family == family)
+}
+
+fn row(runs: &[Run], family: &str, id: &str, phase: &Phase) -> Row {
+    let found: Vec<Option<&GenerationKernel>> =
+        runs.iter().map(|r| own(r, family).find(|k| k.kernel == id && (phase.tokens_per_s)(k) > 0.0)).collect();
+    let cells = runs.iter().enumerate().map(|(i, run)| {
+        let change = (i > 0).then(|| change(runs, i, (family, id, phase), (found[0], found[i]))).flatten();
+        let Some(k) = found[i] else {
+            return Cell { absent: Some(why_absent(run, id)), change, ..Cell::default() };
+        };
+        let speed = (phase.tokens_per_s)(k);
+        let comparable = i > 0 && run.differences.is_empty() && same_question(&runs[0], run).is_none();
+        let first = found[0].filter(|_| comparable).map(phase.tokens_per_s);
+        // The run's own figure where it has one.
+        let stated = k.decode_vs_baseline.clone().filter(|_| phase.name == "decode");
+        let ratio = stated.or_else(|| paired(run, family, k, phase));
+        Cell {
+            paired: ratio.as_ref().map_or_else(|| "partner".into(), |r| figures::ratio(r.median)),
+            interval: ratio.as_ref().map_or_else(String::new, figures::interval),
+            floor: None,
+            value: format!("{} tokens/s", figures::number(speed)),
+            unpaired: first.map(|f| figures::ratio(speed / f)),
+            note: found[0].filter(|_| i > 0).and_then(|first| other_ids(runs, i, first, k, phase)),
+            absent: None,
+            change,
+        }
+    });
+    Row { kernel: id.into(), place: phase.name.into(), cells: cells.collect() }
+}
+
+/// The ratio to the run's own partner, computed from the rounds.
+fn paired(run: &Run, family: &str, k: &GenerationKernel, phase: &Phase) -> Option<Ratio> {
+    let (partner, logs) = logs(run, family, k, None, phase)?;
+    let interval = crate::measure::stats::sign_test_interval(&logs, crate::measure::stats::CONFIDENCE);
+    (!logs.is_empty()).then(|| Ratio {
+        partner,
+        median: median(&logs).exp(),
+        low: interval.map(|i| i.0.exp()),
+        high: interval.map(|i| i.1.exp()),
+        confidence: crate::measure::stats::CONFIDENCE,
+    })
+}
+
+/// log(partner time / own time) by round: against `partner`, or the run's own.
+fn logs(
+    run: &Run,
+    family: &str,
+    k: &GenerationKernel,
+    partner: Option<&str>,
+    phase: &Phase,
+) -> Option<(String, Vec<f64>)> {
+    let alone = k.sparse_ffn.as_ref().and_then(|s| Some((s.dense_kernel.clone()?, &s.dense_rounds)));
+    let (name, rounds) = match alone {
+        Some((dense, rounds)) => (dense, rounds),
+        None => {
+            let mut all = own(run, family).filter(|p| p.sparse_ffn.is_none());
+            let p = all.find(|p| partner.is_none_or(|name| p.kernel == name))?;
+            (p.kernel.clone(), &p.rounds)
+        }
+    };
+    if name == k.kernel {
+        return None;
+    }
+    let pairs = k.rounds.iter().filter_map(|own| {
+        let partner = rounds.iter().find(|p| p.round == own.round)?;
+        Some(((phase.ns)(partner), (phase.ns)(own)))
+    });
+    let (p, o): (Vec<u64>, Vec<u64>) = pairs.unzip();
+    Some((name, log_ratios(&o, &p)))
+}
+
+fn change(
+    runs: &[Run],
+    i: usize,
+    (family, id, phase): (&str, &str, &Phase),
+    found: (Option<&GenerationKernel>, Option<&GenerationKernel>),
+) -> Option<Change> {
+    let (first, other) = (&runs[0], &runs[i]);
+    let (a, b) = match found {
+        (Some(a), Some(b)) => (a, b),
+        (None, None) => return None,
+        (a, _) => return Some(Change::none(why_absent(if a.is_none() { first } else { other }, id))),
+    };
+    let partners = |run: &Run, k: &GenerationKernel| logs(run, family, k, None, phase).map(|l| l.0);
+    let common = match (partners(first, a), partners(other, b)) {
+        (None, None) => return None,
+        (Some(p), _) | (None, Some(p)) => p,
+    };
+    if !other.differences.is_empty() {
+        return Some(Change::none("another machine or setting"));
+    }
+    if let Some(why) = same_question(first, other) {
+        return Some(Change::none(why));
+    }
+    let of = |run, k| logs(run, family, k, Some(&common), phase).filter(|(name, _)| *name == common);
+    let (Some((_, log_a)), Some((_, log_b))) = (of(first, a), of(other, b)) else {
+        return Some(Change::none("the two runs have no partner in common"));
+    };
+    Some(Change::between(
+        &Side { log_ratios: &log_a, floor: spread(&log_a) },
+        &Side { log_ratios: &log_b, floor: spread(&log_b) },
+    ))
+}
+
+/// Generation has no A/A pair: how far 95% of the rounds are from their median stands in for one.
+fn spread(logs: &[f64]) -> f64 {
+    let middle = median(logs);
+    quantile(&logs.iter().map(|l| (l - middle).abs().exp_m1()).collect::<Vec<_>>(), 0.95)
+}
+
+/// Why two runs' generations are different questions, if they are.
+fn same_question(first: &Run, other: &Run) -> Option<String> {
+    let model = |r: &Run| r.receipt.model.as_ref().map(|m| m.sha256.clone());
+    let (a, b) = (first.receipt.generation.as_ref()?, other.receipt.generation.as_ref()?);
+    let asked = |g: &GenerationRecord| (g.prompt_ids.clone(), g.max_tokens, g.sampling.clone());
+    match () {
+        () if model(first) != model(other) => Some("another model".into()),
+        () if asked(a) != asked(b) => Some("another prompt or number of tokens".into()),
+        () if a.head != b.head => {
+            Some(format!("output head {} in {}, {} in {}", a.head, first.letter, b.head, other.letter))
+        }
+        () => None,
+    }
+}
+
+/// Exact kernels give the same tokens, whatever the build.
+fn other_ids(runs: &[Run], i: usize, a: &GenerationKernel, b: &GenerationKernel, phase: &Phase) -> Option<String> {
+    let exact = |k: &GenerationKernel| k.family == query::EXACT;
+    let same = phase.name == "decode" && same_question(&runs[0], &runs[i]).is_none() && exact(a) && exact(b);
+    let both = a.token_ids.len().min(b.token_ids.len());
+    (same && a.token_ids[..both] != b.token_ids[..both]).then(|| format!("other token ids than in {}", runs[0].letter))
+}
+
+fn why_absent(run: &Run, id: &str) -> String {
+    match run.receipt.kernels.iter().find(|k| k.id == id) {
+        Some(k) if !k.available => {
+            format!("not possible in {}: {}", run.letter, k.reason.as_deref().unwrap_or("not available"))
+        }
+        _ => format!("not generated with in {}", run.letter),
+    }
+}

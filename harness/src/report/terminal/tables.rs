@@ -1,0 +1,175 @@
+//! The tables of one run.
+
+use super::layout::{Figure, Look, Rows, Tone, printable};
+use crate::receipt::{GateRecord, GenerationKernel, MicroCell, Outcome, Ratio, Receipt, SparsityRecord};
+use crate::report::figures;
+use crate::report::gate::{by_gravity, columns, outcome_word};
+use crate::report::query::{self, Call};
+
+/// Most comparisons of a gate in a summary; a gate's own output has all.
+const GATE_ROWS: usize = 12;
+
+fn plain(text: impl Into<String>) -> Figure {
+    (text.into(), Tone::Plain)
+}
+
+/// Operation, shape and place under each other.
+fn column(c: &MicroCell) -> String {
+    format!("{}\n{}\n{}", figures::label(&printable(&c.op), 14), query::shape(c), query::residency(c.residency))
+}
+
+/// Speed-up of each kernel over the first row at the headline shapes, and over the stage before it at the first.
+pub fn stages(receipt: &Receipt, family: &str, look: Look) -> Option<String> {
+    let heads: Vec<&MicroCell> =
+        query::headlines(receipt, family).into_iter().filter(|c| !c.rounds.is_empty()).collect();
+    let first = heads.first()?;
+    let titles = heads.iter().map(|c| column(c));
+    let mut table = Rows::new(["kernel".to_string()].into_iter().chain(titles).chain(["over\nstage\nbefore".into()]));
+    for kernel in query::kernel_ids(receipt, family) {
+        let mut row = vec![plain(kernel.clone())];
+        for cell in &heads {
+            row.push(match query::kernels(cell).find(|(_, s)| s.kernel == kernel) {
+                Some((_, s)) => {
+                    let best = query::fastest(cell).is_some_and(|f| f.kernel == kernel);
+                    ratio(s.vs_baseline.as_ref(), cell.noise_floor, best)
+                }
+                None => plain("not run"),
+            });
+        }
+        // The first column's shape: the others' are in the report.
+        let previous = query::kernels(first).find(|(_, s)| s.kernel == kernel);
+        let previous = previous.and_then(|(_, s)| s.vs_previous.as_ref());
+        row.push(previous.map_or_else(|| plain(""), |r| ratio(Some(r), first.noise_floor, false)));
+        table.rows.push(row);
+    }
+    Some(table.text(look))
+}
+
+/// The smaller of memory's and the multiply's bound at the headline shapes: the share that each kernel reached, and for batches the
+/// products a cycle.
+pub fn bounds(receipt: &Receipt, family: &str, look: Look) -> Option<String> {
+    let bounded = |c: &&MicroCell| query::kernels(c).any(|(_, s)| s.bound.is_some());
+    let heads: Vec<&MicroCell> = query::headlines(receipt, family).into_iter().filter(bounded).collect();
+    if heads.is_empty() {
+        return None;
+    }
+    let title = |c: &&MicroCell| format!("{}{}", column(c), if c.tokens > 1 { "\nMAC/cycle" } else { "" });
+    let mut table = Rows::new(["kernel".to_string()].into_iter().chain(heads.iter().map(title)));
+    for kernel in query::kernel_ids(receipt, family) {
+        let mut row = vec![plain(kernel.clone())];
+        for cell in &heads {
+            let summary = query::kernels(cell).find(|(_, s)| s.kernel == kernel).map(|(_, s)| s);
+            row.push(plain(match summary.map(|s| s.bound.as_ref()) {
+                Some(Some(b)) => {
+                    let letter = query::bound(b.bound).chars().next().unwrap_or(' ');
+                    let cycle = b.mac_per_cycle.filter(|_| cell.tokens > 1);
+                    let cycle = cycle.map_or_else(String::new, |m| format!(" {m:.1}"));
+                    format!("{} {letter}{cycle}", figures::percent(b.share))
+                }
+                Some(None) => "n/a".into(),
+                None => "not run".into(),
+            }));
+        }
+        table.rows.push(row);
+    }
+    Some(table.text(look))
+}
+
+fn ratio(r: Option<&Ratio>, noise: f64, best: bool) -> Figure {
+    let Some(r) = r else { return plain("1×") };
+    let figure = figures::ratio(r.median);
+    match query::call(r, noise) {
+        Call::WithinNoise => (format!("~{figure}"), Tone::Dim),
+        Call::TooFewRounds => (format!("?{figure}"), Tone::Dim),
+        Call::Faster if best => (figure, Tone::Best),
+        Call::Slower => (figure, Tone::Bad),
+        Call::Faster => plain(figure),
+    }
+}
+
+/// Tokens a second; with `full` also what shows that they are the right ones.
+pub fn generation(receipt: &Receipt, family: &str, look: Look) -> Option<String> {
+    let all = receipt.generation.iter().flat_map(|g| &g.kernels).filter(|k| k.family == family);
+    // An entry that took turns with one kernel only has a sentence of its own.
+    let own: Vec<&GenerationKernel> = all.filter(|k| look.full || k.sparse_ffn.is_none()).collect();
+    let partner = &own.first()?.kernel;
+    let mut head = vec!["kernel", "decode", "prefill", "first token"];
+    if look.full {
+        head.extend(["ids", "known answers"]);
+    }
+    let mut table = Rows::new(head);
+    let ranked = own.iter().filter(|k| k.sparse_ffn.is_none());
+    let best = ranked.map(|k| k.decode_tokens_per_s).fold(0.0, f64::max);
+    for k in &own {
+        let passed = k.goldens.iter().filter(|c| c.passed).count();
+        let speed = |x: f64| if x > 0.0 { figures::number(x) } else { "n/a".into() };
+        let fastest = best > 0.0 && k.decode_tokens_per_s >= best && k.sparse_ffn.is_none();
+        let mut row = vec![
+            plain(k.kernel.clone()),
+            (speed(k.decode_tokens_per_s), if fastest { Tone::Best } else { Tone::Plain }),
+            plain(speed(k.prefill_tokens_per_s)),
+            plain(figures::duration_or_none(k.time_to_first_token_ms * 1e6)),
+        ];
+        if look.full {
+            let ids = match (k.kernel == *partner, k.ids_equal_baseline) {
+                (true, _) => plain("partner"),
+                (false, true) => plain("equal"),
+                (false, false) => ("differ".into(), Tone::Warn),
+            };
+            let goldens = if k.goldens.is_empty() { "none".into() } else { format!("{passed} of {}", k.goldens.len()) };
+            row.extend([ids, (goldens, if passed < k.goldens.len() { Tone::Bad } else { Tone::Plain })]);
+        }
+        table.rows.push(row);
+    }
+    Some(table.text(look))
+}
+
+/// Feed-forward blocks with and without their zeros skipped.
+pub fn sparsity(record: &SparsityRecord, look: Look) -> String {
+    let mut table = Rows::new(["live share", "dense", "sparse", "sparse over dense", "noise"]);
+    for p in &record.points {
+        let row = [
+            format!("{:.2}", p.live_share),
+            figures::number(p.dense_us),
+            figures::number(p.sparse_us),
+            figures::ratio_with_interval(&p.vs_dense),
+            figures::percent(p.noise_floor),
+        ];
+        table.rows.push(row.map(plain).into());
+    }
+    table.text(look)
+}
+
+/// What does not pass, the gravest first, and with `full` everything.
+pub fn gate(record: &GateRecord, look: Look) -> Option<String> {
+    let shown = by_gravity(record).into_iter().filter(|c| look.full || c.verdict.outcome != Outcome::Pass);
+    let shown: Vec<_> = shown.take(if look.full { usize::MAX } else { GATE_ROWS }).collect();
+    if shown.is_empty() {
+        return None;
+    }
+    let mut head = vec!["verdict", "kernel", "cell", "change", "threshold", "A/A"];
+    if look.full {
+        head.extend(["at most", "pairs"]);
+    }
+    let mut table = Rows::new(head);
+    table.left = vec![1, 2];
+    for c in shown {
+        let tone = match c.verdict.outcome {
+            Outcome::Pass => Tone::Best,
+            Outcome::Fail => Tone::Bad,
+            _ => Tone::Warn,
+        };
+        let tokens = if c.tokens > 1 { format!("×{}", c.tokens) } else { String::new() };
+        let op = figures::label(&printable(&c.op), 10);
+        let cell = format!("{op} {}×{}{tokens}\n{}", c.m, c.k, query::residency(c.residency));
+        let kernel = figures::label(&printable(&c.kernel), 18);
+        let mut row = vec![(outcome_word(c.verdict.outcome).to_string(), tone), plain(kernel), plain(cell)];
+        let [change, most, threshold, aa, pairs] = columns(c);
+        row.extend([change, threshold, aa].map(plain));
+        if look.full {
+            row.extend([most, pairs].map(plain));
+        }
+        table.rows.push(row);
+    }
+    Some(table.text(look))
+}
