@@ -1,6 +1,7 @@
 //! A thin layer over plotters' SVG backend: pixels, the palette, scales, and the wrapping that makes a chart readable to
 //! a screen reader, on paper, and on a dark page.
 
+use super::{compact::compact, text};
 use plotters::backend::DrawingBackend;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, FontStyle, FontTransform, IntoFont, RGBColor, TextStyle};
@@ -62,21 +63,56 @@ pub enum Anchor {
 /// A chart being drawn. Its size is fixed at the start.
 pub struct Canvas<'a> {
     backend: plotters::prelude::SVGBackend<'a>,
+    width: i32,
 }
+
+/// What tells a filled area from another one without its colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pattern {
+    /// Nothing but the colour.
+    Solid,
+    /// Lines that rise.
+    Rising,
+    /// Lines that fall.
+    Falling,
+    /// Upright lines.
+    Upright,
+    /// Level lines.
+    Level,
+    /// Rising and falling lines.
+    Crossed,
+}
+
+/// Patterns of the [`SERIES`] by index.
+pub const PATTERNS: [Pattern; 7] = [
+    Pattern::Level,
+    Pattern::Rising,
+    Pattern::Falling,
+    Pattern::Upright,
+    Pattern::Solid,
+    Pattern::Crossed,
+    Pattern::Level,
+];
 
 /// Draws a chart and wraps it: `id` makes the title's and description's ids unique in a page.
 pub fn draw(id: &str, size: (i32, i32), title: &str, description: &str, paint: impl FnOnce(&mut Canvas<'_>)) -> String {
     let mut svg = String::new();
     let (width, height) = (size.0.max(1) as u32, size.1.max(1) as u32);
     {
-        let mut canvas = Canvas { backend: plotters::prelude::SVGBackend::with_string(&mut svg, (width, height)) };
+        let mut canvas = Canvas {
+            backend: plotters::prelude::SVGBackend::with_string(&mut svg, (width, height)),
+            width: width as i32,
+        };
         canvas.rect((0, 0), (width as i32, height as i32), SURFACE);
         canvas.text((0, 16), Anchor::Start, 16, INK, true, title);
         paint(&mut canvas);
         // Into a string; the backend only fails on files.
         let _ = canvas.backend.present();
     }
-    let open = format!("<svg class=\"chart\" role=\"img\" aria-labelledby=\"{id}-title {id}-desc\" ");
+    let svg = compact(&svg);
+    let open = format!(
+        "<svg class=\"chart\" role=\"img\" font-family=\"sans-serif\" aria-labelledby=\"{id}-title {id}-desc\" "
+    );
     let head = format!(
         ">\n<title id=\"{id}-title\">{}</title>\n<desc id=\"{id}-desc\">{}</desc>\n",
         escape(title),
@@ -86,8 +122,17 @@ pub fn draw(id: &str, size: (i32, i32), title: &str, description: &str, paint: i
 }
 
 impl Canvas<'_> {
-    /// One line of text, vertically centred on the point.
+    /// One line of text, vertically centred on the point; cut where the chart ends.
     pub fn text(&mut self, at: (i32, i32), anchor: Anchor, px: i32, color: RGBColor, bold: bool, text: &str) {
+        let room = match anchor {
+            Anchor::Start => self.width - at.0,
+            Anchor::Middle => 2 * at.0.min(self.width - at.0),
+            Anchor::End => at.0,
+        };
+        let text = text::fit(&printable(text), px, bold, room);
+        if text.is_empty() {
+            return;
+        }
         let h = match anchor {
             Anchor::Start => HPos::Left,
             Anchor::Middle => HPos::Center,
@@ -97,12 +142,73 @@ impl Canvas<'_> {
         let font = ("sans-serif", f64::from(px) * 1.24).into_font().transform(FontTransform::None);
         let font = if bold { font.style(FontStyle::Bold) } else { font };
         let style = TextStyle::from(font).color(&color).pos(Pos::new(h, VPos::Center));
-        let _ = self.backend.draw_text(&printable(text), &style, at);
+        let _ = self.backend.draw_text(&text, &style, at);
+    }
+
+    /// Text on a plate of the page's colour, for where lines cross.
+    pub fn plated(&mut self, at: (i32, i32), anchor: Anchor, px: i32, color: RGBColor, text: &str) {
+        let half = (text::width(text, px, false) + 4) / 2;
+        let middle = match anchor {
+            Anchor::Start => at.0 + half - 2,
+            Anchor::Middle => at.0,
+            Anchor::End => at.0 - half + 2,
+        };
+        self.rect(((middle - half).max(0), at.1 - px / 2), ((middle + half).min(self.width), at.1 + px / 2), SURFACE);
+        self.text(at, anchor, px, color, false, text);
     }
 
     /// A filled rectangle.
     pub fn rect(&mut self, from: (i32, i32), to: (i32, i32), color: RGBColor) {
         let _ = self.backend.draw_rect(from, to, &color.filled(), true);
+    }
+
+    /// A filled rectangle with a pattern of thin lines on it.
+    pub fn patterned(&mut self, from: (i32, i32), to: (i32, i32), color: RGBColor, pattern: Pattern) {
+        self.rect(from, to, color);
+        let ink = text_on(color);
+        let (width, height) = (to.0 - from.0, to.1 - from.1);
+        if matches!(pattern, Pattern::Level) {
+            (from.1 + 3..to.1).step_by(5).for_each(|y| self.line((from.0, y), (to.0, y), ink, 1));
+        }
+        if matches!(pattern, Pattern::Upright) {
+            (from.0 + 3..to.0).step_by(6).for_each(|x| self.line((x, from.1), (x, to.1), ink, 1));
+        }
+        // A line per 7 pixels of x at the lower edge, cut off at the sides.
+        for x in (4 - height..width).step_by(7) {
+            let (low, high) = (x.max(0), (x + height).min(width));
+            if high <= low {
+                continue;
+            }
+            if matches!(pattern, Pattern::Rising | Pattern::Crossed) {
+                self.line((from.0 + low, to.1 - (low - x)), (from.0 + high, to.1 - (high - x)), ink, 1);
+            }
+            if matches!(pattern, Pattern::Falling | Pattern::Crossed) {
+                self.line((from.0 + low, from.1 + (low - x)), (from.0 + high, from.1 + (high - x)), ink, 1);
+            }
+        }
+    }
+
+    /// A rectangle's outline.
+    pub fn outline(&mut self, from: (i32, i32), to: (i32, i32), color: RGBColor) {
+        self.path(&[from, (to.0, from.1), to, (from.0, to.1), from], color, 1);
+    }
+
+    /// A small round mark.
+    pub fn dot(&mut self, at: (i32, i32), radius: u32, color: RGBColor) {
+        let _ = self.backend.draw_circle(at, radius, &color.filled(), true);
+    }
+
+    /// A ring around a mark.
+    pub fn ring(&mut self, at: (i32, i32), radius: u32, color: RGBColor) {
+        let _ = self.backend.draw_circle(at, radius, &color.stroke_width(1), false);
+    }
+
+    /// A whisker: an interval at a level, with ends.
+    pub fn whisker(&mut self, x: (i32, i32), y: i32, half: i32, color: RGBColor) {
+        self.line((x.0, y), (x.1, y), color, 1);
+        for end in [x.0, x.1] {
+            self.line((end, y - half), (end, y + half), color, 1);
+        }
     }
 
     /// A straight line.
@@ -144,13 +250,34 @@ impl Canvas<'_> {
             2 => &[(0, -5), (5, 4), (-5, 4)],
             3 => &[(0, -6), (6, 0), (0, 6), (-6, 0)],
             4 => &[(0, 5), (5, -4), (-5, -4)],
-            _ => {
-                self.line((x - 4, y - 4), (x + 4, y + 4), color, 3);
-                self.line((x - 4, y + 4), (x + 4, y - 4), color, 3);
-                return;
-            }
+            _ => &[
+                (-2, -6),
+                (2, -6),
+                (2, -2),
+                (6, -2),
+                (6, 2),
+                (2, 2),
+                (2, 6),
+                (-2, 6),
+                (-2, 2),
+                (-6, 2),
+                (-6, -2),
+                (-2, -2),
+            ],
         };
         let _ = self.backend.fill_polygon(around(corners), &style);
+    }
+
+    /// A mark whose tip says that its value lies further to the right.
+    pub fn arrow(&mut self, tip: (i32, i32), color: RGBColor) {
+        let corners = [(tip.0 - 10, tip.1 - 5), tip, (tip.0 - 10, tip.1 + 5)];
+        let _ = self.backend.fill_polygon(corners, &color.filled());
+    }
+
+    /// A marker with a hole.
+    pub fn hollow(&mut self, shape: usize, at: (i32, i32), color: RGBColor) {
+        self.marker(shape, at, color);
+        self.dot(at, 2, SURFACE);
     }
 
     /// An open diamond: something stated, not measured.
@@ -177,6 +304,14 @@ impl Scale {
     pub fn linear(max: f64, pixels: (i32, i32)) -> Self {
         let to = if max.is_finite() && max > 0.0 { max } else { 1.0 };
         Self { log: false, from: 0.0, to, pixel_from: pixels.0, pixel_to: pixels.1 }
+    }
+
+    /// From one value to another.
+    pub fn between(from: f64, to: f64, pixels: (i32, i32)) -> Self {
+        if from.is_finite() && to.is_finite() && to - from > to.abs() * 1e-9 {
+            return Self { log: false, from, to, pixel_from: pixels.0, pixel_to: pixels.1 };
+        }
+        Self { log: false, from: 0.0, to: 1.0, pixel_from: pixels.0, pixel_to: pixels.1 }
     }
 
     /// Over a range of positive values; anything else falls back to 1..10 so that an odd receipt still draws.
@@ -214,7 +349,14 @@ impl Scale {
         let room = (self.pixel_to - self.pixel_from).abs() / gap.max(1);
         if !self.log {
             let step = nice_step((self.to - self.from) / f64::from(room.max(1)));
-            return (0..).map(|i| self.from + step * f64::from(i)).take_while(|v| *v <= self.to * 1.0001).collect();
+            let first = (self.from / step).ceil();
+            let within = (self.to - self.from) * 1e-4;
+            // At most one for each gap: where doubles are too coarse for the step, adding it changes nothing.
+            return (0..=room)
+                .map(|i| (first + f64::from(i)) * step)
+                .take_while(|v| *v <= self.to + within)
+                .map(|v| (v / step).round() * step)
+                .collect();
         }
         let (low, high) = (self.from.log10().floor() as i32, self.to.log10().ceil() as i32);
         let of = |factors: &[f64], every: usize| -> Vec<f64> {
