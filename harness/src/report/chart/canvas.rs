@@ -52,6 +52,15 @@ pub fn text_on(c: RGBColor) -> RGBColor {
     if luminance > 0.18 { ON_LIGHT } else { ON_DARK }
 }
 
+/// The colour again, darker, or lighter where it is dark: lines on it that are seen and do not shout.
+fn shade(c: RGBColor) -> RGBColor {
+    let mix = |v: u8| match text_on(c) {
+        ON_LIGHT => (u16::from(v) * 9 / 20) as u8,
+        _ => 255 - ((255 - u16::from(v)) * 9 / 20) as u8,
+    };
+    RGBColor(mix(c.0), mix(c.1), mix(c.2))
+}
+
 /// Where text sits on its point.
 #[derive(Clone, Copy, Debug)]
 pub enum Anchor {
@@ -165,7 +174,7 @@ impl Canvas<'_> {
     /// A filled rectangle with a pattern of thin lines on it.
     pub fn patterned(&mut self, from: (i32, i32), to: (i32, i32), color: RGBColor, pattern: Pattern) {
         self.rect(from, to, color);
-        let ink = text_on(color);
+        let ink = shade(color);
         let (width, height) = (to.0 - from.0, to.1 - from.1);
         if matches!(pattern, Pattern::Level) {
             (from.1 + 3..to.1).step_by(5).for_each(|y| self.line((from.0, y), (to.0, y), ink, 1));

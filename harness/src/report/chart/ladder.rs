@@ -3,7 +3,7 @@
 //! rounds around its beginning, and what the seed claimed.
 
 use super::canvas::{Anchor, BAND, CLAIM, Canvas, GRID, INK, MUTED, Pattern, SERIES, SURFACE, Scale, draw};
-use super::{Chart, WIDTH, head, key, say, text, tick};
+use super::{Chart, WIDTH, head, key, say, text, ticks};
 use crate::receipt::{MicroCell, MicroSummary, Ratio, Receipt};
 use crate::report::query::{self, Call};
 use crate::report::{figures, seed};
@@ -108,9 +108,9 @@ fn panel(c: &mut Canvas<'_>, cell: &MicroCell, steps: &[Step<'_>], baseline: &st
     c.text((OWN, top + 18), Anchor::Start, 12, MUTED, false, "this stage alone");
     let over = text::fit(&format!("so far, over {baseline}"), 12, false, WIDTH - SO_FAR);
     c.text((SO_FAR, top + 18), Anchor::Start, 12, MUTED, false, &over);
-    for value in scale.ticks(36) {
+    for (value, label) in ticks(scale, 36, "×") {
         c.line((scale.at(value), from), (scale.at(value), to), GRID, 1);
-        c.text((scale.at(value), to + 13), Anchor::Middle, 12, MUTED, false, &format!("{}×", tick(value)));
+        c.text((scale.at(value), to + 13), Anchor::Middle, 12, MUTED, false, &label);
     }
     let axis = text::fit(&format!("speed over {baseline}, ×, log scale"), 12, false, PLOT.1 - PLOT.0);
     c.text(((PLOT.0 + PLOT.1) / 2, to + 32), Anchor::Middle, 12, MUTED, false, &axis);

@@ -99,8 +99,8 @@ fn key(canvas: &mut Canvas<'_>, at: (i32, i32), signs: &[Sign<'_>]) -> i32 {
 /// A value on an axis, without zeros at its end.
 fn tick(value: f64) -> String {
     match value.abs() {
-        v if (1e4..1e15).contains(&v) => super::figures::integer(value.round() as u64),
-        v if v != 0.0 && !(1e-3..1e15).contains(&v) => format!("{value:.1e}").replace(".0e", "e"),
+        v if (1e4..1e6).contains(&v) => super::figures::integer(value.round() as u64),
+        v if v != 0.0 && !(1e-3..1e6).contains(&v) => format!("{value:.1e}").replace(".0e", "e"),
         _ => format!("{value}"),
     }
 }
@@ -123,6 +123,16 @@ fn legend_places<'n>(at: (i32, i32), names: impl Iterator<Item = &'n str>) -> Ve
 /// The height of a legend of these names.
 fn legend_height<'n>(names: impl Iterator<Item = &'n str>) -> i32 {
     legend_places((0, 0), names).last().map_or(0, |(_, (_, y))| y + 20)
+}
+
+/// Values and labels of a horizontal axis, as many as have room: at least `gap` pixels from each other.
+fn ticks(scale: &canvas::Scale, gap: i32, unit: &str) -> Vec<(f64, String)> {
+    let of = |gap: i32| -> Vec<(f64, String)> {
+        scale.ticks(gap).into_iter().map(|v| (v, format!("{}{unit}", tick(v)))).collect()
+    };
+    let first = of(gap);
+    let widest = first.iter().map(|(_, label)| text::width(label, 12, false)).max().unwrap_or(0);
+    if widest + 6 > gap { of(widest + 10) } else { first }
 }
 
 /// A legend of colour swatches or markers (index into the series, name), wrapped to the chart's width; returns the

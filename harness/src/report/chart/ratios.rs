@@ -2,7 +2,7 @@
 //! run), its interval, the A/A noise of the same rounds as a band, and the verdict. Families have charts of their own.
 
 use super::canvas::{Anchor, BAND, Canvas, GRID, INK, MUTED, SERIES, Scale, draw};
-use super::{Chart, WIDTH, head, key, say, text, tick};
+use super::{Chart, WIDTH, head, key, say, text, ticks};
 use crate::receipt::{MicroCell, MicroSummary, Outcome, Ratio, Receipt, Verdict};
 use crate::report::figures;
 use crate::report::gate::outcome_word;
@@ -125,9 +125,9 @@ fn chart(file: &'static str, family: &str, page: &[Block<'_>], number: (usize, u
     let svg = draw(id, (WIDTH, bottom + 48), &title, &describe(&found, page), |c| {
         say(c, &found);
         legend(c, head(&found));
-        for value in scale.ticks(44) {
+        for (value, label) in ticks(&scale, 44, "×") {
             c.line((scale.at(value), top), (scale.at(value), bottom), GRID, 1);
-            c.text((scale.at(value), bottom + 13), Anchor::Middle, 12, MUTED, false, &format!("{}×", tick(value)));
+            c.text((scale.at(value), bottom + 13), Anchor::Middle, 12, MUTED, false, &label);
         }
         let mut y = top;
         for block in page {
@@ -212,7 +212,7 @@ fn paint(c: &mut Canvas<'_>, block: &Block<'_>, scale: &Scale, top: i32) {
 fn words(row: &Row<'_>) -> (String, bool) {
     match row.verdict {
         Some(v) if v.outcome == Outcome::Fail => {
-            (format!("{}, over {}", outcome_word(v.outcome), figures::percent(v.delta_eff)), true)
+            (format!("{} (limit {})", outcome_word(v.outcome), figures::percent(v.delta_eff)), true)
         }
         Some(v) => (outcome_word(v.outcome).into(), v.outcome != Outcome::Pass),
         None => (row.call.words().into(), false),

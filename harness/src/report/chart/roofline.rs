@@ -3,16 +3,16 @@
 
 use super::canvas::{Anchor, Canvas, GRID, INK, MUTED, SERIES, Scale, draw};
 use super::text::{self, Taken};
-use super::{Chart, WIDTH, head, key, legend, legend_height, say, tick};
+use super::{Chart, WIDTH, head, key, legend, legend_height, say, tick, ticks};
 use crate::bound;
 use crate::receipt::{Bound, Limits, MicroCell, MicroSummary, Receipt, Residency};
 use crate::report::{figures, query};
 
 const PANEL: i32 = 420;
 /// Right of the plot stand the names of the ceilings.
-const PLOT: (i32, i32) = (52, 716);
+const PLOT: (i32, i32) = (52, 700);
 /// Room for the name of a kernel beside its mark.
-const NAME: i32 = 150;
+const NAME: i32 = 176;
 
 /// One family's plot.
 struct Panel<'a> {
@@ -119,9 +119,9 @@ fn paint(c: &mut Canvas<'_>, panel: &Panel<'_>, top: i32) {
         c.line((PLOT.0, y.at(value)), (PLOT.1, y.at(value)), GRID, 1);
         c.text((PLOT.0 - 6, y.at(value)), Anchor::End, 12, MUTED, false, &tick(value));
     }
-    for value in x.ticks(56) {
+    for (value, label) in ticks(&x, 56, "") {
         c.line((x.at(value), bottom), (x.at(value), bottom + 4), MUTED, 1);
-        c.text((x.at(value), bottom + 15), Anchor::Middle, 12, MUTED, false, &tick(value));
+        c.text((x.at(value), bottom + 15), Anchor::Middle, 12, MUTED, false, &label);
     }
     c.line((PLOT.0, bottom), (PLOT.1, bottom), MUTED, 1);
     let roofs: Vec<String> = panel.roofs.iter().map(|r| format!("{} {}", r.name, figures::number(r.gb_s))).collect();
@@ -192,8 +192,8 @@ fn ceilings(c: &mut Canvas<'_>, panel: &Panel<'_>, y: &Scale, room: (i32, i32)) 
     for ceiling in &panel.ceilings {
         let at = y.at(ceiling.gmac_s);
         match levels.iter_mut().find(|l| l.0 == at) {
-            Some((_, names)) => *names = format!("{}, {names}", ceiling.name),
-            None => levels.push((at, format!("{} {}", ceiling.name, figures::number(ceiling.gmac_s)))),
+            Some((_, names)) => *names = format!("{names}, {}", ceiling.name),
+            None => levels.push((at, format!("{} {}", figures::number(ceiling.gmac_s), ceiling.name))),
         }
     }
     let wanted: Vec<i32> = levels.iter().map(|l| l.0).collect();

@@ -10,7 +10,7 @@ use crate::report::{figures, query, seed};
 const PANEL: i32 = 430;
 const GAP: i32 = 40;
 /// Room for kernels' names right of the plot.
-const NAMES: i32 = 140;
+const NAMES: i32 = 138;
 /// Lines of one panel; a receipt with more kernels has them in its tables.
 const MOST: usize = 40;
 
@@ -34,9 +34,10 @@ pub fn chart(receipt: &Receipt) -> Option<Chart> {
     if groups.is_empty() {
         return None;
     }
-    let found = groups.iter().filter_map(|g| g.panels.first().and_then(finding)).collect::<Vec<_>>().join(" ");
-    let all = groups.iter().flat_map(|g| g.panels.iter().filter_map(finding)).collect::<Vec<_>>().join(" ");
-    let panel = |g: &Group<'_>| 120 + (15 * g.kernels.len() as i32).max(170);
+    let found = groups.iter().filter_map(|g| finding(&g.family, g.panels.first()?)).collect::<Vec<_>>().join(" ");
+    let all =
+        groups.iter().flat_map(|g| g.panels.iter().filter_map(|p| finding(&g.family, p))).collect::<Vec<_>>().join(" ");
+    let panel = |g: &Group<'_>| 138 + (15 * g.kernels.len() as i32).max(170);
     let height = |g: &Group<'_>| 36 + (g.panels.len() as i32 + 1) / 2 * panel(g);
     let top = head(&found) + 12;
     let total = top + groups.iter().map(height).sum::<i32>();
@@ -100,7 +101,7 @@ fn speeds(panel: &Panel<'_>) -> Vec<f64> {
 
 fn paint(c: &mut Canvas<'_>, panel: &Panel<'_>, group: &Group<'_>, caches: &[u64], place: ((i32, i32), i32)) {
     let (corner, height) = place;
-    let (left, top) = (corner.0 + 46, corner.1 + 38);
+    let (left, top) = (corner.0 + 46, corner.1 + 58);
     let (right, bottom) = (corner.0 + PANEL - NAMES, corner.1 + height - 64);
     let sizes = panel.cells.iter().map(|c| c.weights_per_call as f64);
     let alike = group.panels.iter().filter(|p| p.op == panel.op).flat_map(speeds);
@@ -169,7 +170,7 @@ fn shape_ticks(c: &mut Canvas<'_>, panel: &Panel<'_>, x: &Scale, bottom: i32) {
         let at = x.at(size as f64);
         c.line((at, bottom), (at, bottom + 4), MUTED, 1);
         let label = text::fit(&size_label(size), 12, false, 80);
-        let half = text::width(&label, 12, false) / 2 + 4;
+        let half = text::width(&label, 12, false) / 2 + 2;
         if at - half >= free {
             c.text((at, bottom + 15), Anchor::Middle, 12, MUTED, false, &label);
             free = at + half;
@@ -187,21 +188,22 @@ fn zones(c: &mut Canvas<'_>, panel: &Panel<'_>, caches: &[u64], x: &Scale, span:
     if per_weight <= 0.0 {
         return;
     }
-    let mut taken = Taken::new((x.at(0.0), span.0 - 8), (x.at(f64::MAX), span.1));
+    let mut taken = Taken::new((x.at(0.0), span.0 - 22), (x.at(f64::MAX), span.0));
     let mut from = x.at(0.0);
     let levels = caches.iter().enumerate().map(|(i, bytes)| (format!("L{}", i + 1), Some(*bytes)));
     for (level, bytes) in levels.chain([("memory".to_string(), None)]) {
         let end = bytes.map(|b| b as f64 / per_weight);
         let to = end.map_or(x.at(f64::MAX), |weights| x.at(weights));
-        if end.is_some_and(|weights| x.holds(weights)) {
-            c.dashed((to, span.0), (to, span.1), MUTED);
+        // A boundary at the very edge would mark no change.
+        if end.is_some() && to > x.at(0.0) + 8 && to < x.at(f64::MAX) - 8 {
+            c.dashed((to, span.0 - 18), (to, span.1), MUTED);
         }
         let long = bytes.map_or(level.clone(), |b| format!("in {level} ({})", figures::bytes(b)));
         let fitting = [long, level].into_iter().find(|l| text::width(l, 12, false) + 8 <= to - from);
         if let Some(label) = fitting {
             let width = text::width(&label, 12, false);
-            if taken.take(((from + to - width) / 2, span.0 + 6), width, 12) {
-                c.plated(((from + to) / 2, span.0 + 6), Anchor::Middle, 12, MUTED, &label);
+            if taken.take(((from + to - width) / 2, span.0 - 12), width, 12) {
+                c.text(((from + to) / 2, span.0 - 12), Anchor::Middle, 12, MUTED, false, &label);
             }
         }
         from = from.max(to);
@@ -223,12 +225,12 @@ fn size_label(n: u64) -> String {
 }
 
 /// Who leads a panel, and what its speed does from the smallest to the largest size.
-fn finding(panel: &Panel<'_>) -> Option<String> {
+fn finding(family: &str, panel: &Panel<'_>) -> Option<String> {
     let (first, last) = (panel.cells.first()?, panel.cells.last()?);
     let best = query::fastest(last).filter(|s| s.gelem_s.is_finite())?;
     let leads = panel.cells.iter().filter(|c| query::fastest(c).is_some_and(|s| s.kernel == best.kernel)).count();
     let mut said = format!(
-        "{}: {} is fastest at the largest size ({} weights a call), {} Gelem/s",
+        "{family} {}: {} is fastest at the largest size ({} weights a call), {} Gelem/s",
         panel.title,
         best.kernel,
         size_label(last.weights_per_call),

@@ -2,7 +2,7 @@
 //! weights would allow at most. Logarithmic, so that kernels and bound fit one axis and equal distances are equal factors.
 
 use super::canvas::{Anchor, Canvas, GRID, INK, MUTED, SERIES, Scale, draw};
-use super::{Chart, WIDTH, head, key, say, text, tick};
+use super::{Chart, WIDTH, head, key, say, text, ticks};
 use crate::receipt::{GenerationKernel, GenerationRecord, GenerationRound, Receipt};
 use crate::report::{figures, query};
 
@@ -75,7 +75,7 @@ fn chart(receipt: &Receipt, metric: &Metric) -> Option<Chart> {
     if panels.is_empty() {
         return None;
     }
-    let height = |rows: &[Row<'_>]| 92 + ROW * rows.len() as i32;
+    let height = |rows: &[Row<'_>]| 104 + ROW * rows.len() as i32;
     let found = panels.iter().filter_map(|(family, rows)| finding(family, rows)).collect::<Vec<_>>().join(" ");
     let top = head(&found) + 34;
     let total = top + panels.iter().map(|p| height(&p.1)).sum::<i32>();
@@ -166,9 +166,9 @@ fn panel(c: &mut Canvas<'_>, family: &str, rows: &[Row<'_>], bounds: &str, top: 
     let (from, to) = (top + 40, top + 40 + ROW * rows.len() as i32);
     c.text((0, top), Anchor::Start, 13, INK, true, &text::fit(family, 13, true, WIDTH));
     c.text((0, top + 20), Anchor::Start, 12, MUTED, false, &text::fit(bounds, 12, false, WIDTH));
-    for value in scale.ticks(56) {
+    for (value, label) in ticks(&scale, 56, "") {
         c.line((scale.at(value), from), (scale.at(value), to), GRID, 1);
-        c.text((scale.at(value), to + 13), Anchor::Middle, 12, MUTED, false, &tick(value));
+        c.text((scale.at(value), to + 13), Anchor::Middle, 12, MUTED, false, &label);
     }
     let axis = "tokens/s, log scale";
     c.text(((PLOT.0 + PLOT.1) / 2, to + 31), Anchor::Middle, 12, MUTED, false, axis);
@@ -205,14 +205,15 @@ fn limit(c: &mut Canvas<'_>, at: (i32, i32)) {
 }
 
 fn finding(family: &str, rows: &[Row<'_>]) -> Option<String> {
-    let real = rows.iter().filter(|r| r.speed.is_finite());
+    // What skips work has rows of its own, not the first place.
+    let real = rows.iter().filter(|r| r.speed.is_finite() && r.kernel.sparse_ffn.is_none());
     let best = real.max_by(|a, b| a.speed.total_cmp(&b.speed))?;
     let mut said = format!("{family}: {} is fastest, {} tokens/s", best.kernel.kernel, figures::number(best.speed));
     if let Some(bound) = best.bound {
         said += &format!(", {} of what reading its weights allows", figures::percent(best.speed / bound));
     }
     if let Some(first) = rows.first().filter(|f| f.kernel.kernel != best.kernel.kernel && f.speed.is_finite()) {
-        said += &format!("; {} {}", first.kernel.kernel, figures::number(first.speed));
+        said += &format!("; {} reaches {}", first.kernel.kernel, figures::number(first.speed));
     }
     Some(said + ".")
 }
