@@ -10,6 +10,7 @@ mod layout;
 mod phases;
 mod ratios;
 mod roofline;
+mod scale;
 mod sparsity;
 mod text;
 mod throughput;

@@ -108,8 +108,8 @@ fn pages(blocks: Vec<Block<'_>>) -> Vec<Vec<Block<'_>>> {
 
 fn chart(file: &'static str, family: &str, page: &[Block<'_>], number: (usize, usize), left: usize) -> Chart {
     let found = finding(page);
-    let part = if number.1 > 1 { format!(" ({} of {})", number.0, number.1) } else { String::new() };
-    let title = format!("Every ratio of {}{part}", query::family_title(family));
+    let part = if number.1 > 1 { format!(", {} of {}", number.0, number.1) } else { String::new() };
+    let title = format!("Every ratio: {}{part}", query::family_title(family));
     let values = page.iter().flat_map(|b| &b.rows).flat_map(|r| [Some(r.ratio.median), r.ratio.low, r.ratio.high]);
     let values = values.flatten().filter(|v| v.is_finite() && *v > 0.0);
     let (low, high) = values.fold((0.9f64, 1.15f64), |(l, h), v| (l.min(v), h.max(v)));

@@ -10,7 +10,7 @@ use crate::report::{figures, query};
 
 const PANEL: i32 = 420;
 /// Right of the plot stand the names of the ceilings.
-const PLOT: (i32, i32) = (52, 700);
+const PLOT: (i32, i32) = (52, 690);
 /// Room for the name of a kernel beside its mark.
 const NAME: i32 = 176;
 

@@ -37,7 +37,7 @@ pub fn chart(receipt: &Receipt) -> Option<Chart> {
     let found = groups.iter().filter_map(|g| finding(&g.family, g.panels.first()?)).collect::<Vec<_>>().join(" ");
     let all =
         groups.iter().flat_map(|g| g.panels.iter().filter_map(|p| finding(&g.family, p))).collect::<Vec<_>>().join(" ");
-    let panel = |g: &Group<'_>| 138 + (15 * g.kernels.len() as i32).max(170);
+    let panel = |g: &Group<'_>| 138 + (15 * g.kernels.len() as i32).max(130);
     let height = |g: &Group<'_>| 36 + (g.panels.len() as i32 + 1) / 2 * panel(g);
     let top = head(&found) + 12;
     let total = top + groups.iter().map(height).sum::<i32>();

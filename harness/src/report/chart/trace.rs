@@ -299,6 +299,7 @@ fn finding(trace: &Trace<'_>, cell: &MicroCell) -> String {
     said += &match (preempted, outliers) {
         (0, _) => ", no round preempted".to_string(),
         (n, 0) => format!(", {} preempted", rounds(n)),
+        (n, _) if both == 0 => format!(", {} preempted (none of them an outlier)", rounds(n)),
         (n, _) => format!(", {} preempted ({both} of them outliers)", rounds(n)),
     };
     let medians = by_place(trace);
