@@ -44,7 +44,7 @@ pub fn all(receipt: &Receipt) -> Vec<Chart> {
         .chain(one(roofline::chart(receipt)))
         .chain(one(calibration::chart(receipt)))
         .chain(ratios::charts(receipt))
-        .chain(one(throughput::chart(receipt)))
+        .chain(throughput::charts(receipt))
         .chain(one(tokens::prefill(receipt)))
         .chain(one(phases::budget(receipt)))
         .chain(one(phases::forward(receipt)))
@@ -206,7 +206,8 @@ pub mod tests {
                 "ratios-w2a32.svg",
                 "ratios-w2a32-2.svg",
                 "ratios-w2a8.svg",
-                "throughput.svg",
+                "throughput-w2a32.svg",
+                "throughput-w2a8.svg",
                 "prefill.svg",
                 "phases.svg",
                 "forward.svg",
@@ -234,6 +235,19 @@ pub mod tests {
                 let px: f64 = size.split('"').next().unwrap().parse().unwrap();
                 assert!(px >= 10.99, "{px} in {}", chart.file);
             }
+        }
+    }
+
+    #[test]
+    fn a_chart_says_what_it_found_in_which_units_and_is_small() {
+        for chart in all(&fixture::complete()) {
+            let described = chart.svg.split("<desc").nth(1).and_then(|d| d.split("</desc>").next()).expect("described");
+            assert!(described.chars().filter(char::is_ascii_digit).count() > 3, "{}: {described}", chart.file);
+            let drawn = chart.svg.split("</desc>").nth(1).expect("drawn");
+            let units = ["×", "tokens/s", "Gelem/s", "GMAC/s", "%", "microseconds"];
+            assert!(units.iter().any(|unit| drawn.contains(unit)), "{}", chart.file);
+            assert!(chart.svg.len() < 60_000, "{}: {} bytes", chart.file, chart.svg.len());
+            assert!(!chart.caption.is_empty());
         }
     }
 

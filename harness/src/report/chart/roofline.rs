@@ -160,10 +160,11 @@ fn paint(c: &mut Canvas<'_>, panel: &Panel<'_>, top: i32) {
 
 /// Far enough to the left for slopes to be seen below the ceilings, and to the right for names.
 fn scales(panel: &Panel<'_>, top: i32, bottom: i32) -> (Scale, Scale) {
-    let intensity = range(panel.points.iter().map(|p| p.bound.weights_per_byte), 20.0, 1.0);
-    let share = f64::from(PLOT.1 - PLOT.0 - NAME - 24) / f64::from(PLOT.1 - PLOT.0);
-    let (low, high) = (*intensity.start(), *intensity.end());
-    let x = Scale::log(low..=low * (high / low).powf(1.0 / share), PLOT);
+    let intensity = range(panel.points.iter().map(|p| p.bound.weights_per_byte), 1.0, 1.0);
+    let (first, last) = (*intensity.start(), *intensity.end());
+    let side = f64::from(NAME + 24) / f64::from(PLOT.1 - PLOT.0);
+    let low = first / (last / first).powf(side / (1.0 - 2.0 * side)).max(20.0);
+    let x = Scale::log(low..=low * (last / low).powf(1.0 / (1.0 - side)), PLOT);
     let rates = panel.points.iter().map(|p| p.summary.gelem_s).chain(panel.ceilings.iter().map(|r| r.gmac_s));
     (x, Scale::log(range(rates, 1.6, 1.3), (bottom, top)))
 }

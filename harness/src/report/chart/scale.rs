@@ -77,13 +77,19 @@ impl Scale {
             let all = decades.flat_map(|d| factors.iter().map(move |f| power_of_ten(*f, d)));
             all.filter(|v| *v >= self.from * 0.9999 && *v <= self.to * 1.0001).collect()
         };
-        [of(&[1.0, 1.5, 2.0, 3.0, 5.0, 7.0], 1), of(&[1.0, 2.0, 5.0], 1), of(&[1.0], 1), of(&[1.0], 2)]
-            .into_iter()
-            .find(|t| {
-                let pixels: Vec<i32> = t.iter().map(|v| self.at(*v)).collect();
-                t.len() >= 2 && pixels.windows(2).all(|w| (w[1] - w[0]).abs() >= gap)
-            })
-            .unwrap_or_else(|| vec![self.from, self.to])
+        [
+            of(&[1.0, 1.5, 2.0, 3.0, 5.0, 7.0], 1),
+            of(&[1.0, 2.0, 5.0], 1),
+            of(&[1.0, 3.0], 1),
+            of(&[1.0], 1),
+            of(&[1.0], 2),
+        ]
+        .into_iter()
+        .find(|t| {
+            let pixels: Vec<i32> = t.iter().map(|v| self.at(*v)).collect();
+            t.len() >= 2 && pixels.windows(2).all(|w| (w[1] - w[0]).abs() >= gap)
+        })
+        .unwrap_or_else(|| vec![self.from, self.to])
     }
 }
 

@@ -28,48 +28,50 @@ struct Group<'a> {
     panels: Vec<Panel<'a>>,
 }
 
-/// The throughput chart, if any kernel was timed.
-pub fn chart(receipt: &Receipt) -> Option<Chart> {
-    let groups: Vec<Group<'_>> = query::families(receipt).into_iter().filter_map(|f| group(receipt, f)).collect();
-    if groups.is_empty() {
-        return None;
+/// One chart a family, of those that were timed.
+pub fn charts(receipt: &Receipt) -> Vec<Chart> {
+    let mut out: Vec<Chart> = Vec::new();
+    for group in query::families(receipt).into_iter().filter_map(|f| group(receipt, f)) {
+        let file = match group.family.as_str() {
+            query::LADDER => "throughput-w2a32.svg",
+            query::EXACT => "throughput-w2a8.svg",
+            _ => "throughput-other.svg",
+        };
+        // Families of unknown names share one file: the first of them has it.
+        if !out.iter().any(|c| c.file == file) {
+            out.push(chart(receipt, &group, file));
+        }
     }
-    let found = groups.iter().filter_map(|g| finding(&g.family, g.panels.first()?)).collect::<Vec<_>>().join(" ");
-    let all =
-        groups.iter().flat_map(|g| g.panels.iter().filter_map(|p| finding(&g.family, p))).collect::<Vec<_>>().join(" ");
-    let panel = |g: &Group<'_>| 138 + (15 * g.kernels.len() as i32).max(130);
-    let height = |g: &Group<'_>| 36 + (g.panels.len() as i32 + 1) / 2 * panel(g);
-    let top = head(&found) + 12;
-    let total = top + groups.iter().map(height).sum::<i32>();
+    out
+}
+
+fn chart(receipt: &Receipt, group: &Group<'_>, file: &'static str) -> Chart {
+    let said: Vec<String> = group.panels.iter().filter_map(finding).collect();
+    let found = said.iter().take(2).cloned().collect::<Vec<_>>().join(" ");
+    let panel = 138 + (15 * group.kernels.len() as i32).max(150);
+    let top = head(&found);
+    let total = top + (group.panels.len() as i32 + 1) / 2 * panel;
+    let title = format!("Throughput by size: {}", query::family_title(&group.family));
     let description = format!(
-        "{all} Weights handled per nanosecond (Gelem/s) against weights per call, both on log scales; every figure is in the tables and in \
-         measurements.csv."
+        "{} Weights handled per nanosecond (Gelem/s) against weights per call, both on log scales; every figure is in the tables and in \
+         measurements.csv.",
+        said.join(" ")
     );
-    let svg = draw("throughput", (WIDTH, total), "Throughput by size", &description, |c| {
+    let svg = draw(file.trim_end_matches(".svg"), (WIDTH, total), &title, &description, |c| {
         say(c, &found);
-        let mut y = top;
-        for group in &groups {
-            c.text(
-                (0, y),
-                Anchor::Start,
-                13,
-                INK,
-                true,
-                &text::fit(&query::family_title(&group.family), 13, true, WIDTH),
-            );
-            for (i, shown) in group.panels.iter().enumerate() {
-                let corner = (i as i32 % 2 * (PANEL + GAP), y + 24 + i as i32 / 2 * panel(group));
-                paint(c, shown, group, &receipt.host.caches_bytes, (corner, panel(group)));
-            }
-            y += height(group);
+        for (i, shown) in group.panels.iter().enumerate() {
+            let corner = (i as i32 % 2 * (PANEL + GAP), top + i as i32 / 2 * panel);
+            paint(c, shown, group, &receipt.host.caches_bytes, (corner, panel));
         }
     });
-    let caption = "Each mark is one shape's median; panels of one operation share their scale. Dashed lines mark where what a call touches \
-                   (packed weights, and for dequantize its f32 output) outgrows a cache of this machine. Shapes with equally many weights \
-                   stand above each other. Open diamonds on dequantize: the seed's published scalar and AVX2 figures (section 2.4), from \
-                   another machine."
-        .into();
-    Some(Chart { file: "throughput.svg", caption, svg })
+    let mut caption = String::from(
+        "Each mark is one shape's median; panels of one operation share their scale. Shapes with equally many weights stand above each other. \
+         Dashed lines mark where what a call touches (packed weights, and for dequantize its f32 output) outgrows a cache of this machine.",
+    );
+    if group.panels.iter().any(|p| p.op == "dequantize") {
+        caption += " Open diamonds on dequantize: the seed's published scalar and AVX2 figures (section 2.4), from another machine.";
+    }
+    Chart { file, caption, svg }
 }
 
 fn group(receipt: &Receipt, family: String) -> Option<Group<'_>> {
@@ -225,12 +227,12 @@ fn size_label(n: u64) -> String {
 }
 
 /// Who leads a panel, and what its speed does from the smallest to the largest size.
-fn finding(family: &str, panel: &Panel<'_>) -> Option<String> {
+fn finding(panel: &Panel<'_>) -> Option<String> {
     let (first, last) = (panel.cells.first()?, panel.cells.last()?);
     let best = query::fastest(last).filter(|s| s.gelem_s.is_finite())?;
     let leads = panel.cells.iter().filter(|c| query::fastest(c).is_some_and(|s| s.kernel == best.kernel)).count();
     let mut said = format!(
-        "{family} {}: {} is fastest at the largest size ({} weights a call), {} Gelem/s",
+        "{}: {} is fastest at the largest size ({} weights a call), {} Gelem/s",
         panel.title,
         best.kernel,
         size_label(last.weights_per_call),

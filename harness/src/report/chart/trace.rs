@@ -105,8 +105,11 @@ fn trace(cell: &MicroCell, own: usize, partner: usize, title: String, same: bool
     if points.len() < 2 {
         return None;
     }
-    let (low, high) = fences(&points);
-    points.iter_mut().for_each(|p| p.outlier = p.ratio < low || p.ratio > high);
+    // Of fewer rounds nobody can say which is the odd one.
+    if points.len() >= 8 {
+        let (low, high) = fences(&points);
+        points.iter_mut().for_each(|p| p.outlier = p.ratio < low || p.ratio > high);
+    }
     Some(Trace { title, summary, points, places: cell.entries.len(), same })
 }
 
