@@ -230,25 +230,25 @@ fn mark(c: &mut Canvas<'_>, at: (i32, i32), call: Call) {
 fn finding(page: &[Block<'_>]) -> String {
     let rows: Vec<(&MicroCell, &Row<'_>)> = page.iter().flat_map(|b| b.rows.iter().map(|r| (b.cell, r))).collect();
     let count = |call: Call| rows.iter().filter(|(_, r)| r.call == call).count();
-    let mut said = format!(
-        "Of {} ratios {} are faster than their partner, {} slower and {} within noise",
-        rows.len(),
-        count(Call::Faster),
-        count(Call::Slower),
-        count(Call::WithinNoise)
-    );
-    if count(Call::TooFewRounds) > 0 {
-        said += &format!("; {} have too few rounds", count(Call::TooFewRounds));
+    let calls = [Call::Faster, Call::Slower, Call::WithinNoise, Call::TooFewRounds];
+    let calls = calls.into_iter().filter(|c| count(*c) > 0).map(|c| format!("{} {}", count(c), c.words()));
+    let mut said = format!("{} ratios: {}.", rows.len(), calls.collect::<Vec<_>>().join(", "));
+    let judged: Vec<Outcome> = rows.iter().filter_map(|(_, r)| Some(r.verdict?.outcome)).collect();
+    if !judged.is_empty() {
+        let all = [Outcome::Pass, Outcome::Fail, Outcome::Inconclusive, Outcome::Unstable, Outcome::Unsupported];
+        let of = |o: &Outcome| judged.iter().filter(|j| *j == o).count();
+        let words = all.iter().filter(|o| of(o) > 0).map(|o| format!("{} {}", of(o), outcome_word(*o)));
+        said += &format!(" Verdicts: {}.", words.collect::<Vec<_>>().join(", "));
     }
-    said.push('.');
-    let slower: Vec<String> = rows
+    let worse = |r: &Row<'_>| r.verdict.map_or(r.call == Call::Slower, |v| v.outcome == Outcome::Fail);
+    let worse: Vec<String> = rows
         .iter()
-        .filter(|(_, r)| r.call == Call::Slower)
+        .filter(|(_, r)| worse(r))
         .map(|(cell, r)| format!("{} ({}, {})", r.kernel, query::cell_title(cell), figures::ratio(r.ratio.median)))
         .collect();
-    if !slower.is_empty() {
-        let more = if slower.len() > 3 { format!(" and {} more", slower.len() - 3) } else { String::new() };
-        said += &format!(" Slower: {}{more}.", slower[..slower.len().min(3)].join("; "));
+    if !worse.is_empty() {
+        let more = if worse.len() > 3 { format!(" and {} more", worse.len() - 3) } else { String::new() };
+        said += &format!(" Slower than the stage before: {}{more}.", worse[..worse.len().min(3)].join("; "));
     }
     let unstable = page.iter().filter(|b| query::unstable(b.cell)).count();
     if unstable > 0 {

@@ -130,10 +130,7 @@ fn paint(c: &mut Canvas<'_>, panel: &Panel<'_>, top: i32) {
     let middle = (PLOT.0 + PLOT.1) / 2;
     let axis = "weights (MAC) per byte of packed weights, log scale";
     c.text((middle, bottom + 34), Anchor::Middle, 12, MUTED, false, axis);
-    let mut above = Taken::new((0, top - 20), (WIDTH, top));
-    for roof in &panel.roofs {
-        slope(c, roof, &x, &y, top, &mut above);
-    }
+    slopes(c, panel, &x, &y, top);
     ceilings(c, panel, &y, (top, bottom));
     let mut taken = Taken::new((PLOT.0, top), (PLOT.1, bottom));
     let place = |p: &Point<'_>| (x.at(p.bound.weights_per_byte), y.at(p.summary.gelem_s));
@@ -209,21 +206,30 @@ fn ceilings(c: &mut Canvas<'_>, panel: &Panel<'_>, y: &Scale, room: (i32, i32)) 
     }
 }
 
-/// A bandwidth's line as far as it is inside the plot, with its name at the upper end.
-fn slope(c: &mut Canvas<'_>, roof: &Roof, x: &Scale, y: &Scale, top: i32, above: &mut Taken) {
-    let steps = 400;
-    let inside: Vec<(i32, i32)> = (0..=steps)
-        .map(|i| x.value(f64::from(i) / f64::from(steps)))
-        .filter(|at| y.holds(at * roof.gb_s))
-        .map(|at| (x.at(at), y.at(at * roof.gb_s)))
-        .collect();
-    let (Some(first), Some(last)) = (inside.first(), inside.last()) else { return };
-    c.line(*first, *last, INK, 1);
-    let name = text::fit(&roof.name, 12, false, 80);
-    let width = text::width(&name, 12, false);
-    // A slope that leaves at the side has its name there, below its end.
-    if last.1 <= top + 12 && above.take((last.0 - width / 2, top - 9), width, 12) {
-        c.text((last.0, top - 9), Anchor::Middle, 12, INK, false, &name);
+/// The bandwidths' lines as far as they are inside the plot, with their names above.
+fn slopes(c: &mut Canvas<'_>, panel: &Panel<'_>, x: &Scale, y: &Scale, top: i32) {
+    let mut ends: Vec<(i32, String)> = Vec::new();
+    for roof in &panel.roofs {
+        let steps = 400;
+        let inside: Vec<(i32, i32)> = (0..=steps)
+            .map(|i| x.value(f64::from(i) / f64::from(steps)))
+            .filter(|at| y.holds(at * roof.gb_s))
+            .map(|at| (x.at(at), y.at(at * roof.gb_s)))
+            .collect();
+        let (Some(first), Some(last)) = (inside.first(), inside.last()) else { continue };
+        c.line(*first, *last, INK, 1);
+        // One that leaves at the side has no end above which a name could stand.
+        if last.1 <= top + 12 {
+            ends.push((last.0, text::fit(&roof.name, 12, false, 80)));
+        }
+    }
+    let wanted: Vec<i32> = ends.iter().map(|e| e.0).collect();
+    let mut taken = Taken::new((0, top - 20), (WIDTH, top));
+    for ((_, name), at) in ends.iter().zip(text::apart(&wanted, 22, (PLOT.0 + 10, PLOT.1))) {
+        let width = text::width(name, 12, false);
+        if taken.take((at - width / 2, top - 9), width, 12) {
+            c.text((at, top - 9), Anchor::Middle, 12, INK, false, name);
+        }
     }
 }
 

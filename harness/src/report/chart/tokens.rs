@@ -248,6 +248,17 @@ mod tests {
         assert!((rows[0].bound.expect("a bound") - 1e11 / 2.45e6).abs() < 1e-6);
         let said = bounds(&receipt, generation, &rows);
         assert_eq!(said, "2.34 MiB a token; L3 read 100 GB/s on 1 thread: 40\u{202f}816 tokens/s");
+        // Other thread counts that the limits were measured with are said beside it.
+        let mut more = receipt.clone();
+        let two = |b: &crate::receipt::Bandwidth| {
+            let mut b = crate::receipt::Bandwidth { threads: 2, ..b.clone() };
+            b.read_gb_s.high *= 2.0;
+            b
+        };
+        let limits = more.limits.as_mut().expect("there");
+        limits.bandwidth.extend(limits.bandwidth.iter().map(two).collect::<Vec<_>>());
+        let said = bounds(&more, generation, &rows);
+        assert!(said.ends_with("; L3 read 200 GB/s on 2 threads: 81\u{202f}633 tokens/s"), "{said}");
         let chart = decode(&receipt).expect("drawn");
         assert!(chart.svg.contains("of bound<"));
         let mut none = receipt.clone();
