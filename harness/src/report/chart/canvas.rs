@@ -248,12 +248,12 @@ impl Canvas<'_> {
         let _ = self.backend.draw_path(points.iter().copied(), &color.stroke_width(width));
     }
 
-    /// A marker; six shapes, so that series differ without their colours.
+    /// A marker; seven shapes, so that series differ without their colours, and from the eighth on in shape and colour together.
     pub fn marker(&mut self, shape: usize, at: (i32, i32), color: RGBColor) {
         let (x, y) = at;
         let style = color.filled();
         let around = |points: &[(i32, i32)]| points.iter().map(|p| (x + p.0, y + p.1)).collect::<Vec<_>>();
-        let corners: &[(i32, i32)] = match shape % 6 {
+        let corners: &[(i32, i32)] = match (shape + shape / SERIES.len()) % 7 {
             0 => {
                 let _ = self.backend.draw_circle(at, 4, &style, true);
                 return;
@@ -262,6 +262,7 @@ impl Canvas<'_> {
             2 => &[(0, -5), (5, 4), (-5, 4)],
             3 => &[(0, -6), (6, 0), (0, 6), (-6, 0)],
             4 => &[(0, 5), (5, -4), (-5, -4)],
+            6 => &[(-4, -5), (6, 0), (-4, 5)],
             _ => &[
                 (-2, -6),
                 (2, -6),
