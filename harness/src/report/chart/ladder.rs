@@ -3,7 +3,7 @@
 //! rounds around its beginning, and what the seed claimed.
 
 use super::canvas::{Anchor, BAND, CLAIM, Canvas, GRID, INK, MUTED, Pattern, SERIES, SURFACE, Scale, draw};
-use super::{Chart, WIDTH, head, key, say, text, ticks};
+use super::{Chart, WIDTH, head, key, not_drawn, say, text, ticks};
 use crate::receipt::{MicroCell, MicroSummary, Ratio, Receipt};
 use crate::report::query::{self, Call};
 use crate::report::{figures, seed};
@@ -56,8 +56,9 @@ pub fn chart(receipt: &Receipt) -> Option<Chart> {
     let caption = format!(
         "A bar begins at the speed of the stage that it builds on and ends at its own, so that its length is what that stage alone is worth \
          (log scale). The factors beside it are medians of paired rounds with their sign-test intervals, taken for each pair apart: they \
-         multiply up to the whole only nearly. {}",
-        seed::ladder_note()
+         multiply up to the whole only nearly. {}{}",
+        seed::ladder_note(),
+        not_drawn(query::kernel_ids(receipt, query::LADDER).len(), MOST)
     );
     Some(Chart { file: "ladder.svg", caption, svg })
 }

@@ -190,6 +190,7 @@ fn long_and_wide_names_are_cut() {
     check("long", &renamed(|i, id| format!("{id}-{}-{i}", "a-very-long-technique".repeat(9))));
     check("wide", &renamed(|i, _| "語".repeat(30 + i)));
     check("spaced", &renamed(|i, _| format!("{} {i}", "W ".repeat(40))));
+    check("many words", &renamed(|i, _| format!("{i} {}", "word ".repeat(3000))));
     check("no", &renamed(|_, _| String::new()));
 }
 
@@ -204,6 +205,8 @@ fn absurd_figures_are_drawn_somewhere() {
 fn crowds_keep_their_distance() {
     for n in [6, 25, 60] {
         check(&format!("{n} more"), &crowded(n));
+        let bytes: usize = all(&crowded(n)).iter().map(|c| c.svg.len()).sum();
+        assert!(bytes < 1_200_000, "{n} more kernels take {bytes} bytes");
     }
 }
 

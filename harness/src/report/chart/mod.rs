@@ -67,15 +67,33 @@ pub fn theme_css() -> String {
         .collect()
 }
 
+/// The lines of what a chart found, six at most: names in it are a receipt's own.
+fn lines(finding: &str) -> Vec<String> {
+    let mut lines = text::wrap(finding, 13, WIDTH);
+    if lines.len() > 6 {
+        lines.truncate(6);
+        lines[5] = text::fit(&format!("{} …", lines[5]), 13, false, WIDTH);
+    }
+    lines
+}
+
 /// Where a chart's drawing begins below its title and what it found.
 fn head(finding: &str) -> i32 {
-    44 + 18 * text::wrap(finding, 13, WIDTH).len() as i32
+    44 + 18 * lines(finding).len() as i32
 }
 
 /// What a chart found, in words below the title.
 fn say(canvas: &mut Canvas<'_>, finding: &str) {
-    for (i, line) in text::wrap(finding, 13, WIDTH).iter().enumerate() {
+    for (i, line) in lines(finding).iter().enumerate() {
         canvas.text((0, 40 + 18 * i as i32), canvas::Anchor::Start, 13, canvas::INK, false, line);
+    }
+}
+
+/// What a caption says of kernels beyond those that a chart has room for.
+fn not_drawn(kernels: usize, most: usize) -> String {
+    match kernels.saturating_sub(most) {
+        0 => String::new(),
+        left => format!(" {left} more kernels are not drawn; they are in the tables and in measurements.csv."),
     }
 }
 

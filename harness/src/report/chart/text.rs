@@ -50,16 +50,18 @@ pub fn fit(text: &str, px: i32, bold: bool, room: i32) -> String {
     if short.is_empty() { String::new() } else { short + "…" }
 }
 
-/// Lines of at most `room` pixels, broken at spaces.
+/// Lines of at most `room` pixels, broken at spaces; never more than a hundred, whatever the text.
 pub fn wrap(text: &str, px: i32, room: i32) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split(' ').filter(|w| !w.is_empty()) {
         let word = fit(word, px, false, room);
+        let full = lines.len() == 100;
         match lines.last_mut() {
             Some(line) if width(line, px, false) + width(&word, px, false) + px / 2 <= room => {
                 line.push(' ');
                 line.push_str(&word);
             }
+            _ if full => break,
             _ => lines.push(word),
         }
     }

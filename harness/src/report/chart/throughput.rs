@@ -3,7 +3,7 @@
 
 use super::canvas::{Anchor, CLAIM, Canvas, GRID, INK, MUTED, SERIES, Scale, draw};
 use super::text::{self, Taken};
-use super::{Chart, WIDTH, head, say, tick};
+use super::{Chart, WIDTH, head, not_drawn, say, tick};
 use crate::receipt::{MicroCell, Receipt, Residency};
 use crate::report::{figures, query, seed};
 
@@ -66,11 +66,13 @@ fn chart(receipt: &Receipt, group: &Group<'_>, file: &'static str) -> Chart {
     });
     let mut caption = String::from(
         "Each mark is one shape's median; panels of one operation share their scale. Shapes with equally many weights stand above each other. \
-         Dashed lines mark where what a call touches (packed weights, and for dequantize its f32 output) outgrows a cache of this machine.",
+         Dashed lines mark where what a call touches (packed weights, and for dequantize its f32 output) outgrows a cache of this machine \
+         (the caches of all threads together).",
     );
     if group.panels.iter().any(|p| p.op == "dequantize") {
         caption += " Open diamonds on dequantize: the seed's published scalar and AVX2 figures (section 2.4), from another machine.";
     }
+    caption += &not_drawn(query::kernel_ids(receipt, &group.family).len(), MOST);
     Chart { file, caption, svg }
 }
 
@@ -192,7 +194,10 @@ fn zones(c: &mut Canvas<'_>, panel: &Panel<'_>, caches: &[u64], x: &Scale, span:
     }
     let mut taken = Taken::new((x.at(0.0), span.0 - 22), (x.at(f64::MAX), span.0));
     let mut from = x.at(0.0);
-    let levels = caches.iter().enumerate().map(|(i, bytes)| (format!("L{}", i + 1), Some(*bytes)));
+    // Threads have caches of their own, but for the last of three or more. `dequantize` runs on one.
+    let threads = if cell.op == "dequantize" { 1 } else { cell.threads.max(1) as u64 };
+    let capacity = |i: usize| caches[i].saturating_mul(if i >= 2 && i + 1 == caches.len() { 1 } else { threads });
+    let levels = (0..caches.len()).map(|i| (format!("L{}", i + 1), Some(capacity(i))));
     for (level, bytes) in levels.chain([("memory".to_string(), None)]) {
         let end = bytes.map(|b| b as f64 / per_weight);
         let to = end.map_or(x.at(f64::MAX), |weights| x.at(weights));
