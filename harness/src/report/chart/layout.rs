@@ -174,6 +174,8 @@ fn inconsistent() -> Receipt {
         (cell.weights_per_call, cell.m) = if i % 4 == 0 { (0, usize::MAX) } else { (u64::MAX, 1) };
     }
     receipt.host.caches_bytes = vec![0, u64::MAX, 1, 2, 3];
+    receipt.generation.iter_mut().for_each(|g| g.threads = usize::MAX);
+    receipt.micro.iter_mut().for_each(|c| c.threads = usize::MAX);
     receipt
 }
 
