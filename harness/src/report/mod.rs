@@ -79,7 +79,7 @@ mod tests {
         crate::receipt::write_receipt(&receipt, dir.path()).unwrap();
         let paths = write_run_folder(&receipt, dir.path()).unwrap();
         let page = std::fs::read_to_string(&paths.html).unwrap();
-        assert_eq!(paths.charts.len(), 8);
+        assert_eq!(paths.charts.len(), 15);
         for link in page.split("href=\"").skip(1).map(|l| l.split('"').next().unwrap()) {
             match link.strip_prefix('#') {
                 Some(id) => assert!(page.contains(&format!("id=\"{id}\"")), "#{id}"),
