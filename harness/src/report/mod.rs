@@ -10,6 +10,8 @@ mod figures;
 pub mod fixture;
 mod gate;
 mod html;
+#[cfg(test)]
+mod pages;
 mod query;
 mod seed;
 mod terminal;
@@ -90,6 +92,9 @@ mod tests {
             ("interrupted", fixture::interrupted()),
             ("empty", fixture::empty()),
             ("hostile", fixture::hostile()),
+            ("unstable", fixture::unstable()),
+            ("no-avx2", fixture::no_avx2()),
+            ("regression", fixture::regression()),
         ];
         for (name, receipt) in all {
             crate::receipt::write_receipt(&receipt, &folder.join(name)).unwrap();
