@@ -1,6 +1,6 @@
 """Whether the tables of a page survive printing. Used by browser-test.
 
-The page is printed twice. As it is: every word of every table must be in the PDF, inside its page. Then with a mark in the first and the
+The page is printed twice. As it is: every letter that is shown must be in the PDF, inside its page. Then with a mark in the first and the
 last cell of each row and in each head: both marks of a row must be on one page, inside it, below a mark of their table's head.
 """
 import collections
@@ -8,21 +8,12 @@ import html
 import re
 import subprocess
 
-# Letters that no word of a page consists of: private use would have no glyph, so these are spelled out.
-MARK = "qz%sqz"
-
 WORDS = """
-  const out = [];
-  for (const table of document.querySelectorAll("table")) {
-    for (const cell of table.querySelectorAll("tbody th, tbody td")) {
-      const walker = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT);
-      for (let node; (node = walker.nextNode());) {
-        if (node.parentElement.closest(".here,.sort,svg")) continue;
-        const style = getComputedStyle(node.parentElement);
-        if (style.display === "none" || style.visibility === "hidden") continue;
-        out.push(node.data);
-      }
-    }
+  const out = [], walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  for (let node; (node = walker.nextNode());) {
+    const e = node.parentElement;
+    if (e.closest("script,style,title,desc,option") || !e.checkVisibility({visibilityProperty: true})) continue;
+    out.push(node.data);
   }
   return out.join(" ");
 """
@@ -32,7 +23,7 @@ MARKS = """
   const put = (cell, text, first) => {
     const mark = document.createElement("span");
     mark.textContent = text;
-    mark.style.fontSize = "5px";
+    mark.style.cssText = "font-size:5px;white-space:nowrap;display:inline-block";
     if (first) cell.insertBefore(mark, cell.firstChild); else cell.appendChild(mark);
   };
   document.querySelectorAll("table").forEach((table, t) => {
@@ -88,7 +79,7 @@ def check(browser, path):
             wrong.append("PDF page %d: “%s” sticks out of the page" % (pages, text))
     lacking = expected - found
     if sum(lacking.values()):
-        wrong.append("PDF lacks %d letters of tables: %s" % (sum(lacking.values()), "".join(sorted(lacking))[:40]))
+        wrong.append("PDF lacks %d letters: %s" % (sum(lacking.values()), "".join(sorted(lacking))[:40]))
 
     tables = browser.run(MARKS)
     marked = path.with_name(path.stem + "-marked.pdf")

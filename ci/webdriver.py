@@ -39,7 +39,7 @@ class Browser:
         )
         try:
             self.at = "http://127.0.0.1:%d" % self._port()
-            arguments = ["--headless=new", "--no-sandbox", "--disable-gpu", "--user-data-dir=" + self.profile.name]
+            arguments = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--user-data-dir=" + self.profile.name]
             options = {"args": arguments, "binary": shutil.which("chromium"), "perfLoggingPrefs": {"enableNetwork": True}}
             if not scripts:
                 options["prefs"] = {"profile.managed_default_content_settings.javascript": 2}

@@ -14,7 +14,7 @@
   // A cell's text: small print after a dot, a drawing by what it is called, and no controls.
   function text(node) {
     if (node.nodeType === 3) return node.data;
-    if (node.nodeType !== 1 || node.matches(".sort,.here")) return "";
+    if (node.nodeType !== 1 || node.matches(".sort,.here,.links")) return "";
     if (node.matches("svg")) return node.getAttribute("aria-label") || "";
     var inner = Array.prototype.map.call(node.childNodes, text).join("");
     return node.matches("small") ? " · " + inner : node.matches(".tag") ? " " + inner : inner;
@@ -119,7 +119,7 @@
   // One row of choices over all tables of a group: a choice for each column that asks for one, and one for the family of a table.
   function filterable(group) {
     var boxes = all(".table", group);
-    var bar = make("div", { className: "filters", role: "search", "aria-label": "Filter rows" });
+    var bar = make("div", { className: "filters", role: "search", "aria-label": "Filter " + group.getAttribute("data-filters") });
     var choices = [];
     function choice(name, values, of) {
       if (values.length < 2) return;

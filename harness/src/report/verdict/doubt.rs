@@ -62,11 +62,15 @@ pub fn regressions(receipt: &Receipt) -> Option<Statement> {
     Some(Statement {
         label: "Did anything regress?",
         figure: match (slower, undecided) {
-            (0, 0) => "no".into(),
-            (0, _) => "not shown".into(),
-            (n, _) => format!("{n} of {}", all.len()),
+            (0, 0) => "no",
+            (0, _) => "not shown",
+            _ => "yes",
+        }
+        .into(),
+        subject: match slower {
+            0 => "against the stage before".into(),
+            n => format!("{n} of {} against the stage before", all.len()),
         },
-        subject: if slower > 0 { "slower than the stage before" } else { "against the stage before" }.into(),
         text,
         anchor: if slower > 0 { "finding-slower" } else { "measurements" },
     })
@@ -137,13 +141,11 @@ pub fn noise(receipt: &Receipt) -> Option<Statement> {
     }
     Some(Statement {
         label,
-        figure: format!("±{}", figures::percent(high)),
-        subject: match (unstable, high <= query::QUIET) {
-            (0, true) => "quiet",
-            (0, false) => "noisy",
-            _ => "unstable",
-        }
-        .into(),
+        figure: if unstable == 0 && high <= query::QUIET { "yes" } else { "no" }.into(),
+        subject: match unstable {
+            0 => format!("±{}", figures::percent(high)),
+            n => format!("±{}, {n} unstable", figures::percent(high)),
+        },
         text,
         anchor: "finding-noise",
     })
@@ -165,8 +167,8 @@ fn gate_noise(gate: &GateRecord) -> Statement {
     }
     Statement {
         label: "Was the machine quiet?",
-        figure: format!("±{}", figures::percent(high)),
-        subject: if quiet { "quiet enough" } else { "too noisy for the smallest changes" }.into(),
+        figure: if quiet { "yes" } else { "no" }.into(),
+        subject: format!("±{} of the median", figures::percent(high)),
         text,
         anchor: "gate",
     }

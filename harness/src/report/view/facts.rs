@@ -45,7 +45,7 @@ impl Facts {
                 .filter(|p: &String| !p.is_empty())
                 .collect(),
             quick: r.scenario.quick,
-            timestamp: r.timestamp.clone(),
+            timestamp: to_the_minute(&r.timestamp),
             machine_short: machine_short(r),
             identity: identity(r),
             commit: r.build.git_commit.clone(),
@@ -234,6 +234,14 @@ fn load(l: Option<Load>) -> String {
     l.and_then(|l| l.load_1m).map_or_else(|| "unknown".into(), |x| format!("{x:.2}"))
 }
 
+/// `2026-11-24 22:58 UTC` of an RFC 3339 timestamp; anything else as it is.
+fn to_the_minute(timestamp: &str) -> String {
+    match (timestamp.get(..10), timestamp.get(11..16)) {
+        (Some(day), Some(time)) if timestamp.ends_with('Z') => format!("{day} {time} UTC"),
+        _ => timestamp.into(),
+    }
+}
+
 fn or_unknown(text: String) -> String {
     if text.is_empty() { "not reported".into() } else { text }
 }
@@ -249,5 +257,7 @@ mod tests {
         assert_eq!(facts.commands[1], "cargo run -p harness -- compare --scenario ladder --out 'my run'");
         assert_eq!(quoted("it's"), "'it'\\''s'");
         assert_eq!(quoted(""), "''");
+        assert_eq!(facts.timestamp, "2026-02-03 04:05 UTC");
+        assert_eq!(to_the_minute("yesterday"), "yesterday");
     }
 }
