@@ -99,6 +99,14 @@ fn measured(receipt: &Receipt) -> Vec<String> {
     if cells > 0 {
         out.push(format!("{} of {}", count(cells, "kernel comparison"), count(rounds, "paired round")));
     }
+    let gated = receipt.gate.iter().flat_map(|g| &g.cells).filter(|c| !c.pairs.is_empty()).count();
+    if gated > 0 {
+        out.push(format!("{} of a gate", count(gated, "comparison")));
+    }
+    let trials = receipt.calibration.as_ref().map_or(0, |c| c.trials.len());
+    if trials > 0 {
+        out.push(format!("{} of a calibration", count(trials, "gate")));
+    }
     if let Some(s) = &receipt.sparsity {
         out.push(format!("a feed-forward block at {}", count(s.points.len(), "live share")));
     }
@@ -144,6 +152,9 @@ mod tests {
         );
         assert!(statements(&fixture::interrupted())[0].text.contains("too few rounds (4)"));
         assert!(opening(&fixture::empty()).ends_with("Nothing had been timed when it stopped."));
+        let mut gate = fixture::regression();
+        gate.status = Status::Interrupted;
+        assert!(opening(&gate).contains("What is shown was measured (3 comparisons of a gate)"), "{}", opening(&gate));
         let mut failed = fixture::empty();
         (failed.status, failed.error) = (Status::Failed, Some("disk full.".into()));
         assert!(opening(&failed).starts_with("This run failed: disk full. Nothing"));
