@@ -1,8 +1,11 @@
 //! Receipts for tests: a realistic complete run and the ways in which a run can be less than that. The numbers are made
 //! up (a fixed noise sequence around chosen speeds); only their shape matters.
 
+mod variants;
+
 use super::figures::median;
 use crate::receipt::*;
+pub use variants::{no_avx2, no_regression, regression, unstable, unstable_headline, with_verdicts};
 
 /// Ladder stages with their made-up speeds: (id, stage before, Gelem/s in cache, Gelem/s from DRAM, for dequantize).
 const LADDER: [(&str, Option<&str>, f64, f64, f64); 6] = [
@@ -531,6 +534,7 @@ fn build() -> Build {
         version: "0.1.0".into(),
         git_commit: Some("0123456789abcdef0123456789abcdef01234567".into()),
         git_dirty: Some(false),
+        repository: None,
         cargo_lock_sha256: Some("ef".repeat(32)),
         rustc: "rustc 1.95.0".into(),
         profile: "dev".into(),

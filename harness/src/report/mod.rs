@@ -15,6 +15,8 @@ mod history;
 mod html;
 mod index;
 pub mod markdown;
+#[cfg(test)]
+mod pages;
 pub mod query;
 mod seed;
 mod terminal;
@@ -98,6 +100,9 @@ mod tests {
             ("interrupted", fixture::interrupted()),
             ("empty", fixture::empty()),
             ("hostile", fixture::hostile()),
+            ("unstable", fixture::unstable()),
+            ("no-avx2", fixture::no_avx2()),
+            ("regression", fixture::regression()),
         ];
         for (name, receipt) in all {
             crate::receipt::write_receipt(&receipt, &folder.join(name)).unwrap();
