@@ -195,3 +195,48 @@ fn a_calibration_counts_its_gates() {
     json(&["receipt", "verify", &out, "--json"]);
     assert!(dir.path().join("run/charts/calibration.svg").is_file());
 }
+
+/// Gates that were killed leave copies of programs behind. The next one, whatever becomes of it, removes them, and nothing of a gate that
+/// is running.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_a_killed_gate_leaves_is_removed_by_the_next() {
+    let dir = TempDir::new().expect("a folder");
+    let scenario = scenario(&dir);
+    let temporary = dir.path().join("tmp");
+    std::fs::create_dir(&temporary).expect("made");
+    let copies = || -> Vec<std::path::PathBuf> {
+        let folders = std::fs::read_dir(&temporary).expect("there").flatten().map(|e| e.path());
+        folders.filter(|f| f.join("a/harness").is_file() || f.join("b/harness").is_file()).collect()
+    };
+    let start = |out: &str| {
+        let mut gate = harness();
+        gate.args(["gate", "--against", &own(), "--scenario", &scenario, "--out", &text(&dir.path().join(out))]);
+        gate.env("TMPDIR", &temporary).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+        gate.spawn().expect("starts")
+    };
+    let wait_for = |what: &dyn Fn() -> bool| {
+        let start = std::time::Instant::now();
+        while !what() {
+            assert!(start.elapsed().as_secs() < 120, "it never came");
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+    };
+    let mut killed = start("killed");
+    wait_for(&|| copies().len() == 1);
+    let left = copies();
+    killed.kill().expect("killed");
+    killed.wait().expect("ended");
+    assert_eq!(copies(), left, "a killed process cannot clean up");
+    let mut running = start("running");
+    wait_for(&|| copies().iter().any(|f| !left.contains(f)));
+    assert!(!left[0].exists(), "the next gate removes it");
+    let of_running = copies();
+    let mut refused = harness();
+    refused.args(["gate", "--against", "no-such-revision"]).env("TMPDIR", &temporary).current_dir(dir.path());
+    let refused = refused.output().expect("starts");
+    assert_eq!((refused.status.code(), copies()), (Some(2), of_running), "{}", stderr(&refused));
+    let code = running.wait().expect("ended").code().expect("no signal");
+    assert!(VERDICTS.contains(&code), "{code}");
+    assert_eq!(std::fs::read_dir(&temporary).expect("there").count(), 0, "nothing is left of a gate that ended");
+}

@@ -14,6 +14,7 @@ use crate::findings::findings;
 use crate::host;
 use crate::interrupt;
 use crate::machine::{Machine, in_registry_order};
+use crate::measure::blocks;
 use crate::measure::end_to_end::{self, WeightStore};
 use crate::measure::head;
 use crate::measure::limits::{self, Effort};
@@ -231,7 +232,8 @@ impl Run {
         let family = |f: Family| self.kernels.iter().filter(move |k| k.descriptor().family() == f).copied();
         let families = Family::ALL.map(|f| family(f).collect::<Vec<Kernel>>());
         let entries = |cell: &Cell| families.clone().map(|f| micro::with_operation(*cell, &f).len());
-        let comparisons = cells.iter().flat_map(|c| entries(c).map(|n| n.saturating_sub(1))).sum();
+        let own: usize = cells.iter().flat_map(|c| entries(c).map(|n| n.saturating_sub(1))).sum();
+        let comparisons = own + self.block_comparisons();
         let rule = Rule::new(sequential::DELTA, "round", &sequential::ROUND_LOOKS, plan.rounds, comparisons);
         self.receipt.rule = Some(rule.clone());
         let plan = Plan {
@@ -344,11 +346,18 @@ impl Run {
         Ok(())
     }
 
+    /// Comparisons of generation, which share the run's chance of a false alarm with those of the microbenchmarks.
+    fn block_comparisons(&self) -> usize {
+        self.scenario.generate.as_ref().map_or(0, |asked| blocks::comparisons(&self.kernels, asked.rounds))
+    }
+
     fn generation(&mut self) -> Result<()> {
         let (Some(asked), Some(loaded)) = (&self.scenario.generate, &self.loaded) else { return Ok(()) };
         let goldens = loaded.known.as_ref().filter(|_| asked.goldens).map(|k| k.goldens.clone()).unwrap_or_default();
         let stop_ids = loaded.known.as_ref().map(|k| k.stop_ids.clone()).unwrap_or_default();
         let total = (asked.rounds * self.kernels.len()) as u64;
+        let rule = self.receipt.rule.as_ref();
+        let comparisons = rule.map_or_else(|| self.block_comparisons(), |rule| rule.comparisons);
         let progress = Progress::start(format!("generating with {} kernels", self.kernels.len()), total);
         let record = end_to_end::generation(
             &loaded.model,
@@ -360,6 +369,7 @@ impl Run {
             &self.machine,
             self.head,
             self.receipt.settings.seed,
+            comparisons,
             self.sparsity,
             &self.prefill,
             interrupt::flag(),

@@ -4,6 +4,7 @@ use super::exact;
 use super::job::{Job, JobCell, Offer, PROTOCOL, Request};
 use super::lockstep::{Plan, ROUNDS_PER_PAIR, Sides, Trio};
 use super::process::Process;
+use super::scratch::Scratch;
 use super::verdicts::{CURRENT, summarize, verdict};
 use crate::build_info::build;
 use crate::error::{Error, Result};
@@ -49,7 +50,7 @@ pub fn run(
     progress: &Progress,
     mut save: impl FnMut(&GateRecord) -> Result<()>,
 ) -> Result<GateRecord> {
-    let folder = tempfile::tempdir().map_err(|e| Error::io("create a folder in", &std::env::temp_dir(), &e))?;
+    let folder = Scratch::new()?;
     // Copies: a build that goes on in the workspace must not change the program under the gate.
     let baseline = copy(&asked.baseline, &folder.path().join("a"))?;
     let current = copy(&asked.current, &folder.path().join("b"))?;
@@ -164,7 +165,7 @@ pub fn compute(
     machine: &Machine,
     seed: u64,
 ) -> Result<Computed> {
-    let folder = tempfile::tempdir().map_err(|e| Error::io("create a folder in", &std::env::temp_dir(), &e))?;
+    let folder = Scratch::new()?;
     let job = Job {
         protocol: PROTOCOL,
         control: String::new(),

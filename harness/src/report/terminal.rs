@@ -34,6 +34,8 @@ pub fn summary_table(receipt: &Receipt, color: bool) -> String {
             }
         }
     }
+    let paired = receipt.generation.as_ref().and_then(query::blocks_in_words);
+    out.extend(paired.map(|words| wrapped(&format!("End to end: {}.", printable(&words)))));
     for sparse in receipt.generation.iter().flat_map(|g| &g.kernels).filter(|k| k.sparse_ffn.is_some()) {
         if let Some(ratio) = &sparse.decode_vs_baseline {
             out.push(wrapped(&format!(
