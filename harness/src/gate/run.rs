@@ -2,7 +2,7 @@
 
 use super::exact;
 use super::job::{Job, JobCell, Offer, PROTOCOL, Request};
-use super::lockstep::{Plan, ROUNDS_PER_PAIR, Sides, Trio};
+use super::lockstep::{MOST_ROUNDS_OF_UNDECIDED, Plan, Sides, Trio};
 use super::process::Process;
 use super::scratch::Scratch;
 use super::verdicts::{CURRENT, summarize, verdict};
@@ -71,7 +71,7 @@ pub fn run(
         baseline: side(&asked.label, baseline.1),
         current: side("current", current.1),
         rule: Rule::new(asked.delta, "process pair", &PAIR_LOOKS, PAIR_LOOKS[PAIR_LOOKS.len() - 1], 1),
-        rounds_per_pair: ROUNDS_PER_PAIR,
+        rounds_per_pair: MOST_ROUNDS_OF_UNDECIDED,
         inject: asked.inject.clone(),
         checks: Vec::new(),
         cells: Vec::new(),

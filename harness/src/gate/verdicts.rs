@@ -3,7 +3,7 @@
 use crate::measure::rounds::charged;
 use crate::measure::sequential::{self, Sample};
 use crate::measure::stats::median;
-use crate::receipt::{ExactCheck, GateCell, GatePair, GateRecord, Outcome, Round, Rule, Verdict};
+use crate::receipt::{ExactCheck, GateCell, GatePair, GateRecord, Outcome, Rule, Verdict};
 
 /// Columns of a round.
 pub const BASELINE: usize = 0;
@@ -102,6 +102,7 @@ pub fn title(cell: &GateCell) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::receipt::Round;
 
     #[test]
     fn a_preempted_epoch_is_charged_its_cpu_time() {
