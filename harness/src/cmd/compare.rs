@@ -26,7 +26,7 @@ use crate::models::{Loaded, load, load_packed};
 use crate::output::{Output, note};
 use crate::prefill::PrefillPolicy;
 use crate::progress::Progress;
-use crate::receipt::{Outcome, Receipt, Rule, SCHEMA_VERSION, Status};
+use crate::receipt::{Outcome, Receipt, Rule, SCHEMA_VERSION, Status, Verdict};
 use crate::report::{self, ReportPaths};
 use crate::run_folder::RunFolder;
 use crate::scenario::{Cell, Scenario};
@@ -437,11 +437,19 @@ impl Run {
 
     /// The first comparison of a machine that differs from itself.
     fn unstable(&self) -> Option<String> {
-        let judged = self.receipt.micro.iter().flat_map(|c| c.summaries.iter().map(move |s| (c, s)));
-        let (cell, summary) =
-            judged.into_iter().find(|(_, s)| s.verdict.as_ref().is_some_and(|v| v.outcome == Outcome::Unstable))?;
-        let reason = &summary.verdict.as_ref()?.reason;
-        Some(format!("{} {}x{} {}: {reason}", cell.op, cell.m, cell.k, report::residency(cell.residency)))
+        let reason = |verdict: Option<&Verdict>| {
+            verdict.filter(|v| v.outcome == Outcome::Unstable).map(|verdict| verdict.reason.clone())
+        };
+        let cells = self.receipt.micro.iter().find_map(|cell| {
+            let reason = cell.summaries.iter().find_map(|s| reason(s.verdict.as_ref()))?;
+            Some(format!("{} {}x{} {}: {reason}", cell.op, cell.m, cell.k, report::residency(cell.residency)))
+        });
+        cells.or_else(|| {
+            self.receipt.generation.iter().flat_map(|g| &g.blocks).find_map(|blocks| {
+                let reason = blocks.summaries.iter().find_map(|s| reason(s.verdict.as_ref()))?;
+                Some(format!("{} decoding: {reason}", blocks.family))
+            })
+        })
     }
 
     /// A complete run still fails when something in it is wrong.

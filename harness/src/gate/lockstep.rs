@@ -10,6 +10,7 @@ use crate::measure::stats::median;
 use crate::receipt::{GateCell, GatePair, Round, Rule};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 /// Rounds of a comparison in one process pair, where an epoch is as long as it should be: two whole squares of orders, enough on a quiet
 /// machine.
@@ -95,6 +96,8 @@ pub struct Plan<'a> {
     pub index: &'a [Vec<usize>],
     /// When to look.
     pub rule: &'a Rule,
+    /// From then on pairs get no more rounds than they must have: whoever waits for a gate waits for minutes, not for a quiet hour.
+    pub no_more_rounds_from: Instant,
 }
 
 impl Plan<'_> {
@@ -116,17 +119,55 @@ impl Plan<'_> {
                 for (entry, i) in open {
                     let cell = &mut cells[i];
                     if cell.calls_per_epoch == 0 {
-                        cell.calls_per_epoch = calibrate(trio.side(BASELINE), entry)?;
+                        cell.calls_per_epoch = calibrate(trio.side(BASELINE), entry, self.job.threads)?;
                     }
                     let seed = self.job.seed ^ (number as u64) << 32 ^ i as u64;
-                    let most = if number < self.rule.looks[0] { MOST_ROUNDS } else { MOST_ROUNDS_OF_UNDECIDED };
-                    let rounds = rounds(trio, entry, cell.calls_per_epoch, seed, self.job.threads, most)?;
+                    let rounds = self.rounds(number, trio, entry, cell.calls_per_epoch, seed)?;
                     cell.pairs.push(GatePair { pair: number, cpu: self.job.cpu, rounds });
                 }
                 trio.leave();
             }
         }
         Ok(())
+    }
+
+    /// The rounds of one comparison in the process pair with this number.
+    fn rounds(&self, number: usize, trio: &mut Trio, entry: usize, calls: u32, seed: u64) -> Result<Vec<Round>> {
+        let mut least = ROUNDS;
+        let mut most = match () {
+            () if Instant::now() > self.no_more_rounds_from => ROUNDS,
+            () if number < self.rule.looks[0] => MOST_ROUNDS,
+            () => MOST_ROUNDS_OF_UNDECIDED,
+        };
+        let mut rounds = Vec::with_capacity(most);
+        // One round that is thrown away: the first epoch of a cell in a fresh process is not like the others.
+        for (done, order) in std::iter::once(vec![0, 1, 2]).chain(orders(3, most, seed)).enumerate() {
+            if rounds.len() >= most
+                || (rounds.len() >= least && rounds.len() % SQUARE == 0 && settled(&rounds, self.job.threads))
+            {
+                break;
+            }
+            let (mut ns, mut cpu_ns, mut involuntary_switches) = (vec![0; 3], vec![0; 3], vec![0; 3]);
+            for &column in &order {
+                let column = usize::from(column);
+                let spent = trio.side(column).run(entry, calls)?;
+                (ns[column], cpu_ns[column]) = (spent.ns, spent.cpu_ns);
+                involuntary_switches[column] = spent.involuntary_switches;
+            }
+            if done == 0 {
+                // What it takes when nothing else runs: a busy machine needs more rounds, not fewer.
+                let round = [Round { order, ns, cpu_ns, involuntary_switches }];
+                let own =
+                    [BASELINE, CURRENT, BASELINE_AGAIN].map(|column| charged(&round, column, self.job.threads)[0]);
+                let longest = own.into_iter().max().unwrap_or(0).max(1) as f64;
+                let fit =
+                    |rounds: usize| ((rounds as f64 * 2.0 * EPOCH_NS / longest) as usize).clamp(FEWEST_ROUNDS, rounds);
+                (least, most) = (fit(least), fit(most));
+            } else {
+                rounds.push(Round { order, ns, cpu_ns, involuntary_switches });
+            }
+        }
+        Ok(rounds)
     }
 
     /// Whether a comparison needs no more pairs.
@@ -147,44 +188,23 @@ fn fresh_copy(binary: &Path, folder: &Path) -> Result<PathBuf> {
 }
 
 /// Calls an epoch: about [`EPOCH_NS`] of the baseline.
-fn calibrate(process: &mut Process, entry: usize) -> Result<u32> {
+fn calibrate(process: &mut Process, entry: usize, threads: usize) -> Result<u32> {
+    // Without what preempted it, so that a busy machine has no shorter epochs.
+    let mut time = |calls: u32| -> Result<f64> {
+        let spent = process.run(entry, calls)?;
+        let preempted = threads == 1 && spent.involuntary_switches > 0 && spent.cpu_ns > 0;
+        Ok((if preempted { spent.cpu_ns.min(spent.ns) } else { spent.ns }).max(1) as f64)
+    };
     let mut calls = 1u32;
     loop {
-        let ns = process.run(entry, calls)?.ns.max(1) as f64;
+        let ns = time(calls)?;
         if ns > EPOCH_NS / 10.0 || calls >= MAX_CALLS {
             // The first call of a process pays for page faults: once more, warm.
-            let ns = process.run(entry, calls)?.ns.max(1) as f64;
+            let ns = time(calls)?;
             return Ok((f64::from(calls) * EPOCH_NS / ns).round().clamp(1.0, f64::from(MAX_CALLS)) as u32);
         }
         calls *= 4;
     }
-}
-
-fn rounds(trio: &mut Trio, entry: usize, calls: u32, seed: u64, threads: usize, most: usize) -> Result<Vec<Round>> {
-    let (mut least, mut most) = (ROUNDS, most);
-    let mut rounds = Vec::with_capacity(most);
-    // One round that is thrown away: the first epoch of a cell in a fresh process is not like the others.
-    for (number, order) in std::iter::once(vec![0, 1, 2]).chain(orders(3, most, seed)).enumerate() {
-        if rounds.len() >= most || (rounds.len() >= least && rounds.len() % SQUARE == 0 && settled(&rounds, threads)) {
-            break;
-        }
-        let (mut ns, mut cpu_ns, mut involuntary_switches) = (vec![0; 3], vec![0; 3], vec![0; 3]);
-        for &column in &order {
-            let column = usize::from(column);
-            let spent = trio.side(column).run(entry, calls)?;
-            (ns[column], cpu_ns[column]) = (spent.ns, spent.cpu_ns);
-            involuntary_switches[column] = spent.involuntary_switches;
-        }
-        if number == 0 {
-            let longest = ns.iter().copied().max().unwrap_or(0).max(1) as f64;
-            let fit =
-                |rounds: usize| ((rounds as f64 * 2.0 * EPOCH_NS / longest) as usize).clamp(FEWEST_ROUNDS, rounds);
-            (least, most) = (fit(least), fit(most));
-        } else {
-            rounds.push(Round { order, ns, cpu_ns, involuntary_switches });
-        }
-    }
-    Ok(rounds)
 }
 
 /// Whether more rounds would say little more about these three processes. All three differences are looked at, and of each its spread only:
