@@ -196,13 +196,9 @@ pub fn generation(
         let last = kernels.iter().rposition(|k| k.descriptor().family() == family);
         let Some(last) = last.filter(|_| asked.rounds > 1 && !interrupted.load(Ordering::Relaxed)) else { continue };
         step(&format!("{} kernels in turn, by blocks of tokens", family.name()), done, total);
-        let plan = plans[last].as_ref();
-        let mut twin = engine_with_prefill(model, store, kernels[last], plan, machine, capacity, head)?;
-        let ids: Vec<&[u32]> = runs.iter().map(|r| r.first().map_or(&[][..], |(_, out)| &out.token_ids)).collect();
-        let own = kernels.iter().zip(&mut engines).zip(&ids).filter(|((k, _), _)| k.descriptor().family() == family);
-        let mut columns: Vec<Column<'_, '_>> =
-            own.map(|((&kernel, engine), ids)| Column { kernel, engine, ids }).collect();
-        columns.push(Column { kernel: kernels[last], engine: &mut twin, ids: ids[last] });
+        let own = kernels.iter().zip(&runs).filter(|(kernel, _)| kernel.descriptor().family() == family);
+        let mut columns: Vec<Column<'_>> = own.map(|(&kernel, runs)| Column { kernel, ids: first_ids(runs) }).collect();
+        columns.push(Column { kernel: kernels[last], ids: first_ids(&runs[last]) });
         let plan = blocks::Plan {
             prompt: &prompt,
             generations: asked.rounds,
@@ -211,7 +207,12 @@ pub fn generation(
             seed,
             interrupted,
         };
-        blocks.extend(blocks::measure(&mut columns, &plan)?);
+        let measured = blocks::measure(&columns, &plan, |kernel| {
+            let at = kernels.iter().position(|k| k.id() == kernel.id());
+            let plan = at.and_then(|at| plans[at].as_ref());
+            engine_with_prefill(model, store, kernel, plan, machine, capacity, head)
+        })?;
+        blocks.extend(measured);
     }
     let mut records = Vec::new();
     for ((kernel, runs), engine) in kernels.iter().zip(runs).zip(&mut engines) {
@@ -260,6 +261,11 @@ pub fn generation(
         kernels: records,
         blocks,
     })
+}
+
+/// What a kernel generated first; nothing if it never did.
+fn first_ids(runs: &[(GenerationRound, Generation)]) -> &[u32] {
+    runs.first().map_or(&[], |(_, out)| &out.token_ids)
 }
 
 /// One kernel gives the same ids in every round, as far as the clock and the user let it.
