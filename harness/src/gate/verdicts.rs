@@ -1,8 +1,9 @@
 //! From a gate's raw rounds to its verdicts. Nothing but the record itself is looked at, so that a receipt can be recomputed.
 
+use crate::measure::rounds::charged;
 use crate::measure::sequential::{self, Sample};
 use crate::measure::stats::median;
-use crate::receipt::{ExactCheck, GateCell, GatePair, GateRecord, Outcome, Round, Rule, Verdict};
+use crate::receipt::{ExactCheck, GateCell, GatePair, GateRecord, Outcome, Rule, Verdict};
 
 /// Columns of a round.
 pub const BASELINE: usize = 0;
@@ -14,19 +15,9 @@ pub const BASELINE_AGAIN: usize = 2;
 /// One sample a process pair: the medians over its rounds of log(current / baseline), and of log(baseline again / baseline).
 pub fn samples(pairs: &[GatePair], threads: usize) -> (Vec<f64>, Vec<f64>) {
     let against_baseline = |pair: &GatePair, own: usize| {
-        median(&sequential::log_ratios(&times(&pair.rounds, BASELINE, threads), &times(&pair.rounds, own, threads)))
+        median(&sequential::log_ratios(&charged(&pair.rounds, BASELINE, threads), &charged(&pair.rounds, own, threads)))
     };
     pairs.iter().map(|p| (against_baseline(p, CURRENT), against_baseline(p, BASELINE_AGAIN))).unzip()
-}
-
-/// Wall times of one column. An epoch that was preempted is charged its CPU time instead, where one thread did all the work: on a loaded
-/// machine a long epoch meets another process nearly always, and the time of that says nothing about the kernel.
-fn times(rounds: &[Round], own: usize, threads: usize) -> Vec<u64> {
-    let time = |round: &Round| match (round.involuntary_switches[own], round.cpu_ns[own]) {
-        (switches, cpu_ns) if switches > 0 && cpu_ns > 0 && threads == 1 => cpu_ns.min(round.ns[own]),
-        _ => round.ns[own],
-    };
-    rounds.iter().map(time).collect()
 }
 
 /// A cell's verdict over its pairs so far, and whether it stands.
@@ -39,7 +30,7 @@ pub fn verdict(rule: &Rule, pairs: &[GatePair], threads: usize) -> (Verdict, boo
 pub fn summarize(gate: &mut GateRecord) {
     for cell in &mut gate.cells {
         let per_call = |column_of: usize| {
-            let ns = cell.pairs.iter().flat_map(|pair| times(&pair.rounds, column_of, cell.threads));
+            let ns = cell.pairs.iter().flat_map(|pair| charged(&pair.rounds, column_of, cell.threads));
             median(&ns.map(|ns| ns as f64 / f64::from(cell.calls_per_epoch.max(1))).collect::<Vec<_>>())
         };
         (cell.baseline_ns_per_call, cell.current_ns_per_call) = (per_call(BASELINE), per_call(CURRENT));
@@ -111,6 +102,7 @@ pub fn title(cell: &GateCell) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::receipt::Round;
 
     #[test]
     fn a_preempted_epoch_is_charged_its_cpu_time() {

@@ -393,6 +393,7 @@ fn generation() -> GenerationRecord {
         head: "f16c-f32".into(),
         kv_cache: Some(KvCacheRecord { format: "f16".into(), bytes_per_position: 3072 }),
         kernels: all.map(|(family, s)| generated(family, s.0, s.2)).collect(),
+        blocks: Vec::new(),
     }
 }
 

@@ -203,3 +203,11 @@ pub fn round_ratios(cell: &MicroCell, i: usize) -> Vec<f64> {
     };
     cell.rounds.iter().filter_map(|r| ratio(&r.ns)).collect()
 }
+
+/// How decode ratios were paired, and what the same kernel differs from itself by; none where they were paired by round.
+pub fn blocks_in_words(generation: &crate::receipt::GenerationRecord) -> Option<String> {
+    let tokens = generation.blocks.first()?.tokens;
+    let floors: Vec<String> =
+        generation.blocks.iter().map(|b| format!("{} {}", b.family, super::figures::percent(b.noise_floor))).collect();
+    Some(format!("decode ratios paired by blocks of {tokens} tokens, A/A noise {}", floors.join(", ")))
+}
