@@ -153,6 +153,7 @@ fn against(args: &GateArgs, scratch: &Path) -> Result<Against> {
         if kept.quick || args.quick {
             scenario.make_quick();
         }
+        scenario.require_micro()?;
         let machine = args.machine.or_else(kept.threads, kept.cpu_features.as_deref()).check(1)?;
         let kernels = args.kernels.clone().or(kept.kernels);
         let label = format!("baseline {name}");

@@ -4,6 +4,8 @@ mod baseline;
 mod child;
 mod control;
 mod exact;
+#[cfg(test)]
+pub mod fixture;
 mod job;
 mod lockstep;
 mod process;

@@ -79,6 +79,9 @@ pub struct Load {
     pub load_1m: Option<f64>,
     /// Time stolen by the hypervisor since boot, in clock ticks, all CPUs.
     pub steal_ticks: Option<u64>,
+    /// CPUs that the system has switched on, if it says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpus_online: Option<usize>,
 }
 
 /// What was asked for.

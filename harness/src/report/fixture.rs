@@ -562,8 +562,8 @@ fn host() -> Host {
         affinity: None,
         cgroup_cpus: None,
         cgroup_memory_bytes: None,
-        load_before: Load { load_1m: Some(0.31), steal_ticks: Some(120) },
-        load_after: Some(Load { load_1m: Some(1.1), steal_ticks: Some(131) }),
+        load_before: Load { load_1m: Some(0.31), steal_ticks: Some(120), cpus_online: Some(2) },
+        load_after: Some(Load { load_1m: Some(1.1), steal_ticks: Some(131), cpus_online: Some(2) }),
     }
 }
 
