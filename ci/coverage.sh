@@ -1,31 +1,37 @@
 #!/usr/bin/env bash
-# Lines that the tests of both crates reach, by the compiler's own counters: ci/coverage.sh
-# Needs: rustup component add llvm-tools. Files of nothing but tests are left out; unit tests inside other files count as code.
+# Lines that the tests of both crates reach, by the compiler's own counters: ci/coverage.sh [TEST-ARGUMENTS...]
+# Needs llvm-profdata and llvm-cov of the compiler's LLVM: rustup component add llvm-tools, or the system's (Debian: llvm-22), or LLVM_BIN.
+# Files of nothing but tests are left out; unit tests inside other files count as code.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-tools=$(rustc --print sysroot)/lib/rustlib/$(rustc -vV | sed -n 's/^host: //p')/bin
-[ -x "$tools/llvm-cov" ] || { echo "llvm-cov is missing: rustup component add llvm-tools" >&2; exit 2; }
-target=${CARGO_TARGET_DIR:-$PWD/target}/coverage
-profiles=$(mktemp -d)
-trap 'rm -rf "$profiles"' EXIT
-export CARGO_TARGET_DIR=$target RUSTFLAGS="-C instrument-coverage" LLVM_PROFILE_FILE="$profiles/%p-%m.profraw"
-# Without line tables the counters still have their places, and the build is smaller.
-binaries=$(cargo test --workspace --no-run --message-format=json | python3 -c '
+host=$(rustc -vV | sed -n 's/^host: //p')
+major=$(rustc -vV | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
+tools=
+for folder in "${LLVM_BIN:-}" "$(rustc --print sysroot)/lib/rustlib/$host/bin" "/usr/lib/llvm-$major/bin" "/opt/homebrew/opt/llvm@$major/bin"; do
+    if [ -x "$folder/llvm-cov" ] && [ -x "$folder/llvm-profdata" ]; then tools=$folder; break; fi
+done
+[ -n "$tools" ] || { echo "llvm-cov of LLVM $major is missing: rustup component add llvm-tools, or install llvm-$major" >&2; exit 2; }
+
+# Counters in both crates only: dependencies are the ordinary build's.
+folder=${CARGO_TARGET_DIR:-$PWD/target}/coverage
+rm -rf "$folder/profiles"
+mkdir -p "$folder/profiles"
+printf '#!/bin/sh\nexec "$@" -C instrument-coverage\n' > "$folder/rustc"
+chmod +x "$folder/rustc"
+export RUSTC_WORKSPACE_WRAPPER=$folder/rustc LLVM_PROFILE_FILE="$folder/profiles/%8m.profraw"
+binaries=$(cargo test --workspace --no-run --message-format=json "$@" | python3 -c '
 import json, sys
 for line in sys.stdin:
     message = json.loads(line)
     if message.get("reason") == "compiler-artifact" and message.get("executable"):
         print(message["executable"])')
-cargo test --workspace "$@" || echo "some tests failed: the figures are those of what ran" >&2
-"$tools/llvm-profdata" merge -sparse "$profiles"/*.profraw -o "$profiles/all.profdata"
+cargo test --workspace --no-fail-fast "$@" || echo "some tests failed: the figures are those of what ran" >&2
+"$tools/llvm-profdata" merge -sparse "$folder"/profiles/*.profraw -o "$folder/all.profdata"
 objects=()
 while read -r binary; do objects+=(--object "$binary"); done <<<"$binaries"
-report() {
-    "$tools/llvm-cov" export -summary-only -instr-profile "$profiles/all.profdata" "${objects[@]}" \
-        -ignore-filename-regex '(/registry/|/rustc/|/library/|/tests/|tests\.rs$|/fuzzing|/guarded|fixture\.rs$|testing\.rs$|malformed\.rs$)' \
-        -skip-functions 2>/dev/null
-}
-report | python3 -c '
+"$tools/llvm-cov" export -summary-only -instr-profile "$folder/all.profdata" "${objects[@]}" \
+    -ignore-filename-regex '(/registry/|/rustc/|/library/|/tests/|tests\.rs$|/fuzzing|/guarded|fixture\.rs$|testing\.rs$|malformed\.rs$)' \
+    -skip-functions | python3 -c '
 import json, os, sys
 files = json.load(sys.stdin)["data"][0]["files"]
 here = os.getcwd()

@@ -17,6 +17,7 @@ pub fn build() -> Build {
         version: env!("CARGO_PKG_VERSION").into(),
         git_commit: known(env!("TRITBENCH_GIT_COMMIT")),
         git_dirty: env!("TRITBENCH_GIT_DIRTY").parse().ok(),
+        repository: known(env!("CARGO_PKG_REPOSITORY")),
         cargo_lock_sha256: Some(sha256_hex(LOCK_FILE.as_bytes())),
         rustc: env!("TRITBENCH_RUSTC").into(),
         profile: env!("TRITBENCH_PROFILE").into(),

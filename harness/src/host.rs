@@ -157,7 +157,18 @@ pub fn available_memory() -> Option<u64> {
 pub fn load() -> Load {
     let load_1m = read("/proc/loadavg").and_then(|text| text.split_whitespace().next()?.parse().ok());
     let steal_ticks = read("/proc/stat").and_then(|text| text.lines().next()?.split_whitespace().nth(8)?.parse().ok());
-    Load { load_1m, steal_ticks }
+    let cpus_online = read("/sys/devices/system/cpu/online").and_then(|list| listed(&list));
+    Load { load_1m, steal_ticks, cpus_online }
+}
+
+/// How many a list like `0-3,7` names.
+fn listed(list: &str) -> Option<usize> {
+    let range = |part: &str| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let (first, last): (usize, usize) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
+        last.checked_sub(first)?.checked_add(1)
+    };
+    list.split(',').map(range).try_fold(0usize, |sum, n| sum.checked_add(n?))
 }
 
 #[cfg(test)]
@@ -167,6 +178,12 @@ mod tests {
     #[test]
     fn sizes_parse() {
         assert_eq!(["48K", "1M", "512", "2X", ""].map(size), [Some(49152), Some(1 << 20), Some(512), None, None]);
+    }
+
+    #[test]
+    fn lists_of_cpus_are_counted() {
+        assert_eq!(["0-3,7", "0", "0-1\n"].map(listed), [Some(5), Some(1), Some(2)]);
+        assert_eq!(["", "3-1", "a", "0-18446744073709551615,1"].map(listed), [None; 4]);
     }
 
     #[test]

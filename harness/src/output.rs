@@ -53,6 +53,11 @@ impl Output {
         self.line(text)
     }
 
+    /// Writes generated text as it comes. A terminal gets it without control characters: whoever made the model chose its tokens.
+    pub fn text(&self, text: &[u8]) -> Result<()> {
+        if std::io::stdout().is_terminal() { self.bytes(&without_controls(text)) } else { self.bytes(text) }
+    }
+
     /// Writes bytes to stdout at once.
     pub fn bytes(&self, bytes: &[u8]) -> Result<()> {
         let mut stdout = std::io::stdout().lock();
@@ -66,21 +71,42 @@ impl Output {
     /// Prints an error to stderr.
     pub fn error(&self, error: &Error) {
         let label = if self.colors(std::io::stderr().is_terminal()) { "\u{1b}[1;31merror:\u{1b}[0m" } else { "error:" };
-        note(format!("{label} {}", one_line(&error.to_string())));
+        say(&format!("{label} {}", plain(&error.to_string())));
     }
 }
 
-/// Prints a line to stderr. A closed stderr is no reason to stop, which `eprintln!` would do.
+/// Prints text and a newline to stderr.
 pub fn note(text: impl AsRef<str>) {
-    let _ = writeln!(std::io::stderr().lock(), "{}", text.as_ref());
+    say(&plain_lines(text.as_ref()));
 }
 
-/// An error is one line and cannot move the cursor, whatever is in the file name or flag that it quotes.
-fn one_line(text: &str) -> String {
+/// A closed stderr is no reason to stop, which `eprintln!` would do.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+/// Text as one line that cannot move the cursor, whatever is in the file name, flag or file that it quotes.
+pub fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }).collect()
 }
 
-/// A plain table: `right` names the columns of numbers.
+/// The same, with its lines left.
+fn plain_lines(text: &str) -> String {
+    text.split('\n').map(plain).collect::<Vec<_>>().join("\n")
+}
+
+/// Control characters but line feeds and tabs become U+FFFD; halves of characters stay, since the other half follows.
+fn without_controls(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    for chunk in text.utf8_chunks() {
+        let clean = |c: char| if c.is_control() && c != '\n' && c != '\t' { char::REPLACEMENT_CHARACTER } else { c };
+        out.extend(chunk.valid().chars().map(clean).collect::<String>().bytes());
+        out.extend(chunk.invalid());
+    }
+    out
+}
+
+/// A plain table: `right` names the columns of numbers. What a file says cannot leave its cell.
 pub fn table(header: &[&str], right: &[usize], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let mut table = Table::new();
     table.load_style(TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─')));
@@ -91,7 +117,7 @@ pub fn table(header: &[&str], right: &[usize], rows: impl IntoIterator<Item = Ve
     }
     table.set_header(header.to_vec());
     for row in rows {
-        table.add_row(row);
+        table.add_row(row.iter().map(|cell| plain_lines(cell)));
     }
     for &column in right {
         if let Some(column) = table.column_mut(column) {
@@ -99,4 +125,18 @@ pub fn table(header: &[&str], right: &[usize], rows: impl IntoIterator<Item = Ve
         }
     }
     table.trim_fmt()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_a_file_says_moves_the_cursor() {
+        assert_eq!(without_controls(b"a\tb\n\x1b[2J\r\x7f\xc3"), b"a\tb\n\xef\xbf\xbd[2J\xef\xbf\xbd\xef\xbf\xbd\xc3");
+        assert_eq!(without_controls("\u{9b}31mé".as_bytes()), "\u{fffd}31mé".as_bytes());
+        assert_eq!(plain("a\u{1b}[2J\nb\u{9b}c é"), "a\\u{1b}[2J\\nb\\u{9b}c é");
+        let shown = table(&["k"], &[], [vec!["two\nlines\u{1b}[31m".to_owned()]]);
+        assert!(shown.contains("lines\\u{1b}[31m") && !shown.contains("two\\n"), "{shown}");
+    }
 }

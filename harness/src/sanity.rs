@@ -1,5 +1,5 @@
-//! Output that no working model gives, said and never passed over: one token over and over, a perplexity above that of guessing. Logits
-//! that are not finite end a run where they occur (`model::sampler`, `model::perplexity`).
+//! What no working model gives and no quiet machine does, said and never passed over: one token over and over, a perplexity above that of
+//! guessing, CPUs that come and go. Logits that are not finite end a run where they occur (`model::sampler`, `model::perplexity`).
 
 use crate::receipt::{Finding, Receipt};
 
@@ -30,11 +30,26 @@ pub fn of_perplexity(perplexity: f64, vocab: usize) -> Option<String> {
     })
 }
 
-/// Findings about a run's output. The weights of a synthetic model are random, so nothing about it is strange.
+fn finding(title: &str, text: String, evidence: String) -> Finding {
+    Finding { title: title.into(), text, evidence }
+}
+
+/// A system that switches a CPU off moves the threads that were pinned to it.
+fn cpus(receipt: &Receipt) -> Option<Finding> {
+    let host = &receipt.host;
+    let (before, after) = (host.load_before.cpus_online?, host.load_after.as_ref()?.cpus_online?);
+    let text = format!(
+        "{before} were on when the run began and {after} when it ended, so threads were moved, pinned ones too: its times are not those \
+         of one machine. Run again."
+    );
+    (before != after)
+        .then(|| finding("CPUs were switched on or off under this run", text, "/host/load_after/cpus_online".into()))
+}
+
+/// Findings about the machine and a run's output. The weights of a synthetic model are random, so nothing about its text is strange.
 pub fn findings(receipt: &Receipt) -> Vec<Finding> {
-    let Some(model) = receipt.model.as_ref().filter(|model| !model.synthetic) else { return Vec::new() };
-    let finding = |title: &str, text: String, evidence: String| Finding { title: title.into(), text, evidence };
-    let mut all = Vec::new();
+    let mut all: Vec<Finding> = cpus(receipt).into_iter().collect();
+    let Some(model) = receipt.model.as_ref().filter(|model| !model.synthetic) else { return all };
     if !model.warnings.is_empty() {
         all.push(finding("About this model file", model.warnings.join("; ") + ".", "/model/warnings".into()));
     }
@@ -85,5 +100,16 @@ mod tests {
         assert!(found.iter().all(|f| json.pointer(&f.evidence).is_some()), "{found:?}");
         receipt.model.as_mut().expect("complete").synthetic = true;
         assert!(findings(&receipt).is_empty());
+    }
+
+    #[test]
+    fn a_cpu_that_was_switched_off_is_a_finding() {
+        let mut receipt = fixture::complete();
+        receipt.host.load_after.as_mut().expect("complete").cpus_online = Some(1);
+        let found = findings(&receipt);
+        assert!(found.len() == 1 && found[0].text.starts_with("2 were on when the run began and 1 when"), "{found:?}");
+        assert!(serde_json::to_value(&receipt).expect("JSON").pointer(&found[0].evidence).is_some());
+        receipt.host.load_before.cpus_online = None;
+        assert!(findings(&receipt).is_empty(), "a receipt of an older build");
     }
 }

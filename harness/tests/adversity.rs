@@ -4,7 +4,8 @@
 mod common;
 
 use common::{assert_refused, error_line, harness, harness_path, json, parsed, run, stderr};
-use std::process::Command;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
 #[test]
@@ -139,4 +140,87 @@ fn a_usage_error_is_one_line_that_names_flag_and_next_step() {
     let help = run(&["generate", "--help"]);
     assert_eq!(help.status.code(), Some(0));
     assert!(common::stdout(&help).contains("Usage: harness generate") && help.stderr.is_empty());
+}
+
+/// A clock that is set while a run goes on must not change what is measured: durations come from `Instant`, which no one can set. The
+/// other clock names runs and saved files, and tells whether a file was written to.
+#[test]
+fn durations_never_come_from_a_clock_that_can_be_set() {
+    fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in std::fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("readable").path();
+            if path.is_dir() {
+                sources(&path, found);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_path_buf();
+    let mut files = Vec::new();
+    ["harness/src", "kernels/src"].iter().for_each(|source| sources(&crates.join(source), &mut files));
+    assert!(files.len() > 100, "{}", files.len());
+    for file in files {
+        let text = std::fs::read_to_string(&file).expect("UTF-8");
+        let name = file.strip_prefix(&crates).expect("inside").to_string_lossy().replace('\\', "/");
+        for (clock, allowed) in [("SystemTime", "harness/src/files.rs"), ("Timestamp::now", "harness/src/cmd/")] {
+            assert!(!text.contains(clock) || name.starts_with(allowed), "{name} reads {clock}");
+        }
+    }
+}
+
+/// Whoever comes second replaces, or says that the name is taken; what is there is whole either way.
+#[test]
+fn baselines_saved_at_once_leave_one_that_is_whole() {
+    let dir = TempDir::new().expect("a folder");
+    let scenario = common::scenario_with_rounds(dir.path(), 4).display().to_string();
+    let store = dir.path().join("baselines").display().to_string();
+    let save = || {
+        let mut command = Command::new(harness_path());
+        command.args(["baseline", "save", "one", "--replace", "--scenario", &scenario, "--kernels", "scalar-i8"]);
+        command.args(["--dir", &store]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("starts")
+    };
+    for child in [(); 3].map(|()| save()) {
+        let output = child.wait_with_output().expect("it ends");
+        match output.status.code() {
+            Some(0) => {}
+            Some(2) => drop(error_line(&stderr(&output), &["one"])),
+            other => panic!("{other:?}: {}", stderr(&output)),
+        }
+    }
+    let shown = json(&["baseline", "show", "one", "--dir", &store, "--json"]);
+    assert_eq!(shown["name"], "one");
+    let left: Vec<_> = std::fs::read_dir(&store).expect("there").map(|e| e.expect("readable").file_name()).collect();
+    assert_eq!(left, ["one"]);
+}
+
+/// The built-in model's file with another name in it, so that nobody knows its hash.
+#[test]
+fn what_is_odd_about_a_model_is_said_before_the_run_and_kept() {
+    let dir = TempDir::new().expect("a folder");
+    let mut bytes = std::fs::read(common::scenarios().join("model/shakespeare-ternary.gguf")).expect("there");
+    let name = b"shakespeare-ternary";
+    let at = bytes.windows(name.len()).position(|w| w == name).expect("its general.name");
+    bytes[at] = b'S';
+    let model = dir.path().join("m.gguf").display().to_string();
+    std::fs::write(&model, bytes).expect("written");
+    let inspected = run(&["model", "inspect", &model]);
+    assert!(common::stdout(&inspected).contains("64/16 layout"), "{}", common::stdout(&inspected));
+    let scenario = common::scenario_with_rounds(dir.path(), 4).display().to_string();
+    let out = dir.path().join("run");
+    let args = ["compare", "--scenario", &scenario, "--kernels", "scalar-i8", "--model", &model, "--out"];
+    let output = run(&[&args[..], &[&out.display().to_string()]].concat());
+    let said = stderr(&output);
+    let (warning, work) = (said.find("warning: I2_S codes"), said.find("microbenchmarks"));
+    assert!(warning.is_some() && warning < work, "{said}");
+    let receipt = common::read_json(&out.join("receipt.json"));
+    assert!(
+        receipt["model"]["warnings"][0].as_str().is_some_and(|text| text.contains("64/16")),
+        "{}",
+        receipt["model"]
+    );
+    let findings = receipt["findings"].as_array().expect("a list");
+    assert!(findings.iter().any(|f| f["evidence"] == "/model/warnings"), "{findings:?}");
+    let page = std::fs::read_to_string(out.join("report.html")).expect("there");
+    assert!(page.contains("64/16 layout"));
 }

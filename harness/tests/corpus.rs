@@ -59,6 +59,14 @@ fn receipts() {
 }
 
 #[test]
+fn baselines() {
+    check("baseline", "saved", 15, |folder| {
+        let name = folder.file_name().expect("named").to_string_lossy();
+        words(&["baseline", "show", &name, "--dir", &folder.with_file_name("").display().to_string()])
+    });
+}
+
+#[test]
 fn packed_weights() {
     check("packed", "trit", 12, |file| {
         let path = file.display().to_string();

@@ -195,3 +195,113 @@ fn a_calibration_counts_its_gates() {
     json(&["receipt", "verify", &out, "--json"]);
     assert!(dir.path().join("run/charts/calibration.svg").is_file());
 }
+
+/// Gates that were killed leave copies of programs behind. The next one, whatever becomes of it, removes them, and nothing of a gate that
+/// is running.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_a_killed_gate_leaves_is_removed_by_the_next() {
+    let dir = TempDir::new().expect("a folder");
+    let scenario = scenario(&dir);
+    let temporary = dir.path().join("tmp");
+    std::fs::create_dir(&temporary).expect("made");
+    let copies = || -> Vec<std::path::PathBuf> {
+        let folders = std::fs::read_dir(&temporary).expect("there").flatten().map(|e| e.path());
+        folders.filter(|f| f.join("a/harness").is_file() || f.join("b/harness").is_file()).collect()
+    };
+    let start = |out: &str| {
+        let mut gate = std::process::Command::new(common::harness_path());
+        gate.args(["gate", "--against", &own(), "--scenario", &scenario, "--out", &text(&dir.path().join(out))]);
+        gate.env("TMPDIR", &temporary).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+        gate.spawn().expect("starts")
+    };
+    let wait_for = |what: &dyn Fn() -> bool| {
+        let start = std::time::Instant::now();
+        while !what() {
+            assert!(start.elapsed().as_secs() < 120, "it never came");
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+    };
+    let mut killed = start("killed");
+    wait_for(&|| copies().len() == 1);
+    let left = copies();
+    killed.kill().expect("killed");
+    killed.wait().expect("ended");
+    assert_eq!(copies(), left, "a killed process cannot clean up");
+    let run_folder = dir.path().join("killed");
+    if run_folder.exists() {
+        assert_eq!(run(&["report", &text(&run_folder)]).status.code(), Some(0), "readable, or not there");
+        json(&["receipt", "verify", &text(&run_folder), "--json"]);
+    }
+    let mut running = start("running");
+    wait_for(&|| copies().iter().any(|f| !left.contains(f)));
+    assert!(!left[0].exists(), "the next gate removes it");
+    let of_running = copies();
+    let mut refused = harness();
+    refused.args(["gate", "--against", "no-such-revision"]).env("TMPDIR", &temporary).current_dir(dir.path());
+    let refused = refused.output().expect("starts");
+    assert_eq!((refused.status.code(), copies()), (Some(2), of_running), "{}", stderr(&refused));
+    let code = running.wait().expect("ended").code().expect("no signal");
+    assert!(VERDICTS.contains(&code), "{code}");
+    assert_eq!(std::fs::read_dir(&temporary).expect("there").count(), 0, "nothing is left of a gate that ended");
+}
+
+/// A limit on the size of files is a full disk that needs no root.
+#[cfg(unix)]
+#[test]
+fn no_room_is_one_line_and_leaves_no_run() {
+    let dir = TempDir::new().expect("a folder");
+    let temporary = dir.path().join("tmp");
+    std::fs::create_dir(&temporary).expect("made");
+    let store = dir.path().join("store");
+    json(&["baseline", "save", "main", "--scenario", &scenario(&dir), "--dir", &text(&store), "--json"]);
+    for args in [
+        format!("gate --against {} --scenario {} --out run", own(), scenario(&dir)),
+        format!("baseline save main --replace --scenario {} --dir {}", scenario(&dir), text(&store)),
+    ] {
+        let mut limited = std::process::Command::new("sh");
+        limited.arg("-c").arg(format!("ulimit -f 64; exec \"$0\" {args}")).arg(own()).current_dir(dir.path());
+        let output = limited.env("TMPDIR", &temporary).output().expect("sh is there");
+        assert_eq!(output.status.code(), Some(2), "{args}: {}", stderr(&output));
+        common::error_line(&stderr(&output), &["too large"]);
+        assert!(!dir.path().join("run").exists(), "{args}");
+        assert_eq!(std::fs::read_dir(&temporary).expect("there").count(), 0, "{args}");
+        json(&["baseline", "show", "main", "--dir", &text(&store), "--json"]);
+    }
+}
+
+#[test]
+fn two_gates_at_once_do_not_mix() {
+    let dir = TempDir::new().expect("a folder");
+    let scenario = scenario(&dir);
+    let start = || {
+        let mut gate = std::process::Command::new(common::harness_path());
+        gate.args(["gate", "--against", &own(), "--scenario", &scenario, "--kernels", "scalar-i8", "--json"]);
+        gate.current_dir(dir.path()).stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+        gate.spawn().expect("starts")
+    };
+    for gate in [start(), start()] {
+        let output = gate.wait_with_output().expect("ends");
+        assert!(VERDICTS.contains(&output.status.code().expect("no signal")), "{}", stderr(&output));
+        assert_eq!(parsed(&output)["cells"].as_array().map(Vec::len), Some(1));
+    }
+    let folders: Vec<_> = std::fs::read_dir(dir.path().join("reports/runs")).expect("there").flatten().collect();
+    assert_eq!(folders.len(), 2, "{folders:?}");
+    for folder in folders {
+        json(&["receipt", "verify", &text(&folder.path()), "--json"]);
+    }
+}
+
+/// One number of every kind that a gate's receipt holds.
+#[test]
+fn any_edited_number_of_a_gate_is_named() {
+    let dir = TempDir::new().expect("a folder");
+    let out = dir.path().join("run");
+    let args = ["gate", "--against", &own(), "--scenario", &scenario(&dir), "--inject", "scalar-i8:50"];
+    let output = run(&[&args[..], &["--out", &text(&out)]].concat());
+    assert!(VERDICTS.contains(&output.status.code().expect("no signal")), "{}", stderr(&output));
+    let kinds = common::edits_are_named(&out.join("receipt.json"));
+    for kind in ["/gate/cells/*/pairs/*/rounds/*/ns/*", "/gate/cells/*/verdict/change", "/gate/inject/percent"] {
+        assert!(kinds.contains(kind), "{kind}: {kinds:?}");
+    }
+}

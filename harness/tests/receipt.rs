@@ -137,3 +137,28 @@ fn what_is_no_receipt_is_named() {
     assert_refused(&["receipt", "verify", &file.display().to_string()], 2, &["a.json", "is not JSON"]);
     assert_refused(&["receipt", "export", "none", "--format", "csv"], 2, &["none"]);
 }
+
+/// One number of every kind that a comparison's receipt holds.
+#[test]
+fn any_edited_number_of_a_comparison_is_named() {
+    let dir = TempDir::new().expect("a folder");
+    let scenario = dir.path().join("blocks.toml");
+    let longer = common::SMALL_SCENARIO.replace("max_tokens = 4", "max_tokens = 12");
+    let scored = "[perplexity]\nwindows = 1\nwindow = 16\nseed_table = true\n";
+    std::fs::write(&scenario, longer + scored).expect("written");
+    let out = dir.path().join("run");
+    json(&["compare", "--scenario", &scenario.display().to_string(), "--out", &out.display().to_string(), "--json"]);
+    let kinds = common::edits_are_named(&out.join("receipt.json"));
+    for kind in [
+        "/elapsed_s",
+        "/micro/*/rounds/*/cpu_ns/*",
+        "/generation/blocks/*/rounds/*/ns/*",
+        "/generation/blocks/*/rounds/*/settling_ns/*",
+        "/generation/blocks/*/noise_floor",
+        "/generation/kernels/*/rounds/*/decode_times_ns/forward",
+        "/perplexity/kernels/*/nats_per_token",
+        "/integrity/parts/*/leaves",
+    ] {
+        assert!(kinds.contains(kind), "{kind}: {kinds:?}");
+    }
+}

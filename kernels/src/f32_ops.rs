@@ -155,6 +155,20 @@ stamped! {
 }
 
 stamped! {
+    /// [`F32Ops::relu_squared_gate`] and [`F32Ops::rms_norm`] in one go: `out` gets the norm of `relu(gate)^2 * up`, the same bits.
+    gated_rms_norm(gate: &[f32], up: &[f32], gain: &[f32], eps: f32, out: &mut [f32]) {
+        for ((out, gate), up) in out.iter_mut().zip(gate).zip(up) {
+            let positive = gate.max(0.0);
+            *out = positive * positive * up;
+        }
+        let factor = 1.0 / (dot_body(out, out) / out.len() as f32 + eps).sqrt();
+        for (out, gain) in out.iter_mut().zip(gain) {
+            *out = *out * factor * gain;
+        }
+    }
+}
+
+stamped! {
     /// `y[i] = sums[i] * factor`: exact integer products to f32.
     scale_integers(sums: &[i32], factor: f32, y: &mut [f32]) {
         for (y, &sum) in y.iter_mut().zip(sums) {
@@ -313,6 +327,19 @@ mod tests {
             gate
         });
         assert_eq!(gated, [0.0, 0.0, -4.0]);
+        let (gate, up, gain) = (random(53, 5), random(53, 6), random(53, 7));
+        let both = same(|ops| {
+            let (mut gated, mut out) = (gate.clone(), vec![0.0; 53]);
+            ops.relu_squared_gate(&mut gated, &up);
+            ops.rms_norm(&gated, &gain, 1e-5, &mut out);
+            out
+        });
+        let at_once = same(|ops| {
+            let mut out = vec![9.0; 53];
+            ops.gated_rms_norm(&gate, &up, &gain, 1e-5, &mut out);
+            out
+        });
+        assert_eq!(both, at_once);
     }
 
     #[test]

@@ -51,7 +51,7 @@ pub mod stream;
 mod x86_64;
 
 pub use activation::{FloatActivations, QuantizedActivations};
-pub use attention::CachedHead;
+pub use attention::{CachedHead, Queries};
 pub use buffer::AlignedBuffer;
 pub use codes::SharedBytes;
 pub use cpu::{CpuFeatures, MASK_VARIABLE, UnknownFeature};

@@ -10,7 +10,8 @@ pub use parse::parse;
 use serde::{Deserialize, Serialize};
 use std::sync::LazyLock;
 
-const BUILTIN: &str = include_str!("../../../scenarios/claims.toml");
+/// The file's text.
+pub const BUILTIN: &str = include_str!("../../../scenarios/claims.toml");
 
 static CLAIMS: LazyLock<Vec<Claim>> = LazyLock::new(|| {
     // The text is part of the program and a test parses it, so this cannot fail for a user.

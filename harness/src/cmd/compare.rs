@@ -15,6 +15,7 @@ use crate::findings::findings;
 use crate::host;
 use crate::interrupt;
 use crate::machine::{Machine, in_registry_order};
+use crate::measure::blocks;
 use crate::measure::end_to_end::{self, WeightStore};
 use crate::measure::head;
 use crate::measure::limits::{self, Effort};
@@ -26,7 +27,7 @@ use crate::models::{Loaded, load, load_packed};
 use crate::output::{Output, note};
 use crate::prefill::PrefillPolicy;
 use crate::progress::Progress;
-use crate::receipt::{Outcome, Receipt, Rule, SCHEMA_VERSION, Status};
+use crate::receipt::{Outcome, Receipt, Rule, SCHEMA_VERSION, Status, Verdict};
 use crate::report::{self, ReportPaths};
 use crate::run_folder::RunFolder;
 use crate::scenario::{Cell, Scenario};
@@ -232,7 +233,8 @@ impl Run {
         let family = |f: Family| self.kernels.iter().filter(move |k| k.descriptor().family() == f).copied();
         let families = Family::ALL.map(|f| family(f).collect::<Vec<Kernel>>());
         let entries = |cell: &Cell| families.clone().map(|f| micro::with_operation(*cell, &f).len());
-        let comparisons = cells.iter().flat_map(|c| entries(c).map(|n| n.saturating_sub(1))).sum();
+        let own: usize = cells.iter().flat_map(|c| entries(c).map(|n| n.saturating_sub(1))).sum();
+        let comparisons = own + self.block_comparisons();
         let rule = Rule::new(sequential::DELTA, "round", &sequential::ROUND_LOOKS, plan.rounds, comparisons);
         self.receipt.rule = Some(rule.clone());
         let plan = Plan {
@@ -345,11 +347,18 @@ impl Run {
         Ok(())
     }
 
+    /// Comparisons of generation, which share the run's chance of a false alarm with those of the microbenchmarks.
+    fn block_comparisons(&self) -> usize {
+        self.scenario.generate.as_ref().map_or(0, |asked| blocks::comparisons(&self.kernels, asked.rounds))
+    }
+
     fn generation(&mut self) -> Result<()> {
         let (Some(asked), Some(loaded)) = (&self.scenario.generate, &self.loaded) else { return Ok(()) };
         let goldens = loaded.known.as_ref().filter(|_| asked.goldens).map(|k| k.goldens.clone()).unwrap_or_default();
         let stop_ids = loaded.known.as_ref().map(|k| k.stop_ids.clone()).unwrap_or_default();
         let total = (asked.rounds * self.kernels.len()) as u64;
+        let rule = self.receipt.rule.as_ref();
+        let comparisons = rule.map_or_else(|| self.block_comparisons(), |rule| rule.comparisons);
         let progress = Progress::start(format!("generating with {} kernels", self.kernels.len()), total);
         let record = end_to_end::generation(
             &loaded.model,
@@ -361,6 +370,7 @@ impl Run {
             &self.machine,
             self.head,
             self.receipt.settings.seed,
+            comparisons,
             self.sparsity,
             &self.prefill,
             interrupt::flag(),
@@ -432,11 +442,19 @@ impl Run {
 
     /// The first comparison of a machine that differs from itself.
     fn unstable(&self) -> Option<String> {
-        let judged = self.receipt.micro.iter().flat_map(|c| c.summaries.iter().map(move |s| (c, s)));
-        let (cell, summary) =
-            judged.into_iter().find(|(_, s)| s.verdict.as_ref().is_some_and(|v| v.outcome == Outcome::Unstable))?;
-        let reason = &summary.verdict.as_ref()?.reason;
-        Some(format!("{} {}x{} {}: {reason}", cell.op, cell.m, cell.k, report::residency(cell.residency)))
+        let reason = |verdict: Option<&Verdict>| {
+            verdict.filter(|v| v.outcome == Outcome::Unstable).map(|verdict| verdict.reason.clone())
+        };
+        let cells = self.receipt.micro.iter().find_map(|cell| {
+            let reason = cell.summaries.iter().find_map(|s| reason(s.verdict.as_ref()))?;
+            Some(format!("{} {}x{} {}: {reason}", cell.op, cell.m, cell.k, report::residency(cell.residency)))
+        });
+        cells.or_else(|| {
+            self.receipt.generation.iter().flat_map(|g| &g.blocks).find_map(|blocks| {
+                let reason = blocks.summaries.iter().find_map(|s| reason(s.verdict.as_ref()))?;
+                Some(format!("{} decoding: {reason}", blocks.family))
+            })
+        })
     }
 
     /// A complete run still fails when something in it is wrong.

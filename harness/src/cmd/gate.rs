@@ -4,7 +4,7 @@ use crate::build_info;
 use crate::cli::{GateArgs, GateFormat};
 use crate::environment;
 use crate::error::{Error, Result};
-use crate::gate::{self, Asked, Store};
+use crate::gate::{self, Asked, Scratch, Store};
 use crate::host;
 use crate::machine::Machine;
 use crate::measure::micro::UNKNOWN_CACHE_BYTES;
@@ -34,7 +34,7 @@ pub fn run(args: &GateArgs, out: &Output) -> Result<()> {
     build_info::refuse_to_time_a_debug_build()?;
     let delta = percent(args.delta.as_deref(), sequential::DELTA)?;
     let inject = args.inject.as_deref().map(injection).transpose()?;
-    let scratch = tempfile::tempdir().map_err(|e| Error::io("create a folder in", &std::env::temp_dir(), &e))?;
+    let scratch = Scratch::new()?;
     let against = against(args, scratch.path())?;
     let strict = args.strict || environment::strict_mode()?;
     if strict {
@@ -153,6 +153,7 @@ fn against(args: &GateArgs, scratch: &Path) -> Result<Against> {
         if kept.quick || args.quick {
             scenario.make_quick();
         }
+        scenario.require_micro()?;
         let machine = args.machine.or_else(kept.threads, kept.cpu_features.as_deref()).check(1)?;
         let kernels = args.kernels.clone().or(kept.kernels);
         let label = format!("baseline {name}");

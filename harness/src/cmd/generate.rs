@@ -198,7 +198,7 @@ pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
     let mut written = Ok(());
     let generation = session.run(interrupt::flag(), &mut |text| {
         if !args.model.json && written.is_ok() {
-            written = out.bytes(text);
+            written = out.text(text);
         }
     })?;
     written?;

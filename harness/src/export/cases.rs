@@ -60,6 +60,13 @@ pub fn cases(receipt: &Receipt) -> Vec<Case> {
             Some(case("speed", name, of_verdict(verdict), verdict.reason.clone()))
         }));
     }
+    for blocks in receipt.generation.iter().flat_map(|g| &g.blocks) {
+        all.extend(blocks.summaries.iter().filter_map(|summary| {
+            let verdict = summary.verdict.as_ref()?;
+            let name = format!("{} decoding by blocks of {} tokens, {}", summary.kernel, blocks.tokens, blocks.family);
+            Some(case("speed", name, of_verdict(verdict), verdict.reason.clone()))
+        }));
+    }
     if let Some(gate) = &receipt.gate {
         all.extend(gate.checks.iter().map(|c| {
             let state = if c.passed {

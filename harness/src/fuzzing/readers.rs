@@ -1,8 +1,12 @@
 //! One test for each reader.
 
 use super::fuzz;
+use crate::amdahl;
+use crate::claims;
 use crate::cli::{Cli, Command, ModelCommand};
 use crate::error::{Error, Result};
+use crate::export::{Format, export};
+use crate::gate::{self, Baseline, Store};
 use crate::model::builtin;
 use crate::model::config::{ModelConfig, check_codes, check_tensors};
 use crate::model::gguf::Gguf;
@@ -12,11 +16,12 @@ use crate::model::loading::Loading;
 use crate::model::packed_file::{PackedFile, write_packed};
 use crate::model::tokenizer::Tokenizer;
 use crate::model::weights::Model;
-use crate::receipt::{parse_receipt, read_receipt};
+use crate::receipt::{parse_receipt, read_receipt, write_receipt};
+use crate::recheck::recheck;
 use crate::report::{Look, fixture, summary, write_run_folder};
 use crate::scenario::Scenario;
 use crate::usage::one_line;
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use kernels::Packing;
 use sha2::{Digest, Sha256};
 use std::path::Path;
@@ -119,6 +124,79 @@ fn receipt() {
             read_receipt(folder.path())?;
         }
         Ok(())
+    });
+}
+
+/// What is rechecked, exported and judged believes nothing either, and nothing of it moves the cursor of a terminal.
+#[test]
+fn receipt_recheck() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let seeds: Vec<Vec<u8>> = [fixture::complete(), gate::fixture::receipt(0.05), fixture::empty()]
+        .iter()
+        .map(|receipt| {
+            let file = write_receipt(receipt, folder.path()).expect("written");
+            std::fs::read(file).expect("there")
+        })
+        .collect();
+    let file = folder.path().join("receipt.json");
+    fuzz(&seeds, false, |bytes| {
+        std::fs::write(&file, bytes).expect("written");
+        let found = recheck(&file)?;
+        found.problems.iter().for_each(|problem| assert_plain(&problem.line()));
+        // A receipt that does not hold is shown and exported all the same.
+        let Ok(receipt) = read_receipt(&file) else { return Ok(()) };
+        assert_plain(&summary_table(&receipt, false));
+        for format in Format::value_variants() {
+            let _ = export(&receipt, "00", *format)?;
+        }
+        let _ = serde_json::to_string(&(amdahl::rows(&receipt), claims::judge_all(&receipt)));
+        Ok(())
+    });
+}
+
+fn assert_plain(text: &str) {
+    let moves = text.chars().find(|c| c.is_control() && *c != '\n');
+    assert!(moves.is_none(), "{moves:?} in {text:?}");
+}
+
+#[test]
+fn claims_toml() {
+    fuzz(&[claims::BUILTIN.as_bytes().to_vec()], false, |bytes| {
+        let claims = claims::parse("c.toml", &String::from_utf8_lossy(bytes))?;
+        let _ = serde_json::to_string(&claims);
+        Ok(())
+    });
+}
+
+/// The facts of a saved baseline. Its program is no input: whoever can change that can run programs anyway.
+#[test]
+fn baseline() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = Store::new(Some(folder.path()));
+    let check = gate::fixture::check("output", "scalar-i8", true);
+    let saved = Baseline {
+        version: Baseline::version(),
+        name: "main".into(),
+        created: "2026-01-01T00:00:00Z".into(),
+        build: crate::build_info::build(),
+        cpu: "a CPU".into(),
+        scenario: crate::scenario::BUILTIN[0].1.into(),
+        quick: true,
+        kernels: Some(vec!["scalar-i8".into()]),
+        threads: 1,
+        cpu_features: Some("avx2".into()),
+        seed: 1,
+        binary_sha256: crate::build_info::sha256_hex(b"program"),
+        binary_bytes: 7,
+        computed: vec![check.clone(), check],
+    };
+    let path = store.save(&saved, b"program").expect("saved").join("baseline.json");
+    let seed = std::fs::read(&path).expect("there");
+    fuzz(&[seed], false, |bytes| {
+        std::fs::write(&path, bytes).expect("written");
+        assert_eq!(store.all().len(), 1);
+        let (baseline, _) = store.load("main")?;
+        Scenario::parse("its scenario", &baseline.scenario)?.require_micro()
     });
 }
 

@@ -3,7 +3,7 @@
 
 use crate::build_info::sha256_hex;
 use crate::error::{Error, Result};
-use crate::files::write_atomic;
+use crate::files::{read_limited, write_atomic};
 use crate::output::note;
 use crate::receipt::{Build, ExactCheck};
 use serde::{Deserialize, Serialize};
@@ -14,6 +14,9 @@ use std::path::{Path, PathBuf};
 const VERSION: u32 = 1;
 const FACTS: &str = "baseline.json";
 const PROGRAM: &str = "harness";
+/// Largest facts and largest program that are read.
+const MAX_FACTS_BYTES: u64 = 64 << 20;
+const MAX_PROGRAM_BYTES: u64 = 1 << 30;
 /// A folder that is not yet, or no longer, a baseline: whatever it holds is not read.
 const UNFINISHED: &str = ".unfinished-";
 
@@ -135,7 +138,7 @@ impl Store {
         }
         let baseline = self.facts(&path)?;
         let program = folder.join(PROGRAM);
-        let bytes = fs::read(&program).map_err(|e| Error::io("read the baseline's program", &program, &e))?;
+        let bytes = read_limited(&program, "the program of a baseline", MAX_PROGRAM_BYTES)?;
         if sha256_hex(&bytes) != baseline.binary_sha256 {
             return Err(Error::input(format!(
                 "{} is not the program that baseline {name} was saved with (its hash differs); save it again",
@@ -146,7 +149,7 @@ impl Store {
     }
 
     fn facts(&self, path: &Path) -> Result<Baseline> {
-        let text = fs::read(path).map_err(|e| Error::io("read", path, &e))?;
+        let text = read_limited(path, "a baseline", MAX_FACTS_BYTES)?;
         let bad = |e: serde_json::Error| Error::input(format!("{} is not a baseline: {e}", path.display()));
         let version: serde_json::Value = serde_json::from_slice(&text).map_err(bad)?;
         if version.get("version").and_then(serde_json::Value::as_u64) != Some(u64::from(VERSION)) {

@@ -221,6 +221,7 @@ impl Child {
             &self.machine,
             head,
             self.job.seed,
+            1,
             Sparsity::Dense,
             &PrefillPolicy::Same,
             stop,

@@ -4,15 +4,28 @@ use super::job::{Job, JobCell, Request};
 use super::process::Process;
 use super::verdicts::{self, BASELINE, BASELINE_AGAIN, CURRENT};
 use crate::error::{Error, Result};
-use crate::measure::rounds::orders;
+use crate::measure::rounds::{charged, orders};
+use crate::measure::sequential::log_ratios;
+use crate::measure::stats::median;
 use crate::receipt::{GateCell, GatePair, Round, Rule};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
-/// Rounds of a comparison in one process pair, where an epoch is as long as it should be.
-pub const ROUNDS_PER_PAIR: usize = 15;
+/// Rounds of a comparison in one process pair, where an epoch is as long as it should be: two whole squares of orders, enough on a quiet
+/// machine.
+const ROUNDS: usize = 12;
+/// Most rounds, for a pair that is not settled by then: while every comparison takes part, and when only undecided ones are left, whose
+/// rounds cost little beside the start of their processes.
+const MOST_ROUNDS: usize = 30;
+/// See [`MOST_ROUNDS`].
+pub const MOST_ROUNDS_OF_UNDECIDED: usize = 60;
+/// Rounds after which a pair is looked at again.
+const SQUARE: usize = 6;
 /// Rounds where a single call is far longer than an epoch: slow kernels are steady, and their time is everybody's.
 const FEWEST_ROUNDS: usize = 5;
+/// A pair is settled when the median of its rounds has at most this standard error. Processes of one build differ by about as much.
+const SETTLED: f64 = 0.01;
 /// Target length of an epoch.
 const EPOCH_NS: f64 = 1e6;
 const MAX_CALLS: u32 = 1 << 22;
@@ -83,6 +96,8 @@ pub struct Plan<'a> {
     pub index: &'a [Vec<usize>],
     /// When to look.
     pub rule: &'a Rule,
+    /// From then on pairs get no more rounds than they must have: whoever waits for a gate waits for minutes, not for a quiet hour.
+    pub no_more_rounds_from: Instant,
 }
 
 impl Plan<'_> {
@@ -104,16 +119,55 @@ impl Plan<'_> {
                 for (entry, i) in open {
                     let cell = &mut cells[i];
                     if cell.calls_per_epoch == 0 {
-                        cell.calls_per_epoch = calibrate(trio.side(BASELINE), entry)?;
+                        cell.calls_per_epoch = calibrate(trio.side(BASELINE), entry, self.job.threads)?;
                     }
                     let seed = self.job.seed ^ (number as u64) << 32 ^ i as u64;
-                    let rounds = rounds(trio, entry, cell.calls_per_epoch, seed)?;
+                    let rounds = self.rounds(number, trio, entry, cell.calls_per_epoch, seed)?;
                     cell.pairs.push(GatePair { pair: number, cpu: self.job.cpu, rounds });
                 }
                 trio.leave();
             }
         }
         Ok(())
+    }
+
+    /// The rounds of one comparison in the process pair with this number.
+    fn rounds(&self, number: usize, trio: &mut Trio, entry: usize, calls: u32, seed: u64) -> Result<Vec<Round>> {
+        let mut least = ROUNDS;
+        let mut most = match () {
+            () if Instant::now() > self.no_more_rounds_from => ROUNDS,
+            () if number < self.rule.looks[0] => MOST_ROUNDS,
+            () => MOST_ROUNDS_OF_UNDECIDED,
+        };
+        let mut rounds = Vec::with_capacity(most);
+        // One round that is thrown away: the first epoch of a cell in a fresh process is not like the others.
+        for (done, order) in std::iter::once(vec![0, 1, 2]).chain(orders(3, most, seed)).enumerate() {
+            if rounds.len() >= most
+                || (rounds.len() >= least && rounds.len() % SQUARE == 0 && settled(&rounds, self.job.threads))
+            {
+                break;
+            }
+            let (mut ns, mut cpu_ns, mut involuntary_switches) = (vec![0; 3], vec![0; 3], vec![0; 3]);
+            for &column in &order {
+                let column = usize::from(column);
+                let spent = trio.side(column).run(entry, calls)?;
+                (ns[column], cpu_ns[column]) = (spent.ns, spent.cpu_ns);
+                involuntary_switches[column] = spent.involuntary_switches;
+            }
+            if done == 0 {
+                // What it takes when nothing else runs: a busy machine needs more rounds, not fewer.
+                let round = [Round { order, ns, cpu_ns, involuntary_switches }];
+                let own =
+                    [BASELINE, CURRENT, BASELINE_AGAIN].map(|column| charged(&round, column, self.job.threads)[0]);
+                let longest = own.into_iter().max().unwrap_or(0).max(1) as f64;
+                let fit =
+                    |rounds: usize| ((rounds as f64 * 2.0 * EPOCH_NS / longest) as usize).clamp(FEWEST_ROUNDS, rounds);
+                (least, most) = (fit(least), fit(most));
+            } else {
+                rounds.push(Round { order, ns, cpu_ns, involuntary_switches });
+            }
+        }
+        Ok(rounds)
     }
 
     /// Whether a comparison needs no more pairs.
@@ -134,41 +188,69 @@ fn fresh_copy(binary: &Path, folder: &Path) -> Result<PathBuf> {
 }
 
 /// Calls an epoch: about [`EPOCH_NS`] of the baseline.
-fn calibrate(process: &mut Process, entry: usize) -> Result<u32> {
+fn calibrate(process: &mut Process, entry: usize, threads: usize) -> Result<u32> {
+    // Without what preempted it, so that a busy machine has no shorter epochs.
+    let mut time = |calls: u32| -> Result<f64> {
+        let spent = process.run(entry, calls)?;
+        let preempted = threads == 1 && spent.involuntary_switches > 0 && spent.cpu_ns > 0;
+        Ok((if preempted { spent.cpu_ns.min(spent.ns) } else { spent.ns }).max(1) as f64)
+    };
     let mut calls = 1u32;
     loop {
-        let ns = process.run(entry, calls)?.ns.max(1) as f64;
+        let ns = time(calls)?;
         if ns > EPOCH_NS / 10.0 || calls >= MAX_CALLS {
             // The first call of a process pays for page faults: once more, warm.
-            let ns = process.run(entry, calls)?.ns.max(1) as f64;
+            let ns = time(calls)?;
             return Ok((f64::from(calls) * EPOCH_NS / ns).round().clamp(1.0, f64::from(MAX_CALLS)) as u32);
         }
         calls *= 4;
     }
 }
 
-fn rounds(trio: &mut Trio, entry: usize, calls: u32, seed: u64) -> Result<Vec<Round>> {
-    let mut wanted = ROUNDS_PER_PAIR;
-    let mut rounds = Vec::with_capacity(wanted);
-    // One round that is thrown away: the first epoch of a cell in a fresh process is not like the others.
-    for (number, order) in std::iter::once(vec![0, 1, 2]).chain(orders(3, ROUNDS_PER_PAIR, seed)).enumerate() {
-        if rounds.len() >= wanted {
-            break;
+/// Whether more rounds would say little more about these three processes. All three differences are looked at, and of each its spread only:
+/// whichever of the processes is the current build, the answer is the same, so that stopping here favours none.
+fn settled(rounds: &[Round], threads: usize) -> bool {
+    let columns = [BASELINE, CURRENT, BASELINE_AGAIN].map(|column| charged(rounds, column, threads));
+    let error = |a: usize, b: usize| {
+        let ratios = log_ratios(&columns[a], &columns[b]);
+        let middle = median(&ratios);
+        let deviation = median(&ratios.iter().map(|r| (r - middle).abs()).collect::<Vec<_>>());
+        // Of a normal distribution: the standard deviation from the median deviation, and the median's error from that.
+        1.253 * 1.4826 * deviation / (ratios.len().max(1) as f64).sqrt()
+    };
+    [(0, 1), (0, 2), (1, 2)].iter().all(|&(a, b)| error(a, b) <= SETTLED)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pair_is_settled_by_its_spread_and_not_by_who_is_slower() {
+        let rounds = |n: u64, spread: u64, times: [u64; 3]| -> Vec<Round> {
+            let round = |i: u64| Round {
+                order: vec![0, 1, 2],
+                ns: times.iter().enumerate().map(|(c, ns)| ns + spread * ((i * 7 + c as u64 * 3) % 11)).collect(),
+                cpu_ns: vec![1; 3],
+                involuntary_switches: vec![0; 3],
+            };
+            (0..n).map(round).collect()
+        };
+        let even = [1_000_000; 3];
+        assert!(settled(&rounds(12, 1_000, even), 1));
+        assert!(!settled(&rounds(12, 10_000, even), 1));
+        assert!(settled(&rounds(600, 10_000, even), 1), "more rounds settle it");
+        for times in [[2_000_000, 1_000_000, 1_000_000], [1_000_000, 2_000_000, 1_000_000]] {
+            assert!(settled(&rounds(12, 1_000, times), 1), "a difference is no noise");
         }
-        let (mut ns, mut cpu_ns, mut involuntary_switches) = (vec![0; 3], vec![0; 3], vec![0; 3]);
-        for &column in &order {
-            let column = usize::from(column);
-            let spent = trio.side(column).run(entry, calls)?;
-            (ns[column], cpu_ns[column]) = (spent.ns, spent.cpu_ns);
-            involuntary_switches[column] = spent.involuntary_switches;
-        }
-        if number == 0 {
-            let longest = ns.iter().copied().max().unwrap_or(0).max(1) as f64;
-            let fit = (ROUNDS_PER_PAIR as f64 * 2.0 * EPOCH_NS / longest) as usize;
-            wanted = fit.clamp(FEWEST_ROUNDS, ROUNDS_PER_PAIR);
-        } else {
-            rounds.push(Round { order, ns, cpu_ns, involuntary_switches });
+        // Any order of the columns gives the same answer.
+        for spread in [3_000, 4_000, 5_000, 6_000, 7_000] {
+            let answers = [[0, 1, 2], [1, 0, 2], [2, 1, 0], [1, 2, 0]].map(|order| {
+                let mut swapped = rounds(12, spread, even);
+                swapped.iter_mut().for_each(|r| r.ns = order.iter().map(|&c: &usize| r.ns[c]).collect());
+                settled(&swapped, 1)
+            });
+            assert!(answers.iter().all(|a| *a == answers[0]), "{spread}: {answers:?}");
         }
     }
-    Ok(rounds)
 }

@@ -16,7 +16,7 @@ pub fn build_revision(revision: &str, folder: &Path) -> Result<(String, PathBuf)
     };
     let commit = git(&["rev-parse", "--verify", "--quiet", &format!("{revision}^{{commit}}")]).ok_or_else(not_found)?;
     let common = git(&["rev-parse", "--path-format=absolute", "--git-common-dir"]).ok_or_else(not_found)?;
-    let tree = folder.join("tree");
+    let tree = folder.join(super::scratch::TREE);
     let at = tree.display().to_string();
     if git(&["worktree", "add", "--detach", &at, &commit]).is_none() {
         return Err(Error::input(format!("git worktree add {at} {commit} failed; try it by hand to see why")));

@@ -2,8 +2,9 @@
 
 use super::exact;
 use super::job::{Job, JobCell, Offer, PROTOCOL, Request};
-use super::lockstep::{Plan, ROUNDS_PER_PAIR, Sides, Trio};
+use super::lockstep::{MOST_ROUNDS_OF_UNDECIDED, Plan, Sides, Trio};
 use super::process::Process;
+use super::scratch::Scratch;
 use super::verdicts::{CURRENT, summarize, verdict};
 use crate::build_info::build;
 use crate::error::{Error, Result};
@@ -16,6 +17,10 @@ use crate::scenario::{Cell, Scenario};
 use kernels::Family;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// How long the timed part may spend on more rounds than a quiet machine needs.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What to gate.
 pub struct Asked<'a> {
@@ -49,7 +54,7 @@ pub fn run(
     progress: &Progress,
     mut save: impl FnMut(&GateRecord) -> Result<()>,
 ) -> Result<GateRecord> {
-    let folder = tempfile::tempdir().map_err(|e| Error::io("create a folder in", &std::env::temp_dir(), &e))?;
+    let folder = Scratch::new()?;
     // Copies: a build that goes on in the workspace must not change the program under the gate.
     let baseline = copy(&asked.baseline, &folder.path().join("a"))?;
     let current = copy(&asked.current, &folder.path().join("b"))?;
@@ -70,7 +75,7 @@ pub fn run(
         baseline: side(&asked.label, baseline.1),
         current: side("current", current.1),
         rule: Rule::new(asked.delta, "process pair", &PAIR_LOOKS, PAIR_LOOKS[PAIR_LOOKS.len() - 1], 1),
-        rounds_per_pair: ROUNDS_PER_PAIR,
+        rounds_per_pair: MOST_ROUNDS_OF_UNDECIDED,
         inject: asked.inject.clone(),
         checks: Vec::new(),
         cells: Vec::new(),
@@ -92,6 +97,7 @@ pub fn run(
     }
     summarize(&mut record);
     save(&record)?;
+    let no_more_rounds_from = Instant::now() + PATIENCE;
     let cpus = asked.machine.cpus_for_pairs();
     let rule = record.rule.clone();
     let mut outputs: Vec<[Vec<String>; 2]> = Vec::new();
@@ -100,7 +106,7 @@ pub fn run(
             break;
         }
         job.cpu = cpus.get(number % cpus.len().max(1)).copied();
-        let plan = Plan { job: &job, index: &index, rule: &rule };
+        let plan = Plan { job: &job, index: &index, rule: &rule, no_more_rounds_from };
         let mut trio = Trio::start(&sides, &job)?;
         let (checks, cells) = (&mut record.checks, &mut record.cells);
         let mut first = Vec::new();
@@ -164,7 +170,7 @@ pub fn compute(
     machine: &Machine,
     seed: u64,
 ) -> Result<Computed> {
-    let folder = tempfile::tempdir().map_err(|e| Error::io("create a folder in", &std::env::temp_dir(), &e))?;
+    let folder = Scratch::new()?;
     let job = Job {
         protocol: PROTOCOL,
         control: String::new(),
@@ -193,6 +199,10 @@ pub fn compute(
     process.ask(&Request::Exact { kernels: ids })?;
     let results = process.exact()?;
     let mut computed = exact::text(&offers, &[results.clone(), results], &[]);
+    let counted: Vec<Offer> = offers.iter().filter(|o| o.ops.iter().any(|op| op == "gemv")).cloned().collect();
+    process.ask(&Request::Count { kernels: counted.iter().map(|o| o.id.clone()).collect() })?;
+    let counts = process.counted()?;
+    computed.extend(exact::instructions(&counted, &[counts.clone(), counts], &[]));
     let build = process.build.clone();
     drop(process);
     // An output does not depend on where the weights were: cells that differ in that only are computed once.
@@ -264,7 +274,7 @@ fn compare_exactly(asked: &Asked<'_>, sides: &Sides<'_>, job: &Job, record: &mut
         baseline.ask(&Request::Count { kernels: ids.clone() })?;
         current.ask(&Request::Count { kernels: ids })?;
         let counts = [baseline.counted()?, current.counted()?];
-        record.checks.extend(exact::instructions(&counted, &counts));
+        record.checks.extend(exact::instructions(&counted, &counts, &asked.stored));
     }
     Ok(kernels)
 }

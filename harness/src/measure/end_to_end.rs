@@ -1,5 +1,6 @@
 //! End-to-end runs: every kernel generates the same text and scores the same text, in turn.
 
+use super::blocks::{self, Column};
 use super::clock::ThreadUsage;
 use super::medians;
 use super::rounds::orders;
@@ -137,7 +138,8 @@ fn greedy(prompt: Vec<u32>, max_tokens: usize, timeout: Option<Duration>, stop_i
     Request { prompt, max_tokens, sampling, stop_ids, stop_at_eos: true, stop_strings: Vec::new(), timeout }
 }
 
-/// Generation with every kernel, in interleaved rounds. Known answers are those of the f16 head and are checked with it, whatever `head`. `step` is called before each generation with (kernel, done, total).
+/// Generation with every kernel, in interleaved rounds: first whole texts, whose speeds nothing interrupts, then, from two rounds on,
+/// texts in which the kernels of a family take turns by blocks of tokens, for the ratios. `comparisons` are those of the run. Known answers are those of the f16 head and are checked with it, whatever `head`. `step` is called before each generation with (kernel, done, total).
 #[allow(clippy::too_many_arguments)]
 pub fn generation(
     model: &Model,
@@ -149,6 +151,7 @@ pub fn generation(
     machine: &Machine,
     head: HeadFormat,
     seed: u64,
+    comparisons: usize,
     sparsity: Sparsity,
     prefill: &PrefillPolicy,
     interrupted: &AtomicBool,
@@ -158,13 +161,15 @@ pub fn generation(
     let capacity = room(model, prompt.len(), asked.max_tokens)?;
     let longest_golden = goldens.iter().map(|g| g.prompt_ids.len() + g.token_ids.len()).max().unwrap_or(0);
     let timeout = asked.timeout_s.map(Duration::from_secs_f64);
-    let (mut engines, mut decisions) = (Vec::new(), Vec::new());
+    let (mut engines, mut decisions, mut plans) = (Vec::new(), Vec::new(), Vec::new());
     for &kernel in kernels {
         let capacity = capacity.max(longest_golden);
         let decision = prefill.decide(&kernel, prompt.len(), model, machine)?;
         let plan = decision.as_ref().and_then(|d| d.plan.as_ref());
         engines.push(engine_with_prefill(model, store, kernel, plan, machine, capacity, head)?);
-        decisions.push(decision.map(|d| d.record));
+        let (record, plan) = decision.map(|d| (d.record, d.plan)).unzip();
+        decisions.push(record);
+        plans.push(plan.flatten());
     }
     let mut runs: Vec<Vec<(GenerationRound, Generation)>> = kernels.iter().map(|_| Vec::new()).collect();
     let total = asked.rounds * kernels.len();
@@ -186,6 +191,29 @@ pub fn generation(
             done += 1;
         }
     }
+    let mut blocks = Vec::new();
+    for family in Family::ALL {
+        let last = kernels.iter().rposition(|k| k.descriptor().family() == family);
+        let Some(last) = last.filter(|_| asked.rounds > 1 && !interrupted.load(Ordering::Relaxed)) else { continue };
+        step(&format!("{} kernels in turn, by blocks of tokens", family.name()), done, total);
+        let own = kernels.iter().zip(&runs).filter(|(kernel, _)| kernel.descriptor().family() == family);
+        let mut columns: Vec<Column<'_>> = own.map(|(&kernel, runs)| Column { kernel, ids: first_ids(runs) }).collect();
+        columns.push(Column { kernel: kernels[last], ids: first_ids(&runs[last]) });
+        let plan = blocks::Plan {
+            prompt: &prompt,
+            generations: asked.rounds,
+            threads: machine.threads,
+            comparisons,
+            seed,
+            interrupted,
+        };
+        let measured = blocks::measure(&columns, &plan, |kernel| {
+            let at = kernels.iter().position(|k| k.id() == kernel.id());
+            let plan = at.and_then(|at| plans[at].as_ref());
+            engine_with_prefill(model, store, kernel, plan, machine, capacity, head)
+        })?;
+        blocks.extend(measured);
+    }
     let mut records = Vec::new();
     for ((kernel, runs), engine) in kernels.iter().zip(runs).zip(&mut engines) {
         let Some(record) = summarize(kernel, runs, engine.bytes_per_token()) else { continue };
@@ -198,7 +226,7 @@ pub fn generation(
         let prefill = at.and_then(|at| decisions[at].take());
         records.push(GenerationKernel { goldens: checks, prefill, ..record });
     }
-    medians::compare(&mut records);
+    medians::compare(&mut records, &blocks);
     if let (true, false) = (sparsity != Sparsity::Dense, interrupted.load(Ordering::Relaxed)) {
         let exact = |r: &&GenerationKernel| r.family == Family::W2A8.name() && r.decode_tokens_per_s > 0.0;
         let fastest =
@@ -231,7 +259,13 @@ pub fn generation(
             .first()
             .map(|engine| KvCacheRecord { format: "f16".into(), bytes_per_position: engine.kv_bytes_per_position() }),
         kernels: records,
+        blocks,
     })
+}
+
+/// What a kernel generated first; nothing if it never did.
+fn first_ids(runs: &[(GenerationRound, Generation)]) -> &[u32] {
+    runs.first().map_or(&[], |(_, out)| &out.token_ids)
 }
 
 /// One kernel gives the same ids in every round, as far as the clock and the user let it.

@@ -142,7 +142,7 @@ fn points(threads: usize, plan: &Plan<'_>) -> Vec<Point> {
 /// Bytes that `threads` threads together can keep in cache `index`: the last of three or more levels is shared.
 fn capacity(caches: &[u64], index: usize, threads: usize) -> u64 {
     let shared = index >= 2 && index + 1 == caches.len();
-    caches[index] * if shared { 1 } else { threads as u64 }
+    caches[index].saturating_mul(if shared { 1 } else { threads as u64 })
 }
 
 /// The first level that holds `bytes` of `threads` threads together: `L1`, ..., or `DRAM`.

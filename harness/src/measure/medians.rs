@@ -3,7 +3,7 @@
 
 use super::stats::{Paired, median};
 use crate::model::generate::rate;
-use crate::receipt::{DecodeTimesNs, ForwardMs, GenerationKernel, GenerationRound, PhasesMs, Ratio};
+use crate::receipt::{DecodeTimesNs, ForwardMs, GenerationKernel, GenerationRound, PhasesMs, Ratio, TokenBlocks};
 use std::time::Duration;
 
 /// Fills in speeds and times from the rounds. Receipts before 1.1 hold neither the prompt tokens of a round, which are then the
@@ -61,9 +61,14 @@ pub fn decode_ratio(partner: &str, partner_rounds: &[GenerationRound], own: &[Ge
     (!own_ns.is_empty()).then(|| Paired::new(&partner_ns, &own_ns).ratio(partner))
 }
 
-/// Within each family: ratios of decode time a token to the first kernel's, and whether the ids agree with its as far as both go.
-/// Entries that took turns with one other kernel are compared with that one, where its rounds are there.
-pub fn compare(records: &mut [GenerationKernel]) {
+/// Within each family: ratios of decode time a token to the first kernel's, by token block where there are blocks, else by round; and
+/// whether the ids agree with its as far as both go. Entries that took turns with one other kernel are compared with that one, where its rounds are there.
+pub fn compare(records: &mut [GenerationKernel], blocks: &[TokenBlocks]) {
+    let by_block = |family: &str, kernel: &str| {
+        let blocks = blocks.iter().find(|b| b.family == family)?;
+        let at = blocks.entries.iter().position(|e| e.kernel == kernel && !e.self_pair)?;
+        blocks.summaries.get(at)?.vs_baseline.clone()
+    };
     for i in 0..records.len() {
         let (before, rest) = records.split_at_mut(i);
         let Some(record) = rest.first_mut() else { break };
@@ -77,7 +82,8 @@ pub fn compare(records: &mut [GenerationKernel]) {
             continue;
         }
         let baseline = before.iter().find(|b| b.family == record.family);
-        record.decode_vs_baseline = baseline.and_then(|b| decode_ratio(&b.kernel, &b.rounds, &record.rounds));
+        record.decode_vs_baseline = by_block(&record.family, &record.kernel)
+            .or_else(|| baseline.and_then(|b| decode_ratio(&b.kernel, &b.rounds, &record.rounds)));
         record.ids_equal_baseline = baseline.is_none_or(|b| {
             let both = record.token_ids.len().min(b.token_ids.len());
             record.token_ids[..both] == b.token_ids[..both]

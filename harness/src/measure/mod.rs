@@ -1,5 +1,6 @@
 //! Measuring: interleaved rounds, what they say, microbenchmarks and end-to-end runs.
 
+pub mod blocks;
 pub mod clock;
 pub mod end_to_end;
 pub mod head;

@@ -7,7 +7,9 @@ use super::times::{Lap, Times};
 use super::weights::{Model, Weights};
 use crate::error::{Error, Result};
 use kernels::parallel::{Columns, Team};
-use kernels::{CachedHead, CpuFeatures, F32Ops, HeadInput, Kernel, KernelError, LinearInput, OutputHead, Product};
+use kernels::{
+    CachedHead, CpuFeatures, F32Ops, HeadInput, Kernel, KernelError, LinearInput, OutputHead, Product, Queries,
+};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -66,7 +68,7 @@ struct Buffers {
     gate: Vec<f32>,
     up: Vec<f32>,
     normed_ffn: Vec<f32>,
-    /// One a thread; uncontended.
+    /// One a thread, for a group of heads; uncontended.
     scores: Vec<Mutex<Vec<f32>>>,
     logits: Vec<f32>,
     integers: Vec<i32>,
@@ -124,6 +126,7 @@ impl<'m> Engine<'m> {
         let gemm = prefill.as_ref().map_or(kernel, |p| p.kernel).descriptor().operations.gemm;
         let batch = if gemm.is_some() { BATCH.min(capacity.max(1)) } else { 1 };
         let widest = (c.dim + 2 * c.kv_dim()).max(2 * c.ffn).max(c.dim);
+        let scores = capacity.saturating_mul(c.heads / c.kv_heads);
         let buffers = Buffers {
             x: vec![0.0; batch * c.dim],
             h: vec![0.0; batch * c.dim],
@@ -134,7 +137,7 @@ impl<'m> Engine<'m> {
             gate: vec![0.0; batch * c.ffn],
             up: vec![0.0; batch * c.ffn],
             normed_ffn: vec![0.0; batch * c.ffn],
-            scores: (0..team.threads()).map(|_| Mutex::new(vec![0.0; capacity])).collect(),
+            scores: (0..team.threads()).map(|_| Mutex::new(vec![0.0; scores])).collect(),
             logits: vec![0.0; c.vocab],
             integers: vec![0; batch * widest],
             input: LinearInput::new(batch, c.dim.max(c.ffn)),
@@ -332,10 +335,14 @@ impl<'m> Engine<'m> {
         kernel.linear_group(team, ops, qkv, &b.input, &mut b.integers)?;
         lap.add_to(&mut times.qkv);
 
-        rope.rotate(ops, q, dim, position);
-        rope.rotate(ops, k, kv_dim, position);
-        ops.narrow_to_f16(k, &mut keys[here.clone()])?;
-        ops.narrow_to_f16(v, &mut values[here])?;
+        each_token(team, q, dim, |t, q| rope.rotate(ops, q, dim, position + t));
+        each_token(team, k, kv_dim, |t, k| rope.rotate(ops, k, kv_dim, position + t));
+        try_each_token(team, &mut keys[here.clone()], kv_dim, |t, key| {
+            ops.narrow_to_f16(&k[t * kv_dim..][..kv_dim], key)
+        })?;
+        try_each_token(team, &mut values[here], kv_dim, |t, value| {
+            ops.narrow_to_f16(&v[t * kv_dim..][..kv_dim], value)
+        })?;
         let attention = Attention { ops, head_dim: c.head_dim, group: c.heads / c.kv_heads, kv_dim, dim, position };
         attention.run(team, q, keys, values, &b.scores, attended);
         lap.add_to(&mut times.attention);
@@ -346,7 +353,7 @@ impl<'m> Engine<'m> {
         lap.add_to(&mut times.activation_quant);
         kernel.linear(team, ops, &block.attn_output, &b.input, &mut b.integers, h)?;
         lap.add_to(&mut times.attn_out);
-        ops.add_scaled(x, 1.0, h);
+        each_token(team, x, dim, |t, x| ops.add_scaled(x, 1.0, &h[t * dim..][..dim]));
 
         each_token(team, h, dim, |t, h| ops.rms_norm(&x[t * dim..][..dim], &block.ffn_norm, eps, h));
         lap.add_to(&mut times.norms);
@@ -376,15 +383,16 @@ impl<'m> Engine<'m> {
                 [Product { weights: &block.gate, y: &mut *gate }, Product { weights: &block.up, y: &mut *up }];
             kernel.linear_group(team, ops, gate_up, &b.input, &mut b.integers)?;
             lap.add_to(&mut times.gate_up);
-            each_token(team, gate, ffn, |t, gate| ops.relu_squared_gate(gate, &up[t * ffn..][..ffn]));
-            each_token(team, normed, ffn, |t, h| ops.rms_norm(&gate[t * ffn..][..ffn], &block.ffn_sub_norm, eps, h));
+            let of = |t: usize| t * ffn..(t + 1) * ffn;
+            let gain = &block.ffn_sub_norm;
+            each_token(team, normed, ffn, |t, h| ops.gated_rms_norm(&gate[of(t)], &up[of(t)], gain, eps, h));
             lap.add_to(&mut times.norms);
             b.input.prepare(team, kernel, ops, ffn, normed)?;
             lap.add_to(&mut times.activation_quant);
             kernel.linear(team, ops, &block.down, &b.input, &mut b.integers, h)?;
             lap.add_to(&mut times.down);
         }
-        ops.add_scaled(x, 1.0, h);
+        each_token(team, x, dim, |t, x| ops.add_scaled(x, 1.0, &h[t * dim..][..dim]));
         lap.add_to(&mut times.norms);
         Ok(())
     }
@@ -408,18 +416,30 @@ fn check_head(model: &Model, head: &OutputHead) -> Result<()> {
 }
 
 /// `f(token, its part of out)` for every token; a batch is shared among the team, one token is not worth waking it for.
-fn each_token(team: &mut Team, out: &mut [f32], width: usize, f: impl Fn(usize, &mut [f32]) + Sync) {
-    if out.len() == width {
-        return f(0, out);
-    }
-    let fill = |range: Range<usize>, piece: &mut [f32]| {
-        piece.chunks_exact_mut(width).enumerate().for_each(|(i, out)| f(range.start / width + i, out));
+fn each_token<T: Send>(team: &mut Team, out: &mut [T], width: usize, f: impl Fn(usize, &mut [T]) + Sync) {
+    let done = try_each_token(team, out, width, |token, out| {
+        f(token, out);
         Ok::<(), std::convert::Infallible>(())
-    };
-    match team.split_rows(width, out, fill) {
+    });
+    match done {
         Ok(()) => {}
         Err(never) => match never {},
     }
+}
+
+/// [`each_token`] for what can fail; then one of the errors.
+fn try_each_token<T: Send, E: Send>(
+    team: &mut Team,
+    out: &mut [T],
+    width: usize,
+    f: impl Fn(usize, &mut [T]) -> std::result::Result<(), E> + Sync,
+) -> std::result::Result<(), E> {
+    if out.len() == width {
+        return f(0, out);
+    }
+    team.split_rows(width, out, |range: Range<usize>, piece: &mut [T]| {
+        piece.chunks_exact_mut(width).enumerate().try_for_each(|(i, out)| f(range.start / width + i, out))
+    })
 }
 
 /// Causal grouped-query attention over the cache.
@@ -450,11 +470,23 @@ impl Attention {
             for t in 0..tokens {
                 let positions = self.position + t + 1;
                 let (columns, q) = (out.token(t), &q[t * self.dim..][range.clone()]);
-                for (i, (q, out)) in q.chunks_exact(d).zip(columns.chunks_exact_mut(d)).enumerate() {
-                    let at = (range.start / d + i) / self.group * d;
-                    let factor = 1.0 / (d as f32).sqrt();
+                // Heads that share a key and value head go together; a thread may have but some of a group.
+                let mut first = 0;
+                while first < q.len() {
+                    let head = (range.start + first) / d;
+                    let count = (self.group - head % self.group).min((q.len() - first) / d);
+                    let at = head / self.group * d;
                     let cache = CachedHead { keys: &keys[at..], values: &values[at..], stride: self.kv_dim };
-                    self.ops.attend(q, cache, factor, &mut scores[..positions], out);
+                    let group = first..first + count * d;
+                    let queries = Queries {
+                        q: &q[group.clone()],
+                        head_dim: d,
+                        factor: 1.0 / (d as f32).sqrt(),
+                        scores: &mut scores[..count * positions],
+                        out: &mut columns[group],
+                    };
+                    self.ops.attend(queries, cache);
+                    first += count * d;
                 }
             }
         };

@@ -175,7 +175,7 @@ impl SparseFfn {
 
     /// Takes the elements of `gate` above 0 for the live ones.
     pub fn set_live(&mut self, gate: &[f32]) -> std::result::Result<(), KernelError> {
-        self.rows.set_positive(gate)
+        self.rows.set_positive(self.ops, gate)
     }
 
     /// Live columns of the last `down`.
@@ -243,7 +243,7 @@ impl SparseFfn {
     /// Gate to output for one token: what the dense path computes, with less read.
     pub(super) fn step(&mut self, mut s: Step<'_>) -> std::result::Result<(), KernelError> {
         s.kernel.linear(s.team, s.ops, &s.block.gate, s.input, s.integers, s.gate)?;
-        self.rows.set_positive(s.gate)?;
+        self.rows.set_positive(self.ops, s.gate)?;
         let sparse = self.mode == Sparsity::Always || self.rows.share() < self.crossover;
         let counts = &mut self.counts[s.layer];
         counts.steps += 1;
@@ -311,7 +311,7 @@ impl SparseFfn {
         out: &mut [f32],
     ) -> std::result::Result<(), KernelError> {
         let (x, down) = (&input.quantized[0], &self.layers[layer].down);
-        self.columns.set(x)?;
+        self.columns.set(self.ops, x)?;
         let sums = &mut self.sums[..down.padded_rows()];
         self.ops.columns(team, down, &self.columns, sums)?;
         ops.scale_integers(&sums[..down.rows()], down.scale() / x.scale(), out);
@@ -364,7 +364,7 @@ impl SparseFfn {
                             kernel.linear(team, ops, &block.down, &dense, &mut integers, &mut out)?;
                         }
                         Some(i) => {
-                            self.rows.set_positive(&gates[i])?;
+                            self.rows.set_positive(self.ops, &gates[i])?;
                             self.live_up(team, layer, &block.up, &wide, &mut integers, &mut up)?;
                             self.live_down(team, ops, layer, &thin[i], &mut out)?;
                         }

@@ -15,7 +15,7 @@ pub struct GateRecord {
     pub current: GateSide,
     /// The rule, fixed before the first measurement.
     pub rule: Rule,
-    /// Rounds of each process pair.
+    /// Most rounds of a process pair.
     pub rounds_per_pair: usize,
     /// A slowdown planted in the current side, for calibration only.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -20,9 +20,9 @@ pub use calibration::{CalibrationCell, CalibrationRecord, CalibrationTrial};
 pub use count::{CountRecord, LoopRecord, Mix, StaticModel};
 pub use gate::{ExactCheck, GateCell, GatePair, GateRecord, GateSide, Injection, Unsupported};
 pub use generation::{
-    DecodeTimesNs, ForwardMs, GenerationKernel, GenerationRecord, GenerationRound, GoldenCheck, HeadEffect,
-    KvCacheRecord, LutFinding, PerplexityKernel, PerplexityRecord, PhasesMs, PrefillProbe, PrefillRecord,
-    SparseFfnRecord, SparseProbe,
+    BlockEntry, BlockRound, BlockSummary, DecodeTimesNs, ForwardMs, GenerationKernel, GenerationRecord,
+    GenerationRound, GoldenCheck, HeadEffect, KvCacheRecord, LutFinding, PerplexityKernel, PerplexityRecord, PhasesMs,
+    PrefillProbe, PrefillRecord, SparseFfnRecord, SparseProbe, TokenBlocks,
 };
 pub use integrity::{FIELD as INTEGRITY_FIELD, Integrity};
 pub use limits::{Bandwidth, Bound, BoundBy, KernelMultiply, Limits, MultiplyPeak, Spread, TeamPeak};

@@ -12,6 +12,9 @@ pub struct Build {
     pub git_commit: Option<String>,
     /// Whether the checkout had uncommitted changes.
     pub git_dirty: Option<bool>,
+    /// Where the source is published (`repository` of the harness's Cargo.toml), if it says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repository: Option<String>,
     /// SHA-256 of Cargo.lock.
     pub cargo_lock_sha256: Option<String>,
     /// `rustc --version`.
@@ -76,6 +79,9 @@ pub struct Load {
     pub load_1m: Option<f64>,
     /// Time stolen by the hypervisor since boot, in clock ticks, all CPUs.
     pub steal_ticks: Option<u64>,
+    /// CPUs that the system has switched on, if it says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpus_online: Option<usize>,
 }
 
 /// What was asked for.

@@ -5,6 +5,7 @@ mod recompute;
 mod structure;
 
 use crate::error::{Error, Result};
+use crate::output::plain;
 use crate::receipt::{Integrity, Receipt, read_receipt, read_value};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -29,8 +30,12 @@ impl Problem {
         Self { field: field.into(), found: None, recomputed: None, what: what.into() }
     }
 
-    /// One line.
+    /// One line, whatever the receipt holds.
     pub fn line(&self) -> String {
+        plain(&self.words())
+    }
+
+    fn words(&self) -> String {
         match (&self.found, &self.recomputed) {
             (Some(found), Some(recomputed)) => format!("{} is {found}, recomputed {recomputed}", self.field),
             (Some(found), None) => format!("{} is {found}: {}", self.field, self.what),

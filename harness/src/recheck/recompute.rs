@@ -5,7 +5,7 @@ use crate::bound;
 use crate::build_info;
 use crate::findings::findings;
 use crate::measure::sequential::{self, Sample};
-use crate::measure::{medians, micro};
+use crate::measure::{blocks, medians, micro};
 use crate::receipt::{BitnetRs, Receipt, Status};
 use serde::Serialize;
 use serde_json::Value;
@@ -83,7 +83,9 @@ fn recomputed(receipt: &Receipt) -> Receipt {
                 golden.passed = golden.got.len() >= n && golden.got[..n] == golden.expected[..n];
             }
         }
-        medians::compare(&mut generation.kernels);
+        let threads = generation.threads;
+        generation.blocks.iter_mut().for_each(|b| blocks::summarize(b, threads, &builds_on));
+        medians::compare(&mut generation.kernels, &generation.blocks);
     }
     if let Some(perplexity) = &mut again.perplexity {
         perplexity.kernels.iter_mut().for_each(|k| k.perplexity = k.nats_per_token.exp());

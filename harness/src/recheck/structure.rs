@@ -1,7 +1,9 @@
 //! What must be so in any receipt, whatever was measured: nothing here needs a digest.
 
 use super::Problem;
-use crate::receipt::{GenerationKernel, MicroCell, Receipt, Residency, Round};
+use crate::receipt::{
+    BlockEntry, GenerationKernel, GenerationRecord, MicroCell, Receipt, Residency, Round, TokenBlocks,
+};
 use std::fmt::Display;
 
 /// All that is wrong; figures may be recomputed only when nothing is.
@@ -171,6 +173,40 @@ impl Found<'_> {
                 let field = format!("{at}/goldens/{g}/compared");
                 self.demand(golden.compared <= most, field, golden.compared, "more ids than are expected");
             }
+        }
+        for (i, blocks) in generation.blocks.iter().enumerate() {
+            self.blocks(&format!("/generation/blocks/{i}"), blocks, generation);
+        }
+    }
+
+    fn blocks(&mut self, at: &str, blocks: &TokenBlocks, generation: &GenerationRecord) {
+        let n = blocks.entries.len();
+        let pairs = blocks.entries.iter().filter(|e| e.self_pair).count();
+        let last = blocks.entries.last().is_some_and(|e| e.self_pair);
+        let what = "entries, of which the last alone is A/A";
+        self.demand(last && pairs == 1 && n > 1, format!("{at}/entries"), n, what);
+        self.demand(blocks.summaries.len() == n, format!("{at}/summaries"), blocks.summaries.len(), "not one an entry");
+        self.demand(blocks.tokens > 0, format!("{at}/tokens"), blocks.tokens, "not a length");
+        let own =
+            |e: &BlockEntry| generation.kernels.iter().find(|k| k.kernel == e.kernel && k.family == blocks.family);
+        for (e, entry) in blocks.entries.iter().enumerate() {
+            let known = own(entry).is_some();
+            self.demand(known, format!("{at}/entries/{e}/kernel"), &entry.kernel, "not a kernel of this generation");
+        }
+        let shortest = blocks.entries.iter().filter_map(own).map(|k| k.token_ids.len()).min().unwrap_or(0);
+        for (i, round) in blocks.prompts.iter().enumerate() {
+            self.round(&format!("{at}/prompts/{i}"), round, n);
+        }
+        let turn = blocks.settling_tokens.saturating_add(blocks.tokens);
+        for (i, round) in blocks.rounds.iter().enumerate() {
+            let at = format!("{at}/rounds/{i}");
+            self.round(&at, &round.round, n);
+            let settling = round.settling_ns.len();
+            self.demand(settling == n, format!("{at}/settling_ns"), settling, "values, not one an entry");
+            let field = format!("{at}/generation");
+            self.demand(round.generation < blocks.prompts.len(), field, round.generation, "a text without a prompt");
+            let fits = round.from.saturating_add(turn) < shortest;
+            self.demand(fits, format!("{at}/from"), round.from, "a turn past the end of the text");
         }
     }
 

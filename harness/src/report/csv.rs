@@ -213,6 +213,7 @@ fn generation_row<'a>(
         // Zero stands for "fewer than two tokens", which is no speed.
         end_to_end_tokens_per_s: (speed > 0.0).then_some(speed),
         time_to_first_token_ms: Some(kernel.time_to_first_token_ms).filter(|ms| !decode && *ms > 0.0),
+        noise_floor: generation.decode_floor(&kernel.family).filter(|_| decode && kernel.sparse_ffn.is_none()),
         ..ratios(kernel.decode_vs_baseline.as_ref().filter(|_| decode), None)
     }
 }

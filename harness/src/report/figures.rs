@@ -61,6 +61,9 @@ pub fn ratio_with_interval(r: &Ratio) -> String {
 /// `[12.1, 12.5]` or `[too few rounds]`. The ends get another decimal where they would look the same without it.
 pub fn interval(r: &Ratio) -> String {
     let (Some(low), Some(high)) = (r.low, r.high) else { return "[too few rounds]".into() };
+    if !(low.is_finite() && high.is_finite()) {
+        return "[n/a]".into();
+    }
     let decimals = match high.abs() {
         h if h < 9.995 => 2,
         h if h < 99.95 => 1,

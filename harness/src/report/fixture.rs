@@ -1,8 +1,11 @@
 //! Receipts for tests: a realistic complete run and the ways in which a run can be less than that. The numbers are made
 //! up (a fixed noise sequence around chosen speeds); only their shape matters.
 
+mod variants;
+
 use super::figures::median;
 use crate::receipt::*;
+pub use variants::{no_avx2, no_regression, regression, unstable, unstable_headline, with_verdicts};
 
 /// Ladder stages with their made-up speeds: (id, stage before, Gelem/s in cache, Gelem/s from DRAM, for dequantize).
 const LADDER: [(&str, Option<&str>, f64, f64, f64); 6] = [
@@ -390,6 +393,7 @@ fn generation() -> GenerationRecord {
         head: "f16c-f32".into(),
         kv_cache: Some(KvCacheRecord { format: "f16".into(), bytes_per_position: 3072 }),
         kernels: all.map(|(family, s)| generated(family, s.0, s.2)).collect(),
+        blocks: Vec::new(),
     }
 }
 
@@ -531,6 +535,7 @@ fn build() -> Build {
         version: "0.1.0".into(),
         git_commit: Some("0123456789abcdef0123456789abcdef01234567".into()),
         git_dirty: Some(false),
+        repository: None,
         cargo_lock_sha256: Some("ef".repeat(32)),
         rustc: "rustc 1.95.0".into(),
         profile: "dev".into(),
@@ -557,8 +562,8 @@ fn host() -> Host {
         affinity: None,
         cgroup_cpus: None,
         cgroup_memory_bytes: None,
-        load_before: Load { load_1m: Some(0.31), steal_ticks: Some(120) },
-        load_after: Some(Load { load_1m: Some(1.1), steal_ticks: Some(131) }),
+        load_before: Load { load_1m: Some(0.31), steal_ticks: Some(120), cpus_online: Some(2) },
+        load_after: Some(Load { load_1m: Some(1.1), steal_ticks: Some(131), cpus_online: Some(2) }),
     }
 }
 

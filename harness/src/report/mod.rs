@@ -15,6 +15,8 @@ mod history;
 mod html;
 mod index;
 pub mod markdown;
+#[cfg(test)]
+mod pages;
 pub mod query;
 mod seed;
 mod terminal;
@@ -79,7 +81,7 @@ mod tests {
         crate::receipt::write_receipt(&receipt, dir.path()).unwrap();
         let paths = write_run_folder(&receipt, dir.path()).unwrap();
         let page = std::fs::read_to_string(&paths.html).unwrap();
-        assert_eq!(paths.charts.len(), 8);
+        assert_eq!(paths.charts.len(), 15);
         for link in page.split("href=\"").skip(1).map(|l| l.split('"').next().unwrap()) {
             match link.strip_prefix('#') {
                 Some(id) => assert!(page.contains(&format!("id=\"{id}\"")), "#{id}"),
@@ -98,6 +100,9 @@ mod tests {
             ("interrupted", fixture::interrupted()),
             ("empty", fixture::empty()),
             ("hostile", fixture::hostile()),
+            ("unstable", fixture::unstable()),
+            ("no-avx2", fixture::no_avx2()),
+            ("regression", fixture::regression()),
         ];
         for (name, receipt) in all {
             crate::receipt::write_receipt(&receipt, &folder.join(name)).unwrap();

@@ -1,5 +1,6 @@
 //! Questions that several parts of a report ask of a receipt. Families never meet in an answer.
 
+use crate::measure::stats::Paired;
 use crate::receipt::{BoundBy, MicroCell, MicroSummary, Ratio, Receipt, Residency};
 
 /// f32 activations: the roadmap's ladder.
@@ -75,6 +76,13 @@ pub fn unstable(cell: &MicroCell) -> bool {
     }
     // Receipts before 1.1 have no verdicts.
     self_pair(cell).is_some_and(|r| matches!((r.low, r.high), (Some(l), Some(h)) if l > 1.0 || h < 1.0))
+}
+
+/// Entry `own` over entry `partner` of a cell, paired by round.
+pub fn between(cell: &MicroCell, own: usize, partner: usize) -> Ratio {
+    // A round that lacks a column has nothing to compare; zeros are left out.
+    let of = |entry: usize| -> Vec<u64> { cell.rounds.iter().map(|r| r.ns.get(entry).copied().unwrap_or(0)).collect() };
+    Paired::new(&of(partner), &of(own)).ratio(&cell.summaries[partner].kernel)
 }
 
 /// The kernel with the smallest median time.
@@ -194,4 +202,12 @@ pub fn round_ratios(cell: &MicroCell, i: usize) -> Vec<f64> {
         _ => None,
     };
     cell.rounds.iter().filter_map(|r| ratio(&r.ns)).collect()
+}
+
+/// How decode ratios were paired, and what the same kernel differs from itself by; none where they were paired by round.
+pub fn blocks_in_words(generation: &crate::receipt::GenerationRecord) -> Option<String> {
+    let tokens = generation.blocks.first()?.tokens;
+    let floors: Vec<String> =
+        generation.blocks.iter().map(|b| format!("{} {}", b.family, super::figures::percent(b.noise_floor))).collect();
+    Some(format!("decode ratios paired by blocks of {tokens} tokens, A/A noise {}", floors.join(", ")))
 }

@@ -110,3 +110,50 @@ pub fn error_line(text: &str, parts: &[&str]) -> String {
     }
     errors[0].to_owned()
 }
+
+/// Edits one number of every kind in a receipt (the second of a list, where there is one, so that an index matters), asks `receipt verify`
+/// about each, and expects exit 1 and the field's name. Returns the kinds: pointers with `*` for an index.
+pub fn edits_are_named(receipt: &Path) -> std::collections::BTreeSet<String> {
+    let value = read_json(receipt);
+    let mut all = Vec::new();
+    numbers(&value, "", &mut all);
+    let mut kinds = std::collections::BTreeMap::new();
+    for pointer in all {
+        let kind: Vec<&str> =
+            pointer.split('/').map(|part| if part.parse::<usize>().is_ok() { "*" } else { part }).collect();
+        let first_two: &mut Vec<String> = kinds.entry(kind.join("/")).or_default();
+        if first_two.len() < 2 {
+            first_two.push(pointer);
+        }
+    }
+    let edited = receipt.with_file_name("edited.json");
+    for pointer in kinds.values().filter_map(|pointers| pointers.last()) {
+        let mut copy = value.clone();
+        let number = copy.pointer_mut(pointer).expect("listed");
+        *number = number.as_u64().map_or_else(
+            || f64::from_bits(number.as_f64().expect("a number").to_bits() ^ 1).into(),
+            |n| (n + 1).into(),
+        );
+        std::fs::write(&edited, copy.to_string()).expect("written");
+        let output = run(&["receipt", "verify", &edited.display().to_string(), "--json"]);
+        assert_eq!(output.status.code(), Some(1), "{pointer}: {}", stderr(&output));
+        let field = parsed(&output)["problems"][0]["field"].as_str().expect("a name").to_owned();
+        // A digest is not part of what it is made of: which of them was edited is known as far as its part.
+        let named = field == *pointer || (pointer.starts_with(&field) && field.starts_with("/integrity"));
+        assert!(named, "{pointer}: {field} is named");
+        error_line(&stderr(&output), &[&field]);
+    }
+    kinds.into_keys().collect()
+}
+
+/// Pointers of all numbers.
+fn numbers(value: &Value, pointer: &str, all: &mut Vec<String>) {
+    match value {
+        Value::Object(map) => map.iter().for_each(|(key, v)| {
+            numbers(v, &format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1")), all);
+        }),
+        Value::Array(items) => items.iter().enumerate().for_each(|(i, v)| numbers(v, &format!("{pointer}/{i}"), all)),
+        Value::Number(_) => all.push(pointer.into()),
+        _ => {}
+    }
+}

@@ -5,6 +5,7 @@ Run it after adding a file here, then `TRITBENCH_BLESS=1 cargo test -p harness -
 user will see. Small on purpose: a bad file needs no good model behind it.
 """
 import hashlib
+import json
 import pathlib
 import struct
 
@@ -161,6 +162,43 @@ PACKED = {
     "reserved-not-0": packed(reserved=1),
     "of-another-model": packed(model=b"\7" * 32),
 }
+
+# A baseline is a folder; `harness` in it is its program.
+PROGRAM = b"no program, but the one that was saved\n"
+BUILD = {"version": "0.1.0", "git_commit": None, "git_dirty": None, "cargo_lock_sha256": None, "rustc": "", "profile": "dev", "opt_level": "3",
+         "debug_assertions": False, "target": "", "target_features": []}
+
+
+def baseline(**changes):
+    facts = {"version": 1, "name": "b", "created": "2026-01-01T00:00:00Z", "build": BUILD, "cpu": "a CPU",
+             "scenario": SCENARIO_HEAD + MICRO, "quick": True, "kernels": None, "threads": 1, "cpu_features": None, "seed": 1,
+             "binary_sha256": hashlib.sha256(PROGRAM).hexdigest(), "binary_bytes": len(PROGRAM), "computed": []}
+    return json.dumps(facts | changes, indent=1) + "\n"
+
+
+BASELINE = {
+    "empty": "",
+    "not-json": "version: 1\n",
+    "a-list": "[]",
+    "version-missing": "{}",
+    "version-2": baseline(version=2),
+    "version-is-text": baseline(version="1"),
+    "cut-short": baseline()[:200],
+    "facts-missing": '{"version": 1}',
+    "nested-too-deep": '{"version": 1, "name": ' + "[" * 5000,
+    "threads-negative": baseline(threads=-1),
+    "kernels-are-a-number": baseline(kernels=7),
+    "check-without-a-kernel": baseline(computed=[{"what": "output"}]),
+    "scenario-is-no-scenario": baseline(scenario="speed = 3\n"),
+    "program-is-another": baseline(binary_sha256="ab" * 32),
+    "program-missing": baseline(),
+}
+for name, facts in BASELINE.items():
+    target = HERE / "baseline" / f"{name}.saved"
+    target.mkdir(parents=True, exist_ok=True)
+    (target / "baseline.json").write_text(facts)
+    if name != "program-missing":
+        (target / "harness").write_bytes(PROGRAM)
 
 for folder, ending, files in [("gguf", "gguf", GGUF), ("scenario", "toml", SCENARIO), ("receipt", "json", RECEIPT),
                               ("packed", "trit", PACKED)]:

@@ -149,9 +149,10 @@ impl ProductPath {
         let gate: Vec<f32> = live[..case.rows].iter().map(|&live| if live { 0.5 } else { -0.0 }).collect();
         let x = QuantizedActivations::from_values(&x, 1.0);
         let mut list = LiveRows::new(case.rows, case.k);
-        list.set_positive(&gate)?;
+        let ops = self.ops()?;
+        list.set_positive(ops, &gate)?;
         let mut y = vec![i32::MIN; list.rows().len()];
-        self.ops()?.rows(team, &weights, &mut list, &x, &mut y)?;
+        ops.rows(team, &weights, &mut list, &x, &mut y)?;
         Ok(list.rows().iter().zip(y).map(|(&row, y)| case.integer(row as usize, y, &codes, x.values())).collect())
     }
 
@@ -161,9 +162,10 @@ impl ProductPath {
         let columns = ColumnWeights::from_packed(&case.pack(&codes)?)?;
         let x = QuantizedActivations::from_values(&x, 1.0);
         let mut list = LiveColumns::new(case.k);
-        list.set(&x)?;
+        let ops = self.ops()?;
+        list.set(ops, &x)?;
         let mut y = vec![i32::MIN; columns.padded_rows()];
-        self.ops()?.columns(team, &columns, &list, &mut y)?;
+        ops.columns(team, &columns, &list, &mut y)?;
         Ok((0..case.rows).map(|row| case.integer(row, y[row], &codes, x.values())).collect())
     }
 

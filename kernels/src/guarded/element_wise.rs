@@ -3,7 +3,7 @@
 use super::state::{Left, left_by};
 use super::{Side, feature_sets, guard};
 use crate::random::SplitMix64;
-use crate::{CachedHead, F32Ops};
+use crate::{CachedHead, F32Ops, Queries};
 
 /// Runs `operation` at every level on copies of `x` against both kinds of page; the bits are the same everywhere.
 fn check(
@@ -108,17 +108,20 @@ fn attention() {
         (bits(&x), left)
     });
     for positions in [1, 2, 3, 4, 5, 7, 8, 9, 17] {
-        for heads_in_row in [1, 3] {
-            check("attend", heads.into_iter(), |ops, side, q| {
-                let (d, stride) = (q.len(), q.len() * heads_in_row);
+        for (heads_in_row, queries) in [(1, 1), (3, 1), (3, 5)] {
+            check("attend", heads.into_iter().map(|d| queries * d), |ops, side, q| {
+                let (d, stride) = (q.len() / queries, q.len() / queries * heads_in_row);
                 // The last head of each row: the cache ends with the last position's.
                 let len = (positions - 1) * stride + d;
                 let cached = |i: usize| half::f16::from_f32(q[i % d] * (1.0 + (i % 7) as f32 / 50.0) / 100.0).to_bits();
                 let cache: Vec<u16> = (0..len).map(cached).collect();
                 let (keys, values) = (guard(side, &cache), guard(side, &cache));
-                let (mut scores, mut out) = (guard(side, &vec![0f32; positions]), guard(side, &vec![0f32; d]));
+                let (mut scores, mut out) =
+                    (guard(side, &vec![0f32; queries * positions]), guard(side, &vec![0f32; q.len()]));
                 let head = CachedHead { keys: &keys, values: &values, stride };
-                let left = left_by(|| ops.attend(q, head, 0.1, &mut scores, &mut out));
+                let left = left_by(|| {
+                    ops.attend(Queries { q, head_dim: d, factor: 0.1, scores: &mut scores, out: &mut out }, head);
+                });
                 (bits(&out), left)
             });
         }

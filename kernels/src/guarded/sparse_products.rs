@@ -33,9 +33,9 @@ fn live_rows_are_all_that_is_read() {
             let gate = guard(side, &gate);
             for features in feature_sets() {
                 let mut list = placed(side, || LiveRows::new(rows, k));
-                list.set_positive(&gate).expect("room");
-                let mut y = guard(side, &vec![i32::MIN; list.rows().len()]);
                 let (ops, mut team) = (SparseOps::select(features), Team::single());
+                list.set_positive(ops, &gate).expect("room");
+                let mut y = guard(side, &vec![i32::MIN; list.rows().len()]);
                 let left = left_by(|| ops.rows(&mut team, &weights, &mut list, &x, &mut y).expect("fits"));
                 assert_eq!(left, Left::NOTHING, "{} {rows}x{k} {side:?}", ops.id());
                 for (&row, &y) in list.rows().iter().zip(&y[..]) {
@@ -57,11 +57,11 @@ fn live_columns_are_all_that_is_read() {
                 .map(|j| if j + 1 == k || live(&mut random, share) { (random.next_u64() >> 56) as i8 | 1 } else { 0 })
                 .collect();
             let x = placed(side, || QuantizedActivations::from_values(&values, 1.0));
-            let mut list = LiveColumns::new(k);
-            list.set(&x).expect("room");
             for features in feature_sets() {
                 let mut y = guard(side, &vec![i32::MIN; weights.padded_rows()]);
                 let (ops, mut team) = (SparseOps::select(features), Team::single());
+                let mut list = LiveColumns::new(k);
+                list.set(ops, &x).expect("room");
                 let left = left_by(|| ops.columns(&mut team, &weights, &list, &mut y).expect("fits"));
                 assert_eq!(left, Left::NOTHING, "{} {rows}x{k} {side:?}", ops.id());
                 for row in 0..rows {

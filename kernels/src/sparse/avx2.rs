@@ -7,7 +7,7 @@
 //! `maddubs` adds two products of a code (at most 3) and an int8 (at least -128): within +-768. A quad adds two of them to a lane, a
 //! pass of [`PASS`] quads 16: 12,288, below 32,767.
 
-use super::columns::{Columns, LINE_BYTES, LINE_ROWS, Quad};
+use super::columns::{Columns, LINE_BYTES, LINE_ROWS};
 use std::arch::x86_64::*;
 
 /// Quads between two widenings.
@@ -19,18 +19,18 @@ const _: () = assert!(PASS * 2 * (2 * 3 * 128) <= i16::MAX as usize);
 #[target_feature(enable = "avx2")]
 pub(super) unsafe fn columns(args: Columns<'_>) {
     let lines = args.y.len() / LINE_ROWS;
-    for (number, pass) in args.quads.chunks(PASS).enumerate() {
+    for (number, (pass, q)) in args.quads.chunks(PASS).zip(args.q.chunks(PASS)).enumerate() {
         let next = args.quads.get((number + 1) * PASS..).unwrap_or(&[]);
         let next = &next[..next.len().min(PASS)];
         for line in 0..lines {
             let at = (args.first_line + line) * LINE_BYTES;
-            for column in next.iter().flat_map(|quad| quad.at) {
-                let start = args.codes.as_ptr().wrapping_add(column as usize * args.stride + at);
+            for column in next.iter().flatten() {
+                let start = args.codes.as_ptr().wrapping_add(*column as usize * args.stride + at);
                 crate::x86_64::lanes::prefetch(start, 0);
             }
             for half in 0..2 {
                 let y: &mut [i32] = &mut args.y[line * LINE_ROWS + half * 128..][..128];
-                half_line(args.codes, args.stride, at + half * 32, pass, y);
+                half_line(args.codes, args.stride, at + half * 32, (pass, q), y);
             }
         }
     }
@@ -40,20 +40,20 @@ pub(super) unsafe fn columns(args: Columns<'_>) {
 /// 32 bytes of every column of a pass: two groups of 64 rows, in order.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn half_line(codes: &[u8], stride: usize, at: usize, pass: &[Quad], y: &mut [i32]) {
+fn half_line(codes: &[u8], stride: usize, at: usize, pass: (&[[u32; 4]], &[[i8; 4]]), y: &mut [i32]) {
     let mask = _mm256_set1_epi8(3);
     let mut low = [_mm256_setzero_si256(); 4];
     let mut high = low;
-    for quad in pass {
+    for (quad, q) in pass.0.iter().zip(pass.1) {
         for pair in 0..2 {
             let load = |i: usize| {
-                let bytes: &[u8] = &codes[quad.at[2 * pair + i] as usize * stride + at..][..32];
+                let bytes: &[u8] = &codes[quad[2 * pair + i] as usize * stride + at..][..32];
                 // SAFETY: the slice has 32 bytes; the load needs no alignment.
                 unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) }
             };
             let (a, b) = (load(0), load(1));
-            let q =
-                _mm256_set1_epi16(i16::from_le_bytes([quad.q[2 * pair], quad.q[2 * pair + 1]].map(i8::cast_unsigned)));
+            let q = [q[2 * pair], q[2 * pair + 1]].map(i8::cast_unsigned);
+            let q = _mm256_set1_epi16(i16::from_le_bytes(q));
             let (ab_low, ab_high) = (_mm256_unpacklo_epi8(a, b), _mm256_unpackhi_epi8(a, b));
             let shifted = |v: __m256i| [v, _mm256_srli_epi16(v, 2), _mm256_srli_epi16(v, 4), _mm256_srli_epi16(v, 6)];
             for (sum, codes) in low.iter_mut().zip(shifted(ab_low)).chain(high.iter_mut().zip(shifted(ab_high))) {

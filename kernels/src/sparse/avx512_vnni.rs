@@ -23,12 +23,15 @@
 //! and the broadcast in registers: no moves, no spills (LLVM, Rust 1.95). Putting the sums in order was first written as a loop over
 //! rows; LLVM made it a chain of 64-bit pointer vectors, spilled. The shuffles of [`in_order`] are 8 instructions a plane.
 //!
+//! # Lists
+//! 16 elements a step and no branches: 6912 gates take 0.4 us where the loop over single elements took 3.3 (Zen 5).
+//!
 //! # Prefetch
 //! Live rows and columns are 640 bytes each at the 2B shape, anywhere in memory: too short for a hardware prefetcher to learn. The list
 //! is known, so every line of the next rows (or of the next pass of columns) is asked for while the present ones are computed.
 
-use super::columns::{Columns, LINE_BYTES, LINE_ROWS, Quad};
-use super::rows::Rows;
+use super::columns::{Columns, LINE_BYTES, LINE_ROWS};
+use super::rows::{LIST_SLACK, Rows};
 use crate::MAX_K_I8;
 use crate::x86_64::lanes::{prefetch, together};
 use std::arch::x86_64::*;
@@ -117,16 +120,16 @@ fn planes(codes: __m512i) -> [__m512i; 4] {
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 pub(super) unsafe fn columns(args: Columns<'_>) {
     let lines = args.y.as_chunks_mut::<LINE_ROWS>().0;
-    for (number, pass) in args.quads.chunks(PASS).enumerate() {
+    for (number, (pass, q)) in args.quads.chunks(PASS).zip(args.q.chunks(PASS)).enumerate() {
         let next = args.quads.get((number + 1) * PASS..).unwrap_or(&[]);
         let next = &next[..next.len().min(PASS)];
         for (line, y) in lines.iter_mut().enumerate() {
             let at = (args.first_line + line) * LINE_BYTES;
-            for column in next.iter().flat_map(|quad| quad.at) {
-                prefetch(args.codes.as_ptr(), column as usize * args.stride + at);
+            for column in next.iter().flatten() {
+                prefetch(args.codes.as_ptr(), *column as usize * args.stride + at);
             }
             // SAFETY: the caller's promise.
-            unsafe { add_line(args.codes, args.stride, at, pass, y) };
+            unsafe { add_line(args.codes, args.stride, at, (pass, q), y) };
         }
     }
     for y in lines {
@@ -140,15 +143,21 @@ pub(super) unsafe fn columns(args: Columns<'_>) {
 /// Besides the features: every column of the quads must be a column of `codes`, and `at` the start of a line of a column.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-unsafe fn add_line(codes: &[u8], stride: usize, at: usize, pass: &[Quad], y: &mut [i32; LINE_ROWS]) {
+unsafe fn add_line(
+    codes: &[u8],
+    stride: usize,
+    at: usize,
+    (quads, q): (&[[u32; 4]], &[[i8; 4]]),
+    y: &mut [i32; LINE_ROWS],
+) {
     let y = y.as_chunks_mut::<16>().0;
     let mut sums: [__m512i; 16] = std::array::from_fn(|i| {
         // SAFETY: 16 int32; the load needs no alignment.
         unsafe { _mm512_loadu_si512(y[i].as_ptr().cast()) }
     });
-    for quad in pass {
+    for (quad, q) in quads.iter().zip(q) {
         let load = |i: usize| {
-            let start = quad.at[i] as usize * stride + at;
+            let start = quad[i] as usize * stride + at;
             debug_assert!(start + LINE_BYTES <= codes.len());
             // SAFETY: the caller promises that the line is inside `codes`.
             unsafe { _mm512_loadu_si512(codes.as_ptr().add(start).cast()) }
@@ -162,7 +171,7 @@ unsafe fn add_line(codes: &[u8], stride: usize, at: usize, pass: &[Quad], y: &mu
             _mm512_unpacklo_epi16(ab_high, cd_high),
             _mm512_unpackhi_epi16(ab_high, cd_high),
         ];
-        let q = _mm512_set1_epi32(i32::from_le_bytes(quad.q.map(i8::cast_unsigned)));
+        let q = _mm512_set1_epi32(i32::from_le_bytes(q.map(i8::cast_unsigned)));
         for (quarter, codes) in quarters.into_iter().enumerate() {
             for (plane, codes) in planes(codes).into_iter().enumerate() {
                 let sum = &mut sums[4 * quarter + plane];
@@ -209,4 +218,69 @@ fn plane_in_order<const PLANE: usize, const SHIFT: u32>(y: &mut [[i32; 16]], x_s
         // SAFETY: as for the load.
         unsafe { _mm512_storeu_si512(y[4 * lane + PLANE].as_mut_ptr().cast(), rows) };
     }
+}
+
+/// Numbers of the elements above 0, ascending; returns how many. Up to [`LIST_SLACK`] elements behind them are overwritten.
+///
+/// 16 a step: compare, compress the numbers in a register (`vpcompressd` to memory is microcode on Zen 4), store all, move on by as many
+/// as count.
+#[target_feature(enable = "avx512f")]
+pub(super) fn list_positive(gate: &[f32], list: &mut [u32]) -> usize {
+    let (chunks, tail) = gate.as_chunks::<16>();
+    let mut count = 0;
+    let mut numbers = first_numbers();
+    for chunk in chunks {
+        // SAFETY: 16 f32; the load needs no alignment.
+        let values = unsafe { _mm512_loadu_ps(chunk.as_ptr()) };
+        let live = _mm512_cmp_ps_mask::<_CMP_GT_OQ>(values, _mm512_setzero_ps());
+        count += store_numbers(live, numbers, &mut list[count..]);
+        numbers = _mm512_add_epi32(numbers, _mm512_set1_epi32(16));
+    }
+    for (i, &value) in tail.iter().enumerate() {
+        list[count] = (16 * chunks.len() + i) as u32;
+        count += usize::from(value > 0.0);
+    }
+    count
+}
+
+/// As [`list_positive`], for values that are not 0, which are listed too.
+#[target_feature(enable = "avx512f")]
+pub(super) fn list_nonzero(values: &[i8], list: &mut [u32], q: &mut [i8]) -> usize {
+    let (chunks, tail) = values.as_chunks::<16>();
+    let mut count = 0;
+    let mut numbers = first_numbers();
+    for chunk in chunks {
+        // SAFETY: 16 bytes; the load needs no alignment.
+        let wide = _mm512_cvtepi8_epi32(unsafe { _mm_loadu_si128(chunk.as_ptr().cast()) });
+        let live = _mm512_test_epi32_mask(wide, wide);
+        let target: &mut [i8] = &mut q[count..count + LIST_SLACK];
+        // SAFETY: the slice has 16 bytes; the store needs no alignment.
+        unsafe {
+            let packed = _mm512_cvtepi32_epi8(_mm512_maskz_compress_epi32(live, wide));
+            _mm_storeu_si128(target.as_mut_ptr().cast(), packed);
+        }
+        count += store_numbers(live, numbers, &mut list[count..]);
+        numbers = _mm512_add_epi32(numbers, _mm512_set1_epi32(16));
+    }
+    for (i, &value) in tail.iter().enumerate() {
+        (list[count], q[count]) = ((16 * chunks.len() + i) as u32, value);
+        count += usize::from(value != 0);
+    }
+    count
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn first_numbers() -> __m512i {
+    _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)
+}
+
+/// Writes those of 16 numbers whose bit is set to the start of `list`, and whatever behind them; returns how many.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn store_numbers(live: __mmask16, numbers: __m512i, list: &mut [u32]) -> usize {
+    let list: &mut [u32] = &mut list[..LIST_SLACK];
+    // SAFETY: the slice has 16 numbers; the store needs no alignment.
+    unsafe { _mm512_storeu_si512(list.as_mut_ptr().cast(), _mm512_maskz_compress_epi32(live, numbers)) };
+    live.count_ones() as usize
 }

@@ -1,5 +1,6 @@
 //! Sums over a list of columns, and the layout for it.
 
+use super::rows::LIST_SLACK;
 use super::{Level, SparseOps};
 use crate::AlignedBuffer;
 use crate::activation::QuantizedActivations;
@@ -98,55 +99,49 @@ impl ColumnWeights {
     }
 }
 
-/// Four columns and their activations.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Quad {
-    /// Columns.
-    pub at: [u32; 4],
-    /// Their activations.
-    pub q: [i8; 4],
-}
-
-/// Columns whose activation is not 0. Made once, filled for every token.
+/// Columns whose activation is not 0, and those activations. Made once, filled for every token.
 pub struct LiveColumns {
     list: Vec<u32>,
+    q: Vec<i8>,
     count: usize,
     of: usize,
-    quads: Vec<Quad>,
     sum: i32,
 }
 
 impl LiveColumns {
     /// Room for `k` columns.
     pub fn new(k: usize) -> Self {
-        Self { list: vec![0; k + 4], count: 0, of: 0, quads: vec![Quad::default(); k.div_ceil(4)], sum: 0 }
+        Self { list: vec![0; k + LIST_SLACK], q: vec![0; k + LIST_SLACK], count: 0, of: 0, sum: 0 }
     }
 
-    /// Lists the activations that are not 0. Allocates nothing.
+    /// Lists the activations that are not 0. Allocates nothing; the list does not depend on `ops`.
     ///
     /// # Errors
     /// [`KernelError::Shape`] when there is no room for so many.
-    pub fn set(&mut self, x: &QuantizedActivations) -> Result<(), KernelError> {
+    pub fn set(&mut self, ops: SparseOps, x: &QuantizedActivations) -> Result<(), KernelError> {
         let values = x.values();
-        if values.len() + 4 > self.list.len() {
-            return Err(KernelError::Shape { what: "columns", expected: self.list.len() - 4, actual: values.len() });
+        if values.len() > self.list.len() - LIST_SLACK {
+            let expected = self.list.len() - LIST_SLACK;
+            return Err(KernelError::Shape { what: "columns", expected, actual: values.len() });
         }
-        let mut count = 0;
-        for (column, &value) in values.iter().enumerate() {
-            self.list[count] = column as u32;
-            count += usize::from(value != 0);
-        }
-        (self.count, self.of, self.sum) = (count, values.len(), x.sum());
+        let count = match ops.level {
+            // SAFETY: `select` found the features.
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512Vnni => unsafe { super::avx512_vnni::list_nonzero(values, &mut self.list, &mut self.q) },
+            _ => {
+                let mut count = 0;
+                for (column, &value) in values.iter().enumerate() {
+                    (self.list[count], self.q[count]) = (column as u32, value);
+                    count += usize::from(value != 0);
+                }
+                count
+            }
+        };
         // The last quad is filled up with a column that is read anyway, times 0.
         let last = self.list[count.saturating_sub(1)];
         self.list[count..count + 3].fill(last);
-        let fours = self.list[..count.next_multiple_of(4)].as_chunks::<4>().0;
-        for (i, (quad, at)) in self.quads.iter_mut().zip(fours).enumerate() {
-            *quad = Quad { at: *at, q: at.map(|column| values[column as usize]) };
-            if 4 * i + 4 > count {
-                quad.q[count - 4 * i..].fill(0);
-            }
-        }
+        self.q[count..count + 3].fill(0);
+        (self.count, self.of, self.sum) = (count, values.len(), x.sum());
         Ok(())
     }
 
@@ -161,7 +156,10 @@ pub(super) struct Columns<'a> {
     pub codes: &'a [u8],
     /// Bytes of a column.
     pub stride: usize,
-    pub quads: &'a [Quad],
+    /// Four columns each.
+    pub quads: &'a [[u32; 4]],
+    /// Their activations.
+    pub q: &'a [[i8; 4]],
     /// First of this call's lines.
     pub first_line: usize,
     pub x_sum: i32,
@@ -185,11 +183,12 @@ impl SparseOps {
     ) -> Result<(), KernelError> {
         same("columns of the list", weights.k, live.of)?;
         same("padded output", weights.padded_rows(), y.len())?;
-        let quads = &live.quads[..live.count.div_ceil(4)];
+        let padded = live.count.next_multiple_of(4);
+        let (quads, q) = (live.list[..padded].as_chunks::<4>().0, live.q[..padded].as_chunks::<4>().0);
         let (codes, stride, x_sum) = (&weights.codes[..], weights.lines * LINE_BYTES, live.sum);
         team.split_rows(LINE_ROWS, y, |range, y| {
             y.fill(0);
-            let args = Columns { codes, stride, quads, first_line: range.start / LINE_ROWS, x_sum, y };
+            let args = Columns { codes, stride, quads, q, first_line: range.start / LINE_ROWS, x_sum, y };
             match self.level {
                 Level::Scalar => super::scalar::columns(args),
                 // SAFETY: `select` found the features; all columns of the list are columns of this matrix (checked above).

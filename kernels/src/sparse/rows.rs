@@ -10,6 +10,9 @@ use crate::packed::PackedWeights;
 use crate::parallel::Team;
 use crate::{AlignedBuffer, MAX_K_I8};
 
+/// Elements behind a list that listing may overwrite: a whole vector is written at every step.
+pub(super) const LIST_SLACK: usize = 16;
+
 /// Which rows are wanted, and the input as the products take it. Made once, filled for every token.
 pub struct LiveRows {
     /// Row numbers in ascending order; the first `count` count. All are below `of`.
@@ -23,28 +26,33 @@ pub struct LiveRows {
 impl LiveRows {
     /// Room for matrices of up to `rows` x `k`.
     pub fn new(rows: usize, k: usize) -> Self {
-        Self { list: vec![0; rows], count: 0, of: 0, planes: AlignedBuffer::zeroed(crate::padded_k(k)) }
+        Self { list: vec![0; rows + LIST_SLACK], count: 0, of: 0, planes: AlignedBuffer::zeroed(crate::padded_k(k)) }
     }
 
-    /// Lists the elements of `gate` above 0: the rows whose product matters. Allocates nothing.
+    /// Lists the elements of `gate` above 0: the rows whose product matters. Allocates nothing; the list does not depend on `ops`.
     ///
     /// # Errors
     /// [`KernelError::Shape`] when there is no room for so many.
-    pub fn set_positive(&mut self, gate: &[f32]) -> Result<(), KernelError> {
-        if gate.len() > self.list.len() {
-            return Err(KernelError::Shape { what: "gate", expected: self.list.len(), actual: gate.len() });
+    pub fn set_positive(&mut self, ops: SparseOps, gate: &[f32]) -> Result<(), KernelError> {
+        if gate.len() > self.list.len() - LIST_SLACK {
+            let expected = self.list.len() - LIST_SLACK;
+            return Err(KernelError::Shape { what: "gate", expected, actual: gate.len() });
         }
         self.of = gate.len();
-        // Every number is written and most are written over: no branch to guess wrong.
-        let mut count = 0;
-        for (row, &value) in gate.iter().enumerate() {
-            self.list[count] = row as u32;
-            count += usize::from(value > 0.0);
-            if count == self.list.len() {
-                break;
+        self.count = match ops.level {
+            // SAFETY: `select` found the features.
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512Vnni => unsafe { super::avx512_vnni::list_positive(gate, &mut self.list) },
+            _ => {
+                // Every number is written and most are written over: no branch to guess wrong.
+                let mut count = 0;
+                for (row, &value) in gate.iter().enumerate() {
+                    self.list[count] = row as u32;
+                    count += usize::from(value > 0.0);
+                }
+                count
             }
-        }
-        self.count = count;
+        };
         Ok(())
     }
 

@@ -3,8 +3,8 @@
 use super::columns::{Columns, LINE_BYTES, LINE_ROWS};
 
 pub(super) fn columns(args: Columns<'_>) {
-    for quad in args.quads {
-        for (&column, &q) in quad.at.iter().zip(&quad.q) {
+    for (quad, q) in args.quads.iter().zip(args.q) {
+        for (&column, &q) in quad.iter().zip(q) {
             let start = column as usize * args.stride + args.first_line * LINE_BYTES;
             let lines = args.codes[start..].as_chunks::<LINE_BYTES>().0;
             for (y, line) in args.y.as_chunks_mut::<LINE_ROWS>().0.iter_mut().zip(lines) {

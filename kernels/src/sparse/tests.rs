@@ -65,7 +65,7 @@ fn live_rows_equal_the_oracle() {
                 for ops in levels() {
                     for threads in [1, 2, 3] {
                         let mut list = LiveRows::new(rows + 7, k + 300);
-                        list.set_positive(&gate).expect("room");
+                        list.set_positive(ops, &gate).expect("room");
                         assert_eq!(list.rows(), wanted);
                         let mut y = vec![i32::MIN; wanted.len()];
                         let mut team = Team::new(threads, |_| {}).expect("threads start");
@@ -96,7 +96,7 @@ fn live_columns_equal_the_oracle() {
                 for ops in levels() {
                     for threads in [1, 2, 3] {
                         let mut list = LiveColumns::new(k + 9);
-                        list.set(&x).expect("room");
+                        list.set(ops, &x).expect("room");
                         assert_eq!(list.count(), x.values().iter().filter(|&&v| v != 0).count());
                         let mut y = vec![i32::MIN; weights.padded_rows()];
                         let mut team = Team::new(threads, |_| {}).expect("threads start");
@@ -118,9 +118,9 @@ fn the_widest_sums_are_exact() {
     let weights = ColumnWeights::from_packed(&packed).expect("just fits");
     for value in [127i8, -128] {
         let x = QuantizedActivations::from_values(&vec![value; k], 1.0);
-        let mut list = LiveColumns::new(k);
-        list.set(&x).expect("room");
         for ops in levels() {
+            let mut list = LiveColumns::new(k);
+            list.set(ops, &x).expect("room");
             let mut y = vec![0; weights.padded_rows()];
             ops.columns(&mut Team::single(), &weights, &list, &mut y).expect("fits");
             assert_eq!(y[..rows], [i32::from(value) * k as i32; 3], "{}", ops.id());
@@ -136,13 +136,13 @@ fn lists_of_other_matrices_are_refused() {
     let weights = pack(8, 128, &[1; 1024]);
     let x = QuantizedActivations::from_values(&[1; 128], 1.0);
     let mut rows = LiveRows::new(9, 128);
-    rows.set_positive(&[1.0; 9]).expect("room");
+    rows.set_positive(ops, &[1.0; 9]).expect("room");
     assert!(ops.rows(&mut team, &weights, &mut rows, &x, &mut [0; 9]).is_err());
-    assert!(rows.set_positive(&[1.0; 10]).is_err());
+    assert!(rows.set_positive(ops, &[1.0; 10]).is_err());
     let columns = ColumnWeights::from_packed(&weights).expect("valid");
     let mut list = LiveColumns::new(200);
-    list.set(&QuantizedActivations::from_values(&[1; 129], 1.0)).expect("room");
+    list.set(ops, &QuantizedActivations::from_values(&[1; 129], 1.0)).expect("room");
     assert!(ops.columns(&mut team, &columns, &list, &mut [0; 256]).is_err());
-    list.set(&x).expect("room");
+    list.set(ops, &x).expect("room");
     assert!(ops.columns(&mut team, &columns, &list, &mut [0; 8]).is_err());
 }

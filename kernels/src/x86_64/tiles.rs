@@ -3,6 +3,7 @@
 use crate::activation::QuantizedActivations;
 use crate::descriptor::GemmI8;
 use crate::parallel::Columns;
+use std::arch::x86_64::*;
 use std::cell::RefCell;
 
 /// Bytes of codes that a chunk of rows holds: half of a 512 KiB second-level cache, so that the codes stay there while all tokens pass
@@ -74,20 +75,88 @@ fn split(tokens: usize, tiles: &Tiles) -> impl Iterator<Item = (usize, usize, Ti
 }
 
 /// Appends the tokens' activations, four of one token in a dword, all tokens of a dword's k side by side.
+///
+/// Four tokens by four dwords at a time, turned in registers. Each thread turns the whole batch for each matrix: with single dwords,
+/// each to a line of its own, that was 5% of a product of 640 x 2560 with 128 tokens, and is 1% (Zen 5).
 fn pack(x: &[QuantizedActivations], quads: usize, packed: &mut Vec<i32>) {
     let (count, start) = (x.len(), packed.len());
     packed.resize(start + quads * count, 0);
     let tile = &mut packed[start..];
-    for (t, x) in x.iter().enumerate() {
-        for (k, quad) in x.padded().as_chunks::<4>().0.iter().take(quads).enumerate() {
-            tile[k * count + t] = i32::from_le_bytes(quad.map(i8::cast_unsigned));
+    let whole = quads / 4 * 4;
+    let (fours, rest) = x.as_chunks::<4>();
+    for (f, four) in fours.iter().enumerate() {
+        let x = four.each_ref().map(|x| &x.padded()[..4 * quads]);
+        for k in (0..whole).step_by(4) {
+            let rows = transposed(x.map(|x| load_dwords(&x[4 * k..])));
+            for (i, row) in rows.into_iter().enumerate() {
+                store_dwords(&mut tile[(k + i) * count + 4 * f..], row);
+            }
         }
+        for (k, t) in (whole..quads).flat_map(|k| (0..4).map(move |t| (k, t))) {
+            tile[k * count + 4 * f + t] = dword(&x[t][4 * k..]);
+        }
+    }
+    for (t, x) in rest.iter().enumerate() {
+        let quads = x.padded().as_chunks::<4>().0.iter().take(quads);
+        quads.enumerate().for_each(|(k, quad)| tile[k * count + 4 * fours.len() + t] = dword(quad));
+    }
+}
+
+fn dword(x: &[i8]) -> i32 {
+    i32::from_le_bytes([x[0], x[1], x[2], x[3]].map(i8::cast_unsigned))
+}
+
+/// Sixteen activations.
+#[inline]
+fn load_dwords(x: &[i8]) -> __m128i {
+    let x: &[i8] = &x[..16];
+    // SAFETY: SSE2 is part of x86-64; the slice has 16 bytes, and the load needs no alignment.
+    unsafe { _mm_loadu_si128(x.as_ptr().cast()) }
+}
+
+#[inline]
+fn store_dwords(out: &mut [i32], dwords: __m128i) {
+    let out: &mut [i32] = &mut out[..4];
+    // SAFETY: SSE2 is part of x86-64; the slice has 16 bytes, and the store needs no alignment.
+    unsafe { _mm_storeu_si128(out.as_mut_ptr().cast(), dwords) }
+}
+
+/// Dword j of vector i becomes dword i of vector j.
+#[inline]
+fn transposed([a, b, c, d]: [__m128i; 4]) -> [__m128i; 4] {
+    // SAFETY: SSE2 is part of x86-64.
+    unsafe {
+        let (ab_low, ab_high) = (_mm_unpacklo_epi32(a, b), _mm_unpackhi_epi32(a, b));
+        let (cd_low, cd_high) = (_mm_unpacklo_epi32(c, d), _mm_unpackhi_epi32(c, d));
+        [
+            _mm_unpacklo_epi64(ab_low, cd_low),
+            _mm_unpackhi_epi64(ab_low, cd_low),
+            _mm_unpacklo_epi64(ab_high, cd_high),
+            _mm_unpackhi_epi64(ab_high, cd_high),
+        ]
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_activation_has_its_place() {
+        for quads in [1, 3, 4, 5, 17, 64] {
+            let mut random = crate::random::SplitMix64::new(5);
+            let mut values = || (0..4 * quads).map(|_| (random.next_u64() >> 56) as i8).collect::<Vec<i8>>();
+            for count in [1, 2, 3, 4, 6, 8, 24] {
+                let x: Vec<_> = (0..count).map(|_| QuantizedActivations::from_values(&values(), 1.0)).collect();
+                let mut packed = vec![7];
+                pack(&x, quads, &mut packed);
+                assert_eq!(packed.len(), 1 + quads * count);
+                for (k, t) in (0..quads).flat_map(|k| (0..count).map(move |t| (k, t))) {
+                    assert_eq!(packed[1 + k * count + t], dword(&x[t].values()[4 * k..]), "{quads} {count} {k} {t}");
+                }
+            }
+        }
+    }
 
     #[test]
     fn tiles_cover_every_token_once() {

@@ -57,8 +57,10 @@ pub fn measure(cell: Cell, kernels: &[Kernel], plan: &Plan<'_>, team: &mut Team)
     }
     let calls = rounds::calibrate(&mut epochs, plan.epoch_ns);
     let ids: Vec<&str> = entries.iter().map(Kernel::id).collect();
-    let decided =
-        |rounds: &[Round]| plan.rule.looks.contains(&rounds.len()) && verdicts(&plan.rule, &ids, rounds, &registered).1;
+    let decided = |rounds: &[Round]| {
+        plan.rule.looks.contains(&rounds.len())
+            && verdicts(&plan.rule, &ids, &columns(rounds, ids.len()), &registered).1
+    };
     let mut rounds = rounds::run(&mut epochs, calls, plan.rule.most(), seed, plan.interrupted, decided);
     drop(epochs);
 
@@ -121,7 +123,8 @@ pub fn with_operation(cell: Cell, kernels: &[Kernel]) -> Vec<Kernel> {
 /// The stage that a kernel builds on, by id.
 pub type BuildsOn<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-fn registered(id: &str) -> Option<String> {
+/// What this build's kernels build on.
+pub fn registered(id: &str) -> Option<String> {
     kernels::registry::find(id).and_then(|d| d.builds_on).map(str::to_owned)
 }
 
@@ -135,10 +138,18 @@ fn partner(ids: &[&str], i: usize, builds_on: BuildsOn<'_>) -> Option<usize> {
     Some(previous.and_then(|id| ids[..ids.len() - 1].iter().position(|other| *other == id)).unwrap_or(0))
 }
 
+fn columns(rounds: &[Round], entries: usize) -> Vec<Vec<u64>> {
+    (0..entries).map(|e| column(rounds, e)).collect()
+}
+
 /// A verdict for each entry that has a partner, and whether all of them stand.
-fn verdicts(rule: &Rule, ids: &[&str], rounds: &[Round], builds_on: BuildsOn<'_>) -> (Vec<Option<Verdict>>, bool) {
+pub fn verdicts(
+    rule: &Rule,
+    ids: &[&str],
+    columns: &[Vec<u64>],
+    builds_on: BuildsOn<'_>,
+) -> (Vec<Option<Verdict>>, bool) {
     let last = ids.len().saturating_sub(1);
-    let columns: Vec<Vec<u64>> = (0..ids.len()).map(|e| column(rounds, e)).collect();
     let same = sequential::log_ratios(&columns[last.saturating_sub(1)], &columns[last]);
     let mut all_stand = true;
     let verdicts = (0..ids.len()).map(|i| {
@@ -160,10 +171,10 @@ pub fn summarize(cell: &mut MicroCell, rule: Option<&Rule>) {
 /// at, so it can be recomputed anywhere.
 pub fn summarize_with(cell: &mut MicroCell, rule: Option<&Rule>, builds_on: BuildsOn<'_>) {
     let ids: Vec<&str> = cell.entries.iter().map(|e| e.kernel.as_str()).collect();
-    let mut judged = rule.map_or_else(Vec::new, |rule| verdicts(rule, &ids, &cell.rounds, builds_on).0);
+    let columns = columns(&cell.rounds, ids.len());
+    let mut judged = rule.map_or_else(Vec::new, |rule| verdicts(rule, &ids, &columns, builds_on).0);
     judged.resize(ids.len(), None);
     let nothing_measured = cell.rounds.is_empty();
-    let columns: Vec<Vec<u64>> = (0..cell.entries.len()).map(|e| column(&cell.rounds, e)).collect();
     let index = |id: &str| cell.entries.iter().position(|e| e.kernel == id && !e.self_pair);
     let summaries = cell.entries.iter().enumerate().map(|(i, entry)| {
         let per_call: Vec<f64> = columns[i].iter().map(|&ns| ns as f64 / f64::from(cell.calls_per_epoch)).collect();

@@ -1,9 +1,9 @@
 //! What the gate finds on this machine: share of gates that said FAIL against the planted slowdown, with exact intervals.
 
 use super::canvas::{Anchor, CLAIM, GRID, INK, MUTED, SERIES, draw};
-use super::{Chart, WIDTH};
+use super::{Chart, WIDTH, head, say, text};
 use crate::receipt::Receipt;
-use crate::report::calibration::{interval, rates};
+use crate::report::calibration::{interval, rates, sentence};
 use crate::report::figures;
 
 /// The chart, if this run was a calibration.
@@ -13,18 +13,23 @@ pub fn chart(receipt: &Receipt) -> Option<Chart> {
     if rates.is_empty() {
         return None;
     }
-    let (left, right, top, bottom) = (70, WIDTH - 30, 70, 330);
+    let found = sentence(record);
+    let top = head(&found) + 34;
+    let (left, right, bottom) = (70, WIDTH - 30, top + 260);
     let title = "Gates that said FAIL, by planted slowdown";
-    let description = "Share of gates of a build against itself that said FAIL of the planted kernel, in percent, with exact 95% \
-                       intervals, for each slowdown planted in percent of time. Where none was planted every FAIL is a false alarm.";
-    let svg = draw("calibration", (WIDTH, 400), title, description, |c| {
+    let description = format!(
+        "{found} Share of gates of a build against itself that said FAIL of the planted kernel, in percent, with exact 95% intervals, for \
+         each slowdown planted in percent of time. Where none was planted every FAIL is a false alarm."
+    );
+    let svg = draw("calibration", (WIDTH, bottom + 76), title, &description, |c| {
+        say(c, &found);
         let y = |share: f64| bottom - (f64::from(bottom - top) * share) as i32;
         for tick in 0..=5 {
             let share = f64::from(tick) / 5.0;
             c.line((left, y(share)), (right, y(share)), GRID, 1);
-            c.text((left - 8, y(share)), Anchor::End, 11, MUTED, false, &figures::percent(share));
+            c.text((left - 8, y(share)), Anchor::End, 12, MUTED, false, &figures::percent(share));
         }
-        c.text((0, top - 22), Anchor::Start, 11, MUTED, false, "share of gates that said FAIL, %");
+        c.text((0, top - 22), Anchor::Start, 12, MUTED, false, "share of gates that said FAIL, %");
         let step = (right - left) / rates.len() as i32;
         for (i, rate) in rates.iter().enumerate() {
             let x = left + step / 2 + step * i as i32;
@@ -36,11 +41,12 @@ pub fn chart(receipt: &Receipt) -> Option<Chart> {
             }
             c.marker(0, (x, y(rate.detected as f64 / rate.gates as f64)), color);
             let label = if rate.effect == 0.0 { "none (false alarms)".into() } else { format!("{}%", rate.effect) };
-            c.text((x, bottom + 20), Anchor::Middle, 12, INK, true, &label);
+            let room = step - 8;
+            c.text((x, bottom + 20), Anchor::Middle, 12, INK, true, &text::fit(&label, 12, true, room));
             let count = format!("{} of {}", rate.detected, rate.gates);
-            c.text((x, bottom + 38), Anchor::Middle, 11, MUTED, false, &count);
+            c.text((x, bottom + 38), Anchor::Middle, 12, MUTED, false, &text::fit(&count, 12, false, room));
         }
-        c.text(((left + right) / 2, bottom + 60), Anchor::Middle, 11, MUTED, false, "planted slowdown, % of time");
+        c.text(((left + right) / 2, bottom + 60), Anchor::Middle, 12, MUTED, false, "planted slowdown, % of time");
     });
     let caption = "Marks are the shares found, bars their exact 95% intervals (Clopper-Pearson).".into();
     Some(Chart { file: "calibration.svg", caption, svg })

@@ -1,10 +1,12 @@
 //! A thin layer over plotters' SVG backend: pixels, the palette, scales, and the wrapping that makes a chart readable to
 //! a screen reader, on paper, and on a dark page.
 
+use super::{compact::compact, text};
 use plotters::backend::DrawingBackend;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, FontStyle, FontTransform, IntoFont, RGBColor, TextStyle};
-use std::ops::RangeInclusive;
+
+pub use super::scale::Scale;
 
 /// Text and axes.
 pub const INK: RGBColor = RGBColor(0x1A, 0x1D, 0x21);
@@ -51,6 +53,15 @@ pub fn text_on(c: RGBColor) -> RGBColor {
     if luminance > 0.18 { ON_LIGHT } else { ON_DARK }
 }
 
+/// The colour again, darker, or lighter where it is dark: lines on it that are seen and do not shout.
+fn shade(c: RGBColor) -> RGBColor {
+    let mix = |v: u8| match text_on(c) {
+        ON_LIGHT => (u16::from(v) * 9 / 20) as u8,
+        _ => 255 - ((255 - u16::from(v)) * 9 / 20) as u8,
+    };
+    RGBColor(mix(c.0), mix(c.1), mix(c.2))
+}
+
 /// Where text sits on its point.
 #[derive(Clone, Copy, Debug)]
 pub enum Anchor {
@@ -62,21 +73,58 @@ pub enum Anchor {
 /// A chart being drawn. Its size is fixed at the start.
 pub struct Canvas<'a> {
     backend: plotters::prelude::SVGBackend<'a>,
+    width: i32,
 }
+
+/// What tells a filled area from another one without its colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pattern {
+    /// Nothing but the colour.
+    Solid,
+    /// Lines that rise.
+    Rising,
+    /// Lines that fall.
+    Falling,
+    /// Upright lines.
+    Upright,
+    /// Level lines.
+    Level,
+    /// Rising and falling lines.
+    Crossed,
+    /// Level and upright lines.
+    Squared,
+}
+
+/// Patterns of the [`SERIES`] by index.
+pub const PATTERNS: [Pattern; 7] = [
+    Pattern::Level,
+    Pattern::Rising,
+    Pattern::Falling,
+    Pattern::Upright,
+    Pattern::Solid,
+    Pattern::Crossed,
+    Pattern::Squared,
+];
 
 /// Draws a chart and wraps it: `id` makes the title's and description's ids unique in a page.
 pub fn draw(id: &str, size: (i32, i32), title: &str, description: &str, paint: impl FnOnce(&mut Canvas<'_>)) -> String {
     let mut svg = String::new();
     let (width, height) = (size.0.max(1) as u32, size.1.max(1) as u32);
     {
-        let mut canvas = Canvas { backend: plotters::prelude::SVGBackend::with_string(&mut svg, (width, height)) };
+        let mut canvas = Canvas {
+            backend: plotters::prelude::SVGBackend::with_string(&mut svg, (width, height)),
+            width: width as i32,
+        };
         canvas.rect((0, 0), (width as i32, height as i32), SURFACE);
         canvas.text((0, 16), Anchor::Start, 16, INK, true, title);
         paint(&mut canvas);
         // Into a string; the backend only fails on files.
         let _ = canvas.backend.present();
     }
-    let open = format!("<svg class=\"chart\" role=\"img\" aria-labelledby=\"{id}-title {id}-desc\" ");
+    let svg = compact(&svg);
+    let open = format!(
+        "<svg class=\"chart\" role=\"img\" font-family=\"sans-serif\" aria-labelledby=\"{id}-title\" aria-describedby=\"{id}-desc\" "
+    );
     let head = format!(
         ">\n<title id=\"{id}-title\">{}</title>\n<desc id=\"{id}-desc\">{}</desc>\n",
         escape(title),
@@ -86,8 +134,17 @@ pub fn draw(id: &str, size: (i32, i32), title: &str, description: &str, paint: i
 }
 
 impl Canvas<'_> {
-    /// One line of text, vertically centred on the point.
+    /// One line of text, vertically centred on the point; cut where the chart ends.
     pub fn text(&mut self, at: (i32, i32), anchor: Anchor, px: i32, color: RGBColor, bold: bool, text: &str) {
+        let room = match anchor {
+            Anchor::Start => self.width - at.0,
+            Anchor::Middle => 2 * at.0.min(self.width - at.0),
+            Anchor::End => at.0,
+        };
+        let text = text::fit(&printable(text), px, bold, room);
+        if text.is_empty() {
+            return;
+        }
         let h = match anchor {
             Anchor::Start => HPos::Left,
             Anchor::Middle => HPos::Center,
@@ -97,12 +154,73 @@ impl Canvas<'_> {
         let font = ("sans-serif", f64::from(px) * 1.24).into_font().transform(FontTransform::None);
         let font = if bold { font.style(FontStyle::Bold) } else { font };
         let style = TextStyle::from(font).color(&color).pos(Pos::new(h, VPos::Center));
-        let _ = self.backend.draw_text(&printable(text), &style, at);
+        let _ = self.backend.draw_text(&text, &style, at);
+    }
+
+    /// Text on a plate of the page's colour, for where lines cross.
+    pub fn plated(&mut self, at: (i32, i32), anchor: Anchor, px: i32, color: RGBColor, text: &str) {
+        let half = (text::width(text, px, false) + 4) / 2;
+        let middle = match anchor {
+            Anchor::Start => at.0 + half - 2,
+            Anchor::Middle => at.0,
+            Anchor::End => at.0 - half + 2,
+        };
+        self.rect(((middle - half).max(0), at.1 - px / 2), ((middle + half).min(self.width), at.1 + px / 2), SURFACE);
+        self.text(at, anchor, px, color, false, text);
     }
 
     /// A filled rectangle.
     pub fn rect(&mut self, from: (i32, i32), to: (i32, i32), color: RGBColor) {
         let _ = self.backend.draw_rect(from, to, &color.filled(), true);
+    }
+
+    /// A filled rectangle with a pattern of thin lines on it.
+    pub fn patterned(&mut self, from: (i32, i32), to: (i32, i32), color: RGBColor, pattern: Pattern) {
+        self.rect(from, to, color);
+        let ink = shade(color);
+        let (width, height) = (to.0 - from.0, to.1 - from.1);
+        if matches!(pattern, Pattern::Level | Pattern::Squared) {
+            (from.1 + 3..to.1).step_by(5).for_each(|y| self.line((from.0, y), (to.0, y), ink, 1));
+        }
+        if matches!(pattern, Pattern::Upright | Pattern::Squared) {
+            (from.0 + 3..to.0).step_by(6).for_each(|x| self.line((x, from.1), (x, to.1), ink, 1));
+        }
+        // A line per 7 pixels of x at the lower edge, cut off at the sides.
+        for x in (4 - height..width).step_by(7) {
+            let (low, high) = (x.max(0), (x + height).min(width));
+            if high <= low {
+                continue;
+            }
+            if matches!(pattern, Pattern::Rising | Pattern::Crossed) {
+                self.line((from.0 + low, to.1 - (low - x)), (from.0 + high, to.1 - (high - x)), ink, 1);
+            }
+            if matches!(pattern, Pattern::Falling | Pattern::Crossed) {
+                self.line((from.0 + low, from.1 + (low - x)), (from.0 + high, from.1 + (high - x)), ink, 1);
+            }
+        }
+    }
+
+    /// A rectangle's outline.
+    pub fn outline(&mut self, from: (i32, i32), to: (i32, i32), color: RGBColor) {
+        self.path(&[from, (to.0, from.1), to, (from.0, to.1), from], color, 1);
+    }
+
+    /// A small round mark.
+    pub fn dot(&mut self, at: (i32, i32), radius: u32, color: RGBColor) {
+        let _ = self.backend.draw_circle(at, radius, &color.filled(), true);
+    }
+
+    /// A ring around a mark.
+    pub fn ring(&mut self, at: (i32, i32), radius: u32, color: RGBColor) {
+        let _ = self.backend.draw_circle(at, radius, &color.stroke_width(1), false);
+    }
+
+    /// A whisker: an interval at a level, with ends.
+    pub fn whisker(&mut self, x: (i32, i32), y: i32, half: i32, color: RGBColor) {
+        self.line((x.0, y), (x.1, y), color, 1);
+        for end in [x.0, x.1] {
+            self.line((end, y - half), (end, y + half), color, 1);
+        }
     }
 
     /// A straight line.
@@ -130,12 +248,12 @@ impl Canvas<'_> {
         let _ = self.backend.draw_path(points.iter().copied(), &color.stroke_width(width));
     }
 
-    /// A marker; six shapes, so that series differ without their colours.
+    /// A marker; seven shapes, so that series differ without their colours, and from the eighth on in shape and colour together.
     pub fn marker(&mut self, shape: usize, at: (i32, i32), color: RGBColor) {
         let (x, y) = at;
         let style = color.filled();
         let around = |points: &[(i32, i32)]| points.iter().map(|p| (x + p.0, y + p.1)).collect::<Vec<_>>();
-        let corners: &[(i32, i32)] = match shape % 6 {
+        let corners: &[(i32, i32)] = match (shape + shape / SERIES.len()) % 7 {
             0 => {
                 let _ = self.backend.draw_circle(at, 4, &style, true);
                 return;
@@ -144,13 +262,35 @@ impl Canvas<'_> {
             2 => &[(0, -5), (5, 4), (-5, 4)],
             3 => &[(0, -6), (6, 0), (0, 6), (-6, 0)],
             4 => &[(0, 5), (5, -4), (-5, -4)],
-            _ => {
-                self.line((x - 4, y - 4), (x + 4, y + 4), color, 3);
-                self.line((x - 4, y + 4), (x + 4, y - 4), color, 3);
-                return;
-            }
+            6 => &[(-4, -5), (6, 0), (-4, 5)],
+            _ => &[
+                (-2, -6),
+                (2, -6),
+                (2, -2),
+                (6, -2),
+                (6, 2),
+                (2, 2),
+                (2, 6),
+                (-2, 6),
+                (-2, 2),
+                (-6, 2),
+                (-6, -2),
+                (-2, -2),
+            ],
         };
         let _ = self.backend.fill_polygon(around(corners), &style);
+    }
+
+    /// A mark whose tip says that its value lies further to the right.
+    pub fn arrow(&mut self, tip: (i32, i32), color: RGBColor) {
+        let corners = [(tip.0 - 10, tip.1 - 5), tip, (tip.0 - 10, tip.1 + 5)];
+        let _ = self.backend.fill_polygon(corners, &color.filled());
+    }
+
+    /// A marker with a hole.
+    pub fn hollow(&mut self, shape: usize, at: (i32, i32), color: RGBColor) {
+        self.marker(shape, at, color);
+        self.dot(at, 2, SURFACE);
     }
 
     /// An open diamond: something stated, not measured.
@@ -160,87 +300,6 @@ impl Canvas<'_> {
         let _ = self.backend.fill_polygon(corners, &SURFACE.filled());
         self.path(&corners, color, 2);
     }
-}
-
-/// Values onto pixels, linear or logarithmic.
-#[derive(Clone, Copy, Debug)]
-pub struct Scale {
-    log: bool,
-    from: f64,
-    to: f64,
-    pixel_from: i32,
-    pixel_to: i32,
-}
-
-impl Scale {
-    /// From zero to a little above `max`.
-    pub fn linear(max: f64, pixels: (i32, i32)) -> Self {
-        let to = if max.is_finite() && max > 0.0 { max } else { 1.0 };
-        Self { log: false, from: 0.0, to, pixel_from: pixels.0, pixel_to: pixels.1 }
-    }
-
-    /// Over a range of positive values; anything else falls back to 1..10 so that an odd receipt still draws.
-    pub fn log(range: RangeInclusive<f64>, pixels: (i32, i32)) -> Self {
-        let (mut from, mut to) = (*range.start(), *range.end());
-        if !(from.is_finite() && to.is_finite() && from > 0.0 && to > from) {
-            (from, to) = (1.0, 10.0);
-        }
-        Self { log: true, from, to, pixel_from: pixels.0, pixel_to: pixels.1 }
-    }
-
-    /// The pixel of a value; values outside the range stop at its ends.
-    pub fn at(&self, value: f64) -> i32 {
-        let share = if self.log {
-            (value.max(f64::MIN_POSITIVE).ln() - self.from.ln()) / (self.to.ln() - self.from.ln())
-        } else {
-            (value - self.from) / (self.to - self.from)
-        };
-        let share = if share.is_finite() { share.clamp(0.0, 1.0) } else { 0.0 };
-        self.pixel_from + (f64::from(self.pixel_to - self.pixel_from) * share).round() as i32
-    }
-
-    /// The value at a share of the way from one end of the range to the other.
-    pub fn value(&self, share: f64) -> f64 {
-        if self.log { self.from * (self.to / self.from).powf(share) } else { self.from + (self.to - self.from) * share }
-    }
-
-    /// Whether a value lies in the range.
-    pub fn holds(&self, value: f64) -> bool {
-        value >= self.from && value <= self.to
-    }
-
-    /// Round values in the range, at least `gap` pixels apart.
-    pub fn ticks(&self, gap: i32) -> Vec<f64> {
-        let room = (self.pixel_to - self.pixel_from).abs() / gap.max(1);
-        if !self.log {
-            let step = nice_step((self.to - self.from) / f64::from(room.max(1)));
-            return (0..).map(|i| self.from + step * f64::from(i)).take_while(|v| *v <= self.to * 1.0001).collect();
-        }
-        let (low, high) = (self.from.log10().floor() as i32, self.to.log10().ceil() as i32);
-        let of = |factors: &[f64], every: usize| -> Vec<f64> {
-            let decades = (low..=high).step_by(every);
-            let all = decades.flat_map(|d| factors.iter().map(move |f| power_of_ten(*f, d)));
-            all.filter(|v| *v >= self.from * 0.9999 && *v <= self.to * 1.0001).collect()
-        };
-        [of(&[1.0, 1.5, 2.0, 3.0, 5.0, 7.0], 1), of(&[1.0, 2.0, 5.0], 1), of(&[1.0], 1), of(&[1.0], 2)]
-            .into_iter()
-            .find(|t| {
-                let pixels: Vec<i32> = t.iter().map(|v| self.at(*v)).collect();
-                t.len() >= 2 && pixels.windows(2).all(|w| (w[1] - w[0]).abs() >= gap)
-            })
-            .unwrap_or_else(|| vec![self.from, self.to])
-    }
-}
-
-/// `factor * 10^decade`, dividing for negative decades: 7 / 10 prints as 0.7, 7 * 0.1 does not.
-fn power_of_ten(factor: f64, decade: i32) -> f64 {
-    if decade < 0 { factor / 10f64.powi(-decade) } else { factor * 10f64.powi(decade) }
-}
-
-fn nice_step(raw: f64) -> f64 {
-    let magnitude = 10f64.powf(raw.max(f64::MIN_POSITIVE).log10().floor());
-    let factor = [1.0, 2.0, 5.0].into_iter().find(|f| f * magnitude >= raw).unwrap_or(10.0);
-    factor * magnitude
 }
 
 /// XML 1.0 has no place for control characters, escaped or not.
@@ -255,25 +314,6 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn ticks_are_round_and_apart() {
-        let scale = Scale::log(0.8..=30.0, (0, 300));
-        let ticks = scale.ticks(30);
-        assert!(ticks.contains(&1.0) && ticks.contains(&10.0), "{ticks:?}");
-        assert_eq!(Scale::linear(47.0, (0, 500)).ticks(80), [0.0, 10.0, 20.0, 30.0, 40.0]);
-        assert!((Scale::log(1.0..=100.0, (0, 2)).value(0.5) - 10.0).abs() < 1e-9);
-    }
-
-    #[test]
-    fn odd_values_stay_on_the_canvas() {
-        for scale in [Scale::log(f64::NAN..=0.0, (10, 20)), Scale::linear(f64::INFINITY, (10, 20))] {
-            for v in [f64::NAN, -1.0, 0.0, f64::INFINITY] {
-                assert!((10..=20).contains(&scale.at(v)));
-            }
-            assert!(scale.ticks(5).len() < 20);
-        }
-    }
 
     #[test]
     fn text_contrasts_with_every_series() {

@@ -1,7 +1,8 @@
 //! Time of a feed-forward block against the share of live gates: dense, sparse, and where they meet.
 
 use super::canvas::{Anchor, Canvas, GRID, INK, MUTED, SERIES, Scale, draw};
-use super::{Chart, WIDTH, legend};
+use super::text::{self, Taken};
+use super::{Chart, WIDTH, head, legend, say};
 use crate::receipt::{Receipt, SparsityPoint, SparsityRecord};
 use crate::report::figures;
 
@@ -19,12 +20,26 @@ pub fn chart(receipt: &Receipt) -> Option<Chart> {
     if longest <= 0.0 {
         return None;
     }
-    let description =
-        "Microseconds of one feed-forward block, dense and sparse, against the share of gates that are positive.";
-    let svg = draw("sparsity", (WIDTH, HEIGHT), "What skipping zero gates is worth", description, |c| {
-        paint(c, record, longest);
+    let found = crossover_in_words(record);
+    let points: Vec<String> = record
+        .points
+        .iter()
+        .map(|p| {
+            let ratio = figures::ratio_with_interval(&p.vs_dense);
+            let [dense, sparse] = [p.dense_us, p.sparse_us].map(figures::number);
+            format!("at {} dense {dense}, sparse {sparse}, {ratio}", number(p.live_share))
+        })
+        .collect();
+    let description = format!("{found} Microseconds a block by share of positive gates: {}.", points.join("; "));
+    let down = head(&found) - 44;
+    let svg = draw("sparsity", (WIDTH, HEIGHT + down), "What skipping zero gates is worth", &description, |c| {
+        say(c, &found);
+        paint(c, record, longest, down);
     });
-    Some(Chart { file: "sparsity.svg", caption: crossover_in_words(record), svg })
+    let caption = "Medians over rounds. The figures at the marks are dense time over sparse time, paired by round: above 1× skipping pays. Both \
+                   compute the same bits."
+        .into();
+    Some(Chart { file: "sparsity.svg", caption, svg })
 }
 
 /// One sentence about where the lines meet.
@@ -63,22 +78,23 @@ pub fn crossover_in_words(record: &SparsityRecord) -> String {
     }
 }
 
-fn paint(c: &mut Canvas<'_>, record: &SparsityRecord, longest: f64) {
-    legend(c, (0, 56), ["dense", "sparse, the same bits"].into_iter().enumerate(), true);
+fn paint(c: &mut Canvas<'_>, record: &SparsityRecord, longest: f64, down: i32) {
+    let (top, bottom) = (TOP + down, BOTTOM + down);
+    legend(c, (0, 56 + down), ["dense", "sparse, the same bits"].into_iter().enumerate(), true);
     let x = Scale::linear(1.0, (LEFT, RIGHT));
-    let y = Scale::linear(longest * 1.08, (BOTTOM, TOP));
-    c.text((RIGHT, 56), Anchor::End, 11, MUTED, false, "microseconds a block");
+    let y = Scale::linear(longest * 1.08, (bottom, top));
+    c.text((RIGHT, 56 + down), Anchor::End, 12, MUTED, false, "microseconds a block");
     for tick in y.ticks(32) {
         c.line((LEFT, y.at(tick)), (RIGHT, y.at(tick)), GRID, 1);
-        c.text((LEFT - 6, y.at(tick)), Anchor::End, 11, MUTED, false, &figures::number(tick));
+        c.text((LEFT - 6, y.at(tick)), Anchor::End, 12, MUTED, false, &figures::number(tick));
     }
     for tenth in 0..=10 {
         let at = x.at(f64::from(tenth) / 10.0);
-        c.line((at, BOTTOM), (at, BOTTOM + 4), MUTED, 1);
-        c.text((at, BOTTOM + 14), Anchor::Middle, 11, MUTED, false, &number(f64::from(tenth) / 10.0));
+        c.line((at, bottom), (at, bottom + 4), MUTED, 1);
+        c.text((at, bottom + 14), Anchor::Middle, 12, MUTED, false, &number(f64::from(tenth) / 10.0));
     }
-    c.line((LEFT, BOTTOM), (RIGHT, BOTTOM), MUTED, 1);
-    c.text(((LEFT + RIGHT) / 2, BOTTOM + 36), Anchor::Middle, 11, MUTED, false, "share of gates that are positive");
+    c.line((LEFT, bottom), (RIGHT, bottom), MUTED, 1);
+    c.text(((LEFT + RIGHT) / 2, bottom + 36), Anchor::Middle, 12, MUTED, false, "share of gates that are positive");
     let times: [fn(&SparsityPoint) -> f64; 2] = [|p| p.dense_us, |p| p.sparse_us];
     for (i, us) in times.into_iter().enumerate() {
         let points: Vec<(i32, i32)> = record.points.iter().map(|p| (x.at(p.live_share), y.at(us(p)))).collect();
@@ -87,19 +103,31 @@ fn paint(c: &mut Canvas<'_>, record: &SparsityRecord, longest: f64) {
         }
         points.into_iter().for_each(|at| c.marker(i, at, SERIES[i]));
     }
+    let mut taken = Taken::new((LEFT, top - 20), (WIDTH, bottom - 4));
     for p in &record.points {
         let at = (x.at(p.live_share), y.at(p.sparse_us) + if p.sparse_us > p.dense_us { -14 } else { 16 });
-        c.text(at, Anchor::Middle, 11, INK, false, &figures::ratio(p.vs_dense.median));
+        let label = text::fit(&figures::ratio(p.vs_dense.median), 12, false, 90);
+        let width = text::width(&label, 12, false);
+        if taken.take((at.0 - width / 2, at.1), width, 12) {
+            c.plated(at, Anchor::Middle, 12, INK, &label);
+        }
     }
     if let Some(at) = record.crossover {
-        c.dashed((x.at(at), TOP), (x.at(at), BOTTOM), MUTED);
-        let (anchor, dx) = if at < 0.7 { (Anchor::Start, 6) } else { (Anchor::End, -6) };
-        c.text((x.at(at) + dx, BOTTOM - 10), anchor, 11, MUTED, false, &format!("crossover {at:.2}"));
+        c.dashed((x.at(at), top), (x.at(at), bottom), MUTED);
+        let label = text::fit(&format!("crossover {at:.2}"), 12, false, 120);
+        let width = text::width(&label, 12, false);
+        let (anchor, from) = if at < 0.7 { (Anchor::Start, x.at(at) + 6) } else { (Anchor::End, x.at(at) - 6 - width) };
+        if taken.take((from, bottom - 14), width, 12) {
+            c.plated((x.at(at) + if at < 0.7 { 6 } else { -6 }, bottom - 14), anchor, 12, MUTED, &label);
+        }
     }
 }
 
 /// A share, without zeros at its end.
 fn number(share: f64) -> String {
+    if !share.is_finite() {
+        return "n/a".into();
+    }
     let text = format!("{share:.2}");
     text.strip_suffix('0').map(str::to_owned).unwrap_or(text)
 }

@@ -95,6 +95,10 @@ fn notes(receipt: &Receipt, look: Look) -> Vec<String> {
             format!("{}: {figure} as fast as {} alone.", sparse.kernel, ratio.partner)
         });
     }
+    if look.full {
+        let paired = receipt.generation.as_ref().and_then(query::blocks_in_words);
+        out.extend(paired.map(|words| format!("End to end: {words}.")));
+    }
     if let Some(lut) = receipt.perplexity.as_ref().and_then(|p| p.lut.as_ref()) {
         out.push(if look.full { lut_sentence(lut) } else { lut_in_short(lut) });
     }

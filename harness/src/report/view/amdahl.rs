@@ -1,5 +1,6 @@
 //! A kernel's gain against its gain end to end, in words. Its own section: ratios of kernels and ratios of tokens/s share no column.
 
+use super::anchors;
 use super::stages::RatioView;
 use crate::amdahl::{AmdahlRow, rows};
 use crate::receipt::Receipt;
@@ -10,6 +11,7 @@ use serde::Serialize;
 #[derive(Debug, Serialize)]
 pub struct AmdahlTable {
     title: String,
+    anchor: String,
     baseline: String,
     cell: String,
     rows: Vec<Row>,
@@ -17,6 +19,7 @@ pub struct AmdahlTable {
 
 #[derive(Debug, Serialize)]
 struct Row {
+    id: String,
     kernel: String,
     micro: RatioView,
     share: String,
@@ -36,6 +39,7 @@ pub fn tables(receipt: &Receipt) -> Vec<AmdahlTable> {
         let first = own.first()?;
         Some(AmdahlTable {
             title: query::family_title(&family),
+            anchor: format!("amdahl-{}", anchors::slug(&family)),
             baseline: first.baseline.clone(),
             cell: format!("{} ({})", first.micro_cell, first.micro_choice),
             rows: own.iter().map(|r| row(r)).collect(),
@@ -46,6 +50,7 @@ pub fn tables(receipt: &Receipt) -> Vec<AmdahlTable> {
 
 fn row(r: &AmdahlRow) -> Row {
     Row {
+        id: format!("amdahl-{}", anchors::slug(&r.kernel)),
         kernel: r.kernel.clone(),
         micro: RatioView::new(&r.micro, 0.0),
         share: figures::percent(r.share_of_token),

@@ -1,7 +1,7 @@
-//! Every microbenchmark cell with its raw rounds, compactly.
+//! The raw rounds of every comparison, compactly, with how it was set up and why each verdict is what it is.
 
-use super::limits::BoundView;
-use super::stages::RatioView;
+use super::anchors;
+use super::rows::VerdictView;
 use crate::receipt::{MicroCell, Receipt};
 use crate::report::{figures, query};
 use serde::Serialize;
@@ -14,6 +14,7 @@ const STRIP_POINTS: usize = 100;
 #[derive(Debug, Serialize)]
 pub struct FamilyCells {
     title: String,
+    anchor: String,
     cells: Vec<CellView>,
 }
 
@@ -29,23 +30,18 @@ struct CellView {
     rounds: usize,
     thinned: Option<usize>,
     measured: bool,
-    bounded: bool,
+    pointer: String,
     rows: Vec<CellRow>,
 }
 
 #[derive(Debug, Serialize)]
 struct CellRow {
+    id: String,
     kernel: String,
     name: String,
     self_pair: bool,
-    best: bool,
-    time: String,
-    gelem_s: String,
-    gb_s: String,
-    stream_share: Option<String>,
-    bound: Option<BoundView>,
-    base: Option<RatioView>,
-    previous: Option<RatioView>,
+    /// The row with the figures; the self-pair has none.
+    figures: Option<String>,
     verdict: Option<VerdictView>,
     output: String,
     raw: Option<Raw>,
@@ -68,7 +64,8 @@ impl FamilyCells {
         let own = receipt.micro.iter().enumerate().filter(|(_, c)| c.family == family);
         let cells: Vec<CellView> = own.map(|(i, c)| view(i, c)).collect();
         let title = query::family_title(family);
-        (!cells.is_empty()).then_some(Self { title, cells })
+        let anchor = format!("rounds-{}", anchors::slug(family));
+        (!cells.is_empty()).then_some(Self { title, anchor, cells })
     }
 }
 
@@ -82,24 +79,18 @@ fn view(index: usize, cell: &MicroCell) -> CellView {
         let entry = cell.entries.get(i);
         let self_pair = entry.is_some_and(|e| e.self_pair);
         CellRow {
+            id: anchors::rounds(index, i),
             kernel: s.kernel.clone(),
             name: entry.map_or_else(String::new, |e| e.name.clone()),
             self_pair,
-            best: !self_pair && best.is_some_and(|b| b.kernel == s.kernel),
-            time: figures::duration(s.median_ns_per_call),
-            gelem_s: figures::number(s.gelem_s),
-            gb_s: figures::number(s.gb_s),
-            stream_share: s.share_of_stream.map(figures::percent),
-            bound: BoundView::new(cell, i),
-            base: s.vs_baseline.as_ref().map(|r| RatioView::new(r, cell.noise_floor)),
-            previous: s.vs_previous.as_ref().map(|r| RatioView::new(r, cell.noise_floor)),
+            figures: (!self_pair && !cell.rounds.is_empty()).then(|| anchors::measurement(index, i)),
             verdict: s.verdict.as_ref().map(VerdictView::new),
             output: entry.map_or_else(String::new, |e| figures::short_hash(&e.output_sha256)),
             raw: raw(cell, i),
         }
     });
     CellView {
-        id: format!("cell-{index}"),
+        id: anchors::cell(index),
         title: query::cell_title(cell),
         fastest,
         setup: setup(cell),
@@ -109,26 +100,8 @@ fn view(index: usize, cell: &MicroCell) -> CellView {
         rounds: cell.rounds.len(),
         thinned: (cell.rounds.len() > STRIP_POINTS).then(|| cell.rounds.len().div_ceil(STRIP_POINTS)),
         measured: !cell.rounds.is_empty(),
-        bounded: cell.summaries.iter().any(|s| s.bound.is_some()),
+        pointer: format!("/micro/{index}/rounds"),
         rows: rows.collect(),
-    }
-}
-
-/// Whether a kernel is slower than what it builds on.
-#[derive(Debug, Serialize)]
-struct VerdictView {
-    word: &'static str,
-    class: &'static str,
-    reason: String,
-}
-
-impl VerdictView {
-    fn new(verdict: &crate::receipt::Verdict) -> Self {
-        Self {
-            word: crate::report::outcome_word(verdict.outcome),
-            class: super::gate::class(verdict.outcome),
-            reason: format!("{}; next: {}", verdict.reason, verdict.next_step),
-        }
     }
 }
 

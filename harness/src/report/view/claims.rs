@@ -14,6 +14,7 @@ pub struct ClaimsView {
 
 #[derive(Debug, Serialize)]
 struct ClaimRow {
+    id: String,
     section: String,
     text: String,
     standing: &'static str,
@@ -30,7 +31,9 @@ impl ClaimsView {
             summary: summary(judged),
             rows: judged
                 .iter()
-                .map(|j| ClaimRow {
+                .enumerate()
+                .map(|(i, j)| ClaimRow {
+                    id: self::anchor(i),
                     section: j.claim.section.clone(),
                     text: j.claim.text.clone(),
                     standing: j.claim.standing.words(),
@@ -42,6 +45,11 @@ impl ClaimsView {
                 .collect(),
         }
     }
+}
+
+/// The row of a claim, by its place in the file.
+pub fn anchor(index: usize) -> String {
+    format!("claim-{}", index + 1)
 }
 
 /// `66 claims: 20 hold, 19 fail, 27 cannot be measured by this run`.

@@ -1,5 +1,6 @@
 //! "Instructions per 64 weights": what each kernel executes, by class, whole call and multiplying loop.
 
+use super::anchors;
 use crate::receipt::{CountRecord, Mix, Receipt};
 use crate::report::{figures, query};
 use serde::Serialize;
@@ -15,6 +16,7 @@ pub struct CountsView {
 #[derive(Debug, Serialize)]
 struct FamilyCounts {
     title: String,
+    anchor: String,
     setup: String,
     columns: Vec<&'static str>,
     rows: Vec<Row>,
@@ -24,6 +26,7 @@ struct FamilyCounts {
 
 #[derive(Debug, Serialize)]
 struct Row {
+    id: String,
     kernel: String,
     total: String,
     cells: Vec<Cell>,
@@ -89,6 +92,7 @@ impl FamilyCounts {
         let nearest = |same: bool| if same { "this CPU" } else { "the nearest that the tool has: not this CPU" };
         Some(Self {
             title: query::family_title(family),
+            anchor: format!("counts-{}", anchors::slug(family)),
             setup: format!("One {} of {}×{}, by one thread.", first.op, first.m, first.k),
             columns: COLUMNS.iter().map(|c| c.0).collect(),
             rows: records.iter().map(|r| row(r)).collect(),
@@ -118,6 +122,7 @@ fn row(record: &CountRecord) -> Row {
         simulated: number(m.simulated_cycles_per_64_weights),
     };
     Row {
+        id: anchors::count(&record.kernel),
         kernel: record.kernel.clone(),
         total: figures::integer(record.total.instructions),
         cells: cells.collect(),

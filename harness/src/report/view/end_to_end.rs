@@ -1,5 +1,6 @@
 //! Generation and perplexity. Families have tables of their own; prefill and decode have columns of their own.
 
+use super::anchors;
 use super::stages::RatioView;
 use crate::receipt::{GenerationKernel, GenerationRecord, PerplexityRecord, Receipt};
 use crate::report::{figures, query};
@@ -22,12 +23,17 @@ pub struct GenerationView {
 struct FamilyTable {
     partner: String,
     title: String,
+    anchor: String,
     rows: Vec<GenerationRow>,
 }
 
 #[derive(Debug, Serialize)]
 struct GenerationRow {
+    id: String,
     kernel: String,
+    source: Option<String>,
+    /// Decode tokens/s, round by round.
+    decode_rounds: Vec<String>,
     best: bool,
     decode: String,
     ratio: Option<RatioView>,
@@ -64,13 +70,17 @@ impl GenerationView {
     pub fn new(receipt: &Receipt) -> Option<Self> {
         let g = receipt.generation.as_ref().filter(|g| !g.kernels.is_empty())?;
         let families = query::families(receipt).into_iter().map(|f| {
-            let own: Vec<&GenerationKernel> = g.kernels.iter().filter(|k| k.family == f).collect();
-            let ranked = own.iter().filter(|k| k.sparse_ffn.is_none());
-            let best = ranked.map(|k| k.decode_tokens_per_s).fold(0.0, f64::max);
+            let own: Vec<(usize, &GenerationKernel)> =
+                g.kernels.iter().enumerate().filter(|(_, k)| k.family == f).collect();
+            let ranked = own.iter().filter(|(_, k)| k.sparse_ffn.is_none());
+            let best = ranked.map(|(_, k)| k.decode_tokens_per_s).fold(0.0, f64::max);
             // The partner of ids and ratios is the family's first kernel.
-            let partner = own.first().map(|k| k.kernel.clone()).unwrap_or_default();
-            let rows = own.iter().map(|k| row(&partner, k, best)).collect();
-            FamilyTable { title: query::family_title(&f), rows, partner }
+            let partner = own.first().map(|(_, k)| k.kernel.clone()).unwrap_or_default();
+            // Without token blocks there is no A/A pair in generation; the interval alone decides.
+            let floor = g.decode_floor(&f).unwrap_or(0.0);
+            let rows = own.iter().map(|(i, k)| row(receipt, *i, &partner, k, best, floor)).collect();
+            let anchor = format!("generation-{}", anchors::slug(&f));
+            FamilyTable { title: query::family_title(&f), anchor, rows, partner }
         });
         let failed = g.kernels.iter().flat_map(|k| k.goldens.iter().filter(|c| !c.passed).map(move |c| (k, c)));
         Some(Self {
@@ -93,8 +103,9 @@ impl GenerationView {
 
 fn setup(g: &GenerationRecord) -> String {
     let limit = g.timeout_s.map_or_else(String::new, |s| format!(", time limit {s} s"));
+    let blocks = query::blocks_in_words(g).map_or_else(String::new, |words| format!("; {words}"));
     format!(
-        "{} prompt tokens, at most {} generated, {}, {} thread{}, output head {}{limit}",
+        "{} prompt tokens, at most {} generated, {}, {} thread{}, output head {}{limit}{blocks}",
         g.prompt_ids.len(),
         g.max_tokens,
         g.sampling,
@@ -104,15 +115,26 @@ fn setup(g: &GenerationRecord) -> String {
     )
 }
 
-fn row(partner: &str, k: &GenerationKernel, best: f64) -> GenerationRow {
+fn row(
+    receipt: &Receipt,
+    index: usize,
+    partner: &str,
+    k: &GenerationKernel,
+    best: f64,
+    floor: f64,
+) -> GenerationRow {
     let passed = k.goldens.iter().filter(|c| c.passed).count();
     let speed = |x: f64| if x > 0.0 { figures::number(x) } else { "n/a".into() };
+    let decoded = k.rounds.iter().filter(|r| r.decode_ns > 0);
     GenerationRow {
+        id: anchors::generated(index),
+        // KERNEL+sparse is the kernel of that name with another feed-forward block.
+        source: anchors::source(receipt, k.kernel.split('+').next().unwrap_or_default()),
+        decode_rounds: decoded.map(|r| figures::number(r.decode_tokens as f64 / r.decode_ns as f64 * 1e9)).collect(),
         kernel: k.kernel.clone(),
         best: best > 0.0 && k.decode_tokens_per_s >= best && k.sparse_ffn.is_none(),
         decode: speed(k.decode_tokens_per_s),
-        // There is no A/A pair in generation; the interval alone decides.
-        ratio: k.decode_vs_baseline.as_ref().map(|r| RatioView::new(r, 0.0)),
+        ratio: k.decode_vs_baseline.as_ref().map(|r| RatioView::new(r, floor)),
         prefill: speed(k.prefill_tokens_per_s),
         first_token: figures::duration_or_none(k.time_to_first_token_ms * 1e6),
         tokens: k.token_ids.len(),
@@ -147,12 +169,22 @@ fn ids(ids: &[u32]) -> String {
 pub struct PerplexityView {
     setup: String,
     hash: String,
-    rows: Vec<PerplexityRow>,
+    families: Vec<FamilyPerplexity>,
     lut: Option<LutView>,
+    /// What the quantised head does to it, if the run had one.
+    head: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct FamilyPerplexity {
+    title: String,
+    anchor: String,
+    rows: Vec<PerplexityRow>,
 }
 
 #[derive(Debug, Serialize)]
 struct PerplexityRow {
+    id: String,
     kernel: String,
     nats: String,
     perplexity: String,
@@ -173,7 +205,7 @@ pub struct LutView {
 
 impl PerplexityView {
     /// All of it in words.
-    pub fn new(p: &PerplexityRecord) -> Self {
+    pub fn new(receipt: &Receipt, p: &PerplexityRecord) -> Self {
         Self {
             setup: format!(
                 "{} tokens of {}, windows of {}, each from an empty cache",
@@ -182,18 +214,35 @@ impl PerplexityView {
                 p.window
             ),
             hash: figures::short_hash(&p.text_sha256),
-            rows: p
-                .kernels
-                .iter()
-                .map(|k| PerplexityRow {
-                    kernel: k.kernel.clone(),
-                    nats: decimals(k.nats_per_token, 5),
-                    perplexity: decimals(k.perplexity, 4),
-                })
-                .collect(),
+            families: perplexities(receipt, p),
+            head: receipt.head_effect.as_ref().map(|e| format!("Output head {}: {}.", e.head, e.says())),
             lut: p.lut.as_ref().map(lut),
         }
     }
+}
+
+/// One table a family; a kernel that the receipt does not list has one of its own.
+fn perplexities(receipt: &Receipt, p: &PerplexityRecord) -> Vec<FamilyPerplexity> {
+    let mut out: Vec<FamilyPerplexity> = Vec::new();
+    for k in &p.kernels {
+        let record = receipt.kernels.iter().find(|r| r.id == k.kernel);
+        let family = record.map_or("other", |r| r.family.as_str());
+        let row = PerplexityRow {
+            id: format!("perplexity-of-{}", anchors::slug(&k.kernel)),
+            kernel: k.kernel.clone(),
+            nats: decimals(k.nats_per_token, 5),
+            perplexity: decimals(k.perplexity, 4),
+        };
+        let title = query::family_title(family);
+        match out.iter_mut().find(|f| f.title == title) {
+            Some(f) => f.rows.push(row),
+            None => {
+                let anchor = format!("perplexity-{}", anchors::slug(family));
+                out.push(FamilyPerplexity { title, anchor, rows: vec![row] });
+            }
+        }
+    }
+    out
 }
 
 /// More digits than elsewhere: perplexities that agree should be seen to agree.

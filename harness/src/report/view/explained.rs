@@ -1,5 +1,6 @@
 //! The ladder explained: what each stage was claimed to save, what it saved, what changed in its instructions, and the verdict.
 
+use super::anchors;
 use crate::claims::{self, Judged, Metric};
 use crate::receipt::{MicroCell, MicroSummary, Mix, Receipt, Residency};
 use crate::report::view::stages::RatioView;
@@ -17,6 +18,7 @@ pub struct LadderView {
 
 #[derive(Debug, Serialize)]
 struct StageRow {
+    id: String,
     kernel: String,
     summary: String,
     claimed_saving: Option<String>,
@@ -80,6 +82,7 @@ fn row(receipt: &Receipt, cell: &MicroCell, gemv: Option<&MicroCell>, id: &str, 
         summary.vs_previous.as_ref().map(|r| RatioView::new(r, c.noise_floor))
     };
     StageRow {
+        id: format!("explained-{}", anchors::slug(id)),
         kernel: id.into(),
         summary: record.map_or_else(String::new, |k| k.summary.clone()),
         claimed_saving: saving.map(|j| figures::percent(j.claim.expected)),

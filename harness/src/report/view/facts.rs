@@ -16,6 +16,11 @@ pub struct Facts {
     quick: bool,
     timestamp: String,
     machine: Vec<Fact>,
+    /// What a reader needs to judge the figures; the rest is in the record.
+    machine_short: Vec<Fact>,
+    /// What the command must be run with to be the same.
+    identity: Vec<Fact>,
+    commit: Option<String>,
     build: Vec<Fact>,
     model: Vec<Fact>,
     model_notes: Vec<String>,
@@ -23,26 +28,6 @@ pub struct Facts {
     commands: Vec<String>,
     hashes: Vec<Fact>,
     warnings: Vec<String>,
-}
-
-/// One line of the verify table.
-#[derive(Debug, Serialize)]
-pub struct VerifyRow {
-    id: String,
-    cases: usize,
-    mismatches: usize,
-    max_abs: String,
-    max_relative: String,
-    bound: String,
-    first_mismatch: Option<String>,
-}
-
-/// A kernel that did not run here.
-#[derive(Debug, Serialize)]
-pub struct AbsentKernel {
-    id: String,
-    family: String,
-    reason: String,
 }
 
 impl Facts {
@@ -60,7 +45,10 @@ impl Facts {
                 .filter(|p: &String| !p.is_empty())
                 .collect(),
             quick: r.scenario.quick,
-            timestamp: r.timestamp.clone(),
+            timestamp: to_the_minute(&r.timestamp),
+            machine_short: machine_short(r),
+            identity: identity(r),
+            commit: r.build.git_commit.clone(),
             machine: machine(r),
             build: build(r),
             model,
@@ -99,16 +87,53 @@ fn machine(r: &Receipt) -> Vec<Fact> {
     out
 }
 
+fn machine_short(r: &Receipt) -> Vec<Fact> {
+    let h = &r.host;
+    let caches: Vec<String> = h.caches_bytes.iter().map(|b| figures::bytes(*b)).collect();
+    let threads = match r.settings.threads {
+        1 => "1 thread used".to_string(),
+        n => format!("{n} threads used"),
+    };
+    vec![
+        ("CPU", h.cpu.clone()),
+        ("CPUs", format!("{} available, {threads}", h.cpus)),
+        ("L1 / L2 / L3", or_unknown(caches.join(" / "))),
+        ("Features used", or_unknown(h.features.join(" "))),
+        ("Hypervisor", h.hypervisor.clone().unwrap_or_else(|| "none reported".into())),
+        ("Load before / after", format!("{} / {}", load(Some(h.load_before)), load(h.load_after))),
+    ]
+}
+
+/// Commit and hashes that a second run must share.
+fn identity(r: &Receipt) -> Vec<Fact> {
+    let mut out = vec![("Compiler", r.build.rustc.clone())];
+    if r.build.git_commit.is_none() || r.build.git_dirty == Some(true) {
+        // Otherwise the command says it.
+        out.insert(0, ("Commit", commit(r)));
+    }
+    if let Some(hash) = &r.build.cargo_lock_sha256 {
+        out.push(("Cargo.lock", figures::short_hash(hash)));
+    }
+    out.push(("Scenario", figures::short_hash(&r.scenario.sha256)));
+    if let Some(m) = &r.model {
+        out.push(("Model file", figures::short_hash(&m.sha256)));
+    }
+    if let Some(i) = &r.integrity {
+        out.push(("Receipt", figures::short_hash(&i.root)));
+    }
+    out
+}
+
+fn commit(r: &Receipt) -> String {
+    let dirty = if r.build.git_dirty == Some(true) { " with uncommitted changes" } else { "" };
+    r.build.git_commit.as_ref().map_or_else(|| "not built in a checkout".into(), |c| format!("{c}{dirty}"))
+}
+
 fn build(r: &Receipt) -> Vec<Fact> {
     let b = &r.build;
-    let dirty = match b.git_dirty {
-        Some(true) => " with uncommitted changes",
-        _ => "",
-    };
-    let commit = b.git_commit.as_ref().map_or_else(|| "not built in a checkout".into(), |c| format!("{c}{dirty}"));
     vec![
         ("Harness", b.version.clone()),
-        ("Commit", commit),
+        ("Commit", commit(r)),
         ("Compiler", b.rustc.clone()),
         ("Profile", format!("{}, opt-level {}", b.profile, b.opt_level)),
         ("Target", b.target.clone()),
@@ -178,6 +203,9 @@ fn hashes(r: &Receipt) -> Vec<Fact> {
     if let Some(p) = &r.perplexity {
         out.push(("Scored text", p.text_sha256.clone()));
     }
+    if let Some(i) = &r.integrity {
+        out.push(("Receipt, over its parts", i.root.clone()));
+    }
     out
 }
 
@@ -206,51 +234,16 @@ fn load(l: Option<Load>) -> String {
     l.and_then(|l| l.load_1m).map_or_else(|| "unknown".into(), |x| format!("{x:.2}"))
 }
 
+/// `2026-11-24 22:58 UTC` of an RFC 3339 timestamp; anything else as it is.
+fn to_the_minute(timestamp: &str) -> String {
+    match (timestamp.get(..10), timestamp.get(11..16)) {
+        (Some(day), Some(time)) if timestamp.ends_with('Z') => format!("{day} {time} UTC"),
+        _ => timestamp.into(),
+    }
+}
+
 fn or_unknown(text: String) -> String {
     if text.is_empty() { "not reported".into() } else { text }
-}
-
-/// Kernels that were checked.
-pub fn verify(r: &Receipt) -> Vec<VerifyRow> {
-    let ran = r.verify.iter().filter(|v| v.available);
-    ran.map(|v| VerifyRow {
-        id: v.id.clone(),
-        cases: v.cases,
-        mismatches: v.mismatches,
-        max_abs: scientific(v.max_abs_error),
-        max_relative: scientific(v.max_relative_error),
-        bound: if v.bound == 0.0 { "exact".into() } else { scientific(v.bound) },
-        first_mismatch: v.first_mismatch.clone(),
-    })
-    .collect()
-}
-
-/// Kernels that did not run, and why not.
-pub fn absent(r: &Receipt) -> Vec<AbsentKernel> {
-    let mut out: Vec<AbsentKernel> = r
-        .kernels
-        .iter()
-        .filter(|k| !k.available)
-        .map(|k| AbsentKernel {
-            id: k.id.clone(),
-            family: k.family.clone(),
-            reason: k.reason.clone().unwrap_or_else(|| "no reason recorded".into()),
-        })
-        .collect();
-    out.extend(r.verify.iter().filter(|v| v.mismatches > 0).map(|v| AbsentKernel {
-        id: v.id.clone(),
-        family: r.kernels.iter().find(|k| k.id == v.id).map_or_else(String::new, |k| k.family.clone()),
-        reason: format!("failed {} of {} cases: a wrong kernel is not timed", v.mismatches, v.cases),
-    }));
-    out
-}
-
-fn scientific(x: f64) -> String {
-    match x {
-        0.0 => "0".into(),
-        x if x.is_finite() => format!("{x:.1e}"),
-        _ => "not finite".into(),
-    }
 }
 
 #[cfg(test)]
@@ -264,13 +257,7 @@ mod tests {
         assert_eq!(facts.commands[1], "cargo run -p harness -- compare --scenario ladder --out 'my run'");
         assert_eq!(quoted("it's"), "'it'\\''s'");
         assert_eq!(quoted(""), "''");
-    }
-
-    #[test]
-    fn a_wrong_kernel_is_listed_with_the_absent_ones() {
-        let mut receipt = fixture::complete();
-        receipt.verify[1].mismatches = 3;
-        let ids: Vec<String> = absent(&receipt).into_iter().map(|k| k.id).collect();
-        assert_eq!(ids, ["avx512-vnni-mask", "avx2-foundation"]);
+        assert_eq!(facts.timestamp, "2026-02-03 04:05 UTC");
+        assert_eq!(to_the_minute("yesterday"), "yesterday");
     }
 }

@@ -1,9 +1,10 @@
 //! A regression gate on the page.
 
+use super::anchors;
 use crate::gate::title;
 use crate::receipt::{GateCell, GateRecord, Outcome, Receipt};
-use crate::report::figures;
 use crate::report::gate::{by_gravity, columns, outcome_word, sides};
+use crate::report::{figures, query};
 use serde::Serialize;
 
 /// The gate's part of the page.
@@ -15,18 +16,29 @@ pub struct GateView {
     next_step: String,
     sides: String,
     inject: Option<String>,
-    rows: Vec<Row>,
+    families: Vec<FamilyGate>,
     agree: usize,
     differ: Vec<[String; 5]>,
     unsupported: Vec<[String; 2]>,
 }
 
+/// The comparisons of one family.
+#[derive(Debug, Serialize)]
+struct FamilyGate {
+    title: String,
+    anchor: String,
+    rows: Vec<Row>,
+}
+
 /// One comparison.
 #[derive(Debug, Serialize)]
 struct Row {
+    id: String,
+    source: Option<String>,
+    place: String,
+    kernel: String,
     outcome: &'static str,
     class: &'static str,
-    title: String,
     columns: [String; 5],
     baseline: String,
     current: String,
@@ -68,7 +80,7 @@ impl GateView {
             next_step: record.next_step.clone(),
             sides: sides(record),
             inject: record.inject.as_ref().map(planted),
-            rows: by_gravity(record).into_iter().map(row).collect(),
+            families: families(receipt, record),
             agree: record.checks.iter().filter(|c| c.passed).count(),
             differ: differ.collect(),
             unsupported: record.unsupported.iter().map(|u| [u.kernel.clone(), u.reason.clone()]).collect(),
@@ -85,11 +97,30 @@ pub fn class(outcome: Outcome) -> &'static str {
     }
 }
 
-fn row(cell: &GateCell) -> Row {
+/// The gravest family first, and in it the gravest comparison.
+fn families(receipt: &Receipt, record: &GateRecord) -> Vec<FamilyGate> {
+    let mut out: Vec<FamilyGate> = Vec::new();
+    for (i, cell) in by_gravity(record).into_iter().enumerate() {
+        let title = query::family_title(&cell.family);
+        let at = out.iter().position(|f| f.title == title).unwrap_or_else(|| {
+            out.push(FamilyGate { title, anchor: format!("gate-{}", anchors::slug(&cell.family)), rows: Vec::new() });
+            out.len() - 1
+        });
+        out[at].rows.push(row(receipt, i, cell));
+    }
+    out
+}
+
+fn row(receipt: &Receipt, index: usize, cell: &GateCell) -> Row {
+    // The title is the kernel and then the place.
+    let title = title(cell);
     Row {
+        id: format!("gated-{}", index + 1),
+        source: anchors::source(receipt, &cell.kernel),
+        place: title.strip_prefix(&cell.kernel).unwrap_or(&title).trim().into(),
+        kernel: cell.kernel.clone(),
         outcome: outcome_word(cell.verdict.outcome),
         class: class(cell.verdict.outcome),
-        title: title(cell),
         columns: columns(cell),
         baseline: figures::duration(cell.baseline_ns_per_call),
         current: figures::duration(cell.current_ns_per_call),

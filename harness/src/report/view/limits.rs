@@ -1,5 +1,6 @@
 //! The machine's limits, and each kernel's share of the bound that binds it at the headline shapes.
 
+use super::anchors;
 use crate::receipt::{Bandwidth, MicroCell, Receipt, Spread};
 use crate::report::{figures, query};
 use serde::Serialize;
@@ -34,12 +35,14 @@ struct MultiplyRow {
 #[derive(Debug, Serialize)]
 struct FamilyBounds {
     title: String,
+    anchor: String,
     columns: Vec<String>,
     rows: Vec<BoundRow>,
 }
 
 #[derive(Debug, Serialize)]
 struct BoundRow {
+    id: String,
     kernel: String,
     cells: Vec<Option<BoundView>>,
 }
@@ -119,12 +122,14 @@ fn family(receipt: &Receipt, family: &str) -> Option<FamilyBounds> {
             .iter()
             .map(|c| BoundView::new(c, query::kernels(c).find(|(_, s)| s.kernel == kernel)?.0))
             .collect(),
+        id: format!("limit-{}", anchors::slug(&kernel)),
         kernel,
     });
     let rows: Vec<BoundRow> = rows.collect();
     let any = rows.iter().any(|r| r.cells.iter().any(Option::is_some));
     any.then(|| FamilyBounds {
         title: query::family_title(family),
+        anchor: format!("limits-{}", anchors::slug(family)),
         columns: heads.iter().map(|c| query::cell_title(c)).collect(),
         rows,
     })

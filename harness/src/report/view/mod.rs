@@ -1,6 +1,7 @@
 //! What the page's template gets: the receipt's figures, already in words. The template lays out and computes nothing.
 
 mod amdahl;
+mod anchors;
 mod calibration;
 mod cells;
 mod claims;
@@ -8,14 +9,17 @@ mod counts;
 mod end_to_end;
 mod explained;
 mod facts;
+mod findings;
 mod gate;
+mod kernels;
 mod limits;
+mod rows;
 mod stages;
 
 use super::chart::Chart;
 use super::{query, verdict};
 use crate::claims::judge_all;
-use crate::receipt::{Finding, Receipt};
+use crate::receipt::Receipt;
 use serde::Serialize;
 
 /// The whole page.
@@ -23,9 +27,11 @@ use serde::Serialize;
 pub struct View {
     title: String,
     complete: bool,
+    answer: String,
+    caveats: Vec<String>,
     opening: String,
     statements: Vec<verdict::Statement>,
-    findings: Vec<FindingView>,
+    findings: Vec<findings::FindingView>,
     facts: facts::Facts,
     stages: Vec<stages::StageTable>,
     explained: Option<explained::LadderView>,
@@ -33,12 +39,13 @@ pub struct View {
     amdahl: Vec<amdahl::AmdahlTable>,
     claims: Option<claims::ClaimsView>,
     charts: Vec<ChartView>,
+    measurements: Vec<rows::FamilyRows>,
     families: Vec<cells::FamilyCells>,
     counts: Option<counts::CountsView>,
     generation: Option<end_to_end::GenerationView>,
     perplexity: Option<end_to_end::PerplexityView>,
-    verify: Vec<facts::VerifyRow>,
-    absent: Vec<facts::AbsentKernel>,
+    kernels: Vec<kernels::FamilyKernels>,
+    checked: bool,
     gate: Option<gate::GateView>,
     calibration: Option<calibration::CalibrationView>,
     noise_rule: String,
@@ -49,15 +56,6 @@ pub use claims::summary as claims_summary;
 /// What the seed's code table does, in one sentence.
 pub fn lut_sentence(lut: &crate::receipt::LutFinding) -> String {
     end_to_end::lut(lut).sentence
-}
-
-/// A finding with a link to where its figures are on the page.
-#[derive(Debug, Serialize)]
-struct FindingView {
-    title: String,
-    text: String,
-    evidence: String,
-    anchor: Option<String>,
 }
 
 /// A chart with its anchor.
@@ -78,69 +76,29 @@ impl View {
         Self {
             title: format!("{} on {}", receipt.scenario.name, receipt.host.cpu),
             complete: receipt.status == crate::receipt::Status::Complete,
+            answer: verdict::answer(receipt),
+            caveats: verdict::caveats(receipt),
             opening: verdict::opening(receipt),
             statements: verdict::statements(receipt),
-            findings: receipt.findings.iter().map(|f| finding(receipt, f)).collect(),
+            findings: findings::findings(receipt, &judged),
             facts: facts::Facts::new(receipt),
             stages: families.iter().filter_map(|f| stages::StageTable::new(receipt, f)).collect(),
             explained: explained::LadderView::new(receipt, &judged),
             limits: limits::LimitsView::new(receipt),
             amdahl: amdahl::tables(receipt),
-            claims: (!nothing).then(|| claims::ClaimsView::new(&judged, |pointer| anchor(receipt, pointer))),
+            claims: (!nothing)
+                .then(|| claims::ClaimsView::new(&judged, |pointer| anchors::of_pointer(receipt, pointer))),
             charts: charts.collect(),
+            measurements: families.iter().filter_map(|f| rows::FamilyRows::new(receipt, f)).collect(),
             families: families.iter().filter_map(|f| cells::FamilyCells::new(receipt, f)).collect(),
             counts: counts::CountsView::new(receipt),
             generation: end_to_end::GenerationView::new(receipt),
-            perplexity: receipt.perplexity.as_ref().map(end_to_end::PerplexityView::new),
-            verify: facts::verify(receipt),
-            absent: facts::absent(receipt),
+            perplexity: receipt.perplexity.as_ref().map(|p| end_to_end::PerplexityView::new(receipt, p)),
+            kernels: kernels::families(receipt),
+            checked: receipt.verify.iter().any(|v| v.available),
             gate: gate::GateView::new(receipt),
             calibration: receipt.calibration.as_ref().map(calibration::CalibrationView::new),
             noise_rule: format!("{}", query::QUIET * 100.0),
         }
-    }
-}
-
-fn finding(receipt: &Receipt, f: &Finding) -> FindingView {
-    FindingView {
-        title: f.title.clone(),
-        text: f.text.clone(),
-        evidence: f.evidence.clone(),
-        anchor: anchor(receipt, &f.evidence),
-    }
-}
-
-/// The part of the page that shows what a JSON pointer points at. Built from known words and checked numbers only.
-fn anchor(receipt: &Receipt, pointer: &str) -> Option<String> {
-    let mut parts = pointer.split('/').skip(1);
-    let part = parts.next()?;
-    if part == "micro" {
-        let cell = parts.next().and_then(|i| i.parse::<usize>().ok()).filter(|i| *i < receipt.micro.len());
-        return Some(cell.map_or_else(|| "micro".into(), |i| format!("cell-{i}")));
-    }
-    let known = ["generation", "perplexity", "counts", "verify", "host", "build", "model"];
-    match part {
-        // Kernels have a part of their own only if some did not run.
-        "kernels" => receipt.kernels.iter().any(|k| !k.available).then(|| part.to_string()),
-        "limits" => receipt.limits.as_ref().map(|_| part.to_string()),
-        "sparsity" => Some("chart-sparsity.svg".into()),
-        _ => known.contains(&part).then(|| part.to_string()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::report::fixture;
-
-    #[test]
-    fn evidence_links_lead_to_known_places_only() {
-        let receipt = fixture::complete();
-        let at = |p: &str| anchor(&receipt, p);
-        assert_eq!(at("/micro/3/summaries/1").as_deref(), Some("cell-3"));
-        assert_eq!(at("/micro/9999").as_deref(), Some("micro"));
-        assert_eq!(at("/perplexity/lut").as_deref(), Some("perplexity"));
-        assert_eq!(at("/\"onclick=x"), None);
-        assert_eq!(at("generation"), None);
     }
 }

@@ -1,5 +1,6 @@
 //! "Which stage is faster?": one table a family, a row a kernel, a column an operation and residency at its largest shape.
 
+use super::anchors;
 use crate::claims::Claim;
 use crate::receipt::{MicroCell, MicroSummary, Ratio, Receipt};
 use crate::report::{figures, query, seed};
@@ -27,6 +28,7 @@ struct Column {
 #[derive(Debug, Serialize)]
 struct Row {
     kernel: String,
+    id: String,
     summary: String,
     claim: Option<String>,
     cells: Vec<Option<Cell>>,
@@ -34,6 +36,8 @@ struct Row {
 
 #[derive(Debug, Serialize)]
 struct Cell {
+    /// Its row among all measurements.
+    anchor: String,
     best: bool,
     gelem_s: String,
     base: Option<RatioView>,
@@ -81,7 +85,7 @@ impl StageTable {
             .iter()
             .map(|c| Column {
                 title: query::cell_title(c),
-                anchor: format!("cell-{}", position(c)),
+                anchor: anchors::cell(position(c)),
                 noise: figures::percent(c.noise_floor),
                 unstable: query::unstable(c),
             })
@@ -95,13 +99,14 @@ impl StageTable {
                     .find(|k| k.id == kernel)
                     .map_or_else(String::new, |k| k.summary.clone()),
                 claim: seed::claim(&kernel).filter(|_| has_claims).map(claim),
-                cells: heads.iter().map(|c| cell(c, &kernel)).collect(),
+                cells: heads.iter().map(|c| cell(position(c), c, &kernel)).collect(),
+                id: format!("stage-{}", anchors::slug(&kernel)),
                 kernel,
             })
             .collect();
         Some(Self {
             title: query::family_title(family),
-            family: anchor_name(family),
+            family: anchors::slug(family),
             baseline,
             has_claims,
             columns,
@@ -110,18 +115,14 @@ impl StageTable {
     }
 }
 
-/// An id must not carry a receipt's free text.
-fn anchor_name(family: &str) -> String {
-    if family.chars().all(|c| c.is_ascii_alphanumeric()) { family.into() } else { "other".into() }
-}
-
 fn claim(c: &Claim) -> String {
     format!("{} ({}, §{})", figures::ratio(c.expected), c.standing.words(), c.section)
 }
 
-fn cell(c: &MicroCell, kernel: &str) -> Option<Cell> {
-    let (_, s): (usize, &MicroSummary) = query::kernels(c).find(|(_, s)| s.kernel == kernel)?;
+fn cell(index: usize, c: &MicroCell, kernel: &str) -> Option<Cell> {
+    let (entry, s): (usize, &MicroSummary) = query::kernels(c).find(|(_, s)| s.kernel == kernel)?;
     Some(Cell {
+        anchor: anchors::measurement(index, entry),
         best: query::fastest(c).is_some_and(|f| f.kernel == kernel),
         gelem_s: figures::number(s.gelem_s),
         base: s.vs_baseline.as_ref().map(|r| RatioView::new(r, c.noise_floor)),

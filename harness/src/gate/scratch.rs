@@ -1,0 +1,137 @@
+//! Folders for what a gate needs while it runs: copies of programs, control blocks, a work tree. A gate that was killed leaves its own
+//! behind, with some hundred megabytes in it; the next one finds and removes them. A lock that ends with the process that holds it tells
+//! them from those in use, in whatever container that process lives.
+
+use crate::error::{Error, Result};
+use crate::output::note;
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+const PREFIX: &str = "tritbench-gate-";
+/// A folder that is not locked yet: not looked at by others, and empty but for the lock.
+const NEW: &str = ".tritbench-gate-";
+const LOCK: &str = "lock";
+/// Where a work tree is, if there is one.
+pub const TREE: &str = "tree";
+
+/// A folder in the system's place for temporary files, removed when dropped.
+pub struct Scratch {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl Scratch {
+    /// A new one; what killed gates of this user left is removed first.
+    pub fn new() -> Result<Self> {
+        Self::within(&std::env::temp_dir())
+    }
+
+    fn within(place: &Path) -> Result<Self> {
+        sweep(place);
+        let io = |what: &str, path: &Path, e: std::io::Error| Error::io(what, path, &e);
+        let made =
+            tempfile::Builder::new().prefix(NEW).tempdir_in(place).map_err(|e| io("create a folder in", place, e))?;
+        let lock = made.path().join(LOCK);
+        let file = File::create(&lock).map_err(|e| io("create", &lock, e))?;
+        // Where the system has no locks nobody can take this one either, and the folder is left alone.
+        let _ = file.try_lock();
+        let name = made.path().file_name().unwrap_or_default().to_string_lossy().replace(NEW, PREFIX);
+        let path = place.join(name);
+        fs::rename(made.path(), &path).map_err(|e| io("create", &path, e))?;
+        // It has another name, so there is nothing left that its first owner could remove.
+        let _ = made.keep();
+        Ok(Self { path, _lock: file })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.path);
+    }
+}
+
+fn sweep(place: &Path) {
+    for entry in fs::read_dir(place).into_iter().flatten().flatten() {
+        let named = entry.file_name().to_string_lossy().starts_with(PREFIX);
+        // The type of the entry itself: a link is not followed.
+        if named && entry.file_type().is_ok_and(|t| t.is_dir()) && remove_if_left(&entry.path()) {
+            note(format!("removed {}, which a killed gate had left", entry.path().display()));
+        }
+    }
+}
+
+/// Removes the folder if nobody holds its lock. Another user's cannot be removed, which is no error.
+fn remove_if_left(folder: &Path) -> bool {
+    let Ok(lock) = File::options().write(true).open(folder.join(LOCK)) else { return false };
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock | TryLockError::Error(_)) => return false,
+    }
+    let tree = folder.join(TREE);
+    if tree.is_dir() {
+        // So that its repository forgets it too.
+        let mut git = Command::new("git");
+        git.arg("-C").arg(&tree).args(["worktree", "remove", "--force"]).arg(&tree);
+        let _ = git.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    }
+    // Last the lock, held until then: another gate that looks at the same time sees a folder in use, or none.
+    fs::remove_dir_all(folder).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_in_use_stays_and_what_was_left_goes() {
+        let place = tempfile::tempdir().expect("a folder");
+        let first = Scratch::within(place.path()).expect("made");
+        fs::write(first.path().join("program"), b"x").expect("written");
+        let second = Scratch::within(place.path()).expect("made");
+        assert!(first.path().join("program").is_file() && first.path() != second.path());
+        // As a killed process leaves it: the lock is free, the folder is there.
+        let left = place.path().join(format!("{PREFIX}left"));
+        fs::create_dir(&left).expect("made");
+        fs::write(left.join(LOCK), b"").expect("written");
+        fs::write(left.join("program"), b"x").expect("written");
+        // Not ours: no lock, or no folder.
+        let others = place.path().join(format!("{PREFIX}others"));
+        fs::create_dir(&others).expect("made");
+        fs::write(place.path().join(format!("{PREFIX}file")), b"").expect("written");
+        let third = Scratch::within(place.path()).expect("made");
+        assert!(!left.exists() && others.exists() && first.path().exists() && second.path().exists());
+        let path = third.path().to_owned();
+        drop((first, second, third));
+        assert!(!path.exists());
+        assert_eq!(fs::read_dir(place.path()).expect("there").count(), 2);
+    }
+
+    #[test]
+    fn a_work_tree_that_was_left_is_forgotten_by_its_repository() {
+        let place = tempfile::tempdir().expect("a folder");
+        let git = |args: &[&str]| {
+            let mut git = Command::new("git");
+            git.args(["-c", "user.name=a", "-c", "user.email=a@b", "-C"])
+                .arg(place.path().join("repository"))
+                .args(args);
+            String::from_utf8(git.output().expect("git runs").stdout).expect("text")
+        };
+        fs::create_dir(place.path().join("repository")).expect("made");
+        git(&["init", "--quiet"]);
+        git(&["commit", "--quiet", "--allow-empty", "-m", "one"]);
+        let left = place.path().join(format!("{PREFIX}left"));
+        fs::create_dir(&left).expect("made");
+        fs::write(left.join(LOCK), b"").expect("written");
+        git(&["worktree", "add", "--detach", &left.join(TREE).display().to_string()]);
+        assert_eq!(git(&["worktree", "list"]).lines().count(), 2);
+        drop(Scratch::within(place.path()).expect("made"));
+        assert!(!left.exists());
+        assert_eq!(git(&["worktree", "list"]).lines().count(), 1);
+    }
+}

@@ -1,0 +1,376 @@
+//! Kernels that take turns within one text, by blocks of tokens: each has its own cached keys and values, all decode the same stretch next
+//! to each other, and so a drift of the machine meets all of them. Whole texts in turn give as many pairs as there are rounds; blocks
+//! give enough for an interval and a verdict.
+//!
+//! At the start of a turn the caches hold the other kernels' weights. The first token of a turn is therefore timed apart: it brings this
+//! kernel's weights as near as they stay in undisturbed decoding.
+//!
+//! Where an engine's memory lies made the fastest kernels up to 7% faster or slower (measured: one kernel in two engines, the same for a
+//! whole run). Every text therefore has new engines at other places, so that this is noise that the A/A pair shows, and no bias.
+
+use super::clock::ThreadUsage;
+use super::micro::{self, BuildsOn};
+use super::rounds::{charged, orders};
+use super::sequential::DELTA;
+use super::stats::{Paired, median};
+use crate::error::{Error, Result};
+use crate::model::engine::Engine;
+use crate::model::generate::rate;
+use crate::model::sampler::{Sampler, Sampling};
+use crate::receipt::{BlockEntry, BlockRound, BlockSummary, Ratio, Round, Rule, TokenBlocks};
+use kernels::random::SplitMix64;
+use kernels::{Family, Kernel};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// Tokens of a block.
+pub const TOKENS: usize = 4;
+/// Tokens of a turn before its block.
+pub const SETTLING_TOKENS: usize = 1;
+/// Bytes of a cache line, and lines of a page: the steps and the number of places that matter.
+const LINE: usize = 64;
+const LINES_OF_A_PAGE: u32 = 64;
+
+/// Comparisons of a run that generates with these kernels in so many rounds.
+pub fn comparisons(kernels: &[Kernel], rounds: usize) -> usize {
+    let of = |f: Family| kernels.iter().filter(|k| k.descriptor().family() == f).count();
+    if rounds < 2 { 0 } else { Family::ALL.map(|f| of(f).saturating_sub(1)).iter().sum() }
+}
+
+/// One column.
+#[derive(Clone, Copy)]
+pub struct Column<'a> {
+    /// What it runs.
+    pub kernel: Kernel,
+    /// What it generated undisturbed, and must generate here.
+    pub ids: &'a [u32],
+}
+
+/// A column with the engine of one text.
+struct Player<'a, 'm> {
+    column: Column<'a>,
+    engine: Engine<'m>,
+    /// Keeps the next engine's memory from lying as this one's does.
+    _gap: Vec<u8>,
+}
+
+/// What all columns do.
+pub struct Plan<'a> {
+    /// Prompt ids.
+    pub prompt: &'a [u32],
+    /// Texts.
+    pub generations: usize,
+    /// Threads of each engine.
+    pub threads: usize,
+    /// Comparisons of the run.
+    pub comparisons: usize,
+    /// Seed of the order.
+    pub seed: u64,
+    /// Set to stop between turns.
+    pub interrupted: &'a AtomicBool,
+}
+
+/// Measures the kernels of one family; the last column must be the kernel of the last but one again. `engine` makes one for a kernel. None
+/// where the shortest text has no block, or was interrupted before one.
+///
+/// # Errors
+/// Another id than the kernel generated undisturbed.
+pub fn measure<'m>(
+    columns: &[Column<'_>],
+    plan: &Plan<'_>,
+    mut engine: impl FnMut(Kernel) -> Result<Engine<'m>>,
+) -> Result<Option<TokenBlocks>> {
+    let steps = columns.iter().map(|c| c.ids.len().saturating_sub(1)).min().unwrap_or(0);
+    let turn = SETTLING_TOKENS + TOKENS;
+    let per_text = steps / turn;
+    let (Some(first), true) = (columns.first(), per_text > 0) else { return Ok(None) };
+    let family = first.kernel.descriptor().family();
+    let most = plan.generations * per_text;
+    let mut record = TokenBlocks {
+        family: family.name().into(),
+        tokens: TOKENS,
+        settling_tokens: SETTLING_TOKENS,
+        entries: entries(columns),
+        // The number of blocks is known, and all are wanted for the intervals: one look, at the end.
+        rule: Rule::new(DELTA, "token block", &[most], most, plan.comparisons),
+        rounds: Vec::with_capacity(most),
+        prompts: Vec::with_capacity(plan.generations),
+        summaries: Vec::new(),
+        noise_floor: 0.0,
+    };
+    let seed = plan.seed ^ family as u64;
+    let random = &mut SplitMix64::new(seed);
+    let mut block_orders = orders(columns.len(), most, seed).into_iter();
+    'texts: for (generation, order) in orders(columns.len(), plan.generations, !seed).into_iter().enumerate() {
+        let mut players = Vec::with_capacity(columns.len());
+        for &column in columns {
+            let _gap = vec![0; LINE * (1 + random.below(LINES_OF_A_PAGE) as usize)];
+            let mut player = Player { column, engine: engine(column.kernel)?, _gap };
+            // Once untimed: the first use of memory is the system's work.
+            player.prompt(plan.prompt)?;
+            player.engine.reset();
+            players.push(player);
+        }
+        let prompt = turns(&mut players, order, plan.interrupted, |player| player.prompt(plan.prompt))?;
+        let Some((round, _)) = prompt else { break };
+        record.prompts.push(round);
+        for (from, order) in (0..per_text).map(|block| block * turn).zip(&mut block_orders) {
+            let round = turns(&mut players, order, plan.interrupted, |player| player.block(from))?;
+            let Some((round, settling_ns)) = round else { break 'texts };
+            record.rounds.push(BlockRound { generation, from, settling_ns, round });
+        }
+    }
+    if record.rounds.is_empty() {
+        return Ok(None);
+    }
+    summarize(&mut record, plan.threads, &micro::registered);
+    Ok(Some(record))
+}
+
+fn entries(columns: &[Column<'_>]) -> Vec<BlockEntry> {
+    let entry = |(i, c): (usize, &Column<'_>)| BlockEntry {
+        kernel: c.kernel.id().into(),
+        self_pair: columns.len() > 1 && i + 1 == columns.len(),
+    };
+    columns.iter().enumerate().map(entry).collect()
+}
+
+/// One stretch of a turn.
+struct Spent {
+    ns: u64,
+    used: ThreadUsage,
+    /// Wall time before it, in the same turn.
+    settling_ns: u64,
+}
+
+/// One round, with the time before each column's stretch; none if it was interrupted.
+fn turns<'a, 'm>(
+    players: &mut [Player<'a, 'm>],
+    order: Vec<u8>,
+    interrupted: &AtomicBool,
+    mut take: impl FnMut(&mut Player<'a, 'm>) -> Result<Spent>,
+) -> Result<Option<(Round, Vec<u64>)>> {
+    let n = players.len();
+    let mut round = Round { ns: vec![0; n], cpu_ns: vec![0; n], involuntary_switches: vec![0; n], order };
+    let mut settling_ns = vec![0; n];
+    for &index in &round.order {
+        if interrupted.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        let i = usize::from(index);
+        let spent = take(&mut players[i])?;
+        (round.ns[i], round.cpu_ns[i]) = (spent.ns, spent.used.cpu_ns);
+        round.involuntary_switches[i] = spent.used.involuntary_switches as u32;
+        settling_ns[i] = spent.settling_ns;
+    }
+    Ok(Some((round, settling_ns)))
+}
+
+impl Player<'_, '_> {
+    /// The whole prompt, up to the logits of the first token.
+    fn prompt(&mut self, prompt: &[u32]) -> Result<Spent> {
+        let spent = timed(0, || {
+            for tokens in prompt.chunks(self.engine.batch()) {
+                self.engine.forward(tokens)?;
+            }
+            self.engine.logits().map(|_| ())
+        })?;
+        let id = self.sampler()?.sample(self.engine.last_logits())?;
+        expect(&self.column, 0, id)?;
+        Ok(spent)
+    }
+
+    /// The turn that begins with feeding the generated id `from`.
+    fn block(&mut self, from: usize) -> Result<Spent> {
+        let mut sampler = self.sampler()?;
+        let column = self.column;
+        let mut step = |at: usize| {
+            self.engine.forward(&[column.ids[at]])?;
+            self.engine.logits()?;
+            let id = sampler.sample(self.engine.last_logits())?;
+            expect(&column, at + 1, id)
+        };
+        let start = Instant::now();
+        (from..from + SETTLING_TOKENS).try_for_each(&mut step)?;
+        let settling_ns = start.elapsed().as_nanos() as u64;
+        let block = from + SETTLING_TOKENS;
+        timed(settling_ns, || (block..block + TOKENS).try_for_each(&mut step))
+    }
+
+    fn sampler(&self) -> Result<Sampler> {
+        Sampler::new(Sampling::Greedy, self.engine.model().config.vocab)
+    }
+}
+
+fn expect(column: &Column<'_>, at: usize, id: u32) -> Result<()> {
+    let (kernel, own) = (column.kernel.id(), column.ids[at]);
+    if id == own {
+        return Ok(());
+    }
+    Err(Error::failed(format!(
+        "{kernel} generates id {id} at {at} when kernels take turns, {own} undisturbed; run `harness verify`"
+    )))
+}
+
+fn timed(settling_ns: u64, work: impl FnOnce() -> Result<()>) -> Result<Spent> {
+    let before = ThreadUsage::now();
+    let start = Instant::now();
+    work()?;
+    let ns = start.elapsed().as_nanos() as u64;
+    Ok(Spent { ns, used: ThreadUsage::now().since(before), settling_ns })
+}
+
+/// Fills in summaries, verdicts and the floor from the raw rounds of engines with so many threads.
+pub fn summarize(record: &mut TokenBlocks, threads: usize, builds_on: BuildsOn<'_>) {
+    let ids: Vec<&str> = record.entries.iter().map(|e| e.kernel.as_str()).collect();
+    let rounds: Vec<Round> = record.rounds.iter().map(|r| r.round.clone()).collect();
+    let of = |rounds: &[Round]| -> Vec<Vec<u64>> { (0..ids.len()).map(|e| charged(rounds, e, threads)).collect() };
+    let (blocks, prompts) = (of(&rounds), of(&record.prompts));
+    let mut judged = micro::verdicts(&record.rule, &ids, &blocks, builds_on).0;
+    let index = |id: &str| record.entries.iter().position(|e| e.kernel == id && !e.self_pair);
+    let speed = |tokens: usize, ns: &mut dyn Iterator<Item = u64>| {
+        median(&ns.map(|ns| rate(tokens, Duration::from_nanos(ns))).collect::<Vec<_>>())
+    };
+    let summaries = record.entries.iter().enumerate().map(|(i, entry)| {
+        let against = |columns: &[Vec<u64>], partner: usize| -> Ratio {
+            Paired::new(&columns[partner], &columns[i]).ratio(&record.entries[partner].kernel)
+        };
+        // An A/A column is compared with its twin.
+        let partner = if entry.self_pair { index(&entry.kernel) } else { Some(0) };
+        let partner = partner.filter(|p| *p != i);
+        let previous = builds_on(&entry.kernel).and_then(|id| index(&id)).filter(|_| !entry.self_pair);
+        let settling = &mut record.rounds.iter().map(|r| r.settling_ns[i]);
+        BlockSummary {
+            kernel: entry.kernel.clone(),
+            tokens_per_s: speed(record.tokens, &mut blocks[i].iter().copied()),
+            settling_tokens_per_s: speed(record.settling_tokens, settling),
+            vs_baseline: partner.map(|p| against(&blocks, p)),
+            vs_previous: previous.map(|p| against(&blocks, p)),
+            prefill_vs_baseline: partner.map(|p| against(&prompts, p)),
+            verdict: judged[i].take(),
+        }
+    });
+    let summaries: Vec<BlockSummary> = summaries.collect();
+    let pair = record.entries.iter().position(|e| e.self_pair);
+    let pair = pair.and_then(|s| index(&record.entries[s].kernel).map(|twin| (twin, s)));
+    record.noise_floor = pair.map_or(0.0, |(twin, s)| Paired::new(&blocks[twin], &blocks[s]).noise_floor());
+    record.summaries = summaries;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::MachineArgs;
+    use crate::measure::end_to_end::{WeightStore, engine};
+    use crate::model::generate::{Request, Session};
+    use crate::models;
+    use kernels::{CodeTable, HeadFormat};
+
+    const PROMPT: [u32; 2] = [836, 27];
+
+    /// The built-in model with three kernels and the last of them again; `change` may edit the ids that are expected.
+    fn run(tokens: usize, stop: bool, change: impl Fn(&mut Vec<u32>)) -> Result<Option<TokenBlocks>> {
+        let machine = MachineArgs::for_child(1, None).check(1).expect("a machine");
+        let loaded = models::load("builtin", None, &machine).expect("loads");
+        let store = &mut WeightStore::new(None);
+        let ids = ["scalar-i8", "scalar", "scalar-i8", "scalar-i8"];
+        let kernels: Vec<Kernel> = ids.iter().map(|id| machine.kernel(id).expect("runs everywhere")).collect();
+        let mut make =
+            |kernel: Kernel| engine(&loaded.model, store, kernel, CodeTable::TERNARY, &machine, 32, HeadFormat::F16);
+        let request = Request {
+            prompt: PROMPT.into(),
+            max_tokens: tokens,
+            sampling: Sampling::Greedy,
+            stop_ids: Vec::new(),
+            stop_at_eos: false,
+            stop_strings: Vec::new(),
+            timeout: None,
+        };
+        let mut text = |kernel: &Kernel| {
+            let mut engine = make(*kernel).expect("made");
+            let session = Session::new(&mut engine, request.clone()).expect("fits");
+            let mut ids = session.run(&AtomicBool::new(false), &mut |_| {}).expect("runs").token_ids;
+            change(&mut ids);
+            ids
+        };
+        let texts: Vec<Vec<u32>> = kernels.iter().map(&mut text).collect();
+        let columns: Vec<_> = kernels.iter().zip(&texts).map(|(&kernel, ids)| Column { kernel, ids }).collect();
+        let interrupted = &AtomicBool::new(stop);
+        measure(
+            &columns,
+            &Plan { prompt: &PROMPT, generations: 2, threads: 1, comparisons: 3, seed: 1, interrupted },
+            make,
+        )
+    }
+
+    #[test]
+    fn every_kernel_decodes_the_same_stretches() {
+        let record = run(2 + 2 * (SETTLING_TOKENS + TOKENS), false, |_| {}).expect("ids agree").expect("blocks");
+        let at: Vec<(usize, usize)> = record.rounds.iter().map(|r| (r.generation, r.from)).collect();
+        assert_eq!(at, [(0, 0), (0, 5), (1, 0), (1, 5)]);
+        assert_eq!((record.prompts.len(), record.entries.len(), record.rule.looks.as_slice()), (2, 4, &[4][..]));
+        assert!(record.rounds.iter().all(|r| r.round.ns.iter().chain(&r.settling_ns).all(|ns| *ns > 0)));
+        assert!(record.entries[3].self_pair && record.summaries[3].verdict.is_none());
+        let own = &record.summaries[1];
+        assert!(own.tokens_per_s > 0.0 && own.vs_baseline.as_ref().is_some_and(|r| r.partner == "scalar-i8"));
+        assert!(own.prefill_vs_baseline.is_some() && own.verdict.as_ref().is_some_and(|v| v.samples == 4));
+        let mut again = record.clone();
+        (again.summaries, again.noise_floor) = (Vec::new(), 0.0);
+        summarize(&mut again, 1, &micro::registered);
+        assert_eq!(format!("{again:?}"), format!("{record:?}"));
+    }
+
+    #[test]
+    fn texts_that_are_too_short_or_interrupted_have_no_blocks() {
+        assert!(run(SETTLING_TOKENS + TOKENS, false, |_| {}).expect("nothing is wrong").is_none());
+        assert!(run(12, true, |_| {}).expect("nothing is wrong").is_none());
+    }
+
+    #[test]
+    fn another_token_is_an_error() {
+        let error = run(8, false, |ids| ids[3] ^= 1).expect_err("differs").to_string();
+        assert!(error.contains("at 3 when kernels take turns"), "{error}");
+    }
+
+    #[test]
+    fn ratios_are_of_blocks_without_what_came_before() {
+        let round = |i: u64| BlockRound {
+            generation: 0,
+            from: 0,
+            settling_ns: vec![9_000, 9_000, 9_000],
+            round: Round {
+                order: vec![0, 1, 2],
+                ns: vec![4_000 + i, 2_000, 2_000 + i],
+                cpu_ns: vec![4_000 + i, 2_000, 2_000],
+                involuntary_switches: vec![0; 3],
+            },
+        };
+        let entry = |kernel: &str, self_pair| BlockEntry { kernel: kernel.into(), self_pair };
+        let mut record = TokenBlocks {
+            family: "W2A8".into(),
+            tokens: 4,
+            settling_tokens: 1,
+            entries: vec![entry("a", false), entry("b", false), entry("b", true)],
+            rule: Rule::new(DELTA, "token block", &[20], 20, 1),
+            rounds: (0..20).map(round).collect(),
+            prompts: Vec::new(),
+            summaries: Vec::new(),
+            noise_floor: 0.0,
+        };
+        let builds_on = |id: &str| (id == "b").then(|| "a".to_owned());
+        summarize(&mut record, 1, &builds_on);
+        let b = &record.summaries[1];
+        let ratio = b.vs_baseline.as_ref().expect("a partner");
+        assert!((ratio.median - 2.0).abs() < 0.01 && ratio.low.is_some() && b.vs_previous.as_ref() == Some(ratio));
+        assert!((b.tokens_per_s - 2e6).abs() < 1.0 && (b.settling_tokens_per_s - 111_111.1).abs() < 1.0);
+        assert!(b.verdict.as_ref().is_some_and(|v| v.outcome == crate::receipt::Outcome::Pass && v.partner == "a"));
+        // 95th percentile of the twins' deviations, 0 to 19 of 2000 ns.
+        assert!((record.noise_floor - (1.0 - 2_000.0 / 2_018.0)).abs() < 1e-9, "{}", record.noise_floor);
+        // An epoch that was preempted counts with its CPU time.
+        record.rounds.iter_mut().for_each(|r| (r.round.ns[1], r.round.involuntary_switches[1]) = (90_000, 1));
+        summarize(&mut record, 1, &builds_on);
+        assert_eq!(record.summaries[1].tokens_per_s, 2e6);
+        summarize(&mut record, 2, &builds_on);
+        assert!(record.summaries[1].tokens_per_s < 1e5);
+    }
+}
