@@ -24,7 +24,9 @@ pub fn stages(receipt: &Receipt, family: &str, look: Look) -> Option<String> {
         query::headlines(receipt, family).into_iter().filter(|c| !c.rounds.is_empty()).collect();
     let first = heads.first()?;
     let titles = heads.iter().map(|c| column(c));
-    let mut table = Rows::new(["kernel".to_string()].into_iter().chain(titles).chain(["over\nstage\nbefore".into()]));
+    let builds = query::kernels(first).any(|(_, s)| s.vs_previous.is_some());
+    let previous = builds.then(|| "over\nstage\nbefore".to_string());
+    let mut table = Rows::new(["kernel".to_string()].into_iter().chain(titles).chain(previous));
     for kernel in query::kernel_ids(receipt, family) {
         let mut row = vec![plain(kernel.clone())];
         for cell in &heads {
@@ -35,6 +37,10 @@ pub fn stages(receipt: &Receipt, family: &str, look: Look) -> Option<String> {
                 }
                 None => plain("not run"),
             });
+        }
+        if !builds {
+            table.rows.push(row);
+            continue;
         }
         // The first column's shape: the others' are in the report.
         let previous = query::kernels(first).find(|(_, s)| s.kernel == kernel);
