@@ -127,7 +127,7 @@ fn stacked(
         for (family, bars) in groups {
             c.text((0, y), Anchor::Start, 13, INK, true, &text::fit(family, 13, true, WIDTH));
             for (i, bar) in bars.iter().enumerate() {
-                row(c, bar, &names, &scale, y + 12 + i as i32 * ROW + ROW / 2);
+                row(c, bar, &scale, y + 12 + i as i32 * ROW + ROW / 2);
             }
             y += height(bars);
         }
@@ -136,6 +136,13 @@ fn stacked(
             for x in [scale.at(share), scale.at(share) + 1] {
                 c.dashed((x, first), (x, bottom - 20), CLAIM);
             }
+        }
+        let mut y = top;
+        for (_, bars) in groups {
+            for (i, bar) in bars.iter().enumerate() {
+                labels(c, bar, &names, &scale, y + 12 + i as i32 * ROW + ROW / 2);
+            }
+            y += height(bars);
         }
         for share in [0.0, 0.25, 0.5, 0.75, 1.0] {
             c.line((scale.at(share), bottom - 16), (scale.at(share), bottom - 10), GRID, 1);
@@ -160,30 +167,44 @@ fn shown<'n>(names: &'n [String], groups: &[(String, Vec<Bar>)]) -> impl Iterato
     order.into_iter().filter_map(|i| Some((i, names.get(i)?.as_str())))
 }
 
-fn row(c: &mut Canvas<'_>, bar: &Bar, names: &[String], scale: &Scale, y: i32) {
-    let sum = total(bar);
+fn row(c: &mut Canvas<'_>, bar: &Bar, scale: &Scale, y: i32) {
     let name = text::fit(&bar.name, 12, false, PLOT.0 - 12);
     c.text((PLOT.0 - 10, y), Anchor::End, 12, INK, false, &name);
-    let mut before = 0.0;
-    for (index, ms) in bar.parts.iter().filter(|p| p.1.is_finite() && p.1 > 0.0) {
-        let (from, to) = (scale.at(before / sum), scale.at((before + ms) / sum));
-        before += ms;
-        if to <= from {
-            continue;
-        }
+    for (index, _, from, to) in segments(bar, scale) {
         c.patterned((from, y - 10), (to, y + 10), SERIES[index % SERIES.len()], PATTERNS[index % SERIES.len()]);
         if to < PLOT.1 {
             c.line((to, y - 10), (to, y + 10), SURFACE, 1);
         }
-        let share = figures::percent(ms / sum);
-        let long = names.get(*index).map(|n| format!("{n} {share}")).unwrap_or_default();
+    }
+    let figure = text::fit(&format!("{} ms", figures::number(total(bar))), 12, true, WIDTH - PLOT.1 - 14);
+    c.text((PLOT.1 + 14, y), Anchor::Start, 12, INK, true, &figure);
+}
+
+/// The bar's parts that are wide enough to be seen: index, share, and where they begin and end.
+fn segments(bar: &Bar, scale: &Scale) -> Vec<(usize, f64, i32, i32)> {
+    let sum = total(bar);
+    let mut before = 0.0;
+    let mut out = Vec::new();
+    for (index, ms) in bar.parts.iter().filter(|p| p.1.is_finite() && p.1 > 0.0) {
+        let (from, to) = (scale.at(before / sum), scale.at((before + ms) / sum));
+        before += ms;
+        if to > from {
+            out.push((*index, ms / sum, from, to));
+        }
+    }
+    out
+}
+
+/// Names and shares on the parts that have room for them.
+fn labels(c: &mut Canvas<'_>, bar: &Bar, names: &[String], scale: &Scale, y: i32) {
+    for (index, share, from, to) in segments(bar, scale) {
+        let share = figures::percent(share);
+        let long = names.get(index).map(|n| format!("{n} {share}")).unwrap_or_default();
         let fitting = [long, share].into_iter().find(|l| !l.is_empty() && text::width(l, 12, false) + 12 <= to - from);
         if let Some(label) = fitting {
             c.plated(((from + to) / 2, y), Anchor::Middle, 12, INK, &label);
         }
     }
-    let figure = text::fit(&format!("{} ms", figures::number(sum)), 12, true, WIDTH - PLOT.1 - 14);
-    c.text((PLOT.1 + 14, y), Anchor::Start, 12, INK, true, &figure);
 }
 
 fn describe(names: &[String], groups: &[(String, Vec<Bar>)]) -> String {

@@ -113,14 +113,30 @@ fn trace(cell: &MicroCell, own: usize, partner: usize, title: String, same: bool
     Some(Trace { title, summary, points, places: cell.entries.len(), same })
 }
 
-/// Tukey's fences: one and a half interquartile ranges beyond the quartiles.
+/// Tukey's fences: one and a half interquartile ranges beyond the quartiles, of the ratios' logarithms, so that twice as fast and half
+/// as fast lie equally far out.
 fn fences(points: &[Point]) -> (f64, f64) {
-    let mut ratios: Vec<f64> = points.iter().map(|p| p.ratio).collect();
-    ratios.sort_by(f64::total_cmp);
-    let quartile = |share: f64| ratios[((ratios.len() - 1) as f64 * share).round() as usize];
+    let mut logs: Vec<f64> = points.iter().map(|p| p.ratio.ln()).collect();
+    logs.sort_by(f64::total_cmp);
+    let quartile = |share: f64| logs[((logs.len() - 1) as f64 * share).round() as usize];
     let (q1, q3) = (quartile(0.25), quartile(0.75));
-    let reach = 1.5 * (q3 - q1).max(f64::EPSILON * q3);
-    (q1 - reach, q3 + reach)
+    let reach = 1.5 * (q3 - q1).max(1e-12);
+    ((q1 - reach).exp(), (q3 + reach).exp())
+}
+
+/// The ratios' axis: all that is no outlier and, for the A/A pair, the noise floor. Logarithmic where it spans more than a factor of 3.
+fn axis(trace: &Trace<'_>, noise_floor: f64, pixels: (i32, i32)) -> (Scale, &'static str) {
+    let inside = trace.points.iter().filter(|p| !p.outlier).map(|p| p.ratio);
+    let (mut low, mut high) = inside.fold((f64::INFINITY, 0.0f64), |(l, h), v| (l.min(v), h.max(v)));
+    if trace.same && noise_floor.is_finite() && noise_floor < 0.9 {
+        (low, high) = (low.min(1.0 - noise_floor), high.max(1.0 + noise_floor));
+    }
+    if high > 3.0 * low {
+        let room = (high / low).powf(0.08);
+        return (Scale::log(low / room..=high * room, pixels), "ratio of times, ×, log scale");
+    }
+    let reach = (high - low).max(0.002 * high) * 0.12;
+    (Scale::between((low - reach).max(low * 0.5), high + reach, pixels), "ratio of times, ×")
 }
 
 fn chart(cell: &MicroCell, file: &'static str, why: &str) -> Chart {
@@ -139,7 +155,7 @@ fn chart(cell: &MicroCell, file: &'static str, why: &str) -> Chart {
     let step = cell.rounds.len().div_ceil(MOST);
     let thinned = if step > 1 { format!(" One round in {step} is drawn, and every outlier.") } else { String::new() };
     let caption = format!(
-        "Outliers lie more than 1.5 interquartile ranges beyond the quartiles; those beyond the plot are at its edge. Preempted: the measuring \
+        "Outliers lie more than 1.5 interquartile ranges beyond the quartiles (of logarithms); those beyond the plot are at its edge. Preempted: the measuring \
          thread lost its CPU while one of the two ran. Right: median by the position that the kernel had in its round, which balanced orders \
          make equal unless the position itself matters. Medians and sign-test intervals are over all rounds, outliers included.{thinned}"
     );
@@ -193,14 +209,8 @@ fn dot(c: &mut Canvas<'_>, place: Place, at: (i32, i32)) {
 
 fn panel(c: &mut Canvas<'_>, trace: &Trace<'_>, cell: &MicroCell, top: i32) {
     let (from, to) = (top + 40, top + PANEL - 70);
-    let inside = || trace.points.iter().filter(|p| !p.outlier).map(|p| p.ratio);
-    let (mut low, mut high) = inside().fold((f64::INFINITY, 0.0f64), |(l, h), v| (l.min(v), h.max(v)));
-    if trace.same && cell.noise_floor.is_finite() && cell.noise_floor < 0.9 {
-        (low, high) = (low.min(1.0 - cell.noise_floor), high.max(1.0 + cell.noise_floor));
-    }
+    let (y, units) = axis(trace, cell.noise_floor, (to, from));
     let middle = trace.summary.median;
-    let reach = (high - low).max(0.002 * high) * 0.12;
-    let y = Scale::between((low - reach).max(low * 0.5), high + reach, (to, from));
     let last = trace.points.iter().map(|p| p.round + 1).max().unwrap_or(1);
     let x = Scale::linear(last as f64 + 0.5, PLOT);
     let title = format!("{}: {}", trace.title, figures::ratio_with_interval(trace.summary));
@@ -236,7 +246,7 @@ fn panel(c: &mut Canvas<'_>, trace: &Trace<'_>, cell: &MicroCell, top: i32) {
         c.line((x.at(value), to + 14), (x.at(value), to + 18), MUTED, 1);
         c.text((x.at(value), to + 27), Anchor::Middle, 12, MUTED, false, &tick(value));
     }
-    c.text((0, top + 27), Anchor::Start, 12, MUTED, false, "ratio of times, ×");
+    c.text((0, top + 27), Anchor::Start, 12, MUTED, false, units);
     let axis = "round, in the order measured";
     c.text(((PLOT.0 + PLOT.1) / 2, to + 46), Anchor::Middle, 12, MUTED, false, axis);
     order(c, trace, &y, to);
