@@ -94,7 +94,11 @@ fn of_cell(receipt: &Receipt, index: usize, cell: &MicroCell) -> Vec<Measurement
         noise: figures::percent(cell.noise_floor),
         verdict: s.verdict.as_ref().map(VerdictView::new),
         unstable: query::unstable(cell),
-        rounds: anchors::rounds(index, i),
+        // A kernel whose every time is zero has no row among the rounds.
+        rounds: match query::round_ratios(cell, i).is_empty() {
+            true => anchors::cell(index),
+            false => anchors::rounds(index, i),
+        },
         counts: counted(&s.kernel).then(|| anchors::count(&s.kernel)),
         source: anchors::source(receipt, &s.kernel),
     });
