@@ -11,7 +11,7 @@
 use super::clock::ThreadUsage;
 use super::micro::{self, BuildsOn};
 use super::rounds::{charged, orders};
-use super::sequential::DELTA;
+use super::sequential::{DELTA, Sample};
 use super::stats::{Paired, median};
 use crate::error::{Error, Result};
 use crate::model::engine::Engine;
@@ -103,14 +103,18 @@ pub fn measure<'m>(
     let mut block_orders = orders(columns.len(), most, seed).into_iter();
     'texts: for (generation, order) in orders(columns.len(), plan.generations, !seed).into_iter().enumerate() {
         let mut players = Vec::with_capacity(columns.len());
-        for &column in columns {
+        // In this text's order, so that no column gets the same place every time.
+        for &index in &order {
+            let column = columns[usize::from(index)];
             let _gap = vec![0; LINE * (1 + random.below(LINES_OF_A_PAGE) as usize)];
             let mut player = Player { column, engine: engine(column.kernel)?, _gap };
             // Once untimed: the first use of memory is the system's work.
             player.prompt(plan.prompt)?;
             player.engine.reset();
-            players.push(player);
+            players.push((index, player));
         }
+        players.sort_by_key(|(index, _)| *index);
+        let mut players: Vec<Player<'_, 'm>> = players.into_iter().map(|(_, player)| player).collect();
         let prompt = turns(&mut players, order, plan.interrupted, |player| player.prompt(plan.prompt))?;
         let Some((round, _)) = prompt else { break };
         record.prompts.push(round);
@@ -226,7 +230,8 @@ pub fn summarize(record: &mut TokenBlocks, threads: usize, builds_on: BuildsOn<'
     let rounds: Vec<Round> = record.rounds.iter().map(|r| r.round.clone()).collect();
     let of = |rounds: &[Round]| -> Vec<Vec<u64>> { (0..ids.len()).map(|e| charged(rounds, e, threads)).collect() };
     let (blocks, prompts) = (of(&rounds), of(&record.prompts));
-    let mut judged = micro::verdicts(&record.rule, &ids, &blocks, builds_on).0;
+    let of_a_text = record.rounds.iter().take_while(|r| r.generation == record.rounds[0].generation).count();
+    let mut judged = micro::verdicts(&record.rule, Sample::TokenBlock(of_a_text), &ids, &blocks, builds_on).0;
     let index = |id: &str| record.entries.iter().position(|e| e.kernel == id && !e.self_pair);
     let speed = |tokens: usize, ns: &mut dyn Iterator<Item = u64>| {
         median(&ns.map(|ns| rate(tokens, Duration::from_nanos(ns))).collect::<Vec<_>>())

@@ -167,6 +167,9 @@ pub enum Sample {
     Round,
     /// The median of one process pair, and its own part.
     ProcessPair,
+    /// A block of tokens of a text that has so many of them. Blocks of one text share what is particular to its engines, so the A/A pair
+    /// counts by text.
+    TokenBlock(usize),
 }
 
 /// Takes the looks in order and returns the first verdict that stands, or the last one. The flag says whether it stands: false when
@@ -178,7 +181,12 @@ pub fn decide(rule: &Rule, sample: Sample, effect: &[f64], same: &[f64], partner
     let mut last = None;
     for &look in rule.looks.iter().filter(|look| **look <= have) {
         let same = &same[..look];
-        let parts = if sample == Sample::Round { blocks(same) } else { same.to_vec() };
+        let parts = match sample {
+            Sample::Round => blocks(same),
+            Sample::ProcessPair => same.to_vec(),
+            Sample::TokenBlock(of_a_text) => same.chunks(of_a_text.max(1)).map(median).collect(),
+        };
+        let same = if matches!(sample, Sample::TokenBlock(_)) { &parts } else { same };
         let (verdict, stands) = judge(rule, &Samples { effect: &effect[..look], same, same_parts: &parts }, partner);
         if stands {
             return (verdict, true);
@@ -290,6 +298,21 @@ mod tests {
         let same: Vec<f64> = same.iter().map(|s| s / 20.0).collect();
         let samples = Samples { effect: &[0.0; 100], same: &same, same_parts: &blocks(&same) };
         assert_eq!(judge(&rule(1), &samples, "p").0.outcome, Outcome::Pass);
+    }
+
+    #[test]
+    fn blocks_of_one_text_are_not_independent() {
+        let rule = Rule::new(DELTA, "token block", &[81], 81, 10);
+        // Each text is off by as much as its engines' places in memory make it, one way or the other.
+        let same: Vec<f64> =
+            (0..81).map(|i| if (i / 9) % 3 == 0 { -0.05 } else { 0.04 } + 0.0001 * f64::from(i % 7)).collect();
+        let by = |sample| decide(&rule, sample, &[0.0; 81], &same, "p").0;
+        assert_eq!(by(Sample::Round).outcome, Outcome::Unstable);
+        let verdict = by(Sample::TokenBlock(9));
+        assert_eq!(verdict.outcome, Outcome::Pass, "{verdict:?}");
+        assert!(verdict.aa_p95 > 0.03 && verdict.delta_eff > 0.06 && verdict.samples == 81, "{verdict:?}");
+        let all: Vec<f64> = same.iter().map(|s| s.abs()).collect();
+        assert_eq!(decide(&rule, Sample::TokenBlock(9), &[0.0; 81], &all, "p").0.outcome, Outcome::Unstable);
     }
 
     #[test]

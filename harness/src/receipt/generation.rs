@@ -147,7 +147,7 @@ pub struct BlockSummary {
     pub kernel: String,
     /// Median over blocks; not to be set beside `decode_tokens_per_s`, which is of texts that nothing interrupts.
     pub tokens_per_s: f64,
-    /// The same of the settling tokens.
+    /// The same of the settling tokens, by wall time.
     pub settling_tokens_per_s: f64,
     /// Decode speed against the family's first kernel, paired by block; of the self-pair against its twin.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -59,7 +59,7 @@ pub fn measure(cell: Cell, kernels: &[Kernel], plan: &Plan<'_>, team: &mut Team)
     let ids: Vec<&str> = entries.iter().map(Kernel::id).collect();
     let decided = |rounds: &[Round]| {
         plan.rule.looks.contains(&rounds.len())
-            && verdicts(&plan.rule, &ids, &columns(rounds, ids.len()), &registered).1
+            && verdicts(&plan.rule, Sample::Round, &ids, &columns(rounds, ids.len()), &registered).1
     };
     let mut rounds = rounds::run(&mut epochs, calls, plan.rule.most(), seed, plan.interrupted, decided);
     drop(epochs);
@@ -145,6 +145,7 @@ fn columns(rounds: &[Round], entries: usize) -> Vec<Vec<u64>> {
 /// A verdict for each entry that has a partner, and whether all of them stand.
 pub fn verdicts(
     rule: &Rule,
+    sample: Sample,
     ids: &[&str],
     columns: &[Vec<u64>],
     builds_on: BuildsOn<'_>,
@@ -155,7 +156,7 @@ pub fn verdicts(
     let verdicts = (0..ids.len()).map(|i| {
         let p = partner(ids, i, builds_on)?;
         let effect = sequential::log_ratios(&columns[p], &columns[i]);
-        let (verdict, stands) = sequential::decide(rule, Sample::Round, &effect, &same, ids[p]);
+        let (verdict, stands) = sequential::decide(rule, sample, &effect, &same, ids[p]);
         all_stand &= stands;
         Some(verdict)
     });
@@ -172,7 +173,7 @@ pub fn summarize(cell: &mut MicroCell, rule: Option<&Rule>) {
 pub fn summarize_with(cell: &mut MicroCell, rule: Option<&Rule>, builds_on: BuildsOn<'_>) {
     let ids: Vec<&str> = cell.entries.iter().map(|e| e.kernel.as_str()).collect();
     let columns = columns(&cell.rounds, ids.len());
-    let mut judged = rule.map_or_else(Vec::new, |rule| verdicts(rule, &ids, &columns, builds_on).0);
+    let mut judged = rule.map_or_else(Vec::new, |rule| verdicts(rule, Sample::Round, &ids, &columns, builds_on).0);
     judged.resize(ids.len(), None);
     let nothing_measured = cell.rounds.is_empty();
     let index = |id: &str| cell.entries.iter().position(|e| e.kernel == id && !e.self_pair);
