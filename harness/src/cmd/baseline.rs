@@ -99,7 +99,7 @@ fn show(baseline: &Baseline, json: bool, out: &Output) -> Result<()> {
     if json {
         return out.json(baseline);
     }
-    let scenario = Scenario::parse("its scenario", &baseline.scenario)?;
+    let scenario = Scenario::parse(&format!("baseline {}'s scenario", baseline.name), &baseline.scenario)?;
     let rows = [
         ("saved", baseline.created.clone()),
         ("commit", commit(baseline)),

@@ -138,6 +138,12 @@ impl Store {
         }
         let baseline = self.facts(&path)?;
         let program = folder.join(PROGRAM);
+        if !program.exists() {
+            return Err(Error::input(format!(
+                "baseline {name} has lost its program, {}; save it again",
+                program.display()
+            )));
+        }
         let bytes = read_limited(&program, "the program of a baseline", MAX_PROGRAM_BYTES)?;
         if sha256_hex(&bytes) != baseline.binary_sha256 {
             return Err(Error::input(format!(
@@ -150,7 +156,9 @@ impl Store {
 
     fn facts(&self, path: &Path) -> Result<Baseline> {
         let text = read_limited(path, "a baseline", MAX_FACTS_BYTES)?;
-        let bad = |e: serde_json::Error| Error::input(format!("{} is not a baseline: {e}", path.display()));
+        let bad = |e: serde_json::Error| {
+            Error::input(format!("{} is not a baseline: {e}; save it again with this build", path.display()))
+        };
         let version: serde_json::Value = serde_json::from_slice(&text).map_err(bad)?;
         if version.get("version").and_then(serde_json::Value::as_u64) != Some(u64::from(VERSION)) {
             return Err(Error::input(format!(
