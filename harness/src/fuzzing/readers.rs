@@ -145,7 +145,7 @@ fn receipt_recheck() {
         found.problems.iter().for_each(|problem| assert_plain(&problem.line()));
         // A receipt that does not hold is shown and exported all the same.
         let Ok(receipt) = read_receipt(&file) else { return Ok(()) };
-        assert_plain(&summary_table(&receipt, false));
+        assert_plain(&summary(&receipt, Look::plain()));
         for format in Format::value_variants() {
             let _ = export(&receipt, "00", *format)?;
         }
