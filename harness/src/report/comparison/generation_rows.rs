@@ -4,7 +4,7 @@ use super::change::{Change, Side};
 use super::{Cell, Row, Run, Table};
 use crate::measure::sequential::log_ratios;
 use crate::measure::stats::{median, quantile};
-use crate::receipt::{GenerationKernel, GenerationRecord, GenerationRound, Ratio};
+use crate::receipt::{GenerationKernel, GenerationRecord, GenerationRound, Ratio, TokenBlocks};
 use crate::report::{figures, query};
 
 /// A phase with its time a round.
@@ -139,6 +139,12 @@ fn change(
     if let Some(why) = same_question(first, other) {
         return Some(Change::none(why));
     }
+    // Paired by blocks of tokens where both runs were: many more pairs, and an A/A pair of their own.
+    let by_block = |run| block_logs(run, family, id, &common).filter(|_| phase.name == "decode");
+    if let (Some((log_a, a)), Some((log_b, b))) = (by_block(first), by_block(other)) {
+        let side = |log_ratios, floor| Side { log_ratios, floor };
+        return Some(Change::between(&side(&log_a, a), &side(&log_b, b)));
+    }
     let of = |run, k| logs(run, family, k, Some(&common), phase).filter(|(name, _)| *name == common);
     let (Some((_, log_a)), Some((_, log_b))) = (of(first, a), of(other, b)) else {
         return Some(Change::none("the two runs have no partner in common"));
@@ -149,7 +155,17 @@ fn change(
     ))
 }
 
-/// Generation has no A/A pair: how far 95% of the rounds are from their median stands in for one.
+/// log(partner time / own time) by block of tokens, and the A/A noise of the blocks.
+fn block_logs(run: &Run, family: &str, kernel: &str, partner: &str) -> Option<(Vec<f64>, f64)> {
+    let blocks = run.receipt.generation.as_ref()?.blocks.iter().find(|b| b.family == family)?;
+    let ns = |id: &str, blocks: &TokenBlocks| -> Option<Vec<u64>> {
+        let at = blocks.entries.iter().position(|e| e.kernel == id && !e.self_pair)?;
+        Some(blocks.rounds.iter().map(|r| r.round.ns.get(at).copied().unwrap_or(0)).collect())
+    };
+    Some((log_ratios(&ns(kernel, blocks)?, &ns(partner, blocks)?), blocks.noise_floor))
+}
+
+/// Whole generations have no A/A pair: how far 95% of the rounds are from their median stands in for one.
 fn spread(logs: &[f64]) -> f64 {
     let middle = median(logs);
     quantile(&logs.iter().map(|l| (l - middle).abs().exp_m1()).collect::<Vec<_>>(), 0.95)

@@ -115,14 +115,7 @@ fn setup(g: &GenerationRecord) -> String {
     )
 }
 
-fn row(
-    receipt: &Receipt,
-    index: usize,
-    partner: &str,
-    k: &GenerationKernel,
-    best: f64,
-    floor: f64,
-) -> GenerationRow {
+fn row(receipt: &Receipt, index: usize, partner: &str, k: &GenerationKernel, best: f64, floor: f64) -> GenerationRow {
     let passed = k.goldens.iter().filter(|c| c.passed).count();
     let speed = |x: f64| if x > 0.0 { figures::number(x) } else { "n/a".into() };
     let decoded = k.rounds.iter().filter(|r| r.decode_ns > 0);
