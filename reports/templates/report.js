@@ -119,6 +119,7 @@
   // One row of choices over all tables of a group: a choice for each column that asks for one, and one for the family of a table.
   function filterable(group) {
     var boxes = all(".table", group);
+    if (!boxes.length) return;
     var bar = make("div", { className: "filters", role: "search", "aria-label": "Filter " + group.getAttribute("data-filters") });
     var choices = [];
     function choice(name, values, of) {
@@ -143,7 +144,7 @@
         var at = heads(row.closest("table")).findIndex(function (head) {
           return head.hasAttribute("data-filter") && (head.getAttribute("data-filter") || plain(head)) === name;
         });
-        return at < 0 ? "" : plain(row.cells[at]);
+        return at < 0 ? "" : plain(row.cells[at]).split(" · ")[0];
       };
       choice(name, distinct(all("tbody tr", group).map(of)).sort(collator.compare), of);
     });
