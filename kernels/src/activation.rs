@@ -200,6 +200,21 @@ mod tests {
     }
 
     #[test]
+    fn whole_capacity_can_be_used_and_no_more() {
+        let (x, more) = ([-2.0; 512], [1.0; 513]);
+        let (mut q, mut f) = (QuantizedActivations::new(512), FloatActivations::new(512));
+        q.quantize(ops(), &x).expect("fits");
+        f.set(&x).expect("fits");
+        assert_eq!((q.values(), f.values()), (&[-127i8; 512][..], &x[..]));
+        let too_long = KernelError::Shape { what: "activations", expected: 512, actual: 513 };
+        assert_eq!((q.quantize(ops(), &more), f.set(&more)), (Err(too_long.clone()), Err(too_long)));
+        assert_eq!((q.len(), f.len(), q.is_empty(), f.is_empty()), (512, 512, false, false));
+        q.quantize(ops(), &[]).expect("fits");
+        f.set(&[]).expect("fits");
+        assert_eq!((q.len(), f.len(), q.is_empty(), f.is_empty()), (0, 0, true, true));
+    }
+
+    #[test]
     fn non_finite_input_is_named() {
         let mut q = QuantizedActivations::new(3);
         assert_eq!(q.quantize(ops(), &[1.0, f32::NAN, 2.0]), Err(KernelError::NonFinite { index: 1 }));

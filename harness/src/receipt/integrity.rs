@@ -295,6 +295,52 @@ mod tests {
         }
     }
 
+    /// The first 32 bits of a leaf's digest.
+    fn short(leaf: &str) -> u32 {
+        let digest: [u8; 32] = Sha256::digest(leaf).into();
+        u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]])
+    }
+
+    #[test]
+    fn a_part_has_one_pair_of_digests_for_each_bit_of_its_numbers() {
+        let integrity = Integrity::of(&json!({"a": {"x": [7, 7, {}, null, -0.0]}}));
+        let part = integrity.parts.iter().find(|part| part.part == "/a").expect("there");
+        // `{}` makes the list one of objects, whose elements are parts of their own.
+        assert_eq!((part.leaves, part.locate.len()), (0, 0));
+        let integrity = Integrity::of(&json!({"a": {"x": [7, 7, [], null, -0.0], "y": {"z": {}}}}));
+        let part = integrity.parts.iter().find(|part| part.part == "/a").expect("there");
+        let leaves = ["/a/x/0=7", "/a/x/1=7", "/a/x/2=[]", "/a/x/3=null", "/a/x/4=-0.0", "/a/y/z={}"];
+        assert_eq!((part.leaves, part.locate.len()), (6, 3));
+        for (bit, pair) in part.locate.iter().enumerate() {
+            let side = |with: usize| {
+                let own = leaves.iter().enumerate().filter(|(number, _)| number >> bit & 1 == with);
+                own.fold(0, |xor, (_, leaf)| xor ^ short(leaf))
+            };
+            assert_eq!(*pair, format!("{:08x} {:08x}", side(0), side(1)), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_written_in_one_way() {
+        let written = |value: Value| {
+            let mut text = String::new();
+            canonical(&value, &mut text);
+            text
+        };
+        let numbers = [json!(-1.0), json!(0.0), json!(-0.0), json!(1.5), json!(9007199254740991.0)];
+        assert_eq!(numbers.map(written), ["-1", "0", "-0.0", "1.5", "9007199254740991"]);
+        // From 2^53 on an integer is not known from a float's value.
+        assert_eq!(written(json!(9007199254740992.0)), "9007199254740992.0");
+    }
+
+    #[test]
+    fn a_value_more_is_counted_even_where_it_needs_no_bit_more() {
+        let integrity = Integrity::of(&json!({"a": {"x": 1, "y": 2, "z": 3}}));
+        let edits = integrity.edits(&json!({"a": {"x": 1, "y": 2, "z": 3, "zz": 4}}));
+        assert_eq!(edits.len(), 1);
+        assert_eq!((edits[0].field.as_str(), edits[0].what.as_str()), ("/a", "with 4 values, 3 were written"));
+    }
+
     #[test]
     fn several_edits_name_what_holds_them() {
         let integrity = Integrity::of(&receipt());

@@ -66,7 +66,7 @@ pub fn write_receipt(receipt: &Receipt, folder: &Path) -> Result<PathBuf> {
 
 /// The file's text. Digests are made of the text read back, so that they hold for what a reader finds.
 fn sealed(receipt: &Receipt) -> serde_json::Result<Vec<u8>> {
-    let mut receipt = Receipt { bitnet_rs: Some(BitnetRs::of(receipt)), integrity: None, ..receipt.clone() };
+    let mut receipt = Receipt { bitnet_rs: Some(BitnetRs::of(receipt)), ..receipt.clone() };
     let value: Value = serde_json::from_slice(&serde_json::to_vec(&receipt)?)?;
     receipt.integrity = Some(Integrity::of(&value));
     layout::to_vec(&receipt)

@@ -156,4 +156,6 @@ pub fn refusal(file: &Path, first: &Problem, problems: usize) -> Error {
 }
 
 #[cfg(test)]
+mod structure_tests;
+#[cfg(test)]
 mod tests;

@@ -35,6 +35,19 @@ fn consistent() -> Receipt {
     let perplexity = receipt.perplexity.as_mut().unwrap();
     perplexity.kernels.iter_mut().for_each(|k| k.perplexity = k.nats_per_token.exp());
     perplexity.lut.as_mut().unwrap().file_perplexity = perplexity.kernels[5].perplexity;
+    let (nats, f16_nats) = (3.25f64, 3.2f64);
+    receipt.head_effect = Some(crate::receipt::HeadEffect {
+        head: "q8".into(),
+        f16_head: "f16".into(),
+        nats_per_token: nats,
+        f16_nats_per_token: f16_nats,
+        perplexity: nats.exp(),
+        f16_perplexity: f16_nats.exp(),
+        perplexity_change_percent: 100.0 * (nats - f16_nats).exp_m1(),
+        tokens: 100,
+        window: 10,
+        text: "a text".into(),
+    });
     receipt.build = build_info();
     receipt.findings = crate::findings::findings(&receipt);
     receipt
@@ -131,6 +144,9 @@ fn figures_are_recomputed_not_only_hashed() {
             r.generation.as_mut().unwrap().kernels[0].goldens[0].got[1] = 9
         }),
         ("/perplexity/kernels/3/perplexity", &|r| r.perplexity.as_mut().unwrap().kernels[3].perplexity = 1.0),
+        ("/head_effect/perplexity_change_percent", &|r| {
+            r.head_effect.as_mut().unwrap().perplexity_change_percent = 0.0;
+        }),
         ("/findings/0/text", &|r| r.findings[0].text.push('!')),
     ];
     for &(pointer, edit) in edits {
@@ -178,6 +194,33 @@ fn removing_the_digests_does_not_help() {
     assert_eq!(recheck(&path).unwrap().problems[0].field, "/schema_version");
 }
 
+/// An edit that leaves no receipt is named by its digest; without digests there is nothing but the reader's error.
+#[test]
+fn what_cannot_be_read_is_named_all_the_same() {
+    let (_dir, path, mut value) = written(&consistent());
+    value["micro"][0]["k"] = (-1).into();
+    std::fs::write(&path, value.to_string()).unwrap();
+    let found = recheck(&path).unwrap();
+    assert_eq!((found.problems.len(), found.problems[0].field.as_str()), (1, "/micro/0/k"));
+    assert_eq!(found.problems[0].found.as_deref(), Some("-1"));
+    assert!(found.notes.iter().any(|note| note.starts_with("nothing else was checked: ")), "{:?}", found.notes);
+    // Digests that are none.
+    value["integrity"] = 7.into();
+    std::fs::write(&path, value.to_string()).unwrap();
+    let found = recheck(&path).unwrap();
+    assert!(found.problems[0].line().starts_with("/integrity: cannot be read: "), "{:?}", found.problems);
+    // A value too long for a line is not shown.
+    let (_dir, path, mut value) = written(&consistent());
+    value["scenario"]["analysis"] = "long ".repeat(40).into();
+    std::fs::write(&path, value.to_string()).unwrap();
+    let found = recheck(&path).unwrap();
+    assert_eq!((found.problems[0].field.as_str(), found.problems[0].found.as_ref()), ("/scenario/analysis", None));
+    // And one of 120 characters is.
+    value["scenario"]["analysis"] = "x".repeat(118).into();
+    std::fs::write(&path, value.to_string()).unwrap();
+    assert!(recheck(&path).unwrap().problems[0].found.is_some());
+}
+
 #[test]
 fn what_is_no_receipt_is_an_input_error() {
     let dir = tempfile::tempdir().unwrap();
@@ -188,6 +231,9 @@ fn what_is_no_receipt_is_an_input_error() {
         let refused = outcome.as_ref().map_or(true, |found| !found.verified);
         assert!(refused, "{text}: {outcome:?}");
     }
+    // Nothing is said to be missing from what never was a receipt.
+    std::fs::write(&path, "{}").unwrap();
+    assert!(recheck(&path).unwrap_err().to_string().contains("not a receipt"));
 }
 
 #[test]
