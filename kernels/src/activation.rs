@@ -3,6 +3,7 @@
 use crate::error::KernelError;
 use crate::f32_ops::F32Ops;
 use crate::{AlignedBuffer, K_SLACK, padded_k};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// One token's activations as int8 with a scale, by BitNet b1.58's rule: s = 127 / max(1e-5, max|x|),
 /// q = clamp(round_ties_even(x * s), -128, 127). `x` is about `values / scale`.
@@ -12,12 +13,22 @@ pub struct QuantizedActivations {
     len: usize,
     scale: f32,
     sum: i32,
+    version: u64,
 }
+
+/// The next version of any activations.
+static VERSIONS: AtomicU64 = AtomicU64::new(0);
 
 impl QuantizedActivations {
     /// Zeros; room for vectors of up to `capacity` elements.
     pub fn new(capacity: usize) -> Self {
-        Self { values: AlignedBuffer::zeroed(padded_k(capacity) + K_SLACK), len: capacity, scale: 1.0, sum: 0 }
+        Self {
+            values: AlignedBuffer::zeroed(padded_k(capacity) + K_SLACK),
+            len: capacity,
+            scale: 1.0,
+            sum: 0,
+            version: new_version(),
+        }
     }
 
     /// Takes int8 values as they are (for tests and benchmarks): `scale` is s above.
@@ -25,6 +36,7 @@ impl QuantizedActivations {
         let mut this = Self::new(values.len());
         this.values[..values.len()].copy_from_slice(values);
         this.scale = scale;
+        this.version = new_version();
         this.sum = values.iter().map(|&v| i32::from(v)).sum();
         this
     }
@@ -44,6 +56,7 @@ impl QuantizedActivations {
             let index = x.iter().position(|v| !v.is_finite()).unwrap_or(0);
             return Err(KernelError::NonFinite { index });
         }
+        self.version = new_version();
         self.scale = 127.0 / largest.max(1e-5);
         self.sum = ops.round_to_i8(x, self.scale, &mut self.values[..x.len()]);
         let used = padded_k(x.len()) + K_SLACK;
@@ -77,10 +90,19 @@ impl QuantizedActivations {
         self.scale
     }
 
+    /// Changes whenever the values do, and no two different vectors have the same: what was made of one may be kept by it.
+    pub(crate) fn version(&self) -> u64 {
+        self.version
+    }
+
     /// Sum of the values: subtracting it turns sums over codes 0, 1, 2 into sums over weights -1, 0, +1.
     pub fn sum(&self) -> i32 {
         self.sum
     }
+}
+
+fn new_version() -> u64 {
+    VERSIONS.fetch_add(1, Ordering::Relaxed)
 }
 
 /// One token's activations as f32, for the W2A32 kernels.

@@ -11,8 +11,37 @@ use std::cell::RefCell;
 const CHUNK_BYTES: usize = 256 << 10;
 
 thread_local! {
-    /// The batch in tile order; kept, so that a prompt's hundreds of calls allocate once a thread.
-    static ACTIVATIONS: RefCell<Vec<i32>> = const { RefCell::new(Vec::new()) };
+    /// The batch in tile order; kept, so that a prompt's hundreds of calls allocate once a thread, and several matrices of one input (and
+    /// pieces of a matrix) find it made.
+    static ACTIVATIONS: RefCell<Packed> = const { RefCell::new(Packed { of: Vec::new(), quads: 0, widest: 0, dwords: Vec::new() }) };
+}
+
+/// A batch in tile order, and what it was made of.
+struct Packed {
+    /// Versions of the tokens' activations.
+    of: Vec<u64>,
+    quads: usize,
+    /// Tokens of the widest tile: which tiles there are decides the order.
+    widest: usize,
+    dwords: Vec<i32>,
+}
+
+impl Packed {
+    fn make(&mut self, x: &[QuantizedActivations], quads: usize, tiles: &Tiles) {
+        let widest = tiles.first().map_or(0, |t| t.0);
+        let same = self.quads == quads && self.widest == widest && self.of.len() == x.len();
+        if same && self.of.iter().zip(x).all(|(of, x)| *of == x.version()) {
+            return;
+        }
+        // Nothing is taken for made if this is cut short.
+        self.of.clear();
+        self.dwords.clear();
+        for (first, count, _) in split(x.len(), tiles) {
+            pack(&x[first..first + count], quads, &mut self.dwords);
+        }
+        self.of.extend(x.iter().map(QuantizedActivations::version));
+        (self.quads, self.widest) = (quads, widest);
+    }
 }
 
 /// Computes one panel times the tokens of a tile: (codes of the panel, activations as [`pack`] leaves them, where results go, output).
@@ -41,14 +70,11 @@ pub(super) unsafe fn gemm(args: GemmI8<'_, '_>, panel_rows: usize, tiles: &Tiles
     // A panel's codes have 2 bits: a dword of four activations meets `panel_rows` bytes of codes.
     let quads = args.panel_bytes / panel_rows;
     ACTIVATIONS.with_borrow_mut(|packed| {
-        packed.clear();
-        for (first, count, _) in split(args.x.len(), tiles) {
-            pack(&args.x[first..first + count], quads, packed);
-        }
+        packed.make(args.x, quads, tiles);
         let rows = args.y.len();
         let panels_a_chunk = (CHUNK_BYTES / args.panel_bytes).max(1);
         for (c, chunk) in args.codes.chunks(panels_a_chunk * args.panel_bytes).enumerate() {
-            let mut rest = &packed[..];
+            let mut rest = &packed.dwords[..];
             for (first, count, tile) in split(args.x.len(), tiles) {
                 let (activations, later) = rest.split_at(quads * count);
                 rest = later;
@@ -155,6 +181,35 @@ mod tests {
                     assert_eq!(packed[1 + k * count + t], dword(&x[t].values()[4 * k..]), "{quads} {count} {k} {t}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_batch_is_made_again_when_anything_about_it_changes() {
+        fn tile(_: &[u8], _: &[i32], _: Target<'_>, _: &mut Columns<'_, i32>) {}
+        let (wide, narrow): ([(usize, TileFn); 2], [(usize, TileFn); 1]) = ([(2, tile), (1, tile)], [(1, tile)]);
+        let ops = crate::F32Ops::select(crate::CpuFeatures::detect());
+        let mut x = vec![QuantizedActivations::new(8); 3];
+        let mut kept = Packed { of: Vec::new(), quads: 0, widest: 0, dwords: Vec::new() };
+        let mut check = |x: &[QuantizedActivations], quads, tiles: &Tiles| {
+            kept.make(x, quads, tiles);
+            let mut want = Vec::new();
+            for (first, count, _) in split(x.len(), tiles) {
+                pack(&x[first..first + count], quads, &mut want);
+            }
+            assert_eq!(kept.dwords, want);
+        };
+        for round in 0..3 {
+            for (t, x) in x.iter_mut().enumerate() {
+                x.quantize(ops, &[1.0, -0.5, round as f32, t as f32]).expect("finite");
+            }
+            check(&x, 2, &wide);
+            check(&x, 2, &wide);
+            check(&x, 1, &wide);
+            check(&x, 1, &narrow);
+            check(&x[..2], 1, &narrow);
+            x.swap(0, 2);
+            check(&x[..2], 1, &narrow);
         }
     }
 
