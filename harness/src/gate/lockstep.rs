@@ -96,7 +96,8 @@ pub struct Plan<'a> {
     pub index: &'a [Vec<usize>],
     /// When to look.
     pub rule: &'a Rule,
-    /// From then on pairs get no more rounds than they must have: whoever waits for a gate waits for minutes, not for a quiet hour.
+    /// From then on pairs of all comparisons get no more rounds than they must have: whoever waits for a gate waits for minutes, not for
+    /// a quiet hour. Pairs of undecided ones are few.
     pub no_more_rounds_from: Instant,
 }
 
@@ -135,9 +136,9 @@ impl Plan<'_> {
     fn rounds(&self, number: usize, trio: &mut Trio, entry: usize, calls: u32, seed: u64) -> Result<Vec<Round>> {
         let mut least = ROUNDS;
         let mut most = match () {
+            () if number >= self.rule.looks[0] => MOST_ROUNDS_OF_UNDECIDED,
             () if Instant::now() > self.no_more_rounds_from => ROUNDS,
-            () if number < self.rule.looks[0] => MOST_ROUNDS,
-            () => MOST_ROUNDS_OF_UNDECIDED,
+            () => MOST_ROUNDS,
         };
         let mut rounds = Vec::with_capacity(most);
         // One round that is thrown away: the first epoch of a cell in a fresh process is not like the others.
