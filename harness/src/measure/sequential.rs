@@ -303,6 +303,17 @@ mod tests {
     }
 
     #[test]
+    fn a_bias_of_the_machine_counts_in_both_directions_and_only_when_it_is_certain() {
+        let outcome = |zeros: usize, bias: f64| {
+            let same: Vec<f64> = (0..100).map(|i| if i < zeros { 0.0 } else { bias }).collect();
+            judge(&rule(1), &Samples { effect: &[0.0; 100], same: &same, same_parts: &[0.0; 12] }, "p").0.outcome
+        };
+        assert_eq!([outcome(0, 0.02), outcome(0, -0.02)], [Outcome::Unstable; 2]);
+        // The 37th of 100 is an end of the interval: at exactly 0 it does not exclude 0.
+        assert_eq!([outcome(45, 0.02), outcome(45, -0.02)], [Outcome::Pass; 2]);
+    }
+
+    #[test]
     fn looks_are_those_that_fit() {
         let looks = |most| Rule::new(DELTA, "round", &ROUND_LOOKS, most, 0).looks;
         assert_eq!([looks(49), looks(50), looks(60), looks(800)], [vec![49], vec![50], vec![50], ROUND_LOOKS.to_vec()]);
