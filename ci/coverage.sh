@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Lines that the tests of both crates reach, by the compiler's own counters: ci/coverage.sh [TEST-ARGUMENTS...]
+# Lines that the tests of both crates reach, by the compiler's own counters: ci/coverage.sh [CARGO-TEST-ARGUMENTS, else --workspace]
 # Needs llvm-profdata and llvm-cov of the compiler's LLVM: rustup component add llvm-tools, or the system's (Debian: llvm-22), or LLVM_BIN.
 # Files of nothing but tests are left out; unit tests inside other files count as code.
 set -euo pipefail
@@ -12,6 +12,7 @@ for folder in "${LLVM_BIN:-}" "$(rustc --print sysroot)/lib/rustlib/$host/bin" "
 done
 [ -n "$tools" ] || { echo "llvm-cov of LLVM $major is missing: rustup component add llvm-tools, or install llvm-$major" >&2; exit 2; }
 
+[ $# -gt 0 ] || set -- --workspace
 # Counters in both crates only: dependencies are the ordinary build's.
 folder=${CARGO_TARGET_DIR:-$PWD/target}/coverage
 rm -rf "$folder/profiles"
@@ -19,13 +20,13 @@ mkdir -p "$folder/profiles"
 printf '#!/bin/sh\nexec "$@" -C instrument-coverage\n' > "$folder/rustc"
 chmod +x "$folder/rustc"
 export RUSTC_WORKSPACE_WRAPPER=$folder/rustc LLVM_PROFILE_FILE="$folder/profiles/%8m.profraw"
-binaries=$(cargo test --workspace --no-run --message-format=json "$@" | python3 -c '
+binaries=$(cargo test --no-run --message-format=json "$@" | python3 -c '
 import json, sys
 for line in sys.stdin:
     message = json.loads(line)
     if message.get("reason") == "compiler-artifact" and message.get("executable"):
         print(message["executable"])')
-cargo test --workspace --no-fail-fast "$@" || echo "some tests failed: the figures are those of what ran" >&2
+cargo test --no-fail-fast "$@" || echo "some tests failed: the figures are those of what ran" >&2
 "$tools/llvm-profdata" merge -sparse "$folder"/profiles/*.profraw -o "$folder/all.profdata"
 objects=()
 while read -r binary; do objects+=(--object "$binary"); done <<<"$binaries"

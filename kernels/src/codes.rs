@@ -75,6 +75,8 @@ mod tests {
         let owner: Arc<dyn AsRef<[u8]> + Send + Sync> = Arc::new(Buffer(AlignedBuffer::zeroed(256)));
         assert_eq!(SharedBytes::new(Arc::clone(&owner), 64..256).expect("inside").len(), 192);
         assert!(SharedBytes::new(Arc::clone(&owner), 256..256).expect("nothing").is_empty());
+        let part = SharedBytes::new(Arc::clone(&owner), 64..128).expect("inside");
+        assert_eq!(format!("{part:?}"), "SharedBytes(64..128)", "not what somebody else's file holds");
         let past = SharedBytes::new(Arc::clone(&owner), 64..257).expect_err("too long");
         assert!(matches!(past, KernelError::Shape { expected: 257, actual: 256, .. }));
         let odd = SharedBytes::new(owner, 8..72).expect_err("misaligned");

@@ -274,6 +274,70 @@ mod tests {
     }
 
     #[test]
+    fn the_chance_of_a_false_alarm_is_shared_among_looks_and_comparisons() {
+        let effect: Vec<f64> = (0..200).map(|i| 0.1 + 0.0001 * f64::from(i)).collect();
+        let same = vec![0.0; 200];
+        let samples = Samples { effect: &effect, same: &same, same_parts: &[] };
+        for (comparisons, alarm) in [(1, 0.01 / 5.0), (40, 0.01 / 5.0 / 40.0)] {
+            let verdict = judge(&rule(comparisons), &samples, "p").0;
+            let ends = |alpha: f64| sign_test_interval(&effect, 1.0 - alpha).expect("200 are enough");
+            assert_eq!(verdict.alarm_low, Some(ends(alarm).0.exp_m1()), "{comparisons} comparisons");
+            assert_eq!(verdict.pass_high, Some(ends(0.01 / 5.0).1.exp_m1()), "a pass speaks for its own cell");
+        }
+        assert!(sign_test_interval(&effect, 1.0 - 0.01 / 5.0) != sign_test_interval(&effect, 1.0 - 0.01 / 5.0 / 40.0));
+    }
+
+    #[test]
+    fn the_threshold_is_delta_or_twice_the_noise() {
+        let verdict = |effect: f64, same: &[f64]| {
+            let effect: Vec<f64> = (0..100).map(|i| effect + 1e-5 * f64::from(i % 3)).collect();
+            judge(&rule(1), &Samples { effect: &effect, same: &[0.0; 100], same_parts: same }, "p").0
+        };
+        let quiet = verdict(0.0, &[0.0; 12]);
+        assert_eq!((quiet.delta_eff, quiet.aa_p95, quiet.outcome), (DELTA, 0.0, Outcome::Pass));
+        // Parts that are all alike have one median, whatever is drawn.
+        let noisy = verdict(0.04, &[0.05; 12]);
+        assert_eq!((noisy.delta_eff, noisy.aa_p95), (2.0 * 0.05f64.exp_m1(), 0.05f64.exp_m1()));
+        assert_eq!(noisy.outcome, Outcome::Pass, "within the noise");
+        assert_eq!(verdict(0.2, &[0.05; 12]).outcome, Outcome::Fail);
+        assert_eq!(verdict(0.031, &[0.0; 12]).outcome, Outcome::Fail);
+        assert_eq!(verdict(0.029, &[0.0; 12]).outcome, Outcome::Pass, "certain, and too small to matter");
+        let (machine, stands) = {
+            let samples = Samples { effect: &[0.2; 100], same: &[0.0; 100], same_parts: &[0.08; 12] };
+            judge(&rule(1), &samples, "p")
+        };
+        assert_eq!((machine.outcome, stands), (Outcome::Unstable, false));
+        assert!(machine.reason.contains("by up to 8.3% (100 rounds)"), "{}", machine.reason);
+    }
+
+    #[test]
+    fn a_bias_of_the_machine_counts_in_both_directions_and_only_when_it_is_certain() {
+        let outcome = |zeros: usize, bias: f64| {
+            let same: Vec<f64> = (0..100).map(|i| if i < zeros { 0.0 } else { bias }).collect();
+            judge(&rule(1), &Samples { effect: &[0.0; 100], same: &same, same_parts: &[0.0; 12] }, "p").0.outcome
+        };
+        assert_eq!([outcome(0, 0.02), outcome(0, -0.02)], [Outcome::Unstable; 2]);
+        // The 37th of 100 is an end of the interval: at exactly 0 it does not exclude 0.
+        assert_eq!([outcome(45, 0.02), outcome(45, -0.02)], [Outcome::Pass; 2]);
+    }
+
+    #[test]
+    fn looks_are_those_that_fit() {
+        let looks = |most| Rule::new(DELTA, "round", &ROUND_LOOKS, most, 0).looks;
+        assert_eq!([looks(49), looks(50), looks(60), looks(800)], [vec![49], vec![50], vec![50], ROUND_LOOKS.to_vec()]);
+        let rule = Rule::new(DELTA, "round", &ROUND_LOOKS, 60, 0);
+        assert_eq!((rule.most(), rule.comparisons, rule.alpha), (50, 1, ALPHA));
+    }
+
+    #[test]
+    fn blocks_are_whole_or_the_only_one() {
+        let values: Vec<f64> = (0..25).map(f64::from).collect();
+        assert_eq!(blocks(&values), [4.5, 14.5]);
+        assert_eq!((blocks(&values[..10]), blocks(&values[..3]), blocks(&[])), (vec![4.5], vec![1.0], vec![]));
+        assert_eq!(log_ratios(&[100, 0, 100, 100], &[100, 100, 0, 200]), [0.0, 2f64.ln()]);
+    }
+
+    #[test]
     fn the_floor_is_that_of_the_median() {
         let random = &mut SplitMix64::new(7);
         let normal = |random: &mut SplitMix64| (0..12).map(|_| f64::from(random.signed_unit())).sum::<f64>() / 2.0;

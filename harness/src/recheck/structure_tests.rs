@@ -8,6 +8,7 @@ use crate::report::fixture;
 use std::path::Path;
 
 type Edit<'a> = (&'a str, &'a str, &'a dyn Fn(&mut Receipt));
+type Allowed<'a> = (&'a str, &'a dyn Fn(&mut Receipt));
 
 fn sound() -> Receipt {
     let mut receipt = fixture::complete();
@@ -124,7 +125,7 @@ fn what_breaks_a_rule_is_named() {
 
 #[test]
 fn what_is_just_allowed_is_let_pass() {
-    let edits: &[(&str, &dyn Fn(&mut Receipt))] = &[
+    let edits: &[Allowed<'_>] = &[
         ("no time at all", &|r| r.elapsed_s = 0.0),
         ("one thread", &|r| r.settings.threads = 1),
         ("every case of a kernel fails that is not timed", &|r| {

@@ -229,6 +229,14 @@ mod tests {
     }
 
     #[test]
+    fn a_layout_is_found_by_its_name_alone() {
+        for &packing in Packing::ALL {
+            assert_eq!(Packing::by_name(packing.name()), Some(packing));
+        }
+        assert_eq!(["", "i2s", "I2S-128X32", "vnni16x16 "].map(Packing::by_name), [None; 4]);
+    }
+
+    #[test]
     fn bits_per_weight_are_the_published_ones() {
         let bits = Packing::ALL.iter().map(|p| (p.name(), p.bits_per_weight())).collect::<Vec<_>>();
         let expected = [
