@@ -79,7 +79,7 @@ fn exports_go_to_a_file_or_to_standard_output() {
         ("junit", "<?xml"),
         ("intoto", "{"),
         ("bitnet", "{"),
-        ("markdown", "### small"),
+        ("markdown", "### tritbench: small"),
     ] {
         let printed = run(&["receipt", "export", &out, "--format", format]);
         assert_eq!(printed.status.code(), Some(0), "{format}: {}", stderr(&printed));
