@@ -250,8 +250,7 @@ impl Bench {
             kernel.linear_group(team, ops, products, input, integers)?;
             gate.copy_from_slice(live);
         }
-        ops.relu_squared_gate(gate, up);
-        ops.rms_norm(gate, ones, EPSILON, normed);
+        ops.gated_rms_norm(gate, up, ones, EPSILON, normed);
         input.prepare(team, kernel, ops, normed.len(), normed)?;
         if sparse {
             skipping.live_down(team, ops, copy, input, out)?;

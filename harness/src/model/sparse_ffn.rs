@@ -15,7 +15,8 @@ use kernels::parallel::Team;
 use kernels::random::SplitMix64;
 use kernels::sparse::{ColumnWeights, LiveColumns, LiveRows, SparseOps};
 use kernels::{
-    CodeTable, CpuFeatures, F32Ops, Family, Kernel, KernelError, LinearInput, PackedWeights, Packing, Product,
+    AlignedBuffer, CodeTable, CpuFeatures, F32Ops, Family, Kernel, KernelError, LinearInput, PackedWeights, Packing,
+    Product,
 };
 use std::time::{Duration, Instant};
 
@@ -81,7 +82,7 @@ pub struct SparseFfn {
     layers: Vec<Layer>,
     rows: LiveRows,
     columns: LiveColumns,
-    sums: Vec<i32>,
+    sums: AlignedBuffer<i32>,
     crossover: f64,
     probe: Option<SparseProbe>,
     counts: Vec<Counts>,
@@ -137,7 +138,7 @@ impl SparseFfn {
             ops: SparseOps::select(features),
             rows: LiveRows::new(c.ffn, c.dim),
             columns: LiveColumns::new(c.ffn),
-            sums: vec![0; padded_rows],
+            sums: AlignedBuffer::zeroed(padded_rows),
             crossover: 1.0,
             probe: None,
             counts: vec![Counts::default(); c.layers],
@@ -160,7 +161,7 @@ impl SparseFfn {
             ops: SparseOps::select(features),
             rows: LiveRows::new(ffn, dim),
             columns: LiveColumns::new(ffn),
-            sums: vec![0; layers.iter().map(|l| l.down.padded_rows()).max().unwrap_or(0)],
+            sums: AlignedBuffer::zeroed(layers.iter().map(|l| l.down.padded_rows()).max().unwrap_or(0)),
             crossover: 1.0,
             probe: None,
             counts: vec![Counts::default(); layers.len()],
@@ -254,8 +255,7 @@ impl SparseFfn {
             s.kernel.linear(s.team, s.ops, &s.block.up, s.input, s.integers, s.up)?;
         }
         s.lap.add_to(&mut s.times.gate_up);
-        s.ops.relu_squared_gate(s.gate, s.up);
-        s.ops.rms_norm(s.gate, &s.block.ffn_sub_norm, s.eps, s.normed);
+        s.ops.gated_rms_norm(s.gate, s.up, &s.block.ffn_sub_norm, s.eps, s.normed);
         s.lap.add_to(&mut s.times.norms);
         s.input.prepare(s.team, s.kernel, s.ops, s.normed.len(), s.normed)?;
         s.lap.add_to(&mut s.times.activation_quant);
