@@ -8,7 +8,8 @@ use super::weights::{Model, Weights};
 use crate::error::{Error, Result};
 use kernels::parallel::{Columns, Team};
 use kernels::{
-    CachedHead, CpuFeatures, F32Ops, HeadInput, Kernel, KernelError, LinearInput, OutputHead, Product, Queries,
+    AlignedBuffer, CachedHead, CpuFeatures, F32Ops, HeadInput, Kernel, KernelError, LinearInput, OutputHead, Product,
+    Queries,
 };
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -54,24 +55,25 @@ pub struct Engine<'m> {
     pub times: Times,
 }
 
-/// Token-major, `batch` tokens each.
+/// Token-major, `batch` tokens each. They begin at cache lines, so that vectors of a row do not lie in two, and the large ones are in huge
+/// pages.
 struct Buffers {
     /// Residual stream.
-    x: Vec<f32>,
+    x: AlignedBuffer<f32>,
     /// A normalised copy of it, and what the output projections give.
-    h: Vec<f32>,
-    q: Vec<f32>,
+    h: AlignedBuffer<f32>,
+    q: AlignedBuffer<f32>,
     /// Keys and values of the batch before they are rounded for the cache.
-    k: Vec<f32>,
-    v: Vec<f32>,
-    attended: Vec<f32>,
-    gate: Vec<f32>,
-    up: Vec<f32>,
-    normed_ffn: Vec<f32>,
+    k: AlignedBuffer<f32>,
+    v: AlignedBuffer<f32>,
+    attended: AlignedBuffer<f32>,
+    gate: AlignedBuffer<f32>,
+    up: AlignedBuffer<f32>,
+    normed_ffn: AlignedBuffer<f32>,
     /// One a thread, for a group of heads; uncontended.
     scores: Vec<Mutex<Vec<f32>>>,
-    logits: Vec<f32>,
-    integers: Vec<i32>,
+    logits: AlignedBuffer<f32>,
+    integers: AlignedBuffer<i32>,
     input: LinearInput,
     head_input: HeadInput,
 }
@@ -128,18 +130,18 @@ impl<'m> Engine<'m> {
         let widest = (c.dim + 2 * c.kv_dim()).max(2 * c.ffn).max(c.dim);
         let scores = capacity.saturating_mul(c.heads / c.kv_heads);
         let buffers = Buffers {
-            x: vec![0.0; batch * c.dim],
-            h: vec![0.0; batch * c.dim],
-            q: vec![0.0; batch * c.dim],
-            k: vec![0.0; batch * c.kv_dim()],
-            v: vec![0.0; batch * c.kv_dim()],
-            attended: vec![0.0; batch * c.dim],
-            gate: vec![0.0; batch * c.ffn],
-            up: vec![0.0; batch * c.ffn],
-            normed_ffn: vec![0.0; batch * c.ffn],
+            x: AlignedBuffer::zeroed(batch * c.dim),
+            h: AlignedBuffer::zeroed(batch * c.dim),
+            q: AlignedBuffer::zeroed(batch * c.dim),
+            k: AlignedBuffer::zeroed(batch * c.kv_dim()),
+            v: AlignedBuffer::zeroed(batch * c.kv_dim()),
+            attended: AlignedBuffer::zeroed(batch * c.dim),
+            gate: AlignedBuffer::zeroed(batch * c.ffn),
+            up: AlignedBuffer::zeroed(batch * c.ffn),
+            normed_ffn: AlignedBuffer::zeroed(batch * c.ffn),
             scores: (0..team.threads()).map(|_| Mutex::new(vec![0.0; scores])).collect(),
-            logits: vec![0.0; c.vocab],
-            integers: vec![0; batch * widest],
+            logits: AlignedBuffer::zeroed(c.vocab),
+            integers: AlignedBuffer::zeroed(batch * widest),
             input: LinearInput::new(batch, c.dim.max(c.ffn)),
             head_input: HeadInput::new(c.dim),
         };
