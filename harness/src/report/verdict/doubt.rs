@@ -26,7 +26,8 @@ pub fn judged(receipt: &Receipt) -> impl Iterator<Item = (usize, usize, &Verdict
     })
 }
 
-/// "Did anything regress?": of a gate against the other build, of a comparison against the stage that a kernel builds on.
+/// "Did anything regress?" of a gate, against the other build; "Does every stage pay?" of a comparison, against the stage that a kernel
+/// builds on.
 pub fn regressions(receipt: &Receipt) -> Option<Statement> {
     if let Some(gate) = &receipt.gate {
         return Some(gated(gate));
@@ -60,16 +61,16 @@ pub fn regressions(receipt: &Receipt) -> Option<Statement> {
     text += &format!(" Of {}: {}.", count(all.len(), "comparison"), rest.join(", "));
     let undecided = number(Outcome::Inconclusive) + number(Outcome::Unstable);
     Some(Statement {
-        label: "Did anything regress?",
+        label: "Does every stage pay?",
         figure: match (slower, undecided) {
-            (0, 0) => "no",
+            (0, 0) => "none is slower",
             (0, _) => "not shown",
-            _ => "yes",
+            _ => "no",
         }
         .into(),
         subject: match slower {
             0 => "against the stage before".into(),
-            n => format!("{n} of {} against the stage before", all.len()),
+            n => format!("{n} of {} slower than the stage before", all.len()),
         },
         text,
         anchor: if slower > 0 { "finding-slower" } else { "measurements" },
