@@ -193,8 +193,9 @@ fn last_scores(
     scores: &mut [f32],
     widen: impl Fn(&[u16; LANES]) -> [f32; LANES] + Copy,
 ) {
-    for position in scores.len() / POSITIONS * POSITIONS..scores.len() {
-        scores[position] = dots(q, [cache.key(position, q.len())], widen)[0] * factor;
+    let first = scores.len() / POSITIONS * POSITIONS;
+    for (i, score) in scores[first..].iter_mut().enumerate() {
+        *score = dots(q, [cache.key(first + i, q.len())], widen)[0] * factor;
     }
 }
 
@@ -206,8 +207,9 @@ fn add_last(
     scores: &[f32],
     widen: impl Fn(&[u16; LANES]) -> [f32; LANES] + Copy,
 ) {
-    for position in scores.len() / POSITIONS * POSITIONS..scores.len() {
-        add_weighted(out, [scores[position]], [cache.value(position, out.len())], widen);
+    let first = scores.len() / POSITIONS * POSITIONS;
+    for (i, score) in scores[first..].iter().enumerate() {
+        add_weighted(out, [*score], [cache.value(first + i, out.len())], widen);
     }
 }
 

@@ -187,7 +187,8 @@ mod tests {
     #[test]
     fn a_batch_is_made_again_when_anything_about_it_changes() {
         fn tile(_: &[u8], _: &[i32], _: Target<'_>, _: &mut Columns<'_, i32>) {}
-        let (wide, narrow): ([(usize, TileFn); 2], [(usize, TileFn); 1]) = ([(2, tile), (1, tile)], [(1, tile)]);
+        let wide: [(usize, TileFn); 2] = [(2, tile), (1, tile)];
+        let narrow = &wide[1..];
         let ops = crate::F32Ops::select(crate::CpuFeatures::detect());
         let mut x = vec![QuantizedActivations::new(8); 3];
         let mut kept = Packed { of: Vec::new(), quads: 0, widest: 0, dwords: Vec::new() };
@@ -206,10 +207,10 @@ mod tests {
             check(&x, 2, &wide);
             check(&x, 2, &wide);
             check(&x, 1, &wide);
-            check(&x, 1, &narrow);
-            check(&x[..2], 1, &narrow);
+            check(&x, 1, narrow);
+            check(&x[..2], 1, narrow);
             x.swap(0, 2);
-            check(&x[..2], 1, &narrow);
+            check(&x[..2], 1, narrow);
         }
     }
 
