@@ -149,7 +149,7 @@ fn finish(receipt: &mut Receipt, outcome: Result<()>, folder: &RunFolder, json: 
         return outcome;
     }
     folder.save(receipt)?;
-    let paths = report::write_run_folder(receipt, folder.path())?;
+    let paths = report::render_run(folder.path())?;
     let Some(record) = &receipt.calibration else { return outcome };
     if json {
         out.json(record)?;

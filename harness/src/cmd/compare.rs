@@ -424,7 +424,7 @@ impl Run {
         self.receipt.host.load_after = Some(host::load());
         self.receipt.findings = findings(&self.receipt);
         self.save()?;
-        let paths = report::write_run_folder(&self.receipt, self.folder.path())?;
+        let paths = report::render_run(self.folder.path())?;
         if args.json {
             out.json(&Printed::new(&self.receipt, self.folder.path(), &paths))?;
         } else if args.markdown {

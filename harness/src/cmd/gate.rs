@@ -78,14 +78,14 @@ pub fn run(args: &GateArgs, out: &Output) -> Result<()> {
         Err(error) => {
             receipt.close(Err(&error));
             folder.save(&receipt)?;
-            report::write_run_folder(&receipt, folder.path())?;
+            report::render_run(folder.path())?;
             return Err(error);
         }
     };
     receipt.gate = Some(record.clone());
     receipt.close(Ok(()));
     folder.save(&receipt)?;
-    let paths = report::write_run_folder(&receipt, folder.path())?;
+    let paths = report::render_run(folder.path())?;
     let summary = report::gate_markdown(&receipt);
     crate::files::write_atomic(&folder.path().join("summary.md"), summary.as_bytes())?;
     match if args.json { GateFormat::Json } else { args.format } {

@@ -70,6 +70,11 @@ pub fn write_run_folder(receipt: &Receipt, folder: &Path) -> Result<ReportPaths>
     Ok(ReportPaths { html, csv, charts })
 }
 
+/// [`write_run_folder`] of the receipt that `folder` holds: a run's own page is what any later rendering makes, digests included.
+pub fn render_run(folder: &Path) -> Result<ReportPaths> {
+    write_run_folder(&crate::receipt::read_receipt(folder)?, folder)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
