@@ -73,6 +73,12 @@ fn maps() {
         let left = left_by(|| ops.rms_norm(x, &gain, 1e-5, &mut out));
         (bits(&out), left)
     });
+    check("gated_rms_norm", lengths(), |ops, side, x| {
+        let (gate, up, gain) = (guard(side, x), guard(side, x), guard(side, x));
+        let mut out = guard(side, x);
+        let left = left_by(|| ops.gated_rms_norm(&gate, &up, &gain, 1e-5, &mut out));
+        (bits(&out), left)
+    });
     check("relu_squared_gate", lengths(), |ops, side, x| {
         let mut gate = guard(side, x);
         let left = left_by(|| ops.relu_squared_gate(&mut gate, x));
