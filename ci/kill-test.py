@@ -126,12 +126,13 @@ def kills(moments, only):
             for number in range(moments):
                 killed += killed_at(args, folder, random.Random(number).uniform(0, took))
                 holds()
+            # What was left a moment ago could still be in use for all the next command knows.
+            time.sleep(2.5)
             took = seconds_of(args, folder)
             holds()
-            left = [p for p in folder.iterdir() if p.name.startswith(".")]
-            print(f"{what}: killed {killed} of {moments} times; the next one works ({took:.1f} s); {len(left)} unnamed remains", flush=True)
-            for path in left:
-                path.unlink()
+            left = [p.name for p in folder.iterdir() if p.name.startswith(".")]
+            check(not left, f"the command after the last kill of {what} left {left}")
+            print(f"{what}: killed {killed} of {moments} times; the next one works ({took:.1f} s) and clears up", flush=True)
     os.environ.pop("TMPDIR", None)
 
 

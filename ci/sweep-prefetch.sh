@@ -38,7 +38,7 @@ cd "$scratch"
 constant='const PREFETCH_BYTES: usize = '
 case $group in
     ladder) sources=(avx2_prefetch) ;;
-    int8) sources=(avx2_i8_tile8 avxvnni_tile8 avx512_vnni avx512_vnni_trit5) ;;
+    int8) sources=(avx2_i8_tile8 avx2_lut8 avxvnni_tile8 avx512_vnni avx512_vnni_trit5) ;;
     heads) sources=(f16c_head head_f16_avx512 head_q8 head_q4) ;;
 esac
 for source in "${sources[@]}"; do
@@ -54,7 +54,7 @@ for distance in "${distances[@]}"; do
         cargo build -q --release -p kernels --example $example
         for threads in ${THREADS:-1 2}; do
             if [ $group = int8 ]; then
-                arguments=("$threads" "${ROUNDS:-42}" 40 avx2-i8-tile8 avxvnni-tile8 avx512-vnni avx512-vnni-trit5)
+                arguments=("$threads" "${ROUNDS:-42}" 40 avx2-i8-tile8 avx2-lut8 avxvnni-tile8 avx512-vnni avx512-vnni-trit5)
             else
                 arguments=(64128 "$threads" "${ROUNDS:-15}")
             fi

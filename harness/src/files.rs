@@ -1,8 +1,12 @@
 //! Files that are either whole or absent: a reader, or a crash, never meets half of one.
 
 use crate::error::{Error, Result};
+use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
+
+/// Name of a file that is being written.
+const UNFINISHED: (&str, &str) = (".unfinished-", ".part");
 
 /// Writes `bytes` to `path` through a temporary file in the same folder, so that the last step is a rename.
 ///
@@ -10,32 +14,63 @@ use std::path::{Path, PathBuf};
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     let folder = parent(path);
     std::fs::create_dir_all(&folder).map_err(|e| Error::io("create the folder", &folder, &e))?;
-    let mut file = tempfile::NamedTempFile::new_in(&folder).map_err(|e| Error::io("create a file in", &folder, &e))?;
+    let mut file = unfinished(&folder)?;
     file.write_all(bytes).map_err(|e| Error::io("write", path, &e))?;
     // Without this a power cut could leave the new name on an empty file.
     file.as_file().sync_all().map_err(|e| Error::io("write", path, &e))?;
-    make_readable(file.as_file()).map_err(|e| Error::io("set the permissions of", path, &e))?;
     file.persist(path).map_err(|e| Error::io("write", path, &e.error))?;
     Ok(())
 }
 
 /// As [`write_atomic`] for files too large for memory: `write` gets the temporary file. Checks first that `bytes` are free. Not synced:
 /// half a minute of waiting for the disk buys little, as such files are checked when they are read.
-pub fn stream_atomic(path: &Path, bytes: u64, write: impl FnOnce(&mut std::fs::File) -> Result<()>) -> Result<()> {
+pub fn stream_atomic(path: &Path, bytes: u64, write: impl FnOnce(&mut File) -> Result<()>) -> Result<()> {
     let folder = parent(path);
     require_space(&folder, bytes)?;
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".unfinished-").suffix(".part");
-    #[cfg(unix)]
-    {
-        // Temporary files are private by default; a model is not a secret, and the umask still applies.
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(std::fs::Permissions::from_mode(0o666));
-    }
-    let mut file = builder.tempfile_in(&folder).map_err(|e| Error::io("create a file in", &folder, &e))?;
+    let mut file = unfinished(&folder)?;
     write(file.as_file_mut())?;
     file.persist(path).map_err(|e| Error::io("write", path, &e.error))?;
     Ok(())
+}
+
+/// A new file in `folder`, locked as long as it is open: a killed writer's is told from one in use by its free lock.
+fn unfinished(folder: &Path) -> Result<tempfile::NamedTempFile> {
+    remove_left(folder);
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(UNFINISHED.0).suffix(UNFINISHED.1);
+    #[cfg(unix)]
+    {
+        // Temporary files are private by default; what is written here is meant to be read by others, as far as the umask says so.
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    let file = builder.tempfile_in(folder).map_err(|e| Error::io("create a file in", folder, &e))?;
+    // A file system without locks: nobody's file is ever taken for one that was left.
+    let _ = file.as_file().try_lock();
+    Ok(file)
+}
+
+/// Removes what killed writers have left in `folder`. A model can be gigabytes, and nobody looks for a hidden file.
+fn remove_left(folder: &Path) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let named = name.starts_with(UNFINISHED.0) && name.ends_with(UNFINISHED.1);
+        // The type of the entry itself: a link is not followed.
+        let left = named
+            && entry.file_type().is_ok_and(|t| t.is_file())
+            && not_of_this_moment(&entry)
+            && File::options().write(true).open(entry.path()).is_ok_and(|file| file.try_lock().is_ok());
+        if left && std::fs::remove_file(entry.path()).is_ok() {
+            crate::output::note(format!("removed {}, which a killed run had left", entry.path().display()));
+        }
+    }
+}
+
+/// Whether the file is older than the moment between its making and its lock could be.
+fn not_of_this_moment(entry: &std::fs::DirEntry) -> bool {
+    let modified = entry.metadata().and_then(|found| found.modified());
+    modified.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > std::time::Duration::from_secs(2)))
 }
 
 /// A clear line beforehand is worth more than a full disk after 1 GB.
@@ -164,18 +199,6 @@ fn parent(path: &Path) -> PathBuf {
     }
 }
 
-/// Temporary files are private (0600); a report is meant to be read by others, as an ordinary new file would be.
-#[cfg(unix)]
-fn make_readable(file: &std::fs::File) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    file.set_permissions(std::fs::Permissions::from_mode(0o644))
-}
-
-#[cfg(not(unix))]
-fn make_readable(_: &std::fs::File) -> std::io::Result<()> {
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -202,6 +225,40 @@ mod tests {
         assert_eq!(std::fs::read(&path).unwrap(), b"half");
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
         assert!(require_space(Path::new("."), u64::MAX).unwrap_err().to_string().contains("are free"));
+    }
+
+    #[test]
+    fn what_a_killed_writer_left_goes_and_what_is_being_written_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        let old = std::time::SystemTime::now() - std::time::Duration::from_secs(60);
+        let make = |name: &str| {
+            std::fs::write(at(name), b"x").unwrap();
+            let file = File::options().write(true).open(at(name)).unwrap();
+            file.set_modified(old).unwrap();
+            file
+        };
+        for name in [".unfinished-a.part", ".unfinished-b.part", ".unfinished-other", "mine.part"] {
+            make(name);
+        }
+        let in_use = make(".unfinished-used.part");
+        in_use.try_lock().unwrap();
+        std::fs::write(at(".unfinished-new.part"), b"x").unwrap();
+        std::fs::create_dir(at(".unfinished-folder.part")).unwrap();
+        stream_atomic(&at("model"), 1, |file| {
+            assert_eq!(names(dir.path()).len(), 6, "its own, and five that are none of its business");
+            file.write_all(b"m").map_err(|e| Error::io("write", dir.path(), &e))
+        })
+        .unwrap();
+        let stay = [".unfinished-folder.part", ".unfinished-new.part", ".unfinished-other", ".unfinished-used.part"];
+        assert_eq!(names(dir.path()), [&stay[..], &["mine.part", "model"]].concat());
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = std::fs::read_dir(folder).unwrap();
+        let mut names: Vec<_> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
     }
 
     #[test]

@@ -84,7 +84,7 @@ fn convert_checks_its_arguments() {
         let args = ["model", "convert", model, "--packing", packing, "--out", out];
         assert_refused(&[&args[..], more].concat(), 2, parts);
     };
-    let known = "known: qk256, i2s-128x32, tile8x16, vnni16x16, trit5x16x20, lut16x128";
+    let known = "known: qk256, i2s-128x32, tile8x16, vnni16x16, trit5x16x20, lut16x128, lut8x64";
     convert("builtin", "q4_0", &path, &[], &["q4_0", known]);
     convert("none.gguf", "qk256", &path, &[], &["none.gguf", "no such file"]);
     std::fs::write(&path, "old").expect("written");

@@ -385,6 +385,7 @@ mod tests {
             tile: base.tile,
             operations,
             may_saturate: false,
+            tables_per_call: false,
             builds_on: None,
             summary: "wrong on purpose",
         };

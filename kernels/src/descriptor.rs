@@ -146,6 +146,8 @@ pub struct KernelDescriptor {
     pub operations: Operations,
     /// Whether some input can saturate an intermediate result. Such a kernel is listed and refused a timing.
     pub may_saturate: bool,
+    /// Whether each call first makes tables of its activations: it should get all its rows at once.
+    pub tables_per_call: bool,
     /// The kernel that this one improves on.
     pub builds_on: Option<&'static str>,
     /// One sentence: what is different here.

@@ -187,7 +187,8 @@ impl Kernel {
         // From two tokens on, for every kernel: with weights in the second-level cache two tokens by gemm are 0.9 to 1.1 times
         // as fast as gemv twice, and from memory, where a model's weights are, 1.2 to 1.8 times (measured on Zen 5, K = 2560).
         let batched = tokens > 1 && self.descriptor().operations.gemm.is_some();
-        let chunk = if batched { rows_at_once(weights) } else { rows.len() }.min(rows.len());
+        let in_parts = batched && !self.descriptor().tables_per_call;
+        let chunk = if in_parts { rows_at_once(weights).min(rows.len()) } else { rows.len() };
         // SAFETY: as above, for the scratch: it has `tokens` elements a row, so each thread has its own rows' worth of it.
         let mut scratch = unsafe { task.integers.columns(tokens * rows.start..tokens * (rows.start + chunk), 1) };
         for first in rows.clone().step_by(chunk) {
@@ -210,13 +211,9 @@ impl Kernel {
 }
 
 /// Rows of a batch's product that are scaled as soon as they are there: as many as the gemm kernels take from memory at once, so that the
-/// integers stay in the second-level cache and their place is used again. The table kernel makes its tables for every call and gets all
-/// rows in one; its panels tell it from the others.
+/// integers stay in the second-level cache and their place is used again. (A kernel that makes tables for every call gets all rows in one.)
 fn rows_at_once(weights: &PackedWeights) -> usize {
     const CHUNK_BYTES: usize = 256 << 10;
     let panel_rows = weights.packing().panel_rows();
-    if panel_rows > 16 {
-        return usize::MAX;
-    }
     (CHUNK_BYTES / weights.packing().panel_bytes(weights.k()).max(1)).max(1) * panel_rows
 }

@@ -5,6 +5,7 @@
 
 use crate::cpu::CpuFeatures;
 use crate::descriptor::{Activations, KernelDescriptor};
+use crate::format::Packing;
 #[cfg(target_arch = "x86_64")]
 use crate::x86_64::peak as x86_64;
 
@@ -50,11 +51,12 @@ pub fn find(id: &str) -> Option<&'static Multiply> {
     ALL.iter().find(|multiply| multiply.id == id)
 }
 
-/// The multiply that a kernel's products are made with: what its features and activations leave it. Portable Rust counts with what
+/// The multiply that a kernel's products are made with: what its features and activations leave it, or what its packing is for. Portable Rust counts with what
 /// the architecture always has (SSE2 on x86-64), because the compiler uses it.
 pub fn of(kernel: &KernelDescriptor) -> Option<&'static Multiply> {
     let has = |features| kernel.requires.contains(features);
     find(match kernel.activations() {
+        Activations::I8 if kernel.packing == Packing::Lut8 => "pshufb-ymm",
         Activations::I8 if has(CpuFeatures::AVX512VNNI) => "vpdpbusd-zmm",
         Activations::I8 if has(CpuFeatures::AVX512BW) => "vpermw-zmm",
         Activations::I8 if has(CpuFeatures::AVXVNNI) => "vpdpbusd-ymm-vex",
@@ -109,6 +111,7 @@ mod tests {
         let named = |id| of(registry::find(id).expect("registered")).expect("there").id;
         assert_eq!(named("scalar"), "mul-add-xmm");
         assert_eq!(named("avx2-permute"), "fma-ymm");
+        assert_eq!((named("avx2-i8-tile8"), named("avx2-lut8")), ("maddubs-ymm", "pshufb-ymm"));
         assert_eq!(named("avx512-vnni-trit5"), "vpdpbusd-zmm");
         assert_eq!(named("avx512-lut16"), "vpermw-zmm");
     }

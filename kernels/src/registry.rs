@@ -26,6 +26,8 @@ pub static KERNELS: &[&KernelDescriptor] = &[
     #[cfg(target_arch = "x86_64")]
     &x86_64::avx2_i8_tile8::DESCRIPTOR,
     #[cfg(target_arch = "x86_64")]
+    &x86_64::avx2_lut8::DESCRIPTOR,
+    #[cfg(target_arch = "x86_64")]
     &x86_64::avxvnni_tile8::DESCRIPTOR,
     #[cfg(target_arch = "x86_64")]
     &x86_64::avx512_vnni::DESCRIPTOR,

@@ -22,6 +22,7 @@ pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
     tile: (1, 1),
     operations: Operations { dequantize: Some(dequantize), gemv: Gemv::F32(gemv), gemm: None },
     may_saturate: false,
+    tables_per_call: false,
     builds_on: None,
     summary: "shift, mask, array table and multiply, one weight at a time, as the analysis shows it",
 };

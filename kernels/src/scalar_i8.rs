@@ -17,6 +17,7 @@ pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
     tile: (1, 1),
     operations: Operations { dequantize: None, gemv: Gemv::I8(gemv), gemm: None },
     may_saturate: false,
+    tables_per_call: false,
     builds_on: None,
     summary: "exact int32 dot products of codes and int8 activations in plain Rust",
 };

@@ -205,7 +205,7 @@ fn packed_file() {
     let model = Model::load(builtin::open().expect("sound"), None, &mut Loading::alone()).expect("sound");
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("m.trit");
-    let seeds: Vec<Vec<u8>> = [Packing::Vnni16, Packing::Trit5, Packing::Lut16]
+    let seeds: Vec<Vec<u8>> = [Packing::Vnni16, Packing::Trit5, Packing::Lut16, Packing::Lut8]
         .into_iter()
         .map(|packing| {
             write_packed(&model, packing, &path, &mut Loading::alone()).expect("written");

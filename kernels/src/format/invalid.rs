@@ -30,6 +30,11 @@ pub(super) fn not_three_indices(bytes: &[u8]) -> Option<usize> {
     in_lanes.or_else(|| rest.first().map(|_| 2 * lanes.len()))
 }
 
+/// Index of the first byte that is not the states of two pairs, see [`super::lut8`].
+pub(super) fn not_two_states(bytes: &[u8]) -> Option<usize> {
+    first(bytes, |b| b >> 3 & 15 > 8 || b & 0x87 > 0x80)
+}
+
 fn first(bytes: &[u8], invalid: impl Fn(u8) -> bool) -> Option<usize> {
     bytes.chunks(CHUNK).enumerate().find_map(|(i, chunk)| {
         let any = chunk.iter().fold(0, |any, &b| any | u8::from(invalid(b))) != 0;

@@ -5,11 +5,13 @@ mod i2s;
 mod interleave;
 mod invalid;
 mod lut16;
+mod lut8;
 mod qk256;
 mod tile8;
 mod trit5;
 mod vnni16;
 
+pub(crate) use lut8::PAIRS as LUT8_PAIRS;
 use std::fmt;
 
 /// Runs `$body` for each 256-weight block of a `Dequantize` in the QK256 layout, with `$codes: &[u8; 64]`, `$scale: f32` and
@@ -50,11 +52,14 @@ pub enum Packing {
     Trit5,
     /// 128 rows interleaved, three indices of three ternary codes in 16 bits: 256 bytes hold 128 rows x 9 k; one scale.
     Lut16,
+    /// 64 rows interleaved, two indices of two ternary codes in a byte: 64 bytes hold 64 rows x 4 k; one scale.
+    Lut8,
 }
 
 impl Packing {
     /// Every layout.
-    pub const ALL: &'static [Self] = &[Self::Qk256, Self::I2s, Self::I8Tile8, Self::Vnni16, Self::Trit5, Self::Lut16];
+    pub const ALL: &'static [Self] =
+        &[Self::Qk256, Self::I2s, Self::I8Tile8, Self::Vnni16, Self::Trit5, Self::Lut16, Self::Lut8];
 
     /// Name used in listings and receipts.
     pub const fn name(self) -> &'static str {
@@ -65,6 +70,7 @@ impl Packing {
             Self::Vnni16 => "vnni16x16",
             Self::Trit5 => "trit5x16x20",
             Self::Lut16 => "lut16x128",
+            Self::Lut8 => "lut8x64",
         }
     }
 
@@ -82,6 +88,7 @@ impl Packing {
             Self::Vnni16 => vnni16::BLOCK_K,
             Self::Trit5 => trit5::BLOCK_K,
             Self::Lut16 => lut16::BLOCK_K,
+            Self::Lut8 => lut8::BLOCK_K,
         }
     }
 
@@ -93,12 +100,13 @@ impl Packing {
             Self::Vnni16 => vnni16::ROWS,
             Self::Trit5 => trit5::ROWS,
             Self::Lut16 => lut16::ROWS,
+            Self::Lut8 => lut8::ROWS,
         }
     }
 
     /// Whether the layout has no place for code 3: it holds codes 0, 1, 2 with the ternary table and refuses everything else.
     pub const fn ternary_only(self) -> bool {
-        matches!(self, Self::Trit5 | Self::Lut16)
+        matches!(self, Self::Trit5 | Self::Lut16 | Self::Lut8)
     }
 
     /// Whether each block of each row carries a scale (else there is one for the tensor).
@@ -115,6 +123,7 @@ impl Packing {
             Self::Vnni16 => vnni16::BLOCK_BYTES,
             Self::Trit5 => trit5::BLOCK_BYTES,
             Self::Lut16 => lut16::BLOCK_BYTES,
+            Self::Lut8 => lut8::BLOCK_BYTES,
         }
     }
 
@@ -137,6 +146,7 @@ impl Packing {
             Self::Qk256 | Self::I2s | Self::I8Tile8 | Self::Vnni16 => invalid::code_3(packed),
             Self::Trit5 => invalid::not_five_trits(packed),
             Self::Lut16 => invalid::not_three_indices(packed),
+            Self::Lut8 => invalid::not_two_states(packed),
         }
     }
 
@@ -155,7 +165,7 @@ impl Packing {
             Self::Qk256 => from_i2s::qk256(rows, packed),
             Self::I8Tile8 => from_i2s::interleaved::<{ tile8::ROWS }>(rows, row_bytes, packed),
             Self::Vnni16 => from_i2s::interleaved::<{ vnni16::ROWS }>(rows, row_bytes, packed),
-            Self::Trit5 | Self::Lut16 => {
+            Self::Trit5 | Self::Lut16 | Self::Lut8 => {
                 let k = row_bytes / i2s::BLOCK_BYTES * i2s::BLOCK_K;
                 let stride = k.next_multiple_of(self.block_k());
                 // Padding is 1 from here on: the codes are overwritten, the columns beyond never.
@@ -181,6 +191,7 @@ impl Packing {
             Self::Vnni16 => vnni16::pack(codes, packed),
             Self::Trit5 => trit5::pack(codes, packed),
             Self::Lut16 => lut16::pack(codes, packed),
+            Self::Lut8 => lut8::pack(codes, packed),
         }
     }
 
@@ -193,6 +204,7 @@ impl Packing {
             Self::Vnni16 => vnni16::unpack(packed, codes),
             Self::Trit5 => trit5::unpack(packed, codes),
             Self::Lut16 => lut16::unpack(packed, codes),
+            Self::Lut8 => lut8::unpack(packed, codes),
         }
     }
 }
@@ -246,6 +258,7 @@ mod tests {
             ("vnni16x16", 2.0),
             ("trit5x16x20", 1.6),
             ("lut16x128", 16.0 / 9.0),
+            ("lut8x64", 2.0),
         ];
         assert_eq!(bits, expected);
     }

@@ -25,6 +25,7 @@ pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
     tile: (TILE_ROWS, 1),
     operations: Operations { dequantize: Some(dequantize), gemv: Gemv::F32(gemv), gemm: None },
     may_saturate: false,
+    tables_per_call: false,
     builds_on: Some("avx2-nibble"),
     summary: "8 rows share each activation load, fused multiply-add into one accumulator a row",
 };

@@ -20,6 +20,7 @@ pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
     tile: (1, 1),
     operations: Operations { dequantize: Some(dequantize), gemv: Gemv::F32(gemv), gemm: None },
     may_saturate: false,
+    tables_per_call: false,
     builds_on: Some("scalar"),
     summary: "scalar unpack and table look-up, then a vector multiplication by the scale",
 };

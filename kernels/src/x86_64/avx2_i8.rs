@@ -25,6 +25,7 @@ pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
     tile: (1, 1),
     operations: Operations { dequantize: None, gemv: Gemv::I8(gemv), gemm: None },
     may_saturate: false,
+    tables_per_call: false,
     builds_on: Some("scalar-i8"),
     summary: "shift, mask and maddubs on the published layout, widened before int16 can overflow",
 };

@@ -43,6 +43,7 @@ pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
     tile: (8, 1),
     operations: Operations { dequantize: None, gemv: Gemv::I8(gemv), gemm: Some(super::avx2_i8_tile8_gemm::gemm) },
     may_saturate: false,
+    tables_per_call: false,
     builds_on: Some("avx2-i8"),
     summary: "eight rows interleaved: masks for planes, one row a lane, no horizontal sums",
 };

@@ -22,6 +22,7 @@ pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
     tile: (1, 1),
     operations: Operations { dequantize: Some(dequantize), gemv: Gemv::F32(gemv), gemm: None },
     may_saturate: false,
+    tables_per_call: false,
     builds_on: Some("avx2-foundation"),
     summary: "nibble-table unpack: pshufb turns codes into int8 values, widened to f32",
 };

@@ -26,6 +26,7 @@ pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
     tile: (TILE_ROWS, 1),
     operations: Operations { dequantize: Some(dequantize), gemv: Gemv::F32(gemv), gemm: None },
     may_saturate: false,
+    tables_per_call: false,
     builds_on: Some("avx2-prefetch"),
     summary: "codes to f32 weights by vpermps on a register table, no masks and no conversions",
 };

@@ -24,6 +24,7 @@ pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
     tile: (TILE_ROWS, 1),
     operations: Operations { dequantize: Some(dequantize), gemv: Gemv::F32(gemv), gemm: None },
     may_saturate: false,
+    tables_per_call: false,
     builds_on: Some("avx2-fma-tile"),
     summary: "combined 32-byte loads unpacked in 256-bit registers, and a software prefetch",
 };

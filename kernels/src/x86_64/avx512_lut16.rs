@@ -64,6 +64,7 @@ pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
     tile: (ROWS, TOKENS),
     operations: Operations { dequantize: None, gemv: Gemv::I8(gemv), gemm: Some(gemm) },
     may_saturate: false,
+    tables_per_call: true,
     builds_on: Some("avx512-vnni"),
     summary: "for prefill: tables of the 27 sums of three activations, looked up for 32 rows by one vpermw; no multiplication, no VNNI",
 };

@@ -41,6 +41,7 @@ pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
     tile: (16, 1),
     operations: Operations { dequantize: None, gemv: Gemv::I8(gemv), gemm: Some(super::avx512_vnni_gemm::gemm) },
     may_saturate: false,
+    tables_per_call: false,
     builds_on: Some("avx2-i8-tile8"),
     summary: "sixteen rows interleaved: four masks and four vpdpbusd a cache line, shifts only at the end of a row",
 };

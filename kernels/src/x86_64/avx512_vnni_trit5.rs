@@ -49,6 +49,7 @@ pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
     tile: (16, 1),
     operations: Operations { dequantize: None, gemv: Gemv::I8(gemv), gemm: None },
     may_saturate: false,
+    tables_per_call: false,
     builds_on: Some("avx512-vnni"),
     summary: "five trits a byte, decoded by two averages, one GF(2) product and one permute, then as avx512-vnni",
 };

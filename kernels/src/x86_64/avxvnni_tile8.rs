@@ -38,6 +38,7 @@ pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
     tile: (8, 1),
     operations: Operations { dequantize: None, gemv: Gemv::I8(gemv), gemm: Some(super::avxvnni_tile8_gemm::gemm) },
     may_saturate: false,
+    tables_per_call: false,
     builds_on: Some("avx2-i8-tile8"),
     summary: "eight rows interleaved: four masks and four 256-bit vpdpbusd a step, without AVX-512",
 };

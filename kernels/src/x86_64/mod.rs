@@ -6,6 +6,7 @@ pub(crate) mod avx2_foundation;
 pub(crate) mod avx2_i8;
 pub(crate) mod avx2_i8_tile8;
 mod avx2_i8_tile8_gemm;
+pub(crate) mod avx2_lut8;
 pub(crate) mod avx2_nibble;
 pub(crate) mod avx2_permute;
 pub(crate) mod avx2_prefetch;

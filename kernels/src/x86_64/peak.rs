@@ -19,6 +19,14 @@ pub(crate) static ALL: &[Multiply] = &[
     row("fma-ymm", "vfmadd231ps ymm", CpuFeatures::FMA, 8, 28, fma_ymm),
     row("fma-zmm", "vfmadd231ps zmm", CpuFeatures::AVX512F, 16, 28, fma_zmm),
     row("maddubs-ymm", "vpmaddubsw + vpaddw ymm", CpuFeatures::AVX2, 32, 14, maddubs_ymm),
+    row(
+        "pshufb-ymm",
+        "vpshufb + vpaddb ymm, two of them for 2 weights an index",
+        CpuFeatures::AVX2,
+        32,
+        14,
+        pshufb_ymm,
+    ),
     row("vpdpbusd-ymm-vex", "vpdpbusd ymm (VEX, AVX-VNNI)", CpuFeatures::AVXVNNI, 32, 28, vpdpbusd_ymm_vex),
     row(
         "vpdpbusd-ymm-evex",
@@ -129,6 +137,22 @@ vector_loop!(
         "vpaddw ymm4, ymm4, ymm11",
         "vpaddw ymm5, ymm5, ymm12",
         "vpaddw ymm6, ymm6, ymm13",
+    ],
+    "vzeroupper"
+);
+vector_loop!(
+    pshufb_ymm,
+    "avx2",
+    "vzeroall",
+    [
+        ".irp r,7,8,9,10,11,12,13\nvpshufb ymm\\r, ymm14, ymm15\n.endr",
+        "vpaddb ymm0, ymm0, ymm7",
+        "vpaddb ymm1, ymm1, ymm8",
+        "vpaddb ymm2, ymm2, ymm9",
+        "vpaddb ymm3, ymm3, ymm10",
+        "vpaddb ymm4, ymm4, ymm11",
+        "vpaddb ymm5, ymm5, ymm12",
+        "vpaddb ymm6, ymm6, ymm13",
     ],
     "vzeroupper"
 );

@@ -12,6 +12,7 @@ pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
     tile: (1, 1),
     operations: Operations { dequantize: None, gemv: Gemv::I8(gemv), gemm: None },
     may_saturate: false,
+    tables_per_call: false,
     builds_on: Some("scalar-i8"),
     summary: "one bit plane of 32 codes after the other",
 };
