@@ -6,7 +6,7 @@
 //! a machine can only slow a sample down, and a bound taken from a slow one would be no bound.
 
 use crate::measure::limits::level;
-use crate::receipt::{Bandwidth, Bound, BoundBy, Limits, MicroCell, MicroSummary, MultiplyPeak, Residency};
+use crate::receipt::{Bandwidth, Bound, BoundBy, GenerationKernel, Limits, MicroCell, MicroSummary, MultiplyPeak, Receipt, Residency};
 
 /// Writes the bound of each row into the cell's summaries.
 pub fn fill(cell: &mut MicroCell, limits: &Limits, caches_bytes: &[u64]) {
@@ -72,6 +72,32 @@ fn compute_words(peak: &MultiplyPeak, clock: Option<f64>, threads: usize, gmac_s
         Some(c) => format!("{}: {:.1} MAC/cycle at {c:.2} GHz", peak.id, gmac_s / c),
         None => format!("{}: {gmac_s:.1} GMAC/s on {threads} thread(s)", peak.id),
     }
+}
+
+/// Tokens a second at which what a decoded token reads streams from where it fits.
+pub struct Tokens {
+    pub level: String,
+    pub tokens_s: f64,
+    pub read_gb_s: f64,
+}
+
+/// The bound of decoding, for `bytes` of weights a token; `None` where the run did not measure that bandwidth.
+pub fn tokens(receipt: &Receipt, bytes: u64, threads: usize) -> Option<Tokens> {
+    let limits = receipt.limits.as_ref().filter(|_| bytes > 0)?;
+    let level = level(&receipt.host.caches_bytes, bytes, threads.max(1));
+    let read_gb_s = bandwidth(limits, &level, bytes, threads)?.read_gb_s.high;
+    (read_gb_s.is_finite() && read_gb_s > 0.0).then(|| Tokens {
+        level,
+        tokens_s: read_gb_s * 1e9 / bytes as f64,
+        read_gb_s,
+    })
+}
+
+/// The share of [`tokens`] that a kernel decoded at.
+pub fn share_of_decode(receipt: &Receipt, kernel: &GenerationKernel) -> Option<f64> {
+    let threads = receipt.generation.as_ref()?.threads;
+    let bound = tokens(receipt, kernel.bytes_per_token, threads)?;
+    (kernel.decode_tokens_per_s > 0.0).then(|| kernel.decode_tokens_per_s / bound.tokens_s)
 }
 
 /// Memory's bound and what sets it.

@@ -3,6 +3,7 @@
 
 use super::canvas::{Anchor, Canvas, GRID, INK, MUTED, SERIES, Scale, draw};
 use super::{Chart, WIDTH, head, key, say, text, ticks};
+use crate::bound;
 use crate::receipt::{GenerationKernel, GenerationRecord, GenerationRound, Receipt};
 use crate::report::{figures, query};
 
@@ -122,19 +123,11 @@ fn rows<'a>(receipt: &Receipt, generation: &'a GenerationRecord, metric: &Metric
             kernel: k,
             speed: (metric.median)(k),
             rounds: rounds.collect(),
-            bound: bandwidth(receipt, k.bytes_per_token, generation.threads).map(|b| b.1).filter(|_| !batched),
+            bound: bound::tokens(receipt, k.bytes_per_token, generation.threads).map(|b| b.tokens_s).filter(|_| !batched),
             batched,
         }
     })
     .collect()
-}
-
-/// The level that `bytes` fit and the tokens a second at which they stream from it.
-fn bandwidth(receipt: &Receipt, bytes: u64, threads: usize) -> Option<(String, f64, f64)> {
-    let limits = receipt.limits.as_ref().filter(|_| bytes > 0)?;
-    let level = crate::measure::limits::level(&receipt.host.caches_bytes, bytes, threads.max(1));
-    let read = crate::bound::bandwidth(limits, &level, bytes, threads)?.read_gb_s.high;
-    (read.is_finite() && read > 0.0).then(|| (level, read * 1e9 / bytes as f64, read))
 }
 
 /// `L3 read 130 GB/s on 1 thread: 46 000 tokens/s`, for each thread count that the limits were measured with.
@@ -147,9 +140,9 @@ fn bounds(receipt: &Receipt, generation: &GenerationRecord, rows: &[Row<'_>]) ->
         }
     }
     let said = counts.iter().take(4).filter_map(|&threads| {
-        let (level, tokens, read) = bandwidth(receipt, bytes, threads)?;
+        let bound::Tokens { level, tokens_s, read_gb_s } = bound::tokens(receipt, bytes, threads)?;
         let count = format!("{threads} thread{}", if threads == 1 { "" } else { "s" });
-        Some(format!("{level} read {} GB/s on {count}: {} tokens/s", figures::number(read), figures::number(tokens)))
+        Some(format!("{level} read {} GB/s on {count}: {} tokens/s", figures::number(read_gb_s), figures::number(tokens_s)))
     });
     let said: Vec<String> = said.collect();
     match said.is_empty() {

@@ -46,7 +46,9 @@ pub fn summary(receipt: &Receipt, look: Look) -> String {
     }
     for family in &families {
         if let Some(table) = tables::generation(receipt, family, look) {
-            out.push(format!("{}\n{table}", wrapped(&format!("{family} end to end, tokens/s"), look.width)));
+            let bounded = if table.contains("of bound") { " (bound: reading the weights of a token)" } else { "" };
+            let title = format!("{family} end to end, tokens/s{bounded}");
+            out.push(format!("{}\n{table}", wrapped(&title, look.width)));
         }
     }
     let notes: Vec<String> = notes(receipt, look).iter().map(|n| wrapped(n, look.width)).collect();

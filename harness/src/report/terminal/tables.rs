@@ -99,7 +99,12 @@ pub fn generation(receipt: &Receipt, family: &str, look: Look) -> Option<String>
     // An entry that took turns with one kernel only has a sentence of its own.
     let own: Vec<&GenerationKernel> = all.filter(|k| look.full || k.sparse_ffn.is_none()).collect();
     let partner = &own.first()?.kernel;
-    let mut head = vec!["kernel", "decode", "prefill", "first token"];
+    let bounded = own.iter().any(|k| crate::bound::share_of_decode(receipt, k).is_some());
+    let mut head = vec!["kernel", "decode"];
+    if bounded {
+        head.push("of bound");
+    }
+    head.extend(["prefill", "first token"]);
     if look.full {
         head.extend(["ids", "known answers"]);
     }
@@ -113,9 +118,14 @@ pub fn generation(receipt: &Receipt, family: &str, look: Look) -> Option<String>
         let mut row = vec![
             plain(k.kernel.clone()),
             (speed(k.decode_tokens_per_s), if fastest { Tone::Best } else { Tone::Plain }),
+        ];
+        if bounded {
+            row.push(plain(crate::bound::share_of_decode(receipt, k).map_or_else(|| "n/a".into(), figures::percent)));
+        }
+        row.extend([
             plain(speed(k.prefill_tokens_per_s)),
             plain(figures::duration_or_none(k.time_to_first_token_ms * 1e6)),
-        ];
+        ]);
         if look.full {
             let ids = match (k.kernel == *partner, k.ids_equal_baseline) {
                 (true, _) => plain("partner"),

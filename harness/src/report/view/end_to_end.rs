@@ -36,6 +36,8 @@ struct GenerationRow {
     decode_rounds: Vec<String>,
     best: bool,
     decode: String,
+    /// Share of what reading its weights allows.
+    share: Option<String>,
     ratio: Option<RatioView>,
     prefill: String,
     first_token: String,
@@ -127,6 +129,7 @@ fn row(receipt: &Receipt, index: usize, partner: &str, k: &GenerationKernel, bes
         kernel: k.kernel.clone(),
         best: best > 0.0 && k.decode_tokens_per_s >= best && k.sparse_ffn.is_none(),
         decode: speed(k.decode_tokens_per_s),
+        share: crate::bound::share_of_decode(receipt, k).map(figures::percent),
         ratio: k.decode_vs_baseline.as_ref().map(|r| RatioView::new(r, floor)),
         prefill: speed(k.prefill_tokens_per_s),
         first_token: figures::duration_or_none(k.time_to_first_token_ms * 1e6),
