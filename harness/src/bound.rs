@@ -6,7 +6,9 @@
 //! a machine can only slow a sample down, and a bound taken from a slow one would be no bound.
 
 use crate::measure::limits::level;
-use crate::receipt::{Bandwidth, Bound, BoundBy, GenerationKernel, Limits, MicroCell, MicroSummary, MultiplyPeak, Receipt, Residency};
+use crate::receipt::{
+    Bandwidth, Bound, BoundBy, GenerationKernel, Limits, MicroCell, MicroSummary, MultiplyPeak, Receipt, Residency,
+};
 
 /// Writes the bound of each row into the cell's summaries.
 pub fn fill(cell: &mut MicroCell, limits: &Limits, caches_bytes: &[u64]) {

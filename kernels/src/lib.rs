@@ -40,6 +40,7 @@ mod linear;
 mod packed;
 pub mod parallel;
 pub mod peak;
+mod placement;
 pub mod random;
 pub mod reference;
 pub mod registry;

@@ -8,6 +8,7 @@
 use crate::cpu::CpuFeatures;
 use crate::descriptor::{Gemv, GemvI8, KernelDescriptor, Operations};
 use crate::format::Packing;
+use crate::placement::at_cache_line;
 
 pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
     id: "scalar-i8",
@@ -23,6 +24,7 @@ pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
 };
 
 fn gemv(args: GemvI8<'_>) {
+    at_cache_line!();
     for (y, codes) in args.y.iter_mut().zip(args.codes.chunks_exact(args.panel_bytes)) {
         let mut sum = 0i32;
         for (bytes, x) in codes.as_chunks::<32>().0.iter().zip(args.x.as_chunks::<128>().0) {

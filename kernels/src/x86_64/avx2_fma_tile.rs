@@ -14,6 +14,7 @@ use super::lanes::{i8_to_f32, load_8, load_f32, store_f32, sum_f32};
 use crate::cpu::CpuFeatures;
 use crate::descriptor::{Dequantize, Gemv, GemvF32, KernelDescriptor, Operations};
 use crate::format::{Packing, for_each_block};
+use crate::placement::at_cache_line;
 use std::arch::x86_64::*;
 use std::array;
 
@@ -67,6 +68,7 @@ fn unpack_32(bytes: __m128i, tables: NibbleTables) -> [__m128i; 2] {
 
 #[target_feature(enable = "avx2,fma")]
 fn dequantize(args: Dequantize<'_>) {
+    at_cache_line!();
     let tables = NibbleTables::new(args.table);
     for_each_block!(args, |codes, scale, out| {
         let scale = _mm256_set1_ps(scale);
@@ -84,6 +86,7 @@ fn dequantize(args: Dequantize<'_>) {
 
 #[target_feature(enable = "avx2,fma")]
 fn gemv(args: GemvF32<'_>) {
+    at_cache_line!();
     let tables = NibbleTables::new(args.table);
     by_tiles!(args, tile, tables);
 }

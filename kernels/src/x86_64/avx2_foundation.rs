@@ -10,6 +10,7 @@ use super::lanes::{load_f32, store_f32, sum_f32};
 use crate::cpu::CpuFeatures;
 use crate::descriptor::{Dequantize, Gemv, GemvF32, KernelDescriptor, Operations};
 use crate::format::{Packing, for_each_block};
+use crate::placement::at_cache_line;
 use std::arch::x86_64::*;
 
 pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
@@ -38,6 +39,7 @@ fn unpack(codes: &[u8; 64], table: &[f32; 4], values: &mut [f32; 256]) {
 
 #[target_feature(enable = "avx2")]
 fn dequantize(args: Dequantize<'_>) {
+    at_cache_line!();
     let table = args.table.map(f32::from);
     let mut values = [0f32; 256];
     for_each_block!(args, |codes, scale, out| {
@@ -51,6 +53,7 @@ fn dequantize(args: Dequantize<'_>) {
 
 #[target_feature(enable = "avx2")]
 fn gemv(args: GemvF32<'_>) {
+    at_cache_line!();
     let table = args.table.map(f32::from);
     let mut values = [0f32; 256];
     let rows = args.codes.chunks_exact(args.row_bytes).zip(args.scales.chunks_exact(args.row_bytes / 64));

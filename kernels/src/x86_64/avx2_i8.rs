@@ -15,6 +15,7 @@ use super::lanes::sum_i32;
 use crate::cpu::CpuFeatures;
 use crate::descriptor::{Gemv, GemvI8, KernelDescriptor, Operations};
 use crate::format::Packing;
+use crate::placement::at_cache_line;
 use std::arch::x86_64::*;
 
 pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
@@ -36,6 +37,7 @@ const _: () = assert!(BLOCKS_PER_FLUSH * 4 * (2 * 3 * 128) <= i16::MAX as usize)
 
 #[target_feature(enable = "avx2")]
 fn gemv(args: GemvI8<'_>) {
+    at_cache_line!();
     let (blocks_x, _) = args.x.as_chunks::<128>();
     let (mask, ones) = (_mm256_set1_epi8(3), _mm256_set1_epi16(1));
     for (y, codes) in args.y.iter_mut().zip(args.codes.chunks_exact(args.panel_bytes)) {

@@ -33,6 +33,7 @@ use super::lanes::quad;
 use crate::cpu::CpuFeatures;
 use crate::descriptor::{Gemv, GemvI8, KernelDescriptor, Operations};
 use crate::format::Packing;
+use crate::placement::at_cache_line;
 use std::arch::x86_64::*;
 
 pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
@@ -64,6 +65,7 @@ const PREFETCH_BYTES: usize = 8192;
 
 #[target_feature(enable = "avx2")]
 fn gemv(args: GemvI8<'_>) {
+    at_cache_line!();
     let (steps_x, _) = args.x.as_chunks::<16>();
     let (groups_x, _) = steps_x.as_chunks::<STEPS_PER_FLUSH>();
     for (y, panel) in args.y.chunks_mut(8).zip(args.codes.chunks_exact(args.panel_bytes)) {

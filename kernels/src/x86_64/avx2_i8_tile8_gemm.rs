@@ -30,6 +30,7 @@ use super::lanes::together;
 use super::tiles::{self, Target, Tiles};
 use crate::descriptor::GemmI8;
 use crate::parallel::Columns;
+use crate::placement::at_cache_line;
 use std::arch::x86_64::*;
 
 /// Steps of 16 k between two widenings, see the module's proof.
@@ -51,12 +52,14 @@ const TILES: &Tiles = &[
 /// Products of all panels with all tokens.
 #[target_feature(enable = "avx2")]
 pub(super) fn gemm(args: GemmI8<'_, '_>) {
+    at_cache_line!();
     // SAFETY: this function enables the features that the tiles enable.
     unsafe { tiles::gemm(args, 8, TILES) }
 }
 
 #[target_feature(enable = "avx2")]
 fn tile<const T: usize>(panel: &[u8], x: &[i32], target: Target<'_>, y: &mut Columns<'_, i32>) {
+    at_cache_line!();
     let (mask, ones) = (_mm256_set1_epi8(3), _mm256_set1_epi16(1));
     let mut totals = [_mm256_setzero_si256(); T];
     let (mut steps, mut steps_x) = (panel.as_chunks::<32>().0, x.as_chunks::<T>().0.as_chunks::<4>().0);

@@ -38,6 +38,7 @@ use super::lanes::together;
 use crate::cpu::CpuFeatures;
 use crate::descriptor::{GemmI8, Gemv, GemvI8, KernelDescriptor, Operations};
 use crate::format::Packing;
+use crate::placement::at_cache_line;
 use std::arch::x86_64::*;
 use std::cell::Cell;
 use std::ops::Range;
@@ -90,6 +91,7 @@ thread_local! {
 
 #[target_feature(enable = "avx2")]
 fn gemv(args: GemvI8<'_>) {
+    at_cache_line!();
     let steps = args.panel_bytes / ROWS;
     let mut tables = TABLES.take();
     make_tables(&mut tables, [args.x], steps);
@@ -102,6 +104,7 @@ fn gemv(args: GemvI8<'_>) {
 
 #[target_feature(enable = "avx2")]
 fn gemm(args: GemmI8<'_, '_>) {
+    at_cache_line!();
     let steps = args.panel_bytes / ROWS;
     let mut tables = TABLES.take();
     for (i, x) in args.x.chunks(TOKENS).enumerate() {
@@ -139,6 +142,7 @@ fn rows_of_panel(y: &mut [i32], panel: usize) -> &mut [i32] {
 #[inline]
 #[target_feature(enable = "avx2")]
 fn look_up<const T: usize>(panel: &[[u8; ROWS]], tables: [&[Tables]; T]) -> [[__m256i; 8]; T] {
+    at_cache_line!();
     let mut sums = [[_mm256_setzero_si256(); 8]; T];
     for start in (0..panel.len()).step_by(STEPS_PER_WIDENING) {
         let end = (start + STEPS_PER_WIDENING).min(panel.len());

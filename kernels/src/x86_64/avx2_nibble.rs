@@ -12,6 +12,7 @@ use super::lanes::{i8_to_f32, load_16, load_f32, store_f32, sum_f32};
 use crate::cpu::CpuFeatures;
 use crate::descriptor::{Dequantize, Gemv, GemvF32, KernelDescriptor, Operations};
 use crate::format::{Packing, for_each_block};
+use crate::placement::at_cache_line;
 use std::arch::x86_64::*;
 
 pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
@@ -63,6 +64,7 @@ fn unpack_64(bytes: __m128i, tables: NibbleTables) -> [__m128i; 4] {
 
 #[target_feature(enable = "avx2")]
 fn dequantize(args: Dequantize<'_>) {
+    at_cache_line!();
     let tables = NibbleTables::new(args.table);
     for_each_block!(args, |codes, scale, out| {
         let scale = _mm256_set1_ps(scale);
@@ -78,6 +80,7 @@ fn dequantize(args: Dequantize<'_>) {
 
 #[target_feature(enable = "avx2")]
 fn gemv(args: GemvF32<'_>) {
+    at_cache_line!();
     let tables = NibbleTables::new(args.table);
     let rows = args.codes.chunks_exact(args.row_bytes).zip(args.scales.chunks_exact(args.row_bytes / 64));
     for (y, (codes, scales)) in args.y.iter_mut().zip(rows) {

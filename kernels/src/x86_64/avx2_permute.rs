@@ -15,6 +15,7 @@ use super::lanes::{load_f32, prefetch, store_f32, sum_f32};
 use crate::cpu::CpuFeatures;
 use crate::descriptor::{Dequantize, Gemv, GemvF32, KernelDescriptor, Operations};
 use crate::format::{Packing, for_each_block};
+use crate::placement::at_cache_line;
 use std::arch::x86_64::*;
 use std::array;
 
@@ -55,6 +56,7 @@ fn broadcast_16(codes: &[u8; 64], at: usize) -> __m256i {
 
 #[target_feature(enable = "avx2,fma")]
 fn dequantize(args: Dequantize<'_>) {
+    at_cache_line!();
     let (table, shifts) = (register_table(args.table), shifts());
     for_each_block!(args, |codes, scale, out| {
         prefetch(codes.as_ptr(), PREFETCH_BYTES);
@@ -71,6 +73,7 @@ fn dequantize(args: Dequantize<'_>) {
 
 #[target_feature(enable = "avx2,fma")]
 fn gemv(args: GemvF32<'_>) {
+    at_cache_line!();
     let table = register_table(args.table);
     by_tiles!(args, tile, table);
 }

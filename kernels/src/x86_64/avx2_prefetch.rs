@@ -13,6 +13,7 @@ use super::lanes::{i8_to_f32, load_32, load_f32, prefetch, store_f32, sum_f32};
 use crate::cpu::CpuFeatures;
 use crate::descriptor::{Dequantize, Gemv, GemvF32, KernelDescriptor, Operations};
 use crate::format::{Packing, for_each_block};
+use crate::placement::at_cache_line;
 use std::arch::x86_64::*;
 use std::array;
 
@@ -58,6 +59,7 @@ fn tables(table: [i8; 4]) -> (__m256i, __m256i) {
 
 #[target_feature(enable = "avx2,fma")]
 fn dequantize(args: Dequantize<'_>) {
+    at_cache_line!();
     let (low, high) = tables(args.table);
     for_each_block!(args, |codes, scale, out| {
         let scale = _mm256_set1_ps(scale);
@@ -77,6 +79,7 @@ fn dequantize(args: Dequantize<'_>) {
 
 #[target_feature(enable = "avx2,fma")]
 fn gemv(args: GemvF32<'_>) {
+    at_cache_line!();
     let tables = tables(args.table);
     by_tiles!(args, tile, tables);
 }

@@ -54,6 +54,7 @@ use crate::cpu::CpuFeatures;
 use crate::descriptor::{GemmI8, Gemv, GemvI8, KernelDescriptor, Operations};
 use crate::format::Packing;
 use crate::parallel::Columns;
+use crate::placement::at_cache_line;
 use std::arch::x86_64::*;
 
 pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
@@ -89,12 +90,14 @@ type Tables<const T: usize> = [[__m512i; T]; 3];
 
 #[target_feature(enable = "avx512f,avx512bw")]
 fn gemv(args: GemvI8<'_>) {
+    at_cache_line!();
     let rows = args.y.len();
     tile([args.x], args.codes, args.panel_bytes, 0, &mut Columns::all(args.y, 1, rows));
 }
 
 #[target_feature(enable = "avx512f,avx512bw")]
 fn gemm(args: GemmI8<'_, '_>) {
+    at_cache_line!();
     let mut first = 0;
     for x in args.x.chunks(TOKENS) {
         let (codes, bytes) = (args.codes, args.panel_bytes);
@@ -112,6 +115,7 @@ fn gemm(args: GemmI8<'_, '_>) {
 /// All rows times `T` tokens, of which `first` is the number of the first.
 #[target_feature(enable = "avx512f,avx512bw")]
 fn tile<const T: usize>(x: [&[i8]; T], codes: &[u8], panel_bytes: usize, first: usize, y: &mut Columns<'_, i32>) {
+    at_cache_line!();
     let blocks = panel_bytes / BLOCK_BYTES;
     let mut tables = [[[_mm512_setzero_si512(); T]; 3]; BLOCKS_PER_FLUSH];
     let mut groups = [[[[0; 2]; 4]; 3 * BLOCKS_PER_FLUSH / 4]; T];

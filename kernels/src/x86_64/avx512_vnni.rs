@@ -31,6 +31,7 @@ use crate::MAX_K_I8;
 use crate::cpu::CpuFeatures;
 use crate::descriptor::{Gemv, GemvI8, KernelDescriptor, Operations};
 use crate::format::Packing;
+use crate::placement::at_cache_line;
 use std::arch::x86_64::*;
 
 pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
@@ -59,6 +60,7 @@ const _: () = assert!(3 * 64 * 128 * (MAX_K_I8 / 4) <= i32::MAX as usize);
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 fn gemv(args: GemvI8<'_>) {
+    at_cache_line!();
     let (steps_x, _) = args.x.as_chunks::<16>();
     let (pairs_x, _) = steps_x.as_chunks::<2>();
     for (y, panel) in args.y.chunks_mut(16).zip(args.codes.chunks_exact(args.panel_bytes)) {

@@ -16,6 +16,7 @@ use super::avx512_vnni::store;
 use super::tiles::{self, Target, Tiles};
 use crate::descriptor::GemmI8;
 use crate::parallel::Columns;
+use crate::placement::at_cache_line;
 use std::arch::x86_64::*;
 
 /// Tokens of the widest tile: 24 sums, 4 planes and 4 constants fill the 32 registers.
@@ -36,12 +37,14 @@ const TILES: &Tiles = &[
 /// Products of all panels with all tokens.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 pub(super) fn gemm(args: GemmI8<'_, '_>) {
+    at_cache_line!();
     // SAFETY: this function enables the features that the tiles enable.
     unsafe { tiles::gemm(args, 16, TILES) }
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 fn tile<const T: usize>(panel: &[u8], x: &[i32], target: Target<'_>, y: &mut Columns<'_, i32>) {
+    at_cache_line!();
     let mask = _mm512_set1_epi8(3);
     let mut sums = [_mm512_setzero_si512(); T];
     let (x, _) = x.as_chunks::<T>();
@@ -66,6 +69,7 @@ fn tile<const T: usize>(panel: &[u8], x: &[i32], target: Target<'_>, y: &mut Col
 /// As [`tile`], with planes in place: plane p of a token has a sum of its own, 4^p times too large.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 fn narrow_tile<const T: usize>(panel: &[u8], x: &[i32], target: Target<'_>, y: &mut Columns<'_, i32>) {
+    at_cache_line!();
     let masks = [0x03, 0x0C, 0x30, 0xC0u8.cast_signed()].map(|m| _mm512_set1_epi8(m));
     let mut sums = [[_mm512_setzero_si512(); T]; 4];
     let (x, _) = x.as_chunks::<T>();

@@ -35,6 +35,7 @@ use crate::MAX_K_I8;
 use crate::cpu::CpuFeatures;
 use crate::descriptor::{Gemv, GemvI8, KernelDescriptor, Operations};
 use crate::format::Packing;
+use crate::placement::at_cache_line;
 use std::arch::x86_64::*;
 
 pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
@@ -90,6 +91,7 @@ const TOP_BITS_EVERYWHERE: i64 = {
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,avx512vnni,gfni")]
 fn gemv(args: GemvI8<'_>) {
+    at_cache_line!();
     let (steps_x, _) = args.x.as_chunks::<20>();
     let (pairs_x, _) = steps_x.as_chunks::<2>();
     for (y, panel) in args.y.chunks_mut(16).zip(args.codes.chunks_exact(args.panel_bytes)) {

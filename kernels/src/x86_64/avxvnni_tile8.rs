@@ -28,6 +28,7 @@ use crate::MAX_K_I8;
 use crate::cpu::CpuFeatures;
 use crate::descriptor::{Gemv, GemvI8, KernelDescriptor, Operations};
 use crate::format::Packing;
+use crate::placement::at_cache_line;
 use std::arch::x86_64::*;
 
 pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
@@ -94,6 +95,7 @@ macro_rules! gemv_with {
 
 #[target_feature(enable = "avx2,avxvnni")]
 fn gemv(args: GemvI8<'_>) {
+    at_cache_line!();
     gemv_with!(instructions, args);
 }
 

@@ -22,6 +22,7 @@ use super::tiles::{self, Target, Tiles};
 use crate::MAX_K_I8;
 use crate::descriptor::GemmI8;
 use crate::parallel::Columns;
+use crate::placement::at_cache_line;
 use std::arch::x86_64::*;
 
 /// Sums of codes of all of k, before the sum of x is subtracted: codes up to 3, activations down to -128.
@@ -42,12 +43,14 @@ const TILES: &Tiles = &[
 /// Products of all panels with all tokens.
 #[target_feature(enable = "avx2,avxvnni")]
 pub(super) fn gemm(args: GemmI8<'_, '_>) {
+    at_cache_line!();
     // SAFETY: this function enables the features that the tiles enable.
     unsafe { tiles::gemm(args, 8, TILES) }
 }
 
 #[target_feature(enable = "avx2,avxvnni")]
 fn tile<const T: usize, const SUMS: usize>(panel: &[u8], x: &[i32], target: Target<'_>, y: &mut Columns<'_, i32>) {
+    at_cache_line!();
     let mask = _mm256_set1_epi8(3);
     let mut sums = [[_mm256_setzero_si256(); T]; SUMS];
     let (x, _) = x.as_chunks::<T>();

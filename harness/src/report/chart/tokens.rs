@@ -123,7 +123,9 @@ fn rows<'a>(receipt: &Receipt, generation: &'a GenerationRecord, metric: &Metric
             kernel: k,
             speed: (metric.median)(k),
             rounds: rounds.collect(),
-            bound: bound::tokens(receipt, k.bytes_per_token, generation.threads).map(|b| b.tokens_s).filter(|_| !batched),
+            bound: bound::tokens(receipt, k.bytes_per_token, generation.threads)
+                .map(|b| b.tokens_s)
+                .filter(|_| !batched),
             batched,
         }
     })
@@ -142,7 +144,11 @@ fn bounds(receipt: &Receipt, generation: &GenerationRecord, rows: &[Row<'_>]) ->
     let said = counts.iter().take(4).filter_map(|&threads| {
         let bound::Tokens { level, tokens_s, read_gb_s } = bound::tokens(receipt, bytes, threads)?;
         let count = format!("{threads} thread{}", if threads == 1 { "" } else { "s" });
-        Some(format!("{level} read {} GB/s on {count}: {} tokens/s", figures::number(read_gb_s), figures::number(tokens_s)))
+        Some(format!(
+            "{level} read {} GB/s on {count}: {} tokens/s",
+            figures::number(read_gb_s),
+            figures::number(tokens_s)
+        ))
     });
     let said: Vec<String> = said.collect();
     match said.is_empty() {
