@@ -4,6 +4,7 @@ use crate::build_info::hex;
 use crate::error::{Error, Result};
 use crate::machine::Machine;
 use crate::model::builtin;
+use crate::model::config::ModelConfig;
 use crate::model::gguf::Gguf;
 use crate::model::known::KnownModel;
 use crate::model::packed_file::{PackedFile, PackedModel};
@@ -45,7 +46,18 @@ pub fn open(spec: &str) -> Result<Gguf> {
 
 /// Opens and loads with the machine's threads. `pre` overrides the file's pre-tokenizer.
 pub fn load(spec: &str, pre: Option<Pre>, machine: &Machine) -> Result<Loaded> {
+    load_if(spec, pre, machine, |_| Ok(()))
+}
+
+/// As [`load`]; `fits` says whether the model will do when only the start of the file was read.
+pub fn load_if(
+    spec: &str,
+    pre: Option<Pre>,
+    machine: &Machine,
+    fits: impl FnOnce(&ModelConfig) -> Result<()>,
+) -> Result<Loaded> {
     let gguf = open(spec)?;
+    fits(&ModelConfig::from_gguf(&gguf)?)?;
     let bytes = gguf.file_bytes().len() as u64;
     // The embedding is copied, and each ternary tensor is packed once at least: about the file once more, which itself stays on disk.
     resources::require_memory(bytes, &format!("model {spec}"))?;

@@ -129,6 +129,36 @@ fn ctrl_c_in_perplexity_is_130() {
     assert!(output.stdout.is_empty());
 }
 
+/// Every other command that takes long: code 130, one line that says what was not done, and nothing that looks done.
+#[test]
+fn ctrl_c_during_any_long_command_leaves_nothing_half_done() {
+    let gate = ["gate", "--against", harness_path().to_str().expect("text"), "--out", "run"];
+    let commands: [(&[&str], &str, u64, &str, &[&str]); 6] = [
+        (&["model", "synth", "--shape", "2b-4t", "--out", "m.gguf"], "writing", 30, "m.gguf is not written", &[]),
+        (&["baseline", "save", "mine"], "gate:", 0, "baseline mine is not saved", &[]),
+        (&gate, "gate:", 100, "interrupted", &["run"]),
+        (&["verify"], "verifying", 30, "interrupted after verifying", &[]),
+        (&["limits"], "", 100, "interrupted while measuring", &[]),
+        (&["calibrate", "--trials", "2", "--out", "run"], "", 300, "interrupted", &["run"]),
+    ];
+    for name in ["INT", "TERM"] {
+        for (args, line, wait_ms, said, left) in &commands {
+            let dir = TempDir::new().expect("a folder");
+            let mut child = start(dir.path(), args);
+            let rest = wait_for(&mut child, line);
+            sleep(Duration::from_millis(*wait_ms));
+            signal(&child, name);
+            let output = finish(child, rest);
+            assert_eq!(output.status.code(), Some(130), "{args:?}: {}", stderr(&output));
+            error_line(&stderr(&output), &[said]);
+            let entries = std::fs::read_dir(dir.path()).expect("there");
+            let entries: Vec<_> =
+                entries.map(|e| e.expect("readable").file_name().into_string().expect("text")).collect();
+            assert!(entries.iter().all(|e| left.contains(&e.as_str())), "{args:?} left {entries:?}");
+        }
+    }
+}
+
 #[test]
 fn two_runs_at_once_get_two_folders() {
     let dir = TempDir::new().expect("a folder");

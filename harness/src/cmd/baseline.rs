@@ -2,7 +2,7 @@
 
 use crate::build_info;
 use crate::cli::{BaselineCommand, BaselineSaveArgs};
-use crate::error::{Error, Result};
+use crate::error::{Error, Exit, Result};
 use crate::gate::{self, Baseline, Store};
 use crate::host;
 use crate::models::mib;
@@ -37,7 +37,10 @@ fn save(args: &BaselineSaveArgs, out: &Output) -> Result<()> {
         None => std::env::current_exe().map_err(|e| Error::failed(format!("cannot find this program: {e}")))?,
     };
     let bytes = std::fs::read(&program).map_err(|e| Error::io("read the program", &program, &e))?;
-    let kept = gate::compute(&program, &scenario, args.kernels.clone(), &machine, args.seed)?;
+    let kept = gate::compute(&program, &scenario, args.kernels.clone(), &machine, args.seed).map_err(|error| {
+        let stopped = error.exit() == Exit::Interrupted;
+        if stopped { Error::interrupted(format!("interrupted; baseline {} is not saved", args.name)) } else { error }
+    })?;
     let baseline = Baseline {
         version: Baseline::version(),
         name: args.name.clone(),

@@ -6,14 +6,15 @@ use crate::environment;
 use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::machine::{Machine, all_cpus};
-use crate::measure::end_to_end::{WeightStore, engine_with_prefill, room};
+use crate::measure::end_to_end::{WeightStore, engine_with_prefill, room, room_for_answer};
 use crate::measure::head;
+use crate::model::config::ModelConfig;
 use crate::model::generate::{Generation, Request, Session};
 use crate::model::sampler::Sampling;
 use crate::model::sparse_ffn::{SparseFfn, Sparsity};
 use crate::model::stop::StopReason;
 use crate::model::tokenizer::Pre;
-use crate::models::{Loaded, load, load_packed};
+use crate::models::{Loaded, load_if, load_packed};
 use crate::output::{Output, note};
 use crate::prefill::PrefillPolicy;
 use crate::receipt::{Build, ForwardMs, HeadEffect, KvCacheRecord, PhasesMs, PrefillRecord, SparseFfnRecord};
@@ -99,8 +100,11 @@ struct Report {
     build: Build,
 }
 
-/// A model and a kernel, from the flags that `generate` and `perplexity` share.
-pub fn prepare(args: &ModelArgs) -> Result<(Machine, Loaded, Selection, WeightStore)> {
+/// A model and a kernel, from the flags that `generate` and `perplexity` share. `fits` looks at the model before all of it is read.
+pub fn prepare(
+    args: &ModelArgs,
+    fits: impl FnOnce(&ModelConfig) -> Result<()>,
+) -> Result<(Machine, Loaded, Selection, WeightStore)> {
     build_info::refuse_to_time_a_debug_build()?;
     let machine = args.machine.check(all_cpus())?;
     if args.kernel != "auto" {
@@ -114,7 +118,7 @@ pub fn prepare(args: &ModelArgs) -> Result<(Machine, Loaded, Selection, WeightSt
         ),
         None => None,
     };
-    let mut loaded = load(&args.model, pre, &machine)?;
+    let mut loaded = load_if(&args.model, pre, &machine, fits)?;
     let machine = machine.suit(&args.machine, loaded.record.ternary_weights);
     for text in &loaded.record.notes {
         note(format!("note: {text}"));
@@ -148,7 +152,8 @@ pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
     }
     let policy = PrefillPolicy::parse(&args.prefill_kernel)?;
     policy.check(&args.model.machine.check(all_cpus())?)?;
-    let (machine, loaded, selection, mut store) = prepare(&args.model)?;
+    let (machine, loaded, selection, mut store) =
+        prepare(&args.model, |config| room_for_answer(config, args.max_tokens))?;
     if deterministic && !selection.kernel.descriptor().exact() {
         let id = selection.kernel.id();
         return Err(Error::input(format!(

@@ -68,7 +68,7 @@ pub fn run(args: &PerplexityArgs, out: &Output) -> Result<()> {
             d.id
         )));
     }
-    let (machine, loaded, selection, mut store) = prepare(&model_args)?;
+    let (machine, loaded, selection, mut store) = prepare(&model_args, |_| Ok(()))?;
     let model = &loaded.model;
     let tokens = model.tokenizer.encode(&text, None)?;
     if tokens.len() <= args.window {

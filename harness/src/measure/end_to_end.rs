@@ -8,6 +8,7 @@ use super::sparse_pair::{Pair, sparse_id};
 use crate::error::{Error, Result};
 use crate::machine::Machine;
 use crate::model::builtin;
+use crate::model::config::ModelConfig;
 use crate::model::engine::{Engine, PrefillKernel};
 use crate::model::generate::{Generation, Request, Session};
 use crate::model::known::Golden;
@@ -117,6 +118,17 @@ pub fn engine_with_prefill<'m>(
     };
     let head = store.head(model, head, machine)?;
     Engine::with_prefill(model, weights, kernel, prefill, head, machine.team()?, machine.features, capacity)
+}
+
+/// Checks that the answer alone fits the model's context, which is known before the prompt's tokens are.
+pub fn room_for_answer(config: &ModelConfig, max_tokens: usize) -> Result<()> {
+    if max_tokens < config.context {
+        return Ok(());
+    }
+    let context = config.context;
+    Err(Error::input(format!(
+        "--max-tokens {max_tokens} does not fit the model's context of {context}, which is for prompt and answer; ask for fewer"
+    )))
 }
 
 /// Checks that prompt and answer fit the model's context, and how much room they need.

@@ -1,6 +1,7 @@
 //! Work that is shared while a model is loaded, and shown.
 
 use crate::error::{Error, Result};
+use crate::interrupt;
 use crate::progress::Progress;
 use kernels::parallel::Team;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -42,7 +43,11 @@ impl Loading {
                 // Taken in order: when one fails, all before it are done or under way.
                 let i = next.fetch_add(1, Ordering::Relaxed);
                 let Some(value) = values.get(i) else { return };
-                match work(i) {
+                let done = match interrupt::requested() {
+                    true => Err(Error::interrupted("interrupted while the model was loaded")),
+                    false => work(i),
+                };
+                match done {
                     Ok((done, bytes)) => {
                         // Nobody else has this i.
                         let _ = value.set(done);

@@ -21,6 +21,7 @@ use super::gguf::writer::{HeaderWriter, padding};
 use super::gguf::{Gguf, Readable};
 use crate::error::{Error, Result};
 use crate::files::stream_atomic;
+use crate::interrupt;
 use live_share::{LiveShare, Part};
 pub use shape::SynthShape;
 
@@ -114,7 +115,11 @@ pub fn write_synthetic(
     let plan = Plan::new(shape, &config, seed, live)?;
     stream_atomic(path, plan.bytes(), |file| {
         let mut out = BufWriter::with_capacity(CHUNK, file);
-        write_all(&mut out, &plan, seed, progress).and_then(|()| out.flush()).map_err(|e| Error::io("write", path, &e))
+        let written = write_all(&mut out, &plan, seed, progress).and_then(|()| out.flush());
+        written.map_err(|e| match interrupt::requested() {
+            true => Error::interrupted(format!("interrupted; {} is not written", path.display())),
+            false => Error::io("write", path, &e),
+        })
     })?;
     let ternary = plan.tensors.iter().filter(|t| t.0 == Readable::I2S);
     let ternary_weights = ternary.map(|t| t.1.iter().map(|&d| d as u64).product::<u64>()).sum();
@@ -210,6 +215,9 @@ fn write_all(out: &mut dyn Write, plan: &Plan, seed: u64, progress: &mut dyn FnM
          -> std::io::Result<()> {
             let mut offset = 0;
             while left > 0 {
+                if interrupt::requested() {
+                    return Err(std::io::ErrorKind::Interrupted.into());
+                }
                 let n = left.min(CHUNK as u64) as usize;
                 rng.fill_bytes(&mut random[..n]);
                 // Sizes are even: two bytes an f16, 32 bytes a block of codes.
