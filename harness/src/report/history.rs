@@ -128,6 +128,21 @@ pub struct Panel {
     pub lines: Vec<Line>,
 }
 
+#[cfg(test)]
+impl Panel {
+    /// Of one cell and one kernel, a value a run, for tests of what draws it.
+    pub fn of_one_kernel(values: Vec<Option<Value>>) -> Self {
+        Self {
+            id: "f".into(),
+            family: "f".into(),
+            title: "t".into(),
+            partner: "p".into(),
+            floors: vec![Some(0.05); values.len()],
+            lines: vec![Line { kernel: "k".into(), values }],
+        }
+    }
+}
+
 /// One kernel over the runs of a group, with gaps where a run lacks it.
 #[derive(Debug)]
 pub struct Line {

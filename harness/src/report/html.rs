@@ -10,7 +10,8 @@ use serde::Serialize;
 
 const REPORT: &str = include_str!("../../../reports/templates/report.html");
 /// Sections of the report in files of their own, and what they share.
-const PARTS: [(&str, &str); 16] = [
+const PARTS: [(&str, &str); 17] = [
+    ("head.html", include_str!("../../../reports/templates/head.html")),
     ("macros.html", include_str!("../../../reports/templates/macros.html")),
     ("top.html", include_str!("../../../reports/templates/top.html")),
     ("gate.html", include_str!("../../../reports/templates/gate.html")),

@@ -140,14 +140,7 @@ mod tests {
     fn gaps_break_the_line() {
         let value = |m: f64| Some(Value { median: m, interval: None });
         let paths = |values: Vec<Option<Value>>| {
-            let panel = Panel {
-                id: "f".into(),
-                family: "f".into(),
-                title: "t".into(),
-                partner: "p".into(),
-                floors: vec![Some(0.05); values.len()],
-                lines: vec![crate::report::history::Line { kernel: "k".into(), values }],
-            };
+            let panel = Panel::of_one_kernel(values);
             let point = Point::new(&fixture::complete());
             let runs = vec![&point; panel.floors.len()];
             chart("h", &panel, &runs).unwrap().0.matches("<polyline").count()

@@ -77,15 +77,8 @@ mod tests {
 
     fn of(values: &[Option<f64>]) -> Spark {
         let values = values.iter().map(|v| v.map(|median| Value { median, interval: None })).collect::<Vec<_>>();
-        let panel = Panel {
-            id: "f".into(),
-            family: "f".into(),
-            title: "t".into(),
-            partner: "p".into(),
-            floors: vec![Some(0.05); values.len()],
-            lines: Vec::new(),
-        };
-        spark(&panel, &Line { kernel: "k".into(), values }).unwrap()
+        let panel = Panel::of_one_kernel(values);
+        spark(&panel, &panel.lines[0]).unwrap()
     }
 
     #[test]
