@@ -1,12 +1,12 @@
 //! A kernel that may be called: its descriptor and the proof that this CPU has what it needs.
 
-use crate::MAX_K_I8;
 use crate::activation::{FloatActivations, QuantizedActivations};
 use crate::cpu::CpuFeatures;
 use crate::descriptor::{Dequantize, GemmI8, Gemv, GemvF32, GemvI8, KernelDescriptor};
 use crate::error::KernelError;
-use crate::packed::{PackedWeights, activation_stride};
+use crate::packed::PackedWeights;
 use crate::parallel::Columns;
+use crate::{MAX_K_I8, padded_k};
 use std::fmt;
 use std::ops::Range;
 
@@ -114,7 +114,7 @@ impl Kernel {
             y.fill(0.0);
             return Ok(());
         }
-        debug_assert_eq!(x.padded().len(), activation_stride(weights));
+        debug_assert_eq!(x.padded().len(), padded_k(weights.k()));
         // SAFETY: `new` checked that the CPU has the features that the function enables.
         unsafe {
             gemv(GemvF32 {

@@ -1,11 +1,11 @@
 //! Packed weights: codes in some layout, and the data that says what the codes mean (table and scales).
 
+use crate::AlignedBuffer;
 use crate::codes::{Codes, SharedBytes};
 use crate::error::KernelError;
 use crate::format::Packing;
 use crate::i2s_tensor::I2sTensor;
 use crate::parallel::Team;
-use crate::{AlignedBuffer, padded_k};
 use std::convert::Infallible;
 use std::ops::Range;
 
@@ -319,11 +319,6 @@ impl<'a> PanelReader<'a> {
     }
 }
 
-/// Multiple of [`crate::K_PADDING`] that activations of these weights are padded to.
-pub(crate) fn activation_stride(weights: &PackedWeights) -> usize {
-    padded_k(weights.k)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -362,7 +357,7 @@ mod tests {
             Err(KernelError::Shape { .. })
         ));
         let mut bad = codes;
-        bad[7] = 3;
+        (bad[3], bad[7], bad[9]) = (2, 3, 3);
         let error = pack(&bad, CodeTable::TERNARY, Scales::PerTensor(1.0)).expect_err("code 3 is not ternary");
         assert_eq!(error, KernelError::InvalidCode { code: 3, row: 0, column: 7 });
         assert!(pack(&bad, CodeTable::SEED, Scales::PerTensor(1.0)).is_ok());
@@ -371,6 +366,53 @@ mod tests {
         assert!(matches!(two_rows, Err(KernelError::ScalesNotPerTensor { .. })));
         let huge = PackedWeights::pack(Packing::I2s, usize::MAX, 2, &[], CodeTable::TERNARY, Scales::PerTensor(1.0));
         assert!(matches!(huge, Err(KernelError::TooLarge { .. })));
+    }
+
+    #[test]
+    fn sizes_of_no_model_are_refused() {
+        let pack =
+            |rows, k| PackedWeights::pack(Packing::I2s, rows, k, &[], CodeTable::TERNARY, Scales::PerTensor(1.0));
+        for (rows, k) in [(1 << 32, 0), (0, 1 << 32)] {
+            let most = pack(rows, k).expect("no weights at all");
+            assert_eq!((most.rows(), most.k(), most.bytes()), (rows, k, 0));
+        }
+        for (rows, k) in [((1 << 32) + 1, 0), (0, (1 << 32) + 1)] {
+            assert_eq!(pack(rows, k).expect_err("too large"), KernelError::TooLarge { rows, k });
+        }
+    }
+
+    #[test]
+    fn scales_are_where_their_blocks_are() {
+        let (rows, k) = (2, 300);
+        let pack = |packing, scales| PackedWeights::pack(packing, rows, k, &[1; 600], CodeTable::TERNARY, scales);
+        let blocks = pack(Packing::Qk256, Scales::PerBlock(vec![1.0, 2.0, 3.0, 4.0])).expect("valid");
+        let at = [(0, 0), (0, 255), (0, 256), (0, 299), (1, 0), (1, 255), (1, 256), (1, 299)];
+        assert_eq!(at.map(|(row, column)| blocks.scale_at(row, column)), [1.0, 1.0, 2.0, 2.0, 3.0, 3.0, 4.0, 4.0]);
+        assert_eq!((blocks.scales(&(0..2)), blocks.scales(&(1..2))), (&[1.0, 2.0, 3.0, 4.0][..], &[3.0, 4.0][..]));
+        assert_eq!((blocks.tensor_scale(), blocks.bytes()), (None, 2 * 2 * 64 + 4 * 4));
+        let same = pack(Packing::Qk256, Scales::PerBlock(vec![5.0; 4])).expect("valid");
+        let tensor = pack(Packing::Qk256, Scales::PerTensor(5.0)).expect("valid");
+        for weights in [&same, &tensor] {
+            assert_eq!((weights.scales(&(0..2)), weights.tensor_scale()), (&[5.0; 4][..], Some(5.0)));
+        }
+        // A layout with one scale takes blocks that agree, and has no block scales.
+        for scales in [Scales::PerBlock(vec![5.0; 4]), Scales::PerTensor(5.0)] {
+            let one = pack(Packing::I2s, scales).expect("valid");
+            assert_eq!((one.scales(&(0..2)), one.tensor_scale(), one.scale_at(1, 299)), (&[][..], Some(5.0), 5.0));
+            assert_eq!(one.bytes(), 2 * 3 * 32);
+        }
+        let wrong = pack(Packing::I2s, Scales::PerBlock(vec![5.0; 3])).expect_err("a scale is missing");
+        assert_eq!(wrong, KernelError::Shape { what: "block scales", expected: 4, actual: 3 });
+        let none = PackedWeights::pack(Packing::I2s, 0, 256, &[], CodeTable::TERNARY, Scales::PerBlock(Vec::new()));
+        assert_eq!(none.expect("no blocks, no scales").tensor_scale(), Some(1.0));
+    }
+
+    /// What the published file and the analysis say, not what is written above.
+    #[test]
+    fn tables_are_those_of_the_file_and_of_the_analysis() {
+        assert_eq!(CodeTable::TERNARY.as_f32(), [-1.0, 0.0, 1.0, 0.0]);
+        assert_eq!(CodeTable::SEED.as_f32(), [-2.0, -1.0, 1.0, 2.0]);
+        assert_eq!((CodeTable::TERNARY.is_ternary(), CodeTable::SEED.is_ternary()), (true, false));
     }
 
     #[test]

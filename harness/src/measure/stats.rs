@@ -83,6 +83,25 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
+    fn the_noise_floor_is_what_nineteen_of_twenty_rounds_stay_within() {
+        let floor = |slow: usize| {
+            let own: Vec<u64> = (0..20).map(|round| if round < slow { 125 } else { 100 }).collect();
+            Paired::new(&[100; 20], &own).noise_floor()
+        };
+        assert_eq!((floor(0), floor(1)), (0.0, 0.0));
+        assert!((floor(2) - 0.2).abs() < 1e-12);
+        // Faster is as far from 1 as slower.
+        assert!((Paired::new(&[125; 20], &[100; 20]).noise_floor() - 0.25).abs() < 1e-12);
+    }
+
+    #[test]
+    fn tails_that_are_just_as_allowed_are_allowed() {
+        // Below and above the one value: half each, together all that a confidence of 0 allows.
+        assert_eq!(sign_test_interval(&[3.0], 0.0), Some((3.0, 3.0)));
+        assert_eq!(sign_test_interval(&[3.0], 0.01), None);
+    }
+
+    #[test]
     fn intervals_are_the_textbook_ones() {
         let values: Vec<f64> = (1..=20).map(f64::from).collect();
         // Binomial(20, 1/2): P(X <= 3) = 0.00129, P(X <= 4) = 0.0059: at 99% the 4th from either end, at 95% the 6th.

@@ -36,6 +36,11 @@ macro_rules! for_each_block {
 }
 pub(crate) use for_each_block;
 
+/// Columns beyond which no size is computed.
+const MOST_K: usize = 1 << (usize::BITS - 16);
+/// Bytes beyond which no codes are: four times as many, for codes that are not packed, would still be a size.
+const MOST_BYTES: usize = 1 << (usize::BITS - 4);
+
 /// A layout of 2-bit codes in memory. Kernels name the one they read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -150,11 +155,11 @@ impl Packing {
         }
     }
 
-    /// Bytes of codes that `rows` x `k` take, None if they overflow.
+    /// Bytes of codes that `rows` x `k` take, None if that is more than [`MOST_BYTES`].
     pub fn code_bytes(self, rows: usize, k: usize) -> Option<usize> {
         // `panel_bytes` overflows only for k that no memory holds a row of.
-        let panel_bytes = if k > 1 << 48 { return None } else { self.panel_bytes(k) };
-        rows.div_ceil(self.panel_rows()).checked_mul(panel_bytes).filter(|&bytes| bytes < isize::MAX as usize / 4)
+        let panel_bytes = if k > MOST_K { return None } else { self.panel_bytes(k) };
+        rows.div_ceil(self.panel_rows()).checked_mul(panel_bytes).filter(|&bytes| bytes <= MOST_BYTES)
     }
 
     /// Packs one panel from its rows in the I2_S layout, `row_bytes` each; rows that are missing become padding, as [`Self::pack_panel`]
@@ -241,9 +246,26 @@ mod tests {
     }
 
     #[test]
+    fn sizes_end_where_memory_does() {
+        for &packing in Packing::ALL {
+            let a_panel = packing.panel_bytes(packing.block_k());
+            assert_eq!(packing.code_bytes(packing.panel_rows() + 1, packing.block_k()), Some(2 * a_panel));
+            let panels = MOST_BYTES / a_panel;
+            let most = packing.code_bytes(panels * packing.panel_rows(), packing.block_k());
+            assert_eq!(most, Some(panels * a_panel), "{packing}");
+            assert_eq!(packing.code_bytes((panels + 1) * packing.panel_rows(), packing.block_k()), None, "{packing}");
+            assert_eq!(packing.code_bytes(1, MOST_K), Some(packing.panel_bytes(MOST_K)), "{packing}");
+            assert_eq!(packing.code_bytes(1, MOST_K + 1), None, "{packing}");
+            assert_eq!(packing.code_bytes(usize::MAX, MOST_K), None, "{packing}");
+        }
+        assert_eq!(Packing::Qk256.code_bytes(MOST_BYTES / 64, 256), Some(MOST_BYTES), "exactly as many");
+    }
+
+    #[test]
     fn a_layout_is_found_by_its_name_alone() {
         for &packing in Packing::ALL {
             assert_eq!(Packing::by_name(packing.name()), Some(packing));
+            assert_eq!(packing.to_string(), packing.name());
         }
         assert_eq!(["", "i2s", "I2S-128X32", "vnni16x16 "].map(Packing::by_name), [None; 4]);
     }
