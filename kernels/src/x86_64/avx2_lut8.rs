@@ -21,7 +21,7 @@
 //! |sum of a pair| <= 2 * 128. h is `mulhrs` by 1365 / 32768, which is 1 / 24 rounded to nearest for all of these (a test tries each).
 //! Ten lookups: |r| within 120 and |h| within 110, both int8. 24 h + r: within 2,760, no saturation. In int16, a step of four k adds at
 //! most 512 and lanes are widened after [`STEPS_PER_WIDENING`] = 60 steps: 30,720, below 32,767.
-
+//!
 //! # What the compiler makes of it
 //! Left alone, LLVM adds the lookups of five steps in pairs first, keeps all of their indices and tables alive for that, and spills:
 //! 117 Gw/s where 155 were to be had. `together!` after each step leaves one spilled register in a group of steps. Closures over vectors
