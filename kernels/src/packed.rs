@@ -383,26 +383,26 @@ mod tests {
 
     #[test]
     fn scales_are_where_their_blocks_are() {
-        let (rows, k) = (2, 300);
-        let pack = |packing, scales| PackedWeights::pack(packing, rows, k, &[1; 600], CodeTable::TERNARY, scales);
-        let blocks = pack(Packing::Qk256, Scales::PerBlock(vec![1.0, 2.0, 3.0, 4.0])).expect("valid");
+        let (rows, k) = (3, 300);
+        let pack = |packing, scales| PackedWeights::pack(packing, rows, k, &[1; 900], CodeTable::TERNARY, scales);
+        let blocks = pack(Packing::Qk256, Scales::PerBlock(vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0])).expect("valid");
         let at = [(0, 0), (0, 255), (0, 256), (0, 299), (1, 0), (1, 255), (1, 256), (1, 299)];
         assert_eq!(at.map(|(row, column)| blocks.scale_at(row, column)), [1.0, 1.0, 2.0, 2.0, 3.0, 3.0, 4.0, 4.0]);
-        assert_eq!((blocks.scales(&(0..2)), blocks.scales(&(1..2))), (&[1.0, 2.0, 3.0, 4.0][..], &[3.0, 4.0][..]));
-        assert_eq!((blocks.tensor_scale(), blocks.bytes()), (None, 2 * 2 * 64 + 4 * 4));
-        let same = pack(Packing::Qk256, Scales::PerBlock(vec![5.0; 4])).expect("valid");
+        assert_eq!((blocks.scales(&(0..1)), blocks.scales(&(1..3))), (&[1.0, 2.0][..], &[3.0, 4.0, 5.0, 6.0][..]));
+        assert_eq!((blocks.tensor_scale(), blocks.bytes()), (None, 3 * 2 * 64 + 6 * 4));
+        let same = pack(Packing::Qk256, Scales::PerBlock(vec![5.0; 6])).expect("valid");
         let tensor = pack(Packing::Qk256, Scales::PerTensor(5.0)).expect("valid");
         for weights in [&same, &tensor] {
-            assert_eq!((weights.scales(&(0..2)), weights.tensor_scale()), (&[5.0; 4][..], Some(5.0)));
+            assert_eq!((weights.scales(&(0..3)), weights.tensor_scale()), (&[5.0; 6][..], Some(5.0)));
         }
         // A layout with one scale takes blocks that agree, and has no block scales.
-        for scales in [Scales::PerBlock(vec![5.0; 4]), Scales::PerTensor(5.0)] {
+        for scales in [Scales::PerBlock(vec![5.0; 6]), Scales::PerTensor(5.0)] {
             let one = pack(Packing::I2s, scales).expect("valid");
-            assert_eq!((one.scales(&(0..2)), one.tensor_scale(), one.scale_at(1, 299)), (&[][..], Some(5.0), 5.0));
-            assert_eq!(one.bytes(), 2 * 3 * 32);
+            assert_eq!((one.scales(&(0..3)), one.tensor_scale(), one.scale_at(1, 299)), (&[][..], Some(5.0), 5.0));
+            assert_eq!(one.bytes(), 3 * 3 * 32);
         }
-        let wrong = pack(Packing::I2s, Scales::PerBlock(vec![5.0; 3])).expect_err("a scale is missing");
-        assert_eq!(wrong, KernelError::Shape { what: "block scales", expected: 4, actual: 3 });
+        let wrong = pack(Packing::I2s, Scales::PerBlock(vec![5.0; 5])).expect_err("a scale is missing");
+        assert_eq!(wrong, KernelError::Shape { what: "block scales", expected: 6, actual: 5 });
         let none = PackedWeights::pack(Packing::I2s, 0, 256, &[], CodeTable::TERNARY, Scales::PerBlock(Vec::new()));
         assert_eq!(none.expect("no blocks, no scales").tensor_scale(), Some(1.0));
     }
