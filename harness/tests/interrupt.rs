@@ -84,7 +84,7 @@ fn a_killed_compare_leaves_a_readable_receipt_or_nothing() {
             readable += 1;
         } else if let Ok(left) = std::fs::read_dir(dir.path().join("run")) {
             let left: Vec<_> = left.map(|entry| entry.expect("readable").file_name()).collect();
-            assert!(left.iter().all(|name| name.to_string_lossy().starts_with(".tmp")), "{left:?}");
+            assert!(left.iter().all(|name| name.to_string_lossy().starts_with(".unfinished-")), "{left:?}");
         }
     }
     assert!(readable > 0, "no run lived long enough to be tested");
@@ -132,10 +132,11 @@ fn ctrl_c_in_perplexity_is_130() {
 /// Every other command that takes long: code 130, one line that says what was not done, and nothing that looks done.
 #[test]
 fn ctrl_c_during_any_long_command_leaves_nothing_half_done() {
-    let gate = ["gate", "--against", harness_path().to_str().expect("text"), "--out", "run"];
+    let program = harness_path();
+    let gate = ["gate", "--against", program.to_str().expect("text"), "--out", "run"];
     let commands: [(&[&str], &str, u64, &str, &[&str]); 6] = [
         (&["model", "synth", "--shape", "2b-4t", "--out", "m.gguf"], "writing", 30, "m.gguf is not written", &[]),
-        (&["baseline", "save", "mine"], "gate:", 0, "baseline mine is not saved", &[]),
+        (&["baseline", "save", "mine"], "proving", 100, "baseline mine is not saved", &[]),
         (&gate, "gate:", 100, "interrupted", &["run"]),
         (&["verify"], "verifying", 30, "interrupted after verifying", &[]),
         (&["limits"], "", 100, "interrupted while measuring", &[]),
