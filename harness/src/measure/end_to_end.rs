@@ -127,7 +127,8 @@ pub fn room_for_answer(config: &ModelConfig, max_tokens: usize) -> Result<()> {
     }
     let context = config.context;
     Err(Error::input(format!(
-        "--max-tokens {max_tokens} does not fit the model's context of {context}, which is for prompt and answer; ask for fewer"
+        "--max-tokens {max_tokens} does not fit the model's context of {context} beside a prompt; ask for at most {}",
+        context.saturating_sub(1)
     )))
 }
 
