@@ -46,9 +46,7 @@ pub fn summary(receipt: &Receipt, look: Look) -> String {
     }
     for family in &families {
         if let Some(table) = tables::generation(receipt, family, look) {
-            let bounded = if table.contains("of bound") { " (bound: reading the weights of a token)" } else { "" };
-            let title = format!("{family} end to end, tokens/s{bounded}");
-            out.push(format!("{}\n{table}", wrapped(&title, look.width)));
+            out.push(table);
         }
     }
     let notes: Vec<String> = notes(receipt, look).iter().map(|n| wrapped(n, look.width)).collect();

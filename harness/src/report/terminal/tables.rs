@@ -1,6 +1,6 @@
 //! The tables of one run.
 
-use super::layout::{Figure, Look, Rows, Tone, printable};
+use super::layout::{Figure, Look, Rows, Tone, printable, wrapped};
 use crate::receipt::{GateRecord, GenerationKernel, MicroCell, Outcome, Ratio, Receipt, SparsityRecord};
 use crate::report::figures;
 use crate::report::gate::{by_gravity, columns, outcome_word};
@@ -93,13 +93,15 @@ fn ratio(r: Option<&Ratio>, noise: f64, best: bool) -> Figure {
     }
 }
 
-/// Tokens a second; with `full` also what shows that they are the right ones.
+/// Tokens a second under their title; with `full` also what shows that they are the right ones.
 pub fn generation(receipt: &Receipt, family: &str, look: Look) -> Option<String> {
     let all = receipt.generation.iter().flat_map(|g| &g.kernels).filter(|k| k.family == family);
     // An entry that took turns with one kernel only has a sentence of its own.
     let own: Vec<&GenerationKernel> = all.filter(|k| look.full || k.sparse_ffn.is_none()).collect();
     let partner = &own.first()?.kernel;
     let bounded = own.iter().any(|k| crate::bound::share_of_decode(receipt, k).is_some());
+    let bound = if bounded { " (bound: reading the weights of a token)" } else { "" };
+    let title = wrapped(&format!("{family} end to end, tokens/s{bound}"), look.width);
     let mut head = vec!["kernel", "decode"];
     if bounded {
         head.push("of bound");
@@ -137,7 +139,7 @@ pub fn generation(receipt: &Receipt, family: &str, look: Look) -> Option<String>
         }
         table.rows.push(row);
     }
-    Some(table.text(look))
+    Some(format!("{title}\n{}", table.text(look)))
 }
 
 /// Feed-forward blocks with and without their zeros skipped.
