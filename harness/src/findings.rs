@@ -1,6 +1,7 @@
 //! Statements in words, computed from a receipt's numbers. What the numbers do not decide is said to be undecided.
 
-use crate::receipt::{Finding, GenerationRecord, MicroCell, Receipt, Residency};
+use crate::judge::Tally;
+use crate::receipt::{Finding, GenerationRecord, MicroCell, Ratio, Receipt, Residency};
 
 /// All findings that the receipt supports.
 pub fn findings(receipt: &Receipt) -> Vec<Finding> {
@@ -65,20 +66,20 @@ fn foundation(receipt: &Receipt) -> Option<Finding> {
         receipt.micro.iter().enumerate().filter(|(_, c)| c.op == "dequantize" && c.m == 1).collect();
     let ratios = cells.iter().filter_map(|(_, cell)| {
         let s = cell.summaries.iter().find(|s| s.kernel == "avx2-foundation")?;
-        s.vs_baseline.as_ref().map(|r| (cell.k, r, cell.noise_floor))
+        s.vs_baseline.as_ref()
     });
-    let ratios: Vec<_> = ratios.collect();
+    let ratios: Vec<&Ratio> = ratios.collect();
     let (first, _) = cells.first()?;
-    let (low, high) = ratios.iter().fold((f64::MAX, f64::MIN), |(l, h), (_, r, _)| (l.min(r.median), h.max(r.median)));
-    let noise = ratios.iter().map(|r| r.2).fold(0.0, f64::max);
+    let (low, high) = ratios.iter().fold((f64::MAX, f64::MIN), |(l, h), r| (l.min(r.median), h.max(r.median)));
+    let tally = Tally::of(ratios.iter().map(|r| r.direction()));
     if ratios.is_empty() {
         return None;
     }
     let text = format!(
         "The analysis publishes 1.03x to 1.30x for its AVX2 foundation over scalar dequantisation (section 2.4). Over {} sizes here: {low:.2}x to \
-         {high:.2}x, noise floor up to {:.1}%.",
+         {high:.2}x: {}.",
         ratios.len(),
-        noise * 100.0
+        crate::report::in_words(&tally)
     );
     Some(finding("The published 1.2x of the AVX2 foundation, measured", text, format!("/micro/{first}")))
 }
@@ -93,10 +94,14 @@ fn ladder(receipt: &Receipt) -> Option<Finding> {
             (Some(l), Some(h)) => format!(" [{l:.2}, {h:.2}]"),
             _ => String::new(),
         };
-        let noise = cell.noise_floor * 100.0;
         let text = format!(
-            "{} is {:.2}x{interval} {} {place} at {}x{} (noise floor {noise:.1}%)",
-            s.kernel, r.median, r.partner, cell.m, cell.k
+            "{} is {:.2}x{interval} {} {place} at {}x{} ({})",
+            s.kernel,
+            r.median,
+            r.partner,
+            cell.m,
+            cell.k,
+            r.direction().word()
         );
         Some((index, text))
     };
@@ -186,12 +191,13 @@ fn sparsity(receipt: &Receipt) -> Option<Finding> {
     let (low, high) = sparse.live_share.iter().fold((1f64, 0f64), |(l, h), s| (l.min(*s), h.max(*s)));
     let text = format!(
         "{:.0}% of the feed-forward elements are live ({:.0}% to {:.0}% by block); skipping the others makes decoding {:.2}x{interval} as fast \
-         with {dense}, ids and last logits equal bit for bit. {:.0}% of the block steps went the sparse way (crossover at a live share of \
+         with {dense} ({}), ids and last logits equal bit for bit. {:.0}% of the block steps went the sparse way (crossover at a live share of \
          {:.2}); the extra copies take {}.",
         share * 100.0,
         low * 100.0,
         high * 100.0,
         ratio.median,
+        ratio.direction().word(),
         sparse.sparse_steps_share * 100.0,
         sparse.crossover,
         crate::models::mib(sparse.extra_bytes),

@@ -19,6 +19,7 @@ mod fuzzing;
 mod gate;
 mod host;
 mod interrupt;
+mod judge;
 mod machine;
 mod mapped_faults;
 mod measure;

@@ -6,6 +6,7 @@ use super::medians;
 use super::rounds::orders;
 use super::sparse_pair::{Pair, sparse_id};
 use crate::error::{Error, Result};
+use crate::judge::{self, Method};
 use crate::machine::Machine;
 use crate::model::builtin;
 use crate::model::config::ModelConfig;
@@ -239,7 +240,7 @@ pub fn generation(
         let prefill = at.and_then(|at| decisions[at].take());
         records.push(GenerationKernel { goldens: checks, prefill, ..record });
     }
-    medians::compare(&mut records, &blocks);
+    medians::compare(Method::Current, &mut records, &blocks);
     if let (true, false) = (sparsity != Sparsity::Dense, interrupted.load(Ordering::Relaxed)) {
         let exact = |r: &&GenerationKernel| r.family == Family::W2A8.name() && r.decode_tokens_per_s > 0.0;
         let fastest =
@@ -260,7 +261,7 @@ pub fn generation(
             }
         }
     }
-    Ok(GenerationRecord {
+    let mut record = GenerationRecord {
         prompt: asked.prompt.clone(),
         prompt_ids: prompt,
         max_tokens: asked.max_tokens,
@@ -273,7 +274,9 @@ pub fn generation(
             .map(|engine| KvCacheRecord { format: "f16".into(), bytes_per_position: engine.kv_bytes_per_position() }),
         kernels: records,
         blocks,
-    })
+    };
+    judge::sparse(&mut record);
+    Ok(record)
 }
 
 /// What a kernel generated first; nothing if it never did.

@@ -2,6 +2,7 @@
 
 use super::limits::Bound;
 use super::verdict::Verdict;
+use crate::judge::{Direction, Method};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -54,8 +55,36 @@ pub struct MicroCell {
     /// The same bytes only read, in the same rounds: the bound of a kernel whose weights come from memory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stream: Option<StreamLimit>,
-    /// Half-width of the A/A band: 95th percentile of |ratio - 1| over the self-pair's rounds.
+    /// How far single rounds of one kernel are apart: 95th percentile of |ratio - 1| over the self-pair's rounds. No verdict is made of
+    /// it.
     pub noise_floor: f64,
+    /// The measurement that this one replaces: in it the same code differed from itself, so the cell was measured once more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unstable_first: Option<Box<MicroCell>>,
+    /// The fastest kernel against the next.
+    #[serde(skip)]
+    pub lead: Option<Lead>,
+    /// By which rule figures follow from the rounds.
+    #[serde(skip)]
+    pub method: Method,
+}
+
+impl MicroCell {
+    /// Every judged pair: against the family's first row, against what a kernel builds on, and the fastest against the next.
+    pub fn ratios(&self) -> impl Iterator<Item = &Ratio> {
+        let kernels = self.summaries.iter().zip(&self.entries).filter(|(_, entry)| !entry.self_pair);
+        let pairs = kernels.flat_map(|(s, _)| s.vs_baseline.iter().chain(&s.vs_previous));
+        pairs.chain(self.lead.iter().map(|lead| &lead.over_next))
+    }
+}
+
+/// The fastest kernel of a cell against the next.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Lead {
+    /// Index of the fastest entry.
+    pub fastest: usize,
+    /// Its ratio over the second.
+    pub over_next: Ratio,
 }
 
 /// One column of a cell's rounds.
@@ -119,6 +148,21 @@ pub struct Ratio {
     pub high: Option<f64>,
     /// Confidence level of the interval, e.g. 0.99.
     pub confidence: f64,
+    /// What the judge makes of the pair, from the same rounds. Not written: whoever reads a receipt has it judged again.
+    #[serde(skip)]
+    pub verdict: Option<Box<Verdict>>,
+}
+
+impl Ratio {
+    /// Whether it is faster or slower than its partner; undecided where nothing was judged.
+    pub fn direction(&self) -> Direction {
+        self.verdict.as_ref().map_or(Direction::Undecided, |verdict| verdict.direction())
+    }
+
+    /// The smallest difference from 1 that counts: the threshold that decided, as a share.
+    pub fn threshold(&self) -> Option<f64> {
+        self.verdict.as_ref().map(|verdict| verdict.delta_eff)
+    }
 }
 
 /// What the rounds say about one entry.

@@ -26,7 +26,7 @@ pub use generation::{
 };
 pub use integrity::{FIELD as INTEGRITY_FIELD, Integrity};
 pub use limits::{Bandwidth, Bound, BoundBy, KernelMultiply, Limits, MultiplyPeak, Spread, TeamPeak};
-pub use micro::{MicroCell, MicroEntry, MicroSummary, Ratio, Residency, Round, StreamLimit};
+pub use micro::{Lead, MicroCell, MicroEntry, MicroSummary, Ratio, Residency, Round, StreamLimit};
 pub use provenance::{Build, Host, Load, ModelRecord, ScenarioRecord, Settings};
 pub use schema::schema;
 pub use sparsity::{SparsityPoint, SparsityRecord};
@@ -39,7 +39,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// Version of the layout below. A reader refuses a major version it does not know.
-pub const SCHEMA_VERSION: &str = "1.1.0";
+pub const SCHEMA_VERSION: &str = "1.2.0";
 
 /// How far the run got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]

@@ -115,6 +115,14 @@ impl Found<'_> {
         for (i, round) in cell.rounds.iter().enumerate() {
             self.round(&format!("{at}/rounds/{i}"), round, n);
         }
+        if let Some(first) = &cell.unstable_first {
+            let at = format!("{at}/unstable_first");
+            let once = first.unstable_first.is_none();
+            self.demand(once, format!("{at}/unstable_first"), "there", "but a cell is measured at most twice");
+            if once {
+                self.cell(&at, first);
+            }
+        }
         if let Some(stream) = &cell.stream {
             let field = format!("{at}/stream/ns");
             self.demand(stream.ns.len() == cell.rounds.len(), field, stream.ns.len(), "times, not one a round");

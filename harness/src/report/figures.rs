@@ -1,5 +1,6 @@
 //! How numbers are written, in one place, so that the page, the charts and the terminal agree to the last digit.
 
+use crate::judge::Direction;
 use crate::receipt::Ratio;
 
 /// Three significant digits, no exponent: 0.0123, 1.23, 12.3, 123, 1 230.
@@ -57,6 +58,18 @@ pub fn ratio(x: f64) -> String {
 pub fn ratio_with_interval(r: &Ratio) -> String {
     format!("{} {}", ratio(r.median), interval(r))
 }
+
+/// `12.3×` where it is faster, else with the sign of its direction before it: `▼0.81×`, `=1.01×`, `?1.04×`, `!1.02×`.
+pub fn judged(r: &Ratio) -> String {
+    let mark = match r.direction() {
+        Direction::Faster => "",
+        direction => direction.marker(),
+    };
+    format!("{mark}{}", ratio(r.median))
+}
+
+/// What the signs of [`judged`] stand for.
+pub const SIGNS: &str = "▼ slower  = same  ? undecided  ! unstable";
 
 /// `[12.1, 12.5]` or `[too few rounds]`. The ends get another decimal where they would look the same without it.
 pub fn interval(r: &Ratio) -> String {
@@ -186,7 +199,7 @@ mod tests {
 
     #[test]
     fn a_ratio_without_interval_says_so() {
-        let mut r = Ratio { partner: "a".into(), median: 1.234, low: Some(1.2), high: Some(1.26), confidence: 0.99 };
+        let mut r = Ratio { partner: "a".into(), median: 1.234, low: Some(1.2), high: Some(1.26), confidence: 0.99, verdict: None };
         assert_eq!(ratio_with_interval(&r), "1.23× [1.20, 1.26]");
         (r.low, r.high) = (Some(1.231), Some(1.234));
         assert_eq!(interval(&r), "[1.231, 1.234]");

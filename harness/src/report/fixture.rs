@@ -48,6 +48,12 @@ pub fn complete() -> Receipt {
         text: "avx2-foundation is 1.01× scalar for gemv 6912×2560 in cache, inside the A/A noise of this run.".into(),
         evidence: "/micro/2/summaries/1".into(),
     }];
+    complete_pairs(receipt)
+}
+
+/// Judged as a receipt that was read.
+fn complete_pairs(mut receipt: Receipt) -> Receipt {
+    crate::judge::complete(&mut receipt);
     receipt
 }
 
@@ -155,7 +161,7 @@ fn sparsity() -> SparsityRecord {
             rounds: Vec::new(),
             dense_us,
             sparse_us,
-            vs_dense: Ratio { partner, median, low: Some(median * 0.99), high: Some(median * 1.01), confidence: 0.99 },
+            vs_dense: Ratio { partner, median, low: Some(median * 0.99), high: Some(median * 1.01), confidence: 0.99, verdict: None },
             noise_floor: 0.021,
         }
     };
@@ -180,7 +186,7 @@ pub fn interrupted() -> Receipt {
     receipt.micro.push(cell("gemv", 2560, 2560, Residency::Cache, "W2A32", &LADDER, 4));
     receipt.micro.push(cell("gemv", 2560, 2560, Residency::Cache, "W2A8", &EXACT, 0));
     receipt.host.load_after = None;
-    receipt
+    complete_pairs(receipt)
 }
 
 /// Nothing but the facts that are known before the first measurement.
@@ -256,7 +262,7 @@ pub fn hostile() -> Receipt {
     receipt.scenario.analysis = EVIL.into();
     receipt.argv.push(EVIL.into());
     receipt.host.cpu = EVIL.into();
-    receipt
+    complete_pairs(receipt)
 }
 
 fn cell(
@@ -351,6 +357,9 @@ fn cell(
         rounds: raw,
         summaries,
         noise_floor: spread.get((spread.len() * 95) / 100).copied().unwrap_or(0.0),
+        unstable_first: None,
+        lead: None,
+        method: Default::default(),
     }
 }
 
@@ -367,6 +376,7 @@ fn ratio(rounds: &[Round], partner: usize, own: usize, name: &str) -> Ratio {
         low: enough.then(|| r[n / 2 - half.min(n / 2)]),
         high: enough.then(|| r[(n / 2 + half).min(n - 1)]),
         confidence: 0.99,
+        verdict: None,
     }
 }
 
@@ -440,6 +450,7 @@ fn generated(family: &str, kernel: &str, speed: f64) -> GenerationKernel {
             low: None,
             high: None,
             confidence: 0.99,
+            verdict: None,
         }),
         phases_ms_per_token: PhasesMs { embed: 0.001, forward, logits: 0.21, sample: 0.018, stop_check: 0.002 },
         forward_ms_per_token: ForwardMs {

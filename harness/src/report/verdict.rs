@@ -6,7 +6,7 @@ mod speed;
 use super::figures;
 use super::gate::outcome_word;
 use crate::receipt::{Receipt, Status};
-pub use doubt::judged;
+pub use doubt::in_words;
 use serde::Serialize;
 
 /// One statement of the verdict.

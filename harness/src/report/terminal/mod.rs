@@ -38,6 +38,12 @@ pub fn summary(receipt: &Receipt, look: Look) -> String {
             out.push(format!("{}\n{table}", wrapped(&title, look.width)));
         }
     }
+    for family in families.iter().filter(|_| look.full) {
+        if let Some(table) = tables::comparisons(receipt, family, look) {
+            let title = format!("{family}: every comparison, and the smallest difference that counts in it");
+            out.push(format!("{}\n{table}", wrapped(&title, look.width)));
+        }
+    }
     if let Some(record) = receipt.sparsity.as_ref().filter(|record| !record.points.is_empty()) {
         if look.full || receipt.micro.is_empty() {
             out.push(format!("Feed-forward block, microseconds\n{}", tables::sparsity(record, look)));
@@ -88,11 +94,14 @@ fn notes(receipt: &Receipt, look: Look) -> Vec<String> {
         let figure = figures::ratio_with_interval(ratio);
         out.push(if look.full {
             format!(
-                "{} took turns with {} alone: {figure} as fast. Only this ratio counts; its tokens/s come from warmer caches than the other rows'.",
-                sparse.kernel, ratio.partner
+                "{} took turns with {} alone: {}, {figure} as fast. Only this ratio counts; its tokens/s come from warmer caches than the other rows'.",
+                sparse.kernel,
+                ratio.partner,
+                ratio.direction().word()
             )
         } else {
-            format!("{}: {figure} as fast as {} alone.", sparse.kernel, ratio.partner)
+            let word = ratio.direction().word();
+            format!("{} against {} alone: {word}, {figure} as fast.", sparse.kernel, ratio.partner)
         });
     }
     if look.full {
@@ -135,11 +144,10 @@ fn lut_in_short(lut: &LutFinding) -> String {
     )
 }
 
-/// The A/A noise that every ratio is to be held against.
+/// What the signs mean, and how small a difference counts.
 pub fn noise(receipt: &Receipt) -> Option<String> {
-    let (low, high) = query::noise_range(receipt)?;
-    let (low, high) = (figures::percent(low), figures::percent(high));
-    Some(format!("~ within noise; A/A noise of this run: {low} to {high} by shape"))
+    let range = query::percent_range(query::threshold_range(receipt)?);
+    Some(format!("{}; smallest difference that counts here: {range}, by cell", figures::SIGNS))
 }
 
 #[cfg(test)]

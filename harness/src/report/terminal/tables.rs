@@ -1,10 +1,11 @@
 //! The tables of one run.
 
 use super::layout::{Figure, Look, Rows, Tone, printable, wrapped};
+use crate::judge::Direction;
 use crate::receipt::{GateRecord, GenerationKernel, MicroCell, Outcome, Ratio, Receipt, SparsityRecord};
 use crate::report::figures;
 use crate::report::gate::{by_gravity, columns, outcome_word};
-use crate::report::query::{self, Call};
+use crate::report::query;
 
 /// Most comparisons of a gate in a summary; a gate's own output has all.
 const GATE_ROWS: usize = 12;
@@ -33,7 +34,7 @@ pub fn stages(receipt: &Receipt, family: &str, look: Look) -> Option<String> {
             row.push(match query::kernels(cell).find(|(_, s)| s.kernel == kernel) {
                 Some((_, s)) => {
                     let best = query::fastest(cell).is_some_and(|f| f.kernel == kernel);
-                    ratio(s.vs_baseline.as_ref(), cell.noise_floor, best)
+                    ratio(s.vs_baseline.as_ref(), best)
                 }
                 None => plain("not run"),
             });
@@ -45,7 +46,7 @@ pub fn stages(receipt: &Receipt, family: &str, look: Look) -> Option<String> {
         // The first column's shape: the others' are in the report.
         let previous = query::kernels(first).find(|(_, s)| s.kernel == kernel);
         let previous = previous.and_then(|(_, s)| s.vs_previous.as_ref());
-        row.push(previous.map_or_else(|| plain(""), |r| ratio(Some(r), first.noise_floor, false)));
+        row.push(previous.map_or_else(|| plain(""), |r| ratio(Some(r), false)));
         table.rows.push(row);
     }
     Some(table.text(look))
@@ -81,16 +82,49 @@ pub fn bounds(receipt: &Receipt, family: &str, look: Look) -> Option<String> {
     Some(table.text(look))
 }
 
-fn ratio(r: Option<&Ratio>, noise: f64, best: bool) -> Figure {
+fn ratio(r: Option<&Ratio>, best: bool) -> Figure {
     let Some(r) = r else { return plain("1×") };
-    let figure = figures::ratio(r.median);
-    match query::call(r, noise) {
-        Call::WithinNoise => (format!("~{figure}"), Tone::Dim),
-        Call::TooFewRounds => (format!("?{figure}"), Tone::Dim),
-        Call::Faster if best => (figure, Tone::Best),
-        Call::Slower => (figure, Tone::Bad),
-        Call::Faster => plain(figure),
+    let tone = match r.direction() {
+        Direction::Faster if best => Tone::Best,
+        direction => tone(direction),
+    };
+    (figures::judged(r), tone)
+}
+
+fn tone(direction: Direction) -> Tone {
+    match direction {
+        Direction::Faster => Tone::Plain,
+        Direction::Slower => Tone::Bad,
+        Direction::Same => Tone::Dim,
+        Direction::Undecided | Direction::Unstable => Tone::Warn,
     }
+}
+
+/// Every comparison with its word.
+pub fn comparisons(receipt: &Receipt, family: &str, look: Look) -> Option<String> {
+    let mut table = Rows::new(["kernel", "against", "cell", "", "ratio", "counts from"]);
+    table.left = vec![1, 2, 3];
+    for cell in query::cells(receipt, family).filter(|c| !c.rounds.is_empty()) {
+        for (_, s) in query::kernels(cell) {
+            let mut partners = Vec::new();
+            for r in s.vs_previous.iter().chain(&s.vs_baseline) {
+                if partners.contains(&&r.partner) {
+                    continue;
+                }
+                partners.push(&r.partner);
+                let place = format!("{} {} {}", cell.op, query::shape(cell), query::residency(cell.residency));
+                table.rows.push(vec![
+                    plain(s.kernel.clone()),
+                    plain(r.partner.clone()),
+                    plain(place),
+                    (r.direction().word().into(), tone(r.direction())),
+                    plain(figures::ratio(r.median)),
+                    plain(r.threshold().map_or_else(String::new, |t| format!("±{}", figures::percent(t)))),
+                ]);
+            }
+        }
+    }
+    (!table.rows.is_empty()).then(|| table.text(look))
 }
 
 /// Tokens a second under their title; with `full` also what shows that they are the right ones.
@@ -144,14 +178,14 @@ pub fn generation(receipt: &Receipt, family: &str, look: Look) -> Option<String>
 
 /// Feed-forward blocks with and without their zeros skipped.
 pub fn sparsity(record: &SparsityRecord, look: Look) -> String {
-    let mut table = Rows::new(["live share", "dense", "sparse", "sparse over dense", "noise"]);
+    let mut table = Rows::new(["live share", "dense", "sparse", "sparse over dense", ""]);
     for p in &record.points {
         let row = [
             format!("{:.2}", p.live_share),
             figures::number(p.dense_us),
             figures::number(p.sparse_us),
             figures::ratio_with_interval(&p.vs_dense),
-            figures::percent(p.noise_floor),
+            p.vs_dense.direction().word().into(),
         ];
         table.rows.push(row.map(plain).into());
     }

@@ -79,7 +79,7 @@ fn row(receipt: &Receipt, cell: &MicroCell, gemv: Option<&MicroCell>, id: &str, 
     };
     let previous = |c: &MicroCell| {
         let summary: &MicroSummary = query::kernels(c).find(|(_, s)| s.kernel == id)?.1;
-        summary.vs_previous.as_ref().map(|r| RatioView::new(r, c.noise_floor))
+        summary.vs_previous.as_ref().map(RatioView::new)
     };
     StageRow {
         id: format!("explained-{}", anchors::slug(id)),
