@@ -276,7 +276,13 @@ impl Run {
 
     /// Cells in which the same code differed from itself get a second chance when all others are done: what disturbed them may be over.
     /// The first measurement stays in the receipt.
-    fn once_more(&mut self, measured: &[Measured<'_>], plan: &Plan<'_>, team: &mut Team, progress: &Progress) -> Result<()> {
+    fn once_more(
+        &mut self,
+        measured: &[Measured<'_>],
+        plan: &Plan<'_>,
+        team: &mut Team,
+        progress: &Progress,
+    ) -> Result<()> {
         let until = Instant::now() + ONCE_MORE;
         let plan = Plan { until: Some(until), ..plan.clone() };
         for (i, first) in measured.iter().enumerate() {

@@ -113,8 +113,11 @@ fn run(receipt: &Receipt) -> Case {
 fn speed(name: String, verdict: &Verdict, sample: &str) -> Case {
     let direction = verdict.direction();
     let detail = format!("{}: {}", direction.word(), verdict.sentence(sample));
-    let state =
-        if direction.is_settled() { State::Passed } else { State::Warned(format!("{detail}; next: {}", verdict.next_step)) };
+    let state = if direction.is_settled() {
+        State::Passed
+    } else {
+        State::Warned(format!("{detail}; next: {}", verdict.next_step))
+    };
     case("speed", name, state, detail)
 }
 

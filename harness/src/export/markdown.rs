@@ -6,7 +6,7 @@ use crate::receipt::{GenerationKernel, MicroCell, Ratio, Receipt};
 use crate::report::figures::{duration_or_none, judged, number, percent, ratio_with_interval};
 use crate::report::markdown::{block, code, details, escape, table, with_fold};
 use crate::report::query::{self, family_title};
-use crate::report::{first_sentence, gate_markdown, host_in_words, noise, shell_quoted, statements};
+use crate::report::{caveats, first_sentence, gate_markdown, host_in_words, noise, shell_quoted, statements};
 
 /// Most rows of cases that are not passed: a comment is no log.
 const MOST: usize = 30;
@@ -18,6 +18,10 @@ pub fn markdown(receipt: &Receipt) -> String {
     }
     let mut out =
         format!("### tritbench: {}\n\n{}\n", escape(&receipt.scenario.name), escape(&first_sentence(receipt)));
+    let open = caveats(receipt);
+    if !open.is_empty() {
+        out += &format!("\n{}\n", escape(&open.join(" ")));
+    }
     let found = statements(receipt);
     if !found.is_empty() {
         out.push('\n');
@@ -164,7 +168,8 @@ fn reproduce(r: &Receipt) -> String {
 }
 
 fn every_cell(receipt: &Receipt) -> Option<String> {
-    let head = ["cell", "kernel", "against", "direction", "ratio", "counts from", "Gelem/s", "rounds"].map(String::from);
+    let head =
+        ["cell", "kernel", "against", "direction", "ratio", "counts from", "Gelem/s", "rounds"].map(String::from);
     let mut out = String::new();
     for family in query::families(receipt) {
         let cells = receipt.micro.iter().filter(|c| c.family == family && !c.rounds.is_empty());

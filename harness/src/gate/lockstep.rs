@@ -159,8 +159,8 @@ impl Plan<'_> {
             if done == 0 {
                 // What it takes when nothing else runs: a busy machine needs more rounds, not fewer.
                 let round = [Round { order, ns, cpu_ns, involuntary_switches }];
-                let own =
-                    [BASELINE, CURRENT, BASELINE_AGAIN].map(|column| Method::Current.times(&round, column, self.job.threads)[0]);
+                let own = [BASELINE, CURRENT, BASELINE_AGAIN]
+                    .map(|column| Method::Current.times(&round, column, self.job.threads)[0]);
                 let longest = own.into_iter().max().unwrap_or(0).max(1) as f64;
                 let fit =
                     |rounds: usize| ((rounds as f64 * 2.0 * EPOCH_NS / longest) as usize).clamp(FEWEST_ROUNDS, rounds);

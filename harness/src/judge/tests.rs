@@ -92,14 +92,12 @@ fn the_rule_has_no_favourite_side() {
     for case in 0..400 {
         let shift = f64::from(random.signed_unit()) * 0.12;
         let noise = if case % 5 == 0 { 0.05 } else { 0.01 };
-        let mut draw = |shift: f64| -> Vec<f64> {
-            (0..200).map(|_| shift + noise * f64::from(random.signed_unit())).collect()
-        };
+        let mut draw =
+            |shift: f64| -> Vec<f64> { (0..200).map(|_| shift + noise * f64::from(random.signed_unit())).collect() };
         let (effect, same) = (draw(shift), draw(0.0));
         let other: Vec<f64> = effect.iter().map(|x| -x).collect();
-        let word = |effect: &[f64]| {
-            sequential::decide(&rule, Until::Settled, Sample::Round, effect, &same, "p").0.direction()
-        };
+        let word =
+            |effect: &[f64]| sequential::decide(&rule, Until::Settled, Sample::Round, effect, &same, "p").0.direction();
         let (one, two) = (word(&effect), word(&other));
         let expected = match one {
             Direction::Slower => Direction::Faster,

@@ -81,7 +81,8 @@ pub fn compare(method: Method, records: &mut [GenerationKernel], blocks: &[Token
         if is_paired(record) {
             let dense = record.sparse_ffn.as_mut().filter(|s| !s.dense_rounds.is_empty());
             let ratio = dense.and_then(|sparse| {
-                sparse.vs_dense = decode_ratio(method, sparse.dense_kernel.as_deref()?, &sparse.dense_rounds, &record.rounds);
+                sparse.vs_dense =
+                    decode_ratio(method, sparse.dense_kernel.as_deref()?, &sparse.dense_rounds, &record.rounds);
                 sparse.vs_dense.clone()
             });
             record.decode_vs_baseline = ratio.or(record.decode_vs_baseline.take());

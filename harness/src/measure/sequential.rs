@@ -477,7 +477,10 @@ mod tests {
         assert_eq!(verdict.outcome, Outcome::Pass, "{verdict:?}");
         assert!(verdict.aa_p95 > 0.03 && verdict.delta_eff > 0.06 && verdict.samples == 81, "{verdict:?}");
         let all: Vec<f64> = same.iter().map(|s| s.abs()).collect();
-        assert_eq!(decide(&rule, Until::Decided, Sample::TokenBlock(9), &[0.0; 81], &all, "p").0.outcome, Outcome::Unstable);
+        assert_eq!(
+            decide(&rule, Until::Decided, Sample::TokenBlock(9), &[0.0; 81], &all, "p").0.outcome,
+            Outcome::Unstable
+        );
     }
 
     #[test]

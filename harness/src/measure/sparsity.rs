@@ -299,7 +299,14 @@ mod tests {
             rounds: vec![],
             dense_us: 1.0,
             sparse_us: 1.0 / ratio,
-            vs_dense: Ratio { partner: "p".into(), median: ratio, low: None, high: None, confidence: 0.99, verdict: None },
+            vs_dense: Ratio {
+                partner: "p".into(),
+                median: ratio,
+                low: None,
+                high: None,
+                confidence: 0.99,
+                verdict: None,
+            },
             noise_floor: 0.0,
         };
         let at = |ratios: &[f64]| {

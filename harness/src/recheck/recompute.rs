@@ -74,9 +74,15 @@ fn recomputed(receipt: &Receipt) -> Receipt {
     if let Some(calibration) = &mut again.calibration {
         for cell in calibration.trials.iter_mut().flat_map(|trial| &mut trial.cells) {
             let partner = cell.verdict.partner.clone();
-            cell.verdict =
-                sequential::decide(&calibration.rule, Until::Decided, Sample::ProcessPair, &cell.effect, &cell.same, &partner)
-                    .0;
+            cell.verdict = sequential::decide(
+                &calibration.rule,
+                Until::Decided,
+                Sample::ProcessPair,
+                &cell.effect,
+                &cell.same,
+                &partner,
+            )
+            .0;
         }
     }
     if let Some(generation) = &mut again.generation {

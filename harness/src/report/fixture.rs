@@ -161,7 +161,14 @@ fn sparsity() -> SparsityRecord {
             rounds: Vec::new(),
             dense_us,
             sparse_us,
-            vs_dense: Ratio { partner, median, low: Some(median * 0.99), high: Some(median * 1.01), confidence: 0.99, verdict: None },
+            vs_dense: Ratio {
+                partner,
+                median,
+                low: Some(median * 0.99),
+                high: Some(median * 1.01),
+                confidence: 0.99,
+                verdict: None,
+            },
             noise_floor: 0.021,
         }
     };

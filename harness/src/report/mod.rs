@@ -33,7 +33,7 @@ pub use gate::{annotations as gate_annotations, markdown as gate_markdown, outco
 pub use index::{INDEX_FILE, IndexRow, Unreadable, write_index};
 pub use query::{cell_title, residency, unstable};
 pub use terminal::{Look, comparison as comparison_summary, index as index_summary, noise, summary};
-pub use verdict::{answer as first_sentence, in_words, statements};
+pub use verdict::{answer as first_sentence, caveats, in_words, statements};
 pub use view::claims_summary;
 
 use crate::error::Result;

@@ -48,9 +48,8 @@ pub fn threshold(cell: &MicroCell) -> Option<f64> {
 pub fn threshold_range(receipt: &Receipt) -> Option<(f64, f64)> {
     let judged = comparisons(receipt).filter(|(.., v)| v.direction() != Direction::Unstable && v.samples > 0);
     let thresholds = judged.map(|(.., v)| v.delta_eff).filter(|t| t.is_finite());
-    thresholds.fold(None, |range: Option<(f64, f64)>, t| {
-        Some(range.map_or((t, t), |(low, high)| (low.min(t), high.max(t))))
-    })
+    thresholds
+        .fold(None, |range: Option<(f64, f64)>, t| Some(range.map_or((t, t), |(low, high)| (low.min(t), high.max(t)))))
 }
 
 /// `3.0%`, or `3.0% to 14%`.
@@ -130,6 +129,14 @@ pub fn residency(r: Residency) -> &'static str {
     match r {
         Residency::Cache => "in cache",
         Residency::Dram => "from DRAM",
+    }
+}
+
+/// The same in one word, for narrow columns.
+pub fn level(r: Residency) -> &'static str {
+    match r {
+        Residency::Cache => "cache",
+        Residency::Dram => "DRAM",
     }
 }
 

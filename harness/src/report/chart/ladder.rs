@@ -4,8 +4,8 @@
 
 use super::canvas::{Anchor, BAND, CLAIM, Canvas, GRID, INK, MUTED, Pattern, SERIES, SURFACE, Scale, draw};
 use super::{Chart, WIDTH, head, key, not_drawn, say, text, ticks};
-use crate::receipt::{MicroCell, MicroSummary, Ratio, Receipt};
 use crate::judge::Direction;
+use crate::receipt::{MicroCell, MicroSummary, Ratio, Receipt};
 use crate::report::query;
 use crate::report::{figures, seed};
 
@@ -250,6 +250,6 @@ mod tests {
         assert!((whole / steps[5].to - 1.0).abs() < 0.02, "factors multiply up: {whole} and {}", steps[5].to);
         let said = finding(cell, &steps, "scalar").expect("something");
         assert!(said.contains("avx2-nibble brings most"), "{said}");
-        assert!(said.contains("Within this run's noise: avx2-foundation, avx2-prefetch."), "{said}");
+        assert!(said.contains("The same as the kernel before: avx2-foundation, avx2-prefetch."), "{said}");
     }
 }

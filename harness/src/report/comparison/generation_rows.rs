@@ -135,7 +135,8 @@ fn change(
     }
     // By blocks of tokens, where there are enough pairs and an A/A pair beside them.
     let by_block = |run| blocks(run, family, id, &common).filter(|_| phase.name == "decode");
-    let (Some((blocks_a, [own_a, partner_a])), Some((blocks_b, [own_b, partner_b]))) = (by_block(first), by_block(other))
+    let (Some((blocks_a, [own_a, partner_a])), Some((blocks_b, [own_b, partner_b]))) =
+        (by_block(first), by_block(other))
     else {
         return Some(Change::none("whole texts carry no A/A pair, so nothing says what would count"));
     };

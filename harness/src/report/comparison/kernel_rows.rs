@@ -119,7 +119,9 @@ fn change(
         (judge::rule_for(first.receipt.rule.as_ref(), a), judge::rule_for(other.receipt.rule.as_ref(), b));
     let (pairs_a, pairs_b) = (judge::pairs(a, &rule_a), judge::pairs(b, &rule_b));
     let sides = column(a, &partner).zip(column(b, &partner));
-    let Some((partner_a, partner_b)) = sides else { return Some(Change::none("the two runs have no partner in common")) };
+    let Some((partner_a, partner_b)) = sides else {
+        return Some(Change::none("the two runs have no partner in common"));
+    };
     Some(Change::between(&pairs_a.side(at_a, partner_a), &pairs_b.side(at_b, partner_b)))
 }
 

@@ -1,11 +1,11 @@
 //! The comparison as one page.
 
 use super::change::{self, Change, Found};
-use crate::judge::Direction;
 use super::gate_rows::{GateRow, RateRow};
 use super::{Against, Cell, Comparison, Row, Table, identity};
 use crate::error::Result;
 use crate::files::write_atomic;
+use crate::judge::Direction;
 use crate::receipt::Status;
 use crate::report::history::{Group, Point, groups};
 use crate::report::{chart, html, index};

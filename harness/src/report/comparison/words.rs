@@ -1,9 +1,9 @@
 //! The sentences of a comparison, and the command that gets a real verdict.
 
 use super::change::{self, Found};
-use crate::judge::Direction;
 use super::gate_rows::{GateRow, RateRow};
 use super::{Against, Run, Table, identity};
+use crate::judge::Direction;
 use crate::report::figures;
 use serde::Serialize;
 
@@ -156,7 +156,8 @@ fn next(first: &Run, run: &Run, tables: &[Table], i: usize) -> Option<Next> {
     let of = |wanted: &[Direction]| {
         let mut kernels: Vec<&str> = Vec::new();
         for row in tables.iter().flat_map(|t| &t.rows).filter(|r| !r.kernel.ends_with("+sparse")) {
-            let matches = row.cells[i].change.as_ref().is_some_and(|c| c.direction.is_some_and(|d| wanted.contains(&d)));
+            let matches =
+                row.cells[i].change.as_ref().is_some_and(|c| c.direction.is_some_and(|d| wanted.contains(&d)));
             if matches && !kernels.contains(&row.kernel.as_str()) {
                 kernels.push(&row.kernel);
             }

@@ -141,7 +141,7 @@ pub fn fastest(r: &Receipt) -> Option<String> {
     let cell = cells.into_iter().flatten().find(|c| !c.rounds.is_empty())?;
     let exact = |id: &str| r.kernels.iter().any(|k| k.id == id && k.exact);
     let best = query::fastest_of(cell, |s| exact(&s.kernel))?;
-    let ratio = best.vs_baseline.as_ref().map_or_else(|| "1×".into(), |r| figures::judged(r));
+    let ratio = best.vs_baseline.as_ref().map_or_else(|| "1×".into(), figures::judged);
     Some(format!("{} {ratio}", best.kernel))
 }
 

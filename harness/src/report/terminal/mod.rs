@@ -10,7 +10,7 @@ pub use side_by_side::{comparison, index};
 
 use super::query;
 use super::view::{claims_summary, lut_sentence};
-use super::{crossover_in_words, figures, first_sentence, verdict};
+use super::{caveats, crossover_in_words, figures, first_sentence, verdict};
 use crate::receipt::{GenerationKernel, LutFinding, Receipt};
 use comfy_table::Table;
 use layout::printable;
@@ -23,6 +23,10 @@ pub fn table() -> Table {
 /// The page's first sentence, its figures, both families, end to end. With `look.full` every table, shares of bounds included.
 pub fn summary(receipt: &Receipt, look: Look) -> String {
     let mut out = vec![wrapped(&first_sentence(receipt), look.width)];
+    let open = caveats(receipt);
+    if !open.is_empty() {
+        out.push(wrapped(&open.join(" "), look.width));
+    }
     out.extend(figures_of(receipt, look));
     out.extend(receipt.gate.as_ref().and_then(|g| tables::gate(g, look)));
     let families = query::families(receipt);
@@ -70,7 +74,7 @@ fn figures_of(receipt: &Receipt, look: Look) -> Option<String> {
         .map(|s| [s.label.to_string(), s.figure, s.subject].map(|t| printable(&t)))
         .collect();
     let wide = |i: usize, most: usize| lines.iter().map(|l| l[i].chars().count()).max().unwrap_or(0).min(most);
-    let (labels, figures) = (wide(0, 28), wide(1, 16));
+    let (labels, figures) = (wide(0, 35), wide(1, 16));
     let line = |[label, figure, subject]: &[String; 3]| {
         let rest = look.width.saturating_sub(labels + figures + 4);
         if rest < 12 {

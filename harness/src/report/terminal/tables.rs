@@ -102,7 +102,7 @@ fn tone(direction: Direction) -> Tone {
 
 /// Every comparison with its word.
 pub fn comparisons(receipt: &Receipt, family: &str, look: Look) -> Option<String> {
-    let mut table = Rows::new(["kernel", "against", "cell", "", "ratio", "counts from"]);
+    let mut table = Rows::new(["kernel", "against", "cell", "", "ratio", "counts\nfrom"]);
     table.left = vec![1, 2, 3];
     for cell in query::cells(receipt, family).filter(|c| !c.rounds.is_empty()) {
         for (_, s) in query::kernels(cell) {
@@ -112,7 +112,7 @@ pub fn comparisons(receipt: &Receipt, family: &str, look: Look) -> Option<String
                     continue;
                 }
                 partners.push(&r.partner);
-                let place = format!("{} {} {}", cell.op, query::shape(cell), query::residency(cell.residency));
+                let place = format!("{} {} {}", cell.op, query::shape(cell), query::level(cell.residency));
                 table.rows.push(vec![
                     plain(s.kernel.clone()),
                     plain(r.partner.clone()),

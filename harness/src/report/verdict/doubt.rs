@@ -50,8 +50,7 @@ pub fn regressions(receipt: &Receipt) -> Option<Statement> {
 
 /// `61 faster, 23 slower, 7 same, 5 undecided, 5 unstable`: those that there are.
 pub fn in_words(tally: &Tally) -> String {
-    let order =
-        [Direction::Faster, Direction::Slower, Direction::Same, Direction::Undecided, Direction::Unstable];
+    let order = [Direction::Faster, Direction::Slower, Direction::Same, Direction::Undecided, Direction::Unstable];
     let words = order.iter().filter(|d| tally.count(**d) > 0).map(|d| format!("{} {}", tally.count(*d), d.word()));
     words.collect::<Vec<_>>().join(", ")
 }
@@ -102,14 +101,17 @@ pub fn noise(receipt: &Receipt) -> Option<Statement> {
         "Each cell times one kernel against itself. Twice the noise of that median, and at least 3%, is what a difference must exceed to count.",
     );
     if unstable > 0 {
-        text += &format!(" {} could not be judged: there the same code differed from itself.", count(unstable, "comparison"));
+        text += &format!(
+            " {} could not be judged: there the same code differed from itself.",
+            count(unstable, "comparison")
+        );
     }
     Some(Statement {
         label,
         figure: query::percent_range(range),
         subject: match unstable {
             0 => "by cell".into(),
-            n => format!("by cell; {n} of {} unstable", tally.total()),
+            n => format!("by cell, {n} unstable"),
         },
         text,
         anchor: "finding-noise",
@@ -163,12 +165,20 @@ fn open(receipt: &Receipt, tally: &Tally) -> Option<String> {
         let few = query::comparisons(receipt)
             .filter(|(.., v)| v.direction() == Direction::Undecided)
             .all(|(.., v)| v.alarm_high.is_none());
-        let why = if few { "the rounds are too few" } else { "the interval reaches across the smallest difference that counts" };
+        let why = if few {
+            "the rounds are too few"
+        } else {
+            "the interval reaches across the smallest difference that counts"
+        };
         parts.push(format!("{undecided} {} undecided ({why})", verb(undecided)));
     }
     if unstable > 0 {
-        let mut places: Vec<String> =
-            receipt.micro.iter().filter(|c| query::unstable(c)).map(|c| format!("{} {}", c.op, query::shape(c))).collect();
+        let mut places: Vec<String> = receipt
+            .micro
+            .iter()
+            .filter(|c| query::unstable(c))
+            .map(|c| format!("{} {}", c.op, query::shape(c)))
+            .collect();
         places.dedup();
         let more = if places.len() > 2 { format!(" and {} more cells", places.len() - 2) } else { String::new() };
         places.truncate(2);

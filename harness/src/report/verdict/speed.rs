@@ -15,18 +15,10 @@ struct Asked {
     anchor: &'static str,
 }
 
-const EXACT: Asked = Asked {
-    family: query::EXACT,
-    label: "Fastest exact kernel",
-    what: "exact kernel",
-    anchor: "stages-W2A8",
-};
-const LADDER: Asked = Asked {
-    family: query::LADDER,
-    label: "Fastest ladder stage",
-    what: "ladder stage",
-    anchor: "stages-W2A32",
-};
+const EXACT: Asked =
+    Asked { family: query::EXACT, label: "Fastest exact kernel", what: "exact kernel", anchor: "stages-W2A8" };
+const LADDER: Asked =
+    Asked { family: query::LADDER, label: "Fastest ladder stage", what: "ladder stage", anchor: "stages-W2A32" };
 
 /// The fastest kernel of one cell.
 struct Lead<'r> {
@@ -172,7 +164,8 @@ fn sentences(lead: &Lead<'_>) -> String {
         Direction::Faster | Direction::Slower => String::new(),
         other => format!(", {}", other.word()),
     };
-    let next = lead.over_next.map_or_else(String::new, |next| {
+    let other = lead.over_next.filter(|next| next.partner != r.partner);
+    let next = other.map_or_else(String::new, |next| {
         format!(" Against {}: {}, {}.", next.partner, next.direction().word(), figures::ratio_with_interval(next))
     });
     format!("{title}: {} runs {figure} as fast as {}{judged}{limit}.{next}", s.kernel, r.partner)

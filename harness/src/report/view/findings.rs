@@ -142,7 +142,8 @@ fn crossovers(receipt: &Receipt) -> Option<FindingView> {
         });
         told.push([a, b]);
     }
-    let text = "No kernel is the fastest everywhere: of each pair, one is faster at one place and the other at another.";
+    let text =
+        "No kernel is the fastest everywhere: of each pair, one is faster at one place and the other at another.";
     (!items.is_empty()).then(|| with_items("crossovers", "Where the fastest kernel changes", text.into(), items))
 }
 
@@ -198,13 +199,14 @@ fn unstable(receipt: &Receipt) -> Option<FindingView> {
     });
     let items: Vec<Item> = items.collect();
     let text = "There the same code against itself came out different, so no ratio of theirs should be used.".into();
-    (!items.is_empty()).then(|| with_items("unstable", "Comparisons that decide nothing", text, items))
+    (!items.is_empty()).then(|| with_items("unstable", "Cells that decide nothing", text, items))
 }
 
 fn noise(receipt: &Receipt) -> Option<FindingView> {
     let range = query::threshold_range(receipt)?;
     let cells = receipt.micro.iter().enumerate().filter(|(_, c)| !c.rounds.is_empty());
-    let mut cells: Vec<(usize, &MicroCell, f64)> = cells.filter_map(|(i, c)| Some((i, c, query::threshold(c)?))).collect();
+    let mut cells: Vec<(usize, &MicroCell, f64)> =
+        cells.filter_map(|(i, c)| Some((i, c, query::threshold(c)?))).collect();
     cells.sort_by(|a, b| b.2.total_cmp(&a.2));
     let (noisiest, quietest) = (cells.first()?, cells.last()?);
     let item = |words: &str, (i, c, threshold): &(usize, &MicroCell, f64)| Item {
