@@ -147,18 +147,20 @@ fn end_to_end(receipt: &Receipt) -> Option<Finding> {
     // An entry with sparsity counts by its own ratio only, see `sparsity`.
     let own_rounds = generation.kernels.iter().filter(|k| k.sparse_ffn.is_none());
     let best = own_rounds.max_by(|a, b| a.decode_tokens_per_s.total_cmp(&b.decode_tokens_per_s))?;
-    let scalar = generation.kernels.first()?;
-    if best.kernel == scalar.kernel || scalar.decode_tokens_per_s <= 0.0 {
-        return timeouts(generation);
-    }
+    let against = best.decode_vs_baseline.as_ref();
+    let partner = against.and_then(|r| generation.kernels.iter().find(|k| k.kernel == r.partner));
+    let Some((ratio, partner)) = against.zip(partner) else { return timeouts(generation) };
     let (phases, model) =
-        (&scalar.phases_ms_per_token, receipt.model.as_ref().map_or("the model", |m| m.name.as_str()));
+        (&partner.phases_ms_per_token, receipt.model.as_ref().map_or("the model", |m| m.name.as_str()));
     let sum = phases.embed + phases.forward + phases.logits + phases.sample + phases.stop_check;
     let share = if sum > 0.0 { 100.0 * phases.forward / sum } else { 0.0 };
     let text = format!(
-        "On {model}, {} decodes {:.1} tokens/s and {} {:.1}; {} spends {share:.0}% of a token in the forward pass. \
-         A kernel's own gain shows in tokens/s only in proportion to its share of that time.",
-        best.kernel, best.decode_tokens_per_s, scalar.kernel, scalar.decode_tokens_per_s, scalar.kernel
+        "On {model}, {} decodes {:.1}x as fast as {} ({}), which spends {share:.0}% of a token in the forward pass. \
+         A kernel's own gain shows in whole text only in proportion to its share of that time.",
+        best.kernel,
+        ratio.median,
+        ratio.partner,
+        ratio.direction().word()
     );
     Some(finding("End to end", text, "/generation"))
 }

@@ -80,20 +80,30 @@ impl<'b> Blocks<'b> {
     }
 }
 
-/// One kernel with and without the zeros of the gate, by whole texts: the family's A/A pair says what the machine makes up.
+/// A kernel's verdict against the first column of its blocks.
+fn in_blocks(blocks: &[TokenBlocks], family: &str, kernel: &str) -> Option<Box<Verdict>> {
+    blocks.iter().filter(|b| b.family == family).find_map(|b| {
+        let at = b.entries.iter().position(|e| e.kernel == kernel && !e.self_pair)?;
+        b.summaries.get(at)?.vs_baseline.as_ref()?.verdict.clone()
+    })
+}
+
+/// Hands the ratios of whole generation their verdicts. A kernel with and without the zeros of the gate took turns by whole texts before
+/// 1.2: there the family's A/A pair says what the machine makes up.
 pub fn sparse(generation: &mut GenerationRecord) {
     let per_token = |r: &GenerationRound| r.decode_ns.checked_div(r.decode_tokens as u64).unwrap_or(0);
     let GenerationRecord { kernels, blocks, .. } = generation;
     for kernel in kernels.iter_mut() {
         let family = blocks.iter().find(|b| b.family == kernel.family);
         if kernel.sparse_ffn.is_none() {
-            let by_block = family.and_then(|b| {
-                let at = b.entries.iter().position(|e| e.kernel == kernel.kernel && !e.self_pair)?;
-                b.summaries.get(at)?.vs_baseline.as_ref()?.verdict.clone()
-            });
             if let Some(ratio) = &mut kernel.decode_vs_baseline {
-                ratio.verdict = by_block;
+                ratio.verdict = in_blocks(blocks, &kernel.family, &kernel.kernel);
             }
+            continue;
+        }
+        if let Some(verdict) = in_blocks(blocks, &kernel.family, &kernel.kernel) {
+            let dense = kernel.sparse_ffn.as_mut().and_then(|s| s.vs_dense.as_mut());
+            dense.into_iter().chain(&mut kernel.decode_vs_baseline).for_each(|r| r.verdict = Some(verdict.clone()));
             continue;
         }
         let (Some(sparse), Some(family)) = (&mut kernel.sparse_ffn, family) else { continue };

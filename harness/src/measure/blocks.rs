@@ -12,6 +12,7 @@ use super::clock::ThreadUsage;
 use super::micro::{self, BuildsOn};
 use super::rounds::orders;
 use super::sequential::DELTA;
+use super::sparse_pair::sparse_id;
 use super::stats::{Paired, median};
 use crate::error::{Error, Result};
 use crate::judge::{self, Method};
@@ -46,6 +47,15 @@ pub struct Column<'a> {
     pub kernel: Kernel,
     /// What it generated undisturbed, and must generate here.
     pub ids: &'a [u32],
+    /// Whether it skips what the gate's zeros make irrelevant.
+    pub sparse: bool,
+}
+
+impl Column<'_> {
+    /// What it is called.
+    pub fn id(&self) -> String {
+        if self.sparse { sparse_id(&self.kernel) } else { self.kernel.id().into() }
+    }
 }
 
 /// A column with the engine of one text.
@@ -80,7 +90,7 @@ pub struct Plan<'a> {
 pub fn measure<'m>(
     columns: &[Column<'_>],
     plan: &Plan<'_>,
-    mut engine: impl FnMut(Kernel) -> Result<Engine<'m>>,
+    mut engine: impl FnMut(&Column<'_>) -> Result<Engine<'m>>,
 ) -> Result<Option<TokenBlocks>> {
     let steps = columns.iter().map(|c| c.ids.len().saturating_sub(1)).min().unwrap_or(0);
     let turn = SETTLING_TOKENS + TOKENS;
@@ -110,7 +120,7 @@ pub fn measure<'m>(
         for &index in &order {
             let column = columns[usize::from(index)];
             let _gap = vec![0; LINE * (1 + random.below(LINES_OF_A_PAGE) as usize)];
-            let mut player = Player { column, engine: engine(column.kernel)?, _gap };
+            let mut player = Player { column, engine: engine(&column)?, _gap };
             // Once untimed: the first use of memory is the system's work.
             player.prompt(plan.prompt)?;
             player.engine.reset();
@@ -136,7 +146,7 @@ pub fn measure<'m>(
 
 fn entries(columns: &[Column<'_>]) -> Vec<BlockEntry> {
     let entry = |(i, c): (usize, &Column<'_>)| BlockEntry {
-        kernel: c.kernel.id().into(),
+        kernel: c.id(),
         self_pair: columns.len() > 1 && i + 1 == columns.len(),
     };
     columns.iter().enumerate().map(entry).collect()
@@ -210,7 +220,7 @@ impl Player<'_, '_> {
 }
 
 fn expect(column: &Column<'_>, at: usize, id: u32) -> Result<()> {
-    let (kernel, own) = (column.kernel.id(), column.ids[at]);
+    let (kernel, own) = (column.id(), column.ids[at]);
     if id == own {
         return Ok(());
     }
@@ -303,12 +313,13 @@ mod tests {
             ids
         };
         let texts: Vec<Vec<u32>> = kernels.iter().map(&mut text).collect();
-        let columns: Vec<_> = kernels.iter().zip(&texts).map(|(&kernel, ids)| Column { kernel, ids }).collect();
+        let columns: Vec<_> =
+            kernels.iter().zip(&texts).map(|(&kernel, ids)| Column { kernel, ids, sparse: false }).collect();
         let interrupted = &AtomicBool::new(stop);
         measure(
             &columns,
             &Plan { prompt: &PROMPT, generations: 2, threads: 1, comparisons: 3, seed: 1, interrupted },
-            make,
+            |column| make(column.kernel),
         )
     }
 

@@ -211,8 +211,9 @@ pub fn generation(
         let Some(last) = last.filter(|_| asked.rounds > 1 && !interrupted.load(Ordering::Relaxed)) else { continue };
         step(&format!("{} kernels in turn, by blocks of tokens", family.name()), done, total);
         let own = kernels.iter().zip(&runs).filter(|(kernel, _)| kernel.descriptor().family() == family);
-        let mut columns: Vec<Column<'_>> = own.map(|(&kernel, runs)| Column { kernel, ids: first_ids(runs) }).collect();
-        columns.push(Column { kernel: kernels[last], ids: first_ids(&runs[last]) });
+        let mut columns: Vec<Column<'_>> =
+            own.map(|(&kernel, runs)| Column { kernel, ids: first_ids(runs), sparse: false }).collect();
+        columns.push(Column { kernel: kernels[last], ids: first_ids(&runs[last]), sparse: false });
         let plan = blocks::Plan {
             prompt: &prompt,
             generations: asked.rounds,
@@ -221,10 +222,10 @@ pub fn generation(
             seed,
             interrupted,
         };
-        let measured = blocks::measure(&columns, &plan, |kernel| {
-            let at = kernels.iter().position(|k| k.id() == kernel.id());
+        let measured = blocks::measure(&columns, &plan, |column| {
+            let at = kernels.iter().position(|k| k.id() == column.kernel.id());
             let plan = at.and_then(|at| plans[at].as_ref());
-            engine_with_prefill(model, store, kernel, plan, machine, capacity, head)
+            engine_with_prefill(model, store, column.kernel, plan, machine, capacity, head)
         })?;
         blocks.extend(measured);
     }
@@ -254,6 +255,27 @@ pub fn generation(
             let pair = Pair { kernel: kernels[at], dense: &mut engines[at], sparse: &mut sparse, request, seed };
             step(&sparse_id(&kernels[at]), total, total);
             if let Some(record) = pair.run(asked.rounds, interrupted)? {
+                if asked.rounds > 1 && !interrupted.load(Ordering::Relaxed) {
+                    let column = |sparse| Column { kernel: kernels[at], ids: &record.token_ids, sparse };
+                    let plan = blocks::Plan {
+                        prompt: &prompt,
+                        generations: asked.rounds,
+                        threads: machine.threads,
+                        comparisons,
+                        seed,
+                        interrupted,
+                    };
+                    let columns = [column(false), column(true), column(true)];
+                    let measured = blocks::measure(&columns, &plan, |column| {
+                        let mut made =
+                            engine(model, store, column.kernel, CodeTable::TERNARY, machine, capacity, head)?;
+                        if column.sparse {
+                            made.set_sparsity(sparsity, machine.features)?;
+                        }
+                        Ok(made)
+                    })?;
+                    blocks.extend(measured);
+                }
                 let goldens = if asked.goldens && !interrupted.load(Ordering::Relaxed) { goldens } else { &[] };
                 let checks =
                     goldens.iter().map(|g| check_golden(&mut sparse, g, interrupted)).collect::<Result<_>>()?;
@@ -275,6 +297,7 @@ pub fn generation(
         kernels: records,
         blocks,
     };
+    medians::compare(Method::Current, &mut record.kernels, &record.blocks);
     judge::sparse(&mut record);
     Ok(record)
 }

@@ -71,18 +71,20 @@ pub fn decode_ratio(
 /// whether both kernels generated the same ids up to the end of the shorter text. A sparse entry is compared with its dense kernel.
 pub fn compare(method: Method, records: &mut [GenerationKernel], blocks: &[TokenBlocks]) {
     let by_block = |family: &str, kernel: &str| {
-        let blocks = blocks.iter().find(|b| b.family == family)?;
-        let at = blocks.entries.iter().position(|e| e.kernel == kernel && !e.self_pair)?;
-        blocks.summaries.get(at)?.vs_baseline.clone()
+        blocks.iter().filter(|b| b.family == family).find_map(|blocks| {
+            let at = blocks.entries.iter().position(|e| e.kernel == kernel && !e.self_pair)?;
+            blocks.summaries.get(at)?.vs_baseline.clone()
+        })
     };
     for i in 0..records.len() {
         let (before, rest) = records.split_at_mut(i);
         let Some(record) = rest.first_mut() else { break };
         if is_paired(record) {
+            let in_blocks = by_block(&record.family, &record.kernel);
             let dense = record.sparse_ffn.as_mut().filter(|s| !s.dense_rounds.is_empty());
             let ratio = dense.and_then(|sparse| {
-                sparse.vs_dense =
-                    decode_ratio(method, sparse.dense_kernel.as_deref()?, &sparse.dense_rounds, &record.rounds);
+                let whole = |dense: &str| decode_ratio(method, dense, &sparse.dense_rounds, &record.rounds);
+                sparse.vs_dense = in_blocks.or_else(|| sparse.dense_kernel.as_deref().and_then(whole));
                 sparse.vs_dense.clone()
             });
             record.decode_vs_baseline = ratio.or(record.decode_vs_baseline.take());

@@ -189,9 +189,11 @@ pub fn round_ratios(cell: &MicroCell, i: usize) -> Vec<f64> {
 pub fn blocks_in_words(generation: &crate::receipt::GenerationRecord) -> Option<String> {
     let tokens = generation.blocks.first()?.tokens;
     let threshold = |b: &crate::receipt::TokenBlocks| {
+        // A kernel with and without the zeros of the gate has blocks of its own.
+        let sparse = b.entries.iter().find(|e| e.kernel.ends_with("+sparse")).map(|e| &e.kernel);
         let verdicts = b.summaries.iter().filter_map(|s| s.verdict.as_ref());
         let most = verdicts.map(|v| v.delta_eff).fold(0.0, f64::max);
-        format!("{} {}", b.family, figures::percent(most))
+        format!("{} {}", sparse.unwrap_or(&b.family), figures::percent(most))
     };
     let thresholds: Vec<String> = generation.blocks.iter().map(threshold).collect();
     Some(format!(

@@ -146,10 +146,11 @@ fn change(
 /// The token blocks of a run, and the columns of a kernel and its partner.
 fn blocks<'r>(run: &'r Run, family: &str, kernel: &str, partner: &str) -> Option<(judge::Blocks<'r>, [usize; 2])> {
     let generation = run.receipt.generation.as_ref()?;
-    let blocks = generation.blocks.iter().find(|b| b.family == family)?;
-    let at = |id: &str| blocks.entries.iter().position(|e| e.kernel == id && !e.self_pair);
-    let columns = [at(kernel)?, at(partner)?];
-    Some((judge::Blocks::new(blocks, generation.threads), columns))
+    generation.blocks.iter().filter(|b| b.family == family).find_map(|blocks| {
+        let at = |id: &str| blocks.entries.iter().position(|e| e.kernel == id && !e.self_pair);
+        let columns = [at(kernel)?, at(partner)?];
+        Some((judge::Blocks::new(blocks, generation.threads), columns))
+    })
 }
 
 /// Why two runs' generations are different questions, if they are.

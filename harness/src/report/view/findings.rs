@@ -38,7 +38,9 @@ struct Item {
 
 /// All of them.
 pub fn findings(receipt: &Receipt, judged: &[Judged]) -> Vec<FindingView> {
-    let own = receipt.findings.iter().enumerate().map(|(i, f)| of_receipt(receipt, i, f));
+    // Made anew, so that an old receipt speaks with the words of today.
+    let made = crate::findings::findings(receipt);
+    let own = made.iter().enumerate().map(|(i, f)| of_receipt(receipt, i, f));
     let seen = [
         slower(receipt),
         crossovers(receipt),
