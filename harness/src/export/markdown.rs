@@ -115,7 +115,7 @@ fn tokens(receipt: &Receipt, family: &str) -> Option<String> {
         let passed = k.goldens.iter().filter(|g| g.passed).count();
         let over = match &k.decode_vs_baseline {
             Some(r) if r.partner == first => format!("{} {}", ratio_with_interval(r), r.direction().word()),
-            Some(r) => format!("{} {} than {} alone", ratio_with_interval(r), r.direction().word(), r.partner),
+            Some(r) => format!("{} {} against {} alone", ratio_with_interval(r), r.direction().word(), r.partner),
             None => "1×".into(),
         };
         let ids = match (k.kernel == first, k.ids_equal_baseline) {
