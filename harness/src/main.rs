@@ -21,6 +21,7 @@ mod host;
 mod interrupt;
 mod machine;
 mod mapped_faults;
+mod matrix;
 mod measure;
 mod model;
 mod models;

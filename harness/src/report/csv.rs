@@ -187,6 +187,8 @@ fn verdict<'a>(verdict: Option<&'a Verdict>, row: Row<'a>) -> Row<'a> {
 
 fn residency(residency: Residency) -> &'static str {
     match residency {
+        Residency::L2 => "l2",
+        Residency::Llc => "llc",
         Residency::Cache => "cache",
         Residency::Dram => "dram",
     }

@@ -98,7 +98,8 @@ pub fn fastest_of(cell: &MicroCell, keep: impl Fn(&MicroSummary) -> bool) -> Opt
 
 /// The cell that speaks for an operation in headlines and charts: the largest shape, and of equals the first measured.
 pub fn headline<'a>(receipt: &'a Receipt, family: &str, op: &str, residency: Residency) -> Option<&'a MicroCell> {
-    cells(receipt, family).filter(|c| c.op == op && c.residency == residency && !c.summaries.is_empty()).fold(
+    let here = |c: &&MicroCell| c.op == op && c.residency.place() == residency.place() && !c.summaries.is_empty();
+    cells(receipt, family).filter(here).fold(
         None,
         |best: Option<&MicroCell>, c| match best {
             Some(b) if b.weights_per_call >= c.weights_per_call => Some(b),
@@ -107,7 +108,7 @@ pub fn headline<'a>(receipt: &'a Receipt, family: &str, op: &str, residency: Res
     )
 }
 
-/// All headline cells of a family, `gemv` first, cache before memory.
+/// All headline cells of a family, `gemv` first, the nearest cache before memory.
 pub fn headlines<'a>(receipt: &'a Receipt, family: &str) -> Vec<&'a MicroCell> {
     let mut ops: Vec<&str> = Vec::new();
     for c in cells(receipt, family) {
@@ -117,7 +118,7 @@ pub fn headlines<'a>(receipt: &'a Receipt, family: &str) -> Vec<&'a MicroCell> {
     }
     ops.sort_by_key(|op| *op != "gemv");
     ops.iter()
-        .flat_map(|op| [Residency::Cache, Residency::Dram].map(|r| headline(receipt, family, op, r)))
+        .flat_map(|op| Residency::PLACES.map(|r| headline(receipt, family, op, r)))
         .flatten()
         .collect()
 }
@@ -151,6 +152,8 @@ pub fn family_title(family: &str) -> String {
 /// Where the weights were, in words.
 pub fn residency(r: Residency) -> &'static str {
     match r {
+        Residency::L2 => "from L2",
+        Residency::Llc => "from LLC",
         Residency::Cache => "in cache",
         Residency::Dram => "from DRAM",
     }

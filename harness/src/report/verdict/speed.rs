@@ -103,7 +103,7 @@ fn leads<'r>(receipt: &'r Receipt, asked: &Asked) -> Vec<Lead<'r>> {
     let Some(op) = heads.first().map(|c| c.op.clone()) else { return Vec::new() };
     let exact = |s: &MicroSummary| receipt.kernels.iter().any(|k| k.id == s.kernel && k.exact);
     let keep = |s: &MicroSummary| !asked.exact_only || exact(s);
-    [Residency::Cache, Residency::Dram]
+    Residency::PLACES
         .into_iter()
         .filter_map(|r| query::headline(receipt, asked.family, &op, r).filter(|c| !c.rounds.is_empty()))
         .filter_map(|cell| lead(cell, keep))
