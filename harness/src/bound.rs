@@ -12,14 +12,15 @@ use crate::receipt::{
 
 /// Writes the bound of each row into the cell's summaries.
 pub fn fill(cell: &mut MicroCell, limits: &Limits, caches_bytes: &[u64]) {
-    let bounds: Vec<Option<Bound>> = (0..cell.summaries.len()).map(|row| of(cell, row, limits, caches_bytes)).collect();
+    let caches = limits.caches(caches_bytes);
+    let bounds: Vec<Option<Bound>> = (0..cell.summaries.len()).map(|row| of(cell, row, limits, &caches)).collect();
     for (summary, bound) in cell.summaries.iter_mut().zip(bounds) {
         summary.bound = bound;
     }
 }
 
-/// The bound of one row; `None` where nothing was timed or no bandwidth fits.
-pub fn of(cell: &MicroCell, row: usize, limits: &Limits, caches_bytes: &[u64]) -> Option<Bound> {
+/// The bound of one row, with caches as large as they count; `None` where nothing was timed or no bandwidth fits.
+fn of(cell: &MicroCell, row: usize, limits: &Limits, caches: &[u64]) -> Option<Bound> {
     let (summary, entry) = (cell.summaries.get(row)?, cell.entries.get(row)?);
     if summary.gelem_s <= 0.0 || cell.weights_per_call == 0 {
         return None;
@@ -28,7 +29,7 @@ pub fn of(cell: &MicroCell, row: usize, limits: &Limits, caches_bytes: &[u64]) -
     let dequantize = cell.op == "dequantize";
     let threads = if dequantize { 1 } else { cell.threads };
     let written = if dequantize { 4 * cell.weights_per_call } else { 0 };
-    let memory = memory(cell, entry.bytes_per_call, written, threads, limits, caches_bytes)?;
+    let memory = memory(cell, entry.bytes_per_call, written, threads, limits, caches)?;
     let peak = multiply(limits, &summary.kernel).filter(|_| !dequantize);
     let clock = limits.clock_ghz.map(|c| c.high);
     let compute = peak.map(|p| peak_gmac_s(p, threads));
@@ -86,7 +87,7 @@ pub struct Tokens {
 /// The bound of decoding, for `bytes` of weights a token; `None` where the run did not measure that bandwidth.
 pub fn tokens(receipt: &Receipt, bytes: u64, threads: usize) -> Option<Tokens> {
     let limits = receipt.limits.as_ref().filter(|_| bytes > 0)?;
-    let level = level(&receipt.host.caches_bytes, bytes, threads.max(1));
+    let level = level(&limits.caches(&receipt.host.caches_bytes), bytes, threads.max(1));
     let read_gb_s = bandwidth(limits, &level, bytes, threads)?.read_gb_s.high;
     (read_gb_s.is_finite() && read_gb_s > 0.0).then(|| Tokens {
         level,
@@ -123,7 +124,7 @@ fn memory(
     }
     let place = match cell.residency {
         Residency::Dram => "DRAM".into(),
-        Residency::Cache => level(caches, read + written, threads),
+        _ => level(caches, read + written, threads),
     };
     let at = bandwidth(limits, &place, read.max(written), threads)?;
     // Loads and stores go on at the same time: the slower of the two binds.

@@ -105,7 +105,7 @@ fn ladder(receipt: &Receipt) -> Option<Finding> {
         );
         Some((index, text))
     };
-    let cache = describe(Residency::Cache, "in cache");
+    let cache = describe(Residency::Llc, "in cache");
     let dram = describe(Residency::Dram, "from DRAM");
     let evidence = cache.as_ref().or(dram.as_ref())?.0;
     let parts: Vec<String> = cache.into_iter().chain(dram).map(|(_, text)| text).collect();
@@ -137,7 +137,7 @@ fn memory_bound(receipt: &Receipt) -> Option<Finding> {
 
 fn largest_gemv<'r>(receipt: &'r Receipt, family: &str, residency: Residency) -> Option<(usize, &'r MicroCell)> {
     let cells = receipt.micro.iter().enumerate();
-    let fitting = cells.filter(|(_, c)| c.op == "gemv" && c.family == family && c.residency == residency);
+    let fitting = cells.filter(|(_, c)| c.op == "gemv" && c.family == family && c.residency.place() == residency);
     // The first of the largest, as in the report.
     fitting.filter(|(_, c)| !c.rounds.is_empty()).min_by_key(|(i, c)| (usize::MAX - c.m * c.k, *i))
 }

@@ -22,6 +22,7 @@ mod interrupt;
 mod judge;
 mod machine;
 mod mapped_faults;
+mod matrix;
 mod measure;
 mod model;
 mod models;

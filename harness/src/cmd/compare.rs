@@ -15,11 +15,13 @@ use crate::findings::findings;
 use crate::host;
 use crate::interrupt;
 use crate::machine::{Machine, in_registry_order};
+use crate::matrix;
 use crate::measure::blocks;
 use crate::measure::end_to_end::{self, WeightStore};
 use crate::measure::head;
+use crate::measure::last_level;
 use crate::measure::limits::{self, Effort};
-use crate::measure::micro::{self, Plan, UNKNOWN_CACHE_BYTES};
+use crate::measure::micro::{self, Plan};
 use crate::measure::sequential;
 use crate::measure::sparsity;
 use crate::model::sparse_ffn::Sparsity;
@@ -45,6 +47,9 @@ pub fn run(args: &CompareArgs, out: &Output) -> Result<()> {
     }
     let sparsity = Sparsity::from_flags(args.dense, args.sparse, Sparsity::Measured);
     let prefill = PrefillPolicy::parse(&args.prefill_kernel)?;
+    if args.measure.matrix.any() {
+        scenario.require_micro()?;
+    }
     measure(&args.measure, scenario, args.head.into(), sparsity, prefill, args.packed.as_deref(), out)
 }
 
@@ -69,6 +74,7 @@ fn measure(
     if args.quick {
         scenario.make_quick();
     }
+    args.matrix.apply(&mut scenario)?;
     let deterministic = args.deterministic || environment::deterministic()?;
     if deterministic && scenario.generate.as_ref().is_some_and(|g| g.timeout_s.is_some()) {
         let name = &scenario.name;
@@ -83,6 +89,7 @@ fn measure(
     let asked = args.kernels.clone().or_else(|| scenario.kernel_ids());
     let kernels = machine.kernels(asked.as_deref())?;
     prefill.check(&machine)?;
+    args.matrix.check(&scenario, &kernels, &machine)?;
     if scenario.model.is_none() && (scenario.generate.is_some() || scenario.perplexity.is_some()) {
         scenario.model = Some("builtin".into());
     }
@@ -230,7 +237,7 @@ impl Run {
 
     fn micro(&mut self) -> Result<()> {
         let Some(plan) = &self.scenario.micro else { return Ok(()) };
-        let cells = self.scenario.cells();
+        let cells = self.scenario.cells(self.machine.l2());
         let family = |f: Family| self.kernels.iter().filter(move |k| k.descriptor().family() == f).copied();
         let families = Family::ALL.map(|f| family(f).collect::<Vec<Kernel>>());
         let entries = |cell: &Cell| families.clone().map(|f| micro::comparisons(&micro::with_operation(*cell, &f)));
@@ -239,16 +246,20 @@ impl Run {
         let comparisons = 2 * own + self.block_comparisons();
         let rule = Rule::new(sequential::DELTA, "round", &sequential::ROUND_LOOKS, plan.rounds, comparisons);
         self.receipt.rule = Some(rule.clone());
+        let epoch_ns = f64::from(plan.epoch_us) * 1e3;
+        self.limits()?;
+        let found = self.receipt.limits.as_ref().and_then(|limits| limits.last_level.as_ref());
+        let last_level_cache_bytes = last_level::outgrown(&self.receipt.host.caches_bytes, found, self.machine.threads);
+        matrix::require_memory(&cells, &self.kernels, last_level_cache_bytes)?;
         let plan = Plan {
             rule,
-            epoch_ns: f64::from(plan.epoch_us) * 1e3,
+            epoch_ns,
             seed: self.receipt.settings.seed,
-            last_level_cache_bytes: self.receipt.host.caches_bytes.last().copied().unwrap_or(UNKNOWN_CACHE_BYTES),
+            last_level_cache_bytes,
             features: self.machine.features,
             interrupted: interrupt::flag(),
             until: None,
         };
-        self.limits()?;
         let mut team = self.machine.team()?;
         let progress = Progress::start("microbenchmarks", (cells.len() * Family::ALL.len()) as u64);
         let mut done = 0;
@@ -341,7 +352,7 @@ impl Run {
 
     /// A short look at the machine's limits, at the sizes that are about to be timed.
     fn limits(&mut self) -> Result<()> {
-        let cells = self.scenario.cells();
+        let cells = self.scenario.cells(self.machine.l2());
         let operands = cells.iter().map(|c| ((c.shape.m * c.shape.k) as u64, c.op == "dequantize"));
         let mut threads = vec![1, self.machine.threads];
         threads.dedup();

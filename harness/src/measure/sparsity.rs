@@ -35,7 +35,7 @@ pub fn sweep(
     receipt: &Receipt,
     mut step: impl FnMut(usize, &str),
 ) -> Result<SparsityRecord> {
-    let cache = receipt.host.caches_bytes.last().copied().unwrap_or(UNKNOWN_CACHE_BYTES);
+    let cache = receipt.caches().last().copied().unwrap_or(UNKNOWN_CACHE_BYTES);
     let exact: Vec<Kernel> = kernels.iter().filter(|k| k.descriptor().exact()).copied().collect();
     let (kernel, reason) = fastest(asked, &exact, machine)?;
     let bench = RefCell::new(Bench::new(asked, kernel, machine, cache as usize, receipt.settings.seed)?);

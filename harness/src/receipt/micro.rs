@@ -10,10 +10,24 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Residency {
-    /// One copy, reused by every call: as warm as the cache that it fits in.
-    Cache,
-    /// Copies rotated through more than the last-level cache: read from memory on every call.
+    /// One copy, reused by every call, of at most half of the second-level caches of the threads' cores.
+    L2,
+    /// One copy, reused by every call, of any size: what does not fit a nearer cache is read from the last-level one.
+    Llc,
+    /// Copies rotated through four times the last-level cache: read from memory on every call.
     Dram,
+    /// In receipts written before there was `llc`: one copy, of any size.
+    Cache,
+}
+
+impl Residency {
+    /// Where weights can be, nearest first.
+    pub const PLACES: [Self; 3] = [Self::L2, Self::Llc, Self::Dram];
+
+    /// The place that this one is compared with: the `cache` of old receipts is what `llc` is now.
+    pub fn place(self) -> Self {
+        if self == Self::Cache { Self::Llc } else { self }
+    }
 }
 
 fn one() -> usize {
@@ -42,7 +56,7 @@ pub struct MicroCell {
     pub weights_per_call: u64,
     /// Calls in one epoch, the same for every kernel.
     pub calls_per_epoch: u32,
-    /// Copies of the weights that were rotated (1 in cache).
+    /// Copies of the weights that were rotated (1 but for weights from memory).
     pub copies: usize,
     /// Seed of weights, activations and order.
     pub seed: u64,

@@ -186,6 +186,8 @@ fn gate_row<'a>(receipt: &'a Receipt, status: &'a str, cell: &'a GateCell) -> Ro
 
 fn residency(residency: Residency) -> &'static str {
     match residency {
+        Residency::L2 => "l2",
+        Residency::Llc => "llc",
         Residency::Cache => "cache",
         Residency::Dram => "dram",
     }

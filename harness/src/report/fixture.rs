@@ -121,6 +121,7 @@ pub fn limits() -> Limits {
         _ => "fma-ymm",
     };
     Limits {
+        last_level: None,
         clock_ghz: Some(Spread { median: 3.9, low: 3.8, high: 4.0 }),
         bandwidth: [
             ("L1", 16 << 10, 400.0, 240.0),
@@ -287,8 +288,8 @@ fn cell(
     columns.push((stages[0], true));
     let speed = |s: &(&str, Option<&str>, f64, f64, f64)| match (op, residency) {
         ("dequantize", _) => s.4 * (0.75 + 0.03 * (k as f64).log2().min(12.0) / 1.2),
-        (_, Residency::Cache) => s.2,
         (_, Residency::Dram) => s.3,
+        _ => s.2,
     };
     let calls = (1e6 * 1.4 / weights as f64).ceil() as u32;
     let raw: Vec<Round> = (0..rounds)

@@ -74,16 +74,14 @@ pub fn fastest_of(cell: &MicroCell, keep: impl Fn(&MicroSummary) -> bool) -> Opt
 
 /// The cell that speaks for an operation in headlines and charts: the largest shape, and of equals the first measured.
 pub fn headline<'a>(receipt: &'a Receipt, family: &str, op: &str, residency: Residency) -> Option<&'a MicroCell> {
-    cells(receipt, family).filter(|c| c.op == op && c.residency == residency && !c.summaries.is_empty()).fold(
-        None,
-        |best: Option<&MicroCell>, c| match best {
-            Some(b) if b.weights_per_call >= c.weights_per_call => Some(b),
-            _ => Some(c),
-        },
-    )
+    let here = |c: &&MicroCell| c.op == op && c.residency.place() == residency.place() && !c.summaries.is_empty();
+    cells(receipt, family).filter(here).fold(None, |best: Option<&MicroCell>, c| match best {
+        Some(b) if b.weights_per_call >= c.weights_per_call => Some(b),
+        _ => Some(c),
+    })
 }
 
-/// All headline cells of a family, `gemv` first, cache before memory.
+/// All headline cells of a family, `gemv` first, the nearest cache before memory.
 pub fn headlines<'a>(receipt: &'a Receipt, family: &str) -> Vec<&'a MicroCell> {
     let mut ops: Vec<&str> = Vec::new();
     for c in cells(receipt, family) {
@@ -92,10 +90,7 @@ pub fn headlines<'a>(receipt: &'a Receipt, family: &str) -> Vec<&'a MicroCell> {
         }
     }
     ops.sort_by_key(|op| *op != "gemv");
-    ops.iter()
-        .flat_map(|op| [Residency::Cache, Residency::Dram].map(|r| headline(receipt, family, op, r)))
-        .flatten()
-        .collect()
+    ops.iter().flat_map(|op| Residency::PLACES.map(|r| headline(receipt, family, op, r))).flatten().collect()
 }
 
 /// The cells of one family.
@@ -127,6 +122,8 @@ pub fn family_title(family: &str) -> String {
 /// Where the weights were, in words.
 pub fn residency(r: Residency) -> &'static str {
     match r {
+        Residency::L2 => "from L2",
+        Residency::Llc => "from LLC",
         Residency::Cache => "in cache",
         Residency::Dram => "from DRAM",
     }
@@ -135,6 +132,8 @@ pub fn residency(r: Residency) -> &'static str {
 /// The same in one word, for narrow columns.
 pub fn level(r: Residency) -> &'static str {
     match r {
+        Residency::L2 => "L2",
+        Residency::Llc => "LLC",
         Residency::Cache => "cache",
         Residency::Dram => "DRAM",
     }
@@ -144,7 +143,8 @@ pub fn level(r: Residency) -> &'static str {
 pub fn places_for_answers(r: Residency) -> u8 {
     match r {
         Residency::Dram => 0,
-        Residency::Cache => 1,
+        Residency::Llc | Residency::Cache => 1,
+        Residency::L2 => 2,
     }
 }
 

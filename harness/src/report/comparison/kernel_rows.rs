@@ -18,7 +18,7 @@ struct Key {
 }
 
 fn key(c: &MicroCell) -> Key {
-    Key { op: c.op.clone(), m: c.m, k: c.k, tokens: c.tokens, residency: c.residency, threads: c.threads }
+    Key { op: c.op.clone(), m: c.m, k: c.k, tokens: c.tokens, residency: c.residency.place(), threads: c.threads }
 }
 
 /// One table a family.
