@@ -57,7 +57,9 @@ impl MatrixArgs {
             micro.products.retain(|product| product.op == op.name());
             if micro.products.is_empty() {
                 let op = op.name();
-                return Err(Error::input(format!("--op {op}: scenario {name} times no {op}; name a matrix with --shape")));
+                return Err(Error::input(format!(
+                    "--op {op}: scenario {name} times no {op}; name a matrix with --shape"
+                )));
             }
         }
         self.place(micro)
@@ -77,7 +79,7 @@ impl MatrixArgs {
             products if products > MAX_PRODUCTS => {
                 Err(wrong(format!("{products} products a call are more than {MAX_PRODUCTS}; take a smaller one")))
             }
-            _ => Ok(Product { op: op.name(), shape, tokens }),
+            _ => Ok(Product { op: op.name(), shape, tokens, only: None }),
         }
     }
 
@@ -101,6 +103,7 @@ impl MatrixArgs {
             }
             note(format!("--residency dram is for gemv and gemm: {why}"));
         }
+        micro.products.iter_mut().for_each(|product| product.only = None);
         (micro.residency, micro.others_residency) = (residencies.clone(), residencies);
         Ok(())
     }
@@ -109,10 +112,7 @@ impl MatrixArgs {
     pub fn check(&self, scenario: &Scenario, kernels: &[Kernel], machine: &Machine) -> Result<()> {
         let Some(micro) = &scenario.micro else { return Ok(()) };
         let l2 = machine.l2();
-        let wants_l2 = |product: &&Product| {
-            let places = if product.op == "gemv" { &micro.residency } else { &micro.others_residency };
-            places.contains(&Residency::L2)
-        };
+        let wants_l2 = |product: &&Product| micro.residencies(product).contains(&Residency::L2);
         let from_l2: Vec<&Product> = micro.products.iter().filter(wants_l2).collect();
         match l2 {
             Some(l2) if !self.shapes.is_empty() => from_l2.into_iter().try_for_each(|p| fits(p, l2))?,
@@ -130,7 +130,10 @@ impl MatrixArgs {
             && (self.op.is_some() || !self.shapes.is_empty())
         {
             let ids: Vec<&str> = kernels.iter().map(Kernel::id).collect();
-            return Err(Error::input(format!("no kernel of {} has {op}; `list kernels` shows which do", ids.join(", "))));
+            return Err(Error::input(format!(
+                "no kernel of {} has {op}; `list kernels` shows which do",
+                ids.join(", ")
+            )));
         }
         // The last level is measured later; it is never smaller than this.
         require_memory(&cells, kernels, last_level::LEAST_OUTGROWN)
@@ -140,7 +143,8 @@ impl MatrixArgs {
 /// A shape that was named is measured as named, or not at all.
 fn fits(product: &Product, l2: L2) -> Result<()> {
     let (op, Shape { m, k }) = (product.op, product.shape);
-    let (rows, room, mib) = (l2.rows(op, k), l2.room(op), |bytes: u64| format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20)));
+    let (rows, room, mib) =
+        (l2.rows(op, k), l2.room(op), |bytes: u64| format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20)));
     if m <= rows {
         return Ok(());
     }
@@ -211,7 +215,10 @@ mod tests {
         assert!(!dequantize.is_empty() && dequantize.len() < all.len());
         assert!(dequantize.iter().all(|cell| cell.starts_with("dequantize") && all.contains(cell)));
         let dram = cells("--residency dram").expect("cells");
-        assert!(!dram.is_empty() && dram.iter().all(|cell| cell.ends_with("Dram") && !cell.starts_with("deq")), "{dram:?}");
+        assert!(
+            !dram.is_empty() && dram.iter().all(|cell| cell.ends_with("Dram") && !cell.starts_with("deq")),
+            "{dram:?}"
+        );
         let mut scenario = Scenario::load("quick").expect("built in");
         parsed("--rounds 7").apply(&mut scenario).expect("rounds");
         assert_eq!(scenario.micro.expect("micro").rounds, 7);
@@ -260,11 +267,14 @@ mod tests {
 
     #[test]
     fn a_named_shape_must_fit_l2() {
-        let product = |op, m, k| Product { op, shape: Shape { m, k }, tokens: 1 };
+        let product = |op, m, k| Product { op, shape: Shape { m, k }, tokens: 1, only: None };
         let l2 = L2 { bytes: 2 << 20, threads: 1 };
         fits(&product("gemv", 1536, 2560), l2).expect("fits");
         let error = fits(&product("gemv", 6912, 2560), l2).expect_err("too large").to_string();
-        assert!(error.contains("takes 4.2 MiB") && error.contains("(1.0 MiB); at most 1536 rows of 2560 fit"), "{error}");
+        assert!(
+            error.contains("takes 4.2 MiB") && error.contains("(1.0 MiB); at most 1536 rows of 2560 fit"),
+            "{error}"
+        );
         let error = fits(&product("gemv", 16, 1 << 24), l2).expect_err("too wide").to_string();
         assert!(error.ends_with("take llc or dram"), "{error}");
     }

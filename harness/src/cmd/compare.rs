@@ -10,6 +10,7 @@ use crate::cli::{CompareArgs, MeasureArgs, MicroArgs};
 use crate::count::{self, Call, Method};
 use crate::environment;
 use crate::error::{Error, Exit, Result};
+use crate::estimate::{self, Asked};
 use crate::export;
 use crate::findings::findings;
 use crate::host;
@@ -116,6 +117,9 @@ fn measure(
             return Err(error);
         }
     };
+    let cells = scenario.cells(machine.l2());
+    let model_weights = loaded.as_ref().map_or(0, |l| l.model.ternary_weights());
+    note(estimate::in_words(&Asked { scenario: &scenario, cells: &cells, kernels: &kernels, model_weights }));
     receipt.model = loaded.as_ref().map(|l| l.record.clone());
     let store = WeightStore::new(packed);
     let start = Instant::now();
@@ -247,8 +251,7 @@ impl Run {
         let epoch_ns = f64::from(plan.epoch_us) * 1e3;
         self.limits()?;
         let found = self.receipt.limits.as_ref().and_then(|limits| limits.last_level.as_ref());
-        let last_level_cache_bytes =
-            last_level::outgrown(&self.receipt.host.caches_bytes, found, self.machine.threads);
+        let last_level_cache_bytes = last_level::outgrown(&self.receipt.host.caches_bytes, found, self.machine.threads);
         matrix::require_memory(&cells, &self.kernels, last_level_cache_bytes)?;
         let plan = Plan {
             rule,

@@ -86,7 +86,9 @@ fn last_level(found: &LastLevel) -> String {
     if found.step {
         format!("last-level cache: {counts} count, beyond which reading slows down; the system reports {reported}\n")
     } else {
-        format!("last-level cache: L2's {counts} count, nothing larger is read faster than memory; the system reports {reported}\n")
+        format!(
+            "last-level cache: L2's {counts} count, nothing larger is read faster than memory; the system reports {reported}\n"
+        )
     }
 }
 

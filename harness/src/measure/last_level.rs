@@ -32,7 +32,8 @@ pub struct Samples(pub usize);
 /// there is no such cache.
 pub fn sizes(caches: &[u64], memory_bytes: Option<u64>) -> Vec<u64> {
     let [_, l2, .., last] = caches else { return Vec::new() };
-    let most = (last + last / 2).min(MAX_BYTES).min(memory_bytes.map_or(MAX_BYTES, |bytes| bytes / 4)) & !(PAGE as u64 - 1);
+    let most =
+        (last + last / 2).min(MAX_BYTES).min(memory_bytes.map_or(MAX_BYTES, |bytes| bytes / 4)) & !(PAGE as u64 - 1);
     if *l2 < PAGE as u64 || most < 4 * l2 {
         return Vec::new();
     }
@@ -150,7 +151,8 @@ mod tests {
     #[test]
     fn copies_outgrow_all_caches_that_threads_have() {
         let caches = [48 << 10, 2 << 20, 260 << 20];
-        let found = |effective_bytes| LastLevel { reported_bytes: 260 << 20, effective_bytes, step: true, points: vec![] };
+        let found =
+            |effective_bytes| LastLevel { reported_bytes: 260 << 20, effective_bytes, step: true, points: vec![] };
         assert_eq!(outgrown(&caches, Some(&found(64 << 20)), 2), 64 << 20);
         assert_eq!(outgrown(&caches, Some(&found(64 << 20)), 48), 96 << 20, "private caches of 48 threads");
         assert_eq!(outgrown(&caches, Some(&found(2 << 20)), 1), LEAST_OUTGROWN);

@@ -85,8 +85,7 @@ pub fn measure(
     let mut buffer = AlignedBuffer::<u8>::zeroed(bytes as usize);
     progress("last-level cache".into());
     let (caches, features) = (plan.caches_bytes, machine.features);
-    limits.last_level =
-        last_level::sweep(&mut buffer, caches, &sizes, features, plan.effort.sweep, plan.interrupted)?;
+    limits.last_level = last_level::sweep(&mut buffer, caches, &sizes, features, plan.effort.sweep, plan.interrupted)?;
     let points = points_for(&limits.caches(plan.caches_bytes));
     let count = points.iter().map(|(_, p)| p.len()).sum::<usize>().max(1);
     // Each point is read by two loops and written by two.

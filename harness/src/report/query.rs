@@ -99,13 +99,10 @@ pub fn fastest_of(cell: &MicroCell, keep: impl Fn(&MicroSummary) -> bool) -> Opt
 /// The cell that speaks for an operation in headlines and charts: the largest shape, and of equals the first measured.
 pub fn headline<'a>(receipt: &'a Receipt, family: &str, op: &str, residency: Residency) -> Option<&'a MicroCell> {
     let here = |c: &&MicroCell| c.op == op && c.residency.place() == residency.place() && !c.summaries.is_empty();
-    cells(receipt, family).filter(here).fold(
-        None,
-        |best: Option<&MicroCell>, c| match best {
-            Some(b) if b.weights_per_call >= c.weights_per_call => Some(b),
-            _ => Some(c),
-        },
-    )
+    cells(receipt, family).filter(here).fold(None, |best: Option<&MicroCell>, c| match best {
+        Some(b) if b.weights_per_call >= c.weights_per_call => Some(b),
+        _ => Some(c),
+    })
 }
 
 /// All headline cells of a family, `gemv` first, the nearest cache before memory.
@@ -117,10 +114,7 @@ pub fn headlines<'a>(receipt: &'a Receipt, family: &str) -> Vec<&'a MicroCell> {
         }
     }
     ops.sort_by_key(|op| *op != "gemv");
-    ops.iter()
-        .flat_map(|op| Residency::PLACES.map(|r| headline(receipt, family, op, r)))
-        .flatten()
-        .collect()
+    ops.iter().flat_map(|op| Residency::PLACES.map(|r| headline(receipt, family, op, r))).flatten().collect()
 }
 
 /// The cells of one family.
