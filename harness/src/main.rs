@@ -11,6 +11,7 @@ mod cmd;
 mod count;
 mod environment;
 mod error;
+mod estimate;
 mod export;
 mod files;
 mod findings;

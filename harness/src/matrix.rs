@@ -79,7 +79,7 @@ impl MatrixArgs {
             products if products > MAX_PRODUCTS => {
                 Err(wrong(format!("{products} products a call are more than {MAX_PRODUCTS}; take a smaller one")))
             }
-            _ => Ok(Product { op: op.name(), shape, tokens }),
+            _ => Ok(Product { op: op.name(), shape, tokens, only: None }),
         }
     }
 
@@ -103,6 +103,7 @@ impl MatrixArgs {
             }
             note(format!("--residency dram is for gemv and gemm: {why}"));
         }
+        micro.products.iter_mut().for_each(|product| product.only = None);
         (micro.residency, micro.others_residency) = (residencies.clone(), residencies);
         Ok(())
     }
@@ -111,10 +112,7 @@ impl MatrixArgs {
     pub fn check(&self, scenario: &Scenario, kernels: &[Kernel], machine: &Machine) -> Result<()> {
         let Some(micro) = &scenario.micro else { return Ok(()) };
         let l2 = machine.l2();
-        let wants_l2 = |product: &&Product| {
-            let places = if product.op == "gemv" { &micro.residency } else { &micro.others_residency };
-            places.contains(&Residency::L2)
-        };
+        let wants_l2 = |product: &&Product| micro.residencies(product).contains(&Residency::L2);
         let from_l2: Vec<&Product> = micro.products.iter().filter(wants_l2).collect();
         match l2 {
             Some(l2) if !self.shapes.is_empty() => from_l2.into_iter().try_for_each(|p| fits(p, l2))?,
@@ -269,7 +267,7 @@ mod tests {
 
     #[test]
     fn a_named_shape_must_fit_l2() {
-        let product = |op, m, k| Product { op, shape: Shape { m, k }, tokens: 1 };
+        let product = |op, m, k| Product { op, shape: Shape { m, k }, tokens: 1, only: None };
         let l2 = L2 { bytes: 2 << 20, threads: 1 };
         fits(&product("gemv", 1536, 2560), l2).expect("fits");
         let error = fits(&product("gemv", 6912, 2560), l2).expect_err("too large").to_string();

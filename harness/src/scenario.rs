@@ -74,6 +74,14 @@ pub struct Micro {
     pub products: Vec<Product>,
 }
 
+impl Micro {
+    /// Where the weights of a product are, one after another.
+    pub fn residencies(&self, product: &Product) -> Vec<Residency> {
+        let all = if product.op == "gemv" { &self.residency } else { &self.others_residency };
+        product.only.map_or_else(|| all.clone(), |only| vec![only])
+    }
+}
+
 /// An operation and its size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Product {
@@ -83,6 +91,8 @@ pub struct Product {
     pub shape: Shape,
     /// Tokens of a batch; 1 but for `gemm`.
     pub tokens: usize,
+    /// The one place where its weights are, if not those of the whole matrix.
+    pub only: Option<Residency>,
 }
 
 fn residencies<'de, D: Deserializer<'de>>(toml: D) -> std::result::Result<Vec<Residency>, D::Error> {
@@ -186,7 +196,17 @@ pub fn parse_batch(text: &str) -> std::result::Result<(Shape, usize), String> {
     }
 }
 
-type Parsed = std::result::Result<(Shape, usize), String>;
+/// An entry of a list of shapes. Behind a shape of gemv may stand the one residency that it is measured at.
+fn parse_product(op: &'static str, text: &str) -> std::result::Result<Product, String> {
+    if op == "gemm" {
+        return parse_batch(text).map(|(shape, tokens)| Product { op, shape, tokens, only: None });
+    }
+    let (shape, only) = match text.split_once(' ').filter(|_| op == "gemv") {
+        Some((shape, residency)) => (shape, Some(parse_residency(residency)?)),
+        None => (text, None),
+    };
+    Ok(Product { op, shape: Shape::parse(shape)?, tokens: 1, only })
+}
 
 /// Most rounds of a cell.
 pub const MAX_ROUNDS: usize = 10_000;
@@ -281,14 +301,12 @@ impl Scenario {
         if let Some(micro) = &mut scenario.micro {
             positive("rounds", micro.rounds, MAX_ROUNDS)?;
             positive("epoch_us", micro.epoch_us as usize, 1_000_000)?;
-            let one = |text: &str| Ok((Shape::parse(text)?, 1));
-            let product = |op: &'static str, text: &Spanned<String>, parsed: Parsed| match parsed {
-                Ok((shape, tokens)) => Ok(Product { op, shape, tokens }),
-                Err(what) => Err(wrong(text.span().start, op, what)),
+            let product = |op: &'static str, text: &Spanned<String>| {
+                parse_product(op, text.get_ref()).map_err(|what| wrong(text.span().start, op, what))
             };
-            let gemv = micro.gemv.iter().map(|text| product("gemv", text, one(text.get_ref())));
-            let gemm = micro.gemm.iter().map(|text| product("gemm", text, parse_batch(text.get_ref())));
-            let dequantize = micro.dequantize.iter().map(|text| product("dequantize", text, one(text.get_ref())));
+            let gemv = micro.gemv.iter().map(|text| product("gemv", text));
+            let gemm = micro.gemm.iter().map(|text| product("gemm", text));
+            let dequantize = micro.dequantize.iter().map(|text| product("dequantize", text));
             micro.products = gemv.chain(gemm).chain(dequantize).collect::<Result<_>>()?;
             micro.others_residency = vec![Residency::Llc];
             if micro.products.is_empty() {
@@ -347,9 +365,9 @@ impl Scenario {
     pub fn cells(&self, l2: Option<L2>) -> Vec<Cell> {
         let Some(micro) = &self.micro else { return Vec::new() };
         let mut cells = Vec::new();
-        for &Product { op, shape, tokens } in &micro.products {
-            let residencies = if op == "gemv" { &micro.residency } else { &micro.others_residency };
-            for &residency in residencies {
+        for product in &micro.products {
+            let &Product { op, shape, tokens, .. } = product;
+            for residency in micro.residencies(product) {
                 let shape = match residency {
                     Residency::L2 => {
                         let rows = l2.map_or(0, |l2| l2.rows(op, shape.k).min(shape.m));
@@ -374,15 +392,18 @@ impl Scenario {
             let ends = dequantize.iter().take(1).chain(dequantize.iter().skip(1).next_back());
             micro.products = gemv.iter().take(1).chain(gemm.iter().take(1)).chain(ends).copied().collect();
         }
+        // One text of a slow kernel takes a minute on a large model; the built-in one takes a tenth of a second.
+        let small = self.model.as_deref().is_none_or(|model| model == "builtin");
         if let Some(generate) = &mut self.generate {
-            generate.rounds = generate.rounds.min(2);
+            if !small {
+                generate.rounds = generate.rounds.min(2);
+            }
             generate.max_tokens = generate.max_tokens.min(24);
         }
         if let Some(perplexity) = &mut self.perplexity {
             perplexity.windows = perplexity.windows.min(1);
         }
         if let Some(sparsity) = &mut self.sparsity {
-            sparsity.rounds = sparsity.rounds.min(10);
             // Every third share and the last.
             let last = sparsity.shares.len().saturating_sub(1);
             let mut number = 0..;

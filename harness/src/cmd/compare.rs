@@ -10,6 +10,7 @@ use crate::cli::{CompareArgs, MeasureArgs, MicroArgs};
 use crate::count::{self, Call, Method};
 use crate::environment;
 use crate::error::{Error, Exit, Result};
+use crate::estimate::{self, Asked};
 use crate::export;
 use crate::findings::findings;
 use crate::host;
@@ -117,6 +118,9 @@ fn measure(
             return Err(error);
         }
     };
+    let cells = scenario.cells(machine.l2());
+    let model_weights = loaded.as_ref().map_or(0, |l| l.model.ternary_weights());
+    note(estimate::in_words(&Asked { scenario: &scenario, cells: &cells, kernels: &kernels, model_weights }));
     receipt.model = loaded.as_ref().map(|l| l.record.clone());
     let store = WeightStore::new(packed);
     let start = Instant::now();
