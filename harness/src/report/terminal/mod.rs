@@ -115,7 +115,8 @@ fn notes(receipt: &Receipt, look: Look) -> Vec<String> {
     if let Some(lut) = receipt.perplexity.as_ref().and_then(|p| p.lut.as_ref()) {
         out.push(if look.full { lut_sentence(lut) } else { lut_in_short(lut) });
     }
-    if receipt.micro.iter().any(|c| !c.rounds.is_empty()) {
+    // One kernel's question is not the analysis's.
+    if receipt.generation.is_some() && receipt.micro.iter().any(|c| !c.rounds.is_empty()) {
         let judged = crate::claims::judge_all(receipt);
         out.push(format!("Of the analysis's {} (`list claims --run`).", claims_summary(&judged)));
     }
