@@ -157,7 +157,7 @@ pub fn operand_bytes(weights: impl Iterator<Item = (u64, bool)>) -> Vec<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::receipt::{Spread, TeamPeak};
+    use crate::receipt::{LastLevel, Spread, TeamPeak};
     use crate::report::fixture;
 
     const CACHES: [u64; 3] = [32 << 10, 1 << 20, 32 << 20];
@@ -192,6 +192,22 @@ mod tests {
         let dense = of(&cell, row(&cell, "avx2-i8"), &limits, &CACHES).expect("a bound");
         assert_eq!((dense.bound, dense.what.as_str()), (BoundBy::Memory, "L3 read 25.0 GB/s"));
         assert!((dense.gelem_s - 100.0).abs() < 1e-9 && dense.compute_gelem_s == Some(256.0));
+    }
+
+    #[test]
+    fn what_the_last_level_does_not_hold_is_bound_by_memory() {
+        let cell = cell("gemv", 6912, "W2A8", Residency::Cache);
+        let bound = |limits: &Limits| {
+            let mut cell = cell.clone();
+            fill(&mut cell, limits, &CACHES);
+            let i8 = row(&cell, "avx2-i8");
+            cell.summaries[i8].bound.clone().expect("a bound").memory_gelem_s
+        };
+        let mut limits = fixture::limits();
+        assert_eq!(bound(&limits), 400.0, "4.4 MB fit the 32 MiB that are reported");
+        let found = LastLevel { reported_bytes: 32 << 20, effective_bytes: 2 << 20, step: true, points: Vec::new() };
+        limits.last_level = Some(found);
+        assert_eq!(bound(&limits), 120.0, "but not the 2 MiB that reading shows: 30 GB/s x 4 weights a byte");
     }
 
     #[test]

@@ -481,6 +481,43 @@ mod tests {
     }
 
     #[test]
+    fn residencies_are_named_as_before_and_now() {
+        let of = |text: &str| Scenario::parse("f.toml", text).expect("valid").micro.expect("micro").residency;
+        assert_eq!(of(WHOLE), [Residency::Llc, Residency::Dram]);
+        let now = WHOLE.replace("\"cache\", \"dram\"", "\"l2\", \"llc\"");
+        assert_eq!(of(&now), [Residency::L2, Residency::Llc]);
+        let e = error(&WHOLE.replace("\"cache\"", "\"l3\""));
+        assert!(e.contains("line 7") && e.contains("take l2, llc"), "{e}");
+    }
+
+    #[test]
+    fn a_shape_may_have_a_residency_of_its_own() {
+        let of = |gemv: &str| {
+            let scenario = Scenario::parse("f.toml", &WHOLE.replace("[\"16x256\"]", gemv));
+            let cells = scenario.map(|s| s.cells(Some(L2 { bytes: 2 << 20, threads: 1 })));
+            cells.map(|c| c.iter().filter(|c| c.op == "gemv").map(|c| (c.shape.m, c.residency)).collect::<Vec<_>>())
+        };
+        let found = of("[\"16x256\", \"32x256 dram\", \"64x256 l2\"]").expect("valid");
+        let want = [(16, Residency::Llc), (16, Residency::Dram), (32, Residency::Dram), (64, Residency::L2)];
+        assert_eq!(found, want);
+        let e = of("[\"16x256 disk\"]").expect_err("no such place").to_string();
+        assert!(e.starts_with("f.toml: line 8: gemv: \"disk\" is no place"), "{e}");
+    }
+
+    #[test]
+    fn quick_keeps_rounds() {
+        let mut scenario = Scenario::parse("f.toml", WHOLE).expect("valid");
+        scenario.make_quick();
+        let rounds = |s: &Scenario| (s.micro.as_ref().map(|m| m.rounds), s.generate.as_ref().map(|g| g.rounds));
+        assert_eq!(rounds(&scenario), (Some(10), Some(3)));
+        // One text of a slow kernel takes a minute on a large model.
+        let mut large =
+            Scenario::parse("f.toml", &WHOLE.replace("[micro]", "model = \"a.gguf\"\n[micro]")).expect("valid");
+        large.make_quick();
+        assert_eq!(rounds(&large), (Some(10), Some(2)));
+    }
+
+    #[test]
     fn errors_name_line_and_key() {
         let e = error(&WHOLE.replace("[\"scalar\"]", "[\"scalar\", \"avx9\"]"));
         assert!(e.starts_with("f.toml: line 4: kernels: there is no kernel \"avx9\"; known: scalar,"), "{e}");

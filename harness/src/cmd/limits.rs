@@ -112,11 +112,11 @@ mod tests {
         let mut found =
             LastLevel { reported_bytes: 260 << 20, effective_bytes: 64 << 20, step: true, points: Vec::new() };
         limits.last_level = Some(found.clone());
-        let line = "last-level cache: 64 MiB count, beyond which reading slows down; the system reports 260 MiB\n";
+        let line = "last-level cache: 64.0 MiB count, beyond which reading slows down; the system reports 260 MiB\n";
         assert!(text(&host, &limits).contains(line), "{}", text(&host, &limits));
         (found.step, found.effective_bytes) = (false, 2 << 20);
         limits.last_level = Some(found);
-        assert!(text(&host, &limits).contains("L2's 2.0 MiB count"), "{}", text(&host, &limits));
+        assert!(text(&host, &limits).contains("L2's 2.00 MiB count"), "{}", text(&host, &limits));
         limits.clock_ghz = None;
         assert!(text(&host, &limits).contains("no addition chain"));
     }

@@ -155,3 +155,27 @@ pub struct ExactResult {
     /// Natural log of the perplexity.
     pub nats_per_token: f64,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_child_of_an_earlier_build_hears_words_that_it_knows() {
+        let cell = |residency| JobCell {
+            op: "gemv".into(),
+            m: 16,
+            k: 256,
+            tokens: 1,
+            residency,
+            family: "W2A8".into(),
+            kernels: vec!["scalar-i8".into()],
+        };
+        let said = |residency| serde_json::to_value(cell(residency)).expect("JSON")["residency"].clone();
+        let places = [Residency::L2, Residency::Llc, Residency::Cache, Residency::Dram];
+        assert_eq!(places.map(said), ["cache", "cache", "cache", "dram"]);
+        let heard: JobCell =
+            serde_json::from_value(serde_json::to_value(cell(Residency::L2)).expect("JSON")).expect("read");
+        assert_eq!(heard.residency, Residency::Cache, "one copy, which is all that a child asks");
+    }
+}

@@ -207,3 +207,17 @@ pub struct MicroSummary {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verdict: Option<Verdict>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_old_receipts_cache_stays_as_written_and_is_compared_with_llc() {
+        let words = ["\"l2\"", "\"llc\"", "\"dram\"", "\"cache\""];
+        let read = words.map(|word| serde_json::from_str::<Residency>(word).expect("known"));
+        assert_eq!(read, [Residency::L2, Residency::Llc, Residency::Dram, Residency::Cache]);
+        assert_eq!(read.map(|r| serde_json::to_string(&r).expect("written")), words);
+        assert_eq!(read.map(Residency::place), [Residency::L2, Residency::Llc, Residency::Dram, Residency::Llc]);
+    }
+}

@@ -107,3 +107,42 @@ pub fn bytes(cell: Cell, kernels: &[Kernel], last_level_cache_bytes: u64) -> u64
     let output = if cell.op == "dequantize" { m * k } else { m * cell.tokens };
     packed.fold((m * k + 4 * output) as u64, u64::saturating_add)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::Shape;
+    use kernels::registry;
+
+    fn cell(op: &'static str, residency: Residency) -> Cell {
+        Cell { op, shape: Shape { m: 64, k: 1024 }, tokens: 1, residency }
+    }
+
+    #[test]
+    fn copies_from_memory_are_four_times_the_cache() {
+        assert_eq!([rotated(1 << 20, 32 << 20), rotated(1 << 20, 0), rotated(3 << 20, 1 << 20)], [128, 2, 2]);
+        // At most 2 GiB a packing, and at least two.
+        assert_eq!([rotated(1 << 30, u64::MAX), rotated(4 << 30, u64::MAX), rotated(0, 1)], [2, 2, 4]);
+    }
+
+    #[test]
+    fn bytes_are_those_of_the_operands() {
+        let features = CpuFeatures::detect();
+        let kernels: Vec<Kernel> = registry::KERNELS
+            .iter()
+            .filter_map(|d| Kernel::new(d, features).ok())
+            .filter(|k| k.descriptor().family() == kernels::Family::W2A8)
+            .collect();
+        for residency in [Residency::Llc, Residency::Dram] {
+            let cell = cell("gemv", residency);
+            let operands = Operands::new(cell, &kernels, 1 << 18, features, 1).expect("packed");
+            let packed: usize =
+                operands.packed.iter().flat_map(|(_, copies)| copies).map(|copy| copy.code_bytes().len()).sum();
+            let beside = 64 * 1024 + 4 * 64;
+            assert_eq!(bytes(cell, &kernels, 1 << 18), (packed + beside) as u64, "{residency:?}");
+        }
+        assert!(bytes(cell("dequantize", Residency::Llc), &[], 0) == 5 * 64 * 1024, "codes and what is written");
+        let vast = Cell { shape: Shape { m: 1 << 20, k: 1 << 20 }, ..cell("gemv", Residency::Dram) };
+        assert!(bytes(vast, &kernels, 1 << 30) > 1 << 40);
+    }
+}
