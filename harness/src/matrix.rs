@@ -13,7 +13,7 @@ use clap::Args;
 use kernels::{Family, Kernel};
 
 /// Most products of one call: a second or two of the slowest kernel.
-const MAX_PRODUCTS: usize = 1 << 33;
+const MAX_PRODUCTS: usize = 1 << 31;
 
 /// What to time instead of the scenario's matrix.
 #[derive(Args, Clone, Debug, Default)]

@@ -167,8 +167,8 @@ pub struct Shape {
     pub k: usize,
 }
 
-/// Largest matrix of a microbenchmark, in weights: 128 MiB packed, 2 GiB as f32.
-const MAX_WEIGHTS: usize = 1 << 29;
+/// Largest matrix of a microbenchmark, in weights: 512 MiB packed, 8 GiB as f32.
+const MAX_WEIGHTS: usize = 1 << 31;
 
 impl Shape {
     /// `MxK`, both at least 1.
