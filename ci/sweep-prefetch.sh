@@ -77,6 +77,7 @@ for cell in json.load(open(sys.argv[2]))["micro"]:
             ends = [ratio["low"], ratio["high"]]
             interval = "[{:.3f}, {:.3f}]".format(*ends) if None not in ends else "[too few rounds]"
             shape = f"{cell['m']}x{cell['k']}"
-            print(f"{sys.argv[1]:>8}  {shape:10}  {summary['kernel']:14}  {ratio['median']:.3f} {interval}  floor {cell['noise_floor']:.1%}")
+            counts = summary["verdict"]["delta_eff"]
+            print(f"{sys.argv[1]:>8}  {shape:10}  {summary['kernel']:14}  {ratio['median']:.3f} {interval}  counts from {counts:.1%}")
 PYTHON
 done

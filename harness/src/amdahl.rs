@@ -107,7 +107,7 @@ impl Time {
 /// The gemv cell that is nearest to what decoding does: weights from memory where the model's do not fit the last-level cache, else in
 /// cache; of those the shape nearest to the model's gate matrix.
 fn choose<'r>(receipt: &'r Receipt, base: &str, own: &str, bytes_per_token: u64) -> Option<(&'r MicroCell, String)> {
-    let cache = receipt.host.caches_bytes.last().copied();
+    let cache = receipt.caches().last().copied();
     let from_memory = cache.is_some_and(|cache| bytes_per_token > cache);
     let has = |c: &MicroCell, id: &str| c.entries.iter().any(|e| e.kernel == id && !e.self_pair);
     let fits = |c: &&MicroCell| c.op == "gemv" && !c.rounds.is_empty() && has(c, base) && has(c, own);
@@ -117,18 +117,16 @@ fn choose<'r>(receipt: &'r Receipt, base: &str, own: &str, bytes_per_token: u64)
         None => -((c.m * c.k) as f64),
     };
     let nearest = |residency: Residency| {
-        let of = receipt.micro.iter().filter(|c| c.residency == residency).filter(fits);
+        let of = receipt.micro.iter().filter(|c| c.residency.place() == residency).filter(fits);
         of.min_by(|a, b| distance(a).total_cmp(&distance(b)))
     };
-    let order = if from_memory { [Residency::Dram, Residency::Cache] } else { [Residency::Cache, Residency::Dram] };
+    let order = if from_memory { [Residency::Dram, Residency::Llc] } else { [Residency::Llc, Residency::Dram] };
     let cell = order.into_iter().find_map(nearest)?;
     let place = match (cell.residency, from_memory) {
         (Residency::Dram, true) => "a token reads more than the last-level cache holds",
-        (Residency::Cache, false) => "all that a token reads fits the last-level cache",
-        (Residency::Cache, true) => {
-            "a token reads more than the last-level cache holds, but no such cell was timed from memory"
-        }
-        (Residency::Dram, false) => "no such cell was timed in cache",
+        (_, false) if cell.residency != Residency::Dram => "all that a token reads fits the last-level cache",
+        (_, true) => "a token reads more than the last-level cache holds, but no such cell was timed from memory",
+        (_, false) => "no such cell was timed in cache",
     };
     let shape = match model {
         Some((m, k)) if (m, k) == (cell.m, cell.k) => "the model's own gate matrix".to_string(),

@@ -12,14 +12,15 @@ use crate::receipt::{
 
 /// Writes the bound of each row into the cell's summaries.
 pub fn fill(cell: &mut MicroCell, limits: &Limits, caches_bytes: &[u64]) {
-    let bounds: Vec<Option<Bound>> = (0..cell.summaries.len()).map(|row| of(cell, row, limits, caches_bytes)).collect();
+    let caches = limits.caches(caches_bytes);
+    let bounds: Vec<Option<Bound>> = (0..cell.summaries.len()).map(|row| of(cell, row, limits, &caches)).collect();
     for (summary, bound) in cell.summaries.iter_mut().zip(bounds) {
         summary.bound = bound;
     }
 }
 
-/// The bound of one row; `None` where nothing was timed or no bandwidth fits.
-pub fn of(cell: &MicroCell, row: usize, limits: &Limits, caches_bytes: &[u64]) -> Option<Bound> {
+/// The bound of one row, with caches as large as they count; `None` where nothing was timed or no bandwidth fits.
+fn of(cell: &MicroCell, row: usize, limits: &Limits, caches: &[u64]) -> Option<Bound> {
     let (summary, entry) = (cell.summaries.get(row)?, cell.entries.get(row)?);
     if summary.gelem_s <= 0.0 || cell.weights_per_call == 0 {
         return None;
@@ -28,7 +29,7 @@ pub fn of(cell: &MicroCell, row: usize, limits: &Limits, caches_bytes: &[u64]) -
     let dequantize = cell.op == "dequantize";
     let threads = if dequantize { 1 } else { cell.threads };
     let written = if dequantize { 4 * cell.weights_per_call } else { 0 };
-    let memory = memory(cell, entry.bytes_per_call, written, threads, limits, caches_bytes)?;
+    let memory = memory(cell, entry.bytes_per_call, written, threads, limits, caches)?;
     let peak = multiply(limits, &summary.kernel).filter(|_| !dequantize);
     let clock = limits.clock_ghz.map(|c| c.high);
     let compute = peak.map(|p| peak_gmac_s(p, threads));
@@ -86,7 +87,7 @@ pub struct Tokens {
 /// The bound of decoding, for `bytes` of weights a token; `None` where the run did not measure that bandwidth.
 pub fn tokens(receipt: &Receipt, bytes: u64, threads: usize) -> Option<Tokens> {
     let limits = receipt.limits.as_ref().filter(|_| bytes > 0)?;
-    let level = level(&receipt.host.caches_bytes, bytes, threads.max(1));
+    let level = level(&limits.caches(&receipt.host.caches_bytes), bytes, threads.max(1));
     let read_gb_s = bandwidth(limits, &level, bytes, threads)?.read_gb_s.high;
     (read_gb_s.is_finite() && read_gb_s > 0.0).then(|| Tokens {
         level,
@@ -123,7 +124,7 @@ fn memory(
     }
     let place = match cell.residency {
         Residency::Dram => "DRAM".into(),
-        Residency::Cache => level(caches, read + written, threads),
+        _ => level(caches, read + written, threads),
     };
     let at = bandwidth(limits, &place, read.max(written), threads)?;
     // Loads and stores go on at the same time: the slower of the two binds.
@@ -156,7 +157,7 @@ pub fn operand_bytes(weights: impl Iterator<Item = (u64, bool)>) -> Vec<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::receipt::{Spread, TeamPeak};
+    use crate::receipt::{LastLevel, Spread, TeamPeak};
     use crate::report::fixture;
 
     const CACHES: [u64; 3] = [32 << 10, 1 << 20, 32 << 20];
@@ -191,6 +192,22 @@ mod tests {
         let dense = of(&cell, row(&cell, "avx2-i8"), &limits, &CACHES).expect("a bound");
         assert_eq!((dense.bound, dense.what.as_str()), (BoundBy::Memory, "L3 read 25.0 GB/s"));
         assert!((dense.gelem_s - 100.0).abs() < 1e-9 && dense.compute_gelem_s == Some(256.0));
+    }
+
+    #[test]
+    fn what_the_last_level_does_not_hold_is_bound_by_memory() {
+        let cell = cell("gemv", 6912, "W2A8", Residency::Cache);
+        let bound = |limits: &Limits| {
+            let mut cell = cell.clone();
+            fill(&mut cell, limits, &CACHES);
+            let i8 = row(&cell, "avx2-i8");
+            cell.summaries[i8].bound.clone().expect("a bound").memory_gelem_s
+        };
+        let mut limits = fixture::limits();
+        assert_eq!(bound(&limits), 400.0, "4.4 MB fit the 32 MiB that are reported");
+        let found = LastLevel { reported_bytes: 32 << 20, effective_bytes: 2 << 20, step: true, points: Vec::new() };
+        limits.last_level = Some(found);
+        assert_eq!(bound(&limits), 120.0, "but not the 2 MiB that reading shows: 30 GB/s x 4 weights a byte");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use crate::export::Format;
 use crate::machine::MachineArgs;
+use crate::matrix::MatrixArgs;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use kernels::HeadFormat;
 use std::path::PathBuf;
@@ -52,7 +53,9 @@ pub enum Command {
     )]
     Compare(CompareArgs),
     /// The microbenchmark part of compare alone
-    #[command(after_help = "Example: harness micro --scenario seed-tables --kernels scalar,avx2-permute")]
+    #[command(
+        after_help = "Examples:\n  harness micro --kernels scalar-i8,avx512-vnni --shape 6912x2560\n  harness micro --shape 2560x2560x32 --residency l2,llc --rounds 400\n  harness micro --scenario seed-tables --kernels scalar,avx2-permute"
+    )]
     Micro(MicroArgs),
     /// Exact instruction count and mix of one kernel call, the same on every run and every machine
     #[command(
@@ -176,6 +179,9 @@ pub struct MeasureArgs {
     /// Print the summary as GitHub Markdown, for a pull request
     #[arg(long, conflicts_with = "json")]
     pub markdown: bool,
+    /// Other matrices than the scenario's
+    #[command(flatten)]
+    pub matrix: MatrixArgs,
     /// Threads (1 by default), pinning, features
     #[command(flatten)]
     pub machine: MachineArgs,

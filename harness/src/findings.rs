@@ -1,6 +1,7 @@
 //! Statements in words, computed from a receipt's numbers. What the numbers do not decide is said to be undecided.
 
-use crate::receipt::{Finding, GenerationRecord, MicroCell, Receipt, Residency};
+use crate::judge::Tally;
+use crate::receipt::{Finding, GenerationRecord, MicroCell, Ratio, Receipt, Residency};
 
 /// All findings that the receipt supports.
 pub fn findings(receipt: &Receipt) -> Vec<Finding> {
@@ -65,20 +66,20 @@ fn foundation(receipt: &Receipt) -> Option<Finding> {
         receipt.micro.iter().enumerate().filter(|(_, c)| c.op == "dequantize" && c.m == 1).collect();
     let ratios = cells.iter().filter_map(|(_, cell)| {
         let s = cell.summaries.iter().find(|s| s.kernel == "avx2-foundation")?;
-        s.vs_baseline.as_ref().map(|r| (cell.k, r, cell.noise_floor))
+        s.vs_baseline.as_ref()
     });
-    let ratios: Vec<_> = ratios.collect();
+    let ratios: Vec<&Ratio> = ratios.collect();
     let (first, _) = cells.first()?;
-    let (low, high) = ratios.iter().fold((f64::MAX, f64::MIN), |(l, h), (_, r, _)| (l.min(r.median), h.max(r.median)));
-    let noise = ratios.iter().map(|r| r.2).fold(0.0, f64::max);
+    let (low, high) = ratios.iter().fold((f64::MAX, f64::MIN), |(l, h), r| (l.min(r.median), h.max(r.median)));
+    let tally = Tally::of(ratios.iter().map(|r| r.direction()));
     if ratios.is_empty() {
         return None;
     }
     let text = format!(
         "The analysis publishes 1.03x to 1.30x for its AVX2 foundation over scalar dequantisation (section 2.4). Over {} sizes here: {low:.2}x to \
-         {high:.2}x, noise floor up to {:.1}%.",
+         {high:.2}x: {}.",
         ratios.len(),
-        noise * 100.0
+        crate::report::in_words(&tally)
     );
     Some(finding("The published 1.2x of the AVX2 foundation, measured", text, format!("/micro/{first}")))
 }
@@ -93,14 +94,18 @@ fn ladder(receipt: &Receipt) -> Option<Finding> {
             (Some(l), Some(h)) => format!(" [{l:.2}, {h:.2}]"),
             _ => String::new(),
         };
-        let noise = cell.noise_floor * 100.0;
         let text = format!(
-            "{} is {:.2}x{interval} {} {place} at {}x{} (noise floor {noise:.1}%)",
-            s.kernel, r.median, r.partner, cell.m, cell.k
+            "{} is {:.2}x{interval} {} {place} at {}x{} ({})",
+            s.kernel,
+            r.median,
+            r.partner,
+            cell.m,
+            cell.k,
+            r.direction().word()
         );
         Some((index, text))
     };
-    let cache = describe(Residency::Cache, "in cache");
+    let cache = describe(Residency::Llc, "in cache");
     let dram = describe(Residency::Dram, "from DRAM");
     let evidence = cache.as_ref().or(dram.as_ref())?.0;
     let parts: Vec<String> = cache.into_iter().chain(dram).map(|(_, text)| text).collect();
@@ -132,7 +137,7 @@ fn memory_bound(receipt: &Receipt) -> Option<Finding> {
 
 fn largest_gemv<'r>(receipt: &'r Receipt, family: &str, residency: Residency) -> Option<(usize, &'r MicroCell)> {
     let cells = receipt.micro.iter().enumerate();
-    let fitting = cells.filter(|(_, c)| c.op == "gemv" && c.family == family && c.residency == residency);
+    let fitting = cells.filter(|(_, c)| c.op == "gemv" && c.family == family && c.residency.place() == residency);
     // The first of the largest, as in the report.
     fitting.filter(|(_, c)| !c.rounds.is_empty()).min_by_key(|(i, c)| (usize::MAX - c.m * c.k, *i))
 }
@@ -142,18 +147,20 @@ fn end_to_end(receipt: &Receipt) -> Option<Finding> {
     // An entry with sparsity counts by its own ratio only, see `sparsity`.
     let own_rounds = generation.kernels.iter().filter(|k| k.sparse_ffn.is_none());
     let best = own_rounds.max_by(|a, b| a.decode_tokens_per_s.total_cmp(&b.decode_tokens_per_s))?;
-    let scalar = generation.kernels.first()?;
-    if best.kernel == scalar.kernel || scalar.decode_tokens_per_s <= 0.0 {
-        return timeouts(generation);
-    }
+    let against = best.decode_vs_baseline.as_ref();
+    let partner = against.and_then(|r| generation.kernels.iter().find(|k| k.kernel == r.partner));
+    let Some((ratio, partner)) = against.zip(partner) else { return timeouts(generation) };
     let (phases, model) =
-        (&scalar.phases_ms_per_token, receipt.model.as_ref().map_or("the model", |m| m.name.as_str()));
+        (&partner.phases_ms_per_token, receipt.model.as_ref().map_or("the model", |m| m.name.as_str()));
     let sum = phases.embed + phases.forward + phases.logits + phases.sample + phases.stop_check;
     let share = if sum > 0.0 { 100.0 * phases.forward / sum } else { 0.0 };
     let text = format!(
-        "On {model}, {} decodes {:.1} tokens/s and {} {:.1}; {} spends {share:.0}% of a token in the forward pass. \
-         A kernel's own gain shows in tokens/s only in proportion to its share of that time.",
-        best.kernel, best.decode_tokens_per_s, scalar.kernel, scalar.decode_tokens_per_s, scalar.kernel
+        "On {model}, {} decodes {:.1}x as fast as {} ({}), which spends {share:.0}% of a token in the forward pass. \
+         A kernel's own gain shows in whole text only in proportion to its share of that time.",
+        best.kernel,
+        ratio.median,
+        ratio.partner,
+        ratio.direction().word()
     );
     Some(finding("End to end", text, "/generation"))
 }
@@ -186,12 +193,13 @@ fn sparsity(receipt: &Receipt) -> Option<Finding> {
     let (low, high) = sparse.live_share.iter().fold((1f64, 0f64), |(l, h), s| (l.min(*s), h.max(*s)));
     let text = format!(
         "{:.0}% of the feed-forward elements are live ({:.0}% to {:.0}% by block); skipping the others makes decoding {:.2}x{interval} as fast \
-         with {dense}, ids and last logits equal bit for bit. {:.0}% of the block steps went the sparse way (crossover at a live share of \
+         with {dense} ({}), ids and last logits equal bit for bit. {:.0}% of the block steps went the sparse way (crossover at a live share of \
          {:.2}); the extra copies take {}.",
         share * 100.0,
         low * 100.0,
         high * 100.0,
         ratio.median,
+        ratio.direction().word(),
         sparse.sparse_steps_share * 100.0,
         sparse.crossover,
         crate::models::mib(sparse.extra_bytes),

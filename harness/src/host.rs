@@ -28,6 +28,11 @@ pub fn host() -> Host {
     host
 }
 
+/// Bytes of a core's second-level cache, if the system says.
+pub fn l2_bytes() -> Option<u64> {
+    host().caches_bytes.get(1).copied().filter(|bytes| *bytes > 0)
+}
+
 /// CPUs that this process may use.
 pub fn cpus() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)

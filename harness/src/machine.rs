@@ -5,6 +5,7 @@ use crate::host;
 use crate::model::loading::Loading;
 use crate::progress::Progress;
 use crate::receipt::Settings;
+use crate::scenario::L2;
 use clap::Args;
 use kernels::parallel::Team;
 use kernels::{CpuFeatures, Kernel, KernelDescriptor, registry};
@@ -22,6 +23,9 @@ pub struct MachineArgs {
     /// Use only these CPU features (for example avx2, or none), to see what another machine would do
     #[arg(long, value_name = "LIST")]
     cpu_features: Option<String>,
+    /// Whether the CPUs were counted already, by the process that placed this one on some of them.
+    #[arg(skip)]
+    placed: bool,
 }
 
 /// The flags, checked.
@@ -46,13 +50,13 @@ const MAX_THREADS: usize = 1024;
 impl MachineArgs {
     /// The flags of a gate's child, which is placed by its gate.
     pub fn for_child(threads: usize, cpu_features: Option<String>) -> Self {
-        Self { threads: Some(threads), pin: false, cpu_features }
+        Self { threads: Some(threads), pin: false, cpu_features, placed: true }
     }
 
     /// These flags, with others' threads and features where they are absent.
     pub fn or_else(&self, threads: usize, cpu_features: Option<&str>) -> Self {
         let cpu_features = self.cpu_features.clone().or_else(|| cpu_features.map(str::to_owned));
-        Self { threads: self.threads.or(Some(threads)), pin: self.pin, cpu_features }
+        Self { threads: self.threads.or(Some(threads)), pin: self.pin, cpu_features, placed: self.placed }
     }
 
     /// Checks the flags; `default_threads` applies when `--threads` is absent. With `--pin` the calling thread is pinned here.
@@ -60,6 +64,13 @@ impl MachineArgs {
         let threads = self.threads.unwrap_or(default_threads);
         if !(1..=MAX_THREADS).contains(&threads) {
             return Err(Error::input(format!("--threads {threads} is not between 1 and {MAX_THREADS}")));
+        }
+        // More would wait for each other, and the waits would be timed.
+        let cpus = all_cpus();
+        if threads > cpus && !self.placed {
+            return Err(Error::input(format!(
+                "--threads {threads}: this process may use {cpus} CPU(s); give at most --threads {cpus}"
+            )));
         }
         let mask = match &self.cpu_features {
             Some(list) => CpuFeatures::parse(list).map_err(|e| Error::input(format!("--cpu-features: {e}")))?,
@@ -156,6 +167,11 @@ impl Machine {
             ))),
             None => Ok(()),
         }
+    }
+
+    /// The second-level caches of the threads; `None` where the system does not say how large they are.
+    pub fn l2(&self) -> Option<L2> {
+        host::l2_bytes().map(|bytes| L2 { bytes, threads: self.threads })
     }
 
     /// The feature mask as given.

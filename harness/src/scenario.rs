@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::files::read_limited;
 use crate::receipt::{Residency, ScenarioRecord};
 use kernels::registry;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use std::path::Path;
 use toml::Spanned;
 
@@ -57,14 +57,57 @@ pub struct Micro {
     /// Target length of an epoch in microseconds.
     #[serde(default = "default_epoch_us")]
     pub epoch_us: u32,
-    /// Where the weights are.
+    /// Where the weights of gemv are.
+    #[serde(deserialize_with = "residencies")]
     pub residency: Vec<Residency>,
+    /// Where those of batches and of dequantising are, see [`Scenario::cells`].
+    #[serde(skip)]
+    pub others_residency: Vec<Residency>,
     #[serde(default)]
     gemv: Vec<Spanned<String>>,
     #[serde(default)]
     gemm: Vec<Spanned<String>>,
     #[serde(default)]
     dequantize: Vec<Spanned<String>>,
+    /// What is timed: the three lists, until flags change it.
+    #[serde(skip)]
+    pub products: Vec<Product>,
+}
+
+impl Micro {
+    /// Where the weights of a product are, one after another.
+    pub fn residencies(&self, product: &Product) -> Vec<Residency> {
+        let all = if product.op == "gemv" { &self.residency } else { &self.others_residency };
+        product.only.map_or_else(|| all.clone(), |only| vec![only])
+    }
+}
+
+/// An operation and its size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Product {
+    /// `gemv`, `gemm` or `dequantize`.
+    pub op: &'static str,
+    /// Rows and columns.
+    pub shape: Shape,
+    /// Tokens of a batch; 1 but for `gemm`.
+    pub tokens: usize,
+    /// The one place where its weights are, if not those of the whole matrix.
+    pub only: Option<Residency>,
+}
+
+fn residencies<'de, D: Deserializer<'de>>(toml: D) -> std::result::Result<Vec<Residency>, D::Error> {
+    let names = Vec::<String>::deserialize(toml)?;
+    names.iter().map(|name| parse_residency(name).map_err(serde::de::Error::custom)).collect()
+}
+
+/// A residency by its name in scenarios and flags. `cache` is the name that `llc` had.
+pub fn parse_residency(name: &str) -> std::result::Result<Residency, String> {
+    match name {
+        "l2" => Ok(Residency::L2),
+        "llc" | "cache" => Ok(Residency::Llc),
+        "dram" => Ok(Residency::Dram),
+        _ => Err(format!("\"{name}\" is no place for weights; take l2, llc (the last-level cache) or dram")),
+    }
 }
 
 /// Generation.
@@ -142,7 +185,7 @@ impl Shape {
 }
 
 /// A matrix and a batch, `MxKxTOKENS`.
-fn parse_batch(text: &str) -> std::result::Result<(Shape, usize), String> {
+pub fn parse_batch(text: &str) -> std::result::Result<(Shape, usize), String> {
     let parts = text.rsplit_once('x').filter(|(shape, _)| shape.contains('x'));
     let Some((shape, tokens)) = parts else {
         return Err(format!("\"{text}\" is not a batch; write rows x columns x tokens, for example \"6912x2560x128\""));
@@ -153,11 +196,52 @@ fn parse_batch(text: &str) -> std::result::Result<(Shape, usize), String> {
     }
 }
 
+/// An entry of a list of shapes. Behind a shape of gemv may stand the one residency that it is measured at.
+fn parse_product(op: &'static str, text: &str) -> std::result::Result<Product, String> {
+    if op == "gemm" {
+        return parse_batch(text).map(|(shape, tokens)| Product { op, shape, tokens, only: None });
+    }
+    let (shape, only) = match text.split_once(' ').filter(|_| op == "gemv") {
+        Some((shape, residency)) => (shape, Some(parse_residency(residency)?)),
+        None => (text, None),
+    };
+    Ok(Product { op, shape: Shape::parse(shape)?, tokens: 1, only })
+}
+
+/// Most rounds of a cell.
+pub const MAX_ROUNDS: usize = 10_000;
+
 /// Largest batch of a microbenchmark.
 const MAX_TOKENS: usize = 1024;
 
+/// The second-level caches that a run may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct L2 {
+    /// Bytes of one core's.
+    pub bytes: u64,
+    /// Threads, on a core each.
+    pub threads: usize,
+}
+
+impl L2 {
+    /// Bytes that the weights of a cell may take: half, so that activations, results and the system have room too.
+    pub fn room(self, op: &str) -> u64 {
+        // Dequantising runs on one thread, whatever the team.
+        let threads = if op == "dequantize" { 1 } else { self.threads };
+        self.bytes.saturating_mul(threads as u64) / 2
+    }
+
+    /// Most rows of `k` weights that fit, at 2 bits a weight, and for `dequantize` 32 more that are written: a multiple of 256, or of 16
+    /// where fewer fit; none where not even 16 do.
+    pub fn rows(self, op: &str, k: usize) -> usize {
+        let bits = if op == "dequantize" { 34 } else { 2 };
+        let rows = usize::try_from(8 * self.room(op) / bits).unwrap_or(usize::MAX) / k.max(1);
+        rows / 256 * 256 + if rows < 256 { rows / 16 * 16 } else { 0 }
+    }
+}
+
 /// A matrix to measure.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cell {
     /// `gemv`, `gemm` or `dequantize`.
     pub op: &'static str,
@@ -214,23 +298,23 @@ impl Scenario {
             n if (1..=most).contains(&n) => Ok(()),
             n => Err(wrong(find_key(text, key), key, format!("{n} is not between 1 and {most}"))),
         };
-        if let Some(micro) = &scenario.micro {
-            positive("rounds", micro.rounds, 10_000)?;
+        if let Some(micro) = &mut scenario.micro {
+            positive("rounds", micro.rounds, MAX_ROUNDS)?;
             positive("epoch_us", micro.epoch_us as usize, 1_000_000)?;
-            for (key, shapes) in [("gemv", &micro.gemv), ("dequantize", &micro.dequantize)] {
-                for shape in shapes {
-                    Shape::parse(shape.get_ref()).map_err(|what| wrong(shape.span().start, key, what))?;
-                }
-            }
-            for batch in &micro.gemm {
-                parse_batch(batch.get_ref()).map_err(|what| wrong(batch.span().start, "gemm", what))?;
-            }
-            if micro.gemv.is_empty() && micro.gemm.is_empty() && micro.dequantize.is_empty() {
+            let product = |op: &'static str, text: &Spanned<String>| {
+                parse_product(op, text.get_ref()).map_err(|what| wrong(text.span().start, op, what))
+            };
+            let gemv = micro.gemv.iter().map(|text| product("gemv", text));
+            let gemm = micro.gemm.iter().map(|text| product("gemm", text));
+            let dequantize = micro.dequantize.iter().map(|text| product("dequantize", text));
+            micro.products = gemv.chain(gemm).chain(dequantize).collect::<Result<_>>()?;
+            micro.others_residency = vec![Residency::Llc];
+            if micro.products.is_empty() {
                 let what = "needs \"gemv\", \"gemm\" or \"dequantize\" shapes".into();
                 return Err(wrong(find_key(text, "[micro]"), "micro", what));
             }
             if micro.residency.is_empty() {
-                let what = "needs \"cache\", \"dram\" or both".into();
+                let what = "needs \"l2\", \"llc\", \"dram\" or several".into();
                 return Err(wrong(find_key(text, "residency"), "residency", what));
             }
         }
@@ -272,44 +356,54 @@ impl Scenario {
         self.kernels.as_ref().map(|ids| ids.iter().map(|id| id.get_ref().clone()).collect())
     }
 
-    /// Cells in order: for each operation all shapes, for each shape all residencies. Dequantising is timed in cache only: its output is
-    /// 16 times the packed input, so from memory it would measure the stores. So are batches: they read weights once for many products.
-    pub fn cells(&self) -> Vec<Cell> {
+    /// Cells in order: for each operation all shapes, for each shape all residencies. A scenario times batches and dequantising with one
+    /// copy only: a batch reads weights once for many products, and what dequantising writes is 16 times what it reads, so that from memory
+    /// it would time the stores; such a cell does not exist.
+    ///
+    /// Cells from the second-level cache have at most as many rows as fit there, so that several shapes may become one cell. Where its size
+    /// is unknown there are none.
+    pub fn cells(&self, l2: Option<L2>) -> Vec<Cell> {
         let Some(micro) = &self.micro else { return Vec::new() };
-        // Shapes were checked by `parse`.
-        let shapes =
-            |list: &[Spanned<String>]| list.iter().filter_map(|s| Shape::parse(s.get_ref()).ok()).collect::<Vec<_>>();
-        let cell = |op, shape, tokens, residency| Cell { op, shape, tokens, residency };
-        let residencies =
-            |shape: Shape| micro.residency.iter().map(move |&residency| cell("gemv", shape, 1, residency));
-        let gemv = shapes(&micro.gemv).into_iter().flat_map(residencies);
-        let batches = micro.gemm.iter().filter_map(|b| parse_batch(b.get_ref()).ok());
-        let gemm = batches.map(|(shape, tokens)| cell("gemm", shape, tokens, Residency::Cache));
-        let dequantize =
-            shapes(&micro.dequantize).into_iter().map(|shape| cell("dequantize", shape, 1, Residency::Cache));
-        gemv.chain(gemm).chain(dequantize).collect()
+        let mut cells = Vec::new();
+        for product in &micro.products {
+            let &Product { op, shape, tokens, .. } = product;
+            for residency in micro.residencies(product) {
+                let shape = match residency {
+                    Residency::L2 => {
+                        let rows = l2.map_or(0, |l2| l2.rows(op, shape.k).min(shape.m));
+                        (rows > 0).then_some(Shape { m: rows, ..shape })
+                    }
+                    Residency::Dram if op == "dequantize" => None,
+                    _ => Some(shape),
+                };
+                let cell = shape.map(|shape| Cell { op, shape, tokens, residency });
+                cells.extend(cell.filter(|cell| !cells.contains(cell)));
+            }
+        }
+        cells
     }
 
-    /// The smaller matrix of `--quick`: the same rules with the first gemv shape, the ends of the size table, and fewer looks.
+    /// The smaller matrix of `--quick`: the same rules and as many rounds, with the first gemv shape and the ends of the size table.
     pub fn make_quick(&mut self) {
         self.quick = true;
         if let Some(micro) = &mut self.micro {
-            micro.rounds = micro.rounds.min(100);
-            micro.gemv.truncate(1);
-            micro.gemm.truncate(1);
-            if micro.dequantize.len() > 2 {
-                micro.dequantize.drain(1..micro.dequantize.len() - 1);
-            }
+            let of = |op: &str| micro.products.iter().filter(|p| p.op == op).copied().collect::<Vec<_>>();
+            let (gemv, gemm, dequantize) = (of("gemv"), of("gemm"), of("dequantize"));
+            let ends = dequantize.iter().take(1).chain(dequantize.iter().skip(1).next_back());
+            micro.products = gemv.iter().take(1).chain(gemm.iter().take(1)).chain(ends).copied().collect();
         }
+        // One text of a slow kernel takes a minute on a large model; the built-in one takes a tenth of a second.
+        let small = self.model.as_deref().is_none_or(|model| model == "builtin");
         if let Some(generate) = &mut self.generate {
-            generate.rounds = generate.rounds.min(2);
+            if !small {
+                generate.rounds = generate.rounds.min(2);
+            }
             generate.max_tokens = generate.max_tokens.min(24);
         }
         if let Some(perplexity) = &mut self.perplexity {
             perplexity.windows = perplexity.windows.min(1);
         }
         if let Some(sparsity) = &mut self.sparsity {
-            sparsity.rounds = sparsity.rounds.min(10);
             // Every third share and the last.
             let last = sparsity.shares.len().saturating_sub(1);
             let mut number = 0..;
@@ -380,10 +474,47 @@ mod tests {
     #[test]
     fn cells_cover_the_matrix() {
         let mut scenario = Scenario::parse("f.toml", WHOLE).expect("valid");
-        assert_eq!(scenario.cells().len(), 5);
+        assert_eq!(scenario.cells(None).len(), 5);
         scenario.make_quick();
-        assert_eq!(scenario.cells().len(), 4);
+        assert_eq!(scenario.cells(None).len(), 4);
         assert!(scenario.record().quick);
+    }
+
+    #[test]
+    fn residencies_are_named_as_before_and_now() {
+        let of = |text: &str| Scenario::parse("f.toml", text).expect("valid").micro.expect("micro").residency;
+        assert_eq!(of(WHOLE), [Residency::Llc, Residency::Dram]);
+        let now = WHOLE.replace("\"cache\", \"dram\"", "\"l2\", \"llc\"");
+        assert_eq!(of(&now), [Residency::L2, Residency::Llc]);
+        let e = error(&WHOLE.replace("\"cache\"", "\"l3\""));
+        assert!(e.contains("line 7") && e.contains("take l2, llc"), "{e}");
+    }
+
+    #[test]
+    fn a_shape_may_have_a_residency_of_its_own() {
+        let of = |gemv: &str| {
+            let scenario = Scenario::parse("f.toml", &WHOLE.replace("[\"16x256\"]", gemv));
+            let cells = scenario.map(|s| s.cells(Some(L2 { bytes: 2 << 20, threads: 1 })));
+            cells.map(|c| c.iter().filter(|c| c.op == "gemv").map(|c| (c.shape.m, c.residency)).collect::<Vec<_>>())
+        };
+        let found = of("[\"16x256\", \"32x256 dram\", \"64x256 l2\"]").expect("valid");
+        let want = [(16, Residency::Llc), (16, Residency::Dram), (32, Residency::Dram), (64, Residency::L2)];
+        assert_eq!(found, want);
+        let e = of("[\"16x256 disk\"]").expect_err("no such place").to_string();
+        assert!(e.starts_with("f.toml: line 8: gemv: \"disk\" is no place"), "{e}");
+    }
+
+    #[test]
+    fn quick_keeps_rounds() {
+        let mut scenario = Scenario::parse("f.toml", WHOLE).expect("valid");
+        scenario.make_quick();
+        let rounds = |s: &Scenario| (s.micro.as_ref().map(|m| m.rounds), s.generate.as_ref().map(|g| g.rounds));
+        assert_eq!(rounds(&scenario), (Some(10), Some(3)));
+        // One text of a slow kernel takes a minute on a large model.
+        let mut large =
+            Scenario::parse("f.toml", &WHOLE.replace("[micro]", "model = \"a.gguf\"\n[micro]")).expect("valid");
+        large.make_quick();
+        assert_eq!(rounds(&large), (Some(10), Some(2)));
     }
 
     #[test]

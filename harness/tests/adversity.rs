@@ -74,8 +74,10 @@ fn the_same_text_for_any_threads_and_exact_kernel() {
     for kernel in common::available_kernels().iter().filter(|k| k.as_str() != "scalar-i8") {
         let exact = kernel.contains("i8") || kernel.contains("vnni") || kernel.contains("lut");
         if exact {
-            for threads in ["1", "2", "3"] {
-                assert_eq!(text(kernel, threads), first, "{kernel} with {threads} threads");
+            // Three threads share the rows unevenly, where there are CPUs for them.
+            let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+            for threads in 1..=cpus.min(3) {
+                assert_eq!(text(kernel, &threads.to_string()), first, "{kernel} with {threads} threads");
             }
         }
     }

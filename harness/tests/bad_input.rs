@@ -102,9 +102,52 @@ fn threads_pins_and_features() {
     for threads in ["0", "1025"] {
         assert_refused(&generate(&["--threads", threads]), 2, &[&format!("--threads {threads}"), "1 and 1024"]);
     }
-    assert_refused(&generate(&["--threads", "1024", "--pin"]), 2, &["--pin", "1024"]);
-    assert_refused(&["compare", "--threads", "1024", "--pin"], 2, &["--pin", "1024"]);
+    // More threads than CPUs would wait for each other, pinned or not.
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    let (many, most) = (format!("--threads {}", cpus + 1), format!("--threads {cpus}"));
+    let threads = (cpus + 1).to_string();
+    if cpus < 1024 {
+        for args in [
+            generate(&["--threads", &threads]),
+            generate(&["--threads", &threads, "--pin"]),
+            vec!["compare", "--threads", &threads],
+            vec!["micro", "--threads", &threads],
+            vec!["verify", "--threads", &threads],
+            vec!["perplexity", "--threads", &threads],
+            vec!["limits", "--threads", &threads],
+            vec!["model", "inspect", "builtin", "--threads", &threads],
+            vec!["gate", "--against", "/no/such/program", "--threads", &threads],
+        ] {
+            assert_refused(&args, 2, &[&many, &most]);
+        }
+    }
     assert_refused(&generate(&["--cpu-features", "mmx9"]), 2, &["--cpu-features", "mmx9", "known:"]);
+}
+
+#[test]
+fn matrices() {
+    let dir = TempDir::new().expect("a folder");
+    let out = dir.path().join("run").display().to_string();
+    let refused = |args: &[&str], parts: &[&str]| {
+        for command in ["micro", "compare"] {
+            assert_refused(&[&[command, "--out", &out], args].concat(), 2, parts);
+        }
+    };
+    refused(&["--shape", "0x2560"], &["--shape 0x2560"]);
+    refused(&["--shape", "2560"], &["--shape 2560", "rows x columns"]);
+    refused(&["--shape", "65536x8192x1024"], &["--shape 65536x8192x1024", "549755813888 products"]);
+    refused(&["--shape", "16x256", "--op", "gemm"], &["--shape 16x256", "tokens"]);
+    refused(&["--shape", "16x256x8", "--op", "dequantize"], &["--shape 16x256x8", "dequantize"]);
+    refused(&["--shape", "16x256", "--residency", "l3"], &["--residency \"l3\"", "l2, llc"]);
+    refused(&["--op", "dequantize", "--residency", "dram"], &["--residency dram", "take l2 or llc"]);
+    refused(&["--rounds", "0"], &["--rounds 0"]);
+    refused(&["--shape", "16x256x8", "--kernels", "scalar"], &["no kernel of scalar has gemm"]);
+    // No core's second-level cache holds 128 MiB twice.
+    if cfg!(target_arch = "x86_64") {
+        refused(&["--shape", "65536x8192", "--residency", "l2"], &["--residency l2", "65536x8192"]);
+    }
+    refused(&["--scenario", "timeout", "--shape", "16x256"], &["timeout", "[micro]"]);
+    assert!(!Path::new(&out).exists(), "nothing was measured");
 }
 
 #[test]

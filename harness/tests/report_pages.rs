@@ -65,14 +65,14 @@ fn runs_side_by_side_say_what_changed_and_what_to_do() {
     let out = dir.path().join("other.html").display().to_string();
     let printed = json(&["report", &a, &b, "--out", &out, "--json"]);
     assert_eq!(printed["report"], out.as_str());
-    assert_eq!(printed["against"][0]["counts"][0][0], "worse");
+    assert_eq!(printed["against"][0]["counts"][0][0], "slower");
     let rows = printed["tables"].as_array().expect("tables").iter().flat_map(|t| t["rows"].as_array().expect("rows"));
-    let worse = rows.filter(|r| r["cells"][1]["change"]["verdict"] == "worse").map(|r| &r["kernel"]);
-    assert!(worse.clone().count() > 3 && worse.clone().all(|k| k == "avx512-vnni"));
+    let slower = rows.filter(|r| r["cells"][1]["change"]["direction"] == "slower").map(|r| &r["kernel"]);
+    assert!(slower.clone().count() > 3 && slower.clone().all(|k| k == "avx512-vnni"));
 
     let output = run(&["report", &a, &b, "--markdown", "--out", &out]);
     let text = stdout(&output);
-    assert!(text.starts_with("### 2 runs side by side") && text.contains("| `avx512-vnni` | B | ▼ worse |"), "{text}");
+    assert!(text.starts_with("### 2 runs side by side") && text.contains("| `avx512-vnni` | B | ▼ slower |"), "{text}");
     assert!(!text.contains("other.html") && stderr(&output).contains("other.html"), "only the comment on stdout");
 }
 
@@ -148,7 +148,7 @@ fn markdown_is_one_function() {
     assert_eq!(stdout(&report).trim_end(), stdout(&export).trim_end());
     assert!(stderr(&report).contains("report.html"));
     let text = stdout(&report);
-    for part in ["### tritbench: quick", "**W2A8 (int8", "end to end**, tokens/s", "A/A noise", "How to reproduce"] {
+    for part in ["### tritbench: quick", "**W2A8 (int8", "end to end**, tokens/s", "smallest difference that counts", "How to reproduce"] {
         assert!(text.contains(part), "{part} in {text}");
     }
 }

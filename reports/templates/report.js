@@ -20,7 +20,7 @@
     return node.matches("small") ? " · " + inner : node.matches(".tag") ? " " + inner : inner;
   }
   function plain(cell) {
-    return text(cell).replace(/(\d)\u202f(?=\d)/g, "$1").replace(/\s+/g, " ").replace(/^[\s·▸]+|[\s·]+$/g, "");
+    return text(cell).replace(/(\d),(?=\d{3}(?!\d))/g, "$1").replace(/\s+/g, " ").replace(/^[\s·▸]+|[\s·]+$/g, "");
   }
 
   // What a cell sorts by: its first figure in basic units, or its text.

@@ -7,7 +7,7 @@ use crate::error::{Error, Exit, Result};
 use crate::gate::{self, Asked};
 use crate::host;
 use crate::interrupt;
-use crate::measure::micro::UNKNOWN_CACHE_BYTES;
+use crate::measure::last_level;
 use crate::measure::sequential;
 use crate::output::{Output, note, table};
 use crate::progress::Progress;
@@ -45,6 +45,7 @@ pub fn run(args: &CalibrateArgs, out: &Output) -> Result<()> {
         }
     };
     let program = std::env::current_exe().map_err(|e| Error::failed(format!("cannot find this program: {e}")))?;
+    let last_level_cache_bytes = last_level::to_outgrow(&machine, interrupt::flag())?;
     let timestamp = jiff::Timestamp::now().to_string();
     let mut folder = RunFolder::create(args.out.as_deref(), "calibrate", &timestamp)?;
     let mut receipt = super::compare::new_receipt(timestamp, &scenario, &machine, args.seed);
@@ -71,7 +72,7 @@ pub fn run(args: &CalibrateArgs, out: &Output) -> Result<()> {
                 seed: args.seed.wrapping_add(trial as u64),
                 delta: sequential::DELTA,
                 inject,
-                last_level_cache_bytes: receipt.host.caches_bytes.last().copied().unwrap_or(UNKNOWN_CACHE_BYTES),
+                last_level_cache_bytes,
                 stored: Vec::new(),
             };
             match one(&asked) {

@@ -99,7 +99,7 @@ fn kernels(args: &CountArgs, machine: &Machine, op: &'static str) -> Result<Vec<
 fn measured(kernel: &Kernel, call: Call, ghz: Option<f64>, machine: &Machine) -> Result<Measured> {
     let no_clock = || Error::unsupported("no clock can be measured on this CPU; give it as --ghz X");
     let ghz = ghz.or_else(limits::clock_ghz).ok_or_else(no_clock)?;
-    let cell = Cell { op: call.op, shape: call.shape, tokens: call.tokens, residency: Residency::Cache };
+    let cell = Cell { op: call.op, shape: call.shape, tokens: call.tokens, residency: Residency::Llc };
     let ns_per_call = time_alone(cell, *kernel, call.seed, machine.features, interrupt::flag())?;
     let weights = (call.shape.m * call.shape.k * call.tokens) as f64;
     Ok(Measured { ghz, ns_per_call, cycles_per_64_weights: ns_per_call * ghz * 64.0 / weights })

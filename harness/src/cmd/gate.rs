@@ -6,8 +6,9 @@ use crate::environment;
 use crate::error::{Error, Result};
 use crate::gate::{self, Asked, Scratch, Store};
 use crate::host;
+use crate::interrupt;
 use crate::machine::Machine;
-use crate::measure::micro::UNKNOWN_CACHE_BYTES;
+use crate::measure::last_level;
 use crate::measure::sequential;
 use crate::output::Output;
 use crate::progress::Progress;
@@ -44,6 +45,7 @@ pub fn run(args: &GateArgs, out: &Output) -> Result<()> {
         Some(path) => path.clone(),
         None => std::env::current_exe().map_err(|e| Error::failed(format!("cannot find this program: {e}")))?,
     };
+    let last_level_cache_bytes = last_level::to_outgrow(&against.machine, interrupt::flag())?;
     let (mut folder, mut receipt) = begin(args.out.as_deref(), &against)?;
     let asked = Asked {
         label: against.label,
@@ -55,7 +57,7 @@ pub fn run(args: &GateArgs, out: &Output) -> Result<()> {
         seed: against.seed,
         delta,
         inject,
-        last_level_cache_bytes: receipt.host.caches_bytes.last().copied().unwrap_or(UNKNOWN_CACHE_BYTES),
+        last_level_cache_bytes,
         stored: against.stored,
     };
     folder.begin(&receipt)?;

@@ -9,7 +9,7 @@ use crate::machine::all_cpus;
 use crate::measure::limits::{self, Effort, Plan, thread_counts};
 use crate::output::{Output, table};
 use crate::progress::Progress;
-use crate::receipt::{Host, Limits, Settings, Spread};
+use crate::receipt::{Host, LastLevel, Limits, Settings, Spread};
 use crate::report::bytes;
 use serde::Serialize;
 
@@ -56,6 +56,7 @@ fn text(host: &Host, limits: &Limits) -> String {
             vec![b.level.clone(), bytes(b.bytes), threads, range(&b.read_gb_s, 1), range(&b.write_gb_s, 1)]
         }),
     );
+    let last_level = limits.last_level.as_ref().map_or_else(String::new, last_level);
     let users = |id: &str| {
         let kernels: Vec<&str> =
             limits.kernels.iter().filter(|k| k.multiply == id).map(|k| k.kernel.as_str()).collect();
@@ -74,9 +75,21 @@ fn text(host: &Host, limits: &Limits) -> String {
         }),
     );
     format!(
-        "{}, {} CPUs\n{clock}\n\n{bandwidth}\n\n{multiplies}\n\nmedian [smallest, largest] of the samples; measured in {:.1} s",
+        "{}, {} CPUs\n{clock}\n{last_level}\n{bandwidth}\n\n{multiplies}\n\nmedian [smallest, largest] of the samples; measured in {:.1} s",
         host.cpu, host.cpus, limits.elapsed_s
     )
+}
+
+/// Both sizes of the last-level cache, and why the smaller one counts.
+fn last_level(found: &LastLevel) -> String {
+    let (counts, reported) = (bytes(found.effective_bytes), bytes(found.reported_bytes));
+    if found.step {
+        format!("last-level cache: {counts} count, beyond which reading slows down; the system reports {reported}\n")
+    } else {
+        format!(
+            "last-level cache: L2's {counts} count, nothing larger is read faster than memory; the system reports {reported}\n"
+        )
+    }
 }
 
 fn range(s: &Spread, decimals: usize) -> String {
@@ -95,6 +108,15 @@ mod tests {
         for part in ["clock 3.90 [3.80, 4.00] GHz", "128 MiB", "30.0 [30.0, 30.0]", "64.0 [64.0, 64.0]", "avx2-i8"] {
             assert!(shown.contains(part), "{part} in\n{shown}");
         }
+        assert!(!shown.contains("last-level"), "not measured");
+        let mut found =
+            LastLevel { reported_bytes: 260 << 20, effective_bytes: 64 << 20, step: true, points: Vec::new() };
+        limits.last_level = Some(found.clone());
+        let line = "last-level cache: 64.0 MiB count, beyond which reading slows down; the system reports 260 MiB\n";
+        assert!(text(&host, &limits).contains(line), "{}", text(&host, &limits));
+        (found.step, found.effective_bytes) = (false, 2 << 20);
+        limits.last_level = Some(found);
+        assert!(text(&host, &limits).contains("L2's 2.00 MiB count"), "{}", text(&host, &limits));
         limits.clock_ghz = None;
         assert!(text(&host, &limits).contains("no addition chain"));
     }

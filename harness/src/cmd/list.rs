@@ -3,6 +3,7 @@
 use super::claims;
 use crate::cli::{ListArgs, Listed};
 use crate::error::{Error, Result};
+use crate::host;
 use crate::machine::Machine;
 use crate::model::builtin;
 use crate::model::known::KnownModel;
@@ -10,7 +11,7 @@ use crate::model::synth::{SynthShape, synth_size_bytes};
 use crate::models::mib;
 use crate::output::{Output, table};
 use crate::receipt::KernelRecord;
-use crate::scenario::{BUILTIN, Scenario};
+use crate::scenario::{BUILTIN, L2, Scenario};
 use kernels::{Activations, Kernel, registry};
 use serde::Serialize;
 
@@ -95,7 +96,8 @@ fn scenarios(json: bool, out: &Output) -> Result<()> {
     }
     let load = |(name, _): &(&str, &str)| {
         let s = Scenario::load(name)?;
-        let cells = s.cells().len();
+        let l2 = host::l2_bytes().map(|bytes| L2 { bytes, threads: 1 });
+        let cells = s.cells(l2).len();
         Ok(Row { name: s.name, summary: s.summary, analysis: s.analysis.trim().into(), model: s.model, cells })
     };
     let scenarios = BUILTIN.iter().map(load).collect::<Result<Vec<_>>>()?;

@@ -74,7 +74,7 @@ fn prepare(args: &CountChildArgs) -> Result<Prepared> {
     let features = CpuFeatures::detect();
     let kernel = Kernel::new(descriptor, features).map_err(|why| Error::unsupported(why.to_string()))?;
     let shape = Shape::parse(&args.shape).map_err(Error::input)?;
-    let cell = Cell { op: args.op.name(), shape, tokens: args.tokens, residency: Residency::Cache };
+    let cell = Cell { op: args.op.name(), shape, tokens: args.tokens, residency: Residency::Llc };
     let operands = Operands::new(cell, &[kernel], 0, features, args.seed)?;
     let checked = check::check(cell, &operands, &[kernel], &mut Team::single())?.remove(0).output_sha256;
     let operations = &descriptor.operations;

@@ -57,14 +57,14 @@ pub fn cases(receipt: &Receipt) -> Vec<Case> {
         all.extend(cell.summaries.iter().filter_map(|summary| {
             let verdict = summary.verdict.as_ref()?;
             let name = format!("{} {} {}, {} thread(s)", summary.kernel, cell_title(cell), cell.family, cell.threads);
-            Some(case("speed", name, of_verdict(verdict), verdict.reason.clone()))
+            Some(speed(name, verdict, "round"))
         }));
     }
     for blocks in receipt.generation.iter().flat_map(|g| &g.blocks) {
         all.extend(blocks.summaries.iter().filter_map(|summary| {
             let verdict = summary.verdict.as_ref()?;
             let name = format!("{} decoding by blocks of {} tokens, {}", summary.kernel, blocks.tokens, blocks.family);
-            Some(case("speed", name, of_verdict(verdict), verdict.reason.clone()))
+            Some(speed(name, verdict, "block"))
         }));
     }
     if let Some(gate) = &receipt.gate {
@@ -107,6 +107,18 @@ fn run(receipt: &Receipt) -> Case {
         Status::Running => State::Warned("killed while it ran, or still running".into()),
     };
     case("run", "complete".into(), state, format!("{:.1} s", receipt.elapsed_s))
+}
+
+/// A comparison of a run: its question is which is faster, so that slower is an answer and no failure.
+fn speed(name: String, verdict: &Verdict, sample: &str) -> Case {
+    let direction = verdict.direction();
+    let detail = format!("{}: {}", direction.word(), verdict.sentence(sample));
+    let state = if direction.is_settled() {
+        State::Passed
+    } else {
+        State::Warned(format!("{detail}; next: {}", verdict.next_step))
+    };
+    case("speed", name, state, detail)
 }
 
 fn of_verdict(verdict: &Verdict) -> State {

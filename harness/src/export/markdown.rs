@@ -3,10 +3,10 @@
 
 use super::{State, cases};
 use crate::receipt::{GenerationKernel, MicroCell, Ratio, Receipt};
-use crate::report::figures::{duration_or_none, number, percent, ratio, ratio_with_interval};
+use crate::report::figures::{duration_or_none, judged, number, percent, ratio_with_interval};
 use crate::report::markdown::{block, code, details, escape, table, with_fold};
-use crate::report::query::{self, Call, family_title};
-use crate::report::{first_sentence, gate_markdown, host_in_words, noise, shell_quoted, statements};
+use crate::report::query::{self, family_title};
+use crate::report::{caveats, first_sentence, gate_markdown, host_in_words, noise, shell_quoted, statements};
 
 /// Most rows of cases that are not passed: a comment is no log.
 const MOST: usize = 30;
@@ -18,6 +18,10 @@ pub fn markdown(receipt: &Receipt) -> String {
     }
     let mut out =
         format!("### tritbench: {}\n\n{}\n", escape(&receipt.scenario.name), escape(&first_sentence(receipt)));
+    let open = caveats(receipt);
+    if !open.is_empty() {
+        out += &format!("\n{}\n", escape(&open.join(" ")));
+    }
     let found = statements(receipt);
     if !found.is_empty() {
         out.push('\n');
@@ -88,27 +92,17 @@ fn speeds(receipt: &Receipt, family: &str) -> Option<String> {
         return None;
     }
     let title = |c: &&MicroCell| {
-        let noise = percent(c.noise_floor);
-        format!("{} {} {}<br>A/A ±{noise}", escape(&c.op), query::shape(c), query::residency(c.residency))
+        let counts = query::threshold(c).map_or_else(String::new, |t| format!("<br>counts from ±{}", percent(t)));
+        format!("{} {} {}{counts}", escape(&c.op), query::shape(c), query::residency(c.residency))
     };
     let head: Vec<String> = std::iter::once("kernel".to_string()).chain(heads.iter().map(title)).collect();
     let cell = |c: &&MicroCell, kernel: &str| match query::kernels(c).find(|(_, s)| s.kernel == kernel) {
-        Some((_, s)) => s.vs_baseline.as_ref().map_or_else(|| "1×".into(), |r| marked(r, c.noise_floor)),
+        Some((_, s)) => s.vs_baseline.as_ref().map_or_else(|| "1×".into(), |r| escape(&judged(r))),
         None => "not run".into(),
     };
     let row = |k: String| std::iter::once(code(&k)).chain(heads.iter().map(|c| cell(c, &k))).collect();
     let rows: Vec<Vec<String>> = query::kernel_ids(receipt, family).into_iter().map(row).collect();
     Some(table(&head, true, &rows))
-}
-
-fn marked(r: &Ratio, noise: f64) -> String {
-    let mark = match query::call(r, noise) {
-        Call::WithinNoise => "~",
-        Call::TooFewRounds => "?",
-        Call::Faster | Call::Slower => "",
-    };
-    // A tilde is markup to GitHub.
-    escape(&format!("{mark}{}", ratio(r.median)))
 }
 
 fn tokens(receipt: &Receipt, family: &str) -> Option<String> {
@@ -120,8 +114,8 @@ fn tokens(receipt: &Receipt, family: &str) -> Option<String> {
     let row = |k: &&GenerationKernel| {
         let passed = k.goldens.iter().filter(|g| g.passed).count();
         let over = match &k.decode_vs_baseline {
-            Some(r) if r.partner == first => ratio_with_interval(r),
-            Some(r) => format!("{} over {} alone", ratio_with_interval(r), r.partner),
+            Some(r) if r.partner == first => format!("{} {}", ratio_with_interval(r), r.direction().word()),
+            Some(r) => format!("{} {} against {} alone", ratio_with_interval(r), r.direction().word(), r.partner),
             None => "1×".into(),
         };
         let ids = match (k.kernel == first, k.ids_equal_baseline) {
@@ -174,22 +168,31 @@ fn reproduce(r: &Receipt) -> String {
 }
 
 fn every_cell(receipt: &Receipt) -> Option<String> {
-    let head = ["cell", "kernel", "over its partner", "Gelem/s", "A/A noise", "rounds"].map(String::from);
+    let head =
+        ["cell", "kernel", "against", "direction", "ratio", "counts from", "Gelem/s", "rounds"].map(String::from);
     let mut out = String::new();
     for family in query::families(receipt) {
         let cells = receipt.micro.iter().filter(|c| c.family == family && !c.rounds.is_empty());
         let rows: Vec<Vec<String>> = cells
             .flat_map(|c| {
-                query::kernels(c).map(move |(_, s)| {
-                    let over = s.vs_baseline.as_ref();
-                    vec![
-                        escape(&query::cell_title(c)),
-                        code(&s.kernel),
-                        over.map_or_else(|| "1× (partner)".into(), |r| escape(&ratio_with_interval(r))),
-                        number(s.gelem_s),
-                        percent(c.noise_floor),
-                        c.rounds.len().to_string(),
-                    ]
+                query::kernels(c).flat_map(move |(_, s)| {
+                    let row = |r: Option<&Ratio>| {
+                        vec![
+                            escape(&query::cell_title(c)),
+                            code(&s.kernel),
+                            r.map_or_else(String::new, |r| code(&r.partner)),
+                            r.map_or("first row", |r| r.direction().word()).into(),
+                            r.map_or_else(|| "1×".into(), |r| escape(&ratio_with_interval(r))),
+                            r.and_then(Ratio::threshold).map_or_else(String::new, |t| format!("±{}", percent(t))),
+                            number(s.gelem_s),
+                            c.rounds.len().to_string(),
+                        ]
+                    };
+                    let previous = s.vs_previous.as_ref();
+                    let base = s.vs_baseline.as_ref();
+                    let other = base.filter(|b| previous.is_none_or(|p| p.partner != b.partner));
+                    let rows: Vec<Vec<String>> = previous.into_iter().chain(other).map(|r| row(Some(r))).collect();
+                    if rows.is_empty() { vec![row(None)] } else { rows }
                 })
             })
             .collect();

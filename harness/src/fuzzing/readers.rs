@@ -96,9 +96,9 @@ fn scenario() {
     fuzz(&seeds, false, |bytes| {
         let text = String::from_utf8_lossy(bytes);
         let mut scenario = Scenario::parse("s.toml", &text)?;
-        let _ = scenario.cells();
+        let _ = scenario.cells(None);
         scenario.make_quick();
-        let _ = (scenario.cells(), scenario.record());
+        let _ = (scenario.cells(None), scenario.record());
         Ok(())
     });
 }

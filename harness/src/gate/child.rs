@@ -151,7 +151,7 @@ impl Child {
                     let (Some(epoch), Some(kernel)) = (epochs.get_mut(entry), kernels.get(entry)) else {
                         return Err(unknown());
                     };
-                    if cell.residency == Residency::Cache && calls > 1 {
+                    if cell.residency != Residency::Dram && calls > 1 {
                         // The other processes' weights are in the caches: once through, so that they are this one's again.
                         epoch(1);
                     }

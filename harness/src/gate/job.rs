@@ -3,7 +3,7 @@
 
 use crate::receipt::{Build, Injection, Residency};
 use crate::scenario::{Cell, Shape};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// Version of the conversation. A child that speaks another one is refused.
 pub const PROTOCOL: u32 = 1;
@@ -42,12 +42,18 @@ pub struct JobCell {
     pub k: usize,
     /// Tokens of a batch.
     pub tokens: usize,
-    /// Where the weights are.
+    /// Where the weights are. A child only asks whether they are in memory: a build from before there was `llc` knows `cache` and `dram`,
+    /// so these are the words that a child hears.
+    #[serde(serialize_with = "as_said_to_children")]
     pub residency: Residency,
     /// `W2A32` or `W2A8`.
     pub family: String,
     /// Kernel ids, all of this family; an entry of the cell is an index into them.
     pub kernels: Vec<String>,
+}
+
+fn as_said_to_children<S: Serializer>(residency: &Residency, json: S) -> Result<S::Ok, S::Error> {
+    json.serialize_str(if *residency == Residency::Dram { "dram" } else { "cache" })
 }
 
 impl JobCell {
@@ -148,4 +154,28 @@ pub struct ExactResult {
     pub token_ids: Vec<u32>,
     /// Natural log of the perplexity.
     pub nats_per_token: f64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_child_of_an_earlier_build_hears_words_that_it_knows() {
+        let cell = |residency| JobCell {
+            op: "gemv".into(),
+            m: 16,
+            k: 256,
+            tokens: 1,
+            residency,
+            family: "W2A8".into(),
+            kernels: vec!["scalar-i8".into()],
+        };
+        let said = |residency| serde_json::to_value(cell(residency)).expect("JSON")["residency"].clone();
+        let places = [Residency::L2, Residency::Llc, Residency::Cache, Residency::Dram];
+        assert_eq!(places.map(said), ["cache", "cache", "cache", "dram"]);
+        let heard: JobCell =
+            serde_json::from_value(serde_json::to_value(cell(Residency::L2)).expect("JSON")).expect("read");
+        assert_eq!(heard.residency, Residency::Cache, "one copy, which is all that a child asks");
+    }
 }

@@ -4,7 +4,8 @@ use super::job::{Job, JobCell, Request};
 use super::process::Process;
 use super::verdicts::{self, BASELINE, BASELINE_AGAIN, CURRENT};
 use crate::error::{Error, Result};
-use crate::measure::rounds::{charged, orders};
+use crate::judge::Method;
+use crate::measure::rounds::orders;
 use crate::measure::sequential::log_ratios;
 use crate::measure::stats::median;
 use crate::receipt::{GateCell, GatePair, Round, Rule};
@@ -158,8 +159,8 @@ impl Plan<'_> {
             if done == 0 {
                 // What it takes when nothing else runs: a busy machine needs more rounds, not fewer.
                 let round = [Round { order, ns, cpu_ns, involuntary_switches }];
-                let own =
-                    [BASELINE, CURRENT, BASELINE_AGAIN].map(|column| charged(&round, column, self.job.threads)[0]);
+                let own = [BASELINE, CURRENT, BASELINE_AGAIN]
+                    .map(|column| Method::Current.times(&round, column, self.job.threads)[0]);
                 let longest = own.into_iter().max().unwrap_or(0).max(1) as f64;
                 let fit =
                     |rounds: usize| ((rounds as f64 * 2.0 * EPOCH_NS / longest) as usize).clamp(FEWEST_ROUNDS, rounds);
@@ -211,7 +212,7 @@ fn calibrate(process: &mut Process, entry: usize, threads: usize) -> Result<u32>
 /// Whether more rounds would say little more about these three processes. All three differences are looked at, and of each its spread only:
 /// whichever of the processes is the current build, the answer is the same, so that stopping here favours none.
 fn settled(rounds: &[Round], threads: usize) -> bool {
-    let columns = [BASELINE, CURRENT, BASELINE_AGAIN].map(|column| charged(rounds, column, threads));
+    let columns = [BASELINE, CURRENT, BASELINE_AGAIN].map(|column| Method::Current.times(rounds, column, threads));
     let error = |a: usize, b: usize| {
         let ratios = log_ratios(&columns[a], &columns[b]);
         let middle = median(&ratios);

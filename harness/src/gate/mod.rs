@@ -19,4 +19,4 @@ pub use child::run as run_child;
 pub use revision::build_revision;
 pub use run::{Asked, compute, run};
 pub use scratch::Scratch;
-pub use verdicts::{BASELINE, CURRENT, samples, summarize, title};
+pub use verdicts::{BASELINE, CURRENT, samples, summarize, title, verdict};

@@ -85,7 +85,7 @@ pub fn run(
         next_step: String::new(),
     };
     let kernels = compare_exactly(asked, &sides, &job, &mut record)?;
-    job.cells = job_cells(asked.scenario, &kernels);
+    job.cells = job_cells(asked.scenario, asked.machine, &kernels);
     let mut index: Vec<Vec<usize>> = Vec::new();
     for cell in &job.cells {
         index.push((record.cells.len()..record.cells.len() + cell.kernels.len()).collect());
@@ -206,7 +206,7 @@ pub fn compute(
     let build = process.build.clone();
     drop(process);
     // An output does not depend on where the weights were: cells that differ in that only are computed once.
-    let mut cells = job_cells(scenario, &offers);
+    let mut cells = job_cells(scenario, machine, &offers);
     cells.dedup_by(|a, b| a.op == b.op && a.shares_operands(b));
     let job = Job { cells, ..job };
     let mut process = Process::start("the program", program, job.clone(), folder.path(), 1)?;
@@ -291,10 +291,11 @@ fn wanted(asked: &Asked<'_>, baseline: &[Offer], current: &[Offer]) -> Result<Ve
 }
 
 /// The scenario's cells for each family, those that share operands next to each other.
-fn job_cells(scenario: &Scenario, kernels: &[Offer]) -> Vec<JobCell> {
+fn job_cells(scenario: &Scenario, machine: &Machine, kernels: &[Offer]) -> Vec<JobCell> {
     let mut cells: Vec<JobCell> = Vec::new();
+    let l2 = machine.l2();
     for family in Family::ALL {
-        for Cell { op, shape, tokens, residency } in scenario.cells() {
+        for Cell { op, shape, tokens, residency } in scenario.cells(l2) {
             let has = |k: &&Offer| k.family == family.name() && k.ops.iter().any(|o| o == op);
             let kernels: Vec<String> = kernels.iter().filter(has).map(|k| k.id.clone()).collect();
             if !kernels.is_empty() {

@@ -1,7 +1,7 @@
 //! From a gate's raw rounds to its verdicts. Nothing but the record itself is looked at, so that a receipt can be recomputed.
 
-use crate::measure::rounds::charged;
-use crate::measure::sequential::{self, Sample};
+use crate::judge::Method;
+use crate::measure::sequential::{self, Sample, Until};
 use crate::measure::stats::median;
 use crate::receipt::{ExactCheck, GateCell, GatePair, GateRecord, Outcome, Rule, Verdict};
 
@@ -14,23 +14,24 @@ pub const BASELINE_AGAIN: usize = 2;
 
 /// One sample a process pair: the medians over its rounds of log(current / baseline), and of log(baseline again / baseline).
 pub fn samples(pairs: &[GatePair], threads: usize) -> (Vec<f64>, Vec<f64>) {
-    let against_baseline = |pair: &GatePair, own: usize| {
-        median(&sequential::log_ratios(&charged(&pair.rounds, BASELINE, threads), &charged(&pair.rounds, own, threads)))
-    };
+    let times = |pair: &GatePair, column| Method::Current.times(&pair.rounds, column, threads);
+    let against_baseline =
+        |pair: &GatePair, own: usize| median(&sequential::log_ratios(&times(pair, BASELINE), &times(pair, own)));
     pairs.iter().map(|p| (against_baseline(p, CURRENT), against_baseline(p, BASELINE_AGAIN))).unzip()
 }
 
 /// A cell's verdict over its pairs so far, and whether it stands.
 pub fn verdict(rule: &Rule, pairs: &[GatePair], threads: usize) -> (Verdict, bool) {
     let (effect, same) = samples(pairs, threads);
-    sequential::decide(rule, Sample::ProcessPair, &effect, &same, "the baseline")
+    sequential::decide(rule, Until::Decided, Sample::ProcessPair, &effect, &same, "the baseline")
 }
 
 /// Fills in times, verdicts and the outcome from raw rounds and exact checks.
 pub fn summarize(gate: &mut GateRecord) {
     for cell in &mut gate.cells {
         let per_call = |column_of: usize| {
-            let ns = cell.pairs.iter().flat_map(|pair| charged(&pair.rounds, column_of, cell.threads));
+            let times = |pair: &GatePair| Method::Current.times(&pair.rounds, column_of, cell.threads);
+            let ns = cell.pairs.iter().flat_map(times);
             median(&ns.map(|ns| ns as f64 / f64::from(cell.calls_per_epoch.max(1))).collect::<Vec<_>>())
         };
         (cell.baseline_ns_per_call, cell.current_ns_per_call) = (per_call(BASELINE), per_call(CURRENT));

@@ -10,10 +10,12 @@
 
 use super::clock::ThreadUsage;
 use super::micro::{self, BuildsOn};
-use super::rounds::{charged, orders};
-use super::sequential::{DELTA, Sample};
+use super::rounds::orders;
+use super::sequential::DELTA;
+use super::sparse_pair::sparse_id;
 use super::stats::{Paired, median};
 use crate::error::{Error, Result};
+use crate::judge::{self, Method};
 use crate::model::engine::Engine;
 use crate::model::generate::rate;
 use crate::model::sampler::{Sampler, Sampling};
@@ -33,8 +35,9 @@ const LINES_OF_A_PAGE: u32 = 64;
 
 /// Comparisons of a run that generates with these kernels in so many rounds.
 pub fn comparisons(kernels: &[Kernel], rounds: usize) -> usize {
-    let of = |f: Family| kernels.iter().filter(|k| k.descriptor().family() == f).count();
-    if rounds < 2 { 0 } else { Family::ALL.map(|f| of(f).saturating_sub(1)).iter().sum() }
+    let of = |f: Family| -> Vec<Kernel> { kernels.iter().filter(|k| k.descriptor().family() == f).copied().collect() };
+    // The fastest against itself without the zeros of the gate stands in for the fastest against the next.
+    if rounds < 2 { 0 } else { Family::ALL.map(|f| micro::comparisons(&of(f))).iter().sum() }
 }
 
 /// One column.
@@ -44,6 +47,15 @@ pub struct Column<'a> {
     pub kernel: Kernel,
     /// What it generated undisturbed, and must generate here.
     pub ids: &'a [u32],
+    /// Whether it skips what the gate's zeros make irrelevant.
+    pub sparse: bool,
+}
+
+impl Column<'_> {
+    /// What it is called.
+    pub fn id(&self) -> String {
+        if self.sparse { sparse_id(&self.kernel) } else { self.kernel.id().into() }
+    }
 }
 
 /// A column with the engine of one text.
@@ -78,7 +90,7 @@ pub struct Plan<'a> {
 pub fn measure<'m>(
     columns: &[Column<'_>],
     plan: &Plan<'_>,
-    mut engine: impl FnMut(Kernel) -> Result<Engine<'m>>,
+    mut engine: impl FnMut(&Column<'_>) -> Result<Engine<'m>>,
 ) -> Result<Option<TokenBlocks>> {
     let steps = columns.iter().map(|c| c.ids.len().saturating_sub(1)).min().unwrap_or(0);
     let turn = SETTLING_TOKENS + TOKENS;
@@ -97,6 +109,7 @@ pub fn measure<'m>(
         prompts: Vec::with_capacity(plan.generations),
         summaries: Vec::new(),
         noise_floor: 0.0,
+        method: Method::Current,
     };
     let seed = plan.seed ^ family as u64;
     let random = &mut SplitMix64::new(seed);
@@ -107,7 +120,7 @@ pub fn measure<'m>(
         for &index in &order {
             let column = columns[usize::from(index)];
             let _gap = vec![0; LINE * (1 + random.below(LINES_OF_A_PAGE) as usize)];
-            let mut player = Player { column, engine: engine(column.kernel)?, _gap };
+            let mut player = Player { column, engine: engine(&column)?, _gap };
             // Once untimed: the first use of memory is the system's work.
             player.prompt(plan.prompt)?;
             player.engine.reset();
@@ -133,7 +146,7 @@ pub fn measure<'m>(
 
 fn entries(columns: &[Column<'_>]) -> Vec<BlockEntry> {
     let entry = |(i, c): (usize, &Column<'_>)| BlockEntry {
-        kernel: c.kernel.id().into(),
+        kernel: c.id(),
         self_pair: columns.len() > 1 && i + 1 == columns.len(),
     };
     columns.iter().enumerate().map(entry).collect()
@@ -207,7 +220,7 @@ impl Player<'_, '_> {
 }
 
 fn expect(column: &Column<'_>, at: usize, id: u32) -> Result<()> {
-    let (kernel, own) = (column.kernel.id(), column.ids[at]);
+    let (kernel, own) = (column.id(), column.ids[at]);
     if id == own {
         return Ok(());
     }
@@ -227,39 +240,40 @@ fn timed(settling_ns: u64, work: impl FnOnce() -> Result<()>) -> Result<Spent> {
 /// Fills in summaries, verdicts and the floor from the raw rounds of engines with so many threads.
 pub fn summarize(record: &mut TokenBlocks, threads: usize, builds_on: BuildsOn<'_>) {
     let ids: Vec<&str> = record.entries.iter().map(|e| e.kernel.as_str()).collect();
-    let rounds: Vec<Round> = record.rounds.iter().map(|r| r.round.clone()).collect();
-    let of = |rounds: &[Round]| -> Vec<Vec<u64>> { (0..ids.len()).map(|e| charged(rounds, e, threads)).collect() };
-    let (blocks, prompts) = (of(&rounds), of(&record.prompts));
-    let of_a_text = record.rounds.iter().take_while(|r| r.generation == record.rounds[0].generation).count();
-    let mut judged = micro::verdicts(&record.rule, Sample::TokenBlock(of_a_text), &ids, &blocks, builds_on).0;
+    let turns = judge::Blocks::new(record, threads);
+    let blocks = turns.times();
+    let prompts: Vec<Vec<u64>> =
+        (0..ids.len()).map(|entry| Method::Current.times(&record.prompts, entry, threads)).collect();
     let index = |id: &str| record.entries.iter().position(|e| e.kernel == id && !e.self_pair);
     let speed = |tokens: usize, ns: &mut dyn Iterator<Item = u64>| {
         median(&ns.map(|ns| rate(tokens, Duration::from_nanos(ns))).collect::<Vec<_>>())
     };
     let summaries = record.entries.iter().enumerate().map(|(i, entry)| {
         let against = |columns: &[Vec<u64>], partner: usize| -> Ratio {
-            Paired::new(&columns[partner], &columns[i]).ratio(&record.entries[partner].kernel)
+            Paired::new(record.method, &columns[partner], &columns[i]).ratio(&record.entries[partner].kernel)
         };
         // An A/A column is compared with its twin.
         let partner = if entry.self_pair { index(&entry.kernel) } else { Some(0) };
         let partner = partner.filter(|p| *p != i);
         let previous = builds_on(&entry.kernel).and_then(|id| index(&id)).filter(|_| !entry.self_pair);
+        let own_partner = (i > 0 && !entry.self_pair).then(|| previous.unwrap_or(0));
         let settling = &mut record.rounds.iter().map(|r| r.settling_ns[i]);
         BlockSummary {
             kernel: entry.kernel.clone(),
             tokens_per_s: speed(record.tokens, &mut blocks[i].iter().copied()),
             settling_tokens_per_s: speed(record.settling_tokens, settling),
-            vs_baseline: partner.map(|p| against(&blocks, p)),
-            vs_previous: previous.map(|p| against(&blocks, p)),
+            vs_baseline: partner.map(|p| against(blocks, p)),
+            vs_previous: previous.map(|p| against(blocks, p)),
             prefill_vs_baseline: partner.map(|p| against(&prompts, p)),
-            verdict: judged[i].take(),
+            verdict: own_partner.map(|p| turns.verdict(i, p, ids[p]).0),
         }
     });
     let summaries: Vec<BlockSummary> = summaries.collect();
     let pair = record.entries.iter().position(|e| e.self_pair);
     let pair = pair.and_then(|s| index(&record.entries[s].kernel).map(|twin| (twin, s)));
-    record.noise_floor = pair.map_or(0.0, |(twin, s)| Paired::new(&blocks[twin], &blocks[s]).noise_floor());
-    record.summaries = summaries;
+    let noise_floor = pair.map_or(0.0, |(twin, s)| Paired::new(record.method, &blocks[twin], &blocks[s]).noise_floor());
+    (record.noise_floor, record.summaries) = (noise_floor, summaries);
+    judge::blocks(record, threads);
 }
 
 #[cfg(test)]
@@ -299,12 +313,13 @@ mod tests {
             ids
         };
         let texts: Vec<Vec<u32>> = kernels.iter().map(&mut text).collect();
-        let columns: Vec<_> = kernels.iter().zip(&texts).map(|(&kernel, ids)| Column { kernel, ids }).collect();
+        let columns: Vec<_> =
+            kernels.iter().zip(&texts).map(|(&kernel, ids)| Column { kernel, ids, sparse: false }).collect();
         let interrupted = &AtomicBool::new(stop);
         measure(
             &columns,
             &Plan { prompt: &PROMPT, generations: 2, threads: 1, comparisons: 3, seed: 1, interrupted },
-            make,
+            |column| make(column.kernel),
         )
     }
 
@@ -361,6 +376,7 @@ mod tests {
             prompts: Vec::new(),
             summaries: Vec::new(),
             noise_floor: 0.0,
+            method: Method::Current,
         };
         let builds_on = |id: &str| (id == "b").then(|| "a".to_owned());
         summarize(&mut record, 1, &builds_on);

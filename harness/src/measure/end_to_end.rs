@@ -6,6 +6,7 @@ use super::medians;
 use super::rounds::orders;
 use super::sparse_pair::{Pair, sparse_id};
 use crate::error::{Error, Result};
+use crate::judge::{self, Method};
 use crate::machine::Machine;
 use crate::model::builtin;
 use crate::model::config::ModelConfig;
@@ -210,8 +211,9 @@ pub fn generation(
         let Some(last) = last.filter(|_| asked.rounds > 1 && !interrupted.load(Ordering::Relaxed)) else { continue };
         step(&format!("{} kernels in turn, by blocks of tokens", family.name()), done, total);
         let own = kernels.iter().zip(&runs).filter(|(kernel, _)| kernel.descriptor().family() == family);
-        let mut columns: Vec<Column<'_>> = own.map(|(&kernel, runs)| Column { kernel, ids: first_ids(runs) }).collect();
-        columns.push(Column { kernel: kernels[last], ids: first_ids(&runs[last]) });
+        let mut columns: Vec<Column<'_>> =
+            own.map(|(&kernel, runs)| Column { kernel, ids: first_ids(runs), sparse: false }).collect();
+        columns.push(Column { kernel: kernels[last], ids: first_ids(&runs[last]), sparse: false });
         let plan = blocks::Plan {
             prompt: &prompt,
             generations: asked.rounds,
@@ -220,10 +222,10 @@ pub fn generation(
             seed,
             interrupted,
         };
-        let measured = blocks::measure(&columns, &plan, |kernel| {
-            let at = kernels.iter().position(|k| k.id() == kernel.id());
+        let measured = blocks::measure(&columns, &plan, |column| {
+            let at = kernels.iter().position(|k| k.id() == column.kernel.id());
             let plan = at.and_then(|at| plans[at].as_ref());
-            engine_with_prefill(model, store, kernel, plan, machine, capacity, head)
+            engine_with_prefill(model, store, column.kernel, plan, machine, capacity, head)
         })?;
         blocks.extend(measured);
     }
@@ -239,7 +241,7 @@ pub fn generation(
         let prefill = at.and_then(|at| decisions[at].take());
         records.push(GenerationKernel { goldens: checks, prefill, ..record });
     }
-    medians::compare(&mut records, &blocks);
+    medians::compare(Method::Current, &mut records, &blocks);
     if let (true, false) = (sparsity != Sparsity::Dense, interrupted.load(Ordering::Relaxed)) {
         let exact = |r: &&GenerationKernel| r.family == Family::W2A8.name() && r.decode_tokens_per_s > 0.0;
         let fastest =
@@ -253,6 +255,27 @@ pub fn generation(
             let pair = Pair { kernel: kernels[at], dense: &mut engines[at], sparse: &mut sparse, request, seed };
             step(&sparse_id(&kernels[at]), total, total);
             if let Some(record) = pair.run(asked.rounds, interrupted)? {
+                if asked.rounds > 1 && !interrupted.load(Ordering::Relaxed) {
+                    let column = |sparse| Column { kernel: kernels[at], ids: &record.token_ids, sparse };
+                    let plan = blocks::Plan {
+                        prompt: &prompt,
+                        generations: asked.rounds,
+                        threads: machine.threads,
+                        comparisons,
+                        seed,
+                        interrupted,
+                    };
+                    let columns = [column(false), column(true), column(true)];
+                    let measured = blocks::measure(&columns, &plan, |column| {
+                        let mut made =
+                            engine(model, store, column.kernel, CodeTable::TERNARY, machine, capacity, head)?;
+                        if column.sparse {
+                            made.set_sparsity(sparsity, machine.features)?;
+                        }
+                        Ok(made)
+                    })?;
+                    blocks.extend(measured);
+                }
                 let goldens = if asked.goldens && !interrupted.load(Ordering::Relaxed) { goldens } else { &[] };
                 let checks =
                     goldens.iter().map(|g| check_golden(&mut sparse, g, interrupted)).collect::<Result<_>>()?;
@@ -260,7 +283,7 @@ pub fn generation(
             }
         }
     }
-    Ok(GenerationRecord {
+    let mut record = GenerationRecord {
         prompt: asked.prompt.clone(),
         prompt_ids: prompt,
         max_tokens: asked.max_tokens,
@@ -273,7 +296,10 @@ pub fn generation(
             .map(|engine| KvCacheRecord { format: "f16".into(), bytes_per_position: engine.kv_bytes_per_position() }),
         kernels: records,
         blocks,
-    })
+    };
+    medians::compare(Method::Current, &mut record.kernels, &record.blocks);
+    judge::sparse(&mut record);
+    Ok(record)
 }
 
 /// What a kernel generated first; nothing if it never did.

@@ -2,6 +2,7 @@
 //!
 //! Peaks and clock are taken in turns, so that a clock that moves during the run moves both sides of products a cycle.
 
+use super::last_level::{self, Samples};
 use super::stats::median;
 use crate::error::{Error, Result};
 use crate::machine::Machine;
@@ -17,6 +18,8 @@ use std::time::Instant;
 #[derive(Clone, Copy, Debug)]
 pub struct Effort {
     samples: usize,
+    /// For each size of the last-level cache's sweep.
+    sweep: Samples,
     /// For all bandwidth samples together.
     bandwidth_ns: f64,
     /// For one sample of clock or peak.
@@ -25,11 +28,11 @@ pub struct Effort {
 
 impl Effort {
     /// `limits`: up to 10 s.
-    pub const FULL: Self = Self { samples: 15, bandwidth_ns: 4e9, peak_ns: 3e6 };
+    pub const FULL: Self = Self { samples: 15, sweep: Samples(5), bandwidth_ns: 4e9, peak_ns: 3e6 };
     /// `limits --quick`: 2 to 3 s.
-    pub const QUICK: Self = Self { samples: 9, bandwidth_ns: 1e9, peak_ns: 8e5 };
+    pub const QUICK: Self = Self { samples: 9, sweep: Samples(3), bandwidth_ns: 1e9, peak_ns: 8e5 };
     /// Beside other measurements: about a second.
-    pub const BRIEF: Self = Self { samples: 9, bandwidth_ns: 6e8, peak_ns: 6e5 };
+    pub const BRIEF: Self = Self { samples: 9, sweep: Samples(2), bandwidth_ns: 6e8, peak_ns: 6e5 };
 }
 
 /// What to measure.
@@ -72,9 +75,18 @@ pub fn measure(
     };
     limits.kernels = kernels.iter().filter_map(of).collect();
 
-    let points: Vec<(usize, Vec<Point>)> = plan.threads.iter().map(|&t| (t, points(t, plan))).collect();
-    let largest = points.iter().flat_map(|(_, p)| p).map(|p| p.bytes).max().unwrap_or(0);
-    let mut buffer = AlignedBuffer::<u8>::zeroed(largest as usize);
+    let largest = |points: &[(usize, Vec<Point>)]| points.iter().flat_map(|(_, p)| p).map(|p| p.bytes).max();
+    let points_for = |caches: &[u64]| -> Vec<(usize, Vec<Point>)> {
+        plan.threads.iter().map(|&t| (t, points(t, caches, plan))).collect()
+    };
+    // With the reported caches the points are largest. Pages that are never written take no memory.
+    let sizes = last_level::sizes(plan.caches_bytes, plan.memory_bytes);
+    let bytes = largest(&points_for(plan.caches_bytes)).max(sizes.last().copied()).unwrap_or(0);
+    let mut buffer = AlignedBuffer::<u8>::zeroed(bytes as usize);
+    progress("last-level cache".into());
+    let (caches, features) = (plan.caches_bytes, machine.features);
+    limits.last_level = last_level::sweep(&mut buffer, caches, &sizes, features, plan.effort.sweep, plan.interrupted)?;
+    let points = points_for(&limits.caches(plan.caches_bytes));
     let count = points.iter().map(|(_, p)| p.len()).sum::<usize>().max(1);
     // Each point is read by two loops and written by two.
     let sample_ns = plan.effort.bandwidth_ns / (4 * count * plan.effort.samples) as f64;
@@ -119,8 +131,7 @@ struct Point {
 }
 
 /// Half of each cache (a thread's own, but for the last of three or more, which threads share), memory, and the operands.
-fn points(threads: usize, plan: &Plan<'_>) -> Vec<Point> {
-    let caches = plan.caches_bytes;
+fn points(threads: usize, caches: &[u64], plan: &Plan<'_>) -> Vec<Point> {
     let last = caches.last().copied().unwrap_or(super::micro::UNKNOWN_CACHE_BYTES);
     let mut sizes: Vec<u64> = (0..caches.len()).map(|i| capacity(caches, i, threads) / 2).collect();
     let affordable = plan.memory_bytes.map_or(MAX_DRAM_BYTES, |bytes| bytes / 4);
@@ -273,7 +284,7 @@ mod tests {
             caches_bytes: &CACHES,
             memory_bytes: Some(8 << 30),
             operand_bytes,
-            effort: Effort { samples: 2, bandwidth_ns: 1e6, peak_ns: 1e4 },
+            effort: Effort { samples: 2, sweep: Samples(1), bandwidth_ns: 1e6, peak_ns: 1e4 },
             interrupted,
         }
     }
@@ -290,7 +301,7 @@ mod tests {
     fn every_level_and_every_operand_has_a_point() {
         let never = AtomicBool::new(false);
         // 512 KiB is half of L2 already; 4.4 MB is new.
-        let points = points(1, &plan(vec![512 << 10, 4_423_680], &never));
+        let points = points(1, &CACHES, &plan(vec![512 << 10, 4_423_680], &never));
         let found: Vec<(&str, u64)> = points.iter().map(|p| (p.level.as_str(), p.bytes)).collect();
         let want = [("L1", 24 << 10), ("L2", 512 << 10), ("L3", 4_423_680), ("L3", 16 << 20), ("DRAM", 128 << 20)];
         assert_eq!(found, want);

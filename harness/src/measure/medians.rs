@@ -2,6 +2,7 @@
 //! recomputed.
 
 use super::stats::{Paired, median};
+use crate::judge::Method;
 use crate::model::generate::rate;
 use crate::receipt::{DecodeTimesNs, ForwardMs, GenerationKernel, GenerationRound, PhasesMs, Ratio, TokenBlocks};
 use std::time::Duration;
@@ -51,31 +52,39 @@ pub fn is_paired(record: &GenerationKernel) -> bool {
 }
 
 /// Ratio of decode times a token, paired by round; none without a common round.
-pub fn decode_ratio(partner: &str, partner_rounds: &[GenerationRound], own: &[GenerationRound]) -> Option<Ratio> {
+pub fn decode_ratio(
+    method: Method,
+    partner: &str,
+    partner_rounds: &[GenerationRound],
+    own: &[GenerationRound],
+) -> Option<Ratio> {
     let per_token = |r: &GenerationRound| r.decode_ns.checked_div(r.decode_tokens as u64).unwrap_or(0);
     let pairs = own.iter().filter_map(|own| {
         let partner = partner_rounds.iter().find(|p| p.round == own.round)?;
         Some((per_token(partner), per_token(own)))
     });
     let (partner_ns, own_ns): (Vec<u64>, Vec<u64>) = pairs.filter(|(p, o)| *p > 0 && *o > 0).unzip();
-    (!own_ns.is_empty()).then(|| Paired::new(&partner_ns, &own_ns).ratio(partner))
+    (!own_ns.is_empty()).then(|| Paired::new(method, &partner_ns, &own_ns).ratio(partner))
 }
 
 /// Within each family: ratios of decode time a token to the first kernel's, by token block where there are blocks, else by round; and
-/// whether the ids agree with its as far as both go. Entries that took turns with one other kernel are compared with that one, where its rounds are there.
-pub fn compare(records: &mut [GenerationKernel], blocks: &[TokenBlocks]) {
+/// whether both kernels generated the same ids up to the end of the shorter text. A sparse entry is compared with its dense kernel.
+pub fn compare(method: Method, records: &mut [GenerationKernel], blocks: &[TokenBlocks]) {
     let by_block = |family: &str, kernel: &str| {
-        let blocks = blocks.iter().find(|b| b.family == family)?;
-        let at = blocks.entries.iter().position(|e| e.kernel == kernel && !e.self_pair)?;
-        blocks.summaries.get(at)?.vs_baseline.clone()
+        blocks.iter().filter(|b| b.family == family).find_map(|blocks| {
+            let at = blocks.entries.iter().position(|e| e.kernel == kernel && !e.self_pair)?;
+            blocks.summaries.get(at)?.vs_baseline.clone()
+        })
     };
     for i in 0..records.len() {
         let (before, rest) = records.split_at_mut(i);
         let Some(record) = rest.first_mut() else { break };
         if is_paired(record) {
+            let in_blocks = by_block(&record.family, &record.kernel);
             let dense = record.sparse_ffn.as_mut().filter(|s| !s.dense_rounds.is_empty());
             let ratio = dense.and_then(|sparse| {
-                sparse.vs_dense = decode_ratio(sparse.dense_kernel.as_deref()?, &sparse.dense_rounds, &record.rounds);
+                let whole = |dense: &str| decode_ratio(method, dense, &sparse.dense_rounds, &record.rounds);
+                sparse.vs_dense = in_blocks.or_else(|| sparse.dense_kernel.as_deref().and_then(whole));
                 sparse.vs_dense.clone()
             });
             record.decode_vs_baseline = ratio.or(record.decode_vs_baseline.take());
@@ -83,7 +92,7 @@ pub fn compare(records: &mut [GenerationKernel], blocks: &[TokenBlocks]) {
         }
         let baseline = before.iter().find(|b| b.family == record.family);
         record.decode_vs_baseline = by_block(&record.family, &record.kernel)
-            .or_else(|| baseline.and_then(|b| decode_ratio(&b.kernel, &b.rounds, &record.rounds)));
+            .or_else(|| baseline.and_then(|b| decode_ratio(method, &b.kernel, &b.rounds, &record.rounds)));
         record.ids_equal_baseline = baseline.is_none_or(|b| {
             let both = record.token_ids.len().min(b.token_ids.len());
             record.token_ids[..both] == b.token_ids[..both]

@@ -4,6 +4,7 @@ pub mod blocks;
 pub mod clock;
 pub mod end_to_end;
 pub mod head;
+pub mod last_level;
 pub mod limits;
 pub mod medians;
 pub mod micro;

@@ -105,16 +105,6 @@ pub fn column(rounds: &[Round], entry: usize) -> Vec<u64> {
     rounds.iter().map(|round| round.ns[entry]).collect()
 }
 
-/// One entry's times for comparisons. An epoch that was preempted is charged its CPU time instead, where one thread did all the work: on a
-/// loaded machine a long epoch meets another process nearly always, and the time of that says nothing about the kernel.
-pub fn charged(rounds: &[Round], entry: usize, threads: usize) -> Vec<u64> {
-    let time = |round: &Round| match (round.involuntary_switches[entry], round.cpu_ns[entry]) {
-        (switches, cpu_ns) if switches > 0 && cpu_ns > 0 && threads == 1 => cpu_ns.min(round.ns[entry]),
-        _ => round.ns[entry],
-    };
-    rounds.iter().map(time).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -66,20 +66,88 @@ pub struct Samples<'a> {
 ///
 /// Between looks it is not to be called: looking whenever one likes spends the chance of a false alarm over and over.
 pub fn judge(rule: &Rule, samples: &Samples<'_>, partner: &str) -> (Verdict, bool) {
-    let n = samples.effect.len();
-    let interval = |values: &[f64], confidence| sign_test_interval(values, confidence);
+    let evidence = Evidence {
+        samples: samples.effect.len(),
+        change: median(samples.effect),
+        alarm: sign_test_interval(samples.effect, 1.0 - rule.level() / rule.comparisons as f64),
+        pass: sign_test_interval(samples.effect, 1.0 - rule.level()),
+        same: Same::of(samples.same, samples.same_parts),
+    };
+    conclude(rule, &evidence, partner)
+}
+
+/// The same code against itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Same {
+    change: f64,
+    interval: Option<(f64, f64)>,
+    p95: f64,
+}
+
+impl Same {
+    /// Of these samples, whose independent parts are given apart.
+    pub fn of(same: &[f64], parts: &[f64]) -> Self {
+        let interval = sign_test_interval(same, AA_CONFIDENCE);
+        Self { change: median(same), interval, p95: noise_of_median(parts).exp_m1() }
+    }
+
+    /// Whether it differs from itself for sure, by more than could move no verdict.
+    fn is_biased(&self, rule: &Rule) -> bool {
+        self.interval.is_some_and(|(low, high)| low > 0.0 || high < 0.0)
+            && self.change.abs().exp_m1() > rule.delta * AA_HARMLESS
+    }
+}
+
+/// What a verdict is made of, in logarithms.
+struct Evidence {
+    samples: usize,
+    change: f64,
+    /// At level alpha / looks / comparisons.
+    alarm: Option<(f64, f64)>,
+    /// At level alpha / looks.
+    pass: Option<(f64, f64)>,
+    same: Same,
+}
+
+/// One side of a comparison of two runs: a pair of kernels that took turns in one of them.
+pub struct Side<'a> {
+    /// That run's rule.
+    pub rule: &'a Rule,
+    /// The pair.
+    pub effect: Vec<f64>,
+    /// The run's own A/A pair.
+    pub same: Same,
+}
+
+/// Whether a kernel changed against its partner from the first run to the other. The runs are independent: each gives its interval at half
+/// the level, and the noisier one's A/A pair says what counts.
+pub fn across(first: &Side<'_>, other: &Side<'_>, partner: &str) -> Verdict {
+    let rule = if first.rule.comparisons >= other.rule.comparisons { first.rule } else { other.rule };
+    let interval = |level: f64| {
+        let own = |side: &Side<'_>| sign_test_interval(&side.effect, 1.0 - level / 2.0);
+        own(first).zip(own(other)).map(|(a, b)| (b.0 - a.1, b.1 - a.0))
+    };
+    let biased = [first.same, other.same].into_iter().find(|same| same.is_biased(rule));
+    let noisier = if first.same.p95 >= other.same.p95 { first.same } else { other.same };
+    let evidence = Evidence {
+        samples: first.effect.len().min(other.effect.len()),
+        change: median(&other.effect) - median(&first.effect),
+        alarm: interval(rule.level() / rule.comparisons as f64),
+        pass: interval(rule.level()),
+        same: Same { p95: noisier.p95, ..biased.unwrap_or(noisier) },
+    };
+    conclude(rule, &evidence, partner).0
+}
+
+fn conclude(rule: &Rule, evidence: &Evidence, partner: &str) -> (Verdict, bool) {
+    let Evidence { samples: n, change, alarm, pass, same } = *evidence;
     let share = |log: f64| log.exp_m1();
-    let change = median(samples.effect);
-    let alarm_low = interval(samples.effect, 1.0 - rule.level() / rule.comparisons as f64).map(|i| i.0);
-    let pass_high = interval(samples.effect, 1.0 - rule.level()).map(|i| i.1);
-    let same_change = median(samples.same);
-    let same_interval = interval(samples.same, AA_CONFIDENCE);
-    let aa_p95 = share(noise_of_median(samples.same_parts));
+    let (alarm_low, pass_high) = (alarm.map(|i| i.0), pass.map(|i| i.1));
+    let (same_change, same_interval, aa_p95) = (same.change, same.interval, same.p95);
     let delta_eff = rule.delta.max(2.0 * aa_p95);
     let threshold = delta_eff.ln_1p();
 
-    let biased = same_interval.is_some_and(|(low, high)| low > 0.0 || high < 0.0)
-        && share(same_change.abs()) > rule.delta * AA_HARMLESS;
+    let biased = same.is_biased(rule);
     let too_noisy = delta_eff > DELTA_EFF_LIMIT;
     let slower = alarm_low.is_some_and(|low| low > 0.0) && change > threshold;
     let not_slower = pass_high.is_some_and(|high| high < threshold);
@@ -136,7 +204,9 @@ pub fn judge(rule: &Rule, samples: &Samples<'_>, partner: &str) -> (Verdict, boo
         samples: n,
         change: share(change),
         alarm_low: alarm_low.map(share),
+        alarm_high: alarm.map(|i| share(i.1)),
         pass_high: pass_high.map(share),
+        pass_low: pass.map(|i| share(i.0)),
         delta_eff,
         aa_p95,
         aa_change: share(same_change),
@@ -172,14 +242,27 @@ pub enum Sample {
     TokenBlock(usize),
 }
 
-/// Takes the looks in order and returns the first verdict that stands, or the last one. The flag says whether it stands: false when
-/// there are not yet enough samples.
-///
-/// Samples past the deciding look change nothing, so a comparison that others in its cell outlast keeps its verdict.
-pub fn decide(rule: &Rule, sample: Sample, effect: &[f64], same: &[f64], partner: &str) -> (Verdict, bool) {
+/// Until when a comparison is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// Until PASS or FAIL can be said: the first look that stands is the verdict. Samples past it change nothing, so a comparison that
+    /// others in its cell outlast keeps its verdict.
+    Decided,
+    /// Until the direction can be said. All samples up to the last look are judged, so that word and figure are of the same rounds.
+    Settled,
+}
+
+/// Takes the looks that there are samples for. The flag says whether the verdict stands: false while a later look may still say more.
+pub fn decide(
+    rule: &Rule,
+    until: Until,
+    sample: Sample,
+    effect: &[f64],
+    same: &[f64],
+    partner: &str,
+) -> (Verdict, bool) {
     let have = effect.len().min(same.len());
-    let mut last = None;
-    for &look in rule.looks.iter().filter(|look| **look <= have) {
+    let at = |look: usize| {
         let same = &same[..look];
         let parts = match sample {
             Sample::Round => blocks(same),
@@ -187,17 +270,35 @@ pub fn decide(rule: &Rule, sample: Sample, effect: &[f64], same: &[f64], partner
             Sample::TokenBlock(of_a_text) => same.chunks(of_a_text.max(1)).map(median).collect(),
         };
         let same = if matches!(sample, Sample::TokenBlock(_)) { &parts } else { same };
-        let (verdict, stands) = judge(rule, &Samples { effect: &effect[..look], same, same_parts: &parts }, partner);
-        if stands {
-            return (verdict, true);
+        judge(rule, &Samples { effect: &effect[..look], same, same_parts: &parts }, partner)
+    };
+    let mut looks = rule.looks.iter().copied().filter(|look| *look <= have);
+    let last = match until {
+        Until::Decided => {
+            let mut last = None;
+            for look in looks {
+                let (verdict, stands) = at(look);
+                if stands {
+                    return (verdict, true);
+                }
+                last = Some(verdict);
+            }
+            last
         }
-        last = Some(verdict);
-    }
+        Until::Settled => match looks.next_back().map(at) {
+            Some((verdict, _)) if verdict.samples >= rule.most() || verdict.direction().is_settled() => {
+                return (verdict, true);
+            }
+            last => last.map(|(verdict, _)| verdict),
+        },
+    };
     let mut verdict = last.unwrap_or_else(|| {
         let nothing = Samples { effect: &effect[..have], same: &same[..have], same_parts: &[] };
         let mut verdict = judge(rule, &nothing, partner).0;
         verdict.reason = format!("stopped after {have} {}s, before the first look", rule.sample);
         verdict.outcome = Outcome::Inconclusive;
+        // Between looks there is no direction.
+        (verdict.alarm_high, verdict.pass_low) = (None, None);
         verdict
     });
     verdict.next_step = "run it to its end".into();
@@ -209,7 +310,7 @@ pub fn blocks(same: &[f64]) -> Vec<f64> {
     same.chunks(BLOCK).filter(|block| block.len() == BLOCK || same.len() < BLOCK).map(median).collect()
 }
 
-/// log(own / partner) by round; rounds without both are left out.
+/// ln(own / partner) by round, above 0 for slower; rounds without both are left out. The one sign of this program.
 pub fn log_ratios(partner_ns: &[u64], own_ns: &[u64]) -> Vec<f64> {
     let both = partner_ns.iter().zip(own_ns).filter(|(p, o)| **p > 0 && **o > 0);
     both.map(|(&p, &o)| (o as f64 / p as f64).ln()).collect()
@@ -233,7 +334,7 @@ mod tests {
         let random = &mut SplitMix64::new(seed);
         let (effect, same): (Vec<f64>, Vec<f64>) =
             (0..rule.most()).map(|_| (effect + noise(random) - noise(random), noise(random) - noise(random))).unzip();
-        let (verdict, stands) = decide(rule, Sample::Round, &effect, &same, "partner");
+        let (verdict, stands) = decide(rule, Until::Decided, Sample::Round, &effect, &same, "partner");
         assert!(stands, "the last look always stands");
         verdict
     }
@@ -370,24 +471,27 @@ mod tests {
         // Each text is off by as much as its engines' places in memory make it, one way or the other.
         let same: Vec<f64> =
             (0..81).map(|i| if (i / 9) % 3 == 0 { -0.05 } else { 0.04 } + 0.0001 * f64::from(i % 7)).collect();
-        let by = |sample| decide(&rule, sample, &[0.0; 81], &same, "p").0;
+        let by = |sample| decide(&rule, Until::Decided, sample, &[0.0; 81], &same, "p").0;
         assert_eq!(by(Sample::Round).outcome, Outcome::Unstable);
         let verdict = by(Sample::TokenBlock(9));
         assert_eq!(verdict.outcome, Outcome::Pass, "{verdict:?}");
         assert!(verdict.aa_p95 > 0.03 && verdict.delta_eff > 0.06 && verdict.samples == 81, "{verdict:?}");
         let all: Vec<f64> = same.iter().map(|s| s.abs()).collect();
-        assert_eq!(decide(&rule, Sample::TokenBlock(9), &[0.0; 81], &all, "p").0.outcome, Outcome::Unstable);
+        assert_eq!(
+            decide(&rule, Until::Decided, Sample::TokenBlock(9), &[0.0; 81], &all, "p").0.outcome,
+            Outcome::Unstable
+        );
     }
 
     #[test]
     fn what_comes_after_the_deciding_look_changes_nothing() {
         let mut effect = vec![0.001; 50];
         let same = vec![0.0; 60];
-        let first = decide(&rule(3), Sample::Round, &effect, &same, "p");
+        let first = decide(&rule(3), Until::Decided, Sample::Round, &effect, &same, "p");
         effect.extend([0.5; 10]);
         assert!(first.1 && first.0.outcome == Outcome::Pass);
-        assert_eq!(decide(&rule(3), Sample::Round, &effect, &same, "p"), first);
-        let (early, stands) = decide(&rule(3), Sample::Round, &effect[..49], &same, "p");
+        assert_eq!(decide(&rule(3), Until::Decided, Sample::Round, &effect, &same, "p"), first);
+        let (early, stands) = decide(&rule(3), Until::Decided, Sample::Round, &effect[..49], &same, "p");
         assert!(!stands && early.reason == "stopped after 49 rounds, before the first look", "{early:?}");
     }
 

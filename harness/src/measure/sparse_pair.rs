@@ -5,6 +5,7 @@ use super::end_to_end::{as_round, summarize};
 use super::medians;
 use super::rounds::orders;
 use crate::error::{Error, Result};
+use crate::judge::Method;
 use crate::model::engine::Engine;
 use crate::model::generate::{Generation, Request, Session};
 use crate::model::sparse_ffn::SparseFfn;
@@ -76,7 +77,7 @@ impl Pair<'_, '_> {
         });
         let mut record = GenerationKernel { kernel: sparse_id(&self.kernel), sparse_ffn, ..record };
         medians::summarize(&mut record, 0);
-        medians::compare(std::slice::from_mut(&mut record), &[]);
+        medians::compare(Method::Current, std::slice::from_mut(&mut record), &[]);
         Ok(Some(record))
     }
 }

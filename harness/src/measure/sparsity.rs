@@ -7,6 +7,7 @@ use super::rounds::{self, Epoch, column};
 use super::stats::{Paired, median};
 use crate::error::{Error, Result};
 use crate::interrupt;
+use crate::judge::{self, Method};
 use crate::machine::Machine;
 use crate::measure::micro::UNKNOWN_CACHE_BYTES;
 use crate::model::sparse_ffn::SparseFfn;
@@ -34,7 +35,7 @@ pub fn sweep(
     receipt: &Receipt,
     mut step: impl FnMut(usize, &str),
 ) -> Result<SparsityRecord> {
-    let cache = receipt.host.caches_bytes.last().copied().unwrap_or(UNKNOWN_CACHE_BYTES);
+    let cache = receipt.caches().last().copied().unwrap_or(UNKNOWN_CACHE_BYTES);
     let exact: Vec<Kernel> = kernels.iter().filter(|k| k.descriptor().exact()).copied().collect();
     let (kernel, reason) = fastest(asked, &exact, machine)?;
     let bench = RefCell::new(Bench::new(asked, kernel, machine, cache as usize, receipt.settings.seed)?);
@@ -68,13 +69,13 @@ pub fn sweep(
             calls_per_epoch: calls,
             dense_us: us(&dense),
             sparse_us: us(&sparse),
-            vs_dense: Paired::new(&dense, &sparse).ratio(kernel.id()),
-            noise_floor: Paired::new(&dense, &again).noise_floor(),
+            vs_dense: Paired::new(Method::Current, &dense, &sparse).ratio(kernel.id()),
+            noise_floor: Paired::new(Method::Current, &dense, &again).noise_floor(),
             rounds,
         });
     }
     let bench = bench.into_inner();
-    Ok(SparsityRecord {
+    let mut record = SparsityRecord {
         dim: asked.dim,
         ffn: asked.ffn,
         kernel: kernel.id().into(),
@@ -85,7 +86,9 @@ pub fn sweep(
         dense_bytes: bench.blocks.iter().map(|b| b.bytes() as u64).sum(),
         crossover: crossover(&points),
         points,
-    })
+    };
+    judge::sweep(&mut record);
+    Ok(record)
 }
 
 /// Where the ratio passes 1 from above, by a line between the two shares beside it.
@@ -296,7 +299,14 @@ mod tests {
             rounds: vec![],
             dense_us: 1.0,
             sparse_us: 1.0 / ratio,
-            vs_dense: Ratio { partner: "p".into(), median: ratio, low: None, high: None, confidence: 0.99 },
+            vs_dense: Ratio {
+                partner: "p".into(),
+                median: ratio,
+                low: None,
+                high: None,
+                confidence: 0.99,
+                verdict: None,
+            },
             noise_floor: 0.0,
         };
         let at = |ratios: &[f64]| {

@@ -2,6 +2,7 @@
 //!
 //! Looks with alpha spending, family-wise correction and verdicts build on [`Paired`]; the raw rounds stay in the receipt.
 
+use crate::judge::Method;
 use crate::receipt::Ratio;
 
 /// Confidence of the intervals in reports.
@@ -9,13 +10,15 @@ pub const CONFIDENCE: f64 = 0.99;
 
 /// Median; 0 for nothing.
 pub fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_unstable_by(f64::total_cmp);
-    match sorted.len() {
-        0 => 0.0,
-        n if n % 2 == 1 => sorted[n / 2],
-        n => (sorted[n / 2 - 1] + sorted[n / 2]) / 2.0,
+    let mut values = values.to_vec();
+    let n = values.len();
+    if n == 0 {
+        return 0.0;
     }
+    // Selected, not sorted: the noise of a median takes a thousand of them.
+    let (below, &mut upper, _) = values.select_nth_unstable_by(n / 2, f64::total_cmp);
+    let lower = below.iter().copied().max_by(f64::total_cmp).filter(|_| n.is_multiple_of(2));
+    lower.map_or(upper, |lower| (lower + upper) / 2.0)
 }
 
 /// Smallest value that at least `share` of the values do not exceed; 0 for nothing.
@@ -52,10 +55,9 @@ pub struct Paired {
 }
 
 impl Paired {
-    /// Log of partner time over own time for each round; rounds without both are left out.
-    pub fn new(partner_ns: &[u64], own_ns: &[u64]) -> Self {
-        let rounds = partner_ns.iter().zip(own_ns).filter(|(p, o)| **p > 0 && **o > 0);
-        Self { log_ratios: rounds.map(|(&p, &o)| (p as f64 / o as f64).ln()).collect() }
+    /// ln(own time / partner time) of each round, above 0 for slower; rounds without both are left out.
+    pub fn new(method: Method, partner_ns: &[u64], own_ns: &[u64]) -> Self {
+        Self { log_ratios: method.log_ratios_of_figures(partner_ns, own_ns) }
     }
 
     /// Median ratio with its interval; above 1 means faster than the partner.
@@ -63,18 +65,24 @@ impl Paired {
         let interval = sign_test_interval(&self.log_ratios, CONFIDENCE);
         Ratio {
             partner: partner.to_owned(),
-            median: median(&self.log_ratios).exp(),
-            low: interval.map(|i| i.0.exp()),
-            high: interval.map(|i| i.1.exp()),
+            median: speed_up(median(&self.log_ratios)),
+            low: interval.map(|(_, high)| speed_up(high)),
+            high: interval.map(|(low, _)| speed_up(low)),
             confidence: CONFIDENCE,
+            verdict: None,
         }
     }
 
     /// For a self-pair: 95th percentile of |ratio - 1|, the noise that any single round's ratio carries.
     pub fn noise_floor(&self) -> f64 {
-        let deviations: Vec<f64> = self.log_ratios.iter().map(|r| (r.exp() - 1.0).abs()).collect();
+        let deviations: Vec<f64> = self.log_ratios.iter().map(|r| (speed_up(*r) - 1.0).abs()).collect();
         quantile(&deviations, 0.95)
     }
+}
+
+/// How many times as fast: 2 for half the time.
+fn speed_up(log_ratio: f64) -> f64 {
+    (-log_ratio).exp()
 }
 
 #[cfg(test)]
@@ -86,12 +94,12 @@ mod tests {
     fn the_noise_floor_is_what_nineteen_of_twenty_rounds_stay_within() {
         let floor = |slow: usize| {
             let own: Vec<u64> = (0..20).map(|round| if round < slow { 125 } else { 100 }).collect();
-            Paired::new(&[100; 20], &own).noise_floor()
+            Paired::new(Method::default(), &[100; 20], &own).noise_floor()
         };
         assert_eq!((floor(0), floor(1)), (0.0, 0.0));
         assert!((floor(2) - 0.2).abs() < 1e-12);
         // Faster is as far from 1 as slower.
-        assert!((Paired::new(&[125; 20], &[100; 20]).noise_floor() - 0.25).abs() < 1e-12);
+        assert!((Paired::new(Method::default(), &[125; 20], &[100; 20]).noise_floor() - 0.25).abs() < 1e-12);
     }
 
     #[test]
@@ -123,7 +131,7 @@ mod tests {
 
     #[test]
     fn a_ratio_above_one_means_faster() {
-        let ratio = Paired::new(&[200, 220, 180, 0], &[100, 110, 90, 5]).ratio("scalar");
+        let ratio = Paired::new(Method::default(), &[200, 220, 180, 0], &[100, 110, 90, 5]).ratio("scalar");
         assert!((ratio.median - 2.0).abs() < 1e-12 && ratio.low.is_none() && ratio.partner == "scalar");
     }
 

@@ -2,6 +2,7 @@
 
 use super::micro::{Ratio, Round};
 use super::verdict::{Rule, Verdict};
+use crate::judge::Method;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -86,13 +87,6 @@ pub struct GenerationRecord {
     pub blocks: Vec<TokenBlocks>,
 }
 
-impl GenerationRecord {
-    /// The A/A band of a family's decode ratios, where they were paired by token block.
-    pub fn decode_floor(&self, family: &str) -> Option<f64> {
-        self.blocks.iter().find(|b| b.family == family).map(|b| b.noise_floor)
-    }
-}
-
 /// Kernels of one family that take turns within one text, block of tokens by block of tokens, each with its own cached keys and values.
 #[derive(Clone, Debug, JsonSchema, Serialize, Deserialize)]
 pub struct TokenBlocks {
@@ -113,8 +107,12 @@ pub struct TokenBlocks {
     pub prompts: Vec<Round>,
     /// One summary an entry, in the same order.
     pub summaries: Vec<BlockSummary>,
-    /// Half-width of the A/A band: 95th percentile of |ratio - 1| over the self-pair's blocks.
+    /// How far single blocks of one kernel are apart: 95th percentile of |ratio - 1| over the self-pair's blocks. No verdict is made of
+    /// it.
     pub noise_floor: f64,
+    /// By which rule figures follow from the rounds.
+    #[serde(skip)]
+    pub method: Method,
 }
 
 /// One column of rounds of token blocks.

@@ -15,8 +15,45 @@ pub struct Limits {
     pub multiplies: Vec<MultiplyPeak>,
     /// Which multiply each kernel's products are made with.
     pub kernels: Vec<KernelMultiply>,
+    /// The last-level cache as reading shows it. Absent in older receipts, and where no cache is shared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_level: Option<LastLevel>,
     /// Wall time of measuring all of it.
     pub elapsed_s: f64,
+}
+
+impl Limits {
+    /// The caches by level, the last with the size that reading shows where that was measured.
+    pub fn caches(&self, reported: &[u64]) -> Vec<u64> {
+        let mut caches = reported.to_vec();
+        if let (Some(last), Some(found)) = (caches.last_mut(), &self.last_level) {
+            *last = found.effective_bytes;
+        }
+        caches
+    }
+}
+
+/// How much of the last-level cache one thread gets: what is larger is read at memory's rate.
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
+pub struct LastLevel {
+    /// What CPUID or the system says.
+    pub reported_bytes: u64,
+    /// The largest size that was read clearly faster than memory, at most `reported_bytes`; the second level's size where nothing beyond
+    /// it was.
+    pub effective_bytes: u64,
+    /// Whether reading slowed down at some size beyond the second level.
+    pub step: bool,
+    /// The sizes that were read, in order.
+    pub points: Vec<SweepPoint>,
+}
+
+/// One size of the sweep.
+#[derive(Clone, Copy, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
+pub struct SweepPoint {
+    /// Bytes that were read over and over.
+    pub bytes: u64,
+    /// The best sample in 10^9 bytes a second, with and without software prefetch.
+    pub read_gb_s: f64,
 }
 
 /// Median of several samples, and the smallest and largest of them. Bounds use the largest: interference only slows.

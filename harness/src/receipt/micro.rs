@@ -2,6 +2,7 @@
 
 use super::limits::Bound;
 use super::verdict::Verdict;
+use crate::judge::{Direction, Method};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -9,10 +10,24 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Residency {
-    /// One copy, reused by every call: as warm as the cache that it fits in.
-    Cache,
-    /// Copies rotated through more than the last-level cache: read from memory on every call.
+    /// One copy, reused by every call, of at most half of the second-level caches of the threads' cores.
+    L2,
+    /// One copy, reused by every call, of any size: what does not fit a nearer cache is read from the last-level one.
+    Llc,
+    /// Copies rotated through four times the last-level cache: read from memory on every call.
     Dram,
+    /// In receipts written before there was `llc`: one copy, of any size.
+    Cache,
+}
+
+impl Residency {
+    /// Where weights can be, nearest first.
+    pub const PLACES: [Self; 3] = [Self::L2, Self::Llc, Self::Dram];
+
+    /// The place that this one is compared with: the `cache` of old receipts is what `llc` is now.
+    pub fn place(self) -> Self {
+        if self == Self::Cache { Self::Llc } else { self }
+    }
 }
 
 fn one() -> usize {
@@ -41,7 +56,7 @@ pub struct MicroCell {
     pub weights_per_call: u64,
     /// Calls in one epoch, the same for every kernel.
     pub calls_per_epoch: u32,
-    /// Copies of the weights that were rotated (1 in cache).
+    /// Copies of the weights that were rotated (1 but for weights from memory).
     pub copies: usize,
     /// Seed of weights, activations and order.
     pub seed: u64,
@@ -54,8 +69,36 @@ pub struct MicroCell {
     /// The same bytes only read, in the same rounds: the bound of a kernel whose weights come from memory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stream: Option<StreamLimit>,
-    /// Half-width of the A/A band: 95th percentile of |ratio - 1| over the self-pair's rounds.
+    /// How far single rounds of one kernel are apart: 95th percentile of |ratio - 1| over the self-pair's rounds. No verdict is made of
+    /// it.
     pub noise_floor: f64,
+    /// The measurement that this one replaces: in it the same code differed from itself, so the cell was measured once more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unstable_first: Option<Box<MicroCell>>,
+    /// The fastest kernel against the next.
+    #[serde(skip)]
+    pub lead: Option<Lead>,
+    /// By which rule figures follow from the rounds.
+    #[serde(skip)]
+    pub method: Method,
+}
+
+impl MicroCell {
+    /// Every judged pair: against the family's first row, against what a kernel builds on, and the fastest against the next.
+    pub fn ratios(&self) -> impl Iterator<Item = &Ratio> {
+        let kernels = self.summaries.iter().zip(&self.entries).filter(|(_, entry)| !entry.self_pair);
+        let pairs = kernels.flat_map(|(s, _)| s.vs_baseline.iter().chain(&s.vs_previous));
+        pairs.chain(self.lead.iter().map(|lead| &lead.over_next))
+    }
+}
+
+/// The fastest kernel of a cell against the next.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Lead {
+    /// Index of the fastest entry.
+    pub fastest: usize,
+    /// Its ratio over the second.
+    pub over_next: Ratio,
 }
 
 /// One column of a cell's rounds.
@@ -119,6 +162,21 @@ pub struct Ratio {
     pub high: Option<f64>,
     /// Confidence level of the interval, e.g. 0.99.
     pub confidence: f64,
+    /// What the judge makes of the pair, from the same rounds. Not written: whoever reads a receipt has it judged again.
+    #[serde(skip)]
+    pub verdict: Option<Box<Verdict>>,
+}
+
+impl Ratio {
+    /// Whether it is faster or slower than its partner; undecided where nothing was judged.
+    pub fn direction(&self) -> Direction {
+        self.verdict.as_ref().map_or(Direction::Undecided, |verdict| verdict.direction())
+    }
+
+    /// The smallest difference from 1 that counts: the threshold that decided, as a share.
+    pub fn threshold(&self) -> Option<f64> {
+        self.verdict.as_ref().map(|verdict| verdict.delta_eff)
+    }
 }
 
 /// What the rounds say about one entry.
@@ -148,4 +206,18 @@ pub struct MicroSummary {
     /// baseline and the self-pair, and before 1.1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verdict: Option<Verdict>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_old_receipts_cache_stays_as_written_and_is_compared_with_llc() {
+        let words = ["\"l2\"", "\"llc\"", "\"dram\"", "\"cache\""];
+        let read = words.map(|word| serde_json::from_str::<Residency>(word).expect("known"));
+        assert_eq!(read, [Residency::L2, Residency::Llc, Residency::Dram, Residency::Cache]);
+        assert_eq!(read.map(|r| serde_json::to_string(&r).expect("written")), words);
+        assert_eq!(read.map(Residency::place), [Residency::L2, Residency::Llc, Residency::Dram, Residency::Llc]);
+    }
 }

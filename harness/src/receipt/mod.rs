@@ -25,8 +25,10 @@ pub use generation::{
     PrefillProbe, PrefillRecord, SparseFfnRecord, SparseProbe, TokenBlocks,
 };
 pub use integrity::{FIELD as INTEGRITY_FIELD, Integrity};
-pub use limits::{Bandwidth, Bound, BoundBy, KernelMultiply, Limits, MultiplyPeak, Spread, TeamPeak};
-pub use micro::{MicroCell, MicroEntry, MicroSummary, Ratio, Residency, Round, StreamLimit};
+pub use limits::{
+    Bandwidth, Bound, BoundBy, KernelMultiply, LastLevel, Limits, MultiplyPeak, Spread, SweepPoint, TeamPeak,
+};
+pub use micro::{Lead, MicroCell, MicroEntry, MicroSummary, Ratio, Residency, Round, StreamLimit};
 pub use provenance::{Build, Host, Load, ModelRecord, ScenarioRecord, Settings};
 pub use schema::schema;
 pub use sparsity::{SparsityPoint, SparsityRecord};
@@ -39,7 +41,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// Version of the layout below. A reader refuses a major version it does not know.
-pub const SCHEMA_VERSION: &str = "1.1.0";
+pub const SCHEMA_VERSION: &str = "1.2.0";
 
 /// How far the run got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
@@ -129,6 +131,14 @@ pub struct Receipt {
     /// Digests of all of the above, made whenever the receipt is written; absent before 1.1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub integrity: Option<Integrity>,
+}
+
+impl Receipt {
+    /// The machine's caches by level, the last as large as reading showed it, where this run measured that.
+    pub fn caches(&self) -> Vec<u64> {
+        let reported = &self.host.caches_bytes;
+        self.limits.as_ref().map_or_else(|| reported.clone(), |limits| limits.caches(reported))
+    }
 }
 
 /// A registered kernel as the report shows it.

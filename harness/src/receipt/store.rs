@@ -39,7 +39,9 @@ pub fn parse_receipt(file: &Path, bytes: &[u8]) -> Result<Receipt> {
             file.display()
         )));
     }
-    serde_json::from_slice(bytes).map_err(|e| bad_json(file, &e))
+    let mut receipt = serde_json::from_slice(bytes).map_err(|e| bad_json(file, &e))?;
+    crate::judge::complete(&mut receipt);
+    Ok(receipt)
 }
 
 /// Reads a receipt as plain JSON, with fields that this build does not know, and its file's path and bytes.

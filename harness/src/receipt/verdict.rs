@@ -47,8 +47,14 @@ pub struct Verdict {
     pub change: f64,
     /// Lower end of the interval for an alarm (confidence 1 - alpha / looks / comparisons); absent with too few samples.
     pub alarm_low: Option<f64>,
+    /// Its upper end: below 0, the partner is the slower one. Read from the rounds where a receipt before 1.2 lacks it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alarm_high: Option<f64>,
     /// Upper end of the interval for a pass (confidence 1 - alpha / looks); absent with too few samples.
     pub pass_high: Option<f64>,
+    /// Its lower end. Read from the rounds where a receipt before 1.2 lacks it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pass_low: Option<f64>,
     /// Threshold in force: `max(delta, 2 x aa_p95)`.
     pub delta_eff: f64,
     /// 95th percentile of |median change| of the same code against itself, over resamples: what the machine makes up in the very

@@ -4,9 +4,10 @@ use super::Problem;
 use crate::bound;
 use crate::build_info;
 use crate::findings::findings;
-use crate::measure::sequential::{self, Sample};
+use crate::judge::Method;
+use crate::measure::sequential::{self, Sample, Until};
 use crate::measure::{blocks, medians, micro};
-use crate::receipt::{BitnetRs, Receipt, Status};
+use crate::receipt::{BitnetRs, MicroCell, Receipt, Status};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -55,10 +56,16 @@ pub fn differences(receipt: &Receipt) -> (Vec<Problem>, usize) {
 fn recomputed(receipt: &Receipt) -> Receipt {
     let mut again = receipt.clone();
     let builds_on = |id: &str| receipt.kernels.iter().find(|k| k.id == id)?.builds_on.clone();
-    for cell in &mut again.micro {
+    let cell = |cell: &mut MicroCell| {
         micro::summarize_with(cell, receipt.rule.as_ref(), &builds_on);
         if let Some(limits) = &receipt.limits {
             bound::fill(cell, limits, &receipt.host.caches_bytes);
+        }
+    };
+    for measured in &mut again.micro {
+        cell(measured);
+        if let Some(first) = &mut measured.unstable_first {
+            cell(first);
         }
     }
     if let Some(gate) = &mut again.gate {
@@ -67,8 +74,15 @@ fn recomputed(receipt: &Receipt) -> Receipt {
     if let Some(calibration) = &mut again.calibration {
         for cell in calibration.trials.iter_mut().flat_map(|trial| &mut trial.cells) {
             let partner = cell.verdict.partner.clone();
-            cell.verdict =
-                sequential::decide(&calibration.rule, Sample::ProcessPair, &cell.effect, &cell.same, &partner).0;
+            cell.verdict = sequential::decide(
+                &calibration.rule,
+                Until::Decided,
+                Sample::ProcessPair,
+                &cell.effect,
+                &cell.same,
+                &partner,
+            )
+            .0;
         }
     }
     if let Some(generation) = &mut again.generation {
@@ -85,7 +99,8 @@ fn recomputed(receipt: &Receipt) -> Receipt {
         }
         let threads = generation.threads;
         generation.blocks.iter_mut().for_each(|b| blocks::summarize(b, threads, &builds_on));
-        medians::compare(&mut generation.kernels, &generation.blocks);
+        medians::compare(Method::of(&receipt.schema_version), &mut generation.kernels, &generation.blocks);
+        crate::judge::sparse(generation);
     }
     if let Some(perplexity) = &mut again.perplexity {
         perplexity.kernels.iter_mut().for_each(|k| k.perplexity = k.nats_per_token.exp());

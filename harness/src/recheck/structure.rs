@@ -98,7 +98,7 @@ impl Found<'_> {
         let weights = cell.weights_per_call;
         self.demand(product == Some(weights), format!("{at}/weights_per_call"), weights, "not m x k x tokens");
         self.demand(cell.calls_per_epoch > 0, format!("{at}/calls_per_epoch"), cell.calls_per_epoch, "not a count");
-        let copies = if cell.residency == Residency::Cache { cell.copies == 1 } else { cell.copies > 1 };
+        let copies = if cell.residency == Residency::Dram { cell.copies > 1 } else { cell.copies == 1 };
         self.demand(copies, format!("{at}/copies"), cell.copies, "cannot be for this residency");
         let self_pairs = cell.entries.iter().filter(|e| e.self_pair).count();
         let last = cell.entries.last().is_some_and(|e| e.self_pair);
@@ -114,6 +114,14 @@ impl Found<'_> {
         }
         for (i, round) in cell.rounds.iter().enumerate() {
             self.round(&format!("{at}/rounds/{i}"), round, n);
+        }
+        if let Some(first) = &cell.unstable_first {
+            let at = format!("{at}/unstable_first");
+            let once = first.unstable_first.is_none();
+            self.demand(once, format!("{at}/unstable_first"), "there", "but a cell is measured at most twice");
+            if once {
+                self.cell(&at, first);
+            }
         }
         if let Some(stream) = &cell.stream {
             let field = format!("{at}/stream/ns");

@@ -31,7 +31,7 @@ fn consistent() -> Receipt {
     for kernel in &mut generation.kernels {
         crate::measure::medians::summarize(kernel, generation.prompt_ids.len());
     }
-    crate::measure::medians::compare(&mut generation.kernels, &generation.blocks);
+    crate::measure::medians::compare(Default::default(), &mut generation.kernels, &generation.blocks);
     let perplexity = receipt.perplexity.as_mut().unwrap();
     perplexity.kernels.iter_mut().for_each(|k| k.perplexity = k.nats_per_token.exp());
     perplexity.lut.as_mut().unwrap().file_perplexity = perplexity.kernels[5].perplexity;

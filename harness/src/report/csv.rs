@@ -3,7 +3,7 @@
 
 use super::query;
 use crate::error::{Error, Result};
-use crate::receipt::{GateCell, GenerationKernel, GenerationRecord, MicroCell, Ratio, Receipt, Residency, Verdict};
+use crate::receipt::{GateCell, GenerationKernel, GenerationRecord, MicroCell, Ratio, Receipt, Residency};
 use serde::Serialize;
 
 /// One row. `kind` says which of the optional columns are filled.
@@ -39,16 +39,16 @@ struct Row<'a> {
     ratio_vs_previous_high: Option<f64>,
     previous: &'a str,
     confidence: Option<f64>,
-    noise_floor: Option<f64>,
-    call: &'a str,
+    direction_vs_baseline: &'a str,
+    direction_vs_previous: &'a str,
+    threshold: Option<f64>,
     bound: &'a str,
     bound_set_by: &'a str,
     bound_gelem_s: Option<f64>,
     share_of_bound: Option<f64>,
     mac_per_cycle: Option<f64>,
-    outcome: &'a str,
+    verdict: &'a str,
     change: Option<f64>,
-    delta_eff: Option<f64>,
 }
 
 /// The whole file as bytes.
@@ -108,16 +108,16 @@ const HEADER: [&str; 40] = [
     "ratio_vs_previous_high",
     "previous",
     "confidence",
-    "noise_floor",
-    "call",
+    "direction_vs_baseline",
+    "direction_vs_previous",
+    "threshold",
     "bound",
     "bound_set_by",
     "bound_gelem_s",
     "share_of_bound",
     "mac_per_cycle",
-    "outcome",
+    "verdict",
     "change",
-    "delta_eff",
 ];
 
 fn micro_row<'a>(receipt: &'a Receipt, status: &'a str, cell: &'a MicroCell, i: usize) -> Row<'a> {
@@ -126,6 +126,7 @@ fn micro_row<'a>(receipt: &'a Receipt, status: &'a str, cell: &'a MicroCell, i: 
     let base = summary.vs_baseline.as_ref();
     let previous = summary.vs_previous.as_ref();
     let bound = summary.bound.as_ref();
+    let kernel = cell.entries.get(i).is_some_and(|e| !e.self_pair);
     Row {
         kind: "kernel",
         scenario: &receipt.scenario.name,
@@ -146,20 +147,21 @@ fn micro_row<'a>(receipt: &'a Receipt, status: &'a str, cell: &'a MicroCell, i: 
         gelem_s: measured.then_some(summary.gelem_s),
         gb_s: measured.then_some(summary.gb_s),
         share_of_stream: summary.share_of_stream.filter(|_| measured),
-        noise_floor: measured.then_some(cell.noise_floor),
-        call: base.map_or("", |r| query::call(r, cell.noise_floor).words()),
         bound: bound.map_or("", |b| query::bound(b.bound)),
         bound_set_by: bound.map_or("", |b| &b.what),
         bound_gelem_s: bound.map(|b| b.gelem_s),
         share_of_bound: bound.map(|b| b.share),
         mac_per_cycle: bound.and_then(|b| b.mac_per_cycle),
-        ..verdict(summary.verdict.as_ref(), ratios(base, previous))
+        // The A/A pair is no comparison.
+        threshold: base.or(previous).and_then(Ratio::threshold).filter(|_| kernel),
+        change: summary.verdict.as_ref().map(|v| v.change),
+        ..ratios(base, previous, kernel)
     }
 }
 
 /// The current build's time against the baseline's, with the verdict over process pairs.
 fn gate_row<'a>(receipt: &'a Receipt, status: &'a str, cell: &'a GateCell) -> Row<'a> {
-    let row = Row {
+    Row {
         kind: "gate",
         scenario: &receipt.scenario.name,
         run_status: status,
@@ -175,18 +177,17 @@ fn gate_row<'a>(receipt: &'a Receipt, status: &'a str, cell: &'a GateCell) -> Ro
         calls_per_epoch: Some(cell.calls_per_epoch),
         median_ns_per_call: Some(cell.current_ns_per_call),
         baseline: &cell.verdict.partner,
+        threshold: Some(cell.verdict.delta_eff),
+        verdict: super::outcome_word(cell.verdict.outcome),
+        change: Some(cell.verdict.change),
         ..Row::default()
-    };
-    verdict(Some(&cell.verdict), row)
-}
-
-fn verdict<'a>(verdict: Option<&'a Verdict>, row: Row<'a>) -> Row<'a> {
-    let Some(v) = verdict else { return row };
-    Row { outcome: super::outcome_word(v.outcome), change: Some(v.change), delta_eff: Some(v.delta_eff), ..row }
+    }
 }
 
 fn residency(residency: Residency) -> &'static str {
     match residency {
+        Residency::L2 => "l2",
+        Residency::Llc => "llc",
         Residency::Cache => "cache",
         Residency::Dram => "dram",
     }
@@ -213,13 +214,16 @@ fn generation_row<'a>(
         // Zero stands for "fewer than two tokens", which is no speed.
         end_to_end_tokens_per_s: (speed > 0.0).then_some(speed),
         time_to_first_token_ms: Some(kernel.time_to_first_token_ms).filter(|ms| !decode && *ms > 0.0),
-        noise_floor: generation.decode_floor(&kernel.family).filter(|_| decode && kernel.sparse_ffn.is_none()),
-        ..ratios(kernel.decode_vs_baseline.as_ref().filter(|_| decode), None)
+        threshold: kernel.decode_vs_baseline.as_ref().filter(|_| decode).and_then(Ratio::threshold),
+        ..ratios(kernel.decode_vs_baseline.as_ref().filter(|_| decode), None, true)
     }
 }
 
-fn ratios<'a>(base: Option<&'a Ratio>, previous: Option<&'a Ratio>) -> Row<'a> {
+fn ratios<'a>(base: Option<&'a Ratio>, previous: Option<&'a Ratio>, judged: bool) -> Row<'a> {
+    let word = |ratio: Option<&Ratio>| ratio.filter(|_| judged).map_or("", |r| r.direction().word());
     Row {
+        direction_vs_baseline: word(base),
+        direction_vs_previous: word(previous),
         ratio_vs_baseline: base.map(|r| r.median),
         ratio_vs_baseline_low: base.and_then(|r| r.low),
         ratio_vs_baseline_high: base.and_then(|r| r.high),

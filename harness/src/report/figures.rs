@@ -1,8 +1,9 @@
 //! How numbers are written, in one place, so that the page, the charts and the terminal agree to the last digit.
 
+use crate::judge::Direction;
 use crate::receipt::Ratio;
 
-/// Three significant digits, no exponent: 0.0123, 1.23, 12.3, 123, 1 230.
+/// Three significant digits, no exponent: 0.0123, 1.23, 12.3, 123, 12,300.
 pub fn number(x: f64) -> String {
     if !x.is_finite() {
         return "n/a".into();
@@ -27,7 +28,7 @@ pub fn measured(x: f64) -> String {
     }
 }
 
-/// A whole number with thin spaces between thousands.
+/// A whole number with commas between thousands: 22,668.
 pub fn integer(x: u64) -> String {
     grouped(&x.to_string())
 }
@@ -41,7 +42,7 @@ fn grouped(digits: &str) -> String {
     let mut out = String::from(sign);
     for (i, c) in whole.chars().enumerate() {
         if i > 0 && (whole.len() - i).is_multiple_of(3) {
-            out.push('\u{202f}');
+            out.push(',');
         }
         out.push(c);
     }
@@ -57,6 +58,18 @@ pub fn ratio(x: f64) -> String {
 pub fn ratio_with_interval(r: &Ratio) -> String {
     format!("{} {}", ratio(r.median), interval(r))
 }
+
+/// `12.3×` where it is faster, else with the sign of its direction before it: `▼0.81×`, `=1.01×`, `?1.04×`, `!1.02×`.
+pub fn judged(r: &Ratio) -> String {
+    let mark = match r.direction() {
+        Direction::Faster => "",
+        direction => direction.marker(),
+    };
+    format!("{mark}{}", ratio(r.median))
+}
+
+/// What the signs of [`judged`] stand for.
+pub const SIGNS: &str = "▼ slower  = same  ? undecided  ! unstable";
 
 /// `[12.1, 12.5]` or `[too few rounds]`. The ends get another decimal where they would look the same without it.
 pub fn interval(r: &Ratio) -> String {
@@ -169,10 +182,10 @@ mod tests {
     #[test]
     fn numbers_keep_three_digits() {
         let got: Vec<String> = [0.0, 0.0123, 0.5, 1.0, 9.999, 12.34, 99.96, 123.4, 12345.6].map(number).into();
-        assert_eq!(got, ["0", "0.0123", "0.500", "1.00", "10.0", "12.3", "100", "123", "12\u{202f}346"]);
+        assert_eq!(got, ["0", "0.0123", "0.500", "1.00", "10.0", "12.3", "100", "123", "12,346"]);
         assert_eq!([0.0, 3e-7, 0.00059812, 0.0051, 1.5].map(measured), ["0", "3.00e-7", "0.000598", "0.00510", "1.50"]);
         assert_eq!(number(f64::NAN), "n/a");
-        assert_eq!(integer(1_234_567), "1\u{202f}234\u{202f}567");
+        assert_eq!(integer(1_234_567), "1,234,567");
     }
 
     #[test]
@@ -186,7 +199,14 @@ mod tests {
 
     #[test]
     fn a_ratio_without_interval_says_so() {
-        let mut r = Ratio { partner: "a".into(), median: 1.234, low: Some(1.2), high: Some(1.26), confidence: 0.99 };
+        let mut r = Ratio {
+            partner: "a".into(),
+            median: 1.234,
+            low: Some(1.2),
+            high: Some(1.26),
+            confidence: 0.99,
+            verdict: None,
+        };
         assert_eq!(ratio_with_interval(&r), "1.23× [1.20, 1.26]");
         (r.low, r.high) = (Some(1.231), Some(1.234));
         assert_eq!(interval(&r), "[1.231, 1.234]");

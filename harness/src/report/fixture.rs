@@ -48,6 +48,12 @@ pub fn complete() -> Receipt {
         text: "avx2-foundation is 1.01× scalar for gemv 6912×2560 in cache, inside the A/A noise of this run.".into(),
         evidence: "/micro/2/summaries/1".into(),
     }];
+    complete_pairs(receipt)
+}
+
+/// Judged as a receipt that was read.
+fn complete_pairs(mut receipt: Receipt) -> Receipt {
+    crate::judge::complete(&mut receipt);
     receipt
 }
 
@@ -115,6 +121,7 @@ pub fn limits() -> Limits {
         _ => "fma-ymm",
     };
     Limits {
+        last_level: None,
         clock_ghz: Some(Spread { median: 3.9, low: 3.8, high: 4.0 }),
         bandwidth: [
             ("L1", 16 << 10, 400.0, 240.0),
@@ -155,7 +162,14 @@ fn sparsity() -> SparsityRecord {
             rounds: Vec::new(),
             dense_us,
             sparse_us,
-            vs_dense: Ratio { partner, median, low: Some(median * 0.99), high: Some(median * 1.01), confidence: 0.99 },
+            vs_dense: Ratio {
+                partner,
+                median,
+                low: Some(median * 0.99),
+                high: Some(median * 1.01),
+                confidence: 0.99,
+                verdict: None,
+            },
             noise_floor: 0.021,
         }
     };
@@ -180,7 +194,7 @@ pub fn interrupted() -> Receipt {
     receipt.micro.push(cell("gemv", 2560, 2560, Residency::Cache, "W2A32", &LADDER, 4));
     receipt.micro.push(cell("gemv", 2560, 2560, Residency::Cache, "W2A8", &EXACT, 0));
     receipt.host.load_after = None;
-    receipt
+    complete_pairs(receipt)
 }
 
 /// Nothing but the facts that are known before the first measurement.
@@ -256,7 +270,7 @@ pub fn hostile() -> Receipt {
     receipt.scenario.analysis = EVIL.into();
     receipt.argv.push(EVIL.into());
     receipt.host.cpu = EVIL.into();
-    receipt
+    complete_pairs(receipt)
 }
 
 fn cell(
@@ -274,8 +288,8 @@ fn cell(
     columns.push((stages[0], true));
     let speed = |s: &(&str, Option<&str>, f64, f64, f64)| match (op, residency) {
         ("dequantize", _) => s.4 * (0.75 + 0.03 * (k as f64).log2().min(12.0) / 1.2),
-        (_, Residency::Cache) => s.2,
         (_, Residency::Dram) => s.3,
+        _ => s.2,
     };
     let calls = (1e6 * 1.4 / weights as f64).ceil() as u32;
     let raw: Vec<Round> = (0..rounds)
@@ -351,6 +365,9 @@ fn cell(
         rounds: raw,
         summaries,
         noise_floor: spread.get((spread.len() * 95) / 100).copied().unwrap_or(0.0),
+        unstable_first: None,
+        lead: None,
+        method: Default::default(),
     }
 }
 
@@ -367,6 +384,7 @@ fn ratio(rounds: &[Round], partner: usize, own: usize, name: &str) -> Ratio {
         low: enough.then(|| r[n / 2 - half.min(n / 2)]),
         high: enough.then(|| r[(n / 2 + half).min(n - 1)]),
         confidence: 0.99,
+        verdict: None,
     }
 }
 
@@ -440,6 +458,7 @@ fn generated(family: &str, kernel: &str, speed: f64) -> GenerationKernel {
             low: None,
             high: None,
             confidence: 0.99,
+            verdict: None,
         }),
         phases_ms_per_token: PhasesMs { embed: 0.001, forward, logits: 0.21, sample: 0.018, stop_check: 0.002 },
         forward_ms_per_token: ForwardMs {

@@ -93,7 +93,7 @@ fn cells(receipt: &Receipt, family: &str) -> Vec<CellPoint> {
             };
             let value = |r: &crate::receipt::Ratio| Value { median: r.median, interval: r.low.zip(r.high) };
             let kernels = query::kernels(c).map(|(_, s)| (s.kernel.clone(), s.vs_baseline.as_ref().map(value)));
-            Some(CellPoint { question, floor: c.noise_floor, kernels: kernels.collect() })
+            Some(CellPoint { question, floor: query::threshold(c).unwrap_or(0.0), kernels: kernels.collect() })
         })
         .collect()
 }

@@ -31,9 +31,9 @@ pub use comparison::{Comparison, Run, markdown as comparison_markdown, shell_quo
 pub use figures::{bytes, measured, number};
 pub use gate::{annotations as gate_annotations, markdown as gate_markdown, outcome_word, table as gate_table};
 pub use index::{INDEX_FILE, IndexRow, Unreadable, write_index};
-pub use query::{cell_title, residency};
+pub use query::{cell_title, residency, unstable};
 pub use terminal::{Look, comparison as comparison_summary, index as index_summary, noise, summary};
-pub use verdict::{answer as first_sentence, statements};
+pub use verdict::{answer as first_sentence, caveats, in_words, statements};
 pub use view::claims_summary;
 
 use crate::error::Result;

@@ -1,89 +1,65 @@
 //! Questions that several parts of a report ask of a receipt. Families never meet in an answer.
 
-use crate::measure::stats::Paired;
-use crate::receipt::{BoundBy, MicroCell, MicroSummary, Ratio, Receipt, Residency};
+use super::figures;
+use crate::judge::{Direction, Tally};
+use crate::receipt::{BoundBy, MicroCell, MicroSummary, Ratio, Receipt, Residency, Verdict};
 
 /// f32 activations: the roadmap's ladder.
 pub const LADDER: &str = "W2A32";
 /// int8 activations, exact int32 sums.
 pub const EXACT: &str = "W2A8";
 
-/// A/A noise up to which a run is called quiet: the smallest difference that the gate decides by default.
-pub const QUIET: f64 = 0.03;
-
-/// What a ratio may be called.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Call {
-    /// Interval above 1 and difference above the noise floor.
-    Faster,
-    /// Interval below 1 and difference above the noise floor.
-    Slower,
-    /// Difference below the noise floor, or 1 inside the interval.
-    WithinNoise,
-    /// No interval at this confidence.
-    TooFewRounds,
-}
-
-impl Call {
-    /// In words.
-    pub fn words(self) -> &'static str {
-        match self {
-            Self::Faster => "faster",
-            Self::Slower => "slower",
-            Self::WithinNoise => "within noise",
-            Self::TooFewRounds => "too few rounds",
-        }
-    }
-
-    /// As a CSS class.
-    pub fn class(self) -> &'static str {
-        match self {
-            Self::Faster => "faster",
-            Self::Slower => "slower",
-            Self::WithinNoise => "noise",
-            Self::TooFewRounds => "few",
-        }
-    }
-}
-
-/// Judges a ratio against the A/A noise of its own cell.
-pub fn call(ratio: &Ratio, noise_floor: f64) -> Call {
-    let (Some(low), Some(high)) = (ratio.low, ratio.high) else { return Call::TooFewRounds };
-    let clear = (ratio.median - 1.0).abs() > noise_floor;
-    match () {
-        () if clear && low > 1.0 => Call::Faster,
-        () if clear && high < 1.0 => Call::Slower,
-        () => Call::WithinNoise,
-    }
-}
-
 /// Entries that are kernels of their own, with their summaries: the self-pair is the baseline again and is left out.
 pub fn kernels(cell: &MicroCell) -> impl Iterator<Item = (usize, &MicroSummary)> {
     cell.summaries.iter().enumerate().filter(|(i, _)| cell.entries.get(*i).is_none_or(|e| !e.self_pair))
 }
 
-/// The self-pair's ratio against the baseline, if the cell has one.
-pub fn self_pair(cell: &MicroCell) -> Option<&Ratio> {
-    let i = cell.entries.iter().position(|e| e.self_pair)?;
-    cell.summaries.get(i)?.vs_baseline.as_ref()
-}
-
 /// Whether the A/A pair itself came out different: nothing in such a cell should be believed.
 pub fn unstable(cell: &MicroCell) -> bool {
-    let judged: Vec<_> = cell.summaries.iter().filter_map(|s| s.verdict.as_ref()).collect();
-    if !judged.is_empty() {
-        return judged.iter().any(|v| v.outcome == crate::receipt::Outcome::Unstable);
-    }
-    // Receipts before 1.1 have no verdicts.
-    self_pair(cell).is_some_and(|r| matches!((r.low, r.high), (Some(l), Some(h)) if l > 1.0 || h < 1.0))
+    let stored = cell.summaries.iter().filter_map(|s| s.verdict.as_ref()).map(Verdict::direction);
+    stored.chain(cell.ratios().map(Ratio::direction)).any(|direction| direction == Direction::Unstable)
 }
 
-/// Entry `own` over entry `partner` of a cell, paired by round.
-pub fn between(cell: &MicroCell, own: usize, partner: usize) -> Ratio {
-    // A round that lacks a column has nothing to compare; zeros are left out.
-    let of = |entry: usize| -> Vec<u64> { cell.rounds.iter().map(|r| r.ns.get(entry).copied().unwrap_or(0)).collect() };
-    Paired::new(&of(partner), &of(own)).ratio(&cell.summaries[partner].kernel)
+/// Judged comparisons of a run with what each kernel builds on (its family's first row, where that did not run): (cell, entry, verdict).
+pub fn comparisons(receipt: &Receipt) -> impl Iterator<Item = (usize, usize, &Verdict)> {
+    receipt.micro.iter().enumerate().flat_map(|(c, cell)| {
+        kernels(cell).filter_map(move |(e, s)| {
+            let ratio = s.vs_previous.as_ref().or(s.vs_baseline.as_ref());
+            // Receipts before 1.1 stored none.
+            let verdict = s.verdict.as_ref().or_else(|| ratio.and_then(|r| r.verdict.as_deref()))?;
+            Some((c, e, verdict))
+        })
+    })
 }
+
+/// How many comparisons of a run came to what.
+pub fn tally(receipt: &Receipt) -> Tally {
+    Tally::of(comparisons(receipt).map(|(.., verdict)| verdict.direction()))
+}
+
+/// The threshold of a cell: the smallest difference that counts in it.
+pub fn threshold(cell: &MicroCell) -> Option<f64> {
+    let stored = cell.summaries.iter().filter_map(|s| s.verdict.as_ref()).map(|v| v.delta_eff);
+    let thresholds = stored.chain(cell.ratios().filter_map(Ratio::threshold)).filter(|t| t.is_finite());
+    thresholds.fold(None, |most: Option<f64>, t| Some(most.map_or(t, |most| most.max(t))))
+}
+
+/// Smallest and largest threshold of the comparisons that could be judged.
+pub fn threshold_range(receipt: &Receipt) -> Option<(f64, f64)> {
+    let judged = comparisons(receipt).filter(|(.., v)| v.direction() != Direction::Unstable && v.samples > 0);
+    let thresholds = judged.map(|(.., v)| v.delta_eff).filter(|t| t.is_finite());
+    thresholds
+        .fold(None, |range: Option<(f64, f64)>, t| Some(range.map_or((t, t), |(low, high)| (low.min(t), high.max(t)))))
+}
+
+/// `3.0%`, or `3.0% to 14%`.
+pub fn percent_range((low, high): (f64, f64)) -> String {
+    let (low, high) = (figures::percent(low), figures::percent(high));
+    if low == high { high } else { format!("{low} to {high}") }
+}
+
+/// What is called a round in a comparison of this cell.
+pub const ROUND: &str = "round";
 
 /// The kernel with the smallest median time.
 pub fn fastest(cell: &MicroCell) -> Option<&MicroSummary> {
@@ -98,16 +74,14 @@ pub fn fastest_of(cell: &MicroCell, keep: impl Fn(&MicroSummary) -> bool) -> Opt
 
 /// The cell that speaks for an operation in headlines and charts: the largest shape, and of equals the first measured.
 pub fn headline<'a>(receipt: &'a Receipt, family: &str, op: &str, residency: Residency) -> Option<&'a MicroCell> {
-    cells(receipt, family).filter(|c| c.op == op && c.residency == residency && !c.summaries.is_empty()).fold(
-        None,
-        |best: Option<&MicroCell>, c| match best {
-            Some(b) if b.weights_per_call >= c.weights_per_call => Some(b),
-            _ => Some(c),
-        },
-    )
+    let here = |c: &&MicroCell| c.op == op && c.residency.place() == residency.place() && !c.summaries.is_empty();
+    cells(receipt, family).filter(here).fold(None, |best: Option<&MicroCell>, c| match best {
+        Some(b) if b.weights_per_call >= c.weights_per_call => Some(b),
+        _ => Some(c),
+    })
 }
 
-/// All headline cells of a family, `gemv` first, cache before memory.
+/// All headline cells of a family, `gemv` first, the nearest cache before memory.
 pub fn headlines<'a>(receipt: &'a Receipt, family: &str) -> Vec<&'a MicroCell> {
     let mut ops: Vec<&str> = Vec::new();
     for c in cells(receipt, family) {
@@ -116,10 +90,7 @@ pub fn headlines<'a>(receipt: &'a Receipt, family: &str) -> Vec<&'a MicroCell> {
         }
     }
     ops.sort_by_key(|op| *op != "gemv");
-    ops.iter()
-        .flat_map(|op| [Residency::Cache, Residency::Dram].map(|r| headline(receipt, family, op, r)))
-        .flatten()
-        .collect()
+    ops.iter().flat_map(|op| Residency::PLACES.map(|r| headline(receipt, family, op, r))).flatten().collect()
 }
 
 /// The cells of one family.
@@ -151,8 +122,29 @@ pub fn family_title(family: &str) -> String {
 /// Where the weights were, in words.
 pub fn residency(r: Residency) -> &'static str {
     match r {
+        Residency::L2 => "from L2",
+        Residency::Llc => "from LLC",
         Residency::Cache => "in cache",
         Residency::Dram => "from DRAM",
+    }
+}
+
+/// The same in one word, for narrow columns.
+pub fn level(r: Residency) -> &'static str {
+    match r {
+        Residency::L2 => "L2",
+        Residency::Llc => "LLC",
+        Residency::Cache => "cache",
+        Residency::Dram => "DRAM",
+    }
+}
+
+/// Memory before caches: a model's weights do not fit these. For sorting.
+pub fn places_for_answers(r: Residency) -> u8 {
+    match r {
+        Residency::Dram => 0,
+        Residency::Llc | Residency::Cache => 1,
+        Residency::L2 => 2,
     }
 }
 
@@ -186,28 +178,26 @@ pub fn kernel_ids(receipt: &Receipt, family: &str) -> Vec<String> {
     out
 }
 
-/// Smallest and largest noise floor of the cells with enough rounds for an interval: the 95th percentile of four rounds
-/// is no floor.
-pub fn noise_range(receipt: &Receipt) -> Option<(f64, f64)> {
-    let mut floors =
-        receipt.micro.iter().filter(|c| self_pair(c).is_some_and(|r| r.low.is_some())).map(|c| c.noise_floor);
-    let first = floors.next()?;
-    Some(floors.fold((first, first), |(low, high), f| (low.min(f), high.max(f))))
-}
-
-/// Per-round ratio of the baseline's time to entry `i`'s, in the order measured.
+/// Ratio of the baseline's time to entry `i`'s in each round, in the order measured.
 pub fn round_ratios(cell: &MicroCell, i: usize) -> Vec<f64> {
-    let ratio = |ns: &[u64]| match (ns.first(), ns.get(i)) {
-        (Some(&base), Some(&own)) if base > 0 && own > 0 => Some(base as f64 / own as f64),
-        _ => None,
-    };
-    cell.rounds.iter().filter_map(|r| ratio(&r.ns)).collect()
+    let times = |entry| cell.method.times(&cell.rounds, entry, cell.threads);
+    let pairs = times(0).into_iter().zip(times(i));
+    pairs.filter(|(base, own)| *base > 0 && *own > 0).map(|(base, own)| base as f64 / own as f64).collect()
 }
 
-/// How decode ratios were paired, and what the same kernel differs from itself by; none where they were paired by round.
+/// How decode ratios were paired, and the smallest difference that counts in them; none where they were paired by round.
 pub fn blocks_in_words(generation: &crate::receipt::GenerationRecord) -> Option<String> {
     let tokens = generation.blocks.first()?.tokens;
-    let floors: Vec<String> =
-        generation.blocks.iter().map(|b| format!("{} {}", b.family, super::figures::percent(b.noise_floor))).collect();
-    Some(format!("decode ratios paired by blocks of {tokens} tokens, A/A noise {}", floors.join(", ")))
+    let threshold = |b: &crate::receipt::TokenBlocks| {
+        // A kernel with and without the zeros of the gate has blocks of its own.
+        let sparse = b.entries.iter().find(|e| e.kernel.ends_with("+sparse")).map(|e| &e.kernel);
+        let verdicts = b.summaries.iter().filter_map(|s| s.verdict.as_ref());
+        let most = verdicts.map(|v| v.delta_eff).fold(0.0, f64::max);
+        format!("{} {}", sparse.unwrap_or(&b.family), figures::percent(most))
+    };
+    let thresholds: Vec<String> = generation.blocks.iter().map(threshold).collect();
+    Some(format!(
+        "decode ratios paired by blocks of {tokens} tokens, smallest difference that counts {}",
+        thresholds.join(", ")
+    ))
 }

@@ -6,7 +6,7 @@ mod speed;
 use super::figures;
 use super::gate::outcome_word;
 use crate::receipt::{Receipt, Status};
-pub use doubt::judged;
+pub use doubt::in_words;
 use serde::Serialize;
 
 /// One statement of the verdict.
@@ -97,7 +97,7 @@ fn measured(receipt: &Receipt) -> Vec<String> {
     let rounds: usize = receipt.micro.iter().map(|c| c.rounds.len()).sum();
     let mut out = Vec::new();
     if cells > 0 {
-        out.push(format!("{} of {}", count(cells, "kernel comparison"), count(rounds, "paired round")));
+        out.push(format!("{} of {}", count(cells, "cell"), count(rounds, "round")));
     }
     let gated = receipt.gate.iter().flat_map(|g| &g.cells).filter(|c| !c.pairs.is_empty()).count();
     if gated > 0 {
@@ -135,8 +135,13 @@ mod tests {
         let labels: Vec<&str> = s.iter().map(|s| s.label).collect();
         assert_eq!(
             labels,
-            ["Fastest exact kernel", "Fastest ladder stage", "Decode, end to end", "Was the machine quiet?"],
-            "the fixture has no verdicts, so nothing is said about regressions"
+            [
+                "Fastest exact kernel",
+                "Fastest ladder stage",
+                "Slower than the kernel it builds on",
+                "Whole text, decoding",
+                "Smallest difference that counts"
+            ]
         );
         assert_eq!(s[0].subject, "avx2-i8");
         assert!(s[0].text.contains("in cache") && s[0].text.contains("from DRAM"), "{}", s[0].text);
@@ -146,11 +151,8 @@ mod tests {
     #[test]
     fn a_run_that_stopped_says_so_first() {
         let text = opening(&fixture::interrupted());
-        assert!(
-            text.starts_with("This run was interrupted. What is shown was measured (1 kernel comparison"),
-            "{text}"
-        );
-        assert!(statements(&fixture::interrupted())[0].text.contains("too few rounds (4)"));
+        assert!(text.starts_with("This run was interrupted. What is shown was measured (1 cell of 4 rounds"), "{text}");
+        assert!(statements(&fixture::interrupted())[0].text.contains("undecided"));
         assert!(opening(&fixture::empty()).ends_with("Nothing had been timed when it stopped."));
         let mut gate = fixture::regression();
         gate.status = Status::Interrupted;

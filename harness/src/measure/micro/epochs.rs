@@ -12,6 +12,11 @@ use std::cell::{self, RefCell};
 use std::hint::black_box;
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Bytes of one trial of a loop that reads, and trials of each.
+const STREAM_TRIAL_BYTES: usize = 8 << 20;
+const STREAM_TRIALS: usize = 5;
 
 /// One aligned output for all entries. With a buffer each, a kernel and its A/A twin differed by up to 12%: what their addresses did to
 /// the stores.
@@ -48,7 +53,7 @@ impl<'a> Shared<'a> {
     /// The copies that take turns: operands made for memory hold more than a cell in cache may use.
     fn copies(&self, packing: Packing) -> &'a [PackedWeights] {
         let copies = self.operands.copies(packing);
-        if self.cell.residency == Residency::Cache { &copies[..1] } else { copies }
+        if self.cell.residency == Residency::Dram { copies } else { &copies[..1] }
     }
 
     /// The loop of one kernel.
@@ -88,15 +93,26 @@ impl<'a> Shared<'a> {
         }
     }
 
-    /// The loop that only reads the codes.
+    /// The loop that only reads the codes, with or without software prefetch: whichever is faster on these copies. A bound taken with the
+    /// slower one would be no bound.
     pub fn stream(&'a self, packing: Packing) -> Epoch<'a> {
         let copies = self.operands.copies(packing);
-        Box::new(move |calls| {
+        let read = move |calls: u32, prefetch: bool| {
             let mut team = self.team.borrow_mut();
             for _ in 0..calls {
-                black_box(stream::read(&mut team, self.features, self.turn(copies).code_bytes()));
+                let codes = self.turn(copies).code_bytes();
+                black_box(stream::read_passes(&mut team, self.features, codes, 1, prefetch));
             }
-        })
+        };
+        let calls = STREAM_TRIAL_BYTES.div_ceil(copies[0].code_bytes().len().max(1)) as u32;
+        let mut fastest = [Duration::MAX; 2];
+        for trial in 0..2 * STREAM_TRIALS {
+            let (which, start) = (trial % 2, Instant::now());
+            read(calls, which == 1);
+            fastest[which] = fastest[which].min(start.elapsed());
+        }
+        let prefetch = fastest[1] < fastest[0];
+        Box::new(move |calls| read(calls, prefetch))
     }
 }
 

@@ -5,19 +5,21 @@ pub mod check;
 pub mod epochs;
 pub mod operands;
 
-use super::rounds::{self, column};
-use super::sequential::{self, Sample};
+use super::rounds;
 use super::stats::{Paired, median};
 use crate::error::{Error, Result};
-use crate::receipt::{MicroCell, MicroEntry, MicroSummary, Residency, Round, Rule, StreamLimit, Verdict};
+use crate::judge::{self, Method};
+use crate::receipt::{MicroCell, MicroEntry, MicroSummary, Residency, Round, Rule, StreamLimit};
 use crate::scenario::Cell;
 use epochs::Shared;
 use kernels::parallel::Team;
 use kernels::{CpuFeatures, Family, Kernel, KernelError};
 use operands::Operands;
 use std::sync::atomic::AtomicBool;
+use std::time::Instant;
 
 /// What applies to every cell of a run.
+#[derive(Clone)]
 pub struct Plan<'a> {
     /// When a cell is looked at, and what its verdicts are held to.
     pub rule: Rule,
@@ -31,6 +33,8 @@ pub struct Plan<'a> {
     pub features: CpuFeatures,
     /// Set to stop between rounds.
     pub interrupted: &'a AtomicBool,
+    /// When to stop all the same, between rounds.
+    pub until: Option<Instant>,
 }
 
 /// Last-level cache assumed where the system does not say: larger than most.
@@ -56,14 +60,6 @@ pub fn measure(cell: Cell, kernels: &[Kernel], plan: &Plan<'_>, team: &mut Team)
         epochs.push(shared.stream(first.descriptor().packing));
     }
     let calls = rounds::calibrate(&mut epochs, plan.epoch_ns);
-    let ids: Vec<&str> = entries.iter().map(Kernel::id).collect();
-    let decided = |rounds: &[Round]| {
-        plan.rule.looks.contains(&rounds.len())
-            && verdicts(&plan.rule, Sample::Round, &ids, &columns(rounds, ids.len()), &registered).1
-    };
-    let mut rounds = rounds::run(&mut epochs, calls, plan.rule.most(), seed, plan.interrupted, decided);
-    drop(epochs);
-
     let bytes_of = |kernel: &Kernel| operands.copies(kernel.descriptor().packing)[0].bytes() as u64;
     // The A/A column is the last kernel.
     let of = |i: usize| &checked[i.min(checked.len() - 1)];
@@ -76,17 +72,6 @@ pub fn measure(cell: Cell, kernels: &[Kernel], plan: &Plan<'_>, team: &mut Team)
         packing: Some(kernel.descriptor().packing.to_string()),
         oracle: Some(of(i).oracle.into()),
         max_abs_error: Some(of(i).max_abs_error),
-    });
-    let stream = (cell.residency == Residency::Dram).then(|| {
-        // The stream's column leaves the rounds, so that they hold kernels only.
-        let ns = rounds.iter_mut().map(|round| {
-            round.order.retain(|&e| usize::from(e) < entries.len());
-            round.cpu_ns.truncate(entries.len());
-            round.involuntary_switches.truncate(entries.len());
-            round.ns.pop().unwrap_or(0)
-        });
-        let bytes = operands.copies(first.descriptor().packing)[0].code_bytes().len() as u64;
-        StreamLimit { bytes_per_call: bytes, ns: ns.collect(), gb_s: 0.0 }
     });
     let mut record = MicroCell {
         op: cell.op.into(),
@@ -101,13 +86,49 @@ pub fn measure(cell: Cell, kernels: &[Kernel], plan: &Plan<'_>, team: &mut Team)
         copies: operands.copies(first.descriptor().packing).len(),
         seed,
         entries: columns.collect(),
-        rounds,
+        rounds: Vec::new(),
         summaries: Vec::new(),
-        stream,
+        stream: None,
         noise_floor: 0.0,
+        unstable_first: None,
+        lead: None,
+        method: Method::Current,
     };
+    let settled = |rounds: &[Round]| {
+        let late = plan.until.is_some_and(|until| Instant::now() >= until);
+        late || plan.rule.looks.contains(&rounds.len()) && {
+            let mut so_far = MicroCell { rounds: rounds.to_vec(), ..record.clone() };
+            summarize(&mut so_far, Some(&plan.rule));
+            so_far.ratios().all(|ratio| ratio.direction().is_settled())
+        }
+    };
+    let mut rounds = rounds::run(&mut epochs, calls, plan.rule.most(), seed, plan.interrupted, settled);
+    drop(epochs);
+    // The stream's column leaves the rounds, so that they hold kernels only.
+    record.stream = (cell.residency == Residency::Dram).then(|| {
+        let column = record.entries.len();
+        let ns = Method::Current.times(&rounds, column, threads);
+        for round in &mut rounds {
+            round.order.retain(|&e| usize::from(e) < column);
+            round.ns.truncate(column);
+            round.cpu_ns.truncate(column);
+            round.involuntary_switches.truncate(column);
+        }
+        let bytes = operands.copies(first.descriptor().packing)[0].code_bytes().len() as u64;
+        StreamLimit { bytes_per_call: bytes, ns, gb_s: 0.0 }
+    });
+    record.rounds = rounds;
     summarize(&mut record, Some(&plan.rule));
     Ok(Some(record))
+}
+
+/// Pairs of a cell of these kernels that are judged: each against the first and against what it builds on, and the fastest against the
+/// next.
+pub fn comparisons(kernels: &[Kernel]) -> usize {
+    let ids: Vec<&str> = kernels.iter().map(Kernel::id).collect();
+    let builds_on = |id: &&str| registered(id).and_then(|before| ids.iter().position(|other| *other == before));
+    let others = ids.iter().skip(1).filter(|id| builds_on(id).is_some_and(|before| before > 0)).count();
+    kernels.len().saturating_sub(1) + others + usize::from(kernels.len() > 1)
 }
 
 /// Seed of a cell's weights, activations and order.
@@ -128,41 +149,6 @@ pub fn registered(id: &str) -> Option<String> {
     kernels::registry::find(id).and_then(|d| d.builds_on).map(str::to_owned)
 }
 
-/// The column that entry `i` is judged against: the stage it builds on, or the baseline where that did not run. The last column is the
-/// self-pair of the one before.
-fn partner(ids: &[&str], i: usize, builds_on: BuildsOn<'_>) -> Option<usize> {
-    if i == 0 || i + 1 >= ids.len() {
-        return None;
-    }
-    let previous = builds_on(ids[i]);
-    Some(previous.and_then(|id| ids[..ids.len() - 1].iter().position(|other| *other == id)).unwrap_or(0))
-}
-
-fn columns(rounds: &[Round], entries: usize) -> Vec<Vec<u64>> {
-    (0..entries).map(|e| column(rounds, e)).collect()
-}
-
-/// A verdict for each entry that has a partner, and whether all of them stand.
-pub fn verdicts(
-    rule: &Rule,
-    sample: Sample,
-    ids: &[&str],
-    columns: &[Vec<u64>],
-    builds_on: BuildsOn<'_>,
-) -> (Vec<Option<Verdict>>, bool) {
-    let last = ids.len().saturating_sub(1);
-    let same = sequential::log_ratios(&columns[last.saturating_sub(1)], &columns[last]);
-    let mut all_stand = true;
-    let verdicts = (0..ids.len()).map(|i| {
-        let p = partner(ids, i, builds_on)?;
-        let effect = sequential::log_ratios(&columns[p], &columns[i]);
-        let (verdict, stands) = sequential::decide(rule, sample, &effect, &same, ids[p]);
-        all_stand &= stands;
-        Some(verdict)
-    });
-    (verdicts.collect(), all_stand)
-}
-
 /// Fills in summaries, verdicts and noise floor from the raw rounds.
 pub fn summarize(cell: &mut MicroCell, rule: Option<&Rule>) {
     summarize_with(cell, rule, &registered);
@@ -171,18 +157,19 @@ pub fn summarize(cell: &mut MicroCell, rule: Option<&Rule>) {
 /// The same where stages may be other than this build's: a receipt says what each of its kernels builds on, and nothing else is looked
 /// at, so it can be recomputed anywhere.
 pub fn summarize_with(cell: &mut MicroCell, rule: Option<&Rule>, builds_on: BuildsOn<'_>) {
-    let ids: Vec<&str> = cell.entries.iter().map(|e| e.kernel.as_str()).collect();
-    let columns = columns(&cell.rounds, ids.len());
-    let mut judged = rule.map_or_else(Vec::new, |rule| verdicts(rule, Sample::Round, &ids, &columns, builds_on).0);
-    judged.resize(ids.len(), None);
+    let times = |entry| cell.method.times(&cell.rounds, entry, cell.threads);
+    let columns: Vec<Vec<u64>> = (0..cell.entries.len()).map(times).collect();
     let nothing_measured = cell.rounds.is_empty();
     let index = |id: &str| cell.entries.iter().position(|e| e.kernel == id && !e.self_pair);
+    let judged = rule.map(|rule| judge::pairs(cell, rule));
     let summaries = cell.entries.iter().enumerate().map(|(i, entry)| {
         let per_call: Vec<f64> = columns[i].iter().map(|&ns| ns as f64 / f64::from(cell.calls_per_epoch)).collect();
         let ns = median(&per_call);
         let rate = |amount: u64| if ns > 0.0 { amount as f64 / ns } else { 0.0 };
-        let against = |partner: usize| Paired::new(&columns[partner], &columns[i]).ratio(&cell.entries[partner].kernel);
-        let previous = builds_on(&entry.kernel).and_then(|id| index(&id));
+        let against = |partner: usize| {
+            Paired::new(cell.method, &columns[partner], &columns[i]).ratio(&cell.entries[partner].kernel)
+        };
+        let previous = builds_on(&entry.kernel).and_then(|id| index(&id)).filter(|_| !entry.self_pair);
         // An A/A column is compared with its twin.
         let partner = if entry.self_pair { index(&entry.kernel) } else { Some(0) };
         let share_of_stream = cell.stream.as_ref().filter(|_| !nothing_measured).map(|stream| {
@@ -190,6 +177,8 @@ pub fn summarize_with(cell: &mut MicroCell, rule: Option<&Rule>, builds_on: Buil
             let pairs = stream.ns.iter().zip(&columns[i]).filter(|(_, own)| **own > 0);
             median(&pairs.map(|(&limit, &own)| bytes * limit as f64 / own as f64).collect::<Vec<_>>())
         });
+        // The stage it builds on, or the baseline where that did not run.
+        let verdict = judged.as_ref().filter(|_| i > 0 && !entry.self_pair);
         MicroSummary {
             kernel: entry.kernel.clone(),
             share_of_stream,
@@ -197,22 +186,23 @@ pub fn summarize_with(cell: &mut MicroCell, rule: Option<&Rule>, builds_on: Buil
             gelem_s: rate(cell.weights_per_call),
             gb_s: rate(entry.bytes_per_call),
             vs_baseline: partner.filter(|&p| p != i && !nothing_measured).map(against),
-            vs_previous: previous.filter(|_| !entry.self_pair && !nothing_measured).map(against),
+            vs_previous: previous.filter(|_| !nothing_measured).map(against),
             // From the receipt's limits, not from the rounds: kept as it is.
             bound: cell.summaries.get(i).and_then(|s| s.bound.clone()),
-            verdict: judged[i].take(),
+            verdict: verdict.map(|judged| judged.verdict(i, previous.unwrap_or(0)).0),
         }
     });
     let summaries: Vec<MicroSummary> = summaries.collect();
     let self_pair = cell.entries.iter().position(|e| e.self_pair);
     let twin = self_pair.and_then(|s| index(&cell.entries[s].kernel).map(|t| (s, t)));
-    cell.noise_floor = twin.map_or(0.0, |(s, t)| Paired::new(&columns[t], &columns[s]).noise_floor());
+    cell.noise_floor = twin.map_or(0.0, |(s, t)| Paired::new(cell.method, &columns[t], &columns[s]).noise_floor());
     cell.summaries = summaries;
     if let Some(stream) = &mut cell.stream {
         let per_epoch = stream.bytes_per_call as f64 * f64::from(cell.calls_per_epoch);
         let rates: Vec<f64> = stream.ns.iter().filter(|ns| **ns > 0).map(|&ns| per_epoch / ns as f64).collect();
         stream.gb_s = median(&rates);
     }
+    judge::fill(cell, rule);
 }
 
 fn refused(cell: Cell, kernel: &Kernel, error: &KernelError) -> Error {
@@ -239,6 +229,7 @@ mod tests {
             last_level_cache_bytes: 1 << 16,
             features: CpuFeatures::detect(),
             interrupted: &interrupted,
+            until: None,
         };
         let cell = Cell { op, shape: Shape { m: 40, k: 512 }, tokens: if op == "gemm" { 5 } else { 1 }, residency };
         let team = &mut Team::new(2, |_| {}).expect("threads start");

@@ -12,7 +12,7 @@ use kernels::{
 };
 
 /// Copies of one packing together are this many times the last-level cache, so that each has left it before its turn comes again.
-const CACHE_MULTIPLE: u64 = 2;
+const CACHE_MULTIPLE: u64 = 4;
 /// Enough for any cache sold; more would only take memory.
 const MAX_ROTATED_BYTES: u64 = 2 << 30;
 
@@ -77,15 +77,72 @@ impl Operands {
 
 fn copies(weights: PackedWeights, residency: Residency, cache_bytes: u64) -> Vec<PackedWeights> {
     let count = match residency {
-        Residency::Cache => 1,
-        Residency::Dram => {
-            let wanted = (CACHE_MULTIPLE * cache_bytes).min(MAX_ROTATED_BYTES);
-            wanted.div_ceil(weights.bytes().max(1) as u64).max(2) as usize
-        }
+        Residency::Dram => rotated(weights.bytes() as u64, cache_bytes) as usize,
+        _ => 1,
     };
     let mut all = vec![weights];
     while all.len() < count {
         all.push(all[0].clone());
     }
     all
+}
+
+/// Copies of `bytes` each that are rotated.
+fn rotated(bytes: u64, cache_bytes: u64) -> u64 {
+    CACHE_MULTIPLE.saturating_mul(cache_bytes).min(MAX_ROTATED_BYTES).div_ceil(bytes.max(1)).max(2)
+}
+
+/// Memory that the operands and outputs of a cell take at least, all copies of all packings of `kernels`.
+pub fn bytes(cell: Cell, kernels: &[Kernel], last_level_cache_bytes: u64) -> u64 {
+    let (m, k) = (cell.shape.m, cell.shape.k);
+    let mut packings: Vec<Packing> = kernels.iter().map(|kernel| kernel.descriptor().packing).collect();
+    packings.sort_unstable_by_key(|packing| packing.to_string());
+    packings.dedup();
+    let packed = packings.into_iter().map(|packing| {
+        let one = packing.code_bytes(m, k).unwrap_or(usize::MAX) as u64;
+        let copies = if cell.residency == Residency::Dram { rotated(one, last_level_cache_bytes) } else { 1 };
+        one.saturating_mul(copies)
+    });
+    // Unpacked codes, a byte each, and what is written.
+    let output = if cell.op == "dequantize" { m * k } else { m * cell.tokens };
+    packed.fold((m * k + 4 * output) as u64, u64::saturating_add)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::Shape;
+    use kernels::registry;
+
+    fn cell(op: &'static str, residency: Residency) -> Cell {
+        Cell { op, shape: Shape { m: 64, k: 1024 }, tokens: 1, residency }
+    }
+
+    #[test]
+    fn copies_from_memory_are_four_times_the_cache() {
+        assert_eq!([rotated(1 << 20, 32 << 20), rotated(1 << 20, 0), rotated(3 << 20, 1 << 20)], [128, 2, 2]);
+        // At most 2 GiB a packing, and at least two.
+        assert_eq!([rotated(1 << 30, u64::MAX), rotated(4 << 30, u64::MAX), rotated(0, 1)], [2, 2, 4]);
+    }
+
+    #[test]
+    fn bytes_are_those_of_the_operands() {
+        let features = CpuFeatures::detect();
+        let kernels: Vec<Kernel> = registry::KERNELS
+            .iter()
+            .filter_map(|d| Kernel::new(d, features).ok())
+            .filter(|k| k.descriptor().family() == kernels::Family::W2A8)
+            .collect();
+        for residency in [Residency::Llc, Residency::Dram] {
+            let cell = cell("gemv", residency);
+            let operands = Operands::new(cell, &kernels, 1 << 18, features, 1).expect("packed");
+            let packed: usize =
+                operands.packed.iter().flat_map(|(_, copies)| copies).map(|copy| copy.code_bytes().len()).sum();
+            let beside = 64 * 1024 + 4 * 64;
+            assert_eq!(bytes(cell, &kernels, 1 << 18), (packed + beside) as u64, "{residency:?}");
+        }
+        assert!(bytes(cell("dequantize", Residency::Llc), &[], 0) == 5 * 64 * 1024, "codes and what is written");
+        let vast = Cell { shape: Shape { m: 1 << 20, k: 1 << 20 }, ..cell("gemv", Residency::Dram) };
+        assert!(bytes(vast, &kernels, 1 << 30) > 1 << 40);
+    }
 }

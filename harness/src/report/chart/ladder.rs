@@ -4,8 +4,9 @@
 
 use super::canvas::{Anchor, BAND, CLAIM, Canvas, GRID, INK, MUTED, Pattern, SERIES, SURFACE, Scale, draw};
 use super::{Chart, WIDTH, head, key, not_drawn, say, text, ticks};
+use crate::judge::Direction;
 use crate::receipt::{MicroCell, MicroSummary, Ratio, Receipt};
-use crate::report::query::{self, Call};
+use crate::report::query;
 use crate::report::{figures, seed};
 
 const ROW: i32 = 26;
@@ -86,11 +87,11 @@ fn legend(c: &mut Canvas<'_>, y: i32) {
         c,
         (0, y),
         &[
-            (&|c, x, y| bar(c, (x, x + 24), y, Call::Faster), "faster"),
-            (&|c, x, y| bar(c, (x, x + 24), y, Call::Slower), "slower than the stage before"),
-            (&|c, x, y| bar(c, (x, x + 24), y, Call::WithinNoise), "within noise (~)"),
+            (&|c, x, y| bar(c, (x, x + 24), y, Direction::Faster), "faster"),
+            (&|c, x, y| bar(c, (x, x + 24), y, Direction::Slower), "slower than the kernel before"),
+            (&|c, x, y| bar(c, (x, x + 24), y, Direction::Same), "same, undecided or unstable"),
             (&|c, x, y| c.whisker((x, x + 24), y, 4, INK), "interval"),
-            (&|c, x, y| c.rect((x, y - 8), (x + 24, y + 8), BAND), "A/A noise around where it begins"),
+            (&|c, x, y| c.rect((x, y - 8), (x + 24, y + 8), BAND), "too small a difference to count"),
             (&|c, x, y| c.open_diamond((x + 12, y), CLAIM), "seed's claim, never measured (§3.3)"),
             (&|c, x, y| c.marker(3, (x + 12, y), CLAIM), "seed's published figure (§5.1)"),
         ],
@@ -99,11 +100,12 @@ fn legend(c: &mut Canvas<'_>, y: i32) {
 
 fn panel(c: &mut Canvas<'_>, cell: &MicroCell, steps: &[Step<'_>], baseline: &str, scale: &Scale, top: i32) {
     let (from, to) = (top + 30, top + 30 + steps.len() as i32 * ROW);
+    let threshold = query::threshold(cell).unwrap_or(0.0);
     let title = format!(
-        "{} · A/A noise ±{}{}",
+        "{} · counts from ±{}{}",
         query::cell_title(cell),
-        figures::percent(cell.noise_floor),
-        if query::unstable(cell) { " · UNSTABLE" } else { "" }
+        figures::percent(threshold),
+        if query::unstable(cell) { " · unstable" } else { "" }
     );
     c.text((0, top), Anchor::Start, 13, INK, true, &text::fit(&title, 13, true, WIDTH));
     c.text((OWN, top + 18), Anchor::Start, 12, MUTED, false, "this stage alone");
@@ -116,9 +118,9 @@ fn panel(c: &mut Canvas<'_>, cell: &MicroCell, steps: &[Step<'_>], baseline: &st
     let axis = text::fit(&format!("speed over {baseline}, ×, log scale"), 12, false, PLOT.1 - PLOT.0);
     c.text(((PLOT.0 + PLOT.1) / 2, to + 32), Anchor::Middle, 12, MUTED, false, &axis);
     let middle = |row: usize| from + row as i32 * ROW + ROW / 2;
-    let noise = cell.noise_floor.clamp(0.0, 0.9);
+    let counts = 1.0 + threshold.clamp(0.0, 9.0);
     for (row, step) in steps.iter().enumerate().filter(|(_, s)| s.own.is_some()) {
-        let band = (scale.at(step.from * (1.0 - noise)), scale.at(step.from * (1.0 + noise)));
+        let band = (scale.at(step.from / counts), scale.at(step.from * counts));
         c.rect((band.0, middle(row) - 11), (band.1, middle(row) + 11), BAND);
     }
     for (row, step) in steps.iter().enumerate() {
@@ -131,8 +133,8 @@ fn panel(c: &mut Canvas<'_>, cell: &MicroCell, steps: &[Step<'_>], baseline: &st
         };
         let start = scale.at(step.from);
         c.line((start, middle(step.before)), (start, y), MUTED, 1);
-        let call = query::call(own, cell.noise_floor);
-        bar(c, (start, scale.at(step.to)), y, call);
+        let direction = own.direction();
+        bar(c, (start, scale.at(step.to)), y, direction);
         if let (Some(low), Some(high)) = (own.low, own.high) {
             c.whisker((scale.at(step.from * low), scale.at(step.from * high)), y, 5, INK);
         }
@@ -143,20 +145,20 @@ fn panel(c: &mut Canvas<'_>, cell: &MicroCell, steps: &[Step<'_>], baseline: &st
                 seed::Standing::Published => c.marker(3, at, CLAIM),
             }
         }
-        factor(c, own, if call == Call::WithinNoise { "~" } else { "" }, (OWN, y), SO_FAR - OWN - 8);
+        factor(c, own, (OWN, y), SO_FAR - OWN - 8);
         if let Some(so_far) = step.so_far {
-            factor(c, so_far, "", (SO_FAR, y), WIDTH - SO_FAR);
+            factor(c, so_far, (SO_FAR, y), WIDTH - SO_FAR);
         }
     }
 }
 
 /// A stage's bar, which reads without its colour: filled, hatched or hollow.
-fn bar(c: &mut Canvas<'_>, x: (i32, i32), y: i32, call: Call) {
+fn bar(c: &mut Canvas<'_>, x: (i32, i32), y: i32, direction: Direction) {
     let (from, to) = ((x.0.min(x.1), y - 6), (x.0.max(x.1), y + 6));
-    match call {
-        Call::Faster => c.rect(from, to, SERIES[4]),
-        Call::Slower => c.patterned(from, to, SERIES[6], Pattern::Falling),
-        Call::WithinNoise | Call::TooFewRounds => {
+    match direction {
+        Direction::Faster => c.rect(from, to, SERIES[4]),
+        Direction::Slower => c.patterned(from, to, SERIES[6], Pattern::Falling),
+        Direction::Same | Direction::Undecided | Direction::Unstable => {
             c.rect(from, to, SURFACE);
             c.outline(from, to, MUTED);
         }
@@ -164,8 +166,8 @@ fn bar(c: &mut Canvas<'_>, x: (i32, i32), y: i32, call: Call) {
 }
 
 /// `3.45× [3.40, 3.49]`, as far as there is room.
-fn factor(c: &mut Canvas<'_>, r: &Ratio, mark: &str, at: (i32, i32), room: i32) {
-    let main = text::fit(&format!("{mark}{}", figures::ratio(r.median)), 12, true, room);
+fn factor(c: &mut Canvas<'_>, r: &Ratio, at: (i32, i32), room: i32) {
+    let main = text::fit(&figures::judged(r), 12, true, room);
     let interval = if r.low.is_some() { figures::interval(r) } else { "[few rounds]".into() };
     c.text(at, Anchor::Start, 12, INK, true, &main);
     let used = (text::width(&main, 12, true) + 8).max(60);
@@ -184,8 +186,8 @@ fn finding(cell: &MicroCell, steps: &[Step<'_>], baseline: &str) -> Option<Strin
     let last = steps.iter().rev().find(|s| s.so_far.is_some())?;
     let worth = steps.iter().filter_map(|s| Some((s, s.own.filter(|r| r.median.is_finite())?)));
     let (most, own) = worth.max_by(|a, b| a.1.median.total_cmp(&b.1.median))?;
-    let called = |call: Call| -> Vec<&str> {
-        let all = steps.iter().filter(|s| s.own.is_some_and(|r| query::call(r, cell.noise_floor) == call));
+    let called = |direction: Direction| -> Vec<&str> {
+        let all = steps.iter().filter(|s| s.own.is_some_and(|r| r.direction() == direction));
         all.map(|s| s.kernel).collect()
     };
     let mut said = format!(
@@ -195,9 +197,14 @@ fn finding(cell: &MicroCell, steps: &[Step<'_>], baseline: &str) -> Option<Strin
         most.kernel,
         figures::ratio_with_interval(own)
     );
-    for (call, what) in [(Call::WithinNoise, "within this run's noise"), (Call::Slower, "slower than the stage before")]
-    {
-        let kernels = called(call);
+    let rest = [
+        (Direction::Same, "the same as the kernel before"),
+        (Direction::Undecided, "undecided"),
+        (Direction::Unstable, "unstable"),
+        (Direction::Slower, "slower than the kernel before"),
+    ];
+    for (direction, what) in rest {
+        let kernels = called(direction);
         if !kernels.is_empty() {
             said += &format!(" {}: {}.", sentence_case(what), kernels.join(", "));
         }
@@ -243,6 +250,6 @@ mod tests {
         assert!((whole / steps[5].to - 1.0).abs() < 0.02, "factors multiply up: {whole} and {}", steps[5].to);
         let said = finding(cell, &steps, "scalar").expect("something");
         assert!(said.contains("avx2-nibble brings most"), "{said}");
-        assert!(said.contains("Within this run's noise: avx2-foundation, avx2-prefetch."), "{said}");
+        assert!(said.contains("The same as the kernel before: avx2-foundation, avx2-prefetch."), "{said}");
     }
 }

@@ -3,10 +3,10 @@
 
 use super::canvas::{Anchor, BAND, Canvas, GRID, INK, MUTED, SERIES, Scale, draw};
 use super::{Chart, WIDTH, head, key, say, text, ticks};
-use crate::receipt::{MicroCell, MicroSummary, Outcome, Ratio, Receipt, Verdict};
+use crate::judge::{Direction, Tally};
+use crate::receipt::{MicroCell, MicroSummary, Ratio, Receipt};
 use crate::report::figures;
-use crate::report::gate::outcome_word;
-use crate::report::query::{self, Call};
+use crate::report::{query, verdict};
 
 const ROW: i32 = 18;
 /// Pixels of rows in one chart: what a printed page holds.
@@ -34,8 +34,6 @@ struct Block<'a> {
 struct Row<'a> {
     kernel: &'a str,
     ratio: &'a Ratio,
-    call: Call,
-    verdict: Option<&'a Verdict>,
 }
 
 impl Block<'_> {
@@ -69,10 +67,9 @@ pub fn charts(receipt: &Receipt) -> Vec<Chart> {
 }
 
 fn blocks<'a>(receipt: &'a Receipt, family: &str) -> Vec<Block<'a>> {
-    let row = |cell: &MicroCell, s: &'a MicroSummary| {
+    let row = |s: &'a MicroSummary| {
         let ratio = s.vs_previous.as_ref().or(s.vs_baseline.as_ref())?;
-        let (call, verdict) = (query::call(ratio, cell.noise_floor), s.verdict.as_ref());
-        Some(Row { kernel: &s.kernel, ratio, call, verdict })
+        Some(Row { kernel: &s.kernel, ratio })
     };
     let mut cells: Vec<&MicroCell> = query::cells(receipt, family).filter(|c| !c.rounds.is_empty()).collect();
     // Operations in the order measured, and of each the cells in cache first: those are alike.
@@ -81,7 +78,7 @@ fn blocks<'a>(receipt: &'a Receipt, family: &str) -> Vec<Block<'a>> {
     let most = ((PAGE - 30) / ROW) as usize;
     let mut out = Vec::new();
     for cell in cells {
-        let mut rows = query::kernels(cell).filter_map(|(_, s)| row(cell, s)).peekable();
+        let mut rows = query::kernels(cell).filter_map(|(_, s)| row(s)).peekable();
         while rows.peek().is_some() {
             out.push(Block { cell, rows: rows.by_ref().take(most).collect() });
         }
@@ -138,9 +135,8 @@ fn chart(file: &'static str, family: &str, page: &[Block<'_>], number: (usize, u
         c.text(((PLOT.0 + PLOT.1) / 2, bottom + 32), Anchor::Middle, 12, MUTED, false, axis);
     });
     let mut caption = String::from(
-        "Each kernel against the stage that it builds on; right of 1× is faster. The band is how much single rounds of one kernel against itself \
-         differed (95% of them), and marks are hollow where a ratio does not leave it. The words are the run's verdicts on the pair: they judge the \
-         median of all rounds, which is steadier than one, by a threshold of their own, and so can tell smaller differences.",
+        "Each kernel against the kernel that it builds on; right of 1× is faster. The band is the smallest difference that counts in the cell, \
+         and the word is the direction of the comparison.",
     );
     if left > 0 {
         caption +=
@@ -154,33 +150,34 @@ fn legend(c: &mut Canvas<'_>, y: i32) {
         c,
         (0, y),
         &[
-            (&|c, x, y| mark(c, (x + 12, y), Call::Faster), "faster"),
-            (&|c, x, y| mark(c, (x + 12, y), Call::Slower), "slower"),
-            (&|c, x, y| mark(c, (x + 12, y), Call::WithinNoise), "within noise, or too few rounds"),
+            (&|c, x, y| mark(c, (x + 12, y), Direction::Faster), "faster"),
+            (&|c, x, y| mark(c, (x + 12, y), Direction::Slower), "slower"),
+            (&|c, x, y| mark(c, (x + 12, y), Direction::Same), "same, undecided or unstable"),
             (&|c, x, y| c.arrow((x + 18, y), SERIES[4]), "beyond the axis"),
             (&|c, x, y| c.whisker((x, x + 24), y, 4, INK), "interval"),
-            (&|c, x, y| c.rect((x, y - 8), (x + 24, y + 8), BAND), "A/A noise floor"),
+            (&|c, x, y| c.rect((x, y - 8), (x + 24, y + 8), BAND), "smallest difference that counts"),
         ],
     );
 }
 
 fn paint(c: &mut Canvas<'_>, block: &Block<'_>, scale: &Scale, top: i32) {
     let cell = block.cell;
+    let threshold = query::threshold(cell).unwrap_or(0.0);
     let mut facts = format!(
-        "A/A ±{}, {} round{}",
-        figures::percent(cell.noise_floor),
+        "counts from ±{}, {} round{}",
+        figures::percent(threshold),
         cell.rounds.len(),
         if cell.rounds.len() == 1 { "" } else { "s" }
     );
     if query::unstable(cell) {
-        facts += ", UNSTABLE: the same kernel differed from itself";
+        facts += ", unstable: the same kernel differed from itself";
     }
     let title = text::fit(&query::cell_title(cell), 12, true, PLOT.0 + 120);
     c.text((0, top + 14), Anchor::Start, 12, INK, true, &title);
     let x = (text::width(&title, 12, true) + 12).max(PLOT.0);
     let (from, to) = (top + 26, top + 26 + ROW * block.rows.len() as i32);
-    let noise = cell.noise_floor.clamp(0.0, 0.9);
-    c.rect((scale.at(1.0 - noise), from), (scale.at(1.0 + noise), to), BAND);
+    let band = 1.0 + threshold.clamp(0.0, 9.0);
+    c.rect((scale.at(1.0 / band), from), (scale.at(band), to), BAND);
     c.line((scale.at(1.0), from), (scale.at(1.0), to), MUTED, 1);
     c.plated((x, top + 14), Anchor::Start, 12, MUTED, &text::fit(&facts, 12, false, WIDTH - x));
     for (i, row) in block.rows.iter().enumerate() {
@@ -196,74 +193,51 @@ fn paint(c: &mut Canvas<'_>, block: &Block<'_>, scale: &Scale, top: i32) {
         if row.ratio.median > scale.value(1.0) {
             c.arrow((PLOT.1 + 6, y), SERIES[4]);
         } else {
-            mark(c, (scale.at(row.ratio.median), y), row.call);
+            mark(c, (scale.at(row.ratio.median), y), row.ratio.direction());
         }
         let figure = text::fit(&figures::ratio(row.ratio.median), 12, true, 52);
         c.text((FIGURE, y), Anchor::Start, 12, INK, true, &figure);
         let interval = if row.ratio.low.is_some() { figures::interval(row.ratio) } else { String::new() };
         let interval = text::fit(&interval, 12, false, WORD - FIGURE - 64);
         c.text((FIGURE + 56, y), Anchor::Start, 12, MUTED, false, &interval);
-        let (words, bold) = words(row);
-        c.text((WORD, y), Anchor::Start, 12, INK, bold, &text::fit(&words, 12, bold, WIDTH - WORD));
+        let (word, bold) = (row.ratio.direction().word(), row.ratio.direction() != Direction::Faster);
+        c.text((WORD, y), Anchor::Start, 12, INK, bold, &text::fit(word, 12, bold, WIDTH - WORD));
     }
 }
 
-/// The run's verdict on this pair, with its threshold where that was passed; without one, what the ratio may be called.
-fn words(row: &Row<'_>) -> (String, bool) {
-    match row.verdict {
-        Some(v) if v.outcome == Outcome::Fail => {
-            (format!("{} (limit {})", outcome_word(v.outcome), figures::percent(v.delta_eff)), true)
-        }
-        Some(v) => (outcome_word(v.outcome).into(), v.outcome != Outcome::Pass),
-        None => (row.call.words().into(), false),
-    }
-}
-
-fn mark(c: &mut Canvas<'_>, at: (i32, i32), call: Call) {
-    match call {
-        Call::Faster => c.marker(1, at, SERIES[4]),
-        Call::Slower => c.marker(4, at, SERIES[5]),
-        Call::WithinNoise | Call::TooFewRounds => c.hollow(0, at, MUTED),
+fn mark(c: &mut Canvas<'_>, at: (i32, i32), direction: Direction) {
+    match direction {
+        Direction::Faster => c.marker(1, at, SERIES[4]),
+        Direction::Slower => c.marker(4, at, SERIES[5]),
+        Direction::Same | Direction::Undecided | Direction::Unstable => c.hollow(0, at, MUTED),
     }
 }
 
 fn finding(page: &[Block<'_>]) -> String {
     let rows: Vec<(&MicroCell, &Row<'_>)> = page.iter().flat_map(|b| b.rows.iter().map(|r| (b.cell, r))).collect();
-    let count = |call: Call| rows.iter().filter(|(_, r)| r.call == call).count();
-    let calls = [Call::Faster, Call::Slower, Call::WithinNoise, Call::TooFewRounds];
-    let calls = calls.into_iter().filter(|c| count(*c) > 0).map(|c| format!("{} {}", count(c), c.words()));
-    let mut said = format!("{} ratios: {}.", rows.len(), calls.collect::<Vec<_>>().join(", "));
-    let judged: Vec<Outcome> = rows.iter().filter_map(|(_, r)| Some(r.verdict?.outcome)).collect();
-    if !judged.is_empty() {
-        let all = [Outcome::Pass, Outcome::Fail, Outcome::Inconclusive, Outcome::Unstable, Outcome::Unsupported];
-        let of = |o: &Outcome| judged.iter().filter(|j| *j == o).count();
-        let words = all.iter().filter(|o| of(o) > 0).map(|o| format!("{} {}", of(o), outcome_word(*o)));
-        said += &format!(" Verdicts: {}.", words.collect::<Vec<_>>().join(", "));
-    }
-    let worse = |r: &Row<'_>| r.verdict.map_or(r.call == Call::Slower, |v| v.outcome == Outcome::Fail);
-    let worse: Vec<String> = rows
+    let tally = Tally::of(rows.iter().map(|(_, r)| r.ratio.direction()));
+    let mut said = format!("{}: {}.", verdict::count(rows.len(), "comparison"), verdict::in_words(&tally));
+    let slower: Vec<String> = rows
         .iter()
-        .filter(|(_, r)| worse(r))
+        .filter(|(_, r)| r.ratio.direction() == Direction::Slower)
         .map(|(cell, r)| format!("{} ({}, {})", r.kernel, query::cell_title(cell), figures::ratio(r.ratio.median)))
         .collect();
-    if !worse.is_empty() {
-        let more = if worse.len() > 3 { format!(" and {} more", worse.len() - 3) } else { String::new() };
-        said += &format!(" Slower than the stage before: {}{more}.", worse[..worse.len().min(3)].join("; "));
-    }
-    let unstable = page.iter().filter(|b| query::unstable(b.cell)).count();
-    if unstable > 0 {
-        said += &format!(" {unstable} of {} cells are unstable: not to be used.", page.len());
+    if !slower.is_empty() {
+        let more = if slower.len() > 3 { format!(" and {} more", slower.len() - 3) } else { String::new() };
+        said += &format!(" Slower than the kernel they build on: {}{more}.", slower[..slower.len().min(3)].join("; "));
     }
     said
 }
 
 fn describe(found: &str, page: &[Block<'_>]) -> String {
     let row = |r: &Row<'_>| {
-        format!("{} over {} {}, {}", r.kernel, r.ratio.partner, figures::ratio_with_interval(r.ratio), words(r).0)
+        let word = r.ratio.direction().word();
+        format!("{} over {} {}, {word}", r.kernel, r.ratio.partner, figures::ratio_with_interval(r.ratio))
     };
     let block = |b: &Block<'_>| {
         let rows: Vec<String> = b.rows.iter().map(row).collect();
-        format!("{}, noise {}: {}.", query::cell_title(b.cell), figures::percent(b.cell.noise_floor), rows.join("; "))
+        let counts = figures::percent(query::threshold(b.cell).unwrap_or(0.0));
+        format!("{}, differences count from {counts}: {}.", query::cell_title(b.cell), rows.join("; "))
     };
     let blocks: Vec<String> = page.iter().map(block).collect();
     format!("{found} {}", blocks.join(" "))

@@ -135,23 +135,24 @@ fn paint(c: &mut Canvas<'_>, panel: &Panel<'_>, top: i32) {
     ceilings(c, panel, &y, (top, bottom));
     let mut taken = Taken::new((PLOT.0, top), (PLOT.1, bottom));
     let place = |p: &Point<'_>| (x.at(p.bound.weights_per_byte), y.at(p.summary.gelem_s));
-    for (residency, right) in [(Residency::Cache, true), (Residency::Dram, false)] {
+    for (from_memory, right) in [(false, true), (true, false)] {
         let mut ops: Vec<&str> = Vec::new();
-        for p in panel.points.iter().filter(|p| p.cell.residency == residency) {
+        for p in panel.points.iter().filter(|p| (p.cell.residency == Residency::Dram) == from_memory) {
             if !ops.contains(&p.cell.op.as_str()) {
                 ops.push(&p.cell.op);
             }
         }
         for op in ops {
-            let group = panel.points.iter().filter(|p| p.cell.residency == residency && p.cell.op == op);
+            let here = |p: &&Point<'_>| (p.cell.residency == Residency::Dram) == from_memory && p.cell.op == op;
+            let group = panel.points.iter().filter(here);
             names(c, &group.map(|p| (p, place(p))).collect::<Vec<_>>(), right, (top, bottom), &mut taken);
         }
     }
     for point in &panel.points {
         let color = SERIES[point.kernel % SERIES.len()];
         match point.cell.residency {
-            Residency::Cache => c.marker(point.kernel, place(point), color),
             Residency::Dram => c.hollow(point.kernel, place(point), color),
+            _ => c.marker(point.kernel, place(point), color),
         }
     }
 }

@@ -20,7 +20,6 @@ pub fn width(text: &str, px: i32, bold: bool) -> i32 {
     let table = if bold { &BOLD } else { &REGULAR };
     let of = |c: char| match c {
         ' '..='~' => i64::from(table[c as usize - 32]),
-        '\u{202f}' => 20,
         '·' | '’' => 38,
         '×' | '±' | '≥' | '≤' | '→' | '←' => 84,
         '–' | '§' | '²' => 50,

@@ -185,7 +185,7 @@ fn shape_ticks(c: &mut Canvas<'_>, panel: &Panel<'_>, x: &Scale, bottom: i32) {
 
 /// The caches that hold what a call touches: a dashed line where it outgrows one, the cache's name between the lines.
 fn zones(c: &mut Canvas<'_>, panel: &Panel<'_>, caches: &[u64], x: &Scale, span: (i32, i32)) {
-    let Some(cell) = panel.cells.first().filter(|c| c.residency == Residency::Cache) else { return };
+    let Some(cell) = panel.cells.first().filter(|c| c.residency != Residency::Dram) else { return };
     let Some(entry) = cell.entries.first() else { return };
     let output = if cell.op == "dequantize" { 4.0 } else { 0.0 };
     let per_weight = entry.bytes_per_call as f64 / cell.weights_per_call.max(1) as f64 + output;

@@ -246,7 +246,7 @@ mod tests {
         // 2 450 000 bytes fit the 32 MiB of L3, which reads 100 GB/s.
         assert!((rows[0].bound.expect("a bound") - 1e11 / 2.45e6).abs() < 1e-6);
         let said = bounds(&receipt, generation, &rows);
-        assert_eq!(said, "2.34 MiB a token; L3 read 100 GB/s on 1 thread: 40\u{202f}816 tokens/s");
+        assert_eq!(said, "2.34 MiB a token; L3 read 100 GB/s on 1 thread: 40,816 tokens/s");
         // Other thread counts that the limits were measured with are said beside it.
         let mut more = receipt.clone();
         let two = |b: &crate::receipt::Bandwidth| {
@@ -257,7 +257,7 @@ mod tests {
         let limits = more.limits.as_mut().expect("there");
         limits.bandwidth.extend(limits.bandwidth.iter().map(two).collect::<Vec<_>>());
         let said = bounds(&more, generation, &rows);
-        assert!(said.ends_with("; L3 read 200 GB/s on 2 threads: 81\u{202f}633 tokens/s"), "{said}");
+        assert!(said.ends_with("; L3 read 200 GB/s on 2 threads: 81,633 tokens/s"), "{said}");
         let chart = decode(&receipt).expect("drawn");
         assert!(chart.svg.contains("of bound<"));
         let mut none = receipt.clone();

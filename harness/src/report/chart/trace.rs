@@ -124,12 +124,12 @@ fn fences(points: &[Point]) -> (f64, f64) {
     ((q1 - reach).exp(), (q3 + reach).exp())
 }
 
-/// The ratios' axis: all that is no outlier and, for the A/A pair, the noise floor. Logarithmic where it spans more than a factor of 3.
-fn axis(trace: &Trace<'_>, noise_floor: f64, pixels: (i32, i32)) -> (Scale, &'static str) {
+/// The ratios' axis: all that is no outlier and, for the A/A pair, the smallest difference that counts. Logarithmic where it spans more than a factor of 3.
+fn axis(trace: &Trace<'_>, counts: f64, pixels: (i32, i32)) -> (Scale, &'static str) {
     let inside = trace.points.iter().filter(|p| !p.outlier).map(|p| p.ratio);
     let (mut low, mut high) = inside.fold((f64::INFINITY, 0.0f64), |(l, h), v| (l.min(v), h.max(v)));
-    if trace.same && noise_floor.is_finite() && noise_floor < 0.9 {
-        (low, high) = (low.min(1.0 - noise_floor), high.max(1.0 + noise_floor));
+    if trace.same && counts.is_finite() && counts < 0.9 {
+        (low, high) = (low.min(1.0 / (1.0 + counts)), high.max(1.0 + counts));
     }
     if high > 3.0 * low {
         let room = (high / low).powf(0.08);
@@ -179,7 +179,7 @@ fn legend(c: &mut Canvas<'_>, y: i32) {
             (&|c, x, y| c.line((x + 12, y - 5), (x + 12, y + 5), CLAIM, 2), "preempted"),
             (&|c, x, y| c.line((x, y), (x + 24, y), INK, 1), "median"),
             (&|c, x, y| c.rect((x, y - 8), (x + 24, y + 8), BAND), "its interval"),
-            (&|c, x, y| c.dashed((x, y), (x + 24, y), MUTED), "A/A noise floor"),
+            (&|c, x, y| c.dashed((x, y), (x + 24, y), MUTED), "smallest difference that counts"),
         ],
     );
 }
@@ -209,7 +209,8 @@ fn dot(c: &mut Canvas<'_>, place: Place, at: (i32, i32)) {
 
 fn panel(c: &mut Canvas<'_>, trace: &Trace<'_>, cell: &MicroCell, top: i32) {
     let (from, to) = (top + 40, top + PANEL - 70);
-    let (y, units) = axis(trace, cell.noise_floor, (to, from));
+    let counts = query::threshold(cell).unwrap_or(0.0);
+    let (y, units) = axis(trace, counts, (to, from));
     let middle = trace.summary.median;
     let last = trace.points.iter().map(|p| p.round + 1).max().unwrap_or(1);
     let x = Scale::linear(last as f64 + 0.5, PLOT);
@@ -227,7 +228,7 @@ fn panel(c: &mut Canvas<'_>, trace: &Trace<'_>, cell: &MicroCell, top: i32) {
         c.rect((PLOT.0, a), (PLOT.1, b.max(a + 2)), BAND);
     }
     if trace.same {
-        for edge in [1.0 - cell.noise_floor, 1.0 + cell.noise_floor].into_iter().filter(|v| y.holds(*v)) {
+        for edge in [1.0 / (1.0 + counts), 1.0 + counts].into_iter().filter(|v| y.holds(*v)) {
             c.dashed((PLOT.0, y.at(edge)), (PLOT.1, y.at(edge)), MUTED);
         }
     }
@@ -298,16 +299,11 @@ fn finding(trace: &Trace<'_>, cell: &MicroCell) -> String {
     let rounds = |n: usize| format!("{n} round{}", if n == 1 { "" } else { "s" });
     let (outliers, preempted, both) =
         (count(|p| p.outlier), count(|p| p.preempted), count(|p| p.outlier && p.preempted));
-    let mut said = if trace.same {
-        format!(
-            "{}: in 95% of {} rounds it differed from itself by less than {}",
-            trace.title,
-            trace.points.len(),
-            figures::percent(cell.noise_floor)
-        )
-    } else {
-        format!("{}: {} over {} rounds", trace.title, figures::ratio_with_interval(trace.summary), trace.points.len())
-    };
+    let figure = figures::ratio_with_interval(trace.summary);
+    let mut said = format!("{}: {figure} over {} rounds", trace.title, trace.points.len());
+    if let Some(counts) = query::threshold(cell).filter(|_| trace.same) {
+        said += &format!(", so that differences count from {}", figures::percent(counts));
+    }
     said += &format!("; {outliers} outlier{}", if outliers == 1 { "" } else { "s" });
     said += &match (preempted, outliers) {
         (0, _) => ", no round preempted".to_string(),

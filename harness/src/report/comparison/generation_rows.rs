@@ -1,10 +1,10 @@
 //! End to end: decoding and prefill of several runs, paired by round inside each.
 
-use super::change::{Change, Side};
+use super::change::Change;
 use super::{Cell, Row, Run, Table};
-use crate::measure::sequential::log_ratios;
-use crate::measure::stats::{median, quantile};
-use crate::receipt::{GenerationKernel, GenerationRecord, GenerationRound, Ratio, TokenBlocks};
+use crate::judge::{self, Method};
+use crate::measure::stats::Paired;
+use crate::receipt::{GenerationKernel, GenerationRecord, GenerationRound, Ratio};
 use crate::report::{figures, query};
 
 /// A phase with its time a round.
@@ -64,7 +64,8 @@ fn row(runs: &[Run], family: &str, id: &str, phase: &Phase) -> Row {
         Cell {
             paired: ratio.as_ref().map_or_else(|| "partner".into(), |r| figures::ratio(r.median)),
             interval: ratio.as_ref().map_or_else(String::new, figures::interval),
-            floor: None,
+            counts: ratio.as_ref().and_then(Ratio::threshold).map(figures::percent),
+            direction: ratio.as_ref().map(|r| r.direction().word()),
             value: format!("{} tokens/s", figures::number(speed)),
             unpaired: first.map(|f| figures::ratio(speed / f)),
             note: found[0].filter(|_| i > 0).and_then(|first| other_ids(runs, i, first, k, phase)),
@@ -75,27 +76,20 @@ fn row(runs: &[Run], family: &str, id: &str, phase: &Phase) -> Row {
     Row { kernel: id.into(), place: phase.name.into(), cells: cells.collect() }
 }
 
-/// The ratio to the run's own partner, computed from the rounds.
+/// The ratio to the run's own partner, computed from the rounds. Whole texts have no A/A pair, so it is undecided.
 fn paired(run: &Run, family: &str, k: &GenerationKernel, phase: &Phase) -> Option<Ratio> {
-    let (partner, logs) = logs(run, family, k, None, phase)?;
-    let interval = crate::measure::stats::sign_test_interval(&logs, crate::measure::stats::CONFIDENCE);
-    (!logs.is_empty()).then(|| Ratio {
-        partner,
-        median: median(&logs).exp(),
-        low: interval.map(|i| i.0.exp()),
-        high: interval.map(|i| i.1.exp()),
-        confidence: crate::measure::stats::CONFIDENCE,
-    })
+    let (partner, [partner_ns, own_ns]) = times(run, family, k, None, phase)?;
+    (!own_ns.is_empty()).then(|| Paired::new(Method::Current, &partner_ns, &own_ns).ratio(&partner))
 }
 
-/// log(partner time / own time) by round: against `partner`, or the run's own.
-fn logs(
+/// Times of the partner (`partner`, or the run's own) and of the kernel, by round.
+fn times(
     run: &Run,
     family: &str,
     k: &GenerationKernel,
     partner: Option<&str>,
     phase: &Phase,
-) -> Option<(String, Vec<f64>)> {
+) -> Option<(String, [Vec<u64>; 2])> {
     let alone = k.sparse_ffn.as_ref().and_then(|s| Some((s.dense_kernel.clone()?, &s.dense_rounds)));
     let (name, rounds) = match alone {
         Some((dense, rounds)) => (dense, rounds),
@@ -112,8 +106,8 @@ fn logs(
         let partner = rounds.iter().find(|p| p.round == own.round)?;
         Some(((phase.ns)(partner), (phase.ns)(own)))
     });
-    let (p, o): (Vec<u64>, Vec<u64>) = pairs.unzip();
-    Some((name, log_ratios(&o, &p)))
+    let (p, o): (Vec<u64>, Vec<u64>) = pairs.filter(|(p, o)| *p > 0 && *o > 0).unzip();
+    Some((name, [p, o]))
 }
 
 fn change(
@@ -128,7 +122,7 @@ fn change(
         (None, None) => return None,
         (a, _) => return Some(Change::none(why_absent(if a.is_none() { first } else { other }, id))),
     };
-    let partners = |run: &Run, k: &GenerationKernel| logs(run, family, k, None, phase).map(|l| l.0);
+    let partners = |run: &Run, k: &GenerationKernel| times(run, family, k, None, phase).map(|t| t.0);
     let common = match (partners(first, a), partners(other, b)) {
         (None, None) => return None,
         (Some(p), _) | (None, Some(p)) => p,
@@ -139,36 +133,24 @@ fn change(
     if let Some(why) = same_question(first, other) {
         return Some(Change::none(why));
     }
-    // Paired by blocks of tokens where both runs were: many more pairs, and an A/A pair of their own.
-    let by_block = |run| block_logs(run, family, id, &common).filter(|_| phase.name == "decode");
-    if let (Some((log_a, a)), Some((log_b, b))) = (by_block(first), by_block(other)) {
-        let side = |log_ratios, floor| Side { log_ratios, floor };
-        return Some(Change::between(&side(&log_a, a), &side(&log_b, b)));
-    }
-    let of = |run, k| logs(run, family, k, Some(&common), phase).filter(|(name, _)| *name == common);
-    let (Some((_, log_a)), Some((_, log_b))) = (of(first, a), of(other, b)) else {
-        return Some(Change::none("the two runs have no partner in common"));
+    // By blocks of tokens, where there are enough pairs and an A/A pair beside them.
+    let by_block = |run| blocks(run, family, id, &common).filter(|_| phase.name == "decode");
+    let (Some((blocks_a, [own_a, partner_a])), Some((blocks_b, [own_b, partner_b]))) =
+        (by_block(first), by_block(other))
+    else {
+        return Some(Change::none("whole texts carry no A/A pair, so nothing says what would count"));
     };
-    Some(Change::between(
-        &Side { log_ratios: &log_a, floor: spread(&log_a) },
-        &Side { log_ratios: &log_b, floor: spread(&log_b) },
-    ))
+    Some(Change::between(&blocks_a.side(own_a, partner_a), &blocks_b.side(own_b, partner_b)))
 }
 
-/// log(partner time / own time) by block of tokens, and the A/A noise of the blocks.
-fn block_logs(run: &Run, family: &str, kernel: &str, partner: &str) -> Option<(Vec<f64>, f64)> {
-    let blocks = run.receipt.generation.as_ref()?.blocks.iter().find(|b| b.family == family)?;
-    let ns = |id: &str, blocks: &TokenBlocks| -> Option<Vec<u64>> {
-        let at = blocks.entries.iter().position(|e| e.kernel == id && !e.self_pair)?;
-        Some(blocks.rounds.iter().map(|r| r.round.ns.get(at).copied().unwrap_or(0)).collect())
-    };
-    Some((log_ratios(&ns(kernel, blocks)?, &ns(partner, blocks)?), blocks.noise_floor))
-}
-
-/// Whole generations have no A/A pair: how far 95% of the rounds are from their median stands in for one.
-fn spread(logs: &[f64]) -> f64 {
-    let middle = median(logs);
-    quantile(&logs.iter().map(|l| (l - middle).abs().exp_m1()).collect::<Vec<_>>(), 0.95)
+/// The token blocks of a run, and the columns of a kernel and its partner.
+fn blocks<'r>(run: &'r Run, family: &str, kernel: &str, partner: &str) -> Option<(judge::Blocks<'r>, [usize; 2])> {
+    let generation = run.receipt.generation.as_ref()?;
+    generation.blocks.iter().filter(|b| b.family == family).find_map(|blocks| {
+        let at = |id: &str| blocks.entries.iter().position(|e| e.kernel == id && !e.self_pair);
+        let columns = [at(kernel)?, at(partner)?];
+        Some((judge::Blocks::new(blocks, generation.threads), columns))
+    })
 }
 
 /// Why two runs' generations are different questions, if they are.

@@ -1,9 +1,9 @@
 //! Microbenchmarks of several runs, one row a cell and kernel: each run's own paired ratio, and what became of it.
 
-use super::change::{Change, Side};
+use super::change::Change;
 use super::{Cell, Row, Run, Table};
-use crate::measure::sequential::log_ratios;
-use crate::receipt::{MicroCell, Receipt, Residency};
+use crate::judge;
+use crate::receipt::{MicroCell, Ratio, Receipt, Residency};
 use crate::report::{figures, query};
 
 /// What makes two cells of one family the same question.
@@ -18,7 +18,7 @@ struct Key {
 }
 
 fn key(c: &MicroCell) -> Key {
-    Key { op: c.op.clone(), m: c.m, k: c.k, tokens: c.tokens, residency: c.residency, threads: c.threads }
+    Key { op: c.op.clone(), m: c.m, k: c.k, tokens: c.tokens, residency: c.residency.place(), threads: c.threads }
 }
 
 /// One table a family.
@@ -78,7 +78,8 @@ fn row(runs: &[Run], family: &str, like: &Key, place: &str, kernel: &str) -> Row
         Cell {
             paired: s.vs_baseline.as_ref().map_or_else(|| "partner".into(), |r| figures::ratio(r.median)),
             interval: s.vs_baseline.as_ref().map_or_else(String::new, figures::interval),
-            floor: Some(figures::percent(cell.noise_floor)),
+            counts: s.vs_baseline.as_ref().and_then(Ratio::threshold).map(figures::percent),
+            direction: s.vs_baseline.as_ref().map(|r| r.direction().word()),
             value: format!("{} Gelem/s", figures::number(s.gelem_s)),
             unpaired: hint.map(figures::ratio),
             note: found[0].filter(|_| i > 0).and_then(|first| other_result(runs, i, first, (cell, column))),
@@ -111,29 +112,17 @@ fn change(
     if !other.differences.is_empty() {
         return Some(Change::none("another machine or setting"));
     }
-    for (run, cell) in [(first, a), (other, b)] {
-        if query::unstable(cell) {
-            let letter = &run.letter;
-            return Some(Change::none(format!("unstable in {letter}: a kernel differs from itself there")));
-        }
-    }
     let Some(partner) = partner(a, b, kernel) else {
         return Some(Change::none("the two runs have no partner in common"));
     };
-    let logs = |cell: &MicroCell, own: usize| {
-        let own: Vec<u64> = ns(cell, own);
-        column(cell, &partner).map(|p| log_ratios(&own, &ns(cell, p))).unwrap_or_default()
+    let (rule_a, rule_b) =
+        (judge::rule_for(first.receipt.rule.as_ref(), a), judge::rule_for(other.receipt.rule.as_ref(), b));
+    let (pairs_a, pairs_b) = (judge::pairs(a, &rule_a), judge::pairs(b, &rule_b));
+    let sides = column(a, &partner).zip(column(b, &partner));
+    let Some((partner_a, partner_b)) = sides else {
+        return Some(Change::none("the two runs have no partner in common"));
     };
-    let (log_a, log_b) = (logs(a, at_a), logs(b, at_b));
-    Some(Change::between(
-        &Side { log_ratios: &log_a, floor: a.noise_floor },
-        &Side { log_ratios: &log_b, floor: b.noise_floor },
-    ))
-}
-
-/// Wall times of a column, 0 where a round lacks it.
-fn ns(cell: &MicroCell, column: usize) -> Vec<u64> {
-    cell.rounds.iter().map(|r| r.ns.get(column).copied().unwrap_or(0)).collect()
+    Some(Change::between(&pairs_a.side(at_a, partner_a), &pairs_b.side(at_b, partner_b)))
 }
 
 /// A kernel that took turns with this one in both runs: the baseline of either, else whichever comes first.

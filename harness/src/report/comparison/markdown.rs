@@ -1,5 +1,6 @@
 //! The comparison for a pull request comment: what changed first, all cells folded away.
 
+use super::change;
 use super::{Cell, Comparison, Table};
 use crate::report::index;
 use crate::report::markdown::{block, code, escape, table, with_fold};
@@ -10,7 +11,7 @@ const MOST: usize = 20;
 /// As GitHub renders it.
 pub fn markdown(c: &Comparison) -> String {
     let mut out = format!("### {} runs side by side\n\n{}\n\n", c.runs.len(), escape(&c.opening));
-    let head = ["", "run", "commit", "scenario", "machine and setting", "fastest exact kernel", "A/A noise"];
+    let head = ["", "run", "commit", "scenario", "machine and setting", "fastest exact kernel", "counts from"];
     let rows: Vec<Vec<String>> = c
         .runs
         .iter()
@@ -24,7 +25,7 @@ pub fn markdown(c: &Comparison) -> String {
                 escape(&point.scenario),
                 escape(&point.host),
                 or(index::fastest(&r.receipt)),
-                or(index::floor(&r.receipt)),
+                or(index::counts_from(&r.receipt)),
             ]
         })
         .collect();
@@ -45,7 +46,7 @@ pub fn markdown(c: &Comparison) -> String {
                 vec![
                     code(&x.kernel),
                     x.letter.clone(),
-                    format!("{} {}", x.verdict.marker(), x.verdict.words()),
+                    format!("{} {}", change::marker(x.direction), change::words(x.direction)),
                     x.range(),
                     escape(&x.place()),
                     escape(&c.tables[x.table].title),
@@ -110,10 +111,11 @@ fn whole(c: &Comparison, t: &Table) -> String {
 fn cell(c: &Cell) -> String {
     let mut parts = vec![match &c.absent {
         Some(_) => "not measured".into(),
-        None => escape(format!("{} {}", c.paired, c.interval).trim()),
+        None => escape(format!("{} {} {}", c.paired, c.interval, c.direction.unwrap_or("")).trim()),
     }];
-    if let Some(change) = &c.change {
-        parts.push(format!("{} {}: {}", change.verdict.marker(), change.verdict.words(), escape(&change.reason)));
+    if let Some(found) = &c.change {
+        let (mark, word) = (change::marker(found.direction), change::words(found.direction));
+        parts.push(format!("{mark} {word}: {}", escape(&found.reason)));
     }
     parts.extend(c.note.as_deref().map(escape));
     parts.join("<br>")

@@ -1,8 +1,8 @@
-//! Several receipts side by side, each against the first, with a verdict a cell. Paired ratios from inside each run are what is
+//! Several receipts side by side, each against the first, with a direction a cell. Paired ratios from inside each run are what is
 //! compared; medians of different runs are divided only when the machines are the same, and even then as a hint. Across
 //! machines nothing is.
 
-mod change;
+pub mod change;
 mod gate_rows;
 mod generation_rows;
 pub mod identity;
@@ -11,7 +11,6 @@ mod markdown;
 mod page;
 mod words;
 
-pub use change::Verdict;
 pub use markdown::markdown;
 pub use page::{HistoryView, charts_of, status, write_comparison};
 pub use words::quoted as shell_quoted;
@@ -19,7 +18,7 @@ pub use words::quoted as shell_quoted;
 use super::{figures, query};
 use crate::error::{Error, Result};
 use crate::receipt::Receipt;
-use change::Change;
+use change::{Change, Found};
 use identity::Difference;
 use serde::Serialize;
 
@@ -46,8 +45,10 @@ pub struct Cell {
     pub paired: String,
     /// Its interval.
     pub interval: String,
-    /// A/A noise of the same rounds, if there was a pair.
-    pub floor: Option<String>,
+    /// Direction of that ratio; absent for the partner.
+    pub direction: Option<&'static str>,
+    /// The smallest difference that counts in it.
+    pub counts: Option<String>,
     /// The speed itself: to read, not to compare.
     pub value: String,
     /// Ratio of medians to the first run's, on one machine only: a hint.
@@ -97,8 +98,8 @@ pub struct Against {
     pub differences: Vec<Difference>,
     /// What differs and does not forbid it.
     pub circumstances: Vec<Difference>,
-    /// Cells by verdict.
-    pub counts: Vec<(Verdict, usize)>,
+    /// Cells by direction.
+    pub counts: Vec<(Found, usize)>,
     /// The same in a sentence.
     pub sentence: String,
     /// Cells and kernels that only one of the two runs has, by name.
@@ -154,23 +155,24 @@ impl Comparison {
         Ok(Self { runs, opening, against, tables, gates, calibrations, remarks })
     }
 
-    /// Kernels that are worse or better in some run: worse first, and of equals the largest change.
+    /// Kernels that are slower or faster in some run: slower first, and of equals the largest change.
     pub fn changed(&self) -> Vec<Changed> {
         let mut out: Vec<Changed> = Vec::new();
         for (t, table) in self.tables.iter().enumerate() {
             for (r, row) in table.rows.iter().enumerate() {
                 let changes = row.cells.iter().zip(&self.runs).filter_map(|(c, run)| Some((run, c.change.as_ref()?)));
                 for (run, change) in changes {
-                    let Some(ratio) = change.ratio.filter(|_| change.verdict.is_change()) else { continue };
+                    let Some(ratio) = change.ratio.filter(|_| change::is_change(change.direction)) else { continue };
                     let same = |c: &&mut Changed| {
-                        c.kernel == row.kernel && c.letter == run.letter && c.verdict == change.verdict && c.table == t
+                        let same = c.kernel == row.kernel && c.letter == run.letter && c.table == t;
+                        same && c.direction == change.direction
                     };
                     match out.iter_mut().find(same) {
                         Some(known) => known.add(&row.place, ratio),
                         None => out.push(Changed {
                             kernel: row.kernel.clone(),
                             letter: run.letter.clone(),
-                            verdict: change.verdict,
+                            direction: change.direction,
                             places: vec![row.place.clone()],
                             of: self.compared(t, &row.kernel, &run.letter),
                             low: ratio,
@@ -183,7 +185,7 @@ impl Comparison {
             }
         }
         let size = |c: &Changed| c.low.ln().abs().max(c.high.ln().abs());
-        out.sort_by(|a, b| a.verdict.cmp(&b.verdict).then(size(b).total_cmp(&size(a))));
+        out.sort_by(|a, b| a.direction.cmp(&b.direction).then(size(b).total_cmp(&size(a))));
         out
     }
 
@@ -202,8 +204,8 @@ pub struct Changed {
     pub kernel: String,
     /// The run.
     pub letter: String,
-    /// Worse or better.
-    pub verdict: Verdict,
+    /// Slower or faster.
+    pub direction: Found,
     /// Where.
     pub places: Vec<String>,
     /// Of how many places that could be compared.

@@ -1,10 +1,11 @@
 //! The comparison as one page.
 
-use super::change::{Change, Verdict};
+use super::change::{self, Change, Found};
 use super::gate_rows::{GateRow, RateRow};
 use super::{Against, Cell, Comparison, Row, Table, identity};
 use crate::error::Result;
 use crate::files::write_atomic;
+use crate::judge::Direction;
 use crate::receipt::Status;
 use crate::report::history::{Group, Point, groups};
 use crate::report::{chart, html, index};
@@ -53,7 +54,7 @@ struct RunView {
     host: String,
     scenario: String,
     fastest: String,
-    floor: String,
+    counts: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -113,8 +114,8 @@ pub struct HistoryView {
 
 impl ChangeView {
     fn new(c: &Change) -> Self {
-        let v = c.verdict;
-        let (word, marker, class) = (v.words(), v.marker(), v.class());
+        let found = c.direction;
+        let (word, marker, class) = (change::words(found), change::marker(found), change::class(found));
         Self { word, marker, class, figure: c.figure(), reason: c.reason.clone() }
     }
 }
@@ -129,9 +130,9 @@ pub fn write_comparison(comparison: &Comparison, out: &Path) -> Result<PathBuf> 
 fn view<'a>(c: &'a Comparison, out: &Path) -> View<'a> {
     let tables: Vec<TableView<'a>> = c.tables.iter().enumerate().map(|(i, t)| table(i, t)).collect();
     let changed = c.changed().into_iter().map(|x| ChangedView {
-        word: x.verdict.words(),
-        marker: x.verdict.marker(),
-        class: x.verdict.class(),
+        word: change::words(x.direction),
+        marker: change::marker(x.direction),
+        class: change::class(x.direction),
         range: x.range(),
         place: x.place(),
         anchor: row_id(x.table, x.row),
@@ -156,9 +157,14 @@ fn view<'a>(c: &'a Comparison, out: &Path) -> View<'a> {
 }
 
 fn against(a: &Against) -> AgainstView<'_> {
-    let tile = |(v, count): &(Verdict, usize)| {
-        let always = matches!(v, Verdict::Worse | Verdict::Better | Verdict::Same);
-        (always || *count > 0).then(|| Tile { count: *count, word: v.words(), marker: v.marker(), class: v.class() })
+    let tile = |(found, count): &(Found, usize)| {
+        let always = found.is_some_and(Direction::is_settled);
+        (always || *count > 0).then(|| Tile {
+            count: *count,
+            word: change::words(*found),
+            marker: change::marker(*found),
+            class: change::class(*found),
+        })
     };
     let none = a.counts.iter().all(|(_, n)| *n == 0) || !a.comparable;
     AgainstView { tiles: if none { Vec::new() } else { a.counts.iter().filter_map(tile).collect() }, against: a }
@@ -179,7 +185,7 @@ fn run(r: &super::Run, out: &Path) -> RunView {
         host: point.host,
         scenario: identity::scenario(&r.receipt),
         fastest: index::fastest(&r.receipt).unwrap_or_else(|| "nothing timed".into()),
-        floor: index::floor(&r.receipt).unwrap_or_else(|| "unknown".into()),
+        counts: index::counts_from(&r.receipt).unwrap_or_else(|| "unknown".into()),
     }
 }
 

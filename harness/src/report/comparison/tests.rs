@@ -1,4 +1,6 @@
+use super::change::Found;
 use super::*;
+use crate::judge::Direction;
 use crate::receipt::{Residency, Status};
 use crate::report::{fixture, gate_fixture};
 
@@ -25,22 +27,22 @@ fn changed(kernel: &str, factor: f64) -> Receipt {
     r
 }
 
-fn verdicts(c: &Comparison, kernel: &str) -> Vec<Verdict> {
+fn directions(c: &Comparison, kernel: &str) -> Vec<Found> {
     let rows = c.tables.iter().filter(|t| t.unit == "Gelem/s").flat_map(|t| &t.rows).filter(|r| r.kernel == kernel);
-    rows.filter_map(|r| Some(r.cells[1].change.as_ref()?.verdict)).collect()
+    rows.filter_map(|r| Some(r.cells[1].change.as_ref()?.direction)).collect()
 }
 
-fn count(c: &Comparison, verdict: Verdict) -> usize {
-    c.against[0].counts.iter().find(|(v, _)| *v == verdict).unwrap().1
+fn count(c: &Comparison, direction: Direction) -> usize {
+    c.against[0].counts.iter().find(|(found, _)| *found == Some(direction)).unwrap().1
 }
 
 #[test]
 fn a_run_against_itself_is_the_same() {
     let c = compare(vec![fixture::complete(), fixture::complete()]);
-    assert_eq!((count(&c, Verdict::Worse), count(&c, Verdict::Better)), (0, 0));
-    assert!(verdicts(&c, "avx2-permute").iter().all(|v| *v == Verdict::Same));
+    assert_eq!((count(&c, Direction::Slower), count(&c, Direction::Faster)), (0, 0));
+    assert!(directions(&c, "avx2-permute").iter().all(|v| *v == Some(Direction::Same)));
     // Partners have no verdict of their own.
-    assert!(verdicts(&c, "scalar").is_empty());
+    assert!(directions(&c, "scalar").is_empty());
     assert!(c.opening.starts_with("B against A: of "), "{}", c.opening);
     let page = page(&c);
     assert!(page.contains("1.00× as fast by the clock") && page.contains("no verdict"));
@@ -48,11 +50,11 @@ fn a_run_against_itself_is_the_same() {
 }
 
 #[test]
-fn slower_is_worse_and_faster_is_better() {
+fn a_slower_kernel_and_a_faster_one_are_called_so() {
     let c = compare(vec![fixture::complete(), changed("avx2-permute", 1.2)]);
-    assert!(verdicts(&c, "avx2-permute").iter().all(|v| *v == Verdict::Worse));
-    assert!(verdicts(&c, "avx2-nibble").iter().all(|v| *v == Verdict::Same));
-    assert!(c.opening.contains(&format!("{} worse", count(&c, Verdict::Worse))), "{}", c.opening);
+    assert!(directions(&c, "avx2-permute").iter().all(|v| *v == Some(Direction::Slower)));
+    assert!(directions(&c, "avx2-nibble").iter().all(|v| *v == Some(Direction::Same)));
+    assert!(c.opening.contains(&format!("{} slower", count(&c, Direction::Slower))), "{}", c.opening);
     let changed_rows = c.changed();
     assert_eq!((changed_rows.len(), changed_rows[0].place().as_str()), (1, "all 11 cells"));
     let next = c.against[0].next.clone().unwrap();
@@ -62,16 +64,16 @@ fn slower_is_worse_and_faster_is_better() {
         "cargo run -p harness -- gate --against 0123456789abcdef0123456789abcdef01234567 --scenario ladder --full --kernels avx2-permute"
     );
     let page = page(&c);
-    assert!(page.contains("▼ worse") && page.contains(&next.commands[1]));
+    assert!(page.contains("▼ slower") && page.contains(&next.commands[1]));
 
     let c = compare(vec![fixture::complete(), changed("avx2-i8", 0.8)]);
-    assert!(verdicts(&c, "avx2-i8").iter().all(|v| *v == Verdict::Better));
+    assert!(directions(&c, "avx2-i8").iter().all(|v| *v == Some(Direction::Faster)));
 }
 
 #[test]
 fn a_partner_that_changed_is_suspected() {
     let c = compare(vec![fixture::complete(), changed("scalar", 0.8)]);
-    assert!(verdicts(&c, "avx2-nibble").iter().all(|v| *v == Verdict::Worse));
+    assert!(directions(&c, "avx2-nibble").iter().all(|v| *v == Some(Direction::Slower)));
     assert!(c.opening.contains("it may be scalar that changed"), "{}", c.opening);
     assert!(c.remarks[0].contains("scalar having become faster"), "{:?}", c.remarks);
 }
@@ -83,7 +85,7 @@ fn nothing_of_another_host_is_divided() {
     let c = compare(vec![fixture::complete(), other]);
     for cell in c.tables.iter().flat_map(|t| t.rows.iter().map(|r| &r.cells[1])) {
         assert_eq!(cell.unpaired, None);
-        assert!(cell.change.as_ref().is_none_or(|c| c.verdict == Verdict::NotComparable && c.ratio.is_none()));
+        assert!(cell.change.as_ref().is_none_or(|c| c.direction.is_none() && c.ratio.is_none()));
     }
     assert!(c.changed().is_empty() && c.remarks.is_empty());
     assert_eq!(c.opening, "B is not from the machine and setting of A (CPU differs), so nothing is compared.");
@@ -129,12 +131,11 @@ fn what_one_run_lacks_is_named() {
 fn unstable_and_short_cells_are_not_compared() {
     let mut unstable = fixture::complete();
     for cell in &mut unstable.micro {
-        let last = cell.summaries.len() - 1;
-        let pair = cell.summaries[last].vs_baseline.as_mut().unwrap();
-        (pair.low, pair.high) = (Some(1.05), Some(1.06));
+        let again = cell.entries.iter().position(|e| e.self_pair).unwrap();
+        cell.rounds.iter_mut().for_each(|round| round.ns[again] = (round.ns[again] as f64 * 1.06) as u64);
     }
     let c = compare(vec![fixture::complete(), unstable]);
-    assert!(verdicts(&c, "avx2-permute").iter().all(|v| *v == Verdict::NotComparable));
+    assert!(directions(&c, "avx2-permute").iter().all(|v| *v == Some(Direction::Unstable)));
     let c = compare(vec![fixture::complete(), fixture::interrupted()]);
     let reasons: Vec<&str> =
         c.tables[0].rows.iter().filter_map(|r| Some(r.cells[1].change.as_ref()?.reason.as_str())).collect();

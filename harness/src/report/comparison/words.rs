@@ -1,8 +1,9 @@
 //! The sentences of a comparison, and the command that gets a real verdict.
 
-use super::change::Verdict;
+use super::change::{self, Found};
 use super::gate_rows::{GateRow, RateRow};
 use super::{Against, Run, Table, identity};
+use crate::judge::Direction;
 use crate::report::figures;
 use serde::Serialize;
 
@@ -19,14 +20,14 @@ pub struct Next {
 pub fn against(runs: &[Run], tables: &[Table], i: usize) -> Against {
     let (first, run) = (&runs[0], &runs[i]);
     let changes = tables.iter().flat_map(|t| &t.rows).filter_map(|r| r.cells[i].change.as_ref());
-    let verdicts: Vec<Verdict> = changes.map(|c| c.verdict).collect();
-    let count = |v: Verdict| verdicts.iter().filter(|x| **x == v).count();
-    let counts: Vec<(Verdict, usize)> = Verdict::ALL.map(|v| (v, count(v))).into();
+    let all: Vec<Found> = changes.map(|c| c.direction).collect();
+    let count = |found: Found| all.iter().filter(|x| **x == found).count();
+    let counts: Vec<(Found, usize)> = change::ALL.map(|found| (found, count(found))).into();
     let rows = || tables.iter().flat_map(|t| &t.rows).filter(|r| r.cells[i].change.is_some());
     let alone = rows().filter(|r| r.cells[i].absent.is_some() != r.cells[0].absent.is_some()).count();
-    let word = |(v, n): &(Verdict, usize)| match v {
-        Verdict::NotComparable if alone > 0 => format!("{n} {} ({alone} of them in one run only)", v.words()),
-        _ => format!("{n} {}", v.words()),
+    let word = |(found, n): &(Found, usize)| match found {
+        None if alone > 0 => format!("{n} {} ({alone} of them in one run only)", change::words(*found)),
+        _ => format!("{n} {}", change::words(*found)),
     };
     let said: Vec<String> = counts.iter().filter(|(_, n)| *n > 0).map(word).collect();
     let different = tables.iter().flat_map(|t| &t.rows).filter(|r| r.cells[i].note.is_some()).count();
@@ -39,7 +40,7 @@ pub fn against(runs: &[Run], tables: &[Table], i: usize) -> Against {
     let suspect = suspects.first().map_or_else(String::new, |partner| {
         format!(" Every kernel over {partner} moved the same way in some cells, so it may be {partner} that changed.")
     });
-    let total = verdicts.len();
+    let total = all.len();
     let cells = if total == 1 { "1 comparison".into() } else { format!("{total} comparisons") };
     let sentence = match () {
         () if untimed(run) => format!("{} holds no kernel timings to compare ({}).", run.letter, kind(run)),
@@ -152,19 +153,20 @@ fn next(first: &Run, run: &Run, tables: &[Table], i: usize) -> Option<Next> {
     let (a, b) = (&first.receipt.build, &run.receipt.build);
     let clean = |r: &Run| r.receipt.build.git_commit.clone().filter(|_| r.receipt.build.git_dirty != Some(true));
     // Those that changed; if none did, those that could not be decided.
-    let of = |wanted: &[Verdict]| {
+    let of = |wanted: &[Direction]| {
         let mut kernels: Vec<&str> = Vec::new();
         for row in tables.iter().flat_map(|t| &t.rows).filter(|r| !r.kernel.ends_with("+sparse")) {
-            let matches = row.cells[i].change.as_ref().is_some_and(|c| wanted.contains(&c.verdict));
+            let matches =
+                row.cells[i].change.as_ref().is_some_and(|c| c.direction.is_some_and(|d| wanted.contains(&d)));
             if matches && !kernels.contains(&row.kernel.as_str()) {
                 kernels.push(&row.kernel);
             }
         }
         kernels
     };
-    let mut kernels = of(&[Verdict::Worse, Verdict::Better]);
+    let mut kernels = of(&[Direction::Slower, Direction::Faster]);
     if kernels.is_empty() {
-        kernels = of(&[Verdict::Undecided]);
+        kernels = of(&[Direction::Undecided, Direction::Unstable]);
     }
     let scenario = &run.receipt.scenario;
     let mut flags = format!("--scenario {}", quoted(asked_scenario(run)));
@@ -252,7 +254,7 @@ pub fn remarks(runs: &[Run], tables: &[Table]) -> Vec<String> {
     out
 }
 
-/// Cells of one partner in which all kernels became worse, or all better.
+/// Cells of one partner in which all kernels became slower, or all faster.
 struct Alike {
     partner: String,
     /// What the partner would have become.
@@ -270,10 +272,10 @@ fn alike(table: &Table, i: usize) -> Vec<Alike> {
     for place in &places {
         let rows: Vec<_> = table.rows.iter().filter(|r| r.place == *place).collect();
         let changes: Vec<_> = rows.iter().filter_map(|r| r.cells[i].change.as_ref()).collect();
-        let all = |v: Verdict| changes.len() >= 3 && changes.iter().all(|c| c.verdict == v);
+        let all = |d: Direction| changes.len() >= 3 && changes.iter().all(|c| c.direction == Some(d));
         let way = match () {
-            () if all(Verdict::Worse) => "faster",
-            () if all(Verdict::Better) => "slower",
+            () if all(Direction::Slower) => "faster",
+            () if all(Direction::Faster) => "slower",
             () => continue,
         };
         let Some(partner) = rows.iter().find(|r| r.cells[i].change.is_none()) else { continue };

@@ -49,7 +49,7 @@ pub struct IndexRow {
     /// Fastest exact kernel and its paired ratio.
     pub fastest: Option<String>,
     /// A/A noise of the run.
-    pub floor: Option<String>,
+    pub counts_from: Option<String>,
 }
 
 /// What was written.
@@ -104,7 +104,7 @@ fn entry(name: String, folder: PathBuf, r: &Receipt) -> Entry {
         status,
         remark,
         fastest: fastest(r),
-        floor: floor(r),
+        counts_from: counts_from(r),
     };
     Entry { name, folder, point, row }
 }
@@ -137,19 +137,17 @@ fn status(r: &Receipt) -> (String, Option<String>) {
 /// The fastest exact kernel for `gemv`, or what was measured instead, with its paired ratio.
 pub fn fastest(r: &Receipt) -> Option<String> {
     let op = query::headlines(r, query::EXACT).first()?.op.clone();
-    let cells = [Residency::Cache, Residency::Dram].map(|at| query::headline(r, query::EXACT, &op, at));
+    let cells = Residency::PLACES.map(|at| query::headline(r, query::EXACT, &op, at));
     let cell = cells.into_iter().flatten().find(|c| !c.rounds.is_empty())?;
     let exact = |id: &str| r.kernels.iter().any(|k| k.id == id && k.exact);
     let best = query::fastest_of(cell, |s| exact(&s.kernel))?;
-    let ratio = best.vs_baseline.as_ref().map_or_else(|| "1×".into(), |r| figures::ratio(r.median));
+    let ratio = best.vs_baseline.as_ref().map_or_else(|| "1×".into(), figures::judged);
     Some(format!("{} {ratio}", best.kernel))
 }
 
-/// A/A noise: smallest and largest over the cells.
-pub fn floor(r: &Receipt) -> Option<String> {
-    let (low, high) = query::noise_range(r)?;
-    let (low, high) = (figures::percent(low), figures::percent(high));
-    Some(if low == high { high } else { format!("{low} to {high}") })
+/// The smallest difference that counts: from the quietest cell to the noisiest.
+pub fn counts_from(r: &Receipt) -> Option<String> {
+    query::threshold_range(r).map(query::percent_range)
 }
 
 fn opening(entries: &[Entry], unreadable: usize) -> String {

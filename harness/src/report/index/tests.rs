@@ -73,7 +73,7 @@ fn rows_link_to_their_reports_and_say_what_matters() {
     assert_eq!(index.runs[0].status, "FAIL");
     assert!(index.runs[0].remark.as_ref().unwrap().contains("avx2-i8"));
     assert!(index.runs[3].fastest.as_ref().unwrap().starts_with("avx2-i8 "), "{:?}", index.runs[3]);
-    assert!(index.runs[3].floor.as_ref().unwrap().contains('%'));
+    assert!(index.runs[3].counts_from.as_ref().unwrap().contains('%'));
 }
 
 #[test]

@@ -10,7 +10,7 @@ pub use side_by_side::{comparison, index};
 
 use super::query;
 use super::view::{claims_summary, lut_sentence};
-use super::{crossover_in_words, figures, first_sentence, verdict};
+use super::{caveats, crossover_in_words, figures, first_sentence, verdict};
 use crate::receipt::{GenerationKernel, LutFinding, Receipt};
 use comfy_table::Table;
 use layout::printable;
@@ -23,6 +23,10 @@ pub fn table() -> Table {
 /// The page's first sentence, its figures, both families, end to end. With `look.full` every table, shares of bounds included.
 pub fn summary(receipt: &Receipt, look: Look) -> String {
     let mut out = vec![wrapped(&first_sentence(receipt), look.width)];
+    let open = caveats(receipt);
+    if !open.is_empty() {
+        out.push(wrapped(&open.join(" "), look.width));
+    }
     out.extend(figures_of(receipt, look));
     out.extend(receipt.gate.as_ref().and_then(|g| tables::gate(g, look)));
     let families = query::families(receipt);
@@ -35,6 +39,12 @@ pub fn summary(receipt: &Receipt, look: Look) -> String {
     for family in families.iter().filter(|_| look.full) {
         if let Some(table) = tables::bounds(receipt, family, look) {
             let title = format!("{family}: share of the bound (m: memory, c: compute)");
+            out.push(format!("{}\n{table}", wrapped(&title, look.width)));
+        }
+    }
+    for family in families.iter().filter(|_| look.full) {
+        if let Some(table) = tables::comparisons(receipt, family, look) {
+            let title = format!("{family}: every comparison, and the smallest difference that counts in it");
             out.push(format!("{}\n{table}", wrapped(&title, look.width)));
         }
     }
@@ -64,7 +74,7 @@ fn figures_of(receipt: &Receipt, look: Look) -> Option<String> {
         .map(|s| [s.label.to_string(), s.figure, s.subject].map(|t| printable(&t)))
         .collect();
     let wide = |i: usize, most: usize| lines.iter().map(|l| l[i].chars().count()).max().unwrap_or(0).min(most);
-    let (labels, figures) = (wide(0, 28), wide(1, 16));
+    let (labels, figures) = (wide(0, 35), wide(1, 16));
     let line = |[label, figure, subject]: &[String; 3]| {
         let rest = look.width.saturating_sub(labels + figures + 4);
         if rest < 12 {
@@ -88,11 +98,14 @@ fn notes(receipt: &Receipt, look: Look) -> Vec<String> {
         let figure = figures::ratio_with_interval(ratio);
         out.push(if look.full {
             format!(
-                "{} took turns with {} alone: {figure} as fast. Only this ratio counts; its tokens/s come from warmer caches than the other rows'.",
-                sparse.kernel, ratio.partner
+                "{} took turns with {} alone: {}, {figure} as fast. Only this ratio counts; its tokens/s come from warmer caches than the other rows'.",
+                sparse.kernel,
+                ratio.partner,
+                ratio.direction().word()
             )
         } else {
-            format!("{}: {figure} as fast as {} alone.", sparse.kernel, ratio.partner)
+            let word = ratio.direction().word();
+            format!("{} against {} alone: {word}, {figure} as fast.", sparse.kernel, ratio.partner)
         });
     }
     if look.full {
@@ -102,7 +115,8 @@ fn notes(receipt: &Receipt, look: Look) -> Vec<String> {
     if let Some(lut) = receipt.perplexity.as_ref().and_then(|p| p.lut.as_ref()) {
         out.push(if look.full { lut_sentence(lut) } else { lut_in_short(lut) });
     }
-    if receipt.micro.iter().any(|c| !c.rounds.is_empty()) {
+    // One kernel's question is not the analysis's.
+    if receipt.generation.is_some() && receipt.micro.iter().any(|c| !c.rounds.is_empty()) {
         let judged = crate::claims::judge_all(receipt);
         out.push(format!("Of the analysis's {} (`list claims --run`).", claims_summary(&judged)));
     }
@@ -135,11 +149,10 @@ fn lut_in_short(lut: &LutFinding) -> String {
     )
 }
 
-/// The A/A noise that every ratio is to be held against.
+/// What the signs mean, and how small a difference counts.
 pub fn noise(receipt: &Receipt) -> Option<String> {
-    let (low, high) = query::noise_range(receipt)?;
-    let (low, high) = (figures::percent(low), figures::percent(high));
-    Some(format!("~ within noise; A/A noise of this run: {low} to {high} by shape"))
+    let range = query::percent_range(query::threshold_range(receipt)?);
+    Some(format!("{}; smallest difference that counts here: {range}, by cell", figures::SIGNS))
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! Several runs in a terminal: the page's first sentence, what changed, and the command that settles it.
 
 use super::layout::{Look, Rows, Tone, wrapped};
-use crate::report::comparison::{Comparison, Verdict};
+use crate::judge::Direction;
+use crate::report::comparison::{Comparison, change};
 use crate::report::figures;
 use crate::report::index::Index;
 
@@ -28,9 +29,9 @@ pub fn comparison(c: &Comparison, look: Look) -> String {
         let mut table = Rows::new(["kernel", "against A", "ratio over A's", "where"]);
         table.left = vec![1, 3];
         for x in changed.iter().take(if look.full { usize::MAX } else { CHANGED }) {
-            let tone = if x.verdict == Verdict::Worse { Tone::Bad } else { Tone::Best };
+            let tone = if x.direction == Some(Direction::Slower) { Tone::Bad } else { Tone::Best };
             let letter = if several { format!(" ({})", x.letter) } else { String::new() };
-            let word = format!("{} {}{letter}", x.verdict.marker(), x.verdict.words());
+            let word = format!("{} {}{letter}", change::marker(x.direction), change::words(x.direction));
             let place = figures::label(&x.place(), 32);
             table.rows.push(vec![
                 (x.kernel.clone(), Tone::Plain),
@@ -68,7 +69,7 @@ pub fn index(index: &Index, look: Look) -> String {
             (r.run.clone(), Tone::Plain),
             (figures::label(&r.status, 22), tone),
             (figures::label(&or(&r.fastest), 28), Tone::Plain),
-            (or(&r.floor), Tone::Plain),
+            (or(&r.counts_from), Tone::Plain),
         ]);
     }
     if !table.rows.is_empty() {

@@ -1,10 +1,11 @@
 //! The tables of one run.
 
 use super::layout::{Figure, Look, Rows, Tone, printable, wrapped};
+use crate::judge::Direction;
 use crate::receipt::{GateRecord, GenerationKernel, MicroCell, Outcome, Ratio, Receipt, SparsityRecord};
 use crate::report::figures;
 use crate::report::gate::{by_gravity, columns, outcome_word};
-use crate::report::query::{self, Call};
+use crate::report::query;
 
 /// Most comparisons of a gate in a summary; a gate's own output has all.
 const GATE_ROWS: usize = 12;
@@ -15,37 +16,41 @@ fn plain(text: impl Into<String>) -> Figure {
 
 /// Operation, shape and place under each other.
 fn column(c: &MicroCell) -> String {
-    format!("{}\n{}\n{}", figures::label(&printable(&c.op), 14), query::shape(c), query::residency(c.residency))
+    let op = figures::label(&printable(&c.op), 14);
+    format!("{op}\n{}\n{}", query::shape(c), query::residency(c.residency))
 }
 
-/// Speed-up of each kernel over the first row at the headline shapes, and over the stage before it at the first.
+/// Speed-up of each kernel over the first row at the headline shapes, memory first: there also its share of the machine's limit, and its
+/// direction against the kernel it builds on.
 pub fn stages(receipt: &Receipt, family: &str, look: Look) -> Option<String> {
-    let heads: Vec<&MicroCell> =
+    let mut heads: Vec<&MicroCell> =
         query::headlines(receipt, family).into_iter().filter(|c| !c.rounds.is_empty()).collect();
-    let first = heads.first()?;
-    let titles = heads.iter().map(|c| column(c));
-    let builds = query::kernels(first).any(|(_, s)| s.vs_previous.is_some());
-    let previous = builds.then(|| "over\nstage\nbefore".to_string());
-    let mut table = Rows::new(["kernel".to_string()].into_iter().chain(titles).chain(previous));
+    // Stable: operations stay in their order.
+    heads.sort_by_key(|c| (c.op != "gemv", query::places_for_answers(c.residency)));
+    let (first, others) = heads.split_first()?;
+    let bounded = query::kernels(first).any(|(_, s)| s.bound.is_some());
+    let head = ["kernel".into(), column(first)].into_iter().chain(bounded.then(|| "of\nlimit".into()));
+    let against = "against what\nit builds on".to_string();
+    let mut table = Rows::new(head.chain([against]).chain(others.iter().map(|c| column(c))));
+    table.left = vec![if bounded { 3 } else { 2 }];
     for kernel in query::kernel_ids(receipt, family) {
-        let mut row = vec![plain(kernel.clone())];
-        for cell in &heads {
-            row.push(match query::kernels(cell).find(|(_, s)| s.kernel == kernel) {
-                Some((_, s)) => {
-                    let best = query::fastest(cell).is_some_and(|f| f.kernel == kernel);
-                    ratio(s.vs_baseline.as_ref(), cell.noise_floor, best)
-                }
-                None => plain("not run"),
-            });
+        let summary = |cell: &'_ MicroCell| query::kernels(cell).find(|(_, s)| s.kernel == kernel).map(|(_, s)| s.clone());
+        let speed_up = |cell: &MicroCell| {
+            let best = query::fastest(cell).is_some_and(|f| f.kernel == kernel);
+            summary(cell).map_or_else(|| plain("not run"), |s| ratio(s.vs_baseline.as_ref(), best))
+        };
+        let own = summary(first);
+        let mut row = vec![plain(kernel.clone()), speed_up(first)];
+        if bounded {
+            let share = own.as_ref().and_then(|s| s.bound.as_ref()).map(|b| figures::percent(b.share));
+            row.push(plain(share.unwrap_or_default()));
         }
-        if !builds {
-            table.rows.push(row);
-            continue;
-        }
-        // The first column's shape: the others' are in the report.
-        let previous = query::kernels(first).find(|(_, s)| s.kernel == kernel);
-        let previous = previous.and_then(|(_, s)| s.vs_previous.as_ref());
-        row.push(previous.map_or_else(|| plain(""), |r| ratio(Some(r), first.noise_floor, false)));
+        let judged = own.as_ref().and_then(|s| s.vs_previous.as_ref().or(s.vs_baseline.as_ref()));
+        row.push(judged.map_or_else(
+            || plain(""),
+            |r| (format!("{} {}", r.direction().word(), figures::ratio(r.median)), tone(r.direction())),
+        ));
+        row.extend(others.iter().map(|cell| speed_up(cell)));
         table.rows.push(row);
     }
     Some(table.text(look))
@@ -81,16 +86,49 @@ pub fn bounds(receipt: &Receipt, family: &str, look: Look) -> Option<String> {
     Some(table.text(look))
 }
 
-fn ratio(r: Option<&Ratio>, noise: f64, best: bool) -> Figure {
+fn ratio(r: Option<&Ratio>, best: bool) -> Figure {
     let Some(r) = r else { return plain("1×") };
-    let figure = figures::ratio(r.median);
-    match query::call(r, noise) {
-        Call::WithinNoise => (format!("~{figure}"), Tone::Dim),
-        Call::TooFewRounds => (format!("?{figure}"), Tone::Dim),
-        Call::Faster if best => (figure, Tone::Best),
-        Call::Slower => (figure, Tone::Bad),
-        Call::Faster => plain(figure),
+    let tone = match r.direction() {
+        Direction::Faster if best => Tone::Best,
+        direction => tone(direction),
+    };
+    (figures::judged(r), tone)
+}
+
+fn tone(direction: Direction) -> Tone {
+    match direction {
+        Direction::Faster => Tone::Plain,
+        Direction::Slower => Tone::Bad,
+        Direction::Same => Tone::Dim,
+        Direction::Undecided | Direction::Unstable => Tone::Warn,
     }
+}
+
+/// Every comparison with its word.
+pub fn comparisons(receipt: &Receipt, family: &str, look: Look) -> Option<String> {
+    let mut table = Rows::new(["kernel", "against", "cell", "", "ratio", "counts\nfrom"]);
+    table.left = vec![1, 2, 3];
+    for cell in query::cells(receipt, family).filter(|c| !c.rounds.is_empty()) {
+        for (_, s) in query::kernels(cell) {
+            let mut partners = Vec::new();
+            for r in s.vs_previous.iter().chain(&s.vs_baseline) {
+                if partners.contains(&&r.partner) {
+                    continue;
+                }
+                partners.push(&r.partner);
+                let place = format!("{} {} {}", cell.op, query::shape(cell), query::level(cell.residency));
+                table.rows.push(vec![
+                    plain(s.kernel.clone()),
+                    plain(r.partner.clone()),
+                    plain(place),
+                    (r.direction().word().into(), tone(r.direction())),
+                    plain(figures::ratio(r.median)),
+                    plain(r.threshold().map_or_else(String::new, |t| format!("±{}", figures::percent(t)))),
+                ]);
+            }
+        }
+    }
+    (!table.rows.is_empty()).then(|| table.text(look))
 }
 
 /// Tokens a second under their title; with `full` also what shows that they are the right ones.
@@ -144,14 +182,14 @@ pub fn generation(receipt: &Receipt, family: &str, look: Look) -> Option<String>
 
 /// Feed-forward blocks with and without their zeros skipped.
 pub fn sparsity(record: &SparsityRecord, look: Look) -> String {
-    let mut table = Rows::new(["live share", "dense", "sparse", "sparse over dense", "noise"]);
+    let mut table = Rows::new(["live share", "dense", "sparse", "sparse over dense", ""]);
     for p in &record.points {
         let row = [
             format!("{:.2}", p.live_share),
             figures::number(p.dense_us),
             figures::number(p.sparse_us),
             figures::ratio_with_interval(&p.vs_dense),
-            figures::percent(p.noise_floor),
+            p.vs_dense.direction().word().into(),
         ];
         table.rows.push(row.map(plain).into());
     }

@@ -1,7 +1,8 @@
 //! What speaks against the run: wrong kernels, regressions, noise, and what could not run.
 
 use super::{Statement, count};
-use crate::receipt::{GateRecord, MicroCell, Outcome, Receipt, Verdict};
+use crate::judge::{Direction, Tally};
+use crate::receipt::{GateRecord, Outcome, Receipt};
 use crate::report::figures;
 use crate::report::gate::outcome_word;
 use crate::report::query;
@@ -18,79 +19,47 @@ pub fn mismatches(receipt: &Receipt) -> Option<Statement> {
     })
 }
 
-/// Judged comparisons of a run with the stage that each kernel builds on: (cell, entry, verdict).
-pub fn judged(receipt: &Receipt) -> impl Iterator<Item = (usize, usize, &Verdict)> {
-    let cells = receipt.micro.iter().enumerate();
-    cells.flat_map(|(c, cell)| {
-        cell.summaries.iter().enumerate().filter_map(move |(e, s)| Some((c, e, s.verdict.as_ref()?)))
-    })
-}
-
-/// "Did anything regress?" of a gate, against the other build; "Does every stage pay?" of a comparison, against the stage that a kernel
-/// builds on.
+/// "Did anything regress?" of a gate, against the other build; of a comparison, how many kernels are slower than what they build on.
 pub fn regressions(receipt: &Receipt) -> Option<Statement> {
     if let Some(gate) = &receipt.gate {
         return Some(gated(gate));
     }
-    let all: Vec<(usize, usize, &Verdict)> = judged(receipt).collect();
-    if all.is_empty() {
+    let tally = query::tally(receipt);
+    if tally.total() == 0 {
         return None;
     }
-    let of = |outcome: Outcome| all.iter().filter(move |(_, _, v)| v.outcome == outcome);
-    let number = |outcome| of(outcome).count();
-    let slower = number(Outcome::Fail);
-    let worst = of(Outcome::Fail).max_by(|a, b| a.2.change.total_cmp(&b.2.change));
-    let mut text = match worst {
+    let slower = query::comparisons(receipt).filter(|(.., v)| v.direction() == Direction::Slower);
+    let mut text = match slower.max_by(|a, b| a.2.change.total_cmp(&b.2.change)) {
         Some((cell, entry, verdict)) => {
-            let cell: &MicroCell = &receipt.micro[*cell];
-            format!(
-                "Slower than the stage it builds on, most of all {} for {}: {}.",
-                cell.summaries[*entry].kernel,
-                query::cell_title(cell),
-                verdict.reason
-            )
+            let cell = &receipt.micro[cell];
+            let (kernel, place) = (&cell.summaries[entry].kernel, query::cell_title(cell));
+            format!("Most of all {kernel} for {place}: {}.", verdict.sentence(query::ROUND))
         }
-        None => "No kernel is shown to be slower than the stage it builds on.".into(),
+        None => "No kernel is shown to be slower than the kernel it builds on.".into(),
     };
-    let open = [(Outcome::Inconclusive, "undecided"), (Outcome::Unstable, "unstable")];
-    let open = open.iter().filter_map(|(outcome, words)| match number(*outcome) {
-        0 => None,
-        n => Some(format!("{n} {words}")),
-    });
-    let rest: Vec<String> = std::iter::once(format!("{} not slower", number(Outcome::Pass))).chain(open).collect();
-    text += &format!(" Of {}: {}.", count(all.len(), "comparison"), rest.join(", "));
-    let undecided = number(Outcome::Inconclusive) + number(Outcome::Unstable);
+    text += &format!(" Of {}: {}.", count(tally.total(), "comparison"), in_words(&tally));
+    let slower = tally.count(Direction::Slower);
     Some(Statement {
-        label: "Does every stage pay?",
-        figure: match (slower, undecided) {
-            (0, 0) => "none is slower",
-            (0, _) => "not shown",
-            _ => "no",
-        }
-        .into(),
-        subject: match slower {
-            0 => "against the stage before".into(),
-            n => format!("{n} of {} slower than the stage before", all.len()),
-        },
+        label: "Slower than the kernel it builds on",
+        figure: slower.to_string(),
+        subject: format!("of {}", count(tally.total(), "comparison")),
         text,
         anchor: if slower > 0 { "finding-slower" } else { "measurements" },
     })
 }
 
+/// `61 faster, 23 slower, 7 same, 5 undecided, 5 unstable`: those that there are.
+pub fn in_words(tally: &Tally) -> String {
+    let order = [Direction::Faster, Direction::Slower, Direction::Same, Direction::Undecided, Direction::Unstable];
+    let words = order.iter().filter(|d| tally.count(**d) > 0).map(|d| format!("{} {}", tally.count(*d), d.word()));
+    words.collect::<Vec<_>>().join(", ")
+}
+
 fn gated(gate: &GateRecord) -> Statement {
     let of = |outcome: Outcome| gate.cells.iter().filter(move |c| c.verdict.outcome == outcome).count();
-    let tally: Vec<String> = [
-        (Outcome::Fail, "slower"),
-        (Outcome::Unstable, "unstable"),
-        (Outcome::Inconclusive, "undecided"),
-        (Outcome::Pass, "not slower"),
-    ]
-    .into_iter()
-    .filter_map(|(outcome, words)| match of(outcome) {
-        0 => None,
-        n => Some(format!("{n} {words}")),
-    })
-    .collect();
+    let order = [Outcome::Fail, Outcome::Unstable, Outcome::Inconclusive, Outcome::Pass];
+    let tally = order.into_iter().filter(|outcome| of(*outcome) > 0);
+    let tally: Vec<String> = tally.map(|outcome| format!("{} {}", of(outcome), outcome_word(outcome))).collect();
     let mut text = format!("Of {}: {}.", count(gate.cells.len(), "comparison"), tally.join(", "));
     if gate.cells.is_empty() {
         text = "No kernel was compared.".into();
@@ -111,41 +80,38 @@ fn gated(gate: &GateRecord) -> Statement {
     }
 }
 
-/// "Was the machine quiet?"
+/// How small a difference counts, and what could not be judged at all.
 pub fn noise(receipt: &Receipt) -> Option<Statement> {
     if let Some(gate) = receipt.gate.as_ref().filter(|g| !g.cells.is_empty()) {
         return Some(gate_noise(gate));
     }
-    let label = "Was the machine quiet?";
-    let Some((low, high)) = query::noise_range(receipt) else {
+    let label = "Smallest difference that counts";
+    let Some(range) = query::threshold_range(receipt) else {
         return receipt.micro.iter().any(|c| !c.rounds.is_empty()).then(|| Statement {
             label,
             figure: "unknown".into(),
-            subject: "too few rounds".into(),
-            text: "There are too few rounds of a kernel against itself to say what this machine's noise was.".into(),
+            subject: "nothing could be judged".into(),
+            text: "No round of a kernel against itself says how much this machine's noise is.".into(),
             anchor: "method",
         });
     };
-    let unstable = receipt.micro.iter().filter(|c| query::unstable(c)).count();
-    let range = match (figures::percent(low), figures::percent(high)) {
-        (low, high) if low == high => high,
-        (low, high) => format!("{low} to {high} (by shape)"),
-    };
-    let mut text = format!("In 95% of rounds the same kernel differed from itself by less than {range}. ");
-    text += if high <= query::QUIET {
-        "Smaller differences are marked as noise."
-    } else {
-        "That is a noisy machine: smaller differences are marked as noise, and a run on a quieter one would decide more."
-    };
+    let tally = query::tally(receipt);
+    let unstable = tally.count(Direction::Unstable);
+    let mut text = String::from(
+        "Each cell times one kernel against itself. Twice the noise of that median, and at least 3%, is what a difference must exceed to count.",
+    );
     if unstable > 0 {
-        text += &format!(" In {} even that pair came out different: do not use them.", count(unstable, "comparison"));
+        text += &format!(
+            " {} could not be judged: there the same code differed from itself.",
+            count(unstable, "comparison")
+        );
     }
     Some(Statement {
         label,
-        figure: if unstable == 0 && high <= query::QUIET { "yes" } else { "no" }.into(),
+        figure: query::percent_range(range),
         subject: match unstable {
-            0 => format!("±{}", figures::percent(high)),
-            n => format!("±{}, {n} unstable", figures::percent(high)),
+            0 => "by cell".into(),
+            n => format!("by cell, {n} unstable"),
         },
         text,
         anchor: "finding-noise",
@@ -175,20 +141,54 @@ fn gate_noise(gate: &GateRecord) -> Statement {
     }
 }
 
-/// Sentences that belong behind the first one: what of it does not count, and what could not run here.
+/// Sentences that belong behind the first one: what stayed undecided and why, and what could not run here.
 pub fn caveats(receipt: &Receipt) -> Vec<String> {
     let mut out = Vec::new();
-    let measured = receipt.micro.iter().filter(|c| !c.rounds.is_empty()).count();
-    let unstable = receipt.micro.iter().filter(|c| query::unstable(c)).count();
-    if unstable > 0 {
-        let verb = if unstable == 1 { "is unstable and decides" } else { "are unstable and decide" };
-        out.push(format!("{unstable} of {} {verb} nothing.", count(measured, "comparison")));
+    let tally = query::tally(receipt);
+    if let Some(open) = open(receipt, &tally) {
+        let settled = format!("{} of {} are settled", tally.settled(), count(tally.total(), "comparison"));
+        out.push(format!("{settled}; {open}."));
     }
     let absent = receipt.kernels.iter().filter(|k| !k.available).count();
     if absent > 0 && !scalar_only(receipt) {
         out.push(format!("{absent} of {} could not run here.", count(receipt.kernels.len(), "kernel")));
     }
     out
+}
+
+/// What is not settled, each with its reason.
+fn open(receipt: &Receipt, tally: &Tally) -> Option<String> {
+    let (undecided, unstable) = (tally.count(Direction::Undecided), tally.count(Direction::Unstable));
+    let verb = |n: usize| if n == 1 { "is" } else { "are" };
+    let mut parts = Vec::new();
+    if undecided > 0 {
+        let few = query::comparisons(receipt)
+            .filter(|(.., v)| v.direction() == Direction::Undecided)
+            .all(|(.., v)| v.alarm_high.is_none());
+        let why = if few {
+            "the rounds are too few"
+        } else {
+            "the interval reaches across the smallest difference that counts"
+        };
+        parts.push(format!("{undecided} {} undecided ({why})", verb(undecided)));
+    }
+    if unstable > 0 {
+        let mut places: Vec<String> = receipt
+            .micro
+            .iter()
+            .filter(|c| query::unstable(c))
+            .map(|c| format!("{} {}", c.op, query::shape(c)))
+            .collect();
+        places.dedup();
+        let more = if places.len() > 2 { format!(" and {} more cells", places.len() - 2) } else { String::new() };
+        places.truncate(2);
+        parts.push(format!(
+            "{unstable} {} unstable (the same code differed from itself: {}{more})",
+            verb(unstable),
+            places.join(", ")
+        ));
+    }
+    (!parts.is_empty()).then(|| parts.join(" and "))
 }
 
 /// Whether vector kernels exist and none of them could run.

@@ -1,19 +1,10 @@
-//! Who is fastest, by how much, how far from the machine's limit, and whether the next one is really behind.
+//! Who is fastest, by how much, how far from the machine's limit: the best settled evidence first.
 
 use super::{Statement, count};
-use crate::receipt::{GenerationKernel, MicroCell, MicroSummary, Ratio, Receipt, Residency};
+use crate::judge::Direction;
+use crate::receipt::{GenerationKernel, MicroCell, MicroSummary, Ratio, Receipt};
 use crate::report::figures;
-use crate::report::query::{self, Call};
-
-/// The fastest kernel of one cell.
-struct Lead<'r> {
-    cell: &'r MicroCell,
-    best: &'r MicroSummary,
-    /// The fastest over the second, paired by round.
-    over_next: Option<Ratio>,
-    /// Kernels that it was chosen from.
-    among: usize,
-}
+use crate::report::query;
 
 /// A question about one family.
 struct Asked {
@@ -22,61 +13,53 @@ struct Asked {
     /// `exact kernel`
     what: &'static str,
     anchor: &'static str,
-    exact_only: bool,
 }
 
-const EXACT: Asked = Asked {
-    family: query::EXACT,
-    label: "Fastest exact kernel",
-    what: "exact kernel",
-    anchor: "stages-W2A8",
-    exact_only: true,
-};
-const LADDER: Asked = Asked {
-    family: query::LADDER,
-    label: "Fastest ladder stage",
-    what: "ladder stage",
-    anchor: "stages-W2A32",
-    exact_only: false,
-};
+const EXACT: Asked =
+    Asked { family: query::EXACT, label: "Fastest exact kernel", what: "exact kernel", anchor: "stages-W2A8" };
+const LADDER: Asked =
+    Asked { family: query::LADDER, label: "Fastest ladder stage", what: "ladder stage", anchor: "stages-W2A32" };
 
-/// The sentence that a complete run opens with: the int8 family's, because the model is defined with it, or the ladder's.
+/// The fastest kernel of one cell.
+struct Lead<'r> {
+    cell: &'r MicroCell,
+    best: &'r MicroSummary,
+    /// Against the second, if there is one.
+    over_next: Option<&'r Ratio>,
+}
+
+/// The sentence that a complete run opens with: the int8 family's, because the model is defined with it, or the ladder's; of each the place
+/// where most is settled, memory first, since that is where a model's weights are.
 pub fn first_sentence(receipt: &Receipt) -> Option<String> {
-    let asked = [EXACT, LADDER].into_iter().find_map(|a| leads(receipt, &a).into_iter().next().map(|l| (a, l)));
-    let Some((asked, lead)) = asked else { return decode_sentence(receipt) };
-    let title = place(lead.cell);
-    let what = asked.what;
-    if query::unstable(lead.cell) {
-        return Some(format!(
-            "No {what} is shown to be the fastest here: for {title} the same code differed from itself, so nothing that was timed there counts."
-        ));
+    let families = [EXACT, LADDER];
+    let leads: Vec<(&Asked, Lead<'_>)> =
+        families.iter().flat_map(|a| leads(receipt, a).into_iter().map(move |l| (a, l))).collect();
+    let best = |settled: &dyn Fn(&Lead<'_>) -> bool| leads.iter().find(|(_, lead)| settled(lead));
+    let told = best(&|l| l.is_faster() && l.order_is_settled()).or_else(|| best(&|l| l.is_faster()));
+    told.map(|(asked, lead)| lead.sentence(asked))
+        .or_else(|| decode_sentence(receipt))
+        .or_else(|| best(&|l| l.best.vs_baseline.is_none()).map(|(asked, lead)| lead.no_faster(asked)))
+        .or_else(|| nothing_settled(receipt))
+}
+
+/// Where no comparison of interest is settled, what is known all the same: that the kernels are right.
+fn nothing_settled(receipt: &Receipt) -> Option<String> {
+    let timed: Vec<&MicroCell> = receipt.micro.iter().filter(|c| !c.rounds.is_empty()).collect();
+    if timed.is_empty() {
+        return None;
     }
-    let kernel = &lead.best.kernel;
-    let Some(ratio) = &lead.best.vs_baseline else {
-        return Some(match lead.among {
-            1 => format!("{kernel} is the only {what} that was timed here, so nothing says how fast it could be."),
-            n => format!("None of {n} kernels is faster than {kernel} for {title}, the partner of all ratios."),
-        });
+    let right = receipt.verify.iter().filter(|v| v.available && v.mismatches == 0).count();
+    let rounds: usize = timed.iter().map(|c| c.rounds.len()).sum();
+    let why = if query::tally(receipt).count(Direction::Unstable) > 0 {
+        "the same code differs from itself too much on this machine now"
+    } else {
+        "the rounds are too few"
     };
-    let partner = &ratio.partner;
-    let figure = figures::ratio_with_interval(ratio);
-    Some(match query::call(ratio, lead.cell.noise_floor) {
-        Call::WithinNoise | Call::Slower => format!(
-            "No {what} is shown to be faster than {partner} here: {kernel} runs {figure} as fast for {title}, within the noise of {}.",
-            figures::percent(lead.cell.noise_floor)
-        ),
-        Call::TooFewRounds => format!(
-            "{kernel} measured {} against {partner} for {title}, on too few rounds ({}) to be sure.",
-            figures::ratio(ratio.median),
-            lead.cell.rounds.len()
-        ),
-        Call::Faster => {
-            let tie = lead.tie().map_or_else(String::new, |next| format!(", with {next} within noise of it"));
-            let limit =
-                limit(lead.best).map_or_else(String::new, |(share, _)| format!(", {share} of the machine's limit"));
-            format!("{kernel} is the fastest {what} here{tie}: {figure} as fast as {partner} for {title}{limit}.")
-        }
-    })
+    Some(format!(
+        "{} equal the oracle; which is faster was measured in {} and not settled, because {why}.",
+        count(right, "kernel"),
+        count(rounds, "round")
+    ))
 }
 
 /// "Fastest exact kernel".
@@ -90,50 +73,74 @@ pub fn ladder(receipt: &Receipt) -> Option<Statement> {
 }
 
 impl Lead<'_> {
-    /// The second kernel, if the rounds do not put it behind.
-    fn tie(&self) -> Option<&str> {
-        let next = self.over_next.as_ref()?;
-        (query::call(next, self.cell.noise_floor) == Call::WithinNoise).then_some(next.partner.as_str())
+    /// Whether the fastest is faster than the family's first row for sure.
+    fn is_faster(&self) -> bool {
+        self.best.vs_baseline.as_ref().is_some_and(|r| r.direction() == Direction::Faster)
+    }
+
+    fn order_is_settled(&self) -> bool {
+        self.over_next.is_none_or(|next| next.direction().is_settled())
+    }
+
+    fn sentence(&self, asked: &Asked) -> String {
+        let (kernel, what) = (&self.best.kernel, asked.what);
+        let Some(ratio) = &self.best.vs_baseline else { return self.no_faster(asked) };
+        let limit = limit(self.best).map_or_else(String::new, |(share, _)| format!(", {share} of the machine's limit"));
+        let place = place(self.cell);
+        let figure = format!("{} as fast as {} for {place}{limit}", figures::ratio_with_interval(ratio), ratio.partner);
+        let order = self.over_next.map(|next| (next, next.direction()));
+        match order {
+            Some((next, Direction::Same)) => {
+                format!("{kernel} and {} are the fastest {what}s: {kernel} runs {figure}.", next.partner)
+            }
+            Some((next, Direction::Undecided | Direction::Unstable)) => {
+                format!("{kernel} runs {figure}; whether it or {} is the fastest {what} is undecided.", next.partner)
+            }
+            _ => format!("{kernel} is the fastest {what}: {figure}."),
+        }
+    }
+
+    /// The first row itself has the shortest time, or nothing is faster than it for sure.
+    fn no_faster(&self, asked: &Asked) -> String {
+        let (kernel, place, what) = (&self.best.kernel, place(self.cell), asked.what);
+        match self.over_next {
+            None => format!("{kernel} is the only {what} that was timed: {} for {place}.", rate(self.best)),
+            Some(next) if next.direction() == Direction::Faster => {
+                format!("{kernel} is the fastest {what}: {} for {place}, the partner of all ratios.", rate(self.best))
+            }
+            Some(_) => format!("No other {what} is faster than {kernel} for {place}: {}.", rate(self.best)),
+        }
     }
 }
 
-/// The fastest in cache and from memory, for gemv if that was measured.
-fn leads<'r>(receipt: &'r Receipt, asked: &Asked) -> Vec<Lead<'r>> {
-    let heads = query::headlines(receipt, asked.family);
-    let Some(op) = heads.first().map(|c| c.op.clone()) else { return Vec::new() };
-    let exact = |s: &MicroSummary| receipt.kernels.iter().any(|k| k.id == s.kernel && k.exact);
-    let keep = |s: &MicroSummary| !asked.exact_only || exact(s);
-    [Residency::Cache, Residency::Dram]
-        .into_iter()
-        .filter_map(|r| query::headline(receipt, asked.family, &op, r).filter(|c| !c.rounds.is_empty()))
-        .filter_map(|cell| lead(cell, keep))
-        .collect()
+fn rate(s: &MicroSummary) -> String {
+    format!("{} G weights/s", figures::number(s.gelem_s))
 }
 
-fn lead(cell: &MicroCell, keep: impl Fn(&MicroSummary) -> bool) -> Option<Lead<'_>> {
-    let mut ran: Vec<(usize, &MicroSummary)> =
-        query::kernels(cell).filter(|(_, s)| s.median_ns_per_call > 0.0 && keep(s)).collect();
-    ran.sort_by(|a, b| a.1.median_ns_per_call.total_cmp(&b.1.median_ns_per_call));
-    let (own, best) = *ran.first()?;
-    let over = |next: &(usize, &MicroSummary)| query::between(cell, own, next.0);
-    Some(Lead { cell, best, over_next: ran.get(1).map(over), among: ran.len() })
+/// The fastest of each cell, in the order in which they answer: gemv before batches, the largest shape first, memory before caches.
+fn leads<'r>(receipt: &'r Receipt, asked: &Asked) -> Vec<Lead<'r>> {
+    let cells = query::cells(receipt, asked.family).filter(|c| !c.rounds.is_empty() && c.op != "dequantize");
+    let mut cells: Vec<&MicroCell> = cells.collect();
+    cells.sort_by_key(|c| {
+        (c.op != "gemv", query::places_for_answers(c.residency), std::cmp::Reverse(c.weights_per_call))
+    });
+    cells.into_iter().filter_map(lead).collect()
+}
+
+fn lead(cell: &MicroCell) -> Option<Lead<'_>> {
+    Some(Lead { cell, best: query::fastest(cell)?, over_next: cell.lead.as_ref().map(|lead| &lead.over_next) })
 }
 
 fn statement(receipt: &Receipt, asked: &Asked) -> Option<Statement> {
-    let leads = leads(receipt, asked);
+    let heads = query::headlines(receipt, asked.family);
+    let op = heads.first()?.op.clone();
+    let mut cells: Vec<&MicroCell> = heads.into_iter().filter(|c| c.op == op && !c.rounds.is_empty()).collect();
+    cells.sort_by_key(|c| query::places_for_answers(c.residency));
+    let leads: Vec<Lead<'_>> = cells.into_iter().filter_map(lead).collect();
     let first = leads.first()?;
-    let figure = match (&first.best.vs_baseline, query::unstable(first.cell)) {
-        (_, true) => "unstable".into(),
-        (None, _) => "1×".into(),
-        (Some(r), _) => match query::call(r, first.cell.noise_floor) {
-            Call::Faster | Call::Slower => figures::ratio(r.median),
-            Call::WithinNoise => format!("~{}", figures::ratio(r.median)),
-            Call::TooFewRounds => format!("{} ?", figures::ratio(r.median)),
-        },
-    };
     Some(Statement {
         label: asked.label,
-        figure,
+        figure: first.best.vs_baseline.as_ref().map_or_else(|| "1×".into(), figures::judged),
         subject: first.best.kernel.clone(),
         text: leads.iter().map(sentences).collect::<Vec<_>>().join("\n"),
         anchor: asked.anchor,
@@ -144,42 +151,24 @@ fn statement(receipt: &Receipt, asked: &Asked) -> Option<Statement> {
 fn sentences(lead: &Lead<'_>) -> String {
     let (cell, s) = (lead.cell, lead.best);
     let title = query::cell_title(cell);
-    if query::unstable(cell) {
-        return format!("{title}: unstable, the same code differed from itself; do not use it.");
-    }
     let limit =
         limit(s).map_or_else(String::new, |(share, what)| format!("; {share} of the machine's limit there ({what})"));
     let Some(r) = &s.vs_baseline else {
-        return match lead.among {
-            1 => format!("{title}: only {} was timed{limit}.", s.kernel),
-            _ => format!("{title}: {} is the fastest and is itself the partner of all ratios{limit}.", s.kernel),
+        return match lead.over_next {
+            None => format!("{title}: only {} was timed{limit}.", s.kernel),
+            Some(_) => format!("{title}: {} is the fastest and is itself the partner of all ratios{limit}.", s.kernel),
         };
     };
     let figure = figures::ratio_with_interval(r);
-    match query::call(r, cell.noise_floor) {
-        Call::Faster | Call::Slower => {
-            let tie = match (&lead.over_next, lead.tie()) {
-                (Some(next), Some(kernel)) => {
-                    format!(" {kernel} is within noise of it ({}).", figures::ratio_with_interval(next))
-                }
-                _ => String::new(),
-            };
-            format!("{title}: {} runs {figure} as fast as {}{limit}.{tie}", s.kernel, r.partner)
-        }
-        Call::WithinNoise => format!(
-            "{title}: {} is nominally ahead of {} ({figure}), but that is within the noise of {}.",
-            s.kernel,
-            r.partner,
-            figures::percent(cell.noise_floor)
-        ),
-        Call::TooFewRounds => format!(
-            "{title}: {} measured {} against {}, on too few rounds ({}) to be sure.",
-            s.kernel,
-            figures::ratio(r.median),
-            r.partner,
-            cell.rounds.len()
-        ),
-    }
+    let judged = match r.direction() {
+        Direction::Faster | Direction::Slower => String::new(),
+        other => format!(", {}", other.word()),
+    };
+    let other = lead.over_next.filter(|next| next.partner != r.partner);
+    let next = other.map_or_else(String::new, |next| {
+        format!(" Against {}: {}, {}.", next.partner, next.direction().word(), figures::ratio_with_interval(next))
+    });
+    format!("{title}: {} runs {figure} as fast as {}{judged}{limit}.{next}", s.kernel, r.partner)
 }
 
 /// Share of the bound and what sets it; older receipts know only the streaming rate.
@@ -203,12 +192,19 @@ fn fastest<'r>(receipt: &'r Receipt, family: &str) -> Option<&'r GenerationKerne
     own.max_by(|a, b| a.decode_tokens_per_s.total_cmp(&b.decode_tokens_per_s))
 }
 
+/// Whole text, by the ratio: tokens/s are of one model on one machine.
 fn decode_sentence(receipt: &Receipt) -> Option<String> {
-    let best = [query::EXACT, query::LADDER].iter().find_map(|f| fastest(receipt, f))?;
+    let best = [query::EXACT, query::LADDER].iter().find_map(|f| {
+        let kernel = fastest(receipt, f)?;
+        let ratio = kernel.decode_vs_baseline.as_ref()?;
+        (ratio.direction() == Direction::Faster).then_some((kernel, ratio))
+    });
+    let (kernel, ratio) = best?;
     Some(format!(
-        "{} decodes fastest here, {} tokens/s; no kernel was timed alone.",
-        best.kernel,
-        figures::number(best.decode_tokens_per_s)
+        "In whole text {} decodes {} as fast as {}.",
+        kernel.kernel,
+        figures::ratio_with_interval(ratio),
+        ratio.partner
     ))
 }
 
@@ -220,15 +216,20 @@ pub fn decode(receipt: &Receipt) -> Option<Statement> {
     let best: Vec<(&str, &GenerationKernel)> = order.iter().filter_map(|f| Some((*f, fastest(receipt, f)?))).collect();
     let (_, first) = best.first()?;
     let model = receipt.model.as_ref().map_or("the model", |m| m.name.as_str());
-    let text: Vec<String> = best
-        .iter()
-        .map(|(family, k)| {
-            format!("{family}: {} decodes {} tokens/s.", k.kernel, figures::number(k.decode_tokens_per_s))
-        })
-        .collect();
+    let sentence = |(family, k): &(&str, &GenerationKernel)| match &k.decode_vs_baseline {
+        Some(r) => format!(
+            "{family}: {} decodes {} as fast as {}, {}.",
+            k.kernel,
+            figures::ratio_with_interval(r),
+            r.partner,
+            r.direction().word()
+        ),
+        None => format!("{family}: {} decodes fastest and is itself the partner of all ratios.", k.kernel),
+    };
+    let text: Vec<String> = best.iter().map(sentence).collect();
     Some(Statement {
-        label: "Decode, end to end",
-        figure: format!("{} tok/s", figures::number(first.decode_tokens_per_s)),
+        label: "Whole text, decoding",
+        figure: first.decode_vs_baseline.as_ref().map_or_else(|| "1×".into(), figures::judged),
         subject: first.kernel.clone(),
         text: format!("{} Model {model}, {}.", text.join(" "), count(generation.threads, "thread")),
         anchor: "generation",

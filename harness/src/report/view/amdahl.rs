@@ -52,14 +52,14 @@ fn row(r: &AmdahlRow) -> Row {
     Row {
         id: format!("amdahl-{}", anchors::slug(&r.kernel)),
         kernel: r.kernel.clone(),
-        micro: RatioView::new(&r.micro, 0.0),
+        micro: RatioView::new(&r.micro),
         share: figures::percent(r.share_of_token),
         own_share: figures::percent(r.own_share_of_token),
         predicted: figures::ratio(r.predicted),
         predicted_interval: r
             .predicted_interval
             .map(|(low, high)| format!("[{}, {}]", figures::number(low), figures::number(high))),
-        measured: RatioView::new(&r.measured, 0.0),
+        measured: RatioView::new(&r.measured),
         // Adding 0 turns a rounded -0 into 0.
         gap: format!("{:+.0}%", (100.0 * (r.gap - 1.0)).round() + 0.0),
         explanation: r.explanation.clone(),

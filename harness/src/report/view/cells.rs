@@ -24,7 +24,8 @@ struct CellView {
     title: String,
     fastest: String,
     setup: String,
-    noise: String,
+    single_rounds: String,
+    counts: Option<String>,
     stream: Option<String>,
     unstable: bool,
     rounds: usize,
@@ -72,7 +73,7 @@ impl FamilyCells {
 fn view(index: usize, cell: &MicroCell) -> CellView {
     let best = query::fastest(cell);
     let fastest = best.map_or_else(String::new, |s| match &s.vs_baseline {
-        Some(r) => format!("{} {}", s.kernel, figures::ratio(r.median)),
+        Some(r) => format!("{} {}", s.kernel, figures::judged(r)),
         None => s.kernel.clone(),
     });
     let rows = cell.summaries.iter().enumerate().map(|(i, s)| {
@@ -94,7 +95,8 @@ fn view(index: usize, cell: &MicroCell) -> CellView {
         title: query::cell_title(cell),
         fastest,
         setup: setup(cell),
-        noise: figures::percent(cell.noise_floor),
+        single_rounds: figures::percent(cell.noise_floor),
+        counts: query::threshold(cell).map(figures::percent),
         stream: cell.stream.as_ref().filter(|s| s.gb_s > 0.0).map(|s| figures::number(s.gb_s)),
         unstable: query::unstable(cell),
         rounds: cell.rounds.len(),

@@ -78,9 +78,7 @@ impl GenerationView {
             let best = ranked.map(|(_, k)| k.decode_tokens_per_s).fold(0.0, f64::max);
             // The partner of ids and ratios is the family's first kernel.
             let partner = own.first().map(|(_, k)| k.kernel.clone()).unwrap_or_default();
-            // Without token blocks there is no A/A pair in generation; the interval alone decides.
-            let floor = g.decode_floor(&f).unwrap_or(0.0);
-            let rows = own.iter().map(|(i, k)| row(receipt, *i, &partner, k, best, floor)).collect();
+            let rows = own.iter().map(|(i, k)| row(receipt, *i, &partner, k, best)).collect();
             let anchor = format!("generation-{}", anchors::slug(&f));
             FamilyTable { title: query::family_title(&f), anchor, rows, partner }
         });
@@ -117,7 +115,7 @@ fn setup(g: &GenerationRecord) -> String {
     )
 }
 
-fn row(receipt: &Receipt, index: usize, partner: &str, k: &GenerationKernel, best: f64, floor: f64) -> GenerationRow {
+fn row(receipt: &Receipt, index: usize, partner: &str, k: &GenerationKernel, best: f64) -> GenerationRow {
     let passed = k.goldens.iter().filter(|c| c.passed).count();
     let speed = |x: f64| if x > 0.0 { figures::number(x) } else { "n/a".into() };
     let decoded = k.rounds.iter().filter(|r| r.decode_ns > 0);
@@ -130,7 +128,7 @@ fn row(receipt: &Receipt, index: usize, partner: &str, k: &GenerationKernel, bes
         best: best > 0.0 && k.decode_tokens_per_s >= best && k.sparse_ffn.is_none(),
         decode: speed(k.decode_tokens_per_s),
         share: crate::bound::share_of_decode(receipt, k).map(figures::percent),
-        ratio: k.decode_vs_baseline.as_ref().map(|r| RatioView::new(r, floor)),
+        ratio: k.decode_vs_baseline.as_ref().map(RatioView::new),
         prefill: speed(k.prefill_tokens_per_s),
         first_token: figures::duration_or_none(k.time_to_first_token_ms * 1e6),
         tokens: k.token_ids.len(),

@@ -55,9 +55,9 @@ impl VerdictView {
 impl LadderView {
     /// The stages of the largest dequantize cell, if any was timed.
     pub fn new(receipt: &Receipt, judged: &[Judged]) -> Option<Self> {
-        let cell = query::headline(receipt, query::LADDER, "dequantize", Residency::Cache);
+        let cell = query::headline(receipt, query::LADDER, "dequantize", Residency::Llc);
         let cell = cell.filter(|c| !c.rounds.is_empty())?;
-        let gemv = query::headline(receipt, query::LADDER, "gemv", Residency::Cache).filter(|c| !c.rounds.is_empty());
+        let gemv = query::headline(receipt, query::LADDER, "gemv", Residency::Llc).filter(|c| !c.rounds.is_empty());
         let stages: Vec<&str> = query::kernels(cell).map(|(_, s)| s.kernel.as_str()).collect();
         let counted = stages.iter().any(|id| per_64_weights(receipt, id).is_some());
         let rows = stages.iter().map(|id| row(receipt, cell, gemv, id, judged)).collect();
@@ -79,7 +79,7 @@ fn row(receipt: &Receipt, cell: &MicroCell, gemv: Option<&MicroCell>, id: &str, 
     };
     let previous = |c: &MicroCell| {
         let summary: &MicroSummary = query::kernels(c).find(|(_, s)| s.kernel == id)?.1;
-        summary.vs_previous.as_ref().map(|r| RatioView::new(r, c.noise_floor))
+        summary.vs_previous.as_ref().map(RatioView::new)
     };
     StageRow {
         id: format!("explained-{}", anchors::slug(id)),

@@ -4,8 +4,9 @@
 use super::anchors;
 use super::claims::summary;
 use crate::claims::{Judged, Verdict};
-use crate::receipt::{Finding, MicroCell, Outcome, Ratio, Receipt};
-use crate::report::query::{self, Call};
+use crate::judge::Direction;
+use crate::receipt::{Finding, Lead, MicroCell, Ratio, Receipt};
+use crate::report::query;
 use crate::report::{figures, verdict};
 use serde::Serialize;
 
@@ -37,7 +38,9 @@ struct Item {
 
 /// All of them.
 pub fn findings(receipt: &Receipt, judged: &[Judged]) -> Vec<FindingView> {
-    let own = receipt.findings.iter().enumerate().map(|(i, f)| of_receipt(receipt, i, f));
+    // Made anew, so that an old receipt speaks with the words of today.
+    let made = crate::findings::findings(receipt);
+    let own = made.iter().enumerate().map(|(i, f)| of_receipt(receipt, i, f));
     let seen = [
         slower(receipt),
         crossovers(receipt),
@@ -91,68 +94,59 @@ fn row_link(cell: usize, entry: usize, c: &MicroCell) -> (String, String) {
 
 /// Kernels that are slower than the stage they build on.
 fn slower(receipt: &Receipt) -> Option<FindingView> {
-    let mut failed: Vec<_> = verdict::judged(receipt).filter(|(_, _, v)| v.outcome == Outcome::Fail).collect();
-    failed.sort_by(|a, b| b.2.change.total_cmp(&a.2.change));
-    let items = failed.iter().map(|(cell, entry, v)| {
+    let slower = query::comparisons(receipt).filter(|(.., v)| v.direction() == Direction::Slower);
+    let mut slower: Vec<_> = slower.collect();
+    slower.sort_by(|a, b| b.2.change.total_cmp(&a.2.change));
+    let items = slower.iter().map(|(cell, entry, v)| {
         let c = &receipt.micro[*cell];
-        Item { text: format!("{}: {}", c.summaries[*entry].kernel, v.reason), links: vec![row_link(*cell, *entry, c)] }
+        let text = format!("{}: {}", c.summaries[*entry].kernel, v.sentence(query::ROUND));
+        Item { text, links: vec![row_link(*cell, *entry, c)] }
     });
     let items: Vec<Item> = items.collect();
     let text = format!(
-        "{} slower than the stage the kernel builds on, by more than the threshold and with the whole interval.",
+        "{} slower than the kernel it builds on.",
         match items.len() {
             1 => "One comparison is".into(),
             n => format!("{n} comparisons are"),
         }
     );
-    (!items.is_empty()).then(|| with_items("slower", "Slower than the stage before", text, items))
+    (!items.is_empty()).then(|| with_items("slower", "Slower than the kernel it builds on", text, items))
 }
 
-/// Pairs of kernels of which each is clearly ahead somewhere, among those that are fastest anywhere.
+/// Pairs of kernels of which each leads somewhere, for sure, with the other next.
 fn crossovers(receipt: &Receipt) -> Option<FindingView> {
+    type Place<'r> = (usize, &'r MicroCell, &'r Lead);
+    let led = usable(receipt).filter_map(|(i, c)| Some((i, c, c.lead.as_ref()?)));
+    let led: Vec<Place<'_>> = led.filter(|(.., l)| l.over_next.direction() == Direction::Faster).collect();
+    let kernel = |(_, c, l): &Place<'_>| c.summaries.get(l.fastest).map(|s| s.kernel.clone()).unwrap_or_default();
     let mut items = Vec::new();
-    for family in query::families(receipt) {
-        let cells: Vec<(usize, &MicroCell)> = usable(receipt).filter(|(_, c)| c.family == family).collect();
-        let mut winners: Vec<&str> = Vec::new();
-        for best in cells.iter().filter_map(|(_, c)| query::fastest(c)) {
-            if !winners.contains(&best.kernel.as_str()) {
-                winners.push(&best.kernel);
-            }
+    let mut told: Vec<[String; 2]> = Vec::new();
+    for here in &led {
+        let (a, b) = (kernel(here), here.2.over_next.partner.clone());
+        let reversed = |there: &&Place<'_>| {
+            here.1.family == there.1.family && kernel(there) == b && there.2.over_next.partner == a
+        };
+        let Some(there) = led.iter().find(reversed) else { continue };
+        if told.iter().any(|pair| pair.contains(&a) && pair.contains(&b)) {
+            continue;
         }
-        for (n, a) in winners.iter().enumerate() {
-            items.extend(winners[n + 1..].iter().filter_map(|b| crossover(&cells, a, b)));
-        }
+        let figure = |place: &Place<'_>| figures::ratio_with_interval(&place.2.over_next);
+        let place = |place: &Place<'_>| query::cell_title(place.1);
+        items.push(Item {
+            text: format!(
+                "{a} runs {} as fast as {b} for {}; {b} runs {} as fast as {a} for {}",
+                figure(here),
+                place(here),
+                figure(there),
+                place(there)
+            ),
+            links: [here, there].map(|(i, c, l)| row_link(*i, l.fastest, c)).into(),
+        });
+        told.push([a, b]);
     }
-    let text = "No kernel is the fastest everywhere: of each pair, one is ahead at one place and the other at another, both beyond the noise.";
+    let text =
+        "No kernel is the fastest everywhere: of each pair, one is faster at one place and the other at another.";
     (!items.is_empty()).then(|| with_items("crossovers", "Where the fastest kernel changes", text.into(), items))
-}
-
-fn crossover(cells: &[(usize, &MicroCell)], a: &str, b: &str) -> Option<Item> {
-    let ratios: Vec<(usize, usize, &MicroCell, Ratio)> = cells
-        .iter()
-        .filter_map(|(i, c)| {
-            let at = |id: &str| query::kernels(c).find(|(_, s)| s.kernel == id).map(|(e, _)| e);
-            let (own, partner) = (at(a)?, at(b)?);
-            Some((*i, own, *c, query::between(c, own, partner)))
-        })
-        .collect();
-    let clear = |want: Call| {
-        let strength = |r: &Ratio| r.median.ln().abs();
-        let found = ratios.iter().filter(|(_, _, c, r)| query::call(r, c.noise_floor) == want);
-        found.max_by(|x, y| strength(&x.3).total_cmp(&strength(&y.3)))
-    };
-    let (ahead, behind) = (clear(Call::Faster)?, clear(Call::Slower)?);
-    let figure = |r: &Ratio| figures::ratio_with_interval(r);
-    Some(Item {
-        text: format!(
-            "{a} runs {} as fast as {b} for {}, but {} for {}",
-            figure(&ahead.3),
-            query::cell_title(ahead.2),
-            figure(&behind.3),
-            query::cell_title(behind.2)
-        ),
-        links: vec![row_link(ahead.0, ahead.1, ahead.2), row_link(behind.0, behind.1, behind.2)],
-    })
 }
 
 /// Stages that pay in one place and cost in another.
@@ -165,12 +159,12 @@ fn mixed_stages(receipt: &Receipt) -> Option<FindingView> {
                 Some((i, e, c, s.vs_previous.as_ref()?))
             });
             let own: Vec<(usize, usize, &MicroCell, &Ratio)> = own.collect();
-            let clear = |want: Call| {
+            let clear = |want: Direction| {
                 let strength = |r: &Ratio| r.median.ln().abs();
-                let found = own.iter().filter(|(_, _, c, r)| query::call(r, c.noise_floor) == want);
+                let found = own.iter().filter(|(.., r)| r.direction() == want);
                 found.max_by(|x, y| strength(x.3).total_cmp(&strength(y.3)))
             };
-            if let (Some(pays), Some(costs)) = (clear(Call::Faster), clear(Call::Slower)) {
+            if let (Some(pays), Some(costs)) = (clear(Direction::Faster), clear(Direction::Slower)) {
                 items.push(Item {
                     text: format!(
                         "{kernel} runs {} as fast as {} for {}, but {} for {}",
@@ -185,7 +179,7 @@ fn mixed_stages(receipt: &Receipt) -> Option<FindingView> {
             }
         }
     }
-    let text = "A stage that pays for one operation or size and costs at another, both beyond the noise.";
+    let text = "A stage that pays for one operation or size and costs at another.";
     (!items.is_empty()).then(|| with_items("mixed", "Stages that do not pay everywhere", text.into(), items))
 }
 
@@ -197,50 +191,42 @@ fn usable(receipt: &Receipt) -> impl Iterator<Item = (usize, &MicroCell)> {
 fn unstable(receipt: &Receipt) -> Option<FindingView> {
     let cells = receipt.micro.iter().enumerate().filter(|(_, c)| query::unstable(c));
     let items = cells.map(|(i, c)| {
-        let reason = c.summaries.iter().find_map(|s| s.verdict.as_ref().filter(|v| v.outcome == Outcome::Unstable));
-        let reason = reason.map_or_else(|| "its A/A pair came out different".into(), |v| v.reason.clone());
+        let stored = c.summaries.iter().filter_map(|s| s.verdict.as_ref());
+        let judged = stored.chain(c.ratios().filter_map(|r| r.verdict.as_deref()));
+        let reason = judged.into_iter().find(|v| v.direction() == Direction::Unstable);
+        let reason = reason.map_or_else(String::new, |v| v.reason.clone());
+        let again = if c.unstable_first.is_some() { ", in a second measurement too" } else { "" };
+        let reason = format!("{reason}{again}");
         Item { text: format!("{}: {reason}", c.family), links: vec![(query::cell_title(c), anchors::cell(i))] }
     });
     let items: Vec<Item> = items.collect();
     let text = "There the same code against itself came out different, so no ratio of theirs should be used.".into();
-    (!items.is_empty()).then(|| with_items("unstable", "Comparisons that decide nothing", text, items))
+    (!items.is_empty()).then(|| with_items("unstable", "Cells that decide nothing", text, items))
 }
 
 fn noise(receipt: &Receipt) -> Option<FindingView> {
-    let (low, high) = query::noise_range(receipt)?;
-    let mut cells: Vec<(usize, &MicroCell)> = receipt
-        .micro
-        .iter()
-        .enumerate()
-        .filter(|(_, c)| query::self_pair(c).is_some_and(|r| r.low.is_some()))
-        .collect();
-    cells.sort_by(|a, b| b.1.noise_floor.total_cmp(&a.1.noise_floor));
+    let range = query::threshold_range(receipt)?;
+    let cells = receipt.micro.iter().enumerate().filter(|(_, c)| !c.rounds.is_empty());
+    let mut cells: Vec<(usize, &MicroCell, f64)> =
+        cells.filter_map(|(i, c)| Some((i, c, query::threshold(c)?))).collect();
+    cells.sort_by(|a, b| b.2.total_cmp(&a.2));
     let (noisiest, quietest) = (cells.first()?, cells.last()?);
-    let item = |words: &str, (i, c): &(usize, &MicroCell)| Item {
-        text: format!("{words}: {} ±{}", c.family, figures::percent(c.noise_floor)),
+    let item = |words: &str, (i, c, threshold): &(usize, &MicroCell, f64)| Item {
+        text: format!("{words}: {} ±{}", c.family, figures::percent(*threshold)),
         links: vec![(query::cell_title(c), anchors::cell(*i))],
     };
-    let mut ratios = 0;
-    let mut undecided = 0;
-    for (_, c) in usable(receipt) {
-        for (_, s) in query::kernels(c) {
-            let Some(r) = s.vs_previous.as_ref().or(s.vs_baseline.as_ref()) else { continue };
-            ratios += 1;
-            undecided += usize::from(query::call(r, c.noise_floor) == Call::WithinNoise);
-        }
-    }
-    let verdict = if high <= query::QUIET { "quiet" } else { "noisy" };
+    let tally = query::tally(receipt);
     let text = format!(
-        "A {verdict} machine: single rounds of a kernel against itself differ by up to {} to {}, by comparison. Of {} with the stage before, {undecided} lie within that and are not called.",
-        figures::percent(low),
-        figures::percent(high),
-        verdict::count(ratios, "ratio"),
+        "A difference counts from {} on, by cell: at least 3%, and twice what the median of one kernel against itself moved by. Of {}: {}.",
+        query::percent_range(range),
+        verdict::count(tally.total(), "comparison"),
+        verdict::in_words(&tally)
     );
     let items = match cells.len() {
-        1 => vec![item("only comparison", noisiest)],
+        1 => vec![item("only cell", noisiest)],
         _ => vec![item("noisiest", noisiest), item("quietest", quietest)],
     };
-    Some(with_items("noise", "How much of this is noise", text, items))
+    Some(with_items("noise", "How small a difference counts", text, items))
 }
 
 /// The claims that make up the ladder, and the tally of all.

@@ -48,7 +48,6 @@ pub struct View {
     checked: bool,
     gate: Option<gate::GateView>,
     calibration: Option<calibration::CalibrationView>,
-    noise_rule: String,
 }
 
 pub use claims::summary as claims_summary;
@@ -98,7 +97,6 @@ impl View {
             checked: receipt.verify.iter().any(|v| v.available),
             gate: gate::GateView::new(receipt),
             calibration: receipt.calibration.as_ref().map(calibration::CalibrationView::new),
-            noise_rule: format!("{}", query::QUIET * 100.0),
         }
     }
 }

@@ -32,19 +32,17 @@ struct MeasurementRow {
     bound: Option<BoundView>,
     base: Option<RatioView>,
     previous: Option<RatioView>,
-    noise: String,
     verdict: Option<VerdictView>,
-    unstable: bool,
     rounds: String,
     counts: Option<String>,
     source: Option<String>,
 }
 
-/// Whether a kernel is slower than what it builds on.
+/// A kernel against what it builds on.
 #[derive(Debug, Serialize)]
 pub struct VerdictView {
     word: &'static str,
-    class: &'static str,
+    counts: String,
     reason: String,
 }
 
@@ -52,9 +50,9 @@ impl VerdictView {
     /// In words.
     pub fn new(verdict: &crate::receipt::Verdict) -> Self {
         Self {
-            word: crate::report::outcome_word(verdict.outcome),
-            class: super::gate::class(verdict.outcome),
-            reason: format!("{}; next: {}", verdict.reason, verdict.next_step),
+            word: verdict.direction().word(),
+            counts: figures::percent(verdict.delta_eff),
+            reason: verdict.sentence(query::ROUND),
         }
     }
 }
@@ -89,11 +87,9 @@ fn of_cell(receipt: &Receipt, index: usize, cell: &MicroCell) -> Vec<Measurement
         gelem_s: figures::number(s.gelem_s),
         gb_s: figures::number(s.gb_s),
         bound: BoundView::new(cell, i),
-        base: s.vs_baseline.as_ref().map(|r| RatioView::new(r, cell.noise_floor)),
-        previous: s.vs_previous.as_ref().map(|r| RatioView::new(r, cell.noise_floor)),
-        noise: figures::percent(cell.noise_floor),
+        base: s.vs_baseline.as_ref().map(RatioView::new),
+        previous: s.vs_previous.as_ref().map(RatioView::new),
         verdict: s.verdict.as_ref().map(VerdictView::new),
-        unstable: query::unstable(cell),
         // A kernel whose every time is zero has no row among the rounds.
         rounds: match query::round_ratios(cell, i).is_empty() {
             true => anchors::cell(index),

@@ -21,7 +21,7 @@ pub struct StageTable {
 struct Column {
     title: String,
     anchor: String,
-    noise: String,
+    counts: Option<String>,
     unstable: bool,
 }
 
@@ -44,7 +44,7 @@ struct Cell {
     previous: Option<RatioView>,
 }
 
-/// A ratio in words, with its judgement against its cell's noise.
+/// A ratio in words, with its direction.
 #[derive(Debug, Serialize)]
 pub struct RatioView {
     /// `12.3×`
@@ -53,22 +53,21 @@ pub struct RatioView {
     pub interval: String,
     /// The other kernel.
     pub partner: String,
-    /// `faster`, `within noise`, ...
-    pub call: &'static str,
-    /// The same as a class.
-    pub class: &'static str,
+    /// `faster`, `slower`, `same`, `undecided` or `unstable`: the word and its class.
+    pub direction: &'static str,
+    /// The smallest difference that counts: `3.0%`.
+    pub counts: Option<String>,
 }
 
 impl RatioView {
-    /// Judges `r` against `noise`.
-    pub fn new(r: &Ratio, noise: f64) -> Self {
-        let call = query::call(r, noise);
+    /// As it was judged.
+    pub fn new(r: &Ratio) -> Self {
         Self {
             ratio: figures::ratio(r.median),
             interval: figures::interval(r),
             partner: r.partner.clone(),
-            call: call.words(),
-            class: call.class(),
+            direction: r.direction().word(),
+            counts: r.threshold().map(figures::percent),
         }
     }
 }
@@ -86,7 +85,7 @@ impl StageTable {
             .map(|c| Column {
                 title: query::cell_title(c),
                 anchor: anchors::cell(position(c)),
-                noise: figures::percent(c.noise_floor),
+                counts: query::threshold(c).map(figures::percent),
                 unstable: query::unstable(c),
             })
             .collect();
@@ -125,12 +124,12 @@ fn cell(index: usize, c: &MicroCell, kernel: &str) -> Option<Cell> {
         anchor: anchors::measurement(index, entry),
         best: query::fastest(c).is_some_and(|f| f.kernel == kernel),
         gelem_s: figures::number(s.gelem_s),
-        base: s.vs_baseline.as_ref().map(|r| RatioView::new(r, c.noise_floor)),
+        base: s.vs_baseline.as_ref().map(RatioView::new),
         // Of the first stage both are the same ratio; once is enough.
         previous: s
             .vs_previous
             .as_ref()
             .filter(|p| s.vs_baseline.as_ref().is_none_or(|b| b.partner != p.partner))
-            .map(|r| RatioView::new(r, c.noise_floor)),
+            .map(RatioView::new),
     })
 }

@@ -1,0 +1,175 @@
+//! How long a run will take, said before it starts. A rough figure: what it is made of is known, how fast this machine is is not.
+
+use crate::measure::micro::with_operation;
+use crate::scenario::{Cell, Scenario};
+use kernels::{Family, Kernel};
+
+/// Rounds after which most cells end, and the share of cells that go on to the last one.
+const USUAL_ROUNDS: usize = 100;
+const SHARE_OF_LONG_CELLS: f64 = 1.0 / 3.0;
+/// Seconds of what does not depend on the matrix: the oracle's cases, the limits, and for each kernel the count of its instructions.
+const LIMITS_S: f64 = 3.0;
+const A_KERNEL_S: f64 = 0.5;
+/// Seconds to make a cell ready, for each weight: random codes, all packings and copies, and the oracle.
+const READY_S: f64 = 4e-8;
+/// Seconds of a token beside its products.
+const TOKEN_S: f64 = 6e-5;
+/// Batches of tokens go faster than one at a time.
+const BATCH: f64 = 0.6;
+/// How much longer it takes while something else runs.
+const BUSY: f64 = 1.3;
+
+/// What the estimate is made of.
+pub struct Asked<'a> {
+    /// The scenario, flags applied.
+    pub scenario: &'a Scenario,
+    /// Its cells on this machine.
+    pub cells: &'a [Cell],
+    /// The kernels.
+    pub kernels: &'a [Kernel],
+    /// Ternary weights of the model, if one is loaded.
+    pub model_weights: u64,
+}
+
+/// One line: `about 60 to 90 s: 14 cells of up to 400 rounds, generation with 14 kernels`.
+pub fn in_words(asked: &Asked<'_>) -> String {
+    let (low, high) = seconds(asked);
+    let mut parts = Vec::new();
+    if let Some(micro) = asked.scenario.micro.as_ref().filter(|_| !asked.cells.is_empty()) {
+        let cells = asked.cells.iter().map(|cell| families(*cell, asked.kernels).count()).sum::<usize>();
+        parts.push(format!("{cells} cells of up to {} rounds", micro.rounds));
+    }
+    if asked.scenario.generate.is_some() {
+        parts.push(format!("generation with {} kernels", asked.kernels.len()));
+    }
+    if asked.scenario.perplexity.is_some() {
+        parts.push("perplexity".into());
+    }
+    if asked.scenario.sparsity.is_some() {
+        parts.push("feed-forward blocks".into());
+    }
+    let parts = if parts.is_empty() { "checks only".into() } else { parts.join(", ") };
+    format!("{}: {parts}", range(low, high))
+}
+
+fn range(low: f64, high: f64) -> String {
+    // Minutes from five of them on: more digits would promise what is not known.
+    let (unit, scale, step) = match high {
+        high if high >= 300.0 => ("min", 60.0, 1.0),
+        high if high >= 30.0 => ("s", 1.0, 10.0),
+        _ => ("s", 1.0, 1.0),
+    };
+    let rounded = |seconds: f64| (seconds / scale / step).ceil().max(1.0) * step;
+    match (rounded(low), rounded(high)) {
+        (low, high) if low < high => format!("about {low} to {high} {unit}"),
+        (_, high) => format!("about {high} {unit}"),
+    }
+}
+
+/// If every cell ends early, and if some go on to the end while something else runs.
+fn seconds(asked: &Asked<'_>) -> (f64, f64) {
+    let micro = asked.scenario.micro.as_ref();
+    let (mut ready, mut round) = (0.0, 0.0);
+    let mut rounds = (0.0, 0.0);
+    if let Some(micro) = micro {
+        let epoch_s = f64::from(micro.epoch_us) * 1e-6;
+        for &cell in asked.cells {
+            for kernels in families(cell, asked.kernels) {
+                ready += 0.1 + READY_S * (cell.shape.m * cell.shape.k) as f64;
+                round += round_s(cell, &kernels, epoch_s);
+            }
+        }
+        ready += LIMITS_S + A_KERNEL_S * asked.kernels.len() as f64;
+        let usual = micro.rounds.min(USUAL_ROUNDS) as f64;
+        rounds = (usual, usual + SHARE_OF_LONG_CELLS * (micro.rounds as f64 - usual));
+    }
+    let fixed = ready + tokens_s(asked);
+    (fixed + rounds.0 * round, BUSY * (fixed + rounds.1 * round))
+}
+
+/// The kernels of each family that a cell measures.
+fn families(cell: Cell, kernels: &[Kernel]) -> impl Iterator<Item = Vec<Kernel>> {
+    let with = with_operation(cell, kernels);
+    Family::ALL.into_iter().filter_map(move |family| {
+        let kernels: Vec<Kernel> = with.iter().filter(|k| k.descriptor().family() == family).copied().collect();
+        (!kernels.is_empty()).then_some(kernels)
+    })
+}
+
+/// One turn of every entry: as many calls each as make their geometric mean an epoch, so that slow kernels take longer.
+fn round_s(cell: Cell, kernels: &[Kernel], epoch_s: f64) -> f64 {
+    let weights = (cell.shape.m * cell.shape.k * cell.tokens) as f64;
+    let calls: Vec<f64> = kernels.iter().map(|kernel| weights / rate(kernel)).collect();
+    let mean = (calls.iter().map(|s| s.ln()).sum::<f64>() / calls.len() as f64).exp();
+    let a_call = calls.iter().sum::<f64>() + calls.last().copied().unwrap_or(0.0);
+    (epoch_s / mean).round().max(1.0) * a_call
+}
+
+/// Weights a second of one thread, by order of magnitude.
+fn rate(kernel: &Kernel) -> f64 {
+    let described = kernel.descriptor();
+    match (described.isa, described.family()) {
+        ("scalar", Family::W2A32) => 2e9,
+        ("scalar", Family::W2A8) => 3.4e9,
+        (_, Family::W2A32) => 5e9,
+        (_, Family::W2A8) => 5e10,
+    }
+}
+
+/// Generation and perplexity of every kernel.
+fn tokens_s(asked: &Asked<'_>) -> f64 {
+    let token_s = |kernel: &Kernel| asked.model_weights as f64 / rate(kernel) + TOKEN_S;
+    let generate = asked.scenario.generate.as_ref().map_or(0.0, |generate| {
+        // About four letters a token. Each round is generated whole, and again in turns.
+        let tokens = (generate.prompt.len() / 4 + generate.max_tokens) as f64;
+        let texts = 2.0 * generate.rounds as f64;
+        let text_s = |kernel: &Kernel| (tokens * token_s(kernel)).min(generate.timeout_s.unwrap_or(f64::MAX));
+        asked.kernels.iter().map(|kernel| texts * text_s(kernel)).sum()
+    });
+    let perplexity = asked.scenario.perplexity.as_ref().map_or(0.0, |perplexity| {
+        let tokens = (perplexity.windows * perplexity.window) as f64;
+        asked.kernels.iter().map(|kernel| BATCH * tokens * token_s(kernel)).sum()
+    });
+    generate + perplexity
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::L2;
+    use kernels::{CpuFeatures, registry};
+
+    fn line(change: impl Fn(&mut Scenario)) -> ((f64, f64), String) {
+        let mut scenario = Scenario::load("quick").expect("built in");
+        change(&mut scenario);
+        let kernels: Vec<Kernel> =
+            registry::KERNELS.iter().filter_map(|d| Kernel::new(d, CpuFeatures::detect()).ok()).collect();
+        let cells = scenario.cells(Some(L2 { bytes: 2 << 20, threads: 1 }));
+        let asked = Asked { scenario: &scenario, cells: &cells, kernels: &kernels, model_weights: 6_700_000 };
+        (seconds(&asked), in_words(&asked))
+    }
+
+    #[test]
+    fn a_smaller_matrix_takes_less_time() {
+        let (whole, words) = line(|_| {});
+        let (quick, _) = line(Scenario::make_quick);
+        assert!(0.0 < quick.0 && quick.0 < whole.0 && quick.1 < whole.1 && whole.0 < whole.1, "{quick:?} {whole:?}");
+        assert!(
+            words.starts_with("about ") && words.contains(" cells of up to 400 rounds, generation with "),
+            "{words}"
+        );
+        let (short, words) = line(|s| (s.generate, s.perplexity) = (None, None));
+        assert!(short.1 < whole.1 && !words.contains("generation"), "{words}");
+        let (few, _) = line(|s| s.micro.iter_mut().for_each(|m| m.rounds = 10));
+        assert!(few.0 < whole.0, "{few:?}");
+    }
+
+    #[test]
+    fn figures_are_as_rough_as_they_are_known() {
+        assert_eq!(range(3.2, 7.1), "about 4 to 8 s");
+        assert_eq!(range(52.0, 87.0), "about 60 to 90 s");
+        assert_eq!(range(81.0, 85.0), "about 90 s");
+        assert_eq!(range(130.0, 900.0), "about 3 to 15 min");
+        assert_eq!(range(0.0, 0.0), "about 1 s");
+    }
+}

@@ -1,0 +1,281 @@
+//! Flags that choose what is timed: `--shape`, `--op`, `--residency` and `--rounds`, instead of the scenario's matrix.
+
+use crate::cli::Operation;
+use crate::error::{Error, Result};
+use crate::machine::Machine;
+use crate::measure::last_level;
+use crate::measure::micro::{operands, with_operation};
+use crate::output::note;
+use crate::receipt::Residency;
+use crate::resources;
+use crate::scenario::{Cell, L2, MAX_ROUNDS, Micro, Product, Scenario, Shape, parse_batch, parse_residency};
+use clap::Args;
+use kernels::{Family, Kernel};
+
+/// Most products of one call: a second or two of the slowest kernel.
+const MAX_PRODUCTS: usize = 1 << 33;
+
+/// What to time instead of the scenario's matrix.
+#[derive(Args, Clone, Debug, Default)]
+pub struct MatrixArgs {
+    /// Rows x columns, or rows x columns x tokens of a batch, instead of the scenario's; may be given several times
+    #[arg(long = "shape", value_name = "MxK[xN]")]
+    shapes: Vec<String>,
+    /// This operation only; of --shape: gemv for MxK and gemm for MxKxN by default
+    #[arg(long, value_enum)]
+    op: Option<Operation>,
+    /// Where the weights are: l2, llc (the last-level cache) or dram; several with commas. Of --shape MxK llc and dram by default
+    #[arg(long, value_delimiter = ',', value_name = "l2|llc|dram")]
+    residency: Vec<String>,
+    /// Most rounds a cell
+    #[arg(long, value_name = "N")]
+    rounds: Option<usize>,
+}
+
+impl MatrixArgs {
+    /// Whether anything was asked for.
+    pub fn any(&self) -> bool {
+        !self.shapes.is_empty() || self.op.is_some() || !self.residency.is_empty() || self.rounds.is_some()
+    }
+
+    /// Puts what was asked for in the place of the scenario's matrix. A scenario that times nothing is left as it is.
+    pub fn apply(&self, scenario: &mut Scenario) -> Result<()> {
+        let asked = self.shapes.iter().map(|text| self.product(text)).collect::<Result<Vec<Product>>>()?;
+        let name = scenario.name.clone();
+        let Some(micro) = &mut scenario.micro else { return Ok(()) };
+        match self.rounds {
+            Some(rounds) if !(1..=MAX_ROUNDS).contains(&rounds) => {
+                return Err(Error::input(format!("--rounds {rounds} is not between 1 and {MAX_ROUNDS}")));
+            }
+            Some(rounds) => micro.rounds = rounds,
+            None => {}
+        }
+        if !asked.is_empty() {
+            micro.products = asked;
+            micro.residency = vec![Residency::Llc, Residency::Dram];
+        } else if let Some(op) = self.op {
+            micro.products.retain(|product| product.op == op.name());
+            if micro.products.is_empty() {
+                let op = op.name();
+                return Err(Error::input(format!(
+                    "--op {op}: scenario {name} times no {op}; name a matrix with --shape"
+                )));
+            }
+        }
+        self.place(micro)
+    }
+
+    fn product(&self, text: &str) -> Result<Product> {
+        let wrong = |what: String| Error::input(format!("--shape {text}: {what}"));
+        let batch = text.matches('x').count() == 2;
+        let op = self.op.unwrap_or(if batch { Operation::Gemm } else { Operation::Gemv });
+        let (shape, tokens) = match (op, batch) {
+            (Operation::Gemm, false) => return Err(wrong(format!("a gemm needs tokens too, for example {text}x128"))),
+            (Operation::Gemm, true) => parse_batch(text).map_err(wrong)?,
+            (_, true) => return Err(wrong(format!("{} takes no tokens; leave the last number out", op.name()))),
+            (_, false) => (Shape::parse(text).map_err(wrong)?, 1),
+        };
+        match shape.m * shape.k * tokens {
+            products if products > MAX_PRODUCTS => {
+                Err(wrong(format!("{products} products a call are more than {MAX_PRODUCTS}; take a smaller one")))
+            }
+            _ => Ok(Product { op: op.name(), shape, tokens, only: None }),
+        }
+    }
+
+    /// The residencies asked for, of all operations.
+    fn place(&self, micro: &mut Micro) -> Result<()> {
+        let mut residencies = Vec::new();
+        for name in &self.residency {
+            let residency = parse_residency(name).map_err(|what| Error::input(format!("--residency {what}")))?;
+            if !residencies.contains(&residency) {
+                residencies.push(residency);
+            }
+        }
+        if residencies.is_empty() {
+            return Ok(());
+        }
+        let dequantizes = |product: &Product| product.op == "dequantize";
+        if residencies.contains(&Residency::Dram) && micro.products.iter().any(dequantizes) {
+            let why = "dequantize writes 16 times what it reads, so that from memory its stores would be timed";
+            if self.op.is_some() || micro.products.iter().all(dequantizes) {
+                return Err(Error::input(format!("--residency dram: {why}; take l2 or llc")));
+            }
+            note(format!("--residency dram is for gemv and gemm: {why}"));
+        }
+        micro.products.iter_mut().for_each(|product| product.only = None);
+        (micro.residency, micro.others_residency) = (residencies.clone(), residencies);
+        Ok(())
+    }
+
+    /// Refuses what cannot be measured here, before anything is.
+    pub fn check(&self, scenario: &Scenario, kernels: &[Kernel], machine: &Machine) -> Result<()> {
+        let Some(micro) = &scenario.micro else { return Ok(()) };
+        let l2 = machine.l2();
+        let wants_l2 = |product: &&Product| micro.residencies(product).contains(&Residency::L2);
+        let from_l2: Vec<&Product> = micro.products.iter().filter(wants_l2).collect();
+        match l2 {
+            Some(l2) if !self.shapes.is_empty() => from_l2.into_iter().try_for_each(|p| fits(p, l2))?,
+            None if !from_l2.is_empty() => {
+                let what = "this system does not say how large the second-level cache is";
+                if !self.residency.is_empty() {
+                    return Err(Error::input(format!("--residency l2: {what}; take llc or dram")));
+                }
+                note(format!("{what}: the cells from L2 are left out"));
+            }
+            _ => {}
+        }
+        let cells = scenario.cells(l2);
+        if let Some(op) = cells.iter().find(|cell| with_operation(**cell, kernels).is_empty()).map(|cell| cell.op)
+            && (self.op.is_some() || !self.shapes.is_empty())
+        {
+            let ids: Vec<&str> = kernels.iter().map(Kernel::id).collect();
+            return Err(Error::input(format!(
+                "no kernel of {} has {op}; `list kernels` shows which do",
+                ids.join(", ")
+            )));
+        }
+        // The last level is measured later; it is never smaller than this.
+        require_memory(&cells, kernels, last_level::LEAST_OUTGROWN)
+    }
+}
+
+/// A shape that was named is measured as named, or not at all.
+fn fits(product: &Product, l2: L2) -> Result<()> {
+    let (op, Shape { m, k }) = (product.op, product.shape);
+    let (rows, room, mib) =
+        (l2.rows(op, k), l2.room(op), |bytes: u64| format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20)));
+    if m <= rows {
+        return Ok(());
+    }
+    let bits = if op == "dequantize" { 34 } else { 2 };
+    let next = if rows > 0 { format!("at most {rows} rows of {k} fit") } else { "take llc or dram".into() };
+    Err(Error::input(format!(
+        "--residency l2: {op} {m}x{k} takes {}, more than half of the second-level cache ({}); {next}",
+        mib((m * k) as u64 * bits / 8),
+        mib(room)
+    )))
+}
+
+/// Refuses cells whose copies memory cannot hold: the largest counts, because the others come before and after it.
+pub fn require_memory(cells: &[Cell], kernels: &[Kernel], last_level_cache_bytes: u64) -> Result<()> {
+    let needs = cells.iter().flat_map(|&cell| {
+        Family::ALL.map(|family| {
+            let has = |kernel: &Kernel| kernel.descriptor().family() == family;
+            let kernels: Vec<Kernel> = with_operation(cell, kernels).into_iter().filter(has).collect();
+            let bytes = if kernels.is_empty() { 0 } else { operands::bytes(cell, &kernels, last_level_cache_bytes) };
+            (bytes, cell)
+        })
+    });
+    let Some((bytes, cell)) = needs.max_by_key(|(bytes, _)| *bytes) else { return Ok(()) };
+    let what = if cell.residency == Residency::Dram { "all copies of its weights" } else { "its weights" };
+    let what = format!("{} {}x{} with {what}", cell.op, cell.shape.m, cell.shape.k);
+    resources::require_memory(bytes, &what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        matrix: MatrixArgs,
+    }
+
+    fn parsed(flags: &str) -> MatrixArgs {
+        Line::try_parse_from(std::iter::once("t").chain(flags.split_whitespace())).expect("parses").matrix
+    }
+
+    /// The cells that the flags make of `quick`, on threads with 2 MiB of L2.
+    fn cells(flags: &str) -> std::result::Result<Vec<String>, String> {
+        let mut scenario = Scenario::load("quick").expect("built in");
+        parsed(flags).apply(&mut scenario).map_err(|e| e.to_string())?;
+        let l2 = Some(L2 { bytes: 2 << 20, threads: 1 });
+        let words = |c: &Cell| format!("{} {}x{}x{} {:?}", c.op, c.shape.m, c.shape.k, c.tokens, c.residency);
+        Ok(scenario.cells(l2).iter().map(words).collect())
+    }
+
+    #[test]
+    fn shapes_take_the_place_of_the_scenarios() {
+        let gemv = ["gemv 6912x2560x1 Llc", "gemv 6912x2560x1 Dram"];
+        assert_eq!(cells("--shape 6912x2560").expect("cells"), gemv);
+        assert_eq!(cells("--shape 16x32x4").expect("cells"), ["gemm 16x32x4 Llc"]);
+        assert_eq!(cells("--shape 16x32x4 --op gemm --residency l2,dram").expect("cells").len(), 2);
+        assert_eq!(cells("--shape 1x256 --op dequantize").expect("cells"), ["dequantize 1x256x1 Llc"]);
+        let two = cells("--shape 16x256 --shape 32x256 --residency llc --residency cache").expect("cells");
+        assert_eq!(two, ["gemv 16x256x1 Llc", "gemv 32x256x1 Llc"]);
+    }
+
+    #[test]
+    fn operations_and_residencies_choose_among_the_scenarios() {
+        let all = cells("").expect("cells");
+        let dequantize = cells("--op dequantize").expect("cells");
+        assert!(!dequantize.is_empty() && dequantize.len() < all.len());
+        assert!(dequantize.iter().all(|cell| cell.starts_with("dequantize") && all.contains(cell)));
+        let dram = cells("--residency dram").expect("cells");
+        assert!(
+            !dram.is_empty() && dram.iter().all(|cell| cell.ends_with("Dram") && !cell.starts_with("deq")),
+            "{dram:?}"
+        );
+        let mut scenario = Scenario::load("quick").expect("built in");
+        parsed("--rounds 7").apply(&mut scenario).expect("rounds");
+        assert_eq!(scenario.micro.expect("micro").rounds, 7);
+        assert!(!parsed("").any() && parsed("--rounds 7").any() && parsed("--op gemv").any());
+    }
+
+    #[test]
+    fn several_shapes_that_become_one_cell_from_l2_are_measured_once() {
+        let mut scenario = Scenario::load("2b-4t").expect("built in");
+        parsed("--op gemv --residency l2").apply(&mut scenario).expect("applies");
+        let rows: Vec<Shape> =
+            scenario.cells(Some(L2 { bytes: 2 << 20, threads: 1 })).iter().map(|c| c.shape).collect();
+        // 1 MiB holds 1638 rows of 2560 and 606 of 6912.
+        let want = [(1536, 2560), (640, 2560), (512, 6912)].map(|(m, k)| Shape { m, k });
+        assert_eq!(rows, want);
+        assert!(scenario.cells(None).is_empty(), "of unknown size");
+        assert_eq!(scenario.cells(Some(L2 { bytes: 2 << 20, threads: 2 }))[0].shape.m, 2560);
+    }
+
+    #[test]
+    fn rows_that_fit_are_a_multiple_of_256_or_of_16() {
+        let l2 = |bytes| L2 { bytes, threads: 1 };
+        assert_eq!([l2(2 << 20).rows("gemv", 2560), l2(2 << 20).rows("gemv", 6912)], [1536, 512]);
+        assert_eq!([l2(256 << 10).rows("gemv", 2560), l2(1 << 10).rows("gemv", 2560)], [192, 0]);
+        assert_eq!(L2 { bytes: 2 << 20, threads: 4 }.rows("dequantize", 1024), 240);
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_in_a_line() {
+        for (flags, part) in [
+            ("--shape 0x256", "--shape 0x256: shape"),
+            ("--shape 6912", "rows x columns"),
+            ("--shape 1x2x3x4", "--shape 1x2x3x4"),
+            ("--shape 99999999999x99999999999", "weights"),
+            ("--shape 65536x8192x1024", "549755813888 products"),
+            ("--shape 16x256 --op gemm", "16x256x128"),
+            ("--shape 16x256x4 --op gemv", "takes no tokens"),
+            ("--residency l3", "--residency \"l3\""),
+            ("--op dequantize --residency dram", "take l2 or llc"),
+            ("--rounds 0", "--rounds 0 is not between 1 and"),
+        ] {
+            let error = cells(flags).expect_err(flags);
+            assert!(error.contains(part) && !error.contains('\n'), "{flags}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_named_shape_must_fit_l2() {
+        let product = |op, m, k| Product { op, shape: Shape { m, k }, tokens: 1, only: None };
+        let l2 = L2 { bytes: 2 << 20, threads: 1 };
+        fits(&product("gemv", 1536, 2560), l2).expect("fits");
+        let error = fits(&product("gemv", 6912, 2560), l2).expect_err("too large").to_string();
+        assert!(
+            error.contains("takes 4.2 MiB") && error.contains("(1.0 MiB); at most 1536 rows of 2560 fit"),
+            "{error}"
+        );
+        let error = fits(&product("gemv", 16, 1 << 24), l2).expect_err("too wide").to_string();
+        assert!(error.ends_with("take llc or dram"), "{error}");
+    }
+}

@@ -1,0 +1,177 @@
+//! How much of the last-level cache this process really gets. A virtual machine reports the cache of the whole socket, which belongs to
+//! many tenants: on such a machine CPUID said 260 MiB, and reading slowed down beyond 64. So the size at which it slows down counts.
+
+use crate::error::{Error, Result};
+use crate::host;
+use crate::machine::Machine;
+use crate::measure::micro::UNKNOWN_CACHE_BYTES;
+use crate::receipt::{LastLevel, SweepPoint};
+use kernels::parallel::Team;
+use kernels::{AlignedBuffer, CpuFeatures, stream};
+use std::hint::black_box;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+/// Bytes that one sample reads at least, so that the clock and the start of the loop do not count.
+const SAMPLE_BYTES: u64 = 32 << 20;
+/// Most bytes that are read in turn, enough for any cache sold.
+const MAX_BYTES: u64 = 768 << 20;
+/// Rates of cache and memory that differ by less than this are one rate.
+const STEP: f64 = 1.25;
+/// Bytes between two addresses that are written once, before the reads: memory that was never written is one page of zeros.
+const PAGE: usize = 4096;
+
+/// Copies outgrow at least this much: where one thread reads memory as fast as the last level, no step says how large that is.
+pub const LEAST_OUTGROWN: u64 = 16 << 20;
+
+/// Samples a size and loop.
+#[derive(Clone, Copy, Debug)]
+pub struct Samples(pub usize);
+
+/// Sizes to read: the second level's and its doubles, up to half more than the last-level cache that the system reports. None where
+/// there is no such cache.
+pub fn sizes(caches: &[u64], memory_bytes: Option<u64>) -> Vec<u64> {
+    let [_, l2, .., last] = caches else { return Vec::new() };
+    let most =
+        (last + last / 2).min(MAX_BYTES).min(memory_bytes.map_or(MAX_BYTES, |bytes| bytes / 4)) & !(PAGE as u64 - 1);
+    if *l2 < PAGE as u64 || most < 4 * l2 {
+        return Vec::new();
+    }
+    let mut sizes: Vec<u64> = (0..).map(|i| l2 << i).take_while(|bytes| bytes + bytes / 4 < most).collect();
+    sizes.push(most);
+    sizes
+}
+
+/// Reads one buffer at each of [`sizes`] on one thread. `None` where there are none.
+pub fn sweep(
+    buffer: &mut [u8],
+    caches: &[u64],
+    sizes: &[u64],
+    features: CpuFeatures,
+    Samples(samples): Samples,
+    interrupted: &AtomicBool,
+) -> Result<Option<LastLevel>> {
+    let (Some(&l2), Some(&reported), false) = (caches.get(1), caches.last(), sizes.is_empty()) else { return Ok(None) };
+    let (mut team, mut points, mut written) = (Team::single(), Vec::new(), 0);
+    for &bytes in sizes {
+        if interrupted.load(Ordering::Relaxed) {
+            return Err(Error::interrupted("interrupted while measuring the machine's limits"));
+        }
+        let Some(part) = buffer.get_mut(..bytes as usize) else { break };
+        part[written..].iter_mut().step_by(PAGE).for_each(|byte| *byte = 1);
+        written = part.len();
+        let passes = SAMPLE_BYTES.div_ceil(bytes) as usize;
+        let mut read_gb_s = 0f64;
+        for sample in 0..2 * samples {
+            let start = Instant::now();
+            black_box(stream::read_passes(&mut team, features, black_box(&*part), passes, sample % 2 == 1));
+            // Whatever else runs on the machine only slows a sample down: the best one counts.
+            read_gb_s = read_gb_s.max((passes as u64 * bytes) as f64 / (start.elapsed().as_nanos() as f64).max(1.0));
+        }
+        points.push(SweepPoint { bytes, read_gb_s });
+    }
+    let found = effective(&points, l2);
+    let effective_bytes = found.unwrap_or(l2).min(reported);
+    Ok(Some(LastLevel { reported_bytes: reported, effective_bytes, step: found.is_some(), points }))
+}
+
+/// The largest size that is read faster than the geometric mean of the rate just past the second level, `l2`, and that of the largest
+/// size, which is memory's. None where the two are alike: nothing beyond the second level is any faster than memory.
+///
+/// A sample that was slowed down at a smaller size changes nothing, and one at the largest makes the result larger: the copies of cells
+/// that are read from memory are then more than needed, and never too few.
+fn effective(points: &[SweepPoint], l2: u64) -> Option<u64> {
+    let beyond: Vec<&SweepPoint> = points.iter().filter(|p| p.bytes > l2).collect();
+    let memory = beyond.last()?.read_gb_s;
+    let cache = beyond.iter().take(2).map(|p| p.read_gb_s).fold(0.0, f64::max);
+    if !(memory > 0.0 && cache > STEP * memory) {
+        return None;
+    }
+    beyond.iter().rfind(|p| p.read_gb_s > (cache * memory).sqrt()).map(|p| p.bytes)
+}
+
+/// The sweep alone, for commands that measure no other limits: what copies that are read from memory must outgrow.
+pub fn to_outgrow(machine: &Machine, stop: &AtomicBool) -> Result<u64> {
+    let host = host::host();
+    let caches = &host.caches_bytes;
+    let sizes = sizes(caches, host.memory_bytes);
+    let mut buffer = AlignedBuffer::<u8>::zeroed(sizes.last().copied().unwrap_or(0) as usize);
+    let found = sweep(&mut buffer, caches, &sizes, machine.features, Samples(2), stop)?;
+    Ok(outgrown(caches, found.as_ref(), machine.threads))
+}
+
+/// The largest cache that `threads` threads have together, the last level as found. Where nothing says how large it is, larger than most.
+pub fn outgrown(caches: &[u64], found: Option<&LastLevel>, threads: usize) -> u64 {
+    let last = found.map(|found| found.effective_bytes).or_else(|| caches.last().copied());
+    let own = caches.get(1).map_or(0, |l2| l2.saturating_mul(threads as u64));
+    last.map_or(UNKNOWN_CACHE_BYTES, |last| last.max(own).max(LEAST_OUTGROWN))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn points(rates: &[f64]) -> Vec<SweepPoint> {
+        let point = |(i, &read_gb_s): (usize, &f64)| SweepPoint { bytes: (2 << 20) << i, read_gb_s };
+        rates.iter().enumerate().map(point).collect()
+    }
+
+    #[test]
+    fn sizes_double_from_the_second_level_to_past_the_last() {
+        let mib = |sizes: Vec<u64>| sizes.into_iter().map(|s| s >> 20).collect::<Vec<_>>();
+        let caches = [48 << 10, 2 << 20, 260 << 20];
+        assert_eq!(mib(sizes(&caches, None)), [2, 4, 8, 16, 32, 64, 128, 256, 390]);
+        assert_eq!(mib(sizes(&caches, Some(1 << 30))), [2, 4, 8, 16, 32, 64, 128, 256]);
+        assert_eq!(mib(sizes(&[32 << 10, 1 << 20, 32 << 20], None)), [1, 2, 4, 8, 16, 32, 48]);
+        // Without a shared level there is nothing to find, nor where memory is smaller than the caches.
+        assert!(sizes(&[32 << 10, 1 << 20], None).is_empty() && sizes(&[], None).is_empty());
+        assert!(sizes(&caches, Some(16 << 20)).is_empty() && sizes(&[0, 0, u64::MAX / 2], None).is_empty());
+    }
+
+    #[test]
+    fn the_size_at_which_reading_slows_down_counts() {
+        // As measured where CPUID says 260 MiB: 64 MiB is half way down, 128 MiB is nearly memory.
+        let measured = points(&[37.6, 30.3, 29.5, 29.7, 28.8, 24.6, 17.5, 15.9, 15.7]);
+        assert_eq!(effective(&measured, 2 << 20), Some(64 << 20));
+        // A slow sample in the middle does not make the cache smaller.
+        let disturbed = points(&[37.6, 30.3, 12.0, 29.7, 28.8, 24.6, 17.5, 15.9, 15.7]);
+        assert_eq!(effective(&disturbed, 2 << 20), Some(64 << 20));
+        // Nor does one just past the second level hide the step.
+        let first = points(&[37.6, 16.0, 29.5, 29.7, 28.8, 24.6, 17.5, 15.9, 15.7]);
+        assert_eq!(effective(&first, 2 << 20), Some(64 << 20));
+    }
+
+    #[test]
+    fn without_a_step_there_is_no_size() {
+        assert_eq!(effective(&points(&[80.0, 16.0, 15.0, 15.5, 15.2]), 2 << 20), None);
+        assert_eq!(effective(&points(&[80.0]), 2 << 20), None);
+        assert_eq!(effective(&points(&[0.0, 0.0, 0.0]), 2 << 20), None);
+    }
+
+    #[test]
+    fn copies_outgrow_all_caches_that_threads_have() {
+        let caches = [48 << 10, 2 << 20, 260 << 20];
+        let found =
+            |effective_bytes| LastLevel { reported_bytes: 260 << 20, effective_bytes, step: true, points: vec![] };
+        assert_eq!(outgrown(&caches, Some(&found(64 << 20)), 2), 64 << 20);
+        assert_eq!(outgrown(&caches, Some(&found(64 << 20)), 48), 96 << 20, "private caches of 48 threads");
+        assert_eq!(outgrown(&caches, Some(&found(2 << 20)), 1), LEAST_OUTGROWN);
+        assert_eq!([outgrown(&caches, None, 1), outgrown(&[], None, 1)], [260 << 20, UNKNOWN_CACHE_BYTES]);
+    }
+
+    #[test]
+    fn a_sweep_stays_within_what_is_reported() {
+        let (caches, never) = ([32 << 10, 1 << 18, 1 << 20], AtomicBool::new(false));
+        let sizes = sizes(&caches, None);
+        let mut buffer = AlignedBuffer::<u8>::zeroed(sizes[sizes.len() - 1] as usize);
+        let features = CpuFeatures::detect();
+        let found = sweep(&mut buffer, &caches, &sizes, features, Samples(1), &never).expect("not interrupted");
+        let found = found.expect("there is a last level");
+        assert_eq!((found.points.len(), found.reported_bytes), (sizes.len(), 1 << 20));
+        assert!(found.points.iter().all(|p| p.read_gb_s > 0.0), "{found:?}");
+        assert!((1 << 18..=1 << 20).contains(&found.effective_bytes), "{found:?}");
+        assert!(buffer.iter().step_by(PAGE).all(|byte| *byte == 1), "every page was written");
+        let stopped = sweep(&mut buffer, &caches, &sizes, features, Samples(1), &AtomicBool::new(true));
+        assert_eq!(stopped.expect_err("interrupted").exit(), crate::error::Exit::Interrupted);
+    }
+}
