@@ -148,7 +148,13 @@ fn markdown_is_one_function() {
     assert_eq!(stdout(&report).trim_end(), stdout(&export).trim_end());
     assert!(stderr(&report).contains("report.html"));
     let text = stdout(&report);
-    for part in ["### tritbench: quick", "**W2A8 (int8", "end to end**, tokens/s", "smallest difference that counts", "How to reproduce"] {
+    for part in [
+        "### tritbench: quick",
+        "**W2A8 (int8",
+        "end to end**, tokens/s",
+        "smallest difference that counts",
+        "How to reproduce",
+    ] {
         assert!(text.contains(part), "{part} in {text}");
     }
 }

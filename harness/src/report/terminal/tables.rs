@@ -34,7 +34,8 @@ pub fn stages(receipt: &Receipt, family: &str, look: Look) -> Option<String> {
     let mut table = Rows::new(head.chain([against]).chain(others.iter().map(|c| column(c))));
     table.left = vec![if bounded { 3 } else { 2 }];
     for kernel in query::kernel_ids(receipt, family) {
-        let summary = |cell: &'_ MicroCell| query::kernels(cell).find(|(_, s)| s.kernel == kernel).map(|(_, s)| s.clone());
+        let summary =
+            |cell: &'_ MicroCell| query::kernels(cell).find(|(_, s)| s.kernel == kernel).map(|(_, s)| s.clone());
         let speed_up = |cell: &MicroCell| {
             let best = query::fastest(cell).is_some_and(|f| f.kernel == kernel);
             summary(cell).map_or_else(|| plain("not run"), |s| ratio(s.vs_baseline.as_ref(), best))
