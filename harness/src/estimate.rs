@@ -1,4 +1,5 @@
-//! How long a run will take, said before it starts. A rough figure: what it is made of is known, how fast this machine is is not.
+//! How long a run will take, said before it starts. A rough figure: what it is made of is known, how fast this machine
+//! is is not.
 
 use crate::measure::micro::with_operation;
 use crate::scenario::{Cell, Scenario};
@@ -7,7 +8,8 @@ use kernels::{Family, Kernel};
 /// Rounds after which most cells end, and the share of cells that go on to the last one.
 const USUAL_ROUNDS: usize = 100;
 const SHARE_OF_LONG_CELLS: f64 = 1.0 / 3.0;
-/// Seconds of what does not depend on the matrix: the oracle's cases, the limits, and for each kernel the count of its instructions.
+/// Seconds of what does not depend on the matrix: the oracle's cases, the limits, and for each kernel the count of its
+/// instructions.
 const LIMITS_S: f64 = 3.0;
 const A_KERNEL_S: f64 = 0.5;
 /// Seconds to make a cell ready, for each weight: random codes, all packings and copies, and the oracle.
@@ -37,7 +39,8 @@ pub fn in_words(asked: &Asked<'_>) -> String {
     let mut parts = Vec::new();
     if let Some(micro) = asked.scenario.micro.as_ref().filter(|_| !asked.cells.is_empty()) {
         let cells = asked.cells.iter().map(|cell| families(*cell, asked.kernels).count()).sum::<usize>();
-        parts.push(format!("{cells} cells of up to {} rounds", micro.rounds));
+        let cells = if cells == 1 { "1 cell".into() } else { format!("{cells} cells") };
+        parts.push(format!("{cells} of up to {} rounds", micro.rounds));
     }
     if asked.scenario.generate.is_some() {
         parts.push(format!("generation with {} kernels", asked.kernels.len()));

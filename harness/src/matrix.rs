@@ -24,7 +24,8 @@ pub struct MatrixArgs {
     /// This operation only; of --shape: gemv for MxK and gemm for MxKxN by default
     #[arg(long, value_enum)]
     op: Option<Operation>,
-    /// Where the weights are: l2, llc (the last-level cache) or dram; several with commas. Of --shape MxK llc and dram by default
+    /// Where the weights are: l2, llc (the last-level cache) or dram; several with commas. Of --shape MxK llc and dram
+    /// by default
     #[arg(long, value_delimiter = ',', value_name = "l2|llc|dram")]
     residency: Vec<String>,
     /// Most rounds a cell
@@ -151,7 +152,7 @@ fn fits(product: &Product, l2: L2) -> Result<()> {
     let bits = if op == "dequantize" { 34 } else { 2 };
     let next = if rows > 0 { format!("at most {rows} rows of {k} fit") } else { "take llc or dram".into() };
     Err(Error::input(format!(
-        "--residency l2: {op} {m}x{k} takes {}, more than half of the second-level cache ({}); {next}",
+        "--residency l2: {op} {m}x{k} takes {}, and half of the second-level cache is {}; {next}",
         mib((m * k) as u64 * bits / 8),
         mib(room)
     )))
@@ -272,10 +273,25 @@ mod tests {
         fits(&product("gemv", 1536, 2560), l2).expect("fits");
         let error = fits(&product("gemv", 6912, 2560), l2).expect_err("too large").to_string();
         assert!(
-            error.contains("takes 4.2 MiB") && error.contains("(1.0 MiB); at most 1536 rows of 2560 fit"),
+            error.contains("takes 4.2 MiB") && error.ends_with("is 1.0 MiB; at most 1536 rows of 2560 fit"),
             "{error}"
         );
         let error = fits(&product("gemv", 16, 1 << 24), l2).expect_err("too wide").to_string();
         assert!(error.ends_with("take llc or dram"), "{error}");
+    }
+
+    #[test]
+    fn what_memory_cannot_hold_is_refused_by_name() {
+        let machine = Machine::for_tests(kernels::CpuFeatures::detect());
+        let kernels = machine.kernels(Some(&["scalar-i8".to_owned()])).expect("there");
+        let cell = |m, residency| Cell { op: "gemv", shape: Shape { m, k: 1 << 20 }, tokens: 1, residency };
+        let small = cell(16, Residency::Llc);
+        require_memory(&[small], &kernels, 1 << 20).expect("64 MiB at most");
+        require_memory(&[], &kernels, 1 << 20).expect("nothing");
+        if resources::memory().is_some() {
+            let cells = [small, cell(1 << 26, Residency::Dram)];
+            let error = require_memory(&cells, &kernels, 1 << 20).expect_err("2^46 weights").to_string();
+            assert!(error.starts_with("gemv 67108864x1048576 with all copies of its weights takes "), "{error}");
+        }
     }
 }

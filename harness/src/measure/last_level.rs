@@ -1,5 +1,6 @@
-//! How much of the last-level cache this process really gets. A virtual machine reports the cache of the whole socket, which belongs to
-//! many tenants: on such a machine CPUID said 260 MiB, and reading slowed down beyond 64. So the size at which it slows down counts.
+//! How much of the last-level cache this process really gets. A virtual machine reports the cache of the whole socket,
+//! which belongs to many tenants: on such a machine CPUID said 260 MiB, and reading slowed down beyond 64. So the size
+//! at which it slows down counts.
 
 use crate::error::{Error, Result};
 use crate::host;
@@ -18,18 +19,20 @@ const SAMPLE_BYTES: u64 = 32 << 20;
 const MAX_BYTES: u64 = 768 << 20;
 /// Rates of cache and memory that differ by less than this are one rate.
 const STEP: f64 = 1.25;
-/// Bytes between two addresses that are written once, before the reads: memory that was never written is one page of zeros.
+/// Bytes between two addresses that are written once, before the reads: memory that was never written is one page of
+/// zeros.
 const PAGE: usize = 4096;
 
-/// Copies outgrow at least this much: where one thread reads memory as fast as the last level, no step says how large that is.
+/// Copies outgrow at least this much: where one thread reads memory as fast as the last level, no step says how large
+/// that is.
 pub const LEAST_OUTGROWN: u64 = 16 << 20;
 
 /// Samples a size and loop.
 #[derive(Clone, Copy, Debug)]
 pub struct Samples(pub usize);
 
-/// Sizes to read: the second level's and its doubles, up to half more than the last-level cache that the system reports. None where
-/// there is no such cache.
+/// Sizes to read: the second level's and its doubles, up to half more than the last-level cache that the system
+/// reports. None where there is no such cache.
 pub fn sizes(caches: &[u64], memory_bytes: Option<u64>) -> Vec<u64> {
     let [_, l2, .., last] = caches else { return Vec::new() };
     let most =
@@ -75,11 +78,12 @@ pub fn sweep(
     Ok(Some(LastLevel { reported_bytes: reported, effective_bytes, step: found.is_some(), points }))
 }
 
-/// The largest size that is read faster than the geometric mean of the rate just past the second level, `l2`, and that of the largest
-/// size, which is memory's. None where the two are alike: nothing beyond the second level is any faster than memory.
+/// The largest size that is read faster than the geometric mean of the rate just past the second level, `l2`, and that
+/// of the largest size, which is memory's. None where the two are alike: nothing beyond the second level is any faster
+/// than memory.
 ///
-/// A sample that was slowed down at a smaller size changes nothing, and one at the largest makes the result larger: the copies of cells
-/// that are read from memory are then more than needed, and never too few.
+/// A sample that was slowed down at a smaller size changes nothing, and one at the largest makes the result larger: the
+/// copies of cells that are read from memory are then more than needed, and never too few.
 fn effective(points: &[SweepPoint], l2: u64) -> Option<u64> {
     let beyond: Vec<&SweepPoint> = points.iter().filter(|p| p.bytes > l2).collect();
     let memory = beyond.last()?.read_gb_s;
@@ -100,7 +104,8 @@ pub fn to_outgrow(machine: &Machine, stop: &AtomicBool) -> Result<u64> {
     Ok(outgrown(caches, found.as_ref(), machine.threads))
 }
 
-/// The largest cache that `threads` threads have together, the last level as found. Where nothing says how large it is, larger than most.
+/// The largest cache that `threads` threads have together, the last level as found. Where nothing says how large it is,
+/// larger than most.
 pub fn outgrown(caches: &[u64], found: Option<&LastLevel>, threads: usize) -> u64 {
     let last = found.map(|found| found.effective_bytes).or_else(|| caches.last().copied());
     let own = caches.get(1).map_or(0, |l2| l2.saturating_mul(threads as u64));
