@@ -105,8 +105,8 @@ fn ladder(receipt: &Receipt) -> Option<Finding> {
         );
         Some((index, text))
     };
-    let cache = describe(Residency::Llc, "in cache");
-    let dram = describe(Residency::Dram, "from DRAM");
+    let cache = describe(Residency::Llc, "from the last-level cache");
+    let dram = describe(Residency::Dram, "from memory");
     let evidence = cache.as_ref().or(dram.as_ref())?.0;
     let parts: Vec<String> = cache.into_iter().chain(dram).map(|(_, text)| text).collect();
     let text = format!("{}. The roadmap claimed 4.29x for all four phases and 3x as its target.", parts.join("; "));

@@ -368,6 +368,9 @@ impl Scenario {
         for product in &micro.products {
             let &Product { op, shape, tokens, .. } = product;
             for residency in micro.residencies(product) {
+                // Named by where the bytes are: what a core's own cache holds is not read from the last level.
+                let near = op == "dequantize" && l2.is_some_and(|l2| l2.rows(op, shape.k) >= shape.m);
+                let residency = if near && residency == Residency::Llc { Residency::L2 } else { residency };
                 let shape = match residency {
                     Residency::L2 => {
                         let rows = l2.map_or(0, |l2| l2.rows(op, shape.k).min(shape.m));

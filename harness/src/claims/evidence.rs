@@ -106,7 +106,7 @@ fn cell<'r>(
     let in_cell = |c: &MicroCell, id: &str| c.entries.iter().any(|e| e.kernel == id && !e.self_pair);
     let fitting = receipt.micro.iter().enumerate().filter(|(_, c)| {
         c.op == op
-            && c.residency.place() == crate::receipt::Residency::Llc
+            && (c.residency.place() == crate::receipt::Residency::Llc || c.op == "dequantize")
             && k.is_none_or(|k| c.k == k && c.m == 1)
             && !c.rounds.is_empty()
             && kernels.iter().all(|id| in_cell(c, id))

@@ -55,7 +55,8 @@ impl VerdictView {
 impl LadderView {
     /// The stages of the largest dequantize cell, if any was timed.
     pub fn new(receipt: &Receipt, judged: &[Judged]) -> Option<Self> {
-        let cell = query::headline(receipt, query::LADDER, "dequantize", Residency::Llc);
+        let near = |place| query::headline(receipt, query::LADDER, "dequantize", place);
+        let cell = near(Residency::Llc).or_else(|| near(Residency::L2));
         let cell = cell.filter(|c| !c.rounds.is_empty())?;
         let gemv = query::headline(receipt, query::LADDER, "gemv", Residency::Llc).filter(|c| !c.rounds.is_empty());
         let stages: Vec<&str> = query::kernels(cell).map(|(_, s)| s.kernel.as_str()).collect();
