@@ -12,7 +12,7 @@ use std::path::PathBuf;
 #[command(
     name = "harness",
     version,
-    about = "Which ternary LLM kernel is really faster, why, and how far from the machine's limit",
+    about = "Which ternary (1.58-bit) LLM kernel is right, which is faster, and how far each is from what the machine allows",
     after_help = "Start with: harness compare\n\nExit codes: 0 ok, 1 a check failed, 2 bad usage or input, 3 inconclusive, 4 unstable machine, 5 not possible on this CPU, 130 interrupted",
     max_term_width = 100
 )]
@@ -62,7 +62,7 @@ pub enum Command {
         after_help = "Examples:\n  harness count --kernels avx512-vnni,avx2-i8 --op gemv --shape 256x2560\n  harness count --kernel scalar --json"
     )]
     Count(CountArgs),
-    /// The program that `count` follows
+    /// The child process of `count`
     #[command(hide = true)]
     CountChild(CountChildArgs),
     /// Streaming bandwidth by thread count and size, core clock, and peak products a cycle of this machine
@@ -81,7 +81,7 @@ pub enum Command {
     /// Look into model files, or write a synthetic one
     #[command(subcommand)]
     Model(ModelCommand),
-    /// Render a run again, several side by side with a verdict a cell, or a page over all runs of a folder
+    /// Render a run again, two or more side by side with a direction for each comparison, or a page over all runs of a folder
     #[command(
         after_help = "Examples:\n  harness report reports/runs/A\n  harness report reports/runs/A reports/runs/B\n  harness report reports/runs\n  harness report reports/runs/A --markdown > comment.md"
     )]
@@ -97,10 +97,10 @@ pub enum Command {
         after_help = "Examples:\n  harness gate --against main\n  harness gate --baseline release --format github\n\nExit codes: 0 PASS, 1 FAIL, 2 bad usage or input, 3 INCONCLUSIVE, 4 UNSTABLE, 5 UNSUPPORTED here, 130 interrupted"
     )]
     Gate(GateArgs),
-    /// How often does the gate cry wolf on this machine, and what does it find?
+    /// How often the gate says FAIL on this machine without a slowdown, and how often with one
     #[command(after_help = "Example: harness calibrate --trials 40 --effects 5,10")]
     Calibrate(CalibrateArgs),
-    /// The other end of `gate`
+    /// The child process of `gate`
     #[command(hide = true)]
     GateChild,
 }
@@ -164,7 +164,7 @@ pub struct MeasureArgs {
     /// Run folder to write; a new one in reports/runs by default
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Make a masked CPU feature or an unstable comparison an error (exit 4 or 5)
+    /// Exit 4 on an unstable comparison, 5 on a masked CPU feature
     #[arg(long)]
     pub strict: bool,
     /// Seed of data and order
@@ -206,10 +206,10 @@ pub struct CompareArgs {
     /// copy of the weights
     #[arg(long, value_name = "same|auto|ID", default_value = "same")]
     pub prefill_kernel: String,
-    /// Leave out the entry with exact FFN sparsity
+    /// Leave out the row that skips zero gates (KERNEL+sparse)
     #[arg(long, conflicts_with = "sparse")]
     pub dense: bool,
-    /// Let that entry skip always, whatever the probe says
+    /// Time the sparse kernel on every block, even where the probe found dense faster
     #[arg(long)]
     pub sparse: bool,
 }
@@ -331,10 +331,10 @@ pub struct ModelArgs {
     /// Pre-tokenizer instead of the file's: default, gpt-2 or llama-bpe
     #[arg(long, value_name = "NAME")]
     pub pre: Option<String>,
-    /// Compute every row and column of the feed-forward blocks, also those that zeros make irrelevant
+    /// Never skip zero gates of the feed-forward blocks
     #[arg(long, conflicts_with = "sparse")]
     pub dense: bool,
-    /// Skip rows and columns that zeros make irrelevant whatever the probe says (same logits, bit for bit)
+    /// Always skip zero gates of the feed-forward blocks, even where the probe found that slower (same logits, bit for bit)
     #[arg(long)]
     pub sparse: bool,
     /// Threads, pinning, features
@@ -718,7 +718,7 @@ pub enum GateFormat {
 /// `receipt ...`.
 #[derive(Subcommand, Debug)]
 pub enum ReceiptCommand {
-    /// Recompute every figure and verdict from the raw rounds, compare digests; exit 1 names what does not hold
+    /// Recompute every figure and verdict from the raw rounds and compare digests; exit 1 names the first that differs
     #[command(after_help = "Example: harness receipt verify reports/runs/A")]
     Verify {
         /// Run folder or receipt file

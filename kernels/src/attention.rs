@@ -77,7 +77,7 @@ impl F32Ops {
     /// `out = x`, each value rounded to the nearest f16 (to even where two are as near).
     ///
     /// # Errors
-    /// Different lengths, or a value that is not finite in f16: such a key or value would make others vanish without a trace.
+    /// Different lengths, or a value that is not finite in f16: such a key or value would make the others vanish from the result.
     pub fn narrow_to_f16(self, x: &[f32], out: &mut [u16]) -> Result<(), KernelError> {
         crate::kernel::same("f16 values", x.len(), out.len())?;
         match self.level {

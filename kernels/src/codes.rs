@@ -1,4 +1,4 @@
-//! Where packed codes lie: in memory of their own, or in somebody else's, such as a mapped file.
+//! Memory of packed codes: their own, or another owner's, such as a mapped file.
 
 use crate::AlignedBuffer;
 use crate::error::KernelError;
@@ -36,7 +36,7 @@ impl SharedBytes {
 impl Deref for SharedBytes {
     type Target = [u8];
 
-    /// Asks the owner each time: nothing here depends on it giving the same answer.
+    /// Asks the owner each time; the checks hold even if its answer changes.
     fn deref(&self) -> &[u8] {
         &(*self.owner).as_ref()[self.range.clone()]
     }

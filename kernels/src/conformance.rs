@@ -88,7 +88,7 @@ pub fn bound(kernel: &Kernel) -> f64 {
 
 /// The suite for one kernel: every pattern at every length, row counts around panels and tiles, empty and single rows.
 pub fn cases(kernel: &Kernel) -> Vec<Case> {
-    /// k around blocks of 32, 128 and 256, the widths of real models, and lengths that are a multiple of nothing.
+    /// k around blocks of 32, 128 and 256, the widths of real models, and odd lengths.
     const K: [usize; 19] =
         [1, 2, 31, 32, 33, 127, 128, 129, 255, 256, 257, 384, 511, 640, 1000, 1024, 2560, 4097, 6912];
     const ROWS: [usize; 11] = [0, 1, 2, 3, 7, 8, 9, 15, 16, 17, 33];
@@ -126,7 +126,7 @@ pub fn cases(kernel: &Kernel) -> Vec<Case> {
         add(300, 6912, Pattern::Random, CodeTable::TERNARY, false);
     }
     if cfg!(miri) {
-        // An interpreter sees the same accesses in small operands; large ones take it hours.
+        // Small operands make the same accesses; Miri would take hours for large ones.
         cases.retain(|case| case.rows * case.k <= 600);
     }
     cases
@@ -197,7 +197,7 @@ fn operands(case: &Case) -> Operands {
         true => Scales::PerBlock((0..blocks).map(|_| 0.5 + random.signed_unit() / 4.0).collect()),
         false => Scales::PerTensor(0.5 + random.signed_unit() / 4.0),
     };
-    // Not a power of two, so that x / scale is rounded and sums of f32 are not exact by accident.
+    // Not a power of two, so that x / scale is rounded; otherwise f32 sums would be exact and show no error.
     Operands { codes, x, x_scale: 10.0 + random.signed_unit(), scales }
 }
 

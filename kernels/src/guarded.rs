@@ -1,4 +1,4 @@
-//! Test memory between pages that nobody may touch, so that one byte read or written outside an operand ends the test at once.
+//! Test memory between protected pages: reading or writing one byte outside an operand ends the test at once.
 //!
 //! Within [`placed`], every [`crate::AlignedBuffer`] of the thread lies right behind a protected page or right before one. The suite
 //! below it runs every kernel, head, sparse product and element-wise operation on such operands, and looks at the registers that a

@@ -33,10 +33,10 @@ mod imp {
             };
             let offset = base.align_offset(Self::SIZE);
             let start = base.wrapping_byte_add(offset);
-            // Whole huge pages only: one for the rest would take up to 2 MiB of memory that nobody asked for.
+            // Whole huge pages only: one more for the rest would take up to 2 MiB that is not used.
             // SAFETY: the range lies in the mapping, as `offset` is below SIZE; the advice changes no contents.
             let advised = unsafe { madvise(start, bytes / Self::SIZE * Self::SIZE, Advice::LinuxHugepage) };
-            // Kernels without transparent huge pages refuse; small pages hold the same bytes, only more slowly.
+            // A system without transparent huge pages refuses; small pages work too, more slowly.
             let _ = advised;
             Some(Self { base: NonNull::new(base)?, mapped, start: NonNull::new(start.cast())? })
         }
@@ -114,7 +114,7 @@ mod tests {
             return;
         }
         assert!(flags.split_whitespace().any(|flag| flag == "hg"), "{smaps:?}");
-        // Whether the kernel finds free huge pages is its business; the advice is ours.
+        // The advice was given; the system may still have no free huge pages.
         println!("{:?}", smaps.iter().find(|line| line.starts_with("AnonHugePages:")));
     }
 }

@@ -39,7 +39,7 @@ impl Unsupported {
     }
 }
 
-/// A kernel whose features this CPU has. The private field makes [`Kernel::new`] the only way to one, so holding it is the proof
+/// A kernel whose features this CPU has. Only [`Kernel::new`] can make one, because the field is private, so a value of this type proves
 /// that its functions may be called (the idea of rten-gemm's kernel types).
 #[derive(Clone, Copy)]
 pub struct Kernel {

@@ -1,4 +1,4 @@
-//! Whole BitLinear products, rows shared among a team: one activation batch, one or several matrices, one dispatch.
+//! Whole BitLinear products: one batch of activations times one or several matrices, rows shared among the threads of a team.
 
 use crate::activation::{FloatActivations, QuantizedActivations};
 use crate::descriptor::Gemv;

@@ -9,8 +9,8 @@ use crate::parallel::Team;
 use std::convert::Infallible;
 use std::ops::Range;
 
-/// What the codes 0..=3 stand for, before the scale. Data of the weights, not a constant of any kernel: published files and the
-/// analysis that this project answers disagree about it, and both must run.
+/// The weights that codes 0..=3 stand for, before the scale. It belongs to the weights, not to a kernel, because published files and the
+/// analysis that this project answers use different tables and both must run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CodeTable(pub [i8; 4]);
 
@@ -110,9 +110,9 @@ impl PackedWeights {
         Ok(this)
     }
 
-    /// Takes packed ternary codes from where somebody else keeps them, such as a mapped file: [`Packing::code_bytes`] bytes, as
-    /// [`Self::code_bytes`] gave them once. They are distrusted: every byte must be one that packing ternary codes can give. Padding in
-    /// k and in rows may hold any code, and affects nothing.
+    /// Uses packed ternary codes that lie elsewhere, such as in a mapped file: [`Packing::code_bytes`] bytes, written earlier from
+    /// [`Self::code_bytes`]. A byte that packing ternary codes cannot produce is an error. Padding in k and in rows may hold any code
+    /// and changes no result.
     ///
     /// # Errors
     /// [`KernelError::Shape`] for a wrong number of bytes, [`KernelError::InvalidByte`], [`KernelError::TooLarge`].
@@ -281,7 +281,7 @@ impl PackedWeights {
         if self.block_scales.is_empty() { &[] } else { &self.block_scales[range.start * blocks..range.end * blocks] }
     }
 
-    /// Codes of one row, by way of the layout's own unpacking; allocates. For oracles and tests.
+    /// Codes of one row, unpacked by the layout's own code; allocates. For oracles and tests.
     pub fn row_codes(&self, row: usize) -> Vec<u8> {
         PanelReader::new(self).row(row).to_vec()
     }
@@ -425,13 +425,13 @@ mod tests {
         codes[128 + 100] = 3;
         let seed = pack(Packing::I2s, &codes, CodeTable::SEED).expect("code 3 has a value in this table");
         assert_eq!(seed.repack(Packing::Trit5).expect_err("not ternary"), refused);
-        // Even a table that is replaced on the way lets no code 3 through.
+        // Code 3 is refused even if the table is replaced in the same call.
         let code_3 = KernelError::InvalidCode { code: 3, row: 1, column: 100 };
         assert_eq!(seed.with_table(CodeTable::TERNARY).repack(Packing::Trit5).expect_err("code 3"), code_3);
         assert_eq!(pack(Packing::Trit5, &codes, CodeTable::TERNARY).expect_err("code 3"), code_3);
     }
 
-    /// Ranges that start on a panel, whatever row they end on, get the panels that hold them and nothing else.
+    /// A range of rows that starts on a panel, and may end anywhere, gets exactly the panels that hold it.
     #[test]
     fn row_ranges_select_whole_panels() {
         for &packing in Packing::ALL {

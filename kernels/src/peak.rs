@@ -1,7 +1,7 @@
-//! What a core can multiply at most: loops of nothing but one kernel's multiply instruction, in registers, and a chain of dependent
-//! additions that shows the clock. The compute bound that a kernel's rate is held against.
+//! The most products that a core can make: loops of one kernel's multiply instruction alone, in registers, and a chain of dependent
+//! additions that gives the clock. This is the compute limit of a kernel.
 //!
-//! The loops are `asm!`, so that no compiler can fold, reorder or widen them. This module only runs them: timing is the caller's.
+//! The loops are `asm!`, so that no compiler can fold, reorder or widen them. This module runs them; the caller takes the time.
 
 use crate::cpu::CpuFeatures;
 use crate::descriptor::{Activations, KernelDescriptor};
@@ -51,8 +51,8 @@ pub fn find(id: &str) -> Option<&'static Multiply> {
     ALL.iter().find(|multiply| multiply.id == id)
 }
 
-/// The multiply that a kernel's products are made with: what its features and activations leave it, or what its packing is for. Portable Rust counts with what
-/// the architecture always has (SSE2 on x86-64), because the compiler uses it.
+/// The multiply instruction of a kernel, by its features, activations and packing. Portable Rust has the instruction of the architecture's
+/// base (SSE2 on x86-64), because the compiler uses it.
 pub fn of(kernel: &KernelDescriptor) -> Option<&'static Multiply> {
     let has = |features| kernel.requires.contains(features);
     find(match kernel.activations() {

@@ -8,7 +8,7 @@
 //! | `gemv`, Gw/s (90 bytes of loop) | 4.0 | 5.9 | 5.4 | 5.8 |
 //! | `dequantize`, Gw/s (85 bytes) | 6.0 | 5.9 | 4.1 | 5.8 |
 //!
-//! Each is the same in every run of a build (best of 200, 2026-11-25). Ratios over this kernel said more about the linker than about
+//! Each is the same in every run of a build (best of 200, 2026-11-25). Ratios over this kernel depended more on the linker than on the
 //! kernels. Generation with every other kernel is within noise of before, wherever it lies.
 
 /// Makes the code that follows begin at a multiple of 64 bytes (or so many bytes after it), at the cost of a few `nop` a call. As the first

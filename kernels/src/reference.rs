@@ -1,4 +1,4 @@
-//! The oracle: element by element, from the codes, never tuned. Slow on purpose; if it is wrong, everything is.
+//! The oracle: every result is computed element by element from the codes. It is never tuned, because all results are compared with it.
 
 use crate::packed::{CodeTable, PackedWeights};
 
@@ -22,7 +22,7 @@ pub fn weight(code: u8, table: CodeTable, scale: f32) -> f32 {
     f32::from(table.0[usize::from(code)]) * scale
 }
 
-/// [`dot_i64`] of one packed row, by way of the layout's own unpacking.
+/// [`dot_i64`] of one packed row, unpacked by the layout's own code.
 pub fn row_i64(weights: &PackedWeights, row: usize, x: &[i8]) -> i64 {
     dot_i64(&weights.row_codes(row), weights.table(), x)
 }

@@ -8,7 +8,7 @@
 //! LLVM packs the four sums into xmm registers: 48 of the vector instructions are shuffles that bring table entries together.
 //!
 //! The speed of these loops depends on where they lie, by up to 1.5 on Zen 5: see [`crate::placement`], which gives them the same place in
-//! every build. Of four places this is the fastest for both: what is compared with this kernel must not gain by its bad luck.
+//! every build. Of four places this is the fastest for both loops, so that no kernel looks faster because this one is placed badly.
 
 use crate::cpu::CpuFeatures;
 use crate::descriptor::{Dequantize, Gemv, GemvF32, KernelDescriptor, Operations};

@@ -1,4 +1,4 @@
-//! Streaming read and write: how fast this machine moves bytes when nothing is computed with them. The memory bound of every kernel.
+//! Streaming read and write: how fast this machine moves bytes when nothing is computed with them. This is the memory limit of a kernel.
 
 use crate::cpu::CpuFeatures;
 use crate::parallel::{Team, row_range};

@@ -1,5 +1,5 @@
-//! `calibrate`: how often does the gate cry wolf on this machine, and what does it find? It gates this build against itself, with and
-//! without planted slowdowns.
+//! `calibrate`: how often the gate says FAIL on this machine without a slowdown, and how often with one. It gates this build against itself,
+//! with and without planted slowdowns.
 
 use crate::build_info;
 use crate::cli::CalibrateArgs;
@@ -174,7 +174,7 @@ fn finish(receipt: &mut Receipt, outcome: Result<()>, folder: &RunFolder, json: 
         out.line(paths.html.display().to_string())?;
     }
     if finished < record.effects.len() {
-        note("few gates: the intervals say how little that is");
+        note("few gates, so the 95% intervals are wide; --trials 40 narrows them");
     }
     outcome
 }

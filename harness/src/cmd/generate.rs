@@ -78,7 +78,7 @@ struct Report {
     #[serde(skip_serializing_if = "Option::is_none")]
     prefill_kernel: Option<PrefillRecord>,
     threads: usize,
-    /// Whether `--deterministic` was asked for, and held.
+    /// Whether `--deterministic` was asked for; then the check has passed.
     deterministic: bool,
     /// Of the sampling; absent when greedy.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -94,13 +94,13 @@ struct Report {
     sparse_ffn: Option<SparseFfnRecord>,
     #[serde(skip_serializing_if = "Option::is_none")]
     logits_last: Option<Vec<f32>>,
-    /// What is strange about the text.
+    /// Warnings about the text, such as one repeated token.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
     build: Build,
 }
 
-/// A model and a kernel, from the flags that `generate` and `perplexity` share. `fits` looks at the model before all of it is read.
+/// A model and a kernel, from the flags that `generate` and `perplexity` share. `fits` checks the model's header before the weights are read.
 pub fn prepare(
     args: &ModelArgs,
     fits: impl FnOnce(&ModelConfig) -> Result<()>,
@@ -108,7 +108,7 @@ pub fn prepare(
     build_info::refuse_to_time_a_debug_build()?;
     let machine = args.machine.check(all_cpus())?;
     if args.kernel != "auto" {
-        // Said before the model is loaded.
+        // Refused before the model is loaded, which may take long.
         machine.kernel(&args.kernel)?;
     }
     let pre = match &args.pre {
@@ -141,7 +141,7 @@ pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
         None => None,
     };
     if let Some(path) = &args.receipt {
-        // Found out before the model runs, not after.
+        // Checked before the model runs, not after.
         crate::files::check_writable(path)?;
     }
     let deterministic = args.deterministic || environment::deterministic()?;

@@ -51,7 +51,7 @@ fn inspect_model(spec: &str, goldens: bool, json: bool, machine: &MachineArgs, o
     drop(gguf);
     let fault = inspection.checks.iter().find(|check| !check.ok);
     let fault = fault.map(|check| Error::input(check.detail.clone()));
-    // Known answers are checked when asked for, and always for a known file that is small enough not to keep anyone waiting.
+    // Known answers are checked with --goldens, and always for a known file below 64 MiB, where it is quick.
     let known_and_small = inspection.known.is_some() && inspection.bytes < 64 << 20;
     let checked = match (goldens || known_and_small, &fault) {
         (true, None) => check_goldens(spec, machine)?,
@@ -102,7 +102,7 @@ fn check_goldens(spec: &str, args: &MachineArgs) -> Result<Option<Vec<KernelGold
         }
         all.push(KernelGoldens { kernel: kernel.id().into(), goldens });
     }
-    // The tokenizer is part of what must agree.
+    // The prompt's tokens must be the known ones too.
     for golden in &known.goldens {
         let ids = loaded.model.tokenizer.encode(&golden.prompt, None)?;
         if ids != golden.prompt_ids {
@@ -162,7 +162,7 @@ fn convert(
     ))
 }
 
-/// The layout that `--packing` names.
+/// The packing of this name.
 pub fn packing_by_name(name: &str) -> Result<Packing> {
     Packing::by_name(name).ok_or_else(|| {
         let known = Packing::ALL.iter().map(|p| p.name()).collect::<Vec<_>>().join(", ");

@@ -52,7 +52,7 @@ pub fn run(args: &PerplexityArgs, out: &Output) -> Result<()> {
         }
         None => ("builtin held-out text".to_owned(), builtin::held_out_text().to_owned()),
     };
-    // With the seed's table, `auto` cannot pick an integer kernel: it means the most advanced ladder stage.
+    // Integer kernels cannot read the seed's table, so `auto` means the last W2A32 kernel that runs here.
     let mut model_args = args.model.clone();
     if args.lut == Lut::Seed && model_args.kernel == "auto" {
         let machine = model_args.machine.check(crate::machine::all_cpus())?;
@@ -88,7 +88,7 @@ pub fn run(args: &PerplexityArgs, out: &Output) -> Result<()> {
     let table = if args.lut == Lut::Seed { CodeTable::SEED } else { CodeTable::TERNARY };
     let format = HeadFormat::from(args.model.head);
     let mut engine = engine(model, &mut store, selection.kernel, table, &machine, args.window, format)?;
-    // Kernels with a gemm score in batches, where nothing is skipped; the others take one token after the other.
+    // Kernels with a gemm score in batches, in which zeros are not skipped; the others score token by token.
     let sparsity = Sparsity::from_flags(args.model.dense, args.model.sparse, Sparsity::Dense);
     if let (Lut::File, Some(sparse)) = (args.lut, engine.set_sparsity(sparsity, machine.features)?) {
         note(sparse.describe());
@@ -117,7 +117,7 @@ pub fn run(args: &PerplexityArgs, out: &Output) -> Result<()> {
         head_effect: effect,
         model: (&loaded).into(),
     };
-    // With the seed's table a wrong result is what is asked for.
+    // With the seed's table a high perplexity is expected and needs no warning.
     let strange = sanity::of_perplexity(report.perplexity, model.config.vocab);
     if let Some(what) = strange.filter(|_| args.lut == Lut::File && !loaded.record.synthetic) {
         note(format!("warning: {what}"));

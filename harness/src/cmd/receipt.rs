@@ -8,6 +8,7 @@ use crate::files::write_atomic;
 use crate::output::{Output, note};
 use crate::receipt::{SCHEMA_VERSION, read_receipt, read_value, schema};
 use crate::recheck::{recheck, refusal, require};
+use crate::report::figures::integer;
 use std::path::Path;
 
 /// Runs the command.
@@ -36,21 +37,26 @@ fn verify(path: &Path, json: bool, out: &Output) -> Result<()> {
     }
     if !json {
         let (file, values) = (found.receipt.display(), found.values_with_digest);
-        let digests = if values > 0 { format!("{values} values are as written, ") } else { String::new() };
-        out.line(format!("{file} holds: {digests}all that follows from raw data was recomputed to the same bits"))?;
+        let digests = match values {
+            0 => String::new(),
+            values => format!("{} values match their digests, and ", integer(values)),
+        };
+        out.line(format!(
+            "ok: {file}: {digests}every summary and verdict recomputed from the raw rounds is identical"
+        ))?;
     }
     Ok(())
 }
 
-/// Most exports state nothing about whether a receipt holds; one that does not is exported with a warning, so that it can be looked at.
+/// Exports a receipt. One that fails a check is exported with a warning, so that it can be examined; only an in-toto statement, which is
+/// made to be signed, is refused.
 fn write(path: &Path, format: Format, file: Option<&Path>, out: &Output) -> Result<()> {
     let receipt = read_receipt(path)?;
     let (source, bytes, _) = read_value(path)?;
     if format == Format::Intoto {
-        // A statement is made to be signed.
         require(path)?;
     } else if let Some(first) = recheck(path)?.problems.first() {
-        note(format!("warning: {} does not hold: {}; see `receipt verify`", source.display(), first.line()));
+        note(format!("warning: {} fails a check: {}; see `receipt verify`", source.display(), first.line()));
     }
     if receipt.schema_version != SCHEMA_VERSION {
         note(format!("note: written with schema {}, read as {SCHEMA_VERSION}", receipt.schema_version));

@@ -1,4 +1,5 @@
-//! The child's side: operands, the oracle, one line that says it is ready, a stop, the call, one line that says what it computed.
+//! The child process of `count`: it makes operands, compares the kernel with the oracle, reports that it is ready, stops, makes the call, and
+//! reports the result's hash.
 
 use super::tracee::{Message, Ready};
 use crate::build_info::sha256_hex;
@@ -17,7 +18,7 @@ use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-/// Runs the child: everything that goes wrong is told to the parent, which says it to the user.
+/// Runs the child. Errors go to the parent, which prints them.
 pub fn run(args: &CountChildArgs) -> Result<()> {
     let stop = if args.untraced { Stop::Never } else { Stop::ForParent { fixed_addresses: fix_addresses() } };
     match prepare(args).and_then(|prepared| prepared.counted(stop)) {
@@ -62,7 +63,7 @@ struct Prepared {
     kernel: Kernel,
     cell: Cell,
     operands: Operands,
-    /// Hash of the output that the oracle agreed to.
+    /// Hash of the output that matched the oracle.
     checked: String,
     /// Address of the kernel's function.
     entry: u64,

@@ -1,4 +1,4 @@
-//! What an instruction does, how wide, and what it asks of memory.
+//! Class of an instruction, width of its vectors, and bytes that it reads and writes.
 
 use super::follow::{Executed, Instructions};
 use crate::receipt::Mix;
@@ -49,7 +49,7 @@ fn add(mix: &mut Mix<u64>, executed: &Executed, factory: &mut InstructionInfoFac
         instruction.is_string_instruction() && (instruction.has_rep_prefix() || instruction.has_repne_prefix());
     let accesses = if string { executed.repeats } else { count };
     for memory in factory.info(instruction).used_memory() {
-        // With a rep prefix the access is of unknown size, the instruction's element is not.
+        // With a rep prefix the size of the access is unknown, but the size of one element is known.
         let size = if string { instruction.memory_size() } else { memory.memory_size() };
         let bytes = size.size() as u64 * accesses;
         let access = memory.access();

@@ -1,8 +1,8 @@
 //! Follows the child from the entry of the kernel's function to its return, and says how often each instruction ran.
 //!
-//! Straight code runs as a whole or not at all, so it is enough to stop where control may go elsewhere: the child runs to a breakpoint on
-//! the next branch, and a jump is then carried out here, by its flags. Calls, returns, and whatever else is not a plain jump, are
-//! single-stepped. Stopping after every instruction instead gives the same counts, which a test holds it to.
+//! Code without branches runs as a whole or not at all, so it is enough to stop at branches: the child runs to a breakpoint on the next
+//! branch, and the parent decides by the flags where a jump goes. Calls, returns and other instructions that are not plain jumps are
+//! single-stepped. A test checks that stopping after every instruction gives the same counts.
 
 use super::Method;
 use super::tracee::Tracee;
@@ -22,7 +22,7 @@ pub struct Executed {
     pub count: u64,
     /// Accesses that a `rep` string instruction made in all; 0 for others.
     pub repeats: u64,
-    /// Bytes of the packed weights that it reads, those that its block has read before aside: looked at once.
+    /// Bytes of the packed weights that it reads and that no instruction before it in its block has read; determined once.
     pub code_bytes: u64,
 }
 
@@ -67,7 +67,7 @@ struct Block {
 
 struct Follower<'a> {
     child: &'a mut Tracee,
-    /// Stack pointer at the entry: the return that finds it there is the function's.
+    /// Stack pointer at the entry: a return with this value is the function's own.
     frame: u64,
     /// By address of the first instruction. Two may share a tail.
     blocks: HashMap<u64, Block>,
@@ -250,7 +250,7 @@ fn value(register: Register, r: &user_regs_struct) -> Option<u64> {
     })
 }
 
-/// Whether what follows need not be the next instruction, or the instruction needs a look of its own.
+/// Whether the instruction ends a block: it may jump, or must be stepped over alone.
 fn ends_block(instruction: &Instruction) -> bool {
     instruction.flow_control() != FlowControl::Next || repeats(instruction)
 }

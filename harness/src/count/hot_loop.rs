@@ -1,5 +1,5 @@
-//! The loop that multiplies, found from the counts alone: what lies between the target of a jump back and the jump, with no such pair
-//! inside, reads packed weights, and ran the most instructions.
+//! Finds the loop that multiplies, from the counts alone: the innermost loop (code from the target of a backward jump to the jump) that reads
+//! packed weights and ran the most instructions.
 
 use super::follow::{Executed, Instructions};
 use iced_x86::FlowControl;
@@ -34,12 +34,12 @@ pub fn find(trace: &Instructions) -> Option<HotLoop> {
         let (at, to) = (e.instruction.ip(), e.instruction.near_branch_target());
         let jump =
             matches!(e.instruction.flow_control(), FlowControl::ConditionalBranch | FlowControl::UnconditionalBranch);
-        // Taken at least once: the target ran more often than it is fallen into.
+        // A backward jump that was taken: it and its target ran more than once.
         jump && to <= at && e.count > 1 && trace.get(&to).is_some_and(|target| target.count > 1)
     };
     let regions: Vec<(u64, u64)> =
         trace.values().filter(back).map(|e| (e.instruction.near_branch_target(), e.instruction.ip())).collect();
-    // A loop may jump back from several places: the last one closes it.
+    // A loop may jump back from several places: it ends at the last one.
     let closing = |&(from, to): &(u64, u64)| !regions.iter().any(|&(f, t)| f == from && t > to);
     let loops: Vec<(u64, u64)> = regions.iter().copied().filter(closing).collect();
     let innermost =
@@ -49,7 +49,7 @@ pub fn find(trace: &Instructions) -> Option<HotLoop> {
     let reads_codes = |&(from, to): &(u64, u64)| trace.range(from..=to).any(|(_, e)| e.code_bytes > 0);
     let (from, to) = loops.iter().copied().filter(innermost).max_by_key(|l| (reads_codes(l), ran(l)))?;
     let passes = trace[&to].count;
-    // What fewer than half of the passes reach is not part of the path.
+    // Instructions that fewer than half of the passes reach are left out.
     let pass = trace.range(from..=to).filter(|(_, e)| 2 * e.count > passes);
     let pass = pass.map(|(_, e)| Executed { count: 1, repeats: u64::from(e.repeats > 0), ..*e }).collect();
     Some(HotLoop { pass, passes, instructions: ran(&(from, to)) })

@@ -1,9 +1,9 @@
 //! Exact instruction counts of one kernel call, by following a child of this very program under ptrace. No performance counter and no
 //! special CPU is needed, so it works in virtual machines, in containers that allow ptrace, and for AVX-512.
 //!
-//! The child makes operands, holds the kernel against the oracle, and stops. Counting starts at the first instruction of the function in
-//! the kernel's descriptor and ends with that function's return: the checks of [`kernels::Kernel`] around it are not part of it, and a
-//! call that never enters that function is an error, not a count. What the counted call computed must equal what was checked.
+//! The child makes operands, compares the kernel with the oracle, and stops. Counting starts at the first instruction of the function in
+//! the kernel's descriptor and ends with that function's return, so the checks of [`kernels::Kernel`] around it are not counted. A call that
+//! never enters that function is an error. The counted call must compute the result that was compared with the oracle.
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod child;
@@ -27,7 +27,7 @@ use crate::receipt::CountRecord;
 use crate::scenario::Shape;
 use kernels::Kernel;
 
-/// What is counted of each kernel in passing: the rows of the largest panel, and so few columns that the scalar kernels take half a second.
+/// The shape that `compare` counts: the rows of the largest panel, and so few columns that the scalar kernels take half a second.
 pub const SMALL_SHAPE: Shape = Shape { m: 128, k: 1024 };
 
 /// One call to count.
@@ -46,9 +46,9 @@ pub struct Call {
 /// How the child is followed. Both give the same counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
-    /// Stop at branches only; what runs between two stops is known from the code.
+    /// Stop at branches only; the instructions between two stops are read from the code.
     Branches,
-    /// Stop after every instruction: two to fifty times slower, and nothing to reason about.
+    /// Stop after every instruction: the simplest way, two to fifty times slower.
     Steps,
 }
 

@@ -1,4 +1,4 @@
-//! From a trace to what receipts hold.
+//! From a trace to the record in a receipt.
 
 use super::{Call, Method, Model, classify, follow::Trace, hot_loop};
 use crate::receipt::{CountRecord, LoopRecord};

@@ -74,7 +74,7 @@ fn nearest_model(cpu: Option<host::CpuIdentity>) -> Option<Nearest> {
         ("AuthenticAMD", 0x19, 0x10..=0x1f | 0x60..=0x7f | 0xa0..=0xaf) => own(&["znver4"]),
         ("AuthenticAMD", 0x19, _) => own(&["znver3"]),
         // LLVM 19 knows the name znver5 and schedules it like znver4 (compared: every gemv loop here takes the same cycles on both), which
-        // has half of Zen 5's 512-bit units. The name alone would promise more than the model holds.
+        // has half of Zen 5's 512-bit units. So znver5 is not reported as this CPU's own model.
         ("AuthenticAMD", 0x1a, _) => Some(Nearest { names: &["znver4"], same: false }),
         ("GenuineIntel", 6, 0x3c | 0x3f | 0x45 | 0x46) => own(&["haswell"]),
         ("GenuineIntel", 6, 0x3d | 0x47 | 0x4f | 0x56) => own(&["broadwell"]),
@@ -172,7 +172,7 @@ mod ask {
             return Err(errors
                 .lines()
                 .find(|l| l.contains("error"))
-                .unwrap_or("it failed without a word")
+                .unwrap_or("it failed without a message")
                 .trim()
                 .into());
         }

@@ -1,5 +1,5 @@
-//! Saved baselines: the program itself, what it was asked to measure, and what it computed. Never a time: a wall time of another day
-//! is compared with nothing.
+//! Saved baselines: the program itself, the scenario and flags, and the exact results. No time is saved, because a time of another day
+//! says nothing about today's machine.
 
 use crate::build_info::sha256_hex;
 use crate::error::{Error, Result};
@@ -14,13 +14,13 @@ use std::path::{Path, PathBuf};
 const VERSION: u32 = 1;
 const FACTS: &str = "baseline.json";
 const PROGRAM: &str = "harness";
-/// Largest facts and largest program that are read.
+/// Largest `baseline.json` and largest program that are read.
 const MAX_FACTS_BYTES: u64 = 64 << 20;
 const MAX_PROGRAM_BYTES: u64 = 1 << 30;
-/// A folder that is not yet, or no longer, a baseline: whatever it holds is not read.
+/// Prefix of folders that are being written or removed; they are never read.
 const UNFINISHED: &str = ".unfinished-";
 
-/// What is needed to run a build again and to know that it is the one.
+/// All that is needed to run a build again and to check that it is the same program.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Baseline {
     /// See [`VERSION`].
@@ -31,7 +31,7 @@ pub struct Baseline {
     pub created: String,
     /// What the program was built from.
     pub build: Build,
-    /// CPU that it was saved on: to read, nothing is compared with it.
+    /// CPU that it was saved on; shown, never compared.
     pub cpu: String,
     /// The scenario's text, so that a later edit of the file does not change what is gated.
     pub scenario: String,
@@ -49,7 +49,7 @@ pub struct Baseline {
     pub binary_sha256: String,
     /// Its size.
     pub binary_bytes: u64,
-    /// What it computed: `baseline` and `current` are both its own.
+    /// Its exact results; in each, `baseline` and `current` are the same value.
     pub computed: Vec<ExactCheck>,
 }
 
@@ -69,7 +69,7 @@ impl Store {
         &self.folder
     }
 
-    /// Refuses names that are no plain file names, and taken ones unless they are to be replaced.
+    /// Refuses names that are not plain file names, and existing names unless `--replace` is given.
     pub fn check_name(&self, name: &str, replace: bool) -> Result<()> {
         plain(name)?;
         if self.folder.join(name).exists() && !replace {
@@ -191,7 +191,7 @@ impl Store {
         if !path.join(FACTS).is_file() {
             return self.load(name).map(|_| ());
         }
-        // First the name, so that a kill leaves no half of a baseline under it.
+        // Renamed first: if the process is killed while it removes files, no half of a baseline keeps the name.
         let old = self.unfinished("old");
         fs::rename(&path, &old).map_err(|e| Error::io("remove", &path, &e))?;
         fs::remove_dir_all(&old).map_err(|e| Error::io("remove", &old, &e))
@@ -201,7 +201,7 @@ impl Store {
         self.folder.join(format!("{UNFINISHED}{}-{what}", std::process::id()))
     }
 
-    /// Removes what a killed process left. Those of running ones are theirs.
+    /// Removes unfinished folders of processes that no longer run.
     fn sweep(&self) {
         for entry in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();

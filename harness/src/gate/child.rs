@@ -1,4 +1,4 @@
-//! The other end of the gate: a process that prepares cells and runs epochs when it is told to. Started by `gate` only.
+//! The child process of a gate: it prepares cells and runs epochs when the gate asks. Only `gate` starts it.
 
 use super::control::{Control, Order, Spent};
 use super::job::{ExactResult, Job, JobCell, Offer, PROTOCOL, Reply, Request};
@@ -26,17 +26,17 @@ use std::fs::OpenOptions;
 use std::io::{BufRead, Lines, StdinLock, Write};
 use std::time::{Duration, Instant};
 
-/// How long a child waits for the gate before it looks whether it is still there.
+/// How long a child waits for an order before it checks that the gate still runs.
 const PATIENCE: Duration = Duration::from_millis(500);
-/// What the kernels generate and score: enough to show a wrong weight anywhere, and less than a second with the slowest.
+/// Prompt and lengths of the text that is generated and scored: long enough that any wrong weight shows, under a second with the slowest kernel.
 const EXACT_PROMPT: &str = "ROMEO:";
 const EXACT_TOKENS: usize = 12;
 const EXACT_WINDOW: usize = 48;
 
 /// Serves the gate that started this process until its pipe closes.
 ///
-/// On a thread of its own: the system puts the first thread's stack at a random multiple of 16 bytes, which moved short calls by several
-/// per cent from process to process; another thread's stack begins at a page.
+/// It runs on a second thread. The system puts the first thread's stack at a random multiple of 16 bytes, which changed the time of short
+/// calls by several per cent from process to process; the stack of a second thread begins at a page.
 pub fn run() -> Result<()> {
     let worker = std::thread::Builder::new().name("gate-child".into()).stack_size(8 << 20).spawn(serve);
     let worker = worker.map_err(|e| Error::failed(format!("cannot start a thread: {e}")))?;
@@ -47,7 +47,7 @@ fn serve() -> Result<()> {
     let mut lines = std::io::stdin().lock().lines();
     let result = first(&mut lines).and_then(|job| Child::new(job)?.serve(&mut lines));
     if let Err(error) = &result {
-        // The gate reads why; nobody reads this process's own stderr unless it dies without a word.
+        // The error goes to the gate; the gate reads this process's stderr only if it ends without an answer.
         let _ = say(&Reply::Error { message: error.to_string() });
     }
     result
@@ -77,7 +77,7 @@ struct Child {
     job: Job,
     control: Control,
     machine: Machine,
-    /// The gate's process: a child that outlived it must not stay.
+    /// Process id of the gate: the child ends when the gate is gone.
     gate: Option<u32>,
 }
 
@@ -90,7 +90,7 @@ impl Child {
         }
         build_info::refuse_to_time_a_debug_build()?;
         if let Some(cpu) = job.cpu {
-            // Before the team starts, whose threads inherit it. A refusal costs quiet, not correctness.
+            // Before the team starts, because its threads inherit it. If the system refuses, results are noisier, not wrong.
             core_affinity::set_for_current(core_affinity::CoreId { id: cpu });
         }
         let path = std::path::Path::new(&job.control);
@@ -127,11 +127,11 @@ impl Child {
         let asked = self.job.cells.get(index).ok_or_else(unknown)?;
         let cell = asked.cell().ok_or_else(unknown)?;
         let kernels = self.machine.kernels(Some(&asked.kernels))?;
-        // The order of ids is the gate's, which numbers entries by it.
+        // In the gate's order: it addresses entries by index.
         let kernels: Vec<Kernel> = asked.kernels.iter().map(|id| by_id(&kernels, id)).collect::<Result<_>>()?;
         let operands = match ready.take() {
             Some((before, operands)) if before.shares_operands(asked) => operands,
-            // The old ones are gone before the new ones are made: three processes share the memory.
+            // The old operands are freed before the new ones are made, because three processes share the memory.
             _ => self.operands(asked, cell)?,
         };
         let (_, operands) = ready.insert((asked.clone(), operands));
@@ -152,7 +152,7 @@ impl Child {
                         return Err(unknown());
                     };
                     if cell.residency != Residency::Dram && calls > 1 {
-                        // The other processes' weights are in the caches: once through, so that they are this one's again.
+                        // The caches hold the other processes' weights: one call brings this process's weights back.
                         epoch(1);
                     }
                     self.control.done(timed(epoch, calls, planted(kernel)));
@@ -177,11 +177,11 @@ impl Child {
         let family = kernels.first().map(|k| k.descriptor().family());
         let family = family.ok_or_else(|| Error::unsupported("the gate asks for a cell without kernels"))?;
         let seed = operand_seed(self.job.seed, cell, family);
-        // Half of what one process would rotate through alone: between two turns of this one, two others rotate through as much.
+        // Half of the bytes that one process would need alone: between two turns of this process, two others read as many.
         Operands::new(cell, &kernels, self.job.last_level_cache_bytes / 2, self.machine.features, seed)
     }
 
-    /// Nothing is counted where the system does not let one process follow another: that is no regression.
+    /// Counts nothing where the system forbids ptrace; that is not a regression.
     fn count(&self, ids: &[String]) -> Result<Reply> {
         let call = count::Call { op: "gemv", shape: count::SMALL_SHAPE, tokens: 1, seed: self.job.seed };
         let subject = format!("gemv {}x{}", call.shape.m, call.shape.k);
@@ -246,7 +246,7 @@ fn by_id(kernels: &[Kernel], id: &str) -> Result<Kernel> {
     found.ok_or_else(|| Error::unsupported(format!("{id} does not run here")))
 }
 
-/// One epoch, with the planted slowdown inside the time that is measured.
+/// One epoch. A planted slowdown is inside the measured time.
 fn timed(epoch: &mut Epoch<'_>, calls: u32, planted: Option<&Injection>) -> Spent {
     let before = ThreadUsage::now();
     let start = Instant::now();
@@ -262,7 +262,7 @@ fn timed(epoch: &mut Epoch<'_>, calls: u32, planted: Option<&Injection>) -> Spen
     Spent { ns, cpu_ns: used.cpu_ns, involuntary_switches: used.involuntary_switches as u32 }
 }
 
-/// The process that started this one; another one once that has died.
+/// Parent process id; it changes when the parent ends.
 #[cfg(unix)]
 fn parent() -> Option<u32> {
     Some(std::os::unix::process::parent_id())

@@ -1,5 +1,5 @@
-//! Round control in shared memory: the gate says "run this entry", the child runs it and leaves its times, and each sleeps on a futex
-//! while the other has the machine. Nobody spins: on two cores a spinning partner would be the noise that is to be measured.
+//! Turns, in shared memory: the gate orders an entry, the child runs it and writes its times, and each sleeps on a futex while the other
+//! runs. Neither spins: on two cores a spinning process would disturb the one that is measured.
 
 use memmap2::{MmapOptions, MmapRaw};
 use std::fs::File;

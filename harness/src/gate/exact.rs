@@ -4,10 +4,10 @@ use super::job::{ExactResult, JobCell, Offer};
 use crate::error::{Error, Result};
 use crate::receipt::ExactCheck;
 
-/// f32 stages may round differently from build to build; a perplexity that moves by more than this share is no rounding.
+/// f32 kernels may round differently from build to build. A perplexity that changes by more than this share is not rounding.
 const F32_PERPLEXITY_BOUND: f64 = 1e-3;
 
-/// Growth of a kernel's instruction count that is let pass: a compiler's whim outside the loop, not a longer loop.
+/// Allowed growth of a kernel's instruction count: room for a change of the compiler outside the loop, not for a longer loop.
 const INSTRUCTIONS_BOUND: f64 = 0.005;
 /// Name of that check.
 pub const INSTRUCTIONS: &str = "instructions";
@@ -40,13 +40,13 @@ pub fn outputs(cell: &JobCell, kernels: &[Offer], hashes: &[Vec<String>; 2], sto
     checks.collect()
 }
 
-/// `gemv 256x2560`: an output does not depend on where the weights were.
+/// `gemv 256x2560`, without residency: an output does not depend on it.
 fn subject(cell: &JobCell) -> String {
     let tokens = if cell.tokens > 1 { format!("x{}", cell.tokens) } else { String::new() };
     format!("{} {}x{}{tokens}", cell.op, cell.m, cell.k)
 }
 
-/// The kept program must still do what it did when it was kept.
+/// The saved program must still compute what it computed when it was saved.
 fn against_stored(stored: &ExactCheck, baseline: &str) -> ExactCheck {
     let passed = stored.baseline == baseline;
     let note = if passed { "" } else { "the kept build does not repeat what it computed when it was saved" };
@@ -124,7 +124,7 @@ pub fn instructions(kernels: &[Offer], counts: &[(Vec<u64>, String); 2], stored:
             let moved =
                 s.baseline.parse().is_ok_and(|was: f64| (*baseline as f64 / was - 1.0).abs() > INSTRUCTIONS_BOUND);
             let check = against_stored(s, &baseline.to_string());
-            // Another system library may take another way around the kernel.
+            // Code around the kernel may differ with another system library.
             let note = if check.passed || moved { check.note } else { "within the limit of 0.5%".into() };
             ExactCheck { passed: check.passed || !moved, note, ..check }
         });

@@ -1,11 +1,11 @@
-//! What the gate and its children say to each other before and after the rounds: one JSON value a line. A kept binary of another
-//! month must understand it, so changes only add, and [`PROTOCOL`] counts those that do not.
+//! The messages between the gate and its children before and after the rounds: one JSON value a line. A baseline saved months ago must
+//! understand them, so changes only add fields; a change that does more raises [`PROTOCOL`].
 
 use crate::receipt::{Build, Injection, Residency};
 use crate::scenario::{Cell, Shape};
 use serde::{Deserialize, Serialize, Serializer};
 
-/// Version of the conversation. A child that speaks another one is refused.
+/// Version of the messages. A child with another version is refused.
 pub const PROTOCOL: u32 = 1;
 
 /// The first line to a child.
@@ -57,7 +57,7 @@ fn as_said_to_children<S: Serializer>(residency: &Residency, json: S) -> Result<
 }
 
 impl JobCell {
-    /// As the measuring code wants it; none for an operation this build does not know.
+    /// The cell as the measuring code takes it; `None` for an operation that this build lacks.
     pub fn cell(&self) -> Option<Cell> {
         let op = ["dequantize", "gemv", "gemm"].into_iter().find(|op| *op == self.op)?;
         Some(Cell { op, shape: Shape { m: self.m, k: self.k }, tokens: self.tokens, residency: self.residency })
@@ -145,7 +145,7 @@ pub struct Offer {
     pub reason: Option<String>,
 }
 
-/// What a kernel makes of the built-in model.
+/// What a kernel computes with the built-in model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ExactResult {
     /// Kernel id.

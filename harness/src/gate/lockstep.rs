@@ -13,19 +13,19 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-/// Rounds of a comparison in one process pair, where an epoch is as long as it should be: two whole squares of orders, enough on a quiet
-/// machine.
+/// Least rounds of a comparison in one process pair: two whole squares of orders, which is enough on a quiet machine. Fewer are made only
+/// where one call is much longer than [`EPOCH_NS`].
 const ROUNDS: usize = 12;
-/// Most rounds, for a pair that is not settled by then: while every comparison takes part, and when only undecided ones are left, whose
-/// rounds cost little beside the start of their processes.
+/// Most rounds of a pair whose rounds scatter, while every comparison is measured. When only undecided comparisons are left the limit is
+/// [`MOST_ROUNDS_OF_UNDECIDED`]: then starting the processes costs more time than the rounds.
 const MOST_ROUNDS: usize = 30;
 /// See [`MOST_ROUNDS`].
 pub const MOST_ROUNDS_OF_UNDECIDED: usize = 60;
-/// Rounds after which a pair is looked at again.
+/// A pair's spread is checked after every so many rounds.
 const SQUARE: usize = 6;
-/// Rounds where a single call is far longer than an epoch: slow kernels are steady, and their time is everybody's.
+/// Least rounds where a single call is much longer than an epoch: slow kernels scatter little, and take most of a gate's time.
 const FEWEST_ROUNDS: usize = 5;
-/// A pair is settled when the median of its rounds has at most this standard error. Processes of one build differ by about as much.
+/// A pair needs no more rounds when the median of its rounds has at most this standard error (1%). Processes of one build differ by as much.
 const SETTLED: f64 = 0.01;
 /// Target length of an epoch.
 const EPOCH_NS: f64 = 1e6;
@@ -47,15 +47,15 @@ pub struct Trio([Process; 3]);
 impl Trio {
     /// Starts all three, each from a fresh copy of its program. Only the current side gets the planted slowdown.
     ///
-    /// Where the system puts a program's file in memory is the same for all processes that run it, and can make a kernel 10% slower that
-    /// streams its weights (measured: one copy of a program against another, the same in 16 process pairs). One copy for
-    /// all pairs would make that a property of a build, and one for both processes of the baseline would hide it from the A/A pair.
+    /// The system keeps a program's file at one place in memory for all processes that run it. That place can make a kernel that streams its
+    /// weights 10% slower (measured: two copies of one program, the same difference in 16 process pairs). With one copy for all pairs the
+    /// difference would look like one of the builds; with one copy for both processes of the baseline the A/A pair would not show it.
     pub fn start(sides: &Sides<'_>, job: &Job) -> Result<Self> {
         let plain = Job { inject: None, ..job.clone() };
         let start = |label, binary: &Path, job: &Job, n: usize| {
             let copy = fresh_copy(binary, &sides.folder.join(format!("program-{n}")))?;
             let process = Process::start(label, &copy, job.clone(), sides.folder, n)?;
-            // It has started, so the name is not needed; gone before it is ever written to the disk.
+            // The process runs, so the file can go; it is removed before the system writes it to the disk.
             fs::remove_file(&copy).map_err(|e| Error::io("remove", &copy, &e))?;
             Ok(process)
         };
@@ -97,8 +97,8 @@ pub struct Plan<'a> {
     pub index: &'a [Vec<usize>],
     /// When to look.
     pub rule: &'a Rule,
-    /// From then on pairs of all comparisons get no more rounds than they must have: whoever waits for a gate waits for minutes, not for
-    /// a quiet hour. Pairs of undecided ones are few.
+    /// After this deadline each pair gets the minimum number of rounds, so that a gate ends within minutes even on a noisy machine. Pairs
+    /// in which only undecided comparisons are left are few and keep their rounds.
     pub no_more_rounds_from: Instant,
 }
 
@@ -142,7 +142,7 @@ impl Plan<'_> {
             () => MOST_ROUNDS,
         };
         let mut rounds = Vec::with_capacity(most);
-        // One round that is thrown away: the first epoch of a cell in a fresh process is not like the others.
+        // The first round is thrown away: the first epoch of a cell in a fresh process is slower than the others.
         for (done, order) in std::iter::once(vec![0, 1, 2]).chain(orders(3, most, seed)).enumerate() {
             if rounds.len() >= most
                 || (rounds.len() >= least && rounds.len() % SQUARE == 0 && settled(&rounds, self.job.threads))
@@ -157,7 +157,7 @@ impl Plan<'_> {
                 involuntary_switches[column] = spent.involuntary_switches;
             }
             if done == 0 {
-                // What it takes when nothing else runs: a busy machine needs more rounds, not fewer.
+                // Without the time of other processes: a busy machine needs more rounds, not fewer.
                 let round = [Round { order, ns, cpu_ns, involuntary_switches }];
                 let own = [BASELINE, CURRENT, BASELINE_AGAIN]
                     .map(|column| Method::Current.times(&round, column, self.job.threads)[0]);
@@ -178,12 +178,12 @@ impl Plan<'_> {
     }
 }
 
-/// `folder/harness`, all paths of the same length: the length of a program's path moves its stack.
+/// `folder/harness`. All copies have paths of the same length, because the length of a program's path moves its stack.
 fn fresh_copy(binary: &Path, folder: &Path) -> Result<PathBuf> {
     fs::create_dir_all(folder).map_err(|e| Error::io("create", folder, &e))?;
     let copy = folder.join("harness");
     let bytes = fs::read(binary).map_err(|e| Error::io("read the program", binary, &e))?;
-    // Written, not cloned: a file system that shares the blocks of copies may share their place in memory.
+    // Written byte by byte, not cloned: copies that share blocks on the disk may share their place in memory.
     fs::write(&copy, bytes).map_err(|e| Error::io("write", &copy, &e))?;
     super::run::make_executable(&copy)?;
     Ok(copy)
@@ -191,7 +191,7 @@ fn fresh_copy(binary: &Path, folder: &Path) -> Result<PathBuf> {
 
 /// Calls an epoch: about [`EPOCH_NS`] of the baseline.
 fn calibrate(process: &mut Process, entry: usize, threads: usize) -> Result<u32> {
-    // Without what preempted it, so that a busy machine has no shorter epochs.
+    // CPU time where the process was preempted, so that a busy machine does not get shorter epochs.
     let mut time = |calls: u32| -> Result<f64> {
         let spent = process.run(entry, calls)?;
         let preempted = threads == 1 && spent.involuntary_switches > 0 && spent.cpu_ns > 0;
@@ -201,7 +201,7 @@ fn calibrate(process: &mut Process, entry: usize, threads: usize) -> Result<u32>
     loop {
         let ns = time(calls)?;
         if ns > EPOCH_NS / 10.0 || calls >= MAX_CALLS {
-            // The first call of a process pays for page faults: once more, warm.
+            // The first calls of a process include page faults, so the time is taken once more.
             let ns = time(calls)?;
             return Ok((f64::from(calls) * EPOCH_NS / ns).round().clamp(1.0, f64::from(MAX_CALLS)) as u32);
         }
@@ -209,15 +209,15 @@ fn calibrate(process: &mut Process, entry: usize, threads: usize) -> Result<u32>
     }
 }
 
-/// Whether more rounds would say little more about these three processes. All three differences are looked at, and of each its spread only:
-/// whichever of the processes is the current build, the answer is the same, so that stopping here favours none.
+/// Whether these three processes need no more rounds. Only the spread of their three differences counts, not the sign: the answer is the
+/// same whichever process is the current build, so stopping here favours neither build.
 fn settled(rounds: &[Round], threads: usize) -> bool {
     let columns = [BASELINE, CURRENT, BASELINE_AGAIN].map(|column| Method::Current.times(rounds, column, threads));
     let error = |a: usize, b: usize| {
         let ratios = log_ratios(&columns[a], &columns[b]);
         let middle = median(&ratios);
         let deviation = median(&ratios.iter().map(|r| (r - middle).abs()).collect::<Vec<_>>());
-        // Of a normal distribution: the standard deviation from the median deviation, and the median's error from that.
+        // For a normal distribution: the standard deviation is 1.4826 median deviations, the median's standard error 1.253 of a mean's.
         1.253 * 1.4826 * deviation / (ratios.len().max(1) as f64).sqrt()
     };
     [(0, 1), (0, 2), (1, 2)].iter().all(|&(a, b)| error(a, b) <= SETTLED)

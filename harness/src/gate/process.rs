@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
-/// How long one wait for a child lasts before the gate looks whether it is alive and whether the user wants to stop.
+/// How long the gate waits for a child before it checks that the child still runs and that the user has not pressed Ctrl-C.
 const PATIENCE: Duration = Duration::from_millis(200);
 
 /// A running child. Dropping it ends it.
@@ -118,7 +118,7 @@ impl Process {
             serde_json::to_string(value).map_err(|e| Error::failed(format!("cannot write an order: {e}")))?;
         line.push('\n');
         let written = self.stdin.write_all(line.as_bytes()).and_then(|()| self.stdin.flush());
-        // A closed pipe: it has ended, and its last words are the better message.
+        // A closed pipe means that the child has ended: its last line says why.
         if written.is_err() { self.hear().map(|_| ()) } else { Ok(()) }
     }
 
@@ -136,7 +136,7 @@ impl Process {
             },
             _ => {
                 let log = std::fs::read_to_string(&self.stderr).unwrap_or_default();
-                let last = log.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it ended without a word");
+                let last = log.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it ended without a message");
                 Err(self.broken(last))
             }
         }
@@ -149,7 +149,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Killed rather than asked: it holds nothing that could be lost.
+        // Killed, not asked to end: it has nothing to save.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -33,7 +33,7 @@ pub fn build_revision(revision: &str, folder: &Path) -> Result<(String, PathBuf)
         .status();
     let folder_of_profile = if profile == "dev" { "debug" } else { &profile };
     let program = target.join(folder_of_profile).join(format!("harness{}", std::env::consts::EXE_SUFFIX));
-    // Out of the shared target folder before another gate builds something else there.
+    // Copied out of the shared target folder, because another gate may build there next.
     let kept = folder.join("harness");
     let copied = std::fs::copy(&program, &kept);
     let _ = git(&["worktree", "remove", "--force", &at]);

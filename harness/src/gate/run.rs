@@ -1,4 +1,4 @@
-//! The gate from its two executables to its verdicts: what both sides have, exact checks, then rounds until nothing is left to learn.
+//! The gate from its two executables to its verdicts: which kernels both have, exact checks, then process pairs until every verdict stands.
 
 use super::exact;
 use super::job::{Job, JobCell, Offer, PROTOCOL, Request};
@@ -19,18 +19,18 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// How long the timed part may spend on more rounds than a quiet machine needs.
+/// After this long each process pair gets the minimum number of rounds.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What to gate.
 pub struct Asked<'a> {
-    /// What the other build is called.
+    /// Name of the other build, for messages.
     pub label: String,
     /// The build measured against.
     pub baseline: PathBuf,
     /// The build that is judged.
     pub current: PathBuf,
-    /// Its matrix is what is timed.
+    /// Its shapes are timed.
     pub scenario: &'a Scenario,
     /// Kernels; all that both builds have and this CPU runs by default.
     pub kernels: Option<Vec<String>>,
@@ -48,14 +48,14 @@ pub struct Asked<'a> {
     pub stored: Vec<ExactCheck>,
 }
 
-/// Runs the gate. `save` gets the record after every process pair, so that a killed gate leaves what it had.
+/// Runs the gate. `save` gets the record after every process pair, so that a gate that is killed leaves its results.
 pub fn run(
     asked: &Asked<'_>,
     progress: &Progress,
     mut save: impl FnMut(&GateRecord) -> Result<()>,
 ) -> Result<GateRecord> {
     let folder = Scratch::new()?;
-    // Copies: a build that goes on in the workspace must not change the program under the gate.
+    // Copies, because another build in the workspace may overwrite the programs while the gate runs.
     let baseline = copy(&asked.baseline, &folder.path().join("a"))?;
     let current = copy(&asked.current, &folder.path().join("b"))?;
     let sides = Sides { baseline: &baseline.0, current: &current.0, folder: folder.path() };
@@ -131,7 +131,7 @@ pub fn run(
             outputs = first;
         }
         if interrupt::requested() || result.is_err() {
-            // A pair that not every cell has is no sample of any.
+            // Drop this pair from all cells: it was not measured in every one.
             record.cells.iter_mut().for_each(|c| c.pairs.retain(|p| p.pair != number || result.is_ok()));
             summarize(&mut record);
             save(&record)?;
@@ -142,7 +142,7 @@ pub fn run(
         summarize(&mut record);
         save(&record)?;
         if record.checks.iter().any(|c| !c.passed && c.what != exact::INSTRUCTIONS) {
-            // Exact before fast: nothing that follows could make it pass.
+            // A wrong result fails the gate whatever the times are, so no more pairs are needed.
             break;
         }
     }
@@ -154,15 +154,15 @@ fn open(rule: &Rule, cells: &[GateCell]) -> usize {
     cells.len() - cells.iter().filter(stands).count()
 }
 
-/// What a program computes, for a baseline that is saved.
+/// The exact results of a program, to be saved with a baseline.
 pub struct Computed {
-    /// What it says it was built from.
+    /// Commit and compiler, as the program reports them.
     pub build: Build,
     /// Outputs, token ids and perplexities.
     pub computed: Vec<ExactCheck>,
 }
 
-/// Lets `program` prove its kernels against the oracle on every cell of the scenario, and generate and score. Times nothing.
+/// Lets `program` check its kernels against the oracle on every cell of the scenario, generate text and score perplexity. Times nothing.
 pub fn compute(
     program: &Path,
     scenario: &Scenario,
@@ -205,7 +205,7 @@ pub fn compute(
     computed.extend(exact::instructions(&counted, &[counts.clone(), counts], &[]));
     let build = process.build.clone();
     drop(process);
-    // An output does not depend on where the weights were: cells that differ in that only are computed once.
+    // Cells that differ only in residency have the same output, so each output is computed once.
     let mut cells = job_cells(scenario, machine, &offers);
     cells.dedup_by(|a, b| a.op == b.op && a.shares_operands(b));
     let job = Job { cells, ..job };
@@ -230,7 +230,7 @@ fn copy(binary: &Path, folder: &Path) -> Result<(PathBuf, String)> {
     Ok((path, crate::build_info::sha256_hex(&bytes)))
 }
 
-/// Lets everybody run the file.
+/// Sets the permissions 755.
 pub fn make_executable(path: &Path) -> Result<()> {
     #[cfg(unix)]
     {
@@ -240,7 +240,7 @@ pub fn make_executable(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Finds out what both sides have and lets both generate and score; returns the kernels to time.
+/// Lets both builds generate text, score perplexity and count instructions, and records the checks. Returns the kernels that both have.
 fn compare_exactly(asked: &Asked<'_>, sides: &Sides<'_>, job: &Job, record: &mut GateRecord) -> Result<Vec<Offer>> {
     let plain = Job { inject: None, ..job.clone() };
     let mut baseline = Process::start("the baseline", sides.baseline, plain.clone(), sides.folder, 0)?;
@@ -290,7 +290,7 @@ fn wanted(asked: &Asked<'_>, baseline: &[Offer], current: &[Offer]) -> Result<Ve
     Ok(all.into_iter().filter(|id| named.contains(id)).collect())
 }
 
-/// The scenario's cells for each family, those that share operands next to each other.
+/// The scenario's cells for each family. Cells that share operands are neighbours.
 fn job_cells(scenario: &Scenario, machine: &Machine, kernels: &[Offer]) -> Vec<JobCell> {
     let mut cells: Vec<JobCell> = Vec::new();
     let l2 = machine.l2();

@@ -1,6 +1,6 @@
-//! Folders for what a gate needs while it runs: copies of programs, control blocks, a work tree. A gate that was killed leaves its own
-//! behind, with some hundred megabytes in it; the next one finds and removes them. A lock that ends with the process that holds it tells
-//! them from those in use, in whatever container that process lives.
+//! Temporary folders of a gate: copies of programs, control blocks, a work tree. A gate that is killed leaves its folder behind, some
+//! hundred megabytes; the next gate removes it. Each folder in use is locked by its process, and the lock ends with the process, also in
+//! another container.
 
 use crate::error::{Error, Result};
 use crate::output::note;
@@ -34,12 +34,12 @@ impl Scratch {
             tempfile::Builder::new().prefix(NEW).tempdir_in(place).map_err(|e| io("create a folder in", place, e))?;
         let lock = made.path().join(LOCK);
         let file = File::create(&lock).map_err(|e| io("create", &lock, e))?;
-        // Where the system has no locks nobody can take this one either, and the folder is left alone.
+        // Where the system has no locks, no other gate can lock this folder, so none removes it.
         let _ = file.try_lock();
         let name = made.path().file_name().unwrap_or_default().to_string_lossy().replace(NEW, PREFIX);
         let path = place.join(name);
         fs::rename(made.path(), &path).map_err(|e| io("create", &path, e))?;
-        // It has another name, so there is nothing left that its first owner could remove.
+        // The folder was renamed, so its first owner has nothing to remove.
         let _ = made.keep();
         Ok(Self { path, _lock: file })
     }
@@ -75,12 +75,12 @@ fn remove_if_left(folder: &Path) -> bool {
     }
     let tree = folder.join(TREE);
     if tree.is_dir() {
-        // So that its repository forgets it too.
+        // Also remove it from its repository's list of work trees.
         let mut git = Command::new("git");
         git.arg("-C").arg(&tree).args(["worktree", "remove", "--force"]).arg(&tree);
         let _ = git.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
     }
-    // Last the lock, held until then: another gate that looks at the same time sees a folder in use, or none.
+    // The lock goes last, so that another gate sees either a folder in use or no folder.
     fs::remove_dir_all(folder).is_ok()
 }
 

@@ -1,4 +1,4 @@
-//! From a gate's raw rounds to its verdicts. Nothing but the record itself is looked at, so that a receipt can be recomputed.
+//! From a gate's raw rounds to its verdicts. The record is the only input, so that a receipt can be recomputed.
 
 use crate::judge::Method;
 use crate::measure::sequential::{self, Sample, Until};
@@ -9,7 +9,7 @@ use crate::receipt::{ExactCheck, GateCell, GatePair, GateRecord, Outcome, Rule, 
 pub const BASELINE: usize = 0;
 /// The build that is judged.
 pub const CURRENT: usize = 1;
-/// The baseline in a second process: its difference from the first is what the machine makes up.
+/// The baseline in a second process (A/A): its difference from the first is the machine's noise.
 pub const BASELINE_AGAIN: usize = 2;
 
 /// One sample a process pair: the medians over its rounds of log(current / baseline), and of log(baseline again / baseline).
@@ -20,7 +20,7 @@ pub fn samples(pairs: &[GatePair], threads: usize) -> (Vec<f64>, Vec<f64>) {
     pairs.iter().map(|p| (against_baseline(p, CURRENT), against_baseline(p, BASELINE_AGAIN))).unzip()
 }
 
-/// A cell's verdict over its pairs so far, and whether it stands.
+/// A cell's verdict over its pairs so far, and whether it is final.
 pub fn verdict(rule: &Rule, pairs: &[GatePair], threads: usize) -> (Verdict, bool) {
     let (effect, same) = samples(pairs, threads);
     sequential::decide(rule, Until::Decided, Sample::ProcessPair, &effect, &same, "the baseline")
@@ -42,7 +42,7 @@ pub fn summarize(gate: &mut GateRecord) {
 
 /// The gate's outcome: the gravest thing that was found. A wrong result outweighs every timing.
 fn conclude(gate: &GateRecord) -> (Outcome, String, String) {
-    // More instructions are accepted from a kernel that is faster in every cell, with its whole interval.
+    // More instructions are accepted if the kernel is faster in every cell: the whole interval below 0.
     let faster = |kernel: &str| {
         let mut own = gate.cells.iter().filter(|c| c.kernel == kernel).peekable();
         own.peek().is_some() && own.all(|c| c.verdict.pass_high.is_some_and(|high| high < 0.0))

@@ -30,7 +30,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// Golden steps whose margin is at most this may flip by honest rounding (measured by changing the oracle's precision).
+/// Known answers are compared up to the first token whose lead over the next is at most this: there rounding alone may decide (measured by
+/// changing the oracle's precision).
 pub const SAFE_MARGIN: f32 = 0.1;
 
 /// Packed weights by layout and table: kernels that share a packing share the weights.
@@ -152,8 +153,9 @@ fn greedy(prompt: Vec<u32>, max_tokens: usize, timeout: Option<Duration>, stop_i
     Request { prompt, max_tokens, sampling, stop_ids, stop_at_eos: true, stop_strings: Vec::new(), timeout }
 }
 
-/// Generation with every kernel, in interleaved rounds: first whole texts, whose speeds nothing interrupts, then, from two rounds on,
-/// texts in which the kernels of a family take turns by blocks of tokens, for the ratios. `comparisons` are those of the run. Known answers are those of the f16 head and are checked with it, whatever `head`. `step` is called before each generation with (kernel, done, total).
+/// Generation with every kernel. First each kernel generates the whole text (tokens/s). Then the kernels take turns every 4 tokens of it
+/// (ratios); this needs two rounds. `comparisons` are those of the whole run. Known answers are always checked with the f16 head, which they
+/// were made with. `step` is called before each generation with (kernel, done, total).
 #[allow(clippy::too_many_arguments)]
 pub fn generation(
     model: &Model,
@@ -302,12 +304,12 @@ pub fn generation(
     Ok(record)
 }
 
-/// What a kernel generated first; nothing if it never did.
+/// The ids of a kernel's first text; empty if it generated none.
 fn first_ids(runs: &[(GenerationRound, Generation)]) -> &[u32] {
     runs.first().map_or(&[], |(_, out)| &out.token_ids)
 }
 
-/// One kernel gives the same ids in every round, as far as the clock and the user let it.
+/// Checks that a kernel generates the same ids in every round. A round that was cut short is compared as far as it goes.
 fn same_ids(kernel: &str, round: usize, first: Option<&Generation>, out: &Generation) -> Result<()> {
     let both = first.map_or(0, |first| first.token_ids.len().min(out.token_ids.len()));
     match first.and_then(|first| (0..both).find(|&i| first.token_ids[i] != out.token_ids[i])) {
@@ -339,7 +341,7 @@ pub(super) fn summarize(
     bytes_per_token: u64,
 ) -> Option<GenerationKernel> {
     let first = &runs.first()?.1;
-    // A time limit or the user may cut one round short: as far as both went, they must agree.
+    // A time limit or the user may cut a round short; compare as far as both go.
     let agrees = |out: &Generation| out.token_ids.iter().zip(&first.token_ids).all(|(a, b)| a == b);
     let same_in_rounds = runs.iter().all(|(_, out)| agrees(out));
     let mut record = GenerationKernel {
@@ -372,7 +374,7 @@ fn reason(out: &Generation) -> String {
     serde_json::to_value(out.stop_reason).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
-/// Generates a known answer and compares it up to the first step that rounding may decide.
+/// Generates a known answer and compares it up to the first token that rounding may decide.
 pub fn check_golden(engine: &mut Engine<'_>, golden: &Golden, interrupted: &AtomicBool) -> Result<GoldenCheck> {
     let mut request = greedy(golden.prompt_ids.clone(), golden.token_ids.len(), None, Vec::new());
     request.stop_at_eos = false;
@@ -435,7 +437,7 @@ pub fn perplexity(
     let stage = kernels.iter().rfind(|k| k.descriptor().family() == Family::W2A32);
     if let (true, false, Some(&stage)) = (asked.seed_table, interrupted.load(Ordering::Relaxed), stage) {
         let file = record.kernels.iter().find(|k| k.kernel == stage.id()).map_or(f64::NAN, |k| k.perplexity);
-        // Logits that are not finite are a finding too, not a failure of the run.
+        // Logits that are not finite are reported as a finding; the run goes on.
         let seed = score(stage, CodeTable::SEED, kernels.len()).ok().map(|s| s.nats_per_token.exp());
         record.lut = Some(LutFinding {
             kernel: stage.id().into(),

@@ -12,7 +12,7 @@ use crate::receipt::HeadEffect;
 use kernels::{CodeTable, HeadFormat, Kernel, OutputHead};
 use std::sync::atomic::AtomicBool;
 
-/// Text that the effect is measured on: enough to see it, short enough not to keep anyone waiting.
+/// Length of the text that is scored: long enough to see the effect, short enough not to delay a run.
 const WINDOW: usize = 128;
 const WINDOWS: usize = 2;
 
@@ -50,7 +50,7 @@ impl HeadEffect {
     }
 }
 
-/// Measures what `format` does to perplexity and says it once on stderr. None for f16, and for models whose text means nothing.
+/// Measures how `format` changes perplexity and prints it on stderr. `None` for f16, and for synthetic models.
 pub fn announce(
     loaded: &Loaded,
     store: &mut WeightStore,

@@ -1,4 +1,4 @@
-//! One kernel with and without exact FFN sparsity, side by side: the same rounds, the same ids, the same logits.
+//! One kernel with and without skipping zero gates, in the same rounds. Ids and logits must be the same.
 
 use super::clock::ThreadUsage;
 use super::end_to_end::{as_round, summarize};
@@ -28,7 +28,7 @@ pub struct Pair<'p, 'm> {
     pub seed: u64,
 }
 
-/// Ends that the clock or the user chose: two runs may then differ in length.
+/// Whether a time limit or the user ended it: then two runs may differ in length.
 fn cut_off(out: &Generation) -> bool {
     matches!(out.stop_reason, StopReason::Timeout | StopReason::Interrupted)
 }
@@ -41,7 +41,7 @@ impl Pair<'_, '_> {
     pub fn run(self, rounds: usize, interrupted: &AtomicBool) -> Result<Option<GenerationKernel>> {
         let mut runs: [Vec<(GenerationRound, Generation)>; 2] = Default::default();
         let engines = [self.dense, self.sparse];
-        // The dense engine has run before; a few tokens let the new one find its pages too.
+        // The dense engine has run before. A few tokens take the page faults of the new one.
         let warm_up = Request { max_tokens: self.request.max_tokens.min(3), ..self.request.clone() };
         Session::new(engines[1], warm_up)?.run(interrupted, &mut |_| {})?;
         'rounds: for (round, order) in orders(2, rounds, self.seed).into_iter().enumerate() {

@@ -9,8 +9,8 @@ use crate::error::{Error, Result};
 /// Architectures whose graph this program runs (ReLU squared, sub-norms, tied F16 head).
 pub const SUPPORTED: [&str; 2] = ["bitnet-b1.58", "bitnet-25"];
 
-/// Sane upper bounds. They keep every product of two of them inside 64 bits and stop a lying file from asking for
-/// terabytes of buffers before its tensors are looked at.
+/// Upper bounds. The product of any two fits 64 bits, and a damaged or hostile file cannot ask for terabytes of buffers before its tensors
+/// are checked.
 const MAX_VOCAB: u32 = 1 << 22;
 const MAX_CONTEXT: u32 = 1 << 22;
 const MAX_DIM: u32 = 1 << 18;
@@ -143,7 +143,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Some writers repeat the head's width; another width would be another graph.
+    /// Some files state the head's width too; a width that does not follow from the others is refused.
     fn refuse_other_heads(&self, head_dim: usize) -> Result<()> {
         for key in ["attention.key_length", "attention.value_length"] {
             if let Some(n) = self.gguf.optional_u32(&self.key(key))?
@@ -155,7 +155,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Linear scaling by 1 is what converters write for "none"; anything else would change the angles.
+    /// Converters write linear scaling by 1 for "none"; any other scaling would change the angles and is refused.
     fn refuse_rope_scaling(&self) -> Result<()> {
         let kind = self.gguf.optional_string(&self.key("rope.scaling.type"))?.unwrap_or("none");
         let factor = self.gguf.optional_f32(&self.key("rope.scaling.factor"))?.unwrap_or(1.0);
@@ -205,8 +205,8 @@ fn type_name(kind: Readable) -> &'static str {
     }
 }
 
-/// Checks that every tensor of the graph is there with its shape and type, that I2_S scales and f32 values are finite, and that there is
-/// no tensor the graph would ignore (a bias or an untied head makes another model). One line: the first fault, and how many more.
+/// Checks that every tensor of the graph is there with its shape and type, that I2_S scales and f32 values are finite, and that no other
+/// tensor is there (a bias or a separate output head makes another model). The error is one line: the first fault, and how many more.
 pub fn check_tensors(gguf: &Gguf, config: &ModelConfig) -> Result<()> {
     let mut faults = required_tensors(config).filter_map(|need| check_tensor(gguf, &need).err());
     let first = match faults.next() {

@@ -14,10 +14,10 @@ use kernels::{
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Prompt tokens that go through the model together, for kernels with a gemm. Enough to hide the unpacking of the weights.
+/// Prompt tokens that kernels with a gemm process at once: enough that unpacking the weights costs little beside the products.
 const BATCH: usize = 128;
 
-/// Multiplications below which attention is not worth waking the other threads for.
+/// With fewer multiplications attention runs on one thread, because waking the others takes longer.
 const SHARED_ATTENTION: usize = 1 << 16;
 
 /// Another kernel for batches, with weights in its packing.
@@ -27,7 +27,7 @@ pub struct PrefillKernel {
     pub kernel: Kernel,
     /// The model's weights in its packing.
     pub weights: Arc<Weights>,
-    /// Smallest batch that goes to it.
+    /// Smallest batch that this kernel computes.
     pub from_tokens: usize,
 }
 
@@ -55,12 +55,12 @@ pub struct Engine<'m> {
     pub times: Times,
 }
 
-/// Token-major, `batch` tokens each. They begin at cache lines, so that vectors of a row do not lie in two, and the large ones are in huge
-/// pages.
+/// Buffers of `batch` tokens, one token after the other. They begin at cache lines, so that no vector load touches two; the large ones are in
+/// huge pages.
 struct Buffers {
     /// Residual stream.
     x: AlignedBuffer<f32>,
-    /// A normalised copy of it, and what the output projections give.
+    /// Its normalised copy; later the results of the output projections.
     h: AlignedBuffer<f32>,
     q: AlignedBuffer<f32>,
     /// Keys and values of the batch before they are rounded for the cache.
@@ -70,7 +70,7 @@ struct Buffers {
     gate: AlignedBuffer<f32>,
     up: AlignedBuffer<f32>,
     normed_ffn: AlignedBuffer<f32>,
-    /// One a thread, for a group of heads; uncontended.
+    /// One for each thread, for a group of heads; no thread waits for another's.
     scores: Vec<Mutex<Vec<f32>>>,
     logits: AlignedBuffer<f32>,
     integers: AlignedBuffer<i32>,
@@ -124,7 +124,7 @@ impl<'m> Engine<'m> {
         let cache = cache.filter(|n| *n < isize::MAX as usize / 4).ok_or_else(|| {
             Error::input(format!("a cache of {capacity} tokens does not fit in memory; ask for fewer tokens"))
         })?;
-        // Without a gemm a batch would only make time limits coarser.
+        // Without a gemm a batch is no faster, and a time limit would be checked less often.
         let gemm = prefill.as_ref().map_or(kernel, |p| p.kernel).descriptor().operations.gemm;
         let batch = if gemm.is_some() { BATCH.min(capacity.max(1)) } else { 1 };
         let widest = (c.dim + 2 * c.kv_dim()).max(2 * c.ffn).max(c.dim);
@@ -166,7 +166,7 @@ impl<'m> Engine<'m> {
         })
     }
 
-    /// Forgets the sequence and the times.
+    /// Starts a new sequence and sets the times to 0.
     pub fn reset(&mut self) {
         self.position = 0;
         self.times = Times::default();
@@ -175,14 +175,14 @@ impl<'m> Engine<'m> {
         }
     }
 
-    /// Lets single tokens skip what the gate's zeros make irrelevant (or not). Packs a second copy of `up` and `down` for it. Has no
-    /// effect with a kernel that is not exact on int8 activations. Logits stay the same, bit for bit.
+    /// Turns skipping of zero gates on or off, for single tokens. It packs a second copy of `up` and `down`. Without effect for a kernel that
+    /// is not exact on int8 activations. Logits stay the same, bit for bit.
     pub fn set_sparsity(&mut self, mode: Sparsity, features: CpuFeatures) -> Result<Option<&SparseFfn>> {
         self.sparse = SparseFfn::new(mode, self.model, &self.weights, &self.kernel, &mut self.team, features)?;
         Ok(self.sparse.as_ref())
     }
 
-    /// What skipping did since the last [`Engine::reset`], if it is on.
+    /// Skipping and its counters since the last [`Engine::reset`], if it is on.
     pub fn sparse(&self) -> Option<&SparseFfn> {
         self.sparse.as_ref()
     }
@@ -417,7 +417,7 @@ fn check_head(model: &Model, head: &OutputHead) -> Result<()> {
     Err(Error::failed(format!("the output head is {rows} x {k}, the model needs {vocab} x {dim}")))
 }
 
-/// `f(token, its part of out)` for every token; a batch is shared among the team, one token is not worth waking it for.
+/// Calls `f(token, its part of out)` for every token: a batch on all threads, one token on the calling thread.
 fn each_token<T: Send>(team: &mut Team, out: &mut [T], width: usize, f: impl Fn(usize, &mut [T]) + Sync) {
     let done = try_each_token(team, out, width, |token, out| {
         f(token, out);
@@ -429,7 +429,7 @@ fn each_token<T: Send>(team: &mut Team, out: &mut [T], width: usize, f: impl Fn(
     }
 }
 
-/// [`each_token`] for what can fail; then one of the errors.
+/// [`each_token`] for calls that can fail; returns one of the errors.
 fn try_each_token<T: Send, E: Send>(
     team: &mut Team,
     out: &mut [T],
@@ -472,7 +472,7 @@ impl Attention {
             for t in 0..tokens {
                 let positions = self.position + t + 1;
                 let (columns, q) = (out.token(t), &q[t * self.dim..][range.clone()]);
-                // Heads that share a key and value head go together; a thread may have but some of a group.
+                // Heads that share a key and value head are computed together; a thread may have only some of them.
                 let mut first = 0;
                 while first < q.len() {
                     let head = (range.start + first) / d;

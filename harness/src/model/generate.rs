@@ -1,4 +1,5 @@
-//! The generation loop: prompt, then pick, check, feed back, until a stop. Nothing is allocated per token.
+//! The generation loop: compute the prompt, then pick a token, check the stop rules and compute the next, until one stops it. Nothing is
+//! allocated per token.
 
 use super::engine::Engine;
 use super::sampler::{Sampler, Sampling};
@@ -19,7 +20,7 @@ pub struct Request {
     pub sampling: Sampling,
     /// Ids that end the text, besides the model's own end token.
     pub stop_ids: Vec<u32>,
-    /// Whether the model's end token does.
+    /// Whether the model's own end token ends the text.
     pub stop_at_eos: bool,
     /// Strings that end the text and are cut from it.
     pub stop_strings: Vec<String>,
@@ -45,7 +46,7 @@ pub struct Generation {
     pub first_token: Option<Duration>,
     /// From the first picked token to the end.
     pub decode: Duration,
-    /// Tokens fed back and followed by logits in that time.
+    /// Tokens computed in that time.
     pub decode_tokens: usize,
     /// Time by phase over prompt and decoding.
     pub times: Times,
@@ -61,7 +62,7 @@ impl Generation {
         rate(self.prefill_tokens, self.prefill)
     }
 
-    /// Decoded tokens a second, the first (which the prompt pays for) left out; 0 when there was only one.
+    /// Decoded tokens a second, without the first, whose time is the prompt's; 0 when there was only one.
     pub fn decode_tokens_per_s(&self) -> f64 {
         rate(self.decode_tokens, self.decode)
     }
@@ -72,7 +73,7 @@ pub fn rate(tokens: usize, time: Duration) -> f64 {
     if tokens == 0 || time.is_zero() { 0.0 } else { tokens as f64 / time.as_secs_f64() }
 }
 
-/// A generation whose buffers are made, so that the loop itself allocates nothing.
+/// A generation. All buffers are made here, so that the loop allocates nothing.
 pub struct Session<'e, 'm> {
     engine: &'e mut Engine<'m>,
     request: Request,
@@ -84,7 +85,7 @@ pub struct Session<'e, 'm> {
 }
 
 impl<'e, 'm> Session<'e, 'm> {
-    /// Checks the request against the model and the engine's room.
+    /// Checks the request and makes all buffers.
     pub fn new(engine: &'e mut Engine<'m>, request: Request) -> Result<Self> {
         let tokenizer = &engine.model().tokenizer;
         if request.prompt.is_empty() {

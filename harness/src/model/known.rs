@@ -1,4 +1,4 @@
-//! Models known by the hash of their file: what they should answer, and what to beware of.
+//! Models known by the hash of their file: expected answers, expected perplexity, and warnings.
 
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +19,7 @@ pub struct Golden {
     pub prompt_ids: Vec<u32>,
     /// The generated tokens.
     pub token_ids: Vec<u32>,
-    /// Difference of the two best logits at each generated token; a small one may flip between honest engines.
+    /// Difference of the two best logits at each generated token. Where it is small, rounding may decide, and correct programs may differ.
     #[serde(default)]
     pub margins: Option<Vec<f32>>,
     /// Logits after the last token of the prompt; one for each token of the vocabulary.

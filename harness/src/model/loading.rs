@@ -1,4 +1,4 @@
-//! Work that is shared while a model is loaded, and shown.
+//! Loading a model on several threads, with a progress bar.
 
 use crate::error::{Error, Result};
 use crate::interrupt;
@@ -7,7 +7,7 @@ use kernels::parallel::Team;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-/// Threads to load with, and where to say how far it is.
+/// Threads to load with, and the progress bar.
 pub struct Loading {
     /// The threads.
     pub team: Team,
@@ -21,7 +21,7 @@ impl Loading {
         Self { team, progress: Arc::new(progress) }
     }
 
-    /// One thread that says nothing.
+    /// One thread, without a progress bar.
     #[cfg(test)]
     pub fn alone() -> Self {
         Self::new(Team::single(), Progress::silent())
@@ -40,7 +40,7 @@ impl Loading {
         let progress = &self.progress;
         self.team.run(&|_| {
             loop {
-                // Taken in order: when one fails, all before it are done or under way.
+                // Taken in order: when one fails, all smaller ones are done or running.
                 let i = next.fetch_add(1, Ordering::Relaxed);
                 let Some(value) = values.get(i) else { return };
                 let done = match interrupt::requested() {
@@ -49,7 +49,7 @@ impl Loading {
                 };
                 match done {
                     Ok((done, bytes)) => {
-                        // Nobody else has this i.
+                        // Each i is taken once, so no other thread writes here.
                         let _ = value.set(done);
                         progress.add(bytes);
                     }

@@ -13,7 +13,7 @@ pub struct Rule {
     key: String,
     /// Applies where the value's text is this.
     equals: Option<String>,
-    /// Applies where the value's text has not this in it.
+    /// Applies where the value's text does not contain this.
     lacks: Option<String>,
     /// Only for files whose hash is not known.
     #[serde(default)]
@@ -22,7 +22,7 @@ pub struct Rule {
     warning: String,
 }
 
-/// Everything that a user should be warned of before the file is run, worst first.
+/// Warnings to print before the file is run, the gravest first.
 pub fn warnings(gguf: &Gguf, known: Option<&KnownModel>) -> Result<Vec<String>> {
     #[derive(Deserialize)]
     struct Rules {

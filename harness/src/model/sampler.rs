@@ -136,7 +136,7 @@ pub fn argmax(logits: &[f32]) -> Result<u32> {
     Ok(best.0 as u32)
 }
 
-/// An input error: kernels are held to the oracle elsewhere, so finite weights that overflow are what is left.
+/// An input error: the kernels match the oracle, so the model's own weights must overflow.
 fn beyond_f32(what: &str) -> Error {
     Error::input(format!(
         "{what}: a scale or norm in the model takes its numbers beyond f32; is the file damaged? (`verify` checks the kernels)"

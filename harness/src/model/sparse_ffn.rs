@@ -1,10 +1,10 @@
-//! Exact sparsity of the feed-forward block: elements whose gate is not positive are 0 whatever `up` gives, and columns of `down` whose
-//! int8 activation is 0 add nothing. Skipping both leaves every logit as it is, bit for bit.
+//! Skips zeros of the feed-forward block: where the gate is not positive the element is 0 whatever `up` gives, and a column of `down` whose
+//! int8 activation is 0 adds nothing. Skipping both leaves every logit the same, bit for bit.
 //!
-//! It needs `up` row by row and `down` column by column, kept beside the packing of the dense kernel (which prompts use, in batches).
-//! Whether it pays depends on the share of live elements: the dense kernel reads more, but in one stream. A probe at the start measures
-//! both on the model's own matrices, in turn over all layers so that a large model is measured from memory, and finds the share at
-//! which they are equal; each block of each token goes the way that its own share says.
+//! It needs second copies of the weights: `up` by rows and `down` by columns. (Prompts are read in batches and use the dense kernel.)
+//! Skipping reads less, but not in one stream, so it is faster only where few elements are live (not zero). A probe at the start times
+//! both ways on the model's own matrices, layer after layer so that a large model is read from memory, and computes the live share at
+//! which they take equal time, the crossover. Each block of each token is then skipped or not by its own live share.
 
 use super::times::{Lap, Times};
 use super::weights::{Block, Model, Weights};
@@ -52,14 +52,14 @@ impl Sparsity {
     }
 }
 
-/// Shares of live elements that the probe measures. Between them and beyond, time is taken to be linear.
+/// Live shares at which the probe measures. The time at other shares is taken from a straight line through the two.
 const PROBED: [f64; 2] = [0.1, 0.4];
-/// Time for the probe; at least two passes over the layers are made.
+/// Length of the probe, at least two passes over the layers.
 const PROBE: Duration = Duration::from_millis(150);
 
 /// One block's extra copies.
 struct Layer {
-    /// None where the dense kernel's own packing has rows in order.
+    /// `None` where the dense kernel's packing stores whole rows already.
     up: Option<PackedWeights>,
     down: ColumnWeights,
 }
@@ -71,7 +71,7 @@ struct Counts {
     sparse_steps: u64,
     live_rows: u64,
     live_columns: u64,
-    /// Bytes that sparse steps read less than dense ones.
+    /// Bytes that skipping did not read.
     saved: i64,
 }
 
@@ -108,8 +108,8 @@ pub(super) struct Step<'a> {
 }
 
 impl SparseFfn {
-    /// Packs the extra copies and, if it is to be decided by measurement, measures. None when `mode` is dense or the kernel's sums are
-    /// not the exact integers of int8 activations.
+    /// Packs the extra copies and runs the probe if `mode` asks for it. `None` when `mode` is dense or the kernel is not an exact int8
+    /// kernel.
     pub fn new(
         mode: Sparsity,
         model: &Model,
@@ -152,7 +152,7 @@ impl SparseFfn {
         Ok(Some(this))
     }
 
-    /// Skips always, with matrices of no model: for each copy of a block `up` by rows and `down` by columns. For measuring a block alone.
+    /// For measuring a block without a model: skips always. Each copy of the block is `up` by rows and `down` by columns.
     pub fn from_matrices(copies: Vec<(PackedWeights, ColumnWeights)>, features: CpuFeatures) -> Self {
         let (ffn, dim) = copies.first().map_or((0, 0), |(up, _)| (up.rows(), up.k()));
         let layers: Vec<Layer> = copies.into_iter().map(|(up, down)| Layer { up: Some(up), down }).collect();
@@ -174,7 +174,7 @@ impl SparseFfn {
         self.ops.id()
     }
 
-    /// Takes the elements of `gate` above 0 for the live ones.
+    /// Marks the elements of `gate` above 0 as live.
     pub fn set_live(&mut self, gate: &[f32]) -> std::result::Result<(), KernelError> {
         self.rows.set_positive(self.ops, gate)
     }
@@ -184,7 +184,7 @@ impl SparseFfn {
         self.columns.count()
     }
 
-    /// Forgets what was counted.
+    /// Sets the counters to 0.
     pub fn reset(&mut self) {
         self.counts.fill(Counts::default());
     }
@@ -194,13 +194,13 @@ impl SparseFfn {
         self.layers.iter().map(|l| (l.up.as_ref().map_or(0, PackedWeights::bytes) + l.down.bytes()) as u64).sum()
     }
 
-    /// Bytes a token that were not read, on average since the last reset. Negative where the dense packing is the smaller one and
-    /// nearly everything is live.
+    /// Mean bytes a token that skipping did not read, since the last reset. Negative where the dense packing is smaller and nearly all
+    /// elements are live.
     pub fn saved_bytes_per_token(&self) -> i64 {
         self.counts.iter().map(|c| c.saved.checked_div(c.steps as i64).unwrap_or(0)).sum()
     }
 
-    /// How it was decided, and what was live since the last reset.
+    /// The probe, the mode, and the live shares since the last reset.
     pub fn record(&self) -> SparseFfnRecord {
         let c = || self.counts.iter();
         let share = |part: u64, steps: u64, of: usize| {
@@ -222,26 +222,24 @@ impl SparseFfn {
         }
     }
 
-    /// One line for people.
+    /// One line to print.
     pub fn describe(&self) -> String {
         let memory = crate::models::mib(self.extra_bytes());
         match &self.probe {
-            Some(p) => format!(
-                "sparse FFN below a live share of {:.2} ({memory} more memory): up and down take {:.1} us dense, {:.1} us at {} live, \
-                 {:.1} us at {} live ({}); --dense turns it off",
-                p.crossover,
-                p.dense_us,
-                p.sparse_us[0],
-                p.shares[0],
-                p.sparse_us[1],
-                p.shares[1],
-                self.ops.id()
-            ),
-            None => format!("sparse FFN always, as asked ({memory} more memory, {})", self.ops.id()),
+            Some(p) => {
+                let on = if p.crossover > 0.0 { "on" } else { "off" };
+                let share = 100.0 * p.shares[0];
+                format!(
+                    "skipping zero gates: {on}, {memory} more memory (probe: {:.0} µs dense, {:.0} µs when {share:.0}% of gates \
+                     are non-zero); --dense turns it off",
+                    p.dense_us, p.sparse_us[0]
+                )
+            }
+            None => format!("skipping zero gates: always, as asked, {memory} more memory"),
         }
     }
 
-    /// Gate to output for one token: what the dense path computes, with less read.
+    /// The feed-forward block of one token, from gate to output: the same bits as the dense path.
     pub(super) fn step(&mut self, mut s: Step<'_>) -> std::result::Result<(), KernelError> {
         s.kernel.linear(s.team, s.ops, &s.block.gate, s.input, s.integers, s.gate)?;
         self.rows.set_positive(self.ops, s.gate)?;
@@ -318,7 +316,7 @@ impl SparseFfn {
         Ok(())
     }
 
-    /// Times `up` and `down` dense and at two live shares, each a pass over all layers, and finds the share where they meet.
+    /// The probe: times `up` and `down` dense and at two live shares, each in passes over all layers, and computes the crossover.
     fn measure(
         &mut self,
         weights: &Weights,
@@ -331,7 +329,7 @@ impl SparseFfn {
         };
         let (ffn, dim) = (first.up.rows(), first.up.k());
         let mut random = SplitMix64::new(1);
-        // The two shares are disjoint sets, so that one finds none of its weights in a cache that the other filled.
+        // The two sets of live elements are disjoint, so that neither finds its weights in a cache that the other filled.
         let place: Vec<f64> = (0..ffn).map(|_| f64::from(random.below(1 << 20)) / f64::from(1 << 20)).collect();
         let live = |range: std::ops::Range<f64>| place.iter().map(move |p| if range.contains(p) { 1.0 } else { 0.0 });
         let gates: [Vec<f32>; 2] = [live(0.0..PROBED[0]).collect(), live(PROBED[0]..PROBED[0] + PROBED[1]).collect()];
@@ -369,7 +367,7 @@ impl SparseFfn {
                             self.live_down(team, ops, layer, &thin[i], &mut out)?;
                         }
                     }
-                    // The first pass finds cold pages.
+                    // The first pass includes page faults and is not counted.
                     if pass > 0 {
                         times.push(lap.elapsed().as_secs_f64() * 1e6);
                     }

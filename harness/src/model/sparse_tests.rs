@@ -64,7 +64,7 @@ fn logits_are_the_dense_ones_bit_for_bit() {
     }
 }
 
-/// The README of the model: 75%, 92% and 81% of the gate is zero. On its held-out text, not on what it generates: that depends on rounding.
+/// The model's README says that 75%, 92% and 81% of the gate is zero on held-out text. Generated text would depend on rounding.
 #[test]
 fn live_shares_are_those_of_the_readme() {
     let model = Model::load(builtin::open().expect("built in"), None, &mut Loading::alone()).expect("a valid model");

@@ -77,7 +77,7 @@ impl StopRules {
         if self.longest == 0 {
             return None;
         }
-        // What is older than the longest string less one byte cannot be part of a new match.
+        // Text further back than the longest stop string less one byte cannot be part of a new match.
         let excess = self.tail.len().saturating_sub(self.longest - 1);
         self.tail.drain(..excess);
         let old = self.tail.len();
@@ -87,8 +87,8 @@ impl StopRules {
         Some(Stop { reason: StopReason::StopString, text_bytes })
     }
 
-    /// Bytes of the text that no later token can take back: what may be shown already. The rest may be the beginning of a
-    /// stop string.
+    /// Bytes of the text that may be shown already. The rest may be the beginning of a stop string, which would be cut from the
+    /// text.
     pub fn settled_bytes(&self) -> usize {
         let held = self.strings.iter().map(|s| {
             let most = self.tail.len().min(s.len() - 1);

@@ -99,7 +99,7 @@ impl From<Times> for DecodeTimesNs {
     }
 }
 
-/// A clock that hands out the time since it was last asked.
+/// A stop watch: each call returns the time since the last.
 pub struct Lap(Instant);
 
 impl Lap {

@@ -22,7 +22,7 @@ const END_OF_TURN: &str = "<|eot_id|>";
 const TOKENS: &str = "tokenizer.ggml.tokens";
 const MERGES: &str = "tokenizer.ggml.merges";
 
-/// How text is cut before merging. Two choices give different tokens for the same text ("1 + 1 ="), so it is always reported.
+/// How text is cut into words before merging. The choice changes the tokens of some texts ("1 + 1 ="), so it is always reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pre {
     /// Four regexes that existing engines use when a file does not say (`tokenizer.ggml.pre` absent).

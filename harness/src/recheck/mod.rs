@@ -1,5 +1,5 @@
-//! Whether a receipt holds: its digests, its own logic, and every figure that follows from raw data, computed again and compared bit for
-//! bit.
+//! Checks a receipt: its digests, its own logic (no kernel timed that was not verified, whole rounds), and every figure, recomputed from the
+//! raw rounds and compared bit for bit.
 
 mod recompute;
 mod structure;
@@ -18,7 +18,7 @@ pub struct Problem {
     /// What is there, as JSON; absent for an object.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub found: Option<String>,
-    /// What the raw data give, as JSON, where they give it.
+    /// The value recomputed from the raw rounds, as JSON, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recomputed: Option<String>,
     /// What is wrong, in words.
@@ -53,9 +53,9 @@ pub struct Recheck {
     pub verified: bool,
     /// Values that digests cover.
     pub values_with_digest: u64,
-    /// Values of the parts that were computed again, raw data included: these were compared.
+    /// Values that were recomputed and compared, raw data included.
     pub values_compared: usize,
-    /// What is wrong: edits that the digests show first, then what breaks the receipt's own logic, then figures that do not follow.
+    /// What is wrong: first edits that the digests show, then contradictions within the receipt, then figures that the raw rounds do not give.
     pub problems: Vec<Problem>,
     /// What could not be checked, and why.
     pub notes: Vec<String>,
@@ -64,7 +64,7 @@ pub struct Recheck {
 /// Rechecks the receipt at `path`, a file or a run folder.
 ///
 /// # Errors
-/// A file that cannot be read or is not a receipt. A receipt that does not hold is no error here.
+/// A file that cannot be read or is not a receipt. A receipt that fails a check is not an error here; its problems are listed.
 pub fn recheck(path: &Path) -> Result<Recheck> {
     let (file, _, value) = read_value(path)?;
     let mut out = Recheck {
@@ -78,7 +78,7 @@ pub fn recheck(path: &Path) -> Result<Recheck> {
     digests(&value, &mut out)?;
     match read_receipt(path) {
         Ok(receipt) => typed(&receipt, &mut out),
-        // An edit that leaves no receipt, such as a negative count, has been named already.
+        // The digests have named the edit that made the receipt unreadable, such as a negative count.
         Err(error) if !out.problems.is_empty() => out.notes.push(format!("nothing else was checked: {error}")),
         Err(error) => return Err(error),
     }
@@ -111,7 +111,7 @@ fn digests(value: &serde_json::Value, out: &mut Recheck) -> Result<()> {
         None if value.get("schema_version").is_some_and(serde_json::Value::is_string) => {
             out.problems.push(Problem::new("/integrity", "missing: receipts since 1.1 hold digests"));
         }
-        // Not a receipt; the reader says so.
+        // Not a receipt: `read_receipt` returns the error.
         None => {}
     }
     Ok(())
@@ -137,7 +137,7 @@ fn typed(receipt: &Receipt, out: &mut Recheck) {
     }
 }
 
-/// Reads a receipt, and refuses it unless it holds: for programs that act on it.
+/// Reads a receipt, and refuses one that fails a check: for callers that act on its figures.
 ///
 /// # Errors
 /// As [`recheck`]; and exit 1 with the first thing that is wrong.
@@ -149,7 +149,7 @@ pub fn require(path: &Path) -> Result<Recheck> {
     }
 }
 
-/// The error for a receipt that does not hold.
+/// The error for a receipt that fails a check.
 pub fn refusal(file: &Path, first: &Problem, problems: usize) -> Error {
     let more = if problems > 1 { format!("; {} more", problems - 1) } else { String::new() };
     Error::failed(format!("{}: {}{more}", file.display(), first.line()))

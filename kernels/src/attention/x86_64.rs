@@ -1,4 +1,4 @@
-//! Attention and narrowing on AVX2 and AVX-512: the levels of [`super`] whose loads, stores or grouping are written out.
+//! Attention and rounding to f16 on AVX2 and AVX-512, where loads, stores or the grouping of heads are written with intrinsics.
 
 use super::{CachedHead, LANES, POSITIONS, Queries, add_last, exponents, last_scores, one_by_one};
 use std::arch::x86_64::*;

@@ -1,5 +1,5 @@
-//! From the published file's layout straight to the others. By way of one code a byte a row would be written and read four times over;
-//! here words of four or eight codes go from one place to the other. Source rows are whole blocks of 128 (see [`super::i2s`]).
+//! Converts the published file's layout directly to the others. Unpacking to one code a byte first would write and read four times the bytes;
+//! here words of four or eight codes are moved at once. Source rows are whole blocks of 128 (see [`super::i2s`]).
 
 use super::{i2s, interleave};
 

@@ -6,7 +6,7 @@
 //! - Bits 3 to 6: the state of the pair at k = 2, 3.
 //!
 //! `pshufb` gives 0 where bit 7 of an index is set, which is the sum of the pair (0, 0), and ignores bits 4 to 6: a whole byte is the
-//! index of its first pair, without a mask, into a table that says the same for both values of bit 3.
+//! index of its first pair, without a mask, into a table whose entries are the same for both values of bit 3.
 
 pub(super) const ROWS: usize = 64;
 pub(super) const BLOCK_K: usize = 4;

@@ -38,7 +38,7 @@ pub(crate) use for_each_block;
 
 /// Columns beyond which no size is computed.
 const MOST_K: usize = 1 << (usize::BITS - 16);
-/// Bytes beyond which no codes are: four times as many, for codes that are not packed, would still be a size.
+/// Most bytes of codes: four times as many, for codes that are not packed, still fit a size.
 const MOST_BYTES: usize = 1 << (usize::BITS - 4);
 
 /// A layout of 2-bit codes in memory. Kernels name the one they read.

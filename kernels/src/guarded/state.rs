@@ -1,9 +1,9 @@
-//! What a kernel may not leave behind: another rounding mode, or upper halves of vector registers that slow down the SSE code after it.
+//! Register state that a kernel must restore: the rounding mode, and upper halves of vector registers, which slow down later SSE code.
 
-/// Register state after a call that differs from what the ABI and good manners ask for.
+/// Register state after a call that the ABI forbids or that slows down later code.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Left {
-    /// Control bits of MXCSR before and after, if they differ. The sticky exception flags are the call's own business.
+    /// Control bits of MXCSR before and after, if they differ. The exception flags may change.
     pub mxcsr: Option<(u32, u32)>,
     /// Vector registers (0 to 15) whose bits from 128 on are not zero.
     pub dirty: Vec<usize>,
@@ -13,7 +13,7 @@ impl Left {
     pub(super) const NOTHING: Self = Self { mxcsr: None, dirty: Vec::new() };
 }
 
-/// Runs `call` and looks at the registers at its return. Nothing may come between: a `memcpy` would clear the evidence.
+/// Runs `call` and reads the registers at its return. No code may run between: a `memcpy` would clear the upper halves.
 #[cfg(target_arch = "x86_64")]
 pub(super) fn left_by(call: impl FnOnce()) -> Left {
     let mut registers = [[0u8; 64]; 16];

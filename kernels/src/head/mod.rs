@@ -1,8 +1,8 @@
 //! The output head: f16 rows as the file has them, or those rows quantised at load to 8 or 4 bits.
 //!
 //! One token reads the whole head once, so its time is its bytes over the memory's bandwidth: at 128256 x 2560, 657 MB in f16, 329 MB
-//! in q8, 169 MB in q4. A quantised head changes the logits. It is never the default, and what it does to perplexity is the business of
-//! whoever chooses it; within one format every implementation gives the same bits (q8 and q4 for any instruction set, all formats for
+//! in q8, 169 MB in q4. A quantised head changes the logits, so it is never the default; the program that offers it measures the
+//! perplexity; within one format every implementation gives the same bits (q8 and q4 for any instruction set, all formats for
 //! any number of threads).
 
 mod q4;

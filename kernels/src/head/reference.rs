@@ -1,4 +1,4 @@
-//! One row of each head format by its rule in plain words, never tuned: what every implementation is held to.
+//! One row of each head format, by its definition and never tuned. Every implementation is compared with it.
 
 use super::q4;
 use super::{GROUP, HeadFormat};

@@ -53,7 +53,7 @@ impl ColumnWeights {
                 let row = line * LINE_ROWS + r;
                 if row < rows { codes.copy_from_slice(&weights.row_codes(row)) } else { codes.fill(1) }
             }
-            // 64 columns at a time: 64 bytes of each, made a byte of all columns at once and then turned.
+            // 64 columns at a time, 64 bytes of each: made byte by byte over all columns, then transposed.
             for first in (0..k).step_by(64) {
                 let n = (k - first).min(64);
                 let mut tile = [[0u8; 64]; LINE_BYTES];
@@ -137,7 +137,7 @@ impl LiveColumns {
                 count
             }
         };
-        // The last quad is filled up with a column that is read anyway, times 0.
+        // The last quad is filled up with a column that it has already, times 0.
         let last = self.list[count.saturating_sub(1)];
         self.list[count..count + 3].fill(last);
         self.q[count..count + 3].fill(0);

@@ -1,4 +1,4 @@
-//! Products that skip what a zero makes irrelevant: a list of rows of one matrix, the live columns of another. Exact.
+//! Products that skip zeros: of one matrix only the listed rows, of another only the columns whose activation is not 0. Exact.
 //!
 //! In BitNet b1.58 a feed-forward block is `down * rms_norm(relu(gate)^2 * up)`. Where the gate is not positive, that element is 0
 //! whatever its row of `up` gives, so the row need not be read. After the norm (which divides by the full width) and quantisation to

@@ -15,7 +15,7 @@ pub(super) const LIST_SLACK: usize = 16;
 
 /// Which rows are wanted, and the input as the products take it. Made once, filled for every token.
 pub struct LiveRows {
-    /// Row numbers in ascending order; the first `count` count. All are below `of`.
+    /// Row numbers in ascending order, all below `of`; only the first `count` are in use.
     list: Vec<u32>,
     count: usize,
     of: usize,
@@ -44,7 +44,7 @@ impl LiveRows {
             #[cfg(target_arch = "x86_64")]
             Level::Avx512Vnni => unsafe { super::avx512_vnni::list_positive(gate, &mut self.list) },
             _ => {
-                // Every number is written and most are written over: no branch to guess wrong.
+                // Every number is written, and written over if it is not live: so the loop has no branch to mispredict.
                 let mut count = 0;
                 for (row, &value) in gate.iter().enumerate() {
                     self.list[count] = row as u32;
@@ -152,7 +152,7 @@ impl SparseOps {
     }
 }
 
-/// The dense kernel of the same layout, called for each row: what these levels gain is the rows that are not read. The next rows of the
+/// The dense kernel of the same layout, called for each row: these levels are faster only because they read fewer rows. The next rows of the
 /// list are asked for early, which no hardware prefetcher can guess.
 fn one_by_one(gemv: Gemv, args: Rows<'_>, x: &QuantizedActivations) {
     let Gemv::I8(gemv) = gemv else { unreachable!("both kernels take int8") };

@@ -3,7 +3,7 @@
 //! 32 columns at a time: their activations stay in four registers while eight rows unpack 8 bytes each. Eight independent chains hide
 //! the FMA latency that bound the single accumulator of the stage before.
 //!
-//! `dequantize` has no sum to fuse, so only the wider unrolling (a whole block of 256 between two loop tests) is left of this phase.
+//! `dequantize` has no sum to fuse: of this phase it only takes the wider unrolling (a whole block of 256 between two loop tests).
 //!
 //! Counted (`harness count`), inner loop, per 64 weights: 67.00 instructions, 66.25 of them vector, 10.50 memory reads.
 //! Of these 16 unpack (8 pshufb, 8 unpack) and 4 are byte shifts that bring upper halves down, 16 widen, 8 are FMAs, and 6.75 are stores to

@@ -11,8 +11,8 @@
 //! once for all rows: measured, as much as its use for about 110 rows, so a few rows are slow.
 //!
 //! `gemv` is the same code with a tile of one token, for which the tables are built all the same: slow for few rows. For many rows from
-//! memory it is not bad (98304 x 2560, one thread: 40 to 42 products a cycle, `avx512-vnni` 37 to 39), because 1.778 bits are fewer than
-//! 2, but it was not made for decode and `avx512-vnni-trit5` has fewer bits still.
+//! memory it is faster than `avx512-vnni` (98304 x 2560, one thread: 40 to 42 products a cycle against 37 to 39), because 1.778 bits are
+//! fewer than 2; `avx512-vnni-trit5` has fewer bits still.
 //!
 //! From the prototypes of this project. That sums of activations can be looked up in place of products is T-MAC's idea, and bitnet.cpp's
 //! TL1 and TL2 use it for groups of ternary weights.

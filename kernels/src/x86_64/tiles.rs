@@ -1,4 +1,4 @@
-//! What the gemm kernels share: activations in the order of the inner loop, and the walk over chunks of rows and tiles of tokens.
+//! Shared by the gemm kernels: activations in the order of the inner loop, and the order of chunks of rows and tiles of tokens.
 
 use crate::activation::QuantizedActivations;
 use crate::descriptor::GemmI8;

@@ -1,4 +1,4 @@
-//! Packed weights in a file: what repacking a model for a kernel gives, to be mapped instead of made again.
+//! A file of weights packed for one kernel, which is mapped instead of packing the model again.
 //!
 //! All numbers are little-endian.
 //!
@@ -25,12 +25,11 @@
 //! | 88..92, 92..96 | scale (f32), 0 |
 //! | 96..128 | SHA-256 of its codes with the filling |
 //!
-//! What is checked when: [`PackedFile::open`] checks the header and the table, their hash first, against the model: everything in them but
-//! the tensors' hashes follows from the model and the packing, and must be just that. [`PackedFile::check`] then reads all codes once, on all
-//! threads: their hashes, and that no byte holds a code that the packing does not have. Nothing is used before both are done, so a damaged
-//! file, or one of another model, is refused before it can give a wrong number. The hashes tell damage and mistakes, not malice: who can
-//! write the file can also write its hashes, and gets, at worst, the weights that he chose. The file must not be changed while it is
-//! in use, see [`crate::files::map`].
+//! Two checks come before any use. [`PackedFile::open`] compares header and table with the model: first their hash, then every field, because
+//! all but the tensors' hashes follow from the model and the packing. [`PackedFile::check`] reads all codes once, on all threads, compares
+//! their hashes, and refuses any byte that packing cannot produce. So a damaged file, or the file of another model, is refused and gives no
+//! wrong number. The hashes show damage and mistakes, not malice: whoever can write the file can write its hashes too, and at worst chooses
+//! the weights. The file must not be changed while it is in use, see [`crate::files::map`].
 
 mod read;
 mod write;

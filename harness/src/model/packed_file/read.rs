@@ -65,7 +65,7 @@ impl PackedFile {
             let what = format!("does not fit the header and the tensor table: the file is damaged; {CONVERT}");
             return Err(cursor.error_at(HASH_AT, "header sha256", what));
         }
-        // From here on a fault is not damage but another writer, another model or malice.
+        // The hash is right, so a fault from here on means another writer, another model or malice.
         let by_name = |p: &&Packing| fixed(p.name()) == Some(packing_name);
         let Some(&packing) = Packing::ALL.iter().find(by_name) else {
             let text = String::from_utf8_lossy(&packing_name);
@@ -114,7 +114,7 @@ impl PackedFile {
         Cursor::new(&self.name, &[], 0).error_at(16, "packing", what)
     }
 
-    /// Checks all codes and their hashes; what comes back can be used.
+    /// Checks all codes and their hashes, and returns the weights.
     pub fn check(&self, loading: &mut Loading) -> Result<PackedModel> {
         let matrices = loading.each(self.tensors.len(), |i| {
             let (place, hash) = &self.tensors[i];

@@ -28,7 +28,7 @@ pub struct PackedSummary {
     pub source_sha256: String,
 }
 
-/// Packs a model's ternary tensors and writes them to `path`, which appears only when it is whole. Bytes done are those of codes.
+/// Packs a model's ternary tensors and writes them to `path`, which appears only when it is complete. Progress counts bytes of codes.
 pub fn write_packed(model: &Model, packing: Packing, path: &Path, loading: &mut Loading) -> Result<PackedSummary> {
     let (places, bytes) = places(model, packing)?;
     let io = |e: &std::io::Error| Error::io("write", path, e);

@@ -1,6 +1,6 @@
-//! A given share of positive gates, for measuring what skipping the others is worth.
+//! Synthetic models with a given share of positive gates, to measure how much faster skipping the others is.
 //!
-//! With random weights half of the gates are positive. To move that, some dimensions of the residual stream are made to say the same
+//! With random weights half of the gates are positive. To change that share, some dimensions of the residual stream carry the same signal
 //! for every token: the first 32 of every 128 in the first fifth or so (5 blocks of 20 at the 2B shape, 1 of 4 at the small one; one
 //! plane of a packed block, so that the weights of these dimensions are whole bit pairs of known bytes). Their embedding is 1, no block
 //! adds to them (their rows of `attn_output` and `ffn_down` are zero weights), attention and output head do not see them (gain 0), and
@@ -8,7 +8,7 @@
 //! to live and -1 if not: its sum is moved by the number of these dimensions times [`SIGNAL`], several standard deviations of the rest.
 //!
 //! The residual stream grows by 1 in mean square at each addition (see `ternary_scale`), so the norm in block l divides by about
-//! sqrt(2 l + 1); the gain takes that back. That this is only about right does not matter while the signal stays well above the rest.
+//! sqrt(2 l + 1), and the gain multiplies by as much. This need not be exact, as long as the signal stays well above the rest.
 
 use crate::error::{Error, Result};
 use crate::model::config::ModelConfig;
@@ -18,7 +18,7 @@ use kernels::random::SplitMix64;
 /// larger, so that int8 still resolves the others.
 const SIGNAL: f32 = 2.5;
 
-/// What a tensor is to the signal.
+/// How a tensor is changed for the signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part {
     Embedding,

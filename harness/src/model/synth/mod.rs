@@ -190,7 +190,7 @@ fn embedding_table() -> Table {
     (0..=u16::MAX).map(|r| value(r).to_le_bytes()).collect()
 }
 
-/// Why activations stay sane: every matrix sees an input of mean square 1 (an RMS norm with weights 1 comes before it), a
+/// Why activations keep ordinary sizes: every matrix sees an input of mean square 1 (an RMS norm with weights 1 comes before it), a
 /// ternary weight has mean square 2/3, so scale sqrt(3 / (2 K)) gives outputs of mean square 1 again. The residual stream
 /// then grows by 1 in mean square at each of its 2 additions a block (about 60 for 30 blocks), the ReLU-squared product is
 /// normalised before `ffn_down`, and logits have standard deviation 0.02 * sqrt(dim), about 1.
