@@ -4,7 +4,7 @@ use crate::receipt::Outcome;
 use std::fmt;
 use std::path::Path;
 
-/// Exit codes are a stable contract (see `design` notes in the README, "Exit codes").
+/// Exit codes are a stable contract (README, "Exit codes").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
     /// A check failed: a kernel mismatch, a wrong golden, a regression.

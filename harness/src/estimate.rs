@@ -7,7 +7,7 @@ use kernels::{Family, Kernel};
 
 /// Rounds after which most cells end, and the share of cells that go on to the last one.
 const USUAL_ROUNDS: usize = 100;
-const SHARE_OF_LONG_CELLS: f64 = 1.0 / 3.0;
+const SHARE_OF_LONG_CELLS: f64 = 2.0 / 3.0;
 /// Seconds of what does not depend on the matrix: the oracle's cases, the limits, and for each kernel the count of its
 /// instructions.
 const LIMITS_S: f64 = 3.0;
@@ -33,7 +33,7 @@ pub struct Asked<'a> {
     pub model_weights: u64,
 }
 
-/// One line: `about 60 to 90 s: 14 cells of up to 400 rounds, generation with 14 kernels`.
+/// One line: `about 60 to 90 s: 14 cells of up to 200 rounds, generation with 14 kernels`.
 pub fn in_words(asked: &Asked<'_>) -> String {
     let (low, high) = seconds(asked);
     let mut parts = Vec::new();
@@ -158,7 +158,7 @@ mod tests {
         let (quick, _) = line(Scenario::make_quick);
         assert!(0.0 < quick.0 && quick.0 < whole.0 && quick.1 < whole.1 && whole.0 < whole.1, "{quick:?} {whole:?}");
         assert!(
-            words.starts_with("about ") && words.contains(" cells of up to 400 rounds, generation with "),
+            words.starts_with("about ") && words.contains(" cells of up to 200 rounds, generation with "),
             "{words}"
         );
         let (short, words) = line(|s| (s.generate, s.perplexity) = (None, None));

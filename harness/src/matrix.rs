@@ -147,14 +147,13 @@ fn fits(product: &Product, l2: L2) -> Result<()> {
     let (op, Shape { m, k }) = (product.op, product.shape);
     let (rows, room, mib) =
         (l2.rows(op, k), l2.room(op), |bytes: u64| format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20)));
-    if m <= rows {
+    if m <= rows || l2.holds(op, product.shape) {
         return Ok(());
     }
-    let bits = if op == "dequantize" { 34 } else { 2 };
     let next = if rows > 0 { format!("at most {rows} rows of {k} fit") } else { "take llc or dram".into() };
     Err(Error::input(format!(
         "--residency l2: {op} {m}x{k} takes {}, and half of the second-level cache is {}; {next}",
-        mib((m * k) as u64 * bits / 8),
+        mib((m * k) as u64 * L2::bits(op) / 8),
         mib(room)
     )))
 }
@@ -205,7 +204,7 @@ mod tests {
         assert_eq!(cells("--shape 6912x2560").expect("cells"), gemv);
         assert_eq!(cells("--shape 16x32x4").expect("cells"), ["gemm 16x32x4 Llc"]);
         assert_eq!(cells("--shape 16x32x4 --op gemm --residency l2,dram").expect("cells").len(), 2);
-        assert_eq!(cells("--shape 1x256 --op dequantize").expect("cells"), ["dequantize 1x256x1 Llc"]);
+        assert_eq!(cells("--shape 1x256 --op dequantize").expect("cells"), ["dequantize 1x256x1 L2"]);
         let two = cells("--shape 16x256 --shape 32x256 --residency llc --residency cache").expect("cells");
         assert_eq!(two, ["gemv 16x256x1 Llc", "gemv 32x256x1 Llc"]);
     }

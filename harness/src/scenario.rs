@@ -52,7 +52,7 @@ pub struct Scenario {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Micro {
-    /// Most interleaved rounds a cell; it ends at the first look (50, 100, 200, 400, 800) at which all of its verdicts stand.
+    /// Most interleaved rounds a cell; it ends at the first look (50, 100, 200, 400, 800) at which every direction is settled.
     pub rounds: usize,
     /// Target length of an epoch in microseconds.
     #[serde(default = "default_epoch_us")]
@@ -234,9 +234,18 @@ impl L2 {
     /// Most rows of `k` weights that fit, at 2 bits a weight, and for `dequantize` 32 more that are written: a multiple of 256, or of 16
     /// where fewer fit; none where not even 16 do.
     pub fn rows(self, op: &str, k: usize) -> usize {
-        let bits = if op == "dequantize" { 34 } else { 2 };
-        let rows = usize::try_from(8 * self.room(op) / bits).unwrap_or(usize::MAX) / k.max(1);
+        let rows = usize::try_from(8 * self.room(op) / Self::bits(op)).unwrap_or(usize::MAX) / k.max(1);
         rows / 256 * 256 + if rows < 256 { rows / 16 * 16 } else { 0 }
+    }
+
+    /// Whether all of a matrix fits.
+    pub fn holds(self, op: &str, shape: Shape) -> bool {
+        (shape.m as u64).saturating_mul(shape.k as u64).saturating_mul(Self::bits(op)) <= 8 * self.room(op)
+    }
+
+    /// Bits that a weight takes, read and written.
+    pub fn bits(op: &str) -> u64 {
+        if op == "dequantize" { 34 } else { 2 }
     }
 }
 
@@ -369,9 +378,10 @@ impl Scenario {
             let &Product { op, shape, tokens, .. } = product;
             for residency in micro.residencies(product) {
                 // Named by where the bytes are: what a core's own cache holds is not read from the last level.
-                let near = op == "dequantize" && l2.is_some_and(|l2| l2.rows(op, shape.k) >= shape.m);
+                let near = op == "dequantize" && l2.is_some_and(|l2| l2.holds(op, shape));
                 let residency = if near && residency == Residency::Llc { Residency::L2 } else { residency };
                 let shape = match residency {
+                    Residency::L2 if near => Some(shape),
                     Residency::L2 => {
                         let rows = l2.map_or(0, |l2| l2.rows(op, shape.k).min(shape.m));
                         (rows > 0).then_some(Shape { m: rows, ..shape })

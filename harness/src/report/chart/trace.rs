@@ -20,7 +20,7 @@ struct Trace<'a> {
     points: Vec<Point>,
     /// Positions that an entry can have in a round.
     places: usize,
-    /// The A/A pair: its band is the cell's noise floor.
+    /// The A/A pair: its band is the smallest difference that counts.
     same: bool,
 }
 

@@ -2,7 +2,7 @@
 
 use super::layout::{Figure, Look, Rows, Tone, printable, wrapped};
 use crate::judge::Direction;
-use crate::receipt::{GateRecord, GenerationKernel, MicroCell, Outcome, Ratio, Receipt, SparsityRecord};
+use crate::receipt::{GateRecord, GenerationKernel, MicroCell, Outcome, Ratio, Receipt, Residency, SparsityRecord};
 use crate::report::figures;
 use crate::report::gate::{by_gravity, columns, outcome_word};
 use crate::report::query;
@@ -25,8 +25,9 @@ fn column(c: &MicroCell) -> String {
 pub fn stages(receipt: &Receipt, family: &str, look: Look) -> Option<String> {
     let mut heads: Vec<&MicroCell> =
         query::headlines(receipt, family).into_iter().filter(|c| !c.rounds.is_empty()).collect();
-    // Stable: operations stay in their order.
-    heads.sort_by_key(|c| (c.op != "gemv", query::places_for_answers(c.residency)));
+    // Stable: operations stay in their order. Products from L2 come last, where a narrow terminal leaves columns out.
+    let near = |c: &MicroCell| c.op == "gemv" && c.residency == Residency::L2;
+    heads.sort_by_key(|c| (near(c), c.op != "gemv", query::places_for_answers(c.residency)));
     let (first, others) = heads.split_first()?;
     let bounded = query::kernels(first).any(|(_, s)| s.bound.is_some());
     let head = ["kernel".into(), column(first)].into_iter().chain(bounded.then(|| "of\nlimit".into()));
