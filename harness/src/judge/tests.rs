@@ -139,3 +139,21 @@ fn one_clock_charges_a_preempted_epoch_its_cpu_time() {
     assert_eq!(Method::Current.times(std::slice::from_ref(&round), 7, 1), [0], "a round that lacks a column");
     assert_eq!(["1.0.0", "1.1.0", "1.2.0"].map(Method::of), [Method::Before12, Method::Before12, Method::Current]);
 }
+
+#[test]
+fn of_two_measurements_of_a_cell_the_second_is_judged_and_both_are_kept() {
+    let mut receipt = crate::report::fixture::unstable();
+    let at = receipt.micro.iter().position(query::unstable).expect("the fixture has an unstable cell");
+    let first = receipt.micro[at].clone();
+    // The same kernels once more, and this time the A/A pair is quiet.
+    let again = first.entries.iter().position(|e| e.self_pair).expect("an A/A pair");
+    receipt.micro[at].rounds.iter_mut().for_each(|round| round.ns[again] = round.ns[again] * 100 / 106);
+    receipt.micro[at].unstable_first = Some(Box::new(first));
+    let before = query::tally(&receipt).total();
+    complete(&mut receipt);
+    let cell = &receipt.micro[at];
+    let kept = cell.unstable_first.as_deref().expect("kept");
+    assert!(query::unstable(kept) && kept.ratios().all(|r| r.direction() == Direction::Unstable));
+    assert!(cell.ratios().all(|r| r.direction().is_settled()), "{:?}", cell.ratios().map(|r| r.direction()));
+    assert_eq!(query::tally(&receipt).total(), before, "one comparison is shown once");
+}
