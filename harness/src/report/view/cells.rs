@@ -112,8 +112,14 @@ fn setup(cell: &MicroCell) -> String {
         0 | 1 => "one copy of the weights".to_string(),
         n => format!("{n} copies of the weights in rotation"),
     };
+    let again = cell.unstable_first.as_ref().map_or_else(String::new, |first| {
+        format!(
+            "; measured twice, because over the first {} rounds the same code differed from itself",
+            first.rounds.len()
+        )
+    });
     format!(
-        "{} weights a call, {} call{} an epoch, {copies}, {} thread{}, seed {}",
+        "{} weights a call, {} call{} an epoch, {copies}, {} thread{}, seed {}{again}",
         figures::integer(cell.weights_per_call),
         figures::integer(u64::from(cell.calls_per_epoch)),
         if cell.calls_per_epoch == 1 { "" } else { "s" },
