@@ -154,6 +154,7 @@ fn of_two_measurements_of_a_cell_the_second_is_judged_and_both_are_kept() {
     let cell = &receipt.micro[at];
     let kept = cell.unstable_first.as_deref().expect("kept");
     assert!(query::unstable(kept) && kept.ratios().all(|r| r.direction() == Direction::Unstable));
-    assert!(cell.ratios().all(|r| r.direction().is_settled()), "{:?}", cell.ratios().map(|r| r.direction()));
+    let words: Vec<&str> = cell.ratios().map(|r| r.direction().word()).collect();
+    assert!(cell.ratios().all(|r| r.direction().is_settled()), "{words:?}");
     assert_eq!(query::tally(&receipt).total(), before, "one comparison is shown once");
 }

@@ -45,7 +45,7 @@ pub fn complete() -> Receipt {
     receipt.sparsity = Some(sparsity());
     receipt.findings = vec![Finding {
         title: "Multiplying by vectors does not pay while unpacking is scalar".into(),
-        text: "avx2-foundation is 1.01× scalar for gemv 6912×2560 in cache, inside the A/A noise of this run.".into(),
+        text: "avx2-foundation is 1.01× scalar for gemv 6912×2560 in cache, too small a difference to count.".into(),
         evidence: "/micro/2/summaries/1".into(),
     }];
     complete_pairs(receipt)

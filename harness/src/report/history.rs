@@ -122,7 +122,7 @@ pub struct Panel {
     pub title: String,
     /// Partner of the ratios.
     pub partner: String,
-    /// A/A noise of each run; none where it lacks the cell.
+    /// The smallest difference that counts in each run; none where it lacks the cell.
     pub floors: Vec<Option<f64>>,
     /// Lines.
     pub lines: Vec<Line>,

@@ -149,7 +149,7 @@ pub fn registered(id: &str) -> Option<String> {
     kernels::registry::find(id).and_then(|d| d.builds_on).map(str::to_owned)
 }
 
-/// Fills in summaries, verdicts and noise floor from the raw rounds.
+/// Fills in summaries, verdicts and the deviation of single rounds from the raw rounds.
 pub fn summarize(cell: &mut MicroCell, rule: Option<&Rule>) {
     summarize_with(cell, rule, &registered);
 }

@@ -16,7 +16,7 @@ pub const MUTED: RGBColor = RGBColor(0x5A, 0x62, 0x70);
 pub const GRID: RGBColor = RGBColor(0xDD, 0xE1, 0xE6);
 /// The page.
 pub const SURFACE: RGBColor = RGBColor(0xFF, 0xFF, 0xFF);
-/// The A/A noise band.
+/// The band of differences that do not count.
 pub const BAND: RGBColor = RGBColor(0xE3, 0xE8, 0xEE);
 /// Text on dark fills and on light fills: these keep their colour on every page.
 pub const ON_DARK: RGBColor = RGBColor(0xFD, 0xFD, 0xFD);

@@ -1,4 +1,4 @@
-//! Paired ratios over the runs of one machine and setting, with the interval of each and the A/A noise of its run around the
+//! Paired ratios over the runs of one machine and setting, with the interval of each and the smallest difference that counts in its run around the
 //! partner's 1×.
 
 use super::canvas::{Anchor, BAND, Canvas, GRID, INK, MUTED, SERIES, Scale, draw};
@@ -34,7 +34,7 @@ pub fn chart(id: &str, panel: &Panel, runs: &[&Point]) -> Option<(String, String
     });
     let caption = format!(
         "{}, {}: speed-up over {}, which took turns with each kernel inside each run; log scale. Whiskers are sign-test intervals, the \
-         grey band is each run's A/A noise around 1×. Runs are in order of time, evenly spaced; a line is broken where a run lacks the kernel.",
+         grey band is the smallest difference that counts in each run, around 1×. Runs are in order of time, evenly spaced; a line is broken where a run lacks the kernel.",
         panel.family, panel.title, panel.partner
     );
     Some((svg, caption))
@@ -126,8 +126,8 @@ mod tests {
             well_formed(&svg);
             assert!(svg.contains("<title id=\"history-1-title\">") && svg.contains("<desc id=\"history-1-desc\">"));
             assert!(svg.contains("speed-up over scalar, ×") && svg.contains("start of the run (UTC)"));
-            assert!(svg.contains("#E3E8EE"), "the A/A band");
-            assert!(caption.contains("A/A noise"));
+            assert!(svg.contains("#E3E8EE"), "the band of what does not count");
+            assert!(caption.contains("smallest difference that counts"));
             assert!(!svg.contains("<script") && !svg.contains("NaN"));
             for size in svg.split("font-size=\"").skip(1) {
                 assert!(size.split('"').next().unwrap().parse::<f64>().unwrap() >= 10.99);

@@ -1,5 +1,5 @@
 //! Every cell and kernel as a forest plot: the ratio over the stage that a kernel builds on (over the baseline where that stage did not
-//! run), its interval, the A/A noise of the same rounds as a band, and the verdict. Families have charts of their own.
+//! run), its interval, the smallest difference that counts as a band, and the direction. Families have charts of their own.
 
 use super::canvas::{Anchor, BAND, Canvas, GRID, INK, MUTED, SERIES, Scale, draw};
 use super::{Chart, WIDTH, head, key, say, text, ticks};

@@ -48,7 +48,7 @@ pub struct IndexRow {
     pub remark: Option<String>,
     /// Fastest exact kernel and its paired ratio.
     pub fastest: Option<String>,
-    /// A/A noise of the run.
+    /// The smallest difference that counts in the run, by cell.
     pub counts_from: Option<String>,
 }
 

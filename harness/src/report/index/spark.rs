@@ -1,4 +1,4 @@
-//! A line as small as a word: one kernel's paired ratios over the runs of a group, on the A/A noise that they have anyway.
+//! A line as small as a word: one kernel's paired ratios over the runs of a group, on a band of the differences that would not count.
 
 use crate::report::figures;
 use crate::report::history::{Line, Panel};

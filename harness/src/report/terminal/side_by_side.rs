@@ -60,7 +60,7 @@ pub fn comparison(c: &Comparison, look: Look) -> String {
 /// All runs below a folder.
 pub fn index(index: &Index, look: Look) -> String {
     let mut out = vec![wrapped(&index.opening, look.width)];
-    let mut table = Rows::new(["run", "status", "fastest exact kernel", "A/A noise"]);
+    let mut table = Rows::new(["run", "status", "fastest exact kernel", "counts from"]);
     table.left = vec![1, 2];
     for r in index.runs.iter().take(if look.full { usize::MAX } else { RUNS }) {
         let tone = if matches!(r.status.as_str(), "FAIL" | "failed") { Tone::Bad } else { Tone::Plain };
