@@ -33,12 +33,9 @@ class Browser:
 
     def __init__(self, scripts=True):
         self.profile = tempfile.TemporaryDirectory(prefix="tritbench-browser-", ignore_cleanup_errors=True)
-        # Port 0: the system picks one, and the driver says which.
-        self.driver = subprocess.Popen(
-            ["chromedriver", "--port=0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        )
+        self.driver, port = self._start()
         try:
-            self.at = "http://127.0.0.1:%d" % self._port()
+            self.at = "http://127.0.0.1:%d" % port
             arguments = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--user-data-dir=" + self.profile.name]
             options = {"args": arguments, "binary": shutil.which("chromium"), "perfLoggingPrefs": {"enableNetwork": True}}
             if not scripts:
@@ -55,13 +52,21 @@ class Browser:
             self.driver.wait()
             raise
 
-    def _port(self):
-        ends = time.monotonic() + LONGEST_S
-        for line in self.driver.stdout:
-            if "started successfully on port" in line:
-                return int(line.rstrip(". \n").rsplit(" ", 1)[1])
-            if time.monotonic() > ends:
-                break
+    def _start(self):
+        """A driver and its port. Port 0: the system picks one, and the driver says which. It wants the same port for IPv4 and IPv6, and ends
+        where one of the two is taken: then another is tried."""
+        for _ in range(5):
+            driver = subprocess.Popen(
+                ["chromedriver", "--port=0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            )
+            ends = time.monotonic() + LONGEST_S
+            for line in driver.stdout:
+                if "started successfully on port" in line:
+                    return driver, int(line.rstrip(". \n").rsplit(" ", 1)[1])
+                if time.monotonic() > ends:
+                    break
+            driver.kill()
+            driver.wait()
         raise Failed("chromedriver does not say on which port it listens")
 
     def _call(self, method, path, body=None):
