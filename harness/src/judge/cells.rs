@@ -54,7 +54,7 @@ impl Pairs<'_> {
 /// Judges every pair that is shown, and fills in what a stored verdict of an older receipt lacks. `rule` is the receipt's, if it has one.
 pub fn fill(cell: &mut MicroCell, rule: Option<&Rule>) {
     let rule = &*rule_for(rule, cell);
-    let judged: Vec<Judged> = {
+    let (judged, lead): (Vec<Judged>, Option<Lead>) = {
         let pairs = pairs(cell, rule);
         let index = |id: &str| cell.entries.iter().position(|e| e.kernel == id && !e.self_pair);
         let against = |own: usize, partner: &str| {
@@ -71,7 +71,7 @@ pub fn fill(cell: &mut MicroCell, rule: Option<&Rule>) {
             let stored = s.verdict.as_ref().filter(|v| v.alarm_high.is_none()).and_then(|v| of(&v.partner));
             Judged { base, previous, stored }
         });
-        each.collect()
+        (each.collect(), lead(&pairs))
     };
     for (summary, judged) in cell.summaries.iter_mut().zip(judged) {
         set(&mut summary.vs_baseline, judged.base);
@@ -80,7 +80,7 @@ pub fn fill(cell: &mut MicroCell, rule: Option<&Rule>) {
             (stored.alarm_high, stored.pass_low) = (again.alarm_high, again.pass_low);
         }
     }
-    cell.lead = lead(cell, rule);
+    cell.lead = lead;
     if let Some(first) = &mut cell.unstable_first {
         fill(first, Some(rule));
     }
@@ -102,14 +102,15 @@ struct Judged {
 }
 
 /// Hands a ratio its verdict.
-pub fn set(ratio: &mut Option<Ratio>, verdict: Option<Verdict>) {
+pub(super) fn set(ratio: &mut Option<Ratio>, verdict: Option<Verdict>) {
     if let Some(ratio) = ratio {
         ratio.verdict = verdict.map(Box::new);
     }
 }
 
 /// The kernel with the smallest median time against the one with the next.
-pub fn lead(cell: &MicroCell, rule: &Rule) -> Option<Lead> {
+fn lead(pairs: &Pairs<'_>) -> Option<Lead> {
+    let cell = pairs.cell;
     let own = cell.summaries.iter().enumerate().filter(|(i, s)| {
         let kernel = cell.entries.get(*i).is_some_and(|e| !e.self_pair);
         kernel && s.median_ns_per_call > 0.0
@@ -117,7 +118,7 @@ pub fn lead(cell: &MicroCell, rule: &Rule) -> Option<Lead> {
     let mut own: Vec<(usize, &MicroSummary)> = own.collect();
     own.sort_by(|a, b| a.1.median_ns_per_call.total_cmp(&b.1.median_ns_per_call));
     let [(fastest, _), (next, _), ..] = own[..] else { return None };
-    Some(Lead { fastest, over_next: pairs(cell, rule).ratio(fastest, next) })
+    Some(Lead { fastest, over_next: pairs.ratio(fastest, next) })
 }
 
 /// Sets what the cells of a receipt are judged by, and judges them.

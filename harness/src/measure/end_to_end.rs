@@ -207,6 +207,14 @@ pub fn generation(
             done += 1;
         }
     }
+    let turns = blocks::Plan {
+        prompt: &prompt,
+        generations: asked.rounds,
+        threads: machine.threads,
+        comparisons,
+        seed,
+        interrupted,
+    };
     let mut blocks = Vec::new();
     for family in Family::ALL {
         let last = kernels.iter().rposition(|k| k.descriptor().family() == family);
@@ -216,15 +224,7 @@ pub fn generation(
         let mut columns: Vec<Column<'_>> =
             own.map(|(&kernel, runs)| Column { kernel, ids: first_ids(runs), sparse: false }).collect();
         columns.push(Column { kernel: kernels[last], ids: first_ids(&runs[last]), sparse: false });
-        let plan = blocks::Plan {
-            prompt: &prompt,
-            generations: asked.rounds,
-            threads: machine.threads,
-            comparisons,
-            seed,
-            interrupted,
-        };
-        let measured = blocks::measure(&columns, &plan, |column| {
+        let measured = blocks::measure(&columns, &turns, |column| {
             let at = kernels.iter().position(|k| k.id() == column.kernel.id());
             let plan = at.and_then(|at| plans[at].as_ref());
             engine_with_prefill(model, store, column.kernel, plan, machine, capacity, head)
@@ -259,16 +259,8 @@ pub fn generation(
             if let Some(record) = pair.run(asked.rounds, interrupted)? {
                 if asked.rounds > 1 && !interrupted.load(Ordering::Relaxed) {
                     let column = |sparse| Column { kernel: kernels[at], ids: &record.token_ids, sparse };
-                    let plan = blocks::Plan {
-                        prompt: &prompt,
-                        generations: asked.rounds,
-                        threads: machine.threads,
-                        comparisons,
-                        seed,
-                        interrupted,
-                    };
                     let columns = [column(false), column(true), column(true)];
-                    let measured = blocks::measure(&columns, &plan, |column| {
+                    let measured = blocks::measure(&columns, &turns, |column| {
                         let mut made =
                             engine(model, store, column.kernel, CodeTable::TERNARY, machine, capacity, head)?;
                         if column.sparse {
