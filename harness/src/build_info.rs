@@ -1,7 +1,7 @@
 //! What this program was built from, and the refusal to time a build that nobody would ship.
 
 use crate::error::{Error, Result};
-use crate::receipt::Build;
+use receipt::Build;
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
 

@@ -1,10 +1,11 @@
 //! The command line.
 
-use crate::export::Format;
 use crate::machine::MachineArgs;
 use crate::matrix::MatrixArgs;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use kernels::HeadFormat;
+use reports::export::Format;
 use std::path::PathBuf;
 
 /// The whole command line.
@@ -735,7 +736,7 @@ pub enum ReceiptCommand {
         #[arg(value_name = "RUN_DIR|RECEIPT")]
         receipt: PathBuf,
         /// Format to write
-        #[arg(long, value_enum)]
+        #[arg(long, value_parser = export_format())]
         format: Format,
         /// File to write instead of standard output
         #[arg(long, short, value_name = "FILE")]
@@ -744,4 +745,12 @@ pub enum ReceiptCommand {
     /// Print the JSON Schema of receipts
     #[command(after_help = "Example: harness receipt schema > receipt-1.schema.json")]
     Schema,
+}
+
+/// The formats of exports, as `reports` names them.
+fn export_format() -> impl TypedValueParser<Value = Format> {
+    let names = Format::ALL.map(|format| PossibleValue::new(format.name()).help(format.help()));
+    // The list of names is the list of formats, so one is always found.
+    let named = |name: String| Format::ALL.into_iter().find(|format| format.name() == name).unwrap_or(Format::Csv);
+    PossibleValuesParser::new(names).map(named)
 }

@@ -1,6 +1,6 @@
 //! The one error type of the command line: what happened, what to do next, and the documented exit code.
 
-use crate::receipt::Outcome;
+use receipt::Outcome;
 use std::fmt;
 use std::path::Path;
 
@@ -81,3 +81,12 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+impl From<receipt::Error> for Error {
+    fn from(error: receipt::Error) -> Self {
+        match error.kind() {
+            receipt::Kind::Input => Self::input(error.to_string()),
+            receipt::Kind::Failed => Self::failed(error.to_string()),
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! The machine, for receipts: what CPUID and the system say, and how busy it is.
 
-use crate::receipt::{Host, Load};
 use kernels::CpuFeatures;
+use receipt::{Host, Load};
 use std::fs;
 
 /// Everything about the machine; `load_after` is filled in at the end of a run.

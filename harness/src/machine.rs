@@ -2,13 +2,14 @@
 
 use crate::error::{Error, Result};
 use crate::host;
+use crate::kernel_ids::in_registry_order;
 use crate::model::loading::Loading;
 use crate::progress::Progress;
-use crate::receipt::Settings;
 use crate::scenario::L2;
 use clap::Args;
 use kernels::parallel::Team;
-use kernels::{CpuFeatures, Kernel, KernelDescriptor, registry};
+use kernels::{CpuFeatures, Kernel, registry};
+use receipt::Settings;
 
 /// Threads, pinning and features.
 #[derive(Args, Clone, Debug, Default)]
@@ -191,7 +192,7 @@ impl Machine {
 
     /// A kernel by id: unknown is an input error, unavailable is exit 5. Never another one instead.
     pub fn kernel(&self, id: &str) -> Result<Kernel> {
-        let descriptor = registry::find(id).ok_or_else(|| Error::input(crate::scenario::unknown_kernel(id)))?;
+        let descriptor = registry::find(id).ok_or_else(|| Error::input(crate::kernel_ids::unknown_kernel(id)))?;
         Kernel::new(descriptor, self.features)
             .map_err(|why| Error::unsupported(format!("{why}; `list kernels` shows what runs here")))
     }
@@ -203,14 +204,6 @@ impl Machine {
             None => Ok(registry::KERNELS.iter().filter_map(|d| Kernel::new(d, self.features).ok()).collect()),
         }
     }
-}
-
-/// Descriptors of the ids without repeats, each after the one that it builds on.
-pub fn in_registry_order(ids: &[String]) -> Result<Vec<&'static KernelDescriptor>> {
-    if let Some(unknown) = ids.iter().find(|id| registry::find(id).is_none()) {
-        return Err(Error::input(crate::scenario::unknown_kernel(unknown)));
-    }
-    Ok(registry::KERNELS.iter().copied().filter(|d| ids.iter().any(|id| id == d.id)).collect())
 }
 
 /// Default threads of commands that generate for a reader: all CPUs that this process may use.

@@ -2,25 +2,23 @@
 //!
 //! Data flows one way: scenario -> measurement -> receipt -> report. Reports read receipts and nothing else.
 
-mod amdahl;
-mod bound;
 mod build_info;
-mod claims;
 mod cli;
 mod cmd;
 mod count;
 mod environment;
 mod error;
 mod estimate;
-mod export;
 mod files;
-mod findings;
+#[cfg(test)]
+#[path = "../../reports/receipt/tests/fixture/mod.rs"]
+mod fixture;
 #[cfg(test)]
 mod fuzzing;
 mod gate;
 mod host;
 mod interrupt;
-mod judge;
+mod kernel_ids;
 mod machine;
 mod mapped_faults;
 mod matrix;
@@ -30,12 +28,9 @@ mod models;
 mod output;
 mod prefill;
 mod progress;
-mod receipt;
-mod recheck;
-mod report;
+mod receipt_file;
 mod resources;
-mod run_folder;
-mod sanity;
+mod runs;
 mod scenario;
 mod select;
 mod usage;

@@ -6,11 +6,11 @@ use crate::machine::Machine;
 use crate::measure::last_level;
 use crate::measure::micro::{operands, with_operation};
 use crate::output::note;
-use crate::receipt::Residency;
 use crate::resources;
 use crate::scenario::{Cell, L2, MAX_ROUNDS, Micro, Product, Scenario, Shape, parse_batch, parse_residency};
 use clap::Args;
 use kernels::{Family, Kernel};
+use receipt::Residency;
 
 /// Most products of one call, a second or two of the slowest kernel. A matrix ends at 2^31 of them; a batch may have a little more, because
 /// the usual one, 6912x2560x128, has 2.26 x 10^9.

@@ -14,9 +14,9 @@ use crate::model::tokenizer::Pre;
 use crate::model::weights::Model;
 use crate::output::note;
 use crate::progress::Progress;
-use crate::receipt::ModelRecord;
 use crate::resources;
 use kernels::Kernel;
+use receipt::ModelRecord;
 use std::path::{Path, PathBuf};
 
 /// Seed of the synthetic models in the cache folder.

@@ -2,8 +2,8 @@
 
 use crate::cli::ColorChoice;
 use crate::error::{Error, Result};
-use crate::report::Look;
 use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
+use reports::Look;
 use serde::Serialize;
 use std::io::{ErrorKind, IsTerminal, Write};
 

@@ -7,17 +7,17 @@
 
 use crate::error::{Error, Result};
 use crate::host;
+use crate::kernel_ids::unknown_kernel;
 use crate::machine::Machine;
-use crate::measure::stats::median;
 use crate::model::weights::Model;
 use crate::models::mib;
 use crate::output::note;
-use crate::receipt::{PrefillProbe, PrefillRecord};
-use crate::scenario::unknown_kernel;
 use crate::select::verified;
 use kernels::parallel::Team;
 use kernels::random::SplitMix64;
 use kernels::{CodeTable, F32Ops, Kernel, LinearInput, PackedWeights, Packing, registry};
+use receipt::judge::stats::median;
+use receipt::{PrefillProbe, PrefillRecord};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::time::{Duration, Instant};

@@ -3,8 +3,10 @@
 use crate::build_info::sha256_hex;
 use crate::error::{Error, Result};
 use crate::files::read_limited;
-use crate::receipt::{Residency, ScenarioRecord};
+use crate::kernel_ids::unknown_kernel;
 use kernels::registry;
+use receipt::toml_error::near;
+use receipt::{Residency, ScenarioRecord};
 use serde::{Deserialize, Deserializer};
 use std::path::Path;
 use toml::Spanned;
@@ -434,19 +436,6 @@ impl Scenario {
             quick: self.quick,
         }
     }
-}
-
-/// One line about an id that is not registered.
-pub fn unknown_kernel(id: &str) -> String {
-    let known = registry::KERNELS.iter().map(|k| k.id).collect::<Vec<_>>().join(", ");
-    format!("there is no kernel \"{id}\"; known: {known}")
-}
-
-/// The text of the line around `at`, for errors that do not name the key themselves.
-pub fn near(text: &str, at: usize) -> String {
-    let start = text.get(..at).and_then(|before| before.rfind('\n')).map_or(0, |newline| newline + 1);
-    let line = text.get(start..).and_then(|rest| rest.lines().next()).unwrap_or("").trim();
-    if line.is_empty() { String::new() } else { format!(" (in: {})", line.chars().take(80).collect::<String>()) }
 }
 
 /// Where a key stands; the start when it is not written.

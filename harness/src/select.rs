@@ -3,10 +3,10 @@
 use crate::error::{Error, Result};
 use crate::machine::Machine;
 use crate::measure::rounds::{self, Epoch, column};
-use crate::measure::stats::median;
 use crate::model::weights::Model;
 use kernels::parallel::Team;
 use kernels::{CodeTable, F32Ops, Family, Kernel, LinearInput, PackedWeights, conformance, reference};
+use receipt::judge::stats::median;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hint::black_box;

@@ -8,16 +8,15 @@ use crate::gate::{self, Asked};
 use crate::host;
 use crate::interrupt;
 use crate::measure::last_level;
-use crate::measure::sequential;
 use crate::output::{Output, note, table};
 use crate::progress::Progress;
-use crate::receipt::{
-    CalibrationCell, CalibrationRecord, CalibrationTrial, GateRecord, Injection, Receipt, Rule, Status,
-};
-use crate::report;
-use crate::run_folder::RunFolder;
+use crate::runs;
+use crate::runs::RunFolder;
 use crate::scenario::Scenario;
 use kernels::Family;
+use receipt::judge;
+use receipt::judge::sequential;
+use receipt::{CalibrationCell, CalibrationRecord, CalibrationTrial, GateRecord, Injection, Receipt, Rule, Status};
 use std::time::Instant;
 
 /// Runs the command.
@@ -111,7 +110,7 @@ fn one(asked: &Asked<'_>) -> Result<(GateRecord, CalibrationTrial)> {
         )));
     }
     let cells = record.cells.iter().map(|cell| {
-        let (effect, same) = gate::samples(&cell.pairs, cell.threads);
+        let (effect, same) = judge::gate::samples(&cell.pairs, cell.threads);
         CalibrationCell {
             kernel: cell.kernel.clone(),
             op: cell.op.clone(),
@@ -150,13 +149,13 @@ fn finish(receipt: &mut Receipt, outcome: Result<()>, folder: &RunFolder, json: 
         return outcome;
     }
     folder.save(receipt)?;
-    let paths = report::render_run(folder.path())?;
+    let paths = runs::render_run(folder.path())?;
     let Some(record) = &receipt.calibration else { return outcome };
     if json {
         out.json(record)?;
     } else {
-        let rows = report::calibration_rates(record).into_iter().map(|r| {
-            let (low, high) = report::share_interval(r.detected, r.gates);
+        let rows = reports::calibration_rates(record).into_iter().map(|r| {
+            let (low, high) = reports::share_interval(r.detected, r.gates);
             vec![
                 if r.effect == 0.0 { "none".into() } else { format!("{}%", r.effect) },
                 r.gates.to_string(),
@@ -170,7 +169,7 @@ fn finish(receipt: &mut Receipt, outcome: Result<()>, folder: &RunFolder, json: 
         });
         let header = ["planted", "gates", "FAIL", "95% interval", "elsewhere", "inconclusive", "unstable", "seconds"];
         out.line(table(&header, &[1, 2, 4, 5, 6, 7], rows))?;
-        out.line(report::calibration_sentence(record))?;
+        out.line(reports::calibration_sentence(record))?;
         out.line(paths.html.display().to_string())?;
     }
     if finished < record.effects.len() {

@@ -1,10 +1,11 @@
 //! `list claims`: every figure of the analysis, and with a run each one's verdict.
 
-use crate::claims::{self, Claim, Judged};
 use crate::error::Result;
 use crate::output::{Output, table};
-use crate::receipt::read_receipt;
-use crate::report::{claims_summary, measured};
+use crate::receipt_file::read_receipt;
+use receipt::figures::measured;
+use receipt::judge::claims::{self, Claim, Judged};
+use reports::claims_summary;
 use serde::Serialize;
 use std::path::Path;
 
@@ -22,7 +23,7 @@ struct Listing<T> {
 /// Lists the claims; `run` judges them.
 pub fn list(run: Option<&Path>, json: bool, out: &Output) -> Result<()> {
     let Some(run) = run else { return stated(json, out) };
-    let judged = claims::judge_all(&read_receipt(run)?);
+    let judged = claims::judge_all(reports::seed::claims(), &read_receipt(run)?);
     let run = Some(run.display().to_string());
     if json {
         return out.json(&Listing { source: SOURCE, run, claims: judged });
@@ -42,7 +43,7 @@ pub fn list(run: Option<&Path>, json: bool, out: &Output) -> Result<()> {
 }
 
 fn stated(json: bool, out: &Output) -> Result<()> {
-    let claims = claims::builtin();
+    let claims = reports::seed::claims();
     if json {
         return out.json(&Listing { source: SOURCE, run: None, claims: claims.iter().collect() });
     }

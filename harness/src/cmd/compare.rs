@@ -2,20 +2,16 @@
 
 use super::list::kernel_records;
 use super::verify::verify;
-use crate::amdahl::{self, AmdahlRow};
-use crate::bound;
 use crate::build_info;
-use crate::claims;
 use crate::cli::{CompareArgs, MeasureArgs, MicroArgs};
 use crate::count::{self, Call, Method};
 use crate::environment;
 use crate::error::{Error, Exit, Result};
 use crate::estimate::{self, Asked};
-use crate::export;
-use crate::findings::findings;
 use crate::host;
 use crate::interrupt;
-use crate::machine::{Machine, in_registry_order};
+use crate::kernel_ids::in_registry_order;
+use crate::machine::Machine;
 use crate::matrix;
 use crate::measure::blocks;
 use crate::measure::end_to_end::{self, WeightStore};
@@ -23,19 +19,25 @@ use crate::measure::head;
 use crate::measure::last_level;
 use crate::measure::limits::{self, Effort};
 use crate::measure::micro::{self, Plan};
-use crate::measure::sequential;
 use crate::measure::sparsity;
 use crate::model::sparse_ffn::Sparsity;
 use crate::models::{Loaded, load, load_packed};
 use crate::output::{Output, note};
 use crate::prefill::PrefillPolicy;
 use crate::progress::Progress;
-use crate::receipt::{MicroCell, Outcome, Receipt, Rule, SCHEMA_VERSION, Status, Verdict};
-use crate::report::{self, ReportPaths};
-use crate::run_folder::RunFolder;
+use crate::runs::RunFolder;
+use crate::runs::{self, ReportPaths};
 use crate::scenario::{Cell, Scenario};
 use kernels::parallel::Team;
 use kernels::{Family, HeadFormat, Kernel, registry};
+use receipt::judge::amdahl::{self, AmdahlRow};
+use receipt::judge::bound;
+use receipt::judge::claims;
+use receipt::judge::findings::findings;
+use receipt::judge::{self, sequential};
+use receipt::titles;
+use receipt::{MicroCell, Outcome, Receipt, Rule, SCHEMA_VERSION, Status, Verdict};
+use reports::export;
 use serde::Serialize;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -274,7 +276,7 @@ impl Run {
                     return Err(Error::interrupted("interrupted during the microbenchmarks"));
                 }
                 let (op, m, k) = (cell.op, cell.shape.m, cell.shape.k);
-                progress.say(format!("{op} {m}x{k} {} {}", family.name(), report::residency(cell.residency)));
+                progress.say(format!("{op} {m}x{k} {} {}", family.name(), titles::residency(cell.residency)));
                 let start = Instant::now();
                 let record = micro::measure(cell, kernels, &plan, &mut team)?;
                 done += 1;
@@ -303,10 +305,10 @@ impl Run {
         for (i, first) in measured.iter().enumerate() {
             let record = &self.receipt.micro[i];
             let enough_time = Instant::now() + first.took / 2 < until;
-            if !report::unstable(record) || !enough_time || interrupt::requested() {
+            if !judge::unstable(record) || !enough_time || interrupt::requested() {
                 continue;
             }
-            progress.say(format!("once more: {} {}", record.family, report::cell_title(record)));
+            progress.say(format!("once more: {} {}", record.family, titles::cell_title(record)));
             let Some(again) = micro::measure(first.cell, first.kernels, &plan, team)? else { continue };
             // Cut off before its first look it would say less than the first.
             if plan.rule.looks.first().is_none_or(|look| again.rounds.len() < *look) {
@@ -480,7 +482,7 @@ impl Run {
         self.receipt.host.load_after = Some(host::load());
         self.receipt.findings = findings(&self.receipt);
         self.save()?;
-        let paths = report::render_run(self.folder.path())?;
+        let paths = runs::render_run(self.folder.path())?;
         if args.json {
             out.json(&Printed::new(&self.receipt, self.folder.path(), &paths))?;
         } else if args.markdown {
@@ -488,7 +490,7 @@ impl Run {
             out.line(export::markdown(&self.receipt).trim_end())?;
             note(paths.html.display().to_string());
         } else {
-            out.line(report::summary(&self.receipt, out.look()).trim_end())?;
+            out.line(reports::summary(&self.receipt, out.look()).trim_end())?;
             out.line(paths.html.display().to_string())?;
         }
         outcome?;
@@ -503,7 +505,7 @@ impl Run {
         };
         let cells = self.receipt.micro.iter().find_map(|cell| {
             let reason = cell.summaries.iter().find_map(|s| reason(s.verdict.as_ref()))?;
-            Some(format!("{} {}x{} {}: {reason}", cell.op, cell.m, cell.k, report::residency(cell.residency)))
+            Some(format!("{} {}x{} {}: {reason}", cell.op, cell.m, cell.k, titles::residency(cell.residency)))
         });
         cells.or_else(|| {
             self.receipt.generation.iter().flat_map(|g| &g.blocks).find_map(|blocks| {
@@ -565,7 +567,7 @@ struct Printed<'a> {
     csv: String,
     charts: Vec<String>,
     elapsed_s: f64,
-    findings: &'a [crate::receipt::Finding],
+    findings: &'a [receipt::Finding],
     amdahl: Vec<AmdahlRow>,
     claims: Vec<claims::Judged>,
 }
@@ -575,14 +577,14 @@ impl<'a> Printed<'a> {
         Self {
             status: receipt.status,
             run_folder: folder.display().to_string(),
-            receipt: folder.join(crate::receipt::RECEIPT_FILE).display().to_string(),
+            receipt: folder.join(receipt::RECEIPT_FILE).display().to_string(),
             report: paths.html.display().to_string(),
             csv: paths.csv.display().to_string(),
             charts: paths.charts.iter().map(|chart| chart.display().to_string()).collect(),
             elapsed_s: receipt.elapsed_s,
             findings: &receipt.findings,
             amdahl: amdahl::rows(receipt),
-            claims: claims::judge_all(receipt),
+            claims: claims::judge_all(reports::seed::claims(), receipt),
         }
     }
 }

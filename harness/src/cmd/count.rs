@@ -10,9 +10,9 @@ use crate::measure::limits;
 use crate::measure::micro::alone::time_alone;
 use crate::output::{Output, note, table};
 use crate::progress::Progress;
-use crate::receipt::{CountRecord, Residency};
 use crate::scenario::{Cell, Shape};
 use kernels::Kernel;
+use receipt::{CountRecord, Residency};
 use serde::Serialize;
 
 /// Most tokens of a counted gemm.
@@ -158,7 +158,7 @@ fn print(rows: &[Row], out: &Output) -> Result<()> {
             return [&r.kernel[..], "none"].map(str::to_owned).into();
         };
         let model = hot.static_model.as_ref();
-        let cycles = |f: fn(&crate::receipt::StaticModel) -> f64| model.map_or_else(|| "n/a".into(), |m| figure(f(m)));
+        let cycles = |f: fn(&receipt::StaticModel) -> f64| model.map_or_else(|| "n/a".into(), |m| figure(f(m)));
         let named =
             model.map(|m| format!("{} {}{}", m.tool, m.cpu, if m.same_cpu { "" } else { " (nearest to this CPU)" }));
         vec![

@@ -9,13 +9,13 @@ use crate::host;
 use crate::interrupt;
 use crate::machine::Machine;
 use crate::measure::last_level;
-use crate::measure::sequential;
 use crate::output::Output;
 use crate::progress::Progress;
-use crate::receipt::{ExactCheck, GateRecord, Injection, Outcome, Receipt, Status};
-use crate::report;
-use crate::run_folder::RunFolder;
+use crate::runs;
+use crate::runs::RunFolder;
 use crate::scenario::Scenario;
+use receipt::judge::sequential;
+use receipt::{ExactCheck, GateRecord, Injection, Outcome, Receipt, Status};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -78,27 +78,27 @@ pub fn run(args: &GateArgs, out: &Output) -> Result<()> {
             return Err(error);
         }
         Err(error) => {
-            receipt.close(Err(&error));
+            close(&mut receipt, Err(&error));
             folder.save(&receipt)?;
-            report::render_run(folder.path())?;
+            runs::render_run(folder.path())?;
             return Err(error);
         }
     };
     receipt.gate = Some(record.clone());
-    receipt.close(Ok(()));
+    close(&mut receipt, Ok(()));
     folder.save(&receipt)?;
-    let paths = report::render_run(folder.path())?;
-    let summary = report::gate_markdown(&receipt);
+    let paths = runs::render_run(folder.path())?;
+    let summary = reports::gate_markdown(&receipt);
     crate::files::write_atomic(&folder.path().join("summary.md"), summary.as_bytes())?;
     match if args.json { GateFormat::Json } else { args.format } {
         GateFormat::Human => {
-            out.line(report::gate_table(&record, out.color()).trim_end())?;
+            out.line(reports::gate_table(&record, out.color()).trim_end())?;
             out.line(paths.html.display().to_string())?;
         }
         GateFormat::Json => out.json(&record)?,
-        GateFormat::Junit => out.line(crate::export::junit(&receipt)?.trim_end())?,
+        GateFormat::Junit => out.line(reports::export::junit(&receipt)?.trim_end())?,
         GateFormat::Github => {
-            out.line(report::gate_annotations(&record).trim_end())?;
+            out.line(reports::gate_annotations(&record).trim_end())?;
             step_summary(&summary)?;
         }
     }
@@ -108,7 +108,7 @@ pub fn run(args: &GateArgs, out: &Output) -> Result<()> {
 
 /// The exit code of the verdict. PASS says so on the last line before the path.
 fn conclude(record: &GateRecord) -> Result<()> {
-    let words = format!("{}: {}; next: {}", report::outcome_word(record.outcome), record.reason, record.next_step);
+    let words = format!("{}: {}; next: {}", reports::outcome_word(record.outcome), record.reason, record.next_step);
     if record.outcome == Outcome::Pass { Ok(()) } else { Err(Error::verdict(record.outcome, words)) }
 }
 
@@ -199,23 +199,21 @@ pub fn injection(text: &str) -> Result<Injection> {
         return Err(wrong());
     }
     if kernels::registry::find(kernel).is_none() {
-        return Err(Error::input(crate::scenario::unknown_kernel(kernel)));
+        return Err(Error::input(crate::kernel_ids::unknown_kernel(kernel)));
     }
     Ok(Injection { kernel: kernel.into(), percent })
 }
 
-impl Receipt {
-    /// Sets the status from how the run ended.
-    fn close(&mut self, ended: std::result::Result<(), &Error>) {
-        self.status = match ended {
-            Ok(()) => Status::Complete,
-            Err(e) if e.exit() == crate::error::Exit::Interrupted => Status::Interrupted,
-            Err(e) => {
-                self.error = Some(e.to_string());
-                Status::Failed
-            }
-        };
-    }
+/// Sets the status from how the run ended.
+pub fn close(receipt: &mut Receipt, ended: std::result::Result<(), &Error>) {
+    receipt.status = match ended {
+        Ok(()) => Status::Complete,
+        Err(e) if e.exit() == crate::error::Exit::Interrupted => Status::Interrupted,
+        Err(e) => {
+            receipt.error = Some(e.to_string());
+            Status::Failed
+        }
+    };
 }
 
 #[cfg(test)]

@@ -17,9 +17,9 @@ use crate::model::tokenizer::Pre;
 use crate::models::{Loaded, load_if, load_packed};
 use crate::output::{Output, note};
 use crate::prefill::PrefillPolicy;
-use crate::receipt::{Build, ForwardMs, HeadEffect, KvCacheRecord, PhasesMs, PrefillRecord, SparseFfnRecord};
-use crate::sanity;
 use crate::select::{Selection, select};
+use receipt::judge::sanity;
+use receipt::{Build, ForwardMs, HeadEffect, KvCacheRecord, PhasesMs, PrefillRecord, SparseFfnRecord};
 use serde::Serialize;
 use std::time::Duration;
 

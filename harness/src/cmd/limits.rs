@@ -9,8 +9,8 @@ use crate::machine::all_cpus;
 use crate::measure::limits::{self, Effort, Plan, thread_counts};
 use crate::output::{Output, table};
 use crate::progress::Progress;
-use crate::receipt::{Host, LastLevel, Limits, Settings, Spread};
-use crate::report::bytes;
+use receipt::figures::bytes;
+use receipt::{Host, LastLevel, Limits, Settings, Spread};
 use serde::Serialize;
 
 /// Runs the command.
@@ -99,7 +99,7 @@ fn range(s: &Spread, decimals: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::fixture;
+    use crate::fixture;
 
     #[test]
     fn the_table_names_clock_levels_and_users() {

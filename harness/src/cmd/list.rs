@@ -10,9 +10,9 @@ use crate::model::known::KnownModel;
 use crate::model::synth::{SynthShape, synth_size_bytes};
 use crate::models::mib;
 use crate::output::{Output, table};
-use crate::receipt::KernelRecord;
 use crate::scenario::{BUILTIN, L2, Scenario};
 use kernels::{Activations, Kernel, registry};
+use receipt::KernelRecord;
 use serde::Serialize;
 
 /// Runs the command.

@@ -12,8 +12,8 @@ use crate::model::synth::{SynthShape, synth_size_bytes_with, write_synthetic};
 use crate::models::{self, mib};
 use crate::output::{Output, note, table};
 use crate::progress::Progress;
-use crate::receipt::GoldenCheck;
 use kernels::{CodeTable, HeadFormat, Packing};
+use receipt::GoldenCheck;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 

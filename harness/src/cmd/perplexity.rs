@@ -10,9 +10,9 @@ use crate::model::perplexity::{score, score_heads};
 use crate::model::sparse_ffn::Sparsity;
 use crate::output::{Output, note};
 use crate::progress::Progress;
-use crate::receipt::HeadEffect;
-use crate::sanity;
 use kernels::{CodeTable, Family, HeadFormat};
+use receipt::HeadEffect;
+use receipt::judge::sanity;
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -101,7 +101,15 @@ pub fn run(args: &PerplexityArgs, out: &Output) -> Result<()> {
     } else {
         let heads = [store.head(model, HeadFormat::F16, &machine)?, store.head(model, format, &machine)?];
         let scores = score_heads(&mut engine, &heads, &tokens, args.window, windows, interrupt::flag(), step)?;
-        (scores[1], Some(HeadEffect::new((&heads[0], scores[0]), (&heads[1], scores[1]), args.window, "same text")))
+        (
+            scores[1],
+            Some(crate::measure::head::effect(
+                (&heads[0], scores[0]),
+                (&heads[1], scores[1]),
+                args.window,
+                "same text",
+            )),
+        )
     };
     drop(progress);
     let report = Report {

@@ -3,12 +3,13 @@
 use crate::build_info::sha256_hex;
 use crate::cli::ReceiptCommand;
 use crate::error::Result;
-use crate::export::{Format, export};
 use crate::files::write_atomic;
 use crate::output::{Output, note};
-use crate::receipt::{SCHEMA_VERSION, read_receipt, read_value, schema};
-use crate::recheck::{recheck, refusal, require};
-use crate::report::figures::integer;
+use crate::receipt_file::{self, recheck, require};
+use receipt::figures::integer;
+use receipt::recheck::refusal;
+use receipt::{SCHEMA_VERSION, schema};
+use reports::export::{Format, export};
 use std::path::Path;
 
 /// Runs the command.
@@ -33,7 +34,7 @@ fn verify(path: &Path, json: bool, out: &Output) -> Result<()> {
         }
     }
     if let Some(first) = found.problems.first() {
-        return Err(refusal(&found.receipt, first, found.problems.len()));
+        return Err(refusal(&found.receipt.display().to_string(), first, found.problems.len()).into());
     }
     if !json {
         let (file, values) = (found.receipt.display(), found.values_with_digest);
@@ -51,8 +52,8 @@ fn verify(path: &Path, json: bool, out: &Output) -> Result<()> {
 /// Exports a receipt. One that fails a check is exported with a warning, so that it can be examined; only an in-toto statement, which is
 /// made to be signed, is refused.
 fn write(path: &Path, format: Format, file: Option<&Path>, out: &Output) -> Result<()> {
-    let receipt = read_receipt(path)?;
-    let (source, bytes, _) = read_value(path)?;
+    let (source, bytes) = receipt_file::bytes(path)?;
+    let receipt = receipt::parse(&source.display().to_string(), &bytes)?;
     if format == Format::Intoto {
         require(path)?;
     } else if let Some(first) = recheck(path)?.problems.first() {

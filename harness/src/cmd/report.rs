@@ -1,14 +1,16 @@
 //! `report`: renders receipts again. It reads receipts only, so a run of any day and machine can be shown.
 
-use crate::amdahl::{self, AmdahlRow};
-use crate::claims;
 use crate::cli::ReportArgs;
 use crate::error::{Error, Result};
-use crate::export;
 use crate::output::{Output, note};
 use crate::progress::Progress;
-use crate::receipt::{RECEIPT_FILE, read_receipt};
-use crate::report::{self, Comparison, INDEX_FILE, IndexRow, Look, Unreadable};
+use crate::receipt_file::read_receipt;
+use crate::runs;
+use receipt::RECEIPT_FILE;
+use receipt::judge::amdahl::{self, AmdahlRow};
+use receipt::judge::claims;
+use reports::export;
+use reports::{Comparison, INDEX_FILE, IndexRow, Look, Unreadable};
 use serde::Serialize;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -46,12 +48,16 @@ fn single(args: &ReportArgs, run: &Path, out: &Output) -> Result<()> {
     }
     let receipt = read_receipt(run)?;
     let own = folder_of(run);
-    let paths = report::write_run_folder(&receipt, args.out.as_ref().unwrap_or(&own))?;
+    let paths = runs::write_run_folder(&receipt, args.out.as_ref().unwrap_or(&own))?;
     if args.json {
         let report = paths.html.display().to_string();
-        return out.json(&Printed { report, amdahl: amdahl::rows(&receipt), claims: claims::judge_all(&receipt) });
+        return out.json(&Printed {
+            report,
+            amdahl: amdahl::rows(&receipt),
+            claims: claims::judge_all(reports::seed::claims(), &receipt),
+        });
     }
-    let text = if args.markdown { export::markdown(&receipt) } else { report::summary(&receipt, look(args, out)) };
+    let text = if args.markdown { export::markdown(&receipt) } else { reports::summary(&receipt, look(args, out)) };
     print(args, &text, &paths.html, out)
 }
 
@@ -79,13 +85,13 @@ fn side_by_side(args: &ReportArgs, runs: &[PathBuf], out: &Output) -> Result<()>
         .out
         .clone()
         .map_or_else(|| shared_folder(runs).join("comparison.html"), |out| inside(out, "comparison.html"));
-    let page = report::write_comparison(&comparison, &target)?;
+    let page = runs::write_comparison(&comparison, &target)?;
     if args.json {
         let json = |value: serde_json::Result<Value>| {
             value.map_err(|e| Error::failed(format!("cannot write the comparison as JSON: {e}")))
         };
         let run =
-            |r: &report::Run| serde_json::json!({"letter": r.letter, "run": r.name, "timestamp": r.receipt.timestamp});
+            |r: &reports::Run| serde_json::json!({"letter": r.letter, "run": r.name, "timestamp": r.receipt.timestamp});
         return out.json(&Printed {
             report: page.display().to_string(),
             opening: &comparison.opening,
@@ -98,9 +104,9 @@ fn side_by_side(args: &ReportArgs, runs: &[PathBuf], out: &Output) -> Result<()>
         });
     }
     let text = if args.markdown {
-        report::comparison_markdown(&comparison)
+        reports::comparison_markdown(&comparison)
     } else {
-        report::comparison_summary(&comparison, look(args, out))
+        reports::comparison_summary(&comparison, look(args, out))
     };
     print(args, &text, &page, out)
 }
@@ -119,14 +125,14 @@ fn folder(args: &ReportArgs, folder: &Path, out: &Output) -> Result<()> {
         return Err(Error::input(format!("--markdown: {} is a folder of runs: {what}", folder.display())));
     }
     let progress = Progress::start("reading receipts", 1);
-    let index = report::write_index(folder, &target, |done, of| {
+    let index = runs::write_index(folder, &target, |done, of| {
         progress.say(format!("reading receipts ({done} of {of})"));
     })?;
     drop(progress);
     for u in &index.unreadable {
         note(format!("note: {}: {}", u.path, u.reason));
     }
-    let report = index.path.display().to_string();
+    let report = target.display().to_string();
     if args.json {
         return out.json(&Printed {
             report,
@@ -135,7 +141,7 @@ fn folder(args: &ReportArgs, folder: &Path, out: &Output) -> Result<()> {
             unreadable: &index.unreadable,
         });
     }
-    print(args, &report::index_summary(&index, look(args, out)), &index.path, out)
+    print(args, &reports::index_summary(&index, look(args, out)), &target, out)
 }
 
 fn folder_of(run: &Path) -> PathBuf {

@@ -3,12 +3,13 @@
 use crate::cli::VerifyArgs;
 use crate::error::{Error, Result};
 use crate::interrupt;
-use crate::machine::{Machine, in_registry_order};
+use crate::kernel_ids::in_registry_order;
+use crate::machine::Machine;
 use crate::output::{Output, table};
 use crate::progress::Progress;
-use crate::receipt::VerifyRecord;
 use kernels::conformance::products::PATHS;
 use kernels::{Kernel, KernelDescriptor, conformance, registry};
+use receipt::VerifyRecord;
 use serde::Serialize;
 
 /// Runs the command.

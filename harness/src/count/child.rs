@@ -6,13 +6,13 @@ use crate::build_info::sha256_hex;
 use crate::cli::CountChildArgs;
 use crate::error::{Error, Result};
 use crate::measure::micro::{check, operands::Operands};
-use crate::receipt::Residency;
 use crate::scenario::{Cell, Shape};
 use kernels::parallel::{Columns, Team};
 use kernels::{AlignedBuffer, CpuFeatures, Gemv, Kernel, registry};
 use nix::sys::personality::{self, Persona};
 use nix::sys::ptrace;
 use nix::sys::signal::{Signal, raise};
+use receipt::Residency;
 use std::hint::black_box;
 use std::io::Write;
 use std::os::unix::process::CommandExt;
@@ -71,7 +71,7 @@ struct Prepared {
 
 fn prepare(args: &CountChildArgs) -> Result<Prepared> {
     let descriptor =
-        registry::find(&args.kernel).ok_or_else(|| Error::input(crate::scenario::unknown_kernel(&args.kernel)))?;
+        registry::find(&args.kernel).ok_or_else(|| Error::input(crate::kernel_ids::unknown_kernel(&args.kernel)))?;
     let features = CpuFeatures::detect();
     let kernel = Kernel::new(descriptor, features).map_err(|why| Error::unsupported(why.to_string()))?;
     let shape = Shape::parse(&args.shape).map_err(Error::input)?;

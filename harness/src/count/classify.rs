@@ -1,8 +1,8 @@
 //! Class of an instruction, width of its vectors, and bytes that it reads and writes.
 
 use super::follow::{Executed, Instructions};
-use crate::receipt::Mix;
 use iced_x86::{FlowControl, Instruction, InstructionInfoFactory, OpAccess, OpKind, Register};
+use receipt::Mix;
 
 /// Sums over instructions.
 pub fn mix<'a>(executed: impl IntoIterator<Item = &'a Executed>) -> Mix<u64> {

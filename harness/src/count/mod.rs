@@ -23,9 +23,9 @@ pub use static_model::Model;
 
 use crate::cli::CountChildArgs;
 use crate::error::{Error, Result};
-use crate::receipt::CountRecord;
 use crate::scenario::Shape;
 use kernels::Kernel;
+use receipt::CountRecord;
 
 /// The shape that `compare` counts: the rows of the largest panel, and so few columns that the scalar kernels take half a second.
 pub const SMALL_SHAPE: Shape = Shape { m: 128, k: 1024 };

@@ -1,8 +1,8 @@
 //! From a trace to the record in a receipt.
 
 use super::{Call, Method, Model, classify, follow::Trace, hot_loop};
-use crate::receipt::{CountRecord, LoopRecord};
 use kernels::Kernel;
+use receipt::{CountRecord, LoopRecord};
 
 /// Sums up a trace.
 pub fn record(

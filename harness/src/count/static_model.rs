@@ -115,8 +115,8 @@ fn output(tool: &Path, args: &[&str]) -> Option<String> {
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod ask {
     use super::{Model, Tool};
-    use crate::receipt::StaticModel;
     use iced_x86::{Formatter, GasFormatter, Instruction};
+    use receipt::StaticModel;
     use std::io::Write;
     use std::process::{Command, Stdio};
 

@@ -1,12 +1,10 @@
 //! One test for each reader.
 
 use super::fuzz;
-use crate::amdahl;
-use crate::claims;
 use crate::cli::{Cli, Command, ModelCommand};
 use crate::error::{Error, Result};
-use crate::export::{Format, export};
-use crate::gate::{self, Baseline, Store};
+use crate::fixture;
+use crate::gate::{Baseline, Store};
 use crate::model::builtin;
 use crate::model::config::{ModelConfig, check_codes, check_tensors};
 use crate::model::gguf::Gguf;
@@ -16,15 +14,15 @@ use crate::model::loading::Loading;
 use crate::model::packed_file::{PackedFile, write_packed};
 use crate::model::tokenizer::Tokenizer;
 use crate::model::weights::Model;
-use crate::receipt::{parse_receipt, read_receipt, write_receipt};
-use crate::recheck::recheck;
-use crate::report::{Look, fixture, summary, write_run_folder};
 use crate::scenario::Scenario;
 use crate::usage::one_line;
-use clap::{Parser, ValueEnum};
+use clap::Parser;
 use kernels::Packing;
+use receipt::judge::amdahl;
+use receipt::judge::claims;
+use reports::export::{Format, export};
+use reports::{Look, run_documents, summary};
 use sha2::{Digest, Sha256};
-use std::path::Path;
 
 fn builtin_bytes() -> Vec<u8> {
     builtin::open().expect("sound").file_bytes().to_vec()
@@ -110,18 +108,14 @@ fn receipt() {
         .iter()
         .flat_map(|r| [serde_json::to_vec_pretty(r).expect("JSON"), serde_json::to_vec(r).expect("JSON")])
         .collect();
-    let folder = tempfile::tempdir().expect("a folder");
-    let file = folder.path().join("receipt.json");
     let mut rendered = 0;
     fuzz(&seeds, false, |bytes| {
-        let receipt = parse_receipt(Path::new("receipt.json"), bytes)?;
+        let receipt = receipt::parse("receipt.json", bytes)?;
         let _ = summary(&receipt, Look { color: true, ..Look::plain() });
         // The whole report takes 20 ms, most of them in charts: one in eight.
         rendered += 1;
         if rendered % 8 == 0 {
-            write_run_folder(&receipt, folder.path())?;
-            std::fs::write(&file, bytes).expect("written");
-            read_receipt(folder.path())?;
+            run_documents(&receipt)?;
         }
         Ok(())
     });
@@ -130,26 +124,21 @@ fn receipt() {
 /// What is rechecked, exported and judged believes nothing either, and nothing of it moves the cursor of a terminal.
 #[test]
 fn receipt_recheck() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let seeds: Vec<Vec<u8>> = [fixture::complete(), gate::fixture::receipt(0.05), fixture::empty()]
+    let seeds: Vec<Vec<u8>> = [fixture::complete(), fixture::gate::receipt(0.05), fixture::empty()]
         .iter()
-        .map(|receipt| {
-            let file = write_receipt(receipt, folder.path()).expect("written");
-            std::fs::read(file).expect("there")
-        })
+        .map(|receipt| receipt::sealed(receipt).expect("JSON"))
         .collect();
-    let file = folder.path().join("receipt.json");
+    let own = crate::build_info::build();
     fuzz(&seeds, false, |bytes| {
-        std::fs::write(&file, bytes).expect("written");
-        let found = recheck(&file)?;
+        let found = receipt::recheck::recheck("receipt.json".into(), bytes, &own)?;
         found.problems.iter().for_each(|problem| assert_plain(&problem.line()));
         // A receipt that does not hold is shown and exported all the same.
-        let Ok(receipt) = read_receipt(&file) else { return Ok(()) };
+        let Ok(receipt) = receipt::parse("receipt.json", bytes) else { return Ok(()) };
         assert_plain(&summary(&receipt, Look { full: true, ..Look::plain() }));
-        for format in Format::value_variants() {
-            let _ = export(&receipt, "00", *format)?;
+        for format in Format::ALL {
+            let _ = export(&receipt, "00", format)?;
         }
-        let _ = serde_json::to_string(&(amdahl::rows(&receipt), claims::judge_all(&receipt)));
+        let _ = serde_json::to_string(&(amdahl::rows(&receipt), claims::judge_all(reports::seed::claims(), &receipt)));
         Ok(())
     });
 }
@@ -161,8 +150,8 @@ fn assert_plain(text: &str) {
 
 #[test]
 fn claims_toml() {
-    fuzz(&[claims::BUILTIN.as_bytes().to_vec()], false, |bytes| {
-        let claims = claims::parse("c.toml", &String::from_utf8_lossy(bytes))?;
+    fuzz(&[reports::seed::CLAIMS.as_bytes().to_vec()], false, |bytes| {
+        let claims = claims::parse("c.toml", &String::from_utf8_lossy(bytes), &crate::kernel_ids::known_kernel)?;
         let _ = serde_json::to_string(&claims);
         Ok(())
     });
@@ -173,7 +162,7 @@ fn claims_toml() {
 fn baseline() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = Store::new(Some(folder.path()));
-    let check = gate::fixture::check("output", "scalar-i8", true);
+    let check = fixture::gate::check("output", "scalar-i8", true);
     let saved = Baseline {
         version: Baseline::version(),
         name: "main".into(),

@@ -5,7 +5,7 @@ use crate::build_info::sha256_hex;
 use crate::error::{Error, Result};
 use crate::files::{read_limited, write_atomic};
 use crate::output::note;
-use crate::receipt::{Build, ExactCheck};
+use receipt::{Build, ExactCheck};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -2,7 +2,7 @@
 
 use super::job::{ExactResult, JobCell, Offer};
 use crate::error::{Error, Result};
-use crate::receipt::ExactCheck;
+use receipt::ExactCheck;
 
 /// f32 kernels may round differently from build to build. A perplexity that changes by more than this share is not rounding.
 const F32_PERPLEXITY_BOUND: f64 = 1e-3;
@@ -153,7 +153,7 @@ pub fn instructions(kernels: &[Offer], counts: &[(Vec<u64>, String); 2], stored:
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::receipt::Residency;
+    use receipt::Residency;
 
     fn offer(id: &str, exact: bool) -> Offer {
         Offer { id: id.into(), family: "W2A8".into(), exact, ops: vec!["gemv".into()], reason: None }

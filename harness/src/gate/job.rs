@@ -1,8 +1,8 @@
 //! The messages between the gate and its children before and after the rounds: one JSON value a line. A baseline saved months ago must
 //! understand them, so changes only add fields; a change that does more raises [`PROTOCOL`].
 
-use crate::receipt::{Build, Injection, Residency};
 use crate::scenario::{Cell, Shape};
+use receipt::{Build, Injection, Residency};
 use serde::{Deserialize, Serialize, Serializer};
 
 /// Version of the messages. A child with another version is refused.

@@ -2,13 +2,13 @@
 
 use super::job::{Job, JobCell, Request};
 use super::process::Process;
-use super::verdicts::{self, BASELINE, BASELINE_AGAIN, CURRENT};
 use crate::error::{Error, Result};
-use crate::judge::Method;
 use crate::measure::rounds::orders;
-use crate::measure::sequential::log_ratios;
-use crate::measure::stats::median;
-use crate::receipt::{GateCell, GatePair, Round, Rule};
+use receipt::judge::Method;
+use receipt::judge::gate::{self, BASELINE, BASELINE_AGAIN, CURRENT};
+use receipt::judge::sequential::log_ratios;
+use receipt::judge::stats::median;
+use receipt::{GateCell, GatePair, Round, Rule};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -52,7 +52,7 @@ impl Trio {
     /// difference would look like one of the builds; with one copy for both processes of the baseline the A/A pair would not show it.
     pub fn start(sides: &Sides<'_>, job: &Job) -> Result<Self> {
         let plain = Job { inject: None, ..job.clone() };
-        let start = |label, binary: &Path, job: &Job, n: usize| {
+        let start = |label, binary: &Path, job: &Job, n: usize| -> Result<Process> {
             let copy = fresh_copy(binary, &sides.folder.join(format!("program-{n}")))?;
             let process = Process::start(label, &copy, job.clone(), sides.folder, n)?;
             // The process runs, so the file can go; it is removed before the system writes it to the disk.
@@ -174,7 +174,7 @@ impl Plan<'_> {
 
     /// Whether a comparison needs no more pairs.
     pub fn stands(&self, cell: &GateCell) -> bool {
-        self.rule.looks.contains(&cell.pairs.len()) && verdicts::verdict(self.rule, &cell.pairs, cell.threads).1
+        self.rule.looks.contains(&cell.pairs.len()) && gate::verdict(self.rule, &cell.pairs, cell.threads).1
     }
 }
 

@@ -4,19 +4,15 @@ mod baseline;
 mod child;
 mod control;
 mod exact;
-#[cfg(test)]
-pub mod fixture;
 mod job;
 mod lockstep;
 mod process;
 mod revision;
 mod run;
 mod scratch;
-mod verdicts;
 
 pub use baseline::{Baseline, Store};
 pub use child::run as run_child;
 pub use revision::build_revision;
 pub use run::{Asked, compute, run};
 pub use scratch::Scratch;
-pub use verdicts::{BASELINE, CURRENT, samples, summarize, title, verdict};

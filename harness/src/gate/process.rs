@@ -4,7 +4,7 @@ use super::control::{CONTROL_BYTES, Control, Order, Spent};
 use super::job::{ExactResult, Job, Offer, PROTOCOL, Reply, Request};
 use crate::error::{Error, Result};
 use crate::interrupt;
-use crate::receipt::Build;
+use receipt::Build;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};

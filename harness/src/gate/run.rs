@@ -5,16 +5,16 @@ use super::job::{Job, JobCell, Offer, PROTOCOL, Request};
 use super::lockstep::{MOST_ROUNDS_OF_UNDECIDED, Plan, Sides, Trio};
 use super::process::Process;
 use super::scratch::Scratch;
-use super::verdicts::{CURRENT, summarize, verdict};
 use crate::build_info::build;
 use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::machine::Machine;
-use crate::measure::sequential::PAIR_LOOKS;
 use crate::progress::Progress;
-use crate::receipt::{Build, ExactCheck, GateCell, GateRecord, GateSide, Injection, Outcome, Rule, Unsupported};
 use crate::scenario::{Cell, Scenario};
 use kernels::Family;
+use receipt::judge::gate::{CURRENT, summarize, verdict};
+use receipt::judge::sequential::PAIR_LOOKS;
+use receipt::{Build, ExactCheck, GateCell, GateRecord, GateSide, Injection, Outcome, Rule, Unsupported};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -185,7 +185,7 @@ pub fn compute(
     let mut process = Process::start("the program", program, job.clone(), folder.path(), 0)?;
     let offers = process.kernels.clone();
     if let Some(unknown) = kernels.iter().flatten().find(|id| offers.iter().all(|o| o.id != **id)) {
-        return Err(Error::input(crate::scenario::unknown_kernel(unknown)));
+        return Err(Error::input(crate::kernel_ids::unknown_kernel(unknown)));
     }
     let named = kernels.or_else(|| scenario.kernel_ids());
     let wanted = |o: &&Offer| named.as_ref().is_none_or(|ids| ids.contains(&o.id));
@@ -285,7 +285,7 @@ fn wanted(asked: &Asked<'_>, baseline: &[Offer], current: &[Offer]) -> Result<Ve
     all.extend(baseline.iter().map(|o| o.id.clone()).filter(|id| current.iter().all(|o| o.id != *id)));
     let Some(named) = asked.kernels.clone().or_else(|| asked.scenario.kernel_ids()) else { return Ok(all) };
     if let Some(unknown) = named.iter().find(|id| !all.contains(id)) {
-        return Err(Error::input(crate::scenario::unknown_kernel(unknown)));
+        return Err(Error::input(crate::kernel_ids::unknown_kernel(unknown)));
     }
     Ok(all.into_iter().filter(|id| named.contains(id)).collect())
 }

@@ -9,21 +9,20 @@
 //! whole run). Every text therefore has new engines at other places, so that this is noise that the A/A pair shows, and no bias.
 
 use super::clock::ThreadUsage;
-use super::micro::{self, BuildsOn};
+use super::micro;
 use super::rounds::orders;
-use super::sequential::DELTA;
 use super::sparse_pair::sparse_id;
-use super::stats::{Paired, median};
 use crate::error::{Error, Result};
-use crate::judge::{self, Method};
 use crate::model::engine::Engine;
-use crate::model::generate::rate;
 use crate::model::sampler::{Sampler, Sampling};
-use crate::receipt::{BlockEntry, BlockRound, BlockSummary, Ratio, Round, Rule, TokenBlocks};
 use kernels::random::SplitMix64;
 use kernels::{Family, Kernel};
+use receipt::judge::Method;
+use receipt::judge::sequential::DELTA;
+use receipt::judge::turns::summarize;
+use receipt::{BlockEntry, BlockRound, Round, Rule, TokenBlocks};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Tokens of a block.
 pub const TOKENS: usize = 4;
@@ -237,45 +236,6 @@ fn timed(settling_ns: u64, work: impl FnOnce() -> Result<()>) -> Result<Spent> {
     Ok(Spent { ns, used: ThreadUsage::now().since(before), settling_ns })
 }
 
-/// Fills in summaries, verdicts and the floor from the raw rounds of engines with so many threads.
-pub fn summarize(record: &mut TokenBlocks, threads: usize, builds_on: BuildsOn<'_>) {
-    let ids: Vec<&str> = record.entries.iter().map(|e| e.kernel.as_str()).collect();
-    let turns = judge::Blocks::new(record, threads);
-    let blocks = turns.times();
-    let prompts: Vec<Vec<u64>> =
-        (0..ids.len()).map(|entry| Method::Current.times(&record.prompts, entry, threads)).collect();
-    let index = |id: &str| record.entries.iter().position(|e| e.kernel == id && !e.self_pair);
-    let speed = |tokens: usize, ns: &mut dyn Iterator<Item = u64>| {
-        median(&ns.map(|ns| rate(tokens, Duration::from_nanos(ns))).collect::<Vec<_>>())
-    };
-    let summaries = record.entries.iter().enumerate().map(|(i, entry)| {
-        let against = |columns: &[Vec<u64>], partner: usize| -> Ratio {
-            Paired::new(record.method, &columns[partner], &columns[i]).ratio(&record.entries[partner].kernel)
-        };
-        // An A/A column is compared with its twin.
-        let partner = if entry.self_pair { index(&entry.kernel) } else { Some(0) };
-        let partner = partner.filter(|p| *p != i);
-        let previous = builds_on(&entry.kernel).and_then(|id| index(&id)).filter(|_| !entry.self_pair);
-        let own_partner = (i > 0 && !entry.self_pair).then(|| previous.unwrap_or(0));
-        let settling = &mut record.rounds.iter().map(|r| r.settling_ns[i]);
-        BlockSummary {
-            kernel: entry.kernel.clone(),
-            tokens_per_s: speed(record.tokens, &mut blocks[i].iter().copied()),
-            settling_tokens_per_s: speed(record.settling_tokens, settling),
-            vs_baseline: partner.map(|p| against(blocks, p)),
-            vs_previous: previous.map(|p| against(blocks, p)),
-            prefill_vs_baseline: partner.map(|p| against(&prompts, p)),
-            verdict: own_partner.map(|p| turns.verdict(i, p, ids[p]).0),
-        }
-    });
-    let summaries: Vec<BlockSummary> = summaries.collect();
-    let pair = record.entries.iter().position(|e| e.self_pair);
-    let pair = pair.and_then(|s| index(&record.entries[s].kernel).map(|twin| (twin, s)));
-    let noise_floor = pair.map_or(0.0, |(twin, s)| Paired::new(record.method, &blocks[twin], &blocks[s]).noise_floor());
-    (record.noise_floor, record.summaries) = (noise_floor, summaries);
-    judge::blocks(record, threads);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -384,7 +344,7 @@ mod tests {
         let ratio = b.vs_baseline.as_ref().expect("a partner");
         assert!((ratio.median - 2.0).abs() < 0.01 && ratio.low.is_some() && b.vs_previous.as_ref() == Some(ratio));
         assert!((b.tokens_per_s - 2e6).abs() < 1.0 && (b.settling_tokens_per_s - 111_111.1).abs() < 1.0);
-        assert!(b.verdict.as_ref().is_some_and(|v| v.outcome == crate::receipt::Outcome::Pass && v.partner == "a"));
+        assert!(b.verdict.as_ref().is_some_and(|v| v.outcome == receipt::Outcome::Pass && v.partner == "a"));
         // 95th percentile of the twins' deviations, 0 to 19 of 2000 ns.
         assert!((record.noise_floor - (1.0 - 2_000.0 / 2_018.0)).abs() < 1e-9, "{}", record.noise_floor);
         // An epoch that was preempted counts with its CPU time.

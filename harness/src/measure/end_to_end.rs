@@ -2,11 +2,9 @@
 
 use super::blocks::{self, Column};
 use super::clock::ThreadUsage;
-use super::medians;
 use super::rounds::orders;
 use super::sparse_pair::{Pair, sparse_id};
 use crate::error::{Error, Result};
-use crate::judge::{self, Method};
 use crate::machine::Machine;
 use crate::model::builtin;
 use crate::model::config::ModelConfig;
@@ -19,12 +17,14 @@ use crate::model::sampler::Sampling;
 use crate::model::sparse_ffn::Sparsity;
 use crate::model::weights::{Model, Weights};
 use crate::prefill::{PrefillPlan, PrefillPolicy};
-use crate::receipt::{
+use crate::scenario;
+use kernels::{CodeTable, Family, HeadFormat, Kernel, OutputHead, Packing};
+use receipt::judge::medians;
+use receipt::judge::{self, Method};
+use receipt::{
     ForwardMs, GenerationKernel, GenerationRecord, GenerationRound, GoldenCheck, KvCacheRecord, LutFinding,
     PerplexityKernel, PerplexityRecord, PhasesMs,
 };
-use crate::scenario;
-use kernels::{CodeTable, Family, HeadFormat, Kernel, OutputHead, Packing};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

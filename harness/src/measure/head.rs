@@ -8,45 +8,28 @@ use crate::model::perplexity::{Score, score_heads};
 use crate::models::Loaded;
 use crate::output::note;
 use crate::progress::Progress;
-use crate::receipt::HeadEffect;
 use kernels::{CodeTable, HeadFormat, Kernel, OutputHead};
+use receipt::HeadEffect;
 use std::sync::atomic::AtomicBool;
 
 /// Length of the text that is scored: long enough to see the effect, short enough not to delay a run.
 const WINDOW: usize = 128;
 const WINDOWS: usize = 2;
 
-impl HeadEffect {
-    /// From the scores of the same tokens with both heads.
-    pub fn new(f16: (&OutputHead, Score), own: (&OutputHead, Score), window: usize, text: &str) -> Self {
-        let (f16_nats, own_nats) = (f16.1.nats_per_token, own.1.nats_per_token);
-        Self {
-            head: own.0.id().into(),
-            f16_head: f16.0.id().into(),
-            nats_per_token: own_nats,
-            f16_nats_per_token: f16_nats,
-            perplexity: own_nats.exp(),
-            f16_perplexity: f16_nats.exp(),
-            perplexity_change_percent: 100.0 * (own_nats - f16_nats).exp_m1(),
-            tokens: own.1.tokens,
-            window,
-            text: text.into(),
-        }
-    }
-
-    /// One sentence without its subject.
-    pub fn says(&self) -> String {
-        format!(
-            "perplexity {:.4} with {}, {:.4} with {} ({:+.3}%, {:+.6} nats/token, over {} tokens of the {})",
-            self.perplexity,
-            self.head,
-            self.f16_perplexity,
-            self.f16_head,
-            self.perplexity_change_percent,
-            self.nats_per_token - self.f16_nats_per_token,
-            self.tokens,
-            self.text
-        )
+/// From the scores of the same tokens with both heads.
+pub fn effect(f16: (&OutputHead, Score), own: (&OutputHead, Score), window: usize, text: &str) -> HeadEffect {
+    let (f16_nats, own_nats) = (f16.1.nats_per_token, own.1.nats_per_token);
+    HeadEffect {
+        head: own.0.id().into(),
+        f16_head: f16.0.id().into(),
+        nats_per_token: own_nats,
+        f16_nats_per_token: f16_nats,
+        perplexity: own_nats.exp(),
+        f16_perplexity: f16_nats.exp(),
+        perplexity_change_percent: 100.0 * (own_nats - f16_nats).exp_m1(),
+        tokens: own.1.tokens,
+        window,
+        text: text.into(),
     }
 }
 
@@ -82,7 +65,7 @@ pub fn announce(
     })?;
     drop(progress);
     let [f16_score, own_score] = scores;
-    let effect = HeadEffect::new((&heads[0], f16_score), (&heads[1], own_score), window, "built-in held-out text");
+    let effect = effect((&heads[0], f16_score), (&heads[1], own_score), window, "built-in held-out text");
     note(format!("head: the logits are not those of the file: {}", effect.says()));
     Ok(Some(effect))
 }

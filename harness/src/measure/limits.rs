@@ -3,13 +3,14 @@
 //! Peaks and clock are taken in turns, so that a clock that moves during the run moves both sides of products a cycle.
 
 use super::last_level::{self, Samples};
-use super::stats::median;
 use crate::error::{Error, Result};
 use crate::machine::Machine;
-use crate::receipt::{Bandwidth, KernelMultiply, Limits, MultiplyPeak, Spread, TeamPeak};
 use kernels::parallel::Team;
 use kernels::peak::{self, Multiply};
 use kernels::{AlignedBuffer, CpuFeatures, Kernel, stream};
+use receipt::judge::level::{capacity, level};
+use receipt::judge::stats::median;
+use receipt::{Bandwidth, KernelMultiply, Limits, MultiplyPeak, Spread, TeamPeak};
 use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
@@ -148,18 +149,6 @@ fn points(threads: usize, caches: &[u64], plan: &Plan<'_>) -> Vec<Point> {
     points.sort_by_key(|p| p.bytes);
     points.dedup();
     points
-}
-
-/// Bytes that `threads` threads together can keep in cache `index`: the last of three or more levels is shared.
-fn capacity(caches: &[u64], index: usize, threads: usize) -> u64 {
-    let shared = index >= 2 && index + 1 == caches.len();
-    caches[index].saturating_mul(if shared { 1 } else { threads as u64 })
-}
-
-/// The first level that holds `bytes` of `threads` threads together: `L1`, ..., or `DRAM`.
-pub fn level(caches: &[u64], bytes: u64, threads: usize) -> String {
-    let fits = (0..caches.len()).find(|&i| bytes <= capacity(caches, i, threads));
-    fits.map_or_else(|| "DRAM".into(), |i| format!("L{}", i + 1))
 }
 
 fn bandwidth(

@@ -1,8 +1,8 @@
 //! Interleaved rounds in randomised balanced order: every entry once a round, every position equally often.
 
 use super::clock::ThreadUsage;
-use crate::receipt::Round;
 use kernels::random::SplitMix64;
+use receipt::Round;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 

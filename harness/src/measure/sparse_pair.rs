@@ -2,16 +2,16 @@
 
 use super::clock::ThreadUsage;
 use super::end_to_end::{as_round, summarize};
-use super::medians;
 use super::rounds::orders;
 use crate::error::{Error, Result};
-use crate::judge::Method;
 use crate::model::engine::Engine;
 use crate::model::generate::{Generation, Request, Session};
 use crate::model::sparse_ffn::SparseFfn;
 use crate::model::stop::StopReason;
-use crate::receipt::{GenerationKernel, GenerationRound, SparseFfnRecord};
 use kernels::Kernel;
+use receipt::judge::Method;
+use receipt::judge::medians;
+use receipt::{GenerationKernel, GenerationRound, SparseFfnRecord};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What an entry with sparsity is called.

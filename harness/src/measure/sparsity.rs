@@ -4,19 +4,19 @@
 //! every share and no model is needed. Copies of the block, more than the last-level cache holds, are gone through in turn.
 
 use super::rounds::{self, Epoch, column};
-use super::stats::{Paired, median};
 use crate::error::{Error, Result};
 use crate::interrupt;
-use crate::judge::{self, Method};
 use crate::machine::Machine;
 use crate::measure::micro::UNKNOWN_CACHE_BYTES;
 use crate::model::sparse_ffn::SparseFfn;
-use crate::receipt::{Receipt, SparsityPoint, SparsityRecord};
 use crate::scenario;
 use kernels::parallel::Team;
 use kernels::random::SplitMix64;
 use kernels::sparse::ColumnWeights;
 use kernels::{CodeTable, F32Ops, Kernel, KernelError, LinearInput, PackedWeights, Packing, Product, Scales};
+use receipt::judge::stats::{Paired, median};
+use receipt::judge::{self, Method};
+use receipt::{Receipt, SparsityPoint, SparsityRecord};
 use std::cell::RefCell;
 use std::hint::black_box;
 use std::time::Instant;
@@ -268,7 +268,7 @@ impl Bench {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::receipt::Ratio;
+    use receipt::Ratio;
 
     #[test]
     fn every_kernel_and_level_gives_the_dense_bits_at_every_share() {

@@ -9,8 +9,6 @@
 use super::times::{Lap, Times};
 use super::weights::{Block, Model, Weights};
 use crate::error::{Error, Result};
-use crate::measure::stats::median;
-use crate::receipt::{SparseFfnRecord, SparseProbe};
 use kernels::parallel::Team;
 use kernels::random::SplitMix64;
 use kernels::sparse::{ColumnWeights, LiveColumns, LiveRows, SparseOps};
@@ -18,6 +16,8 @@ use kernels::{
     AlignedBuffer, CodeTable, CpuFeatures, F32Ops, Family, Kernel, KernelError, LinearInput, PackedWeights, Packing,
     Product,
 };
+use receipt::judge::stats::median;
+use receipt::{SparseFfnRecord, SparseProbe};
 use std::time::{Duration, Instant};
 
 /// When to skip.

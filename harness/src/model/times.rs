@@ -1,6 +1,6 @@
 //! Where a token's time goes: nanoseconds by phase and by operation, summed over tokens.
 
-use crate::receipt::{DecodeTimesNs, ForwardMs, PhasesMs};
+use receipt::{DecodeTimesNs, ForwardMs, PhasesMs};
 use std::time::Instant;
 
 /// Sums of nanoseconds. The clock is read about ten times a block, well under 1% of the fastest block.

@@ -5,10 +5,10 @@ use super::epochs::Shared;
 use super::operands::Operands;
 use crate::error::{Error, Result};
 use crate::measure::rounds::{self, column};
-use crate::measure::stats::median;
 use crate::scenario::Cell;
 use kernels::parallel::Team;
 use kernels::{CpuFeatures, Kernel};
+use receipt::judge::stats::median;
 use std::sync::atomic::AtomicBool;
 
 /// Epochs of about a millisecond.

@@ -2,12 +2,12 @@
 
 use super::operands::Operands;
 use crate::measure::rounds::Epoch;
-use crate::receipt::Residency;
 use crate::scenario::Cell;
 use kernels::parallel::{Columns, Team};
 use kernels::{
     AlignedBuffer, CpuFeatures, Family, Kernel, KernelError, PackedWeights, Packing, QuantizedActivations, stream,
 };
+use receipt::Residency;
 use std::cell::{self, RefCell};
 use std::hint::black_box;
 use std::ops::Range;

@@ -6,15 +6,14 @@ pub mod epochs;
 pub mod operands;
 
 use super::rounds;
-use super::stats::{Paired, median};
 use crate::error::{Error, Result};
-use crate::judge::{self, Method};
-use crate::receipt::{MicroCell, MicroEntry, MicroSummary, Residency, Round, Rule, StreamLimit};
 use crate::scenario::Cell;
 use epochs::Shared;
 use kernels::parallel::Team;
 use kernels::{CpuFeatures, Family, Kernel, KernelError};
 use operands::Operands;
+use receipt::judge::Method;
+use receipt::{MicroCell, MicroEntry, Residency, Round, Rule, StreamLimit};
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
@@ -141,9 +140,6 @@ pub fn with_operation(cell: Cell, kernels: &[Kernel]) -> Vec<Kernel> {
     kernels.iter().filter(|k| k.descriptor().operation_names().contains(&cell.op)).copied().collect()
 }
 
-/// The stage that a kernel builds on, by id.
-pub type BuildsOn<'a> = &'a dyn Fn(&str) -> Option<String>;
-
 /// What this build's kernels build on.
 pub fn registered(id: &str) -> Option<String> {
     kernels::registry::find(id).and_then(|d| d.builds_on).map(str::to_owned)
@@ -151,58 +147,7 @@ pub fn registered(id: &str) -> Option<String> {
 
 /// Fills in summaries, verdicts and the deviation of single rounds from the raw rounds.
 pub fn summarize(cell: &mut MicroCell, rule: Option<&Rule>) {
-    summarize_with(cell, rule, &registered);
-}
-
-/// The same where stages may be other than this build's: a receipt says what each of its kernels builds on, and nothing else is looked
-/// at, so it can be recomputed anywhere.
-pub fn summarize_with(cell: &mut MicroCell, rule: Option<&Rule>, builds_on: BuildsOn<'_>) {
-    let times = |entry| cell.method.times(&cell.rounds, entry, cell.threads);
-    let columns: Vec<Vec<u64>> = (0..cell.entries.len()).map(times).collect();
-    let nothing_measured = cell.rounds.is_empty();
-    let index = |id: &str| cell.entries.iter().position(|e| e.kernel == id && !e.self_pair);
-    let judged = rule.map(|rule| judge::pairs(cell, rule));
-    let summaries = cell.entries.iter().enumerate().map(|(i, entry)| {
-        let per_call: Vec<f64> = columns[i].iter().map(|&ns| ns as f64 / f64::from(cell.calls_per_epoch)).collect();
-        let ns = median(&per_call);
-        let rate = |amount: u64| if ns > 0.0 { amount as f64 / ns } else { 0.0 };
-        let against = |partner: usize| {
-            Paired::new(cell.method, &columns[partner], &columns[i]).ratio(&cell.entries[partner].kernel)
-        };
-        let previous = builds_on(&entry.kernel).and_then(|id| index(&id)).filter(|_| !entry.self_pair);
-        // An A/A column is compared with its twin.
-        let partner = if entry.self_pair { index(&entry.kernel) } else { Some(0) };
-        let share_of_stream = cell.stream.as_ref().filter(|_| !nothing_measured).map(|stream| {
-            let bytes = entry.bytes_per_call as f64 / stream.bytes_per_call.max(1) as f64;
-            let pairs = stream.ns.iter().zip(&columns[i]).filter(|(_, own)| **own > 0);
-            median(&pairs.map(|(&limit, &own)| bytes * limit as f64 / own as f64).collect::<Vec<_>>())
-        });
-        // The stage it builds on, or the baseline where that did not run.
-        let verdict = judged.as_ref().filter(|_| i > 0 && !entry.self_pair);
-        MicroSummary {
-            kernel: entry.kernel.clone(),
-            share_of_stream,
-            median_ns_per_call: ns,
-            gelem_s: rate(cell.weights_per_call),
-            gb_s: rate(entry.bytes_per_call),
-            vs_baseline: partner.filter(|&p| p != i && !nothing_measured).map(against),
-            vs_previous: previous.filter(|_| !nothing_measured).map(against),
-            // From the receipt's limits, not from the rounds: kept as it is.
-            bound: cell.summaries.get(i).and_then(|s| s.bound.clone()),
-            verdict: verdict.map(|judged| judged.verdict(i, previous.unwrap_or(0)).0),
-        }
-    });
-    let summaries: Vec<MicroSummary> = summaries.collect();
-    let self_pair = cell.entries.iter().position(|e| e.self_pair);
-    let twin = self_pair.and_then(|s| index(&cell.entries[s].kernel).map(|t| (s, t)));
-    cell.noise_floor = twin.map_or(0.0, |(s, t)| Paired::new(cell.method, &columns[t], &columns[s]).noise_floor());
-    cell.summaries = summaries;
-    if let Some(stream) = &mut cell.stream {
-        let per_epoch = stream.bytes_per_call as f64 * f64::from(cell.calls_per_epoch);
-        let rates: Vec<f64> = stream.ns.iter().filter(|ns| **ns > 0).map(|&ns| per_epoch / ns as f64).collect();
-        stream.gb_s = median(&rates);
-    }
-    judge::fill(cell, rule);
+    receipt::judge::micro::summarize(cell, rule, &registered);
 }
 
 fn refused(cell: Cell, kernel: &Kernel, error: &KernelError) -> Error {

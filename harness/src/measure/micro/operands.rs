@@ -2,7 +2,6 @@
 
 use super::refused;
 use crate::error::Result;
-use crate::receipt::Residency;
 use crate::scenario::Cell;
 use kernels::parallel::Team;
 use kernels::random::SplitMix64;
@@ -10,6 +9,7 @@ use kernels::{
     CodeTable, CpuFeatures, F32Ops, FloatActivations, Kernel, LinearInput, PackedWeights, Packing,
     QuantizedActivations, Scales,
 };
+use receipt::Residency;
 
 /// Copies of one packing together are this many times the last-level cache, so that each has left it before its turn comes again.
 const CACHE_MULTIPLE: u64 = 4;

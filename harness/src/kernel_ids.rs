@@ -1,0 +1,53 @@
+//! Kernel ids as users write them.
+
+use crate::error::{Error, Result};
+use kernels::{KernelDescriptor, registry};
+
+/// One line about an id that is not registered.
+pub fn unknown_kernel(id: &str) -> String {
+    let known = registry::KERNELS.iter().map(|k| k.id).collect::<Vec<_>>().join(", ");
+    format!("there is no kernel \"{id}\"; known: {known}")
+}
+
+/// The claims' check of a kernel id. Those of x86-64 are subjects of claims on every architecture.
+#[cfg(test)]
+pub fn known_kernel(id: &str) -> std::result::Result<(), String> {
+    match registry::find(id) {
+        Some(_) => Ok(()),
+        None if !cfg!(target_arch = "x86_64") => Ok(()),
+        None => Err(unknown_kernel(id)),
+    }
+}
+
+/// Descriptors of the ids without repeats, each after the one that it builds on.
+pub fn in_registry_order(ids: &[String]) -> Result<Vec<&'static KernelDescriptor>> {
+    if let Some(unknown) = ids.iter().find(|id| registry::find(id).is_none()) {
+        return Err(Error::input(unknown_kernel(unknown)));
+    }
+    Ok(registry::KERNELS.iter().copied().filter(|d| ids.iter().any(|id| id == d.id)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use receipt::judge::claims;
+    use std::path::Path;
+
+    #[test]
+    fn every_kernel_that_a_claim_is_about_is_registered() {
+        claims::parse("scenarios/claims.toml", reports::seed::CLAIMS, &known_kernel).expect("valid");
+        let wrong = reports::seed::CLAIMS.replace("\"scalar\"", "\"avx9\"");
+        let error = claims::parse("claims.toml", &wrong, &known_kernel);
+        assert_eq!(error.is_err(), cfg!(target_arch = "x86_64"), "{error:?}");
+    }
+
+    /// The name of the file is derived; here every registered kernel's is looked up.
+    #[test]
+    fn every_registered_kernel_has_its_file_where_the_page_says() {
+        for kernel in registry::KERNELS {
+            let source = reports::kernel_source(std::env::consts::ARCH, kernel.isa, kernel.id);
+            let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(source);
+            assert!(file.is_file(), "{}", file.display());
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! The folder that a run writes to. It is made and tried out before anything is measured, so that a full disk is not found afterwards.
+
+use crate::error::{Error, Result};
+use crate::output::note;
+use receipt::Receipt;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// More than a default run writes.
+const PROBE_BYTES: usize = 8 << 20;
+/// What a run writes, besides `receipt.json`.
+const OUTPUTS: [&str; 4] = ["receipt.json", "measurements.csv", "report.html", "charts"];
+
+/// A folder that can be written to.
+pub struct RunFolder {
+    path: PathBuf,
+    /// Whether it was made for this run.
+    made: bool,
+    /// Where the run went that was there before.
+    earlier: Option<PathBuf>,
+}
+
+impl RunFolder {
+    /// The folder at `out`, or a new one named after time and scenario in `reports/runs`. Tried out before it is made, so that no
+    /// empty folder is left where nothing can be written.
+    pub fn create(out: Option<&Path>, scenario: &str, timestamp: &str) -> Result<Self> {
+        let runs = Path::new("reports").join("runs");
+        let asked = out.unwrap_or(&runs);
+        let hint = |e: std::io::Error| {
+            Error::input(format!("cannot write the run folder {}: {e}; name another with --out", asked.display()))
+        };
+        if asked.exists() && !asked.is_dir() {
+            return Err(hint(std::io::Error::other("it is a file")));
+        }
+        try_writing(existing(asked)).map_err(hint)?;
+        let made = out.is_none() || !asked.exists();
+        fs::create_dir_all(asked).map_err(hint)?;
+        let path = if out.is_none() { new_folder(&runs, scenario, timestamp)? } else { asked.to_path_buf() };
+        Ok(Self { path, made, earlier: None })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes the first receipt, after moving a run that the folder already holds to `earlier/` inside it.
+    pub fn begin(&mut self, receipt: &Receipt) -> Result<()> {
+        if self.path.join(OUTPUTS[0]).exists() {
+            let earlier = self.path.join("earlier");
+            let target =
+                (1..).map(|n| earlier.join(n.to_string())).find(|p| !p.exists()).unwrap_or_else(|| earlier.clone());
+            fs::create_dir_all(&target).map_err(|e| Error::io("create", &target, &e))?;
+            move_outputs(&self.path, &target)?;
+            note(format!("{} holds an earlier run; moved it to {}", self.path.display(), target.display()));
+            self.earlier = Some(target);
+        }
+        self.save(receipt).map(|_| ())
+    }
+
+    /// Leaves the folder as it was found: for a run that ends before it measured anything.
+    pub fn abandon(&self) {
+        // Best effort: the error that ended the run is the one to report.
+        let _ = fs::remove_file(self.path.join(OUTPUTS[0]));
+        if let Some(earlier) = &self.earlier {
+            let _ = move_outputs(earlier, &self.path).map(|()| {
+                let _ = fs::remove_dir(earlier);
+                let _ = fs::remove_dir(self.path.join("earlier"));
+            });
+        } else if self.made {
+            let _ = fs::remove_dir(&self.path);
+        }
+    }
+
+    /// Writes the receipt; whole or not at all.
+    pub fn save(&self, receipt: &Receipt) -> Result<PathBuf> {
+        crate::receipt_file::write_receipt(receipt, &self.path)
+    }
+}
+
+/// The deepest part of `path` that is there.
+fn existing(path: &Path) -> &Path {
+    let there = path.ancestors().find(|p| !p.as_os_str().is_empty() && p.exists());
+    there.unwrap_or(Path::new("."))
+}
+
+/// Writes as much as a run does to a file without a name, which is gone even after a kill.
+fn try_writing(folder: &Path) -> std::io::Result<()> {
+    let mut file = tempfile::tempfile_in(folder)?;
+    let zeros = vec![0u8; 1 << 20];
+    (0..PROBE_BYTES / zeros.len()).try_for_each(|_| file.write_all(&zeros))?;
+    file.sync_all()
+}
+
+fn move_outputs(from: &Path, to: &Path) -> Result<()> {
+    for name in OUTPUTS {
+        let old = from.join(name);
+        if old.exists() {
+            fs::rename(&old, to.join(name)).map_err(|e| Error::io("move the earlier run's", &old, &e))?;
+        }
+    }
+    Ok(())
+}
+
+/// A folder that did not exist: two runs at once get two.
+fn new_folder(parent: &Path, scenario: &str, timestamp: &str) -> Result<PathBuf> {
+    let plain = |text: &str| text.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect::<String>();
+    let time: String = timestamp.chars().filter(|c| c.is_ascii_digit() || *c == 'T').take(15).collect();
+    for attempt in 1..1000 {
+        let suffix = if attempt == 1 { String::new() } else { format!("-{attempt}") };
+        let path = parent.join(format!("{time}-{}{suffix}", plain(scenario)));
+        match fs::create_dir(&path) {
+            Ok(()) => return Ok(path),
+            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(Error::io("create", &path, &e)),
+        }
+    }
+    Err(Error::input(format!("{} has a thousand runs of this second; name one with --out", parent.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+
+    fn run_in(out: &Path, timestamp: &str) -> RunFolder {
+        let mut folder = RunFolder::create(Some(out), "quick", timestamp).expect("writable");
+        let mut receipt = fixture::empty();
+        receipt.timestamp = timestamp.into();
+        folder.begin(&receipt).expect("written");
+        folder
+    }
+
+    #[test]
+    fn an_earlier_run_is_kept() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let out = dir.path().join("run");
+        let read = |name: &str| crate::receipt_file::read_receipt(&out.join(name)).expect("there").timestamp;
+        ["one", "two", "three"].into_iter().for_each(|timestamp| drop(run_in(&out, timestamp)));
+        assert_eq!(
+            [read("receipt.json"), read("earlier/1/receipt.json"), read("earlier/2/receipt.json")],
+            ["three", "one", "two"]
+        );
+        assert_eq!(fs::read_dir(&out).expect("a folder").count(), 2, "the probe left nothing");
+        run_in(&out, "four").abandon();
+        assert_eq!([read("receipt.json"), read("earlier/2/receipt.json")], ["three", "two"], "as it was found");
+        assert!(!out.join("earlier/3").exists());
+    }
+
+    #[test]
+    fn an_abandoned_run_leaves_nothing() {
+        let dir = tempfile::tempdir().expect("a folder");
+        run_in(&dir.path().join("run"), "one").abandon();
+        assert_eq!(fs::read_dir(dir.path()).expect("a folder").count(), 0);
+    }
+
+    #[test]
+    fn an_unwritable_folder_is_named() {
+        let dir = tempfile::tempdir().expect("a folder");
+        fs::write(dir.path().join("file"), "").expect("written");
+        for name in ["file", "file/run"] {
+            let error = RunFolder::create(Some(&dir.path().join(name)), "quick", "now").err().expect("refused");
+            assert!(error.to_string().contains(name) && error.to_string().contains("--out"), "{error}");
+        }
+    }
+}

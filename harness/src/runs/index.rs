@@ -1,0 +1,45 @@
+//! All runs below a folder on one page. Receipts are read one after the other and only what the page shows is kept, so that
+//! hundreds of them fit.
+
+use super::links::relative_link;
+use super::scan;
+use crate::error::{Error, Result};
+use crate::files::write_atomic;
+use crate::receipt_file::read_receipt;
+use receipt::RECEIPT_FILE;
+use reports::{Index, Links, Listing, Unreadable};
+use std::path::Path;
+
+/// Reads every receipt below `folder` and writes the page to `out`. `progress` hears how many of how many were read.
+pub fn write_index(folder: &Path, out: &Path, mut progress: impl FnMut(usize, usize)) -> Result<Index> {
+    let found = scan::scan(folder)?;
+    if found.runs.is_empty() {
+        let what = "no receipt.json in it or in a folder below: name a run folder, or one that holds run folders";
+        return Err(Error::input(format!("{}: {what}", folder.display())));
+    }
+    let home = out.parent().unwrap_or(Path::new("."));
+    let mut listing = Listing::default();
+    let mut unreadable = found.others;
+    for (i, run) in found.runs.iter().enumerate() {
+        let name = run.strip_prefix(folder).unwrap_or(run).display().to_string();
+        match read_receipt(run) {
+            Ok(receipt) => {
+                let page = run.join("report.html");
+                let links = Links {
+                    report: page.is_file().then(|| relative_link(home, &page)),
+                    receipt: relative_link(home, &run.join(RECEIPT_FILE)),
+                };
+                listing.add(name, links, &receipt);
+            }
+            Err(error) => unreadable.push(Unreadable { path: name, reason: error.to_string() }),
+        }
+        progress(i + 1, found.runs.len());
+    }
+    let index = listing.index(unreadable)?;
+    write_atomic(out, index.page.as_bytes())?;
+    Ok(index)
+}
+
+#[cfg(test)]
+#[path = "index_tests.rs"]
+mod tests;

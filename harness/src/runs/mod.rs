@@ -1,0 +1,13 @@
+//! Folders of runs: the one that a run writes to, what is rendered into it, and the pages over several.
+
+mod comparison;
+mod folder;
+mod index;
+mod links;
+mod scan;
+mod write;
+
+pub use comparison::write_comparison;
+pub use folder::RunFolder;
+pub use index::write_index;
+pub use write::{ReportPaths, render_run, write_run_folder};

@@ -1,0 +1,235 @@
+//! How numbers are written, in one place, so that the page, the charts and the terminal agree to the last digit.
+
+use crate::judge::Direction;
+use crate::record::Ratio;
+
+/// Three significant digits, no exponent: 0.0123, 1.23, 12.3, 123, 12,300.
+pub fn number(x: f64) -> String {
+    if !x.is_finite() {
+        return "n/a".into();
+    }
+    let size = x.abs();
+    let decimals = match size {
+        s if s == 0.0 || s >= 99.95 => 0,
+        s if s >= 9.995 => 1,
+        s if s >= 0.9995 => 2,
+        s if s >= 0.09995 => 3,
+        _ => 4,
+    };
+    grouped(&format!("{x:.decimals$}"))
+}
+
+/// As [`number`], but small ones keep three significant digits: 0.000598, 2.14e-7.
+pub fn measured(x: f64) -> String {
+    match x.abs() {
+        s if s > 0.0 && s < 1e-4 => format!("{x:.2e}"),
+        s if s > 0.0 && s < 0.01 => format!("{x:.*}", if s < 1e-3 { 6 } else { 5 }),
+        _ => number(x),
+    }
+}
+
+/// A whole number with commas between thousands: 22,668.
+pub fn integer(x: u64) -> String {
+    grouped(&x.to_string())
+}
+
+fn grouped(digits: &str) -> String {
+    let (whole, rest) = digits.split_at(digits.find('.').unwrap_or(digits.len()));
+    let (sign, whole) = whole.split_at(usize::from(whole.starts_with('-')));
+    if whole.len() < 5 {
+        return digits.into();
+    }
+    let mut out = String::from(sign);
+    for (i, c) in whole.chars().enumerate() {
+        if i > 0 && (whole.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(c);
+    }
+    out + rest
+}
+
+/// A ratio: two decimals up to 10, where a percent still matters, then three significant digits.
+pub fn ratio(x: f64) -> String {
+    if x.is_finite() && x.abs() < 9.995 { format!("{x:.2}×") } else { format!("{}×", number(x)) }
+}
+
+/// `12.3× [12.1, 12.5]`, or a word on why there is no interval.
+pub fn ratio_with_interval(r: &Ratio) -> String {
+    format!("{} {}", ratio(r.median), interval(r))
+}
+
+/// `12.3×` where it is faster, else with the sign of its direction before it: `▼0.81×`, `=1.01×`, `?1.04×`, `!1.02×`.
+pub fn judged(r: &Ratio) -> String {
+    let mark = match r.direction() {
+        Direction::Faster => "",
+        direction => direction.marker(),
+    };
+    format!("{mark}{}", ratio(r.median))
+}
+
+/// What the signs of [`judged`] stand for.
+pub const SIGNS: &str = "▼ slower  = same  ? undecided  ! unstable";
+
+/// `[12.1, 12.5]` or `[too few rounds]`. The ends get another decimal where they would look the same without it.
+pub fn interval(r: &Ratio) -> String {
+    let (Some(low), Some(high)) = (r.low, r.high) else { return "[too few rounds]".into() };
+    if !(low.is_finite() && high.is_finite()) {
+        return "[n/a]".into();
+    }
+    let decimals = match high.abs() {
+        h if h < 9.995 => 2,
+        h if h < 99.95 => 1,
+        _ => 0,
+    };
+    let at = |decimals: usize| (format!("{low:.decimals$}"), format!("{high:.decimals$}"));
+    let (mut a, mut b) = at(decimals);
+    if a == b {
+        (a, b) = at(decimals + 1);
+    }
+    format!("[{a}, {b}]")
+}
+
+/// A share as a percentage: 0.8%, 12.3%, 100%.
+pub fn percent(share: f64) -> String {
+    match share * 100.0 {
+        p if !p.is_finite() => "n/a".into(),
+        p if p.abs() >= 99.95 => format!("{p:.0}%"),
+        p if p != 0.0 && p.abs() < 0.1 => format!("{p:.2}%"),
+        p => format!("{p:.1}%"),
+    }
+}
+
+/// As [`duration`], or n/a for none.
+pub fn duration_or_none(ns: f64) -> String {
+    if ns > 0.0 { duration(ns) } else { "n/a".into() }
+}
+
+/// Nanoseconds in the unit that leaves one to three digits before the point.
+pub fn duration(ns: f64) -> String {
+    match ns.abs() {
+        x if x >= 1e9 => format!("{} s", number(ns / 1e9)),
+        x if x >= 1e6 => format!("{} ms", number(ns / 1e6)),
+        x if x >= 1e3 => format!("{} µs", number(ns / 1e3)),
+        _ => format!("{} ns", number(ns)),
+    }
+}
+
+/// Seconds of a whole run: `2 min 05 s`.
+pub fn run_time(seconds: f64) -> String {
+    if seconds < 60.0 {
+        return format!("{} s", number(seconds));
+    }
+    // Rounded once, so that 119.7 s is 2 min 00 s and not 1 min 60 s.
+    let s = seconds.round() as u64;
+    if s < 3600 {
+        format!("{} min {:02} s", s / 60, s % 60)
+    } else {
+        format!("{} h {:02} min", s / 3600, s % 3600 / 60)
+    }
+}
+
+/// Bytes in binary units.
+pub fn bytes(n: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let mut x = n as f64;
+    let mut unit = 0;
+    while x >= 1024.0 && unit + 1 < UNITS.len() {
+        x /= 1024.0;
+        unit += 1;
+    }
+    format!("{} {}", number(x), UNITS[unit])
+}
+
+/// Sizes for people: GiB with two decimals, else MiB with one.
+pub fn mib(bytes: u64) -> String {
+    match bytes {
+        b if b >= 1 << 30 => format!("{:.2} GiB", b as f64 / f64::from(1 << 30)),
+        b => format!("{:.1} MiB", b as f64 / f64::from(1 << 20)),
+    }
+}
+
+/// Text as one line that cannot move the cursor, whatever is in the file name, flag or file that it quotes.
+pub fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }).collect()
+}
+
+/// The first characters of a hash, enough to compare by eye.
+pub fn short_hash(hash: &str) -> String {
+    hash.chars().take(12).collect()
+}
+
+/// `text` cut to at most `limit` characters, with a note on how much is missing.
+pub fn cut(text: &str, limit: usize) -> String {
+    let count = text.chars().count();
+    if count <= limit {
+        return text.into();
+    }
+    let head: String = text.chars().take(limit).collect();
+    format!("{head}… ({} more characters in receipt.json)", count - limit)
+}
+
+/// `text` shortened to fit a label.
+pub fn label(text: &str, limit: usize) -> String {
+    if text.chars().count() <= limit {
+        return text.into();
+    }
+    text.chars().take(limit.saturating_sub(1)).chain(['…']).collect()
+}
+
+/// Median of the finite values, if there are any.
+pub fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
+    let mut v: Vec<f64> = values.into_iter().filter(|x| x.is_finite()).collect();
+    v.sort_by(f64::total_cmp);
+    let n = v.len();
+    if n == 0 {
+        return None;
+    }
+    Some(if n % 2 == 1 { v[n / 2] } else { (v[n / 2 - 1] + v[n / 2]) / 2.0 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_keep_three_digits() {
+        let got: Vec<String> = [0.0, 0.0123, 0.5, 1.0, 9.999, 12.34, 99.96, 123.4, 12345.6].map(number).into();
+        assert_eq!(got, ["0", "0.0123", "0.500", "1.00", "10.0", "12.3", "100", "123", "12,346"]);
+        assert_eq!([0.0, 3e-7, 0.00059812, 0.0051, 1.5].map(measured), ["0", "3.00e-7", "0.000598", "0.00510", "1.50"]);
+        assert_eq!(number(f64::NAN), "n/a");
+        assert_eq!(integer(1_234_567), "1,234,567");
+    }
+
+    #[test]
+    fn units_follow_the_size() {
+        assert_eq!(duration(950.0), "950 ns");
+        assert_eq!(duration(1234.0), "1.23 µs");
+        assert_eq!(run_time(119.7), "2 min 00 s");
+        assert_eq!(bytes(32 * 1024), "32.0 KiB");
+        assert_eq!(percent(0.0123), "1.2%");
+    }
+
+    #[test]
+    fn a_ratio_without_interval_says_so() {
+        let mut r = Ratio {
+            partner: "a".into(),
+            median: 1.234,
+            low: Some(1.2),
+            high: Some(1.26),
+            confidence: 0.99,
+            verdict: None,
+        };
+        assert_eq!(ratio_with_interval(&r), "1.23× [1.20, 1.26]");
+        (r.low, r.high) = (Some(1.231), Some(1.234));
+        assert_eq!(interval(&r), "[1.231, 1.234]");
+        r.low = None;
+        assert_eq!(ratio_with_interval(&r), "1.23× [too few rounds]");
+    }
+
+    #[test]
+    fn medians_skip_what_is_not_a_number() {
+        assert_eq!(median([3.0, f64::NAN, 1.0]), Some(2.0));
+        assert_eq!(median([]), None);
+    }
+}

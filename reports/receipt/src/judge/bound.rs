@@ -1,0 +1,263 @@
+//! The bound of each microbenchmark row: the smaller of what memory and what the multiply allow, from this run's own limits.
+//!
+//! Both are upper bounds. Memory: each byte of packed weights once (activations are left out), and for `dequantize` each f32 written,
+//! at the streaming rate of where the operand is; for weights from memory, the stream of the cell's own rounds. Compute: products at
+//! the peak of the kernel's multiply instruction with nothing around it. Of the limits' samples the best one counts: whatever else runs on
+//! a machine can only slow a sample down, and a bound taken from a slow one would be no bound.
+
+use super::level::level;
+use crate::record::{
+    Bandwidth, Bound, BoundBy, GenerationKernel, Limits, MicroCell, MicroSummary, MultiplyPeak, Receipt, Residency,
+};
+
+/// Writes the bound of each row into the cell's summaries.
+pub fn fill(cell: &mut MicroCell, limits: &Limits, caches_bytes: &[u64]) {
+    let caches = limits.caches(caches_bytes);
+    let bounds: Vec<Option<Bound>> = (0..cell.summaries.len()).map(|row| of(cell, row, limits, &caches)).collect();
+    for (summary, bound) in cell.summaries.iter_mut().zip(bounds) {
+        summary.bound = bound;
+    }
+}
+
+/// The bound of one row, with caches as large as they count; `None` where nothing was timed or no bandwidth fits.
+fn of(cell: &MicroCell, row: usize, limits: &Limits, caches: &[u64]) -> Option<Bound> {
+    let (summary, entry) = (cell.summaries.get(row)?, cell.entries.get(row)?);
+    if summary.gelem_s <= 0.0 || cell.weights_per_call == 0 {
+        return None;
+    }
+    // `dequantize` runs on one thread, whatever the team.
+    let dequantize = cell.op == "dequantize";
+    let threads = if dequantize { 1 } else { cell.threads };
+    let written = if dequantize { 4 * cell.weights_per_call } else { 0 };
+    let memory = memory(cell, entry.bytes_per_call, written, threads, limits, caches)?;
+    let peak = multiply(limits, &summary.kernel).filter(|_| !dequantize);
+    let clock = limits.clock_ghz.map(|c| c.high);
+    let compute = peak.map(|p| peak_gmac_s(p, threads));
+    let computes = compute.is_some_and(|c| c < memory.gelem_s);
+    let gelem_s = if computes { compute? } else { memory.gelem_s };
+    let what = match peak.filter(|_| computes) {
+        Some(p) => compute_words(p, clock, threads, gelem_s),
+        None => memory.what,
+    };
+    // Paired with the stream of the same rounds where there is one.
+    let paired = summary.share_of_stream.filter(|_| !computes && cell.residency == Residency::Dram);
+    Some(Bound {
+        bound: if computes { BoundBy::Compute } else { BoundBy::Memory },
+        what,
+        gelem_s,
+        share: paired.unwrap_or(summary.gelem_s / gelem_s),
+        memory_gelem_s: memory.gelem_s,
+        compute_gelem_s: compute,
+        weights_per_byte: cell.weights_per_call as f64 / (entry.bytes_per_call + written).max(1) as f64,
+        mac_per_cycle: mac_per_cycle(summary, clock, threads).filter(|_| !dequantize),
+    })
+}
+
+/// Products a cycle and thread.
+fn mac_per_cycle(summary: &MicroSummary, clock: Option<f64>, threads: usize) -> Option<f64> {
+    Some(summary.gelem_s / (clock.filter(|c| *c > 0.0)? * threads.max(1) as f64))
+}
+
+/// The peak of a kernel's multiply.
+pub fn multiply<'l>(limits: &'l Limits, kernel: &str) -> Option<&'l MultiplyPeak> {
+    let id = &limits.kernels.iter().find(|k| k.kernel == kernel)?.multiply;
+    limits.multiplies.iter().find(|m| m.id == *id)
+}
+
+/// 10^9 products a second of `threads` threads: as measured together, else that many times one thread's.
+pub fn peak_gmac_s(peak: &MultiplyPeak, threads: usize) -> f64 {
+    let together = peak.teams.iter().find(|t| t.threads == threads);
+    together.map_or(peak.gmac_s.high * threads as f64, |team| team.gmac_s.high)
+}
+
+fn compute_words(peak: &MultiplyPeak, clock: Option<f64>, threads: usize, gmac_s: f64) -> String {
+    match clock.filter(|_| threads == 1) {
+        Some(c) => format!("{}: {:.1} MAC/cycle at {c:.2} GHz", peak.id, gmac_s / c),
+        None => format!("{}: {gmac_s:.1} GMAC/s on {threads} thread(s)", peak.id),
+    }
+}
+
+/// Tokens a second at which what a decoded token reads streams from where it fits.
+pub struct Tokens {
+    pub level: String,
+    pub tokens_s: f64,
+    pub read_gb_s: f64,
+}
+
+/// The bound of decoding, for `bytes` of weights a token; `None` where the run did not measure that bandwidth.
+pub fn tokens(receipt: &Receipt, bytes: u64, threads: usize) -> Option<Tokens> {
+    let limits = receipt.limits.as_ref().filter(|_| bytes > 0)?;
+    let level = level(&limits.caches(&receipt.host.caches_bytes), bytes, threads.max(1));
+    let read_gb_s = bandwidth(limits, &level, bytes, threads)?.read_gb_s.high;
+    (read_gb_s.is_finite() && read_gb_s > 0.0).then(|| Tokens {
+        level,
+        tokens_s: read_gb_s * 1e9 / bytes as f64,
+        read_gb_s,
+    })
+}
+
+/// The share of [`tokens`] that a kernel decoded at.
+pub fn share_of_decode(receipt: &Receipt, kernel: &GenerationKernel) -> Option<f64> {
+    let threads = receipt.generation.as_ref()?.threads;
+    let bound = tokens(receipt, kernel.bytes_per_token, threads)?;
+    (kernel.decode_tokens_per_s > 0.0).then(|| kernel.decode_tokens_per_s / bound.tokens_s)
+}
+
+/// Memory's bound and what sets it.
+struct Memory {
+    gelem_s: f64,
+    what: String,
+}
+
+fn memory(
+    cell: &MicroCell,
+    read: u64,
+    written: u64,
+    threads: usize,
+    limits: &Limits,
+    caches: &[u64],
+) -> Option<Memory> {
+    let weights = cell.weights_per_call as f64;
+    if let (Residency::Dram, Some(stream)) = (cell.residency, cell.stream.as_ref().filter(|s| s.gb_s > 0.0)) {
+        let gelem_s = weights / read as f64 * stream.gb_s;
+        return Some(Memory { gelem_s, what: format!("DRAM read {:.1} GB/s", stream.gb_s) });
+    }
+    let place = match cell.residency {
+        Residency::Dram => "DRAM".into(),
+        _ => level(caches, read + written, threads),
+    };
+    let at = bandwidth(limits, &place, read.max(written), threads)?;
+    // Loads and stores go on at the same time: the slower of the two binds.
+    let (read_ns, write_ns) = (read as f64 / at.read_gb_s.high, written as f64 / at.write_gb_s.high);
+    let (ns, what) = if write_ns > read_ns {
+        (write_ns, format!("{place} write {:.1} GB/s", at.write_gb_s.high))
+    } else {
+        (read_ns, format!("{place} read {:.1} GB/s", at.read_gb_s.high))
+    };
+    (ns.is_finite() && ns > 0.0).then(|| Memory { gelem_s: weights / ns, what })
+}
+
+/// The measured point of this level and thread count whose size is nearest to the operand's.
+pub fn bandwidth<'l>(limits: &'l Limits, level: &str, bytes: u64, threads: usize) -> Option<&'l Bandwidth> {
+    let distance = |b: &Bandwidth| (b.bytes.max(1) as f64 / bytes.max(1) as f64).ln().abs();
+    let fitting = limits.bandwidth.iter().filter(|b| b.level == level && b.threads == threads);
+    fitting.min_by(|a, b| distance(a).total_cmp(&distance(b)))
+}
+
+/// Sizes that the cells' in-cache operands have, for the limits to be measured at.
+pub fn operand_bytes(weights: impl Iterator<Item = (u64, bool)>) -> Vec<u64> {
+    // Two bits a weight, a packing with fewer or with scales is near enough; dequantize moves mostly what it writes.
+    let mut sizes: Vec<u64> =
+        weights.map(|(n, dequantize)| if dequantize { 4 * n } else { n / 4 }).filter(|b| *b >= 4096).collect();
+    sizes.sort_unstable();
+    sizes.dedup();
+    sizes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+    use crate::record::{LastLevel, Spread, TeamPeak};
+
+    const CACHES: [u64; 3] = [32 << 10, 1 << 20, 32 << 20];
+
+    fn row(cell: &MicroCell, kernel: &str) -> usize {
+        cell.summaries.iter().position(|s| s.kernel == kernel).expect("measured")
+    }
+
+    fn cell(op: &str, m: usize, family: &str, residency: Residency) -> MicroCell {
+        let receipt = fixture::complete();
+        let fits = |c: &&MicroCell| c.op == op && c.m == m && c.family == family && c.residency == residency;
+        receipt.micro.iter().find(fits).expect("in the fixture").clone()
+    }
+
+    #[test]
+    fn a_slow_kernel_is_bound_by_its_multiply_and_a_dense_one_by_memory() {
+        let cell = cell("gemv", 6912, "W2A8", Residency::Cache);
+        let mut limits = fixture::limits();
+        let slow = of(&cell, row(&cell, "scalar-i8"), &limits, &CACHES).expect("a bound");
+        // pmaddwd-xmm: 16 MAC/cycle at 4 GHz are 64 GMAC/s; L3 at 100 GB/s would allow 400.
+        assert_eq!((slow.bound, slow.compute_gelem_s), (BoundBy::Compute, Some(64.0)));
+        assert!(
+            (slow.memory_gelem_s - 400.0).abs() < 1e-9 && (slow.share - cell.summaries[0].gelem_s / 64.0).abs() < 1e-12
+        );
+        assert_eq!(slow.what, "pmaddwd-xmm: 16.0 MAC/cycle at 4.00 GHz");
+        assert!((slow.mac_per_cycle.expect("a clock") - cell.summaries[0].gelem_s / 4.0).abs() < 1e-12);
+        assert!((slow.weights_per_byte - 4.0).abs() < 1e-12);
+        // With a quarter of the bandwidth memory binds: 25 GB/s x 4 weights a byte = 100 < maddubs' 256.
+        for b in &mut limits.bandwidth {
+            b.read_gb_s.high /= 4.0;
+        }
+        let dense = of(&cell, row(&cell, "avx2-i8"), &limits, &CACHES).expect("a bound");
+        assert_eq!((dense.bound, dense.what.as_str()), (BoundBy::Memory, "L3 read 25.0 GB/s"));
+        assert!((dense.gelem_s - 100.0).abs() < 1e-9 && dense.compute_gelem_s == Some(256.0));
+    }
+
+    #[test]
+    fn what_the_last_level_does_not_hold_is_bound_by_memory() {
+        let cell = cell("gemv", 6912, "W2A8", Residency::Cache);
+        let bound = |limits: &Limits| {
+            let mut cell = cell.clone();
+            fill(&mut cell, limits, &CACHES);
+            let i8 = row(&cell, "avx2-i8");
+            cell.summaries[i8].bound.clone().expect("a bound").memory_gelem_s
+        };
+        let mut limits = fixture::limits();
+        assert_eq!(bound(&limits), 400.0, "4.4 MB fit the 32 MiB that are reported");
+        let found = LastLevel { reported_bytes: 32 << 20, effective_bytes: 2 << 20, step: true, points: Vec::new() };
+        limits.last_level = Some(found);
+        assert_eq!(bound(&limits), 120.0, "but not the 2 MiB that reading shows: 30 GB/s x 4 weights a byte");
+    }
+
+    #[test]
+    fn from_memory_the_stream_of_the_same_rounds_binds() {
+        let cell = cell("gemv", 6912, "W2A8", Residency::Dram);
+        let bound = of(&cell, row(&cell, "avx2-i8"), &fixture::limits(), &CACHES).expect("a bound");
+        // The fixture's stream is 30 GB/s and its paired share one half.
+        assert_eq!((bound.bound, bound.what.as_str(), bound.share), (BoundBy::Memory, "DRAM read 30.0 GB/s", 0.5));
+        assert!((bound.gelem_s - 120.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn dequantize_is_bound_by_what_it_writes() {
+        let receipt = fixture::complete();
+        let cell = receipt.micro.iter().find(|c| c.op == "dequantize" && c.k == 16384).expect("there");
+        let bound = of(cell, 5, &fixture::limits(), &CACHES).expect("a bound");
+        // 4 KiB read and 64 KiB written do not fit 32 KiB of L1: L2, 160 GB/s written, 4 bytes a weight.
+        assert_eq!((bound.bound, bound.what.as_str()), (BoundBy::Memory, "L2 write 160.0 GB/s"));
+        assert!(
+            (bound.gelem_s - 40.0).abs() < 1e-9 && bound.compute_gelem_s.is_none() && bound.mac_per_cycle.is_none()
+        );
+    }
+
+    #[test]
+    fn more_threads_multiply_more() {
+        let mut cell = cell("gemv", 6912, "W2A8", Residency::Cache);
+        cell.threads = 2;
+        let mut limits = fixture::limits();
+        limits.bandwidth.iter_mut().for_each(|b| b.threads = 2);
+        let bound = of(&cell, 0, &limits, &CACHES).expect("a bound");
+        assert_eq!(bound.compute_gelem_s, Some(128.0));
+        assert_eq!(bound.what, "pmaddwd-xmm: 128.0 GMAC/s on 2 thread(s)");
+        // Measured together, two threads of one core have what one has.
+        let together = Spread { median: 70.0, low: 70.0, high: 70.0 };
+        limits.multiplies.iter_mut().for_each(|m| m.teams.push(TeamPeak { threads: 2, gmac_s: together }));
+        assert_eq!(of(&cell, 0, &limits, &CACHES).expect("a bound").gelem_s, 70.0);
+        assert_eq!(of(&cell, 0, &fixture::limits(), &CACHES), None, "no bandwidth of two threads");
+    }
+
+    #[test]
+    fn a_row_that_never_ran_has_no_bound() {
+        let receipt = fixture::interrupted();
+        assert_eq!(of(&receipt.micro[1], 0, &fixture::limits(), &CACHES), None);
+    }
+
+    #[test]
+    fn operands_are_named_once() {
+        assert_eq!(
+            operand_bytes([(256, true), (16384, true), (17_694_720, false), (17_694_720, false)].into_iter()),
+            [65_536, 4_423_680]
+        );
+    }
+}

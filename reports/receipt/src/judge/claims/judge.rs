@@ -1,0 +1,265 @@
+//! A claim against its evidence: holds, fails, or not measurable here, with the numbers and one sentence on why.
+
+use super::evidence::{Evidence, evidence};
+use super::{Claim, Rule};
+use crate::figures::{measured, number};
+use crate::record::Receipt;
+use serde::Serialize;
+
+/// What a receipt says about a claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// The measurement agrees with the figure as it is stated.
+    Holds,
+    /// It does not.
+    Fails,
+    /// This receipt cannot decide.
+    NotMeasurable,
+}
+
+impl Verdict {
+    /// In words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Holds => "holds",
+            Self::Fails => "fails",
+            Self::NotMeasurable => "not measurable here",
+        }
+    }
+}
+
+/// A claim with its verdict.
+#[derive(Clone, Debug, Serialize)]
+pub struct Judged {
+    /// The claim.
+    #[serde(flatten)]
+    pub claim: Claim,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// The measured figure.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub measured: Option<f64>,
+    /// Lower end of its interval.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub low: Option<f64>,
+    /// Upper end of its interval.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub high: Option<f64>,
+    /// Why, in one sentence with the numbers.
+    pub why: String,
+    /// Where in the receipt the evidence is (a JSON pointer); absent without evidence or for the analysis's own arithmetic.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<String>,
+}
+
+/// Each claim against a receipt.
+pub fn judge_all(claims: &[Claim], receipt: &Receipt) -> Vec<Judged> {
+    claims.iter().map(|claim| judge(claim, receipt)).collect()
+}
+
+/// One claim against a receipt.
+pub fn judge(claim: &Claim, receipt: &Receipt) -> Judged {
+    match evidence(&claim.metric, receipt) {
+        Err(reason) => undecided(claim, None, reason),
+        Ok(found) if claim.metric.is_ratio() && found.interval.is_none() => {
+            undecided(claim, Some(&found), format!("{} has too few rounds for an interval", found.place))
+        }
+        Ok(found) => decided(claim, &found),
+    }
+}
+
+fn undecided(claim: &Claim, found: Option<&Evidence>, reason: String) -> Judged {
+    Judged {
+        verdict: Verdict::NotMeasurable,
+        measured: found.map(|e| e.value),
+        low: None,
+        high: None,
+        why: with_note(format!("{reason}."), claim),
+        evidence: found.map(|e| e.at.clone()).filter(|at| !at.is_empty()),
+        claim: claim.clone(),
+    }
+}
+
+/// The interval that the claim allows.
+fn allowed(claim: &Claim) -> (f64, f64) {
+    let (low, high) = (claim.expected * (1.0 - claim.tolerance), claim.expected * (1.0 + claim.tolerance));
+    match claim.judge {
+        Rule::AtLeast => (low, f64::INFINITY),
+        Rule::AtMost => (f64::NEG_INFINITY, high),
+        Rule::About | Rule::Equals => (low, high),
+    }
+}
+
+fn decided(claim: &Claim, found: &Evidence) -> Judged {
+    let (low, high) = found.interval.unwrap_or((found.value, found.value));
+    let (from, to) = allowed(claim);
+    let holds = match claim.judge {
+        Rule::Equals => from <= low && high <= to,
+        Rule::AtLeast | Rule::AtMost | Rule::About => low <= to && from <= high,
+    };
+    // As it is stated, digit by digit.
+    let stated = format!("{}{}", claim.expected, tolerance(claim));
+    let relation = match (claim.judge, holds) {
+        (Rule::AtLeast, true) if low > claim.expected => format!("above the stated {stated}"),
+        (Rule::AtLeast, true) => format!("reaches the stated {stated}"),
+        (Rule::AtLeast, false) => format!("stays below the stated {stated}"),
+        (Rule::AtMost, true) => format!("within the stated {stated}"),
+        (Rule::AtMost, false) => format!("more than the stated {stated}"),
+        (_, true) => format!("agrees with {stated}"),
+        (_, false) if low > to => format!("above {stated}"),
+        (_, false) if high < from => format!("below {stated}"),
+        (_, false) => format!("not within {stated}"),
+    };
+    let interval = match found.interval {
+        Some((l, h)) => format!(" [{}, {}]", measured(l), measured(h)),
+        None => String::new(),
+    };
+    Judged {
+        verdict: if holds { Verdict::Holds } else { Verdict::Fails },
+        measured: Some(found.value),
+        low: found.interval.map(|i| i.0),
+        high: found.interval.map(|i| i.1),
+        why: with_note(format!("{}{interval}: {relation} ({}).", measured(found.value), found.place), claim),
+        evidence: Some(found.at.clone()).filter(|at| !at.is_empty()),
+        claim: claim.clone(),
+    }
+}
+
+fn tolerance(claim: &Claim) -> String {
+    if claim.tolerance == 0.0 { String::new() } else { format!(" ± {}%", number(100.0 * claim.tolerance)) }
+}
+
+fn with_note(sentence: String, claim: &Claim) -> String {
+    match &claim.note {
+        Some(note) => format!("{sentence} {note}"),
+        None => sentence,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::builtin;
+    use super::super::{Metric, Standing};
+    use super::*;
+    use crate::fixture;
+
+    fn claim(expected: f64, judge: Rule, tolerance: f64) -> Claim {
+        Claim {
+            id: "c".into(),
+            section: "5.1".into(),
+            text: "t".into(),
+            metric: Metric::None,
+            expected,
+            unit: "x".into(),
+            judge,
+            tolerance,
+            standing: Standing::Published,
+            note: None,
+            ladder: false,
+        }
+    }
+
+    fn verdict(claim: &Claim, value: f64, interval: Option<(f64, f64)>) -> Verdict {
+        decided(claim, &Evidence { value, interval, place: "here".into(), at: "/micro/0".into() }).verdict
+    }
+
+    #[test]
+    fn at_least_holds_when_the_interval_contains_or_exceeds_it() {
+        let c = claim(1.2, Rule::AtLeast, 0.0);
+        assert_eq!(verdict(&c, 1.19, Some((1.17, 1.21))), Verdict::Holds);
+        assert_eq!(verdict(&c, 1.5, Some((1.4, 1.6))), Verdict::Holds);
+        assert_eq!(verdict(&c, 1.1, Some((1.05, 1.19))), Verdict::Fails);
+        assert_eq!(verdict(&claim(1.2, Rule::AtLeast, 0.1), 1.1, Some((1.05, 1.19))), Verdict::Holds);
+        assert_eq!(verdict(&claim(27.0, Rule::AtMost, 0.0), 26.0, None), Verdict::Holds);
+        assert_eq!(verdict(&claim(27.0, Rule::AtMost, 0.0), 28.0, Some((27.5, 29.0))), Verdict::Fails);
+    }
+
+    #[test]
+    fn about_meets_and_equals_encloses() {
+        let about = claim(1.0, Rule::About, 0.05);
+        assert_eq!(verdict(&about, 1.1, Some((1.04, 1.2))), Verdict::Holds);
+        assert_eq!(verdict(&about, 1.1, Some((1.06, 1.2))), Verdict::Fails);
+        assert_eq!(verdict(&about, 0.9, Some((0.8, 0.94))), Verdict::Fails);
+        let equals = claim(1.0, Rule::Equals, 0.05);
+        assert_eq!(verdict(&equals, 1.0, Some((0.96, 1.04))), Verdict::Holds);
+        assert_eq!(verdict(&equals, 1.0, Some((0.96, 1.06))), Verdict::Fails);
+    }
+
+    #[test]
+    fn every_claim_has_a_verdict_and_every_reason_its_number() {
+        let receipt = fixture::complete();
+        let value = serde_json::to_value(&receipt).expect("serialises");
+        for judged in judge_all(&builtin(), &receipt) {
+            assert!(judged.why.ends_with('.'), "{}", judged.why);
+            if judged.verdict != Verdict::NotMeasurable {
+                let measured = judged.measured.expect("a verdict has a number");
+                assert!(
+                    judged.why.contains(&crate::figures::measured(measured)),
+                    "{}: {}",
+                    judged.claim.id,
+                    judged.why
+                );
+            }
+            if judged.claim.metric.is_ratio() && judged.verdict != Verdict::NotMeasurable {
+                assert!(judged.low.is_some() && judged.high.is_some(), "{}", judged.claim.id);
+            }
+            let at = judged.evidence.as_deref();
+            assert!(at.is_none_or(|at| value.pointer(at).is_some()), "{at:?}");
+        }
+    }
+
+    #[test]
+    fn known_numbers_give_known_verdicts() {
+        let receipt = fixture::complete();
+        let of = |id: &str| judge(builtin().iter().find(|c| c.id == id).expect("a claim"), &receipt);
+        // The fixture's stages for dequantize: 1.32, 1.71, 5.8, 5.83, 5.9, 8.8.
+        let permute = of("phase-4");
+        assert_eq!(permute.verdict, Verdict::Holds);
+        assert!((permute.measured.expect("measured") / (8.8 / 1.32) - 1.0).abs() < 0.02, "{permute:?}");
+        let saved = of("saved-1");
+        let want = (1.0 / 1.71 - 1.0 / 5.8) * 1.32;
+        assert!((saved.measured.expect("measured") / want - 1.0).abs() < 0.05, "{saved:?} {want}");
+        assert_eq!(of("phase-1-again").verdict, Verdict::Fails);
+        assert!(of("phase-1-again").why.contains("Contradicts"));
+        // Its own arithmetic: 9,000 / 9,500 is not 90%, 3x on 9 of 10 s is 0.25 tokens/s.
+        assert_eq!(of("dequantise-share").verdict, Verdict::Fails);
+        assert_eq!(of("target-arithmetic").measured, Some(0.25));
+        assert_eq!(of("target-arithmetic").verdict, Verdict::Fails);
+        // The built-in model is not the 2B one.
+        let rate = of("scalar-rate");
+        assert_eq!(rate.verdict, Verdict::NotMeasurable);
+        assert!(rate.why.contains("scenario timeout"), "{}", rate.why);
+        assert_eq!(of("code-table").verdict, Verdict::Fails);
+        assert_eq!((of("block").verdict, of("parity").verdict), (Verdict::Holds, Verdict::Holds));
+        assert_eq!(of("split-loop").verdict, Verdict::NotMeasurable);
+        // 2.08 G weights at 2.125 bits are 554 MB: 18.5 ms at the fixture's 30 GB/s.
+        let floor = of("forward-floor");
+        assert!(
+            (floor.measured.expect("measured") - 18.45).abs() < 0.01 && floor.verdict == Verdict::Fails,
+            "{floor:?}"
+        );
+    }
+
+    #[test]
+    fn a_model_of_the_2b_size_decides_its_claims() {
+        let mut receipt = fixture::complete();
+        receipt.model.as_mut().expect("there").ternary_weights = 2_084_044_800;
+        let scalar = &mut receipt.generation.as_mut().expect("there").kernels[0];
+        scalar.rounds.iter_mut().for_each(|r| (r.decode_ns, r.decode_tokens) = (70_000_000_000, 7));
+        let of = |id: &str| judge(builtin().iter().find(|c| c.id == id).expect("a claim"), &receipt);
+        assert_eq!((of("scalar-rate").measured, of("scalar-rate").verdict), (Some(0.1), Verdict::Holds));
+        assert_eq!((of("eighty-seconds").measured, of("eighty-seconds").verdict), (Some(80.0), Verdict::Holds));
+        assert_eq!((of("timeout").measured, of("timeout").verdict), (Some(3.0), Verdict::Holds));
+    }
+
+    #[test]
+    fn too_few_rounds_decide_no_ratio() {
+        let receipt = fixture::interrupted();
+        let tiled = judge(builtin().iter().find(|c| c.id == "phase-2-alone-gemv").expect("a claim"), &receipt);
+        assert_eq!(tiled.verdict, Verdict::NotMeasurable);
+        assert!(tiled.measured.is_some() && tiled.why.contains("too few rounds"), "{}", tiled.why);
+        let empty = judge_all(&builtin(), &fixture::empty());
+        assert!(empty.iter().filter(|j| j.verdict == Verdict::Holds).all(|j| j.evidence.is_some()));
+    }
+}

@@ -1,0 +1,202 @@
+//! What an analysis claims, in figures, and each claim's verdict from a receipt.
+
+mod evidence;
+mod judge;
+mod parse;
+
+pub use judge::{Judged, Verdict, judge_all};
+pub use parse::{KernelCheck, parse};
+
+use serde::{Deserialize, Serialize};
+/// One figure that the analysis states.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Claim {
+    /// Short and unique.
+    pub id: String,
+    /// Section of the analysis.
+    pub section: String,
+    /// What it says.
+    pub text: String,
+    /// What is looked up in a receipt.
+    pub metric: Metric,
+    /// The figure.
+    pub expected: f64,
+    /// Its unit.
+    pub unit: String,
+    /// How it is held against a measurement.
+    pub judge: Rule,
+    /// Share of the figure that it may be off.
+    pub tolerance: f64,
+    /// How the figure came to be, as the analysis itself says.
+    pub standing: Standing,
+    /// What a reader should know.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    /// Whether tables and charts quote it as the cumulative factor of its stage.
+    pub ladder: bool,
+}
+
+/// How a claim is held against a measured interval.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rule {
+    /// The interval reaches the figure or lies above it.
+    AtLeast,
+    /// The interval reaches the figure or lies below it.
+    AtMost,
+    /// The interval meets the figure, give or take the tolerance.
+    About,
+    /// The whole interval lies within the tolerance of the figure.
+    Equals,
+}
+
+/// How a figure came to be, as the analysis itself says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// Published there as measured.
+    Published,
+    /// An estimate; section 6.3 lists its code as "Planned".
+    Planned,
+}
+
+impl Standing {
+    /// In words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Published => "published",
+            Self::Planned => "never measured",
+        }
+    }
+}
+
+/// Part of a token's time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// All blocks.
+    Forward,
+    /// Final norm and output head.
+    Logits,
+    /// Choosing a token.
+    Sampling,
+    /// Embedding, stop checks and text.
+    Other,
+    /// All of it.
+    Total,
+}
+
+/// What is looked up in a receipt, or computed from the analysis's own numbers.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "name", rename_all = "snake_case")]
+pub enum Metric {
+    /// Weights a nanosecond of a kernel, for an operation on one row of `k` (the largest cell without `k`).
+    GelemS { kernel: String, op: String, k: Option<usize> },
+    /// Time of `over` over time of `kernel`, paired by round.
+    SpeedUp { kernel: String, over: String, op: String, k: Option<usize> },
+    /// (time of `over` - time of `kernel`) / time of the cell's baseline, paired by round.
+    SavedShare { kernel: String, over: String, op: String },
+    /// Share of a decoded token's time.
+    PhaseShare { kernel: String, phase: Phase },
+    /// Milliseconds of a decoded token, on a model of the 2B size.
+    PhaseMs { kernel: String, phase: Phase },
+    /// Decode speed on a model of the 2B size.
+    TokensPerS { kernel: String },
+    /// Seconds for that many tokens at this speed.
+    Seconds { kernel: String, tokens: u32 },
+    /// Tokens in that many seconds at this speed.
+    TokensWithin { kernel: String, seconds: f64 },
+    /// Milliseconds that all weights of the 2B model take at a kernel's rate for `op`.
+    ImpliedMs { kernel: String, op: String },
+    /// Milliseconds in which memory can deliver all weights of the 2B model, in the packing of `kernel`.
+    ForwardFloorMs { kernel: String },
+    /// Bits a weight takes in the packing of `kernel`.
+    BitsPerWeight { kernel: String },
+    /// Largest relative error of `kernel` against the oracle.
+    MaxError { kernel: String },
+    /// Perplexity with the analysis's code table over that with the file's.
+    TablePerplexity,
+    /// The first number over the second.
+    Quotient { numbers: Vec<f64> },
+    /// Tokens a second after a part of a token becomes faster: total ms, part ms, factor.
+    RateAfter { numbers: Vec<f64> },
+    /// No receipt can show it; the claim's note says why.
+    None,
+}
+
+impl Metric {
+    /// Whether it is a comparison of two times, which needs an interval.
+    pub fn is_ratio(&self) -> bool {
+        matches!(self, Self::SpeedUp { .. } | Self::SavedShare { .. })
+    }
+
+    /// The kernel that it is about.
+    pub fn kernel(&self) -> Option<&str> {
+        match self {
+            Self::GelemS { kernel, .. }
+            | Self::SpeedUp { kernel, .. }
+            | Self::SavedShare { kernel, .. }
+            | Self::PhaseShare { kernel, .. }
+            | Self::PhaseMs { kernel, .. }
+            | Self::TokensPerS { kernel }
+            | Self::Seconds { kernel, .. }
+            | Self::TokensWithin { kernel, .. }
+            | Self::ImpliedMs { kernel, .. }
+            | Self::ForwardFloorMs { kernel }
+            | Self::BitsPerWeight { kernel }
+            | Self::MaxError { kernel } => Some(kernel),
+            Self::TablePerplexity | Self::Quotient { .. } | Self::RateAfter { .. } | Self::None => None,
+        }
+    }
+}
+
+/// The claims of the analysis that this repository answers.
+#[cfg(test)]
+pub fn builtin() -> Vec<Claim> {
+    parse("claims.toml", include_str!("../../../../../scenarios/claims.toml"), &|_| Ok(())).expect("valid")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn the_built_in_claims_are_valid_and_complete() {
+        let claims = builtin();
+        let ids: HashSet<&str> = claims.iter().map(|c| c.id.as_str()).collect();
+        assert_eq!(ids.len(), claims.len(), "ids are unique");
+        // Every figure of the analysis that the issue names.
+        let has = |section: &str, expected: f64| claims.iter().any(|c| c.section == section && c.expected == expected);
+        for factor in [2.27, 3.25, 3.79, 4.29] {
+            assert!(has("3.3", factor), "{factor}");
+        }
+        for (section, expected) in [
+            ("5.1", 1.2),
+            ("6.2", 1.47),
+            ("6.2", 1.69),
+            ("2.4", 0.1),
+            ("2.4", 0.3),
+            ("1.4", 80.0),
+            ("6.2", 27.0),
+            ("1.3", 0.95),
+            ("1.3", 0.04),
+            ("1.3", 0.005),
+            ("3.2", 0.4),
+            ("3.2", 0.3),
+            ("3.2", 0.15),
+        ] {
+            assert!(has(section, expected), "{section} {expected}");
+        }
+        let sizes = claims.iter().filter(|c| c.section == "2.4" && matches!(c.metric, Metric::GelemS { .. }));
+        assert_eq!(sizes.count(), 10);
+        assert_eq!(claims.iter().filter(|c| c.ladder).count(), 5);
+    }
+
+    #[test]
+    fn what_cannot_be_measured_says_why() {
+        let claims = builtin();
+        let silent = claims.iter().find(|c| c.metric == Metric::None && c.note.is_none());
+        assert!(silent.is_none(), "{silent:?}");
+    }
+}

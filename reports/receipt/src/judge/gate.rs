@@ -1,0 +1,247 @@
+//! From a gate's raw rounds to its verdicts. The record is the only input, so that a receipt can be recomputed.
+
+use crate::judge::Method;
+use crate::judge::sequential::{self, Sample, Until};
+use crate::judge::stats::median;
+use crate::record::{ExactCheck, GateCell, GatePair, GateRecord, Outcome, Rule, Verdict};
+
+/// What the exact check of instruction counts is called in a record.
+pub const INSTRUCTIONS: &str = "instructions";
+
+/// Columns of a round.
+pub const BASELINE: usize = 0;
+/// The build that is judged.
+pub const CURRENT: usize = 1;
+/// The baseline in a second process (A/A): its difference from the first is the machine's noise.
+pub const BASELINE_AGAIN: usize = 2;
+
+/// One sample a process pair: the medians over its rounds of log(current / baseline), and of log(baseline again / baseline).
+pub fn samples(pairs: &[GatePair], threads: usize) -> (Vec<f64>, Vec<f64>) {
+    let times = |pair: &GatePair, column| Method::Current.times(&pair.rounds, column, threads);
+    let against_baseline =
+        |pair: &GatePair, own: usize| median(&sequential::log_ratios(&times(pair, BASELINE), &times(pair, own)));
+    pairs.iter().map(|p| (against_baseline(p, CURRENT), against_baseline(p, BASELINE_AGAIN))).unzip()
+}
+
+/// A cell's verdict over its pairs so far, and whether it is final.
+pub fn verdict(rule: &Rule, pairs: &[GatePair], threads: usize) -> (Verdict, bool) {
+    let (effect, same) = samples(pairs, threads);
+    sequential::decide(rule, Until::Decided, Sample::ProcessPair, &effect, &same, "the baseline")
+}
+
+/// Fills in times, verdicts and the outcome from raw rounds and exact checks.
+pub fn summarize(gate: &mut GateRecord) {
+    for cell in &mut gate.cells {
+        let per_call = |column_of: usize| {
+            let times = |pair: &GatePair| Method::Current.times(&pair.rounds, column_of, cell.threads);
+            let ns = cell.pairs.iter().flat_map(times);
+            median(&ns.map(|ns| ns as f64 / f64::from(cell.calls_per_epoch.max(1))).collect::<Vec<_>>())
+        };
+        (cell.baseline_ns_per_call, cell.current_ns_per_call) = (per_call(BASELINE), per_call(CURRENT));
+        cell.verdict = verdict(&gate.rule, &cell.pairs, cell.threads).0;
+    }
+    (gate.outcome, gate.reason, gate.next_step) = conclude(gate);
+}
+
+/// The gate's outcome: the gravest thing that was found. A wrong result outweighs every timing.
+fn conclude(gate: &GateRecord) -> (Outcome, String, String) {
+    // More instructions are accepted if the kernel is faster in every cell: the whole interval below 0.
+    let faster = |kernel: &str| {
+        let mut own = gate.cells.iter().filter(|c| c.kernel == kernel).peekable();
+        own.peek().is_some() && own.all(|c| c.verdict.pass_high.is_some_and(|high| high < 0.0))
+    };
+    let accepted = |c: &ExactCheck| c.passed || (c.what == INSTRUCTIONS && faster(&c.kernel));
+    let wrong: Vec<_> = gate.checks.iter().filter(|c| !accepted(c)).collect();
+    if let Some(first) = wrong.first() {
+        let more = if wrong.len() > 1 { format!(" and {} more", wrong.len() - 1) } else { String::new() };
+        let (what, kernel) = (&first.what, &first.kernel);
+        if first.what == INSTRUCTIONS {
+            return (
+                Outcome::Fail,
+                format!(
+                    "{what} of {kernel} grew from {} to {} on {}{more}",
+                    first.baseline, first.current, first.subject
+                ),
+                format!("run `harness count --kernels {kernel}` on both builds and compare the mix"),
+            );
+        }
+        return (
+            Outcome::Fail,
+            format!("{what} of {kernel} differs on {}{more}", first.subject),
+            format!("run `harness verify --kernels {kernel}` on both builds"),
+        );
+    }
+    let of = |outcome| gate.cells.iter().filter(move |c| c.verdict.outcome == outcome);
+    for outcome in [Outcome::Fail, Outcome::Unstable, Outcome::Inconclusive] {
+        if let Some(first) = of(outcome).max_by(|a, b| a.verdict.change.total_cmp(&b.verdict.change)) {
+            let others = of(outcome).count() - 1;
+            let more = if others > 0 { format!("; {others} more") } else { String::new() };
+            let reason = format!("{}: {}{more}", title(first), first.verdict.reason);
+            return (outcome, reason, first.verdict.next_step.clone());
+        }
+    }
+    if gate.cells.is_empty() {
+        let why = gate.unsupported.first().map_or("no kernel was asked for".into(), |u| u.reason.clone());
+        return (
+            Outcome::Unsupported,
+            format!("nothing could be compared here: {why}"),
+            "run on a CPU that has it, or save the baseline again with this build".into(),
+        );
+    }
+    let largest = gate.cells.iter().map(|c| c.verdict.pass_high.unwrap_or(c.verdict.change)).fold(f64::MIN, f64::max);
+    let checks =
+        if gate.checks.is_empty() { String::new() } else { format!(", {} exact checks agree", gate.checks.len()) };
+    let cells = gate.cells.len();
+    let reason = format!("none of {cells} comparisons is slower by more than {:.1}%{checks}", 100.0 * largest.max(0.0));
+    (Outcome::Pass, reason, "nothing to do".into())
+}
+
+/// `avx2-i8 gemv 6912x2560 from DRAM`.
+pub fn title(cell: &GateCell) -> String {
+    let tokens = if cell.tokens > 1 { format!("x{}", cell.tokens) } else { String::new() };
+    let place = crate::titles::residency(cell.residency);
+    format!("{} {} {}x{}{tokens} {place}", cell.kernel, cell.op, cell.m, cell.k)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::gate as fixture;
+    use crate::record::Round;
+
+    #[test]
+    fn a_preempted_epoch_is_charged_its_cpu_time() {
+        let round = |ns: [u64; 3], switches: u32| Round {
+            order: vec![0, 1, 2],
+            ns: ns.into(),
+            cpu_ns: vec![100, 105, 100],
+            involuntary_switches: vec![0, switches, 0],
+        };
+        let pair = |round: Round| [GatePair { pair: 0, cpu: None, rounds: vec![round] }];
+        let change = |pairs: &[GatePair], threads| samples(pairs, threads).0[0].exp();
+        let near = |a: f64, b: f64| (a - b).abs() < 1e-9;
+        assert!(near(change(&pair(round([100, 900, 100], 1)), 1), 1.05));
+        assert!(near(change(&pair(round([100, 900, 100], 1)), 2), 9.0), "other threads' time is not known");
+        assert!(near(change(&pair(round([100, 110, 100], 0)), 1), 1.1));
+    }
+
+    #[test]
+    fn each_column_has_its_own_samples() {
+        let round = |ns: [u64; 3]| Round {
+            order: vec![0, 1, 2],
+            ns: ns.into(),
+            cpu_ns: vec![0; 3],
+            involuntary_switches: vec![3; 3],
+        };
+        let pair = |pair, rounds: &[[u64; 3]]| GatePair {
+            pair,
+            cpu: None,
+            rounds: rounds.iter().copied().map(round).collect(),
+        };
+        let pairs = [pair(0, &[[100, 110, 90], [100, 120, 80], [100, 130, 70]]), pair(1, &[[200, 100, 200]])];
+        let (effect, same) = samples(&pairs, 1);
+        let rounded = |logs: &[f64]| logs.iter().map(|log| (log.exp() * 1000.0).round()).collect::<Vec<_>>();
+        // A CPU time of 0 is one that was not read.
+        assert_eq!((rounded(&effect), rounded(&same)), (vec![1200.0, 500.0], vec![800.0, 1000.0]));
+    }
+
+    #[test]
+    fn a_record_is_summarized_from_its_rounds() {
+        let gate = fixture::record(0.05);
+        let times: Vec<_> = gate.cells.iter().map(|c| (c.baseline_ns_per_call, c.current_ns_per_call)).collect();
+        // Epochs of 100 calls and a million nanoseconds, with noise of 0.2%.
+        let near = |got: f64, wanted: f64| (got / wanted - 1.0).abs() < 0.003;
+        assert!(
+            near(times[0].0, 1e4) && near(times[0].1, 1e4) && near(times[1].0, 1e4) && near(times[1].1, 1.05e4),
+            "{times:?}"
+        );
+        let outcomes: Vec<_> = gate.cells.iter().map(|c| (c.verdict.outcome, c.verdict.samples)).collect();
+        assert_eq!(outcomes, [(Outcome::Pass, 12), (Outcome::Fail, 12)]);
+        assert_eq!(gate.outcome, Outcome::Fail);
+        assert!(
+            gate.reason.starts_with("avx2-i8 gemv 256x2560 in cache: 4.9% slower than the baseline"),
+            "{}",
+            gate.reason
+        );
+        assert_eq!(gate.next_step, gate.cells[1].verdict.next_step);
+    }
+
+    /// A gate of these cells' outcomes and changes, concluded.
+    fn concluded(cells: &[(Outcome, f64)], checks: Vec<ExactCheck>) -> (Outcome, String, String) {
+        let cell = |(i, (outcome, change)): (usize, &(Outcome, f64))| {
+            let mut cell = fixture::cell(&format!("k{i}"), 0.0);
+            (cell.verdict.outcome, cell.verdict.change, cell.verdict.pass_high) =
+                (*outcome, *change, Some(change + 0.01));
+            (cell.verdict.reason, cell.verdict.next_step) = (format!("reason {i}"), format!("step {i}"));
+            cell
+        };
+        let cells = cells.iter().enumerate().map(cell).collect();
+        conclude(&GateRecord { cells, checks, ..fixture::record(0.0) })
+    }
+
+    #[test]
+    fn the_gravest_finding_is_the_outcome() {
+        use Outcome::{Fail, Inconclusive, Pass, Unstable, Unsupported};
+        let check = |kernel: &str, passed| fixture::check("output", kernel, passed);
+        let (outcome, reason, next) =
+            concluded(&[(Fail, 0.2), (Unstable, 0.0)], vec![check("a", true), check("b", false)]);
+        assert_eq!((outcome, reason.as_str()), (Fail, "output of b differs on gemv 256x2560"));
+        assert_eq!(next, "run `harness verify --kernels b` on both builds");
+        let (_, reason, _) = concluded(&[(Pass, 0.0)], vec![check("b", false), check("c", false), check("d", false)]);
+        assert_eq!(reason, "output of b differs on gemv 256x2560 and 2 more");
+        // The worst of the gravest speaks.
+        let cells = [(Unstable, 0.5), (Fail, 0.1), (Fail, 0.3), (Inconclusive, 0.9), (Pass, 0.0)];
+        let said = concluded(&cells, Vec::new());
+        assert_eq!(said, (Fail, "k2 gemv 256x2560 in cache: reason 2; 1 more".into(), "step 2".into()));
+        assert_eq!(concluded(&[(Inconclusive, 0.9), (Unstable, 0.5)], Vec::new()).0, Unstable);
+        let (outcome, reason, _) = concluded(&[(Inconclusive, 0.9), (Pass, 0.5)], Vec::new());
+        assert_eq!((outcome, reason.as_str()), (Inconclusive, "k0 gemv 256x2560 in cache: reason 0"));
+        let (outcome, reason, _) = concluded(&[(Pass, -0.02), (Pass, 0.004)], vec![check("a", true)]);
+        assert_eq!(
+            (outcome, reason.as_str()),
+            (Pass, "none of 2 comparisons is slower by more than 1.4%, 1 exact checks agree")
+        );
+        let (_, reason, _) = concluded(&[(Pass, -0.2)], Vec::new());
+        assert_eq!(reason, "none of 1 comparisons is slower by more than 0.0%");
+        let (outcome, reason, _) = concluded(&[], vec![check("a", true)]);
+        assert_eq!(
+            (outcome, reason.as_str()),
+            (Unsupported, "nothing could be compared here: no kernel was asked for")
+        );
+    }
+
+    #[test]
+    fn more_instructions_are_accepted_only_of_a_kernel_that_is_faster_everywhere() {
+        let grown = |kernel: &str| vec![fixture::check(super::INSTRUCTIONS, kernel, false)];
+        // `pass_high` is the change and 0.01.
+        assert_eq!(concluded(&[(Outcome::Pass, -0.02)], grown("k0")).0, Outcome::Pass);
+        let (outcome, reason, next) = concluded(&[(Outcome::Pass, -0.01)], grown("k0"));
+        assert_eq!(
+            (outcome, reason.as_str()),
+            (Outcome::Fail, "instructions of k0 grew from 100 to 200 on gemv 256x2560")
+        );
+        assert_eq!(next, "run `harness count --kernels k0` on both builds and compare the mix");
+        let two = concluded(&[(Outcome::Pass, -0.02)], [grown("k7"), grown("k8")].concat());
+        assert_eq!(two.1, "instructions of k7 grew from 100 to 200 on gemv 256x2560 and 1 more", "not timed at all");
+        let output = vec![fixture::check("output", "k0", false)];
+        assert_eq!(concluded(&[(Outcome::Pass, -0.02)], output).0, Outcome::Fail, "a wrong result is never accepted");
+        // Faster in one cell, not in the other.
+        let mut gate = GateRecord { checks: grown("k"), ..fixture::record(0.0) };
+        gate.cells = [-0.02, 0.02]
+            .map(|change| {
+                let mut cell = fixture::cell("k", 0.0);
+                (cell.verdict.outcome, cell.verdict.pass_high) = (Outcome::Pass, Some(change));
+                cell
+            })
+            .into();
+        assert_eq!(conclude(&gate).0, Outcome::Fail);
+    }
+
+    #[test]
+    fn a_batch_has_its_tokens_in_the_title() {
+        let mut cell = fixture::cell("k", 0.0);
+        assert_eq!(title(&cell), "k gemv 256x2560 in cache");
+        (cell.op, cell.tokens) = ("gemm".into(), 32);
+        assert_eq!(title(&cell), "k gemm 256x2560x32 in cache");
+    }
+}

@@ -1,0 +1,37 @@
+//! The one judge: whether a kernel is faster or slower than another. It looks at a receipt and at nothing else, and is called when a
+//! run is measured, when it is rechecked and when it is shown.
+//!
+//! Headline, tables, terminal, Markdown, CSV, charts, index, comparison of runs and exports ask [`Verdict::direction`]. A pair that is
+//! shown without a stored verdict is judged by the same function from the same rounds.
+//!
+//! [`Verdict::direction`]: crate::Verdict::direction
+
+pub mod amdahl;
+pub mod bound;
+mod cells;
+pub mod claims;
+mod comparisons;
+mod direction;
+pub mod findings;
+pub mod gate;
+mod generation;
+pub mod level;
+pub mod medians;
+mod method;
+pub mod micro;
+mod read;
+pub mod sanity;
+pub mod sequential;
+pub mod sparsity;
+pub mod stats;
+pub mod turns;
+
+pub use cells::{fill, pairs, rule_for};
+pub use comparisons::{comparisons, kernels, tally, unstable};
+pub use direction::{Direction, Tally};
+pub use generation::{Blocks, blocks, sparse, sweep};
+pub use method::Method;
+pub use read::complete;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,46 @@
+//! A receipt as it was written becomes one that can be shown: every pair judged, by the rule of its version.
+
+use super::{Method, cells, generation};
+use crate::judge::sequential::{self, Sample};
+use crate::record::{Receipt, Verdict};
+
+/// Judges every pair of a receipt that was read. Nothing that was written is changed.
+pub fn complete(receipt: &mut Receipt) {
+    let method = Method::of(&receipt.schema_version);
+    cells::complete(receipt, method);
+    if let Some(record) = &mut receipt.generation {
+        let threads = record.threads;
+        for blocks in &mut record.blocks {
+            blocks.method = method;
+            generation::blocks(blocks, threads);
+        }
+        generation::sparse(record);
+    }
+    if let Some(record) = &mut receipt.sparsity {
+        generation::sweep(record);
+    }
+    if let Some(gate) = &mut receipt.gate {
+        for cell in &mut gate.cells {
+            fill(&mut cell.verdict, || crate::judge::gate::verdict(&gate.rule, &cell.pairs, cell.threads).0);
+        }
+    }
+    if let Some(calibration) = &mut receipt.calibration {
+        let rule = &calibration.rule;
+        for cell in calibration.trials.iter_mut().flat_map(|trial| &mut trial.cells) {
+            let partner = cell.verdict.partner.clone();
+            let judge = || {
+                let (effect, same) = (&cell.effect, &cell.same);
+                sequential::decide(rule, sequential::Until::Decided, Sample::ProcessPair, effect, same, &partner).0
+            };
+            fill(&mut cell.verdict, judge);
+        }
+    }
+}
+
+/// The ends of the intervals that receipts before 1.2 did not write.
+fn fill(verdict: &mut Verdict, again: impl FnOnce() -> Verdict) {
+    if verdict.alarm_high.is_none() && verdict.pass_low.is_none() {
+        let again = again();
+        (verdict.alarm_high, verdict.pass_low) = (again.alarm_high, again.pass_low);
+    }
+}

@@ -1,0 +1,115 @@
+//! What no working model gives and no quiet machine does, said and never passed over: one token over and over, a perplexity above that of
+//! guessing, CPUs that come and go. Logits that are not finite end a run where they occur (`model::sampler`, `model::perplexity`).
+
+use crate::record::{Finding, Receipt};
+
+/// Equal tokens in a row that are worth a warning; honest text has lines of dashes, but not of sixteen times the same token.
+const REPEATS: usize = 16;
+
+/// The token that is repeated most often in a row and how often, if that is too often.
+pub fn repeated(ids: &[u32]) -> Option<(u32, usize)> {
+    let runs = ids.chunk_by(|a, b| a == b).map(|run| (run[0], run.len()));
+    runs.max_by_key(|run| run.1).filter(|run| run.1 >= REPEATS)
+}
+
+/// What is wrong with this text, in words.
+pub fn of_text(ids: &[u32]) -> Option<String> {
+    let (id, times) = repeated(ids)?;
+    Some(format!(
+        "token {id} was generated {times} times in a row: the weights, their layout or the prompt are wrong for this model"
+    ))
+}
+
+/// What is wrong with this perplexity, in words. NaN is.
+pub fn of_perplexity(perplexity: f64, vocab: usize) -> Option<String> {
+    let better_than_guessing = perplexity <= vocab as f64;
+    (!better_than_guessing).then(|| {
+        format!(
+            "perplexity {perplexity:.1} is worse than guessing each of the {vocab} tokens with equal probability: the weights, their layout or the code table are wrong for this model"
+        )
+    })
+}
+
+fn finding(title: &str, text: String, evidence: String) -> Finding {
+    Finding { title: title.into(), text, evidence }
+}
+
+/// A system that switches a CPU off moves the threads that were pinned to it.
+fn cpus(receipt: &Receipt) -> Option<Finding> {
+    let host = &receipt.host;
+    let (before, after) = (host.load_before.cpus_online?, host.load_after.as_ref()?.cpus_online?);
+    let text = format!(
+        "{before} were on when the run began and {after} when it ended, so threads were moved, pinned ones too: its times are not those \
+         of one machine. Run again."
+    );
+    (before != after)
+        .then(|| finding("CPUs were switched on or off under this run", text, "/host/load_after/cpus_online".into()))
+}
+
+/// Findings about the machine and a run's output. The weights of a synthetic model are random, so nothing about its text is strange.
+pub fn findings(receipt: &Receipt) -> Vec<Finding> {
+    let mut all: Vec<Finding> = cpus(receipt).into_iter().collect();
+    let Some(model) = receipt.model.as_ref().filter(|model| !model.synthetic) else { return all };
+    if !model.warnings.is_empty() {
+        all.push(finding("About this model file", model.warnings.join("; ") + ".", "/model/warnings".into()));
+    }
+    for (i, k) in receipt.generation.iter().flat_map(|g| &g.kernels).enumerate() {
+        if let Some(what) = of_text(&k.token_ids) {
+            let text = format!("With {}, {what}.", k.kernel);
+            all.push(finding("Text that repeats one token", text, format!("/generation/kernels/{i}/token_ids")));
+        }
+    }
+    for (i, k) in receipt.perplexity.iter().flat_map(|p| &p.kernels).enumerate() {
+        if let Some(what) = of_perplexity(k.perplexity, model.vocab) {
+            let text = format!("With {}, {what}.", k.kernel);
+            all.push(finding("A perplexity that no model has", text, format!("/perplexity/kernels/{i}")));
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+
+    #[test]
+    fn sixteen_in_a_row_and_worse_than_guessing() {
+        let mut ids: Vec<u32> = (0..40).collect();
+        assert_eq!(repeated(&ids), None);
+        ids.extend([7; 15]);
+        assert_eq!(repeated(&ids), None);
+        ids.push(7);
+        assert_eq!(repeated(&ids), Some((7, 16)));
+        assert_eq!((repeated(&[]), of_text(&[])), (None, None));
+        assert_eq!(of_perplexity(1024.0, 1024), None);
+        assert!(of_perplexity(1024.5, 1024).is_some_and(|text| text.contains("worse than guessing each of the 1024")));
+        assert!(of_perplexity(f64::NAN, 1024).is_some() && of_perplexity(f64::INFINITY, 1024).is_some());
+    }
+
+    #[test]
+    fn a_receipt_with_nonsense_has_findings_that_point_at_it() {
+        let mut receipt = fixture::complete();
+        assert!(findings(&receipt).is_empty());
+        receipt.generation.as_mut().expect("complete").kernels[0].token_ids = vec![3; 20];
+        receipt.perplexity.as_mut().expect("complete").kernels[0].perplexity = f64::NAN;
+        receipt.model.as_mut().expect("complete").warnings = vec!["it is odd".into()];
+        let found = findings(&receipt);
+        let json = serde_json::to_value(&receipt).expect("JSON");
+        assert_eq!(found.len(), 3);
+        assert!(found.iter().all(|f| json.pointer(&f.evidence).is_some()), "{found:?}");
+        receipt.model.as_mut().expect("complete").synthetic = true;
+        assert!(findings(&receipt).is_empty());
+    }
+
+    #[test]
+    fn a_cpu_that_was_switched_off_is_a_finding() {
+        let mut receipt = fixture::complete();
+        receipt.host.load_after.as_mut().expect("complete").cpus_online = Some(1);
+        let found = findings(&receipt);
+        assert!(found.len() == 1 && found[0].text.starts_with("2 were on when the run began and 1 when"), "{found:?}");
+        assert!(serde_json::to_value(&receipt).expect("JSON").pointer(&found[0].evidence).is_some());
+        receipt.host.load_before.cpus_online = None;
+        assert!(findings(&receipt).is_empty(), "a receipt of an older build");
+    }
+}

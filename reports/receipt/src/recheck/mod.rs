@@ -1,0 +1,165 @@
+//! Checks a receipt: its digests, its own logic (no kernel timed that was not verified, whole rounds), and every figure, recomputed from the
+//! raw rounds and compared bit for bit.
+
+mod recompute;
+mod structure;
+
+use crate::error::{Error, Result};
+use crate::figures::plain;
+use crate::integrity::{FIELD, Integrity};
+use crate::record::{Build, Receipt};
+use crate::store;
+use serde::Serialize;
+use std::path::PathBuf;
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Problem {
+    /// JSON pointer of the field, or of the smallest object that is known to hold it.
+    pub field: String,
+    /// What is there, as JSON; absent for an object.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub found: Option<String>,
+    /// The value recomputed from the raw rounds, as JSON, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recomputed: Option<String>,
+    /// What is wrong, in words.
+    pub what: String,
+}
+
+impl Problem {
+    fn new(field: impl Into<String>, what: impl Into<String>) -> Self {
+        Self { field: field.into(), found: None, recomputed: None, what: what.into() }
+    }
+
+    /// One line, whatever the receipt holds.
+    pub fn line(&self) -> String {
+        plain(&self.words())
+    }
+
+    fn words(&self) -> String {
+        match (&self.found, &self.recomputed) {
+            (Some(found), Some(recomputed)) => format!("{} is {found}, recomputed {recomputed}", self.field),
+            (Some(found), None) => format!("{} is {found}: {}", self.field, self.what),
+            _ => format!("{}: {}", self.field, self.what),
+        }
+    }
+}
+
+/// What was found out about one receipt.
+#[derive(Clone, Debug, Serialize)]
+pub struct Recheck {
+    /// The file.
+    pub receipt: PathBuf,
+    /// Whether nothing is wrong.
+    pub verified: bool,
+    /// Values that digests cover.
+    pub values_with_digest: u64,
+    /// Values that were recomputed and compared, raw data included.
+    pub values_compared: usize,
+    /// What is wrong: first edits that the digests show, then contradictions within the receipt, then figures that the raw rounds do not give.
+    pub problems: Vec<Problem>,
+    /// What could not be checked, and why.
+    pub notes: Vec<String>,
+}
+
+/// Rechecks a receipt from the bytes of its file. `own` is the build that checks: texts are compared where it wrote the receipt.
+///
+/// # Errors
+/// Bytes that are not a receipt. A receipt that fails a check is not an error here; its problems are listed.
+pub fn recheck(file: PathBuf, bytes: &[u8], own: &Build) -> Result<Recheck> {
+    let name = file.display().to_string();
+    let value = store::value(&name, bytes)?;
+    let mut out = Recheck {
+        receipt: file,
+        verified: false,
+        values_with_digest: 0,
+        values_compared: 0,
+        problems: Vec::new(),
+        notes: Vec::new(),
+    };
+    digests(&value, &mut out)?;
+    match store::parse(&name, bytes) {
+        Ok(receipt) => typed(&receipt, own, &mut out),
+        // The digests have named the edit that made the receipt unreadable, such as a negative count.
+        Err(error) if !out.problems.is_empty() => out.notes.push(format!("nothing else was checked: {error}")),
+        Err(error) => return Err(error),
+    }
+    out.verified = out.problems.is_empty();
+    Ok(out)
+}
+
+/// Compares with the digests that were written.
+fn digests(value: &serde_json::Value, out: &mut Recheck) -> Result<()> {
+    let old = value["schema_version"].as_str().is_some_and(|version| version.starts_with("1.0."));
+    match value.get(FIELD) {
+        Some(written) => {
+            let integrity: Integrity = match serde_json::from_value(written.clone()) {
+                Ok(integrity) => integrity,
+                Err(e) => {
+                    out.problems.push(Problem::new("/integrity", format!("cannot be read: {e}")));
+                    return Ok(());
+                }
+            };
+            out.values_with_digest = integrity.parts.iter().map(|part| part.leaves).fold(0, u64::saturating_add);
+            out.problems.extend(integrity.edits(value).into_iter().map(|edit| {
+                // An empty list is shown too; a full one is too long for a line.
+                let there = value.pointer(&edit.field).map(ToString::to_string).filter(|text| text.len() <= 120);
+                Problem { found: there, ..Problem::new(edit.field, edit.what) }
+            }));
+        }
+        None if old => out.notes.push(
+            "written before 1.1, so it holds no digests: raw numbers are taken as they are, figures were computed from them".into(),
+        ),
+        None if value.get("schema_version").is_some_and(serde_json::Value::is_string) => {
+            out.problems.push(Problem::new("/integrity", "missing: receipts since 1.1 hold digests"));
+        }
+        // Not a receipt: `read_receipt` returns the error.
+        None => {}
+    }
+    Ok(())
+}
+
+fn typed(receipt: &Receipt, own: &Build, out: &mut Recheck) {
+    let broken = structure::problems(receipt);
+    let sound = broken.is_empty();
+    let mut add = |problem: Problem| match out.problems.iter_mut().find(|known| known.field == problem.field) {
+        Some(known) => known.recomputed = known.recomputed.take().or(problem.recomputed),
+        None => out.problems.push(problem),
+    };
+    broken.into_iter().for_each(&mut add);
+    if !sound {
+        out.notes.push("figures were not computed again: the rounds are not whole".into());
+        return;
+    }
+    let (differences, compared) = recompute::differences(receipt, own);
+    differences.into_iter().for_each(&mut add);
+    out.values_compared = compared;
+    if !recompute::same_build(receipt, own) {
+        out.notes.push("written by another build, which may word things differently: texts were not recomputed".into());
+    }
+}
+
+impl Recheck {
+    /// Refuses a receipt that fails a check: for callers that act on its figures.
+    ///
+    /// # Errors
+    /// A failed check, with the first thing that is wrong.
+    pub fn require(self) -> Result<Self> {
+        match self.problems.first() {
+            None => Ok(self),
+            Some(first) => Err(refusal(&self.receipt.display().to_string(), first, self.problems.len())),
+        }
+    }
+}
+
+/// The error for a receipt that fails a check.
+pub fn refusal(file: &str, first: &Problem, problems: usize) -> Error {
+    let more = if problems > 1 { format!("; {} more", problems - 1) } else { String::new() };
+    Error::failed(format!("{file}: {}{more}", first.line()))
+}
+
+#[cfg(test)]
+mod structure_tests;
+#[cfg(test)]
+mod tests;

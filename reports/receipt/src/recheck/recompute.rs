@@ -1,0 +1,185 @@
+//! Every figure that follows from raw data, computed again with the code that computed it first.
+
+use super::Problem;
+use crate::judge::findings::findings;
+use crate::judge::sequential::{self, Sample, Until};
+use crate::judge::{Method, bound, gate, medians, micro, turns};
+use crate::record::{BitnetRs, Build, MicroCell, Receipt, Status};
+use serde::Serialize;
+use serde_json::Value;
+
+/// Texts that another version of this program may word differently.
+const TEXTS: [&str; 4] = ["reason", "next_step", "title", "text"];
+
+/// Whether `own` wrote the receipt, so that its texts must be the same too.
+pub fn same_build(receipt: &Receipt, own: &Build) -> bool {
+    (&receipt.build.version, &receipt.build.git_commit) == (&own.version, &own.git_commit)
+}
+
+type Part = (&'static str, fn(&Receipt) -> Value);
+
+/// What holds figures. Both receipts go through the same types, so a default that an old one lacks is no difference.
+const PARTS: [Part; 8] = [
+    ("/calibration", |r| json(&r.calibration)),
+    ("/micro", |r| json(&r.micro)),
+    ("/gate", |r| json(&r.gate)),
+    ("/generation", |r| json(&r.generation)),
+    ("/perplexity", |r| json(&r.perplexity)),
+    ("/head_effect", |r| json(&r.head_effect)),
+    ("/bitnet_rs", |r| json(&r.bitnet_rs)),
+    ("/findings", |r| json(&r.findings)),
+];
+
+fn json(part: &impl Serialize) -> Value {
+    serde_json::to_value(part).unwrap_or(Value::Null)
+}
+
+/// Fields that differ from what the raw data give, and how many values were compared.
+pub fn differences(receipt: &Receipt, own: &Build) -> (Vec<Problem>, usize) {
+    let again = recomputed(receipt);
+    let mut found = Differences { problems: Vec::new(), compared: 0, texts: same_build(receipt, own) };
+    for (pointer, part) in PARTS {
+        // Findings are texts only, so nothing can be said about another build's.
+        if found.texts || pointer != "/findings" {
+            found.compare(pointer.into(), &part(receipt), &part(&again));
+        }
+    }
+    evidence(receipt, &mut found.problems);
+    (found.problems, found.compared)
+}
+
+/// The receipt with all that can be computed made anew.
+fn recomputed(receipt: &Receipt) -> Receipt {
+    let mut again = receipt.clone();
+    let builds_on = |id: &str| receipt.kernels.iter().find(|k| k.id == id)?.builds_on.clone();
+    let cell = |cell: &mut MicroCell| {
+        micro::summarize(cell, receipt.rule.as_ref(), &builds_on);
+        if let Some(limits) = &receipt.limits {
+            bound::fill(cell, limits, &receipt.host.caches_bytes);
+        }
+    };
+    for measured in &mut again.micro {
+        cell(measured);
+        if let Some(first) = &mut measured.unstable_first {
+            cell(first);
+        }
+    }
+    if let Some(gate) = &mut again.gate {
+        gate::summarize(gate);
+    }
+    if let Some(calibration) = &mut again.calibration {
+        for cell in calibration.trials.iter_mut().flat_map(|trial| &mut trial.cells) {
+            let partner = cell.verdict.partner.clone();
+            cell.verdict = sequential::decide(
+                &calibration.rule,
+                Until::Decided,
+                Sample::ProcessPair,
+                &cell.effect,
+                &cell.same,
+                &partner,
+            )
+            .0;
+        }
+    }
+    if let Some(generation) = &mut again.generation {
+        for kernel in &mut generation.kernels {
+            let whole = !matches!(kernel.stop_reason.as_str(), "timeout" | "interrupted");
+            // Before 1.1 a round did not say how far into the prompt it came.
+            if whole || kernel.rounds.iter().all(|r| r.prefill_tokens.is_some()) {
+                medians::summarize(kernel, generation.prompt_ids.len());
+            }
+            for golden in &mut kernel.goldens {
+                let n = golden.compared;
+                golden.passed = golden.got.len() >= n && golden.got[..n] == golden.expected[..n];
+            }
+        }
+        let threads = generation.threads;
+        generation.blocks.iter_mut().for_each(|b| turns::summarize(b, threads, &builds_on));
+        medians::compare(Method::of(&receipt.schema_version), &mut generation.kernels, &generation.blocks);
+        crate::judge::sparse(generation);
+    }
+    if let Some(perplexity) = &mut again.perplexity {
+        perplexity.kernels.iter_mut().for_each(|k| k.perplexity = k.nats_per_token.exp());
+        if let Some(lut) = &mut perplexity.lut {
+            let own = perplexity.kernels.iter().find(|k| k.kernel == lut.kernel);
+            lut.file_perplexity = own.map_or(f64::NAN, |k| k.perplexity);
+        }
+    }
+    if let Some(effect) = &mut again.head_effect {
+        effect.perplexity = effect.nats_per_token.exp();
+        effect.f16_perplexity = effect.f16_nats_per_token.exp();
+        effect.perplexity_change_percent = 100.0 * (effect.nats_per_token - effect.f16_nats_per_token).exp_m1();
+    }
+    if receipt.bitnet_rs.is_some() || !receipt.schema_version.starts_with("1.0.") {
+        again.bitnet_rs = Some(BitnetRs::of(&again));
+    }
+    // A run that is going on, or was killed, has none yet; a gate's page makes its own.
+    if receipt.status != Status::Running && !receipt.findings.is_empty() {
+        again.findings = findings(&again);
+    }
+    again
+}
+
+/// What a finding points to must be there.
+fn evidence(receipt: &Receipt, problems: &mut Vec<Problem>) {
+    let Ok(value) = serde_json::to_value(receipt) else { return };
+    for (i, finding) in receipt.findings.iter().enumerate() {
+        if value.pointer(&finding.evidence).is_none() {
+            let what = format!("points to {}, which is not there", finding.evidence);
+            problems.push(Problem::new(format!("/findings/{i}/evidence"), what));
+        }
+    }
+}
+
+struct Differences {
+    problems: Vec<Problem>,
+    compared: usize,
+    texts: bool,
+}
+
+impl Differences {
+    fn compare(&mut self, pointer: String, found: &Value, again: &Value) {
+        match (found, again) {
+            (Value::Object(a), Value::Object(b)) => {
+                let missing = b.keys().filter(|key| !a.contains_key(*key));
+                for key in a.keys().chain(missing) {
+                    if self.texts || !TEXTS.contains(&key.as_str()) {
+                        let value = |of: &serde_json::Map<String, Value>| of.get(key).cloned().unwrap_or(Value::Null);
+                        self.compare(format!("{pointer}/{key}"), &value(a), &value(b));
+                    }
+                }
+            }
+            (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
+                for (i, (a, b)) in a.iter().zip(b).enumerate() {
+                    self.compare(format!("{pointer}/{i}"), a, b);
+                }
+            }
+            (found, again) => {
+                self.compared += 1;
+                // Text, so that floats are compared bit for bit and infinities as the null they are written as.
+                let (found, again) = (found.to_string(), again.to_string());
+                if found != again {
+                    let same = found.chars().zip(again.chars()).take_while(|(a, b)| a == b).count();
+                    self.problems.push(Problem {
+                        field: pointer,
+                        found: Some(around(&found, same)),
+                        recomputed: Some(around(&again, same)),
+                        what: "does not follow from the raw data".into(),
+                    });
+                }
+            }
+        }
+    }
+}
+
+/// A long value's part where it starts to differ.
+fn around(text: &str, at: usize) -> String {
+    const MOST: usize = 100;
+    if text.len() <= MOST {
+        return text.to_owned();
+    }
+    let start = at.saturating_sub(20);
+    let part: String = text.chars().skip(start).take(MOST).collect();
+    let before = if start > 0 { "..." } else { "" };
+    format!("{before}{part}...")
+}

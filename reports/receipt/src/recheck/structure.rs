@@ -1,0 +1,245 @@
+//! What must be so in any receipt, whatever was measured: nothing here needs a digest.
+
+use super::Problem;
+use crate::record::{
+    BlockEntry, GenerationKernel, GenerationRecord, MicroCell, Receipt, Residency, Round, TokenBlocks,
+};
+use std::fmt::Display;
+
+/// All that is wrong; figures may be recomputed only when nothing is.
+pub fn problems(receipt: &Receipt) -> Vec<Problem> {
+    let mut found = Found { receipt, problems: Vec::new() };
+    found.versions();
+    found.hashes();
+    found.verify();
+    for (i, cell) in receipt.micro.iter().enumerate() {
+        found.cell(&format!("/micro/{i}"), cell);
+    }
+    found.gate();
+    found.generation();
+    found.problems
+}
+
+struct Found<'a> {
+    receipt: &'a Receipt,
+    problems: Vec<Problem>,
+}
+
+impl Found<'_> {
+    fn demand(&mut self, holds: bool, field: impl Into<String>, found: impl Display, what: &str) {
+        if !holds {
+            self.problems.push(Problem { found: Some(found.to_string()), ..Problem::new(field, what) });
+        }
+    }
+
+    fn versions(&mut self) {
+        let r = self.receipt;
+        let old = r.schema_version.starts_with("1.0.");
+        let newer = r.rule.is_some() || r.gate.is_some() || r.bitnet_rs.is_some() || r.integrity.is_some();
+        self.demand(!(old && newer), "/schema_version", &r.schema_version, "but it has fields of 1.1");
+        self.demand(r.timestamp.parse::<jiff::Timestamp>().is_ok(), "/timestamp", &r.timestamp, "not RFC 3339");
+        let elapsed = r.elapsed_s;
+        self.demand(elapsed.is_finite() && elapsed >= 0.0, "/elapsed_s", elapsed, "not a duration");
+        self.demand(r.settings.threads > 0, "/settings/threads", r.settings.threads, "not a number of threads");
+    }
+
+    fn hashes(&mut self) {
+        let r = self.receipt;
+        let mut all = vec![("/scenario/sha256".to_owned(), r.scenario.sha256.clone())];
+        all.extend(r.build.cargo_lock_sha256.iter().map(|h| ("/build/cargo_lock_sha256".to_owned(), h.clone())));
+        all.extend(r.model.iter().map(|m| ("/model/sha256".to_owned(), m.sha256.clone())));
+        for (i, cell) in r.micro.iter().enumerate() {
+            let entries = cell.entries.iter().enumerate();
+            all.extend(
+                entries.map(|(e, x)| (format!("/micro/{i}/entries/{e}/output_sha256"), x.output_sha256.clone())),
+            );
+        }
+        if let Some(gate) = &r.gate {
+            all.push(("/gate/baseline/binary_sha256".into(), gate.baseline.binary_sha256.clone()));
+            all.push(("/gate/current/binary_sha256".into(), gate.current.binary_sha256.clone()));
+        }
+        for (field, hash) in all {
+            let hex = hash.len() == 64 && hash.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+            self.demand(hex, field, &hash, "not a SHA-256 in hex");
+        }
+    }
+
+    fn verify(&mut self) {
+        for (i, v) in self.receipt.verify.iter().enumerate() {
+            let at = |field: &str| format!("/verify/{i}/{field}");
+            self.demand(v.mismatches <= v.cases, at("mismatches"), v.mismatches, "more than there were cases");
+            self.demand((v.cases > 0) == v.available, at("cases"), v.cases, "but only what runs here has cases");
+            self.demand(v.available == v.reason.is_none(), at("available"), v.available, "against its reason");
+            if v.mismatches == 0 && v.available {
+                let within = v.max_relative_error <= v.bound;
+                self.demand(within, at("max_relative_error"), v.max_relative_error, "above the bound, but no mismatch");
+                let exact = !v.exact || v.max_abs_error == 0.0;
+                self.demand(exact, at("max_abs_error"), v.max_abs_error, "but the kernel is exact and has no mismatch");
+            }
+        }
+    }
+
+    /// Exact before fast: what has timings must have passed.
+    fn passed(&mut self, field: String, id: &str) {
+        let own = id.split('+').next().unwrap_or(id);
+        let record = self.receipt.verify.iter().find(|v| v.id == own);
+        let what = match record {
+            None => "timed, but never verified",
+            Some(v) if !v.available => "timed, but not available here",
+            Some(v) if v.mismatches > 0 => "timed, although it has mismatches",
+            Some(_) => return,
+        };
+        self.demand(false, field, id, what);
+    }
+
+    fn cell(&mut self, at: &str, cell: &MicroCell) {
+        let n = cell.entries.len();
+        let product = (cell.m as u64).checked_mul(cell.k as u64).and_then(|x| x.checked_mul(cell.tokens as u64));
+        let weights = cell.weights_per_call;
+        self.demand(product == Some(weights), format!("{at}/weights_per_call"), weights, "not m x k x tokens");
+        self.demand(cell.calls_per_epoch > 0, format!("{at}/calls_per_epoch"), cell.calls_per_epoch, "not a count");
+        let copies = if cell.residency == Residency::Dram { cell.copies > 1 } else { cell.copies == 1 };
+        self.demand(copies, format!("{at}/copies"), cell.copies, "cannot be for this residency");
+        let self_pairs = cell.entries.iter().filter(|e| e.self_pair).count();
+        let last = cell.entries.last().is_some_and(|e| e.self_pair);
+        self.demand(
+            last && self_pairs == 1 && n > 1,
+            format!("{at}/entries"),
+            n,
+            "entries, of which the last alone is A/A",
+        );
+        self.demand(cell.summaries.len() == n, format!("{at}/summaries"), cell.summaries.len(), "not one an entry");
+        for (e, entry) in cell.entries.iter().enumerate() {
+            self.passed(format!("{at}/entries/{e}/kernel"), &entry.kernel);
+        }
+        for (i, round) in cell.rounds.iter().enumerate() {
+            self.round(&format!("{at}/rounds/{i}"), round, n);
+        }
+        if let Some(first) = &cell.unstable_first {
+            let at = format!("{at}/unstable_first");
+            let once = first.unstable_first.is_none();
+            self.demand(once, format!("{at}/unstable_first"), "there", "but a cell is measured at most twice");
+            if once {
+                self.cell(&at, first);
+            }
+        }
+        if let Some(stream) = &cell.stream {
+            let field = format!("{at}/stream/ns");
+            self.demand(stream.ns.len() == cell.rounds.len(), field, stream.ns.len(), "times, not one a round");
+        }
+    }
+
+    fn round(&mut self, at: &str, round: &Round, entries: usize) {
+        let mut order = round.order.clone();
+        order.sort_unstable();
+        let whole = order.len() == entries && order.iter().enumerate().all(|(i, &e)| i == usize::from(e));
+        self.demand(whole, format!("{at}/order"), format!("{:?}", round.order), "not each entry once");
+        let lengths = [
+            ("ns", round.ns.len()),
+            ("cpu_ns", round.cpu_ns.len()),
+            ("involuntary_switches", round.involuntary_switches.len()),
+        ];
+        for (name, length) in lengths {
+            self.demand(length == entries, format!("{at}/{name}"), length, "values, not one an entry");
+        }
+        for (i, &ns) in round.ns.iter().enumerate().filter(|(_, ns)| **ns == 0) {
+            self.demand(false, format!("{at}/ns/{i}"), ns, "nothing takes no time");
+        }
+    }
+
+    fn gate(&mut self) {
+        let Some(gate) = &self.receipt.gate else { return };
+        for (c, cell) in gate.cells.iter().enumerate() {
+            let at = format!("/gate/cells/{c}");
+            self.demand(cell.calls_per_epoch > 0, format!("{at}/calls_per_epoch"), cell.calls_per_epoch, "not a count");
+            for (p, pair) in cell.pairs.iter().enumerate() {
+                let rounds = pair.rounds.len();
+                let field = format!("{at}/pairs/{p}/rounds");
+                self.demand(rounds <= gate.rounds_per_pair, field, rounds, "rounds, more than rounds_per_pair");
+                for (i, round) in pair.rounds.iter().enumerate() {
+                    self.round(&format!("{at}/pairs/{p}/rounds/{i}"), round, 3);
+                }
+            }
+        }
+        for (i, check) in gate.checks.iter().enumerate() {
+            let explained = check.passed == (check.baseline == check.current) || !check.note.is_empty();
+            let what = "against the two values, without a note";
+            self.demand(explained, format!("/gate/checks/{i}/passed"), check.passed, what);
+        }
+    }
+
+    fn generation(&mut self) {
+        let Some(generation) = &self.receipt.generation else { return };
+        for (i, kernel) in generation.kernels.iter().enumerate() {
+            let at = format!("/generation/kernels/{i}");
+            self.passed(format!("{at}/kernel"), &kernel.kernel);
+            let ids = kernel.token_ids.len();
+            self.demand(ids <= generation.max_tokens, format!("{at}/token_ids"), ids, "ids, more than max_tokens");
+            self.generation_rounds(&at, kernel, generation.prompt_ids.len(), generation.max_tokens);
+            for (g, golden) in kernel.goldens.iter().enumerate() {
+                let most = golden.expected.len();
+                let field = format!("{at}/goldens/{g}/compared");
+                self.demand(golden.compared <= most, field, golden.compared, "more ids than are expected");
+            }
+        }
+        for (i, blocks) in generation.blocks.iter().enumerate() {
+            self.blocks(&format!("/generation/blocks/{i}"), blocks, generation);
+        }
+    }
+
+    fn blocks(&mut self, at: &str, blocks: &TokenBlocks, generation: &GenerationRecord) {
+        let n = blocks.entries.len();
+        let pairs = blocks.entries.iter().filter(|e| e.self_pair).count();
+        let last = blocks.entries.last().is_some_and(|e| e.self_pair);
+        let what = "entries, of which the last alone is A/A";
+        self.demand(last && pairs == 1 && n > 1, format!("{at}/entries"), n, what);
+        self.demand(blocks.summaries.len() == n, format!("{at}/summaries"), blocks.summaries.len(), "not one an entry");
+        self.demand(blocks.tokens > 0, format!("{at}/tokens"), blocks.tokens, "not a length");
+        let own =
+            |e: &BlockEntry| generation.kernels.iter().find(|k| k.kernel == e.kernel && k.family == blocks.family);
+        for (e, entry) in blocks.entries.iter().enumerate() {
+            let known = own(entry).is_some();
+            self.demand(known, format!("{at}/entries/{e}/kernel"), &entry.kernel, "not a kernel of this generation");
+        }
+        let shortest = blocks.entries.iter().filter_map(own).map(|k| k.token_ids.len()).min().unwrap_or(0);
+        for (i, round) in blocks.prompts.iter().enumerate() {
+            self.round(&format!("{at}/prompts/{i}"), round, n);
+        }
+        let turn = blocks.settling_tokens.saturating_add(blocks.tokens);
+        for (i, round) in blocks.rounds.iter().enumerate() {
+            let at = format!("{at}/rounds/{i}");
+            self.round(&at, &round.round, n);
+            let settling = round.settling_ns.len();
+            self.demand(settling == n, format!("{at}/settling_ns"), settling, "values, not one an entry");
+            let field = format!("{at}/generation");
+            self.demand(round.generation < blocks.prompts.len(), field, round.generation, "a text without a prompt");
+            let fits = round.from.saturating_add(turn) < shortest;
+            self.demand(fits, format!("{at}/from"), round.from, "a turn past the end of the text");
+        }
+    }
+
+    fn generation_rounds(&mut self, at: &str, kernel: &GenerationKernel, prompt: usize, most: usize) {
+        self.demand(!kernel.rounds.is_empty(), format!("{at}/rounds"), 0, "rounds, but it is listed");
+        for (r, round) in kernel.rounds.iter().enumerate() {
+            let at = format!("{at}/rounds/{r}");
+            self.demand(
+                round.decode_tokens <= most,
+                format!("{at}/decode_tokens"),
+                round.decode_tokens,
+                "above max_tokens",
+            );
+            let field = format!("{at}/prefill_tokens");
+            let tokens = round.prefill_tokens.unwrap_or(0);
+            self.demand(tokens <= prompt, field, tokens, "more than the prompt has");
+            let first = round.time_to_first_token_ns;
+            let in_order = first == 0 || first >= round.prefill_ns;
+            self.demand(in_order, format!("{at}/time_to_first_token_ns"), first, "before the prompt was through");
+            if let Some(times) = &round.decode_times_ns {
+                let phases = [times.embed, times.forward, times.logits, times.sample, times.stop_check];
+                let sum: u64 = phases.iter().fold(0, |a, b| a.saturating_add(*b));
+                let field = format!("{at}/decode_times_ns");
+                self.demand(sum <= round.decode_ns, field, sum, "ns of phases, more than decode_ns");
+            }
+        }
+    }
+}

@@ -1,0 +1,240 @@
+use super::*;
+use crate::error::Kind;
+use crate::fixture;
+use crate::random::SplitMix64;
+use serde_json::Value;
+
+/// A pointer, and what breaks the field that it points to.
+type Edit<'a> = (&'a str, &'a dyn Fn(&mut Receipt));
+
+/// A 1.0.0 receipt of a real run, with fewer cells and kernels.
+const OLD: &[u8] = include_bytes!("../../tests/fixtures/receipt-1.0.0.json");
+
+/// A made-up run whose figures do follow from its rounds.
+fn consistent() -> Receipt {
+    let mut receipt = fixture::complete();
+    receipt.micro.truncate(4);
+    let kernels = receipt.kernels.clone();
+    let builds_on = |id: &str| kernels.iter().find(|k| k.id == id)?.builds_on.clone();
+    for cell in &mut receipt.micro {
+        cell.rounds.truncate(12);
+        cell.copies = cell.copies.max(1);
+        if let Some(stream) = &mut cell.stream {
+            stream.ns.truncate(12);
+        }
+        let last = cell.entries.len() - 1;
+        cell.entries[last].kernel = cell.entries[last - 1].kernel.clone();
+        crate::judge::micro::summarize(cell, None, &builds_on);
+        if let Some(limits) = &receipt.limits {
+            crate::judge::bound::fill(cell, limits, &receipt.host.caches_bytes);
+        }
+    }
+    let generation = receipt.generation.as_mut().unwrap();
+    for kernel in &mut generation.kernels {
+        crate::judge::medians::summarize(kernel, generation.prompt_ids.len());
+    }
+    crate::judge::medians::compare(Default::default(), &mut generation.kernels, &generation.blocks);
+    let perplexity = receipt.perplexity.as_mut().unwrap();
+    perplexity.kernels.iter_mut().for_each(|k| k.perplexity = k.nats_per_token.exp());
+    perplexity.lut.as_mut().unwrap().file_perplexity = perplexity.kernels[5].perplexity;
+    let (nats, f16_nats) = (3.25f64, 3.2f64);
+    receipt.head_effect = Some(crate::record::HeadEffect {
+        head: "q8".into(),
+        f16_head: "f16".into(),
+        nats_per_token: nats,
+        f16_nats_per_token: f16_nats,
+        perplexity: nats.exp(),
+        f16_perplexity: f16_nats.exp(),
+        perplexity_change_percent: 100.0 * (nats - f16_nats).exp_m1(),
+        tokens: 100,
+        window: 10,
+        text: "a text".into(),
+    });
+    receipt.build = build_info();
+    receipt.findings = crate::judge::findings::findings(&receipt);
+    receipt
+}
+
+/// A build that is nobody's but the tests'.
+fn build_info() -> Build {
+    Build { version: "9.9.9".into(), ..fixture::build() }
+}
+
+fn written(receipt: &Receipt) -> (Vec<u8>, Value) {
+    let bytes = store::sealed(receipt).unwrap();
+    let value = serde_json::from_slice(&bytes).unwrap();
+    (bytes, value)
+}
+
+fn check(bytes: impl AsRef<[u8]>) -> Result<Recheck> {
+    recheck("receipt.json".into(), bytes.as_ref(), &build_info())
+}
+
+/// Pointers of all numbers.
+fn numbers(value: &Value, pointer: &str, all: &mut Vec<String>) {
+    match value {
+        Value::Object(map) => map.iter().for_each(|(key, v)| numbers(v, &format!("{pointer}/{key}"), all)),
+        Value::Array(items) => items.iter().enumerate().for_each(|(i, v)| numbers(v, &format!("{pointer}/{i}"), all)),
+        Value::Number(_) => all.push(pointer.into()),
+        _ => {}
+    }
+}
+
+#[test]
+fn a_fresh_receipt_holds() {
+    for receipt in [consistent(), fixture::empty()] {
+        let (bytes, _) = written(&receipt);
+        let found = check(&bytes).unwrap().require().unwrap();
+        assert!(found.verified, "{found:?}");
+        assert_eq!(found.notes.is_empty(), recompute::same_build(&receipt, &build_info()));
+        assert!(found.values_with_digest > 50);
+        // Written again by a reader, it holds still.
+        let back = store::parse("receipt.json", &bytes).unwrap();
+        check(written(&back).0).unwrap().require().unwrap();
+    }
+}
+
+#[test]
+fn any_edited_number_is_named() {
+    let (_, value) = written(&consistent());
+    let mut pointers = Vec::new();
+    numbers(&value, "", &mut pointers);
+    assert!(pointers.len() > 1000);
+    let random = &mut SplitMix64::new(7);
+    // All kinds of fields, not only rounds, of which there are most.
+    let (rounds, others): (Vec<String>, Vec<String>) = pointers.into_iter().partition(|p| p.contains("/rounds/"));
+    let mut sample: Vec<&String> = (0..60).map(|_| &rounds[random.next_u64() as usize % rounds.len()]).collect();
+    sample.extend(others.iter().filter(|_| random.next_u64().is_multiple_of(4)));
+    for pointer in sample {
+        let mut edited = value.clone();
+        let number = edited.pointer_mut(pointer).unwrap();
+        *number = match number.as_u64() {
+            Some(n) if random.next_u64().is_multiple_of(3) => serde_json::json!(-(n as i64) - 1),
+            Some(n) => serde_json::json!(n + 1),
+            None => serde_json::json!(f64::from_bits(number.as_f64().unwrap().to_bits() ^ 1)),
+        };
+        let unchanged = edited == value;
+        let found = check(edited.to_string()).unwrap();
+        assert!(!found.verified && !unchanged, "{pointer}");
+        if pointer.starts_with("/integrity") {
+            assert!(found.problems[0].field.starts_with("/integrity"), "{pointer}: {:?}", found.problems);
+        } else {
+            assert_eq!(&found.problems[0].field, pointer, "{:?}", found.problems);
+        }
+        let field = found.problems[0].field.clone();
+        let error = found.require().unwrap_err();
+        assert!(error.kind() == Kind::Failed && error.to_string().contains(&field));
+    }
+}
+
+/// Without the digests: what can be recomputed is named by itself, with both values.
+#[test]
+fn figures_are_recomputed_not_only_hashed() {
+    let receipt = consistent();
+    let edits: &[Edit<'_>] = &[
+        ("/micro/0/summaries/1/gelem_s", &|r| r.micro[0].summaries[1].gelem_s *= 1.0001),
+        ("/micro/0/summaries/2/vs_previous/median", &|r| {
+            r.micro[0].summaries[2].vs_previous.as_mut().unwrap().median += 1e-12;
+        }),
+        ("/micro/1/noise_floor", &|r| r.micro[1].noise_floor = 0.0),
+        ("/generation/kernels/2/decode_tokens_per_s", &|r| {
+            r.generation.as_mut().unwrap().kernels[2].decode_tokens_per_s += 1.0;
+        }),
+        ("/generation/kernels/1/ids_equal_baseline", &|r| {
+            r.generation.as_mut().unwrap().kernels[1].token_ids[0] += 1;
+        }),
+        ("/generation/kernels/0/goldens/0/passed", &|r| {
+            r.generation.as_mut().unwrap().kernels[0].goldens[0].got[1] = 9
+        }),
+        ("/perplexity/kernels/3/perplexity", &|r| r.perplexity.as_mut().unwrap().kernels[3].perplexity = 1.0),
+        ("/head_effect/perplexity_change_percent", &|r| {
+            r.head_effect.as_mut().unwrap().perplexity_change_percent = 0.0;
+        }),
+        ("/findings/0/text", &|r| r.findings[0].text.push('!')),
+    ];
+    for &(pointer, edit) in edits {
+        let mut edited = receipt.clone();
+        edit(&mut edited);
+        let found = check(written(&edited).0).unwrap();
+        let problem = found.problems.iter().find(|p| p.field == pointer);
+        let problem = problem.unwrap_or_else(|| panic!("{pointer}: {:?}", found.problems));
+        assert!(problem.recomputed.is_some() && problem.found != problem.recomputed, "{problem:?}");
+    }
+}
+
+#[test]
+fn a_receipt_must_make_sense() {
+    let edits: &[Edit<'_>] = &[
+        ("/micro/0/rounds/3/order", &|r| r.micro[0].rounds[3].order[0] = r.micro[0].rounds[3].order[1]),
+        ("/micro/0/rounds/3/ns", &|r| r.micro[0].rounds[3].ns.truncate(1)),
+        ("/micro/0/rounds/3/ns/1", &|r| r.micro[0].rounds[3].ns[1] = 0),
+        ("/micro/0/weights_per_call", &|r| r.micro[0].weights_per_call += 1),
+        ("/micro/0/summaries", &|r| r.micro[0].summaries.truncate(2)),
+        ("/micro/0/entries/0/kernel", &|r| r.verify[0].mismatches = 3),
+        ("/generation/kernels/0/kernel", &|r| drop(r.verify.remove(0))),
+        ("/verify/7/max_abs_error", &|r| r.verify[7].max_abs_error = 1.0),
+        ("/model/sha256", &|r| r.model.as_mut().unwrap().sha256 = "unknown".into()),
+        ("/schema_version", &|r| r.schema_version = "1.0.0".into()),
+    ];
+    for &(pointer, edit) in edits {
+        let mut edited = consistent();
+        edit(&mut edited);
+        let found = check(written(&edited).0).unwrap();
+        assert!(found.problems.iter().any(|p| p.field == pointer), "{pointer}: {:?}", found.problems);
+    }
+}
+
+#[test]
+fn removing_the_digests_does_not_help() {
+    let (_, mut value) = written(&consistent());
+    value.as_object_mut().unwrap().remove("integrity");
+    assert_eq!(check(value.to_string()).unwrap().problems[0].field, "/integrity");
+    value["schema_version"] = "1.0.0".into();
+    assert_eq!(check(value.to_string()).unwrap().problems[0].field, "/schema_version");
+}
+
+/// An edit that leaves no receipt is named by its digest; without digests there is nothing but the reader's error.
+#[test]
+fn what_cannot_be_read_is_named_all_the_same() {
+    let (_, mut value) = written(&consistent());
+    value["micro"][0]["k"] = (-1).into();
+    let found = check(value.to_string()).unwrap();
+    assert_eq!((found.problems.len(), found.problems[0].field.as_str()), (1, "/micro/0/k"));
+    assert_eq!(found.problems[0].found.as_deref(), Some("-1"));
+    assert!(found.notes.iter().any(|note| note.starts_with("nothing else was checked: ")), "{:?}", found.notes);
+    // Digests that are none.
+    value["integrity"] = 7.into();
+    let found = check(value.to_string()).unwrap();
+    assert!(found.problems[0].line().starts_with("/integrity: cannot be read: "), "{:?}", found.problems);
+    // A value too long for a line is not shown.
+    let (_, mut value) = written(&consistent());
+    value["scenario"]["analysis"] = "long ".repeat(40).into();
+    let found = check(value.to_string()).unwrap();
+    assert_eq!((found.problems[0].field.as_str(), found.problems[0].found.as_ref()), ("/scenario/analysis", None));
+    // And one of 120 characters is.
+    value["scenario"]["analysis"] = "x".repeat(118).into();
+    assert!(check(value.to_string()).unwrap().problems[0].found.is_some());
+}
+
+#[test]
+fn what_is_no_receipt_is_an_input_error() {
+    for text in ["{", "{}", "[]", r#"{"schema_version": "7.0.0"}"#] {
+        let outcome = check(text);
+        let refused = outcome.as_ref().map_or(true, |found| !found.verified);
+        assert!(refused, "{text}: {outcome:?}");
+    }
+    // Nothing is said to be missing from what never was a receipt.
+    assert!(check("{}").unwrap_err().to_string().contains("not a receipt"));
+}
+
+#[test]
+fn a_receipt_of_version_1_0_reads_and_holds() {
+    let found = check(OLD).unwrap().require().unwrap();
+    assert!(found.values_compared > 1000 && found.notes.iter().any(|n| n.contains("before 1.1")), "{found:?}");
+    let receipt = store::parse("old", OLD).unwrap();
+    assert!(receipt.schema_version == "1.0.0" && receipt.integrity.is_none());
+    // Its figures are held to its rounds as any other's.
+    let mut value: Value = serde_json::from_slice(OLD).unwrap();
+    value["micro"][0]["rounds"][0]["ns"][0] = serde_json::json!(1);
+    assert!(check(value.to_string()).unwrap().problems.iter().any(|p| p.field.starts_with("/micro/0/")));
+}

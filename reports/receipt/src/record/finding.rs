@@ -1,0 +1,15 @@
+//! Statements in words.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// One statement in words, generated from this receipt's numbers.
+#[derive(Clone, Debug, JsonSchema, Serialize, Deserialize)]
+pub struct Finding {
+    /// Short and specific.
+    pub title: String,
+    /// One or two sentences with the figures.
+    pub text: String,
+    /// Where in the receipt the figures are (a JSON pointer).
+    pub evidence: String,
+}

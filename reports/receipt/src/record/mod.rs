@@ -1,0 +1,36 @@
+//! What a receipt holds, a file a part. Records are data: what follows from them is the judge's.
+
+mod bitnet_rs;
+mod calibration;
+mod count;
+mod finding;
+mod gate;
+mod generation;
+mod kernel;
+mod limits;
+mod micro;
+mod number;
+mod provenance;
+mod run;
+mod sparsity;
+mod verdict;
+
+pub use bitnet_rs::BitnetRs;
+pub use calibration::{CalibrationCell, CalibrationRecord, CalibrationTrial};
+pub use count::{CountRecord, LoopRecord, Mix, StaticModel};
+pub use finding::Finding;
+pub use gate::{ExactCheck, GateCell, GatePair, GateRecord, GateSide, Injection, Unsupported};
+pub use generation::{
+    BlockEntry, BlockRound, BlockSummary, DecodeTimesNs, ForwardMs, GenerationKernel, GenerationRecord,
+    GenerationRound, GoldenCheck, HeadEffect, KvCacheRecord, LutFinding, PerplexityKernel, PerplexityRecord, PhasesMs,
+    PrefillProbe, PrefillRecord, SparseFfnRecord, SparseProbe, TokenBlocks,
+};
+pub use kernel::{KernelRecord, VerifyRecord};
+pub use limits::{
+    Bandwidth, Bound, BoundBy, KernelMultiply, LastLevel, Limits, MultiplyPeak, Spread, SweepPoint, TeamPeak,
+};
+pub use micro::{Lead, MicroCell, MicroEntry, MicroSummary, Ratio, Residency, Round, StreamLimit};
+pub use provenance::{Build, Host, Load, ModelRecord, ScenarioRecord, Settings};
+pub use run::{Receipt, SCHEMA_VERSION, Status};
+pub use sparsity::{SparsityPoint, SparsityRecord};
+pub use verdict::{Outcome, Rule, Verdict};

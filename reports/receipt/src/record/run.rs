@@ -1,0 +1,118 @@
+//! One run: everything it measured, as one JSON file.
+
+use super::bitnet_rs::BitnetRs;
+use super::calibration::CalibrationRecord;
+use super::count::CountRecord;
+use super::finding::Finding;
+use super::gate::GateRecord;
+use super::generation::{GenerationRecord, HeadEffect, PerplexityRecord};
+use super::kernel::{KernelRecord, VerifyRecord};
+use super::limits::Limits;
+use super::micro::MicroCell;
+use super::provenance::{Build, Host, ModelRecord, ScenarioRecord, Settings};
+use super::sparsity::SparsityRecord;
+use super::verdict::Rule;
+use crate::integrity::Integrity;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Version of the layout below. A reader refuses a major version it does not know.
+pub const SCHEMA_VERSION: &str = "1.2.0";
+
+/// How far the run got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// The run was still going when this was written; seen only if it was killed.
+    Running,
+    /// Everything asked for was measured.
+    Complete,
+    /// Stopped by the user; what is here was measured, the rest is absent.
+    Interrupted,
+    /// Stopped by an error, which is in `error`.
+    Failed,
+}
+
+/// One run.
+#[derive(Clone, Debug, JsonSchema, Serialize, Deserialize)]
+pub struct Receipt {
+    /// Layout version, see [`SCHEMA_VERSION`].
+    pub schema_version: String,
+    /// How far the run got.
+    pub status: Status,
+    /// Why the run failed, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// Start of the run, RFC 3339, UTC.
+    pub timestamp: String,
+    /// Wall time of the whole run in seconds.
+    pub elapsed_s: f64,
+    /// The command line as typed.
+    pub argv: Vec<String>,
+    /// What was built, and how.
+    pub build: Build,
+    /// The machine.
+    pub host: Host,
+    /// What was asked for.
+    pub scenario: ScenarioRecord,
+    /// Flags that change what is measured.
+    pub settings: Settings,
+    /// Every registered kernel, whether it ran here, and if not, why not.
+    pub kernels: Vec<KernelRecord>,
+    /// The model of the end-to-end part.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<ModelRecord>,
+    /// Correctness, before any timing: one entry a kernel.
+    pub verify: Vec<VerifyRecord>,
+    /// Bandwidth, clock and peak products of this machine; absent in older receipts and where nothing was timed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Limits>,
+    /// Microbenchmarks, raw rounds included.
+    pub micro: Vec<MicroCell>,
+    /// Instructions of one gemv of each kernel, at one small shape.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub counts: Vec<CountRecord>,
+    /// Why some kernel was not counted, or none was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counts_skipped: Option<String>,
+    /// Why no static model of a CPU was asked about the counted loops.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub static_model_skipped: Option<String>,
+    /// Rule of the microbenchmarks' verdicts; absent in receipts before 1.1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<Rule>,
+    /// A regression gate, if this run was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<GateRecord>,
+    /// A calibration of the gate, if this run was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<CalibrationRecord>,
+    /// Real generation, each kernel in turn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<GenerationRecord>,
+    /// Perplexity per kernel, and what the seed's table does to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub perplexity: Option<PerplexityRecord>,
+    /// What the quantised output head does to perplexity; absent with the f16 head, and where text means nothing to the model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head_effect: Option<HeadEffect>,
+    /// Feed-forward blocks with and without exact sparsity over live shares.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sparsity: Option<SparsityRecord>,
+    /// Statements generated from the numbers above.
+    pub findings: Vec<Finding>,
+    /// The run as a receipt of BitNet.rs, computed from the above whenever the receipt is written; absent before 1.1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bitnet_rs: Option<BitnetRs>,
+    /// Digests of all of the above, made whenever the receipt is written; absent before 1.1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub integrity: Option<Integrity>,
+}
+
+impl Receipt {
+    /// The machine's caches by level, the last as large as reading showed it, where this run measured that.
+    pub fn caches(&self) -> Vec<u64> {
+        let reported = &self.host.caches_bytes;
+        self.limits.as_ref().map_or_else(|| reported.clone(), |limits| limits.caches(reported))
+    }
+}

@@ -1,0 +1,24 @@
+//! What cells and places are called, in words.
+
+use crate::record::{MicroCell, Residency};
+
+/// `gemv 6912×2560, in cache`; a batch says of how many tokens.
+pub fn cell_title(cell: &MicroCell) -> String {
+    format!("{} {}, {}", cell.op, shape(cell), residency(cell.residency))
+}
+
+/// `6912×2560`, or `6912×2560×128` for a batch of 128 tokens.
+pub fn shape(cell: &MicroCell) -> String {
+    let tokens = if cell.tokens > 1 { format!("×{}", cell.tokens) } else { String::new() };
+    format!("{}×{}{tokens}", cell.m, cell.k)
+}
+
+/// Where the weights were, in words.
+pub fn residency(r: Residency) -> &'static str {
+    match r {
+        Residency::L2 => "from L2",
+        Residency::Llc => "from LLC",
+        Residency::Cache => "in cache",
+        Residency::Dram => "from DRAM",
+    }
+}

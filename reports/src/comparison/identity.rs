@@ -1,0 +1,89 @@
+//! Which machine and setting a run was made with. Times of two runs meet only where all of this is the same; even then it is
+//! what the machines say about themselves, and no proof that they are one.
+
+use receipt::Receipt;
+use receipt::figures;
+
+/// Name and value.
+type Fact = (&'static str, String);
+
+/// What must be equal before anything of one run is compared with another's. Load is left out because it always differs.
+fn facts(r: &Receipt) -> Vec<Fact> {
+    let h = &r.host;
+    let cpuid = h.family_model_stepping.map_or_else(|| "not reported".into(), |[f, m, s]| format!("{f}, {m}, {s}"));
+    let caches: Vec<String> = h.caches_bytes.iter().map(|b| figures::bytes(*b)).collect();
+    vec![
+        ("CPU", h.cpu.clone()),
+        ("CPU family, model, stepping", cpuid),
+        ("architecture", h.arch.clone()),
+        ("number of CPUs", h.cpus.to_string()),
+        ("CPU features", h.features.join(" ")),
+        ("caches", caches.join(", ")),
+        ("hypervisor", h.hypervisor.clone().unwrap_or_else(|| "none".into())),
+        ("governor", h.governor.clone().unwrap_or_else(|| "not reported".into())),
+        ("threads", r.settings.threads.to_string()),
+        ("feature mask", r.settings.cpu_features.clone().unwrap_or_else(|| "none".into())),
+    ]
+}
+
+/// What may matter, and is said, but does not forbid a comparison.
+fn circumstances_of(r: &Receipt) -> Vec<Fact> {
+    let (h, b) = (&r.host, &r.build);
+    let or = |x: &Option<String>| x.clone().unwrap_or_else(|| "not reported".into());
+    vec![
+        ("system", h.os.clone()),
+        ("microcode", or(&h.microcode)),
+        ("memory", h.memory_bytes.map_or_else(|| "not reported".into(), figures::bytes)),
+        ("CPUs allowed", or(&h.affinity)),
+        ("compiler", b.rustc.clone()),
+        ("profile", format!("{}, opt-level {}", b.profile, b.opt_level)),
+        ("assumed features", b.target_features.join(" ")),
+        ("scenario", scenario(r)),
+        ("seed", r.settings.seed.to_string()),
+    ]
+}
+
+/// `quick (--quick)`.
+pub fn scenario(r: &Receipt) -> String {
+    format!("{}{}", r.scenario.name, if r.scenario.quick { " (--quick)" } else { "" })
+}
+
+/// Equal for runs that may share a line in a history.
+pub fn key(r: &Receipt) -> String {
+    facts(r).into_iter().map(|(_, value)| value).collect::<Vec<_>>().join("\n")
+}
+
+/// The machine in a few words.
+pub fn in_words(r: &Receipt) -> String {
+    let plural = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+    let mask = r.settings.cpu_features.as_ref().map_or_else(String::new, |m| format!(", features masked to {m}"));
+    let stepping = r.host.family_model_stepping.map_or_else(String::new, |[f, m, s]| format!(" ({f}/{m}/{s})"));
+    let threads = plural(r.settings.threads, "thread");
+    format!("{}{stepping}, {}, {threads}{mask}", r.host.cpu, plural(r.host.cpus, "CPU"))
+}
+
+/// A fact that two runs state differently.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Difference {
+    /// The fact.
+    pub what: &'static str,
+    /// In the first run.
+    pub first: String,
+    /// In the other.
+    pub other: String,
+}
+
+/// Facts for which no figure of `other` may be held against `first`'s.
+pub fn differences(first: &Receipt, other: &Receipt) -> Vec<Difference> {
+    unequal(facts(first), facts(other))
+}
+
+/// Differences that are said and do not forbid it.
+pub fn circumstances(first: &Receipt, other: &Receipt) -> Vec<Difference> {
+    unequal(circumstances_of(first), circumstances_of(other))
+}
+
+fn unequal(first: Vec<Fact>, other: Vec<Fact>) -> Vec<Difference> {
+    let pairs = first.into_iter().zip(other).filter(|((_, a), (_, b))| a != b);
+    pairs.map(|((what, first), (_, other))| Difference { what, first, other }).collect()
+}

@@ -1,0 +1,137 @@
+//! What passed and what failed in a run, one case each: for the formats that know tests.
+
+use receipt::judge::gate::title as gate_title;
+use receipt::titles::cell_title;
+use receipt::{Outcome, Receipt, Status, Verdict};
+
+/// What a case came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// As it must be.
+    Passed,
+    /// Undecided: neither a failure nor a proof. With the reason and the next step.
+    Warned(String),
+    /// Wrong, or slower, with the reason and the next step.
+    Failed(String),
+    /// Not possible here, with the reason.
+    Skipped(String),
+}
+
+/// One case.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Case {
+    /// `run`, `oracle`, `known answers`, `speed` or `gate`.
+    pub suite: &'static str,
+    /// Unique in its suite.
+    pub name: String,
+    /// What it came to.
+    pub state: State,
+    /// What it says when it passed; empty where nothing is to be said.
+    pub detail: String,
+}
+
+/// All cases of a receipt, in the order of its parts.
+pub fn cases(receipt: &Receipt) -> Vec<Case> {
+    let mut all = vec![run(receipt)];
+    all.extend(receipt.verify.iter().map(|v| {
+        let state = match (&v.reason, &v.first_mismatch) {
+            (Some(reason), _) => State::Skipped(reason.clone()),
+            (_, Some(first)) => State::Failed(format!("{} of {} cases differ: {first}", v.mismatches, v.cases)),
+            _ if v.mismatches > 0 => State::Failed(format!("{} of {} cases differ", v.mismatches, v.cases)),
+            _ => State::Passed,
+        };
+        case("oracle", v.id.clone(), state, format!("{} cases, largest error {:e}", v.cases, v.max_abs_error))
+    }));
+    for kernel in receipt.generation.iter().flat_map(|g| &g.kernels) {
+        all.extend(kernel.goldens.iter().enumerate().map(|(i, golden)| {
+            let state = if golden.passed {
+                State::Passed
+            } else {
+                State::Failed(format!("ids {:?}, expected {:?}", golden.got, golden.expected))
+            };
+            let name = format!("{} {} {:?}", kernel.kernel, i + 1, golden.prompt);
+            case("known answers", name, state, format!("{} ids compared", golden.compared))
+        }));
+    }
+    for cell in &receipt.micro {
+        all.extend(cell.summaries.iter().filter_map(|summary| {
+            let verdict = summary.verdict.as_ref()?;
+            let name = format!("{} {} {}, {} thread(s)", summary.kernel, cell_title(cell), cell.family, cell.threads);
+            Some(speed(name, verdict, "round"))
+        }));
+    }
+    for blocks in receipt.generation.iter().flat_map(|g| &g.blocks) {
+        all.extend(blocks.summaries.iter().filter_map(|summary| {
+            let verdict = summary.verdict.as_ref()?;
+            let name = format!("{} decoding by blocks of {} tokens, {}", summary.kernel, blocks.tokens, blocks.family);
+            Some(speed(name, verdict, "block"))
+        }));
+    }
+    if let Some(gate) = &receipt.gate {
+        all.extend(gate.checks.iter().map(|c| {
+            let state = if c.passed {
+                State::Passed
+            } else {
+                State::Failed(format!("baseline {}, current {}", c.baseline, c.current))
+            };
+            case("gate", format!("{} {} {}", c.kernel, c.what, c.subject), state, c.note.clone())
+        }));
+        all.extend(gate.cells.iter().map(|c| {
+            let name = format!("{} time, {} thread(s)", gate_title(c), c.threads);
+            case("gate", name, of_verdict(&c.verdict), c.verdict.reason.clone())
+        }));
+        all.extend(
+            gate.unsupported
+                .iter()
+                .map(|u| case("gate", format!("{} time", u.kernel), State::Skipped(u.reason.clone()), String::new())),
+        );
+        all.push(case(
+            "gate",
+            "outcome".into(),
+            of_outcome(gate.outcome, &gate.reason, &gate.next_step),
+            gate.reason.clone(),
+        ));
+    }
+    all
+}
+
+fn case(suite: &'static str, name: String, state: State, detail: String) -> Case {
+    Case { suite, name, state, detail }
+}
+
+fn run(receipt: &Receipt) -> Case {
+    let state = match receipt.status {
+        Status::Complete => State::Passed,
+        Status::Failed => State::Failed(receipt.error.clone().unwrap_or_else(|| "the run failed".into())),
+        Status::Interrupted => State::Warned("interrupted: what is here was measured, the rest is absent".into()),
+        Status::Running => State::Warned("killed while it ran, or still running".into()),
+    };
+    case("run", "complete".into(), state, format!("{:.1} s", receipt.elapsed_s))
+}
+
+/// A comparison of a run: its question is which is faster, so that slower is an answer and no failure.
+fn speed(name: String, verdict: &Verdict, sample: &str) -> Case {
+    let direction = verdict.direction();
+    let detail = format!("{}: {}", direction.word(), verdict.sentence(sample));
+    let state = if direction.is_settled() {
+        State::Passed
+    } else {
+        State::Warned(format!("{detail}; next: {}", verdict.next_step))
+    };
+    case("speed", name, state, detail)
+}
+
+fn of_verdict(verdict: &Verdict) -> State {
+    of_outcome(verdict.outcome, &verdict.reason, &verdict.next_step)
+}
+
+fn of_outcome(outcome: Outcome, reason: &str, next_step: &str) -> State {
+    let both = || format!("{reason}; next: {next_step}");
+    match outcome {
+        Outcome::Pass => State::Passed,
+        Outcome::Fail => State::Failed(both()),
+        Outcome::Inconclusive => State::Warned(format!("INCONCLUSIVE: {}", both())),
+        Outcome::Unstable => State::Warned(format!("UNSTABLE: {}", both())),
+        Outcome::Unsupported => State::Skipped(both()),
+    }
+}

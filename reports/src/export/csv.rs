@@ -1,0 +1,63 @@
+//! `measurements.csv` and the cells of a gate; and the times that the benchmark trackers' formats share.
+
+use crate::measurements;
+use receipt::Receipt;
+use receipt::Result;
+use receipt::judge::gate::title as gate_title;
+use receipt::judge::stats::{CONFIDENCE, median, sign_test_interval};
+use receipt::titles::cell_title;
+
+/// The whole file.
+pub fn csv(receipt: &Receipt) -> Result<Vec<u8>> {
+    measurements(receipt)
+}
+
+/// Median time of one thing, for people who track it over commits. Such a history is for looking at: only a gate compares builds.
+pub struct Latency {
+    /// Kernel, operation, shape, residency, family; unique in a receipt.
+    pub name: String,
+    /// `ns/call` or `ns/token`.
+    pub unit: &'static str,
+    /// Median over rounds.
+    pub ns: f64,
+    /// Its exact sign-test interval, where there are rounds enough.
+    pub interval: Option<(f64, f64)>,
+    /// `42 rounds`.
+    pub rounds: String,
+}
+
+/// All that were measured: microbenchmarks, both sides of gates, and decoding.
+pub fn latencies(receipt: &Receipt) -> Vec<Latency> {
+    let mut all = Vec::new();
+    let mut add = |name: String, unit: &'static str, ns: Vec<f64>| {
+        let rounds = format!("{} rounds", ns.len());
+        let value = median(&ns);
+        if value > 0.0 {
+            all.push(Latency { name, unit, ns: value, interval: sign_test_interval(&ns, CONFIDENCE), rounds });
+        }
+    };
+    for cell in &receipt.micro {
+        let calls = f64::from(cell.calls_per_epoch.max(1));
+        for (i, entry) in cell.entries.iter().enumerate().filter(|(_, e)| !e.self_pair) {
+            let ns = cell.rounds.iter().filter_map(|r| r.ns.get(i)).map(|&ns| ns as f64 / calls).collect();
+            let threads = cell.threads;
+            add(format!("{} {} {}, {threads} thread(s)", entry.kernel, cell_title(cell), cell.family), "ns/call", ns);
+        }
+    }
+    for cell in receipt.gate.iter().flat_map(|g| &g.cells) {
+        let calls = f64::from(cell.calls_per_epoch.max(1));
+        for (side, i) in [("baseline", receipt::judge::gate::BASELINE), ("current", receipt::judge::gate::CURRENT)] {
+            let rounds = cell.pairs.iter().flat_map(|p| &p.rounds);
+            let ns = rounds.filter_map(|r| r.ns.get(i)).map(|&ns| ns as f64 / calls).collect();
+            add(format!("gate {side}: {}, {} thread(s)", gate_title(cell), cell.threads), "ns/call", ns);
+        }
+    }
+    if let Some(generation) = &receipt.generation {
+        for kernel in &generation.kernels {
+            let rounds = kernel.rounds.iter().filter(|r| r.decode_tokens > 0);
+            let ns = rounds.map(|r| r.decode_ns as f64 / r.decode_tokens as f64).collect();
+            add(format!("{} decode, {} thread(s)", kernel.kernel, generation.threads), "ns/token", ns);
+        }
+    }
+    all
+}

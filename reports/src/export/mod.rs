@@ -1,0 +1,90 @@
+//! Receipts in the formats of other tools. Each is one function from a receipt to text, and each is held to its format's published rules
+//! by a test.
+
+mod bencher;
+mod bitnet;
+mod cases;
+mod csv;
+mod github_benchmark;
+mod in_toto;
+mod junit;
+mod markdown;
+
+pub use cases::{Case, State, cases};
+pub use junit::junit;
+pub use markdown::markdown;
+
+use receipt::Receipt;
+use receipt::{Error, Result};
+use serde::Serialize;
+
+/// What `receipt export` writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// A row a cell and kernel, as measurements.csv, and the cells of a gate
+    Csv,
+    /// Bencher Metric Format
+    Bmf,
+    /// github-action-benchmark, customSmallerIsBetter
+    Gha,
+    /// JUnit XML
+    Junit,
+    /// in-toto Statement v1 with a test result, to be signed
+    Intoto,
+    /// A receipt as BitNet.rs reads it
+    Bitnet,
+    /// Markdown for a pull request comment
+    Markdown,
+}
+
+impl Format {
+    /// All of them.
+    pub const ALL: [Self; 7] =
+        [Self::Csv, Self::Bmf, Self::Gha, Self::Junit, Self::Intoto, Self::Bitnet, Self::Markdown];
+
+    /// Its name on a command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Csv => "csv",
+            Self::Bmf => "bmf",
+            Self::Gha => "gha",
+            Self::Junit => "junit",
+            Self::Intoto => "intoto",
+            Self::Bitnet => "bitnet",
+            Self::Markdown => "markdown",
+        }
+    }
+
+    /// What it is, for a command line's help.
+    pub fn help(self) -> &'static str {
+        match self {
+            Self::Csv => "A row a cell and kernel, as measurements.csv, and the cells of a gate",
+            Self::Bmf => "Bencher Metric Format",
+            Self::Gha => "github-action-benchmark, customSmallerIsBetter",
+            Self::Junit => "JUnit XML",
+            Self::Intoto => "in-toto Statement v1 with a test result, to be signed",
+            Self::Bitnet => "A receipt as BitNet.rs reads it",
+            Self::Markdown => "Markdown for a pull request comment",
+        }
+    }
+}
+
+/// The receipt in a format. `sha256` is the digest of the receipt's file, which the statement is about.
+pub fn export(receipt: &Receipt, sha256: &str, format: Format) -> Result<Vec<u8>> {
+    match format {
+        Format::Csv => csv::csv(receipt),
+        Format::Bmf => json(&bencher::bencher(receipt)),
+        Format::Gha => json(&github_benchmark::github_benchmark(receipt)),
+        Format::Junit => junit(receipt).map(String::into_bytes),
+        Format::Intoto => json(&in_toto::statement(receipt, sha256)),
+        Format::Bitnet => json(&bitnet::bitnet(receipt)?),
+        Format::Markdown => Ok(markdown(receipt).into_bytes()),
+    }
+}
+
+fn json(value: &impl Serialize) -> Result<Vec<u8>> {
+    let mut bytes =
+        serde_json::to_vec_pretty(value).map_err(|e| Error::failed(format!("cannot write the export as JSON: {e}")))?;
+    bytes.push(b'\n');
+    Ok(bytes)
+}

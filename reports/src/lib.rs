@@ -1,0 +1,41 @@
+//! Everything that is made out of receipts for people and other tools: tables, pages, charts, Markdown, CSV, exports.
+//!
+//! *For*: one answer in every form. The receipt is the only input, so that any old one renders again.
+//!
+//! *Knows*: receipts, how they are shown, and the figures of the analysis that pages quote.
+//!
+//! *Must never know*: kernels, models, the machine it runs on, the command line. It opens no file and times nothing: receipts come in
+//! parsed, [`Document`]s go out as names and bytes, and links between pages are the caller's, who knows folders.
+
+mod calibration;
+mod chart;
+mod comparison;
+mod csv;
+mod document;
+pub mod export;
+#[cfg(test)]
+#[path = "../receipt/tests/fixture/mod.rs"]
+mod fixture;
+mod gate;
+mod history;
+mod html;
+mod index;
+pub mod markdown;
+#[cfg(test)]
+mod pages;
+mod query;
+pub mod seed;
+mod terminal;
+mod verdict;
+mod view;
+
+pub use self::csv::measurements;
+pub use calibration::{interval as share_interval, rates as calibration_rates, sentence as calibration_sentence};
+pub use comparison::identity::in_words as host_in_words;
+pub use comparison::{Comparison, Run, markdown as comparison_markdown, page as comparison_page, shell_quoted};
+pub use document::{Document, run_documents};
+pub use gate::{annotations as gate_annotations, markdown as gate_markdown, outcome_word, table as gate_table};
+pub use index::{INDEX_FILE, Index, IndexRow, Links, Listing, Unreadable};
+pub use terminal::{Look, comparison as comparison_summary, index as index_summary, noise, summary};
+pub use verdict::{answer as first_sentence, caveats, statements};
+pub use view::{claims_summary, kernel_source};

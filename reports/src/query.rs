@@ -1,0 +1,156 @@
+//! Questions that several parts of a report ask of a receipt. Families never meet in an answer.
+
+use receipt::figures;
+use receipt::judge::Direction;
+pub use receipt::judge::{comparisons, kernels, tally, unstable};
+pub use receipt::titles::{cell_title, residency, shape};
+use receipt::{BoundBy, MicroCell, MicroSummary, Ratio, Receipt, Residency};
+
+/// f32 activations: the roadmap's ladder.
+pub const LADDER: &str = "W2A32";
+/// int8 activations, exact int32 sums.
+pub const EXACT: &str = "W2A8";
+
+/// The threshold of a cell: the smallest difference that counts in it.
+pub fn threshold(cell: &MicroCell) -> Option<f64> {
+    let stored = cell.summaries.iter().filter_map(|s| s.verdict.as_ref()).map(|v| v.delta_eff);
+    let thresholds = stored.chain(cell.ratios().filter_map(Ratio::threshold)).filter(|t| t.is_finite());
+    thresholds.fold(None, |most: Option<f64>, t| Some(most.map_or(t, |most| most.max(t))))
+}
+
+/// Smallest and largest threshold of the comparisons that could be judged.
+pub fn threshold_range(receipt: &Receipt) -> Option<(f64, f64)> {
+    let judged = comparisons(receipt).filter(|(.., v)| v.direction() != Direction::Unstable && v.samples > 0);
+    let thresholds = judged.map(|(.., v)| v.delta_eff).filter(|t| t.is_finite());
+    thresholds
+        .fold(None, |range: Option<(f64, f64)>, t| Some(range.map_or((t, t), |(low, high)| (low.min(t), high.max(t)))))
+}
+
+/// `3.0%`, or `3.0% to 14%`.
+pub fn percent_range((low, high): (f64, f64)) -> String {
+    let (low, high) = (figures::percent(low), figures::percent(high));
+    if low == high { high } else { format!("{low} to {high}") }
+}
+
+/// What is called a round in a comparison of this cell.
+pub const ROUND: &str = "round";
+
+/// The kernel with the smallest median time.
+pub fn fastest(cell: &MicroCell) -> Option<&MicroSummary> {
+    fastest_of(cell, |_| true)
+}
+
+/// The same among those that pass `keep`. A median of zero is a kernel that never ran.
+pub fn fastest_of(cell: &MicroCell, keep: impl Fn(&MicroSummary) -> bool) -> Option<&MicroSummary> {
+    let ran = kernels(cell).map(|(_, s)| s).filter(|s| s.median_ns_per_call > 0.0 && keep(s));
+    ran.min_by(|a, b| a.median_ns_per_call.total_cmp(&b.median_ns_per_call))
+}
+
+/// The cell that speaks for an operation in headlines and charts: the largest shape, and of equals the first measured.
+pub fn headline<'a>(receipt: &'a Receipt, family: &str, op: &str, residency: Residency) -> Option<&'a MicroCell> {
+    let here = |c: &&MicroCell| c.op == op && c.residency.place() == residency.place() && !c.summaries.is_empty();
+    cells(receipt, family).filter(here).fold(None, |best: Option<&MicroCell>, c| match best {
+        Some(b) if b.weights_per_call >= c.weights_per_call => Some(b),
+        _ => Some(c),
+    })
+}
+
+/// All headline cells of a family, `gemv` first, the nearest cache before memory.
+pub fn headlines<'a>(receipt: &'a Receipt, family: &str) -> Vec<&'a MicroCell> {
+    let mut ops: Vec<&str> = Vec::new();
+    for c in cells(receipt, family) {
+        if !ops.contains(&c.op.as_str()) {
+            ops.push(&c.op);
+        }
+    }
+    ops.sort_by_key(|op| *op != "gemv");
+    ops.iter().flat_map(|op| Residency::PLACES.map(|r| headline(receipt, family, op, r))).flatten().collect()
+}
+
+/// The cells of one family.
+pub fn cells<'a>(receipt: &'a Receipt, family: &str) -> impl Iterator<Item = &'a MicroCell> {
+    receipt.micro.iter().filter(move |c| c.family == family)
+}
+
+/// Families in the order in which pages show them: the two known ones, then any other.
+pub fn families(receipt: &Receipt) -> Vec<String> {
+    let mut out = vec![LADDER.to_string(), EXACT.to_string()];
+    let generated = receipt.generation.iter().flat_map(|g| g.kernels.iter().map(|k| &k.family));
+    for family in receipt.micro.iter().map(|c| &c.family).chain(generated) {
+        if !out.contains(family) {
+            out.push(family.clone());
+        }
+    }
+    out
+}
+
+/// A family in words.
+pub fn family_title(family: &str) -> String {
+    match family {
+        LADDER => "W2A32 ladder (f32 activations)".into(),
+        EXACT => "W2A8 (int8 activations, exact int32 sums)".into(),
+        other => other.into(),
+    }
+}
+
+/// The same in one word, for narrow columns.
+pub fn level(r: Residency) -> &'static str {
+    match r {
+        Residency::L2 => "L2",
+        Residency::Llc => "LLC",
+        Residency::Cache => "cache",
+        Residency::Dram => "DRAM",
+    }
+}
+
+/// Memory before caches: a model's weights do not fit these. For sorting.
+pub fn places_for_answers(r: Residency) -> u8 {
+    match r {
+        Residency::Dram => 0,
+        Residency::Llc | Residency::Cache => 1,
+        Residency::L2 => 2,
+    }
+}
+
+/// What binds a row, in words.
+pub fn bound(by: BoundBy) -> &'static str {
+    match by {
+        BoundBy::Memory => "memory",
+        BoundBy::Compute => "compute",
+    }
+}
+
+/// Kernels of one family over all of its cells, in the order measured.
+pub fn kernel_ids(receipt: &Receipt, family: &str) -> Vec<String> {
+    let mut out: Vec<String> = Vec::new();
+    for s in cells(receipt, family).flat_map(|c| kernels(c).map(|(_, s)| s)) {
+        if !out.contains(&s.kernel) {
+            out.push(s.kernel.clone());
+        }
+    }
+    out
+}
+
+/// Ratio of the baseline's time to entry `i`'s in each round, in the order measured.
+pub fn round_ratios(cell: &MicroCell, i: usize) -> Vec<f64> {
+    let times = |entry| cell.method.times(&cell.rounds, entry, cell.threads);
+    let pairs = times(0).into_iter().zip(times(i));
+    pairs.filter(|(base, own)| *base > 0 && *own > 0).map(|(base, own)| base as f64 / own as f64).collect()
+}
+
+/// How decode ratios were paired, and the smallest difference that counts in them; none where they were paired by round.
+pub fn blocks_in_words(generation: &receipt::GenerationRecord) -> Option<String> {
+    let tokens = generation.blocks.first()?.tokens;
+    let threshold = |b: &receipt::TokenBlocks| {
+        // A kernel with and without the zeros of the gate has blocks of its own.
+        let sparse = b.entries.iter().find(|e| e.kernel.ends_with("+sparse")).map(|e| &e.kernel);
+        let verdicts = b.summaries.iter().filter_map(|s| s.verdict.as_ref());
+        let most = verdicts.map(|v| v.delta_eff).fold(0.0, f64::max);
+        format!("{} {}", sparse.unwrap_or(&b.family), figures::percent(most))
+    };
+    let thresholds: Vec<String> = generation.blocks.iter().map(threshold).collect();
+    Some(format!(
+        "decode ratios paired by blocks of {tokens} tokens, smallest difference that counts {}",
+        thresholds.join(", ")
+    ))
+}

@@ -1,0 +1,138 @@
+//! "Instructions per 64 weights": what each kernel executes, by class, whole call and multiplying loop.
+
+use super::anchors;
+use crate::query;
+use receipt::figures;
+use receipt::{CountRecord, Mix, Receipt};
+use serde::Serialize;
+
+/// The section; absent when the run did not try to count.
+#[derive(Debug, Serialize)]
+pub struct CountsView {
+    families: Vec<FamilyCounts>,
+    skipped: Option<String>,
+    model_skipped: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct FamilyCounts {
+    title: String,
+    anchor: String,
+    setup: String,
+    columns: Vec<&'static str>,
+    rows: Vec<Row>,
+    has_model: bool,
+    model_note: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Row {
+    id: String,
+    kernel: String,
+    total: String,
+    cells: Vec<Cell>,
+    model: Option<Cycles>,
+    model_reason: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Cell {
+    call: String,
+    #[serde(rename = "loop")]
+    in_loop: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Cycles {
+    ceiling: String,
+    simulated: String,
+}
+
+/// A column and where its figure is.
+type Column = (&'static str, fn(&Mix<f64>) -> f64);
+
+const COLUMNS: [Column; 11] = [
+    ("All", |m| m.instructions),
+    ("Vector", Mix::vector),
+    ("Memory reads", |m| m.memory.reads),
+    ("Multiply", |m| m.classes.multiply_add),
+    ("Shuffle", |m| m.classes.shuffle),
+    ("Shift", |m| m.classes.shift),
+    ("Logic", |m| m.classes.logic),
+    ("Arithmetic", |m| m.classes.arithmetic),
+    ("Convert", |m| m.classes.convert),
+    ("Scalar and branch", |m| m.classes.scalar + m.classes.branch),
+    ("Bytes read", |m| m.memory.bytes_loaded),
+];
+
+impl CountsView {
+    /// From the receipt's counts.
+    pub fn new(receipt: &Receipt) -> Option<Self> {
+        if receipt.counts.is_empty() && receipt.counts_skipped.is_none() {
+            return None;
+        }
+        let family = |c: &CountRecord| receipt.kernels.iter().find(|k| k.id == c.kernel).map(|k| k.family.clone());
+        let mut names: Vec<Option<String>> = receipt.counts.iter().map(family).collect();
+        names.dedup();
+        let families = names.iter().filter_map(|name| {
+            let records: Vec<&CountRecord> = receipt.counts.iter().filter(|c| family(c) == *name).collect();
+            FamilyCounts::new(name.as_deref().unwrap_or("other"), &records)
+        });
+        Some(Self {
+            families: families.collect(),
+            skipped: receipt.counts_skipped.clone(),
+            model_skipped: receipt.static_model_skipped.clone(),
+        })
+    }
+}
+
+impl FamilyCounts {
+    fn new(family: &str, records: &[&CountRecord]) -> Option<Self> {
+        let first = records.first()?;
+        let model = records.iter().find_map(|r| r.hot_loop.as_ref()?.static_model.as_ref());
+        let nearest = |same: bool| if same { "this CPU" } else { "the nearest that the tool has: not this CPU" };
+        Some(Self {
+            title: query::family_title(family),
+            anchor: format!("counts-{}", anchors::slug(family)),
+            setup: format!("One {} of {}×{}, by one thread.", first.op, first.m, first.k),
+            columns: COLUMNS.iter().map(|c| c.0).collect(),
+            rows: records.iter().map(|r| row(r)).collect(),
+            has_model: records.iter().any(|r| {
+                r.hot_loop.as_ref().is_some_and(|l| l.static_model.is_some() || l.static_model_reason.is_some())
+            }),
+            model_note: model.map(|m| {
+                format!(
+                    "Static cycles: of the loop, for each 64 weights, by {} for {} ({}), all data in the first-level cache.",
+                    m.tool,
+                    m.cpu,
+                    nearest(m.same_cpu)
+                )
+            }),
+        })
+    }
+}
+
+fn row(record: &CountRecord) -> Row {
+    let hot = record.hot_loop.as_ref();
+    let cells = COLUMNS.iter().map(|(_, figure)| Cell {
+        call: number(figure(&record.per_64_weights)),
+        in_loop: hot.map(|l| number(figure(&l.per_64_weights))),
+    });
+    let cycles = |m: &receipt::StaticModel| Cycles {
+        ceiling: number(m.throughput_cycles_per_64_weights),
+        simulated: number(m.simulated_cycles_per_64_weights),
+    };
+    Row {
+        id: anchors::count(&record.kernel),
+        kernel: record.kernel.clone(),
+        total: figures::integer(record.total.instructions),
+        cells: cells.collect(),
+        model: hot.and_then(|l| l.static_model.as_ref()).map(cycles),
+        model_reason: hot.and_then(|l| l.static_model_reason.clone()),
+    }
+}
+
+/// Counts are exact; a zero is a zero.
+fn number(x: f64) -> String {
+    if x == 0.0 { "0".into() } else { format!("{x:.2}") }
+}

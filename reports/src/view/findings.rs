@@ -1,0 +1,269 @@
+//! Findings in words. Those of the receipt come first; what a page can see of its figures beyond them follows, so that old receipts have
+//! it as well. Each names the place on the page that shows it.
+
+use super::anchors;
+use super::claims::summary;
+use crate::query;
+use crate::verdict;
+use receipt::figures;
+use receipt::judge::Direction;
+use receipt::judge::claims::{Judged, Verdict};
+use receipt::{Finding, Lead, MicroCell, Ratio, Receipt};
+use serde::Serialize;
+
+/// Items listed under one finding; the rest is counted.
+const ITEMS: usize = 8;
+
+/// One finding.
+#[derive(Debug, Serialize)]
+pub struct FindingView {
+    /// Anchor of its own.
+    id: String,
+    title: String,
+    text: String,
+    /// JSON pointer into the receipt.
+    evidence: Option<String>,
+    /// The place on the page.
+    anchor: Option<String>,
+    items: Vec<Item>,
+    /// Items that are not listed.
+    more: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct Item {
+    text: String,
+    /// Where it is shown, in words, and the place itself.
+    links: Vec<(String, String)>,
+}
+
+/// All of them.
+pub fn findings(receipt: &Receipt, judged: &[Judged]) -> Vec<FindingView> {
+    // Made anew, so that an old receipt speaks with the words of today.
+    let made = receipt::judge::findings::findings(receipt);
+    let own = made.iter().enumerate().map(|(i, f)| of_receipt(receipt, i, f));
+    let seen = [
+        slower(receipt),
+        crossovers(receipt),
+        mixed_stages(receipt),
+        unstable(receipt),
+        noise(receipt),
+        claims(receipt, judged),
+        absent(receipt),
+    ];
+    own.chain(code_table(receipt)).chain(seen.into_iter().flatten()).collect()
+}
+
+fn of_receipt(receipt: &Receipt, index: usize, f: &Finding) -> FindingView {
+    FindingView {
+        id: format!("finding-{}", index + 1),
+        title: f.title.clone(),
+        text: f.text.clone(),
+        evidence: Some(f.evidence.clone()),
+        anchor: anchors::of_pointer(receipt, &f.evidence),
+        items: Vec::new(),
+        more: 0,
+    }
+}
+
+fn with_items(id: &str, title: &str, text: String, mut items: Vec<Item>) -> FindingView {
+    let more = items.len().saturating_sub(ITEMS);
+    items.truncate(ITEMS);
+    let id = format!("finding-{id}");
+    FindingView { id, title: title.into(), text, evidence: None, anchor: None, items, more }
+}
+
+/// What the seed's code table does, for receipts that have the figures and no words on them.
+fn code_table(receipt: &Receipt) -> Option<FindingView> {
+    let lut = receipt.perplexity.as_ref()?.lut.as_ref()?;
+    let said = receipt.findings.iter().any(|f| f.evidence == "/perplexity/lut");
+    (!said).then(|| FindingView {
+        id: "finding-lut".into(),
+        title: "What the analysis's code table does".into(),
+        text: super::lut_sentence(lut),
+        evidence: Some("/perplexity/lut".into()),
+        anchor: Some("perplexity".into()),
+        items: Vec::new(),
+        more: 0,
+    })
+}
+
+/// A measurement as a link.
+fn row_link(cell: usize, entry: usize, c: &MicroCell) -> (String, String) {
+    (query::cell_title(c), anchors::measurement(cell, entry))
+}
+
+/// Kernels that are slower than the stage they build on.
+fn slower(receipt: &Receipt) -> Option<FindingView> {
+    let slower = query::comparisons(receipt).filter(|(.., v)| v.direction() == Direction::Slower);
+    let mut slower: Vec<_> = slower.collect();
+    slower.sort_by(|a, b| b.2.change.total_cmp(&a.2.change));
+    let items = slower.iter().map(|(cell, entry, v)| {
+        let c = &receipt.micro[*cell];
+        let text = format!("{}: {}", c.summaries[*entry].kernel, v.sentence(query::ROUND));
+        Item { text, links: vec![row_link(*cell, *entry, c)] }
+    });
+    let items: Vec<Item> = items.collect();
+    let text = format!(
+        "{} slower than the kernel it builds on.",
+        match items.len() {
+            1 => "One comparison is".into(),
+            n => format!("{n} comparisons are"),
+        }
+    );
+    (!items.is_empty()).then(|| with_items("slower", "Slower than the kernel it builds on", text, items))
+}
+
+/// Pairs of kernels of which each leads somewhere, for sure, with the other next.
+fn crossovers(receipt: &Receipt) -> Option<FindingView> {
+    type Place<'r> = (usize, &'r MicroCell, &'r Lead);
+    let led = usable(receipt).filter_map(|(i, c)| Some((i, c, c.lead.as_ref()?)));
+    let led: Vec<Place<'_>> = led.filter(|(.., l)| l.over_next.direction() == Direction::Faster).collect();
+    let kernel = |(_, c, l): &Place<'_>| c.summaries.get(l.fastest).map(|s| s.kernel.clone()).unwrap_or_default();
+    let mut items = Vec::new();
+    let mut told: Vec<[String; 2]> = Vec::new();
+    for here in &led {
+        let (a, b) = (kernel(here), here.2.over_next.partner.clone());
+        let reversed = |there: &&Place<'_>| {
+            here.1.family == there.1.family && kernel(there) == b && there.2.over_next.partner == a
+        };
+        let Some(there) = led.iter().find(reversed) else { continue };
+        if told.iter().any(|pair| pair.contains(&a) && pair.contains(&b)) {
+            continue;
+        }
+        let figure = |place: &Place<'_>| figures::ratio_with_interval(&place.2.over_next);
+        let place = |place: &Place<'_>| query::cell_title(place.1);
+        items.push(Item {
+            text: format!(
+                "{a} runs {} as fast as {b} for {}; {b} runs {} as fast as {a} for {}",
+                figure(here),
+                place(here),
+                figure(there),
+                place(there)
+            ),
+            links: [here, there].map(|(i, c, l)| row_link(*i, l.fastest, c)).into(),
+        });
+        told.push([a, b]);
+    }
+    let text =
+        "No kernel is the fastest everywhere: of each pair, one is faster at one place and the other at another.";
+    (!items.is_empty()).then(|| with_items("crossovers", "Where the fastest kernel changes", text.into(), items))
+}
+
+/// Stages that pay in one place and cost in another.
+fn mixed_stages(receipt: &Receipt) -> Option<FindingView> {
+    let mut items = Vec::new();
+    for family in query::families(receipt) {
+        for kernel in query::kernel_ids(receipt, &family) {
+            let own = usable(receipt).filter(|(_, c)| c.family == family).filter_map(|(i, c)| {
+                let (e, s) = query::kernels(c).find(|(_, s)| s.kernel == kernel)?;
+                Some((i, e, c, s.vs_previous.as_ref()?))
+            });
+            let own: Vec<(usize, usize, &MicroCell, &Ratio)> = own.collect();
+            let clear = |want: Direction| {
+                let strength = |r: &Ratio| r.median.ln().abs();
+                let found = own.iter().filter(|(.., r)| r.direction() == want);
+                found.max_by(|x, y| strength(x.3).total_cmp(&strength(y.3)))
+            };
+            if let (Some(pays), Some(costs)) = (clear(Direction::Faster), clear(Direction::Slower)) {
+                items.push(Item {
+                    text: format!(
+                        "{kernel} runs {} as fast as {} for {}, but {} for {}",
+                        figures::ratio_with_interval(pays.3),
+                        pays.3.partner,
+                        query::cell_title(pays.2),
+                        figures::ratio_with_interval(costs.3),
+                        query::cell_title(costs.2)
+                    ),
+                    links: vec![row_link(pays.0, pays.1, pays.2), row_link(costs.0, costs.1, costs.2)],
+                });
+            }
+        }
+    }
+    let text = "A stage that pays for one operation or size and costs at another.";
+    (!items.is_empty()).then(|| with_items("mixed", "Stages that do not pay everywhere", text.into(), items))
+}
+
+/// Cells that were measured and are not unstable.
+fn usable(receipt: &Receipt) -> impl Iterator<Item = (usize, &MicroCell)> {
+    receipt.micro.iter().enumerate().filter(|(_, c)| !c.rounds.is_empty() && !query::unstable(c))
+}
+
+fn unstable(receipt: &Receipt) -> Option<FindingView> {
+    let cells = receipt.micro.iter().enumerate().filter(|(_, c)| query::unstable(c));
+    let items = cells.map(|(i, c)| {
+        let stored = c.summaries.iter().filter_map(|s| s.verdict.as_ref());
+        let judged = stored.chain(c.ratios().filter_map(|r| r.verdict.as_deref()));
+        let reason = judged.into_iter().find(|v| v.direction() == Direction::Unstable);
+        let reason = reason.map_or_else(String::new, |v| v.reason.clone());
+        let again = if c.unstable_first.is_some() { ", in a second measurement too" } else { "" };
+        let reason = format!("{reason}{again}");
+        Item { text: format!("{}: {reason}", c.family), links: vec![(query::cell_title(c), anchors::cell(i))] }
+    });
+    let items: Vec<Item> = items.collect();
+    let text = "There the same code against itself came out different, so no ratio of theirs should be used.".into();
+    (!items.is_empty()).then(|| with_items("unstable", "Cells that decide nothing", text, items))
+}
+
+fn noise(receipt: &Receipt) -> Option<FindingView> {
+    let range = query::threshold_range(receipt)?;
+    let cells = receipt.micro.iter().enumerate().filter(|(_, c)| !c.rounds.is_empty());
+    let mut cells: Vec<(usize, &MicroCell, f64)> =
+        cells.filter_map(|(i, c)| Some((i, c, query::threshold(c)?))).collect();
+    cells.sort_by(|a, b| b.2.total_cmp(&a.2));
+    let (noisiest, quietest) = (cells.first()?, cells.last()?);
+    let item = |words: &str, (i, c, threshold): &(usize, &MicroCell, f64)| Item {
+        text: format!("{words}: {} ±{}", c.family, figures::percent(*threshold)),
+        links: vec![(query::cell_title(c), anchors::cell(*i))],
+    };
+    let tally = query::tally(receipt);
+    let text = format!(
+        "A difference counts from {} on, by cell: at least 3%, and twice what the median of one kernel against itself moved by. Of {}: {}.",
+        query::percent_range(range),
+        verdict::count(tally.total(), "comparison"),
+        tally.in_words()
+    );
+    let items = match cells.len() {
+        1 => vec![item("only cell", noisiest)],
+        _ => vec![item("noisiest", noisiest), item("quietest", quietest)],
+    };
+    Some(with_items("noise", "How small a difference counts", text, items))
+}
+
+/// The claims that make up the ladder, and the tally of all.
+fn claims(receipt: &Receipt, judged: &[Judged]) -> Option<FindingView> {
+    if receipt.micro.is_empty() && receipt.generation.is_none() {
+        return None;
+    }
+    let ladder = judged.iter().enumerate().filter(|(_, j)| j.claim.ladder && j.verdict != Verdict::NotMeasurable);
+    let items = ladder.map(|(i, j)| {
+        let measured = j.measured.map_or_else(String::new, |m| format!(", measured {}", figures::ratio(m)));
+        Item {
+            text: format!(
+                "{}: {} claimed (§{}, {}){measured}",
+                j.claim.metric.kernel().unwrap_or("the ladder"),
+                figures::ratio(j.claim.expected),
+                j.claim.section,
+                j.claim.standing.words()
+            ),
+            links: vec![(j.verdict.words().into(), super::claims::anchor(i))],
+        }
+    });
+    let mut view = with_items("claims", "What the analysis claims", summary(judged) + ".", items.collect());
+    view.anchor = Some("claims".into());
+    Some(view)
+}
+
+fn absent(receipt: &Receipt) -> Option<FindingView> {
+    let items = receipt.kernels.iter().filter(|k| !k.available).map(|k| Item {
+        text: k.reason.clone().unwrap_or_else(|| "no reason recorded".into()),
+        links: vec![(k.id.clone(), anchors::kernel(&k.id))],
+    });
+    let items: Vec<Item> = items.collect();
+    let text = format!(
+        "{} of {} could not run, so nothing is said about them.",
+        items.len(),
+        verdict::count(receipt.kernels.len(), "kernel")
+    );
+    (!items.is_empty()).then(|| with_items("absent", "Kernels that could not run here", text, items))
+}

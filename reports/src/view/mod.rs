@@ -1,0 +1,104 @@
+//! What the page's template gets: the receipt's figures, already in words. The template lays out and computes nothing.
+
+mod amdahl;
+mod anchors;
+mod calibration;
+mod cells;
+mod claims;
+mod counts;
+mod end_to_end;
+mod explained;
+mod facts;
+mod findings;
+mod gate;
+mod kernels;
+mod limits;
+mod rows;
+mod stages;
+
+use super::chart::Chart;
+use super::{query, verdict};
+use crate::seed;
+use receipt::Receipt;
+use receipt::judge::claims::judge_all;
+use serde::Serialize;
+
+/// The whole page.
+#[derive(Debug, Serialize)]
+pub struct View {
+    title: String,
+    complete: bool,
+    answer: String,
+    caveats: Vec<String>,
+    opening: String,
+    statements: Vec<verdict::Statement>,
+    findings: Vec<findings::FindingView>,
+    facts: facts::Facts,
+    stages: Vec<stages::StageTable>,
+    explained: Option<explained::LadderView>,
+    limits: Option<limits::LimitsView>,
+    amdahl: Vec<amdahl::AmdahlTable>,
+    claims: Option<claims::ClaimsView>,
+    charts: Vec<ChartView>,
+    measurements: Vec<rows::FamilyRows>,
+    families: Vec<cells::FamilyCells>,
+    counts: Option<counts::CountsView>,
+    generation: Option<end_to_end::GenerationView>,
+    perplexity: Option<end_to_end::PerplexityView>,
+    kernels: Vec<kernels::FamilyKernels>,
+    checked: bool,
+    gate: Option<gate::GateView>,
+    calibration: Option<calibration::CalibrationView>,
+}
+
+pub use claims::summary as claims_summary;
+pub use kernels::source as kernel_source;
+
+/// What the seed's code table does, in one sentence.
+pub fn lut_sentence(lut: &receipt::LutFinding) -> String {
+    end_to_end::lut(lut).sentence
+}
+
+/// A chart with its anchor.
+#[derive(Debug, Serialize)]
+struct ChartView {
+    file: &'static str,
+    caption: String,
+    svg: String,
+}
+
+impl View {
+    /// Everything the page shows about `receipt`.
+    pub fn new(receipt: &Receipt, charts: &[Chart]) -> Self {
+        let families = query::families(receipt);
+        let judged = judge_all(seed::claims(), receipt);
+        let nothing = receipt.micro.is_empty() && receipt.generation.is_none();
+        let charts = charts.iter().map(|c| ChartView { file: c.file, caption: c.caption.clone(), svg: c.svg.clone() });
+        Self {
+            title: format!("{} on {}", receipt.scenario.name, receipt.host.cpu),
+            complete: receipt.status == receipt::Status::Complete,
+            answer: verdict::answer(receipt),
+            caveats: verdict::caveats(receipt),
+            opening: verdict::opening(receipt),
+            statements: verdict::statements(receipt),
+            findings: findings::findings(receipt, &judged),
+            facts: facts::Facts::new(receipt),
+            stages: families.iter().filter_map(|f| stages::StageTable::new(receipt, f)).collect(),
+            explained: explained::LadderView::new(receipt, &judged),
+            limits: limits::LimitsView::new(receipt),
+            amdahl: amdahl::tables(receipt),
+            claims: (!nothing)
+                .then(|| claims::ClaimsView::new(&judged, |pointer| anchors::of_pointer(receipt, pointer))),
+            charts: charts.collect(),
+            measurements: families.iter().filter_map(|f| rows::FamilyRows::new(receipt, f)).collect(),
+            families: families.iter().filter_map(|f| cells::FamilyCells::new(receipt, f)).collect(),
+            counts: counts::CountsView::new(receipt),
+            generation: end_to_end::GenerationView::new(receipt),
+            perplexity: receipt.perplexity.as_ref().map(|p| end_to_end::PerplexityView::new(receipt, p)),
+            kernels: kernels::families(receipt),
+            checked: receipt.verify.iter().any(|v| v.available),
+            gate: gate::GateView::new(receipt),
+            calibration: receipt.calibration.as_ref().map(calibration::CalibrationView::new),
+        }
+    }
+}
