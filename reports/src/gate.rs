@@ -1,54 +1,16 @@
 //! A gate for people: a table on the terminal, a Markdown summary for a pull request, annotations for GitHub.
 
-use super::markdown::{code, escape};
+use crate::gate_words::{by_gravity, columns, outcome_word, sides};
+use crate::markdown::{code, escape};
+use crate::terminal::layout;
 use comfy_table::{Attribute, Cell, CellAlignment, Color};
-use receipt::figures;
 use receipt::judge::gate::title;
 use receipt::{GateCell, GateRecord, Outcome, Receipt};
 use std::fmt::Write;
 
-/// PASS, FAIL, INCONCLUSIVE, UNSTABLE, UNSUPPORTED.
-pub fn outcome_word(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Pass => "PASS",
-        Outcome::Fail => "FAIL",
-        Outcome::Inconclusive => "INCONCLUSIVE",
-        Outcome::Unstable => "UNSTABLE",
-        Outcome::Unsupported => "UNSUPPORTED",
-    }
-}
-
-/// Comparisons, the gravest first, and of equals the slowest.
-pub fn by_gravity(record: &GateRecord) -> Vec<&GateCell> {
-    let gravity = |c: &GateCell| match c.verdict.outcome {
-        Outcome::Fail => 0,
-        Outcome::Unstable => 1,
-        Outcome::Inconclusive => 2,
-        Outcome::Unsupported => 3,
-        Outcome::Pass => 4,
-    };
-    let mut cells: Vec<&GateCell> = record.cells.iter().collect();
-    cells.sort_by(|a, b| gravity(a).cmp(&gravity(b)).then(b.verdict.change.total_cmp(&a.verdict.change)));
-    cells
-}
-
-fn signed(share: f64) -> String {
-    // Not "-0.0%".
-    let percent = (1000.0 * share).round() / 10.0 + 0.0;
-    format!("{percent:+.1}%")
-}
-
-/// What a row says besides its title: change, the most it can be, threshold, A/A, pairs.
-pub fn columns(cell: &GateCell) -> [String; 5] {
-    let v = &cell.verdict;
-    let most = v.pass_high.map_or_else(|| "?".into(), signed);
-    let aa = format!("{} ±{}", signed(v.aa_change), figures::percent(v.aa_p95));
-    [signed(v.change), most, figures::percent(v.delta_eff), aa, v.samples.to_string()]
-}
-
 /// The verdict and every comparison, for a terminal.
 pub fn table(record: &GateRecord, color: bool) -> String {
-    let mut table = super::terminal::table();
+    let mut table = layout::table(layout::WIDTH);
     table.set_header(["verdict", "kernel and cell", "change", "at most", "threshold", "A/A", "pairs"]);
     for cell in by_gravity(record) {
         let mut word = Cell::new(outcome_word(cell.verdict.outcome));
@@ -80,26 +42,6 @@ pub fn table(record: &GateRecord, color: bool) -> String {
     }
     let _ = writeln!(out, "{}: {}", outcome_word(record.outcome), record.reason);
     out
-}
-
-/// `current 0123456789ab against baseline main 0123456789ab; alpha 0.01, threshold 3.0%`.
-pub fn sides(record: &GateRecord) -> String {
-    let commit = |side: &receipt::GateSide| {
-        let commit = side.build.git_commit.as_deref().unwrap_or("no commit");
-        let dirty = if side.build.git_dirty == Some(true) { "+changes" } else { "" };
-        format!("{} {}{dirty}", side.label, commit.chars().take(12).collect::<String>())
-    };
-    let rule = &record.rule;
-    format!(
-        "{} against {}; threshold {}, chance of any false alarm {}, {} comparisons, looks at {:?} {}s",
-        commit(&record.current),
-        commit(&record.baseline),
-        figures::percent(rule.delta),
-        figures::percent(rule.alpha),
-        rule.comparisons,
-        rule.looks,
-        rule.sample
-    )
 }
 
 /// A summary for a pull request. Rows that pass are folded away.

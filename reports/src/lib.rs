@@ -17,6 +17,7 @@ pub mod export;
 #[path = "../receipt/tests/fixture/mod.rs"]
 mod fixture;
 mod gate;
+mod gate_words;
 mod history;
 mod html;
 mod index;
@@ -28,13 +29,15 @@ pub mod seed;
 mod terminal;
 mod verdict;
 mod view;
+mod words;
 
 pub use self::csv::measurements;
 pub use calibration::{interval as share_interval, rates as calibration_rates, sentence as calibration_sentence};
 pub use comparison::identity::in_words as host_in_words;
 pub use comparison::{Comparison, Run, markdown as comparison_markdown, page as comparison_page, shell_quoted};
 pub use document::{Document, run_documents};
-pub use gate::{annotations as gate_annotations, markdown as gate_markdown, outcome_word, table as gate_table};
+pub use gate::{annotations as gate_annotations, markdown as gate_markdown, table as gate_table};
+pub use gate_words::outcome_word;
 pub use index::{INDEX_FILE, Index, IndexRow, Links, Listing, Unreadable};
 pub use terminal::{Look, comparison as comparison_summary, index as index_summary, noise, summary};
 pub use verdict::{answer as first_sentence, caveats, statements};

@@ -2,26 +2,13 @@
 
 mod doubt;
 mod speed;
+mod statement;
 
-use super::gate::outcome_word;
+use crate::gate_words::outcome_word;
+use crate::words::count;
 use receipt::figures;
 use receipt::{Receipt, Status};
-use serde::Serialize;
-
-/// One statement of the verdict.
-#[derive(Clone, Debug, Serialize)]
-pub struct Statement {
-    /// What it is about.
-    pub label: &'static str,
-    /// Its figure, large.
-    pub figure: String,
-    /// The kernel or thing the figure belongs to.
-    pub subject: String,
-    /// The sentence, or one a line.
-    pub text: String,
-    /// Where the evidence is in the page.
-    pub anchor: &'static str,
-}
+pub use statement::Statement;
 
 /// What a report says first: the answer, or why there is none.
 pub fn answer(receipt: &Receipt) -> String {
@@ -116,11 +103,6 @@ fn measured(receipt: &Receipt) -> Vec<String> {
         out.push(format!("perplexity over {} tokens", figures::integer(p.tokens as u64)));
     }
     out
-}
-
-/// `1 kernel`, `2 kernels`.
-pub fn count(n: usize, what: &str) -> String {
-    format!("{} {what}{}", figures::integer(n as u64), if n == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]

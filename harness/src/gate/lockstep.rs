@@ -178,10 +178,10 @@ impl Plan<'_> {
     }
 }
 
-/// `folder/harness`. All copies have paths of the same length, because the length of a program's path moves its stack.
+/// `folder/program`. All copies have paths of the same length, because the length of a program's path moves its stack.
 fn fresh_copy(binary: &Path, folder: &Path) -> Result<PathBuf> {
     fs::create_dir_all(folder).map_err(|e| Error::io("create", folder, &e))?;
-    let copy = folder.join("harness");
+    let copy = folder.join("program");
     let bytes = fs::read(binary).map_err(|e| Error::io("read the program", binary, &e))?;
     // Written byte by byte, not cloned: copies that share blocks on the disk may share their place in memory.
     fs::write(&copy, bytes).map_err(|e| Error::io("write", &copy, &e))?;

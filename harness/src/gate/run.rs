@@ -224,7 +224,7 @@ pub fn compute(
 fn copy(binary: &Path, folder: &Path) -> Result<(PathBuf, String)> {
     let bytes = fs::read(binary).map_err(|e| Error::io("read the program", binary, &e))?;
     fs::create_dir_all(folder).map_err(|e| Error::io("create", folder, &e))?;
-    let path = folder.join("harness");
+    let path = folder.join("program");
     fs::write(&path, &bytes).map_err(|e| Error::io("write", &path, &e))?;
     make_executable(&path)?;
     Ok((path, crate::build_info::sha256_hex(&bytes)))

@@ -1,7 +1,8 @@
 //! What the gate finds on this machine: share of gates that said FAIL against the planted slowdown, with exact intervals.
 
 use super::canvas::{Anchor, CLAIM, GRID, INK, MUTED, SERIES, draw};
-use super::{Chart, WIDTH, head, say, text};
+use super::parts::{Chart, WIDTH, head, say};
+use super::text;
 use crate::calibration::{interval, rates, sentence};
 use receipt::Receipt;
 use receipt::figures;

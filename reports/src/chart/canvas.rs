@@ -1,7 +1,8 @@
 //! A thin layer over plotters' SVG backend: pixels, the palette, scales, and the wrapping that makes a chart readable to
 //! a screen reader, on paper, and on a dark page.
 
-use super::{compact::compact, text};
+use super::compact::compact;
+use super::text;
 use plotters::backend::DrawingBackend;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, FontStyle, FontTransform, IntoFont, RGBColor, TextStyle};

@@ -2,7 +2,7 @@
 //! partner's 1×.
 
 use super::canvas::{Anchor, BAND, Canvas, GRID, INK, MUTED, SERIES, Scale, draw};
-use super::{WIDTH, legend};
+use super::parts::{WIDTH, legend};
 use crate::history::{Panel, Point, Value};
 use receipt::figures;
 

@@ -3,7 +3,8 @@
 //! rounds around its beginning, and what the seed claimed.
 
 use super::canvas::{Anchor, BAND, CLAIM, Canvas, GRID, INK, MUTED, Pattern, SERIES, SURFACE, Scale, draw};
-use super::{Chart, WIDTH, head, key, not_drawn, say, text, ticks};
+use super::parts::{Chart, WIDTH, head, key, not_drawn, say, ticks};
+use super::text;
 use crate::query;
 use crate::seed;
 use receipt::figures;

@@ -8,6 +8,7 @@ mod history;
 mod ladder;
 #[cfg(test)]
 mod layout;
+mod parts;
 mod phases;
 mod ratios;
 mod roofline;
@@ -21,21 +22,8 @@ mod trace;
 pub use history::chart as history;
 use receipt::Receipt;
 
-use canvas::{Canvas, MUTED, SERIES};
-
-/// Width of every chart in pixels.
-const WIDTH: i32 = 900;
-
-/// A finished chart.
-#[derive(Clone, Debug)]
-pub struct Chart {
-    /// File name inside `charts/`, and the anchor in the page.
-    pub file: &'static str,
-    /// Shown under the chart.
-    pub caption: String,
-    /// The drawing.
-    pub svg: String,
-}
+pub use parts::Chart;
+use parts::WIDTH;
 
 /// Every chart for which the receipt has data, those first that answer first.
 pub fn all(receipt: &Receipt) -> Vec<Chart> {
@@ -66,117 +54,6 @@ pub fn theme_css() -> String {
         })
         .chain([format!("@media screen{{.chart{{min-width:{WIDTH}px}}}}\n")])
         .collect()
-}
-
-/// The lines of what a chart found, six at most: names in it are a receipt's own.
-fn lines(finding: &str) -> Vec<String> {
-    let mut lines = text::wrap(finding, 13, WIDTH);
-    if lines.len() > 6 {
-        lines.truncate(6);
-        lines[5] = text::fit(&format!("{} …", lines[5]), 13, false, WIDTH);
-    }
-    lines
-}
-
-/// Where a chart's drawing begins below its title and what it found.
-fn head(finding: &str) -> i32 {
-    44 + 18 * lines(finding).len() as i32
-}
-
-/// What a chart found, in words below the title.
-fn say(canvas: &mut Canvas<'_>, finding: &str) {
-    for (i, line) in lines(finding).iter().enumerate() {
-        canvas.text((0, 40 + 18 * i as i32), canvas::Anchor::Start, 13, canvas::INK, false, line);
-    }
-}
-
-/// What a caption says of kernels beyond those that a chart has room for.
-fn not_drawn(kernels: usize, most: usize) -> String {
-    match kernels.saturating_sub(most) {
-        0 => String::new(),
-        left => format!(" {left} more kernels are not drawn; they are in the tables and in measurements.csv."),
-    }
-}
-
-/// One entry of a key: what is drawn for it at (x, y), and its words.
-type Sign<'s> = (&'s dyn Fn(&mut Canvas<'_>, i32, i32), &'s str);
-
-/// A key of signs, each about 24 pixels wide, wrapped to the chart's width; returns the height it took.
-fn key(canvas: &mut Canvas<'_>, at: (i32, i32), signs: &[Sign<'_>]) -> i32 {
-    let (mut x, mut y) = at;
-    for (sign, words) in signs {
-        let room = 30 + text::width(words, 12, false) + 18;
-        if x > at.0 && x + room > WIDTH {
-            (x, y) = (at.0, y + 20);
-        }
-        sign(canvas, x, y);
-        canvas.text((x + 30, y), canvas::Anchor::Start, 12, MUTED, false, words);
-        x += room;
-    }
-    y - at.1 + 20
-}
-
-/// A value on an axis, without zeros at its end.
-fn tick(value: f64) -> String {
-    match value.abs() {
-        v if (1e4..1e6).contains(&v) => receipt::figures::integer(value.round() as u64),
-        v if v != 0.0 && !(1e-3..1e6).contains(&v) => format!("{value:.1e}").replace(".0e", "e"),
-        _ => format!("{value}"),
-    }
-}
-
-/// The name in a legend and the place of each entry, wrapped to the chart's width.
-fn legend_places<'n>(at: (i32, i32), names: impl Iterator<Item = &'n str>) -> Vec<(String, (i32, i32))> {
-    let (mut x, mut y) = at;
-    let place = |name: &str| {
-        let name = text::fit(name, 12, false, 220);
-        let width = 38 + text::width(&name, 12, false);
-        if x > at.0 && x + width > WIDTH {
-            (x, y) = (at.0, y + 20);
-        }
-        x += width;
-        (name, (x - width, y))
-    };
-    names.map(place).collect()
-}
-
-/// The height of a legend of these names.
-fn legend_height<'n>(names: impl Iterator<Item = &'n str>) -> i32 {
-    legend_places((0, 0), names).last().map_or(0, |(_, (_, y))| y + 20)
-}
-
-/// Values and labels of a horizontal axis, as many as have room: at least `gap` pixels from each other.
-fn ticks(scale: &canvas::Scale, gap: i32, unit: &str) -> Vec<(f64, String)> {
-    let of = |gap: i32| -> Vec<(f64, String)> {
-        scale.ticks(gap).into_iter().map(|v| (v, format!("{}{unit}", tick(v)))).collect()
-    };
-    let first = of(gap);
-    let widest = first.iter().map(|(_, label)| text::width(label, 12, false)).max().unwrap_or(0);
-    if widest + 6 > gap { of(widest + 10) } else { first }
-}
-
-/// A legend of colour swatches or markers (index into the series, name), wrapped to the chart's width; returns the
-/// height it took.
-fn legend<'n>(
-    canvas: &mut Canvas<'_>,
-    at: (i32, i32),
-    items: impl Iterator<Item = (usize, &'n str)>,
-    markers: bool,
-) -> i32 {
-    let items: Vec<(usize, &str)> = items.collect();
-    let places = legend_places(at, items.iter().map(|i| i.1));
-    let height = places.last().map_or(0, |(_, (_, y))| y - at.1 + 20);
-    for ((i, _), (name, (x, y))) in items.into_iter().zip(places) {
-        let color = SERIES[i % SERIES.len()];
-        if markers {
-            canvas.line((x, y), (x + 16, y), color, 2);
-            canvas.marker(i, (x + 8, y), color);
-        } else {
-            canvas.patterned((x, y - 7), (x + 17, y + 7), color, canvas::PATTERNS[i % SERIES.len()]);
-        }
-        canvas.text((x + 22, y), canvas::Anchor::Start, 12, MUTED, false, &name);
-    }
-    height
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 //! inside `forward`. Shares, because the totals differ by orders of magnitude; the totals stand at the right.
 
 use super::canvas::{Anchor, CLAIM, Canvas, GRID, INK, MUTED, PATTERNS, SERIES, SURFACE, Scale, draw};
-use super::{Chart, WIDTH, head, legend, legend_height, say, text};
+use super::parts::{Chart, WIDTH, head, legend, legend_height, say};
+use super::text;
 use crate::{query, seed};
 use receipt::figures;
 use receipt::judge::claims::Phase;

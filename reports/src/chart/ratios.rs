@@ -2,8 +2,9 @@
 //! run), its interval, the smallest difference that counts as a band, and the direction. Families have charts of their own.
 
 use super::canvas::{Anchor, BAND, Canvas, GRID, INK, MUTED, SERIES, Scale, draw};
-use super::{Chart, WIDTH, head, key, say, text, ticks};
-use crate::{query, verdict};
+use super::parts::{Chart, WIDTH, head, key, say, ticks};
+use super::text;
+use crate::{query, words};
 use receipt::figures;
 use receipt::judge::{Direction, Tally};
 use receipt::{MicroCell, MicroSummary, Ratio, Receipt};
@@ -216,7 +217,7 @@ fn mark(c: &mut Canvas<'_>, at: (i32, i32), direction: Direction) {
 fn finding(page: &[Block<'_>]) -> String {
     let rows: Vec<(&MicroCell, &Row<'_>)> = page.iter().flat_map(|b| b.rows.iter().map(|r| (b.cell, r))).collect();
     let tally = Tally::of(rows.iter().map(|(_, r)| r.ratio.direction()));
-    let mut said = format!("{}: {}.", verdict::count(rows.len(), "comparison"), tally.in_words());
+    let mut said = format!("{}: {}.", words::count(rows.len(), "comparison"), tally.in_words());
     let slower: Vec<String> = rows
         .iter()
         .filter(|(_, r)| r.ratio.direction() == Direction::Slower)

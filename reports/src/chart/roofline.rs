@@ -2,8 +2,8 @@
 //! have plots of their own.
 
 use super::canvas::{Anchor, Canvas, GRID, INK, MUTED, SERIES, Scale, draw};
+use super::parts::{Chart, WIDTH, head, key, legend, legend_height, say, tick, ticks};
 use super::text::{self, Taken};
-use super::{Chart, WIDTH, head, key, legend, legend_height, say, tick, ticks};
 use crate::query;
 use receipt::figures;
 use receipt::judge::bound;

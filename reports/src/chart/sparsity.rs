@@ -1,8 +1,8 @@
 //! Time of a feed-forward block against the share of live gates: dense, sparse, and where they meet.
 
 use super::canvas::{Anchor, Canvas, GRID, INK, MUTED, SERIES, Scale, draw};
+use super::parts::{Chart, WIDTH, head, legend, say};
 use super::text::{self, Taken};
-use super::{Chart, WIDTH, head, legend, say};
 use receipt::figures;
 use receipt::judge::sparsity::{crossover_in_words, number};
 use receipt::{Receipt, SparsityPoint, SparsityRecord};

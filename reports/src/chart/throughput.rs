@@ -2,8 +2,8 @@
 //! own. Where the operand outgrows a cache of the receipt's machine, the panel says so.
 
 use super::canvas::{Anchor, CLAIM, Canvas, GRID, INK, MUTED, SERIES, Scale, draw};
+use super::parts::{Chart, WIDTH, head, not_drawn, say, tick};
 use super::text::{self, Taken};
-use super::{Chart, WIDTH, head, not_drawn, say, tick};
 use crate::{query, seed};
 use receipt::figures;
 use receipt::{MicroCell, Receipt, Residency};

@@ -2,7 +2,8 @@
 //! weights would allow at most. Logarithmic, so that kernels and bound fit one axis and equal distances are equal factors.
 
 use super::canvas::{Anchor, Canvas, GRID, INK, MUTED, SERIES, Scale, draw};
-use super::{Chart, WIDTH, head, key, say, text, ticks};
+use super::parts::{Chart, WIDTH, head, key, say, ticks};
+use super::text;
 use crate::query;
 use receipt::figures;
 use receipt::judge::bound;

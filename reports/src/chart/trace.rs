@@ -2,7 +2,8 @@
 //! outliers and in which of them the thread was preempted. Drawn for the cell that headlines speak of and for each family's noisiest one.
 
 use super::canvas::{Anchor, BAND, CLAIM, Canvas, GRID, INK, MUTED, SERIES, Scale, draw};
-use super::{Chart, WIDTH, head, key, say, text, tick};
+use super::parts::{Chart, WIDTH, head, key, say, tick};
+use super::text;
 use crate::query;
 use receipt::figures;
 use receipt::{MicroCell, MicroSummary, Ratio, Receipt};

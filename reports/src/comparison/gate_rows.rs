@@ -1,8 +1,8 @@
 //! Gates and calibrations side by side. Each gate has judged two builds in turns already; what is shown is what each one said.
 
-use super::Run;
+use super::parts::Run;
 use crate::calibration::{interval, rates};
-use crate::gate::{columns, outcome_word};
+use crate::gate_words::{columns, outcome_word};
 use receipt::GateRecord;
 use receipt::figures;
 use receipt::judge::gate::title;

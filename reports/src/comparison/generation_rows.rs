@@ -1,10 +1,10 @@
 //! End to end: decoding and prefill of several runs, paired by round inside each.
 
 use super::change::Change;
-use super::{Cell, Row, Run, Table};
+use super::parts::{Cell, Row, Run, Table};
 use crate::query;
 use receipt::figures;
-use receipt::judge::stats::Paired;
+use receipt::judge::paired::Paired;
 use receipt::judge::{self, Method};
 use receipt::{GenerationKernel, GenerationRecord, GenerationRound, Ratio};
 
@@ -27,7 +27,7 @@ const PHASES: [Phase; 2] = [
 /// One table a family.
 pub fn tables(runs: &[Run]) -> Vec<Table> {
     let mut out = Vec::new();
-    for family in super::families(runs) {
+    for family in super::parts::families(runs) {
         let mut ids: Vec<String> = Vec::new();
         for k in runs.iter().flat_map(|r| own(r, &family)) {
             if !ids.contains(&k.kernel) {

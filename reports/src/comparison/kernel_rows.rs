@@ -1,7 +1,7 @@
 //! Microbenchmarks of several runs, one row a cell and kernel: each run's own paired ratio, and what became of it.
 
 use super::change::Change;
-use super::{Cell, Row, Run, Table};
+use super::parts::{Cell, Row, Run, Table};
 use crate::query;
 use receipt::figures;
 use receipt::judge;
@@ -25,7 +25,7 @@ fn key(c: &MicroCell) -> Key {
 /// One table a family.
 pub fn tables(runs: &[Run]) -> Vec<Table> {
     let mut out = Vec::new();
-    for family in super::families(runs) {
+    for family in super::parts::families(runs) {
         let mut rows: Vec<(Key, String, String)> = Vec::new();
         for cell in runs.iter().flat_map(|r| measured(&r.receipt, &family)) {
             for (_, s) in query::kernels(cell) {

@@ -1,7 +1,8 @@
 //! The comparison for a pull request comment: what changed first, all cells folded away.
 
 use super::change;
-use super::{Cell, Comparison, Table};
+use super::parts::{Cell, Table};
+use super::side_by_side::Comparison;
 use crate::index;
 use crate::markdown::{block, code, escape, table, with_fold};
 

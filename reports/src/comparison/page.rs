@@ -2,11 +2,15 @@
 
 use super::change::{self, Change, Found};
 use super::gate_rows::{GateRow, RateRow};
-use super::{Against, Cell, Comparison, Row, Table, identity};
-use crate::history::{Group, Point, groups};
-use crate::{chart, html, index};
+use super::history_view::{HistoryView, charts_of};
+use super::identity;
+use super::parts::{Against, Cell, Row, Table};
+use super::side_by_side::Comparison;
+use super::status::status;
+use crate::history::{Point, groups};
+use crate::html;
+use crate::index::answers;
 use receipt::Result;
-use receipt::Status;
 use receipt::judge::Direction;
 use serde::Serialize;
 
@@ -102,14 +106,6 @@ struct CellView<'a> {
     change: Option<ChangeView>,
 }
 
-/// A chart with its caption.
-#[derive(Debug, Serialize)]
-pub struct HistoryView {
-    id: String,
-    caption: String,
-    svg: String,
-}
-
 impl ChangeView {
     fn new(c: &Change) -> Self {
         let found = c.direction;
@@ -166,7 +162,7 @@ fn against(a: &Against) -> AgainstView<'_> {
     AgainstView { tiles: if none { Vec::new() } else { a.counts.iter().filter_map(tile).collect() }, against: a }
 }
 
-fn run(r: &super::Run, link: Option<String>) -> RunView {
+fn run(r: &super::parts::Run, link: Option<String>) -> RunView {
     let point = Point::new(&r.receipt);
     RunView {
         letter: r.letter.clone(),
@@ -177,18 +173,8 @@ fn run(r: &super::Run, link: Option<String>) -> RunView {
         commit: point.commit,
         host: point.host,
         scenario: identity::scenario(&r.receipt),
-        fastest: index::fastest(&r.receipt).unwrap_or_else(|| "nothing timed".into()),
-        counts: index::counts_from(&r.receipt).unwrap_or_else(|| "unknown".into()),
-    }
-}
-
-/// How far a run got, in a word.
-pub fn status(status: Status) -> &'static str {
-    match status {
-        Status::Complete => "complete",
-        Status::Interrupted => "interrupted",
-        Status::Failed => "failed",
-        Status::Running => "never finished",
+        fastest: answers::fastest(&r.receipt).unwrap_or_else(|| "nothing timed".into()),
+        counts: answers::counts_from(&r.receipt).unwrap_or_else(|| "unknown".into()),
     }
 }
 
@@ -210,22 +196,4 @@ fn row_id(table: usize, row: usize) -> String {
 fn history(c: &Comparison) -> Vec<HistoryView> {
     let points: Vec<Point> = c.runs.iter().map(|r| Point::new(&r.receipt)).collect();
     groups(&points).iter().enumerate().flat_map(|(g, group)| charts_of(&points, group, g)).collect()
-}
-
-/// The first cell of each family over the runs of one group, with ids that are unique in a page.
-pub fn charts_of(points: &[Point], group: &Group, g: usize) -> Vec<HistoryView> {
-    let runs: Vec<&Point> = group.runs.iter().map(|&i| &points[i]).collect();
-    let mut families: Vec<&str> = Vec::new();
-    let mut out = Vec::new();
-    for (p, panel) in group.panels.iter().enumerate() {
-        if families.contains(&panel.family.as_str()) {
-            continue;
-        }
-        families.push(&panel.family);
-        let id = format!("history-{}-{}", g + 1, p + 1);
-        if let Some((svg, caption)) = chart::history(&id, panel, &runs) {
-            out.push(HistoryView { id, caption, svg });
-        }
-    }
-    out
 }

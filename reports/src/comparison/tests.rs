@@ -2,7 +2,7 @@ use super::change::Found;
 use super::*;
 use crate::fixture;
 use receipt::judge::Direction;
-use receipt::{Residency, Status};
+use receipt::{Receipt, Residency, Status};
 
 fn compare(runs: Vec<Receipt>) -> Comparison {
     let named = ["a", "b", "c"].map(String::from).into_iter().zip(runs);

@@ -2,19 +2,10 @@
 
 use super::change::{self, Found};
 use super::gate_rows::{GateRow, RateRow};
-use super::{Against, Run, Table, identity};
+use super::identity;
+use super::parts::{Against, Next, Run, Table};
 use receipt::figures;
 use receipt::judge::Direction;
-use serde::Serialize;
-
-/// What to do for a verdict that can be relied on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Next {
-    /// Why, and where to run it.
-    pub why: String,
-    /// Commands, one a line.
-    pub commands: Vec<String>,
-}
 
 /// One run against the first.
 pub fn against(runs: &[Run], tables: &[Table], i: usize) -> Against {
@@ -80,7 +71,7 @@ fn kind(run: &Run) -> String {
         () if r.gate.is_some() => "a gate".into(),
         () if r.calibration.is_some() => "a calibration".into(),
         () if r.sparsity.is_some() => "a sparsity sweep".into(),
-        () => format!("its run is {}", super::page::status(r.status)),
+        () => format!("its run is {}", super::status::status(r.status)),
     }
 }
 
@@ -94,8 +85,8 @@ fn lacking(first: &Run, run: &Run, tables: &[Table], i: usize) -> Vec<String> {
             let rows: Vec<_> = table.rows.iter().filter(|r| r.place == place).collect();
             for (at, lacks, has) in [(i, run, first), (0, first, run)] {
                 let other = if at == 0 { i } else { 0 };
-                let of = |r: &&&super::Row| r.cells[at].absent.is_some() && r.cells[other].absent.is_none();
-                let missing: Vec<&&super::Row> = rows.iter().filter(of).collect();
+                let of = |r: &&&super::parts::Row| r.cells[at].absent.is_some() && r.cells[other].absent.is_none();
+                let missing: Vec<&&super::parts::Row> = rows.iter().filter(of).collect();
                 let present = rows.iter().filter(|r| r.cells[other].absent.is_none()).count();
                 let Some(one) = missing.first() else { continue };
                 if missing.len() == present {

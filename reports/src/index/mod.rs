@@ -1,69 +1,23 @@
 //! All runs below a folder on one page. Receipts are read one after the other and only what the page shows is kept, so that
 //! hundreds of them fit.
 
+pub mod answers;
 mod page;
+mod row;
 mod spark;
+
+pub use answers::{counts_from, fastest};
+use row::Entry;
+pub use row::{IndexRow, Links, Unreadable};
 
 use super::comparison::identity;
 use super::history::Point;
-use super::{calibration, gate, html, query};
+use crate::{calibration, gate_words, html, query};
 use receipt::figures;
-use receipt::{Outcome, Receipt, Residency, Result, Status};
-use serde::Serialize;
+use receipt::{Outcome, Receipt, Result, Status};
 
 /// Name of the page in its folder.
 pub const INDEX_FILE: &str = "index.html";
-
-/// What is kept of one run.
-#[derive(Debug)]
-struct Entry {
-    /// Where it is below the folder.
-    name: String,
-    links: Links,
-    point: Point,
-    row: IndexRow,
-}
-
-/// Where a run's files are, as links from the page.
-#[derive(Clone, Debug)]
-pub struct Links {
-    /// Its own page, if it has one.
-    pub report: Option<String>,
-    /// Its receipt.
-    pub receipt: String,
-}
-
-/// A folder that is no run, or a receipt that cannot be read.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Unreadable {
-    /// Below the indexed folder.
-    pub path: String,
-    /// Why.
-    pub reason: String,
-}
-
-/// One run, as `--json` prints it.
-#[derive(Clone, Debug, Serialize)]
-pub struct IndexRow {
-    /// Run folder below the indexed one.
-    pub run: String,
-    /// Start, as in the receipt.
-    pub timestamp: String,
-    /// Scenario in words.
-    pub scenario: String,
-    /// Machine and setting in words.
-    pub host: String,
-    /// Commit in short.
-    pub commit: String,
-    /// `complete`, `interrupted`, `failed`, `never finished`, or a gate's verdict.
-    pub status: String,
-    /// What else must be said of it.
-    pub remark: Option<String>,
-    /// Fastest exact kernel and its paired ratio.
-    pub fastest: Option<String>,
-    /// The smallest difference that counts in the run, by cell.
-    pub counts_from: Option<String>,
-}
 
 /// The page and what it says.
 #[derive(Debug)]
@@ -125,7 +79,7 @@ fn status(r: &Receipt) -> (String, Option<String>) {
     let ended = super::comparison::status(r.status).to_string();
     if let Some(g) = r.gate.as_ref().filter(|_| r.status == Status::Complete) {
         let remark = if g.outcome == Outcome::Pass { None } else { Some(g.reason.clone()) };
-        return (gate::outcome_word(g.outcome).into(), remark);
+        return (gate_words::outcome_word(g.outcome).into(), remark);
     }
     if let Some(c) = &r.calibration {
         return (format!("calibration, {ended}"), Some(calibration::sentence(c)));
@@ -143,25 +97,6 @@ fn status(r: &Receipt) -> (String, Option<String>) {
         remarks.push(format!("{unstable} of {} cells unstable", r.micro.len()));
     }
     (ended, (!remarks.is_empty()).then(|| remarks.join("; ")))
-}
-
-/// The fastest exact kernel for `gemv`, or what was measured instead, with its paired ratio.
-pub fn fastest(r: &Receipt) -> Option<String> {
-    let op = query::headlines(r, query::EXACT).first()?.op.clone();
-    // Memory first, as in the run's own first sentence.
-    let mut places = Residency::PLACES;
-    places.sort_by_key(|at| query::places_for_answers(*at));
-    let cells = places.map(|at| query::headline(r, query::EXACT, &op, at));
-    let cell = cells.into_iter().flatten().find(|c| !c.rounds.is_empty())?;
-    let exact = |id: &str| r.kernels.iter().any(|k| k.id == id && k.exact);
-    let best = query::fastest_of(cell, |s| exact(&s.kernel))?;
-    let ratio = best.vs_baseline.as_ref().map_or_else(|| "1×".into(), figures::judged);
-    Some(format!("{} {ratio}", best.kernel))
-}
-
-/// The smallest difference that counts: from the quietest cell to the noisiest.
-pub fn counts_from(r: &Receipt) -> Option<String> {
-    query::threshold_range(r).map(query::percent_range)
 }
 
 fn opening(entries: &[Entry], unreadable: usize) -> String {

@@ -1,7 +1,7 @@
 //! What the index page shows.
 
+use super::row::{Entry, IndexRow, Unreadable};
 use super::spark::{Spark, spark};
-use super::{Entry, IndexRow, Unreadable};
 use crate::comparison::{HistoryView, charts_of};
 use crate::history::{Group, Panel, Point, groups};
 use serde::Serialize;

@@ -1,26 +1,20 @@
 //! The result of a run in a terminal: the verdict first, then who is faster, and by how much against how much noise. Made for 80
 //! columns, and for fewer.
 
-mod layout;
+pub mod layout;
 mod side_by_side;
 mod tables;
 
-pub use layout::{Look, WIDTH, wrapped};
+pub use layout::{Look, wrapped};
 pub use side_by_side::{comparison, index};
 
 use super::query;
 use super::view::{claims_summary, lut_sentence};
 use super::{caveats, first_sentence, verdict};
-use comfy_table::Table;
 use layout::printable;
 use receipt::figures;
 use receipt::judge::sparsity::crossover_in_words;
 use receipt::{GenerationKernel, LutFinding, Receipt};
-
-/// An empty table in the style of all of them, 80 columns wide.
-pub fn table() -> Table {
-    layout::table(WIDTH)
-}
 
 /// The page's first sentence, its figures, both families, end to end. With `look.full` every table, shares of bounds included.
 pub fn summary(receipt: &Receipt, look: Look) -> String {

@@ -1,7 +1,7 @@
 //! The tables of one run.
 
 use super::layout::{Figure, Look, Rows, Tone, printable, wrapped};
-use crate::gate::{by_gravity, columns, outcome_word};
+use crate::gate_words::{by_gravity, columns, outcome_word};
 use crate::query;
 use receipt::figures;
 use receipt::judge::Direction;

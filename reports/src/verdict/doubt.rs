@@ -1,8 +1,9 @@
 //! What speaks against the run: wrong kernels, regressions, noise, and what could not run.
 
-use super::{Statement, count};
-use crate::gate::outcome_word;
+use super::statement::Statement;
+use crate::gate_words::outcome_word;
 use crate::query;
+use crate::words::count;
 use receipt::figures;
 use receipt::judge::{Direction, Tally};
 use receipt::{GateRecord, Outcome, Receipt};

@@ -1,7 +1,8 @@
 //! Who is fastest, by how much, how far from the machine's limit: the best settled evidence first.
 
-use super::{Statement, count};
+use super::statement::Statement;
 use crate::query;
+use crate::words::count;
 use receipt::figures;
 use receipt::judge::Direction;
 use receipt::{GenerationKernel, MicroCell, MicroSummary, Ratio, Receipt};

@@ -275,6 +275,11 @@ pub fn lut(l: &receipt::LutFinding) -> LutView {
     }
 }
 
+/// What the seed's code table does, in one sentence.
+pub fn lut_sentence(finding: &receipt::LutFinding) -> String {
+    lut(finding).sentence
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,7 +4,7 @@
 use super::anchors;
 use super::claims::summary;
 use crate::query;
-use crate::verdict;
+use crate::words;
 use receipt::figures;
 use receipt::judge::Direction;
 use receipt::judge::claims::{Judged, Verdict};
@@ -80,7 +80,7 @@ fn code_table(receipt: &Receipt) -> Option<FindingView> {
     (!said).then(|| FindingView {
         id: "finding-lut".into(),
         title: "What the analysis's code table does".into(),
-        text: super::lut_sentence(lut),
+        text: super::end_to_end::lut_sentence(lut),
         evidence: Some("/perplexity/lut".into()),
         anchor: Some("perplexity".into()),
         items: Vec::new(),
@@ -220,7 +220,7 @@ fn noise(receipt: &Receipt) -> Option<FindingView> {
     let text = format!(
         "A difference counts from {} on, by cell: at least 3%, and twice what the median of one kernel against itself moved by. Of {}: {}.",
         query::percent_range(range),
-        verdict::count(tally.total(), "comparison"),
+        words::count(tally.total(), "comparison"),
         tally.in_words()
     );
     let items = match cells.len() {
@@ -263,7 +263,7 @@ fn absent(receipt: &Receipt) -> Option<FindingView> {
     let text = format!(
         "{} of {} could not run, so nothing is said about them.",
         items.len(),
-        verdict::count(receipt.kernels.len(), "kernel")
+        words::count(receipt.kernels.len(), "kernel")
     );
     (!items.is_empty()).then(|| with_items("absent", "Kernels that could not run here", text, items))
 }

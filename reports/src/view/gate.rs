@@ -1,7 +1,7 @@
 //! A regression gate on the page.
 
 use super::anchors;
-use crate::gate::{by_gravity, columns, outcome_word, sides};
+use crate::gate_words::{by_gravity, columns, outcome_word, sides};
 use crate::query;
 use receipt::figures;
 use receipt::judge::gate::title;

@@ -52,12 +52,8 @@ pub struct View {
 }
 
 pub use claims::summary as claims_summary;
+pub use end_to_end::lut_sentence;
 pub use kernels::source as kernel_source;
-
-/// What the seed's code table does, in one sentence.
-pub fn lut_sentence(lut: &receipt::LutFinding) -> String {
-    end_to_end::lut(lut).sentence
-}
 
 /// A chart with its anchor.
 #[derive(Debug, Serialize)]

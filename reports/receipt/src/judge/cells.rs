@@ -1,8 +1,8 @@
 //! The pairs of a cell: each kernel against what it builds on and against its family's first row, and the fastest against the next.
 
 use super::Method;
+use crate::judge::paired::Paired;
 use crate::judge::sequential::{self, DELTA, ROUND_LOOKS, Same, Sample, Side, log_ratios};
-use crate::judge::stats::Paired;
 use crate::record::{Lead, MicroCell, MicroSummary, Ratio, Receipt, Rule, Verdict};
 use std::borrow::Cow;
 

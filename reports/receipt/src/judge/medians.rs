@@ -1,7 +1,8 @@
 //! What the rounds of a generation say: medians, and ratios within a family. Only the record is looked at, so a receipt can be
 //! recomputed.
 
-use super::stats::{Paired, median};
+use super::paired::Paired;
+use super::stats::median;
 use crate::judge::Method;
 use crate::record::{DecodeTimesNs, ForwardMs, GenerationKernel, GenerationRound, PhasesMs, Ratio, TokenBlocks};
 use std::time::Duration;

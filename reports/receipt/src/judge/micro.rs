@@ -1,7 +1,8 @@
 //! What the raw rounds of a microbenchmark say.
 
 use super::cells;
-use super::stats::{Paired, median};
+use super::paired::Paired;
+use super::stats::median;
 use crate::record::{MicroCell, MicroSummary, Rule};
 
 /// The stage that a kernel builds on, by id.

@@ -7,6 +7,7 @@
 //! [`Verdict::direction`]: crate::Verdict::direction
 
 pub mod amdahl;
+mod bitnet_rs;
 pub mod bound;
 mod cells;
 pub mod claims;
@@ -19,6 +20,7 @@ pub mod level;
 pub mod medians;
 mod method;
 pub mod micro;
+pub mod paired;
 mod read;
 pub mod sanity;
 pub mod sequential;

@@ -4,7 +4,8 @@ use super::generation;
 use super::medians::rate;
 use super::method::Method;
 use super::micro::BuildsOn;
-use super::stats::{Paired, median};
+use super::paired::Paired;
+use super::stats::median;
 use crate::record::{BlockSummary, Ratio, TokenBlocks};
 use std::time::Duration;
 

@@ -1,50 +1,17 @@
 //! Checks a receipt: its digests, its own logic (no kernel timed that was not verified, whole rounds), and every figure, recomputed from the
 //! raw rounds and compared bit for bit.
 
+mod problem;
 mod recompute;
 mod structure;
 
 use crate::error::{Error, Result};
-use crate::figures::plain;
 use crate::integrity::{FIELD, Integrity};
 use crate::record::{Build, Receipt};
 use crate::store;
+pub use problem::Problem;
 use serde::Serialize;
 use std::path::PathBuf;
-
-/// One thing that is wrong.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Problem {
-    /// JSON pointer of the field, or of the smallest object that is known to hold it.
-    pub field: String,
-    /// What is there, as JSON; absent for an object.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub found: Option<String>,
-    /// The value recomputed from the raw rounds, as JSON, if there is one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub recomputed: Option<String>,
-    /// What is wrong, in words.
-    pub what: String,
-}
-
-impl Problem {
-    fn new(field: impl Into<String>, what: impl Into<String>) -> Self {
-        Self { field: field.into(), found: None, recomputed: None, what: what.into() }
-    }
-
-    /// One line, whatever the receipt holds.
-    pub fn line(&self) -> String {
-        plain(&self.words())
-    }
-
-    fn words(&self) -> String {
-        match (&self.found, &self.recomputed) {
-            (Some(found), Some(recomputed)) => format!("{} is {found}, recomputed {recomputed}", self.field),
-            (Some(found), None) => format!("{} is {found}: {}", self.field, self.what),
-            _ => format!("{}: {}", self.field, self.what),
-        }
-    }
-}
 
 /// What was found out about one receipt.
 #[derive(Clone, Debug, Serialize)]

@@ -1,6 +1,6 @@
 //! Every figure that follows from raw data, computed again with the code that computed it first.
 
-use super::Problem;
+use super::problem::Problem;
 use crate::judge::findings::findings;
 use crate::judge::sequential::{self, Sample, Until};
 use crate::judge::{Method, bound, gate, medians, micro, turns};

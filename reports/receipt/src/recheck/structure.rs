@@ -1,6 +1,6 @@
 //! What must be so in any receipt, whatever was measured: nothing here needs a digest.
 
-use super::Problem;
+use super::problem::Problem;
 use crate::record::{
     BlockEntry, GenerationKernel, GenerationRecord, MicroCell, Receipt, Residency, Round, TokenBlocks,
 };

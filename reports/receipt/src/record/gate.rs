@@ -1,7 +1,8 @@
 //! A regression gate as receipts keep it: two builds in lockstep, raw rounds by process pair, and a verdict a kernel and cell.
 
-use super::micro::{Residency, Round};
+use super::micro::Residency;
 use super::provenance::Build;
+use super::round::Round;
 use super::verdict::{Outcome, Rule, Verdict};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

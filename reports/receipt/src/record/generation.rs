@@ -1,6 +1,7 @@
 //! End-to-end records: generation and perplexity.
 
-use super::micro::{Ratio, Round};
+use super::micro::Ratio;
+use super::round::Round;
 use super::verdict::{Rule, Verdict};
 use crate::judge::Method;
 use schemars::JsonSchema;

@@ -1,6 +1,7 @@
 //! Microbenchmark cells: raw rounds first, summaries second (they can be recomputed from the rounds).
 
 use super::limits::Bound;
+use super::round::Round;
 use super::verdict::Verdict;
 use crate::judge::{Direction, Method};
 use schemars::JsonSchema;
@@ -123,19 +124,6 @@ pub struct MicroEntry {
     /// Largest absolute difference from it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_abs_error: Option<f64>,
-}
-
-/// One round: every entry once, in `order`.
-#[derive(Clone, Debug, JsonSchema, Serialize, Deserialize)]
-pub struct Round {
-    /// Entry indices in the order they ran.
-    pub order: Vec<u8>,
-    /// Wall time of each entry's epoch, by entry index.
-    pub ns: Vec<u64>,
-    /// CPU time of the measuring thread over the same epoch, by entry index.
-    pub cpu_ns: Vec<u64>,
-    /// Involuntary context switches of the measuring thread, by entry index.
-    pub involuntary_switches: Vec<u32>,
 }
 
 /// A plain read of the packed codes, one more participant of each round.

@@ -11,11 +11,12 @@ mod limits;
 mod micro;
 mod number;
 mod provenance;
+mod round;
 mod run;
 mod sparsity;
 mod verdict;
 
-pub use bitnet_rs::BitnetRs;
+pub use bitnet_rs::{BitnetRs, ModelInfo, PerformanceBaseline, TestResults};
 pub use calibration::{CalibrationCell, CalibrationRecord, CalibrationTrial};
 pub use count::{CountRecord, LoopRecord, Mix, StaticModel};
 pub use finding::Finding;
@@ -29,8 +30,9 @@ pub use kernel::{KernelRecord, VerifyRecord};
 pub use limits::{
     Bandwidth, Bound, BoundBy, KernelMultiply, LastLevel, Limits, MultiplyPeak, Spread, SweepPoint, TeamPeak,
 };
-pub use micro::{Lead, MicroCell, MicroEntry, MicroSummary, Ratio, Residency, Round, StreamLimit};
+pub use micro::{Lead, MicroCell, MicroEntry, MicroSummary, Ratio, Residency, StreamLimit};
 pub use provenance::{Build, Host, Load, ModelRecord, ScenarioRecord, Settings};
+pub use round::Round;
 pub use run::{Receipt, SCHEMA_VERSION, Status};
 pub use sparsity::{SparsityPoint, SparsityRecord};
 pub use verdict::{Outcome, Rule, Verdict};

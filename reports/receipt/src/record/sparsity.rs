@@ -1,6 +1,7 @@
 //! The record of a sparsity sweep: one feed-forward block, dense and sparse, over shares of live elements.
 
-use super::micro::{Ratio, Round};
+use super::micro::Ratio;
+use super::round::Round;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

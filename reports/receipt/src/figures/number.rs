@@ -1,7 +1,4 @@
-//! How numbers are written, in one place, so that the page, the charts and the terminal agree to the last digit.
-
-use crate::judge::Direction;
-use crate::record::Ratio;
+//! Numbers, sizes, durations and foreign text.
 
 /// Three significant digits, no exponent: 0.0123, 1.23, 12.3, 123, 12,300.
 pub fn number(x: f64) -> String {
@@ -52,42 +49,6 @@ fn grouped(digits: &str) -> String {
 /// A ratio: two decimals up to 10, where a percent still matters, then three significant digits.
 pub fn ratio(x: f64) -> String {
     if x.is_finite() && x.abs() < 9.995 { format!("{x:.2}×") } else { format!("{}×", number(x)) }
-}
-
-/// `12.3× [12.1, 12.5]`, or a word on why there is no interval.
-pub fn ratio_with_interval(r: &Ratio) -> String {
-    format!("{} {}", ratio(r.median), interval(r))
-}
-
-/// `12.3×` where it is faster, else with the sign of its direction before it: `▼0.81×`, `=1.01×`, `?1.04×`, `!1.02×`.
-pub fn judged(r: &Ratio) -> String {
-    let mark = match r.direction() {
-        Direction::Faster => "",
-        direction => direction.marker(),
-    };
-    format!("{mark}{}", ratio(r.median))
-}
-
-/// What the signs of [`judged`] stand for.
-pub const SIGNS: &str = "▼ slower  = same  ? undecided  ! unstable";
-
-/// `[12.1, 12.5]` or `[too few rounds]`. The ends get another decimal where they would look the same without it.
-pub fn interval(r: &Ratio) -> String {
-    let (Some(low), Some(high)) = (r.low, r.high) else { return "[too few rounds]".into() };
-    if !(low.is_finite() && high.is_finite()) {
-        return "[n/a]".into();
-    }
-    let decimals = match high.abs() {
-        h if h < 9.995 => 2,
-        h if h < 99.95 => 1,
-        _ => 0,
-    };
-    let at = |decimals: usize| (format!("{low:.decimals$}"), format!("{high:.decimals$}"));
-    let (mut a, mut b) = at(decimals);
-    if a == b {
-        (a, b) = at(decimals + 1);
-    }
-    format!("[{a}, {b}]")
 }
 
 /// A share as a percentage: 0.8%, 12.3%, 100%.
@@ -208,23 +169,6 @@ mod tests {
         assert_eq!(run_time(119.7), "2 min 00 s");
         assert_eq!(bytes(32 * 1024), "32.0 KiB");
         assert_eq!(percent(0.0123), "1.2%");
-    }
-
-    #[test]
-    fn a_ratio_without_interval_says_so() {
-        let mut r = Ratio {
-            partner: "a".into(),
-            median: 1.234,
-            low: Some(1.2),
-            high: Some(1.26),
-            confidence: 0.99,
-            verdict: None,
-        };
-        assert_eq!(ratio_with_interval(&r), "1.23× [1.20, 1.26]");
-        (r.low, r.high) = (Some(1.231), Some(1.234));
-        assert_eq!(interval(&r), "[1.231, 1.234]");
-        r.low = None;
-        assert_eq!(ratio_with_interval(&r), "1.23× [too few rounds]");
     }
 
     #[test]
