@@ -5,10 +5,12 @@
 //! perplexity; within one format every implementation gives the same bits (q8 and q4 for any instruction set, all formats for
 //! any number of threads).
 
+mod panel;
 mod q4;
 mod q8;
 pub(crate) mod reference;
 
+pub use panel::MAX_K_HEAD;
 pub(crate) use q4::{GROUP, GROUP_LINES, PanelQ4};
 pub(crate) use q8::PanelQ8;
 
@@ -22,14 +24,9 @@ use crate::kernel::same;
 use crate::padded_k;
 use crate::parallel::Team;
 use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
+use panel::PANEL_ROWS;
 use std::ops::Range;
 use std::sync::Arc;
-
-/// Rows of a panel of the quantised forms: one 32-bit lane of an AVX-512 register each.
-pub(crate) const PANEL_ROWS: usize = 16;
-
-/// Columns up to which the quantised heads are exact in int32; [`OutputHead::new`] refuses more.
-pub const MAX_K_HEAD: usize = 1 << 16;
 
 /// How the head's weights are held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -10,7 +10,7 @@
 //! f32 holds the group's sum exactly. Groups are added in f32 in their order along k, product first, sum second, nothing contracted:
 //! every implementation gives the same bits.
 
-use super::PANEL_ROWS;
+use super::panel::PANEL_ROWS;
 use crate::f32_ops::F32Ops;
 
 /// Weights along k that share a scale.

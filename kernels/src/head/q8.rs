@@ -9,7 +9,7 @@
 //! k up to [`super::MAX_K_HEAD`]. Subtracting 128 * sum(x) leaves sum(q * x), within 127 * 128 * k. Having the offset on the weights
 //! and not on the activations makes the correction one number a token instead of one a row, and lets the activations stay as they are.
 
-use super::{MAX_K_HEAD, PANEL_ROWS};
+use super::panel::{MAX_K_HEAD, PANEL_ROWS};
 use crate::f32_ops::F32Ops;
 
 const _: () = assert!(255 * 128 * MAX_K_HEAD <= i32::MAX as usize);

@@ -7,7 +7,7 @@
 //! `maddubs` adds two products of a code (at most 3) and an int8 (at least -128): within +-768. A quad adds two of them to a lane, a
 //! pass of [`PASS`] quads 16: 12,288, below 32,767.
 
-use super::columns::{Columns, LINE_BYTES, LINE_ROWS};
+use super::call::{Columns, LINE_BYTES, LINE_ROWS};
 use std::arch::x86_64::*;
 
 /// Quads between two widenings.

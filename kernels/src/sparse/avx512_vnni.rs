@@ -30,8 +30,7 @@
 //! Live rows and columns are 640 bytes each at the 2B shape, anywhere in memory: too short for a hardware prefetcher to learn. The list
 //! is known, so every line of the next rows (or of the next pass of columns) is asked for while the present ones are computed.
 
-use super::columns::{Columns, LINE_BYTES, LINE_ROWS};
-use super::rows::{LIST_SLACK, Rows};
+use super::call::{Columns, LINE_BYTES, LINE_ROWS, LIST_SLACK, Rows};
 use crate::MAX_K_I8;
 use crate::x86_64::lanes::{prefetch, together};
 use std::arch::x86_64::*;

@@ -1,6 +1,6 @@
 //! Sums over a list of columns, and the layout for it.
 
-use super::rows::LIST_SLACK;
+use super::call::{Columns, LINE_BYTES, LINE_ROWS, LIST_SLACK};
 use super::{Level, SparseOps};
 use crate::AlignedBuffer;
 use crate::activation::QuantizedActivations;
@@ -8,10 +8,6 @@ use crate::error::KernelError;
 use crate::kernel::same;
 use crate::packed::PackedWeights;
 use crate::parallel::Team;
-
-/// Rows that one cache line of a column holds: four groups of 64.
-pub(super) const LINE_ROWS: usize = 256;
-pub(super) const LINE_BYTES: usize = 64;
 
 /// Columns up to which sums of planes that are left unshifted stay within int32: codes up to 3, 64 times too large in plane 3,
 /// activations down to -128, over all columns.
@@ -149,22 +145,6 @@ impl LiveColumns {
     pub fn count(&self) -> usize {
         self.count
     }
-}
-
-/// One call of a column path: adds all quads to the sums of its lines, 256 rows each.
-pub(super) struct Columns<'a> {
-    pub codes: &'a [u8],
-    /// Bytes of a column.
-    pub stride: usize,
-    /// Four columns each.
-    pub quads: &'a [[u32; 4]],
-    /// Their activations.
-    pub q: &'a [[i8; 4]],
-    /// First of this call's lines.
-    pub first_line: usize,
-    pub x_sum: i32,
-    /// Zeros at first; the products in the order of the rows at last.
-    pub y: &'a mut [i32],
 }
 
 impl SparseOps {

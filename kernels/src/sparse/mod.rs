@@ -13,6 +13,7 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512_vnni;
+mod call;
 mod columns;
 mod rows;
 mod scalar;

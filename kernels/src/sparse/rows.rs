@@ -1,5 +1,6 @@
 //! Inner products of a list of rows.
 
+use super::call::{LIST_SLACK, Rows};
 use super::{Level, SparseOps};
 use crate::activation::QuantizedActivations;
 use crate::descriptor::{Gemv, GemvI8};
@@ -9,9 +10,6 @@ use crate::kernel::same;
 use crate::packed::PackedWeights;
 use crate::parallel::Team;
 use crate::{AlignedBuffer, MAX_K_I8};
-
-/// Elements behind a list that listing may overwrite: a whole vector is written at every step.
-pub(super) const LIST_SLACK: usize = 16;
 
 /// Which rows are wanted, and the input as the products take it. Made once, filled for every token.
 pub struct LiveRows {
@@ -75,17 +73,6 @@ impl LiveRows {
             }
         }
     }
-}
-
-/// One call of a row path: `y[i]` is the product of row `rows[i]`.
-pub(super) struct Rows<'a> {
-    pub codes: &'a [u8],
-    pub row_bytes: usize,
-    /// Below the number of rows in `codes`.
-    pub rows: &'a [u32],
-    pub planes: &'a [i8],
-    pub x_sum: i32,
-    pub y: &'a mut [i32],
 }
 
 impl SparseOps {

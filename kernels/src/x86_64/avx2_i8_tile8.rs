@@ -32,6 +32,7 @@
 //! 49,152. In int32, `fours` holds four times a sum of code * x, hence the shift by 2 drops only zeros.
 
 use super::lanes::quad;
+use super::panel_rows::store_8 as store;
 use crate::cpu::CpuFeatures;
 use crate::descriptor::{Gemv, GemvI8, KernelDescriptor, Operations};
 use crate::format::Packing;
@@ -120,21 +121,6 @@ fn add_steps(sums: &mut Sums, steps: &[[u8; 32]], x: &[[i8; 16]]) {
 #[target_feature(enable = "avx2")]
 fn add_products(sums: __m256i, plane: __m256i, x: &[i8; 4]) -> __m256i {
     _mm256_add_epi16(sums, _mm256_maddubs_epi16(plane, _mm256_set1_epi32(quad(x))))
-}
-
-/// Writes the rows of a panel that `y` has: all 8, or fewer at the end of a matrix.
-#[inline]
-#[target_feature(enable = "avx2")]
-pub(super) fn store(y: &mut [i32], rows: __m256i) {
-    let mut buffer = [0; 8];
-    let full = <&mut [i32; 8]>::try_from(&mut *y);
-    let partial = full.is_err();
-    let target = full.unwrap_or(&mut buffer);
-    // SAFETY: the target has room for 8 int32; the store needs no alignment.
-    unsafe { _mm256_storeu_si256(target.as_mut_ptr().cast(), rows) };
-    if partial {
-        y.copy_from_slice(&buffer[..y.len()]);
-    }
 }
 
 #[cfg(test)]

@@ -25,8 +25,8 @@
 //! three instructions start every 0.567 cycles there, which bounds the loop at 56. Two panels by four tokens, half the broadcasts, were
 //! slower (37), and so were four `maddubs` kept before four additions (41) and 10 or 12 tokens (44, 40).
 
-use super::avx2_i8_tile8::store;
 use super::lanes::together;
+use super::panel_rows::store_8 as store;
 use super::tiles::{self, Target, Tiles};
 use crate::descriptor::GemmI8;
 use crate::parallel::Columns;

@@ -12,7 +12,7 @@
 //!
 //! Exact: a lane of a sum adds products of a code (at most 3) and an int8, without saturation, see `avx512_vnni`.
 
-use super::avx512_vnni::store;
+use super::panel_rows::store_16 as store;
 use super::tiles::{self, Target, Tiles};
 use crate::descriptor::GemmI8;
 use crate::parallel::Columns;

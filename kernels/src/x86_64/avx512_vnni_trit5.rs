@@ -29,8 +29,8 @@
 //! (one step at a time and freely scheduled, each of the six dependent instructions waits for the one before); `together!` fixes the
 //! order so that twins stand next to each other. On Zen 5 it makes no difference that can be measured (254 against 248 Gw/s in L2).
 
-use super::avx512_vnni::store;
 use super::lanes::{quad, together};
+use super::panel_rows::store_16 as store;
 use crate::MAX_K_I8;
 use crate::cpu::CpuFeatures;
 use crate::descriptor::{Gemv, GemvI8, KernelDescriptor, Operations};

@@ -22,8 +22,8 @@
 //! once before the loop: the compiler no longer knows that they are constants which it could load again, and they and everything else
 //! fit: 190 Gw/s.
 
-use super::avx2_i8_tile8::store;
 use super::lanes::{quad, together};
+use super::panel_rows::store_8 as store;
 use crate::MAX_K_I8;
 use crate::cpu::CpuFeatures;
 use crate::descriptor::{Gemv, GemvI8, KernelDescriptor, Operations};

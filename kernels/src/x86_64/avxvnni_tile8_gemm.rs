@@ -16,8 +16,8 @@
 //! Fewer tokens are fewer chains, and two `vpdpbusd` a cycle of latency 4 to 5 need about ten: below 8 tokens a token has two to four
 //! sums, of different planes. Sizes whose code was slower than that of two smaller tiles (7, 6) are left out.
 
-use super::avx2_i8_tile8::store;
 use super::lanes::together;
+use super::panel_rows::store_8 as store;
 use super::tiles::{self, Target, Tiles};
 use crate::MAX_K_I8;
 use crate::descriptor::GemmI8;

@@ -21,5 +21,6 @@ pub(crate) mod head_f16_avx512;
 pub(crate) mod head_q4;
 pub(crate) mod head_q8;
 pub(crate) mod lanes;
+mod panel_rows;
 pub(crate) mod peak;
 mod tiles;
