@@ -1,13 +1,13 @@
-//! Attention over a cache of keys and values in f16: half the memory and half the bytes of an f32 cache, and what engines and the
-//! published figures use.
+//! Attention over a cache of keys and values in f16: half the memory and half the bytes of an f32 cache, and what
+//! engines and the published figures use.
 //!
-//! Keys and values are rounded once, to nearest even, when they enter the cache; widening is exact. The body is written once, over
-//! fixed lanes, and stamped for each level like the operations of [`F32Ops`]; the levels differ only in how 16 values are widened:
-//! `vcvtph2ps` of 512 or 256 bits, or integer arithmetic where F16C is missing or masked. With AVX-512, four query heads that share a
-//! key and value head go together: each key is widened once for four, and the 16 sums of 4 heads and 4 positions are added across
-//! their lanes in one tree (15 additions and 30 shuffles). That tree pairs lanes as the single sum does. So the results are the same
-//! bits at every level, for every number of threads, every batch and every group. 64 positions of 128 elements on Zen 5: 0.49 us a head
-//! in fours, 0.66 us alone.
+//! Keys and values are rounded once, to nearest even, when they enter the cache; widening is exact. The body is written
+//! once, over fixed lanes, and stamped for each level like the operations of [`F32Ops`]; the levels differ only in how
+//! 16 values are widened: `vcvtph2ps` of 512 or 256 bits, or integer arithmetic where F16C is missing or masked. With
+//! AVX-512, four query heads that share a key and value head go together: each key is widened once for four, and the 16
+//! sums of 4 heads and 4 positions are added across their lanes in one tree (15 additions and 30 shuffles). That tree
+//! pairs lanes as the single sum does. So the results are the same bits at every level, for every number of threads,
+//! every batch and every group. 64 positions of 128 elements on Zen 5: 0.49 us a head in fours, 0.66 us alone.
 
 mod body;
 #[cfg(target_arch = "x86_64")]
@@ -20,8 +20,8 @@ use crate::f32_ops::{F32Ops, Level};
 use body::{one_by_one, widen};
 
 impl F32Ops {
-    /// Each head's `out = softmax(q . key * factor) . value`, over as many positions as there are scores for. A key or value is widened
-    /// once for up to four heads; what a head gets does not depend on the others.
+    /// Each head's `out = softmax(q . key * factor) . value`, over as many positions as there are scores for. A key or
+    /// value is widened once for up to four heads; what a head gets does not depend on the others.
     ///
     /// # Panics
     /// If `q`, `scores` and `out` are not of the same number of heads, or the cache has fewer positions.
@@ -47,7 +47,8 @@ impl F32Ops {
     /// `out = x`, each value rounded to the nearest f16 (to even where two are as near).
     ///
     /// # Errors
-    /// Different lengths, or a value that is not finite in f16: such a key or value would make the others vanish from the result.
+    /// Different lengths, or a value that is not finite in f16: such a key or value would make the others vanish from
+    /// the result.
     pub fn narrow_to_f16(self, x: &[f32], out: &mut [u16]) -> Result<(), KernelError> {
         crate::kernel::same("f16 values", x.len(), out.len())?;
         match self.level {

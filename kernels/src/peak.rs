@@ -1,7 +1,8 @@
-//! The most products that a core can make: loops of one kernel's multiply instruction alone, in registers, and a chain of dependent
-//! additions that gives the clock. This is the compute limit of a kernel.
+//! The most products that a core can make: loops of one kernel's multiply instruction alone, in registers, and a chain
+//! of dependent additions that gives the clock. This is the compute limit of a kernel.
 //!
-//! The loops are `asm!`, so that no compiler can fold, reorder or widen them. This module runs them; the caller takes the time.
+//! The loops are `asm!`, so that no compiler can fold, reorder or widen them. This module runs them; the caller takes
+//! the time.
 
 mod multiply;
 
@@ -25,8 +26,8 @@ pub fn find(id: &str) -> Option<&'static Multiply> {
     ALL.iter().find(|multiply| multiply.id == id)
 }
 
-/// The multiply instruction of a kernel, by its features, activations and packing. Portable Rust has the instruction of the architecture's
-/// base (SSE2 on x86-64), because the compiler uses it.
+/// The multiply instruction of a kernel, by its features, activations and packing. Portable Rust has the instruction of
+/// the architecture's base (SSE2 on x86-64), because the compiler uses it.
 pub fn of(kernel: &KernelDescriptor) -> Option<&'static Multiply> {
     let has = |features| kernel.requires.contains(features);
     find(match kernel.activations() {
@@ -43,8 +44,9 @@ pub fn of(kernel: &KernelDescriptor) -> Option<&'static Multiply> {
     })
 }
 
-/// Runs a chain of at least `additions` integer additions, each of which needs the one before, and returns how many it ran. Every
-/// core takes exactly one cycle for each, so that additions per second are the clock. `None` where no chain was written.
+/// Runs a chain of at least `additions` integer additions, each of which needs the one before, and returns how many it
+/// ran. Every core takes exactly one cycle for each, so that additions per second are the clock. `None` where no chain
+/// was written.
 pub fn addition_chain(additions: u64) -> Option<u64> {
     #[cfg(target_arch = "x86_64")]
     return Some(x86_64::addition_chain(additions));

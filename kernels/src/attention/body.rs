@@ -2,7 +2,8 @@
 
 use crate::f32_ops::{LANES, exp_nonpositive, sum_lanes};
 
-/// Keys and values of one head as the cache holds them: f16 bit patterns, consecutive positions `stride` elements apart.
+/// Keys and values of one head as the cache holds them: f16 bit patterns, consecutive positions `stride` elements
+/// apart.
 #[derive(Clone, Copy, Debug)]
 pub struct CachedHead<'a> {
     /// Keys; the first element of position 0 comes first.
@@ -39,8 +40,8 @@ impl<'a> CachedHead<'a> {
     }
 }
 
-/// 16 finite f16 to f32, exactly: the magnitude's bits where f32 has exponent and mantissa, times what the exponents' biases differ by.
-/// Subnormal ones come out right because the multiplication normalises them.
+/// 16 finite f16 to f32, exactly: the magnitude's bits where f32 has exponent and mantissa, times what the exponents'
+/// biases differ by. Subnormal ones come out right because the multiplication normalises them.
 #[inline(always)]
 pub(super) fn widen(halves: &[u16; LANES]) -> [f32; LANES] {
     halves.map(|bits| {

@@ -1,7 +1,7 @@
 //! What codes mean: the weights that they stand for, and what those are multiplied with.
 
-/// The weights that codes 0..=3 stand for, before the scale. It belongs to the weights, not to a kernel, because published files and the
-/// analysis that this project answers use different tables and both must run.
+/// The weights that codes 0..=3 stand for, before the scale. It belongs to the weights, not to a kernel, because
+/// published files and the analysis that this project answers use different tables and both must run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CodeTable(pub [i8; 4]);
 

@@ -18,8 +18,8 @@ pub struct Multiply {
 }
 
 impl Multiply {
-    /// Runs at least `products` products on this thread and returns how many it ran; `None` where `allowed` or the CPU lack the
-    /// instruction.
+    /// Runs at least `products` products on this thread and returns how many it ran; `None` where `allowed` or the CPU
+    /// lack the instruction.
     pub fn run(&self, allowed: CpuFeatures, products: u64) -> Option<u64> {
         if !CpuFeatures::detect().intersect(allowed).contains(self.requires) {
             return None;

@@ -27,7 +27,8 @@ impl LiveRows {
         Self { list: vec![0; rows + LIST_SLACK], count: 0, of: 0, planes: AlignedBuffer::zeroed(crate::padded_k(k)) }
     }
 
-    /// Lists the elements of `gate` above 0: the rows whose product matters. Allocates nothing; the list does not depend on `ops`.
+    /// Lists the elements of `gate` above 0: the rows whose product matters. Allocates nothing; the list does not
+    /// depend on `ops`.
     ///
     /// # Errors
     /// [`KernelError::Shape`] when there is no room for so many.
@@ -76,8 +77,8 @@ impl LiveRows {
 }
 
 impl SparseOps {
-    /// Exact integer products of the listed rows: `y[i]` is that of `live.rows()[i]`. The list is shared among the team; the result does
-    /// not depend on the number of threads. Allocates nothing.
+    /// Exact integer products of the listed rows: `y[i]` is that of `live.rows()[i]`. The list is shared among the
+    /// team; the result does not depend on the number of threads. Allocates nothing.
     ///
     /// # Errors
     /// Another packing or code table, a list made for another matrix, wrong lengths, k above [`MAX_K_I8`].
@@ -130,7 +131,8 @@ impl SparseOps {
                 ),
                 #[cfg(target_arch = "x86_64")]
                 Level::Avx512Vnni => {
-                    // SAFETY: `select` found the features; the list holds rows of a matrix with this many (checked above).
+                    // SAFETY: `select` found the features; the list holds rows of a matrix with this many (checked
+                    // above).
                     unsafe { super::avx512_vnni::rows(Rows { codes, row_bytes, rows, planes, x_sum, y }) }
                 }
             }
@@ -139,8 +141,8 @@ impl SparseOps {
     }
 }
 
-/// The dense kernel of the same layout, called for each row: these levels are faster only because they read fewer rows. The next rows of the
-/// list are asked for early, which no hardware prefetcher can guess.
+/// The dense kernel of the same layout, called for each row: these levels are faster only because they read fewer rows.
+/// The next rows of the list are asked for early, which no hardware prefetcher can guess.
 fn one_by_one(gemv: Gemv, args: Rows<'_>, x: &QuantizedActivations) {
     let Gemv::I8(gemv) = gemv else { unreachable!("both kernels take int8") };
     for (i, y) in args.y.iter_mut().enumerate() {

@@ -1,5 +1,5 @@
-//! Kernels for x86-64, one file each. Every function that uses vector instructions is a safe `#[target_feature]` function: calling it
-//! is the one unsafe step, and [`crate::Kernel`] takes it after checking the CPU.
+//! Kernels for x86-64, one file each. Every function that uses vector instructions is a safe `#[target_feature]`
+//! function: calling it is the one unsafe step, and [`crate::Kernel`] takes it after checking the CPU.
 
 pub(crate) mod avx2_fma_tile;
 pub(crate) mod avx2_foundation;
