@@ -1,7 +1,8 @@
-//! How fast kernels bring weights in from memory, against a plain read of the same bytes, in turn: what prefetch distances are chosen by.
+//! How fast kernels bring weights in from memory, against a plain read of the same bytes, in turn: what prefetch
+//! distances are chosen by.
 //!
-//! `cargo run --release -p kernels --example gemv_bandwidth -- [THREADS] [ROUNDS] [COPIES] [KERNEL...]`; matrices are 6912 x 2560, one
-//! after the other as in a model. COPIES 40 are 177 MB at 2 bits a weight; 1 shows the speed in cache.
+//! `cargo run --release -p kernels --example gemv_bandwidth -- [THREADS] [ROUNDS] [COPIES] [KERNEL...]`; matrices are
+//! 6912 x 2560, one after the other as in a model. COPIES 40 are 177 MB at 2 bits a weight; 1 shows the speed in cache.
 
 use kernels::parallel::Team;
 use kernels::random::SplitMix64;
@@ -13,7 +14,8 @@ use std::time::Instant;
 
 const ROWS: usize = 6912;
 const K: usize = 2560;
-/// Matrices a round and participant: long against the clock and the wake-up of a thread, short against drifting bandwidth.
+/// Matrices a round and participant: long against the clock and the wake-up of a thread, short against drifting
+/// bandwidth.
 const CALLS: usize = 8;
 
 fn main() {
@@ -67,7 +69,8 @@ fn main() {
         let share = median(read.iter().zip(own).map(|(read, own)| read / own));
         let (seconds, bytes) = (median(own.iter().copied()), (CALLS * first.code_bytes().len()) as f64);
         println!(
-            "{:<18} {:>6.1} Gw/s {:>6.1} GB/s, {share:.3} of a plain read ({:.1} GB/s), {threads} thread(s), {copies} copies",
+            "{:<18} {:>6.1} Gw/s {:>6.1} GB/s, {share:.3} of a plain read ({:.1} GB/s), \
+             {threads} thread(s), {copies} copies",
             kernel.id(),
             (CALLS * ROWS * K) as f64 / seconds / 1e9,
             bytes / seconds / 1e9,

@@ -1,6 +1,8 @@
-//! How fast each output head reads its weights from memory, against the f16 path on AVX2 and a plain read of the same bytes, in turn.
+//! How fast each output head reads its weights from memory, against the f16 path on AVX2 and a plain read of the same
+//! bytes, in turn.
 //!
-//! `cargo run --release -p kernels --example head_bandwidth -- [ROWS] [THREADS] [ROUNDS]`; k is 2560, as in the 2B model.
+//! `cargo run --release -p kernels --example head_bandwidth -- [ROWS] [THREADS] [ROUNDS]`; k is 2560, as in the 2B
+//! model.
 
 use kernels::parallel::Team;
 use kernels::random::SplitMix64;

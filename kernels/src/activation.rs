@@ -90,7 +90,8 @@ impl QuantizedActivations {
         self.scale
     }
 
-    /// Changes whenever the values do, and no two different vectors have the same: what was made of one may be kept by it.
+    /// Changes whenever the values do, and no two different vectors have the same: what was made of one may be kept by
+    /// it.
     pub(crate) fn version(&self) -> u64 {
         self.version
     }

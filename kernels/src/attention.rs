@@ -1,57 +1,27 @@
-//! Attention over a cache of keys and values in f16: half the memory and half the bytes of an f32 cache, and what engines and the
-//! published figures use.
+//! Attention over a cache of keys and values in f16: half the memory and half the bytes of an f32 cache, and what
+//! engines and the published figures use.
 //!
-//! Keys and values are rounded once, to nearest even, when they enter the cache; widening is exact. The body is written once, over
-//! fixed lanes, and stamped for each level like the operations of [`F32Ops`]; the levels differ only in how 16 values are widened:
-//! `vcvtph2ps` of 512 or 256 bits, or integer arithmetic where F16C is missing or masked. With AVX-512, four query heads that share a
-//! key and value head go together: each key is widened once for four, and the 16 sums of 4 heads and 4 positions are added across
-//! their lanes in one tree (15 additions and 30 shuffles). That tree pairs lanes as the single sum does. So the results are the same
-//! bits at every level, for every number of threads, every batch and every group. 64 positions of 128 elements on Zen 5: 0.49 us a head
-//! in fours, 0.66 us alone.
+//! Keys and values are rounded once, to nearest even, when they enter the cache; widening is exact. The body is written
+//! once, over fixed lanes, and stamped for each level like the operations of [`F32Ops`]; the levels differ only in how
+//! 16 values are widened: `vcvtph2ps` of 512 or 256 bits, or integer arithmetic where F16C is missing or masked. With
+//! AVX-512, four query heads that share a key and value head go together: each key is widened once for four, and the 16
+//! sums of 4 heads and 4 positions are added across their lanes in one tree (15 additions and 30 shuffles). That tree
+//! pairs lanes as the single sum does. So the results are the same bits at every level, for every number of threads,
+//! every batch and every group. 64 positions of 128 elements on Zen 5: 0.49 us a head in fours, 0.66 us alone.
+
+mod body;
+#[cfg(target_arch = "x86_64")]
+mod x86_64;
+
+pub use body::{CachedHead, Queries};
 
 use crate::error::KernelError;
-use crate::f32_ops::{F32Ops, LANES, Level, exp_nonpositive, sum_lanes};
-
-/// Keys and values of one head as the cache holds them: f16 bit patterns, consecutive positions `stride` elements apart.
-#[derive(Clone, Copy, Debug)]
-pub struct CachedHead<'a> {
-    /// Keys; the first element of position 0 comes first.
-    pub keys: &'a [u16],
-    /// Values, likewise.
-    pub values: &'a [u16],
-    /// Elements from one position to the next.
-    pub stride: usize,
-}
-
-/// Query heads over the one cached head that they share.
-pub struct Queries<'a> {
-    /// The queries, head after head.
-    pub q: &'a [f32],
-    /// Elements of a head.
-    pub head_dim: usize,
-    /// What inner products are multiplied with before the softmax.
-    pub factor: f32,
-    /// Scratch: one element a head and position.
-    pub scores: &'a mut [f32],
-    /// Outputs, head after head.
-    pub out: &'a mut [f32],
-}
-
-impl<'a> CachedHead<'a> {
-    #[inline(always)]
-    fn key(&self, position: usize, d: usize) -> &'a [u16] {
-        &self.keys[position * self.stride..][..d]
-    }
-
-    #[inline(always)]
-    fn value(&self, position: usize, d: usize) -> &'a [u16] {
-        &self.values[position * self.stride..][..d]
-    }
-}
+use crate::f32_ops::{F32Ops, Level};
+use body::{one_by_one, widen};
 
 impl F32Ops {
-    /// Each head's `out = softmax(q . key * factor) . value`, over as many positions as there are scores for. A key or value is widened
-    /// once for up to four heads; what a head gets does not depend on the others.
+    /// Each head's `out = softmax(q . key * factor) . value`, over as many positions as there are scores for. A key or
+    /// value is widened once for up to four heads; what a head gets does not depend on the others.
     ///
     /// # Panics
     /// If `q`, `scores` and `out` are not of the same number of heads, or the cache has fewer positions.
@@ -77,7 +47,8 @@ impl F32Ops {
     /// `out = x`, each value rounded to the nearest f16 (to even where two are as near).
     ///
     /// # Errors
-    /// Different lengths, or a value that is not finite in f16: such a key or value would make the others vanish from the result.
+    /// Different lengths, or a value that is not finite in f16: such a key or value would make the others vanish from
+    /// the result.
     pub fn narrow_to_f16(self, x: &[f32], out: &mut [u16]) -> Result<(), KernelError> {
         crate::kernel::same("f16 values", x.len(), out.len())?;
         match self.level {
@@ -99,142 +70,9 @@ impl F32Ops {
 
 const F16_INFINITY: u16 = 0x7C00;
 
-/// 16 finite f16 to f32, exactly: the magnitude's bits where f32 has exponent and mantissa, times what the exponents' biases differ by.
-/// Subnormal ones come out right because the multiplication normalises them.
-#[inline(always)]
-fn widen(halves: &[u16; LANES]) -> [f32; LANES] {
-    halves.map(|bits| {
-        let magnitude = f32::from_bits(u32::from(bits & 0x7FFF) << 13) * f32::from_bits((127 + 112) << 23);
-        f32::from_bits(magnitude.to_bits() | u32::from(bits & 0x8000) << 16)
-    })
-}
-
-#[inline(always)]
-fn widen_one(bits: u16) -> f32 {
-    let mut lanes = [0; LANES];
-    lanes[0] = bits;
-    widen(&lanes)[0]
-}
-
-/// Positions that attention takes at once: their sums and products share each load of the query and of the output.
-const POSITIONS: usize = 4;
-
-/// Inner products of `N` keys with the same vector.
-#[inline(always)]
-fn dots<const N: usize>(q: &[f32], keys: [&[u16]; N], widen: impl Fn(&[u16; LANES]) -> [f32; LANES]) -> [f32; N] {
-    let (q, q_tail) = q.as_chunks::<LANES>();
-    let keys = keys.map(|key| key.as_chunks::<LANES>());
-    let mut lanes = [[0f32; LANES]; N];
-    for (at, q) in q.iter().enumerate() {
-        for (lanes, key) in lanes.iter_mut().zip(&keys) {
-            let key = widen(&key.0[at]);
-            for i in 0..LANES {
-                lanes[i] += q[i] * key[i];
-            }
-        }
-    }
-    let mut sums = [0f32; N];
-    for ((sum, lanes), key) in sums.iter_mut().zip(lanes).zip(&keys) {
-        *sum = sum_lanes(lanes) + q_tail.iter().zip(key.1).map(|(a, b)| a * widen_one(*b)).sum::<f32>();
-    }
-    sums
-}
-
-/// `out += sum of weight * value` over `N` positions, added in pairs.
-#[inline(always)]
-fn add_weighted<const N: usize>(
-    out: &mut [f32],
-    weights: [f32; N],
-    values: [&[u16]; N],
-    widen: impl Fn(&[u16; LANES]) -> [f32; LANES],
-) {
-    let (chunks, tail) = out.as_chunks_mut::<LANES>();
-    let values = values.map(|value| value.as_chunks::<LANES>());
-    let add = |terms: [f32; N]| terms.chunks(2).fold(0.0, |sum, pair| sum + pair.iter().sum::<f32>());
-    for (at, out) in chunks.iter_mut().enumerate() {
-        let values = values.map(|(chunks, _)| widen(&chunks[at]));
-        for i in 0..LANES {
-            out[i] += add(std::array::from_fn(|p| weights[p] * values[p][i]));
-        }
-    }
-    for (i, out) in tail.iter_mut().enumerate() {
-        *out += add(std::array::from_fn(|p| weights[p] * widen_one(values[p].1[i])));
-    }
-}
-
-/// Head after head.
-#[inline(always)]
-fn one_by_one(queries: Queries<'_>, cache: CachedHead<'_>, widen: impl Fn(&[u16; LANES]) -> [f32; LANES] + Copy) {
-    let (d, factor) = (queries.head_dim, queries.factor);
-    let positions = queries.scores.len() / (queries.q.len() / d);
-    for (h, (q, out)) in queries.q.chunks_exact(d).zip(queries.out.chunks_exact_mut(d)).enumerate() {
-        let scores = &mut queries.scores[h * positions..][..positions];
-        for (i, quad) in scores.as_chunks_mut::<POSITIONS>().0.iter_mut().enumerate() {
-            let keys = std::array::from_fn::<_, POSITIONS, _>(|p| cache.key(i * POSITIONS + p, d));
-            *quad = dots(q, keys, widen).map(|dot| dot * factor);
-        }
-        last_scores(q, cache, factor, scores, widen);
-        let share = exponents(scores);
-        out.fill(0.0);
-        for (i, weights) in scores.as_chunks::<POSITIONS>().0.iter().enumerate() {
-            add_weighted(out, *weights, std::array::from_fn(|p| cache.value(i * POSITIONS + p, d)), widen);
-        }
-        add_last(out, cache, scores, widen);
-        out.iter_mut().for_each(|out| *out *= share);
-    }
-}
-
-/// Scores of the positions that no group of [`POSITIONS`] has.
-#[inline(always)]
-fn last_scores(
-    q: &[f32],
-    cache: CachedHead<'_>,
-    factor: f32,
-    scores: &mut [f32],
-    widen: impl Fn(&[u16; LANES]) -> [f32; LANES] + Copy,
-) {
-    let first = scores.len() / POSITIONS * POSITIONS;
-    for (i, score) in scores[first..].iter_mut().enumerate() {
-        *score = dots(q, [cache.key(first + i, q.len())], widen)[0] * factor;
-    }
-}
-
-/// Values of the positions that no group of [`POSITIONS`] has.
-#[inline(always)]
-fn add_last(
-    out: &mut [f32],
-    cache: CachedHead<'_>,
-    scores: &[f32],
-    widen: impl Fn(&[u16; LANES]) -> [f32; LANES] + Copy,
-) {
-    let first = scores.len() / POSITIONS * POSITIONS;
-    for (i, score) in scores[first..].iter().enumerate() {
-        add_weighted(out, [*score], [cache.value(first + i, out.len())], widen);
-    }
-}
-
-/// e^(score - the largest) in place; returns 1 over their sum.
-#[inline(always)]
-fn exponents(scores: &mut [f32]) -> f32 {
-    let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    for score in scores.iter_mut() {
-        *score = exp_nonpositive(*score - largest);
-    }
-    let (chunks, tail) = scores.as_chunks::<LANES>();
-    let mut lanes = [0f32; LANES];
-    for chunk in chunks {
-        for i in 0..LANES {
-            lanes[i] += chunk[i];
-        }
-    }
-    1.0 / (sum_lanes(lanes) + tail.iter().sum::<f32>())
-}
-
-#[cfg(target_arch = "x86_64")]
-mod x86_64;
-
 #[cfg(test)]
 mod tests {
+    use super::body::widen_one;
     use super::*;
     use crate::cpu::CpuFeatures;
     use crate::random::SplitMix64;

@@ -19,8 +19,8 @@ pub(crate) use sealed::Plain;
 /// Alignment of every buffer: one cache line and one AVX-512 register.
 const ALIGNMENT: usize = 64;
 
-/// A boxed slice whose start is aligned to 64 bytes, so that vector loads never straddle cache lines. From 2 MiB on Linux backs it
-/// with transparent huge pages where it can.
+/// A boxed slice whose start is aligned to 64 bytes, so that vector loads never straddle cache lines. From 2 MiB on
+/// Linux backs it with transparent huge pages where it can.
 pub struct AlignedBuffer<T: Plain> {
     start: NonNull<T>,
     len: usize,
@@ -80,7 +80,8 @@ impl<T: Plain> Drop for AlignedBuffer<T> {
 impl<T: Plain> Deref for AlignedBuffer<T> {
     type Target = [T];
     fn deref(&self) -> &[T] {
-        // SAFETY: `start` is valid for `len` values (dangling only when `len` is 0), all initialised: zeroed bytes are a `T: Plain`.
+        // SAFETY: `start` is valid for `len` values (dangling only when `len` is 0), all initialised: zeroed bytes are
+        // a `T: Plain`.
         unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
     }
 }
@@ -106,7 +107,8 @@ impl<T: Plain + std::fmt::Debug> std::fmt::Debug for AlignedBuffer<T> {
     }
 }
 
-// SAFETY: the buffer owns its memory exclusively, like a `Box<[T]>`, from the heap or mapped; `T: Plain` values are numbers.
+// SAFETY: the buffer owns its memory exclusively, like a `Box<[T]>`, from the heap or mapped; `T: Plain` values are
+// numbers.
 unsafe impl<T: Plain> Send for AlignedBuffer<T> {}
 // SAFETY: shared access only reads; there is no interior mutability.
 unsafe impl<T: Plain> Sync for AlignedBuffer<T> {}

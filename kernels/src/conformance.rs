@@ -1,4 +1,5 @@
-//! Every kernel against the oracle. One suite for `cargo test` and for `harness verify`; a kernel that fails it is never timed.
+//! Every kernel against the oracle. One suite for `cargo test` and for `harness verify`; a kernel that fails it is
+//! never timed.
 //!
 //! W2A8 kernels must equal the oracle's integers. W2A32 kernels may differ by at most [`F32_BOUND`] of the row's sum of
 //! |weight x activation|; their `dequantize` must be equal, because it rounds once.
@@ -13,8 +14,8 @@ use crate::parallel::{Columns, Team};
 use crate::random::SplitMix64;
 use crate::reference;
 
-/// Allowed error of f32 kernels relative to the row's sum of absolute terms. The longest chain of f32 additions in any stage is
-/// 64 within a block and 27 over the blocks of k = 6912, which bounds the error by 91 half-ulps, 5.5e-6.
+/// Allowed error of f32 kernels relative to the row's sum of absolute terms. The longest chain of f32 additions in any
+/// stage is 64 within a block and 27 over the blocks of k = 6912, which bounds the error by 91 half-ulps, 5.5e-6.
 pub const F32_BOUND: f64 = 1e-5;
 
 /// What fills the operands.
@@ -30,7 +31,8 @@ pub enum Pattern {
     MinTimesMin,
     /// The largest weight times -128.
     MaxTimesMin,
-    /// +127 and -128 in turn against largest and smallest weights in turn: large terms of one sign in each product pair.
+    /// +127 and -128 in turn against largest and smallest weights in turn: large terms of one sign in each product
+    /// pair.
     Alternating,
     /// Zero weights only.
     Zeros,
@@ -112,7 +114,8 @@ pub fn cases(kernel: &Kernel) -> Vec<Case> {
             add(rows, k, Pattern::Random, CodeTable::TERNARY, false);
         }
     }
-    // Around the panels of layouts that interleave more rows than ROWS knows of, and more rows than a gemm takes through the cache at once.
+    // Around the panels of layouts that interleave more rows than ROWS knows of, and more rows than a gemm takes
+    // through the cache at once.
     let panel_rows = kernel.descriptor().packing.panel_rows();
     if panel_rows > 16 {
         for rows in [panel_rows - 1, panel_rows, panel_rows + 1, 2 * panel_rows + 3] {
@@ -256,7 +259,8 @@ fn integer_products(
     Ok(())
 }
 
-/// A batch of tokens: the case's own activations first, then rotations and negations of them. Batch sizes take turns over the cases.
+/// A batch of tokens: the case's own activations first, then rotations and negations of them. Batch sizes take turns
+/// over the cases.
 fn batch_products(
     kernel: &Kernel,
     case: &Case,

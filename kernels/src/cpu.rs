@@ -67,9 +67,9 @@ impl CpuFeatures {
         ("x86-64-v4", Self::X86_64_V4),
     ];
 
-    /// The features of this CPU (asked once, then remembered), as far as the environment variable [`MASK_VARIABLE`] lets them through:
-    /// with `TRITBENCH_CPU_FEATURES=avx2`, everything behaves as on a machine without AVX-512. A value that does not parse hides
-    /// all; [`Self::mask_from_environment`] says what is wrong with it.
+    /// The features of this CPU (asked once, then remembered), as far as the environment variable [`MASK_VARIABLE`]
+    /// lets them through: with `TRITBENCH_CPU_FEATURES=avx2`, everything behaves as on a machine without AVX-512. A
+    /// value that does not parse hides all; [`Self::mask_from_environment`] says what is wrong with it.
     pub fn detect() -> Self {
         static FOUND: OnceLock<CpuFeatures> = OnceLock::new();
         *FOUND.get_or_init(|| {
@@ -126,8 +126,8 @@ impl CpuFeatures {
         Self::NAMES.iter().filter(move |(feature, _)| self.contains(*feature)).map(|(_, name)| *name)
     }
 
-    /// Parses a comma-separated list. `avx2` brings FMA and F16C (no CPU has it alone), `avx512*` brings what it is built on,
-    /// `none` is the empty set.
+    /// Parses a comma-separated list. `avx2` brings FMA and F16C (no CPU has it alone), `avx512*` brings what it is
+    /// built on, `none` is the empty set.
     ///
     /// # Errors
     /// The first word that is neither a feature nor a group.

@@ -4,7 +4,8 @@ use crate::cpu::CpuFeatures;
 use crate::error::KernelError;
 use crate::parallel::Team;
 
-/// A way to multiply f16 rows with an f32 vector, chosen once by CPU features and recorded in receipts by [`HeadF16::id`].
+/// A way to multiply f16 rows with an f32 vector, chosen once by CPU features and recorded in receipts by
+/// [`HeadF16::id`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeadF16 {
     level: Level,
@@ -20,7 +21,8 @@ enum Level {
 }
 
 impl HeadF16 {
-    /// The AVX-512 or the F16C path where both the CPU and `allowed` have the features, else plain Rust. The first two give the same bits.
+    /// The AVX-512 or the F16C path where both the CPU and `allowed` have the features, else plain Rust. The first two
+    /// give the same bits.
     pub fn select(allowed: CpuFeatures) -> Self {
         let usable = CpuFeatures::detect().intersect(allowed);
         #[cfg(target_arch = "x86_64")]

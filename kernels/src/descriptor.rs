@@ -38,8 +38,8 @@ impl Family {
 
 /// Operands of `dequantize`: writes `rows * k` weights as f32.
 ///
-/// Guaranteed by the caller: `codes.len() == rows * row_bytes`, `scales.len() == rows * ceil(k / 256)`, `weights.len() == rows * k`,
-/// `k > 0`, and the codes are in the kernel's packing.
+/// Guaranteed by the caller: `codes.len() == rows * row_bytes`, `scales.len() == rows * ceil(k / 256)`,
+/// `weights.len() == rows * k`, `k > 0`, and the codes are in the kernel's packing.
 pub struct Dequantize<'a> {
     /// Packed codes of the rows.
     pub codes: &'a [u8],
@@ -57,8 +57,8 @@ pub struct Dequantize<'a> {
 
 /// Operands of a fused f32 matrix-vector product: `y[r] = sum over j of table[code] * scale * x[j]`.
 ///
-/// Guaranteed by the caller: as in [`Dequantize`], `x.len()` is k rounded up to [`crate::K_PADDING`] with zeros beyond k, and `y` has
-/// one element a row.
+/// Guaranteed by the caller: as in [`Dequantize`], `x.len()` is k rounded up to [`crate::K_PADDING`] with zeros beyond
+/// k, and `y` has one element a row.
 pub struct GemvF32<'a> {
     /// Packed codes of the rows.
     pub codes: &'a [u8],
@@ -76,8 +76,8 @@ pub struct GemvF32<'a> {
 
 /// Operands of an exact integer matrix-vector product: `y[r] = sum over j of (code - 1) * x[j]`.
 ///
-/// Guaranteed by the caller: `codes` holds the panels of `y.len()` rows, `x.len()` is k rounded up to [`crate::K_PADDING`] plus
-/// [`crate::K_SLACK`], with zeros beyond k, `x_sum` is the sum of `x`, and no code is 3.
+/// Guaranteed by the caller: `codes` holds the panels of `y.len()` rows, `x.len()` is k rounded up to
+/// [`crate::K_PADDING`] plus [`crate::K_SLACK`], with zeros beyond k, `x_sum` is the sum of `x`, and no code is 3.
 pub struct GemvI8<'a> {
     /// Packed codes of the panels.
     pub codes: &'a [u8],
@@ -91,8 +91,8 @@ pub struct GemvI8<'a> {
     pub y: &'a mut [i32],
 }
 
-/// Operands of exact integer products of a batch of tokens. Guaranteed by the caller: as in [`GemvI8`] for each token, all of one
-/// length, and `y` has the same tokens and one column a row.
+/// Operands of exact integer products of a batch of tokens. Guaranteed by the caller: as in [`GemvI8`] for each token,
+/// all of one length, and `y` has the same tokens and one column a row.
 pub struct GemmI8<'a, 'y> {
     /// Packed codes of the panels.
     pub codes: &'a [u8],

@@ -1,7 +1,9 @@
-//! The f32 operations between the matrix products: norms, rotations, activation function. Attention is in `attention.rs`.
+//! The f32 operations between the matrix products: norms, rotations, activation function. Attention is in
+//! `attention.rs`.
 //!
-//! Each body is written once, over fixed lanes, and compiled for several instruction sets (the idea of jxl-rs and fearless_simd: one
-//! body stamped per ISA). Sums always run in [`LANES`] lanes and nothing is contracted, so results are bit-identical on every set.
+//! Each body is written once, over fixed lanes, and compiled for several instruction sets (the idea of jxl-rs and
+//! fearless_simd: one body stamped per ISA). Sums always run in [`LANES`] lanes and nothing is contracted, so results
+//! are bit-identical on every set.
 
 use crate::cpu::CpuFeatures;
 
@@ -103,8 +105,8 @@ fn dot_body(a: &[f32], b: &[f32]) -> f32 {
     sum_lanes(lanes) + a_tail.iter().zip(b_tail).map(|(a, b)| a * b).sum::<f32>()
 }
 
-/// e^x for x <= 0 within 2 units in the last place, without a library call so that it vectorises. 2^n by exponent bits, the rest by
-/// the Cephes polynomial. Below -87 the result is 0.
+/// e^x for x <= 0 within 2 units in the last place, without a library call so that it vectorises. 2^n by exponent bits,
+/// the rest by the Cephes polynomial. Below -87 the result is 0.
 #[inline(always)]
 pub(crate) fn exp_nonpositive(x: f32) -> f32 {
     let clamped = x.max(-87.0);
@@ -155,7 +157,8 @@ stamped! {
 }
 
 stamped! {
-    /// [`F32Ops::relu_squared_gate`] and [`F32Ops::rms_norm`] in one go: `out` gets the norm of `relu(gate)^2 * up`, the same bits.
+    /// [`F32Ops::relu_squared_gate`] and [`F32Ops::rms_norm`] in one go: `out` gets the norm of `relu(gate)^2 * up`,
+    /// the same bits.
     gated_rms_norm(gate: &[f32], up: &[f32], gain: &[f32], eps: f32, out: &mut [f32]) {
         for ((out, gate), up) in out.iter_mut().zip(gate).zip(up) {
             let positive = gate.max(0.0);
@@ -186,10 +189,12 @@ stamped! {
 }
 
 stamped! {
-    /// `out = round_ties_even(x * scale)`, for |x * scale| up to 127 and a rounding error; returns the sum of the results.
+    /// `out = round_ties_even(x * scale)`, for |x * scale| up to 127 and a rounding error; returns the sum of the
+    /// results.
     round_to_i8(x: &[f32], scale: f32, out: &mut [i8]) -> i32 {
-        // Adding 1.5 * 2^23 leaves the value, rounded to nearest even, in the low mantissa bits: what `round_ties_even` gives,
-        // without its library call on baseline x86-64, and it vectorises. Nothing can be far enough above 127 to need a clamp.
+        // Adding 1.5 * 2^23 leaves the value, rounded to nearest even, in the low mantissa bits: what `round_ties_even`
+        // gives, without its library call on baseline x86-64, and it vectorises. Nothing can be far enough above 127 to
+        // need a clamp.
         const MAGIC: f32 = 12_582_912.0;
         let mut sum = 0;
         for (q, v) in out.iter_mut().zip(x) {
@@ -229,8 +234,8 @@ stamped! {
 }
 
 stamped! {
-    /// Rotates each head of `x` in place by the angles whose cosines and sines are given (half a head of each): element i with element
-    /// i + half, the NEOX pairing.
+    /// Rotates each head of `x` in place by the angles whose cosines and sines are given (half a head of each): element
+    /// i with element i + half, the NEOX pairing.
     rotate(x: &mut [f32], cos: &[f32], sin: &[f32]) {
         let half = cos.len();
         for head in x.chunks_exact_mut(2 * half) {

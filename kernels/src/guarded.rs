@@ -1,8 +1,8 @@
 //! Test memory between protected pages: reading or writing one byte outside an operand ends the test at once.
 //!
-//! Within [`placed`], every [`crate::AlignedBuffer`] of the thread lies right behind a protected page or right before one. The suite
-//! below it runs every kernel, head, sparse product and element-wise operation on such operands, and looks at the registers that a
-//! kernel may not leave changed.
+//! Within [`placed`], every [`crate::AlignedBuffer`] of the thread lies right behind a protected page or right before
+//! one. The suite below it runs every kernel, head, sparse product and element-wise operation on such operands, and
+//! looks at the registers that a kernel may not leave changed.
 
 mod element_wise;
 mod heads;
@@ -23,7 +23,8 @@ const GRANULE: usize = 64 << 10;
 pub(crate) enum Side {
     /// The first byte follows one.
     Start,
-    /// One follows the last byte. The start is then aligned as the length allows, as a row range's inside larger weights is.
+    /// One follows the last byte. The start is then aligned as the length allows, as a row range's inside larger
+    /// weights is.
     End,
 }
 

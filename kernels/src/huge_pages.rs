@@ -1,7 +1,9 @@
-//! Zeroed memory in transparent huge pages, for buffers that a kernel streams through: one TLB entry covers 2 MiB and not 4 KiB.
+//! Zeroed memory in transparent huge pages, for buffers that a kernel streams through: one TLB entry covers 2 MiB and
+//! not 4 KiB.
 //!
-//! The pages come from `mmap` and not from the allocator, because the advice must come before the first touch: `alloc_zeroed` with
-//! an alignment above 16 clears the memory itself, and a heap may hand out pages that were touched long ago.
+//! The pages come from `mmap` and not from the allocator, because the advice must come before the first touch:
+//! `alloc_zeroed` with an alignment above 16 clears the memory itself, and a heap may hand out pages that were touched
+//! long ago.
 
 #[cfg(all(target_os = "linux", not(miri)))]
 mod imp {

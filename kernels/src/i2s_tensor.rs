@@ -15,7 +15,8 @@ impl<'a> I2sTensor<'a> {
     /// Checks the shape, and every code.
     ///
     /// # Errors
-    /// [`KernelError::Shape`] when `k` is no multiple of 128 or the number of bytes is wrong, [`KernelError::InvalidByte`] for a code 3.
+    /// [`KernelError::Shape`] when `k` is no multiple of 128 or the number of bytes is wrong,
+    /// [`KernelError::InvalidByte`] for a code 3.
     pub fn new(rows: usize, k: usize, bytes: &'a [u8]) -> Result<Self, KernelError> {
         let this = Self::assume_valid(rows, k, bytes)?;
         match Packing::I2s.find_invalid_code(bytes) {
@@ -24,8 +25,8 @@ impl<'a> I2sTensor<'a> {
         }
     }
 
-    /// Checks the shape only, for bytes that were searched with [`Packing::find_invalid_code`] before. A code 3 would be packed as some
-    /// other weight, and reach nothing but results.
+    /// Checks the shape only, for bytes that were searched with [`Packing::find_invalid_code`] before. A code 3 would
+    /// be packed as some other weight, and reach nothing but results.
     ///
     /// # Errors
     /// [`KernelError::Shape`] as in [`Self::new`].
@@ -64,5 +65,44 @@ impl<'a> I2sTensor<'a> {
     /// The bytes of all rows.
     pub(crate) fn bytes(&self) -> &'a [u8] {
         self.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::packed::{CodeTable, PackedWeights, Scales};
+    use crate::parallel::Team;
+
+    /// Direct packing from I2_S gives the very bytes that packing single codes does, for every layout, shape and number
+    /// of threads.
+    #[test]
+    fn i2s_tensors_are_packed_directly() {
+        for (rows, k) in [(1, 128), (2, 256), (15, 384), (16, 640), (17, 1280), (35, 896), (40, 128), (0, 256), (3, 0)]
+        {
+            let mut state = 7u64;
+            let codes: Vec<u8> = (0..rows * k)
+                .map(|_| {
+                    state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+                    ((state >> 40) % 3) as u8
+                })
+                .collect();
+            let pack = |packing| {
+                PackedWeights::pack(packing, rows, k, &codes, CodeTable::TERNARY, Scales::PerTensor(2.0))
+                    .expect("valid")
+            };
+            let file = pack(Packing::I2s);
+            let source = I2sTensor::new(rows, k, file.code_bytes()).expect("an I2_S tensor");
+            for &packing in Packing::ALL {
+                let want = pack(packing);
+                for threads in [1, 2, 3] {
+                    let mut team = Team::new(threads, |_| {}).expect("threads start");
+                    let got = PackedWeights::from_i2s(packing, source, 2.0, &mut team).expect("fits");
+                    assert_eq!(got.code_bytes(), want.code_bytes(), "{packing} {rows}x{k}, {threads} threads");
+                    assert_eq!((got.packing(), got.table(), got.tensor_scale()), (packing, want.table(), Some(2.0)));
+                    assert_eq!(got.bytes(), want.bytes());
+                }
+            }
+        }
     }
 }

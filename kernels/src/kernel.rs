@@ -39,8 +39,8 @@ impl Unsupported {
     }
 }
 
-/// A kernel whose features this CPU has. Only [`Kernel::new`] can make one, because the field is private, so a value of this type proves
-/// that its functions may be called (the idea of rten-gemm's kernel types).
+/// A kernel whose features this CPU has. Only [`Kernel::new`] can make one, because the field is private, so a value of
+/// this type proves that its functions may be called (the idea of rten-gemm's kernel types).
 #[derive(Clone, Copy)]
 pub struct Kernel {
     descriptor: &'static KernelDescriptor,
@@ -132,7 +132,8 @@ impl Kernel {
     /// Exact integer products of `rows`, before any scale.
     ///
     /// # Errors
-    /// Another packing or code table, a wrong length, k above [`MAX_K_I8`], a range that starts inside a panel, or a kernel with f32 activations.
+    /// Another packing or code table, a wrong length, k above [`MAX_K_I8`], a range that starts inside a panel, or a
+    /// kernel with f32 activations.
     pub fn gemv_i8(
         &self,
         weights: &PackedWeights,
@@ -169,7 +170,8 @@ impl Kernel {
         Ok(())
     }
 
-    /// Exact integer products of `rows` for a batch of tokens, before any scale: bit-identical to [`Self::gemv_i8`] on each.
+    /// Exact integer products of `rows` for a batch of tokens, before any scale: bit-identical to [`Self::gemv_i8`] on
+    /// each.
     ///
     /// # Errors
     /// As [`Self::gemv_i8`], or no gemm.

@@ -1,5 +1,9 @@
-//! Ternary (1.58-bit) weight kernels: packed formats whose code table and scales are data, swappable implementations behind one
-//! registry, a naive oracle, and the conformance suite that every implementation must pass before anyone times it.
+//! Ternary (1.58-bit) weight kernels: packed formats whose code table and scales are data, swappable implementations
+//! behind one registry, a naive oracle, and the conformance suite that every implementation must pass before anyone
+//! times it.
+//!
+//! It knows numbers in memory, threads, and what this CPU can do. It must never know models, receipts, reports, files or
+//! clocks: whoever calls it reads the weights, takes the time and says what came out.
 //!
 //! Two families are kept apart everywhere:
 //! - **W2A32**: 2-bit weights, f32 activations. The optimisation ladder of the analysis that this project answers.
@@ -11,7 +15,8 @@
 //! // Two rows of 128 ternary weights as codes (0, 1, 2 mean -1, 0, +1), one scale for the tensor.
 //! let codes: Vec<u8> = (0..256).map(|i| (i % 3) as u8).collect();
 //! let kernel = Kernel::new(registry::find("scalar-i8").unwrap(), CpuFeatures::detect()).unwrap();
-//! let weights = PackedWeights::pack(kernel.descriptor().packing, 2, 128, &codes, CodeTable::TERNARY, Scales::PerTensor(0.5)).unwrap();
+//! let (packing, scales) = (kernel.descriptor().packing, Scales::PerTensor(0.5));
+//! let weights = PackedWeights::pack(packing, 2, 128, &codes, CodeTable::TERNARY, scales).unwrap();
 //! let mut x = QuantizedActivations::new(128);
 //! x.quantize(F32Ops::select(CpuFeatures::detect()), &[1.0; 128]).unwrap();
 //! let mut y = [0i32; 2];
@@ -76,8 +81,8 @@ pub const K_PADDING: usize = 256;
 /// Zeros that follow the padding of int8 activations, for layouts whose step along k does not divide [`K_PADDING`].
 pub const K_SLACK: usize = 64;
 
-/// Columns up to which every int8 kernel is exact: beyond it, sums of planes that are left unshifted could pass int32. Each kernel's
-/// file proves its bound; [`Kernel::gemv_i8`] refuses more.
+/// Columns up to which every int8 kernel is exact: beyond it, sums of planes that are left unshifted could pass int32.
+/// Each kernel's file proves its bound; [`Kernel::gemv_i8`] refuses more.
 pub const MAX_K_I8: usize = 1 << 18;
 
 /// `k` rounded up to [`K_PADDING`].

@@ -1,4 +1,5 @@
-//! Whole BitLinear products: one batch of activations times one or several matrices, rows shared among the threads of a team.
+//! Whole BitLinear products: one batch of activations times one or several matrices, rows shared among the threads of a
+//! team.
 
 use crate::activation::{FloatActivations, QuantizedActivations};
 use crate::descriptor::Gemv;
@@ -35,8 +36,8 @@ impl LinearInput {
         self.tokens
     }
 
-    /// Quantises the vectors of `k` elements in `x`, one token after the other, and prepares the f32 form if `kernel` takes it. Tokens
-    /// are shared among the team. Allocates nothing.
+    /// Quantises the vectors of `k` elements in `x`, one token after the other, and prepares the f32 form if `kernel`
+    /// takes it. Tokens are shared among the team. Allocates nothing.
     ///
     /// # Errors
     /// Too many or too long vectors, or values that are not finite.
@@ -104,9 +105,9 @@ impl Kernel {
         self.linear_group(team, ops, [Product { weights, y }], x, integers)
     }
 
-    /// Several matrices of the same input in one dispatch, so that the threads meet once. All scales are applied. `integers` is scratch
-    /// with room for all outputs. Allocates nothing for a single token; the result does not depend on the number of threads, nor on
-    /// how many tokens are in the batch.
+    /// Several matrices of the same input in one dispatch, so that the threads meet once. All scales are applied.
+    /// `integers` is scratch with room for all outputs. Allocates nothing for a single token; the result does not
+    /// depend on the number of threads, nor on how many tokens are in the batch.
     ///
     /// # Errors
     /// As [`Self::gemv_f32`] and [`Self::gemv_i8`], or scratch that is too short.
@@ -176,20 +177,22 @@ impl Kernel {
         if rows.is_empty() {
             return Ok(());
         }
-        // SAFETY: `row_range` gives every number of a team of `threads` its own rows, and each number runs once, so no other thread
-        // has these rows of this output; the borrow of the whole output lasts until `Team::run` returns.
+        // SAFETY: `row_range` gives every number of a team of `threads` its own rows, and each number runs once, so no
+        // other thread has these rows of this output; the borrow of the whole output lasts until `Team::run` returns.
         let mut y = unsafe { task.y.columns(rows.clone(), x.tokens) };
         if let Gemv::F32(_) = self.descriptor().operations.gemv {
             return (0..x.tokens).try_for_each(|t| self.gemv_f32(weights, rows.clone(), &x.float[t], y.token(t)));
         }
         let (tokens, inputs) = (x.tokens, &x.quantized[..x.tokens]);
         let factor = |input: &QuantizedActivations| task.scale / input.scale();
-        // From two tokens on, for every kernel: with weights in the second-level cache two tokens by gemm are 0.9 to 1.1 times
-        // as fast as gemv twice, and from memory, where a model's weights are, 1.2 to 1.8 times (measured on Zen 5, K = 2560).
+        // From two tokens on, for every kernel: with weights in the second-level cache two tokens by gemm are 0.9 to
+        // 1.1 times as fast as gemv twice, and from memory, where a model's weights are, 1.2 to 1.8 times (measured on
+        // Zen 5, K = 2560).
         let batched = tokens > 1 && self.descriptor().operations.gemm.is_some();
         let in_parts = batched && !self.descriptor().tables_per_call;
         let chunk = if in_parts { rows_at_once(weights).min(rows.len()) } else { rows.len() };
-        // SAFETY: as above, for the scratch: it has `tokens` elements a row, so each thread has its own rows' worth of it.
+        // SAFETY: as above, for the scratch: it has `tokens` elements a row, so each thread has its own rows' worth of
+        // it.
         let mut scratch = unsafe { task.integers.columns(tokens * rows.start..tokens * (rows.start + chunk), 1) };
         for first in rows.clone().step_by(chunk) {
             let here = first..(first + chunk).min(rows.end);
@@ -210,8 +213,9 @@ impl Kernel {
     }
 }
 
-/// Rows of a batch's product that are scaled as soon as they are there: as many as the gemm kernels take from memory at once, so that the
-/// integers stay in the second-level cache and their place is used again. (A kernel that makes tables for every call gets all rows in one.)
+/// Rows of a batch's product that are scaled as soon as they are there: as many as the gemm kernels take from memory at
+/// once, so that the integers stay in the second-level cache and their place is used again. (A kernel that makes tables
+/// for every call gets all rows in one.)
 fn rows_at_once(weights: &PackedWeights) -> usize {
     const CHUNK_BYTES: usize = 256 << 10;
     let panel_rows = weights.packing().panel_rows();

@@ -1,47 +1,18 @@
 //! Packed weights: codes in some layout, and the data that says what the codes mean (table and scales).
 
+mod meaning;
+
+pub use meaning::{CodeTable, Scales};
+
 use crate::AlignedBuffer;
 use crate::codes::{Codes, SharedBytes};
 use crate::error::KernelError;
 use crate::format::Packing;
 use crate::i2s_tensor::I2sTensor;
 use crate::parallel::Team;
+use meaning::SCALE_BLOCK_K;
 use std::convert::Infallible;
 use std::ops::Range;
-
-/// The weights that codes 0..=3 stand for, before the scale. It belongs to the weights, not to a kernel, because published files and the
-/// analysis that this project answers use different tables and both must run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CodeTable(pub [i8; 4]);
-
-impl CodeTable {
-    /// The published files: 0, 1, 2 are -1, 0, +1. Code 3 does not occur; it reads as 0.
-    pub const TERNARY: Self = Self([-1, 0, 1, 0]);
-    /// The table in the BitNet.rs analysis.
-    pub const SEED: Self = Self([-2, -1, 1, 2]);
-
-    /// Whether codes 0, 1, 2 are -1, 0, +1, so that a weight is its code minus one.
-    pub fn is_ternary(self) -> bool {
-        self.0[..3] == [-1, 0, 1]
-    }
-
-    /// The table as f32.
-    pub fn as_f32(self) -> [f32; 4] {
-        self.0.map(f32::from)
-    }
-}
-
-/// Factors of the table's values.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Scales {
-    /// One for the whole tensor.
-    PerTensor(f32),
-    /// One for each block of 256 weights of a row: `rows * ceil(k / 256)` values, row after row.
-    PerBlock(Vec<f32>),
-}
-
-/// Weights along k that share a scale when scales are per block.
-pub(crate) const SCALE_BLOCK_K: usize = 256;
 
 /// A rows x k matrix of 2-bit codes in one layout, with its table and scales.
 #[derive(Clone, Debug)]
@@ -61,8 +32,8 @@ impl PackedWeights {
     /// Packs `rows * k` codes (row after row, each 0..=3).
     ///
     /// # Errors
-    /// Wrong lengths, a code above 3, a code 3 with a ternary table, sizes that overflow, block scales that differ where the layout
-    /// has one scale a tensor, a table that is not ternary where the layout is ternary only.
+    /// Wrong lengths, a code above 3, a code 3 with a ternary table, sizes that overflow, block scales that differ
+    /// where the layout has one scale a tensor, a table that is not ternary where the layout is ternary only.
     pub fn pack(
         packing: Packing,
         rows: usize,
@@ -81,8 +52,8 @@ impl PackedWeights {
         Ok(this)
     }
 
-    /// Packs the weights of an I2_S tensor from where they lie, with all threads of `team`; the bytes are the same for any number. No
-    /// other copy of them is made on the way.
+    /// Packs the weights of an I2_S tensor from where they lie, with all threads of `team`; the bytes are the same for
+    /// any number. No other copy of them is made on the way.
     ///
     /// # Errors
     /// [`KernelError::TooLarge`].
@@ -137,8 +108,9 @@ impl PackedWeights {
     /// The same weights in another layout. The table can be replaced on the way with [`Self::with_table`].
     ///
     /// # Errors
-    /// [`KernelError::ScalesNotPerTensor`] when the target holds one scale and the blocks differ, [`KernelError::TernaryOnly`] or
-    /// [`KernelError::InvalidCode`] when the target is ternary only and the table or a code is not.
+    /// [`KernelError::ScalesNotPerTensor`] when the target holds one scale and the blocks differ,
+    /// [`KernelError::TernaryOnly`] or [`KernelError::InvalidCode`] when the target is ternary only and the table or a
+    /// code is not.
     pub fn repack(&self, packing: Packing) -> Result<Self, KernelError> {
         let scales = match self.tensor_scale {
             Some(scale) => Scales::PerTensor(scale),
@@ -200,8 +172,8 @@ impl PackedWeights {
         Ok(AlignedBuffer::zeroed(self.packing.code_bytes(rows, k).ok_or(KernelError::TooLarge { rows, k })?))
     }
 
-    /// Packs every panel; `row_codes` writes the k codes of one row. Padding, in k and in rows, is code 1: zero in the ternary table.
-    /// One panel of bytes is all the room it takes.
+    /// Packs every panel; `row_codes` writes the k codes of one row. Padding, in k and in rows, is code 1: zero in the
+    /// ternary table. One panel of bytes is all the room it takes.
     ///
     /// # Errors
     /// [`KernelError::InvalidCode`] for the first code above `largest`.
@@ -334,7 +306,8 @@ mod tests {
                 ((state >> 40) % 3) as u8
             }).collect();
             for &from in Packing::ALL {
-                let packed = PackedWeights::pack(from, rows, k, &codes, CodeTable::TERNARY, Scales::PerTensor(0.25)).expect("valid");
+                let packed = PackedWeights::pack(from, rows, k, &codes, CodeTable::TERNARY, Scales::PerTensor(0.25))
+                    .expect("valid");
                 for &to in Packing::ALL {
                     let again = packed.repack(to).expect("one scale");
                     prop_assert_eq!(again.packing(), to);
@@ -407,14 +380,6 @@ mod tests {
         assert_eq!(none.expect("no blocks, no scales").tensor_scale(), Some(1.0));
     }
 
-    /// What the published file and the analysis say, not what is written above.
-    #[test]
-    fn tables_are_those_of_the_file_and_of_the_analysis() {
-        assert_eq!(CodeTable::TERNARY.as_f32(), [-1.0, 0.0, 1.0, 0.0]);
-        assert_eq!(CodeTable::SEED.as_f32(), [-2.0, -1.0, 1.0, 2.0]);
-        assert_eq!((CodeTable::TERNARY.is_ternary(), CodeTable::SEED.is_ternary()), (true, false));
-    }
-
     #[test]
     fn a_ternary_only_layout_refuses_other_tables_and_code_3() {
         let pack =
@@ -453,37 +418,6 @@ mod tests {
                         packing.unpack_panel(&panels[..panel_bytes], &mut unpacked);
                         assert_eq!(unpacked[..k], codes[start * k..][..k], "{packing} {start}..{end}");
                     }
-                }
-            }
-        }
-    }
-
-    /// Direct packing from I2_S gives the very bytes that packing single codes does, for every layout, shape and number of threads.
-    #[test]
-    fn i2s_tensors_are_packed_directly() {
-        for (rows, k) in [(1, 128), (2, 256), (15, 384), (16, 640), (17, 1280), (35, 896), (40, 128), (0, 256), (3, 0)]
-        {
-            let mut state = 7u64;
-            let codes: Vec<u8> = (0..rows * k)
-                .map(|_| {
-                    state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-                    ((state >> 40) % 3) as u8
-                })
-                .collect();
-            let pack = |packing| {
-                PackedWeights::pack(packing, rows, k, &codes, CodeTable::TERNARY, Scales::PerTensor(2.0))
-                    .expect("valid")
-            };
-            let file = pack(Packing::I2s);
-            let source = I2sTensor::new(rows, k, file.code_bytes()).expect("an I2_S tensor");
-            for &packing in Packing::ALL {
-                let want = pack(packing);
-                for threads in [1, 2, 3] {
-                    let mut team = Team::new(threads, |_| {}).expect("threads start");
-                    let got = PackedWeights::from_i2s(packing, source, 2.0, &mut team).expect("fits");
-                    assert_eq!(got.code_bytes(), want.code_bytes(), "{packing} {rows}x{k}, {threads} threads");
-                    assert_eq!((got.packing(), got.table(), got.tensor_scale()), (packing, want.table(), Some(2.0)));
-                    assert_eq!(got.bytes(), want.bytes());
                 }
             }
         }

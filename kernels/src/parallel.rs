@@ -1,8 +1,8 @@
 //! A team of threads that shares the rows of one call after another.
 //!
-//! Decode makes hundreds of short calls a token, so the threads wait for the next one by spinning for a bounded time before they
-//! park. Rows are split statically and contiguously: every row is computed by the same code whatever the number of threads, so
-//! results are bit-identical.
+//! Decode makes hundreds of short calls a token, so the threads wait for the next one by spinning for a bounded time
+//! before they park. Rows are split statically and contiguously: every row is computed by the same code whatever the
+//! number of threads, so results are bit-identical.
 
 use std::cell::UnsafeCell;
 use std::marker::PhantomData;
@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
-/// Spins before a waiting thread gives its CPU away: some tens of microseconds, longer than the gap between two calls of a decode step.
+/// Spins before a waiting thread gives its CPU away: some tens of microseconds, longer than the gap between two calls
+/// of a decode step.
 const SPINS: u32 = 2_000;
 
 type Job = *const (dyn Fn(usize) + Sync);
@@ -25,7 +26,8 @@ struct Shared {
     job: UnsafeCell<Option<Job>>,
     panicked: AtomicBool,
     stop: AtomicBool,
-    /// [`SPINS`], or none when the team has more threads than there are CPUs: then spinning keeps the others from working.
+    /// [`SPINS`], or none when the team has more threads than there are CPUs: then spinning keeps the others from
+    /// working.
     spins: u32,
 }
 
@@ -43,8 +45,9 @@ impl Shared {
     }
 }
 
-// SAFETY: `job` is written only by the team's owner while no worker is at a job (`remaining` is 0), and read by workers only after
-// they saw `epoch` change with Acquire, which the owner stored with Release after writing. The other fields are atomics.
+// SAFETY: `job` is written only by the team's owner while no worker is at a job (`remaining` is 0), and read by workers
+// only after they saw `epoch` change with Acquire, which the owner stored with Release after writing. The other fields
+// are atomics.
 unsafe impl Sync for Shared {}
 // SAFETY: the raw pointer in `job` points to a `Sync` closure that outlives the job, see `Team::run`.
 unsafe impl Send for Shared {}
@@ -56,8 +59,8 @@ pub struct Team {
 }
 
 impl Team {
-    /// A team of `threads` (at least 1, the caller included). `on_start` runs first on each new thread, with its number (from 1):
-    /// the place to pin it.
+    /// A team of `threads` (at least 1, the caller included). `on_start` runs first on each new thread, with its number
+    /// (from 1): the place to pin it.
     pub fn new(threads: usize, on_start: impl Fn(usize) + Send + Sync + 'static) -> std::io::Result<Self> {
         let shared = Arc::new(Shared::new(threads));
         let on_start = Arc::new(on_start);
@@ -92,8 +95,8 @@ impl Team {
             return job(0);
         }
         let shared = &*self.shared;
-        // SAFETY: only the lifetime changes. The pointer is used by workers between here and the moment `remaining` is 0 again,
-        // which `Finish` waits for before this function returns or unwinds, so `job` outlives every use.
+        // SAFETY: only the lifetime changes. The pointer is used by workers between here and the moment `remaining` is
+        // 0 again, which `Finish` waits for before this function returns or unwinds, so `job` outlives every use.
         let job_without_lifetime: Job = unsafe { std::mem::transmute(std::ptr::from_ref(job)) };
         // SAFETY: `&mut self` and `remaining == 0` (the last `run` waited) mean that no worker reads `job` now.
         unsafe { *shared.job.get() = Some(job_without_lifetime) };
@@ -108,8 +111,9 @@ impl Team {
         assert!(!shared.panicked.swap(false, Ordering::Relaxed), "a kernel thread panicked");
     }
 
-    /// Splits the columns of a token-major matrix (`out` holds `stride` elements a token) among the threads, each piece starting on a
-    /// multiple of `panel`. `fill` gets the thread's number, its column range and the columns. Threads without columns are not called.
+    /// Splits the columns of a token-major matrix (`out` holds `stride` elements a token) among the threads, each piece
+    /// starting on a multiple of `panel`. `fill` gets the thread's number, its column range and the columns. Threads
+    /// without columns are not called.
     pub fn split_columns<T: Send>(
         &mut self,
         panel: usize,
@@ -122,15 +126,16 @@ impl Team {
         self.run(&|number| {
             let range = row_range(stride, panel, threads, number);
             if !range.is_empty() {
-                // SAFETY: ranges of different numbers are disjoint and each number runs once; `out` is borrowed until `run` returns.
+                // SAFETY: ranges of different numbers are disjoint and each number runs once; `out` is borrowed until
+                // `run` returns.
                 let columns = unsafe { start.columns(range.clone(), tokens) };
                 fill(number, range, columns);
             }
         });
     }
 
-    /// Splits `out` into one contiguous piece a thread, each starting on a multiple of `panel_rows`, and fills them in parallel.
-    /// `fill` gets the index range and the piece. Threads without rows are not called.
+    /// Splits `out` into one contiguous piece a thread, each starting on a multiple of `panel_rows`, and fills them in
+    /// parallel. `fill` gets the index range and the piece. Threads without rows are not called.
     ///
     /// # Errors
     /// One of the errors that `fill` returned; the other pieces are filled all the same.
@@ -151,8 +156,8 @@ impl Team {
             if range.is_empty() {
                 return;
             }
-            // SAFETY: `row_range` gives disjoint ranges within 0..rows for different numbers, and each number runs once, so no two
-            // pieces overlap; `out` is borrowed mutably until `run` has returned.
+            // SAFETY: `row_range` gives disjoint ranges within 0..rows for different numbers, and each number runs
+            // once, so no two pieces overlap; `out` is borrowed mutably until `run` has returned.
             let piece = unsafe { std::slice::from_raw_parts_mut(start.get().add(range.start), range.len()) };
             if let Err(e) = fill(range, piece) {
                 *error.lock().unwrap_or_else(PoisonError::into_inner) = Some(e);
@@ -162,7 +167,8 @@ impl Team {
     }
 }
 
-/// Start of a token-major matrix (token after token, `stride` elements each) whose columns are handed to several threads.
+/// Start of a token-major matrix (token after token, `stride` elements each) whose columns are handed to several
+/// threads.
 pub(crate) struct StridedStart<T> {
     start: PieceStart<T>,
     stride: usize,
@@ -177,7 +183,8 @@ impl<T> StridedStart<T> {
     /// The columns `range` of the first `tokens` tokens.
     ///
     /// # Safety
-    /// The slice given to `new` must still be borrowed by the caller, and no two live `Columns` of it may share a column.
+    /// The slice given to `new` must still be borrowed by the caller, and no two live `Columns` of it may share a
+    /// column.
     pub(crate) unsafe fn columns<'a>(&self, range: Range<usize>, tokens: usize) -> Columns<'a, T> {
         assert!(range.end <= self.stride && tokens * self.stride <= self.len);
         Columns { start: self.start.get(), stride: self.stride, range, tokens, borrow: PhantomData }
@@ -224,8 +231,8 @@ impl<'a, T> Columns<'a, T> {
     /// If there is no such token.
     pub fn token(&mut self, token: usize) -> &mut [T] {
         assert!(token < self.tokens, "token {token} of {}", self.tokens);
-        // SAFETY: the constructor made sure that token * stride + range lies in the slice that 'a borrows, and that nobody else has
-        // these columns; `&mut self` makes this the only reference to them.
+        // SAFETY: the constructor made sure that token * stride + range lies in the slice that 'a borrows, and that
+        // nobody else has these columns; `&mut self` makes this the only reference to them.
         unsafe {
             std::slice::from_raw_parts_mut(self.start.add(token * self.stride + self.range.start), self.range.len())
         }
@@ -282,8 +289,8 @@ fn work(shared: &Shared, number: usize) {
             return;
         }
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            // SAFETY: the owner wrote `job` before the Release increment that this thread saw, and does not write again before
-            // `remaining` is 0.
+            // SAFETY: the owner wrote `job` before the Release increment that this thread saw, and does not write again
+            // before `remaining` is 0.
             if let Some(job) = unsafe { *shared.job.get() } {
                 // SAFETY: the closure outlives the job, see `Team::run`.
                 unsafe { (*job)(number) };

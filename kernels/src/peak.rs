@@ -1,43 +1,18 @@
-//! The most products that a core can make: loops of one kernel's multiply instruction alone, in registers, and a chain of dependent
-//! additions that gives the clock. This is the compute limit of a kernel.
+//! The most products that a core can make: loops of one kernel's multiply instruction alone, in registers, and a chain
+//! of dependent additions that gives the clock. This is the compute limit of a kernel.
 //!
-//! The loops are `asm!`, so that no compiler can fold, reorder or widen them. This module runs them; the caller takes the time.
+//! The loops are `asm!`, so that no compiler can fold, reorder or widen them. This module runs them; the caller takes
+//! the time.
+
+mod multiply;
+
+pub use multiply::Multiply;
 
 use crate::cpu::CpuFeatures;
 use crate::descriptor::{Activations, KernelDescriptor};
 use crate::format::Packing;
 #[cfg(target_arch = "x86_64")]
 use crate::x86_64::peak as x86_64;
-
-/// A multiply-accumulate instruction (or the shortest sequence that makes one) and a loop of it.
-pub struct Multiply {
-    /// Name in receipts, for example `vpdpbusd-zmm`.
-    pub id: &'static str,
-    /// The instructions of one repetition, in words.
-    pub instructions: &'static str,
-    /// What the CPU must have.
-    pub requires: CpuFeatures,
-    /// Products that one repetition adds up.
-    pub products: u32,
-    /// Repetitions in one pass of the loop.
-    pub(crate) unroll: u32,
-    pub(crate) run: unsafe fn(u64),
-}
-
-impl Multiply {
-    /// Runs at least `products` products on this thread and returns how many it ran; `None` where `allowed` or the CPU lack the
-    /// instruction.
-    pub fn run(&self, allowed: CpuFeatures, products: u64) -> Option<u64> {
-        if !CpuFeatures::detect().intersect(allowed).contains(self.requires) {
-            return None;
-        }
-        let a_pass = u64::from(self.products * self.unroll);
-        let passes = products.div_ceil(a_pass).max(1);
-        // SAFETY: the CPU has the features that the loop enables, and `passes` is at least 1.
-        unsafe { (self.run)(passes) };
-        Some(passes * a_pass)
-    }
-}
 
 /// All that this architecture has loops for, weakest first. Empty where none were written.
 #[cfg(target_arch = "x86_64")]
@@ -51,8 +26,8 @@ pub fn find(id: &str) -> Option<&'static Multiply> {
     ALL.iter().find(|multiply| multiply.id == id)
 }
 
-/// The multiply instruction of a kernel, by its features, activations and packing. Portable Rust has the instruction of the architecture's
-/// base (SSE2 on x86-64), because the compiler uses it.
+/// The multiply instruction of a kernel, by its features, activations and packing. Portable Rust has the instruction of
+/// the architecture's base (SSE2 on x86-64), because the compiler uses it.
 pub fn of(kernel: &KernelDescriptor) -> Option<&'static Multiply> {
     let has = |features| kernel.requires.contains(features);
     find(match kernel.activations() {
@@ -69,8 +44,9 @@ pub fn of(kernel: &KernelDescriptor) -> Option<&'static Multiply> {
     })
 }
 
-/// Runs a chain of at least `additions` integer additions, each of which needs the one before, and returns how many it ran. Every
-/// core takes exactly one cycle for each, so that additions per second are the clock. `None` where no chain was written.
+/// Runs a chain of at least `additions` integer additions, each of which needs the one before, and returns how many it
+/// ran. Every core takes exactly one cycle for each, so that additions per second are the clock. `None` where no chain
+/// was written.
 pub fn addition_chain(additions: u64) -> Option<u64> {
     #[cfg(target_arch = "x86_64")]
     return Some(x86_64::addition_chain(additions));

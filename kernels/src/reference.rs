@@ -1,4 +1,5 @@
-//! The oracle: every result is computed element by element from the codes. It is never tuned, because all results are compared with it.
+//! The oracle: every result is computed element by element from the codes. It is never tuned, because all results are
+//! compared with it.
 
 use crate::packed::{CodeTable, PackedWeights};
 

@@ -1,14 +1,17 @@
 //! Ladder stage 0, W2A32: shifts, masks, a table in memory, a multiplication by the scale, one weight after the other.
 //!
-//! `dequantize` is written as section 2.2 of the BitNet.rs analysis shows it. `gemv` fuses the same steps with the dot product.
-//! Each of the four codes of a byte has its own accumulator, and blocks are summed apart, so the longest chain of additions is 64 long:
-//! the error stays below (64 + 2 + k/256) half-ulps of the row's absolute sum, about 6e-6 at k = 6912.
+//! `dequantize` is written as section 2.2 of the BitNet.rs analysis shows it. `gemv` fuses the same steps with the dot
+//! product. Each of the four codes of a byte has its own accumulator, and blocks are summed apart, so the longest chain
+//! of additions is 64 long: the error stays below (64 + 2 + k/256) half-ulps of the row's absolute sum, about 6e-6 at
+//! k = 6912.
 //!
-//! Counted (`harness count`), inner loop, per 64 weights: 384.00 instructions, 112.00 of them vector, 96.00 memory reads.
-//! LLVM packs the four sums into xmm registers: 48 of the vector instructions are shuffles that bring table entries together.
+//! Counted (`harness count`), inner loop, per 64 weights: 384.00 instructions, 112.00 of them vector, 96.00 memory
+//! reads. LLVM packs the four sums into xmm registers: 48 of the vector instructions are shuffles that bring table
+//! entries together.
 //!
-//! The speed of these loops depends on where they lie, by up to 1.5 on Zen 5: see [`crate::placement`], which gives them the same place in
-//! every build. Of four places this is the fastest for both loops, so that no kernel looks faster because this one is placed badly.
+//! The speed of these loops depends on where they lie, by up to 1.5 on Zen 5: see [`crate::placement`], which gives
+//! them the same place in every build. Of four places this is the fastest for both loops, so that no kernel looks
+//! faster because this one is placed badly.
 
 use crate::cpu::CpuFeatures;
 use crate::descriptor::{Dequantize, Gemv, GemvF32, KernelDescriptor, Operations};

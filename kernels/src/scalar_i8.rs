@@ -1,9 +1,10 @@
 //! W2A8 reference kernel: exact int32 dot products from the I2_S layout in plain Rust, for every architecture.
 //!
-//! `sum(code * x) - sum(x)` equals `sum((code - 1) * x)`. No overflow: |sum(code * x)| <= 2 * 128 * k, below 2^31 for k up to 8 million.
+//! `sum(code * x) - sum(x)` equals `sum((code - 1) * x)`. No overflow: |sum(code * x)| <= 2 * 128 * k, below 2^31 for k
+//! up to 8 million.
 //!
-//! Counted (`harness count`), inner loop, per 64 weights: 176.50 instructions, 175.00 of them vector, 20.00 memory reads.
-//! LLVM vectorises this with SSE2, which every x86-64 has: 66 of them are shuffles that widen bytes.
+//! Counted (`harness count`), inner loop, per 64 weights: 176.50 instructions, 175.00 of them vector, 20.00 memory
+//! reads. LLVM vectorises this with SSE2, which every x86-64 has: 66 of them are shuffles that widen bytes.
 
 use crate::cpu::CpuFeatures;
 use crate::descriptor::{Gemv, GemvI8, KernelDescriptor, Operations};

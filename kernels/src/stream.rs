@@ -1,4 +1,5 @@
-//! Streaming read and write: how fast this machine moves bytes when nothing is computed with them. This is the memory limit of a kernel.
+//! Streaming read and write: how fast this machine moves bytes when nothing is computed with them. This is the memory
+//! limit of a kernel.
 
 use crate::cpu::CpuFeatures;
 use crate::parallel::{Team, row_range};
@@ -10,14 +11,14 @@ const STEP: usize = 256;
 /// How far ahead of the loads lines are asked for.
 const PREFETCH_BYTES: usize = 1024;
 
-/// Reads all of `bytes` once, each thread of the team a contiguous part, and returns a sum that depends on every 8 bytes of it (so that
-/// no read can be left out). At most `STEP - 1` bytes at the end of each part are not read.
+/// Reads all of `bytes` once, each thread of the team a contiguous part, and returns a sum that depends on every 8
+/// bytes of it (so that no read can be left out). At most `STEP - 1` bytes at the end of each part are not read.
 pub fn read(team: &mut Team, allowed: CpuFeatures, bytes: &[u8]) -> u64 {
     read_passes(team, allowed, bytes, 1, true)
 }
 
-/// As [`read`], but each thread goes over its part `passes` times without waiting for the others, so that a part that fits a cache is
-/// read from there. `prefetch` asks for lines ahead of the loads: a gain from memory, a loss in cache.
+/// As [`read`], but each thread goes over its part `passes` times without waiting for the others, so that a part that
+/// fits a cache is read from there. `prefetch` asks for lines ahead of the loads: a gain from memory, a loss in cache.
 pub fn read_passes(team: &mut Team, allowed: CpuFeatures, bytes: &[u8], passes: usize, prefetch: bool) -> u64 {
     let usable = CpuFeatures::detect().intersect(allowed);
     let (threads, total) = (team.threads(), AtomicU64::new(0));
@@ -30,8 +31,8 @@ pub fn read_passes(team: &mut Team, allowed: CpuFeatures, bytes: &[u8], passes: 
     total.into_inner()
 }
 
-/// Overwrites all of `bytes` `passes` times with plain vector stores, each thread of the team a contiguous part, as a kernel that writes
-/// its result does. At most 63 bytes at the end of each part keep their value.
+/// Overwrites all of `bytes` `passes` times with plain vector stores, each thread of the team a contiguous part, as a
+/// kernel that writes its result does. At most 63 bytes at the end of each part keep their value.
 pub fn write_passes(team: &mut Team, allowed: CpuFeatures, bytes: &mut [u8], passes: usize) {
     let usable = CpuFeatures::detect().intersect(allowed);
     // Opaque, so that the compiler does not turn the loop into a call to memset, which picks its own kind of store.
@@ -83,8 +84,9 @@ fn write_part(usable: CpuFeatures, bytes: &mut [u8], line: &[u8; 64]) {
     write_body(bytes, line);
 }
 
-// The line is kept in registers by hand: from a reference the compiler loads it again for each store, and such loads wait wherever their
-// address ends in the same 12 bits as a store before them, which made the rate depend on where the stack happened to be.
+// The line is kept in registers by hand: from a reference the compiler loads it again for each store, and such loads
+// wait wherever their address ends in the same 12 bits as a store before them, which made the rate depend on where the
+// stack happened to be.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
 fn write_avx512(bytes: &mut [u8], line: &[u8; 64]) {

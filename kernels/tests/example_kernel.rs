@@ -1,4 +1,5 @@
-//! Keeps the worked example of CONTRIBUTING.md honest: the file it shows compiles as it is, passes the suite, and is what is shown.
+//! Keeps the worked example of CONTRIBUTING.md honest: the file it shows compiles as it is, passes the suite, and is
+//! what is shown.
 
 // What the file finds at the root of the crate that it is meant for.
 use kernels::{CpuFeatures, Gemv, GemvI8, Kernel, KernelDescriptor, Operations, Packing, conformance, registry};

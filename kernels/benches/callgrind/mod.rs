@@ -17,7 +17,8 @@ const K: usize = 2560;
 /// Growth of the instruction count that is a regression, in percent.
 const SOFT_LIMIT_PERCENT: f64 = 0.5;
 
-/// Set to plant work that a kernel does not have, to see the gate fail: one more pass of a loop for each so many weights.
+/// Set to plant work that a kernel does not have, to see the gate fail: one more pass of a loop for each so many
+/// weights.
 const PLANT: &str = "TRITBENCH_BENCH_PLANT";
 
 /// What valgrind has.

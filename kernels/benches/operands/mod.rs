@@ -17,7 +17,8 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    /// Random ternary weights, random activations. `None` where this CPU, or what a tool lets through of it, lacks a feature.
+    /// Random ternary weights, random activations. `None` where this CPU, or what a tool lets through of it, lacks a
+    /// feature.
     pub fn new(descriptor: &'static KernelDescriptor, rows: usize, k: usize) -> Option<Self> {
         let features = CpuFeatures::detect();
         let kernel = Kernel::new(descriptor, features).ok()?;

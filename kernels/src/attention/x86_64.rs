@@ -1,6 +1,8 @@
-//! Attention and rounding to f16 on AVX2 and AVX-512, where loads, stores or the grouping of heads are written with intrinsics.
+//! Attention and rounding to f16 on AVX2 and AVX-512, where loads, stores or the grouping of heads are written with
+//! intrinsics.
 
-use super::{CachedHead, LANES, POSITIONS, Queries, add_last, exponents, last_scores, one_by_one};
+use super::body::{CachedHead, POSITIONS, Queries, add_last, exponents, last_scores, one_by_one};
+use crate::f32_ops::LANES;
 use std::arch::x86_64::*;
 
 #[target_feature(enable = "avx2,fma,f16c")]
@@ -104,8 +106,8 @@ fn four_heads(queries: Queries<'_>, cache: CachedHead<'_>) {
     }
 }
 
-/// The 16 lanes of each of 16 vectors added as [`super::sum_lanes`] adds them: halves, quarters, pairs, neighbours. Element p of the
-/// h-th four is the sum of vector 4 p + h.
+/// The 16 lanes of each of 16 vectors added as [`crate::f32_ops::sum_lanes`] adds them: halves, quarters, pairs,
+/// neighbours. Element p of the h-th four is the sum of vector 4 p + h.
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn sums_of_lanes(v: [__m512; 16]) -> __m512 {

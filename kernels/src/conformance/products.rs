@@ -1,5 +1,5 @@
-//! The products that are not registered kernels, against the same kind of oracle: rows and columns of the exact FFN sparsity, and the
-//! output heads, each at every level that a CPU may choose.
+//! The products that are not registered kernels, against the same kind of oracle: rows and columns of the exact FFN
+//! sparsity, and the output heads, each at every level that a CPU may choose.
 
 use super::{Outcome, Pattern};
 use crate::activation::QuantizedActivations;
@@ -15,8 +15,8 @@ use crate::{
 };
 use std::sync::Arc;
 
-/// Allowed error of the f16 head relative to the row's sum of absolute terms: chains of at most 2560 / 8 additions and products that are
-/// rounded once. The other products are exact.
+/// Allowed error of the f16 head relative to the row's sum of absolute terms: chains of at most 2560 / 8 additions and
+/// products that are rounded once. The other products are exact.
 pub const F16_BOUND: f64 = 1e-5;
 
 /// A product at one level.
@@ -88,7 +88,8 @@ impl ProductPath {
         Unsupported::check(self.id, self.requires, allowed)
     }
 
-    /// Runs every case, with one thread and with two. Call [`Self::check`] first: a level that the CPU lacks is a mismatch here.
+    /// Runs every case, with one thread and with two. Call [`Self::check`] first: a level that the CPU lacks is a
+    /// mismatch here.
     pub fn verify(&self) -> Outcome {
         let mut outcome = Outcome::default();
         for (i, k) in K.into_iter().enumerate() {

@@ -1,13 +1,15 @@
-//! Converts the published file's layout directly to the others. Unpacking to one code a byte first would write and read four times the bytes;
-//! here words of four or eight codes are moved at once. Source rows are whole blocks of 128 (see [`super::i2s`]).
+//! Converts the published file's layout directly to the others. Unpacking to one code a byte first would write and read
+//! four times the bytes; here words of four or eight codes are moved at once. Source rows are whole blocks of 128 (see
+//! [`super::i2s`]).
 
 use super::{i2s, interleave};
 
 /// Four codes of 1 (weight 0): padding.
 pub(super) const PADDING: u8 = 0b01_01_01_01;
 
-/// The low bits of four codes, one in each byte, times this: the codes side by side in the top byte. Every other product of a code and a
-/// bit of the factor has two bits of its own below the top byte (or falls off), so nothing carries, also with two words in a u64.
+/// The low bits of four codes, one in each byte, times this: the codes side by side in the top byte. Every other
+/// product of a code and a bit of the factor has two bits of its own below the top byte (or falls off), so nothing
+/// carries, also with two words in a u64.
 const GATHER: u64 = 1 << 24 | 1 << 18 | 1 << 12 | 1 << 6;
 
 /// One row to [`super::qk256`].
@@ -29,8 +31,8 @@ pub(super) fn qk256(row: &[u8], packed: &mut [u8]) {
     padding.fill(PADDING);
 }
 
-/// Up to `ROWS` rows to the layouts of [`super::interleave`]. The fields of a dword of either layout are the same four bytes' planes;
-/// only which four dwords they come from differs, so a step is shifts and masks, for all rows at once.
+/// Up to `ROWS` rows to the layouts of [`super::interleave`]. The fields of a dword of either layout are the same four
+/// bytes' planes; only which four dwords they come from differs, so a step is shifts and masks, for all rows at once.
 pub(super) fn interleaved<const ROWS: usize>(rows: &[u8], row_bytes: usize, packed: &mut [u8]) {
     const HALF: usize = i2s::BLOCK_BYTES / 2;
     // Steps 2p and 2p + 1 of a block are the first and the second half of plane p.

@@ -1,6 +1,6 @@
-//! I2_S in the 128/32 layout of the published BitNet b1.58 file: 128 weights in 32 bytes, element j in byte j % 32 at shift
-//! 6 - 2 * (j / 32). Four planes of 32 consecutive elements, so that one 32-byte load and three shifts give them in order.
-//! 2.0 bits a weight; one f32 scale a tensor is stored elsewhere.
+//! I2_S in the 128/32 layout of the published BitNet b1.58 file: 128 weights in 32 bytes, element j in byte j % 32 at
+//! shift 6 - 2 * (j / 32). Four planes of 32 consecutive elements, so that one 32-byte load and three shifts give them
+//! in order. 2.0 bits a weight; one f32 scale a tensor is stored elsewhere.
 
 pub(super) const BLOCK_K: usize = 128;
 pub(super) const BLOCK_BYTES: usize = 32;

@@ -1,11 +1,12 @@
 //! What the row-interleaved 2-bit layouts share: `ROWS` rows side by side, 16 elements of each at a time.
 //!
-//! A step is `4 * ROWS` bytes. Dword r belongs to row r; its byte j holds elements 4p + j at bits 2p, p = 0..4. So one dword of four
-//! consecutive activations, broadcast to all lanes, is what plane p of every row is multiplied with, and a dot product instruction
-//! that sums the four bytes of a lane leaves one row in each lane: no horizontal sum at the end.
+//! A step is `4 * ROWS` bytes. Dword r belongs to row r; its byte j holds elements 4p + j at bits 2p, p = 0..4. So one
+//! dword of four consecutive activations, broadcast to all lanes, is what plane p of every row is multiplied with, and
+//! a dot product instruction that sums the four bytes of a lane leaves one row in each lane: no horizontal sum at the
+//! end.
 //!
-//! Seen as little-endian words, a packed dword is `w0 | w1 << 2 | w2 << 4 | w3 << 6` of the four dwords of codes: no bit leaves its
-//! byte, because codes are at most 3. Both directions work on such words.
+//! Seen as little-endian words, a packed dword is `w0 | w1 << 2 | w2 << 4 | w3 << 6` of the four dwords of codes: no
+//! bit leaves its byte, because codes are at most 3. Both directions work on such words.
 
 /// Elements along k in a step.
 pub(super) const STEP_K: usize = 16;

@@ -1,11 +1,12 @@
-//! `lut16x128`: indices into tables of sums, for the prefill kernel. 128 rows interleaved; a block is 128 rows x 9 k in 256 bytes, one
-//! little-endian 16-bit lane a row: `i0 | i1 << 5 | i2 << 10` with ig = t0 + 3 t1 + 9 t2, at most 26, of the codes at k = 3g, 3g + 1, 3g + 2.
-//! The top bit is zero. 16 bits for 9 weights: 1.778 bits a weight; one scale a tensor. Rows are padded to panels of 128, k to 9. Code 3
-//! has no place here.
+//! `lut16x128`: indices into tables of sums, for the prefill kernel. 128 rows interleaved; a block is 128 rows x 9 k in
+//! 256 bytes, one little-endian 16-bit lane a row: `i0 | i1 << 5 | i2 << 10` with ig = t0 + 3 t1 + 9 t2, at most 26, of
+//! the codes at k = 3g, 3g + 1, 3g + 2. The top bit is zero. 16 bits for 9 weights: 1.778 bits a weight; one scale a
+//! tensor. Rows are padded to panels of 128, k to 9. Code 3 has no place here.
 //!
 //! `vpermw` reads only the low 5 bits of an index: a lane needs no mask, only two shifts by 5 for its three indices.
 //!
-//! 9 does not divide [`crate::K_PADDING`]: a row's padding may end up to 8 elements beyond it, inside [`crate::K_SLACK`].
+//! 9 does not divide [`crate::K_PADDING`]: a row's padding may end up to 8 elements beyond it, inside
+//! [`crate::K_SLACK`].
 
 pub(super) const ROWS: usize = 128;
 pub(super) const BLOCK_K: usize = 9;

@@ -1,12 +1,15 @@
-//! `lut8x64`: indices into tables of sums, for AVX2. 64 rows interleaved, 64 bytes hold 64 rows x 4 k: byte r is the two pairs of row r.
-//! 2.0 bits a weight; one scale a tensor. Rows are padded to panels of 64, k to 4. Code 3 has no place here.
+//! `lut8x64`: indices into tables of sums, for AVX2. 64 rows interleaved, 64 bytes hold 64 rows x 4 k: byte r is the
+//! two pairs of row r. 2.0 bits a weight; one scale a tensor. Rows are padded to panels of 64, k to 4. Code 3 has no
+//! place here.
 //!
-//! A pair of weights has nine combinations. `state` numbers the eight that are not (0, 0) from 0 to 7, and that one is 8.
+//! A pair of weights has nine combinations. `state` numbers the eight that are not (0, 0) from 0 to 7, and that one
+//! is 8.
 //! - Bits 0 to 2: the state of the pair at k = 0, 1, if it is below 8. Bit 7: whether it is 8, with 0 in bits 0 to 2.
 //! - Bits 3 to 6: the state of the pair at k = 2, 3.
 //!
-//! `pshufb` gives 0 where bit 7 of an index is set, which is the sum of the pair (0, 0), and ignores bits 4 to 6: a whole byte is the
-//! index of its first pair, without a mask, into a table whose entries are the same for both values of bit 3.
+//! `pshufb` gives 0 where bit 7 of an index is set, which is the sum of the pair (0, 0), and ignores bits 4 to 6: a
+//! whole byte is the index of its first pair, without a mask, into a table whose entries are the same for both values
+//! of bit 3.
 
 pub(super) const ROWS: usize = 64;
 pub(super) const BLOCK_K: usize = 4;

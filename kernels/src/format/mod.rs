@@ -14,8 +14,9 @@ mod vnni16;
 pub(crate) use lut8::PAIRS as LUT8_PAIRS;
 use std::fmt;
 
-/// Runs `$body` for each 256-weight block of a `Dequantize` in the QK256 layout, with `$codes: &[u8; 64]`, `$scale: f32` and
-/// `$out: &mut [f32; 256]`. A macro and not a function, so that the body is compiled with the features of the function around it.
+/// Runs `$body` for each 256-weight block of a `Dequantize` in the QK256 layout, with `$codes: &[u8; 64]`,
+/// `$scale: f32` and `$out: &mut [f32; 256]`. A macro and not a function, so that the body is compiled with the
+/// features of the function around it.
 macro_rules! for_each_block {
     ($args:ident, |$codes:ident, $scale:ident, $out:ident| $body:block) => {{
         let blocks = $args.row_bytes / 64;
@@ -47,7 +48,8 @@ const MOST_BYTES: usize = 1 << (usize::BITS - 4);
 pub enum Packing {
     /// 256 codes in 64 bytes, in order, low bits first; an f32 scale for each block in an array of its own.
     Qk256,
-    /// The published file's I2_S: 128 codes in 32 bytes, element j in byte j % 32, first 32 elements in the top bits; one scale.
+    /// The published file's I2_S: 128 codes in 32 bytes, element j in byte j % 32, first 32 elements in the top bits;
+    /// one scale.
     I2s,
     /// 8 rows interleaved: 32 bytes hold 8 rows x 16 k, one row a dword; one scale.
     I8Tile8,
@@ -109,7 +111,8 @@ impl Packing {
         }
     }
 
-    /// Whether the layout has no place for code 3: it holds codes 0, 1, 2 with the ternary table and refuses everything else.
+    /// Whether the layout has no place for code 3: it holds codes 0, 1, 2 with the ternary table and refuses everything
+    /// else.
     pub const fn ternary_only(self) -> bool {
         matches!(self, Self::Trit5 | Self::Lut16 | Self::Lut8)
     }
@@ -162,8 +165,8 @@ impl Packing {
         rows.div_ceil(self.panel_rows()).checked_mul(panel_bytes).filter(|&bytes| bytes <= MOST_BYTES)
     }
 
-    /// Packs one panel from its rows in the I2_S layout, `row_bytes` each; rows that are missing become padding, as [`Self::pack_panel`]
-    /// would be given it. `scratch` is for the layouts that go by way of single codes.
+    /// Packs one panel from its rows in the I2_S layout, `row_bytes` each; rows that are missing become padding, as
+    /// [`Self::pack_panel`] would be given it. `scratch` is for the layouts that go by way of single codes.
     pub(crate) fn pack_panel_of_i2s(self, rows: &[u8], row_bytes: usize, scratch: &mut Vec<u8>, packed: &mut [u8]) {
         match self {
             Self::I2s => packed.copy_from_slice(rows),
@@ -187,7 +190,8 @@ impl Packing {
         }
     }
 
-    /// Packs one panel: `codes` holds `panel_rows` rows of `padded_k` codes (a multiple of `block_k`), `packed` one panel.
+    /// Packs one panel: `codes` holds `panel_rows` rows of `padded_k` codes (a multiple of `block_k`), `packed` one
+    /// panel.
     pub(crate) fn pack_panel(self, codes: &[u8], packed: &mut [u8]) {
         match self {
             Self::Qk256 => qk256::pack(codes, packed),

@@ -1,5 +1,5 @@
-//! QK256 as the BitNet.rs analysis describes it: 256 weights a block, 64 bytes a block, byte = e0 | e1<<2 | e2<<4 | e3<<6,
-//! elements in order. Block scales live in an array beside the codes. 2.125 bits a weight with them.
+//! QK256 as the BitNet.rs analysis describes it: 256 weights a block, 64 bytes a block, byte = e0 | e1<<2 | e2<<4 |
+//! e3<<6, elements in order. Block scales live in an array beside the codes. 2.125 bits a weight with them.
 
 pub(super) const BLOCK_K: usize = 256;
 pub(super) const BLOCK_BYTES: usize = 64;

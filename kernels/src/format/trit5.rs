@@ -1,13 +1,14 @@
-//! `trit5x16x20`: five ternary weights a byte, 1.6 bits a weight (log2(3) is 1.585). 16 rows interleaved, 64 bytes hold 16 rows x 20 k:
-//! dword lane r, byte j is `v4 + 85 * t4` with v4 = t0 + 3 t1 + 9 t2 + 27 t3 and trit tp the code of row r, k = 4p + j. One scale a
-//! tensor. Rows are padded to panels of 16, k to 20. Code 3 has no place here.
+//! `trit5x16x20`: five ternary weights a byte, 1.6 bits a weight (log2(3) is 1.585). 16 rows interleaved, 64 bytes hold
+//! 16 rows x 20 k: dword lane r, byte j is `v4 + 85 * t4` with v4 = t0 + 3 t1 + 9 t2 + 27 t3 and trit tp the code of
+//! row r, k = 4p + j. One scale a tensor. Rows are padded to panels of 16, k to 20. Code 3 has no place here.
 //!
-//! Five trits need 243 of 256 values. Giving the fifth the weight 85 = 255 / 3 instead of 81 uses spare values for a decoder without
-//! multiplication or division: t4 is a comparison with 85 and 170, which two rounding averages turn into the top two bits, and
-//! 85 * t4 is those two bits repeated four times. llama.cpp's TQ1_0 (also five trits a byte, scaled to 256 / 243 and read digit by
-//! digit with multiplications by 3) is the published relative.
+//! Five trits need 243 of 256 values. Giving the fifth the weight 85 = 255 / 3 instead of 81 uses spare values for a
+//! decoder without multiplication or division: t4 is a comparison with 85 and 170, which two rounding averages turn
+//! into the top two bits, and 85 * t4 is those two bits repeated four times. llama.cpp's TQ1_0 (also five trits a byte,
+//! scaled to 256 / 243 and read digit by digit with multiplications by 3) is the published relative.
 //!
-//! 20 does not divide [`crate::K_PADDING`]: a row's padding may end up to 19 elements beyond it, inside [`crate::K_SLACK`].
+//! 20 does not divide [`crate::K_PADDING`]: a row's padding may end up to 19 elements beyond it, inside
+//! [`crate::K_SLACK`].
 
 use super::interleave::words;
 

@@ -43,7 +43,8 @@ fn the_conformance_suite_passes_on_guarded_operands() {
     }
 }
 
-/// The functions themselves, with outputs and scales guarded too: the same bits as on ordinary memory, and clean registers.
+/// The functions themselves, with outputs and scales guarded too: the same bits as on ordinary memory, and clean
+/// registers.
 #[test]
 fn products_of_guarded_slices_are_the_same_and_leave_no_state() {
     for kernel in kernels() {

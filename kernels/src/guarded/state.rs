@@ -1,4 +1,5 @@
-//! Register state that a kernel must restore: the rounding mode, and upper halves of vector registers, which slow down later SSE code.
+//! Register state that a kernel must restore: the rounding mode, and upper halves of vector registers, which slow down
+//! later SSE code.
 
 /// Register state after a call that the ABI forbids or that slows down later code.
 #[derive(Debug, PartialEq, Eq)]
@@ -43,8 +44,8 @@ fn control_bits() -> u32 {
     value & !0x3F
 }
 
-/// Stores as much of the vector registers as the CPU has (asked for here and not through [`crate::CpuFeatures`], whose mask hides
-/// features but not registers).
+/// Stores as much of the vector registers as the CPU has (asked for here and not through [`crate::CpuFeatures`], whose
+/// mask hides features but not registers).
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 fn save_registers(to: &mut [[u8; 64]; 16]) {

@@ -1,14 +1,16 @@
 //! The output head: f16 rows as the file has them, or those rows quantised at load to 8 or 4 bits.
 //!
-//! One token reads the whole head once, so its time is its bytes over the memory's bandwidth: at 128256 x 2560, 657 MB in f16, 329 MB
-//! in q8, 169 MB in q4. A quantised head changes the logits, so it is never the default; the program that offers it measures the
-//! perplexity; within one format every implementation gives the same bits (q8 and q4 for any instruction set, all formats for
-//! any number of threads).
+//! One token reads the whole head once, so its time is its bytes over the memory's bandwidth: at 128256 x 2560, 657 MB
+//! in f16, 329 MB in q8, 169 MB in q4. A quantised head changes the logits, so it is never the default; the program
+//! that offers it measures the perplexity; within one format every implementation gives the same bits (q8 and q4 for
+//! any instruction set, all formats for any number of threads).
 
+mod panel;
 mod q4;
 mod q8;
 pub(crate) mod reference;
 
+pub use panel::MAX_K_HEAD;
 pub(crate) use q4::{GROUP, GROUP_LINES, PanelQ4};
 pub(crate) use q8::PanelQ8;
 
@@ -22,14 +24,9 @@ use crate::kernel::same;
 use crate::padded_k;
 use crate::parallel::Team;
 use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
+use panel::PANEL_ROWS;
 use std::ops::Range;
 use std::sync::Arc;
-
-/// Rows of a panel of the quantised forms: one 32-bit lane of an AVX-512 register each.
-pub(crate) const PANEL_ROWS: usize = 16;
-
-/// Columns up to which the quantised heads are exact in int32; [`OutputHead::new`] refuses more.
-pub const MAX_K_HEAD: usize = 1 << 16;
 
 /// How the head's weights are held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -120,8 +117,8 @@ impl HeadInput {
 }
 
 impl OutputHead {
-    /// The head in `format` from f16 bit patterns, row after row of `k`. The quantised forms are made here, rows shared among the
-    /// team, with a buffer of one row a thread besides the result; the f16 form keeps the given buffer.
+    /// The head in `format` from f16 bit patterns, row after row of `k`. The quantised forms are made here, rows shared
+    /// among the team, with a buffer of one row a thread besides the result; the f16 form keeps the given buffer.
     ///
     /// # Errors
     /// Rows that are not whole; for the quantised forms also weights that are not finite and `k` above [`MAX_K_HEAD`].
@@ -200,8 +197,8 @@ impl OutputHead {
         self.k
     }
 
-    /// `y = weights * x`, rows shared among the team. The quantised forms take `x` as int8 by the rule of [`QuantizedActivations`];
-    /// `input` is their scratch. Allocates nothing.
+    /// `y = weights * x`, rows shared among the team. The quantised forms take `x` as int8 by the rule of
+    /// [`QuantizedActivations`]; `input` is their scratch. Allocates nothing.
     ///
     /// # Errors
     /// Wrong lengths; for the quantised forms also an `x` that is not finite or longer than `input` has room for.
@@ -253,7 +250,8 @@ impl Level {
     }
 }
 
-/// `y = products of each panel * factor`, panels shared among the team: each thread reads one contiguous range of bytes.
+/// `y = products of each panel * factor`, panels shared among the team: each thread reads one contiguous range of
+/// bytes.
 fn each_panel(
     team: &mut Team,
     panels: &[u8],

@@ -1,16 +1,16 @@
 //! The head in 4 bits: one f16 scale for each 128 weights of a row, sixteen rows interleaved.
 //!
-//! A panel of 16 rows is first its scales (16 f16 a group, the last line padded), then 16 lines of 64 bytes a group. Lane r of a line holds
-//! 8 weights of row r: byte j has weight 8 * line + j in its low half and weight 8 * line + 4 + j in its high half, as q + 8 with q within
-//! -8..=7. Masks 0x0F and 0xF0 take them out; the high ones stay 16 times too large until the end of the group. Weights beyond k are 0.
-//! 4.125 bits a weight.
+//! A panel of 16 rows is first its scales (16 f16 a group, the last line padded), then 16 lines of 64 bytes a group.
+//! Lane r of a line holds 8 weights of row r: byte j has weight 8 * line + j in its low half and weight 8 * line + 4 +
+//! j in its high half, as q + 8 with q within -8..=7. Masks 0x0F and 0xF0 take them out; the high ones stay 16 times
+//! too large until the end of the group. Weights beyond k are 0. 4.125 bits a weight.
 //!
 //! # Exact
-//! Within a group the sum of code * x is at most 15 * 128 * 128 < 2^18, of the high halves in place 16 times that: int32 holds them, and
-//! f32 holds the group's sum exactly. Groups are added in f32 in their order along k, product first, sum second, nothing contracted:
-//! every implementation gives the same bits.
+//! Within a group the sum of code * x is at most 15 * 128 * 128 < 2^18, of the high halves in place 16 times that:
+//! int32 holds them, and f32 holds the group's sum exactly. Groups are added in f32 in their order along k, product
+//! first, sum second, nothing contracted: every implementation gives the same bits.
 
-use super::PANEL_ROWS;
+use super::panel::PANEL_ROWS;
 use crate::f32_ops::F32Ops;
 
 /// Weights along k that share a scale.
@@ -76,8 +76,8 @@ pub(super) fn pack_row(ops: F32Ops, row: usize, weights: &[f32], panel: &mut [u8
     }
 }
 
-/// Codes within -8..=7 of a group, and its scale. The scale first takes the largest weight to -8 (as ggml's Q4_0 does), then becomes the
-/// least-squares one for the codes that this gives, then the codes are rounded again.
+/// Codes within -8..=7 of a group, and its scale. The scale first takes the largest weight to -8 (as ggml's Q4_0 does),
+/// then becomes the least-squares one for the codes that this gives, then the codes are rounded again.
 pub(super) fn quantize(ops: F32Ops, weights: &[f32; GROUP], codes: &mut [i8; GROUP]) -> half::f16 {
     let [low, high] = ops.extremes(weights);
     let mut scale = if -low > high { low } else { high } / -8.0;

@@ -1,15 +1,16 @@
 //! The head in int8: one f32 scale a row, sixteen rows interleaved.
 //!
-//! A panel of 16 rows is `ceil(k / 4)` lines of 64 bytes, then a line with the 16 scales. Lane r of a line, byte j, holds row r's weight
-//! 4 * line + j as `q + 128`, where q = round(w * 127 / max|w of the row|) is within -127..=127. Weights beyond k meet activations that
-//! are 0. One byte a weight and 4 a row: 8.0125 bits at k = 2560.
+//! A panel of 16 rows is `ceil(k / 4)` lines of 64 bytes, then a line with the 16 scales. Lane r of a line, byte j,
+//! holds row r's weight 4 * line + j as `q + 128`, where q = round(w * 127 / max|w of the row|) is within -127..=127.
+//! Weights beyond k meet activations that are 0. One byte a weight and 4 a row: 8.0125 bits at k = 2560.
 //!
 //! # Exact
-//! Stored weights are at most 255, activations at least -128, so that every partial sum of stored * x is within 255 * 128 * k < 2^31 for
-//! k up to [`super::MAX_K_HEAD`]. Subtracting 128 * sum(x) leaves sum(q * x), within 127 * 128 * k. Having the offset on the weights
-//! and not on the activations makes the correction one number a token instead of one a row, and lets the activations stay as they are.
+//! Stored weights are at most 255, activations at least -128, so that every partial sum of stored * x is within 255 *
+//! 128 * k < 2^31 for k up to [`super::MAX_K_HEAD`]. Subtracting 128 * sum(x) leaves sum(q * x), within 127 * 128 * k.
+//! Having the offset on the weights and not on the activations makes the correction one number a token instead of one a
+//! row, and lets the activations stay as they are.
 
-use super::{MAX_K_HEAD, PANEL_ROWS};
+use super::panel::{MAX_K_HEAD, PANEL_ROWS};
 use crate::f32_ops::F32Ops;
 
 const _: () = assert!(255 * 128 * MAX_K_HEAD <= i32::MAX as usize);

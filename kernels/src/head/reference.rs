@@ -5,8 +5,8 @@ use super::{GROUP, HeadFormat};
 use crate::cpu::CpuFeatures;
 use crate::f32_ops::F32Ops;
 
-/// The product of one row. Quantised forms take `x` as int8 with scale `s` and give these very bits; f16 is in f64 and takes `x / s`
-/// too. With it, the sum of the terms' absolute values.
+/// The product of one row. Quantised forms take `x` as int8 with scale `s` and give these very bits; f16 is in f64 and
+/// takes `x / s` too. With it, the sum of the terms' absolute values.
 pub(crate) fn product(format: HeadFormat, weights: &[f32], x: &[i8], s: f32) -> (f64, f64) {
     let integers = |w: &[i32], x: &[i8]| w.iter().zip(x).map(|(w, x)| i64::from(*w) * i64::from(*x)).sum::<i64>();
     let terms = weights.iter().zip(x).map(|(w, x)| f64::from(*w) * f64::from(*x) / f64::from(s));

@@ -1,13 +1,13 @@
-//! Columns on AVX2: two columns interleaved byte by byte, shift and mask, `maddubs` with both activations, int16 sums over
-//! [`PASS`] quads, then int32 in cache.
+//! Columns on AVX2: two columns interleaved byte by byte, shift and mask, `maddubs` with both activations, int16 sums
+//! over [`PASS`] quads, then int32 in cache.
 //!
 //! Per 256 weights (half a line of two columns): 2 loads, 2 unpacks, 6 shifts, 8 and, 8 maddubs, 8 additions of int16.
 //!
 //! # No int16 can overflow
-//! `maddubs` adds two products of a code (at most 3) and an int8 (at least -128): within +-768. A quad adds two of them to a lane, a
-//! pass of [`PASS`] quads 16: 12,288, below 32,767.
+//! `maddubs` adds two products of a code (at most 3) and an int8 (at least -128): within +-768. A quad adds two of them
+//! to a lane, a pass of [`PASS`] quads 16: 12,288, below 32,767.
 
-use super::columns::{Columns, LINE_BYTES, LINE_ROWS};
+use super::call::{Columns, LINE_BYTES, LINE_ROWS};
 use std::arch::x86_64::*;
 
 /// Quads between two widenings.

@@ -1,37 +1,40 @@
-//! Rows and columns on AVX-512 VNNI: masks in place, sums of plane p 4^p times too large, as in the dense kernel `avx512-vnni`.
+//! Rows and columns on AVX-512 VNNI: masks in place, sums of plane p 4^p times too large, as in the dense kernel
+//! `avx512-vnni`.
 //!
 //! # Rows
-//! 64 bytes of I2_S are two blocks of 128: byte i of the first block holds elements i, 32 + i, 64 + i, 96 + i from the top bits down.
-//! With the activations of 256 k in plane order (32 of the first block, 32 of the second, four times), each mask's operand is one
-//! aligned load. Four rows at a time: per 64 weights of a row, a quarter step: 1/4 load of codes, 1/4 load of activations (shared by
-//! four rows), 1 `and`, 1 `vpdpbusd`. A row ends with 3 shifts, 3 additions and its part of a transposing sum: 6 unpacks and 5
-//! additions for four rows.
+//! 64 bytes of I2_S are two blocks of 128: byte i of the first block holds elements i, 32 + i, 64 + i, 96 + i from the
+//! top bits down. With the activations of 256 k in plane order (32 of the first block, 32 of the second, four times),
+//! each mask's operand is one aligned load. Four rows at a time: per 64 weights of a row, a quarter step: 1/4 load of
+//! codes, 1/4 load of activations (shared by four rows), 1 `and`, 1 `vpdpbusd`. A row ends with 3 shifts, 3 additions
+//! and its part of a transposing sum: 6 unpacks and 5 additions for four rows.
 //!
 //! # Columns
-//! A dot product needs four bytes of the same row side by side: a, b, c, d of four live columns. 64 bytes of each, two rounds of
-//! unpacks (8 in all), give 4 vectors of 64 such dwords; 4 masks and 4 `vpdpbusd` on each, the four activations broadcast. Per 1024
-//! weights: 4 loads, 8 unpacks, 16 `and`, 16 `vpdpbusd`. The 16 sums of a line of 256 rows stay in registers over [`PASS`] quads and
-//! live in L1 otherwise, in the order that the unpacks give; at the end they are shifted and put in order.
+//! A dot product needs four bytes of the same row side by side: a, b, c, d of four live columns. 64 bytes of each, two
+//! rounds of unpacks (8 in all), give 4 vectors of 64 such dwords; 4 masks and 4 `vpdpbusd` on each, the four
+//! activations broadcast. Per 1024 weights: 4 loads, 8 unpacks, 16 `and`, 16 `vpdpbusd`. The 16 sums of a line of 256
+//! rows stay in registers over [`PASS`] quads and live in L1 otherwise, in the order that the unpacks give; at the end
+//! they are shifted and put in order.
 //!
 //! # Exact
-//! `vpdpbusd` adds four products to an int32 without saturation. For rows the bound is the dense kernel's: a plane is a quarter of k.
-//! For columns a plane's sum runs over all of k: 3 * 64 * 128 * k is below 2^31 for the 2^16 columns that the layout allows. Sums of
-//! plane p are multiples of 4^p, so that the shifts drop only zeros.
+//! `vpdpbusd` adds four products to an int32 without saturation. For rows the bound is the dense kernel's: a plane is a
+//! quarter of k. For columns a plane's sum runs over all of k: 3 * 64 * 128 * k is below 2^31 for the 2^16 columns that
+//! the layout allows. Sums of plane p are multiples of 4^p, so that the shifts drop only zeros.
 //!
 //! # What the compiler makes of it
-//! With `together!` the loop over quads reads 4 loads, 8 unpacks, then four times 4 `vpandq` and 4 `vpdpbusd`, with its 16 sums, 4 masks
-//! and the broadcast in registers: no moves, no spills (LLVM, Rust 1.95). Putting the sums in order was first written as a loop over
-//! rows; LLVM made it a chain of 64-bit pointer vectors, spilled. The shuffles of [`in_order`] are 8 instructions a plane.
+//! With `together!` the loop over quads reads 4 loads, 8 unpacks, then four times 4 `vpandq` and 4 `vpdpbusd`, with its
+//! 16 sums, 4 masks and the broadcast in registers: no moves, no spills (LLVM, Rust 1.95). Putting the sums in order
+//! was first written as a loop over rows; LLVM made it a chain of 64-bit pointer vectors, spilled. The shuffles of
+//! [`in_order`] are 8 instructions a plane.
 //!
 //! # Lists
 //! 16 elements a step and no branches: 6912 gates take 0.4 us where the loop over single elements took 3.3 (Zen 5).
 //!
 //! # Prefetch
-//! Live rows and columns are 640 bytes each at the 2B shape, anywhere in memory: too short for a hardware prefetcher to learn. The list
-//! is known, so every line of the next rows (or of the next pass of columns) is asked for while the present ones are computed.
+//! Live rows and columns are 640 bytes each at the 2B shape, anywhere in memory: too short for a hardware prefetcher to
+//! learn. The list is known, so every line of the next rows (or of the next pass of columns) is asked for while the
+//! present ones are computed.
 
-use super::columns::{Columns, LINE_BYTES, LINE_ROWS};
-use super::rows::{LIST_SLACK, Rows};
+use super::call::{Columns, LINE_BYTES, LINE_ROWS, LIST_SLACK, Rows};
 use crate::MAX_K_I8;
 use crate::x86_64::lanes::{prefetch, together};
 use std::arch::x86_64::*;
@@ -40,12 +43,13 @@ const _: () = assert!(3 * 64 * 128 * (MAX_K_I8 / 4) <= i32::MAX as usize);
 
 /// Rows computed together.
 const ROWS: usize = 4;
-/// Rows of the list between the ones that are computed and the ones that are asked for. Swept at the 2B shape from DRAM, `up` and `down`
-/// of one block at a live share of 0.4, one thread: nothing asked for 293 us, 4 rows 186, 8 rows 158, 16 rows 165 (dense: 251).
-/// Asking for them in the second-level cache only was no better (8 rows 178, 16 rows 160).
+/// Rows of the list between the ones that are computed and the ones that are asked for. Swept at the 2B shape from
+/// DRAM, `up` and `down` of one block at a live share of 0.4, one thread: nothing asked for 293 us, 4 rows 186, 8 rows
+/// 158, 16 rows 165 (dense: 251). Asking for them in the second-level cache only was no better (8 rows 178, 16 rows
+/// 160).
 const AHEAD: usize = 8;
-/// Quads of columns whose sums stay in registers; the next as many are asked for meanwhile. 8 against 4 at the 2B shape, live share 0.2,
-/// from memory: 27 and 28 us on one thread, 17 and 19 us on two.
+/// Quads of columns whose sums stay in registers; the next as many are asked for meanwhile. 8 against 4 at the 2B
+/// shape, live share 0.2, from memory: 27 and 28 us on one thread, 17 and 19 us on two.
 const PASS: usize = 8;
 
 /// # Safety
@@ -141,7 +145,8 @@ pub(super) unsafe fn columns(args: Columns<'_>) {
 /// Adds one line of every column of a pass. Sum 4 * quarter + plane is at that place of `y`.
 ///
 /// # Safety
-/// Besides the features: every column of the quads must be a column of `codes`, and `at` the start of a line of a column.
+/// Besides the features: every column of the quads must be a column of `codes`, and `at` the start of a line of a
+/// column.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 unsafe fn add_line(
@@ -197,8 +202,8 @@ fn in_order(y: &mut [i32; LINE_ROWS], x_sum: i32) {
     plane_in_order::<3, 6>(y, x_sum);
 }
 
-/// Lane (128 bits) l of sum (quarter, plane) holds rows 64 l + 16 plane + 4 quarter and the three after it: the four sums of a plane,
-/// turned lane by lane, are four times 16 rows in order, and take the very places that they came from.
+/// Lane (128 bits) l of sum (quarter, plane) holds rows 64 l + 16 plane + 4 quarter and the three after it: the four
+/// sums of a plane, turned lane by lane, are four times 16 rows in order, and take the very places that they came from.
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn plane_in_order<const PLANE: usize, const SHIFT: u32>(y: &mut [[i32; 16]], x_sum: i32) {
@@ -221,10 +226,11 @@ fn plane_in_order<const PLANE: usize, const SHIFT: u32>(y: &mut [[i32; 16]], x_s
     }
 }
 
-/// Numbers of the elements above 0, ascending; returns how many. Up to [`LIST_SLACK`] elements behind them are overwritten.
+/// Numbers of the elements above 0, ascending; returns how many. Up to [`LIST_SLACK`] elements behind them are
+/// overwritten.
 ///
-/// 16 a step: compare, compress the numbers in a register (`vpcompressd` to memory is microcode on Zen 4), store all, move on by as many
-/// as count.
+/// 16 a step: compare, compress the numbers in a register (`vpcompressd` to memory is microcode on Zen 4), store all,
+/// move on by as many as count.
 #[target_feature(enable = "avx512f")]
 pub(super) fn list_positive(gate: &[f32], list: &mut [u32]) -> usize {
     let (chunks, tail) = gate.as_chunks::<16>();

@@ -1,6 +1,6 @@
 //! Sums over a list of columns, and the layout for it.
 
-use super::rows::LIST_SLACK;
+use super::call::{Columns, LINE_BYTES, LINE_ROWS, LIST_SLACK};
 use super::{Level, SparseOps};
 use crate::AlignedBuffer;
 use crate::activation::QuantizedActivations;
@@ -9,18 +9,14 @@ use crate::kernel::same;
 use crate::packed::PackedWeights;
 use crate::parallel::Team;
 
-/// Rows that one cache line of a column holds: four groups of 64.
-pub(super) const LINE_ROWS: usize = 256;
-pub(super) const LINE_BYTES: usize = 64;
-
-/// Columns up to which sums of planes that are left unshifted stay within int32: codes up to 3, 64 times too large in plane 3,
-/// activations down to -128, over all columns.
+/// Columns up to which sums of planes that are left unshifted stay within int32: codes up to 3, 64 times too large in
+/// plane 3, activations down to -128, over all columns.
 const MAX_K: usize = 1 << 16;
 const _: () = assert!(3 * 64 * 128 * MAX_K <= i32::MAX as usize);
 
-/// A ternary matrix column by column. Each column is a whole number of cache lines: 64 rows are 16 bytes, byte i with rows i, 16 + i,
-/// 32 + i and 48 + i from the low bits up; rows are padded with zeros (code 1) to 256, so that threads never share a line. 2.0 bits
-/// a weight.
+/// A ternary matrix column by column. Each column is a whole number of cache lines: 64 rows are 16 bytes, byte i with
+/// rows i, 16 + i, 32 + i and 48 + i from the low bits up; rows are padded with zeros (code 1) to 256, so that threads
+/// never share a line. 2.0 bits a weight.
 #[derive(Clone, Debug)]
 pub struct ColumnWeights {
     rows: usize,
@@ -151,27 +147,11 @@ impl LiveColumns {
     }
 }
 
-/// One call of a column path: adds all quads to the sums of its lines, 256 rows each.
-pub(super) struct Columns<'a> {
-    pub codes: &'a [u8],
-    /// Bytes of a column.
-    pub stride: usize,
-    /// Four columns each.
-    pub quads: &'a [[u32; 4]],
-    /// Their activations.
-    pub q: &'a [[i8; 4]],
-    /// First of this call's lines.
-    pub first_line: usize,
-    pub x_sum: i32,
-    /// Zeros at first; the products in the order of the rows at last.
-    pub y: &'a mut [i32],
-}
-
 impl SparseOps {
-    /// Exact integer products with all rows, from the live columns alone. `y` has [`ColumnWeights::padded_rows`] elements; those past
-    /// the rows mean nothing. It should begin at a cache line ([`AlignedBuffer`]): else every vector of sums is in two, which made two
-    /// threads twice as slow on Zen 5. Lines of 256 rows are shared among the team; the result does not depend on the number of threads.
-    /// Allocates nothing.
+    /// Exact integer products with all rows, from the live columns alone. `y` has [`ColumnWeights::padded_rows`]
+    /// elements; those past the rows mean nothing. It should begin at a cache line ([`AlignedBuffer`]): else every
+    /// vector of sums is in two, which made two threads twice as slow on Zen 5. Lines of 256 rows are shared among the
+    /// team; the result does not depend on the number of threads. Allocates nothing.
     ///
     /// # Errors
     /// A list made for another matrix, or an output of another length.
@@ -192,7 +172,8 @@ impl SparseOps {
             let args = Columns { codes, stride, quads, q, first_line: range.start / LINE_ROWS, x_sum, y };
             match self.level {
                 Level::Scalar => super::scalar::columns(args),
-                // SAFETY: `select` found the features; all columns of the list are columns of this matrix (checked above).
+                // SAFETY: `select` found the features; all columns of the list are columns of this matrix (checked
+                // above).
                 #[cfg(target_arch = "x86_64")]
                 Level::Avx2 => unsafe { super::avx2::columns(args) },
                 // SAFETY: as above.

@@ -1,18 +1,21 @@
-//! Products that skip zeros: of one matrix only the listed rows, of another only the columns whose activation is not 0. Exact.
+//! Products that skip zeros: of one matrix only the listed rows, of another only the columns whose activation is not 0.
+//! Exact.
 //!
-//! In BitNet b1.58 a feed-forward block is `down * rms_norm(relu(gate)^2 * up)`. Where the gate is not positive, that element is 0
-//! whatever its row of `up` gives, so the row need not be read. After the norm (which divides by the full width) and quantisation to
-//! int8, a column of `down` that meets a 0 adds nothing, so it need not be read either. What is left are the very integer sums of the
-//! dense product, in another order: results are bit-identical.
+//! In BitNet b1.58 a feed-forward block is `down * rms_norm(relu(gate)^2 * up)`. Where the gate is not positive, that
+//! element is 0 whatever its row of `up` gives, so the row need not be read. After the norm (which divides by the full
+//! width) and quantisation to int8, a column of `down` that meets a 0 adds nothing, so it need not be read either. What
+//! is left are the very integer sums of the dense product, in another order: results are bit-identical.
 //!
-//! `up` is read row by row ([`crate::Packing::I2s`]; rows are contiguous), `down` column by column ([`ColumnWeights`]). That ReLU's
-//! zeros save weights is the idea of "Deja Vu" (Liu et al. 2023) and "PowerInfer" (Song et al. 2023), which predict them; here nothing
-//! is predicted, as in "ReLU Strikes Back" (Mirzadeh et al. 2023): the gate has been computed.
+//! `up` is read row by row ([`crate::Packing::I2s`]; rows are contiguous), `down` column by column ([`ColumnWeights`]).
+//! That ReLU's zeros save weights is the idea of "Deja Vu" (Liu et al. 2023) and "PowerInfer" (Song et al. 2023), which
+//! predict them; here nothing is predicted, as in "ReLU Strikes Back" (Mirzadeh et al. 2023): the gate has been
+//! computed.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512_vnni;
+mod call;
 mod columns;
 mod rows;
 mod scalar;

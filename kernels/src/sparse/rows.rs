@@ -1,5 +1,6 @@
 //! Inner products of a list of rows.
 
+use super::call::{LIST_SLACK, Rows};
 use super::{Level, SparseOps};
 use crate::activation::QuantizedActivations;
 use crate::descriptor::{Gemv, GemvI8};
@@ -9,9 +10,6 @@ use crate::kernel::same;
 use crate::packed::PackedWeights;
 use crate::parallel::Team;
 use crate::{AlignedBuffer, MAX_K_I8};
-
-/// Elements behind a list that listing may overwrite: a whole vector is written at every step.
-pub(super) const LIST_SLACK: usize = 16;
 
 /// Which rows are wanted, and the input as the products take it. Made once, filled for every token.
 pub struct LiveRows {
@@ -29,7 +27,8 @@ impl LiveRows {
         Self { list: vec![0; rows + LIST_SLACK], count: 0, of: 0, planes: AlignedBuffer::zeroed(crate::padded_k(k)) }
     }
 
-    /// Lists the elements of `gate` above 0: the rows whose product matters. Allocates nothing; the list does not depend on `ops`.
+    /// Lists the elements of `gate` above 0: the rows whose product matters. Allocates nothing; the list does not
+    /// depend on `ops`.
     ///
     /// # Errors
     /// [`KernelError::Shape`] when there is no room for so many.
@@ -77,20 +76,9 @@ impl LiveRows {
     }
 }
 
-/// One call of a row path: `y[i]` is the product of row `rows[i]`.
-pub(super) struct Rows<'a> {
-    pub codes: &'a [u8],
-    pub row_bytes: usize,
-    /// Below the number of rows in `codes`.
-    pub rows: &'a [u32],
-    pub planes: &'a [i8],
-    pub x_sum: i32,
-    pub y: &'a mut [i32],
-}
-
 impl SparseOps {
-    /// Exact integer products of the listed rows: `y[i]` is that of `live.rows()[i]`. The list is shared among the team; the result does
-    /// not depend on the number of threads. Allocates nothing.
+    /// Exact integer products of the listed rows: `y[i]` is that of `live.rows()[i]`. The list is shared among the
+    /// team; the result does not depend on the number of threads. Allocates nothing.
     ///
     /// # Errors
     /// Another packing or code table, a list made for another matrix, wrong lengths, k above [`MAX_K_I8`].
@@ -143,7 +131,8 @@ impl SparseOps {
                 ),
                 #[cfg(target_arch = "x86_64")]
                 Level::Avx512Vnni => {
-                    // SAFETY: `select` found the features; the list holds rows of a matrix with this many (checked above).
+                    // SAFETY: `select` found the features; the list holds rows of a matrix with this many (checked
+                    // above).
                     unsafe { super::avx512_vnni::rows(Rows { codes, row_bytes, rows, planes, x_sum, y }) }
                 }
             }
@@ -152,8 +141,8 @@ impl SparseOps {
     }
 }
 
-/// The dense kernel of the same layout, called for each row: these levels are faster only because they read fewer rows. The next rows of the
-/// list are asked for early, which no hardware prefetcher can guess.
+/// The dense kernel of the same layout, called for each row: these levels are faster only because they read fewer rows.
+/// The next rows of the list are asked for early, which no hardware prefetcher can guess.
 fn one_by_one(gemv: Gemv, args: Rows<'_>, x: &QuantizedActivations) {
     let Gemv::I8(gemv) = gemv else { unreachable!("both kernels take int8") };
     for (i, y) in args.y.iter_mut().enumerate() {

@@ -1,6 +1,6 @@
 //! Columns in plain Rust, for every architecture.
 
-use super::columns::{Columns, LINE_BYTES, LINE_ROWS};
+use super::call::{Columns, LINE_BYTES, LINE_ROWS};
 
 pub(super) fn columns(args: Columns<'_>) {
     for (quad, q) in args.quads.iter().zip(args.q) {

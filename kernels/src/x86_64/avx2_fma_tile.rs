@@ -1,13 +1,15 @@
 //! Ladder stage 3 (roadmap phase 2), W2A32: 8 rows share each activation load, one FMA accumulator a row.
 //!
-//! 32 columns at a time: their activations stay in four registers while eight rows unpack 8 bytes each. Eight independent chains hide
-//! the FMA latency that bound the single accumulator of the stage before.
+//! 32 columns at a time: their activations stay in four registers while eight rows unpack 8 bytes each. Eight
+//! independent chains hide the FMA latency that bound the single accumulator of the stage before.
 //!
-//! `dequantize` has no sum to fuse: of this phase it only takes the wider unrolling (a whole block of 256 between two loop tests).
+//! `dequantize` has no sum to fuse: of this phase it only takes the wider unrolling (a whole block of 256 between two
+//! loop tests).
 //!
 //! Counted (`harness count`), inner loop, per 64 weights: 67.00 instructions, 66.25 of them vector, 10.50 memory reads.
-//! Of these 16 unpack (8 pshufb, 8 unpack) and 4 are byte shifts that bring upper halves down, 16 widen, 8 are FMAs, and 6.75 are stores to
-//! the stack, with as many reloads: eight sums, four activations, two tables and a mask do not leave LLVM enough of 16 registers.
+//! Of these 16 unpack (8 pshufb, 8 unpack) and 4 are byte shifts that bring upper halves down, 16 widen, 8 are FMAs,
+//! and 6.75 are stores to the stack, with as many reloads: eight sums, four activations, two tables and a mask do not
+//! leave LLVM enough of 16 registers.
 
 use super::avx2_nibble::NibbleTables;
 use super::lanes::{i8_to_f32, load_8, load_f32, store_f32, sum_f32};
@@ -34,8 +36,9 @@ pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
 /// Rows that share an activation load.
 pub(super) const TILE_ROWS: usize = 8;
 
-/// Fills a `GemvF32`'s output with `$tile::<ROWS>(codes, scales, x, $tables) -> [f32; ROWS]`: [`TILE_ROWS`] rows at a time, then row by
-/// row. A macro and not a function, so that the tiles are compiled with the features of the function around it.
+/// Fills a `GemvF32`'s output with `$tile::<ROWS>(codes, scales, x, $tables) -> [f32; ROWS]`: [`TILE_ROWS`] rows at a
+/// time, then row by row. A macro and not a function, so that the tiles are compiled with the features of the function
+/// around it.
 macro_rules! by_tiles {
     ($args:ident, $tile:ident, $tables:ident) => {{
         let blocks = $args.row_bytes / 64;

@@ -1,10 +1,13 @@
-//! Ladder stage 1, W2A32: the "AVX2 foundation" of the analysis (section 2.3), flaw included: codes are unpacked and looked up one by
-//! one, and only the multiplication by the scale is a vector instruction. It is the baseline of the roadmap's 1.2x, so it stays as it is.
+//! Ladder stage 1, W2A32: the "AVX2 foundation" of the analysis (section 2.3), flaw included: codes are unpacked and
+//! looked up one by one, and only the multiplication by the scale is a vector instruction. It is the baseline of the
+//! roadmap's 1.2x, so it stays as it is.
 //!
-//! `unpack` is compiled without vector features and not inlined, as in the analysed source, where it is a function of its own.
+//! `unpack` is compiled without vector features and not inlined, as in the analysed source, where it is a function of
+//! its own.
 //!
 //! Counted (`harness count`), inner loop, per 64 weights: 336.00 instructions, 0.00 of them vector, 80.00 memory reads.
-//! That is `unpack`: shift, mask, a load from the table, a store to the buffer for each weight. Nothing in it is a vector instruction.
+//! That is `unpack`: shift, mask, a load from the table, a store to the buffer for each weight. Nothing in it is a
+//! vector instruction.
 
 use super::lanes::{load_f32, store_f32, sum_f32};
 use crate::cpu::CpuFeatures;

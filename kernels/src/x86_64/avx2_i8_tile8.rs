@@ -1,23 +1,26 @@
 //! W2A8 on AVX2, eight rows at a time: `tile8x16`, masks instead of shifts, no horizontal sum.
 //!
-//! A step is 32 bytes, 8 rows x 16 k. `and` with 3 and with 12 of the bytes and of the bytes shifted right by 4 gives the four planes,
-//! two of them four times too large; the int16 sums of those are kept apart and divided once, at the end of a row.
+//! A step is 32 bytes, 8 rows x 16 k. `and` with 3 and with 12 of the bytes and of the bytes shifted right by 4 gives
+//! the four planes, two of them four times too large; the int16 sums of those are kept apart and divided once, at the
+//! end of a row.
 //!
-//! Per 64 weights, half a step: 1/2 load of codes, 1/2 shift, 2 `and`, 2 `maddubs`, 2 additions of int16, 2 broadcast loads of
-//! activations; every 8 steps 3 `madd` and 4 additions. 7 vector operations on arithmetic ports where [`super::avx2_i8`] has
-//! 1.5 shifts + 2 and + 2 maddubs + 2 additions = 7.5, and no 8-lane sum for each row. 2.0 bits a weight.
+//! Per 64 weights, half a step: 1/2 load of codes, 1/2 shift, 2 `and`, 2 `maddubs`, 2 additions of int16, 2 broadcast
+//! loads of activations; every 8 steps 3 `madd` and 4 additions. 7 vector operations on arithmetic ports where
+//! [`super::avx2_i8`] has 1.5 shifts + 2 and + 2 maddubs + 2 additions = 7.5, and no 8-lane sum for each row. 2.0 bits
+//! a weight.
 //!
-//! LLVM unrolls the eight steps between two widenings and keeps four sums, the masks and the ones in registers (it prefers reloading
-//! one mask from memory in some steps). The loop is bound by its 14 vector operations a step of 128 weights against the 15 of
-//! [`super::avx2_i8`]. On Zen 5 that is 1.16 times its speed while a matrix is in L2 (1 MB; 135 against 116 Gw/s) and 1.08 where it
-//! comes from L3 (6912 x 2560; 126 against 117).
-//! Without any widening it would have 13 operations, 1.17 times fewer: no more is to be had from these instructions, for every product of
-//! 32 bytes needs its `maddubs` and its addition, and no plane fits `maddubs` without its mask. [`super::avx2_lut8`] gets there by lookups.
+//! LLVM unrolls the eight steps between two widenings and keeps four sums, the masks and the ones in registers (it
+//! prefers reloading one mask from memory in some steps). The loop is bound by its 14 vector operations a step of 128
+//! weights against the 15 of [`super::avx2_i8`]. On Zen 5 that is 1.16 times its speed while a matrix is in L2 (1 MB;
+//! 135 against 116 Gw/s) and 1.08 where it comes from L3 (6912 x 2560; 126 against 117). Without any widening it would
+//! have 13 operations, 1.17 times fewer: no more is to be had from these instructions, for every product of 32 bytes
+//! needs its `maddubs` and its addition, and no plane fits `maddubs` without its mask. [`super::avx2_lut8`] gets there
+//! by lookups.
 //!
-//! Tried in L2 against this loop's 1.160 times, all exact: masks pinned in registers by an empty `asm!` 1.157; one sum for both
-//! mask-3 planes and products before additions, in order by `asm!` 1.154; widening every 16 steps (exact without code 3) 0.93, for LLVM
-//! then spills; two panels a pass that share the broadcast activations, 6 loads instead of 10, 1.174. Loads are not the bound, and two
-//! streams cost more from memory than that 1% is worth.
+//! Tried in L2 against this loop's 1.160 times, all exact: masks pinned in registers by an empty `asm!` 1.157; one sum
+//! for both mask-3 planes and products before additions, in order by `asm!` 1.154; widening every 16 steps (exact
+//! without code 3) 0.93, for LLVM then spills; two panels a pass that share the broadcast activations, 6 loads instead
+//! of 10, 1.174. Loads are not the bound, and two streams cost more from memory than that 1% is worth.
 //!
 //! From the prototypes of this project. ik_llama.cpp's `_R4` types interleave rows for the same reason.
 //!
@@ -25,13 +28,15 @@
 //! 2.25 of the reads are operands of `and` and `maddubs`, or the mask.
 //!
 //! # Exact: no int16 can overflow
-//! `maddubs` adds two products of a masked byte and an int8 of at least -128. With mask 3 the byte is at most 3 (2 without the code 3
-//! that does not occur), so a sum is within +-2 * 3 * 128 = 768; with mask 12 it is within +-2 * 12 * 128 = 3,072. A lane takes one of
-//! them a step and is widened every [`STEPS_PER_FLUSH`] = 8 steps (128 k): at most 24,576, below 32,767, even for code 3. The two
-//! mask-3 sums are added in int16 before they are widened: 2 * 8 * 768 = 12,288. The two mask-12 sums are not: their sum could be
-//! 49,152. In int32, `fours` holds four times a sum of code * x, hence the shift by 2 drops only zeros.
+//! `maddubs` adds two products of a masked byte and an int8 of at least -128. With mask 3 the byte is at most 3 (2
+//! without the code 3 that does not occur), so a sum is within +-2 * 3 * 128 = 768; with mask 12 it is within +-2 *
+//! 12 * 128 = 3,072. A lane takes one of them a step and is widened every [`STEPS_PER_FLUSH`] = 8 steps (128 k): at
+//! most 24,576, below 32,767, even for code 3. The two mask-3 sums are added in int16 before they are widened: 2 * 8 *
+//! 768 = 12,288. The two mask-12 sums are not: their sum could be 49,152. In int32, `fours` holds four times a sum of
+//! code * x, hence the shift by 2 drops only zeros.
 
 use super::lanes::quad;
+use super::panel_rows::store_8 as store;
 use crate::cpu::CpuFeatures;
 use crate::descriptor::{Gemv, GemvI8, KernelDescriptor, Operations};
 use crate::format::Packing;
@@ -59,10 +64,11 @@ const _: () = assert!(2 * STEPS_PER_FLUSH * 2 * LARGEST_CODE * 128 <= i16::MAX a
 
 /// How far ahead of the loads codes are fetched into the cache.
 ///
-/// Swept on Zen 5 with `ci/sweep-prefetch.sh int8` (40 copies of 6912 x 2560, 177 MB at 2 bits), share of a plain read of the same
-/// bytes in the same rounds at one thread and at two; medians of three runs up to 4096, one run beyond:
-/// 256 B 0.71 and 0.93, 512 B 0.67 and 0.82, 1024 B 0.67 and 0.90, 2048 B 0.69 and 0.82, 3072 B 0.74 and 0.84, 4096 B 0.77 and 0.84,
-/// 6144 B 0.72 and 0.98, 8192 B 0.73 and 0.95: one thread is held back by its arithmetic (117 Gw/s), two by memory.
+/// Swept on Zen 5 with `ci/sweep-prefetch.sh int8` (40 copies of 6912 x 2560, 177 MB at 2 bits), share of a plain read
+/// of the same bytes in the same rounds at one thread and at two; medians of three runs up to 4096, one run beyond: 256
+/// B 0.71 and 0.93, 512 B 0.67 and 0.82, 1024 B 0.67 and 0.90, 2048 B 0.69 and 0.82, 3072 B 0.74 and 0.84, 4096 B 0.77
+/// and 0.84, 6144 B 0.72 and 0.98, 8192 B 0.73 and 0.95: one thread is held back by its arithmetic (117 Gw/s), two by
+/// memory.
 const PREFETCH_BYTES: usize = 8192;
 
 #[target_feature(enable = "avx2")]
@@ -83,13 +89,15 @@ fn gemv(args: GemvI8<'_>) {
     }
 }
 
-/// Sums of code * x of 8 rows, from the planes at even and at odd positions of a nibble: those are four times too large.
+/// Sums of code * x of 8 rows, from the planes at even and at odd positions of a nibble: those are four times too
+/// large.
 struct Sums {
     units: __m256i,
     fours: __m256i,
 }
 
-/// Adds at most [`STEPS_PER_FLUSH`] steps. Inlined twice: with a length that is a constant, hence unrolled, and for what is left.
+/// Adds at most [`STEPS_PER_FLUSH`] steps. Inlined twice: with a length that is a constant, hence unrolled, and for
+/// what is left.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn add_steps(sums: &mut Sums, steps: &[[u8; 32]], x: &[[i8; 16]]) {
@@ -120,21 +128,6 @@ fn add_steps(sums: &mut Sums, steps: &[[u8; 32]], x: &[[i8; 16]]) {
 #[target_feature(enable = "avx2")]
 fn add_products(sums: __m256i, plane: __m256i, x: &[i8; 4]) -> __m256i {
     _mm256_add_epi16(sums, _mm256_maddubs_epi16(plane, _mm256_set1_epi32(quad(x))))
-}
-
-/// Writes the rows of a panel that `y` has: all 8, or fewer at the end of a matrix.
-#[inline]
-#[target_feature(enable = "avx2")]
-pub(super) fn store(y: &mut [i32], rows: __m256i) {
-    let mut buffer = [0; 8];
-    let full = <&mut [i32; 8]>::try_from(&mut *y);
-    let partial = full.is_err();
-    let target = full.unwrap_or(&mut buffer);
-    // SAFETY: the target has room for 8 int32; the store needs no alignment.
-    unsafe { _mm256_storeu_si256(target.as_mut_ptr().cast(), rows) };
-    if partial {
-        y.copy_from_slice(&buffer[..y.len()]);
-    }
 }
 
 #[cfg(test)]

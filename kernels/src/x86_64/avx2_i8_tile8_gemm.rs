@@ -1,32 +1,36 @@
 //! The prefill half of `avx2-i8-tile8`: the same packed weights times a batch of tokens.
 //!
-//! A tile is 8 rows (one a lane) by up to 8 tokens. A step of 16 k loads 32 bytes of codes, brings each of the four planes to the
-//! bottom of its bytes (3 shifts, 4 masks) and multiplies it with every token's activations, broadcast from a copy of the batch in the
-//! order that the loop reads. All planes have one scale there, so a token has one int16 sum, where decode, which leaves planes in
-//! place, needs one for each kind. Rows go through in chunks whose codes stay in the second-level cache, see [`super::tiles`].
+//! A tile is 8 rows (one a lane) by up to 8 tokens. A step of 16 k loads 32 bytes of codes, brings each of the four
+//! planes to the bottom of its bytes (3 shifts, 4 masks) and multiplies it with every token's activations, broadcast
+//! from a copy of the batch in the order that the loop reads. All planes have one scale there, so a token has one int16
+//! sum, where decode, which leaves planes in place, needs one for each kind. Rows go through in chunks whose codes stay
+//! in the second-level cache, see [`super::tiles`].
 //!
-//! Per 64 weights and token: 2 broadcast loads, 2 `maddubs`, 2 additions; beside them, shared by the 8 tokens, 1/2 load of codes,
-//! 1.5 shifts, 2 `and`; a `madd` and an addition every 20. 4.5 vector operations in place of the 7 of decode. 2.0 bits a weight. There is
-//! no cheaper sum of int8 products in AVX2: `maddubs` adds pairs only, and the addition to the sum is an instruction of its own.
+//! Per 64 weights and token: 2 broadcast loads, 2 `maddubs`, 2 additions; beside them, shared by the 8 tokens, 1/2 load
+//! of codes, 1.5 shifts, 2 `and`; a `madd` and an addition every 20. 4.5 vector operations in place of the 7 of decode.
+//! 2.0 bits a weight. There is no cheaper sum of int8 products in AVX2: `maddubs` adds pairs only, and the addition to
+//! the sum is an instruction of its own.
 //!
 //! The shape of the loop, an outer product of rows and tokens kept in registers, is that of every gemm since GotoBLAS.
 //!
 //! # Exact: no int16 can overflow
 //! A byte of a plane is a code, at most 3 (2 without the code 3 that does not occur), so that a `maddubs` gives at most
-//! 2 * 3 * 128 = 768 in magnitude. A token's sum takes four of them a step and is widened every [`STEPS_PER_FLUSH`] = 10 steps: within
-//! 30,720, below 32,767, even for code 3.
+//! 2 * 3 * 128 = 768 in magnitude. A token's sum takes four of them a step and is widened every [`STEPS_PER_FLUSH`] =
+//! 10 steps: within 30,720, below 32,767, even for code 3.
 //!
 //! # What the compiler makes of it
-//! Eight sums, two planes, the codes, the mask, the ones and two int32 totals fill the 16 registers; the loop of steps has no spill and
-//! no move, the other totals live on the stack between widenings. Each product is `vpbroadcastd`, `vpmaddubsw`, `vpaddw`, in this order.
-//! The barrier keeps LLVM from computing all planes first (3% slower for 8 tokens).
+//! Eight sums, two planes, the codes, the mask, the ones and two int32 totals fill the 16 registers; the loop of steps
+//! has no spill and no move, the other totals live on the stack between widenings. Each product is `vpbroadcastd`,
+//! `vpmaddubsw`, `vpaddw`, in this order. The barrier keeps LLVM from computing all planes first (3% slower for 8
+//! tokens).
 //!
-//! On Zen 5, in L2, 8 tokens run at 44 to 47 products a cycle where decode, token by token, runs at 33. Independent triples of those
-//! three instructions start every 0.567 cycles there, which bounds the loop at 56. Two panels by four tokens, half the broadcasts, were
-//! slower (37), and so were four `maddubs` kept before four additions (41) and 10 or 12 tokens (44, 40).
+//! On Zen 5, in L2, 8 tokens run at 44 to 47 products a cycle where decode, token by token, runs at 33. Independent
+//! triples of those three instructions start every 0.567 cycles there, which bounds the loop at 56. Two panels by four
+//! tokens, half the broadcasts, were slower (37), and so were four `maddubs` kept before four additions (41) and 10 or
+//! 12 tokens (44, 40).
 
-use super::avx2_i8_tile8::store;
 use super::lanes::together;
+use super::panel_rows::store_8 as store;
 use super::tiles::{self, Target, Tiles};
 use crate::descriptor::GemmI8;
 use crate::parallel::Columns;

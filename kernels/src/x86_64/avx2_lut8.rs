@@ -1,38 +1,43 @@
-//! W2A8 by lookup on AVX2: tables of the nine sums that a pair of activations can make, split into two bytes so that `pshufb` reads
-//! them for 32 rows at once and bytes are added, not 16-bit words. No multiplication in the loop.
+//! W2A8 by lookup on AVX2: tables of the nine sums that a pair of activations can make, split into two bytes so that
+//! `pshufb` reads them for 32 rows at once and bytes are added, not 16-bit words. No multiplication in the loop.
 //!
-//! A sum of two activations with signs needs nine bits. It is written 24 h + r with the nearest h: |h| <= 11 and |r| <= 12, two tables of
-//! bytes. Ten of each can be added in a byte; then `unpack` puts r and h of a row side by side and one `maddubs` with (1, 24) makes the
-//! sums of int16 again. So an addition serves 32 rows where after `maddubs` it serves 16.
+//! A sum of two activations with signs needs nine bits. It is written 24 h + r with the nearest h: |h| <= 11 and |r| <=
+//! 12, two tables of bytes. Ten of each can be added in a byte; then `unpack` puts r and h of a row side by side and
+//! one `maddubs` with (1, 24) makes the sums of int16 again. So an addition serves 32 rows where after `maddubs` it
+//! serves 16.
 //!
-//! Per 64 weights: 1/2 load of indices, 1/2 shift, 1/2 `and` (see [`crate::format`], `lut8x64`: the first pair of a byte needs neither),
-//! 2 `pshufb`, 2 additions of bytes, 1 load of tables (2, shared by two registers of rows), and every ten lookups of 32 rows 2 `unpack`,
-//! 2 `maddubs` and 2 additions of int16: 5.6 operations where [`super::avx2_i8_tile8`] has 6.9 and [`super::avx2_i8`] 7.6. 2.0 bits a
-//! weight. Tables of four activations take 64 bytes and about as long as 230 weights, once a call and token: few rows are slow.
+//! Per 64 weights: 1/2 load of indices, 1/2 shift, 1/2 `and` (see [`crate::format`], `lut8x64`: the first pair of a
+//! byte needs neither), 2 `pshufb`, 2 additions of bytes, 1 load of tables (2, shared by two registers of rows), and
+//! every ten lookups of 32 rows 2 `unpack`, 2 `maddubs` and 2 additions of int16: 5.6 operations where
+//! [`super::avx2_i8_tile8`] has 6.9 and [`super::avx2_i8`] 7.6. 2.0 bits a weight. Tables of four activations take 64
+//! bytes and about as long as 230 weights, once a call and token: few rows are slow.
 //!
-//! From the idea of T-MAC and of bitnet.cpp's TL1 and TL2, to look sums up in place of products. Those make int16 of every lookup (two
-//! more `unpack` and 16-bit additions) or round tables to int8; the split into a quotient and a remainder with sums of ten in bytes, and
-//! the index without a mask by the zeroing bit, are this project's.
+//! From the idea of T-MAC and of bitnet.cpp's TL1 and TL2, to look sums up in place of products. Those make int16 of
+//! every lookup (two more `unpack` and 16-bit additions) or round tables to int8; the split into a quotient and a
+//! remainder with sums of ten in bytes, and the index without a mask by the zeroing bit, are this project's.
 //!
 //! Counted (`harness count`), inner loop, per 64 weights: 7.70 instructions, 7.10 of them vector, 1.65 memory reads.
 //! 1.0 of the reads are of tables by `vbroadcasti128`, which needs no arithmetic port.
 //!
 //! # Exact
-//! |sum of a pair| <= 2 * 128. h is `mulhrs` by 1365 / 32768, which is 1 / 24 rounded to nearest for all of these (a test tries each).
-//! Ten lookups: |r| within 120 and |h| within 110, both int8. 24 h + r: within 2,760, no saturation. In int16, a step of four k adds at
-//! most 512 and lanes are widened after [`STEPS_PER_WIDENING`] = 60 steps: 30,720, below 32,767.
+//! |sum of a pair| <= 2 * 128. h is `mulhrs` by 1365 / 32768, which is 1 / 24 rounded to nearest for all of these (a
+//! test tries each).
+//! Ten lookups: |r| within 120 and |h| within 110, both int8. 24 h + r: within 2,760, no saturation. In int16, a step
+//! of four k adds at most 512 and lanes are widened after [`STEPS_PER_WIDENING`] = 60 steps: 30,720, below 32,767.
 //!
 //! # What the compiler makes of it
-//! Left alone, LLVM adds the lookups of five steps in pairs first, keeps all of their indices and tables alive for that, and spills:
-//! 117 Gw/s where 155 were to be had. `together!` after each step leaves one spilled register in a group of steps. Closures over vectors
-//! are not inlined into a function with a target feature when an array method calls them: there are none here.
+//! Left alone, LLVM adds the lookups of five steps in pairs first, keeps all of their indices and tables alive for
+//! that, and spills: 117 Gw/s where 155 were to be had. `together!` after each step leaves one spilled register in a
+//! group of steps. Closures over vectors are not inlined into a function with a target feature when an array method
+//! calls them: there are none here.
 //!
 //! # Measured
-//! On Zen 5, one thread, in one process: 1.23 to 1.26 times [`super::avx2_i8`] and 1.13 to 1.17 times [`super::avx2_i8_tile8`] for 6912 x
-//! 2560 in the last-level cache (155 Gw/s); 256 rows: as fast as `avx2-i8`, for the tables. From memory 1.27 times `avx2-i8`. It is bound
-//! by its operations, of which about 3.6 start a cycle; replacing the shift by a multiplication, to spare the shuffle ports, or loading
-//! tables twice as wide changed nothing. Two tokens share the indices in `gemm`, which is 0.87 times that of `avx2-i8-tile8`: there
-//! indices and masks are shared by eight.
+//! On Zen 5, one thread, in one process: 1.23 to 1.26 times [`super::avx2_i8`] and 1.13 to 1.17 times
+//! [`super::avx2_i8_tile8`] for 6912 x 2560 in the last-level cache (155 Gw/s); 256 rows: as fast as `avx2-i8`, for the
+//! tables. From memory 1.27 times `avx2-i8`. It is bound by its operations, of which about 3.6 start a cycle; replacing
+//! the shift by a multiplication, to spare the shuffle ports, or loading tables twice as wide changed nothing. Two
+//! tokens share the indices in `gemm`, which is 0.87 times that of `avx2-i8-tile8`: there indices and masks are shared
+//! by eight.
 
 use super::lanes::together;
 use crate::cpu::CpuFeatures;
@@ -53,12 +58,14 @@ pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
     may_saturate: false,
     tables_per_call: true,
     builds_on: Some("avx2-i8-tile8"),
-    summary: "tables of the nine sums of two activations, each in two bytes, looked up for 32 rows by pshufb and added as bytes",
+    summary: "tables of the nine sums of two activations, each in two bytes, looked up for 32 rows by pshufb and \
+              added as bytes",
 };
 
 /// Rows of a panel: two registers of bytes.
 const ROWS: usize = 64;
-/// Tokens of a tile: 2 x 4 sums of bytes, 4 registers of indices, a mask, a table and what was looked up are 16 registers.
+/// Tokens of a tile: 2 x 4 sums of bytes, 4 registers of indices, a mask, a table and what was looked up are 16
+/// registers.
 const TOKENS: usize = 2;
 /// Steps of four k, two lookups each, between two widenings to int16.
 const STEPS_PER_FLUSH: usize = 5;
@@ -73,10 +80,11 @@ const _: () = assert!(STEPS_PER_WIDENING * 2 * LARGEST_PAIR <= i16::MAX as usize
 
 /// How far ahead of the loads codes are fetched into the cache.
 ///
-/// Swept on Zen 5 with `ci/sweep-prefetch.sh int8` (40 copies of 6912 x 2560, 177 MB at 2 bits), share of a plain read of the same
-/// bytes in the same rounds at one thread and at two: 256 B 0.37 and 0.60, 1024 B 0.40 and 0.66, 2048 B 0.50 and 0.78, 4096 B 0.66 and
-/// 0.90, 8192 B 0.81 and 0.94, 12288 B 0.87 and 0.93, 16384 B 0.87 and 0.94, 24576 B 0.87 and 0.95, 32768 B 0.92 and 0.91. Far, because
-/// the tables (40 KiB at k = 2560) take the first-level cache, and what is fetched waits in the second.
+/// Swept on Zen 5 with `ci/sweep-prefetch.sh int8` (40 copies of 6912 x 2560, 177 MB at 2 bits), share of a plain read
+/// of the same bytes in the same rounds at one thread and at two: 256 B 0.37 and 0.60, 1024 B 0.40 and 0.66, 2048 B
+/// 0.50 and 0.78, 4096 B 0.66 and 0.90, 8192 B 0.81 and 0.94, 12288 B 0.87 and 0.93, 16384 B 0.87 and 0.94, 24576 B
+/// 0.87 and 0.95, 32768 B 0.92 and 0.91. Far, because the tables (40 KiB at k = 2560) take the first-level cache, and
+/// what is fetched waits in the second.
 const PREFETCH_BYTES: usize = 16384;
 
 /// Tables of four activations: r of the first pair, r of the second, h of the first, h of the second.
@@ -169,7 +177,8 @@ fn part<const T: usize>(tables: [&[Tables]; T], steps: Range<usize>) -> [&[Table
     tables.map(|tables| &tables[steps.clone()])
 }
 
-/// Adds at most [`STEPS_PER_FLUSH`] steps. Inlined twice: with a length that is a constant, hence unrolled, and for what is left.
+/// Adds at most [`STEPS_PER_FLUSH`] steps. Inlined twice: with a length that is a constant, hence unrolled, and for
+/// what is left.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn add_steps<const T: usize>(words: &mut [[__m256i; 4]; T], steps: &[[u8; ROWS]], tables: [&[Tables]; T]) {
@@ -285,8 +294,8 @@ static WEIGHTS: [[i16; 8]; 2] = {
     weights
 };
 
-/// Writes the rows of a panel that `y` has: all 64, or fewer at the end of a matrix. `unpack` works within 128-bit lanes, so sums are of
-/// rows 0, 16, 8, 24 and the seven after each, then of the same rows of the second half.
+/// Writes the rows of a panel that `y` has: all 64, or fewer at the end of a matrix. `unpack` works within 128-bit
+/// lanes, so sums are of rows 0, 16, 8, 24 and the seven after each, then of the same rows of the second half.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn store(y: &mut [i32], sums: [__m256i; 8]) {
@@ -329,7 +338,8 @@ mod tests {
         }
     }
 
-    /// The bounds of the module's proof are reached, and hold: every weight -1 or +1, activations -128 or 127, or such that r is largest.
+    /// The bounds of the module's proof are reached, and hold: every weight -1 or +1, activations -128 or 127, or such
+    /// that r is largest.
     #[test]
     fn the_largest_sums_of_bytes_and_words_are_exact() {
         let Ok(kernel) = Kernel::new(&DESCRIPTOR, CpuFeatures::detect()) else { return };

@@ -1,12 +1,13 @@
-//! Ladder stage 2 (roadmap phase 1), W2A32: unpacking and look-up by `pshufb`. A nibble holds two codes, so a 16-entry table gives the
-//! int8 value of either; three levels of unpack instructions put 64 values back in order.
+//! Ladder stage 2 (roadmap phase 1), W2A32: unpacking and look-up by `pshufb`. A nibble holds two codes, so a 16-entry
+//! table gives the int8 value of either; three levels of unpack instructions put 64 values back in order.
 //!
-//! Per 64 weights: 2 and, 1 shift, 4 pshufb, 8 unpack, then 8 sign extensions and 8 conversions to f32: the widening is the larger
-//! half, which the analysis does not count. Still one row at a time, one accumulator, multiply and add apart.
+//! Per 64 weights: 2 and, 1 shift, 4 pshufb, 8 unpack, then 8 sign extensions and 8 conversions to f32: the widening is
+//! the larger half, which the analysis does not count. Still one row at a time, one accumulator, multiply and add
+//! apart.
 //!
 //! Counted (`harness count`), inner loop, per 64 weights: 55.50 instructions, 53.50 of them vector, 9.25 memory reads.
-//! Beside the unpacking above these are 4 byte shifts that bring upper halves down, 8 multiplications and 8 additions with activations
-//! from memory; the rest is what a block of 256 needs once.
+//! Beside the unpacking above these are 4 byte shifts that bring upper halves down, 8 multiplications and 8 additions
+//! with activations from memory; the rest is what a block of 256 needs once.
 
 use super::lanes::{i8_to_f32, load_16, load_f32, store_f32, sum_f32};
 use crate::cpu::CpuFeatures;

@@ -1,10 +1,12 @@
 //! Ladder stage 5 (roadmap phase 4), W2A32: code to weight by `vpermps` on a register table.
 //!
-//! `vpermps` reads the low 3 bits of each index, and a code has 2, so the table is written twice (modulo 4) and the bit above the code
-//! may be anything: no mask. 16 codes are one broadcast dword, and two variable shifts bring each to the bottom of its lane. The values
-//! come out as f32, so the sign extensions and conversions of the stages before are gone.
+//! `vpermps` reads the low 3 bits of each index, and a code has 2, so the table is written twice (modulo 4) and the bit
+//! above the code may be anything: no mask. 16 codes are one broadcast dword, and two variable shifts bring each to the
+//! bottom of its lane. The values come out as f32, so the sign extensions and conversions of the stages before are
+//! gone.
 //!
-//! Per 64 weights and row: 4 broadcast loads, 8 variable shifts, 8 permutes, 8 FMAs. The 8-row tile and the prefetch are kept.
+//! Per 64 weights and row: 4 broadcast loads, 8 variable shifts, 8 permutes, 8 FMAs. The 8-row tile and the prefetch
+//! are kept.
 //!
 //! Counted (`harness count`), inner loop, per 64 weights: 30.50 instructions, 29.00 of them vector, 5.00 memory reads.
 //! That is the list above, 1 load of activations that the rows share, and the loop itself.

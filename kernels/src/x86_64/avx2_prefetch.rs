@@ -1,12 +1,13 @@
-//! Ladder stage 4 (roadmap phase 3), W2A32: one 32-byte load where the stage before made four, unpacked in 256-bit registers, and a
-//! software prefetch of the bytes to come.
+//! Ladder stage 4 (roadmap phase 3), W2A32: one 32-byte load where the stage before made four, unpacked in 256-bit
+//! registers, and a software prefetch of the bytes to come.
 //!
-//! Per 128 weights and row: 1 load, 2 and, 1 shift, 4 pshufb, 8 unpack (twice the work an instruction of the stage before), then the
-//! same 16 sign extensions, conversions and FMAs.
+//! Per 128 weights and row: 1 load, 2 and, 1 shift, 4 pshufb, 8 unpack (twice the work an instruction of the stage
+//! before), then the same 16 sign extensions, conversions and FMAs.
 //!
 //! Counted (`harness count`), inner loop, per 64 weights: 44.25 instructions, 41.50 of them vector, 11.00 memory reads.
-//! Of these 6 unpack, 6 bring upper halves down, 16 widen and 8 are FMAs. LLVM makes a loop over the rows of it, with the activations as
-//! memory operands of the FMAs: they are read once a row, not once a tile (11 reads, 313 bytes, for 64 weights).
+//! Of these 6 unpack, 6 bring upper halves down, 16 widen and 8 are FMAs. LLVM makes a loop over the rows of it, with
+//! the activations as memory operands of the FMAs: they are read once a row, not once a tile (11 reads, 313 bytes, for
+//! 64 weights).
 
 use super::avx2_fma_tile::{TILE_ROWS, by_tiles};
 use super::lanes::{i8_to_f32, load_32, load_f32, prefetch, store_f32, sum_f32};
@@ -30,10 +31,10 @@ pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
     summary: "combined 32-byte loads unpacked in 256-bit registers, and a software prefetch",
 };
 
-/// Bytes ahead of the current one in its row. Eight rows are eight streams, each of which gets one prefetch a cache line. Chosen by a
-/// sweep from 64 to 8,192 bytes on a Zen 5 (`ci/sweep-prefetch.sh` repeats it): with rows of 1,728 bytes, 128 to 512 bytes lost up to a
-/// fifth against 1,024 and more, which did not differ. Asking for a row's line only when its turn comes, not for all eight rows at
-/// the start of the block, lost up to 40% from DRAM.
+/// Bytes ahead of the current one in its row. Eight rows are eight streams, each of which gets one prefetch a cache
+/// line. Chosen by a sweep from 64 to 8,192 bytes on a Zen 5 (`ci/sweep-prefetch.sh` repeats it): with rows of 1,728
+/// bytes, 128 to 512 bytes lost up to a fifth against 1,024 and more, which did not differ. Asking for a row's line
+/// only when its turn comes, not for all eight rows at the start of the block, lost up to 40% from DRAM.
 pub(super) const PREFETCH_BYTES: usize = 1024;
 
 /// 128 int8 values from 32 packed bytes: element 16i..16i+16 in the low half of register i, 64 more in the high half.

@@ -1,52 +1,57 @@
-//! W2A8 prefill by lookup on AVX-512 BW: tables of the 27 sums that three activations can make, read for 32 rows at once by one
-//! `vpermw`. No multiplication in the inner loop, and no VNNI.
+//! W2A8 prefill by lookup on AVX-512 BW: tables of the 27 sums that three activations can make, read for 32 rows at
+//! once by one `vpermw`. No multiplication in the inner loop, and no VNNI.
 //!
-//! A token's activations, three at a time, become a table of 27 int16 in one register: lane c holds the sum for the c-th combination of
-//! three weights -1, 0, +1. Three such indices lie in a 16-bit lane of `lut16x128`, and `vpermw` ignores the bits above its own five, so
-//! that a permute and an addition are 96 products. A tile is 128 rows by 4 tokens. Tables of 28 blocks (252 k) for 4 tokens take 21 KiB
-//! and stay in the first-level cache while all rows pass; then come the next 28. Weights are never expanded.
+//! A token's activations, three at a time, become a table of 27 int16 in one register: lane c holds the sum for the
+//! c-th combination of three weights -1, 0, +1. Three such indices lie in a 16-bit lane of `lut16x128`, and `vpermw`
+//! ignores the bits above its own five, so that a permute and an addition are 96 products. A tile is 128 rows by 4
+//! tokens. Tables of 28 blocks (252 k) for 4 tokens take 21 KiB and stay in the first-level cache while all rows pass;
+//! then come the next 28. Weights are never expanded.
 //!
-//! Per 64 weights and token: 2/3 `vpermw`, 2/3 `vpaddw`, 1/6 load of a table; beside them, shared by the 4 tokens, 2/9 load of indices and
-//! 4/9 shifts; widening adds 0.04 operations. 1.778 bits a weight. A table costs two broadcasts, two `maddubs`, an addition and a store,
-//! once for all rows: measured, as much as its use for about 110 rows, so a few rows are slow.
+//! Per 64 weights and token: 2/3 `vpermw`, 2/3 `vpaddw`, 1/6 load of a table; beside them, shared by the 4 tokens, 2/9
+//! load of indices and 4/9 shifts; widening adds 0.04 operations. 1.778 bits a weight. A table costs two broadcasts,
+//! two `maddubs`, an addition and a store, once for all rows: measured, as much as its use for about 110 rows, so a few
+//! rows are slow.
 //!
-//! `gemv` is the same code with a tile of one token, for which the tables are built all the same: slow for few rows. For many rows from
-//! memory it is faster than `avx512-vnni` (98304 x 2560, one thread: 40 to 42 products a cycle against 37 to 39), because 1.778 bits are
-//! fewer than 2; `avx512-vnni-trit5` has fewer bits still.
+//! `gemv` is the same code with a tile of one token, for which the tables are built all the same: slow for few rows.
+//! For many rows from memory it is faster than `avx512-vnni` (98304 x 2560, one thread: 40 to 42 products a cycle
+//! against 37 to 39), because 1.778 bits are fewer than 2; `avx512-vnni-trit5` has fewer bits still.
 //!
-//! From the prototypes of this project. That sums of activations can be looked up in place of products is T-MAC's idea, and bitnet.cpp's
-//! TL1 and TL2 use it for groups of ternary weights.
+//! From the prototypes of this project. That sums of activations can be looked up in place of products is T-MAC's idea,
+//! and bitnet.cpp's TL1 and TL2 use it for groups of ternary weights.
 //!
 //! Counted (`harness count`), inner loop, per 64 weights: 2.67 instructions, 2.17 of them vector, 0.39 memory reads.
-//! That is `gemv`, one token: the list above with nothing shared, 4 prefetches a block, and the loop. The tables come on top: at 128 rows
-//! they are about as many instructions again.
+//! That is `gemv`, one token: the list above with nothing shared, 4 prefetches a block, and the loop. The tables come
+//! on top: at 128 rows they are about as many instructions again.
 //!
 //! # Exact
-//! An entry is a sum of three activations with signs: at most 3 * 128 = 384 in magnitude (-128 is an int8, so 3 * 127 would not do). A
-//! block adds three entries to a lane, and lanes are widened every [`BLOCKS_PER_FLUSH`] = 28 blocks: within 28 * 3 * 384 = 32,256, below
-//! 32,767. In int32, |sum| <= 128 * k. The tables themselves: `maddubs` takes activations as unsigned, 128 too large (at most 255), and
-//! adds two of them with weights of magnitude 1: within 510; the second adds one and 128 times a correction of magnitude 3: within 639.
-//! Their sum is the entry, without saturation anywhere.
+//! An entry is a sum of three activations with signs: at most 3 * 128 = 384 in magnitude (-128 is an int8, so 3 * 127
+//! would not do). A block adds three entries to a lane, and lanes are widened every [`BLOCKS_PER_FLUSH`] = 28 blocks:
+//! within 28 * 3 * 384 = 32,256, below 32,767. In int32, |sum| <= 128 * k. The tables themselves: `maddubs` takes
+//! activations as unsigned, 128 too large (at most 255), and adds two of them with weights of magnitude 1: within 510;
+//! the second adds one and 128 times a correction of magnitude 3: within 639. Their sum is the entry, without
+//! saturation anywhere.
 //!
 //! # What the compiler makes of it
-//! For 4 tokens: 16 sums, 4 registers of indices, 4 of looked up values and a table. No spill and no move in the loop of blocks: 4 loads
-//! of indices, 12 of tables, 48 `vpermw`, 48 `vpaddw`, 8 shifts, 4 prefetches. `together!` keeps four permutes before their four
-//! additions, which matters on Zen 4 (alternated 1.25 cycles a pair, grouped 1.00, measured with the prototype) and makes no difference
-//! on Zen 5. Widening with a check for the last rows every 16 lanes cost 5 products a cycle, masked stores or not: so full
-//! panels have straight code, and rows that are fewer go through a buffer.
+//! For 4 tokens: 16 sums, 4 registers of indices, 4 of looked up values and a table. No spill and no move in the loop
+//! of blocks: 4 loads of indices, 12 of tables, 48 `vpermw`, 48 `vpaddw`, 8 shifts, 4 prefetches. `together!` keeps
+//! four permutes before their four additions, which matters on Zen 4 (alternated 1.25 cycles a pair, grouped 1.00,
+//! measured with the prototype) and makes no difference on Zen 5. Widening with a check for the last rows every 16
+//! lanes cost 5 products a cycle, masked stores or not: so full panels have straight code, and rows that are fewer go
+//! through a buffer.
 //!
 //! # Measured
-//! On Zen 5, which starts two `vpermw` and four `vpaddw` a cycle, 192 products; a block's instructions alone, in a loop without anything
-//! else, reach 152. Products a cycle of one thread, beside the gemm of `avx512-vnni`, whose ceiling is 128, in the same process:
-//! 6912 x 2560: 118 to 132 against 103 to 118 for 4, 24 and 128 tokens, 1.05 to 1.2 times as fast. 384 x 2560: 102 to 106 against 97 to
-//! 107, no difference. 128 x 2560: 72 against 77 to 80, slower. One token: 95 for 6912 rows.
+//! On Zen 5, which starts two `vpermw` and four `vpaddw` a cycle, 192 products; a block's instructions alone, in a loop
+//! without anything else, reach 152. Products a cycle of one thread, beside the gemm of `avx512-vnni`, whose ceiling is
+//! 128, in the same process: 6912 x 2560: 118 to 132 against 103 to 118 for 4, 24 and 128 tokens, 1.05 to 1.2 times as
+//! fast. 384 x 2560: 102 to 106 against 97 to 107, no difference. 128 x 2560: 72 against 77 to 80, slower. One token:
+//! 95 for 6912 rows.
 //!
-//! On Zen 4, which starts one `vpermw` and one 512-bit dot product (64 products) a cycle, the prototype of this loop reached 72 to 73.
-//! This code has not been run there.
+//! On Zen 4, which starts one `vpermw` and one 512-bit dot product (64 products) a cycle, the prototype of this loop
+//! reached 72 to 73. This code has not been run there.
 //!
-//! Each group of four tokens reads all codes again: they should fit the last-level cache, as matrices of models do. Fetching the same
-//! block of the next panel is what makes memory bearable, because a sweep reads 7 KiB of a panel and goes on to the next: from memory
-//! (98304 x 2560, 4 tokens) it is 113 products a cycle with it and 36 without.
+//! Each group of four tokens reads all codes again: they should fit the last-level cache, as matrices of models do.
+//! Fetching the same block of the next panel is what makes memory bearable, because a sweep reads 7 KiB of a panel and
+//! goes on to the next: from memory (98304 x 2560, 4 tokens) it is 113 products a cycle with it and 36 without.
 
 use super::lanes::together;
 use crate::K_SLACK;
@@ -67,7 +72,8 @@ pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
     may_saturate: false,
     tables_per_call: true,
     builds_on: Some("avx512-vnni"),
-    summary: "for prefill: tables of the 27 sums of three activations, looked up for 32 rows by one vpermw; no multiplication, no VNNI",
+    summary: "for prefill: tables of the 27 sums of three activations, looked up for 32 rows by one vpermw; no \
+              multiplication, no VNNI",
 };
 
 /// Rows of a panel: four registers of 16-bit lanes.
@@ -76,8 +82,8 @@ const ROWS: usize = 128;
 const BLOCK_BYTES: usize = 2 * ROWS;
 /// Tokens of a tile: 4 x 4 sums, 4 registers of indices, 4 of looked up values and a table fill 25 of the 32 registers.
 const TOKENS: usize = 4;
-/// Blocks of nine k between two widenings, see the module's proof. Tables of so many, for four tokens, take 21 KiB: they stay in the
-/// first-level cache while the rows pass.
+/// Blocks of nine k between two widenings, see the module's proof. Tables of so many, for four tokens, take 21 KiB:
+/// they stay in the first-level cache while the rows pass.
 const BLOCKS_PER_FLUSH: usize = 28;
 const LARGEST_TABLE_ENTRY: usize = 3 * 128;
 const _: () = assert!(BLOCKS_PER_FLUSH * 3 * LARGEST_TABLE_ENTRY <= i16::MAX as usize);
@@ -149,7 +155,8 @@ fn tile<const T: usize>(x: [&[i8]; T], codes: &[u8], panel_bytes: usize, first: 
     }
 }
 
-/// int16 sums of 128 rows and `T` tokens over at most [`BLOCKS_PER_FLUSH`] blocks, while those of the next panel are fetched.
+/// int16 sums of 128 rows and `T` tokens over at most [`BLOCKS_PER_FLUSH`] blocks, while those of the next panel are
+/// fetched.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
 fn look_up<const T: usize>(
@@ -212,8 +219,8 @@ fn sums_of_three([first_two, third_and_bias]: [i16; 2]) -> __m512i {
     _mm512_add_epi16(sum, _mm512_maddubs_epi16(_mm512_set1_epi16(third_and_bias), w2))
 }
 
-/// For each lane, the weights of the first two activations, and of the third one and of the bias: `maddubs` takes activations as
-/// unsigned, 128 too large, and 128 times minus the sum of the weights makes up for that.
+/// For each lane, the weights of the first two activations, and of the third one and of the bias: `maddubs` takes
+/// activations as unsigned, 128 too large, and 128 times minus the sum of the weights makes up for that.
 static WEIGHTS: [[i8; 64]; 2] = {
     let mut weights = [[0; 64]; 2];
     let mut c = 0;

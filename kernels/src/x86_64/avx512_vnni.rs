@@ -1,32 +1,36 @@
-//! W2A8 on AVX-512 VNNI at 2.0 bits: sixteen rows at a time, `vnni16x16`, four masks and four `vpdpbusd` a cache line, no shifts.
+//! W2A8 on AVX-512 VNNI at 2.0 bits: sixteen rows at a time, `vnni16x16`, four masks and four `vpdpbusd` a cache line,
+//! no shifts.
 //!
-//! Per 64 weights, a quarter of a step: 1/4 load of codes, 1 `and`, 1 `vpdpbusd` with its activations broadcast from memory by the
-//! instruction itself. Nothing else in the loop but a prefetch; the horizontal work is one row a lane. 2.0 bits a weight, one
-//! sequential stream (two halved the speed from DRAM).
+//! Per 64 weights, a quarter of a step: 1/4 load of codes, 1 `and`, 1 `vpdpbusd` with its activations broadcast from
+//! memory by the instruction itself. Nothing else in the loop but a prefetch; the horizontal work is one row a lane.
+//! 2.0 bits a weight, one sequential stream (two halved the speed from DRAM).
 //!
-//! From the prototypes of this project; interleaved rows are known from ik_llama.cpp's `_R4` types. The loop needs no shifts, because a
-//! plane stays in place, 4^p times too large, and its sum is divided once at the end.
+//! From the prototypes of this project; interleaved rows are known from ik_llama.cpp's `_R4` types. The loop needs no
+//! shifts, because a plane stays in place, 4^p times too large, and its sum is divided once at the end.
 //!
 //! Counted (`harness count`), inner loop, per 64 weights: 2.88 instructions, 2.25 of them vector, 1.25 memory reads.
 //! That is the list above, a prefetch a step, and 4 instructions of the loop for each two steps.
 //!
 //! # Exact
-//! `vpdpbusd` multiplies unsigned by signed bytes and adds four products to an int32 without saturation. Sum p of a row is exactly
-//! 4^p * sum(code * x) over its plane, a quarter of k: within 3 * 64 * 128 * k / 4 even for code 3, below 2^31 for any k that
-//! [`crate::Kernel::gemv_i8`] lets through. So it is a multiple of 4^p and an arithmetic shift by 2p drops only zeros. Codes are
-//! weights plus one: subtracting the sum of x is the rest.
+//! `vpdpbusd` multiplies unsigned by signed bytes and adds four products to an int32 without saturation. Sum p of a row
+//! is exactly 4^p * sum(code * x) over its plane, a quarter of k: within 3 * 64 * 128 * k / 4 even for code 3, below
+//! 2^31 for any k that [`crate::Kernel::gemv_i8`] lets through. So it is a multiple of 4^p and an arithmetic shift by
+//! 2p drops only zeros. Codes are weights plus one: subtracting the sum of x is the rest.
 //!
 //! # What the compiler makes of it
-//! As written, LLVM (Rust 1.95) puts each `vpandq` right before the `vpdpbusd` that needs it, all through one register. On Zen 4, which
-//! issues one 512-bit dot product a cycle from two ports that `vpandq` uses too, the alternation cost a quarter of the speed (174 Gw/s
-//! against 234.7 in L2, measured with the prototype of this loop). `together!` has the four masked registers exist before the first
-//! dot product: the loop then reads load, 4 and, 4 vpdpbusd with `{1to16}` memory operands, prefetch, no moves and no spills. On Zen 5
-//! the barrier changes nothing that can be measured (387 against 397).
+//! As written, LLVM (Rust 1.95) puts each `vpandq` right before the `vpdpbusd` that needs it, all through one register.
+//! On Zen 4, which issues one 512-bit dot product a cycle from two ports that `vpandq` uses too, the alternation cost a
+//! quarter of the speed (174 Gw/s against 234.7 in L2, measured with the prototype of this loop). `together!` has the
+//! four masked registers exist before the first dot product: the loop then reads load, 4 and, 4 vpdpbusd with `{1to16}`
+//! memory operands, prefetch, no moves and no spills. On Zen 5 the barrier changes nothing that can be measured (387
+//! against 397).
 //!
-//! Even and odd steps have sums of their own: eight chains. `vpdpbusd` takes 4 or 5 cycles, so that four chains feed a CPU that starts
-//! one each cycle but not one that starts two: on Zen 5, four chains gave 264 Gw/s in L2 and eight give 390.
+//! Even and odd steps have sums of their own: eight chains. `vpdpbusd` takes 4 or 5 cycles, so that four chains feed a
+//! CPU that starts one each cycle but not one that starts two: on Zen 5, four chains gave 264 Gw/s in L2 and eight
+//! give 390.
 
 use super::lanes::{quad, together};
+use super::panel_rows::store_16 as store;
 use crate::MAX_K_I8;
 use crate::cpu::CpuFeatures;
 use crate::descriptor::{Gemv, GemvI8, KernelDescriptor, Operations};
@@ -47,15 +51,17 @@ pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
     summary: "sixteen rows interleaved: four masks and four vpdpbusd a cache line, shifts only at the end of a row",
 };
 
-/// How far ahead of the loads codes are fetched into the cache. Further than a hardware prefetcher goes, and across pages.
+/// How far ahead of the loads codes are fetched into the cache. Further than a hardware prefetcher goes, and across
+/// pages.
 ///
-/// Swept on Zen 5 with `ci/sweep-prefetch.sh int8` (40 copies of 6912 x 2560, 177 MB at 2 bits), share of a plain read of the same
-/// bytes in the same rounds at one thread and at two; medians of three runs up to 4096, one run beyond:
-/// 256 B 0.87 and 0.96, 512 B 0.91 and 0.92, 1024 B 0.86 and 0.87, 2048 B 0.87 and 0.97, 3072 B 0.92 and 1.00, 4096 B 0.96 and 0.98,
-/// 6144 B 0.99 and 0.95, 8192 B 0.97 and 0.97. In cache the distance makes no difference.
+/// Swept on Zen 5 with `ci/sweep-prefetch.sh int8` (40 copies of 6912 x 2560, 177 MB at 2 bits), share of a plain read
+/// of the same bytes in the same rounds at one thread and at two; medians of three runs up to 4096, one run beyond: 256
+/// B 0.87 and 0.96, 512 B 0.91 and 0.92, 1024 B 0.86 and 0.87, 2048 B 0.87 and 0.97, 3072 B 0.92 and 1.00, 4096 B 0.96
+/// and 0.98, 6144 B 0.99 and 0.95, 8192 B 0.97 and 0.97. In cache the distance makes no difference.
 const PREFETCH_BYTES: usize = 6144;
 
-/// Sums of one row are largest for plane 3: a quarter of k, codes up to 3, 64 times too large, activations down to -128.
+/// Sums of one row are largest for plane 3: a quarter of k, codes up to 3, 64 times too large, activations down to
+/// -128.
 const _: () = assert!(3 * 64 * 128 * (MAX_K_I8 / 4) <= i32::MAX as usize);
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
@@ -99,19 +105,4 @@ fn add_step(sums: &mut [__m512i; 4], step: &[u8; 64], x: &[i8; 16]) {
     sums[1] = _mm512_dpbusd_epi32(sums[1], p1, _mm512_set1_epi32(quad(&x[1])));
     sums[2] = _mm512_dpbusd_epi32(sums[2], p2, _mm512_set1_epi32(quad(&x[2])));
     sums[3] = _mm512_dpbusd_epi32(sums[3], p3, _mm512_set1_epi32(quad(&x[3])));
-}
-
-/// Writes the rows of a panel that `y` has: all 16, or fewer at the end of a matrix.
-#[inline]
-#[target_feature(enable = "avx512f")]
-pub(super) fn store(y: &mut [i32], rows: __m512i) {
-    let mut buffer = [0; 16];
-    let full = <&mut [i32; 16]>::try_from(&mut *y);
-    let partial = full.is_err();
-    let target = full.unwrap_or(&mut buffer);
-    // SAFETY: the target has room for 16 int32; the store needs no alignment.
-    unsafe { _mm512_storeu_si512(target.as_mut_ptr().cast(), rows) };
-    if partial {
-        y.copy_from_slice(&buffer[..y.len()]);
-    }
 }

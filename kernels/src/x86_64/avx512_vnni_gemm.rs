@@ -1,18 +1,21 @@
-//! The prefill half of `avx512-vnni`: the same packed weights times a batch of tokens, so there is no second copy of the model.
+//! The prefill half of `avx512-vnni`: the same packed weights times a batch of tokens, so there is no second copy of
+//! the model.
 //!
-//! A tile is 16 rows (one a lane) by up to [`TOKENS`] tokens. A step of 16 k loads one cache line of codes and brings each of its four
-//! planes to the bottom of its bytes (3 shifts, 4 masks: in place, as in decode, planes would need sums of their own), and every plane
-//! meets every token: 4 x 24 `vpdpbusd` whose activations are broadcast by the instruction itself from a copy of the batch in
-//! the order that the loop reads. So 7 instructions of unpacking serve 96 of arithmetic.
+//! A tile is 16 rows (one a lane) by up to [`TOKENS`] tokens. A step of 16 k loads one cache line of codes and brings
+//! each of its four planes to the bottom of its bytes (3 shifts, 4 masks: in place, as in decode, planes would need
+//! sums of their own), and every plane meets every token: 4 x 24 `vpdpbusd` whose activations are broadcast by the
+//! instruction itself from a copy of the batch in the order that the loop reads. So 7 instructions of unpacking serve
+//! 96 of arithmetic.
 //!
-//! Tiles of 6 tokens and fewer have registers to spare, and too few sums to keep the dot-product units busy: they leave the planes in
-//! place, as decode does, with four sums a token.
+//! Tiles of 6 tokens and fewer have registers to spare, and too few sums to keep the dot-product units busy: they leave
+//! the planes in place, as decode does, with four sums a token.
 //!
-//! Rows go through in chunks whose codes stay in the second-level cache while all tokens pass over them; weights come from memory once.
+//! Rows go through in chunks whose codes stay in the second-level cache while all tokens pass over them; weights come
+//! from memory once.
 //!
 //! Exact: a lane of a sum adds products of a code (at most 3) and an int8, without saturation, see `avx512_vnni`.
 
-use super::avx512_vnni::store;
+use super::panel_rows::store_16 as store;
 use super::tiles::{self, Target, Tiles};
 use crate::descriptor::GemmI8;
 use crate::parallel::Columns;

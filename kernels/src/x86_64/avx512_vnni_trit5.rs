@@ -1,36 +1,37 @@
 //! W2A8 on AVX-512 VNNI at 1.6 bits: sixteen rows at a time, `trit5x16x20`, five trits a byte decoded in registers.
 //!
 //! A step is 64 bytes, 16 rows x 20 k, b = v4 + 85 * t4 (see [`crate::Packing::Trit5`]):
-//! - t = avg(b, avg(b, 0)), rounding up, is 64 to 127 exactly when b is 85 to 169 and at least 128 exactly when b is 170 or more: the
-//!   top two bits of t are t4.
+//! - t = avg(b, avg(b, 0)), rounding up, is 64 to 127 exactly when b is 85 to 169 and at least 128 exactly when b is
+//!   170 or more: the top two bits of t are t4.
 //! - `gf2p8affineqb` copies those two bits to every pair of bits: 85 * t4. b minus that is v4.
-//! - `vpermi2b` looks v4 up in 128 bytes (81 used): four 2-bit planes, and from there as in [`super::avx512_vnni`], with t & 0xC0
-//!   as the fifth plane, 64 times too large like plane 3.
+//! - `vpermi2b` looks v4 up in 128 bytes (81 used): four 2-bit planes, and from there as in [`super::avx512_vnni`],
+//!   with t & 0xC0 as the fifth plane, 64 times too large like plane 3.
 //!
-//! Per 64 weights, a fifth of a step: 1 `vpdpbusd`, 1 `and`, and a fifth of 2 `vpavgb`, 1 `gf2p8affineqb`, 1 `vpsubb`, 1 `vpermi2b` and
-//! 1 load: 3 vector operations against the 2 of `avx512-vnni`, for 80% of its bytes. It wins where bytes are what a core waits for. 1.6
-//! bits a weight.
+//! Per 64 weights, a fifth of a step: 1 `vpdpbusd`, 1 `and`, and a fifth of 2 `vpavgb`, 1 `gf2p8affineqb`, 1 `vpsubb`,
+//! 1 `vpermi2b` and 1 load: 3 vector operations against the 2 of `avx512-vnni`, for 80% of its bytes. It wins where
+//! bytes are what a core waits for. 1.6 bits a weight.
 //!
-//! The packing and the decoder are from the prototypes of this project; the published five-trit format (llama.cpp's TQ1_0) extracts
-//! digits with multiplications.
+//! The packing and the decoder are from the prototypes of this project; the published five-trit format (llama.cpp's
+//! TQ1_0) extracts digits with multiplications.
 //!
 //! Counted (`harness count`), inner loop, per 64 weights: 3.80 instructions, 3.20 of them vector, 1.20 memory reads.
 //! That is the list above (the GF(2) product among the logic), a prefetch a step, and the loop.
 //!
 //! # Exact
-//! The decoder is exact for every byte that packing writes; a test goes through all 243. The sums are as in [`super::avx512_vnni`]:
-//! `vpdpbusd` does not saturate, each plane's sum is a multiple of its factor, the shifts drop zeros. Planes 3 and 4 have the same
-//! factor and are added first: the bound is asserted below. Up to 19 weights past k are padding (code 1) and meet zeros: k rounded up
-//! to 20 stays within the slack behind the activations.
+//! The decoder is exact for every byte that packing writes; a test goes through all 243. The sums are as in
+//! [`super::avx512_vnni`]: `vpdpbusd` does not saturate, each plane's sum is a multiple of its factor, the shifts drop
+//! zeros. Planes 3 and 4 have the same factor and are added first: the bound is asserted below. Up to 19 weights past k
+//! are padding (code 1) and meet zeros: k rounded up to 20 stays within the slack behind the activations.
 //!
 //! # What the compiler makes of it
-//! Two steps side by side, ten sums, all constants in registers (26 of 32 in use), no spills, activations as `{1to16}` memory
-//! operands: the loop body is the instructions listed above and nothing else. The prototype showed that the order matters on Zen 4
-//! (one step at a time and freely scheduled, each of the six dependent instructions waits for the one before); `together!` fixes the
-//! order so that twins stand next to each other. On Zen 5 it makes no difference that can be measured (254 against 248 Gw/s in L2).
+//! Two steps side by side, ten sums, all constants in registers (26 of 32 in use), no spills, activations as `{1to16}`
+//! memory operands: the loop body is the instructions listed above and nothing else. The prototype showed that the
+//! order matters on Zen 4 (one step at a time and freely scheduled, each of the six dependent instructions waits for
+//! the one before); `together!` fixes the order so that twins stand next to each other. On Zen 5 it makes no difference
+//! that can be measured (254 against 248 Gw/s in L2).
 
-use super::avx512_vnni::store;
 use super::lanes::{quad, together};
+use super::panel_rows::store_16 as store;
 use crate::MAX_K_I8;
 use crate::cpu::CpuFeatures;
 use crate::descriptor::{Gemv, GemvI8, KernelDescriptor, Operations};
@@ -57,13 +58,14 @@ pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
 
 /// How far ahead of the loads codes are fetched into the cache.
 ///
-/// Swept on Zen 5 with `ci/sweep-prefetch.sh int8` (40 copies of 6912 x 2560, 177 MB at 2 bits), share of a plain read of the same
-/// bytes in the same rounds at one thread and at two; medians of three runs up to 4096, one run beyond:
-/// 256 B 0.91 and 0.90, 512 B 0.90 and 0.92, 1024 B 0.75 and 0.87, 2048 B 0.81 and 1.00, 3072 B 0.90 and 1.01, 4096 B 0.88 and 0.96,
-/// 6144 B 0.98 and 0.97, 8192 B 0.95 and 0.95.
+/// Swept on Zen 5 with `ci/sweep-prefetch.sh int8` (40 copies of 6912 x 2560, 177 MB at 2 bits), share of a plain read
+/// of the same bytes in the same rounds at one thread and at two; medians of three runs up to 4096, one run beyond: 256
+/// B 0.91 and 0.90, 512 B 0.90 and 0.92, 1024 B 0.75 and 0.87, 2048 B 0.81 and 1.00, 3072 B 0.90 and 1.01, 4096 B 0.88
+/// and 0.96, 6144 B 0.98 and 0.97, 8192 B 0.95 and 0.95.
 const PREFETCH_BYTES: usize = 6144;
 
-/// Planes 3 and 4 are added before the shift: two fifths of k, codes up to 2, 64 times too large, activations down to -128.
+/// Planes 3 and 4 are added before the shift: two fifths of k, codes up to 2, 64 times too large, activations down to
+/// -128.
 const _: () = assert!(2 * 64 * 128 * (MAX_K_I8.div_ceil(20) * 8) <= i32::MAX as usize);
 
 /// Bytes 0..=80, four trits base 3, to the same trits as 2-bit planes; the other indices of `vpermi2b` do not occur.
@@ -77,8 +79,8 @@ static PLANES: [u8; 128] = {
     table
 };
 
-/// The GF(2) matrix that copies bit 6 of a byte to its even bits and bit 7 to its odd ones. `gf2p8affineqb` takes row i, the inputs
-/// of output bit i, from byte 7 - i.
+/// The GF(2) matrix that copies bit 6 of a byte to its even bits and bit 7 to its odd ones. `gf2p8affineqb` takes row
+/// i, the inputs of output bit i, from byte 7 - i.
 const TOP_BITS_EVERYWHERE: i64 = {
     let mut rows = [0; 8];
     let mut bit = 0;
@@ -117,7 +119,8 @@ fn gemv(args: GemvI8<'_>) {
     }
 }
 
-/// Adds two steps of 16 rows x 20 k, side by side: each instruction that has to wait for the one before it has a twin that does not.
+/// Adds two steps of 16 rows x 20 k, side by side: each instruction that has to wait for the one before it has a twin
+/// that does not.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,avx512vnni,gfni")]
 fn add_pair(even: &mut [__m512i; 5], odd: &mut [__m512i; 5], steps: &[[u8; 64]; 2], x: &[[i8; 20]; 2]) {

@@ -1,29 +1,30 @@
-//! W2A8 on AVX-VNNI, 256 bits: [`super::avx512_vnni`] at half the width, on `tile8x16`. For CPUs that have `vpdpbusd` without AVX-512:
-//! Intel since Alder Lake, and Zen 5, which has both.
+//! W2A8 on AVX-VNNI, 256 bits: [`super::avx512_vnni`] at half the width, on `tile8x16`. For CPUs that have `vpdpbusd`
+//! without AVX-512: Intel since Alder Lake, and Zen 5, which has both.
 //!
-//! Per 64 weights, half a step: 1/2 load of codes, 2 `and`, 2 broadcast loads of activations (the VEX form of `vpdpbusd` cannot
-//! broadcast from memory), 2 `vpdpbusd`: 4 operations on arithmetic ports where [`super::avx2_i8_tile8`] has 7, and no widening. 2.0
-//! bits a weight.
+//! Per 64 weights, half a step: 1/2 load of codes, 2 `and`, 2 broadcast loads of activations (the VEX form of
+//! `vpdpbusd` cannot broadcast from memory), 2 `vpdpbusd`: 4 operations on arithmetic ports where
+//! [`super::avx2_i8_tile8`] has 7, and no widening. 2.0 bits a weight.
 //!
 //! Counted (`harness count`), inner loop, per 64 weights: 7.50 instructions, 6.50 of them vector, 2.50 memory reads.
 //! That is the list above and a prefetch for each two steps.
 //!
 //! # Exact
-//! As [`super::avx512_vnni`]: sums without saturation, plane p is 4^p times too large, the bound on k is the same. That argument is
-//! about lanes and not about instructions, so the loop is written once, as a macro over a module of lane operations, and compiled
-//! twice: with the instructions, and in the tests with a model in plain Rust that traps on overflow. So the loop is tested against the
-//! oracle on machines without AVX-VNNI; on those with it the conformance suite runs the instructions, and a test compares both.
+//! As [`super::avx512_vnni`]: sums without saturation, plane p is 4^p times too large, the bound on k is the same. That
+//! argument is about lanes and not about instructions, so the loop is written once, as a macro over a module of lane
+//! operations, and compiled twice: with the instructions, and in the tests with a model in plain Rust that traps on
+//! overflow. So the loop is tested against the oracle on machines without AVX-VNNI; on those with it the conformance
+//! suite runs the instructions, and a test compares both.
 //!
 //! # What the compiler makes of it
-//! The loop is bound by loads: two steps are 2 loads of codes and 8 broadcasts, 5 cycles at two vector loads a cycle, against 4 of
-//! dot products. So every further load counts, and LLVM (Rust 1.95) adds some: with 16 registers, 8 of them sums, it reloads masks
-//! from memory inside the loop. The barrier that helps [`super::avx512_vnni`], four masked registers before the first product, made it
-//! worse: 6 reloads, 100 Gw/s in L2 on Zen 5, less than `avx2-i8`. No barrier: 4 reloads, 137. What helps is `together!` on the masks,
-//! once before the loop: the compiler no longer knows that they are constants which it could load again, and they and everything else
-//! fit: 190 Gw/s.
+//! The loop is bound by loads: two steps are 2 loads of codes and 8 broadcasts, 5 cycles at two vector loads a cycle,
+//! against 4 of dot products. So every further load counts, and LLVM (Rust 1.95) adds some: with 16 registers, 8 of
+//! them sums, it reloads masks from memory inside the loop. The barrier that helps [`super::avx512_vnni`], four masked
+//! registers before the first product, made it worse: 6 reloads, 100 Gw/s in L2 on Zen 5, less than `avx2-i8`. No
+//! barrier: 4 reloads, 137. What helps is `together!` on the masks, once before the loop: the compiler no longer knows
+//! that they are constants which it could load again, and they and everything else fit: 190 Gw/s.
 
-use super::avx2_i8_tile8::store;
 use super::lanes::{quad, together};
+use super::panel_rows::store_8 as store;
 use crate::MAX_K_I8;
 use crate::cpu::CpuFeatures;
 use crate::descriptor::{Gemv, GemvI8, KernelDescriptor, Operations};
@@ -46,17 +47,18 @@ pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
 
 /// How far ahead of the loads codes are fetched into the cache.
 ///
-/// Swept on Zen 5 with `ci/sweep-prefetch.sh int8` (40 copies of 6912 x 2560, 177 MB at 2 bits), share of a plain read of the same
-/// bytes in the same rounds at one thread and at two; medians of three runs up to 4096, one run beyond:
-/// 256 B 0.78 and 0.88, 512 B 0.70 and 0.83, 1024 B 0.75 and 0.84, 2048 B 0.81 and 0.87, 3072 B 0.88 and 1.00, 4096 B 0.90 and 0.94,
-/// 6144 B 0.95 and 0.99, 8192 B 1.00 and 0.99.
+/// Swept on Zen 5 with `ci/sweep-prefetch.sh int8` (40 copies of 6912 x 2560, 177 MB at 2 bits), share of a plain read
+/// of the same bytes in the same rounds at one thread and at two; medians of three runs up to 4096, one run beyond: 256
+/// B 0.78 and 0.88, 512 B 0.70 and 0.83, 1024 B 0.75 and 0.84, 2048 B 0.81 and 0.87, 3072 B 0.88 and 1.00, 4096 B 0.90
+/// and 0.94, 6144 B 0.95 and 0.99, 8192 B 1.00 and 0.99.
 const PREFETCH_BYTES: usize = 8192;
 
-/// Sums of one row are largest for plane 3: a quarter of k, codes up to 3, 64 times too large, activations down to -128.
+/// Sums of one row are largest for plane 3: a quarter of k, codes up to 3, 64 times too large, activations down to
+/// -128.
 const _: () = assert!(3 * 64 * 128 * (MAX_K_I8 / 4) <= i32::MAX as usize);
 
-/// The loop, with lane operations from the module `$lanes`. A macro and not a generic function, so that it is compiled with the
-/// features of the function around it.
+/// The loop, with lane operations from the module `$lanes`. A macro and not a generic function, so that it is compiled
+/// with the features of the function around it.
 macro_rules! gemv_with {
     ($lanes:ident, $args:ident) => {{
         let (steps_x, _) = $args.x.as_chunks::<16>();
@@ -166,7 +168,8 @@ mod tests {
     use crate::random::SplitMix64;
     use crate::{CodeTable, Kernel, PackedWeights, QuantizedActivations, Scales, reference};
 
-    /// Lane operations as arithmetic: what the instruction set reference says they do, lane by lane, trapping on overflow.
+    /// Lane operations as arithmetic: what the instruction set reference says they do, lane by lane, trapping on
+    /// overflow.
     mod model {
         pub(super) fn splat(value: i32) -> [i32; 8] {
             [value; 8]

@@ -1,23 +1,26 @@
 //! The prefill half of `avxvnni-tile8`: [`super::avx512_vnni_gemm`] at half the width, on `tile8x16`.
 //!
-//! A tile is 8 rows (one a lane) by up to 10 tokens. Per 64 weights and token: 2 broadcast loads, 2 `vpdpbusd`; beside them, shared by the
-//! 10 tokens, 1/2 load of codes, 1.5 shifts, 2 `and`. 2.0 bits a weight. Bound by loads: two broadcasts a cycle are 64 products.
+//! A tile is 8 rows (one a lane) by up to 10 tokens. Per 64 weights and token: 2 broadcast loads, 2 `vpdpbusd`; beside
+//! them, shared by the 10 tokens, 1/2 load of codes, 1.5 shifts, 2 `and`. 2.0 bits a weight. Bound by loads: two
+//! broadcasts a cycle are 64 products.
 //!
 //! # Exact
-//! Planes are brought to the bottom of their bytes, so that a lane adds products of a code (at most 3) and an int8, without saturation:
-//! at most 3 * 128 * k in magnitude over all sums of a token, below 2^31 for any k that [`crate::Kernel::gemm_i8`] lets through.
+//! Planes are brought to the bottom of their bytes, so that a lane adds products of a code (at most 3) and an int8,
+//! without saturation: at most 3 * 128 * k in magnitude over all sums of a token, below 2^31 for any k that
+//! [`crate::Kernel::gemm_i8`] lets through.
 //!
 //! # What the compiler makes of it
-//! Ten sums, the codes, a plane, the mask and three broadcasts in flight fill the 16 registers; the loop has no spill and no move:
-//! `vpbroadcastd`, `vpdpbusd`, ten times a plane. The barrier keeps LLVM from shifting all planes first, which spills. Twelve sums spill:
-//! 52 to 55 products a cycle on Zen 5 where ten reach 53 to 57 (decode, token by
+//! Ten sums, the codes, a plane, the mask and three broadcasts in flight fill the 16 registers; the loop has no spill
+//! and no move: `vpbroadcastd`, `vpdpbusd`, ten times a plane. The barrier keeps LLVM from shifting all planes first,
+//! which spills. Twelve sums spill: 52 to 55 products a cycle on Zen 5 where ten reach 53 to 57 (decode, token by
 //! token: 48 to 50).
 //!
-//! Fewer tokens are fewer chains, and two `vpdpbusd` a cycle of latency 4 to 5 need about ten: below 8 tokens a token has two to four
-//! sums, of different planes. Sizes whose code was slower than that of two smaller tiles (7, 6) are left out.
+//! Fewer tokens are fewer chains, and two `vpdpbusd` a cycle of latency 4 to 5 need about ten: below 8 tokens a token
+//! has two to four sums, of different planes. Sizes whose code was slower than that of two smaller tiles (7, 6) are
+//! left out.
 
-use super::avx2_i8_tile8::store;
 use super::lanes::together;
+use super::panel_rows::store_8 as store;
 use super::tiles::{self, Target, Tiles};
 use crate::MAX_K_I8;
 use crate::descriptor::GemmI8;

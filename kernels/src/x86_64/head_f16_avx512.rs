@@ -1,19 +1,18 @@
 //! Rows of f16 times an f32 vector with AVX-512 F: the output head as the file has it, 16 bits a weight.
 //!
-//! Per 64 weights: 4 `vcvtph2ps` with their operands from memory, 4 FMA, 2 prefetches; the sum of 16 lanes once a row. From memory the
-//! loads are the bound, so rows are taken one at a time: one sequential stream a thread.
+//! Per 64 weights: 4 `vcvtph2ps` with their operands from memory, 4 FMA, 2 prefetches; the sum of 16 lanes once a row.
+//! From memory the loads are the bound, so rows are taken one at a time: one sequential stream a thread.
 //!
 //! From memory, 1.0 to 1.2 times as fast as the AVX2 path in the same rounds: that one is bound by memory too.
 //!
-//! A lane of the two 512-bit sums adds what a lane of the four 256-bit sums of [`super::f16c_head`] adds, in the same order, and the
-//! sums are added in the same order too: both paths give the same bits.
+//! A lane of the two 512-bit sums adds what a lane of the four 256-bit sums of [`super::f16c_head`] adds, in the same
+//! order, and the sums are added in the same order too: both paths give the same bits.
 
 use super::lanes::{prefetch, sum_f32};
 use std::arch::x86_64::*;
 
-/// How far ahead of the loads lines are asked for. Swept on Zen 5 with `ci/sweep-prefetch.sh heads`, share of a plain read in the same
-/// rounds at one thread and at two:
-/// 1024 B 0.83 and 0.96, 4096 B 0.94 and 0.94, 8192 B 0.96 and 0.98.
+/// How far ahead of the loads lines are asked for. Swept on Zen 5 with `ci/sweep-prefetch.sh heads`, share of a plain
+/// read in the same rounds at one thread and at two: 1024 B 0.83 and 0.96, 4096 B 0.94 and 0.94, 8192 B 0.96 and 0.98.
 const PREFETCH_BYTES: usize = 8192;
 
 /// `y[r] = sum over j of rows[r][j] * x[j]`. `rows` holds `y.len()` rows of `x.len()` f16 bit patterns; any length.

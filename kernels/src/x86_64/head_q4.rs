@@ -1,25 +1,25 @@
 //! The 4-bit head on AVX2 and AVX-512 VNNI. Layout and bounds: `head/q4.rs`.
 //!
-//! Per 64 weights (half a line), AVX-512: 1/2 load, 1 `and`, 1 `vpdpbusd` with its activations broadcast from memory by the instruction
-//! itself, no shift: the high halves are 16 times too large until the group ends. AVX2: 1 load, 1 shift, 2 `and`, 2 `vpmaddubsw`, 2 adds
-//! and 1 broadcast, and every four lines a `vpmaddwd` and an add. A pair is within 2 * 15 * 128 = 3840, eight pairs (four lines, both
-//! halves) within 30720: int16 holds them.
+//! Per 64 weights (half a line), AVX-512: 1/2 load, 1 `and`, 1 `vpdpbusd` with its activations broadcast from memory by
+//! the instruction itself, no shift: the high halves are 16 times too large until the group ends. AVX2: 1 load, 1
+//! shift, 2 `and`, 2 `vpmaddubsw`, 2 adds and 1 broadcast, and every four lines a `vpmaddwd` and an add. A pair is
+//! within 2 * 15 * 128 = 3840, eight pairs (four lines, both halves) within 30720: int16 holds them.
 //!
-//! What the compiler makes of it (Rust 1.95): with the activations of a line as one array of 8, LLVM loaded 64 bits and took them apart
-//! with `shrd`, `shr` and `vpbroadcastd`, eight instructions a line, and the AVX-512 loop read at 0.51 to 0.67 of a plain read. As two
-//! arrays of 4 they are `{1to16}` memory operands, and it reads at 0.84 to 0.92 of a plain read from memory, one thread.
+//! What the compiler makes of it (Rust 1.95): with the activations of a line as one array of 8, LLVM loaded 64 bits and
+//! took them apart with `shrd`, `shr` and `vpbroadcastd`, eight instructions a line, and the AVX-512 loop read at 0.51
+//! to 0.67 of a plain read. As two arrays of 4 they are `{1to16}` memory operands, and it reads at 0.84 to 0.92 of a
+//! plain read from memory, one thread.
 //!
-//! Leaving the high half in place is the idea of the 2-bit kernels in this folder; groups with a scale of their own are ggml's Q4_0,
-//! four times as long.
+//! Leaving the high half in place is the idea of the 2-bit kernels in this folder; groups with a scale of their own are
+//! ggml's Q4_0, four times as long.
 
 use super::lanes::{prefetch, quad, together};
 use crate::head::{GROUP_LINES, PanelQ4};
 use std::arch::x86_64::*;
 
-/// How far ahead of the loads lines are asked for. Swept on Zen 5 with `ci/sweep-prefetch.sh heads`, share of a plain read in the same
-/// rounds at one thread and at two:
-/// AVX-512 1024 B 0.81 and 0.94, 4096 B 0.95 and 0.85, 8192 B 0.95 and 0.92; AVX2 1024 B 0.60 and 0.77, 4096 B 0.68 and 0.64, 8192 B 0.83
-/// and 0.86.
+/// How far ahead of the loads lines are asked for. Swept on Zen 5 with `ci/sweep-prefetch.sh heads`, share of a plain
+/// read in the same rounds at one thread and at two: AVX-512 1024 B 0.81 and 0.94, 4096 B 0.95 and 0.85, 8192 B 0.95
+/// and 0.92; AVX2 1024 B 0.60 and 0.77, 4096 B 0.68 and 0.64, 8192 B 0.83 and 0.86.
 const PREFETCH_BYTES: usize = 8192;
 
 /// Products before the activations' scale, one a row.

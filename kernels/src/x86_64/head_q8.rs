@@ -1,23 +1,24 @@
 //! The int8 head on AVX2 and AVX-512 VNNI. Layout and bounds: `head/q8.rs`.
 //!
-//! Per 64 weights, AVX-512: 1 load, 1 `vpdpbusd` with its activations broadcast from memory by the instruction itself. AVX2, twice:
-//! 1 load, 1 `xor` (back to signed), 1 `vpsignb`, 1 `vpmaddubsw`, 1 `vpmaddwd`, 1 add, and for both halves one broadcast and one
-//! `vpabsb`. The sign trick is llama.cpp's: |x| is at most 128 and a weight within -127..=127, so that two products are within
-//! 2 * 128 * 127 = 32512 and `vpmaddubsw`, which saturates at 32767, is exact. With stored weights up to 255 it would not be.
+//! Per 64 weights, AVX-512: 1 load, 1 `vpdpbusd` with its activations broadcast from memory by the instruction itself.
+//! AVX2, twice: 1 load, 1 `xor` (back to signed), 1 `vpsignb`, 1 `vpmaddubsw`, 1 `vpmaddwd`, 1 add, and for both halves
+//! one broadcast and one `vpabsb`. The sign trick is llama.cpp's: |x| is at most 128 and a weight within -127..=127, so
+//! that two products are within 2 * 128 * 127 = 32512 and `vpmaddubsw`, which saturates at 32767, is exact. With stored
+//! weights up to 255 it would not be.
 //!
-//! What the compiler makes of the AVX-512 loop (Rust 1.95): load, `vpdpbusd` with a `{1to16}` memory operand, prefetch, four times, and
-//! three instructions of loop control. Nothing to fix.
+//! What the compiler makes of the AVX-512 loop (Rust 1.95): load, `vpdpbusd` with a `{1to16}` memory operand, prefetch,
+//! four times, and three instructions of loop control. Nothing to fix.
 //!
-//! Four sums take turns, so that `vpdpbusd`'s latency of 4 or 5 cycles is hidden; loads from memory are the bound by far.
+//! Four sums take turns, so that `vpdpbusd`'s latency of 4 or 5 cycles is hidden; loads from memory are the bound by
+//! far.
 
 use super::lanes::{prefetch, quad};
 use crate::head::PanelQ8;
 use std::arch::x86_64::*;
 
-/// How far ahead of the loads lines are asked for. Swept on Zen 5 with `ci/sweep-prefetch.sh heads`, share of a plain read in the same
-/// rounds at one thread and at two:
-/// AVX-512 is within 0.93 and 1.03 at every distance from 256 to 8192 B; AVX2 reads 0.76 and 0.93 with 1024 B, 0.95 and 0.92 with 4096 B,
-/// 0.99 and 1.01 with 8192 B.
+/// How far ahead of the loads lines are asked for. Swept on Zen 5 with `ci/sweep-prefetch.sh heads`, share of a plain
+/// read in the same rounds at one thread and at two: AVX-512 is within 0.93 and 1.03 at every distance from 256 to 8192
+/// B; AVX2 reads 0.76 and 0.93 with 1024 B, 0.95 and 0.92 with 4096 B, 0.99 and 1.01 with 8192 B.
 const PREFETCH_BYTES: usize = 8192;
 
 /// Sums of stored weights times activations, one a row.

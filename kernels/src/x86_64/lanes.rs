@@ -1,4 +1,5 @@
-//! Loads, stores and sums of 256-bit lanes on bounds-checked arrays. Indices are constants after unrolling, so the checks vanish.
+//! Loads, stores and sums of 256-bit lanes on bounds-checked arrays. Indices are constants after unrolling, so the
+//! checks vanish.
 
 use std::arch::x86_64::*;
 
@@ -75,8 +76,8 @@ pub(super) fn i8_to_f32(weights: __m128i) -> [__m256; 2] {
 /// Asks for a cache line that will be read soon. Any address may be asked for: a prefetch never faults.
 #[inline]
 pub(crate) fn prefetch(line: *const u8, ahead_bytes: usize) {
-    // SAFETY: SSE is part of x86-64, and prefetching does not access memory in the sense of the abstract machine; `wrapping_add`
-    // makes no claim that the address is inside the allocation.
+    // SAFETY: SSE is part of x86-64, and prefetching does not access memory in the sense of the abstract machine;
+    // `wrapping_add` makes no claim that the address is inside the allocation.
     unsafe { _mm_prefetch(line.wrapping_add(ahead_bytes).cast(), _MM_HINT_T0) }
 }
 
@@ -86,9 +87,10 @@ pub(super) fn quad(x: &[i8; 4]) -> i32 {
     i32::from_le_bytes(x.map(i8::cast_unsigned))
 }
 
-/// Makes the compiler have all of these vectors in registers at this point, at the cost of no instruction: what computes them is
-/// issued before it, what uses them after. Compilers otherwise put each mask next to the dot product that needs it, and both compete
-/// for the same ports at the wrong time. `$class` is `ymm_reg` or `zmm_reg`; the function around it must enable its feature.
+/// Makes the compiler have all of these vectors in registers at this point, at the cost of no instruction: what
+/// computes them is issued before it, what uses them after. Compilers otherwise put each mask next to the dot product
+/// that needs it, and both compete for the same ports at the wrong time. `$class` is `ymm_reg` or `zmm_reg`; the
+/// function around it must enable its feature.
 macro_rules! together {
     ($class:ident: $($vector:ident),+) => {
         // SAFETY: no instruction; each register is given back as it was taken.

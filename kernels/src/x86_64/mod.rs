@@ -1,5 +1,5 @@
-//! Kernels for x86-64, one file each. Every function that uses vector instructions is a safe `#[target_feature]` function: calling it
-//! is the one unsafe step, and [`crate::Kernel`] takes it after checking the CPU.
+//! Kernels for x86-64, one file each. Every function that uses vector instructions is a safe `#[target_feature]`
+//! function: calling it is the one unsafe step, and [`crate::Kernel`] takes it after checking the CPU.
 
 pub(crate) mod avx2_fma_tile;
 pub(crate) mod avx2_foundation;
@@ -21,5 +21,6 @@ pub(crate) mod head_f16_avx512;
 pub(crate) mod head_q4;
 pub(crate) mod head_q8;
 pub(crate) mod lanes;
+mod panel_rows;
 pub(crate) mod peak;
 mod tiles;

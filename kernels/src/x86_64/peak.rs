@@ -1,9 +1,10 @@
-//! The loops of [`crate::peak`]: each instruction on enough independent sums that only its throughput counts, and nothing else in the
-//! loop but a counter.
+//! The loops of [`crate::peak`]: each instruction on enough independent sums that only its throughput counts, and
+//! nothing else in the loop but a counter.
 //!
-//! Sums are 14 registers (latency 5 times two a cycle would need 10); where a product and its addition are two instructions, 7 of each,
-//! first the products and then the additions, because Zen 4 takes 25% longer when they alternate. All registers start at zero: time
-//! does not depend on the values, except for f32 denormals, which zeros avoid.
+//! Sums are 14 registers (latency 5 times two a cycle would need 10); where a product and its addition are two
+//! instructions, 7 of each, first the products and then the additions, because Zen 4 takes 25% longer when they
+//! alternate. All registers start at zero: time does not depend on the values, except for f32 denormals, which zeros
+//! avoid.
 
 use crate::cpu::CpuFeatures;
 use crate::peak::Multiply;
@@ -51,14 +52,15 @@ const fn row(
     Multiply { id, instructions, requires, products, unroll, run }
 }
 
-/// A loop of `passes` (at least 1) over the given lines, twice (7 pairs would not fill two a cycle evenly), with all vector registers zeroed before it by `$zero`. `$end` is
-/// `vzeroupper` where upper halves were written: SSE code after it would be slow on some cores.
+/// A loop of `passes` (at least 1) over the given lines, twice (7 pairs would not fill two a cycle evenly), with all
+/// vector registers zeroed before it by `$zero`. `$end` is `vzeroupper` where upper halves were written: SSE code after
+/// it would be slow on some cores.
 macro_rules! vector_loop {
     ($name:ident, $feature:literal, $zero:literal, [$($line:literal),+ $(,)?], $end:literal) => {
         #[target_feature(enable = $feature)]
         fn $name(passes: u64) {
-            // SAFETY: the instructions are those of the feature, which the function enables; they read and write only the registers
-            // named here, and `passes` of at least 1 ends the loop.
+            // SAFETY: the instructions are those of the feature, which the function enables; they read and write only
+            // the registers named here, and `passes` of at least 1 ends the loop.
             unsafe {
                 asm!(
                     $zero,
@@ -69,9 +71,9 @@ macro_rules! vector_loop {
                     "jnz 2b",
                     $end,
                     n = inout(reg) passes => _,
-                    out("xmm0") _, out("xmm1") _, out("xmm2") _, out("xmm3") _, out("xmm4") _, out("xmm5") _, out("xmm6") _,
-                    out("xmm7") _, out("xmm8") _, out("xmm9") _, out("xmm10") _, out("xmm11") _, out("xmm12") _, out("xmm13") _,
-                    out("xmm14") _, out("xmm15") _,
+                    out("xmm0") _, out("xmm1") _, out("xmm2") _, out("xmm3") _, out("xmm4") _, out("xmm5") _,
+                    out("xmm6") _, out("xmm7") _, out("xmm8") _, out("xmm9") _, out("xmm10") _, out("xmm11") _,
+                    out("xmm12") _, out("xmm13") _, out("xmm14") _, out("xmm15") _,
                     options(nostack, nomem),
                 );
             }
@@ -83,7 +85,8 @@ vector_loop!(
     mul_add_xmm,
     "sse2",
     ".irp r,0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\nxorps xmm\\r, xmm\\r\n.endr",
-    // Two-operand SSE overwrites its source: the product goes to the temporary from itself, which stays zero and independent.
+    // Two-operand SSE overwrites its source: the product goes to the temporary from itself, which stays zero and
+    // independent.
     [".irp r,7,8,9,10,11,12,13\nmulps xmm\\r, xmm15\n.endr", ".irp r,0,1,2,3,4,5,6\naddps xmm\\r, xmm14\n.endr"],
     ""
 );
@@ -227,7 +230,8 @@ fn imul(passes: u64) {
 /// Additions in one pass of the chain: enough that the loop's own counter, which runs beside it, never matters.
 const CHAIN: u64 = 128;
 
-/// See [`crate::peak::addition_chain`]. The addend is a register: recent cores add small constants at no cost while renaming.
+/// See [`crate::peak::addition_chain`]. The addend is a register: recent cores add small constants at no cost while
+/// renaming.
 pub(crate) fn addition_chain(additions: u64) -> u64 {
     let passes = additions.div_ceil(CHAIN).max(1);
     // SAFETY: reads and writes only the registers named here; `passes` of at least 1 ends the loop.

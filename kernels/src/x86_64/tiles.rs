@@ -1,4 +1,5 @@
-//! Shared by the gemm kernels: activations in the order of the inner loop, and the order of chunks of rows and tiles of tokens.
+//! Shared by the gemm kernels: activations in the order of the inner loop, and the order of chunks of rows and tiles of
+//! tokens.
 
 use crate::activation::QuantizedActivations;
 use crate::descriptor::GemmI8;
@@ -6,14 +7,15 @@ use crate::parallel::Columns;
 use std::arch::x86_64::*;
 use std::cell::RefCell;
 
-/// Bytes of codes that a chunk of rows holds: half of a 512 KiB second-level cache, so that the codes stay there while all tokens pass
-/// over them and come from memory once.
+/// Bytes of codes that a chunk of rows holds: half of a 512 KiB second-level cache, so that the codes stay there while
+/// all tokens pass over them and come from memory once.
 const CHUNK_BYTES: usize = 256 << 10;
 
 thread_local! {
-    /// The batch in tile order; kept, so that a prompt's hundreds of calls allocate once a thread, and several matrices of one input (and
-    /// pieces of a matrix) find it made.
-    static ACTIVATIONS: RefCell<Packed> = const { RefCell::new(Packed { of: Vec::new(), quads: 0, widest: 0, dwords: Vec::new() }) };
+    /// The batch in tile order; kept, so that a prompt's hundreds of calls allocate once a thread, and several matrices
+    /// of one input (and pieces of a matrix) find it made.
+    static ACTIVATIONS: RefCell<Packed> =
+        const { RefCell::new(Packed { of: Vec::new(), quads: 0, widest: 0, dwords: Vec::new() }) };
 }
 
 /// A batch in tile order, and what it was made of.
@@ -44,7 +46,8 @@ impl Packed {
     }
 }
 
-/// Computes one panel times the tokens of a tile: (codes of the panel, activations as [`pack`] leaves them, where results go, output).
+/// Computes one panel times the tokens of a tile: (codes of the panel, activations as [`pack`] leaves them, where
+/// results go, output).
 pub(super) type TileFn = unsafe fn(&[u8], &[i32], Target<'_>, &mut Columns<'_, i32>);
 
 /// Tiles of a kernel: tokens and code of each, the widest first, the last for one token.
@@ -102,8 +105,8 @@ fn split(tokens: usize, tiles: &Tiles) -> impl Iterator<Item = (usize, usize, Ti
 
 /// Appends the tokens' activations, four of one token in a dword, all tokens of a dword's k side by side.
 ///
-/// Four tokens by four dwords at a time, turned in registers. Each thread turns the whole batch for each matrix: with single dwords,
-/// each to a line of its own, that was 5% of a product of 640 x 2560 with 128 tokens, and is 1% (Zen 5).
+/// Four tokens by four dwords at a time, turned in registers. Each thread turns the whole batch for each matrix: with
+/// single dwords, each to a line of its own, that was 5% of a product of 640 x 2560 with 128 tokens, and is 1% (Zen 5).
 fn pack(x: &[QuantizedActivations], quads: usize, packed: &mut Vec<i32>) {
     let (count, start) = (x.len(), packed.len());
     packed.resize(start + quads * count, 0);
