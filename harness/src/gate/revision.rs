@@ -44,9 +44,9 @@ pub fn build_revision(revision: &str, folder: &Path) -> Result<(String, PathBuf)
     };
     // Copied out of the shared target folder, because another gate may build there next.
     let kept = folder.join("program");
-    let copied = built.map_err(Error::input).and_then(|program| {
-        std::fs::copy(&program, &kept).map_err(|e| Error::io("copy the program", &program, &e))
-    });
+    let copied = built
+        .map_err(Error::input)
+        .and_then(|program| std::fs::copy(&program, &kept).map_err(|e| Error::io("copy the program", &program, &e)));
     let _ = git(&["worktree", "remove", "--force", &at]);
     copied?;
     Ok((format!("{revision} ({short})"), kept))
@@ -61,7 +61,8 @@ struct Message {
 
 /// The program among what cargo says it built. Its name is the revision's own, and where it lies is cargo's to say.
 fn program(messages: &[u8]) -> std::result::Result<PathBuf, String> {
-    let messages = messages.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice::<Message>(line).ok());
+    let messages =
+        messages.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice::<Message>(line).ok());
     let artifacts = messages.filter(|message| message.reason == "compiler-artifact");
     let mut programs: Vec<PathBuf> = artifacts.filter_map(|artifact| artifact.executable).collect();
     match (programs.pop(), programs.len()) {

@@ -14,6 +14,7 @@ use kernels::parallel::Team;
 use kernels::random::SplitMix64;
 use kernels::sparse::ColumnWeights;
 use kernels::{CodeTable, F32Ops, Kernel, KernelError, LinearInput, PackedWeights, Packing, Product, Scales};
+use receipt::judge::paired::Paired;
 use receipt::judge::stats::median;
 use receipt::judge::{self, Method};
 use receipt::{Receipt, SparsityPoint, SparsityRecord};
