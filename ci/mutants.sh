@@ -33,8 +33,8 @@ run() {
         statistics) area statistics --bin=harness "harness/src/measure/stats.rs harness/src/measure/sequential.rs" measure::s measure::medians measure::rounds gate:: recheck::tests::f report::verdict ;;
         gate) area gate --bin=harness "harness/src/gate/verdicts.rs harness/src/gate/exact.rs" gate:: recheck::tests::f ;;
         receipts) area receipts --bin=harness "harness/src/receipt/integrity.rs harness/src/receipt/store.rs harness/src/recheck/*.rs" receipt:: recheck:: --skip any_edited ;;
-        packing) area packing --lib "kernels/src/packed.rs kernels/src/format/*.rs kernels/src/codes.rs kernels/src/activation.rs kernels/src/i2s_tensor.rs" \
-            packed format codes activation i2s_tensor --skip every_position --skip all_stored_values ;;
+        packing) area packing --lib "kernels/src/packed.rs kernels/src/format/*.rs kernels/src/activation.rs kernels/src/i2s_tensor.rs" \
+            packed format activation i2s_tensor --skip every_position --skip all_stored_values ;;
         *) echo "no area $1; there are statistics, gate, receipts and packing" >&2; exit 2 ;;
     esac
 }

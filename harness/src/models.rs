@@ -7,7 +7,6 @@ use crate::model::builtin;
 use crate::model::config::ModelConfig;
 use crate::model::gguf::Gguf;
 use crate::model::known::KnownModel;
-use crate::model::packed_file::{PackedFile, PackedModel};
 use crate::model::policy;
 use crate::model::synth::{SynthShape, synth_size_bytes_with, write_synthetic};
 use crate::model::tokenizer::Pre;
@@ -16,7 +15,6 @@ use crate::output::note;
 use crate::progress::Progress;
 use crate::receipt::ModelRecord;
 use crate::resources;
-use kernels::Kernel;
 use std::path::{Path, PathBuf};
 
 /// Seed of the synthetic models in the cache folder.
@@ -92,26 +90,6 @@ pub fn load_if(
         warnings,
     };
     Ok(Loaded { model, record, known })
-}
-
-/// The packed weights in the file at `path`, wholly checked, for those of `kernels` that read their layout: at least one.
-pub fn load_packed(path: &Path, loaded: &mut Loaded, kernels: &[Kernel], machine: &Machine) -> Result<PackedModel> {
-    let file = PackedFile::open(path, &loaded.model)?;
-    let packing = file.packing();
-    let readers: Vec<&str> = kernels.iter().filter(|k| k.descriptor().packing == packing).map(|k| k.id()).collect();
-    if readers.is_empty() {
-        let asked = kernels.iter().map(|k| format!("{} reads {}", k.id(), k.descriptor().packing));
-        let asked = asked.collect::<Vec<_>>().join(", ");
-        return Err(file.packing_error(format!(
-            "{packing} is read by none of the kernels that would run ({asked}); name a kernel for it, or convert with another --packing"
-        )));
-    }
-    let mut loading = machine.loading(format!("checking {} ({})", path.display(), mib(file.bytes())), file.bytes())?;
-    let packed = file.check(&mut loading)?;
-    let used = format!("weights in packing {packing} are mapped from {}", path.display());
-    note(format!("note: {used} (used by {})", readers.join(", ")));
-    loaded.record.notes.push(used);
-    Ok(packed)
 }
 
 /// Sizes for people.

@@ -27,7 +27,6 @@ fn without_a_cache_folder_the_next_step_is_named() {
 #[test]
 fn no_room_is_one_line_and_leaves_nothing_half_written() {
     for (kib, args) in [
-        (100, "model convert builtin --packing vnni16x16 --out out.trit"),
         (100, "model synth --shape tiny --out out.gguf"),
         (8, "compare --quick --kernels scalar-i8 --out run"),
         (1, "report RECEIPT --out run"),
@@ -52,7 +51,6 @@ fn folders_that_take_no_file_are_named_before_the_work() {
     // Nobody can write to /proc, root included.
     for args in [
         &["compare", "--quick", "--out", "/proc/run"][..],
-        &["model", "convert", "builtin", "--packing", "qk256", "--out", "/proc/x.trit"],
         &["model", "synth", "--shape", "tiny", "--out", "/proc/x.gguf"],
         &["generate", "--prompt", "x", "--receipt", "/proc/r.json"],
     ] {

@@ -26,7 +26,7 @@ use crate::measure::micro::{self, Plan};
 use crate::measure::sequential;
 use crate::measure::sparsity;
 use crate::model::sparse_ffn::Sparsity;
-use crate::models::{Loaded, load, load_packed};
+use crate::models::{Loaded, load};
 use crate::output::{Output, note};
 use crate::prefill::PrefillPolicy;
 use crate::progress::Progress;
@@ -51,7 +51,7 @@ pub fn run(args: &CompareArgs, out: &Output) -> Result<()> {
     if args.measure.matrix.any() {
         scenario.require_micro()?;
     }
-    measure(&args.measure, scenario, args.head.into(), sparsity, prefill, args.packed.as_deref(), out)
+    measure(&args.measure, scenario, args.head.into(), sparsity, prefill, out)
 }
 
 /// Runs `micro`.
@@ -59,7 +59,7 @@ pub fn run_micro(args: &MicroArgs, out: &Output) -> Result<()> {
     let mut scenario = Scenario::load(&args.measure.scenario)?;
     scenario.require_micro()?;
     (scenario.generate, scenario.perplexity, scenario.sparsity, scenario.model) = (None, None, None, None);
-    measure(&args.measure, scenario, HeadFormat::F16, Sparsity::Dense, PrefillPolicy::Same, None, out)
+    measure(&args.measure, scenario, HeadFormat::F16, Sparsity::Dense, PrefillPolicy::Same, out)
 }
 
 fn measure(
@@ -68,7 +68,6 @@ fn measure(
     head: HeadFormat,
     sparsity: Sparsity,
     prefill: PrefillPolicy,
-    packed: Option<&Path>,
     out: &Output,
 ) -> Result<()> {
     build_info::refuse_to_time_a_debug_build()?;
@@ -94,10 +93,6 @@ fn measure(
     if scenario.model.is_none() && (scenario.generate.is_some() || scenario.perplexity.is_some()) {
         scenario.model = Some("builtin".into());
     }
-    if packed.is_some() && scenario.model.is_none() {
-        let name = &scenario.name;
-        return Err(Error::input(format!("--packed: scenario {name} runs no model; name one with --model")));
-    }
     let timestamp = jiff::Timestamp::now().to_string();
     let mut folder = RunFolder::create(args.out.as_deref(), &scenario.name, &timestamp)?;
     let mut receipt = new_receipt(timestamp, &scenario, &machine, args.seed);
@@ -105,13 +100,12 @@ fn measure(
     receipt.settings.deterministic = deterministic;
     // From here on a killed run leaves a readable receipt.
     let begun = folder.begin(&receipt).and_then(|()| {
-        let Some(model) = scenario.model.as_deref() else { return Ok((None, None)) };
-        let mut loaded = load(model, None, &machine)?;
+        let Some(model) = scenario.model.as_deref() else { return Ok(None) };
+        let loaded = load(model, None, &machine)?;
         require_memory_for_all(&loaded, &kernels)?;
-        let packed = packed.map(|path| load_packed(path, &mut loaded, &kernels, &machine)).transpose()?;
-        Ok((Some(loaded), packed))
+        Ok(Some(loaded))
     });
-    let (loaded, packed) = match begun {
+    let loaded = match begun {
         Ok(begun) => begun,
         Err(error) => {
             folder.abandon();
@@ -122,7 +116,7 @@ fn measure(
     let model_weights = loaded.as_ref().map_or(0, |l| l.model.ternary_weights());
     note(estimate::in_words(&Asked { scenario: &scenario, cells: &cells, kernels: &kernels, model_weights }));
     receipt.model = loaded.as_ref().map(|l| l.record.clone());
-    let store = WeightStore::new(packed);
+    let store = WeightStore::default();
     let start = Instant::now();
     let mut run = Run {
         start,

@@ -14,7 +14,7 @@ use crate::model::sampler::Sampling;
 use crate::model::sparse_ffn::{SparseFfn, Sparsity};
 use crate::model::stop::StopReason;
 use crate::model::tokenizer::Pre;
-use crate::models::{Loaded, load_if, load_packed};
+use crate::models::{Loaded, load_if};
 use crate::output::{Output, note};
 use crate::prefill::PrefillPolicy;
 use crate::receipt::{Build, ForwardMs, HeadEffect, KvCacheRecord, PhasesMs, PrefillRecord, SparseFfnRecord};
@@ -118,18 +118,14 @@ pub fn prepare(
         ),
         None => None,
     };
-    let mut loaded = load_if(&args.model, pre, &machine, fits)?;
+    let loaded = load_if(&args.model, pre, &machine, fits)?;
     let machine = machine.suit(&args.machine, loaded.record.ternary_weights);
     for text in &loaded.record.notes {
         note(format!("note: {text}"));
     }
     let selection = select(&args.kernel, &machine, &loaded.model)?;
     note(format!("kernel: {} ({})", selection.kernel.id(), selection.reason));
-    let packed = match &args.packed {
-        Some(path) => Some(load_packed(path, &mut loaded, &[selection.kernel], &machine)?),
-        None => None,
-    };
-    Ok((machine, loaded, selection, WeightStore::new(packed)))
+    Ok((machine, loaded, selection, WeightStore::default()))
 }
 
 /// Runs the command.

@@ -1,19 +1,17 @@
-//! `model inspect`, `model convert` and `model synth`.
+//! `model inspect` and `model synth`.
 
 use crate::cli::ModelCommand;
 use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::machine::MachineArgs;
 use crate::measure::end_to_end::{WeightStore, check_golden, engine};
-use crate::model::gguf::quoted;
 use crate::model::inspect::{Inspection, inspect};
-use crate::model::packed_file::write_packed;
 use crate::model::synth::{SynthShape, synth_size_bytes_with, write_synthetic};
 use crate::models::{self, mib};
 use crate::output::{Output, note, table};
 use crate::progress::Progress;
 use crate::receipt::GoldenCheck;
-use kernels::{CodeTable, HeadFormat, Packing};
+use kernels::{CodeTable, HeadFormat};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
@@ -21,9 +19,6 @@ use std::path::{Path, PathBuf};
 pub fn run(command: &ModelCommand, out: &Output) -> Result<()> {
     match command {
         ModelCommand::Inspect { model, goldens, json, machine } => inspect_model(model, *goldens, *json, machine, out),
-        ModelCommand::Convert { model, packing, out: path, force, json, machine } => {
-            convert(model, packing, path, *force, *json, machine, out)
-        }
         ModelCommand::Synth { shape, layers, live_share, seed, out: path, force, json } => {
             let path = path.clone().unwrap_or_else(|| PathBuf::from(format!("{shape}.gguf")));
             synth(shape, *layers, *live_share, *seed, &path, *force, *json, out)
@@ -124,50 +119,6 @@ fn goldens_table(checked: &[KernelGoldens]) -> String {
         })
     });
     format!("known answers\n{}", table(&["kernel", "prompt", "ids compared", "verdict"], &[2], rows))
-}
-
-fn convert(
-    spec: &str,
-    packing: &str,
-    path: &Path,
-    force: bool,
-    json: bool,
-    machine: &MachineArgs,
-    out: &Output,
-) -> Result<()> {
-    let packing = packing_by_name(packing)?;
-    if path.exists() && !force {
-        return Err(Error::input(format!("{} exists; add --force to replace it", path.display())));
-    }
-    crate::files::check_writable(path)?;
-    let machine = machine.check(crate::machine::all_cpus())?;
-    let loaded = models::load(spec, None, &machine)?;
-    let model = &loaded.model;
-    if let (Ok(input), Ok(output)) = (model.path().canonicalize(), path.canonicalize())
-        && input == output
-    {
-        return Err(Error::input(format!("{} is the model itself; name another file", path.display())));
-    }
-    let what = format!("packing {spec} as {packing} to {}", path.display());
-    let summary = write_packed(model, packing, path, &mut machine.loading(what, model.packed_bytes(packing))?)?;
-    if json {
-        return out.json(&summary);
-    }
-    out.line(format!(
-        "{}: {} tensors in packing {packing}, {}, of the model with sha256 {}",
-        summary.path.display(),
-        summary.tensors,
-        mib(summary.bytes),
-        summary.source_sha256
-    ))
-}
-
-/// The packing of this name.
-pub fn packing_by_name(name: &str) -> Result<Packing> {
-    Packing::by_name(name).ok_or_else(|| {
-        let known = Packing::ALL.iter().map(|p| p.name()).collect::<Vec<_>>().join(", ");
-        Error::input(format!("--packing {} is not known; known: {known}", quoted(name)))
-    })
 }
 
 #[allow(clippy::too_many_arguments)]

@@ -3,8 +3,7 @@
 use super::fuzz;
 use crate::amdahl;
 use crate::claims;
-use crate::cli::{Cli, Command, ModelCommand};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::export::{Format, export};
 use crate::gate::{self, Baseline, Store};
 use crate::model::builtin;
@@ -13,17 +12,12 @@ use crate::model::gguf::Gguf;
 use crate::model::gguf::testing::Builder;
 use crate::model::inspect::inspect;
 use crate::model::loading::Loading;
-use crate::model::packed_file::{PackedFile, write_packed};
 use crate::model::tokenizer::Tokenizer;
-use crate::model::weights::Model;
 use crate::receipt::{parse_receipt, read_receipt, write_receipt};
 use crate::recheck::recheck;
 use crate::report::{Look, fixture, summary, write_run_folder};
 use crate::scenario::Scenario;
-use crate::usage::one_line;
-use clap::{Parser, ValueEnum};
-use kernels::Packing;
-use sha2::{Digest, Sha256};
+use clap::ValueEnum;
 use std::path::Path;
 
 fn builtin_bytes() -> Vec<u8> {
@@ -197,54 +191,5 @@ fn baseline() {
         assert_eq!(store.all().len(), 1);
         let (baseline, _) = store.load("main")?;
         Scenario::parse("its scenario", &baseline.scenario)?.require_micro()
-    });
-}
-
-#[test]
-fn packed_file() {
-    let model = Model::load(builtin::open().expect("sound"), None, &mut Loading::alone()).expect("sound");
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("m.trit");
-    let seeds: Vec<Vec<u8>> = [Packing::Vnni16, Packing::Trit5, Packing::Lut16, Packing::Lut8]
-        .into_iter()
-        .map(|packing| {
-            write_packed(&model, packing, &path, &mut Loading::alone()).expect("written");
-            std::fs::read(&path).expect("there")
-        })
-        .collect();
-    let mut number = 0u64;
-    fuzz(&seeds, true, |bytes| {
-        let mut bytes = bytes.to_vec();
-        number += 1;
-        // Half of the time the header's hash is made to fit again, as a stranger would.
-        if number.is_multiple_of(2)
-            && let Some(n) = bytes.get(12..16).map(|n| u32::from_le_bytes([n[0], n[1], n[2], n[3]]) as usize)
-            && let Some(table) = bytes.get(128..128usize.saturating_mul(n.saturating_add(1)))
-        {
-            let hash = Sha256::new().chain_update(&bytes[..96]).chain_update(table).finalize();
-            bytes[96..128].copy_from_slice(&hash);
-        }
-        std::fs::write(&path, &bytes).expect("written");
-        PackedFile::open(&path, &model)?.check(&mut Loading::alone()).map(|_| ())
-    });
-}
-
-/// Arguments split at zero bytes. What is accepted names a packing and files; nothing is written here.
-#[test]
-fn convert_arguments() {
-    let seeds = [
-        b"model\0convert\0m.gguf\0--packing\0vnni16x16\0--out\0m.trit".to_vec(),
-        b"model\0convert\0builtin\0--packing=i2s-128x32\0-o\0/tmp/x\0--force\0--json\0--threads\x002\0--pin".to_vec(),
-        b"model\0convert\0synth:tiny\0--packing\0qk256\0--out\0x\0--cpu-features\0avx2".to_vec(),
-    ];
-    fuzz(&seeds, false, |bytes| {
-        let words = bytes.split(|&byte| byte == 0).map(|word| String::from_utf8_lossy(word).into_owned());
-        let words: Vec<String> = std::iter::once("harness".to_owned()).chain(words).collect();
-        let command = Cli::try_parse_from(&words).map_err(|e| Error::input(one_line(&e, &words)))?.command;
-        if let Command::Model(ModelCommand::Convert { packing, machine, .. }) = command {
-            crate::cmd::model::packing_by_name(&packing)?;
-            machine.check(1).map(|_| ())?;
-        }
-        Ok(())
     });
 }

@@ -201,7 +201,7 @@ impl Child {
     fn exact(&self, ids: &[String]) -> Result<Vec<ExactResult>> {
         let kernels = self.machine.kernels(Some(ids))?;
         let loaded = models::load("builtin", None, &self.machine)?;
-        let store = &mut WeightStore::new(None);
+        let store = &mut WeightStore::default();
         let generate = scenario::Generate {
             prompt: EXACT_PROMPT.into(),
             max_tokens: EXACT_TOKENS,

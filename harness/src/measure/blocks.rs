@@ -291,7 +291,7 @@ mod tests {
     fn run(tokens: usize, stop: bool, change: impl Fn(&mut Vec<u32>)) -> Result<Option<TokenBlocks>> {
         let machine = MachineArgs::for_child(1, None).check(1).expect("a machine");
         let loaded = models::load("builtin", None, &machine).expect("loads");
-        let store = &mut WeightStore::new(None);
+        let store = &mut WeightStore::default();
         let ids = ["scalar-i8", "scalar", "scalar-i8", "scalar-i8"];
         let kernels: Vec<Kernel> = ids.iter().map(|id| machine.kernel(id).expect("runs everywhere")).collect();
         let mut make =

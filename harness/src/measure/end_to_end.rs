@@ -13,7 +13,6 @@ use crate::model::config::ModelConfig;
 use crate::model::engine::{Engine, PrefillKernel};
 use crate::model::generate::{Generation, Request, Session};
 use crate::model::known::Golden;
-use crate::model::packed_file::PackedModel;
 use crate::model::perplexity;
 use crate::model::sampler::Sampling;
 use crate::model::sparse_ffn::Sparsity;
@@ -38,16 +37,10 @@ pub const SAFE_MARGIN: f32 = 0.1;
 #[derive(Default)]
 pub struct WeightStore {
     packed: HashMap<(Packing, [i8; 4]), Arc<Weights>>,
-    from_file: Option<PackedModel>,
     heads: HashMap<HeadFormat, Arc<OutputHead>>,
 }
 
 impl WeightStore {
-    /// A store that takes the weights of one packing from a file instead of packing them.
-    pub fn new(from_file: Option<PackedModel>) -> Self {
-        Self { from_file, ..Self::default() }
-    }
-
     /// Weights for a kernel, packed on first use.
     pub fn get(
         &mut self,
@@ -59,13 +52,8 @@ impl WeightStore {
         if let Some(found) = self.packed.get(&(packing, table.0)) {
             return Ok(Arc::clone(found));
         }
-        let weights = match &self.from_file {
-            Some(file) if file.packing() == packing => file.weights(model, table)?,
-            _ => {
-                let what = format!("packing weights as {packing}");
-                model.weights(packing, table, &mut machine.loading(what, model.packed_bytes(packing))?)?
-            }
-        };
+        let what = format!("packing weights as {packing}");
+        let weights = model.weights(packing, table, &mut machine.loading(what, model.packed_bytes(packing))?)?;
         let weights = Arc::new(weights);
         self.packed.insert((packing, table.0), Arc::clone(&weights));
         Ok(weights)

@@ -8,7 +8,6 @@ pub mod gguf;
 pub mod inspect;
 pub mod known;
 pub mod loading;
-pub mod packed_file;
 pub mod perplexity;
 pub mod policy;
 pub mod rope;

@@ -63,13 +63,6 @@ pub struct Model {
     pub sha256: [u8; 32],
 }
 
-/// A ternary tensor: name, rows (outputs) and k (inputs).
-pub struct MatrixShape {
-    pub name: String,
-    pub rows: usize,
-    pub k: usize,
-}
-
 impl Model {
     /// Checks shape, tensors, codes and tokenizer, and hashes the file meanwhile. Errors are one line and name file, field and offset.
     /// Bytes done are those hashed and those checked: see [`Model::load_bytes`].
@@ -135,31 +128,20 @@ impl Model {
 
     /// Packs all ternary tensors for kernels that read `packing`. `table` is what the codes are taken for. Bytes done are the packed ones.
     pub fn weights(&self, packing: Packing, table: CodeTable, loading: &mut Loading) -> Result<Weights> {
-        self.assemble(packing, |name| {
+        let mut matrix = |name: &str| {
             let weights = self.matrix(name, packing, table, &mut loading.team)?;
             loading.progress.add(weights.code_bytes().len() as u64);
             Ok(weights)
-        })
+        };
+        let blocks = (0..self.config.layers).map(|layer| self.block(layer, &mut matrix)).collect::<Result<_>>()?;
+        let output_norm = self.vector("output_norm.weight")?;
+        Ok(Weights { packing, blocks, output_norm })
     }
 
     /// Bytes of all ternary tensors in a packing, without block scales.
     pub fn packed_bytes(&self, packing: Packing) -> u64 {
-        self.matrices().map(|m| packing.code_bytes(m.rows, m.k).unwrap_or(0) as u64).sum()
-    }
-
-    /// The model's ternary tensors in the order of its graph.
-    pub fn matrices(&self) -> impl Iterator<Item = MatrixShape> + '_ {
-        required_tensors(&self.config).filter(|(_, kind, _)| *kind == Readable::I2S).filter_map(|(name, _, dims)| {
-            let &[k, rows] = &dims[..] else { return None };
-            Some(MatrixShape { name, rows, k })
-        })
-    }
-
-    /// The weights, each ternary tensor as `matrix` gives it.
-    pub fn assemble(&self, packing: Packing, mut matrix: impl FnMut(&str) -> Result<PackedWeights>) -> Result<Weights> {
-        let blocks = (0..self.config.layers).map(|layer| self.block(layer, &mut matrix)).collect::<Result<_>>()?;
-        let output_norm = self.vector("output_norm.weight")?;
-        Ok(Weights { packing, blocks, output_norm })
+        let ternary = required_tensors(&self.config).filter(|(_, kind, _)| *kind == Readable::I2S);
+        ternary.map(|(_, _, dims)| packing.code_bytes(dims[1], dims[0]).unwrap_or(0) as u64).sum()
     }
 
     fn block(&self, layer: usize, matrix: &mut dyn FnMut(&str) -> Result<PackedWeights>) -> Result<Block> {
@@ -213,7 +195,7 @@ impl Model {
     }
 
     /// The scale of a ternary tensor.
-    pub fn scale(&self, name: &str) -> Result<f32> {
+    fn scale(&self, name: &str) -> Result<f32> {
         let tensor = self.gguf.tensor(name)?;
         // `check_tensors` refused a file without one.
         Ok(i2s_scale(self.gguf.bytes(tensor)).unwrap_or(f32::NAN))
@@ -240,4 +222,30 @@ fn sha256_unless(given_up: &AtomicBool, bytes: &[u8], progress: &Progress) -> [u
         progress.add(chunk.len() as u64);
     }
     hash.finalize().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::builtin;
+    use super::*;
+
+    fn loading(threads: usize) -> Loading {
+        Loading::new(Team::new(threads, |_| {}).expect("threads start"), Progress::silent())
+    }
+
+    #[test]
+    fn loading_with_more_threads_gives_the_same_bytes() {
+        let load = |threads| Model::load(builtin::open().expect("built in"), None, &mut loading(threads));
+        let [model, other] = [1, 5].map(|threads| load(threads).expect("a valid model"));
+        assert!(model.embedding[..] == other.embedding[..] && model.sha256 == other.sha256);
+        assert_eq!(model.sha256[..], Sha256::digest(builtin::bytes())[..]);
+        for &packing in Packing::ALL {
+            let pack = |threads| model.weights(packing, CodeTable::TERNARY, &mut loading(threads));
+            let [one, five] = [1, 5].map(|threads| pack(threads).expect("packs"));
+            for (one, five) in one.blocks.iter().zip(&five.blocks) {
+                let mut both = one.matrices().into_iter().zip(five.matrices());
+                assert!(both.all(|(one, five)| one.code_bytes() == five.code_bytes()), "{packing}");
+            }
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use super::types::I2S_TAIL;
 use super::{Gguf, Readable, TensorInfo};
 use crate::error::Result;
-use kernels::Packing;
+use kernels::I2sTensor;
 
 /// The low bit of each 2-bit code in eight bytes.
 const LOW_BITS: u64 = 0x5555_5555_5555_5555;
@@ -57,7 +57,7 @@ pub fn check_i2s_codes(gguf: &Gguf, tensor: &TensorInfo) -> Result<()> {
     }
     let bytes = gguf.bytes(tensor);
     let codes = i2s_codes(bytes);
-    if let Some(within) = Packing::I2s.find_invalid_code(codes) {
+    if let Some(within) = I2sTensor::find_code_3(codes) {
         let at = tensor.offset + within as u64;
         let what = format!(
             "data byte at {at} holds code 3, which I2_S (128 weights in 32 bytes) does not have: the file is corrupt or packed in another I2_S layout"
