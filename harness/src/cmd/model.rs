@@ -4,14 +4,14 @@ use crate::cli::ModelCommand;
 use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::machine::MachineArgs;
-use crate::measure::end_to_end::{WeightStore, check_golden, engine};
-use crate::model::inspect::{Inspection, inspect};
-use crate::model::synth::{SynthShape, synth_size_bytes_with, write_synthetic};
+use crate::measure::end_to_end::{WeightStore, check_golden, decoder};
 use crate::models::{self, mib};
 use crate::output::{Output, note, table};
 use crate::progress::Progress;
 use crate::receipt::GoldenCheck;
 use kernels::{CodeTable, HeadFormat};
+use model::inspect::{Inspection, inspect};
+use model::synth::{SynthShape, SynthSummary, SyntheticModel};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
@@ -86,14 +86,14 @@ fn check_goldens(spec: &str, args: &MachineArgs) -> Result<Option<Vec<KernelGold
     let mut all = Vec::new();
     for (done, kernel) in kernels.into_iter().enumerate() {
         progress.set(done as u64);
-        let mut engine =
-            engine(&loaded.model, &mut store, kernel, CodeTable::TERNARY, &machine, capacity, HeadFormat::F16)?;
+        let mut decoder =
+            decoder(&loaded.model, &mut store, kernel, CodeTable::TERNARY, &machine, capacity, HeadFormat::F16)?;
         let mut goldens = Vec::new();
         for golden in &known.goldens {
             if interrupt::requested() {
                 return Err(Error::interrupted("interrupted while checking known answers"));
             }
-            goldens.push(check_golden(&mut engine, golden, interrupt::flag())?);
+            goldens.push(check_golden(&mut decoder, golden, interrupt::flag())?);
         }
         all.push(KernelGoldens { kernel: kernel.id().into(), goldens });
     }
@@ -121,6 +121,13 @@ fn goldens_table(checked: &[KernelGoldens]) -> String {
     format!("known answers\n{}", table(&["kernel", "prompt", "ids compared", "verdict"], &[2], rows))
 }
 
+#[derive(Serialize)]
+struct Written<'a> {
+    path: &'a Path,
+    #[serde(flatten)]
+    summary: SynthSummary,
+}
+
 #[allow(clippy::too_many_arguments)]
 fn synth(
     shape: &str,
@@ -136,16 +143,17 @@ fn synth(
     if path.exists() && !force {
         return Err(Error::input(format!("{} exists; add --force to replace it", path.display())));
     }
-    let size = synth_size_bytes_with(shape, layers, live_share)?;
+    let synthetic = SyntheticModel::new(shape, layers, live_share, seed)?;
+    let (size, summary) = (synthetic.bytes(), synthetic.summary());
     let progress = Progress::start(format!("writing {} ({})", path.display(), mib(size)), size);
-    let summary = write_synthetic(path, shape, layers, live_share, seed, &mut |done, _| progress.set(done))?;
+    models::write_synthetic(path, &synthetic, &progress)?;
     drop(progress);
     if json {
-        return out.json(&summary);
+        return out.json(&Written { path, summary });
     }
     out.line(format!(
         "{}: {} blocks, {} ternary weights, {}, seed {} (synthetic: random weights, its text means nothing)",
-        summary.path.display(),
+        path.display(),
         summary.layers,
         summary.ternary_weights,
         mib(summary.bytes),

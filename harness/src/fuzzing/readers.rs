@@ -6,18 +6,18 @@ use crate::claims;
 use crate::error::Result;
 use crate::export::{Format, export};
 use crate::gate::{self, Baseline, Store};
-use crate::model::builtin;
-use crate::model::config::{ModelConfig, check_codes, check_tensors};
-use crate::model::gguf::Gguf;
-use crate::model::gguf::testing::Builder;
-use crate::model::inspect::inspect;
-use crate::model::loading::Loading;
-use crate::model::tokenizer::Tokenizer;
 use crate::receipt::{parse_receipt, read_receipt, write_receipt};
 use crate::recheck::recheck;
 use crate::report::{Look, fixture, summary, write_run_folder};
 use crate::scenario::Scenario;
 use clap::ValueEnum;
+use model::builtin;
+use model::config::{ModelConfig, check_codes, check_tensors};
+use model::gguf::Gguf;
+use model::gguf::writer::{HeaderWriter, padding};
+use model::inspect::inspect;
+use model::loading::Loading;
+use model::tokenizer::Tokenizer;
 use std::path::Path;
 
 fn builtin_bytes() -> Vec<u8> {
@@ -33,21 +33,25 @@ fn load(bytes: &[u8]) -> Result<()> {
     let config = ModelConfig::from_gguf(&gguf)?;
     check_tensors(&gguf, &config)?;
     check_codes(&gguf, &mut Loading::alone())?;
-    Tokenizer::from_gguf(&gguf, None).map(|_| ())
+    Tokenizer::from_gguf(&gguf, None)?;
+    Ok(())
 }
 
 #[test]
 fn gguf() {
     // The built-in model, and small files with every kind of value.
-    let small = Builder::new()
-        .string("general.architecture", "bitnet-b1.58")
-        .strings("tokenizer.ggml.tokens", &["a", "b", "ab"])
-        .i32s("tokenizer.ggml.token_type", &[1, 1, 1])
-        .f32("bitnet-b1.58.rope.freq_base", 1e4)
-        .bool("tokenizer.ggml.add_bos_token", true)
-        .zeros("token_embd.weight", &[128, 3], 1)
-        .zeros("blk.0.attn_q.weight", &[128, 128], 36)
-        .build();
+    let mut header = HeaderWriter::new();
+    header.string("general.architecture", "bitnet-b1.58");
+    header.strings("tokenizer.ggml.tokens", &["a", "b", "ab"]);
+    header.i32s("tokenizer.ggml.token_type", &[1, 1, 1]);
+    header.f32("bitnet-b1.58.rope.freq_base", 1e4);
+    header.bool("tokenizer.ggml.add_bos_token", true);
+    let embedding = header.tensor("token_embd.weight", &[128, 3], 1).expect("valid");
+    let ternary = header.tensor("blk.0.attn_q.weight", &[128, 128], 36).expect("valid");
+    // Every weight 0, scale 1.
+    let codes = [vec![0x55; 128 * 128 / 4], 1f32.to_le_bytes().to_vec(), vec![0; 28]].concat();
+    assert_eq!(codes.len() as u64, ternary);
+    let small = [header.finish(), vec![0; embedding as usize], padding(embedding).to_vec(), codes].concat();
     fuzz(&[builtin_bytes(), small.clone(), small], true, load);
 }
 
@@ -65,17 +69,14 @@ fn tokenizer_metadata() {
         [left.to_owned(), right.to_owned(), format!("{left}{right}")].iter().all(|part| tokens.contains(part))
     };
     let merges: Vec<String> = list("tokenizer.ggml.merges").into_iter().filter(known).collect();
-    let borrowed = |list: &[String]| list.iter().map(String::as_str).collect::<Vec<_>>().join("\u{1}");
-    let (tokens_text, merges_text) = (borrowed(&tokens), borrowed(&merges));
-    let file = Builder::new()
-        .string("tokenizer.ggml.model", "gpt2")
-        .string("tokenizer.ggml.pre", "gpt-2")
-        .strings("tokenizer.ggml.tokens", &tokens_text.split('\u{1}').collect::<Vec<_>>())
-        .strings("tokenizer.ggml.merges", &merges_text.split('\u{1}').collect::<Vec<_>>())
-        .i32s("tokenizer.ggml.token_type", &vec![1; tokens.len()])
-        .u32("tokenizer.ggml.eos_token_id", 2)
-        .build();
-    fuzz(&[file], true, |bytes| {
+    let mut header = HeaderWriter::new();
+    header.string("tokenizer.ggml.model", "gpt2");
+    header.string("tokenizer.ggml.pre", "gpt-2");
+    header.strings("tokenizer.ggml.tokens", &tokens);
+    header.strings("tokenizer.ggml.merges", &merges);
+    header.i32s("tokenizer.ggml.token_type", &vec![1; tokens.len()]);
+    header.u32("tokenizer.ggml.eos_token_id", 2);
+    fuzz(&[header.finish()], true, |bytes| {
         let gguf = Gguf::from_bytes("m.gguf", bytes.to_vec())?;
         let tokenizer = Tokenizer::from_gguf(&gguf, None)?;
         let ids = tokenizer.encode("ROMEO: what\n light? 12345", None)?;

@@ -52,7 +52,7 @@ impl Trio {
     /// difference would look like one of the builds; with one copy for both processes of the baseline the A/A pair would not show it.
     pub fn start(sides: &Sides<'_>, job: &Job) -> Result<Self> {
         let plain = Job { inject: None, ..job.clone() };
-        let start = |label, binary: &Path, job: &Job, n: usize| {
+        let start = |label, binary: &Path, job: &Job, n: usize| -> Result<Process> {
             let copy = fresh_copy(binary, &sides.folder.join(format!("program-{n}")))?;
             let process = Process::start(label, &copy, job.clone(), sides.folder, n)?;
             // The process runs, so the file can go; it is removed before the system writes it to the disk.

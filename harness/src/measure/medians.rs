@@ -3,8 +3,8 @@
 
 use super::stats::{Paired, median};
 use crate::judge::Method;
-use crate::model::generate::rate;
 use crate::receipt::{DecodeTimesNs, ForwardMs, GenerationKernel, GenerationRound, PhasesMs, Ratio, TokenBlocks};
+use model::generate::rate;
 use std::time::Duration;
 
 /// Fills in speeds and times from the rounds. Receipts before 1.1 hold neither the prompt tokens of a round, which are then the

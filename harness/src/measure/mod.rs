@@ -8,6 +8,7 @@ pub mod last_level;
 pub mod limits;
 pub mod medians;
 pub mod micro;
+pub mod records;
 pub mod rounds;
 pub mod sequential;
 pub mod sparse_pair;
