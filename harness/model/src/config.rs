@@ -9,8 +9,8 @@ use crate::loading::Loading;
 /// Architectures whose graph this program runs (ReLU squared, sub-norms, tied F16 head).
 pub const SUPPORTED: [&str; 2] = ["bitnet-b1.58", "bitnet-25"];
 
-/// Upper bounds. The product of any two fits 64 bits, and a damaged or hostile file cannot ask for terabytes of buffers before its tensors
-/// are checked.
+/// Upper bounds. The product of any two fits 64 bits, and a damaged or hostile file cannot ask for terabytes of buffers
+/// before its tensors are checked.
 const MAX_VOCAB: u32 = 1 << 22;
 const MAX_CONTEXT: u32 = 1 << 22;
 const MAX_DIM: u32 = 1 << 18;
@@ -205,8 +205,9 @@ fn type_name(kind: Readable) -> &'static str {
     }
 }
 
-/// Checks that every tensor of the graph is there with its shape and type, that I2_S scales and f32 values are finite, and that no other
-/// tensor is there (a bias or a separate output head makes another model). The error is one line: the first fault, and how many more.
+/// Checks that every tensor of the graph is there with its shape and type, that I2_S scales and f32 values are finite,
+/// and that no other tensor is there (a bias or a separate output head makes another model). The error is one line: the
+/// first fault, and how many more.
 pub fn check_tensors(gguf: &Gguf, config: &ModelConfig) -> Result<()> {
     let mut faults = required_tensors(config).filter_map(|need| check_tensor(gguf, &need).err());
     let first = match faults.next() {

@@ -1,24 +1,20 @@
-//! The forward pass of the 2B-4T graph with any kernel, for one token or a batch of consecutive ones. All buffers are made once; a step
-//! allocates nothing. Results do not depend on the batch or the number of threads.
+//! The forward pass of the 2B-4T graph with any kernel, for one token or a batch of consecutive ones. All buffers are
+//! made once; a step allocates nothing. Results do not depend on the batch or the number of threads.
 
+use crate::attention::Attention;
 use crate::error::{Error, Result};
 use crate::rope::Rope;
 use crate::sparse_ffn::{SparseFfn, Sparsity, Step};
 use crate::times::{Lap, Times};
 use crate::weights::{Model, Weights};
-use kernels::parallel::{Columns, Team};
-use kernels::{
-    AlignedBuffer, CachedHead, CpuFeatures, F32Ops, HeadInput, Kernel, KernelError, LinearInput, OutputHead, Product,
-    Queries,
-};
+use kernels::parallel::Team;
+use kernels::{AlignedBuffer, CpuFeatures, F32Ops, HeadInput, Kernel, KernelError, LinearInput, OutputHead, Product};
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
-/// Prompt tokens that kernels with a gemm process at once: enough that unpacking the weights costs little beside the products.
+/// Prompt tokens that kernels with a gemm process at once: enough that unpacking the weights costs little beside the
+/// products.
 const BATCH: usize = 128;
-
-/// With fewer multiplications attention runs on one thread, because waking the others takes longer.
-const SHARED_ATTENTION: usize = 1 << 16;
 
 /// Another kernel for batches, with weights in its packing.
 #[derive(Clone)]
@@ -55,8 +51,8 @@ pub struct Decoder<'m> {
     pub times: Times,
 }
 
-/// Buffers of `batch` tokens, one token after the other. They begin at cache lines, so that no vector load touches two; the large ones are in
-/// huge pages.
+/// Buffers of `batch` tokens, one token after the other. They begin at cache lines, so that no vector load touches two;
+/// the large ones are in huge pages.
 struct Buffers {
     /// Residual stream.
     x: AlignedBuffer<f32>,
@@ -79,8 +75,8 @@ struct Buffers {
 }
 
 impl<'m> Decoder<'m> {
-    /// Room for `capacity` tokens. `weights` must be in the kernel's packing; `features` choose the operations between the products;
-    /// `head` is the model's embedding in some format.
+    /// Room for `capacity` tokens. `weights` must be in the kernel's packing; `features` choose the operations between
+    /// the products; `head` is the model's embedding in some format.
     pub fn new(
         model: &'m Model,
         weights: Arc<Weights>,
@@ -93,8 +89,8 @@ impl<'m> Decoder<'m> {
         Self::with_prefill(model, weights, kernel, None, head, team, features, capacity)
     }
 
-    /// As [`Decoder::new`], with another kernel for batches of prompt tokens. Both must be exact on int8 activations, so that results
-    /// do not depend on which of them computes a batch.
+    /// As [`Decoder::new`], with another kernel for batches of prompt tokens. Both must be exact on int8 activations,
+    /// so that results do not depend on which of them computes a batch.
     #[allow(clippy::too_many_arguments)]
     pub fn with_prefill(
         model: &'m Model,
@@ -175,8 +171,8 @@ impl<'m> Decoder<'m> {
         }
     }
 
-    /// Turns skipping of zero gates on or off, for single tokens. It packs a second copy of `up` and `down`. Without effect for a kernel that
-    /// is not exact on int8 activations. Logits stay the same, bit for bit.
+    /// Turns skipping of zero gates on or off, for single tokens. It packs a second copy of `up` and `down`. Without
+    /// effect for a kernel that is not exact on int8 activations. Logits stay the same, bit for bit.
     pub fn set_sparsity(&mut self, mode: Sparsity, features: CpuFeatures) -> Result<Option<&SparseFfn>> {
         self.sparse = SparseFfn::new(mode, self.model, &self.weights, &self.kernel, &mut self.team, features)?;
         Ok(self.sparse.as_ref())
@@ -197,13 +193,15 @@ impl<'m> Decoder<'m> {
         self.batch
     }
 
-    /// Bytes of keys and values that a decoded token reads for each position before it, beside [`Decoder::bytes_per_token`].
+    /// Bytes of keys and values that a decoded token reads for each position before it, beside
+    /// [`Decoder::bytes_per_token`].
     pub fn kv_bytes_per_position(&self) -> u64 {
         let c = &self.model.config;
         (2 * c.layers * c.kv_dim() * size_of::<u16>()) as u64
     }
 
-    /// Bytes of weights, scales and head that one decoded token reads; with sparsity, the mean since the last [`Decoder::reset`].
+    /// Bytes of weights, scales and head that one decoded token reads; with sparsity, the mean since the last
+    /// [`Decoder::reset`].
     pub fn bytes_per_token(&self) -> u64 {
         let dense = self.weights.bytes() + self.head.bytes() as u64;
         let saved = self.sparse.as_ref().map_or(0, SparseFfn::saved_bytes_per_token);
@@ -442,60 +440,4 @@ fn try_each_token<T: Send, E: Send>(
     team.split_rows(width, out, |range: Range<usize>, piece: &mut [T]| {
         piece.chunks_exact_mut(width).enumerate().try_for_each(|(i, out)| f(range.start / width + i, out))
     })
-}
-
-/// Causal grouped-query attention over the cache.
-struct Attention {
-    ops: F32Ops,
-    head_dim: usize,
-    /// Query heads that share a key and value head.
-    group: usize,
-    kv_dim: usize,
-    dim: usize,
-    /// Position of the first token of the batch.
-    position: usize,
-}
-
-impl Attention {
-    fn run(
-        &self,
-        team: &mut Team,
-        q: &[f32],
-        keys: &[u16],
-        values: &[u16],
-        scores: &[Mutex<Vec<f32>>],
-        out: &mut [f32],
-    ) {
-        let (d, tokens) = (self.head_dim, out.len() / self.dim);
-        let heads = |number: usize, range: Range<usize>, mut out: Columns<'_, f32>| {
-            let mut scores = scores[number].lock().unwrap_or_else(PoisonError::into_inner);
-            for t in 0..tokens {
-                let positions = self.position + t + 1;
-                let (columns, q) = (out.token(t), &q[t * self.dim..][range.clone()]);
-                // Heads that share a key and value head are computed together; a thread may have only some of them.
-                let mut first = 0;
-                while first < q.len() {
-                    let head = (range.start + first) / d;
-                    let count = (self.group - head % self.group).min((q.len() - first) / d);
-                    let at = head / self.group * d;
-                    let cache = CachedHead { keys: &keys[at..], values: &values[at..], stride: self.kv_dim };
-                    let group = first..first + count * d;
-                    let queries = Queries {
-                        q: &q[group.clone()],
-                        head_dim: d,
-                        factor: 1.0 / (d as f32).sqrt(),
-                        scores: &mut scores[..count * positions],
-                        out: &mut columns[group],
-                    };
-                    self.ops.attend(queries, cache);
-                    first += count * d;
-                }
-            }
-        };
-        if tokens * (self.position + tokens) * self.dim < SHARED_ATTENTION {
-            let stride = self.dim;
-            return heads(0, 0..stride, Columns::all(out, tokens, stride));
-        }
-        team.split_columns(d, out, self.dim, heads);
-    }
 }

@@ -1,5 +1,5 @@
-//! The generation loop: compute the prompt, then pick a token, check the stop rules and compute the next, until one stops it. Nothing is
-//! allocated per token.
+//! The generation loop: compute the prompt, then pick a token, check the stop rules and compute the next, until one
+//! stops it. Nothing is allocated per token.
 
 use crate::decoder::Decoder;
 use crate::error::{Error, Result};
@@ -107,7 +107,8 @@ impl<'d, 'm> Session<'d, 'm> {
         self.prompt_logits = Some(Vec::with_capacity(self.decoder.model().config.vocab));
     }
 
-    /// Runs to the end. `on_text` gets each piece of text (raw bytes, perhaps part of a character) once no stop string can take it back.
+    /// Runs to the end. `on_text` gets each piece of text (raw bytes, perhaps part of a character) once no stop string
+    /// can take it back.
     pub fn run(mut self, interrupted: &AtomicBool, on_text: &mut dyn FnMut(&[u8])) -> Result<Generation> {
         let start = Instant::now();
         let deadline = self.request.timeout.and_then(|limit| start.checked_add(limit));

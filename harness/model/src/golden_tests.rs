@@ -1,4 +1,5 @@
-//! The forward pass against the independent float64 oracle, with every kernel of this CPU, and proof that decoding allocates nothing.
+//! The forward pass against the independent float64 oracle, with every kernel of this CPU, and proof that decoding
+//! allocates nothing.
 
 use crate::builtin;
 use crate::decoder::Decoder;

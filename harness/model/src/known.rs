@@ -20,7 +20,8 @@ pub struct Golden {
     pub prompt_ids: Vec<u32>,
     /// The generated tokens.
     pub token_ids: Vec<u32>,
-    /// Difference of the two best logits at each generated token. Where it is small, rounding may decide, and correct programs may differ.
+    /// Difference of the two best logits at each generated token. Where it is small, rounding may decide, and correct
+    /// programs may differ.
     #[serde(default)]
     pub margins: Option<Vec<f32>>,
     /// Logits after the last token of the prompt; one for each token of the vocabulary.
@@ -39,7 +40,8 @@ pub struct KnownPerplexity {
     pub value: f64,
     /// Which text, in words.
     pub text: String,
-    /// Tokens in a window; every window starts from an empty cache. `None` where the publisher's rule differs or is not known.
+    /// Tokens in a window; every window starts from an empty cache. `None` where the publisher's rule differs or is not
+    /// known.
     #[serde(default)]
     pub window: Option<usize>,
     /// Number of tokens of the text.

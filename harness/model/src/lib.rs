@@ -1,11 +1,12 @@
 //! A model file, and what comes out of it: GGUF -> tokenizer -> forward pass -> text.
 //!
-//! This crate knows files, vocabularies, the graph of BitNet b1.58, sampling, when a text ends, and what known models should answer. It
-//! reads weights with whichever kernel it is given and is told what to do with what it makes: whoever loads a model says how many
-//! threads, who is told of progress and what stops it.
+//! This crate knows files, vocabularies, the graph of BitNet b1.58, sampling, when a text ends, and what known models
+//! should answer. It reads weights with whichever kernel it is given and is told what to do with what it makes: whoever
+//! loads a model says how many threads, who is told of progress and what stops it.
 //!
-//! It must never know receipts, statistics or verdicts, the command line, or a terminal: it prints nothing and shows no progress bar.
-//! `kernels` is the only crate of this workspace below it. `examples/complete.rs` turns a prompt into text in a few lines.
+//! It must never know receipts, statistics or verdicts, the command line, or a terminal: it prints nothing and shows no
+//! progress bar. `kernels` is the only crate of this workspace below it. `examples/complete.rs` turns a prompt into
+//! text in a few lines.
 
 pub mod builtin;
 pub mod config;
@@ -29,6 +30,7 @@ pub mod times;
 pub mod tokenizer;
 pub mod weights;
 
+mod attention;
 mod policy;
 
 #[cfg(test)]

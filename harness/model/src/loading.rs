@@ -35,8 +35,9 @@ impl Loading<'static> {
 }
 
 impl Loading<'_> {
-    /// `work(i)` for every i below `count`, by whichever thread is free; it gives a value and the bytes that are done with it. Returns
-    /// the values in order, or the error of the smallest i that has one, whatever the number of threads.
+    /// `work(i)` for every i below `count`, by whichever thread is free; it gives a value and the bytes that are done
+    /// with it. Returns the values in order, or the error of the smallest i that has one, whatever the number of
+    /// threads.
     pub fn each<T: Send + Sync>(
         &mut self,
         count: usize,

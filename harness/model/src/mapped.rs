@@ -5,9 +5,9 @@ use std::path::Path;
 
 /// A mapped file that knows whether it is still the one that was mapped.
 ///
-/// A file that another process cuts short ends this one with an error line and exit code 2 ([`crate::mapped_faults`]), and one that is
-/// rewritten in place is found by [`Self::check_unchanged`], which whoever reads weights calls when it has read them. Replacing a file
-/// by renaming another over it changes nothing here: the old one stays mapped.
+/// A file that another process cuts short ends this one with an error line and exit code 2 ([`crate::mapped_faults`]),
+/// and one that is rewritten in place is found by [`Self::check_unchanged`], which whoever reads weights calls when it
+/// has read them. Replacing a file by renaming another over it changes nothing here: the old one stays mapped.
 pub struct Mapped {
     // Before `map`: forgotten while the range is still this file's.
     _watch: crate::mapped_faults::Watch,
@@ -67,9 +67,9 @@ pub fn map(path: &Path, what: &str) -> Result<Mapped> {
     }
     let file = std::fs::File::open(path).map_err(|e| fail("open", &e))?;
     let mapped = Identity::of(&file).map_err(|e| fail("open", &e))?;
-    // SAFETY: the map is read-only and private. Rust asks that nobody changes the bytes while slices of them live; no file system
-    // promises that. What a change can do is bounded: numbers differ (found by `check_unchanged`), a cut raises SIGBUS (handled), and
-    // strings are validated again each time they are read from the map.
+    // SAFETY: the map is read-only and private. Rust asks that nobody changes the bytes while slices of them live; no
+    // file system promises that. What a change can do is bounded: numbers differ (found by `check_unchanged`), a cut
+    // raises SIGBUS (handled), and strings are validated again each time they are read from the map.
     let map = unsafe { memmap2::Mmap::map(&file) }.map_err(|e| fail("map", &e))?;
     let name = path.display().to_string();
     let watch = crate::mapped_faults::Watch::new(&map, &name);

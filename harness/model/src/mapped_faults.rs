@@ -1,7 +1,8 @@
 //! SIGBUS: what reading a mapped file past its new end raises. An error line and exit code 2 instead of a core dump.
 //!
-//! The handler may do almost nothing, so everything it says is made ready while the file is being mapped. It ends the process: nothing
-//! could be returned to the code that was reading. Receipts are written whole or not at all, so what was saved before stays readable.
+//! The handler may do almost nothing, so everything it says is made ready while the file is being mapped. It ends the
+//! process: nothing could be returned to the code that was reading. Receipts are written whole or not at all, so what
+//! was saved before stays readable.
 
 #[cfg(unix)]
 pub use unix::{Watch, install};
@@ -65,19 +66,21 @@ mod unix {
     /// Installs the handler.
     pub fn install() {
         let action = SigAction::new(SigHandler::SigAction(handle), SaFlags::SA_SIGINFO, SigSet::empty());
-        // SAFETY: the handler only loads atomics, reads leaked memory, writes to stderr and ends the process: all async-signal-safe.
-        // Failing to install it leaves the system's own way to end a process.
+        // SAFETY: the handler only loads atomics, reads leaked memory, writes to stderr and ends the process: all
+        // async-signal-safe. Failing to install it leaves the system's own way to end a process.
         let _ = unsafe { sigaction(Signal::SIGBUS, &action) };
     }
 
     extern "C" fn handle(_: libc::c_int, info: *mut libc::siginfo_t, _: *mut libc::c_void) {
-        // SAFETY: the system gives a valid `info` to a handler that was installed with SA_SIGINFO, and SIGBUS fills in the address.
+        // SAFETY: the system gives a valid `info` to a handler that was installed with SA_SIGINFO, and SIGBUS fills in
+        // the address.
         let address = unsafe { (*info).si_addr() }.addr();
         let mut line: &[u8] = b"error: a mapped file was cut short while it was in use; restore it and run again\n";
         for slot in &WATCHED {
             let (start, end) = (slot.start.load(Ordering::SeqCst), slot.end.load(Ordering::SeqCst));
             if start != 0 && (start..end).contains(&address) {
-                // SAFETY: `new` stored a leaked line and its length before `end`, and no slot with an end is without them.
+                // SAFETY: `new` stored a leaked line and its length before `end`, and no slot with an end is without
+                // them.
                 line = unsafe {
                     std::slice::from_raw_parts(slot.message.load(Ordering::SeqCst), slot.length.load(Ordering::SeqCst))
                 };

@@ -15,8 +15,9 @@ pub struct Score {
     pub tokens: usize,
 }
 
-/// Scores `tokens` in windows of `window` inputs (at most `max_windows`); tokens after the last whole window are left out, as in the
-/// golden rule. `progress` is called with (windows done, windows). The decoder needs room for one window.
+/// Scores `tokens` in windows of `window` inputs (at most `max_windows`); tokens after the last whole window are left
+/// out, as in the golden rule. `progress` is called with (windows done, windows). The decoder needs room for one
+/// window.
 pub fn score(
     decoder: &mut Decoder<'_>,
     tokens: &[u32],

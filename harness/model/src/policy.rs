@@ -23,7 +23,8 @@ pub struct Rule {
     warning: String,
 }
 
-/// Warnings about a file whose hash is `known` or not, the gravest first. `bad` is why this very file should not be used.
+/// Warnings about a file whose hash is `known` or not, the gravest first. `bad` is why this very file should not be
+/// used.
 pub fn warnings(gguf: &Gguf, known: bool, bad: Option<&str>) -> Result<Vec<String>> {
     #[derive(Deserialize)]
     struct Rules {

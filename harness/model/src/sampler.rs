@@ -10,7 +10,8 @@ use crate::error::{Error, Result};
 pub enum Sampling {
     /// The largest logit; of equals, the lowest id.
     Greedy,
-    /// Softmax of `logits / temperature` over the `top_k` largest (0: all), cut to the smallest set whose share reaches `top_p`.
+    /// Softmax of `logits / temperature` over the `top_k` largest (0: all), cut to the smallest set whose share reaches
+    /// `top_p`.
     Random {
         /// Above zero, finite.
         temperature: f32,
@@ -82,7 +83,8 @@ impl Sampler {
             self.ids.select_nth_unstable_by(top_k - 1, by_rank);
             self.ids.truncate(top_k);
         }
-        // Only top-p needs an order among the kept; sorting always makes the pick independent of how selection shuffled.
+        // Only top-p needs an order among the kept; sorting always makes the pick independent of how selection
+        // shuffled.
         if top_p < 1.0 || top_k > 0 {
             self.ids.sort_unstable_by(by_rank);
         }
@@ -102,8 +104,8 @@ impl Sampler {
             self.weights.truncate(count);
             total = kept;
         }
-        // 53 random bits: uniform in [0, 1). The largest weight is exp(0) = 1, so `total` is at least 1 unless it was cut off,
-        // which it never is: it ranks first.
+        // 53 random bits: uniform in [0, 1). The largest weight is exp(0) = 1, so `total` is at least 1 unless it was
+        // cut off, which it never is: it ranks first.
         let mut left = (self.rng.next_u64() >> 11) as f64 / (1u64 << 53) as f64 * total;
         let mut last = 0;
         for (&id, &weight) in self.ids.iter().zip(&self.weights) {
@@ -119,7 +121,8 @@ impl Sampler {
     }
 }
 
-/// The id of the largest logit; of equals, the lowest. NaN and +infinity are errors: a pick among them would mean nothing.
+/// The id of the largest logit; of equals, the lowest. NaN and +infinity are errors: a pick among them would mean
+/// nothing.
 pub fn argmax(logits: &[f32]) -> Result<u32> {
     let mut best = (0, f32::NEG_INFINITY);
     for (id, &logit) in logits.iter().enumerate() {
@@ -139,7 +142,8 @@ pub fn argmax(logits: &[f32]) -> Result<u32> {
 /// An input error: the kernels match the oracle, so the model's own weights must overflow.
 fn beyond_f32(what: &str) -> Error {
     Error::input(format!(
-        "{what}: a scale or norm in the model takes its numbers beyond f32; is the file damaged? (`verify` checks the kernels)"
+        "{what}: a scale or norm in the model takes its numbers beyond f32; is the file damaged? (`verify` \
+         checks the kernels)"
     ))
 }
 

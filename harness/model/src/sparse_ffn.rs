@@ -1,10 +1,11 @@
-//! Skips zeros of the feed-forward block: where the gate is not positive the element is 0 whatever `up` gives, and a column of `down` whose
-//! int8 activation is 0 adds nothing. Skipping both leaves every logit the same, bit for bit.
+//! Skips zeros of the feed-forward block: where the gate is not positive the element is 0 whatever `up` gives, and a
+//! column of `down` whose int8 activation is 0 adds nothing. Skipping both leaves every logit the same, bit for bit.
 //!
-//! It needs second copies of the weights: `up` by rows and `down` by columns. (Prompts are read in batches and use the dense kernel.)
-//! Skipping reads less, but not in one stream, so it is faster only where few elements are live (not zero). A probe at the start times
-//! both ways on the model's own matrices, layer after layer so that a large model is read from memory, and computes the live share at
-//! which they take equal time, the crossover. Each block of each token is then skipped or not by its own live share.
+//! It needs second copies of the weights: `up` by rows and `down` by columns. (Prompts are read in batches and use the
+//! dense kernel.) Skipping reads less, but not in one stream, so it is faster only where few elements are live (not
+//! zero). A probe at the start times both ways on the model's own matrices, layer after layer so that a large model is
+//! read from memory, and computes the live share at which they take equal time, the crossover. Each block of each token
+//! is then skipped or not by its own live share.
 
 use crate::error::{Error, Result};
 use crate::times::{Lap, Times};
@@ -140,8 +141,8 @@ pub(crate) struct Step<'a> {
 }
 
 impl SparseFfn {
-    /// Packs the extra copies and runs the probe if `mode` asks for it. `None` when `mode` is dense or the kernel is not an exact int8
-    /// kernel.
+    /// Packs the extra copies and runs the probe if `mode` asks for it. `None` when `mode` is dense or the kernel is
+    /// not an exact int8 kernel.
     pub fn new(
         mode: Sparsity,
         model: &Model,
@@ -184,7 +185,8 @@ impl SparseFfn {
         Ok(Some(this))
     }
 
-    /// For measuring a block without a model: skips always. Each copy of the block is `up` by rows and `down` by columns.
+    /// For measuring a block without a model: skips always. Each copy of the block is `up` by rows and `down` by
+    /// columns.
     pub fn from_matrices(copies: Vec<(PackedWeights, ColumnWeights)>, features: CpuFeatures) -> Self {
         let (ffn, dim) = copies.first().map_or((0, 0), |(up, _)| (up.rows(), up.k()));
         let layers: Vec<Layer> = copies.into_iter().map(|(up, down)| Layer { up: Some(up), down }).collect();
@@ -226,8 +228,8 @@ impl SparseFfn {
         self.layers.iter().map(|l| (l.up.as_ref().map_or(0, PackedWeights::bytes) + l.down.bytes()) as u64).sum()
     }
 
-    /// Mean bytes a token that skipping did not read, since the last reset. Negative where the dense packing is smaller and nearly all
-    /// elements are live.
+    /// Mean bytes a token that skipping did not read, since the last reset. Negative where the dense packing is smaller
+    /// and nearly all elements are live.
     pub fn saved_bytes_per_token(&self) -> i64 {
         self.counts.iter().map(|c| c.saved.checked_div(c.steps as i64).unwrap_or(0)).sum()
     }
@@ -328,7 +330,8 @@ impl SparseFfn {
         Ok(())
     }
 
-    /// The probe: times `up` and `down` dense and at two live shares, each in passes over all layers, and computes the crossover.
+    /// The probe: times `up` and `down` dense and at two live shares, each in passes over all layers, and computes the
+    /// crossover.
     fn measure(
         &mut self,
         weights: &Weights,
@@ -341,7 +344,8 @@ impl SparseFfn {
         };
         let (ffn, dim) = (first.up.rows(), first.up.k());
         let mut random = SplitMix64::new(1);
-        // The two sets of live elements are disjoint, so that neither finds its weights in a cache that the other filled.
+        // The two sets of live elements are disjoint, so that neither finds its weights in a cache that the other
+        // filled.
         let place: Vec<f64> = (0..ffn).map(|_| f64::from(random.below(1 << 20)) / f64::from(1 << 20)).collect();
         let live = |range: std::ops::Range<f64>| place.iter().map(move |p| if range.contains(p) { 1.0 } else { 0.0 });
         let gates: [Vec<f32>; 2] = [live(0.0..PROBED[0]).collect(), live(PROBED[0]..PROBED[0] + PROBED[1]).collect()];

@@ -64,7 +64,8 @@ fn logits_are_the_dense_ones_bit_for_bit() {
     }
 }
 
-/// The model's README says that 75%, 92% and 81% of the gate is zero on held-out text. Generated text would depend on rounding.
+/// The model's README says that 75%, 92% and 81% of the gate is zero on held-out text. Generated text would depend on
+/// rounding.
 #[test]
 fn live_shares_are_those_of_the_readme() {
     let model = Model::load(builtin::open().expect("built in"), None, &mut Loading::alone()).expect("a valid model");

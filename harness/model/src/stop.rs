@@ -48,7 +48,8 @@ pub struct StopRules {
 }
 
 impl StopRules {
-    /// Rules of one generation. `longest_piece` is the length in bytes of the longest token (see `Tokenizer::longest_piece`).
+    /// Rules of one generation. `longest_piece` is the length in bytes of the longest token (see
+    /// `Tokenizer::longest_piece`).
     pub fn new(ids: &[u32], eos: Option<u32>, strings: &[String], longest_piece: usize) -> Result<Self> {
         if let Some(bad) = strings.iter().find(|s| s.is_empty() || s.len() > MAX_STOP_BYTES) {
             let what =
@@ -64,8 +65,8 @@ impl StopRules {
         Ok(Self { ids, eos, strings, longest, tail, total: 0 })
     }
 
-    /// Takes a generated token and its bytes; says whether generation ends with it. A stopping token's own bytes are not
-    /// part of the text.
+    /// Takes a generated token and its bytes; says whether generation ends with it. A stopping token's own bytes are
+    /// not part of the text.
     pub fn push(&mut self, id: u32, piece: &[u8]) -> Option<Stop> {
         if self.ids.binary_search(&id).is_ok() {
             return Some(Stop { reason: StopReason::StopId, text_bytes: self.total });
@@ -87,8 +88,8 @@ impl StopRules {
         Some(Stop { reason: StopReason::StopString, text_bytes })
     }
 
-    /// Bytes of the text that may be shown already. The rest may be the beginning of a stop string, which would be cut from the
-    /// text.
+    /// Bytes of the text that may be shown already. The rest may be the beginning of a stop string, which would be cut
+    /// from the text.
     pub fn settled_bytes(&self) -> usize {
         let held = self.strings.iter().map(|s| {
             let most = self.tail.len().min(s.len() - 1);

@@ -22,7 +22,8 @@ const END_OF_TURN: &str = "<|eot_id|>";
 const TOKENS: &str = "tokenizer.ggml.tokens";
 const MERGES: &str = "tokenizer.ggml.merges";
 
-/// How text is cut into words before merging. The choice changes the tokens of some texts ("1 + 1 ="), so it is always reported.
+/// How text is cut into words before merging. The choice changes the tokens of some texts ("1 + 1 ="), so it is always
+/// reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pre {
     /// Four regexes that existing engines use when a file does not say (`tokenizer.ggml.pre` absent).
@@ -33,7 +34,8 @@ pub enum Pre {
     LlamaBpe,
 }
 
-/// The default of existing engines (llama.cpp, `llama-vocab.cpp`): applied one after the other, each to the pieces of the last.
+/// The default of existing engines (llama.cpp, `llama-vocab.cpp`): applied one after the other, each to the pieces of
+/// the last.
 const DEFAULT_REGEXES: [&str; 4] = [
     r"[\p{P}\$\+<=>\^~\|]+",
     r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)",
@@ -41,7 +43,10 @@ const DEFAULT_REGEXES: [&str; 4] = [
     r"[0-9][0-9][0-9]",
 ];
 /// As in Llama-3's own tokenizer.json.
-const LLAMA_BPE_REGEX: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+const LLAMA_BPE_REGEX: &str = concat!(
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}",
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+);
 
 impl Pre {
     /// From the name in a file or on the command line: `default`, `gpt-2`, `llama-bpe` (also `llama3`, `llama-v3`).
@@ -103,7 +108,8 @@ pub struct Tokenizer {
 }
 
 impl Tokenizer {
-    /// Builds the tokenizer of a file. `pre_override` replaces the file's pre-tokenizer (or the default, where it names none).
+    /// Builds the tokenizer of a file. `pre_override` replaces the file's pre-tokenizer (or the default, where it names
+    /// none).
     pub fn from_gguf(gguf: &Gguf, pre_override: Option<Pre>) -> Result<Self> {
         let Some(model) = gguf.optional_string("tokenizer.ggml.model")? else {
             let file = gguf.path().display();
@@ -151,7 +157,8 @@ impl Tokenizer {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// Raw bytes of a token, perhaps part of a UTF-8 character; empty for special tokens and ids outside the vocabulary.
+    /// Raw bytes of a token, perhaps part of a UTF-8 character; empty for special tokens and ids outside the
+    /// vocabulary.
     pub fn piece(&self, id: u32) -> &[u8] {
         match (self.starts.get(id as usize), self.starts.get(id as usize + 1)) {
             (Some(&start), Some(&end)) => &self.pieces[start..end],
@@ -218,7 +225,7 @@ fn special_id(gguf: &Gguf, key: &str, vocab: usize) -> Result<Option<u32>> {
     }
 }
 
-/// Tokens as the file spells them, before any engine sees them.
+/// Tokens as the file spells them, before the encoder sees them.
 struct Vocabulary<'a> {
     tokens: Vec<&'a str>,
     types: Vec<i64>,

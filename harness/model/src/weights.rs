@@ -80,8 +80,8 @@ pub struct Model {
 }
 
 impl Model {
-    /// Checks shape, tensors, codes and tokenizer, and hashes the file meanwhile. Errors are one line and name file, field and offset.
-    /// Bytes done are those hashed and those checked: see [`Model::load_bytes`].
+    /// Checks shape, tensors, codes and tokenizer, and hashes the file meanwhile. Errors are one line and name file,
+    /// field and offset. Bytes done are those hashed and those checked: see [`Model::load_bytes`].
     pub fn load(gguf: Gguf, pre: Option<Pre>, loading: &mut Loading<'_>) -> Result<Self> {
         let config = ModelConfig::from_gguf(&gguf)?;
         check_tensors(&gguf, &config)?;
@@ -142,7 +142,8 @@ impl Model {
         Ok((tokenizer, embedding))
     }
 
-    /// Packs all ternary tensors for kernels that read `packing`. `table` is what the codes are taken for. Bytes done are the packed ones.
+    /// Packs all ternary tensors for kernels that read `packing`. `table` is what the codes are taken for. Bytes done
+    /// are the packed ones.
     pub fn weights(&self, packing: Packing, table: CodeTable, loading: &mut Loading<'_>) -> Result<Weights> {
         let mut matrix = |name: &str| {
             let weights = self.matrix(name, packing, table, &mut loading.team)?;

@@ -236,7 +236,7 @@ impl Bench {
         }
     }
 
-    /// One block for one token, from its normalised input to its output; what `Engine` does, with the gates replaced.
+    /// One block for one token, from its normalised input to its output; what `Decoder` does, with the gates replaced.
     fn block(&mut self, sparse: bool, entry: usize) -> std::result::Result<(), KernelError> {
         let copy = self.next[entry];
         self.next[entry] = (copy + 1) % self.blocks.len();

@@ -68,7 +68,8 @@ impl<'a> Cursor<'a> {
         Ok(u64::from_le_bytes(self.array(field)?))
     }
 
-    /// A u64 count of things that take at least `min_bytes` each, so a lying count is caught before anything is reserved.
+    /// A u64 count of things that take at least `min_bytes` each, so a lying count is caught before anything is
+    /// reserved.
     pub fn count(&mut self, min_bytes: usize, limit: u64, field: &str) -> Result<usize> {
         let at = self.at;
         let count = self.u64(field)?;
@@ -87,8 +88,8 @@ impl<'a> Cursor<'a> {
         Ok(count as usize)
     }
 
-    /// A length-prefixed UTF-8 string of at most `limit` bytes, borrowed from the file. `name` is called only on failure:
-    /// a vocabulary has hundreds of thousands of strings.
+    /// A length-prefixed UTF-8 string of at most `limit` bytes, borrowed from the file. `name` is called only on
+    /// failure: a vocabulary has hundreds of thousands of strings.
     pub fn string(&mut self, limit: u64, name: &dyn Fn() -> String) -> Result<&'a str> {
         let at = self.at;
         let long_enough = self.remaining() >= 8;

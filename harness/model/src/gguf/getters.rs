@@ -91,7 +91,8 @@ impl Gguf {
         })
     }
 
-    /// Strings of an array and their number, if the key is there. They are borrowed from the file and parsed as they are asked for.
+    /// Strings of an array and their number, if the key is there. They are borrowed from the file and parsed as they
+    /// are asked for.
     pub fn optional_strings(&self, key: &str) -> Result<Option<(usize, Strings<'_>)>> {
         let array = self.array(key, "an array of strings", |t| t == ValueType::String)?;
         Ok(array.map(|a| (a.len, Strings::new(&self.name, &self.bytes, a))))

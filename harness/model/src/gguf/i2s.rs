@@ -61,7 +61,8 @@ pub fn check_i2s_codes(gguf: &Gguf, tensor: &TensorInfo) -> Result<()> {
     if let Some(within) = I2sTensor::find_code_3(codes) {
         let at = tensor.offset + within as u64;
         let what = format!(
-            "data byte at {at} holds code 3, which I2_S (128 weights in 32 bytes) does not have: the file is corrupt or packed in another I2_S layout"
+            "data byte at {at} holds code 3, which I2_S (128 weights in 32 bytes) does not have: the file \
+             is corrupt or packed in another I2_S layout"
         );
         return Err(gguf.tensor_error(tensor, what));
     }

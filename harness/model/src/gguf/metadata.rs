@@ -10,7 +10,8 @@ pub const MAX_KEY_BYTES: u64 = 65_535;
 const MAX_STRING_BYTES: u64 = 16 << 20;
 /// Arrays of arrays of ... : GGUF allows nesting, real files do not use it; a bound keeps the walk off the stack's end.
 const MAX_NESTING: u32 = 4;
-/// Elements of all arrays together, nested ones included; an empty nested array takes 12 bytes, so size alone bounds it too.
+/// Elements of all arrays together, nested ones included; an empty nested array takes 12 bytes, so size alone bounds it
+/// too.
 const MAX_ELEMENTS: u64 = 1 << 28;
 
 /// Type codes of GGUF values.
@@ -97,7 +98,8 @@ pub struct ArrayRef {
     pub at: usize,
 }
 
-/// One value. Integers keep their sign but not their width: readers ask for what they need and are told if it does not fit.
+/// One value. Integers keep their sign but not their width: readers ask for what they need and are told if it does not
+/// fit.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs)] // as above
 pub enum Value {

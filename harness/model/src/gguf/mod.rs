@@ -1,7 +1,8 @@
 //! GGUF files (versions 2 and 3, little-endian), read through a memory map and distrusted throughout.
 //!
 //! Opening a file checks its whole header: every count, length, type, offset and size is tested against the file before
-//! anything is allocated for it. What is left to the users of a [`Gguf`] is meaning: which keys and tensors a model needs.
+//! anything is allocated for it. What is left to the users of a [`Gguf`] is meaning: which keys and tensors a model
+//! needs.
 
 mod cursor;
 mod file;

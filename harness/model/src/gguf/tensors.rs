@@ -122,7 +122,8 @@ pub fn place(
         let end = data_start.checked_add(tensor.offset).and_then(|start| start.checked_add(size));
         if end.is_none_or(|end| end > file_len) {
             return fail(format!(
-                "{} + {size} bytes from the data section at {data_start} is past the end of the file ({file_len} bytes); it is truncated or corrupt",
+                "{} + {size} bytes from the data section at {data_start} is past the end of the file \
+                 ({file_len} bytes); it is truncated or corrupt",
                 tensor.offset
             ));
         }

@@ -84,8 +84,8 @@ impl HeaderWriter {
         values.iter().for_each(|v| out.extend(v.to_le_bytes()));
     }
 
-    /// Adds a tensor of type `code` (dims innermost first) after the last one. Returns its bytes without the padding that
-    /// [`padding`] gives.
+    /// Adds a tensor of type `code` (dims innermost first) after the last one. Returns its bytes without the padding
+    /// that [`padding`] gives.
     pub fn tensor(&mut self, name: &str, dims: &[u64], code: u32) -> Result<u64> {
         let fail = |why: String| Error::input(format!("cannot write tensor \"{name}\" of shape {dims:?}: {why}"));
         let kind = types::find(code).ok_or_else(|| fail(format!("unknown type {code}")))?;

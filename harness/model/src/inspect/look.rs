@@ -11,7 +11,8 @@ use crate::tokenizer::{Pre, Tokenizer};
 /// Longest string value that is shown whole.
 const SHOWN_CHARS: usize = 120;
 
-/// Looks at everything in the file. Reads all of it (hash, codes). What the model lacks shows as a failed check, not an error.
+/// Looks at everything in the file. Reads all of it (hash, codes). What the model lacks shows as a failed check, not an
+/// error.
 pub fn inspect(gguf: &Gguf) -> Result<Inspection> {
     let sha256 = sha256_hex(gguf.file_bytes());
     let known = KnownModel::find(&sha256)?;
@@ -62,8 +63,8 @@ fn check(name: &'static str, found: std::result::Result<String, &Error>) -> Chec
     }
 }
 
-/// Three incompatible layouts share I2_S's code and sizes. None uses code 3, so code 3 shows corruption or another format;
-/// its absence does not tell the layouts apart, which only known hashes and goldens do.
+/// Three incompatible layouts share I2_S's code and sizes. None uses code 3, so code 3 shows corruption or another
+/// format; its absence does not tell the layouts apart, which only known hashes and goldens do.
 fn layout_check(gguf: &Gguf, tensors: &[TensorRow]) -> Check {
     let name = "I2_S layout";
     let count = tensors.iter().filter(|t| t.ternary.is_some()).count();

@@ -1,21 +1,23 @@
 //! Synthetic models with a given share of positive gates, to measure how much faster skipping the others is.
 //!
-//! With random weights half of the gates are positive. To change that share, some dimensions of the residual stream carry the same signal
-//! for every token: the first 32 of every 128 in the first fifth or so (5 blocks of 20 at the 2B shape, 1 of 4 at the small one; one
-//! plane of a packed block, so that the weights of these dimensions are whole bit pairs of known bytes). Their embedding is 1, no block
-//! adds to them (their rows of `attn_output` and `ffn_down` are zero weights), attention and output head do not see them (gain 0), and
-//! the norm before the feed-forward block scales them to about [`SIGNAL`]. A row of `gate` then gets weight +1 there if its element is
-//! to live and -1 if not: its sum is moved by the number of these dimensions times [`SIGNAL`], several standard deviations of the rest.
+//! With random weights half of the gates are positive. To change that share, some dimensions of the residual stream
+//! carry the same signal for every token: the first 32 of every 128 in the first fifth or so (5 blocks of 20 at the 2B
+//! shape, 1 of 4 at the small one; one plane of a packed block, so that the weights of these dimensions are whole bit
+//! pairs of known bytes). Their embedding is 1, no block adds to them (their rows of `attn_output` and `ffn_down` are
+//! zero weights), attention and output head do not see them (gain 0), and the norm before the feed-forward block scales
+//! them to about [`SIGNAL`]. A row of `gate` then gets weight +1 there if its element is to live and -1 if not: its sum
+//! is moved by the number of these dimensions times [`SIGNAL`], several standard deviations of the rest.
 //!
-//! The residual stream grows by 1 in mean square at each addition (see `ternary_scale`), so the norm in block l divides by about
-//! sqrt(2 l + 1), and the gain multiplies by as much. This need not be exact, as long as the signal stays well above the rest.
+//! The residual stream grows by 1 in mean square at each addition (see `ternary_scale`), so the norm in block l divides
+//! by about sqrt(2 l + 1), and the gain multiplies by as much. This need not be exact, as long as the signal stays well
+//! above the rest.
 
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
 use kernels::random::SplitMix64;
 
-/// What the dimensions of the signal are after the norm before the feed-forward block; the others are about 1 in mean square. Not
-/// larger, so that int8 still resolves the others.
+/// What the dimensions of the signal are after the norm before the feed-forward block; the others are about 1 in mean
+/// square. Not larger, so that int8 still resolves the others.
 const SIGNAL: f32 = 2.5;
 
 /// How a tensor is changed for the signal.

@@ -1,7 +1,7 @@
 //! Synthetic models: files with the shape of a published model and random weights, for machines that lack the real one.
 //!
-//! Speed does not depend on what the weights are as long as about a third are zero and activations stay ordinary numbers;
-//! text and perplexity of such a model mean nothing, and its metadata says so.
+//! Speed does not depend on what the weights are as long as about a third are zero and activations stay ordinary
+//! numbers; text and perplexity of such a model mean nothing, and its metadata says so.
 
 mod live_share;
 mod shape;
@@ -82,7 +82,8 @@ fn type_code(kind: Readable) -> u32 {
     }
 }
 
-/// A synthetic model that is to be written. The same shape, layers, share and seed give the same bytes on every machine.
+/// A synthetic model that is to be written. The same shape, layers, share and seed give the same bytes on every
+/// machine.
 pub struct SyntheticModel {
     plan: Plan,
     config: ModelConfig,
@@ -90,8 +91,8 @@ pub struct SyntheticModel {
 }
 
 impl SyntheticModel {
-    /// A model of this shape, or with another number of blocks. `live_share` is the share of positive gates; without it they are about
-    /// half.
+    /// A model of this shape, or with another number of blocks. `live_share` is the share of positive gates; without it
+    /// they are about half.
     pub fn new(shape: &SynthShape, layers: Option<usize>, live_share: Option<f64>, seed: u64) -> Result<Self> {
         let config = shape.with_layers(layers)?;
         let live = live_share.map(|share| LiveShare::new(share, &config, seed)).transpose()?;
@@ -116,7 +117,8 @@ impl SyntheticModel {
         }
     }
 
-    /// Writes the file. `progress` is called with the bytes done since the last call. Memory stays at a few MiB besides the header.
+    /// Writes the file. `progress` is called with the bytes done since the last call. Memory stays at a few MiB besides
+    /// the header.
     ///
     /// # Errors
     /// Those of `out`, and [`std::io::ErrorKind::Interrupted`] when `stop` is set.
@@ -165,7 +167,8 @@ fn write_metadata(
 /// How each 16 random bits become 16 bits of a tensor.
 type Table = Box<[[u8; 2]]>;
 
-/// 16 random bits -> 8 ternary codes. 65,536 / 6,561 is not whole, so a few combinations are 1 in 10 rarer: harmless here.
+/// 16 random bits -> 8 ternary codes. 65,536 / 6,561 is not whole, so a few combinations are 1 in 10 rarer: harmless
+/// here.
 fn code_table() -> Table {
     let byte = |mut n: u32| {
         (0..4).fold(0u8, |byte, _| {
@@ -190,10 +193,10 @@ fn embedding_table() -> Table {
     (0..=u16::MAX).map(|r| value(r).to_le_bytes()).collect()
 }
 
-/// Why activations keep ordinary sizes: every matrix sees an input of mean square 1 (an RMS norm with weights 1 comes before it), a
-/// ternary weight has mean square 2/3, so scale sqrt(3 / (2 K)) gives outputs of mean square 1 again. The residual stream
-/// then grows by 1 in mean square at each of its 2 additions a block (about 60 for 30 blocks), the ReLU-squared product is
-/// normalised before `ffn_down`, and logits have standard deviation 0.02 * sqrt(dim), about 1.
+/// Why activations keep ordinary sizes: every matrix sees an input of mean square 1 (an RMS norm with weights 1 comes
+/// before it), a ternary weight has mean square 2/3, so scale sqrt(3 / (2 K)) gives outputs of mean square 1 again. The
+/// residual stream then grows by 1 in mean square at each of its 2 additions a block (about 60 for 30 blocks), the
+/// ReLU-squared product is normalised before `ffn_down`, and logits have standard deviation 0.02 * sqrt(dim), about 1.
 fn ternary_scale(inputs: usize) -> f32 {
     (1.5 / inputs as f32).sqrt()
 }
