@@ -8,9 +8,9 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 command -v cargo-mutants >/dev/null || { echo "cargo-mutants is missing: cargo install --locked cargo-mutants" >&2; exit 2; }
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}/mutants
 
-# Dependencies are built as ever; both crates in what takes least time to build again. One job, because all share a target directory.
+# Dependencies are built as ever; our crates in what takes least time to build again. One job, because all share a target directory.
 fast=(-C=--config=profile.dev.incremental=true)
-for crate in harness kernels; do
+for crate in harness model kernels; do
     for setting in opt-level=0 codegen-units=256 debug=0; do fast+=("-C=--config=profile.dev.package.$crate.$setting"); done
 done
 # Depends on the profile as committed; and long tests find out nothing about a mutant that the others do not.
