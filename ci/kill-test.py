@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """kill -9 at random moments, and a model file that changes under a run: ci/kill-test.py [MOMENTS [COMMAND...]]
 
-For `compare --quick`, `model synth`, `model convert`, `baseline save` and `gate` (or only the named ones): after each kill, nothing
+For `compare --quick`, `model synth`, `baseline save` and `gate` (or only the named ones): after each kill, nothing
 half-written has the name of a whole file, and the next command works and clears what the gate had for itself. Then a model file is cut and rewritten at random moments of `generate`, which must
 end with exit code 0 or 2 and never with a signal. As root it also fills a small file system. Needs Linux, a built program (HARNESS, or
 target/debug/harness) and about five minutes.
@@ -10,7 +10,6 @@ import json
 import os
 import pathlib
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -67,8 +66,7 @@ def check_run(run_folder, folder):
 
 def commands(folder):
     """Name, command line, and what must hold after it was killed."""
-    model, packed, tiny = folder / "m.gguf", folder / "m.trit", folder / "tiny.gguf"
-    shutil.copy(BUILTIN, model)
+    tiny = folder / "tiny.gguf"
     whole = {}
 
     def file_is_whole(path, inspect):
@@ -81,10 +79,7 @@ def commands(folder):
                 path.unlink()
         return holds
 
-    generate = ["generate", "--prompt", "x", "--max-tokens", "1", "--kernel", "scalar-i8", "--model", model, "--packed"]
     yield "model synth", ["model", "synth", "--shape", "tiny", "--out", tiny], file_is_whole(tiny, ["model", "inspect"])
-    convert = ["model", "convert", model, "--packing", "i2s-128x32", "--out", packed]
-    yield "model convert", convert, file_is_whole(packed, generate)
     out = folder / "run"
     yield "compare", ["compare", "--quick", "--out", out], lambda: check_run(out, folder)
     store = folder / "baselines"
@@ -164,8 +159,8 @@ def full_disk():
             return print("full disk: skipped, no file system could be mounted (needs root)")
         try:
             folder = pathlib.Path(name)
-            for args in (["model", "convert", "builtin", "--packing", "qk256", "--out", "x.trit"],
-                         ["model", "synth", "--shape", "tiny", "--out", "x.gguf"], ["compare", "--quick", "--out", "run"],
+            for args in (["model", "synth", "--shape", "tiny", "--out", "x.gguf"],
+                         ["compare", "--quick", "--out", "run"],
                          ["report", ROOT / "reports/example/receipt.json", "--out", "shown"]):
                 done = run(args, folder)
                 error = [line for line in done.stderr.splitlines() if line.startswith("error:")]

@@ -1,9 +1,8 @@
 //! What this program was built from, and the refusal to time a build that nobody would ship.
 
 use crate::error::{Error, Result};
+use model::hash::sha256_hex;
 use receipt::Build;
-use sha2::{Digest, Sha256};
-use std::fmt::Write;
 
 const LOCK_FILE: &str = include_str!("../../Cargo.lock");
 
@@ -26,20 +25,6 @@ pub fn build() -> Build {
         target: env!("TRITBENCH_TARGET").into(),
         target_features: env!("TRITBENCH_TARGET_FEATURES").split(',').filter_map(known).collect(),
     }
-}
-
-/// Lower-case hex of a SHA-256.
-pub fn sha256_hex(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
-}
-
-/// Lower-case hex.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut hex, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
 }
 
 /// Refuses to measure with a build below opt-level 2 or with debug assertions: its numbers would be about the compiler's flags.
@@ -65,7 +50,6 @@ mod tests {
         let build = build();
         assert!(build.rustc.starts_with("rustc "), "{}", build.rustc);
         assert_eq!(build.cargo_lock_sha256.as_deref().map(str::len), Some(64));
-        assert_eq!(sha256_hex(b"abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
     }
 
     #[test]

@@ -197,9 +197,6 @@ pub struct CompareArgs {
     /// builtin, synth:SHAPE (2b-4t or tiny) or synth:SHAPE?live=SHARE, or a GGUF file; the scenario's by default
     #[arg(long, value_name = "M")]
     pub model: Option<String>,
-    /// Weights packed by `model convert`, mapped for the kernels that read their packing
-    #[arg(long, value_name = "FILE")]
-    pub packed: Option<PathBuf>,
     /// Output head: as in the file, or its rows quantised to 8 or 4 bits, which changes the logits
     #[arg(long, value_enum, default_value_t = Head::F16)]
     pub head: Head,
@@ -323,9 +320,6 @@ pub struct ModelArgs {
     /// Kernel id, or auto to probe for the fastest exact one
     #[arg(long, value_name = "ID", default_value = "auto")]
     pub kernel: String,
-    /// Weights packed for the kernel by `model convert`, mapped instead of repacking the model's
-    #[arg(long, value_name = "FILE")]
-    pub packed: Option<PathBuf>,
     /// Output head: as in the file, or its rows quantised to 8 or 4 bits, which changes the logits
     #[arg(long, value_enum, default_value_t = Head::F16)]
     pub head: Head,
@@ -469,27 +463,6 @@ pub enum ModelCommand {
         #[arg(long)]
         json: bool,
         /// Threads, features
-        #[command(flatten)]
-        machine: MachineArgs,
-    },
-    /// Write a model's weights packed for a kernel, to be mapped with --packed
-    #[command(after_help = "Example: harness model convert model.gguf --packing vnni16x16 --out model.trit")]
-    Convert {
-        /// builtin, synth:SHAPE or a GGUF file
-        model: String,
-        /// Layout to pack in; `list kernels` shows which kernel reads which
-        #[arg(long, value_name = "NAME")]
-        packing: String,
-        /// File to write
-        #[arg(long, short, value_name = "FILE")]
-        out: PathBuf,
-        /// Replace an existing file
-        #[arg(long)]
-        force: bool,
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
-        /// Threads
         #[command(flatten)]
         machine: MachineArgs,
     },

@@ -1,5 +1,6 @@
 //! The one error type of the command line: what happened, what to do next, and the documented exit code.
 
+use model::error::Kind;
 use receipt::Outcome;
 use std::fmt;
 use std::path::Path;
@@ -71,6 +72,18 @@ impl Error {
     /// The process exit code.
     pub fn exit(&self) -> Exit {
         self.exit
+    }
+}
+
+impl From<model::Error> for Error {
+    fn from(error: model::Error) -> Self {
+        let exit = match error.kind() {
+            Kind::Failed => Exit::Failed,
+            Kind::Input => Exit::Input,
+            Kind::Unsupported => Exit::Unsupported,
+            Kind::Interrupted => Exit::Interrupted,
+        };
+        Self { exit, message: error.to_string() }
     }
 }
 

@@ -107,79 +107,6 @@ pub fn read_limited(path: &Path, what: &str, limit: u64) -> Result<Vec<u8>> {
     if bytes.len() as u64 > limit { Err(too_large(bytes.len() as u64)) } else { Ok(bytes) }
 }
 
-/// A mapped file that knows whether it is still the one that was mapped.
-///
-/// A file that another process cuts short ends this one with an error line and exit code 2 ([`crate::mapped_faults`]), and one that is
-/// rewritten in place is found by [`Self::check_unchanged`], which whoever reads weights calls when it has read them. Replacing a file
-/// by renaming another over it changes nothing here: the old one stays mapped.
-pub struct Mapped {
-    // Before `map`: forgotten while the range is still this file's.
-    _watch: crate::mapped_faults::Watch,
-    map: memmap2::Mmap,
-    file: std::fs::File,
-    name: String,
-    mapped: Identity,
-}
-
-/// Length, and times of the last changes to contents and inode, as far as the system has them.
-#[derive(PartialEq)]
-struct Identity(u64, Option<std::time::SystemTime>);
-
-impl Identity {
-    fn of(file: &std::fs::File) -> std::io::Result<Self> {
-        let found = file.metadata()?;
-        Ok(Self(found.len(), found.modified().ok()))
-    }
-}
-
-impl Mapped {
-    /// An input error if the file was written to or cut since it was mapped.
-    pub fn check_unchanged(&self) -> Result<()> {
-        match Identity::of(&self.file) {
-            Ok(now) if now == self.mapped => Ok(()),
-            _ => Err(Error::input(format!(
-                "{} was changed while it was in use; let whatever writes it finish, then run again",
-                self.name
-            ))),
-        }
-    }
-}
-
-impl std::ops::Deref for Mapped {
-    type Target = [u8];
-    fn deref(&self) -> &[u8] {
-        &self.map
-    }
-}
-
-impl AsRef<[u8]> for Mapped {
-    fn as_ref(&self) -> &[u8] {
-        &self.map
-    }
-}
-
-/// Maps a file that a user named; `what` it should be is for errors.
-pub fn map(path: &Path, what: &str) -> Result<Mapped> {
-    let fail = |action: &str, e: &std::io::Error| Error::io(&format!("{action} {what}"), path, e);
-    // Looked at before opening, because opening a named pipe would wait for a writer.
-    let found = std::fs::metadata(path).map_err(|e| fail("open", &e))?;
-    if found.is_dir() {
-        return Err(Error::input(format!("{} is a folder; name the {what} file inside it", path.display())));
-    }
-    if !found.is_file() {
-        return Err(Error::input(format!("{} is not a regular file; copy the {what} to one", path.display())));
-    }
-    let file = std::fs::File::open(path).map_err(|e| fail("open", &e))?;
-    let mapped = Identity::of(&file).map_err(|e| fail("open", &e))?;
-    // SAFETY: the map is read-only and private. Rust asks that nobody changes the bytes while slices of them live; no file system
-    // promises that. What a change can do is bounded: numbers differ (found by `check_unchanged`), a cut raises SIGBUS (handled), and
-    // strings are validated again each time they are read from the map.
-    let map = unsafe { memmap2::Mmap::map(&file) }.map_err(|e| fail("map", &e))?;
-    let name = path.display().to_string();
-    let watch = crate::mapped_faults::Watch::new(&map, &name);
-    Ok(Mapped { _watch: watch, map, file, name, mapped })
-}
-
 /// Tries whether `path` could be written, without touching it: its folder can be made and takes a file, and it is not a folder itself.
 pub fn check_writable(path: &Path) -> Result<()> {
     let folder = parent(path);
@@ -259,23 +186,6 @@ mod tests {
         let mut names: Vec<_> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         names
-    }
-
-    #[test]
-    fn a_change_to_a_mapped_file_is_seen() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("m");
-        std::fs::write(&path, b"0123456789").unwrap();
-        let mapped = map(&path, "model").unwrap();
-        mapped.check_unchanged().unwrap();
-        // Replaced by a rename, as every careful program does: still the old file.
-        write_atomic(&path, b"other").unwrap();
-        mapped.check_unchanged().unwrap();
-        assert_eq!(&mapped[..], b"0123456789");
-        let mapped = map(&path, "model").unwrap();
-        std::fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"!").unwrap();
-        let error = mapped.check_unchanged().unwrap_err().to_string();
-        assert!(error.contains("m was changed while it was in use"), "{error}");
     }
 
     #[test]

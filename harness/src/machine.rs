@@ -1,14 +1,14 @@
 //! The flags that every measuring command takes: threads, pinning, feature mask.
 
 use crate::error::{Error, Result};
-use crate::host;
 use crate::kernel_ids::in_registry_order;
-use crate::model::loading::Loading;
 use crate::progress::Progress;
 use crate::scenario::L2;
+use crate::{host, interrupt};
 use clap::Args;
 use kernels::parallel::Team;
 use kernels::{CpuFeatures, Kernel, registry};
+use model::loading::Loading;
 use receipt::Settings;
 
 /// Threads, pinning and features.
@@ -126,9 +126,16 @@ impl Machine {
         self.team_of(self.threads)
     }
 
-    /// What loads models, and shows `what` and how much of `bytes` is done.
-    pub fn loading(&self, what: impl Into<String>, bytes: u64) -> Result<Loading> {
-        Ok(Loading::new(self.team_of(self.load_threads)?, Progress::start(what, bytes)))
+    /// Runs `work`, which loads a model or a part of one; shows `what` and how much of `bytes` is done.
+    pub fn loading<T>(
+        &self,
+        what: impl Into<String>,
+        bytes: u64,
+        work: impl FnOnce(&mut Loading<'_>) -> model::Result<T>,
+    ) -> Result<T> {
+        let team = self.team_of(self.load_threads)?;
+        let progress = Progress::start(what, bytes);
+        Ok(work(&mut Loading::new(team, &|more| progress.add(more), interrupt::flag()))?)
     }
 
     /// A team of `threads`, whatever was asked for; its threads pinned if asked.

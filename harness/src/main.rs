@@ -20,10 +20,8 @@ mod host;
 mod interrupt;
 mod kernel_ids;
 mod machine;
-mod mapped_faults;
 mod matrix;
 mod measure;
-mod model;
 mod models;
 mod output;
 mod prefill;
@@ -53,7 +51,7 @@ fn main() -> ExitCode {
     if !matches!(cli.command, Command::CountChild(_)) {
         interrupt::install();
         interrupt::ignore_file_size_signal();
-        mapped_faults::install();
+        model::mapped_faults::install();
     }
     if let Err(error) = kernels::CpuFeatures::mask_from_environment() {
         let error = error::Error::input(format!("environment variable {}: {error}", kernels::MASK_VARIABLE));

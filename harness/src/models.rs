@@ -1,21 +1,19 @@
 //! `--model`: the built-in model, a synthetic one in the cache folder, or a file.
 
-use crate::build_info::hex;
 use crate::error::{Error, Result};
+use crate::files::stream_atomic;
 use crate::machine::Machine;
-use crate::model::builtin;
-use crate::model::config::ModelConfig;
-use crate::model::gguf::Gguf;
-use crate::model::known::KnownModel;
-use crate::model::packed_file::{PackedFile, PackedModel};
-use crate::model::policy;
-use crate::model::synth::{SynthShape, synth_size_bytes_with, write_synthetic};
-use crate::model::tokenizer::Pre;
-use crate::model::weights::Model;
 use crate::output::note;
 use crate::progress::Progress;
-use crate::resources;
-use kernels::Kernel;
+use crate::{interrupt, resources};
+use model::config::ModelConfig;
+use model::gguf::Gguf;
+use model::hash::hex;
+use model::known::KnownModel;
+use model::synth::{SynthShape, SyntheticModel};
+use model::tokenizer::Pre;
+use model::weights::Model;
+use model::{builtin, known};
 use receipt::ModelRecord;
 use std::path::{Path, PathBuf};
 
@@ -35,12 +33,12 @@ pub struct Loaded {
 /// Opens `builtin`, `synth:SHAPE`, `synth:SHAPE?live=SHARE` or a path, without loading the weights.
 pub fn open(spec: &str) -> Result<Gguf> {
     match spec.strip_prefix("synth:") {
-        _ if spec == "builtin" => builtin::open(),
-        Some(shape) => Gguf::open(&cached_synthetic(shape)?),
+        _ if spec == "builtin" => Ok(builtin::open()?),
+        Some(shape) => Ok(Gguf::open(&cached_synthetic(shape)?)?),
         None if !Path::new(spec).exists() => Err(Error::input(format!(
             "cannot open model \"{spec}\": there is no such file; name a GGUF file, builtin, synth:2b-4t, or synth:2b-4t?live=0.2"
         ))),
-        None => Gguf::open(Path::new(spec)),
+        None => Ok(Gguf::open(Path::new(spec))?),
     }
 }
 
@@ -62,13 +60,12 @@ pub fn load_if(
     // The embedding is copied, and each ternary tensor is packed once at least: about the file once more, which itself stays on disk.
     resources::require_memory(bytes, &format!("model {spec}"))?;
     resources::warn_of_quota(machine.threads);
-    let mut loading = machine.loading(format!("loading model {spec} ({})", mib(bytes)), Model::load_bytes(&gguf))?;
+    let (what, load_bytes) = (format!("loading model {spec} ({})", mib(bytes)), Model::load_bytes(&gguf));
     let synthetic = gguf.optional_bool("tritbench.synthetic")?.unwrap_or(false);
-    let model = Model::load(gguf, pre, &mut loading)?;
-    drop(loading);
+    let model = machine.loading(what, load_bytes, |loading| Model::load(gguf, pre, loading))?;
     let sha256 = hex(&model.sha256);
     let known = KnownModel::find(&sha256)?;
-    let warnings = policy::warnings(&model.gguf, known.as_ref())?;
+    let warnings = known::warnings(&model.gguf, known.as_ref())?;
     warnings.iter().for_each(|text| note(format!("warning: {text}")));
     let (tokenizer, c) = (&model.tokenizer, &model.config);
     let source = match (pre, tokenizer.pre_from_file()) {
@@ -92,26 +89,6 @@ pub fn load_if(
         warnings,
     };
     Ok(Loaded { model, record, known })
-}
-
-/// The packed weights in the file at `path`, wholly checked, for those of `kernels` that read their layout: at least one.
-pub fn load_packed(path: &Path, loaded: &mut Loaded, kernels: &[Kernel], machine: &Machine) -> Result<PackedModel> {
-    let file = PackedFile::open(path, &loaded.model)?;
-    let packing = file.packing();
-    let readers: Vec<&str> = kernels.iter().filter(|k| k.descriptor().packing == packing).map(|k| k.id()).collect();
-    if readers.is_empty() {
-        let asked = kernels.iter().map(|k| format!("{} reads {}", k.id(), k.descriptor().packing));
-        let asked = asked.collect::<Vec<_>>().join(", ");
-        return Err(file.packing_error(format!(
-            "{packing} is read by none of the kernels that would run ({asked}); name a kernel for it, or convert with another --packing"
-        )));
-    }
-    let mut loading = machine.loading(format!("checking {} ({})", path.display(), mib(file.bytes())), file.bytes())?;
-    let packed = file.check(&mut loading)?;
-    let used = format!("weights in packing {packing} are mapped from {}", path.display());
-    note(format!("note: {used} (used by {})", readers.join(", ")));
-    loaded.record.notes.push(used);
-    Ok(packed)
 }
 
 /// Sizes for people.
@@ -141,7 +118,8 @@ fn cached_synthetic(spec: &str) -> Result<PathBuf> {
     // A share in one spelling: 0.2 and .20 are the same file.
     let live = live_share.map_or_else(String::new, |share| format!("-live{share}"));
     let path = folder.join(format!("synth-{}{live}-seed{CACHED_SEED}.gguf", shape.name));
-    let size = synth_size_bytes_with(shape, None, live_share)?;
+    let synthetic = SyntheticModel::new(shape, None, live_share, CACHED_SEED)?;
+    let size = synthetic.bytes();
     match std::fs::metadata(&path) {
         Ok(found) if found.len() == size => return Ok(path),
         Ok(found) => {
@@ -153,8 +131,19 @@ fn cached_synthetic(spec: &str) -> Result<PathBuf> {
     std::fs::create_dir_all(&folder).map_err(|e| Error::io("create the cache folder", &folder, &e))?;
     note(format!("writing the synthetic model {} once to {} ({})", spec, path.display(), mib(size)));
     let progress = Progress::start(format!("writing {}", path.display()), size);
-    write_synthetic(&path, shape, None, live_share, CACHED_SEED, &mut |done, _| progress.set(done))?;
+    write_synthetic(&path, &synthetic, &progress)?;
     Ok(path)
+}
+
+/// Writes a synthetic model to `path`, where it appears when it is whole.
+pub fn write_synthetic(path: &Path, model: &SyntheticModel, progress: &Progress) -> Result<()> {
+    stream_atomic(path, model.bytes(), |file| {
+        let written = model.write(file, interrupt::flag(), &|more| progress.add(more));
+        written.map_err(|e| match interrupt::requested() {
+            true => Error::interrupted(format!("interrupted; {} is not written", path.display())),
+            false => Error::io("write", path, &e),
+        })
+    })
 }
 
 /// `TRITBENCH_CACHE`, or `tritbench` in the platform's cache folder.

@@ -9,13 +9,13 @@ use crate::error::{Error, Result};
 use crate::host;
 use crate::kernel_ids::unknown_kernel;
 use crate::machine::Machine;
-use crate::model::weights::Model;
 use crate::models::mib;
 use crate::output::note;
 use crate::select::verified;
 use kernels::parallel::Team;
 use kernels::random::SplitMix64;
 use kernels::{CodeTable, F32Ops, Kernel, LinearInput, PackedWeights, Packing, registry};
+use model::weights::Model;
 use receipt::judge::stats::median;
 use receipt::{PrefillProbe, PrefillRecord};
 use std::collections::HashMap;
@@ -50,7 +50,7 @@ pub struct PrefillDecision {
     pub record: PrefillRecord,
 }
 
-/// Batch sizes of the probe: around the tiles of the kernels, up to the engine's batch.
+/// Batch sizes of the probe: around the tiles of the kernels, up to the decoder's batch.
 const PROBED: [usize; 7] = [2, 4, 8, 24, 48, 96, 128];
 /// Time for the probe; at least three passes are made.
 const PROBE: Duration = Duration::from_millis(400);
@@ -261,8 +261,8 @@ fn probe(kernels: &[Kernel], model: &Model, machine: &Machine) -> Result<Vec<Pre
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::builtin;
-    use crate::model::loading::Loading;
+    use model::builtin;
+    use model::loading::Loading;
 
     #[test]
     fn words_and_ids_are_told_apart() {

@@ -1,10 +1,10 @@
 //! Scenarios: what to measure, as TOML with a paragraph on how to read the result. The standard ones are built in.
 
-use crate::build_info::sha256_hex;
 use crate::error::{Error, Result};
 use crate::files::read_limited;
 use crate::kernel_ids::unknown_kernel;
 use kernels::registry;
+use model::hash::sha256_hex;
 use receipt::toml_error::near;
 use receipt::{Residency, ScenarioRecord};
 use serde::{Deserialize, Deserializer};

@@ -2,10 +2,11 @@
 
 use crate::error::{Error, Result};
 use crate::machine::Machine;
-use crate::measure::rounds::{self, Epoch, column};
-use crate::model::weights::Model;
+use crate::measure::rounds;
+use crate::measure::rounds::{Epoch, column};
 use kernels::parallel::Team;
 use kernels::{CodeTable, F32Ops, Family, Kernel, LinearInput, PackedWeights, conformance, reference};
+use model::weights::Model;
 use receipt::judge::stats::median;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;

@@ -81,8 +81,8 @@ mod tests {
                 "unexpected argument '--promt' found; tip: a similar argument exists: '--prompt'; see harness generate --help",
             ),
             (
-                &["model", "convert", "builtin", "--packing"],
-                "a value is required for '--packing <NAME>' but none was supplied; see harness model convert --help",
+                &["model", "synth", "--shape"],
+                "a value is required for '--shape <SHAPE>' but none was supplied; see harness model synth --help",
             ),
             (
                 &["kompare"],

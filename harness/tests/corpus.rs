@@ -65,11 +65,3 @@ fn baselines() {
         words(&["baseline", "show", &name, "--dir", &folder.with_file_name("").display().to_string()])
     });
 }
-
-#[test]
-fn packed_weights() {
-    check("packed", "trit", 12, |file| {
-        let path = file.display().to_string();
-        words(&["generate", "--prompt", "x", "--kernel", "scalar-i8", "--packed", &path])
-    });
-}

@@ -76,19 +76,13 @@ pub enum KernelError {
         /// Column.
         column: usize,
     },
-    /// Packed codes of unknown origin with a byte that packing never writes.
+    /// Codes of a file with a byte that packing never writes.
     #[error("byte {at} of the codes holds a code that {packing} does not have")]
     InvalidByte {
         /// Layout.
         packing: Packing,
         /// Index of the first one.
         at: usize,
-    },
-    /// Codes in somebody else's memory start at the wrong place.
-    #[error("packed codes do not start at a multiple of {alignment} bytes")]
-    Misaligned {
-        /// What the start must be a multiple of.
-        alignment: usize,
     },
     /// NaN or infinity among the activations.
     #[error("activation {index} is not finite")]

@@ -3,6 +3,9 @@
 use crate::error::KernelError;
 use crate::format::Packing;
 
+/// Bytes that are tested together, without a branch in between: a vector loop.
+const CHUNK: usize = 4096;
+
 /// The codes of an I2_S tensor in the 128/32 layout, borrowed: `rows * k / 4` bytes, none of which holds a code 3.
 #[derive(Clone, Copy, Debug)]
 pub struct I2sTensor<'a> {
@@ -19,14 +22,14 @@ impl<'a> I2sTensor<'a> {
     /// [`KernelError::InvalidByte`] for a code 3.
     pub fn new(rows: usize, k: usize, bytes: &'a [u8]) -> Result<Self, KernelError> {
         let this = Self::assume_valid(rows, k, bytes)?;
-        match Packing::I2s.find_invalid_code(bytes) {
+        match Self::find_code_3(bytes) {
             Some(at) => Err(KernelError::InvalidByte { packing: Packing::I2s, at }),
             None => Ok(this),
         }
     }
 
-    /// Checks the shape only, for bytes that were searched with [`Packing::find_invalid_code`] before. A code 3 would
-    /// be packed as some other weight, and reach nothing but results.
+    /// Checks the shape only, for bytes that were searched with [`Self::find_code_3`] before. A code 3 would be packed
+    /// as some other weight, and reach nothing but results.
     ///
     /// # Errors
     /// [`KernelError::Shape`] as in [`Self::new`].
@@ -45,6 +48,18 @@ impl<'a> I2sTensor<'a> {
             return Err(KernelError::Shape { what: "bytes of an I2_S tensor", expected, actual: bytes.len() });
         }
         Ok(Self { rows, k, bytes })
+    }
+
+    /// Index of the first byte with a code 3, which ternary weights do not have.
+    pub fn find_code_3(bytes: &[u8]) -> Option<usize> {
+        let has_code_3 = |byte: u8| byte & byte >> 1 & 0b01_01_01_01 != 0;
+        bytes.chunks(CHUNK).enumerate().find_map(|(i, chunk)| {
+            let any = chunk.iter().fold(0, |any, &byte| any | u8::from(has_code_3(byte))) != 0;
+            if !any {
+                return None;
+            }
+            chunk.iter().position(|&byte| has_code_3(byte)).map(|at| i * CHUNK + at)
+        })
     }
 
     /// Rows (outputs, m).
@@ -103,6 +118,26 @@ mod tests {
                     assert_eq!(got.bytes(), want.bytes());
                 }
             }
+        }
+    }
+
+    #[test]
+    fn the_first_code_3_is_found_at_every_position() {
+        for length in [1, 40, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK + 3] {
+            for at in [0, 1, 7, 8, 39, CHUNK - 1, CHUNK, 2 * CHUNK + 2].into_iter().filter(|&at| at < length) {
+                let mut bytes = vec![0b10_01_00_10; length];
+                assert_eq!(I2sTensor::find_code_3(&bytes), None);
+                bytes[at] = 0b11_11_11_11;
+                assert_eq!(I2sTensor::find_code_3(&bytes), Some(at));
+            }
+        }
+    }
+
+    #[test]
+    fn a_byte_has_a_code_3_if_one_of_its_codes_is_3() {
+        for byte in 0..=u8::MAX {
+            let codes = [0, 2, 4, 6].map(|shift| byte >> shift & 3);
+            assert_eq!(I2sTensor::find_code_3(&[byte]).is_some(), codes.contains(&3), "{byte:#010b}");
         }
     }
 }

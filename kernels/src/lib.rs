@@ -27,7 +27,6 @@
 mod activation;
 mod attention;
 mod buffer;
-mod codes;
 pub mod conformance;
 mod cpu;
 mod dense_f16;
@@ -59,7 +58,6 @@ mod x86_64;
 pub use activation::{FloatActivations, QuantizedActivations};
 pub use attention::{CachedHead, Queries};
 pub use buffer::AlignedBuffer;
-pub use codes::SharedBytes;
 pub use cpu::{CpuFeatures, MASK_VARIABLE, UnknownFeature};
 pub use dense_f16::HeadF16;
 pub use descriptor::{

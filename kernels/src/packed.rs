@@ -5,7 +5,6 @@ mod meaning;
 pub use meaning::{CodeTable, Scales};
 
 use crate::AlignedBuffer;
-use crate::codes::{Codes, SharedBytes};
 use crate::error::KernelError;
 use crate::format::Packing;
 use crate::i2s_tensor::I2sTensor;
@@ -20,7 +19,7 @@ pub struct PackedWeights {
     packing: Packing,
     rows: usize,
     k: usize,
-    codes: Codes,
+    codes: AlignedBuffer<u8>,
     table: CodeTable,
     /// Scales by block if the layout has them, else empty.
     block_scales: Vec<f32>,
@@ -75,34 +74,10 @@ impl PackedWeights {
             Ok::<(), Infallible>(())
         };
         match team.split_rows(panel_bytes, &mut codes, pack) {
-            Ok(()) => this.codes = Codes::Owned(codes),
+            Ok(()) => this.codes = codes,
             Err(never) => match never {},
         }
         Ok(this)
-    }
-
-    /// Uses packed ternary codes that lie elsewhere, such as in a mapped file: [`Packing::code_bytes`] bytes, written earlier from
-    /// [`Self::code_bytes`]. A byte that packing ternary codes cannot produce is an error. Padding in k and in rows may hold any code
-    /// and changes no result.
-    ///
-    /// # Errors
-    /// [`KernelError::Shape`] for a wrong number of bytes, [`KernelError::InvalidByte`], [`KernelError::TooLarge`].
-    pub fn from_shared(
-        packing: Packing,
-        rows: usize,
-        k: usize,
-        codes: SharedBytes,
-        scale: f32,
-    ) -> Result<Self, KernelError> {
-        let expected = packing.code_bytes(rows, k).ok_or(KernelError::TooLarge { rows, k })?;
-        if codes.len() != expected {
-            return Err(KernelError::Shape { what: "bytes of packed codes", expected, actual: codes.len() });
-        }
-        if let Some(at) = packing.find_invalid_code(&codes) {
-            return Err(KernelError::InvalidByte { packing, at });
-        }
-        let this = Self::without_codes(packing, rows, k, CodeTable::TERNARY, Scales::PerTensor(scale))?;
-        Ok(Self { codes: Codes::Shared(codes), ..this })
     }
 
     /// The same weights in another layout. The table can be replaced on the way with [`Self::with_table`].
@@ -163,7 +138,7 @@ impl PackedWeights {
                 }
             }
         };
-        let codes = Codes::Owned(AlignedBuffer::zeroed(0));
+        let codes = AlignedBuffer::zeroed(0);
         Ok(Self { packing, rows, k, codes, table, block_scales, tensor_scale })
     }
 
@@ -202,7 +177,7 @@ impl PackedWeights {
             }
             self.packing.pack_panel(&panel, packed);
         }
-        self.codes = Codes::Owned(codes);
+        self.codes = codes;
         Ok(())
     }
 
@@ -295,7 +270,6 @@ impl<'a> PanelReader<'a> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::sync::Arc;
 
     proptest! {
         #[test]
@@ -434,38 +408,5 @@ mod tests {
         bytes[40] = 0b00_11_00_00;
         let found = KernelError::InvalidByte { packing: Packing::I2s, at: 40 };
         assert_eq!(I2sTensor::new(2, 128, &bytes).expect_err("code 3"), found);
-    }
-
-    #[test]
-    fn shared_codes_are_read_in_place_and_checked() {
-        struct Owner(AlignedBuffer<u8>);
-        impl AsRef<[u8]> for Owner {
-            fn as_ref(&self) -> &[u8] {
-                &self.0
-            }
-        }
-        let (rows, k) = (35, 300);
-        let codes: Vec<u8> = (0..rows * k).map(|i| (i % 3) as u8).collect();
-        for &packing in Packing::ALL {
-            let own = PackedWeights::pack(packing, rows, k, &codes, CodeTable::TERNARY, Scales::PerTensor(0.5))
-                .expect("valid");
-            let len = own.code_bytes().len();
-            let mut buffer = AlignedBuffer::zeroed(64 + len);
-            buffer[64..].copy_from_slice(own.code_bytes());
-            let owner = Arc::new(Owner(buffer.clone()));
-            let start = owner.0[64..].as_ptr();
-            let share = |owner: Arc<Owner>, len| SharedBytes::new(owner, 64..64 + len).expect("aligned");
-            let shared = PackedWeights::from_shared(packing, rows, k, share(owner, len), 0.5).expect("valid");
-            assert_eq!(shared.code_bytes().as_ptr(), start, "no copy");
-            assert_eq!(shared.scale_at(3, 299), 0.5);
-            assert!((0..rows).all(|row| shared.row_codes(row) == own.row_codes(row)), "{packing}");
-            let short =
-                PackedWeights::from_shared(packing, rows, k, share(Arc::new(Owner(buffer.clone())), len - 1), 0.5);
-            assert!(matches!(short, Err(KernelError::Shape { .. })));
-            assert!(len.is_multiple_of(4), "the middle is the start of a lane");
-            buffer[64 + len / 2] = 0xFF;
-            let bad = PackedWeights::from_shared(packing, rows, k, share(Arc::new(Owner(buffer)), len), 0.5);
-            assert_eq!(bad.expect_err("code 3"), KernelError::InvalidByte { packing, at: len / 2 });
-        }
     }
 }

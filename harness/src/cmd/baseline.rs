@@ -1,6 +1,5 @@
 //! `baseline`: keeps builds to gate against.
 
-use crate::build_info;
 use crate::cli::{BaselineCommand, BaselineSaveArgs};
 use crate::error::{Error, Exit, Result};
 use crate::gate::{self, Baseline, Store};
@@ -53,7 +52,7 @@ fn save(args: &BaselineSaveArgs, out: &Output) -> Result<()> {
         threads: machine.threads,
         cpu_features: machine.mask().map(str::to_owned),
         seed: args.seed,
-        binary_sha256: build_info::sha256_hex(&bytes),
+        binary_sha256: model::hash::sha256_hex(&bytes),
         binary_bytes: bytes.len() as u64,
         computed: kept.computed,
     };

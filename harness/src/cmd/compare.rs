@@ -2,41 +2,30 @@
 
 use super::list::kernel_records;
 use super::verify::verify;
-use crate::build_info;
 use crate::cli::{CompareArgs, MeasureArgs, MicroArgs};
-use crate::count::{self, Call, Method};
-use crate::environment;
+use crate::count::{Call, Method};
 use crate::error::{Error, Exit, Result};
-use crate::estimate::{self, Asked};
-use crate::host;
-use crate::interrupt;
+use crate::estimate::Asked;
 use crate::kernel_ids::in_registry_order;
 use crate::machine::Machine;
-use crate::matrix;
-use crate::measure::blocks;
-use crate::measure::end_to_end::{self, WeightStore};
-use crate::measure::head;
-use crate::measure::last_level;
-use crate::measure::limits::{self, Effort};
-use crate::measure::micro::{self, Plan};
-use crate::measure::sparsity;
-use crate::model::sparse_ffn::Sparsity;
-use crate::models::{Loaded, load, load_packed};
+use crate::measure::end_to_end::WeightStore;
+use crate::measure::limits::Effort;
+use crate::measure::micro::Plan;
+use crate::measure::{blocks, end_to_end, head, last_level, limits, micro, sparsity};
+use crate::models::{Loaded, load};
 use crate::output::{Output, note};
 use crate::prefill::PrefillPolicy;
 use crate::progress::Progress;
-use crate::runs::RunFolder;
-use crate::runs::{self, ReportPaths};
+use crate::runs::{ReportPaths, RunFolder};
 use crate::scenario::{Cell, Scenario};
+use crate::{build_info, count, environment, estimate, host, interrupt, matrix, runs};
 use kernels::parallel::Team;
 use kernels::{Family, HeadFormat, Kernel, registry};
-use receipt::judge::amdahl::{self, AmdahlRow};
-use receipt::judge::bound;
-use receipt::judge::claims;
+use model::sparse_ffn::Sparsity;
+use receipt::judge::amdahl::AmdahlRow;
 use receipt::judge::findings::findings;
-use receipt::judge::{self, sequential};
-use receipt::titles;
-use receipt::{MicroCell, Outcome, Receipt, Rule, SCHEMA_VERSION, Status, Verdict};
+use receipt::judge::{amdahl, bound, claims, sequential};
+use receipt::{MicroCell, Outcome, Receipt, Rule, SCHEMA_VERSION, Status, Verdict, judge, titles};
 use reports::export;
 use serde::Serialize;
 use std::path::Path;
@@ -53,7 +42,7 @@ pub fn run(args: &CompareArgs, out: &Output) -> Result<()> {
     if args.measure.matrix.any() {
         scenario.require_micro()?;
     }
-    measure(&args.measure, scenario, args.head.into(), sparsity, prefill, args.packed.as_deref(), out)
+    measure(&args.measure, scenario, args.head.into(), sparsity, prefill, out)
 }
 
 /// Runs `micro`.
@@ -61,7 +50,7 @@ pub fn run_micro(args: &MicroArgs, out: &Output) -> Result<()> {
     let mut scenario = Scenario::load(&args.measure.scenario)?;
     scenario.require_micro()?;
     (scenario.generate, scenario.perplexity, scenario.sparsity, scenario.model) = (None, None, None, None);
-    measure(&args.measure, scenario, HeadFormat::F16, Sparsity::Dense, PrefillPolicy::Same, None, out)
+    measure(&args.measure, scenario, HeadFormat::F16, Sparsity::Dense, PrefillPolicy::Same, out)
 }
 
 fn measure(
@@ -70,7 +59,6 @@ fn measure(
     head: HeadFormat,
     sparsity: Sparsity,
     prefill: PrefillPolicy,
-    packed: Option<&Path>,
     out: &Output,
 ) -> Result<()> {
     build_info::refuse_to_time_a_debug_build()?;
@@ -96,10 +84,6 @@ fn measure(
     if scenario.model.is_none() && (scenario.generate.is_some() || scenario.perplexity.is_some()) {
         scenario.model = Some("builtin".into());
     }
-    if packed.is_some() && scenario.model.is_none() {
-        let name = &scenario.name;
-        return Err(Error::input(format!("--packed: scenario {name} runs no model; name one with --model")));
-    }
     let timestamp = jiff::Timestamp::now().to_string();
     let mut folder = RunFolder::create(args.out.as_deref(), &scenario.name, &timestamp)?;
     let mut receipt = new_receipt(timestamp, &scenario, &machine, args.seed);
@@ -107,13 +91,12 @@ fn measure(
     receipt.settings.deterministic = deterministic;
     // From here on a killed run leaves a readable receipt.
     let begun = folder.begin(&receipt).and_then(|()| {
-        let Some(model) = scenario.model.as_deref() else { return Ok((None, None)) };
-        let mut loaded = load(model, None, &machine)?;
+        let Some(model) = scenario.model.as_deref() else { return Ok(None) };
+        let loaded = load(model, None, &machine)?;
         require_memory_for_all(&loaded, &kernels)?;
-        let packed = packed.map(|path| load_packed(path, &mut loaded, &kernels, &machine)).transpose()?;
-        Ok((Some(loaded), packed))
+        Ok(Some(loaded))
     });
-    let (loaded, packed) = match begun {
+    let loaded = match begun {
         Ok(begun) => begun,
         Err(error) => {
             folder.abandon();
@@ -124,7 +107,7 @@ fn measure(
     let model_weights = loaded.as_ref().map_or(0, |l| l.model.ternary_weights());
     note(estimate::in_words(&Asked { scenario: &scenario, cells: &cells, kernels: &kernels, model_weights }));
     receipt.model = loaded.as_ref().map(|l| l.record.clone());
-    let store = WeightStore::new(packed);
+    let store = WeightStore::default();
     let start = Instant::now();
     let mut run = Run {
         start,

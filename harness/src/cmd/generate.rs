@@ -1,23 +1,21 @@
 //! `generate`: text from a prompt with one kernel.
 
-use crate::build_info;
 use crate::cli::{GenerateArgs, ModelArgs};
-use crate::environment;
 use crate::error::{Error, Result};
-use crate::interrupt;
 use crate::machine::{Machine, all_cpus};
-use crate::measure::end_to_end::{WeightStore, engine_with_prefill, room, room_for_answer};
-use crate::measure::head;
-use crate::model::config::ModelConfig;
-use crate::model::generate::{Generation, Request, Session};
-use crate::model::sampler::Sampling;
-use crate::model::sparse_ffn::{SparseFfn, Sparsity};
-use crate::model::stop::StopReason;
-use crate::model::tokenizer::Pre;
-use crate::models::{Loaded, load_if, load_packed};
+use crate::measure::end_to_end::{WeightStore, decoder_with_prefill, room, room_for_answer};
+use crate::measure::{head, records};
+use crate::models::{Loaded, load_if};
 use crate::output::{Output, note};
 use crate::prefill::PrefillPolicy;
 use crate::select::{Selection, select};
+use crate::{build_info, environment, interrupt};
+use model::config::ModelConfig;
+use model::generate::{Generation, Request, Session};
+use model::sampler::Sampling;
+use model::sparse_ffn::Sparsity;
+use model::stop::StopReason;
+use model::tokenizer::Pre;
 use receipt::judge::sanity;
 use receipt::{Build, ForwardMs, HeadEffect, KvCacheRecord, PhasesMs, PrefillRecord, SparseFfnRecord};
 use serde::Serialize;
@@ -118,18 +116,14 @@ pub fn prepare(
         ),
         None => None,
     };
-    let mut loaded = load_if(&args.model, pre, &machine, fits)?;
+    let loaded = load_if(&args.model, pre, &machine, fits)?;
     let machine = machine.suit(&args.machine, loaded.record.ternary_weights);
     for text in &loaded.record.notes {
         note(format!("note: {text}"));
     }
     let selection = select(&args.kernel, &machine, &loaded.model)?;
     note(format!("kernel: {} ({})", selection.kernel.id(), selection.reason));
-    let packed = match &args.packed {
-        Some(path) => Some(load_packed(path, &mut loaded, &[selection.kernel], &machine)?),
-        None => None,
-    };
-    Ok((machine, loaded, selection, WeightStore::new(packed)))
+    Ok((machine, loaded, selection, WeightStore::default()))
 }
 
 /// Runs the command.
@@ -189,14 +183,14 @@ pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
     }
     let decision = policy.decide(&selection.kernel, prompt.len(), model, &machine)?;
     let plan = decision.as_ref().and_then(|d| d.plan.as_ref());
-    let mut engine = engine_with_prefill(model, &mut store, selection.kernel, plan, &machine, capacity, format)?;
-    let head = engine.head().id();
+    let mut decoder = decoder_with_prefill(model, &mut store, selection.kernel, plan, &machine, capacity, format)?;
+    let head = decoder.head().id();
     let sparsity = Sparsity::from_flags(args.model.dense, args.model.sparse, Sparsity::Measured);
-    if let Some(sparse) = engine.set_sparsity(sparsity, machine.features)? {
-        note(sparse.describe());
+    if let Some(sparse) = decoder.set_sparsity(sparsity, machine.features)? {
+        note(records::sparse_in_words(sparse));
     }
     let again = request.clone();
-    let mut session = Session::new(&mut engine, request)?;
+    let mut session = Session::new(&mut decoder, request)?;
     if args.logits {
         session.keep_prompt_logits();
     }
@@ -208,7 +202,7 @@ pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
     })?;
     written?;
     if deterministic && generation.stop_reason != StopReason::Interrupted {
-        let repeated = Session::new(&mut engine, again)?.run(interrupt::flag(), &mut |_| {})?;
+        let repeated = Session::new(&mut decoder, again)?.run(interrupt::flag(), &mut |_| {})?;
         if repeated.stop_reason != StopReason::Interrupted && repeated.token_ids != generation.token_ids {
             let at = repeated.token_ids.iter().zip(&generation.token_ids).take_while(|(a, b)| a == b).count();
             return Err(Error::failed(format!(
@@ -216,8 +210,8 @@ pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
             )));
         }
     }
-    let sparse = engine.sparse().map(SparseFfn::record);
-    let kv_cache = KvCacheRecord::f16(engine.kv_bytes_per_position());
+    let sparse = decoder.sparse().map(records::sparse_ffn);
+    let kv_cache = KvCacheRecord::f16(decoder.kv_bytes_per_position());
     let report = report(prompt, &generation, &selection, &machine, &loaded, sparse);
     let prefill_kernel = decision.map(|d| d.record);
     let seed = (sampling != Sampling::Greedy).then_some(args.seed);
@@ -283,8 +277,8 @@ fn report(
         time_to_first_token_ms: g.first_token.map(|t| t.as_secs_f64() * 1e3),
         prefill_tokens_per_s: g.prefill_tokens_per_s(),
         decode_tokens_per_s: g.decode_tokens_per_s(),
-        phases_ms: g.times.phases_ms(),
-        forward_ms: g.times.forward_ms(),
+        phases_ms: records::phases_ms(&g.times),
+        forward_ms: records::forward_ms(&g.times),
         sparse_ffn,
         logits_last: g.prompt_logits.clone(),
         warnings: sanity::of_text(&g.token_ids).filter(|_| !loaded.record.synthetic).into_iter().collect(),

@@ -5,13 +5,13 @@ use crate::cli::{ListArgs, Listed};
 use crate::error::{Error, Result};
 use crate::host;
 use crate::machine::Machine;
-use crate::model::builtin;
-use crate::model::known::KnownModel;
-use crate::model::synth::{SynthShape, synth_size_bytes};
 use crate::models::mib;
 use crate::output::{Output, table};
 use crate::scenario::{BUILTIN, L2, Scenario};
 use kernels::{Activations, Kernel, registry};
+use model::builtin;
+use model::known::KnownModel;
+use model::synth::{SynthShape, SyntheticModel};
 use receipt::KernelRecord;
 use serde::Serialize;
 
@@ -122,7 +122,7 @@ fn models(json: bool, out: &Output) -> Result<()> {
         models: Vec<Row>,
     }
     let mut models = Vec::new();
-    let builtin_sha = crate::build_info::sha256_hex(builtin::bytes());
+    let builtin_sha = model::hash::sha256_hex(builtin::bytes());
     for known in KnownModel::all()? {
         let is_builtin = known.sha256 == builtin_sha;
         models.push(Row {
@@ -137,7 +137,7 @@ fn models(json: bool, out: &Output) -> Result<()> {
         models.push(Row {
             model: format!("synth:{}", shape.name),
             name: shape.summary.into(),
-            bytes: Some(synth_size_bytes(shape, None)?),
+            bytes: Some(SyntheticModel::new(shape, None, None, 0)?.bytes()),
             sha256: None,
             notes: vec!["random weights; written once to the cache folder on first use".into()],
         });

@@ -1,18 +1,16 @@
-//! `model inspect`, `model convert` and `model synth`.
+//! `model inspect` and `model synth`.
 
 use crate::cli::ModelCommand;
 use crate::error::{Error, Result};
-use crate::interrupt;
 use crate::machine::MachineArgs;
-use crate::measure::end_to_end::{WeightStore, check_golden, engine};
-use crate::model::gguf::quoted;
-use crate::model::inspect::{Inspection, inspect};
-use crate::model::packed_file::write_packed;
-use crate::model::synth::{SynthShape, synth_size_bytes_with, write_synthetic};
-use crate::models::{self, mib};
+use crate::measure::end_to_end::{WeightStore, check_golden, decoder};
+use crate::models::mib;
 use crate::output::{Output, note, table};
 use crate::progress::Progress;
-use kernels::{CodeTable, HeadFormat, Packing};
+use crate::{interrupt, models};
+use kernels::{CodeTable, HeadFormat};
+use model::inspect::{Inspection, inspect};
+use model::synth::{SynthShape, SynthSummary, SyntheticModel};
 use receipt::GoldenCheck;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -21,9 +19,6 @@ use std::path::{Path, PathBuf};
 pub fn run(command: &ModelCommand, out: &Output) -> Result<()> {
     match command {
         ModelCommand::Inspect { model, goldens, json, machine } => inspect_model(model, *goldens, *json, machine, out),
-        ModelCommand::Convert { model, packing, out: path, force, json, machine } => {
-            convert(model, packing, path, *force, *json, machine, out)
-        }
         ModelCommand::Synth { shape, layers, live_share, seed, out: path, force, json } => {
             let path = path.clone().unwrap_or_else(|| PathBuf::from(format!("{shape}.gguf")));
             synth(shape, *layers, *live_share, *seed, &path, *force, *json, out)
@@ -91,14 +86,14 @@ fn check_goldens(spec: &str, args: &MachineArgs) -> Result<Option<Vec<KernelGold
     let mut all = Vec::new();
     for (done, kernel) in kernels.into_iter().enumerate() {
         progress.set(done as u64);
-        let mut engine =
-            engine(&loaded.model, &mut store, kernel, CodeTable::TERNARY, &machine, capacity, HeadFormat::F16)?;
+        let mut decoder =
+            decoder(&loaded.model, &mut store, kernel, CodeTable::TERNARY, &machine, capacity, HeadFormat::F16)?;
         let mut goldens = Vec::new();
         for golden in &known.goldens {
             if interrupt::requested() {
                 return Err(Error::interrupted("interrupted while checking known answers"));
             }
-            goldens.push(check_golden(&mut engine, golden, interrupt::flag())?);
+            goldens.push(check_golden(&mut decoder, golden, interrupt::flag())?);
         }
         all.push(KernelGoldens { kernel: kernel.id().into(), goldens });
     }
@@ -126,48 +121,11 @@ fn goldens_table(checked: &[KernelGoldens]) -> String {
     format!("known answers\n{}", table(&["kernel", "prompt", "ids compared", "verdict"], &[2], rows))
 }
 
-fn convert(
-    spec: &str,
-    packing: &str,
-    path: &Path,
-    force: bool,
-    json: bool,
-    machine: &MachineArgs,
-    out: &Output,
-) -> Result<()> {
-    let packing = packing_by_name(packing)?;
-    if path.exists() && !force {
-        return Err(Error::input(format!("{} exists; add --force to replace it", path.display())));
-    }
-    crate::files::check_writable(path)?;
-    let machine = machine.check(crate::machine::all_cpus())?;
-    let loaded = models::load(spec, None, &machine)?;
-    let model = &loaded.model;
-    if let (Ok(input), Ok(output)) = (model.path().canonicalize(), path.canonicalize())
-        && input == output
-    {
-        return Err(Error::input(format!("{} is the model itself; name another file", path.display())));
-    }
-    let what = format!("packing {spec} as {packing} to {}", path.display());
-    let summary = write_packed(model, packing, path, &mut machine.loading(what, model.packed_bytes(packing))?)?;
-    if json {
-        return out.json(&summary);
-    }
-    out.line(format!(
-        "{}: {} tensors in packing {packing}, {}, of the model with sha256 {}",
-        summary.path.display(),
-        summary.tensors,
-        mib(summary.bytes),
-        summary.source_sha256
-    ))
-}
-
-/// The packing of this name.
-pub fn packing_by_name(name: &str) -> Result<Packing> {
-    Packing::by_name(name).ok_or_else(|| {
-        let known = Packing::ALL.iter().map(|p| p.name()).collect::<Vec<_>>().join(", ");
-        Error::input(format!("--packing {} is not known; known: {known}", quoted(name)))
-    })
+#[derive(Serialize)]
+struct Written<'a> {
+    path: &'a Path,
+    #[serde(flatten)]
+    summary: SynthSummary,
 }
 
 #[allow(clippy::too_many_arguments)]
@@ -185,16 +143,17 @@ fn synth(
     if path.exists() && !force {
         return Err(Error::input(format!("{} exists; add --force to replace it", path.display())));
     }
-    let size = synth_size_bytes_with(shape, layers, live_share)?;
+    let synthetic = SyntheticModel::new(shape, layers, live_share, seed)?;
+    let (size, summary) = (synthetic.bytes(), synthetic.summary());
     let progress = Progress::start(format!("writing {} ({})", path.display(), mib(size)), size);
-    let summary = write_synthetic(path, shape, layers, live_share, seed, &mut |done, _| progress.set(done))?;
+    models::write_synthetic(path, &synthetic, &progress)?;
     drop(progress);
     if json {
-        return out.json(&summary);
+        return out.json(&Written { path, summary });
     }
     out.line(format!(
         "{}: {} blocks, {} ternary weights, {}, seed {} (synthetic: random weights, its text means nothing)",
-        summary.path.display(),
+        path.display(),
         summary.layers,
         summary.ternary_weights,
         mib(summary.bytes),

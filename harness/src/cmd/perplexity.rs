@@ -4,13 +4,14 @@ use super::generate::{KernelUsed, ModelUsed, prepare};
 use crate::cli::{Lut, PerplexityArgs};
 use crate::error::{Error, Result};
 use crate::interrupt;
-use crate::measure::end_to_end::engine;
-use crate::model::builtin;
-use crate::model::perplexity::{score, score_heads};
-use crate::model::sparse_ffn::Sparsity;
+use crate::measure::end_to_end::decoder;
+use crate::measure::records;
 use crate::output::{Output, note};
 use crate::progress::Progress;
 use kernels::{CodeTable, Family, HeadFormat};
+use model::builtin;
+use model::perplexity::{score, score_heads};
+use model::sparse_ffn::Sparsity;
 use receipt::HeadEffect;
 use receipt::judge::sanity;
 use serde::Serialize;
@@ -87,29 +88,22 @@ pub fn run(args: &PerplexityArgs, out: &Output) -> Result<()> {
     }
     let table = if args.lut == Lut::Seed { CodeTable::SEED } else { CodeTable::TERNARY };
     let format = HeadFormat::from(args.model.head);
-    let mut engine = engine(model, &mut store, selection.kernel, table, &machine, args.window, format)?;
+    let mut decoder = decoder(model, &mut store, selection.kernel, table, &machine, args.window, format)?;
     // Kernels with a gemm score in batches, in which zeros are not skipped; the others score token by token.
     let sparsity = Sparsity::from_flags(args.model.dense, args.model.sparse, Sparsity::Dense);
-    if let (Lut::File, Some(sparse)) = (args.lut, engine.set_sparsity(sparsity, machine.features)?) {
-        note(sparse.describe());
+    if let (Lut::File, Some(sparse)) = (args.lut, decoder.set_sparsity(sparsity, machine.features)?) {
+        note(records::sparse_in_words(sparse));
     }
     let windows = if args.quick { 2 } else { args.windows.unwrap_or(usize::MAX) };
     let progress = Progress::start(format!("scoring {} tokens with {}", tokens.len(), selection.kernel.id()), 100);
     let step = |done: usize, total: usize| progress.set((done * 100 / total.max(1)) as u64);
     let (result, effect) = if format == HeadFormat::F16 {
-        (score(&mut engine, &tokens, args.window, windows, interrupt::flag(), step)?, None)
+        (score(&mut decoder, &tokens, args.window, windows, interrupt::flag(), step)?, None)
     } else {
         let heads = [store.head(model, HeadFormat::F16, &machine)?, store.head(model, format, &machine)?];
-        let scores = score_heads(&mut engine, &heads, &tokens, args.window, windows, interrupt::flag(), step)?;
-        (
-            scores[1],
-            Some(crate::measure::head::effect(
-                (&heads[0], scores[0]),
-                (&heads[1], scores[1]),
-                args.window,
-                "same text",
-            )),
-        )
+        let scores = score_heads(&mut decoder, &heads, &tokens, args.window, windows, interrupt::flag(), step)?;
+        let (f16, own) = ((&*heads[0], scores[0]), (&*heads[1], scores[1]));
+        (scores[1], Some(crate::measure::head::effect(f16, own, args.window, "same text")))
     };
     drop(progress);
     let report = Report {
@@ -121,7 +115,7 @@ pub fn run(args: &PerplexityArgs, out: &Output) -> Result<()> {
         text: name,
         threads: machine.threads,
         kernel: (&selection).into(),
-        head: engine.head().id().into(),
+        head: decoder.head().id().into(),
         head_effect: effect,
         model: (&loaded).into(),
     };

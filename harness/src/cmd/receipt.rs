@@ -1,11 +1,11 @@
 //! `receipt`: recheck, export, schema.
 
-use crate::build_info::sha256_hex;
 use crate::cli::ReceiptCommand;
 use crate::error::Result;
 use crate::files::write_atomic;
 use crate::output::{Output, note};
 use crate::receipt_file::{self, recheck, require};
+use model::hash::sha256_hex;
 use receipt::figures::integer;
 use receipt::recheck::refusal;
 use receipt::{SCHEMA_VERSION, schema};

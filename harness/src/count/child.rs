@@ -2,13 +2,13 @@
 //! reports the result's hash.
 
 use super::tracee::{Message, Ready};
-use crate::build_info::sha256_hex;
 use crate::cli::CountChildArgs;
 use crate::error::{Error, Result};
 use crate::measure::micro::{check, operands::Operands};
 use crate::scenario::{Cell, Shape};
 use kernels::parallel::{Columns, Team};
 use kernels::{AlignedBuffer, CpuFeatures, Gemv, Kernel, registry};
+use model::hash::sha256_hex;
 use nix::sys::personality::{self, Persona};
 use nix::sys::ptrace;
 use nix::sys::signal::{Signal, raise};

@@ -1,28 +1,20 @@
 //! One test for each reader.
 
 use super::fuzz;
-use crate::cli::{Cli, Command, ModelCommand};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::fixture;
 use crate::gate::{Baseline, Store};
-use crate::model::builtin;
-use crate::model::config::{ModelConfig, check_codes, check_tensors};
-use crate::model::gguf::Gguf;
-use crate::model::gguf::testing::Builder;
-use crate::model::inspect::inspect;
-use crate::model::loading::Loading;
-use crate::model::packed_file::{PackedFile, write_packed};
-use crate::model::tokenizer::Tokenizer;
-use crate::model::weights::Model;
 use crate::scenario::Scenario;
-use crate::usage::one_line;
-use clap::Parser;
-use kernels::Packing;
-use receipt::judge::amdahl;
-use receipt::judge::claims;
+use model::builtin;
+use model::config::{ModelConfig, check_codes, check_tensors};
+use model::gguf::Gguf;
+use model::gguf::writer::{HeaderWriter, padding};
+use model::inspect::inspect;
+use model::loading::Loading;
+use model::tokenizer::Tokenizer;
+use receipt::judge::{amdahl, claims};
 use reports::export::{Format, export};
 use reports::{Look, run_documents, summary};
-use sha2::{Digest, Sha256};
 
 fn builtin_bytes() -> Vec<u8> {
     builtin::open().expect("sound").file_bytes().to_vec()
@@ -37,21 +29,25 @@ fn load(bytes: &[u8]) -> Result<()> {
     let config = ModelConfig::from_gguf(&gguf)?;
     check_tensors(&gguf, &config)?;
     check_codes(&gguf, &mut Loading::alone())?;
-    Tokenizer::from_gguf(&gguf, None).map(|_| ())
+    Tokenizer::from_gguf(&gguf, None)?;
+    Ok(())
 }
 
 #[test]
 fn gguf() {
     // The built-in model, and small files with every kind of value.
-    let small = Builder::new()
-        .string("general.architecture", "bitnet-b1.58")
-        .strings("tokenizer.ggml.tokens", &["a", "b", "ab"])
-        .i32s("tokenizer.ggml.token_type", &[1, 1, 1])
-        .f32("bitnet-b1.58.rope.freq_base", 1e4)
-        .bool("tokenizer.ggml.add_bos_token", true)
-        .zeros("token_embd.weight", &[128, 3], 1)
-        .zeros("blk.0.attn_q.weight", &[128, 128], 36)
-        .build();
+    let mut header = HeaderWriter::new();
+    header.string("general.architecture", "bitnet-b1.58");
+    header.strings("tokenizer.ggml.tokens", &["a", "b", "ab"]);
+    header.i32s("tokenizer.ggml.token_type", &[1, 1, 1]);
+    header.f32("bitnet-b1.58.rope.freq_base", 1e4);
+    header.bool("tokenizer.ggml.add_bos_token", true);
+    let embedding = header.tensor("token_embd.weight", &[128, 3], 1).expect("valid");
+    let ternary = header.tensor("blk.0.attn_q.weight", &[128, 128], 36).expect("valid");
+    // Every weight 0, scale 1.
+    let codes = [vec![0x55; 128 * 128 / 4], 1f32.to_le_bytes().to_vec(), vec![0; 28]].concat();
+    assert_eq!(codes.len() as u64, ternary);
+    let small = [header.finish(), vec![0; embedding as usize], padding(embedding).to_vec(), codes].concat();
     fuzz(&[builtin_bytes(), small.clone(), small], true, load);
 }
 
@@ -69,17 +65,14 @@ fn tokenizer_metadata() {
         [left.to_owned(), right.to_owned(), format!("{left}{right}")].iter().all(|part| tokens.contains(part))
     };
     let merges: Vec<String> = list("tokenizer.ggml.merges").into_iter().filter(known).collect();
-    let borrowed = |list: &[String]| list.iter().map(String::as_str).collect::<Vec<_>>().join("\u{1}");
-    let (tokens_text, merges_text) = (borrowed(&tokens), borrowed(&merges));
-    let file = Builder::new()
-        .string("tokenizer.ggml.model", "gpt2")
-        .string("tokenizer.ggml.pre", "gpt-2")
-        .strings("tokenizer.ggml.tokens", &tokens_text.split('\u{1}').collect::<Vec<_>>())
-        .strings("tokenizer.ggml.merges", &merges_text.split('\u{1}').collect::<Vec<_>>())
-        .i32s("tokenizer.ggml.token_type", &vec![1; tokens.len()])
-        .u32("tokenizer.ggml.eos_token_id", 2)
-        .build();
-    fuzz(&[file], true, |bytes| {
+    let mut header = HeaderWriter::new();
+    header.string("tokenizer.ggml.model", "gpt2");
+    header.string("tokenizer.ggml.pre", "gpt-2");
+    header.strings("tokenizer.ggml.tokens", &tokens);
+    header.strings("tokenizer.ggml.merges", &merges);
+    header.i32s("tokenizer.ggml.token_type", &vec![1; tokens.len()]);
+    header.u32("tokenizer.ggml.eos_token_id", 2);
+    fuzz(&[header.finish()], true, |bytes| {
         let gguf = Gguf::from_bytes("m.gguf", bytes.to_vec())?;
         let tokenizer = Tokenizer::from_gguf(&gguf, None)?;
         let ids = tokenizer.encode("ROMEO: what\n light? 12345", None)?;
@@ -175,7 +168,7 @@ fn baseline() {
         threads: 1,
         cpu_features: Some("avx2".into()),
         seed: 1,
-        binary_sha256: crate::build_info::sha256_hex(b"program"),
+        binary_sha256: model::hash::sha256_hex(b"program"),
         binary_bytes: 7,
         computed: vec![check.clone(), check],
     };
@@ -186,54 +179,5 @@ fn baseline() {
         assert_eq!(store.all().len(), 1);
         let (baseline, _) = store.load("main")?;
         Scenario::parse("its scenario", &baseline.scenario)?.require_micro()
-    });
-}
-
-#[test]
-fn packed_file() {
-    let model = Model::load(builtin::open().expect("sound"), None, &mut Loading::alone()).expect("sound");
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("m.trit");
-    let seeds: Vec<Vec<u8>> = [Packing::Vnni16, Packing::Trit5, Packing::Lut16, Packing::Lut8]
-        .into_iter()
-        .map(|packing| {
-            write_packed(&model, packing, &path, &mut Loading::alone()).expect("written");
-            std::fs::read(&path).expect("there")
-        })
-        .collect();
-    let mut number = 0u64;
-    fuzz(&seeds, true, |bytes| {
-        let mut bytes = bytes.to_vec();
-        number += 1;
-        // Half of the time the header's hash is made to fit again, as a stranger would.
-        if number.is_multiple_of(2)
-            && let Some(n) = bytes.get(12..16).map(|n| u32::from_le_bytes([n[0], n[1], n[2], n[3]]) as usize)
-            && let Some(table) = bytes.get(128..128usize.saturating_mul(n.saturating_add(1)))
-        {
-            let hash = Sha256::new().chain_update(&bytes[..96]).chain_update(table).finalize();
-            bytes[96..128].copy_from_slice(&hash);
-        }
-        std::fs::write(&path, &bytes).expect("written");
-        PackedFile::open(&path, &model)?.check(&mut Loading::alone()).map(|_| ())
-    });
-}
-
-/// Arguments split at zero bytes. What is accepted names a packing and files; nothing is written here.
-#[test]
-fn convert_arguments() {
-    let seeds = [
-        b"model\0convert\0m.gguf\0--packing\0vnni16x16\0--out\0m.trit".to_vec(),
-        b"model\0convert\0builtin\0--packing=i2s-128x32\0-o\0/tmp/x\0--force\0--json\0--threads\x002\0--pin".to_vec(),
-        b"model\0convert\0synth:tiny\0--packing\0qk256\0--out\0x\0--cpu-features\0avx2".to_vec(),
-    ];
-    fuzz(&seeds, false, |bytes| {
-        let words = bytes.split(|&byte| byte == 0).map(|word| String::from_utf8_lossy(word).into_owned());
-        let words: Vec<String> = std::iter::once("harness".to_owned()).chain(words).collect();
-        let command = Cli::try_parse_from(&words).map_err(|e| Error::input(one_line(&e, &words)))?.command;
-        if let Command::Model(ModelCommand::Convert { packing, machine, .. }) = command {
-            crate::cmd::model::packing_by_name(&packing)?;
-            machine.check(1).map(|_| ())?;
-        }
-        Ok(())
     });
 }

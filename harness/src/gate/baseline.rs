@@ -1,10 +1,10 @@
 //! Saved baselines: the program itself, the scenario and flags, and the exact results. No time is saved, because a time of another day
 //! says nothing about today's machine.
 
-use crate::build_info::sha256_hex;
 use crate::error::{Error, Result};
 use crate::files::{read_limited, write_atomic};
 use crate::output::note;
+use model::hash::sha256_hex;
 use receipt::{Build, ExactCheck};
 use serde::{Deserialize, Serialize};
 use std::fs;

@@ -2,25 +2,21 @@
 
 use super::control::{Control, Order, Spent};
 use super::job::{ExactResult, Job, JobCell, Offer, PROTOCOL, Reply, Request};
-use crate::build_info;
 use crate::cmd::list::kernel_records;
-use crate::count;
 use crate::error::{Error, Exit, Result};
-use crate::interrupt;
 use crate::machine::{Machine, MachineArgs};
 use crate::measure::clock::ThreadUsage;
-use crate::measure::end_to_end::{self, WeightStore};
-use crate::measure::micro::check;
+use crate::measure::end_to_end;
+use crate::measure::end_to_end::WeightStore;
 use crate::measure::micro::epochs::Shared;
-use crate::measure::micro::operand_seed;
 use crate::measure::micro::operands::Operands;
+use crate::measure::micro::{check, operand_seed};
 use crate::measure::rounds::Epoch;
-use crate::model::sparse_ffn::Sparsity;
-use crate::models;
 use crate::prefill::PrefillPolicy;
-use crate::scenario;
+use crate::{build_info, count, interrupt, models, scenario};
 use kernels::parallel::Team;
 use kernels::{HeadFormat, Kernel};
+use model::sparse_ffn::Sparsity;
 use receipt::{Injection, Residency};
 use std::fs::OpenOptions;
 use std::io::{BufRead, Lines, StdinLock, Write};
@@ -201,7 +197,7 @@ impl Child {
     fn exact(&self, ids: &[String]) -> Result<Vec<ExactResult>> {
         let kernels = self.machine.kernels(Some(ids))?;
         let loaded = models::load("builtin", None, &self.machine)?;
-        let store = &mut WeightStore::new(None);
+        let store = &mut WeightStore::default();
         let generate = scenario::Generate {
             prompt: EXACT_PROMPT.into(),
             max_tokens: EXACT_TOKENS,

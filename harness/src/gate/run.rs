@@ -227,7 +227,7 @@ fn copy(binary: &Path, folder: &Path) -> Result<(PathBuf, String)> {
     let path = folder.join("program");
     fs::write(&path, &bytes).map_err(|e| Error::io("write", &path, &e))?;
     make_executable(&path)?;
-    Ok((path, crate::build_info::sha256_hex(&bytes)))
+    Ok((path, model::hash::sha256_hex(&bytes)))
 }
 
 /// Sets the permissions 755.

@@ -5,18 +5,18 @@
 //! At the start of a turn the caches hold the other kernels' weights. The first token of a turn is therefore timed apart: it brings this
 //! kernel's weights as near as they stay in undisturbed decoding.
 //!
-//! Where an engine's memory lies made the fastest kernels up to 7% faster or slower (measured: one kernel in two engines, the same for a
-//! whole run). Every text therefore has new engines at other places, so that this is noise that the A/A pair shows, and no bias.
+//! Where a decoder's memory lies made the fastest kernels up to 7% faster or slower (measured: one kernel in two decoders, the same for a
+//! whole run). Every text therefore has new decoders at other places, so that this is noise that the A/A pair shows, and no bias.
 
 use super::clock::ThreadUsage;
 use super::micro;
 use super::rounds::orders;
 use super::sparse_pair::sparse_id;
 use crate::error::{Error, Result};
-use crate::model::engine::Engine;
-use crate::model::sampler::{Sampler, Sampling};
 use kernels::random::SplitMix64;
 use kernels::{Family, Kernel};
+use model::decoder::Decoder;
+use model::sampler::{Sampler, Sampling};
 use receipt::judge::Method;
 use receipt::judge::sequential::DELTA;
 use receipt::judge::turns::summarize;
@@ -57,11 +57,11 @@ impl Column<'_> {
     }
 }
 
-/// A column with the engine of one text.
+/// A column with the decoder of one text.
 struct Player<'a, 'm> {
     column: Column<'a>,
-    engine: Engine<'m>,
-    /// Keeps the next engine's memory from lying as this one's does.
+    decoder: Decoder<'m>,
+    /// Keeps the next decoder's memory from lying as this one's does.
     _gap: Vec<u8>,
 }
 
@@ -71,7 +71,7 @@ pub struct Plan<'a> {
     pub prompt: &'a [u32],
     /// Texts.
     pub generations: usize,
-    /// Threads of each engine.
+    /// Threads of each decoder.
     pub threads: usize,
     /// Comparisons of the run.
     pub comparisons: usize,
@@ -81,7 +81,7 @@ pub struct Plan<'a> {
     pub interrupted: &'a AtomicBool,
 }
 
-/// Measures the kernels of one family; the last column must be the kernel of the last but one again. `engine` makes one for a kernel. None
+/// Measures the kernels of one family; the last column must be the kernel of the last but one again. `decoder` makes one for a kernel. None
 /// where the shortest text has no block, or was interrupted before one.
 ///
 /// # Errors
@@ -89,7 +89,7 @@ pub struct Plan<'a> {
 pub fn measure<'m>(
     columns: &[Column<'_>],
     plan: &Plan<'_>,
-    mut engine: impl FnMut(&Column<'_>) -> Result<Engine<'m>>,
+    mut decoder: impl FnMut(&Column<'_>) -> Result<Decoder<'m>>,
 ) -> Result<Option<TokenBlocks>> {
     let steps = columns.iter().map(|c| c.ids.len().saturating_sub(1)).min().unwrap_or(0);
     let turn = SETTLING_TOKENS + TOKENS;
@@ -119,10 +119,10 @@ pub fn measure<'m>(
         for &index in &order {
             let column = columns[usize::from(index)];
             let _gap = vec![0; LINE * (1 + random.below(LINES_OF_A_PAGE) as usize)];
-            let mut player = Player { column, engine: engine(&column)?, _gap };
+            let mut player = Player { column, decoder: decoder(&column)?, _gap };
             // Once untimed: the first use of memory is the system's work.
             player.prompt(plan.prompt)?;
-            player.engine.reset();
+            player.decoder.reset();
             players.push((index, player));
         }
         players.sort_by_key(|(index, _)| *index);
@@ -186,12 +186,13 @@ impl Player<'_, '_> {
     /// The whole prompt, up to the logits of the first token.
     fn prompt(&mut self, prompt: &[u32]) -> Result<Spent> {
         let spent = timed(0, || {
-            for tokens in prompt.chunks(self.engine.batch()) {
-                self.engine.forward(tokens)?;
+            for tokens in prompt.chunks(self.decoder.batch()) {
+                self.decoder.forward(tokens)?;
             }
-            self.engine.logits().map(|_| ())
+            self.decoder.logits()?;
+            Ok(())
         })?;
-        let id = self.sampler()?.sample(self.engine.last_logits())?;
+        let id = self.sampler()?.sample(self.decoder.last_logits())?;
         expect(&self.column, 0, id)?;
         Ok(spent)
     }
@@ -201,9 +202,9 @@ impl Player<'_, '_> {
         let mut sampler = self.sampler()?;
         let column = self.column;
         let mut step = |at: usize| {
-            self.engine.forward(&[column.ids[at]])?;
-            self.engine.logits()?;
-            let id = sampler.sample(self.engine.last_logits())?;
+            self.decoder.forward(&[column.ids[at]])?;
+            self.decoder.logits()?;
+            let id = sampler.sample(self.decoder.last_logits())?;
             expect(&column, at + 1, id)
         };
         let start = Instant::now();
@@ -214,7 +215,7 @@ impl Player<'_, '_> {
     }
 
     fn sampler(&self) -> Result<Sampler> {
-        Sampler::new(Sampling::Greedy, self.engine.model().config.vocab)
+        Ok(Sampler::new(Sampling::Greedy, self.decoder.model().config.vocab)?)
     }
 }
 
@@ -240,10 +241,10 @@ fn timed(settling_ns: u64, work: impl FnOnce() -> Result<()>) -> Result<Spent> {
 mod tests {
     use super::*;
     use crate::machine::MachineArgs;
-    use crate::measure::end_to_end::{WeightStore, engine};
-    use crate::model::generate::{Request, Session};
+    use crate::measure::end_to_end::{WeightStore, decoder};
     use crate::models;
     use kernels::{CodeTable, HeadFormat};
+    use model::generate::{Request, Session};
 
     const PROMPT: [u32; 2] = [836, 27];
 
@@ -251,11 +252,11 @@ mod tests {
     fn run(tokens: usize, stop: bool, change: impl Fn(&mut Vec<u32>)) -> Result<Option<TokenBlocks>> {
         let machine = MachineArgs::for_child(1, None).check(1).expect("a machine");
         let loaded = models::load("builtin", None, &machine).expect("loads");
-        let store = &mut WeightStore::new(None);
+        let store = &mut WeightStore::default();
         let ids = ["scalar-i8", "scalar", "scalar-i8", "scalar-i8"];
         let kernels: Vec<Kernel> = ids.iter().map(|id| machine.kernel(id).expect("runs everywhere")).collect();
         let mut make =
-            |kernel: Kernel| engine(&loaded.model, store, kernel, CodeTable::TERNARY, &machine, 32, HeadFormat::F16);
+            |kernel: Kernel| decoder(&loaded.model, store, kernel, CodeTable::TERNARY, &machine, 32, HeadFormat::F16);
         let request = Request {
             prompt: PROMPT.into(),
             max_tokens: tokens,
@@ -266,8 +267,8 @@ mod tests {
             timeout: None,
         };
         let mut text = |kernel: &Kernel| {
-            let mut engine = make(*kernel).expect("made");
-            let session = Session::new(&mut engine, request.clone()).expect("fits");
+            let mut decoder = make(*kernel).expect("made");
+            let session = Session::new(&mut decoder, request.clone()).expect("fits");
             let mut ids = session.run(&AtomicBool::new(false), &mut |_| {}).expect("runs").token_ids;
             change(&mut ids);
             ids

@@ -1,29 +1,27 @@
 //! End-to-end runs: every kernel generates the same text and scores the same text, in turn.
 
-use super::blocks::{self, Column};
+use super::blocks::Column;
 use super::clock::ThreadUsage;
 use super::rounds::orders;
 use super::sparse_pair::{Pair, sparse_id};
+use super::{blocks, records};
 use crate::error::{Error, Result};
 use crate::machine::Machine;
-use crate::model::builtin;
-use crate::model::config::ModelConfig;
-use crate::model::engine::{Engine, PrefillKernel};
-use crate::model::generate::{Generation, Request, Session};
-use crate::model::known::Golden;
-use crate::model::packed_file::PackedModel;
-use crate::model::perplexity;
-use crate::model::sampler::Sampling;
-use crate::model::sparse_ffn::Sparsity;
-use crate::model::weights::{Model, Weights};
 use crate::prefill::{PrefillPlan, PrefillPolicy};
 use crate::scenario;
 use kernels::{CodeTable, Family, HeadFormat, Kernel, OutputHead, Packing};
-use receipt::judge::medians;
-use receipt::judge::{self, Method};
+use model::config::ModelConfig;
+use model::decoder::{Decoder, PrefillKernel};
+use model::generate::{Generation, Request, Session};
+use model::known::Golden;
+use model::sampler::Sampling;
+use model::sparse_ffn::Sparsity;
+use model::weights::{Model, Weights};
+use model::{builtin, perplexity};
+use receipt::judge::{Method, medians};
 use receipt::{
     ForwardMs, GenerationKernel, GenerationRecord, GenerationRound, GoldenCheck, KvCacheRecord, LutFinding,
-    PerplexityKernel, PerplexityRecord, PhasesMs,
+    PerplexityKernel, PerplexityRecord, PhasesMs, judge,
 };
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -38,16 +36,10 @@ pub const SAFE_MARGIN: f32 = 0.1;
 #[derive(Default)]
 pub struct WeightStore {
     packed: HashMap<(Packing, [i8; 4]), Arc<Weights>>,
-    from_file: Option<PackedModel>,
     heads: HashMap<HeadFormat, Arc<OutputHead>>,
 }
 
 impl WeightStore {
-    /// A store that takes the weights of one packing from a file instead of packing them.
-    pub fn new(from_file: Option<PackedModel>) -> Self {
-        Self { from_file, ..Self::default() }
-    }
-
     /// Weights for a kernel, packed on first use.
     pub fn get(
         &mut self,
@@ -59,13 +51,9 @@ impl WeightStore {
         if let Some(found) = self.packed.get(&(packing, table.0)) {
             return Ok(Arc::clone(found));
         }
-        let weights = match &self.from_file {
-            Some(file) if file.packing() == packing => file.weights(model, table)?,
-            _ => {
-                let what = format!("packing weights as {packing}");
-                model.weights(packing, table, &mut machine.loading(what, model.packed_bytes(packing))?)?
-            }
-        };
+        let what = format!("packing weights as {packing}");
+        let bytes = model.packed_bytes(packing);
+        let weights = machine.loading(what, bytes, |loading| model.weights(packing, table, loading))?;
         let weights = Arc::new(weights);
         self.packed.insert((packing, table.0), Arc::clone(&weights));
         Ok(weights)
@@ -82,8 +70,8 @@ impl WeightStore {
     }
 }
 
-/// An engine for one kernel.
-pub fn engine<'m>(
+/// A decoder for one kernel.
+pub fn decoder<'m>(
     model: &'m Model,
     store: &mut WeightStore,
     kernel: Kernel,
@@ -91,15 +79,15 @@ pub fn engine<'m>(
     machine: &Machine,
     capacity: usize,
     head: HeadFormat,
-) -> Result<Engine<'m>> {
+) -> Result<Decoder<'m>> {
     let weights = store.get(model, kernel.descriptor().packing, table, machine)?;
     let head = store.head(model, head, machine)?;
-    Engine::new(model, weights, kernel, head, machine.team()?, machine.features, capacity)
+    Ok(Decoder::new(model, weights, kernel, head, machine.team()?, machine.features, capacity)?)
 }
 
-/// As [`engine`], with the prefill kernel of a plan. The weights of both kernels come from the store.
+/// As [`decoder`], with the prefill kernel of a plan. The weights of both kernels come from the store.
 #[allow(clippy::too_many_arguments)]
-pub fn engine_with_prefill<'m>(
+pub fn decoder_with_prefill<'m>(
     model: &'m Model,
     store: &mut WeightStore,
     kernel: Kernel,
@@ -107,7 +95,7 @@ pub fn engine_with_prefill<'m>(
     machine: &Machine,
     capacity: usize,
     head: HeadFormat,
-) -> Result<Engine<'m>> {
+) -> Result<Decoder<'m>> {
     let table = CodeTable::TERNARY;
     let weights = store.get(model, kernel.descriptor().packing, table, machine)?;
     let prefill = match plan {
@@ -119,7 +107,7 @@ pub fn engine_with_prefill<'m>(
         None => None,
     };
     let head = store.head(model, head, machine)?;
-    Engine::with_prefill(model, weights, kernel, prefill, head, machine.team()?, machine.features, capacity)
+    Ok(Decoder::with_prefill(model, weights, kernel, prefill, head, machine.team()?, machine.features, capacity)?)
 }
 
 /// Checks that the answer alone fits the model's context, which is known before the prompt's tokens are.
@@ -177,12 +165,12 @@ pub fn generation(
     let capacity = room(model, prompt.len(), asked.max_tokens)?;
     let longest_golden = goldens.iter().map(|g| g.prompt_ids.len() + g.token_ids.len()).max().unwrap_or(0);
     let timeout = asked.timeout_s.map(Duration::from_secs_f64);
-    let (mut engines, mut decisions, mut plans) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut decoders, mut decisions, mut plans) = (Vec::new(), Vec::new(), Vec::new());
     for &kernel in kernels {
         let capacity = capacity.max(longest_golden);
         let decision = prefill.decide(&kernel, prompt.len(), model, machine)?;
         let plan = decision.as_ref().and_then(|d| d.plan.as_ref());
-        engines.push(engine_with_prefill(model, store, kernel, plan, machine, capacity, head)?);
+        decoders.push(decoder_with_prefill(model, store, kernel, plan, machine, capacity, head)?);
         let (record, plan) = decision.map(|d| (d.record, d.plan)).unzip();
         decisions.push(record);
         plans.push(plan.flatten());
@@ -198,7 +186,7 @@ pub fn generation(
             let index = usize::from(index);
             step(kernels[index].id(), done, total);
             let request = greedy(prompt.clone(), asked.max_tokens, timeout, stop_ids.to_vec());
-            let session = Session::new(&mut engines[index], request)?;
+            let session = Session::new(&mut decoders[index], request)?;
             let before = ThreadUsage::now();
             let out = session.run(interrupted, &mut |_| {})?;
             let used = ThreadUsage::now().since(before);
@@ -227,18 +215,18 @@ pub fn generation(
         let measured = blocks::measure(&columns, &turns, |column| {
             let at = kernels.iter().position(|k| k.id() == column.kernel.id());
             let plan = at.and_then(|at| plans[at].as_ref());
-            engine_with_prefill(model, store, column.kernel, plan, machine, capacity, head)
+            decoder_with_prefill(model, store, column.kernel, plan, machine, capacity, head)
         })?;
         blocks.extend(measured);
     }
     let mut records = Vec::new();
-    for ((kernel, runs), engine) in kernels.iter().zip(runs).zip(&mut engines) {
-        let Some(record) = summarize(kernel, runs, engine.bytes_per_token()) else { continue };
+    for ((kernel, runs), decoder) in kernels.iter().zip(runs).zip(&mut decoders) {
+        let Some(record) = summarize(kernel, runs, decoder.bytes_per_token()) else { continue };
         let goldens = if asked.goldens && !interrupted.load(Ordering::Relaxed) { goldens } else { &[] };
         if !goldens.is_empty() {
-            engine.set_head(store.head(model, HeadFormat::F16, machine)?)?;
+            decoder.set_head(store.head(model, HeadFormat::F16, machine)?)?;
         }
-        let checks = goldens.iter().map(|golden| check_golden(engine, golden, interrupted)).collect::<Result<_>>()?;
+        let checks = goldens.iter().map(|golden| check_golden(decoder, golden, interrupted)).collect::<Result<_>>()?;
         let at = kernels.iter().position(|k| k.id() == kernel.id());
         let prefill = at.and_then(|at| decisions[at].take());
         records.push(GenerationKernel { goldens: checks, prefill, ..record });
@@ -251,10 +239,10 @@ pub fn generation(
         let at = fastest.and_then(|fastest| kernels.iter().position(|k| k.id() == fastest.kernel));
         if let Some(at) = at.filter(|&at| kernels[at].descriptor().exact()) {
             let capacity = capacity.max(longest_golden);
-            let mut sparse = engine(model, store, kernels[at], CodeTable::TERNARY, machine, capacity, head)?;
+            let mut sparse = decoder(model, store, kernels[at], CodeTable::TERNARY, machine, capacity, head)?;
             sparse.set_sparsity(sparsity, machine.features)?;
             let request = greedy(prompt.clone(), asked.max_tokens, timeout, stop_ids.to_vec());
-            let pair = Pair { kernel: kernels[at], dense: &mut engines[at], sparse: &mut sparse, request, seed };
+            let pair = Pair { kernel: kernels[at], dense: &mut decoders[at], sparse: &mut sparse, request, seed };
             step(&sparse_id(&kernels[at]), total, total);
             if let Some(record) = pair.run(asked.rounds, interrupted)? {
                 if asked.rounds > 1 && !interrupted.load(Ordering::Relaxed) {
@@ -262,7 +250,7 @@ pub fn generation(
                     let columns = [column(false), column(true), column(true)];
                     let measured = blocks::measure(&columns, &turns, |column| {
                         let mut made =
-                            engine(model, store, column.kernel, CodeTable::TERNARY, machine, capacity, head)?;
+                            decoder(model, store, column.kernel, CodeTable::TERNARY, machine, capacity, head)?;
                         if column.sparse {
                             made.set_sparsity(sparsity, machine.features)?;
                         }
@@ -285,9 +273,9 @@ pub fn generation(
         timeout_s: asked.timeout_s,
         threads: machine.threads,
         head: store.head(model, head, machine)?.id().into(),
-        kv_cache: engines
+        kv_cache: decoders
             .first()
-            .map(|engine| KvCacheRecord { format: "f16".into(), bytes_per_position: engine.kv_bytes_per_position() }),
+            .map(|decoder| KvCacheRecord { format: "f16".into(), bytes_per_position: decoder.kv_bytes_per_position() }),
         kernels: records,
         blocks,
     };
@@ -320,7 +308,7 @@ pub(super) fn as_round(round: usize, position: usize, out: &Generation, used: Th
         decode_ns: ns(out.decode),
         decode_tokens: out.decode_tokens,
         prefill_tokens: Some(out.prefill_tokens),
-        decode_times_ns: Some(out.decode_times.into()),
+        decode_times_ns: Some(records::decode_times_ns(&out.decode_times)),
         cpu_ns: used.cpu_ns,
         involuntary_switches: used.involuntary_switches as u32,
     }
@@ -367,10 +355,10 @@ fn reason(out: &Generation) -> String {
 }
 
 /// Generates a known answer and compares it up to the first token that rounding may decide.
-pub fn check_golden(engine: &mut Engine<'_>, golden: &Golden, interrupted: &AtomicBool) -> Result<GoldenCheck> {
+pub fn check_golden(decoder: &mut Decoder<'_>, golden: &Golden, interrupted: &AtomicBool) -> Result<GoldenCheck> {
     let mut request = greedy(golden.prompt_ids.clone(), golden.token_ids.len(), None, Vec::new());
     request.stop_at_eos = false;
-    let got = Session::new(engine, request)?.run(interrupted, &mut |_| {})?.token_ids;
+    let got = Session::new(decoder, request)?.run(interrupted, &mut |_| {})?.token_ids;
     let unsafe_step = golden.margins.iter().flatten().position(|margin| *margin <= SAFE_MARGIN);
     let compared = unsafe_step.unwrap_or(golden.token_ids.len());
     Ok(GoldenCheck {
@@ -398,10 +386,10 @@ pub fn perplexity(
     let tokens = model.tokenizer.encode(text, None)?;
     let window = asked.window.min(model.config.context);
     let head_id = store.head(model, head, machine)?.id().to_owned();
-    let mut score = |kernel: Kernel, table: CodeTable, done: usize| {
+    let mut score = |kernel: Kernel, table: CodeTable, done: usize| -> Result<perplexity::Score> {
         step(kernel.id(), done, kernels.len());
-        let mut engine = engine(model, store, kernel, table, machine, window, head)?;
-        perplexity::score(&mut engine, &tokens, window, asked.windows, interrupted, |_, _| {})
+        let mut decoder = decoder(model, store, kernel, table, machine, window, head)?;
+        Ok(perplexity::score(&mut decoder, &tokens, window, asked.windows, interrupted, |_, _| {})?)
     };
     let mut record = PerplexityRecord {
         text: "the first tokens of the built-in model's held-out text".into(),
@@ -425,7 +413,7 @@ pub fn perplexity(
         });
     }
     let scored = model.tokenizer.decode(&tokens[..(record.tokens + 1).min(tokens.len())]);
-    record.text_sha256 = crate::build_info::sha256_hex(scored.as_bytes());
+    record.text_sha256 = model::hash::sha256_hex(scored.as_bytes());
     let stage = kernels.iter().rfind(|k| k.descriptor().family() == Family::W2A32);
     if let (true, false, Some(&stage)) = (asked.seed_table, interrupted.load(Ordering::Relaxed), stage) {
         let file = record.kernels.iter().find(|k| k.kernel == stage.id()).map_or(f64::NAN, |k| k.perplexity);

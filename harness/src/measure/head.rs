@@ -1,14 +1,14 @@
 //! What a quantised output head does to perplexity: both heads on the same hidden states, so that nothing else differs.
 
-use super::end_to_end::{WeightStore, engine};
+use super::end_to_end::{WeightStore, decoder};
 use crate::error::Result;
 use crate::machine::Machine;
-use crate::model::builtin;
-use crate::model::perplexity::{Score, score_heads};
 use crate::models::Loaded;
 use crate::output::note;
 use crate::progress::Progress;
 use kernels::{CodeTable, HeadFormat, Kernel, OutputHead};
+use model::builtin;
+use model::perplexity::{Score, score_heads};
 use receipt::HeadEffect;
 use std::sync::atomic::AtomicBool;
 
@@ -57,10 +57,10 @@ pub fn announce(
     let tokens = model.tokenizer.encode(builtin::held_out_text(), None)?;
     let window = WINDOW.min(model.config.context);
     let f16 = store.head(model, HeadFormat::F16, machine)?;
-    let mut engine = engine(model, store, kernel, CodeTable::TERNARY, machine, window, format)?;
+    let mut decoder = decoder(model, store, kernel, CodeTable::TERNARY, machine, window, format)?;
     let progress = Progress::start(format!("measuring what the {} head does to perplexity", format.name()), 100);
     let heads = [f16, own];
-    let scores = score_heads(&mut engine, &heads, &tokens, window, WINDOWS, interrupted, |done, total| {
+    let scores = score_heads(&mut decoder, &heads, &tokens, window, WINDOWS, interrupted, |done, total| {
         progress.set((done * 100 / total.max(1)) as u64);
     })?;
     drop(progress);

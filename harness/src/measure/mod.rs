@@ -7,6 +7,7 @@ pub mod head;
 pub mod last_level;
 pub mod limits;
 pub mod micro;
+pub mod records;
 pub mod rounds;
 pub mod sparse_pair;
 pub mod sparsity;

@@ -2,15 +2,14 @@
 
 use super::clock::ThreadUsage;
 use super::end_to_end::{as_round, summarize};
+use super::records;
 use super::rounds::orders;
 use crate::error::{Error, Result};
-use crate::model::engine::Engine;
-use crate::model::generate::{Generation, Request, Session};
-use crate::model::sparse_ffn::SparseFfn;
-use crate::model::stop::StopReason;
 use kernels::Kernel;
-use receipt::judge::Method;
-use receipt::judge::medians;
+use model::decoder::Decoder;
+use model::generate::{Generation, Request, Session};
+use model::stop::StopReason;
+use receipt::judge::{Method, medians};
 use receipt::{GenerationKernel, GenerationRound, SparseFfnRecord};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -19,11 +18,11 @@ pub fn sparse_id(kernel: &Kernel) -> String {
     format!("{}+sparse", kernel.id())
 }
 
-/// The two engines and what both generate.
+/// The two decoders and what both generate.
 pub struct Pair<'p, 'm> {
     pub kernel: Kernel,
-    pub dense: &'p mut Engine<'m>,
-    pub sparse: &'p mut Engine<'m>,
+    pub dense: &'p mut Decoder<'m>,
+    pub sparse: &'p mut Decoder<'m>,
     pub request: Request,
     pub seed: u64,
 }
@@ -34,22 +33,22 @@ fn cut_off(out: &Generation) -> bool {
 }
 
 impl Pair<'_, '_> {
-    /// The record of the sparse engine, with the dense one in interleaved rounds beside it. None without a whole round.
+    /// The record of the sparse decoder, with the dense one in interleaved rounds beside it. None without a whole round.
     ///
     /// # Errors
     /// Ids or last logits that differ in a single bit.
     pub fn run(self, rounds: usize, interrupted: &AtomicBool) -> Result<Option<GenerationKernel>> {
         let mut runs: [Vec<(GenerationRound, Generation)>; 2] = Default::default();
-        let engines = [self.dense, self.sparse];
-        // The dense engine has run before. A few tokens take the page faults of the new one.
+        let decoders = [self.dense, self.sparse];
+        // The dense decoder has run before. A few tokens take the page faults of the new one.
         let warm_up = Request { max_tokens: self.request.max_tokens.min(3), ..self.request.clone() };
-        Session::new(engines[1], warm_up)?.run(interrupted, &mut |_| {})?;
+        Session::new(decoders[1], warm_up)?.run(interrupted, &mut |_| {})?;
         'rounds: for (round, order) in orders(2, rounds, self.seed).into_iter().enumerate() {
             for (position, index) in order.into_iter().map(usize::from).enumerate() {
                 if interrupted.load(Ordering::Relaxed) {
                     break 'rounds;
                 }
-                let session = Session::new(engines[index], self.request.clone())?;
+                let session = Session::new(decoders[index], self.request.clone())?;
                 let before = ThreadUsage::now();
                 let out = session.run(interrupted, &mut |_| {})?;
                 runs[index].push((as_round(round, position, &out, ThreadUsage::now().since(before)), out));
@@ -61,7 +60,7 @@ impl Pair<'_, '_> {
             if dense.token_ids[..both] != sparse.token_ids[..both] || (!cut && dense.token_ids != sparse.token_ids) {
                 return Err(Error::failed(format!("{id} generates other ids than {}", self.kernel.id())));
             }
-            let logits = engines.each_ref().map(|engine| engine.last_logits());
+            let logits = decoders.each_ref().map(|decoder| decoder.last_logits());
             let differs = logits[0].iter().zip(logits[1]).position(|(a, b)| a.to_bits() != b.to_bits());
             if let (false, Some(at)) = (cut, differs) {
                 let (dense, sparse) = (logits[0][at], logits[1][at]);
@@ -69,8 +68,8 @@ impl Pair<'_, '_> {
             }
         }
         let [dense, sparse] = runs;
-        let Some(record) = summarize(&self.kernel, sparse, engines[1].bytes_per_token()) else { return Ok(None) };
-        let sparse_ffn = engines[1].sparse().map(SparseFfn::record).map(|record| SparseFfnRecord {
+        let Some(record) = summarize(&self.kernel, sparse, decoders[1].bytes_per_token()) else { return Ok(None) };
+        let sparse_ffn = decoders[1].sparse().map(records::sparse_ffn).map(|record| SparseFfnRecord {
             dense_kernel: Some(self.kernel.id().into()),
             dense_rounds: dense.into_iter().map(|(round, _)| round).collect(),
             ..record

@@ -3,21 +3,21 @@
 //! The weights are random; which gates are positive is set after the gate's product, whose time both forms pay. So one block serves
 //! every share and no model is needed. Copies of the block, more than the last-level cache holds, are gone through in turn.
 
-use super::rounds::{self, Epoch, column};
+use super::rounds;
+use super::rounds::{Epoch, column};
 use crate::error::{Error, Result};
-use crate::interrupt;
 use crate::machine::Machine;
 use crate::measure::micro::UNKNOWN_CACHE_BYTES;
-use crate::model::sparse_ffn::SparseFfn;
-use crate::scenario;
+use crate::{interrupt, scenario};
 use kernels::parallel::Team;
 use kernels::random::SplitMix64;
 use kernels::sparse::ColumnWeights;
 use kernels::{CodeTable, F32Ops, Kernel, KernelError, LinearInput, PackedWeights, Packing, Product, Scales};
+use model::sparse_ffn::SparseFfn;
+use receipt::judge::Method;
 use receipt::judge::paired::Paired;
 use receipt::judge::stats::median;
-use receipt::judge::{self, Method};
-use receipt::{Receipt, SparsityPoint, SparsityRecord};
+use receipt::{Receipt, SparsityPoint, SparsityRecord, judge};
 use std::cell::RefCell;
 use std::hint::black_box;
 use std::time::Instant;
@@ -237,7 +237,7 @@ impl Bench {
         }
     }
 
-    /// One block for one token, from its normalised input to its output; what `Engine` does, with the gates replaced.
+    /// One block for one token, from its normalised input to its output; what `Decoder` does, with the gates replaced.
     fn block(&mut self, sparse: bool, entry: usize) -> std::result::Result<(), KernelError> {
         let copy = self.next[entry];
         self.next[entry] = (copy + 1) % self.blocks.len();

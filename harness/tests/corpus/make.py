@@ -10,7 +10,6 @@ import pathlib
 import struct
 
 HERE = pathlib.Path(__file__).parent
-MODEL = HERE.parent.parent.parent / "scenarios/model/shakespeare-ternary.gguf"
 U64 = 2**64 - 1
 
 
@@ -136,33 +135,6 @@ RECEIPT = {
     "nested-too-deep": '{"schema_version": "1.0.0", "status": ' + "[" * 100000,
 }
 
-source = hashlib.sha256(MODEL.read_bytes()).digest()
-
-
-def packed(magic=b"TRITPACK", version=1, tensors=0, packing=b"vnni16x16", size=None, reserved=0, model=source,
-           table=b"", reseal=True):
-    size = 128 + len(table) if size is None else size
-    head = magic + u32(version) + u32(tensors) + packing.ljust(32, b"\0") + u64(size) + u64(reserved) + model
-    seal = hashlib.sha256(head + table).digest() if reseal else b"\0" * 32
-    return head + seal + table
-
-
-PACKED = {
-    "empty": b"",
-    "ends-in-magic": b"TRIT",
-    "ends-in-header": packed()[:90],
-    "not-packed-weights": gguf(),
-    "version-9": packed(version=9),
-    "size-lies": packed(size=2**63),
-    "tensor-count-lies": packed(tensors=2**32 - 1),
-    "tensor-count-of-another-model": packed(tensors=1, table=b"\0" * 128),
-    "header-damaged": packed(reseal=False),
-    "packing-unknown": packed(packing=b"vnni99x99"),
-    "packing-not-utf-8": packed(packing=b"\xff\xfe\x1b[2J"),
-    "reserved-not-0": packed(reserved=1),
-    "of-another-model": packed(model=b"\7" * 32),
-}
-
 # A baseline is a folder; `harness` in it is its program.
 PROGRAM = b"no program, but the one that was saved\n"
 BUILD = {"version": "0.1.0", "git_commit": None, "git_dirty": None, "cargo_lock_sha256": None, "rustc": "", "profile": "dev", "opt_level": "3",
@@ -200,8 +172,7 @@ for name, facts in BASELINE.items():
     if name != "program-missing":
         (target / "harness").write_bytes(PROGRAM)
 
-for folder, ending, files in [("gguf", "gguf", GGUF), ("scenario", "toml", SCENARIO), ("receipt", "json", RECEIPT),
-                              ("packed", "trit", PACKED)]:
+for folder, ending, files in [("gguf", "gguf", GGUF), ("scenario", "toml", SCENARIO), ("receipt", "json", RECEIPT)]:
     target = HERE / folder
     target.mkdir(exist_ok=True)
     for name, content in files.items():

@@ -3,7 +3,6 @@
 mod from_i2s;
 mod i2s;
 mod interleave;
-mod invalid;
 mod lut16;
 mod lut8;
 mod qk256;
@@ -144,18 +143,6 @@ impl Packing {
     pub fn bits_per_weight(self) -> f64 {
         let scale_bytes = if self.has_block_scales() { size_of::<f32>() } else { 0 };
         (self.block_bytes() + scale_bytes) as f64 * 8.0 / (self.block_k() * self.panel_rows()) as f64
-    }
-
-    /// Index of the first byte that packing ternary codes (0, 1 and 2) never writes (or of its 16-bit lane, where lanes are
-    /// packed): one with a code 3, or with ternary digits of no value.
-    /// For packed weights of unknown origin.
-    pub fn find_invalid_code(self, packed: &[u8]) -> Option<usize> {
-        match self {
-            Self::Qk256 | Self::I2s | Self::I8Tile8 | Self::Vnni16 => invalid::code_3(packed),
-            Self::Trit5 => invalid::not_five_trits(packed),
-            Self::Lut16 => invalid::not_three_indices(packed),
-            Self::Lut8 => invalid::not_two_states(packed),
-        }
     }
 
     /// Bytes of codes that `rows` x `k` take, None if that is more than [`MOST_BYTES`].

@@ -2,11 +2,11 @@
 
 use super::operands::Operands;
 use super::refused;
-use crate::build_info::sha256_hex;
 use crate::error::{Error, Result};
 use crate::scenario::Cell;
 use kernels::parallel::Team;
 use kernels::{Family, Kernel, KernelError, PackedWeights, conformance, reference};
+use model::hash::sha256_hex;
 
 /// What one kernel's output was, and how far from the oracle's.
 #[derive(Clone, Debug)]

@@ -1,0 +1,67 @@
+//! What went wrong: a kind, and one line of text that says what, where and, if there is one, the next step.
+
+use std::fmt;
+use std::path::Path;
+
+/// What kind of failure it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A check failed: something computes what it must not.
+    Failed,
+    /// Bad input: a file, a parameter, a request that does not fit.
+    Input,
+    /// This machine cannot do it.
+    Unsupported,
+    /// The stop flag was set.
+    Interrupted,
+}
+
+/// An error in one line.
+#[derive(Debug)]
+pub struct Error {
+    kind: Kind,
+    message: String,
+}
+
+/// Results of this crate.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// A failed check.
+    pub fn failed(message: impl Into<String>) -> Self {
+        Self { kind: Kind::Failed, message: message.into() }
+    }
+
+    /// Bad input. The message names the thing and, where there is one, the next step.
+    pub fn input(message: impl Into<String>) -> Self {
+        Self { kind: Kind::Input, message: message.into() }
+    }
+
+    /// Not possible on this machine.
+    pub fn unsupported(message: impl Into<String>) -> Self {
+        Self { kind: Kind::Unsupported, message: message.into() }
+    }
+
+    /// Stopped by the flag.
+    pub fn interrupted(message: impl Into<String>) -> Self {
+        Self { kind: Kind::Interrupted, message: message.into() }
+    }
+
+    /// An operating-system error about a path: says what was tried, on which path, and why it failed.
+    pub fn io(action: &str, path: &Path, error: &std::io::Error) -> Self {
+        Self::input(format!("cannot {action} {}: {error}", path.display()))
+    }
+
+    /// What kind of failure it is.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {}

@@ -1,0 +1,204 @@
+//! The generation loop: compute the prompt, then pick a token, check the stop rules and compute the next, until one
+//! stops it. Nothing is allocated per token.
+
+use crate::decoder::Decoder;
+use crate::error::{Error, Result};
+use crate::sampler::{Sampler, Sampling};
+use crate::stop::{StopReason, StopRules};
+use crate::times::{Lap, Times};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// What to generate.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Prompt ids, at least one.
+    pub prompt: Vec<u32>,
+    /// Most tokens to generate.
+    pub max_tokens: usize,
+    /// How to pick.
+    pub sampling: Sampling,
+    /// Ids that end the text, besides the model's own end token.
+    pub stop_ids: Vec<u32>,
+    /// Whether the model's own end token ends the text.
+    pub stop_at_eos: bool,
+    /// Strings that end the text and are cut from it.
+    pub stop_strings: Vec<String>,
+    /// Wall-clock limit from the start of the prompt; checked before each token and each batch of the prompt,
+    /// so it can be passed by the time of one.
+    pub timeout: Option<Duration>,
+}
+
+/// What came out.
+#[derive(Clone, Debug)]
+pub struct Generation {
+    /// Generated ids, a stopping token included.
+    pub token_ids: Vec<u32>,
+    /// Text of the ids, cut before a stop string.
+    pub text: String,
+    /// Why it ended.
+    pub stop_reason: StopReason,
+    /// From the start until the last prompt token's logits.
+    pub prefill: Duration,
+    /// Prompt tokens that went through the model.
+    pub prefill_tokens: usize,
+    /// From the start to the first picked token, if there was one.
+    pub first_token: Option<Duration>,
+    /// From the first picked token to the end.
+    pub decode: Duration,
+    /// Tokens computed in that time.
+    pub decode_tokens: usize,
+    /// Time by phase over prompt and decoding.
+    pub times: Times,
+    /// Time by phase over decoding alone.
+    pub decode_times: Times,
+    /// Logits after the prompt, if they were asked for.
+    pub prompt_logits: Option<Vec<f32>>,
+}
+
+impl Generation {
+    /// Prompt tokens a second.
+    pub fn prefill_tokens_per_s(&self) -> f64 {
+        rate(self.prefill_tokens, self.prefill)
+    }
+
+    /// Decoded tokens a second, without the first, whose time is the prompt's; 0 when there was only one.
+    pub fn decode_tokens_per_s(&self) -> f64 {
+        rate(self.decode_tokens, self.decode)
+    }
+}
+
+/// Tokens a second; 0 for none, or no time.
+pub fn rate(tokens: usize, time: Duration) -> f64 {
+    if tokens == 0 || time.is_zero() { 0.0 } else { tokens as f64 / time.as_secs_f64() }
+}
+
+/// A generation. All buffers are made here, so that the loop allocates nothing.
+pub struct Session<'d, 'm> {
+    decoder: &'d mut Decoder<'m>,
+    request: Request,
+    sampler: Sampler,
+    stops: StopRules,
+    ids: Vec<u32>,
+    text: Vec<u8>,
+    prompt_logits: Option<Vec<f32>>,
+}
+
+impl<'d, 'm> Session<'d, 'm> {
+    /// Checks the request and makes all buffers.
+    pub fn new(decoder: &'d mut Decoder<'m>, request: Request) -> Result<Self> {
+        let tokenizer = &decoder.model().tokenizer;
+        if request.prompt.is_empty() {
+            return Err(Error::input("the prompt has no tokens and the model adds none; give a --prompt with text"));
+        }
+        let sampler = Sampler::new(request.sampling, decoder.model().config.vocab)?;
+        let eos = tokenizer.eos().filter(|_| request.stop_at_eos);
+        let own = tokenizer.extra_stop_ids().iter().filter(|_| request.stop_at_eos).copied();
+        let stop_ids: Vec<u32> = request.stop_ids.iter().copied().chain(own).collect();
+        let stops = StopRules::new(&stop_ids, eos, &request.stop_strings, tokenizer.longest_piece())?;
+        let ids = Vec::with_capacity(request.max_tokens);
+        let text = Vec::with_capacity(request.max_tokens.saturating_mul(tokenizer.longest_piece()).min(1 << 24));
+        decoder.reset();
+        Ok(Self { decoder, request, sampler, stops, ids, text, prompt_logits: None })
+    }
+
+    /// Keeps the logits after the last prompt token, for comparison with goldens.
+    pub fn keep_prompt_logits(&mut self) {
+        self.prompt_logits = Some(Vec::with_capacity(self.decoder.model().config.vocab));
+    }
+
+    /// Runs to the end. `on_text` gets each piece of text (raw bytes, perhaps part of a character) once no stop string
+    /// can take it back.
+    pub fn run(mut self, interrupted: &AtomicBool, on_text: &mut dyn FnMut(&[u8])) -> Result<Generation> {
+        let start = Instant::now();
+        let deadline = self.request.timeout.and_then(|limit| start.checked_add(limit));
+        let stopped = |time: Instant| match () {
+            () if interrupted.load(Ordering::Relaxed) => Some(StopReason::Interrupted),
+            () if deadline.is_some_and(|deadline| time >= deadline) => Some(StopReason::Timeout),
+            () => None,
+        };
+        let mut prefill_tokens = 0;
+        let mut ended = None;
+        for tokens in self.request.prompt.chunks(self.decoder.batch()) {
+            ended = stopped(Instant::now());
+            if ended.is_some() {
+                break;
+            }
+            self.decoder.forward(tokens)?;
+            prefill_tokens += tokens.len();
+        }
+        if ended.is_none() {
+            let logits = self.decoder.logits()?;
+            if let Some(kept) = &mut self.prompt_logits {
+                kept.extend_from_slice(logits);
+            }
+        }
+        let prefill = start.elapsed();
+        let prompt_times = self.decoder.times;
+        let mut first_token = None;
+        let mut decode_tokens = 0;
+        let mut written = 0;
+        let mut text_bytes = None;
+        let decode_start = Instant::now();
+        let stop_reason = loop {
+            if let Some(reason) = ended {
+                break reason;
+            }
+            if self.ids.len() >= self.request.max_tokens {
+                break StopReason::MaxTokens;
+            }
+            let mut lap = Lap::start();
+            let id = self.sampler.sample(self.decoder.last_logits())?;
+            lap.add_to(&mut self.decoder.times.sample);
+            first_token.get_or_insert_with(|| start.elapsed());
+            self.ids.push(id);
+            let piece = self.decoder.model().tokenizer.piece(id);
+            let stop = self.stops.push(id, piece);
+            if let Some(stop) = stop {
+                if stop.reason == StopReason::StopString {
+                    self.text.extend_from_slice(piece);
+                }
+                self.text.truncate(stop.text_bytes);
+                text_bytes = Some(stop.text_bytes);
+            } else {
+                self.text.extend_from_slice(piece);
+            }
+            let settled = text_bytes.unwrap_or_else(|| self.stops.settled_bytes()).min(self.text.len());
+            if settled > written {
+                on_text(&self.text[written..settled]);
+                written = settled;
+            }
+            lap.add_to(&mut self.decoder.times.stop_check);
+            if let Some(stop) = stop {
+                break stop.reason;
+            }
+            if self.ids.len() >= self.request.max_tokens {
+                break StopReason::MaxTokens;
+            }
+            ended = stopped(Instant::now());
+            if ended.is_none() {
+                self.decoder.forward(&[id])?;
+                self.decoder.logits()?;
+                decode_tokens += 1;
+            }
+        };
+        if written < self.text.len() {
+            on_text(&self.text[written..]);
+        }
+        let decode = if first_token.is_some() { decode_start.elapsed() } else { Duration::ZERO };
+        let times = self.decoder.times;
+        Ok(Generation {
+            text: String::from_utf8_lossy(&self.text).into_owned(),
+            token_ids: self.ids,
+            stop_reason,
+            prefill,
+            prefill_tokens,
+            first_token,
+            decode,
+            decode_tokens,
+            times,
+            decode_times: times.since(&prompt_times),
+            prompt_logits: self.prompt_logits,
+        })
+    }
+}

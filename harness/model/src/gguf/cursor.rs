@@ -1,0 +1,108 @@
+//! A bounds-checked walk over a file's header, whose errors say which field broke and at which byte.
+
+use crate::error::{Error, Result};
+
+/// Longest piece of untrusted text that an error message repeats.
+const QUOTE_CHARS: usize = 60;
+
+/// Untrusted text on one line: quoted, control characters escaped, long text cut.
+pub fn quoted(text: &str) -> String {
+    let cut: String = text.chars().take(QUOTE_CHARS).collect();
+    let dots = if cut.len() < text.len() { "..." } else { "" };
+    format!("\"{}{dots}\"", cut.escape_debug())
+}
+
+/// Reads little-endian fields from `bytes`, never past the end.
+#[derive(Clone)]
+pub struct Cursor<'a> {
+    file: &'a str,
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Cursor<'a> {
+    /// A cursor at byte `at` of `bytes`; `file` is the name that errors show.
+    pub fn new(file: &'a str, bytes: &'a [u8], at: usize) -> Self {
+        Self { file, bytes, at: at.min(bytes.len()) }
+    }
+
+    /// Byte offset of the next field.
+    pub fn at(&self) -> usize {
+        self.at
+    }
+
+    /// Bytes left.
+    pub fn remaining(&self) -> usize {
+        self.bytes.len() - self.at
+    }
+
+    /// An input error about a field that starts at byte `at`.
+    pub fn error_at(&self, at: usize, field: &str, what: impl std::fmt::Display) -> Error {
+        Error::input(format!("{}: {field} at byte {at}: {what}", self.file))
+    }
+
+    /// The next `n` bytes. `field` names them in the error.
+    pub fn take(&mut self, n: usize, field: &str) -> Result<&'a [u8]> {
+        if n > self.remaining() {
+            let what =
+                format!("needs {n} bytes but the file has only {} left; it is truncated or corrupt", self.remaining());
+            return Err(self.error_at(self.at, field, what));
+        }
+        let taken = &self.bytes[self.at..self.at + n];
+        self.at += n;
+        Ok(taken)
+    }
+
+    /// The next `N` bytes as an array, for `from_le_bytes`.
+    pub fn array<const N: usize>(&mut self, field: &str) -> Result<[u8; N]> {
+        let mut out = [0; N];
+        out.copy_from_slice(self.take(N, field)?);
+        Ok(out)
+    }
+
+    pub fn u32(&mut self, field: &str) -> Result<u32> {
+        Ok(u32::from_le_bytes(self.array(field)?))
+    }
+
+    pub fn u64(&mut self, field: &str) -> Result<u64> {
+        Ok(u64::from_le_bytes(self.array(field)?))
+    }
+
+    /// A u64 count of things that take at least `min_bytes` each, so a lying count is caught before anything is
+    /// reserved.
+    pub fn count(&mut self, min_bytes: usize, limit: u64, field: &str) -> Result<usize> {
+        let at = self.at;
+        let count = self.u64(field)?;
+        if count > limit {
+            return Err(self.error_at(at, field, format!("{count} is over the limit of {limit}")));
+        }
+        let fits = (self.remaining() / min_bytes.max(1)) as u64;
+        if count > fits {
+            let what = format!(
+                "says {count}, but the {} bytes left hold at most {fits}; the file is truncated or corrupt",
+                self.remaining()
+            );
+            return Err(self.error_at(at, field, what));
+        }
+        // Safe narrowing: count is at most a number of bytes in a slice.
+        Ok(count as usize)
+    }
+
+    /// A length-prefixed UTF-8 string of at most `limit` bytes, borrowed from the file. `name` is called only on
+    /// failure: a vocabulary has hundreds of thousands of strings.
+    pub fn string(&mut self, limit: u64, name: &dyn Fn() -> String) -> Result<&'a str> {
+        let at = self.at;
+        let long_enough = self.remaining() >= 8;
+        let len = u64::from_le_bytes(if long_enough { self.array("")? } else { [0xff; 8] });
+        if len > limit || len > self.remaining() as u64 {
+            self.at = at;
+            // Not both can pass, since one has just failed.
+            self.count(1, limit, &format!("length of {}", name()))?;
+        }
+        let bytes = self.take(len as usize, "")?;
+        std::str::from_utf8(bytes).map_err(|e| {
+            let bad = at + 8 + e.valid_up_to();
+            self.error_at(bad, &name(), "is not valid UTF-8; the file is corrupt or not a GGUF")
+        })
+    }
+}

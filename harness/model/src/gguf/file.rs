@@ -1,0 +1,223 @@
+//! An open GGUF file.
+
+use super::cursor::{Cursor, quoted};
+use super::metadata::{self, Entry, Value};
+use super::tensors::{self, TensorInfo};
+use super::types::Readable;
+use crate::error::{Error, Result};
+use crate::mapped::{self, Mapped};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+#[cfg(target_endian = "big")]
+compile_error!("GGUF data is little-endian and is cast in place; a big-endian machine would need a copy");
+
+/// Metadata keys in one file; published models have 20 to 50.
+const MAX_KEYS: u64 = 65_536;
+/// Fewest bytes of a key/value pair: key length, type, a one-byte value.
+const MIN_ENTRY_BYTES: usize = 8 + 4 + 1;
+/// Alignment when the file does not say.
+const DEFAULT_ALIGNMENT: u64 = 32;
+/// Bounds of `general.alignment`: f32 casts need 4, GGUF asks for a multiple of 8; above a huge page it is nonsense.
+const ALIGNMENTS: std::ops::RangeInclusive<u64> = 8..=(2 << 20);
+
+pub(super) enum Backing {
+    Map(Mapped),
+    Static(&'static [u8]),
+    Owned(Box<[u8]>),
+}
+
+impl std::ops::Deref for Backing {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Backing::Map(map) => map,
+            Backing::Static(bytes) => bytes,
+            Backing::Owned(bytes) => bytes,
+        }
+    }
+}
+
+/// An open GGUF file whose header has been checked.
+pub struct Gguf {
+    path: PathBuf,
+    /// `path` as errors show it.
+    pub(super) name: String,
+    pub(super) bytes: Backing,
+    version: u32,
+    alignment: u64,
+    data_start: u64,
+    pub(super) entries: Vec<Entry>,
+    pub(super) keys: HashMap<String, usize>,
+    tensors: Vec<TensorInfo>,
+    tensor_names: HashMap<String, usize>,
+}
+
+impl Gguf {
+    /// Maps and checks the file at `path`. Errors are one line: file, field, byte offset, what is wrong.
+    ///
+    /// Whoever reads weights asks [`Self::check_unchanged`] afterwards.
+    pub fn open(path: &Path) -> Result<Self> {
+        let map = mapped::map(path, "model")?;
+        Self::parse(path.to_path_buf(), Backing::Map(map))
+    }
+
+    /// Checks bytes built into the program. `name` stands in for a path. Casting tensors needs `bytes` aligned to 8.
+    pub fn from_static(name: &str, bytes: &'static [u8]) -> Result<Self> {
+        Self::parse(PathBuf::from(name), Backing::Static(bytes))
+    }
+
+    /// Checks bytes in memory. `name` stands in for a path.
+    pub fn from_bytes(name: &str, bytes: Vec<u8>) -> Result<Self> {
+        Self::parse(PathBuf::from(name), Backing::Owned(bytes.into_boxed_slice()))
+    }
+
+    fn parse(path: PathBuf, bytes: Backing) -> Result<Self> {
+        let name = path.display().to_string();
+        if bytes.is_empty() {
+            return Err(Error::input(format!("{name}: the file is empty (0 bytes), not a GGUF; download it again")));
+        }
+        let mut cursor = Cursor::new(&name, &bytes, 0);
+        let version = read_version(&mut cursor)?;
+        let tensor_count = cursor.count(tensors::MIN_INFO_BYTES, tensors::MAX_TENSORS, "tensor count")?;
+        let key_count = cursor.count(MIN_ENTRY_BYTES, MAX_KEYS, "metadata count")?;
+        let (entries, keys) = read_entries(&mut cursor, key_count)?;
+        let alignment = alignment(&cursor, &entries, &keys)?;
+        let infos = tensors::read_infos(&mut cursor, tensor_count)?;
+        // The header ends inside the file and alignment is at most 2 MiB, so this cannot overflow.
+        let data_start = (cursor.at() as u64).next_multiple_of(alignment);
+        let (tensors, tensor_names) = tensors::place(&cursor, infos, data_start, alignment, bytes.len() as u64)?;
+        Ok(Self { path, name, bytes, version, alignment, data_start, entries, keys, tensors, tensor_names })
+    }
+
+    /// An input error if the file was changed since it was opened: what was read from it since is not to be trusted.
+    pub fn check_unchanged(&self) -> Result<()> {
+        match &self.bytes {
+            Backing::Map(map) => map.check_unchanged(),
+            _ => Ok(()),
+        }
+    }
+
+    /// Where the file is, or the name of built-in bytes.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// GGUF version, 2 or 3.
+    pub fn version(&self) -> u32 {
+        self.version
+    }
+
+    /// Alignment of tensor data in bytes.
+    pub fn alignment(&self) -> u64 {
+        self.alignment
+    }
+
+    /// Byte offset of the data section.
+    pub fn data_start(&self) -> u64 {
+        self.data_start
+    }
+
+    /// The whole file.
+    pub fn file_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Tensors in file order.
+    pub fn tensors(&self) -> &[TensorInfo] {
+        &self.tensors
+    }
+
+    /// The tensor of this name, if the file has it.
+    pub fn find_tensor(&self, name: &str) -> Option<&TensorInfo> {
+        self.tensor_names.get(name).map(|&i| &self.tensors[i])
+    }
+
+    /// The tensor of this name; the error says that it is missing.
+    pub fn tensor(&self, name: &str) -> Result<&TensorInfo> {
+        self.find_tensor(name).ok_or_else(|| {
+            let what = format!(
+                "{}: tensor {} is missing (the file has {} tensors)",
+                self.name,
+                quoted(name),
+                self.tensors.len()
+            );
+            Error::input(format!("{what}; `model inspect` lists them"))
+        })
+    }
+
+    /// A tensor's bytes; empty when the type's size is not known (see [`TensorInfo::n_bytes`]).
+    pub fn bytes(&self, tensor: &TensorInfo) -> &[u8] {
+        // In range: `place` checked offset + size against the file for every tensor.
+        let start = tensor.offset as usize;
+        &self.bytes[start..start + tensor.n_bytes.unwrap_or(0) as usize]
+    }
+
+    /// An F32 tensor's values, in place.
+    pub fn f32s(&self, tensor: &TensorInfo) -> Result<&[f32]> {
+        self.cast(tensor, Readable::F32)
+    }
+
+    /// An F16 tensor's values, in place.
+    pub fn f16s(&self, tensor: &TensorInfo) -> Result<&[half::f16]> {
+        self.cast(tensor, Readable::F16)
+    }
+
+    fn cast<T: bytemuck::Pod>(&self, tensor: &TensorInfo, want: Readable) -> Result<&[T]> {
+        if tensor.readable() != Some(want) {
+            let what = format!("is {}, not {want:?}", tensor.type_name());
+            return Err(self.tensor_error(tensor, what));
+        }
+        bytemuck::try_cast_slice(self.bytes(tensor))
+            .map_err(|e| self.tensor_error(tensor, format!("cannot be read: {e}")))
+    }
+
+    /// An input error about a tensor, with its name and the offset of its description in the header.
+    pub fn tensor_error(&self, tensor: &TensorInfo, what: impl std::fmt::Display) -> Error {
+        let (name, at) = (quoted(&tensor.name), tensor.header_offset);
+        Error::input(format!("{}: tensor {name} described at byte {at}: {what}", self.name))
+    }
+}
+
+fn read_version(cursor: &mut Cursor<'_>) -> Result<u32> {
+    let magic = cursor.array::<4>("magic")?;
+    if &magic != b"GGUF" {
+        let hint = if &magic == b"FUGG" { "; it is a big-endian GGUF, which is not supported" } else { "" };
+        let what = format!("expected \"GGUF\", found \"{}\": this is not a GGUF file{hint}", magic.escape_ascii());
+        return Err(cursor.error_at(0, "magic", what));
+    }
+    match cursor.u32("version")? {
+        // Version 2 has the same layout; 3 only added big-endian files.
+        version @ (2 | 3) => Ok(version),
+        other => {
+            let hint = if other.swap_bytes() <= 3 { " (it looks big-endian, which is not supported)" } else { "" };
+            Err(cursor.error_at(4, "version", format!("{other} is not supported{hint}; convert the model to GGUF v3")))
+        }
+    }
+}
+
+fn read_entries(cursor: &mut Cursor<'_>, count: usize) -> Result<(Vec<Entry>, HashMap<String, usize>)> {
+    let (mut entries, mut keys) = (Vec::new(), HashMap::new());
+    for index in 0..count {
+        let at = cursor.at();
+        let entry = metadata::read_entry(cursor, index)?;
+        if keys.insert(entry.key.clone(), index).is_some() {
+            return Err(cursor.error_at(at, &format!("metadata key {}", quoted(&entry.key)), "appears twice"));
+        }
+        entries.push(entry);
+    }
+    Ok((entries, keys))
+}
+
+fn alignment(cursor: &Cursor<'_>, entries: &[Entry], keys: &HashMap<String, usize>) -> Result<u64> {
+    let Some(&index) = keys.get("general.alignment") else { return Ok(DEFAULT_ALIGNMENT) };
+    match &entries[index].value {
+        Value::Unsigned(n) if n.is_power_of_two() && ALIGNMENTS.contains(n) => Ok(*n),
+        other => {
+            let found = other.summary(entries[index].kind);
+            let what = format!("{found} is not a power of two from {} to {}", ALIGNMENTS.start(), ALIGNMENTS.end());
+            Err(cursor.error_at(entries[index].at, "general.alignment", what))
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Typed access to metadata, with errors that name key, type and place.
+
+use super::cursor::quoted;
+use super::file::Gguf;
+use super::metadata::{ArrayRef, Entry, Strings, Value, ValueType};
+use crate::error::{Error, Result};
+
+impl Gguf {
+    /// All keys with their values, in file order.
+    pub fn metadata(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// The entry of this key, if the file has it.
+    pub fn entry(&self, key: &str) -> Option<&Entry> {
+        self.keys.get(key).map(|&i| &self.entries[i])
+    }
+
+    /// An input error about a key that the file has.
+    pub fn key_error(&self, entry: &Entry, what: impl std::fmt::Display) -> Error {
+        Error::input(format!("{}: {} at byte {}: {what}", self.name, quoted(&entry.key), entry.at))
+    }
+
+    /// An input error about a key that the file lacks.
+    pub fn missing_key(&self, key: &str) -> Error {
+        Error::input(format!(
+            "{}: metadata key {} is missing; `model inspect` lists what is there",
+            self.name,
+            quoted(key)
+        ))
+    }
+
+    fn typed<'a, T>(&'a self, key: &str, want: &str, get: impl Fn(&'a Value) -> Option<T>) -> Result<Option<T>> {
+        let Some(entry) = self.entry(key) else { return Ok(None) };
+        match get(&entry.value) {
+            Some(value) => Ok(Some(value)),
+            None => {
+                let found = entry.value.summary(entry.kind);
+                Err(self.key_error(entry, format!("expected {want}, found {found}")))
+            }
+        }
+    }
+
+    /// An unsigned integer of any stored width, if the key is there.
+    pub fn optional_u32(&self, key: &str) -> Result<Option<u32>> {
+        self.typed(key, "an unsigned 32-bit integer", |v| match v {
+            Value::Unsigned(n) => u32::try_from(*n).ok(),
+            Value::Signed(n) => u32::try_from(*n).ok(),
+            _ => None,
+        })
+    }
+
+    /// An unsigned integer of any stored width.
+    pub fn required_u32(&self, key: &str) -> Result<u32> {
+        self.optional_u32(key)?.ok_or_else(|| self.missing_key(key))
+    }
+
+    /// A float, if the key is there.
+    pub fn optional_f32(&self, key: &str) -> Result<Option<f32>> {
+        self.typed(key, "a float", |v| match v {
+            Value::F32(x) => Some(*x),
+            Value::F64(x) => Some(*x as f32),
+            _ => None,
+        })
+    }
+
+    /// A float.
+    pub fn required_f32(&self, key: &str) -> Result<f32> {
+        self.optional_f32(key)?.ok_or_else(|| self.missing_key(key))
+    }
+
+    /// A bool, if the key is there.
+    pub fn optional_bool(&self, key: &str) -> Result<Option<bool>> {
+        self.typed(key, "a bool", |v| if let Value::Bool(b) = v { Some(*b) } else { None })
+    }
+
+    /// A string, if the key is there.
+    pub fn optional_string(&self, key: &str) -> Result<Option<&str>> {
+        self.typed(key, "a string", |v| if let Value::String(s) = v { Some(s.as_str()) } else { None })
+    }
+
+    /// A string.
+    pub fn required_string(&self, key: &str) -> Result<&str> {
+        self.optional_string(key)?.ok_or_else(|| self.missing_key(key))
+    }
+
+    fn array(&self, key: &str, want: &str, fits: impl Fn(ValueType) -> bool) -> Result<Option<ArrayRef>> {
+        self.typed(key, want, |v| match v {
+            Value::Array(a) if fits(a.element) => Some(*a),
+            _ => None,
+        })
+    }
+
+    /// Strings of an array and their number, if the key is there. They are borrowed from the file and parsed as they
+    /// are asked for.
+    pub fn optional_strings(&self, key: &str) -> Result<Option<(usize, Strings<'_>)>> {
+        let array = self.array(key, "an array of strings", |t| t == ValueType::String)?;
+        Ok(array.map(|a| (a.len, Strings::new(&self.name, &self.bytes, a))))
+    }
+
+    /// Strings of an array and their number.
+    pub fn required_strings(&self, key: &str) -> Result<(usize, Strings<'_>)> {
+        self.optional_strings(key)?.ok_or_else(|| self.missing_key(key))
+    }
+
+    /// Integers of an array of i32 or u32 (as i64), if the key is there.
+    pub fn optional_integers(&self, key: &str) -> Result<Option<impl ExactSizeIterator<Item = i64> + '_>> {
+        let fits = |t| matches!(t, ValueType::I32 | ValueType::U32);
+        let Some(array) = self.array(key, "an array of 32-bit integers", fits)? else { return Ok(None) };
+        // In range: the array was walked when the file was opened.
+        let bytes = &self.bytes[array.at..array.at + array.len * 4];
+        let signed = array.element == ValueType::I32;
+        Ok(Some(
+            bytes.as_chunks::<4>().0.iter().map(move |&b| {
+                if signed { i64::from(i32::from_le_bytes(b)) } else { i64::from(u32::from_le_bytes(b)) }
+            }),
+        ))
+    }
+}

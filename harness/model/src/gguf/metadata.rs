@@ -1,0 +1,245 @@
+//! Metadata values. Scalars are stored; arrays stay in the file and are walked again when asked for, so that
+//! 280,000 merges cost nothing until a tokenizer wants them.
+
+use super::cursor::Cursor;
+use crate::error::Result;
+
+/// Longest key (the limit of the GGUF specification).
+pub const MAX_KEY_BYTES: u64 = 65_535;
+/// Longest string value: chat templates are a few KiB; no known file comes near this.
+const MAX_STRING_BYTES: u64 = 16 << 20;
+/// Arrays of arrays of ... : GGUF allows nesting, real files do not use it; a bound keeps the walk off the stack's end.
+const MAX_NESTING: u32 = 4;
+/// Elements of all arrays together, nested ones included; an empty nested array takes 12 bytes, so size alone bounds it
+/// too.
+const MAX_ELEMENTS: u64 = 1 << 28;
+
+/// Type codes of GGUF values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // the names are the types
+pub enum ValueType {
+    U8,
+    I8,
+    U16,
+    I16,
+    U32,
+    I32,
+    F32,
+    Bool,
+    String,
+    Array,
+    U64,
+    I64,
+    F64,
+}
+
+impl ValueType {
+    fn from_code(code: u32) -> Option<Self> {
+        use ValueType::*;
+        Some(match code {
+            0 => U8,
+            1 => I8,
+            2 => U16,
+            3 => I16,
+            4 => U32,
+            5 => I32,
+            6 => F32,
+            7 => Bool,
+            8 => String,
+            9 => Array,
+            10 => U64,
+            11 => I64,
+            12 => F64,
+            _ => return None,
+        })
+    }
+
+    /// Fewest bytes that one element takes in an array.
+    fn min_bytes(self) -> usize {
+        use ValueType::*;
+        match self {
+            U8 | I8 | Bool => 1,
+            U16 | I16 => 2,
+            U32 | I32 | F32 => 4,
+            String | U64 | I64 | F64 => 8,
+            Array => 12,
+        }
+    }
+
+    /// Name for errors and listings.
+    pub fn name(self) -> &'static str {
+        use ValueType::*;
+        match self {
+            U8 => "u8",
+            I8 => "i8",
+            U16 => "u16",
+            I16 => "i16",
+            U32 => "u32",
+            I32 => "i32",
+            F32 => "f32",
+            Bool => "bool",
+            String => "string",
+            Array => "array",
+            U64 => "u64",
+            I64 => "i64",
+            F64 => "f64",
+        }
+    }
+}
+
+/// An array that stays in the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ArrayRef {
+    /// Type of the elements.
+    pub element: ValueType,
+    /// Number of elements.
+    pub len: usize,
+    /// Byte offset of the first element within the file.
+    pub at: usize,
+}
+
+/// One value. Integers keep their sign but not their width: readers ask for what they need and are told if it does not
+/// fit.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)] // as above
+pub enum Value {
+    Unsigned(u64),
+    Signed(i64),
+    F32(f32),
+    F64(f64),
+    Bool(bool),
+    String(String),
+    Array(ArrayRef),
+}
+
+impl Value {
+    /// What it is, for errors: type as stored and value, text cut short.
+    pub fn summary(&self, kind: ValueType) -> String {
+        match self {
+            Self::String(s) => format!("string {}", super::cursor::quoted(s)),
+            Self::Array(a) => format!("array of {} {}", a.len, a.element.name()),
+            Self::Unsigned(n) => format!("{} {n}", kind.name()),
+            Self::Signed(n) => format!("{} {n}", kind.name()),
+            Self::F32(x) => format!("f32 {x}"),
+            Self::F64(x) => format!("f64 {x}"),
+            Self::Bool(b) => format!("bool {b}"),
+        }
+    }
+}
+
+/// One key with its value and place.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The key.
+    pub key: String,
+    /// Type as stored.
+    pub kind: ValueType,
+    /// The value.
+    pub value: Value,
+    /// Byte offset of the value within the file.
+    pub at: usize,
+}
+
+/// Reads one key/value pair.
+pub fn read_entry(cursor: &mut Cursor<'_>, index: usize) -> Result<Entry> {
+    let key = cursor.string(MAX_KEY_BYTES, &|| format!("metadata key {index}"))?.to_string();
+    let field = format!("metadata value {}", super::cursor::quoted(&key));
+    let kind = read_type(cursor, &field)?;
+    let at = cursor.at();
+    let value = read_value(cursor, kind, &field)?;
+    Ok(Entry { key, kind, value, at })
+}
+
+fn read_type(cursor: &mut Cursor<'_>, field: &str) -> Result<ValueType> {
+    let at = cursor.at();
+    let code = cursor.u32(&format!("type of {field}"))?;
+    ValueType::from_code(code)
+        .ok_or_else(|| cursor.error_at(at, field, format!("unknown value type {code} (GGUF has 0 to 12)")))
+}
+
+fn read_value(cursor: &mut Cursor<'_>, kind: ValueType, field: &str) -> Result<Value> {
+    use ValueType as T;
+    Ok(match kind {
+        T::U8 => Value::Unsigned(u8::from_le_bytes(cursor.array(field)?).into()),
+        T::I8 => Value::Signed(i8::from_le_bytes(cursor.array(field)?).into()),
+        T::U16 => Value::Unsigned(u16::from_le_bytes(cursor.array(field)?).into()),
+        T::I16 => Value::Signed(i16::from_le_bytes(cursor.array(field)?).into()),
+        T::U32 => Value::Unsigned(cursor.u32(field)?.into()),
+        T::I32 => Value::Signed(i32::from_le_bytes(cursor.array(field)?).into()),
+        T::U64 => Value::Unsigned(cursor.u64(field)?),
+        T::I64 => Value::Signed(i64::from_le_bytes(cursor.array(field)?)),
+        T::F32 => Value::F32(f32::from_le_bytes(cursor.array(field)?)),
+        T::F64 => Value::F64(f64::from_le_bytes(cursor.array(field)?)),
+        T::Bool => Value::Bool(read_bool(cursor, field)?),
+        T::String => Value::String(cursor.string(MAX_STRING_BYTES, &|| field.to_string())?.to_string()),
+        T::Array => Value::Array(read_array(cursor, field, 1)?),
+    })
+}
+
+fn read_bool(cursor: &mut Cursor<'_>, field: &str) -> Result<bool> {
+    let at = cursor.at();
+    match cursor.array::<1>(field)?[0] {
+        0 => Ok(false),
+        1 => Ok(true),
+        other => Err(cursor.error_at(at, field, format!("a bool must be 0 or 1, not {other}"))),
+    }
+}
+
+/// Checks every element once, so that later walks cannot fail, and remembers only where the array is.
+fn read_array(cursor: &mut Cursor<'_>, field: &str, depth: u32) -> Result<ArrayRef> {
+    let start = cursor.at();
+    if depth > MAX_NESTING {
+        return Err(cursor.error_at(start, field, format!("arrays are nested deeper than {MAX_NESTING}")));
+    }
+    let element = read_type(cursor, field)?;
+    let len = cursor.count(element.min_bytes(), MAX_ELEMENTS, &format!("array length of {field}"))?;
+    let at = cursor.at();
+    match element {
+        ValueType::String => {
+            for i in 0..len {
+                cursor.string(MAX_STRING_BYTES, &|| format!("element {i} of {field}"))?;
+            }
+        }
+        ValueType::Array => {
+            for _ in 0..len {
+                read_array(cursor, field, depth + 1)?;
+            }
+        }
+        ValueType::Bool => {
+            for _ in 0..len {
+                read_bool(cursor, field)?;
+            }
+        }
+        fixed => {
+            // `count` has shown that this many elements fit in the file.
+            cursor.take(len * fixed.min_bytes(), field)?;
+        }
+    }
+    Ok(ArrayRef { element, len, at })
+}
+
+/// Strings of an array, borrowed from the file.
+pub struct Strings<'a> {
+    cursor: Cursor<'a>,
+    left: usize,
+}
+
+impl<'a> Strings<'a> {
+    pub(super) fn new(file: &'a str, bytes: &'a [u8], array: ArrayRef) -> Self {
+        Self { cursor: Cursor::new(file, bytes, array.at), left: array.len }
+    }
+}
+
+impl<'a> Iterator for Strings<'a> {
+    type Item = &'a str;
+
+    fn next(&mut self) -> Option<&'a str> {
+        self.left = self.left.checked_sub(1)?;
+        // Checked when the file was opened; should the file change under the map, the walk just ends.
+        self.cursor.string(MAX_STRING_BYTES, &String::new).ok()
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (0, Some(self.left))
+    }
+}

@@ -1,0 +1,26 @@
+//! GGUF files (versions 2 and 3, little-endian), read through a memory map and distrusted throughout.
+//!
+//! Opening a file checks its whole header: every count, length, type, offset and size is tested against the file before
+//! anything is allocated for it. What is left to the users of a [`Gguf`] is meaning: which keys and tensors a model
+//! needs.
+
+mod cursor;
+mod file;
+mod getters;
+mod i2s;
+mod metadata;
+mod tensors;
+mod types;
+pub mod writer;
+
+#[cfg(test)]
+mod malformed;
+#[cfg(test)]
+pub(crate) mod testing;
+
+pub use cursor::quoted;
+pub use file::Gguf;
+pub use i2s::{CodeCounts, check_i2s_codes, i2s_codes, i2s_scale};
+pub use metadata::{ArrayRef, Entry, Strings, Value, ValueType};
+pub use tensors::TensorInfo;
+pub use types::{Readable, TypeInfo};

@@ -1,0 +1,152 @@
+//! Tensor descriptions: reading them, and placing them in the file.
+
+use std::collections::HashMap;
+
+use super::cursor::{Cursor, quoted};
+use super::types::{self, Readable, TypeInfo};
+use crate::error::Result;
+
+/// Tensors in one file; the largest published models have a few thousand.
+pub const MAX_TENSORS: u64 = 65_536;
+/// Fewest bytes of a description: name length, number of dimensions, one dimension, type, offset.
+pub const MIN_INFO_BYTES: usize = 8 + 4 + 8 + 4 + 8;
+/// ggml allows 64 bytes; some forks more.
+const MAX_NAME_BYTES: u64 = 256;
+/// ggml's limit.
+const MAX_DIMS: u32 = 4;
+
+/// One tensor of the file.
+#[derive(Clone, Debug)]
+pub struct TensorInfo {
+    /// Name, unique in the file.
+    pub name: String,
+    /// Elements along each dimension, innermost first; 1 to 4 of them, none zero.
+    pub dims: Vec<u64>,
+    /// Type, by the file's code.
+    pub kind: &'static TypeInfo,
+    /// Byte offset of the data within the file, a multiple of the alignment.
+    pub offset: u64,
+    /// Bytes of data; `None` where the type's layout is not fixed by its code (then the tensor can only be listed).
+    pub n_bytes: Option<u64>,
+    /// Byte offset of the description in the header, for errors.
+    pub header_offset: u64,
+}
+
+impl TensorInfo {
+    /// Number of elements. Does not overflow: sizes were checked when the file was opened.
+    pub fn elements(&self) -> u64 {
+        self.dims.iter().product()
+    }
+
+    /// The type, if this program computes with it.
+    pub fn readable(&self) -> Option<Readable> {
+        self.kind.readable()
+    }
+
+    /// The type's name.
+    pub fn type_name(&self) -> &'static str {
+        self.kind.name
+    }
+}
+
+/// A description before its offset has been checked.
+pub struct RawInfo {
+    tensor: TensorInfo,
+    /// Where the offset field itself is.
+    offset_at: usize,
+}
+
+/// Reads `count` descriptions. Offsets are still relative to the data section.
+pub fn read_infos(cursor: &mut Cursor<'_>, count: usize) -> Result<Vec<RawInfo>> {
+    let mut infos = Vec::new();
+    for index in 0..count {
+        infos.push(read_info(cursor, index)?);
+    }
+    Ok(infos)
+}
+
+fn read_info(cursor: &mut Cursor<'_>, index: usize) -> Result<RawInfo> {
+    let header_offset = cursor.at();
+    let name = cursor.string(MAX_NAME_BYTES, &|| format!("name of tensor {index}"))?.to_string();
+    let field = format!("tensor {}", quoted(&name));
+    let at = cursor.at();
+    let n_dims = cursor.u32(&format!("number of dimensions of {field}"))?;
+    if n_dims == 0 || n_dims > MAX_DIMS {
+        return Err(cursor.error_at(at, &field, format!("has {n_dims} dimensions; 1 to {MAX_DIMS} are possible")));
+    }
+    let dims_at = cursor.at();
+    let mut dims = Vec::with_capacity(MAX_DIMS as usize);
+    for d in 0..n_dims {
+        let at = cursor.at();
+        let dim = cursor.u64(&format!("dimension {d} of {field}"))?;
+        if dim == 0 {
+            return Err(cursor.error_at(at, &field, format!("dimension {d} is 0")));
+        }
+        dims.push(dim);
+    }
+    let at = cursor.at();
+    let code = cursor.u32(&format!("type of {field}"))?;
+    let Some(kind) = types::find(code) else {
+        return Err(cursor.error_at(at, &field, format!("unknown tensor type {code}")));
+    };
+    // Also for types whose size is unknown, so that `elements` never overflows.
+    let n_bytes = kind.n_bytes(&dims).and_then(|n| match dims.iter().try_fold(1u64, |n, &d| n.checked_mul(d)) {
+        Some(_) => Ok(n),
+        None => Err("the number of elements overflows 64 bits".to_string()),
+    });
+    let n_bytes = n_bytes
+        .map_err(|why| cursor.error_at(dims_at, &field, format!("shape {dims:?} of type {}: {why}", kind.name)))?;
+    let offset_at = cursor.at();
+    let offset = cursor.u64(&format!("offset of {field}"))?;
+    let tensor = TensorInfo { name, dims, kind, offset, n_bytes, header_offset: header_offset as u64 };
+    Ok(RawInfo { tensor, offset_at })
+}
+
+/// Makes offsets absolute and checks that every tensor is aligned, inside the file, named once and overlaps no other.
+pub fn place(
+    cursor: &Cursor<'_>,
+    infos: Vec<RawInfo>,
+    data_start: u64,
+    alignment: u64,
+    file_len: u64,
+) -> Result<(Vec<TensorInfo>, HashMap<String, usize>)> {
+    let mut spans = Vec::with_capacity(infos.len());
+    let (mut tensors, mut names) = (Vec::with_capacity(infos.len()), HashMap::with_capacity(infos.len()));
+    for (index, RawInfo { mut tensor, offset_at }) in infos.into_iter().enumerate() {
+        let field = format!("tensor {}", quoted(&tensor.name));
+        let fail = |what: String| Err(cursor.error_at(offset_at, &format!("offset of {field}"), what));
+        if tensor.offset % alignment != 0 {
+            return fail(format!("{} is not a multiple of the alignment {alignment}", tensor.offset));
+        }
+        let size = tensor.n_bytes.unwrap_or(0);
+        let end = data_start.checked_add(tensor.offset).and_then(|start| start.checked_add(size));
+        if end.is_none_or(|end| end > file_len) {
+            return fail(format!(
+                "{} + {size} bytes from the data section at {data_start} is past the end of the file \
+                 ({file_len} bytes); it is truncated or corrupt",
+                tensor.offset
+            ));
+        }
+        tensor.offset += data_start; // checked just above
+        if names.insert(tensor.name.clone(), index).is_some() {
+            return Err(cursor.error_at(tensor.header_offset as usize, &field, "appears twice"));
+        }
+        spans.push((tensor.offset, size, index, offset_at));
+        tensors.push(tensor);
+    }
+    spans.sort_unstable();
+    let mut previous: Option<(u64, usize)> = None;
+    for &(start, size, index, offset_at) in &spans {
+        if let Some((end, before)) = previous
+            && start < end
+        {
+            let (this, other) = (&tensors[index].name, &tensors[before].name);
+            let what = format!("its data at {start} overlaps tensor {}, which ends at {end}", quoted(other));
+            return Err(cursor.error_at(offset_at, &format!("offset of tensor {}", quoted(this)), what));
+        }
+        if size > 0 {
+            previous = Some((start + size, index));
+        }
+    }
+    Ok((tensors, names))
+}

@@ -1,0 +1,158 @@
+//! GGML tensor types: codes, names and sizes, including the ternary ones that different projects number differently.
+
+/// The types this program computes with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readable {
+    /// Norms.
+    F32,
+    /// The embedding.
+    F16,
+    /// Ternary weights, four in a byte.
+    I2S,
+}
+
+/// One row of the table of known types.
+#[derive(Debug)]
+pub struct TypeInfo {
+    /// Code in the file.
+    pub code: u32,
+    /// Name as its project spells it.
+    pub name: &'static str,
+    size: Size,
+}
+
+#[derive(Debug)]
+enum Size {
+    /// `bytes` for each `elements` along the innermost dimension.
+    Block { elements: u64, bytes: u64 },
+    /// Blocks and `head` more bytes for each row.
+    Row { head: u64, elements: u64, bytes: u64 },
+    /// n/4 code bytes, one f32 scale, 28 unused bytes; 128 weights a block.
+    I2S,
+    /// Layout depends on the build that wrote it.
+    Unknown,
+}
+
+/// Bytes after the codes of an I2_S tensor: an f32 scale and 28 unused.
+pub const I2S_TAIL: u64 = 32;
+/// Weights in a block of the I2_S layout (32 bytes).
+pub const I2S_BLOCK: u64 = 128;
+
+const fn block(code: u32, name: &'static str, elements: u64, bytes: u64) -> TypeInfo {
+    TypeInfo { code, name, size: Size::Block { elements, bytes } }
+}
+
+const fn unknown(code: u32, name: &'static str) -> TypeInfo {
+    TypeInfo { code, name, size: Size::Unknown }
+}
+
+/// Codes 36 to 39 are those of the ternary ecosystem; mainline ggml retired 36 to 38 and reuses 39 for MXFP4.
+static TYPES: &[TypeInfo] = &[
+    block(0, "F32", 1, 4),
+    block(1, "F16", 1, 2),
+    block(2, "Q4_0", 32, 18),
+    block(3, "Q4_1", 32, 20),
+    block(6, "Q5_0", 32, 22),
+    block(7, "Q5_1", 32, 24),
+    block(8, "Q8_0", 32, 34),
+    block(9, "Q8_1", 32, 36),
+    block(10, "Q2_K", 256, 84),
+    block(11, "Q3_K", 256, 110),
+    block(12, "Q4_K", 256, 144),
+    block(13, "Q5_K", 256, 176),
+    block(14, "Q6_K", 256, 210),
+    block(15, "Q8_K", 256, 292),
+    block(16, "IQ2_XXS", 256, 66),
+    block(17, "IQ2_XS", 256, 74),
+    block(18, "IQ3_XXS", 256, 98),
+    block(19, "IQ1_S", 256, 50),
+    block(20, "IQ4_NL", 32, 18),
+    block(21, "IQ3_S", 256, 110),
+    block(22, "IQ2_S", 256, 82),
+    block(23, "IQ4_XS", 256, 136),
+    block(24, "I8", 1, 1),
+    block(25, "I16", 1, 2),
+    block(26, "I32", 1, 4),
+    block(27, "I64", 1, 8),
+    block(28, "F64", 1, 8),
+    block(29, "IQ1_M", 256, 56),
+    block(30, "BF16", 1, 2),
+    block(31, "Q4_0_4_4", 32, 18),
+    block(32, "Q4_0_4_8", 32, 18),
+    block(33, "Q4_0_8_8", 32, 18),
+    block(34, "TQ1_0", 256, 54),
+    block(35, "TQ2_0", 256, 66),
+    TypeInfo { code: 36, name: "I2_S", size: Size::I2S },
+    unknown(37, "I8_S"),
+    unknown(38, "TL1"),
+    unknown(39, "TL2"),
+    TypeInfo { code: 135, name: "IQ2_BN", size: Size::Row { head: 4, elements: 64, bytes: 16 } },
+];
+
+/// The type with this code, or `None` for a code that no project in the table uses.
+pub fn find(code: u32) -> Option<&'static TypeInfo> {
+    TYPES.iter().find(|t| t.code == code)
+}
+
+impl TypeInfo {
+    /// The type as one that can be computed with, if it is.
+    pub fn readable(&self) -> Option<Readable> {
+        match self.code {
+            0 => Some(Readable::F32),
+            1 => Some(Readable::F16),
+            36 => Some(Readable::I2S),
+            _ => None,
+        }
+    }
+
+    /// Bytes that a tensor of `dims` (innermost first) takes; `Ok(None)` where the layout is not fixed by the code.
+    /// The error is the reason in words, without a place.
+    pub fn n_bytes(&self, dims: &[u64]) -> Result<Option<u64>, String> {
+        let overflow = || "the number of elements overflows 64 bits".to_string();
+        let elements = dims.iter().try_fold(1u64, |n, &d| n.checked_mul(d)).ok_or_else(overflow)?;
+        let inner = dims.first().copied().unwrap_or(1).max(1);
+        let (head, per_block, bytes) = match self.size {
+            Size::Unknown => return Ok(None),
+            Size::Block { elements, bytes } => (0, elements, bytes),
+            Size::Row { head, elements, bytes } => (head, elements, bytes),
+            Size::I2S => (0, I2S_BLOCK, I2S_BLOCK / 4),
+        };
+        if !inner.is_multiple_of(per_block) {
+            return Err(format!(
+                "the innermost dimension {inner} is not a multiple of {per_block}, the block of {}",
+                self.name
+            ));
+        }
+        let blocks = (elements / per_block).checked_mul(bytes);
+        let heads = (elements / inner).checked_mul(head);
+        let tail = if matches!(self.size, Size::I2S) { I2S_TAIL } else { 0 };
+        let total = blocks.zip(heads).and_then(|(b, h)| b.checked_add(h)?.checked_add(tail));
+        total.map(Some).ok_or_else(overflow)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_of_the_published_file() {
+        let size = |code, dims: &[u64]| find(code).unwrap().n_bytes(dims).unwrap();
+        assert_eq!(size(1, &[2560, 128256]), Some(656_670_720));
+        assert_eq!(size(36, &[2560, 640]), Some(2560 * 640 / 4 + 32));
+        assert_eq!(size(0, &[6912]), Some(27648));
+        assert_eq!(size(135, &[128, 3]), Some(3 * (4 + 32)));
+        assert_eq!(size(37, &[128]), None);
+    }
+
+    #[test]
+    fn codes_are_unique_and_bad_shapes_are_refused() {
+        for (i, t) in TYPES.iter().enumerate() {
+            assert!(TYPES[..i].iter().all(|u| u.code != t.code), "{}", t.name);
+        }
+        assert!(find(36).unwrap().n_bytes(&[64, 2]).unwrap_err().contains("multiple of 128"));
+        assert!(find(0).unwrap().n_bytes(&[u64::MAX, 2]).unwrap_err().contains("overflow"));
+        assert!(find(0).unwrap().n_bytes(&[u64::MAX]).unwrap_err().contains("overflow"));
+        assert!(find(4).is_none());
+    }
+}

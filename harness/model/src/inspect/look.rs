@@ -1,0 +1,194 @@
+//! Looking at a file.
+
+use super::rows::{Check, Inspection, KeyRow, KnownRow, TensorRow, TernaryRow, TokenizerRow, Totals};
+use crate::config::{ModelConfig, check_tensors};
+use crate::error::{Error, Result};
+use crate::gguf::{CodeCounts, Entry, Gguf, Readable, TensorInfo, Value, check_i2s_codes, i2s_scale, quoted};
+use crate::hash::sha256_hex;
+use crate::known::{self, KnownModel};
+use crate::tokenizer::{Pre, Tokenizer};
+
+/// Longest string value that is shown whole.
+const SHOWN_CHARS: usize = 120;
+
+/// Looks at everything in the file. Reads all of it (hash, codes). What the model lacks shows as a failed check, not an
+/// error.
+pub fn inspect(gguf: &Gguf) -> Result<Inspection> {
+    let sha256 = sha256_hex(gguf.file_bytes());
+    let known = KnownModel::find(&sha256)?;
+    let tensors: Vec<TensorRow> = gguf.tensors().iter().map(|t| tensor_row(gguf, t)).collect();
+    let mut totals = Totals { tensors: tensors.len(), ..Totals::default() };
+    for tensor in gguf.tensors() {
+        // Saturating: each fits in 64 bits, their sum need not when types of unknown size lie about their shape.
+        totals.parameters = totals.parameters.saturating_add(tensor.elements());
+        if tensor.readable() == Some(Readable::I2S) {
+            totals.ternary_weights += tensor.elements();
+        }
+        *totals.bytes_by_type.entry(tensor.type_name()).or_default() += tensor.n_bytes.unwrap_or(0);
+    }
+    let config = ModelConfig::from_gguf(gguf);
+    let tokenizer = Tokenizer::from_gguf(gguf, None);
+    let mut checks = Vec::new();
+    checks.push(check("shape", config.as_ref().map(|c| format!("{} blocks of {}", c.layers, c.dim))));
+    if let Ok(config) = &config {
+        let found = check_tensors(gguf, config);
+        checks.push(check("tensors", found.as_ref().map(|()| format!("all {} fit the shape", totals.tensors))));
+    }
+    // After the shape: a lie about the shape makes nonsense of codes and scale.
+    checks.push(layout_check(gguf, &tensors));
+    checks.push(check("tokenizer", tokenizer.as_ref().map(|t| format!("{} tokens", t.vocab()))));
+    Ok(Inspection {
+        path: gguf.path().display().to_string(),
+        bytes: gguf.file_bytes().len() as u64,
+        sha256,
+        gguf_version: gguf.version(),
+        alignment: gguf.alignment(),
+        data_start: gguf.data_start(),
+        synthetic: matches!(gguf.entry("tritbench.synthetic").map(|e| &e.value), Some(Value::Bool(true))),
+        metadata: gguf.metadata().iter().map(|e| key_row(gguf, e)).collect(),
+        tensors,
+        totals,
+        config: config.ok(),
+        checks,
+        tokenizer: tokenizer.ok().map(|t| tokenizer_row(gguf, &t)),
+        warnings: known::warnings(gguf, known.as_ref())?,
+        known: known.map(|k| KnownRow { name: k.name, source: k.source, notes: k.notes, goldens: k.goldens.len() }),
+    })
+}
+
+fn check(name: &'static str, found: std::result::Result<String, &Error>) -> Check {
+    match found {
+        Ok(detail) => Check { name, ok: true, detail },
+        Err(error) => Check { name, ok: false, detail: error.to_string() },
+    }
+}
+
+/// Three incompatible layouts share I2_S's code and sizes. None uses code 3, so code 3 shows corruption or another
+/// format; its absence does not tell the layouts apart, which only known hashes and goldens do.
+fn layout_check(gguf: &Gguf, tensors: &[TensorRow]) -> Check {
+    let name = "I2_S layout";
+    let count = tensors.iter().filter(|t| t.ternary.is_some()).count();
+    let bad: Vec<_> =
+        tensors.iter().zip(gguf.tensors()).filter(|(row, _)| row.ternary.as_ref().is_some_and(bad)).collect();
+    let (ok, detail) = match bad.iter().find_map(|(_, tensor)| check_i2s_codes(gguf, tensor).err()) {
+        Some(first) => (false, format!("{first} ({} of {count} tensors like this)", bad.len())),
+        None if count == 0 => (true, "no I2_S tensors".to_string()),
+        None => {
+            let read = "read as 128 weights in 32 bytes (assumed: the file cannot say)";
+            (true, format!("no code 3 in {count} tensors; {read}"))
+        }
+    };
+    Check { name, ok, detail }
+}
+
+/// Code 3, or a scale that cannot be one.
+fn bad(row: &TernaryRow) -> bool {
+    row.invalid_codes > 0 || row.scale.is_none_or(|scale| scale <= 0.0)
+}
+
+fn tensor_row(gguf: &Gguf, tensor: &TensorInfo) -> TensorRow {
+    let ternary = (tensor.readable() == Some(Readable::I2S)).then(|| {
+        let bytes = gguf.bytes(tensor);
+        let counts = CodeCounts::of(bytes);
+        let n = tensor.elements() as f64;
+        TernaryRow {
+            scale: i2s_scale(bytes).filter(|s| s.is_finite()),
+            minus: counts.minus as f64 / n,
+            zero: counts.zero as f64 / n,
+            plus: counts.plus as f64 / n,
+            invalid_codes: counts.invalid,
+        }
+    });
+    TensorRow {
+        name: tensor.name.clone(),
+        kind: tensor.type_name(),
+        type_code: tensor.kind.code,
+        dims: tensor.dims.clone(),
+        bytes: tensor.n_bytes,
+        offset: tensor.offset,
+        ternary,
+    }
+}
+
+fn key_row(gguf: &Gguf, entry: &Entry) -> KeyRow {
+    let mut kind = entry.kind.name().to_string();
+    let value = match &entry.value {
+        Value::Unsigned(n) => n.to_string(),
+        Value::Signed(n) => n.to_string(),
+        Value::F32(x) => x.to_string(),
+        Value::F64(x) => x.to_string(),
+        Value::Bool(b) => b.to_string(),
+        Value::String(s) if s.chars().nth(SHOWN_CHARS).is_none() => s.clone(),
+        Value::String(s) => {
+            let cut: String = s.chars().take(SHOWN_CHARS).collect();
+            format!("{cut}... ({} bytes)", s.len())
+        }
+        Value::Array(array) => {
+            kind = format!("array of {}", array.element.name());
+            let first =
+                gguf.optional_strings(&entry.key).ok().flatten().map_or(Vec::new(), |(_, s)| s.take(3).collect());
+            let first: Vec<String> = first.into_iter().map(quoted).collect();
+            let (colon, dots) = (if first.is_empty() { "" } else { ": " }, if array.len > 3 { ", ..." } else { "" });
+            format!("{} elements{colon}{}{}", array.len, first.join(", "), if first.is_empty() { "" } else { dots })
+        }
+    };
+    KeyRow { key: entry.key.clone(), kind, value }
+}
+
+fn tokenizer_row(gguf: &Gguf, tokenizer: &Tokenizer) -> TokenizerRow {
+    let pre_in_file = match Pre::of_file(gguf) {
+        Ok(Some(pre)) => pre.name().to_string(),
+        _ => "absent -> default".to_string(),
+    };
+    TokenizerRow {
+        vocab: tokenizer.vocab(),
+        pre: tokenizer.pre_name(),
+        pre_in_file,
+        bos: tokenizer.bos(),
+        eos: tokenizer.eos(),
+        add_bos: tokenizer.adds_bos(),
+        extra_stop_ids: tokenizer.extra_stop_ids().to_vec(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::builtin;
+    use crate::gguf::testing::Builder;
+
+    #[test]
+    fn builtin_model() {
+        let found = inspect(&builtin::open().unwrap()).unwrap();
+        assert!(found.checks.len() == 4 && found.checks.iter().all(|c| c.ok), "{:?}", found.checks);
+        assert_eq!(found.totals.ternary_weights, 3 * (2 * 512 * 512 + 2 * 512 * 128 + 3 * 512 * 1024));
+        assert_eq!(found.known.as_ref().unwrap().goldens, 3);
+        let tensor = found.tensors.iter().find(|t| t.name == "blk.0.ffn_up.weight").unwrap();
+        let ternary = tensor.ternary.as_ref().unwrap();
+        assert!((ternary.minus + ternary.zero + ternary.plus - 1.0).abs() < 1e-9 && ternary.scale.unwrap() > 0.0);
+        assert!(serde_json::to_string(&found).unwrap().contains("\"invalid_codes\":0"));
+        let text = found.to_text();
+        for part in
+            ["sha256 15340f8b", "1024 elements: ", "blk.2.ffn_down.weight", "ok     tensors", "known model: shake"]
+        {
+            assert!(text.contains(part), "{part:?} not in:\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_model_that_cannot_run_is_still_shown() {
+        let builder = Builder::new()
+            .string("general.architecture", "llama\x1b[31m")
+            .tensor("a", &[256], 12, vec![0; 144])
+            .tensor("b", &[1 << 40, 1 << 20], 39, vec![])
+            .tensor("c", &[128], 36, vec![0xff; 64]);
+        let found = inspect(&Gguf::from_bytes("m", builder.build()).unwrap()).unwrap();
+        assert!(found.config.is_none() && found.tokenizer.is_none() && found.known.is_none());
+        assert!(found.checks.iter().all(|c| !c.ok), "{:?}", found.checks);
+        assert_eq!(found.tensors[2].ternary.as_ref().unwrap().invalid_codes, 128);
+        let text = found.to_text();
+        assert!(text.contains("Q4_K") && text.contains("TL2") && text.contains("not finite"), "{text}");
+        assert!(!text.contains('\x1b'));
+        assert!(serde_json::to_string(&found).is_ok());
+    }
+}

@@ -1,0 +1,144 @@
+//! What is found in a file.
+
+use crate::config::ModelConfig;
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// Everything `model inspect` says about a file.
+#[derive(Debug, Serialize)]
+pub struct Inspection {
+    /// Path, or the name of the built-in model.
+    pub path: String,
+    /// Size of the file.
+    pub bytes: u64,
+    /// SHA-256 of the file, lower-case hex.
+    pub sha256: String,
+    /// GGUF version.
+    pub gguf_version: u32,
+    /// Alignment of tensor data in bytes.
+    pub alignment: u64,
+    /// Byte offset of the data section.
+    pub data_start: u64,
+    /// Whether the file says it was made by `model synth`.
+    pub synthetic: bool,
+    /// Metadata; long arrays are counts.
+    pub metadata: Vec<KeyRow>,
+    /// Tensors in file order.
+    pub tensors: Vec<TensorRow>,
+    /// Sums over the tensors.
+    pub totals: Totals,
+    /// The shape, if this program can run the model.
+    pub config: Option<ModelConfig>,
+    /// Checks with their outcome.
+    pub checks: Vec<Check>,
+    /// The tokenizer, if it could be built.
+    pub tokenizer: Option<TokenizerRow>,
+    /// The known model with this hash: name and notes.
+    pub known: Option<KnownRow>,
+    /// What to beware of.
+    pub warnings: Vec<String>,
+}
+
+/// One metadata key.
+#[derive(Debug, Serialize)]
+pub struct KeyRow {
+    /// The key.
+    pub key: String,
+    /// Type as stored, with the element type of arrays.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Value, cut where long.
+    pub value: String,
+}
+
+/// One tensor.
+#[derive(Debug, Serialize)]
+pub struct TensorRow {
+    /// Name.
+    pub name: String,
+    /// Type by the ternary ecosystem's names.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    /// Type code in the file.
+    pub type_code: u32,
+    /// Dimensions, innermost first.
+    pub dims: Vec<u64>,
+    /// Bytes; absent where the type's layout is not known.
+    pub bytes: Option<u64>,
+    /// Byte offset in the file.
+    pub offset: u64,
+    /// I2_S only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ternary: Option<TernaryRow>,
+}
+
+/// What an I2_S tensor holds.
+#[derive(Debug, Serialize)]
+pub struct TernaryRow {
+    /// Scale of the whole tensor; absent where it is not a finite number (JSON has no other).
+    pub scale: Option<f32>,
+    /// Share of weights -1.
+    pub minus: f64,
+    /// Share of weights 0.
+    pub zero: f64,
+    /// Share of weights +1.
+    pub plus: f64,
+    /// Codes 3, which must not occur.
+    pub invalid_codes: u64,
+}
+
+/// Sums over the tensors.
+#[derive(Debug, Default, Serialize)]
+pub struct Totals {
+    /// Number of tensors.
+    pub tensors: usize,
+    /// Elements of all tensors.
+    pub parameters: u64,
+    /// Elements of I2_S tensors.
+    pub ternary_weights: u64,
+    /// Bytes by type name, where known.
+    pub bytes_by_type: BTreeMap<&'static str, u64>,
+}
+
+/// One check.
+#[derive(Debug, Serialize)]
+pub struct Check {
+    /// What was checked.
+    pub name: &'static str,
+    /// Whether it holds.
+    pub ok: bool,
+    /// What was found.
+    pub detail: String,
+}
+
+/// Facts about the tokenizer.
+#[derive(Debug, Serialize)]
+pub struct TokenizerRow {
+    /// Tokens.
+    pub vocab: usize,
+    /// Pre-tokenizer in use.
+    pub pre: &'static str,
+    /// What the file says, or that it says nothing.
+    pub pre_in_file: String,
+    /// Begin-of-text token.
+    pub bos: Option<u32>,
+    /// End-of-text token.
+    pub eos: Option<u32>,
+    /// Whether a prompt begins with bos.
+    pub add_bos: bool,
+    /// Tokens besides eos that end an answer.
+    pub extra_stop_ids: Vec<u32>,
+}
+
+/// Name and notes of a known model.
+#[derive(Debug, Serialize)]
+pub struct KnownRow {
+    /// Name.
+    pub name: String,
+    /// Where it comes from.
+    pub source: String,
+    /// What a user should know.
+    pub notes: Vec<String>,
+    /// Number of goldens to check it with.
+    pub goldens: usize,
+}

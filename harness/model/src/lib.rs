@@ -1,0 +1,43 @@
+//! A model file, and what comes out of it: GGUF -> tokenizer -> forward pass -> text.
+//!
+//! This crate knows files, vocabularies, the graph of BitNet b1.58, sampling, when a text ends, and what known models
+//! should answer. It reads weights with whichever kernel it is given and is told what to do with what it makes: whoever
+//! loads a model says how many threads, who is told of progress and what stops it.
+//!
+//! It must never know receipts, statistics or verdicts, the command line, or a terminal: it prints nothing and shows no
+//! progress bar. `kernels` is the only crate of this workspace below it. `examples/complete.rs` turns a prompt into
+//! text in a few lines.
+
+pub mod builtin;
+pub mod config;
+pub mod decoder;
+pub mod error;
+pub mod generate;
+pub mod gguf;
+pub mod hash;
+pub mod inspect;
+pub mod known;
+pub mod loading;
+pub mod mapped;
+pub mod mapped_faults;
+pub mod perplexity;
+pub mod rope;
+pub mod sampler;
+pub mod sparse_ffn;
+pub mod stop;
+pub mod synth;
+pub mod times;
+pub mod tokenizer;
+pub mod weights;
+
+mod attention;
+mod policy;
+
+#[cfg(test)]
+mod damaged_tests;
+#[cfg(test)]
+mod golden_tests;
+#[cfg(test)]
+mod sparse_tests;
+
+pub use error::{Error, Result};

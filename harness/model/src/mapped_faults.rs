@@ -1,0 +1,141 @@
+//! SIGBUS: what reading a mapped file past its new end raises. An error line and exit code 2 instead of a core dump.
+//!
+//! The handler may do almost nothing, so everything it says is made ready while the file is being mapped. It ends the
+//! process: nothing could be returned to the code that was reading. Receipts are written whole or not at all, so what
+//! was saved before stays readable.
+
+#[cfg(unix)]
+pub use unix::{Watch, install};
+
+#[cfg(unix)]
+mod unix {
+    use nix::libc;
+    use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+    use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+
+    /// Mapped files at one time; a model is one.
+    const SLOTS: usize = 16;
+
+    struct Slot {
+        /// 0 for a free one.
+        start: AtomicUsize,
+        end: AtomicUsize,
+        /// A leaked line.
+        message: AtomicPtr<u8>,
+        length: AtomicUsize,
+    }
+
+    static WATCHED: [Slot; SLOTS] = [const {
+        Slot {
+            start: AtomicUsize::new(0),
+            end: AtomicUsize::new(0),
+            message: AtomicPtr::new(std::ptr::null_mut()),
+            length: AtomicUsize::new(0),
+        }
+    }; SLOTS];
+
+    /// Keeps the name of a mapped file ready for the handler.
+    pub struct Watch(Option<usize>);
+
+    impl Watch {
+        /// Watches `bytes`, the file `name`. With too many files, the error has no name.
+        pub fn new(bytes: &[u8], name: &str) -> Self {
+            let start = bytes.as_ptr().addr();
+            let taken = |slot: &Slot| slot.start.compare_exchange(0, start, Ordering::SeqCst, Ordering::SeqCst).is_ok();
+            let Some(index) = WATCHED.iter().position(taken) else { return Self(None) };
+            let name: String = name.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
+            // Leaked, as the handler may be reading it at any time: a hundred bytes for each file of a run.
+            let line = format!("error: {name} was cut short while it was in use; restore it and run again\n").leak();
+            let slot = &WATCHED[index];
+            slot.message.store(line.as_mut_ptr(), Ordering::SeqCst);
+            slot.length.store(line.len(), Ordering::SeqCst);
+            slot.end.store(start + bytes.len().next_multiple_of(64 << 10), Ordering::SeqCst);
+            Self(Some(index))
+        }
+    }
+
+    impl Drop for Watch {
+        fn drop(&mut self) {
+            if let Some(index) = self.0 {
+                WATCHED[index].end.store(0, Ordering::SeqCst);
+                WATCHED[index].start.store(0, Ordering::SeqCst);
+            }
+        }
+    }
+
+    /// Installs the handler.
+    pub fn install() {
+        let action = SigAction::new(SigHandler::SigAction(handle), SaFlags::SA_SIGINFO, SigSet::empty());
+        // SAFETY: the handler only loads atomics, reads leaked memory, writes to stderr and ends the process: all
+        // async-signal-safe. Failing to install it leaves the system's own way to end a process.
+        let _ = unsafe { sigaction(Signal::SIGBUS, &action) };
+    }
+
+    extern "C" fn handle(_: libc::c_int, info: *mut libc::siginfo_t, _: *mut libc::c_void) {
+        // SAFETY: the system gives a valid `info` to a handler that was installed with SA_SIGINFO, and SIGBUS fills in
+        // the address.
+        let address = unsafe { (*info).si_addr() }.addr();
+        let mut line: &[u8] = b"error: a mapped file was cut short while it was in use; restore it and run again\n";
+        for slot in &WATCHED {
+            let (start, end) = (slot.start.load(Ordering::SeqCst), slot.end.load(Ordering::SeqCst));
+            if start != 0 && (start..end).contains(&address) {
+                // SAFETY: `new` stored a leaked line and its length before `end`, and no slot with an end is without
+                // them.
+                line = unsafe {
+                    std::slice::from_raw_parts(slot.message.load(Ordering::SeqCst), slot.length.load(Ordering::SeqCst))
+                };
+            }
+        }
+        // SAFETY: both calls are async-signal-safe; the bytes are valid.
+        unsafe {
+            libc::write(libc::STDERR_FILENO, line.as_ptr().cast(), line.len());
+            libc::_exit(2);
+        }
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+        use nix::sys::wait::{WaitStatus, waitpid};
+        use nix::unistd::{ForkResult, fork};
+
+        #[test]
+        fn a_file_that_is_cut_ends_the_process_with_exit_2() {
+            let dir = tempfile::tempdir().expect("a folder");
+            let path = dir.path().join("m");
+            std::fs::write(&path, vec![1u8; 1 << 20]).expect("written");
+            let mapped = crate::mapped::map(&path, "model").expect("mapped");
+            let file = std::fs::OpenOptions::new().write(true).open(&path).expect("opened");
+            // SAFETY: the child calls only `sigaction`, `ftruncate`, a load and `_exit`, all async-signal-safe.
+            match unsafe { fork() }.expect("forked") {
+                ForkResult::Child => {
+                    install();
+                    let cut = file.set_len(0).is_ok();
+                    // SAFETY: inside the mapping; that it faults is the point.
+                    let read = unsafe { std::ptr::read_volatile(mapped.as_ptr().add(500_000)) };
+                    // SAFETY: async-signal-safe. Reached only if nothing happened.
+                    unsafe { libc::_exit(if cut { 100 + i32::from(read) } else { 99 }) }
+                }
+                ForkResult::Parent { child } => {
+                    assert_eq!(waitpid(child, None).expect("it ends"), WaitStatus::Exited(child, 2));
+                }
+            }
+        }
+    }
+}
+
+/// Other systems refuse to cut a file that is mapped.
+#[cfg(not(unix))]
+pub struct Watch;
+
+#[cfg(not(unix))]
+impl Watch {
+    /// Nothing to watch.
+    pub fn new(_: &[u8], _: &str) -> Self {
+        Self
+    }
+}
+
+/// Nothing to install.
+#[cfg(not(unix))]
+pub fn install() {}

@@ -1,0 +1,88 @@
+//! Perplexity over non-overlapping windows, each from an empty cache: every position predicts the next token.
+
+use crate::decoder::Decoder;
+use crate::error::{Error, Result};
+use kernels::OutputHead;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Mean negative log-likelihood.
+#[derive(Clone, Copy, Debug)]
+pub struct Score {
+    /// Nats a token.
+    pub nats_per_token: f64,
+    /// Tokens predicted.
+    pub tokens: usize,
+}
+
+/// Scores `tokens` in windows of `window` inputs (at most `max_windows`); tokens after the last whole window are left
+/// out, as in the golden rule. `progress` is called with (windows done, windows). The decoder needs room for one
+/// window.
+pub fn score(
+    decoder: &mut Decoder<'_>,
+    tokens: &[u32],
+    window: usize,
+    max_windows: usize,
+    interrupted: &AtomicBool,
+    progress: impl FnMut(usize, usize),
+) -> Result<Score> {
+    let heads = [Arc::clone(decoder.head())];
+    let [score] = score_heads(decoder, &heads, tokens, window, max_windows, interrupted, progress)?;
+    Ok(score)
+}
+
+/// As [`score`], with several output heads on the same hidden states: the model runs once.
+pub fn score_heads<const HEADS: usize>(
+    decoder: &mut Decoder<'_>,
+    heads: &[Arc<OutputHead>; HEADS],
+    tokens: &[u32],
+    window: usize,
+    max_windows: usize,
+    interrupted: &AtomicBool,
+    mut progress: impl FnMut(usize, usize),
+) -> Result<[Score; HEADS]> {
+    let windows = tokens.len().saturating_sub(1) / window.max(1);
+    let windows = windows.min(max_windows);
+    if windows == 0 || window == 0 {
+        return Err(Error::input(format!(
+            "a window of {window} needs {} tokens and the text has {}; use a shorter --window or a longer text",
+            window + 1,
+            tokens.len()
+        )));
+    }
+    let mut nats = [0.0; HEADS];
+    for (done, start) in (0..windows).map(|w| w * window).enumerate() {
+        progress(done, windows);
+        if interrupted.load(Ordering::Relaxed) {
+            return Err(Error::interrupted(format!("interrupted after {done} of {windows} windows")));
+        }
+        decoder.reset();
+        let (inputs, targets) = (&tokens[start..start + window], &tokens[start + 1..start + window + 1]);
+        let batch = decoder.batch();
+        for (inputs, targets) in inputs.chunks(batch).zip(targets.chunks(batch)) {
+            decoder.forward(inputs)?;
+            for (t, &target) in targets.iter().enumerate() {
+                for (nats, head) in nats.iter_mut().zip(heads) {
+                    *nats += nats_of(decoder.logits_with(head, t)?, target)?;
+                }
+            }
+        }
+    }
+    progress(windows, windows);
+    let tokens = windows * window;
+    Ok(nats.map(|nats| Score { nats_per_token: nats / tokens as f64, tokens }))
+}
+
+/// Negative log of the softmax at `target`, in f64.
+fn nats_of(logits: &[f32], target: u32) -> Result<f64> {
+    let largest = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+    let sum: f64 = logits.iter().map(|&l| (f64::from(l) - largest).exp()).sum();
+    let at = logits.get(target as usize).copied().map(f64::from);
+    match at.map(|at| largest + sum.ln() - at) {
+        Some(nats) if nats.is_finite() => Ok(nats),
+        Some(_) => {
+            Err(Error::failed("the logits are not finite: the weights or the code table are wrong for this model"))
+        }
+        None => Err(Error::failed(format!("token {target} is outside the vocabulary of {}", logits.len()))),
+    }
+}

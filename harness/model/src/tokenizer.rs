@@ -1,0 +1,347 @@
+//! Byte-level BPE from the vocabulary and merges inside a GGUF file.
+//!
+//! The pieces' bytes are kept in one flat table, so that turning a token into text while decoding allocates nothing.
+
+use std::collections::HashMap;
+
+use tokenizers::models::bpe::{BPE, Vocab};
+use tokenizers::pre_tokenizers::byte_level::ByteLevel;
+use tokenizers::pre_tokenizers::sequence::Sequence;
+use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
+use tokenizers::{AddedToken, PreTokenizerWrapper, SplitDelimiterBehavior};
+
+use crate::error::{Error, Result};
+use crate::gguf::{Gguf, quoted};
+
+/// `token_type` of special tokens: matched whole in a prompt, shown as nothing.
+const CONTROL: i64 = 3;
+/// `token_type` of tokens added by users: matched whole in a prompt, shown as they are spelled.
+const USER_DEFINED: i64 = 4;
+/// End-of-turn marker of Llama-3 vocabularies; models end an answer with it rather than with eos.
+const END_OF_TURN: &str = "<|eot_id|>";
+const TOKENS: &str = "tokenizer.ggml.tokens";
+const MERGES: &str = "tokenizer.ggml.merges";
+
+/// How text is cut into words before merging. The choice changes the tokens of some texts ("1 + 1 ="), so it is always
+/// reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pre {
+    /// Four regexes that existing engines use when a file does not say (`tokenizer.ggml.pre` absent).
+    Default,
+    /// GPT-2's regex.
+    Gpt2,
+    /// Llama-3's regex; whole words of the vocabulary win over merges.
+    LlamaBpe,
+}
+
+/// The default of existing engines (llama.cpp, `llama-vocab.cpp`): applied one after the other, each to the pieces of
+/// the last.
+const DEFAULT_REGEXES: [&str; 4] = [
+    r"[\p{P}\$\+<=>\^~\|]+",
+    r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)",
+    r"\p{N}+",
+    r"[0-9][0-9][0-9]",
+];
+/// As in Llama-3's own tokenizer.json.
+const LLAMA_BPE_REGEX: &str = concat!(
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}",
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+);
+
+impl Pre {
+    /// From the name in a file or on the command line: `default`, `gpt-2`, `llama-bpe` (also `llama3`, `llama-v3`).
+    pub fn parse(name: &str) -> Option<Self> {
+        match name {
+            "default" => Some(Pre::Default),
+            "gpt-2" => Some(Pre::Gpt2),
+            "llama-bpe" | "llama3" | "llama-v3" => Some(Pre::LlamaBpe),
+            _ => None,
+        }
+    }
+
+    /// The name that [`Pre::parse`] takes.
+    pub fn name(self) -> &'static str {
+        match self {
+            Pre::Default => "default",
+            Pre::Gpt2 => "gpt-2",
+            Pre::LlamaBpe => "llama-bpe",
+        }
+    }
+
+    /// The choice written in a file; `None` where the file does not say.
+    pub fn of_file(gguf: &Gguf) -> Result<Option<Self>> {
+        let key = "tokenizer.ggml.pre";
+        let (Some(name), Some(entry)) = (gguf.optional_string(key)?, gguf.entry(key)) else { return Ok(None) };
+        let what = || format!("pre-tokenizer {} is not supported; known: default, gpt-2, llama-bpe", quoted(name));
+        Self::parse(name).map(Some).ok_or_else(|| gguf.key_error(entry, what()))
+    }
+
+    fn build(self) -> tokenizers::Result<PreTokenizerWrapper> {
+        let split = |regex: &str| -> tokenizers::Result<PreTokenizerWrapper> {
+            Ok(Split::new(SplitPattern::Regex(regex.into()), SplitDelimiterBehavior::Isolated, false)?.into())
+        };
+        let bytes = |use_regex| PreTokenizerWrapper::from(ByteLevel::new(false, true, use_regex));
+        let regexes: &[&str] = match self {
+            Pre::Gpt2 => return Ok(bytes(true)),
+            Pre::Default => &DEFAULT_REGEXES,
+            Pre::LlamaBpe => &[LLAMA_BPE_REGEX],
+        };
+        let mut steps = regexes.iter().map(|r| split(r)).collect::<tokenizers::Result<Vec<_>>>()?;
+        steps.push(bytes(false));
+        Ok(Sequence::new(steps).into())
+    }
+}
+
+/// A model's tokenizer.
+pub struct Tokenizer {
+    inner: tokenizers::Tokenizer,
+    pre: Pre,
+    pre_from_file: bool,
+    /// Bytes of all pieces, one after the other; piece `id` is `starts[id]..starts[id + 1]`.
+    pieces: Vec<u8>,
+    starts: Vec<usize>,
+    longest_piece: usize,
+    bos: Option<u32>,
+    eos: Option<u32>,
+    add_bos: bool,
+    extra_stop_ids: Vec<u32>,
+}
+
+impl Tokenizer {
+    /// Builds the tokenizer of a file. `pre_override` replaces the file's pre-tokenizer (or the default, where it names
+    /// none).
+    pub fn from_gguf(gguf: &Gguf, pre_override: Option<Pre>) -> Result<Self> {
+        let Some(model) = gguf.optional_string("tokenizer.ggml.model")? else {
+            let file = gguf.path().display();
+            let what = "no tokenizer in the file (metadata key \"tokenizer.ggml.model\" is missing)";
+            return Err(Error::input(format!("{file}: {what}; use a GGUF that carries its vocabulary")));
+        };
+        if model != "gpt2" {
+            let what = format!("tokenizer {} is not supported; only gpt2 (byte-level BPE) is", quoted(model));
+            return Err(key_error(gguf, "tokenizer.ggml.model", what));
+        }
+        // An unsupported name in the file does not matter to someone who overrides it.
+        let of_file = if pre_override.is_some() { None } else { Pre::of_file(gguf)? };
+        let pre = pre_override.or(of_file).unwrap_or(Pre::Default);
+        let vocabulary = Vocabulary::read(gguf)?;
+        let special_id = |key: &str| special_id(gguf, key, vocabulary.len());
+        let (bos, eos) = (special_id("tokenizer.ggml.bos_token_id")?, special_id("tokenizer.ggml.eos_token_id")?);
+        // Files of Llama-3 kin without the key still expect a bos, as existing engines assume.
+        let add_bos =
+            gguf.optional_bool("tokenizer.ggml.add_bos_token")?.unwrap_or(pre == Pre::LlamaBpe && bos.is_some());
+        if add_bos && bos.is_none() {
+            let what = "asks for a begin-of-text token, but \"tokenizer.ggml.bos_token_id\" is missing";
+            return Err(key_error(gguf, "tokenizer.ggml.add_bos_token", what));
+        }
+        let (pieces, starts) = vocabulary.pieces();
+        let longest_piece = starts.windows(2).map(|w| w[1] - w[0]).max().unwrap_or(0);
+        let extra_stop_ids =
+            vocabulary.ids.get(END_OF_TURN).copied().into_iter().filter(|&id| Some(id) != eos).collect();
+        let inner = vocabulary.build(gguf, pre)?;
+        let pre_from_file = of_file.is_some();
+        Ok(Self { inner, pre, pre_from_file, pieces, starts, longest_piece, bos, eos, add_bos, extra_stop_ids })
+    }
+
+    /// Token ids of `text`. Begins with bos if the file asks for it and `add_bos` is not `Some(false)`.
+    /// Special tokens spelled out in the text become their ids.
+    pub fn encode(&self, text: &str, add_bos: Option<bool>) -> Result<Vec<u32>> {
+        let encoding = self.inner.encode_fast(text, false);
+        let encoding = encoding.map_err(|e| Error::input(format!("cannot tokenize the text: {}", one_line(&e))))?;
+        let bos = if add_bos.unwrap_or(self.add_bos) { self.bos } else { None };
+        Ok(bos.into_iter().chain(encoding.get_ids().iter().copied()).collect())
+    }
+
+    /// Text of `ids`; special tokens are left out, bytes that are not UTF-8 are replaced.
+    pub fn decode(&self, ids: &[u32]) -> String {
+        let bytes: Vec<u8> = ids.iter().flat_map(|&id| self.piece(id)).copied().collect();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// Raw bytes of a token, perhaps part of a UTF-8 character; empty for special tokens and ids outside the
+    /// vocabulary.
+    pub fn piece(&self, id: u32) -> &[u8] {
+        match (self.starts.get(id as usize), self.starts.get(id as usize + 1)) {
+            (Some(&start), Some(&end)) => &self.pieces[start..end],
+            _ => &[],
+        }
+    }
+
+    /// Length of the longest piece in bytes (for sizing buffers).
+    pub fn longest_piece(&self) -> usize {
+        self.longest_piece
+    }
+
+    /// Tokens in the vocabulary.
+    pub fn vocab(&self) -> usize {
+        self.starts.len() - 1
+    }
+
+    /// Begin-of-text token.
+    pub fn bos(&self) -> Option<u32> {
+        self.bos
+    }
+
+    /// End-of-text token.
+    pub fn eos(&self) -> Option<u32> {
+        self.eos
+    }
+
+    /// Whether the file asks for bos before a prompt.
+    pub fn adds_bos(&self) -> bool {
+        self.add_bos
+    }
+
+    /// Tokens besides eos that end an answer: `<|eot_id|>` where the vocabulary has it.
+    pub fn extra_stop_ids(&self) -> &[u32] {
+        &self.extra_stop_ids
+    }
+
+    /// Name of the pre-tokenizer in use.
+    pub fn pre_name(&self) -> &'static str {
+        self.pre.name()
+    }
+
+    /// Whether the file itself names the pre-tokenizer in use (not absent, not overridden).
+    pub fn pre_from_file(&self) -> bool {
+        self.pre_from_file
+    }
+}
+
+fn one_line(error: &dyn std::fmt::Display) -> String {
+    error.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// An error about a key, wherever it is; missing keys are reported as missing.
+fn key_error(gguf: &Gguf, key: &str, what: impl std::fmt::Display) -> Error {
+    gguf.entry(key).map_or_else(|| gguf.missing_key(key), |entry| gguf.key_error(entry, what))
+}
+
+fn special_id(gguf: &Gguf, key: &str, vocab: usize) -> Result<Option<u32>> {
+    match gguf.optional_u32(key)? {
+        Some(id) if id as usize >= vocab => {
+            Err(key_error(gguf, key, format!("token {id} is outside the vocabulary of {vocab}")))
+        }
+        other => Ok(other),
+    }
+}
+
+/// Tokens as the file spells them, before the encoder sees them.
+struct Vocabulary<'a> {
+    tokens: Vec<&'a str>,
+    types: Vec<i64>,
+    ids: HashMap<&'a str, u32>,
+}
+
+impl<'a> Vocabulary<'a> {
+    fn read(gguf: &'a Gguf) -> Result<Self> {
+        let (len, strings) = gguf.required_strings(TOKENS)?;
+        if len == 0 || len > u32::MAX as usize {
+            return Err(key_error(gguf, TOKENS, format!("{len} tokens")));
+        }
+        if let Some(embedding) = gguf.find_tensor("token_embd.weight")
+            && embedding.dims.get(1) != Some(&(len as u64))
+        {
+            let rows = embedding.dims.get(1).copied().unwrap_or(1);
+            return Err(key_error(gguf, TOKENS, format!("{len} tokens, but the embedding has {rows} rows")));
+        }
+        let tokens: Vec<&str> = strings.collect();
+        let mut ids = HashMap::with_capacity(len);
+        for (id, token) in tokens.iter().enumerate() {
+            if let Some(first) = ids.insert(*token, id as u32) {
+                let what = format!("tokens {first} and {id} are both {}", quoted(token));
+                return Err(key_error(gguf, TOKENS, what));
+            }
+        }
+        let key = "tokenizer.ggml.token_type";
+        let types: Vec<i64> = gguf.optional_integers(key)?.map_or_else(|| vec![1; len], |types| types.collect());
+        if types.len() != len {
+            return Err(key_error(gguf, key, format!("{} types for {len} tokens", types.len())));
+        }
+        Ok(Self { tokens, types, ids })
+    }
+
+    fn len(&self) -> usize {
+        self.tokens.len()
+    }
+
+    /// The flat table of raw bytes, and where each piece starts in it.
+    fn pieces(&self) -> (Vec<u8>, Vec<usize>) {
+        let byte_of = byte_alphabet();
+        let (mut pieces, mut starts) = (Vec::new(), Vec::with_capacity(self.len() + 1));
+        for (token, &kind) in self.tokens.iter().zip(&self.types) {
+            starts.push(pieces.len());
+            if kind == CONTROL {
+                continue;
+            }
+            let start = pieces.len();
+            for c in token.chars() {
+                match byte_of.get(c as usize).copied().flatten() {
+                    Some(byte) if kind != USER_DEFINED => pieces.push(byte),
+                    _ => {
+                        // Not spelled in the byte alphabet: an added token, which stands for itself.
+                        pieces.truncate(start);
+                        pieces.extend_from_slice(token.as_bytes());
+                        break;
+                    }
+                }
+            }
+        }
+        starts.push(pieces.len());
+        (pieces, starts)
+    }
+
+    fn merges(&self, gguf: &Gguf) -> Result<Vec<(String, String)>> {
+        let (len, strings) = gguf.required_strings(MERGES)?;
+        let mut merges = Vec::with_capacity(len);
+        let mut joined = String::new();
+        for (i, merge) in strings.enumerate() {
+            let fail = |what: &str| Err(key_error(gguf, MERGES, format!("merge {i}, {}, {what}", quoted(merge))));
+            let Some((left, right)) = merge.split_once(' ').filter(|(l, r)| !l.is_empty() && !r.is_empty()) else {
+                return fail("is not two tokens with a space between");
+            };
+            joined.clear();
+            joined.extend([left, right]);
+            if ![left, right, joined.as_str()].iter().all(|t| self.ids.contains_key(t)) {
+                return fail("uses or makes a token that the vocabulary lacks");
+            }
+            merges.push((left.to_string(), right.to_string()));
+        }
+        Ok(merges)
+    }
+
+    fn build(self, gguf: &Gguf, pre: Pre) -> Result<tokenizers::Tokenizer> {
+        let failed =
+            |e: tokenizers::Error| key_error(gguf, TOKENS, format!("cannot build the tokenizer: {}", one_line(&e)));
+        let merges = self.merges(gguf)?;
+        let owned: Vocab = self.ids.iter().map(|(t, &id)| (t.to_string(), id)).collect();
+        let bpe = BPE::builder().vocab_and_merges(owned, merges).ignore_merges(pre == Pre::LlamaBpe);
+        let mut inner = tokenizers::Tokenizer::new(bpe.build().map_err(failed)?);
+        inner.with_pre_tokenizer(Some(pre.build().map_err(failed)?));
+        let of_kind = |kind, special| {
+            let tokens = self.tokens.iter().zip(&self.types).filter(move |(t, k)| **k == kind && !t.is_empty());
+            tokens.map(move |(t, _)| AddedToken::from(*t, special)).collect::<Vec<_>>()
+        };
+        // All are in the vocabulary already, so this only makes them match whole; ids stay the file's.
+        inner.add_special_tokens(&of_kind(CONTROL, true));
+        inner.add_tokens(&of_kind(USER_DEFINED, false));
+        Ok(inner)
+    }
+}
+
+/// GPT-2's spelling of bytes as printable characters, inverted: `table[char] = byte`. Bytes that print stand for
+/// themselves; the others, in order, are the characters from U+0100 on.
+fn byte_alphabet() -> [Option<u8>; 0x100 + 68] {
+    let mut table = [None; 0x100 + 68];
+    let mut next = 0x100;
+    for byte in 0..=255u8 {
+        let prints = matches!(byte, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff);
+        let at = if prints { byte as usize } else { next };
+        next += usize::from(!prints);
+        table[at] = Some(byte); // 188 bytes print, so `next` ends at 0x100 + 68
+    }
+    table
+}
+
+#[cfg(test)]
+#[path = "tokenizer_tests.rs"]
+mod tests;

@@ -1,0 +1,268 @@
+//! A loaded model: shape, tokenizer, and its weights packed for the kernels that run it.
+
+use crate::config::{ModelConfig, check_codes, check_tensors, required_tensors};
+use crate::error::{Error, Result};
+use crate::gguf::{Gguf, Readable, i2s_codes, i2s_scale};
+use crate::loading::Loading;
+use crate::tokenizer::{Pre, Tokenizer};
+use kernels::parallel::Team;
+use kernels::{
+    AlignedBuffer, CodeTable, CpuFeatures, HeadFormat, I2sTensor, KernelError, OutputHead, PackedWeights, Packing,
+};
+use sha2::{Digest, Sha256};
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// One block's weights in one packing.
+pub struct Block {
+    /// Gains of the norm before attention.
+    pub attn_norm: Vec<f32>,
+    /// Gains of the norm before the output projection.
+    pub attn_sub_norm: Vec<f32>,
+    /// Gains of the norm before the feed-forward part.
+    pub ffn_norm: Vec<f32>,
+    /// Gains of the norm before the down projection.
+    pub ffn_sub_norm: Vec<f32>,
+    /// Query projection.
+    pub q: PackedWeights,
+    /// Key projection.
+    pub k: PackedWeights,
+    /// Value projection.
+    pub v: PackedWeights,
+    /// Output projection of attention.
+    pub attn_output: PackedWeights,
+    /// Gate projection.
+    pub gate: PackedWeights,
+    /// Up projection.
+    pub up: PackedWeights,
+    /// Down projection.
+    pub down: PackedWeights,
+}
+
+impl Block {
+    /// The ternary ones, in the order of the graph.
+    pub fn matrices(&self) -> [&PackedWeights; 7] {
+        [&self.q, &self.k, &self.v, &self.attn_output, &self.gate, &self.up, &self.down]
+    }
+}
+
+/// All ternary weights in one packing, read with one code table.
+pub struct Weights {
+    /// The layout of all of them.
+    pub packing: Packing,
+    /// In the order of the graph.
+    pub blocks: Vec<Block>,
+    /// Gains of the norm before the output head.
+    pub output_norm: Vec<f32>,
+}
+
+impl Weights {
+    /// Bytes of packed weights (codes and block scales): what one token reads of them.
+    pub fn bytes(&self) -> u64 {
+        self.blocks.iter().flat_map(|b| b.matrices()).map(|w| w.bytes() as u64).sum()
+    }
+}
+
+/// A model file, checked, with everything that does not depend on the kernel.
+pub struct Model {
+    /// The file.
+    pub gguf: Gguf,
+    /// Its shape.
+    pub config: ModelConfig,
+    /// Its tokenizer.
+    pub tokenizer: Tokenizer,
+    /// f16 bit patterns, vocab x dim: embedding and, tied to it, the output head. A copy, so that the file may go away.
+    pub embedding: Arc<AlignedBuffer<u16>>,
+    /// Of the file.
+    pub sha256: [u8; 32],
+}
+
+impl Model {
+    /// Checks shape, tensors, codes and tokenizer, and hashes the file meanwhile. Errors are one line and name file,
+    /// field and offset. Bytes done are those hashed and those checked: see [`Model::load_bytes`].
+    pub fn load(gguf: Gguf, pre: Option<Pre>, loading: &mut Loading<'_>) -> Result<Self> {
+        let config = ModelConfig::from_gguf(&gguf)?;
+        check_tensors(&gguf, &config)?;
+        let given_up = AtomicBool::new(false);
+        let (loaded, sha256) = std::thread::scope(|scope| {
+            let (progress, given_up, bytes) = (loading.progress, &given_up, gguf.file_bytes());
+            let hash = scope.spawn(move || sha256_unless(given_up, bytes, progress));
+            let loaded = Self::contents(&gguf, &config, pre, loading);
+            // Nobody waits for the hash of a file that is refused.
+            given_up.store(loaded.is_err(), Ordering::Relaxed);
+            (loaded, hash.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        });
+        let (tokenizer, embedding) = loaded?;
+        gguf.check_unchanged()?;
+        Ok(Self { gguf, config, tokenizer, embedding: Arc::new(embedding), sha256 })
+    }
+
+    /// Bytes that [`Model::load`] counts.
+    pub fn load_bytes(gguf: &Gguf) -> u64 {
+        let ternary = gguf.tensors().iter().filter(|t| t.readable() == Some(Readable::I2S));
+        gguf.file_bytes().len() as u64 + ternary.map(|t| gguf.bytes(t).len() as u64).sum::<u64>()
+    }
+
+    fn contents(
+        gguf: &Gguf,
+        config: &ModelConfig,
+        pre: Option<Pre>,
+        loading: &mut Loading<'_>,
+    ) -> Result<(Tokenizer, AlignedBuffer<u16>)> {
+        check_codes(gguf, loading)?;
+        let tokenizer = Tokenizer::from_gguf(gguf, pre)?;
+        if tokenizer.vocab() != config.vocab {
+            return Err(Error::input(format!(
+                "{}: \"tokenizer.ggml.tokens\" has {} tokens, the metadata and the embedding have {}",
+                gguf.path().display(),
+                tokenizer.vocab(),
+                config.vocab
+            )));
+        }
+        let tensor = gguf.tensor("token_embd.weight")?;
+        let rows: &[u16] = bytemuck::cast_slice(gguf.f16s(tensor)?);
+        let mut embedding = AlignedBuffer::zeroed(rows.len());
+        // All exponent bits of an f16 set: infinity or NaN, which would make every logit NaN.
+        let infinite = |bits: u16| bits & 0x7C00 == 0x7C00;
+        let copy = |range: Range<usize>, piece: &mut [u16]| {
+            let mut seen = false;
+            for (to, &from) in piece.iter_mut().zip(&rows[range]) {
+                *to = from;
+                seen |= infinite(from);
+            }
+            if seen { Err(()) } else { Ok(()) }
+        };
+        if loading.team.split_rows(1, &mut embedding, copy).is_err() {
+            let i = rows.iter().position(|&bits| infinite(bits)).unwrap_or(0);
+            let at = tensor.offset + 2 * i as u64;
+            return Err(gguf.tensor_error(tensor, format!("element {i} at byte {at} is not a finite number")));
+        }
+        Ok((tokenizer, embedding))
+    }
+
+    /// Packs all ternary tensors for kernels that read `packing`. `table` is what the codes are taken for. Bytes done
+    /// are the packed ones.
+    pub fn weights(&self, packing: Packing, table: CodeTable, loading: &mut Loading<'_>) -> Result<Weights> {
+        let mut matrix = |name: &str| {
+            let weights = self.matrix(name, packing, table, &mut loading.team)?;
+            (loading.progress)(weights.code_bytes().len() as u64);
+            Ok(weights)
+        };
+        let blocks = (0..self.config.layers).map(|layer| self.block(layer, &mut matrix)).collect::<Result<_>>()?;
+        let output_norm = self.vector("output_norm.weight")?;
+        Ok(Weights { packing, blocks, output_norm })
+    }
+
+    /// Bytes of all ternary tensors in a packing, without block scales.
+    pub fn packed_bytes(&self, packing: Packing) -> u64 {
+        let ternary = required_tensors(&self.config).filter(|(_, kind, _)| *kind == Readable::I2S);
+        ternary.map(|(_, _, dims)| packing.code_bytes(dims[1], dims[0]).unwrap_or(0) as u64).sum()
+    }
+
+    fn block(&self, layer: usize, matrix: &mut dyn FnMut(&str) -> Result<PackedWeights>) -> Result<Block> {
+        let vector = |name: &str| self.vector(&format!("blk.{layer}.{name}.weight"));
+        let mut matrix = |name: &str| matrix(&format!("blk.{layer}.{name}.weight"));
+        Ok(Block {
+            attn_norm: vector("attn_norm")?,
+            attn_sub_norm: vector("attn_sub_norm")?,
+            ffn_norm: vector("ffn_norm")?,
+            ffn_sub_norm: vector("ffn_sub_norm")?,
+            q: matrix("attn_q")?,
+            k: matrix("attn_k")?,
+            v: matrix("attn_v")?,
+            attn_output: matrix("attn_output")?,
+            gate: matrix("ffn_gate")?,
+            up: matrix("ffn_up")?,
+            down: matrix("ffn_down")?,
+        })
+    }
+
+    fn vector(&self, name: &str) -> Result<Vec<f32>> {
+        Ok(self.gguf.f32s(self.gguf.tensor(name)?)?.to_vec())
+    }
+
+    /// The output head in `format`; rows are quantised in parallel.
+    pub fn head(&self, format: HeadFormat, features: CpuFeatures, team: &mut Team) -> Result<OutputHead> {
+        OutputHead::new(format, &self.embedding, self.config.dim, features, team).map_err(|e| {
+            let (path, format) = (self.path().display(), format.name());
+            Error::input(format!("{path}: tensor \"token_embd.weight\" as a {format} head: {e}"))
+        })
+    }
+
+    /// One ternary tensor of the file as `packing` stores it.
+    pub fn matrix(&self, name: &str, packing: Packing, table: CodeTable, team: &mut Team) -> Result<PackedWeights> {
+        let tensor = self.gguf.tensor(name)?;
+        let bytes = self.gguf.bytes(tensor);
+        // `check_tensors` made sure of two dimensions and a scale, `check_codes` of the codes.
+        let (k, rows) = match tensor.dims[..] {
+            [k, rows] => (k as usize, rows as usize),
+            _ => return Err(self.gguf.tensor_error(tensor, format!("has {} dimensions, not 2", tensor.dims.len()))),
+        };
+        let refused = |e: KernelError| self.gguf.tensor_error(tensor, e);
+        let source = I2sTensor::assume_valid(rows, k, i2s_codes(bytes)).map_err(refused)?;
+        let weights = PackedWeights::from_i2s(packing, source, self.scale(name)?, team).map_err(refused)?;
+        // Packed weights are a copy; from here on the file may change.
+        self.gguf.check_unchanged()?;
+        if packing.ternary_only() && !table.is_ternary() {
+            return Err(refused(KernelError::TernaryOnly { packing, table: table.0 }));
+        }
+        Ok(weights.with_table(table))
+    }
+
+    /// The scale of a ternary tensor.
+    fn scale(&self, name: &str) -> Result<f32> {
+        let tensor = self.gguf.tensor(name)?;
+        // `check_tensors` refused a file without one.
+        Ok(i2s_scale(self.gguf.bytes(tensor)).unwrap_or(f32::NAN))
+    }
+
+    /// The file's name as the user gave it.
+    pub fn path(&self) -> &Path {
+        self.gguf.path()
+    }
+
+    /// Weights in ternary tensors.
+    pub fn ternary_weights(&self) -> u64 {
+        let c = &self.config;
+        let block = 2 * c.dim * c.dim + 2 * c.dim * c.kv_dim() + 3 * c.dim * c.ffn;
+        (block * c.layers) as u64
+    }
+}
+
+/// The hash of `bytes`, or of some of them when `given_up` is set meanwhile.
+fn sha256_unless(given_up: &AtomicBool, bytes: &[u8], progress: &dyn Fn(u64)) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for chunk in bytes.chunks(1 << 20).take_while(|_| !given_up.load(Ordering::Relaxed)) {
+        hash.update(chunk);
+        progress(chunk.len() as u64);
+    }
+    hash.finalize().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::builtin;
+
+    fn loading(threads: usize) -> Loading<'static> {
+        Loading::unwatched(Team::new(threads, |_| {}).expect("threads start"))
+    }
+
+    #[test]
+    fn loading_with_more_threads_gives_the_same_bytes() {
+        let load = |threads| Model::load(builtin::open().expect("built in"), None, &mut loading(threads));
+        let [model, other] = [1, 5].map(|threads| load(threads).expect("a valid model"));
+        assert!(model.embedding[..] == other.embedding[..] && model.sha256 == other.sha256);
+        assert_eq!(model.sha256[..], Sha256::digest(builtin::bytes())[..]);
+        for &packing in Packing::ALL {
+            let pack = |threads| model.weights(packing, CodeTable::TERNARY, &mut loading(threads));
+            let [one, five] = [1, 5].map(|threads| pack(threads).expect("packs"));
+            for (one, five) in one.blocks.iter().zip(&five.blocks) {
+                let mut both = one.matrices().into_iter().zip(five.matrices());
+                assert!(both.all(|(one, five)| one.code_bytes() == five.code_bytes()), "{packing}");
+            }
+        }
+    }
+}
