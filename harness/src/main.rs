@@ -2,11 +2,12 @@
 //!
 //! Data flows one way: scenario -> measurement -> receipt -> report. Reports read receipts and nothing else.
 
+mod bitnet_environment;
 mod build_info;
+mod choose;
 mod cli;
 mod cmd;
 mod count;
-mod environment;
 mod error;
 mod estimate;
 mod files;
@@ -16,21 +17,18 @@ mod fixture;
 #[cfg(test)]
 mod fuzzing;
 mod gate;
-mod host;
 mod interrupt;
 mod kernel_ids;
+mod load_model;
 mod machine;
 mod matrix;
 mod measure;
-mod models;
+mod operation;
 mod output;
-mod prefill;
 mod progress;
 mod receipt_file;
-mod resources;
 mod runs;
 mod scenario;
-mod select;
 mod usage;
 
 use clap::Parser;
@@ -43,7 +41,7 @@ fn main() -> ExitCode {
         Err(error) => return usage::report(&error),
     };
     let out = output::Output::new(cli.color);
-    if let Err(error) = environment::check() {
+    if let Err(error) = bitnet_environment::check() {
         out.error(&error);
         return ExitCode::from(error.exit() as u8);
     }

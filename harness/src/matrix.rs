@@ -1,12 +1,11 @@
 //! Flags that choose what is timed: `--shape`, `--op`, `--residency` and `--rounds`, instead of the scenario's matrix.
 
-use crate::cli::Operation;
 use crate::error::{Error, Result};
-use crate::machine::Machine;
+use crate::machine::{Machine, memory};
 use crate::measure::last_level;
 use crate::measure::micro::{operands, with_operation};
+use crate::operation::Operation;
 use crate::output::note;
-use crate::resources;
 use crate::scenario::{Cell, L2, MAX_ROUNDS, Micro, Product, Scenario, Shape, parse_batch, parse_residency};
 use clap::Args;
 use kernels::{Family, Kernel};
@@ -171,7 +170,7 @@ pub fn require_memory(cells: &[Cell], kernels: &[Kernel], last_level_cache_bytes
     let Some((bytes, cell)) = needs.max_by_key(|(bytes, _)| *bytes) else { return Ok(()) };
     let what = if cell.residency == Residency::Dram { "all copies of its weights" } else { "its weights" };
     let what = format!("{} {}x{} with {what}", cell.op, cell.shape.m, cell.shape.k);
-    resources::require_memory(bytes, &what)
+    memory::require_memory(bytes, &what)
 }
 
 #[cfg(test)]
@@ -288,7 +287,7 @@ mod tests {
         let small = cell(16, Residency::Llc);
         require_memory(&[small], &kernels, 1 << 20).expect("64 MiB at most");
         require_memory(&[], &kernels, 1 << 20).expect("nothing");
-        if resources::memory().is_some() {
+        if memory::memory().is_some() {
             let cells = [small, cell(1 << 26, Residency::Dram)];
             let error = require_memory(&cells, &kernels, 1 << 20).expect_err("2^46 weights").to_string();
             assert!(error.starts_with("gemv 67108864x1048576 with all copies of its weights takes "), "{error}");

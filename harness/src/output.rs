@@ -1,11 +1,22 @@
 //! stdout and stderr: results on one, everything else on the other. A closed pipe ends the program quietly, as in other tools.
 
-use crate::cli::ColorChoice;
 use crate::error::{Error, Result};
+use clap::ValueEnum;
 use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
 use reports::Look;
 use serde::Serialize;
 use std::io::{ErrorKind, IsTerminal, Write};
+
+/// When to colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ColorChoice {
+    /// On a terminal.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
 
 /// Below this a table is no table any more; lines run over instead.
 const NARROWEST: usize = 30;

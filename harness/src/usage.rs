@@ -1,8 +1,9 @@
 //! Usage errors in one line, like all others: what is wrong, what was perhaps meant, and where help is.
 
-use crate::cli::{Cli, ColorChoice};
-use crate::environment;
+use crate::bitnet_environment;
+use crate::cli::Cli;
 use crate::error::{Error, Exit};
+use crate::output::ColorChoice;
 use crate::output::Output;
 use clap::CommandFactory;
 use clap::error::ErrorKind;
@@ -20,7 +21,7 @@ pub fn report(error: &clap::Error) -> ExitCode {
         _ => {
             let args: Vec<String> = std::env::args_os().map(|arg| arg.to_string_lossy().into_owned()).collect();
             // clap takes the seed from the environment, but names only the flag.
-            let error = environment::check().err().unwrap_or_else(|| Error::input(one_line(error, &args)));
+            let error = bitnet_environment::check().err().unwrap_or_else(|| Error::input(one_line(error, &args)));
             Output::new(ColorChoice::Auto).error(&error);
             ExitCode::from(Exit::Input as u8)
         }

@@ -1,13 +1,88 @@
 //! `baseline`: keeps builds to gate against.
 
-use crate::cli::{BaselineCommand, BaselineSaveArgs};
 use crate::error::{Error, Exit, Result};
-use crate::gate::{self, Baseline, Store};
-use crate::host;
-use crate::models::mib;
+use crate::gate;
+use crate::gate::{Baseline, Store};
+use crate::machine::{MachineArgs, host};
 use crate::output::{Output, table};
 use crate::scenario::Scenario;
+use clap::{Args, Subcommand};
+use receipt::figures::mib;
 use serde::Serialize;
+use std::path::PathBuf;
+
+/// `baseline ...`.
+#[derive(Subcommand, Debug)]
+pub enum BaselineCommand {
+    /// Keep this program, what it is asked to measure, and what it computes
+    #[command(after_help = "Example: harness baseline save release --scenario quick")]
+    Save(BaselineSaveArgs),
+    /// All baselines
+    List {
+        /// Folder of baselines; ci/baselines by default
+        #[arg(long, value_name = "DIR", env = "TRITBENCH_BASELINES")]
+        dir: Option<PathBuf>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// One baseline
+    Show {
+        /// Its name
+        name: String,
+        /// Folder of baselines; ci/baselines by default
+        #[arg(long, value_name = "DIR", env = "TRITBENCH_BASELINES")]
+        dir: Option<PathBuf>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Remove a baseline
+    Remove {
+        /// Its name
+        name: String,
+        /// Folder of baselines; ci/baselines by default
+        #[arg(long, value_name = "DIR", env = "TRITBENCH_BASELINES")]
+        dir: Option<PathBuf>,
+    },
+}
+
+/// `baseline save`.
+#[derive(Args, Debug)]
+pub struct BaselineSaveArgs {
+    /// Its name
+    pub name: String,
+    /// Built-in scenario or TOML file, whose matrix a gate will time
+    #[arg(long, value_name = "NAME|FILE", default_value = "quick")]
+    pub scenario: String,
+    /// Kernels to gate; all by default
+    #[arg(long, value_delimiter = ',', value_name = "A,B")]
+    pub kernels: Option<Vec<String>>,
+    /// Keep the whole matrix of the scenario instead of the smaller one of --quick
+    #[arg(long, conflicts_with = "quick")]
+    pub full: bool,
+    /// The smaller matrix, which is the default here
+    #[arg(long)]
+    pub quick: bool,
+    /// Keep this harness executable instead of the one that runs
+    #[arg(long, value_name = "FILE")]
+    pub binary: Option<PathBuf>,
+    /// Replace a baseline of this name
+    #[arg(long)]
+    pub replace: bool,
+    /// Seed of data and order
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Folder of baselines; ci/baselines by default
+    #[arg(long, value_name = "DIR", env = "TRITBENCH_BASELINES")]
+    pub dir: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Threads (1 by default), features
+    #[command(flatten)]
+    pub machine: MachineArgs,
+}
 
 /// Runs the command.
 pub fn run(command: &BaselineCommand, out: &Output) -> Result<()> {

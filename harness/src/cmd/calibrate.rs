@@ -2,22 +2,60 @@
 //! with and without planted slowdowns.
 
 use crate::build_info;
-use crate::cli::CalibrateArgs;
+use crate::machine::MachineArgs;
+use std::path::PathBuf;
+
 use crate::error::{Error, Exit, Result};
 use crate::gate::{self, Asked};
-use crate::host;
 use crate::interrupt;
+use crate::machine::host;
 use crate::measure::last_level;
 use crate::output::{Output, note, table};
 use crate::progress::Progress;
 use crate::runs;
 use crate::runs::RunFolder;
 use crate::scenario::Scenario;
+use clap::Args;
 use kernels::Family;
 use receipt::judge;
 use receipt::judge::sequential;
 use receipt::{CalibrationCell, CalibrationRecord, CalibrationTrial, GateRecord, Injection, Receipt, Rule, Status};
 use std::time::Instant;
+
+/// `calibrate`.
+#[derive(Args, Debug)]
+pub struct CalibrateArgs {
+    /// Gates for each planted slowdown, and as many of the build against itself
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub trials: usize,
+    /// Slowdowns to plant, in percent
+    #[arg(long, value_delimiter = ',', value_name = "P,Q", default_values_t = [5.0, 10.0], allow_negative_numbers = true)]
+    pub effects: Vec<f64>,
+    /// Built-in scenario or TOML file
+    #[arg(long, value_name = "NAME|FILE", default_value = "quick")]
+    pub scenario: String,
+    /// The whole matrix of the scenario instead of the smaller one of --quick
+    #[arg(long, conflicts_with = "quick")]
+    pub full: bool,
+    /// The smaller matrix, which is the default here
+    #[arg(long)]
+    pub quick: bool,
+    /// Kernels to gate; the most advanced of each family by default
+    #[arg(long, value_delimiter = ',', value_name = "A,B")]
+    pub kernels: Option<Vec<String>>,
+    /// Run folder to write; a new one in reports/runs by default
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Seed of data and order
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Threads (1 by default), pinning, features
+    #[command(flatten)]
+    pub machine: MachineArgs,
+}
 
 /// Runs the command.
 pub fn run(args: &CalibrateArgs, out: &Output) -> Result<()> {

@@ -2,23 +2,30 @@
 
 use super::list::kernel_records;
 use super::verify::verify;
-use crate::cli::{CompareArgs, MeasureArgs, MicroArgs};
+use crate::bitnet_environment;
+use crate::build_info;
+use crate::choose::prefill_kernel::PrefillPolicy;
+use crate::cmd::measure_args::{CompareArgs, MeasureArgs, MicroArgs};
+use crate::count;
 use crate::count::{Call, Method};
 use crate::error::{Error, Exit, Result};
+use crate::estimate;
 use crate::estimate::Asked;
+use crate::interrupt;
 use crate::kernel_ids::in_registry_order;
+use crate::load_model::{Loaded, load};
 use crate::machine::Machine;
+use crate::machine::host;
+use crate::matrix;
 use crate::measure::end_to_end::WeightStore;
 use crate::measure::limits::Effort;
 use crate::measure::micro::Plan;
 use crate::measure::{blocks, end_to_end, head, last_level, limits, micro, sparsity};
-use crate::models::{Loaded, load};
 use crate::output::{Output, note};
-use crate::prefill::PrefillPolicy;
 use crate::progress::Progress;
+use crate::runs;
 use crate::runs::{ReportPaths, RunFolder};
 use crate::scenario::{Cell, Scenario};
-use crate::{build_info, count, environment, estimate, host, interrupt, matrix, runs};
 use kernels::parallel::Team;
 use kernels::{Family, HeadFormat, Kernel, registry};
 use model::sparse_ffn::Sparsity;
@@ -66,14 +73,14 @@ fn measure(
         scenario.make_quick();
     }
     args.matrix.apply(&mut scenario)?;
-    let deterministic = args.deterministic || environment::deterministic()?;
+    let deterministic = args.deterministic || bitnet_environment::deterministic()?;
     if deterministic && scenario.generate.as_ref().is_some_and(|g| g.timeout_s.is_some()) {
         let name = &scenario.name;
         let what = "its time limit decides how many tokens there are; take another scenario";
         return Err(Error::input(format!("--deterministic: scenario {name}: {what}")));
     }
     let machine = args.machine.check(1)?;
-    let strict = args.strict || environment::strict_mode()?;
+    let strict = args.strict || bitnet_environment::strict_mode()?;
     if strict {
         machine.refuse_mask()?;
     }
@@ -139,7 +146,7 @@ fn require_memory_for_all(loaded: &Loaded, kernels: &[Kernel]) -> Result<()> {
     let packings: std::collections::HashSet<_> = kernels.iter().map(|k| k.descriptor().packing).collect();
     let bytes = packings.iter().map(|&packing| loaded.model.packed_bytes(packing)).sum();
     let what = format!("model {} in {} packings (name fewer with --kernels)", loaded.record.path, packings.len());
-    crate::resources::require_memory(bytes, &what)
+    crate::machine::memory::require_memory(bytes, &what)
 }
 
 /// What is known before the first measurement.

@@ -1,7 +1,9 @@
 //! `count`: exact instruction counts of one call, beside what a static model and, with a clock, a stopwatch say about it.
 
 use crate::build_info;
-use crate::cli::CountArgs;
+use crate::machine::MachineArgs;
+use crate::operation::Operation;
+
 use crate::count::{Call, Method, Model, count};
 use crate::error::{Error, Result};
 use crate::interrupt;
@@ -11,9 +13,42 @@ use crate::measure::micro::alone::time_alone;
 use crate::output::{Output, note, table};
 use crate::progress::Progress;
 use crate::scenario::{Cell, Shape};
+use clap::Args;
 use kernels::Kernel;
 use receipt::{CountRecord, Residency};
 use serde::Serialize;
+
+/// `count`.
+#[derive(Args, Debug)]
+pub struct CountArgs {
+    /// Kernels to count; all that run here and have the operation by default
+    #[arg(long, alias = "kernel", value_delimiter = ',', value_name = "A,B")]
+    pub kernels: Option<Vec<String>>,
+    /// What to call
+    #[arg(long, value_enum, default_value_t = Operation::Gemv)]
+    pub op: Operation,
+    /// Rows x columns
+    #[arg(long, value_name = "MxK", default_value = "256x2560")]
+    pub shape: String,
+    /// Tokens of a gemm
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    pub tokens: usize,
+    /// Seed of weights and activations
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Stop after every instruction instead of at branches: the same counts, slower
+    #[arg(long)]
+    pub single_step: bool,
+    /// Time the call too, and show its cycles beside the static model's; the clock is measured unless given
+    #[arg(long, value_name = "X")]
+    pub ghz: Option<Option<f64>>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Features
+    #[command(flatten)]
+    pub machine: MachineArgs,
+}
 
 /// Most tokens of a counted gemm.
 const MAX_TOKENS: usize = 1024;

@@ -1,23 +1,92 @@
 //! `gate`: is the current build slower than another, or does it compute something else? Exit codes follow the verdict.
 
 use crate::build_info;
-use crate::cli::{GateArgs, GateFormat};
-use crate::environment;
+use crate::machine::MachineArgs;
+
+use crate::bitnet_environment;
 use crate::error::{Error, Result};
 use crate::gate::{self, Asked, Scratch, Store};
-use crate::host;
 use crate::interrupt;
 use crate::machine::Machine;
+use crate::machine::host;
 use crate::measure::last_level;
 use crate::output::Output;
 use crate::progress::Progress;
 use crate::runs;
 use crate::runs::RunFolder;
 use crate::scenario::Scenario;
+use clap::{Args, ValueEnum};
 use receipt::judge::sequential;
 use receipt::{ExactCheck, GateRecord, Injection, Outcome, Receipt, Status};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
+
+/// `gate`.
+#[derive(Args, Debug)]
+#[command(group = clap::ArgGroup::new("other").required(true).args(["baseline", "against"]))]
+pub struct GateArgs {
+    /// A saved baseline: its kept program runs beside this one, on its scenario
+    #[arg(long, value_name = "NAME")]
+    pub baseline: Option<String>,
+    /// A harness executable, or a git revision to build
+    #[arg(long, value_name = "BINARY|GIT-REV")]
+    pub against: Option<String>,
+    /// The build to judge; this program by default
+    #[arg(long, value_name = "BINARY")]
+    pub current: Option<PathBuf>,
+    /// Built-in scenario or TOML file whose matrix is timed; quick by default (a baseline brings its own)
+    #[arg(long, value_name = "NAME|FILE", conflicts_with = "baseline")]
+    pub scenario: Option<String>,
+    /// Kernels to gate; all that both builds have and this CPU runs by default
+    #[arg(long, value_delimiter = ',', value_name = "A,B")]
+    pub kernels: Option<Vec<String>>,
+    /// The whole matrix of the scenario instead of the smaller one of --quick (a baseline brings its own)
+    #[arg(long, conflicts_with_all = ["quick", "baseline"])]
+    pub full: bool,
+    /// The smaller matrix, which is the default here
+    #[arg(long)]
+    pub quick: bool,
+    /// Smallest slowdown that matters; 3% by default
+    #[arg(long, value_name = "PERCENT")]
+    pub delta: Option<String>,
+    /// What to print
+    #[arg(long, value_enum, default_value_t = GateFormat::Human)]
+    pub format: GateFormat,
+    /// The same as --format json
+    #[arg(long, conflicts_with = "format")]
+    pub json: bool,
+    /// Also fail when a kernel is left out or the build has uncommitted changes
+    #[arg(long)]
+    pub strict: bool,
+    /// Run folder to write; a new one in reports/runs by default
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Seed of data and order; 1 by default, or the baseline's
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Folder of baselines; ci/baselines by default
+    #[arg(long, value_name = "DIR", env = "TRITBENCH_BASELINES")]
+    pub dir: Option<PathBuf>,
+    /// Plant a slowdown in the current side, to calibrate the gate; recorded in the receipt
+    #[arg(long, value_name = "KERNEL:PERCENT", hide = true)]
+    pub inject: Option<String>,
+    /// Threads (1 by default), pinning, features
+    #[command(flatten)]
+    pub machine: MachineArgs,
+}
+
+/// What `gate` prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum GateFormat {
+    /// A table and the verdict
+    Human,
+    /// The gate's record, raw rounds included
+    Json,
+    /// JUnit XML, a test case a comparison and exact check
+    Junit,
+    /// Workflow commands, and a summary for GITHUB_STEP_SUMMARY
+    Github,
+}
 
 /// What the flags come to.
 struct Against {
@@ -37,7 +106,7 @@ pub fn run(args: &GateArgs, out: &Output) -> Result<()> {
     let inject = args.inject.as_deref().map(injection).transpose()?;
     let scratch = Scratch::new()?;
     let against = against(args, scratch.path())?;
-    let strict = args.strict || environment::strict_mode()?;
+    let strict = args.strict || bitnet_environment::strict_mode()?;
     if strict {
         against.machine.refuse_mask()?;
     }

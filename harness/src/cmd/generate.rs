@@ -1,15 +1,15 @@
 //! `generate`: text from a prompt with one kernel.
 
-use crate::cli::{GenerateArgs, ModelArgs};
+use crate::choose::decode_kernel::{Selection, select};
+use crate::choose::prefill_kernel::PrefillPolicy;
 use crate::error::{Error, Result};
-use crate::machine::{Machine, all_cpus};
+use crate::load_model::{Head, Loaded, load_if};
+use crate::machine::{Machine, MachineArgs, all_cpus};
 use crate::measure::end_to_end::{WeightStore, decoder_with_prefill, room, room_for_answer};
 use crate::measure::{head, records};
-use crate::models::{Loaded, load_if};
 use crate::output::{Output, note};
-use crate::prefill::PrefillPolicy;
-use crate::select::{Selection, select};
-use crate::{build_info, environment, interrupt};
+use crate::{bitnet_environment, build_info, interrupt};
+use clap::Args;
 use model::config::ModelConfig;
 use model::generate::{Generation, Request, Session};
 use model::sampler::Sampling;
@@ -19,7 +19,92 @@ use model::tokenizer::Pre;
 use receipt::judge::sanity;
 use receipt::{Build, ForwardMs, HeadEffect, KvCacheRecord, PhasesMs, PrefillRecord, SparseFfnRecord};
 use serde::Serialize;
+use std::path::PathBuf;
 use std::time::Duration;
+
+/// Which model and kernel.
+#[derive(Args, Clone, Debug)]
+pub struct ModelArgs {
+    /// builtin, synth:SHAPE (2b-4t or tiny) or synth:SHAPE?live=SHARE, or a GGUF file
+    #[arg(long, value_name = "M", default_value = "builtin")]
+    pub model: String,
+    /// Kernel id, or auto to probe for the fastest exact one
+    #[arg(long, value_name = "ID", default_value = "auto")]
+    pub kernel: String,
+    /// Output head: as in the file, or its rows quantised to 8 or 4 bits, which changes the logits
+    #[arg(long, value_enum, default_value_t = Head::F16)]
+    pub head: Head,
+    /// Pre-tokenizer instead of the file's: default, gpt-2 or llama-bpe
+    #[arg(long, value_name = "NAME")]
+    pub pre: Option<String>,
+    /// Never skip zero gates of the feed-forward blocks
+    #[arg(long, conflicts_with = "sparse")]
+    pub dense: bool,
+    /// Always skip zero gates of the feed-forward blocks, even where the probe found that slower (same logits, bit for bit)
+    #[arg(long)]
+    pub sparse: bool,
+    /// Threads, pinning, features
+    #[command(flatten)]
+    pub machine: MachineArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `generate`.
+#[derive(Args, Debug)]
+pub struct GenerateArgs {
+    /// Prompt
+    #[arg(long, value_name = "T")]
+    pub prompt: String,
+    /// Most tokens to generate
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    pub max_tokens: usize,
+    /// Model and kernel
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Kernel for batches of prompt tokens: same (the decoding kernel), an id, or auto to measure. Another packing needs a second
+    /// copy of the weights
+    #[arg(long, value_name = "same|auto|ID", default_value = "same")]
+    pub prefill_kernel: String,
+    /// Always the likeliest token (the default when no sampling flag is given)
+    #[arg(long, conflicts_with_all = ["temperature", "top_k", "top_p"])]
+    pub greedy: bool,
+    /// Sample from softmax(logits / TEMPERATURE); 0 means greedy
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    pub temperature: Option<f32>,
+    /// Sample from the K likeliest tokens
+    #[arg(long, value_name = "K")]
+    pub top_k: Option<usize>,
+    /// Sample from the smallest set of tokens whose share reaches P
+    #[arg(long, value_name = "P", allow_negative_numbers = true)]
+    pub top_p: Option<f32>,
+    /// Seed of the sampling
+    #[arg(long, env = "BITNET_SEED", default_value_t = 1)]
+    pub seed: u64,
+    /// Same tokens for any number of threads and any exact kernel: refuse what cannot promise that, and generate twice to see it
+    /// (BITNET_DETERMINISTIC=1 too)
+    #[arg(long)]
+    pub deterministic: bool,
+    /// Stop after this many seconds (from the start of the prompt, the model loaded) and keep the text so far
+    #[arg(long, value_name = "S", allow_negative_numbers = true)]
+    pub timeout_s: Option<f64>,
+    /// Stop before this string; may be given several times
+    #[arg(long, value_name = "STR")]
+    pub stop: Vec<String>,
+    /// Stop at this token id; may be given several times
+    #[arg(long, value_name = "ID")]
+    pub stop_id: Vec<u32>,
+    /// Go on past the model's own end token
+    #[arg(long)]
+    pub ignore_eos: bool,
+    /// Add the logits after the prompt to the JSON, as logits_last
+    #[arg(long, requires = "json")]
+    pub logits: bool,
+    /// Write the JSON to this file too
+    #[arg(long, value_name = "FILE")]
+    pub receipt: Option<PathBuf>,
+}
 
 /// What was asked for and what ran.
 #[derive(Serialize)]
@@ -138,7 +223,7 @@ pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
         // Checked before the model runs, not after.
         crate::files::check_writable(path)?;
     }
-    let deterministic = args.deterministic || environment::deterministic()?;
+    let deterministic = args.deterministic || bitnet_environment::deterministic()?;
     if deterministic && timeout.is_some() {
         return Err(Error::input(
             "--deterministic: --timeout-s lets the clock decide where the text ends; leave it out",

@@ -1,17 +1,33 @@
 //! `limits`: what this machine can do at most, before any kernel is judged by it.
 
 use crate::build_info;
-use crate::cli::LimitsArgs;
+use crate::machine::MachineArgs;
+
 use crate::error::Result;
-use crate::host;
 use crate::interrupt;
 use crate::machine::all_cpus;
+use crate::machine::host;
 use crate::measure::limits::{self, Effort, Plan, thread_counts};
 use crate::output::{Output, table};
 use crate::progress::Progress;
+use clap::Args;
 use receipt::figures::bytes;
 use receipt::{Host, LastLevel, Limits, Settings, Spread};
 use serde::Serialize;
+
+/// `limits`.
+#[derive(Args, Debug)]
+pub struct LimitsArgs {
+    /// 2 to 3 seconds instead of up to 10
+    #[arg(long)]
+    pub quick: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Threads to go up to (all CPUs by default), pinning, features
+    #[command(flatten)]
+    pub machine: MachineArgs,
+}
 
 /// Runs the command.
 pub fn run(args: &LimitsArgs, out: &Output) -> Result<()> {

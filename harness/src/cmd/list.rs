@@ -1,19 +1,52 @@
 //! `list`: what there is, what runs here, and if not, why not.
 
 use super::claims;
-use crate::cli::{ListArgs, Listed};
+use crate::machine::MachineArgs;
+use std::path::PathBuf;
+
 use crate::error::{Error, Result};
-use crate::host;
 use crate::machine::Machine;
-use crate::models::mib;
+use crate::machine::host;
 use crate::output::{Output, table};
 use crate::scenario::{BUILTIN, L2, Scenario};
+use clap::{Args, ValueEnum};
 use kernels::{Activations, Kernel, registry};
 use model::builtin;
 use model::known::KnownModel;
 use model::synth::{SynthShape, SyntheticModel};
 use receipt::KernelRecord;
+use receipt::figures::mib;
 use serde::Serialize;
+
+/// `list`.
+#[derive(Args, Debug)]
+pub struct ListArgs {
+    /// What to list
+    #[arg(value_enum, default_value_t = Listed::Kernels)]
+    pub what: Listed,
+    /// With claims: the run folder or receipt whose numbers judge them
+    #[arg(long, value_name = "RUN_DIR|RECEIPT")]
+    pub run: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// CPU features to assume, see `compare --help`
+    #[command(flatten)]
+    pub machine: MachineArgs,
+}
+
+/// What `list` lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Listed {
+    /// Registered kernels.
+    Kernels,
+    /// Built-in scenarios.
+    Scenarios,
+    /// Built-in, synthetic and known models.
+    Models,
+    /// Figures of the analysis, and with --run each one's verdict.
+    Claims,
+}
 
 /// Runs the command.
 pub fn run(args: &ListArgs, out: &Output) -> Result<()> {

@@ -1,19 +1,66 @@
 //! `model inspect` and `model synth`.
 
-use crate::cli::ModelCommand;
 use crate::error::{Error, Result};
+use crate::interrupt;
+use crate::load_model;
 use crate::machine::MachineArgs;
-use crate::measure::end_to_end::{WeightStore, check_golden, decoder};
-use crate::models::mib;
+use crate::measure::end_to_end::{WeightStore, decoder};
+use crate::measure::generation::check_golden;
 use crate::output::{Output, note, table};
 use crate::progress::Progress;
-use crate::{interrupt, models};
+use clap::Subcommand;
 use kernels::{CodeTable, HeadFormat};
 use model::inspect::{Inspection, inspect};
 use model::synth::{SynthShape, SynthSummary, SyntheticModel};
 use receipt::GoldenCheck;
+use receipt::figures::mib;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
+
+/// `model ...`.
+#[derive(Subcommand, Debug)]
+pub enum ModelCommand {
+    /// Metadata, tensors, layout checks and hash of a GGUF file
+    #[command(after_help = "Example: harness model inspect builtin")]
+    Inspect {
+        /// builtin, synth:SHAPE or a GGUF file
+        model: String,
+        /// Run the file's known greedy answers with every kernel, if it has any
+        #[arg(long)]
+        goldens: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        /// Threads, features
+        #[command(flatten)]
+        machine: MachineArgs,
+    },
+    /// Write a model with random weights and a real model's shape
+    #[command(after_help = "Example: harness model synth --shape 2b-4t --layers 2 --out two-layers.gguf")]
+    Synth {
+        /// Shape: 2b-4t or tiny
+        #[arg(long, default_value = "2b-4t")]
+        shape: String,
+        /// Blocks, if not the shape's own number
+        #[arg(long, value_name = "N")]
+        layers: Option<usize>,
+        /// Share of feed-forward elements whose gate is positive (0 to 1); about half if not given
+        #[arg(long, value_name = "X", allow_negative_numbers = true)]
+        live_share: Option<f64>,
+        /// Seed of the weights
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// File to write; SHAPE.gguf by default
+        #[arg(long, short, value_name = "FILE")]
+        out: Option<PathBuf>,
+        /// Replace an existing file
+        #[arg(long)]
+        force: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
 
 /// Runs the command.
 pub fn run(command: &ModelCommand, out: &Output) -> Result<()> {
@@ -41,7 +88,7 @@ struct Inspected<'a> {
 }
 
 fn inspect_model(spec: &str, goldens: bool, json: bool, machine: &MachineArgs, out: &Output) -> Result<()> {
-    let gguf = models::open(spec)?;
+    let gguf = load_model::open(spec)?;
     let inspection = inspect(&gguf)?;
     drop(gguf);
     let fault = inspection.checks.iter().find(|check| !check.ok);
@@ -76,7 +123,7 @@ fn inspect_model(spec: &str, goldens: bool, json: bool, machine: &MachineArgs, o
 /// The file's known answers with every kernel that runs here; None when the file is not known.
 fn check_goldens(spec: &str, args: &MachineArgs) -> Result<Option<Vec<KernelGoldens>>> {
     let machine = args.check(crate::machine::all_cpus())?;
-    let loaded = models::load(spec, None, &machine)?;
+    let loaded = load_model::load(spec, None, &machine)?;
     let machine = machine.suit(args, loaded.record.ternary_weights);
     let Some(known) = loaded.known.as_ref().filter(|k| !k.goldens.is_empty()) else { return Ok(None) };
     let capacity = known.goldens.iter().map(|g| g.prompt_ids.len() + g.token_ids.len()).max().unwrap_or(1);
@@ -146,7 +193,7 @@ fn synth(
     let synthetic = SyntheticModel::new(shape, layers, live_share, seed)?;
     let (size, summary) = (synthetic.bytes(), synthetic.summary());
     let progress = Progress::start(format!("writing {} ({})", path.display(), mib(size)), size);
-    models::write_synthetic(path, &synthetic, &progress)?;
+    load_model::write_synthetic(path, &synthetic, &progress)?;
     drop(progress);
     if json {
         return out.json(&Written { path, summary });

@@ -1,13 +1,16 @@
 //! `perplexity`: nats a token over non-overlapping windows.
 
 use super::generate::{KernelUsed, ModelUsed, prepare};
-use crate::cli::{Lut, PerplexityArgs};
+use crate::cmd::generate::ModelArgs;
+use std::path::PathBuf;
+
 use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::measure::end_to_end::decoder;
 use crate::measure::records;
 use crate::output::{Output, note};
 use crate::progress::Progress;
+use clap::{Args, ValueEnum};
 use kernels::{CodeTable, Family, HeadFormat};
 use model::builtin;
 use model::perplexity::{score, score_heads};
@@ -15,6 +18,38 @@ use model::sparse_ffn::Sparsity;
 use receipt::HeadEffect;
 use receipt::judge::sanity;
 use serde::Serialize;
+
+/// `perplexity`.
+#[derive(Args, Debug)]
+pub struct PerplexityArgs {
+    /// Text file; the built-in model's held-out text (24,000 bytes) by default
+    #[arg(long, value_name = "FILE")]
+    pub text: Option<PathBuf>,
+    /// Tokens a window
+    #[arg(long, default_value_t = 128)]
+    pub window: usize,
+    /// Score at most this many windows
+    #[arg(long, value_name = "N")]
+    pub windows: Option<usize>,
+    /// Code table: the file's, or the analysis's [-2,-1,1,2] (W2A32 kernels only)
+    #[arg(long, value_enum, default_value_t = Lut::File)]
+    pub lut: Lut,
+    /// Score 2 windows only
+    #[arg(long)]
+    pub quick: bool,
+    /// Model and kernel
+    #[command(flatten)]
+    pub model: ModelArgs,
+}
+
+/// Code table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Lut {
+    /// [-1, 0, 1]
+    File,
+    /// [-2, -1, 1, 2]
+    Seed,
+}
 
 #[derive(Serialize)]
 struct Report {

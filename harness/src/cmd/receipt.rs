@@ -1,16 +1,57 @@
 //! `receipt`: recheck, export, schema.
 
-use crate::cli::ReceiptCommand;
 use crate::error::Result;
 use crate::files::write_atomic;
 use crate::output::{Output, note};
-use crate::receipt_file::{self, recheck, require};
+use crate::receipt_file;
+use crate::receipt_file::{recheck, require};
+use clap::Subcommand;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use model::hash::sha256_hex;
 use receipt::figures::integer;
 use receipt::recheck::refusal;
 use receipt::{SCHEMA_VERSION, schema};
 use reports::export::{Format, export};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+/// `receipt ...`.
+#[derive(Subcommand, Debug)]
+pub enum ReceiptCommand {
+    /// Recompute every figure and verdict from the raw rounds and compare digests; exit 1 names the first that differs
+    #[command(after_help = "Example: harness receipt verify reports/runs/A")]
+    Verify {
+        /// Run folder or receipt file
+        #[arg(value_name = "RUN_DIR|RECEIPT")]
+        receipt: PathBuf,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write a receipt in another tool's format
+    #[command(after_help = "Example: harness receipt export reports/runs/A --format junit --out junit.xml")]
+    Export {
+        /// Run folder or receipt file
+        #[arg(value_name = "RUN_DIR|RECEIPT")]
+        receipt: PathBuf,
+        /// Format to write
+        #[arg(long, value_parser = export_format())]
+        format: Format,
+        /// File to write instead of standard output
+        #[arg(long, short, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Print the JSON Schema of receipts
+    #[command(after_help = "Example: harness receipt schema > receipt-1.schema.json")]
+    Schema,
+}
+
+/// The formats of exports, as `reports` names them.
+fn export_format() -> impl TypedValueParser<Value = Format> {
+    let names = Format::ALL.map(|format| PossibleValue::new(format.name()).help(format.help()));
+    // The list of names is the list of formats, so one is always found.
+    let named = |name: String| Format::ALL.into_iter().find(|format| format.name() == name).unwrap_or(Format::Csv);
+    PossibleValuesParser::new(names).map(named)
+}
 
 /// Runs the command.
 pub fn run(command: &ReceiptCommand, out: &Output) -> Result<()> {

@@ -1,19 +1,39 @@
 //! `report`: renders receipts again. It reads receipts only, so a run of any day and machine can be shown.
 
-use crate::cli::ReportArgs;
 use crate::error::{Error, Result};
 use crate::output::{Output, note};
 use crate::progress::Progress;
 use crate::receipt_file::read_receipt;
 use crate::runs;
+use clap::Args;
 use receipt::RECEIPT_FILE;
-use receipt::judge::amdahl::{self, AmdahlRow};
-use receipt::judge::claims;
-use reports::export;
-use reports::{Comparison, INDEX_FILE, IndexRow, Look, Unreadable};
+use receipt::judge::amdahl::AmdahlRow;
+use receipt::judge::{amdahl, claims};
+use reports::{Comparison, INDEX_FILE, IndexRow, Look, Unreadable, export};
 use serde::Serialize;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
+
+/// `report`.
+#[derive(Args, Debug)]
+pub struct ReportArgs {
+    /// Run folders or receipt files; or one folder that holds run folders, at any depth
+    #[arg(required = true, value_name = "RUN_DIR|RECEIPT|DIR")]
+    pub runs: Vec<PathBuf>,
+    /// Where to write: a folder for one run (its own by default), a file for several (comparison.html in the folder that holds
+    /// them by default), a file for a folder of runs (index.html in it by default)
+    #[arg(long, value_name = "PATH")]
+    pub out: Option<PathBuf>,
+    /// Print all tables instead of the summary
+    #[arg(long, conflicts_with_all = ["json", "markdown"])]
+    pub full: bool,
+    /// Print the summary as GitHub Markdown, for a pull request
+    #[arg(long, conflicts_with = "json")]
+    pub markdown: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
 
 /// Runs the command.
 pub fn run(args: &ReportArgs, out: &Output) -> Result<()> {

@@ -1,16 +1,30 @@
 //! `verify`: every kernel against the oracle, and the products that are not kernels: sparse rows and columns, output heads.
 
-use crate::cli::VerifyArgs;
 use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::kernel_ids::in_registry_order;
-use crate::machine::Machine;
+use crate::machine::{Machine, MachineArgs};
 use crate::output::{Output, table};
 use crate::progress::Progress;
+use clap::Args;
 use kernels::conformance::products::PATHS;
 use kernels::{Kernel, KernelDescriptor, conformance, registry};
 use receipt::VerifyRecord;
 use serde::Serialize;
+
+/// `verify`.
+#[derive(Args, Debug)]
+pub struct VerifyArgs {
+    /// Kernels to verify; all by default
+    #[arg(long, value_delimiter = ',', value_name = "A,B")]
+    pub kernels: Option<Vec<String>>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Threads, pinning, features
+    #[command(flatten)]
+    pub machine: MachineArgs,
+}
 
 /// Runs the command.
 pub fn run(args: &VerifyArgs, out: &Output) -> Result<()> {

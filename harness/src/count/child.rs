@@ -1,8 +1,8 @@
 //! The child process of `count`: it makes operands, compares the kernel with the oracle, reports that it is ready, stops, makes the call, and
 //! reports the result's hash.
 
+use super::call::CountChildArgs;
 use super::tracee::{Message, Ready};
-use crate::cli::CountChildArgs;
 use crate::error::{Error, Result};
 use crate::measure::micro::{check, operands::Operands};
 use crate::scenario::{Cell, Shape};
@@ -101,7 +101,7 @@ impl Prepared {
         if let Stop::ForParent { fixed_addresses } = stop {
             let codes = weights.code_bytes();
             let codes = (codes.as_ptr() as u64, codes.len() as u64);
-            ptrace::traceme().map_err(super::refused)?;
+            ptrace::traceme().map_err(super::call::refused)?;
             say(&Message::Ready(Ready { kernel: kernel.id().into(), entry: self.entry, codes, fixed_addresses }))?;
             raise(Signal::SIGSTOP).map_err(|e| Error::failed(format!("cannot stop for the parent: {e}")))?;
         }

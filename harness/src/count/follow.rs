@@ -4,7 +4,7 @@
 //! branch, and the parent decides by the flags where a jump goes. Calls, returns and other instructions that are not plain jumps are
 //! single-stepped. A test checks that stopping after every instruction gives the same counts.
 
-use super::Method;
+use super::call::Method;
 use super::tracee::Tracee;
 use crate::error::{Error, Result};
 use iced_x86::{

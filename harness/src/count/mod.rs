@@ -5,6 +5,7 @@
 //! the kernel's descriptor and ends with that function's return, so the checks of [`kernels::Kernel`] around it are not counted. A call that
 //! never enters that function is an error. The counted call must compute the result that was compared with the oracle.
 
+mod call;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod child;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
@@ -19,38 +20,18 @@ mod static_model;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod tracee;
 
+pub use call::{Call, CountChildArgs, Method};
 pub use static_model::Model;
 
-use crate::cli::CountChildArgs;
-use crate::error::{Error, Result};
+#[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
+use crate::error::Error;
+use crate::error::Result;
 use crate::scenario::Shape;
 use kernels::Kernel;
 use receipt::CountRecord;
 
 /// The shape that `compare` counts: the rows of the largest panel, and so few columns that the scalar kernels take half a second.
 pub const SMALL_SHAPE: Shape = Shape { m: 128, k: 1024 };
-
-/// One call to count.
-#[derive(Clone, Copy, Debug)]
-pub struct Call {
-    /// `dequantize`, `gemv` or `gemm`.
-    pub op: &'static str,
-    /// Rows and columns.
-    pub shape: Shape,
-    /// Tokens of a batch; 1 but for `gemm`.
-    pub tokens: usize,
-    /// Seed of weights and activations.
-    pub seed: u64,
-}
-
-/// How the child is followed. Both give the same counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Method {
-    /// Stop at branches only; the instructions between two stops are read from the code.
-    Branches,
-    /// Stop after every instruction: the simplest way, two to fifty times slower.
-    Steps,
-}
 
 /// Counts one call of `kernel`, and asks `model` about its hot loop.
 ///
@@ -89,13 +70,4 @@ pub fn run_child(_: &CountChildArgs) -> Result<()> {
 fn elsewhere() -> Error {
     let (os, arch) = (std::env::consts::OS, std::env::consts::ARCH);
     Error::unsupported(format!("counting follows instructions with ptrace on Linux for x86-64; this is {os} on {arch}"))
-}
-
-/// Where ptrace is refused.
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-fn refused(why: impl std::fmt::Display) -> Error {
-    Error::unsupported(format!(
-        "ptrace is refused here ({why}), so instructions cannot be counted; in a container, run it with --cap-add=SYS_PTRACE or a \
-         seccomp profile that allows ptrace"
-    ))
 }

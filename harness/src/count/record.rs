@@ -1,6 +1,9 @@
 //! From a trace to the record in a receipt.
 
-use super::{Call, Method, Model, classify, follow::Trace, hot_loop};
+use super::call::{Call, Method};
+use super::follow::Trace;
+use super::static_model::Model;
+use super::{classify, hot_loop};
 use kernels::Kernel;
 use receipt::{CountRecord, LoopRecord};
 

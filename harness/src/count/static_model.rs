@@ -1,6 +1,6 @@
 //! Asks llvm-mca, where it is installed, how many cycles the hot loop takes on a model of this CPU.
 
-use crate::host;
+use crate::machine::host;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 

@@ -1,6 +1,6 @@
 //! The child process as the parent sees it: messages over a pipe, code, registers, breakpoints.
 
-use super::{Call, refused};
+use super::call::{Call, refused};
 use crate::error::{Error, Exit, Result};
 use crate::interrupt;
 use kernels::{Kernel, MASK_VARIABLE};

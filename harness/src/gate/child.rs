@@ -2,8 +2,13 @@
 
 use super::control::{Control, Order, Spent};
 use super::job::{ExactResult, Job, JobCell, Offer, PROTOCOL, Reply, Request};
+use crate::build_info;
+use crate::choose::prefill_kernel::PrefillPolicy;
 use crate::cmd::list::kernel_records;
+use crate::count;
 use crate::error::{Error, Exit, Result};
+use crate::interrupt;
+use crate::load_model;
 use crate::machine::{Machine, MachineArgs};
 use crate::measure::clock::ThreadUsage;
 use crate::measure::end_to_end;
@@ -12,8 +17,7 @@ use crate::measure::micro::epochs::Shared;
 use crate::measure::micro::operands::Operands;
 use crate::measure::micro::{check, operand_seed};
 use crate::measure::rounds::Epoch;
-use crate::prefill::PrefillPolicy;
-use crate::{build_info, count, interrupt, models, scenario};
+use crate::scenario;
 use kernels::parallel::Team;
 use kernels::{HeadFormat, Kernel};
 use model::sparse_ffn::Sparsity;
@@ -196,7 +200,7 @@ impl Child {
 
     fn exact(&self, ids: &[String]) -> Result<Vec<ExactResult>> {
         let kernels = self.machine.kernels(Some(ids))?;
-        let loaded = models::load("builtin", None, &self.machine)?;
+        let loaded = load_model::load("builtin", None, &self.machine)?;
         let store = &mut WeightStore::default();
         let generate = scenario::Generate {
             prompt: EXACT_PROMPT.into(),

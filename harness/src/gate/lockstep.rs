@@ -185,7 +185,7 @@ fn fresh_copy(binary: &Path, folder: &Path) -> Result<PathBuf> {
     let bytes = fs::read(binary).map_err(|e| Error::io("read the program", binary, &e))?;
     // Written byte by byte, not cloned: copies that share blocks on the disk may share their place in memory.
     fs::write(&copy, bytes).map_err(|e| Error::io("write", &copy, &e))?;
-    super::run::make_executable(&copy)?;
+    super::scratch::make_executable(&copy)?;
     Ok(copy)
 }
 

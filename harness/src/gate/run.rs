@@ -5,6 +5,7 @@ use super::job::{Job, JobCell, Offer, PROTOCOL, Request};
 use super::lockstep::{MOST_ROUNDS_OF_UNDECIDED, Plan, Sides, Trio};
 use super::process::Process;
 use super::scratch::Scratch;
+use super::scratch::make_executable;
 use crate::build_info::build;
 use crate::error::{Error, Result};
 use crate::interrupt;
@@ -228,16 +229,6 @@ fn copy(binary: &Path, folder: &Path) -> Result<(PathBuf, String)> {
     fs::write(&path, &bytes).map_err(|e| Error::io("write", &path, &e))?;
     make_executable(&path)?;
     Ok((path, model::hash::sha256_hex(&bytes)))
-}
-
-/// Sets the permissions 755.
-pub fn make_executable(path: &Path) -> Result<()> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).map_err(|e| Error::io("write", path, &e))?;
-    }
-    Ok(())
 }
 
 /// Lets both builds generate text, score perplexity and count instructions, and records the checks. Returns the kernels that both have.

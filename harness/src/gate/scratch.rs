@@ -84,6 +84,16 @@ fn remove_if_left(folder: &Path) -> bool {
     fs::remove_dir_all(folder).is_ok()
 }
 
+/// Sets the permissions 755.
+pub fn make_executable(path: &Path) -> Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).map_err(|e| Error::io("write", path, &e))?;
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -240,9 +240,9 @@ fn timed(settling_ns: u64, work: impl FnOnce() -> Result<()>) -> Result<Spent> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::load_model;
     use crate::machine::MachineArgs;
     use crate::measure::end_to_end::{WeightStore, decoder};
-    use crate::models;
     use kernels::{CodeTable, HeadFormat};
     use model::generate::{Request, Session};
 
@@ -251,7 +251,7 @@ mod tests {
     /// The built-in model with three kernels and the last of them again; `change` may edit the ids that are expected.
     fn run(tokens: usize, stop: bool, change: impl Fn(&mut Vec<u32>)) -> Result<Option<TokenBlocks>> {
         let machine = MachineArgs::for_child(1, None).check(1).expect("a machine");
-        let loaded = models::load("builtin", None, &machine).expect("loads");
+        let loaded = load_model::load("builtin", None, &machine).expect("loads");
         let store = &mut WeightStore::default();
         let ids = ["scalar-i8", "scalar", "scalar-i8", "scalar-i8"];
         let kernels: Vec<Kernel> = ids.iter().map(|id| machine.kernel(id).expect("runs everywhere")).collect();

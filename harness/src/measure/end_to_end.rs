@@ -1,36 +1,32 @@
 //! End-to-end runs: every kernel generates the same text and scores the same text, in turn.
 
+use super::blocks;
 use super::blocks::Column;
 use super::clock::ThreadUsage;
+use super::generation::{as_round, check_golden, first_ids, greedy, same_ids, summarize};
 use super::rounds::orders;
 use super::sparse_pair::{Pair, sparse_id};
-use super::{blocks, records};
+use crate::choose::prefill_kernel::{PrefillPlan, PrefillPolicy};
 use crate::error::{Error, Result};
 use crate::machine::Machine;
-use crate::prefill::{PrefillPlan, PrefillPolicy};
 use crate::scenario;
 use kernels::{CodeTable, Family, HeadFormat, Kernel, OutputHead, Packing};
 use model::config::ModelConfig;
 use model::decoder::{Decoder, PrefillKernel};
-use model::generate::{Generation, Request, Session};
+use model::generate::{Generation, Session};
 use model::known::Golden;
-use model::sampler::Sampling;
 use model::sparse_ffn::Sparsity;
 use model::weights::{Model, Weights};
 use model::{builtin, perplexity};
 use receipt::judge::{Method, medians};
 use receipt::{
-    ForwardMs, GenerationKernel, GenerationRecord, GenerationRound, GoldenCheck, KvCacheRecord, LutFinding,
-    PerplexityKernel, PerplexityRecord, PhasesMs, judge,
+    GenerationKernel, GenerationRecord, GenerationRound, KvCacheRecord, LutFinding, PerplexityKernel, PerplexityRecord,
+    judge,
 };
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-
-/// Known answers are compared up to the first token whose lead over the next is at most this: there rounding alone may decide (measured by
-/// changing the oracle's precision).
-pub const SAFE_MARGIN: f32 = 0.1;
 
 /// Packed weights by layout and table: kernels that share a packing share the weights.
 #[derive(Default)]
@@ -133,12 +129,6 @@ pub fn room(model: &Model, prompt_tokens: usize, max_tokens: usize) -> Result<us
         )));
     }
     Ok(needed)
-}
-
-/// A greedy request that stops where the model ends its text.
-fn greedy(prompt: Vec<u32>, max_tokens: usize, timeout: Option<Duration>, stop_ids: Vec<u32>) -> Request {
-    let sampling = Sampling::Greedy;
-    Request { prompt, max_tokens, sampling, stop_ids, stop_at_eos: true, stop_strings: Vec::new(), timeout }
 }
 
 /// Generation with every kernel. First each kernel generates the whole text (tokens/s). Then the kernels take turns every 4 tokens of it
@@ -282,92 +272,6 @@ pub fn generation(
     medians::compare(Method::Current, &mut record.kernels, &record.blocks);
     judge::sparse(&mut record);
     Ok(record)
-}
-
-/// The ids of a kernel's first text; empty if it generated none.
-fn first_ids(runs: &[(GenerationRound, Generation)]) -> &[u32] {
-    runs.first().map_or(&[], |(_, out)| &out.token_ids)
-}
-
-/// Checks that a kernel generates the same ids in every round. A round that was cut short is compared as far as it goes.
-fn same_ids(kernel: &str, round: usize, first: Option<&Generation>, out: &Generation) -> Result<()> {
-    let both = first.map_or(0, |first| first.token_ids.len().min(out.token_ids.len()));
-    match first.and_then(|first| (0..both).find(|&i| first.token_ids[i] != out.token_ids[i])) {
-        Some(i) => Err(Error::failed(format!("{kernel} generates another id {i} in round {round} than in its first"))),
-        None => Ok(()),
-    }
-}
-
-pub(super) fn as_round(round: usize, position: usize, out: &Generation, used: ThreadUsage) -> GenerationRound {
-    let ns = |time: Duration| time.as_nanos() as u64;
-    GenerationRound {
-        round,
-        position,
-        prefill_ns: ns(out.prefill),
-        time_to_first_token_ns: out.first_token.map_or(0, ns),
-        decode_ns: ns(out.decode),
-        decode_tokens: out.decode_tokens,
-        prefill_tokens: Some(out.prefill_tokens),
-        decode_times_ns: Some(records::decode_times_ns(&out.decode_times)),
-        cpu_ns: used.cpu_ns,
-        involuntary_switches: used.involuntary_switches as u32,
-    }
-}
-
-/// Medians over the rounds. None without a round.
-pub(super) fn summarize(
-    kernel: &Kernel,
-    runs: Vec<(GenerationRound, Generation)>,
-    bytes_per_token: u64,
-) -> Option<GenerationKernel> {
-    let first = &runs.first()?.1;
-    // A time limit or the user may cut a round short; compare as far as both go.
-    let agrees = |out: &Generation| out.token_ids.iter().zip(&first.token_ids).all(|(a, b)| a == b);
-    let same_in_rounds = runs.iter().all(|(_, out)| agrees(out));
-    let mut record = GenerationKernel {
-        kernel: kernel.id().into(),
-        family: kernel.descriptor().family().name().into(),
-        token_ids: first.token_ids.clone(),
-        text: first.text.clone(),
-        stop_reason: reason(first),
-        ids_equal_baseline: true,
-        ids_equal_in_rounds: Some(same_in_rounds),
-        bytes_per_token,
-        prefill_tokens_per_s: 0.0,
-        decode_tokens_per_s: 0.0,
-        time_to_first_token_ms: 0.0,
-        decode_vs_baseline: None,
-        phases_ms_per_token: PhasesMs::default(),
-        forward_ms_per_token: ForwardMs::default(),
-        sparse_ffn: None,
-        prefill: None,
-        goldens: Vec::new(),
-        rounds: runs.into_iter().map(|(round, _)| round).collect(),
-    };
-    // Each round says how much of the prompt it went through.
-    medians::summarize(&mut record, 0);
-    Some(record)
-}
-
-fn reason(out: &Generation) -> String {
-    // A unit variant serialises to a string.
-    serde_json::to_value(out.stop_reason).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
-}
-
-/// Generates a known answer and compares it up to the first token that rounding may decide.
-pub fn check_golden(decoder: &mut Decoder<'_>, golden: &Golden, interrupted: &AtomicBool) -> Result<GoldenCheck> {
-    let mut request = greedy(golden.prompt_ids.clone(), golden.token_ids.len(), None, Vec::new());
-    request.stop_at_eos = false;
-    let got = Session::new(decoder, request)?.run(interrupted, &mut |_| {})?.token_ids;
-    let unsafe_step = golden.margins.iter().flatten().position(|margin| *margin <= SAFE_MARGIN);
-    let compared = unsafe_step.unwrap_or(golden.token_ids.len());
-    Ok(GoldenCheck {
-        prompt: golden.prompt.clone(),
-        passed: got.len() >= compared && got[..compared] == golden.token_ids[..compared],
-        expected: golden.token_ids.clone(),
-        got,
-        compared,
-    })
 }
 
 /// Perplexity of the built-in held-out text with every kernel and one head, and with the seed's table on the fastest ladder stage (the last).

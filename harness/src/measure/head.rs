@@ -2,8 +2,8 @@
 
 use super::end_to_end::{WeightStore, decoder};
 use crate::error::Result;
+use crate::load_model::Loaded;
 use crate::machine::Machine;
-use crate::models::Loaded;
 use crate::output::note;
 use crate::progress::Progress;
 use kernels::{CodeTable, HeadFormat, Kernel, OutputHead};

@@ -3,9 +3,9 @@
 //! at which it slows down counts.
 
 use crate::error::{Error, Result};
-use crate::host;
 use crate::machine::Machine;
-use crate::measure::micro::UNKNOWN_CACHE_BYTES;
+use crate::machine::host;
+use crate::machine::host::UNKNOWN_CACHE_BYTES;
 use kernels::parallel::Team;
 use kernels::{AlignedBuffer, CpuFeatures, stream};
 use receipt::{LastLevel, SweepPoint};

@@ -133,7 +133,7 @@ struct Point {
 
 /// Half of each cache (a thread's own, but for the last of three or more, which threads share), memory, and the operands.
 fn points(threads: usize, caches: &[u64], plan: &Plan<'_>) -> Vec<Point> {
-    let last = caches.last().copied().unwrap_or(super::micro::UNKNOWN_CACHE_BYTES);
+    let last = caches.last().copied().unwrap_or(crate::machine::host::UNKNOWN_CACHE_BYTES);
     let mut sizes: Vec<u64> = (0..caches.len()).map(|i| capacity(caches, i, threads) / 2).collect();
     let affordable = plan.memory_bytes.map_or(MAX_DRAM_BYTES, |bytes| bytes / 4);
     sizes.push((4 * last).max(64 << 20).min(affordable).min(MAX_DRAM_BYTES));

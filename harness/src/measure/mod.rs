@@ -3,6 +3,7 @@
 pub mod blocks;
 pub mod clock;
 pub mod end_to_end;
+pub mod generation;
 pub mod head;
 pub mod last_level;
 pub mod limits;

@@ -1,8 +1,8 @@
 //! What `model` says of a run, as receipts keep it and as it is printed.
 
-use crate::models::mib;
 use model::sparse_ffn::{Probe, SparseFfn, Summary};
 use model::times::Times;
+use receipt::figures::mib;
 use receipt::{DecodeTimesNs, ForwardMs, PhasesMs, SparseFfnRecord, SparseProbe};
 
 fn ms(ns: u64) -> f64 {

@@ -1,7 +1,7 @@
 //! One kernel with and without skipping zero gates, in the same rounds. Ids and logits must be the same.
 
 use super::clock::ThreadUsage;
-use super::end_to_end::{as_round, summarize};
+use super::generation::{as_round, summarize};
 use super::records;
 use super::rounds::orders;
 use crate::error::{Error, Result};

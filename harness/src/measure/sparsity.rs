@@ -7,7 +7,7 @@ use super::rounds;
 use super::rounds::{Epoch, column};
 use crate::error::{Error, Result};
 use crate::machine::Machine;
-use crate::measure::micro::UNKNOWN_CACHE_BYTES;
+use crate::machine::host::UNKNOWN_CACHE_BYTES;
 use crate::{interrupt, scenario};
 use kernels::parallel::Team;
 use kernels::random::SplitMix64;

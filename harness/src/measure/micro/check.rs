@@ -1,7 +1,7 @@
 //! Exact before fast: every kernel's result on the operands that are about to be timed, against the oracle.
 
 use super::operands::Operands;
-use super::refused;
+use super::refused::refused;
 use crate::error::{Error, Result};
 use crate::scenario::Cell;
 use kernels::parallel::Team;

@@ -4,13 +4,14 @@ pub mod alone;
 pub mod check;
 pub mod epochs;
 pub mod operands;
+mod refused;
 
 use super::rounds;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::scenario::Cell;
 use epochs::Shared;
 use kernels::parallel::Team;
-use kernels::{CpuFeatures, Family, Kernel, KernelError};
+use kernels::{CpuFeatures, Family, Kernel};
 use operands::Operands;
 use receipt::judge::Method;
 use receipt::{MicroCell, MicroEntry, Residency, Round, Rule, StreamLimit};
@@ -35,9 +36,6 @@ pub struct Plan<'a> {
     /// When to stop all the same, between rounds.
     pub until: Option<Instant>,
 }
-
-/// Last-level cache assumed where the system does not say: larger than most.
-pub const UNKNOWN_CACHE_BYTES: u64 = 64 << 20;
 
 /// Measures those of `kernels` (all of one family) that have the operation, after checking each on the very bytes that are timed.
 /// `None` when none has it.
@@ -148,10 +146,6 @@ pub fn registered(id: &str) -> Option<String> {
 /// Fills in summaries, verdicts and the deviation of single rounds from the raw rounds.
 pub fn summarize(cell: &mut MicroCell, rule: Option<&Rule>) {
     receipt::judge::micro::summarize(cell, rule, &registered);
-}
-
-fn refused(cell: Cell, kernel: &Kernel, error: &KernelError) -> Error {
-    Error::failed(format!("{} {}x{} with {}: {error}", cell.op, cell.shape.m, cell.shape.k, kernel.id()))
 }
 
 #[cfg(test)]

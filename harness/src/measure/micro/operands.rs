@@ -1,6 +1,6 @@
 //! What the kernels of a cell are given: the same codes in each packing, as many copies as residency asks for, and activations.
 
-use super::refused;
+use super::refused::refused;
 use crate::error::Result;
 use crate::scenario::Cell;
 use kernels::parallel::Team;

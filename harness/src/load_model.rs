@@ -2,10 +2,12 @@
 
 use crate::error::{Error, Result};
 use crate::files::stream_atomic;
-use crate::machine::Machine;
+use crate::interrupt;
+use crate::machine::{Machine, memory};
 use crate::output::note;
 use crate::progress::Progress;
-use crate::{interrupt, resources};
+use clap::ValueEnum;
+use kernels::HeadFormat;
 use model::config::ModelConfig;
 use model::gguf::Gguf;
 use model::hash::hex;
@@ -15,7 +17,29 @@ use model::tokenizer::Pre;
 use model::weights::Model;
 use model::{builtin, known};
 use receipt::ModelRecord;
+use receipt::figures::mib;
 use std::path::{Path, PathBuf};
+
+/// Output head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Head {
+    /// 16 bits a weight, as in the file
+    F16,
+    /// 8 bits a weight, a scale a row
+    Q8,
+    /// 4 bits a weight, a scale for each 128 of a row
+    Q4,
+}
+
+impl From<Head> for HeadFormat {
+    fn from(head: Head) -> Self {
+        match head {
+            Head::F16 => Self::F16,
+            Head::Q8 => Self::Q8,
+            Head::Q4 => Self::Q4,
+        }
+    }
+}
 
 /// Seed of the synthetic models in the cache folder.
 const CACHED_SEED: u64 = 1;
@@ -58,8 +82,8 @@ pub fn load_if(
     fits(&ModelConfig::from_gguf(&gguf)?)?;
     let bytes = gguf.file_bytes().len() as u64;
     // The embedding is copied, and each ternary tensor is packed once at least: about the file once more, which itself stays on disk.
-    resources::require_memory(bytes, &format!("model {spec}"))?;
-    resources::warn_of_quota(machine.threads);
+    memory::require_memory(bytes, &format!("model {spec}"))?;
+    memory::warn_of_quota(machine.threads);
     let (what, load_bytes) = (format!("loading model {spec} ({})", mib(bytes)), Model::load_bytes(&gguf));
     let synthetic = gguf.optional_bool("tritbench.synthetic")?.unwrap_or(false);
     let model = machine.loading(what, load_bytes, |loading| Model::load(gguf, pre, loading))?;
@@ -89,14 +113,6 @@ pub fn load_if(
         warnings,
     };
     Ok(Loaded { model, record, known })
-}
-
-/// Sizes for people.
-pub fn mib(bytes: u64) -> String {
-    match bytes {
-        b if b >= 1 << 30 => format!("{:.2} GiB", b as f64 / f64::from(1 << 30)),
-        b => format!("{:.1} MiB", b as f64 / f64::from(1 << 20)),
-    }
 }
 
 /// `SHAPE` or `SHAPE?live=SHARE`, the share of feed-forward elements whose gate is positive.

@@ -4,8 +4,8 @@
 //! Control groups of both versions are read, from the process's own up to the root: each level's limit holds.
 
 use crate::error::{Error, Result};
-use crate::models::mib;
 use crate::output::note;
+use receipt::figures::mib;
 use std::fs::read_to_string;
 use std::path::{Path, PathBuf};
 

@@ -5,17 +5,16 @@
 //! kernel; `auto` measures products of several batch sizes on the model's own matrix and takes another kernel from the size on from
 //! which it is faster, if the memory is there; an id is taken as told. Whatever happens is said and recorded.
 
+use crate::choose::decode_kernel::verified;
 use crate::error::{Error, Result};
-use crate::host;
 use crate::kernel_ids::unknown_kernel;
-use crate::machine::Machine;
-use crate::models::mib;
+use crate::machine::{Machine, host};
 use crate::output::note;
-use crate::select::verified;
 use kernels::parallel::Team;
 use kernels::random::SplitMix64;
 use kernels::{CodeTable, F32Ops, Kernel, LinearInput, PackedWeights, Packing, registry};
 use model::weights::Model;
+use receipt::figures::mib;
 use receipt::judge::stats::median;
 use receipt::{PrefillProbe, PrefillRecord};
 use std::collections::HashMap;

@@ -1,10 +1,11 @@
 //! The flags that every measuring command takes: threads, pinning, feature mask.
 
 use crate::error::{Error, Result};
+use crate::interrupt;
 use crate::kernel_ids::in_registry_order;
+use crate::machine::host;
 use crate::progress::Progress;
 use crate::scenario::L2;
-use crate::{host, interrupt};
 use clap::Args;
 use kernels::parallel::Team;
 use kernels::{CpuFeatures, Kernel, registry};

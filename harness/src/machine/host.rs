@@ -4,6 +4,9 @@ use kernels::CpuFeatures;
 use receipt::{Host, Load};
 use std::fs;
 
+/// Last-level cache assumed where the system does not say: larger than most.
+pub const UNKNOWN_CACHE_BYTES: u64 = 64 << 20;
+
 /// Everything about the machine; `load_after` is filled in at the end of a run.
 pub fn host() -> Host {
     let mut host = Host {
@@ -19,7 +22,7 @@ pub fn host() -> Host {
         memory_bytes: memory(),
         microcode: cpuinfo("microcode"),
         affinity: status("Cpus_allowed_list"),
-        cgroup_cpus: crate::resources::cpu_quota(),
+        cgroup_cpus: crate::machine::memory::cpu_quota(),
         cgroup_memory_bytes: cgroup("memory.max").and_then(|text| text.parse().ok()),
         load_before: load(),
         load_after: None,

@@ -1,0 +1,77 @@
+//! Flags of `compare` and `micro`.
+
+use crate::load_model::Head;
+use crate::machine::MachineArgs;
+use crate::matrix::MatrixArgs;
+use clap::Args;
+use std::path::PathBuf;
+
+/// What the measuring commands share.
+#[derive(Args, Debug)]
+pub struct MeasureArgs {
+    /// Built-in scenario or TOML file
+    #[arg(long, value_name = "NAME|FILE", default_value = "quick")]
+    pub scenario: String,
+    /// Kernels to compare; all that run here by default
+    #[arg(long, value_delimiter = ',', value_name = "A,B")]
+    pub kernels: Option<Vec<String>>,
+    /// A smaller matrix, same rules
+    #[arg(long)]
+    pub quick: bool,
+    /// Run folder to write; a new one in reports/runs by default
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Exit 4 on an unstable comparison, 5 on a masked CPU feature
+    #[arg(long)]
+    pub strict: bool,
+    /// Seed of data and order
+    #[arg(long, env = "BITNET_SEED", default_value_t = 1)]
+    pub seed: u64,
+    /// Fail unless every round and every exact kernel gives the same tokens (BITNET_DETERMINISTIC=1 too)
+    #[arg(long)]
+    pub deterministic: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Print the summary as GitHub Markdown, for a pull request
+    #[arg(long, conflicts_with = "json")]
+    pub markdown: bool,
+    /// Other matrices than the scenario's
+    #[command(flatten)]
+    pub matrix: MatrixArgs,
+    /// Threads (1 by default), pinning, features
+    #[command(flatten)]
+    pub machine: MachineArgs,
+}
+
+/// `compare`.
+#[derive(Args, Debug)]
+pub struct CompareArgs {
+    /// What to measure
+    #[command(flatten)]
+    pub measure: MeasureArgs,
+    /// builtin, synth:SHAPE (2b-4t or tiny) or synth:SHAPE?live=SHARE, or a GGUF file; the scenario's by default
+    #[arg(long, value_name = "M")]
+    pub model: Option<String>,
+    /// Output head: as in the file, or its rows quantised to 8 or 4 bits, which changes the logits
+    #[arg(long, value_enum, default_value_t = Head::F16)]
+    pub head: Head,
+    /// Kernel for batches of prompt tokens: same (each kernel its own), an id, or auto to measure. Another packing needs a second
+    /// copy of the weights
+    #[arg(long, value_name = "same|auto|ID", default_value = "same")]
+    pub prefill_kernel: String,
+    /// Leave out the row that skips zero gates (KERNEL+sparse)
+    #[arg(long, conflicts_with = "sparse")]
+    pub dense: bool,
+    /// Time the sparse kernel on every block, even where the probe found dense faster
+    #[arg(long)]
+    pub sparse: bool,
+}
+
+/// `micro`.
+#[derive(Args, Debug)]
+pub struct MicroArgs {
+    /// What to measure
+    #[command(flatten)]
+    pub measure: MeasureArgs,
+}

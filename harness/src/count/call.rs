@@ -1,0 +1,60 @@
+//! What is counted, and how.
+
+use crate::error::Error;
+use crate::operation::Operation;
+use crate::scenario::Shape;
+use clap::Args;
+
+/// One call to count.
+#[derive(Clone, Copy, Debug)]
+pub struct Call {
+    /// `dequantize`, `gemv` or `gemm`.
+    pub op: &'static str,
+    /// Rows and columns.
+    pub shape: Shape,
+    /// Tokens of a batch; 1 but for `gemm`.
+    pub tokens: usize,
+    /// Seed of weights and activations.
+    pub seed: u64,
+}
+
+/// How the child is followed. Both give the same counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// Stop at branches only; the instructions between two stops are read from the code.
+    Branches,
+    /// Stop after every instruction: the simplest way, two to fifty times slower.
+    Steps,
+}
+
+/// The hidden child of `count`.
+#[derive(Args, Debug)]
+pub struct CountChildArgs {
+    /// Kernel id
+    #[arg(long)]
+    pub kernel: String,
+    /// What to call
+    #[arg(long, value_enum)]
+    pub op: Operation,
+    /// Rows x columns
+    #[arg(long)]
+    pub shape: String,
+    /// Tokens of a gemm
+    #[arg(long)]
+    pub tokens: usize,
+    /// Seed of weights and activations
+    #[arg(long)]
+    pub seed: u64,
+    /// Make the call without stopping for a parent: for other tools that count
+    #[arg(long)]
+    pub untraced: bool,
+}
+
+/// Where ptrace is refused.
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub fn refused(why: impl std::fmt::Display) -> Error {
+    Error::unsupported(format!(
+        "ptrace is refused here ({why}), so instructions cannot be counted; in a container, run it with --cap-add=SYS_PTRACE or a \
+         seccomp profile that allows ptrace"
+    ))
+}

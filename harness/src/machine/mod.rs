@@ -1,0 +1,7 @@
+//! The machine as this process sees it: flags, host facts, memory.
+
+mod flags;
+pub mod host;
+pub mod memory;
+
+pub use flags::*;
