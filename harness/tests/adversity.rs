@@ -158,7 +158,9 @@ fn durations_never_come_from_a_clock_that_can_be_set() {
     }
     let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_path_buf();
     let mut files = Vec::new();
-    ["harness/src", "harness/model/src", "kernels/src"].iter().for_each(|source| sources(&crates.join(source), &mut files));
+    ["harness/src", "harness/model/src", "kernels/src"]
+        .iter()
+        .for_each(|source| sources(&crates.join(source), &mut files));
     assert!(files.len() > 100, "{}", files.len());
     for file in files {
         let text = std::fs::read_to_string(&file).expect("UTF-8");
