@@ -1,5 +1,5 @@
-//! Environment variables of BitNet.rs that mean the same here. A flag on the command line wins over its variable; a value that means
-//! nothing is an input error, never ignored.
+//! Environment variables of BitNet.rs that mean the same here. A flag on the command line wins over its variable; a
+//! value that means nothing is an input error, never ignored.
 //!
 //! | variable | values | same as |
 //! |---|---|---|

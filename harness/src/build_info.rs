@@ -27,7 +27,8 @@ pub fn build() -> Build {
     }
 }
 
-/// Refuses to measure with a build below opt-level 2 or with debug assertions: its numbers would be about the compiler's flags.
+/// Refuses to measure with a build below opt-level 2 or with debug assertions: its numbers would be about the
+/// compiler's flags.
 pub fn refuse_to_time_a_debug_build() -> Result<()> {
     let build = build();
     if matches!(build.opt_level.as_str(), "2" | "3") && !build.debug_assertions {
@@ -35,8 +36,8 @@ pub fn refuse_to_time_a_debug_build() -> Result<()> {
     }
     let assertions = if build.debug_assertions { " with debug assertions" } else { "" };
     Err(Error::input(format!(
-        "this build is not worth timing: profile {}, opt-level {}{assertions}; use `cargo run -p harness` from the workspace, \
-         whose dev profile is optimised, or `--release`",
+        "this build is not worth timing: profile {}, opt-level {}{assertions}; use `cargo run -p harness` \
+         from the workspace, whose dev profile is optimised, or `--release`",
         build.profile, build.opt_level
     )))
 }

@@ -113,7 +113,8 @@ pub enum Command {
     /// Look into model files, or write a synthetic one
     #[command(subcommand)]
     Model(ModelCommand),
-    /// Render a run again, two or more side by side with a direction for each comparison, or a page over all runs of a folder
+    /// Render a run again, two or more side by side with a direction for each comparison, or a page over all runs of a
+    /// folder
     #[command(
         after_help = concat!(
             "Examples:\n",

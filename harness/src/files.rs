@@ -22,8 +22,8 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// As [`write_atomic`] for files too large for memory: `write` gets the temporary file. Checks first that `bytes` are free. Not synced:
-/// half a minute of waiting for the disk buys little, as such files are checked when they are read.
+/// As [`write_atomic`] for files too large for memory: `write` gets the temporary file. Checks first that `bytes` are
+/// free. Not synced: half a minute of waiting for the disk buys little, as such files are checked when they are read.
 pub fn stream_atomic(path: &Path, bytes: u64, write: impl FnOnce(&mut File) -> Result<()>) -> Result<()> {
     let folder = parent(path);
     require_space(&folder, bytes)?;
@@ -40,7 +40,8 @@ fn unfinished(folder: &Path) -> Result<tempfile::NamedTempFile> {
     builder.prefix(UNFINISHED.0).suffix(UNFINISHED.1);
     #[cfg(unix)]
     {
-        // Temporary files are private by default; what is written here is meant to be read by others, as far as the umask says so.
+        // Temporary files are private by default; what is written here is meant to be read by others, as far as the
+        // umask says so.
         use std::os::unix::fs::PermissionsExt;
         builder.permissions(std::fs::Permissions::from_mode(0o666));
     }
@@ -87,8 +88,8 @@ fn require_space(folder: &Path, need: u64) -> Result<()> {
     Ok(())
 }
 
-/// Reads a file that a user named and that must be `what` ("a receipt"): a regular file of at most `limit` bytes, so that neither a
-/// named pipe that never ends nor a disk image is read into memory.
+/// Reads a file that a user named and that must be `what` ("a receipt"): a regular file of at most `limit` bytes, so
+/// that neither a named pipe that never ends nor a disk image is read into memory.
 pub fn read_limited(path: &Path, what: &str, limit: u64) -> Result<Vec<u8>> {
     let found = std::fs::metadata(path).map_err(|e| Error::io("read", path, &e))?;
     if !found.is_file() {
@@ -107,7 +108,8 @@ pub fn read_limited(path: &Path, what: &str, limit: u64) -> Result<Vec<u8>> {
     if bytes.len() as u64 > limit { Err(too_large(bytes.len() as u64)) } else { Ok(bytes) }
 }
 
-/// Tries whether `path` could be written, without touching it: its folder can be made and takes a file, and it is not a folder itself.
+/// Tries whether `path` could be written, without touching it: its folder can be made and takes a file, and it is not a
+/// folder itself.
 pub fn check_writable(path: &Path) -> Result<()> {
     let folder = parent(path);
     if path.is_dir() {

@@ -1,10 +1,12 @@
-//! Everything that reads what a stranger wrote, fed with damaged copies of good files. Runs on stable Rust as ordinary tests.
+//! Everything that reads what a stranger wrote, fed with damaged copies of good files. Runs on stable Rust as ordinary
+//! tests.
 //!
-//! A reader may accept or refuse with one line and exit code 2; a panic or an error of several lines fails the test, which then prints
-//! the number of the input. `cargo test -p harness fuzzing` runs a fixed number of inputs for each reader;
-//! `TRITBENCH_FUZZ_SECONDS=60` runs as many as fit, and `TRITBENCH_FUZZ_FIRST=N` starts at input N, to see one again.
-//! Whatever is found becomes a file in `tests/corpus`. Why no coverage-guided engine: those need a nightly compiler to see anything,
-//! and a mutator that knows where a GGUF file keeps its lengths gets further here than random bytes do with coverage.
+//! A reader may accept or refuse with one line and exit code 2; a panic or an error of several lines fails the test,
+//! which then prints the number of the input. `cargo test -p harness fuzzing` runs a fixed number of inputs for each
+//! reader; `TRITBENCH_FUZZ_SECONDS=60` runs as many as fit, and `TRITBENCH_FUZZ_FIRST=N` starts at input N, to see one
+//! again. Whatever is found becomes a file in `tests/corpus`. Why no coverage-guided engine: those need a nightly
+//! compiler to see anything, and a mutator that knows where a GGUF file keeps its lengths gets further here than random
+//! bytes do with coverage.
 
 mod mutator;
 mod readers;

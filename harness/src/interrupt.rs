@@ -17,7 +17,8 @@ pub fn install() {
     }
 }
 
-/// Lets a write past a limit on file sizes fail like one to a full disk, with an error line; the default is to end the process.
+/// Lets a write past a limit on file sizes fail like one to a full disk, with an error line; the default is to end the
+/// process.
 pub fn ignore_file_size_signal() {
     #[cfg(unix)]
     {

@@ -60,7 +60,8 @@ pub fn open(spec: &str) -> Result<Gguf> {
         _ if spec == "builtin" => Ok(builtin::open()?),
         Some(shape) => Ok(Gguf::open(&cached_synthetic(shape)?)?),
         None if !Path::new(spec).exists() => Err(Error::input(format!(
-            "cannot open model \"{spec}\": there is no such file; name a GGUF file, builtin, synth:2b-4t, or synth:2b-4t?live=0.2"
+            "cannot open model \"{spec}\": there is no such file; name a GGUF file, builtin, synth:2b-4t, \
+             or synth:2b-4t?live=0.2"
         ))),
         None => Ok(Gguf::open(Path::new(spec))?),
     }
@@ -81,7 +82,8 @@ pub fn load_if(
     let gguf = open(spec)?;
     fits(&ModelConfig::from_gguf(&gguf)?)?;
     let bytes = gguf.file_bytes().len() as u64;
-    // The embedding is copied, and each ternary tensor is packed once at least: about the file once more, which itself stays on disk.
+    // The embedding is copied, and each ternary tensor is packed once at least: about the file once more, which itself
+    // stays on disk.
     memory::require_memory(bytes, &format!("model {spec}"))?;
     memory::warn_of_quota(machine.threads);
     let (what, load_bytes) = (format!("loading model {spec} ({})", mib(bytes)), Model::load_bytes(&gguf));
@@ -122,7 +124,8 @@ fn synthetic(spec: &str) -> Result<(&'static SynthShape, Option<f64>)> {
     match share.filter(|share| (0.0..=1.0).contains(share)) {
         Some(share) => Ok((SynthShape::by_name(shape)?, Some(share))),
         None => Err(Error::input(format!(
-            "model \"synth:{spec}\": after ? comes live=SHARE with a number from 0 to 1, for example synth:2b-4t?live=0.2"
+            "model \"synth:{spec}\": after ? comes live=SHARE with a number from 0 to 1, for example \
+             synth:2b-4t?live=0.2"
         ))),
     }
 }

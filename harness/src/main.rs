@@ -1,4 +1,5 @@
-//! `harness`: runs ternary kernels through microbenchmarks and real generation, and writes receipts, charts and reports.
+//! `harness`: runs ternary kernels through microbenchmarks and real generation, and writes receipts, charts and
+//! reports.
 //!
 //! Data flows one way: scenario -> measurement -> receipt -> report. Reports read receipts and nothing else.
 

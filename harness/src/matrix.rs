@@ -11,8 +11,8 @@ use clap::Args;
 use kernels::{Family, Kernel};
 use receipt::Residency;
 
-/// Most products of one call, a second or two of the slowest kernel. A matrix ends at 2^31 of them; a batch may have a little more, because
-/// the usual one, 6912x2560x128, has 2.26 x 10^9.
+/// Most products of one call, a second or two of the slowest kernel. A matrix ends at 2^31 of them; a batch may have a
+/// little more, because the usual one, 6912x2560x128, has 2.26 x 10^9.
 const MAX_PRODUCTS: usize = (1 << 32) - 1;
 
 /// What to time instead of the scenario's matrix.

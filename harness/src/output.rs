@@ -1,4 +1,5 @@
-//! stdout and stderr: results on one, everything else on the other. A closed pipe ends the program quietly, as in other tools.
+//! stdout and stderr: results on one, everything else on the other. A closed pipe ends the program quietly, as in other
+//! tools.
 
 use crate::error::{Error, Result};
 use clap::ValueEnum;
@@ -37,7 +38,8 @@ impl Output {
         self.colors(std::io::stdout().is_terminal())
     }
 
-    /// How to print a summary: with colours or not, for the terminal's width where it is one, and never for more than 80 columns.
+    /// How to print a summary: with colours or not, for the terminal's width where it is one, and never for more than
+    /// 80 columns.
     pub fn look(&self) -> Look {
         let columns = if std::io::stdout().is_terminal() { Table::new().width() } else { None };
         let width = columns.map_or(Look::plain().width, |c| usize::from(c).clamp(NARROWEST, Look::plain().width));
@@ -64,7 +66,8 @@ impl Output {
         self.line(text)
     }
 
-    /// Writes generated text as it comes. A terminal gets it without control characters: whoever made the model chose its tokens.
+    /// Writes generated text as it comes. A terminal gets it without control characters: whoever made the model chose
+    /// its tokens.
     pub fn text(&self, text: &[u8]) -> Result<()> {
         if std::io::stdout().is_terminal() { self.bytes(&without_controls(text)) } else { self.bytes(text) }
     }

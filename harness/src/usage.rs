@@ -28,7 +28,8 @@ pub fn report(error: &clap::Error) -> ExitCode {
     }
 }
 
-/// clap's message without its usage block: the flag, the hint if there is one, and the command whose `--help` has the rest.
+/// clap's message without its usage block: the flag, the hint if there is one, and the command whose `--help` has the
+/// rest.
 pub fn one_line<S: AsRef<str>>(error: &clap::Error, args: &[S]) -> String {
     let text = error.render().to_string();
     let message = ["\nUsage:", "For more information"]
@@ -79,7 +80,8 @@ mod tests {
             ),
             (
                 &["generate", "--promt", "x"],
-                "unexpected argument '--promt' found; tip: a similar argument exists: '--prompt'; see harness generate --help",
+                "unexpected argument '--promt' found; tip: a similar argument exists: '--prompt'; see \
+                 harness generate --help",
             ),
             (
                 &["model", "synth", "--shape"],
@@ -91,7 +93,8 @@ mod tests {
             ),
             (
                 &["list", "xyz"],
-                "invalid value 'xyz' for '[WHAT]'; [possible values: kernels, scenarios, models, claims]; see harness list --help",
+                "invalid value 'xyz' for '[WHAT]'; [possible values: kernels, scenarios, models, claims]; \
+                 see harness list --help",
             ),
         ];
         for (args, expected) in cases {

@@ -1,5 +1,5 @@
-//! Runs under bad conditions: no cache folder, no room on the disk, folders that take no file, a model that changes. And runs that
-//! must give the same again.
+//! Runs under bad conditions: no cache folder, no room on the disk, folders that take no file, a model that changes.
+//! And runs that must give the same again.
 
 mod common;
 
@@ -34,7 +34,8 @@ fn no_room_is_one_line_and_leaves_nothing_half_written() {
         let dir = TempDir::new().expect("a folder");
         let receipt = common::scenarios().join("../reports/example/receipt.json").display().to_string();
         let script = format!("ulimit -f {kib}; exec \"$0\" {}", args.replace("RECEIPT", &receipt));
-        // `ulimit -f` counts blocks of 512 bytes in POSIX shells and of 1024 in others: far below what is written in both.
+        // `ulimit -f` counts blocks of 512 bytes in POSIX shells and of 1024 in others: far below what is written in
+        // both.
         let output = Command::new("sh").arg("-c").arg(&script).arg(harness_path()).current_dir(dir.path()).output();
         let output = output.expect("sh is there");
         assert_eq!(output.status.code(), Some(2), "{args}: {:?} {}", output.status, stderr(&output));
@@ -142,8 +143,8 @@ fn a_usage_error_is_one_line_that_names_flag_and_next_step() {
     assert!(common::stdout(&help).contains("Usage: harness generate") && help.stderr.is_empty());
 }
 
-/// A clock that is set while a run goes on must not change what is measured: durations come from `Instant`, which no one can set. The
-/// other clock names runs and saved files, and tells whether a file was written to.
+/// A clock that is set while a run goes on must not change what is measured: durations come from `Instant`, which no
+/// one can set. The other clock names runs and saved files, and tells whether a file was written to.
 #[test]
 fn durations_never_come_from_a_clock_that_can_be_set() {
     fn sources(folder: &Path, found: &mut Vec<PathBuf>) {

@@ -1,4 +1,5 @@
-//! Flags, texts, folders and scenarios that cannot work: one line that names the thing and what to do, the documented exit code.
+//! Flags, texts, folders and scenarios that cannot work: one line that names the thing and what to do, the documented
+//! exit code.
 
 mod common;
 

@@ -7,8 +7,9 @@ use serde_json::Value;
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
-/// Checks `value` against lines of `path: type`, where `a.b` goes into objects, `[]` into every element of an array (of at least one),
-/// and a type is string, number, integer, bool, object, numbers, integers or strings; `?` at its end allows null or absence.
+/// Checks `value` against lines of `path: type`, where `a.b` goes into objects, `[]` into every element of an array (of
+/// at least one), and a type is string, number, integer, bool, object, numbers, integers or strings; `?` at its end
+/// allows null or absence.
 fn assert_fields(value: &Value, fields: &str) {
     for line in fields.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let (path, kind) = line.split_once(": ").expect("path: type");

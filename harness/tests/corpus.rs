@@ -1,7 +1,7 @@
 //! Bad files, each named after what is wrong with it, and the exact line that a user sees.
 //!
-//! `tests/corpus/FOLDER/NAME.expected` is the message with the file's path as `FILE`. `TRITBENCH_BLESS=1` writes the messages instead
-//! of comparing them; `tests/corpus/make.py` makes the files.
+//! `tests/corpus/FOLDER/NAME.expected` is the message with the file's path as `FILE`. `TRITBENCH_BLESS=1` writes the
+//! messages instead of comparing them; `tests/corpus/make.py` makes the files.
 
 mod common;
 

@@ -1,4 +1,5 @@
-//! `count`: the same figures every time, by either way of following the call, by callgrind, and as the kernels' own documentation says.
+//! `count`: the same figures every time, by either way of following the call, by callgrind, and as the kernels' own
+//! documentation says.
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 
 mod common;
@@ -64,8 +65,8 @@ fn other_operations_are_counted() {
     assert_eq!(dequantize[0]["total"]["memory"]["bytes_stored"].as_u64().map(|b| b >= 2 * 256 * 4), Some(true));
 }
 
-/// Callgrind counts from outside. The child calls the kernel twice, once for the oracle and once for the count, so it must see exactly
-/// twice as many: no kernel here calls anything that picks other code by CPU.
+/// Callgrind counts from outside. The child calls the kernel twice, once for the oracle and once for the count, so it
+/// must see exactly twice as many: no kernel here calls anything that picks other code by CPU.
 #[test]
 fn callgrind_agrees() {
     if Command::new("valgrind").arg("--version").output().is_err() {
@@ -87,7 +88,8 @@ fn callgrind_agrees() {
     }
 }
 
-/// Each kernel's module documentation ends its account with a line of counted figures. It must be what `count` says of this build.
+/// Each kernel's module documentation ends its account with a line of counted figures. It must be what `count` says of
+/// this build.
 #[test]
 fn module_docs_hold_the_counts() {
     if cfg!(target_feature = "avx") {

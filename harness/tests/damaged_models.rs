@@ -1,4 +1,5 @@
-//! Model files that are damaged or lie: every command says so in one line that names file, field and place, and exits with 2.
+//! Model files that are damaged or lie: every command says so in one line that names file, field and place, and exits
+//! with 2.
 
 mod common;
 

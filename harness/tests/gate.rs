@@ -1,5 +1,5 @@
-//! The gate from outside: what it writes, what it refuses, its exit codes. Whether it is right about times is `calibrate`'s business:
-//! nothing here depends on one.
+//! The gate from outside: what it writes, what it refuses, its exit codes. Whether it is right about times is
+//! `calibrate`'s business: nothing here depends on one.
 
 mod common;
 
@@ -7,7 +7,10 @@ use common::{harness, json, parsed, run, stderr, stdout};
 use std::path::Path;
 use tempfile::TempDir;
 
-const TINY: &str = "name = \"tiny\"\nsummary = \"s\"\nanalysis = \"a\"\nkernels = [\"scalar\", \"scalar-i8\"]\n[micro]\nrounds = 50\nresidency = [\"cache\"]\ngemv = [\"64x256\"]\n";
+const TINY: &str = concat!(
+    "name = \"tiny\"\nsummary = \"s\"\nanalysis = \"a\"\nkernels = [\"scalar\", \"scalar-i8\"]\n",
+    "[micro]\nrounds = 50\nresidency = [\"cache\"]\ngemv = [\"64x256\"]\n",
+);
 
 /// Exit codes of a gate that came to a verdict about times.
 const VERDICTS: [i32; 4] = [0, 1, 3, 4];
@@ -196,8 +199,8 @@ fn a_calibration_counts_its_gates() {
     assert!(dir.path().join("run/charts/calibration.svg").is_file());
 }
 
-/// Gates that were killed leave copies of programs behind. The next one, whatever becomes of it, removes them, and nothing of a gate that
-/// is running.
+/// Gates that were killed leave copies of programs behind. The next one, whatever becomes of it, removes them, and
+/// nothing of a gate that is running.
 #[cfg(target_os = "linux")]
 #[test]
 fn what_a_killed_gate_leaves_is_removed_by_the_next() {

@@ -1,4 +1,5 @@
-//! The built-in model's known answers, written by an independent float64 implementation, through the command line with every kernel.
+//! The built-in model's known answers, written by an independent float64 implementation, through the command line with
+//! every kernel.
 
 mod common;
 

@@ -129,7 +129,8 @@ fn ctrl_c_in_perplexity_is_130() {
     assert!(output.stdout.is_empty());
 }
 
-/// A command, the line on stderr after which it is interrupted, and how long after; what it says then, and what it may leave.
+/// A command, the line on stderr after which it is interrupted, and how long after; what it says then, and what it may
+/// leave.
 struct Interrupted<'a> {
     args: &'a [&'a str],
     line: &'a str,

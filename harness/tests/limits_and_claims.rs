@@ -1,4 +1,5 @@
-//! `limits`, `list claims` and what `compare` derives from them: fields, sums and refusals. Never how fast this machine is.
+//! `limits`, `list claims` and what `compare` derives from them: fields, sums and refusals. Never how fast this machine
+//! is.
 
 mod common;
 

@@ -2,8 +2,8 @@
 //! behind one registry, a naive oracle, and the conformance suite that every implementation must pass before anyone
 //! times it.
 //!
-//! It knows numbers in memory, threads, and what this CPU can do. It must never know models, receipts, reports, files or
-//! clocks: whoever calls it reads the weights, takes the time and says what came out.
+//! It knows numbers in memory, threads, and what this CPU can do. It must never know models, receipts, reports, files
+//! or clocks: whoever calls it reads the weights, takes the time and says what came out.
 //!
 //! Two families are kept apart everywhere:
 //! - **W2A32**: 2-bit weights, f32 activations. The optimisation ladder of the analysis that this project answers.

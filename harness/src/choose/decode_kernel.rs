@@ -1,4 +1,5 @@
-//! `--kernel auto`: a short probe of the exact kernels on the model's own largest matrix. Nothing is remembered between runs.
+//! `--kernel auto`: a short probe of the exact kernels on the model's own largest matrix. Nothing is remembered between
+//! runs.
 
 use crate::error::{Error, Result};
 use crate::machine::Machine;

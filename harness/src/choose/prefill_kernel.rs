@@ -1,9 +1,10 @@
 //! `--prefill-kernel`: which kernel computes batches of prompt tokens.
 //!
-//! The kernel that decodes fastest need not have the fastest gemm, and the fastest gemm may want a packing of its own, which is a second
-//! copy of the weights: 0.5 GB at the 2B shape, and the time to pack it. So nothing is taken unasked: `same` stays with the decoding
-//! kernel; `auto` measures products of several batch sizes on the model's own matrix and takes another kernel from the size on from
-//! which it is faster, if the memory is there; an id is taken as told. Whatever happens is said and recorded.
+//! The kernel that decodes fastest need not have the fastest gemm, and the fastest gemm may want a packing of its own,
+//! which is a second copy of the weights: 0.5 GB at the 2B shape, and the time to pack it. So nothing is taken unasked:
+//! `same` stays with the decoding kernel; `auto` measures products of several batch sizes on the model's own matrix and
+//! takes another kernel from the size on from which it is faster, if the memory is there; an id is taken as told.
+//! Whatever happens is said and recorded.
 
 use crate::choose::decode_kernel::verified;
 use crate::error::{Error, Result};
@@ -53,7 +54,8 @@ pub struct PrefillDecision {
 const PROBED: [usize; 7] = [2, 4, 8, 24, 48, 96, 128];
 /// Time for the probe; at least three passes are made.
 const PROBE: Duration = Duration::from_millis(400);
-/// A gemm must be this much faster to be taken, above what noise may feign; with a second copy of the weights it must be worth that.
+/// A gemm must be this much faster to be taken, above what noise may feign; with a second copy of the weights it must
+/// be worth that.
 const GAIN: f64 = 1.03;
 const GAIN_WITH_COPY: f64 = 1.10;
 
@@ -82,8 +84,8 @@ impl PrefillPolicy {
         if let Self::Named(id) = self { machine.kernel(id).map(|_| ()) } else { Ok(()) }
     }
 
-    /// The kernel for batches of a prompt of `prompt_tokens` beside `decode`. None when nothing was asked, or when `decode` is not exact
-    /// on int8: then no other kernel gives its results. Says what it decides.
+    /// The kernel for batches of a prompt of `prompt_tokens` beside `decode`. None when nothing was asked, or when
+    /// `decode` is not exact on int8: then no other kernel gives its results. Says what it decides.
     pub fn decide(
         &self,
         decode: &Kernel,
@@ -171,7 +173,8 @@ impl PrefillPolicy {
         let candidates = [*decode].into_iter().chain(fitting).map(verified).collect::<Result<Vec<_>>>()?;
         let probe = probe(&candidates, model, machine)?;
         let own = &probe[0].tokens_us;
-        // The size on from which a kernel is faster at every probed size, and how much it gains where this prompt will be.
+        // The size on from which a kernel is faster at every probed size, and how much it gains where this prompt will
+        // be.
         let at = own.iter().rposition(|(tokens, _)| *tokens <= prompt_tokens).unwrap_or(0);
         let best = candidates
             .iter()
@@ -188,15 +191,16 @@ impl PrefillPolicy {
         match best {
             Some((&kernel, from_tokens, gain)) => {
                 let reason = format!(
-                    "its product with {tokens} tokens measured {gain:.2}x that of {} on this model's largest matrix{left_out}",
+                    "its product with {tokens} tokens measured {gain:.2}x that of {} on this model's \
+                     largest matrix{left_out}",
                     decode.id()
                 );
                 Ok(self.decision(decode, Some(PrefillPlan { kernel, from_tokens }), reason, probe, model))
             }
             None => stay(
                 format!(
-                    "no other kernel's product with {tokens} tokens measured {GAIN_WITH_COPY:.2}x its own ({GAIN:.2}x without a second copy \
-                     of the weights){left_out}"
+                    "no other kernel's product with {tokens} tokens measured {GAIN_WITH_COPY:.2}x its own \
+                     ({GAIN:.2}x without a second copy of the weights){left_out}"
                 ),
                 probe,
             ),

@@ -1,5 +1,5 @@
-//! `calibrate`: how often the gate says FAIL on this machine without a slowdown, and how often with one. It gates this build against itself,
-//! with and without planted slowdowns.
+//! `calibrate`: how often the gate says FAIL on this machine without a slowdown, and how often with one. It gates this
+//! build against itself, with and without planted slowdowns.
 
 use crate::build_info;
 use crate::machine::MachineArgs;
@@ -29,7 +29,8 @@ pub struct CalibrateArgs {
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub trials: usize,
     /// Slowdowns to plant, in percent
-    #[arg(long, value_delimiter = ',', value_name = "P,Q", default_values_t = [5.0, 10.0], allow_negative_numbers = true)]
+    #[arg(long, value_delimiter = ',', value_name = "P,Q", default_values_t = [5.0, 10.0])]
+    #[arg(allow_negative_numbers = true)]
     pub effects: Vec<f64>,
     /// Built-in scenario or TOML file
     #[arg(long, value_name = "NAME|FILE", default_value = "quick")]
@@ -85,7 +86,7 @@ pub fn run(args: &CalibrateArgs, out: &Output) -> Result<()> {
     let last_level_cache_bytes = last_level::to_outgrow(&machine, interrupt::flag())?;
     let timestamp = jiff::Timestamp::now().to_string();
     let mut folder = RunFolder::create(args.out.as_deref(), "calibrate", &timestamp)?;
-    let mut receipt = super::compare::new_receipt(timestamp, &scenario, &machine, args.seed);
+    let mut receipt = crate::runs::new_receipt(timestamp, &scenario, &machine, args.seed);
     let mut effects = vec![0.0];
     effects.extend(args.effects.iter().copied());
     let rule = Rule::new(sequential::DELTA, "process pair", &sequential::PAIR_LOOKS, usize::MAX, 1);

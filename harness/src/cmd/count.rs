@@ -1,4 +1,5 @@
-//! `count`: exact instruction counts of one call, beside what a static model and, with a clock, a stopwatch say about it.
+//! `count`: exact instruction counts of one call, beside what a static model and, with a clock, a stopwatch say about
+//! it.
 
 use crate::build_info;
 use crate::machine::MachineArgs;

@@ -213,7 +213,7 @@ fn step_summary(summary: &str) -> Result<()> {
 fn begin(out: Option<&Path>, against: &Against) -> Result<(RunFolder, Receipt)> {
     let timestamp = jiff::Timestamp::now().to_string();
     let folder = RunFolder::create(out, "gate", &timestamp)?;
-    let receipt = super::compare::new_receipt(timestamp, &against.scenario, &against.machine, against.seed);
+    let receipt = crate::runs::new_receipt(timestamp, &against.scenario, &against.machine, against.seed);
     Ok((folder, receipt))
 }
 

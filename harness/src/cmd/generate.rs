@@ -40,7 +40,8 @@ pub struct ModelArgs {
     /// Never skip zero gates of the feed-forward blocks
     #[arg(long, conflicts_with = "sparse")]
     pub dense: bool,
-    /// Always skip zero gates of the feed-forward blocks, even where the probe found that slower (same logits, bit for bit)
+    /// Always skip zero gates of the feed-forward blocks, even where the probe found that slower (same logits, bit for
+    /// bit)
     #[arg(long)]
     pub sparse: bool,
     /// Threads, pinning, features
@@ -63,8 +64,8 @@ pub struct GenerateArgs {
     /// Model and kernel
     #[command(flatten)]
     pub model: ModelArgs,
-    /// Kernel for batches of prompt tokens: same (the decoding kernel), an id, or auto to measure. Another packing needs a second
-    /// copy of the weights
+    /// Kernel for batches of prompt tokens: same (the decoding kernel), an id, or auto to measure. Another packing
+    /// needs a second copy of the weights
     #[arg(long, value_name = "same|auto|ID", default_value = "same")]
     pub prefill_kernel: String,
     /// Always the likeliest token (the default when no sampling flag is given)
@@ -82,8 +83,8 @@ pub struct GenerateArgs {
     /// Seed of the sampling
     #[arg(long, env = "BITNET_SEED", default_value_t = 1)]
     pub seed: u64,
-    /// Same tokens for any number of threads and any exact kernel: refuse what cannot promise that, and generate twice to see it
-    /// (BITNET_DETERMINISTIC=1 too)
+    /// Same tokens for any number of threads and any exact kernel: refuse what cannot promise that, and generate twice
+    /// to see it (BITNET_DETERMINISTIC=1 too)
     #[arg(long)]
     pub deterministic: bool,
     /// Stop after this many seconds (from the start of the prompt, the model loaded) and keep the text so far
@@ -183,7 +184,8 @@ struct Report {
     build: Build,
 }
 
-/// A model and a kernel, from the flags that `generate` and `perplexity` share. `fits` checks the model's header before the weights are read.
+/// A model and a kernel, from the flags that `generate` and `perplexity` share. `fits` checks the model's header before
+/// the weights are read.
 pub fn prepare(
     args: &ModelArgs,
     fits: impl FnOnce(&ModelConfig) -> Result<()>,
@@ -262,7 +264,8 @@ pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
     let effect = head::announce(&loaded, &mut store, selection.kernel, &machine, format, interrupt::flag())?;
     if policy != PrefillPolicy::Same && !selection.kernel.descriptor().exact() {
         return Err(Error::input(format!(
-            "--prefill-kernel: {} is not exact on int8, so no other kernel gives its results; leave it at same, or decode with an exact one",
+            "--prefill-kernel: {} is not exact on int8, so no other kernel gives its results; leave it at \
+             same, or decode with an exact one",
             selection.kernel.id()
         )));
     }

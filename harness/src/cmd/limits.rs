@@ -91,7 +91,8 @@ fn text(host: &Host, limits: &Limits) -> String {
         }),
     );
     format!(
-        "{}, {} CPUs\n{clock}\n{last_level}\n{bandwidth}\n\n{multiplies}\n\nmedian [smallest, largest] of the samples; measured in {:.1} s",
+        "{}, {} CPUs\n{clock}\n{last_level}\n{bandwidth}\n\n{multiplies}\n\nmedian [smallest, largest] of \
+         the samples; measured in {:.1} s",
         host.cpu, host.cpus, limits.elapsed_s
     )
 }
@@ -103,7 +104,8 @@ fn last_level(found: &LastLevel) -> String {
         format!("last-level cache: {counts} count, beyond which reading slows down; the system reports {reported}\n")
     } else {
         format!(
-            "last-level cache: L2's {counts} count, nothing larger is read faster than memory; the system reports {reported}\n"
+            "last-level cache: L2's {counts} count, nothing larger is read faster than memory; the system \
+             reports {reported}\n"
         )
     }
 }

@@ -8,9 +8,9 @@ use crate::error::{Error, Result};
 use crate::machine::Machine;
 use crate::machine::host;
 use crate::output::{Output, table};
+use crate::runs::kernel_records;
 use crate::scenario::{BUILTIN, L2, Scenario};
 use clap::{Args, ValueEnum};
-use kernels::{Activations, Kernel, registry};
 use model::builtin;
 use model::known::KnownModel;
 use model::synth::{SynthShape, SyntheticModel};
@@ -60,28 +60,6 @@ pub fn run(args: &ListArgs, out: &Output) -> Result<()> {
         Listed::Models => models(args.json, out),
         Listed::Claims => claims::list(args.run.as_deref(), args.json, out),
     }
-}
-
-/// Every registered kernel and whether it runs with these features.
-pub fn kernel_records(machine: &Machine) -> Vec<KernelRecord> {
-    let record = |d: &&'static kernels::KernelDescriptor| {
-        let reason = Kernel::new(d, machine.features).err().map(|why| why.to_string());
-        KernelRecord {
-            id: d.id.into(),
-            isa: d.isa.into(),
-            family: d.family().name().into(),
-            packing: d.packing.name().into(),
-            bits_per_weight: d.packing.bits_per_weight(),
-            activations: if d.activations() == Activations::F32 { "f32" } else { "i8" }.into(),
-            exact: d.exact(),
-            ops: d.operation_names().into_iter().map(str::to_owned).collect(),
-            builds_on: d.builds_on.map(str::to_owned),
-            summary: d.summary.into(),
-            available: reason.is_none(),
-            reason,
-        }
-    };
-    registry::KERNELS.iter().map(record).collect()
 }
 
 fn kernels(json: bool, machine: &Machine, out: &Output) -> Result<()> {

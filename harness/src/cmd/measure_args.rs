@@ -56,8 +56,8 @@ pub struct CompareArgs {
     /// Output head: as in the file, or its rows quantised to 8 or 4 bits, which changes the logits
     #[arg(long, value_enum, default_value_t = Head::F16)]
     pub head: Head,
-    /// Kernel for batches of prompt tokens: same (each kernel its own), an id, or auto to measure. Another packing needs a second
-    /// copy of the weights
+    /// Kernel for batches of prompt tokens: same (each kernel its own), an id, or auto to measure. Another packing
+    /// needs a second copy of the weights
     #[arg(long, value_name = "same|auto|ID", default_value = "same")]
     pub prefill_kernel: String,
     /// Leave out the row that skips zero gates (KERNEL+sparse)

@@ -90,8 +90,8 @@ fn verify(path: &Path, json: bool, out: &Output) -> Result<()> {
     Ok(())
 }
 
-/// Exports a receipt. One that fails a check is exported with a warning, so that it can be examined; only an in-toto statement, which is
-/// made to be signed, is refused.
+/// Exports a receipt. One that fails a check is exported with a warning, so that it can be examined; only an in-toto
+/// statement, which is made to be signed, is refused.
 fn write(path: &Path, format: Format, file: Option<&Path>, out: &Output) -> Result<()> {
     let (source, bytes) = receipt_file::bytes(path)?;
     let receipt = receipt::parse(&source.display().to_string(), &bytes)?;

@@ -20,8 +20,8 @@ pub struct ReportArgs {
     /// Run folders or receipt files; or one folder that holds run folders, at any depth
     #[arg(required = true, value_name = "RUN_DIR|RECEIPT|DIR")]
     pub runs: Vec<PathBuf>,
-    /// Where to write: a folder for one run (its own by default), a file for several (comparison.html in the folder that holds
-    /// them by default), a file for a folder of runs (index.html in it by default)
+    /// Where to write: a folder for one run (its own by default), a file for several (comparison.html in the folder
+    /// that holds them by default), a file for a folder of runs (index.html in it by default)
     #[arg(long, value_name = "PATH")]
     pub out: Option<PathBuf>,
     /// Print all tables instead of the summary

@@ -1,4 +1,5 @@
-//! `verify`: every kernel against the oracle, and the products that are not kernels: sparse rows and columns, output heads.
+//! `verify`: every kernel against the oracle, and the products that are not kernels: sparse rows and columns, output
+//! heads.
 
 use crate::error::{Error, Result};
 use crate::interrupt;

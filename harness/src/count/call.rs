@@ -54,7 +54,7 @@ pub struct CountChildArgs {
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub fn refused(why: impl std::fmt::Display) -> Error {
     Error::unsupported(format!(
-        "ptrace is refused here ({why}), so instructions cannot be counted; in a container, run it with --cap-add=SYS_PTRACE or a \
-         seccomp profile that allows ptrace"
+        "ptrace is refused here ({why}), so instructions cannot be counted; in a container, run it with \
+         --cap-add=SYS_PTRACE or a seccomp profile that allows ptrace"
     ))
 }

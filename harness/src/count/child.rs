@@ -1,5 +1,5 @@
-//! The child process of `count`: it makes operands, compares the kernel with the oracle, reports that it is ready, stops, makes the call, and
-//! reports the result's hash.
+//! The child process of `count`: it makes operands, compares the kernel with the oracle, reports that it is ready,
+//! stops, makes the call, and reports the result's hash.
 
 use super::call::CountChildArgs;
 use super::tracee::{Message, Ready};
@@ -35,8 +35,8 @@ fn say(message: &Message) -> Result<()> {
     stdout.write_all(line.as_bytes()).and_then(|()| stdout.flush()).map_err(|e| failed(&e))
 }
 
-/// Turns address randomisation off, which takes effect when the program is started again. A container may forbid it; then addresses,
-/// and with them what `memcpy` does at the edges, may differ from run to run.
+/// Turns address randomisation off, which takes effect when the program is started again. A container may forbid it;
+/// then addresses, and with them what `memcpy` does at the edges, may differ from run to run.
 fn fix_addresses() -> bool {
     let Ok(persona) = personality::get() else { return false };
     if persona.contains(Persona::ADDR_NO_RANDOMIZE) {

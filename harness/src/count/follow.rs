@@ -1,8 +1,9 @@
 //! Follows the child from the entry of the kernel's function to its return, and says how often each instruction ran.
 //!
-//! Code without branches runs as a whole or not at all, so it is enough to stop at branches: the child runs to a breakpoint on the next
-//! branch, and the parent decides by the flags where a jump goes. Calls, returns and other instructions that are not plain jumps are
-//! single-stepped. A test checks that stopping after every instruction gives the same counts.
+//! Code without branches runs as a whole or not at all, so it is enough to stop at branches: the child runs to a
+//! breakpoint on the next branch, and the parent decides by the flags where a jump goes. Calls, returns and other
+//! instructions that are not plain jumps are single-stepped. A test checks that stopping after every instruction gives
+//! the same counts.
 
 use super::call::Method;
 use super::tracee::Tracee;
@@ -22,7 +23,8 @@ pub struct Executed {
     pub count: u64,
     /// Accesses that a `rep` string instruction made in all; 0 for others.
     pub repeats: u64,
-    /// Bytes of the packed weights that it reads and that no instruction before it in its block has read; determined once.
+    /// Bytes of the packed weights that it reads and that no instruction before it in its block has read; determined
+    /// once.
     pub code_bytes: u64,
 }
 
@@ -136,7 +138,8 @@ impl Follower<'_> {
         instruction.flow_control() == FlowControl::Return && registers.rsp == self.frame
     }
 
-    /// Steps over `instruction`. A `rep` string instruction stops after each repetition: all of them are one instruction.
+    /// Steps over `instruction`. A `rep` string instruction stops after each repetition: all of them are one
+    /// instruction.
     fn step(&mut self, instruction: &Instruction, registers: user_regs_struct) -> Result<user_regs_struct> {
         let mut after = self.child.step(registers)?;
         if repeats(instruction) && registers.rcx > 0 {
@@ -260,7 +263,8 @@ fn repeats(instruction: &Instruction) -> bool {
     (instruction.has_rep_prefix() || instruction.has_repne_prefix()) && instruction.is_string_instruction()
 }
 
-/// Whether a conditional jump is taken, by the flags register. `None` for `loop` and `jrcxz`, which look at a register instead.
+/// Whether a conditional jump is taken, by the flags register. `None` for `loop` and `jrcxz`, which look at a register
+/// instead.
 fn holds(condition: ConditionCode, flags: u64) -> Option<bool> {
     let flag = |bit: u32| flags >> bit & 1 == 1;
     let (carry, parity, zero, sign, overflow) = (flag(0), flag(2), flag(6), flag(7), flag(11));

@@ -1,5 +1,5 @@
-//! Finds the loop that multiplies, from the counts alone: the innermost loop (code from the target of a backward jump to the jump) that reads
-//! packed weights and ran the most instructions.
+//! Finds the loop that multiplies, from the counts alone: the innermost loop (code from the target of a backward jump
+//! to the jump) that reads packed weights and ran the most instructions.
 
 use super::follow::{Executed, Instructions};
 use iced_x86::FlowControl;
@@ -15,8 +15,9 @@ pub struct HotLoop {
 }
 
 impl HotLoop {
-    /// Weights a pass: from the packed codes that it reads, of `code_bytes` in all, which hold `weights` (those of a matrix). A batch reads
-    /// the codes once for each tile of `tokens`. A loop that reads none of them is taken to be where all weights are multiplied.
+    /// Weights a pass: from the packed codes that it reads, of `code_bytes` in all, which hold `weights` (those of a
+    /// matrix). A batch reads the codes once for each tile of `tokens`. A loop that reads none of them is taken to be
+    /// where all weights are multiplied.
     pub fn weights_per_pass(&self, weights: u64, code_bytes: u64, tokens: usize) -> f64 {
         let bytes: u64 = self.pass.iter().map(|e| e.code_bytes).sum();
         if bytes == 0 || code_bytes == 0 {

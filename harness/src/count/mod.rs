@@ -1,9 +1,11 @@
-//! Exact instruction counts of one kernel call, by following a child of this very program under ptrace. No performance counter and no
-//! special CPU is needed, so it works in virtual machines, in containers that allow ptrace, and for AVX-512.
+//! Exact instruction counts of one kernel call, by following a child of this very program under ptrace. No performance
+//! counter and no special CPU is needed, so it works in virtual machines, in containers that allow ptrace, and for
+//! AVX-512.
 //!
-//! The child makes operands, compares the kernel with the oracle, and stops. Counting starts at the first instruction of the function in
-//! the kernel's descriptor and ends with that function's return, so the checks of [`kernels::Kernel`] around it are not counted. A call that
-//! never enters that function is an error. The counted call must compute the result that was compared with the oracle.
+//! The child makes operands, compares the kernel with the oracle, and stops. Counting starts at the first instruction
+//! of the function in the kernel's descriptor and ends with that function's return, so the checks of
+//! [`kernels::Kernel`] around it are not counted. A call that never enters that function is an error. The counted call
+//! must compute the result that was compared with the oracle.
 
 mod call;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
@@ -30,13 +32,15 @@ use crate::scenario::Shape;
 use kernels::Kernel;
 use receipt::CountRecord;
 
-/// The shape that `compare` counts: the rows of the largest panel, and so few columns that the scalar kernels take half a second.
+/// The shape that `compare` counts: the rows of the largest panel, and so few columns that the scalar kernels take half
+/// a second.
 pub const SMALL_SHAPE: Shape = Shape { m: 128, k: 1024 };
 
 /// Counts one call of `kernel`, and asks `model` about its hot loop.
 ///
 /// # Errors
-/// Exit 5 where ptrace is refused or the platform is not Linux on x86-64, exit 1 when the kernel does not match the oracle.
+/// Exit 5 where ptrace is refused or the platform is not Linux on x86-64, exit 1 when the kernel does not match the
+/// oracle.
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub fn count(kernel: &Kernel, call: Call, method: Method, model: &Model) -> Result<CountRecord> {
     let mut child = tracee::Tracee::start(kernel, call)?;

@@ -73,8 +73,8 @@ fn nearest_model(cpu: Option<host::CpuIdentity>) -> Option<Nearest> {
         ("AuthenticAMD", 0x17, _) => own(&["znver2"]),
         ("AuthenticAMD", 0x19, 0x10..=0x1f | 0x60..=0x7f | 0xa0..=0xaf) => own(&["znver4"]),
         ("AuthenticAMD", 0x19, _) => own(&["znver3"]),
-        // LLVM 19 knows the name znver5 and schedules it like znver4 (compared: every gemv loop here takes the same cycles on both), which
-        // has half of Zen 5's 512-bit units. So znver5 is not reported as this CPU's own model.
+        // LLVM 19 knows the name znver5 and schedules it like znver4 (compared: every gemv loop here takes the same
+        // cycles on both), which has half of Zen 5's 512-bit units. So znver5 is not reported as this CPU's own model.
         ("AuthenticAMD", 0x1a, _) => Some(Nearest { names: &["znver4"], same: false }),
         ("GenuineIntel", 6, 0x3c | 0x3f | 0x45 | 0x46) => own(&["haswell"]),
         ("GenuineIntel", 6, 0x3d | 0x47 | 0x4f | 0x56) => own(&["broadwell"]),
@@ -121,7 +121,8 @@ mod ask {
     use std::process::{Command, Stdio};
 
     impl Model {
-        /// Cycles of a loop whose pass is `instructions`. `None` without a tool, an error in one line when the tool does not answer.
+        /// Cycles of a loop whose pass is `instructions`. `None` without a tool, an error in one line when the tool
+        /// does not answer.
         pub fn ask(&self, instructions: &[Instruction], weights_per_pass: f64) -> Option<Result<StaticModel, String>> {
             let tool = self.tool.as_ref().ok()?;
             let failed = |why: String| format!("llvm-mca {} on {}: {why}", tool.version, tool.cpu);
@@ -194,8 +195,9 @@ mod ask {
 
         #[test]
         fn a_report_is_read() {
-            let report = "Iterations:        1000\nInstructions:      3000\nTotal Cycles:      8005\nTotal uOps:        3000\n\n\
-                          Dispatch Width:    6\nuOps Per Cycle:    0.37\nIPC:               0.37\nBlock RThroughput: 1.5\n";
+            let report = "Iterations:        1000\nInstructions:      3000\nTotal Cycles:      8005\nTotal \
+            uOps:        3000\n\nDispatch Width:    6\nuOps Per Cycle:    0.37\nIPC:               0.37\nBlock \
+                          RThroughput: 1.5\n";
             assert_eq!(cycles(report), Some([1.5, 8.005]));
             assert_eq!(cycles("Iterations: 3\n"), None);
         }

@@ -76,7 +76,8 @@ impl Tracee {
     pub fn start(kernel: &Kernel, call: Call) -> Result<Self> {
         let failed =
             |what: &str, e: &dyn std::fmt::Display| Error::failed(format!("cannot {what} the counting child: {e}"));
-        // The very program that asks, even if its file has been replaced since. A bare environment: it lies on the child's stack.
+        // The very program that asks, even if its file has been replaced since. A bare environment: it lies on the
+        // child's stack.
         let mut command = Command::new("/proc/self/exe");
         command.env_clear().envs(std::env::var_os(MASK_VARIABLE).map(|mask| (MASK_VARIABLE, mask)));
         command.args(["count-child", "--kernel", kernel.id(), "--op", call.op]);
@@ -325,7 +326,8 @@ fn told(exit: u8, message: String) -> Error {
     }
 }
 
-/// Parent and child on one CPU, which makes a stop two to three times as quick: no other CPU has to be woken. Undone when dropped.
+/// Parent and child on one CPU, which makes a stop two to three times as quick: no other CPU has to be woken. Undone
+/// when dropped.
 struct SameCpu(CpuSet);
 
 impl SameCpu {

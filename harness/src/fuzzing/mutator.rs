@@ -57,8 +57,8 @@ impl Mutator {
         (self.random.next_u64() % n.max(1) as u64) as usize
     }
 
-    /// One of the seeds with one to four kinds of damage. Binary seeds are damaged in their first 8 KiB half of the time: that is where
-    /// headers are.
+    /// One of the seeds with one to four kinds of damage. Binary seeds are damaged in their first 8 KiB half of the
+    /// time: that is where headers are.
     pub(super) fn mutate(&mut self, seeds: &[Vec<u8>], binary: bool) -> Vec<u8> {
         let which = self.below(seeds.len());
         let mut bytes = seeds[which].clone();

@@ -1,5 +1,5 @@
-//! Saved baselines: the program itself, the scenario and flags, and the exact results. No time is saved, because a time of another day
-//! says nothing about today's machine.
+//! Saved baselines: the program itself, the scenario and flags, and the exact results. No time is saved, because a time
+//! of another day says nothing about today's machine.
 
 use crate::error::{Error, Result};
 use crate::files::{read_limited, write_atomic};
@@ -78,7 +78,8 @@ impl Store {
         Ok(())
     }
 
-    /// Saves a baseline with its program: whole, or not at all. An earlier one of this name stays until the new one is in place.
+    /// Saves a baseline with its program: whole, or not at all. An earlier one of this name stays until the new one is
+    /// in place.
     pub fn save(&self, baseline: &Baseline, program: &[u8]) -> Result<PathBuf> {
         fs::create_dir_all(&self.folder).map_err(|e| Error::io("create the folder", &self.folder, &e))?;
         self.sweep();
@@ -231,7 +232,8 @@ fn plain(name: &str) -> Result<()> {
         return Ok(());
     }
     Err(Error::input(format!(
-        "{name:?} is no name for a baseline; use up to 64 letters, digits, dots, dashes and underscores, not a dot first"
+        "{name:?} is no name for a baseline; use up to 64 letters, digits, dots, dashes and underscores, \
+         not a dot first"
     )))
 }
 
@@ -286,7 +288,8 @@ mod tests {
         assert!(store.load("main").expect_err("refused").to_string().contains("its hash differs"));
         fs::write(dir.path().join("main/baseline.json"), b"{\"version\": 1").expect("written");
         assert!(store.load("main").expect_err("refused").to_string().contains("is not a baseline"));
-        // What a kill leaves is no baseline, and the next save takes it away. No process has this number: it is above the limit.
+        // What a kill leaves is no baseline, and the next save takes it away. No process has this number: it is above
+        // the limit.
         let left = dir.path().join(".unfinished-99999999-new");
         fs::create_dir(&left).expect("made");
         fs::write(left.join("baseline.json"), b"{}").expect("written");

@@ -4,7 +4,6 @@ use super::control::{Control, Order, Spent};
 use super::job::{ExactResult, Job, JobCell, Offer, PROTOCOL, Reply, Request};
 use crate::build_info;
 use crate::choose::prefill_kernel::PrefillPolicy;
-use crate::cmd::list::kernel_records;
 use crate::count;
 use crate::error::{Error, Exit, Result};
 use crate::interrupt;
@@ -17,6 +16,7 @@ use crate::measure::micro::epochs::Shared;
 use crate::measure::micro::operands::Operands;
 use crate::measure::micro::{check, operand_seed};
 use crate::measure::rounds::Epoch;
+use crate::runs::kernel_records;
 use crate::scenario;
 use kernels::parallel::Team;
 use kernels::{HeadFormat, Kernel};
@@ -28,15 +28,16 @@ use std::time::{Duration, Instant};
 
 /// How long a child waits for an order before it checks that the gate still runs.
 const PATIENCE: Duration = Duration::from_millis(500);
-/// Prompt and lengths of the text that is generated and scored: long enough that any wrong weight shows, under a second with the slowest kernel.
+/// Prompt and lengths of the text that is generated and scored: long enough that any wrong weight shows, under a second
+/// with the slowest kernel.
 const EXACT_PROMPT: &str = "ROMEO:";
 const EXACT_TOKENS: usize = 12;
 const EXACT_WINDOW: usize = 48;
 
 /// Serves the gate that started this process until its pipe closes.
 ///
-/// It runs on a second thread. The system puts the first thread's stack at a random multiple of 16 bytes, which changed the time of short
-/// calls by several per cent from process to process; the stack of a second thread begins at a page.
+/// It runs on a second thread. The system puts the first thread's stack at a random multiple of 16 bytes, which changed
+/// the time of short calls by several per cent from process to process; the stack of a second thread begins at a page.
 pub fn run() -> Result<()> {
     let worker = std::thread::Builder::new().name("gate-child".into()).stack_size(8 << 20).spawn(serve);
     let worker = worker.map_err(|e| Error::failed(format!("cannot start a thread: {e}")))?;
@@ -90,7 +91,8 @@ impl Child {
         }
         build_info::refuse_to_time_a_debug_build()?;
         if let Some(cpu) = job.cpu {
-            // Before the team starts, because its threads inherit it. If the system refuses, results are noisier, not wrong.
+            // Before the team starts, because its threads inherit it. If the system refuses, results are noisier, not
+            // wrong.
             core_affinity::set_for_current(core_affinity::CoreId { id: cpu });
         }
         let path = std::path::Path::new(&job.control);
@@ -177,7 +179,8 @@ impl Child {
         let family = kernels.first().map(|k| k.descriptor().family());
         let family = family.ok_or_else(|| Error::unsupported("the gate asks for a cell without kernels"))?;
         let seed = operand_seed(self.job.seed, cell, family);
-        // Half of the bytes that one process would need alone: between two turns of this process, two others read as many.
+        // Half of the bytes that one process would need alone: between two turns of this process, two others read as
+        // many.
         Operands::new(cell, &kernels, self.job.last_level_cache_bytes / 2, self.machine.features, seed)
     }
 

@@ -1,5 +1,5 @@
-//! Turns, in shared memory: the gate orders an entry, the child runs it and writes its times, and each sleeps on a futex while the other
-//! runs. Neither spins: on two cores a spinning process would disturb the one that is measured.
+//! Turns, in shared memory: the gate orders an entry, the child runs it and writes its times, and each sleeps on a
+//! futex while the other runs. Neither spins: on two cores a spinning process would disturb the one that is measured.
 
 use memmap2::{MmapOptions, MmapRaw};
 use std::fs::File;
@@ -69,8 +69,8 @@ impl Control {
     }
 
     fn block(&self) -> &Block {
-        // SAFETY: the map is page-aligned and longer than a Block, lives as long as `self`, and every field is an atomic, for which all
-        // bit patterns are valid and which the other process changes only through atomics too.
+        // SAFETY: the map is page-aligned and longer than a Block, lives as long as `self`, and every field is an
+        // atomic, for which all bit patterns are valid and which the other process changes only through atomics too.
         unsafe { &*self.map.as_mut_ptr().cast::<Block>() }
     }
 

@@ -4,10 +4,12 @@ use super::job::{ExactResult, JobCell, Offer};
 use crate::error::{Error, Result};
 use receipt::ExactCheck;
 
-/// f32 kernels may round differently from build to build. A perplexity that changes by more than this share is not rounding.
+/// f32 kernels may round differently from build to build. A perplexity that changes by more than this share is not
+/// rounding.
 const F32_PERPLEXITY_BOUND: f64 = 1e-3;
 
-/// Allowed growth of a kernel's instruction count: room for a change of the compiler outside the loop, not for a longer loop.
+/// Allowed growth of a kernel's instruction count: room for a change of the compiler outside the loop, not for a longer
+/// loop.
 const INSTRUCTIONS_BOUND: f64 = 0.005;
 /// Name of that check.
 pub const INSTRUCTIONS: &str = "instructions";
@@ -112,7 +114,8 @@ pub fn text(kernels: &[Offer], results: &[Vec<ExactResult>; 2], stored: &[ExactC
     checks
 }
 
-/// Instruction counts of one call, and of the kept build against what was stored. Nothing where either side could not count.
+/// Instruction counts of one call, and of the kept build against what was stored. Nothing where either side could not
+/// count.
 pub fn instructions(kernels: &[Offer], counts: &[(Vec<u64>, String); 2], stored: &[ExactCheck]) -> Vec<ExactCheck> {
     let [(baseline, subject), (current, other)] = counts;
     if subject != other {

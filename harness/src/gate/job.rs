@@ -1,5 +1,5 @@
-//! The messages between the gate and its children before and after the rounds: one JSON value a line. A baseline saved months ago must
-//! understand them, so changes only add fields; a change that does more raises [`PROTOCOL`].
+//! The messages between the gate and its children before and after the rounds: one JSON value a line. A baseline saved
+//! months ago must understand them, so changes only add fields; a change that does more raises [`PROTOCOL`].
 
 use crate::scenario::{Cell, Shape};
 use receipt::{Build, Injection, Residency};
@@ -42,8 +42,8 @@ pub struct JobCell {
     pub k: usize,
     /// Tokens of a batch.
     pub tokens: usize,
-    /// Where the weights are. A child only asks whether they are in memory: a build from before there was `llc` knows `cache` and `dram`,
-    /// so these are the words that a child hears.
+    /// Where the weights are. A child only asks whether they are in memory: a build from before there was `llc` knows
+    /// `cache` and `dram`, so these are the words that a child hears.
     #[serde(serialize_with = "as_said_to_children")]
     pub residency: Residency,
     /// `W2A32` or `W2A8`.

@@ -13,19 +13,21 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-/// Least rounds of a comparison in one process pair: two whole squares of orders, which is enough on a quiet machine. Fewer are made only
-/// where one call is much longer than [`EPOCH_NS`].
+/// Least rounds of a comparison in one process pair: two whole squares of orders, which is enough on a quiet machine.
+/// Fewer are made only where one call is much longer than [`EPOCH_NS`].
 const ROUNDS: usize = 12;
-/// Most rounds of a pair whose rounds scatter, while every comparison is measured. When only undecided comparisons are left the limit is
-/// [`MOST_ROUNDS_OF_UNDECIDED`]: then starting the processes costs more time than the rounds.
+/// Most rounds of a pair whose rounds scatter, while every comparison is measured. When only undecided comparisons are
+/// left the limit is [`MOST_ROUNDS_OF_UNDECIDED`]: then starting the processes costs more time than the rounds.
 const MOST_ROUNDS: usize = 30;
 /// See [`MOST_ROUNDS`].
 pub const MOST_ROUNDS_OF_UNDECIDED: usize = 60;
 /// A pair's spread is checked after every so many rounds.
 const SQUARE: usize = 6;
-/// Least rounds where a single call is much longer than an epoch: slow kernels scatter little, and take most of a gate's time.
+/// Least rounds where a single call is much longer than an epoch: slow kernels scatter little, and take most of a
+/// gate's time.
 const FEWEST_ROUNDS: usize = 5;
-/// A pair needs no more rounds when the median of its rounds has at most this standard error (1%). Processes of one build differ by as much.
+/// A pair needs no more rounds when the median of its rounds has at most this standard error (1%). Processes of one
+/// build differ by as much.
 const SETTLED: f64 = 0.01;
 /// Target length of an epoch.
 const EPOCH_NS: f64 = 1e6;
@@ -47,9 +49,10 @@ pub struct Trio([Process; 3]);
 impl Trio {
     /// Starts all three, each from a fresh copy of its program. Only the current side gets the planted slowdown.
     ///
-    /// The system keeps a program's file at one place in memory for all processes that run it. That place can make a kernel that streams its
-    /// weights 10% slower (measured: two copies of one program, the same difference in 16 process pairs). With one copy for all pairs the
-    /// difference would look like one of the builds; with one copy for both processes of the baseline the A/A pair would not show it.
+    /// The system keeps a program's file at one place in memory for all processes that run it. That place can make a
+    /// kernel that streams its weights 10% slower (measured: two copies of one program, the same difference in 16
+    /// process pairs). With one copy for all pairs the difference would look like one of the builds; with one copy for
+    /// both processes of the baseline the A/A pair would not show it.
     pub fn start(sides: &Sides<'_>, job: &Job) -> Result<Self> {
         let plain = Job { inject: None, ..job.clone() };
         let start = |label, binary: &Path, job: &Job, n: usize| -> Result<Process> {
@@ -71,7 +74,8 @@ impl Trio {
         &mut self.0[column]
     }
 
-    /// Makes a cell ready everywhere; returns the output hashes of baseline and current. The baseline's two processes must agree.
+    /// Makes a cell ready everywhere; returns the output hashes of baseline and current. The baseline's two processes
+    /// must agree.
     pub fn prepare(&mut self, cell: usize, oracle: bool) -> Result<[Vec<String>; 2]> {
         for process in &mut self.0 {
             process.ask(&Request::Prepare { cell, oracle })?;
@@ -97,13 +101,14 @@ pub struct Plan<'a> {
     pub index: &'a [Vec<usize>],
     /// When to look.
     pub rule: &'a Rule,
-    /// After this deadline each pair gets the minimum number of rounds, so that a gate ends within minutes even on a noisy machine. Pairs
-    /// in which only undecided comparisons are left are few and keep their rounds.
+    /// After this deadline each pair gets the minimum number of rounds, so that a gate ends within minutes even on a
+    /// noisy machine. Pairs in which only undecided comparisons are left are few and keep their rounds.
     pub no_more_rounds_from: Instant,
 }
 
 impl Plan<'_> {
-    /// Runs one process pair over every comparison whose verdict does not stand yet. `progress` is told after each cell.
+    /// Runs one process pair over every comparison whose verdict does not stand yet. `progress` is told after each
+    /// cell.
     pub fn pair(
         &self,
         number: usize,
@@ -209,15 +214,16 @@ fn calibrate(process: &mut Process, entry: usize, threads: usize) -> Result<u32>
     }
 }
 
-/// Whether these three processes need no more rounds. Only the spread of their three differences counts, not the sign: the answer is the
-/// same whichever process is the current build, so stopping here favours neither build.
+/// Whether these three processes need no more rounds. Only the spread of their three differences counts, not the sign:
+/// the answer is the same whichever process is the current build, so stopping here favours neither build.
 fn settled(rounds: &[Round], threads: usize) -> bool {
     let columns = [BASELINE, CURRENT, BASELINE_AGAIN].map(|column| Method::Current.times(rounds, column, threads));
     let error = |a: usize, b: usize| {
         let ratios = log_ratios(&columns[a], &columns[b]);
         let middle = median(&ratios);
         let deviation = median(&ratios.iter().map(|r| (r - middle).abs()).collect::<Vec<_>>());
-        // For a normal distribution: the standard deviation is 1.4826 median deviations, the median's standard error 1.253 of a mean's.
+        // For a normal distribution: the standard deviation is 1.4826 median deviations, the median's standard error
+        // 1.253 of a mean's.
         1.253 * 1.4826 * deviation / (ratios.len().max(1) as f64).sqrt()
     };
     [(0, 1), (0, 2), (1, 2)].iter().all(|&(a, b)| error(a, b) <= SETTLED)

@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
-/// How long the gate waits for a child before it checks that the child still runs and that the user has not pressed Ctrl-C.
+/// How long the gate waits for a child before it checks that the child still runs and that the user has not pressed
+/// Ctrl-C.
 const PATIENCE: Duration = Duration::from_millis(200);
 
 /// A running child. Dropping it ends it.
@@ -29,7 +30,8 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `binary` for `job`; `folder` is for its control block and its stderr, `number` tells it from its partners.
+    /// Starts `binary` for `job`; `folder` is for its control block and its stderr, `number` tells it from its
+    /// partners.
     pub fn start(label: &str, binary: &Path, mut job: Job, folder: &Path, number: usize) -> Result<Self> {
         let control_path = folder.join(format!("control-{number}"));
         let stderr = folder.join(format!("stderr-{number}"));

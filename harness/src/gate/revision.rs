@@ -1,4 +1,5 @@
-//! A build of another commit: `gate --against main` builds it in a work tree of its own, with the profile of this build.
+//! A build of another commit: `gate --against main` builds it in a work tree of its own, with the profile of this
+//! build.
 
 use crate::build_info;
 use crate::error::{Error, Result};
@@ -10,12 +11,13 @@ use std::process::{Command, Stdio};
 /// Package of the program, in every revision.
 const PACKAGE: &str = env!("CARGO_PKG_NAME");
 
-/// Builds `revision` of the repository that the current folder is in and returns its program. `folder` is for the work tree; the build
-/// itself goes to a target folder that later gates find again.
+/// Builds `revision` of the repository that the current folder is in and returns its program. `folder` is for the work
+/// tree; the build itself goes to a target folder that later gates find again.
 pub fn build_revision(revision: &str, folder: &Path) -> Result<(String, PathBuf)> {
     let not_found = || {
         Error::input(format!(
-            "--against {revision}: neither a program nor a git revision here; name a tritbench executable, a branch or a commit"
+            "--against {revision}: neither a program nor a git revision here; name a tritbench executable, \
+             a branch or a commit"
         ))
     };
     let commit = git(&["rev-parse", "--verify", "--quiet", &format!("{revision}^{{commit}}")]).ok_or_else(not_found)?;

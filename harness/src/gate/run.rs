@@ -1,4 +1,5 @@
-//! The gate from its two executables to its verdicts: which kernels both have, exact checks, then process pairs until every verdict stands.
+//! The gate from its two executables to its verdicts: which kernels both have, exact checks, then process pairs until
+//! every verdict stands.
 
 use super::exact;
 use super::job::{Job, JobCell, Offer, PROTOCOL, Request};
@@ -163,7 +164,8 @@ pub struct Computed {
     pub computed: Vec<ExactCheck>,
 }
 
-/// Lets `program` check its kernels against the oracle on every cell of the scenario, generate text and score perplexity. Times nothing.
+/// Lets `program` check its kernels against the oracle on every cell of the scenario, generate text and score
+/// perplexity. Times nothing.
 pub fn compute(
     program: &Path,
     scenario: &Scenario,
@@ -231,7 +233,8 @@ fn copy(binary: &Path, folder: &Path) -> Result<(PathBuf, String)> {
     Ok((path, model::hash::sha256_hex(&bytes)))
 }
 
-/// Lets both builds generate text, score perplexity and count instructions, and records the checks. Returns the kernels that both have.
+/// Lets both builds generate text, score perplexity and count instructions, and records the checks. Returns the kernels
+/// that both have.
 fn compare_exactly(asked: &Asked<'_>, sides: &Sides<'_>, job: &Job, record: &mut GateRecord) -> Result<Vec<Offer>> {
     let plain = Job { inject: None, ..job.clone() };
     let mut baseline = Process::start("the baseline", sides.baseline, plain.clone(), sides.folder, 0)?;

@@ -1,6 +1,6 @@
-//! Temporary folders of a gate: copies of programs, control blocks, a work tree. A gate that is killed leaves its folder behind, some
-//! hundred megabytes; the next gate removes it. Each folder in use is locked by its process, and the lock ends with the process, also in
-//! another container.
+//! Temporary folders of a gate: copies of programs, control blocks, a work tree. A gate that is killed leaves its
+//! folder behind, some hundred megabytes; the next gate removes it. Each folder in use is locked by its process, and
+//! the lock ends with the process, also in another container.
 
 use crate::error::{Error, Result};
 use crate::output::note;

@@ -15,8 +15,8 @@ use receipt::Settings;
 /// Threads, pinning and features.
 #[derive(Args, Clone, Debug, Default)]
 pub struct MachineArgs {
-    /// Threads that share the rows of each product. By default 1 to compare kernels; to generate and score, all CPUs for a model of
-    /// 100 million weights and more, else 1
+    /// Threads that share the rows of each product. By default 1 to compare kernels; to generate and score, all CPUs
+    /// for a model of 100 million weights and more, else 1
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
     /// Pin thread i to the i-th CPU that this process may use
@@ -61,7 +61,8 @@ impl MachineArgs {
         Self { threads: self.threads.or(Some(threads)), pin: self.pin, cpu_features, placed: self.placed }
     }
 
-    /// Checks the flags; `default_threads` applies when `--threads` is absent. With `--pin` the calling thread is pinned here.
+    /// Checks the flags; `default_threads` applies when `--threads` is absent. With `--pin` the calling thread is
+    /// pinned here.
     pub fn check(&self, default_threads: usize) -> Result<Machine> {
         let threads = self.threads.unwrap_or(default_threads);
         if !(1..=MAX_THREADS).contains(&threads) {
@@ -101,8 +102,8 @@ impl MachineArgs {
 }
 
 impl Machine {
-    /// For a model of `ternary_weights`, unless `--threads` was given: one thread where the products are so short that threads would
-    /// only wait for each other.
+    /// For a model of `ternary_weights`, unless `--threads` was given: one thread where the products are so short that
+    /// threads would only wait for each other.
     pub fn suit(mut self, args: &MachineArgs, ternary_weights: u64) -> Self {
         if args.threads.is_none() && ternary_weights < SMALL_MODEL_WEIGHTS {
             self.threads = 1;
@@ -188,8 +189,9 @@ impl Machine {
         self.mask.as_deref()
     }
 
-    /// CPUs on which a gate's process pairs stay, in turn: all that this process may use, or the first of `--pin`. One CPU for all
-    /// processes of a pair, because two are never quite alike. None where products are shared among threads.
+    /// CPUs on which a gate's process pairs stay, in turn: all that this process may use, or the first of `--pin`. One
+    /// CPU for all processes of a pair, because two are never quite alike. None where products are shared among
+    /// threads.
     pub fn cpus_for_pairs(&self) -> Vec<usize> {
         let cpus = match self.cpus.first() {
             Some(first) => vec![*first],

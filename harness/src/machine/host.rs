@@ -149,7 +149,8 @@ fn field(text: &str, key: &str) -> Option<String> {
     lines.find(|(name, _)| name.trim() == key).map(|(_, value)| value.trim().to_owned())
 }
 
-/// A limit of this process's control group (version 2). The nearest group that has the file counts; `max` is no number, so no limit.
+/// A limit of this process's control group (version 2). The nearest group that has the file counts; `max` is no number,
+/// so no limit.
 fn cgroup(file: &str) -> Option<String> {
     let own = read("/proc/self/cgroup")?.lines().find_map(|line| line.strip_prefix("0::").map(str::to_owned))?;
     let groups = std::path::Path::new(&own).ancestors().map(|group| group.display().to_string());

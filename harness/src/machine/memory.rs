@@ -1,5 +1,5 @@
-//! What this process may use of the machine: memory left under every limit, and CPU time under a quota. Read before the work, so that a
-//! run ends with a line and not with the kernel's out-of-memory killer.
+//! What this process may use of the machine: memory left under every limit, and CPU time under a quota. Read before the
+//! work, so that a run ends with a line and not with the kernel's out-of-memory killer.
 //!
 //! Control groups of both versions are read, from the process's own up to the root: each level's limit holds.
 
@@ -28,11 +28,13 @@ pub fn cpu_quota() -> Option<f64> {
     cpu_quota_under(Path::new("/"))
 }
 
-/// An input error if `bytes` are more than can be had: `what` needs them. They are a lower bound, so the refusal is never wrong.
+/// An input error if `bytes` are more than can be had: `what` needs them. They are a lower bound, so the refusal is
+/// never wrong.
 pub fn require_memory(bytes: u64, what: &str) -> Result<()> {
     match memory() {
         Some(found) if found.bytes < bytes => Err(Error::input(format!(
-            "{what} takes {} of memory, but only {} are left ({}); raise the limit, close programs or take a smaller model",
+            "{what} takes {} of memory, but only {} are left ({}); raise the limit, close programs or take \
+             a smaller model",
             mib(bytes),
             mib(found.bytes),
             found.limit
@@ -45,7 +47,8 @@ pub fn require_memory(bytes: u64, what: &str) -> Result<()> {
 pub fn warn_of_quota(threads: usize) {
     if let Some(cpus) = cpu_quota().filter(|&cpus| cpus < threads as f64) {
         note(format!(
-            "warning: a control group allows {cpus:.2} CPUs of time for {threads} thread(s): the system stops this process between measurements"
+            "warning: a control group allows {cpus:.2} CPUs of time for {threads} thread(s): the system \
+             stops this process between measurements"
         ));
     }
 }
@@ -99,7 +102,8 @@ fn field(text: &str, key: &str) -> Option<u64> {
     })
 }
 
-/// Folders of this process's groups that control `controller`, from its own to the root, with the version of their files.
+/// Folders of this process's groups that control `controller`, from its own to the root, with the version of their
+/// files.
 fn groups(root: &Path, controller: &str) -> Vec<(PathBuf, u8)> {
     let table = read_to_string(root.join("proc/self/cgroup")).unwrap_or_default();
     let mut folders = Vec::new();
@@ -115,7 +119,8 @@ fn groups(root: &Path, controller: &str) -> Vec<(PathBuf, u8)> {
         };
         for mount in mounts {
             let mount = root.join(mount);
-            // In a container the path may be the host's, and the mount the group itself: then only the root of the mount is there.
+            // In a container the path may be the host's, and the mount the group itself: then only the root of the
+            // mount is there.
             let own = mount.join(path.trim_start_matches('/'));
             let up = own.ancestors().take_while(|folder| folder.starts_with(&mount));
             folders.extend(up.map(|folder| (folder.to_path_buf(), version)));

@@ -1,12 +1,13 @@
-//! Kernels that take turns within one text, by blocks of tokens: each has its own cached keys and values, all decode the same stretch next
-//! to each other, and so a drift of the machine meets all of them. Whole texts in turn give as many pairs as there are rounds; blocks
-//! give enough for an interval and a verdict.
+//! Kernels that take turns within one text, by blocks of tokens: each has its own cached keys and values, all decode
+//! the same stretch next to each other, and so a drift of the machine meets all of them. Whole texts in turn give as
+//! many pairs as there are rounds; blocks give enough for an interval and a verdict.
 //!
-//! At the start of a turn the caches hold the other kernels' weights. The first token of a turn is therefore timed apart: it brings this
-//! kernel's weights as near as they stay in undisturbed decoding.
+//! At the start of a turn the caches hold the other kernels' weights. The first token of a turn is therefore timed
+//! apart: it brings this kernel's weights as near as they stay in undisturbed decoding.
 //!
-//! Where a decoder's memory lies made the fastest kernels up to 7% faster or slower (measured: one kernel in two decoders, the same for a
-//! whole run). Every text therefore has new decoders at other places, so that this is noise that the A/A pair shows, and no bias.
+//! Where a decoder's memory lies made the fastest kernels up to 7% faster or slower (measured: one kernel in two
+//! decoders, the same for a whole run). Every text therefore has new decoders at other places, so that this is noise
+//! that the A/A pair shows, and no bias.
 
 use super::clock::ThreadUsage;
 use super::micro;
@@ -81,8 +82,8 @@ pub struct Plan<'a> {
     pub interrupted: &'a AtomicBool,
 }
 
-/// Measures the kernels of one family; the last column must be the kernel of the last but one again. `decoder` makes one for a kernel. None
-/// where the shortest text has no block, or was interrupted before one.
+/// Measures the kernels of one family; the last column must be the kernel of the last but one again. `decoder` makes
+/// one for a kernel. None where the shortest text has no block, or was interrupted before one.
 ///
 /// # Errors
 /// Another id than the kernel generated undisturbed.

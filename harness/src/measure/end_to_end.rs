@@ -124,16 +124,18 @@ pub fn room(model: &Model, prompt_tokens: usize, max_tokens: usize) -> Result<us
     let needed = prompt_tokens.saturating_add(max_tokens);
     if needed > context {
         return Err(Error::input(format!(
-            "{prompt_tokens} prompt tokens and --max-tokens {max_tokens} do not fit the model's context of {context}; ask for at most {}",
+            "{prompt_tokens} prompt tokens and --max-tokens {max_tokens} do not fit the model's context of \
+             {context}; ask for at most {}",
             context.saturating_sub(prompt_tokens)
         )));
     }
     Ok(needed)
 }
 
-/// Generation with every kernel. First each kernel generates the whole text (tokens/s). Then the kernels take turns every 4 tokens of it
-/// (ratios); this needs two rounds. `comparisons` are those of the whole run. Known answers are always checked with the f16 head, which they
-/// were made with. `step` is called before each generation with (kernel, done, total).
+/// Generation with every kernel. First each kernel generates the whole text (tokens/s). Then the kernels take turns
+/// every 4 tokens of it (ratios); this needs two rounds. `comparisons` are those of the whole run. Known answers are
+/// always checked with the f16 head, which they were made with. `step` is called before each generation with (kernel,
+/// done, total).
 #[allow(clippy::too_many_arguments)]
 pub fn generation(
     model: &Model,
@@ -274,7 +276,8 @@ pub fn generation(
     Ok(record)
 }
 
-/// Perplexity of the built-in held-out text with every kernel and one head, and with the seed's table on the fastest ladder stage (the last).
+/// Perplexity of the built-in held-out text with every kernel and one head, and with the seed's table on the fastest
+/// ladder stage (the last).
 #[allow(clippy::too_many_arguments)]
 pub fn perplexity(
     model: &Model,

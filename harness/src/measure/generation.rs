@@ -13,8 +13,8 @@ use receipt::{ForwardMs, GenerationKernel, GenerationRound, GoldenCheck, PhasesM
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-/// Known answers are compared up to the first token whose lead over the next is at most this: there rounding alone may decide (measured by
-/// changing the oracle's precision).
+/// Known answers are compared up to the first token whose lead over the next is at most this: there rounding alone may
+/// decide (measured by changing the oracle's precision).
 pub const SAFE_MARGIN: f32 = 0.1;
 
 pub fn as_round(round: usize, position: usize, out: &Generation, used: ThreadUsage) -> GenerationRound {
@@ -73,7 +73,8 @@ pub fn first_ids(runs: &[(GenerationRound, Generation)]) -> &[u32] {
     runs.first().map_or(&[], |(_, out)| &out.token_ids)
 }
 
-/// Checks that a kernel generates the same ids in every round. A round that was cut short is compared as far as it goes.
+/// Checks that a kernel generates the same ids in every round. A round that was cut short is compared as far as it
+/// goes.
 pub fn same_ids(kernel: &str, round: usize, first: Option<&Generation>, out: &Generation) -> Result<()> {
     let both = first.map_or(0, |first| first.token_ids.len().min(out.token_ids.len()));
     match first.and_then(|first| (0..both).find(|&i| first.token_ids[i] != out.token_ids[i])) {

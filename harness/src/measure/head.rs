@@ -49,7 +49,8 @@ pub fn announce(
     let own = store.head(model, format, machine)?;
     if loaded.record.synthetic {
         note(format!(
-            "head: {} changes the logits; by how much was not measured: the model is synthetic, text means nothing to it",
+            "head: {} changes the logits; by how much was not measured: the model is synthetic, text means \
+             nothing to it",
             own.id()
         ));
         return Ok(None);

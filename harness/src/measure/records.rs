@@ -53,8 +53,9 @@ pub fn decode_times_ns(t: &Times) -> DecodeTimesNs {
 
 /// Skipping: the probe, the mode, and the live shares since the last reset.
 pub fn sparse_ffn(sparse: &SparseFfn) -> SparseFfnRecord {
-    let Summary { mode, operations, crossover, probe, extra_bytes, live_share, live_columns_share, sparse_steps_share } =
-        sparse.summary();
+    let found = sparse.summary();
+    let Summary { mode, operations, crossover, probe, extra_bytes, .. } = found;
+    let Summary { live_share, live_columns_share, sparse_steps_share, .. } = found;
     let probe = probe.map(|p| {
         let Probe { dense_us, shares, sparse_us, crossover } = p;
         SparseProbe { dense_us, shares, sparse_us, crossover }
@@ -83,8 +84,8 @@ pub fn sparse_in_words(sparse: &SparseFfn) -> String {
             let on = if p.crossover > 0.0 { "on" } else { "off" };
             let share = 100.0 * p.shares[0];
             format!(
-                "skipping zero gates: {on}, {memory} more memory (probe: {:.0} µs dense, {:.0} µs when {share:.0}% of gates \
-                 are non-zero); --dense turns it off",
+                "skipping zero gates: {on}, {memory} more memory (probe: {:.0} µs dense, {:.0} µs when \
+                 {share:.0}% of gates are non-zero); --dense turns it off",
                 p.dense_us, p.sparse_us[0]
             )
         }

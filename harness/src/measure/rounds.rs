@@ -9,11 +9,12 @@ use std::time::Instant;
 /// One entry's work: makes the given number of calls.
 pub type Epoch<'a> = Box<dyn FnMut(u32) + 'a>;
 
-/// Orders of `rounds` rounds of `entries` entries: Williams squares over a fresh random permutation each, rows shuffled.
+/// Orders of `rounds` rounds of `entries` entries: Williams squares over a fresh random permutation each, rows
+/// shuffled.
 ///
-/// In a whole square every entry stands at every position equally often, and follows every other entry equally often. The second
-/// half is what plain cyclic squares lack: there an entry has the same predecessor in almost all rounds, and inherits its caches and
-/// clock. For two entries this is AB BA or BA AB.
+/// In a whole square every entry stands at every position equally often, and follows every other entry equally often.
+/// The second half is what plain cyclic squares lack: there an entry has the same predecessor in almost all rounds, and
+/// inherits its caches and clock. For two entries this is AB BA or BA AB.
 pub fn orders(entries: usize, rounds: usize, seed: u64) -> Vec<Vec<u8>> {
     let mut random = SplitMix64::new(seed);
     let mut orders = Vec::with_capacity(rounds);
@@ -29,7 +30,8 @@ pub fn orders(entries: usize, rounds: usize, seed: u64) -> Vec<Vec<u8>> {
     orders
 }
 
-/// The Williams square of n entries (Williams 1949): shifts of 0, 1, n-1, 2, n-2, ...; for odd n their mirror images too.
+/// The Williams square of n entries (Williams 1949): shifts of 0, 1, n-1, 2, n-2, ...; for odd n their mirror images
+/// too.
 fn williams(n: usize) -> Vec<Vec<usize>> {
     let zigzag = (0..n).map(|i| if i % 2 == 1 { i.div_ceil(2) } else { (n - i / 2) % n });
     let first: Vec<usize> = zigzag.collect();
@@ -41,7 +43,8 @@ fn williams(n: usize) -> Vec<Vec<usize>> {
     square
 }
 
-/// Calls a epoch so that the geometric mean of the entries' epochs is about `target_ns`. Every entry is warmed up by it.
+/// Calls a epoch so that the geometric mean of the entries' epochs is about `target_ns`. Every entry is warmed up by
+/// it.
 pub fn calibrate(entries: &mut [Epoch<'_>], target_ns: f64) -> u32 {
     let mut sum_of_logs = 0.0;
     for entry in entries.iter_mut() {
@@ -62,7 +65,8 @@ pub fn calibrate(entries: &mut [Epoch<'_>], target_ns: f64) -> u32 {
     (target_ns / per_call).round().clamp(1.0, f64::from(1u32 << 24)) as u32
 }
 
-/// Runs the rounds; stops early, between rounds, when interrupted or when `enough` says that nothing more is to be learnt.
+/// Runs the rounds; stops early, between rounds, when interrupted or when `enough` says that nothing more is to be
+/// learnt.
 pub fn run(
     entries: &mut [Epoch<'_>],
     calls: u32,

@@ -33,7 +33,8 @@ fn cut_off(out: &Generation) -> bool {
 }
 
 impl Pair<'_, '_> {
-    /// The record of the sparse decoder, with the dense one in interleaved rounds beside it. None without a whole round.
+    /// The record of the sparse decoder, with the dense one in interleaved rounds beside it. None without a whole
+    /// round.
     ///
     /// # Errors
     /// Ids or last logits that differ in a single bit.

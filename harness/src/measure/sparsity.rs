@@ -1,7 +1,8 @@
 //! One feed-forward block with and without exact sparsity over a list of live shares: where does skipping stop to pay?
 //!
-//! The weights are random; which gates are positive is set after the gate's product, whose time both forms pay. So one block serves
-//! every share and no model is needed. Copies of the block, more than the last-level cache holds, are gone through in turn.
+//! The weights are random; which gates are positive is set after the gate's product, whose time both forms pay. So one
+//! block serves every share and no model is needed. Copies of the block, more than the last-level cache holds, are gone
+//! through in turn.
 
 use super::rounds;
 use super::rounds::{Epoch, column};

@@ -1,4 +1,5 @@
-//! The folder that a run writes to. It is made and tried out before anything is measured, so that a full disk is not found afterwards.
+//! The folder that a run writes to. It is made and tried out before anything is measured, so that a full disk is not
+//! found afterwards.
 
 use crate::error::{Error, Result};
 use crate::output::note;
@@ -22,8 +23,8 @@ pub struct RunFolder {
 }
 
 impl RunFolder {
-    /// The folder at `out`, or a new one named after time and scenario in `reports/runs`. Tried out before it is made, so that no
-    /// empty folder is left where nothing can be written.
+    /// The folder at `out`, or a new one named after time and scenario in `reports/runs`. Tried out before it is made,
+    /// so that no empty folder is left where nothing can be written.
     pub fn create(out: Option<&Path>, scenario: &str, timestamp: &str) -> Result<Self> {
         let runs = Path::new("reports").join("runs");
         let asked = out.unwrap_or(&runs);

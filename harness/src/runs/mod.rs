@@ -4,10 +4,12 @@ mod comparison;
 mod folder;
 mod index;
 mod links;
+mod new_receipt;
 mod scan;
 mod write;
 
 pub use comparison::write_comparison;
 pub use folder::RunFolder;
 pub use index::write_index;
+pub use new_receipt::{kernel_records, new_receipt};
 pub use write::{ReportPaths, render_run, write_run_folder};

@@ -32,7 +32,8 @@ pub fn write_run_folder(receipt: &Receipt, folder: &Path) -> Result<ReportPaths>
     Ok(paths)
 }
 
-/// [`write_run_folder`] of the receipt that `folder` holds: a run's own page is what any later rendering makes, digests included.
+/// [`write_run_folder`] of the receipt that `folder` holds: a run's own page is what any later rendering makes, digests
+/// included.
 pub fn render_run(folder: &Path) -> Result<ReportPaths> {
     write_run_folder(&read_receipt(folder)?, folder)
 }

@@ -111,8 +111,9 @@ pub fn error_line(text: &str, parts: &[&str]) -> String {
     errors[0].to_owned()
 }
 
-/// Edits one number of every kind in a receipt (the second of a list, where there is one, so that an index matters), asks `receipt verify`
-/// about each, and expects exit 1 and the field's name. Returns the kinds: pointers with `*` for an index.
+/// Edits one number of every kind in a receipt (the second of a list, where there is one, so that an index matters),
+/// asks `receipt verify` about each, and expects exit 1 and the field's name. Returns the kinds: pointers with `*` for
+/// an index.
 pub fn edits_are_named(receipt: &Path) -> std::collections::BTreeSet<String> {
     let value = read_json(receipt);
     let mut all = Vec::new();

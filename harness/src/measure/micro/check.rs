@@ -37,7 +37,8 @@ pub fn check(cell: Cell, operands: &Operands, kernels: &[Kernel], team: &mut Tea
     kernels.iter().map(|kernel| Check { cell, operands, kernel, oracle: true }.run(team)).collect()
 }
 
-/// The hashes alone, for a process whose twin was checked in this run: equal hashes are equal outputs, at a fraction of the time.
+/// The hashes alone, for a process whose twin was checked in this run: equal hashes are equal outputs, at a fraction of
+/// the time.
 pub fn hashes(cell: Cell, operands: &Operands, kernels: &[Kernel], team: &mut Team) -> Result<Vec<String>> {
     let run = |kernel| Check { cell, operands, kernel, oracle: false }.run(team);
     kernels.iter().map(run).map(|checked| checked.map(|c| c.output_sha256)).collect()
@@ -102,7 +103,8 @@ impl Check<'_> {
         Ok(y)
     }
 
-    /// The first token against the oracle, the others against this kernel's gemv, which gave the oracle's answer for the first.
+    /// The first token against the oracle, the others against this kernel's gemv, which gave the oracle's answer for
+    /// the first.
     fn gemm(&self, team: &mut Team) -> Result<Checked> {
         let (weights, x) = (self.weights(), self.operands.quantized());
         let rows = weights.rows();

@@ -18,8 +18,8 @@ use std::time::{Duration, Instant};
 const STREAM_TRIAL_BYTES: usize = 8 << 20;
 const STREAM_TRIALS: usize = 5;
 
-/// One aligned output for all entries. With a buffer each, a kernel and its A/A twin differed by up to 12%: what their addresses did to
-/// the stores.
+/// One aligned output for all entries. With a buffer each, a kernel and its A/A twin differed by up to 12%: what their
+/// addresses did to the stores.
 struct Outputs {
     floats: AlignedBuffer<f32>,
     integers: AlignedBuffer<i32>,
@@ -93,8 +93,8 @@ impl<'a> Shared<'a> {
         }
     }
 
-    /// The loop that only reads the codes, with or without software prefetch: whichever is faster on these copies. A bound taken with the
-    /// slower one would be no bound.
+    /// The loop that only reads the codes, with or without software prefetch: whichever is faster on these copies. A
+    /// bound taken with the slower one would be no bound.
     pub fn stream(&'a self, packing: Packing) -> Epoch<'a> {
         let copies = self.operands.copies(packing);
         let read = move |calls: u32, prefetch: bool| {

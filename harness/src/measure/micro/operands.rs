@@ -1,4 +1,5 @@
-//! What the kernels of a cell are given: the same codes in each packing, as many copies as residency asks for, and activations.
+//! What the kernels of a cell are given: the same codes in each packing, as many copies as residency asks for, and
+//! activations.
 
 use super::refused::refused;
 use crate::error::Result;
@@ -11,7 +12,8 @@ use kernels::{
 };
 use receipt::Residency;
 
-/// Copies of one packing together are this many times the last-level cache, so that each has left it before its turn comes again.
+/// Copies of one packing together are this many times the last-level cache, so that each has left it before its turn
+/// comes again.
 const CACHE_MULTIPLE: u64 = 4;
 /// Enough for any cache sold; more would only take memory.
 const MAX_ROTATED_BYTES: u64 = 2 << 30;

@@ -11,14 +11,21 @@ use serde::{Deserialize, Deserializer};
 use std::path::Path;
 use toml::Spanned;
 
+mod l2;
+mod shape;
+
+pub use l2::L2;
+use shape::parse_product;
+pub use shape::{Product, Shape, parse_batch, parse_residency};
+
 /// The built-in scenarios: file stem and text.
 pub static BUILTIN: [(&str, &str); 6] = [
-    ("quick", include_str!("../../scenarios/quick.toml")),
-    ("seed-tables", include_str!("../../scenarios/seed-tables.toml")),
-    ("timeout", include_str!("../../scenarios/timeout.toml")),
-    ("2b-4t", include_str!("../../scenarios/2b-4t.toml")),
-    ("prefill", include_str!("../../scenarios/prefill.toml")),
-    ("sparsity", include_str!("../../scenarios/sparsity.toml")),
+    ("quick", include_str!("../../../scenarios/quick.toml")),
+    ("seed-tables", include_str!("../../../scenarios/seed-tables.toml")),
+    ("timeout", include_str!("../../../scenarios/timeout.toml")),
+    ("2b-4t", include_str!("../../../scenarios/2b-4t.toml")),
+    ("prefill", include_str!("../../../scenarios/prefill.toml")),
+    ("sparsity", include_str!("../../../scenarios/sparsity.toml")),
 ];
 
 /// One scenario. Parts that are absent are not run.
@@ -54,7 +61,8 @@ pub struct Scenario {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Micro {
-    /// Most interleaved rounds a cell; it ends at the first look (50, 100, 200, 400, 800) at which every direction is settled.
+    /// Most interleaved rounds a cell; it ends at the first look (50, 100, 200, 400, 800) at which every direction is
+    /// settled.
     pub rounds: usize,
     /// Target length of an epoch in microseconds.
     #[serde(default = "default_epoch_us")]
@@ -84,32 +92,9 @@ impl Micro {
     }
 }
 
-/// An operation and its size.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Product {
-    /// `gemv`, `gemm` or `dequantize`.
-    pub op: &'static str,
-    /// Rows and columns.
-    pub shape: Shape,
-    /// Tokens of a batch; 1 but for `gemm`.
-    pub tokens: usize,
-    /// The one place where its weights are, if not those of the whole matrix.
-    pub only: Option<Residency>,
-}
-
 fn residencies<'de, D: Deserializer<'de>>(toml: D) -> std::result::Result<Vec<Residency>, D::Error> {
     let names = Vec::<String>::deserialize(toml)?;
     names.iter().map(|name| parse_residency(name).map_err(serde::de::Error::custom)).collect()
-}
-
-/// A residency by its name in scenarios and flags. `cache` is the name that `llc` had.
-pub fn parse_residency(name: &str) -> std::result::Result<Residency, String> {
-    match name {
-        "l2" => Ok(Residency::L2),
-        "llc" | "cache" => Ok(Residency::Llc),
-        "dram" => Ok(Residency::Dram),
-        _ => Err(format!("\"{name}\" is no place for weights; take l2, llc (the last-level cache) or dram")),
-    }
 }
 
 /// Generation.
@@ -160,96 +145,8 @@ fn default_epoch_us() -> u32 {
     1000
 }
 
-/// Rows and columns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shape {
-    /// Rows.
-    pub m: usize,
-    /// Columns.
-    pub k: usize,
-}
-
-/// Largest matrix of a microbenchmark, in weights: 512 MiB packed, 8 GiB as f32.
-const MAX_WEIGHTS: usize = 1 << 31;
-
-impl Shape {
-    /// `MxK`, both at least 1.
-    pub fn parse(text: &str) -> std::result::Result<Self, String> {
-        let parts = text.split_once('x').and_then(|(m, k)| Some((m.parse().ok()?, k.parse().ok()?)));
-        match parts {
-            Some((m, k)) if m > 0 && k > 0 && usize::checked_mul(m, k).is_some_and(|n| n <= MAX_WEIGHTS) => {
-                Ok(Self { m, k })
-            }
-            Some(_) => Err(format!("shape \"{text}\" must have 1 to {MAX_WEIGHTS} weights")),
-            None => Err(format!("\"{text}\" is not a shape; write rows x columns, for example \"2560x6912\"")),
-        }
-    }
-}
-
-/// A matrix and a batch, `MxKxTOKENS`.
-pub fn parse_batch(text: &str) -> std::result::Result<(Shape, usize), String> {
-    let parts = text.rsplit_once('x').filter(|(shape, _)| shape.contains('x'));
-    let Some((shape, tokens)) = parts else {
-        return Err(format!("\"{text}\" is not a batch; write rows x columns x tokens, for example \"6912x2560x128\""));
-    };
-    match tokens.parse() {
-        Ok(tokens) if (1..=MAX_TOKENS).contains(&tokens) => Ok((Shape::parse(shape)?, tokens)),
-        _ => Err(format!("\"{text}\": tokens must be 1 to {MAX_TOKENS}")),
-    }
-}
-
-/// An entry of a list of shapes. Behind a shape of gemv may stand the one residency that it is measured at.
-fn parse_product(op: &'static str, text: &str) -> std::result::Result<Product, String> {
-    if op == "gemm" {
-        return parse_batch(text).map(|(shape, tokens)| Product { op, shape, tokens, only: None });
-    }
-    let (shape, only) = match text.split_once(' ').filter(|_| op == "gemv") {
-        Some((shape, residency)) => (shape, Some(parse_residency(residency)?)),
-        None => (text, None),
-    };
-    Ok(Product { op, shape: Shape::parse(shape)?, tokens: 1, only })
-}
-
 /// Most rounds of a cell.
 pub const MAX_ROUNDS: usize = 10_000;
-
-/// Largest batch of a microbenchmark.
-const MAX_TOKENS: usize = 1024;
-
-/// The second-level caches that a run may use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct L2 {
-    /// Bytes of one core's.
-    pub bytes: u64,
-    /// Threads, on a core each.
-    pub threads: usize,
-}
-
-impl L2 {
-    /// Bytes that the weights of a cell may take: half, so that activations, results and the system have room too.
-    pub fn room(self, op: &str) -> u64 {
-        // Dequantising runs on one thread, whatever the team.
-        let threads = if op == "dequantize" { 1 } else { self.threads };
-        self.bytes.saturating_mul(threads as u64) / 2
-    }
-
-    /// Most rows of `k` weights that fit, at 2 bits a weight, and for `dequantize` 32 more that are written: a multiple of 256, or of 16
-    /// where fewer fit; none where not even 16 do.
-    pub fn rows(self, op: &str, k: usize) -> usize {
-        let rows = usize::try_from(8 * self.room(op) / Self::bits(op)).unwrap_or(usize::MAX) / k.max(1);
-        rows / 256 * 256 + if rows < 256 { rows / 16 * 16 } else { 0 }
-    }
-
-    /// Whether all of a matrix fits.
-    pub fn holds(self, op: &str, shape: Shape) -> bool {
-        (shape.m as u64).saturating_mul(shape.k as u64).saturating_mul(Self::bits(op)) <= 8 * self.room(op)
-    }
-
-    /// Bits that a weight takes, read and written.
-    pub fn bits(op: &str) -> u64 {
-        if op == "dequantize" { 34 } else { 2 }
-    }
-}
 
 /// A matrix to measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -367,12 +264,12 @@ impl Scenario {
         self.kernels.as_ref().map(|ids| ids.iter().map(|id| id.get_ref().clone()).collect())
     }
 
-    /// Cells in order: for each operation all shapes, for each shape all residencies. A scenario times batches and dequantising with one
-    /// copy only: a batch reads weights once for many products, and what dequantising writes is 16 times what it reads, so that from memory
-    /// it would time the stores; such a cell does not exist.
+    /// Cells in order: for each operation all shapes, for each shape all residencies. A scenario times batches and
+    /// dequantising with one copy only: a batch reads weights once for many products, and what dequantising writes is
+    /// 16 times what it reads, so that from memory it would time the stores; such a cell does not exist.
     ///
-    /// Cells from the second-level cache have at most as many rows as fit there, so that several shapes may become one cell. Where its size
-    /// is unknown there are none.
+    /// Cells from the second-level cache have at most as many rows as fit there, so that several shapes may become one
+    /// cell. Where its size is unknown there are none.
     pub fn cells(&self, l2: Option<L2>) -> Vec<Cell> {
         let Some(micro) = &self.micro else { return Vec::new() };
         let mut cells = Vec::new();
@@ -398,7 +295,8 @@ impl Scenario {
         cells
     }
 
-    /// The smaller matrix of `--quick`: the same rules and as many rounds, with the first gemv shape and the ends of the size table.
+    /// The smaller matrix of `--quick`: the same rules and as many rounds, with the first gemv shape and the ends of
+    /// the size table.
     pub fn make_quick(&mut self) {
         self.quick = true;
         if let Some(micro) = &mut self.micro {
@@ -458,7 +356,12 @@ fn find_key(text: &str, key: &str) -> usize {
 mod tests {
     use super::*;
 
-    const WHOLE: &str = "name = \"t\"\nsummary = \"s\"\nanalysis = \"a\"\nkernels = [\"scalar\"]\n[micro]\nrounds = 10\nresidency = [\"cache\", \"dram\"]\ngemv = [\"16x256\"]\ndequantize = [\"1x256\", \"1x512\", \"1x1024\"]\n[generate]\nprompt = \"p\"\nmax_tokens = 5\nrounds = 3\n";
+    const WHOLE: &str = concat!(
+        "name = \"t\"\nsummary = \"s\"\nanalysis = \"a\"\nkernels = [\"scalar\"]\n",
+        "[micro]\nrounds = 10\nresidency = [\"cache\", \"dram\"]\n",
+        "gemv = [\"16x256\"]\ndequantize = [\"1x256\", \"1x512\", \"1x1024\"]\n",
+        "[generate]\nprompt = \"p\"\nmax_tokens = 5\nrounds = 3\n",
+    );
 
     fn error(text: &str) -> String {
         Scenario::parse("f.toml", text).expect_err("refused").to_string()

@@ -1,0 +1,129 @@
+//! The end of a run: everything is written, whatever the outcome, and what is wrong is an error.
+
+use super::run::Run;
+use crate::cmd::measure_args::MeasureArgs;
+use crate::error::{Error, Exit, Result};
+use crate::machine::host;
+use crate::output::{Output, note};
+use crate::runs;
+use crate::runs::ReportPaths;
+use kernels::Family;
+use receipt::judge::amdahl::AmdahlRow;
+use receipt::judge::findings::findings;
+use receipt::judge::{amdahl, claims};
+use receipt::{Outcome, Receipt, Status, Verdict, titles};
+use reports::export;
+use serde::Serialize;
+use std::path::Path;
+
+impl Run {
+    /// Writes everything, whatever the outcome, and prints the table and, last, the report's path. Returns what was
+    /// unstable, if anything.
+    pub fn finish(mut self, outcome: Result<()>, args: &MeasureArgs, out: &Output) -> Result<Option<String>> {
+        self.receipt.status = match &outcome {
+            Ok(()) => Status::Complete,
+            Err(e) if e.exit() == Exit::Interrupted => Status::Interrupted,
+            Err(e) => {
+                self.receipt.error = Some(e.to_string());
+                Status::Failed
+            }
+        };
+        self.receipt.host.load_after = Some(host::load());
+        self.receipt.findings = findings(&self.receipt);
+        self.save()?;
+        let paths = runs::render_run(self.folder.path())?;
+        if args.json {
+            out.json(&Printed::new(&self.receipt, self.folder.path(), &paths))?;
+        } else if args.markdown {
+            // Only what goes into the comment.
+            out.line(export::markdown(&self.receipt).trim_end())?;
+            note(paths.html.display().to_string());
+        } else {
+            out.line(reports::summary(&self.receipt, out.look()).trim_end())?;
+            out.line(paths.html.display().to_string())?;
+        }
+        outcome?;
+        self.checks()?;
+        Ok(self.unstable())
+    }
+
+    /// The first comparison of a machine that differs from itself.
+    fn unstable(&self) -> Option<String> {
+        let reason = |verdict: Option<&Verdict>| {
+            verdict.filter(|v| v.outcome == Outcome::Unstable).map(|verdict| verdict.reason.clone())
+        };
+        let cells = self.receipt.micro.iter().find_map(|cell| {
+            let reason = cell.summaries.iter().find_map(|s| reason(s.verdict.as_ref()))?;
+            Some(format!("{} {}x{} {}: {reason}", cell.op, cell.m, cell.k, titles::residency(cell.residency)))
+        });
+        cells.or_else(|| {
+            self.receipt.generation.iter().flat_map(|g| &g.blocks).find_map(|blocks| {
+                let reason = blocks.summaries.iter().find_map(|s| reason(s.verdict.as_ref()))?;
+                Some(format!("{} decoding: {reason}", blocks.family))
+            })
+        })
+    }
+
+    /// A complete run still fails when something in it is wrong.
+    fn checks(&self) -> Result<()> {
+        let wrong: Vec<&str> = self.receipt.verify.iter().filter(|v| v.mismatches > 0).map(|v| v.id.as_str()).collect();
+        if !wrong.is_empty() {
+            return Err(Error::failed(format!("mismatches in {}; see /verify in the receipt", wrong.join(", "))));
+        }
+        let kernels = self.receipt.generation.iter().flat_map(|g| &g.kernels);
+        let failed = kernels.flat_map(|k| k.goldens.iter().filter(|g| !g.passed).map(move |g| (k, g)));
+        let failed: Vec<String> = failed.map(|(k, g)| format!("{} on {:?}", k.kernel, g.prompt)).collect();
+        if !failed.is_empty() {
+            return Err(Error::failed(format!("known answers are not reproduced: {}", failed.join("; "))));
+        }
+        if self.receipt.settings.deterministic { self.deterministic() } else { Ok(()) }
+    }
+
+    /// What `--deterministic` promises.
+    fn deterministic(&self) -> Result<()> {
+        let Some(generation) = &self.receipt.generation else { return Ok(()) };
+        if let Some(k) = generation.kernels.iter().find(|k| k.ids_equal_in_rounds == Some(false)) {
+            return Err(Error::failed(format!("--deterministic: {} gave other tokens in another round", k.kernel)));
+        }
+        let exact: Vec<_> = generation.kernels.iter().filter(|k| k.family == Family::W2A8.name()).collect();
+        match exact.iter().find(|k| k.token_ids != exact[0].token_ids) {
+            Some(other) => Err(Error::failed(format!(
+                "--deterministic: the exact kernels {} and {} gave different tokens",
+                exact[0].kernel, other.kernel
+            ))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What `compare --json` prints.
+#[derive(Serialize)]
+struct Printed<'a> {
+    status: Status,
+    run_folder: String,
+    receipt: String,
+    report: String,
+    csv: String,
+    charts: Vec<String>,
+    elapsed_s: f64,
+    findings: &'a [receipt::Finding],
+    amdahl: Vec<AmdahlRow>,
+    claims: Vec<claims::Judged>,
+}
+
+impl<'a> Printed<'a> {
+    fn new(receipt: &'a Receipt, folder: &Path, paths: &ReportPaths) -> Self {
+        Self {
+            status: receipt.status,
+            run_folder: folder.display().to_string(),
+            receipt: folder.join(receipt::RECEIPT_FILE).display().to_string(),
+            report: paths.html.display().to_string(),
+            csv: paths.csv.display().to_string(),
+            charts: paths.charts.iter().map(|chart| chart.display().to_string()).collect(),
+            elapsed_s: receipt.elapsed_s,
+            findings: &receipt.findings,
+            amdahl: amdahl::rows(receipt),
+            claims: claims::judge_all(reports::seed::claims(), receipt),
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Shapes as scenarios and flags write them.
+
+use receipt::Residency;
+
+/// Rows and columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// Rows.
+    pub m: usize,
+    /// Columns.
+    pub k: usize,
+}
+
+/// Largest matrix of a microbenchmark, in weights: 512 MiB packed, 8 GiB as f32.
+const MAX_WEIGHTS: usize = 1 << 31;
+
+impl Shape {
+    /// `MxK`, both at least 1.
+    pub fn parse(text: &str) -> std::result::Result<Self, String> {
+        let parts = text.split_once('x').and_then(|(m, k)| Some((m.parse().ok()?, k.parse().ok()?)));
+        match parts {
+            Some((m, k)) if m > 0 && k > 0 && usize::checked_mul(m, k).is_some_and(|n| n <= MAX_WEIGHTS) => {
+                Ok(Self { m, k })
+            }
+            Some(_) => Err(format!("shape \"{text}\" must have 1 to {MAX_WEIGHTS} weights")),
+            None => Err(format!("\"{text}\" is not a shape; write rows x columns, for example \"2560x6912\"")),
+        }
+    }
+}
+
+/// A matrix and a batch, `MxKxTOKENS`.
+pub fn parse_batch(text: &str) -> std::result::Result<(Shape, usize), String> {
+    let parts = text.rsplit_once('x').filter(|(shape, _)| shape.contains('x'));
+    let Some((shape, tokens)) = parts else {
+        return Err(format!("\"{text}\" is not a batch; write rows x columns x tokens, for example \"6912x2560x128\""));
+    };
+    match tokens.parse() {
+        Ok(tokens) if (1..=MAX_TOKENS).contains(&tokens) => Ok((Shape::parse(shape)?, tokens)),
+        _ => Err(format!("\"{text}\": tokens must be 1 to {MAX_TOKENS}")),
+    }
+}
+
+/// A residency by its name in scenarios and flags. `cache` is the name that `llc` had.
+pub fn parse_residency(name: &str) -> std::result::Result<Residency, String> {
+    match name {
+        "l2" => Ok(Residency::L2),
+        "llc" | "cache" => Ok(Residency::Llc),
+        "dram" => Ok(Residency::Dram),
+        _ => Err(format!("\"{name}\" is no place for weights; take l2, llc (the last-level cache) or dram")),
+    }
+}
+
+/// An operation and its size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Product {
+    /// `gemv`, `gemm` or `dequantize`.
+    pub op: &'static str,
+    /// Rows and columns.
+    pub shape: Shape,
+    /// Tokens of a batch; 1 but for `gemm`.
+    pub tokens: usize,
+    /// The one place where its weights are, if not those of the whole matrix.
+    pub only: Option<Residency>,
+}
+
+/// An entry of a list of shapes. Behind a shape of gemv may stand the one residency that it is measured at.
+pub fn parse_product(op: &'static str, text: &str) -> std::result::Result<Product, String> {
+    if op == "gemm" {
+        return parse_batch(text).map(|(shape, tokens)| Product { op, shape, tokens, only: None });
+    }
+    let (shape, only) = match text.split_once(' ').filter(|_| op == "gemv") {
+        Some((shape, residency)) => (shape, Some(parse_residency(residency)?)),
+        None => (text, None),
+    };
+    Ok(Product { op, shape: Shape::parse(shape)?, tokens: 1, only })
+}
+
+/// Largest batch of a microbenchmark.
+const MAX_TOKENS: usize = 1024;
