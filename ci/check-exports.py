@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Loads a run's exports with the formats' own readers: check-exports.py HARNESS RUN_DIR. Readers that are not installed are skipped, one
+"""Loads a run's exports with the formats' own readers: check-exports.py PROGRAM RUN_DIR. Readers that are not installed are skipped, one
 line each; exit 1 and one line for each export that is refused."""
 
 import json
@@ -7,8 +7,8 @@ import subprocess
 import sys
 
 
-def export(harness, run, kind):
-    return subprocess.run([harness, "receipt", "export", run, "--format", kind], check=True, stdout=subprocess.PIPE).stdout.decode()
+def export(program, run, kind):
+    return subprocess.run([program, "receipt", "export", run, "--format", kind], check=True, stdout=subprocess.PIPE).stdout.decode()
 
 
 def junit(text):
@@ -32,10 +32,10 @@ def intoto(text):
     json_format.ParseDict(predicate, test_result_pb2.TestResult())
 
 
-def schema(harness, run):
+def schema(program, run):
     import jsonschema
 
-    rules = json.loads(subprocess.run([harness, "receipt", "schema"], check=True, stdout=subprocess.PIPE).stdout)
+    rules = json.loads(subprocess.run([program, "receipt", "schema"], check=True, stdout=subprocess.PIPE).stdout)
     with open(f"{run}/receipt.json") as file:
         jsonschema.Draft202012Validator(rules).validate(json.load(file))
 
@@ -43,11 +43,11 @@ def schema(harness, run):
 def main():
     if len(sys.argv) != 3:
         sys.exit(__doc__)
-    _, harness, run = sys.argv
+    _, program, run = sys.argv
     checks = {
-        "junit": lambda: junit(export(harness, run, "junit")),
-        "intoto": lambda: intoto(export(harness, run, "intoto")),
-        "schema": lambda: schema(harness, run),
+        "junit": lambda: junit(export(program, run, "junit")),
+        "intoto": lambda: intoto(export(program, run, "intoto")),
+        "schema": lambda: schema(program, run),
     }
     refused = 0
     for name, check in checks.items():

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Lines that the tests of both crates reach, by the compiler's own counters: ci/coverage.sh [CARGO-TEST-ARGUMENTS, else --workspace]
+# Lines that the tests reach, by the compiler's own counters: ci/coverage.sh [CARGO-TEST-ARGUMENTS, else --workspace]
 # Needs llvm-profdata and llvm-cov of the compiler's LLVM: rustup component add llvm-tools, or the system's (Debian: llvm-22), or LLVM_BIN.
 # Files of nothing but tests are left out; unit tests inside other files count as code.
 set -euo pipefail
@@ -13,7 +13,7 @@ done
 [ -n "$tools" ] || { echo "llvm-cov of LLVM $major is missing: rustup component add llvm-tools, or install llvm-$major" >&2; exit 2; }
 
 [ $# -gt 0 ] || set -- --workspace
-# Counters in both crates only: dependencies are the ordinary build's.
+# Counters in our own crates only: dependencies are the ordinary build's.
 folder=${CARGO_TARGET_DIR:-$PWD/target}/coverage
 rm -rf "$folder/profiles"
 mkdir -p "$folder/profiles"
@@ -39,8 +39,9 @@ here = os.getcwd()
 sums = {}
 for file in files:
     name = os.path.relpath(file["filename"], here)
-    crate = name.split("/")[0]
-    if crate in ("kernels", "harness"):
+    folder = name.split("/src/")[0]
+    crate = os.path.basename(folder)
+    if crate in ("kernels", "receipt", "reports", "model", "harness"):
         lines, total = file["summary"]["lines"], sums.setdefault(crate, [0, 0])
         total[0] += lines["covered"]
         total[1] += lines["count"]

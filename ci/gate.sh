@@ -1,16 +1,15 @@
 #!/usr/bin/env bash
-# Gates this commit: is it slower than BASE, or does it compute something else?   bash ci/gate.sh BASE [harness gate flags]
+# Gates this commit: is it slower than BASE, or does it compute something else?   bash ci/gate.sh BASE [tritbench gate flags]
 #
-# BASE is a git revision (built with this build's profile), a harness executable, or the name of a saved baseline.
+# BASE is a git revision (built with this build's profile), a tritbench executable, or the name of a saved baseline.
 # Exit codes are the gate's: 0 PASS, 1 FAIL, 2 bad usage or input, 3 INCONCLUSIVE, 4 UNSTABLE, 5 UNSUPPORTED, 130 interrupted.
 # INCONCLUSIVE and UNSTABLE are no verdict about the commit: with TRITBENCH_GATE_RETRIES=N the gate runs again up to N times, and what is
 # left after that is for a person or a quieter machine to decide.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-base=${1:?usage: bash ci/gate.sh BASE [harness gate flags]}
+base=${1:?usage: bash ci/gate.sh BASE [tritbench gate flags]}
 shift
-cargo build -p harness
-program=${CARGO_TARGET_DIR:-target}/debug/harness
+program=$(bash ci/program.sh)
 against=(--against "$base")
 if "$program" baseline show "$base" >/dev/null 2>&1; then
     against=(--baseline "$base")

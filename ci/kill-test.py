@@ -3,8 +3,8 @@
 
 For `compare --quick`, `model synth`, `baseline save` and `gate` (or only the named ones): after each kill, nothing
 half-written has the name of a whole file, and the next command works and clears what the gate had for itself. Then a model file is cut and rewritten at random moments of `generate`, which must
-end with exit code 0 or 2 and never with a signal. As root it also fills a small file system. Needs Linux, a built program (HARNESS, or
-target/debug/harness) and about five minutes.
+end with exit code 0 or 2 and never with a signal. As root it also fills a small file system. Needs Linux, a built program (TRITBENCH, or
+the one that cargo builds) and about five minutes.
 """
 import json
 import os
@@ -17,13 +17,13 @@ import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-HARNESS = os.environ.get("HARNESS", str(pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug/harness"))
+PROGRAM = os.environ.get("TRITBENCH") or subprocess.check_output(["bash", ROOT / "ci/program.sh"], text=True).strip()
 BUILTIN = ROOT / "scenarios/model/shakespeare-ternary.gguf"
 FAILED = []
 
 
 def run(args, folder):
-    return subprocess.run([HARNESS, *map(str, args)], cwd=folder, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    return subprocess.run([PROGRAM, *map(str, args)], cwd=folder, capture_output=True, text=True, stdin=subprocess.DEVNULL)
 
 
 def check(good, what):
@@ -34,7 +34,7 @@ def check(good, what):
 
 def killed_at(args, folder, seconds):
     """Whether the command was killed (and not done before)."""
-    child = subprocess.Popen([HARNESS, *map(str, args)], cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+    child = subprocess.Popen([PROGRAM, *map(str, args)], cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                              stderr=subprocess.DEVNULL)
     try:
         child.wait(seconds)
@@ -106,7 +106,7 @@ def commands(folder):
         left = list((folder / "tmp").glob("tritbench-gate-*"))
         check(not left, f"a killed gate left {left}")
 
-    yield "gate", ["gate", "--against", HARNESS, "--scenario", gate_scenario, "--out", gated], gate_is_whole
+    yield "gate", ["gate", "--against", PROGRAM, "--scenario", gate_scenario, "--out", gated], gate_is_whole
 
 
 def kills(moments, only):
@@ -138,7 +138,7 @@ def changing_model(moments):
         for number in range(moments):
             r = random.Random(number)
             model.write_bytes(good)
-            args = [HARNESS, "generate", "--prompt", "x", "--max-tokens", "2", "--model", str(model)]
+            args = [PROGRAM, "generate", "--prompt", "x", "--max-tokens", "2", "--model", str(model)]
             child = subprocess.Popen(args, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
             time.sleep(r.uniform(0, 0.15))
             if number % 2:

@@ -10,7 +10,7 @@ export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}/mutants
 
 # Dependencies are built as ever; our crates in what takes least time to build again. One job, because all share a target directory.
 fast=(-C=--config=profile.dev.incremental=true)
-for crate in harness model kernels; do
+for crate in harness model receipt reports kernels; do
     for setting in opt-level=0 codegen-units=256 debug=0; do fast+=("-C=--config=profile.dev.package.$crate.$setting"); done
 done
 # Depends on the profile as committed; and long tests find out nothing about a mutant that the others do not.
@@ -30,9 +30,13 @@ area() {
 
 run() {
     case $1 in
-        statistics) area statistics --bin=harness "harness/src/measure/stats.rs harness/src/measure/sequential.rs" measure::s measure::medians measure::rounds gate:: recheck::tests::f report::verdict ;;
-        gate) area gate --bin=harness "harness/src/gate/verdicts.rs harness/src/gate/exact.rs" gate:: recheck::tests::f ;;
-        receipts) area receipts --bin=harness "harness/src/receipt/integrity.rs harness/src/receipt/store.rs harness/src/recheck/*.rs" receipt:: recheck:: --skip any_edited ;;
+        statistics) area statistics --lib "reports/receipt/src/judge/stats.rs reports/receipt/src/judge/paired.rs reports/receipt/src/judge/sequential.rs" \
+            judge recheck::tests::f ;;
+        gate)
+            area gate-verdicts --lib reports/receipt/src/judge/gate.rs judge::gate recheck::tests::f
+            area gate --bin=tritbench harness/src/gate/exact.rs gate:: ;;
+        receipts) area receipts --lib "reports/receipt/src/integrity.rs reports/receipt/src/store.rs reports/receipt/src/recheck/*.rs" \
+            integrity store recheck --skip any_edited ;;
         packing) area packing --lib "kernels/src/packed.rs kernels/src/packed/*.rs kernels/src/format/*.rs kernels/src/activation.rs kernels/src/i2s_tensor.rs" \
             packed format activation i2s_tensor --skip every_position --skip all_stored_values ;;
         *) echo "no area $1; there are statistics, gate, receipts and packing" >&2; exit 2 ;;

@@ -3,7 +3,7 @@
 
 Each must end with exit code 0 or 2, in under two seconds, with at most the file's size and 200 MB of memory, without a panic, and when it
 refuses, with one line. The mutations of a number are always the same; a failure is kept beside the report and named. Needs Linux, a
-built program (HARNESS, or target/debug/harness) and about five minutes. No part of CI: `cargo test -p harness fuzzing` is.
+built program (TRITBENCH, or the one that cargo builds) and about five minutes. No part of CI: `cargo test -p harness fuzzing` is.
 """
 import os
 import pathlib
@@ -16,7 +16,7 @@ import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-HARNESS = os.environ.get("HARNESS", str(pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug/harness"))
+PROGRAM = os.environ.get("TRITBENCH") or subprocess.check_output(["bash", ROOT / "ci/program.sh"], text=True).strip()
 MEMORY = 200 * 1000 * 1000
 SECONDS = 2.0
 LIES = [0, 1, 0x7F, 0xFF, 0xFFFF, 2**31 - 1, 2**31, 2**32 - 1, 2**33, 2**62, 2**63 - 1, 2**64 - 8, 2**64 - 1]
@@ -52,7 +52,7 @@ def cases(kind, folder):
     """(good files, ending, whether binary, bytes of header, command lines)."""
     if kind == "gguf":
         tiny = folder / "tiny.gguf"
-        subprocess.run([HARNESS, "model", "synth", "--shape", "tiny", "--out", str(tiny)], check=True, capture_output=True)
+        subprocess.run([PROGRAM, "model", "synth", "--shape", "tiny", "--out", str(tiny)], check=True, capture_output=True)
         good = [tiny.read_bytes(), (ROOT / "scenarios/model/shakespeare-ternary.gguf").read_bytes()]
         generate = ["generate", "--prompt", "To be", "--max-tokens", "2", "--kernel", "scalar-i8", "--model"]
         return good, "gguf", True, 60000, [["model", "inspect"], generate]
@@ -68,7 +68,7 @@ def cases(kind, folder):
 def run(args, size):
     """What is wrong with one run, or None; and its seconds, memory and exit code."""
     start = time.monotonic()
-    child = subprocess.Popen([HARNESS, *args], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    child = subprocess.Popen([PROGRAM, *args], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     text = child.stderr.read().decode(errors="replace")
     _, status, used = os.wait4(child.pid, 0)
     seconds, memory, code = time.monotonic() - start, used.ru_maxrss * 1024, os.waitstatus_to_exitcode(status)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Whether a comparison has one word wherever it is shown: one-answer.py HARNESS [RECEIPT...]
+"""Whether a comparison has one word wherever it is shown: one-answer.py PROGRAM [RECEIPT...]
 
-By default every receipt below reports/ and harness/tests. Each is rendered by HARNESS; the word of each comparison on the page, in the
+By default every receipt below reports/ and harness/tests. Each is rendered by PROGRAM; the word of each comparison on the page, in the
 terminal, in Markdown and in measurements.csv must be the judge's. The judge here is a second one, written from METHODOLOGY.md: it reads the
 raw rounds and nothing that was computed from them. Exit 1 and a line for each word that differs.
 """
@@ -282,13 +282,13 @@ def differences(where, shown, expected):
             yield f"{where}: {' '.join(key) if isinstance(key, tuple) else key}: {shown.get(key)}, the judge says {expected.get(key)}"
 
 
-def check(harness, path):
+def check(program, path):
     receipt = json.loads(path.read_text())
     words, decoding = judged(receipt)
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         shutil.copy(path, folder / "receipt.json")
-        run = lambda *flags: subprocess.run([harness, "report", str(folder), *flags], check=True, stdout=subprocess.PIPE).stdout.decode()
+        run = lambda *flags: subprocess.run([program, "report", str(folder), *flags], check=True, stdout=subprocess.PIPE).stdout.decode()
         terminal, markdown = run("--full"), run("--markdown")
         page = (folder / "report.html").read_text()
         found = list(differences("terminal", of_terminal(terminal, LEVELS), words))
@@ -309,7 +309,7 @@ def check(harness, path):
 
 
 def main():
-    harness = sys.argv[1]
+    program = sys.argv[1]
     paths = [pathlib.Path(p) for p in sys.argv[2:]]
     if not paths:
         below = [p for folder in ["reports", "harness/tests"] for p in (ROOT / folder).rglob("receipt*.json")]
@@ -317,7 +317,7 @@ def main():
         paths = sorted(p for p in below if "corpus" not in p.parts)
     failed = False
     for path in paths:
-        comparisons, charts, found = check(harness, path)
+        comparisons, charts, found = check(program, path)
         for line in found[:20]:
             print(f"{path}: {line}", file=sys.stderr)
         if len(found) > 20:

@@ -63,8 +63,7 @@ for distance in "${distances[@]}"; do
         done
         continue
     fi
-    cargo build -q -p harness
-    "${CARGO_TARGET_DIR:-target}/debug/harness" micro --scenario sweep.toml --kernels avx2-fma-tile,avx2-prefetch,avx2-permute \
+    "$(bash ci/program.sh)" micro --scenario sweep.toml --kernels avx2-fma-tile,avx2-prefetch,avx2-permute \
         --out "$out/$distance" >"$scratch/log" 2>&1 || { cat "$scratch/log" >&2; exit 1; }
     python3 - "$distance" "$out/$distance/receipt.json" <<'PYTHON'
 import json, sys

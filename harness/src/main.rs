@@ -1,4 +1,4 @@
-//! `harness`: runs ternary kernels through microbenchmarks and real generation, and writes receipts, charts and
+//! `tritbench`: runs ternary kernels through microbenchmarks and real generation, and writes receipts, charts and
 //! reports.
 //!
 //! Data flows one way: scenario -> measurement -> receipt -> report. Reports read receipts and nothing else.

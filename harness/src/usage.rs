@@ -42,7 +42,7 @@ pub fn one_line<S: AsRef<str>>(error: &clap::Error, args: &[S]) -> String {
 
 /// The program and the commands at the start of the command line, flags between them left out.
 fn command<S: AsRef<str>>(args: &[S]) -> String {
-    let (mut level, mut names) = (Cli::command(), vec!["harness".to_owned()]);
+    let (mut level, mut names) = (Cli::command(), vec!["tritbench".to_owned()]);
     for arg in args.iter().skip(1).map(AsRef::as_ref) {
         match level.find_subcommand(arg) {
             Some(found) => {
@@ -63,7 +63,7 @@ mod tests {
     use clap::Parser;
 
     fn line(args: &[&str]) -> String {
-        let args = [&["harness"], args].concat();
+        let args = [&["tritbench"], args].concat();
         one_line(&Cli::try_parse_from(&args).expect_err("refused"), &args)
     }
 
@@ -72,29 +72,29 @@ mod tests {
         let cases: [(&[&str], &str); 6] = [
             (
                 &["generate"],
-                "the following required arguments were not provided: --prompt <T>; see harness generate --help",
+                "the following required arguments were not provided: --prompt <T>; see tritbench generate --help",
             ),
             (
                 &["generate", "--prompt", "x", "--seed", "x"],
-                "invalid value 'x' for '--seed <SEED>': invalid digit found in string; see harness generate --help",
+                "invalid value 'x' for '--seed <SEED>': invalid digit found in string; see tritbench generate --help",
             ),
             (
                 &["generate", "--promt", "x"],
                 "unexpected argument '--promt' found; tip: a similar argument exists: '--prompt'; see \
-                 harness generate --help",
+                 tritbench generate --help",
             ),
             (
                 &["model", "synth", "--shape"],
-                "a value is required for '--shape <SHAPE>' but none was supplied; see harness model synth --help",
+                "a value is required for '--shape <SHAPE>' but none was supplied; see tritbench model synth --help",
             ),
             (
                 &["kompare"],
-                "unrecognized subcommand 'kompare'; tip: a similar subcommand exists: 'compare'; see harness --help",
+                "unrecognized subcommand 'kompare'; tip: a similar subcommand exists: 'compare'; see tritbench --help",
             ),
             (
                 &["list", "xyz"],
                 "invalid value 'xyz' for '[WHAT]'; [possible values: kernels, scenarios, models, claims]; \
-                 see harness list --help",
+                 see tritbench list --help",
             ),
         ];
         for (args, expected) in cases {

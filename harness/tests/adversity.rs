@@ -129,18 +129,18 @@ fn a_deterministic_comparison_says_so_in_its_receipt() {
 #[test]
 fn a_usage_error_is_one_line_that_names_flag_and_next_step() {
     for (args, parts) in [
-        (&["generate"][..], &["--prompt <T>", "see harness generate --help"][..]),
-        (&["generate", "--promt", "x"], &["'--promt'", "'--prompt'", "see harness generate --help"]),
-        (&["compare", "--kernels"], &["--kernels", "see harness compare --help"]),
-        (&["kompare"], &["'kompare'", "'compare'", "see harness --help"]),
-        (&["generate", "--prompt", "x", "--seed", "many"], &["'many'", "--seed", "see harness generate --help"]),
+        (&["generate"][..], &["--prompt <T>", "see tritbench generate --help"][..]),
+        (&["generate", "--promt", "x"], &["'--promt'", "'--prompt'", "see tritbench generate --help"]),
+        (&["compare", "--kernels"], &["--kernels", "see tritbench compare --help"]),
+        (&["kompare"], &["'kompare'", "'compare'", "see tritbench --help"]),
+        (&["generate", "--prompt", "x", "--seed", "many"], &["'many'", "--seed", "see tritbench generate --help"]),
     ] {
         let line = assert_refused(args, 2, parts);
         assert_eq!(stderr(&run(args)), format!("{line}\n"), "one line in all");
     }
     let help = run(&["generate", "--help"]);
     assert_eq!(help.status.code(), Some(0));
-    assert!(common::stdout(&help).contains("Usage: harness generate") && help.stderr.is_empty());
+    assert!(common::stdout(&help).contains("Usage: tritbench generate") && help.stderr.is_empty());
 }
 
 /// A clock that is set while a run goes on must not change what is measured: durations come from `Instant`, which no

@@ -110,7 +110,7 @@ fn module_docs_hold_the_counts() {
         let figure = |pointer: &str| hot.pointer(pointer).and_then(Value::as_f64).expect("a figure");
         let vector: f64 = ["128", "256", "512"].iter().map(|bits| figure(&format!("/widths/bits_{bits}"))).sum();
         let sentence = format!(
-            "Counted (`harness count`), inner loop, per 64 weights: {:.2} instructions, \
+            "Counted (`tritbench count`), inner loop, per 64 weights: {:.2} instructions, \
              {vector:.2} of them vector, {:.2} memory reads.",
             figure("/instructions"),
             figure("/memory/reads")

@@ -1,6 +1,6 @@
 //! Instructions of one gemv of every kernel under callgrind: `cargo bench -p kernels --bench instructions`. The counts
 //! of a kernel may not grow by more than 0.5% over the saved baseline, or else over the run before. Valgrind has no
-//! AVX-512 and hides it: those kernels are named and left out here, and counted by `harness count`.
+//! AVX-512 and hides it: those kernels are named and left out here, and counted by `tritbench count`.
 //! `ci/install-gungraun.sh` installs what is needed beside valgrind.
 
 #[cfg(unix)]

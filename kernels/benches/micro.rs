@@ -1,5 +1,5 @@
 //! Time of one gemv of every kernel that runs here: `cargo bench -p kernels --bench micro`. For a look while writing a
-//! kernel; criterion times one kernel after the other, so ratios belong to `harness compare`, which lets them take
+//! kernel; criterion times one kernel after the other, so ratios belong to `tritbench compare`, which lets them take
 //! turns.
 
 mod operands;

@@ -1,4 +1,4 @@
-//! Every kernel against the oracle. One suite for `cargo test` and for `harness verify`; a kernel that fails it is
+//! Every kernel against the oracle. One suite for `cargo test` and for `tritbench verify`; a kernel that fails it is
 //! never timed.
 //!
 //! W2A8 kernels must equal the oracle's integers. W2A32 kernels may differ by at most [`F32_BOUND`] of the row's sum of

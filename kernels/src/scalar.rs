@@ -5,7 +5,7 @@
 //! of additions is 64 long: the error stays below (64 + 2 + k/256) half-ulps of the row's absolute sum, about 6e-6 at
 //! k = 6912.
 //!
-//! Counted (`harness count`), inner loop, per 64 weights: 384.00 instructions, 112.00 of them vector, 96.00 memory
+//! Counted (`tritbench count`), inner loop, per 64 weights: 384.00 instructions, 112.00 of them vector, 96.00 memory
 //! reads. LLVM packs the four sums into xmm registers: 48 of the vector instructions are shuffles that bring table
 //! entries together.
 //!

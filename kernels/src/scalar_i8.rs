@@ -3,7 +3,7 @@
 //! `sum(code * x) - sum(x)` equals `sum((code - 1) * x)`. No overflow: |sum(code * x)| <= 2 * 128 * k, below 2^31 for k
 //! up to 8 million.
 //!
-//! Counted (`harness count`), inner loop, per 64 weights: 176.50 instructions, 175.00 of them vector, 20.00 memory
+//! Counted (`tritbench count`), inner loop, per 64 weights: 176.50 instructions, 175.00 of them vector, 20.00 memory
 //! reads. LLVM vectorises this with SSE2, which every x86-64 has: 66 of them are shuffles that widen bytes.
 
 use crate::cpu::CpuFeatures;

@@ -1,4 +1,4 @@
-//! Every registered kernel passes the suite that `harness verify` runs, and the suite can fail.
+//! Every registered kernel passes the suite that `tritbench verify` runs, and the suite can fail.
 
 use kernels::{CpuFeatures, Kernel, conformance, registry};
 

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 #[derive(Subcommand, Debug)]
 pub enum BaselineCommand {
     /// Keep this program, what it is asked to measure, and what it computes
-    #[command(after_help = "Example: harness baseline save release --scenario quick")]
+    #[command(after_help = "Example: tritbench baseline save release --scenario quick")]
     Save(BaselineSaveArgs),
     /// All baselines
     List {
@@ -64,7 +64,7 @@ pub struct BaselineSaveArgs {
     /// The smaller matrix, which is the default here
     #[arg(long)]
     pub quick: bool,
-    /// Keep this harness executable instead of the one that runs
+    /// Keep this tritbench executable instead of the one that runs
     #[arg(long, value_name = "FILE")]
     pub binary: Option<PathBuf>,
     /// Replace a baseline of this name
@@ -162,8 +162,10 @@ fn list(store: &Store, json: bool, out: &Output) -> Result<()> {
         return out.json(&Listing { baselines });
     }
     if baselines.is_empty() {
-        return out
-            .line(format!("no baselines in {}; make one with `harness baseline save NAME`", store.folder().display()));
+        return out.line(format!(
+            "no baselines in {}; make one with `tritbench baseline save NAME`",
+            store.folder().display()
+        ));
     }
     let rows = baselines.iter().map(|b| {
         let kernels = b.kernels.as_ref().map_or_else(|| "all".into(), |k| k.join(", "));

@@ -144,7 +144,7 @@ fn one(asked: &Asked<'_>) -> Result<(GateRecord, CalibrationTrial)> {
     let record = gate::run(asked, &Progress::silent(), |_| Ok(()))?;
     if let Some(check) = record.checks.iter().find(|c| !c.passed) {
         return Err(Error::failed(format!(
-            "{} of {} on {} differs between two processes of this build; run `harness verify`",
+            "{} of {} on {} differs between two processes of this build; run `tritbench verify`",
             check.what, check.kernel, check.subject
         )));
     }

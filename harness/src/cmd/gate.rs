@@ -28,7 +28,7 @@ pub struct GateArgs {
     /// A saved baseline: its kept program runs beside this one, on its scenario
     #[arg(long, value_name = "NAME")]
     pub baseline: Option<String>,
-    /// A harness executable, or a git revision to build
+    /// A tritbench executable, or a git revision to build
     #[arg(long, value_name = "BINARY|GIT-REV")]
     pub against: Option<String>,
     /// The build to judge; this program by default

@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 #[derive(Subcommand, Debug)]
 pub enum ModelCommand {
     /// Metadata, tensors, layout checks and hash of a GGUF file
-    #[command(after_help = "Example: harness model inspect builtin")]
+    #[command(after_help = "Example: tritbench model inspect builtin")]
     Inspect {
         /// builtin, synth:SHAPE or a GGUF file
         model: String,
@@ -36,7 +36,7 @@ pub enum ModelCommand {
         machine: MachineArgs,
     },
     /// Write a model with random weights and a real model's shape
-    #[command(after_help = "Example: harness model synth --shape 2b-4t --layers 2 --out two-layers.gguf")]
+    #[command(after_help = "Example: tritbench model synth --shape 2b-4t --layers 2 --out two-layers.gguf")]
     Synth {
         /// Shape: 2b-4t or tiny
         #[arg(long, default_value = "2b-4t")]

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 #[derive(Subcommand, Debug)]
 pub enum ReceiptCommand {
     /// Recompute every figure and verdict from the raw rounds and compare digests; exit 1 names the first that differs
-    #[command(after_help = "Example: harness receipt verify reports/runs/A")]
+    #[command(after_help = "Example: tritbench receipt verify reports/runs/A")]
     Verify {
         /// Run folder or receipt file
         #[arg(value_name = "RUN_DIR|RECEIPT")]
@@ -28,7 +28,7 @@ pub enum ReceiptCommand {
         json: bool,
     },
     /// Write a receipt in another tool's format
-    #[command(after_help = "Example: harness receipt export reports/runs/A --format junit --out junit.xml")]
+    #[command(after_help = "Example: tritbench receipt export reports/runs/A --format junit --out junit.xml")]
     Export {
         /// Run folder or receipt file
         #[arg(value_name = "RUN_DIR|RECEIPT")]
@@ -41,7 +41,7 @@ pub enum ReceiptCommand {
         out: Option<PathBuf>,
     },
     /// Print the JSON Schema of receipts
-    #[command(after_help = "Example: harness receipt schema > receipt-1.schema.json")]
+    #[command(after_help = "Example: tritbench receipt schema > receipt-1.schema.json")]
     Schema,
 }
 

@@ -13,7 +13,9 @@ use std::path::{Path, PathBuf};
 /// Layout of `baseline.json`.
 const VERSION: u32 = 1;
 const FACTS: &str = "baseline.json";
-const PROGRAM: &str = "harness";
+const PROGRAM: &str = "program";
+/// What it was called in baselines that were saved before the program had its name.
+const OLD_PROGRAM: &str = "harness";
 /// Largest `baseline.json` and largest program that are read.
 const MAX_FACTS_BYTES: u64 = 64 << 20;
 const MAX_PROGRAM_BYTES: u64 = 1 << 30;
@@ -134,11 +136,12 @@ impl Store {
             let known = if names.is_empty() { "none".into() } else { names.join(", ") };
             let place = self.folder.display();
             return Err(Error::input(format!(
-                "there is no baseline {name} in {place} (saved: {known}); make one with `harness baseline save {name}`"
+                "there is no baseline {name} in {place} (saved: {known}); make one with `tritbench baseline save {name}`"
             )));
         }
         let baseline = self.facts(&path)?;
-        let program = folder.join(PROGRAM);
+        let old = folder.join(OLD_PROGRAM);
+        let program = if old.exists() { old } else { folder.join(PROGRAM) };
         if !program.exists() {
             return Err(Error::input(format!(
                 "baseline {name} has lost its program, {}; save it again",
@@ -284,7 +287,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let store = Store::new(Some(dir.path()));
         store.save(&example("main", b"one"), b"one").expect("saved");
-        fs::write(dir.path().join("main/harness"), b"two").expect("written");
+        fs::write(dir.path().join("main/program"), b"two").expect("written");
         assert!(store.load("main").expect_err("refused").to_string().contains("its hash differs"));
         fs::write(dir.path().join("main/baseline.json"), b"{\"version\": 1").expect("written");
         assert!(store.load("main").expect_err("refused").to_string().contains("is not a baseline"));

@@ -57,7 +57,7 @@ fn serve() -> Result<()> {
 fn first(lines: &mut Lines<StdinLock<'_>>) -> Result<Job> {
     let text = lines.next().and_then(|line| line.ok());
     let text =
-        text.ok_or_else(|| Error::input("this command is started by `harness gate` and takes its orders from it"))?;
+        text.ok_or_else(|| Error::input("this command is started by `tritbench gate` and takes its orders from it"))?;
     parse(&text)
 }
 

@@ -70,7 +70,7 @@ pub fn same_as_before(cell: &JobCell, before: &[Vec<String>; 2], now: &[Vec<Stri
         cell.kernels.iter().enumerate().find(|(i, _)| (0..2).any(|side| before[side].get(*i) != now[side].get(*i)));
     let kernel = at.map_or("a kernel", |(_, id)| id);
     Err(Error::failed(format!(
-        "{}: {kernel} computed another result in a fresh process; run `harness verify`",
+        "{}: {kernel} computed another result in a fresh process; run `tritbench verify`",
         subject(cell)
     )))
 }

@@ -226,7 +226,7 @@ fn expect(column: &Column<'_>, at: usize, id: u32) -> Result<()> {
         return Ok(());
     }
     Err(Error::failed(format!(
-        "{kernel} generates id {id} at {at} when kernels take turns, {own} undisturbed; run `harness verify`"
+        "{kernel} generates id {id} at {at} when kernels take turns, {own} undisturbed; run `tritbench verify`"
     )))
 }
 

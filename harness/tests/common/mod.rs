@@ -10,14 +10,14 @@ use std::process::Output;
 
 /// The program under test.
 pub fn harness() -> Command {
-    let mut command = Command::cargo_bin("harness").expect("cargo built it");
+    let mut command = Command::cargo_bin("tritbench").expect("cargo built it");
     command.env_remove("NO_COLOR").env_remove("TRITBENCH_CACHE");
     command
 }
 
 /// Path of the program, for tests that need a child to send signals to.
 pub fn harness_path() -> PathBuf {
-    assert_cmd::cargo::cargo_bin!("harness").to_path_buf()
+    assert_cmd::cargo::cargo_bin!("tritbench").to_path_buf()
 }
 
 /// Runs with `args`, whatever the outcome.

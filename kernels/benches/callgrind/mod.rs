@@ -84,7 +84,7 @@ pub fn bench() {
             let beyond = descriptor.requires.without(under_valgrind());
             if !beyond.is_empty() {
                 println!(
-                    "instructions: {} left out, valgrind has no {beyond}; try: harness count --kernel {0}",
+                    "instructions: {} left out, valgrind has no {beyond}; try: tritbench count --kernel {0}",
                     descriptor.id
                 );
             }

@@ -5,7 +5,7 @@
 //! `unpack` is compiled without vector features and not inlined, as in the analysed source, where it is a function of
 //! its own.
 //!
-//! Counted (`harness count`), inner loop, per 64 weights: 336.00 instructions, 0.00 of them vector, 80.00 memory reads.
+//! Counted (`tritbench count`), inner loop, per 64 weights: 336.00 instructions, 0.00 of them vector, 80.00 memory reads.
 //! That is `unpack`: shift, mask, a load from the table, a store to the buffer for each weight. Nothing in it is a
 //! vector instruction.
 

@@ -3,7 +3,7 @@
 //! Per 128 weights: 1 load of codes, 3 shifts, 4 and, 4 maddubs (activations from memory), 4 additions of int16; every
 //! [`BLOCKS_PER_FLUSH`] blocks a widening to int32.
 //!
-//! Counted (`harness count`), inner loop, per 64 weights: 9.62 instructions, 8.12 of them vector, 2.50 memory reads.
+//! Counted (`tritbench count`), inner loop, per 64 weights: 9.62 instructions, 8.12 of them vector, 2.50 memory reads.
 //! That is the list above, a widening for each 1024 weights, and the checks of slices that are not unrolled.
 //!
 //! # No int16 can overflow

@@ -16,7 +16,7 @@
 //! every lookup (two more `unpack` and 16-bit additions) or round tables to int8; the split into a quotient and a
 //! remainder with sums of ten in bytes, and the index without a mask by the zeroing bit, are this project's.
 //!
-//! Counted (`harness count`), inner loop, per 64 weights: 7.70 instructions, 7.10 of them vector, 1.65 memory reads.
+//! Counted (`tritbench count`), inner loop, per 64 weights: 7.70 instructions, 7.10 of them vector, 1.65 memory reads.
 //! 1.0 of the reads are of tables by `vbroadcasti128`, which needs no arithmetic port.
 //!
 //! # Exact

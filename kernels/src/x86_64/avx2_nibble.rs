@@ -5,7 +5,7 @@
 //! the larger half, which the analysis does not count. Still one row at a time, one accumulator, multiply and add
 //! apart.
 //!
-//! Counted (`harness count`), inner loop, per 64 weights: 55.50 instructions, 53.50 of them vector, 9.25 memory reads.
+//! Counted (`tritbench count`), inner loop, per 64 weights: 55.50 instructions, 53.50 of them vector, 9.25 memory reads.
 //! Beside the unpacking above these are 4 byte shifts that bring upper halves down, 8 multiplications and 8 additions
 //! with activations from memory; the rest is what a block of 256 needs once.
 

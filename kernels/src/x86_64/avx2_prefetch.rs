@@ -4,7 +4,7 @@
 //! Per 128 weights and row: 1 load, 2 and, 1 shift, 4 pshufb, 8 unpack (twice the work an instruction of the stage
 //! before), then the same 16 sign extensions, conversions and FMAs.
 //!
-//! Counted (`harness count`), inner loop, per 64 weights: 44.25 instructions, 41.50 of them vector, 11.00 memory reads.
+//! Counted (`tritbench count`), inner loop, per 64 weights: 44.25 instructions, 41.50 of them vector, 11.00 memory reads.
 //! Of these 6 unpack, 6 bring upper halves down, 16 widen and 8 are FMAs. LLVM makes a loop over the rows of it, with
 //! the activations as memory operands of the FMAs: they are read once a row, not once a tile (11 reads, 313 bytes, for
 //! 64 weights).

@@ -19,7 +19,7 @@
 //! From the prototypes of this project. That sums of activations can be looked up in place of products is T-MAC's idea,
 //! and bitnet.cpp's TL1 and TL2 use it for groups of ternary weights.
 //!
-//! Counted (`harness count`), inner loop, per 64 weights: 2.67 instructions, 2.17 of them vector, 0.39 memory reads.
+//! Counted (`tritbench count`), inner loop, per 64 weights: 2.67 instructions, 2.17 of them vector, 0.39 memory reads.
 //! That is `gemv`, one token: the list above with nothing shared, 4 prefetches a block, and the loop. The tables come
 //! on top: at 128 rows they are about as many instructions again.
 //!

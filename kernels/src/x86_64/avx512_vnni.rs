@@ -8,7 +8,7 @@
 //! From the prototypes of this project; interleaved rows are known from ik_llama.cpp's `_R4` types. The loop needs no
 //! shifts, because a plane stays in place, 4^p times too large, and its sum is divided once at the end.
 //!
-//! Counted (`harness count`), inner loop, per 64 weights: 2.88 instructions, 2.25 of them vector, 1.25 memory reads.
+//! Counted (`tritbench count`), inner loop, per 64 weights: 2.88 instructions, 2.25 of them vector, 1.25 memory reads.
 //! That is the list above, a prefetch a step, and 4 instructions of the loop for each two steps.
 //!
 //! # Exact

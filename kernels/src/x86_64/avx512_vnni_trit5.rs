@@ -14,7 +14,7 @@
 //! The packing and the decoder are from the prototypes of this project; the published five-trit format (llama.cpp's
 //! TQ1_0) extracts digits with multiplications.
 //!
-//! Counted (`harness count`), inner loop, per 64 weights: 3.80 instructions, 3.20 of them vector, 1.20 memory reads.
+//! Counted (`tritbench count`), inner loop, per 64 weights: 3.80 instructions, 3.20 of them vector, 1.20 memory reads.
 //! That is the list above (the GF(2) product among the logic), a prefetch a step, and the loop.
 //!
 //! # Exact

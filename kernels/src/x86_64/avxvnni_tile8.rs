@@ -5,7 +5,7 @@
 //! `vpdpbusd` cannot broadcast from memory), 2 `vpdpbusd`: 4 operations on arithmetic ports where
 //! [`super::avx2_i8_tile8`] has 7, and no widening. 2.0 bits a weight.
 //!
-//! Counted (`harness count`), inner loop, per 64 weights: 7.50 instructions, 6.50 of them vector, 2.50 memory reads.
+//! Counted (`tritbench count`), inner loop, per 64 weights: 7.50 instructions, 6.50 of them vector, 2.50 memory reads.
 //! That is the list above and a prefetch for each two steps.
 //!
 //! # Exact
