@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 /// Layout of `baseline.json`.
 const VERSION: u32 = 1;
 const FACTS: &str = "baseline.json";
-const PROGRAM: &str = "program";
+const PROGRAM: &str = "tritbench";
 /// What it was called in baselines that were saved before the program had its name.
 const OLD_PROGRAM: &str = "harness";
 /// Largest `baseline.json` and largest program that are read.
@@ -287,7 +287,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let store = Store::new(Some(dir.path()));
         store.save(&example("main", b"one"), b"one").expect("saved");
-        fs::write(dir.path().join("main/program"), b"two").expect("written");
+        fs::write(dir.path().join("main/tritbench"), b"two").expect("written");
         assert!(store.load("main").expect_err("refused").to_string().contains("its hash differs"));
         fs::write(dir.path().join("main/baseline.json"), b"{\"version\": 1").expect("written");
         assert!(store.load("main").expect_err("refused").to_string().contains("is not a baseline"));
