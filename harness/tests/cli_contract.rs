@@ -374,7 +374,7 @@ fn every_command_has_help_with_an_example() {
         let help = stdout(&run(&[command, &["--help"]].concat()));
         assert!(help.contains("Usage:") && help.contains("Example"), "{help}");
     }
-    assert!(stdout(&run(&["--version"])).starts_with("harness "));
+    assert!(stdout(&run(&["--version"])).starts_with("tritbench "));
 }
 
 #[test]

@@ -142,8 +142,9 @@ impl Repository {
             name => self.named(from, name, seen),
         };
         if found.is_empty() {
-            let library =
-                self.crates.iter().find(|krate| krate.manifest.name == *first).and_then(|krate| krate.library);
+            // A name alone is a function or a closure; what is inside a crate is named behind it.
+            let named = self.crates.iter().find(|krate| krate.manifest.name == *first && !rest.is_empty());
+            let library = named.and_then(|krate| krate.library);
             found.push(library.map_or_else(|| Found::Outside(vec![first.clone()]), Found::Module));
         }
         for segment in rest {
