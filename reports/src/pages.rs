@@ -1,4 +1,5 @@
-//! Whole pages of every kind of run, held against what any page must be, and their first sentences against expected texts.
+//! Whole pages of every kind of run, held against what any page must be, and their first sentences against expected
+//! texts.
 //!
 //! `TRITBENCH_BLESS=1 cargo test -p harness report::pages` writes the texts anew, to be read as a user would.
 

@@ -1,5 +1,5 @@
-//! How receipts are laid out as text: objects one field a line, arrays of plain values on one line. A gate holds tens of thousands of
-//! rounds, which would take a line for each number otherwise.
+//! How receipts are laid out as text: objects one field a line, arrays of plain values on one line. A gate holds tens
+//! of thousands of rounds, which would take a line for each number otherwise.
 
 use serde::Serialize;
 use serde_json::ser::{CharEscape, Formatter};

@@ -1,4 +1,5 @@
-//! What the gate finds on this machine: share of gates that said FAIL against the planted slowdown, with exact intervals.
+//! What the gate finds on this machine: share of gates that said FAIL against the planted slowdown, with exact
+//! intervals.
 
 use super::canvas::{Anchor, CLAIM, GRID, INK, MUTED, SERIES, draw};
 use super::parts::{Chart, WIDTH, head, say};

@@ -1,5 +1,5 @@
-//! A thin layer over plotters' SVG backend: pixels, the palette, scales, and the wrapping that makes a chart readable to
-//! a screen reader, on paper, and on a dark page.
+//! A thin layer over plotters' SVG backend: pixels, the palette, scales, and the wrapping that makes a chart readable
+//! to a screen reader, on paper, and on a dark page.
 
 use super::compact::compact;
 use super::text;
@@ -249,7 +249,8 @@ impl Canvas<'_> {
         let _ = self.backend.draw_path(points.iter().copied(), &color.stroke_width(width));
     }
 
-    /// A marker; seven shapes, so that series differ without their colours, and from the eighth on in shape and colour together.
+    /// A marker; seven shapes, so that series differ without their colours, and from the eighth on in shape and colour
+    /// together.
     pub fn marker(&mut self, shape: usize, at: (i32, i32), color: RGBColor) {
         let (x, y) = at;
         let style = color.filled();

@@ -1,5 +1,5 @@
-//! The same drawing in fewer bytes: one path for a run of lines, triangles or dots that look alike, no attribute that says what is the
-//! default anyway. A trace of a thousand rounds would otherwise be a thousand elements.
+//! The same drawing in fewer bytes: one path for a run of lines, triangles or dots that look alike, no attribute that
+//! says what is the default anyway. A trace of a thousand rounds would otherwise be a thousand elements.
 
 use std::fmt::Write;
 

@@ -1,5 +1,5 @@
-//! Paired ratios over the runs of one machine and setting, with the interval of each and the smallest difference that counts in its run around the
-//! partner's 1×.
+//! Paired ratios over the runs of one machine and setting, with the interval of each and the smallest difference that
+//! counts in its run around the partner's 1×.
 
 use super::canvas::{Anchor, BAND, Canvas, GRID, INK, MUTED, SERIES, Scale, draw};
 use super::parts::{WIDTH, legend};

@@ -1,5 +1,6 @@
-//! Every cell and kernel as a forest plot: the ratio over the stage that a kernel builds on (over the baseline where that stage did not
-//! run), its interval, the smallest difference that counts as a band, and the direction. Families have charts of their own.
+//! Every cell and kernel as a forest plot: the ratio over the stage that a kernel builds on (over the baseline where
+//! that stage did not run), its interval, the smallest difference that counts as a band, and the direction. Families
+//! have charts of their own.
 
 use super::canvas::{Anchor, BAND, Canvas, GRID, INK, MUTED, SERIES, Scale, draw};
 use super::parts::{Chart, WIDTH, head, key, say, ticks};

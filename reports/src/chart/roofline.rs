@@ -1,5 +1,5 @@
-//! The roofline: what memory and multipliers allow at each number of weights a byte, and where every kernel stands under it. Families
-//! have plots of their own.
+//! The roofline: what memory and multipliers allow at each number of weights a byte, and where every kernel stands
+//! under it. Families have plots of their own.
 
 use super::canvas::{Anchor, Canvas, GRID, INK, MUTED, SERIES, Scale, draw};
 use super::parts::{Chart, WIDTH, head, key, legend, legend_height, say, tick, ticks};

@@ -1,5 +1,5 @@
-//! Throughput against size: one panel an operation and residency, one line a kernel with its name at its end, families in panels of their
-//! own. Where the operand outgrows a cache of the receipt's machine, the panel says so.
+//! Throughput against size: one panel an operation and residency, one line a kernel with its name at its end, families
+//! in panels of their own. Where the operand outgrows a cache of the receipt's machine, the panel says so.
 
 use super::canvas::{Anchor, CLAIM, Canvas, GRID, INK, MUTED, SERIES, Scale, draw};
 use super::parts::{Chart, WIDTH, head, not_drawn, say, tick};

@@ -1,5 +1,6 @@
-//! End-to-end speed by kernel: one chart for decode, one for prefill, a panel a family, a tick for every round, and what reading the
-//! weights would allow at most. Logarithmic, so that kernels and bound fit one axis and equal distances are equal factors.
+//! End-to-end speed by kernel: one chart for decode, one for prefill, a panel a family, a tick for every round, and
+//! what reading the weights would allow at most. Logarithmic, so that kernels and bound fit one axis and equal
+//! distances are equal factors.
 
 use super::canvas::{Anchor, Canvas, GRID, INK, MUTED, SERIES, Scale, draw};
 use super::parts::{Chart, WIDTH, head, key, say, ticks};

@@ -1,5 +1,5 @@
-//! The result of a run in a terminal: the verdict first, then who is faster, and by how much against how much noise. Made for 80
-//! columns, and for fewer.
+//! The result of a run in a terminal: the verdict first, then who is faster, and by how much against how much noise.
+//! Made for 80 columns, and for fewer.
 
 pub mod layout;
 mod side_by_side;
@@ -16,7 +16,8 @@ use receipt::figures;
 use receipt::judge::sparsity::crossover_in_words;
 use receipt::{GenerationKernel, LutFinding, Receipt};
 
-/// The page's first sentence, its figures, both families, end to end. With `look.full` every table, shares of bounds included.
+/// The page's first sentence, its figures, both families, end to end. With `look.full` every table, shares of bounds
+/// included.
 pub fn summary(receipt: &Receipt, look: Look) -> String {
     let mut out = vec![wrapped(&first_sentence(receipt), look.width)];
     let open = caveats(receipt);

@@ -20,7 +20,8 @@ pub fn mismatches(receipt: &Receipt) -> Option<Statement> {
     })
 }
 
-/// "Did anything regress?" of a gate, against the other build; of a comparison, how many kernels are slower than what they build on.
+/// "Did anything regress?" of a gate, against the other build; of a comparison, how many kernels are slower than what
+/// they build on.
 pub fn regressions(receipt: &Receipt) -> Option<Statement> {
     if let Some(gate) = &receipt.gate {
         return Some(gated(gate));

@@ -1,5 +1,5 @@
-//! Findings in words. Those of the receipt come first; what a page can see of its figures beyond them follows, so that old receipts have
-//! it as well. Each names the place on the page that shows it.
+//! Findings in words. Those of the receipt come first; what a page can see of its figures beyond them follows, so that
+//! old receipts have it as well. Each names the place on the page that shows it.
 
 use super::anchors;
 use super::claims::summary;

@@ -242,7 +242,8 @@ fn goldens(receipt: &Receipt) -> Option<Finding> {
     Some(finding(title, text, "/generation"))
 }
 
-/// Prefill in the unit of its products: what is left of the rate that the largest one alone has, with as many tokens as the prompt.
+/// Prefill in the unit of its products: what is left of the rate that the largest one alone has, with as many tokens as
+/// the prompt.
 fn prefill_share(receipt: &Receipt) -> Option<Finding> {
     let (model, generation) = (receipt.model.as_ref()?, receipt.generation.as_ref()?);
     let tokens = generation.prompt_ids.len();

@@ -1,9 +1,11 @@
-//! What no working model gives and no quiet machine does, said and never passed over: one token over and over, a perplexity above that of
-//! guessing, CPUs that come and go. Logits that are not finite end a run where they occur (`model::sampler`, `model::perplexity`).
+//! What no working model gives and no quiet machine does, said and never passed over: one token over and over, a
+//! perplexity above that of guessing, CPUs that come and go. Logits that are not finite end a run where they occur
+//! (`model::sampler`, `model::perplexity`).
 
 use crate::record::{Finding, Receipt};
 
-/// Equal tokens in a row that are worth a warning; honest text has lines of dashes, but not of sixteen times the same token.
+/// Equal tokens in a row that are worth a warning; honest text has lines of dashes, but not of sixteen times the same
+/// token.
 const REPEATS: usize = 16;
 
 /// The token that is repeated most often in a row and how often, if that is too often.
@@ -46,7 +48,8 @@ fn cpus(receipt: &Receipt) -> Option<Finding> {
         .then(|| finding("CPUs were switched on or off under this run", text, "/host/load_after/cpus_online".into()))
 }
 
-/// Findings about the machine and a run's output. The weights of a synthetic model are random, so nothing about its text is strange.
+/// Findings about the machine and a run's output. The weights of a synthetic model are random, so nothing about its
+/// text is strange.
 pub fn findings(receipt: &Receipt) -> Vec<Finding> {
     let mut all: Vec<Finding> = cpus(receipt).into_iter().collect();
     let Some(model) = receipt.model.as_ref().filter(|model| !model.synthetic) else { return all };

@@ -1,12 +1,14 @@
-//! The rule that turns paired samples into a verdict: looks at fixed sample sizes, the chance of a false alarm shared among the looks
-//! and the comparisons of a run, and the same code against itself as the measure of what the machine makes up.
+//! The rule that turns paired samples into a verdict: looks at fixed sample sizes, the chance of a false alarm shared
+//! among the looks and the comparisons of a run, and the same code against itself as the measure of what the machine
+//! makes up.
 //!
-//! An alarm and a pass are held to different levels. Crying wolf anywhere in a run must stay below `alpha`, so an alarm's level is divided
-//! by the run's comparisons; a pass only speaks for its own cell, so its level is not.
+//! An alarm and a pass are held to different levels. Crying wolf anywhere in a run must stay below `alpha`, so an
+//! alarm's level is divided by the run's comparisons; a pass only speaks for its own cell, so its level is not.
 //!
-//! The A/A floor is that of the statistic that is judged, the median over all samples: its spread over resamples of the A/A parts (process
-//! pairs, or blocks of ten rounds, because neighbouring rounds are alike). A floor for single rounds (2-5% on shared machines) or single
-//! pairs (1-3%) would hide every slowdown below twice that, however many samples there are.
+//! The A/A floor is that of the statistic that is judged, the median over all samples: its spread over resamples of the
+//! A/A parts (process pairs, or blocks of ten rounds, because neighbouring rounds are alike). A floor for single rounds
+//! (2-5% on shared machines) or single pairs (1-3%) would hide every slowdown below twice that, however many samples
+//! there are.
 
 use super::stats::{median, quantile, sign_test_interval};
 use crate::random::SplitMix64;
@@ -14,8 +16,8 @@ use crate::record::{Outcome, Rule, Verdict};
 
 /// Looks of a comparison inside one process, in rounds.
 pub const ROUND_LOOKS: [usize; 5] = [50, 100, 200, 400, 800];
-/// Looks of a comparison of two builds, in process pairs. At the first a pass can be said; 16 pairs that all agree are enough for an alarm
-/// among 65 comparisons.
+/// Looks of a comparison of two builds, in process pairs. At the first a pass can be said; 16 pairs that all agree are
+/// enough for an alarm among 65 comparisons.
 pub const PAIR_LOOKS: [usize; 5] = [12, 16, 20, 24, 32];
 /// Smallest slowdown that matters, unless the user says otherwise.
 pub const DELTA: f64 = 0.03;
@@ -26,8 +28,8 @@ pub const BLOCK: usize = 10;
 
 /// Confidence of the A/A interval.
 const AA_CONFIDENCE: f64 = 0.99;
-/// An A/A pair that differs for sure, but by less than this share of delta, cannot move a verdict: with hundreds of rounds a bias of a
-/// thousandth is always "significant".
+/// An A/A pair that differs for sure, but by less than this share of delta, cannot move a verdict: with hundreds of
+/// rounds a bias of a thousandth is always "significant".
 const AA_HARMLESS: f64 = 1.0 / 3.0;
 /// A machine on which the same code differs by this much against itself cannot judge anything.
 const DELTA_EFF_LIMIT: f64 = 0.15;
@@ -119,8 +121,8 @@ pub struct Side<'a> {
     pub same: Same,
 }
 
-/// Whether a kernel changed against its partner from the first run to the other. The runs are independent: each gives its interval at half
-/// the level, and the noisier one's A/A pair says what counts.
+/// Whether a kernel changed against its partner from the first run to the other. The runs are independent: each gives
+/// its interval at half the level, and the noisier one's A/A pair says what counts.
 pub fn across(first: &Side<'_>, other: &Side<'_>, partner: &str) -> Verdict {
     let rule = if first.rule.comparisons >= other.rule.comparisons { first.rule } else { other.rule };
     let interval = |level: f64| {
@@ -218,7 +220,8 @@ fn conclude(rule: &Rule, evidence: &Evidence, partner: &str) -> (Verdict, bool) 
     (verdict, stands)
 }
 
-/// 95th percentile of |median| over resamples of the A/A parts (Efron's bootstrap, with a fixed seed so that it can be recomputed).
+/// 95th percentile of |median| over resamples of the A/A parts (Efron's bootstrap, with a fixed seed so that it can be
+/// recomputed).
 fn noise_of_median(parts: &[f64]) -> f64 {
     const RESAMPLES: usize = 999;
     let Ok(n) = u32::try_from(parts.len()) else { return f64::INFINITY };
@@ -237,22 +240,24 @@ pub enum Sample {
     Round,
     /// The median of one process pair, and its own part.
     ProcessPair,
-    /// A block of tokens of a text that has so many of them. Blocks of one text share what is particular to its engines, so the A/A pair
-    /// counts by text.
+    /// A block of tokens of a text that has so many of them. Blocks of one text share what is particular to its
+    /// engines, so the A/A pair counts by text.
     TokenBlock(usize),
 }
 
 /// Until when a comparison is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Until {
-    /// Until PASS or FAIL can be said: the first look that stands is the verdict. Samples past it change nothing, so a comparison that
-    /// others in its cell outlast keeps its verdict.
+    /// Until PASS or FAIL can be said: the first look that stands is the verdict. Samples past it change nothing, so a
+    /// comparison that others in its cell outlast keeps its verdict.
     Decided,
-    /// Until the direction can be said. All samples up to the last look are judged, so that word and figure are of the same rounds.
+    /// Until the direction can be said. All samples up to the last look are judged, so that word and figure are of the
+    /// same rounds.
     Settled,
 }
 
-/// Takes the looks that there are samples for. The flag says whether the verdict stands: false while a later look may still say more.
+/// Takes the looks that there are samples for. The flag says whether the verdict stands: false while a later look may
+/// still say more.
 pub fn decide(
     rule: &Rule,
     until: Until,

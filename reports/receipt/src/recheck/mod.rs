@@ -1,5 +1,5 @@
-//! Checks a receipt: its digests, its own logic (no kernel timed that was not verified, whole rounds), and every figure, recomputed from the
-//! raw rounds and compared bit for bit.
+//! Checks a receipt: its digests, its own logic (no kernel timed that was not verified, whole rounds), and every
+//! figure, recomputed from the raw rounds and compared bit for bit.
 
 mod problem;
 mod recompute;
@@ -24,7 +24,8 @@ pub struct Recheck {
     pub values_with_digest: u64,
     /// Values that were recomputed and compared, raw data included.
     pub values_compared: usize,
-    /// What is wrong: first edits that the digests show, then contradictions within the receipt, then figures that the raw rounds do not give.
+    /// What is wrong: first edits that the digests show, then contradictions within the receipt, then figures that the
+    /// raw rounds do not give.
     pub problems: Vec<Problem>,
     /// What could not be checked, and why.
     pub notes: Vec<String>,
