@@ -81,7 +81,8 @@ fn the_first_sentences_are_about_what_went_wrong() {
     let caveats = verdict::caveats(&fixture::unstable()).join(" ");
     assert_eq!(
         caveats,
-        "55 of 61 comparisons are settled; 6 are unstable (the same code differed from itself: gemv 2560×2560). 1 of 9 kernels could not run here."
+        "55 of 61 comparisons are settled; 6 are unstable (the same code differed from itself: gemv 2560×2560). 1 of 9 \
+         kernels could not run here."
     );
 }
 

@@ -35,10 +35,10 @@ pub fn ladder_note() -> String {
         of.collect::<Vec<_>>().join(", ")
     };
     format!(
-        "Claims are the seed analysis's cumulative factors over scalar dequantisation: {} (section 5.1, published as measured), then {} for \
-         phases 1 to 4 (section 3.3; planned, never measured there). Section 6.2 of the same document gives other factors for phases 1 and \
-         2, and section 6.1 orders phases 3 and 4 differently from 3.3; stages here follow 6.1. Every claim has its verdict in a table of \
-         its own.",
+        "Claims are the seed analysis's cumulative factors over scalar dequantisation: {} (section 5.1, published as \
+         measured), then {} for phases 1 to 4 (section 3.3; planned, never measured there). Section 6.2 of the same \
+         document gives other factors for phases 1 and 2, and section 6.1 orders phases 3 and 4 differently from 3.3; \
+         stages here follow 6.1. Every claim has its verdict in a table of its own.",
         factors(Standing::Published),
         factors(Standing::Planned)
     )

@@ -124,7 +124,8 @@ pub fn draw(id: &str, size: (i32, i32), title: &str, description: &str, paint: i
     }
     let svg = compact(&svg);
     let open = format!(
-        "<svg class=\"chart\" role=\"img\" font-family=\"sans-serif\" aria-labelledby=\"{id}-title\" aria-describedby=\"{id}-desc\" "
+        "<svg class=\"chart\" role=\"img\" font-family=\"sans-serif\" aria-labelledby=\"{id}-title\" \
+         aria-describedby=\"{id}-desc\" "
     );
     let head = format!(
         ">\n<title id=\"{id}-title\">{}</title>\n<desc id=\"{id}-desc\">{}</desc>\n",

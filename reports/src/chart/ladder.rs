@@ -57,9 +57,9 @@ pub fn chart(receipt: &Receipt) -> Option<Chart> {
         }
     });
     let caption = format!(
-        "A bar begins at the speed of the stage that it builds on and ends at its own, so that its length is what that stage alone is worth \
-         (log scale). The factors beside it are medians of paired rounds with their sign-test intervals, taken for each pair apart: they \
-         multiply up to the whole only nearly. {}{}",
+        "A bar begins at the speed of the stage that it builds on and ends at its own, so that its length is what that \
+         stage alone is worth (log scale). The factors beside it are medians of paired rounds with their sign-test \
+         intervals, taken for each pair apart: they multiply up to the whole only nearly. {}{}",
         seed::ladder_note(),
         not_drawn(query::kernel_ids(receipt, query::LADDER).len(), MOST)
     );

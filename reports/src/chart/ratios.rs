@@ -137,8 +137,8 @@ fn chart(file: &'static str, family: &str, page: &[Block<'_>], number: (usize, u
         c.text(((PLOT.0 + PLOT.1) / 2, bottom + 32), Anchor::Middle, 12, MUTED, false, axis);
     });
     let mut caption = String::from(
-        "Each kernel against the kernel that it builds on; right of 1× is faster. The band is the smallest difference that counts in the cell, \
-         and the word is the direction of the comparison.",
+        "Each kernel against the kernel that it builds on; right of 1× is faster. The band is the smallest difference \
+         that counts in the cell, and the word is the direction of the comparison.",
     );
     if left > 0 {
         caption +=

@@ -103,14 +103,15 @@ fn chart(receipt: &Receipt, metric: &Metric) -> Option<Chart> {
         }
     });
     let mut caption = format!(
-        "Logarithmic: equal distances are equal factors. Each panel has its own scale: the families compute different things and are not ranked \
-         against each other. Everything is counted (embedding, attention, the shared {} output head), so these figures are not comparable \
-         with a kernel's own throughput.",
+        "Logarithmic: equal distances are equal factors. Each panel has its own scale: the families compute different \
+         things and are not ranked against each other. Everything is counted (embedding, attention, the shared {} \
+         output head), so these figures are not comparable with a kernel's own throughput.",
         figures::label(&generation.head, 40)
     );
     if !metric.decode {
-        caption += " Kernels with a batched product read the weights once for many prompt tokens, so that reading does not bound them; for the \
-                    others the bound counts the output head for every token, of which a prompt needs it once.";
+        caption += " Kernels with a batched product read the weights once for many prompt tokens, so that reading does \
+                    not bound them; for the others the bound counts the output head for every token, of which a prompt \
+                    needs it once.";
     }
     Some(Chart { file: metric.file, caption, svg })
 }

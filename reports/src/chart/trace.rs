@@ -159,9 +159,10 @@ fn chart(cell: &MicroCell, file: &'static str, why: &str) -> Chart {
     let step = cell.rounds.len().div_ceil(MOST);
     let thinned = if step > 1 { format!(" One round in {step} is drawn, and every outlier.") } else { String::new() };
     let caption = format!(
-        "Outliers lie more than 1.5 interquartile ranges beyond the quartiles (of logarithms); those beyond the plot are at its edge. Preempted: the measuring \
-         thread lost its CPU while one of the two ran. Right: median by the position that the kernel had in its round, which balanced orders \
-         make equal unless the position itself matters. Medians and sign-test intervals are over all rounds, outliers included.{thinned}"
+        "Outliers lie more than 1.5 interquartile ranges beyond the quartiles (of logarithms); those beyond the plot \
+         are at its edge. Preempted: the measuring thread lost its CPU while one of the two ran. Right: median by the \
+         position that the kernel had in its round, which balanced orders make equal unless the position itself \
+         matters. Medians and sign-test intervals are over all rounds, outliers included.{thinned}"
     );
     Chart { file, caption, svg }
 }

@@ -95,7 +95,8 @@ fn notes(receipt: &Receipt, look: Look) -> Vec<String> {
         let figure = figures::ratio_with_interval(ratio);
         out.push(if look.full {
             format!(
-                "{} took turns with {} alone: {}, {figure} as fast. Only this ratio counts; its tokens/s come from warmer caches than the other rows'.",
+                "{} took turns with {} alone: {}, {figure} as fast. Only this ratio counts; its tokens/s come from \
+                 warmer caches than the other rows'.",
                 sparse.kernel,
                 ratio.partner,
                 ratio.direction().word()

@@ -93,7 +93,8 @@ pub fn noise(receipt: &Receipt) -> Option<Statement> {
     let tally = query::tally(receipt);
     let unstable = tally.count(Direction::Unstable);
     let mut text = String::from(
-        "Each cell times one kernel against itself. Twice the noise of that median, and at least 3%, is what a difference must exceed to count.",
+        "Each cell times one kernel against itself. Twice the noise of that median, and at least 3%, is what a \
+         difference must exceed to count.",
     );
     if unstable > 0 {
         text += &format!(

@@ -18,7 +18,8 @@ pub fn repeated(ids: &[u32]) -> Option<(u32, usize)> {
 pub fn of_text(ids: &[u32]) -> Option<String> {
     let (id, times) = repeated(ids)?;
     Some(format!(
-        "token {id} was generated {times} times in a row: the weights, their layout or the prompt are wrong for this model"
+        "token {id} was generated {times} times in a row: the weights, their layout or the prompt are wrong for this \
+         model"
     ))
 }
 
@@ -27,7 +28,8 @@ pub fn of_perplexity(perplexity: f64, vocab: usize) -> Option<String> {
     let better_than_guessing = perplexity <= vocab as f64;
     (!better_than_guessing).then(|| {
         format!(
-            "perplexity {perplexity:.1} is worse than guessing each of the {vocab} tokens with equal probability: the weights, their layout or the code table are wrong for this model"
+            "perplexity {perplexity:.1} is worse than guessing each of the {vocab} tokens with equal probability: the \
+             weights, their layout or the code table are wrong for this model"
         )
     })
 }
@@ -41,8 +43,8 @@ fn cpus(receipt: &Receipt) -> Option<Finding> {
     let host = &receipt.host;
     let (before, after) = (host.load_before.cpus_online?, host.load_after.as_ref()?.cpus_online?);
     let text = format!(
-        "{before} were on when the run began and {after} when it ended, so threads were moved, pinned ones too: its times are not those \
-         of one machine. Run again."
+        "{before} were on when the run began and {after} when it ended, so threads were moved, pinned ones too: its \
+         times are not those of one machine. Run again."
     );
     (before != after)
         .then(|| finding("CPUs were switched on or off under this run", text, "/host/load_after/cpus_online".into()))

@@ -78,7 +78,8 @@ fn digests(value: &serde_json::Value, out: &mut Recheck) -> Result<()> {
             }));
         }
         None if old => out.notes.push(
-            "written before 1.1, so it holds no digests: raw numbers are taken as they are, figures were computed from them".into(),
+            "written before 1.1, so it holds no digests: raw numbers are taken as they are, figures were computed from \
+             them".into(),
         ),
         None if value.get("schema_version").is_some_and(serde_json::Value::is_string) => {
             out.problems.push(Problem::new("/integrity", "missing: receipts since 1.1 hold digests"));

@@ -175,7 +175,18 @@ fn metric(raw: &Raw, check: KernelCheck<'_>) -> std::result::Result<Metric, Wron
 mod tests {
     use super::*;
 
-    const ONE: &str = "[[claim]]\nid = \"a\"\nsection = \"5.1\"\ntext = \"t\"\nmetric = \"speed_up\"\nkernel = \"scalar\"\nover = \"scalar\"\nop = \"gemv\"\nexpected = 1.2\nunit = \"x\"\njudge = \"at_least\"\nstanding = \"published\"\n";
+    const ONE: &str = "[[claim]]\n\
+                       id = \"a\"\n\
+                       section = \"5.1\"\n\
+                       text = \"t\"\n\
+                       metric = \"speed_up\"\n\
+                       kernel = \"scalar\"\n\
+                       over = \"scalar\"\n\
+                       op = \"gemv\"\n\
+                       expected = 1.2\n\
+                       unit = \"x\"\n\
+                       judge = \"at_least\"\n\
+                       standing = \"published\"\n";
 
     fn only_scalar(id: &str) -> std::result::Result<(), String> {
         if id == "scalar" { Ok(()) } else { Err(format!("there is no kernel \"{id}\"; known: scalar")) }
