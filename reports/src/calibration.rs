@@ -47,7 +47,8 @@ fn rate(record: &CalibrationRecord, effect: f64) -> Rate {
     }
 }
 
-/// Exact 95% interval of a share (Clopper and Pearson 1934): the shares under which `hits` of `n` is neither too few nor too many.
+/// Exact 95% interval of a share (Clopper and Pearson 1934): the shares under which `hits` of `n` is neither too few
+/// nor too many.
 pub fn interval(hits: usize, n: usize) -> (f64, f64) {
     const TAIL: f64 = 0.025;
     // Bisection over the share: the tails of a binomial are monotone in it.

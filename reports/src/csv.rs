@@ -1,5 +1,5 @@
-//! `measurements.csv`: one row per (cell, entry) or (kernel, end-to-end operation). Units are in the column names, and a
-//! kernel's throughput and end-to-end tokens/s have columns of their own, so that no spreadsheet adds them up.
+//! `measurements.csv`: one row per (cell, entry) or (kernel, end-to-end operation). Units are in the column names, and
+//! a kernel's throughput and end-to-end tokens/s have columns of their own, so that no spreadsheet adds them up.
 
 use super::query;
 use receipt::{Error, Result};

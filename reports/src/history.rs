@@ -1,5 +1,5 @@
-//! Several runs in order of time: which may share a line, and the lines. A line is a kernel's paired ratio in one cell, over runs
-//! that say the same about machine and setting; raw times of different days are never on one.
+//! Several runs in order of time: which may share a line, and the lines. A line is a kernel's paired ratio in one cell,
+//! over runs that say the same about machine and setting; raw times of different days are never on one.
 
 use super::comparison::identity;
 use super::query;

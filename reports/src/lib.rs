@@ -4,8 +4,9 @@
 //!
 //! *Knows*: receipts, how they are shown, and the figures of the analysis that pages quote.
 //!
-//! *Must never know*: kernels, models, the machine it runs on, the command line. It opens no file and times nothing: receipts come in
-//! parsed, [`Document`]s go out as names and bytes, and links between pages are the caller's, who knows folders.
+//! *Must never know*: kernels, models, the machine it runs on, the command line. It opens no file and times nothing:
+//! receipts come in parsed, [`Document`]s go out as names and bytes, and links between pages are the caller's, who
+//! knows folders.
 
 mod calibration;
 mod chart;

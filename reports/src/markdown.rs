@@ -1,4 +1,5 @@
-//! Text for GitHub's Markdown. A receipt is a file like any other: what is in it stays text, links nowhere and calls nobody.
+//! Text for GitHub's Markdown. A receipt is a file like any other: what is in it stays text, links nowhere and calls
+//! nobody.
 
 /// Text that is neither markup, nor a table's border, nor a link, nor a mention.
 pub fn escape(text: &str) -> String {

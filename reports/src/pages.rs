@@ -1,4 +1,5 @@
-//! Whole pages of every kind of run, held against what any page must be, and their first sentences against expected texts.
+//! Whole pages of every kind of run, held against what any page must be, and their first sentences against expected
+//! texts.
 //!
 //! `TRITBENCH_BLESS=1 cargo test -p harness report::pages` writes the texts anew, to be read as a user would.
 
@@ -80,7 +81,8 @@ fn the_first_sentences_are_about_what_went_wrong() {
     let caveats = verdict::caveats(&fixture::unstable()).join(" ");
     assert_eq!(
         caveats,
-        "55 of 61 comparisons are settled; 6 are unstable (the same code differed from itself: gemv 2560×2560). 1 of 9 kernels could not run here."
+        "55 of 61 comparisons are settled; 6 are unstable (the same code differed from itself: gemv 2560×2560). 1 of 9 \
+         kernels could not run here."
     );
 }
 

@@ -138,7 +138,8 @@ pub fn round_ratios(cell: &MicroCell, i: usize) -> Vec<f64> {
     pairs.filter(|(base, own)| *base > 0 && *own > 0).map(|(base, own)| base as f64 / own as f64).collect()
 }
 
-/// How decode ratios were paired, and the smallest difference that counts in them; none where they were paired by round.
+/// How decode ratios were paired, and the smallest difference that counts in them; none where they were paired by
+/// round.
 pub fn blocks_in_words(generation: &receipt::GenerationRecord) -> Option<String> {
     let tokens = generation.blocks.first()?.tokens;
     let threshold = |b: &receipt::TokenBlocks| {

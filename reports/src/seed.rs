@@ -1,5 +1,5 @@
-//! The seed analysis's figures that charts and tables quote, out of the built-in claims (`scenarios/claims.toml`): nothing is computed
-//! from them except the shares of its own time budget.
+//! The seed analysis's figures that charts and tables quote, out of the built-in claims (`scenarios/claims.toml`):
+//! nothing is computed from them except the shares of its own time budget.
 
 use receipt::figures;
 use receipt::judge::claims::{Claim, Metric, Phase, parse};
@@ -11,8 +11,8 @@ pub use receipt::judge::claims::Standing;
 pub const CLAIMS: &str = include_str!("../../scenarios/claims.toml");
 
 static PARSED: LazyLock<Vec<Claim>> = LazyLock::new(|| {
-    // The text is part of the program and a test parses it, so this cannot fail for a user. That each kernel in it exists is
-    // for a test where kernels are known.
+    // The text is part of the program and a test parses it, so this cannot fail for a user. That each kernel in it
+    // exists is for a test where kernels are known.
     parse("scenarios/claims.toml", CLAIMS, &|_| Ok(())).expect("scenarios/claims.toml is checked by a test")
 });
 
@@ -21,8 +21,9 @@ pub fn claims() -> &'static [Claim] {
     &PARSED
 }
 
-/// The cumulative factors of the ladder's stages. Section 3.3 names its phases 3 and 4 "load combine" and "prefetch"; section 6.1 puts
-/// both into phase 3 and makes the permute table phase 4. The stages here follow 6.1, with 3.3's factors by phase number.
+/// The cumulative factors of the ladder's stages. Section 3.3 names its phases 3 and 4 "load combine" and "prefetch";
+/// section 6.1 puts both into phase 3 and makes the permute table phase 4. The stages here follow 6.1, with 3.3's
+/// factors by phase number.
 pub fn ladder() -> impl Iterator<Item = &'static Claim> {
     claims().iter().filter(|c| c.ladder)
 }
@@ -34,10 +35,10 @@ pub fn ladder_note() -> String {
         of.collect::<Vec<_>>().join(", ")
     };
     format!(
-        "Claims are the seed analysis's cumulative factors over scalar dequantisation: {} (section 5.1, published as measured), then {} for \
-         phases 1 to 4 (section 3.3; planned, never measured there). Section 6.2 of the same document gives other factors for phases 1 and \
-         2, and section 6.1 orders phases 3 and 4 differently from 3.3; stages here follow 6.1. Every claim has its verdict in a table of \
-         its own.",
+        "Claims are the seed analysis's cumulative factors over scalar dequantisation: {} (section 5.1, published as \
+         measured), then {} for phases 1 to 4 (section 3.3; planned, never measured there). Section 6.2 of the same \
+         document gives other factors for phases 1 and 2, and section 6.1 orders phases 3 and 4 differently from 3.3; \
+         stages here follow 6.1. Every claim has its verdict in a table of its own.",
         factors(Standing::Published),
         factors(Standing::Planned)
     )
@@ -57,8 +58,8 @@ pub fn dequantize_gelem_s() -> impl Iterator<Item = (u64, f64)> {
     claims().iter().filter_map(of)
 }
 
-/// Section 1.3: milliseconds a token of the 2B model with the scalar kernel, by phase. The seed has one line, "Other", for the
-/// embedding, stop checks and the rest.
+/// Section 1.3: milliseconds a token of the 2B model with the scalar kernel, by phase. The seed has one line, "Other",
+/// for the embedding, stop checks and the rest.
 pub fn budget_ms() -> impl Iterator<Item = (Phase, f64)> {
     let of = |c: &Claim| match &c.metric {
         Metric::PhaseMs { phase, .. } if *phase != Phase::Total => Some((*phase, c.expected)),

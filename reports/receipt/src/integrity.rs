@@ -1,12 +1,13 @@
-//! Digests of a receipt's values, so that an edit shows and is found. They show that a file is not what was written; they prove nothing
-//! about who wrote it: whoever can run this program can also write a receipt. For that, sign the file (`receipt export --format intoto`
-//! makes the statement to sign).
+//! Digests of a receipt's values, so that an edit shows and is found. They show that a file is not what was written;
+//! they prove nothing about who wrote it: whoever can run this program can also write a receipt. For that, sign the
+//! file (`receipt export --format intoto` makes the statement to sign).
 //!
-//! A receipt is cut into parts (an object, a cell, a kernel). Each plain value of a part is a leaf, and leaves are numbered in the order
-//! of their pointers. Besides one digest of all leaves, a part keeps two short ones for every bit of the number: over the leaves that
-//! have the bit, and over those that do not. A single edit changes exactly one of each two, and so spells its own number. That is 34
-//! short digests for a hundred thousand values, where a digest for each would double the file. Several edits of one part leave some bits
-//! open; what is named then is the smallest object that holds all candidates.
+//! A receipt is cut into parts (an object, a cell, a kernel). Each plain value of a part is a leaf, and leaves are
+//! numbered in the order of their pointers. Besides one digest of all leaves, a part keeps two short ones for every bit
+//! of the number: over the leaves that have the bit, and over those that do not. A single edit changes exactly one of
+//! each two, and so spells its own number. That is 34 short digests for a hundred thousand values, where a digest for
+//! each would double the file. Several edits of one part leave some bits open; what is named then is the smallest
+//! object that holds all candidates.
 
 use crate::hash::hex;
 use schemars::JsonSchema;
@@ -42,7 +43,8 @@ pub struct Part {
     pub leaves: u64,
     /// SHA-256 over all leaves.
     pub sha256: String,
-    /// For each bit of a leaf's number, the XOR of the first 32 bits of the digests of the leaves without it and of those with it.
+    #[doc = "For each bit of a leaf's number, the XOR of the first 32 bits of the digests of the leaves without it and \
+             of those with it."]
     pub locate: Vec<String>,
 }
 
@@ -166,7 +168,8 @@ fn common<'a>(a: &'a str, b: &str) -> &'a str {
     &a[..same.saturating_sub(1)]
 }
 
-/// All parts with their leaves: each object in the receipt, each element of a list of objects in it or in one of its objects.
+/// All parts with their leaves: each object in the receipt, each element of a list of objects in it or in one of its
+/// objects.
 fn parts(receipt: &Value) -> Vec<(String, Vec<Leaf>)> {
     let mut all = Vec::new();
     let mut own = Vec::new();

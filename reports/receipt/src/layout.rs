@@ -1,5 +1,5 @@
-//! How receipts are laid out as text: objects one field a line, arrays of plain values on one line. A gate holds tens of thousands of
-//! rounds, which would take a line for each number otherwise.
+//! How receipts are laid out as text: objects one field a line, arrays of plain values on one line. A gate holds tens
+//! of thousands of rounds, which would take a line for each number otherwise.
 
 use serde::Serialize;
 use serde_json::ser::{CharEscape, Formatter};
@@ -78,8 +78,8 @@ macro_rules! plain {
 }
 
 impl Formatter for Layout {
-    plain!(write_bool: bool, write_i8: i8, write_i16: i16, write_i32: i32, write_i64: i64, write_i128: i128, write_u8: u8,
-        write_u16: u16, write_u32: u32, write_u64: u64, write_u128: u128, write_f32: f32, write_f64: f64,
+    plain!(write_bool: bool, write_i8: i8, write_i16: i16, write_i32: i32, write_i64: i64, write_i128: i128,
+        write_u8: u8, write_u16: u16, write_u32: u32, write_u64: u64, write_u128: u128, write_f32: f32, write_f64: f64,
         write_number_str: &str, write_raw_fragment: &str);
 
     fn write_null<W: ?Sized + Write>(&mut self, out: &mut W) -> Result<()> {
@@ -141,8 +141,8 @@ mod tests {
     fn arrays_of_plain_values_take_one_line() {
         let value = json!({"a": [1, -2.5, "x\"y", null, true], "b": [], "c": {}, "d": [{"e": [[1, 2], []]}, 3]});
         let text = String::from_utf8(to_vec(&value).unwrap()).unwrap();
-        let want = "{\n  \"a\": [1, -2.5, \"x\\\"y\", null, true],\n  \"b\": [],\n  \"c\": {},\n  \"d\": [\n    {\n      \"e\": [\n        \
-                    [1, 2],\n        []\n      ]\n    }, 3\n  ]\n}\n";
+        let want = "{\n  \"a\": [1, -2.5, \"x\\\"y\", null, true],\n  \"b\": [],\n  \"c\": {},\n  \
+                    \"d\": [\n    {\n      \"e\": [\n        [1, 2],\n        []\n      ]\n    }, 3\n  ]\n}\n";
         assert_eq!(text, want);
     }
 

@@ -1,4 +1,5 @@
-//! SplitMix64 (Steele, Lea, Flood 2014), on its own here: the noise floors of receipts must recompute to the same bits whatever else changes.
+//! SplitMix64 (Steele, Lea, Flood 2014), on its own here: the noise floors of receipts must recompute to the same bits
+//! whatever else changes.
 
 /// A stream of numbers that depends on the seed only.
 #[derive(Clone, Debug)]
@@ -19,7 +20,8 @@ impl SplitMix64 {
         z ^ z >> 31
     }
 
-    /// A number in `0..bound` (bound > 0); the bias of the multiplication is below 2^-32 for the small bounds used here.
+    /// A number in `0..bound` (bound > 0); the bias of the multiplication is below 2^-32 for the small bounds used
+    /// here.
     pub fn below(&mut self, bound: u32) -> u32 {
         (((self.next_u64() >> 32) * u64::from(bound)) >> 32) as u32
     }

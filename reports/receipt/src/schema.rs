@@ -4,6 +4,9 @@ use crate::record::Receipt;
 use serde_json::Value;
 
 /// Draft 2020-12. Fields that newer versions add are allowed, so that a receipt of any version 1 validates.
+///
+/// Descriptions are the types' doc comments, line breaks included. Those that a line of source is too short for are
+/// written as `#[doc = ".."]`, so that the schema does not change with where source lines end.
 pub fn schema() -> Value {
     let mut schema = schemars::schema_for!(Receipt).to_value();
     schema["title"] = "tritbench receipt, version 1".into();

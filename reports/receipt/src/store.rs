@@ -42,8 +42,8 @@ pub fn value(file: &str, bytes: &[u8]) -> Result<Value> {
     serde_json::from_slice(bytes).map_err(|e| bad_json(file, &e))
 }
 
-/// The text of a receipt's file. What is computed from the rest of it, the view for BitNet.rs and the digests, is made anew; digests
-/// are made of the text read back, so that they hold for what a reader finds.
+/// The text of a receipt's file. What is computed from the rest of it, the view for BitNet.rs and the digests, is made
+/// anew; digests are made of the text read back, so that they hold for what a reader finds.
 pub fn sealed(receipt: &Receipt) -> serde_json::Result<Vec<u8>> {
     let mut receipt = Receipt { bitnet_rs: Some(BitnetRs::of(receipt)), ..receipt.clone() };
     let value: Value = serde_json::from_slice(&serde_json::to_vec(&receipt)?)?;

@@ -1,4 +1,5 @@
-//! What the gate finds on this machine: share of gates that said FAIL against the planted slowdown, with exact intervals.
+//! What the gate finds on this machine: share of gates that said FAIL against the planted slowdown, with exact
+//! intervals.
 
 use super::canvas::{Anchor, CLAIM, GRID, INK, MUTED, SERIES, draw};
 use super::parts::{Chart, WIDTH, head, say};
@@ -19,8 +20,9 @@ pub fn chart(receipt: &Receipt) -> Option<Chart> {
     let (left, right, bottom) = (70, WIDTH - 30, top + 260);
     let title = "Gates that said FAIL, by planted slowdown";
     let description = format!(
-        "{found} Share of gates of a build against itself that said FAIL of the planted kernel, in percent, with exact 95% intervals, for \
-         each slowdown planted in percent of time. Where none was planted every FAIL is a false alarm."
+        "{found} Share of gates of a build against itself that said FAIL of the planted kernel, in percent, with exact \
+         95% intervals, for each slowdown planted in percent of time. Where none was planted every FAIL is a false \
+         alarm."
     );
     let svg = draw("calibration", (WIDTH, bottom + 76), title, &description, |c| {
         say(c, &found);

@@ -1,5 +1,5 @@
-//! A thin layer over plotters' SVG backend: pixels, the palette, scales, and the wrapping that makes a chart readable to
-//! a screen reader, on paper, and on a dark page.
+//! A thin layer over plotters' SVG backend: pixels, the palette, scales, and the wrapping that makes a chart readable
+//! to a screen reader, on paper, and on a dark page.
 
 use super::compact::compact;
 use super::text;
@@ -124,7 +124,8 @@ pub fn draw(id: &str, size: (i32, i32), title: &str, description: &str, paint: i
     }
     let svg = compact(&svg);
     let open = format!(
-        "<svg class=\"chart\" role=\"img\" font-family=\"sans-serif\" aria-labelledby=\"{id}-title\" aria-describedby=\"{id}-desc\" "
+        "<svg class=\"chart\" role=\"img\" font-family=\"sans-serif\" aria-labelledby=\"{id}-title\" \
+         aria-describedby=\"{id}-desc\" "
     );
     let head = format!(
         ">\n<title id=\"{id}-title\">{}</title>\n<desc id=\"{id}-desc\">{}</desc>\n",
@@ -249,7 +250,8 @@ impl Canvas<'_> {
         let _ = self.backend.draw_path(points.iter().copied(), &color.stroke_width(width));
     }
 
-    /// A marker; seven shapes, so that series differ without their colours, and from the eighth on in shape and colour together.
+    /// A marker; seven shapes, so that series differ without their colours, and from the eighth on in shape and colour
+    /// together.
     pub fn marker(&mut self, shape: usize, at: (i32, i32), color: RGBColor) {
         let (x, y) = at;
         let style = color.filled();

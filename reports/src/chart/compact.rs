@@ -1,5 +1,5 @@
-//! The same drawing in fewer bytes: one path for a run of lines, triangles or dots that look alike, no attribute that says what is the
-//! default anyway. A trace of a thousand rounds would otherwise be a thousand elements.
+//! The same drawing in fewer bytes: one path for a run of lines, triangles or dots that look alike, no attribute that
+//! says what is the default anyway. A trace of a thousand rounds would otherwise be a thousand elements.
 
 use std::fmt::Write;
 
@@ -126,8 +126,10 @@ mod tests {
                    <line opacity=\"1\" stroke=\"#111111\" stroke-width=\"1\" x1=\"3\" y1=\"2\" x2=\"3\" y2=\"9\"/>\n\
                    <line opacity=\"1\" stroke=\"#111111\" stroke-width=\"2\" x1=\"3\" y1=\"2\" x2=\"4\" y2=\"9\"/>\n\
                    <polygon opacity=\"1\" fill=\"#222222\" points=\"1,1 4,1 4,5 \"/>\n\
-                   <circle cx=\"5\" cy=\"6\" r=\"4\" opacity=\"1\" fill=\"#222222\" stroke=\"none\" stroke-width=\"1\"/>\n\
-                   <circle cx=\"7\" cy=\"6\" r=\"4\" opacity=\"1\" fill=\"none\" stroke=\"#222222\" stroke-width=\"1\"/>\n\
+                   <circle cx=\"5\" cy=\"6\" r=\"4\" opacity=\"1\" fill=\"#222222\" stroke=\"none\" \
+                   stroke-width=\"1\"/>\n\
+                   <circle cx=\"7\" cy=\"6\" r=\"4\" opacity=\"1\" fill=\"none\" stroke=\"#222222\" \
+                   stroke-width=\"1\"/>\n\
                    </svg>\n";
         assert_eq!(
             compact(svg),
@@ -143,8 +145,8 @@ mod tests {
 
     #[test]
     fn text_keeps_its_words() {
-        let svg = "<text x=\"0\" y=\"16\" dy=\"0.5ex\" text-anchor=\"start\" font-family=\"sans-serif\" font-size=\"11.999999\" \
-                   opacity=\"1\" fill=\"#1A1D21\">\na &lt; b \n</text>\n";
+        let svg = "<text x=\"0\" y=\"16\" dy=\"0.5ex\" text-anchor=\"start\" font-family=\"sans-serif\" \
+                   font-size=\"11.999999\" opacity=\"1\" fill=\"#1A1D21\">\na &lt; b \n</text>\n";
         assert_eq!(
             compact(svg),
             "<text x=\"0\" y=\"16\" dy=\"0.5ex\" font-size=\"12\" fill=\"#1A1D21\">a &lt; b </text>\n"

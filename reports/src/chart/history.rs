@@ -1,5 +1,5 @@
-//! Paired ratios over the runs of one machine and setting, with the interval of each and the smallest difference that counts in its run around the
-//! partner's 1×.
+//! Paired ratios over the runs of one machine and setting, with the interval of each and the smallest difference that
+//! counts in its run around the partner's 1×.
 
 use super::canvas::{Anchor, BAND, Canvas, GRID, INK, MUTED, SERIES, Scale, draw};
 use super::parts::{WIDTH, legend};
@@ -33,8 +33,9 @@ pub fn chart(id: &str, panel: &Panel, runs: &[&Point]) -> Option<(String, String
         }
     });
     let caption = format!(
-        "{}, {}: speed-up over {}, which took turns with each kernel inside each run; log scale. Whiskers are sign-test intervals, the \
-         grey band is the smallest difference that counts in each run, around 1×. Runs are in order of time, evenly spaced; a line is broken where a run lacks the kernel.",
+        "{}, {}: speed-up over {}, which took turns with each kernel inside each run; log scale. Whiskers are \
+         sign-test intervals, the grey band is the smallest difference that counts in each run, around 1×. Runs are in \
+         order of time, evenly spaced; a line is broken where a run lacks the kernel.",
         panel.family, panel.title, panel.partner
     );
     Some((svg, caption))

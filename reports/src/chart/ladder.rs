@@ -1,6 +1,6 @@
-//! The ladder as a waterfall: each stage's bar begins where the stage it builds on ended and ends at its own speed over the baseline. On a
-//! logarithmic axis factors add up as lengths, so a bar's length is the stage's own worth. With it its interval, the A/A noise of the same
-//! rounds around its beginning, and what the seed claimed.
+//! The ladder as a waterfall: each stage's bar begins where the stage it builds on ended and ends at its own speed over
+//! the baseline. On a logarithmic axis factors add up as lengths, so a bar's length is the stage's own worth. With it
+//! its interval, the A/A noise of the same rounds around its beginning, and what the seed claimed.
 
 use super::canvas::{Anchor, BAND, CLAIM, Canvas, GRID, INK, MUTED, Pattern, SERIES, SURFACE, Scale, draw};
 use super::parts::{Chart, WIDTH, head, key, not_drawn, say, ticks};
@@ -57,9 +57,9 @@ pub fn chart(receipt: &Receipt) -> Option<Chart> {
         }
     });
     let caption = format!(
-        "A bar begins at the speed of the stage that it builds on and ends at its own, so that its length is what that stage alone is worth \
-         (log scale). The factors beside it are medians of paired rounds with their sign-test intervals, taken for each pair apart: they \
-         multiply up to the whole only nearly. {}{}",
+        "A bar begins at the speed of the stage that it builds on and ends at its own, so that its length is what that \
+         stage alone is worth (log scale). The factors beside it are medians of paired rounds with their sign-test \
+         intervals, taken for each pair apart: they multiply up to the whole only nearly. {}{}",
         seed::ladder_note(),
         not_drawn(query::kernel_ids(receipt, query::LADDER).len(), MOST)
     );

@@ -1,4 +1,5 @@
-//! Tests of what a reader would trip over: text outside of its chart, text on text, text too small. Widths are estimates from above.
+//! Tests of what a reader would trip over: text outside of its chart, text on text, text too small. Widths are
+//! estimates from above.
 
 use super::{all, text, theme_css};
 use crate::fixture;

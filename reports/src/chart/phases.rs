@@ -49,9 +49,10 @@ pub fn budget(receipt: &Receipt) -> Option<Chart> {
         figures::percent(of_seed),
         extremes(&groups[1..], 4)
     );
-    let caption = "Share of the time of one decoded token, as medians over rounds; milliseconds a token at the right. The dashed \
-                   line continues the seed's share of the forward pass. Its bar is its section 1.3 (95 / 4 / 0.5 / 0.5%), published for a 2B model: shares move with the \
-                   model's size, because the output head and attention grow differently from the ternary matrices."
+    let caption = "Share of the time of one decoded token, as medians over rounds; milliseconds a token at the right. \
+                   The dashed line continues the seed's share of the forward pass. Its bar is its section 1.3 (95 / 4 \
+                   / 0.5 / 0.5%), published for a 2B model: shares move with the model's size, because the output head \
+                   and attention grow differently from the ternary matrices."
         .into();
     Some(stacked(
         ("phases", "phases.svg", "Where a decoded token's time goes"),
@@ -74,7 +75,7 @@ pub fn forward(receipt: &Receipt) -> Option<Chart> {
     }
     let caption =
         "Share of the time inside forward() of one decoded token. Query/key/value, attention out, gate/up and down \
-                   are the ternary matrices; the rest does not get faster with a faster kernel."
+         are the ternary matrices; the rest does not get faster with a faster kernel."
             .into();
     let found = format!("Gate and up, the largest of the ternary matrices, take {}.", extremes(&groups, 1));
     Some(stacked(("forward", "forward.svg", "Inside the forward pass"), &OPERATIONS, &groups, (found, caption), None))

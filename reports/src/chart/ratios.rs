@@ -1,5 +1,6 @@
-//! Every cell and kernel as a forest plot: the ratio over the stage that a kernel builds on (over the baseline where that stage did not
-//! run), its interval, the smallest difference that counts as a band, and the direction. Families have charts of their own.
+//! Every cell and kernel as a forest plot: the ratio over the stage that a kernel builds on (over the baseline where
+//! that stage did not run), its interval, the smallest difference that counts as a band, and the direction. Families
+//! have charts of their own.
 
 use super::canvas::{Anchor, BAND, Canvas, GRID, INK, MUTED, SERIES, Scale, draw};
 use super::parts::{Chart, WIDTH, head, key, say, ticks};
@@ -136,8 +137,8 @@ fn chart(file: &'static str, family: &str, page: &[Block<'_>], number: (usize, u
         c.text(((PLOT.0 + PLOT.1) / 2, bottom + 32), Anchor::Middle, 12, MUTED, false, axis);
     });
     let mut caption = String::from(
-        "Each kernel against the kernel that it builds on; right of 1× is faster. The band is the smallest difference that counts in the cell, \
-         and the word is the direction of the comparison.",
+        "Each kernel against the kernel that it builds on; right of 1× is faster. The band is the smallest difference \
+         that counts in the cell, and the word is the direction of the comparison.",
     );
     if left > 0 {
         caption +=

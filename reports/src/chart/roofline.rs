@@ -1,5 +1,5 @@
-//! The roofline: what memory and multipliers allow at each number of weights a byte, and where every kernel stands under it. Families
-//! have plots of their own.
+//! The roofline: what memory and multipliers allow at each number of weights a byte, and where every kernel stands
+//! under it. Families have plots of their own.
 
 use super::canvas::{Anchor, Canvas, GRID, INK, MUTED, SERIES, Scale, draw};
 use super::parts::{Chart, WIDTH, head, key, legend, legend_height, say, tick, ticks};
@@ -77,10 +77,12 @@ pub fn chart(receipt: &Receipt) -> Option<Chart> {
             y += PANEL + 44 + room;
         }
     });
-    let caption = "Both axes are logarithmic. Slopes: streaming read of this machine from each level, on the threads of the run. Levels: the \
-                   multiply instruction alone, in registers, for the kernels' instructions. Percentages: share of the bound that binds; for weights from memory that is the stream of the same rounds, which other load may have \
-                   held below the slope. A mark under a slope is bound by memory, one under a level by its multiply; the distance to the nearer of the two is \
-                   what better code could still gain. Batches use a weight once a token, which moves them to the right. dequantize multiplies \
+    let caption = "Both axes are logarithmic. Slopes: streaming read of this machine from each level, on the threads \
+                   of the run. Levels: the multiply instruction alone, in registers, for the kernels' instructions. \
+                   Percentages: share of the bound that binds; for weights from memory that is the stream of the same \
+                   rounds, which other load may have held below the slope. A mark under a slope is bound by memory, \
+                   one under a level by its multiply; the distance to the nearer of the two is what better code could \
+                   still gain. Batches use a weight once a token, which moves them to the right. dequantize multiplies \
                    nothing and is not drawn."
         .into();
     Some(Chart { file: "roofline.svg", caption, svg })

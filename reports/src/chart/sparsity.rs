@@ -37,8 +37,8 @@ pub fn chart(receipt: &Receipt) -> Option<Chart> {
         say(c, &found);
         paint(c, record, longest, down);
     });
-    let caption = "Medians over rounds. The figures at the marks are dense time over sparse time, paired by round: above 1× skipping pays. Both \
-                   compute the same bits."
+    let caption = "Medians over rounds. The figures at the marks are dense time over sparse time, paired by round: \
+                   above 1× skipping pays. Both compute the same bits."
         .into();
     Some(Chart { file: "sparsity.svg", caption, svg })
 }

@@ -1,5 +1,5 @@
-//! How wide text is, without a font: the advances of DejaVu Sans, the widest of the fonts that pages commonly get for `sans-serif`, so that
-//! what fits here fits elsewhere. Everything that must not collide is placed by it.
+//! How wide text is, without a font: the advances of DejaVu Sans, the widest of the fonts that pages commonly get for
+//! `sans-serif`, so that what fits here fits elsewhere. Everything that must not collide is placed by it.
 
 /// Hundredths of an em from space to tilde.
 const REGULAR: [u8; 95] = [
@@ -67,12 +67,13 @@ pub fn wrap(text: &str, px: i32, room: i32) -> Vec<String> {
     lines
 }
 
-/// Moves labels apart: places at least `gap` pixels from each other and inside `room`, in the order of what they belong to and as near to
-/// it as that allows. With more labels than room they leave it at its lower end.
+/// Moves labels apart: places at least `gap` pixels from each other and inside `room`, in the order of what they belong
+/// to and as near to it as that allows. With more labels than room they leave it at its lower end.
 pub fn apart(wanted: &[i32], gap: i32, room: (i32, i32)) -> Vec<i32> {
     let mut order: Vec<usize> = (0..wanted.len()).collect();
     order.sort_by_key(|&i| wanted[i]);
-    // With the gaps taken out this is the nearest sequence that never falls: neighbours that would are pooled at their mean.
+    // With the gaps taken out this is the nearest sequence that never falls: neighbours that would are pooled at their
+    // mean.
     let mut pools: Vec<(i64, i64)> = Vec::new();
     for (place, &i) in order.iter().enumerate() {
         pools.push((i64::from(wanted[i]) - place as i64 * i64::from(gap), 1));

@@ -1,5 +1,5 @@
-//! Throughput against size: one panel an operation and residency, one line a kernel with its name at its end, families in panels of their
-//! own. Where the operand outgrows a cache of the receipt's machine, the panel says so.
+//! Throughput against size: one panel an operation and residency, one line a kernel with its name at its end, families
+//! in panels of their own. Where the operand outgrows a cache of the receipt's machine, the panel says so.
 
 use super::canvas::{Anchor, CLAIM, Canvas, GRID, INK, MUTED, SERIES, Scale, draw};
 use super::parts::{Chart, WIDTH, head, not_drawn, say, tick};
@@ -54,8 +54,8 @@ fn chart(receipt: &Receipt, group: &Group<'_>, file: &'static str) -> Chart {
     let total = top + (group.panels.len() as i32 + 1) / 2 * panel;
     let title = format!("Throughput by size: {}", query::family_title(&group.family));
     let description = format!(
-        "{} Weights handled per nanosecond (Gelem/s) against weights per call, both on log scales; every figure is in the tables and in \
-         measurements.csv.",
+        "{} Weights handled per nanosecond (Gelem/s) against weights per call, both on log scales; every figure is in \
+         the tables and in measurements.csv.",
         said.join(" ")
     );
     let svg = draw(file.trim_end_matches(".svg"), (WIDTH, total), &title, &description, |c| {
@@ -66,12 +66,13 @@ fn chart(receipt: &Receipt, group: &Group<'_>, file: &'static str) -> Chart {
         }
     });
     let mut caption = String::from(
-        "Each mark is one shape's median; panels of one operation share their scale. Shapes with equally many weights stand above each other. \
-         Dashed lines mark where what a call touches (packed weights, and for dequantize its f32 output) outgrows a cache of this machine \
-         (the caches of all threads together).",
+        "Each mark is one shape's median; panels of one operation share their scale. Shapes with equally many weights \
+         stand above each other. Dashed lines mark where what a call touches (packed weights, and for dequantize its \
+         f32 output) outgrows a cache of this machine (the caches of all threads together).",
     );
     if group.panels.iter().any(|p| p.op == "dequantize") {
-        caption += " Open diamonds on dequantize: the seed's published scalar and AVX2 figures (section 2.4), from another machine.";
+        caption += " Open diamonds on dequantize: the seed's published scalar and AVX2 figures (section 2.4), from \
+                    another machine.";
     }
     caption += &not_drawn(query::kernel_ids(receipt, &group.family).len(), MOST);
     Chart { file, caption, svg }

@@ -1,5 +1,6 @@
-//! End-to-end speed by kernel: one chart for decode, one for prefill, a panel a family, a tick for every round, and what reading the
-//! weights would allow at most. Logarithmic, so that kernels and bound fit one axis and equal distances are equal factors.
+//! End-to-end speed by kernel: one chart for decode, one for prefill, a panel a family, a tick for every round, and
+//! what reading the weights would allow at most. Logarithmic, so that kernels and bound fit one axis and equal
+//! distances are equal factors.
 
 use super::canvas::{Anchor, Canvas, GRID, INK, MUTED, SERIES, Scale, draw};
 use super::parts::{Chart, WIDTH, head, key, say, ticks};
@@ -102,14 +103,15 @@ fn chart(receipt: &Receipt, metric: &Metric) -> Option<Chart> {
         }
     });
     let mut caption = format!(
-        "Logarithmic: equal distances are equal factors. Each panel has its own scale: the families compute different things and are not ranked \
-         against each other. Everything is counted (embedding, attention, the shared {} output head), so these figures are not comparable \
-         with a kernel's own throughput.",
+        "Logarithmic: equal distances are equal factors. Each panel has its own scale: the families compute different \
+         things and are not ranked against each other. Everything is counted (embedding, attention, the shared {} \
+         output head), so these figures are not comparable with a kernel's own throughput.",
         figures::label(&generation.head, 40)
     );
     if !metric.decode {
-        caption += " Kernels with a batched product read the weights once for many prompt tokens, so that reading does not bound them; for the \
-                    others the bound counts the output head for every token, of which a prompt needs it once.";
+        caption += " Kernels with a batched product read the weights once for many prompt tokens, so that reading does \
+                    not bound them; for the others the bound counts the output head for every token, of which a prompt \
+                    needs it once.";
     }
     Some(Chart { file: metric.file, caption, svg })
 }

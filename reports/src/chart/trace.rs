@@ -1,5 +1,6 @@
-//! Rounds as they came: the ratio of each round of one cell in the order measured, where in its round the kernel ran, which rounds are
-//! outliers and in which of them the thread was preempted. Drawn for the cell that headlines speak of and for each family's noisiest one.
+//! Rounds as they came: the ratio of each round of one cell in the order measured, where in its round the kernel ran,
+//! which rounds are outliers and in which of them the thread was preempted. Drawn for the cell that headlines speak of
+//! and for each family's noisiest one.
 
 use super::canvas::{Anchor, BAND, CLAIM, Canvas, GRID, INK, MUTED, SERIES, Scale, draw};
 use super::parts::{Chart, WIDTH, head, key, say, tick};
@@ -115,8 +116,8 @@ fn trace(cell: &MicroCell, own: usize, partner: usize, title: String, same: bool
     Some(Trace { title, summary, points, places: cell.entries.len(), same })
 }
 
-/// Tukey's fences: one and a half interquartile ranges beyond the quartiles, of the ratios' logarithms, so that twice as fast and half
-/// as fast lie equally far out.
+/// Tukey's fences: one and a half interquartile ranges beyond the quartiles, of the ratios' logarithms, so that twice
+/// as fast and half as fast lie equally far out.
 fn fences(points: &[Point]) -> (f64, f64) {
     let mut logs: Vec<f64> = points.iter().map(|p| p.ratio.ln()).collect();
     logs.sort_by(f64::total_cmp);
@@ -126,7 +127,8 @@ fn fences(points: &[Point]) -> (f64, f64) {
     ((q1 - reach).exp(), (q3 + reach).exp())
 }
 
-/// The ratios' axis: all that is no outlier and, for the A/A pair, the smallest difference that counts. Logarithmic where it spans more than a factor of 3.
+/// The ratios' axis: all that is no outlier and, for the A/A pair, the smallest difference that counts. Logarithmic
+/// where it spans more than a factor of 3.
 fn axis(trace: &Trace<'_>, counts: f64, pixels: (i32, i32)) -> (Scale, &'static str) {
     let inside = trace.points.iter().filter(|p| !p.outlier).map(|p| p.ratio);
     let (mut low, mut high) = inside.fold((f64::INFINITY, 0.0f64), |(l, h), v| (l.min(v), h.max(v)));
@@ -157,9 +159,10 @@ fn chart(cell: &MicroCell, file: &'static str, why: &str) -> Chart {
     let step = cell.rounds.len().div_ceil(MOST);
     let thinned = if step > 1 { format!(" One round in {step} is drawn, and every outlier.") } else { String::new() };
     let caption = format!(
-        "Outliers lie more than 1.5 interquartile ranges beyond the quartiles (of logarithms); those beyond the plot are at its edge. Preempted: the measuring \
-         thread lost its CPU while one of the two ran. Right: median by the position that the kernel had in its round, which balanced orders \
-         make equal unless the position itself matters. Medians and sign-test intervals are over all rounds, outliers included.{thinned}"
+        "Outliers lie more than 1.5 interquartile ranges beyond the quartiles (of logarithms); those beyond the plot \
+         are at its edge. Preempted: the measuring thread lost its CPU while one of the two ran. Right: median by the \
+         position that the kernel had in its round, which balanced orders make equal unless the position itself \
+         matters. Medians and sign-test intervals are over all rounds, outliers included.{thinned}"
     );
     Chart { file, caption, svg }
 }

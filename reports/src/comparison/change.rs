@@ -1,8 +1,9 @@
 //! What became of one figure from a first run to another of the same machine.
 //!
-//! The figure is a paired ratio: partner and kernel took turns inside each run, so its median survives much of what a machine does
-//! to wall times. The change is the ratio of the two runs' ratios; as the runs are independent, an interval of at least 99% comes
-//! from the two exact sign-test intervals of 99.5%. Its direction is the judge's, from both runs' rounds and A/A pairs.
+//! The figure is a paired ratio: partner and kernel took turns inside each run, so its median survives much of what a
+//! machine does to wall times. The change is the ratio of the two runs' ratios; as the runs are independent, an
+//! interval of at least 99% comes from the two exact sign-test intervals of 99.5%. Its direction is the judge's, from
+//! both runs' rounds and A/A pairs.
 
 use receipt::figures;
 use receipt::judge::Direction;

@@ -1,4 +1,5 @@
-//! Gates and calibrations side by side. Each gate has judged two builds in turns already; what is shown is what each one said.
+//! Gates and calibrations side by side. Each gate has judged two builds in turns already; what is shown is what each
+//! one said.
 
 use super::parts::Run;
 use crate::calibration::{interval, rates};

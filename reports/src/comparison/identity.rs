@@ -1,5 +1,5 @@
-//! Which machine and setting a run was made with. Times of two runs meet only where all of this is the same; even then it is
-//! what the machines say about themselves, and no proof that they are one.
+//! Which machine and setting a run was made with. Times of two runs meet only where all of this is the same; even then
+//! it is what the machines say about themselves, and no proof that they are one.
 
 use receipt::Receipt;
 use receipt::figures;
@@ -7,7 +7,8 @@ use receipt::figures;
 /// Name and value.
 type Fact = (&'static str, String);
 
-/// What must be equal before anything of one run is compared with another's. Load is left out because it always differs.
+/// What must be equal before anything of one run is compared with another's. Load is left out because it always
+/// differs.
 fn facts(r: &Receipt) -> Vec<Fact> {
     let h = &r.host;
     let cpuid = h.family_model_stepping.map_or_else(|| "not reported".into(), |[f, m, s]| format!("{f}, {m}, {s}"));

@@ -1,6 +1,6 @@
-//! Several receipts side by side, each against the first, with a direction a cell. Paired ratios from inside each run are what is
-//! compared; medians of different runs are divided only when the machines are the same, and even then as a hint. Across
-//! machines nothing is.
+//! Several receipts side by side, each against the first, with a direction a cell. Paired ratios from inside each run
+//! are what is compared; medians of different runs are divided only when the machines are the same, and even then as a
+//! hint. Across machines nothing is.
 
 pub mod change;
 mod gate_rows;

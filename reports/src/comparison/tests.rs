@@ -60,7 +60,8 @@ fn a_slower_kernel_and_a_faster_one_are_called_so() {
     assert_eq!(next.commands[0], "git checkout fedcba9876543210fedcba9876543210fedcba98");
     assert_eq!(
         next.commands[1],
-        "cargo run -p harness -- gate --against 0123456789abcdef0123456789abcdef01234567 --scenario ladder --full --kernels avx2-permute"
+        "cargo run -p harness -- gate --against 0123456789abcdef0123456789abcdef01234567 --scenario ladder --full \
+         --kernels avx2-permute"
     );
     let page = page(&c);
     assert!(page.contains("▼ slower") && page.contains(&next.commands[1]));

@@ -172,7 +172,8 @@ fn next(first: &Run, run: &Run, tables: &[Table], i: usize) -> Option<Next> {
     }
     let harness = "cargo run -p harness --";
     if a.git_commit.is_some() && a.git_commit == b.git_commit && clean(first).is_some() && clean(run).is_some() {
-        let why = "Both runs are of one commit, so what differs is not the code. This says how far gates of one build are apart here:";
+        let why = "Both runs are of one commit, so what differs is not the code. This says how far gates of one build \
+                   are apart here:";
         let scenario = quoted(asked_scenario(run));
         let commands = vec![format!("{harness} calibrate --scenario {scenario}")];
         return run.differences.is_empty().then(|| Next { why: why.into(), commands });
@@ -235,8 +236,8 @@ pub fn remarks(runs: &[Run], tables: &[Table]) -> Vec<String> {
                 };
                 let (way, partner, letter) = (alike.way, alike.partner, &run.letter);
                 out.push(format!(
-                    "{}, {places}: in {letter} every kernel changed the same way{range}. Their common partner {partner} \
-                     having become {way} explains that as well.",
+                    "{}, {places}: in {letter} every kernel changed the same way{range}. Their common partner \
+                     {partner} having become {way} explains that as well.",
                     table.title
                 ));
             }

@@ -1,4 +1,5 @@
-//! Bencher Metric Format (bencher.dev/docs/reference/bencher-metric-format): benchmarks by name, measures by name, a value with bounds.
+//! Bencher Metric Format (bencher.dev/docs/reference/bencher-metric-format): benchmarks by name, measures by name, a
+//! value with bounds.
 
 use super::csv::latencies;
 use receipt::Receipt;

@@ -23,7 +23,8 @@ mod tests {
     use crate::fixture;
     use serde_json::Value;
 
-    /// The rules of BitNet.rs's own validation and the types that it reads into (crates/bitnet-inference/src/receipts.rs there).
+    /// The rules of BitNet.rs's own validation and the types that it reads into
+    /// (crates/bitnet-inference/src/receipts.rs there).
     #[test]
     fn bitnet_rs_would_read_it() {
         let view: Value = serde_json::to_value(bitnet(&fixture::complete()).unwrap()).unwrap();

@@ -12,7 +12,8 @@ pub fn csv(receipt: &Receipt) -> Result<Vec<u8>> {
     measurements(receipt)
 }
 
-/// Median time of one thing, for people who track it over commits. Such a history is for looking at: only a gate compares builds.
+/// Median time of one thing, for people who track it over commits. Such a history is for looking at: only a gate
+/// compares builds.
 pub struct Latency {
     /// Kernel, operation, shape, residency, family; unique in a receipt.
     pub name: String,

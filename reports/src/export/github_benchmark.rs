@@ -35,7 +35,8 @@ mod tests {
     use crate::fixture;
     use std::collections::BTreeSet;
 
-    /// The fields that the action's README gives for custom benchmarks: name, unit and value are required, range and extra are text.
+    /// The fields that the action's README gives for custom benchmarks: name, unit and value are required, range and
+    /// extra are text.
     #[test]
     fn the_action_accepts_it() {
         let value = serde_json::to_value(github_benchmark(&fixture::complete())).unwrap();

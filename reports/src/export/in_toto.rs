@@ -1,5 +1,5 @@
-//! in-toto Statement v1 with the predicate test-result v0.1: what ran on which build, and what came of it. Unsigned: sign it with the
-//! tool of your choice, and a receipt's digest is bound to your key.
+//! in-toto Statement v1 with the predicate test-result v0.1: what ran on which build, and what came of it. Unsigned:
+//! sign it with the tool of your choice, and a receipt's digest is bound to your key.
 
 use super::{Case, State, cases};
 use receipt::Receipt;

@@ -1,5 +1,5 @@
-//! A run's summary in Markdown, for a pull request comment or a job's page: the page's first sentence, the speed tables of both
-//! families, tokens per second, how to get the numbers again; the rest is folded.
+//! A run's summary in Markdown, for a pull request comment or a job's page: the page's first sentence, the speed tables
+//! of both families, tokens per second, how to get the numbers again; the rest is folded.
 
 use super::{State, cases};
 use crate::markdown::{block, code, details, escape, table, with_fold};

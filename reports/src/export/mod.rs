@@ -1,5 +1,5 @@
-//! Receipts in the formats of other tools. Each is one function from a receipt to text, and each is held to its format's published rules
-//! by a test.
+//! Receipts in the formats of other tools. Each is one function from a receipt to text, and each is held to its
+//! format's published rules by a test.
 
 mod bencher;
 mod bitnet;

@@ -1,5 +1,5 @@
-//! All runs below a folder on one page. Receipts are read one after the other and only what the page shows is kept, so that
-//! hundreds of them fit.
+//! All runs below a folder on one page. Receipts are read one after the other and only what the page shows is kept, so
+//! that hundreds of them fit.
 
 pub mod answers;
 mod page;

@@ -1,4 +1,5 @@
-//! A line as small as a word: one kernel's paired ratios over the runs of a group, on a band of the differences that would not count.
+//! A line as small as a word: one kernel's paired ratios over the runs of a group, on a band of the differences that
+//! would not count.
 
 use crate::history::{Line, Panel};
 use receipt::figures;

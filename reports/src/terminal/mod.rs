@@ -1,5 +1,5 @@
-//! The result of a run in a terminal: the verdict first, then who is faster, and by how much against how much noise. Made for 80
-//! columns, and for fewer.
+//! The result of a run in a terminal: the verdict first, then who is faster, and by how much against how much noise.
+//! Made for 80 columns, and for fewer.
 
 pub mod layout;
 mod side_by_side;
@@ -16,7 +16,8 @@ use receipt::figures;
 use receipt::judge::sparsity::crossover_in_words;
 use receipt::{GenerationKernel, LutFinding, Receipt};
 
-/// The page's first sentence, its figures, both families, end to end. With `look.full` every table, shares of bounds included.
+/// The page's first sentence, its figures, both families, end to end. With `look.full` every table, shares of bounds
+/// included.
 pub fn summary(receipt: &Receipt, look: Look) -> String {
     let mut out = vec![wrapped(&first_sentence(receipt), look.width)];
     let open = caveats(receipt);
@@ -94,7 +95,8 @@ fn notes(receipt: &Receipt, look: Look) -> Vec<String> {
         let figure = figures::ratio_with_interval(ratio);
         out.push(if look.full {
             format!(
-                "{} took turns with {} alone: {}, {figure} as fast. Only this ratio counts; its tokens/s come from warmer caches than the other rows'.",
+                "{} took turns with {} alone: {}, {figure} as fast. Only this ratio counts; its tokens/s come from \
+                 warmer caches than the other rows'.",
                 sparse.kernel,
                 ratio.partner,
                 ratio.direction().word()

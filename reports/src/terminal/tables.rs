@@ -20,8 +20,8 @@ fn column(c: &MicroCell) -> String {
     format!("{op}\n{}\n{}", query::shape(c), query::residency(c.residency))
 }
 
-/// Speed-up of each kernel over the first row at the headline shapes, memory first: there also its share of the machine's limit, and its
-/// direction against the kernel it builds on.
+/// Speed-up of each kernel over the first row at the headline shapes, memory first: there also its share of the
+/// machine's limit, and its direction against the kernel it builds on.
 pub fn stages(receipt: &Receipt, family: &str, look: Look) -> Option<String> {
     let mut heads: Vec<&MicroCell> =
         query::headlines(receipt, family).into_iter().filter(|c| !c.rounds.is_empty()).collect();
@@ -58,8 +58,8 @@ pub fn stages(receipt: &Receipt, family: &str, look: Look) -> Option<String> {
     Some(table.text(look))
 }
 
-/// The smaller of memory's and the multiply's bound at the headline shapes: the share that each kernel reached, and for batches the
-/// products a cycle.
+/// The smaller of memory's and the multiply's bound at the headline shapes: the share that each kernel reached, and for
+/// batches the products a cycle.
 pub fn bounds(receipt: &Receipt, family: &str, look: Look) -> Option<String> {
     let bounded = |c: &&MicroCell| query::kernels(c).any(|(_, s)| s.bound.is_some());
     let heads: Vec<&MicroCell> = query::headlines(receipt, family).into_iter().filter(bounded).collect();

@@ -20,7 +20,8 @@ pub fn mismatches(receipt: &Receipt) -> Option<Statement> {
     })
 }
 
-/// "Did anything regress?" of a gate, against the other build; of a comparison, how many kernels are slower than what they build on.
+/// "Did anything regress?" of a gate, against the other build; of a comparison, how many kernels are slower than what
+/// they build on.
 pub fn regressions(receipt: &Receipt) -> Option<Statement> {
     if let Some(gate) = &receipt.gate {
         return Some(gated(gate));
@@ -92,7 +93,8 @@ pub fn noise(receipt: &Receipt) -> Option<Statement> {
     let tally = query::tally(receipt);
     let unstable = tally.count(Direction::Unstable);
     let mut text = String::from(
-        "Each cell times one kernel against itself. Twice the noise of that median, and at least 3%, is what a difference must exceed to count.",
+        "Each cell times one kernel against itself. Twice the noise of that median, and at least 3%, is what a \
+         difference must exceed to count.",
     );
     if unstable > 0 {
         text += &format!(

@@ -29,8 +29,8 @@ struct Lead<'r> {
     over_next: Option<&'r Ratio>,
 }
 
-/// The sentence that a complete run opens with: the int8 family's, because the model is defined with it, or the ladder's; of each the place
-/// where most is settled, memory first, since that is where a model's weights are.
+/// The sentence that a complete run opens with: the int8 family's, because the model is defined with it, or the
+/// ladder's; of each the place where most is settled, memory first, since that is where a model's weights are.
 pub fn first_sentence(receipt: &Receipt) -> Option<String> {
     let families = [EXACT, LADDER];
     let leads: Vec<(&Asked, Lead<'_>)> =
@@ -118,7 +118,8 @@ fn rate(s: &MicroSummary) -> String {
     format!("{} G weights/s", figures::number(s.gelem_s))
 }
 
-/// The fastest of each cell, in the order in which they answer: gemv before batches, the largest shape first, memory before caches.
+/// The fastest of each cell, in the order in which they answer: gemv before batches, the largest shape first, memory
+/// before caches.
 fn leads<'r>(receipt: &'r Receipt, asked: &Asked) -> Vec<Lead<'r>> {
     let cells = query::cells(receipt, asked.family).filter(|c| !c.rounds.is_empty() && c.op != "dequantize");
     let mut cells: Vec<&MicroCell> = cells.collect();

@@ -1,4 +1,5 @@
-//! A kernel's gain against its gain end to end, in words. Its own section: ratios of kernels and ratios of tokens/s share no column.
+//! A kernel's gain against its gain end to end, in words. Its own section: ratios of kernels and ratios of tokens/s
+//! share no column.
 
 use super::anchors;
 use super::stages::RatioView;

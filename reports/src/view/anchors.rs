@@ -42,7 +42,8 @@ pub fn generated(index: usize) -> String {
     format!("generated-{index}")
 }
 
-/// The part of the page that shows what a JSON pointer points at, if the page has it. Built from known words and checked numbers only.
+/// The part of the page that shows what a JSON pointer points at, if the page has it. Built from known words and
+/// checked numbers only.
 pub fn of_pointer(receipt: &Receipt, pointer: &str) -> Option<String> {
     let mut parts = pointer.split('/').skip(1);
     let part = parts.next()?;

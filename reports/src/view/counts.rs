@@ -102,7 +102,8 @@ impl FamilyCounts {
             }),
             model_note: model.map(|m| {
                 format!(
-                    "Static cycles: of the loop, for each 64 weights, by {} for {} ({}), all data in the first-level cache.",
+                    "Static cycles: of the loop, for each 64 weights, by {} for {} ({}), all data in the first-level \
+                     cache.",
                     m.tool,
                     m.cpu,
                     nearest(m.same_cpu)

@@ -1,4 +1,5 @@
-//! The ladder explained: what each stage was claimed to save, what it saved, what changed in its instructions, and the verdict.
+//! The ladder explained: what each stage was claimed to save, what it saved, what changed in its instructions, and the
+//! verdict.
 
 use super::anchors;
 use crate::query;

@@ -1,5 +1,5 @@
-//! Findings in words. Those of the receipt come first; what a page can see of its figures beyond them follows, so that old receipts have
-//! it as well. Each names the place on the page that shows it.
+//! Findings in words. Those of the receipt come first; what a page can see of its figures beyond them follows, so that
+//! old receipts have it as well. Each names the place on the page that shows it.
 
 use super::anchors;
 use super::claims::summary;
@@ -218,7 +218,8 @@ fn noise(receipt: &Receipt) -> Option<FindingView> {
     };
     let tally = query::tally(receipt);
     let text = format!(
-        "A difference counts from {} on, by cell: at least 3%, and twice what the median of one kernel against itself moved by. Of {}: {}.",
+        "A difference counts from {} on, by cell: at least 3%, and twice what the median of one kernel against itself \
+         moved by. Of {}: {}.",
         query::percent_range(range),
         words::count(tally.total(), "comparison"),
         tally.in_words()

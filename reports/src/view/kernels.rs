@@ -1,4 +1,5 @@
-//! The kernels: what each is, where its source and documentation are, how it was checked, and why it did not run if it did not.
+//! The kernels: what each is, where its source and documentation are, how it was checked, and why it did not run if it
+//! did not.
 
 use super::anchors;
 use crate::query;
@@ -88,7 +89,8 @@ fn checked(v: &VerifyRecord) -> Checked {
     }
 }
 
-/// The file of a kernel: an id is the file's name with dashes, and plain Rust lies outside of the architectures' folders.
+/// The file of a kernel: an id is the file's name with dashes, and plain Rust lies outside of the architectures'
+/// folders.
 pub fn source(arch: &str, isa: &str, id: &str) -> String {
     let folder = match isa {
         "scalar" => String::new(),

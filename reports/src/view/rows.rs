@@ -1,4 +1,5 @@
-//! Every measurement as one row: a table a family, with links to the raw rounds, the instruction counts and the source of its kernel.
+//! Every measurement as one row: a table a family, with links to the raw rounds, the instruction counts and the source
+//! of its kernel.
 
 use super::anchors;
 use super::limits::BoundView;

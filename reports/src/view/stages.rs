@@ -1,4 +1,5 @@
-//! "Which stage is faster?": one table a family, a row a kernel, a column an operation and residency at its largest shape.
+//! "Which stage is faster?": one table a family, a row a kernel, a column an operation and residency at its largest
+//! shape.
 
 use super::anchors;
 use crate::{query, seed};

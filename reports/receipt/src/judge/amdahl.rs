@@ -1,5 +1,6 @@
-//! A kernel's gain against its gain end to end: what Amdahl's law predicts for decoding from the microbenchmark's ratio and the share
-//! of a token that the ternary products take, what was measured, and what the gap between the two is made of.
+//! A kernel's gain against its gain end to end: what Amdahl's law predicts for decoding from the microbenchmark's ratio
+//! and the share of a token that the ternary products take, what was measured, and what the gap between the two is made
+//! of.
 //!
 //! Derived from a receipt whenever it is shown; nothing here is stored.
 
@@ -105,8 +106,8 @@ impl Time {
     }
 }
 
-/// The gemv cell that is nearest to what decoding does: weights from memory where the model's do not fit the last-level cache, else in
-/// cache; of those the shape nearest to the model's gate matrix.
+/// The gemv cell that is nearest to what decoding does: weights from memory where the model's do not fit the last-level
+/// cache, else in cache; of those the shape nearest to the model's gate matrix.
 fn choose<'r>(receipt: &'r Receipt, base: &str, own: &str, bytes_per_token: u64) -> Option<(&'r MicroCell, String)> {
     let cache = receipt.caches().last().copied();
     let from_memory = cache.is_some_and(|cache| bytes_per_token > cache);

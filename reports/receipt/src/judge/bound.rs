@@ -1,9 +1,11 @@
-//! The bound of each microbenchmark row: the smaller of what memory and what the multiply allow, from this run's own limits.
+//! The bound of each microbenchmark row: the smaller of what memory and what the multiply allow, from this run's own
+//! limits.
 //!
-//! Both are upper bounds. Memory: each byte of packed weights once (activations are left out), and for `dequantize` each f32 written,
-//! at the streaming rate of where the operand is; for weights from memory, the stream of the cell's own rounds. Compute: products at
-//! the peak of the kernel's multiply instruction with nothing around it. Of the limits' samples the best one counts: whatever else runs on
-//! a machine can only slow a sample down, and a bound taken from a slow one would be no bound.
+//! Both are upper bounds. Memory: each byte of packed weights once (activations are left out), and for `dequantize`
+//! each f32 written, at the streaming rate of where the operand is; for weights from memory, the stream of the cell's
+//! own rounds. Compute: products at the peak of the kernel's multiply instruction with nothing around it. Of the
+//! limits' samples the best one counts: whatever else runs on a machine can only slow a sample down, and a bound taken
+//! from a slow one would be no bound.
 
 use super::level::level;
 use crate::record::{

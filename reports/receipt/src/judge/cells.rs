@@ -1,4 +1,5 @@
-//! The pairs of a cell: each kernel against what it builds on and against its family's first row, and the fastest against the next.
+//! The pairs of a cell: each kernel against what it builds on and against its family's first row, and the fastest
+//! against the next.
 
 use super::Method;
 use crate::judge::paired::Paired;
@@ -51,7 +52,8 @@ impl Pairs<'_> {
     }
 }
 
-/// Judges every pair that is shown, and fills in what a stored verdict of an older receipt lacks. `rule` is the receipt's, if it has one.
+/// Judges every pair that is shown, and fills in what a stored verdict of an older receipt lacks. `rule` is the
+/// receipt's, if it has one.
 pub fn fill(cell: &mut MicroCell, rule: Option<&Rule>) {
     let rule = &*rule_for(rule, cell);
     let (judged, lead): (Vec<Judged>, Option<Lead>) = {

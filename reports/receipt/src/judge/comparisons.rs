@@ -14,7 +14,8 @@ pub fn unstable(cell: &MicroCell) -> bool {
     stored.chain(cell.ratios().map(Ratio::direction)).any(|direction| direction == Direction::Unstable)
 }
 
-/// Judged comparisons of a run with what each kernel builds on (its family's first row, where that did not run): (cell, entry, verdict).
+/// Judged comparisons of a run with what each kernel builds on (its family's first row, where that did not run): (cell,
+/// entry, verdict).
 pub fn comparisons(receipt: &Receipt) -> impl Iterator<Item = (usize, usize, &Verdict)> {
     receipt.micro.iter().enumerate().flat_map(|(c, cell)| {
         kernels(cell).filter_map(move |(e, s)| {

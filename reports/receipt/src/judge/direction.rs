@@ -52,7 +52,8 @@ impl Direction {
 }
 
 impl Verdict {
-    /// The one rule. `FAIL` is slower; faster is the same with the two sides exchanged; same is an interval wholly within the threshold.
+    /// The one rule. `FAIL` is slower; faster is the same with the two sides exchanged; same is an interval wholly
+    /// within the threshold.
     pub fn direction(&self) -> Direction {
         // In logarithms, so that both sides are held to one factor: 3% slower is x 1.03, 3% faster is / 1.03.
         let threshold = self.delta_eff.ln_1p();

@@ -49,8 +49,8 @@ fn code_table(receipt: &Receipt) -> Option<Finding> {
         None => "not a number at all: the logits overflow".into(),
     };
     let text = format!(
-        "Read as {:?}, the file's table, the model scores perplexity {:.2} over {tokens} tokens; read as {:?}, the analysis's table, {seed}. \
-         Both with {}: the table is data, the kernel the same.",
+        "Read as {:?}, the file's table, the model scores perplexity {:.2} over {tokens} tokens; read as {:?}, the \
+         analysis's table, {seed}. Both with {}: the table is data, the kernel the same.",
         lut.file_lut, lut.file_perplexity, lut.seed_lut, lut.kernel
     );
     let title = match lut.seed_perplexity {
@@ -76,8 +76,8 @@ fn foundation(receipt: &Receipt) -> Option<Finding> {
         return None;
     }
     let text = format!(
-        "The analysis publishes 1.03x to 1.30x for its AVX2 foundation over scalar dequantisation (section 2.4). Over {} sizes here: {low:.2}x to \
-         {high:.2}x: {}.",
+        "The analysis publishes 1.03x to 1.30x for its AVX2 foundation over scalar dequantisation (section 2.4). Over \
+         {} sizes here: {low:.2}x to {high:.2}x: {}.",
         ratios.len(),
         tally.in_words()
     );
@@ -121,8 +121,8 @@ fn memory_bound(receipt: &Receipt) -> Option<Finding> {
     let best = own().max_by(|a, b| a.gelem_s.total_cmp(&b.gelem_s))?;
     let share = best.share_of_stream?;
     let text = format!(
-        "Only reading the packed weights of {}x{} runs at {:.1} GB/s on {} thread(s). {} is the fastest from memory: {:.1} G weights/s at {:.2} bits \
-         each, {:.0}% of that bandwidth in the same rounds.",
+        "Only reading the packed weights of {}x{} runs at {:.1} GB/s on {} thread(s). {} is the fastest from memory: \
+         {:.1} G weights/s at {:.2} bits each, {:.0}% of that bandwidth in the same rounds.",
         dram.m,
         dram.k,
         stream.gb_s,
@@ -169,8 +169,8 @@ fn end_to_end(receipt: &Receipt) -> Option<Finding> {
 fn head(receipt: &Receipt) -> Option<Finding> {
     let effect = receipt.head_effect.as_ref()?;
     let text = format!(
-        "Generation and perplexity were measured with {}, which changes the logits: {}. Both heads saw the same hidden states. \
-         Speeds are to be compared only with runs that have the same head.",
+        "Generation and perplexity were measured with {}, which changes the logits: {}. Both heads saw the same hidden \
+         states. Speeds are to be compared only with runs that have the same head.",
         effect.head,
         effect.says()
     );
@@ -192,9 +192,9 @@ fn sparsity(receipt: &Receipt) -> Option<Finding> {
     let share = sparse.live_share.iter().sum::<f64>() / sparse.live_share.len().max(1) as f64;
     let (low, high) = sparse.live_share.iter().fold((1f64, 0f64), |(l, h), s| (l.min(*s), h.max(*s)));
     let text = format!(
-        "{:.0}% of the feed-forward elements are live ({:.0}% to {:.0}% by block); skipping the others makes decoding {:.2}x{interval} as fast \
-         with {dense} ({}), ids and last logits equal bit for bit. {:.0}% of the block steps went the sparse way (crossover at a live share of \
-         {:.2}); the extra copies take {}.",
+        "{:.0}% of the feed-forward elements are live ({:.0}% to {:.0}% by block); skipping the others makes decoding \
+         {:.2}x{interval} as fast with {dense} ({}), ids and last logits equal bit for bit. {:.0}% of the block steps \
+         went the sparse way (crossover at a live share of {:.2}); the extra copies take {}.",
         share * 100.0,
         low * 100.0,
         high * 100.0,
@@ -232,8 +232,8 @@ fn goldens(receipt: &Receipt) -> Option<Finding> {
     let with = if receipt.head_effect.is_some() { " with the f16 head" } else { "" };
     let (title, text) = if failed.is_empty() {
         let text = format!(
-            "{passed} of {total} known answers reproduced{with}: every one of {kernels} kernels gives the ids of an independent implementation, \
-             as far as its margins are safe to compare."
+            "{passed} of {total} known answers reproduced{with}: every one of {kernels} kernels gives the ids of an \
+             independent implementation, as far as its margins are safe to compare."
         );
         ("The model computes what it should", text)
     } else {
@@ -242,7 +242,8 @@ fn goldens(receipt: &Receipt) -> Option<Finding> {
     Some(finding(title, text, "/generation"))
 }
 
-/// Prefill in the unit of its products: what is left of the rate that the largest one alone has, with as many tokens as the prompt.
+/// Prefill in the unit of its products: what is left of the rate that the largest one alone has, with as many tokens as
+/// the prompt.
 fn prefill_share(receipt: &Receipt) -> Option<Finding> {
     let (model, generation) = (receipt.model.as_ref()?, receipt.generation.as_ref()?);
     let tokens = generation.prompt_ids.len();
@@ -256,7 +257,10 @@ fn prefill_share(receipt: &Receipt) -> Option<Finding> {
         (whole > 0.0).then(|| {
             let (id, share) = (&kernel.kernel, whole / alone);
             let speed = kernel.prefill_tokens_per_s;
-            format!("{id} {speed:.0} tokens/s: {whole:.0} GMAC/s of ternary products, {share:.2} of the {alone:.0} of {own}'s product alone")
+            format!(
+                "{id} {speed:.0} tokens/s: {whole:.0} GMAC/s of ternary products, {share:.2} of the {alone:.0} of \
+                 {own}'s product alone"
+            )
         })
     });
     let shares: Vec<String> = shares.collect();

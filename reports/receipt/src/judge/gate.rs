@@ -15,7 +15,8 @@ pub const CURRENT: usize = 1;
 /// The baseline in a second process (A/A): its difference from the first is the machine's noise.
 pub const BASELINE_AGAIN: usize = 2;
 
-/// One sample a process pair: the medians over its rounds of log(current / baseline), and of log(baseline again / baseline).
+/// One sample a process pair: the medians over its rounds of log(current / baseline), and of log(baseline again /
+/// baseline).
 pub fn samples(pairs: &[GatePair], threads: usize) -> (Vec<f64>, Vec<f64>) {
     let times = |pair: &GatePair, column| Method::Current.times(&pair.rounds, column, threads);
     let against_baseline =

@@ -1,4 +1,5 @@
-//! The pairs of whole generation: kernels that take turns by blocks of tokens, and one kernel with and without the zeros of the gate.
+//! The pairs of whole generation: kernels that take turns by blocks of tokens, and one kernel with and without the
+//! zeros of the gate.
 
 use super::cells::set;
 use crate::judge::sequential::{self, DELTA, Same, Sample, Side, Until, log_ratios};
@@ -88,8 +89,8 @@ fn in_blocks(blocks: &[TokenBlocks], family: &str, kernel: &str) -> Option<Box<V
     })
 }
 
-/// Hands the ratios of whole generation their verdicts. A kernel with and without the zeros of the gate took turns by whole texts before
-/// 1.2: there the family's A/A pair says what the machine makes up.
+/// Hands the ratios of whole generation their verdicts. A kernel with and without the zeros of the gate took turns by
+/// whole texts before 1.2: there the family's A/A pair says what the machine makes up.
 pub fn sparse(generation: &mut GenerationRecord) {
     let per_token = |r: &GenerationRound| r.decode_ns.checked_div(r.decode_tokens as u64).unwrap_or(0);
     let GenerationRecord { kernels, blocks, .. } = generation;

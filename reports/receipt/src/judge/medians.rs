@@ -1,5 +1,5 @@
-//! What the rounds of a generation say: medians, and ratios within a family. Only the record is looked at, so a receipt can be
-//! recomputed.
+//! What the rounds of a generation say: medians, and ratios within a family. Only the record is looked at, so a receipt
+//! can be recomputed.
 
 use super::paired::Paired;
 use super::stats::median;
@@ -7,15 +7,15 @@ use crate::judge::Method;
 use crate::record::{DecodeTimesNs, ForwardMs, GenerationKernel, GenerationRound, PhasesMs, Ratio, TokenBlocks};
 use std::time::Duration;
 
-/// Fills in speeds and times from the rounds. Receipts before 1.1 hold neither the prompt tokens of a round, which are then the
-/// prompt's, nor its phases, which are then left alone.
+/// Fills in speeds and times from the rounds. Receipts before 1.1 hold neither the prompt tokens of a round, which are
+/// then the prompt's, nor its phases, which are then left alone.
 pub fn summarize(record: &mut GenerationKernel, prompt_tokens: usize) {
     let rounds = std::mem::take(&mut record.rounds);
     let over = |f: &dyn Fn(&GenerationRound) -> f64| median(&rounds.iter().map(f).collect::<Vec<_>>());
     record.decode_tokens_per_s = over(&|r| rate(r.decode_tokens, Duration::from_nanos(r.decode_ns)));
     if is_paired(record) {
-        // Prompts never skip, and alone with its partner the pair finds warmer caches than the other kernels did in their rounds: only
-        // the ratio says something, so there are no prefill figures to be taken for a gain.
+        // Prompts never skip, and alone with its partner the pair finds warmer caches than the other kernels did in
+        // their rounds: only the ratio says something, so there are no prefill figures to be taken for a gain.
         (record.prefill_tokens_per_s, record.time_to_first_token_ms) = (0.0, 0.0);
     } else {
         let prefill = |r: &GenerationRound| r.prefill_tokens.unwrap_or(prompt_tokens);
@@ -67,8 +67,9 @@ pub fn decode_ratio(
     (!own_ns.is_empty()).then(|| Paired::new(method, &partner_ns, &own_ns).ratio(partner))
 }
 
-/// Within each family: ratios of decode time a token to the first kernel's, by token block where there are blocks, else by round; and
-/// whether both kernels generated the same ids up to the end of the shorter text. A sparse entry is compared with its dense kernel.
+/// Within each family: ratios of decode time a token to the first kernel's, by token block where there are blocks, else
+/// by round; and whether both kernels generated the same ids up to the end of the shorter text. A sparse entry is
+/// compared with its dense kernel.
 pub fn compare(method: Method, records: &mut [GenerationKernel], blocks: &[TokenBlocks]) {
     let by_block = |family: &str, kernel: &str| {
         blocks.iter().filter(|b| b.family == family).find_map(|blocks| {

@@ -1,4 +1,5 @@
-//! By which rule a receipt's figures follow from its raw rounds. Old receipts keep theirs, and this is the only place that knows.
+//! By which rule a receipt's figures follow from its raw rounds. Old receipts keep theirs, and this is the only place
+//! that knows.
 
 use crate::judge::sequential::{Until, log_ratios};
 use crate::record::Round;
@@ -6,9 +7,11 @@ use crate::record::Round;
 /// A rule's version.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Method {
-    /// Receipts before 1.2: microbenchmarks by wall time alone, and verdicts of the first look at which PASS or FAIL could be said.
+    /// Receipts before 1.2: microbenchmarks by wall time alone, and verdicts of the first look at which PASS or FAIL
+    /// could be said.
     Before12,
-    /// One clock for microbenchmarks, token blocks and gate, and verdicts over all rounds, taken until the direction is settled.
+    /// One clock for microbenchmarks, token blocks and gate, and verdicts over all rounds, taken until the direction is
+    /// settled.
     #[default]
     Current,
 }
@@ -20,8 +23,9 @@ impl Method {
         if old { Self::Before12 } else { Self::Current }
     }
 
-    /// Times of one entry of a microbenchmark, 0 where a round lacks it. An epoch in which the system took the CPU away from the one thread
-    /// that did all the work counts with its CPU time: on a loaded machine a long epoch meets another process nearly always.
+    /// Times of one entry of a microbenchmark, 0 where a round lacks it. An epoch in which the system took the CPU away
+    /// from the one thread that did all the work counts with its CPU time: on a loaded machine a long epoch meets
+    /// another process nearly always.
     pub fn times(self, rounds: &[Round], entry: usize, threads: usize) -> Vec<u64> {
         rounds.iter().map(|round| self.time(round, entry, threads)).collect()
     }
@@ -47,8 +51,8 @@ impl Method {
         }
     }
 
-    /// ln(own / partner) as figures are made of it. Before 1.2 figures had the other sign; the logarithm is taken as it was then, so that
-    /// they come out with the same last bit.
+    /// ln(own / partner) as figures are made of it. Before 1.2 figures had the other sign; the logarithm is taken as it
+    /// was then, so that they come out with the same last bit.
     pub fn log_ratios_of_figures(self, partner_ns: &[u64], own_ns: &[u64]) -> Vec<f64> {
         match self {
             Self::Before12 => log_ratios(own_ns, partner_ns).into_iter().map(|log| -log).collect(),
@@ -57,7 +61,8 @@ impl Method {
     }
 }
 
-/// Time that an epoch counts with: wall time, or the thread's CPU time where it was preempted and did all the work itself.
+/// Time that an epoch counts with: wall time, or the thread's CPU time where it was preempted and did all the work
+/// itself.
 pub fn charge(ns: u64, cpu_ns: u64, involuntary_switches: u32, threads: usize) -> u64 {
     if involuntary_switches > 0 && cpu_ns > 0 && threads == 1 { cpu_ns.min(ns) } else { ns }
 }

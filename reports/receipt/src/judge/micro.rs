@@ -8,8 +8,8 @@ use crate::record::{MicroCell, MicroSummary, Rule};
 /// The stage that a kernel builds on, by id.
 pub type BuildsOn<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// The same where stages may be other than this build's: a receipt says what each of its kernels builds on, and nothing else is looked
-/// at, so it can be recomputed anywhere.
+/// The same where stages may be other than this build's: a receipt says what each of its kernels builds on, and nothing
+/// else is looked at, so it can be recomputed anywhere.
 pub fn summarize(cell: &mut MicroCell, rule: Option<&Rule>, builds_on: BuildsOn<'_>) {
     let times = |entry| cell.method.times(&cell.rounds, entry, cell.threads);
     let columns: Vec<Vec<u64>> = (0..cell.entries.len()).map(times).collect();

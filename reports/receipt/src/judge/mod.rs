@@ -1,8 +1,8 @@
-//! The one judge: whether a kernel is faster or slower than another. It looks at a receipt and at nothing else, and is called when a
-//! run is measured, when it is rechecked and when it is shown.
+//! The one judge: whether a kernel is faster or slower than another. It looks at a receipt and at nothing else, and is
+//! called when a run is measured, when it is rechecked and when it is shown.
 //!
-//! Headline, tables, terminal, Markdown, CSV, charts, index, comparison of runs and exports ask [`Verdict::direction`]. A pair that is
-//! shown without a stored verdict is judged by the same function from the same rounds.
+//! Headline, tables, terminal, Markdown, CSV, charts, index, comparison of runs and exports ask [`Verdict::direction`].
+//! A pair that is shown without a stored verdict is judged by the same function from the same rounds.
 //!
 //! [`Verdict::direction`]: crate::Verdict::direction
 

@@ -1,9 +1,11 @@
-//! What no working model gives and no quiet machine does, said and never passed over: one token over and over, a perplexity above that of
-//! guessing, CPUs that come and go. Logits that are not finite end a run where they occur (`model::sampler`, `model::perplexity`).
+//! What no working model gives and no quiet machine does, said and never passed over: one token over and over, a
+//! perplexity above that of guessing, CPUs that come and go. Logits that are not finite end a run where they occur
+//! (`model::sampler`, `model::perplexity`).
 
 use crate::record::{Finding, Receipt};
 
-/// Equal tokens in a row that are worth a warning; honest text has lines of dashes, but not of sixteen times the same token.
+/// Equal tokens in a row that are worth a warning; honest text has lines of dashes, but not of sixteen times the same
+/// token.
 const REPEATS: usize = 16;
 
 /// The token that is repeated most often in a row and how often, if that is too often.
@@ -16,7 +18,8 @@ pub fn repeated(ids: &[u32]) -> Option<(u32, usize)> {
 pub fn of_text(ids: &[u32]) -> Option<String> {
     let (id, times) = repeated(ids)?;
     Some(format!(
-        "token {id} was generated {times} times in a row: the weights, their layout or the prompt are wrong for this model"
+        "token {id} was generated {times} times in a row: the weights, their layout or the prompt are wrong for this \
+         model"
     ))
 }
 
@@ -25,7 +28,8 @@ pub fn of_perplexity(perplexity: f64, vocab: usize) -> Option<String> {
     let better_than_guessing = perplexity <= vocab as f64;
     (!better_than_guessing).then(|| {
         format!(
-            "perplexity {perplexity:.1} is worse than guessing each of the {vocab} tokens with equal probability: the weights, their layout or the code table are wrong for this model"
+            "perplexity {perplexity:.1} is worse than guessing each of the {vocab} tokens with equal probability: the \
+             weights, their layout or the code table are wrong for this model"
         )
     })
 }
@@ -39,14 +43,15 @@ fn cpus(receipt: &Receipt) -> Option<Finding> {
     let host = &receipt.host;
     let (before, after) = (host.load_before.cpus_online?, host.load_after.as_ref()?.cpus_online?);
     let text = format!(
-        "{before} were on when the run began and {after} when it ended, so threads were moved, pinned ones too: its times are not those \
-         of one machine. Run again."
+        "{before} were on when the run began and {after} when it ended, so threads were moved, pinned ones too: its \
+         times are not those of one machine. Run again."
     );
     (before != after)
         .then(|| finding("CPUs were switched on or off under this run", text, "/host/load_after/cpus_online".into()))
 }
 
-/// Findings about the machine and a run's output. The weights of a synthetic model are random, so nothing about its text is strange.
+/// Findings about the machine and a run's output. The weights of a synthetic model are random, so nothing about its
+/// text is strange.
 pub fn findings(receipt: &Receipt) -> Vec<Finding> {
     let mut all: Vec<Finding> = cpus(receipt).into_iter().collect();
     let Some(model) = receipt.model.as_ref().filter(|model| !model.synthetic) else { return all };

@@ -1,12 +1,14 @@
-//! The rule that turns paired samples into a verdict: looks at fixed sample sizes, the chance of a false alarm shared among the looks
-//! and the comparisons of a run, and the same code against itself as the measure of what the machine makes up.
+//! The rule that turns paired samples into a verdict: looks at fixed sample sizes, the chance of a false alarm shared
+//! among the looks and the comparisons of a run, and the same code against itself as the measure of what the machine
+//! makes up.
 //!
-//! An alarm and a pass are held to different levels. Crying wolf anywhere in a run must stay below `alpha`, so an alarm's level is divided
-//! by the run's comparisons; a pass only speaks for its own cell, so its level is not.
+//! An alarm and a pass are held to different levels. Crying wolf anywhere in a run must stay below `alpha`, so an
+//! alarm's level is divided by the run's comparisons; a pass only speaks for its own cell, so its level is not.
 //!
-//! The A/A floor is that of the statistic that is judged, the median over all samples: its spread over resamples of the A/A parts (process
-//! pairs, or blocks of ten rounds, because neighbouring rounds are alike). A floor for single rounds (2-5% on shared machines) or single
-//! pairs (1-3%) would hide every slowdown below twice that, however many samples there are.
+//! The A/A floor is that of the statistic that is judged, the median over all samples: its spread over resamples of the
+//! A/A parts (process pairs, or blocks of ten rounds, because neighbouring rounds are alike). A floor for single rounds
+//! (2-5% on shared machines) or single pairs (1-3%) would hide every slowdown below twice that, however many samples
+//! there are.
 
 use super::stats::{median, quantile, sign_test_interval};
 use crate::random::SplitMix64;
@@ -14,8 +16,8 @@ use crate::record::{Outcome, Rule, Verdict};
 
 /// Looks of a comparison inside one process, in rounds.
 pub const ROUND_LOOKS: [usize; 5] = [50, 100, 200, 400, 800];
-/// Looks of a comparison of two builds, in process pairs. At the first a pass can be said; 16 pairs that all agree are enough for an alarm
-/// among 65 comparisons.
+/// Looks of a comparison of two builds, in process pairs. At the first a pass can be said; 16 pairs that all agree are
+/// enough for an alarm among 65 comparisons.
 pub const PAIR_LOOKS: [usize; 5] = [12, 16, 20, 24, 32];
 /// Smallest slowdown that matters, unless the user says otherwise.
 pub const DELTA: f64 = 0.03;
@@ -26,8 +28,8 @@ pub const BLOCK: usize = 10;
 
 /// Confidence of the A/A interval.
 const AA_CONFIDENCE: f64 = 0.99;
-/// An A/A pair that differs for sure, but by less than this share of delta, cannot move a verdict: with hundreds of rounds a bias of a
-/// thousandth is always "significant".
+/// An A/A pair that differs for sure, but by less than this share of delta, cannot move a verdict: with hundreds of
+/// rounds a bias of a thousandth is always "significant".
 const AA_HARMLESS: f64 = 1.0 / 3.0;
 /// A machine on which the same code differs by this much against itself cannot judge anything.
 const DELTA_EFF_LIMIT: f64 = 0.15;
@@ -119,8 +121,8 @@ pub struct Side<'a> {
     pub same: Same,
 }
 
-/// Whether a kernel changed against its partner from the first run to the other. The runs are independent: each gives its interval at half
-/// the level, and the noisier one's A/A pair says what counts.
+/// Whether a kernel changed against its partner from the first run to the other. The runs are independent: each gives
+/// its interval at half the level, and the noisier one's A/A pair says what counts.
 pub fn across(first: &Side<'_>, other: &Side<'_>, partner: &str) -> Verdict {
     let rule = if first.rule.comparisons >= other.rule.comparisons { first.rule } else { other.rule };
     let interval = |level: f64| {
@@ -218,7 +220,8 @@ fn conclude(rule: &Rule, evidence: &Evidence, partner: &str) -> (Verdict, bool) 
     (verdict, stands)
 }
 
-/// 95th percentile of |median| over resamples of the A/A parts (Efron's bootstrap, with a fixed seed so that it can be recomputed).
+/// 95th percentile of |median| over resamples of the A/A parts (Efron's bootstrap, with a fixed seed so that it can be
+/// recomputed).
 fn noise_of_median(parts: &[f64]) -> f64 {
     const RESAMPLES: usize = 999;
     let Ok(n) = u32::try_from(parts.len()) else { return f64::INFINITY };
@@ -237,22 +240,24 @@ pub enum Sample {
     Round,
     /// The median of one process pair, and its own part.
     ProcessPair,
-    /// A block of tokens of a text that has so many of them. Blocks of one text share what is particular to its engines, so the A/A pair
-    /// counts by text.
+    /// A block of tokens of a text that has so many of them. Blocks of one text share what is particular to its
+    /// engines, so the A/A pair counts by text.
     TokenBlock(usize),
 }
 
 /// Until when a comparison is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Until {
-    /// Until PASS or FAIL can be said: the first look that stands is the verdict. Samples past it change nothing, so a comparison that
-    /// others in its cell outlast keeps its verdict.
+    /// Until PASS or FAIL can be said: the first look that stands is the verdict. Samples past it change nothing, so a
+    /// comparison that others in its cell outlast keeps its verdict.
     Decided,
-    /// Until the direction can be said. All samples up to the last look are judged, so that word and figure are of the same rounds.
+    /// Until the direction can be said. All samples up to the last look are judged, so that word and figure are of the
+    /// same rounds.
     Settled,
 }
 
-/// Takes the looks that there are samples for. The flag says whether the verdict stands: false while a later look may still say more.
+/// Takes the looks that there are samples for. The flag says whether the verdict stands: false while a later look may
+/// still say more.
 pub fn decide(
     rule: &Rule,
     until: Until,
@@ -317,192 +322,5 @@ pub fn log_ratios(partner_ns: &[u64], own_ns: &[u64]) -> Vec<f64> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn rule(comparisons: usize) -> Rule {
-        Rule::new(DELTA, "round", &ROUND_LOOKS, 800, comparisons)
-    }
-
-    /// Noise like a shared machine's: a core of about 1% and outliers of 30%, which a median must shrug off.
-    fn noise(random: &mut SplitMix64) -> f64 {
-        let core = (0..4).map(|_| f64::from(random.signed_unit())).sum::<f64>() * 0.01;
-        if random.next_u64().is_multiple_of(20) { core + 0.3 } else { core }
-    }
-
-    fn run(rule: &Rule, effect: f64, seed: u64) -> Verdict {
-        let random = &mut SplitMix64::new(seed);
-        let (effect, same): (Vec<f64>, Vec<f64>) =
-            (0..rule.most()).map(|_| (effect + noise(random) - noise(random), noise(random) - noise(random))).unzip();
-        let (verdict, stands) = decide(rule, Until::Decided, Sample::Round, &effect, &same, "partner");
-        assert!(stands, "the last look always stands");
-        verdict
-    }
-
-    #[test]
-    fn null_pairs_pass_early_and_never_alarm() {
-        let verdicts: Vec<Verdict> = (0..2000).map(|seed| run(&rule(40), 0.0, seed)).collect();
-        assert!(verdicts.iter().all(|v| v.outcome != Outcome::Fail));
-        let passed: Vec<_> = verdicts.iter().filter(|v| v.outcome == Outcome::Pass).collect();
-        assert!(passed.len() > 1960, "{}", passed.len());
-        let rounds: usize = passed.iter().map(|v| v.samples).sum();
-        assert!(rounds / passed.len() <= 110, "{} rounds on average", rounds / passed.len());
-    }
-
-    #[test]
-    fn a_true_five_percent_is_found() {
-        let found = (0..1000).filter(|seed| run(&rule(40), 0.05f64.ln_1p(), *seed).outcome == Outcome::Fail).count();
-        assert!(found >= 950, "{found} of 1000");
-    }
-
-    #[test]
-    fn process_pairs_decide_both_ways() {
-        let rule = Rule::new(DELTA, "process pair", &PAIR_LOOKS, 32, 45);
-        let verdict = |effect: f64, n: usize| {
-            let effect: Vec<f64> = (0..n).map(|i| effect + 0.002 * (i % 5) as f64).collect();
-            let same: Vec<f64> = (0..n).map(|i| 0.004 * (i % 3) as f64 - 0.004).collect();
-            judge(&rule, &Samples { effect: &effect, same: &same, same_parts: &same }, "b")
-        };
-        let (null, stands) = verdict(0.0, 12);
-        assert!(stands && null.outcome == Outcome::Pass, "{null:?}");
-        let (early, stands) = verdict(0.05, 12);
-        assert!(
-            !stands && early.outcome == Outcome::Inconclusive,
-            "12 pairs cannot carry an alarm among 45: {early:?}"
-        );
-        let (slow, stands) = verdict(0.05, 16);
-        assert!(stands && slow.outcome == Outcome::Fail && slow.reason.contains("slower than b"), "{slow:?}");
-    }
-
-    #[test]
-    fn the_chance_of_a_false_alarm_is_shared_among_looks_and_comparisons() {
-        let effect: Vec<f64> = (0..200).map(|i| 0.1 + 0.0001 * f64::from(i)).collect();
-        let same = vec![0.0; 200];
-        let samples = Samples { effect: &effect, same: &same, same_parts: &[] };
-        for (comparisons, alarm) in [(1, 0.01 / 5.0), (40, 0.01 / 5.0 / 40.0)] {
-            let verdict = judge(&rule(comparisons), &samples, "p").0;
-            let ends = |alpha: f64| sign_test_interval(&effect, 1.0 - alpha).expect("200 are enough");
-            assert_eq!(verdict.alarm_low, Some(ends(alarm).0.exp_m1()), "{comparisons} comparisons");
-            assert_eq!(verdict.pass_high, Some(ends(0.01 / 5.0).1.exp_m1()), "a pass speaks for its own cell");
-        }
-        assert!(sign_test_interval(&effect, 1.0 - 0.01 / 5.0) != sign_test_interval(&effect, 1.0 - 0.01 / 5.0 / 40.0));
-    }
-
-    #[test]
-    fn the_threshold_is_delta_or_twice_the_noise() {
-        let verdict = |effect: f64, same: &[f64]| {
-            let effect: Vec<f64> = (0..100).map(|i| effect + 1e-5 * f64::from(i % 3)).collect();
-            judge(&rule(1), &Samples { effect: &effect, same: &[0.0; 100], same_parts: same }, "p").0
-        };
-        let quiet = verdict(0.0, &[0.0; 12]);
-        assert_eq!((quiet.delta_eff, quiet.aa_p95, quiet.outcome), (DELTA, 0.0, Outcome::Pass));
-        // Parts that are all alike have one median, whatever is drawn.
-        let noisy = verdict(0.04, &[0.05; 12]);
-        assert_eq!((noisy.delta_eff, noisy.aa_p95), (2.0 * 0.05f64.exp_m1(), 0.05f64.exp_m1()));
-        assert_eq!(noisy.outcome, Outcome::Pass, "within the noise");
-        assert_eq!(verdict(0.2, &[0.05; 12]).outcome, Outcome::Fail);
-        assert_eq!(verdict(0.031, &[0.0; 12]).outcome, Outcome::Fail);
-        assert_eq!(verdict(0.029, &[0.0; 12]).outcome, Outcome::Pass, "certain, and too small to matter");
-        let (machine, stands) = {
-            let samples = Samples { effect: &[0.2; 100], same: &[0.0; 100], same_parts: &[0.08; 12] };
-            judge(&rule(1), &samples, "p")
-        };
-        assert_eq!((machine.outcome, stands), (Outcome::Unstable, false));
-        assert!(machine.reason.contains("by up to 8.3% (100 rounds)"), "{}", machine.reason);
-    }
-
-    #[test]
-    fn a_bias_of_the_machine_counts_in_both_directions_and_only_when_it_is_certain() {
-        let outcome = |zeros: usize, bias: f64| {
-            let same: Vec<f64> = (0..100).map(|i| if i < zeros { 0.0 } else { bias }).collect();
-            judge(&rule(1), &Samples { effect: &[0.0; 100], same: &same, same_parts: &[0.0; 12] }, "p").0.outcome
-        };
-        assert_eq!([outcome(0, 0.02), outcome(0, -0.02)], [Outcome::Unstable; 2]);
-        // The 37th of 100 is an end of the interval: at exactly 0 it does not exclude 0.
-        assert_eq!([outcome(45, 0.02), outcome(45, -0.02)], [Outcome::Pass; 2]);
-    }
-
-    #[test]
-    fn looks_are_those_that_fit() {
-        let looks = |most| Rule::new(DELTA, "round", &ROUND_LOOKS, most, 0).looks;
-        assert_eq!([looks(49), looks(50), looks(60), looks(800)], [vec![49], vec![50], vec![50], ROUND_LOOKS.to_vec()]);
-        let rule = Rule::new(DELTA, "round", &ROUND_LOOKS, 60, 0);
-        assert_eq!((rule.most(), rule.comparisons, rule.alpha), (50, 1, ALPHA));
-    }
-
-    #[test]
-    fn blocks_are_whole_or_the_only_one() {
-        let values: Vec<f64> = (0..25).map(f64::from).collect();
-        assert_eq!(blocks(&values), [4.5, 14.5]);
-        assert_eq!((blocks(&values[..10]), blocks(&values[..3]), blocks(&[])), (vec![4.5], vec![1.0], vec![]));
-        assert_eq!(log_ratios(&[100, 0, 100, 100], &[100, 100, 0, 200]), [0.0, 2f64.ln()]);
-    }
-
-    #[test]
-    fn the_floor_is_that_of_the_median() {
-        let random = &mut SplitMix64::new(7);
-        let normal = |random: &mut SplitMix64| (0..12).map(|_| f64::from(random.signed_unit())).sum::<f64>() / 2.0;
-        let parts: Vec<f64> = (0..400).map(|_| 0.01 * normal(random)).collect();
-        // The median of n normal values has standard deviation 1.25 / sqrt(n), and 95% lie within 1.96 of it.
-        for n in [12, 100, 400] {
-            let expected = 1.96 * 1.2533 * 0.01 / (n as f64).sqrt();
-            let got = noise_of_median(&parts[..n]);
-            assert!((0.5..2.0).contains(&(got / expected)), "{n}: {got} for {expected}");
-        }
-        assert_eq!(noise_of_median(&[]), 0.0);
-    }
-
-    #[test]
-    fn a_machine_that_differs_from_itself_is_unstable() {
-        let same: Vec<f64> = (0..100).map(|i| 0.02 + 0.0001 * f64::from(i % 7)).collect();
-        let samples = Samples { effect: &[0.0; 100], same: &same, same_parts: &blocks(&same) };
-        let (verdict, stands) = judge(&rule(1), &samples, "p");
-        assert_eq!((verdict.outcome, stands), (Outcome::Unstable, false));
-        assert!(verdict.reason.contains("+2.1%") && verdict.next_step.contains("--pin"), "{verdict:?}");
-        // A bias that is certain and tiny moves nothing.
-        let same: Vec<f64> = same.iter().map(|s| s / 20.0).collect();
-        let samples = Samples { effect: &[0.0; 100], same: &same, same_parts: &blocks(&same) };
-        assert_eq!(judge(&rule(1), &samples, "p").0.outcome, Outcome::Pass);
-    }
-
-    #[test]
-    fn blocks_of_one_text_are_not_independent() {
-        let rule = Rule::new(DELTA, "token block", &[81], 81, 10);
-        // Each text is off by as much as its engines' places in memory make it, one way or the other.
-        let same: Vec<f64> =
-            (0..81).map(|i| if (i / 9) % 3 == 0 { -0.05 } else { 0.04 } + 0.0001 * f64::from(i % 7)).collect();
-        let by = |sample| decide(&rule, Until::Decided, sample, &[0.0; 81], &same, "p").0;
-        assert_eq!(by(Sample::Round).outcome, Outcome::Unstable);
-        let verdict = by(Sample::TokenBlock(9));
-        assert_eq!(verdict.outcome, Outcome::Pass, "{verdict:?}");
-        assert!(verdict.aa_p95 > 0.03 && verdict.delta_eff > 0.06 && verdict.samples == 81, "{verdict:?}");
-        let all: Vec<f64> = same.iter().map(|s| s.abs()).collect();
-        assert_eq!(
-            decide(&rule, Until::Decided, Sample::TokenBlock(9), &[0.0; 81], &all, "p").0.outcome,
-            Outcome::Unstable
-        );
-    }
-
-    #[test]
-    fn what_comes_after_the_deciding_look_changes_nothing() {
-        let mut effect = vec![0.001; 50];
-        let same = vec![0.0; 60];
-        let first = decide(&rule(3), Until::Decided, Sample::Round, &effect, &same, "p");
-        effect.extend([0.5; 10]);
-        assert!(first.1 && first.0.outcome == Outcome::Pass);
-        assert_eq!(decide(&rule(3), Until::Decided, Sample::Round, &effect, &same, "p"), first);
-        let (early, stands) = decide(&rule(3), Until::Decided, Sample::Round, &effect[..49], &same, "p");
-        assert!(!stands && early.reason == "stopped after 49 rounds, before the first look", "{early:?}");
-    }
-
-    #[test]
-    fn few_rounds_are_said_to_be_few() {
-        let rule = Rule::new(DELTA, "round", &ROUND_LOOKS, 5, 3);
-        assert_eq!(rule.looks, [5]);
-        let (verdict, stands) = judge(&rule, &Samples { effect: &[0.0; 5], same: &[0.0; 5], same_parts: &[] }, "p");
-        assert!(
-            stands && verdict.outcome == Outcome::Inconclusive && verdict.reason.contains("too few"),
-            "{verdict:?}"
-        );
-    }
-}
+#[path = "sequential_tests.rs"]
+mod tests;

@@ -24,8 +24,9 @@ pub fn quantile(values: &[f64], share: f64) -> f64 {
     sorted.get(rank.max(1) - 1).copied().unwrap_or(0.0)
 }
 
-/// Exact distribution-free interval for the median: the r-th smallest and r-th largest value, with the largest r whose two tails of
-/// Binomial(n, 1/2) together stay within 1 - confidence. None when even r = 1 does not reach the confidence.
+/// Exact distribution-free interval for the median: the r-th smallest and r-th largest value, with the largest r whose
+/// two tails of Binomial(n, 1/2) together stay within 1 - confidence. None when even r = 1 does not reach the
+/// confidence.
 pub fn sign_test_interval(values: &[f64], confidence: f64) -> Option<(f64, f64)> {
     let n = values.len();
     let mut log_probability = -(n as f64) * std::f64::consts::LN_2;

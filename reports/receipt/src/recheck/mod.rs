@@ -1,5 +1,5 @@
-//! Checks a receipt: its digests, its own logic (no kernel timed that was not verified, whole rounds), and every figure, recomputed from the
-//! raw rounds and compared bit for bit.
+//! Checks a receipt: its digests, its own logic (no kernel timed that was not verified, whole rounds), and every
+//! figure, recomputed from the raw rounds and compared bit for bit.
 
 mod problem;
 mod recompute;
@@ -24,17 +24,19 @@ pub struct Recheck {
     pub values_with_digest: u64,
     /// Values that were recomputed and compared, raw data included.
     pub values_compared: usize,
-    /// What is wrong: first edits that the digests show, then contradictions within the receipt, then figures that the raw rounds do not give.
+    /// What is wrong: first edits that the digests show, then contradictions within the receipt, then figures that the
+    /// raw rounds do not give.
     pub problems: Vec<Problem>,
     /// What could not be checked, and why.
     pub notes: Vec<String>,
 }
 
-/// Rechecks a receipt from the bytes of its file. `own` is the build that checks: texts are compared where it wrote the receipt.
+/// Rechecks a receipt from the bytes of its file. `own` is the build that checks: texts are compared where it wrote the
+/// receipt. A checker that is no build of tritbench gives none, and texts are not compared.
 ///
 /// # Errors
 /// Bytes that are not a receipt. A receipt that fails a check is not an error here; its problems are listed.
-pub fn recheck(file: PathBuf, bytes: &[u8], own: &Build) -> Result<Recheck> {
+pub fn recheck(file: PathBuf, bytes: &[u8], own: Option<&Build>) -> Result<Recheck> {
     let name = file.display().to_string();
     let value = store::value(&name, bytes)?;
     let mut out = Recheck {
@@ -76,7 +78,8 @@ fn digests(value: &serde_json::Value, out: &mut Recheck) -> Result<()> {
             }));
         }
         None if old => out.notes.push(
-            "written before 1.1, so it holds no digests: raw numbers are taken as they are, figures were computed from them".into(),
+            "written before 1.1, so it holds no digests: raw numbers are taken as they are, figures were computed from \
+             them".into(),
         ),
         None if value.get("schema_version").is_some_and(serde_json::Value::is_string) => {
             out.problems.push(Problem::new("/integrity", "missing: receipts since 1.1 hold digests"));
@@ -87,7 +90,7 @@ fn digests(value: &serde_json::Value, out: &mut Recheck) -> Result<()> {
     Ok(())
 }
 
-fn typed(receipt: &Receipt, own: &Build, out: &mut Recheck) {
+fn typed(receipt: &Receipt, own: Option<&Build>, out: &mut Recheck) {
     let broken = structure::problems(receipt);
     let sound = broken.is_empty();
     let mut add = |problem: Problem| match out.problems.iter_mut().find(|known| known.field == problem.field) {

@@ -1,8 +1,8 @@
-//! The run as BitNet.rs writes its receipts (schema 1.0.0), for programs that read those. Every field is computed from the rest of the
-//! receipt each time it is written, and `receipt verify` computes it again.
+//! The run as BitNet.rs writes its receipts (schema 1.0.0), for programs that read those. Every field is computed from
+//! the rest of the receipt each time it is written, and `receipt verify` computes it again.
 //!
-//! It is an object of its own because the two layouts use the same name for different things: `kernels` is a list of ids there and
-//! the list of registered kernels here. `receipt export --format bitnet` writes it as a file.
+//! It is an object of its own because the two layouts use the same name for different things: `kernels` is a list of
+//! ids there and the list of registered kernels here. `receipt export --format bitnet` writes it as a file.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -15,8 +15,8 @@ pub struct BitnetRs {
     pub schema_version: String,
     /// Start of the run.
     pub timestamp: String,
-    /// `real` if every kernel in `kernels` matched the oracle in this run and was then run with its times kept; else `unverified`, which
-    /// its readers refuse. A run in which no kernel has executed yet is `none`.
+    #[doc = "`real` if every kernel in `kernels` matched the oracle in this run and was then run with its times kept; \
+             else `unverified`, which\nits readers refuse. A run in which no kernel has executed yet is `none`."]
     pub compute_path: String,
     /// `cpu`.
     pub backend: String,

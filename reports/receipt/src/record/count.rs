@@ -1,4 +1,5 @@
-//! Instruction counts of one kernel call: exact, the same on every run of the same build, and independent of the machine's speed.
+//! Instruction counts of one kernel call: exact, the same on every run of the same build, and independent of the
+//! machine's speed.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -21,8 +22,8 @@ macro_rules! counters {
 }
 
 counters! {
-    /// Instructions by what they do. Each is in one class; one that computes on an operand in memory is in the class of what it computes
-    /// (and among [`Traffic::reads`]).
+    #[doc = "Instructions by what they do. Each is in one class; one that computes on an operand in memory is in the \
+             class of what it computes\n(and among [`Traffic::reads`])."]
     Classes {
         /// Moves from memory to a register, broadcasts included.
         load,
@@ -133,7 +134,8 @@ pub struct CountRecord {
     pub weights_per_call: u64,
     /// Seed of weights and activations.
     pub seed: u64,
-    /// `branches` (stopped at each branch, straight code between them counted from its bytes) or `steps` (stopped at each instruction).
+    #[doc = "`branches` (stopped at each branch, straight code between them counted from its bytes) or `steps` \
+             (stopped at each instruction)."]
     pub method: String,
     /// Whether the kernel ran with address randomisation off.
     pub fixed_addresses: bool,

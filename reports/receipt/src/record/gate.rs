@@ -1,4 +1,5 @@
-//! A regression gate as receipts keep it: two builds in lockstep, raw rounds by process pair, and a verdict a kernel and cell.
+//! A regression gate as receipts keep it: two builds in lockstep, raw rounds by process pair, and a verdict a kernel
+//! and cell.
 
 use super::micro::Residency;
 use super::provenance::Build;
@@ -106,7 +107,8 @@ pub struct GateCell {
     pub verdict: Verdict,
 }
 
-/// The rounds of fresh processes: columns 0 (baseline), 1 (current) and 2 (the baseline a second time, as the A/A pair).
+#[doc = "The rounds of fresh processes: columns 0 (baseline), 1 (current) and 2 (the baseline a second time, as the \
+         A/A pair)."]
 #[derive(Clone, Debug, JsonSchema, Serialize, Deserialize)]
 pub struct GatePair {
     /// Number of the process pair within the gate.

@@ -82,23 +82,25 @@ pub struct GenerationRecord {
     pub kv_cache: Option<KvCacheRecord>,
     /// One entry a kernel, in registry order.
     pub kernels: Vec<GenerationKernel>,
-    /// The same text once more, kernels taking turns by blocks of tokens: one entry a family. Absent in older receipts, after a
-    /// single round, and where the text is shorter than a block.
+    #[doc = "The same text once more, kernels taking turns by blocks of tokens: one entry a family. Absent in older \
+             receipts, after a\nsingle round, and where the text is shorter than a block."]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub blocks: Vec<TokenBlocks>,
 }
 
-/// Kernels of one family that take turns within one text, block of tokens by block of tokens, each with its own cached keys and values.
+#[doc = "Kernels of one family that take turns within one text, block of tokens by block of tokens, each with its own \
+         cached keys and values."]
 #[derive(Clone, Debug, JsonSchema, Serialize, Deserialize)]
 pub struct TokenBlocks {
     /// `W2A32` or `W2A8`.
     pub family: String,
     /// Tokens of a block: what the times in `rounds` are of.
     pub tokens: usize,
-    /// Tokens that a kernel decodes at the start of its turn, before the block, until the caches hold its weights as far as they can.
+    #[doc = "Tokens that a kernel decodes at the start of its turn, before the block, until the caches hold its \
+             weights as far as they can."]
     pub settling_tokens: usize,
-    /// The columns of a round. The first is the baseline; the one with `self_pair` is a kernel that is there already (A/A), in an
-    /// engine of its own.
+    #[doc = "The columns of a round. The first is the baseline; the one with `self_pair` is a kernel that is there \
+             already (A/A), in an\nengine of its own."]
     pub entries: Vec<BlockEntry>,
     /// The rule of the verdicts, fixed before the first block.
     pub rule: Rule,
@@ -108,8 +110,8 @@ pub struct TokenBlocks {
     pub prompts: Vec<Round>,
     /// One summary an entry, in the same order.
     pub summaries: Vec<BlockSummary>,
-    /// How far single blocks of one kernel are apart: 95th percentile of |ratio - 1| over the self-pair's blocks. No verdict is made of
-    /// it.
+    #[doc = "How far single blocks of one kernel are apart: 95th percentile of |ratio - 1| over the self-pair's \
+             blocks. No verdict is made of\nit."]
     pub noise_floor: f64,
     /// By which rule figures follow from the rounds.
     #[serde(skip)]
@@ -157,8 +159,8 @@ pub struct BlockSummary {
     /// Prefill speed against the family's first kernel, paired by prompt; of the self-pair against its twin.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefill_vs_baseline: Option<Ratio>,
-    /// Whether it decodes slower than the stage it builds on (than the first kernel, where that stage did not run). Absent for the
-    /// first kernel and the self-pair.
+    #[doc = "Whether it decodes slower than the stage it builds on (than the first kernel, where that stage did not \
+             run). Absent for the\nfirst kernel and the self-pair."]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verdict: Option<Verdict>,
 }
@@ -207,8 +209,8 @@ pub struct GenerationKernel {
     pub decode_tokens_per_s: f64,
     /// Median over rounds.
     pub time_to_first_token_ms: f64,
-    /// Decode speed against the family's first kernel, paired by token block where the record has `blocks`, else by round; absent for
-    /// that one.
+    #[doc = "Decode speed against the family's first kernel, paired by token block where the record has `blocks`, else \
+             by round; absent for\nthat one."]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decode_vs_baseline: Option<Ratio>,
     /// Decode phases in milliseconds a token, median over rounds.
@@ -226,7 +228,8 @@ pub struct GenerationKernel {
     pub goldens: Vec<GoldenCheck>,
 }
 
-/// Exact FFN sparsity of one run: rows of `up` whose gate is not positive and columns of `down` that meet a 0 were skipped.
+#[doc = "Exact FFN sparsity of one run: rows of `up` whose gate is not positive and columns of `down` that meet a 0 \
+         were skipped."]
 #[derive(Clone, Debug, JsonSchema, Serialize, Deserialize)]
 pub struct SparseFfnRecord {
     /// `measured` (where the live share is below the crossover) or `always`.
@@ -246,8 +249,8 @@ pub struct SparseFfnRecord {
     pub live_columns_share: Vec<f64>,
     /// Share of all (block, token) steps that were computed sparsely.
     pub sparse_steps_share: f64,
-    /// The kernel alone, which ran beside this entry in the same rounds. Ids and last logits are equal, bit for bit: else there is
-    /// no record.
+    #[doc = "The kernel alone, which ran beside this entry in the same rounds. Ids and last logits are equal, bit for \
+             bit: else there is\nno record."]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dense_kernel: Option<String>,
     /// Decode speed against it, paired by round.

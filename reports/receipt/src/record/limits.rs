@@ -38,8 +38,8 @@ impl Limits {
 pub struct LastLevel {
     /// What CPUID or the system says.
     pub reported_bytes: u64,
-    /// The largest size that was read clearly faster than memory, at most `reported_bytes`; the second level's size where nothing beyond
-    /// it was.
+    #[doc = "The largest size that was read clearly faster than memory, at most `reported_bytes`; the second level's \
+             size where nothing beyond\nit was."]
     pub effective_bytes: u64,
     /// Whether reading slowed down at some size beyond the second level.
     pub step: bool,
@@ -76,7 +76,8 @@ pub struct Bandwidth {
     pub threads: usize,
     /// Bytes of all threads together.
     pub bytes: u64,
-    /// 10^9 bytes a second that all threads together read, with the better of two loops (with and without software prefetch).
+    #[doc = "10^9 bytes a second that all threads together read, with the better of two loops (with and without \
+             software prefetch)."]
     pub read_gb_s: Spread,
     /// 10^9 bytes a second that all threads together write, with the better of two widths of stores.
     pub write_gb_s: Spread,

@@ -61,7 +61,8 @@ pub struct MicroCell {
     pub copies: usize,
     /// Seed of weights, activations and order.
     pub seed: u64,
-    /// The columns of a round. The first is the baseline; the one with `self_pair` is a kernel that is there already (A/A).
+    #[doc = "The columns of a round. The first is the baseline; the one with `self_pair` is a kernel that is there \
+             already (A/A)."]
     pub entries: Vec<MicroEntry>,
     /// Raw rounds.
     pub rounds: Vec<Round>,
@@ -70,10 +71,11 @@ pub struct MicroCell {
     /// The same bytes only read, in the same rounds: the bound of a kernel whose weights come from memory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stream: Option<StreamLimit>,
-    /// How far single rounds of one kernel are apart: 95th percentile of |ratio - 1| over the self-pair's rounds. No verdict is made of
-    /// it.
+    #[doc = "How far single rounds of one kernel are apart: 95th percentile of |ratio - 1| over the self-pair's \
+             rounds. No verdict is made of\nit."]
     pub noise_floor: f64,
-    /// The measurement that this one replaces: in it the same code differed from itself, so the cell was measured once more.
+    #[doc = "The measurement that this one replaces: in it the same code differed from itself, so the cell was \
+             measured once more."]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unstable_first: Option<Box<MicroCell>>,
     /// The fastest kernel against the next.
@@ -85,7 +87,8 @@ pub struct MicroCell {
 }
 
 impl MicroCell {
-    /// Every judged pair: against the family's first row, against what a kernel builds on, and the fastest against the next.
+    /// Every judged pair: against the family's first row, against what a kernel builds on, and the fastest against the
+    /// next.
     pub fn ratios(&self) -> impl Iterator<Item = &Ratio> {
         let kernels = self.summaries.iter().zip(&self.entries).filter(|(_, entry)| !entry.self_pair);
         let pairs = kernels.flat_map(|(s, _)| s.vs_baseline.iter().chain(&s.vs_previous));
@@ -109,7 +112,8 @@ pub struct MicroEntry {
     pub kernel: String,
     /// The long name: `{op}-{act}{weight}{out}-{isa}-{technique}-{mr}x{nr}`.
     pub name: String,
-    /// Whether this column is a kernel of the same cell a second time. The most advanced one: its short epochs feel noise first.
+    #[doc = "Whether this column is a kernel of the same cell a second time. The most advanced one: its short epochs \
+             feel noise first."]
     pub self_pair: bool,
     /// Bytes one call must read: packed weights and their scales.
     pub bytes_per_call: u64,
@@ -150,7 +154,8 @@ pub struct Ratio {
     pub high: Option<f64>,
     /// Confidence level of the interval, e.g. 0.99.
     pub confidence: f64,
-    /// What the judge makes of the pair, from the same rounds. Not written: whoever reads a receipt has it judged again.
+    /// What the judge makes of the pair, from the same rounds. Not written: whoever reads a receipt has it judged
+    /// again.
     #[serde(skip)]
     pub verdict: Option<Box<Verdict>>,
 }
@@ -187,11 +192,12 @@ pub struct MicroSummary {
     /// Against the stage it builds on, where that ran in the same cell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vs_previous: Option<Ratio>,
-    /// The smaller of memory's and the multiply's bound, and the share of it that was reached; from the receipt's `limits`.
+    #[doc = "The smaller of memory's and the multiply's bound, and the share of it that was reached; from the \
+             receipt's `limits`."]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bound: Option<Bound>,
-    /// Whether it is slower than the stage it builds on (than the cell's baseline, where that stage did not run). Absent for the
-    /// baseline and the self-pair, and before 1.1.
+    #[doc = "Whether it is slower than the stage it builds on (than the cell's baseline, where that stage did not \
+             run). Absent for the\nbaseline and the self-pair, and before 1.1."]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verdict: Option<Verdict>,
 }

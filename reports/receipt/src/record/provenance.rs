@@ -110,8 +110,8 @@ pub struct Settings {
     pub cpu_features: Option<String>,
     /// Seed of data and order.
     pub seed: u64,
-    /// Kernels asked for by id; absent when all that run here were. None is ever replaced by another, so those executed are these,
-    /// less any that failed its check; the entries of cells and generations say which ran.
+    #[doc = "Kernels asked for by id; absent when all that run here were. None is ever replaced by another, so those \
+             executed are these,\nless any that failed its check; the entries of cells and generations say which ran."]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kernels_requested: Option<Vec<String>>,
     /// Whether the run was asked to give the same text each time, and checked that it did.

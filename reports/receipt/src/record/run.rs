@@ -93,7 +93,8 @@ pub struct Receipt {
     /// Perplexity per kernel, and what the seed's table does to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub perplexity: Option<PerplexityRecord>,
-    /// What the quantised output head does to perplexity; absent with the f16 head, and where text means nothing to the model.
+    #[doc = "What the quantised output head does to perplexity; absent with the f16 head, and where text means nothing \
+             to the model."]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head_effect: Option<HeadEffect>,
     /// Feed-forward blocks with and without exact sparsity over live shares.

@@ -26,7 +26,8 @@ pub struct SparsityRecord {
     pub dense_bytes: u64,
     /// One entry a share, ascending.
     pub points: Vec<SparsityPoint>,
-    /// Live share at which both take the same time, between two measured ones; absent when one is faster at every share.
+    #[doc = "Live share at which both take the same time, between two measured ones; absent when one is faster at \
+             every share."]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub crossover: Option<f64>,
 }

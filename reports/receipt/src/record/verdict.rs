@@ -45,7 +45,8 @@ pub struct Verdict {
     pub samples: usize,
     /// Median of own time / partner time, less 1: 0.05 is 5% slower, negative is faster.
     pub change: f64,
-    /// Lower end of the interval for an alarm (confidence 1 - alpha / looks / comparisons); absent with too few samples.
+    #[doc = "Lower end of the interval for an alarm (confidence 1 - alpha / looks / comparisons); absent with too few \
+             samples."]
     pub alarm_low: Option<f64>,
     /// Its upper end: below 0, the partner is the slower one. Read from the rounds where a receipt before 1.2 lacks it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -57,8 +58,8 @@ pub struct Verdict {
     pub pass_low: Option<f64>,
     /// Threshold in force: `max(delta, 2 x aa_p95)`.
     pub delta_eff: f64,
-    /// 95th percentile of |median change| of the same code against itself, over resamples: what the machine makes up in the very
-    /// statistic that is judged.
+    #[doc = "95th percentile of |median change| of the same code against itself, over resamples: what the machine \
+             makes up in the very\nstatistic that is judged."]
     pub aa_p95: f64,
     /// Median change of the same code against itself.
     pub aa_change: f64,

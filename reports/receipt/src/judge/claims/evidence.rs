@@ -6,7 +6,8 @@ use crate::judge::stats::{CONFIDENCE, median, sign_test_interval};
 use crate::record::{GenerationKernel, MicroCell, PhasesMs, Receipt};
 use crate::titles::cell_title;
 
-/// Ternary weights of BitNet-b1.58-2B-4T: 30 blocks of 2560 x 2560 (q, output), 640 x 2560 (k, v) and 6912 x 2560 (gate, up, down).
+/// Ternary weights of BitNet-b1.58-2B-4T: 30 blocks of 2560 x 2560 (q, output), 640 x 2560 (k, v) and 6912 x 2560
+/// (gate, up, down).
 const WEIGHTS_2B: f64 = 30.0 * (2.0 * 2560.0 * 2560.0 + 2.0 * 640.0 * 2560.0 + 3.0 * 6912.0 * 2560.0);
 /// How far a model may be from it to stand for it.
 const NEAR: f64 = 0.05;

@@ -48,7 +48,8 @@ pub struct Judged {
     pub high: Option<f64>,
     /// Why, in one sentence with the numbers.
     pub why: String,
-    /// Where in the receipt the evidence is (a JSON pointer); absent without evidence or for the analysis's own arithmetic.
+    /// Where in the receipt the evidence is (a JSON pointer); absent without evidence or for the analysis's own
+    /// arithmetic.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub evidence: Option<String>,
 }

@@ -12,7 +12,8 @@ struct File {
     claim: Vec<Raw>,
 }
 
-/// One `[[claim]]` as written: which of the optional keys a metric needs is checked afterwards, so that an error can say where.
+/// One `[[claim]]` as written: which of the optional keys a metric needs is checked afterwards, so that an error can
+/// say where.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Raw {
@@ -42,7 +43,8 @@ struct Raw {
 /// What is wrong with a kernel id, if anything.
 pub type KernelCheck<'a> = &'a dyn Fn(&str) -> std::result::Result<(), String>;
 
-/// Parses and checks a claims file; `origin` is what errors call it, `kernel` says whether there is a kernel of that id.
+/// Parses and checks a claims file; `origin` is what errors call it, `kernel` says whether there is a kernel of that
+/// id.
 pub fn parse(origin: &str, text: &str, kernel: KernelCheck<'_>) -> Result<Vec<Claim>> {
     let line = |at: usize| text.get(..at).map_or(0, |before| before.matches('\n').count()) + 1;
     let file: File = toml::from_str(text).map_err(|e| {
@@ -173,7 +175,18 @@ fn metric(raw: &Raw, check: KernelCheck<'_>) -> std::result::Result<Metric, Wron
 mod tests {
     use super::*;
 
-    const ONE: &str = "[[claim]]\nid = \"a\"\nsection = \"5.1\"\ntext = \"t\"\nmetric = \"speed_up\"\nkernel = \"scalar\"\nover = \"scalar\"\nop = \"gemv\"\nexpected = 1.2\nunit = \"x\"\njudge = \"at_least\"\nstanding = \"published\"\n";
+    const ONE: &str = "[[claim]]\n\
+                       id = \"a\"\n\
+                       section = \"5.1\"\n\
+                       text = \"t\"\n\
+                       metric = \"speed_up\"\n\
+                       kernel = \"scalar\"\n\
+                       over = \"scalar\"\n\
+                       op = \"gemv\"\n\
+                       expected = 1.2\n\
+                       unit = \"x\"\n\
+                       judge = \"at_least\"\n\
+                       standing = \"published\"\n";
 
     fn only_scalar(id: &str) -> std::result::Result<(), String> {
         if id == "scalar" { Ok(()) } else { Err(format!("there is no kernel \"{id}\"; known: scalar")) }
