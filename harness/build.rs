@@ -10,9 +10,11 @@ fn output(command: &str, args: &[&str]) -> Option<String> {
 
 fn main() {
     // The commit and whether the tree is clean can change without this package changing.
-    let sources = ["src", "model/src", "../kernels/src", "../reports/src", "../reports/templates", "../reports/receipt/src"];
+    let sources =
+        ["src", "model/src", "../kernels/src", "../reports/src", "../reports/templates", "../reports/receipt/src"];
     // In a work tree of its own git keeps these elsewhere.
-    let of_git = ["HEAD", "logs/HEAD"].map(|file| output("git", &["rev-parse", "--git-path", file]).unwrap_or_default());
+    let of_git =
+        ["HEAD", "logs/HEAD"].map(|file| output("git", &["rev-parse", "--git-path", file]).unwrap_or_default());
     let others = ["build.rs", "Cargo.toml", "../Cargo.lock", &of_git[0], &of_git[1]];
     for path in sources.into_iter().chain(others).filter(|path| !path.is_empty()) {
         if Path::new(path).exists() {

@@ -1,7 +1,7 @@
 //! Whole pages of every kind of run, held against what any page must be, and their first sentences against expected
 //! texts.
 //!
-//! `TRITBENCH_BLESS=1 cargo test -p harness report::pages` writes the texts anew, to be read as a user would.
+//! `TRITBENCH_BLESS=1 cargo test -p reports pages` writes the texts anew, to be read as a user would.
 
 use super::{chart, fixture, html, verdict};
 use receipt::Receipt;

@@ -170,12 +170,12 @@ fn next(first: &Run, run: &Run, tables: &[Table], i: usize) -> Option<Next> {
     if run.receipt.settings.threads != 1 {
         flags += &format!(" --threads {}", run.receipt.settings.threads);
     }
-    let harness = "cargo run -p harness --";
+    let program = "cargo run -p harness --";
     if a.git_commit.is_some() && a.git_commit == b.git_commit && clean(first).is_some() && clean(run).is_some() {
         let why = "Both runs are of one commit, so what differs is not the code. This says how far gates of one build \
                    are apart here:";
         let scenario = quoted(asked_scenario(run));
-        let commands = vec![format!("{harness} calibrate --scenario {scenario}")];
+        let commands = vec![format!("{program} calibrate --scenario {scenario}")];
         return run.differences.is_empty().then(|| Next { why: why.into(), commands });
     }
     let both = "The gate runs both builds in turns on one machine:";
@@ -184,7 +184,7 @@ fn next(first: &Run, run: &Run, tables: &[Table], i: usize) -> Option<Next> {
             why: both.into(),
             commands: vec![
                 format!("git checkout {}", quoted(&new)),
-                format!("{harness} gate --against {} {flags}", quoted(&old)),
+                format!("{program} gate --against {} {flags}", quoted(&old)),
             ],
         },
         (Some(old), None) => Next {
@@ -192,14 +192,14 @@ fn next(first: &Run, run: &Run, tables: &[Table], i: usize) -> Option<Next> {
                 "{both} {}'s sources are in no commit, so start in the checkout it was built from:",
                 run.letter
             ),
-            commands: vec![format!("{harness} gate --against {} {flags}", quoted(&old))],
+            commands: vec![format!("{program} gate --against {} {flags}", quoted(&old))],
         },
         (None, _) => Next {
             why: format!(
                 "{both} {}'s sources are in no commit, so it takes the program that made that run:",
                 first.letter
             ),
-            commands: vec![format!("{harness} gate --against PATH/TO/OLD/harness {flags}")],
+            commands: vec![format!("{program} gate --against PATH/TO/OLD/tritbench {flags}")],
         },
     })
 }

@@ -10,7 +10,7 @@ use receipt::{Error, Result};
 /// # Errors
 /// None that is known; the writer can refuse a document.
 pub fn junit(receipt: &Receipt) -> Result<String> {
-    let mut report = Report::new(format!("harness {}", receipt.scenario.name));
+    let mut report = Report::new(format!("tritbench {}", receipt.scenario.name));
     let mut suites: Vec<TestSuite> = Vec::new();
     for case in cases(receipt) {
         if suites.last().is_none_or(|suite| suite.name.as_str() != case.suite) {

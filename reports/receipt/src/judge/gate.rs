@@ -63,13 +63,13 @@ fn conclude(gate: &GateRecord) -> (Outcome, String, String) {
                     "{what} of {kernel} grew from {} to {} on {}{more}",
                     first.baseline, first.current, first.subject
                 ),
-                format!("run `harness count --kernels {kernel}` on both builds and compare the mix"),
+                format!("run `tritbench count --kernels {kernel}` on both builds and compare the mix"),
             );
         }
         return (
             Outcome::Fail,
             format!("{what} of {kernel} differs on {}{more}", first.subject),
-            format!("run `harness verify --kernels {kernel}` on both builds"),
+            format!("run `tritbench verify --kernels {kernel}` on both builds"),
         );
     }
     let of = |outcome| gate.cells.iter().filter(move |c| c.verdict.outcome == outcome);
@@ -187,7 +187,7 @@ mod tests {
         let (outcome, reason, next) =
             concluded(&[(Fail, 0.2), (Unstable, 0.0)], vec![check("a", true), check("b", false)]);
         assert_eq!((outcome, reason.as_str()), (Fail, "output of b differs on gemv 256x2560"));
-        assert_eq!(next, "run `harness verify --kernels b` on both builds");
+        assert_eq!(next, "run `tritbench verify --kernels b` on both builds");
         let (_, reason, _) = concluded(&[(Pass, 0.0)], vec![check("b", false), check("c", false), check("d", false)]);
         assert_eq!(reason, "output of b differs on gemv 256x2560 and 2 more");
         // The worst of the gravest speaks.
@@ -221,7 +221,7 @@ mod tests {
             (outcome, reason.as_str()),
             (Outcome::Fail, "instructions of k0 grew from 100 to 200 on gemv 256x2560")
         );
-        assert_eq!(next, "run `harness count --kernels k0` on both builds and compare the mix");
+        assert_eq!(next, "run `tritbench count --kernels k0` on both builds and compare the mix");
         let two = concluded(&[(Outcome::Pass, -0.02)], [grown("k7"), grown("k8")].concat());
         assert_eq!(two.1, "instructions of k7 grew from 100 to 200 on gemv 256x2560 and 1 more", "not timed at all");
         let output = vec![fixture::check("output", "k0", false)];
