@@ -1,7 +1,12 @@
-//! `tritbench`: runs ternary kernels through microbenchmarks and real generation, and writes receipts, charts and
-//! reports.
+//! The program `tritbench`.
 //!
-//! Data flows one way: scenario -> measurement -> receipt -> report. Reports read receipts and nothing else.
+//! *For*: runs ternary kernels through microbenchmarks and real generation, gates builds, counts instructions, and
+//! writes what came out. Data flows one way: scenario -> measurement -> receipt -> report.
+//!
+//! *Knows*: the command line, files, this machine, time, and every other crate of the workspace.
+//!
+//! *Must never know*: how a figure or a verdict follows from rounds (`receipt`), how it is shown (`reports`), how a
+//! product or a token is computed (`kernels`, `model`).
 
 mod bitnet_environment;
 mod build_info;

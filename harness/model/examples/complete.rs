@@ -2,41 +2,26 @@
 
 use kernels::parallel::Team;
 use kernels::{CodeTable, CpuFeatures, HeadFormat, Kernel, registry};
-use model::decoder::Decoder;
 use model::generate::{Request, Session};
-use model::loading::Loading;
-use model::sampler::Sampling;
-use model::weights::Model;
-use model::{Error, Result, builtin};
+use model::{builtin, decoder::Decoder, loading::Loading, sampler::Sampling, weights::Model};
 use std::sync::{Arc, atomic::AtomicBool};
 
-fn complete(prompt: &str) -> Result<String> {
+fn main() -> model::Result<()> {
+    let text = std::env::args().nth(1).unwrap_or_default();
     let features = CpuFeatures::detect();
     let mut exact = registry::KERNELS.iter().rev().filter(|kernel| kernel.exact());
-    let kernel = exact.find_map(|kernel| Kernel::new(kernel, features).ok());
-    let kernel = kernel.ok_or_else(|| Error::unsupported("no exact kernel runs on this CPU"))?;
+    let kernel = exact.find_map(|kernel| Kernel::new(kernel, features).ok()).expect("scalar-i8 runs on every CPU");
     // Another file: `model::gguf::Gguf::open(path)`.
     let model = Model::load(builtin::open()?, None, &mut Loading::alone())?;
-    let weights = model.weights(kernel.descriptor().packing, CodeTable::TERNARY, &mut Loading::alone())?;
+    let weights = Arc::new(model.weights(kernel.descriptor().packing, CodeTable::TERNARY, &mut Loading::alone())?);
     let head = Arc::new(model.head(HeadFormat::F16, features, &mut Team::single())?);
-    let prompt = model.tokenizer.encode(prompt, None)?;
-    let (max_tokens, sampling) = (48, Sampling::Greedy);
+    let (prompt, max_tokens) = (model.tokenizer.encode(&text, None)?, 48);
     let capacity = prompt.len() + max_tokens;
-    let mut decoder = Decoder::new(&model, Arc::new(weights), kernel, head, Team::single(), features, capacity)?;
+    let mut decoder = Decoder::new(&model, weights, kernel, head, Team::single(), features, capacity)?;
+    let (sampling, stop_at_eos, timeout) = (Sampling::Greedy, true, None);
     let (stop_ids, stop_strings) = (Vec::new(), Vec::new());
-    let request = Request { prompt, max_tokens, sampling, stop_ids, stop_at_eos: true, stop_strings, timeout: None };
+    let request = Request { prompt, max_tokens, sampling, stop_ids, stop_at_eos, stop_strings, timeout };
     let generation = Session::new(&mut decoder, request)?.run(&AtomicBool::new(false), &mut |_| {})?;
-    Ok(generation.text)
-}
-
-fn main() -> std::process::ExitCode {
-    let prompt = std::env::args().nth(1).unwrap_or_default();
-    match complete(&prompt) {
-        Ok(text) => println!("{prompt}{text}"),
-        Err(error) => {
-            eprintln!("error: {error}");
-            return std::process::ExitCode::FAILURE;
-        }
-    }
-    std::process::ExitCode::SUCCESS
+    println!("{text}{}", generation.text);
+    Ok(())
 }

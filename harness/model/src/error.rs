@@ -17,7 +17,6 @@ pub enum Kind {
 }
 
 /// An error in one line.
-#[derive(Debug)]
 pub struct Error {
     kind: Kind,
     message: String,
@@ -59,6 +58,13 @@ impl Error {
 }
 
 impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+/// The line too: what `main` prints when it returns one.
+impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
     }

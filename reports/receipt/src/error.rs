@@ -12,7 +12,6 @@ pub enum Kind {
 }
 
 /// An error that is shown to the user as one line.
-#[derive(Debug)]
 pub struct Error {
     kind: Kind,
     message: String,
@@ -39,6 +38,13 @@ impl Error {
 }
 
 impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+/// The line too: what `main` prints when it returns one.
+impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
     }
