@@ -136,7 +136,8 @@ impl Store {
             let known = if names.is_empty() { "none".into() } else { names.join(", ") };
             let place = self.folder.display();
             return Err(Error::input(format!(
-                "there is no baseline {name} in {place} (saved: {known}); make one with `tritbench baseline save {name}`"
+                "there is no baseline {name} in {place} (saved: {known}); make one with `tritbench baseline \
+                 save {name}`"
             )));
         }
         let baseline = self.facts(&path)?;

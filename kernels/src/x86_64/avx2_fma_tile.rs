@@ -6,10 +6,10 @@
 //! `dequantize` has no sum to fuse: of this phase it only takes the wider unrolling (a whole block of 256 between two
 //! loop tests).
 //!
-//! Counted (`tritbench count`), inner loop, per 64 weights: 67.00 instructions, 66.25 of them vector, 10.50 memory reads.
-//! Of these 16 unpack (8 pshufb, 8 unpack) and 4 are byte shifts that bring upper halves down, 16 widen, 8 are FMAs,
-//! and 6.75 are stores to the stack, with as many reloads: eight sums, four activations, two tables and a mask do not
-//! leave LLVM enough of 16 registers.
+//! Counted (`tritbench count`), inner loop, per 64 weights: 67.00 instructions, 66.25 of them vector, 10.50 memory
+//! reads. Of these 16 unpack (8 pshufb, 8 unpack) and 4 are byte shifts that bring upper halves down, 16 widen, 8 are
+//! FMAs, and 6.75 are stores to the stack, with as many reloads: eight sums, four activations, two tables and a mask do
+//! not leave LLVM enough of 16 registers.
 
 use super::avx2_nibble::NibbleTables;
 use super::lanes::{i8_to_f32, load_8, load_f32, store_f32, sum_f32};

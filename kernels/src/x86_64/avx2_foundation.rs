@@ -5,9 +5,9 @@
 //! `unpack` is compiled without vector features and not inlined, as in the analysed source, where it is a function of
 //! its own.
 //!
-//! Counted (`tritbench count`), inner loop, per 64 weights: 336.00 instructions, 0.00 of them vector, 80.00 memory reads.
-//! That is `unpack`: shift, mask, a load from the table, a store to the buffer for each weight. Nothing in it is a
-//! vector instruction.
+//! Counted (`tritbench count`), inner loop, per 64 weights: 336.00 instructions, 0.00 of them vector, 80.00 memory
+//! reads. That is `unpack`: shift, mask, a load from the table, a store to the buffer for each weight. Nothing in it is
+//! a vector instruction.
 
 use super::lanes::{load_f32, store_f32, sum_f32};
 use crate::cpu::CpuFeatures;

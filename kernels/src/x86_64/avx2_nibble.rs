@@ -5,9 +5,9 @@
 //! the larger half, which the analysis does not count. Still one row at a time, one accumulator, multiply and add
 //! apart.
 //!
-//! Counted (`tritbench count`), inner loop, per 64 weights: 55.50 instructions, 53.50 of them vector, 9.25 memory reads.
-//! Beside the unpacking above these are 4 byte shifts that bring upper halves down, 8 multiplications and 8 additions
-//! with activations from memory; the rest is what a block of 256 needs once.
+//! Counted (`tritbench count`), inner loop, per 64 weights: 55.50 instructions, 53.50 of them vector, 9.25 memory
+//! reads. Beside the unpacking above these are 4 byte shifts that bring upper halves down, 8 multiplications and 8
+//! additions with activations from memory; the rest is what a block of 256 needs once.
 
 use super::lanes::{i8_to_f32, load_16, load_f32, store_f32, sum_f32};
 use crate::cpu::CpuFeatures;

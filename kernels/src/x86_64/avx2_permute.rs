@@ -8,8 +8,8 @@
 //! Per 64 weights and row: 4 broadcast loads, 8 variable shifts, 8 permutes, 8 FMAs. The 8-row tile and the prefetch
 //! are kept.
 //!
-//! Counted (`tritbench count`), inner loop, per 64 weights: 30.50 instructions, 29.00 of them vector, 5.00 memory reads.
-//! That is the list above, 1 load of activations that the rows share, and the loop itself.
+//! Counted (`tritbench count`), inner loop, per 64 weights: 30.50 instructions, 29.00 of them vector, 5.00 memory
+//! reads. That is the list above, 1 load of activations that the rows share, and the loop itself.
 
 use super::avx2_fma_tile::{TILE_ROWS, by_tiles};
 use super::avx2_prefetch::PREFETCH_BYTES;

@@ -4,10 +4,10 @@
 //! Per 128 weights and row: 1 load, 2 and, 1 shift, 4 pshufb, 8 unpack (twice the work an instruction of the stage
 //! before), then the same 16 sign extensions, conversions and FMAs.
 //!
-//! Counted (`tritbench count`), inner loop, per 64 weights: 44.25 instructions, 41.50 of them vector, 11.00 memory reads.
-//! Of these 6 unpack, 6 bring upper halves down, 16 widen and 8 are FMAs. LLVM makes a loop over the rows of it, with
-//! the activations as memory operands of the FMAs: they are read once a row, not once a tile (11 reads, 313 bytes, for
-//! 64 weights).
+//! Counted (`tritbench count`), inner loop, per 64 weights: 44.25 instructions, 41.50 of them vector, 11.00 memory
+//! reads. Of these 6 unpack, 6 bring upper halves down, 16 widen and 8 are FMAs. LLVM makes a loop over the rows of it,
+//! with the activations as memory operands of the FMAs: they are read once a row, not once a tile (11 reads, 313 bytes,
+//! for 64 weights).
 
 use super::avx2_fma_tile::{TILE_ROWS, by_tiles};
 use super::lanes::{i8_to_f32, load_32, load_f32, prefetch, store_f32, sum_f32};
