@@ -210,7 +210,7 @@ fn what_a_killed_gate_leaves_is_removed_by_the_next() {
     std::fs::create_dir(&temporary).expect("made");
     let copies = || -> Vec<std::path::PathBuf> {
         let folders = std::fs::read_dir(&temporary).expect("there").flatten().map(|e| e.path());
-        folders.filter(|f| f.join("a/harness").is_file() || f.join("b/harness").is_file()).collect()
+        folders.filter(|f| f.join("a/program").is_file() || f.join("b/program").is_file()).collect()
     };
     let start = |out: &str| {
         let mut gate = std::process::Command::new(common::harness_path());
