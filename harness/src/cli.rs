@@ -105,9 +105,8 @@ pub enum Command {
     Generate(GenerateArgs),
     /// Perplexity over non-overlapping windows
     #[command(
-        after_help = concat!(
-            "Example: tritbench perplexity --text scenarios/model/shakespeare.txt --kernel avx2-permute --lut seed",
-        )
+        after_help = "Example: tritbench perplexity --text scenarios/model/shakespeare.txt --kernel avx2-permute \
+                      --lut seed"
     )]
     Perplexity(PerplexityArgs),
     /// Look into model files, or write a synthetic one

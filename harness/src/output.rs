@@ -4,6 +4,7 @@
 use crate::error::{Error, Result};
 use clap::ValueEnum;
 use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
+use receipt::figures::plain;
 use reports::Look;
 use serde::Serialize;
 use std::io::{ErrorKind, IsTerminal, Write};
@@ -97,11 +98,6 @@ pub fn note(text: impl AsRef<str>) {
 /// A closed stderr is no reason to stop, which `eprintln!` would do.
 fn say(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
-}
-
-/// Text as one line that cannot move the cursor, whatever is in the file name, flag or file that it quotes.
-pub fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }).collect()
 }
 
 /// The same, with its lines left.

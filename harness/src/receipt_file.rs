@@ -27,12 +27,12 @@ pub fn bytes(path: &Path) -> Result<(PathBuf, Vec<u8>)> {
 /// problems are listed.
 pub fn recheck(path: &Path) -> Result<Recheck> {
     let (file, bytes) = bytes(path)?;
-    Ok(receipt::recheck::recheck(file, &bytes, Some(&build_info::build()))?)
+    check(file, &bytes)
 }
 
-/// Reads a receipt, and refuses one that fails a check: for callers that act on its figures.
-pub fn require(path: &Path) -> Result<Recheck> {
-    Ok(recheck(path)?.require()?)
+/// The same of a file that was read.
+pub fn check(file: PathBuf, bytes: &[u8]) -> Result<Recheck> {
+    Ok(receipt::recheck::recheck(file, bytes, Some(&build_info::build()))?)
 }
 
 /// Writes `receipt` as `receipt.json` in `folder` and returns the file's path.

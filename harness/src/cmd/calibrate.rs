@@ -5,7 +5,7 @@ use crate::build_info;
 use crate::machine::MachineArgs;
 use std::path::PathBuf;
 
-use crate::error::{Error, Exit, Result};
+use crate::error::{Error, Result};
 use crate::gate::{self, Asked};
 use crate::interrupt;
 use crate::machine::host;
@@ -19,7 +19,7 @@ use clap::Args;
 use kernels::Family;
 use receipt::judge;
 use receipt::judge::sequential;
-use receipt::{CalibrationCell, CalibrationRecord, CalibrationTrial, GateRecord, Injection, Receipt, Rule, Status};
+use receipt::{CalibrationCell, CalibrationRecord, CalibrationTrial, GateRecord, Injection, Receipt, Rule};
 use std::time::Instant;
 
 /// `calibrate`.
@@ -174,14 +174,7 @@ fn one(asked: &Asked<'_>) -> Result<(GateRecord, CalibrationTrial)> {
 
 fn finish(receipt: &mut Receipt, outcome: Result<()>, folder: &RunFolder, json: bool, out: &Output) -> Result<()> {
     receipt.host.load_after = Some(host::load());
-    receipt.status = match &outcome {
-        Ok(()) => Status::Complete,
-        Err(e) if e.exit() == Exit::Interrupted => Status::Interrupted,
-        Err(e) => {
-            receipt.error = Some(e.to_string());
-            Status::Failed
-        }
-    };
+    runs::close(receipt, outcome.as_ref().err());
     let finished = receipt.calibration.as_ref().map_or(0, |c| c.trials.len());
     if finished == 0 {
         folder.abandon();

@@ -17,7 +17,7 @@ use crate::runs::RunFolder;
 use crate::scenario::Scenario;
 use clap::{Args, ValueEnum};
 use receipt::judge::sequential;
-use receipt::{ExactCheck, GateRecord, Injection, Outcome, Receipt, Status};
+use receipt::{ExactCheck, GateRecord, Injection, Outcome, Receipt};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -147,14 +147,14 @@ pub fn run(args: &GateArgs, out: &Output) -> Result<()> {
             return Err(error);
         }
         Err(error) => {
-            close(&mut receipt, Err(&error));
+            runs::close(&mut receipt, Some(&error));
             folder.save(&receipt)?;
             runs::render_run(folder.path())?;
             return Err(error);
         }
     };
     receipt.gate = Some(record.clone());
-    close(&mut receipt, Ok(()));
+    runs::close(&mut receipt, None);
     folder.save(&receipt)?;
     let paths = runs::render_run(folder.path())?;
     let summary = reports::gate_markdown(&receipt);
@@ -271,18 +271,6 @@ pub fn injection(text: &str) -> Result<Injection> {
         return Err(Error::input(crate::kernel_ids::unknown_kernel(kernel)));
     }
     Ok(Injection { kernel: kernel.into(), percent })
-}
-
-/// Sets the status from how the run ended.
-pub fn close(receipt: &mut Receipt, ended: std::result::Result<(), &Error>) {
-    receipt.status = match ended {
-        Ok(()) => Status::Complete,
-        Err(e) if e.exit() == crate::error::Exit::Interrupted => Status::Interrupted,
-        Err(e) => {
-            receipt.error = Some(e.to_string());
-            Status::Failed
-        }
-    };
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use crate::error::Result;
 use crate::files::write_atomic;
 use crate::output::{Output, note};
 use crate::receipt_file;
-use crate::receipt_file::{recheck, require};
+use crate::receipt_file::recheck;
 use clap::Subcommand;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use model::hash::sha256_hex;
@@ -95,9 +95,10 @@ fn verify(path: &Path, json: bool, out: &Output) -> Result<()> {
 fn write(path: &Path, format: Format, file: Option<&Path>, out: &Output) -> Result<()> {
     let (source, bytes) = receipt_file::bytes(path)?;
     let receipt = receipt::parse(&source.display().to_string(), &bytes)?;
+    let found = receipt_file::check(source.clone(), &bytes)?;
     if format == Format::Intoto {
-        require(path)?;
-    } else if let Some(first) = recheck(path)?.problems.first() {
+        found.require()?;
+    } else if let Some(first) = found.problems.first() {
         note(format!("warning: {} fails a check: {}; see `receipt verify`", source.display(), first.line()));
     }
     if receipt.schema_version != SCHEMA_VERSION {

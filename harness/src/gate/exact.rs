@@ -3,6 +3,7 @@
 use super::job::{ExactResult, JobCell, Offer};
 use crate::error::{Error, Result};
 use receipt::ExactCheck;
+use receipt::judge::gate::INSTRUCTIONS;
 
 /// f32 kernels may round differently from build to build. A perplexity that changes by more than this share is not
 /// rounding.
@@ -11,8 +12,6 @@ const F32_PERPLEXITY_BOUND: f64 = 1e-3;
 /// Allowed growth of a kernel's instruction count: room for a change of the compiler outside the loop, not for a longer
 /// loop.
 const INSTRUCTIONS_BOUND: f64 = 0.005;
-/// Name of that check.
-pub const INSTRUCTIONS: &str = "instructions";
 
 /// What the built-in model is called in checks.
 const MODEL: &str = "the built-in model";

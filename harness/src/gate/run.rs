@@ -143,7 +143,7 @@ pub fn run(
         progress.set((number as u64 + 1).min(PAIR_LOOKS[0] as u64));
         summarize(&mut record);
         save(&record)?;
-        if record.checks.iter().any(|c| !c.passed && c.what != exact::INSTRUCTIONS) {
+        if record.checks.iter().any(|c| !c.passed && c.what != receipt::judge::gate::INSTRUCTIONS) {
             // A wrong result fails the gate whatever the times are, so no more pairs are needed.
             break;
         }

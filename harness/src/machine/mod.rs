@@ -4,4 +4,4 @@ mod flags;
 pub mod host;
 pub mod memory;
 
-pub use flags::*;
+pub use flags::{Machine, MachineArgs, all_cpus};

@@ -1,6 +1,6 @@
 //! What `model` says of a run, as receipts keep it and as it is printed.
 
-use model::sparse_ffn::{Probe, SparseFfn, Summary};
+use model::sparse_ffn::{Probe, SparseFfn};
 use model::times::Times;
 use receipt::figures::mib;
 use receipt::{DecodeTimesNs, ForwardMs, PhasesMs, SparseFfnRecord, SparseProbe};
@@ -54,21 +54,19 @@ pub fn decode_times_ns(t: &Times) -> DecodeTimesNs {
 /// Skipping: the probe, the mode, and the live shares since the last reset.
 pub fn sparse_ffn(sparse: &SparseFfn) -> SparseFfnRecord {
     let found = sparse.summary();
-    let Summary { mode, operations, crossover, probe, extra_bytes, .. } = found;
-    let Summary { live_share, live_columns_share, sparse_steps_share, .. } = found;
-    let probe = probe.map(|p| {
+    let probe = found.probe.map(|p| {
         let Probe { dense_us, shares, sparse_us, crossover } = p;
         SparseProbe { dense_us, shares, sparse_us, crossover }
     });
     SparseFfnRecord {
-        mode: mode.into(),
-        operations: operations.into(),
-        crossover,
+        mode: found.mode.into(),
+        operations: found.operations.into(),
+        crossover: found.crossover,
         probe,
-        extra_bytes,
-        live_share,
-        live_columns_share,
-        sparse_steps_share,
+        extra_bytes: found.extra_bytes,
+        live_share: found.live_share,
+        live_columns_share: found.live_columns_share,
+        sparse_steps_share: found.sparse_steps_share,
         dense_kernel: None,
         vs_dense: None,
         dense_rounds: Vec::new(),

@@ -11,5 +11,5 @@ mod write;
 pub use comparison::write_comparison;
 pub use folder::RunFolder;
 pub use index::write_index;
-pub use new_receipt::{kernel_records, new_receipt};
+pub use new_receipt::{close, kernel_records, new_receipt};
 pub use write::{ReportPaths, render_run, write_run_folder};

@@ -1,43 +1,32 @@
-//! What a receipt holds before the first measurement.
+//! A receipt before the first measurement, and after the last.
 
 use crate::build_info;
+use crate::error::{Error, Exit};
 use crate::machine::{Machine, host};
 use crate::scenario::Scenario;
 use kernels::{Activations, Kernel, registry};
-use receipt::{KernelRecord, Receipt, SCHEMA_VERSION, Status};
+use receipt::{KernelRecord, Receipt, Status};
 
 /// What is known before the first measurement.
 pub fn new_receipt(timestamp: String, scenario: &Scenario, machine: &Machine, seed: u64) -> Receipt {
     Receipt {
-        schema_version: SCHEMA_VERSION.into(),
-        status: Status::Running,
-        error: None,
         timestamp,
-        elapsed_s: 0.0,
         argv: std::env::args().collect(),
-        build: build_info::build(),
-        host: host::host(),
-        scenario: scenario.record(),
-        settings: machine.settings(seed),
         kernels: kernel_records(machine),
-        model: None,
-        verify: Vec::new(),
-        limits: None,
-        micro: Vec::new(),
-        counts: Vec::new(),
-        counts_skipped: None,
-        static_model_skipped: None,
-        rule: None,
-        gate: None,
-        calibration: None,
-        generation: None,
-        perplexity: None,
-        head_effect: None,
-        sparsity: None,
-        findings: Vec::new(),
-        bitnet_rs: None,
-        integrity: None,
+        ..Receipt::begun(build_info::build(), host::host(), scenario.record(), machine.settings(seed))
     }
+}
+
+/// Sets the status from how the run ended.
+pub fn close(receipt: &mut Receipt, error: Option<&Error>) {
+    receipt.status = match error {
+        None => Status::Complete,
+        Some(e) if e.exit() == Exit::Interrupted => Status::Interrupted,
+        Some(e) => {
+            receipt.error = Some(e.to_string());
+            Status::Failed
+        }
+    };
 }
 
 /// Every registered kernel and whether it runs with these features.

@@ -17,7 +17,7 @@ pub mod figures;
 #[cfg(test)]
 #[path = "../tests/fixture/mod.rs"]
 mod fixture;
-pub mod hash;
+mod hash;
 mod integrity;
 pub mod judge;
 mod layout;

@@ -2,7 +2,7 @@
 
 use super::run::Run;
 use crate::cmd::measure_args::MeasureArgs;
-use crate::error::{Error, Exit, Result};
+use crate::error::{Error, Result};
 use crate::machine::host;
 use crate::output::{Output, note};
 use crate::runs;
@@ -20,14 +20,7 @@ impl Run {
     /// Writes everything, whatever the outcome, and prints the table and, last, the report's path. Returns what was
     /// unstable, if anything.
     pub fn finish(mut self, outcome: Result<()>, args: &MeasureArgs, out: &Output) -> Result<Option<String>> {
-        self.receipt.status = match &outcome {
-            Ok(()) => Status::Complete,
-            Err(e) if e.exit() == Exit::Interrupted => Status::Interrupted,
-            Err(e) => {
-                self.receipt.error = Some(e.to_string());
-                Status::Failed
-            }
-        };
+        runs::close(&mut self.receipt, outcome.as_ref().err());
         self.receipt.host.load_after = Some(host::load());
         self.receipt.findings = findings(&self.receipt);
         self.save()?;

@@ -1,6 +1,7 @@
 //! What a receipt holds, a file a part. Records are data: what follows from them is the judge's.
 
 mod bitnet_rs;
+mod blocks;
 mod calibration;
 mod count;
 mod finding;
@@ -10,6 +11,7 @@ mod kernel;
 mod limits;
 mod micro;
 mod number;
+mod perplexity;
 mod provenance;
 mod round;
 mod run;
@@ -17,20 +19,21 @@ mod sparsity;
 mod verdict;
 
 pub use bitnet_rs::{BitnetRs, ModelInfo, PerformanceBaseline, TestResults};
+pub use blocks::{BlockEntry, BlockRound, BlockSummary, TokenBlocks};
 pub use calibration::{CalibrationCell, CalibrationRecord, CalibrationTrial};
 pub use count::{CountRecord, LoopRecord, Mix, StaticModel};
 pub use finding::Finding;
 pub use gate::{ExactCheck, GateCell, GatePair, GateRecord, GateSide, Injection, Unsupported};
 pub use generation::{
-    BlockEntry, BlockRound, BlockSummary, DecodeTimesNs, ForwardMs, GenerationKernel, GenerationRecord,
-    GenerationRound, GoldenCheck, HeadEffect, KvCacheRecord, LutFinding, PerplexityKernel, PerplexityRecord, PhasesMs,
-    PrefillProbe, PrefillRecord, SparseFfnRecord, SparseProbe, TokenBlocks,
+    DecodeTimesNs, ForwardMs, GenerationKernel, GenerationRecord, GenerationRound, GoldenCheck, KvCacheRecord,
+    PhasesMs, PrefillProbe, PrefillRecord, SparseFfnRecord, SparseProbe,
 };
 pub use kernel::{KernelRecord, VerifyRecord};
 pub use limits::{
     Bandwidth, Bound, BoundBy, KernelMultiply, LastLevel, Limits, MultiplyPeak, Spread, SweepPoint, TeamPeak,
 };
 pub use micro::{Lead, MicroCell, MicroEntry, MicroSummary, Ratio, Residency, StreamLimit};
+pub use perplexity::{HeadEffect, LutFinding, PerplexityKernel, PerplexityRecord};
 pub use provenance::{Build, Host, Load, ModelRecord, ScenarioRecord, Settings};
 pub use round::Round;
 pub use run::{Receipt, SCHEMA_VERSION, Status};

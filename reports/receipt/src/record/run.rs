@@ -5,10 +5,11 @@ use super::calibration::CalibrationRecord;
 use super::count::CountRecord;
 use super::finding::Finding;
 use super::gate::GateRecord;
-use super::generation::{GenerationRecord, HeadEffect, PerplexityRecord};
+use super::generation::GenerationRecord;
 use super::kernel::{KernelRecord, VerifyRecord};
 use super::limits::Limits;
 use super::micro::MicroCell;
+use super::perplexity::{HeadEffect, PerplexityRecord};
 use super::provenance::{Build, Host, ModelRecord, ScenarioRecord, Settings};
 use super::sparsity::SparsityRecord;
 use super::verdict::Rule;
@@ -111,6 +112,40 @@ pub struct Receipt {
 }
 
 impl Receipt {
+    /// A run in which nothing was measured yet.
+    pub fn begun(build: Build, host: Host, scenario: ScenarioRecord, settings: Settings) -> Self {
+        Self {
+            schema_version: SCHEMA_VERSION.into(),
+            status: Status::Running,
+            error: None,
+            timestamp: String::new(),
+            elapsed_s: 0.0,
+            argv: Vec::new(),
+            build,
+            host,
+            scenario,
+            settings,
+            kernels: Vec::new(),
+            model: None,
+            verify: Vec::new(),
+            limits: None,
+            micro: Vec::new(),
+            counts: Vec::new(),
+            counts_skipped: None,
+            static_model_skipped: None,
+            rule: None,
+            gate: None,
+            calibration: None,
+            generation: None,
+            perplexity: None,
+            head_effect: None,
+            sparsity: None,
+            findings: Vec::new(),
+            bitnet_rs: None,
+            integrity: None,
+        }
+    }
+
     /// The machine's caches by level, the last as large as reading showed it, where this run measured that.
     pub fn caches(&self) -> Vec<u64> {
         let reported = &self.host.caches_bytes;

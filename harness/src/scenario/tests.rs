@@ -1,0 +1,95 @@
+//! Scenarios as they are written, and the cells that they make.
+
+use super::*;
+
+const WHOLE: &str = concat!(
+    "name = \"t\"\nsummary = \"s\"\nanalysis = \"a\"\nkernels = [\"scalar\"]\n",
+    "[micro]\nrounds = 10\nresidency = [\"cache\", \"dram\"]\n",
+    "gemv = [\"16x256\"]\ndequantize = [\"1x256\", \"1x512\", \"1x1024\"]\n",
+    "[generate]\nprompt = \"p\"\nmax_tokens = 5\nrounds = 3\n",
+);
+
+fn error(text: &str) -> String {
+    Scenario::parse("f.toml", text).expect_err("refused").to_string()
+}
+
+#[test]
+fn the_built_in_ones_are_valid_and_named_like_their_files() {
+    for (name, text) in BUILTIN {
+        let scenario = Scenario::parse(name, text).expect("valid");
+        assert_eq!(scenario.name, name);
+        assert!(!scenario.summary.is_empty() && scenario.analysis.len() > 100, "{name} explains itself");
+    }
+}
+
+#[test]
+fn cells_cover_the_matrix() {
+    let mut scenario = Scenario::parse("f.toml", WHOLE).expect("valid");
+    assert_eq!(scenario.cells(None).len(), 5);
+    scenario.make_quick();
+    assert_eq!(scenario.cells(None).len(), 4);
+    assert!(scenario.record().quick);
+}
+
+#[test]
+fn residencies_are_named_as_before_and_now() {
+    let of = |text: &str| Scenario::parse("f.toml", text).expect("valid").micro.expect("micro").residency;
+    assert_eq!(of(WHOLE), [Residency::Llc, Residency::Dram]);
+    let now = WHOLE.replace("\"cache\", \"dram\"", "\"l2\", \"llc\"");
+    assert_eq!(of(&now), [Residency::L2, Residency::Llc]);
+    let e = error(&WHOLE.replace("\"cache\"", "\"l3\""));
+    assert!(e.contains("line 7") && e.contains("take l2, llc"), "{e}");
+}
+
+#[test]
+fn a_shape_may_have_a_residency_of_its_own() {
+    let of = |gemv: &str| {
+        let scenario = Scenario::parse("f.toml", &WHOLE.replace("[\"16x256\"]", gemv));
+        let cells = scenario.map(|s| s.cells(Some(L2 { bytes: 2 << 20, threads: 1 })));
+        cells.map(|c| c.iter().filter(|c| c.op == "gemv").map(|c| (c.shape.m, c.residency)).collect::<Vec<_>>())
+    };
+    let found = of("[\"16x256\", \"32x256 dram\", \"64x256 l2\"]").expect("valid");
+    let want = [(16, Residency::Llc), (16, Residency::Dram), (32, Residency::Dram), (64, Residency::L2)];
+    assert_eq!(found, want);
+    let e = of("[\"16x256 disk\"]").expect_err("no such place").to_string();
+    assert!(e.starts_with("f.toml: line 8: gemv: \"disk\" is no place"), "{e}");
+}
+
+#[test]
+fn quick_keeps_rounds() {
+    let mut scenario = Scenario::parse("f.toml", WHOLE).expect("valid");
+    scenario.make_quick();
+    let rounds = |s: &Scenario| (s.micro.as_ref().map(|m| m.rounds), s.generate.as_ref().map(|g| g.rounds));
+    assert_eq!(rounds(&scenario), (Some(10), Some(3)));
+    // One text of a slow kernel takes a minute on a large model.
+    let mut large = Scenario::parse("f.toml", &WHOLE.replace("[micro]", "model = \"a.gguf\"\n[micro]")).expect("valid");
+    large.make_quick();
+    assert_eq!(rounds(&large), (Some(10), Some(2)));
+}
+
+#[test]
+fn errors_name_line_and_key() {
+    let e = error(&WHOLE.replace("[\"scalar\"]", "[\"scalar\", \"avx9\"]"));
+    assert!(e.starts_with("f.toml: line 4: kernels: there is no kernel \"avx9\"; known: scalar,"), "{e}");
+    let e = error(&WHOLE.replace("16x256", "16by256"));
+    assert!(e.starts_with("f.toml: line 8: gemv: \"16by256\" is not a shape"), "{e}");
+    let e = error(&WHOLE.replace("1x512", "0x512"));
+    assert!(e.starts_with("f.toml: line 9: dequantize:"), "{e}");
+    let e = error(&WHOLE.replace("rounds = 10", "round = 10"));
+    assert!(e.starts_with("f.toml: line 6: unknown field `round`"), "{e}");
+    let e = error(&WHOLE.replace("max_tokens = 5", "max_tokens = -5"));
+    assert!(e.starts_with("f.toml: line 12:") && e.contains("max_tokens"), "{e}");
+    let e = error(&WHOLE.replace("rounds = 10", "rounds = 0"));
+    assert!(e.contains("line 6: rounds: 0 is not between"), "{e}");
+    let e = error(&WHOLE.replace("\"dram\"", "\"disk\""));
+    assert!(e.contains("line 7") && e.contains("disk"), "{e}");
+    assert!(error("name = [").contains("line 1"));
+    assert!(!e.contains('\n'));
+}
+
+#[test]
+fn an_unknown_name_lists_the_known_ones() {
+    let e = Scenario::load("quik").expect_err("unknown").to_string();
+    assert!(e.contains("quick, seed-tables, timeout, 2b-4t, prefill, sparsity"), "{e}");
+    assert!(Scenario::load("nowhere.toml").expect_err("missing").to_string().contains("nowhere.toml"));
+}

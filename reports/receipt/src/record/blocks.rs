@@ -1,0 +1,85 @@
+//! Kernels that take turns within one text, by blocks of tokens.
+
+use super::micro::Ratio;
+use super::round::Round;
+use super::verdict::{Rule, Verdict};
+use crate::judge::Method;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+#[doc = "Kernels of one family that take turns within one text, block of tokens by block of tokens, each with its own \
+         cached keys and values."]
+#[derive(Clone, Debug, JsonSchema, Serialize, Deserialize)]
+pub struct TokenBlocks {
+    /// `W2A32` or `W2A8`.
+    pub family: String,
+    /// Tokens of a block: what the times in `rounds` are of.
+    pub tokens: usize,
+    #[doc = "Tokens that a kernel decodes at the start of its turn, before the block, until the caches hold its \
+             weights as far as they can."]
+    pub settling_tokens: usize,
+    #[doc = "The columns of a round. The first is the baseline; the one with `self_pair` is a kernel that is there \
+             already (A/A), in an\nengine of its own."]
+    pub entries: Vec<BlockEntry>,
+    /// The rule of the verdicts, fixed before the first block.
+    pub rule: Rule,
+    /// Raw rounds of decoding.
+    pub rounds: Vec<BlockRound>,
+    /// Raw rounds of prefill: the whole prompt, once a text.
+    pub prompts: Vec<Round>,
+    /// One summary an entry, in the same order.
+    pub summaries: Vec<BlockSummary>,
+    #[doc = "How far single blocks of one kernel are apart: 95th percentile of |ratio - 1| over the self-pair's \
+             blocks. No verdict is made of\nit."]
+    pub noise_floor: f64,
+    /// By which rule figures follow from the rounds.
+    #[serde(skip)]
+    pub method: Method,
+}
+
+/// One column of rounds of token blocks.
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
+pub struct BlockEntry {
+    /// Kernel id.
+    pub kernel: String,
+    /// Whether this column is a kernel of the same family a second time: the most advanced one.
+    pub self_pair: bool,
+}
+
+/// One round: every entry decodes the same stretch of its text.
+#[derive(Clone, Debug, JsonSchema, Serialize, Deserialize)]
+pub struct BlockRound {
+    /// Number of the text, from 0.
+    pub generation: usize,
+    /// Generated tokens before this turn.
+    pub from: usize,
+    /// Wall time of the settling tokens together, by entry index: no part of `ns`.
+    pub settling_ns: Vec<u64>,
+    /// Times of the block.
+    #[serde(flatten)]
+    pub round: Round,
+}
+
+/// What the rounds of token blocks say about one entry.
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
+pub struct BlockSummary {
+    /// Kernel id.
+    pub kernel: String,
+    /// Median over blocks; not to be set beside `decode_tokens_per_s`, which is of texts that nothing interrupts.
+    pub tokens_per_s: f64,
+    /// The same of the settling tokens, by wall time.
+    pub settling_tokens_per_s: f64,
+    /// Decode speed against the family's first kernel, paired by block; of the self-pair against its twin.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vs_baseline: Option<Ratio>,
+    /// Against the stage it builds on, where that ran too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vs_previous: Option<Ratio>,
+    /// Prefill speed against the family's first kernel, paired by prompt; of the self-pair against its twin.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefill_vs_baseline: Option<Ratio>,
+    #[doc = "Whether it decodes slower than the stage it builds on (than the first kernel, where that stage did not \
+             run). Absent for the\nfirst kernel and the self-pair."]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<Verdict>,
+}
