@@ -297,7 +297,7 @@ fn two_gates_at_once_do_not_mix() {
 
 /// One number of every kind that a gate's receipt holds.
 #[test]
-fn any_edited_number_of_a_gate_is_named() {
+fn the_part_of_any_edited_number_of_a_gate_is_named() {
     let dir = TempDir::new().expect("a folder");
     let out = dir.path().join("run");
     let args = ["gate", "--against", &own(), "--scenario", &scenario(&dir), "--inject", "scalar-i8:50"];

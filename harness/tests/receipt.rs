@@ -36,36 +36,43 @@ fn a_fresh_receipt_holds_and_an_edited_one_is_refused() {
     let receipt = read_json(&out.join("receipt.json"));
     let plus_one =
         |v: &Value| v.as_u64().map_or_else(|| (v.as_f64().expect("a number") * 1.5 + 1.0).into(), |n| (n + 1).into());
-    for pointer in [
-        "/elapsed_s",
-        "/host/cpus",
-        "/settings/seed",
-        "/verify/0/cases",
-        "/micro/0/seed",
-        "/micro/0/rounds/8/ns/1",
-        "/micro/0/rounds/0/cpu_ns/0",
-        "/micro/0/summaries/0/median_ns_per_call",
-        "/micro/1/noise_floor",
-        "/rule/delta",
-        "/model/file_bytes",
-        "/generation/kernels/1/rounds/1/decode_ns",
-        "/generation/kernels/0/token_ids/3",
-        "/generation/kernels/0/phases_ms_per_token/forward",
-        "/bitnet_rs/performance_baseline/tokens_per_second",
+    for (pointer, part) in [
+        ("/elapsed_s", "/"),
+        ("/host/cpus", "/host"),
+        ("/settings/seed", "/settings"),
+        ("/verify/0/cases", "/verify/0"),
+        ("/micro/0/seed", "/micro/0"),
+        ("/micro/0/rounds/8/ns/1", "/micro/0"),
+        ("/micro/0/rounds/0/cpu_ns/0", "/micro/0"),
+        ("/rule/delta", "/rule"),
+        ("/model/file_bytes", "/model"),
+        ("/generation/kernels/1/rounds/1/decode_ns", "/generation/kernels/1"),
+        ("/generation/kernels/0/token_ids/3", "/generation/kernels/0"),
     ] {
         let path = edited(dir.path(), &receipt, pointer, plus_one);
         let output = run(&["receipt", "verify", &path]);
         assert_eq!(output.status.code(), Some(1), "{pointer}");
-        common::error_line(&stderr(&output), &[&path, &format!("{pointer} is ")]);
-        assert!(stdout(&output).starts_with(&format!("{pointer} is ")), "{}", stdout(&output));
+        common::error_line(&stderr(&output), &[&path, &format!("{part}: not what was written")]);
+        assert!(stdout(&output).starts_with(&format!("{part}: not what was written\n")), "{}", stdout(&output));
         let output = run(&["receipt", "verify", &path, "--json"]);
-        assert_eq!((output.status.code(), &parsed(&output)["problems"][0]["field"]), (Some(1), &pointer.into()));
+        assert_eq!((output.status.code(), &parsed(&output)["problems"][0]["field"]), (Some(1), &part.into()));
     }
-    // No receipt can hold a negative time; the field is named all the same.
+    // A figure is named besides its part.
+    for pointer in [
+        "/micro/0/summaries/0/median_ns_per_call",
+        "/micro/1/noise_floor",
+        "/generation/kernels/0/phases_ms_per_token/forward",
+    ] {
+        let output = run(&["receipt", "verify", &edited(dir.path(), &receipt, pointer, plus_one)]);
+        assert_eq!(output.status.code(), Some(1), "{pointer}");
+        let named = stdout(&output);
+        assert!(named.lines().any(|line| line.starts_with(&format!("{pointer} is "))), "{pointer}: {named}");
+    }
+    // No receipt can hold a negative time; the part is named all the same.
     let path = edited(dir.path(), &receipt, "/micro/0/rounds/8/ns/1", |_| (-5).into());
     let output = run(&["receipt", "verify", &path]);
     assert_eq!(output.status.code(), Some(1));
-    common::error_line(&stderr(&output), &["/micro/0/rounds/8/ns/1 is -5"]);
+    common::error_line(&stderr(&output), &["/micro/0: not what was written"]);
 }
 
 #[test]
@@ -140,7 +147,7 @@ fn what_is_no_receipt_is_named() {
 
 /// One number of every kind that a comparison's receipt holds.
 #[test]
-fn any_edited_number_of_a_comparison_is_named() {
+fn the_part_of_any_edited_number_of_a_comparison_is_named() {
     let dir = TempDir::new().expect("a folder");
     let scenario = dir.path().join("blocks.toml");
     let longer = common::SMALL_SCENARIO.replace("max_tokens = 4", "max_tokens = 12");

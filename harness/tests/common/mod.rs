@@ -112,7 +112,7 @@ pub fn error_line(text: &str, parts: &[&str]) -> String {
 }
 
 /// Edits one number of every kind in a receipt (the second of a list, where there is one, so that an index matters),
-/// asks `receipt verify` about each, and expects exit 1 and the field's name. Returns the kinds: pointers with `*` for
+/// asks `receipt verify` about each, and expects exit 1 and the name of the part that holds it. Returns the kinds: pointers with `*` for
 /// an index.
 pub fn edits_are_named(receipt: &Path) -> std::collections::BTreeSet<String> {
     let value = read_json(receipt);
@@ -140,11 +140,19 @@ pub fn edits_are_named(receipt: &Path) -> std::collections::BTreeSet<String> {
         assert_eq!(output.status.code(), Some(1), "{pointer}: {}", stderr(&output));
         let field = parsed(&output)["problems"][0]["field"].as_str().expect("a name").to_owned();
         // A digest is not part of what it is made of: which of them was edited is known as far as its part.
-        let named = field == *pointer || (pointer.starts_with(&field) && field.starts_with("/integrity"));
-        assert!(named, "{pointer}: {field} is named");
+        let digest = field.starts_with("/integrity") && pointer.starts_with(&field);
+        assert!(digest || field == part_of(&value, pointer), "{pointer}: {field} is named");
         error_line(&stderr(&output), &[&field]);
     }
     kinds.into_keys().collect()
+}
+
+/// The part of a receipt that has a digest and holds `pointer`.
+fn part_of(receipt: &Value, pointer: &str) -> String {
+    let parts = receipt["integrity"]["parts"].as_array().expect("digests");
+    let names = parts.iter().filter_map(|part| part["part"].as_str());
+    let holds = names.filter(|part| !part.is_empty() && pointer.starts_with(&format!("{part}/")));
+    holds.max_by_key(|part| part.len()).unwrap_or("/").to_owned()
 }
 
 /// Pointers of all numbers.

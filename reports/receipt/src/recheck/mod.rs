@@ -24,8 +24,8 @@ pub struct Recheck {
     pub values_with_digest: u64,
     /// Values that were recomputed and compared, raw data included.
     pub values_compared: usize,
-    /// What is wrong: first edits that the digests show, then contradictions within the receipt, then figures that the
-    /// raw rounds do not give.
+    /// What is wrong: first the parts that the digests show to be edited, then contradictions within the receipt, then
+    /// figures that the raw rounds do not give.
     pub problems: Vec<Problem>,
     /// What could not be checked, and why.
     pub notes: Vec<String>,
@@ -50,7 +50,7 @@ pub fn recheck(file: PathBuf, bytes: &[u8], own: Option<&Build>) -> Result<Reche
     digests(&value, &mut out)?;
     match store::parse(&name, bytes) {
         Ok(receipt) => typed(&receipt, own, &mut out),
-        // The digests have named the edit that made the receipt unreadable, such as a negative count.
+        // The digests have named the part with the edit that made the receipt unreadable, such as a negative count.
         Err(error) if !out.problems.is_empty() => out.notes.push(format!("nothing else was checked: {error}")),
         Err(error) => return Err(error),
     }
@@ -71,11 +71,8 @@ fn digests(value: &serde_json::Value, out: &mut Recheck) -> Result<()> {
                 }
             };
             out.values_with_digest = integrity.parts.iter().map(|part| part.leaves).fold(0, u64::saturating_add);
-            out.problems.extend(integrity.edits(value).into_iter().map(|edit| {
-                // An empty list is shown too; a full one is too long for a line.
-                let there = value.pointer(&edit.field).map(ToString::to_string).filter(|text| text.len() <= 120);
-                Problem { found: there, ..Problem::new(edit.field, edit.what) }
-            }));
+            let edits = integrity.edits(value);
+            out.problems.extend(edits.into_iter().map(|edit| Problem::new(edit.part, edit.what)));
         }
         None if old => out.notes.push(
             "written before 1.1, so it holds no digests: raw numbers are taken as they are, figures were computed from \

@@ -6,9 +6,9 @@ use serde::Serialize;
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Problem {
-    /// JSON pointer of the field, or of the smallest object that is known to hold it.
+    /// JSON pointer of the field, or of the part of the receipt that holds it.
     pub field: String,
-    /// What is there, as JSON; absent for an object.
+    /// What is there, as JSON; absent for a part.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub found: Option<String>,
     /// The value recomputed from the raw rounds, as JSON, if there is one.
