@@ -20,7 +20,6 @@ mod fixture;
 mod hash;
 mod integrity;
 pub mod judge;
-mod layout;
 pub mod random;
 pub mod recheck;
 mod record;

@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::integrity::Integrity;
 use crate::record::{BitnetRs, Receipt, SCHEMA_VERSION};
-use crate::{judge, layout};
+use crate::judge;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -42,13 +42,15 @@ pub fn value(file: &str, bytes: &[u8]) -> Result<Value> {
     serde_json::from_slice(bytes).map_err(|e| bad_json(file, &e))
 }
 
-/// The text of a receipt's file. What is computed from the rest of it, the view for BitNet.rs and the digests, is made
-/// anew; digests are made of the text read back, so that they hold for what a reader finds.
+/// The text of a receipt's file: compact JSON on one line. The digests are made anew, of the text read back, so that
+/// they hold for what a reader finds.
 pub fn sealed(receipt: &Receipt) -> serde_json::Result<Vec<u8>> {
     let mut receipt = Receipt { bitnet_rs: Some(BitnetRs::of(receipt)), ..receipt.clone() };
     let value: Value = serde_json::from_slice(&serde_json::to_vec(&receipt)?)?;
     receipt.integrity = Some(Integrity::of(&value));
-    layout::to_vec(&receipt)
+    let mut bytes = serde_json::to_vec(&receipt)?;
+    bytes.push(b'\n');
+    Ok(bytes)
 }
 
 fn bad_json(file: &str, error: &serde_json::Error) -> Error {
@@ -69,7 +71,9 @@ mod tests {
     #[test]
     fn reads_what_it_wrote() {
         let receipt = fixture::complete();
-        let back = parse("receipt.json", &sealed(&receipt).unwrap()).unwrap();
+        let bytes = sealed(&receipt).unwrap();
+        assert_eq!(bytes.iter().position(|byte| *byte == b'\n'), Some(bytes.len() - 1), "one line");
+        let back = parse("receipt.json", &bytes).unwrap();
         assert!(back.integrity.is_some() && back.bitnet_rs == Some(BitnetRs::of(&receipt)));
         let back = Receipt { bitnet_rs: None, integrity: None, ..back };
         // Bit for bit: `receipt verify` recomputes figures, which needs serde_json's float_roundtrip.
