@@ -1,20 +1,179 @@
-//! A receipt in the layout of BitNet.rs, schema 1.0.0.
+//! A run as BitNet.rs writes its receipts (schema 1.0.0), for programs that read those. Every field is computed from
+//! the receipt.
 
-use receipt::{BitnetRs, Receipt};
-use receipt::{Error, Result};
+use receipt::{Error, GenerationKernel, Receipt, Result, VerifyRecord};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// Most kernel ids, and longest, that BitNet.rs reads.
+const MAX_KERNELS: usize = 10_000;
+
+/// A receipt of BitNet.rs, schema 1.0.0.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct BitnetRs {
+    /// Version of that layout.
+    pub schema_version: String,
+    /// Start of the run.
+    pub timestamp: String,
+    /// `real` if every kernel in `kernels` matched the oracle in this run and was then run with its times kept; else
+    /// `unverified`, which its readers refuse.
+    pub compute_path: String,
+    /// `cpu`.
+    pub backend: String,
+    /// Ids of the kernels that were really executed and timed in this run.
+    pub kernels: Vec<String>,
+    /// Whether the same run gives the same ids.
+    pub deterministic: bool,
+    /// Facts about build and machine, as text.
+    pub environment: BTreeMap<String, String>,
+    /// The model.
+    pub model_info: ModelInfo,
+    /// The conformance suite, a kernel being a test.
+    pub test_results: TestResults,
+    /// Speed of the fastest kernel end to end.
+    pub performance_baseline: PerformanceBaseline,
+    /// Weights or norms corrected at load: this program corrects nothing.
+    pub corrections: Vec<String>,
+}
+
+/// The model, absent fields where none was run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct ModelInfo {
+    /// Path.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model_path: Option<String>,
+    /// SHA-256 of the file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// Blocks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub layers: Option<usize>,
+    /// Width.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hidden_size: Option<usize>,
+    /// Vocabulary size.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vocab_size: Option<usize>,
+}
+
+/// The conformance suite.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct TestResults {
+    /// Kernels.
+    pub total_tests: usize,
+    /// Those without a mismatch.
+    pub passed: usize,
+    /// Those with one.
+    pub failed: usize,
+    /// Those that do not run here.
+    pub skipped: usize,
+}
+
+/// Speed end to end; all absent where nothing was generated. Never 0.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct PerformanceBaseline {
+    /// The kernel that the figures are of: the fastest in decoding.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kernel: Option<String>,
+    /// Tokens of its text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens_generated: Option<usize>,
+    /// Its decode speed, median over rounds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens_per_second: Option<f64>,
+    /// Its time to the first token, median over rounds, in whole milliseconds, as BitNet.rs has it, rounded up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_token_latency_ms: Option<u64>,
+}
 
 /// The view, computed from the receipt.
 ///
 /// # Errors
 /// Nothing was executed: that layout has no way to say so.
 pub fn bitnet(receipt: &Receipt) -> Result<BitnetRs> {
-    let view = BitnetRs::of(receipt);
-    if view.kernels.is_empty() {
+    let kernels = executed(receipt);
+    if kernels.is_empty() {
         return Err(Error::input(
             "no kernel was executed in this run, and BitNet.rs reads no receipt without; export a later one",
         ));
     }
-    Ok(view)
+    let right = |id: &String| {
+        let suite = receipt.verify.iter().any(|v| v.id == *id && v.cases > 0 && v.mismatches == 0);
+        // A gate holds outputs to the oracle instead, in the very processes that are timed.
+        let mut checks = receipt.gate.iter().flat_map(|g| &g.checks).filter(|c| c.what == "output" && c.kernel == *id);
+        suite || (checks.clone().next().is_some() && checks.all(|c| c.passed))
+    };
+    let compute_path = if kernels.iter().all(right) { "real" } else { "unverified" };
+    Ok(BitnetRs {
+        schema_version: "1.0.0".into(),
+        timestamp: receipt.timestamp.clone(),
+        compute_path: compute_path.into(),
+        backend: "cpu".into(),
+        kernels,
+        deterministic: receipt.generation.as_ref().is_none_or(|g| g.sampling == "greedy"),
+        environment: environment(receipt),
+        model_info: receipt.model.as_ref().map_or_else(ModelInfo::default, |m| ModelInfo {
+            model_path: Some(m.path.clone()),
+            sha256: Some(m.sha256.clone()),
+            layers: Some(m.layers),
+            hidden_size: Some(m.dim),
+            vocab_size: Some(m.vocab),
+        }),
+        test_results: test_results(receipt),
+        performance_baseline: fastest(receipt).map_or_else(PerformanceBaseline::default, |k| PerformanceBaseline {
+            kernel: Some(k.kernel.clone()),
+            tokens_generated: Some(k.token_ids.len()),
+            tokens_per_second: Some(k.decode_tokens_per_s),
+            first_token_latency_ms: Some(k.time_to_first_token_ms.ceil() as u64),
+        }),
+        corrections: Vec::new(),
+    })
+}
+
+/// Kernels with at least one timed round, in the order in which they first ran; an entry with sparsity is its kernel.
+fn executed(receipt: &Receipt) -> Vec<String> {
+    let micro = receipt.micro.iter().filter(|c| !c.rounds.is_empty()).flat_map(|c| c.entries.iter().map(|e| &e.kernel));
+    let gate = receipt.gate.iter().flat_map(|g| &g.cells).filter(|c| !c.pairs.is_empty()).map(|c| &c.kernel);
+    let generated = receipt.generation.iter().flat_map(|g| &g.kernels).filter(|k| !k.rounds.is_empty());
+    let mut ids: Vec<String> = Vec::new();
+    for id in micro.chain(gate).chain(generated.map(|k| &k.kernel)) {
+        let id = id.split('+').next().unwrap_or(id);
+        if !ids.iter().any(|known| known == id) && ids.len() < MAX_KERNELS {
+            ids.push(id.to_owned());
+        }
+    }
+    ids
+}
+
+/// The kernel that decodes fastest; entries that did not take turns with all others are left out.
+fn fastest(receipt: &Receipt) -> Option<&GenerationKernel> {
+    let kernels = receipt.generation.iter().flat_map(|g| &g.kernels);
+    let own_rounds = kernels.filter(|k| k.sparse_ffn.is_none() && k.decode_tokens_per_s > 0.0);
+    own_rounds.max_by(|a, b| a.decode_tokens_per_s.total_cmp(&b.decode_tokens_per_s))
+}
+
+fn test_results(receipt: &Receipt) -> TestResults {
+    let count = |keep: fn(&VerifyRecord) -> bool| receipt.verify.iter().filter(|v| keep(v)).count();
+    TestResults {
+        total_tests: receipt.verify.len(),
+        passed: count(|v| v.available && v.cases > 0 && v.mismatches == 0),
+        failed: count(|v| v.available && (v.cases == 0 || v.mismatches > 0)),
+        skipped: count(|v| !v.available),
+    }
+}
+
+fn environment(receipt: &Receipt) -> BTreeMap<String, String> {
+    let (build, host) = (&receipt.build, &receipt.host);
+    let mut facts = vec![
+        ("TRITBENCH_VERSION", build.version.clone()),
+        ("RUST_VERSION", build.rustc.clone()),
+        ("OS", host.os.clone()),
+        ("CPU_BRAND", host.cpu.clone()),
+        ("THREADS", receipt.settings.threads.to_string()),
+        ("SEED", receipt.settings.seed.to_string()),
+    ];
+    facts.extend(build.git_commit.iter().map(|commit| ("TRITBENCH_COMMIT", commit.clone())));
+    facts.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
 }
 
 #[cfg(test)]
@@ -50,5 +209,19 @@ mod tests {
     #[test]
     fn a_run_without_kernels_is_refused() {
         assert!(bitnet(&fixture::empty()).unwrap_err().to_string().contains("no kernel was executed"));
+    }
+
+    #[test]
+    fn a_run_is_real_only_if_every_timed_kernel_was_right() {
+        let mut receipt = fixture::complete();
+        let view = bitnet(&receipt).unwrap();
+        assert_eq!((view.compute_path.as_str(), view.kernels.len()), ("real", 8));
+        let generated = &receipt.generation.as_ref().unwrap().kernels;
+        let best = generated.iter().map(|k| k.decode_tokens_per_s).fold(0.0, f64::max);
+        assert_eq!(view.performance_baseline.tokens_per_second, Some(best));
+        assert_eq!(view.model_info.sha256, receipt.model.as_ref().map(|m| m.sha256.clone()));
+        receipt.verify[1].mismatches = 1;
+        let view = bitnet(&receipt).unwrap();
+        assert_eq!((view.compute_path.as_str(), view.test_results.failed), ("unverified", 1));
     }
 }

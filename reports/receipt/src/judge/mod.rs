@@ -7,7 +7,6 @@
 //! [`Verdict::direction`]: crate::Verdict::direction
 
 pub mod amdahl;
-mod bitnet_rs;
 pub mod bound;
 mod cells;
 pub mod claims;

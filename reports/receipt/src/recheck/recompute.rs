@@ -4,7 +4,7 @@ use super::problem::Problem;
 use crate::judge::findings::findings;
 use crate::judge::sequential::{self, Sample, Until};
 use crate::judge::{Method, bound, gate, medians, micro, turns};
-use crate::record::{BitnetRs, Build, MicroCell, Receipt, Status};
+use crate::record::{Build, MicroCell, Receipt, Status};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -20,14 +20,13 @@ pub fn same_build(receipt: &Receipt, own: Option<&Build>) -> bool {
 type Part = (&'static str, fn(&Receipt) -> Value);
 
 /// What holds figures. Both receipts go through the same types, so a default that an old one lacks is no difference.
-const PARTS: [Part; 8] = [
+const PARTS: [Part; 7] = [
     ("/calibration", |r| json(&r.calibration)),
     ("/micro", |r| json(&r.micro)),
     ("/gate", |r| json(&r.gate)),
     ("/generation", |r| json(&r.generation)),
     ("/perplexity", |r| json(&r.perplexity)),
     ("/head_effect", |r| json(&r.head_effect)),
-    ("/bitnet_rs", |r| json(&r.bitnet_rs)),
     ("/findings", |r| json(&r.findings)),
 ];
 
@@ -110,9 +109,6 @@ fn recomputed(receipt: &Receipt) -> Receipt {
         effect.perplexity = effect.nats_per_token.exp();
         effect.f16_perplexity = effect.f16_nats_per_token.exp();
         effect.perplexity_change_percent = 100.0 * (effect.nats_per_token - effect.f16_nats_per_token).exp_m1();
-    }
-    if receipt.bitnet_rs.is_some() || !receipt.schema_version.starts_with("1.0.") {
-        again.bitnet_rs = Some(BitnetRs::of(&again));
     }
     // A run that is going on, or was killed, has none yet; a gate's page makes its own.
     if receipt.status != Status::Running && !receipt.findings.is_empty() {

@@ -35,7 +35,7 @@ impl Found<'_> {
     fn versions(&mut self) {
         let r = self.receipt;
         let old = r.schema_version.starts_with("1.0.");
-        let newer = r.rule.is_some() || r.gate.is_some() || r.bitnet_rs.is_some() || r.integrity.is_some();
+        let newer = r.rule.is_some() || r.gate.is_some() || r.integrity.is_some();
         self.demand(!(old && newer), "/schema_version", &r.schema_version, "but it has fields of 1.1");
         self.demand(r.timestamp.parse::<jiff::Timestamp>().is_ok(), "/timestamp", &r.timestamp, "not RFC 3339");
         let elapsed = r.elapsed_s;

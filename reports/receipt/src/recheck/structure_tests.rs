@@ -177,12 +177,10 @@ fn what_is_just_allowed_is_let_pass() {
 
 #[test]
 fn an_old_receipt_has_no_newer_fields() {
-    let newer: &[&dyn Fn(&mut Receipt)] = &[
-        &|r| r.rule = Some(gate::record(0.0).rule),
-        &|r| r.gate = Some(gate::record(0.0)),
-        &|r| r.bitnet_rs = Some(crate::record::BitnetRs::of(r)),
-        &|r| r.integrity = Some(crate::integrity::Integrity::of(&serde_json::json!({}))),
-    ];
+    let newer: &[&dyn Fn(&mut Receipt)] =
+        &[&|r| r.rule = Some(gate::record(0.0).rule), &|r| r.gate = Some(gate::record(0.0)), &|r| {
+            r.integrity = Some(crate::integrity::Integrity::of(&serde_json::json!({})))
+        }];
     for add in newer {
         let mut receipt = sound();
         (receipt.schema_version, receipt.gate, receipt.rule) = ("1.0.0".into(), None, None);

@@ -1,6 +1,5 @@
 //! What a receipt holds, a file a part. Records are data: what follows from them is the judge's.
 
-mod bitnet_rs;
 mod blocks;
 mod calibration;
 mod count;
@@ -18,7 +17,6 @@ mod run;
 mod sparsity;
 mod verdict;
 
-pub use bitnet_rs::{BitnetRs, ModelInfo, PerformanceBaseline, TestResults};
 pub use blocks::{BlockEntry, BlockRound, BlockSummary, TokenBlocks};
 pub use calibration::{CalibrationCell, CalibrationRecord, CalibrationTrial};
 pub use count::{CountRecord, LoopRecord, Mix, StaticModel};

@@ -1,6 +1,5 @@
 //! One run: everything it measured, as one JSON file.
 
-use super::bitnet_rs::BitnetRs;
 use super::calibration::CalibrationRecord;
 use super::count::CountRecord;
 use super::finding::Finding;
@@ -18,7 +17,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Version of the layout below. A reader refuses a major version it does not know.
-pub const SCHEMA_VERSION: &str = "1.2.0";
+pub const SCHEMA_VERSION: &str = "1.3.0";
 
 /// How far the run got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
@@ -103,9 +102,6 @@ pub struct Receipt {
     pub sparsity: Option<SparsityRecord>,
     /// Statements generated from the numbers above.
     pub findings: Vec<Finding>,
-    /// The run as a receipt of BitNet.rs, computed from the above whenever the receipt is written; absent before 1.1.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub bitnet_rs: Option<BitnetRs>,
     /// Digests of all of the above, made whenever the receipt is written; absent before 1.1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub integrity: Option<Integrity>,
@@ -141,7 +137,6 @@ impl Receipt {
             head_effect: None,
             sparsity: None,
             findings: Vec::new(),
-            bitnet_rs: None,
             integrity: None,
         }
     }
