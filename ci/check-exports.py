@@ -20,18 +20,6 @@ def junit(text):
         raise ValueError(f"{len(cases)} cases, {suites.tests} declared")
 
 
-def intoto(text):
-    from google.protobuf import json_format
-    from in_toto_attestation.predicates.test_result.v0 import test_result_pb2
-    from in_toto_attestation.v1 import statement_pb2
-    from in_toto_attestation.v1.statement import Statement
-
-    message = json_format.Parse(text, statement_pb2.Statement())
-    Statement.copy_from_pb(message).validate()
-    predicate = json.loads(text)["predicate"]
-    json_format.ParseDict(predicate, test_result_pb2.TestResult())
-
-
 def schema(program, run):
     import jsonschema
 
@@ -46,7 +34,6 @@ def main():
     _, program, run = sys.argv
     checks = {
         "junit": lambda: junit(export(program, run, "junit")),
-        "intoto": lambda: intoto(export(program, run, "intoto")),
         "schema": lambda: schema(program, run),
     }
     refused = 0

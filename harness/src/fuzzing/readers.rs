@@ -129,7 +129,7 @@ fn receipt_recheck() {
         let Ok(receipt) = receipt::parse("receipt.json", bytes) else { return Ok(()) };
         assert_plain(&summary(&receipt, Look { full: true, ..Look::plain() }));
         for format in Format::ALL {
-            let _ = export(&receipt, "00", format)?;
+            let _ = export(&receipt, format)?;
         }
         let _ = serde_json::to_string(&(amdahl::rows(&receipt), claims::judge_all(reports::seed::claims(), &receipt)));
         Ok(())

@@ -6,7 +6,6 @@ mod bitnet;
 mod cases;
 mod csv;
 mod github_benchmark;
-mod in_toto;
 mod junit;
 mod markdown;
 
@@ -29,8 +28,6 @@ pub enum Format {
     Gha,
     /// JUnit XML
     Junit,
-    /// in-toto Statement v1 with a test result, to be signed
-    Intoto,
     /// A receipt as BitNet.rs reads it
     Bitnet,
     /// Markdown for a pull request comment
@@ -39,8 +36,7 @@ pub enum Format {
 
 impl Format {
     /// All of them.
-    pub const ALL: [Self; 7] =
-        [Self::Csv, Self::Bmf, Self::Gha, Self::Junit, Self::Intoto, Self::Bitnet, Self::Markdown];
+    pub const ALL: [Self; 6] = [Self::Csv, Self::Bmf, Self::Gha, Self::Junit, Self::Bitnet, Self::Markdown];
 
     /// Its name on a command line.
     pub fn name(self) -> &'static str {
@@ -49,7 +45,6 @@ impl Format {
             Self::Bmf => "bmf",
             Self::Gha => "gha",
             Self::Junit => "junit",
-            Self::Intoto => "intoto",
             Self::Bitnet => "bitnet",
             Self::Markdown => "markdown",
         }
@@ -62,21 +57,22 @@ impl Format {
             Self::Bmf => "Bencher Metric Format",
             Self::Gha => "github-action-benchmark, customSmallerIsBetter",
             Self::Junit => "JUnit XML",
-            Self::Intoto => "in-toto Statement v1 with a test result, to be signed",
             Self::Bitnet => "A receipt as BitNet.rs reads it",
             Self::Markdown => "Markdown for a pull request comment",
         }
     }
 }
 
-/// The receipt in a format. `sha256` is the digest of the receipt's file, which the statement is about.
-pub fn export(receipt: &Receipt, sha256: &str, format: Format) -> Result<Vec<u8>> {
+/// The receipt in a format.
+///
+/// # Errors
+/// A run that the format cannot hold.
+pub fn export(receipt: &Receipt, format: Format) -> Result<Vec<u8>> {
     match format {
         Format::Csv => csv::csv(receipt),
         Format::Bmf => json(&bencher::bencher(receipt)),
         Format::Gha => json(&github_benchmark::github_benchmark(receipt)),
         Format::Junit => junit(receipt).map(String::into_bytes),
-        Format::Intoto => json(&in_toto::statement(receipt, sha256)),
         Format::Bitnet => json(&bitnet::bitnet(receipt)?),
         Format::Markdown => Ok(markdown(receipt).into_bytes()),
     }
