@@ -5,7 +5,7 @@ use crate::build_info;
 use crate::machine::MachineArgs;
 use crate::operation::Operation;
 
-use crate::count::{Call, Method, Model, count};
+use crate::count::{Call, Counted, Method, Model, StaticModel, count};
 use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::machine::Machine;
@@ -67,6 +67,10 @@ struct Row {
     #[serde(flatten)]
     record: CountRecord,
     #[serde(skip_serializing_if = "Option::is_none")]
+    static_model: Option<StaticModel>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    static_model_reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     measured: Option<Measured>,
 }
 
@@ -106,9 +110,14 @@ pub fn run(args: &CountArgs, out: &Output) -> Result<()> {
         }
         progress.set(done as u64);
         progress.say(format!("counting {}", kernel.id()));
-        let record = count(kernel, call, method, &model)?;
+        let Counted { record, static_model: answer } = count(kernel, call, method, &model)?;
         let measured = args.ghz.map(|ghz| measured(kernel, call, ghz, &machine)).transpose()?;
-        counts.push(Row { record, measured });
+        let (static_model, static_model_reason) = match answer {
+            Some(Ok(cycles)) => (Some(cycles), None),
+            Some(Err(why)) => (None, Some(why)),
+            None => (None, None),
+        };
+        counts.push(Row { record, static_model, static_model_reason, measured });
     }
     drop(progress);
     if args.json {
@@ -188,13 +197,13 @@ fn print(rows: &[Row], out: &Output) -> Result<()> {
     out.line("its hot loop: weights of one pass; instructions and cycles for each 64 weights")?;
     let header = ["kernel", "passes", "share", "weights", "all", "vector", "ceiling", "simulated", "measured", "model"];
     let right: Vec<usize> = (1..9).collect();
-    let loops = rows.iter().map(|Row { record: r, measured }| {
+    let loops = rows.iter().map(|Row { record: r, static_model, static_model_reason, measured }| {
         let measured = measured.map_or_else(|| "--ghz".into(), |m| figure(m.cycles_per_64_weights));
         let Some(hot) = &r.hot_loop else {
             return [&r.kernel[..], "none"].map(str::to_owned).into();
         };
-        let model = hot.static_model.as_ref();
-        let cycles = |f: fn(&receipt::StaticModel) -> f64| model.map_or_else(|| "n/a".into(), |m| figure(f(m)));
+        let model = static_model.as_ref();
+        let cycles = |f: fn(&StaticModel) -> f64| model.map_or_else(|| "n/a".into(), |m| figure(f(m)));
         let named =
             model.map(|m| format!("{} {}{}", m.tool, m.cpu, if m.same_cpu { "" } else { " (nearest to this CPU)" }));
         vec![
@@ -207,7 +216,7 @@ fn print(rows: &[Row], out: &Output) -> Result<()> {
             cycles(|m| m.throughput_cycles_per_64_weights),
             cycles(|m| m.simulated_cycles_per_64_weights),
             measured,
-            named.or_else(|| hot.static_model_reason.clone()).unwrap_or_else(|| "none".into()),
+            named.or_else(|| static_model_reason.clone()).unwrap_or_else(|| "none".into()),
         ]
     });
     out.line(table(&header, &right, loops))

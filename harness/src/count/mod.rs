@@ -23,7 +23,7 @@ mod static_model;
 mod tracee;
 
 pub use call::{Call, CountChildArgs, Method};
-pub use static_model::Model;
+pub use static_model::{Model, StaticModel};
 
 #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
 use crate::error::Error;
@@ -36,13 +36,22 @@ use receipt::CountRecord;
 /// a second.
 pub const SMALL_SHAPE: Shape = Shape { m: 128, k: 1024 };
 
+/// A counted call.
+#[cfg_attr(not(all(target_os = "linux", target_arch = "x86_64")), allow(dead_code))]
+pub struct Counted {
+    /// The counts.
+    pub record: CountRecord,
+    /// What a static model says of the hot loop, or why it says nothing; absent without a model or a loop.
+    pub static_model: Option<std::result::Result<StaticModel, String>>,
+}
+
 /// Counts one call of `kernel`, and asks `model` about its hot loop.
 ///
 /// # Errors
 /// Exit 5 where ptrace is refused or the platform is not Linux on x86-64, exit 1 when the kernel does not match the
 /// oracle.
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-pub fn count(kernel: &Kernel, call: Call, method: Method, model: &Model) -> Result<CountRecord> {
+pub fn count(kernel: &Kernel, call: Call, method: Method, model: &Model) -> Result<Counted> {
     let mut child = tracee::Tracee::start(kernel, call)?;
     let trace = follow::follow(&mut child, method)?;
     let output_sha256 = child.finish()?;
@@ -54,7 +63,7 @@ pub fn count(kernel: &Kernel, call: Call, method: Method, model: &Model) -> Resu
 /// # Errors
 /// Always exit 5: not on this platform.
 #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
-pub fn count(_: &Kernel, _: Call, _: Method, _: &Model) -> Result<CountRecord> {
+pub fn count(_: &Kernel, _: Call, _: Method, _: &Model) -> Result<Counted> {
     Err(elsewhere())
 }
 

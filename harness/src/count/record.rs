@@ -1,9 +1,9 @@
-//! From a trace to the record in a receipt.
+//! From a trace to the record in a receipt, and to what a static model says of its loop.
 
 use super::call::{Call, Method};
 use super::follow::Trace;
 use super::static_model::Model;
-use super::{classify, hot_loop};
+use super::{Counted, classify, hot_loop};
 use kernels::Kernel;
 use receipt::{CountRecord, LoopRecord};
 
@@ -16,30 +16,25 @@ pub fn record(
     fixed_addresses: bool,
     output_sha256: String,
     model: &Model,
-) -> CountRecord {
+) -> Counted {
     let (m, k) = (call.shape.m, call.shape.k);
     let weights = (m * k * call.tokens) as u64;
     let total = classify::total(&trace.instructions);
+    let mut static_model = None;
     let hot_loop = hot_loop::find(&trace.instructions).map(|hot| {
         let pass = classify::mix(&hot.pass);
         let weights_per_pass = hot.weights_per_pass((m * k) as u64, trace.code_bytes, call.tokens);
         let instructions: Vec<_> = hot.pass.iter().map(|e| e.instruction).collect();
-        let (static_model, static_model_reason) = match model.ask(&instructions, weights_per_pass) {
-            Some(Ok(answer)) => (Some(answer), None),
-            Some(Err(why)) => (None, Some(why)),
-            None => (None, None),
-        };
+        static_model = model.ask(&instructions, weights_per_pass);
         LoopRecord {
             passes: hot.passes,
             share: hot.instructions as f64 / total.instructions.max(1) as f64,
             weights_per_pass,
             per_64_weights: pass.per_64(weights_per_pass),
             pass,
-            static_model,
-            static_model_reason,
         }
     });
-    CountRecord {
+    let record = CountRecord {
         kernel: kernel.id().into(),
         name: kernel.descriptor().long_name(call.op),
         op: call.op.into(),
@@ -57,5 +52,6 @@ pub fn record(
         per_64_weights: total.per_64(weights as f64),
         total,
         hot_loop,
-    }
+    };
+    Counted { record, static_model }
 }

@@ -1,8 +1,29 @@
 //! Asks llvm-mca, where it is installed, how many cycles the hot loop takes on a model of this CPU.
 
 use crate::machine::host;
+use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+
+/// llvm-mca's answer: the loop on a model of a CPU with all data in the first-level cache and no wrong guesses.
+#[cfg_attr(not(all(target_os = "linux", target_arch = "x86_64")), allow(dead_code))]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct StaticModel {
+    /// Name and version of the tool.
+    pub tool: String,
+    /// CPU that was modelled.
+    pub cpu: String,
+    /// Whether that is this machine's CPU, and not only the nearest one that the tool knows.
+    pub same_cpu: bool,
+    /// Cycles a pass that ports and dispatch allow, dependencies aside: the ceiling.
+    pub throughput_cycles: f64,
+    /// Cycles a pass as simulated, dependencies included.
+    pub simulated_cycles: f64,
+    /// `throughput_cycles` for each 64 weights.
+    pub throughput_cycles_per_64_weights: f64,
+    /// `simulated_cycles` for each 64 weights.
+    pub simulated_cycles_per_64_weights: f64,
+}
 
 /// The tool and the model to use, or why there is none.
 pub struct Model {
@@ -114,9 +135,8 @@ fn output(tool: &Path, args: &[&str]) -> Option<String> {
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod ask {
-    use super::{Model, Tool};
+    use super::{Model, StaticModel, Tool};
     use iced_x86::{Formatter, GasFormatter, Instruction};
-    use receipt::StaticModel;
     use std::io::Write;
     use std::process::{Command, Stdio};
 

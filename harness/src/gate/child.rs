@@ -191,7 +191,7 @@ impl Child {
         let mut instructions = Vec::new();
         for id in ids {
             match count::count(&self.machine.kernel(id)?, call, count::Method::Branches, &count::Model::none()) {
-                Ok(record) => instructions.push(record.total.instructions),
+                Ok(counted) => instructions.push(counted.record.total.instructions),
                 Err(error) if error.exit() == Exit::Unsupported => {
                     return Ok(Reply::Counted { instructions: Vec::new(), subject });
                 }

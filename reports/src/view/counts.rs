@@ -11,7 +11,6 @@ use serde::Serialize;
 pub struct CountsView {
     families: Vec<FamilyCounts>,
     skipped: Option<String>,
-    model_skipped: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -21,8 +20,6 @@ struct FamilyCounts {
     setup: String,
     columns: Vec<&'static str>,
     rows: Vec<Row>,
-    has_model: bool,
-    model_note: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -31,8 +28,6 @@ struct Row {
     kernel: String,
     total: String,
     cells: Vec<Cell>,
-    model: Option<Cycles>,
-    model_reason: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -40,12 +35,6 @@ struct Cell {
     call: String,
     #[serde(rename = "loop")]
     in_loop: Option<String>,
-}
-
-#[derive(Debug, Serialize)]
-struct Cycles {
-    ceiling: String,
-    simulated: String,
 }
 
 /// A column and where its figure is.
@@ -78,37 +67,19 @@ impl CountsView {
             let records: Vec<&CountRecord> = receipt.counts.iter().filter(|c| family(c) == *name).collect();
             FamilyCounts::new(name.as_deref().unwrap_or("other"), &records)
         });
-        Some(Self {
-            families: families.collect(),
-            skipped: receipt.counts_skipped.clone(),
-            model_skipped: receipt.static_model_skipped.clone(),
-        })
+        Some(Self { families: families.collect(), skipped: receipt.counts_skipped.clone() })
     }
 }
 
 impl FamilyCounts {
     fn new(family: &str, records: &[&CountRecord]) -> Option<Self> {
         let first = records.first()?;
-        let model = records.iter().find_map(|r| r.hot_loop.as_ref()?.static_model.as_ref());
-        let nearest = |same: bool| if same { "this CPU" } else { "the nearest that the tool has: not this CPU" };
         Some(Self {
             title: query::family_title(family),
             anchor: format!("counts-{}", anchors::slug(family)),
             setup: format!("One {} of {}×{}, by one thread.", first.op, first.m, first.k),
             columns: COLUMNS.iter().map(|c| c.0).collect(),
             rows: records.iter().map(|r| row(r)).collect(),
-            has_model: records.iter().any(|r| {
-                r.hot_loop.as_ref().is_some_and(|l| l.static_model.is_some() || l.static_model_reason.is_some())
-            }),
-            model_note: model.map(|m| {
-                format!(
-                    "Static cycles: of the loop, for each 64 weights, by {} for {} ({}), all data in the first-level \
-                     cache.",
-                    m.tool,
-                    m.cpu,
-                    nearest(m.same_cpu)
-                )
-            }),
         })
     }
 }
@@ -119,17 +90,11 @@ fn row(record: &CountRecord) -> Row {
         call: number(figure(&record.per_64_weights)),
         in_loop: hot.map(|l| number(figure(&l.per_64_weights))),
     });
-    let cycles = |m: &receipt::StaticModel| Cycles {
-        ceiling: number(m.throughput_cycles_per_64_weights),
-        simulated: number(m.simulated_cycles_per_64_weights),
-    };
     Row {
         id: anchors::count(&record.kernel),
         kernel: record.kernel.clone(),
         total: figures::integer(record.total.instructions),
         cells: cells.collect(),
-        model: hot.and_then(|l| l.static_model.as_ref()).map(cycles),
-        model_reason: hot.and_then(|l| l.static_model_reason.clone()),
     }
 }
 

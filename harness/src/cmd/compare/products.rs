@@ -136,7 +136,6 @@ impl Run {
         if self.scenario.micro.is_none() {
             return Ok(());
         }
-        let model = count::Model::find();
         let call = Call { op: "gemv", shape: count::SMALL_SHAPE, tokens: 1, seed: self.receipt.settings.seed };
         let progress = Progress::start("counting instructions", self.kernels.len() as u64);
         for (done, kernel) in self.kernels.iter().enumerate() {
@@ -145,8 +144,8 @@ impl Run {
             }
             progress.set(done as u64);
             progress.say(format!("counting {}", kernel.id()));
-            match count::count(kernel, call, Method::Branches, &model) {
-                Ok(record) => self.receipt.counts.push(record),
+            match count::count(kernel, call, Method::Branches, &count::Model::none()) {
+                Ok(counted) => self.receipt.counts.push(counted.record),
                 Err(e) if e.exit() == Exit::Unsupported => {
                     self.receipt.counts_skipped = Some(e.to_string());
                     break;
@@ -154,7 +153,6 @@ impl Run {
                 Err(e) => return Err(e),
             }
         }
-        self.receipt.static_model_skipped = model.absent().map(str::to_owned);
         self.save()
     }
 

@@ -163,29 +163,4 @@ pub struct LoopRecord {
     pub pass: Mix<u64>,
     /// The loop, for each 64 weights.
     pub per_64_weights: Mix<f64>,
-    /// What a static model of a CPU says about it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub static_model: Option<StaticModel>,
-    /// Why there is none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub static_model_reason: Option<String>,
-}
-
-/// llvm-mca's answer: the loop on a model of a CPU with all data in the first-level cache and no wrong guesses.
-#[derive(Clone, Debug, JsonSchema, PartialEq, Serialize, Deserialize)]
-pub struct StaticModel {
-    /// Name and version of the tool.
-    pub tool: String,
-    /// CPU that was modelled.
-    pub cpu: String,
-    /// Whether that is this machine's CPU, and not only the nearest one that the tool knows.
-    pub same_cpu: bool,
-    /// Cycles a pass that ports and dispatch allow, dependencies aside: the ceiling.
-    pub throughput_cycles: f64,
-    /// Cycles a pass as simulated, dependencies included.
-    pub simulated_cycles: f64,
-    /// `throughput_cycles` for each 64 weights.
-    pub throughput_cycles_per_64_weights: f64,
-    /// `simulated_cycles` for each 64 weights.
-    pub simulated_cycles_per_64_weights: f64,
 }

@@ -19,7 +19,7 @@ mod verdict;
 
 pub use blocks::{BlockEntry, BlockRound, BlockSummary, TokenBlocks};
 pub use calibration::{CalibrationCell, CalibrationRecord, CalibrationTrial};
-pub use count::{CountRecord, LoopRecord, Mix, StaticModel};
+pub use count::{CountRecord, LoopRecord, Mix};
 pub use finding::Finding;
 pub use gate::{ExactCheck, GateCell, GatePair, GateRecord, GateSide, Injection, Unsupported};
 pub use generation::{

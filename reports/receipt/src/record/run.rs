@@ -75,9 +75,6 @@ pub struct Receipt {
     /// Why some kernel was not counted, or none was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counts_skipped: Option<String>,
-    /// Why no static model of a CPU was asked about the counted loops.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub static_model_skipped: Option<String>,
     /// Rule of the microbenchmarks' verdicts; absent in receipts before 1.1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rule: Option<Rule>,
@@ -128,7 +125,6 @@ impl Receipt {
             micro: Vec::new(),
             counts: Vec::new(),
             counts_skipped: None,
-            static_model_skipped: None,
             rule: None,
             gate: None,
             calibration: None,
