@@ -42,7 +42,7 @@ pub fn record(
     CountRecord {
         kernel: kernel.id().into(),
         name: kernel.descriptor().long_name(call.op),
-        op: call.op.into(),
+        op: call.op.name().into(),
         m,
         k,
         tokens: call.tokens,

@@ -11,7 +11,7 @@ use crate::parallel::Team;
 use crate::random::SplitMix64;
 use crate::sparse::{ColumnWeights, LiveColumns, LiveRows, SparseOps};
 use crate::{
-    AlignedBuffer, CodeTable, HeadFormat, HeadInput, OutputHead, PackedWeights, Packing, Scales, Unsupported, reference,
+    AlignedBuffer, CodeTable, Codes, HeadFormat, HeadInput, OutputHead, PackedWeights, Unsupported, layouts, reference,
 };
 use std::sync::Arc;
 
@@ -254,7 +254,7 @@ impl Case {
     }
 
     fn pack(&self, codes: &[u8]) -> Result<PackedWeights, KernelError> {
-        PackedWeights::pack(Packing::I2s, self.rows, self.k, codes, CodeTable::TERNARY, Scales::PerTensor(0.5))
+        PackedWeights::pack(&layouts::I2S, Codes::ternary(self.rows, self.k, codes, 0.5))
     }
 
     fn integer(&self, row: usize, got: i32, codes: &[u8], x: &[i8]) -> Row {

@@ -39,7 +39,7 @@ impl ColumnWeights {
         if k > MAX_K || rows > u32::MAX as usize {
             return Err(KernelError::TooLarge { rows, k });
         }
-        let scale = weights.tensor_scale().ok_or(KernelError::ScalesNotPerTensor { packing: weights.packing() })?;
+        let scale = weights.tensor_scale().ok_or(KernelError::ScalesNotPerTensor { layout: weights.layout() })?;
         let lines = rows.div_ceil(LINE_ROWS);
         let stride = lines * LINE_BYTES;
         let mut codes = AlignedBuffer::zeroed(stride * k);

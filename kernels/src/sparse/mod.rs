@@ -6,7 +6,7 @@
 //! width) and quantisation to int8, a column of `down` that meets a 0 adds nothing, so it need not be read either. What
 //! is left are the very integer sums of the dense product, in another order: results are bit-identical.
 //!
-//! `up` is read row by row ([`crate::Packing::I2s`]; rows are contiguous), `down` column by column ([`ColumnWeights`]).
+//! `up` is read row by row ([`crate::layouts::I2S`]; rows are contiguous), `down` column by column ([`ColumnWeights`]).
 //! That ReLU's zeros save weights is the idea of "Deja Vu" (Liu et al. 2023) and "PowerInfer" (Song et al. 2023), which
 //! predict them; here nothing is predicted, as in "ReLU Strikes Back" (Mirzadeh et al. 2023): the gate has been
 //! computed.

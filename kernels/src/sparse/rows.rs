@@ -5,8 +5,8 @@ use super::{Level, SparseOps};
 use crate::activation::QuantizedActivations;
 use crate::descriptor::{Gemv, GemvI8};
 use crate::error::KernelError;
-use crate::format::Packing;
 use crate::kernel::same;
+use crate::layouts;
 use crate::packed::PackedWeights;
 use crate::parallel::Team;
 use crate::{AlignedBuffer, MAX_K_I8};
@@ -90,9 +90,9 @@ impl SparseOps {
         x: &QuantizedActivations,
         y: &mut [i32],
     ) -> Result<(), KernelError> {
-        if weights.packing() != Packing::I2s {
-            let (expected, actual) = (Packing::I2s, weights.packing());
-            return Err(KernelError::PackingMismatch { kernel: self.id(), expected, actual });
+        if weights.layout() != &layouts::I2S {
+            let (expected, actual) = (&layouts::I2S, weights.layout());
+            return Err(KernelError::LayoutMismatch { kernel: self.id(), expected, actual });
         }
         if !weights.table().is_ternary() {
             return Err(KernelError::CodeTable { kernel: self.id(), table: weights.table().0 });
@@ -110,7 +110,7 @@ impl SparseOps {
             return Ok(());
         }
         live.set_planes(x.padded());
-        let (codes, row_bytes) = (weights.code_bytes(), weights.packing().panel_bytes(k));
+        let (codes, row_bytes) = (weights.code_bytes(), weights.layout().panel_bytes(k));
         let (list, planes, x_sum) = (&live.list[..live.count], &live.planes[..crate::padded_k(k)], x.sum());
         team.split_rows(1, y, |range, y| {
             if y.is_empty() {
@@ -119,13 +119,13 @@ impl SparseOps {
             let rows = &list[range];
             match self.level {
                 Level::Scalar => one_by_one(
-                    crate::scalar_i8::DESCRIPTOR.operations.gemv,
+                    crate::w2a8::scalar_i8::DESCRIPTOR.gemv,
                     Rows { codes, row_bytes, rows, planes, x_sum, y },
                     x,
                 ),
                 #[cfg(target_arch = "x86_64")]
                 Level::Avx2 => one_by_one(
-                    crate::x86_64::avx2_i8::DESCRIPTOR.operations.gemv,
+                    crate::w2a8::avx2_i8::DESCRIPTOR.gemv,
                     Rows { codes, row_bytes, rows, planes, x_sum, y },
                     x,
                 ),
