@@ -36,8 +36,7 @@ enum Product {
     Head(HeadFormat),
 }
 
-const VNNI: CpuFeatures =
-    CpuFeatures::X86_64_V3.with(CpuFeatures::AVX512F).with(CpuFeatures::AVX512BW).with(CpuFeatures::AVX512VNNI);
+const VNNI: CpuFeatures = CpuFeatures::X86_64_V4_VNNI;
 
 /// All paths of this architecture.
 pub static PATHS: &[ProductPath] = &[

@@ -1,8 +1,9 @@
 //! Inner products of a list of rows.
 
+use super::SparseOps;
 use super::call::{LIST_SLACK, Rows};
-use super::{Level, SparseOps};
 use crate::activation::QuantizedActivations;
+use crate::cpu::Level;
 use crate::descriptor::{Gemv, GemvI8};
 use crate::error::KernelError;
 use crate::kernel::same;
@@ -39,7 +40,7 @@ impl LiveRows {
         }
         self.of = gate.len();
         self.count = match ops.level {
-            // SAFETY: `select` found the features.
+            // SAFETY: `Level::select` found the features.
             #[cfg(target_arch = "x86_64")]
             Level::Avx512Vnni => unsafe { super::avx512_vnni::list_positive(gate, &mut self.list) },
             _ => {
@@ -118,20 +119,20 @@ impl SparseOps {
             }
             let rows = &list[range];
             match self.level {
-                Level::Scalar => one_by_one(
+                Level::Portable => one_by_one(
                     crate::w2a8::scalar_i8::DESCRIPTOR.gemv,
                     Rows { codes, row_bytes, rows, planes, x_sum, y },
                     x,
                 ),
                 #[cfg(target_arch = "x86_64")]
-                Level::Avx2 => one_by_one(
+                Level::Avx2 | Level::Avx512 => one_by_one(
                     crate::w2a8::avx2_i8::DESCRIPTOR.gemv,
                     Rows { codes, row_bytes, rows, planes, x_sum, y },
                     x,
                 ),
                 #[cfg(target_arch = "x86_64")]
                 Level::Avx512Vnni => {
-                    // SAFETY: `select` found the features; the list holds rows of a matrix with this many (checked
+                    // SAFETY: `Level::select` found the features; the list holds rows of a matrix with this many (checked
                     // above).
                     unsafe { super::avx512_vnni::rows(Rows { codes, row_bytes, rows, planes, x_sum, y }) }
                 }
