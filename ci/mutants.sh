@@ -37,8 +37,8 @@ run() {
             area gate --bin=tritbench harness/src/gate/exact.rs gate:: ;;
         receipts) area receipts --lib "reports/receipt/src/integrity.rs reports/receipt/src/store.rs reports/receipt/src/recheck/*.rs" \
             integrity store recheck --skip any_edited_number ;;
-        packing) area packing --lib "kernels/src/packed.rs kernels/src/packed/*.rs kernels/src/format/*.rs kernels/src/activation.rs kernels/src/i2s_tensor.rs" \
-            packed format activation i2s_tensor --skip every_position --skip all_stored_values ;;
+        packing) area packing --lib "kernels/src/packed.rs kernels/src/packed/*.rs kernels/src/layout.rs kernels/src/layouts/*.rs kernels/src/activation.rs kernels/src/i2s_tensor.rs" \
+            packed layout activation i2s_tensor --skip every_position --skip all_stored_values ;;
         *) echo "no area $1; there are statistics, gate, receipts and packing" >&2; exit 2 ;;
     esac
 }

@@ -37,17 +37,17 @@ TOML
 cd "$scratch"
 constant='const PREFETCH_BYTES: usize = '
 case $group in
-    ladder) sources=(avx2_prefetch) ;;
-    int8) sources=(avx2_i8_tile8 avx2_lut8 avxvnni_tile8 avx512_vnni avx512_vnni_trit5) ;;
-    heads) sources=(f16c_head head_f16_avx512 head_q8 head_q4) ;;
+    ladder) sources=(w2a32/avx2_prefetch) ;;
+    int8) sources=(w2a8/avx2_i8_tile8 w2a8/avx2_lut8 w2a8/avxvnni_tile8 w2a8/avx512_vnni w2a8/avx512_vnni_trit5) ;;
+    heads) sources=(x86_64/f16c_head x86_64/head_f16_avx512 x86_64/head_q8 x86_64/head_q4) ;;
 esac
 for source in "${sources[@]}"; do
-    grep -q "$constant[0-9_]*;" "kernels/src/x86_64/$source.rs" || { echo "error: no PREFETCH_BYTES in $source.rs" >&2; exit 2; }
+    grep -q "$constant[0-9_]*;" "kernels/src/$source.rs" || { echo "error: no PREFETCH_BYTES in $source.rs" >&2; exit 2; }
 done
 [ $group != ladder ] || printf '%8s  %-10s  %-14s  %s\n' bytes shape kernel "x avx2-fma-tile [99% interval]"
 for distance in "${distances[@]}"; do
     for source in "${sources[@]}"; do
-        sed -i.before "s/\($constant\)[0-9_]*;/\1$distance;/" "kernels/src/x86_64/$source.rs"
+        sed -i.before "s/\($constant\)[0-9_]*;/\1$distance;/" "kernels/src/$source.rs"
     done
     if [ $group != ladder ]; then
         example=$([ $group = int8 ] && echo gemv_bandwidth || echo head_bandwidth)

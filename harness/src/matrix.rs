@@ -4,11 +4,11 @@ use crate::error::{Error, Result};
 use crate::machine::{Machine, memory};
 use crate::measure::last_level;
 use crate::measure::micro::{operands, with_operation};
-use crate::operation::Operation;
+use crate::operation;
 use crate::output::note;
 use crate::scenario::{Cell, L2, MAX_ROUNDS, Micro, Product, Scenario, Shape, parse_batch, parse_residency};
 use clap::Args;
-use kernels::{Family, Kernel};
+use kernels::{Family, Kernel, Operation};
 use receipt::Residency;
 
 /// Most products of one call, a second or two of the slowest kernel. A matrix ends at 2^31 of them; a batch may have a
@@ -22,7 +22,7 @@ pub struct MatrixArgs {
     #[arg(long = "shape", value_name = "MxK[xN]")]
     shapes: Vec<String>,
     /// This operation only; of --shape: gemv for MxK and gemm for MxKxN by default
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = operation::flag())]
     op: Option<Operation>,
     /// Where the weights are: l2, llc (the last-level cache) or dram; several with commas. Of --shape MxK llc and dram
     /// by default
@@ -55,9 +55,8 @@ impl MatrixArgs {
             micro.products = asked;
             micro.residency = vec![Residency::Llc, Residency::Dram];
         } else if let Some(op) = self.op {
-            micro.products.retain(|product| product.op == op.name());
+            micro.products.retain(|product| product.op == op);
             if micro.products.is_empty() {
-                let op = op.name();
                 return Err(Error::input(format!(
                     "--op {op}: scenario {name} times no {op}; name a matrix with --shape"
                 )));
@@ -80,7 +79,7 @@ impl MatrixArgs {
             products if products > MAX_PRODUCTS => {
                 Err(wrong(format!("{products} products a call are more than {MAX_PRODUCTS}; take a smaller one")))
             }
-            _ => Ok(Product { op: op.name(), shape, tokens, only: None }),
+            _ => Ok(Product { op, shape, tokens, only: None }),
         }
     }
 
@@ -96,7 +95,7 @@ impl MatrixArgs {
         if residencies.is_empty() {
             return Ok(());
         }
-        let dequantizes = |product: &Product| product.op == "dequantize";
+        let dequantizes = |product: &Product| product.op == Operation::Dequantize;
         if residencies.contains(&Residency::Dram) && micro.products.iter().any(dequantizes) {
             let why = "dequantize writes 16 times what it reads, so that from memory its stores would be timed";
             if self.op.is_some() || micro.products.iter().all(dequantizes) {
@@ -241,9 +240,9 @@ mod tests {
     #[test]
     fn rows_that_fit_are_a_multiple_of_256_or_of_16() {
         let l2 = |bytes| L2 { bytes, threads: 1 };
-        assert_eq!([l2(2 << 20).rows("gemv", 2560), l2(2 << 20).rows("gemv", 6912)], [1536, 512]);
-        assert_eq!([l2(256 << 10).rows("gemv", 2560), l2(1 << 10).rows("gemv", 2560)], [192, 0]);
-        assert_eq!(L2 { bytes: 2 << 20, threads: 4 }.rows("dequantize", 1024), 240);
+        assert_eq!([l2(2 << 20).rows(Operation::Gemv, 2560), l2(2 << 20).rows(Operation::Gemv, 6912)], [1536, 512]);
+        assert_eq!([l2(256 << 10).rows(Operation::Gemv, 2560), l2(1 << 10).rows(Operation::Gemv, 2560)], [192, 0]);
+        assert_eq!(L2 { bytes: 2 << 20, threads: 4 }.rows(Operation::Dequantize, 1024), 240);
     }
 
     #[test]
@@ -269,13 +268,13 @@ mod tests {
     fn a_named_shape_must_fit_l2() {
         let product = |op, m, k| Product { op, shape: Shape { m, k }, tokens: 1, only: None };
         let l2 = L2 { bytes: 2 << 20, threads: 1 };
-        fits(&product("gemv", 1536, 2560), l2).expect("fits");
-        let error = fits(&product("gemv", 6912, 2560), l2).expect_err("too large").to_string();
+        fits(&product(Operation::Gemv, 1536, 2560), l2).expect("fits");
+        let error = fits(&product(Operation::Gemv, 6912, 2560), l2).expect_err("too large").to_string();
         assert!(
             error.contains("takes 4.2 MiB") && error.ends_with("is 1.0 MiB; at most 1536 rows of 2560 fit"),
             "{error}"
         );
-        let error = fits(&product("gemv", 16, 1 << 24), l2).expect_err("too wide").to_string();
+        let error = fits(&product(Operation::Gemv, 16, 1 << 24), l2).expect_err("too wide").to_string();
         assert!(error.ends_with("take llc or dram"), "{error}");
     }
 
@@ -283,7 +282,7 @@ mod tests {
     fn what_memory_cannot_hold_is_refused_by_name() {
         let machine = Machine::for_tests(kernels::CpuFeatures::detect());
         let kernels = machine.kernels(Some(&["scalar-i8".to_owned()])).expect("there");
-        let cell = |m, residency| Cell { op: "gemv", shape: Shape { m, k: 1 << 20 }, tokens: 1, residency };
+        let cell = |m, residency| Cell { op: Operation::Gemv, shape: Shape { m, k: 1 << 20 }, tokens: 1, residency };
         let small = cell(16, Residency::Llc);
         require_memory(&[small], &kernels, 1 << 20).expect("64 MiB at most");
         require_memory(&[], &kernels, 1 << 20).expect("nothing");

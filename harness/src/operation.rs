@@ -1,25 +1,16 @@
 //! A kernel's operation, as a flag.
 
-use clap::ValueEnum;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use kernels::Operation;
 
-/// A kernel's operation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Operation {
-    /// Matrix times vector
-    Gemv,
-    /// Matrix times a batch of vectors
-    Gemm,
-    /// Weights as f32
-    Dequantize,
-}
-
-impl Operation {
-    /// Its name in scenarios and receipts.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Gemv => "gemv",
-            Self::Gemm => "gemm",
-            Self::Dequantize => "dequantize",
-        }
-    }
+/// The operations by name, and what help says of each.
+pub fn flag() -> impl TypedValueParser<Value = Operation> {
+    let values = [Operation::Gemv, Operation::Gemm, Operation::Dequantize].map(|operation| {
+        PossibleValue::new(operation.name()).help(match operation {
+            Operation::Gemv => "Matrix times vector",
+            Operation::Gemm => "Matrix times a batch of vectors",
+            Operation::Dequantize => "Weights as f32",
+        })
+    });
+    PossibleValuesParser::new(values).try_map(|name| Operation::parse(&name).ok_or("no such operation"))
 }

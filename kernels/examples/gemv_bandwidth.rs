@@ -6,9 +6,7 @@
 
 use kernels::parallel::Team;
 use kernels::random::SplitMix64;
-use kernels::{
-    CodeTable, CpuFeatures, F32Ops, Gemv, Kernel, PackedWeights, QuantizedActivations, Scales, registry, stream,
-};
+use kernels::{Codes, CpuFeatures, F32Ops, Gemv, Kernel, PackedWeights, QuantizedActivations, registry, stream};
 use std::hint::black_box;
 use std::time::Instant;
 
@@ -25,7 +23,7 @@ fn main() {
     let ids: Vec<String> = args.collect();
     let kernels: Vec<Kernel> = registry::KERNELS
         .iter()
-        .filter(|d| matches!(d.operations.gemv, Gemv::I8(_)) && (ids.is_empty() || ids.iter().any(|id| id == d.id)))
+        .filter(|d| matches!(d.gemv, Gemv::I8(_)) && (ids.is_empty() || ids.iter().any(|id| id == d.id)))
         .filter_map(|d| Kernel::new(d, CpuFeatures::detect()).ok())
         .collect();
     let mut random = SplitMix64::new(1);
@@ -36,8 +34,8 @@ fn main() {
     let mut team = Team::new(threads, |_| {}).expect("threads start");
     let mut y = vec![0i32; ROWS];
     for kernel in kernels {
-        let packing = kernel.descriptor().packing;
-        let pack = || PackedWeights::pack(packing, ROWS, K, &codes, CodeTable::TERNARY, Scales::PerTensor(1.0));
+        let layout = kernel.descriptor().layout;
+        let pack = || PackedWeights::pack(layout, Codes::ternary(ROWS, K, &codes, 1.0));
         let first = pack().expect("valid codes");
         let weights: Vec<PackedWeights> = (1..copies).map(|_| first.clone()).chain([first.clone()]).collect();
         let (mut own, mut read) = (Vec::new(), Vec::new());
@@ -50,7 +48,7 @@ fn main() {
                     for call in 0..CALLS {
                         let weights = next(call);
                         let gemv = |rows, y: &mut [i32]| kernel.gemv_i8(weights, rows, &input, y);
-                        team.split_rows(packing.panel_rows(), &mut y, gemv).expect("shapes fit");
+                        team.split_rows(layout.rows, &mut y, gemv).expect("shapes fit");
                         black_box(&y);
                     }
                     own.push(start.elapsed().as_secs_f64());

@@ -15,8 +15,9 @@ mod x86_64;
 
 pub use body::{CachedHead, Queries};
 
+use crate::cpu::Level;
 use crate::error::KernelError;
-use crate::f32_ops::{F32Ops, Level};
+use crate::f32_ops::F32Ops;
 use body::{one_by_one, widen};
 
 impl F32Ops {
@@ -34,13 +35,13 @@ impl F32Ops {
         }
         assert!(queries.scores.len().is_multiple_of(heads), "as many positions for each head");
         match self.level {
-            Level::Baseline => one_by_one(queries, cache, widen),
-            // SAFETY: `F32Ops::select` found these features on this CPU.
+            Level::Portable => one_by_one(queries, cache, widen),
+            // SAFETY: `Level::select` found these features on this CPU.
             #[cfg(target_arch = "x86_64")]
             Level::Avx2 => unsafe { x86_64::attend_avx2(queries, cache) },
-            // SAFETY: `F32Ops::select` found these features on this CPU.
+            // SAFETY: `Level::select` found these features on this CPU.
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => unsafe { x86_64::attend_avx512(queries, cache) },
+            Level::Avx512 | Level::Avx512Vnni => unsafe { x86_64::attend_avx512(queries, cache) },
         }
     }
 
@@ -52,12 +53,12 @@ impl F32Ops {
     pub fn narrow_to_f16(self, x: &[f32], out: &mut [u16]) -> Result<(), KernelError> {
         crate::kernel::same("f16 values", x.len(), out.len())?;
         match self.level {
-            Level::Baseline => {
+            Level::Portable => {
                 x.iter().zip(out.iter_mut()).for_each(|(x, out)| *out = half::f16::from_f32(*x).to_bits())
             }
-            // SAFETY: `F32Ops::select` found F16C (part of both levels) on this CPU.
+            // SAFETY: `Level::select` found F16C (part of all these levels) on this CPU.
             #[cfg(target_arch = "x86_64")]
-            Level::Avx2 | Level::Avx512 => unsafe { x86_64::narrow(x, out) },
+            Level::Avx2 | Level::Avx512 | Level::Avx512Vnni => unsafe { x86_64::narrow(x, out) },
         }
         // An integer maximum over the magnitudes finds infinity and NaN, and vectorises.
         if out.iter().fold(0, |largest, bits| largest.max(bits & 0x7FFF)) < F16_INFINITY {

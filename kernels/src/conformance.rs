@@ -9,7 +9,8 @@ pub mod products;
 use crate::activation::{FloatActivations, QuantizedActivations};
 use crate::descriptor::Activations;
 use crate::kernel::Kernel;
-use crate::packed::{CodeTable, PackedWeights, Scales};
+use crate::layout::Layout;
+use crate::packed::{CodeTable, Codes, PackedWeights, Scales, scales_a_row};
 use crate::parallel::{Columns, Team};
 use crate::random::SplitMix64;
 use crate::reference;
@@ -116,7 +117,7 @@ pub fn cases(kernel: &Kernel) -> Vec<Case> {
     }
     // Around the panels of layouts that interleave more rows than ROWS knows of, and more rows than a gemm takes
     // through the cache at once.
-    let panel_rows = kernel.descriptor().packing.panel_rows();
+    let panel_rows = kernel.descriptor().layout.rows;
     if panel_rows > 16 {
         for rows in [panel_rows - 1, panel_rows, panel_rows + 1, 2 * panel_rows + 3] {
             for (k, pattern) in [(33, Pattern::MinTimesMin), (256, Pattern::Random), (2560, Pattern::Alternating)] {
@@ -124,7 +125,7 @@ pub fn cases(kernel: &Kernel) -> Vec<Case> {
             }
         }
     }
-    if kernel.descriptor().operations.gemm.is_some() {
+    if kernel.descriptor().gemm.is_some() {
         add(1000, 1025, Pattern::Random, CodeTable::TERNARY, false);
         add(300, 6912, Pattern::Random, CodeTable::TERNARY, false);
     }
@@ -169,7 +170,7 @@ struct Operands {
     scales: Scales,
 }
 
-fn operands(case: &Case) -> Operands {
+fn operands(layout: &Layout, case: &Case) -> Operands {
     let mut random = SplitMix64::new(case.seed);
     let values = case.table.0;
     let codes_in_use: &[u8] = if case.table.is_ternary() { &[0, 1, 2] } else { &[0, 1, 2, 3] };
@@ -195,7 +196,7 @@ fn operands(case: &Case) -> Operands {
             Pattern::Alternating => [127, -128][j % 2],
         })
         .collect();
-    let blocks = case.rows * case.k.div_ceil(256);
+    let blocks = case.rows * scales_a_row(layout, case.k);
     let scales = match case.block_scales {
         true => Scales::PerBlock((0..blocks).map(|_| 0.5 + random.signed_unit() / 4.0).collect()),
         false => Scales::PerTensor(0.5 + random.signed_unit() / 4.0),
@@ -206,15 +207,11 @@ fn operands(case: &Case) -> Operands {
 
 /// Runs one case and says what is wrong, if anything.
 fn run_case(kernel: &Kernel, case: &Case, errors: &mut Errors) -> Result<(), String> {
-    let data = operands(case);
+    let data = operands(kernel.descriptor().layout, case);
     let refused = |e: crate::KernelError| format!("refused: {e}");
     let weights = PackedWeights::pack(
-        kernel.descriptor().packing,
-        case.rows,
-        case.k,
-        &data.codes,
-        case.table,
-        data.scales.clone(),
+        kernel.descriptor().layout,
+        Codes { rows: case.rows, k: case.k, codes: &data.codes, table: case.table, scales: data.scales.clone() },
     )
     .map_err(refused)?;
     for row in [0, case.rows / 2, case.rows.saturating_sub(1)] {
@@ -222,14 +219,14 @@ fn run_case(kernel: &Kernel, case: &Case, errors: &mut Errors) -> Result<(), Str
             return Err(format!("row {row} does not survive packing"));
         }
     }
-    if kernel.descriptor().operations.gemm.is_some() {
+    if kernel.descriptor().gemm.is_some() {
         batch_products(kernel, case, &data, &weights, errors)?;
     }
     match kernel.descriptor().activations() {
         Activations::I8 => integer_products(kernel, case, &data, &weights, errors)?,
         Activations::F32 => float_products(kernel, case, &data, &weights, errors)?,
     }
-    if kernel.descriptor().operations.dequantize.is_some() {
+    if kernel.descriptor().dequantize.is_some() {
         dequantized(kernel, case, &data, &weights)?;
     }
     Ok(())
@@ -280,7 +277,7 @@ fn batch_products(
             QuantizedActivations::from_values(&values, data.x_scale)
         })
         .collect();
-    let panel_rows = kernel.descriptor().packing.panel_rows();
+    let panel_rows = kernel.descriptor().layout.rows;
     let middle = case.rows / 2 / panel_rows * panel_rows;
     for rows in [0..case.rows, middle..case.rows] {
         let mut y = vec![i32::MIN; tokens * rows.len()];
@@ -339,7 +336,7 @@ fn by_ranges<T: Copy + Send>(
     gemv: impl Fn(std::ops::Range<usize>, &mut [T]) -> Result<(), crate::KernelError> + Sync,
 ) -> Result<Vec<(usize, Vec<T>)>, String> {
     let refused = |e: crate::KernelError| format!("refused: {e}");
-    let panel_rows = kernel.descriptor().packing.panel_rows();
+    let panel_rows = kernel.descriptor().layout.rows;
     let mut all = vec![poison; case.rows];
     gemv(0..case.rows, &mut all).map_err(refused)?;
     let middle = case.rows / 2 / panel_rows * panel_rows;
@@ -375,37 +372,27 @@ fn dequantized(kernel: &Kernel, case: &Case, data: &Operands, weights: &PackedWe
 mod tests {
     use super::*;
     use crate::cpu::CpuFeatures;
-    use crate::descriptor::{Dequantize, Gemv, GemvF32, GemvI8, KernelDescriptor, Operations};
+    use crate::descriptor::{Dequantize, Gemv, GemvF32, GemvI8, KernelDescriptor};
+    use crate::layouts::I2S;
     use crate::registry;
 
-    /// A descriptor like `base`'s with other operations.
-    fn planted(base: &str, operations: Operations) -> Kernel {
-        let base = registry::find(base).expect("registered");
-        let descriptor = KernelDescriptor {
-            id: "planted",
-            isa: base.isa,
-            requires: CpuFeatures::NONE,
-            packing: base.packing,
-            tile: base.tile,
-            operations,
-            may_saturate: false,
-            tables_per_call: false,
-            builds_on: None,
-            summary: "wrong on purpose",
-        };
-        Kernel::new(Box::leak(Box::new(descriptor)), CpuFeatures::NONE).expect("needs nothing")
-    }
-
-    fn mismatch_of(base: &str, gemv: Gemv, dequantize: Option<crate::descriptor::DequantizeFn>) -> String {
-        let outcome = verify(&planted(base, Operations { dequantize, gemv, gemm: None }), |_, _| {});
+    /// The mismatch of a kernel that is wrong on purpose.
+    fn mismatch_of(descriptor: KernelDescriptor) -> String {
+        let descriptor = KernelDescriptor { id: "planted", summary: "wrong on purpose", ..descriptor };
+        let kernel = Kernel::new(Box::leak(Box::new(descriptor)), CpuFeatures::NONE).expect("needs nothing");
+        let outcome = verify(&kernel, |_, _| {});
         assert!(outcome.mismatches > 0, "the suite did not notice");
         outcome.first_mismatch.expect("a mismatch has words")
+    }
+
+    fn scalar() -> &'static KernelDescriptor {
+        registry::find("scalar").expect("registered")
     }
 
     fn right_i8(args: GemvI8<'_>, wrap: impl Fn(i32) -> i32) {
         for (y, codes) in args.y.iter_mut().zip(args.codes.chunks_exact(args.panel_bytes)) {
             let mut unpacked = vec![0; codes.len() * 4];
-            crate::Packing::I2s.unpack_panel(codes, &mut unpacked);
+            (I2S.unpack)(codes, &mut unpacked);
             let sum =
                 unpacked.iter().zip(args.x).map(|(&c, &x)| i32::from(c) * i32::from(x)).fold(0, |a, b| wrap(a + b));
             *y = sum - args.x_sum;
@@ -415,7 +402,7 @@ mod tests {
     #[test]
     fn an_int16_sum_that_wraps_is_caught() {
         // Like the reference engine's 1x1 kernel: right on random data at small k, wrong on all +-127.
-        let message = mismatch_of("scalar-i8", Gemv::I8(|args| right_i8(args, |sum| i32::from(sum as i16))), None);
+        let message = mismatch_of(KernelDescriptor::w2a8(&I2S, |args| right_i8(args, |sum| i32::from(sum as i16))));
         assert!(
             message.contains("AllMax") || message.contains("MinTimesMin") || message.contains("MaxTimesMin"),
             "{message}"
@@ -428,23 +415,25 @@ mod tests {
             let rows = args.y.len() / 2 * 2;
             right_i8(GemvI8 { y: &mut args.y[..rows], ..args }, |sum| sum);
         };
-        mismatch_of("scalar-i8", Gemv::I8(forgets), None);
+        mismatch_of(KernelDescriptor::w2a8(&I2S, forgets));
     }
 
     #[test]
     fn a_constant_table_is_caught() {
         let ternary_only = |args: GemvF32<'_>| {
-            let Gemv::F32(gemv) = registry::find("scalar").expect("registered").operations.gemv else { unreachable!() };
+            let Gemv::F32(gemv) = scalar().gemv else { unreachable!("a W2A32 kernel") };
             // SAFETY: the scalar kernel requires no features.
             unsafe { gemv(GemvF32 { table: [-1, 0, 1, 0], ..args }) }
         };
-        assert!(mismatch_of("scalar", Gemv::F32(ternary_only), None).contains("[-2, -1, 1, 2]"));
+        assert!(mismatch_of(KernelDescriptor::w2a32(scalar().layout, ternary_only)).contains("[-2, -1, 1, 2]"));
     }
 
     #[test]
     fn a_dequantize_that_drops_the_scale_is_caught() {
-        let scalar = registry::find("scalar").expect("registered");
+        let Gemv::F32(gemv) = scalar().gemv else { unreachable!("a W2A32 kernel") };
         let unscaled = |args: Dequantize<'_>| args.weights.fill(0.0);
-        assert!(mismatch_of("scalar", scalar.operations.gemv, Some(unscaled)).contains("dequantize"));
+        let descriptor =
+            KernelDescriptor { dequantize: Some(unscaled), ..KernelDescriptor::w2a32(scalar().layout, gemv) };
+        assert!(mismatch_of(descriptor).contains("dequantize"));
     }
 }

@@ -59,6 +59,8 @@ impl CpuFeatures {
     /// The AVX-512 base set on top of [`Self::X86_64_V3`].
     pub const X86_64_V4: Self =
         Self::X86_64_V3.with(Self::AVX512F).with(Self::AVX512BW).with(Self::AVX512DQ).with(Self::AVX512VL);
+    /// [`Self::X86_64_V4`] with dot products of bytes.
+    pub const X86_64_V4_VNNI: Self = Self::X86_64_V4.with(Self::AVX512VNNI);
     /// Words of a feature list that stand for several features.
     const GROUPS: &'static [(&'static str, Self)] = &[
         ("none", Self::NONE),
@@ -147,6 +149,42 @@ impl CpuFeatures {
             let base = if word == "avxvnni" { Self::X86_64_V3 } else { base };
             Ok(set.with(features).with(base))
         })
+    }
+}
+
+/// How wide code may be that is written for several instruction sets: everything but the registered kernels, which name
+/// their features one by one. Each level has all of those before it, and whoever has no code for a level runs that of
+/// the one before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Level {
+    /// Plain Rust.
+    Portable,
+    /// [`CpuFeatures::X86_64_V3`].
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    /// [`CpuFeatures::X86_64_V4`].
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+    /// [`CpuFeatures::X86_64_V4_VNNI`].
+    #[cfg(target_arch = "x86_64")]
+    Avx512Vnni,
+}
+
+impl Level {
+    /// The widest level that both this CPU and `allowed` have: a value other than [`Self::Portable`] proves that its
+    /// features are there.
+    pub(crate) fn select(allowed: CpuFeatures) -> Self {
+        let usable = CpuFeatures::detect().intersect(allowed);
+        #[cfg(target_arch = "x86_64")]
+        if usable.contains(CpuFeatures::X86_64_V4_VNNI) {
+            return Self::Avx512Vnni;
+        } else if usable.contains(CpuFeatures::X86_64_V4) {
+            return Self::Avx512;
+        } else if usable.contains(CpuFeatures::X86_64_V3) {
+            return Self::Avx2;
+        }
+        let _ = usable;
+        Self::Portable
     }
 }
 

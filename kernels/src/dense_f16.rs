@@ -1,6 +1,6 @@
 //! The f16 output head that every kernel shares, so that end-to-end differences are the ternary kernel's alone.
 
-use crate::cpu::CpuFeatures;
+use crate::cpu::{CpuFeatures, Level};
 use crate::error::KernelError;
 use crate::parallel::Team;
 
@@ -11,38 +11,21 @@ pub struct HeadF16 {
     level: Level,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Level {
-    Scalar,
-    #[cfg(target_arch = "x86_64")]
-    F16c,
-    #[cfg(target_arch = "x86_64")]
-    Avx512,
-}
-
 impl HeadF16 {
     /// The AVX-512 or the F16C path where both the CPU and `allowed` have the features, else plain Rust. The first two
     /// give the same bits.
     pub fn select(allowed: CpuFeatures) -> Self {
-        let usable = CpuFeatures::detect().intersect(allowed);
-        #[cfg(target_arch = "x86_64")]
-        if usable.contains(CpuFeatures::X86_64_V4) {
-            return Self { level: Level::Avx512 };
-        } else if usable.contains(CpuFeatures::X86_64_V3) {
-            return Self { level: Level::F16c };
-        }
-        let _ = usable;
-        Self { level: Level::Scalar }
+        Self { level: Level::select(allowed) }
     }
 
     /// Name of the chosen implementation.
     pub fn id(self) -> &'static str {
         match self.level {
-            Level::Scalar => "f16-scalar",
+            Level::Portable => "f16-scalar",
             #[cfg(target_arch = "x86_64")]
-            Level::F16c => "f16-avx2-f16c",
+            Level::Avx2 => "f16-avx2-f16c",
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => "f16-avx512",
+            Level::Avx512 | Level::Avx512Vnni => "f16-avx512",
         }
     }
 
@@ -66,13 +49,13 @@ impl HeadF16 {
         team.split_rows(1, y, |range, y| {
             let rows = &rows[range.start * k..range.end * k];
             match self.level {
-                Level::Scalar => scalar(rows, x, y),
+                Level::Portable => scalar(rows, x, y),
                 #[cfg(target_arch = "x86_64")]
-                // SAFETY: `select` found AVX2, FMA and F16C on this CPU.
-                Level::F16c => unsafe { crate::x86_64::f16c_head::gemv(rows, x, y) },
+                // SAFETY: `Level::select` found AVX2, FMA and F16C on this CPU.
+                Level::Avx2 => unsafe { crate::x86_64::f16c_head::gemv(rows, x, y) },
                 #[cfg(target_arch = "x86_64")]
-                // SAFETY: `select` found AVX-512 F and DQ too.
-                Level::Avx512 => unsafe { crate::x86_64::head_f16_avx512::gemv(rows, x, y) },
+                // SAFETY: `Level::select` found AVX-512 F and DQ too.
+                Level::Avx512 | Level::Avx512Vnni => unsafe { crate::x86_64::head_f16_avx512::gemv(rows, x, y) },
             }
             Ok(())
         })

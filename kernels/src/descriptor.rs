@@ -2,7 +2,8 @@
 
 use crate::activation::QuantizedActivations;
 use crate::cpu::CpuFeatures;
-use crate::format::Packing;
+use crate::layout::Layout;
+use crate::operation::{Family, Operation};
 use crate::parallel::Columns;
 
 /// Type of the activations that a kernel multiplies with.
@@ -12,28 +13,6 @@ pub enum Activations {
     F32,
     /// int8 with one scale a token.
     I8,
-}
-
-/// Kernels are compared within a family only: the two compute with different activation types.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Family {
-    /// 2-bit weights, f32 activations.
-    W2A32,
-    /// 2-bit weights, int8 activations, exact int32 results.
-    W2A8,
-}
-
-impl Family {
-    /// Both, in report order.
-    pub const ALL: [Self; 2] = [Self::W2A32, Self::W2A8];
-
-    /// Name in reports and receipts.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::W2A32 => "W2A32",
-            Self::W2A8 => "W2A8",
-        }
-    }
 }
 
 /// Operands of `dequantize`: writes `rows * k` weights as f32.
@@ -119,31 +98,28 @@ pub enum Gemv {
     I8(unsafe fn(GemvI8<'_>)),
 }
 
-/// Operations that a kernel implements.
-#[derive(Clone, Copy)]
-pub struct Operations {
-    /// Weights as f32.
-    pub dequantize: Option<DequantizeFn>,
-    /// Matrix times vector.
-    pub gemv: Gemv,
-    /// Matrix times a batch of int8 vectors, bit-identical to `gemv` on each.
-    pub gemm: Option<GemmFn>,
-}
-
-/// What a kernel is. One `static` of this type a kernel file, one line in [`crate::registry`].
+/// What a kernel is. One `static` of this type a kernel file, one line in its family's list ([`crate::registry`]). It
+/// says what is particular to it and takes the rest from [`Self::w2a32`] or [`Self::w2a8`].
 pub struct KernelDescriptor {
     /// `{isa}-{technique}`, the file's name with dashes. Unique.
     pub id: &'static str,
     /// Instruction set family, for grouping.
     pub isa: &'static str,
-    /// What the CPU must have. The functions in `operations` enable exactly these.
+    /// What the CPU must have. The functions below enable exactly these.
     pub requires: CpuFeatures,
     /// Layout that it reads.
-    pub packing: Packing,
+    pub layout: &'static Layout,
+    /// The multiply instruction whose peak bounds it, by its id in [`crate::peak`]. None for portable Rust, which the
+    /// compiler turns into the one of the architecture's base.
+    pub multiply: Option<&'static str>,
     /// Rows and tokens that its inner loop computes at once (mr, nr).
     pub tile: (usize, usize),
-    /// What it implements.
-    pub operations: Operations,
+    /// Weights as f32.
+    pub dequantize: Option<DequantizeFn>,
+    /// Matrix times vector. Its kind decides the family.
+    pub gemv: Gemv,
+    /// Matrix times a batch of int8 vectors, bit-identical to `gemv` on each.
+    pub gemm: Option<GemmFn>,
     /// Whether some input can saturate an intermediate result. Such a kernel is listed and refused a timing.
     pub may_saturate: bool,
     /// Whether each call first makes tables of its activations: it should get all its rows at once.
@@ -155,9 +131,39 @@ pub struct KernelDescriptor {
 }
 
 impl KernelDescriptor {
+    /// What a W2A32 kernel is where it does not say otherwise: portable Rust, one row at a time, no `dequantize`. It
+    /// still has to say its id and its summary.
+    pub const fn w2a32(layout: &'static Layout, gemv: unsafe fn(GemvF32<'_>)) -> Self {
+        Self::portable(layout, Gemv::F32(gemv))
+    }
+
+    /// What a W2A8 kernel is where it does not say otherwise: portable Rust, one row at a time, no gemm, nothing that
+    /// saturates. It still has to say its id and its summary.
+    pub const fn w2a8(layout: &'static Layout, gemv: unsafe fn(GemvI8<'_>)) -> Self {
+        Self::portable(layout, Gemv::I8(gemv))
+    }
+
+    const fn portable(layout: &'static Layout, gemv: Gemv) -> Self {
+        Self {
+            id: "",
+            isa: "scalar",
+            requires: CpuFeatures::NONE,
+            layout,
+            multiply: None,
+            tile: (1, 1),
+            dequantize: None,
+            gemv,
+            gemm: None,
+            may_saturate: false,
+            tables_per_call: false,
+            builds_on: None,
+            summary: "",
+        }
+    }
+
     /// Type of the activations.
     pub fn activations(&self) -> Activations {
-        match self.operations.gemv {
+        match self.gemv {
             Gemv::F32(_) => Activations::F32,
             Gemv::I8(_) => Activations::I8,
         }
@@ -176,19 +182,40 @@ impl KernelDescriptor {
         self.activations() == Activations::I8 && !self.may_saturate
     }
 
-    /// Names of the operations.
-    pub fn operation_names(&self) -> Vec<&'static str> {
-        let gemm = self.operations.gemm.map(|_| "gemm");
-        self.operations.dequantize.map(|_| "dequantize").into_iter().chain(["gemv"]).chain(gemm).collect()
+    /// What it implements, in the order of [`Operation::ALL`].
+    pub fn operations(&self) -> impl Iterator<Item = Operation> {
+        Operation::ALL.into_iter().filter(|&operation| self.has(operation))
+    }
+
+    /// Whether it implements `operation`.
+    pub fn has(&self, operation: Operation) -> bool {
+        match operation {
+            Operation::Dequantize => self.dequantize.is_some(),
+            Operation::Gemv => true,
+            Operation::Gemm => self.gemm.is_some(),
+        }
     }
 
     /// The name that receipts hold: `{op}-{act}{weight}{out}-{isa}-{technique}-{mr}x{nr}`.
-    pub fn long_name(&self, operation: &str) -> String {
+    pub fn long_name(&self, operation: Operation) -> String {
         let types = match (operation, self.activations()) {
-            ("dequantize", _) => "w2f32",
+            (Operation::Dequantize, _) => "w2f32",
             (_, Activations::F32) => "f32w2f32",
             (_, Activations::I8) => "i8w2i32",
         };
         format!("{operation}-{types}-{}-{}x{}", self.id, self.tile.0, self.tile.1)
     }
 }
+
+/// Modules of a family's folder, each with a `DESCRIPTOR`, and the slice of these in ladder order. Code for one
+/// architecture says so: `avx2_i8 if target_arch = "x86_64",`.
+macro_rules! kernels {
+    ($($module:ident $(if $machine:meta)?,)*) => {
+        $($(#[cfg($machine)])? pub(crate) mod $module;)*
+
+        /// The kernels of this family that were compiled for this architecture.
+        pub(crate) const KERNELS: &[&crate::descriptor::KernelDescriptor] =
+            &[$($(#[cfg($machine)])? &$module::DESCRIPTOR),*];
+    };
+}
+pub(crate) use kernels;

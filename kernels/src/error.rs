@@ -1,6 +1,6 @@
 //! What can be wrong with a call.
 
-use crate::format::Packing;
+use crate::layout::Layout;
 
 /// A call that was refused. Nothing was computed and no output was written.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -8,13 +8,13 @@ use crate::format::Packing;
 pub enum KernelError {
     /// Weights packed for another kernel. Repack them; nothing is converted silently.
     #[error("kernel {kernel} reads packing {expected}, the weights are packed as {actual}; repack them")]
-    PackingMismatch {
+    LayoutMismatch {
         /// Kernel id.
         kernel: &'static str,
         /// What the kernel reads.
-        expected: Packing,
+        expected: &'static Layout,
         /// What the weights are.
-        actual: Packing,
+        actual: &'static Layout,
     },
     /// The kernel does not implement the operation.
     #[error("kernel {kernel} has no {operation}")]
@@ -35,12 +35,12 @@ pub enum KernelError {
         actual: usize,
     },
     /// Row ranges must start on a panel of the packing.
-    #[error("row {row} is not on a panel boundary: packing {packing} groups {panel_rows} rows")]
+    #[error("row {row} is not on a panel boundary: packing {layout} groups {panel_rows} rows")]
     PanelBoundary {
         /// First row of the range.
         row: usize,
         /// Packing of the weights.
-        packing: Packing,
+        layout: &'static Layout,
         /// Rows in a panel.
         panel_rows: usize,
     },
@@ -53,16 +53,16 @@ pub enum KernelError {
         table: [i8; 4],
     },
     /// The target layout has one scale a tensor and the weights have several.
-    #[error("packing {packing} holds one scale a tensor, the weights have differing block scales")]
+    #[error("packing {layout} holds one scale a tensor, the weights have differing block scales")]
     ScalesNotPerTensor {
         /// Layout asked for.
-        packing: Packing,
+        layout: &'static Layout,
     },
     /// The target layout has no place for code 3.
-    #[error("packing {packing} holds codes of the ternary table [-1, 0, 1] only, the weights have {table:?}")]
+    #[error("packing {layout} holds codes of the ternary table [-1, 0, 1] only, the weights have {table:?}")]
     TernaryOnly {
         /// Layout asked for.
-        packing: Packing,
+        layout: &'static Layout,
         /// Table of the weights.
         table: [i8; 4],
     },
@@ -77,10 +77,10 @@ pub enum KernelError {
         column: usize,
     },
     /// Codes of a file with a byte that packing never writes.
-    #[error("byte {at} of the codes holds a code that {packing} does not have")]
+    #[error("byte {at} of the codes holds a code that {layout} does not have")]
     InvalidByte {
         /// Layout.
-        packing: Packing,
+        layout: &'static Layout,
         /// Index of the first one.
         at: usize,
     },

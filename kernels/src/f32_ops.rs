@@ -5,7 +5,7 @@
 //! fearless_simd: one body stamped per ISA). Sums always run in [`LANES`] lanes and nothing is contracted, so results
 //! are bit-identical on every set.
 
-use crate::cpu::CpuFeatures;
+use crate::cpu::{CpuFeatures, Level};
 
 /// Partial sums of every reduction: one AVX-512 register, two AVX2 registers, four SSE registers.
 pub const LANES: usize = 16;
@@ -14,15 +14,6 @@ pub const LANES: usize = 16;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct F32Ops {
     pub(crate) level: Level,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Level {
-    Baseline,
-    #[cfg(target_arch = "x86_64")]
-    Avx2,
-    #[cfg(target_arch = "x86_64")]
-    Avx512,
 }
 
 /// Declares a method of [`F32Ops`] whose body is compiled once for each level.
@@ -41,13 +32,13 @@ macro_rules! stamped {
                 #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl")]
                 fn avx512($($arg: $type),*) $(-> $out)? { body($($arg),*) }
                 match self.level {
-                    Level::Baseline => body($($arg),*),
-                    // SAFETY: `select` found these features on this CPU.
+                    Level::Portable => body($($arg),*),
+                    // SAFETY: `Level::select` found these features on this CPU.
                     #[cfg(target_arch = "x86_64")]
                     Level::Avx2 => unsafe { avx2($($arg),*) },
-                    // SAFETY: `select` found these features on this CPU.
+                    // SAFETY: `Level::select` found these features on this CPU.
                     #[cfg(target_arch = "x86_64")]
-                    Level::Avx512 => unsafe { avx512($($arg),*) },
+                    Level::Avx512 | Level::Avx512Vnni => unsafe { avx512($($arg),*) },
                 }
             }
         }
@@ -57,25 +48,17 @@ macro_rules! stamped {
 impl F32Ops {
     /// The widest level that both the CPU and `allowed` have.
     pub fn select(allowed: CpuFeatures) -> Self {
-        let usable = CpuFeatures::detect().intersect(allowed);
-        #[cfg(target_arch = "x86_64")]
-        if usable.contains(CpuFeatures::X86_64_V4) {
-            return Self { level: Level::Avx512 };
-        } else if usable.contains(CpuFeatures::X86_64_V3) {
-            return Self { level: Level::Avx2 };
-        }
-        let _ = usable;
-        Self { level: Level::Baseline }
+        Self { level: Level::select(allowed) }
     }
 
     /// Name for receipts.
     pub fn id(self) -> &'static str {
         match self.level {
-            Level::Baseline => "f32-baseline",
+            Level::Portable => "f32-baseline",
             #[cfg(target_arch = "x86_64")]
             Level::Avx2 => "f32-avx2",
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => "f32-avx512",
+            Level::Avx512 | Level::Avx512Vnni => "f32-avx512",
         }
     }
 }

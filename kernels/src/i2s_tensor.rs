@@ -1,7 +1,7 @@
 //! Weights as an I2_S tensor stores them, taken from where they lie.
 
 use crate::error::KernelError;
-use crate::format::Packing;
+use crate::layouts;
 
 /// Bytes that are tested together, without a branch in between: a vector loop.
 const CHUNK: usize = 4096;
@@ -23,7 +23,7 @@ impl<'a> I2sTensor<'a> {
     pub fn new(rows: usize, k: usize, bytes: &'a [u8]) -> Result<Self, KernelError> {
         let this = Self::assume_valid(rows, k, bytes)?;
         match Self::find_code_3(bytes) {
-            Some(at) => Err(KernelError::InvalidByte { packing: Packing::I2s, at }),
+            Some(at) => Err(KernelError::InvalidByte { layout: &layouts::I2S, at }),
             None => Ok(this),
         }
     }
@@ -34,7 +34,7 @@ impl<'a> I2sTensor<'a> {
     /// # Errors
     /// [`KernelError::Shape`] as in [`Self::new`].
     pub fn assume_valid(rows: usize, k: usize, bytes: &'a [u8]) -> Result<Self, KernelError> {
-        let block_k = Packing::I2s.block_k();
+        let block_k = layouts::I2S.block_k;
         if !k.is_multiple_of(block_k) {
             let expected = k.checked_next_multiple_of(block_k).ok_or(KernelError::TooLarge { rows, k })?;
             return Err(KernelError::Shape {
@@ -43,7 +43,7 @@ impl<'a> I2sTensor<'a> {
                 actual: k,
             });
         }
-        let expected = rows.checked_mul(Packing::I2s.panel_bytes(k)).ok_or(KernelError::TooLarge { rows, k })?;
+        let expected = rows.checked_mul(layouts::I2S.panel_bytes(k)).ok_or(KernelError::TooLarge { rows, k })?;
         if bytes.len() != expected {
             return Err(KernelError::Shape { what: "bytes of an I2_S tensor", expected, actual: bytes.len() });
         }
@@ -74,7 +74,7 @@ impl<'a> I2sTensor<'a> {
 
     /// The bytes of a row.
     pub(crate) fn row_bytes(&self) -> usize {
-        Packing::I2s.panel_bytes(self.k)
+        layouts::I2S.panel_bytes(self.k)
     }
 
     /// The bytes of all rows.
@@ -86,7 +86,7 @@ impl<'a> I2sTensor<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::packed::{CodeTable, PackedWeights, Scales};
+    use crate::packed::{Codes, PackedWeights};
     use crate::parallel::Team;
 
     /// Direct packing from I2_S gives the very bytes that packing single codes does, for every layout, shape and number
@@ -102,19 +102,16 @@ mod tests {
                     ((state >> 40) % 3) as u8
                 })
                 .collect();
-            let pack = |packing| {
-                PackedWeights::pack(packing, rows, k, &codes, CodeTable::TERNARY, Scales::PerTensor(2.0))
-                    .expect("valid")
-            };
-            let file = pack(Packing::I2s);
+            let pack = |layout| PackedWeights::pack(layout, Codes::ternary(rows, k, &codes, 2.0)).expect("valid");
+            let file = pack(&layouts::I2S);
             let source = I2sTensor::new(rows, k, file.code_bytes()).expect("an I2_S tensor");
-            for &packing in Packing::ALL {
-                let want = pack(packing);
+            for &layout in layouts::ALL {
+                let want = pack(layout);
                 for threads in [1, 2, 3] {
                     let mut team = Team::new(threads, |_| {}).expect("threads start");
-                    let got = PackedWeights::from_i2s(packing, source, 2.0, &mut team).expect("fits");
-                    assert_eq!(got.code_bytes(), want.code_bytes(), "{packing} {rows}x{k}, {threads} threads");
-                    assert_eq!((got.packing(), got.table(), got.tensor_scale()), (packing, want.table(), Some(2.0)));
+                    let got = PackedWeights::from_i2s(layout, source, 2.0, &mut team).expect("fits");
+                    assert_eq!(got.code_bytes(), want.code_bytes(), "{layout} {rows}x{k}, {threads} threads");
+                    assert_eq!((got.layout(), got.table(), got.tensor_scale()), (layout, want.table(), Some(2.0)));
                     assert_eq!(got.bytes(), want.bytes());
                 }
             }

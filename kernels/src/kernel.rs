@@ -71,7 +71,7 @@ impl Kernel {
     /// # Errors
     /// Another packing, a wrong length, or no such operation.
     pub fn dequantize(&self, weights: &PackedWeights, rows: Range<usize>, out: &mut [f32]) -> Result<(), KernelError> {
-        let Some(dequantize) = self.descriptor.operations.dequantize else {
+        let Some(dequantize) = self.descriptor.dequantize else {
             return Err(KernelError::NoSuchOperation { kernel: self.id(), operation: "dequantize" });
         };
         self.check(weights, &rows)?;
@@ -83,7 +83,7 @@ impl Kernel {
         unsafe {
             dequantize(Dequantize {
                 codes: weights.panels(&rows),
-                row_bytes: weights.packing().panel_bytes(weights.k()),
+                row_bytes: weights.layout().panel_bytes(weights.k()),
                 scales: weights.scales(&rows),
                 table: weights.table().0,
                 k: weights.k(),
@@ -104,7 +104,7 @@ impl Kernel {
         x: &FloatActivations,
         y: &mut [f32],
     ) -> Result<(), KernelError> {
-        let Gemv::F32(gemv) = self.descriptor.operations.gemv else {
+        let Gemv::F32(gemv) = self.descriptor.gemv else {
             return Err(KernelError::NoSuchOperation { kernel: self.id(), operation: "gemv with f32 activations" });
         };
         self.check(weights, &rows)?;
@@ -119,7 +119,7 @@ impl Kernel {
         unsafe {
             gemv(GemvF32 {
                 codes: weights.panels(&rows),
-                row_bytes: weights.packing().panel_bytes(weights.k()),
+                row_bytes: weights.layout().panel_bytes(weights.k()),
                 scales: weights.scales(&rows),
                 table: weights.table().0,
                 x: x.padded(),
@@ -141,7 +141,7 @@ impl Kernel {
         x: &QuantizedActivations,
         y: &mut [i32],
     ) -> Result<(), KernelError> {
-        let Gemv::I8(gemv) = self.descriptor.operations.gemv else {
+        let Gemv::I8(gemv) = self.descriptor.gemv else {
             return Err(KernelError::NoSuchOperation { kernel: self.id(), operation: "gemv with int8 activations" });
         };
         self.check(weights, &rows)?;
@@ -161,7 +161,7 @@ impl Kernel {
         unsafe {
             gemv(GemvI8 {
                 codes: weights.panels(&rows),
-                panel_bytes: weights.packing().panel_bytes(weights.k()),
+                panel_bytes: weights.layout().panel_bytes(weights.k()),
                 x: x.padded(),
                 x_sum: x.sum(),
                 y,
@@ -182,7 +182,7 @@ impl Kernel {
         x: &[QuantizedActivations],
         y: &mut Columns<'_, i32>,
     ) -> Result<(), KernelError> {
-        let Some(gemm) = self.descriptor.operations.gemm else {
+        let Some(gemm) = self.descriptor.gemm else {
             return Err(KernelError::NoSuchOperation { kernel: self.id(), operation: "gemm" });
         };
         self.check(weights, &rows)?;
@@ -199,16 +199,16 @@ impl Kernel {
             (0..x.len()).for_each(|t| y.token(t).fill(0));
             return Ok(());
         }
-        let panel_bytes = weights.packing().panel_bytes(weights.k());
+        let panel_bytes = weights.layout().panel_bytes(weights.k());
         // SAFETY: `new` checked that the CPU has the features that the function enables.
         unsafe { gemm(GemmI8 { codes: weights.panels(&rows), panel_bytes, x, y }) };
         Ok(())
     }
 
     pub(crate) fn check(&self, weights: &PackedWeights, rows: &Range<usize>) -> Result<(), KernelError> {
-        let (expected, actual) = (self.descriptor.packing, weights.packing());
+        let (expected, actual) = (self.descriptor.layout, weights.layout());
         if expected != actual {
-            return Err(KernelError::PackingMismatch { kernel: self.id(), expected, actual });
+            return Err(KernelError::LayoutMismatch { kernel: self.id(), expected, actual });
         }
         if rows.end > weights.rows() || rows.start > rows.end {
             return Err(KernelError::Shape {
@@ -217,9 +217,9 @@ impl Kernel {
                 actual: rows.end,
             });
         }
-        let panel_rows = actual.panel_rows();
+        let panel_rows = actual.rows;
         if !rows.start.is_multiple_of(panel_rows) {
-            return Err(KernelError::PanelBoundary { row: rows.start, packing: actual, panel_rows });
+            return Err(KernelError::PanelBoundary { row: rows.start, layout: actual, panel_rows });
         }
         Ok(())
     }

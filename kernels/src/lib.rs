@@ -10,13 +10,12 @@
 //! - **W2A8**: 2-bit weights, int8 activations, exact int32 dot products. What BitNet b1.58 models are defined with.
 //!
 //! ```
-//! use kernels::{registry, CodeTable, CpuFeatures, F32Ops, Kernel, PackedWeights, QuantizedActivations, Scales};
+//! use kernels::{Codes, CpuFeatures, F32Ops, Kernel, PackedWeights, QuantizedActivations, registry};
 //!
 //! // Two rows of 128 ternary weights as codes (0, 1, 2 mean -1, 0, +1), one scale for the tensor.
 //! let codes: Vec<u8> = (0..256).map(|i| (i % 3) as u8).collect();
 //! let kernel = Kernel::new(registry::find("scalar-i8").unwrap(), CpuFeatures::detect()).unwrap();
-//! let (packing, scales) = (kernel.descriptor().packing, Scales::PerTensor(0.5));
-//! let weights = PackedWeights::pack(packing, 2, 128, &codes, CodeTable::TERNARY, scales).unwrap();
+//! let weights = PackedWeights::pack(kernel.descriptor().layout, Codes::ternary(2, 128, &codes, 0.5)).unwrap();
 //! let mut x = QuantizedActivations::new(128);
 //! x.quantize(F32Ops::select(CpuFeatures::detect()), &[1.0; 128]).unwrap();
 //! let mut y = [0i32; 2];
@@ -33,14 +32,16 @@ mod dense_f16;
 mod descriptor;
 mod error;
 mod f32_ops;
-mod format;
 #[cfg(all(test, target_os = "linux", not(miri)))]
 mod guarded;
 mod head;
 mod huge_pages;
 mod i2s_tensor;
 mod kernel;
+mod layout;
+pub mod layouts;
 mod linear;
+mod operation;
 mod packed;
 pub mod parallel;
 pub mod peak;
@@ -48,10 +49,10 @@ mod placement;
 pub mod random;
 pub mod reference;
 pub mod registry;
-mod scalar;
-mod scalar_i8;
 pub mod sparse;
 pub mod stream;
+mod w2a32;
+mod w2a8;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
@@ -60,17 +61,17 @@ pub use attention::{CachedHead, Queries};
 pub use buffer::AlignedBuffer;
 pub use cpu::{CpuFeatures, MASK_VARIABLE, UnknownFeature};
 pub use dense_f16::HeadF16;
-pub use descriptor::{
-    Activations, Dequantize, Family, GemmFn, GemmI8, Gemv, GemvF32, GemvI8, KernelDescriptor, Operations,
-};
+pub use descriptor::{Activations, Dequantize, GemmFn, GemmI8, Gemv, GemvF32, GemvI8, KernelDescriptor};
 pub use error::KernelError;
 pub use f32_ops::F32Ops;
-pub use format::Packing;
 pub use head::{HeadFormat, HeadInput, MAX_K_HEAD, OutputHead};
 pub use i2s_tensor::I2sTensor;
 pub use kernel::{Kernel, Unsupported};
+pub use layout::{FromI2s, Layout};
+pub use layouts::i2s_rows::I2sRows;
 pub use linear::{LinearInput, Product};
-pub use packed::{CodeTable, PackedWeights, Scales};
+pub use operation::{Family, Operation};
+pub use packed::{CodeTable, Codes, PackedWeights, Scales};
 
 /// Activations are stored padded with zeros to a multiple of this many elements, the longest block of any packing,
 /// so that kernels never need a scalar tail in k: a padded weight, whatever its code, meets a zero.

@@ -65,7 +65,7 @@ impl LinearInput {
         } else {
             team.split_rows(1, quantized, quantize)?
         }
-        if let Gemv::F32(_) = kernel.descriptor().operations.gemv {
+        if let Gemv::F32(_) = kernel.descriptor().gemv {
             self.float.iter_mut().zip(&self.quantized[..tokens]).try_for_each(|(own, q)| own.set_dequantized(q))?;
         }
         Ok(())
@@ -120,7 +120,7 @@ impl Kernel {
         integers: &mut [i32],
     ) -> Result<(), KernelError> {
         let tokens = x.tokens;
-        let exact = matches!(self.descriptor().operations.gemv, Gemv::I8(_));
+        let exact = matches!(self.descriptor().gemv, Gemv::I8(_));
         let mut needed = 0;
         for product in &products {
             let rows = product.weights.rows();
@@ -141,7 +141,7 @@ impl Kernel {
             let scale = match weights.tensor_scale() {
                 Some(scale) => scale,
                 None if exact => {
-                    failed = Some(KernelError::ScalesNotPerTensor { packing: weights.packing() });
+                    failed = Some(KernelError::ScalesNotPerTensor { layout: weights.layout() });
                     1.0
                 }
                 None => 1.0,
@@ -173,14 +173,14 @@ impl Kernel {
         number: usize,
     ) -> Result<(), KernelError> {
         let weights = task.weights;
-        let rows = row_range(weights.rows(), weights.packing().panel_rows(), threads, number);
+        let rows = row_range(weights.rows(), weights.layout().rows, threads, number);
         if rows.is_empty() {
             return Ok(());
         }
         // SAFETY: `row_range` gives every number of a team of `threads` its own rows, and each number runs once, so no
         // other thread has these rows of this output; the borrow of the whole output lasts until `Team::run` returns.
         let mut y = unsafe { task.y.columns(rows.clone(), x.tokens) };
-        if let Gemv::F32(_) = self.descriptor().operations.gemv {
+        if let Gemv::F32(_) = self.descriptor().gemv {
             return (0..x.tokens).try_for_each(|t| self.gemv_f32(weights, rows.clone(), &x.float[t], y.token(t)));
         }
         let (tokens, inputs) = (x.tokens, &x.quantized[..x.tokens]);
@@ -188,7 +188,7 @@ impl Kernel {
         // From two tokens on, for every kernel: with weights in the second-level cache two tokens by gemm are 0.9 to
         // 1.1 times as fast as gemv twice, and from memory, where a model's weights are, 1.2 to 1.8 times (measured on
         // Zen 5, K = 2560).
-        let batched = tokens > 1 && self.descriptor().operations.gemm.is_some();
+        let batched = tokens > 1 && self.descriptor().gemm.is_some();
         let in_parts = batched && !self.descriptor().tables_per_call;
         let chunk = if in_parts { rows_at_once(weights).min(rows.len()) } else { rows.len() };
         // SAFETY: as above, for the scratch: it has `tokens` elements a row, so each thread has its own rows' worth of
@@ -218,6 +218,6 @@ impl Kernel {
 /// for every call gets all rows in one.)
 fn rows_at_once(weights: &PackedWeights) -> usize {
     const CHUNK_BYTES: usize = 256 << 10;
-    let panel_rows = weights.packing().panel_rows();
-    (CHUNK_BYTES / weights.packing().panel_bytes(weights.k()).max(1)).max(1) * panel_rows
+    let panel_rows = weights.layout().rows;
+    (CHUNK_BYTES / weights.layout().panel_bytes(weights.k()).max(1)).max(1) * panel_rows
 }

@@ -2,12 +2,14 @@
 
 mod meaning;
 
-pub use meaning::{CodeTable, Scales};
+pub use meaning::{CodeTable, Codes, Scales};
 
 use crate::AlignedBuffer;
 use crate::error::KernelError;
-use crate::format::Packing;
 use crate::i2s_tensor::I2sTensor;
+use crate::kernel::same;
+use crate::layout::Layout;
+use crate::layouts::i2s_rows::I2sRows;
 use crate::parallel::Team;
 use meaning::SCALE_BLOCK_K;
 use std::convert::Infallible;
@@ -16,7 +18,7 @@ use std::ops::Range;
 /// A rows x k matrix of 2-bit codes in one layout, with its table and scales.
 #[derive(Clone, Debug)]
 pub struct PackedWeights {
-    packing: Packing,
+    layout: &'static Layout,
     rows: usize,
     k: usize,
     codes: AlignedBuffer<u8>,
@@ -28,25 +30,19 @@ pub struct PackedWeights {
 }
 
 impl PackedWeights {
-    /// Packs `rows * k` codes (row after row, each 0..=3).
+    /// Packs single codes.
     ///
     /// # Errors
     /// Wrong lengths, a code above 3, a code 3 with a ternary table, sizes that overflow, block scales that differ
     /// where the layout has one scale a tensor, a table that is not ternary where the layout is ternary only.
-    pub fn pack(
-        packing: Packing,
-        rows: usize,
-        k: usize,
-        codes: &[u8],
-        table: CodeTable,
-        scales: Scales,
-    ) -> Result<Self, KernelError> {
+    pub fn pack(layout: &'static Layout, weights: Codes<'_>) -> Result<Self, KernelError> {
+        let Codes { rows, k, codes, table, scales } = weights;
         let expected = rows.checked_mul(k).ok_or(KernelError::TooLarge { rows, k })?;
         if codes.len() != expected {
             return Err(KernelError::Shape { what: "codes", expected, actual: codes.len() });
         }
         let largest = if table.is_ternary() { 2 } else { 3 };
-        let mut this = Self::without_codes(packing, rows, k, table, scales)?;
+        let mut this = Self::without_codes(layout, rows, k, table, scales)?;
         this.fill(largest, |row, target| target.copy_from_slice(&codes[row * k..][..k]))?;
         Ok(this)
     }
@@ -56,11 +52,16 @@ impl PackedWeights {
     ///
     /// # Errors
     /// [`KernelError::TooLarge`].
-    pub fn from_i2s(packing: Packing, source: I2sTensor<'_>, scale: f32, team: &mut Team) -> Result<Self, KernelError> {
+    pub fn from_i2s(
+        layout: &'static Layout,
+        source: I2sTensor<'_>,
+        scale: f32,
+        team: &mut Team,
+    ) -> Result<Self, KernelError> {
         let (rows, k) = (source.rows(), source.k());
-        let mut this = Self::without_codes(packing, rows, k, CodeTable::TERNARY, Scales::PerTensor(scale))?;
+        let mut this = Self::without_codes(layout, rows, k, CodeTable::TERNARY, Scales::PerTensor(scale))?;
         let mut codes = this.room_for_codes()?;
-        let (panel_rows, panel_bytes, row_bytes) = (packing.panel_rows(), packing.panel_bytes(k), source.row_bytes());
+        let (panel_rows, panel_bytes, row_bytes) = (layout.rows, layout.panel_bytes(k), source.row_bytes());
         if panel_bytes == 0 {
             return Ok(this);
         }
@@ -69,7 +70,8 @@ impl PackedWeights {
             for (index, packed) in piece.chunks_exact_mut(panel_bytes).enumerate() {
                 let first = (range.start / panel_bytes + index) * panel_rows;
                 let rows = first * row_bytes..(first + panel_rows).min(rows) * row_bytes;
-                packing.pack_panel_of_i2s(&source.bytes()[rows], row_bytes, &mut scratch, packed);
+                let rows = I2sRows { bytes: &source.bytes()[rows], row_bytes };
+                (layout.from_i2s)(layout, rows, &mut scratch, packed);
             }
             Ok::<(), Infallible>(())
         };
@@ -85,15 +87,18 @@ impl PackedWeights {
     /// # Errors
     /// [`KernelError::ScalesNotPerTensor`] when the target holds one scale and the blocks differ,
     /// [`KernelError::TernaryOnly`] or [`KernelError::InvalidCode`] when the target is ternary only and the table or a
-    /// code is not.
-    pub fn repack(&self, packing: Packing) -> Result<Self, KernelError> {
+    /// code is not, [`KernelError::Shape`] when scales differ and the target has them for other groups of weights.
+    pub fn repack(&self, layout: &'static Layout) -> Result<Self, KernelError> {
         let scales = match self.tensor_scale {
             Some(scale) => Scales::PerTensor(scale),
             None => Scales::PerBlock(self.block_scales.clone()),
         };
-        let mut this = Self::without_codes(packing, self.rows, self.k, self.table, scales)?;
+        if let (Some(target), None) = (layout.group, self.tensor_scale) {
+            same("weights that share a scale", target, scale_group(self.layout))?;
+        }
+        let mut this = Self::without_codes(layout, self.rows, self.k, self.table, scales)?;
         let mut panel = PanelReader::new(self);
-        let largest = if packing.ternary_only() { 2 } else { 3 };
+        let largest = if layout.ternary_only { 2 } else { 3 };
         this.fill(largest, |row, target| target.copy_from_slice(panel.row(row)))?;
         Ok(this)
     }
@@ -106,7 +111,7 @@ impl PackedWeights {
 
     /// Shape, table and scales; the codes are still to come.
     fn without_codes(
-        packing: Packing,
+        layout: &'static Layout,
         rows: usize,
         k: usize,
         table: CodeTable,
@@ -117,13 +122,13 @@ impl PackedWeights {
         if rows > 1 << 32 || k > 1 << 32 {
             return Err(too_large);
         }
-        if packing.ternary_only() && !table.is_ternary() {
-            return Err(KernelError::TernaryOnly { packing, table: table.0 });
+        if layout.ternary_only && !table.is_ternary() {
+            return Err(KernelError::TernaryOnly { layout, table: table.0 });
         }
-        packing.code_bytes(rows, k).ok_or(too_large)?;
-        let blocks = rows * k.div_ceil(SCALE_BLOCK_K);
+        layout.code_bytes(rows, k).ok_or(too_large)?;
+        let blocks = rows * scales_a_row(layout, k);
         let (block_scales, tensor_scale) = match scales {
-            Scales::PerTensor(scale) if packing.has_block_scales() => (vec![scale; blocks], Some(scale)),
+            Scales::PerTensor(scale) if layout.group.is_some() => (vec![scale; blocks], Some(scale)),
             Scales::PerTensor(scale) => (Vec::new(), Some(scale)),
             Scales::PerBlock(values) => {
                 if values.len() != blocks {
@@ -131,20 +136,20 @@ impl PackedWeights {
                 }
                 let first = values.first().copied();
                 let tensor_scale = first.filter(|f| values.iter().all(|v| v == f));
-                match (packing.has_block_scales(), tensor_scale) {
+                match (layout.group.is_some(), tensor_scale) {
                     (true, _) => (values, tensor_scale),
-                    (false, None) if blocks > 0 => return Err(KernelError::ScalesNotPerTensor { packing }),
+                    (false, None) if blocks > 0 => return Err(KernelError::ScalesNotPerTensor { layout }),
                     (false, _) => (Vec::new(), tensor_scale.or(Some(1.0))),
                 }
             }
         };
         let codes = AlignedBuffer::zeroed(0);
-        Ok(Self { packing, rows, k, codes, table, block_scales, tensor_scale })
+        Ok(Self { layout, rows, k, codes, table, block_scales, tensor_scale })
     }
 
     fn room_for_codes(&self) -> Result<AlignedBuffer<u8>, KernelError> {
         let (rows, k) = (self.rows, self.k);
-        Ok(AlignedBuffer::zeroed(self.packing.code_bytes(rows, k).ok_or(KernelError::TooLarge { rows, k })?))
+        Ok(AlignedBuffer::zeroed(self.layout.code_bytes(rows, k).ok_or(KernelError::TooLarge { rows, k })?))
     }
 
     /// Packs every panel; `row_codes` writes the k codes of one row. Padding, in k and in rows, is code 1: zero in the
@@ -153,11 +158,11 @@ impl PackedWeights {
     /// # Errors
     /// [`KernelError::InvalidCode`] for the first code above `largest`.
     fn fill(&mut self, largest: u8, mut row_codes: impl FnMut(usize, &mut [u8])) -> Result<(), KernelError> {
-        let (panel_rows, panel_bytes) = (self.packing.panel_rows(), self.packing.panel_bytes(self.k));
+        let (panel_rows, panel_bytes) = (self.layout.rows, self.layout.panel_bytes(self.k));
         if panel_bytes == 0 {
             return Ok(());
         }
-        let stride = self.k.next_multiple_of(self.packing.block_k());
+        let stride = self.k.next_multiple_of(self.layout.block_k);
         let mut panel = vec![1u8; panel_rows * stride];
         let mut codes = self.room_for_codes()?;
         for (index, packed) in codes.chunks_exact_mut(panel_bytes).enumerate() {
@@ -175,15 +180,15 @@ impl PackedWeights {
                     return Err(KernelError::InvalidCode { code: target[column], row, column });
                 }
             }
-            self.packing.pack_panel(&panel, packed);
+            (self.layout.pack)(&panel, packed);
         }
         self.codes = codes;
         Ok(())
     }
 
     /// The layout.
-    pub fn packing(&self) -> Packing {
-        self.packing
+    pub fn layout(&self) -> &'static Layout {
+        self.layout
     }
 
     /// Rows (outputs, m).
@@ -218,13 +223,13 @@ impl PackedWeights {
 
     /// Codes of the panels that hold the rows of `range` (its start on a panel).
     pub(crate) fn panels(&self, range: &Range<usize>) -> &[u8] {
-        let (panel_rows, panel_bytes) = (self.packing.panel_rows(), self.packing.panel_bytes(self.k));
+        let (panel_rows, panel_bytes) = (self.layout.rows, self.layout.panel_bytes(self.k));
         &self.codes[range.start / panel_rows * panel_bytes..range.end.div_ceil(panel_rows) * panel_bytes]
     }
 
     /// Block scales of the rows of `range`.
     pub(crate) fn scales(&self, range: &Range<usize>) -> &[f32] {
-        let blocks = self.k.div_ceil(SCALE_BLOCK_K);
+        let blocks = scales_a_row(self.layout, self.k);
         if self.block_scales.is_empty() { &[] } else { &self.block_scales[range.start * blocks..range.end * blocks] }
     }
 
@@ -235,10 +240,20 @@ impl PackedWeights {
 
     /// The scale that applies at (`row`, `column`).
     pub fn scale_at(&self, row: usize, column: usize) -> f32 {
-        let blocks = self.k.div_ceil(SCALE_BLOCK_K);
-        let by_block = self.block_scales.get(row * blocks + column / SCALE_BLOCK_K).copied();
+        let blocks = scales_a_row(self.layout, self.k);
+        let by_block = self.block_scales.get(row * blocks + column / scale_group(self.layout)).copied();
         by_block.or(self.tensor_scale).unwrap_or(1.0)
     }
+}
+
+/// Weights of a row that share a scale where scales are per block.
+pub(crate) fn scale_group(layout: &Layout) -> usize {
+    layout.group.unwrap_or(SCALE_BLOCK_K)
+}
+
+/// Scales of a row of `k` weights where scales are per block.
+pub(crate) fn scales_a_row(layout: &Layout, k: usize) -> usize {
+    k.div_ceil(scale_group(layout))
 }
 
 /// Unpacks rows panel by panel, remembering the last panel.
@@ -251,15 +266,15 @@ struct PanelReader<'a> {
 
 impl<'a> PanelReader<'a> {
     fn new(weights: &'a PackedWeights) -> Self {
-        let stride = weights.k.next_multiple_of(weights.packing.block_k());
-        Self { weights, stride, loaded: None, codes: vec![0; stride * weights.packing.panel_rows()] }
+        let stride = weights.k.next_multiple_of(weights.layout.block_k);
+        Self { weights, stride, loaded: None, codes: vec![0; stride * weights.layout.rows] }
     }
 
     fn row(&mut self, row: usize) -> &[u8] {
-        let (panel, r) = (row / self.weights.packing.panel_rows(), row % self.weights.packing.panel_rows());
+        let (panel, r) = (row / self.weights.layout.rows, row % self.weights.layout.rows);
         if self.loaded != Some(panel) {
-            let bytes = self.weights.packing.panel_bytes(self.weights.k);
-            self.weights.packing.unpack_panel(&self.weights.codes[panel * bytes..][..bytes], &mut self.codes);
+            let bytes = self.weights.layout.panel_bytes(self.weights.k);
+            (self.weights.layout.unpack)(&self.weights.codes[panel * bytes..][..bytes], &mut self.codes);
             self.loaded = Some(panel);
         }
         &self.codes[r * self.stride..][..self.weights.k]
@@ -269,6 +284,7 @@ impl<'a> PanelReader<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::layouts;
     use proptest::prelude::*;
 
     proptest! {
@@ -279,12 +295,12 @@ mod tests {
                 state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
                 ((state >> 40) % 3) as u8
             }).collect();
-            for &from in Packing::ALL {
-                let packed = PackedWeights::pack(from, rows, k, &codes, CodeTable::TERNARY, Scales::PerTensor(0.25))
+            for &from in layouts::ALL {
+                let packed = PackedWeights::pack(from, Codes::ternary(rows, k, &codes, 0.25))
                     .expect("valid");
-                for &to in Packing::ALL {
+                for &to in layouts::ALL {
                     let again = packed.repack(to).expect("one scale");
-                    prop_assert_eq!(again.packing(), to);
+                    prop_assert_eq!(again.layout(), to);
                     prop_assert_eq!(again.tensor_scale(), Some(0.25));
                     for row in 0..rows {
                         prop_assert_eq!(&again.row_codes(row), &codes[row * k..][..k]);
@@ -297,7 +313,9 @@ mod tests {
 
     #[test]
     fn bad_input_is_refused() {
-        let pack = |codes: &[u8], table, scales| PackedWeights::pack(Packing::I2s, 1, 256, codes, table, scales);
+        let pack = |codes: &[u8], table, scales| {
+            PackedWeights::pack(&layouts::I2S, Codes { rows: 1, k: 256, codes, table, scales })
+        };
         let codes = [1u8; 256];
         assert!(matches!(
             pack(&codes[1..], CodeTable::TERNARY, Scales::PerTensor(1.0)),
@@ -308,17 +326,24 @@ mod tests {
         let error = pack(&bad, CodeTable::TERNARY, Scales::PerTensor(1.0)).expect_err("code 3 is not ternary");
         assert_eq!(error, KernelError::InvalidCode { code: 3, row: 0, column: 7 });
         assert!(pack(&bad, CodeTable::SEED, Scales::PerTensor(1.0)).is_ok());
-        let two_rows =
-            PackedWeights::pack(Packing::I2s, 2, 256, &[1; 512], CodeTable::TERNARY, Scales::PerBlock(vec![1.0, 2.0]));
+        let two_rows = PackedWeights::pack(
+            &layouts::I2S,
+            Codes {
+                rows: 2,
+                k: 256,
+                codes: &[1; 512],
+                table: CodeTable::TERNARY,
+                scales: Scales::PerBlock(vec![1.0, 2.0]),
+            },
+        );
         assert!(matches!(two_rows, Err(KernelError::ScalesNotPerTensor { .. })));
-        let huge = PackedWeights::pack(Packing::I2s, usize::MAX, 2, &[], CodeTable::TERNARY, Scales::PerTensor(1.0));
+        let huge = PackedWeights::pack(&layouts::I2S, Codes::ternary(usize::MAX, 2, &[], 1.0));
         assert!(matches!(huge, Err(KernelError::TooLarge { .. })));
     }
 
     #[test]
     fn sizes_of_no_model_are_refused() {
-        let pack =
-            |rows, k| PackedWeights::pack(Packing::I2s, rows, k, &[], CodeTable::TERNARY, Scales::PerTensor(1.0));
+        let pack = |rows, k| PackedWeights::pack(&layouts::I2S, Codes::ternary(rows, k, &[], 1.0));
         for (rows, k) in [(1 << 32, 0), (0, 1 << 32)] {
             let most = pack(rows, k).expect("no weights at all");
             assert_eq!((most.rows(), most.k(), most.bytes()), (rows, k, 0));
@@ -331,66 +356,72 @@ mod tests {
     #[test]
     fn scales_are_where_their_blocks_are() {
         let (rows, k) = (3, 300);
-        let pack = |packing, scales| PackedWeights::pack(packing, rows, k, &[1; 900], CodeTable::TERNARY, scales);
-        let blocks = pack(Packing::Qk256, Scales::PerBlock(vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0])).expect("valid");
+        let pack = |layout, scales| {
+            PackedWeights::pack(layout, Codes { rows, k, codes: &[1; 900], table: CodeTable::TERNARY, scales })
+        };
+        let blocks =
+            pack(&layouts::qk256::LAYOUT, Scales::PerBlock(vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0])).expect("valid");
         let at = [(0, 0), (0, 255), (0, 256), (0, 299), (1, 0), (1, 255), (1, 256), (1, 299)];
         assert_eq!(at.map(|(row, column)| blocks.scale_at(row, column)), [1.0, 1.0, 2.0, 2.0, 3.0, 3.0, 4.0, 4.0]);
         assert_eq!((blocks.scales(&(0..1)), blocks.scales(&(1..3))), (&[1.0, 2.0][..], &[3.0, 4.0, 5.0, 6.0][..]));
         assert_eq!((blocks.tensor_scale(), blocks.bytes()), (None, 3 * 2 * 64 + 6 * 4));
-        let same = pack(Packing::Qk256, Scales::PerBlock(vec![5.0; 6])).expect("valid");
-        let tensor = pack(Packing::Qk256, Scales::PerTensor(5.0)).expect("valid");
+        let same = pack(&layouts::qk256::LAYOUT, Scales::PerBlock(vec![5.0; 6])).expect("valid");
+        let tensor = pack(&layouts::qk256::LAYOUT, Scales::PerTensor(5.0)).expect("valid");
         for weights in [&same, &tensor] {
             assert_eq!((weights.scales(&(0..3)), weights.tensor_scale()), (&[5.0; 6][..], Some(5.0)));
         }
         // A layout with one scale takes blocks that agree, and has no block scales.
         for scales in [Scales::PerBlock(vec![5.0; 6]), Scales::PerTensor(5.0)] {
-            let one = pack(Packing::I2s, scales).expect("valid");
+            let one = pack(&layouts::I2S, scales).expect("valid");
             assert_eq!((one.scales(&(0..3)), one.tensor_scale(), one.scale_at(1, 299)), (&[][..], Some(5.0), 5.0));
             assert_eq!(one.bytes(), 3 * 3 * 32);
         }
-        let wrong = pack(Packing::I2s, Scales::PerBlock(vec![5.0; 5])).expect_err("a scale is missing");
+        let wrong = pack(&layouts::I2S, Scales::PerBlock(vec![5.0; 5])).expect_err("a scale is missing");
         assert_eq!(wrong, KernelError::Shape { what: "block scales", expected: 6, actual: 5 });
-        let none = PackedWeights::pack(Packing::I2s, 0, 256, &[], CodeTable::TERNARY, Scales::PerBlock(Vec::new()));
+        let none = PackedWeights::pack(
+            &layouts::I2S,
+            Codes { rows: 0, k: 256, codes: &[], table: CodeTable::TERNARY, scales: Scales::PerBlock(Vec::new()) },
+        );
         assert_eq!(none.expect("no blocks, no scales").tensor_scale(), Some(1.0));
     }
 
     #[test]
     fn a_ternary_only_layout_refuses_other_tables_and_code_3() {
-        let pack =
-            |packing, codes: &[u8], table| PackedWeights::pack(packing, 2, 128, codes, table, Scales::PerTensor(1.0));
+        let pack = |layout, codes: &[u8], table| {
+            PackedWeights::pack(layout, Codes { rows: 2, k: 128, codes, table, scales: Scales::PerTensor(1.0) })
+        };
         let mut codes = [1u8; 256];
-        let refused = KernelError::TernaryOnly { packing: Packing::Trit5, table: CodeTable::SEED.0 };
-        assert_eq!(pack(Packing::Trit5, &codes, CodeTable::SEED).expect_err("not ternary"), refused);
+        let refused = KernelError::TernaryOnly { layout: &layouts::trit5::LAYOUT, table: CodeTable::SEED.0 };
+        assert_eq!(pack(&layouts::trit5::LAYOUT, &codes, CodeTable::SEED).expect_err("not ternary"), refused);
         codes[128 + 100] = 3;
-        let seed = pack(Packing::I2s, &codes, CodeTable::SEED).expect("code 3 has a value in this table");
-        assert_eq!(seed.repack(Packing::Trit5).expect_err("not ternary"), refused);
+        let seed = pack(&layouts::I2S, &codes, CodeTable::SEED).expect("code 3 has a value in this table");
+        assert_eq!(seed.repack(&layouts::trit5::LAYOUT).expect_err("not ternary"), refused);
         // Code 3 is refused even if the table is replaced in the same call.
         let code_3 = KernelError::InvalidCode { code: 3, row: 1, column: 100 };
-        assert_eq!(seed.with_table(CodeTable::TERNARY).repack(Packing::Trit5).expect_err("code 3"), code_3);
-        assert_eq!(pack(Packing::Trit5, &codes, CodeTable::TERNARY).expect_err("code 3"), code_3);
+        assert_eq!(seed.with_table(CodeTable::TERNARY).repack(&layouts::trit5::LAYOUT).expect_err("code 3"), code_3);
+        assert_eq!(pack(&layouts::trit5::LAYOUT, &codes, CodeTable::TERNARY).expect_err("code 3"), code_3);
     }
 
     /// A range of rows that starts on a panel, and may end anywhere, gets exactly the panels that hold it.
     #[test]
     fn row_ranges_select_whole_panels() {
-        for &packing in Packing::ALL {
+        for &layout in layouts::ALL {
             let (rows, k) = (35, 300);
             let codes: Vec<u8> = (0..rows * k).map(|i| (i / k % 3) as u8).collect();
-            let packed = PackedWeights::pack(packing, rows, k, &codes, CodeTable::TERNARY, Scales::PerTensor(1.0))
-                .expect("valid");
-            let (panel_rows, panel_bytes) = (packing.panel_rows(), packing.panel_bytes(k));
+            let packed = PackedWeights::pack(layout, Codes::ternary(rows, k, &codes, 1.0)).expect("valid");
+            let (panel_rows, panel_bytes) = (layout.rows, layout.panel_bytes(k));
             for start in (0..rows).step_by(panel_rows) {
                 for end in start..=rows {
                     let panels = packed.panels(&(start..end));
                     assert_eq!(
                         panels.len(),
                         (end - start).div_ceil(panel_rows) * panel_bytes,
-                        "{packing} {start}..{end}"
+                        "{layout} {start}..{end}"
                     );
                     if end > start {
-                        let mut unpacked = vec![9; panel_rows * k.next_multiple_of(packing.block_k())];
-                        packing.unpack_panel(&panels[..panel_bytes], &mut unpacked);
-                        assert_eq!(unpacked[..k], codes[start * k..][..k], "{packing} {start}..{end}");
+                        let mut unpacked = vec![9; panel_rows * k.next_multiple_of(layout.block_k)];
+                        (layout.unpack)(&panels[..panel_bytes], &mut unpacked);
+                        assert_eq!(unpacked[..k], codes[start * k..][..k], "{layout} {start}..{end}");
                     }
                 }
             }
@@ -406,7 +437,7 @@ mod tests {
         assert!(matches!(I2sTensor::new(1, usize::MAX, &[]), Err(KernelError::TooLarge { .. })));
         let mut bytes = [0; 64];
         bytes[40] = 0b00_11_00_00;
-        let found = KernelError::InvalidByte { packing: Packing::I2s, at: 40 };
+        let found = KernelError::InvalidByte { layout: &layouts::I2S, at: 40 };
         assert_eq!(I2sTensor::new(2, 128, &bytes).expect_err("code 3"), found);
     }
 }

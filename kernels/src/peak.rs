@@ -8,9 +8,7 @@ mod multiply;
 
 pub use multiply::Multiply;
 
-use crate::cpu::CpuFeatures;
 use crate::descriptor::{Activations, KernelDescriptor};
-use crate::format::Packing;
 #[cfg(target_arch = "x86_64")]
 use crate::x86_64::peak as x86_64;
 
@@ -26,22 +24,14 @@ pub fn find(id: &str) -> Option<&'static Multiply> {
     ALL.iter().find(|multiply| multiply.id == id)
 }
 
-/// The multiply instruction of a kernel, by its features, activations and packing. Portable Rust has the instruction of
-/// the architecture's base (SSE2 on x86-64), because the compiler uses it.
+/// The multiply instruction of a kernel. Portable Rust has the one of the architecture's base (SSE2 on x86-64), because
+/// the compiler uses it.
 pub fn of(kernel: &KernelDescriptor) -> Option<&'static Multiply> {
-    let has = |features| kernel.requires.contains(features);
-    find(match kernel.activations() {
-        Activations::I8 if kernel.packing == Packing::Lut8 => "pshufb-ymm",
-        Activations::I8 if has(CpuFeatures::AVX512VNNI) => "vpdpbusd-zmm",
-        Activations::I8 if has(CpuFeatures::AVX512BW) => "vpermw-zmm",
-        Activations::I8 if has(CpuFeatures::AVXVNNI) => "vpdpbusd-ymm-vex",
-        Activations::I8 if has(CpuFeatures::AVX2) => "maddubs-ymm",
+    let of_the_base = match kernel.activations() {
         Activations::I8 => "pmaddwd-xmm",
-        Activations::F32 if has(CpuFeatures::AVX512F) => "fma-zmm",
-        Activations::F32 if has(CpuFeatures::FMA) => "fma-ymm",
-        Activations::F32 if has(CpuFeatures::AVX2) => "mul-add-ymm",
         Activations::F32 => "mul-add-xmm",
-    })
+    };
+    find(kernel.multiply.unwrap_or(of_the_base))
 }
 
 /// Runs a chain of at least `additions` integer additions, each of which needs the one before, and returns how many it
@@ -60,6 +50,7 @@ pub fn addition_chain(additions: u64) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cpu::CpuFeatures;
     use crate::registry;
     use std::collections::HashSet;
 
@@ -84,12 +75,6 @@ mod tests {
             let multiply = of(kernel).unwrap_or_else(|| panic!("{} has none", kernel.id));
             assert!(kernel.requires.contains(multiply.requires), "{}: {}", kernel.id, multiply.id);
         }
-        let named = |id| of(registry::find(id).expect("registered")).expect("there").id;
-        assert_eq!(named("scalar"), "mul-add-xmm");
-        assert_eq!(named("avx2-permute"), "fma-ymm");
-        assert_eq!((named("avx2-i8-tile8"), named("avx2-lut8")), ("maddubs-ymm", "pshufb-ymm"));
-        assert_eq!(named("avx512-vnni-trit5"), "vpdpbusd-zmm");
-        assert_eq!(named("avx512-lut16"), "vpermw-zmm");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Streaming read and write: how fast this machine moves bytes when nothing is computed with them. This is the memory
 //! limit of a kernel.
 
-use crate::cpu::CpuFeatures;
+use crate::cpu::{CpuFeatures, Level};
 use crate::parallel::{Team, row_range};
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,12 +20,12 @@ pub fn read(team: &mut Team, allowed: CpuFeatures, bytes: &[u8]) -> u64 {
 /// As [`read`], but each thread goes over its part `passes` times without waiting for the others, so that a part that
 /// fits a cache is read from there. `prefetch` asks for lines ahead of the loads: a gain from memory, a loss in cache.
 pub fn read_passes(team: &mut Team, allowed: CpuFeatures, bytes: &[u8], passes: usize, prefetch: bool) -> u64 {
-    let usable = CpuFeatures::detect().intersect(allowed);
+    let level = Level::select(allowed);
     let (threads, total) = (team.threads(), AtomicU64::new(0));
     team.run(&|number| {
         let part = &bytes[row_range(bytes.len(), STEP, threads, number)];
         for _ in 0..passes {
-            total.fetch_add(read_part(usable, black_box(part), prefetch), Ordering::Relaxed);
+            total.fetch_add(read_part(level, black_box(part), prefetch), Ordering::Relaxed);
         }
     });
     total.into_inner()
@@ -34,29 +34,29 @@ pub fn read_passes(team: &mut Team, allowed: CpuFeatures, bytes: &[u8], passes: 
 /// Overwrites all of `bytes` `passes` times with plain vector stores, each thread of the team a contiguous part, as a
 /// kernel that writes its result does. At most 63 bytes at the end of each part keep their value.
 pub fn write_passes(team: &mut Team, allowed: CpuFeatures, bytes: &mut [u8], passes: usize) {
-    let usable = CpuFeatures::detect().intersect(allowed);
+    let level = Level::select(allowed);
     // Opaque, so that the compiler does not turn the loop into a call to memset, which picks its own kind of store.
     let line = black_box([1u8; 64]);
     let done: Result<(), ()> = team.split_rows(64, bytes, |_, part| {
         for _ in 0..passes {
-            write_part(usable, black_box(&mut *part), &line);
+            write_part(level, black_box(&mut *part), &line);
         }
         Ok(())
     });
     debug_assert!(done.is_ok());
 }
 
-fn read_part(usable: CpuFeatures, bytes: &[u8], prefetch: bool) -> u64 {
-    #[cfg(target_arch = "x86_64")]
-    if usable.contains(CpuFeatures::AVX512F) {
-        // SAFETY: the CPU has AVX-512 F.
-        return unsafe { avx512(bytes, prefetch) };
-    } else if usable.contains(CpuFeatures::AVX2) {
-        // SAFETY: the CPU has AVX2.
-        return unsafe { avx2(bytes, prefetch) };
+fn read_part(level: Level, bytes: &[u8], prefetch: bool) -> u64 {
+    match level {
+        Level::Portable if prefetch => body::<true>(bytes),
+        Level::Portable => body::<false>(bytes),
+        // SAFETY: `Level::select` found AVX2.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => unsafe { avx2(bytes, prefetch) },
+        // SAFETY: `Level::select` found AVX-512 F.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 | Level::Avx512Vnni => unsafe { avx512(bytes, prefetch) },
     }
-    let _ = usable;
-    if prefetch { body::<true>(bytes) } else { body::<false>(bytes) }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -71,17 +71,16 @@ fn avx2(bytes: &[u8], prefetch: bool) -> u64 {
     if prefetch { body::<true>(bytes) } else { body::<false>(bytes) }
 }
 
-fn write_part(usable: CpuFeatures, bytes: &mut [u8], line: &[u8; 64]) {
-    #[cfg(target_arch = "x86_64")]
-    if usable.contains(CpuFeatures::AVX512F) {
-        // SAFETY: the CPU has AVX-512 F.
-        return unsafe { write_avx512(bytes, line) };
-    } else if usable.contains(CpuFeatures::AVX2) {
-        // SAFETY: the CPU has AVX2.
-        return unsafe { write_avx2(bytes, line) };
+fn write_part(level: Level, bytes: &mut [u8], line: &[u8; 64]) {
+    match level {
+        Level::Portable => write_body(bytes, line),
+        // SAFETY: `Level::select` found AVX2.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => unsafe { write_avx2(bytes, line) },
+        // SAFETY: `Level::select` found AVX-512 F.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 | Level::Avx512Vnni => unsafe { write_avx512(bytes, line) },
     }
-    let _ = usable;
-    write_body(bytes, line);
 }
 
 // The line is kept in registers by hand: from a reference the compiler loads it again for each store, and such loads

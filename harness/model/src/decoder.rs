@@ -121,7 +121,7 @@ impl<'m> Decoder<'m> {
             Error::input(format!("a cache of {capacity} tokens does not fit in memory; ask for fewer tokens"))
         })?;
         // Without a gemm a batch is no faster, and a time limit would be checked less often.
-        let gemm = prefill.as_ref().map_or(kernel, |p| p.kernel).descriptor().operations.gemm;
+        let gemm = prefill.as_ref().map_or(kernel, |p| p.kernel).descriptor().gemm;
         let batch = if gemm.is_some() { BATCH.min(capacity.max(1)) } else { 1 };
         let widest = (c.dim + 2 * c.kv_dim()).max(2 * c.ffn).max(c.dim);
         let scores = capacity.saturating_mul(c.heads / c.kv_heads);
@@ -399,7 +399,7 @@ impl<'m> Decoder<'m> {
 }
 
 fn check_packing(kernel: &Kernel, weights: &Weights) -> Result<()> {
-    let (id, wants, has) = (kernel.id(), kernel.descriptor().packing, weights.packing);
+    let (id, wants, has) = (kernel.id(), kernel.descriptor().layout, weights.layout);
     if wants == has {
         return Ok(());
     }

@@ -63,7 +63,7 @@ fn kernels() -> Vec<Kernel> {
 }
 
 fn decoder<'m>(model: &'m Model, kernel: Kernel, threads: usize, capacity: usize) -> Decoder<'m> {
-    let weights = model.weights(kernel.descriptor().packing, CodeTable::TERNARY, &mut Loading::alone()).expect("packs");
+    let weights = model.weights(kernel.descriptor().layout, CodeTable::TERNARY, &mut Loading::alone()).expect("packs");
     // Workers count if the thread that they work for does: other tests allocate as they like.
     let watched = WATCHED.get();
     let team = Team::new(threads, move |_| WATCHED.set(watched)).expect("threads start");
@@ -159,7 +159,7 @@ fn the_seeds_table_is_far_off() {
     let tokens = model.tokenizer.encode(builtin::held_out_text(), None).expect("encodes");
     let kernel =
         Kernel::new(registry::find("scalar").expect("registered"), CpuFeatures::NONE).expect("runs everywhere");
-    let weights = model.weights(kernel.descriptor().packing, CodeTable::SEED, &mut Loading::alone()).expect("packs");
+    let weights = model.weights(kernel.descriptor().layout, CodeTable::SEED, &mut Loading::alone()).expect("packs");
     let head = head(&model, HeadFormat::F16, CpuFeatures::NONE);
     let mut decoder =
         Decoder::new(&model, Arc::new(weights), kernel, head, Team::single(), CpuFeatures::NONE, 128).expect("fits");
@@ -260,7 +260,7 @@ fn heads_do_not_depend_on_the_number_of_threads() {
 }
 
 fn body_bytes(model: &Model) -> u64 {
-    model.weights(exact().descriptor().packing, CodeTable::TERNARY, &mut Loading::alone()).expect("packs").bytes()
+    model.weights(exact().descriptor().layout, CodeTable::TERNARY, &mut Loading::alone()).expect("packs").bytes()
 }
 
 #[test]

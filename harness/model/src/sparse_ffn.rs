@@ -14,8 +14,8 @@ use kernels::parallel::Team;
 use kernels::random::SplitMix64;
 use kernels::sparse::{ColumnWeights, LiveColumns, LiveRows, SparseOps};
 use kernels::{
-    AlignedBuffer, CodeTable, CpuFeatures, F32Ops, Family, Kernel, KernelError, LinearInput, PackedWeights, Packing,
-    Product,
+    AlignedBuffer, CodeTable, CpuFeatures, F32Ops, Family, Kernel, KernelError, LinearInput, PackedWeights, Product,
+    layouts,
 };
 use std::time::{Duration, Instant};
 
@@ -159,9 +159,9 @@ impl SparseFfn {
         let c = &model.config;
         let mut layer = |number: usize| {
             let mut matrix = |name: &str| {
-                model.matrix(&format!("blk.{number}.{name}.weight"), Packing::I2s, CodeTable::TERNARY, team)
+                model.matrix(&format!("blk.{number}.{name}.weight"), &layouts::I2S, CodeTable::TERNARY, team)
             };
-            let up = if weights.packing == Packing::I2s { None } else { Some(matrix("ffn_up")?) };
+            let up = if weights.layout == &layouts::I2S { None } else { Some(matrix("ffn_up")?) };
             Ok(Layer { up, down: ColumnWeights::from_packed(&matrix("ffn_down")?).map_err(failed)? })
         };
         let layers = (0..c.layers).map(&mut layer).collect::<Result<Vec<_>>>()?;
@@ -285,7 +285,7 @@ impl SparseFfn {
         let (counts, layer) = (&mut self.counts[s.layer], &self.layers[s.layer]);
         counts.sparse_steps += 1;
         counts.live_columns += self.columns.count() as u64;
-        let row_bytes = Packing::I2s.panel_bytes(s.block.up.k());
+        let row_bytes = layouts::I2S.panel_bytes(s.block.up.k());
         let column_bytes = layer.down.bytes().checked_div(layer.down.k()).unwrap_or(0);
         let read = self.rows.rows().len() * row_bytes + self.columns.count() * column_bytes;
         counts.saved += (s.block.up.bytes() + s.block.down.bytes()) as i64 - read as i64;
@@ -305,7 +305,7 @@ impl SparseFfn {
         let x = &input.quantized[0];
         let sums = &mut integers[..self.rows.rows().len()];
         self.ops.rows(team, weights, &mut self.rows, x, sums)?;
-        let scale = weights.tensor_scale().ok_or(KernelError::ScalesNotPerTensor { packing: weights.packing() })?;
+        let scale = weights.tensor_scale().ok_or(KernelError::ScalesNotPerTensor { layout: weights.layout() })?;
         let factor = scale / x.scale();
         up.fill(0.0);
         // The same two operations as `F32Ops::scale_integers`, so the same bits.

@@ -39,7 +39,7 @@ fn logits_are_the_dense_ones_bit_for_bit() {
     let model = Model::load(builtin::open().expect("built in"), None, &mut Loading::alone()).expect("a valid model");
     for kernel in exact_kernels() {
         let weights = Arc::new(
-            model.weights(kernel.descriptor().packing, CodeTable::TERNARY, &mut Loading::alone()).expect("packs"),
+            model.weights(kernel.descriptor().layout, CodeTable::TERNARY, &mut Loading::alone()).expect("packs"),
         );
         for threads in [1, 2, 3] {
             for features in [CpuFeatures::NONE, CpuFeatures::X86_64_V3, CpuFeatures::detect()] {
@@ -71,7 +71,7 @@ fn live_shares_are_those_of_the_readme() {
     let model = Model::load(builtin::open().expect("built in"), None, &mut Loading::alone()).expect("a valid model");
     let kernel = exact_kernels().pop().expect("scalar-i8 runs everywhere");
     let weights =
-        Arc::new(model.weights(kernel.descriptor().packing, CodeTable::TERNARY, &mut Loading::alone()).expect("packs"));
+        Arc::new(model.weights(kernel.descriptor().layout, CodeTable::TERNARY, &mut Loading::alone()).expect("packs"));
     let features = CpuFeatures::detect();
     let mut decoder =
         Decoder::new(&model, weights, kernel, head(&model, features), Team::single(), features, 128).expect("fits");
@@ -89,7 +89,7 @@ fn kernels_of_the_other_family_stay_dense() {
     let model = Model::load(builtin::open().expect("built in"), None, &mut Loading::alone()).expect("a valid model");
     let kernel = Kernel::new(registry::find("scalar").expect("registered"), CpuFeatures::NONE).expect("runs");
     let weights =
-        Arc::new(model.weights(kernel.descriptor().packing, CodeTable::TERNARY, &mut Loading::alone()).expect("packs"));
+        Arc::new(model.weights(kernel.descriptor().layout, CodeTable::TERNARY, &mut Loading::alone()).expect("packs"));
     let mut decoder =
         Decoder::new(&model, weights, kernel, head(&model, CpuFeatures::NONE), Team::single(), CpuFeatures::NONE, 8)
             .expect("fits");

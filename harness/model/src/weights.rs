@@ -7,7 +7,7 @@ use crate::loading::Loading;
 use crate::tokenizer::{Pre, Tokenizer};
 use kernels::parallel::Team;
 use kernels::{
-    AlignedBuffer, CodeTable, CpuFeatures, HeadFormat, I2sTensor, KernelError, OutputHead, PackedWeights, Packing,
+    AlignedBuffer, CodeTable, CpuFeatures, HeadFormat, I2sTensor, KernelError, Layout, OutputHead, PackedWeights,
 };
 use sha2::{Digest, Sha256};
 use std::ops::Range;
@@ -51,7 +51,7 @@ impl Block {
 /// All ternary weights in one packing, read with one code table.
 pub struct Weights {
     /// The layout of all of them.
-    pub packing: Packing,
+    pub layout: &'static Layout,
     /// In the order of the graph.
     pub blocks: Vec<Block>,
     /// Gains of the norm before the output head.
@@ -144,21 +144,21 @@ impl Model {
 
     /// Packs all ternary tensors for kernels that read `packing`. `table` is what the codes are taken for. Bytes done
     /// are the packed ones.
-    pub fn weights(&self, packing: Packing, table: CodeTable, loading: &mut Loading<'_>) -> Result<Weights> {
+    pub fn weights(&self, layout: &'static Layout, table: CodeTable, loading: &mut Loading<'_>) -> Result<Weights> {
         let mut matrix = |name: &str| {
-            let weights = self.matrix(name, packing, table, &mut loading.team)?;
+            let weights = self.matrix(name, layout, table, &mut loading.team)?;
             (loading.progress)(weights.code_bytes().len() as u64);
             Ok(weights)
         };
         let blocks = (0..self.config.layers).map(|layer| self.block(layer, &mut matrix)).collect::<Result<_>>()?;
         let output_norm = self.vector("output_norm.weight")?;
-        Ok(Weights { packing, blocks, output_norm })
+        Ok(Weights { layout, blocks, output_norm })
     }
 
     /// Bytes of all ternary tensors in a packing, without block scales.
-    pub fn packed_bytes(&self, packing: Packing) -> u64 {
+    pub fn packed_bytes(&self, layout: &'static Layout) -> u64 {
         let ternary = required_tensors(&self.config).filter(|(_, kind, _)| *kind == Readable::I2S);
-        ternary.map(|(_, _, dims)| packing.code_bytes(dims[1], dims[0]).unwrap_or(0) as u64).sum()
+        ternary.map(|(_, _, dims)| layout.code_bytes(dims[1], dims[0]).unwrap_or(0) as u64).sum()
     }
 
     fn block(&self, layer: usize, matrix: &mut dyn FnMut(&str) -> Result<PackedWeights>) -> Result<Block> {
@@ -192,7 +192,13 @@ impl Model {
     }
 
     /// One ternary tensor of the file as `packing` stores it.
-    pub fn matrix(&self, name: &str, packing: Packing, table: CodeTable, team: &mut Team) -> Result<PackedWeights> {
+    pub fn matrix(
+        &self,
+        name: &str,
+        layout: &'static Layout,
+        table: CodeTable,
+        team: &mut Team,
+    ) -> Result<PackedWeights> {
         let tensor = self.gguf.tensor(name)?;
         let bytes = self.gguf.bytes(tensor);
         // `check_tensors` made sure of two dimensions and a scale, `check_codes` of the codes.
@@ -202,11 +208,11 @@ impl Model {
         };
         let refused = |e: KernelError| self.gguf.tensor_error(tensor, e);
         let source = I2sTensor::assume_valid(rows, k, i2s_codes(bytes)).map_err(refused)?;
-        let weights = PackedWeights::from_i2s(packing, source, self.scale(name)?, team).map_err(refused)?;
+        let weights = PackedWeights::from_i2s(layout, source, self.scale(name)?, team).map_err(refused)?;
         // Packed weights are a copy; from here on the file may change.
         self.gguf.check_unchanged()?;
-        if packing.ternary_only() && !table.is_ternary() {
-            return Err(refused(KernelError::TernaryOnly { packing, table: table.0 }));
+        if layout.ternary_only && !table.is_ternary() {
+            return Err(refused(KernelError::TernaryOnly { layout, table: table.0 }));
         }
         Ok(weights.with_table(table))
     }
@@ -245,6 +251,7 @@ fn sha256_unless(given_up: &AtomicBool, bytes: &[u8], progress: &dyn Fn(u64)) ->
 mod tests {
     use super::*;
     use crate::builtin;
+    use kernels::layouts;
 
     fn loading(threads: usize) -> Loading<'static> {
         Loading::unwatched(Team::new(threads, |_| {}).expect("threads start"))
@@ -256,12 +263,12 @@ mod tests {
         let [model, other] = [1, 5].map(|threads| load(threads).expect("a valid model"));
         assert!(model.embedding[..] == other.embedding[..] && model.sha256 == other.sha256);
         assert_eq!(model.sha256[..], Sha256::digest(builtin::bytes())[..]);
-        for &packing in Packing::ALL {
-            let pack = |threads| model.weights(packing, CodeTable::TERNARY, &mut loading(threads));
+        for &layout in layouts::ALL {
+            let pack = |threads| model.weights(layout, CodeTable::TERNARY, &mut loading(threads));
             let [one, five] = [1, 5].map(|threads| pack(threads).expect("packs"));
             for (one, five) in one.blocks.iter().zip(&five.blocks) {
                 let mut both = one.matrices().into_iter().zip(five.matrices());
-                assert!(both.all(|(one, five)| one.code_bytes() == five.code_bytes()), "{packing}");
+                assert!(both.all(|(one, five)| one.code_bytes() == five.code_bytes()), "{layout}");
             }
         }
     }

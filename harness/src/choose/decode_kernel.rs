@@ -58,9 +58,9 @@ fn probe(machine: &Machine, model: &Model) -> Result<Selection> {
     let mut packed: HashMap<_, PackedWeights> = HashMap::new();
     let mut input = LinearInput::new(1, model.config.dim);
     for kernel in &candidates {
-        let packing = kernel.descriptor().packing;
-        if let Entry::Vacant(empty) = packed.entry(packing) {
-            empty.insert(model.matrix(name, packing, CodeTable::TERNARY, &mut Team::single())?);
+        let layout = kernel.descriptor().layout;
+        if let Entry::Vacant(empty) = packed.entry(layout) {
+            empty.insert(model.matrix(name, layout, CodeTable::TERNARY, &mut Team::single())?);
         }
         let x: Vec<f32> = (0..model.config.dim).map(|i| ((i * 37 % 251) as f32 - 125.0) / 125.0).collect();
         input
@@ -68,12 +68,12 @@ fn probe(machine: &Machine, model: &Model) -> Result<Selection> {
             .map_err(|e| Error::failed(format!("probe: {e}")))?;
     }
     for kernel in &candidates {
-        check(kernel, &packed[&kernel.descriptor().packing], &input)?;
+        check(kernel, &packed[&kernel.descriptor().layout], &input)?;
     }
     let mut epochs: Vec<Epoch<'_>> = candidates
         .iter()
         .map(|kernel| {
-            let (weights, input) = (&packed[&kernel.descriptor().packing], &input.quantized[0]);
+            let (weights, input) = (&packed[&kernel.descriptor().layout], &input.quantized[0]);
             let mut y = vec![0i32; weights.rows()];
             // `check` made the same call; it cannot fail now.
             Box::new(move |calls: u32| {
@@ -95,7 +95,7 @@ fn probe(machine: &Machine, model: &Model) -> Result<Selection> {
     let (best, time) = times.iter().enumerate().min_by(|a, b| a.1.total_cmp(b.1)).ok_or_else(|| {
         Error::unsupported("no exact kernel runs on this CPU with these features; `list kernels` says why")
     })?;
-    let weights = &packed[&candidates[best].descriptor().packing];
+    let weights = &packed[&candidates[best].descriptor().layout];
     let reason = format!(
         "fastest of {} exact kernels in {} rounds on {name} ({}x{}): {:.1} us a call",
         candidates.len(),

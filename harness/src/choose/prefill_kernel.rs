@@ -13,7 +13,7 @@ use crate::machine::{Machine, host};
 use crate::output::note;
 use kernels::parallel::Team;
 use kernels::random::SplitMix64;
-use kernels::{CodeTable, F32Ops, Kernel, LinearInput, PackedWeights, Packing, registry};
+use kernels::{CodeTable, F32Ops, Kernel, Layout, LinearInput, PackedWeights, registry};
 use model::weights::Model;
 use receipt::figures::mib;
 use receipt::judge::stats::median;
@@ -67,8 +67,8 @@ impl PrefillPolicy {
             "auto" => Ok(Self::Auto),
             id => match registry::find(id) {
                 None => Err(Error::input(format!("--prefill-kernel: {}; or same, or auto", unknown_kernel(id)))),
-                Some(d) if !d.exact() || d.operations.gemm.is_none() => {
-                    let fit = registry::KERNELS.iter().filter(|d| d.exact() && d.operations.gemm.is_some());
+                Some(d) if !d.exact() || d.gemm.is_none() => {
+                    let fit = registry::KERNELS.iter().filter(|d| d.exact() && d.gemm.is_some());
                     let fit = fit.map(|d| d.id).collect::<Vec<_>>().join(", ");
                     Err(Error::input(format!(
                         "--prefill-kernel: {id} has no exact product for batches; these have: {fit}"
@@ -158,7 +158,7 @@ impl PrefillPolicy {
             extra == 0 || free.is_some_and(|free| extra.saturating_mul(2) <= free)
         };
         let gemms = machine.kernels(None)?.into_iter().filter(|k| k.descriptor().exact());
-        let others = gemms.filter(|k| k.descriptor().operations.gemm.is_some() && k.id() != decode.id());
+        let others = gemms.filter(|k| k.descriptor().gemm.is_some() && k.id() != decode.id());
         let (fitting, too_large): (Vec<Kernel>, Vec<Kernel>) = others.partition(fits);
         let left_out = match (too_large.first(), free) {
             (None, _) => String::new(),
@@ -209,8 +209,8 @@ impl PrefillPolicy {
 }
 
 fn extra_bytes(model: &Model, decode: &Kernel, prefill: &Kernel) -> u64 {
-    let packing = prefill.descriptor().packing;
-    if packing == decode.descriptor().packing { 0 } else { model.packed_bytes(packing) }
+    let layout = prefill.descriptor().layout;
+    if layout == decode.descriptor().layout { 0 } else { model.packed_bytes(layout) }
 }
 
 /// Median time of one product by batch size, kernels in turn. All must give the same sums.
@@ -218,11 +218,11 @@ fn probe(kernels: &[Kernel], model: &Model, machine: &Machine) -> Result<Vec<Pre
     let failed = |e: kernels::KernelError| Error::failed(format!("prefill probe: {e}"));
     let name = "blk.0.ffn_gate.weight";
     let mut team = machine.team()?;
-    let mut packed: HashMap<Packing, PackedWeights> = HashMap::new();
+    let mut packed: HashMap<&'static Layout, PackedWeights> = HashMap::new();
     for kernel in kernels {
-        let packing = kernel.descriptor().packing;
-        if let Entry::Vacant(empty) = packed.entry(packing) {
-            empty.insert(model.matrix(name, packing, CodeTable::TERNARY, &mut Team::single())?);
+        let layout = kernel.descriptor().layout;
+        if let Entry::Vacant(empty) = packed.entry(layout) {
+            empty.insert(model.matrix(name, layout, CodeTable::TERNARY, &mut Team::single())?);
         }
     }
     let (k, rows, most) = (model.config.dim, model.config.ffn, PROBED[PROBED.len() - 1]);
@@ -236,7 +236,7 @@ fn probe(kernels: &[Kernel], model: &Model, machine: &Machine) -> Result<Vec<Pre
         for (size, tokens) in PROBED.into_iter().enumerate() {
             for (number, kernel) in kernels.iter().enumerate() {
                 input.prepare(&mut team, kernel, ops, k, &x[..tokens * k]).map_err(failed)?;
-                let weights = &packed[&kernel.descriptor().packing];
+                let weights = &packed[&kernel.descriptor().layout];
                 let y = &mut y[..tokens * rows];
                 let lap = Instant::now();
                 kernel.linear(&mut team, ops, weights, &input, &mut integers, y).map_err(failed)?;
@@ -296,13 +296,13 @@ mod tests {
         // With several candidates the probe runs, and all of them give the same sums.
         let decode = exact.last().expect("scalar-i8 runs everywhere");
         let record = decide(PrefillPolicy::Auto, decode, 100).expect("recorded").record;
-        let gemms = exact.iter().filter(|k| k.descriptor().operations.gemm.is_some() && k.id() != decode.id());
+        let gemms = exact.iter().filter(|k| k.descriptor().gemm.is_some() && k.id() != decode.id());
         assert_eq!(record.probe.len(), 1 + gemms.clone().count());
         for kernel in gemms {
             let named = decide(PrefillPolicy::Named(kernel.id().into()), decode, 100).expect("recorded");
             assert_eq!((named.record.executed.as_str(), named.record.from_tokens), (kernel.id(), 2));
-            let packing = kernel.descriptor().packing;
-            let copy = if packing == decode.descriptor().packing { 0 } else { model.packed_bytes(packing) };
+            let layout = kernel.descriptor().layout;
+            let copy = if layout == decode.descriptor().layout { 0 } else { model.packed_bytes(layout) };
             assert_eq!(named.record.extra_bytes, copy);
             assert!(named.plan.is_some());
         }

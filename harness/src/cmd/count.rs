@@ -3,7 +3,7 @@
 
 use crate::build_info;
 use crate::machine::MachineArgs;
-use crate::operation::Operation;
+use crate::operation;
 
 use crate::count::{Call, Counted, Method, Model, StaticModel, count};
 use crate::error::{Error, Result};
@@ -15,7 +15,7 @@ use crate::output::{Output, note, table};
 use crate::progress::Progress;
 use crate::scenario::{Cell, Shape};
 use clap::Args;
-use kernels::Kernel;
+use kernels::{Kernel, Operation};
 use receipt::{CountRecord, Residency};
 use serde::Serialize;
 
@@ -26,7 +26,7 @@ pub struct CountArgs {
     #[arg(long, alias = "kernel", value_delimiter = ',', value_name = "A,B")]
     pub kernels: Option<Vec<String>>,
     /// What to call
-    #[arg(long, value_enum, default_value_t = Operation::Gemv)]
+    #[arg(long, value_parser = operation::flag(), default_value_t = Operation::Gemv)]
     pub op: Operation,
     /// Rows x columns
     #[arg(long, value_name = "MxK", default_value = "256x2560")]
@@ -93,8 +93,8 @@ pub fn run(args: &CountArgs, out: &Output) -> Result<()> {
         return Err(Error::input("--ghz must be between 0.1 and 20, for example 3.7"));
     }
     let shape = Shape::parse(&args.shape).map_err(|e| Error::input(format!("--shape: {e}")))?;
-    let op = args.op.name();
-    let tokens = if op == "gemm" { args.tokens } else { 1 };
+    let op = args.op;
+    let tokens = if op == Operation::Gemm { args.tokens } else { 1 };
     if !(1..=MAX_TOKENS).contains(&tokens) {
         return Err(Error::input(format!("--tokens {tokens} is not between 1 and {MAX_TOKENS}")));
     }
@@ -129,12 +129,12 @@ pub fn run(args: &CountArgs, out: &Output) -> Result<()> {
 }
 
 /// Those asked for, which must have the operation; else all that have it.
-fn kernels(args: &CountArgs, machine: &Machine, op: &'static str) -> Result<Vec<Kernel>> {
-    let has = |kernel: &Kernel| kernel.descriptor().operation_names().contains(&op);
+fn kernels(args: &CountArgs, machine: &Machine, op: Operation) -> Result<Vec<Kernel>> {
+    let has = |kernel: &Kernel| kernel.descriptor().has(op);
     let mut kernels = machine.kernels(args.kernels.as_deref())?;
     if let (Some(_), Some(without)) = (&args.kernels, kernels.iter().find(|k| !has(k))) {
-        let have = without.descriptor().operation_names().join(", ");
-        return Err(Error::input(format!("kernel {} has no {op}; it has {have}", without.id())));
+        let have: Vec<&str> = without.descriptor().operations().map(Operation::name).collect();
+        return Err(Error::input(format!("kernel {} has no {op}; it has {}", without.id(), have.join(", "))));
     }
     kernels.retain(has);
     Ok(kernels)

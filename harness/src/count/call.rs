@@ -1,15 +1,16 @@
 //! What is counted, and how.
 
 use crate::error::Error;
-use crate::operation::Operation;
+use crate::operation;
 use crate::scenario::Shape;
 use clap::Args;
+use kernels::Operation;
 
 /// One call to count.
 #[derive(Clone, Copy, Debug)]
 pub struct Call {
-    /// `dequantize`, `gemv` or `gemm`.
-    pub op: &'static str,
+    /// What is called.
+    pub op: Operation,
     /// Rows and columns.
     pub shape: Shape,
     /// Tokens of a batch; 1 but for `gemm`.
@@ -34,7 +35,7 @@ pub struct CountChildArgs {
     #[arg(long)]
     pub kernel: String,
     /// What to call
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = operation::flag())]
     pub op: Operation,
     /// Rows x columns
     #[arg(long)]

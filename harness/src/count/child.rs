@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::measure::micro::{check, operands::Operands};
 use crate::scenario::{Cell, Shape};
 use kernels::parallel::{Columns, Team};
-use kernels::{AlignedBuffer, CpuFeatures, Gemv, Kernel, registry};
+use kernels::{AlignedBuffer, CpuFeatures, Gemv, Kernel, Operation, registry};
 use model::hash::sha256_hex;
 use nix::sys::personality::{self, Persona};
 use nix::sys::ptrace;
@@ -75,15 +75,14 @@ fn prepare(args: &CountChildArgs) -> Result<Prepared> {
     let features = CpuFeatures::detect();
     let kernel = Kernel::new(descriptor, features).map_err(|why| Error::unsupported(why.to_string()))?;
     let shape = Shape::parse(&args.shape).map_err(Error::input)?;
-    let cell = Cell { op: args.op.name(), shape, tokens: args.tokens, residency: Residency::Llc };
+    let cell = Cell { op: args.op, shape, tokens: args.tokens, residency: Residency::Llc };
     let operands = Operands::new(cell, &[kernel], 0, features, args.seed)?;
     let checked = check::check(cell, &operands, &[kernel], &mut Team::single())?.remove(0).output_sha256;
-    let operations = &descriptor.operations;
-    let entry = match (cell.op, operations.gemv) {
-        ("dequantize", _) => operations.dequantize.map(|f| f as usize),
-        ("gemm", _) => operations.gemm.map(|f| f as usize),
-        (_, Gemv::F32(f)) => Some(f as usize),
-        (_, Gemv::I8(f)) => Some(f as usize),
+    let entry = match (cell.op, descriptor.gemv) {
+        (Operation::Dequantize, _) => descriptor.dequantize.map(|f| f as usize),
+        (Operation::Gemm, _) => descriptor.gemm.map(|f| f as usize),
+        (Operation::Gemv, Gemv::F32(f)) => Some(f as usize),
+        (Operation::Gemv, Gemv::I8(f)) => Some(f as usize),
     };
     let entry = entry.ok_or_else(|| Error::input(format!("kernel {} has no {}", kernel.id(), cell.op)))?;
     Ok(Prepared { kernel, cell, operands, checked, entry: entry as u64 })
@@ -93,9 +92,9 @@ impl Prepared {
     /// Stops for the parent, makes the call that it follows, and compares.
     fn counted(self, stop: Stop) -> Result<String> {
         let (kernel, cell) = (&self.kernel, self.cell);
-        let weights = &self.operands.copies(kernel.descriptor().packing)[0];
+        let weights = &self.operands.copies(kernel.descriptor().layout)[0];
         let rows = cell.shape.m;
-        let floats = if cell.op == "dequantize" { rows * cell.shape.k } else { rows };
+        let floats = if cell.op == Operation::Dequantize { rows * cell.shape.k } else { rows };
         let mut floats = AlignedBuffer::<f32>::zeroed(floats);
         let mut integers = AlignedBuffer::<i32>::zeroed(rows * cell.tokens);
         if let Stop::ForParent { fixed_addresses } = stop {
@@ -106,20 +105,20 @@ impl Prepared {
             raise(Signal::SIGSTOP).map_err(|e| Error::failed(format!("cannot stop for the parent: {e}")))?;
         }
         // From the entry of the kernel's function to its return the parent follows.
-        let (called, output) = match (cell.op, kernel.descriptor().operations.gemv) {
-            ("dequantize", _) => {
+        let (called, output) = match (cell.op, kernel.descriptor().gemv) {
+            (Operation::Dequantize, _) => {
                 (kernel.dequantize(black_box(weights), 0..rows, &mut floats), bytemuck::cast_slice(&floats))
             }
-            ("gemm", _) => {
+            (Operation::Gemm, _) => {
                 let mut y = Columns::all(&mut integers, cell.tokens, rows);
                 let called = kernel.gemm_i8(black_box(weights), 0..rows, self.operands.quantized(), &mut y);
                 (called, bytemuck::cast_slice(&integers))
             }
-            (_, Gemv::F32(_)) => {
+            (Operation::Gemv, Gemv::F32(_)) => {
                 let called = kernel.gemv_f32(black_box(weights), 0..rows, self.operands.float(), &mut floats);
                 (called, bytemuck::cast_slice(&floats))
             }
-            (_, Gemv::I8(_)) => {
+            (Operation::Gemv, Gemv::I8(_)) => {
                 let called = kernel.gemv_i8(black_box(weights), 0..rows, &self.operands.quantized()[0], &mut integers);
                 (called, bytemuck::cast_slice(&integers))
             }

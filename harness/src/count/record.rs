@@ -37,7 +37,7 @@ pub fn record(
     let record = CountRecord {
         kernel: kernel.id().into(),
         name: kernel.descriptor().long_name(call.op),
-        op: call.op.into(),
+        op: call.op.name().into(),
         m,
         k,
         tokens: call.tokens,

@@ -80,7 +80,7 @@ impl Tracee {
         // child's stack.
         let mut command = Command::new("/proc/self/exe");
         command.env_clear().envs(std::env::var_os(MASK_VARIABLE).map(|mask| (MASK_VARIABLE, mask)));
-        command.args(["count-child", "--kernel", kernel.id(), "--op", call.op]);
+        command.args(["count-child", "--kernel", kernel.id(), "--op", call.op.name()]);
         command.args(["--shape", &format!("{}x{}", call.shape.m, call.shape.k)]);
         command.args(["--tokens", &call.tokens.to_string(), "--seed", &call.seed.to_string()]);
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().map_err(|e| failed("start", &e))?;

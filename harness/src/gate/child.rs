@@ -19,7 +19,7 @@ use crate::measure::rounds::Epoch;
 use crate::runs::kernel_records;
 use crate::scenario;
 use kernels::parallel::Team;
-use kernels::{HeadFormat, Kernel};
+use kernels::{HeadFormat, Kernel, Operation};
 use model::sparse_ffn::Sparsity;
 use receipt::{Injection, Residency};
 use std::fs::OpenOptions;
@@ -186,7 +186,7 @@ impl Child {
 
     /// Counts nothing where the system forbids ptrace; that is not a regression.
     fn count(&self, ids: &[String]) -> Result<Reply> {
-        let call = count::Call { op: "gemv", shape: count::SMALL_SHAPE, tokens: 1, seed: self.job.seed };
+        let call = count::Call { op: Operation::Gemv, shape: count::SMALL_SHAPE, tokens: 1, seed: self.job.seed };
         let subject = format!("gemv {}x{}", call.shape.m, call.shape.k);
         let mut instructions = Vec::new();
         for id in ids {

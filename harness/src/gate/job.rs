@@ -2,6 +2,7 @@
 //! months ago must understand them, so changes only add fields; a change that does more raises [`PROTOCOL`].
 
 use crate::scenario::{Cell, Shape};
+use kernels::Operation;
 use receipt::{Build, Injection, Residency};
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -59,7 +60,7 @@ fn as_said_to_children<S: Serializer>(residency: &Residency, json: S) -> Result<
 impl JobCell {
     /// The cell as the measuring code takes it; `None` for an operation that this build lacks.
     pub fn cell(&self) -> Option<Cell> {
-        let op = ["dequantize", "gemv", "gemm"].into_iter().find(|op| *op == self.op)?;
+        let op = Operation::parse(&self.op)?;
         Some(Cell { op, shape: Shape { m: self.m, k: self.k }, tokens: self.tokens, residency: self.residency })
     }
 

@@ -290,10 +290,10 @@ fn job_cells(scenario: &Scenario, machine: &Machine, kernels: &[Offer]) -> Vec<J
     let l2 = machine.l2();
     for family in Family::ALL {
         for Cell { op, shape, tokens, residency } in scenario.cells(l2) {
-            let has = |k: &&Offer| k.family == family.name() && k.ops.iter().any(|o| o == op);
+            let has = |k: &&Offer| k.family == family.name() && k.ops.iter().any(|o| o == op.name());
             let kernels: Vec<String> = kernels.iter().filter(has).map(|k| k.id.clone()).collect();
             if !kernels.is_empty() {
-                let (op, family) = (op.into(), family.name().into());
+                let (op, family) = (op.name().into(), family.name().into());
                 cells.push(JobCell { op, m: shape.m, k: shape.k, tokens, residency, family, kernels });
             }
         }

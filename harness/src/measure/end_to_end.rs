@@ -10,7 +10,7 @@ use crate::choose::prefill_kernel::{PrefillPlan, PrefillPolicy};
 use crate::error::{Error, Result};
 use crate::machine::Machine;
 use crate::scenario;
-use kernels::{CodeTable, Family, HeadFormat, Kernel, OutputHead, Packing};
+use kernels::{CodeTable, Family, HeadFormat, Kernel, Layout, OutputHead};
 use model::config::ModelConfig;
 use model::decoder::{Decoder, PrefillKernel};
 use model::generate::{Generation, Session};
@@ -31,7 +31,7 @@ use std::time::Duration;
 /// Packed weights by layout and table: kernels that share a packing share the weights.
 #[derive(Default)]
 pub struct WeightStore {
-    packed: HashMap<(Packing, [i8; 4]), Arc<Weights>>,
+    packed: HashMap<(&'static Layout, [i8; 4]), Arc<Weights>>,
     heads: HashMap<HeadFormat, Arc<OutputHead>>,
 }
 
@@ -40,18 +40,18 @@ impl WeightStore {
     pub fn get(
         &mut self,
         model: &Model,
-        packing: Packing,
+        layout: &'static Layout,
         table: CodeTable,
         machine: &Machine,
     ) -> Result<Arc<Weights>> {
-        if let Some(found) = self.packed.get(&(packing, table.0)) {
+        if let Some(found) = self.packed.get(&(layout, table.0)) {
             return Ok(Arc::clone(found));
         }
-        let what = format!("packing weights as {packing}");
-        let bytes = model.packed_bytes(packing);
-        let weights = machine.loading(what, bytes, |loading| model.weights(packing, table, loading))?;
+        let what = format!("packing weights as {layout}");
+        let bytes = model.packed_bytes(layout);
+        let weights = machine.loading(what, bytes, |loading| model.weights(layout, table, loading))?;
         let weights = Arc::new(weights);
-        self.packed.insert((packing, table.0), Arc::clone(&weights));
+        self.packed.insert((layout, table.0), Arc::clone(&weights));
         Ok(weights)
     }
 
@@ -76,7 +76,7 @@ pub fn decoder<'m>(
     capacity: usize,
     head: HeadFormat,
 ) -> Result<Decoder<'m>> {
-    let weights = store.get(model, kernel.descriptor().packing, table, machine)?;
+    let weights = store.get(model, kernel.descriptor().layout, table, machine)?;
     let head = store.head(model, head, machine)?;
     Ok(Decoder::new(model, weights, kernel, head, machine.team()?, machine.features, capacity)?)
 }
@@ -93,11 +93,11 @@ pub fn decoder_with_prefill<'m>(
     head: HeadFormat,
 ) -> Result<Decoder<'m>> {
     let table = CodeTable::TERNARY;
-    let weights = store.get(model, kernel.descriptor().packing, table, machine)?;
+    let weights = store.get(model, kernel.descriptor().layout, table, machine)?;
     let prefill = match plan {
         Some(plan) => Some(PrefillKernel {
             kernel: plan.kernel,
-            weights: store.get(model, plan.kernel.descriptor().packing, table, machine)?,
+            weights: store.get(model, plan.kernel.descriptor().layout, table, machine)?,
             from_tokens: plan.from_tokens,
         }),
         None => None,

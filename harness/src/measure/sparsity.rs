@@ -13,7 +13,7 @@ use crate::{interrupt, scenario};
 use kernels::parallel::Team;
 use kernels::random::SplitMix64;
 use kernels::sparse::ColumnWeights;
-use kernels::{CodeTable, F32Ops, Kernel, KernelError, LinearInput, PackedWeights, Packing, Product, Scales};
+use kernels::{Codes, F32Ops, Kernel, KernelError, Layout, LinearInput, PackedWeights, Product, layouts};
 use model::sparse_ffn::SparseFfn;
 use receipt::judge::Method;
 use receipt::judge::paired::Paired;
@@ -171,20 +171,20 @@ struct Bench {
 impl Bench {
     fn new(asked: &scenario::Sparsity, kernel: Kernel, machine: &Machine, cache: usize, seed: u64) -> Result<Self> {
         let (dim, ffn) = (asked.dim, asked.ffn);
-        let packing = kernel.descriptor().packing;
+        let layout = kernel.descriptor().layout;
         let mut random = SplitMix64::new(seed);
         let mut codes = || (0..dim * ffn).map(|_| random.below(3) as u8).collect::<Vec<u8>>();
-        let pack = |packing: Packing, rows: usize, k: usize, codes: &[u8]| {
-            PackedWeights::pack(packing, rows, k, codes, CodeTable::TERNARY, Scales::PerTensor(0.01)).map_err(failed)
+        let pack = |layout: &'static Layout, rows: usize, k: usize, codes: &[u8]| {
+            PackedWeights::pack(layout, Codes::ternary(rows, k, codes, 0.01)).map_err(failed)
         };
         let [gate, up, down] = [codes(), codes(), codes()];
         let block = Block {
-            gate: pack(packing, ffn, dim, &gate)?,
-            up: pack(packing, ffn, dim, &up)?,
-            down: pack(packing, dim, ffn, &down)?,
+            gate: pack(layout, ffn, dim, &gate)?,
+            up: pack(layout, ffn, dim, &up)?,
+            down: pack(layout, dim, ffn, &down)?,
         };
-        let rows = pack(Packing::I2s, ffn, dim, &up)?;
-        let columns = ColumnWeights::from_packed(&pack(Packing::I2s, dim, ffn, &down)?).map_err(failed)?;
+        let rows = pack(&layouts::I2S, ffn, dim, &up)?;
+        let columns = ColumnWeights::from_packed(&pack(&layouts::I2S, dim, ffn, &down)?).map_err(failed)?;
         // Four caches full: what one entry read is gone when its turn comes again.
         let copies = (4 * cache / block.bytes().max(1)).clamp(2, (MAX_BYTES / block.bytes().max(1)).max(2));
         let sparse = (0..copies).map(|_| (rows.clone(), columns.clone())).collect();

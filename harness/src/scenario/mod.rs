@@ -9,7 +9,7 @@ pub use shape::{Product, Shape, parse_batch, parse_residency};
 use crate::error::{Error, Result};
 use crate::files::read_limited;
 use crate::kernel_ids::unknown_kernel;
-use kernels::registry;
+use kernels::{Operation, registry};
 use model::hash::sha256_hex;
 use receipt::toml_error::near;
 use receipt::{Residency, ScenarioRecord};
@@ -87,7 +87,7 @@ pub struct Micro {
 impl Micro {
     /// Where the weights of a product are, one after another.
     pub fn residencies(&self, product: &Product) -> Vec<Residency> {
-        let all = if product.op == "gemv" { &self.residency } else { &self.others_residency };
+        let all = if product.op == Operation::Gemv { &self.residency } else { &self.others_residency };
         product.only.map_or_else(|| all.clone(), |only| vec![only])
     }
 }
@@ -151,8 +151,8 @@ pub const MAX_ROUNDS: usize = 10_000;
 /// A matrix to measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cell {
-    /// `gemv`, `gemm` or `dequantize`.
-    pub op: &'static str,
+    /// What is measured.
+    pub op: Operation,
     /// Rows and columns.
     pub shape: Shape,
     /// Tokens of a batch; 1 but for `gemm`.
@@ -209,12 +209,12 @@ impl Scenario {
         if let Some(micro) = &mut scenario.micro {
             positive("rounds", micro.rounds, MAX_ROUNDS)?;
             positive("epoch_us", micro.epoch_us as usize, 1_000_000)?;
-            let product = |op: &'static str, text: &Spanned<String>| {
-                parse_product(op, text.get_ref()).map_err(|what| wrong(text.span().start, op, what))
+            let product = |op: Operation, text: &Spanned<String>| {
+                parse_product(op, text.get_ref()).map_err(|what| wrong(text.span().start, op.name(), what))
             };
-            let gemv = micro.gemv.iter().map(|text| product("gemv", text));
-            let gemm = micro.gemm.iter().map(|text| product("gemm", text));
-            let dequantize = micro.dequantize.iter().map(|text| product("dequantize", text));
+            let gemv = micro.gemv.iter().map(|text| product(Operation::Gemv, text));
+            let gemm = micro.gemm.iter().map(|text| product(Operation::Gemm, text));
+            let dequantize = micro.dequantize.iter().map(|text| product(Operation::Dequantize, text));
             micro.products = gemv.chain(gemm).chain(dequantize).collect::<Result<_>>()?;
             micro.others_residency = vec![Residency::Llc];
             if micro.products.is_empty() {
@@ -277,7 +277,7 @@ impl Scenario {
             let &Product { op, shape, tokens, .. } = product;
             for residency in micro.residencies(product) {
                 // Named by where the bytes are: what a core's own cache holds is not read from the last level.
-                let near = op == "dequantize" && l2.is_some_and(|l2| l2.holds(op, shape));
+                let near = op == Operation::Dequantize && l2.is_some_and(|l2| l2.holds(op, shape));
                 let residency = if near && residency == Residency::Llc { Residency::L2 } else { residency };
                 let shape = match residency {
                     Residency::L2 if near => Some(shape),
@@ -285,7 +285,7 @@ impl Scenario {
                         let rows = l2.map_or(0, |l2| l2.rows(op, shape.k).min(shape.m));
                         (rows > 0).then_some(Shape { m: rows, ..shape })
                     }
-                    Residency::Dram if op == "dequantize" => None,
+                    Residency::Dram if op == Operation::Dequantize => None,
                     _ => Some(shape),
                 };
                 let cell = shape.map(|shape| Cell { op, shape, tokens, residency });
@@ -300,8 +300,8 @@ impl Scenario {
     pub fn make_quick(&mut self) {
         self.quick = true;
         if let Some(micro) = &mut self.micro {
-            let of = |op: &str| micro.products.iter().filter(|p| p.op == op).copied().collect::<Vec<_>>();
-            let (gemv, gemm, dequantize) = (of("gemv"), of("gemm"), of("dequantize"));
+            let of = |op: Operation| micro.products.iter().filter(|p| p.op == op).copied().collect::<Vec<_>>();
+            let (gemv, gemm, dequantize) = (of(Operation::Gemv), of(Operation::Gemm), of(Operation::Dequantize));
             let ends = dequantize.iter().take(1).chain(dequantize.iter().skip(1).next_back());
             micro.products = gemv.iter().take(1).chain(gemm.iter().take(1)).chain(ends).copied().collect();
         }

@@ -1,5 +1,6 @@
 //! Shapes as scenarios and flags write them.
 
+use kernels::Operation;
 use receipt::Residency;
 
 /// Rows and columns.
@@ -53,8 +54,8 @@ pub fn parse_residency(name: &str) -> std::result::Result<Residency, String> {
 /// An operation and its size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Product {
-    /// `gemv`, `gemm` or `dequantize`.
-    pub op: &'static str,
+    /// What is measured.
+    pub op: Operation,
     /// Rows and columns.
     pub shape: Shape,
     /// Tokens of a batch; 1 but for `gemm`.
@@ -64,11 +65,11 @@ pub struct Product {
 }
 
 /// An entry of a list of shapes. Behind a shape of gemv may stand the one residency that it is measured at.
-pub fn parse_product(op: &'static str, text: &str) -> std::result::Result<Product, String> {
-    if op == "gemm" {
+pub fn parse_product(op: Operation, text: &str) -> std::result::Result<Product, String> {
+    if op == Operation::Gemm {
         return parse_batch(text).map(|(shape, tokens)| Product { op, shape, tokens, only: None });
     }
-    let (shape, only) = match text.split_once(' ').filter(|_| op == "gemv") {
+    let (shape, only) = match text.split_once(' ').filter(|_| op == Operation::Gemv) {
         Some((shape, residency)) => (shape, Some(parse_residency(residency)?)),
         None => (text, None),
     };

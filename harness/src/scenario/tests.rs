@@ -46,7 +46,8 @@ fn a_shape_may_have_a_residency_of_its_own() {
     let of = |gemv: &str| {
         let scenario = Scenario::parse("f.toml", &WHOLE.replace("[\"16x256\"]", gemv));
         let cells = scenario.map(|s| s.cells(Some(L2 { bytes: 2 << 20, threads: 1 })));
-        cells.map(|c| c.iter().filter(|c| c.op == "gemv").map(|c| (c.shape.m, c.residency)).collect::<Vec<_>>())
+        cells
+            .map(|c| c.iter().filter(|c| c.op == Operation::Gemv).map(|c| (c.shape.m, c.residency)).collect::<Vec<_>>())
     };
     let found = of("[\"16x256\", \"32x256 dram\", \"64x256 l2\"]").expect("valid");
     let want = [(16, Residency::Llc), (16, Residency::Dram), (32, Residency::Dram), (64, Residency::L2)];

@@ -64,6 +64,13 @@ impl Body {
                 let inline = inside.filter(|_| rest[0] == Token::Mark('{')).map(|(_, inside)| Self::read(inside));
                 self.modules.push(Declared { name: (*name).to_owned(), file: said.path.clone(), inline });
             }
+            // The lists of `kernels` declare a module by each name; what is no file is no module.
+            [Token::Word("kernels" | "layouts"), Token::Mark('!'), Token::Mark('{'), list @ ..] => {
+                let names =
+                    list.iter().filter_map(|token| if let Token::Word(word) = token { Some(*word) } else { None });
+                let declared = names.map(|name| Declared { name: name.to_owned(), file: None, inline: None });
+                self.modules.extend(declared);
+            }
             _ => {
                 self.defines.extend(scan::defined_name(head).map(str::to_owned));
                 self.code(item);

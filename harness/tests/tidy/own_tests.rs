@@ -65,6 +65,18 @@ fn exporting_a_name_is_no_arrow_and_naming_it_leads_to_its_definition() {
 }
 
 #[test]
+fn a_list_of_kernels_declares_modules() {
+    let arrows = drawn(&[
+        ("src/lib.rs", "mod other; kernels! { a, b if target_arch = \"x86_64\", } layouts! { c, }"),
+        ("src/other.rs", "pub fn f() {}"),
+        ("src/a.rs", "use crate::other::f;"),
+        ("src/b.rs", "use crate::other::f;"),
+        ("src/c.rs", "use crate::other::f;"),
+    ]);
+    assert_eq!(arrows, ["a -> other: f", "b -> other: f", "c -> other: f"]);
+}
+
+#[test]
 fn every_way_to_name_something_is_an_arrow() {
     let other = "pub struct T; pub enum E { V } pub trait R {} pub const C: [u8; 2] = [1; 2]; pub static S: T = T {};
         pub const unsafe extern \"C\" fn f() {} macro_rules! m { () => {} } pub(crate) use m;";

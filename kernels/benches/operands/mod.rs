@@ -2,8 +2,8 @@
 
 use kernels::random::SplitMix64;
 use kernels::{
-    CodeTable, CpuFeatures, F32Ops, FloatActivations, Gemv, Kernel, KernelDescriptor, PackedWeights,
-    QuantizedActivations, Scales, conformance, reference,
+    Codes, CpuFeatures, F32Ops, FloatActivations, Gemv, Kernel, KernelDescriptor, PackedWeights, QuantizedActivations,
+    conformance, reference,
 };
 
 /// A kernel of the registry with everything that one gemv needs.
@@ -24,8 +24,7 @@ impl Prepared {
         let kernel = Kernel::new(descriptor, features).ok()?;
         let mut random = SplitMix64::new(1);
         let codes = random.ternary_codes(rows * k);
-        let weights =
-            PackedWeights::pack(descriptor.packing, rows, k, &codes, CodeTable::TERNARY, Scales::PerTensor(0.5));
+        let weights = PackedWeights::pack(descriptor.layout, Codes::ternary(rows, k, &codes, 0.5));
         let x: Vec<f32> = (0..k).map(|_| random.signed_unit()).collect();
         let (mut quantized, mut float) = (QuantizedActivations::new(k), FloatActivations::new(k));
         quantized.quantize(F32Ops::select(features), &x).expect("finite");
@@ -52,7 +51,7 @@ impl Prepared {
     #[inline]
     pub fn call(&mut self) {
         let rows = 0..self.weights.rows();
-        match self.kernel.descriptor().operations.gemv {
+        match self.kernel.descriptor().gemv {
             Gemv::F32(_) => self.kernel.gemv_f32(&self.weights, rows, &self.float, &mut self.floats),
             Gemv::I8(_) => self.kernel.gemv_i8(&self.weights, rows, &self.quantized, &mut self.integers),
         }
@@ -64,7 +63,7 @@ impl Prepared {
     pub fn check(&self) {
         for row in 0..self.weights.rows() {
             let id = self.id();
-            match self.kernel.descriptor().operations.gemv {
+            match self.kernel.descriptor().gemv {
                 Gemv::I8(_) => {
                     let want = reference::row_i64(&self.weights, row, self.quantized.values());
                     assert_eq!(i64::from(self.integers[row]), want, "{id}, row {row}");

@@ -11,7 +11,7 @@ use crate::parallel::Team;
 use crate::random::SplitMix64;
 use crate::sparse::{ColumnWeights, LiveColumns, LiveRows, SparseOps};
 use crate::{
-    AlignedBuffer, CodeTable, HeadFormat, HeadInput, OutputHead, PackedWeights, Packing, Scales, Unsupported, reference,
+    AlignedBuffer, CodeTable, Codes, HeadFormat, HeadInput, OutputHead, PackedWeights, Unsupported, layouts, reference,
 };
 use std::sync::Arc;
 
@@ -36,8 +36,7 @@ enum Product {
     Head(HeadFormat),
 }
 
-const VNNI: CpuFeatures =
-    CpuFeatures::X86_64_V3.with(CpuFeatures::AVX512F).with(CpuFeatures::AVX512BW).with(CpuFeatures::AVX512VNNI);
+const VNNI: CpuFeatures = CpuFeatures::X86_64_V4_VNNI;
 
 /// All paths of this architecture.
 pub static PATHS: &[ProductPath] = &[
@@ -254,7 +253,7 @@ impl Case {
     }
 
     fn pack(&self, codes: &[u8]) -> Result<PackedWeights, KernelError> {
-        PackedWeights::pack(Packing::I2s, self.rows, self.k, codes, CodeTable::TERNARY, Scales::PerTensor(0.5))
+        PackedWeights::pack(&layouts::I2S, Codes::ternary(self.rows, self.k, codes, 0.5))
     }
 
     fn integer(&self, row: usize, got: i32, codes: &[u8], x: &[i8]) -> Row {

@@ -5,14 +5,13 @@ use super::{Side, feature_sets, guard, placed};
 use crate::parallel::Team;
 use crate::random::SplitMix64;
 use crate::sparse::{ColumnWeights, LiveColumns, LiveRows, SparseOps};
-use crate::{CodeTable, PackedWeights, Packing, QuantizedActivations, Scales, reference};
+use crate::{Codes, PackedWeights, QuantizedActivations, layouts, reference};
 
 const SHARES: [f64; 4] = [0.0, 0.1, 0.5, 1.0];
 
 fn pack(side: Side, rows: usize, k: usize, random: &mut SplitMix64) -> PackedWeights {
     let codes: Vec<u8> = (0..rows * k).map(|_| random.below(3) as u8).collect();
-    placed(side, || PackedWeights::pack(Packing::I2s, rows, k, &codes, CodeTable::TERNARY, Scales::PerTensor(0.5)))
-        .expect("valid")
+    placed(side, || PackedWeights::pack(&layouts::I2S, Codes::ternary(rows, k, &codes, 0.5))).expect("valid")
 }
 
 fn live(random: &mut SplitMix64, share: f64) -> bool {

@@ -16,7 +16,7 @@ pub(crate) use q8::PanelQ8;
 
 use crate::activation::QuantizedActivations;
 use crate::buffer::AlignedBuffer;
-use crate::cpu::CpuFeatures;
+use crate::cpu::{CpuFeatures, Level};
 use crate::dense_f16::HeadF16;
 use crate::error::KernelError;
 use crate::f32_ops::F32Ops;
@@ -50,30 +50,6 @@ impl HeadFormat {
             Self::Q8 => "q8",
             Self::Q4 => "q4",
         }
-    }
-}
-
-/// Instruction set of the quantised forms.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Level {
-    Scalar,
-    #[cfg(target_arch = "x86_64")]
-    Avx2,
-    #[cfg(target_arch = "x86_64")]
-    Avx512Vnni,
-}
-
-impl Level {
-    fn select(allowed: CpuFeatures) -> Self {
-        let usable = CpuFeatures::detect().intersect(allowed);
-        #[cfg(target_arch = "x86_64")]
-        if usable.contains(CpuFeatures::AVX512F.with(CpuFeatures::AVX512BW).with(CpuFeatures::AVX512VNNI)) {
-            return Self::Avx512Vnni;
-        } else if usable.contains(CpuFeatures::X86_64_V3) {
-            return Self::Avx2;
-        }
-        let _ = usable;
-        Self::Scalar
     }
 }
 
@@ -163,16 +139,16 @@ impl OutputHead {
         match &self.form {
             Form::F16 { head, .. } => head.id(),
             Form::Q8 { level, .. } => match level {
-                Level::Scalar => "q8-scalar",
+                Level::Portable => "q8-scalar",
                 #[cfg(target_arch = "x86_64")]
-                Level::Avx2 => "q8-avx2",
+                Level::Avx2 | Level::Avx512 => "q8-avx2",
                 #[cfg(target_arch = "x86_64")]
                 Level::Avx512Vnni => "q8-avx512-vnni",
             },
             Form::Q4 { level, .. } => match level {
-                Level::Scalar => "q4-scalar",
+                Level::Portable => "q4-scalar",
                 #[cfg(target_arch = "x86_64")]
-                Level::Avx2 => "q4-avx2",
+                Level::Avx2 | Level::Avx512 => "q4-avx2",
                 #[cfg(target_arch = "x86_64")]
                 Level::Avx512Vnni => "q4-avx512-vnni",
             },
@@ -214,39 +190,41 @@ impl OutputHead {
         match &self.form {
             Form::F16 { .. } => Ok(()),
             Form::Q8 { level, panels } => {
-                each_panel(team, panels, y, |panel| level.panel_q8(&PanelQ8::new(panel, x, x_sum)), factor)
+                each_panel(team, panels, y, |panel| panel_q8(*level, &PanelQ8::new(panel, x, x_sum)), factor)
             }
-            Form::Q4 { level, panels } => {
-                each_panel(team, panels, y, |panel| level.panel_q4(&PanelQ4::new(panel, self.k, x, group_sums)), factor)
-            }
+            Form::Q4 { level, panels } => each_panel(
+                team,
+                panels,
+                y,
+                |panel| panel_q4(*level, &PanelQ4::new(panel, self.k, x, group_sums)),
+                factor,
+            ),
         }
     }
 }
 
-impl Level {
-    fn panel_q8(self, panel: &PanelQ8<'_>) -> [f32; PANEL_ROWS] {
-        let sums = match self {
-            Self::Scalar => q8::scalar(panel),
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: `select` found AVX2 on this CPU.
-            Self::Avx2 => unsafe { crate::x86_64::head_q8::avx2(panel) },
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: `select` found AVX-512 F, BW and VNNI on this CPU.
-            Self::Avx512Vnni => unsafe { crate::x86_64::head_q8::avx512_vnni(panel) },
-        };
-        panel.scaled(&sums)
-    }
+fn panel_q8(level: Level, panel: &PanelQ8<'_>) -> [f32; PANEL_ROWS] {
+    let sums = match level {
+        Level::Portable => q8::scalar(panel),
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: `Level::select` found AVX2 on this CPU.
+        Level::Avx2 | Level::Avx512 => unsafe { crate::x86_64::head_q8::avx2(panel) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: `Level::select` found AVX-512 F, BW and VNNI on this CPU.
+        Level::Avx512Vnni => unsafe { crate::x86_64::head_q8::avx512_vnni(panel) },
+    };
+    panel.scaled(&sums)
+}
 
-    fn panel_q4(self, panel: &PanelQ4<'_>) -> [f32; PANEL_ROWS] {
-        match self {
-            Self::Scalar => q4::scalar(panel),
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: `select` found AVX2, FMA and F16C on this CPU.
-            Self::Avx2 => unsafe { crate::x86_64::head_q4::avx2(panel) },
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: `select` found AVX-512 F, BW and VNNI on this CPU.
-            Self::Avx512Vnni => unsafe { crate::x86_64::head_q4::avx512_vnni(panel) },
-        }
+fn panel_q4(level: Level, panel: &PanelQ4<'_>) -> [f32; PANEL_ROWS] {
+    match level {
+        Level::Portable => q4::scalar(panel),
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: `Level::select` found AVX2, FMA and F16C on this CPU.
+        Level::Avx2 | Level::Avx512 => unsafe { crate::x86_64::head_q4::avx2(panel) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: `Level::select` found AVX-512 F, BW and VNNI on this CPU.
+        Level::Avx512Vnni => unsafe { crate::x86_64::head_q4::avx512_vnni(panel) },
     }
 }
 

@@ -124,8 +124,8 @@ fn all_stored_values_and_activations() {
     q4[8 * 32 + 1024..][..1024].fill(0);
     let results = levels().map(|features| {
         let level = Level::select(features);
-        let q8 = level.panel_q8(&PanelQ8::new(&q8, &x, x_sum));
-        let q4 = level.panel_q4(&PanelQ4::new(&q4, 1024, &x, &group_sums));
+        let q8 = panel_q8(level, &PanelQ8::new(&q8, &x, x_sum));
+        let q4 = panel_q4(level, &PanelQ4::new(&q4, 1024, &x, &group_sums));
         [q8.map(f32::to_bits), q4.map(f32::to_bits)]
     });
     assert!(results.iter().all(|r| *r == results[0]));

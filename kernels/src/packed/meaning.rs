@@ -27,11 +27,34 @@ impl CodeTable {
 pub enum Scales {
     /// One for the whole tensor.
     PerTensor(f32),
-    /// One for each block of 256 weights of a row: `rows * ceil(k / 256)` values, row after row.
+    /// One for each group of weights of a row, row after row: `rows * ceil(k / group)` values, with the layout's
+    /// group, and 256 where it has one scale a tensor (then all must be equal).
     PerBlock(Vec<f32>),
 }
 
-/// Weights along k that share a scale when scales are per block.
+/// Weights as single codes, before they are packed, and what the codes mean.
+#[derive(Clone, Debug)]
+pub struct Codes<'a> {
+    /// Rows (outputs, m).
+    pub rows: usize,
+    /// Columns (inputs, k).
+    pub k: usize,
+    /// `rows * k` codes, row after row, each 0..=3.
+    pub codes: &'a [u8],
+    /// Value of each code before scaling.
+    pub table: CodeTable,
+    /// What values are multiplied with.
+    pub scales: Scales,
+}
+
+impl<'a> Codes<'a> {
+    /// Codes 0, 1, 2 as -1, 0, +1 with one scale, as the published files have them.
+    pub fn ternary(rows: usize, k: usize, codes: &'a [u8], scale: f32) -> Self {
+        Self { rows, k, codes, table: CodeTable::TERNARY, scales: Scales::PerTensor(scale) }
+    }
+}
+
+/// Weights along k that share a scale in block scales for a layout with one scale a tensor.
 pub(crate) const SCALE_BLOCK_K: usize = 256;
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! Sums over a list of columns, and the layout for it.
 
+use super::SparseOps;
 use super::call::{Columns, LINE_BYTES, LINE_ROWS, LIST_SLACK};
-use super::{Level, SparseOps};
 use crate::AlignedBuffer;
 use crate::activation::QuantizedActivations;
+use crate::cpu::Level;
 use crate::error::KernelError;
 use crate::kernel::same;
 use crate::packed::PackedWeights;
@@ -39,7 +40,7 @@ impl ColumnWeights {
         if k > MAX_K || rows > u32::MAX as usize {
             return Err(KernelError::TooLarge { rows, k });
         }
-        let scale = weights.tensor_scale().ok_or(KernelError::ScalesNotPerTensor { packing: weights.packing() })?;
+        let scale = weights.tensor_scale().ok_or(KernelError::ScalesNotPerTensor { layout: weights.layout() })?;
         let lines = rows.div_ceil(LINE_ROWS);
         let stride = lines * LINE_BYTES;
         let mut codes = AlignedBuffer::zeroed(stride * k);
@@ -121,7 +122,7 @@ impl LiveColumns {
             return Err(KernelError::Shape { what: "columns", expected, actual: values.len() });
         }
         let count = match ops.level {
-            // SAFETY: `select` found the features.
+            // SAFETY: `Level::select` found the features.
             #[cfg(target_arch = "x86_64")]
             Level::Avx512Vnni => unsafe { super::avx512_vnni::list_nonzero(values, &mut self.list, &mut self.q) },
             _ => {
@@ -171,11 +172,11 @@ impl SparseOps {
             y.fill(0);
             let args = Columns { codes, stride, quads, q, first_line: range.start / LINE_ROWS, x_sum, y };
             match self.level {
-                Level::Scalar => super::scalar::columns(args),
-                // SAFETY: `select` found the features; all columns of the list are columns of this matrix (checked
+                Level::Portable => super::scalar::columns(args),
+                // SAFETY: `Level::select` found the features; all columns of the list are columns of this matrix (checked
                 // above).
                 #[cfg(target_arch = "x86_64")]
-                Level::Avx2 => unsafe { super::avx2::columns(args) },
+                Level::Avx2 | Level::Avx512 => unsafe { super::avx2::columns(args) },
                 // SAFETY: as above.
                 #[cfg(target_arch = "x86_64")]
                 Level::Avx512Vnni => unsafe { super::avx512_vnni::columns(args) },

@@ -6,7 +6,7 @@
 //! width) and quantisation to int8, a column of `down` that meets a 0 adds nothing, so it need not be read either. What
 //! is left are the very integer sums of the dense product, in another order: results are bit-identical.
 //!
-//! `up` is read row by row ([`crate::Packing::I2s`]; rows are contiguous), `down` column by column ([`ColumnWeights`]).
+//! `up` is read row by row ([`crate::layouts::I2S`]; rows are contiguous), `down` column by column ([`ColumnWeights`]).
 //! That ReLU's zeros save weights is the idea of "Deja Vu" (Liu et al. 2023) and "PowerInfer" (Song et al. 2023), which
 //! predict them; here nothing is predicted, as in "ReLU Strikes Back" (Mirzadeh et al. 2023): the gate has been
 //! computed.
@@ -25,7 +25,7 @@ mod tests;
 pub use columns::{ColumnWeights, LiveColumns};
 pub use rows::LiveRows;
 
-use crate::cpu::CpuFeatures;
+use crate::cpu::{CpuFeatures, Level};
 
 /// How the products are computed, chosen once by CPU features. Results are the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,39 +33,18 @@ pub struct SparseOps {
     level: Level,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Level {
-    Scalar,
-    #[cfg(target_arch = "x86_64")]
-    Avx2,
-    #[cfg(target_arch = "x86_64")]
-    Avx512Vnni,
-}
-
 impl SparseOps {
     /// The widest that both the CPU and `allowed` have.
     pub fn select(allowed: CpuFeatures) -> Self {
-        let usable = CpuFeatures::detect().intersect(allowed);
-        #[cfg(target_arch = "x86_64")]
-        {
-            const VNNI: CpuFeatures = CpuFeatures::AVX512F.with(CpuFeatures::AVX512BW).with(CpuFeatures::AVX512VNNI);
-            if usable.contains(VNNI) {
-                return Self { level: Level::Avx512Vnni };
-            }
-            if usable.contains(CpuFeatures::AVX2) {
-                return Self { level: Level::Avx2 };
-            }
-        }
-        let _ = usable;
-        Self { level: Level::Scalar }
+        Self { level: Level::select(allowed) }
     }
 
     /// Name for receipts.
     pub fn id(self) -> &'static str {
         match self.level {
-            Level::Scalar => "sparse-scalar",
+            Level::Portable => "sparse-scalar",
             #[cfg(target_arch = "x86_64")]
-            Level::Avx2 => "sparse-avx2",
+            Level::Avx2 | Level::Avx512 => "sparse-avx2",
             #[cfg(target_arch = "x86_64")]
             Level::Avx512Vnni => "sparse-avx512-vnni",
         }

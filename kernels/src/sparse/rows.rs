@@ -1,12 +1,13 @@
 //! Inner products of a list of rows.
 
+use super::SparseOps;
 use super::call::{LIST_SLACK, Rows};
-use super::{Level, SparseOps};
 use crate::activation::QuantizedActivations;
+use crate::cpu::Level;
 use crate::descriptor::{Gemv, GemvI8};
 use crate::error::KernelError;
-use crate::format::Packing;
 use crate::kernel::same;
+use crate::layouts;
 use crate::packed::PackedWeights;
 use crate::parallel::Team;
 use crate::{AlignedBuffer, MAX_K_I8};
@@ -39,7 +40,7 @@ impl LiveRows {
         }
         self.of = gate.len();
         self.count = match ops.level {
-            // SAFETY: `select` found the features.
+            // SAFETY: `Level::select` found the features.
             #[cfg(target_arch = "x86_64")]
             Level::Avx512Vnni => unsafe { super::avx512_vnni::list_positive(gate, &mut self.list) },
             _ => {
@@ -90,9 +91,9 @@ impl SparseOps {
         x: &QuantizedActivations,
         y: &mut [i32],
     ) -> Result<(), KernelError> {
-        if weights.packing() != Packing::I2s {
-            let (expected, actual) = (Packing::I2s, weights.packing());
-            return Err(KernelError::PackingMismatch { kernel: self.id(), expected, actual });
+        if weights.layout() != &layouts::I2S {
+            let (expected, actual) = (&layouts::I2S, weights.layout());
+            return Err(KernelError::LayoutMismatch { kernel: self.id(), expected, actual });
         }
         if !weights.table().is_ternary() {
             return Err(KernelError::CodeTable { kernel: self.id(), table: weights.table().0 });
@@ -110,7 +111,7 @@ impl SparseOps {
             return Ok(());
         }
         live.set_planes(x.padded());
-        let (codes, row_bytes) = (weights.code_bytes(), weights.packing().panel_bytes(k));
+        let (codes, row_bytes) = (weights.code_bytes(), weights.layout().panel_bytes(k));
         let (list, planes, x_sum) = (&live.list[..live.count], &live.planes[..crate::padded_k(k)], x.sum());
         team.split_rows(1, y, |range, y| {
             if y.is_empty() {
@@ -118,20 +119,20 @@ impl SparseOps {
             }
             let rows = &list[range];
             match self.level {
-                Level::Scalar => one_by_one(
-                    crate::scalar_i8::DESCRIPTOR.operations.gemv,
+                Level::Portable => one_by_one(
+                    crate::w2a8::scalar_i8::DESCRIPTOR.gemv,
                     Rows { codes, row_bytes, rows, planes, x_sum, y },
                     x,
                 ),
                 #[cfg(target_arch = "x86_64")]
-                Level::Avx2 => one_by_one(
-                    crate::x86_64::avx2_i8::DESCRIPTOR.operations.gemv,
+                Level::Avx2 | Level::Avx512 => one_by_one(
+                    crate::w2a8::avx2_i8::DESCRIPTOR.gemv,
                     Rows { codes, row_bytes, rows, planes, x_sum, y },
                     x,
                 ),
                 #[cfg(target_arch = "x86_64")]
                 Level::Avx512Vnni => {
-                    // SAFETY: `select` found the features; the list holds rows of a matrix with this many (checked
+                    // SAFETY: `Level::select` found the features; the list holds rows of a matrix with this many (checked
                     // above).
                     unsafe { super::avx512_vnni::rows(Rows { codes, row_bytes, rows, planes, x_sum, y }) }
                 }

@@ -2,10 +2,10 @@
 
 use super::*;
 use crate::activation::QuantizedActivations;
-use crate::packed::{CodeTable, PackedWeights, Scales};
+use crate::packed::{Codes, PackedWeights};
 use crate::parallel::Team;
 use crate::random::SplitMix64;
-use crate::{Packing, reference};
+use crate::{layouts, reference};
 
 fn levels() -> Vec<SparseOps> {
     let mut levels = vec![
@@ -45,7 +45,7 @@ fn live(n: usize, share: f64, random: &mut SplitMix64) -> Vec<bool> {
 }
 
 fn pack(rows: usize, k: usize, codes: &[u8]) -> PackedWeights {
-    PackedWeights::pack(Packing::I2s, rows, k, codes, CodeTable::TERNARY, Scales::PerTensor(0.5)).expect("valid")
+    PackedWeights::pack(&layouts::I2S, Codes::ternary(rows, k, codes, 0.5)).expect("valid")
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::arch::x86_64::*;
 
 #[inline]
 #[target_feature(enable = "avx2")]
-pub(super) fn load_f32(x: &[f32; 256], at: usize) -> __m256 {
+pub(crate) fn load_f32(x: &[f32; 256], at: usize) -> __m256 {
     let lane: &[f32] = &x[at..at + 8];
     // SAFETY: the slice has 8 elements; the load needs no alignment.
     unsafe { _mm256_loadu_ps(lane.as_ptr()) }
@@ -13,7 +13,7 @@ pub(super) fn load_f32(x: &[f32; 256], at: usize) -> __m256 {
 
 #[inline]
 #[target_feature(enable = "avx2")]
-pub(super) fn store_f32(out: &mut [f32; 256], at: usize, value: __m256) {
+pub(crate) fn store_f32(out: &mut [f32; 256], at: usize, value: __m256) {
     let lane: &mut [f32] = &mut out[at..at + 8];
     // SAFETY: the slice has 8 elements; the store needs no alignment.
     unsafe { _mm256_storeu_ps(lane.as_mut_ptr(), value) }
@@ -22,7 +22,7 @@ pub(super) fn store_f32(out: &mut [f32; 256], at: usize, value: __m256) {
 /// 8 packed bytes (32 codes) in the low half.
 #[inline]
 #[target_feature(enable = "avx2")]
-pub(super) fn load_8(codes: &[u8; 64], at: usize) -> __m128i {
+pub(crate) fn load_8(codes: &[u8; 64], at: usize) -> __m128i {
     let bytes: &[u8] = &codes[at..at + 8];
     // SAFETY: the slice has 8 bytes; the load needs no alignment.
     unsafe { _mm_loadl_epi64(bytes.as_ptr().cast()) }
@@ -31,7 +31,7 @@ pub(super) fn load_8(codes: &[u8; 64], at: usize) -> __m128i {
 /// 16 packed bytes (64 codes).
 #[inline]
 #[target_feature(enable = "avx2")]
-pub(super) fn load_16(codes: &[u8; 64], at: usize) -> __m128i {
+pub(crate) fn load_16(codes: &[u8; 64], at: usize) -> __m128i {
     let bytes: &[u8] = &codes[at..at + 16];
     // SAFETY: the slice has 16 bytes; the load needs no alignment.
     unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) }
@@ -40,7 +40,7 @@ pub(super) fn load_16(codes: &[u8; 64], at: usize) -> __m128i {
 /// 32 packed bytes (128 codes).
 #[inline]
 #[target_feature(enable = "avx2")]
-pub(super) fn load_32(codes: &[u8; 64], at: usize) -> __m256i {
+pub(crate) fn load_32(codes: &[u8; 64], at: usize) -> __m256i {
     let bytes: &[u8] = &codes[at..at + 32];
     // SAFETY: the slice has 32 bytes; the load needs no alignment.
     unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) }
@@ -49,7 +49,7 @@ pub(super) fn load_32(codes: &[u8; 64], at: usize) -> __m256i {
 /// Sum of 8 f32 lanes, pairwise.
 #[inline]
 #[target_feature(enable = "avx2")]
-pub(super) fn sum_f32(v: __m256) -> f32 {
+pub(crate) fn sum_f32(v: __m256) -> f32 {
     let four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
     let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
     _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps(two, two, 1)))
@@ -58,7 +58,7 @@ pub(super) fn sum_f32(v: __m256) -> f32 {
 /// Sum of 8 i32 lanes.
 #[inline]
 #[target_feature(enable = "avx2")]
-pub(super) fn sum_i32(v: __m256i) -> i32 {
+pub(crate) fn sum_i32(v: __m256i) -> i32 {
     let four = _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
     let two = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0b01_00_11_10));
     _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32(two, 1)))
@@ -67,7 +67,7 @@ pub(super) fn sum_i32(v: __m256i) -> i32 {
 /// 16 int8 weights as two lanes of f32.
 #[inline]
 #[target_feature(enable = "avx2")]
-pub(super) fn i8_to_f32(weights: __m128i) -> [__m256; 2] {
+pub(crate) fn i8_to_f32(weights: __m128i) -> [__m256; 2] {
     let low = _mm256_cvtepi8_epi32(weights);
     let high = _mm256_cvtepi8_epi32(_mm_srli_si128(weights, 8));
     [_mm256_cvtepi32_ps(low), _mm256_cvtepi32_ps(high)]
@@ -83,7 +83,7 @@ pub(crate) fn prefetch(line: *const u8, ahead_bytes: usize) {
 
 /// Four consecutive int8 activations as the dword that is broadcast to every row of an interleaved layout.
 #[inline(always)]
-pub(super) fn quad(x: &[i8; 4]) -> i32 {
+pub(crate) fn quad(x: &[i8; 4]) -> i32 {
     i32::from_le_bytes(x.map(i8::cast_unsigned))
 }
 

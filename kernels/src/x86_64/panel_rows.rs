@@ -5,7 +5,7 @@ use std::arch::x86_64::*;
 /// Writes the rows of a panel that `y` has: all 8, or fewer at the end of a matrix.
 #[inline]
 #[target_feature(enable = "avx2")]
-pub(super) fn store_8(y: &mut [i32], rows: __m256i) {
+pub(crate) fn store_8(y: &mut [i32], rows: __m256i) {
     let mut buffer = [0; 8];
     let full = <&mut [i32; 8]>::try_from(&mut *y);
     let partial = full.is_err();
@@ -20,7 +20,7 @@ pub(super) fn store_8(y: &mut [i32], rows: __m256i) {
 /// Writes the rows of a panel that `y` has: all 16, or fewer at the end of a matrix.
 #[inline]
 #[target_feature(enable = "avx512f")]
-pub(super) fn store_16(y: &mut [i32], rows: __m512i) {
+pub(crate) fn store_16(y: &mut [i32], rows: __m512i) {
     let mut buffer = [0; 16];
     let full = <&mut [i32; 16]>::try_from(&mut *y);
     let partial = full.is_err();

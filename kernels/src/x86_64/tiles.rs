@@ -48,13 +48,13 @@ impl Packed {
 
 /// Computes one panel times the tokens of a tile: (codes of the panel, activations as [`pack`] leaves them, where
 /// results go, output).
-pub(super) type TileFn = unsafe fn(&[u8], &[i32], Target<'_>, &mut Columns<'_, i32>);
+pub(crate) type TileFn = unsafe fn(&[u8], &[i32], Target<'_>, &mut Columns<'_, i32>);
 
 /// Tiles of a kernel: tokens and code of each, the widest first, the last for one token.
-pub(super) type Tiles = [(usize, TileFn)];
+pub(crate) type Tiles = [(usize, TileFn)];
 
 /// Where a tile's results go.
-pub(super) struct Target<'a> {
+pub(crate) struct Target<'a> {
     /// Activations of the tile's tokens, for their sums.
     pub x: &'a [QuantizedActivations],
     /// Number of the first of them.
@@ -69,7 +69,7 @@ pub(super) struct Target<'a> {
 ///
 /// # Safety
 /// The CPU must have the features that the functions in `tiles` enable.
-pub(super) unsafe fn gemm(args: GemmI8<'_, '_>, panel_rows: usize, tiles: &Tiles) {
+pub(crate) unsafe fn gemm(args: GemmI8<'_, '_>, panel_rows: usize, tiles: &Tiles) {
     // A panel's codes have 2 bits: a dword of four activations meets `panel_rows` bytes of codes.
     let quads = args.panel_bytes / panel_rows;
     ACTIVATIONS.with_borrow_mut(|packed| {

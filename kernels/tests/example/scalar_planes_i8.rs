@@ -2,19 +2,13 @@
 //!
 //! No overflow: |sum(code * x)| <= 2 * 128 * k, below 2^31 for k up to 8 million.
 
-use crate::{CpuFeatures, Gemv, GemvI8, KernelDescriptor, Operations, Packing};
+use crate::{GemvI8, KernelDescriptor, layouts};
 
 pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
     id: "scalar-planes-i8",
-    isa: "scalar",
-    requires: CpuFeatures::NONE,
-    packing: Packing::I2s,
-    tile: (1, 1),
-    operations: Operations { dequantize: None, gemv: Gemv::I8(gemv), gemm: None },
-    may_saturate: false,
-    tables_per_call: false,
     builds_on: Some("scalar-i8"),
     summary: "one bit plane of 32 codes after the other",
+    ..KernelDescriptor::w2a8(&layouts::I2S, gemv)
 };
 
 fn gemv(args: GemvI8<'_>) {

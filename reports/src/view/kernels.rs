@@ -58,7 +58,7 @@ pub fn families(receipt: &Receipt) -> Vec<FamilyKernels> {
 fn row(receipt: &Receipt, kernel: &KernelRecord) -> KernelRow {
     let verify = receipt.verify.iter().find(|v| v.id == kernel.id && v.available);
     let wrong = verify.filter(|v| v.mismatches > 0);
-    let source = source(&receipt.host.arch, &kernel.isa, &kernel.id);
+    let source = source(&kernel.family, &kernel.id);
     KernelRow {
         anchor: anchors::kernel(&kernel.id),
         id: kernel.id.clone(),
@@ -89,14 +89,9 @@ fn checked(v: &VerifyRecord) -> Checked {
     }
 }
 
-/// The file of a kernel: an id is the file's name with dashes, and plain Rust lies outside of the architectures'
-/// folders.
-pub fn source(arch: &str, isa: &str, id: &str) -> String {
-    let folder = match isa {
-        "scalar" => String::new(),
-        _ => format!("{arch}/"),
-    };
-    format!("kernels/src/{folder}{}.rs", id.replace('-', "_"))
+/// The file of a kernel: each family has a folder, and an id is the file's name with dashes.
+pub fn source(family: &str, id: &str) -> String {
+    format!("kernels/src/{}/{}.rs", family.to_lowercase(), id.replace('-', "_"))
 }
 
 /// Where the file can be read as it was built. Nothing but a published place and plain names become a link.
@@ -135,14 +130,14 @@ mod tests {
     #[test]
     fn a_link_needs_a_published_place_and_plain_names() {
         let mut receipt = fixture::empty();
-        assert_eq!(url(&receipt, "kernels/src/scalar.rs"), None);
+        assert_eq!(url(&receipt, "kernels/src/w2a32/scalar.rs"), None);
         receipt.build.repository = Some("https://forge.example/o/tritbench/".into());
         let commit = receipt.build.git_commit.clone().expect("there");
-        let expected = format!("https://forge.example/o/tritbench/blob/{commit}/kernels/src/scalar.rs");
-        assert_eq!(url(&receipt, "kernels/src/scalar.rs"), Some(expected));
+        let expected = format!("https://forge.example/o/tritbench/blob/{commit}/kernels/src/w2a32/scalar.rs");
+        assert_eq!(url(&receipt, "kernels/src/w2a32/scalar.rs"), Some(expected));
         receipt.build.repository = Some("javascript:alert(1)".into());
-        assert_eq!(url(&receipt, "kernels/src/scalar.rs"), None);
+        assert_eq!(url(&receipt, "kernels/src/w2a32/scalar.rs"), None);
         receipt.build.repository = Some("https://x/\" onclick=\"y".into());
-        assert_eq!(url(&receipt, "kernels/src/scalar.rs"), None);
+        assert_eq!(url(&receipt, "kernels/src/w2a32/scalar.rs"), None);
     }
 }

@@ -144,7 +144,7 @@ mod tests {
             let descriptor = registry::find("scalar-i8").expect("registered");
             let kernel = Kernel::new(descriptor, CpuFeatures::NONE).expect("runs everywhere");
             let weights =
-                Arc::new(model.weights(descriptor.packing, CodeTable::TERNARY, &mut Loading::alone()).expect("packs"));
+                Arc::new(model.weights(descriptor.layout, CodeTable::TERNARY, &mut Loading::alone()).expect("packs"));
             let features = CpuFeatures::detect();
             let head = model.head(HeadFormat::F16, features, &mut Team::single()).expect("finite");
             let mut decoder =

@@ -129,8 +129,8 @@ fn measure(
 
 /// One copy of the weights for each packing that the kernels read; all are kept, so that kernels can take turns.
 fn require_memory_for_all(loaded: &Loaded, kernels: &[Kernel]) -> Result<()> {
-    let packings: std::collections::HashSet<_> = kernels.iter().map(|k| k.descriptor().packing).collect();
-    let bytes = packings.iter().map(|&packing| loaded.model.packed_bytes(packing)).sum();
+    let packings: std::collections::HashSet<_> = kernels.iter().map(|k| k.descriptor().layout).collect();
+    let bytes = packings.iter().map(|&layout| loaded.model.packed_bytes(layout)).sum();
     let what = format!("model {} in {} packings (name fewer with --kernels)", loaded.record.path, packings.len());
     crate::machine::memory::require_memory(bytes, &what)
 }

@@ -12,7 +12,7 @@ use crate::progress::Progress;
 use crate::scenario::Cell;
 use crate::{count, interrupt, matrix};
 use kernels::parallel::Team;
-use kernels::{Family, Kernel, registry};
+use kernels::{Family, Kernel, Operation, registry};
 use receipt::judge::{bound, sequential};
 use receipt::{MicroCell, Rule, judge, titles};
 use std::time::{Duration, Instant};
@@ -136,7 +136,7 @@ impl Run {
         if self.scenario.micro.is_none() {
             return Ok(());
         }
-        let call = Call { op: "gemv", shape: count::SMALL_SHAPE, tokens: 1, seed: self.receipt.settings.seed };
+        let call = Call { op: Operation::Gemv, shape: count::SMALL_SHAPE, tokens: 1, seed: self.receipt.settings.seed };
         let progress = Progress::start("counting instructions", self.kernels.len() as u64);
         for (done, kernel) in self.kernels.iter().enumerate() {
             if interrupt::requested() {
@@ -159,7 +159,7 @@ impl Run {
     /// A short look at the machine's limits, at the sizes that are about to be timed.
     fn limits(&mut self) -> Result<()> {
         let cells = self.scenario.cells(self.machine.l2());
-        let operands = cells.iter().map(|c| ((c.shape.m * c.shape.k) as u64, c.op == "dequantize"));
+        let operands = cells.iter().map(|c| ((c.shape.m * c.shape.k) as u64, c.op == Operation::Dequantize));
         let mut threads = vec![1, self.machine.threads];
         threads.dedup();
         let plan = limits::Plan {

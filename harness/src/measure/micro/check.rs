@@ -5,7 +5,7 @@ use super::refused::refused;
 use crate::error::{Error, Result};
 use crate::scenario::Cell;
 use kernels::parallel::Team;
-use kernels::{Family, Kernel, KernelError, PackedWeights, conformance, reference};
+use kernels::{Family, Kernel, KernelError, Operation, PackedWeights, conformance, reference};
 use model::hash::sha256_hex;
 
 /// What one kernel's output was, and how far from the oracle's.
@@ -55,15 +55,15 @@ struct Check<'a> {
 impl Check<'_> {
     fn run(&self, team: &mut Team) -> Result<Checked> {
         match (self.cell.op, self.kernel.descriptor().family()) {
-            ("dequantize", _) => self.dequantize(),
-            ("gemm", _) => self.gemm(team),
-            (_, Family::W2A8) => self.gemv_i8(team).map(|y| Checked::equal(EXACT, &y)),
-            (_, Family::W2A32) => self.gemv_f32(team),
+            (Operation::Dequantize, _) => self.dequantize(),
+            (Operation::Gemm, _) => self.gemm(team),
+            (Operation::Gemv, Family::W2A8) => self.gemv_i8(team).map(|y| Checked::equal(EXACT, &y)),
+            (Operation::Gemv, Family::W2A32) => self.gemv_f32(team),
         }
     }
 
     fn weights(&self) -> &PackedWeights {
-        &self.operands.copies(self.kernel.descriptor().packing)[0]
+        &self.operands.copies(self.kernel.descriptor().layout)[0]
     }
 
     fn failed(&self, error: KernelError) -> Error {
@@ -91,7 +91,7 @@ impl Check<'_> {
     fn gemv_i8(&self, team: &mut Team) -> Result<Vec<i32>> {
         let (weights, x) = (self.weights(), &self.operands.quantized()[0]);
         let mut y = vec![i32::MIN; weights.rows()];
-        team.split_rows(weights.packing().panel_rows(), &mut y, |rows, y| self.kernel.gemv_i8(weights, rows, x, y))
+        team.split_rows(weights.layout().rows, &mut y, |rows, y| self.kernel.gemv_i8(weights, rows, x, y))
             .map_err(|e| self.failed(e))?;
         let rows = y.iter().zip(self.operands.codes.chunks_exact(x.len())).enumerate();
         for (row, (&got, codes)) in rows.filter(|_| self.oracle) {
@@ -126,7 +126,7 @@ impl Check<'_> {
     fn gemv_f32(&self, team: &mut Team) -> Result<Checked> {
         let (weights, x) = (self.weights(), self.operands.float());
         let mut y = vec![f32::NAN; weights.rows()];
-        team.split_rows(weights.packing().panel_rows(), &mut y, |rows, y| self.kernel.gemv_f32(weights, rows, x, y))
+        team.split_rows(weights.layout().rows, &mut y, |rows, y| self.kernel.gemv_f32(weights, rows, x, y))
             .map_err(|e| self.failed(e))?;
         let mut max_abs_error = 0f64;
         let rows = y.iter().zip(self.operands.codes.chunks_exact(x.len())).enumerate();

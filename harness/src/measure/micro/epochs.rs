@@ -5,7 +5,8 @@ use crate::measure::rounds::Epoch;
 use crate::scenario::Cell;
 use kernels::parallel::{Columns, Team};
 use kernels::{
-    AlignedBuffer, CpuFeatures, Family, Kernel, KernelError, PackedWeights, Packing, QuantizedActivations, stream,
+    AlignedBuffer, CpuFeatures, Family, Kernel, KernelError, Layout, Operation, PackedWeights, QuantizedActivations,
+    stream,
 };
 use receipt::Residency;
 use std::cell::{self, RefCell};
@@ -37,7 +38,7 @@ pub struct Shared<'a> {
 
 impl<'a> Shared<'a> {
     pub fn new(cell: Cell, operands: &'a Operands, team: &'a mut Team, features: CpuFeatures) -> Self {
-        let floats = if cell.op == "dequantize" { cell.shape.m * cell.shape.k } else { cell.shape.m };
+        let floats = if cell.op == Operation::Dequantize { cell.shape.m * cell.shape.k } else { cell.shape.m };
         let integers = AlignedBuffer::zeroed(cell.shape.m * cell.tokens);
         let outputs = RefCell::new(Outputs { floats: AlignedBuffer::zeroed(floats), integers });
         Self { cell, operands, team: RefCell::new(team), features, next_copy: cell::Cell::new(0), outputs }
@@ -51,30 +52,30 @@ impl<'a> Shared<'a> {
     }
 
     /// The copies that take turns: operands made for memory hold more than a cell in cache may use.
-    fn copies(&self, packing: Packing) -> &'a [PackedWeights] {
-        let copies = self.operands.copies(packing);
+    fn copies(&self, layout: &'static Layout) -> &'a [PackedWeights] {
+        let copies = self.operands.copies(layout);
         if self.cell.residency == Residency::Dram { copies } else { &copies[..1] }
     }
 
     /// The loop of one kernel.
     pub fn epoch(&'a self, kernel: Kernel) -> Epoch<'a> {
-        let packing = kernel.descriptor().packing;
-        let (panel_rows, copies, rows) = (packing.panel_rows(), self.copies(packing), self.cell.shape.m);
+        let layout = kernel.descriptor().layout;
+        let (panel_rows, copies, rows) = (layout.rows, self.copies(layout), self.cell.shape.m);
         match (self.cell.op, kernel.descriptor().family()) {
-            ("dequantize", _) => Box::new(move |calls| {
+            (Operation::Dequantize, _) => Box::new(move |calls| {
                 let out = &mut self.outputs.borrow_mut().floats;
                 for _ in 0..calls {
                     let _ = black_box(kernel.dequantize(self.turn(copies), 0..rows, black_box(&mut *out)));
                 }
             }),
-            ("gemm", _) => Box::new(move |calls| {
+            (Operation::Gemm, _) => Box::new(move |calls| {
                 let (mut team, y) = (self.team.borrow_mut(), &mut self.outputs.borrow_mut().integers);
                 for _ in 0..calls {
                     let x = self.operands.quantized();
                     let _ = black_box(gemm(&mut team, &kernel, self.turn(copies), x, black_box(&mut *y)));
                 }
             }),
-            (_, Family::W2A8) => Box::new(move |calls| {
+            (Operation::Gemv, Family::W2A8) => Box::new(move |calls| {
                 let (mut team, y) = (self.team.borrow_mut(), &mut self.outputs.borrow_mut().integers);
                 for _ in 0..calls {
                     let (weights, x) = (self.turn(copies), &self.operands.quantized()[0]);
@@ -82,7 +83,7 @@ impl<'a> Shared<'a> {
                     let _ = black_box(team.split_rows(panel_rows, black_box(&mut *y), call));
                 }
             }),
-            (_, Family::W2A32) => Box::new(move |calls| {
+            (Operation::Gemv, Family::W2A32) => Box::new(move |calls| {
                 let (mut team, y) = (self.team.borrow_mut(), &mut self.outputs.borrow_mut().floats);
                 for _ in 0..calls {
                     let (weights, x) = (self.turn(copies), self.operands.float());
@@ -95,8 +96,8 @@ impl<'a> Shared<'a> {
 
     /// The loop that only reads the codes, with or without software prefetch: whichever is faster on these copies. A
     /// bound taken with the slower one would be no bound.
-    pub fn stream(&'a self, packing: Packing) -> Epoch<'a> {
-        let copies = self.operands.copies(packing);
+    pub fn stream(&'a self, layout: &'static Layout) -> Epoch<'a> {
+        let copies = self.operands.copies(layout);
         let read = move |calls: u32, prefetch: bool| {
             let mut team = self.team.borrow_mut();
             for _ in 0..calls {
@@ -130,6 +131,6 @@ pub fn gemm(
             *error.lock().unwrap_or_else(PoisonError::into_inner) = Some(e);
         }
     };
-    team.split_columns(weights.packing().panel_rows(), y, weights.rows(), fill);
+    team.split_columns(weights.layout().rows, y, weights.rows(), fill);
     error.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
 }

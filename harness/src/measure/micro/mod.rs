@@ -54,10 +54,10 @@ pub fn measure(cell: Cell, kernels: &[Kernel], plan: &Plan<'_>, team: &mut Team)
     let shared = Shared::new(cell, &operands, team, plan.features);
     let mut epochs: Vec<_> = entries.iter().map(|&kernel| shared.epoch(kernel)).collect();
     if cell.residency == Residency::Dram {
-        epochs.push(shared.stream(first.descriptor().packing));
+        epochs.push(shared.stream(first.descriptor().layout));
     }
     let calls = rounds::calibrate(&mut epochs, plan.epoch_ns);
-    let bytes_of = |kernel: &Kernel| operands.copies(kernel.descriptor().packing)[0].bytes() as u64;
+    let bytes_of = |kernel: &Kernel| operands.copies(kernel.descriptor().layout)[0].bytes() as u64;
     // The A/A column is the last kernel.
     let of = |i: usize| &checked[i.min(checked.len() - 1)];
     let columns = entries.iter().enumerate().map(|(i, kernel)| MicroEntry {
@@ -66,12 +66,12 @@ pub fn measure(cell: Cell, kernels: &[Kernel], plan: &Plan<'_>, team: &mut Team)
         self_pair: i + 1 == entries.len(),
         bytes_per_call: bytes_of(kernel),
         output_sha256: of(i).output_sha256.clone(),
-        packing: Some(kernel.descriptor().packing.to_string()),
+        packing: Some(kernel.descriptor().layout.to_string()),
         oracle: Some(of(i).oracle.into()),
         max_abs_error: Some(of(i).max_abs_error),
     });
     let mut record = MicroCell {
-        op: cell.op.into(),
+        op: cell.op.name().into(),
         m,
         k,
         tokens,
@@ -80,7 +80,7 @@ pub fn measure(cell: Cell, kernels: &[Kernel], plan: &Plan<'_>, team: &mut Team)
         threads,
         weights_per_call: (m * k * tokens) as u64,
         calls_per_epoch: calls,
-        copies: operands.copies(first.descriptor().packing).len(),
+        copies: operands.copies(first.descriptor().layout).len(),
         seed,
         entries: columns.collect(),
         rounds: Vec::new(),
@@ -111,7 +111,7 @@ pub fn measure(cell: Cell, kernels: &[Kernel], plan: &Plan<'_>, team: &mut Team)
             round.cpu_ns.truncate(column);
             round.involuntary_switches.truncate(column);
         }
-        let bytes = operands.copies(first.descriptor().packing)[0].code_bytes().len() as u64;
+        let bytes = operands.copies(first.descriptor().layout)[0].code_bytes().len() as u64;
         StreamLimit { bytes_per_call: bytes, ns, gb_s: 0.0 }
     });
     record.rounds = rounds;
@@ -135,7 +135,7 @@ pub fn operand_seed(seed: u64, cell: Cell, family: Family) -> u64 {
 
 /// Those of `kernels` that a cell measures.
 pub fn with_operation(cell: Cell, kernels: &[Kernel]) -> Vec<Kernel> {
-    kernels.iter().filter(|k| k.descriptor().operation_names().contains(&cell.op)).copied().collect()
+    kernels.iter().filter(|k| k.descriptor().has(cell.op)).copied().collect()
 }
 
 /// What this build's kernels build on.
@@ -152,6 +152,7 @@ pub fn summarize(cell: &mut MicroCell, rule: Option<&Rule>) {
 mod tests {
     use super::*;
     use crate::scenario::Shape;
+    use kernels::Operation;
     use kernels::registry;
 
     fn kernels_of(family: Family) -> Vec<Kernel> {
@@ -159,7 +160,7 @@ mod tests {
         available.filter(|k| k.descriptor().family() == family).collect()
     }
 
-    fn run(op: &'static str, family: Family, residency: Residency, stop: bool) -> MicroCell {
+    fn run(op: Operation, family: Family, residency: Residency, stop: bool) -> MicroCell {
         let interrupted = AtomicBool::new(stop);
         let plan = Plan {
             rule: Rule::new(0.03, "round", &[9], 9, 1),
@@ -170,14 +171,17 @@ mod tests {
             interrupted: &interrupted,
             until: None,
         };
-        let cell = Cell { op, shape: Shape { m: 40, k: 512 }, tokens: if op == "gemm" { 5 } else { 1 }, residency };
+        let cell =
+            Cell { op, shape: Shape { m: 40, k: 512 }, tokens: if op == Operation::Gemm { 5 } else { 1 }, residency };
         let team = &mut Team::new(2, |_| {}).expect("threads start");
         measure(cell, &kernels_of(family), &plan, team).expect("measures").expect("has the operation")
     }
 
     #[test]
     fn a_cell_holds_what_its_rounds_say() {
-        for (op, family) in [("gemv", Family::W2A32), ("gemv", Family::W2A8), ("dequantize", Family::W2A32)] {
+        for (op, family) in
+            [(Operation::Gemv, Family::W2A32), (Operation::Gemv, Family::W2A8), (Operation::Dequantize, Family::W2A32)]
+        {
             let cell = run(op, family, Residency::Cache, false);
             assert_eq!((cell.rounds.len(), cell.copies, cell.threads), (9, 1, 2));
             let count = kernels_of(family).len();
@@ -194,19 +198,19 @@ mod tests {
 
     #[test]
     fn exact_kernels_have_one_output_hash() {
-        let cell = run("gemv", Family::W2A8, Residency::Cache, false);
+        let cell = run(Operation::Gemv, Family::W2A8, Residency::Cache, false);
         assert!(cell.entries.iter().all(|e| e.output_sha256 == cell.entries[0].output_sha256));
     }
 
     #[test]
     fn copies_exceed_the_cache_in_dram_cells() {
-        let cell = run("gemv", Family::W2A8, Residency::Dram, false);
+        let cell = run(Operation::Gemv, Family::W2A8, Residency::Dram, false);
         assert!(cell.copies as u64 * cell.entries[0].bytes_per_call >= 2 << 16);
     }
 
     #[test]
     fn an_interrupted_cell_is_valid_and_empty() {
-        let cell = run("gemv", Family::W2A8, Residency::Cache, true);
+        let cell = run(Operation::Gemv, Family::W2A8, Residency::Cache, true);
         assert!(cell.rounds.is_empty() && cell.summaries.iter().all(|s| s.gelem_s == 0.0 && s.vs_baseline.is_none()));
     }
 }

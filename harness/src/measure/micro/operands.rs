@@ -7,8 +7,8 @@ use crate::scenario::Cell;
 use kernels::parallel::Team;
 use kernels::random::SplitMix64;
 use kernels::{
-    CodeTable, CpuFeatures, F32Ops, FloatActivations, Kernel, LinearInput, PackedWeights, Packing,
-    QuantizedActivations, Scales,
+    Codes, CpuFeatures, F32Ops, FloatActivations, Kernel, Layout, LinearInput, Operation, PackedWeights,
+    QuantizedActivations,
 };
 use receipt::Residency;
 
@@ -22,7 +22,7 @@ const MAX_ROTATED_BYTES: u64 = 2 << 30;
 pub struct Operands {
     /// Codes, row after row.
     pub codes: Vec<u8>,
-    packed: Vec<(Packing, Vec<PackedWeights>)>,
+    packed: Vec<(&'static Layout, Vec<PackedWeights>)>,
     input: LinearInput,
 }
 
@@ -38,15 +38,15 @@ impl Operands {
         let random = &mut SplitMix64::new(seed);
         let (m, k) = (cell.shape.m, cell.shape.k);
         let codes = random.ternary_codes(m * k);
-        let mut packed: Vec<(Packing, Vec<PackedWeights>)> = Vec::new();
+        let mut packed: Vec<(&'static Layout, Vec<PackedWeights>)> = Vec::new();
         for kernel in kernels {
-            let packing = kernel.descriptor().packing;
-            if packed.iter().any(|(p, _)| *p == packing) {
+            let layout = kernel.descriptor().layout;
+            if packed.iter().any(|(p, _)| *p == layout) {
                 continue;
             }
-            let weights = PackedWeights::pack(packing, m, k, &codes, CodeTable::TERNARY, Scales::PerTensor(0.5));
+            let weights = PackedWeights::pack(layout, Codes::ternary(m, k, &codes, 0.5));
             let weights = weights.map_err(|e| refused(cell, kernel, &e))?;
-            packed.push((packing, copies(weights, cell.residency, last_level_cache_bytes)));
+            packed.push((layout, copies(weights, cell.residency, last_level_cache_bytes)));
         }
         let x: Vec<f32> = (0..k * cell.tokens).map(|_| random.signed_unit()).collect();
         let mut input = LinearInput::new(cell.tokens, k);
@@ -61,8 +61,8 @@ impl Operands {
     ///
     /// # Panics
     /// If no kernel of the cell has this packing.
-    pub fn copies(&self, packing: Packing) -> &[PackedWeights] {
-        let found = self.packed.iter().find(|(p, _)| *p == packing);
+    pub fn copies(&self, layout: &'static Layout) -> &[PackedWeights] {
+        let found = self.packed.iter().find(|(p, _)| *p == layout);
         &found.expect("every packing of the cell's kernels was packed").1
     }
 
@@ -97,16 +97,16 @@ fn rotated(bytes: u64, cache_bytes: u64) -> u64 {
 /// Memory that the operands and outputs of a cell take at least, all copies of all packings of `kernels`.
 pub fn bytes(cell: Cell, kernels: &[Kernel], last_level_cache_bytes: u64) -> u64 {
     let (m, k) = (cell.shape.m, cell.shape.k);
-    let mut packings: Vec<Packing> = kernels.iter().map(|kernel| kernel.descriptor().packing).collect();
-    packings.sort_unstable_by_key(|packing| packing.to_string());
+    let mut packings: Vec<&'static Layout> = kernels.iter().map(|kernel| kernel.descriptor().layout).collect();
+    packings.sort_unstable_by_key(|layout| layout.to_string());
     packings.dedup();
-    let packed = packings.into_iter().map(|packing| {
-        let one = packing.code_bytes(m, k).unwrap_or(usize::MAX) as u64;
+    let packed = packings.into_iter().map(|layout| {
+        let one = layout.code_bytes(m, k).unwrap_or(usize::MAX) as u64;
         let copies = if cell.residency == Residency::Dram { rotated(one, last_level_cache_bytes) } else { 1 };
         one.saturating_mul(copies)
     });
     // Unpacked codes, a byte each, and what is written.
-    let output = if cell.op == "dequantize" { m * k } else { m * cell.tokens };
+    let output = if cell.op == Operation::Dequantize { m * k } else { m * cell.tokens };
     packed.fold((m * k + 4 * output) as u64, u64::saturating_add)
 }
 
@@ -116,7 +116,7 @@ mod tests {
     use crate::scenario::Shape;
     use kernels::registry;
 
-    fn cell(op: &'static str, residency: Residency) -> Cell {
+    fn cell(op: Operation, residency: Residency) -> Cell {
         Cell { op, shape: Shape { m: 64, k: 1024 }, tokens: 1, residency }
     }
 
@@ -136,15 +136,18 @@ mod tests {
             .filter(|k| k.descriptor().family() == kernels::Family::W2A8)
             .collect();
         for residency in [Residency::Llc, Residency::Dram] {
-            let cell = cell("gemv", residency);
+            let cell = cell(Operation::Gemv, residency);
             let operands = Operands::new(cell, &kernels, 1 << 18, features, 1).expect("packed");
             let packed: usize =
                 operands.packed.iter().flat_map(|(_, copies)| copies).map(|copy| copy.code_bytes().len()).sum();
             let beside = 64 * 1024 + 4 * 64;
             assert_eq!(bytes(cell, &kernels, 1 << 18), (packed + beside) as u64, "{residency:?}");
         }
-        assert!(bytes(cell("dequantize", Residency::Llc), &[], 0) == 5 * 64 * 1024, "codes and what is written");
-        let vast = Cell { shape: Shape { m: 1 << 20, k: 1 << 20 }, ..cell("gemv", Residency::Dram) };
+        assert!(
+            bytes(cell(Operation::Dequantize, Residency::Llc), &[], 0) == 5 * 64 * 1024,
+            "codes and what is written"
+        );
+        let vast = Cell { shape: Shape { m: 1 << 20, k: 1 << 20 }, ..cell(Operation::Gemv, Residency::Dram) };
         assert!(bytes(vast, &kernels, 1 << 30) > 1 << 40);
     }
 }

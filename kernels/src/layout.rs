@@ -1,0 +1,191 @@
+//! What a packed layout is. Each is one file of [`crate::layouts`], which says how codes become bytes; nothing here
+//! knows what a code means.
+
+use crate::layouts::i2s_rows::{BLOCK_BYTES, BLOCK_K, I2sRows};
+use std::fmt;
+use std::hash::{Hash, Hasher};
+
+/// Columns beyond which no size is computed.
+const MOST_K: usize = 1 << (usize::BITS - 16);
+/// Most bytes of codes: four times as many, for codes that are not packed, still fit a size.
+const MOST_BYTES: usize = 1 << (usize::BITS - 4);
+
+/// A layout of 2-bit codes in memory, as data: one `static` of this type a file, one line in [`crate::layouts`].
+/// Kernels name the one they read.
+///
+/// Two layouts are the same if they are the same `static`: what a kernel relies on is then what its own layout says,
+/// whatever another one calls itself.
+pub struct Layout {
+    /// Name in listings and receipts. Unique.
+    pub name: &'static str,
+    /// Rows that are packed together, a panel. The last panel is padded.
+    pub rows: usize,
+    /// Weights along k that are packed together, a block. Rows are padded to whole blocks with code 1, weight 0; beyond
+    /// [`crate::K_PADDING`] by at most [`crate::K_SLACK`].
+    pub block_k: usize,
+    /// Bytes of one block: [`Self::block_k`] codes of each of [`Self::rows`] rows.
+    pub block_bytes: usize,
+    /// Whether there is no place for code 3: the layout holds codes 0, 1, 2 with the ternary table and refuses
+    /// everything else.
+    pub ternary_only: bool,
+    /// Weights along k of a row that share an f32 scale, if scales lie in an array beside the codes. Else there is one
+    /// scale for the tensor.
+    pub group: Option<usize>,
+    /// Packs one panel: [`Self::rows`] rows of codes, all of one length that is a multiple of [`Self::block_k`], into
+    /// [`Self::panel_bytes`] bytes.
+    pub pack: fn(codes: &[u8], packed: &mut [u8]),
+    /// The inverse of [`Self::pack`].
+    pub unpack: fn(packed: &[u8], codes: &mut [u8]),
+    /// Packs one panel from rows of an I2_S tensor, to the same bytes as [`Self::pack`].
+    pub from_i2s: FromI2s,
+}
+
+/// Packs one panel of a layout from its rows of an I2_S tensor; rows that are missing become padding. The vector is
+/// scratch that is kept from panel to panel.
+pub type FromI2s = fn(layout: &Layout, rows: I2sRows<'_>, scratch: &mut Vec<u8>, packed: &mut [u8]);
+
+impl Layout {
+    /// Single rows, one scale, any code, packed from I2_S by way of single codes: what a layout is where it does not
+    /// say otherwise. A layout gives at least its name, its block and the two functions.
+    pub const PLAIN: Self = Self {
+        name: "",
+        rows: 1,
+        block_k: 1,
+        block_bytes: 1,
+        ternary_only: false,
+        group: None,
+        pack: |codes, packed| packed.copy_from_slice(codes),
+        unpack: |packed, codes| codes.copy_from_slice(packed),
+        from_i2s: by_single_codes,
+    };
+
+    /// Bytes of codes that one panel (all of k) takes.
+    pub const fn panel_bytes(&self, k: usize) -> usize {
+        k.div_ceil(self.block_k) * self.block_bytes
+    }
+
+    /// Bits one weight takes in a full block, scales included.
+    pub fn bits_per_weight(&self) -> f64 {
+        let codes = self.block_bytes as f64 * 8.0 / (self.block_k * self.rows) as f64;
+        codes + self.group.map_or(0.0, |group| 8.0 * size_of::<f32>() as f64 / group as f64)
+    }
+
+    /// Bytes of codes that `rows` x `k` take, None if that is more than any memory has.
+    pub fn code_bytes(&self, rows: usize, k: usize) -> Option<usize> {
+        // `panel_bytes` overflows only for k that no memory holds a row of.
+        let panel_bytes = if k > MOST_K { return None } else { self.panel_bytes(k) };
+        rows.div_ceil(self.rows).checked_mul(panel_bytes).filter(|&bytes| bytes <= MOST_BYTES)
+    }
+}
+
+/// The way that every layout can go.
+fn by_single_codes(layout: &Layout, rows: I2sRows<'_>, scratch: &mut Vec<u8>, packed: &mut [u8]) {
+    let k = rows.row_bytes / BLOCK_BYTES * BLOCK_K;
+    let stride = k.next_multiple_of(layout.block_k);
+    // Padding is 1 from here on: the codes are overwritten, the columns beyond never.
+    scratch.resize(layout.rows * stride, 1);
+    let mut sources = rows.bytes.chunks_exact(rows.row_bytes);
+    for codes in scratch.chunks_exact_mut(stride) {
+        match sources.next() {
+            Some(row) => crate::layouts::i2s_rows::unpack(row, &mut codes[..k]),
+            None => codes.fill(1),
+        }
+    }
+    (layout.pack)(scratch, packed);
+}
+
+impl PartialEq for Layout {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::eq(self, other)
+    }
+}
+
+impl Eq for Layout {}
+
+impl Hash for Layout {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        std::ptr::hash(self, state);
+    }
+}
+
+impl fmt::Display for Layout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+impl fmt::Debug for Layout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Layout({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layouts::{ALL, find};
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn every_layout_round_trips(blocks in 1usize..5, seed in any::<u64>()) {
+            for &layout in ALL {
+                let k = blocks * layout.block_k;
+                let mut state = seed | 1;
+                let codes: Vec<u8> = (0..k * layout.rows).map(|_| {
+                    state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+                    let code = (state >> 62) as u8;
+                    if layout.ternary_only { code % 3 } else { code }
+                }).collect();
+                let mut packed = vec![0; layout.panel_bytes(k)];
+                (layout.pack)(&codes, &mut packed);
+                let mut unpacked = vec![9; codes.len()];
+                (layout.unpack)(&packed, &mut unpacked);
+                prop_assert_eq!(&codes, &unpacked);
+            }
+        }
+    }
+
+    #[test]
+    fn sizes_end_where_memory_does() {
+        for &layout in ALL {
+            let a_panel = layout.panel_bytes(layout.block_k);
+            assert_eq!(layout.code_bytes(layout.rows + 1, layout.block_k), Some(2 * a_panel));
+            let panels = MOST_BYTES / a_panel;
+            let most = layout.code_bytes(panels * layout.rows, layout.block_k);
+            assert_eq!(most, Some(panels * a_panel), "{layout}");
+            assert_eq!(layout.code_bytes((panels + 1) * layout.rows, layout.block_k), None, "{layout}");
+            assert_eq!(layout.code_bytes(1, MOST_K), Some(layout.panel_bytes(MOST_K)), "{layout}");
+            assert_eq!(layout.code_bytes(1, MOST_K + 1), None, "{layout}");
+            assert_eq!(layout.code_bytes(usize::MAX, MOST_K), None, "{layout}");
+        }
+        assert_eq!(Layout::PLAIN.code_bytes(MOST_BYTES, 1), Some(MOST_BYTES), "exactly as many");
+    }
+
+    #[test]
+    fn a_layout_is_known_by_its_name_alone_and_is_no_other_of_that_name() {
+        for &layout in ALL {
+            assert_eq!(ALL.iter().filter(|other| other.name == layout.name).count(), 1);
+            assert_eq!(layout.to_string(), layout.name);
+            assert!(find(layout.name) == Some(layout) && !layout.name.is_empty());
+            let named_alike = Layout { name: layout.name, ..Layout::PLAIN };
+            assert_ne!(layout, &named_alike);
+        }
+    }
+
+    #[test]
+    fn padding_beyond_that_of_activations_meets_zeros() {
+        for layout in ALL {
+            let beyond = |k: usize| k.next_multiple_of(layout.block_k).saturating_sub(crate::padded_k(k));
+            let most = (1..=crate::K_PADDING * layout.block_k).step_by(crate::K_PADDING).map(|k| k + 255).map(beyond);
+            assert!(most.max() <= Some(crate::K_SLACK), "{layout}");
+        }
+    }
+
+    #[test]
+    fn bits_per_weight_are_the_published_ones() {
+        let bits = |name: &str| find(name).map(Layout::bits_per_weight);
+        assert_eq!([bits("qk256"), bits("i2s-128x32")], [Some(2.125), Some(2.0)]);
+        assert_eq!([bits("trit5x16x20"), bits("lut16x128")], [Some(1.6), Some(16.0 / 9.0)]);
+    }
+}

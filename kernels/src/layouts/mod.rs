@@ -1,0 +1,33 @@
+//! Packed layouts, one file each. A line of `layouts!` makes one known: packed by name, listed, tested with all others.
+
+/// Modules of this folder, each with a `LAYOUT`, and the slice of these.
+macro_rules! layouts {
+    ($($module:ident,)*) => {
+        $(pub(crate) mod $module;)*
+
+        /// Every layout.
+        pub static ALL: &[&Layout] = &[$(&$module::LAYOUT),*];
+    };
+}
+
+layouts! {
+    qk256,
+    i2s,
+    tile8,
+    vnni16,
+    trit5,
+    lut16,
+    lut8,
+}
+
+pub(crate) mod i2s_rows;
+mod interleave;
+
+pub use i2s::LAYOUT as I2S;
+
+use crate::layout::Layout;
+
+/// The layout with this name.
+pub fn find(name: &str) -> Option<&'static Layout> {
+    ALL.iter().copied().find(|layout| layout.name == name)
+}

@@ -1,0 +1,106 @@
+//! The prefill half of `avx512-vnni`: the same packed weights times a batch of tokens, so there is no second copy of
+//! the model.
+//!
+//! A tile is 16 rows (one a lane) by up to [`TOKENS`] tokens. A step of 16 k loads one cache line of codes and brings
+//! each of its four planes to the bottom of its bytes (3 shifts, 4 masks: in place, as in decode, planes would need
+//! sums of their own), and every plane meets every token: 4 x 24 `vpdpbusd` whose activations are broadcast by the
+//! instruction itself from a copy of the batch in the order that the loop reads. So 7 instructions of unpacking serve
+//! 96 of arithmetic.
+//!
+//! Tiles of 6 tokens and fewer have registers to spare, and too few sums to keep the dot-product units busy: they leave
+//! the planes in place, as decode does, with four sums a token.
+//!
+//! Rows go through in chunks whose codes stay in the second-level cache while all tokens pass over them; weights come
+//! from memory once.
+//!
+//! Exact: a lane of a sum adds products of a code (at most 3) and an int8, without saturation, see `avx512_vnni`.
+
+use crate::descriptor::GemmI8;
+use crate::parallel::Columns;
+use crate::placement::at_cache_line;
+use crate::x86_64::panel_rows::store_16 as store;
+use crate::x86_64::tiles::{self, Target, Tiles};
+use std::arch::x86_64::*;
+
+/// Tokens of the widest tile: 24 sums, 4 planes and 4 constants fill the 32 registers.
+const TOKENS: usize = 24;
+
+const TILES: &Tiles = &[
+    (TOKENS, tile::<TOKENS>),
+    (16, tile::<16>),
+    (12, tile::<12>),
+    (8, tile::<8>),
+    (6, narrow_tile::<6>),
+    (4, narrow_tile::<4>),
+    (3, narrow_tile::<3>),
+    (2, narrow_tile::<2>),
+    (1, narrow_tile::<1>),
+];
+
+/// Products of all panels with all tokens.
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+pub(super) fn gemm(args: GemmI8<'_, '_>) {
+    at_cache_line!();
+    // SAFETY: this function enables the features that the tiles enable.
+    unsafe { tiles::gemm(args, 16, TILES) }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn tile<const T: usize>(panel: &[u8], x: &[i32], target: Target<'_>, y: &mut Columns<'_, i32>) {
+    at_cache_line!();
+    let mask = _mm512_set1_epi8(3);
+    let mut sums = [_mm512_setzero_si512(); T];
+    let (x, _) = x.as_chunks::<T>();
+    for (step, x) in panel.as_chunks::<64>().0.iter().zip(x.as_chunks::<4>().0) {
+        // SAFETY: a step has 64 bytes; the load needs no alignment.
+        let codes = unsafe { _mm512_loadu_si512(step.as_ptr().cast()) };
+        let planes = [
+            _mm512_and_si512(codes, mask),
+            _mm512_and_si512(_mm512_srli_epi16::<2>(codes), mask),
+            _mm512_and_si512(_mm512_srli_epi16::<4>(codes), mask),
+            _mm512_and_si512(_mm512_srli_epi16::<6>(codes), mask),
+        ];
+        for p in 0..4 {
+            for t in 0..T {
+                sums[t] = _mm512_dpbusd_epi32(sums[t], planes[p], _mm512_set1_epi32(x[p][t]));
+            }
+        }
+    }
+    write(sums, target, y);
+}
+
+/// As [`tile`], with planes in place: plane p of a token has a sum of its own, 4^p times too large.
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn narrow_tile<const T: usize>(panel: &[u8], x: &[i32], target: Target<'_>, y: &mut Columns<'_, i32>) {
+    at_cache_line!();
+    let masks = [0x03, 0x0C, 0x30, 0xC0u8.cast_signed()].map(|m| _mm512_set1_epi8(m));
+    let mut sums = [[_mm512_setzero_si512(); T]; 4];
+    let (x, _) = x.as_chunks::<T>();
+    for (step, x) in panel.as_chunks::<64>().0.iter().zip(x.as_chunks::<4>().0) {
+        // SAFETY: a step has 64 bytes; the load needs no alignment.
+        let codes = unsafe { _mm512_loadu_si512(step.as_ptr().cast()) };
+        for p in 0..4 {
+            let plane = _mm512_and_si512(codes, masks[p]);
+            for t in 0..T {
+                sums[p][t] = _mm512_dpbusd_epi32(sums[p][t], plane, _mm512_set1_epi32(x[p][t]));
+            }
+        }
+    }
+    let mut exact = [_mm512_setzero_si512(); T];
+    for t in 0..T {
+        let low = _mm512_add_epi32(sums[0][t], _mm512_srai_epi32::<2>(sums[1][t]));
+        let high = _mm512_add_epi32(_mm512_srai_epi32::<4>(sums[2][t]), _mm512_srai_epi32::<6>(sums[3][t]));
+        exact[t] = _mm512_add_epi32(low, high);
+    }
+    write(exact, target, y);
+}
+
+/// Turns sums of codes into sums of weights and stores the rows that there are.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn write<const T: usize>(sums: [__m512i; T], target: Target<'_>, y: &mut Columns<'_, i32>) {
+    for (t, (sum, x)) in sums.into_iter().zip(target.x).enumerate() {
+        let exact = _mm512_sub_epi32(sum, _mm512_set1_epi32(x.sum()));
+        store(&mut y.token(target.first + t)[target.row..target.row + target.rows], exact);
+    }
+}
