@@ -2,12 +2,12 @@
 
 use crate::cmd::baseline::BaselineCommand;
 use crate::cmd::calibrate::CalibrateArgs;
+use crate::cmd::compare::{CompareArgs, MicroArgs};
 use crate::cmd::count::CountArgs;
 use crate::cmd::gate::GateArgs;
 use crate::cmd::generate::GenerateArgs;
 use crate::cmd::limits::LimitsArgs;
 use crate::cmd::list::ListArgs;
-use crate::cmd::measure_args::{CompareArgs, MicroArgs};
 use crate::cmd::model::ModelCommand;
 use crate::cmd::perplexity::PerplexityArgs;
 use crate::cmd::receipt::ReceiptCommand;

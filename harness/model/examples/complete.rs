@@ -3,6 +3,7 @@
 use kernels::parallel::Team;
 use kernels::{CodeTable, CpuFeatures, HeadFormat, Kernel, registry};
 use model::generate::{Request, Session};
+use model::kernel_weights::KernelWeights;
 use model::{builtin, decoder::Decoder, loading::Loading, sampler::Sampling, weights::Model};
 use std::sync::{Arc, atomic::AtomicBool};
 
@@ -13,11 +14,11 @@ fn main() -> model::Result<()> {
     let kernel = exact.find_map(|kernel| Kernel::new(kernel, features).ok()).expect("scalar-i8 runs on every CPU");
     // Another file: `model::gguf::Gguf::open(path)`.
     let model = Model::load(builtin::open()?, None, &mut Loading::alone())?;
-    let weights = Arc::new(model.weights(kernel.descriptor().layout, CodeTable::TERNARY, &mut Loading::alone())?);
+    let weights = model.weights(kernel.descriptor().packing, CodeTable::TERNARY, &mut Loading::alone())?;
     let head = Arc::new(model.head(HeadFormat::F16, features, &mut Team::single())?);
     let (prompt, max_tokens) = (model.tokenizer.encode(&text, None)?, 48);
-    let capacity = prompt.len() + max_tokens;
-    let mut decoder = Decoder::new(&model, weights, kernel, head, Team::single(), features, capacity)?;
+    let weights = KernelWeights::new(kernel, Arc::new(weights))?;
+    let mut decoder = Decoder::of(&model, weights, head).context(prompt.len() + max_tokens).build()?;
     let (sampling, stop_at_eos, timeout) = (Sampling::Greedy, true, None);
     let (stop_ids, stop_strings) = (Vec::new(), Vec::new());
     let request = Request { prompt, max_tokens, sampling, stop_ids, stop_at_eos, stop_strings, timeout };

@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 const SHARED_ATTENTION: usize = 1 << 16;
 
 /// Causal grouped-query attention over the cache.
-pub(crate) struct Attention {
+pub(crate) struct Attention<'a> {
     pub ops: F32Ops,
     pub head_dim: usize,
     /// Query heads that share a key and value head.
@@ -18,22 +18,19 @@ pub(crate) struct Attention {
     pub dim: usize,
     /// Position of the first token of the batch.
     pub position: usize,
+    /// The layer's cache: f16 bit patterns, position x kv_dim.
+    pub keys: &'a [u16],
+    pub values: &'a [u16],
+    /// Room for each thread.
+    pub scores: &'a [Mutex<Vec<f32>>],
 }
 
-impl Attention {
-    /// Attention of `q` over the positions in the cache up to each token's own. `scores` has room for each thread.
-    pub(crate) fn run(
-        &self,
-        team: &mut Team,
-        q: &[f32],
-        keys: &[u16],
-        values: &[u16],
-        scores: &[Mutex<Vec<f32>>],
-        out: &mut [f32],
-    ) {
-        let (d, tokens) = (self.head_dim, out.len() / self.dim);
+impl Attention<'_> {
+    /// Attention of `q` over the positions in the cache up to each token's own.
+    pub(crate) fn run(&self, team: &mut Team, q: &[f32], out: &mut [f32]) {
+        let (d, tokens, keys, values) = (self.head_dim, out.len() / self.dim, self.keys, self.values);
         let heads = |number: usize, range: Range<usize>, mut out: Columns<'_, f32>| {
-            let mut scores = scores[number].lock().unwrap_or_else(PoisonError::into_inner);
+            let mut scores = self.scores[number].lock().unwrap_or_else(PoisonError::into_inner);
             for t in 0..tokens {
                 let positions = self.position + t + 1;
                 let (columns, q) = (out.token(t), &q[t * self.dim..][range.clone()]);

@@ -3,36 +3,51 @@
 
 use crate::attention::Attention;
 use crate::error::{Error, Result};
+use crate::ffn::Ffn;
+use crate::kernel_weights::KernelWeights;
 use crate::rope::Rope;
-use crate::sparse_ffn::{SparseFfn, Sparsity, Step};
+use crate::sparse_ffn::{SparseFfn, Sparsity};
+use crate::sparse_probe;
+use crate::step::{FfnBuffers, Step};
 use crate::times::{Lap, Times};
-use crate::weights::{Model, Weights};
+use crate::weights::Model;
 use kernels::parallel::Team;
-use kernels::{AlignedBuffer, CpuFeatures, F32Ops, HeadInput, Kernel, KernelError, LinearInput, OutputHead, Product};
-use std::ops::Range;
+use kernels::{AlignedBuffer, CpuFeatures, F32Ops, HeadInput, KernelError, LinearInput, OutputHead, Product};
 use std::sync::{Arc, Mutex};
 
 /// Prompt tokens that kernels with a gemm process at once: enough that unpacking the weights costs little beside the
 /// products.
 const BATCH: usize = 128;
 
-/// Another kernel for batches, with weights in its packing.
+/// Another kernel for batches.
 #[derive(Clone)]
-pub struct PrefillKernel {
-    /// An exact int8 kernel with a gemm.
-    pub kernel: Kernel,
-    /// The model's weights in its packing.
-    pub weights: Arc<Weights>,
+pub struct Prefill {
+    /// An exact int8 kernel with a gemm, and weights for it.
+    pub weights: KernelWeights,
     /// Smallest batch that this kernel computes.
     pub from_tokens: usize,
+}
+
+/// A decoder that is not made yet. What is not said: one thread, this CPU's features, room for the model's context,
+/// every element computed, the same kernel for batches.
+pub struct Builder<'m> {
+    model: &'m Model,
+    weights: KernelWeights,
+    head: Arc<OutputHead>,
+    team: Team,
+    features: CpuFeatures,
+    context: usize,
+    sparsity: Sparsity,
+    prefill: Option<Prefill>,
 }
 
 /// A model, a kernel and the state of one sequence.
 pub struct Decoder<'m> {
     model: &'m Model,
-    weights: Arc<Weights>,
-    kernel: Kernel,
+    weights: KernelWeights,
+    prefill: Option<Prefill>,
     head: Arc<OutputHead>,
+    ffn: Ffn,
     ops: F32Ops,
     team: Team,
     rope: Rope,
@@ -45,8 +60,6 @@ pub struct Decoder<'m> {
     tokens: usize,
     batch: usize,
     buffers: Buffers,
-    sparse: Option<SparseFfn>,
-    prefill: Option<PrefillKernel>,
     /// Time by phase and operation since the last [`Decoder::reset`].
     pub times: Times,
 }
@@ -74,58 +87,12 @@ struct Buffers {
     head_input: HeadInput,
 }
 
-impl<'m> Decoder<'m> {
-    /// Room for `capacity` tokens. `weights` must be in the kernel's packing; `features` choose the operations between
-    /// the products; `head` is the model's embedding in some format.
-    pub fn new(
-        model: &'m Model,
-        weights: Arc<Weights>,
-        kernel: Kernel,
-        head: Arc<OutputHead>,
-        team: Team,
-        features: CpuFeatures,
-        capacity: usize,
-    ) -> Result<Self> {
-        Self::with_prefill(model, weights, kernel, None, head, team, features, capacity)
-    }
-
-    /// As [`Decoder::new`], with another kernel for batches of prompt tokens. Both must be exact on int8 activations,
-    /// so that results do not depend on which of them computes a batch.
-    #[allow(clippy::too_many_arguments)]
-    pub fn with_prefill(
-        model: &'m Model,
-        weights: Arc<Weights>,
-        kernel: Kernel,
-        prefill: Option<PrefillKernel>,
-        head: Arc<OutputHead>,
-        team: Team,
-        features: CpuFeatures,
-        capacity: usize,
-    ) -> Result<Self> {
+impl Buffers {
+    fn new(model: &Model, batch: usize, capacity: usize, threads: usize) -> Self {
         let c = &model.config;
-        check_packing(&kernel, &weights)?;
-        if let Some(prefill) = &prefill {
-            check_packing(&prefill.kernel, &prefill.weights)?;
-            for kernel in [&kernel, &prefill.kernel] {
-                if !kernel.descriptor().exact() {
-                    let id = kernel.id();
-                    return Err(Error::failed(format!(
-                        "{id} is not exact on int8: no other kernel may prefill for it"
-                    )));
-                }
-            }
-        }
-        check_head(model, &head)?;
-        let cache = c.layers.checked_mul(capacity).and_then(|n| n.checked_mul(c.kv_dim()));
-        let cache = cache.filter(|n| *n < isize::MAX as usize / 4).ok_or_else(|| {
-            Error::input(format!("a cache of {capacity} tokens does not fit in memory; ask for fewer tokens"))
-        })?;
-        // Without a gemm a batch is no faster, and a time limit would be checked less often.
-        let gemm = prefill.as_ref().map_or(kernel, |p| p.kernel).descriptor().gemm;
-        let batch = if gemm.is_some() { BATCH.min(capacity.max(1)) } else { 1 };
         let widest = (c.dim + 2 * c.kv_dim()).max(2 * c.ffn).max(c.dim);
         let scores = capacity.saturating_mul(c.heads / c.kv_heads);
-        let buffers = Buffers {
+        Self {
             x: AlignedBuffer::zeroed(batch * c.dim),
             h: AlignedBuffer::zeroed(batch * c.dim),
             q: AlignedBuffer::zeroed(batch * c.dim),
@@ -135,17 +102,80 @@ impl<'m> Decoder<'m> {
             gate: AlignedBuffer::zeroed(batch * c.ffn),
             up: AlignedBuffer::zeroed(batch * c.ffn),
             normed_ffn: AlignedBuffer::zeroed(batch * c.ffn),
-            scores: (0..team.threads()).map(|_| Mutex::new(vec![0.0; scores])).collect(),
+            scores: (0..threads).map(|_| Mutex::new(vec![0.0; scores])).collect(),
             logits: AlignedBuffer::zeroed(c.vocab),
             integers: AlignedBuffer::zeroed(batch * widest),
             input: LinearInput::new(batch, c.dim.max(c.ffn)),
             head_input: HeadInput::new(c.dim),
+        }
+    }
+}
+
+impl<'m> Builder<'m> {
+    /// Threads.
+    pub fn team(self, team: Team) -> Self {
+        Self { team, ..self }
+    }
+
+    /// What the operations between the products may use.
+    pub fn features(self, features: CpuFeatures) -> Self {
+        Self { features, ..self }
+    }
+
+    /// Room for so many tokens.
+    pub fn context(self, tokens: usize) -> Self {
+        Self { context: tokens, ..self }
+    }
+
+    /// Whether single tokens skip zero gates, which needs a second copy of `up` and `down`. Without effect for a kernel
+    /// that is not exact on int8 activations. Logits stay the same, bit for bit.
+    pub fn sparse(self, sparsity: Sparsity) -> Self {
+        Self { sparsity, ..self }
+    }
+
+    /// Another kernel for batches of prompt tokens. Both must be exact on int8 activations, so that results do not
+    /// depend on which of them computes a batch.
+    pub fn prefill(self, prefill: Option<Prefill>) -> Self {
+        Self { prefill, ..self }
+    }
+
+    /// # Errors
+    /// A head of another shape than the model's, a prefill kernel that would change results, or a context that does not
+    /// fit in memory.
+    pub fn build(self) -> Result<Decoder<'m>> {
+        let Self { model, weights, head, mut team, features, context: capacity, sparsity, prefill } = self;
+        let c = &model.config;
+        for kernel in prefill.iter().flat_map(|p| [weights.kernel(), p.weights.kernel()]) {
+            if !kernel.descriptor().exact() {
+                let id = kernel.id();
+                return Err(Error::failed(format!("{id} is not exact on int8: no other kernel may prefill for it")));
+            }
+        }
+        check_head(model, &head)?;
+        let cache = c.layers.checked_mul(capacity).and_then(|n| n.checked_mul(c.kv_dim()));
+        let cache = cache.filter(|n| *n < isize::MAX as usize / 4).ok_or_else(|| {
+            Error::input(format!("a cache of {capacity} tokens does not fit in memory; ask for fewer tokens"))
+        })?;
+        // Without a gemm a batch is no faster, and a time limit would be checked less often.
+        let for_batches = prefill.as_ref().map_or(&weights, |p| &p.weights);
+        let gemm = for_batches.kernel().descriptor().operations.gemm;
+        let batch = if gemm.is_some() { BATCH.min(capacity.max(1)) } else { 1 };
+        let ffn = match SparseFfn::new(sparsity, model, &weights, features, &mut team)? {
+            Some(mut sparse) => {
+                if let Sparsity::Measured(turns) = sparsity {
+                    sparse_probe::measure(&mut sparse, &weights, F32Ops::select(features), &mut team, turns)?;
+                }
+                Ffn::Sparse(sparse)
+            }
+            None => Ffn::Dense,
         };
-        Ok(Self {
+        Ok(Decoder {
+            buffers: Buffers::new(model, batch, capacity, team.threads()),
             model,
             weights,
-            kernel,
+            prefill,
             head,
+            ffn,
             ops: F32Ops::select(features),
             team,
             rope: Rope::new(c.head_dim, c.rope_theta, capacity),
@@ -155,32 +185,38 @@ impl<'m> Decoder<'m> {
             position: 0,
             tokens: 0,
             batch,
-            buffers,
-            sparse: None,
-            prefill,
             times: Times::default(),
         })
+    }
+}
+
+impl<'m> Decoder<'m> {
+    /// What every decoder needs; `head` is the model's embedding in some format.
+    pub fn of(model: &'m Model, weights: KernelWeights, head: Arc<OutputHead>) -> Builder<'m> {
+        Builder {
+            model,
+            weights,
+            head,
+            team: Team::single(),
+            features: CpuFeatures::detect(),
+            context: model.config.context,
+            sparsity: Sparsity::Dense,
+            prefill: None,
+        }
     }
 
     /// Starts a new sequence and sets the times to 0.
     pub fn reset(&mut self) {
         self.position = 0;
         self.times = Times::default();
-        if let Some(sparse) = &mut self.sparse {
+        if let Ffn::Sparse(sparse) = &mut self.ffn {
             sparse.reset();
         }
     }
 
-    /// Turns skipping of zero gates on or off, for single tokens. It packs a second copy of `up` and `down`. Without
-    /// effect for a kernel that is not exact on int8 activations. Logits stay the same, bit for bit.
-    pub fn set_sparsity(&mut self, mode: Sparsity, features: CpuFeatures) -> Result<Option<&SparseFfn>> {
-        self.sparse = SparseFfn::new(mode, self.model, &self.weights, &self.kernel, &mut self.team, features)?;
-        Ok(self.sparse.as_ref())
-    }
-
     /// Skipping and its counters since the last [`Decoder::reset`], if it is on.
     pub fn sparse(&self) -> Option<&SparseFfn> {
-        self.sparse.as_ref()
+        self.ffn.sparse()
     }
 
     /// The model.
@@ -203,8 +239,8 @@ impl<'m> Decoder<'m> {
     /// Bytes of weights, scales and head that one decoded token reads; with sparsity, the mean since the last
     /// [`Decoder::reset`].
     pub fn bytes_per_token(&self) -> u64 {
-        let dense = self.weights.bytes() + self.head.bytes() as u64;
-        let saved = self.sparse.as_ref().map_or(0, SparseFfn::saved_bytes_per_token);
+        let dense = self.weights.weights().bytes() + self.head.bytes() as u64;
+        let saved = self.sparse().map_or(0, SparseFfn::saved_bytes_per_token);
         dense.saturating_add_signed(-saved)
     }
 
@@ -264,7 +300,7 @@ impl<'m> Decoder<'m> {
         let Self { weights, buffers: b, model, team, ops, .. } = self;
         let dim = model.config.dim;
         let x = &b.x[token * dim..(token + 1) * dim];
-        ops.rms_norm(x, &weights.output_norm, model.config.rms_eps, &mut b.h[..dim]);
+        ops.rms_norm(x, &weights.weights().output_norm, model.config.rms_eps, &mut b.h[..dim]);
         head.gemv(team, &b.h[..dim], &mut b.head_input, &mut b.logits)
             .map_err(|e| Error::failed(format!("output head: {e}")))?;
         phase.add_to(&mut self.times.logits);
@@ -292,118 +328,53 @@ impl<'m> Decoder<'m> {
     }
 
     fn block(&mut self, layer: usize) -> std::result::Result<(), KernelError> {
-        let Self {
-            model,
-            weights,
-            kernel,
-            team,
-            rope,
-            ops,
-            buffers: b,
-            times,
-            capacity,
-            position,
-            tokens,
-            sparse,
-            prefill,
-            ..
-        } = self;
-        let (kernel, weights) = match prefill {
-            Some(p) if *tokens > 1 && *tokens >= p.from_tokens => (&p.kernel, &p.weights),
-            _ => (&*kernel, &*weights),
+        let Self { model, weights, prefill, ffn, ops, team, rope, buffers: b, times, .. } = self;
+        let (c, ops, n, position) = (&model.config, *ops, self.tokens, self.position);
+        let weights = match prefill {
+            Some(prefill) if n > 1 && n >= prefill.from_tokens => &prefill.weights,
+            _ => &*weights,
         };
-        let (c, block, ops, n, position) = (&model.config, &weights.blocks[layer], *ops, *tokens, *position);
-        let (dim, ffn, kv_dim, eps) = (c.dim, c.ffn, c.kv_dim(), c.rms_eps);
-        let cache = layer * *capacity * kv_dim..(layer + 1) * *capacity * kv_dim;
+        let block = &weights.weights().blocks[layer];
+        let (dim, wide, kv_dim) = (c.dim, c.ffn, c.kv_dim());
+        let cache = layer * self.capacity * kv_dim..(layer + 1) * self.capacity * kv_dim;
         let (keys, values) = (&mut self.keys[cache.clone()], &mut self.values[cache]);
         let here = position * kv_dim..(position + n) * kv_dim;
         let (x, h, q) = (&mut b.x[..n * dim], &mut b.h[..n * dim], &mut b.q[..n * dim]);
-        let (k, v) = (&mut b.k[..n * kv_dim], &mut b.v[..n * kv_dim]);
-        let attended = &mut b.attended[..n * dim];
-        let (gate, up, normed) = (&mut b.gate[..n * ffn], &mut b.up[..n * ffn], &mut b.normed_ffn[..n * ffn]);
-        let mut lap = Lap::start();
+        let (k, v, attended) = (&mut b.k[..n * kv_dim], &mut b.v[..n * kv_dim], &mut b.attended[..n * dim]);
+        let (gate, up, normed) = (&mut b.gate[..n * wide], &mut b.up[..n * wide], &mut b.normed_ffn[..n * wide]);
+        let (kernel, input, integers) = (weights.kernel(), &mut b.input, &mut b.integers[..]);
+        let mut s = Step { kernel, team, ops, eps: c.rms_eps, input, integers, times, lap: Lap::start() };
 
-        each_token(team, h, dim, |t, h| ops.rms_norm(&x[t * dim..][..dim], &block.attn_norm, eps, h));
-        lap.add_to(&mut times.norms);
-        b.input.prepare(team, kernel, ops, dim, h)?;
-        lap.add_to(&mut times.activation_quant);
-        let qkv = [
+        s.norm(x, &block.attn_norm, h);
+        s.quantise(h, dim)?;
+        s.products([
             Product { weights: &block.q, y: &mut *q },
             Product { weights: &block.k, y: &mut *k },
             Product { weights: &block.v, y: &mut *v },
-        ];
-        kernel.linear_group(team, ops, qkv, &b.input, &mut b.integers)?;
-        lap.add_to(&mut times.qkv);
+        ])?;
+        s.took(|times| &mut times.qkv);
 
-        each_token(team, q, dim, |t, q| rope.rotate(ops, q, dim, position + t));
-        each_token(team, k, kv_dim, |t, k| rope.rotate(ops, k, kv_dim, position + t));
-        try_each_token(team, &mut keys[here.clone()], kv_dim, |t, key| {
-            ops.narrow_to_f16(&k[t * kv_dim..][..kv_dim], key)
-        })?;
-        try_each_token(team, &mut values[here], kv_dim, |t, value| {
-            ops.narrow_to_f16(&v[t * kv_dim..][..kv_dim], value)
-        })?;
-        let attention = Attention { ops, head_dim: c.head_dim, group: c.heads / c.kv_heads, kv_dim, dim, position };
-        attention.run(team, q, keys, values, &b.scores, attended);
-        lap.add_to(&mut times.attention);
+        s.each_token(q, dim, |t, q| rope.rotate(ops, q, dim, position + t));
+        s.each_token(k, kv_dim, |t, k| rope.rotate(ops, k, kv_dim, position + t));
+        s.try_each_token(&mut keys[here.clone()], kv_dim, |t, key| ops.narrow_to_f16(&k[t * kv_dim..][..kv_dim], key))?;
+        s.try_each_token(&mut values[here], kv_dim, |t, value| ops.narrow_to_f16(&v[t * kv_dim..][..kv_dim], value))?;
+        let (head_dim, group, scores) = (c.head_dim, c.heads / c.kv_heads, &b.scores[..]);
+        let attention = Attention { ops, head_dim, group, kv_dim, dim, position, keys, values, scores };
+        attention.run(s.team, q, attended);
+        s.took(|times| &mut times.attention);
 
-        each_token(team, h, dim, |t, h| ops.rms_norm(&attended[t * dim..][..dim], &block.attn_sub_norm, eps, h));
-        lap.add_to(&mut times.norms);
-        b.input.prepare(team, kernel, ops, dim, h)?;
-        lap.add_to(&mut times.activation_quant);
-        kernel.linear(team, ops, &block.attn_output, &b.input, &mut b.integers, h)?;
-        lap.add_to(&mut times.attn_out);
-        each_token(team, x, dim, |t, x| ops.add_scaled(x, 1.0, &h[t * dim..][..dim]));
+        s.norm(attended, &block.attn_sub_norm, h);
+        s.quantise(h, dim)?;
+        s.product(&block.attn_output, h)?;
+        s.took(|times| &mut times.attn_out);
+        s.add(x, h, dim);
 
-        each_token(team, h, dim, |t, h| ops.rms_norm(&x[t * dim..][..dim], &block.ffn_norm, eps, h));
-        lap.add_to(&mut times.norms);
-        b.input.prepare(team, kernel, ops, dim, h)?;
-        lap.add_to(&mut times.activation_quant);
-        if let (Some(sparse), 1) = (sparse, n) {
-            let (input, integers, lap) = (&mut b.input, &mut b.integers[..], &mut lap);
-            let step = Step {
-                layer,
-                block,
-                kernel,
-                team,
-                ops,
-                eps,
-                input,
-                integers,
-                gate,
-                up,
-                normed,
-                out: &mut *h,
-                lap,
-                times,
-            };
-            sparse.step(step)?;
-        } else {
-            let gate_up =
-                [Product { weights: &block.gate, y: &mut *gate }, Product { weights: &block.up, y: &mut *up }];
-            kernel.linear_group(team, ops, gate_up, &b.input, &mut b.integers)?;
-            lap.add_to(&mut times.gate_up);
-            let of = |t: usize| t * ffn..(t + 1) * ffn;
-            let gain = &block.ffn_sub_norm;
-            each_token(team, normed, ffn, |t, h| ops.gated_rms_norm(&gate[of(t)], &up[of(t)], gain, eps, h));
-            lap.add_to(&mut times.norms);
-            b.input.prepare(team, kernel, ops, ffn, normed)?;
-            lap.add_to(&mut times.activation_quant);
-            kernel.linear(team, ops, &block.down, &b.input, &mut b.integers, h)?;
-            lap.add_to(&mut times.down);
-        }
-        each_token(team, x, dim, |t, x| ops.add_scaled(x, 1.0, &h[t * dim..][..dim]));
-        lap.add_to(&mut times.norms);
+        s.norm(x, &block.ffn_norm, h);
+        s.quantise(h, dim)?;
+        ffn.run(&mut s, block, layer, FfnBuffers { gate, up, normed, out: &mut *h })?;
+        s.add(x, h, dim);
         Ok(())
     }
-}
-
-fn check_packing(kernel: &Kernel, weights: &Weights) -> Result<()> {
-    let (id, wants, has) = (kernel.id(), kernel.descriptor().layout, weights.layout);
-    if wants == has {
-        return Ok(());
-    }
-    Err(Error::failed(format!("kernel {id} reads packing {wants}, the weights are packed as {has}")))
 }
 
 fn check_head(model: &Model, head: &OutputHead) -> Result<()> {
@@ -413,31 +384,4 @@ fn check_head(model: &Model, head: &OutputHead) -> Result<()> {
     }
     let (rows, k, vocab, dim) = (head.rows(), head.k(), c.vocab, c.dim);
     Err(Error::failed(format!("the output head is {rows} x {k}, the model needs {vocab} x {dim}")))
-}
-
-/// Calls `f(token, its part of out)` for every token: a batch on all threads, one token on the calling thread.
-fn each_token<T: Send>(team: &mut Team, out: &mut [T], width: usize, f: impl Fn(usize, &mut [T]) + Sync) {
-    let done = try_each_token(team, out, width, |token, out| {
-        f(token, out);
-        Ok::<(), std::convert::Infallible>(())
-    });
-    match done {
-        Ok(()) => {}
-        Err(never) => match never {},
-    }
-}
-
-/// [`each_token`] for calls that can fail; returns one of the errors.
-fn try_each_token<T: Send, E: Send>(
-    team: &mut Team,
-    out: &mut [T],
-    width: usize,
-    f: impl Fn(usize, &mut [T]) -> std::result::Result<(), E> + Sync,
-) -> std::result::Result<(), E> {
-    if out.len() == width {
-        return f(0, out);
-    }
-    team.split_rows(width, out, |range: Range<usize>, piece: &mut [T]| {
-        piece.chunks_exact_mut(width).enumerate().try_for_each(|(i, out)| f(range.start / width + i, out))
-    })
 }

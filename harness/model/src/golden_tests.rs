@@ -2,11 +2,14 @@
 //! allocates nothing.
 
 use crate::builtin;
-use crate::decoder::Decoder;
+use crate::decoder::{Builder, Decoder};
 use crate::generate::{Generation, Request, Session};
+use crate::kernel_weights::KernelWeights;
 use crate::loading::Loading;
 use crate::perplexity;
+use crate::perplexity::Text;
 use crate::sampler::Sampling;
+use crate::sparse_ffn::Sparsity;
 use crate::stop::StopReason;
 use crate::weights::Model;
 use kernels::parallel::Team;
@@ -63,12 +66,17 @@ fn kernels() -> Vec<Kernel> {
 }
 
 fn decoder<'m>(model: &'m Model, kernel: Kernel, threads: usize, capacity: usize) -> Decoder<'m> {
-    let weights = model.weights(kernel.descriptor().layout, CodeTable::TERNARY, &mut Loading::alone()).expect("packs");
+    builder(model, kernel, threads, capacity).build().expect("fits")
+}
+
+fn builder<'m>(model: &'m Model, kernel: Kernel, threads: usize, capacity: usize) -> Builder<'m> {
+    let weights = model.weights(kernel.descriptor().packing, CodeTable::TERNARY, &mut Loading::alone()).expect("packs");
     // Workers count if the thread that they work for does: other tests allocate as they like.
     let watched = WATCHED.get();
     let team = Team::new(threads, move |_| WATCHED.set(watched)).expect("threads start");
     let head = head(model, HeadFormat::F16, CpuFeatures::detect());
-    Decoder::new(model, Arc::new(weights), kernel, head, team, CpuFeatures::detect(), capacity).expect("fits")
+    let weights = KernelWeights::new(kernel, Arc::new(weights)).expect("its packing");
+    Decoder::of(model, weights, head).team(team).context(capacity)
 }
 
 fn head(model: &Model, format: HeadFormat, features: CpuFeatures) -> Arc<OutputHead> {
@@ -141,7 +149,8 @@ fn perplexity_is_the_golden_one() {
     // The fastest kernel of each family over everything; all the others over the first windows, against the exact one.
     let run = |kernel: Kernel, windows: usize| {
         let mut decoder = decoder(&model, kernel, 2, 128);
-        perplexity::score(&mut decoder, &tokens, 128, windows, &AtomicBool::new(false), |_, _| {}).expect("scores")
+        let text = Text { tokens: &tokens, window: 128, max_windows: windows };
+        perplexity::score(&mut decoder, text, &AtomicBool::new(false), |_, _| {}).expect("scores")
     };
     let exact = exact();
     let got = run(exact, usize::MAX).nats_per_token.exp();
@@ -161,9 +170,11 @@ fn the_seeds_table_is_far_off() {
         Kernel::new(registry::find("scalar").expect("registered"), CpuFeatures::NONE).expect("runs everywhere");
     let weights = model.weights(kernel.descriptor().layout, CodeTable::SEED, &mut Loading::alone()).expect("packs");
     let head = head(&model, HeadFormat::F16, CpuFeatures::NONE);
-    let mut decoder =
-        Decoder::new(&model, Arc::new(weights), kernel, head, Team::single(), CpuFeatures::NONE, 128).expect("fits");
-    let score = perplexity::score(&mut decoder, &tokens, 128, 1, &AtomicBool::new(false), |_, _| {}).expect("finite");
+    let weights = KernelWeights::new(kernel, Arc::new(weights)).expect("its packing");
+    let decoder = Decoder::of(&model, weights, head).features(CpuFeatures::NONE).context(128);
+    let mut decoder = decoder.build().expect("fits");
+    let text = Text { tokens: &tokens, window: 128, max_windows: 1 };
+    let score = perplexity::score(&mut decoder, text, &AtomicBool::new(false), |_, _| {}).expect("finite");
     assert!(score.nats_per_token.exp() > 200.0, "{score:?}");
 }
 
@@ -174,12 +185,10 @@ fn decoding_allocates_nothing() {
     let with_heads = HeadFormat::ALL.map(|format| (exact(), format));
     for (kernel, format) in kernels().into_iter().map(|kernel| (kernel, HeadFormat::F16)).chain(with_heads) {
         for sampling in [Sampling::Greedy, Sampling::Random { temperature: 0.8, top_k: 40, top_p: 0.95, seed: 1 }] {
-            let mut decoder = decoder(&model, kernel, 2, 64);
+            // Steps that skip allocate no more than others; kernels without exact sums stay dense.
+            let sparsity = if sampling == Sampling::Greedy { Sparsity::Always } else { Sparsity::Dense };
+            let mut decoder = builder(&model, kernel, 2, 64).sparse(sparsity).build().expect("fits");
             decoder.set_head(head(&model, format, CpuFeatures::detect())).expect("of this model");
-            if let Sampling::Greedy = sampling {
-                // Steps that skip allocate no more than others; kernels without exact sums stay dense.
-                decoder.set_sparsity(crate::sparse_ffn::Sparsity::Always, CpuFeatures::detect()).expect("packs");
-            }
             let mut request = request(vec![836, 27], 40);
             request.sampling = sampling;
             request.stop_strings = vec!["never said".into()];
@@ -231,10 +240,11 @@ fn quantised_heads_change_perplexity_a_little_and_the_same_for_every_instruction
     let [q8, q4] = [HeadFormat::Q8, HeadFormat::Q4].map(|format| levels.map(|features| head(&model, format, features)));
     let heads = [Arc::clone(decoder.head()), q8[0].clone(), q4[0].clone(), q8[1].clone(), q4[1].clone()];
     let run = AtomicBool::new(false);
-    let scores = perplexity::score_heads(&mut decoder, &heads, &tokens, 128, 4, &run, |_, _| {}).expect("scores");
+    let text = Text { tokens: &tokens, window: 128, max_windows: 4 };
+    let scores = perplexity::score_heads(&mut decoder, &heads, text, &run, |_, _| {}).expect("scores");
     let [f16, q8_score, q4_score, q8_again, q4_again] = scores.map(|score| score.nats_per_token);
     assert_eq!((q8_score, q4_score), (q8_again, q4_again));
-    assert_eq!(perplexity::score(&mut decoder, &tokens, 128, 4, &run, |_, _| {}).expect("scores").nats_per_token, f16);
+    assert_eq!(perplexity::score(&mut decoder, text, &run, |_, _| {}).expect("scores").nats_per_token, f16);
     assert!((q8_score - f16).exp_m1().abs() < 0.005 && q8_score != f16, "f16 {f16}, q8 {q8_score} nats");
     assert!((q4_score - f16).exp_m1().abs() < 0.05 && q4_score != f16, "f16 {f16}, q4 {q4_score} nats");
     // The scalar path is slow: one position.

@@ -16,6 +16,7 @@ pub mod generate;
 pub mod gguf;
 pub mod hash;
 pub mod inspect;
+pub mod kernel_weights;
 pub mod known;
 pub mod loading;
 pub mod mapped;
@@ -24,6 +25,7 @@ pub mod perplexity;
 pub mod rope;
 pub mod sampler;
 pub mod sparse_ffn;
+pub mod step;
 pub mod stop;
 pub mod synth;
 pub mod times;
@@ -31,7 +33,9 @@ pub mod tokenizer;
 pub mod weights;
 
 mod attention;
+mod ffn;
 mod policy;
+mod sparse_probe;
 
 #[cfg(test)]
 mod damaged_tests;

@@ -15,19 +15,26 @@ pub struct Score {
     pub tokens: usize,
 }
 
-/// Scores `tokens` in windows of `window` inputs (at most `max_windows`); tokens after the last whole window are left
-/// out, as in the golden rule. `progress` is called with (windows done, windows). The decoder needs room for one
-/// window.
+/// What is scored.
+#[derive(Clone, Copy, Debug)]
+pub struct Text<'a> {
+    /// Token ids.
+    pub tokens: &'a [u32],
+    /// Inputs of a window.
+    pub window: usize,
+    /// Most windows; tokens after the last whole one are left out, as in the golden rule.
+    pub max_windows: usize,
+}
+
+/// Scores a text. `progress` is called with (windows done, windows). The decoder needs room for one window.
 pub fn score(
     decoder: &mut Decoder<'_>,
-    tokens: &[u32],
-    window: usize,
-    max_windows: usize,
+    text: Text<'_>,
     interrupted: &AtomicBool,
     progress: impl FnMut(usize, usize),
 ) -> Result<Score> {
     let heads = [Arc::clone(decoder.head())];
-    let [score] = score_heads(decoder, &heads, tokens, window, max_windows, interrupted, progress)?;
+    let [score] = score_heads(decoder, &heads, text, interrupted, progress)?;
     Ok(score)
 }
 
@@ -35,9 +42,7 @@ pub fn score(
 pub fn score_heads<const HEADS: usize>(
     decoder: &mut Decoder<'_>,
     heads: &[Arc<OutputHead>; HEADS],
-    tokens: &[u32],
-    window: usize,
-    max_windows: usize,
+    Text { tokens, window, max_windows }: Text<'_>,
     interrupted: &AtomicBool,
     mut progress: impl FnMut(usize, usize),
 ) -> Result<[Score; HEADS]> {

@@ -35,6 +35,20 @@ pub struct Sampler {
     vocab: usize,
 }
 
+/// How much a logit weighs in the draw.
+struct Softmax {
+    largest: f32,
+    temperature: f32,
+}
+
+impl Softmax {
+    /// 1 for the largest. f64 keeps the running sum of 128,256 weights exact enough that the last token keeps its
+    /// share.
+    fn weight(&self, logit: f32) -> f64 {
+        ((f64::from(logit) - f64::from(self.largest)) / f64::from(self.temperature)).exp()
+    }
+}
+
 impl Sampler {
     /// A sampler for a vocabulary of `vocab` tokens. Refuses parameters outside the ranges in [`Sampling`].
     pub fn new(sampling: Sampling, vocab: usize) -> Result<Self> {
@@ -70,12 +84,13 @@ impl Sampler {
         match self.sampling {
             Sampling::Greedy => Ok(best),
             Sampling::Random { temperature, top_k, top_p, .. } => {
-                Ok(self.pick(logits, logits[best as usize], temperature, top_k, top_p))
+                let softmax = Softmax { largest: logits[best as usize], temperature };
+                Ok(self.pick(logits, softmax, top_k, top_p))
             }
         }
     }
 
-    fn pick(&mut self, logits: &[f32], largest: f32, temperature: f32, top_k: usize, top_p: f32) -> u32 {
+    fn pick(&mut self, logits: &[f32], softmax: Softmax, top_k: usize, top_p: f32) -> u32 {
         let by_rank = |a: &u32, b: &u32| logits[*b as usize].total_cmp(&logits[*a as usize]).then(a.cmp(b));
         self.ids.clear();
         self.ids.extend(0..self.vocab as u32);
@@ -88,10 +103,8 @@ impl Sampler {
         if top_p < 1.0 || top_k > 0 {
             self.ids.sort_unstable_by(by_rank);
         }
-        // f64 keeps the running sum of 128,256 weights exact enough that the last token keeps its share.
-        let weight = |id: &u32| ((f64::from(logits[*id as usize]) - f64::from(largest)) / f64::from(temperature)).exp();
         self.weights.clear();
-        self.weights.extend(self.ids.iter().map(weight));
+        self.weights.extend(self.ids.iter().map(|id| softmax.weight(logits[*id as usize])));
         let mut total: f64 = self.weights.iter().sum();
         if top_p < 1.0 {
             let share = total * f64::from(top_p);

@@ -8,58 +8,45 @@
 //! is then skipped or not by its own live share.
 
 use crate::error::{Error, Result};
-use crate::times::{Lap, Times};
-use crate::weights::{Block, Model, Weights};
+use crate::kernel_weights::KernelWeights;
+use crate::step::{FfnBuffers, Step};
+use crate::weights::{Block, Model};
 use kernels::parallel::Team;
-use kernels::random::SplitMix64;
 use kernels::sparse::{ColumnWeights, LiveColumns, LiveRows, SparseOps};
-use kernels::{
-    AlignedBuffer, CodeTable, CpuFeatures, F32Ops, Family, Kernel, KernelError, LinearInput, PackedWeights, Product,
-    layouts,
-};
-use std::time::{Duration, Instant};
+use kernels::{AlignedBuffer, CodeTable, CpuFeatures, Family, KernelError, PackedWeights, Packing};
+
+/// Lets so many candidates take turns: `call(candidate, first)` makes one call, and the first one of a candidate, which
+/// is not timed, checks what it gives too. Returns each candidate's median microseconds a call.
+///
+/// Choices at the start are the bench's: it has one way to make them, and says what a round is. What is chosen between
+/// is in here, with the weights that only this crate has.
+pub type Turns = fn(candidates: usize, call: &mut dyn FnMut(usize, bool) -> Result<()>) -> Result<Vec<f64>>;
 
 /// When to skip.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub enum Sparsity {
     /// Never.
     Dense,
-    /// Where the live share is below the measured crossover.
-    Measured,
+    /// Where the live share is below the crossover that is measured by these turns.
+    Measured(Turns),
     /// Always.
     Always,
 }
 
 impl Sparsity {
-    /// From the flags `--dense` and `--sparse`, which exclude each other.
-    pub fn from_flags(dense: bool, sparse: bool, neither: Self) -> Self {
-        if dense {
-            Self::Dense
-        } else if sparse {
-            Self::Always
-        } else {
-            neither
-        }
-    }
-
     fn name(self) -> &'static str {
         match self {
             Self::Dense => "dense",
-            Self::Measured => "measured",
+            Self::Measured(_) => "measured",
             Self::Always => "always",
         }
     }
 }
 
-/// Live shares at which the probe measures. The time at other shares is taken from a straight line through the two.
-const PROBED: [f64; 2] = [0.1, 0.4];
-/// Length of the probe, at least two passes over the layers.
-const PROBE: Duration = Duration::from_millis(150);
-
 /// What the probe measured.
 #[derive(Clone, Debug)]
 pub struct Probe {
-    /// `up` and `down` of a block, dense: median microseconds.
+    /// `up` and `down` of a block, dense: median over passes of the mean over blocks, in microseconds.
     pub dense_us: f64,
     /// Live shares that were measured.
     pub shares: [f64; 2],
@@ -121,38 +108,18 @@ pub struct SparseFfn {
     counts: Vec<Counts>,
 }
 
-/// One block's feed-forward part for one token.
-pub(crate) struct Step<'a> {
-    pub layer: usize,
-    pub block: &'a Block,
-    pub kernel: &'a Kernel,
-    pub team: &'a mut Team,
-    pub ops: F32Ops,
-    pub eps: f32,
-    /// The block's normalised and quantised input; used for `down`'s too.
-    pub input: &'a mut LinearInput,
-    pub integers: &'a mut [i32],
-    pub gate: &'a mut [f32],
-    pub up: &'a mut [f32],
-    pub normed: &'a mut [f32],
-    pub out: &'a mut [f32],
-    pub lap: &'a mut Lap,
-    pub times: &'a mut Times,
-}
-
 impl SparseFfn {
-    /// Packs the extra copies and runs the probe if `mode` asks for it. `None` when `mode` is dense or the kernel is
-    /// not an exact int8 kernel.
+    /// Packs the extra copies. It skips always until [`SparseFfn::decide_by`]. `None` when `mode` is dense or the kernel
+    /// is not an exact int8 kernel.
     pub fn new(
         mode: Sparsity,
         model: &Model,
-        weights: &Weights,
-        kernel: &Kernel,
-        team: &mut Team,
+        weights: &KernelWeights,
         features: CpuFeatures,
+        team: &mut Team,
     ) -> Result<Option<Self>> {
-        let descriptor = kernel.descriptor();
-        if mode == Sparsity::Dense || descriptor.family() != Family::W2A8 || !descriptor.exact() {
+        let descriptor = weights.kernel().descriptor();
+        if matches!(mode, Sparsity::Dense) || descriptor.family() != Family::W2A8 || !descriptor.exact() {
             return Ok(None);
         }
         let failed = |e: KernelError| Error::failed(format!("{}: sparse FFN: {e}", model.path().display()));
@@ -161,12 +128,12 @@ impl SparseFfn {
             let mut matrix = |name: &str| {
                 model.matrix(&format!("blk.{number}.{name}.weight"), &layouts::I2S, CodeTable::TERNARY, team)
             };
-            let up = if weights.layout == &layouts::I2S { None } else { Some(matrix("ffn_up")?) };
+            let up = if weights.weights().packing == Packing::I2s { None } else { Some(matrix("ffn_up")?) };
             Ok(Layer { up, down: ColumnWeights::from_packed(&matrix("ffn_down")?).map_err(failed)? })
         };
         let layers = (0..c.layers).map(&mut layer).collect::<Result<Vec<_>>>()?;
         let padded_rows = layers.iter().map(|l| l.down.padded_rows()).max().unwrap_or(0);
-        let mut this = Self {
+        Ok(Some(Self {
             mode,
             ops: SparseOps::select(features),
             rows: LiveRows::new(c.ffn, c.dim),
@@ -176,13 +143,13 @@ impl SparseFfn {
             probe: None,
             counts: vec![Counts::default(); c.layers],
             layers,
-        };
-        if mode == Sparsity::Measured {
-            let probe = this.measure(weights, kernel, team, F32Ops::select(features)).map_err(failed)?;
-            this.crossover = probe.crossover;
-            this.probe = Some(probe);
-        }
-        Ok(Some(this))
+        }))
+    }
+
+    /// Skips below the crossover of a probe from now on.
+    pub(crate) fn decide_by(&mut self, probe: Probe) {
+        self.crossover = probe.crossover;
+        self.probe = Some(probe);
     }
 
     /// For measuring a block without a model: skips always. Each copy of the block is `up` by rows and `down` by
@@ -254,58 +221,60 @@ impl SparseFfn {
     }
 
     /// The feed-forward block of one token, from gate to output: the same bits as the dense path.
-    pub(crate) fn step(&mut self, mut s: Step<'_>) -> std::result::Result<(), KernelError> {
-        s.kernel.linear(s.team, s.ops, &s.block.gate, s.input, s.integers, s.gate)?;
-        self.rows.set_positive(self.ops, s.gate)?;
-        let sparse = self.mode == Sparsity::Always || self.rows.share() < self.crossover;
-        let counts = &mut self.counts[s.layer];
+    pub(crate) fn run(
+        &mut self,
+        s: &mut Step<'_>,
+        block: &Block,
+        layer: usize,
+        b: FfnBuffers<'_>,
+    ) -> std::result::Result<(), KernelError> {
+        s.product(&block.gate, b.gate)?;
+        self.rows.set_positive(self.ops, b.gate)?;
+        let sparse = matches!(self.mode, Sparsity::Always) || self.rows.share() < self.crossover;
+        let counts = &mut self.counts[layer];
         counts.steps += 1;
         counts.live_rows += self.rows.rows().len() as u64;
         if sparse {
-            self.live_up(s.team, s.layer, &s.block.up, s.input, s.integers, s.up)?;
+            self.live_up(s, layer, &block.up, b.up)?;
         } else {
-            s.kernel.linear(s.team, s.ops, &s.block.up, s.input, s.integers, s.up)?;
+            s.product(&block.up, b.up)?;
         }
-        s.lap.add_to(&mut s.times.gate_up);
-        s.ops.gated_rms_norm(s.gate, s.up, &s.block.ffn_sub_norm, s.eps, s.normed);
-        s.lap.add_to(&mut s.times.norms);
-        s.input.prepare(s.team, s.kernel, s.ops, s.normed.len(), s.normed)?;
-        s.lap.add_to(&mut s.times.activation_quant);
+        s.took(|times| &mut times.gate_up);
+        s.gated_norm(b.gate, b.up, &block.ffn_sub_norm, b.normed);
+        s.quantise(b.normed, block.ffn_sub_norm.len())?;
         if sparse {
-            self.live_down(s.team, s.ops, s.layer, s.input, s.out)?;
-            self.count(&mut s);
+            self.live_down(s, layer, b.out)?;
+            self.count(block, layer);
         } else {
-            s.kernel.linear(s.team, s.ops, &s.block.down, s.input, s.integers, s.out)?;
+            s.product(&block.down, b.out)?;
         }
-        s.lap.add_to(&mut s.times.down);
+        s.took(|times| &mut times.down);
         Ok(())
     }
 
-    fn count(&mut self, s: &mut Step<'_>) {
-        let (counts, layer) = (&mut self.counts[s.layer], &self.layers[s.layer]);
+    fn count(&mut self, block: &Block, layer: usize) {
+        let (counts, layer) = (&mut self.counts[layer], &self.layers[layer]);
         counts.sparse_steps += 1;
         counts.live_columns += self.columns.count() as u64;
-        let row_bytes = layouts::I2S.panel_bytes(s.block.up.k());
+        let row_bytes = Packing::I2s.panel_bytes(block.up.k());
         let column_bytes = layer.down.bytes().checked_div(layer.down.k()).unwrap_or(0);
         let read = self.rows.rows().len() * row_bytes + self.columns.count() * column_bytes;
-        counts.saved += (s.block.up.bytes() + s.block.down.bytes()) as i64 - read as i64;
+        counts.saved += (block.up.bytes() + block.down.bytes()) as i64 - read as i64;
     }
 
     /// `up` where the gate is positive, 0 elsewhere.
     pub fn live_up(
         &mut self,
-        team: &mut Team,
+        s: &mut Step<'_>,
         layer: usize,
         in_rows: &PackedWeights,
-        input: &LinearInput,
-        integers: &mut [i32],
         up: &mut [f32],
     ) -> std::result::Result<(), KernelError> {
         let weights = self.layers[layer].up.as_ref().unwrap_or(in_rows);
-        let x = &input.quantized[0];
-        let sums = &mut integers[..self.rows.rows().len()];
-        self.ops.rows(team, weights, &mut self.rows, x, sums)?;
-        let scale = weights.tensor_scale().ok_or(KernelError::ScalesNotPerTensor { layout: weights.layout() })?;
+        let x = &s.input.quantized[0];
+        let sums = &mut s.integers[..self.rows.rows().len()];
+        self.ops.rows(s.team, weights, &mut self.rows, x, sums)?;
+        let scale = weights.tensor_scale().ok_or(KernelError::ScalesNotPerTensor { packing: weights.packing() })?;
         let factor = scale / x.scale();
         up.fill(0.0);
         // The same two operations as `F32Ops::scale_integers`, so the same bits.
@@ -316,111 +285,15 @@ impl SparseFfn {
     /// `down` from the columns whose activation is not 0.
     pub fn live_down(
         &mut self,
-        team: &mut Team,
-        ops: F32Ops,
+        s: &mut Step<'_>,
         layer: usize,
-        input: &LinearInput,
         out: &mut [f32],
     ) -> std::result::Result<(), KernelError> {
-        let (x, down) = (&input.quantized[0], &self.layers[layer].down);
+        let (x, down) = (&s.input.quantized[0], &self.layers[layer].down);
         self.columns.set(self.ops, x)?;
         let sums = &mut self.sums[..down.padded_rows()];
-        self.ops.columns(team, down, &self.columns, sums)?;
-        ops.scale_integers(&sums[..down.rows()], down.scale() / x.scale(), out);
+        self.ops.columns(s.team, down, &self.columns, sums)?;
+        s.ops.scale_integers(&sums[..down.rows()], down.scale() / x.scale(), out);
         Ok(())
-    }
-
-    /// The probe: times `up` and `down` dense and at two live shares, each in passes over all layers, and computes the
-    /// crossover.
-    fn measure(
-        &mut self,
-        weights: &Weights,
-        kernel: &Kernel,
-        team: &mut Team,
-        ops: F32Ops,
-    ) -> std::result::Result<Probe, KernelError> {
-        let Some(first) = weights.blocks.first() else {
-            return Ok(Probe { dense_us: 0.0, shares: PROBED, sparse_us: [0.0; 2], crossover: 1.0 });
-        };
-        let (ffn, dim) = (first.up.rows(), first.up.k());
-        let mut random = SplitMix64::new(1);
-        // The two sets of live elements are disjoint, so that neither finds its weights in a cache that the other
-        // filled.
-        let place: Vec<f64> = (0..ffn).map(|_| f64::from(random.below(1 << 20)) / f64::from(1 << 20)).collect();
-        let live = |range: std::ops::Range<f64>| place.iter().map(move |p| if range.contains(p) { 1.0 } else { 0.0 });
-        let gates: [Vec<f32>; 2] = [live(0.0..PROBED[0]).collect(), live(PROBED[0]..PROBED[0] + PROBED[1]).collect()];
-        let mut prepared = |team: &mut Team, k: usize, mask: Option<&[f32]>| {
-            let value = |_| (1.0 + random.signed_unit() / 2.0) * [1.0, -1.0][random.below(2) as usize];
-            let mut x: Vec<f32> = (0..k).map(value).collect();
-            x.iter_mut().zip(mask.unwrap_or(&[])).for_each(|(x, live)| *x *= live);
-            let mut input = LinearInput::new(1, k);
-            input.prepare(team, kernel, ops, k, &x).map(|()| input)
-        };
-        let wide = prepared(team, dim, None)?;
-        let dense = prepared(team, ffn, None)?;
-        let thin = [prepared(team, ffn, Some(&gates[0]))?, prepared(team, ffn, Some(&gates[1]))?];
-        let (mut up, mut out, mut integers) = (vec![0f32; ffn], vec![0f32; dim], vec![0i32; ffn.max(dim)]);
-        let mut times: [Vec<f64>; 3] = Default::default();
-        let start = Instant::now();
-        for pass in 0.. {
-            for (variant, times) in times.iter_mut().enumerate() {
-                for (layer, block) in weights.blocks.iter().enumerate() {
-                    let lap = Instant::now();
-                    match variant.checked_sub(1) {
-                        None => {
-                            kernel.linear_group(
-                                team,
-                                ops,
-                                [Product { weights: &block.up, y: &mut up }],
-                                &wide,
-                                &mut integers,
-                            )?;
-                            kernel.linear(team, ops, &block.down, &dense, &mut integers, &mut out)?;
-                        }
-                        Some(i) => {
-                            self.rows.set_positive(self.ops, &gates[i])?;
-                            self.live_up(team, layer, &block.up, &wide, &mut integers, &mut up)?;
-                            self.live_down(team, ops, layer, &thin[i], &mut out)?;
-                        }
-                    }
-                    // The first pass includes page faults and is not counted.
-                    if pass > 0 {
-                        times.push(lap.elapsed().as_secs_f64() * 1e6);
-                    }
-                }
-            }
-            if pass > 0 && start.elapsed() >= PROBE {
-                break;
-            }
-        }
-        let [dense_us, at_low, at_high] = times.map(|t| median(&t));
-        let slope = (at_high - at_low) / (PROBED[1] - PROBED[0]);
-        let crossover = match slope > 0.0 {
-            true => (PROBED[0] + (dense_us - at_low) / slope).clamp(0.0, 1.0),
-            false => f64::from(at_low < dense_us),
-        };
-        Ok(Probe { dense_us, shares: PROBED, sparse_us: [at_low, at_high], crossover })
-    }
-}
-
-/// The median; 0 for nothing.
-fn median(values: &[f64]) -> f64 {
-    let mut values = values.to_vec();
-    values.sort_unstable_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    match values.len() {
-        0 => 0.0,
-        n if n.is_multiple_of(2) => (values[middle - 1] + values[middle]) / 2.0,
-        _ => values[middle],
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::median;
-
-    #[test]
-    fn medians() {
-        assert_eq!((median(&[3.0, 1.0, 2.0]), median(&[4.0, 1.0, 2.0, 3.0]), median(&[])), (2.0, 2.5, 0.0));
     }
 }

@@ -1,14 +1,11 @@
-//! `--kernel auto`: a short probe of the exact kernels on the model's own largest matrix. Nothing is remembered between
-//! runs.
+//! `--kernel auto`: a short probe of the exact kernels on the model's own largest matrix.
 
+use super::probe;
 use crate::error::{Error, Result};
 use crate::machine::Machine;
-use crate::measure::rounds;
-use crate::measure::rounds::{Epoch, column};
 use kernels::parallel::Team;
-use kernels::{CodeTable, F32Ops, Family, Kernel, LinearInput, PackedWeights, conformance, reference};
+use kernels::{CodeTable, F32Ops, Family, Kernel, KernelError, LinearInput, PackedWeights, conformance, reference};
 use model::weights::Model;
-use receipt::judge::stats::median;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hint::black_box;
@@ -30,7 +27,7 @@ pub struct Selection {
 /// The named kernel, or the fastest exact one. Either passed the conformance suite just now.
 pub fn select(requested: &str, machine: &Machine, model: &Model) -> Result<Selection> {
     let kernel = match requested {
-        "auto" => return probe(machine, model),
+        "auto" => return fastest(machine, model),
         id => verified(machine.kernel(id)?)?,
     };
     Ok(Selection { requested: requested.into(), kernel, reason: "named on the command line".into() })
@@ -50,7 +47,7 @@ pub fn verified(kernel: Kernel) -> Result<Kernel> {
     }
 }
 
-fn probe(machine: &Machine, model: &Model) -> Result<Selection> {
+fn fastest(machine: &Machine, model: &Model) -> Result<Selection> {
     let available = machine.kernels(None)?;
     let exact = available.into_iter().filter(|k| k.descriptor().family() == Family::W2A8 && k.descriptor().exact());
     let candidates = exact.map(verified).collect::<Result<Vec<_>>>()?;
@@ -67,55 +64,37 @@ fn probe(machine: &Machine, model: &Model) -> Result<Selection> {
             .prepare(&mut Team::single(), kernel, F32Ops::select(machine.features), x.len(), &x)
             .map_err(|e| Error::failed(format!("probe: {e}")))?;
     }
-    for kernel in &candidates {
-        check(kernel, &packed[&kernel.descriptor().layout], &input)?;
-    }
-    let mut epochs: Vec<Epoch<'_>> = candidates
-        .iter()
-        .map(|kernel| {
-            let (weights, input) = (&packed[&kernel.descriptor().layout], &input.quantized[0]);
-            let mut y = vec![0i32; weights.rows()];
-            // `check` made the same call; it cannot fail now.
-            Box::new(move |calls: u32| {
-                for _ in 0..calls {
-                    let _ = black_box(kernel.gemv_i8(weights, 0..weights.rows(), input, &mut y));
-                }
-            }) as Epoch<'_>
-        })
-        .collect();
-    let calls = rounds::calibrate(&mut epochs, 1e6);
-    let first = rounds::run(&mut epochs, calls, candidates.len(), 1, crate::interrupt::flag(), |_| false);
-    let round_ns = first.iter().map(|r| r.ns.iter().sum::<u64>()).max().unwrap_or(1).max(1);
-    let more = (PROBE.as_nanos() as u64 / round_ns).clamp(1, 100) as usize;
-    let mut done = first;
-    done.extend(rounds::run(&mut epochs, calls, more, 2, crate::interrupt::flag(), |_| false));
-    let times: Vec<f64> = (0..candidates.len())
-        .map(|entry| median(&column(&done, entry).iter().map(|&ns| ns as f64).collect::<Vec<_>>()) / f64::from(calls))
-        .collect();
-    let (best, time) = times.iter().enumerate().min_by(|a, b| a.1.total_cmp(b.1)).ok_or_else(|| {
+    let most = packed.values().map(PackedWeights::rows).max().unwrap_or(0);
+    let mut sums = vec![0i32; most];
+    let evidence = probe::probe(candidates.len(), PROBE, |candidate, first| {
+        let kernel = &candidates[candidate];
+        let weights = &packed[&kernel.descriptor().packing];
+        let y = &mut sums[..weights.rows()];
+        let failed = |e: KernelError| Error::failed(format!("probe: {}: {e}", kernel.id()));
+        black_box(kernel.gemv_i8(weights, 0..weights.rows(), &input.quantized[0], y)).map_err(failed)?;
+        if first { check(kernel, weights, &input, y) } else { Ok(()) }
+    })?;
+    let (best, us) = evidence.fastest().ok_or_else(|| {
         Error::unsupported("no exact kernel runs on this CPU with these features; `list kernels` says why")
     })?;
     let weights = &packed[&candidates[best].descriptor().layout];
     let reason = format!(
-        "fastest of {} exact kernels in {} rounds on {name} ({}x{}): {:.1} us a call",
+        "fastest of {} exact kernels in {} rounds on {name} ({}x{}): {us:.1} us a call",
         candidates.len(),
-        done.len(),
+        evidence.passes,
         weights.rows(),
         weights.k(),
-        time / 1e3
     );
     Ok(Selection { requested: "auto".into(), kernel: candidates[best], reason })
 }
 
 /// The probe times nothing that is wrong on the very operands.
-fn check(kernel: &Kernel, weights: &PackedWeights, input: &LinearInput) -> Result<()> {
-    let mut y = vec![0; weights.rows()];
-    let failed = |what: String| Error::failed(format!("probe: {}: {what}", kernel.id()));
-    kernel.gemv_i8(weights, 0..weights.rows(), &input.quantized[0], &mut y).map_err(|e| failed(e.to_string()))?;
+fn check(kernel: &Kernel, weights: &PackedWeights, input: &LinearInput, y: &[i32]) -> Result<()> {
     for row in [0, weights.rows() / 3, weights.rows().saturating_sub(1)] {
         let want = reference::row_i64(weights, row, input.quantized[0].values());
         if i64::from(y[row]) != want {
-            return Err(failed(format!("row {row} is {}, the oracle says {want}", y[row])));
+            let (id, got) = (kernel.id(), y[row]);
+            return Err(Error::failed(format!("probe: {id}: row {row} is {got}, the oracle says {want}")));
         }
     }
     Ok(())

@@ -2,3 +2,5 @@
 
 pub mod decode_kernel;
 pub mod prefill_kernel;
+pub mod probe;
+pub mod sparsity;

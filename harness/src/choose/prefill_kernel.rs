@@ -6,21 +6,21 @@
 //! takes another kernel from the size on from which it is faster, if the memory is there; an id is taken as told.
 //! Whatever happens is said and recorded.
 
-use crate::choose::decode_kernel::verified;
+use super::decode_kernel::verified;
+use super::probe;
 use crate::error::{Error, Result};
 use crate::kernel_ids::unknown_kernel;
 use crate::machine::{Machine, host};
 use crate::output::note;
 use kernels::parallel::Team;
 use kernels::random::SplitMix64;
-use kernels::{CodeTable, F32Ops, Kernel, Layout, LinearInput, PackedWeights, registry};
+use kernels::{CodeTable, F32Ops, Kernel, KernelError, LinearInput, PackedWeights, Packing, registry};
 use model::weights::Model;
 use receipt::figures::mib;
-use receipt::judge::stats::median;
 use receipt::{PrefillProbe, PrefillRecord};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// What was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,8 +52,8 @@ pub struct PrefillDecision {
 
 /// Batch sizes of the probe: around the tiles of the kernels, up to the decoder's batch.
 const PROBED: [usize; 7] = [2, 4, 8, 24, 48, 96, 128];
-/// Time for the probe; at least three passes are made.
-const PROBE: Duration = Duration::from_millis(400);
+/// Time for the probe of each size.
+const PROBE: Duration = Duration::from_millis(60);
 /// A gemm must be this much faster to be taken, above what noise may feign; with a second copy of the weights it must
 /// be worth that.
 const GAIN: f64 = 1.03;
@@ -96,14 +96,15 @@ impl PrefillPolicy {
         if !decode.descriptor().exact() {
             return Ok(None);
         }
+        let choice = Choice { policy: self, decode, model, machine };
         let decision = match self {
             Self::Same => return Ok(None),
             Self::Named(id) => {
                 let kernel = verified(machine.kernel(id)?)?;
                 let plan = (kernel.id() != decode.id()).then_some(PrefillPlan { kernel, from_tokens: 2 });
-                self.decision(decode, plan, "named on the command line".into(), Vec::new(), model)
+                choice.decision(plan, "named on the command line".into(), Vec::new())
             }
-            Self::Auto => self.measured(decode, prompt_tokens, model, machine)?,
+            Self::Auto => choice.measured(prompt_tokens)?,
         };
         let r = &decision.record;
         note(match &decision.plan {
@@ -119,59 +120,44 @@ impl PrefillPolicy {
         });
         Ok(Some(decision))
     }
+}
 
-    fn decision(
-        &self,
-        decode: &Kernel,
-        plan: Option<PrefillPlan>,
-        reason: String,
-        probe: Vec<PrefillProbe>,
-        model: &Model,
-    ) -> PrefillDecision {
-        let requested = match self {
-            Self::Same => "same".into(),
-            Self::Auto => "auto".into(),
-            Self::Named(id) => id.clone(),
+/// A choice for one decoding kernel.
+struct Choice<'a> {
+    policy: &'a PrefillPolicy,
+    decode: &'a Kernel,
+    model: &'a Model,
+    machine: &'a Machine,
+}
+
+impl Choice<'_> {
+    fn decision(&self, plan: Option<PrefillPlan>, reason: String, probe: Vec<PrefillProbe>) -> PrefillDecision {
+        let requested = match self.policy {
+            PrefillPolicy::Same => "same".into(),
+            PrefillPolicy::Auto => "auto".into(),
+            PrefillPolicy::Named(id) => id.clone(),
         };
-        let (kernel, from_tokens) = plan.map_or((*decode, 2), |plan| (plan.kernel, plan.from_tokens));
-        let extra_bytes = extra_bytes(model, decode, &kernel);
+        let (kernel, from_tokens) = plan.map_or((*self.decode, 2), |plan| (plan.kernel, plan.from_tokens));
+        let extra_bytes = self.extra_bytes(&kernel);
         let executed = kernel.id().into();
         let record = PrefillRecord { requested, executed, from_tokens, extra_bytes, reason, probe };
         PrefillDecision { plan, record }
     }
 
-    fn measured(
-        &self,
-        decode: &Kernel,
-        prompt_tokens: usize,
-        model: &Model,
-        machine: &Machine,
-    ) -> Result<PrefillDecision> {
-        let stay = |why: String, probe| Ok(self.decision(decode, None, why, probe, model));
+    /// Memory of a second copy of the weights, 0 where the packing is the decoding kernel's.
+    fn extra_bytes(&self, prefill: &Kernel) -> u64 {
+        let packing = prefill.descriptor().packing;
+        if packing == self.decode.descriptor().packing { 0 } else { self.model.packed_bytes(packing) }
+    }
+
+    fn measured(&self, prompt_tokens: usize) -> Result<PrefillDecision> {
+        let stay = |why: String, probe| Ok(self.decision(None, why, probe));
         if prompt_tokens < PROBED[0] {
             return stay("the prompt is one token".into(), Vec::new());
         }
-        let free = host::available_memory();
-        // As much again stays free.
-        let fits = |kernel: &Kernel| {
-            let extra = extra_bytes(model, decode, kernel);
-            extra == 0 || free.is_some_and(|free| extra.saturating_mul(2) <= free)
-        };
-        let gemms = machine.kernels(None)?.into_iter().filter(|k| k.descriptor().exact());
-        let others = gemms.filter(|k| k.descriptor().gemm.is_some() && k.id() != decode.id());
-        let (fitting, too_large): (Vec<Kernel>, Vec<Kernel>) = others.partition(fits);
-        let left_out = match (too_large.first(), free) {
-            (None, _) => String::new(),
-            (Some(k), Some(free)) => format!(
-                "; {} was left out: its copy of {} needs twice that in free memory, there are {}",
-                k.id(),
-                mib(extra_bytes(model, decode, k)),
-                mib(free)
-            ),
-            (Some(k), None) => format!("; {} was left out: how much memory is free is not known here", k.id()),
-        };
-        let candidates = [*decode].into_iter().chain(fitting).map(verified).collect::<Result<Vec<_>>>()?;
-        let probe = probe(&candidates, model, machine)?;
+        let (fitting, left_out) = self.that_fit()?;
+        let candidates = [*self.decode].into_iter().chain(fitting).map(verified).collect::<Result<Vec<_>>>()?;
+        let probe = probe_products(&candidates, self.model, self.machine)?;
         let own = &probe[0].tokens_us;
         // The size on from which a kernel is faster at every probed size, and how much it gains where this prompt will
         // be.
@@ -182,7 +168,7 @@ impl PrefillPolicy {
             .skip(1)
             .filter_map(|(kernel, theirs)| {
                 let gain = |i: usize| own[i].1 / theirs.tokens_us[i].1;
-                let needed = if extra_bytes(model, decode, kernel) > 0 { GAIN_WITH_COPY } else { GAIN };
+                let needed = if self.extra_bytes(kernel) > 0 { GAIN_WITH_COPY } else { GAIN };
                 let from = (0..own.len()).rev().take_while(|&i| gain(i) >= needed).last()?;
                 (from <= at).then(|| (kernel, own[from].0, gain(at)))
             })
@@ -193,9 +179,9 @@ impl PrefillPolicy {
                 let reason = format!(
                     "its product with {tokens} tokens measured {gain:.2}x that of {} on this model's \
                      largest matrix{left_out}",
-                    decode.id()
+                    self.decode.id()
                 );
-                Ok(self.decision(decode, Some(PrefillPlan { kernel, from_tokens }), reason, probe, model))
+                Ok(self.decision(Some(PrefillPlan { kernel, from_tokens }), reason, probe))
             }
             None => stay(
                 format!(
@@ -206,16 +192,35 @@ impl PrefillPolicy {
             ),
         }
     }
+
+    /// The other kernels with a gemm whose copy of the weights fits, and which was left out because its does not.
+    fn that_fit(&self) -> Result<(Vec<Kernel>, String)> {
+        let free = host::available_memory();
+        // As much again stays free.
+        let fits = |kernel: &Kernel| {
+            let extra = self.extra_bytes(kernel);
+            extra == 0 || free.is_some_and(|free| extra.saturating_mul(2) <= free)
+        };
+        let gemms = self.machine.kernels(None)?.into_iter().filter(|k| k.descriptor().exact());
+        let others = gemms.filter(|k| k.descriptor().operations.gemm.is_some() && k.id() != self.decode.id());
+        let (fitting, too_large): (Vec<Kernel>, Vec<Kernel>) = others.partition(fits);
+        let left_out = match (too_large.first(), free) {
+            (None, _) => String::new(),
+            (Some(k), Some(free)) => format!(
+                "; {} was left out: its copy of {} needs twice that in free memory, there are {}",
+                k.id(),
+                mib(self.extra_bytes(k)),
+                mib(free)
+            ),
+            (Some(k), None) => format!("; {} was left out: how much memory is free is not known here", k.id()),
+        };
+        Ok((fitting, left_out))
+    }
 }
 
-fn extra_bytes(model: &Model, decode: &Kernel, prefill: &Kernel) -> u64 {
-    let layout = prefill.descriptor().layout;
-    if layout == decode.descriptor().layout { 0 } else { model.packed_bytes(layout) }
-}
-
-/// Median time of one product by batch size, kernels in turn. All must give the same sums.
-fn probe(kernels: &[Kernel], model: &Model, machine: &Machine) -> Result<Vec<PrefillProbe>> {
-    let failed = |e: kernels::KernelError| Error::failed(format!("prefill probe: {e}"));
+/// Median time of one product by batch size. All kernels must give the same sums.
+fn probe_products(kernels: &[Kernel], model: &Model, machine: &Machine) -> Result<Vec<PrefillProbe>> {
+    let failed = |e: KernelError| Error::failed(format!("prefill probe: {e}"));
     let name = "blk.0.ffn_gate.weight";
     let mut team = machine.team()?;
     let mut packed: HashMap<&'static Layout, PackedWeights> = HashMap::new();
@@ -228,37 +233,29 @@ fn probe(kernels: &[Kernel], model: &Model, machine: &Machine) -> Result<Vec<Pre
     let (k, rows, most) = (model.config.dim, model.config.ffn, PROBED[PROBED.len() - 1]);
     let mut random = SplitMix64::new(1);
     let x: Vec<f32> = (0..most * k).map(|_| random.signed_unit()).collect();
-    let (mut input, ops) = (LinearInput::new(most, k), F32Ops::select(machine.features));
-    let (mut y, mut integers, mut first) = (vec![0f32; most * rows], vec![0i32; most * rows], Vec::new());
-    let mut times = vec![vec![Vec::new(); PROBED.len()]; kernels.len()];
-    let start = Instant::now();
-    for pass in 0.. {
-        for (size, tokens) in PROBED.into_iter().enumerate() {
-            for (number, kernel) in kernels.iter().enumerate() {
-                input.prepare(&mut team, kernel, ops, k, &x[..tokens * k]).map_err(failed)?;
-                let weights = &packed[&kernel.descriptor().layout];
-                let y = &mut y[..tokens * rows];
-                let lap = Instant::now();
-                kernel.linear(&mut team, ops, weights, &input, &mut integers, y).map_err(failed)?;
-                // The first pass finds cold pages; it is the one that is checked.
-                if pass > 0 {
-                    times[number][size].push(lap.elapsed().as_secs_f64() * 1e6);
-                } else if number == 0 {
-                    first = y.to_vec();
-                } else if y != first {
-                    let what =
-                        format!("prefill probe: {} and {} differ at {tokens} tokens", kernel.id(), kernels[0].id());
-                    return Err(Error::failed(what));
-                }
+    let (mut inputs, ops) = (vec![LinearInput::new(most, k); kernels.len()], F32Ops::select(machine.features));
+    let (mut y, mut integers, mut expected) = (vec![0f32; most * rows], vec![0i32; most * rows], Vec::new());
+    let named = |kernel: &Kernel| PrefillProbe { kernel: kernel.id().into(), tokens_us: Vec::new() };
+    let mut probes: Vec<PrefillProbe> = kernels.iter().map(named).collect();
+    for tokens in PROBED {
+        for (input, kernel) in inputs.iter_mut().zip(kernels) {
+            input.prepare(&mut team, kernel, ops, k, &x[..tokens * k]).map_err(failed)?;
+        }
+        let evidence = probe::probe(kernels.len(), PROBE, |number, first| {
+            let (kernel, y) = (&kernels[number], &mut y[..tokens * rows]);
+            let weights = &packed[&kernel.descriptor().packing];
+            kernel.linear(&mut team, ops, weights, &inputs[number], &mut integers, y).map_err(failed)?;
+            if first && number == 0 {
+                expected = y.to_vec();
+            } else if first && y != expected {
+                let (id, other) = (kernel.id(), kernels[0].id());
+                return Err(Error::failed(format!("prefill probe: {id} and {other} differ at {tokens} tokens")));
             }
-        }
-        if pass >= 3 && start.elapsed() >= PROBE {
-            break;
-        }
+            Ok(())
+        })?;
+        probes.iter_mut().zip(evidence.us).for_each(|(probe, us)| probe.tokens_us.push((tokens, us)));
     }
-    let of = |times: Vec<Vec<f64>>| PROBED.into_iter().zip(times).map(|(tokens, t)| (tokens, median(&t))).collect();
-    let named = kernels.iter().zip(times);
-    Ok(named.map(|(kernel, times)| PrefillProbe { kernel: kernel.id().into(), tokens_us: of(times) }).collect())
+    Ok(probes)
 }
 
 #[cfg(test)]

@@ -2,18 +2,20 @@
 
 use crate::choose::decode_kernel::{Selection, select};
 use crate::choose::prefill_kernel::PrefillPolicy;
+use crate::choose::sparsity;
 use crate::error::{Error, Result};
 use crate::load_model::{Head, Loaded, load_if};
 use crate::machine::{Machine, MachineArgs, all_cpus};
-use crate::measure::end_to_end::{WeightStore, decoder_with_prefill, room, room_for_answer};
+use crate::measure::bench::{Bench, room, room_for_answer};
 use crate::measure::{head, records};
 use crate::output::{Output, note};
 use crate::{bitnet_environment, build_info, interrupt};
 use clap::Args;
+use kernels::CodeTable;
 use model::config::ModelConfig;
+use model::decoder::Decoder;
 use model::generate::{Generation, Request, Session};
 use model::sampler::Sampling;
-use model::sparse_ffn::Sparsity;
 use model::stop::StopReason;
 use model::tokenizer::Pre;
 use receipt::judge::sanity;
@@ -189,7 +191,7 @@ struct Report {
 pub fn prepare(
     args: &ModelArgs,
     fits: impl FnOnce(&ModelConfig) -> Result<()>,
-) -> Result<(Machine, Loaded, Selection, WeightStore)> {
+) -> Result<(Machine, Loaded, Selection)> {
     build_info::refuse_to_time_a_debug_build()?;
     let machine = args.machine.check(all_cpus())?;
     if args.kernel != "auto" {
@@ -210,7 +212,7 @@ pub fn prepare(
     }
     let selection = select(&args.kernel, &machine, &loaded.model)?;
     note(format!("kernel: {} ({})", selection.kernel.id(), selection.reason));
-    Ok((machine, loaded, selection, WeightStore::default()))
+    Ok((machine, loaded, selection))
 }
 
 /// Runs the command.
@@ -233,8 +235,7 @@ pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
     }
     let policy = PrefillPolicy::parse(&args.prefill_kernel)?;
     policy.check(&args.model.machine.check(all_cpus())?)?;
-    let (machine, loaded, selection, mut store) =
-        prepare(&args.model, |config| room_for_answer(config, args.max_tokens))?;
+    let (machine, loaded, selection) = prepare(&args.model, |config| room_for_answer(config, args.max_tokens))?;
     if deterministic && !selection.kernel.descriptor().exact() {
         let id = selection.kernel.id();
         return Err(Error::input(format!(
@@ -260,8 +261,8 @@ pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
         stop_strings: args.stop.clone(),
         timeout,
     };
-    let format = args.model.head.into();
-    let effect = head::announce(&loaded, &mut store, selection.kernel, &machine, format, interrupt::flag())?;
+    let mut bench = Bench::new(&loaded, &machine, args.model.head.into(), interrupt::flag());
+    let head_effect = head::announce(&mut bench, selection.kernel)?;
     if policy != PrefillPolicy::Same && !selection.kernel.descriptor().exact() {
         return Err(Error::input(format!(
             "--prefill-kernel: {} is not exact on int8, so no other kernel gives its results; leave it at \
@@ -270,11 +271,11 @@ pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
         )));
     }
     let decision = policy.decide(&selection.kernel, prompt.len(), model, &machine)?;
-    let plan = decision.as_ref().and_then(|d| d.plan.as_ref());
-    let mut decoder = decoder_with_prefill(model, &mut store, selection.kernel, plan, &machine, capacity, format)?;
-    let head = decoder.head().id();
-    let sparsity = Sparsity::from_flags(args.model.dense, args.model.sparse, Sparsity::Measured);
-    if let Some(sparse) = decoder.set_sparsity(sparsity, machine.features)? {
+    let prefill = bench.prefill(decision.as_ref().and_then(|d| d.plan.as_ref()))?;
+    let sparse = sparsity::from_flags(args.model.dense, args.model.sparse, sparsity::MEASURED);
+    let decoder = bench.decoder(selection.kernel, CodeTable::TERNARY)?.context(capacity);
+    let mut decoder = decoder.prefill(prefill).sparse(sparse).build()?;
+    if let Some(sparse) = decoder.sparse() {
         note(records::sparse_in_words(sparse));
     }
     let again = request.clone();
@@ -298,13 +299,13 @@ pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
             )));
         }
     }
-    let sparse = decoder.sparse().map(records::sparse_ffn);
-    let kv_cache = KvCacheRecord::f16(decoder.kv_bytes_per_position());
-    let report = report(prompt, &generation, &selection, &machine, &loaded, sparse);
-    let prefill_kernel = decision.map(|d| d.record);
-    let seed = (sampling != Sampling::Greedy).then_some(args.seed);
-    let (head, head_effect) = (head.into(), effect);
-    let report = Report { head, head_effect, kv_cache, prefill_kernel, deterministic, seed, ..report };
+    let report = Report {
+        head_effect,
+        prefill_kernel: decision.map(|d| d.record),
+        deterministic,
+        seed: (sampling != Sampling::Greedy).then_some(args.seed),
+        ..report(prompt, &generation, &selection, &bench, &decoder)
+    };
     if let Some(path) = &args.receipt {
         let json = serde_json::to_vec_pretty(&report).map_err(|e| Error::failed(format!("cannot write JSON: {e}")))?;
         crate::files::write_atomic(path, &json)?;
@@ -343,33 +344,33 @@ fn report(
     prompt_ids: Vec<u32>,
     g: &Generation,
     selection: &Selection,
-    machine: &Machine,
-    loaded: &Loaded,
-    sparse_ffn: Option<SparseFfnRecord>,
+    bench: &Bench<'_>,
+    decoder: &Decoder<'_>,
 ) -> Report {
+    let record = &bench.loaded.record;
     Report {
         prompt_ids,
         token_ids: g.token_ids.clone(),
         text: g.text.clone(),
         stop_reason: g.stop_reason,
         kernel: selection.into(),
-        head: String::new(),
+        head: decoder.head().id().into(),
         head_effect: None,
-        kv_cache: KvCacheRecord::f16(0),
+        kv_cache: KvCacheRecord::f16(decoder.kv_bytes_per_position()),
         prefill_kernel: None,
-        threads: machine.threads,
+        threads: bench.machine.threads,
         deterministic: false,
         seed: None,
-        model: loaded.into(),
-        pre_tokenizer: loaded.record.pre_tokenizer.clone(),
+        model: bench.loaded.into(),
+        pre_tokenizer: record.pre_tokenizer.clone(),
         time_to_first_token_ms: g.first_token.map(|t| t.as_secs_f64() * 1e3),
         prefill_tokens_per_s: g.prefill_tokens_per_s(),
         decode_tokens_per_s: g.decode_tokens_per_s(),
         phases_ms: records::phases_ms(&g.times),
         forward_ms: records::forward_ms(&g.times),
-        sparse_ffn,
+        sparse_ffn: decoder.sparse().map(records::sparse_ffn),
         logits_last: g.prompt_logits.clone(),
-        warnings: sanity::of_text(&g.token_ids).filter(|_| !loaded.record.synthetic).into_iter().collect(),
+        warnings: sanity::of_text(&g.token_ids).filter(|_| !record.synthetic).into_iter().collect(),
         build: build_info::build(),
     }
 }

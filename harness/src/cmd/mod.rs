@@ -9,7 +9,6 @@ pub mod gate;
 pub mod generate;
 pub mod limits;
 pub mod list;
-pub mod measure_args;
 pub mod model;
 pub mod perplexity;
 pub mod receipt;

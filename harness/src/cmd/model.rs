@@ -4,11 +4,11 @@ use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::load_model;
 use crate::machine::MachineArgs;
-use crate::measure::end_to_end::{WeightStore, decoder};
+use crate::measure::bench::Bench;
 use crate::measure::generation::check_golden;
 use crate::output::{Output, note, table};
 use crate::progress::Progress;
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use kernels::{CodeTable, HeadFormat};
 use model::inspect::{Inspection, inspect};
 use model::synth::{SynthShape, SynthSummary, SyntheticModel};
@@ -37,39 +37,40 @@ pub enum ModelCommand {
     },
     /// Write a model with random weights and a real model's shape
     #[command(after_help = "Example: tritbench model synth --shape 2b-4t --layers 2 --out two-layers.gguf")]
-    Synth {
-        /// Shape: 2b-4t or tiny
-        #[arg(long, default_value = "2b-4t")]
-        shape: String,
-        /// Blocks, if not the shape's own number
-        #[arg(long, value_name = "N")]
-        layers: Option<usize>,
-        /// Share of feed-forward elements whose gate is positive (0 to 1); about half if not given
-        #[arg(long, value_name = "X", allow_negative_numbers = true)]
-        live_share: Option<f64>,
-        /// Seed of the weights
-        #[arg(long, default_value_t = 1)]
-        seed: u64,
-        /// File to write; SHAPE.gguf by default
-        #[arg(long, short, value_name = "FILE")]
-        out: Option<PathBuf>,
-        /// Replace an existing file
-        #[arg(long)]
-        force: bool,
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
-    },
+    Synth(SynthArgs),
+}
+
+/// `model synth`.
+#[derive(Args, Debug)]
+pub struct SynthArgs {
+    /// Shape: 2b-4t or tiny
+    #[arg(long, default_value = "2b-4t")]
+    shape: String,
+    /// Blocks, if not the shape's own number
+    #[arg(long, value_name = "N")]
+    layers: Option<usize>,
+    /// Share of feed-forward elements whose gate is positive (0 to 1); about half if not given
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    live_share: Option<f64>,
+    /// Seed of the weights
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// File to write; SHAPE.gguf by default
+    #[arg(long, short, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Replace an existing file
+    #[arg(long)]
+    force: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 /// Runs the command.
 pub fn run(command: &ModelCommand, out: &Output) -> Result<()> {
     match command {
         ModelCommand::Inspect { model, goldens, json, machine } => inspect_model(model, *goldens, *json, machine, out),
-        ModelCommand::Synth { shape, layers, live_share, seed, out: path, force, json } => {
-            let path = path.clone().unwrap_or_else(|| PathBuf::from(format!("{shape}.gguf")));
-            synth(shape, *layers, *live_share, *seed, &path, *force, *json, out)
-        }
+        ModelCommand::Synth(args) => synth(args, out),
     }
 }
 
@@ -129,12 +130,11 @@ fn check_goldens(spec: &str, args: &MachineArgs) -> Result<Option<Vec<KernelGold
     let capacity = known.goldens.iter().map(|g| g.prompt_ids.len() + g.token_ids.len()).max().unwrap_or(1);
     let kernels = machine.kernels(None)?;
     let progress = Progress::start("checking known answers", kernels.len() as u64);
-    let mut store = WeightStore::default();
+    let mut bench = Bench::new(&loaded, &machine, HeadFormat::F16, interrupt::flag());
     let mut all = Vec::new();
     for (done, kernel) in kernels.into_iter().enumerate() {
         progress.set(done as u64);
-        let mut decoder =
-            decoder(&loaded.model, &mut store, kernel, CodeTable::TERNARY, &machine, capacity, HeadFormat::F16)?;
+        let mut decoder = bench.decoder(kernel, CodeTable::TERNARY)?.context(capacity).build()?;
         let mut goldens = Vec::new();
         for golden in &known.goldens {
             if interrupt::requested() {
@@ -175,27 +175,19 @@ struct Written<'a> {
     summary: SynthSummary,
 }
 
-#[allow(clippy::too_many_arguments)]
-fn synth(
-    shape: &str,
-    layers: Option<usize>,
-    live_share: Option<f64>,
-    seed: u64,
-    path: &Path,
-    force: bool,
-    json: bool,
-    out: &Output,
-) -> Result<()> {
-    let shape = SynthShape::by_name(shape)?;
-    if path.exists() && !force {
+fn synth(args: &SynthArgs, out: &Output) -> Result<()> {
+    let shape = SynthShape::by_name(&args.shape)?;
+    let path = args.out.clone().unwrap_or_else(|| PathBuf::from(format!("{}.gguf", args.shape)));
+    let path = path.as_path();
+    if path.exists() && !args.force {
         return Err(Error::input(format!("{} exists; add --force to replace it", path.display())));
     }
-    let synthetic = SyntheticModel::new(shape, layers, live_share, seed)?;
+    let synthetic = SyntheticModel::new(shape, args.layers, args.live_share, args.seed)?;
     let (size, summary) = (synthetic.bytes(), synthetic.summary());
     let progress = Progress::start(format!("writing {} ({})", path.display(), mib(size)), size);
     load_model::write_synthetic(path, &synthetic, &progress)?;
     drop(progress);
-    if json {
+    if args.json {
         return out.json(&Written { path, summary });
     }
     out.line(format!(

@@ -1,23 +1,22 @@
 //! `perplexity`: nats a token over non-overlapping windows.
 
-use super::generate::{KernelUsed, ModelUsed, prepare};
-use crate::cmd::generate::ModelArgs;
-use std::path::PathBuf;
-
+use super::generate::{KernelUsed, ModelArgs, ModelUsed, prepare};
+use crate::choose::sparsity;
 use crate::error::{Error, Result};
 use crate::interrupt;
-use crate::measure::end_to_end::decoder;
+use crate::measure::bench::Bench;
 use crate::measure::records;
 use crate::output::{Output, note};
 use crate::progress::Progress;
 use clap::{Args, ValueEnum};
 use kernels::{CodeTable, Family, HeadFormat};
 use model::builtin;
-use model::perplexity::{score, score_heads};
+use model::perplexity::{Text, score, score_heads};
 use model::sparse_ffn::Sparsity;
 use receipt::HeadEffect;
 use receipt::judge::sanity;
 use serde::Serialize;
+use std::path::PathBuf;
 
 /// `perplexity`.
 #[derive(Args, Debug)]
@@ -104,7 +103,7 @@ pub fn run(args: &PerplexityArgs, out: &Output) -> Result<()> {
             d.id
         )));
     }
-    let (machine, loaded, selection, mut store) = prepare(&model_args, |_| Ok(()))?;
+    let (machine, loaded, selection) = prepare(&model_args, |_| Ok(()))?;
     let model = &loaded.model;
     let tokens = model.tokenizer.encode(&text, None)?;
     if tokens.len() <= args.window {
@@ -122,21 +121,23 @@ pub fn run(args: &PerplexityArgs, out: &Output) -> Result<()> {
         )));
     }
     let table = if args.lut == Lut::Seed { CodeTable::SEED } else { CodeTable::TERNARY };
-    let format = HeadFormat::from(args.model.head);
-    let mut decoder = decoder(model, &mut store, selection.kernel, table, &machine, args.window, format)?;
+    let mut bench = Bench::new(&loaded, &machine, args.model.head.into(), interrupt::flag());
     // Kernels with a gemm score in batches, in which zeros are not skipped; the others score token by token.
-    let sparsity = Sparsity::from_flags(args.model.dense, args.model.sparse, Sparsity::Dense);
-    if let (Lut::File, Some(sparse)) = (args.lut, decoder.set_sparsity(sparsity, machine.features)?) {
+    let sparsity = sparsity::from_flags(args.model.dense, args.model.sparse, Sparsity::Dense);
+    let sparsity = if args.lut == Lut::File { sparsity } else { Sparsity::Dense };
+    let mut decoder = bench.decoder(selection.kernel, table)?.context(args.window).sparse(sparsity).build()?;
+    if let Some(sparse) = decoder.sparse() {
         note(records::sparse_in_words(sparse));
     }
     let windows = if args.quick { 2 } else { args.windows.unwrap_or(usize::MAX) };
     let progress = Progress::start(format!("scoring {} tokens with {}", tokens.len(), selection.kernel.id()), 100);
     let step = |done: usize, total: usize| progress.set((done * 100 / total.max(1)) as u64);
-    let (result, effect) = if format == HeadFormat::F16 {
-        (score(&mut decoder, &tokens, args.window, windows, interrupt::flag(), step)?, None)
+    let scored = Text { tokens: &tokens, window: args.window, max_windows: windows };
+    let (result, effect) = if bench.head == HeadFormat::F16 {
+        (score(&mut decoder, scored, bench.stop, step)?, None)
     } else {
-        let heads = [store.head(model, HeadFormat::F16, &machine)?, store.head(model, format, &machine)?];
-        let scores = score_heads(&mut decoder, &heads, &tokens, args.window, windows, interrupt::flag(), step)?;
+        let heads = [bench.head_as(HeadFormat::F16)?, bench.head_as(bench.head)?];
+        let scores = score_heads(&mut decoder, &heads, scored, bench.stop, step)?;
         let (f16, own) = ((&*heads[0], scores[0]), (&*heads[1], scores[1]));
         (scores[1], Some(crate::measure::head::effect(f16, own, args.window, "same text")))
     };

@@ -9,12 +9,13 @@ use crate::error::{Error, Exit, Result};
 use crate::interrupt;
 use crate::load_model;
 use crate::machine::{Machine, MachineArgs};
+use crate::measure::bench::Bench;
 use crate::measure::clock::ThreadUsage;
 use crate::measure::end_to_end;
-use crate::measure::end_to_end::WeightStore;
 use crate::measure::micro::epochs::Shared;
 use crate::measure::micro::operands::Operands;
 use crate::measure::micro::{check, operand_seed};
+use crate::measure::perplexity::perplexity;
 use crate::measure::rounds::Epoch;
 use crate::runs::kernel_records;
 use crate::scenario;
@@ -204,7 +205,7 @@ impl Child {
     fn exact(&self, ids: &[String]) -> Result<Vec<ExactResult>> {
         let kernels = self.machine.kernels(Some(ids))?;
         let loaded = load_model::load("builtin", None, &self.machine)?;
-        let store = &mut WeightStore::default();
+        let mut bench = Bench::new(&loaded, &self.machine, HeadFormat::F16, interrupt::flag());
         let generate = scenario::Generate {
             prompt: EXACT_PROMPT.into(),
             max_tokens: EXACT_TOKENS,
@@ -213,25 +214,18 @@ impl Child {
             goldens: false,
         };
         let score = scenario::Perplexity { windows: 1, window: EXACT_WINDOW, seed_table: false };
-        let (head, stop) = (HeadFormat::F16, interrupt::flag());
-        let texts = end_to_end::generation(
-            &loaded.model,
-            store,
-            &kernels,
-            &generate,
-            &[],
-            &[],
-            &self.machine,
-            head,
-            self.job.seed,
-            1,
-            Sparsity::Dense,
-            &PrefillPolicy::Same,
-            stop,
-            |_, _, _| {},
-        )?;
-        let scores =
-            end_to_end::perplexity(&loaded.model, store, &kernels, &score, &self.machine, head, stop, |_, _, _| {})?;
+        let plan = end_to_end::Plan {
+            asked: &generate,
+            kernels: &kernels,
+            goldens: &[],
+            stop_ids: &[],
+            prefill: &PrefillPolicy::Same,
+            sparsity: Sparsity::Dense,
+            seed: self.job.seed,
+            comparisons: 1,
+        };
+        let texts = end_to_end::generation(&mut bench, &plan, |_, _| {})?;
+        let scores = perplexity(&mut bench, &score, &kernels, |_, _| {})?;
         ids.iter()
             .map(|id| {
                 let text = texts.kernels.iter().find(|k| k.kernel == *id);

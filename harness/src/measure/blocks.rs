@@ -243,7 +243,7 @@ mod tests {
     use super::*;
     use crate::load_model;
     use crate::machine::MachineArgs;
-    use crate::measure::end_to_end::{WeightStore, decoder};
+    use crate::measure::bench::Bench;
     use kernels::{CodeTable, HeadFormat};
     use model::generate::{Request, Session};
 
@@ -253,11 +253,11 @@ mod tests {
     fn run(tokens: usize, stop: bool, change: impl Fn(&mut Vec<u32>)) -> Result<Option<TokenBlocks>> {
         let machine = MachineArgs::for_child(1, None).check(1).expect("a machine");
         let loaded = load_model::load("builtin", None, &machine).expect("loads");
-        let store = &mut WeightStore::default();
+        let never = AtomicBool::new(false);
+        let mut bench = Bench::new(&loaded, &machine, HeadFormat::F16, &never);
         let ids = ["scalar-i8", "scalar", "scalar-i8", "scalar-i8"];
         let kernels: Vec<Kernel> = ids.iter().map(|id| machine.kernel(id).expect("runs everywhere")).collect();
-        let mut make =
-            |kernel: Kernel| decoder(&loaded.model, store, kernel, CodeTable::TERNARY, &machine, 32, HeadFormat::F16);
+        let mut make = |kernel: Kernel| Ok(bench.decoder(kernel, CodeTable::TERNARY)?.context(32).build()?);
         let request = Request {
             prompt: PROMPT.into(),
             max_tokens: tokens,

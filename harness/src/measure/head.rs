@@ -1,16 +1,13 @@
 //! What a quantised output head does to perplexity: both heads on the same hidden states, so that nothing else differs.
 
-use super::end_to_end::{WeightStore, decoder};
+use super::bench::Bench;
 use crate::error::Result;
-use crate::load_model::Loaded;
-use crate::machine::Machine;
 use crate::output::note;
 use crate::progress::Progress;
 use kernels::{CodeTable, HeadFormat, Kernel, OutputHead};
 use model::builtin;
-use model::perplexity::{Score, score_heads};
+use model::perplexity::{Score, Text, score_heads};
 use receipt::HeadEffect;
-use std::sync::atomic::AtomicBool;
 
 /// Length of the text that is scored: long enough to see the effect, short enough not to delay a run.
 const WINDOW: usize = 128;
@@ -33,21 +30,13 @@ pub fn effect(f16: (&OutputHead, Score), own: (&OutputHead, Score), window: usiz
     }
 }
 
-/// Measures how `format` changes perplexity and prints it on stderr. `None` for f16, and for synthetic models.
-pub fn announce(
-    loaded: &Loaded,
-    store: &mut WeightStore,
-    kernel: Kernel,
-    machine: &Machine,
-    format: HeadFormat,
-    interrupted: &AtomicBool,
-) -> Result<Option<HeadEffect>> {
-    if format == HeadFormat::F16 {
+/// Measures how the bench's head changes perplexity and prints it on stderr. `None` for f16, and for synthetic models.
+pub fn announce(bench: &mut Bench<'_>, kernel: Kernel) -> Result<Option<HeadEffect>> {
+    if bench.head == HeadFormat::F16 {
         return Ok(None);
     }
-    let model = &loaded.model;
-    let own = store.head(model, format, machine)?;
-    if loaded.record.synthetic {
+    let (model, own) = (bench.model(), bench.head_as(bench.head)?);
+    if bench.loaded.record.synthetic {
         note(format!(
             "head: {} changes the logits; by how much was not measured: the model is synthetic, text means \
              nothing to it",
@@ -56,17 +45,16 @@ pub fn announce(
         return Ok(None);
     }
     let tokens = model.tokenizer.encode(builtin::held_out_text(), None)?;
-    let window = WINDOW.min(model.config.context);
-    let f16 = store.head(model, HeadFormat::F16, machine)?;
-    let mut decoder = decoder(model, store, kernel, CodeTable::TERNARY, machine, window, format)?;
-    let progress = Progress::start(format!("measuring what the {} head does to perplexity", format.name()), 100);
-    let heads = [f16, own];
-    let scores = score_heads(&mut decoder, &heads, &tokens, window, WINDOWS, interrupted, |done, total| {
+    let text = Text { tokens: &tokens, window: WINDOW.min(model.config.context), max_windows: WINDOWS };
+    let heads = [bench.head_as(HeadFormat::F16)?, own];
+    let mut decoder = bench.decoder(kernel, CodeTable::TERNARY)?.context(text.window).build()?;
+    let progress = Progress::start(format!("measuring what the {} head does to perplexity", bench.head.name()), 100);
+    let scores = score_heads(&mut decoder, &heads, text, bench.stop, |done, total| {
         progress.set((done * 100 / total.max(1)) as u64);
     })?;
     drop(progress);
     let [f16_score, own_score] = scores;
-    let effect = effect((&heads[0], f16_score), (&heads[1], own_score), window, "built-in held-out text");
+    let effect = effect((&heads[0], f16_score), (&heads[1], own_score), text.window, "built-in held-out text");
     note(format!("head: the logits are not those of the file: {}", effect.says()));
     Ok(Some(effect))
 }

@@ -1,5 +1,6 @@
 //! Measuring: interleaved rounds, what they say, microbenchmarks and end-to-end runs.
 
+pub mod bench;
 pub mod blocks;
 pub mod clock;
 pub mod end_to_end;
@@ -8,6 +9,7 @@ pub mod head;
 pub mod last_level;
 pub mod limits;
 pub mod micro;
+pub mod perplexity;
 pub mod records;
 pub mod rounds;
 pub mod sparse_pair;

@@ -15,6 +15,8 @@ use kernels::random::SplitMix64;
 use kernels::sparse::ColumnWeights;
 use kernels::{Codes, F32Ops, Kernel, KernelError, Layout, LinearInput, PackedWeights, Product, layouts};
 use model::sparse_ffn::SparseFfn;
+use model::step::Step;
+use model::times::{Lap, Times};
 use receipt::judge::Method;
 use receipt::judge::paired::Paired;
 use receipt::judge::stats::median;
@@ -244,23 +246,24 @@ impl Bench {
         self.next[entry] = (copy + 1) % self.blocks.len();
         let Self { team, ops, kernel, blocks, sparse: skipping, live, x, ones, gate, up, normed, out, .. } = self;
         let (ops, block, input, integers) = (*ops, &blocks[copy], &mut self.input, &mut self.integers[..]);
-        input.prepare(team, kernel, ops, x.len(), x)?;
+        let (times, lap) = (&mut Times::default(), Lap::start());
+        let mut s = Step { kernel, team, ops, eps: EPSILON, input, integers, times, lap };
+        s.quantise(x, x.len())?;
         if sparse {
-            kernel.linear(team, ops, &block.gate, input, integers, gate)?;
+            s.product(&block.gate, gate)?;
             gate.copy_from_slice(live);
             skipping.set_live(gate)?;
-            skipping.live_up(team, copy, &block.up, input, integers, up)?;
+            skipping.live_up(&mut s, copy, &block.up, up)?;
         } else {
-            let products = [Product { weights: &block.gate, y: gate }, Product { weights: &block.up, y: up }];
-            kernel.linear_group(team, ops, products, input, integers)?;
+            s.products([Product { weights: &block.gate, y: gate }, Product { weights: &block.up, y: up }])?;
             gate.copy_from_slice(live);
         }
-        ops.gated_rms_norm(gate, up, ones, EPSILON, normed);
-        input.prepare(team, kernel, ops, normed.len(), normed)?;
+        s.gated_norm(gate, up, ones, normed);
+        s.quantise(normed, normed.len())?;
         if sparse {
-            skipping.live_down(team, ops, copy, input, out)?;
+            skipping.live_down(&mut s, copy, out)?;
         } else {
-            kernel.linear(team, ops, &block.down, input, integers, out)?;
+            s.product(&block.down, out)?;
         }
         black_box(&self.out);
         Ok(())

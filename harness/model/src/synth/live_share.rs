@@ -119,6 +119,7 @@ mod tests {
     use crate::config::{check_codes, check_tensors};
     use crate::decoder::Decoder;
     use crate::gguf::Gguf;
+    use crate::kernel_weights::KernelWeights;
     use crate::loading::Loading;
     use crate::sparse_ffn::{SparseFfn, Sparsity};
     use crate::synth::{SynthShape, SyntheticModel};
@@ -147,9 +148,9 @@ mod tests {
                 Arc::new(model.weights(descriptor.layout, CodeTable::TERNARY, &mut Loading::alone()).expect("packs"));
             let features = CpuFeatures::detect();
             let head = model.head(HeadFormat::F16, features, &mut Team::single()).expect("finite");
-            let mut decoder =
-                Decoder::new(&model, weights, kernel, Arc::new(head), Team::single(), features, 32).expect("fits");
-            decoder.set_sparsity(Sparsity::Always, features).expect("packs");
+            let weights = KernelWeights::new(kernel, weights).expect("its packing");
+            let decoder = Decoder::of(&model, weights, Arc::new(head)).context(32);
+            let mut decoder = decoder.sparse(Sparsity::Always).build().expect("fits");
             (0..16u32).for_each(|token| decoder.forward(&[token * 61 % 1000]).expect("runs"));
             let record = decoder.sparse().map(SparseFfn::summary).expect("on");
             for (layer, live) in record.live_share.iter().enumerate() {

@@ -1,7 +1,7 @@
 //! The end of a run: everything is written, whatever the outcome, and what is wrong is an error.
 
+use super::args::MeasureArgs;
 use super::run::Run;
-use crate::cmd::measure_args::MeasureArgs;
 use crate::error::{Error, Result};
 use crate::machine::host;
 use crate::output::{Output, note};
@@ -16,76 +16,74 @@ use reports::export;
 use serde::Serialize;
 use std::path::Path;
 
-impl Run {
-    /// Writes everything, whatever the outcome, and prints the table and, last, the report's path. Returns what was
-    /// unstable, if anything.
-    pub fn finish(mut self, outcome: Result<()>, args: &MeasureArgs, out: &Output) -> Result<Option<String>> {
-        runs::close(&mut self.receipt, outcome.as_ref().err());
-        self.receipt.host.load_after = Some(host::load());
-        self.receipt.findings = findings(&self.receipt);
-        self.save()?;
-        let paths = runs::render_run(self.folder.path())?;
-        if args.json {
-            out.json(&Printed::new(&self.receipt, self.folder.path(), &paths))?;
-        } else if args.markdown {
-            // Only what goes into the comment.
-            out.line(export::markdown(&self.receipt).trim_end())?;
-            note(paths.html.display().to_string());
-        } else {
-            out.line(reports::summary(&self.receipt, out.look()).trim_end())?;
-            out.line(paths.html.display().to_string())?;
-        }
-        outcome?;
-        self.checks()?;
-        Ok(self.unstable())
+/// Writes everything, whatever the outcome, and prints the table and, last, the report's path. Returns what was
+/// unstable, if anything.
+pub fn finish(mut run: Run<'_>, outcome: Result<()>, args: &MeasureArgs, out: &Output) -> Result<Option<String>> {
+    runs::close(&mut run.receipt, outcome.as_ref().err());
+    run.receipt.host.load_after = Some(host::load());
+    run.receipt.findings = findings(&run.receipt);
+    run.save()?;
+    let paths = runs::render_run(run.folder.path())?;
+    if args.json {
+        out.json(&Printed::new(&run.receipt, run.folder.path(), &paths))?;
+    } else if args.markdown {
+        // Only what goes into the comment.
+        out.line(export::markdown(&run.receipt).trim_end())?;
+        note(paths.html.display().to_string());
+    } else {
+        out.line(reports::summary(&run.receipt, out.look()).trim_end())?;
+        out.line(paths.html.display().to_string())?;
     }
+    outcome?;
+    checks(&run.receipt)?;
+    Ok(unstable(&run.receipt))
+}
 
-    /// The first comparison of a machine that differs from itself.
-    fn unstable(&self) -> Option<String> {
-        let reason = |verdict: Option<&Verdict>| {
-            verdict.filter(|v| v.outcome == Outcome::Unstable).map(|verdict| verdict.reason.clone())
-        };
-        let cells = self.receipt.micro.iter().find_map(|cell| {
-            let reason = cell.summaries.iter().find_map(|s| reason(s.verdict.as_ref()))?;
-            Some(format!("{} {}x{} {}: {reason}", cell.op, cell.m, cell.k, titles::residency(cell.residency)))
-        });
-        cells.or_else(|| {
-            self.receipt.generation.iter().flat_map(|g| &g.blocks).find_map(|blocks| {
-                let reason = blocks.summaries.iter().find_map(|s| reason(s.verdict.as_ref()))?;
-                Some(format!("{} decoding: {reason}", blocks.family))
-            })
+/// The first comparison of a machine that differs from itself.
+fn unstable(receipt: &Receipt) -> Option<String> {
+    let reason = |verdict: Option<&Verdict>| {
+        verdict.filter(|v| v.outcome == Outcome::Unstable).map(|verdict| verdict.reason.clone())
+    };
+    let cells = receipt.micro.iter().find_map(|cell| {
+        let reason = cell.summaries.iter().find_map(|s| reason(s.verdict.as_ref()))?;
+        Some(format!("{} {}x{} {}: {reason}", cell.op, cell.m, cell.k, titles::residency(cell.residency)))
+    });
+    cells.or_else(|| {
+        receipt.generation.iter().flat_map(|g| &g.blocks).find_map(|blocks| {
+            let reason = blocks.summaries.iter().find_map(|s| reason(s.verdict.as_ref()))?;
+            Some(format!("{} decoding: {reason}", blocks.family))
         })
-    }
+    })
+}
 
-    /// A complete run still fails when something in it is wrong.
-    fn checks(&self) -> Result<()> {
-        let wrong: Vec<&str> = self.receipt.verify.iter().filter(|v| v.mismatches > 0).map(|v| v.id.as_str()).collect();
-        if !wrong.is_empty() {
-            return Err(Error::failed(format!("mismatches in {}; see /verify in the receipt", wrong.join(", "))));
-        }
-        let kernels = self.receipt.generation.iter().flat_map(|g| &g.kernels);
-        let failed = kernels.flat_map(|k| k.goldens.iter().filter(|g| !g.passed).map(move |g| (k, g)));
-        let failed: Vec<String> = failed.map(|(k, g)| format!("{} on {:?}", k.kernel, g.prompt)).collect();
-        if !failed.is_empty() {
-            return Err(Error::failed(format!("known answers are not reproduced: {}", failed.join("; "))));
-        }
-        if self.receipt.settings.deterministic { self.deterministic() } else { Ok(()) }
+/// A complete run still fails when something in it is wrong.
+fn checks(receipt: &Receipt) -> Result<()> {
+    let wrong: Vec<&str> = receipt.verify.iter().filter(|v| v.mismatches > 0).map(|v| v.id.as_str()).collect();
+    if !wrong.is_empty() {
+        return Err(Error::failed(format!("mismatches in {}; see /verify in the receipt", wrong.join(", "))));
     }
+    let kernels = receipt.generation.iter().flat_map(|g| &g.kernels);
+    let failed = kernels.flat_map(|k| k.goldens.iter().filter(|g| !g.passed).map(move |g| (k, g)));
+    let failed: Vec<String> = failed.map(|(k, g)| format!("{} on {:?}", k.kernel, g.prompt)).collect();
+    if !failed.is_empty() {
+        return Err(Error::failed(format!("known answers are not reproduced: {}", failed.join("; "))));
+    }
+    if receipt.settings.deterministic { deterministic(receipt) } else { Ok(()) }
+}
 
-    /// What `--deterministic` promises.
-    fn deterministic(&self) -> Result<()> {
-        let Some(generation) = &self.receipt.generation else { return Ok(()) };
-        if let Some(k) = generation.kernels.iter().find(|k| k.ids_equal_in_rounds == Some(false)) {
-            return Err(Error::failed(format!("--deterministic: {} gave other tokens in another round", k.kernel)));
-        }
-        let exact: Vec<_> = generation.kernels.iter().filter(|k| k.family == Family::W2A8.name()).collect();
-        match exact.iter().find(|k| k.token_ids != exact[0].token_ids) {
-            Some(other) => Err(Error::failed(format!(
-                "--deterministic: the exact kernels {} and {} gave different tokens",
-                exact[0].kernel, other.kernel
-            ))),
-            None => Ok(()),
-        }
+/// What `--deterministic` promises.
+fn deterministic(receipt: &Receipt) -> Result<()> {
+    let Some(generation) = &receipt.generation else { return Ok(()) };
+    if let Some(k) = generation.kernels.iter().find(|k| k.ids_equal_in_rounds == Some(false)) {
+        return Err(Error::failed(format!("--deterministic: {} gave other tokens in another round", k.kernel)));
+    }
+    let exact: Vec<_> = generation.kernels.iter().filter(|k| k.family == Family::W2A8.name()).collect();
+    match exact.iter().find(|k| k.token_ids != exact[0].token_ids) {
+        Some(other) => Err(Error::failed(format!(
+            "--deterministic: the exact kernels {} and {} gave different tokens",
+            exact[0].kernel, other.kernel
+        ))),
+        None => Ok(()),
     }
 }
 

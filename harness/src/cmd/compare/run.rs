@@ -1,48 +1,52 @@
 //! A run in progress.
 
-use crate::choose::prefill_kernel::PrefillPolicy;
+use super::plan::Plan;
 use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::load_model::Loaded;
-use crate::machine::Machine;
+use crate::measure::bench::Bench;
 use crate::measure::blocks;
-use crate::measure::end_to_end::WeightStore;
 use crate::runs::RunFolder;
-use crate::scenario::Scenario;
-use kernels::{HeadFormat, Kernel};
-use model::sparse_ffn::Sparsity;
+use kernels::Kernel;
 use receipt::Receipt;
 use std::time::Instant;
 
 /// A run in progress. The receipt is written after every part, so that a killed run leaves what it had.
-pub struct Run {
-    pub start: Instant,
-    pub scenario: Scenario,
-    pub machine: Machine,
+pub struct Run<'a> {
+    /// What it will do.
+    pub plan: &'a Plan,
+    /// Kernels that are right so far.
     pub kernels: Vec<Kernel>,
-    pub named: Option<Vec<String>>,
-    pub sparsity: Sparsity,
-    pub prefill: PrefillPolicy,
-    pub loaded: Option<Loaded>,
-    pub head: HeadFormat,
-    /// Weights and heads that the parts share.
-    pub store: WeightStore,
+    /// The model, if there is one, and what was packed of it.
+    pub bench: Option<Bench<'a>>,
+    /// Where it is written.
     pub folder: RunFolder,
+    /// What it found.
     pub receipt: Receipt,
+    start: Instant,
 }
 
-impl Run {
+impl<'a> Run<'a> {
+    /// Nothing is measured yet.
+    pub fn new(plan: &'a Plan, loaded: Option<&'a Loaded>, folder: RunFolder, receipt: Receipt) -> Self {
+        let bench = loaded.map(|loaded| Bench::new(loaded, &plan.machine, plan.texts.head, interrupt::flag()));
+        Self { plan, kernels: plan.kernels.clone(), bench, folder, receipt, start: Instant::now() }
+    }
+
+    /// Writes the receipt.
     pub fn save(&mut self) -> Result<()> {
         self.receipt.elapsed_s = self.start.elapsed().as_secs_f64();
         self.folder.save(&self.receipt).map(|_| ())
     }
 
+    /// An error if the user interrupted this part.
     pub fn interrupted(&self, part: &str) -> Result<()> {
         if interrupt::requested() { Err(Error::interrupted(format!("interrupted during {part}"))) } else { Ok(()) }
     }
 
     /// Comparisons of generation, which share the run's chance of a false alarm with those of the microbenchmarks.
     pub fn block_comparisons(&self) -> usize {
-        self.scenario.generate.as_ref().map_or(0, |asked| blocks::comparisons(&self.kernels, asked.rounds))
+        let asked = self.plan.scenario.generate.as_ref();
+        asked.map_or(0, |asked| blocks::comparisons(&self.kernels, asked.rounds))
     }
 }

@@ -1,6 +1,8 @@
 //! The timed loops. `check` made the same calls with the same operands, so the calls here cannot fail.
 
 use super::operands::Operands;
+use crate::choose::probe::probe;
+use crate::error::{Error, Result};
 use crate::measure::rounds::Epoch;
 use crate::scenario::Cell;
 use kernels::parallel::{Columns, Team};
@@ -13,11 +15,10 @@ use std::cell::{self, RefCell};
 use std::hint::black_box;
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// Bytes of one trial of a loop that reads, and trials of each.
-const STREAM_TRIAL_BYTES: usize = 8 << 20;
-const STREAM_TRIALS: usize = 5;
+/// Time for the choice between the loops that read.
+const STREAM_PROBE: Duration = Duration::from_millis(10);
 
 /// One aligned output for all entries. With a buffer each, a kernel and its A/A twin differed by up to 12%: what their
 /// addresses did to the stores.
@@ -96,24 +97,27 @@ impl<'a> Shared<'a> {
 
     /// The loop that only reads the codes, with or without software prefetch: whichever is faster on these copies. A
     /// bound taken with the slower one would be no bound.
-    pub fn stream(&'a self, layout: &'static Layout) -> Epoch<'a> {
-        let copies = self.operands.copies(layout);
-        let read = move |calls: u32, prefetch: bool| {
-            let mut team = self.team.borrow_mut();
-            for _ in 0..calls {
-                let codes = self.turn(copies).code_bytes();
-                black_box(stream::read_passes(&mut team, self.features, codes, 1, prefetch));
-            }
+    ///
+    /// # Errors
+    /// Two loops that do not read the same bytes.
+    pub fn stream(&'a self, packing: Packing) -> Result<Epoch<'a>> {
+        let copies = self.operands.copies(packing);
+        let read = move |prefetch: bool| {
+            let codes = self.turn(copies).code_bytes();
+            black_box(stream::read_passes(&mut self.team.borrow_mut(), self.features, codes, 1, prefetch))
         };
-        let calls = STREAM_TRIAL_BYTES.div_ceil(copies[0].code_bytes().len().max(1)) as u32;
-        let mut fastest = [Duration::MAX; 2];
-        for trial in 0..2 * STREAM_TRIALS {
-            let (which, start) = (trial % 2, Instant::now());
-            read(calls, which == 1);
-            fastest[which] = fastest[which].min(start.elapsed());
-        }
-        let prefetch = fastest[1] < fastest[0];
-        Box::new(move |calls| read(calls, prefetch))
+        // All copies are alike.
+        let expected = read(false);
+        let evidence = probe(2, STREAM_PROBE, |which, first| match read(which == 1) == expected || !first {
+            true => Ok(()),
+            false => Err(Error::failed("the loop that only reads gives another sum with prefetch than without")),
+        })?;
+        let prefetch = evidence.us[1] < evidence.us[0];
+        Ok(Box::new(move |calls| {
+            for _ in 0..calls {
+                read(prefetch);
+            }
+        }))
     }
 }
 
@@ -124,7 +128,7 @@ pub fn gemm(
     weights: &PackedWeights,
     x: &[QuantizedActivations],
     y: &mut [i32],
-) -> Result<(), KernelError> {
+) -> std::result::Result<(), KernelError> {
     let error = Mutex::new(None);
     let fill = |_: usize, rows: Range<usize>, mut y: Columns<'_, i32>| {
         if let Err(e) = kernel.gemm_i8(weights, rows, x, &mut y) {

@@ -1,0 +1,109 @@
+//! The operations of a block, each for all tokens of a step. A block's formula is written with them; they say where the
+//! time goes.
+
+use crate::times::{Lap, Times};
+use kernels::parallel::Team;
+use kernels::{F32Ops, Kernel, KernelError, LinearInput, PackedWeights, Product};
+use std::ops::Range;
+
+/// What computes a step, its scratch, and its stop watch. One token or a batch of consecutive ones, one after the other
+/// in every buffer.
+pub struct Step<'a> {
+    /// Kernel of the products.
+    pub kernel: &'a Kernel,
+    /// Threads.
+    pub team: &'a mut Team,
+    /// Operations between the products.
+    pub ops: F32Ops,
+    /// Of the norms.
+    pub eps: f32,
+    /// What [`Step::quantise`] prepared last: the input of the next products.
+    pub input: &'a mut LinearInput,
+    /// Scratch of the products.
+    pub integers: &'a mut [i32],
+    /// Where times go.
+    pub times: &'a mut Times,
+    /// Time since the last operation that was accounted for.
+    pub lap: Lap,
+}
+
+/// Results of the feed-forward part of a block for the tokens of a step, from first to last.
+pub(crate) struct FfnBuffers<'a> {
+    pub gate: &'a mut [f32],
+    pub up: &'a mut [f32],
+    pub normed: &'a mut [f32],
+    pub out: &'a mut [f32],
+}
+
+impl Step<'_> {
+    /// `y = norm(x) * gain`.
+    pub fn norm(&mut self, x: &[f32], gain: &[f32], y: &mut [f32]) {
+        let (ops, eps, width) = (self.ops, self.eps, gain.len());
+        self.each_token(y, width, |t, y| ops.rms_norm(&x[t * width..][..width], gain, eps, y));
+        self.took(|times| &mut times.norms);
+    }
+
+    /// `y = norm(relu(gate)^2 * up) * gain`.
+    pub fn gated_norm(&mut self, gate: &[f32], up: &[f32], gain: &[f32], y: &mut [f32]) {
+        let (ops, eps, width) = (self.ops, self.eps, gain.len());
+        let token = |t: usize| t * width..(t + 1) * width;
+        self.each_token(y, width, |t, y| ops.gated_rms_norm(&gate[token(t)], &up[token(t)], gain, eps, y));
+        self.took(|times| &mut times.norms);
+    }
+
+    /// `x += h`, tokens of `width` elements.
+    pub fn add(&mut self, x: &mut [f32], h: &[f32], width: usize) {
+        let ops = self.ops;
+        self.each_token(x, width, |t, x| ops.add_scaled(x, 1.0, &h[t * width..][..width]));
+        self.took(|times| &mut times.norms);
+    }
+
+    /// Makes tokens of `width` elements the input of the next products.
+    pub fn quantise(&mut self, x: &[f32], width: usize) -> Result<(), KernelError> {
+        self.input.prepare(self.team, self.kernel, self.ops, width, x)?;
+        self.took(|times| &mut times.activation_quant);
+        Ok(())
+    }
+
+    /// Products of the input in one dispatch. Whoever calls says which they were, by [`Step::took`].
+    pub fn products<const N: usize>(&mut self, products: [Product<'_>; N]) -> Result<(), KernelError> {
+        self.kernel.linear_group(self.team, self.ops, products, self.input, self.integers)
+    }
+
+    /// `y = weights * input`; see [`Step::products`].
+    pub fn product(&mut self, weights: &PackedWeights, y: &mut [f32]) -> Result<(), KernelError> {
+        self.products([Product { weights, y }])
+    }
+
+    /// Adds the time since the last operation to one of the sums.
+    pub fn took(&mut self, sum: impl FnOnce(&mut Times) -> &mut u64) {
+        self.lap.add_to(sum(self.times));
+    }
+
+    /// Calls `f(token, its part of out)` for every token: a batch on all threads, one token on the calling thread.
+    pub fn each_token<T: Send>(&mut self, out: &mut [T], width: usize, f: impl Fn(usize, &mut [T]) + Sync) {
+        let done = self.try_each_token(out, width, |token, out| {
+            f(token, out);
+            Ok::<(), std::convert::Infallible>(())
+        });
+        match done {
+            Ok(()) => {}
+            Err(never) => match never {},
+        }
+    }
+
+    /// [`Step::each_token`] for calls that can fail; returns one of the errors.
+    pub fn try_each_token<T: Send, E: Send>(
+        &mut self,
+        out: &mut [T],
+        width: usize,
+        f: impl Fn(usize, &mut [T]) -> Result<(), E> + Sync,
+    ) -> Result<(), E> {
+        if out.len() == width {
+            return f(0, out);
+        }
+        self.team.split_rows(width, out, |range: Range<usize>, piece: &mut [T]| {
+            piece.chunks_exact_mut(width).enumerate().try_for_each(|(i, out)| f(range.start / width + i, out))
+        })
+    }
+}

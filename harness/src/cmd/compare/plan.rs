@@ -1,0 +1,105 @@
+//! What a run will do, once everything that can be refused before it starts has been looked at.
+
+use super::args::MeasureArgs;
+use crate::choose::prefill_kernel::PrefillPolicy;
+use crate::error::{Error, Result};
+use crate::estimate::Asked;
+use crate::load_model::{Loaded, load};
+use crate::machine::{Machine, memory};
+use crate::output::note;
+use crate::runs::{RunFolder, new_receipt};
+use crate::scenario::Scenario;
+use crate::{bitnet_environment, build_info, estimate};
+use kernels::{HeadFormat, Kernel};
+use model::sparse_ffn::Sparsity;
+use receipt::Receipt;
+use std::collections::HashSet;
+
+/// How texts are generated and scored.
+pub struct Texts {
+    /// Format of the output head.
+    pub head: HeadFormat,
+    /// Whether zero gates are skipped in a row of their own.
+    pub sparsity: Sparsity,
+    /// Which kernel computes batches of prompt tokens.
+    pub prefill: PrefillPolicy,
+}
+
+/// What a run will do.
+pub struct Plan {
+    pub scenario: Scenario,
+    pub machine: Machine,
+    pub kernels: Vec<Kernel>,
+    /// Kernels that were asked for by name.
+    pub named: Option<Vec<String>>,
+    pub texts: Texts,
+    /// An unstable comparison is an error.
+    pub strict: bool,
+    deterministic: bool,
+}
+
+impl Plan {
+    /// Checks flags, scenario, kernels and machine against each other.
+    pub fn new(args: &MeasureArgs, mut scenario: Scenario, texts: Texts) -> Result<Self> {
+        build_info::refuse_to_time_a_debug_build()?;
+        if args.quick {
+            scenario.make_quick();
+        }
+        args.matrix.apply(&mut scenario)?;
+        let deterministic = args.deterministic || bitnet_environment::deterministic()?;
+        if deterministic && scenario.generate.as_ref().is_some_and(|g| g.timeout_s.is_some()) {
+            let name = &scenario.name;
+            let what = "its time limit decides how many tokens there are; take another scenario";
+            return Err(Error::input(format!("--deterministic: scenario {name}: {what}")));
+        }
+        let machine = args.machine.check(1)?;
+        let strict = args.strict || bitnet_environment::strict_mode()?;
+        if strict {
+            machine.refuse_mask()?;
+        }
+        let named = args.kernels.clone().or_else(|| scenario.kernel_ids());
+        let kernels = machine.kernels(named.as_deref())?;
+        texts.prefill.check(&machine)?;
+        args.matrix.check(&scenario, &kernels, &machine)?;
+        if scenario.model.is_none() && (scenario.generate.is_some() || scenario.perplexity.is_some()) {
+            scenario.model = Some("builtin".into());
+        }
+        Ok(Self { scenario, machine, kernels, named, texts, strict, deterministic })
+    }
+
+    /// The run's folder and its receipt before the first measurement.
+    pub fn begin(&self, args: &MeasureArgs) -> Result<(RunFolder, Receipt)> {
+        let timestamp = jiff::Timestamp::now().to_string();
+        let folder = RunFolder::create(args.out.as_deref(), &self.scenario.name, &timestamp)?;
+        let mut receipt = new_receipt(timestamp, &self.scenario, &self.machine, args.seed);
+        receipt.settings.kernels_requested = self.named.clone();
+        receipt.settings.deterministic = self.deterministic;
+        Ok((folder, receipt))
+    }
+
+    /// Writes the receipt, so that from here on a killed run leaves a readable one, and loads the model. Then says how
+    /// long the run will take.
+    pub fn load(&self, folder: &mut RunFolder, receipt: &Receipt) -> Result<Option<Loaded>> {
+        folder.begin(receipt)?;
+        let loaded = match self.scenario.model.as_deref() {
+            Some(model) => Some(load(model, None, &self.machine)?),
+            None => None,
+        };
+        if let Some(loaded) = &loaded {
+            self.require_memory_for_all(loaded)?;
+        }
+        let cells = self.scenario.cells(self.machine.l2());
+        let model_weights = loaded.as_ref().map_or(0, |l| l.model.ternary_weights());
+        let (scenario, kernels) = (&self.scenario, &self.kernels[..]);
+        note(estimate::in_words(&Asked { scenario, cells: &cells, kernels, model_weights }));
+        Ok(loaded)
+    }
+
+    /// One copy of the weights for each packing that the kernels read; all are kept, so that kernels can take turns.
+    fn require_memory_for_all(&self, loaded: &Loaded) -> Result<()> {
+        let packings: HashSet<_> = self.kernels.iter().map(|k| k.descriptor().packing).collect();
+        let bytes = packings.iter().map(|&packing| loaded.model.packed_bytes(packing)).sum();
+        let what = format!("model {} in {} packings (name fewer with --kernels)", loaded.record.path, packings.len());
+        memory::require_memory(bytes, &what)
+    }
+}

@@ -1,0 +1,67 @@
+//! Every kernel scores the same text.
+
+use super::bench::Bench;
+use crate::error::Result;
+use crate::scenario;
+use kernels::{CodeTable, Family, Kernel};
+use model::perplexity::{Score, Text};
+use model::{builtin, perplexity};
+use receipt::{LutFinding, PerplexityKernel, PerplexityRecord};
+
+/// Perplexity of the built-in held-out text with every kernel and one head, and with the seed's table on the fastest
+/// ladder stage (the last). `step` is called before each with (kernel, kernels done).
+pub fn perplexity(
+    bench: &mut Bench<'_>,
+    asked: &scenario::Perplexity,
+    kernels: &[Kernel],
+    mut step: impl FnMut(&str, usize),
+) -> Result<PerplexityRecord> {
+    let model = bench.model();
+    let tokens = model.tokenizer.encode(builtin::held_out_text(), None)?;
+    let text = Text { tokens: &tokens, window: asked.window.min(model.config.context), max_windows: asked.windows };
+    let mut record = PerplexityRecord {
+        text: "the first tokens of the built-in model's held-out text".into(),
+        text_sha256: String::new(),
+        tokens: 0,
+        window: text.window,
+        head: Some(bench.head_as(bench.head)?.id().to_owned()),
+        kernels: Vec::new(),
+        lut: None,
+    };
+    for (done, &kernel) in kernels.iter().enumerate() {
+        if bench.stopped() {
+            break;
+        }
+        step(kernel.id(), done);
+        let result = score(bench, kernel, CodeTable::TERNARY, text)?;
+        record.tokens = result.tokens;
+        record.kernels.push(PerplexityKernel {
+            kernel: kernel.id().into(),
+            nats_per_token: result.nats_per_token,
+            perplexity: result.nats_per_token.exp(),
+        });
+    }
+    let scored = model.tokenizer.decode(&tokens[..(record.tokens + 1).min(tokens.len())]);
+    record.text_sha256 = model::hash::sha256_hex(scored.as_bytes());
+    let stage = kernels.iter().rfind(|k| k.descriptor().family() == Family::W2A32);
+    if let (true, false, Some(&stage)) = (asked.seed_table, bench.stopped(), stage) {
+        let file = record.kernels.iter().find(|k| k.kernel == stage.id()).map_or(f64::NAN, |k| k.perplexity);
+        step(stage.id(), kernels.len());
+        // Logits that are not finite are reported as a finding; the run goes on.
+        let seed = score(bench, stage, CodeTable::SEED, text).ok().map(|s| s.nats_per_token.exp());
+        record.lut = Some(LutFinding {
+            kernel: stage.id().into(),
+            file_lut: CodeTable::TERNARY.0,
+            file_perplexity: file,
+            seed_lut: CodeTable::SEED.0,
+            seed_perplexity: seed.filter(|p| p.is_finite()),
+            uniform_perplexity: model.config.vocab as f64,
+        });
+    }
+    Ok(record)
+}
+
+fn score(bench: &mut Bench<'_>, kernel: Kernel, table: CodeTable, text: Text<'_>) -> Result<Score> {
+    let mut decoder = bench.decoder(kernel, table)?.context(text.window).build()?;
+    Ok(perplexity::score(&mut decoder, text, bench.stop, |_, _| {})?)
+}
