@@ -14,7 +14,7 @@ fn main() -> model::Result<()> {
     let kernel = exact.find_map(|kernel| Kernel::new(kernel, features).ok()).expect("scalar-i8 runs on every CPU");
     // Another file: `model::gguf::Gguf::open(path)`.
     let model = Model::load(builtin::open()?, None, &mut Loading::alone())?;
-    let weights = model.weights(kernel.descriptor().packing, CodeTable::TERNARY, &mut Loading::alone())?;
+    let weights = model.weights(kernel.descriptor().layout, CodeTable::TERNARY, &mut Loading::alone())?;
     let head = Arc::new(model.head(HeadFormat::F16, features, &mut Team::single())?);
     let (prompt, max_tokens) = (model.tokenizer.encode(&text, None)?, 48);
     let weights = KernelWeights::new(kernel, Arc::new(weights))?;

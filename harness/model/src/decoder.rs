@@ -158,7 +158,7 @@ impl<'m> Builder<'m> {
         })?;
         // Without a gemm a batch is no faster, and a time limit would be checked less often.
         let for_batches = prefill.as_ref().map_or(&weights, |p| &p.weights);
-        let gemm = for_batches.kernel().descriptor().operations.gemm;
+        let gemm = for_batches.kernel().descriptor().gemm;
         let batch = if gemm.is_some() { BATCH.min(capacity.max(1)) } else { 1 };
         let ffn = match SparseFfn::new(sparsity, model, &weights, features, &mut team)? {
             Some(mut sparse) => {

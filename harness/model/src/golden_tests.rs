@@ -70,7 +70,7 @@ fn decoder<'m>(model: &'m Model, kernel: Kernel, threads: usize, capacity: usize
 }
 
 fn builder<'m>(model: &'m Model, kernel: Kernel, threads: usize, capacity: usize) -> Builder<'m> {
-    let weights = model.weights(kernel.descriptor().packing, CodeTable::TERNARY, &mut Loading::alone()).expect("packs");
+    let weights = model.weights(kernel.descriptor().layout, CodeTable::TERNARY, &mut Loading::alone()).expect("packs");
     // Workers count if the thread that they work for does: other tests allocate as they like.
     let watched = WATCHED.get();
     let team = Team::new(threads, move |_| WATCHED.set(watched)).expect("threads start");

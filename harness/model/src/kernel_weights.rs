@@ -16,7 +16,7 @@ impl KernelWeights {
     /// # Errors
     /// Weights in another packing than the kernel reads.
     pub fn new(kernel: Kernel, weights: Arc<Weights>) -> Result<Self> {
-        let (id, wants, has) = (kernel.id(), kernel.descriptor().packing, weights.packing);
+        let (id, wants, has) = (kernel.id(), kernel.descriptor().layout, weights.layout);
         if wants != has {
             return Err(Error::failed(format!("kernel {id} reads packing {wants}, the weights are packed as {has}")));
         }

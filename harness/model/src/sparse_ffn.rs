@@ -13,7 +13,7 @@ use crate::step::{FfnBuffers, Step};
 use crate::weights::{Block, Model};
 use kernels::parallel::Team;
 use kernels::sparse::{ColumnWeights, LiveColumns, LiveRows, SparseOps};
-use kernels::{AlignedBuffer, CodeTable, CpuFeatures, Family, KernelError, PackedWeights, Packing};
+use kernels::{AlignedBuffer, CodeTable, CpuFeatures, Family, KernelError, PackedWeights, layouts};
 
 /// Lets so many candidates take turns: `call(candidate, first)` makes one call, and the first one of a candidate, which
 /// is not timed, checks what it gives too. Returns each candidate's median microseconds a call.
@@ -128,7 +128,7 @@ impl SparseFfn {
             let mut matrix = |name: &str| {
                 model.matrix(&format!("blk.{number}.{name}.weight"), &layouts::I2S, CodeTable::TERNARY, team)
             };
-            let up = if weights.weights().packing == Packing::I2s { None } else { Some(matrix("ffn_up")?) };
+            let up = if weights.weights().layout == &layouts::I2S { None } else { Some(matrix("ffn_up")?) };
             Ok(Layer { up, down: ColumnWeights::from_packed(&matrix("ffn_down")?).map_err(failed)? })
         };
         let layers = (0..c.layers).map(&mut layer).collect::<Result<Vec<_>>>()?;
@@ -256,7 +256,7 @@ impl SparseFfn {
         let (counts, layer) = (&mut self.counts[layer], &self.layers[layer]);
         counts.sparse_steps += 1;
         counts.live_columns += self.columns.count() as u64;
-        let row_bytes = Packing::I2s.panel_bytes(block.up.k());
+        let row_bytes = layouts::I2S.panel_bytes(block.up.k());
         let column_bytes = layer.down.bytes().checked_div(layer.down.k()).unwrap_or(0);
         let read = self.rows.rows().len() * row_bytes + self.columns.count() * column_bytes;
         counts.saved += (block.up.bytes() + block.down.bytes()) as i64 - read as i64;
@@ -274,7 +274,7 @@ impl SparseFfn {
         let x = &s.input.quantized[0];
         let sums = &mut s.integers[..self.rows.rows().len()];
         self.ops.rows(s.team, weights, &mut self.rows, x, sums)?;
-        let scale = weights.tensor_scale().ok_or(KernelError::ScalesNotPerTensor { packing: weights.packing() })?;
+        let scale = weights.tensor_scale().ok_or(KernelError::ScalesNotPerTensor { layout: weights.layout() })?;
         let factor = scale / x.scale();
         up.fill(0.0);
         // The same two operations as `F32Ops::scale_integers`, so the same bits.

@@ -38,7 +38,7 @@ fn head(model: &Model, features: CpuFeatures) -> Arc<OutputHead> {
 }
 
 fn weights(model: &Model, kernel: Kernel) -> KernelWeights {
-    let packing = kernel.descriptor().packing;
+    let packing = kernel.descriptor().layout;
     let weights = model.weights(packing, CodeTable::TERNARY, &mut Loading::alone()).expect("packs");
     KernelWeights::new(kernel, Arc::new(weights)).expect("its packing")
 }

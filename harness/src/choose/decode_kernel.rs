@@ -68,7 +68,7 @@ fn fastest(machine: &Machine, model: &Model) -> Result<Selection> {
     let mut sums = vec![0i32; most];
     let evidence = probe::probe(candidates.len(), PROBE, |candidate, first| {
         let kernel = &candidates[candidate];
-        let weights = &packed[&kernel.descriptor().packing];
+        let weights = &packed[&kernel.descriptor().layout];
         let y = &mut sums[..weights.rows()];
         let failed = |e: KernelError| Error::failed(format!("probe: {}: {e}", kernel.id()));
         black_box(kernel.gemv_i8(weights, 0..weights.rows(), &input.quantized[0], y)).map_err(failed)?;

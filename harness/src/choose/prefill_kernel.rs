@@ -14,7 +14,7 @@ use crate::machine::{Machine, host};
 use crate::output::note;
 use kernels::parallel::Team;
 use kernels::random::SplitMix64;
-use kernels::{CodeTable, F32Ops, Kernel, KernelError, LinearInput, PackedWeights, Packing, registry};
+use kernels::{CodeTable, F32Ops, Kernel, KernelError, Layout, LinearInput, PackedWeights, registry};
 use model::weights::Model;
 use receipt::figures::mib;
 use receipt::{PrefillProbe, PrefillRecord};
@@ -146,8 +146,8 @@ impl Choice<'_> {
 
     /// Memory of a second copy of the weights, 0 where the packing is the decoding kernel's.
     fn extra_bytes(&self, prefill: &Kernel) -> u64 {
-        let packing = prefill.descriptor().packing;
-        if packing == self.decode.descriptor().packing { 0 } else { self.model.packed_bytes(packing) }
+        let packing = prefill.descriptor().layout;
+        if packing == self.decode.descriptor().layout { 0 } else { self.model.packed_bytes(packing) }
     }
 
     fn measured(&self, prompt_tokens: usize) -> Result<PrefillDecision> {
@@ -202,7 +202,7 @@ impl Choice<'_> {
             extra == 0 || free.is_some_and(|free| extra.saturating_mul(2) <= free)
         };
         let gemms = self.machine.kernels(None)?.into_iter().filter(|k| k.descriptor().exact());
-        let others = gemms.filter(|k| k.descriptor().operations.gemm.is_some() && k.id() != self.decode.id());
+        let others = gemms.filter(|k| k.descriptor().gemm.is_some() && k.id() != self.decode.id());
         let (fitting, too_large): (Vec<Kernel>, Vec<Kernel>) = others.partition(fits);
         let left_out = match (too_large.first(), free) {
             (None, _) => String::new(),
@@ -243,7 +243,7 @@ fn probe_products(kernels: &[Kernel], model: &Model, machine: &Machine) -> Resul
         }
         let evidence = probe::probe(kernels.len(), PROBE, |number, first| {
             let (kernel, y) = (&kernels[number], &mut y[..tokens * rows]);
-            let weights = &packed[&kernel.descriptor().packing];
+            let weights = &packed[&kernel.descriptor().layout];
             kernel.linear(&mut team, ops, weights, &inputs[number], &mut integers, y).map_err(failed)?;
             if first && number == 0 {
                 expected = y.to_vec();

@@ -5,7 +5,7 @@ use crate::choose::prefill_kernel::PrefillPlan;
 use crate::error::{Error, Result};
 use crate::load_model::Loaded;
 use crate::machine::Machine;
-use kernels::{CodeTable, HeadFormat, Kernel, OutputHead, Packing};
+use kernels::{CodeTable, HeadFormat, Kernel, Layout, OutputHead};
 use model::config::ModelConfig;
 use model::decoder::{Builder, Decoder, Prefill};
 use model::kernel_weights::KernelWeights;
@@ -25,7 +25,7 @@ pub struct Bench<'a> {
     pub head: HeadFormat,
     /// Set to stop between texts, windows and turns.
     pub stop: &'a AtomicBool,
-    weights: HashMap<(Packing, [i8; 4]), Arc<Weights>>,
+    weights: HashMap<(&'static Layout, [i8; 4]), Arc<Weights>>,
     heads: HashMap<HeadFormat, Arc<OutputHead>>,
 }
 
@@ -47,7 +47,7 @@ impl<'a> Bench<'a> {
 
     /// A kernel with its weights, packed on first use.
     pub fn weights(&mut self, kernel: Kernel, table: CodeTable) -> Result<KernelWeights> {
-        let (model, packing) = (self.model(), kernel.descriptor().packing);
+        let (model, packing) = (self.model(), kernel.descriptor().layout);
         let weights = match self.weights.entry((packing, table.0)) {
             Entry::Occupied(found) => Arc::clone(found.get()),
             Entry::Vacant(empty) => {

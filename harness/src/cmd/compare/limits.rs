@@ -6,6 +6,7 @@ use crate::interrupt;
 use crate::measure::limits;
 use crate::measure::limits::Effort;
 use crate::progress::Progress;
+use kernels::Operation;
 use receipt::judge::bound;
 
 /// A short look at the machine's limits, at the sizes that are about to be timed.
@@ -15,7 +16,7 @@ pub fn part(run: &mut Run<'_>) -> Result<()> {
         return Ok(());
     }
     let cells = scenario.cells(machine.l2());
-    let operands = cells.iter().map(|c| ((c.shape.m * c.shape.k) as u64, c.op == "dequantize"));
+    let operands = cells.iter().map(|c| ((c.shape.m * c.shape.k) as u64, c.op == Operation::Dequantize));
     let mut threads = vec![1, machine.threads];
     threads.dedup();
     let plan = limits::Plan {

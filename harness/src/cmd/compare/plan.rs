@@ -97,7 +97,7 @@ impl Plan {
 
     /// One copy of the weights for each packing that the kernels read; all are kept, so that kernels can take turns.
     fn require_memory_for_all(&self, loaded: &Loaded) -> Result<()> {
-        let packings: HashSet<_> = self.kernels.iter().map(|k| k.descriptor().packing).collect();
+        let packings: HashSet<_> = self.kernels.iter().map(|k| k.descriptor().layout).collect();
         let bytes = packings.iter().map(|&packing| loaded.model.packed_bytes(packing)).sum();
         let what = format!("model {} in {} packings (name fewer with --kernels)", loaded.record.path, packings.len());
         memory::require_memory(bytes, &what)

@@ -100,8 +100,8 @@ impl<'a> Shared<'a> {
     ///
     /// # Errors
     /// Two loops that do not read the same bytes.
-    pub fn stream(&'a self, packing: Packing) -> Result<Epoch<'a>> {
-        let copies = self.operands.copies(packing);
+    pub fn stream(&'a self, layout: &'static Layout) -> Result<Epoch<'a>> {
+        let copies = self.operands.copies(layout);
         let read = move |prefetch: bool| {
             let codes = self.turn(copies).code_bytes();
             black_box(stream::read_passes(&mut self.team.borrow_mut(), self.features, codes, 1, prefetch))

@@ -54,7 +54,7 @@ pub fn measure(cell: Cell, kernels: &[Kernel], plan: &Plan<'_>, team: &mut Team)
     let shared = Shared::new(cell, &operands, team, plan.features);
     let mut epochs: Vec<_> = entries.iter().map(|&kernel| shared.epoch(kernel)).collect();
     if cell.residency == Residency::Dram {
-        epochs.push(shared.stream(first.descriptor().packing)?);
+        epochs.push(shared.stream(first.descriptor().layout)?);
     }
     let calls = rounds::calibrate(&mut epochs, plan.epoch_ns);
     let bytes_of = |kernel: &Kernel| operands.copies(kernel.descriptor().layout)[0].bytes() as u64;
