@@ -8,7 +8,9 @@ use crate::sparse_ffn::{SparseFfn, Sparsity, Step};
 use crate::times::{Lap, Times};
 use crate::weights::{Model, Weights};
 use kernels::parallel::Team;
-use kernels::{AlignedBuffer, CpuFeatures, F32Ops, HeadInput, Kernel, KernelError, LinearInput, OutputHead, Product};
+use kernels::{
+    AlignedBuffer, CpuFeatures, F32Ops, HeadInput, Kernel, KernelError, LinearInput, Norm, OutputHead, Product,
+};
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
@@ -138,7 +140,7 @@ impl<'m> Decoder<'m> {
             scores: (0..team.threads()).map(|_| Mutex::new(vec![0.0; scores])).collect(),
             logits: AlignedBuffer::zeroed(c.vocab),
             integers: AlignedBuffer::zeroed(batch * widest),
-            input: LinearInput::new(batch, c.dim.max(c.ffn)),
+            input: LinearInput::new(batch, c.dim.max(c.ffn), F32Ops::select(features)),
             head_input: HeadInput::new(c.dim),
         };
         Ok(Self {
@@ -264,7 +266,7 @@ impl<'m> Decoder<'m> {
         let Self { weights, buffers: b, model, team, ops, .. } = self;
         let dim = model.config.dim;
         let x = &b.x[token * dim..(token + 1) * dim];
-        ops.rms_norm(x, &weights.output_norm, model.config.rms_eps, &mut b.h[..dim]);
+        ops.rms_norm(x, Norm { gain: &weights.output_norm, eps: model.config.rms_eps }, &mut b.h[..dim]);
         head.gemv(team, &b.h[..dim], &mut b.head_input, &mut b.logits)
             .map_err(|e| Error::failed(format!("output head: {e}")))?;
         phase.add_to(&mut self.times.logits);
@@ -323,16 +325,16 @@ impl<'m> Decoder<'m> {
         let (gate, up, normed) = (&mut b.gate[..n * ffn], &mut b.up[..n * ffn], &mut b.normed_ffn[..n * ffn]);
         let mut lap = Lap::start();
 
-        each_token(team, h, dim, |t, h| ops.rms_norm(&x[t * dim..][..dim], &block.attn_norm, eps, h));
+        each_token(team, h, dim, |t, h| ops.rms_norm(&x[t * dim..][..dim], Norm { gain: &block.attn_norm, eps }, h));
         lap.add_to(&mut times.norms);
-        b.input.prepare(team, kernel, ops, dim, h)?;
+        b.input.prepare(team, kernel, dim, h)?;
         lap.add_to(&mut times.activation_quant);
         let qkv = [
             Product { weights: &block.q, y: &mut *q },
             Product { weights: &block.k, y: &mut *k },
             Product { weights: &block.v, y: &mut *v },
         ];
-        kernel.linear_group(team, ops, qkv, &b.input, &mut b.integers)?;
+        kernel.linear(team, qkv, &b.input, &mut b.integers)?;
         lap.add_to(&mut times.qkv);
 
         each_token(team, q, dim, |t, q| rope.rotate(ops, q, dim, position + t));
@@ -347,17 +349,19 @@ impl<'m> Decoder<'m> {
         attention.run(team, q, keys, values, &b.scores, attended);
         lap.add_to(&mut times.attention);
 
-        each_token(team, h, dim, |t, h| ops.rms_norm(&attended[t * dim..][..dim], &block.attn_sub_norm, eps, h));
+        each_token(team, h, dim, |t, h| {
+            ops.rms_norm(&attended[t * dim..][..dim], Norm { gain: &block.attn_sub_norm, eps }, h)
+        });
         lap.add_to(&mut times.norms);
-        b.input.prepare(team, kernel, ops, dim, h)?;
+        b.input.prepare(team, kernel, dim, h)?;
         lap.add_to(&mut times.activation_quant);
-        kernel.linear(team, ops, &block.attn_output, &b.input, &mut b.integers, h)?;
+        kernel.linear(team, [Product { weights: &block.attn_output, y: h }], &b.input, &mut b.integers)?;
         lap.add_to(&mut times.attn_out);
         each_token(team, x, dim, |t, x| ops.add_scaled(x, 1.0, &h[t * dim..][..dim]));
 
-        each_token(team, h, dim, |t, h| ops.rms_norm(&x[t * dim..][..dim], &block.ffn_norm, eps, h));
+        each_token(team, h, dim, |t, h| ops.rms_norm(&x[t * dim..][..dim], Norm { gain: &block.ffn_norm, eps }, h));
         lap.add_to(&mut times.norms);
-        b.input.prepare(team, kernel, ops, dim, h)?;
+        b.input.prepare(team, kernel, dim, h)?;
         lap.add_to(&mut times.activation_quant);
         if let (Some(sparse), 1) = (sparse, n) {
             let (input, integers, lap) = (&mut b.input, &mut b.integers[..], &mut lap);
@@ -381,15 +385,15 @@ impl<'m> Decoder<'m> {
         } else {
             let gate_up =
                 [Product { weights: &block.gate, y: &mut *gate }, Product { weights: &block.up, y: &mut *up }];
-            kernel.linear_group(team, ops, gate_up, &b.input, &mut b.integers)?;
+            kernel.linear(team, gate_up, &b.input, &mut b.integers)?;
             lap.add_to(&mut times.gate_up);
             let of = |t: usize| t * ffn..(t + 1) * ffn;
-            let gain = &block.ffn_sub_norm;
-            each_token(team, normed, ffn, |t, h| ops.gated_rms_norm(&gate[of(t)], &up[of(t)], gain, eps, h));
+            let norm = Norm { gain: &block.ffn_sub_norm, eps };
+            each_token(team, normed, ffn, |t, h| ops.gated_rms_norm(&gate[of(t)], &up[of(t)], norm, h));
             lap.add_to(&mut times.norms);
-            b.input.prepare(team, kernel, ops, ffn, normed)?;
+            b.input.prepare(team, kernel, ffn, normed)?;
             lap.add_to(&mut times.activation_quant);
-            kernel.linear(team, ops, &block.down, &b.input, &mut b.integers, h)?;
+            kernel.linear(team, [Product { weights: &block.down, y: h }], &b.input, &mut b.integers)?;
             lap.add_to(&mut times.down);
         }
         each_token(team, x, dim, |t, x| ops.add_scaled(x, 1.0, &h[t * dim..][..dim]));

@@ -12,10 +12,10 @@ use crate::times::{Lap, Times};
 use crate::weights::{Block, Model, Weights};
 use kernels::parallel::Team;
 use kernels::random::SplitMix64;
-use kernels::sparse::{ColumnWeights, LiveColumns, LiveRows, SparseOps};
+use kernels::sparse::{ColumnWeights, LiveColumns, LiveRows, RowsProduct, SparseOps};
 use kernels::{
-    AlignedBuffer, CodeTable, CpuFeatures, F32Ops, Family, Kernel, KernelError, LinearInput, PackedWeights, Product,
-    layouts,
+    AlignedBuffer, CodeTable, CpuFeatures, F32Ops, Family, Kernel, KernelError, LinearInput, Norm, PackedWeights,
+    Product, layouts,
 };
 use std::time::{Duration, Instant};
 
@@ -255,7 +255,7 @@ impl SparseFfn {
 
     /// The feed-forward block of one token, from gate to output: the same bits as the dense path.
     pub(crate) fn step(&mut self, mut s: Step<'_>) -> std::result::Result<(), KernelError> {
-        s.kernel.linear(s.team, s.ops, &s.block.gate, s.input, s.integers, s.gate)?;
+        s.kernel.linear(s.team, [Product { weights: &s.block.gate, y: s.gate }], s.input, s.integers)?;
         self.rows.set_positive(self.ops, s.gate)?;
         let sparse = self.mode == Sparsity::Always || self.rows.share() < self.crossover;
         let counts = &mut self.counts[s.layer];
@@ -264,18 +264,18 @@ impl SparseFfn {
         if sparse {
             self.live_up(s.team, s.layer, &s.block.up, s.input, s.integers, s.up)?;
         } else {
-            s.kernel.linear(s.team, s.ops, &s.block.up, s.input, s.integers, s.up)?;
+            s.kernel.linear(s.team, [Product { weights: &s.block.up, y: s.up }], s.input, s.integers)?;
         }
         s.lap.add_to(&mut s.times.gate_up);
-        s.ops.gated_rms_norm(s.gate, s.up, &s.block.ffn_sub_norm, s.eps, s.normed);
+        s.ops.gated_rms_norm(s.gate, s.up, Norm { gain: &s.block.ffn_sub_norm, eps: s.eps }, s.normed);
         s.lap.add_to(&mut s.times.norms);
-        s.input.prepare(s.team, s.kernel, s.ops, s.normed.len(), s.normed)?;
+        s.input.prepare(s.team, s.kernel, s.normed.len(), s.normed)?;
         s.lap.add_to(&mut s.times.activation_quant);
         if sparse {
             self.live_down(s.team, s.ops, s.layer, s.input, s.out)?;
             self.count(&mut s);
         } else {
-            s.kernel.linear(s.team, s.ops, &s.block.down, s.input, s.integers, s.out)?;
+            s.kernel.linear(s.team, [Product { weights: &s.block.down, y: s.out }], s.input, s.integers)?;
         }
         s.lap.add_to(&mut s.times.down);
         Ok(())
@@ -304,7 +304,7 @@ impl SparseFfn {
         let weights = self.layers[layer].up.as_ref().unwrap_or(in_rows);
         let x = &input.quantized[0];
         let sums = &mut integers[..self.rows.rows().len()];
-        self.ops.rows(team, weights, &mut self.rows, x, sums)?;
+        self.ops.rows(team, &mut self.rows, RowsProduct { weights, x, y: &mut *sums })?;
         let scale = weights.tensor_scale().ok_or(KernelError::ScalesNotPerTensor { layout: weights.layout() })?;
         let factor = scale / x.scale();
         up.fill(0.0);
@@ -353,8 +353,8 @@ impl SparseFfn {
             let value = |_| (1.0 + random.signed_unit() / 2.0) * [1.0, -1.0][random.below(2) as usize];
             let mut x: Vec<f32> = (0..k).map(value).collect();
             x.iter_mut().zip(mask.unwrap_or(&[])).for_each(|(x, live)| *x *= live);
-            let mut input = LinearInput::new(1, k);
-            input.prepare(team, kernel, ops, k, &x).map(|()| input)
+            let mut input = LinearInput::new(1, k, ops);
+            input.prepare(team, kernel, k, &x).map(|()| input)
         };
         let wide = prepared(team, dim, None)?;
         let dense = prepared(team, ffn, None)?;
@@ -368,14 +368,13 @@ impl SparseFfn {
                     let lap = Instant::now();
                     match variant.checked_sub(1) {
                         None => {
-                            kernel.linear_group(
+                            kernel.linear(team, [Product { weights: &block.up, y: &mut up }], &wide, &mut integers)?;
+                            kernel.linear(
                                 team,
-                                ops,
-                                [Product { weights: &block.up, y: &mut up }],
-                                &wide,
+                                [Product { weights: &block.down, y: &mut out }],
+                                &dense,
                                 &mut integers,
                             )?;
-                            kernel.linear(team, ops, &block.down, &dense, &mut integers, &mut out)?;
                         }
                         Some(i) => {
                             self.rows.set_positive(self.ops, &gates[i])?;

@@ -13,7 +13,7 @@ use crate::machine::{Machine, host};
 use crate::output::note;
 use kernels::parallel::Team;
 use kernels::random::SplitMix64;
-use kernels::{CodeTable, F32Ops, Kernel, Layout, LinearInput, PackedWeights, registry};
+use kernels::{CodeTable, F32Ops, Kernel, Layout, LinearInput, PackedWeights, Product, registry};
 use model::weights::Model;
 use receipt::figures::mib;
 use receipt::judge::stats::median;
@@ -228,18 +228,18 @@ fn probe(kernels: &[Kernel], model: &Model, machine: &Machine) -> Result<Vec<Pre
     let (k, rows, most) = (model.config.dim, model.config.ffn, PROBED[PROBED.len() - 1]);
     let mut random = SplitMix64::new(1);
     let x: Vec<f32> = (0..most * k).map(|_| random.signed_unit()).collect();
-    let (mut input, ops) = (LinearInput::new(most, k), F32Ops::select(machine.features));
+    let mut input = LinearInput::new(most, k, F32Ops::select(machine.features));
     let (mut y, mut integers, mut first) = (vec![0f32; most * rows], vec![0i32; most * rows], Vec::new());
     let mut times = vec![vec![Vec::new(); PROBED.len()]; kernels.len()];
     let start = Instant::now();
     for pass in 0.. {
         for (size, tokens) in PROBED.into_iter().enumerate() {
             for (number, kernel) in kernels.iter().enumerate() {
-                input.prepare(&mut team, kernel, ops, k, &x[..tokens * k]).map_err(failed)?;
+                input.prepare(&mut team, kernel, k, &x[..tokens * k]).map_err(failed)?;
                 let weights = &packed[&kernel.descriptor().layout];
                 let y = &mut y[..tokens * rows];
                 let lap = Instant::now();
-                kernel.linear(&mut team, ops, weights, &input, &mut integers, y).map_err(failed)?;
+                kernel.linear(&mut team, [Product { weights, y }], &input, &mut integers).map_err(failed)?;
                 // The first pass finds cold pages; it is the one that is checked.
                 if pass > 0 {
                     times[number][size].push(lap.elapsed().as_secs_f64() * 1e6);

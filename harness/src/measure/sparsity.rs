@@ -13,7 +13,7 @@ use crate::{interrupt, scenario};
 use kernels::parallel::Team;
 use kernels::random::SplitMix64;
 use kernels::sparse::ColumnWeights;
-use kernels::{Codes, F32Ops, Kernel, KernelError, Layout, LinearInput, PackedWeights, Product, layouts};
+use kernels::{Codes, F32Ops, Kernel, KernelError, Layout, LinearInput, Norm, PackedWeights, Product, layouts};
 use model::sparse_ffn::SparseFfn;
 use receipt::judge::Method;
 use receipt::judge::paired::Paired;
@@ -206,7 +206,7 @@ impl Bench {
             normed: vec![0.0; ffn],
             out: vec![0.0; dim],
             integers: vec![0; 2 * ffn + dim],
-            input: LinearInput::new(1, dim.max(ffn)),
+            input: LinearInput::new(1, dim.max(ffn), F32Ops::select(machine.features)),
         })
     }
 
@@ -244,23 +244,23 @@ impl Bench {
         self.next[entry] = (copy + 1) % self.blocks.len();
         let Self { team, ops, kernel, blocks, sparse: skipping, live, x, ones, gate, up, normed, out, .. } = self;
         let (ops, block, input, integers) = (*ops, &blocks[copy], &mut self.input, &mut self.integers[..]);
-        input.prepare(team, kernel, ops, x.len(), x)?;
+        input.prepare(team, kernel, x.len(), x)?;
         if sparse {
-            kernel.linear(team, ops, &block.gate, input, integers, gate)?;
+            kernel.linear(team, [Product { weights: &block.gate, y: gate }], input, integers)?;
             gate.copy_from_slice(live);
             skipping.set_live(gate)?;
             skipping.live_up(team, copy, &block.up, input, integers, up)?;
         } else {
             let products = [Product { weights: &block.gate, y: gate }, Product { weights: &block.up, y: up }];
-            kernel.linear_group(team, ops, products, input, integers)?;
+            kernel.linear(team, products, input, integers)?;
             gate.copy_from_slice(live);
         }
-        ops.gated_rms_norm(gate, up, ones, EPSILON, normed);
-        input.prepare(team, kernel, ops, normed.len(), normed)?;
+        ops.gated_rms_norm(gate, up, Norm { gain: ones, eps: EPSILON }, normed);
+        input.prepare(team, kernel, normed.len(), normed)?;
         if sparse {
             skipping.live_down(team, ops, copy, input, out)?;
         } else {
-            kernel.linear(team, ops, &block.down, input, integers, out)?;
+            kernel.linear(team, [Product { weights: &block.down, y: out }], input, integers)?;
         }
         black_box(&self.out);
         Ok(())
