@@ -16,6 +16,15 @@ pub struct F32Ops {
     pub(crate) level: Level,
 }
 
+/// What an RMS norm has besides its input.
+#[derive(Clone, Copy, Debug)]
+pub struct Norm<'a> {
+    /// Factor of each element.
+    pub gain: &'a [f32],
+    /// Added to the mean square.
+    pub eps: f32,
+}
+
 /// Declares a method of [`F32Ops`] whose body is compiled once for each level.
 macro_rules! stamped {
     ($(#[$doc:meta])* $name:ident($($arg:ident: $type:ty),*) $(-> $out:ty)? $body:block) => {
@@ -121,9 +130,9 @@ stamped! {
 
 stamped! {
     /// RMS norm: `out = x / sqrt(mean(x^2) + eps) * gain`.
-    rms_norm(x: &[f32], gain: &[f32], eps: f32, out: &mut [f32]) {
-        let factor = 1.0 / (dot_body(x, x) / x.len() as f32 + eps).sqrt();
-        for ((out, x), gain) in out.iter_mut().zip(x).zip(gain) {
+    rms_norm(x: &[f32], norm: Norm<'_>, out: &mut [f32]) {
+        let factor = 1.0 / (dot_body(x, x) / x.len() as f32 + norm.eps).sqrt();
+        for ((out, x), gain) in out.iter_mut().zip(x).zip(norm.gain) {
             *out = x * factor * gain;
         }
     }
@@ -142,13 +151,13 @@ stamped! {
 stamped! {
     /// [`F32Ops::relu_squared_gate`] and [`F32Ops::rms_norm`] in one go: `out` gets the norm of `relu(gate)^2 * up`,
     /// the same bits.
-    gated_rms_norm(gate: &[f32], up: &[f32], gain: &[f32], eps: f32, out: &mut [f32]) {
+    gated_rms_norm(gate: &[f32], up: &[f32], norm: Norm<'_>, out: &mut [f32]) {
         for ((out, gate), up) in out.iter_mut().zip(gate).zip(up) {
             let positive = gate.max(0.0);
             *out = positive * positive * up;
         }
-        let factor = 1.0 / (dot_body(out, out) / out.len() as f32 + eps).sqrt();
-        for (out, gain) in out.iter_mut().zip(gain) {
+        let factor = 1.0 / (dot_body(out, out) / out.len() as f32 + norm.eps).sqrt();
+        for (out, gain) in out.iter_mut().zip(norm.gain) {
             *out = *out * factor * gain;
         }
     }
@@ -299,7 +308,7 @@ mod tests {
         let x = random(50, 3);
         let normed = same(|ops| {
             let mut out = vec![0.0; 50];
-            ops.rms_norm(&x, &[2.0; 50], 0.0, &mut out);
+            ops.rms_norm(&x, Norm { gain: &[2.0; 50], eps: 0.0 }, &mut out);
             out
         });
         assert!((normed.iter().map(|v| v * v).sum::<f32>() / 50.0 - 4.0).abs() < 1e-4);
@@ -319,12 +328,12 @@ mod tests {
         let both = same(|ops| {
             let (mut gated, mut out) = (gate.clone(), vec![0.0; 53]);
             ops.relu_squared_gate(&mut gated, &up);
-            ops.rms_norm(&gated, &gain, 1e-5, &mut out);
+            ops.rms_norm(&gated, Norm { gain: &gain, eps: 1e-5 }, &mut out);
             out
         });
         let at_once = same(|ops| {
             let mut out = vec![9.0; 53];
-            ops.gated_rms_norm(&gate, &up, &gain, 1e-5, &mut out);
+            ops.gated_rms_norm(&gate, &up, Norm { gain: &gain, eps: 1e-5 }, &mut out);
             out
         });
         assert_eq!(both, at_once);

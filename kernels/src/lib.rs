@@ -63,7 +63,7 @@ pub use cpu::{CpuFeatures, MASK_VARIABLE, UnknownFeature};
 pub use dense_f16::HeadF16;
 pub use descriptor::{Activations, Dequantize, GemmFn, GemmI8, Gemv, GemvF32, GemvI8, KernelDescriptor};
 pub use error::KernelError;
-pub use f32_ops::F32Ops;
+pub use f32_ops::{F32Ops, Norm};
 pub use head::{HeadFormat, HeadInput, MAX_K_HEAD, OutputHead};
 pub use i2s_tensor::I2sTensor;
 pub use kernel::{Kernel, Unsupported};

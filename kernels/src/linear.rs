@@ -19,15 +19,18 @@ pub struct LinearInput {
     /// The int8 values as f32, for W2A32.
     pub float: Vec<FloatActivations>,
     tokens: usize,
+    /// Prepare it and scale its products.
+    ops: F32Ops,
 }
 
 impl LinearInput {
-    /// Room for `tokens` vectors of up to `k` elements.
-    pub fn new(tokens: usize, k: usize) -> Self {
+    /// Room for `tokens` vectors of up to `k` elements. `ops` do what is f32 in products: no result depends on them.
+    pub fn new(tokens: usize, k: usize, ops: F32Ops) -> Self {
         Self {
             quantized: vec![QuantizedActivations::new(k); tokens],
             float: vec![FloatActivations::new(k); tokens],
             tokens: 0,
+            ops,
         }
     }
 
@@ -41,21 +44,14 @@ impl LinearInput {
     ///
     /// # Errors
     /// Too many or too long vectors, or values that are not finite.
-    pub fn prepare(
-        &mut self,
-        team: &mut Team,
-        kernel: &Kernel,
-        ops: F32Ops,
-        k: usize,
-        x: &[f32],
-    ) -> Result<(), KernelError> {
+    pub fn prepare(&mut self, team: &mut Team, kernel: &Kernel, k: usize, x: &[f32]) -> Result<(), KernelError> {
         let tokens = x.len().checked_div(k).unwrap_or(0);
         same("activations of whole tokens", tokens * k, x.len())?;
         if tokens > self.quantized.len() {
             return Err(KernelError::Shape { what: "tokens", expected: self.quantized.len(), actual: tokens });
         }
         self.tokens = tokens;
-        let quantized = &mut self.quantized[..tokens];
+        let (quantized, ops) = (&mut self.quantized[..tokens], self.ops);
         let quantize = |range: Range<usize>, own: &mut [QuantizedActivations]| {
             range.zip(own).try_for_each(|(t, own)| own.quantize(ops, &x[t * k..(t + 1) * k]))
         };
@@ -89,32 +85,15 @@ struct Task<'a> {
 }
 
 impl Kernel {
-    /// `y = weights * x` for one matrix. See [`Self::linear_group`].
-    ///
-    /// # Errors
-    /// As [`Self::linear_group`].
-    pub fn linear(
-        &self,
-        team: &mut Team,
-        ops: F32Ops,
-        weights: &PackedWeights,
-        x: &LinearInput,
-        integers: &mut [i32],
-        y: &mut [f32],
-    ) -> Result<(), KernelError> {
-        self.linear_group(team, ops, [Product { weights, y }], x, integers)
-    }
-
-    /// Several matrices of the same input in one dispatch, so that the threads meet once. All scales are applied.
-    /// `integers` is scratch with room for all outputs. Allocates nothing for a single token; the result does not
+    /// `y = weights * x` for one matrix or several of the same input, in one dispatch, so that the threads meet once. All
+    /// scales are applied. `integers` is scratch with room for all outputs. Allocates nothing for a single token; the result does not
     /// depend on the number of threads, nor on how many tokens are in the batch.
     ///
     /// # Errors
     /// As [`Self::gemv_f32`] and [`Self::gemv_i8`], or scratch that is too short.
-    pub fn linear_group<const N: usize>(
+    pub fn linear<const N: usize>(
         &self,
         team: &mut Team,
-        ops: F32Ops,
         products: [Product<'_>; N],
         x: &LinearInput,
         integers: &mut [i32],
@@ -155,7 +134,7 @@ impl Kernel {
         let error = Mutex::new(None);
         team.run(&|number| {
             for task in &tasks {
-                if let Err(e) = self.piece(ops, task, x, threads, number) {
+                if let Err(e) = self.piece(task, x, threads, number) {
                     *error.lock().unwrap_or_else(PoisonError::into_inner) = Some(e);
                 }
             }
@@ -164,14 +143,7 @@ impl Kernel {
     }
 
     /// The rows of thread `number`, all tokens.
-    fn piece(
-        &self,
-        ops: F32Ops,
-        task: &Task<'_>,
-        x: &LinearInput,
-        threads: usize,
-        number: usize,
-    ) -> Result<(), KernelError> {
+    fn piece(&self, task: &Task<'_>, x: &LinearInput, threads: usize, number: usize) -> Result<(), KernelError> {
         let weights = task.weights;
         let rows = row_range(weights.rows(), weights.layout().rows, threads, number);
         if rows.is_empty() {
@@ -206,7 +178,7 @@ impl Kernel {
             }
             let part = here.start - rows.start..here.end - rows.start;
             for (t, (input, integers)) in inputs.iter().zip(integers.chunks_exact(here.len())).enumerate() {
-                ops.scale_integers(integers, factor(input), &mut y.token(t)[part.clone()]);
+                x.ops.scale_integers(integers, factor(input), &mut y.token(t)[part.clone()]);
             }
         }
         Ok(())

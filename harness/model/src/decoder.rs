@@ -105,7 +105,7 @@ impl Buffers {
             scores: (0..threads).map(|_| Mutex::new(vec![0.0; scores])).collect(),
             logits: AlignedBuffer::zeroed(c.vocab),
             integers: AlignedBuffer::zeroed(batch * widest),
-            input: LinearInput::new(batch, c.dim.max(c.ffn)),
+            input: LinearInput::new(batch, c.dim.max(c.ffn), F32Ops::select(features)),
             head_input: HeadInput::new(c.dim),
         }
     }

@@ -53,16 +53,14 @@ fn fastest(machine: &Machine, model: &Model) -> Result<Selection> {
     let candidates = exact.map(verified).collect::<Result<Vec<_>>>()?;
     let name = "blk.0.ffn_gate.weight";
     let mut packed: HashMap<_, PackedWeights> = HashMap::new();
-    let mut input = LinearInput::new(1, model.config.dim);
+    let mut input = LinearInput::new(1, model.config.dim, F32Ops::select(machine.features));
     for kernel in &candidates {
         let layout = kernel.descriptor().layout;
         if let Entry::Vacant(empty) = packed.entry(layout) {
             empty.insert(model.matrix(name, layout, CodeTable::TERNARY, &mut Team::single())?);
         }
         let x: Vec<f32> = (0..model.config.dim).map(|i| ((i * 37 % 251) as f32 - 125.0) / 125.0).collect();
-        input
-            .prepare(&mut Team::single(), kernel, F32Ops::select(machine.features), x.len(), &x)
-            .map_err(|e| Error::failed(format!("probe: {e}")))?;
+        input.prepare(&mut Team::single(), kernel, x.len(), &x).map_err(|e| Error::failed(format!("probe: {e}")))?;
     }
     let most = packed.values().map(PackedWeights::rows).max().unwrap_or(0);
     let mut sums = vec![0i32; most];

@@ -9,7 +9,7 @@ use crate::f32_ops::F32Ops;
 use crate::head::reference as head_reference;
 use crate::parallel::Team;
 use crate::random::SplitMix64;
-use crate::sparse::{ColumnWeights, LiveColumns, LiveRows, SparseOps};
+use crate::sparse::{ColumnWeights, LiveColumns, LiveRows, RowsProduct, SparseOps};
 use crate::{
     AlignedBuffer, CodeTable, Codes, HeadFormat, HeadInput, OutputHead, PackedWeights, Unsupported, layouts, reference,
 };
@@ -152,7 +152,7 @@ impl ProductPath {
         let ops = self.ops()?;
         list.set_positive(ops, &gate)?;
         let mut y = vec![i32::MIN; list.rows().len()];
-        ops.rows(team, &weights, &mut list, &x, &mut y)?;
+        ops.rows(team, &mut list, RowsProduct { weights: &weights, x: &x, y: &mut y })?;
         Ok(list.rows().iter().zip(y).map(|(&row, y)| case.integer(row as usize, y, &codes, x.values())).collect())
     }
 

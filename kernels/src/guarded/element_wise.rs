@@ -3,7 +3,7 @@
 use super::state::{Left, left_by};
 use super::{Side, feature_sets, guard};
 use crate::random::SplitMix64;
-use crate::{CachedHead, F32Ops, Queries};
+use crate::{CachedHead, F32Ops, Norm, Queries};
 
 /// Runs `operation` at every level on copies of `x` against both kinds of page; the bits are the same everywhere.
 fn check(
@@ -70,13 +70,13 @@ fn maps() {
     });
     check("rms_norm", lengths(), |ops, side, x| {
         let (gain, mut out) = (guard(side, x), guard(side, x));
-        let left = left_by(|| ops.rms_norm(x, &gain, 1e-5, &mut out));
+        let left = left_by(|| ops.rms_norm(x, Norm { gain: &gain, eps: 1e-5 }, &mut out));
         (bits(&out), left)
     });
     check("gated_rms_norm", lengths(), |ops, side, x| {
         let (gate, up, gain) = (guard(side, x), guard(side, x), guard(side, x));
         let mut out = guard(side, x);
-        let left = left_by(|| ops.gated_rms_norm(&gate, &up, &gain, 1e-5, &mut out));
+        let left = left_by(|| ops.gated_rms_norm(&gate, &up, Norm { gain: &gain, eps: 1e-5 }, &mut out));
         (bits(&out), left)
     });
     check("relu_squared_gate", lengths(), |ops, side, x| {

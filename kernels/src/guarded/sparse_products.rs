@@ -4,7 +4,7 @@ use super::state::{Left, left_by};
 use super::{Side, feature_sets, guard, placed};
 use crate::parallel::Team;
 use crate::random::SplitMix64;
-use crate::sparse::{ColumnWeights, LiveColumns, LiveRows, SparseOps};
+use crate::sparse::{ColumnWeights, LiveColumns, LiveRows, RowsProduct, SparseOps};
 use crate::{Codes, PackedWeights, QuantizedActivations, layouts, reference};
 
 const SHARES: [f64; 4] = [0.0, 0.1, 0.5, 1.0];
@@ -35,7 +35,9 @@ fn live_rows_are_all_that_is_read() {
                 let (ops, mut team) = (SparseOps::select(features), Team::single());
                 list.set_positive(ops, &gate).expect("room");
                 let mut y = guard(side, &vec![i32::MIN; list.rows().len()]);
-                let left = left_by(|| ops.rows(&mut team, &weights, &mut list, &x, &mut y).expect("fits"));
+                let left = left_by(|| {
+                    ops.rows(&mut team, &mut list, RowsProduct { weights: &weights, x: &x, y: &mut y }).expect("fits")
+                });
                 assert_eq!(left, Left::NOTHING, "{} {rows}x{k} {side:?}", ops.id());
                 for (&row, &y) in list.rows().iter().zip(&y[..]) {
                     assert_eq!(i64::from(y), reference::row_i64(&weights, row as usize, &values), "{}", ops.id());

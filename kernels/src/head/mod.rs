@@ -115,11 +115,11 @@ impl OutputHead {
             HeadFormat::F16 => Form::F16 { head: HeadF16::select(allowed), rows: Arc::clone(weights) },
             HeadFormat::Q8 => {
                 let pack = |row: usize, x: &[f32], panel: &mut [u8]| q8::pack_row(ops, row, x, panel);
-                Form::Q8 { level, panels: pack_rows(team, ops, weights, k, q8::panel_bytes(k), pack)? }
+                Form::Q8 { level, panels: pack_rows(team, ops, F16Rows { weights, k }, q8::panel_bytes(k), pack)? }
             }
             HeadFormat::Q4 => {
                 let pack = |row: usize, x: &[f32], panel: &mut [u8]| q4::pack_row(ops, row, x, panel);
-                Form::Q4 { level, panels: pack_rows(team, ops, weights, k, q4::panel_bytes(k), pack)? }
+                Form::Q4 { level, panels: pack_rows(team, ops, F16Rows { weights, k }, q4::panel_bytes(k), pack)? }
             }
         };
         Ok(Self { rows, k, ops, form })
@@ -248,12 +248,18 @@ fn each_panel(
     })
 }
 
+/// Rows of `k` f16 bit patterns, one after the other.
+#[derive(Clone, Copy)]
+struct F16Rows<'a> {
+    weights: &'a [u16],
+    k: usize,
+}
+
 /// Packs all rows into panels of `panel_bytes`. `pack` gets a row's number in its panel, the row, and the panel.
 fn pack_rows(
     team: &mut Team,
     ops: F32Ops,
-    weights: &[u16],
-    k: usize,
+    F16Rows { weights, k }: F16Rows<'_>,
     panel_bytes: usize,
     pack: impl Fn(usize, &[f32], &mut [u8]) + Sync,
 ) -> Result<AlignedBuffer<u8>, KernelError> {

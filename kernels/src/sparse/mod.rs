@@ -23,7 +23,7 @@ mod scalar;
 mod tests;
 
 pub use columns::{ColumnWeights, LiveColumns};
-pub use rows::LiveRows;
+pub use rows::{LiveRows, RowsProduct};
 
 use crate::cpu::{CpuFeatures, Level};
 

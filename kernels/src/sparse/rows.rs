@@ -77,20 +77,24 @@ impl LiveRows {
     }
 }
 
+/// A product with the listed rows of a matrix alone.
+pub struct RowsProduct<'a> {
+    /// Weights, in the layout of [`crate::layouts::I2S`].
+    pub weights: &'a PackedWeights,
+    /// Activations.
+    pub x: &'a QuantizedActivations,
+    /// Output, an element a listed row.
+    pub y: &'a mut [i32],
+}
+
 impl SparseOps {
     /// Exact integer products of the listed rows: `y[i]` is that of `live.rows()[i]`. The list is shared among the
     /// team; the result does not depend on the number of threads. Allocates nothing.
     ///
     /// # Errors
     /// Another packing or code table, a list made for another matrix, wrong lengths, k above [`MAX_K_I8`].
-    pub fn rows(
-        self,
-        team: &mut Team,
-        weights: &PackedWeights,
-        live: &mut LiveRows,
-        x: &QuantizedActivations,
-        y: &mut [i32],
-    ) -> Result<(), KernelError> {
+    pub fn rows(self, team: &mut Team, live: &mut LiveRows, product: RowsProduct<'_>) -> Result<(), KernelError> {
+        let RowsProduct { weights, x, y } = product;
         if weights.layout() != &layouts::I2S {
             let (expected, actual) = (&layouts::I2S, weights.layout());
             return Err(KernelError::LayoutMismatch { kernel: self.id(), expected, actual });

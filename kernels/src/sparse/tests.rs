@@ -69,7 +69,8 @@ fn live_rows_equal_the_oracle() {
                         assert_eq!(list.rows(), wanted);
                         let mut y = vec![i32::MIN; wanted.len()];
                         let mut team = Team::new(threads, |_| {}).expect("threads start");
-                        ops.rows(&mut team, &weights, &mut list, &x, &mut y).expect("fits");
+                        ops.rows(&mut team, &mut list, RowsProduct { weights: &weights, x: &x, y: &mut y })
+                            .expect("fits");
                         let got: Vec<i64> = y.into_iter().map(i64::from).collect();
                         assert_eq!(got, want, "{} {rows}x{k} {fill:?} share {share}, {threads} threads", ops.id());
                     }
@@ -137,7 +138,7 @@ fn lists_of_other_matrices_are_refused() {
     let x = QuantizedActivations::from_values(&[1; 128], 1.0);
     let mut rows = LiveRows::new(9, 128);
     rows.set_positive(ops, &[1.0; 9]).expect("room");
-    assert!(ops.rows(&mut team, &weights, &mut rows, &x, &mut [0; 9]).is_err());
+    assert!(ops.rows(&mut team, &mut rows, RowsProduct { weights: &weights, x: &x, y: &mut [0; 9] }).is_err());
     assert!(rows.set_positive(ops, &[1.0; 10]).is_err());
     let columns = ColumnWeights::from_packed(&weights).expect("valid");
     let mut list = LiveColumns::new(200);

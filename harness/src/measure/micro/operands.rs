@@ -49,10 +49,9 @@ impl Operands {
             packed.push((layout, copies(weights, cell.residency, last_level_cache_bytes)));
         }
         let x: Vec<f32> = (0..k * cell.tokens).map(|_| random.signed_unit()).collect();
-        let mut input = LinearInput::new(cell.tokens, k);
-        let ops = F32Ops::select(features);
+        let mut input = LinearInput::new(cell.tokens, k, F32Ops::select(features));
         for kernel in kernels {
-            input.prepare(&mut Team::single(), kernel, ops, k, &x).map_err(|e| refused(cell, kernel, &e))?;
+            input.prepare(&mut Team::single(), kernel, k, &x).map_err(|e| refused(cell, kernel, &e))?;
         }
         Ok(Self { codes, packed, input })
     }
