@@ -12,7 +12,7 @@ use crate::step::{FfnBuffers, Step};
 use crate::times::{Lap, Times};
 use crate::weights::Model;
 use kernels::parallel::Team;
-use kernels::{AlignedBuffer, CpuFeatures, F32Ops, HeadInput, KernelError, LinearInput, OutputHead, Product};
+use kernels::{AlignedBuffer, CpuFeatures, F32Ops, HeadInput, KernelError, LinearInput, Norm, OutputHead, Product};
 use std::sync::{Arc, Mutex};
 
 /// Prompt tokens that kernels with a gemm process at once: enough that unpacking the weights costs little beside the
@@ -88,7 +88,7 @@ struct Buffers {
 }
 
 impl Buffers {
-    fn new(model: &Model, batch: usize, capacity: usize, threads: usize) -> Self {
+    fn new(model: &Model, batch: usize, capacity: usize, threads: usize, ops: F32Ops) -> Self {
         let c = &model.config;
         let widest = (c.dim + 2 * c.kv_dim()).max(2 * c.ffn).max(c.dim);
         let scores = capacity.saturating_mul(c.heads / c.kv_heads);
@@ -105,7 +105,7 @@ impl Buffers {
             scores: (0..threads).map(|_| Mutex::new(vec![0.0; scores])).collect(),
             logits: AlignedBuffer::zeroed(c.vocab),
             integers: AlignedBuffer::zeroed(batch * widest),
-            input: LinearInput::new(batch, c.dim.max(c.ffn), F32Ops::select(features)),
+            input: LinearInput::new(batch, c.dim.max(c.ffn), ops),
             head_input: HeadInput::new(c.dim),
         }
     }
@@ -170,7 +170,7 @@ impl<'m> Builder<'m> {
             None => Ffn::Dense,
         };
         Ok(Decoder {
-            buffers: Buffers::new(model, batch, capacity, team.threads()),
+            buffers: Buffers::new(model, batch, capacity, team.threads(), F32Ops::select(features)),
             model,
             weights,
             prefill,
@@ -300,7 +300,8 @@ impl<'m> Decoder<'m> {
         let Self { weights, buffers: b, model, team, ops, .. } = self;
         let dim = model.config.dim;
         let x = &b.x[token * dim..(token + 1) * dim];
-        ops.rms_norm(x, &weights.weights().output_norm, model.config.rms_eps, &mut b.h[..dim]);
+        let norm = Norm { gain: &weights.weights().output_norm, eps: model.config.rms_eps };
+        ops.rms_norm(x, norm, &mut b.h[..dim]);
         head.gemv(team, &b.h[..dim], &mut b.head_input, &mut b.logits)
             .map_err(|e| Error::failed(format!("output head: {e}")))?;
         phase.add_to(&mut self.times.logits);

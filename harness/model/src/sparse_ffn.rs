@@ -12,7 +12,7 @@ use crate::kernel_weights::KernelWeights;
 use crate::step::{FfnBuffers, Step};
 use crate::weights::{Block, Model};
 use kernels::parallel::Team;
-use kernels::sparse::{ColumnWeights, LiveColumns, LiveRows, SparseOps};
+use kernels::sparse::{ColumnWeights, LiveColumns, LiveRows, RowsProduct, SparseOps};
 use kernels::{AlignedBuffer, CodeTable, CpuFeatures, Family, KernelError, PackedWeights, layouts};
 
 /// Lets so many candidates take turns: `call(candidate, first)` makes one call, and the first one of a candidate, which
@@ -272,13 +272,13 @@ impl SparseFfn {
     ) -> std::result::Result<(), KernelError> {
         let weights = self.layers[layer].up.as_ref().unwrap_or(in_rows);
         let x = &s.input.quantized[0];
-        let sums = &mut s.integers[..self.rows.rows().len()];
-        self.ops.rows(s.team, weights, &mut self.rows, x, sums)?;
+        let y = &mut s.integers[..self.rows.rows().len()];
+        self.ops.rows(s.team, &mut self.rows, RowsProduct { weights, x, y })?;
         let scale = weights.tensor_scale().ok_or(KernelError::ScalesNotPerTensor { layout: weights.layout() })?;
         let factor = scale / x.scale();
         up.fill(0.0);
         // The same two operations as `F32Ops::scale_integers`, so the same bits.
-        self.rows.rows().iter().zip(sums).for_each(|(&row, sum)| up[row as usize] = *sum as f32 * factor);
+        self.rows.rows().iter().zip(&s.integers[..]).for_each(|(&row, sum)| up[row as usize] = *sum as f32 * factor);
         Ok(())
     }
 

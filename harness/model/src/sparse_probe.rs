@@ -98,8 +98,8 @@ impl<'a> Bench<'a> {
             let value = |_| (1.0 + random.signed_unit() / 2.0) * [1.0, -1.0][random.below(2) as usize];
             let mut x: Vec<f32> = (0..k).map(value).collect();
             x.iter_mut().zip(mask.unwrap_or(&[])).for_each(|(x, live)| *x *= live);
-            let mut input = LinearInput::new(1, k);
-            input.prepare(team, weights.kernel(), ops, k, &x).map(|()| input)
+            let mut input = LinearInput::new(1, k, ops);
+            input.prepare(team, weights.kernel(), k, &x).map(|()| input)
         };
         Ok(Self {
             wide: prepared(dim, None)?,

@@ -3,7 +3,7 @@
 
 use crate::times::{Lap, Times};
 use kernels::parallel::Team;
-use kernels::{F32Ops, Kernel, KernelError, LinearInput, PackedWeights, Product};
+use kernels::{F32Ops, Kernel, KernelError, LinearInput, Norm, PackedWeights, Product};
 use std::ops::Range;
 
 /// What computes a step, its scratch, and its stop watch. One token or a batch of consecutive ones, one after the other
@@ -39,7 +39,7 @@ impl Step<'_> {
     /// `y = norm(x) * gain`.
     pub fn norm(&mut self, x: &[f32], gain: &[f32], y: &mut [f32]) {
         let (ops, eps, width) = (self.ops, self.eps, gain.len());
-        self.each_token(y, width, |t, y| ops.rms_norm(&x[t * width..][..width], gain, eps, y));
+        self.each_token(y, width, |t, y| ops.rms_norm(&x[t * width..][..width], Norm { gain, eps }, y));
         self.took(|times| &mut times.norms);
     }
 
@@ -47,7 +47,7 @@ impl Step<'_> {
     pub fn gated_norm(&mut self, gate: &[f32], up: &[f32], gain: &[f32], y: &mut [f32]) {
         let (ops, eps, width) = (self.ops, self.eps, gain.len());
         let token = |t: usize| t * width..(t + 1) * width;
-        self.each_token(y, width, |t, y| ops.gated_rms_norm(&gate[token(t)], &up[token(t)], gain, eps, y));
+        self.each_token(y, width, |t, y| ops.gated_rms_norm(&gate[token(t)], &up[token(t)], Norm { gain, eps }, y));
         self.took(|times| &mut times.norms);
     }
 
@@ -60,14 +60,14 @@ impl Step<'_> {
 
     /// Makes tokens of `width` elements the input of the next products.
     pub fn quantise(&mut self, x: &[f32], width: usize) -> Result<(), KernelError> {
-        self.input.prepare(self.team, self.kernel, self.ops, width, x)?;
+        self.input.prepare(self.team, self.kernel, width, x)?;
         self.took(|times| &mut times.activation_quant);
         Ok(())
     }
 
     /// Products of the input in one dispatch. Whoever calls says which they were, by [`Step::took`].
     pub fn products<const N: usize>(&mut self, products: [Product<'_>; N]) -> Result<(), KernelError> {
-        self.kernel.linear_group(self.team, self.ops, products, self.input, self.integers)
+        self.kernel.linear(self.team, products, self.input, self.integers)
     }
 
     /// `y = weights * input`; see [`Step::products`].

@@ -14,7 +14,7 @@ use crate::machine::{Machine, host};
 use crate::output::note;
 use kernels::parallel::Team;
 use kernels::random::SplitMix64;
-use kernels::{CodeTable, F32Ops, Kernel, KernelError, Layout, LinearInput, PackedWeights, registry};
+use kernels::{CodeTable, F32Ops, Kernel, KernelError, Layout, LinearInput, PackedWeights, Product, registry};
 use model::weights::Model;
 use receipt::figures::mib;
 use receipt::{PrefillProbe, PrefillRecord};
@@ -233,18 +233,20 @@ fn probe_products(kernels: &[Kernel], model: &Model, machine: &Machine) -> Resul
     let (k, rows, most) = (model.config.dim, model.config.ffn, PROBED[PROBED.len() - 1]);
     let mut random = SplitMix64::new(1);
     let x: Vec<f32> = (0..most * k).map(|_| random.signed_unit()).collect();
-    let (mut inputs, ops) = (vec![LinearInput::new(most, k); kernels.len()], F32Ops::select(machine.features));
+    let input = LinearInput::new(most, k, F32Ops::select(machine.features));
+    let mut inputs = vec![input; kernels.len()];
     let (mut y, mut integers, mut expected) = (vec![0f32; most * rows], vec![0i32; most * rows], Vec::new());
     let named = |kernel: &Kernel| PrefillProbe { kernel: kernel.id().into(), tokens_us: Vec::new() };
     let mut probes: Vec<PrefillProbe> = kernels.iter().map(named).collect();
     for tokens in PROBED {
         for (input, kernel) in inputs.iter_mut().zip(kernels) {
-            input.prepare(&mut team, kernel, ops, k, &x[..tokens * k]).map_err(failed)?;
+            input.prepare(&mut team, kernel, k, &x[..tokens * k]).map_err(failed)?;
         }
         let evidence = probe::probe(kernels.len(), PROBE, |number, first| {
             let (kernel, y) = (&kernels[number], &mut y[..tokens * rows]);
             let weights = &packed[&kernel.descriptor().layout];
-            kernel.linear(&mut team, ops, weights, &inputs[number], &mut integers, y).map_err(failed)?;
+            let product = [Product { weights, y: &mut *y }];
+            kernel.linear(&mut team, product, &inputs[number], &mut integers).map_err(failed)?;
             if first && number == 0 {
                 expected = y.to_vec();
             } else if first && y != expected {

@@ -13,7 +13,7 @@ use crate::{interrupt, scenario};
 use kernels::parallel::Team;
 use kernels::random::SplitMix64;
 use kernels::sparse::ColumnWeights;
-use kernels::{Codes, F32Ops, Kernel, KernelError, Layout, LinearInput, Norm, PackedWeights, Product, layouts};
+use kernels::{Codes, F32Ops, Kernel, KernelError, Layout, LinearInput, PackedWeights, Product, layouts};
 use model::sparse_ffn::SparseFfn;
 use model::step::Step;
 use model::times::{Lap, Times};
