@@ -2,7 +2,7 @@
 //! nothing is computed from them except the shares of its own time budget.
 
 use receipt::figures;
-use receipt::judge::claims::{Claim, Metric, Phase, parse};
+use receipt::judge::claims::{Claim, Claims, Metric, Phase, parse};
 use std::sync::LazyLock;
 
 pub use receipt::judge::claims::Standing;
@@ -10,22 +10,27 @@ pub use receipt::judge::claims::Standing;
 /// The claims of the analysis (`scenarios/claims.toml`).
 pub const CLAIMS: &str = include_str!("../../scenarios/claims.toml");
 
-static PARSED: LazyLock<Vec<Claim>> = LazyLock::new(|| {
+static PARSED: LazyLock<Claims> = LazyLock::new(|| {
     // The text is part of the program and a test parses it, so this cannot fail for a user. That each kernel in it
     // exists is for a test where kernels are known.
     parse("scenarios/claims.toml", CLAIMS, &|_| Ok(())).expect("scenarios/claims.toml is checked by a test")
 });
 
-/// The claims, in the order of the file.
-pub fn claims() -> &'static [Claim] {
+/// The analysis.
+pub fn analysis() -> &'static Claims {
     &PARSED
+}
+
+/// Its claims, in the order of the file.
+pub fn claims() -> &'static [Claim] {
+    &PARSED.claims
 }
 
 /// The cumulative factors of the ladder's stages. Section 3.3 names its phases 3 and 4 "load combine" and "prefetch";
 /// section 6.1 puts both into phase 3 and makes the permute table phase 4. The stages here follow 6.1, with 3.3's
 /// factors by phase number.
 pub fn ladder() -> impl Iterator<Item = &'static Claim> {
-    claims().iter().filter(|c| c.ladder)
+    analysis().stages()
 }
 
 /// What a reader must know about the factors.
@@ -46,7 +51,7 @@ pub fn ladder_note() -> String {
 
 /// The factor of a kernel, if the seed states one.
 pub fn claim(kernel: &str) -> Option<&'static Claim> {
-    ladder().find(|c| c.metric.kernel() == Some(kernel))
+    analysis().stage(kernel)
 }
 
 /// Section 2.4: dequantisation throughput as (elements, Gelem/s).

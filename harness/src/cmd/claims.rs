@@ -10,11 +10,9 @@ use reports::claims_summary;
 use serde::Serialize;
 use std::path::Path;
 
-/// Where the claims are from.
-const SOURCE: &str = "BitNet.rs inference timeout root cause analysis, 2025-10-24";
-
 #[derive(Serialize)]
 struct Listing<T> {
+    title: &'static str,
     source: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     run: Option<String>,
@@ -27,7 +25,7 @@ pub fn list(run: Option<&Path>, json: bool, out: &Output) -> Result<()> {
     let judged = claims::judge_all(reports::seed::claims(), &read_receipt(run)?);
     let run = Some(run.display().to_string());
     if json {
-        return out.json(&Listing { source: SOURCE, run, claims: judged });
+        return out.json(&listing(run, judged));
     }
     let rows = judged.iter().map(|j: &Judged| {
         let found = match (j.measured, j.low.zip(j.high)) {
@@ -46,7 +44,7 @@ pub fn list(run: Option<&Path>, json: bool, out: &Output) -> Result<()> {
 fn stated(json: bool, out: &Output) -> Result<()> {
     let claims = reports::seed::claims();
     if json {
-        return out.json(&Listing { source: SOURCE, run: None, claims: claims.iter().collect() });
+        return out.json(&listing(None, claims.iter().collect()));
     }
     let rows = claims.iter().map(|c| {
         let mut row = columns(c);
@@ -54,7 +52,14 @@ fn stated(json: bool, out: &Output) -> Result<()> {
         row
     });
     out.line(table(&["claim", "§", "says", "stated", "there"], &[], rows))?;
-    out.line(format!("{} claims of: {SOURCE}; --run RUN_DIR judges them by a run", claims.len()))
+    let analysis = reports::seed::analysis();
+    let (title, source) = (&analysis.title, &analysis.source);
+    out.line(format!("{} claims of: {title} ({source}); --run RUN_DIR judges them by a run", claims.len()))
+}
+
+fn listing<T>(run: Option<String>, claims: Vec<T>) -> Listing<T> {
+    let analysis = reports::seed::analysis();
+    Listing { title: &analysis.title, source: &analysis.source, run, claims }
 }
 
 fn columns(c: &Claim) -> Vec<String> {

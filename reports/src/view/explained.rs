@@ -2,8 +2,8 @@
 //! verdict.
 
 use super::anchors;
-use crate::query;
 use crate::view::stages::RatioView;
+use crate::{query, seed};
 use receipt::figures;
 use receipt::judge::claims::{self, Judged, Metric};
 use receipt::{MicroCell, MicroSummary, Mix, Receipt, Residency};
@@ -72,7 +72,7 @@ fn row(receipt: &Receipt, cell: &MicroCell, gemv: Option<&MicroCell>, id: &str, 
     let record = receipt.kernels.iter().find(|k| k.id == id);
     let of = |want: fn(&Judged) -> bool| judged.iter().find(|j| want(j) && j.claim.metric.kernel() == Some(id));
     let saving = of(|j| matches!(j.claim.metric, Metric::SavedShare { .. }) && j.claim.section == "3.3");
-    let factor = of(|j| j.claim.ladder);
+    let factor = seed::claim(id).and_then(|claim| judged.iter().find(|j| j.claim.id == claim.id));
     let before = record.and_then(|k| k.builds_on.as_deref()).and_then(|b| per_64_weights(receipt, b));
     let own = per_64_weights(receipt, id);
     let change = |of: fn(&Mix<f64>) -> f64| match (before.map(of), own.map(of)) {

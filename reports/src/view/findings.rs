@@ -3,11 +3,11 @@
 
 use super::anchors;
 use super::claims::summary;
-use crate::query;
 use crate::words;
+use crate::{query, seed};
 use receipt::figures;
 use receipt::judge::Direction;
-use receipt::judge::claims::{Judged, Verdict};
+use receipt::judge::claims::{Claim, Judged, Verdict};
 use receipt::{Finding, Lead, MicroCell, Ratio, Receipt};
 use serde::Serialize;
 
@@ -236,8 +236,9 @@ fn claims(receipt: &Receipt, judged: &[Judged]) -> Option<FindingView> {
     if receipt.micro.is_empty() && receipt.generation.is_none() {
         return None;
     }
-    let ladder = judged.iter().enumerate().filter(|(_, j)| j.claim.ladder && j.verdict != Verdict::NotMeasurable);
-    let items = ladder.map(|(i, j)| {
+    let judged_stage = |claim: &Claim| judged.iter().enumerate().find(|(_, j)| j.claim.id == claim.id);
+    let stages = seed::ladder().filter_map(judged_stage).filter(|(_, j)| j.verdict != Verdict::NotMeasurable);
+    let items = stages.map(|(i, j)| {
         let measured = j.measured.map_or_else(String::new, |m| format!(", measured {}", figures::ratio(m)));
         Item {
             text: format!(

@@ -1,14 +1,12 @@
 //! Statements in words, computed from a receipt's numbers. What the numbers do not decide is said to be undecided.
 
-use crate::judge::Tally;
-use crate::record::{Finding, GenerationRecord, MicroCell, Ratio, Receipt, Residency};
+use crate::record::{Finding, GenerationRecord, MicroCell, Receipt, Residency};
 
 /// All findings that the receipt supports.
 pub fn findings(receipt: &Receipt) -> Vec<Finding> {
     let mut all = Vec::new();
     all.extend(verification(receipt));
     all.extend(code_table(receipt));
-    all.extend(foundation(receipt));
     all.extend(ladder(receipt));
     all.extend(memory_bound(receipt));
     all.extend(end_to_end(receipt));
@@ -58,30 +56,6 @@ fn code_table(receipt: &Receipt) -> Option<Finding> {
         _ => "The analysis's code table is not the file's",
     };
     Some(finding(title, text, "/perplexity/lut"))
-}
-
-/// The published 1.2x of the AVX2 foundation over scalar, at the sizes of its own table.
-fn foundation(receipt: &Receipt) -> Option<Finding> {
-    let cells: Vec<(usize, &MicroCell)> =
-        receipt.micro.iter().enumerate().filter(|(_, c)| c.op == "dequantize" && c.m == 1).collect();
-    let ratios = cells.iter().filter_map(|(_, cell)| {
-        let s = cell.summaries.iter().find(|s| s.kernel == "avx2-foundation")?;
-        s.vs_baseline.as_ref()
-    });
-    let ratios: Vec<&Ratio> = ratios.collect();
-    let (first, _) = cells.first()?;
-    let (low, high) = ratios.iter().fold((f64::MAX, f64::MIN), |(l, h), r| (l.min(r.median), h.max(r.median)));
-    let tally = Tally::of(ratios.iter().map(|r| r.direction()));
-    if ratios.is_empty() {
-        return None;
-    }
-    let text = format!(
-        "The analysis publishes 1.03x to 1.30x for its AVX2 foundation over scalar dequantisation (section 2.4). Over \
-         {} sizes here: {low:.2}x to {high:.2}x: {}.",
-        ratios.len(),
-        tally.in_words()
-    );
-    Some(finding("The published 1.2x of the AVX2 foundation, measured", text, format!("/micro/{first}")))
 }
 
 /// The ladder's last stage against scalar, in cache and from memory, at the largest gemv shape.

@@ -1,6 +1,6 @@
 //! A claim's metric, looked up in a receipt: a figure with its interval and where it stands, or why there is none.
 
-use super::{Metric, Phase};
+use super::{Metric, Operation, Phase, Positive};
 use crate::figures::number;
 use crate::judge::stats::{CONFIDENCE, median, sign_test_interval};
 use crate::record::{GenerationKernel, MicroCell, PhasesMs, Receipt};
@@ -28,13 +28,15 @@ pub struct Evidence {
 /// The figure, or why this receipt does not have it.
 pub fn evidence(metric: &Metric, receipt: &Receipt) -> Result<Evidence, String> {
     match metric {
-        Metric::GelemS { kernel, op, k } => rate(receipt, kernel, op, *k),
+        Metric::GelemS { kernel, op, k } => rate(receipt, kernel, *op, *k),
         Metric::SpeedUp { kernel, over, op, k } => {
-            paired(receipt, op, *k, &[kernel, over], |t| t[1] / t[0], kernel, &format!("over {over}"))
+            let cell = cell(receipt, *op, *k, &[kernel, over])?;
+            paired(cell, &[kernel, over], |t| t[1] / t[0], &format!("{kernel} over {over}"))
         }
-        Metric::SavedShare { kernel, over, op } => {
-            let share = |t: &[f64]| (t[1] - t[0]) / t[2];
-            paired(receipt, op, None, &[kernel, over, "scalar"], share, kernel, &format!("against {over}"))
+        Metric::SavedShare { kernel, over, of, op } => {
+            let kernels = [kernel.as_str(), over, of];
+            let cell = cell(receipt, *op, None, &kernels)?;
+            paired(cell, &kernels, |t| (t[1] - t[0]) / t[2], &format!("{kernel} against {over}"))
         }
         Metric::PhaseShare { kernel, phase } => {
             let (i, k) = generated(receipt, kernel)?;
@@ -52,7 +54,7 @@ pub fn evidence(metric: &Metric, receipt: &Receipt) -> Result<Evidence, String> 
         Metric::Seconds { kernel, tokens } => decode(receipt, kernel, |rate| f64::from(*tokens) / rate),
         Metric::TokensWithin { kernel, seconds } => decode(receipt, kernel, |rate| seconds * rate),
         Metric::ImpliedMs { kernel, op } => {
-            let rate = rate(receipt, kernel, op, None)?;
+            let rate = rate(receipt, kernel, *op, None)?;
             let ms = |gelem_s: f64| WEIGHTS_2B / gelem_s / 1e6;
             let interval = rate.interval.map(|(low, high)| (ms(high), ms(low)));
             Ok(Evidence { value: ms(rate.value), interval, place: format!("2.08 G weights at {}", rate.place), ..rate })
@@ -71,19 +73,16 @@ pub fn evidence(metric: &Metric, receipt: &Receipt) -> Result<Evidence, String> 
                 n => point(v.max_relative_error, format!("{n} conformance cases"), format!("/verify/{i}")),
             }
         }
-        Metric::TablePerplexity => table(receipt),
-        Metric::Quotient { numbers } => point(numbers[0] / numbers[1], own(numbers, " / "), String::new()),
-        Metric::RateAfter { numbers } => {
-            let (total, part, factor) = (numbers[0], numbers[1], numbers[2]);
+        Metric::TablePerplexity {} => table(receipt),
+        Metric::Quotient { numbers: [Positive(a), Positive(b)] } => {
+            point(a / b, format!("{a} / {b} from its own figures"), String::new())
+        }
+        Metric::RateAfter { numbers: [Positive(total), Positive(part), Positive(factor)] } => {
             let words = format!("1000 / ({total} - {part} + {part} / {factor}) from its own budget");
             point(1000.0 / (total - part + part / factor), words, String::new())
         }
-        Metric::None => Err("no receipt can show it".into()),
+        Metric::None { why } => Err(why.clone()),
     }
-}
-
-fn own(numbers: &[f64], between: &str) -> String {
-    format!("{} from its own figures", numbers.iter().map(f64::to_string).collect::<Vec<_>>().join(between))
 }
 
 /// A figure without samples. One that is not a number was not measured.
@@ -101,10 +100,11 @@ fn position<'s>(ids: impl Iterator<Item = &'s String>, kernel: &str) -> Result<u
 /// The cell for an operation in cache: that of one row of `k`, or the largest.
 fn cell<'r>(
     receipt: &'r Receipt,
-    op: &str,
+    op: Operation,
     k: Option<usize>,
     kernels: &[&str],
 ) -> Result<(usize, &'r MicroCell), String> {
+    let op = op.name();
     let in_cell = |c: &MicroCell, id: &str| c.entries.iter().any(|e| e.kernel == id && !e.self_pair);
     let fitting = receipt.micro.iter().enumerate().filter(|(_, c)| {
         c.op == op
@@ -137,7 +137,7 @@ fn sampled(values: Vec<f64>, place: String, at: String) -> Result<Evidence, Stri
     Ok(Evidence { value: median(&values), interval: sign_test_interval(&values, CONFIDENCE), place, at })
 }
 
-fn rate(receipt: &Receipt, kernel: &str, op: &str, k: Option<usize>) -> Result<Evidence, String> {
+fn rate(receipt: &Receipt, kernel: &str, op: Operation, k: Option<usize>) -> Result<Evidence, String> {
     let (i, cell) = cell(receipt, op, k, &[kernel])?;
     let weights = cell.weights_per_call as f64;
     let rates = column(cell, kernel).into_iter().map(|ns| weights / ns).collect();
@@ -146,18 +146,14 @@ fn rate(receipt: &Receipt, kernel: &str, op: &str, k: Option<usize>) -> Result<E
 
 /// A function of several kernels' times, round by round.
 fn paired(
-    receipt: &Receipt,
-    op: &str,
-    k: Option<usize>,
+    (i, cell): (usize, &MicroCell),
     kernels: &[&str],
-    of: impl Fn(&[f64]) -> f64,
-    subject: &str,
-    against: &str,
+    figure: impl Fn(&[f64]) -> f64,
+    what: &str,
 ) -> Result<Evidence, String> {
-    let (i, cell) = cell(receipt, op, k, kernels)?;
     let columns: Vec<Vec<f64>> = kernels.iter().map(|id| column(cell, id)).collect();
-    let rounds = (0..cell.rounds.len()).map(|r| of(&columns.iter().map(|c| c[r]).collect::<Vec<_>>())).collect();
-    sampled(rounds, format!("{subject} {against}, {}", cell_title(cell)), format!("/micro/{i}"))
+    let rounds = (0..cell.rounds.len()).map(|r| figure(&columns.iter().map(|c| c[r]).collect::<Vec<_>>())).collect();
+    sampled(rounds, format!("{what}, {}", cell_title(cell)), format!("/micro/{i}"))
 }
 
 fn generated<'r>(receipt: &'r Receipt, kernel: &str) -> Result<(usize, &'r GenerationKernel), String> {

@@ -150,14 +150,13 @@ mod tests {
             id: "c".into(),
             section: "5.1".into(),
             text: "t".into(),
-            metric: Metric::None,
+            metric: Metric::TablePerplexity {},
             expected,
             unit: "x".into(),
             judge,
             tolerance,
             standing: Standing::Published,
             note: None,
-            ladder: false,
         }
     }
 
@@ -191,7 +190,7 @@ mod tests {
     fn every_claim_has_a_verdict_and_every_reason_its_number() {
         let receipt = fixture::complete();
         let value = serde_json::to_value(&receipt).expect("serialises");
-        for judged in judge_all(&builtin(), &receipt) {
+        for judged in judge_all(&builtin().claims, &receipt) {
             assert!(judged.why.ends_with('.'), "{}", judged.why);
             if judged.verdict != Verdict::NotMeasurable {
                 let measured = judged.measured.expect("a verdict has a number");
@@ -213,7 +212,7 @@ mod tests {
     #[test]
     fn known_numbers_give_known_verdicts() {
         let receipt = fixture::complete();
-        let of = |id: &str| judge(builtin().iter().find(|c| c.id == id).expect("a claim"), &receipt);
+        let of = |id: &str| judge(builtin().claims.iter().find(|c| c.id == id).expect("a claim"), &receipt);
         // The fixture's stages for dequantize: 1.32, 1.71, 5.8, 5.83, 5.9, 8.8.
         let permute = of("phase-4");
         assert_eq!(permute.verdict, Verdict::Holds);
@@ -248,7 +247,7 @@ mod tests {
         receipt.model.as_mut().expect("there").ternary_weights = 2_084_044_800;
         let scalar = &mut receipt.generation.as_mut().expect("there").kernels[0];
         scalar.rounds.iter_mut().for_each(|r| (r.decode_ns, r.decode_tokens) = (70_000_000_000, 7));
-        let of = |id: &str| judge(builtin().iter().find(|c| c.id == id).expect("a claim"), &receipt);
+        let of = |id: &str| judge(builtin().claims.iter().find(|c| c.id == id).expect("a claim"), &receipt);
         assert_eq!((of("scalar-rate").measured, of("scalar-rate").verdict), (Some(0.1), Verdict::Holds));
         assert_eq!((of("eighty-seconds").measured, of("eighty-seconds").verdict), (Some(80.0), Verdict::Holds));
         assert_eq!((of("timeout").measured, of("timeout").verdict), (Some(3.0), Verdict::Holds));
@@ -257,10 +256,10 @@ mod tests {
     #[test]
     fn too_few_rounds_decide_no_ratio() {
         let receipt = fixture::interrupted();
-        let tiled = judge(builtin().iter().find(|c| c.id == "phase-2-alone-gemv").expect("a claim"), &receipt);
+        let tiled = judge(builtin().claims.iter().find(|c| c.id == "phase-2-alone-gemv").expect("a claim"), &receipt);
         assert_eq!(tiled.verdict, Verdict::NotMeasurable);
         assert!(tiled.measured.is_some() && tiled.why.contains("too few rounds"), "{}", tiled.why);
-        let empty = judge_all(&builtin(), &fixture::empty());
+        let empty = judge_all(&builtin().claims, &fixture::empty());
         assert!(empty.iter().filter(|j| j.verdict == Verdict::Holds).all(|j| j.evidence.is_some()));
     }
 }

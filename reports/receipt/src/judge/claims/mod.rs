@@ -5,11 +5,43 @@ mod judge;
 mod parse;
 
 pub use judge::{Judged, Verdict, judge_all};
-pub use parse::{KernelCheck, parse};
+pub use parse::{KernelCheck, Positive, parse};
 
+use parse::{positive, share};
 use serde::{Deserialize, Serialize};
-/// One figure that the analysis states.
+
+/// An analysis, as far as it is figures.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Claims {
+    /// Its title.
+    pub title: String,
+    /// Where it is from.
+    pub source: String,
+    /// Kernels that are its stages, in its order; the first is what its cumulative factors are over.
+    pub ladder: Vec<String>,
+    /// Its figures, in the order of the file.
+    pub claims: Vec<Claim>,
+}
+
+impl Claims {
+    /// Each stage's cumulative factor, in the order of the ladder: the first claim of its speed-up over the first stage,
+    /// not bound to a size.
+    pub fn stages(&self) -> impl Iterator<Item = &Claim> {
+        self.ladder.iter().filter_map(|stage| self.stage(stage))
+    }
+
+    /// The factor of one stage, if the analysis states one.
+    pub fn stage(&self, stage: &str) -> Option<&Claim> {
+        let first = self.ladder.first().filter(|_| self.ladder.iter().any(|id| id == stage))?;
+        self.claims.iter().find(|claim| {
+            matches!(&claim.metric, Metric::SpeedUp { kernel, over, k: None, .. } if kernel == stage && over == first)
+        })
+    }
+}
+
+/// One figure that the analysis states.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct Claim {
     /// Short and unique.
     pub id: String,
@@ -20,20 +52,43 @@ pub struct Claim {
     /// What is looked up in a receipt.
     pub metric: Metric,
     /// The figure.
+    #[serde(deserialize_with = "positive")]
     pub expected: f64,
     /// Its unit.
     pub unit: String,
     /// How it is held against a measurement.
     pub judge: Rule,
     /// Share of the figure that it may be off.
+    #[serde(default, deserialize_with = "share")]
     pub tolerance: f64,
     /// How the figure came to be, as the analysis itself says.
     pub standing: Standing,
     /// What a reader should know.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
-    /// Whether tables and charts quote it as the cumulative factor of its stage.
-    pub ladder: bool,
+}
+
+/// What a kernel is timed in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Operation {
+    /// Codes to numbers.
+    Dequantize,
+    /// A matrix times a vector.
+    Gemv,
+    /// A matrix times several.
+    Gemm,
+}
+
+impl Operation {
+    /// As receipts name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Dequantize => "dequantize",
+            Self::Gemv => "gemv",
+            Self::Gemm => "gemm",
+        }
+    }
 }
 
 /// How a claim is held against a measured interval.
@@ -87,15 +142,15 @@ pub enum Phase {
 }
 
 /// What is looked up in a receipt, or computed from the analysis's own numbers.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(tag = "name", rename_all = "snake_case")]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(tag = "name", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Metric {
     /// Weights a nanosecond of a kernel, for an operation on one row of `k` (the largest cell without `k`).
-    GelemS { kernel: String, op: String, k: Option<usize> },
+    GelemS { kernel: String, op: Operation, k: Option<usize> },
     /// Time of `over` over time of `kernel`, paired by round.
-    SpeedUp { kernel: String, over: String, op: String, k: Option<usize> },
-    /// (time of `over` - time of `kernel`) / time of the cell's baseline, paired by round.
-    SavedShare { kernel: String, over: String, op: String },
+    SpeedUp { kernel: String, over: String, op: Operation, k: Option<usize> },
+    /// (time of `over` - time of `kernel`) / time of `of`, paired by round.
+    SavedShare { kernel: String, over: String, of: String, op: Operation },
     /// Share of a decoded token's time.
     PhaseShare { kernel: String, phase: Phase },
     /// Milliseconds of a decoded token, on a model of the 2B size.
@@ -107,7 +162,7 @@ pub enum Metric {
     /// Tokens in that many seconds at this speed.
     TokensWithin { kernel: String, seconds: f64 },
     /// Milliseconds that all weights of the 2B model take at a kernel's rate for `op`.
-    ImpliedMs { kernel: String, op: String },
+    ImpliedMs { kernel: String, op: Operation },
     /// Milliseconds in which memory can deliver all weights of the 2B model, in the packing of `kernel`.
     ForwardFloorMs { kernel: String },
     /// Bits a weight takes in the packing of `kernel`.
@@ -115,13 +170,13 @@ pub enum Metric {
     /// Largest relative error of `kernel` against the oracle.
     MaxError { kernel: String },
     /// Perplexity with the analysis's code table over that with the file's.
-    TablePerplexity,
+    TablePerplexity {},
     /// The first number over the second.
-    Quotient { numbers: Vec<f64> },
+    Quotient { numbers: [Positive; 2] },
     /// Tokens a second after a part of a token becomes faster: total ms, part ms, factor.
-    RateAfter { numbers: Vec<f64> },
-    /// No receipt can show it; the claim's note says why.
-    None,
+    RateAfter { numbers: [Positive; 3] },
+    /// No receipt can show it.
+    None { why: String },
 }
 
 impl Metric {
@@ -145,14 +200,24 @@ impl Metric {
             | Self::ForwardFloorMs { kernel }
             | Self::BitsPerWeight { kernel }
             | Self::MaxError { kernel } => Some(kernel),
-            Self::TablePerplexity | Self::Quotient { .. } | Self::RateAfter { .. } | Self::None => None,
+            Self::TablePerplexity {} | Self::Quotient { .. } | Self::RateAfter { .. } | Self::None { .. } => None,
         }
+    }
+
+    /// All kernels that it names.
+    fn kernels(&self) -> impl Iterator<Item = &str> {
+        let others: [Option<&str>; 2] = match self {
+            Self::SpeedUp { over, .. } => [Some(over), None],
+            Self::SavedShare { over, of, .. } => [Some(over), Some(of)],
+            _ => [None, None],
+        };
+        self.kernel().into_iter().chain(others.into_iter().flatten())
     }
 }
 
-/// The claims of the analysis that this repository answers.
+/// The analysis that this repository answers.
 #[cfg(test)]
-pub fn builtin() -> Vec<Claim> {
+pub fn builtin() -> Claims {
     parse("claims.toml", include_str!("../../../../../scenarios/claims.toml"), &|_| Ok(())).expect("valid")
 }
 
@@ -163,7 +228,8 @@ mod tests {
 
     #[test]
     fn the_built_in_claims_are_valid_and_complete() {
-        let claims = builtin();
+        let file = builtin();
+        let claims = &file.claims;
         let ids: HashSet<&str> = claims.iter().map(|c| c.id.as_str()).collect();
         assert_eq!(ids.len(), claims.len(), "ids are unique");
         // Every figure of the analysis that the issue names.
@@ -190,13 +256,8 @@ mod tests {
         }
         let sizes = claims.iter().filter(|c| c.section == "2.4" && matches!(c.metric, Metric::GelemS { .. }));
         assert_eq!(sizes.count(), 10);
-        assert_eq!(claims.iter().filter(|c| c.ladder).count(), 5);
-    }
-
-    #[test]
-    fn what_cannot_be_measured_says_why() {
-        let claims = builtin();
-        let silent = claims.iter().find(|c| c.metric == Metric::None && c.note.is_none());
-        assert!(silent.is_none(), "{silent:?}");
+        let factors: Vec<f64> = file.stages().map(|claim| claim.expected).collect();
+        assert_eq!((file.ladder.len(), factors), (6, vec![1.2, 2.27, 3.25, 3.79, 4.29]));
+        assert!(file.stage(&file.ladder[0]).is_none() && file.stage("another").is_none());
     }
 }

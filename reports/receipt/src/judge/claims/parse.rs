@@ -1,43 +1,21 @@
-//! `claims.toml` into claims. Errors name line and key.
+//! `claims.toml` into claims. The types say what a file may hold; what they cannot say is checked here. Every error is
+//! one line with the file and the line.
 
-use super::{Claim, Metric, Phase, Rule, Standing};
+use super::{Claim, Claims};
 use crate::error::{Error, Result};
 use crate::toml_error::near;
-use serde::Deserialize;
+use serde::de::{Deserializer, Error as _};
+use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
+/// The file, each claim with its place.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
-    claim: Vec<Raw>,
-}
-
-/// One `[[claim]]` as written: which of the optional keys a metric needs is checked afterwards, so that an error can
-/// say where.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Raw {
-    id: Spanned<String>,
-    section: String,
-    text: String,
-    metric: Spanned<String>,
-    kernel: Option<Spanned<String>>,
-    over: Option<Spanned<String>>,
-    op: Option<Spanned<String>>,
-    k: Option<usize>,
-    phase: Option<Phase>,
-    tokens: Option<u32>,
-    seconds: Option<f64>,
-    numbers: Option<Spanned<Vec<f64>>>,
-    expected: Spanned<f64>,
-    unit: String,
-    judge: Rule,
-    #[serde(default)]
-    tolerance: Option<Spanned<f64>>,
-    standing: Standing,
-    note: Option<String>,
-    #[serde(default)]
-    ladder: bool,
+    title: String,
+    source: String,
+    ladder: Spanned<Vec<String>>,
+    claim: Vec<Spanned<Claim>>,
 }
 
 /// What is wrong with a kernel id, if anything.
@@ -45,130 +23,65 @@ pub type KernelCheck<'a> = &'a dyn Fn(&str) -> std::result::Result<(), String>;
 
 /// Parses and checks a claims file; `origin` is what errors call it, `kernel` says whether there is a kernel of that
 /// id.
-pub fn parse(origin: &str, text: &str, kernel: KernelCheck<'_>) -> Result<Vec<Claim>> {
-    let line = |at: usize| text.get(..at).map_or(0, |before| before.matches('\n').count()) + 1;
+///
+/// # Errors
+/// Text that is not such a file, in one line: `f.toml: line 3: ...`.
+pub fn parse(origin: &str, text: &str, kernel: KernelCheck<'_>) -> Result<Claims> {
+    let wrong = |at: usize, what: String| {
+        let line = text.get(..at).map_or(0, |before| before.matches('\n').count()) + 1;
+        Error::input(format!("{origin}: line {line}: {what}"))
+    };
     let file: File = toml::from_str(text).map_err(|e| {
         let at = e.span().map_or(0, |span| span.start);
         let message = e.message().split_whitespace().collect::<Vec<_>>().join(" ");
-        Error::input(format!("{origin}: line {}: {message}{}", line(at), near(text, at)))
+        wrong(at, format!("{message}{}", near(text, at)))
     })?;
-    let wrong =
-        |wrong: Wrong| Error::input(format!("{origin}: line {}: {}: {}", line(wrong.at), wrong.key, wrong.what));
+    for id in file.ladder.get_ref() {
+        kernel(id).map_err(|what| wrong(file.ladder.span().start, format!("ladder: {what}")))?;
+    }
     let mut claims: Vec<Claim> = Vec::new();
-    for raw in file.claim {
-        if claims.iter().any(|c| c.id == *raw.id.get_ref()) {
-            let what = format!("\"{}\" is there already", raw.id.get_ref());
-            return Err(wrong(Wrong { at: raw.id.span().start, key: "id", what }));
+    for spanned in file.claim {
+        let at = spanned.span().start;
+        let claim = spanned.into_inner();
+        if claims.iter().any(|known| known.id == claim.id) {
+            return Err(wrong(at, format!("claim \"{}\" is there already", claim.id)));
         }
-        claims.push(claim(raw, kernel).map_err(wrong)?);
+        for id in claim.metric.kernels() {
+            kernel(id).map_err(|what| wrong(at, format!("claim \"{}\": {what}", claim.id)))?;
+        }
+        claims.push(claim);
     }
-    Ok(claims)
+    Ok(Claims { title: file.title, source: file.source, ladder: file.ladder.into_inner(), claims })
 }
 
-/// What is wrong, and where.
-struct Wrong {
-    at: usize,
-    key: &'static str,
-    what: String,
+/// A number above 0.
+pub fn positive<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<f64, D::Error> {
+    let Positive(number) = Deserialize::deserialize(deserializer)?;
+    Ok(number)
 }
 
-fn claim(raw: Raw, kernel: KernelCheck<'_>) -> std::result::Result<Claim, Wrong> {
-    let metric = metric(&raw, kernel)?;
-    let expected = *raw.expected.get_ref();
-    if !(expected.is_finite() && expected > 0.0) {
-        return Err(Wrong {
-            at: raw.expected.span().start,
-            key: "expected",
-            what: format!("{expected} is not a number above 0"),
-        });
+/// A share from 0 up to 1.
+pub fn share<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<f64, D::Error> {
+    let share = f64::deserialize(deserializer)?;
+    if (0.0..1.0).contains(&share) {
+        Ok(share)
+    } else {
+        Err(D::Error::custom(format!("{share} is not a share between 0 and 1")))
     }
-    let tolerance = raw.tolerance.as_ref().map_or(0.0, |t| *t.get_ref());
-    if let Some(t) = raw.tolerance.as_ref().filter(|t| !(0.0..1.0).contains(t.get_ref())) {
-        let what = format!("{} is not a share between 0 and 1", t.get_ref());
-        return Err(Wrong { at: t.span().start, key: "tolerance", what });
-    }
-    if raw.note.is_none() && metric == Metric::None {
-        let what = "metric \"none\" needs a note that says why".into();
-        return Err(Wrong { at: raw.metric.span().start, key: "note", what });
-    }
-    Ok(Claim {
-        id: raw.id.into_inner(),
-        section: raw.section,
-        text: raw.text,
-        metric,
-        expected,
-        unit: raw.unit,
-        judge: raw.judge,
-        tolerance,
-        standing: raw.standing,
-        note: raw.note,
-        ladder: raw.ladder,
-    })
 }
 
-fn metric(raw: &Raw, check: KernelCheck<'_>) -> std::result::Result<Metric, Wrong> {
-    let name = raw.metric.get_ref().as_str();
-    let missing = |key: &'static str| Wrong {
-        at: raw.metric.span().start,
-        key,
-        what: format!("metric \"{name}\" needs it (claim {})", raw.id.get_ref()),
-    };
-    let id = |key: &'static str, of: &Option<Spanned<String>>| {
-        let found = of.as_ref().ok_or_else(|| missing(key))?;
-        match check(found.get_ref()) {
-            Ok(()) => Ok(found.get_ref().clone()),
-            Err(what) => Err(Wrong { at: found.span().start, key, what }),
-        }
-    };
-    let kernel = || id("kernel", &raw.kernel);
-    let over = || id("over", &raw.over);
-    let op = || {
-        let found = raw.op.as_ref().ok_or_else(|| missing("op"))?;
-        match found.get_ref().as_str() {
-            "dequantize" | "gemv" | "gemm" => Ok(found.get_ref().clone()),
-            other => Err(Wrong {
-                at: found.span().start,
-                key: "op",
-                what: format!("\"{other}\" is not dequantize, gemv or gemm"),
-            }),
-        }
-    };
-    let phase = || raw.phase.ok_or_else(|| missing("phase"));
-    let numbers = |count: usize| {
-        let found = raw.numbers.as_ref().ok_or_else(|| missing("numbers"))?;
-        match found.get_ref() {
-            n if n.len() == count && n.iter().all(|x| x.is_finite() && *x > 0.0) => Ok(n.clone()),
-            _ => Err(Wrong {
-                at: found.span().start,
-                key: "numbers",
-                what: format!("metric \"{name}\" takes {count} numbers above 0"),
-            }),
-        }
-    };
-    Ok(match name {
-        "gelem_s" => Metric::GelemS { kernel: kernel()?, op: op()?, k: raw.k },
-        "speed_up" => Metric::SpeedUp { kernel: kernel()?, over: over()?, op: op()?, k: raw.k },
-        "saved_share" => Metric::SavedShare { kernel: kernel()?, over: over()?, op: op()? },
-        "phase_share" => Metric::PhaseShare { kernel: kernel()?, phase: phase()? },
-        "phase_ms" => Metric::PhaseMs { kernel: kernel()?, phase: phase()? },
-        "tokens_per_s" => Metric::TokensPerS { kernel: kernel()? },
-        "seconds" => Metric::Seconds { kernel: kernel()?, tokens: raw.tokens.ok_or_else(|| missing("tokens"))? },
-        "tokens_within" => {
-            Metric::TokensWithin { kernel: kernel()?, seconds: raw.seconds.ok_or_else(|| missing("seconds"))? }
-        }
-        "implied_ms" => Metric::ImpliedMs { kernel: kernel()?, op: op()? },
-        "forward_floor_ms" => Metric::ForwardFloorMs { kernel: kernel()? },
-        "bits_per_weight" => Metric::BitsPerWeight { kernel: kernel()? },
-        "max_error" => Metric::MaxError { kernel: kernel()? },
-        "table_perplexity" => Metric::TablePerplexity,
-        "quotient" => Metric::Quotient { numbers: numbers(2)? },
-        "rate_after" => Metric::RateAfter { numbers: numbers(3)? },
-        "none" => Metric::None,
-        _ => {
-            let what = format!("there is no metric \"{name}\"; see the metrics in scenarios/claims.toml");
-            return Err(Wrong { at: raw.metric.span().start, key: "metric", what });
-        }
-    })
+/// A number above 0.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(try_from = "f64")]
+pub struct Positive(pub f64);
+
+impl TryFrom<f64> for Positive {
+    type Error = String;
+
+    fn try_from(number: f64) -> std::result::Result<Self, String> {
+        let positive = number.is_finite() && number > 0.0;
+        if positive { Ok(Self(number)) } else { Err(format!("{number} is not a number above 0")) }
+    }
 }
 
 #[cfg(test)]
@@ -179,14 +92,12 @@ mod tests {
                        id = \"a\"\n\
                        section = \"5.1\"\n\
                        text = \"t\"\n\
-                       metric = \"speed_up\"\n\
-                       kernel = \"scalar\"\n\
-                       over = \"scalar\"\n\
-                       op = \"gemv\"\n\
+                       metric = { name = \"speed_up\", kernel = \"scalar\", over = \"scalar\", op = \"gemv\" }\n\
                        expected = 1.2\n\
                        unit = \"x\"\n\
                        judge = \"at_least\"\n\
                        standing = \"published\"\n";
+    const HEAD: &str = "title = \"t\"\nsource = \"s\"\nladder = [\"scalar\"]\n";
 
     fn only_scalar(id: &str) -> std::result::Result<(), String> {
         if id == "scalar" { Ok(()) } else { Err(format!("there is no kernel \"{id}\"; known: scalar")) }
@@ -197,40 +108,44 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_claim_parses() {
-        let claims = parse("f.toml", ONE, &only_scalar).expect("valid");
+    fn a_whole_file_parses() {
+        let file = parse("f.toml", &format!("{HEAD}{ONE}"), &only_scalar).expect("valid");
+        let claims = &file.claims;
         assert_eq!((claims.len(), claims[0].expected, claims[0].tolerance), (1, 1.2, 0.0));
         assert!(claims[0].metric.is_ratio());
+        assert_eq!((file.title.as_str(), file.source.as_str(), file.ladder.len()), ("t", "s", 1));
     }
 
     #[test]
-    fn errors_name_line_and_key() {
-        let with = |from: &str, to: &str| error(&ONE.replace(from, to));
+    fn errors_name_the_line_and_what_is_wrong() {
+        let with = |from: &str, to: &str| {
+            assert!(ONE.contains(from) || HEAD.contains(from), "{from}");
+            error(&format!("{HEAD}{ONE}").replace(from, to))
+        };
+        let speed_up = "{ name = \"speed_up\", kernel = \"scalar\", over = \"scalar\", op = \"gemv\" }";
         let cases = [
-            (with("judge = \"at_least\"", "judge = \"perhaps\""), "f.toml: line 11: unknown variant `perhaps`"),
-            (with("expected = 1.2\n", "expected = 1.2\nexpekted = 1\n"), "f.toml: line 10: unknown field `expekted`"),
-            (with("expected = 1.2", "expected = -1.0"), "f.toml: line 9: expected: -1 is not a number above 0"),
-            (with("over = \"scalar\"\n", ""), "f.toml: line 5: over: metric \"speed_up\" needs it (claim a)"),
-            (with("\"speed_up\"", "\"speed\""), "f.toml: line 5: metric: there is no metric \"speed\""),
-            (with("op = \"gemv\"", "op = \"gemw\""), "f.toml: line 8: op: \"gemw\" is not"),
-            (with("unit = \"x\"", "unit = \"x\"\ntolerance = 2.0"), "f.toml: line 11: tolerance: 2 is not a share"),
-            (with("\"speed_up\"", "\"none\""), "f.toml: line 5: note: metric \"none\" needs a note"),
-            (
-                with("\"speed_up\"", "\"quotient\"\nnumbers = [1.0]"),
-                "f.toml: line 6: numbers: metric \"quotient\" takes 2",
-            ),
-            (error(&format!("{ONE}{ONE}")), "f.toml: line 14: id: \"a\" is there already"),
-            (error("[[claim]]\nid = 3"), "f.toml: line 2:"),
+            (with("judge = \"at_least\"", "judge = \"perhaps\""), 11, "unknown variant `perhaps`"),
+            (with("expected = 1.2\n", "expected = 1.2\nexpekted = 1\n"), 10, "unknown field `expekted`"),
+            (with("expected = 1.2", "expected = -1.0"), 9, "-1 is not a number above 0"),
+            (with("over = \"scalar\", ", ""), 8, "missing field `over`"),
+            (with("over = \"scalar\", ", "over = \"scalar\", under = 1, "), 8, "unknown field `under`"),
+            (with("\"speed_up\"", "\"speed\""), 8, "unknown variant `speed`"),
+            (with("op = \"gemv\"", "op = \"gemw\""), 8, "unknown variant `gemw`"),
+            (with("unit = \"x\"", "unit = \"x\"\ntolerance = 2.0"), 11, "2 is not a share"),
+            (with(speed_up, "{ name = \"none\" }"), 8, "missing field `why`"),
+            (with(speed_up, "{ name = \"table_perplexity\", k = 1 }"), 8, "unknown field `k`"),
+            (with(speed_up, "{ name = \"quotient\", numbers = [1.0] }"), 8, "invalid length 1"),
+            (with(speed_up, "{ name = \"quotient\", numbers = [1.0, 0.0] }"), 8, "0 is not a number above 0"),
+            (with("title = \"t\"\n", ""), 1, "missing field `title`"),
+            (with("ladder = [\"scalar\"]", "ladder = [\"avx9\"]"), 3, "ladder: there is no kernel \"avx9\""),
+            (error(&format!("{HEAD}{ONE}{ONE}")), 13, "claim \"a\" is there already"),
+            (with("kernel = \"scalar\"", "kernel = \"avx9\""), 4, "claim \"a\": there is no kernel \"avx9\"; known:"),
+            (error(&format!("{HEAD}[[claim]]\nid = 3")), 5, "invalid type: integer `3`"),
+            (error(&format!("{HEAD}[[claim]\n")), 4, ""),
         ];
-        for (got, want) in cases {
-            assert!(got.starts_with(want), "{got}\n{want}");
+        for (got, line, what) in cases {
+            assert!(got.starts_with(&format!("f.toml: line {line}: {what}")), "{got}\nshould be: line {line}: {what}");
             assert!(!got.contains('\n'), "{got}");
         }
-    }
-
-    #[test]
-    fn an_unknown_kernel_is_named() {
-        let got = error(&ONE.replace("kernel = \"scalar\"", "kernel = \"avx9\""));
-        assert!(got.starts_with("f.toml: line 6: kernel: there is no kernel \"avx9\"; known:"), "{got}");
     }
 }
