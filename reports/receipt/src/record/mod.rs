@@ -2,7 +2,6 @@
 
 mod bitnet_rs;
 mod blocks;
-mod calibration;
 mod count;
 mod finding;
 mod gate;
@@ -20,7 +19,6 @@ mod verdict;
 
 pub use bitnet_rs::{BitnetRs, ModelInfo, PerformanceBaseline, TestResults};
 pub use blocks::{BlockEntry, BlockRound, BlockSummary, TokenBlocks};
-pub use calibration::{CalibrationCell, CalibrationRecord, CalibrationTrial};
 pub use count::{CountRecord, LoopRecord, Mix, StaticModel};
 pub use finding::Finding;
 pub use gate::{ExactCheck, GateCell, GatePair, GateRecord, GateSide, Injection, Unsupported};
