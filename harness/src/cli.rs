@@ -1,7 +1,6 @@
 //! The command line.
 
 use crate::cmd::baseline::BaselineCommand;
-use crate::cmd::calibrate::CalibrateArgs;
 use crate::cmd::compare::{CompareArgs, MicroArgs};
 use crate::cmd::count::CountArgs;
 use crate::cmd::gate::GateArgs;
@@ -141,9 +140,6 @@ pub enum Command {
         )
     )]
     Gate(GateArgs),
-    /// How often the gate says FAIL on this machine without a slowdown, and how often with one
-    #[command(after_help = "Example: tritbench calibrate --trials 40 --effects 5,10")]
-    Calibrate(CalibrateArgs),
     /// The child process of `gate`
     #[command(hide = true)]
     GateChild,

@@ -76,7 +76,6 @@ fn main() -> ExitCode {
         Command::Report(args) => cmd::report::run(&args, &out),
         Command::Baseline(command) => cmd::baseline::run(&command, &out),
         Command::Gate(args) => cmd::gate::run(&args, &out),
-        Command::Calibrate(args) => cmd::calibrate::run(&args, &out),
         Command::GateChild => {
             // The gate reads its child's words from the pipe.
             return gate::run_child().map_or_else(|e| ExitCode::from(e.exit() as u8), |()| ExitCode::SUCCESS);

@@ -30,11 +30,6 @@ impl Progress {
         Self { bar }
     }
 
-    /// One that shows nothing.
-    pub fn silent() -> Self {
-        Self { bar: ProgressBar::hidden() }
-    }
-
     /// More parts done, from any thread.
     pub fn add(&self, more: u64) {
         self.bar.inc(more);

@@ -366,7 +366,6 @@ fn every_command_has_help_with_an_example() {
         &["perplexity"],
         &["report"],
         &["gate"],
-        &["calibrate"],
     ]
     .into_iter()
     .chain([&["model", "inspect"][..], &["model", "synth"], &["baseline", "save"]])

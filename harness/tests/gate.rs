@@ -1,5 +1,5 @@
 //! The gate from outside: what it writes, what it refuses, its exit codes. Whether it is right about times is
-//! `calibrate`'s business: nothing here depends on one.
+//! `ci/calibrate.sh`'s business: nothing here depends on one.
 
 mod common;
 
@@ -172,31 +172,6 @@ fn what_cannot_be_gated_is_one_line() {
         let errors: Vec<&str> = said.lines().filter(|l| l.starts_with("error: ")).collect();
         assert!(errors.len() == 1 && said.contains(part) && !said.contains("panicked"), "{args:?}: {said}");
     }
-}
-
-#[test]
-fn a_calibration_counts_its_gates() {
-    let dir = TempDir::new().expect("a folder");
-    let out = text(&dir.path().join("run"));
-    let args = [
-        "calibrate",
-        "--trials",
-        "1",
-        "--effects",
-        "50",
-        "--scenario",
-        &scenario(&dir),
-        "--kernels",
-        "scalar-i8",
-        "--out",
-        &out,
-    ];
-    let record = json(&[&args[..], &["--json"]].concat());
-    let trials = record["trials"].as_array().expect("trials");
-    assert_eq!(trials.len(), 2);
-    assert!(trials[0]["inject"].is_null() && trials[1]["inject"]["percent"] == 50.0);
-    json(&["receipt", "verify", &out, "--json"]);
-    assert!(dir.path().join("run/charts/calibration.svg").is_file());
 }
 
 /// Gates that were killed leave copies of programs behind. The next one, whatever becomes of it, removes them, and

@@ -151,7 +151,6 @@ fn ctrl_c_during_any_long_command_leaves_nothing_half_done() {
         case(&gate, "gate:", 100, "interrupted", "run"),
         case(&["verify"], "verifying", 30, "interrupted after verifying", ""),
         case(&["limits"], "", 100, "interrupted while measuring", ""),
-        case(&["calibrate", "--trials", "2", "--out", "run"], "", 300, "interrupted", "run"),
     ];
     for name in ["INT", "TERM"] {
         for Interrupted { args, line, wait_ms, said, left } in &commands {

@@ -10,12 +10,11 @@ use serde::Serialize;
 
 const REPORT: &str = include_str!("../templates/report.html");
 /// Sections of the report in files of their own, and what they share.
-const PARTS: [(&str, &str); 17] = [
+const PARTS: [(&str, &str); 16] = [
     ("head.html", include_str!("../templates/head.html")),
     ("macros.html", include_str!("../templates/macros.html")),
     ("top.html", include_str!("../templates/top.html")),
     ("gate.html", include_str!("../templates/gate.html")),
-    ("calibration.html", include_str!("../templates/calibration.html")),
     ("findings.html", include_str!("../templates/findings.html")),
     ("stages.html", include_str!("../templates/stages.html")),
     ("explained.html", include_str!("../templates/explained.html")),

@@ -8,7 +8,6 @@
 //! receipts come in parsed, [`Document`]s go out as names and bytes, and links between pages are the caller's, who
 //! knows folders.
 
-mod calibration;
 mod chart;
 mod comparison;
 mod csv;
@@ -33,7 +32,6 @@ mod view;
 mod words;
 
 pub use self::csv::measurements;
-pub use calibration::{interval as share_interval, rates as calibration_rates, sentence as calibration_sentence};
 pub use comparison::identity::in_words as host_in_words;
 pub use comparison::{Comparison, Run, markdown as comparison_markdown, page as comparison_page, shell_quoted};
 pub use document::{Document, run_documents};

@@ -32,18 +32,17 @@ pub fn caveats(receipt: &Receipt) -> Vec<String> {
 
 /// Whether the first sentence is about speed: the run came to its end and judges no other build.
 fn answers(receipt: &Receipt) -> bool {
-    receipt.status == Status::Complete && receipt.gate.is_none() && receipt.calibration.is_none()
+    receipt.status == Status::Complete && receipt.gate.is_none()
 }
 
 /// What kind of run this was and how much of it there is.
 pub fn opening(receipt: &Receipt) -> String {
+    let complete = receipt.status == Status::Complete;
+    if let Some(gate) = receipt.gate.as_ref().filter(|_| complete) {
+        return format!("{}: {}.", outcome_word(gate.outcome), gate.reason);
+    }
     let measured = measured(receipt);
     match (receipt.status, &receipt.error) {
-        (Status::Complete, _) if receipt.gate.is_some() || receipt.calibration.is_some() => {
-            let gate = receipt.gate.iter().map(|g| format!("{}: {}.", outcome_word(g.outcome), g.reason));
-            let calibration = receipt.calibration.iter().map(super::calibration::sentence);
-            gate.chain(calibration).collect::<Vec<_>>().join(" ")
-        }
         (Status::Complete, _) if measured.is_empty() => {
             "The run is complete but timed nothing: there is no speed to report.".into()
         }
@@ -88,10 +87,6 @@ fn measured(receipt: &Receipt) -> Vec<String> {
     let gated = receipt.gate.iter().flat_map(|g| &g.cells).filter(|c| !c.pairs.is_empty()).count();
     if gated > 0 {
         out.push(format!("{} of a gate", count(gated, "comparison")));
-    }
-    let trials = receipt.calibration.as_ref().map_or(0, |c| c.trials.len());
-    if trials > 0 {
-        out.push(format!("{} of a calibration", count(trials, "gate")));
     }
     if let Some(s) = &receipt.sparsity {
         out.push(format!("a feed-forward block at {}", count(s.points.len(), "live share")));

@@ -1,7 +1,6 @@
 //! One file a command.
 
 pub mod baseline;
-pub mod calibrate;
 pub mod claims;
 pub mod compare;
 pub mod count;

@@ -90,7 +90,6 @@ fn side_by_side(args: &ReportArgs, runs: &[PathBuf], out: &Output) -> Result<()>
         against: Value,
         tables: Value,
         gates: Value,
-        calibrations: Value,
         remarks: &'a [String],
     }
     let named = runs.iter().map(|path| {
@@ -119,7 +118,6 @@ fn side_by_side(args: &ReportArgs, runs: &[PathBuf], out: &Output) -> Result<()>
             against: json(serde_json::to_value(&comparison.against))?,
             tables: json(serde_json::to_value(&comparison.tables))?,
             gates: json(serde_json::to_value(&comparison.gates))?,
-            calibrations: json(serde_json::to_value(&comparison.calibrations))?,
             remarks: &comparison.remarks,
         });
     }

@@ -212,34 +212,6 @@ fn crowds_keep_their_distance() {
     }
 }
 
-/// A calibration of `n` planted slowdowns.
-fn calibrated(n: usize) -> Receipt {
-    use receipt::{CalibrationRecord, CalibrationTrial, Outcome, Rule};
-    let mut receipt = fixture::empty();
-    let effects: Vec<f64> = (0..n).map(|i| i as f64 * 2.5).collect();
-    let trial = |effect: f64| CalibrationTrial {
-        inject: (effect > 0.0).then(|| receipt::Injection { kernel: "scalar".into(), percent: effect }),
-        outcome: Outcome::Inconclusive,
-        seconds: 60.0,
-        load_1m: None,
-        cells: Vec::new(),
-    };
-    receipt.calibration = Some(CalibrationRecord {
-        rule: Rule { delta: 0.03, alpha: 0.01, looks: vec![50], comparisons: 1, sample: "process pair".into() },
-        trials: effects.iter().copied().map(trial).collect(),
-        effects,
-    });
-    receipt
-}
-
-#[test]
-fn calibrations_of_any_size_are_legible() {
-    for n in [0, 1, 3, 12] {
-        assert_eq!(all(&calibrated(n)).len(), usize::from(n > 0));
-        check(&format!("{n} effects"), &calibrated(n));
-    }
-}
-
 #[test]
 fn parts_that_do_not_fit_together_are_drawn_as_far_as_they_go() {
     check("inconsistent", &inconsistent());

@@ -1,7 +1,6 @@
 //! The charts of a report. Each is an SVG that stands alone on white; inside the page, `theme_css` hands the neutral
 //! colours over to the page's own variables, so that the same file follows dark mode.
 
-mod calibration;
 mod canvas;
 mod compact;
 mod history;
@@ -31,7 +30,6 @@ pub fn all(receipt: &Receipt) -> Vec<Chart> {
     one(ladder::chart(receipt))
         .chain(one(tokens::decode(receipt)))
         .chain(one(roofline::chart(receipt)))
-        .chain(one(calibration::chart(receipt)))
         .chain(ratios::charts(receipt))
         .chain(throughput::charts(receipt))
         .chain(one(tokens::prefill(receipt)))

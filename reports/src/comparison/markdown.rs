@@ -85,16 +85,6 @@ pub fn markdown(c: &Comparison) -> String {
         let head: Vec<String> = std::iter::once("comparison".to_string()).chain(letters()).collect();
         out = with_fold(out, "Gates", &table(&head, false, &rows));
     }
-    if !c.calibrations.is_empty() {
-        let cell = |x: &Option<String>| x.as_ref().map_or_else(|| "–".into(), |x| escape(x));
-        let rows: Vec<Vec<String>> = c
-            .calibrations
-            .iter()
-            .map(|g| std::iter::once(escape(&g.effect)).chain(g.cells.iter().map(cell)).collect())
-            .collect();
-        let head: Vec<String> = std::iter::once("planted slowdown".to_string()).chain(letters()).collect();
-        out = with_fold(out, "Calibrations: gates that said FAIL", &table(&head, false, &rows));
-    }
     out
 }
 

@@ -1,7 +1,7 @@
 //! The comparison as one page.
 
 use super::change::{self, Change, Found};
-use super::gate_rows::{GateRow, RateRow};
+use super::gate_rows::GateRow;
 use super::history_view::{HistoryView, charts_of};
 use super::identity;
 use super::parts::{Against, Cell, Row, Table};
@@ -24,7 +24,6 @@ struct View<'a> {
     remarks: &'a [String],
     tables: Vec<TableView<'a>>,
     gates: &'a [GateRow],
-    calibrations: &'a [RateRow],
     history: Vec<HistoryView>,
     confidence: &'static str,
     has_next: bool,
@@ -141,7 +140,6 @@ fn view<'a>(c: &'a Comparison, links: &[Option<String>]) -> View<'a> {
         remarks: &c.remarks,
         tables,
         gates: &c.gates,
-        calibrations: &c.calibrations,
         history: history(c),
         confidence: "99%",
         has_next: c.against.iter().any(|a| a.next.is_some()),

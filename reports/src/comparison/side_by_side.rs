@@ -1,7 +1,7 @@
 //! The comparison itself.
 
 use super::change;
-use super::gate_rows::{self, GateRow, RateRow};
+use super::gate_rows::{self, GateRow};
 use super::identity::{self, Difference};
 use super::parts::{Against, Changed, Run, Table};
 use super::{generation_rows, kernel_rows, words};
@@ -23,8 +23,6 @@ pub struct Comparison {
     pub tables: Vec<Table>,
     /// Gates side by side.
     pub gates: Vec<GateRow>,
-    /// Calibrations side by side.
-    pub calibrations: Vec<RateRow>,
     /// Remarks on whole cells.
     pub remarks: Vec<String>,
 }
@@ -52,9 +50,9 @@ impl Comparison {
         tables.extend(generation_rows::tables(&runs));
         let remarks = words::remarks(&runs, &tables);
         let against: Vec<Against> = (1..runs.len()).map(|i| words::against(&runs, &tables, i)).collect();
-        let (gates, calibrations) = (gate_rows::gates(&runs), gate_rows::calibrations(&runs));
-        let opening = words::opening(&runs, &tables, &against, &gates, &calibrations);
-        Ok(Self { runs, opening, against, tables, gates, calibrations, remarks })
+        let gates = gate_rows::gates(&runs);
+        let opening = words::opening(&runs, &tables, &against, &gates);
+        Ok(Self { runs, opening, against, tables, gates, remarks })
     }
 
     /// Kernels that are slower or faster in some run: slower first, and of equals the largest change.

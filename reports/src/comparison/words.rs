@@ -1,7 +1,7 @@
 //! The sentences of a comparison, and the command that gets a real verdict.
 
 use super::change::{self, Found};
-use super::gate_rows::{GateRow, RateRow};
+use super::gate_rows::GateRow;
 use super::identity;
 use super::parts::{Against, Next, Run, Table};
 use receipt::figures;
@@ -69,7 +69,6 @@ fn kind(run: &Run) -> String {
     let r = &run.receipt;
     match () {
         () if r.gate.is_some() => "a gate".into(),
-        () if r.calibration.is_some() => "a calibration".into(),
         () if r.sparsity.is_some() => "a sparsity sweep".into(),
         () => format!("its run is {}", super::status::status(r.status)),
     }
@@ -114,13 +113,7 @@ fn join(words: &[impl AsRef<str>]) -> String {
 }
 
 /// The first sentence of page, terminal and Markdown.
-pub fn opening(
-    runs: &[Run],
-    tables: &[Table],
-    against: &[Against],
-    gates: &[GateRow],
-    calibrations: &[RateRow],
-) -> String {
+pub fn opening(runs: &[Run], tables: &[Table], against: &[Against], gates: &[GateRow]) -> String {
     let mut out: Vec<String> = Vec::new();
     if !tables.is_empty() {
         out.extend(against.iter().map(|a| a.sentence.clone()));
@@ -129,9 +122,6 @@ pub fn opening(
         let each = runs.iter().zip(&whole.cells);
         let said: Vec<String> = each.filter_map(|(r, c)| Some(format!("{} is {}", r.letter, c.as_ref()?.0))).collect();
         out.push(format!("Gates: {}.", join(&said)));
-    }
-    if !calibrations.is_empty() {
-        out.push("Calibrations are shown side by side; their rates are of machines, not of kernels.".into());
     }
     if out.is_empty() {
         return "None of these runs timed anything: there is nothing to compare.".into();
@@ -172,10 +162,10 @@ fn next(first: &Run, run: &Run, tables: &[Table], i: usize) -> Option<Next> {
     }
     let program = "cargo run -p harness --";
     if a.git_commit.is_some() && a.git_commit == b.git_commit && clean(first).is_some() && clean(run).is_some() {
-        let why = "Both runs are of one commit, so what differs is not the code. This says how far gates of one build \
-                   are apart here:";
+        let why = "Both runs are of one commit, so what differs is not the code. This says how often a gate of that \
+                   build against itself is wrong here:";
         let scenario = quoted(asked_scenario(run));
-        let commands = vec![format!("{program} calibrate --scenario {scenario}")];
+        let commands = vec![format!("bash ci/calibrate.sh --scenario {scenario}")];
         return run.differences.is_empty().then(|| Next { why: why.into(), commands });
     }
     let both = "The gate runs both builds in turns on one machine:";

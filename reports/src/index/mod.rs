@@ -12,7 +12,7 @@ pub use row::{IndexRow, Links, Unreadable};
 
 use super::comparison::identity;
 use super::history::Point;
-use crate::{calibration, gate_words, html, query};
+use crate::{gate_words, html, query};
 use receipt::figures;
 use receipt::{Outcome, Receipt, Result, Status};
 
@@ -80,9 +80,6 @@ fn status(r: &Receipt) -> (String, Option<String>) {
     if let Some(g) = r.gate.as_ref().filter(|_| r.status == Status::Complete) {
         let remark = if g.outcome == Outcome::Pass { None } else { Some(g.reason.clone()) };
         return (gate_words::outcome_word(g.outcome).into(), remark);
-    }
-    if let Some(c) = &r.calibration {
-        return (format!("calibration, {ended}"), Some(calibration::sentence(c)));
     }
     let mut remarks = Vec::new();
     if let Some(error) = r.error.as_ref().filter(|_| r.status == Status::Failed) {

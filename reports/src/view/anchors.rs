@@ -81,7 +81,6 @@ pub fn of_pointer(receipt: &Receipt, pointer: &str) -> Option<String> {
         "sparsity" => receipt.sparsity.as_ref().filter(|s| !s.points.is_empty()).map(|_| "chart-sparsity.svg".into()),
         "model" => receipt.model.as_ref().map(|_| "model".into()),
         "gate" => receipt.gate.as_ref().map(|_| "gate".into()),
-        "calibration" => receipt.calibration.as_ref().map(|_| "calibration".into()),
         "host" | "build" => Some(part.into()),
         _ => None,
     }

@@ -2,7 +2,6 @@
 
 mod amdahl;
 mod anchors;
-mod calibration;
 mod cells;
 mod claims;
 mod counts;
@@ -48,7 +47,6 @@ pub struct View {
     kernels: Vec<kernels::FamilyKernels>,
     checked: bool,
     gate: Option<gate::GateView>,
-    calibration: Option<calibration::CalibrationView>,
 }
 
 pub use claims::summary as claims_summary;
@@ -94,7 +92,6 @@ impl View {
             kernels: kernels::families(receipt),
             checked: receipt.verify.iter().any(|v| v.available),
             gate: gate::GateView::new(receipt),
-            calibration: receipt.calibration.as_ref().map(calibration::CalibrationView::new),
         }
     }
 }

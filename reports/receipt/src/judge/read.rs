@@ -1,7 +1,6 @@
 //! A receipt as it was written becomes one that can be shown: every pair judged, by the rule of its version.
 
 use super::{Method, cells, generation};
-use crate::judge::sequential::{self, Sample};
 use crate::record::{Receipt, Verdict};
 
 /// Judges every pair of a receipt that was read. Nothing that was written is changed.
@@ -22,17 +21,6 @@ pub fn complete(receipt: &mut Receipt) {
     if let Some(gate) = &mut receipt.gate {
         for cell in &mut gate.cells {
             fill(&mut cell.verdict, || crate::judge::gate::verdict(&gate.rule, &cell.pairs, cell.threads).0);
-        }
-    }
-    if let Some(calibration) = &mut receipt.calibration {
-        let rule = &calibration.rule;
-        for cell in calibration.trials.iter_mut().flat_map(|trial| &mut trial.cells) {
-            let partner = cell.verdict.partner.clone();
-            let judge = || {
-                let (effect, same) = (&cell.effect, &cell.same);
-                sequential::decide(rule, sequential::Until::Decided, Sample::ProcessPair, effect, same, &partner).0
-            };
-            fill(&mut cell.verdict, judge);
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use super::problem::Problem;
 use crate::judge::findings::findings;
-use crate::judge::sequential::{self, Sample, Until};
 use crate::judge::{Method, bound, gate, medians, micro, turns};
 use crate::record::{Build, MicroCell, Receipt, Status};
 use serde::Serialize;
@@ -20,8 +19,7 @@ pub fn same_build(receipt: &Receipt, own: Option<&Build>) -> bool {
 type Part = (&'static str, fn(&Receipt) -> Value);
 
 /// What holds figures. Both receipts go through the same types, so a default that an old one lacks is no difference.
-const PARTS: [Part; 7] = [
-    ("/calibration", |r| json(&r.calibration)),
+const PARTS: [Part; 6] = [
     ("/micro", |r| json(&r.micro)),
     ("/gate", |r| json(&r.gate)),
     ("/generation", |r| json(&r.generation)),
@@ -66,20 +64,6 @@ fn recomputed(receipt: &Receipt) -> Receipt {
     }
     if let Some(gate) = &mut again.gate {
         gate::summarize(gate);
-    }
-    if let Some(calibration) = &mut again.calibration {
-        for cell in calibration.trials.iter_mut().flat_map(|trial| &mut trial.cells) {
-            let partner = cell.verdict.partner.clone();
-            cell.verdict = sequential::decide(
-                &calibration.rule,
-                Until::Decided,
-                Sample::ProcessPair,
-                &cell.effect,
-                &cell.same,
-                &partner,
-            )
-            .0;
-        }
     }
     if let Some(generation) = &mut again.generation {
         for kernel in &mut generation.kernels {

@@ -265,3 +265,16 @@ fn a_receipt_of_version_1_0_reads_and_holds() {
     value["micro"][0]["rounds"][0]["ns"][0] = serde_json::json!(1);
     assert!(check(value.to_string()).unwrap().problems.iter().any(|p| p.field.starts_with("/micro/0/")));
 }
+
+/// `calibrate` was a command once. Its part of a receipt is covered by digests and by nothing else.
+#[test]
+fn a_part_that_is_no_longer_read_is_named_and_its_digests_hold() {
+    let (_, mut value) = written(&fixture::empty());
+    value["calibration"] = serde_json::json!({"effects": [0.0, 5.0], "trials": [{"seconds": 60.5, "cells": []}]});
+    value["integrity"] = serde_json::to_value(Integrity::of(&value)).unwrap();
+    let found = check(value.to_string()).unwrap();
+    assert!(found.verified && found.notes.iter().any(|note| note.starts_with("/calibration ")), "{found:?}");
+    value["calibration"]["trials"][0]["seconds"] = 6.5.into();
+    let found = check(value.to_string()).unwrap();
+    assert!(!found.verified && found.problems[0].field.starts_with("/calibration"), "{found:?}");
+}

@@ -1,7 +1,6 @@
 //! What a receipt holds, a file a part. Records are data: what follows from them is the judge's.
 
 mod blocks;
-mod calibration;
 mod count;
 mod finding;
 mod gate;
@@ -18,7 +17,6 @@ mod sparsity;
 mod verdict;
 
 pub use blocks::{BlockEntry, BlockRound, BlockSummary, TokenBlocks};
-pub use calibration::{CalibrationCell, CalibrationRecord, CalibrationTrial};
 pub use count::{CountRecord, LoopRecord, Mix};
 pub use finding::Finding;
 pub use gate::{ExactCheck, GateCell, GatePair, GateRecord, GateSide, Injection, Unsupported};

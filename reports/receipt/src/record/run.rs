@@ -1,6 +1,5 @@
 //! One run: everything it measured, as one JSON file.
 
-use super::calibration::CalibrationRecord;
 use super::count::CountRecord;
 use super::finding::Finding;
 use super::gate::GateRecord;
@@ -81,9 +80,6 @@ pub struct Receipt {
     /// A regression gate, if this run was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gate: Option<GateRecord>,
-    /// A calibration of the gate, if this run was one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub calibration: Option<CalibrationRecord>,
     /// Real generation, each kernel in turn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<GenerationRecord>,
@@ -127,7 +123,6 @@ impl Receipt {
             counts_skipped: None,
             rule: None,
             gate: None,
-            calibration: None,
             generation: None,
             perplexity: None,
             head_effect: None,
