@@ -4,16 +4,22 @@
 //! W2A8 kernels must equal the oracle's integers. W2A32 kernels may differ by at most [`F32_BOUND`] of the row's sum of
 //! |weight x activation|; their `dequantize` must be equal, because it rounds once.
 
+mod compare;
 pub mod products;
+
+pub use compare::{Errors, Expected, Mismatch, compare};
 
 use crate::activation::{FloatActivations, QuantizedActivations};
 use crate::descriptor::Activations;
+use crate::error::KernelError;
 use crate::kernel::Kernel;
 use crate::layout::Layout;
+use crate::operation::Operation;
 use crate::packed::{CodeTable, Codes, PackedWeights, Scales, scales_a_row};
 use crate::parallel::{Columns, Team};
 use crate::random::SplitMix64;
 use crate::reference;
+use std::ops::Range;
 
 /// Allowed error of f32 kernels relative to the row's sum of absolute terms. The longest chain of f32 additions in any
 /// stage is 64 within a block and 27 over the blocks of k = 6912, which bounds the error by 91 half-ulps, 5.5e-6.
@@ -125,7 +131,7 @@ pub fn cases(kernel: &Kernel) -> Vec<Case> {
             }
         }
     }
-    if kernel.descriptor().gemm.is_some() {
+    if kernel.descriptor().has(Operation::Gemm) {
         add(1000, 1025, Pattern::Random, CodeTable::TERNARY, false);
         add(300, 6912, Pattern::Random, CodeTable::TERNARY, false);
     }
@@ -142,24 +148,50 @@ pub fn verify(kernel: &Kernel, mut progress: impl FnMut(usize, usize)) -> Outcom
     let mut outcome = Outcome::default();
     for (done, case) in cases.iter().enumerate() {
         progress(done, cases.len());
-        outcome.cases += 1;
-        let mut errors = Errors::default();
-        let result = run_case(kernel, case, &mut errors);
-        outcome.max_abs_error = outcome.max_abs_error.max(errors.absolute);
-        outcome.max_relative_error = outcome.max_relative_error.max(errors.relative);
-        if let Err(message) = result {
-            outcome.mismatches += 1;
-            outcome.first_mismatch.get_or_insert_with(|| format!("{case:?}: {message}"));
-        }
+        outcome.add(case, run_case(kernel, case));
     }
     progress(cases.len(), cases.len());
     outcome
 }
 
-#[derive(Default)]
-struct Errors {
-    absolute: f64,
-    relative: f64,
+impl Outcome {
+    /// Counts one case in.
+    fn add(&mut self, case: &impl std::fmt::Debug, result: Result<Errors, Wrong>) {
+        let errors = match &result {
+            Ok(errors) => *errors,
+            Err(wrong) => wrong.errors,
+        };
+        self.cases += 1;
+        self.max_abs_error = self.max_abs_error.max(errors.absolute);
+        self.max_relative_error = self.max_relative_error.max(errors.relative);
+        if let Err(wrong) = result {
+            self.mismatches += 1;
+            self.first_mismatch.get_or_insert_with(|| format!("{case:?}: {}", wrong.what));
+        }
+    }
+}
+
+/// What is wrong with a case, and the differences that were found.
+struct Wrong {
+    what: String,
+    errors: Errors,
+}
+
+impl From<String> for Wrong {
+    fn from(what: String) -> Self {
+        Self { what, errors: Errors::default() }
+    }
+}
+
+impl Wrong {
+    /// `place` names the element of an index.
+    fn at(place: impl Fn(usize) -> String) -> impl Fn(Mismatch) -> Self {
+        move |mismatch| Self { what: format!("{}: {mismatch}", place(mismatch.index)), errors: mismatch.errors }
+    }
+}
+
+fn refused(error: KernelError) -> String {
+    format!("refused: {error}")
 }
 
 /// Operands of a case: codes, int8 activations and their scale, weight scales.
@@ -205,167 +237,147 @@ fn operands(layout: &Layout, case: &Case) -> Operands {
     Operands { codes, x, x_scale: 10.0 + random.signed_unit(), scales }
 }
 
+/// A case, packed.
+struct Packed<'a> {
+    kernel: &'a Kernel,
+    case: &'a Case,
+    data: Operands,
+    weights: PackedWeights,
+}
+
 /// Runs one case and says what is wrong, if anything.
-fn run_case(kernel: &Kernel, case: &Case, errors: &mut Errors) -> Result<(), String> {
+fn run_case(kernel: &Kernel, case: &Case) -> Result<Errors, Wrong> {
     let data = operands(kernel.descriptor().layout, case);
-    let refused = |e: crate::KernelError| format!("refused: {e}");
-    let weights = PackedWeights::pack(
-        kernel.descriptor().layout,
-        Codes { rows: case.rows, k: case.k, codes: &data.codes, table: case.table, scales: data.scales.clone() },
-    )
-    .map_err(refused)?;
+    let scales = data.scales.clone();
+    let codes = Codes { rows: case.rows, k: case.k, codes: &data.codes, table: case.table, scales };
+    let weights = PackedWeights::pack(kernel.descriptor().layout, codes).map_err(refused)?;
     for row in [0, case.rows / 2, case.rows.saturating_sub(1)] {
         if row < case.rows && weights.row_codes(row) != data.codes[row * case.k..][..case.k] {
-            return Err(format!("row {row} does not survive packing"));
+            return Err(format!("row {row} does not survive packing").into());
         }
     }
-    if kernel.descriptor().gemm.is_some() {
-        batch_products(kernel, case, &data, &weights, errors)?;
+    let packed = Packed { kernel, case, data, weights };
+    let mut errors = Errors::default();
+    if kernel.descriptor().has(Operation::Gemm) {
+        errors = errors.and(packed.batch_products()?);
     }
-    match kernel.descriptor().activations() {
-        Activations::I8 => integer_products(kernel, case, &data, &weights, errors)?,
-        Activations::F32 => float_products(kernel, case, &data, &weights, errors)?,
+    errors = errors.and(match kernel.descriptor().activations() {
+        Activations::I8 => packed.integer_products()?,
+        Activations::F32 => packed.float_products()?,
+    });
+    if kernel.descriptor().has(Operation::Dequantize) {
+        // Rounded once: equal.
+        packed.dequantized()?;
     }
-    if kernel.descriptor().dequantize.is_some() {
-        dequantized(kernel, case, &data, &weights)?;
-    }
-    Ok(())
+    Ok(errors)
 }
 
-fn integer_products(
-    kernel: &Kernel,
-    case: &Case,
-    data: &Operands,
-    weights: &PackedWeights,
-    errors: &mut Errors,
-) -> Result<(), String> {
-    let x = QuantizedActivations::from_values(&data.x, data.x_scale);
-    let expected: Vec<i64> =
-        (0..case.rows).map(|r| reference::dot_i64(&data.codes[r * case.k..][..case.k], case.table, &data.x)).collect();
-    for (from, y) in by_ranges(kernel, case, i32::MIN, |rows, y| kernel.gemv_i8(weights, rows, &x, y))? {
-        for (row, (&y, &expected)) in (from..).zip(y.iter().zip(&expected[from..])) {
-            let error = (i64::from(y) - expected).abs();
-            errors.absolute = errors.absolute.max(error as f64);
-            if error != 0 {
-                let terms: i64 = data.x.iter().map(|&x| i64::from(x).abs()).sum();
-                errors.relative = errors.relative.max(error as f64 / terms.max(1) as f64);
-                return Err(format!("row {row}: {y}, the oracle says {expected}"));
-            }
+impl Packed<'_> {
+    fn row(&self, row: usize) -> &[u8] {
+        &self.data.codes[row * self.case.k..][..self.case.k]
+    }
+
+    /// The exact products of every row.
+    fn integers(&self, x: &[i8]) -> Vec<Expected> {
+        let terms = x.iter().map(|&x| f64::from(x).abs()).sum();
+        let product = |row| reference::dot_i64(self.row(row), self.case.table, x) as f64;
+        (0..self.case.rows).map(|row| Expected { value: product(row), terms }).collect()
+    }
+
+    fn integer_products(&self) -> Result<Errors, Wrong> {
+        let x = QuantizedActivations::from_values(&self.data.x, self.data.x_scale);
+        let want = self.integers(&self.data.x);
+        self.by_ranges(i32::MIN, &want, |rows, y| self.kernel.gemv_i8(&self.weights, rows, &x, y))
+    }
+
+    fn float_products(&self) -> Result<Errors, Wrong> {
+        let mut x = FloatActivations::new(self.case.k);
+        let quantized = QuantizedActivations::from_values(&self.data.x, self.data.x_scale);
+        x.set_dequantized(&quantized).map_err(refused)?;
+        let scale = |row| move |column| self.weights.scale_at(row, column);
+        let product = |row| reference::dot_f64(self.row(row), self.case.table, scale(row), x.values()).into();
+        let want: Vec<Expected> = (0..self.case.rows).map(product).collect();
+        self.by_ranges(f32::NAN, &want, |rows, y| self.kernel.gemv_f32(&self.weights, rows, &x, y))
+    }
+
+    /// A batch of tokens: the case's own activations first, then rotations and negations of them. Batch sizes take
+    /// turns over the cases.
+    fn batch_products(&self) -> Result<Errors, Wrong> {
+        const TOKENS: [usize; 10] = [1, 2, 3, 4, 5, 7, 8, 23, 25, 41];
+        let case = self.case;
+        let tokens = TOKENS[case.seed as usize % TOKENS.len()];
+        let x: Vec<QuantizedActivations> = (0..tokens)
+            .map(|t| {
+                let mut values = self.data.x.clone();
+                values.rotate_left(if case.k == 0 { 0 } else { t * 5 % case.k });
+                if t % 3 == 1 {
+                    values.iter_mut().for_each(|v| *v = v.saturating_neg());
+                }
+                QuantizedActivations::from_values(&values, self.data.x_scale)
+            })
+            .collect();
+        let want: Vec<Vec<Expected>> = x.iter().map(|x| self.integers(x.values())).collect();
+        let panel_rows = self.kernel.descriptor().layout.rows;
+        let middle = case.rows / 2 / panel_rows * panel_rows;
+        let mut errors = Errors::default();
+        for rows in [0..case.rows, middle..case.rows] {
+            let mut y = vec![i32::MIN; tokens * rows.len()];
+            let mut columns = Columns::all(&mut y, tokens, rows.len());
+            self.kernel
+                .gemm_i8(&self.weights, rows.clone(), &x, &mut columns)
+                .map_err(|error| format!("gemm {}", refused(error)))?;
+            let place = |i: usize| (i / rows.len(), rows.start + i % rows.len());
+            let named = |i| format!("gemm, token {} of {tokens}, row {}", place(i).0, place(i).1);
+            let oracle = |i| want[place(i).0][place(i).1];
+            errors = errors.and(compare(&y, 0.0, oracle).map_err(Wrong::at(named))?);
         }
+        Ok(errors)
     }
-    Ok(())
-}
 
-/// A batch of tokens: the case's own activations first, then rotations and negations of them. Batch sizes take turns
-/// over the cases.
-fn batch_products(
-    kernel: &Kernel,
-    case: &Case,
-    data: &Operands,
-    weights: &PackedWeights,
-    errors: &mut Errors,
-) -> Result<(), String> {
-    const TOKENS: [usize; 10] = [1, 2, 3, 4, 5, 7, 8, 23, 25, 41];
-    let tokens = TOKENS[case.seed as usize % TOKENS.len()];
-    let x: Vec<QuantizedActivations> = (0..tokens)
-        .map(|t| {
-            let mut values = data.x.clone();
-            values.rotate_left(if case.k == 0 { 0 } else { t * 5 % case.k });
-            if t % 3 == 1 {
-                values.iter_mut().for_each(|v| *v = v.saturating_neg());
-            }
-            QuantizedActivations::from_values(&values, data.x_scale)
-        })
-        .collect();
-    let panel_rows = kernel.descriptor().layout.rows;
-    let middle = case.rows / 2 / panel_rows * panel_rows;
-    for rows in [0..case.rows, middle..case.rows] {
-        let mut y = vec![i32::MIN; tokens * rows.len()];
-        kernel
-            .gemm_i8(weights, rows.clone(), &x, &mut Columns::all(&mut y, tokens, rows.len()))
-            .map_err(|e| format!("gemm refused: {e}"))?;
-        for (i, &y) in y.iter().enumerate() {
-            let (t, row) = (i / rows.len(), rows.start + i % rows.len());
-            let want = reference::dot_i64(&data.codes[row * case.k..][..case.k], case.table, x[t].values());
-            let error = (i64::from(y) - want).abs();
-            errors.absolute = errors.absolute.max(error as f64);
-            if error != 0 {
-                return Err(format!("gemm, token {t} of {tokens}, row {row}: {y}, the oracle says {want}"));
-            }
+    fn dequantized(&self) -> Result<Errors, Wrong> {
+        let k = self.case.k;
+        let mut out = vec![f32::NAN; self.case.rows * k];
+        self.kernel
+            .dequantize(&self.weights, 0..self.case.rows, &mut out)
+            .map_err(|error| format!("dequantize {}", refused(error)))?;
+        let weight = |i| reference::weight(self.data.codes[i], self.case.table, self.weights.scale_at(i / k, i % k));
+        let named = |i| format!("dequantize row {} column {}", i / k, i % k);
+        compare(&out, 0.0, |i| Expected::exactly(weight(i))).map_err(Wrong::at(named))
+    }
+
+    /// All rows at once, from a panel in the middle to the end, from there to the middle of a panel, and by a team of
+    /// two, each against the oracle.
+    fn by_ranges<T: Copy + Send + Into<f64>>(
+        &self,
+        poison: T,
+        want: &[Expected],
+        gemv: impl Fn(Range<usize>, &mut [T]) -> Result<(), KernelError> + Sync,
+    ) -> Result<Errors, Wrong> {
+        let rows = self.case.rows;
+        let panel_rows = self.kernel.descriptor().layout.rows;
+        let middle = rows / 2 / panel_rows * panel_rows;
+        // Sums of integers must be equal, whatever a kernel says of itself.
+        let bound = if self.kernel.descriptor().activations() == Activations::I8 { 0.0 } else { F32_BOUND };
+        let mut errors = Errors::default();
+        let mut check = |first: usize, y: &[T]| {
+            let named = |i: usize| format!("row {}", first + i);
+            let found = compare(y, bound, |i| want[first + i]).map_err(Wrong::at(named))?;
+            errors = errors.and(found);
+            Ok::<(), Wrong>(())
+        };
+        for range in [0..rows, middle..rows, middle..middle + (rows - middle).div_ceil(2)] {
+            let mut y = vec![poison; range.len()];
+            gemv(range.clone(), &mut y).map_err(refused)?;
+            check(range.start, &y)?;
         }
-    }
-    Ok(())
-}
-
-fn float_products(
-    kernel: &Kernel,
-    case: &Case,
-    data: &Operands,
-    weights: &PackedWeights,
-    errors: &mut Errors,
-) -> Result<(), String> {
-    let mut x = FloatActivations::new(case.k);
-    x.set_dequantized(&QuantizedActivations::from_values(&data.x, data.x_scale)).map_err(|e| e.to_string())?;
-    let expected: Vec<(f64, f64)> = (0..case.rows)
-        .map(|r| {
-            reference::dot_f64(&data.codes[r * case.k..][..case.k], case.table, |j| weights.scale_at(r, j), x.values())
-        })
-        .collect();
-    for (from, y) in by_ranges(kernel, case, f32::NAN, |rows, y| kernel.gemv_f32(weights, rows, &x, y))? {
-        for (row, (&y, &(expected, terms))) in (from..).zip(y.iter().zip(&expected[from..])) {
-            let error = (f64::from(y) - expected).abs();
-            let relative = if error == 0.0 { 0.0 } else { error / terms.max(f64::MIN_POSITIVE) };
-            errors.absolute = errors.absolute.max(error);
-            errors.relative = errors.relative.max(relative);
-            // Written so that NaN fails.
-            let within = relative <= F32_BOUND;
-            if !within {
-                return Err(format!("row {row}: {y}, the oracle says {expected} (relative error {relative:.2e})"));
-            }
+        if self.case.seed.is_multiple_of(8) {
+            let mut shared = vec![poison; rows];
+            let mut team = Team::new(2, |_| {}).map_err(|e| format!("no second thread: {e}"))?;
+            team.split_rows(panel_rows, &mut shared, gemv).map_err(refused)?;
+            check(0, &shared)?;
         }
+        Ok(errors)
     }
-    Ok(())
-}
-
-/// All rows at once, from a panel in the middle to the end, from there to the middle of a panel, and by a team of two:
-/// (first row, results) of each.
-fn by_ranges<T: Copy + Send>(
-    kernel: &Kernel,
-    case: &Case,
-    poison: T,
-    gemv: impl Fn(std::ops::Range<usize>, &mut [T]) -> Result<(), crate::KernelError> + Sync,
-) -> Result<Vec<(usize, Vec<T>)>, String> {
-    let refused = |e: crate::KernelError| format!("refused: {e}");
-    let panel_rows = kernel.descriptor().layout.rows;
-    let mut all = vec![poison; case.rows];
-    gemv(0..case.rows, &mut all).map_err(refused)?;
-    let middle = case.rows / 2 / panel_rows * panel_rows;
-    let mut rest = vec![poison; case.rows - middle];
-    gemv(middle..case.rows, &mut rest).map_err(refused)?;
-    let end = middle + (case.rows - middle).div_ceil(2);
-    let mut part = vec![poison; end - middle];
-    gemv(middle..end, &mut part).map_err(refused)?;
-    let mut results = vec![(0, all), (middle, rest), (middle, part)];
-    if case.seed.is_multiple_of(8) {
-        let mut shared = vec![poison; case.rows];
-        let mut team = Team::new(2, |_| {}).map_err(|e| format!("no second thread: {e}"))?;
-        team.split_rows(panel_rows, &mut shared, gemv).map_err(refused)?;
-        results.push((0, shared));
-    }
-    Ok(results)
-}
-
-fn dequantized(kernel: &Kernel, case: &Case, data: &Operands, weights: &PackedWeights) -> Result<(), String> {
-    let mut out = vec![f32::NAN; case.rows * case.k];
-    kernel.dequantize(weights, 0..case.rows, &mut out).map_err(|e| format!("dequantize refused: {e}"))?;
-    for (i, (&value, &code)) in out.iter().zip(&data.codes).enumerate() {
-        let (row, column) = (i / case.k, i % case.k);
-        let expected = reference::weight(code, case.table, weights.scale_at(row, column));
-        if value != expected {
-            return Err(format!("dequantize row {row} column {column}: {value}, the oracle says {expected}"));
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

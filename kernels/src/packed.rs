@@ -359,14 +359,14 @@ mod tests {
         let pack = |layout, scales| {
             PackedWeights::pack(layout, Codes { rows, k, codes: &[1; 900], table: CodeTable::TERNARY, scales })
         };
-        let blocks =
-            pack(&layouts::qk256::LAYOUT, Scales::PerBlock(vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0])).expect("valid");
+        let in_blocks = in_blocks_of_256();
+        let blocks = pack(in_blocks, Scales::PerBlock(vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0])).expect("valid");
         let at = [(0, 0), (0, 255), (0, 256), (0, 299), (1, 0), (1, 255), (1, 256), (1, 299)];
         assert_eq!(at.map(|(row, column)| blocks.scale_at(row, column)), [1.0, 1.0, 2.0, 2.0, 3.0, 3.0, 4.0, 4.0]);
         assert_eq!((blocks.scales(&(0..1)), blocks.scales(&(1..3))), (&[1.0, 2.0][..], &[3.0, 4.0, 5.0, 6.0][..]));
-        assert_eq!((blocks.tensor_scale(), blocks.bytes()), (None, 3 * 2 * 64 + 6 * 4));
-        let same = pack(&layouts::qk256::LAYOUT, Scales::PerBlock(vec![5.0; 6])).expect("valid");
-        let tensor = pack(&layouts::qk256::LAYOUT, Scales::PerTensor(5.0)).expect("valid");
+        assert_eq!((blocks.tensor_scale(), blocks.bytes()), (None, blocks.code_bytes().len() + 6 * 4));
+        let same = pack(in_blocks, Scales::PerBlock(vec![5.0; 6])).expect("valid");
+        let tensor = pack(in_blocks, Scales::PerTensor(5.0)).expect("valid");
         for weights in [&same, &tensor] {
             assert_eq!((weights.scales(&(0..3)), weights.tensor_scale()), (&[5.0; 6][..], Some(5.0)));
         }
@@ -385,21 +385,38 @@ mod tests {
         assert_eq!(none.expect("no blocks, no scales").tensor_scale(), Some(1.0));
     }
 
+    fn in_blocks_of_256() -> &'static Layout {
+        layouts::ALL.iter().find(|layout| layout.group == Some(256)).expect("that of the analysis")
+    }
+
+    static GROUPS_OF_128: Layout = Layout { name: "groups of 128", group: Some(128), ..Layout::PLAIN };
+
+    #[test]
+    fn scales_of_other_groups_are_not_taken_for_its_own() {
+        let scales = Scales::PerBlock(vec![1.0, 2.0, 3.0]);
+        let codes = Codes { rows: 1, k: 300, codes: &[1; 300], table: CodeTable::TERNARY, scales };
+        let weights = PackedWeights::pack(&GROUPS_OF_128, codes).expect("three groups");
+        assert_eq!([127, 128, 299].map(|column| weights.scale_at(0, column)), [1.0, 2.0, 3.0]);
+        let refused = KernelError::Shape { what: "weights that share a scale", expected: 256, actual: 128 };
+        assert_eq!(weights.repack(in_blocks_of_256()).expect_err("two groups in a block"), refused);
+    }
+
     #[test]
     fn a_ternary_only_layout_refuses_other_tables_and_code_3() {
         let pack = |layout, codes: &[u8], table| {
             PackedWeights::pack(layout, Codes { rows: 2, k: 128, codes, table, scales: Scales::PerTensor(1.0) })
         };
+        let ternary_only = layouts::ALL.iter().find(|layout| layout.ternary_only).expect("there are some");
         let mut codes = [1u8; 256];
-        let refused = KernelError::TernaryOnly { layout: &layouts::trit5::LAYOUT, table: CodeTable::SEED.0 };
-        assert_eq!(pack(&layouts::trit5::LAYOUT, &codes, CodeTable::SEED).expect_err("not ternary"), refused);
+        let refused = KernelError::TernaryOnly { layout: ternary_only, table: CodeTable::SEED.0 };
+        assert_eq!(pack(ternary_only, &codes, CodeTable::SEED).expect_err("not ternary"), refused);
         codes[128 + 100] = 3;
         let seed = pack(&layouts::I2S, &codes, CodeTable::SEED).expect("code 3 has a value in this table");
-        assert_eq!(seed.repack(&layouts::trit5::LAYOUT).expect_err("not ternary"), refused);
+        assert_eq!(seed.repack(ternary_only).expect_err("not ternary"), refused);
         // Code 3 is refused even if the table is replaced in the same call.
         let code_3 = KernelError::InvalidCode { code: 3, row: 1, column: 100 };
-        assert_eq!(seed.with_table(CodeTable::TERNARY).repack(&layouts::trit5::LAYOUT).expect_err("code 3"), code_3);
-        assert_eq!(pack(&layouts::trit5::LAYOUT, &codes, CodeTable::TERNARY).expect_err("code 3"), code_3);
+        assert_eq!(seed.with_table(CodeTable::TERNARY).repack(ternary_only).expect_err("code 3"), code_3);
+        assert_eq!(pack(ternary_only, &codes, CodeTable::TERNARY).expect_err("code 3"), code_3);
     }
 
     /// A range of rows that starts on a panel, and may end anywhere, gets exactly the panels that hold it.

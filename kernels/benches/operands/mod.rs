@@ -1,5 +1,6 @@
 //! What both benches do alike: operands of one gemv, and the call, checked against the oracle.
 
+use kernels::conformance::{Expected, compare};
 use kernels::random::SplitMix64;
 use kernels::{
     Codes, CpuFeatures, F32Ops, FloatActivations, Gemv, Kernel, KernelDescriptor, PackedWeights, QuantizedActivations,
@@ -61,25 +62,16 @@ impl Prepared {
     /// # Panics
     /// When the output of the last call is not what the oracle says.
     pub fn check(&self) {
-        for row in 0..self.weights.rows() {
-            let id = self.id();
-            match self.kernel.descriptor().gemv {
-                Gemv::I8(_) => {
-                    let want = reference::row_i64(&self.weights, row, self.quantized.values());
-                    assert_eq!(i64::from(self.integers[row]), want, "{id}, row {row}");
-                }
-                Gemv::F32(_) => {
-                    let scale = |column| self.weights.scale_at(row, column);
-                    let codes = self.weights.row_codes(row);
-                    let (want, terms) = reference::dot_f64(&codes, self.weights.table(), scale, self.float.values());
-                    let error = (f64::from(self.floats[row]) - want).abs();
-                    assert!(
-                        error <= conformance::F32_BOUND * terms,
-                        "{id}, row {row}: {} and not {want}",
-                        self.floats[row]
-                    );
-                }
-            }
-        }
+        let (weights, bound) = (&self.weights, conformance::bound(&self.kernel));
+        let found = match self.kernel.descriptor().gemv {
+            Gemv::I8(_) => compare(&self.integers, bound, |row| {
+                Expected::integer(reference::row_i64(weights, row, self.quantized.values()))
+            }),
+            Gemv::F32(_) => compare(&self.floats, bound, |row| {
+                let scale = |column| weights.scale_at(row, column);
+                reference::dot_f64(&weights.row_codes(row), weights.table(), scale, self.float.values()).into()
+            }),
+        };
+        assert!(found.is_ok(), "{}: {found:?}", self.id());
     }
 }

@@ -1,7 +1,7 @@
 //! The products that are not registered kernels, against the same kind of oracle: rows and columns of the exact FFN
 //! sparsity, and the output heads, each at every level that a CPU may choose.
 
-use super::{Outcome, Pattern};
+use super::{Errors, Expected, Outcome, Pattern, Wrong, compare, refused};
 use crate::activation::QuantizedActivations;
 use crate::cpu::CpuFeatures;
 use crate::error::KernelError;
@@ -100,37 +100,24 @@ impl ProductPath {
                 for (s, &share) in shares.iter().enumerate() {
                     let rows = ROWS[(i + j + s) % ROWS.len()].min(most);
                     let case = Case { rows, k, pattern, share, seed: outcome.cases as u64, threads: 1 + (j + s) % 2 };
-                    outcome.cases += 1;
-                    if let Err(what) = self.run(&case, &mut outcome) {
-                        outcome.mismatches += 1;
-                        outcome.first_mismatch.get_or_insert_with(|| format!("{case:?}: {what}"));
-                    }
+                    let result = self.run(&case);
+                    outcome.add(&case, result);
                 }
             }
         }
         outcome
     }
 
-    fn run(&self, case: &Case, outcome: &mut Outcome) -> Result<(), String> {
-        let refused = |e: KernelError| format!("refused: {e}");
+    fn run(&self, case: &Case) -> Result<Errors, Wrong> {
         let mut team = Team::new(case.threads, |_| {}).map_err(|e| format!("no second thread: {e}"))?;
-        let pairs = match self.product {
+        let rows = match self.product {
             Product::Head(format) => self.head(format, case, &mut team)?,
             Product::Rows => self.rows(case, &mut team).map_err(refused)?,
             Product::Columns => self.columns(case, &mut team).map_err(refused)?,
         };
-        for (row, got, want, terms) in pairs {
-            let error = (got - want).abs();
-            let relative = if error == 0.0 { 0.0 } else { error / terms.max(f64::MIN_POSITIVE) };
-            outcome.max_abs_error = outcome.max_abs_error.max(error);
-            outcome.max_relative_error = outcome.max_relative_error.max(relative);
-            // Written so that NaN fails.
-            let within = relative <= self.bound();
-            if !within {
-                return Err(format!("row {row}: {got}, the oracle says {want}"));
-            }
-        }
-        Ok(())
+        let got: Vec<f64> = rows.iter().map(|row| row.1).collect();
+        let named = |i: usize| format!("row {}", rows[i].0);
+        compare(&got, self.bound(), |i| rows[i].2).map_err(Wrong::at(named))
     }
 
     fn ops(&self) -> Result<SparseOps, KernelError> {
@@ -170,7 +157,6 @@ impl ProductPath {
     }
 
     fn head(&self, format: HeadFormat, case: &Case, team: &mut Team) -> Result<Vec<Row>, String> {
-        let refused = |e: KernelError| format!("refused: {e}");
         let (weights, x) = case.floats();
         let head = OutputHead::new(format, &weights, case.k, self.requires, team).map_err(refused)?;
         if self.id.strip_prefix("head-") != Some(head.id()) {
@@ -189,15 +175,15 @@ impl ProductPath {
         let row = |row: usize| {
             let floats: Vec<f32> =
                 weights[row * case.k..][..case.k].iter().map(|&w| half::f16::from_bits(w).to_f32()).collect();
-            let (want, terms) = head_reference::product(format, &floats, quantized.values(), scale);
-            (row, f64::from(y[row]), want, terms)
+            let want = head_reference::product(format, &floats, quantized.values(), scale);
+            (row, f64::from(y[row]), want.into())
         };
         Ok((0..case.rows).map(row).collect())
     }
 }
 
-/// Row, result, what the oracle says, sum of absolute terms.
-type Row = (usize, f64, f64, f64);
+/// Row, result, what the oracle says.
+type Row = (usize, f64, Expected);
 
 #[derive(Debug)]
 struct Case {
@@ -258,8 +244,8 @@ impl Case {
 
     fn integer(&self, row: usize, got: i32, codes: &[u8], x: &[i8]) -> Row {
         let want = reference::dot_i64(&codes[row * self.k..][..self.k], CodeTable::TERNARY, x);
-        let terms: i64 = x.iter().map(|&x| i64::from(x).abs()).sum();
-        (row, f64::from(got), want as f64, terms as f64)
+        let terms = x.iter().map(|&x| f64::from(x).abs()).sum();
+        (row, f64::from(got), Expected { value: want as f64, terms })
     }
 }
 

@@ -4,8 +4,9 @@ use super::operands::Operands;
 use super::refused::refused;
 use crate::error::{Error, Result};
 use crate::scenario::Cell;
+use kernels::conformance::{self, Expected, Mismatch, compare};
 use kernels::parallel::Team;
-use kernels::{Family, Kernel, KernelError, Operation, PackedWeights, conformance, reference};
+use kernels::{Family, Kernel, KernelError, Operation, PackedWeights, reference};
 use model::hash::sha256_hex;
 
 /// What one kernel's output was, and how far from the oracle's.
@@ -70,21 +71,38 @@ impl Check<'_> {
         refused(self.cell, self.kernel, &error)
     }
 
-    fn wrong(&self, row: usize, got: f64, want: f64) -> Error {
-        let (id, op, m, k) = (self.kernel.id(), self.cell.op, self.cell.shape.m, self.cell.shape.k);
-        Error::failed(format!("{op} {m}x{k}: {id} gives {got} in row {row}, the oracle {want}; it is not timed"))
+    /// Compares with what the oracle says, where it is asked, and returns the largest absolute difference. An output
+    /// has so many elements a row.
+    fn compared<T: Copy + Into<f64>>(
+        &self,
+        output: &[T],
+        elements_a_row: usize,
+        bound: f64,
+        oracle: impl Fn(usize) -> Expected,
+    ) -> Result<f64> {
+        if !self.oracle {
+            return Ok(0.0);
+        }
+        let found = compare(output, bound, oracle);
+        found.map(|errors| errors.absolute).map_err(|Mismatch { index, got, want, .. }| {
+            let (id, op, m, k) = (self.kernel.id(), self.cell.op, self.cell.shape.m, self.cell.shape.k);
+            let row = index / elements_a_row;
+            Error::failed(format!("{op} {m}x{k}: {id} gives {got} in row {row}, the oracle {want}; it is not timed"))
+        })
+    }
+
+    /// Codes of one row.
+    fn codes(&self, row: usize) -> &[u8] {
+        &self.operands.codes[row * self.cell.shape.k..][..self.cell.shape.k]
     }
 
     fn dequantize(&self) -> Result<Checked> {
         let (weights, k) = (self.weights(), self.cell.shape.k);
         let mut out = vec![f32::NAN; self.operands.codes.len()];
         self.kernel.dequantize(weights, 0..weights.rows(), &mut out).map_err(|e| self.failed(e))?;
-        for (i, (&got, &code)) in out.iter().zip(&self.operands.codes).enumerate().filter(|_| self.oracle) {
-            let want = reference::weight(code, weights.table(), weights.scale_at(i / k, i % k));
-            if got != want {
-                return Err(self.wrong(i / k, got.into(), want.into()));
-            }
-        }
+        let scale = |i: usize| weights.scale_at(i / k, i % k);
+        let weight = |i: usize| reference::weight(self.operands.codes[i], weights.table(), scale(i));
+        self.compared(&out, k, 0.0, |i| Expected::exactly(weight(i)))?;
         Ok(Checked::equal(EXACT, &out))
     }
 
@@ -93,13 +111,8 @@ impl Check<'_> {
         let mut y = vec![i32::MIN; weights.rows()];
         team.split_rows(weights.layout().rows, &mut y, |rows, y| self.kernel.gemv_i8(weights, rows, x, y))
             .map_err(|e| self.failed(e))?;
-        let rows = y.iter().zip(self.operands.codes.chunks_exact(x.len())).enumerate();
-        for (row, (&got, codes)) in rows.filter(|_| self.oracle) {
-            let want = reference::dot_i64(codes, weights.table(), x.values());
-            if i64::from(got) != want {
-                return Err(self.wrong(row, got.into(), want as f64));
-            }
-        }
+        let product = |row| reference::dot_i64(self.codes(row), weights.table(), x.values());
+        self.compared(&y, 1, 0.0, |row| Expected::integer(product(row)))?;
         Ok(y)
     }
 
@@ -116,9 +129,7 @@ impl Check<'_> {
             if t > 0 {
                 self.kernel.gemv_i8(weights, 0..rows, x, &mut want).map_err(|e| self.failed(e))?;
             }
-            if let Some(row) = (0..rows).find(|&r| y[r] != want[r]) {
-                return Err(self.wrong(row, y[row].into(), want[row].into()));
-            }
+            self.compared(y, 1, 0.0, |row| Expected::exactly(want[row]))?;
         }
         Ok(Checked::equal(BATCH, &y))
     }
@@ -128,18 +139,9 @@ impl Check<'_> {
         let mut y = vec![f32::NAN; weights.rows()];
         team.split_rows(weights.layout().rows, &mut y, |rows, y| self.kernel.gemv_f32(weights, rows, x, y))
             .map_err(|e| self.failed(e))?;
-        let mut max_abs_error = 0f64;
-        let rows = y.iter().zip(self.operands.codes.chunks_exact(x.len())).enumerate();
-        for (row, (&got, codes)) in rows.filter(|_| self.oracle) {
-            let (want, terms) = reference::dot_f64(codes, weights.table(), |j| weights.scale_at(row, j), x.values());
-            // Written so that NaN fails.
-            let error = (f64::from(got) - want).abs();
-            let within = error <= conformance::F32_BOUND * terms;
-            if !within {
-                return Err(self.wrong(row, got.into(), want));
-            }
-            max_abs_error = max_abs_error.max(error);
-        }
+        let scale = |row| move |column| weights.scale_at(row, column);
+        let product = |row| reference::dot_f64(self.codes(row), weights.table(), scale(row), x.values());
+        let max_abs_error = self.compared(&y, 1, conformance::F32_BOUND, |row| product(row).into())?;
         Ok(Checked { max_abs_error, ..Checked::equal(FLOAT, &y) })
     }
 }
