@@ -83,7 +83,8 @@ impl Columns {
     /// A cell of a gate over its process pairs: a sample a pair.
     pub fn gate(pairs: &[GatePair], threads: usize) -> Self {
         let mut entries: Vec<Entry> = Vec::new();
-        for (column, id) in [(BASELINE, "the baseline"), (CURRENT, "the current build"), (BASELINE_AGAIN, "the baseline")]
+        for (column, id) in
+            [(BASELINE, "the baseline"), (CURRENT, "the current build"), (BASELINE_AGAIN, "the baseline")]
         {
             let ns = pairs.iter().flat_map(|pair| Method::Current.times(&pair.rounds, column, threads)).collect();
             entries.push(Entry { id: id.into(), ns, self_pair: column == BASELINE_AGAIN });
@@ -185,9 +186,7 @@ impl Columns {
 
     /// 95th percentile of how far single rounds of the twin are apart.
     pub fn noise_floor(&self) -> f64 {
-        self.twin.map_or(0.0, |twin| {
-            Paired::new(self.method, self.ns(twin.first), self.ns(twin.again)).noise_floor()
-        })
+        self.twin.map_or(0.0, |twin| Paired::new(self.method, self.ns(twin.first), self.ns(twin.again)).noise_floor())
     }
 
     /// The entry with the smallest of these median times, 0 for none, against the one with the next.

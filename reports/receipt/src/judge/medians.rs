@@ -89,9 +89,8 @@ pub fn compare(method: Method, records: &mut [GenerationKernel], blocks: &[Token
         }
         let baseline = before.iter().find(|b| b.family == record.family);
         let dense = dense_kernel(&record.kernel).and_then(|id| before.iter().find(|b| b.kernel == id));
-        let by_text = |partner: &GenerationKernel| {
-            decode_ratio(method, &partner.kernel, &partner.rounds, &record.rounds)
-        };
+        let by_text =
+            |partner: &GenerationKernel| decode_ratio(method, &partner.kernel, &partner.rounds, &record.rounds);
         record.decode_vs_baseline = by_block.or_else(|| dense.or(baseline).and_then(by_text));
         record.ids_equal_baseline = baseline.is_none_or(|b| {
             let both = record.token_ids.len().min(b.token_ids.len());

@@ -36,5 +36,3 @@ pub use read::complete;
 
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod tmp_dump;

@@ -148,9 +148,8 @@ fn blocks_of_one_text_are_not_independent() {
     // Each text is off by as much as its engines' places in memory make it, one way or the other.
     let same: Vec<f64> =
         (0..81).map(|i| if (i / 9) % 3 == 0 { -0.05 } else { 0.04 } + 0.0001 * f64::from(i % 7)).collect();
-    let by = |sample, same: &[f64]| {
-        decide(Test { rule: &rule, until: Until::Decided, sample }, &[0.0; 81], same, "p").0
-    };
+    let by =
+        |sample, same: &[f64]| decide(Test { rule: &rule, until: Until::Decided, sample }, &[0.0; 81], same, "p").0;
     assert_eq!(by(Sample::Round, &same).outcome, Outcome::Unstable);
     let verdict = by(Sample::TokenBlock(9), &same);
     assert_eq!(verdict.outcome, Outcome::Pass, "{verdict:?}");

@@ -95,8 +95,7 @@ fn the_rule_has_no_favourite_side() {
             |shift: f64| -> Vec<f64> { (0..200).map(|_| shift + noise * f64::from(random.signed_unit())).collect() };
         let (effect, same) = (draw(shift), draw(0.0));
         let other: Vec<f64> = effect.iter().map(|x| -x).collect();
-        let word =
-            |effect: &[f64]| sequential::decide(test, effect, &same, "p").0.direction();
+        let word = |effect: &[f64]| sequential::decide(test, effect, &same, "p").0.direction();
         let (one, two) = (word(&effect), word(&other));
         let expected = match one {
             Direction::Slower => Direction::Faster,

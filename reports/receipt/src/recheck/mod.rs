@@ -14,7 +14,10 @@ use serde::Serialize;
 use std::path::PathBuf;
 
 /// Parts of old receipts that this build no longer reads, and what they hold.
-const NO_LONGER_READ: [(&str, &str); 1] = [("calibration", "gates of a build against itself")];
+const NO_LONGER_READ: [(&str, &str); 2] = [
+    ("calibration", "gates of a build against itself"),
+    ("sparsity", "a sweep of one feed-forward block over live shares"),
+];
 
 /// What was found out about one receipt.
 #[derive(Clone, Debug, Serialize)]
