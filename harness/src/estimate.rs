@@ -48,9 +48,6 @@ pub fn in_words(asked: &Asked<'_>) -> String {
     if asked.scenario.perplexity.is_some() {
         parts.push("perplexity".into());
     }
-    if asked.scenario.sparsity.is_some() {
-        parts.push("feed-forward blocks".into());
-    }
     let parts = if parts.is_empty() { "checks only".into() } else { parts.join(", ") };
     format!("{}: {parts}", range(low, high))
 }

@@ -88,9 +88,6 @@ fn measured(receipt: &Receipt) -> Vec<String> {
     if gated > 0 {
         out.push(format!("{} of a gate", count(gated, "comparison")));
     }
-    if let Some(s) = &receipt.sparsity {
-        out.push(format!("a feed-forward block at {}", count(s.points.len(), "live share")));
-    }
     if let Some(g) = &receipt.generation {
         out.push(format!("generation with {}", count(g.kernels.len(), "kernel")));
     }

@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::machine::Machine;
 use kernels::conformance::{self, Expected, compare};
 use kernels::parallel::Team;
-use kernels::{CodeTable, F32Ops, Family, Kernel, KernelError, LinearInput, PackedWeights, reference};
+use kernels::{CodeTable, F32Ops, Kernel, KernelError, LinearInput, PackedWeights, reference};
 use model::weights::Model;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -28,7 +28,10 @@ pub struct Selection {
 /// The named kernel, or the fastest exact one. Either passed the conformance suite just now.
 pub fn select(requested: &str, machine: &Machine, model: &Model) -> Result<Selection> {
     let kernel = match requested {
-        "auto" => return fastest(machine, model),
+        "auto" => {
+            let exact = machine.kernels(None)?.into_iter().filter(|kernel| kernel.descriptor().exact());
+            return fastest(&exact.map(verified).collect::<Result<Vec<_>>>()?, machine, model);
+        }
         id => verified(machine.kernel(id)?)?,
     };
     Ok(Selection { requested: requested.into(), kernel, reason: "named on the command line".into() })
@@ -48,14 +51,12 @@ pub fn verified(kernel: Kernel) -> Result<Kernel> {
     }
 }
 
-fn fastest(machine: &Machine, model: &Model) -> Result<Selection> {
-    let available = machine.kernels(None)?;
-    let exact = available.into_iter().filter(|k| k.descriptor().family() == Family::W2A8 && k.descriptor().exact());
-    let candidates = exact.map(verified).collect::<Result<Vec<_>>>()?;
+/// The fastest of these exact kernels, which passed the suite.
+pub fn fastest(candidates: &[Kernel], machine: &Machine, model: &Model) -> Result<Selection> {
     let name = "blk.0.ffn_gate.weight";
     let mut packed: HashMap<_, PackedWeights> = HashMap::new();
     let mut input = LinearInput::new(1, model.config.dim, F32Ops::select(machine.features));
-    for kernel in &candidates {
+    for kernel in candidates {
         let layout = kernel.descriptor().layout;
         if let Entry::Vacant(empty) = packed.entry(layout) {
             empty.insert(model.matrix(name, layout, CodeTable::TERNARY, &mut Team::single())?);

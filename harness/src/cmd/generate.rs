@@ -2,7 +2,7 @@
 
 use crate::choose::decode_kernel::{Selection, select};
 use crate::choose::prefill_kernel::PrefillPolicy;
-use crate::choose::sparsity;
+use crate::choose::sparsity::skipping;
 use crate::error::{Error, Result};
 use crate::load_model::{Head, Loaded, load_if};
 use crate::machine::{Machine, MachineArgs, all_cpus};
@@ -40,12 +40,8 @@ pub struct ModelArgs {
     #[arg(long, value_name = "NAME")]
     pub pre: Option<String>,
     /// Never skip zero gates of the feed-forward blocks
-    #[arg(long, conflicts_with = "sparse")]
-    pub dense: bool,
-    /// Always skip zero gates of the feed-forward blocks, even where the probe found that slower (same logits, bit for
-    /// bit)
     #[arg(long)]
-    pub sparse: bool,
+    pub dense: bool,
     /// Threads, pinning, features
     #[command(flatten)]
     pub machine: MachineArgs,
@@ -272,7 +268,7 @@ pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
     }
     let decision = policy.decide(&selection.kernel, prompt.len(), model, &machine)?;
     let prefill = bench.prefill(decision.as_ref().and_then(|d| d.plan.as_ref()))?;
-    let sparse = sparsity::from_flags(args.model.dense, args.model.sparse, sparsity::MEASURED);
+    let sparse = skipping(args.model.dense);
     let decoder = bench.decoder(selection.kernel, CodeTable::TERNARY)?.context(capacity);
     let mut decoder = decoder.prefill(prefill).sparse(sparse).build()?;
     if let Some(sparse) = decoder.sparse() {

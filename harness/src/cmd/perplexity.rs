@@ -1,7 +1,7 @@
 //! `perplexity`: nats a token over non-overlapping windows.
 
 use super::generate::{KernelUsed, ModelArgs, ModelUsed, prepare};
-use crate::choose::sparsity;
+use crate::choose::sparsity::skipping;
 use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::measure::bench::Bench;
@@ -123,7 +123,7 @@ pub fn run(args: &PerplexityArgs, out: &Output) -> Result<()> {
     let table = if args.lut == Lut::Seed { CodeTable::SEED } else { CodeTable::TERNARY };
     let mut bench = Bench::new(&loaded, &machine, args.model.head.into(), interrupt::flag());
     // Kernels with a gemm score in batches, in which zeros are not skipped; the others score token by token.
-    let sparsity = sparsity::from_flags(args.model.dense, args.model.sparse, Sparsity::Dense);
+    let sparsity = skipping(args.model.dense);
     let sparsity = if args.lut == Lut::File { sparsity } else { Sparsity::Dense };
     let mut decoder = bench.decoder(selection.kernel, table)?.context(args.window).sparse(sparsity).build()?;
     if let Some(sparse) = decoder.sparse() {

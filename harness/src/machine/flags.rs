@@ -117,12 +117,6 @@ impl Machine {
         Self { threads: 1, load_threads: 1, features, mask: None, cpus: Vec::new() }
     }
 
-    /// As many threads.
-    #[cfg(test)]
-    pub fn with_threads(self, threads: usize) -> Self {
-        Self { threads, ..self }
-    }
-
     /// A team of the asked-for size, its threads pinned if asked.
     pub fn team(&self) -> Result<Team> {
         self.team_of(self.threads)

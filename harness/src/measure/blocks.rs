@@ -9,16 +9,15 @@
 //! decoders, the same for a whole run). Every text therefore has new decoders at other places, so that this is noise
 //! that the A/A pair shows, and no bias.
 
-use super::clock::ThreadUsage;
 use super::micro;
-use super::rounds::orders;
-use super::sparse_pair::sparse_id;
+use super::rounds::{Spent, orders, round, timed};
 use crate::error::{Error, Result};
 use kernels::random::SplitMix64;
 use kernels::{Family, Kernel};
 use model::decoder::Decoder;
 use model::sampler::{Sampler, Sampling};
 use receipt::judge::Method;
+use receipt::judge::columns::SPARSE;
 use receipt::judge::sequential::DELTA;
 use receipt::judge::turns::summarize;
 use receipt::{BlockEntry, BlockRound, Round, Rule, TokenBlocks};
@@ -33,11 +32,23 @@ pub const SETTLING_TOKENS: usize = 1;
 const LINE: usize = 64;
 const LINES_OF_A_PAGE: u32 = 64;
 
-/// Comparisons of a run that generates with these kernels in so many rounds.
-pub fn comparisons(kernels: &[Kernel], rounds: usize) -> usize {
-    let of = |f: Family| -> Vec<Kernel> { kernels.iter().filter(|k| k.descriptor().family() == f).copied().collect() };
-    // The fastest against itself without the zeros of the gate stands in for the fastest against the next.
-    if rounds < 2 { 0 } else { Family::ALL.map(|f| micro::comparisons(&of(f))).iter().sum() }
+/// Comparisons of a run that generates with these kernels in so many rounds, one of them without zero gates too if
+/// `sparse`.
+pub fn comparisons(kernels: &[Kernel], rounds: usize, sparse: bool) -> usize {
+    if rounds < 2 {
+        return 0;
+    }
+    let in_family = |family: Family| -> Vec<Kernel> {
+        kernels.iter().filter(|kernel| kernel.descriptor().family() == family).copied().collect()
+    };
+    // One that skips is compared with its family's first kernel, and with itself as it is.
+    let of_sparse = if sparse && kernels.iter().any(|kernel| kernel.descriptor().exact()) { 2 } else { 0 };
+    Family::ALL.iter().map(|&family| micro::comparisons(&in_family(family))).sum::<usize>() + of_sparse
+}
+
+/// What a kernel is called, with and without the zeros of the gate.
+pub fn id(kernel: &Kernel, sparse: bool) -> String {
+    format!("{}{}", kernel.id(), if sparse { SPARSE } else { "" })
 }
 
 /// One column.
@@ -49,12 +60,14 @@ pub struct Column<'a> {
     pub ids: &'a [u32],
     /// Whether it skips what the gate's zeros make irrelevant.
     pub sparse: bool,
+    /// Whether it is another column once more (A/A).
+    pub again: bool,
 }
 
 impl Column<'_> {
     /// What it is called.
     pub fn id(&self) -> String {
-        if self.sparse { sparse_id(&self.kernel) } else { self.kernel.id().into() }
+        id(&self.kernel, self.sparse)
     }
 }
 
@@ -82,8 +95,7 @@ pub struct Plan<'a> {
     pub interrupted: &'a AtomicBool,
 }
 
-/// Measures the kernels of one family; the last column must be the kernel of the last but one again. `decoder` makes
-/// one for a kernel. None where the shortest text has no block, or was interrupted before one.
+/// Measures the kernels of one family, of which one must be there twice. `decoder` makes one for a column. None where the shortest text has no block, or was interrupted before one.
 ///
 /// # Errors
 /// Another id than the kernel generated undisturbed.
@@ -145,19 +157,7 @@ pub fn measure<'m>(
 }
 
 fn entries(columns: &[Column<'_>]) -> Vec<BlockEntry> {
-    let entry = |(i, c): (usize, &Column<'_>)| BlockEntry {
-        kernel: c.id(),
-        self_pair: columns.len() > 1 && i + 1 == columns.len(),
-    };
-    columns.iter().enumerate().map(entry).collect()
-}
-
-/// One stretch of a turn.
-struct Spent {
-    ns: u64,
-    used: ThreadUsage,
-    /// Wall time before it, in the same turn.
-    settling_ns: u64,
+    columns.iter().map(|column| BlockEntry { kernel: column.id(), self_pair: column.again }).collect()
 }
 
 /// One round, with the time before each column's stretch; none if it was interrupted.
@@ -165,41 +165,43 @@ fn turns<'a, 'm>(
     players: &mut [Player<'a, 'm>],
     order: Vec<u8>,
     interrupted: &AtomicBool,
-    mut take: impl FnMut(&mut Player<'a, 'm>) -> Result<Spent>,
+    mut take: impl FnMut(&mut Player<'a, 'm>) -> Result<Turn>,
 ) -> Result<Option<(Round, Vec<u64>)>> {
-    let n = players.len();
-    let mut round = Round { ns: vec![0; n], cpu_ns: vec![0; n], involuntary_switches: vec![0; n], order };
-    let mut settling_ns = vec![0; n];
-    for &index in &round.order {
+    let mut settling_ns = vec![0; players.len()];
+    let round = round(order, |entry| {
         if interrupted.load(Ordering::Relaxed) {
-            return Ok(None);
+            return Ok::<_, Error>(None);
         }
-        let i = usize::from(index);
-        let spent = take(&mut players[i])?;
-        (round.ns[i], round.cpu_ns[i]) = (spent.ns, spent.used.cpu_ns);
-        round.involuntary_switches[i] = spent.used.involuntary_switches as u32;
-        settling_ns[i] = spent.settling_ns;
-    }
-    Ok(Some((round, settling_ns)))
+        let turn = take(&mut players[entry])?;
+        settling_ns[entry] = turn.settling_ns;
+        Ok(Some(turn.spent))
+    })?;
+    Ok(round.map(|round| (round, settling_ns)))
+}
+
+/// A turn: what is timed, and the wall time before it.
+struct Turn {
+    spent: Spent,
+    settling_ns: u64,
 }
 
 impl Player<'_, '_> {
     /// The whole prompt, up to the logits of the first token.
-    fn prompt(&mut self, prompt: &[u32]) -> Result<Spent> {
-        let spent = timed(0, || {
+    fn prompt(&mut self, prompt: &[u32]) -> Result<Turn> {
+        let spent = timed(|| {
             for tokens in prompt.chunks(self.decoder.batch()) {
                 self.decoder.forward(tokens)?;
             }
             self.decoder.logits()?;
-            Ok(())
+            Ok::<(), Error>(())
         })?;
         let id = self.sampler()?.sample(self.decoder.last_logits())?;
         expect(&self.column, 0, id)?;
-        Ok(spent)
+        Ok(Turn { spent, settling_ns: 0 })
     }
 
     /// The turn that begins with feeding the generated id `from`.
-    fn block(&mut self, from: usize) -> Result<Spent> {
+    fn block(&mut self, from: usize) -> Result<Turn> {
         let mut sampler = self.sampler()?;
         let column = self.column;
         let mut step = |at: usize| {
@@ -212,7 +214,8 @@ impl Player<'_, '_> {
         (from..from + SETTLING_TOKENS).try_for_each(&mut step)?;
         let settling_ns = start.elapsed().as_nanos() as u64;
         let block = from + SETTLING_TOKENS;
-        timed(settling_ns, || (block..block + TOKENS).try_for_each(&mut step))
+        let spent = timed(|| (block..block + TOKENS).try_for_each(&mut step))?;
+        Ok(Turn { spent, settling_ns })
     }
 
     fn sampler(&self) -> Result<Sampler> {
@@ -228,14 +231,6 @@ fn expect(column: &Column<'_>, at: usize, id: u32) -> Result<()> {
     Err(Error::failed(format!(
         "{kernel} generates id {id} at {at} when kernels take turns, {own} undisturbed; run `tritbench verify`"
     )))
-}
-
-fn timed(settling_ns: u64, work: impl FnOnce() -> Result<()>) -> Result<Spent> {
-    let before = ThreadUsage::now();
-    let start = Instant::now();
-    work()?;
-    let ns = start.elapsed().as_nanos() as u64;
-    Ok(Spent { ns, used: ThreadUsage::now().since(before), settling_ns })
 }
 
 #[cfg(test)]
@@ -275,8 +270,12 @@ mod tests {
             ids
         };
         let texts: Vec<Vec<u32>> = kernels.iter().map(&mut text).collect();
-        let columns: Vec<_> =
-            kernels.iter().zip(&texts).map(|(&kernel, ids)| Column { kernel, ids, sparse: false }).collect();
+        let mut columns: Vec<_> = kernels
+            .iter()
+            .zip(&texts)
+            .map(|(&kernel, ids)| Column { kernel, ids, sparse: false, again: false })
+            .collect();
+        columns[3].again = true;
         let interrupted = &AtomicBool::new(stop);
         measure(
             &columns,

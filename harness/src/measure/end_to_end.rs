@@ -6,16 +6,18 @@ use super::blocks;
 use super::blocks::Column;
 use super::clock::ThreadUsage;
 use super::generation::{as_round, check_golden, first_ids, greedy, same_ids, summarize};
+use super::records;
 use super::rounds::orders;
-use super::sparse_pair::{Pair, sparse_id};
+use crate::choose::decode_kernel;
 use crate::choose::prefill_kernel::{PrefillPlan, PrefillPolicy};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::scenario;
 use kernels::{CodeTable, Family, HeadFormat, Kernel};
 use model::decoder::{Builder, Decoder};
 use model::generate::{Generation, Request, Session};
 use model::known::Golden;
 use model::sparse_ffn::Sparsity;
+use model::stop::StopReason;
 use receipt::judge::{Method, medians};
 use receipt::{
     GenerationKernel, GenerationRecord, GenerationRound, GoldenCheck, KvCacheRecord, PrefillRecord, TokenBlocks, judge,
@@ -46,6 +48,8 @@ pub struct Plan<'a> {
 /// A kernel and what it did so far.
 struct Player<'m> {
     kernel: Kernel,
+    /// Whether it skips the zeros of the gate.
+    sparse: bool,
     plan: Option<PrefillPlan>,
     decision: Option<PrefillRecord>,
     decoder: Decoder<'m>,
@@ -53,8 +57,29 @@ struct Player<'m> {
 }
 
 impl Player<'_> {
+    fn id(&self) -> String {
+        blocks::id(&self.kernel, self.sparse)
+    }
+
     fn column(&self) -> Column<'_> {
-        Column { kernel: self.kernel, ids: first_ids(&self.runs), sparse: false }
+        Column { kernel: self.kernel, ids: first_ids(&self.runs), sparse: self.sparse, again: false }
+    }
+
+    /// Ids and last logits must be those of `dense`, bit for bit, unless a time limit or the user ended either.
+    fn same_as(&self, dense: &Self) -> Result<()> {
+        let (Some((_, own)), Some((_, other))) = (self.runs.last(), dense.runs.last()) else { return Ok(()) };
+        let cut_off = |out: &Generation| matches!(out.stop_reason, StopReason::Timeout | StopReason::Interrupted);
+        let (cut, both) = (cut_off(own) || cut_off(other), own.token_ids.len().min(other.token_ids.len()));
+        if own.token_ids[..both] != other.token_ids[..both] || (!cut && own.token_ids != other.token_ids) {
+            return Err(Error::failed(format!("{} generates other ids than {}", self.id(), dense.id())));
+        }
+        let mut logits = self.decoder.last_logits().iter().zip(dense.decoder.last_logits()).enumerate();
+        match logits.find(|(_, (own, other))| !cut && own.to_bits() != other.to_bits()) {
+            Some((at, (own, other))) => {
+                Err(Error::failed(format!("{}: last logit {at} is {own}, of {} {other}", self.id(), dense.id())))
+            }
+            None => Ok(()),
+        }
     }
 }
 
@@ -75,13 +100,8 @@ pub fn generation(
 ) -> Result<GenerationRecord> {
     let mut texts = Texts::new(bench, plan)?;
     texts.whole(bench, &mut step)?;
-    let mut blocks = texts.by_blocks(bench, &mut step)?;
-    let mut kernels = texts.records(bench)?;
-    medians::compare(Method::Current, &mut kernels, &blocks);
-    if let Some((record, in_turns)) = texts.sparse(bench, &kernels, &mut step)? {
-        kernels.push(record);
-        blocks.extend(in_turns);
-    }
+    let blocks = texts.by_blocks(bench, &mut step)?;
+    let kernels = texts.records(bench)?;
     let kv_cache = texts.players.first().map(|player| KvCacheRecord::f16(player.decoder.kv_bytes_per_position()));
     let mut record = GenerationRecord {
         prompt: plan.asked.prompt.clone(),
@@ -96,7 +116,7 @@ pub fn generation(
         blocks,
     };
     medians::compare(Method::Current, &mut record.kernels, &record.blocks);
-    judge::sparse(&mut record);
+    judge::texts(&mut record);
     Ok(record)
 }
 
@@ -112,7 +132,14 @@ impl<'p, 'm> Texts<'p, 'm> {
             let chosen = chosen.flatten();
             let prefill = bench.prefill(chosen.as_ref())?;
             let decoder = texts.decoder(bench, kernel)?.prefill(prefill).build()?;
-            texts.players.push(Player { kernel, plan: chosen, decision, decoder, runs: Vec::new() });
+            texts.players.push(Player { kernel, sparse: false, plan: chosen, decision, decoder, runs: Vec::new() });
+        }
+        let exact = plan.kernels.iter().filter(|kernel| kernel.descriptor().exact()).copied().collect::<Vec<_>>();
+        if !matches!(plan.sparsity, Sparsity::Dense) && !exact.is_empty() {
+            let kernel = decode_kernel::fastest(&exact, bench.machine, bench.model())?.kernel;
+            let decoder = texts.decoder(bench, kernel)?.sparse(plan.sparsity).build()?;
+            let (plan, decision, runs) = (None, None, Vec::new());
+            texts.players.push(Player { kernel, sparse: true, plan, decision, decoder, runs });
         }
         Ok(texts)
     }
@@ -151,15 +178,19 @@ impl<'p, 'm> Texts<'p, 'm> {
                 }
                 let request = self.request();
                 let player = &mut self.players[index];
-                step(player.kernel.id(), done);
+                step(&player.id(), done);
                 let session = Session::new(&mut player.decoder, request)?;
                 let before = ThreadUsage::now();
                 let out = session.run(bench.stop, &mut |_| {})?;
                 let used = ThreadUsage::now().since(before);
-                same_ids(player.kernel.id(), round, player.runs.first().map(|(_, first)| first), &out)?;
+                same_ids(&player.id(), round, player.runs.first().map(|(_, first)| first), &out)?;
                 player.runs.push((as_round(round, position, &out, used), out));
                 done += 1;
             }
+        }
+        for sparse in self.players.iter().filter(|player| player.sparse) {
+            let dense = self.players.iter().find(|player| !player.sparse && player.kernel.id() == sparse.kernel.id());
+            dense.map_or(Ok(()), |dense| sparse.same_as(dense))?;
         }
         Ok(())
     }
@@ -169,18 +200,20 @@ impl<'p, 'm> Texts<'p, 'm> {
         let mut blocks = Vec::new();
         for family in Family::ALL {
             let in_family = self.players.iter().filter(|player| player.kernel.descriptor().family() == family);
-            let Some(last) = in_family.clone().last() else { continue };
+            let Some(again) = in_family.clone().rfind(|player| !player.sparse).map(Player::column) else { continue };
             if self.plan.asked.rounds < 2 || bench.stopped() {
                 continue;
             }
             let texts = self.plan.asked.rounds * self.players.len();
             step(&format!("{} kernels in turn, by blocks of tokens", family.name()), texts);
-            let columns: Vec<Column<'_>> = in_family.chain([last]).map(Player::column).collect();
+            let again = Column { again: true, ..again };
+            let columns: Vec<Column<'_>> = in_family.map(Player::column).chain([again]).collect();
             blocks.extend(blocks::measure(&columns, &self.turns(bench), |column| {
-                let player = self.players.iter().find(|player| player.kernel.id() == column.kernel.id());
+                let player = self.players.iter().find(|player| player.id() == column.id());
                 let prefill = bench.prefill(player.and_then(|player| player.plan.as_ref()))?;
-                let decoder = bench.decoder(column.kernel, CodeTable::TERNARY)?;
-                Ok(decoder.context(self.room).prefill(prefill).build()?)
+                let sparsity = if column.sparse { self.plan.sparsity } else { Sparsity::Dense };
+                let decoder = bench.decoder(column.kernel, CodeTable::TERNARY)?.context(self.room);
+                Ok(decoder.prefill(prefill).sparse(sparsity).build()?)
             })?);
         }
         Ok(blocks)
@@ -192,45 +225,11 @@ impl<'p, 'm> Texts<'p, 'm> {
         for player in &mut self.players {
             let runs = std::mem::take(&mut player.runs);
             let Some(record) = summarize(&player.kernel, runs, player.decoder.bytes_per_token()) else { continue };
+            let (kernel, sparse_ffn) = (player.id(), player.decoder.sparse().map(records::sparse_ffn));
             let goldens = known_answers(bench, self.plan.goldens, &mut player.decoder)?;
-            records.push(GenerationKernel { goldens, prefill: player.decision.take(), ..record });
+            records.push(GenerationKernel { kernel, sparse_ffn, goldens, prefill: player.decision.take(), ..record });
         }
         Ok(records)
-    }
-
-    /// The fastest exact kernel without zero gates: whole texts in turn with itself as it is, then by blocks of tokens.
-    fn sparse(
-        &mut self,
-        bench: &mut Bench<'m>,
-        records: &[GenerationKernel],
-        step: &mut impl FnMut(&str, usize),
-    ) -> Result<Option<(GenerationKernel, Option<TokenBlocks>)>> {
-        let exact = records.iter().filter(|r| r.family == Family::W2A8.name() && r.decode_tokens_per_s > 0.0);
-        let fastest = exact.max_by(|a, b| a.decode_tokens_per_s.total_cmp(&b.decode_tokens_per_s));
-        let at = fastest.and_then(|fastest| self.players.iter().position(|p| p.kernel.id() == fastest.kernel));
-        let Some(at) = at.filter(|&at| self.players[at].kernel.descriptor().exact()) else { return Ok(None) };
-        if matches!(self.plan.sparsity, Sparsity::Dense) || bench.stopped() {
-            return Ok(None);
-        }
-        let (kernel, asked) = (self.players[at].kernel, self.plan.asked);
-        let mut sparse = self.decoder(bench, kernel)?.sparse(self.plan.sparsity).build()?;
-        let texts = asked.rounds * self.players.len();
-        step(&sparse_id(&kernel), texts);
-        let request = self.request();
-        let dense = &mut self.players[at].decoder;
-        let pair = Pair { kernel, dense, sparse: &mut sparse, request, seed: self.plan.seed };
-        let Some(record) = pair.run(asked.rounds, bench.stop)? else { return Ok(None) };
-        let mut in_turns = None;
-        if asked.rounds > 1 && !bench.stopped() {
-            let column = |sparse| Column { kernel, ids: &record.token_ids, sparse };
-            let columns = [column(false), column(true), column(true)];
-            in_turns = blocks::measure(&columns, &self.turns(bench), |column| {
-                let sparsity = if column.sparse { self.plan.sparsity } else { Sparsity::Dense };
-                Ok(self.decoder(bench, kernel)?.context(self.room).sparse(sparsity).build()?)
-            })?;
-        }
-        let goldens = known_answers(bench, self.plan.goldens, &mut sparse)?;
-        Ok(Some((GenerationKernel { goldens, ..record }, in_turns)))
     }
 }
 

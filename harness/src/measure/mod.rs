@@ -12,5 +12,3 @@ pub mod micro;
 pub mod perplexity;
 pub mod records;
 pub mod rounds;
-pub mod sparse_pair;
-pub mod sparsity;

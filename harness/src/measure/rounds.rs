@@ -3,8 +3,47 @@
 use super::clock::ThreadUsage;
 use kernels::random::SplitMix64;
 use receipt::Round;
+use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
+
+/// What one turn took.
+#[derive(Clone, Copy, Debug)]
+pub struct Spent {
+    /// Wall time.
+    pub ns: u64,
+    /// CPU time of the thread that took the turn.
+    pub cpu_ns: u64,
+    /// Its involuntary context switches.
+    pub involuntary_switches: u32,
+}
+
+/// Times a turn of the calling thread.
+pub fn timed<E>(turn: impl FnOnce() -> Result<(), E>) -> Result<Spent, E> {
+    let before = ThreadUsage::now();
+    let start = Instant::now();
+    turn()?;
+    let ns = start.elapsed().as_nanos() as u64;
+    let used = ThreadUsage::now().since(before);
+    Ok(Spent { ns, cpu_ns: used.cpu_ns, involuntary_switches: used.involuntary_switches as u32 })
+}
+
+/// Everybody's turn once, in this order: the one way in which anything takes turns. None if `turn` gave none, which
+/// ends the round.
+///
+/// # Errors
+/// Those of `turn`.
+pub fn round<E>(order: Vec<u8>, mut turn: impl FnMut(usize) -> Result<Option<Spent>, E>) -> Result<Option<Round>, E> {
+    let n = order.len();
+    let mut round = Round { ns: vec![0; n], cpu_ns: vec![0; n], involuntary_switches: vec![0; n], order };
+    for &entry in &round.order {
+        let entry = usize::from(entry);
+        let Some(spent) = turn(entry)? else { return Ok(None) };
+        (round.ns[entry], round.cpu_ns[entry]) = (spent.ns, spent.cpu_ns);
+        round.involuntary_switches[entry] = spent.involuntary_switches;
+    }
+    Ok(Some(round))
+}
 
 /// One entry's work: makes the given number of calls.
 pub type Epoch<'a> = Box<dyn FnMut(u32) + 'a>;
@@ -80,23 +119,15 @@ pub fn run(
         if interrupted.load(Ordering::Relaxed) {
             break;
         }
-        let mut round = Round {
-            ns: vec![0; order.len()],
-            cpu_ns: vec![0; order.len()],
-            involuntary_switches: vec![0; order.len()],
-            order,
+        let turn = |entry: usize| {
+            timed(|| {
+                entries[entry](calls);
+                Ok(())
+            })
+            .map(Some)
         };
-        for &entry in &round.order {
-            let entry = usize::from(entry);
-            let before = ThreadUsage::now();
-            let start = Instant::now();
-            entries[entry](calls);
-            round.ns[entry] = start.elapsed().as_nanos() as u64;
-            let used = ThreadUsage::now().since(before);
-            round.cpu_ns[entry] = used.cpu_ns;
-            round.involuntary_switches[entry] = used.involuntary_switches as u32;
-        }
-        done.push(round);
+        let Ok(Some(whole)) = round::<Infallible>(order, turn) else { break };
+        done.push(whole);
         if enough(&done) {
             break;
         }

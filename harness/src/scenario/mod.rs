@@ -19,13 +19,12 @@ use std::path::Path;
 use toml::Spanned;
 
 /// The built-in scenarios: file stem and text.
-pub static BUILTIN: [(&str, &str); 6] = [
+pub static BUILTIN: [(&str, &str); 5] = [
     ("quick", include_str!("../../../scenarios/quick.toml")),
     ("seed-tables", include_str!("../../../scenarios/seed-tables.toml")),
     ("timeout", include_str!("../../../scenarios/timeout.toml")),
     ("2b-4t", include_str!("../../../scenarios/2b-4t.toml")),
     ("prefill", include_str!("../../../scenarios/prefill.toml")),
-    ("sparsity", include_str!("../../../scenarios/sparsity.toml")),
 ];
 
 /// One scenario. Parts that are absent are not run.
@@ -48,8 +47,6 @@ pub struct Scenario {
     pub generate: Option<Generate>,
     /// Perplexity with every kernel.
     pub perplexity: Option<Perplexity>,
-    /// Feed-forward blocks with and without exact sparsity.
-    pub sparsity: Option<Sparsity>,
     #[serde(skip)]
     sha256: String,
     /// Whether `--quick` was applied.
@@ -125,20 +122,6 @@ pub struct Perplexity {
     /// Also read the codes with the seed's table.
     #[serde(default)]
     pub seed_table: bool,
-}
-
-/// A feed-forward block over shares of live gates.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Sparsity {
-    /// Width of the block's input and output.
-    pub dim: usize,
-    /// Rows of gate and up.
-    pub ffn: usize,
-    /// Interleaved rounds a share.
-    pub rounds: usize,
-    /// Shares of gates that are positive.
-    pub shares: Vec<f64>,
 }
 
 fn default_epoch_us() -> u32 {
@@ -238,14 +221,6 @@ impl Scenario {
             positive("windows", perplexity.windows, 1 << 20)?;
             positive("window", perplexity.window, 1 << 20)?;
         }
-        if let Some(sparsity) = &scenario.sparsity {
-            positive("rounds", sparsity.rounds, 10_000)?;
-            positive("dim", sparsity.dim, 1 << 14)?;
-            positive("ffn", sparsity.ffn, 1 << 15)?;
-            if sparsity.shares.is_empty() || !sparsity.shares.iter().all(|share| (0.0..=1.0).contains(share)) {
-                return Err(wrong(find_key(text, "shares"), "shares", "needs numbers from 0 to 1".into()));
-            }
-        }
         scenario.sha256 = sha256_hex(text.as_bytes());
         Ok(scenario)
     }
@@ -315,12 +290,6 @@ impl Scenario {
         }
         if let Some(perplexity) = &mut self.perplexity {
             perplexity.windows = perplexity.windows.min(1);
-        }
-        if let Some(sparsity) = &mut self.sparsity {
-            // Every third share and the last.
-            let last = sparsity.shares.len().saturating_sub(1);
-            let mut number = 0..;
-            sparsity.shares.retain(|_| number.next().is_some_and(|i: usize| i == last || i.is_multiple_of(3)));
         }
     }
 

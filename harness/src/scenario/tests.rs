@@ -91,6 +91,6 @@ fn errors_name_line_and_key() {
 #[test]
 fn an_unknown_name_lists_the_known_ones() {
     let e = Scenario::load("quik").expect_err("unknown").to_string();
-    assert!(e.contains("quick, seed-tables, timeout, 2b-4t, prefill, sparsity"), "{e}");
+    assert!(e.contains("quick, seed-tables, timeout, 2b-4t, prefill"), "{e}");
     assert!(Scenario::load("nowhere.toml").expect_err("missing").to_string().contains("nowhere.toml"));
 }

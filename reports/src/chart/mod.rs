@@ -12,7 +12,6 @@ mod phases;
 mod ratios;
 mod roofline;
 mod scale;
-mod sparsity;
 mod text;
 mod throughput;
 mod tokens;
@@ -35,7 +34,6 @@ pub fn all(receipt: &Receipt) -> Vec<Chart> {
         .chain(one(tokens::prefill(receipt)))
         .chain(one(phases::budget(receipt)))
         .chain(one(phases::forward(receipt)))
-        .chain(one(sparsity::chart(receipt)))
         .chain(trace::charts(receipt))
         .collect()
 }
@@ -105,7 +103,6 @@ pub mod tests {
                 "prefill.svg",
                 "phases.svg",
                 "forward.svg",
-                "sparsity.svg",
                 "trace-headline.svg",
                 "trace-w2a32.svg",
                 "trace-w2a8.svg",

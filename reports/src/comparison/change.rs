@@ -120,7 +120,7 @@ impl Change {
 mod tests {
     use super::*;
     use receipt::Rule;
-    use receipt::judge::sequential::{DELTA, ROUND_LOOKS, Same, blocks};
+    use receipt::judge::sequential::{DELTA, ROUND_LOOKS, Same, Sample};
 
     /// ln(own / partner) of rounds around a speed-up of `ratio`, with a spread of 1%.
     fn rounds(ratio: f64, n: usize) -> Vec<f64> {
@@ -132,7 +132,7 @@ mod tests {
         let side = |ratio: f64, noise: f64| {
             // Blocks of ten rounds that lie above and below in turns.
             let same: Vec<f64> = (0..n).map(|i| if i / 10 % 2 == 0 { noise } else { -noise }).collect();
-            Side { rule: &rule, effect: rounds(ratio, n), same: Same::of(&same, &blocks(&same)) }
+            Side { rule: &rule, effect: rounds(ratio, n), same: Same::new(Sample::Round, &same) }
         };
         Change::between(&side(first, 0.001), &side(other, noise))
     }
@@ -167,7 +167,7 @@ mod tests {
         let rule = Rule::new(DELTA, "round", &ROUND_LOOKS, 100, 1);
         let mut run = || -> Vec<f64> { (0..100).map(|_| f64::from(random.signed_unit()) * 0.05).collect() };
         let alarms = (0..500).filter(|_| {
-            let mut side = || Side { rule: &rule, effect: run(), same: Same::of(&[], &[]) };
+            let mut side = || Side { rule: &rule, effect: run(), same: Same::new(Sample::Round, &[]) };
             is_change(Change::between(&side(), &side()).direction)
         });
         assert!(alarms.count() <= 5);

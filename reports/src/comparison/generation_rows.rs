@@ -4,8 +4,10 @@ use super::change::Change;
 use super::parts::{Cell, Row, Run, Table};
 use crate::query;
 use receipt::figures;
+use receipt::judge::Method;
+use receipt::judge::columns::Columns;
 use receipt::judge::paired::Paired;
-use receipt::judge::{self, Method};
+use receipt::judge::sequential::Side;
 use receipt::{GenerationKernel, GenerationRecord, GenerationRound, Ratio};
 
 /// A phase with its time a round.
@@ -136,21 +138,18 @@ fn change(
     }
     // By blocks of tokens, where there are enough pairs and an A/A pair beside them.
     let by_block = |run| blocks(run, family, id, &common).filter(|_| phase.name == "decode");
-    let (Some((blocks_a, [own_a, partner_a])), Some((blocks_b, [own_b, partner_b]))) =
-        (by_block(first), by_block(other))
-    else {
+    let (Some(side_a), Some(side_b)) = (by_block(first), by_block(other)) else {
         return Some(Change::none("whole texts carry no A/A pair, so nothing says what would count"));
     };
-    Some(Change::between(&blocks_a.side(own_a, partner_a), &blocks_b.side(own_b, partner_b)))
+    Some(Change::between(&side_a, &side_b))
 }
 
-/// The token blocks of a run, and the columns of a kernel and its partner.
-fn blocks<'r>(run: &'r Run, family: &str, kernel: &str, partner: &str) -> Option<(judge::Blocks<'r>, [usize; 2])> {
+/// A kernel and its partner in the token blocks of a run.
+fn blocks<'r>(run: &'r Run, family: &str, kernel: &str, partner: &str) -> Option<Side<'r>> {
     let generation = run.receipt.generation.as_ref()?;
     generation.blocks.iter().filter(|b| b.family == family).find_map(|blocks| {
-        let at = |id: &str| blocks.entries.iter().position(|e| e.kernel == id && !e.self_pair);
-        let columns = [at(kernel)?, at(partner)?];
-        Some((judge::Blocks::new(blocks, generation.threads), columns))
+        let columns = Columns::blocks(blocks, generation.threads);
+        Some(columns.side(&blocks.rule, columns.index(kernel)?, columns.index(partner)?))
     })
 }
 

@@ -5,6 +5,7 @@ use super::parts::{Cell, Row, Run, Table};
 use crate::query;
 use receipt::figures;
 use receipt::judge;
+use receipt::judge::columns::Columns;
 use receipt::{MicroCell, Ratio, Receipt, Residency};
 
 /// What makes two cells of one family the same question.
@@ -118,12 +119,12 @@ fn change(
     };
     let (rule_a, rule_b) =
         (judge::rule_for(first.receipt.rule.as_ref(), a), judge::rule_for(other.receipt.rule.as_ref(), b));
-    let (pairs_a, pairs_b) = (judge::pairs(a, &rule_a), judge::pairs(b, &rule_b));
-    let sides = column(a, &partner).zip(column(b, &partner));
+    let (columns_a, columns_b) = (Columns::micro(a), Columns::micro(b));
+    let sides = columns_a.index(&partner).zip(columns_b.index(&partner));
     let Some((partner_a, partner_b)) = sides else {
         return Some(Change::none("the two runs have no partner in common"));
     };
-    Some(Change::between(&pairs_a.side(at_a, partner_a), &pairs_b.side(at_b, partner_b)))
+    Some(Change::between(&columns_a.side(&rule_a, at_a, partner_a), &columns_b.side(&rule_b, at_b, partner_b)))
 }
 
 /// A kernel that took turns with this one in both runs: the baseline of either, else whichever comes first.

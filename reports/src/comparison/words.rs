@@ -69,7 +69,6 @@ fn kind(run: &Run) -> String {
     let r = &run.receipt;
     match () {
         () if r.gate.is_some() => "a gate".into(),
-        () if r.sparsity.is_some() => "a sparsity sweep".into(),
         () => format!("its run is {}", super::status::status(r.status)),
     }
 }

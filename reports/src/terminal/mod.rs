@@ -13,7 +13,6 @@ use super::view::{claims_summary, lut_sentence};
 use super::{caveats, first_sentence, verdict};
 use layout::printable;
 use receipt::figures;
-use receipt::judge::sparsity::crossover_in_words;
 use receipt::{GenerationKernel, LutFinding, Receipt};
 
 /// The page's first sentence, its figures, both families, end to end. With `look.full` every table, shares of bounds
@@ -44,12 +43,6 @@ pub fn summary(receipt: &Receipt, look: Look) -> String {
             let title = format!("{family}: every comparison, and the smallest difference that counts in it");
             out.push(format!("{}\n{table}", wrapped(&title, look.width)));
         }
-    }
-    if let Some(record) = receipt.sparsity.as_ref().filter(|record| !record.points.is_empty()) {
-        if look.full || receipt.micro.is_empty() {
-            out.push(format!("Feed-forward block, microseconds\n{}", tables::sparsity(record, look)));
-        }
-        out.push(wrapped(&crossover_in_words(record), look.width));
     }
     for family in &families {
         if let Some(table) = tables::generation(receipt, family, look) {

@@ -5,7 +5,7 @@ use crate::gate_words::{by_gravity, columns, outcome_word};
 use crate::query;
 use receipt::figures;
 use receipt::judge::Direction;
-use receipt::{GateRecord, GenerationKernel, MicroCell, Outcome, Ratio, Receipt, Residency, SparsityRecord};
+use receipt::{GateRecord, GenerationKernel, MicroCell, Outcome, Ratio, Receipt, Residency};
 
 /// Most comparisons of a gate in a summary; a gate's own output has all.
 const GATE_ROWS: usize = 12;
@@ -182,22 +182,6 @@ pub fn generation(receipt: &Receipt, family: &str, look: Look) -> Option<String>
         table.rows.push(row);
     }
     Some(format!("{title}\n{}", table.text(look)))
-}
-
-/// Feed-forward blocks with and without their zeros skipped.
-pub fn sparsity(record: &SparsityRecord, look: Look) -> String {
-    let mut table = Rows::new(["live share", "dense", "sparse", "sparse over dense", ""]);
-    for p in &record.points {
-        let row = [
-            format!("{:.2}", p.live_share),
-            figures::number(p.dense_us),
-            figures::number(p.sparse_us),
-            figures::ratio_with_interval(&p.vs_dense),
-            p.vs_dense.direction().word().into(),
-        ];
-        table.rows.push(row.map(plain).into());
-    }
-    table.text(look)
 }
 
 /// What does not pass, the gravest first, and with `full` everything.

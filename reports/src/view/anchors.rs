@@ -78,7 +78,6 @@ pub fn of_pointer(receipt: &Receipt, pointer: &str) -> Option<String> {
         "perplexity" => receipt.perplexity.as_ref().map(|_| "perplexity".into()),
         "head_effect" => receipt.head_effect.as_ref().map(|_| "head-effect".into()),
         "limits" => receipt.limits.as_ref().map(|_| "limits".into()),
-        "sparsity" => receipt.sparsity.as_ref().filter(|s| !s.points.is_empty()).map(|_| "chart-sparsity.svg".into()),
         "model" => receipt.model.as_ref().map(|_| "model".into()),
         "gate" => receipt.gate.as_ref().map(|_| "gate".into()),
         "host" | "build" => Some(part.into()),

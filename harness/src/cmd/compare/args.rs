@@ -61,11 +61,8 @@ pub struct CompareArgs {
     #[arg(long, value_name = "same|auto|ID", default_value = "same")]
     pub prefill_kernel: String,
     /// Leave out the row that skips zero gates (KERNEL+sparse)
-    #[arg(long, conflicts_with = "sparse")]
-    pub dense: bool,
-    /// Time the sparse kernel on every block, even where the probe found dense faster
     #[arg(long)]
-    pub sparse: bool,
+    pub dense: bool,
 }
 
 /// `micro`.

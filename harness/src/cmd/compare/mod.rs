@@ -11,13 +11,12 @@ mod perplexity;
 mod plan;
 mod products;
 mod run;
-mod sparsity;
 mod verify;
 
 pub use args::{CompareArgs, MicroArgs};
 
 use crate::choose::prefill_kernel::PrefillPolicy;
-use crate::choose::sparsity as skipping;
+use crate::choose::sparsity::skipping;
 use crate::error::{Error, Result};
 use crate::output::Output;
 use crate::scenario::Scenario;
@@ -37,7 +36,7 @@ pub fn run(args: &CompareArgs, out: &Output) -> Result<()> {
     if args.measure.matrix.any() {
         scenario.require_micro()?;
     }
-    let sparsity = skipping::from_flags(args.dense, args.sparse, skipping::MEASURED);
+    let sparsity = skipping(args.dense);
     let texts = Texts { head: args.head.into(), sparsity, prefill: PrefillPolicy::parse(&args.prefill_kernel)? };
     measure(&args.measure, scenario, texts, out)
 }
@@ -46,7 +45,7 @@ pub fn run(args: &CompareArgs, out: &Output) -> Result<()> {
 pub fn run_micro(args: &MicroArgs, out: &Output) -> Result<()> {
     let mut scenario = Scenario::load(&args.measure.scenario)?;
     scenario.require_micro()?;
-    (scenario.generate, scenario.perplexity, scenario.sparsity, scenario.model) = (None, None, None, None);
+    (scenario.generate, scenario.perplexity, scenario.model) = (None, None, None);
     let texts = Texts { head: HeadFormat::F16, sparsity: Sparsity::Dense, prefill: PrefillPolicy::Same };
     measure(&args.measure, scenario, texts, out)
 }
@@ -82,7 +81,6 @@ fn parts(run: &mut Run<'_>) -> Result<()> {
     limits::part(run)?;
     products::part(run)?;
     counts::part(run)?;
-    sparsity::part(run)?;
     heads::part(run)?;
     generation::part(run)?;
     perplexity::part(run)

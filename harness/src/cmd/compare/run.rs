@@ -8,6 +8,7 @@ use crate::measure::bench::Bench;
 use crate::measure::blocks;
 use crate::runs::RunFolder;
 use kernels::Kernel;
+use model::sparse_ffn::Sparsity;
 use receipt::Receipt;
 use std::time::Instant;
 
@@ -47,6 +48,7 @@ impl<'a> Run<'a> {
     /// Comparisons of generation, which share the run's chance of a false alarm with those of the microbenchmarks.
     pub fn block_comparisons(&self) -> usize {
         let asked = self.plan.scenario.generate.as_ref();
-        asked.map_or(0, |asked| blocks::comparisons(&self.kernels, asked.rounds))
+        let sparse = !matches!(self.plan.texts.sparsity, Sparsity::Dense);
+        asked.map_or(0, |asked| blocks::comparisons(&self.kernels, asked.rounds, sparse))
     }
 }

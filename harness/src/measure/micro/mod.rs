@@ -40,35 +40,34 @@ pub struct Plan<'a> {
 /// Measures those of `kernels` (all of one family) that have the operation, after checking each on the very bytes that
 /// are timed. `None` when none has it.
 pub fn measure(cell: Cell, kernels: &[Kernel], plan: &Plan<'_>, team: &mut Team) -> Result<Option<MicroCell>> {
-    let mut entries = with_operation(cell, kernels);
+    let entries = with_operation(cell, kernels);
     let (Some(&first), Some(&last)) = (entries.first(), entries.last()) else { return Ok(None) };
     let family = first.descriptor().family();
     let (m, k, tokens) = (cell.shape.m, cell.shape.k, cell.tokens);
     let seed = operand_seed(plan.seed, cell, family);
     let operands = Operands::new(cell, &entries, plan.last_level_cache_bytes, plan.features, seed)?;
     let checked = check::check(cell, &operands, &entries, team)?;
-    // The A/A column: the most advanced kernel once more.
-    entries.push(last);
     let threads = team.threads();
 
     let shared = Shared::new(cell, &operands, team, plan.features);
-    let mut epochs: Vec<_> = entries.iter().map(|&kernel| shared.epoch(kernel)).collect();
+    // The A/A column: the most advanced kernel once more.
+    let again = (last, &checked[checked.len() - 1], true);
+    let each = entries.iter().zip(&checked).map(|(&kernel, checked)| (kernel, checked, false)).chain([again]);
+    let mut epochs: Vec<_> = each.clone().map(|(kernel, ..)| shared.epoch(kernel)).collect();
     if cell.residency == Residency::Dram {
         epochs.push(shared.stream(first.descriptor().layout)?);
     }
     let calls = rounds::calibrate(&mut epochs, plan.epoch_ns);
     let bytes_of = |kernel: &Kernel| operands.copies(kernel.descriptor().layout)[0].bytes() as u64;
-    // The A/A column is the last kernel.
-    let of = |i: usize| &checked[i.min(checked.len() - 1)];
-    let columns = entries.iter().enumerate().map(|(i, kernel)| MicroEntry {
+    let columns = each.map(|(kernel, checked, self_pair)| MicroEntry {
         kernel: kernel.id().into(),
         name: kernel.descriptor().long_name(cell.op),
-        self_pair: i + 1 == entries.len(),
-        bytes_per_call: bytes_of(kernel),
-        output_sha256: of(i).output_sha256.clone(),
+        self_pair,
+        bytes_per_call: bytes_of(&kernel),
+        output_sha256: checked.output_sha256.clone(),
         packing: Some(kernel.descriptor().layout.to_string()),
-        oracle: Some(of(i).oracle.into()),
-        max_abs_error: Some(of(i).max_abs_error),
+        oracle: Some(checked.oracle.into()),
+        max_abs_error: Some(checked.max_abs_error),
     });
     let mut record = MicroCell {
         op: cell.op.name().into(),

@@ -13,7 +13,6 @@ pub fn findings(receipt: &Receipt) -> Vec<Finding> {
     all.extend(head(receipt));
     all.extend(sparsity(receipt));
     all.extend(prefill_share(receipt));
-    all.extend(sparsity_sweep(receipt));
     all.extend(goldens(receipt));
     all.extend(crate::judge::sanity::findings(receipt));
     all
@@ -155,7 +154,8 @@ fn head(receipt: &Receipt) -> Option<Finding> {
 fn sparsity(receipt: &Receipt) -> Option<Finding> {
     let kernels = receipt.generation.as_ref()?.kernels.iter().enumerate();
     let (index, sparse) = kernels.filter_map(|(i, k)| k.sparse_ffn.as_ref().map(|s| (i, s))).next_back()?;
-    let (ratio, dense) = (sparse.vs_dense.as_ref()?, sparse.dense_kernel.as_ref()?);
+    let ratio = receipt.generation.as_ref()?.kernels[index].decode_vs_baseline.as_ref()?;
+    let dense = &ratio.partner;
     let interval = match (ratio.low, ratio.high) {
         (Some(l), Some(h)) => format!(" [{l:.2}, {h:.2}]"),
         _ => format!(
@@ -241,13 +241,6 @@ fn prefill_share(receipt: &Receipt) -> Option<Finding> {
     let text = format!("{} prompt tokens. {}.", tokens, shares.join("; "));
     let title = "Prefill against its products";
     (!shares.is_empty()).then(|| finding(title, text, "/generation/kernels"))
-}
-
-/// Where skipping stops to pay, from the sweep.
-fn sparsity_sweep(receipt: &Receipt) -> Option<Finding> {
-    let record = receipt.sparsity.as_ref().filter(|record| !record.points.is_empty())?;
-    let text = super::sparsity::crossover_in_words(record);
-    Some(finding("Where skipping zero gates stops to pay", text, "/sparsity/points"))
 }
 
 #[cfg(test)]

@@ -1,14 +1,13 @@
 //! From a gate's raw rounds to its verdicts. The record is the only input, so that a receipt can be recomputed.
 
-use crate::judge::Method;
-use crate::judge::sequential::{self, Sample, Until};
+use crate::judge::Columns;
 use crate::judge::stats::median;
 use crate::record::{ExactCheck, GateCell, GatePair, GateRecord, Outcome, Rule, Verdict};
 
 /// What the exact check of instruction counts is called in a record.
 pub const INSTRUCTIONS: &str = "instructions";
 
-/// Columns of a round.
+/// Columns of a round: the build that is measured against.
 pub const BASELINE: usize = 0;
 /// The build that is judged.
 pub const CURRENT: usize = 1;
@@ -18,28 +17,23 @@ pub const BASELINE_AGAIN: usize = 2;
 /// One sample a process pair: the medians over its rounds of log(current / baseline), and of log(baseline again /
 /// baseline).
 pub fn samples(pairs: &[GatePair], threads: usize) -> (Vec<f64>, Vec<f64>) {
-    let times = |pair: &GatePair, column| Method::Current.times(&pair.rounds, column, threads);
-    let against_baseline =
-        |pair: &GatePair, own: usize| median(&sequential::log_ratios(&times(pair, BASELINE), &times(pair, own)));
-    pairs.iter().map(|p| (against_baseline(p, CURRENT), against_baseline(p, BASELINE_AGAIN))).unzip()
+    let columns = Columns::gate(pairs, threads);
+    (columns.log_ratios(CURRENT, BASELINE), columns.same().to_vec())
 }
 
 /// A cell's verdict over its pairs so far, and whether it is final.
 pub fn verdict(rule: &Rule, pairs: &[GatePair], threads: usize) -> (Verdict, bool) {
-    let (effect, same) = samples(pairs, threads);
-    sequential::decide(rule, Until::Decided, Sample::ProcessPair, &effect, &same, "the baseline")
+    Columns::gate(pairs, threads).verdict(rule, CURRENT, BASELINE)
 }
 
 /// Fills in times, verdicts and the outcome from raw rounds and exact checks.
 pub fn summarize(gate: &mut GateRecord) {
     for cell in &mut gate.cells {
-        let per_call = |column_of: usize| {
-            let times = |pair: &GatePair| Method::Current.times(&pair.rounds, column_of, cell.threads);
-            let ns = cell.pairs.iter().flat_map(times);
-            median(&ns.map(|ns| ns as f64 / f64::from(cell.calls_per_epoch.max(1))).collect::<Vec<_>>())
-        };
+        let columns = Columns::gate(&cell.pairs, cell.threads);
+        let calls = f64::from(cell.calls_per_epoch.max(1));
+        let per_call = |build| median(&columns.ns(build).iter().map(|&ns| ns as f64 / calls).collect::<Vec<_>>());
         (cell.baseline_ns_per_call, cell.current_ns_per_call) = (per_call(BASELINE), per_call(CURRENT));
-        cell.verdict = verdict(&gate.rule, &cell.pairs, cell.threads).0;
+        cell.verdict = columns.verdict(&gate.rule, CURRENT, BASELINE).0;
     }
     (gate.outcome, gate.reason, gate.next_step) = conclude(gate);
 }

@@ -1,6 +1,8 @@
 //! What the rounds of a generation say: medians, and ratios within a family. Only the record is looked at, so a receipt
 //! can be recomputed.
 
+use super::columns::dense_kernel;
+use super::generation::in_blocks;
 use super::paired::Paired;
 use super::stats::median;
 use crate::judge::Method;
@@ -46,7 +48,7 @@ pub fn summarize(record: &mut GenerationKernel, prompt_tokens: usize) {
     record.rounds = rounds;
 }
 
-/// Whether the entry took turns with one other kernel only, instead of with all of them.
+/// Whether the entry took turns with one other kernel only, instead of with all of them: until 1.2, one that skips did.
 pub fn is_paired(record: &GenerationKernel) -> bool {
     record.sparse_ffn.as_ref().is_some_and(|s| s.dense_kernel.is_some())
 }
@@ -67,33 +69,29 @@ pub fn decode_ratio(
     (!own_ns.is_empty()).then(|| Paired::new(method, &partner_ns, &own_ns).ratio(partner))
 }
 
-/// Within each family: ratios of decode time a token to the first kernel's, by token block where there are blocks, else
-/// by round; and whether both kernels generated the same ids up to the end of the shorter text. A sparse entry is
-/// compared with its dense kernel.
+/// Within each family: ratios of decode time a token to the first kernel's, of an entry that skips to its dense
+/// kernel's, by token block where there are blocks, else by round; and whether both kernels generated the same ids up to
+/// the end of the shorter text.
 pub fn compare(method: Method, records: &mut [GenerationKernel], blocks: &[TokenBlocks]) {
-    let by_block = |family: &str, kernel: &str| {
-        blocks.iter().filter(|b| b.family == family).find_map(|blocks| {
-            let at = blocks.entries.iter().position(|e| e.kernel == kernel && !e.self_pair)?;
-            blocks.summaries.get(at)?.vs_baseline.clone()
-        })
-    };
     for i in 0..records.len() {
         let (before, rest) = records.split_at_mut(i);
         let Some(record) = rest.first_mut() else { break };
+        let by_block = in_blocks(blocks, &record.family, &record.kernel).cloned();
         if is_paired(record) {
-            let in_blocks = by_block(&record.family, &record.kernel);
             let dense = record.sparse_ffn.as_mut().filter(|s| !s.dense_rounds.is_empty());
             let ratio = dense.and_then(|sparse| {
                 let whole = |dense: &str| decode_ratio(method, dense, &sparse.dense_rounds, &record.rounds);
-                sparse.vs_dense = in_blocks.or_else(|| sparse.dense_kernel.as_deref().and_then(whole));
+                sparse.vs_dense = by_block.or_else(|| sparse.dense_kernel.as_deref().and_then(whole));
                 sparse.vs_dense.clone()
             });
             record.decode_vs_baseline = ratio.or(record.decode_vs_baseline.take());
             continue;
         }
         let baseline = before.iter().find(|b| b.family == record.family);
-        record.decode_vs_baseline = by_block(&record.family, &record.kernel)
-            .or_else(|| baseline.and_then(|b| decode_ratio(method, &b.kernel, &b.rounds, &record.rounds)));
+        let dense = dense_kernel(&record.kernel).and_then(|id| before.iter().find(|b| b.kernel == id));
+        let by_text =
+            |partner: &GenerationKernel| decode_ratio(method, &partner.kernel, &partner.rounds, &record.rounds);
+        record.decode_vs_baseline = by_block.or_else(|| dense.or(baseline).and_then(by_text));
         record.ids_equal_baseline = baseline.is_none_or(|b| {
             let both = record.token_ids.len().min(b.token_ids.len());
             record.token_ids[..both] == b.token_ids[..both]

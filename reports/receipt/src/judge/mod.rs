@@ -8,8 +8,8 @@
 
 pub mod amdahl;
 pub mod bound;
-mod cells;
 pub mod claims;
+pub mod columns;
 mod comparisons;
 mod direction;
 pub mod findings;
@@ -23,15 +23,15 @@ pub mod paired;
 mod read;
 pub mod sanity;
 pub mod sequential;
-pub mod sparsity;
 pub mod stats;
 pub mod turns;
 
-pub use cells::{fill, pairs, rule_for};
+pub use columns::Columns;
 pub use comparisons::{comparisons, kernels, tally, unstable};
 pub use direction::{Direction, Tally};
-pub use generation::{Blocks, blocks, sparse, sweep};
+pub use generation::texts;
 pub use method::Method;
+pub use micro::rule_for;
 pub use read::complete;
 
 #[cfg(test)]

@@ -1,22 +1,26 @@
 //! A receipt as it was written becomes one that can be shown: every pair judged, by the rule of its version.
 
-use super::{Method, cells, generation};
+use super::{Method, generation, micro, turns};
 use crate::record::{Receipt, Verdict};
 
 /// Judges every pair of a receipt that was read. Nothing that was written is changed.
 pub fn complete(receipt: &mut Receipt) {
     let method = Method::of(&receipt.schema_version);
-    cells::complete(receipt, method);
+    let rule = receipt.rule.clone();
+    for cell in &mut receipt.micro {
+        cell.method = method;
+        if let Some(first) = &mut cell.unstable_first {
+            first.method = method;
+        }
+        micro::fill(cell, rule.as_ref());
+    }
     if let Some(record) = &mut receipt.generation {
         let threads = record.threads;
         for blocks in &mut record.blocks {
             blocks.method = method;
-            generation::blocks(blocks, threads);
+            turns::fill(blocks, threads);
         }
-        generation::sparse(record);
-    }
-    if let Some(record) = &mut receipt.sparsity {
-        generation::sweep(record);
+        generation::texts(record);
     }
     if let Some(gate) = &mut receipt.gate {
         for cell in &mut gate.cells {

@@ -54,26 +54,17 @@ impl Rule {
     }
 }
 
-/// What is judged: log(own time / partner time) of each sample, and of the same code against itself.
-pub struct Samples<'a> {
-    /// The comparison.
-    pub effect: &'a [f64],
-    /// Same code against itself.
-    pub same: &'a [f64],
-    /// Parts of `same` that are independent of each other: what the noise of the median is taken from.
-    pub same_parts: &'a [f64],
-}
-
-/// The verdict over the samples as they are, and whether it stands: false when a later look may still decide.
+/// The verdict over log(own time / partner time) of each sample as they are, and whether it stands: false when a later
+/// look may still decide.
 ///
 /// Between looks it is not to be called: looking whenever one likes spends the chance of a false alarm over and over.
-pub fn judge(rule: &Rule, samples: &Samples<'_>, partner: &str) -> (Verdict, bool) {
+pub fn judge(rule: &Rule, effect: &[f64], same: Same, partner: &str) -> (Verdict, bool) {
     let evidence = Evidence {
-        samples: samples.effect.len(),
-        change: median(samples.effect),
-        alarm: sign_test_interval(samples.effect, 1.0 - rule.level() / rule.comparisons as f64),
-        pass: sign_test_interval(samples.effect, 1.0 - rule.level()),
-        same: Same::of(samples.same, samples.same_parts),
+        samples: effect.len(),
+        change: median(effect),
+        alarm: sign_test_interval(effect, 1.0 - rule.level() / rule.comparisons as f64),
+        pass: sign_test_interval(effect, 1.0 - rule.level()),
+        same,
     };
     conclude(rule, &evidence, partner)
 }
@@ -87,8 +78,20 @@ pub struct Same {
 }
 
 impl Same {
-    /// Of these samples, whose independent parts are given apart.
-    pub fn of(same: &[f64], parts: &[f64]) -> Self {
+    /// What these samples of an A/A pair say, log(again / first).
+    pub fn new(sample: Sample, same: &[f64]) -> Self {
+        let parts = match sample {
+            Sample::Round => blocks(same),
+            Sample::ProcessPair => same.to_vec(),
+            Sample::TokenBlock(blocks_a_text) => same.chunks(blocks_a_text.max(1)).map(median).collect(),
+        };
+        // Blocks of one text are no samples of their own.
+        let same = if matches!(sample, Sample::TokenBlock(_)) { &parts } else { same };
+        Self::of_parts(same, &parts)
+    }
+
+    /// Samples, and those parts of them that are independent of each other: what the noise of the median is taken from.
+    fn of_parts(same: &[f64], parts: &[f64]) -> Self {
         let interval = sign_test_interval(same, AA_CONFIDENCE);
         Self { change: median(same), interval, p95: noise_of_median(parts).exp_m1() }
     }
@@ -233,7 +236,7 @@ fn noise_of_median(parts: &[f64]) -> f64 {
     quantile(&(0..RESAMPLES).map(|_| resample()).collect::<Vec<_>>(), 0.95)
 }
 
-/// What a sample stands for, which is what `same_parts` are taken from.
+/// What a sample stands for, which says what parts of the A/A pair are independent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sample {
     /// One round of a process: noise is that of medians of [`BLOCK`] rounds.
@@ -256,33 +259,29 @@ pub enum Until {
     Settled,
 }
 
-/// Takes the looks that there are samples for. The flag says whether the verdict stands: false while a later look may
-/// still say more.
-pub fn decide(
-    rule: &Rule,
-    until: Until,
-    sample: Sample,
-    effect: &[f64],
-    same: &[f64],
-    partner: &str,
-) -> (Verdict, bool) {
+/// How samples become a verdict.
+#[derive(Clone, Copy)]
+pub struct Test<'r> {
+    /// The rule of the run.
+    pub rule: &'r Rule,
+    /// Until when it is looked at.
+    pub until: Until,
+    /// What one sample is.
+    pub sample: Sample,
+}
+
+/// Takes the looks that there are samples for: log(own time / partner time) of each, and of the same code against
+/// itself. The flag says whether the verdict stands: false while a later look may still say more.
+pub fn decide(test: Test<'_>, effect: &[f64], same: &[f64], partner: &str) -> (Verdict, bool) {
+    let Test { rule, until, sample } = test;
     let have = effect.len().min(same.len());
-    let at = |look: usize| {
-        let same = &same[..look];
-        let parts = match sample {
-            Sample::Round => blocks(same),
-            Sample::ProcessPair => same.to_vec(),
-            Sample::TokenBlock(of_a_text) => same.chunks(of_a_text.max(1)).map(median).collect(),
-        };
-        let same = if matches!(sample, Sample::TokenBlock(_)) { &parts } else { same };
-        judge(rule, &Samples { effect: &effect[..look], same, same_parts: &parts }, partner)
-    };
+    let verdict_at = |look: usize| judge(rule, &effect[..look], Same::new(sample, &same[..look]), partner);
     let mut looks = rule.looks.iter().copied().filter(|look| *look <= have);
     let last = match until {
         Until::Decided => {
             let mut last = None;
             for look in looks {
-                let (verdict, stands) = at(look);
+                let (verdict, stands) = verdict_at(look);
                 if stands {
                     return (verdict, true);
                 }
@@ -290,7 +289,7 @@ pub fn decide(
             }
             last
         }
-        Until::Settled => match looks.next_back().map(at) {
+        Until::Settled => match looks.next_back().map(verdict_at) {
             Some((verdict, _)) if verdict.samples >= rule.most() || verdict.direction().is_settled() => {
                 return (verdict, true);
             }
@@ -298,8 +297,7 @@ pub fn decide(
         },
     };
     let mut verdict = last.unwrap_or_else(|| {
-        let nothing = Samples { effect: &effect[..have], same: &same[..have], same_parts: &[] };
-        let mut verdict = judge(rule, &nothing, partner).0;
+        let mut verdict = judge(rule, &effect[..have], Same::of_parts(&same[..have], &[]), partner).0;
         verdict.reason = format!("stopped after {have} {}s, before the first look", rule.sample);
         verdict.outcome = Outcome::Inconclusive;
         // Between looks there is no direction.

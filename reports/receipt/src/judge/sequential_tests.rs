@@ -12,11 +12,15 @@ fn noise(random: &mut SplitMix64) -> f64 {
     if random.next_u64().is_multiple_of(20) { core + 0.3 } else { core }
 }
 
+fn by_rounds(rule: &Rule, effect: &[f64], same: &[f64]) -> (Verdict, bool) {
+    decide(Test { rule, until: Until::Decided, sample: Sample::Round }, effect, same, "p")
+}
+
 fn run(rule: &Rule, effect: f64, seed: u64) -> Verdict {
     let random = &mut SplitMix64::new(seed);
     let (effect, same): (Vec<f64>, Vec<f64>) =
         (0..rule.most()).map(|_| (effect + noise(random) - noise(random), noise(random) - noise(random))).unzip();
-    let (verdict, stands) = decide(rule, Until::Decided, Sample::Round, &effect, &same, "partner");
+    let (verdict, stands) = by_rounds(rule, &effect, &same);
     assert!(stands, "the last look always stands");
     verdict
 }
@@ -43,7 +47,7 @@ fn process_pairs_decide_both_ways() {
     let verdict = |effect: f64, n: usize| {
         let effect: Vec<f64> = (0..n).map(|i| effect + 0.002 * (i % 5) as f64).collect();
         let same: Vec<f64> = (0..n).map(|i| 0.004 * (i % 3) as f64 - 0.004).collect();
-        judge(&rule, &Samples { effect: &effect, same: &same, same_parts: &same }, "b")
+        judge(&rule, &effect, Same::new(Sample::ProcessPair, &same), "b")
     };
     let (null, stands) = verdict(0.0, 12);
     assert!(stands && null.outcome == Outcome::Pass, "{null:?}");
@@ -57,9 +61,8 @@ fn process_pairs_decide_both_ways() {
 fn the_chance_of_a_false_alarm_is_shared_among_looks_and_comparisons() {
     let effect: Vec<f64> = (0..200).map(|i| 0.1 + 0.0001 * f64::from(i)).collect();
     let same = vec![0.0; 200];
-    let samples = Samples { effect: &effect, same: &same, same_parts: &[] };
     for (comparisons, alarm) in [(1, 0.01 / 5.0), (40, 0.01 / 5.0 / 40.0)] {
-        let verdict = judge(&rule(comparisons), &samples, "p").0;
+        let verdict = judge(&rule(comparisons), &effect, Same::of_parts(&same, &[]), "p").0;
         let ends = |alpha: f64| sign_test_interval(&effect, 1.0 - alpha).expect("200 are enough");
         assert_eq!(verdict.alarm_low, Some(ends(alarm).0.exp_m1()), "{comparisons} comparisons");
         assert_eq!(verdict.pass_high, Some(ends(0.01 / 5.0).1.exp_m1()), "a pass speaks for its own cell");
@@ -71,7 +74,7 @@ fn the_chance_of_a_false_alarm_is_shared_among_looks_and_comparisons() {
 fn the_threshold_is_delta_or_twice_the_noise() {
     let verdict = |effect: f64, same: &[f64]| {
         let effect: Vec<f64> = (0..100).map(|i| effect + 1e-5 * f64::from(i % 3)).collect();
-        judge(&rule(1), &Samples { effect: &effect, same: &[0.0; 100], same_parts: same }, "p").0
+        judge(&rule(1), &effect, Same::of_parts(&[0.0; 100], same), "p").0
     };
     let quiet = verdict(0.0, &[0.0; 12]);
     assert_eq!((quiet.delta_eff, quiet.aa_p95, quiet.outcome), (DELTA, 0.0, Outcome::Pass));
@@ -82,10 +85,7 @@ fn the_threshold_is_delta_or_twice_the_noise() {
     assert_eq!(verdict(0.2, &[0.05; 12]).outcome, Outcome::Fail);
     assert_eq!(verdict(0.031, &[0.0; 12]).outcome, Outcome::Fail);
     assert_eq!(verdict(0.029, &[0.0; 12]).outcome, Outcome::Pass, "certain, and too small to matter");
-    let (machine, stands) = {
-        let samples = Samples { effect: &[0.2; 100], same: &[0.0; 100], same_parts: &[0.08; 12] };
-        judge(&rule(1), &samples, "p")
-    };
+    let (machine, stands) = judge(&rule(1), &[0.2; 100], Same::of_parts(&[0.0; 100], &[0.08; 12]), "p");
     assert_eq!((machine.outcome, stands), (Outcome::Unstable, false));
     assert!(machine.reason.contains("by up to 8.3% (100 rounds)"), "{}", machine.reason);
 }
@@ -94,7 +94,7 @@ fn the_threshold_is_delta_or_twice_the_noise() {
 fn a_bias_of_the_machine_counts_in_both_directions_and_only_when_it_is_certain() {
     let outcome = |zeros: usize, bias: f64| {
         let same: Vec<f64> = (0..100).map(|i| if i < zeros { 0.0 } else { bias }).collect();
-        judge(&rule(1), &Samples { effect: &[0.0; 100], same: &same, same_parts: &[0.0; 12] }, "p").0.outcome
+        judge(&rule(1), &[0.0; 100], Same::of_parts(&same, &[0.0; 12]), "p").0.outcome
     };
     assert_eq!([outcome(0, 0.02), outcome(0, -0.02)], [Outcome::Unstable; 2]);
     // The 37th of 100 is an end of the interval: at exactly 0 it does not exclude 0.
@@ -134,14 +134,12 @@ fn the_floor_is_that_of_the_median() {
 #[test]
 fn a_machine_that_differs_from_itself_is_unstable() {
     let same: Vec<f64> = (0..100).map(|i| 0.02 + 0.0001 * f64::from(i % 7)).collect();
-    let samples = Samples { effect: &[0.0; 100], same: &same, same_parts: &blocks(&same) };
-    let (verdict, stands) = judge(&rule(1), &samples, "p");
+    let (verdict, stands) = judge(&rule(1), &[0.0; 100], Same::new(Sample::Round, &same), "p");
     assert_eq!((verdict.outcome, stands), (Outcome::Unstable, false));
     assert!(verdict.reason.contains("+2.1%") && verdict.next_step.contains("--pin"), "{verdict:?}");
     // A bias that is certain and tiny moves nothing.
     let same: Vec<f64> = same.iter().map(|s| s / 20.0).collect();
-    let samples = Samples { effect: &[0.0; 100], same: &same, same_parts: &blocks(&same) };
-    assert_eq!(judge(&rule(1), &samples, "p").0.outcome, Outcome::Pass);
+    assert_eq!(judge(&rule(1), &[0.0; 100], Same::new(Sample::Round, &same), "p").0.outcome, Outcome::Pass);
 }
 
 #[test]
@@ -150,27 +148,25 @@ fn blocks_of_one_text_are_not_independent() {
     // Each text is off by as much as its engines' places in memory make it, one way or the other.
     let same: Vec<f64> =
         (0..81).map(|i| if (i / 9) % 3 == 0 { -0.05 } else { 0.04 } + 0.0001 * f64::from(i % 7)).collect();
-    let by = |sample| decide(&rule, Until::Decided, sample, &[0.0; 81], &same, "p").0;
-    assert_eq!(by(Sample::Round).outcome, Outcome::Unstable);
-    let verdict = by(Sample::TokenBlock(9));
+    let by =
+        |sample, same: &[f64]| decide(Test { rule: &rule, until: Until::Decided, sample }, &[0.0; 81], same, "p").0;
+    assert_eq!(by(Sample::Round, &same).outcome, Outcome::Unstable);
+    let verdict = by(Sample::TokenBlock(9), &same);
     assert_eq!(verdict.outcome, Outcome::Pass, "{verdict:?}");
     assert!(verdict.aa_p95 > 0.03 && verdict.delta_eff > 0.06 && verdict.samples == 81, "{verdict:?}");
     let all: Vec<f64> = same.iter().map(|s| s.abs()).collect();
-    assert_eq!(
-        decide(&rule, Until::Decided, Sample::TokenBlock(9), &[0.0; 81], &all, "p").0.outcome,
-        Outcome::Unstable
-    );
+    assert_eq!(by(Sample::TokenBlock(9), &all).outcome, Outcome::Unstable);
 }
 
 #[test]
 fn what_comes_after_the_deciding_look_changes_nothing() {
     let mut effect = vec![0.001; 50];
     let same = vec![0.0; 60];
-    let first = decide(&rule(3), Until::Decided, Sample::Round, &effect, &same, "p");
+    let first = by_rounds(&rule(3), &effect, &same);
     effect.extend([0.5; 10]);
     assert!(first.1 && first.0.outcome == Outcome::Pass);
-    assert_eq!(decide(&rule(3), Until::Decided, Sample::Round, &effect, &same, "p"), first);
-    let (early, stands) = decide(&rule(3), Until::Decided, Sample::Round, &effect[..49], &same, "p");
+    assert_eq!(by_rounds(&rule(3), &effect, &same), first);
+    let (early, stands) = by_rounds(&rule(3), &effect[..49], &same);
     assert!(!stands && early.reason == "stopped after 49 rounds, before the first look", "{early:?}");
 }
 
@@ -178,6 +174,6 @@ fn what_comes_after_the_deciding_look_changes_nothing() {
 fn few_rounds_are_said_to_be_few() {
     let rule = Rule::new(DELTA, "round", &ROUND_LOOKS, 5, 3);
     assert_eq!(rule.looks, [5]);
-    let (verdict, stands) = judge(&rule, &Samples { effect: &[0.0; 5], same: &[0.0; 5], same_parts: &[] }, "p");
+    let (verdict, stands) = judge(&rule, &[0.0; 5], Same::of_parts(&[0.0; 5], &[]), "p");
     assert!(stands && verdict.outcome == Outcome::Inconclusive && verdict.reason.contains("too few"), "{verdict:?}");
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::judge::sequential::{self, ROUND_LOOKS, Sample, Until};
+use crate::judge::sequential::{self, ROUND_LOOKS, Sample, Test, Until};
 use crate::random::SplitMix64;
 use crate::record::{Outcome, Receipt, Rule, Verdict};
 
@@ -86,6 +86,7 @@ fn faster_is_slower_with_the_two_sides_exchanged() {
 fn the_rule_has_no_favourite_side() {
     let random = &mut SplitMix64::new(5);
     let rule = Rule::new(0.03, "round", &ROUND_LOOKS, 200, 40);
+    let test = Test { rule: &rule, until: Until::Settled, sample: Sample::Round };
     let mut seen = [0; 5];
     for case in 0..400 {
         let shift = f64::from(random.signed_unit()) * 0.12;
@@ -94,8 +95,7 @@ fn the_rule_has_no_favourite_side() {
             |shift: f64| -> Vec<f64> { (0..200).map(|_| shift + noise * f64::from(random.signed_unit())).collect() };
         let (effect, same) = (draw(shift), draw(0.0));
         let other: Vec<f64> = effect.iter().map(|x| -x).collect();
-        let word =
-            |effect: &[f64]| sequential::decide(&rule, Until::Settled, Sample::Round, effect, &same, "p").0.direction();
+        let word = |effect: &[f64]| sequential::decide(test, effect, &same, "p").0.direction();
         let (one, two) = (word(&effect), word(&other));
         let expected = match one {
             Direction::Slower => Direction::Faster,
@@ -114,7 +114,9 @@ fn the_last_look_is_judged_with_all_its_rounds() {
     // Nothing in the first 50 rounds, 10% from then on: the first look could stop at PASS, the last one knows better.
     let effect: Vec<f64> = (0..200).map(|i| if i < 50 { 0.0 } else { 0.1 } + 1e-4 * f64::from(i % 7)).collect();
     let same = vec![0.0; 200];
-    let by = |until, n: usize| sequential::decide(&rule, until, Sample::Round, &effect[..n], &same[..n], "p");
+    let by = |until, n: usize| {
+        sequential::decide(Test { rule: &rule, until, sample: Sample::Round }, &effect[..n], &same[..n], "p")
+    };
     assert_eq!((by(Until::Decided, 200).0.outcome, by(Until::Decided, 200).0.samples), (Outcome::Pass, 50));
     let (last, stands) = by(Until::Settled, 200);
     assert_eq!((last.direction(), last.samples, stands), (Direction::Slower, 200, true));

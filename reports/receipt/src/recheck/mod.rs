@@ -14,7 +14,10 @@ use serde::Serialize;
 use std::path::PathBuf;
 
 /// Parts of old receipts that this build no longer reads, and what they hold.
-const NO_LONGER_READ: [(&str, &str); 1] = [("calibration", "gates of a build against itself")];
+const NO_LONGER_READ: [(&str, &str); 2] = [
+    ("calibration", "gates of a build against itself"),
+    ("sparsity", "a sweep of one feed-forward block over live shares"),
+];
 
 /// What was found out about one receipt.
 #[derive(Clone, Debug, Serialize)]
@@ -56,7 +59,7 @@ pub fn recheck(file: PathBuf, bytes: &[u8], own: Option<&Build>) -> Result<Reche
             .push(format!("/{part} ({what}) is of an older build: digests cover it, nothing of it was recomputed"));
     }
     match store::parse(&name, bytes) {
-        Ok(receipt) => typed(&receipt, own, &mut out),
+        Ok(receipt) => typed(&receipt, &value, own, &mut out),
         // The digests have named the part with the edit that made the receipt unreadable, such as a negative count.
         Err(error) if !out.problems.is_empty() => out.notes.push(format!("nothing else was checked: {error}")),
         Err(error) => return Err(error),
@@ -94,7 +97,7 @@ fn digests(value: &serde_json::Value, out: &mut Recheck) -> Result<()> {
     Ok(())
 }
 
-fn typed(receipt: &Receipt, own: Option<&Build>, out: &mut Recheck) {
+fn typed(receipt: &Receipt, written: &serde_json::Value, own: Option<&Build>, out: &mut Recheck) {
     let broken = structure::problems(receipt);
     let sound = broken.is_empty();
     let mut add = |problem: Problem| match out.problems.iter_mut().find(|known| known.field == problem.field) {
@@ -106,7 +109,7 @@ fn typed(receipt: &Receipt, own: Option<&Build>, out: &mut Recheck) {
         out.notes.push("figures were not computed again: the rounds are not whole".into());
         return;
     }
-    let (differences, compared) = recompute::differences(receipt, own);
+    let (differences, compared) = recompute::differences(receipt, written, own);
     differences.into_iter().for_each(&mut add);
     out.values_compared = compared;
     if !recompute::same_build(receipt, own) {

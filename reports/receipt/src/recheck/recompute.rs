@@ -32,8 +32,9 @@ fn json(part: &impl Serialize) -> Value {
     serde_json::to_value(part).unwrap_or(Value::Null)
 }
 
-/// Fields that differ from what the raw data give, and how many values were compared.
-pub fn differences(receipt: &Receipt, own: Option<&Build>) -> (Vec<Problem>, usize) {
+/// Fields that differ from what the raw data give, and how many values were compared. `written` is the same receipt as
+/// its file has it: findings of older receipts point to parts that are no longer read.
+pub fn differences(receipt: &Receipt, written: &Value, own: Option<&Build>) -> (Vec<Problem>, usize) {
     let again = recomputed(receipt);
     let mut found = Differences { problems: Vec::new(), compared: 0, texts: same_build(receipt, own) };
     for (pointer, part) in PARTS {
@@ -42,7 +43,7 @@ pub fn differences(receipt: &Receipt, own: Option<&Build>) -> (Vec<Problem>, usi
             found.compare(pointer.into(), &part(receipt), &part(&again));
         }
     }
-    evidence(receipt, &mut found.problems);
+    evidence(receipt, written, &mut found.problems);
     (found.problems, found.compared)
 }
 
@@ -80,7 +81,7 @@ fn recomputed(receipt: &Receipt) -> Receipt {
         let threads = generation.threads;
         generation.blocks.iter_mut().for_each(|b| turns::summarize(b, threads, &builds_on));
         medians::compare(Method::of(&receipt.schema_version), &mut generation.kernels, &generation.blocks);
-        crate::judge::sparse(generation);
+        crate::judge::texts(generation);
     }
     if let Some(perplexity) = &mut again.perplexity {
         perplexity.kernels.iter_mut().for_each(|k| k.perplexity = k.nats_per_token.exp());
@@ -102,10 +103,9 @@ fn recomputed(receipt: &Receipt) -> Receipt {
 }
 
 /// What a finding points to must be there.
-fn evidence(receipt: &Receipt, problems: &mut Vec<Problem>) {
-    let Ok(value) = serde_json::to_value(receipt) else { return };
+fn evidence(receipt: &Receipt, written: &Value, problems: &mut Vec<Problem>) {
     for (i, finding) in receipt.findings.iter().enumerate() {
-        if value.pointer(&finding.evidence).is_none() {
+        if written.pointer(&finding.evidence).is_none() {
             let what = format!("points to {}, which is not there", finding.evidence);
             problems.push(Problem::new(format!("/findings/{i}/evidence"), what));
         }

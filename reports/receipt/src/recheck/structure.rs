@@ -6,6 +6,9 @@ use crate::record::{
 };
 use std::fmt::Display;
 
+/// One A/A entry, and a baseline that is no A/A entry.
+const ENTRIES: &str = "entries, of which one must be A/A and not the first";
+
 /// All that is wrong; figures may be recomputed only when nothing is.
 pub fn problems(receipt: &Receipt) -> Vec<Problem> {
     let mut found = Found { receipt, problems: Vec::new() };
@@ -101,13 +104,8 @@ impl Found<'_> {
         let copies = if cell.residency == Residency::Dram { cell.copies > 1 } else { cell.copies == 1 };
         self.demand(copies, format!("{at}/copies"), cell.copies, "cannot be for this residency");
         let self_pairs = cell.entries.iter().filter(|e| e.self_pair).count();
-        let last = cell.entries.last().is_some_and(|e| e.self_pair);
-        self.demand(
-            last && self_pairs == 1 && n > 1,
-            format!("{at}/entries"),
-            n,
-            "entries, of which the last alone is A/A",
-        );
+        let first = cell.entries.first().is_some_and(|e| e.self_pair);
+        self.demand(self_pairs == 1 && !first, format!("{at}/entries"), n, ENTRIES);
         self.demand(cell.summaries.len() == n, format!("{at}/summaries"), cell.summaries.len(), "not one an entry");
         for (e, entry) in cell.entries.iter().enumerate() {
             self.passed(format!("{at}/entries/{e}/kernel"), &entry.kernel);
@@ -190,9 +188,8 @@ impl Found<'_> {
     fn blocks(&mut self, at: &str, blocks: &TokenBlocks, generation: &GenerationRecord) {
         let n = blocks.entries.len();
         let pairs = blocks.entries.iter().filter(|e| e.self_pair).count();
-        let last = blocks.entries.last().is_some_and(|e| e.self_pair);
-        let what = "entries, of which the last alone is A/A";
-        self.demand(last && pairs == 1 && n > 1, format!("{at}/entries"), n, what);
+        let first = blocks.entries.first().is_some_and(|e| e.self_pair);
+        self.demand(pairs == 1 && !first, format!("{at}/entries"), n, ENTRIES);
         self.demand(blocks.summaries.len() == n, format!("{at}/summaries"), blocks.summaries.len(), "not one an entry");
         self.demand(blocks.tokens > 0, format!("{at}/tokens"), blocks.tokens, "not a length");
         let own =

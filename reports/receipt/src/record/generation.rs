@@ -170,14 +170,14 @@ pub struct SparseFfnRecord {
     pub live_columns_share: Vec<f64>,
     /// Share of all (block, token) steps that were computed sparsely.
     pub sparse_steps_share: f64,
-    #[doc = "The kernel alone, which ran beside this entry in the same rounds. Ids and last logits are equal, bit for \
-             bit: else there is\nno record."]
+    #[doc = "In receipts in which this entry took turns with its dense kernel only: that kernel. Since then it takes \
+             turns with all of\nthem."]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dense_kernel: Option<String>,
-    /// Decode speed against it, paired by round.
+    /// There: decode speed against it, paired by round.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vs_dense: Option<Ratio>,
-    /// Its timings in these rounds; absent before 1.1.
+    /// There: its timings in these rounds; absent before 1.1.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dense_rounds: Vec<GenerationRound>,
 }

@@ -13,7 +13,6 @@ mod perplexity;
 mod provenance;
 mod round;
 mod run;
-mod sparsity;
 mod verdict;
 
 pub use blocks::{BlockEntry, BlockRound, BlockSummary, TokenBlocks};
@@ -33,5 +32,4 @@ pub use perplexity::{HeadEffect, LutFinding, PerplexityKernel, PerplexityRecord}
 pub use provenance::{Build, Host, Load, ModelRecord, ScenarioRecord, Settings};
 pub use round::Round;
 pub use run::{Receipt, SCHEMA_VERSION, Status};
-pub use sparsity::{SparsityPoint, SparsityRecord};
 pub use verdict::{Outcome, Rule, Verdict};

@@ -9,7 +9,6 @@ use super::limits::Limits;
 use super::micro::MicroCell;
 use super::perplexity::{HeadEffect, PerplexityRecord};
 use super::provenance::{Build, Host, ModelRecord, ScenarioRecord, Settings};
-use super::sparsity::SparsityRecord;
 use super::verdict::Rule;
 use crate::integrity::Integrity;
 use schemars::JsonSchema;
@@ -90,9 +89,6 @@ pub struct Receipt {
              to the model."]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head_effect: Option<HeadEffect>,
-    /// Feed-forward blocks with and without exact sparsity over live shares.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sparsity: Option<SparsityRecord>,
     /// Statements generated from the numbers above.
     pub findings: Vec<Finding>,
     /// Digests of all of the above, made whenever the receipt is written; absent before 1.1.
@@ -126,7 +122,6 @@ impl Receipt {
             generation: None,
             perplexity: None,
             head_effect: None,
-            sparsity: None,
             findings: Vec::new(),
             integrity: None,
         }

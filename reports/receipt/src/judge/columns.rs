@@ -1,0 +1,253 @@
+//! Entries that take turns, whatever record holds them: a cell of microbenchmarks, token blocks, a cell of a gate.
+//!
+//! Who takes turns and how long each took by round, which entry is another one once more (A/A), and the loop that only
+//! reads beside them. Every ratio and verdict is made here.
+
+use super::gate::{BASELINE, BASELINE_AGAIN, CURRENT};
+use super::method::Method;
+use super::micro::BuildsOn;
+use super::paired::Paired;
+use super::sequential::{self, Same, Sample, Side, Test, Until};
+use super::stats::median;
+use crate::record::{BlockSummary, GatePair, Lead, MicroCell, MicroSummary, Ratio, Round, Rule, TokenBlocks, Verdict};
+
+/// What an entry's id ends with when it skips the zeros of the gate; without it, it is the id of its dense kernel.
+pub const SPARSE: &str = "+sparse";
+
+/// The dense kernel of an entry that skips.
+pub fn dense_kernel(id: &str) -> Option<&str> {
+    id.strip_suffix(SPARSE)
+}
+
+/// One that takes turns.
+pub struct Entry {
+    /// Kernel id, or the build.
+    pub id: String,
+    /// Times by round, 0 where a round lacks it.
+    pub ns: Vec<u64>,
+    /// Whether it is there for A/A only.
+    self_pair: bool,
+}
+
+/// The same code in two entries (A/A).
+#[derive(Clone, Copy)]
+pub struct Twin {
+    /// Index of the entry.
+    pub first: usize,
+    /// Index of the same once more.
+    pub again: usize,
+}
+
+/// Entries that took turns.
+pub struct Columns {
+    /// In the record's order; the first is the baseline.
+    pub entries: Vec<Entry>,
+    /// Which entry is which other once more.
+    pub twin: Option<Twin>,
+    /// Times of the loop that only reads the same bytes, by round.
+    pub stream: Option<Vec<u64>>,
+    method: Method,
+    until: Until,
+    sample: Sample,
+    /// Rounds of each process pair; empty where a sample is a round.
+    pair_rounds: Vec<usize>,
+    /// Samples of the twin.
+    same: Vec<f64>,
+}
+
+impl Columns {
+    /// A cell of microbenchmarks: a sample a round.
+    pub fn micro(cell: &MicroCell) -> Self {
+        let entries = cell.entries.iter().enumerate().map(|(i, entry)| Entry {
+            id: entry.kernel.clone(),
+            ns: cell.method.times(&cell.rounds, i, cell.threads),
+            self_pair: entry.self_pair,
+        });
+        let stream = cell.stream.as_ref().map(|stream| stream.ns.clone());
+        Self { stream, ..Self::of_rounds(entries.collect(), cell.method, Sample::Round) }
+    }
+
+    /// Token blocks of decoders with so many threads: a sample a block.
+    pub fn blocks(record: &TokenBlocks, threads: usize) -> Self {
+        let rounds: Vec<Round> = record.rounds.iter().map(|r| r.round.clone()).collect();
+        let text = record.rounds.first().map(|r| r.generation);
+        let blocks_a_text = record.rounds.iter().take_while(|r| Some(r.generation) == text).count();
+        Self::of_rounds(token_entries(record, &rounds, threads), record.method, Sample::TokenBlock(blocks_a_text))
+    }
+
+    /// The same entries going through the prompt, once a text.
+    pub fn prompts(record: &TokenBlocks, threads: usize) -> Self {
+        Self::of_rounds(token_entries(record, &record.prompts, threads), record.method, Sample::Round)
+    }
+
+    /// A cell of a gate over its process pairs: a sample a pair.
+    pub fn gate(pairs: &[GatePair], threads: usize) -> Self {
+        let mut entries: Vec<Entry> = Vec::new();
+        for (column, id) in
+            [(BASELINE, "the baseline"), (CURRENT, "the current build"), (BASELINE_AGAIN, "the baseline")]
+        {
+            let ns = pairs.iter().flat_map(|pair| Method::Current.times(&pair.rounds, column, threads)).collect();
+            entries.push(Entry { id: id.into(), ns, self_pair: column == BASELINE_AGAIN });
+        }
+        let pair_rounds = pairs.iter().map(|pair| pair.rounds.len()).collect();
+        Self::new(entries, (Method::Current, Until::Decided), Sample::ProcessPair, pair_rounds)
+    }
+
+    fn of_rounds(entries: Vec<Entry>, method: Method, sample: Sample) -> Self {
+        Self::new(entries, (method, method.until()), sample, Vec::new())
+    }
+
+    fn new(entries: Vec<Entry>, (method, until): (Method, Until), sample: Sample, pair_rounds: Vec<usize>) -> Self {
+        let stream = None;
+        let mut columns = Self { entries, twin: None, stream, method, until, sample, pair_rounds, same: Vec::new() };
+        let again = columns.entries.iter().position(|entry| entry.self_pair);
+        columns.twin = again.and_then(|again| {
+            let first = columns.index(&columns.entries[again].id)?;
+            Some(Twin { first, again })
+        });
+        columns.same = columns.twin.map_or_else(Vec::new, |twin| columns.log_ratios(twin.again, twin.first));
+        columns
+    }
+
+    /// The entry with this id; the A/A entry has none of its own.
+    pub fn index(&self, id: &str) -> Option<usize> {
+        self.entries.iter().position(|entry| entry.id == id && !entry.self_pair)
+    }
+
+    /// Times of an entry by round.
+    pub fn ns(&self, entry: usize) -> &[u64] {
+        self.entries.get(entry).map_or(&[], |entry| &entry.ns)
+    }
+
+    /// Whom an entry is compared with: the first, and the A/A entry its twin.
+    pub fn partner(&self, own: usize) -> Option<usize> {
+        let entry = self.entries.get(own)?;
+        let partner = if entry.self_pair { self.index(&entry.id)? } else { 0 };
+        (partner != own).then_some(partner)
+    }
+
+    /// The stage that an entry builds on. One that skips builds on its dense kernel; where that is the first entry, the
+    /// ratio to the first says it already.
+    pub fn previous(&self, own: usize, builds_on: BuildsOn<'_>) -> Option<usize> {
+        let entry = self.entries.get(own).filter(|entry| !entry.self_pair)?;
+        let dense = || dense_kernel(&entry.id).and_then(|id| self.index(id)).filter(|dense| *dense > 0);
+        builds_on(&entry.id).and_then(|id| self.index(&id)).or_else(dense)
+    }
+
+    /// Whom an entry's stored verdict is against: the stage that it builds on, or the first where that did not run.
+    /// None for the first and the A/A entry.
+    pub fn judged_against(&self, own: usize, builds_on: BuildsOn<'_>) -> Option<usize> {
+        let entry = self.entries.get(own)?;
+        (own > 0 && !entry.self_pair).then(|| self.previous(own, builds_on).unwrap_or(0))
+    }
+
+    /// ln(own / partner) of each sample.
+    pub fn log_ratios(&self, own: usize, partner: usize) -> Vec<f64> {
+        let (own, partner) = (self.ns(own), self.ns(partner));
+        if self.sample != Sample::ProcessPair {
+            return sequential::log_ratios(partner, own);
+        }
+        let mut from = 0;
+        let pair = |rounds: &usize| {
+            let rounds = from..from + rounds;
+            from = rounds.end;
+            median(&sequential::log_ratios(&partner[rounds.clone()], &own[rounds]))
+        };
+        self.pair_rounds.iter().map(pair).collect()
+    }
+
+    /// Samples of the A/A entry against its twin.
+    pub fn same(&self) -> &[f64] {
+        &self.same
+    }
+
+    /// What the A/A entry says about a comparison of all samples.
+    pub fn noise(&self) -> Same {
+        Same::new(self.sample, &self.same)
+    }
+
+    /// Entry `own` against entry `partner`, and whether the verdict stands.
+    pub fn verdict(&self, rule: &Rule, own: usize, partner: usize) -> (Verdict, bool) {
+        let test = Test { rule, until: self.until, sample: self.sample };
+        let id = self.entries.get(partner).map_or("", |entry| &entry.id);
+        sequential::decide(test, &self.log_ratios(own, partner), &self.same, id)
+    }
+
+    /// One side of a comparison of two runs.
+    pub fn side<'r>(&self, rule: &'r Rule, own: usize, partner: usize) -> Side<'r> {
+        Side { rule, effect: self.log_ratios(own, partner), same: self.noise() }
+    }
+
+    /// The ratio over all rounds, not judged.
+    pub fn ratio(&self, own: usize, partner: usize) -> Ratio {
+        let id = self.entries.get(partner).map_or("", |entry| &entry.id);
+        Paired::new(self.method, self.ns(partner), self.ns(own)).ratio(id)
+    }
+
+    /// 95th percentile of how far single rounds of the twin are apart.
+    pub fn noise_floor(&self) -> f64 {
+        self.twin.map_or(0.0, |twin| Paired::new(self.method, self.ns(twin.first), self.ns(twin.again)).noise_floor())
+    }
+
+    /// The entry with the smallest of these median times, 0 for none, against the one with the next.
+    pub fn lead(&self, rule: &Rule, medians: impl Iterator<Item = f64>) -> Option<Lead> {
+        let mut ranked: Vec<(usize, f64)> = medians.enumerate().filter(|(_, ns)| *ns > 0.0).collect();
+        ranked.retain(|(i, _)| self.entries.get(*i).is_some_and(|entry| !entry.self_pair));
+        ranked.sort_by(|a, b| a.1.total_cmp(&b.1));
+        let [(fastest, _), (next, _), ..] = ranked[..] else { return None };
+        let verdict = Some(Box::new(self.verdict(rule, fastest, next).0));
+        Some(Lead { fastest, over_next: Ratio { verdict, ..self.ratio(fastest, next) } })
+    }
+
+    /// Judges every ratio that is shown, and fills in what a stored verdict of an older receipt lacks. One item an
+    /// entry, in their order.
+    pub fn fill<'s>(&self, rule: &Rule, shown: impl Iterator<Item = Shown<'s>>) {
+        for (own, shown) in shown.enumerate() {
+            let mut known: Option<Verdict> = None;
+            let mut against = |id: &str| {
+                let partner = self.index(id).filter(|partner| *partner != own && !self.ns(own).is_empty())?;
+                if known.as_ref().is_none_or(|verdict| verdict.partner != id) {
+                    known = Some(self.verdict(rule, own, partner).0);
+                }
+                known.clone()
+            };
+            for ratio in shown.ratios.into_iter().flatten() {
+                ratio.verdict = against(&ratio.partner).map(Box::new);
+            }
+            let Some(stored) = shown.stored.as_mut().filter(|stored| stored.alarm_high.is_none()) else { continue };
+            if let Some(again) = against(&stored.partner) {
+                (stored.alarm_high, stored.pass_low) = (again.alarm_high, again.pass_low);
+            }
+        }
+    }
+}
+
+/// Token blocks and prompts have had the one clock from the first.
+fn token_entries(record: &TokenBlocks, rounds: &[Round], threads: usize) -> Vec<Entry> {
+    let entry = |(i, entry): (usize, &crate::record::BlockEntry)| Entry {
+        id: entry.kernel.clone(),
+        ns: Method::Current.times(rounds, i, threads),
+        self_pair: entry.self_pair,
+    };
+    record.entries.iter().enumerate().map(entry).collect()
+}
+
+/// What a summary shows of an entry's comparisons.
+pub struct Shown<'s> {
+    ratios: [Option<&'s mut Ratio>; 2],
+    stored: &'s mut Option<Verdict>,
+}
+
+impl MicroSummary {
+    /// Its comparisons.
+    pub(super) fn shown(&mut self) -> Shown<'_> {
+        Shown { ratios: [self.vs_baseline.as_mut(), self.vs_previous.as_mut()], stored: &mut self.verdict }
+    }
+}
+
+impl BlockSummary {
+    /// Its comparisons.
+    pub(super) fn shown(&mut self) -> Shown<'_> {
+        Shown { ratios: [self.vs_baseline.as_mut(), self.vs_previous.as_mut()], stored: &mut self.verdict }
+    }
+}
