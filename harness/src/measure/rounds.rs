@@ -104,18 +104,27 @@ pub fn calibrate(entries: &mut [Epoch<'_>], target_ns: f64) -> u32 {
     (target_ns / per_call).round().clamp(1.0, f64::from(1u32 << 24)) as u32
 }
 
+/// Rounds that are to be run.
+#[derive(Clone, Copy, Debug)]
+pub struct Series {
+    /// Calls an epoch.
+    pub calls: u32,
+    /// Most rounds.
+    pub most: usize,
+    /// Seed of the orders.
+    pub seed: u64,
+}
+
 /// Runs the rounds; stops early, between rounds, when interrupted or when `enough` says that nothing more is to be
 /// learnt.
 pub fn run(
     entries: &mut [Epoch<'_>],
-    calls: u32,
-    rounds: usize,
-    seed: u64,
+    Series { calls, most, seed }: Series,
     interrupted: &AtomicBool,
     mut enough: impl FnMut(&[Round]) -> bool,
 ) -> Vec<Round> {
-    let mut done = Vec::with_capacity(rounds);
-    for order in orders(entries.len(), rounds, seed) {
+    let mut done = Vec::with_capacity(most);
+    for order in orders(entries.len(), most, seed) {
         if interrupted.load(Ordering::Relaxed) {
             break;
         }
@@ -180,7 +189,7 @@ mod tests {
                 }) as Epoch<'_>
             })
             .collect();
-        let rounds = run(&mut entries, 7, 6, 1, &AtomicBool::new(false), |_| false);
+        let rounds = run(&mut entries, Series { calls: 7, most: 6, seed: 1 }, &AtomicBool::new(false), |_| false);
         drop(entries);
         assert_eq!(rounds.len(), 6);
         let in_order: Vec<_> = rounds.iter().flat_map(|r| r.order.iter().map(|&e| (i32::from(e), 7u32))).collect();
@@ -195,8 +204,9 @@ mod tests {
             stop.store(done.len() == 3, Ordering::Relaxed);
             false
         };
-        assert_eq!(run(&mut entries, 1, 10, 1, &stop, interrupt).len(), 3);
+        let series = Series { calls: 1, most: 10, seed: 1 };
+        assert_eq!(run(&mut entries, series, &stop, interrupt).len(), 3);
         stop.store(false, Ordering::Relaxed);
-        assert_eq!(run(&mut entries, 1, 10, 1, &stop, |done| done.len() == 5).len(), 5);
+        assert_eq!(run(&mut entries, series, &stop, |done| done.len() == 5).len(), 5);
     }
 }

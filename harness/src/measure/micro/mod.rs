@@ -6,7 +6,7 @@ pub mod epochs;
 pub mod operands;
 mod refused;
 
-use super::rounds;
+use super::rounds::{self, Series};
 use crate::error::Result;
 use crate::scenario::Cell;
 use epochs::Shared;
@@ -98,7 +98,8 @@ pub fn measure(cell: Cell, kernels: &[Kernel], plan: &Plan<'_>, team: &mut Team)
             so_far.ratios().all(|ratio| ratio.direction().is_settled())
         }
     };
-    let mut rounds = rounds::run(&mut epochs, calls, plan.rule.most(), seed, plan.interrupted, settled);
+    let mut rounds =
+        rounds::run(&mut epochs, Series { calls, most: plan.rule.most(), seed }, plan.interrupted, settled);
     drop(epochs);
     // The stream's column leaves the rounds, so that they hold kernels only.
     record.stream = (cell.residency == Residency::Dram).then(|| {
