@@ -13,7 +13,7 @@ use crate::cmd::perplexity::PerplexityArgs;
 use crate::cmd::receipt::ReceiptCommand;
 use crate::cmd::report::ReportArgs;
 use crate::cmd::verify::VerifyArgs;
-use crate::count::CountChildArgs;
+use crate::worker::WorkerArgs;
 use crate::output::ColorChoice;
 use clap::{Parser, Subcommand};
 
@@ -87,9 +87,6 @@ pub enum Command {
         )
     )]
     Count(CountArgs),
-    /// The child process of `count`
-    #[command(hide = true)]
-    CountChild(CountChildArgs),
     /// Streaming bandwidth by thread count and size, core clock, and peak products a cycle of this machine
     #[command(
         after_help = concat!(
@@ -144,7 +141,7 @@ pub enum Command {
     /// How often the gate says FAIL on this machine without a slowdown, and how often with one
     #[command(after_help = "Example: tritbench calibrate --trials 40 --effects 5,10")]
     Calibrate(CalibrateArgs),
-    /// The child process of `gate`
+    /// A child process that runs kernels
     #[command(hide = true)]
-    GateChild,
+    Worker(WorkerArgs),
 }

@@ -171,6 +171,15 @@ impl<'m> Decoder<'m> {
         }
     }
 
+    /// Goes back to after the first `position` tokens of the sequence, as if no others had come.
+    pub fn rewind(&mut self, position: usize) -> Result<()> {
+        if position > self.position {
+            return Err(Error::failed(format!("cannot go back to {position} from {}", self.position)));
+        }
+        self.position = position;
+        Ok(())
+    }
+
     /// Turns skipping of zero gates on or off, for single tokens. It packs a second copy of `up` and `down`. Without
     /// effect for a kernel that is not exact on int8 activations. Logits stay the same, bit for bit.
     pub fn set_sparsity(&mut self, mode: Sparsity, features: CpuFeatures) -> Result<Option<&SparseFfn>> {

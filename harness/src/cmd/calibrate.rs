@@ -104,6 +104,7 @@ pub fn run(args: &CalibrateArgs, out: &Output) -> Result<()> {
                 baseline: program.clone(),
                 current: program.clone(),
                 scenario: &scenario,
+                full: false,
                 kernels: Some(kernels.clone()),
                 machine: &machine,
                 // Another order of rounds each time, on the same data.

@@ -121,6 +121,7 @@ pub fn run(args: &GateArgs, out: &Output) -> Result<()> {
         baseline: against.program,
         current,
         scenario: &against.scenario,
+        full: args.full,
         kernels: against.kernels,
         machine: &against.machine,
         seed: against.seed,

@@ -3,7 +3,7 @@
 use crate::judge::Method;
 use crate::judge::sequential::{self, Sample, Until};
 use crate::judge::stats::median;
-use crate::record::{ExactCheck, GateCell, GatePair, GateRecord, Outcome, Rule, Verdict};
+use crate::record::{Broken, ExactCheck, GateCell, GatePair, GateRecord, Outcome, Rule, Verdict};
 
 /// What the exact check of instruction counts is called in a record.
 pub const INSTRUCTIONS: &str = "instructions";
@@ -30,6 +30,27 @@ pub fn verdict(rule: &Rule, pairs: &[GatePair], threads: usize) -> (Verdict, boo
     sequential::decide(rule, Until::Decided, Sample::ProcessPair, &effect, &same, "the baseline")
 }
 
+/// As [`verdict`], of a cell whose process may have failed: then that is its verdict, and it is final.
+pub fn judged(rule: &Rule, cell: &GateCell) -> (Verdict, bool) {
+    let (verdict, stands) = verdict(rule, &cell.pairs, cell.threads);
+    let (outcome, reason, next_step) = match &cell.broken {
+        None => return (verdict, stands),
+        Some(Broken::Current(reason)) => {
+            (Outcome::Fail, reason, format!("run `tritbench verify --kernels {}` with the current build", cell.kernel))
+        }
+        Some(Broken::Baseline(reason)) => {
+            (Outcome::Unsupported, reason, "gate against a build that does not fail here".into())
+        }
+    };
+    (Verdict { outcome, reason: reason.clone(), next_step, ..verdict }, true)
+}
+
+/// Tokens a second of a call of the baseline and of the current build; none of a matrix, whose times are read as such.
+pub fn tokens_per_s(cell: &GateCell) -> Option<[f64; 2]> {
+    let rate = |ns: f64| if ns > 0.0 { 1e9 * cell.tokens as f64 / ns } else { 0.0 };
+    cell.model.is_some().then(|| [rate(cell.baseline_ns_per_call), rate(cell.current_ns_per_call)])
+}
+
 /// Fills in times, verdicts and the outcome from raw rounds and exact checks.
 pub fn summarize(gate: &mut GateRecord) {
     for cell in &mut gate.cells {
@@ -39,7 +60,7 @@ pub fn summarize(gate: &mut GateRecord) {
             median(&ns.map(|ns| ns as f64 / f64::from(cell.calls_per_epoch.max(1))).collect::<Vec<_>>())
         };
         (cell.baseline_ns_per_call, cell.current_ns_per_call) = (per_call(BASELINE), per_call(CURRENT));
-        cell.verdict = verdict(&gate.rule, &cell.pairs, cell.threads).0;
+        cell.verdict = judged(&gate.rule, cell).0;
     }
     (gate.outcome, gate.reason, gate.next_step) = conclude(gate);
 }
@@ -81,24 +102,37 @@ fn conclude(gate: &GateRecord) -> (Outcome, String, String) {
             return (outcome, reason, first.verdict.next_step.clone());
         }
     }
-    if gate.cells.is_empty() {
-        let why = gate.unsupported.first().map_or("no kernel was asked for".into(), |u| u.reason.clone());
+    let compared: Vec<&GateCell> = gate.cells.iter().filter(|c| c.verdict.outcome != Outcome::Unsupported).collect();
+    if compared.is_empty() {
+        let broken = gate.cells.first().map(|c| &c.verdict.reason);
+        let why = broken.or(gate.unsupported.first().map(|u| &u.reason));
+        let why = why.map_or("no kernel was asked for", String::as_str);
         return (
             Outcome::Unsupported,
             format!("nothing could be compared here: {why}"),
             "run on a CPU that has it, or save the baseline again with this build".into(),
         );
     }
-    let largest = gate.cells.iter().map(|c| c.verdict.pass_high.unwrap_or(c.verdict.change)).fold(f64::MIN, f64::max);
+    let largest = compared.iter().map(|c| c.verdict.pass_high.unwrap_or(c.verdict.change)).fold(f64::MIN, f64::max);
     let checks =
         if gate.checks.is_empty() { String::new() } else { format!(", {} exact checks agree", gate.checks.len()) };
-    let cells = gate.cells.len();
-    let reason = format!("none of {cells} comparisons is slower by more than {:.1}%{checks}", 100.0 * largest.max(0.0));
+    let cells = compared.len();
+    let not_compared = match gate.cells.len() - cells {
+        0 => String::new(),
+        some => format!("; {some} could not be made"),
+    };
+    let reason = format!(
+        "none of {cells} comparisons is slower by more than {:.1}%{checks}{not_compared}",
+        100.0 * largest.max(0.0)
+    );
     (Outcome::Pass, reason, "nothing to do".into())
 }
 
-/// `avx2-i8 gemv 6912x2560 from DRAM`.
+/// `avx2-i8 gemv 6912x2560 from DRAM`, `avx2-i8 decode, built-in model`.
 pub fn title(cell: &GateCell) -> String {
+    if let Some(model) = &cell.model {
+        return format!("{} {}", cell.kernel, crate::titles::gated_text(&cell.op, cell.tokens, model));
+    }
     let tokens = if cell.tokens > 1 { format!("x{}", cell.tokens) } else { String::new() };
     let place = crate::titles::residency(cell.residency);
     format!("{} {} {}x{}{tokens} {place}", cell.kernel, cell.op, cell.m, cell.k)
