@@ -13,8 +13,8 @@ use crate::cmd::perplexity::PerplexityArgs;
 use crate::cmd::receipt::ReceiptCommand;
 use crate::cmd::report::ReportArgs;
 use crate::cmd::verify::VerifyArgs;
-use crate::worker::WorkerArgs;
 use crate::output::ColorChoice;
+use crate::worker::WorkerArgs;
 use clap::{Parser, Subcommand};
 
 /// The whole command line.

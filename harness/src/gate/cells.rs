@@ -91,7 +91,8 @@ pub fn all(asked: &Asked<'_>, kernels: &[Offer], ops: &[Vec<String>; 2]) -> Resu
     let left_out = |what: &str, reason: String| Unsupported { kernel: what.into(), reason };
     if let Some(side) = ops.iter().position(|side| !knows(side)) {
         let who = ["the baseline", "the current build"][side];
-        unsupported.push(left_out("decode and prefill", format!("{who} does not know these cells; it is an older build")));
+        unsupported
+            .push(left_out("decode and prefill", format!("{who} does not know these cells; it is an older build")));
         return Ok((cells, unsupported));
     }
     cells.extend(texts(kernels));

@@ -1,9 +1,9 @@
 //! What two builds must agree on before any of their times are compared.
 
-use crate::worker::protocol::{JobCell, Offer, TextResult};
 use crate::error::{Error, Result};
-use receipt::{ExactCheck, titles};
+use crate::worker::protocol::{JobCell, Offer, TextResult};
 use receipt::judge::gate::INSTRUCTIONS;
+use receipt::{ExactCheck, titles};
 
 /// f32 kernels may round differently from build to build. A perplexity that changes by more than this share is not
 /// rounding.
@@ -114,9 +114,10 @@ pub fn text(kernel: &Offer, [baseline, current]: &[TextResult; 2], stored: &[Exa
     let ids = |r: &TextResult| r.token_ids.iter().map(u32::to_string).collect::<Vec<_>>().join(" ");
     let nats = |r: &TextResult| format!("{} nats a token", r.nats_per_token);
     let mut checks = Vec::new();
-    for made in
-        [check("token_ids", ids(baseline), ids(current), near), check("perplexity", nats(baseline), nats(current), near)]
-    {
+    for made in [
+        check("token_ids", ids(baseline), ids(current), near),
+        check("perplexity", nats(baseline), nats(current), near),
+    ] {
         let kept = stored.iter().find(|s| s.what == made.what && s.kernel == made.kernel);
         let kept = kept.map(|s| against_stored(s, &made.baseline));
         checks.push(made);

@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::worker::control::{CONTROL_BYTES, Control, Order, Spent};
-use crate::worker::parent::{Patience, Worker};
+use crate::worker::parent::{Patience, Worker, unusable};
 use crate::worker::protocol::{Job, JobCell, Ready, Reply, Request, TextResult};
 use crate::worker::start::{Program, Setting};
 use std::fs::File;
@@ -36,16 +36,12 @@ impl Process {
         job.control = path.display().to_string();
         let cells = job.cells.clone();
         let worker = Worker::start(label, program, Setting::default(), Patience::from_environment()?);
-        let mut worker = worker.map_err(|failed| failed.error)?;
+        let mut worker = worker.map_err(|failed| unusable(failed.error))?;
         match worker.ask(&Request::Begin(Box::new(job))) {
             Ok(Reply::Ready(ready)) => Ok(Self { worker, control, cells, cell: 0, ready: *ready }),
             Ok(_) => Err(worker.out_of_turn()),
             // A build that cannot begin is none that can be gated.
-            Err(error) => Err(if error.exit() == crate::error::Exit::Interrupted {
-                error
-            } else {
-                Error::unsupported(error.to_string())
-            }),
+            Err(error) => Err(unusable(error)),
         }
     }
 

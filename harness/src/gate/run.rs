@@ -80,7 +80,8 @@ pub fn run(
 
 /// The record before anything is known.
 fn begin(asked: &Asked<'_>, sides: &Sides) -> GateRecord {
-    let side = |label: &str, sha256: &str| GateSide { label: label.into(), binary_sha256: sha256.into(), build: build() };
+    let side =
+        |label: &str, sha256: &str| GateSide { label: label.into(), binary_sha256: sha256.into(), build: build() };
     GateRecord {
         baseline: side(&asked.label, &sides.sha256[0]),
         current: side("current", &sides.sha256[1]),

@@ -1,9 +1,9 @@
 //! One call of a kernel that `count` follows: the worker makes operands, compares the kernel with the oracle, says that
 //! it is about to stop, stops, makes the call, and gives the result's hash.
 
-use super::protocol::{Call, Reply};
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 use super::protocol::Stopping;
+use super::protocol::{Call, Reply};
 use crate::error::{Error, Result};
 use crate::measure::micro::{check, operands::Operands};
 use crate::scenario::{Cell, Shape};

@@ -19,7 +19,7 @@ const START: Duration = Duration::from_secs(120);
 /// the oracle's products, while others use the machine.
 const ANSWER: Duration = Duration::from_secs(600);
 /// How long a worker that was told to stop may take before it is killed.
-const STOPPING: Duration = Duration::from_secs(2);
+const STOPPING: Duration = Duration::from_secs(10);
 /// Between two looks at whether it has stopped.
 const LOOK: Duration = Duration::from_millis(2);
 /// Characters of an answer that is not understood that are quoted.
@@ -43,12 +43,6 @@ impl Patience {
             Error::input(format!("{PATIENCE_VARIABLE} is not a number of seconds from 1 to 86400: {text:?}"))
         })?;
         Ok(Self(Some(Duration::from_secs(seconds))))
-    }
-
-    /// Always this long.
-    #[cfg(test)]
-    pub fn of(patience: Duration) -> Self {
-        Self(Some(patience))
     }
 
     /// For an answer or an epoch.
@@ -121,8 +115,6 @@ impl Worker {
     }
 
     fn not_started(&self, error: Error) -> NotStarted {
-        let unsupported = error.exit() != Exit::Interrupted;
-        let error = if unsupported { Error::unsupported(error.to_string()) } else { error };
         NotStarted { error, log: self.log.tail() }
     }
 
@@ -138,7 +130,7 @@ impl Worker {
                 Ok(program)
             }
             Err(failed) if failed.log.contains(old::UNKNOWN) => Ok(Program { old: true, ..program }),
-            Err(failed) => Err(failed.error),
+            Err(failed) => Err(unusable(failed.error)),
         }
     }
 
@@ -204,6 +196,12 @@ impl Worker {
     /// How long it may be silent.
     pub fn patience(&self) -> Patience {
         self.patience
+    }
+
+    /// Waits no longer than this for answers from now on.
+    #[cfg(test)]
+    pub fn impatient(&mut self, patience: Duration) {
+        self.patience = Patience(Some(patience));
     }
 
     /// Says that whoever follows the process has waited for its end.
@@ -295,6 +293,11 @@ impl Drop for Worker {
             let _ = self.child.wait();
         }
     }
+}
+
+/// The error of a program that cannot be used: exit 5, unless the user stopped it.
+pub fn unusable(error: Error) -> Error {
+    if error.exit() == Exit::Interrupted { error } else { Error::unsupported(error.to_string()) }
 }
 
 fn stopped_by_user() -> Error {

@@ -62,12 +62,7 @@ impl Session {
     }
 
     /// Makes a cell ready, says so by `prepared` with the hash of its output, and runs epochs until the gate leaves it.
-    pub fn cell(
-        &mut self,
-        index: usize,
-        oracle: bool,
-        prepared: &mut dyn FnMut(String) -> Result<()>,
-    ) -> Result<()> {
+    pub fn cell(&mut self, index: usize, oracle: bool, prepared: &mut dyn FnMut(String) -> Result<()>) -> Result<()> {
         let unknown = || Error::unsupported(format!("the gate asks for cell {index}, which this build does not know"));
         let cell = self.cells.get(index).ok_or_else(unknown)?;
         let kernel = self.machine.kernel(&cell.kernel)?;

@@ -14,7 +14,7 @@ use crate::{count, interrupt, matrix};
 use kernels::parallel::Team;
 use kernels::{Family, Kernel, registry};
 use receipt::judge::{bound, sequential};
-use receipt::{MicroCell, Rule, judge, titles};
+use receipt::{MicroCell, Rule, Unsupported, judge, titles};
 use std::time::{Duration, Instant};
 
 /// Most time for cells that are measured once more.
@@ -151,7 +151,10 @@ impl Run {
                     self.receipt.counts_skipped = Some(e.to_string());
                     break;
                 }
-                Err(e) => return Err(e),
+                Err(e) if e.exit() == Exit::Interrupted => return Err(e),
+                Err(e) => {
+                    self.receipt.counts_failed.push(Unsupported { kernel: kernel.id().into(), reason: e.to_string() });
+                }
             }
         }
         self.receipt.static_model_skipped = model.absent().map(str::to_owned);

@@ -201,6 +201,38 @@ mod tests {
         assert_eq!(gate.next_step, gate.cells[1].verdict.next_step);
     }
 
+    #[test]
+    fn a_cell_whose_process_failed_is_judged_by_that() {
+        let broken = |broken: Broken| {
+            let mut gate = fixture::record(0.0);
+            gate.cells[0].broken = Some(broken);
+            summarize(&mut gate);
+            gate
+        };
+        let gate = broken(Broken::Current("the worker hung".into()));
+        assert_eq!((gate.cells[0].verdict.outcome, gate.outcome), (Outcome::Fail, Outcome::Fail));
+        assert_eq!(gate.reason, "scalar-i8 gemv 256x2560 in cache: the worker hung");
+        let mut gate = broken(Broken::Baseline("the worker died".into()));
+        assert_eq!((gate.cells[0].verdict.outcome, gate.outcome), (Outcome::Unsupported, Outcome::Pass));
+        assert!(gate.reason.starts_with("none of 1 comparisons") && gate.reason.ends_with("; 1 could not be made"));
+        gate.cells.truncate(1);
+        summarize(&mut gate);
+        assert_eq!(gate.outcome, Outcome::Unsupported);
+        assert_eq!(gate.reason, "nothing could be compared here: the worker died");
+    }
+
+    #[test]
+    fn a_whole_model_is_read_in_tokens_a_second() {
+        let mut cell = fixture::cell("avx2-i8", 0.0);
+        assert_eq!(tokens_per_s(&cell), None);
+        (cell.op, cell.model, cell.tokens) = ("prefill".into(), Some("builtin".into()), 32);
+        (cell.baseline_ns_per_call, cell.current_ns_per_call) = (4e6, 2e6);
+        assert_eq!(tokens_per_s(&cell), Some([8_000.0, 16_000.0]));
+        assert_eq!(title(&cell), "avx2-i8 prefill of 32 tokens, built-in model");
+        (cell.op, cell.model, cell.tokens) = ("decode".into(), Some("synth:2b-4t".into()), 1);
+        assert_eq!(title(&cell), "avx2-i8 decode, synth:2b-4t");
+    }
+
     /// A gate of these cells' outcomes and changes, concluded.
     fn concluded(cells: &[(Outcome, f64)], checks: Vec<ExactCheck>) -> (Outcome, String, String) {
         let cell = |(i, (outcome, change)): (usize, &(Outcome, f64))| {

@@ -4,7 +4,7 @@ use super::bitnet_rs::BitnetRs;
 use super::calibration::CalibrationRecord;
 use super::count::CountRecord;
 use super::finding::Finding;
-use super::gate::GateRecord;
+use super::gate::{GateRecord, Unsupported};
 use super::generation::GenerationRecord;
 use super::kernel::{KernelRecord, VerifyRecord};
 use super::limits::Limits;
@@ -76,6 +76,9 @@ pub struct Receipt {
     /// Why some kernel was not counted, or none was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counts_skipped: Option<String>,
+    /// Kernels whose worker failed while they were counted, and how.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub counts_failed: Vec<Unsupported>,
     /// Why no static model of a CPU was asked about the counted loops.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub static_model_skipped: Option<String>,
@@ -132,6 +135,7 @@ impl Receipt {
             micro: Vec::new(),
             counts: Vec::new(),
             counts_skipped: None,
+            counts_failed: Vec::new(),
             static_model_skipped: None,
             rule: None,
             gate: None,
