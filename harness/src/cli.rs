@@ -12,8 +12,8 @@ use crate::cmd::perplexity::PerplexityArgs;
 use crate::cmd::receipt::ReceiptCommand;
 use crate::cmd::report::ReportArgs;
 use crate::cmd::verify::VerifyArgs;
-use crate::count::CountChildArgs;
 use crate::output::ColorChoice;
+use crate::worker::WorkerArgs;
 use clap::{Parser, Subcommand};
 
 /// The whole command line.
@@ -86,9 +86,6 @@ pub enum Command {
         )
     )]
     Count(CountArgs),
-    /// The child process of `count`
-    #[command(hide = true)]
-    CountChild(CountChildArgs),
     /// Streaming bandwidth by thread count and size, core clock, and peak products a cycle of this machine
     #[command(
         after_help = concat!(
@@ -140,7 +137,7 @@ pub enum Command {
         )
     )]
     Gate(GateArgs),
-    /// The child process of `gate`
+    /// A child process that runs kernels
     #[command(hide = true)]
-    GateChild,
+    Worker(WorkerArgs),
 }

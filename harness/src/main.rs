@@ -36,6 +36,7 @@ mod receipt_file;
 mod runs;
 mod scenario;
 mod usage;
+mod worker;
 
 use clap::Parser;
 use cli::{Cli, Command};
@@ -51,8 +52,8 @@ fn main() -> ExitCode {
         out.error(&error);
         return ExitCode::from(error.exit() as u8);
     }
-    // The child of `count` is followed instruction by instruction: no handler and no second thread in it.
-    if !matches!(cli.command, Command::CountChild(_)) {
+    // A worker may be followed instruction by instruction: no handler and no second thread in it before it knows.
+    if !matches!(cli.command, Command::Worker(_)) {
         interrupt::install();
         interrupt::ignore_file_size_signal();
         model::mapped_faults::install();
@@ -68,7 +69,6 @@ fn main() -> ExitCode {
         Command::Compare(args) => cmd::compare::run(&args, &out),
         Command::Micro(args) => cmd::compare::run_micro(&args, &out),
         Command::Count(args) => cmd::count::run(&args, &out),
-        Command::CountChild(args) => count::run_child(&args),
         Command::Limits(args) => cmd::limits::run(&args, &out),
         Command::Generate(args) => cmd::generate::run(&args, &out),
         Command::Perplexity(args) => cmd::perplexity::run(&args, &out),
@@ -76,10 +76,7 @@ fn main() -> ExitCode {
         Command::Report(args) => cmd::report::run(&args, &out),
         Command::Baseline(command) => cmd::baseline::run(&command, &out),
         Command::Gate(args) => cmd::gate::run(&args, &out),
-        Command::GateChild => {
-            // The gate reads its child's words from the pipe.
-            return gate::run_child().map_or_else(|e| ExitCode::from(e.exit() as u8), |()| ExitCode::SUCCESS);
-        }
+        Command::Worker(args) => worker::run(&args),
         Command::Receipt(command) => cmd::receipt::run(&command, &out),
     };
     match result {

@@ -80,8 +80,9 @@ fn callgrind_agrees() {
         let mut callgrind = Command::new("valgrind");
         callgrind.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]);
         callgrind.arg(format!("--toggle-collect=*::{}::gemv*", kernel.replace('-', "_")));
-        callgrind.arg(harness_path()).args(["count-child", "--kernel", kernel, "--op", "gemv", "--shape", "16x256"]);
-        let output = callgrind.args(["--tokens", "1", "--seed", "1", "--untraced"]).output().expect("valgrind runs");
+        let call = format!(r#"{{"kernel":"{kernel}","op":"gemv","m":16,"k":256,"tokens":1,"seed":1}}"#);
+        callgrind.arg(harness_path()).args(["worker", "--call", &call]);
+        let output = callgrind.output().expect("valgrind runs");
         let text = stderr(&output);
         let collected = text.lines().find_map(|l| l.split("Collected :").nth(1)?.trim().parse::<u64>().ok());
         assert_eq!(collected, counts[0]["total"]["instructions"].as_u64().map(|n| 2 * n), "{kernel}: {text}");

@@ -70,6 +70,85 @@ fn a_build_against_itself() {
     assert!(summary.starts_with(&format!("## tritbench gate: {word}")), "{summary}");
 }
 
+/// What users feel is timed beside the matrices where the scenario generates.
+#[test]
+fn decoding_and_prefill_are_compared() {
+    let dir = TempDir::new().expect("a folder");
+    let prefills = common::available_kernels().iter().any(|id| id == "avx2-i8-tile8");
+    let kernels = if prefills { "scalar-i8,avx2-i8-tile8" } else { "scalar-i8" };
+    let path = dir.path().join("text.toml");
+    let generates = "[generate]\nprompt = \"ROMEO:\"\nmax_tokens = 8\nrounds = 1\n";
+    let scenario = TINY.replace("kernels = [\"scalar\", \"scalar-i8\"]\n", "") + generates;
+    std::fs::write(&path, scenario).expect("written");
+    let scenario = text(&path);
+    let out = dir.path().join("run");
+    let args = ["gate", "--against", &own(), "--scenario", &scenario, "--kernels", kernels];
+    let inject = ["--inject", "scalar-i8:20", "--out", &text(&out), "--json"];
+    let output = run(&[&args[..], &inject].concat());
+    let code = output.status.code().expect("no signal");
+    assert!(VERDICTS.contains(&code), "{code}: {}", stderr(&output));
+    let gate = parsed(&output);
+    let cells = gate["cells"].as_array().expect("cells");
+    let texts: Vec<_> = cells.iter().filter(|c| c["model"] == "builtin").collect();
+    let named: Vec<_> = texts.iter().map(|c| (c["kernel"].as_str(), c["op"].as_str(), c["tokens"].as_u64())).collect();
+    let mut wanted = vec![(Some("scalar-i8"), Some("decode"), Some(1))];
+    if prefills {
+        let tiles = Some("avx2-i8-tile8");
+        wanted.extend([(tiles, Some("decode"), Some(1)), (tiles, Some("prefill"), Some(32))]);
+    }
+    assert_eq!(named, wanted, "prefill of a kernel with a gemm only");
+    for cell in &texts {
+        assert!(cell["pairs"].as_array().is_some_and(|pairs| pairs.len() >= 12), "{cell}");
+        let (kernel, op) = (&cell["kernel"], cell["op"].as_str().expect("a word"));
+        let of_cell = |c: &&serde_json::Value| {
+            c["kernel"] == *kernel && c["what"] == "output" && c["subject"].as_str().is_some_and(|s| s.starts_with(op))
+        };
+        let checks: Vec<_> = gate["checks"].as_array().expect("checks").iter().filter(of_cell).collect();
+        assert!(checks.len() == 1 && checks[0]["passed"] == true, "{checks:?}");
+    }
+    let summary = std::fs::read_to_string(out.join("summary.md")).expect("there");
+    assert!(summary.contains("scalar-i8 decode, built-in model") && summary.contains("tokens/s"), "{summary}");
+    json(&["receipt", "verify", &text(&out), "--json"]);
+}
+
+/// A process that needs more memory than it may have ends in the middle of its work: the cell says so, and the gate
+/// goes on.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_cell_whose_worker_dies_says_so_and_the_others_are_compared() {
+    let dir = TempDir::new().expect("a folder");
+    let path = dir.path().join("memory.toml");
+    let shapes = TINY.replace("gemv = [\"64x256\"]", "gemv = [\"64x256\", \"16384x16384\"]");
+    std::fs::write(&path, shapes).expect("written");
+    let limited = dir.path().join("limited.sh");
+    // Room for the program and its threads, not for a quarter of a GiB of codes.
+    std::fs::write(&limited, format!("#!/bin/sh\nulimit -v 220000\nexec '{}' \"$@\"\n", own())).expect("written");
+    let limited = text(&limited);
+    for (side, outcome) in [("current", "FAIL"), ("baseline", "UNSUPPORTED")] {
+        let (against, current) = if side == "current" { (own(), limited.clone()) } else { (limited.clone(), own()) };
+        let args = ["gate", "--against", &against, "--current", &current, "--scenario"];
+        let out = text(&dir.path().join(side));
+        let rest = [&text(&path), "--kernels", "scalar-i8", "--out", &out, "--json"];
+        let output = run(&[&args[..], &rest].concat());
+        let code = output.status.code().expect("no signal");
+        let gate = parsed(&output);
+        let cells = gate["cells"].as_array().expect("cells");
+        assert_eq!(cells.len(), 2);
+        let (small, large) = (&cells[0], &cells[1]);
+        assert!(small["pairs"].as_array().is_some_and(|pairs| pairs.len() >= 12), "{small}");
+        assert_eq!(large["verdict"]["outcome"], outcome);
+        let reason = large["broken"][side].as_str().expect("a reason");
+        let part = "while asked to `prepare gemv 16384x16384 of scalar-i8`";
+        assert!(reason.contains("the worker was ended by signal 6 SIGABRT") && reason.contains(part), "{reason}");
+        if side == "current" {
+            assert_eq!((code, &gate["outcome"]), (1, &"FAIL".into()));
+        } else {
+            assert!(VERDICTS.contains(&code), "{code}: {}", stderr(&output));
+        }
+        json(&["receipt", "verify", &out, "--json"]);
+    }
+}
+
 #[test]
 fn a_planted_slowdown_is_recorded_and_formats_are_kept() {
     let dir = TempDir::new().expect("a folder");

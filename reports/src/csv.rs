@@ -161,6 +161,7 @@ fn micro_row<'a>(receipt: &'a Receipt, status: &'a str, cell: &'a MicroCell, i: 
 
 /// The current build's time against the baseline's, with the verdict over process pairs.
 fn gate_row<'a>(receipt: &'a Receipt, status: &'a str, cell: &'a GateCell) -> Row<'a> {
+    let speed = receipt::judge::gate::tokens_per_s(cell).map(|[_, current]| current);
     Row {
         kind: "gate",
         scenario: &receipt.scenario.name,
@@ -168,14 +169,15 @@ fn gate_row<'a>(receipt: &'a Receipt, status: &'a str, cell: &'a GateCell) -> Ro
         family: &cell.family,
         kernel: &cell.kernel,
         op: &cell.op,
-        m: Some(cell.m),
-        k: Some(cell.k),
+        m: Some(cell.m).filter(|_| speed.is_none()),
+        k: Some(cell.k).filter(|_| speed.is_none()),
         tokens: Some(cell.tokens),
         residency: residency(cell.residency),
         threads: cell.threads,
         rounds: cell.pairs.iter().map(|pair| pair.rounds.len()).sum(),
         calls_per_epoch: Some(cell.calls_per_epoch),
-        median_ns_per_call: Some(cell.current_ns_per_call),
+        median_ns_per_call: Some(cell.current_ns_per_call).filter(|_| speed.is_none()),
+        end_to_end_tokens_per_s: speed.filter(|speed| *speed > 0.0),
         baseline: &cell.verdict.partner,
         threshold: Some(cell.verdict.delta_eff),
         verdict: super::outcome_word(cell.verdict.outcome),

@@ -1,6 +1,6 @@
 //! A gate for people: a table on the terminal, a Markdown summary for a pull request, annotations for GitHub.
 
-use crate::gate_words::{by_gravity, columns, outcome_word, sides};
+use crate::gate_words::{by_gravity, columns, outcome_word, sides, speeds};
 use crate::markdown::{code, escape};
 use crate::terminal::layout;
 use comfy_table::{Attribute, Cell, CellAlignment, Color};
@@ -11,7 +11,7 @@ use std::fmt::Write;
 /// The verdict and every comparison, for a terminal.
 pub fn table(record: &GateRecord, color: bool) -> String {
     let mut table = layout::table(layout::WIDTH);
-    table.set_header(["verdict", "kernel and cell", "change", "at most", "threshold", "A/A", "pairs"]);
+    table.set_header(["verdict", "kernel and cell", "change", "at most", "threshold", "A/A", "pairs", "current"]);
     for cell in by_gravity(record) {
         let mut word = Cell::new(outcome_word(cell.verdict.outcome));
         if color {
@@ -21,7 +21,9 @@ pub fn table(record: &GateRecord, color: bool) -> String {
                 _ => Color::Yellow,
             });
         }
-        let figures = columns(cell).map(|c| Cell::new(c).set_alignment(CellAlignment::Right));
+        let [_, current] = speeds(cell);
+        let figures = columns(cell).into_iter().chain([current]);
+        let figures = figures.map(|c| Cell::new(c).set_alignment(CellAlignment::Right));
         table.add_row([word, Cell::new(title(cell))].into_iter().chain(figures));
     }
     let mut out = String::new();
@@ -31,6 +33,10 @@ pub fn table(record: &GateRecord, color: bool) -> String {
     let failed = record.checks.iter().filter(|c| !c.passed);
     for check in failed {
         let _ = writeln!(out, "{} of {} on {} differs: {}", check.what, check.kernel, check.subject, check.note);
+    }
+    let failed = record.cells.iter().filter(|c| c.broken.is_some());
+    for cell in failed {
+        let _ = writeln!(out, "{} {}: {}", outcome_word(cell.verdict.outcome), title(cell), cell.verdict.reason);
     }
     for left_out in &record.unsupported {
         let _ = writeln!(out, "UNSUPPORTED {}: {}", left_out.kernel, left_out.reason);
@@ -61,11 +67,12 @@ pub fn markdown(receipt: &Receipt) -> String {
     }
     let (passed, others): (Vec<&GateCell>, Vec<&GateCell>) =
         by_gravity(record).into_iter().partition(|c| c.verdict.outcome == Outcome::Pass);
-    const HEAD: &str =
-        "\n| verdict | kernel and cell | change | at most | threshold | A/A | pairs |\n|---|---|--:|--:|--:|--:|--:|\n";
+    const HEAD: &str = "\n| verdict | kernel and cell | change | at most | threshold | A/A | pairs | baseline | current |\n\
+         |---|---|--:|--:|--:|--:|--:|--:|--:|\n";
     let row = |cell: &&GateCell| {
         let word = outcome_word(cell.verdict.outcome);
-        format!("| {word} | {} | {} |\n", escape(&title(cell)), columns(cell).join(" | "))
+        let (title, figures, speeds) = (escape(&title(cell)), columns(cell).join(" | "), speeds(cell).join(" | "));
+        format!("| {word} | {title} | {figures} | {speeds} |\n")
     };
     if !others.is_empty() {
         out.push_str(HEAD);
@@ -87,6 +94,10 @@ pub fn markdown(receipt: &Receipt) -> String {
             escape(&check.subject),
             escape(&check.note)
         );
+    }
+    for cell in record.cells.iter().filter(|c| c.broken.is_some()) {
+        let word = outcome_word(cell.verdict.outcome);
+        let _ = writeln!(out, "- {word} {}: {}", escape(&title(cell)), escape(&cell.verdict.reason));
     }
     for left_out in &record.unsupported {
         let _ = writeln!(out, "- not compared: {} ({})", code(&left_out.kernel), escape(&left_out.reason));

@@ -1,6 +1,7 @@
 //! What a gate says, in words that every form of it shares.
 
 use receipt::figures;
+use receipt::judge::gate::{title, tokens_per_s};
 use receipt::{GateCell, GateRecord, Outcome};
 
 /// PASS, FAIL, INCONCLUSIVE, UNSTABLE, UNSUPPORTED.
@@ -40,6 +41,22 @@ pub fn columns(cell: &GateCell) -> [String; 5] {
     let most = v.pass_high.map_or_else(|| "?".into(), signed);
     let aa = format!("{} ±{}", signed(v.aa_change), figures::percent(v.aa_p95));
     [signed(v.change), most, figures::percent(v.delta_eff), aa, v.samples.to_string()]
+}
+
+/// What a call takes with the baseline and with the current build, as users read it: a time, or of a whole model
+/// tokens/s.
+pub fn speeds(cell: &GateCell) -> [String; 2] {
+    match tokens_per_s(cell) {
+        Some(rates) => rates.map(|rate| format!("{} tokens/s", figures::number(rate))),
+        None => [cell.baseline_ns_per_call, cell.current_ns_per_call].map(figures::duration),
+    }
+}
+
+/// What a row is of, without its kernel.
+pub fn place(cell: &GateCell) -> String {
+    // The title is the kernel and then the place.
+    let title = title(cell);
+    title.strip_prefix(&cell.kernel).unwrap_or(&title).trim().into()
 }
 
 /// `current 0123456789ab against baseline main 0123456789ab; alpha 0.01, threshold 3.0%`.

@@ -214,6 +214,15 @@ impl<'m> Decoder<'m> {
         }
     }
 
+    /// Goes back to after the first `position` tokens of the sequence, as if no others had come.
+    pub fn rewind(&mut self, position: usize) -> Result<()> {
+        if position > self.position {
+            return Err(Error::failed(format!("cannot go back to {position} from {}", self.position)));
+        }
+        self.position = position;
+        Ok(())
+    }
+
     /// Skipping and its counters since the last [`Decoder::reset`], if it is on.
     pub fn sparse(&self) -> Option<&SparseFfn> {
         self.ffn.sparse()

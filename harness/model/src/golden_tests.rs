@@ -317,3 +317,19 @@ fn a_full_cache_is_an_error() {
         .run(&AtomicBool::new(false), &mut |_| {});
     assert!(error.is_err_and(|e| e.to_string().contains("full at 4 tokens")));
 }
+
+#[test]
+fn going_back_repeats_the_same_logits() {
+    let model = model();
+    let mut decoder = decoder(&model, exact(), 1, 8);
+    decoder.forward(&[836, 27, 5]).unwrap();
+    let mut after = |position: usize| {
+        decoder.rewind(position).unwrap();
+        decoder.forward(&[11]).unwrap();
+        decoder.logits().unwrap().to_vec()
+    };
+    let (first, shorter, again) = (after(3), after(2), after(2));
+    assert_eq!(shorter, again);
+    assert_ne!(first, shorter, "another sequence");
+    assert!(decoder.rewind(4).is_err(), "there are 3");
+}

@@ -6,7 +6,7 @@ use crate::machine::MachineArgs;
 use crate::operation;
 
 use crate::count::{Call, Counted, Method, Model, StaticModel, count};
-use crate::error::{Error, Result};
+use crate::error::{Error, Exit, Result};
 use crate::interrupt;
 use crate::machine::Machine;
 use crate::measure::limits;
@@ -58,8 +58,17 @@ const MAX_TOKENS: usize = 1024;
 #[derive(Serialize)]
 struct Printed {
     counts: Vec<Row>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    failed: Vec<Failed>,
     #[serde(skip_serializing_if = "Option::is_none")]
     static_model_skipped: Option<String>,
+}
+
+/// A kernel that could not be counted: it does not match the oracle, or its worker died, hung or answered nonsense.
+#[derive(Serialize)]
+struct Failed {
+    kernel: String,
+    reason: String,
 }
 
 #[derive(Serialize)]
@@ -103,14 +112,22 @@ pub fn run(args: &CountArgs, out: &Output) -> Result<()> {
     let method = if args.single_step { Method::Steps } else { Method::Branches };
     let model = Model::find();
     let progress = Progress::start("counting instructions", kernels.len() as u64);
-    let mut counts = Vec::new();
+    let (mut counts, mut failed) = (Vec::new(), Vec::new());
     for (done, kernel) in kernels.iter().enumerate() {
         if interrupt::requested() {
             return Err(Error::interrupted(format!("interrupted after counting {done} of {} kernels", kernels.len())));
         }
         progress.set(done as u64);
         progress.say(format!("counting {}", kernel.id()));
-        let Counted { record, static_model: answer } = count(kernel, call, method, &model)?;
+        let Counted { record, static_model: answer } = match count(kernel, call, method, &model) {
+            Ok(counted) => counted,
+            // Not here at all, or stopped by the user.
+            Err(error) if error.exit() != Exit::Failed => return Err(error),
+            Err(error) => {
+                failed.push(Failed { kernel: kernel.id().into(), reason: error.to_string() });
+                continue;
+            }
+        };
         let measured = args.ghz.map(|ghz| measured(kernel, call, ghz, &machine)).transpose()?;
         let (static_model, static_model_reason) = match answer {
             Some(Ok(cycles)) => (Some(cycles), None),
@@ -120,12 +137,20 @@ pub fn run(args: &CountArgs, out: &Output) -> Result<()> {
         counts.push(Row { record, static_model, static_model_reason, measured });
     }
     drop(progress);
+    let verdict = verdict(&failed);
     if args.json {
-        return out.json(&Printed { counts, static_model_skipped: model.absent().map(str::to_owned) });
+        out.json(&Printed { counts, failed, static_model_skipped: model.absent().map(str::to_owned) })?;
+        return verdict;
     }
-    print(&counts, out)?;
+    print(&counts, &failed, out)?;
     model.absent().into_iter().for_each(note);
-    Ok(())
+    verdict
+}
+
+/// Exit 1 if a kernel could not be counted.
+fn verdict(failed: &[Failed]) -> Result<()> {
+    let names: Vec<&str> = failed.iter().map(|f| f.kernel.as_str()).collect();
+    if names.is_empty() { Ok(()) } else { Err(Error::failed(format!("not counted: {}", names.join(", ")))) }
 }
 
 /// Those asked for, which must have the operation; else all that have it.
@@ -150,8 +175,10 @@ fn measured(kernel: &Kernel, call: Call, ghz: Option<f64>, machine: &Machine) ->
     Ok(Measured { ghz, ns_per_call, cycles_per_64_weights: ns_per_call * ghz * 64.0 / weights })
 }
 
-fn print(rows: &[Row], out: &Output) -> Result<()> {
-    let Some(first) = rows.first().map(|r| &r.record) else { return out.line("no kernel that runs here has it") };
+fn print(rows: &[Row], failed: &[Failed], out: &Output) -> Result<()> {
+    let Some(first) = rows.first().map(|r| &r.record) else {
+        return if failed.is_empty() { out.line("no kernel that runs here has it") } else { print_failed(failed, out) };
+    };
     let tokens = if first.tokens == 1 { String::new() } else { format!(", {} tokens", first.tokens) };
     out.line(format!("{} {}x{}{tokens}, instructions of one call, for each 64 weights", first.op, first.m, first.k))?;
     let header = [
@@ -193,6 +220,7 @@ fn print(rows: &[Row], out: &Output) -> Result<()> {
         [r.kernel.clone(), r.total.instructions.to_string()].into_iter().chain(figures.map(figure)).collect()
     });
     out.line(table(&header, &right, cells))?;
+    print_failed(failed, out)?;
     out.line("")?;
     out.line("its hot loop: weights of one pass; instructions and cycles for each 64 weights")?;
     let header = ["kernel", "passes", "share", "weights", "all", "vector", "ceiling", "simulated", "measured", "model"];
@@ -220,4 +248,9 @@ fn print(rows: &[Row], out: &Output) -> Result<()> {
         ]
     });
     out.line(table(&header, &right, loops))
+}
+
+/// A row each of what could not be counted.
+fn print_failed(failed: &[Failed], out: &Output) -> Result<()> {
+    failed.iter().try_for_each(|f| out.line(format!(" not counted: {}", f.reason)))
 }

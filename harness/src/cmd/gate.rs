@@ -16,6 +16,7 @@ use crate::runs;
 use crate::runs::RunFolder;
 use crate::scenario::Scenario;
 use clap::{Args, ValueEnum};
+use receipt::judge::gate::title;
 use receipt::judge::sequential;
 use receipt::{ExactCheck, GateRecord, Injection, Outcome, Receipt};
 use std::path::{Path, PathBuf};
@@ -121,6 +122,7 @@ pub fn run(args: &GateArgs, out: &Output) -> Result<()> {
         baseline: against.program,
         current,
         scenario: &against.scenario,
+        full: args.full,
         kernels: against.kernels,
         machine: &against.machine,
         seed: against.seed,
@@ -183,7 +185,8 @@ fn conclude(record: &GateRecord) -> Result<()> {
 
 /// `--strict`: a kernel that was asked for and left out is an error, as is everything that is not PASS.
 fn hold_to_strict(strict: bool, record: &GateRecord) -> Result<()> {
-    let left_out: Vec<&str> = record.unsupported.iter().map(|u| u.kernel.as_str()).collect();
+    let broken = record.cells.iter().filter(|c| c.verdict.outcome == Outcome::Unsupported).map(title);
+    let left_out: Vec<String> = record.unsupported.iter().map(|u| u.kernel.clone()).chain(broken).collect();
     if !strict || record.outcome != Outcome::Pass {
         return Ok(());
     }

@@ -1,9 +1,8 @@
 //! What is counted, and how.
 
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 use crate::error::Error;
-use crate::operation;
 use crate::scenario::Shape;
-use clap::Args;
 use kernels::Operation;
 
 /// One call to count.
@@ -26,29 +25,6 @@ pub enum Method {
     Branches,
     /// Stop after every instruction: the simplest way, two to fifty times slower.
     Steps,
-}
-
-/// The hidden child of `count`.
-#[derive(Args, Debug)]
-pub struct CountChildArgs {
-    /// Kernel id
-    #[arg(long)]
-    pub kernel: String,
-    /// What to call
-    #[arg(long, value_parser = operation::flag())]
-    pub op: Operation,
-    /// Rows x columns
-    #[arg(long)]
-    pub shape: String,
-    /// Tokens of a gemm
-    #[arg(long)]
-    pub tokens: usize,
-    /// Seed of weights and activations
-    #[arg(long)]
-    pub seed: u64,
-    /// Make the call without stopping for a parent: for other tools that count
-    #[arg(long)]
-    pub untraced: bool,
 }
 
 /// Where ptrace is refused.

@@ -1,15 +1,13 @@
-//! Exact instruction counts of one kernel call, by following a child of this very program under ptrace. No performance
+//! Exact instruction counts of one kernel call, by following a worker of this very program under ptrace. No performance
 //! counter and no special CPU is needed, so it works in virtual machines, in containers that allow ptrace, and for
 //! AVX-512.
 //!
-//! The child makes operands, compares the kernel with the oracle, and stops. Counting starts at the first instruction
+//! The worker makes operands, compares the kernel with the oracle, and stops. Counting starts at the first instruction
 //! of the function in the kernel's descriptor and ends with that function's return, so the checks of
 //! [`kernels::Kernel`] around it are not counted. A call that never enters that function is an error. The counted call
 //! must compute the result that was compared with the oracle.
 
 mod call;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-mod child;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod classify;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
@@ -21,8 +19,12 @@ mod record;
 mod static_model;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod tracee;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod watchdog;
 
-pub use call::{Call, CountChildArgs, Method};
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub use call::refused;
+pub use call::{Call, Method};
 pub use static_model::{Model, StaticModel};
 
 #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
@@ -48,14 +50,14 @@ pub struct Counted {
 /// Counts one call of `kernel`, and asks `model` about its hot loop.
 ///
 /// # Errors
-/// Exit 5 where ptrace is refused or the platform is not Linux on x86-64, exit 1 when the kernel does not match the
-/// oracle.
+/// Exit 5 where ptrace is refused or the platform is not Linux on x86-64; exit 1 when the kernel does not match the
+/// oracle, or its worker dies, hangs or answers nonsense, with the request that it was given.
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub fn count(kernel: &Kernel, call: Call, method: Method, model: &Model) -> Result<Counted> {
-    let mut child = tracee::Tracee::start(kernel, call)?;
-    let trace = follow::follow(&mut child, method)?;
-    let output_sha256 = child.finish()?;
-    let followed = record::Followed { trace, fixed_addresses: child.fixed_addresses(), output_sha256 };
+    let mut tracee = tracee::Tracee::start(kernel, call, method)?;
+    let trace = follow::follow(&mut tracee, method)?;
+    let output_sha256 = tracee.finish()?;
+    let followed = record::Followed { trace, fixed_addresses: tracee.fixed_addresses(), output_sha256 };
     Ok(record::record(kernel, call, method, followed, model))
 }
 
@@ -65,18 +67,6 @@ pub fn count(kernel: &Kernel, call: Call, method: Method, model: &Model) -> Resu
 /// Always exit 5: not on this platform.
 #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
 pub fn count(_: &Kernel, _: Call, _: Method, _: &Model) -> Result<Counted> {
-    Err(elsewhere())
-}
-
-/// The child's side: never returns to its caller when all went well.
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-pub fn run_child(args: &CountChildArgs) -> Result<()> {
-    child::run(args)
-}
-
-/// The child's side.
-#[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
-pub fn run_child(_: &CountChildArgs) -> Result<()> {
     Err(elsewhere())
 }
 

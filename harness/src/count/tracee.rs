@@ -1,8 +1,12 @@
-//! The child process as the parent sees it: messages over a pipe, code, registers, breakpoints.
+//! The worker that is followed: code, registers, breakpoints.
 
-use super::call::{Call, refused};
-use crate::error::{Error, Exit, Result};
+use super::call::{Call, Method, refused};
+use super::watchdog::Watchdog;
+use crate::error::{Error, Result};
 use crate::interrupt;
+use crate::worker::parent::{Patience, Worker};
+use crate::worker::protocol::{Call as CallRequest, Reply, Request, Stopping};
+use crate::worker::start::{Program, Setting};
 use kernels::{Kernel, MASK_VARIABLE};
 use nix::errno::Errno;
 use nix::libc::user_regs_struct;
@@ -11,56 +15,23 @@ use nix::sys::ptrace;
 use nix::sys::signal::{self, Signal};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
-use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{BufRead, BufReader};
 use std::os::unix::fs::FileExt;
-use std::process::{ChildStdout, Command, Stdio};
-
-/// What the child says, one JSON object a line.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Message {
-    /// The kernel matches the oracle; the child stops next.
-    Ready(Ready),
-    /// The call was made.
-    Done {
-        /// Hash of its output, which equals the checked one.
-        output_sha256: String,
-    },
-    /// It cannot go on.
-    Error {
-        /// Exit code for the user.
-        exit: u8,
-        /// One line.
-        message: String,
-    },
-}
-
-/// The child before the call.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Ready {
-    /// Kernel id, as found in the child's registry.
-    pub kernel: String,
-    /// Address of its function.
-    pub entry: u64,
-    /// Where the packed codes lie: first address and length.
-    pub codes: (u64, u64),
-    /// Whether address randomisation is off.
-    pub fixed_addresses: bool,
-}
 
 const PAGE: u64 = 4096;
 /// `int3`, one byte: raises SIGTRAP with the instruction pointer behind it.
 const BREAKPOINT: u8 = 0xCC;
+/// More instructions than any kernel needs for a weight.
+const STEPS_PER_WEIGHT: u64 = 16;
 
 /// A child that is stopped, unless a method is running it. Killed when dropped.
 pub struct Tracee {
     pid: Pid,
     id: String,
-    messages: BufReader<ChildStdout>,
-    ready: Ready,
+    worker: Worker,
+    watchdog: Watchdog,
+    ready: Stopping,
     memory: File,
     /// Code as it was before any breakpoint.
     pages: HashMap<u64, Box<[u8]>>,
@@ -72,44 +43,48 @@ pub struct Tracee {
 }
 
 impl Tracee {
-    /// Starts the child and waits until it has checked the kernel and stopped.
-    pub fn start(kernel: &Kernel, call: Call) -> Result<Self> {
-        let failed =
-            |what: &str, e: &dyn std::fmt::Display| Error::failed(format!("cannot {what} the counting child: {e}"));
-        // The very program that asks, even if its file has been replaced since. A bare environment: it lies on the
-        // child's stack.
-        let mut command = Command::new("/proc/self/exe");
-        command.env_clear().envs(std::env::var_os(MASK_VARIABLE).map(|mask| (MASK_VARIABLE, mask)));
-        command.args(["count-child", "--kernel", kernel.id(), "--op", call.op.name()]);
-        command.args(["--shape", &format!("{}x{}", call.shape.m, call.shape.k)]);
-        command.args(["--tokens", &call.tokens.to_string(), "--seed", &call.seed.to_string()]);
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().map_err(|e| failed("start", &e))?;
-        let pid = Pid::from_raw(child.id().cast_signed());
-        let Some(stdout) = child.stdout.take() else { return Err(failed("hear", &"it has no pipe")) };
-        let mut messages = BufReader::new(stdout);
-        let ready = match hear(&mut messages) {
-            Ok(Message::Ready(ready)) => ready,
-            Ok(Message::Error { exit, message }) => {
-                let _ = child.wait();
-                return Err(told(exit, message));
-            }
-            other => {
-                let _ = child.kill();
-                let _ = child.wait();
-                return Err(failed("hear", &format!("{other:?} before the call")));
-            }
+    /// Starts a worker and waits until it has checked the kernel and stopped.
+    pub fn start(kernel: &Kernel, call: Call, method: Method) -> Result<Self> {
+        // The very program that asks, even if its file has been replaced since.
+        let program = Program { path: "/proc/self/exe".into(), old: false };
+        let request = CallRequest {
+            kernel: kernel.id().into(),
+            op: call.op.name().into(),
+            m: call.shape.m,
+            k: call.shape.k,
+            tokens: call.tokens,
+            seed: call.seed,
         };
-        // From here on the child is traced by this thread, and every wait goes through `wait_for_stop`.
-        let memory = File::open(format!("/proc/{pid}/mem"));
+        Self::of(&program, request, method, Patience::from_environment()?)
+    }
+
+    /// A call in a worker of `program`.
+    fn of(program: &Program, call: CallRequest, method: Method, patience: Patience) -> Result<Self> {
+        // A bare environment: it lies on the worker's stack.
+        let mask = std::env::var_os(MASK_VARIABLE).map(|mask| (MASK_VARIABLE.into(), mask));
+        let setting = Setting { environment: Some(mask.into_iter().collect()), fixed_addresses: true };
+        let id = call.kernel.clone();
+        let mut worker = Worker::start(&id, program, setting, patience).map_err(|failed| failed.error)?;
+        let weights = (call.m * call.k * call.tokens) as u64;
+        let request = Request::Call(call);
+        let ready = match worker.ask(&request)? {
+            Reply::Stopping(ready) if ready.kernel == id => ready,
+            _ => return Err(worker.out_of_turn()),
+        };
+        // From here on it is traced by this thread, and every wait goes through `wait`.
+        let pid = Pid::from_raw(worker.id().cast_signed());
+        // A step is an instruction; a stop at a branch passes at least one.
+        let stops = match method {
+            Method::Steps => weights.saturating_mul(STEPS_PER_WEIGHT),
+            Method::Branches => weights,
+        };
         let mut tracee = Self {
             pid,
-            id: kernel.id().into(),
-            messages,
-            memory: memory.map_err(|e| {
-                let _ = child.kill();
-                let _ = child.wait();
-                refused(e)
-            })?,
+            id,
+            memory: File::open(format!("/proc/{pid}/mem")).map_err(refused)?,
+            watchdog: Watchdog::new(pid, patience.followed(stops))
+                .map_err(|e| Error::failed(format!("cannot start a thread: {e}")))?,
+            worker,
             ready,
             pages: HashMap::new(),
             breakpoints: HashMap::new(),
@@ -117,9 +92,6 @@ impl Tracee {
             ended: false,
             _same_cpu: SameCpu::with(pid),
         };
-        if tracee.ready.kernel != tracee.id {
-            return Err(Error::failed(format!("asked for {}, the child has {}", tracee.id, tracee.ready.kernel)));
-        }
         match tracee.wait()? {
             Signal::SIGSTOP => Ok(tracee),
             signal => Err(tracee.unexpected(signal)),
@@ -216,13 +188,11 @@ impl Tracee {
         let breakpoints: Vec<u64> = self.breakpoints.keys().copied().collect();
         breakpoints.into_iter().try_for_each(|address| self.clear_breakpoint(address))?;
         ptrace::detach(self.pid, None).map_err(|e| self.failed("let go of", e))?;
-        let message = hear(&mut self.messages);
+        // The worker's own parent waits for its end from now on.
         self.ended = true;
-        let status = waitpid(self.pid, None).map_err(|e| self.failed("wait for", e))?;
-        match message {
-            Ok(Message::Done { output_sha256 }) => Ok(output_sha256),
-            Ok(Message::Error { exit, message }) => Err(told(exit, message)),
-            other => Err(Error::failed(format!("{}: the counting child ended with {status:?} and {other:?}", self.id))),
+        match self.worker.hear()? {
+            Reply::Called { output_sha256 } => Ok(output_sha256),
+            _ => Err(self.worker.out_of_turn()),
         }
     }
 
@@ -279,7 +249,8 @@ impl Tracee {
                 Err(Errno::EINTR) => {}
                 Ok(status @ (WaitStatus::Exited(..) | WaitStatus::Signaled(..))) => {
                     self.ended = true;
-                    return Err(Error::failed(format!("{}: the counting child ended early: {status:?}", self.id)));
+                    self.worker.reaped();
+                    return Err(self.ended_early(status));
                 }
                 Ok(_) => {}
                 Err(e) => return Err(self.failed("wait for", e)),
@@ -287,17 +258,29 @@ impl Tracee {
         }
     }
 
+    fn ended_early(&self, status: WaitStatus) -> Error {
+        if let Some(patience) = self.watchdog.bit() {
+            return self.worker.late(patience);
+        }
+        let how = match status {
+            WaitStatus::Exited(_, code) => format!("ended with exit code {code}"),
+            WaitStatus::Signaled(_, signal, _) => format!("was ended by signal {} {signal}", signal as i32),
+            other => format!("ended: {other:?}"),
+        };
+        self.worker.ended_with(&how)
+    }
+
     fn unexpected(&self, signal: Signal) -> Error {
         if interrupt::requested() || signal == Signal::SIGINT {
             return Error::interrupted(format!("interrupted while counting {}", self.id));
         }
-        Error::failed(format!("{}: the counted call got {signal}", self.id))
+        self.worker.ended_with(&format!("got signal {} {signal}", signal as i32))
     }
 
     fn failed(&self, what: &str, error: Errno) -> Error {
         match error {
             Errno::EPERM | Errno::EACCES | Errno::ENOSYS => refused(error),
-            _ => Error::failed(format!("{}: cannot {what} the counting child: {error}", self.id)),
+            _ => Error::failed(format!("{}: cannot {what} its worker: {error}", self.id)),
         }
     }
 }
@@ -307,26 +290,12 @@ impl Drop for Tracee {
         if !self.ended {
             let _ = signal::kill(self.pid, Signal::SIGKILL);
             let _ = waitpid(self.pid, Some(WaitPidFlag::__WALL));
+            self.worker.reaped();
         }
     }
 }
 
-fn hear(messages: &mut impl BufRead) -> std::result::Result<Message, String> {
-    let mut line = String::new();
-    messages.read_line(&mut line).map_err(|e| e.to_string())?;
-    serde_json::from_str(&line).map_err(|_| if line.is_empty() { "silence".into() } else { line.trim_end().into() })
-}
-
-/// An error of the child, with its exit code.
-fn told(exit: u8, message: String) -> Error {
-    match exit {
-        code if code == Exit::Unsupported as u8 => Error::unsupported(message),
-        code if code == Exit::Input as u8 => Error::input(message),
-        _ => Error::failed(message),
-    }
-}
-
-/// Parent and child on one CPU, which makes a stop two to three times as quick: no other CPU has to be woken. Undone
+/// Parent and worker on one CPU, which makes a stop two to three times as quick: no other CPU has to be woken. Undone
 /// when dropped.
 struct SameCpu(CpuSet);
 

@@ -1,16 +1,15 @@
 //! The timed part: fresh processes of both builds take turns, epoch by epoch, until every comparison's verdict stands.
 
-use super::job::{Job, JobCell, Request};
 use super::process::Process;
-use crate::error::{Error, Result};
+use super::sides::{Failed, Sides, Trio};
+use crate::error::Result;
 use crate::measure::rounds::orders;
+use crate::worker::protocol::{Job, JobCell};
 use receipt::judge::Method;
-use receipt::judge::gate::{self, BASELINE, BASELINE_AGAIN, CURRENT};
+use receipt::judge::gate::{BASELINE, BASELINE_AGAIN, CURRENT};
 use receipt::judge::sequential::log_ratios;
 use receipt::judge::stats::median;
-use receipt::{GateCell, GatePair, Round, Rule};
-use std::fs;
-use std::path::{Path, PathBuf};
+use receipt::{Broken, GateCell, GatePair, Residency, Round, Rule};
 use std::time::Instant;
 
 /// Least rounds of a comparison in one process pair: two whole squares of orders, which is enough on a quiet machine.
@@ -26,79 +25,27 @@ const SQUARE: usize = 6;
 /// Least rounds where a single call is much longer than an epoch: slow kernels scatter little, and take most of a
 /// gate's time.
 const FEWEST_ROUNDS: usize = 5;
+/// The same of a model whose tokens take a large part of a second.
+const FEWEST_ROUNDS_OF_LARGE_TEXTS: usize = 3;
 /// A pair needs no more rounds when the median of its rounds has at most this standard error (1%). Processes of one
 /// build differ by as much.
 const SETTLED: f64 = 0.01;
 /// Target length of an epoch.
 const EPOCH_NS: f64 = 1e6;
+/// The same of decoded tokens: a few of the built-in model's.
+const TEXT_EPOCH_NS: f64 = 2e6;
 const MAX_CALLS: u32 = 1 << 22;
 
-/// The two executables, and where their processes may write.
-pub struct Sides<'a> {
-    /// The build measured against.
-    pub baseline: &'a Path,
-    /// The build that is judged.
-    pub current: &'a Path,
-    /// For control blocks.
-    pub folder: &'a Path,
-}
-
-/// The processes of one pair, by column of a round: baseline, current, and the baseline again.
-pub struct Trio([Process; 3]);
-
-impl Trio {
-    /// Starts all three, each from a fresh copy of its program. Only the current side gets the planted slowdown.
-    ///
-    /// The system keeps a program's file at one place in memory for all processes that run it. That place can make a
-    /// kernel that streams its weights 10% slower (measured: two copies of one program, the same difference in 16
-    /// process pairs). With one copy for all pairs the difference would look like one of the builds; with one copy for
-    /// both processes of the baseline the A/A pair would not show it.
-    pub fn start(sides: &Sides<'_>, job: &Job) -> Result<Self> {
-        let plain = Job { inject: None, ..job.clone() };
-        let start = |label, binary: &Path, job: &Job, n: usize| -> Result<Process> {
-            let copy = fresh_copy(binary, &sides.folder.join(format!("program-{n}")))?;
-            let process = Process::start(label, &copy, job.clone(), sides.folder, n)?;
-            // The process runs, so the file can go; it is removed before the system writes it to the disk.
-            fs::remove_file(&copy).map_err(|e| Error::io("remove", &copy, &e))?;
-            Ok(process)
-        };
-        Ok(Self([
-            start("the baseline", sides.baseline, &plain, BASELINE)?,
-            start("the current build", sides.current, job, CURRENT)?,
-            start("the baseline's second process", sides.baseline, &plain, BASELINE_AGAIN)?,
-        ]))
-    }
-
-    /// One of them.
-    pub fn side(&mut self, column: usize) -> &mut Process {
-        &mut self.0[column]
-    }
-
-    /// Makes a cell ready everywhere; returns the output hashes of baseline and current. The baseline's two processes
-    /// must agree.
-    pub fn prepare(&mut self, cell: usize, oracle: bool) -> Result<[Vec<String>; 2]> {
-        for process in &mut self.0 {
-            process.ask(&Request::Prepare { cell, oracle })?;
-        }
-        let [baseline, current, again] = &mut self.0;
-        let outputs = [baseline.prepared()?, current.prepared()?];
-        if again.prepared()? != outputs[0] {
-            return Err(Error::failed("two processes of the baseline compute different results; it cannot be gated"));
-        }
-        Ok(outputs)
-    }
-
-    fn leave(&self) {
-        self.0.iter().for_each(Process::leave);
-    }
-}
-
-/// Where each comparison of a cell is in the record.
+/// A process pair's work.
 pub struct Plan<'a> {
-    /// What the children were told.
+    /// What the processes are started from.
+    pub sides: &'a Sides,
+    /// What the workers are told: the cells of this pair.
     pub job: &'a Job,
-    /// For each cell of the job, the index in the record of each of its entries.
-    pub index: &'a [Vec<usize>],
+    /// Number of this pair.
+    pub number: usize,
+    /// For each cell of the job its index in the record.
+    pub index: &'a [usize],
     /// When to look.
     pub rule: &'a Rule,
     /// After this deadline each pair gets the minimum number of rounds, so that a gate ends within minutes even on a
@@ -107,44 +54,78 @@ pub struct Plan<'a> {
 }
 
 impl Plan<'_> {
-    /// Runs one process pair over every comparison whose verdict does not stand yet. `progress` is told after each
-    /// cell.
+    /// Runs the pair over its cells. `outputs` is told what both builds computed, by index in the record, and
+    /// `progress` what comes next. A cell whose process fails is broken, and the others go on with fresh processes.
     pub fn pair(
         &self,
-        number: usize,
-        trio: &mut Trio,
         cells: &mut [GateCell],
-        mut outputs: impl FnMut(usize, &JobCell, [Vec<String>; 2]) -> Result<()>,
+        mut outputs: impl FnMut(usize, [String; 2]) -> Result<()>,
         mut progress: impl FnMut(&JobCell),
     ) -> Result<()> {
-        for (at, job_cell) in self.job.cells.iter().enumerate() {
-            let open: Vec<(usize, usize)> = self.index[at].iter().copied().enumerate().collect();
-            let open: Vec<_> = open.into_iter().filter(|(_, i)| !self.stands(&cells[*i])).collect();
-            if !open.is_empty() {
-                progress(job_cell);
-                outputs(at, job_cell, trio.prepare(at, number == 0)?)?;
-                for (entry, i) in open {
-                    let cell = &mut cells[i];
-                    if cell.calls_per_epoch == 0 {
-                        cell.calls_per_epoch = calibrate(trio.side(BASELINE), entry, self.job.threads)?;
-                    }
-                    let seed = self.job.seed ^ (number as u64) << 32 ^ i as u64;
-                    let rounds = self.rounds(number, trio, entry, cell.calls_per_epoch, seed)?;
-                    cell.pairs.push(GatePair { pair: number, cpu: self.job.cpu, rounds });
+        let mut trio = Trio::start(self.sides, self.job)?;
+        for (at, (job_cell, &i)) in self.job.cells.iter().zip(self.index).enumerate() {
+            progress(job_cell);
+            match self.cell(&mut trio, at, &mut cells[i], |hashes| outputs(i, hashes))? {
+                Ok(()) => {}
+                Err(failed) if failed.interrupted() => return Err(failed.error),
+                Err(failed) => {
+                    let reason = failed.error.to_string();
+                    let by_current = failed.column == CURRENT;
+                    cells[i].broken = Some(if by_current { Broken::Current(reason) } else { Broken::Baseline(reason) });
+                    // The other processes may still be at work on this cell.
+                    drop(trio);
+                    trio = Trio::start(self.sides, self.job)?;
                 }
-                trio.leave();
             }
         }
+        trio.stop();
         Ok(())
     }
 
-    /// The rounds of one comparison in the process pair with this number.
-    fn rounds(&self, number: usize, trio: &mut Trio, entry: usize, calls: u32, seed: u64) -> Result<Vec<Round>> {
+    /// One comparison. The outer error ends the gate, the inner one this cell.
+    fn cell(
+        &self,
+        trio: &mut Trio,
+        at: usize,
+        cell: &mut GateCell,
+        outputs: impl FnOnce([String; 2]) -> Result<()>,
+    ) -> Result<std::result::Result<(), Failed>> {
+        let measured = (|| {
+            let hashes = trio.prepare(at, self.number == 0)?;
+            if cell.calls_per_epoch == 0 {
+                let limits = limits(&self.job.cells[at]);
+                let calls = calibrate(trio.side(BASELINE), limits, self.job.threads);
+                cell.calls_per_epoch = calls.map_err(|error| Failed { column: BASELINE, error })?;
+            }
+            let rounds = self.rounds(trio, &self.job.cells[at], cell.calls_per_epoch, self.index[at])?;
+            trio.leave();
+            Ok((hashes, rounds))
+        })();
+        let (hashes, rounds) = match measured {
+            Ok(measured) => measured,
+            Err(failed) => return Ok(Err(failed)),
+        };
+        cell.pairs.push(GatePair { pair: self.number, cpu: self.job.cpu, rounds });
+        outputs(hashes).map(Ok)
+    }
+
+    /// The rounds of one comparison in this pair; `i` is its index in the record.
+    fn rounds(
+        &self,
+        trio: &mut Trio,
+        job_cell: &JobCell,
+        calls: u32,
+        i: usize,
+    ) -> std::result::Result<Vec<Round>, Failed> {
+        let seed = self.job.seed ^ (self.number as u64) << 32 ^ i as u64;
+        let limits = limits(job_cell);
         let mut least = ROUNDS;
-        let mut most = match () {
-            () if number >= self.rule.looks[0] => MOST_ROUNDS_OF_UNDECIDED,
-            () if Instant::now() > self.no_more_rounds_from => ROUNDS,
-            () => MOST_ROUNDS,
+        let mut most = if self.number >= self.rule.looks[0] {
+            MOST_ROUNDS_OF_UNDECIDED
+        } else if Instant::now() > self.no_more_rounds_from {
+            ROUNDS
+        } else {
+            MOST_ROUNDS
         };
         let mut rounds = Vec::with_capacity(most);
         // The first round is thrown away: the first epoch of a cell in a fresh process is slower than the others.
@@ -157,7 +138,7 @@ impl Plan<'_> {
             let (mut ns, mut cpu_ns, mut involuntary_switches) = (vec![0; 3], vec![0; 3], vec![0; 3]);
             for &column in &order {
                 let column = usize::from(column);
-                let spent = trio.side(column).run(entry, calls)?;
+                let spent = trio.side(column).run(calls).map_err(|error| Failed { column, error })?;
                 (ns[column], cpu_ns[column]) = (spent.ns, spent.cpu_ns);
                 involuntary_switches[column] = spent.involuntary_switches;
             }
@@ -167,8 +148,9 @@ impl Plan<'_> {
                 let own = [BASELINE, CURRENT, BASELINE_AGAIN]
                     .map(|column| Method::Current.times(&round, column, self.job.threads)[0]);
                 let longest = own.into_iter().max().unwrap_or(0).max(1) as f64;
-                let fit =
-                    |rounds: usize| ((rounds as f64 * 2.0 * EPOCH_NS / longest) as usize).clamp(FEWEST_ROUNDS, rounds);
+                let fit = |rounds: usize| {
+                    ((rounds as f64 * 2.0 * limits.epoch_ns / longest) as usize).clamp(limits.fewest_rounds, rounds)
+                };
                 (least, most) = (fit(least), fit(most));
             } else {
                 rounds.push(Round { order, ns, cpu_ns, involuntary_switches });
@@ -176,41 +158,43 @@ impl Plan<'_> {
         }
         Ok(rounds)
     }
-
-    /// Whether a comparison needs no more pairs.
-    pub fn stands(&self, cell: &GateCell) -> bool {
-        self.rule.looks.contains(&cell.pairs.len()) && gate::verdict(self.rule, &cell.pairs, cell.threads).1
-    }
 }
 
-/// `folder/program`. All copies have paths of the same length, because the length of a program's path moves its stack.
-fn fresh_copy(binary: &Path, folder: &Path) -> Result<PathBuf> {
-    fs::create_dir_all(folder).map_err(|e| Error::io("create", folder, &e))?;
-    let copy = folder.join("program");
-    let bytes = fs::read(binary).map_err(|e| Error::io("read the program", binary, &e))?;
-    // Written byte by byte, not cloned: copies that share blocks on the disk may share their place in memory.
-    fs::write(&copy, bytes).map_err(|e| Error::io("write", &copy, &e))?;
-    super::scratch::make_executable(&copy)?;
-    Ok(copy)
+/// How long an epoch is, and how few rounds are enough.
+#[derive(Clone, Copy)]
+struct Limits {
+    epoch_ns: f64,
+    most_calls: u32,
+    fewest_rounds: usize,
 }
 
-/// Calls an epoch: about [`EPOCH_NS`] of the baseline.
-fn calibrate(process: &mut Process, entry: usize, threads: usize) -> Result<u32> {
+/// A block of tokens is at most as long as the text that is proved, and a prompt is one call.
+fn limits(cell: &JobCell) -> Limits {
+    let products = Limits { epoch_ns: EPOCH_NS, most_calls: MAX_CALLS, fewest_rounds: FEWEST_ROUNDS };
+    let Some(text) = &cell.text else { return products };
+    let most_calls = if cell.op == "decode" { text.block as u32 } else { 1 };
+    let fewest_rounds = if cell.residency == Residency::Dram { FEWEST_ROUNDS_OF_LARGE_TEXTS } else { FEWEST_ROUNDS };
+    Limits { epoch_ns: TEXT_EPOCH_NS, most_calls, fewest_rounds }
+}
+
+/// Calls of an epoch of the baseline.
+fn calibrate(process: &mut Process, limits: Limits, threads: usize) -> Result<u32> {
+    let Limits { epoch_ns, most_calls, .. } = limits;
     // CPU time where the process was preempted, so that a busy machine does not get shorter epochs.
     let mut time = |calls: u32| -> Result<f64> {
-        let spent = process.run(entry, calls)?;
+        let spent = process.run(calls)?;
         let preempted = threads == 1 && spent.involuntary_switches > 0 && spent.cpu_ns > 0;
         Ok((if preempted { spent.cpu_ns.min(spent.ns) } else { spent.ns }).max(1) as f64)
     };
     let mut calls = 1u32;
     loop {
         let ns = time(calls)?;
-        if ns > EPOCH_NS / 10.0 || calls >= MAX_CALLS {
+        if ns > epoch_ns / 10.0 || calls >= most_calls {
             // The first calls of a process include page faults, so the time is taken once more.
             let ns = time(calls)?;
-            return Ok((f64::from(calls) * EPOCH_NS / ns).round().clamp(1.0, f64::from(MAX_CALLS)) as u32);
+            return Ok((f64::from(calls) * epoch_ns / ns).round().clamp(1.0, f64::from(most_calls)) as u32);
         }
-        calls *= 4;
+        calls = (calls * 4).min(most_calls);
     }
 }
 

@@ -22,3 +22,10 @@ pub fn residency(r: Residency) -> &'static str {
         Residency::Dram => "from DRAM",
     }
 }
+
+/// `decode, built-in model`, `prefill of 32 tokens, synth:2b-4t`.
+pub fn gated_text(op: &str, tokens: usize, model: &str) -> String {
+    let tokens = if tokens > 1 { format!(" of {tokens} tokens") } else { String::new() };
+    let model = if model == "builtin" { "built-in model" } else { model };
+    format!("{op}{tokens}, {model}")
+}

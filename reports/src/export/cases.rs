@@ -1,6 +1,7 @@
 //! What passed and what failed in a run, one case each: for the formats that know tests.
 
-use receipt::judge::gate::title as gate_title;
+use crate::gate_words::speeds;
+use receipt::judge::gate::{title as gate_title, tokens_per_s};
 use receipt::titles::cell_title;
 use receipt::{Outcome, Receipt, Status, Verdict};
 
@@ -78,7 +79,9 @@ pub fn cases(receipt: &Receipt) -> Vec<Case> {
         }));
         all.extend(gate.cells.iter().map(|c| {
             let name = format!("{} time, {} thread(s)", gate_title(c), c.threads);
-            case("gate", name, of_verdict(&c.verdict), c.verdict.reason.clone())
+            let speeds = tokens_per_s(c).map(|_| speeds(c)).map(|[was, is]| format!("{is} against {was}; "));
+            let detail = format!("{}{}", speeds.unwrap_or_default(), c.verdict.reason);
+            case("gate", name, of_verdict(&c.verdict), detail)
         }));
         all.extend(
             gate.unsupported

@@ -46,11 +46,14 @@ pub fn latencies(receipt: &Receipt) -> Vec<Latency> {
         }
     }
     for cell in receipt.gate.iter().flat_map(|g| &g.cells) {
-        let calls = f64::from(cell.calls_per_epoch.max(1));
+        // Of a whole model a token, as below.
+        let (unit, tokens) =
+            if cell.model.is_some() { ("ns/token", cell.tokens.max(1) as f64) } else { ("ns/call", 1.0) };
+        let calls = f64::from(cell.calls_per_epoch.max(1)) * tokens;
         for (side, i) in [("baseline", receipt::judge::gate::BASELINE), ("current", receipt::judge::gate::CURRENT)] {
             let rounds = cell.pairs.iter().flat_map(|p| &p.rounds);
             let ns = rounds.filter_map(|r| r.ns.get(i)).map(|&ns| ns as f64 / calls).collect();
-            add(format!("gate {side}: {}, {} thread(s)", gate_title(cell), cell.threads), "ns/call", ns);
+            add(format!("gate {side}: {}, {} thread(s)", gate_title(cell), cell.threads), unit, ns);
         }
     }
     if let Some(generation) = &receipt.generation {

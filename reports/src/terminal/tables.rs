@@ -5,7 +5,7 @@ use crate::gate_words::{by_gravity, columns, outcome_word};
 use crate::query;
 use receipt::figures;
 use receipt::judge::Direction;
-use receipt::{GateRecord, GenerationKernel, MicroCell, Outcome, Ratio, Receipt, Residency};
+use receipt::{GateRecord, GenerationKernel, MicroCell, Outcome, Ratio, Receipt, Residency, titles};
 
 /// Most comparisons of a gate in a summary; a gate's own output has all.
 const GATE_ROWS: usize = 12;
@@ -203,9 +203,16 @@ pub fn gate(record: &GateRecord, look: Look) -> Option<String> {
             Outcome::Fail => Tone::Bad,
             _ => Tone::Warn,
         };
-        let tokens = if c.tokens > 1 { format!("×{}", c.tokens) } else { String::new() };
         let op = figures::label(&printable(&c.op), 10);
-        let cell = format!("{op} {}×{}{tokens}\n{}", c.m, c.k, query::residency(c.residency));
+        let cell = match &c.model {
+            Some(model) => {
+                titles::gated_text(&op, c.tokens, &figures::label(&printable(model), 18)).replace(", ", "\n")
+            }
+            None => {
+                let tokens = if c.tokens > 1 { format!("×{}", c.tokens) } else { String::new() };
+                format!("{op} {}×{}{tokens}\n{}", c.m, c.k, query::residency(c.residency))
+            }
+        };
         let kernel = figures::label(&printable(&c.kernel), 18);
         let mut row = vec![(outcome_word(c.verdict.outcome).to_string(), tone), plain(kernel), plain(cell)];
         let [change, most, threshold, aa, pairs] = columns(c);

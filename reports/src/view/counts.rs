@@ -11,6 +11,8 @@ use serde::Serialize;
 pub struct CountsView {
     families: Vec<FamilyCounts>,
     skipped: Option<String>,
+    /// Kernels that could not be counted, and why.
+    failed: Vec<[String; 2]>,
 }
 
 #[derive(Debug, Serialize)]
@@ -57,7 +59,7 @@ const COLUMNS: [Column; 11] = [
 impl CountsView {
     /// From the receipt's counts.
     pub fn new(receipt: &Receipt) -> Option<Self> {
-        if receipt.counts.is_empty() && receipt.counts_skipped.is_none() {
+        if receipt.counts.is_empty() && receipt.counts_skipped.is_none() && receipt.counts_failed.is_empty() {
             return None;
         }
         let family = |c: &CountRecord| receipt.kernels.iter().find(|k| k.id == c.kernel).map(|k| k.family.clone());
@@ -67,7 +69,8 @@ impl CountsView {
             let records: Vec<&CountRecord> = receipt.counts.iter().filter(|c| family(c) == *name).collect();
             FamilyCounts::new(name.as_deref().unwrap_or("other"), &records)
         });
-        Some(Self { families: families.collect(), skipped: receipt.counts_skipped.clone() })
+        let failed = receipt.counts_failed.iter().map(|f| [f.kernel.clone(), f.reason.clone()]).collect();
+        Some(Self { families: families.collect(), skipped: receipt.counts_skipped.clone(), failed })
     }
 }
 

@@ -1,10 +1,8 @@
 //! A regression gate on the page.
 
 use super::anchors;
-use crate::gate_words::{by_gravity, columns, outcome_word, sides};
+use crate::gate_words::{by_gravity, columns, outcome_word, place, sides, speeds};
 use crate::query;
-use receipt::figures;
-use receipt::judge::gate::title;
 use receipt::{GateCell, GateRecord, Outcome, Receipt};
 use serde::Serialize;
 
@@ -112,18 +110,17 @@ fn families(receipt: &Receipt, record: &GateRecord) -> Vec<FamilyGate> {
 }
 
 fn row(receipt: &Receipt, index: usize, cell: &GateCell) -> Row {
-    // The title is the kernel and then the place.
-    let title = title(cell);
+    let [baseline, current] = speeds(cell);
     Row {
         id: format!("gated-{}", index + 1),
         source: anchors::source(receipt, &cell.kernel),
-        place: title.strip_prefix(&cell.kernel).unwrap_or(&title).trim().into(),
+        place: place(cell),
         kernel: cell.kernel.clone(),
         outcome: outcome_word(cell.verdict.outcome),
         class: class(cell.verdict.outcome),
         columns: columns(cell),
-        baseline: figures::duration(cell.baseline_ns_per_call),
-        current: figures::duration(cell.current_ns_per_call),
+        baseline,
+        current,
         reason: cell.verdict.reason.clone(),
         dots: dots(cell),
     }

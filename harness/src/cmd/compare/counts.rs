@@ -7,6 +7,7 @@ use crate::error::{Error, Exit, Result};
 use crate::interrupt;
 use crate::progress::Progress;
 use kernels::Operation;
+use receipt::Unsupported;
 
 /// Instructions of each kernel's gemv. Where they cannot be counted, the receipt says why, and the run goes on.
 pub fn part(run: &mut Run<'_>) -> Result<()> {
@@ -27,7 +28,10 @@ pub fn part(run: &mut Run<'_>) -> Result<()> {
                 run.receipt.counts_skipped = Some(e.to_string());
                 break;
             }
-            Err(e) => return Err(e),
+            Err(e) if e.exit() == Exit::Interrupted => return Err(e),
+            Err(e) => {
+                run.receipt.counts_failed.push(Unsupported { kernel: kernel.id().into(), reason: e.to_string() });
+            }
         }
     }
     run.save()

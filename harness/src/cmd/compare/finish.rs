@@ -62,6 +62,10 @@ fn checks(receipt: &Receipt) -> Result<()> {
     if !wrong.is_empty() {
         return Err(Error::failed(format!("mismatches in {}; see /verify in the receipt", wrong.join(", "))));
     }
+    let failed: Vec<&str> = receipt.counts_failed.iter().map(|f| f.reason.as_str()).collect();
+    if !failed.is_empty() {
+        return Err(Error::failed(format!("not counted: {}", failed.join("; "))));
+    }
     let kernels = receipt.generation.iter().flat_map(|g| &g.kernels);
     let failed = kernels.flat_map(|k| k.goldens.iter().filter(|g| !g.passed).map(move |g| (k, g)));
     let failed: Vec<String> = failed.map(|(k, g)| format!("{} on {:?}", k.kernel, g.prompt)).collect();

@@ -2,7 +2,7 @@
 
 use crate::judge::Columns;
 use crate::judge::stats::median;
-use crate::record::{ExactCheck, GateCell, GatePair, GateRecord, Outcome, Rule, Verdict};
+use crate::record::{Broken, ExactCheck, GateCell, GatePair, GateRecord, Outcome, Rule, Verdict};
 
 /// What the exact check of instruction counts is called in a record.
 pub const INSTRUCTIONS: &str = "instructions";
@@ -26,6 +26,27 @@ pub fn verdict(rule: &Rule, pairs: &[GatePair], threads: usize) -> (Verdict, boo
     Columns::gate(pairs, threads).verdict(rule, CURRENT, BASELINE)
 }
 
+/// As [`verdict`], of a cell whose process may have failed: then that is its verdict, and it is final.
+pub fn judged(rule: &Rule, cell: &GateCell) -> (Verdict, bool) {
+    let (verdict, stands) = verdict(rule, &cell.pairs, cell.threads);
+    let (outcome, reason, next_step) = match &cell.broken {
+        None => return (verdict, stands),
+        Some(Broken::Current(reason)) => {
+            (Outcome::Fail, reason, format!("run `tritbench verify --kernels {}` with the current build", cell.kernel))
+        }
+        Some(Broken::Baseline(reason)) => {
+            (Outcome::Unsupported, reason, "gate against a build that does not fail here".into())
+        }
+    };
+    (Verdict { outcome, reason: reason.clone(), next_step, ..verdict }, true)
+}
+
+/// Tokens a second of a call of the baseline and of the current build; none of a matrix, whose times are read as such.
+pub fn tokens_per_s(cell: &GateCell) -> Option<[f64; 2]> {
+    let rate = |ns: f64| if ns > 0.0 { 1e9 * cell.tokens as f64 / ns } else { 0.0 };
+    cell.model.is_some().then(|| [rate(cell.baseline_ns_per_call), rate(cell.current_ns_per_call)])
+}
+
 /// Fills in times, verdicts and the outcome from raw rounds and exact checks.
 pub fn summarize(gate: &mut GateRecord) {
     for cell in &mut gate.cells {
@@ -33,7 +54,7 @@ pub fn summarize(gate: &mut GateRecord) {
         let calls = f64::from(cell.calls_per_epoch.max(1));
         let per_call = |build| median(&columns.ns(build).iter().map(|&ns| ns as f64 / calls).collect::<Vec<_>>());
         (cell.baseline_ns_per_call, cell.current_ns_per_call) = (per_call(BASELINE), per_call(CURRENT));
-        cell.verdict = columns.verdict(&gate.rule, CURRENT, BASELINE).0;
+        cell.verdict = judged(&gate.rule, cell).0;
     }
     (gate.outcome, gate.reason, gate.next_step) = conclude(gate);
 }
@@ -75,24 +96,37 @@ fn conclude(gate: &GateRecord) -> (Outcome, String, String) {
             return (outcome, reason, first.verdict.next_step.clone());
         }
     }
-    if gate.cells.is_empty() {
-        let why = gate.unsupported.first().map_or("no kernel was asked for".into(), |u| u.reason.clone());
+    let compared: Vec<&GateCell> = gate.cells.iter().filter(|c| c.verdict.outcome != Outcome::Unsupported).collect();
+    if compared.is_empty() {
+        let broken = gate.cells.first().map(|c| &c.verdict.reason);
+        let why = broken.or(gate.unsupported.first().map(|u| &u.reason));
+        let why = why.map_or("no kernel was asked for", String::as_str);
         return (
             Outcome::Unsupported,
             format!("nothing could be compared here: {why}"),
             "run on a CPU that has it, or save the baseline again with this build".into(),
         );
     }
-    let largest = gate.cells.iter().map(|c| c.verdict.pass_high.unwrap_or(c.verdict.change)).fold(f64::MIN, f64::max);
+    let largest = compared.iter().map(|c| c.verdict.pass_high.unwrap_or(c.verdict.change)).fold(f64::MIN, f64::max);
     let checks =
         if gate.checks.is_empty() { String::new() } else { format!(", {} exact checks agree", gate.checks.len()) };
-    let cells = gate.cells.len();
-    let reason = format!("none of {cells} comparisons is slower by more than {:.1}%{checks}", 100.0 * largest.max(0.0));
+    let cells = compared.len();
+    let not_compared = match gate.cells.len() - cells {
+        0 => String::new(),
+        some => format!("; {some} could not be made"),
+    };
+    let reason = format!(
+        "none of {cells} comparisons is slower by more than {:.1}%{checks}{not_compared}",
+        100.0 * largest.max(0.0)
+    );
     (Outcome::Pass, reason, "nothing to do".into())
 }
 
-/// `avx2-i8 gemv 6912x2560 from DRAM`.
+/// `avx2-i8 gemv 6912x2560 from DRAM`, `avx2-i8 decode, built-in model`.
 pub fn title(cell: &GateCell) -> String {
+    if let Some(model) = &cell.model {
+        return format!("{} {}", cell.kernel, crate::titles::gated_text(&cell.op, cell.tokens, model));
+    }
     let tokens = if cell.tokens > 1 { format!("x{}", cell.tokens) } else { String::new() };
     let place = crate::titles::residency(cell.residency);
     format!("{} {} {}x{}{tokens} {place}", cell.kernel, cell.op, cell.m, cell.k)
@@ -159,6 +193,38 @@ mod tests {
             gate.reason
         );
         assert_eq!(gate.next_step, gate.cells[1].verdict.next_step);
+    }
+
+    #[test]
+    fn a_cell_whose_process_failed_is_judged_by_that() {
+        let broken = |broken: Broken| {
+            let mut gate = fixture::record(0.0);
+            gate.cells[0].broken = Some(broken);
+            summarize(&mut gate);
+            gate
+        };
+        let gate = broken(Broken::Current("the worker hung".into()));
+        assert_eq!((gate.cells[0].verdict.outcome, gate.outcome), (Outcome::Fail, Outcome::Fail));
+        assert_eq!(gate.reason, "scalar-i8 gemv 256x2560 in cache: the worker hung");
+        let mut gate = broken(Broken::Baseline("the worker died".into()));
+        assert_eq!((gate.cells[0].verdict.outcome, gate.outcome), (Outcome::Unsupported, Outcome::Pass));
+        assert!(gate.reason.starts_with("none of 1 comparisons") && gate.reason.ends_with("; 1 could not be made"));
+        gate.cells.truncate(1);
+        summarize(&mut gate);
+        assert_eq!(gate.outcome, Outcome::Unsupported);
+        assert_eq!(gate.reason, "nothing could be compared here: the worker died");
+    }
+
+    #[test]
+    fn a_whole_model_is_read_in_tokens_a_second() {
+        let mut cell = fixture::cell("avx2-i8", 0.0);
+        assert_eq!(tokens_per_s(&cell), None);
+        (cell.op, cell.model, cell.tokens) = ("prefill".into(), Some("builtin".into()), 32);
+        (cell.baseline_ns_per_call, cell.current_ns_per_call) = (4e6, 2e6);
+        assert_eq!(tokens_per_s(&cell), Some([8_000.0, 16_000.0]));
+        assert_eq!(title(&cell), "avx2-i8 prefill of 32 tokens, built-in model");
+        (cell.op, cell.model, cell.tokens) = ("decode".into(), Some("synth:2b-4t".into()), 1);
+        assert_eq!(title(&cell), "avx2-i8 decode, synth:2b-4t");
     }
 
     /// A gate of these cells' outcomes and changes, concluded.

@@ -81,13 +81,16 @@ pub struct ExactCheck {
 pub struct GateCell {
     /// Kernel id.
     pub kernel: String,
-    /// `gemv`, `gemm` or `dequantize`.
+    /// `gemv`, `gemm` or `dequantize`; `decode` or `prefill` of a whole model.
     pub op: String,
-    /// Rows.
+    /// Rows; 0 of a whole model.
     pub m: usize,
-    /// Columns.
+    /// Columns; 0 of a whole model.
     pub k: usize,
-    /// Tokens of a batch.
+    /// The model that is decoded, for example `builtin`; absent of a matrix.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Tokens of a call: those of a batch or a prompt, 1 of a decoded token.
     pub tokens: usize,
     /// Where the weights were.
     pub residency: Residency,
@@ -95,16 +98,29 @@ pub struct GateCell {
     pub family: String,
     /// Threads of each process.
     pub threads: usize,
-    /// Calls in one epoch, the same on both sides.
+    /// Calls in one epoch, the same on both sides: of decoding, tokens of a block.
     pub calls_per_epoch: u32,
     /// Process pairs in the order they ran.
     pub pairs: Vec<GatePair>,
+    /// Whose process failed at this cell, which ends its measurement.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub broken: Option<Broken>,
     /// Median time of one call of the baseline, over all rounds: to read, not judged.
     pub baseline_ns_per_call: f64,
     /// The same of the current build.
     pub current_ns_per_call: f64,
     /// What it came to.
     pub verdict: Verdict,
+}
+
+/// A process that died, hung or answered nonsense, with what it was asked for.
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Broken {
+    /// One of the baseline's: there is nothing to compare with.
+    Baseline(String),
+    /// The current build's, which is worse than slow.
+    Current(String),
 }
 
 #[doc = "The rounds of fresh processes: columns 0 (baseline), 1 (current) and 2 (the baseline a second time, as the \
@@ -120,10 +136,10 @@ pub struct GatePair {
     pub rounds: Vec<Round>,
 }
 
-/// A kernel left out.
+/// Something left out.
 #[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Unsupported {
-    /// Kernel id.
+    /// Kernel id, or the cells of all kernels.
     pub kernel: String,
     /// Why.
     pub reason: String,

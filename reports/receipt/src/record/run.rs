@@ -2,7 +2,7 @@
 
 use super::count::CountRecord;
 use super::finding::Finding;
-use super::gate::GateRecord;
+use super::gate::{GateRecord, Unsupported};
 use super::generation::GenerationRecord;
 use super::kernel::{KernelRecord, VerifyRecord};
 use super::limits::Limits;
@@ -73,6 +73,9 @@ pub struct Receipt {
     /// Why some kernel was not counted, or none was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counts_skipped: Option<String>,
+    /// Kernels whose worker failed while they were counted, and how.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub counts_failed: Vec<Unsupported>,
     /// Rule of the microbenchmarks' verdicts; absent in receipts before 1.1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rule: Option<Rule>,
@@ -117,6 +120,7 @@ impl Receipt {
             micro: Vec::new(),
             counts: Vec::new(),
             counts_skipped: None,
+            counts_failed: Vec::new(),
             rule: None,
             gate: None,
             generation: None,

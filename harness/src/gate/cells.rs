@@ -1,0 +1,128 @@
+//! What a gate times: the scenario's matrices, and what users feel, decoding and prefill of a whole model.
+
+use super::sides::Asked;
+use crate::error::{Exit, Result};
+use crate::load_model;
+use crate::machine::Machine;
+use crate::scenario::{Cell, Scenario};
+use crate::worker::protocol::{JobCell, JobText, Offer, TEXT_OPS};
+use kernels::Family;
+use receipt::judge::gate::verdict;
+use receipt::{GateCell, Residency, Rule, Unsupported};
+
+/// The model that is decoded by default: it is in the program.
+const BUILTIN: &str = "builtin";
+/// The model of `--full`: as large as those that users run.
+const LARGE: &str = "synth:2b-4t";
+/// Longest block and prompt. A prompt of 32 tokens is four of the widest tiles of tokens that a kernel has, and takes
+/// about as long as an epoch of a matrix. Of the large model every token takes 50 to 2,000 ms: blocks are short and a
+/// prompt is half as long.
+const BUILTIN_TOKENS: Tokens = Tokens { block: 16, prompt: 32 };
+const LARGE_TOKENS: Tokens = Tokens { block: 4, prompt: 16 };
+
+#[derive(Clone, Copy)]
+struct Tokens {
+    block: usize,
+    prompt: usize,
+}
+
+/// The scenario's cells for each family. Cells that share operands are neighbours.
+pub fn products(scenario: &Scenario, machine: &Machine, kernels: &[Offer]) -> Vec<JobCell> {
+    let l2 = machine.l2();
+    let mut cells: Vec<JobCell> = Vec::new();
+    for family in Family::ALL {
+        for Cell { op, shape, tokens, residency } in scenario.cells(l2) {
+            let has = |k: &&Offer| k.family == family.name() && k.ops.iter().any(|o| o == op.name());
+            cells.extend(kernels.iter().filter(has).map(|kernel| JobCell {
+                op: op.name().into(),
+                m: shape.m,
+                k: shape.k,
+                tokens,
+                residency,
+                family: family.name().into(),
+                kernel: kernel.id.clone(),
+                text: None,
+            }));
+        }
+    }
+    cells
+}
+
+/// Decoding and prefill of the built-in model with these kernels.
+pub fn texts(kernels: &[Offer]) -> Vec<JobCell> {
+    let model = JobText { model: BUILTIN.into(), name: BUILTIN.into(), block: BUILTIN_TOKENS.block };
+    kernels.iter().flat_map(|kernel| of_model(kernel, &model, BUILTIN_TOKENS, Residency::Llc)).collect()
+}
+
+/// The same of the large model, with the exact kernels and the last stage of the f32 ladder: the stages before it take
+/// seconds a token, and what is slow about them shows in the built-in model.
+fn large_texts(kernels: &[Offer]) -> Result<Vec<JobCell>> {
+    // Written here, where the user sees its size announced, and only read by the workers.
+    let path = load_model::open(LARGE)?.path().display().to_string();
+    let model = JobText { model: path, name: LARGE.into(), block: LARGE_TOKENS.block };
+    let last = kernels.iter().rfind(|k| !k.exact).map(|k| k.id.clone());
+    let chosen = kernels.iter().filter(|k| k.exact || Some(&k.id) == last.as_ref());
+    Ok(chosen.flat_map(|kernel| of_model(kernel, &model, LARGE_TOKENS, Residency::Dram)).collect())
+}
+
+/// Prefill only of a kernel with a gemm: another takes a prompt token by token, which is decoding without the head.
+fn of_model(kernel: &Offer, model: &JobText, tokens: Tokens, residency: Residency) -> Vec<JobCell> {
+    let cell = |op: &str, tokens: usize| JobCell {
+        op: op.into(),
+        m: 0,
+        k: 0,
+        tokens,
+        residency,
+        family: kernel.family.clone(),
+        kernel: kernel.id.clone(),
+        text: Some(model.clone()),
+    };
+    let prefill = kernel.ops.iter().any(|op| op == "gemm").then(|| cell("prefill", tokens.prompt));
+    [Some(cell("decode", 1)), prefill].into_iter().flatten().collect()
+}
+
+/// All that this gate times, and what it cannot.
+pub fn all(asked: &Asked<'_>, kernels: &[Offer], ops: &[Vec<String>; 2]) -> Result<(Vec<JobCell>, Vec<Unsupported>)> {
+    let (mut cells, mut unsupported) = (products(asked.scenario, asked.machine, kernels), Vec::new());
+    if kernels.is_empty() || asked.scenario.generate.is_none() {
+        return Ok((cells, unsupported));
+    }
+    let knows = |side: &Vec<String>| TEXT_OPS.iter().all(|op| side.iter().any(|known| known == op));
+    let left_out = |what: &str, reason: String| Unsupported { kernel: what.into(), reason };
+    if let Some(side) = ops.iter().position(|side| !knows(side)) {
+        let who = ["the baseline", "the current build"][side];
+        unsupported
+            .push(left_out("decode and prefill", format!("{who} does not know these cells; it is an older build")));
+        return Ok((cells, unsupported));
+    }
+    cells.extend(texts(kernels));
+    if asked.full {
+        match large_texts(kernels) {
+            Ok(large) => cells.extend(large),
+            Err(error) if error.exit() == Exit::Interrupted => return Err(error),
+            Err(error) => unsupported.push(left_out(&format!("decode and prefill of {LARGE}"), error.to_string())),
+        }
+    }
+    Ok((cells, unsupported))
+}
+
+/// A cell in the record before it is measured.
+pub fn fresh(cell: &JobCell, rule: &Rule, threads: usize) -> GateCell {
+    GateCell {
+        kernel: cell.kernel.clone(),
+        op: cell.op.clone(),
+        m: cell.m,
+        k: cell.k,
+        model: cell.text.as_ref().map(|text| text.name.clone()),
+        tokens: cell.tokens,
+        residency: cell.residency,
+        family: cell.family.clone(),
+        threads,
+        calls_per_epoch: 0,
+        pairs: Vec::new(),
+        broken: None,
+        baseline_ns_per_call: 0.0,
+        current_ns_per_call: 0.0,
+        verdict: verdict(rule, &[], threads).0,
+    }
+}

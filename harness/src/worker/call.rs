@@ -1,0 +1,114 @@
+//! One call of a kernel that `count` follows: the worker makes operands, compares the kernel with the oracle, says that
+//! it is about to stop, stops, makes the call, and gives the result's hash.
+
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+use super::protocol::Stopping;
+use super::protocol::{Call, Reply};
+use crate::error::{Error, Result};
+use crate::measure::micro::{check, operands::Operands};
+use crate::scenario::{Cell, Shape};
+use kernels::parallel::{Columns, Team};
+use kernels::{AlignedBuffer, CpuFeatures, Gemv, Kernel, Operation, registry};
+use model::hash::sha256_hex;
+use receipt::Residency;
+use std::hint::black_box;
+
+/// Prepares the call, stops for the parent, and makes it. `say` sends an answer before the last one.
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub fn followed(call: &Call, mut say: impl FnMut(Reply) -> Result<()>) -> Result<Reply> {
+    use nix::sys::personality::{self, Persona};
+    use nix::sys::ptrace;
+    use nix::sys::signal::{Signal, raise};
+    let fixed_addresses = personality::get().is_ok_and(|p| p.contains(Persona::ADDR_NO_RANDOMIZE));
+    let prepared = Prepared::new(call)?;
+    prepared.make(|prepared| {
+        let codes = prepared.operands.copies(prepared.kernel.descriptor().layout)[0].code_bytes();
+        let codes = (codes.as_ptr() as u64, codes.len() as u64);
+        ptrace::traceme().map_err(crate::count::refused)?;
+        let kernel = prepared.kernel.id().into();
+        say(Reply::Stopping(Stopping { kernel, entry: prepared.entry, codes, fixed_addresses }))?;
+        raise(Signal::SIGSTOP).map_err(|e| Error::failed(format!("cannot stop for the parent: {e}")))
+    })
+}
+
+/// Nobody can follow here.
+#[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
+pub fn followed(_: &Call, _: impl FnMut(Reply) -> Result<()>) -> Result<Reply> {
+    Err(Error::unsupported("calls are followed on Linux for x86-64 only"))
+}
+
+/// Makes the call without a stop: callgrind counts from outside, and under it ptrace does not work.
+pub fn unfollowed(call: &Call) -> Result<Reply> {
+    Prepared::new(call)?.make(|_| Ok(()))
+}
+
+struct Prepared {
+    kernel: Kernel,
+    cell: Cell,
+    operands: Operands,
+    /// Hash of the output that matched the oracle.
+    checked: String,
+    /// Address of the kernel's function.
+    #[cfg_attr(not(all(target_os = "linux", target_arch = "x86_64")), allow(dead_code))]
+    entry: u64,
+}
+
+impl Prepared {
+    fn new(call: &Call) -> Result<Self> {
+        let Call { op, m, k, tokens, seed, .. } = call;
+        let unknown = || Error::input(crate::kernel_ids::unknown_kernel(&call.kernel));
+        let descriptor = registry::find(&call.kernel).ok_or_else(unknown)?;
+        let features = CpuFeatures::detect();
+        let kernel = Kernel::new(descriptor, features).map_err(|why| Error::unsupported(why.to_string()))?;
+        let op = Operation::parse(op).ok_or_else(|| Error::input(format!("there is no operation {op:?}")))?;
+        let entry = match (op, descriptor.gemv) {
+            (Operation::Dequantize, _) => descriptor.dequantize.map(|f| f as usize),
+            (Operation::Gemm, _) => descriptor.gemm.map(|f| f as usize),
+            (Operation::Gemv, Gemv::F32(f)) => Some(f as usize),
+            (Operation::Gemv, Gemv::I8(f)) => Some(f as usize),
+        };
+        let entry = entry.ok_or_else(|| Error::input(format!("kernel {} has no {op}", kernel.id())))?;
+        let cell = Cell { op, shape: Shape { m: *m, k: *k }, tokens: *tokens, residency: Residency::Llc };
+        let operands = Operands::new(cell, &[kernel], 0, features, *seed)?;
+        let checked = check::check(cell, &operands, &[kernel], &mut Team::single())?.remove(0).output_sha256;
+        Ok(Self { kernel, cell, operands, checked, entry: entry as u64 })
+    }
+
+    /// Makes the call right after `before`, and compares its result with the checked one's.
+    fn make(&self, before: impl FnOnce(&Self) -> Result<()>) -> Result<Reply> {
+        let (kernel, cell) = (&self.kernel, self.cell);
+        let weights = &self.operands.copies(kernel.descriptor().layout)[0];
+        let rows = cell.shape.m;
+        let floats = if cell.op == Operation::Dequantize { rows * cell.shape.k } else { rows };
+        let mut floats = AlignedBuffer::<f32>::zeroed(floats);
+        let mut integers = AlignedBuffer::<i32>::zeroed(rows * cell.tokens);
+        before(self)?;
+        // From the entry of the kernel's function to its return the parent follows.
+        let (called, output) = match (cell.op, kernel.descriptor().gemv) {
+            (Operation::Dequantize, _) => {
+                (kernel.dequantize(black_box(weights), 0..rows, &mut floats), bytemuck::cast_slice(&floats))
+            }
+            (Operation::Gemm, _) => {
+                let mut y = Columns::all(&mut integers, cell.tokens, rows);
+                let called = kernel.gemm_i8(black_box(weights), 0..rows, self.operands.quantized(), &mut y);
+                (called, bytemuck::cast_slice(&integers))
+            }
+            (Operation::Gemv, Gemv::F32(_)) => {
+                let called = kernel.gemv_f32(black_box(weights), 0..rows, self.operands.float(), &mut floats);
+                (called, bytemuck::cast_slice(&floats))
+            }
+            (Operation::Gemv, Gemv::I8(_)) => {
+                let called = kernel.gemv_i8(black_box(weights), 0..rows, &self.operands.quantized()[0], &mut integers);
+                (called, bytemuck::cast_slice(&integers))
+            }
+        };
+        called.map_err(|e| Error::failed(format!("{}: {e}", kernel.id())))?;
+        let output: &[u8] = output;
+        let output_sha256 = sha256_hex(output);
+        if output_sha256 != self.checked {
+            let id = kernel.id();
+            return Err(Error::failed(format!("{id}: the counted call computed something else than the checked one")));
+        }
+        Ok(Reply::Called { output_sha256 })
+    }
+}

@@ -1,0 +1,146 @@
+//! One end of a socket between this program and a worker: text, a line at a time.
+
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
+use std::time::{Duration, Instant};
+
+#[cfg(unix)]
+pub type Stream = std::os::unix::net::UnixStream;
+/// Never made: workers need a descriptor that a child inherits.
+#[cfg(not(unix))]
+pub type Stream = std::net::TcpStream;
+
+/// How long a wait lasts before the caller is asked whether to go on waiting.
+const SLICE: Duration = Duration::from_millis(200);
+/// Longest line: what never ends one is no protocol.
+const LONGEST_LINE: usize = 16 << 20;
+
+/// Why no line came.
+#[derive(Debug)]
+pub enum Silence {
+    /// The other side closed its end.
+    Closed,
+    /// Nothing came in time.
+    Late,
+    /// The caller did not want to wait any longer.
+    Stopped,
+    /// What came is no line of text.
+    Nonsense(String),
+}
+
+/// One end.
+pub struct Channel {
+    stream: Stream,
+    lines: BufReader<Stream>,
+    /// The start of a line whose end has not come.
+    begun: Vec<u8>,
+}
+
+impl Channel {
+    /// Takes over an end.
+    pub fn new(stream: Stream) -> io::Result<Self> {
+        let lines = BufReader::new(stream.try_clone()?);
+        Ok(Self { stream, lines, begun: Vec::new() })
+    }
+
+    /// Both ends of a new socket; neither is inherited by children yet.
+    #[cfg(unix)]
+    pub fn pair() -> io::Result<(Self, Stream)> {
+        let (ours, theirs) = Stream::pair()?;
+        Ok((Self::new(ours)?, theirs))
+    }
+
+    /// Writes a line.
+    pub fn say(&mut self, line: &str) -> io::Result<()> {
+        let line = format!("{line}\n");
+        self.stream.write_all(line.as_bytes()).and_then(|()| self.stream.flush())
+    }
+
+    /// The next line, within `patience`, and as long as `go_on` says so.
+    pub fn hear(&mut self, patience: Duration, go_on: impl Fn() -> bool) -> Result<String, Silence> {
+        let start = Instant::now();
+        loop {
+            let left = patience.saturating_sub(start.elapsed());
+            if !go_on() {
+                return Err(Silence::Stopped);
+            }
+            if left.is_zero() {
+                return Err(Silence::Late);
+            }
+            // A timeout that cannot be set would make a wait without end.
+            self.stream.set_read_timeout(Some(left.min(SLICE))).map_err(|_| Silence::Closed)?;
+            match self.read() {
+                Ok(0) => return Err(Silence::Closed),
+                Ok(_) if self.begun.ends_with(b"\n") => return self.line(),
+                Ok(_) if self.begun.len() > LONGEST_LINE => return self.line(),
+                Ok(_) => {}
+                Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted) => {}
+                Err(_) => return Err(Silence::Closed),
+            }
+        }
+    }
+
+    /// The next line, however long it takes; none when the other side has closed its end.
+    pub fn wait(&mut self) -> io::Result<Option<String>> {
+        self.stream.set_read_timeout(None)?;
+        loop {
+            match self.read() {
+                Ok(0) => return Ok(None),
+                Ok(_) if self.begun.ends_with(b"\n") || self.begun.len() > LONGEST_LINE => {
+                    return self.line().map(Some).map_err(|_| io::Error::other("what came is no text"));
+                }
+                Ok(_) => {}
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+    }
+
+    fn read(&mut self) -> io::Result<usize> {
+        let room = (LONGEST_LINE + 1).saturating_sub(self.begun.len()) as u64;
+        self.lines.by_ref().take(room).read_until(b'\n', &mut self.begun)
+    }
+
+    fn line(&mut self) -> Result<String, Silence> {
+        let bytes = std::mem::take(&mut self.begun);
+        match String::from_utf8(bytes) {
+            Ok(text) if text.ends_with('\n') => Ok(text.trim_end().to_owned()),
+            Ok(text) => Err(Silence::Nonsense(text)),
+            Err(e) => Err(Silence::Nonsense(String::from_utf8_lossy(e.as_bytes()).into_owned())),
+        }
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn lines_arrive_whole_or_not_at_all() {
+        let (mut ours, mut theirs) = Channel::pair().expect("a socket");
+        theirs.write_all(b"first\nsec").expect("written");
+        assert_eq!(ours.hear(PATIENCE, || true).expect("a line"), "first");
+        assert!(matches!(ours.hear(Duration::from_millis(1), || true), Err(Silence::Late)), "half a line");
+        assert!(matches!(ours.hear(PATIENCE, || false), Err(Silence::Stopped)));
+        theirs.write_all(b"ond\n\xff\xfe\n").expect("written");
+        assert_eq!(ours.hear(PATIENCE, || true).expect("a line"), "second");
+        assert!(matches!(ours.hear(PATIENCE, || true), Err(Silence::Nonsense(_))));
+        drop(theirs);
+        assert!(matches!(ours.hear(PATIENCE, || true), Err(Silence::Closed)));
+        assert_eq!(ours.wait().expect("no error"), None);
+    }
+
+    #[test]
+    fn a_line_without_an_end_is_not_kept_for_ever() {
+        let (mut ours, mut theirs) = Channel::pair().expect("a socket");
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                // Ends with an error when the reader has gone.
+                while theirs.write_all(&[b'x'; 1 << 16]).is_ok() {}
+            });
+            assert!(matches!(ours.hear(PATIENCE, || true), Err(Silence::Nonsense(_))));
+            drop(ours);
+        });
+    }
+}

@@ -1,0 +1,344 @@
+//! A worker as its parent sees it: requests, answers, and what to say of one that does not answer.
+
+use super::channel::{Channel, Silence};
+use super::log::Log;
+use super::old;
+use super::protocol::{JobCell, PROTOCOL, Reply, Request};
+use super::start::{Program, Setting, Started, spawn};
+use crate::error::{Error, Exit, Result};
+use crate::interrupt;
+use std::path::Path;
+use std::process::{Child, ExitStatus};
+use std::time::{Duration, Instant};
+
+/// Environment variable with the seconds that every wait for a worker may take.
+const PATIENCE_VARIABLE: &str = "TRITBENCH_WORKER_PATIENCE";
+/// A program begins within this time on the busiest machine.
+const START: Duration = Duration::from_secs(120);
+/// The longest honest answer: a model of 2 billion weights is read and packed, or a kernel without any trick computes
+/// the oracle's products, while others use the machine.
+const ANSWER: Duration = Duration::from_secs(600);
+/// How long a worker that was told to stop may take before it is killed.
+const STOPPING: Duration = Duration::from_secs(10);
+/// Between two looks at whether it has stopped.
+const LOOK: Duration = Duration::from_millis(2);
+/// Characters of an answer that is not understood that are quoted.
+const LONGEST_QUOTE: usize = 120;
+
+/// How long a worker may be silent; without a number as long as each request may take.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Patience(Option<Duration>);
+
+impl Patience {
+    /// What the environment says.
+    ///
+    /// # Errors
+    /// Exit 2 if it is no number of seconds.
+    pub fn from_environment() -> Result<Self> {
+        let Some(text) = std::env::var_os(PATIENCE_VARIABLE).filter(|text| !text.is_empty()) else {
+            return Ok(Self(None));
+        };
+        let seconds = text.to_str().and_then(|text| text.parse::<u64>().ok()).filter(|s| (1..=86_400).contains(s));
+        let seconds = seconds.ok_or_else(|| {
+            Error::input(format!("{PATIENCE_VARIABLE} is not a number of seconds from 1 to 86400: {text:?}"))
+        })?;
+        Ok(Self(Some(Duration::from_secs(seconds))))
+    }
+
+    /// For an answer or an epoch.
+    pub fn answer(self) -> Duration {
+        self.0.unwrap_or(ANSWER)
+    }
+
+    /// For a call that is followed through so many stops at most: a stop takes some microseconds.
+    pub fn followed(self, stops: u64) -> Duration {
+        self.0.unwrap_or(ANSWER + Duration::from_micros(stops.saturating_mul(50)))
+    }
+
+    fn start(self) -> Duration {
+        self.0.unwrap_or(START)
+    }
+}
+
+/// A running worker. Dropping it kills it.
+pub struct Worker {
+    label: String,
+    child: Child,
+    channel: Channel,
+    log: Log,
+    patience: Patience,
+    old: bool,
+    /// Whether another has waited for its end, so that its number may be another process's by now.
+    reaped: bool,
+    /// The cells that requests name by number.
+    cells: Vec<JobCell>,
+    /// What it was asked last.
+    asked: String,
+}
+
+/// A worker that did not begin.
+pub struct NotStarted {
+    pub error: Error,
+    /// The end of what it printed.
+    pub log: String,
+}
+
+impl Worker {
+    /// Starts a worker and waits until it says that it is there. `label` begins every error.
+    pub fn start(
+        label: &str,
+        program: &Program,
+        setting: Setting,
+        patience: Patience,
+    ) -> std::result::Result<Self, NotStarted> {
+        let started = spawn(label, program, setting).map_err(|error| NotStarted { error, log: String::new() })?;
+        let Started { child, channel, log } = started;
+        let (label, old, cells) = (label.to_owned(), program.old, Vec::new());
+        let asked = "begin".to_owned();
+        let mut worker = Self { label, child, channel, log, patience, old, reaped: false, cells, asked };
+        if old {
+            // It speaks when it is spoken to.
+            return Ok(worker);
+        }
+        match worker.hear_within(patience.start()) {
+            Ok(Reply::Hello { protocol: PROTOCOL }) => Ok(worker),
+            Ok(Reply::Hello { protocol }) => Err(worker.not_started(Error::unsupported(format!(
+                "{}: it speaks version {protocol} of the workers' protocol, this build {PROTOCOL}",
+                worker.label
+            )))),
+            Ok(_) => {
+                let error = worker.out_of_turn();
+                Err(worker.not_started(error))
+            }
+            Err(error) => Err(worker.not_started(error)),
+        }
+    }
+
+    fn not_started(&self, error: Error) -> NotStarted {
+        NotStarted { error, log: self.log.tail() }
+    }
+
+    /// Finds out which protocol a program speaks, by starting it once.
+    ///
+    /// # Errors
+    /// Exit 5 for what is no program, or one that is no build of ours.
+    pub fn find(label: &str, path: &Path, patience: Patience) -> Result<Program> {
+        let program = Program { path: path.to_path_buf(), old: false };
+        match Self::start(label, &program, Setting::default(), patience) {
+            Ok(worker) => {
+                worker.stop();
+                Ok(program)
+            }
+            Err(failed) if failed.log.contains(old::UNKNOWN) => Ok(Program { old: true, ..program }),
+            Err(failed) => Err(unusable(failed.error)),
+        }
+    }
+
+    /// Asks without waiting for the answer, so that several workers can work at once.
+    pub fn say(&mut self, request: &Request) -> Result<()> {
+        if let Request::Begin(job) = request {
+            self.cells.clone_from(&job.cells);
+        }
+        self.asked = self.words(request);
+        let line = if self.old { old::request(request) } else { serde_json::to_string(request) };
+        let line = line.map_err(|e| Error::failed(format!("{}: cannot write a request: {e}", self.label)))?;
+        match self.channel.say(&line) {
+            Ok(()) => Ok(()),
+            // It has ended: what it said before, or its last line, says why.
+            Err(_) => match self.hear() {
+                Ok(_) => Err(self.out_of_turn()),
+                Err(error) => Err(error),
+            },
+        }
+    }
+
+    /// The answer to what was asked.
+    ///
+    /// # Errors
+    /// What the worker says is wrong, with its exit code; else that it is late, has ended or talks nonsense, with the
+    /// request; exit 130 when the user interrupted.
+    pub fn hear(&mut self) -> Result<Reply> {
+        self.hear_within(self.patience.answer())
+    }
+
+    /// Asks and waits.
+    pub fn ask(&mut self, request: &Request) -> Result<Reply> {
+        self.say(request)?;
+        self.hear()
+    }
+
+    fn hear_within(&mut self, patience: Duration) -> Result<Reply> {
+        let line = match self.channel.hear(patience, || !interrupt::requested()) {
+            Ok(line) => line,
+            Err(Silence::Late) => return Err(self.late(patience)),
+            Err(Silence::Closed) => return Err(self.ended()),
+            Err(Silence::Stopped) => return Err(stopped_by_user()),
+            Err(Silence::Nonsense(text)) => return Err(self.nonsense(&text)),
+        };
+        let reply = if self.old { old::reply(&line) } else { serde_json::from_str(&line).ok() };
+        match reply {
+            Some(Reply::Error { exit, message }) => Err(told(exit, format!("{}: {message}", self.label))),
+            Some(reply) => Ok(reply),
+            None => Err(self.nonsense(&line)),
+        }
+    }
+
+    /// Names what comes next in errors, for work that is ordered by another way than a request.
+    pub fn name(&mut self, work: String) {
+        self.asked = work;
+    }
+
+    /// Whether the process has ended.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().is_ok_and(|status| status.is_some())
+    }
+
+    /// How long it may be silent.
+    pub fn patience(&self) -> Patience {
+        self.patience
+    }
+
+    /// Waits no longer than this for answers from now on.
+    #[cfg(test)]
+    pub fn impatient(&mut self, patience: Duration) {
+        self.patience = Patience(Some(patience));
+    }
+
+    /// Says that whoever follows the process has waited for its end.
+    pub fn reaped(&mut self) {
+        self.reaped = true;
+    }
+
+    /// Process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// An answer to something else than what was asked.
+    pub fn out_of_turn(&self) -> Error {
+        Error::failed(format!("{}: the worker answered `{}` with something else", self.label, self.asked))
+    }
+
+    /// Nothing came in time.
+    pub fn late(&self, patience: Duration) -> Error {
+        let (label, asked, seconds) = (&self.label, &self.asked, patience.as_secs_f64());
+        Error::failed(format!("{label}: the worker did not answer `{asked}` within {seconds} s"))
+    }
+
+    fn nonsense(&self, line: &str) -> Error {
+        let quoted: String = line.chars().take(LONGEST_QUOTE).collect();
+        let (label, asked) = (&self.label, &self.asked);
+        Error::failed(format!(
+            "{label}: the worker answered `{asked}` with something that is not the protocol: {quoted:?}"
+        ))
+    }
+
+    /// It closed its end, which is how it ends.
+    pub fn ended(&mut self) -> Error {
+        let status = self.wait(STOPPING);
+        if interrupt::requested() || status.as_ref().is_some_and(by_ctrl_c) {
+            return stopped_by_user();
+        }
+        self.ended_with(&status.as_ref().map_or_else(|| "closed its channel".into(), describe))
+    }
+
+    /// It ended in a way that its follower saw.
+    pub fn ended_with(&self, how: &str) -> Error {
+        let (label, asked) = (&self.label, &self.asked);
+        let last = self.log.last_line().map_or_else(String::new, |line| format!(": {line}"));
+        Error::failed(format!("{label}: the worker {how} while asked to `{asked}`{last}"))
+    }
+
+    /// Tells it to stop, and kills it if it does not.
+    pub fn stop(mut self) {
+        let asked = serde_json::to_string(&Request::Stop).is_ok_and(|line| self.channel.say(&line).is_ok());
+        if asked && !self.old {
+            self.wait(STOPPING);
+        }
+    }
+
+    fn wait(&mut self, patience: Duration) -> Option<ExitStatus> {
+        let start = Instant::now();
+        loop {
+            match self.child.try_wait() {
+                Ok(Some(status)) => return Some(status),
+                Ok(None) if start.elapsed() < patience => std::thread::sleep(LOOK),
+                _ => return None,
+            }
+        }
+    }
+
+    fn words(&self, request: &Request) -> String {
+        match request {
+            Request::Begin(_) => "begin".into(),
+            Request::Prepare { cell, .. } => {
+                let cell = self.cells.get(*cell).map_or_else(|| format!("cell {cell}"), ToString::to_string);
+                format!("prepare {cell}")
+            }
+            Request::Text { kernel } => format!("generate and score text with {kernel}"),
+            Request::Count { kernel } => format!("count the instructions of {kernel}"),
+            Request::Call(call) => {
+                let tokens = if call.tokens > 1 { format!("x{}", call.tokens) } else { String::new() };
+                format!("call {} {}x{}{tokens} of {}", call.op, call.m, call.k, call.kernel)
+            }
+            Request::Stop => "stop".into(),
+        }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        if !self.reaped {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}
+
+/// The error of a program that cannot be used: exit 5, unless the user stopped it.
+pub fn unusable(error: Error) -> Error {
+    if error.exit() == Exit::Interrupted { error } else { Error::unsupported(error.to_string()) }
+}
+
+fn stopped_by_user() -> Error {
+    Error::interrupted("interrupted while a worker was at work")
+}
+
+/// An error of the worker, with its exit code.
+fn told(exit: u8, message: String) -> Error {
+    match exit {
+        code if code == Exit::Unsupported as u8 => Error::unsupported(message),
+        code if code == Exit::Input as u8 => Error::input(message),
+        code if code == Exit::Interrupted as u8 => Error::interrupted(message),
+        _ => Error::failed(message),
+    }
+}
+
+#[cfg(unix)]
+fn by_ctrl_c(status: &ExitStatus) -> bool {
+    use std::os::unix::process::ExitStatusExt;
+    status.signal() == Some(nix::sys::signal::Signal::SIGINT as i32)
+}
+
+#[cfg(not(unix))]
+fn by_ctrl_c(_: &ExitStatus) -> bool {
+    false
+}
+
+#[cfg(unix)]
+fn describe(status: &ExitStatus) -> String {
+    use std::os::unix::process::ExitStatusExt;
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("ended with exit code {code}"),
+        (None, Some(number)) => {
+            let name = nix::sys::signal::Signal::try_from(number).map_or("", nix::sys::signal::Signal::as_str);
+            format!("was ended by signal {number} {name}").trim_end().to_owned()
+        }
+        (None, None) => "ended".into(),
+    }
+}
+
+#[cfg(not(unix))]
+fn describe(status: &ExitStatus) -> String {
+    format!("ended ({status})")
+}

@@ -1,0 +1,235 @@
+//! What is said between this program and its workers: one JSON value a line, over a descriptor that the worker is given.
+//! A baseline saved months ago must understand it, so changes only add fields; a change that does more raises
+//! [`PROTOCOL`].
+
+use crate::scenario::{Cell, Shape};
+use kernels::Operation;
+use receipt::{Build, Injection, Residency};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Version of the messages. Version 1 was spoken over stdin and stdout (see `old`).
+pub const PROTOCOL: u32 = 2;
+
+/// Cells that are a whole model's work.
+pub const TEXT_OPS: [&str; 2] = ["decode", "prefill"];
+/// Cells that are one matrix.
+pub const PRODUCT_OPS: [&str; 3] = ["dequantize", "gemv", "gemm"];
+
+/// What a worker is asked for. Each is answered by one [`Reply`], but for `Stop`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Request {
+    /// Begins a session: what may be prepared, and how.
+    Begin(Box<Job>),
+    /// Make a cell of the job ready; after the answer, orders come through the control block until it says to leave.
+    Prepare {
+        /// Index into the job's cells.
+        cell: usize,
+        /// Whether the output is compared with the oracle's.
+        oracle: bool,
+    },
+    /// Token ids and perplexity of the built-in model with this kernel.
+    Text {
+        /// Kernel id.
+        kernel: String,
+    },
+    /// Instructions of one call of this kernel.
+    Count {
+        /// Kernel id.
+        kernel: String,
+    },
+    /// One call that the parent follows instruction by instruction; the worker ends with it.
+    Call(Call),
+    /// End. Not answered.
+    Stop,
+}
+
+/// What a worker answers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reply {
+    /// Said before anything is asked.
+    Hello {
+        /// See [`PROTOCOL`].
+        protocol: u32,
+    },
+    /// After `Begin`.
+    Ready(Box<Ready>),
+    /// After `Prepare`.
+    Prepared {
+        /// SHA-256 of the kernel's output, lower-case hex.
+        output: String,
+    },
+    /// After `Text`.
+    Text(TextResult),
+    /// After `Count`.
+    Counted {
+        /// Instructions; none where they cannot be counted here.
+        instructions: Option<u64>,
+        /// What was called.
+        subject: String,
+    },
+    /// After `Call`: the kernel matches the oracle, and the worker stops next.
+    Stopping(Stopping),
+    /// The call was made.
+    Called {
+        /// Hash of its output, which equals the checked one.
+        output_sha256: String,
+    },
+    /// Instead of any of these.
+    Error {
+        /// Exit code for the user.
+        exit: u8,
+        /// In one line.
+        message: String,
+    },
+}
+
+/// What a session may be asked for.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Job {
+    /// File with the control block.
+    pub control: String,
+    /// Everything that may be prepared.
+    pub cells: Vec<JobCell>,
+    /// Seed of data.
+    pub seed: u64,
+    /// Threads of each product.
+    pub threads: usize,
+    /// The CPU to stay on; any when absent.
+    pub cpu: Option<usize>,
+    /// Feature mask as for `--cpu-features`.
+    pub cpu_features: Option<String>,
+    /// Size of the last-level cache.
+    pub last_level_cache_bytes: u64,
+    /// A slowdown to plant.
+    pub inject: Option<Injection>,
+}
+
+/// One kernel on one matrix, or with one model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JobCell {
+    /// One of [`PRODUCT_OPS`] or [`TEXT_OPS`].
+    pub op: String,
+    /// Rows; 0 of a text.
+    pub m: usize,
+    /// Columns; 0 of a text.
+    pub k: usize,
+    /// Tokens of a batch or of a prompt; 1 of what takes one at a time.
+    pub tokens: usize,
+    /// Where the weights are.
+    pub residency: Residency,
+    /// `W2A32` or `W2A8`.
+    pub family: String,
+    /// Kernel id.
+    pub kernel: String,
+    /// The model, of a text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<JobText>,
+}
+
+/// The model of a text cell.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JobText {
+    /// `builtin` or the path of a file.
+    pub model: String,
+    /// What people call it.
+    pub name: String,
+    /// Most tokens of a block.
+    pub block: usize,
+}
+
+impl JobCell {
+    /// The matrix as the measuring code takes it; `None` of a text and of an operation that this build lacks.
+    pub fn product(&self) -> Option<Cell> {
+        let op = Operation::parse(&self.op)?;
+        Some(Cell { op, shape: Shape { m: self.m, k: self.k }, tokens: self.tokens, residency: self.residency })
+    }
+
+    /// Whether both can use the same operands.
+    pub fn shares_operands(&self, other: &Self) -> bool {
+        let matrix = |cell: &Self| (cell.m, cell.k, cell.tokens, cell.family.clone());
+        self.text.is_none() && other.text.is_none() && matrix(self) == matrix(other)
+    }
+}
+
+/// `gemv 6912x2560 of avx2-i8`, `decode builtin of avx2-i8`.
+impl fmt::Display for JobCell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { op, m, k, tokens, kernel, text, .. } = self;
+        match text {
+            Some(text) => write!(f, "{op} {} of {kernel}", text.name),
+            None if *tokens > 1 => write!(f, "{op} {m}x{k}x{tokens} of {kernel}"),
+            None => write!(f, "{op} {m}x{k} of {kernel}"),
+        }
+    }
+}
+
+/// One call that is followed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Call {
+    /// Kernel id.
+    pub kernel: String,
+    /// One of [`PRODUCT_OPS`].
+    pub op: String,
+    /// Rows.
+    pub m: usize,
+    /// Columns.
+    pub k: usize,
+    /// Tokens of a batch; 1 but for `gemm`.
+    pub tokens: usize,
+    /// Seed of weights and activations.
+    pub seed: u64,
+}
+
+/// A session that has begun.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Ready {
+    /// What the program was built from.
+    pub build: Build,
+    /// Every kernel that it has.
+    pub kernels: Vec<Offer>,
+    /// Every [`JobCell::op`] that it can prepare.
+    pub ops: Vec<String>,
+}
+
+/// A kernel of a worker's build.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Offer {
+    /// Kernel id.
+    pub id: String,
+    /// `W2A32` or `W2A8`.
+    pub family: String,
+    /// Whether results are integers that must not change.
+    pub exact: bool,
+    /// Operations.
+    pub ops: Vec<String>,
+    /// Why it does not run here, if it does not.
+    #[serde(default)]
+    pub reason: Option<String>,
+}
+
+/// What a kernel computes with the built-in model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TextResult {
+    /// Kernel id.
+    pub kernel: String,
+    /// Greedy continuation.
+    pub token_ids: Vec<u32>,
+    /// Natural log of the perplexity.
+    pub nats_per_token: f64,
+}
+
+/// A worker right before the call that is followed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Stopping {
+    /// Kernel id, as found in the worker's registry.
+    pub kernel: String,
+    /// Address of its function.
+    pub entry: u64,
+    /// Where the packed codes lie: first address and length.
+    pub codes: (u64, u64),
+    /// Whether address randomisation is off.
+    pub fixed_addresses: bool,
+}

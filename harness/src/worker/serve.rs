@@ -1,0 +1,136 @@
+//! The worker's side of the channel: what it says first, and which of its two lives the first request begins. A session
+//! serves a gate; a call is followed by `count`.
+
+use super::call;
+use super::channel::{Channel, Stream};
+use super::protocol::{Job, PROTOCOL, Reply, Request};
+use super::session::Session;
+use crate::error::{Error, Result};
+use clap::Args;
+
+/// `worker`, which this program starts.
+#[derive(Args, Debug)]
+pub struct WorkerArgs {
+    /// Number of the inherited descriptor
+    #[arg(long, value_name = "N", required_unless_present = "call")]
+    channel: Option<i32>,
+    /// Make this call (JSON) without a parent that follows it: for other tools that count
+    #[arg(long, value_name = "CALL", conflicts_with = "channel")]
+    call: Option<String>,
+}
+
+/// Runs the command. An error goes to the parent where there is one that hears it.
+pub fn run(args: &WorkerArgs) -> Result<()> {
+    if let Some(text) = &args.call {
+        let call = serde_json::from_str(text).map_err(|e| Error::input(format!("--call: {e}")))?;
+        println!("{}", json(&call::unfollowed(&call)?)?);
+        return Ok(());
+    }
+    let stream = inherited(args.channel.unwrap_or(-1))?;
+    let mut channel = Channel::new(stream).map_err(|e| Error::failed(format!("cannot use the channel: {e}")))?;
+    say(&mut channel, &Reply::Hello { protocol: PROTOCOL })?;
+    match next(&mut channel)? {
+        Some(Request::Begin(job)) => session(job, channel),
+        // On the first thread, and no other is started: it is followed instruction by instruction.
+        Some(Request::Call(call)) => {
+            let reply = call::followed(&call, |stopping| say(&mut channel, &stopping)).unwrap_or_else(|e| error(&e));
+            say(&mut channel, &reply)
+        }
+        Some(Request::Stop) | None => Ok(()),
+        Some(_) => say(&mut channel, &error(&Error::input("nothing was begun"))),
+    }
+}
+
+/// A session runs on a second thread. The system puts the first thread's stack at a random multiple of 16 bytes, which
+/// changed the time of short calls by several per cent from process to process; the stack of a second thread begins at
+/// a page.
+fn session(job: Box<Job>, channel: Channel) -> Result<()> {
+    model::mapped_faults::install();
+    let thread = std::thread::Builder::new().name("session".into()).stack_size(8 << 20);
+    let thread = thread.spawn(move || serve(*job, channel));
+    let thread = thread.map_err(|e| Error::failed(format!("cannot start a thread: {e}")))?;
+    thread.join().unwrap_or_else(|_| Err(Error::failed("the worker panicked; the lines above say where")))
+}
+
+fn serve(job: Job, mut channel: Channel) -> Result<()> {
+    let mut session = match Session::new(job) {
+        Ok(session) => session,
+        Err(e) => return say(&mut channel, &error(&e)),
+    };
+    say(&mut channel, &session.ready())?;
+    while let Some(request) = next(&mut channel)? {
+        match request {
+            Request::Stop => return Ok(()),
+            Request::Prepare { cell, oracle } => {
+                // It answers itself when the cell is ready, and comes back when the cell is left.
+                let mut prepared = |output: String| say(&mut channel, &Reply::Prepared { output });
+                if let Err(e) = session.cell(cell, oracle, &mut prepared) {
+                    // Ended with its error, because the parent may be waiting for an epoch.
+                    return say(&mut channel, &error(&e));
+                }
+            }
+            Request::Text { kernel } => {
+                let reply = session.generated(&kernel).map_or_else(|e| error(&e), Reply::Text);
+                say(&mut channel, &reply)?;
+            }
+            Request::Count { kernel } => {
+                let reply = session.counted(&kernel).unwrap_or_else(|e| error(&e));
+                say(&mut channel, &reply)?;
+            }
+            Request::Begin(_) | Request::Call(_) => say(&mut channel, &error(&Error::input("a session has begun")))?,
+        }
+    }
+    Ok(())
+}
+
+/// The next request; none when the parent has gone.
+fn next(channel: &mut Channel) -> Result<Option<Request>> {
+    let line = channel.wait().map_err(|e| Error::failed(format!("cannot hear the parent: {e}")))?;
+    let Some(line) = line else { return Ok(None) };
+    match serde_json::from_str(&line) {
+        Ok(request) => Ok(Some(request)),
+        Err(e) => {
+            let unknown = Error::unsupported(format!("it is asked for something that this build does not know: {e}"));
+            say(channel, &error(&unknown))?;
+            Err(unknown)
+        }
+    }
+}
+
+fn say(channel: &mut Channel, reply: &Reply) -> Result<()> {
+    let said = channel.say(&json(reply)?);
+    said.map_err(|e| Error::failed(format!("cannot answer the parent: {e}")))
+}
+
+fn json(reply: &Reply) -> Result<String> {
+    serde_json::to_string(reply).map_err(|e| Error::failed(format!("cannot write an answer: {e}")))
+}
+
+fn error(error: &Error) -> Reply {
+    Reply::Error { exit: error.exit() as u8, message: error.to_string() }
+}
+
+#[cfg(unix)]
+fn inherited(number: i32) -> Result<Stream> {
+    use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+    use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd};
+    let refused = || Error::input("this command is started by tritbench itself, with a socket to speak over");
+    // Below are stdin, stdout and stderr, which are not the channel.
+    if number <= 2 {
+        return Err(refused());
+    }
+    // SAFETY: the descriptor is only asked for its flags; a number that is no descriptor is refused by the system.
+    let descriptor = unsafe { BorrowedFd::borrow_raw(number) };
+    // What the worker starts must not keep the channel open.
+    fcntl(descriptor, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).map_err(|_| refused())?;
+    // SAFETY: it is open, the parent made it for this process alone, and nothing else here knows its number.
+    let stream = Stream::from(unsafe { OwnedFd::from_raw_fd(number) });
+    // Refused by the system for anything but a socket of this kind.
+    stream.local_addr().map_err(|_| refused())?;
+    Ok(stream)
+}
+
+#[cfg(not(unix))]
+fn inherited(_: i32) -> Result<Stream> {
+    Err(Error::unsupported("workers need a descriptor that a child inherits, which is Unix"))
+}

@@ -1,0 +1,167 @@
+//! A session of a worker: it prepares cells and runs epochs when the gate orders them.
+
+use super::control::{Control, Order, Spent};
+use super::product::Products;
+use super::protocol::{Job, JobCell, Offer, PRODUCT_OPS, Ready, Reply, TEXT_OPS, TextResult};
+use super::text::Texts;
+use crate::build_info;
+use crate::count;
+use crate::error::{Error, Exit, Result};
+use crate::machine::{Machine, MachineArgs};
+use crate::measure::clock::ThreadUsage;
+use crate::runs::kernel_records;
+use kernels::{Kernel, Operation};
+use receipt::Residency;
+use std::fs::OpenOptions;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// How long a worker waits for an order before it checks that its parent still runs.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// What has been begun.
+pub struct Session {
+    turns: Turns,
+    cells: Vec<JobCell>,
+    machine: Machine,
+    seed: u64,
+    products: Products,
+    texts: Texts,
+}
+
+impl Session {
+    /// Begins what a gate asks for.
+    pub fn new(job: Job) -> Result<Self> {
+        build_info::refuse_to_time_a_debug_build()?;
+        if let Some(cpu) = job.cpu {
+            // Before the team starts, because its threads inherit it. If the system refuses, results are noisier, not
+            // wrong.
+            core_affinity::set_for_current(core_affinity::CoreId { id: cpu });
+        }
+        let path = Path::new(&job.control);
+        let file = OpenOptions::new().read(true).write(true).open(path);
+        let control = file.and_then(|f| Control::map(&f)).map_err(|e| Error::io("map", path, &e))?;
+        let machine = MachineArgs::for_child(job.threads, job.cpu_features.clone()).check(1)?;
+        let products = Products::new(&job, &machine)?;
+        let texts = Texts::new(job.seed);
+        let turns = Turns { control, parent: parent(), inject: job.inject };
+        Ok(Self { turns, cells: job.cells, machine, seed: job.seed, products, texts })
+    }
+
+    /// Who it is and what it has.
+    pub fn ready(&self) -> Reply {
+        let kernels = kernel_records(&self.machine).into_iter().map(|k| Offer {
+            id: k.id,
+            family: k.family,
+            exact: k.exact,
+            ops: k.ops,
+            reason: k.reason,
+        });
+        let ops = PRODUCT_OPS.into_iter().chain(TEXT_OPS).map(str::to_owned).collect();
+        Reply::Ready(Box::new(Ready { build: build_info::build(), kernels: kernels.collect(), ops }))
+    }
+
+    /// Makes a cell ready, says so by `prepared` with the hash of its output, and runs epochs until the gate leaves it.
+    pub fn cell(&mut self, index: usize, oracle: bool, prepared: &mut dyn FnMut(String) -> Result<()>) -> Result<()> {
+        let unknown = || Error::unsupported(format!("the gate asks for cell {index}, which this build does not know"));
+        let cell = self.cells.get(index).ok_or_else(unknown)?;
+        let kernel = self.machine.kernel(&cell.kernel)?;
+        let visit = Visit { cell, kernel, oracle, turns: &self.turns, prepared };
+        match (cell.product(), &cell.text) {
+            (Some(product), None) => self.products.visit(product, &self.cells, visit),
+            (None, Some(text)) => {
+                self.products.clear();
+                self.texts.visit(text, &self.machine, visit)
+            }
+            _ => Err(unknown()),
+        }
+    }
+
+    /// What a kernel makes of the built-in model.
+    pub fn generated(&mut self, kernel: &str) -> Result<TextResult> {
+        let kernel = self.machine.kernel(kernel)?;
+        self.texts.generated(kernel, &self.machine)
+    }
+
+    /// Instructions of one call. None where the system forbids ptrace, which is no regression.
+    pub fn counted(&self, kernel: &str) -> Result<Reply> {
+        let call = count::Call { op: Operation::Gemv, shape: count::SMALL_SHAPE, tokens: 1, seed: self.seed };
+        let subject = format!("gemv {}x{}", call.shape.m, call.shape.k);
+        let kernel = self.machine.kernel(kernel)?;
+        match count::count(&kernel, call, count::Method::Branches, &count::Model::none()) {
+            Ok(counted) => Ok(Reply::Counted { instructions: Some(counted.record.total.instructions), subject }),
+            Err(error) if error.exit() == Exit::Unsupported => Ok(Reply::Counted { instructions: None, subject }),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// A cell from its preparation to the order to leave it.
+pub struct Visit<'a> {
+    /// What was asked for.
+    pub cell: &'a JobCell,
+    /// Its kernel.
+    pub kernel: Kernel,
+    /// Whether the output is compared with the oracle's.
+    pub oracle: bool,
+    turns: &'a Turns,
+    prepared: &'a mut dyn FnMut(String) -> Result<()>,
+}
+
+impl Visit<'_> {
+    /// Says that all is ready, and runs `epoch` (so many calls) whenever it is ordered.
+    pub fn run(self, output: String, mut epoch: impl FnMut(u32) -> Result<()>) -> Result<()> {
+        (self.prepared)(output)?;
+        let Turns { control, parent, inject } = self.turns;
+        let planted = inject.as_ref().filter(|i| i.kernel == self.kernel.id()).map_or(0.0, |i| i.percent);
+        loop {
+            match control.next(PATIENCE) {
+                Some(Order::Run { calls, .. }) => {
+                    if self.cell.residency != Residency::Dram && calls > 1 {
+                        // The caches hold the other processes' weights: one call brings this process's weights back.
+                        epoch(1)?;
+                    }
+                    control.done(timed(&mut epoch, calls, planted)?);
+                }
+                Some(Order::Leave) => return Ok(()),
+                None if self::parent() != *parent => return Ok(()),
+                None => {}
+            }
+        }
+    }
+}
+
+/// The control block, and what is planted.
+struct Turns {
+    control: Control,
+    /// Process id of the gate: the worker ends when the gate is gone.
+    parent: Option<u32>,
+    inject: Option<receipt::Injection>,
+}
+
+/// One epoch. A planted slowdown is inside the measured time.
+fn timed(epoch: &mut impl FnMut(u32) -> Result<()>, calls: u32, percent: f64) -> Result<Spent> {
+    let before = ThreadUsage::now();
+    let start = Instant::now();
+    epoch(calls)?;
+    if percent > 0.0 {
+        let until = start.elapsed().mul_f64(1.0 + percent / 100.0);
+        while start.elapsed() < until {
+            std::hint::spin_loop();
+        }
+    }
+    let ns = start.elapsed().as_nanos() as u64;
+    let used = ThreadUsage::now().since(before);
+    Ok(Spent { ns, cpu_ns: used.cpu_ns, involuntary_switches: used.involuntary_switches as u32 })
+}
+
+/// Parent process id; it changes when the parent ends.
+#[cfg(unix)]
+fn parent() -> Option<u32> {
+    Some(std::os::unix::process::parent_id())
+}
+
+#[cfg(not(unix))]
+fn parent() -> Option<u32> {
+    None
+}

@@ -1,0 +1,104 @@
+//! Starts workers: `PROGRAM worker --channel N`, or `PROGRAM gate-child` of a build from before there were workers.
+
+use super::channel::{Channel, Stream};
+use super::log::Log;
+use super::old;
+use crate::error::{Error, Result};
+use std::ffi::OsString;
+use std::io;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+/// A program that has workers.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// The executable.
+    pub path: PathBuf,
+    /// Whether it knows version 1 of the protocol only.
+    pub old: bool,
+}
+
+/// How a worker is started.
+#[derive(Clone, Debug, Default)]
+pub struct Setting {
+    /// The whole environment; this program's if absent. It lies on the worker's stack.
+    pub environment: Option<Vec<(OsString, OsString)>>,
+    /// Whether the system should load it at the same addresses every time, where it allows that.
+    pub fixed_addresses: bool,
+}
+
+/// A started process: its end of the channel, and what it prints.
+pub struct Started {
+    pub child: Child,
+    pub channel: Channel,
+    pub log: Log,
+}
+
+#[cfg(unix)]
+pub fn spawn(label: &str, program: &Program, setting: Setting) -> Result<Started> {
+    use std::os::fd::{AsRawFd, OwnedFd};
+    use std::os::unix::process::CommandExt;
+    let failed = |what: &str, e: io::Error| Error::failed(format!("{label}: cannot {what} a worker: {e}"));
+    let log = Log::new().map_err(|e| Error::io("create a file in", &std::env::temp_dir(), &e))?;
+    let output = || log.stdio().map_err(|e| failed("hear", e));
+    let (channel, theirs) = Channel::pair().map_err(|e| failed("speak to", e))?;
+    let mut command = Command::new(&program.path);
+    if let Some(environment) = setting.environment {
+        command.env_clear().envs(environment);
+    }
+    let inherited = if program.old {
+        let end = |stream: &Stream| stream.try_clone().map(|s| Stdio::from(OwnedFd::from(s)));
+        command.arg(old::COMMAND);
+        command.stdin(end(&theirs).map_err(|e| failed("speak to", e))?);
+        command.stdout(end(&theirs).map_err(|e| failed("speak to", e))?);
+        None
+    } else {
+        command.args(["worker", "--channel", &theirs.as_raw_fd().to_string()]);
+        command.stdin(Stdio::null()).stdout(output()?);
+        Some(theirs.as_raw_fd())
+    };
+    command.stderr(output()?);
+    let (parent, fixed_addresses) = (std::process::id(), setting.fixed_addresses);
+    // SAFETY: between fork and exec `settle` makes system calls only: it takes no lock and no memory.
+    unsafe { command.pre_exec(move || settle(parent, inherited, fixed_addresses)) };
+    let child = command.spawn();
+    // Ours must be the only other end, or its end would never be noticed.
+    drop(theirs);
+    let path = program.path.display();
+    let child = child.map_err(|e| Error::unsupported(format!("cannot run {label} ({path}): {e}")))?;
+    Ok(Started { child, channel, log })
+}
+
+#[cfg(not(unix))]
+pub fn spawn(label: &str, _: &Program, _: Setting) -> Result<Started> {
+    Err(Error::unsupported(format!("{label}: workers need a descriptor that a child inherits, which is Unix")))
+}
+
+/// In the new process, before it becomes the program: it ends with its parent, keeps its end of the channel, and is
+/// loaded at fixed addresses if that is wanted.
+#[cfg(unix)]
+fn settle(parent: u32, inherited: Option<i32>, fixed_addresses: bool) -> io::Result<()> {
+    use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+    use std::os::fd::BorrowedFd;
+    #[cfg(target_os = "linux")]
+    {
+        use nix::sys::personality::{self, Persona};
+        nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)?;
+        if fixed_addresses && let Ok(persona) = personality::get() {
+            // A container may forbid it; the worker says what came of it.
+            let _ = personality::set(persona | Persona::ADDR_NO_RANDOMIZE);
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = fixed_addresses;
+    // A parent that ended before it could be bound to sends no signal.
+    if std::os::unix::process::parent_id() != parent {
+        return Err(io::Error::other("its parent is gone"));
+    }
+    if let Some(number) = inherited {
+        // SAFETY: the parent keeps this descriptor open until the new process runs.
+        let descriptor = unsafe { BorrowedFd::borrow_raw(number) };
+        fcntl(descriptor, FcntlArg::F_SETFD(FdFlag::empty()))?;
+    }
+    Ok(())
+}
