@@ -1,9 +1,11 @@
-//! What is counted, and how.
+//! What is counted, how, and what comes of it.
 
+use super::static_model::StaticModel;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 use crate::error::Error;
 use crate::scenario::Shape;
 use kernels::Operation;
+use receipt::CountRecord;
 
 /// One call to count.
 #[derive(Clone, Copy, Debug)]
@@ -16,6 +18,15 @@ pub struct Call {
     pub tokens: usize,
     /// Seed of weights and activations.
     pub seed: u64,
+}
+
+/// A counted call.
+#[cfg_attr(not(all(target_os = "linux", target_arch = "x86_64")), allow(dead_code))]
+pub struct Counted {
+    /// The counts.
+    pub record: CountRecord,
+    /// What a static model says of the hot loop, or why it says nothing; absent without a model or a loop.
+    pub static_model: Option<Result<StaticModel, String>>,
 }
 
 /// How the child is followed. Both give the same counts.

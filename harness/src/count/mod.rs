@@ -24,7 +24,7 @@ mod watchdog;
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub use call::refused;
-pub use call::{Call, Method};
+pub use call::{Call, Counted, Method};
 pub use static_model::{Model, StaticModel};
 
 #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
@@ -32,20 +32,10 @@ use crate::error::Error;
 use crate::error::Result;
 use crate::scenario::Shape;
 use kernels::Kernel;
-use receipt::CountRecord;
 
 /// The shape that `compare` counts: the rows of the largest panel, and so few columns that the scalar kernels take half
 /// a second.
 pub const SMALL_SHAPE: Shape = Shape { m: 128, k: 1024 };
-
-/// A counted call.
-#[cfg_attr(not(all(target_os = "linux", target_arch = "x86_64")), allow(dead_code))]
-pub struct Counted {
-    /// The counts.
-    pub record: CountRecord,
-    /// What a static model says of the hot loop, or why it says nothing; absent without a model or a loop.
-    pub static_model: Option<std::result::Result<StaticModel, String>>,
-}
 
 /// Counts one call of `kernel`, and asks `model` about its hot loop.
 ///

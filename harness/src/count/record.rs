@@ -1,9 +1,9 @@
 //! From a trace to the record in a receipt, and to what a static model says of its loop.
 
-use super::call::{Call, Method};
+use super::call::{Call, Counted, Method};
 use super::follow::Trace;
 use super::static_model::Model;
-use super::{Counted, classify, hot_loop};
+use super::{classify, hot_loop};
 use kernels::Kernel;
 use receipt::{CountRecord, LoopRecord};
 

@@ -112,8 +112,8 @@ pub fn error_line(text: &str, parts: &[&str]) -> String {
 }
 
 /// Edits one number of every kind in a receipt (the second of a list, where there is one, so that an index matters),
-/// asks `receipt verify` about each, and expects exit 1 and the name of the part that holds it. Returns the kinds: pointers with `*` for
-/// an index.
+/// asks `receipt verify` about each, and expects exit 1 and the name of the part that holds it. Returns the kinds:
+/// pointers with `*` for an index.
 pub fn edits_are_named(receipt: &Path) -> std::collections::BTreeSet<String> {
     let value = read_json(receipt);
     let mut all = Vec::new();

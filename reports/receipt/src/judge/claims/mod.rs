@@ -2,12 +2,14 @@
 
 mod evidence;
 mod judge;
+mod numbers;
 mod parse;
 
 pub use judge::{Judged, Verdict, judge_all};
-pub use parse::{KernelCheck, Positive, parse};
+pub use numbers::Positive;
+pub use parse::{KernelCheck, parse};
 
-use parse::{positive, share};
+use numbers::{positive, share};
 use serde::{Deserialize, Serialize};
 
 /// An analysis, as far as it is figures.
@@ -24,8 +26,8 @@ pub struct Claims {
 }
 
 impl Claims {
-    /// Each stage's cumulative factor, in the order of the ladder: the first claim of its speed-up over the first stage,
-    /// not bound to a size.
+    /// Each stage's cumulative factor, in the order of the ladder: the first claim of its speed-up over the first
+    /// stage, not bound to a size.
     pub fn stages(&self) -> impl Iterator<Item = &Claim> {
         self.ladder.iter().filter_map(|stage| self.stage(stage))
     }

@@ -4,8 +4,7 @@
 use super::{Claim, Claims};
 use crate::error::{Error, Result};
 use crate::toml_error::near;
-use serde::de::{Deserializer, Error as _};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use toml::Spanned;
 
 /// The file, each claim with its place.
@@ -52,36 +51,6 @@ pub fn parse(origin: &str, text: &str, kernel: KernelCheck<'_>) -> Result<Claims
         claims.push(claim);
     }
     Ok(Claims { title: file.title, source: file.source, ladder: file.ladder.into_inner(), claims })
-}
-
-/// A number above 0.
-pub fn positive<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<f64, D::Error> {
-    let Positive(number) = Deserialize::deserialize(deserializer)?;
-    Ok(number)
-}
-
-/// A share from 0 up to 1.
-pub fn share<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<f64, D::Error> {
-    let share = f64::deserialize(deserializer)?;
-    if (0.0..1.0).contains(&share) {
-        Ok(share)
-    } else {
-        Err(D::Error::custom(format!("{share} is not a share between 0 and 1")))
-    }
-}
-
-/// A number above 0.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize)]
-#[serde(try_from = "f64")]
-pub struct Positive(pub f64);
-
-impl TryFrom<f64> for Positive {
-    type Error = String;
-
-    fn try_from(number: f64) -> std::result::Result<Self, String> {
-        let positive = number.is_finite() && number > 0.0;
-        if positive { Ok(Self(number)) } else { Err(format!("{number} is not a number above 0")) }
-    }
 }
 
 #[cfg(test)]
