@@ -9,7 +9,7 @@
 use crate::choose::decode_kernel::verified;
 use crate::error::{Error, Result};
 use crate::kernel_ids::unknown_kernel;
-use crate::machine::{Machine, host};
+use crate::machine::{Machine, memory};
 use crate::output::note;
 use kernels::parallel::Team;
 use kernels::random::SplitMix64;
@@ -151,7 +151,7 @@ impl PrefillPolicy {
         if prompt_tokens < PROBED[0] {
             return stay("the prompt is one token".into(), Vec::new());
         }
-        let free = host::available_memory();
+        let free = memory::available();
         // As much again stays free.
         let fits = |kernel: &Kernel| {
             let extra = extra_bytes(model, decode, kernel);
