@@ -1,54 +1,60 @@
-//! Everything that reads what a stranger wrote, fed with damaged copies of good files. Runs on stable Rust as ordinary
-//! tests.
+//! Everything that reads what a stranger wrote, fed with damaged copies of good files: any damage gives what was read or
+//! an error of ours, never a panic, and takes bounded memory. Ordinary tests on stable Rust, by arbtest.
 //!
-//! A reader may accept or refuse with one line and exit code 2; a panic or an error of several lines fails the test,
-//! which then prints the number of the input. `cargo test -p harness fuzzing` runs a fixed number of inputs for each
-//! reader; `TRITBENCH_FUZZ_SECONDS=60` runs as many as fit, and `TRITBENCH_FUZZ_FIRST=N` starts at input N, to see one
-//! again. Whatever is found becomes a file in `tests/corpus`. Why no coverage-guided engine: those need a nightly
-//! compiler to see anything, and a mutator that knows where a GGUF file keeps its lengths gets further here than random
-//! bytes do with coverage.
+//! `ARBTEST_BUDGET_MS=60000 cargo test -p harness fuzzing` searches for a minute a reader instead of a second. A failure
+//! prints its seed; `ARBTEST_SEED=0x... cargo test -p harness fuzzing::readers::NAME` shows it again. Whatever is found
+//! becomes a file in `tests/corpus`. A reader that does not end is a test that does not end. No coverage-guided engine:
+//! those need a nightly compiler, and damage to a good GGUF file gets further than random bytes do with coverage.
 
-mod mutator;
+mod damage;
+mod memory;
 mod readers;
 
 use crate::error::{Error, Exit};
-use mutator::Mutator;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::{Duration, Instant};
+use damage::damaged;
+use std::cell::Cell;
 
-/// Inputs for each reader when no time is given.
-const INPUTS: u64 = 1500;
+/// Bytes that a reader may take beyond those of its file: a receipt's pages and exports need most.
+const MOST_BYTES: usize = 200 << 20;
 
-fn number_of(variable: &str) -> Option<u64> {
-    std::env::var(variable).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{variable}={text} is no number")))
+/// What a file is made of, which decides what damage is worth trying.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Kind {
+    Binary,
+    Text,
 }
 
-/// Runs `read` on mutations of `seeds`. It gives back what the reader said.
-fn fuzz(seeds: &[Vec<u8>], binary: bool, mut read: impl FnMut(&[u8]) -> Result<(), Error>) {
-    let (first, limit) = (number_of("TRITBENCH_FUZZ_FIRST").unwrap_or(0), number_of("TRITBENCH_FUZZ_SECONDS"));
-    let start = Instant::now();
-    let (mut accepted, mut refused) = (0u64, 0u64);
-    for number in first.. {
-        let enough = match limit {
-            Some(seconds) => start.elapsed() >= Duration::from_secs(seconds),
-            None => number - first >= INPUTS,
-        };
-        if enough {
-            break;
-        }
-        let bytes = Mutator::new(number).mutate(seeds, binary);
-        let said = catch_unwind(AssertUnwindSafe(|| read(&bytes)));
+/// What is damaged.
+struct Seeds {
+    kind: Kind,
+    good: Vec<Vec<u8>>,
+    /// Files that a reader refuses already; none of some kinds.
+    bad: Vec<Vec<u8>>,
+}
+
+/// Runs `read` on damaged copies of `seeds`. It gives back what the reader said.
+fn fuzz(seeds: &Seeds, read: impl Fn(&[u8]) -> Result<(), Error>) {
+    let (accepted, refused) = (Cell::new(0), Cell::new(0));
+    let search = arbtest::arbtest(|u| {
+        let bytes = damaged(u, seeds)?;
+        let (said, peak) = memory::peak_of(|| read(&bytes));
+        assert!(peak < bytes.len() + MOST_BYTES, "{peak} bytes of memory for a file of {}", bytes.len());
         match said {
-            Ok(Ok(())) => accepted += 1,
-            Ok(Err(error)) => {
+            Ok(()) => accepted.set(accepted.get() + 1),
+            Err(error) => {
                 let text = error.to_string();
-                assert_eq!(error.exit(), Exit::Input, "input {number}: {text}");
-                assert!(text.len() < 2000, "input {number}: {} bytes of error: {text}", text.len());
-                refused += 1;
+                assert_eq!(error.exit(), Exit::Input, "{text}");
+                assert!(text.len() < 2000 && !text.contains('\n'), "{} bytes of error: {text}", text.len());
+                refused.set(refused.get() + 1);
             }
-            Err(_) => panic!("input {number} made the reader panic: TRITBENCH_FUZZ_FIRST={number}"),
         }
+        Ok(())
+    });
+    // Bytes of entropy: four kinds of damage need no more.
+    let search = search.size_min(32).size_max(128);
+    match std::env::var_os("ARBTEST_BUDGET_MS") {
+        Some(_) => search.run(),
+        None => search.budget_ms(1000).run(),
     }
-    println!("{accepted} accepted, {refused} refused");
-    assert!(refused > 0, "mutations that nobody refuses test nothing");
+    println!("{} accepted, {} refused", accepted.get(), refused.get());
 }

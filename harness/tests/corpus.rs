@@ -1,6 +1,6 @@
 //! Bad files, each named after what is wrong with it, and the exact line that a user sees.
 //!
-//! `tests/corpus/FOLDER/NAME.expected` is the message with the file's path as `FILE`. `TRITBENCH_BLESS=1` writes the
+//! `tests/corpus/FOLDER/NAME.snap` is the message with the file's path as `FILE`. `INSTA_UPDATE=always` writes the
 //! messages instead of comparing them; `tests/corpus/make.py` makes the files.
 
 mod common;
@@ -14,7 +14,11 @@ fn check(folder: &str, ending: &str, least: usize, args: impl Fn(&Path) -> Vec<S
     let mut files: Vec<PathBuf> = entries.filter(|path| path.extension().is_some_and(|e| e == ending)).collect();
     files.sort();
     assert!(files.len() >= least, "{} files in {}", files.len(), folder.display());
-    let mut different = Vec::new();
+    let mut settings = insta::Settings::new();
+    settings.set_snapshot_path(&folder);
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    let _bound = settings.bind_to_scope();
     for file in files {
         let line = common::assert_refused(&args(&file), 2, &["error: "]);
         let line = line.replace(&file.display().to_string(), "FILE");
@@ -25,17 +29,10 @@ fn check(folder: &str, ending: &str, least: usize, args: impl Fn(&Path) -> Vec<S
         };
         // A list of what this build knows grows with it, and is no part of what is wrong.
         let cut = |line: String, mark: &str| line.split_once(mark).map_or(line.clone(), |(line, _)| line.to_owned());
-        let line = cut(cut(line, "; known: "), ", expected one of `") + "\n";
-        let expected = file.with_extension("expected");
-        if std::env::var_os("TRITBENCH_BLESS").is_some() {
-            std::fs::write(&expected, &line).expect("written");
-        }
-        let wanted = std::fs::read_to_string(&expected).unwrap_or_default();
-        if line != wanted {
-            different.push(format!("{}\n  says:     {line}  expected: {wanted}", file.display()));
-        }
+        let line = cut(cut(line, "; known: "), ", expected one of `");
+        let name = file.file_stem().expect("named").to_string_lossy();
+        insta::assert_snapshot!(name.as_ref(), line);
     }
-    assert!(different.is_empty(), "{}", different.join("\n"));
 }
 
 fn words(args: &[&str]) -> Vec<String> {

@@ -1,13 +1,12 @@
 //! Whole pages of every kind of run, held against what any page must be, and their first sentences against expected
 //! texts.
 //!
-//! `TRITBENCH_BLESS=1 cargo test -p reports pages` writes the texts anew, to be read as a user would.
+//! `INSTA_UPDATE=always cargo test -p reports pages` writes the texts anew, to be read as a user would.
 
 use super::{chart, fixture, html, verdict};
 use receipt::Receipt;
 use std::collections::HashSet;
 use std::fmt::Write;
-use std::path::Path;
 
 /// Every kind of run by name.
 fn kinds() -> Vec<(&'static str, Receipt)> {
@@ -53,16 +52,8 @@ fn element(page: &str, name: &str) -> String {
 
 #[test]
 fn each_kind_of_run_says_the_right_thing_first() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/report");
     for (name, receipt) in kinds() {
-        let said = top(&receipt);
-        let file = folder.join(format!("{name}.txt"));
-        if std::env::var_os("TRITBENCH_BLESS").is_some() {
-            std::fs::create_dir_all(&folder).expect("a folder");
-            std::fs::write(&file, &said).expect("written");
-        }
-        let expected = std::fs::read_to_string(&file).unwrap_or_default();
-        assert_eq!(said, expected, "{}", file.display());
+        insta::assert_snapshot!(name, top(&receipt));
         assert_eq!(element(&rendered(&receipt), "h1"), verdict::answer(&receipt), "{name}: the page begins otherwise");
     }
 }

@@ -10,7 +10,7 @@ use super::decode_kernel::verified;
 use super::probe;
 use crate::error::{Error, Result};
 use crate::kernel_ids::unknown_kernel;
-use crate::machine::{Machine, host};
+use crate::machine::{Machine, memory};
 use crate::output::note;
 use kernels::parallel::Team;
 use kernels::random::SplitMix64;
@@ -195,7 +195,7 @@ impl Choice<'_> {
 
     /// The other kernels with a gemm whose copy of the weights fits, and which was left out because its does not.
     fn that_fit(&self) -> Result<(Vec<Kernel>, String)> {
-        let free = host::available_memory();
+        let free = memory::available();
         // As much again stays free.
         let fits = |kernel: &Kernel| {
             let extra = self.extra_bytes(kernel);

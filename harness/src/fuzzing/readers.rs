@@ -1,6 +1,7 @@
-//! One test for each reader.
+//! One property for each reader. Seeds are good files and the bad ones of `tests/corpus`.
 
-use super::fuzz;
+use super::Kind::{Binary, Text};
+use super::{Seeds, fuzz};
 use crate::error::Result;
 use crate::fixture;
 use crate::gate::{Baseline, Store};
@@ -15,6 +16,17 @@ use model::tokenizer::Tokenizer;
 use receipt::judge::{amdahl, claims};
 use reports::export::{Format, export};
 use reports::{Look, run_documents, summary};
+use std::path::Path;
+
+/// The files of a folder of the corpus: those that somebody once choked on, or could.
+fn corpus(folder: &str, ending: &str) -> Vec<Vec<u8>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus").join(folder);
+    let entries = std::fs::read_dir(folder).expect("the corpus").map(|entry| entry.expect("readable").path());
+    let mut files: Vec<_> = entries.filter(|path| path.extension().is_some_and(|e| e == ending)).collect();
+    files.sort();
+    assert!(files.len() > 10, "{} files", files.len());
+    files.into_iter().map(|file| std::fs::read(file).expect("readable")).collect()
+}
 
 fn builtin_bytes() -> Vec<u8> {
     builtin::open().expect("sound").file_bytes().to_vec()
@@ -48,7 +60,8 @@ fn gguf() {
     let codes = [vec![0x55; 128 * 128 / 4], 1f32.to_le_bytes().to_vec(), vec![0; 28]].concat();
     assert_eq!(codes.len() as u64, ternary);
     let small = [header.finish(), vec![0; embedding as usize], padding(embedding).to_vec(), codes].concat();
-    fuzz(&[builtin_bytes(), small.clone(), small], true, load);
+    let good = vec![builtin_bytes(), small.clone(), small];
+    fuzz(&Seeds { kind: Binary, good, bad: corpus("gguf", "gguf") }, load);
 }
 
 /// Vocabulary and merges, without the model around them: many more inputs a second.
@@ -72,7 +85,7 @@ fn tokenizer_metadata() {
     header.strings("tokenizer.ggml.merges", &merges);
     header.i32s("tokenizer.ggml.token_type", &vec![1; tokens.len()]);
     header.u32("tokenizer.ggml.eos_token_id", 2);
-    fuzz(&[header.finish()], true, |bytes| {
+    fuzz(&Seeds { kind: Binary, good: vec![header.finish()], bad: Vec::new() }, |bytes| {
         let gguf = Gguf::from_bytes("m.gguf", bytes.to_vec())?;
         let tokenizer = Tokenizer::from_gguf(&gguf, None)?;
         let ids = tokenizer.encode("ROMEO: what\n light? 12345", None)?;
@@ -83,8 +96,8 @@ fn tokenizer_metadata() {
 
 #[test]
 fn scenario() {
-    let seeds: Vec<Vec<u8>> = crate::scenario::BUILTIN.iter().map(|(_, text)| text.as_bytes().to_vec()).collect();
-    fuzz(&seeds, false, |bytes| {
+    let good: Vec<Vec<u8>> = crate::scenario::BUILTIN.iter().map(|(_, text)| text.as_bytes().to_vec()).collect();
+    fuzz(&Seeds { kind: Text, good, bad: corpus("scenario", "toml") }, |bytes| {
         let text = String::from_utf8_lossy(bytes);
         let mut scenario = Scenario::parse("s.toml", &text)?;
         let _ = scenario.cells(None);
@@ -97,17 +110,15 @@ fn scenario() {
 /// A receipt that is read is also rendered: the report believes nothing either.
 #[test]
 fn receipt() {
-    let seeds: Vec<Vec<u8>> = [fixture::complete(), fixture::empty()]
+    let good: Vec<Vec<u8>> = [fixture::complete(), fixture::empty()]
         .iter()
         .flat_map(|r| [serde_json::to_vec_pretty(r).expect("JSON"), serde_json::to_vec(r).expect("JSON")])
         .collect();
-    let mut rendered = 0;
-    fuzz(&seeds, false, |bytes| {
+    fuzz(&Seeds { kind: Text, good, bad: corpus("receipt", "json") }, |bytes| {
         let receipt = receipt::parse("receipt.json", bytes)?;
         let _ = summary(&receipt, Look { color: true, ..Look::plain() });
         // The whole report takes 20 ms, most of them in charts: one in eight.
-        rendered += 1;
-        if rendered % 8 == 0 {
+        if bytes.len().is_multiple_of(8) {
             run_documents(&receipt)?;
         }
         Ok(())
@@ -117,12 +128,12 @@ fn receipt() {
 /// What is rechecked, exported and judged believes nothing either, and nothing of it moves the cursor of a terminal.
 #[test]
 fn receipt_recheck() {
-    let seeds: Vec<Vec<u8>> = [fixture::complete(), fixture::gate::receipt(0.05), fixture::empty()]
+    let good: Vec<Vec<u8>> = [fixture::complete(), fixture::gate::receipt(0.05), fixture::empty()]
         .iter()
         .map(|receipt| receipt::sealed(receipt).expect("JSON"))
         .collect();
     let own = crate::build_info::build();
-    fuzz(&seeds, false, |bytes| {
+    fuzz(&Seeds { kind: Text, good, bad: Vec::new() }, |bytes| {
         let found = receipt::recheck::recheck("receipt.json".into(), bytes, Some(&own))?;
         found.problems.iter().for_each(|problem| assert_plain(&problem.line()));
         // A receipt that does not hold is shown and exported all the same.
@@ -143,7 +154,8 @@ fn assert_plain(text: &str) {
 
 #[test]
 fn claims_toml() {
-    fuzz(&[reports::seed::CLAIMS.as_bytes().to_vec()], false, |bytes| {
+    let good = vec![reports::seed::CLAIMS.as_bytes().to_vec()];
+    fuzz(&Seeds { kind: Text, good, bad: Vec::new() }, |bytes| {
         let claims = claims::parse("c.toml", &String::from_utf8_lossy(bytes), &crate::kernel_ids::known_kernel)?;
         let _ = serde_json::to_string(&claims);
         Ok(())
@@ -173,8 +185,8 @@ fn baseline() {
         computed: vec![check.clone(), check],
     };
     let path = store.save(&saved, b"program").expect("saved").join("baseline.json");
-    let seed = std::fs::read(&path).expect("there");
-    fuzz(&[seed], false, |bytes| {
+    let good = vec![std::fs::read(&path).expect("there")];
+    fuzz(&Seeds { kind: Text, good, bad: Vec::new() }, |bytes| {
         std::fs::write(&path, bytes).expect("written");
         assert_eq!(store.all().len(), 1);
         let (baseline, _) = store.load("main")?;

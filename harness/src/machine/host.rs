@@ -1,29 +1,33 @@
 //! The machine, for receipts: what CPUID and the system say, and how busy it is.
 
+use crate::machine::memory;
 use kernels::CpuFeatures;
 use receipt::{Host, Load};
 use std::fs;
+use sysinfo::{CpuRefreshKind, RefreshKind, System};
 
 /// Last-level cache assumed where the system does not say: larger than most.
 pub const UNKNOWN_CACHE_BYTES: u64 = 64 << 20;
 
 /// Everything about the machine; `load_after` is filled in at the end of a run.
 pub fn host() -> Host {
+    let system = System::new_with_specifics(RefreshKind::nothing().with_cpu(CpuRefreshKind::nothing())).ok();
+    let name = system.as_ref().and_then(|s| s.cpus().first()).map(|cpu| cpu.brand().trim().to_owned());
     let mut host = Host {
         os: os(),
         arch: std::env::consts::ARCH.into(),
-        cpu: "unknown".into(),
+        cpu: name.filter(|name| !name.is_empty()).unwrap_or_else(|| "unknown".into()),
         family_model_stepping: None,
         cpus: cpus(),
         features: CpuFeatures::detect().names().map(str::to_owned).collect(),
         caches_bytes: caches(),
         hypervisor: None,
         governor: read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
-        memory_bytes: memory(),
+        memory_bytes: memory::total(),
         microcode: cpuinfo("microcode"),
         affinity: status("Cpus_allowed_list"),
-        cgroup_cpus: crate::machine::memory::cpu_quota(),
-        cgroup_memory_bytes: cgroup("memory.max").and_then(|text| text.parse().ok()),
+        cgroup_cpus: memory::cpu_quota(),
+        cgroup_memory_bytes: memory::limit(),
         load_before: load(),
         load_after: None,
     };
@@ -70,9 +74,6 @@ pub fn cpu_identity() -> Option<CpuIdentity> {
 #[cfg(target_arch = "x86_64")]
 fn cpuid(host: &mut Host) {
     let cpuid = raw_cpuid::CpuId::new();
-    if let Some(brand) = cpuid.get_processor_brand_string() {
-        host.cpu = brand.as_str().trim().to_owned();
-    }
     if let Some(info) = cpuid.get_feature_info() {
         let [family, model, stepping] = [info.family_id(), info.model_id(), info.stepping_id()].map(u32::from);
         host.family_model_stepping = Some([family, model, stepping]);
@@ -97,7 +98,7 @@ fn read(path: &str) -> Option<String> {
 }
 
 fn os() -> String {
-    let release = read("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let release = System::kernel_version().unwrap_or_default();
     format!("{} {release}", std::env::consts::OS).trim().to_owned()
 }
 
@@ -125,16 +126,6 @@ fn size(text: &str) -> Option<u64> {
     number.parse::<u64>().ok()?.checked_mul(factor)
 }
 
-fn memory() -> Option<u64> {
-    memory_line("MemTotal:")
-}
-
-fn memory_line(name: &str) -> Option<u64> {
-    let text = read("/proc/meminfo")?;
-    let line = text.lines().find(|line| line.starts_with(name))?;
-    line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib * 1024)
-}
-
 /// The value of `key: value` in the first paragraph of /proc/cpuinfo.
 fn cpuinfo(key: &str) -> Option<String> {
     field(&read("/proc/cpuinfo")?, key)
@@ -149,22 +140,10 @@ fn field(text: &str, key: &str) -> Option<String> {
     lines.find(|(name, _)| name.trim() == key).map(|(_, value)| value.trim().to_owned())
 }
 
-/// A limit of this process's control group (version 2). The nearest group that has the file counts; `max` is no number,
-/// so no limit.
-fn cgroup(file: &str) -> Option<String> {
-    let own = read("/proc/self/cgroup")?.lines().find_map(|line| line.strip_prefix("0::").map(str::to_owned))?;
-    let groups = std::path::Path::new(&own).ancestors().map(|group| group.display().to_string());
-    groups.map(|group| format!("/sys/fs/cgroup/{}/{file}", group.trim_matches('/'))).find_map(|path| read(&path))
-}
-
-/// Bytes that can be had without swapping, if the system says.
-pub fn available_memory() -> Option<u64> {
-    memory_line("MemAvailable:")
-}
-
 /// Load average and stolen time now.
 pub fn load() -> Load {
-    let load_1m = read("/proc/loadavg").and_then(|text| text.split_whitespace().next()?.parse().ok());
+    // Elsewhere sysinfo estimates it, beginning with 0.
+    let load_1m = if cfg!(unix) { System::load_average().ok().map(|load| load.one) } else { None };
     let steal_ticks = read("/proc/stat").and_then(|text| text.lines().next()?.split_whitespace().nth(8)?.parse().ok());
     let cpus_online = read("/sys/devices/system/cpu/online").and_then(|list| listed(&list));
     Load { load_1m, steal_ticks, cpus_online }

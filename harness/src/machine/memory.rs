@@ -1,13 +1,16 @@
 //! What this process may use of the machine: memory left under every limit, and CPU time under a quota. Read before the
 //! work, so that a run ends with a line and not with the kernel's out-of-memory killer.
 //!
-//! Control groups of both versions are read, from the process's own up to the root: each level's limit holds.
+//! Control groups of both versions are read, from the process's own up to the root: each level's limit holds. sysinfo
+//! knows groups too, but counts pages of files as used, which are dropped when memory runs short, gives nothing where one
+//! level cannot be read, and knows no CPU quota; so it is asked about the machine only.
 
 use crate::error::{Error, Result};
 use crate::output::note;
 use receipt::figures::mib;
 use std::fs::read_to_string;
 use std::path::{Path, PathBuf};
+use sysinfo::{MemoryRefreshKind, RefreshKind, System};
 
 /// Memory that can still be had, and what says so.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,7 +23,30 @@ pub struct Available {
 
 /// The least that any limit leaves; None where the system says nothing.
 pub fn memory() -> Option<Available> {
-    memory_under(Path::new("/"))
+    let machine = machine(|system| system.available_memory().saturating_add(system.free_swap()));
+    let machine = machine.map(|bytes| Available { bytes, limit: "what this machine has free, swap included".into() });
+    left_under(Path::new("/")).into_iter().chain(machine).min_by_key(|available| available.bytes)
+}
+
+/// Bytes of memory in this machine, if the system says.
+pub fn total() -> Option<u64> {
+    machine(System::total_memory)
+}
+
+/// Bytes that can be had without swapping, if the system says.
+pub fn available() -> Option<u64> {
+    machine(System::available_memory)
+}
+
+/// Bytes that control groups allow, if one has a limit: the tightest.
+pub fn limit() -> Option<u64> {
+    limits(Path::new("/")).into_iter().map(|limit| limit.bytes).min()
+}
+
+/// A figure of the machine; sysinfo says 0 where the system says nothing.
+fn machine(bytes: impl Fn(&System) -> u64) -> Option<u64> {
+    let asked = RefreshKind::nothing().with_memory(MemoryRefreshKind::everything());
+    System::new_with_specifics(asked).ok().map(|system| bytes(&system)).filter(|bytes| *bytes > 0)
 }
 
 /// CPUs' worth of time that a control group allows, if it limits it.
@@ -53,28 +79,40 @@ pub fn warn_of_quota(threads: usize) {
     }
 }
 
-fn memory_under(root: &Path) -> Option<Available> {
-    let limits = groups(root, "memory").into_iter().filter_map(|(folder, version)| {
-        let (max, used, cache) = match version {
-            1 => ("memory.limit_in_bytes", "memory.usage_in_bytes", ["total_inactive_file", "total_active_file"]),
-            _ => ("memory.max", "memory.current", ["inactive_file", "active_file"]),
-        };
+/// The limit of one group.
+struct Limit {
+    folder: PathBuf,
+    /// Version of its files.
+    version: u8,
+    bytes: u64,
+}
+
+/// The limits on memory of all groups that have one.
+fn limits(root: &Path) -> Vec<Limit> {
+    let limit = |(folder, version): (PathBuf, u8)| {
+        let file = if version == 1 { "memory.limit_in_bytes" } else { "memory.max" };
         // "max" is no number, and version 1 says about 2^63 for no limit.
-        let max: u64 = read_to_string(folder.join(max)).ok()?.trim().parse().ok().filter(|&max| max < 1 << 60)?;
-        let used: u64 = read_to_string(folder.join(used)).ok()?.trim().parse().ok()?;
-        let stat = read_to_string(folder.join("memory.stat")).unwrap_or_default();
+        let bytes = read_to_string(folder.join(file)).ok()?.trim().parse().ok().filter(|&max: &u64| max < 1 << 60)?;
+        Some(Limit { folder, version, bytes })
+    };
+    groups(root, "memory").into_iter().filter_map(limit).collect()
+}
+
+/// The least that a control group leaves.
+fn left_under(root: &Path) -> Option<Available> {
+    let left = limits(root).into_iter().filter_map(|limit| {
+        let (used, cache) = match limit.version {
+            1 => ("memory.usage_in_bytes", ["total_inactive_file", "total_active_file"]),
+            _ => ("memory.current", ["inactive_file", "active_file"]),
+        };
+        let used: u64 = read_to_string(limit.folder.join(used)).ok()?.trim().parse().ok()?;
+        let stat = read_to_string(limit.folder.join("memory.stat")).unwrap_or_default();
         // Pages of files are dropped when memory runs short.
         let cached: u64 = cache.iter().filter_map(|key| field(&stat, key)).sum();
-        let bytes = max.saturating_sub(used.saturating_sub(cached));
-        Some(Available { bytes, limit: format!("control group limit of {}", mib(max)) })
+        let bytes = limit.bytes.saturating_sub(used.saturating_sub(cached));
+        Some(Available { bytes, limit: format!("control group limit of {}", mib(limit.bytes)) })
     });
-    let meminfo = read_to_string(root.join("proc/meminfo")).unwrap_or_default();
-    let kib = |key: &str| field(&meminfo, key);
-    let machine = kib("MemAvailable:").map(|available| Available {
-        bytes: available.saturating_add(kib("SwapFree:").unwrap_or(0)).saturating_mul(1024),
-        limit: "what this machine has free, swap included".into(),
-    });
-    limits.chain(machine).min_by_key(|available| available.bytes)
+    left.min_by_key(|available| available.bytes)
 }
 
 fn cpu_quota_under(root: &Path) -> Option<f64> {
@@ -148,7 +186,6 @@ mod tests {
     fn the_tightest_level_holds() {
         let dir = system(&[
             ("proc/self/cgroup", "0::/outer/inner\n"),
-            ("proc/meminfo", "MemTotal: 64 kB\nMemAvailable:    8388608 kB\nSwapFree: 1024 kB\n"),
             ("sys/fs/cgroup/outer/inner/memory.max", "max\n"),
             ("sys/fs/cgroup/outer/inner/memory.current", "1\n"),
             ("sys/fs/cgroup/outer/memory.max", "104857600\n"),
@@ -157,7 +194,7 @@ mod tests {
             ("sys/fs/cgroup/outer/inner/cpu.max", "150000 100000\n"),
             ("sys/fs/cgroup/outer/cpu.max", "max 100000\n"),
         ]);
-        let found = memory_under(dir.path()).expect("limited");
+        let found = left_under(dir.path()).expect("limited");
         assert_eq!(found, Available { bytes: 40 << 20, limit: "control group limit of 100.0 MiB".into() });
         assert_eq!(cpu_quota_under(dir.path()), Some(1.5));
     }
@@ -171,19 +208,18 @@ mod tests {
             ("sys/fs/cgroup/cpu,cpuacct/a/cpu.cfs_quota_us", "50000\n"),
             ("sys/fs/cgroup/cpu,cpuacct/a/cpu.cfs_period_us", "100000\n"),
         ]);
-        assert_eq!(memory_under(dir.path()).expect("limited").bytes, 30_000_000);
+        assert_eq!(left_under(dir.path()).expect("limited").bytes, 30_000_000);
         assert_eq!(cpu_quota_under(dir.path()), Some(0.5));
         let free = system(&[
             ("proc/self/cgroup", "4:memory:/\n1:cpu:/\n"),
-            ("proc/meminfo", "MemAvailable: 2048 kB\n"),
             ("sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n"),
             ("sys/fs/cgroup/memory/memory.usage_in_bytes", "1\n"),
             ("sys/fs/cgroup/cpu/cpu.cfs_quota_us", "-1\n"),
             ("sys/fs/cgroup/cpu/cpu.cfs_period_us", "100000\n"),
         ]);
-        assert_eq!(memory_under(free.path()).expect("the machine's").bytes, 2 << 20);
+        assert_eq!(left_under(free.path()), None);
         assert_eq!(cpu_quota_under(free.path()), None);
-        assert_eq!(memory_under(Path::new("/nowhere")), None);
+        assert_eq!(left_under(Path::new("/nowhere")), None);
     }
 
     #[test]

@@ -2,21 +2,11 @@ use super::*;
 use crate::comparison::Comparison;
 use crate::export::markdown;
 use crate::fixture;
+use insta::assert_snapshot;
 use receipt::Status;
 
 fn look(width: usize, full: bool) -> Look {
     Look { width, full, ..Look::plain() }
-}
-
-/// The text as it is kept in `tests/fixtures/summary`; `TRITBENCH_BLESS=1` keeps it anew.
-fn snapshot(name: &str, text: &str) {
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/summary").join(name);
-    if std::env::var_os("TRITBENCH_BLESS").is_some() {
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(&path, text).unwrap();
-    }
-    let kept = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(text == kept, "{} differs; it is now:\n{text}", path.display());
 }
 
 fn all() -> [(&'static str, Receipt); 3] {
@@ -30,11 +20,11 @@ fn all() -> [(&'static str, Receipt); 3] {
 #[test]
 fn terminal_and_markdown_are_as_they_were() {
     for (name, receipt) in all() {
-        snapshot(&format!("{name}.txt"), &summary(&receipt, look(80, false)));
-        snapshot(&format!("{name}.md"), &markdown(&receipt));
+        assert_snapshot!(format!("{name}.txt"), summary(&receipt, look(80, false)));
+        assert_snapshot!(format!("{name}.md"), markdown(&receipt));
     }
-    snapshot("complete-full.txt", &summary(&fixture::complete(), look(80, true)));
-    snapshot("complete-60.txt", &summary(&fixture::complete(), look(60, false)));
+    assert_snapshot!("complete-full.txt", summary(&fixture::complete(), look(80, true)));
+    assert_snapshot!("complete-60.txt", summary(&fixture::complete(), look(60, false)));
 }
 
 #[test]
