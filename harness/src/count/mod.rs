@@ -46,7 +46,8 @@ pub fn count(kernel: &Kernel, call: Call, method: Method, model: &Model) -> Resu
     let mut child = tracee::Tracee::start(kernel, call)?;
     let trace = follow::follow(&mut child, method)?;
     let output_sha256 = child.finish()?;
-    Ok(record::record(kernel, call, method, &trace, child.fixed_addresses(), output_sha256, model))
+    let followed = record::Followed { trace, fixed_addresses: child.fixed_addresses(), output_sha256 };
+    Ok(record::record(kernel, call, method, followed, model))
 }
 
 /// Counts one call of `kernel`.

@@ -7,16 +7,19 @@ use super::{classify, hot_loop};
 use kernels::Kernel;
 use receipt::{CountRecord, LoopRecord};
 
+/// A child that was followed to its end.
+pub struct Followed {
+    /// What it executed.
+    pub trace: Trace,
+    /// Whether it was loaded where every other child is.
+    pub fixed_addresses: bool,
+    /// Hash of what it computed.
+    pub output_sha256: String,
+}
+
 /// Sums up a trace.
-pub fn record(
-    kernel: &Kernel,
-    call: Call,
-    method: Method,
-    trace: &Trace,
-    fixed_addresses: bool,
-    output_sha256: String,
-    model: &Model,
-) -> CountRecord {
+pub fn record(kernel: &Kernel, call: Call, method: Method, followed: Followed, model: &Model) -> CountRecord {
+    let Followed { trace, fixed_addresses, output_sha256 } = followed;
     let (m, k) = (call.shape.m, call.shape.k);
     let weights = (m * k * call.tokens) as u64;
     let total = classify::total(&trace.instructions);

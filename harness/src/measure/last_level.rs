@@ -31,6 +31,18 @@ pub const LEAST_OUTGROWN: u64 = 16 << 20;
 #[derive(Clone, Copy, Debug)]
 pub struct Samples(pub usize);
 
+/// What is read.
+pub struct Sweep<'a> {
+    /// Caches as the system reports them, by level.
+    pub caches: &'a [u64],
+    /// What [`sizes`] made of them.
+    pub sizes: &'a [u64],
+    /// What the loops may use.
+    pub features: CpuFeatures,
+    /// Of each size and loop.
+    pub samples: Samples,
+}
+
 /// Sizes to read: the second level's and its doubles, up to half more than the last-level cache that the system
 /// reports. None where there is no such cache.
 pub fn sizes(caches: &[u64], memory_bytes: Option<u64>) -> Vec<u64> {
@@ -46,14 +58,8 @@ pub fn sizes(caches: &[u64], memory_bytes: Option<u64>) -> Vec<u64> {
 }
 
 /// Reads one buffer at each of [`sizes`] on one thread. `None` where there are none.
-pub fn sweep(
-    buffer: &mut [u8],
-    caches: &[u64],
-    sizes: &[u64],
-    features: CpuFeatures,
-    Samples(samples): Samples,
-    interrupted: &AtomicBool,
-) -> Result<Option<LastLevel>> {
+pub fn sweep(buffer: &mut [u8], plan: &Sweep<'_>, interrupted: &AtomicBool) -> Result<Option<LastLevel>> {
+    let &Sweep { caches, sizes, features, samples: Samples(samples) } = plan;
     let (Some(&l2), Some(&reported), false) = (caches.get(1), caches.last(), sizes.is_empty()) else { return Ok(None) };
     let (mut team, mut points, mut written) = (Team::single(), Vec::new(), 0);
     for &bytes in sizes {
@@ -100,7 +106,8 @@ pub fn to_outgrow(machine: &Machine, stop: &AtomicBool) -> Result<u64> {
     let caches = &host.caches_bytes;
     let sizes = sizes(caches, host.memory_bytes);
     let mut buffer = AlignedBuffer::<u8>::zeroed(sizes.last().copied().unwrap_or(0) as usize);
-    let found = sweep(&mut buffer, caches, &sizes, machine.features, Samples(2), stop)?;
+    let plan = Sweep { caches, sizes: &sizes, features: machine.features, samples: Samples(2) };
+    let found = sweep(&mut buffer, &plan, stop)?;
     Ok(outgrown(caches, found.as_ref(), machine.threads))
 }
 
@@ -169,14 +176,14 @@ mod tests {
         let (caches, never) = ([32 << 10, 1 << 18, 1 << 20], AtomicBool::new(false));
         let sizes = sizes(&caches, None);
         let mut buffer = AlignedBuffer::<u8>::zeroed(sizes[sizes.len() - 1] as usize);
-        let features = CpuFeatures::detect();
-        let found = sweep(&mut buffer, &caches, &sizes, features, Samples(1), &never).expect("not interrupted");
+        let plan = Sweep { caches: &caches, sizes: &sizes, features: CpuFeatures::detect(), samples: Samples(1) };
+        let found = sweep(&mut buffer, &plan, &never).expect("not interrupted");
         let found = found.expect("there is a last level");
         assert_eq!((found.points.len(), found.reported_bytes), (sizes.len(), 1 << 20));
         assert!(found.points.iter().all(|p| p.read_gb_s > 0.0), "{found:?}");
         assert!((1 << 18..=1 << 20).contains(&found.effective_bytes), "{found:?}");
         assert!(buffer.iter().step_by(PAGE).all(|byte| *byte == 1), "every page was written");
-        let stopped = sweep(&mut buffer, &caches, &sizes, features, Samples(1), &AtomicBool::new(true));
+        let stopped = sweep(&mut buffer, &plan, &AtomicBool::new(true));
         assert_eq!(stopped.expect_err("interrupted").exit(), crate::error::Exit::Interrupted);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Peaks and clock are taken in turns, so that a clock that moves during the run moves both sides of products a cycle.
 
-use super::last_level::{self, Samples};
+use super::last_level::{self, Samples, Sweep};
 use crate::error::{Error, Result};
 use crate::machine::Machine;
 use kernels::parallel::Team;
@@ -85,12 +85,14 @@ pub fn measure(
     let bytes = largest(&points_for(plan.caches_bytes)).max(sizes.last().copied()).unwrap_or(0);
     let mut buffer = AlignedBuffer::<u8>::zeroed(bytes as usize);
     progress("last-level cache".into());
-    let (caches, features) = (plan.caches_bytes, machine.features);
-    limits.last_level = last_level::sweep(&mut buffer, caches, &sizes, features, plan.effort.sweep, plan.interrupted)?;
+    let (caches, features, samples) = (plan.caches_bytes, machine.features, plan.effort.sweep);
+    let sweep = Sweep { caches, sizes: &sizes, features, samples };
+    limits.last_level = last_level::sweep(&mut buffer, &sweep, plan.interrupted)?;
     let points = points_for(&limits.caches(plan.caches_bytes));
     let count = points.iter().map(|(_, p)| p.len()).sum::<usize>().max(1);
     // Each point is read by two loops and written by two.
-    let sample_ns = plan.effort.bandwidth_ns / (4 * count * plan.effort.samples) as f64;
+    let samples = plan.effort.samples;
+    let sampling = Sampling { samples, ns: plan.effort.bandwidth_ns / (4 * count * samples) as f64 };
     for (threads, points) in points {
         let mut team = machine.team_with(threads)?;
         if threads > 1 {
@@ -103,7 +105,7 @@ pub fn measure(
             check(plan)?;
             progress(format!("bandwidth: {} on {threads} thread(s)", point.level));
             let bytes = &mut buffer[..point.bytes as usize];
-            limits.bandwidth.push(bandwidth(&mut team, machine, bytes, point.level, sample_ns, plan.effort.samples));
+            limits.bandwidth.push(bandwidth(&mut team, machine.features, bytes, point.level, sampling));
         }
     }
     limits.elapsed_s = start.elapsed().as_secs_f64();
@@ -152,25 +154,23 @@ fn points(threads: usize, caches: &[u64], plan: &Plan<'_>) -> Vec<Point> {
     points
 }
 
-fn bandwidth(
-    team: &mut Team,
-    machine: &Machine,
-    bytes: &mut [u8],
-    level: String,
-    sample_ns: f64,
+/// How many samples, and about how long each.
+#[derive(Clone, Copy)]
+struct Sampling {
     samples: usize,
-) -> Bandwidth {
-    let features = machine.features;
+    ns: f64,
+}
+
+fn bandwidth(team: &mut Team, features: CpuFeatures, bytes: &mut [u8], level: String, sampling: Sampling) -> Bandwidth {
     let total = bytes.len() as f64;
     let better = |loops: [Spread; 2]| if loops[0].high >= loops[1].high { loops[0] } else { loops[1] };
     // Written first: memory that was never written is one page of zeros, whatever its size. The widest stores are not
     // always the best.
-    let mut write = |allowed| {
-        rate(total, sample_ns, samples, |passes| stream::write_passes(team, allowed, black_box(&mut *bytes), passes))
-    };
+    let mut write =
+        |allowed| rate(total, sampling, |passes| stream::write_passes(team, allowed, black_box(&mut *bytes), passes));
     let write_gb_s = better([write(features), write(features.intersect(CpuFeatures::X86_64_V3))]);
     let mut read = |prefetch: bool| {
-        rate(total, sample_ns, samples, |passes| {
+        rate(total, sampling, |passes| {
             black_box(stream::read_passes(team, features, black_box(&*bytes), passes, prefetch));
         })
     };
@@ -178,8 +178,9 @@ fn bandwidth(
     Bandwidth { level, threads: team.threads(), bytes: bytes.len() as u64, read_gb_s, write_gb_s }
 }
 
-/// Amount per nanosecond of `work(passes)`, which does `amount` a pass, over samples of about `sample_ns`.
-fn rate(amount: f64, sample_ns: f64, samples: usize, mut work: impl FnMut(usize)) -> Spread {
+/// Amount per nanosecond of `work(passes)`, which does `amount` a pass.
+fn rate(amount: f64, sampling: Sampling, mut work: impl FnMut(usize)) -> Spread {
+    let Sampling { samples, ns: sample_ns } = sampling;
     let mut time = |passes: usize| {
         let start = Instant::now();
         work(passes);
@@ -303,7 +304,7 @@ mod tests {
     #[test]
     fn a_rate_is_amount_over_time_and_its_spread_is_ordered() {
         let mut passes_seen = 0;
-        let rate = rate(1000.0, 1e5, 3, |passes| {
+        let rate = rate(1000.0, Sampling { samples: 3, ns: 1e5 }, |passes| {
             passes_seen += passes;
             std::thread::sleep(std::time::Duration::from_micros(passes as u64 * 20));
         });

@@ -31,6 +31,14 @@ pub struct Module {
     children: Vec<(String, Id)>,
 }
 
+/// Where a module stands: its crate, its file, the folder where the files of its children are, and what it is in.
+struct Place<'a> {
+    krate: usize,
+    file: &'a str,
+    below: &'a str,
+    parent: Option<Id>,
+}
+
 /// What a path leads to.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Found {
@@ -84,26 +92,19 @@ impl Repository {
         let (folder, name) = file.rsplit_once('/').map_or(("", file), |(folder, name)| (folder, name));
         let stem = name.trim_end_matches(".rs");
         let below = if parent.is_none() || stem == "mod" { folder.to_owned() } else { format!("{folder}/{stem}") };
-        (!body.test).then(|| self.module(sources, krate, (file, &below), parent, body))
+        (!body.test).then(|| self.module(sources, Place { krate, file, below: &below, parent }, body))
     }
 
-    /// `place`: the file of a module, and the folder where the files of its children are.
-    fn module(
-        &mut self,
-        sources: &Sources,
-        krate: usize,
-        place: (&str, &str),
-        parent: Option<Id>,
-        mut body: Body,
-    ) -> Id {
-        let (file, below) = place;
+    fn module(&mut self, sources: &Sources, place: Place<'_>, mut body: Body) -> Id {
+        let Place { krate, file, below, parent } = place;
         let id = self.modules.len();
         let declared = std::mem::take(&mut body.modules);
         self.modules.push(Module { file: file.to_owned(), krate, body, parent, children: Vec::new() });
         for child in declared {
             let beside = file.rsplit_once('/').map_or("", |(folder, _)| folder);
             let child_id = if let Some(inline) = child.inline {
-                Some(self.module(sources, krate, (file, &format!("{below}/{}", child.name)), Some(id), inline))
+                let below = &format!("{below}/{}", child.name);
+                Some(self.module(sources, Place { krate, file, below, parent: Some(id) }, inline))
             } else if let Some(path) = child.file {
                 self.file(sources, krate, &format!("{beside}/{path}"), Some(id))
             } else {

@@ -1,7 +1,7 @@
 //! What the gate finds on this machine: share of gates that said FAIL against the planted slowdown, with exact
 //! intervals.
 
-use super::canvas::{Anchor, CLAIM, GRID, INK, MUTED, SERIES, draw};
+use super::canvas::{Anchor, CLAIM, GRID, NOTE, SERIES, STRONG, draw};
 use super::parts::{Chart, WIDTH, head, say};
 use super::text;
 use crate::calibration::{interval, rates, sentence};
@@ -30,9 +30,9 @@ pub fn chart(receipt: &Receipt) -> Option<Chart> {
         for tick in 0..=5 {
             let share = f64::from(tick) / 5.0;
             c.line((left, y(share)), (right, y(share)), GRID, 1);
-            c.text((left - 8, y(share)), Anchor::End, 12, MUTED, false, &figures::percent(share));
+            c.text((left - 8, y(share)), Anchor::End, NOTE, &figures::percent(share));
         }
-        c.text((0, top - 22), Anchor::Start, 12, MUTED, false, "share of gates that said FAIL, %");
+        c.text((0, top - 22), Anchor::Start, NOTE, "share of gates that said FAIL, %");
         let step = (right - left) / rates.len() as i32;
         for (i, rate) in rates.iter().enumerate() {
             let x = left + step / 2 + step * i as i32;
@@ -45,11 +45,11 @@ pub fn chart(receipt: &Receipt) -> Option<Chart> {
             c.marker(0, (x, y(rate.detected as f64 / rate.gates as f64)), color);
             let label = if rate.effect == 0.0 { "none (false alarms)".into() } else { format!("{}%", rate.effect) };
             let room = step - 8;
-            c.text((x, bottom + 20), Anchor::Middle, 12, INK, true, &text::fit(&label, 12, true, room));
+            c.text((x, bottom + 20), Anchor::Middle, STRONG, &text::fit(&label, 12, true, room));
             let count = format!("{} of {}", rate.detected, rate.gates);
-            c.text((x, bottom + 38), Anchor::Middle, 12, MUTED, false, &text::fit(&count, 12, false, room));
+            c.text((x, bottom + 38), Anchor::Middle, NOTE, &text::fit(&count, 12, false, room));
         }
-        c.text(((left + right) / 2, bottom + 60), Anchor::Middle, 12, MUTED, false, "planted slowdown, % of time");
+        c.text(((left + right) / 2, bottom + 60), Anchor::Middle, NOTE, "planted slowdown, % of time");
     });
     let caption = "Marks are the shares found, bars their exact 95% intervals (Clopper-Pearson).".into();
     Some(Chart { file: "calibration.svg", caption, svg })

@@ -117,7 +117,7 @@ pub fn draw(id: &str, size: (i32, i32), title: &str, description: &str, paint: i
             width: width as i32,
         };
         canvas.rect((0, 0), (width as i32, height as i32), SURFACE);
-        canvas.text((0, 16), Anchor::Start, 16, INK, true, title);
+        canvas.text((0, 16), Anchor::Start, Font { px: 16, color: INK, bold: true }, title);
         paint(&mut canvas);
         // Into a string; the backend only fails on files.
         let _ = canvas.backend.present();
@@ -135,9 +135,27 @@ pub fn draw(id: &str, size: (i32, i32), title: &str, description: &str, paint: i
     svg.replacen("<svg ", &open, 1).replacen(">\n", &head, 1)
 }
 
+/// How words look.
+#[derive(Clone, Copy)]
+pub struct Font {
+    pub px: i32,
+    pub color: RGBColor,
+    pub bold: bool,
+}
+
+/// What explains: axes, units, keys.
+pub const NOTE: Font = Font { px: 12, color: MUTED, bold: false };
+/// What names a row or a mark.
+pub const LABEL: Font = Font { px: 12, color: INK, bold: false };
+/// The figure that a row is about.
+pub const STRONG: Font = Font { px: 12, color: INK, bold: true };
+/// The title of a panel.
+pub const HEADING: Font = Font { px: 13, color: INK, bold: true };
+
 impl Canvas<'_> {
     /// One line of text, vertically centred on the point; cut where the chart ends.
-    pub fn text(&mut self, at: (i32, i32), anchor: Anchor, px: i32, color: RGBColor, bold: bool, text: &str) {
+    pub fn text(&mut self, at: (i32, i32), anchor: Anchor, font: Font, text: &str) {
+        let Font { px, color, bold } = font;
         let room = match anchor {
             Anchor::Start => self.width - at.0,
             Anchor::Middle => 2 * at.0.min(self.width - at.0),
@@ -160,15 +178,16 @@ impl Canvas<'_> {
     }
 
     /// Text on a plate of the page's colour, for where lines cross.
-    pub fn plated(&mut self, at: (i32, i32), anchor: Anchor, px: i32, color: RGBColor, text: &str) {
-        let half = (text::width(text, px, false) + 4) / 2;
+    pub fn plated(&mut self, at: (i32, i32), anchor: Anchor, font: Font, text: &str) {
+        let Font { px, bold, .. } = font;
+        let half = (text::width(text, px, bold) + 4) / 2;
         let middle = match anchor {
             Anchor::Start => at.0 + half - 2,
             Anchor::Middle => at.0,
             Anchor::End => at.0 - half + 2,
         };
         self.rect(((middle - half).max(0), at.1 - px / 2), ((middle + half).min(self.width), at.1 + px / 2), SURFACE);
-        self.text(at, anchor, px, color, false, text);
+        self.text(at, anchor, font, text);
     }
 
     /// A filled rectangle.

@@ -1,7 +1,7 @@
 //! Paired ratios over the runs of one machine and setting, with the interval of each and the smallest difference that
 //! counts in its run around the partner's 1×.
 
-use super::canvas::{Anchor, BAND, Canvas, GRID, INK, MUTED, SERIES, Scale, draw};
+use super::canvas::{Anchor, BAND, Canvas, Font, GRID, INK, MUTED, SERIES, Scale, draw};
 use super::parts::{WIDTH, legend};
 use crate::history::{Panel, Point, Value};
 use receipt::figures;
@@ -56,20 +56,25 @@ fn axes(c: &mut Canvas<'_>, panel: &Panel, runs: &[&Point], y: &Scale, (top, bot
     }
     for tick in y.ticks(28) {
         c.line((LEFT, y.at(tick)), (RIGHT, y.at(tick)), GRID, 1);
-        c.text((LEFT - 8, y.at(tick)), Anchor::End, 11, MUTED, false, &format!("{tick}×"));
+        c.text((LEFT - 8, y.at(tick)), Anchor::End, Font { px: 11, color: MUTED, bold: false }, &format!("{tick}×"));
     }
     c.line((LEFT, y.at(1.0)), (RIGHT, y.at(1.0)), MUTED, 1);
     let unit = format!("speed-up over {}, ×", figures::label(&panel.partner, 28));
-    c.text((0, top - 14), Anchor::Start, 11, MUTED, false, &unit);
+    c.text((0, top - 14), Anchor::Start, Font { px: 11, color: MUTED, bold: false }, &unit);
     // As many labels as fit side by side; the newest always has one.
     let step = n.div_ceil(((RIGHT - LEFT) / 108).max(1) as usize).max(1);
     for (i, run) in runs.iter().enumerate().filter(|(i, _)| (n - 1 - i).is_multiple_of(step)) {
         c.line((x(i, n), bottom), (x(i, n), bottom + 4), MUTED, 1);
-        c.text((x(i, n), bottom + 16), Anchor::Middle, 11, INK, false, &figures::label(&run.when, 17));
-        c.text((x(i, n), bottom + 32), Anchor::Middle, 11, MUTED, false, &run.commit);
+        c.text(
+            (x(i, n), bottom + 16),
+            Anchor::Middle,
+            Font { px: 11, color: INK, bold: false },
+            &figures::label(&run.when, 17),
+        );
+        c.text((x(i, n), bottom + 32), Anchor::Middle, Font { px: 11, color: MUTED, bold: false }, &run.commit);
     }
     let axis = "start of the run (UTC) and commit";
-    c.text(((LEFT + RIGHT) / 2, bottom + 54), Anchor::Middle, 11, MUTED, false, axis);
+    c.text(((LEFT + RIGHT) / 2, bottom + 54), Anchor::Middle, Font { px: 11, color: MUTED, bold: false }, axis);
 }
 
 fn draw_line(c: &mut Canvas<'_>, series: usize, values: &[Option<Value>], n: usize, y: &Scale) {

@@ -2,7 +2,9 @@
 //! the baseline. On a logarithmic axis factors add up as lengths, so a bar's length is the stage's own worth. With it
 //! its interval, the A/A noise of the same rounds around its beginning, and what the seed claimed.
 
-use super::canvas::{Anchor, BAND, CLAIM, Canvas, GRID, INK, MUTED, Pattern, SERIES, SURFACE, Scale, draw};
+use super::canvas::{
+    Anchor, BAND, CLAIM, Canvas, GRID, HEADING, INK, LABEL, MUTED, NOTE, Pattern, SERIES, STRONG, SURFACE, Scale, draw,
+};
 use super::parts::{Chart, WIDTH, head, key, not_drawn, say, ticks};
 use super::text;
 use crate::query;
@@ -31,6 +33,9 @@ struct Step<'a> {
     before: usize,
 }
 
+/// A cell and its stages.
+type Stages<'a> = (&'a MicroCell, Vec<Step<'a>>);
+
 /// The ladder chart, if any stage was measured.
 pub fn chart(receipt: &Receipt) -> Option<Chart> {
     let cells: Vec<&MicroCell> = query::headlines(receipt, query::LADDER)
@@ -38,7 +43,7 @@ pub fn chart(receipt: &Receipt) -> Option<Chart> {
         .filter(|c| query::kernels(c).any(|(_, s)| s.vs_baseline.is_some()))
         .collect();
     let baseline = cells.first()?.summaries.first()?.kernel.clone();
-    let panels: Vec<(&MicroCell, Vec<Step<'_>>)> = cells.into_iter().map(|c| (c, steps(c))).collect();
+    let panels: Vec<Stages<'_>> = cells.into_iter().map(|c| (c, steps(c))).collect();
     let ends = panels.iter().flat_map(|(_, steps)| steps.iter().map(|s| s.to));
     let (low, high) = range(ends.chain(seed::ladder().map(|c| c.expected)));
     let scale = Scale::log(low..=high, PLOT);
@@ -51,9 +56,9 @@ pub fn chart(receipt: &Receipt) -> Option<Chart> {
         say(c, &found);
         legend(c, head(&found));
         let mut y = top;
-        for (cell, steps) in &panels {
-            panel(c, cell, steps, &baseline, &scale, y);
-            y += height(steps);
+        for stages in &panels {
+            panel(c, stages, &baseline, &scale, y);
+            y += height(&stages.1);
         }
     });
     let caption = format!(
@@ -100,7 +105,7 @@ fn legend(c: &mut Canvas<'_>, y: i32) {
     );
 }
 
-fn panel(c: &mut Canvas<'_>, cell: &MicroCell, steps: &[Step<'_>], baseline: &str, scale: &Scale, top: i32) {
+fn panel(c: &mut Canvas<'_>, (cell, steps): &Stages<'_>, baseline: &str, scale: &Scale, top: i32) {
     let (from, to) = (top + 30, top + 30 + steps.len() as i32 * ROW);
     let threshold = query::threshold(cell).unwrap_or(0.0);
     let title = format!(
@@ -109,16 +114,16 @@ fn panel(c: &mut Canvas<'_>, cell: &MicroCell, steps: &[Step<'_>], baseline: &st
         figures::percent(threshold),
         if query::unstable(cell) { " · unstable" } else { "" }
     );
-    c.text((0, top), Anchor::Start, 13, INK, true, &text::fit(&title, 13, true, WIDTH));
-    c.text((OWN, top + 18), Anchor::Start, 12, MUTED, false, "this stage alone");
+    c.text((0, top), Anchor::Start, HEADING, &text::fit(&title, 13, true, WIDTH));
+    c.text((OWN, top + 18), Anchor::Start, NOTE, "this stage alone");
     let over = text::fit(&format!("so far, over {baseline}"), 12, false, WIDTH - SO_FAR);
-    c.text((SO_FAR, top + 18), Anchor::Start, 12, MUTED, false, &over);
+    c.text((SO_FAR, top + 18), Anchor::Start, NOTE, &over);
     for (value, label) in ticks(scale, 36, "×") {
         c.line((scale.at(value), from), (scale.at(value), to), GRID, 1);
-        c.text((scale.at(value), to + 13), Anchor::Middle, 12, MUTED, false, &label);
+        c.text((scale.at(value), to + 13), Anchor::Middle, NOTE, &label);
     }
     let axis = text::fit(&format!("speed over {baseline}, ×, log scale"), 12, false, PLOT.1 - PLOT.0);
-    c.text(((PLOT.0 + PLOT.1) / 2, to + 32), Anchor::Middle, 12, MUTED, false, &axis);
+    c.text(((PLOT.0 + PLOT.1) / 2, to + 32), Anchor::Middle, NOTE, &axis);
     let middle = |row: usize| from + row as i32 * ROW + ROW / 2;
     let counts = 1.0 + threshold.clamp(0.0, 9.0);
     for (row, step) in steps.iter().enumerate().filter(|(_, s)| s.own.is_some()) {
@@ -127,10 +132,10 @@ fn panel(c: &mut Canvas<'_>, cell: &MicroCell, steps: &[Step<'_>], baseline: &st
     }
     for (row, step) in steps.iter().enumerate() {
         let y = middle(row);
-        c.text((PLOT.0 - 8, y), Anchor::End, 12, INK, false, &text::fit(step.kernel, 12, false, PLOT.0 - 10));
+        c.text((PLOT.0 - 8, y), Anchor::End, LABEL, &text::fit(step.kernel, 12, false, PLOT.0 - 10));
         let Some(own) = step.own else {
             c.line((scale.at(1.0), y - 9), (scale.at(1.0), y + 9), INK, 2);
-            c.text((OWN, y), Anchor::Start, 12, MUTED, false, "begins at 1×");
+            c.text((OWN, y), Anchor::Start, NOTE, "begins at 1×");
             continue;
         };
         let start = scale.at(step.from);
@@ -171,9 +176,9 @@ fn bar(c: &mut Canvas<'_>, x: (i32, i32), y: i32, direction: Direction) {
 fn factor(c: &mut Canvas<'_>, r: &Ratio, at: (i32, i32), room: i32) {
     let main = text::fit(&figures::judged(r), 12, true, room);
     let interval = if r.low.is_some() { figures::interval(r) } else { "[few rounds]".into() };
-    c.text(at, Anchor::Start, 12, INK, true, &main);
+    c.text(at, Anchor::Start, STRONG, &main);
     let used = (text::width(&main, 12, true) + 8).max(60);
-    c.text((at.0 + used, at.1), Anchor::Start, 12, MUTED, false, &text::fit(&interval, 12, false, room - used));
+    c.text((at.0 + used, at.1), Anchor::Start, NOTE, &text::fit(&interval, 12, false, room - used));
 }
 
 /// Room around the values, with 1× always inside.

@@ -1,6 +1,6 @@
 //! What all charts are made of: width, finding, key, legend, ticks.
 
-use super::canvas::{self, Canvas, MUTED, SERIES};
+use super::canvas::{self, Canvas, NOTE, SERIES};
 use super::text;
 
 /// Width of every chart in pixels.
@@ -35,7 +35,12 @@ pub fn head(finding: &str) -> i32 {
 /// What a chart found, in words below the title.
 pub fn say(canvas: &mut Canvas<'_>, finding: &str) {
     for (i, line) in lines(finding).iter().enumerate() {
-        canvas.text((0, 40 + 18 * i as i32), canvas::Anchor::Start, 13, canvas::INK, false, line);
+        canvas.text(
+            (0, 40 + 18 * i as i32),
+            canvas::Anchor::Start,
+            canvas::Font { px: 13, color: canvas::INK, bold: false },
+            line,
+        );
     }
 }
 
@@ -59,7 +64,7 @@ pub fn key(canvas: &mut Canvas<'_>, at: (i32, i32), signs: &[Sign<'_>]) -> i32 {
             (x, y) = (at.0, y + 20);
         }
         sign(canvas, x, y);
-        canvas.text((x + 30, y), canvas::Anchor::Start, 12, MUTED, false, words);
+        canvas.text((x + 30, y), canvas::Anchor::Start, NOTE, words);
         x += room;
     }
     y - at.1 + 20
@@ -123,7 +128,7 @@ pub fn legend<'n>(
         } else {
             canvas.patterned((x, y - 7), (x + 17, y + 7), color, canvas::PATTERNS[i % SERIES.len()]);
         }
-        canvas.text((x + 22, y), canvas::Anchor::Start, 12, MUTED, false, &name);
+        canvas.text((x + 22, y), canvas::Anchor::Start, NOTE, &name);
     }
     height
 }

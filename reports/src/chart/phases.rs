@@ -1,7 +1,9 @@
 //! Where the time of a decoded token goes: the seed's published budget above what was measured here, and the operations
 //! inside `forward`. Shares, because the totals differ by orders of magnitude; the totals stand at the right.
 
-use super::canvas::{Anchor, CLAIM, Canvas, GRID, INK, MUTED, PATTERNS, SERIES, SURFACE, Scale, draw};
+use super::canvas::{
+    Anchor, CLAIM, Canvas, GRID, HEADING, LABEL, NOTE, PATTERNS, SERIES, STRONG, SURFACE, Scale, draw,
+};
 use super::parts::{Chart, WIDTH, head, legend, legend_height, say};
 use super::text;
 use crate::{query, seed};
@@ -128,7 +130,7 @@ fn stacked(
         let scale = Scale::linear(1.0, PLOT);
         let mut y = top;
         for (family, bars) in groups {
-            c.text((0, y), Anchor::Start, 13, INK, true, &text::fit(family, 13, true, WIDTH));
+            c.text((0, y), Anchor::Start, HEADING, &text::fit(family, 13, true, WIDTH));
             for (i, bar) in bars.iter().enumerate() {
                 row(c, bar, &scale, y + 12 + i as i32 * ROW + ROW / 2);
             }
@@ -150,10 +152,10 @@ fn stacked(
         for share in [0.0, 0.25, 0.5, 0.75, 1.0] {
             c.line((scale.at(share), bottom - 16), (scale.at(share), bottom - 10), GRID, 1);
             let percent = format!("{:.0}%", share * 100.0);
-            c.text((scale.at(share), bottom - 2), Anchor::Middle, 12, MUTED, false, &percent);
+            c.text((scale.at(share), bottom - 2), Anchor::Middle, NOTE, &percent);
         }
         let axis = "share of a token's time, %; right: milliseconds a token";
-        c.text(((PLOT.0 + PLOT.1) / 2, bottom + 18), Anchor::Middle, 12, MUTED, false, axis);
+        c.text(((PLOT.0 + PLOT.1) / 2, bottom + 18), Anchor::Middle, NOTE, axis);
     });
     Chart { file, caption, svg }
 }
@@ -172,7 +174,7 @@ fn shown<'n>(names: &'n [String], groups: &[(String, Vec<Bar>)]) -> impl Iterato
 
 fn row(c: &mut Canvas<'_>, bar: &Bar, scale: &Scale, y: i32) {
     let name = text::fit(&bar.name, 12, false, PLOT.0 - 12);
-    c.text((PLOT.0 - 10, y), Anchor::End, 12, INK, false, &name);
+    c.text((PLOT.0 - 10, y), Anchor::End, LABEL, &name);
     for (index, _, from, to) in segments(bar, scale) {
         c.patterned((from, y - 10), (to, y + 10), SERIES[index % SERIES.len()], PATTERNS[index % SERIES.len()]);
         if to < PLOT.1 {
@@ -180,7 +182,7 @@ fn row(c: &mut Canvas<'_>, bar: &Bar, scale: &Scale, y: i32) {
         }
     }
     let figure = text::fit(&format!("{} ms", figures::number(total(bar))), 12, true, WIDTH - PLOT.1 - 14);
-    c.text((PLOT.1 + 14, y), Anchor::Start, 12, INK, true, &figure);
+    c.text((PLOT.1 + 14, y), Anchor::Start, STRONG, &figure);
 }
 
 /// The bar's parts that are wide enough to be seen: index, share, and where they begin and end.
@@ -205,7 +207,7 @@ fn labels(c: &mut Canvas<'_>, bar: &Bar, names: &[String], scale: &Scale, y: i32
         let long = names.get(index).map(|n| format!("{n} {share}")).unwrap_or_default();
         let fitting = [long, share].into_iter().find(|l| !l.is_empty() && text::width(l, 12, false) + 12 <= to - from);
         if let Some(label) = fitting {
-            c.plated(((from + to) / 2, y), Anchor::Middle, 12, INK, &label);
+            c.plated(((from + to) / 2, y), Anchor::Middle, LABEL, &label);
         }
     }
 }

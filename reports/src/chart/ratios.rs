@@ -2,7 +2,7 @@
 //! that stage did not run), its interval, the smallest difference that counts as a band, and the direction. Families
 //! have charts of their own.
 
-use super::canvas::{Anchor, BAND, Canvas, GRID, INK, MUTED, SERIES, Scale, draw};
+use super::canvas::{Anchor, BAND, Canvas, Font, GRID, INK, LABEL, MUTED, NOTE, SERIES, STRONG, Scale, draw};
 use super::parts::{Chart, WIDTH, head, key, say, ticks};
 use super::text;
 use crate::{query, words};
@@ -126,7 +126,7 @@ fn chart(file: &'static str, family: &str, page: &[Block<'_>], number: (usize, u
         legend(c, head(&found));
         for (value, label) in ticks(&scale, 44, "×") {
             c.line((scale.at(value), top), (scale.at(value), bottom), GRID, 1);
-            c.text((scale.at(value), bottom + 13), Anchor::Middle, 12, MUTED, false, &label);
+            c.text((scale.at(value), bottom + 13), Anchor::Middle, NOTE, &label);
         }
         let mut y = top;
         for block in page {
@@ -134,7 +134,7 @@ fn chart(file: &'static str, family: &str, page: &[Block<'_>], number: (usize, u
             y += block.height();
         }
         let axis = "times as fast as its partner, ×, log scale";
-        c.text(((PLOT.0 + PLOT.1) / 2, bottom + 32), Anchor::Middle, 12, MUTED, false, axis);
+        c.text(((PLOT.0 + PLOT.1) / 2, bottom + 32), Anchor::Middle, NOTE, axis);
     });
     let mut caption = String::from(
         "Each kernel against the kernel that it builds on; right of 1× is faster. The band is the smallest difference \
@@ -175,18 +175,18 @@ fn paint(c: &mut Canvas<'_>, block: &Block<'_>, scale: &Scale, top: i32) {
         facts += ", unstable: the same kernel differed from itself";
     }
     let title = text::fit(&query::cell_title(cell), 12, true, PLOT.0 + 120);
-    c.text((0, top + 14), Anchor::Start, 12, INK, true, &title);
+    c.text((0, top + 14), Anchor::Start, STRONG, &title);
     let x = (text::width(&title, 12, true) + 12).max(PLOT.0);
     let (from, to) = (top + 26, top + 26 + ROW * block.rows.len() as i32);
     let band = 1.0 + threshold.clamp(0.0, 9.0);
     c.rect((scale.at(1.0 / band), from), (scale.at(band), to), BAND);
     c.line((scale.at(1.0), from), (scale.at(1.0), to), MUTED, 1);
-    c.plated((x, top + 14), Anchor::Start, 12, MUTED, &text::fit(&facts, 12, false, WIDTH - x));
+    c.plated((x, top + 14), Anchor::Start, NOTE, &text::fit(&facts, 12, false, WIDTH - x));
     for (i, row) in block.rows.iter().enumerate() {
         let y = from + i as i32 * ROW + ROW / 2;
-        c.text((NAME, y), Anchor::End, 12, INK, false, &text::fit(row.kernel, 12, false, NAME));
+        c.text((NAME, y), Anchor::End, LABEL, &text::fit(row.kernel, 12, false, NAME));
         let partner = text::fit(&format!("/ {}", row.ratio.partner), 12, false, PLOT.0 - PARTNER - 8);
-        c.text((PARTNER, y), Anchor::Start, 12, MUTED, false, &partner);
+        c.text((PARTNER, y), Anchor::Start, NOTE, &partner);
         if let (Some(low), Some(high)) = (row.ratio.low, row.ratio.high)
             && row.ratio.median <= scale.value(1.0)
         {
@@ -198,12 +198,12 @@ fn paint(c: &mut Canvas<'_>, block: &Block<'_>, scale: &Scale, top: i32) {
             mark(c, (scale.at(row.ratio.median), y), row.ratio.direction());
         }
         let figure = text::fit(&figures::ratio(row.ratio.median), 12, true, 52);
-        c.text((FIGURE, y), Anchor::Start, 12, INK, true, &figure);
+        c.text((FIGURE, y), Anchor::Start, STRONG, &figure);
         let interval = if row.ratio.low.is_some() { figures::interval(row.ratio) } else { String::new() };
         let interval = text::fit(&interval, 12, false, WORD - FIGURE - 64);
-        c.text((FIGURE + 56, y), Anchor::Start, 12, MUTED, false, &interval);
+        c.text((FIGURE + 56, y), Anchor::Start, NOTE, &interval);
         let (word, bold) = (row.ratio.direction().word(), row.ratio.direction() != Direction::Faster);
-        c.text((WORD, y), Anchor::Start, 12, INK, bold, &text::fit(word, 12, bold, WIDTH - WORD));
+        c.text((WORD, y), Anchor::Start, Font { px: 12, color: INK, bold }, &text::fit(word, 12, bold, WIDTH - WORD));
     }
 }
 

@@ -1,7 +1,7 @@
 //! The roofline: what memory and multipliers allow at each number of weights a byte, and where every kernel stands
 //! under it. Families have plots of their own.
 
-use super::canvas::{Anchor, Canvas, GRID, INK, MUTED, SERIES, Scale, draw};
+use super::canvas::{Anchor, Canvas, GRID, HEADING, INK, LABEL, MUTED, NOTE, SERIES, Scale, draw};
 use super::parts::{Chart, WIDTH, head, key, legend, legend_height, say, tick, ticks};
 use super::text::{self, Taken};
 use crate::query;
@@ -71,7 +71,7 @@ pub fn chart(receipt: &Receipt) -> Option<Chart> {
         );
         let mut y = top;
         for (panel, room) in panels.iter().zip(&legends) {
-            c.text((0, y), Anchor::Start, 13, INK, true, &text::fit(&panel.title, 13, true, WIDTH));
+            c.text((0, y), Anchor::Start, HEADING, &text::fit(&panel.title, 13, true, WIDTH));
             legend(c, (0, y + 22), panel.kernels.iter().map(String::as_str).enumerate(), true);
             paint(c, panel, y + 26 + room);
             y += PANEL + 44 + room;
@@ -121,19 +121,19 @@ fn paint(c: &mut Canvas<'_>, panel: &Panel<'_>, top: i32) {
     let (x, y) = scales(panel, top, bottom);
     for value in y.ticks(22) {
         c.line((PLOT.0, y.at(value)), (PLOT.1, y.at(value)), GRID, 1);
-        c.text((PLOT.0 - 6, y.at(value)), Anchor::End, 12, MUTED, false, &tick(value));
+        c.text((PLOT.0 - 6, y.at(value)), Anchor::End, NOTE, &tick(value));
     }
     for (value, label) in ticks(&x, 56, "") {
         c.line((x.at(value), bottom), (x.at(value), bottom + 4), MUTED, 1);
-        c.text((x.at(value), bottom + 15), Anchor::Middle, 12, MUTED, false, &label);
+        c.text((x.at(value), bottom + 15), Anchor::Middle, NOTE, &label);
     }
     c.line((PLOT.0, bottom), (PLOT.1, bottom), MUTED, 1);
     let roofs: Vec<String> = panel.roofs.iter().map(|r| format!("{} {}", r.name, figures::number(r.gb_s))).collect();
     let units = format!("GMAC/s, log scale · streaming read in GB/s: {}", roofs.join(", "));
-    c.text((0, top - 30), Anchor::Start, 12, MUTED, false, &text::fit(&units, 12, false, WIDTH));
+    c.text((0, top - 30), Anchor::Start, NOTE, &text::fit(&units, 12, false, WIDTH));
     let middle = (PLOT.0 + PLOT.1) / 2;
     let axis = "weights (MAC) per byte of packed weights, log scale";
-    c.text((middle, bottom + 34), Anchor::Middle, 12, MUTED, false, axis);
+    c.text((middle, bottom + 34), Anchor::Middle, NOTE, axis);
     slopes(c, panel, &x, &y, top);
     ceilings(c, panel, &y, (top, bottom));
     let mut taken = Taken::new((PLOT.0, top), (PLOT.1, bottom));
@@ -184,7 +184,7 @@ fn names(c: &mut Canvas<'_>, group: &[(&Point<'_>, (i32, i32))], right: bool, ro
         let width = text::width(&label, 12, false);
         if taken.take((if right { column } else { column - width }, y), width, 12) {
             c.line(*at, (if right { column - 2 } else { column + 2 }, y), MUTED, 1);
-            c.plated((column, y), if right { Anchor::Start } else { Anchor::End }, 12, INK, &label);
+            c.plated((column, y), if right { Anchor::Start } else { Anchor::End }, LABEL, &label);
         }
     }
 }
@@ -206,7 +206,7 @@ fn ceilings(c: &mut Canvas<'_>, panel: &Panel<'_>, y: &Scale, room: (i32, i32)) 
         let names = text::fit(names, 12, false, WIDTH - PLOT.1 - 18);
         if taken.take((PLOT.1 + 16, label), text::width(&names, 12, false), 12) {
             c.line((PLOT.1, *at), (PLOT.1 + 14, label), MUTED, 1);
-            c.text((PLOT.1 + 16, label), Anchor::Start, 12, MUTED, false, &names);
+            c.text((PLOT.1 + 16, label), Anchor::Start, NOTE, &names);
         }
     }
 }
@@ -233,7 +233,7 @@ fn slopes(c: &mut Canvas<'_>, panel: &Panel<'_>, x: &Scale, y: &Scale, top: i32)
     for ((_, name), at) in ends.iter().zip(text::apart(&wanted, 22, (PLOT.0 + 10, PLOT.1))) {
         let width = text::width(name, 12, false);
         if taken.take((at - width / 2, top - 9), width, 12) {
-            c.text((at, top - 9), Anchor::Middle, 12, INK, false, name);
+            c.text((at, top - 9), Anchor::Middle, LABEL, name);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Time of a feed-forward block against the share of live gates: dense, sparse, and where they meet.
 
-use super::canvas::{Anchor, Canvas, GRID, INK, MUTED, SERIES, Scale, draw};
+use super::canvas::{Anchor, Canvas, GRID, LABEL, MUTED, NOTE, SERIES, Scale, draw};
 use super::parts::{Chart, WIDTH, head, legend, say};
 use super::text::{self, Taken};
 use receipt::figures;
@@ -48,18 +48,18 @@ fn paint(c: &mut Canvas<'_>, record: &SparsityRecord, longest: f64, down: i32) {
     legend(c, (0, 56 + down), ["dense", "sparse, the same bits"].into_iter().enumerate(), true);
     let x = Scale::linear(1.0, (LEFT, RIGHT));
     let y = Scale::linear(longest * 1.08, (bottom, top));
-    c.text((RIGHT, 56 + down), Anchor::End, 12, MUTED, false, "microseconds a block");
+    c.text((RIGHT, 56 + down), Anchor::End, NOTE, "microseconds a block");
     for tick in y.ticks(32) {
         c.line((LEFT, y.at(tick)), (RIGHT, y.at(tick)), GRID, 1);
-        c.text((LEFT - 6, y.at(tick)), Anchor::End, 12, MUTED, false, &figures::number(tick));
+        c.text((LEFT - 6, y.at(tick)), Anchor::End, NOTE, &figures::number(tick));
     }
     for tenth in 0..=10 {
         let at = x.at(f64::from(tenth) / 10.0);
         c.line((at, bottom), (at, bottom + 4), MUTED, 1);
-        c.text((at, bottom + 14), Anchor::Middle, 12, MUTED, false, &number(f64::from(tenth) / 10.0));
+        c.text((at, bottom + 14), Anchor::Middle, NOTE, &number(f64::from(tenth) / 10.0));
     }
     c.line((LEFT, bottom), (RIGHT, bottom), MUTED, 1);
-    c.text(((LEFT + RIGHT) / 2, bottom + 36), Anchor::Middle, 12, MUTED, false, "share of gates that are positive");
+    c.text(((LEFT + RIGHT) / 2, bottom + 36), Anchor::Middle, NOTE, "share of gates that are positive");
     let times: [fn(&SparsityPoint) -> f64; 2] = [|p| p.dense_us, |p| p.sparse_us];
     for (i, us) in times.into_iter().enumerate() {
         let points: Vec<(i32, i32)> = record.points.iter().map(|p| (x.at(p.live_share), y.at(us(p)))).collect();
@@ -74,7 +74,7 @@ fn paint(c: &mut Canvas<'_>, record: &SparsityRecord, longest: f64, down: i32) {
         let label = text::fit(&figures::ratio(p.vs_dense.median), 12, false, 90);
         let width = text::width(&label, 12, false);
         if taken.take((at.0 - width / 2, at.1), width, 12) {
-            c.plated(at, Anchor::Middle, 12, INK, &label);
+            c.plated(at, Anchor::Middle, LABEL, &label);
         }
     }
     if let Some(at) = record.crossover {
@@ -83,7 +83,7 @@ fn paint(c: &mut Canvas<'_>, record: &SparsityRecord, longest: f64, down: i32) {
         let width = text::width(&label, 12, false);
         let (anchor, from) = if at < 0.7 { (Anchor::Start, x.at(at) + 6) } else { (Anchor::End, x.at(at) - 6 - width) };
         if taken.take((from, bottom - 14), width, 12) {
-            c.plated((x.at(at) + if at < 0.7 { 6 } else { -6 }, bottom - 14), anchor, 12, MUTED, &label);
+            c.plated((x.at(at) + if at < 0.7 { 6 } else { -6 }, bottom - 14), anchor, NOTE, &label);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Throughput against size: one panel an operation and residency, one line a kernel with its name at its end, families
 //! in panels of their own. Where the operand outgrows a cache of the receipt's machine, the panel says so.
 
-use super::canvas::{Anchor, CLAIM, Canvas, GRID, INK, MUTED, SERIES, Scale, draw};
+use super::canvas::{Anchor, CLAIM, Canvas, GRID, LABEL, MUTED, NOTE, SERIES, STRONG, Scale, draw};
 use super::parts::{Chart, WIDTH, head, not_drawn, say, tick};
 use super::text::{self, Taken};
 use crate::{query, seed};
@@ -114,19 +114,19 @@ fn paint(c: &mut Canvas<'_>, panel: &Panel<'_>, group: &Group<'_>, caches: &[u64
     let x = Scale::log(padded(sizes, 1.6), (left, right));
     let y = Scale::log(padded(alike, 1.35), (bottom, top));
     let title = text::fit(&panel.title, 12, true, 230);
-    c.text((corner.0, corner.1 + 8), Anchor::Start, 12, INK, true, &title);
-    c.text((corner.0, corner.1 + 25), Anchor::Start, 12, MUTED, false, "Gelem/s, log scale");
+    c.text((corner.0, corner.1 + 8), Anchor::Start, STRONG, &title);
+    c.text((corner.0, corner.1 + 25), Anchor::Start, NOTE, "Gelem/s, log scale");
     for value in y.ticks(24) {
         c.line((left, y.at(value)), (right, y.at(value)), GRID, 1);
-        c.text((left - 6, y.at(value)), Anchor::End, 12, MUTED, false, &text::fit(&tick(value), 12, false, 40));
+        c.text((left - 6, y.at(value)), Anchor::End, NOTE, &text::fit(&tick(value), 12, false, 40));
     }
     zones(c, panel, caches, &x, (top, bottom));
     shape_ticks(c, panel, &x, bottom);
     let axis = "weights per call, log scale";
-    c.text(((left + right) / 2, bottom + 35), Anchor::Middle, 12, MUTED, false, axis);
+    c.text(((left + right) / 2, bottom + 35), Anchor::Middle, NOTE, axis);
     if panel.op == "dequantize" {
         c.open_diamond((right + 14, corner.1 + 25), CLAIM);
-        c.text((right + 26, corner.1 + 25), Anchor::Start, 12, MUTED, false, "seed (§2.4)");
+        c.text((right + 26, corner.1 + 25), Anchor::Start, NOTE, "seed (§2.4)");
         for (elements, value) in seed::dequantize_gelem_s() {
             let size = elements as f64;
             if x.holds(size) && y.holds(value) {
@@ -163,7 +163,7 @@ fn lines(c: &mut Canvas<'_>, panel: &Panel<'_>, group: &Group<'_>, scales: (&Sca
         c.path(&[(end.0 + 6, end.1), (right, end.1), (right + 6, y)], color, 1);
         c.marker(i, (right + 12, y), color);
         let name = text::fit(&group.kernels[i], 12, false, NAMES - 22);
-        c.text((right + 22, y), Anchor::Start, 12, INK, false, &name);
+        c.text((right + 22, y), Anchor::Start, LABEL, &name);
     }
 }
 
@@ -178,7 +178,7 @@ fn shape_ticks(c: &mut Canvas<'_>, panel: &Panel<'_>, x: &Scale, bottom: i32) {
         let label = text::fit(&size_label(size), 12, false, 80);
         let half = text::width(&label, 12, false) / 2 + 2;
         if at - half >= free {
-            c.text((at, bottom + 15), Anchor::Middle, 12, MUTED, false, &label);
+            c.text((at, bottom + 15), Anchor::Middle, NOTE, &label);
             free = at + half;
         }
     }
@@ -212,7 +212,7 @@ fn zones(c: &mut Canvas<'_>, panel: &Panel<'_>, caches: &[u64], x: &Scale, span:
         if let Some(label) = fitting {
             let width = text::width(&label, 12, false);
             if taken.take(((from + to - width) / 2, span.0 - 12), width, 12) {
-                c.text(((from + to) / 2, span.0 - 12), Anchor::Middle, 12, MUTED, false, &label);
+                c.text(((from + to) / 2, span.0 - 12), Anchor::Middle, NOTE, &label);
             }
         }
         from = from.max(to);

@@ -2,7 +2,7 @@
 //! what reading the weights would allow at most. Logarithmic, so that kernels and bound fit one axis and equal
 //! distances are equal factors.
 
-use super::canvas::{Anchor, Canvas, GRID, INK, MUTED, SERIES, Scale, draw};
+use super::canvas::{Anchor, Canvas, GRID, HEADING, INK, LABEL, MUTED, NOTE, SERIES, STRONG, Scale, draw};
 use super::parts::{Chart, WIDTH, head, key, say, ticks};
 use super::text;
 use crate::query;
@@ -167,25 +167,25 @@ fn panel(c: &mut Canvas<'_>, family: &str, rows: &[Row<'_>], bounds: &str, top: 
         all.filter(|v| v.is_finite() && *v > 0.0).fold((f64::INFINITY, 0.0f64), |(l, h), v| (l.min(v), h.max(v)));
     let scale = Scale::log(low / 1.25..=high * 1.15, PLOT);
     let (from, to) = (top + 40, top + 40 + ROW * rows.len() as i32);
-    c.text((0, top), Anchor::Start, 13, INK, true, &text::fit(family, 13, true, WIDTH));
-    c.text((0, top + 20), Anchor::Start, 12, MUTED, false, &text::fit(bounds, 12, false, WIDTH));
+    c.text((0, top), Anchor::Start, HEADING, &text::fit(family, 13, true, WIDTH));
+    c.text((0, top + 20), Anchor::Start, NOTE, &text::fit(bounds, 12, false, WIDTH));
     for (value, label) in ticks(&scale, 56, "") {
         c.line((scale.at(value), from), (scale.at(value), to), GRID, 1);
-        c.text((scale.at(value), to + 13), Anchor::Middle, 12, MUTED, false, &label);
+        c.text((scale.at(value), to + 13), Anchor::Middle, NOTE, &label);
     }
     let axis = "tokens/s, log scale";
-    c.text(((PLOT.0 + PLOT.1) / 2, to + 31), Anchor::Middle, 12, MUTED, false, axis);
+    c.text(((PLOT.0 + PLOT.1) / 2, to + 31), Anchor::Middle, NOTE, axis);
     for (i, row) in rows.iter().enumerate() {
         let y = from + i as i32 * ROW + ROW / 2;
         let name = text::fit(&row.kernel.kernel, 12, false, PLOT.0 - 12);
-        c.text((PLOT.0 - 10, y), Anchor::End, 12, INK, false, &name);
+        c.text((PLOT.0 - 10, y), Anchor::End, LABEL, &name);
         c.line((PLOT.0, y), (scale.at(row.speed), y), MUTED, 1);
         for value in &row.rounds {
             c.line((scale.at(*value), y - 8), (scale.at(*value), y + 8), INK, 1);
         }
         c.marker(0, (scale.at(row.speed), y), SERIES[4]);
         let figure = text::fit(&figures::number(row.speed), 12, true, SHARE - FIGURE - 6);
-        c.text((FIGURE, y), Anchor::Start, 12, INK, true, &figure);
+        c.text((FIGURE, y), Anchor::Start, STRONG, &figure);
         let share = match row.bound {
             Some(bound) => {
                 limit(c, (scale.at(bound), y));
@@ -194,7 +194,7 @@ fn panel(c: &mut Canvas<'_>, family: &str, rows: &[Row<'_>], bounds: &str, top: 
             None if row.batched => "weights once a batch".into(),
             None => String::new(),
         };
-        c.text((SHARE, y), Anchor::Start, 12, MUTED, false, &text::fit(&share, 12, false, WIDTH - SHARE));
+        c.text((SHARE, y), Anchor::Start, NOTE, &text::fit(&share, 12, false, WIDTH - SHARE));
     }
     c.line((PLOT.0, from), (PLOT.0, to), MUTED, 1);
 }

@@ -2,7 +2,7 @@
 //! which rounds are outliers and in which of them the thread was preempted. Drawn for the cell that headlines speak of
 //! and for each family's noisiest one.
 
-use super::canvas::{Anchor, BAND, CLAIM, Canvas, GRID, INK, MUTED, SERIES, Scale, draw};
+use super::canvas::{Anchor, BAND, CLAIM, Canvas, GRID, HEADING, INK, MUTED, NOTE, SERIES, Scale, draw};
 use super::parts::{Chart, WIDTH, head, key, say, tick};
 use super::text;
 use crate::query;
@@ -220,13 +220,13 @@ fn panel(c: &mut Canvas<'_>, trace: &Trace<'_>, cell: &MicroCell, top: i32) {
     let last = trace.points.iter().map(|p| p.round + 1).max().unwrap_or(1);
     let x = Scale::linear(last as f64 + 0.5, PLOT);
     let title = format!("{}: {}", trace.title, figures::ratio_with_interval(trace.summary));
-    c.text((0, top + 8), Anchor::Start, 13, INK, true, &text::fit(&title, 13, true, ORDER.0 - 14));
-    c.text((ORDER.0, top + 8), Anchor::Start, 12, MUTED, false, "median by position");
+    c.text((0, top + 8), Anchor::Start, HEADING, &text::fit(&title, 13, true, ORDER.0 - 14));
+    c.text((ORDER.0, top + 8), Anchor::Start, NOTE, "median by position");
     for value in y.ticks(28) {
         for (left, right) in [PLOT, ORDER] {
             c.line((left, y.at(value)), (right, y.at(value)), GRID, 1);
         }
-        c.text((PLOT.0 - 6, y.at(value)), Anchor::End, 12, MUTED, false, &format!("{}×", round_tick(value)));
+        c.text((PLOT.0 - 6, y.at(value)), Anchor::End, NOTE, &format!("{}×", round_tick(value)));
     }
     if let (Some(low), Some(high)) = (trace.summary.low, trace.summary.high) {
         let (a, b) = (y.at(high), y.at(low));
@@ -250,11 +250,11 @@ fn panel(c: &mut Canvas<'_>, trace: &Trace<'_>, cell: &MicroCell, top: i32) {
     }
     for value in x.ticks(70).into_iter().filter(|v| *v >= 1.0 && v.fract() == 0.0) {
         c.line((x.at(value), to + 14), (x.at(value), to + 18), MUTED, 1);
-        c.text((x.at(value), to + 27), Anchor::Middle, 12, MUTED, false, &tick(value));
+        c.text((x.at(value), to + 27), Anchor::Middle, NOTE, &tick(value));
     }
-    c.text((0, top + 27), Anchor::Start, 12, MUTED, false, units);
+    c.text((0, top + 27), Anchor::Start, NOTE, units);
     let axis = "round, in the order measured";
-    c.text(((PLOT.0 + PLOT.1) / 2, to + 46), Anchor::Middle, 12, MUTED, false, axis);
+    c.text(((PLOT.0 + PLOT.1) / 2, to + 46), Anchor::Middle, NOTE, axis);
     order(c, trace, &y, to);
 }
 
@@ -280,11 +280,11 @@ fn order(c: &mut Canvas<'_>, trace: &Trace<'_>, y: &Scale, to: i32) {
         let (label, at) = ((place + 1).to_string(), x(place));
         let half = text::width(&label, 12, false) / 2 + 3;
         if at - half >= free {
-            c.text((at, to + 27), Anchor::Middle, 12, MUTED, false, &label);
+            c.text((at, to + 27), Anchor::Middle, NOTE, &label);
             free = at + half;
         }
     }
-    c.text(((ORDER.0 + ORDER.1) / 2, to + 46), Anchor::Middle, 12, MUTED, false, "position in the round");
+    c.text(((ORDER.0 + ORDER.1) / 2, to + 46), Anchor::Middle, NOTE, "position in the round");
 }
 
 /// (Position, median ratio, rounds), those positions that occurred.

@@ -31,7 +31,7 @@ fn of(cell: &MicroCell, row: usize, limits: &Limits, caches: &[u64]) -> Option<B
     let dequantize = cell.op == "dequantize";
     let threads = if dequantize { 1 } else { cell.threads };
     let written = if dequantize { 4 * cell.weights_per_call } else { 0 };
-    let memory = memory(cell, entry.bytes_per_call, written, threads, limits, caches)?;
+    let memory = memory(cell, Traffic { read: entry.bytes_per_call, written, threads }, limits, caches)?;
     let peak = multiply(limits, &summary.kernel).filter(|_| !dequantize);
     let clock = limits.clock_ghz.map(|c| c.high);
     let compute = peak.map(|p| peak_gmac_s(p, threads));
@@ -111,14 +111,15 @@ struct Memory {
     what: String,
 }
 
-fn memory(
-    cell: &MicroCell,
+/// Bytes that a call moves, and between how many threads.
+struct Traffic {
     read: u64,
     written: u64,
     threads: usize,
-    limits: &Limits,
-    caches: &[u64],
-) -> Option<Memory> {
+}
+
+fn memory(cell: &MicroCell, traffic: Traffic, limits: &Limits, caches: &[u64]) -> Option<Memory> {
+    let Traffic { read, written, threads } = traffic;
     let weights = cell.weights_per_call as f64;
     if let (Residency::Dram, Some(stream)) = (cell.residency, cell.stream.as_ref().filter(|s| s.gb_s > 0.0)) {
         let gelem_s = weights / read as f64 * stream.gb_s;
