@@ -176,7 +176,11 @@ def judged(receipt):
         pairs = block_pairs(receipt, blocks)
         for own, entry in enumerate(blocks["entries"]):
             if own and not entry["self_pair"]:
-                decoding[entry["kernel"]] = pairs.direction(own, 0)
+                # One that skips is compared with its kernel as it is.
+                dense = entry["kernel"].removesuffix("+sparse")
+                ids = [e["kernel"] for e in blocks["entries"]]
+                partner = ids.index(dense) if dense != entry["kernel"] and dense in ids else 0
+                decoding[entry["kernel"]] = pairs.direction(own, partner)
     return words, decoding
 
 

@@ -2,6 +2,7 @@
 
 use receipt::figures;
 use receipt::judge::Direction;
+use receipt::judge::columns::dense_kernel;
 pub use receipt::judge::{comparisons, kernels, tally, unstable};
 pub use receipt::titles::{cell_title, residency, shape};
 use receipt::{BoundBy, MicroCell, MicroSummary, Ratio, Receipt, Residency};
@@ -143,8 +144,9 @@ pub fn round_ratios(cell: &MicroCell, i: usize) -> Vec<f64> {
 pub fn blocks_in_words(generation: &receipt::GenerationRecord) -> Option<String> {
     let tokens = generation.blocks.first()?.tokens;
     let threshold = |b: &receipt::TokenBlocks| {
-        // A kernel with and without the zeros of the gate has blocks of its own.
-        let sparse = b.entries.iter().find(|e| e.kernel.ends_with("+sparse")).map(|e| &e.kernel);
+        // Before 1.3 a kernel with and without the zeros of the gate had blocks of its own.
+        let own: Vec<&String> = b.entries.iter().filter(|e| !e.self_pair).map(|e| &e.kernel).collect();
+        let sparse = own.get(1).copied().filter(|id| own.len() == 2 && dense_kernel(id) == Some(own[0]));
         let verdicts = b.summaries.iter().filter_map(|s| s.verdict.as_ref());
         let most = verdicts.map(|v| v.delta_eff).fold(0.0, f64::max);
         format!("{} {}", sparse.unwrap_or(&b.family), figures::percent(most))

@@ -123,8 +123,9 @@ pub fn run(args: &PerplexityArgs, out: &Output) -> Result<()> {
     let table = if args.lut == Lut::Seed { CodeTable::SEED } else { CodeTable::TERNARY };
     let mut bench = Bench::new(&loaded, &machine, args.model.head.into(), interrupt::flag());
     // Kernels with a gemm score in batches, in which zeros are not skipped; the others score token by token.
-    let sparsity = skipping(args.model.dense);
-    let sparsity = if args.lut == Lut::File { sparsity } else { Sparsity::Dense };
+    let in_batches = selection.kernel.descriptor().gemm.is_some();
+    let skips = args.lut == Lut::File && !in_batches;
+    let sparsity = if skips { skipping(args.model.dense) } else { Sparsity::Dense };
     let mut decoder = bench.decoder(selection.kernel, table)?.context(args.window).sparse(sparsity).build()?;
     if let Some(sparse) = decoder.sparse() {
         note(records::sparse_in_words(sparse));

@@ -3,7 +3,7 @@
 use super::process::Process;
 use super::sides::{Failed, Sides, Trio};
 use crate::error::Result;
-use crate::measure::rounds::orders;
+use crate::measure::rounds::{orders, round};
 use crate::worker::protocol::{Job, JobCell};
 use receipt::judge::Method;
 use receipt::judge::gate::{BASELINE, BASELINE_AGAIN, CURRENT};
@@ -135,16 +135,11 @@ impl Plan<'_> {
             {
                 break;
             }
-            let (mut ns, mut cpu_ns, mut involuntary_switches) = (vec![0; 3], vec![0; 3], vec![0; 3]);
-            for &column in &order {
-                let column = usize::from(column);
-                let spent = trio.side(column).run(calls).map_err(|error| Failed { column, error })?;
-                (ns[column], cpu_ns[column]) = (spent.ns, spent.cpu_ns);
-                involuntary_switches[column] = spent.involuntary_switches;
-            }
+            let turn = |column: usize| trio.side(column).run(calls).map(Some).map_err(|error| Failed { column, error });
+            let Some(round) = round(order, turn)? else { break };
             if done == 0 {
                 // Without the time of other processes: a busy machine needs more rounds, not fewer.
-                let round = [Round { order, ns, cpu_ns, involuntary_switches }];
+                let round = [round];
                 let own = [BASELINE, CURRENT, BASELINE_AGAIN]
                     .map(|column| Method::Current.times(&round, column, self.job.threads)[0]);
                 let longest = own.into_iter().max().unwrap_or(0).max(1) as f64;
@@ -153,7 +148,7 @@ impl Plan<'_> {
                 };
                 (least, most) = (fit(least), fit(most));
             } else {
-                rounds.push(Round { order, ns, cpu_ns, involuntary_switches });
+                rounds.push(round);
             }
         }
         Ok(rounds)

@@ -2,7 +2,8 @@
 
 use crate::error::{Error, Result};
 use crate::interrupt;
-use crate::worker::control::{CONTROL_BYTES, Control, Order, Spent};
+use crate::measure::rounds::Spent;
+use crate::worker::control::{CONTROL_BYTES, Control, Order};
 use crate::worker::parent::{Patience, Worker, unusable};
 use crate::worker::protocol::{Job, JobCell, Ready, Reply, Request, TextResult};
 use crate::worker::start::{Program, Setting};

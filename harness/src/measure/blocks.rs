@@ -95,7 +95,8 @@ pub struct Plan<'a> {
     pub interrupted: &'a AtomicBool,
 }
 
-/// Measures the kernels of one family, of which one must be there twice. `decoder` makes one for a column. None where the shortest text has no block, or was interrupted before one.
+/// Measures the kernels of one family, of which one must be there twice. `decoder` makes one for a column. None where
+/// the shortest text has no block, or was interrupted before one.
 ///
 /// # Errors
 /// Another id than the kernel generated undisturbed.

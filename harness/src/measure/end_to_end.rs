@@ -137,8 +137,11 @@ impl<'p, 'm> Texts<'p, 'm> {
         let exact = plan.kernels.iter().filter(|kernel| kernel.descriptor().exact()).copied().collect::<Vec<_>>();
         if !matches!(plan.sparsity, Sparsity::Dense) && !exact.is_empty() {
             let kernel = decode_kernel::fastest(&exact, bench.machine, bench.model())?.kernel;
-            let decoder = texts.decoder(bench, kernel)?.sparse(plan.sparsity).build()?;
-            let (plan, decision, runs) = (None, None, Vec::new());
+            let dense = texts.players.iter().find(|player| player.kernel.id() == kernel.id());
+            let chosen = dense.and_then(|dense| dense.plan);
+            let prefill = bench.prefill(chosen.as_ref())?;
+            let decoder = texts.decoder(bench, kernel)?.prefill(prefill).sparse(plan.sparsity).build()?;
+            let (plan, decision, runs) = (chosen, None, Vec::new());
             texts.players.push(Player { kernel, sparse: true, plan, decision, decoder, runs });
         }
         Ok(texts)

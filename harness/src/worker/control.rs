@@ -1,6 +1,7 @@
 //! Turns, in shared memory: the gate orders an entry, the child runs it and writes its times, and each sleeps on a
 //! futex while the other runs. Neither spins: on two cores a spinning process would disturb the one that is measured.
 
+use crate::measure::rounds::Spent;
 use memmap2::{MmapOptions, MmapRaw};
 use std::fs::File;
 use std::io;
@@ -28,17 +29,6 @@ const GATE: u32 = 0;
 const RUN: u32 = 1;
 /// The child's turn: leave the cell.
 const LEAVE: u32 = 2;
-
-/// One epoch's cost as the child measured it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Spent {
-    /// Wall time.
-    pub ns: u64,
-    /// CPU time of the child's measuring thread.
-    pub cpu_ns: u64,
-    /// Its involuntary context switches.
-    pub involuntary_switches: u32,
-}
 
 /// What the child is told to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

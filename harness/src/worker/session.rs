@@ -1,6 +1,6 @@
 //! A session of a worker: it prepares cells and runs epochs when the gate orders them.
 
-use super::control::{Control, Order, Spent};
+use super::control::{Control, Order};
 use super::product::Products;
 use super::protocol::{Job, JobCell, Offer, PRODUCT_OPS, Ready, Reply, TEXT_OPS, TextResult};
 use super::text::Texts;
@@ -8,7 +8,7 @@ use crate::build_info;
 use crate::count;
 use crate::error::{Error, Exit, Result};
 use crate::machine::{Machine, MachineArgs};
-use crate::measure::clock::ThreadUsage;
+use crate::measure::rounds::{Spent, timed};
 use crate::runs::kernel_records;
 use kernels::{Kernel, Operation};
 use receipt::Residency;
@@ -121,7 +121,7 @@ impl Visit<'_> {
                         // The caches hold the other processes' weights: one call brings this process's weights back.
                         epoch(1)?;
                     }
-                    control.done(timed(&mut epoch, calls, planted)?);
+                    control.done(epoch_of(calls, &mut epoch, planted)?);
                 }
                 Some(Order::Leave) => return Ok(()),
                 None if self::parent() != *parent => return Ok(()),
@@ -140,19 +140,18 @@ struct Turns {
 }
 
 /// One epoch. A planted slowdown is inside the measured time.
-fn timed(epoch: &mut impl FnMut(u32) -> Result<()>, calls: u32, percent: f64) -> Result<Spent> {
-    let before = ThreadUsage::now();
-    let start = Instant::now();
-    epoch(calls)?;
-    if percent > 0.0 {
-        let until = start.elapsed().mul_f64(1.0 + percent / 100.0);
-        while start.elapsed() < until {
-            std::hint::spin_loop();
+fn epoch_of(calls: u32, epoch: &mut impl FnMut(u32) -> Result<()>, percent: f64) -> Result<Spent> {
+    timed(|| {
+        let start = Instant::now();
+        epoch(calls)?;
+        if percent > 0.0 {
+            let until = start.elapsed().mul_f64(1.0 + percent / 100.0);
+            while start.elapsed() < until {
+                std::hint::spin_loop();
+            }
         }
-    }
-    let ns = start.elapsed().as_nanos() as u64;
-    let used = ThreadUsage::now().since(before);
-    Ok(Spent { ns, cpu_ns: used.cpu_ns, involuntary_switches: used.involuntary_switches as u32 })
+        Ok(())
+    })
 }
 
 /// Parent process id; it changes when the parent ends.

@@ -5,7 +5,7 @@ use super::parts::{Cell, Row, Run, Table};
 use crate::query;
 use receipt::figures;
 use receipt::judge::Method;
-use receipt::judge::columns::Columns;
+use receipt::judge::columns::{Columns, dense_kernel};
 use receipt::judge::paired::Paired;
 use receipt::judge::sequential::Side;
 use receipt::{GenerationKernel, GenerationRecord, GenerationRound, Ratio};
@@ -98,6 +98,8 @@ fn times(
         Some((dense, rounds)) => (dense, rounds),
         None => {
             let mut all = own(run, family).filter(|p| p.sparse_ffn.is_none());
+            // One that skips is compared with its kernel as it is, others with the first.
+            let partner = partner.or(dense_kernel(&k.kernel));
             let p = all.find(|p| partner.is_none_or(|name| p.kernel == name))?;
             (p.kernel.clone(), &p.rounds)
         }

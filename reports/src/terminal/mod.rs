@@ -13,6 +13,7 @@ use super::view::{claims_summary, lut_sentence};
 use super::{caveats, first_sentence, verdict};
 use layout::printable;
 use receipt::figures;
+use receipt::judge::medians;
 use receipt::{GenerationKernel, LutFinding, Receipt};
 
 /// The page's first sentence, its figures, both families, end to end. With `look.full` every table, shares of bounds
@@ -86,7 +87,7 @@ fn notes(receipt: &Receipt, look: Look) -> Vec<String> {
     for sparse in generated.iter().filter(|k| k.sparse_ffn.is_some()) {
         let Some(ratio) = &sparse.decode_vs_baseline else { continue };
         let figure = figures::ratio_with_interval(ratio);
-        out.push(if look.full {
+        out.push(if look.full && medians::is_paired(sparse) {
             format!(
                 "{} took turns with {} alone: {}, {figure} as fast. Only this ratio counts; its tokens/s come from \
                  warmer caches than the other rows'.",

@@ -4,7 +4,7 @@ use super::layout::{Figure, Look, Rows, Tone, printable, wrapped};
 use crate::gate_words::{by_gravity, columns, outcome_word};
 use crate::query;
 use receipt::figures;
-use receipt::judge::Direction;
+use receipt::judge::{Direction, medians};
 use receipt::{GateRecord, GenerationKernel, MicroCell, Outcome, Ratio, Receipt, Residency, titles};
 
 /// Most comparisons of a gate in a summary; a gate's own output has all.
@@ -137,7 +137,7 @@ pub fn comparisons(receipt: &Receipt, family: &str, look: Look) -> Option<String
 pub fn generation(receipt: &Receipt, family: &str, look: Look) -> Option<String> {
     let all = receipt.generation.iter().flat_map(|g| &g.kernels).filter(|k| k.family == family);
     // An entry that took turns with one kernel only has a sentence of its own.
-    let own: Vec<&GenerationKernel> = all.filter(|k| look.full || k.sparse_ffn.is_none()).collect();
+    let own: Vec<&GenerationKernel> = all.filter(|k| look.full || !medians::is_paired(k)).collect();
     let partner = &own.first()?.kernel;
     let bounded = own.iter().any(|k| receipt::judge::bound::share_of_decode(receipt, k).is_some());
     let bound = if bounded { " (bound: reading the weights of a token)" } else { "" };

@@ -48,7 +48,8 @@ pub fn summarize(record: &mut GenerationKernel, prompt_tokens: usize) {
     record.rounds = rounds;
 }
 
-/// Whether the entry took turns with one other kernel only, instead of with all of them: until 1.2, one that skips did.
+/// Whether the entry took turns with one other kernel only, instead of with all of them: before 1.3, one
+/// that skips did.
 pub fn is_paired(record: &GenerationKernel) -> bool {
     record.sparse_ffn.as_ref().is_some_and(|s| s.dense_kernel.is_some())
 }
