@@ -165,7 +165,7 @@ impl<'m> Builder<'m> {
                 if let Sparsity::Measured(turns) = sparsity {
                     sparse_probe::measure(&mut sparse, &weights, F32Ops::select(features), &mut team, turns)?;
                 }
-                Ffn::Sparse(sparse)
+                Ffn::Sparse(Box::new(sparse))
             }
             None => Ffn::Dense,
         };

@@ -10,7 +10,7 @@ pub(crate) enum Ffn {
     /// All elements.
     Dense,
     /// Single tokens without zeros, where that is faster; batches as dense.
-    Sparse(SparseFfn),
+    Sparse(Box<SparseFfn>),
 }
 
 impl Ffn {

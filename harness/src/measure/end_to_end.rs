@@ -169,7 +169,7 @@ impl<'p, 'm> Texts<'p, 'm> {
         let mut blocks = Vec::new();
         for family in Family::ALL {
             let in_family = self.players.iter().filter(|player| player.kernel.descriptor().family() == family);
-            let Some(last) = in_family.clone().last() else { continue };
+            let Some(last) = in_family.clone().next_back() else { continue };
             if self.plan.asked.rounds < 2 || bench.stopped() {
                 continue;
             }
