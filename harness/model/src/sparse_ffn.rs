@@ -109,8 +109,8 @@ pub struct SparseFfn {
 }
 
 impl SparseFfn {
-    /// Packs the extra copies. It skips always until [`SparseFfn::decide_by`]. `None` when `mode` is dense or the kernel
-    /// is not an exact int8 kernel.
+    /// Packs the extra copies. It skips always until [`SparseFfn::decide_by`]. `None` when `mode` is dense or the
+    /// kernel is not an exact int8 kernel.
     pub fn new(
         mode: Sparsity,
         model: &Model,
