@@ -1,10 +1,11 @@
-//! Everything that reads what a stranger wrote, fed with damaged copies of good files: any damage gives what was read or
-//! an error of ours, never a panic, and takes bounded memory. Ordinary tests on stable Rust, by arbtest.
+//! Everything that reads what a stranger wrote, fed with damaged copies of good files: any damage gives what was read
+//! or an error of ours, never a panic, and takes bounded memory. Ordinary tests on stable Rust, by arbtest.
 //!
-//! `ARBTEST_BUDGET_MS=60000 cargo test -p harness fuzzing` searches for a minute a reader instead of a second. A failure
-//! prints its seed; `ARBTEST_SEED=0x... cargo test -p harness fuzzing::readers::NAME` shows it again. Whatever is found
-//! becomes a file in `tests/corpus`. A reader that does not end is a test that does not end. No coverage-guided engine:
-//! those need a nightly compiler, and damage to a good GGUF file gets further than random bytes do with coverage.
+//! `ARBTEST_BUDGET_MS=60000 cargo test -p harness fuzzing` searches for a minute a reader instead of a second. A
+//! failure prints its seed; `ARBTEST_SEED=0x... cargo test -p harness fuzzing::readers::NAME` shows it again. Whatever
+//! is found becomes a file in `tests/corpus`. A reader that does not end is a test that does not end. No
+//! coverage-guided engine: those need a nightly compiler, and damage to a good GGUF file gets further than random
+//! bytes do with coverage.
 
 mod damage;
 mod memory;

@@ -2,8 +2,8 @@
 //! work, so that a run ends with a line and not with the kernel's out-of-memory killer.
 //!
 //! Control groups of both versions are read, from the process's own up to the root: each level's limit holds. sysinfo
-//! knows groups too, but counts pages of files as used, which are dropped when memory runs short, gives nothing where one
-//! level cannot be read, and knows no CPU quota; so it is asked about the machine only.
+//! knows groups too, but counts pages of files as used, which are dropped when memory runs short, gives nothing where
+//! one level cannot be read, and knows no CPU quota; so it is asked about the machine only.
 
 use crate::error::{Error, Result};
 use crate::output::note;
