@@ -51,7 +51,7 @@ impl F32Ops {
     /// Different lengths, or a value that is not finite in f16: such a key or value would make the others vanish from
     /// the result.
     pub fn narrow_to_f16(self, x: &[f32], out: &mut [u16]) -> Result<(), KernelError> {
-        crate::kernel::same("f16 values", x.len(), out.len())?;
+        crate::error::same("f16 values", x.len(), out.len())?;
         match self.level {
             Level::Portable => {
                 x.iter().zip(out.iter_mut()).for_each(|(x, out)| *out = half::f16::from_f32(*x).to_bits())

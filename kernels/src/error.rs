@@ -115,3 +115,8 @@ pub enum KernelError {
         k: usize,
     },
 }
+
+/// An error naming `what` if the sizes differ.
+pub(crate) fn same(what: &'static str, expected: usize, actual: usize) -> Result<(), KernelError> {
+    if expected == actual { Ok(()) } else { Err(KernelError::Shape { what, expected, actual }) }
+}

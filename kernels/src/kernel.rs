@@ -3,7 +3,7 @@
 use crate::activation::{FloatActivations, QuantizedActivations};
 use crate::cpu::CpuFeatures;
 use crate::descriptor::{Dequantize, GemmI8, Gemv, GemvF32, GemvI8, KernelDescriptor};
-use crate::error::KernelError;
+use crate::error::{KernelError, same};
 use crate::packed::PackedWeights;
 use crate::parallel::Columns;
 use crate::{MAX_K_I8, padded_k};
@@ -223,10 +223,6 @@ impl Kernel {
         }
         Ok(())
     }
-}
-
-pub(crate) fn same(what: &'static str, expected: usize, actual: usize) -> Result<(), KernelError> {
-    if expected == actual { Ok(()) } else { Err(KernelError::Shape { what, expected, actual }) }
 }
 
 impl fmt::Debug for Kernel {

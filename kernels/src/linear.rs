@@ -3,9 +3,9 @@
 
 use crate::activation::{FloatActivations, QuantizedActivations};
 use crate::descriptor::Gemv;
-use crate::error::KernelError;
+use crate::error::{KernelError, same};
 use crate::f32_ops::F32Ops;
-use crate::kernel::{Kernel, same};
+use crate::kernel::Kernel;
 use crate::packed::PackedWeights;
 use crate::parallel::{Columns, StridedStart, Team, row_range};
 use std::ops::Range;
@@ -85,9 +85,9 @@ struct Task<'a> {
 }
 
 impl Kernel {
-    /// `y = weights * x` for one matrix or several of the same input, in one dispatch, so that the threads meet once. All
-    /// scales are applied. `integers` is scratch with room for all outputs. Allocates nothing for a single token; the result does not
-    /// depend on the number of threads, nor on how many tokens are in the batch.
+    /// `y = weights * x` for one matrix or several of the same input, in one dispatch, so that the threads meet once.
+    /// All scales are applied. `integers` is scratch with room for all outputs. Allocates nothing for a single token;
+    /// the result does not depend on the number of threads, nor on how many tokens are in the batch.
     ///
     /// # Errors
     /// As [`Self::gemv_f32`] and [`Self::gemv_i8`], or scratch that is too short.

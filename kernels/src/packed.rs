@@ -5,9 +5,8 @@ mod meaning;
 pub use meaning::{CodeTable, Codes, Scales};
 
 use crate::AlignedBuffer;
-use crate::error::KernelError;
+use crate::error::{KernelError, same};
 use crate::i2s_tensor::I2sTensor;
-use crate::kernel::same;
 use crate::layout::Layout;
 use crate::layouts::i2s_rows::I2sRows;
 use crate::parallel::Team;

@@ -1,4 +1,5 @@
-//! Ends a followed worker that takes too long: the follower waits for it in the system, where it cannot look at a clock.
+//! Ends a followed worker that takes too long: the follower waits for it in the system, where it cannot look at a
+//! clock.
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;

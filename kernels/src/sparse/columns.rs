@@ -5,8 +5,7 @@ use super::call::{Columns, LINE_BYTES, LINE_ROWS, LIST_SLACK};
 use crate::AlignedBuffer;
 use crate::activation::QuantizedActivations;
 use crate::cpu::Level;
-use crate::error::KernelError;
-use crate::kernel::same;
+use crate::error::{KernelError, same};
 use crate::packed::PackedWeights;
 use crate::parallel::Team;
 
@@ -173,8 +172,8 @@ impl SparseOps {
             let args = Columns { codes, stride, quads, q, first_line: range.start / LINE_ROWS, x_sum, y };
             match self.level {
                 Level::Portable => super::scalar::columns(args),
-                // SAFETY: `Level::select` found the features; all columns of the list are columns of this matrix (checked
-                // above).
+                // SAFETY: `Level::select` found the features; all columns of the list are columns of this matrix
+                // (checked above).
                 #[cfg(target_arch = "x86_64")]
                 Level::Avx2 | Level::Avx512 => unsafe { super::avx2::columns(args) },
                 // SAFETY: as above.

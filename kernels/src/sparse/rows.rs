@@ -5,8 +5,7 @@ use super::call::{LIST_SLACK, Rows};
 use crate::activation::QuantizedActivations;
 use crate::cpu::Level;
 use crate::descriptor::{Gemv, GemvI8};
-use crate::error::KernelError;
-use crate::kernel::same;
+use crate::error::{KernelError, same};
 use crate::layouts;
 use crate::packed::PackedWeights;
 use crate::parallel::Team;
@@ -136,8 +135,8 @@ impl SparseOps {
                 ),
                 #[cfg(target_arch = "x86_64")]
                 Level::Avx512Vnni => {
-                    // SAFETY: `Level::select` found the features; the list holds rows of a matrix with this many (checked
-                    // above).
+                    // SAFETY: `Level::select` found the features; the list holds rows of a matrix with this many
+                    // (checked above).
                     unsafe { super::avx512_vnni::rows(Rows { codes, row_bytes, rows, planes, x_sum, y }) }
                 }
             }

@@ -157,11 +157,11 @@ fn blocks<'r>(run: &'r Run, family: &str, kernel: &str, partner: &str) -> Option
 
 /// Why two runs' generations are different questions, if they are.
 fn same_question(first: &Run, other: &Run) -> Option<String> {
-    let model = |r: &Run| r.receipt.model.as_ref().map(|m| m.sha256.clone());
+    let model_hash = |r: &Run| r.receipt.model.as_ref().map(|m| m.sha256.clone());
     let (a, b) = (first.receipt.generation.as_ref()?, other.receipt.generation.as_ref()?);
     let asked = |g: &GenerationRecord| (g.prompt_ids.clone(), g.max_tokens, g.sampling.clone());
     match () {
-        () if model(first) != model(other) => Some("another model".into()),
+        () if model_hash(first) != model_hash(other) => Some("another model".into()),
         () if asked(a) != asked(b) => Some("another prompt or number of tokens".into()),
         () if a.head != b.head => {
             Some(format!("output head {} in {}, {} in {}", a.head, first.letter, b.head, other.letter))

@@ -3,13 +3,21 @@
 //! Who takes turns and how long each took by round, which entry is another one once more (A/A), and the loop that only
 //! reads beside them. Every ratio and verdict is made here.
 
-use super::gate::{BASELINE, BASELINE_AGAIN, CURRENT};
 use super::method::Method;
-use super::micro::BuildsOn;
 use super::paired::Paired;
 use super::sequential::{self, Same, Sample, Side, Test, Until};
 use super::stats::median;
 use crate::record::{BlockSummary, GatePair, Lead, MicroCell, MicroSummary, Ratio, Round, Rule, TokenBlocks, Verdict};
+
+/// The stage that a kernel builds on, by id.
+pub type BuildsOn<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// Columns of a round: the build that is measured against.
+pub const BASELINE: usize = 0;
+/// The build that is judged.
+pub const CURRENT: usize = 1;
+/// The baseline in a second process (A/A): its difference from the first is the machine's noise.
+pub const BASELINE_AGAIN: usize = 2;
 
 /// What an entry's id ends with when it skips the zeros of the gate; without it, it is the id of its dense kernel.
 pub const SPARSE: &str = "+sparse";

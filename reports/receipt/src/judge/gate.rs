@@ -1,18 +1,12 @@
 //! From a gate's raw rounds to its verdicts. The record is the only input, so that a receipt can be recomputed.
 
-use crate::judge::Columns;
+use crate::judge::columns::Columns;
+pub use crate::judge::columns::{BASELINE, BASELINE_AGAIN, CURRENT};
 use crate::judge::stats::median;
 use crate::record::{Broken, ExactCheck, GateCell, GatePair, GateRecord, Outcome, Rule, Verdict};
 
 /// What the exact check of instruction counts is called in a record.
 pub const INSTRUCTIONS: &str = "instructions";
-
-/// Columns of a round: the build that is measured against.
-pub const BASELINE: usize = 0;
-/// The build that is judged.
-pub const CURRENT: usize = 1;
-/// The baseline in a second process (A/A): its difference from the first is the machine's noise.
-pub const BASELINE_AGAIN: usize = 2;
 
 /// One sample a process pair: the medians over its rounds of log(current / baseline), and of log(baseline again /
 /// baseline).

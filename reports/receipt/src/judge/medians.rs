@@ -71,8 +71,8 @@ pub fn decode_ratio(
 }
 
 /// Within each family: ratios of decode time a token to the first kernel's, of an entry that skips to its dense
-/// kernel's, by token block where there are blocks, else by round; and whether both kernels generated the same ids up to
-/// the end of the shorter text.
+/// kernel's, by token block where there are blocks, else by round; and whether both kernels generated the same ids up
+/// to the end of the shorter text.
 pub fn compare(method: Method, records: &mut [GenerationKernel], blocks: &[TokenBlocks]) {
     for i in 0..records.len() {
         let (before, rest) = records.split_at_mut(i);

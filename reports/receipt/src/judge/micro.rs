@@ -1,13 +1,11 @@
 //! What the raw rounds of a microbenchmark say.
 
+pub use super::columns::BuildsOn;
 use super::columns::Columns;
 use super::sequential::{DELTA, ROUND_LOOKS};
 use super::stats::median;
 use crate::record::{MicroCell, MicroSummary, Rule};
 use std::borrow::Cow;
-
-/// The stage that a kernel builds on, by id.
-pub type BuildsOn<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// Fills in summaries, verdicts and the deviation of single rounds. Stages may be other than this build's: a receipt
 /// says what each of its kernels builds on, and nothing else is looked at, so it can be recomputed anywhere.

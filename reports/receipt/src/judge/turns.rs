@@ -1,8 +1,7 @@
 //! What the raw rounds of kernels that take turns within one text say.
 
-use super::columns::Columns;
+use super::columns::{BuildsOn, Columns};
 use super::medians::rate;
-use super::micro::BuildsOn;
 use super::stats::median;
 use crate::record::{BlockSummary, TokenBlocks};
 use std::time::Duration;
