@@ -41,7 +41,8 @@ pub struct GateArgs {
     /// Kernels to gate; all that both builds have and this CPU runs by default
     #[arg(long, value_delimiter = ',', value_name = "A,B")]
     pub kernels: Option<Vec<String>>,
-    /// The whole matrix of the scenario instead of the smaller one of --quick (a baseline brings its own)
+    /// The whole matrix of the scenario instead of the smaller one of --quick, and decoding of synth:2b-4t, which takes
+    /// half an hour more (a baseline brings its own)
     #[arg(long, conflicts_with_all = ["quick", "baseline"])]
     pub full: bool,
     /// The smaller matrix, which is the default here
@@ -94,6 +95,7 @@ struct Against {
     label: String,
     program: PathBuf,
     scenario: Scenario,
+    full: bool,
     kernels: Option<Vec<String>>,
     machine: Machine,
     seed: u64,
@@ -122,7 +124,7 @@ pub fn run(args: &GateArgs, out: &Output) -> Result<()> {
         baseline: against.program,
         current,
         scenario: &against.scenario,
-        full: args.full,
+        full: against.full,
         kernels: against.kernels,
         machine: &against.machine,
         seed: against.seed,
@@ -230,9 +232,9 @@ fn against(args: &GateArgs, scratch: &Path) -> Result<Against> {
         scenario.require_micro()?;
         let machine = args.machine.or_else(kept.threads, kept.cpu_features.as_deref()).check(1)?;
         let kernels = args.kernels.clone().or(kept.kernels);
-        let label = format!("baseline {name}");
+        let (label, full) = (format!("baseline {name}"), !kept.quick && !args.quick);
         let seed = args.seed.unwrap_or(kept.seed);
-        return Ok(Against { label, program, scenario, kernels, machine, seed, stored: kept.computed });
+        return Ok(Against { label, program, scenario, full, kernels, machine, seed, stored: kept.computed });
     }
     // clap asks for one of the two.
     let what = args.against.as_deref().unwrap_or_default();
@@ -249,7 +251,7 @@ fn against(args: &GateArgs, scratch: &Path) -> Result<Against> {
         gate::build_revision(what, scratch)?
     };
     let (kernels, seed) = (args.kernels.clone(), args.seed.unwrap_or(1));
-    Ok(Against { label, program, scenario, kernels, machine, seed, stored: Vec::new() })
+    Ok(Against { label, program, scenario, full: args.full, kernels, machine, seed, stored: Vec::new() })
 }
 
 /// `3%`, `3` or `0.5%`: a share above 0 and below 1.

@@ -26,11 +26,13 @@ struct Tokens {
     prompt: usize,
 }
 
-/// The scenario's cells for each family. Cells that share operands are neighbours.
+/// The scenario's cells for each family. Cells of one matrix are neighbours, and of those the cells of one kernel: a
+/// worker holds one matrix, in one kernel's packing, at a time.
 pub fn products(scenario: &Scenario, machine: &Machine, kernels: &[Offer]) -> Vec<JobCell> {
     let l2 = machine.l2();
     let mut cells: Vec<JobCell> = Vec::new();
     for family in Family::ALL {
+        let from = cells.len();
         for Cell { op, shape, tokens, residency } in scenario.cells(l2) {
             let has = |k: &&Offer| k.family == family.name() && k.ops.iter().any(|o| o == op);
             cells.extend(kernels.iter().filter(has).map(|kernel| JobCell {
@@ -44,6 +46,11 @@ pub fn products(scenario: &Scenario, machine: &Machine, kernels: &[Offer]) -> Ve
                 text: None,
             }));
         }
+        let matrices = cells[from..].to_vec();
+        let matrix_of = |cell: &JobCell| matrices.iter().position(|first| first.shares_operands(cell));
+        let kernel_of = |cell: &JobCell| kernels.iter().position(|kernel| kernel.id == cell.kernel);
+        // Stable: places keep the scenario's order.
+        cells[from..].sort_by_key(|cell| (matrix_of(cell), kernel_of(cell)));
     }
     cells
 }

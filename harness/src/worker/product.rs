@@ -2,7 +2,7 @@
 
 use super::protocol::{Job, JobCell};
 use super::session::Visit;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::machine::Machine;
 use crate::measure::micro::epochs::Shared;
 use crate::measure::micro::operands::Operands;
@@ -35,13 +35,20 @@ impl Products {
 
     /// Prepares a cell and runs its epochs. `cells` are all of the job: some will share its operands.
     pub fn visit(&mut self, cell: Cell, cells: &[JobCell], visit: Visit<'_>) -> Result<()> {
+        let kernel = visit.kernel;
         let operands = match self.ready.take() {
-            Some((before, operands)) if before.shares_operands(visit.cell) => operands,
+            Some((before, mut operands)) if before.shares_operands(visit.cell) => {
+                operands.only(self.placed(cell, cells, &visit), &kernel, self.copied_bytes())?;
+                operands
+            }
             // The old operands are freed before the new ones are made, because three processes share the memory.
-            _ => self.operands(visit.cell, cell, cells)?,
+            _ => {
+                let seed = operand_seed(self.seed, cell, kernel.descriptor().family());
+                let cell = self.placed(cell, cells, &visit);
+                Operands::new(cell, &[kernel], self.copied_bytes(), self.machine.features, seed)?
+            }
         };
         let (_, operands) = self.ready.insert((visit.cell.clone(), operands));
-        let kernel = visit.kernel;
         let output = if visit.oracle {
             check::check(cell, operands, &[kernel], &mut self.team)?.remove(0).output_sha256
         } else {
@@ -55,21 +62,20 @@ impl Products {
         })
     }
 
-    /// Operands for every cell of the job that can share them: in memory if any of these is.
-    fn operands(&self, asked: &JobCell, mut cell: Cell, cells: &[JobCell]) -> Result<Operands> {
-        let sharing = || cells.iter().filter(|c| c.shares_operands(asked));
-        if sharing().any(|c| c.residency == Residency::Dram) {
-            cell.residency = Residency::Dram;
-        }
-        let mut ids: Vec<String> = sharing().map(|c| c.kernel.clone()).collect();
-        ids.sort_unstable();
-        ids.dedup();
-        let kernels = self.machine.kernels(Some(&ids))?;
-        let family = kernels.first().map(|k| k.descriptor().family());
-        let family = family.ok_or_else(|| Error::unsupported("the gate asks for a cell without a kernel"))?;
-        let seed = operand_seed(self.seed, cell, family);
-        // A third of the bytes that one process would need alone: between two turns of this process, two others read
-        // as many.
-        Operands::new(cell, &kernels, self.last_level_cache_bytes / 3, self.machine.features, seed)
+    /// The cell with its weights in memory if any cell of the job wants these weights there.
+    fn placed(&self, cell: Cell, cells: &[JobCell], visit: &Visit<'_>) -> Cell {
+        let packing = visit.kernel.descriptor().packing;
+        let shares = |other: &&JobCell| {
+            let reads = self.machine.kernel(&other.kernel).is_ok_and(|k| k.descriptor().packing == packing);
+            other.shares_operands(visit.cell) && reads
+        };
+        let in_memory = cells.iter().filter(shares).any(|other| other.residency == Residency::Dram);
+        Cell { residency: if in_memory { Residency::Dram } else { cell.residency }, ..cell }
+    }
+
+    /// A third of the bytes that one process would need alone: between two turns of this process, two others read as
+    /// many.
+    fn copied_bytes(&self) -> u64 {
+        self.last_level_cache_bytes / 3
     }
 }

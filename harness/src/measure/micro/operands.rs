@@ -44,9 +44,7 @@ impl Operands {
             if packed.iter().any(|(p, _)| *p == packing) {
                 continue;
             }
-            let weights = PackedWeights::pack(packing, m, k, &codes, CodeTable::TERNARY, Scales::PerTensor(0.5));
-            let weights = weights.map_err(|e| refused(cell, kernel, &e))?;
-            packed.push((packing, copies(weights, cell.residency, last_level_cache_bytes)));
+            packed.push((packing, copies(pack(cell, kernel, &codes)?, cell.residency, last_level_cache_bytes)));
         }
         let x: Vec<f32> = (0..k * cell.tokens).map(|_| random.signed_unit()).collect();
         let mut input = LinearInput::new(cell.tokens, k);
@@ -55,6 +53,18 @@ impl Operands {
             input.prepare(&mut Team::single(), kernel, ops, k, &x).map_err(|e| refused(cell, kernel, &e))?;
         }
         Ok(Self { codes, packed, input })
+    }
+
+    /// From now on only the weights that this kernel reads, of the same codes. The others are freed first: memory that
+    /// was just freed is given out again many times as fast as memory that no process has used for a while.
+    pub fn only(&mut self, cell: Cell, kernel: &Kernel, last_level_cache_bytes: u64) -> Result<()> {
+        let packing = kernel.descriptor().packing;
+        if self.packed.iter().all(|(p, _)| *p != packing) {
+            self.packed.clear();
+            let weights = pack(cell, kernel, &self.codes)?;
+            self.packed.push((packing, copies(weights, cell.residency, last_level_cache_bytes)));
+        }
+        Ok(())
     }
 
     /// All copies in one packing, at least one.
@@ -75,6 +85,12 @@ impl Operands {
     pub fn quantized(&self) -> &[QuantizedActivations] {
         &self.input.quantized
     }
+}
+
+fn pack(cell: Cell, kernel: &Kernel, codes: &[u8]) -> Result<PackedWeights> {
+    let (packing, (m, k)) = (kernel.descriptor().packing, (cell.shape.m, cell.shape.k));
+    let weights = PackedWeights::pack(packing, m, k, codes, CodeTable::TERNARY, Scales::PerTensor(0.5));
+    weights.map_err(|e| refused(cell, kernel, &e))
 }
 
 fn copies(weights: PackedWeights, residency: Residency, cache_bytes: u64) -> Vec<PackedWeights> {
@@ -125,6 +141,23 @@ mod tests {
         assert_eq!([rotated(1 << 20, 32 << 20), rotated(1 << 20, 0), rotated(3 << 20, 1 << 20)], [128, 2, 2]);
         // At most 2 GiB a packing, and at least two.
         assert_eq!([rotated(1 << 30, u64::MAX), rotated(4 << 30, u64::MAX), rotated(0, 1)], [2, 2, 4]);
+    }
+
+    #[test]
+    fn one_packing_at_a_time_is_of_the_same_codes() {
+        let features = CpuFeatures::detect();
+        let kernel =
+            |id: &str| Kernel::new(registry::find(id).expect("registered"), features).expect("runs everywhere");
+        let (first, other, cell) = (kernel("scalar-i8"), kernel("scalar"), cell("gemv", Residency::Dram));
+        let both = Operands::new(cell, &[first, other], 1 << 14, features, 1).expect("packed");
+        let mut one = Operands::new(cell, &[first], 1 << 14, features, 1).expect("packed");
+        one.only(cell, &other, 1 << 14).expect("packed");
+        let packing = other.descriptor().packing;
+        let bytes = |operands: &Operands| -> Vec<Vec<u8>> {
+            operands.copies(packing).iter().map(|copy| copy.code_bytes().to_vec()).collect()
+        };
+        assert_eq!(bytes(&one), bytes(&both));
+        assert_eq!((one.packed.len(), both.packed.len()), (1, 2));
     }
 
     #[test]
