@@ -11,7 +11,7 @@ use std::fmt::Write;
 /// The verdict and every comparison, for a terminal.
 pub fn table(record: &GateRecord, color: bool) -> String {
     let mut table = layout::table(layout::WIDTH);
-    table.set_header(["verdict", "kernel and cell", "change", "at most", "threshold", "A/A", "pairs", "current"]);
+    table.set_header(["verdict", "kernel and cell", "change", "at most", "threshold", "A/A", "pairs"]);
     for cell in by_gravity(record) {
         let mut word = Cell::new(outcome_word(cell.verdict.outcome));
         if color {
@@ -21,10 +21,10 @@ pub fn table(record: &GateRecord, color: bool) -> String {
                 _ => Color::Yellow,
             });
         }
+        let figures = columns(cell).map(|c| Cell::new(c).set_alignment(CellAlignment::Right));
         let [_, current] = speeds(cell);
-        let figures = columns(cell).into_iter().chain([current]);
-        let figures = figures.map(|c| Cell::new(c).set_alignment(CellAlignment::Right));
-        table.add_row([word, Cell::new(title(cell))].into_iter().chain(figures));
+        let name = if cell.model.is_some() { format!("{}\n{current}", title(cell)) } else { title(cell) };
+        table.add_row([word, Cell::new(name)].into_iter().chain(figures));
     }
     let mut out = String::new();
     if !record.cells.is_empty() {
