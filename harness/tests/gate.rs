@@ -128,7 +128,7 @@ fn a_cell_whose_worker_dies_says_so_and_the_others_are_compared() {
         let (against, current) = if side == "current" { (own(), limited.clone()) } else { (limited.clone(), own()) };
         let args = ["gate", "--against", &against, "--current", &current, "--scenario"];
         let out = text(&dir.path().join(side));
-        let rest = [&text(&path), "--kernels", "scalar-i8", "--out", &out, "--json"];
+        let rest = [&text(&path), "--full", "--kernels", "scalar-i8", "--out", &out, "--json"];
         let output = run(&[&args[..], &rest].concat());
         let code = output.status.code().expect("no signal");
         let gate = parsed(&output);
@@ -233,7 +233,7 @@ fn what_cannot_be_gated_is_one_line() {
     let cases: [(&[&str], i32, &str); 8] = [
         (&["gate"], 2, "--baseline"),
         (&["gate", "--against", "no-such-revision"], 2, "neither a program nor a git revision"),
-        (&["gate", "--against", &text(&not_a_program), "--scenario", &scenario], 5, "cannot run the baseline"),
+        (&["gate", "--against", &text(&not_a_program), "--scenario", &scenario], 5, "the baseline"),
         (&["gate", "--against", other, "--scenario", &scenario], 5, "the baseline"),
         (&["gate", "--against", &own(), "--scenario", &scenario, "--delta", "0"], 2, "--delta 0"),
         (&["gate", "--against", &own(), "--scenario", &scenario, "--inject", "scalar:x"], 2, "KERNEL:PERCENT"),

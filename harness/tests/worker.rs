@@ -58,7 +58,9 @@ fn followed_worker(count: &mut Child) -> Option<u32> {
 
 /// Also when nobody has waited for it.
 fn count_ended(id: u32) -> bool {
-    fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default().is_empty()
+    // Not by its command line, which is empty for a moment when it starts too.
+    let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
+    status.lines().find_map(|line| line.strip_prefix("State:")).is_none_or(|state| state.trim().starts_with('Z'))
 }
 
 fn refused(output: &std::process::Output) -> bool {
