@@ -56,9 +56,10 @@ fn followed_worker(count: &mut Child) -> Option<u32> {
     })
 }
 
-/// Also when nobody has waited for it.
+/// A process that has ended, and that nobody has waited for.
 fn count_ended(id: u32) -> bool {
-    fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default().is_empty()
+    let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+    stat.rsplit_once(')').is_none_or(|(_, rest)| rest.trim_start().starts_with('Z'))
 }
 
 fn refused(output: &std::process::Output) -> bool {

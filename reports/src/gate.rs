@@ -67,8 +67,9 @@ pub fn markdown(receipt: &Receipt) -> String {
     }
     let (passed, others): (Vec<&GateCell>, Vec<&GateCell>) =
         by_gravity(record).into_iter().partition(|c| c.verdict.outcome == Outcome::Pass);
-    const HEAD: &str = "\n| verdict | kernel and cell | change | at most | threshold | A/A | pairs | baseline | current |\n\
-         |---|---|--:|--:|--:|--:|--:|--:|--:|\n";
+    const HEAD: &str = "\n| verdict | kernel and cell | change | at most | threshold | A/A | pairs | baseline \
+                        | current |\n\
+                        |---|---|--:|--:|--:|--:|--:|--:|--:|\n";
     let row = |cell: &&GateCell| {
         let word = outcome_word(cell.verdict.outcome);
         let (title, figures, speeds) = (escape(&title(cell)), columns(cell).join(" | "), speeds(cell).join(" | "));

@@ -1,4 +1,4 @@
-//! Ends a followed worker that takes too long: the follower waits for it in the system, where it cannot look at a clock.
+//! Ends a followed worker that takes too long: its follower waits for it inside a system call and sees no clock there.
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;

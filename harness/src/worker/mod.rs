@@ -20,5 +20,6 @@ pub mod start;
 #[cfg(all(test, unix))]
 mod tests;
 mod text;
+mod visit;
 
 pub use serve::{WorkerArgs, run};

@@ -1,7 +1,7 @@
 //! Cells of one matrix.
 
 use super::protocol::{Job, JobCell};
-use super::session::Visit;
+use super::visit::Visit;
 use crate::error::Result;
 use crate::machine::Machine;
 use crate::measure::micro::epochs::Shared;

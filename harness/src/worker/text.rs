@@ -2,7 +2,7 @@
 //! compared before anything is timed.
 
 use super::protocol::{JobText, TextResult};
-use super::session::Visit;
+use super::visit::Visit;
 use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::load_model;
