@@ -151,7 +151,9 @@ impl Found<'_> {
         let Some(gate) = &self.receipt.gate else { return };
         for (c, cell) in gate.cells.iter().enumerate() {
             let at = format!("/gate/cells/{c}");
-            self.demand(cell.calls_per_epoch > 0, format!("{at}/calls_per_epoch"), cell.calls_per_epoch, "not a count");
+            // A cell that broke before its first epoch has none.
+            let counted = cell.calls_per_epoch > 0 || (cell.broken.is_some() && cell.pairs.is_empty());
+            self.demand(counted, format!("{at}/calls_per_epoch"), cell.calls_per_epoch, "not a count");
             for (p, pair) in cell.pairs.iter().enumerate() {
                 let rounds = pair.rounds.len();
                 let field = format!("{at}/pairs/{p}/rounds");
