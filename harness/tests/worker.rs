@@ -56,7 +56,7 @@ fn followed_worker(count: &mut Child) -> Option<u32> {
     })
 }
 
-/// Also when nobody has waited for it.
+/// A process that has ended, and that nobody has waited for.
 fn count_ended(id: u32) -> bool {
     // Not by its command line, which is empty for a moment when it starts too.
     let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();

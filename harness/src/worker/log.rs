@@ -43,10 +43,10 @@ impl Log {
         Ok(Vec::new())
     }
 
-    /// The last line that says something.
+    /// The last line that says something; a panic ends with notes on how to see more.
     pub fn last_line(&self) -> Option<String> {
         let tail = self.tail();
-        let line = tail.lines().map(str::trim).rfind(|line| !line.is_empty())?;
+        let line = tail.lines().map(str::trim).rfind(|line| !line.is_empty() && !line.starts_with("note: "))?;
         let line: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST_QUOTE).collect();
         Some(line)
     }
@@ -65,7 +65,7 @@ mod tests {
         other.write_all(&b"first\n".repeat(5000)).expect("written");
         other.write_all(b"what\x1b[1m happened\n\n  \n").expect("written");
         assert_eq!(log.last_line().as_deref(), Some("what [1m happened"));
-        other.write_all(b"more").expect("written");
+        other.write_all(b"more\nnote: run with a backtrace\n").expect("written");
         assert_eq!(log.last_line().as_deref(), Some("more"), "looking moved nothing");
     }
 }

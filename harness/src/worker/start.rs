@@ -46,6 +46,8 @@ pub fn spawn(label: &str, program: &Program, setting: Setting) -> Result<Started
     if let Some(environment) = setting.environment {
         command.env_clear().envs(environment);
     }
+    // Its last line should say what happened, not where.
+    command.env("RUST_BACKTRACE", "0");
     let inherited = if program.old {
         let end = |stream: &Stream| stream.try_clone().map(|s| Stdio::from(OwnedFd::from(s)));
         command.arg(old::COMMAND);
