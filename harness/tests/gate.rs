@@ -129,7 +129,7 @@ fn a_cell_whose_worker_dies_says_so_and_the_others_are_compared() {
         // The smaller matrix has one shape.
         let args = ["gate", "--full", "--against", &against, "--current", &current, "--scenario"];
         let out = text(&dir.path().join(side));
-        let rest = [&text(&path), "--full", "--kernels", "scalar-i8", "--out", &out, "--json"];
+        let rest = [&text(&path), "--kernels", "scalar-i8", "--out", &out, "--json"];
         let output = run(&[&args[..], &rest].concat());
         let code = output.status.code().expect("no signal");
         let gate = parsed(&output);

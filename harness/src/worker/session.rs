@@ -39,7 +39,7 @@ impl Session {
         let machine = MachineArgs::for_child(job.threads, job.cpu_features.clone()).check(1)?;
         let products = Products::new(&job, &machine)?;
         let texts = Texts::new(job.seed);
-        let turns = Turns::new(control, job.inject);
+        let turns = Turns { control, parent: parent(), inject: job.inject };
         Ok(Self { turns, cells: job.cells, machine, seed: job.seed, products, texts })
     }
 
