@@ -25,7 +25,7 @@ pub mod perplexity;
 pub mod rope;
 pub mod sampler;
 pub mod sparse_ffn;
-pub mod step;
+mod step;
 pub mod stop;
 pub mod synth;
 pub mod times;

@@ -152,31 +152,13 @@ impl SparseFfn {
         self.probe = Some(probe);
     }
 
-    /// For measuring a block without a model: skips always. Each copy of the block is `up` by rows and `down` by
-    /// columns.
-    pub fn from_matrices(copies: Vec<(PackedWeights, ColumnWeights)>, features: CpuFeatures) -> Self {
-        let (ffn, dim) = copies.first().map_or((0, 0), |(up, _)| (up.rows(), up.k()));
-        let layers: Vec<Layer> = copies.into_iter().map(|(up, down)| Layer { up: Some(up), down }).collect();
-        Self {
-            mode: Sparsity::Always,
-            ops: SparseOps::select(features),
-            rows: LiveRows::new(ffn, dim),
-            columns: LiveColumns::new(ffn),
-            sums: AlignedBuffer::zeroed(layers.iter().map(|l| l.down.padded_rows()).max().unwrap_or(0)),
-            crossover: 1.0,
-            probe: None,
-            counts: vec![Counts::default(); layers.len()],
-            layers,
-        }
-    }
-
     /// Implementation of the sparse products.
     pub fn operations(&self) -> &'static str {
         self.ops.id()
     }
 
     /// Marks the elements of `gate` above 0 as live.
-    pub fn set_live(&mut self, gate: &[f32]) -> std::result::Result<(), KernelError> {
+    pub(crate) fn set_live(&mut self, gate: &[f32]) -> std::result::Result<(), KernelError> {
         self.rows.set_positive(self.ops, gate)
     }
 
@@ -263,7 +245,7 @@ impl SparseFfn {
     }
 
     /// `up` where the gate is positive, 0 elsewhere.
-    pub fn live_up(
+    pub(crate) fn live_up(
         &mut self,
         s: &mut Step<'_>,
         layer: usize,
@@ -283,7 +265,7 @@ impl SparseFfn {
     }
 
     /// `down` from the columns whose activation is not 0.
-    pub fn live_down(
+    pub(crate) fn live_down(
         &mut self,
         s: &mut Step<'_>,
         layer: usize,

@@ -47,8 +47,7 @@ fn subject(cell: &JobCell) -> String {
     let JobCell { op, m, k, tokens, text, .. } = cell;
     match text {
         Some(text) => titles::gated_text(op, *tokens, &text.name),
-        None if *tokens > 1 => format!("{op} {m}x{k}x{tokens}"),
-        None => format!("{op} {m}x{k}"),
+        None => titles::product(op, *m, *k, *tokens),
     }
 }
 

@@ -54,18 +54,19 @@ pub struct Plan<'a> {
 }
 
 impl Plan<'_> {
-    /// Runs the pair over its cells. `outputs` is told what both builds computed, by index in the record, and
-    /// `progress` what comes next. A cell whose process fails is broken, and the others go on with fresh processes.
+    /// Runs the pair over its cells. `outputs` is told what both builds computed of which cell, with its index in the
+    /// record, and `progress` what comes next. A cell whose process fails is broken, and the others go on with fresh
+    /// processes.
     pub fn pair(
         &self,
         cells: &mut [GateCell],
-        mut outputs: impl FnMut(usize, [String; 2]) -> Result<()>,
+        mut outputs: impl FnMut(usize, &JobCell, [String; 2]) -> Result<()>,
         mut progress: impl FnMut(&JobCell),
     ) -> Result<()> {
         let mut trio = Trio::start(self.sides, self.job)?;
         for (at, (job_cell, &i)) in self.job.cells.iter().zip(self.index).enumerate() {
             progress(job_cell);
-            match self.cell(&mut trio, at, &mut cells[i], |hashes| outputs(i, hashes))? {
+            match self.cell(&mut trio, at, &mut cells[i], |hashes| outputs(i, job_cell, hashes))? {
                 Ok(()) => {}
                 Err(failed) if failed.interrupted() => return Err(failed.error),
                 Err(failed) => {

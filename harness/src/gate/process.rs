@@ -5,7 +5,7 @@ use crate::interrupt;
 use crate::measure::rounds::Spent;
 use crate::worker::control::{CONTROL_BYTES, Control, Order};
 use crate::worker::parent::{Patience, Worker, unusable};
-use crate::worker::protocol::{Job, JobCell, Ready, Reply, Request, TextResult};
+use crate::worker::protocol::{Job, Ready, Reply, Request, TextResult};
 use crate::worker::start::{Program, Setting};
 use std::fs::File;
 use std::path::Path;
@@ -19,7 +19,6 @@ const SLICE: Duration = Duration::from_millis(200);
 pub struct Process {
     worker: Worker,
     control: Control,
-    cells: Vec<JobCell>,
     /// What is prepared.
     cell: usize,
     /// What it was built from, and what it can do.
@@ -35,11 +34,10 @@ impl Process {
         file.set_len(CONTROL_BYTES).map_err(|e| Error::io("write", &path, &e))?;
         let control = Control::map(&file).map_err(|e| Error::io("map", &path, &e))?;
         job.control = path.display().to_string();
-        let cells = job.cells.clone();
         let worker = Worker::start(label, program, Setting::default(), Patience::from_environment()?);
         let mut worker = worker.map_err(|failed| unusable(failed.error))?;
         match worker.ask(&Request::Begin(Box::new(job))) {
-            Ok(Reply::Ready(ready)) => Ok(Self { worker, control, cells, cell: 0, ready: *ready }),
+            Ok(Reply::Ready(ready)) => Ok(Self { worker, control, cell: 0, ready: *ready }),
             Ok(_) => Err(worker.out_of_turn()),
             // A build that cannot begin is none that can be gated.
             Err(error) => Err(unusable(error)),
@@ -90,8 +88,7 @@ impl Process {
             }
             let (ended, late) = (self.worker.has_ended(), start.elapsed() > patience);
             if ended || late {
-                let cell = self.cells.get(self.cell).map(ToString::to_string).unwrap_or_default();
-                self.worker.name(format!("run {calls} calls of {cell}"));
+                self.worker.name(format!("run {calls} calls of {}", self.worker.cell_in_words(self.cell)));
             }
             if ended {
                 // It may have said why.

@@ -161,8 +161,9 @@ pub fn compute(
     }
     let mut seen = Vec::new();
     job.cells.retain(|cell| {
-        let fresh = !seen.contains(&exact::output_of(cell));
-        seen.push(exact::output_of(cell));
+        let output = exact::output_of(cell);
+        let fresh = !seen.contains(&output);
+        seen.push(output);
         fresh
     });
     let mut process = Process::start("the program", &program, job.clone(), folder.path(), 1)?;

@@ -11,7 +11,7 @@ use crate::build_info::build;
 use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::progress::Progress;
-use crate::worker::protocol::{Job, JobCell, Offer};
+use crate::worker::protocol::{JobCell, Offer};
 use receipt::judge::gate::{INSTRUCTIONS, judged, summarize};
 use receipt::judge::sequential::PAIR_LOOKS;
 use receipt::{ExactCheck, GateCell, GateRecord, GateSide, Outcome, Rule};
@@ -112,18 +112,13 @@ struct Outputs<'a> {
 /// One process pair: its rounds go to the cells, and what it computed to the checks.
 fn pair(plan: &Plan<'_>, record: &mut GateRecord, outputs: &mut Outputs<'_>, progress: &Progress) -> Result<()> {
     let GateRecord { cells, checks, .. } = record;
-    let Job { cells: job_cells, .. } = plan.job;
-    let job_cell = |i: usize| plan.index.iter().position(|&own| own == i).map(|at| &job_cells[at]);
-    let computed = |i: usize, hashes: [String; 2]| -> Result<()> {
-        let Some(cell) = job_cell(i) else { return Ok(()) };
-        match &outputs.first[i] {
-            Some(before) => exact::same_as_before(cell, before, &hashes),
-            None => {
-                let exact = outputs.kernels.iter().any(|k| k.id == cell.kernel && k.exact);
-                checks.extend(exact::output(cell, exact, &hashes, outputs.stored));
-                outputs.first[i] = Some(hashes);
-                Ok(())
-            }
+    let computed = |i: usize, cell: &JobCell, hashes: [String; 2]| match &outputs.first[i] {
+        Some(before) => exact::same_as_before(cell, before, &hashes),
+        None => {
+            let exact = outputs.kernels.iter().any(|k| k.id == cell.kernel && k.exact);
+            checks.extend(exact::output(cell, exact, &hashes, outputs.stored));
+            outputs.first[i] = Some(hashes);
+            Ok(())
         }
     };
     let say = |cell: &JobCell| {

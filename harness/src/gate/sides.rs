@@ -69,8 +69,11 @@ impl Sides {
 
     /// One process of a side, for what is not timed.
     pub fn process(&self, column: usize, job: &Job) -> Result<Process> {
-        let program = if column == CURRENT { &self.current } else { &self.baseline };
-        Process::start(LABELS[column], program, job.clone(), &self.folder, column)
+        Process::start(LABELS[column], self.program(column), job.clone(), &self.folder, column)
+    }
+
+    fn program(&self, column: usize) -> &Program {
+        if column == CURRENT { &self.current } else { &self.baseline }
     }
 }
 
@@ -103,7 +106,8 @@ impl Trio {
     /// both processes of the baseline the A/A pair would not show it.
     pub fn start(sides: &Sides, job: &Job) -> Result<Self> {
         let plain = Job { inject: None, ..job.clone() };
-        let start = |program: &Program, job: &Job, column: usize| -> Result<Process> {
+        let start = |column: usize| -> Result<Process> {
+            let (program, job) = (sides.program(column), if column == CURRENT { job } else { &plain });
             let path = fresh_copy(&program.path, &sides.folder.join(format!("program-{column}")))?;
             let copy = Program { path, ..program.clone() };
             let process = Process::start(LABELS[column], &copy, job.clone(), &sides.folder, column)?;
@@ -111,11 +115,7 @@ impl Trio {
             fs::remove_file(&copy.path).map_err(|e| Error::io("remove", &copy.path, &e))?;
             Ok(process)
         };
-        Ok(Self([
-            start(&sides.baseline, &plain, BASELINE)?,
-            start(&sides.current, job, CURRENT)?,
-            start(&sides.baseline, &plain, BASELINE_AGAIN)?,
-        ]))
+        Ok(Self([start(BASELINE)?, start(CURRENT)?, start(BASELINE_AGAIN)?]))
     }
 
     /// One of them.

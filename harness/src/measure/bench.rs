@@ -29,6 +29,12 @@ pub struct Bench<'a> {
     heads: HashMap<HeadFormat, Arc<OutputHead>>,
 }
 
+/// A model's weights in one packing, with progress while they are packed.
+pub fn packed(model: &Model, machine: &Machine, packing: &'static Layout, table: CodeTable) -> Result<Weights> {
+    let what = format!("packing weights as {packing}");
+    machine.loading(what, model.packed_bytes(packing), |loading| model.weights(packing, table, loading))
+}
+
 impl<'a> Bench<'a> {
     /// Nothing is packed yet.
     pub fn new(loaded: &'a Loaded, machine: &'a Machine, head: HeadFormat, stop: &'a AtomicBool) -> Self {
@@ -50,11 +56,7 @@ impl<'a> Bench<'a> {
         let (model, packing) = (self.model(), kernel.descriptor().layout);
         let weights = match self.weights.entry((packing, table.0)) {
             Entry::Occupied(found) => Arc::clone(found.get()),
-            Entry::Vacant(empty) => {
-                let (what, bytes) = (format!("packing weights as {packing}"), model.packed_bytes(packing));
-                let packed = self.machine.loading(what, bytes, |loading| model.weights(packing, table, loading))?;
-                Arc::clone(empty.insert(Arc::new(packed)))
-            }
+            Entry::Vacant(empty) => Arc::clone(empty.insert(Arc::new(packed(model, self.machine, packing, table)?))),
         };
         Ok(KernelWeights::new(kernel, weights)?)
     }

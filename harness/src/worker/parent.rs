@@ -7,6 +7,7 @@ use super::protocol::{JobCell, PROTOCOL, Reply, Request};
 use super::start::{Program, Setting, Started, spawn};
 use crate::error::{Error, Exit, Result};
 use crate::interrupt;
+use receipt::titles;
 use std::path::Path;
 use std::process::{Child, ExitStatus};
 use std::time::{Duration, Instant};
@@ -268,18 +269,19 @@ impl Worker {
         }
     }
 
+    /// A cell of the job, by its number.
+    pub fn cell_in_words(&self, cell: usize) -> String {
+        self.cells.get(cell).map_or_else(|| format!("cell {cell}"), ToString::to_string)
+    }
+
     fn words(&self, request: &Request) -> String {
         match request {
             Request::Begin(_) => "begin".into(),
-            Request::Prepare { cell, .. } => {
-                let cell = self.cells.get(*cell).map_or_else(|| format!("cell {cell}"), ToString::to_string);
-                format!("prepare {cell}")
-            }
+            Request::Prepare { cell, .. } => format!("prepare {}", self.cell_in_words(*cell)),
             Request::Text { kernel } => format!("generate and score text with {kernel}"),
             Request::Count { kernel } => format!("count the instructions of {kernel}"),
             Request::Call(call) => {
-                let tokens = if call.tokens > 1 { format!("x{}", call.tokens) } else { String::new() };
-                format!("call {} {}x{}{tokens} of {}", call.op, call.m, call.k, call.kernel)
+                format!("call {} of {}", titles::product(&call.op, call.m, call.k, call.tokens), call.kernel)
             }
             Request::Stop => "stop".into(),
         }

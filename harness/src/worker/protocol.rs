@@ -4,7 +4,7 @@
 
 use crate::scenario::{Cell, Shape};
 use kernels::Operation;
-use receipt::{Build, Injection, Residency};
+use receipt::{Build, Injection, Residency, titles};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -13,8 +13,6 @@ pub const PROTOCOL: u32 = 2;
 
 /// Cells that are a whole model's work.
 pub const TEXT_OPS: [&str; 2] = ["decode", "prefill"];
-/// Cells that are one matrix.
-pub const PRODUCT_OPS: [&str; 3] = ["dequantize", "gemv", "gemm"];
 
 /// What a worker is asked for. Each is answered by one [`Reply`], but for `Stop`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -110,7 +108,7 @@ pub struct Job {
 /// One kernel on one matrix, or with one model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct JobCell {
-    /// One of [`PRODUCT_OPS`] or [`TEXT_OPS`].
+    /// An [`Operation`] by name, or one of [`TEXT_OPS`].
     pub op: String,
     /// Rows; 0 of a text.
     pub m: usize,
@@ -160,8 +158,7 @@ impl fmt::Display for JobCell {
         let Self { op, m, k, tokens, kernel, text, .. } = self;
         match text {
             Some(text) => write!(f, "{op} {} of {kernel}", text.name),
-            None if *tokens > 1 => write!(f, "{op} {m}x{k}x{tokens} of {kernel}"),
-            None => write!(f, "{op} {m}x{k} of {kernel}"),
+            None => write!(f, "{} of {kernel}", titles::product(op, *m, *k, *tokens)),
         }
     }
 }
@@ -171,7 +168,7 @@ impl fmt::Display for JobCell {
 pub struct Call {
     /// Kernel id.
     pub kernel: String,
-    /// One of [`PRODUCT_OPS`].
+    /// An [`Operation`] by name.
     pub op: String,
     /// Rows.
     pub m: usize,

@@ -2,7 +2,7 @@
 
 use super::control::Control;
 use super::product::Products;
-use super::protocol::{Job, JobCell, Offer, PRODUCT_OPS, Ready, Reply, TEXT_OPS, TextResult};
+use super::protocol::{Job, JobCell, Offer, Ready, Reply, TEXT_OPS, TextResult};
 use super::text::Texts;
 use super::visit::{Turns, Visit, parent};
 use crate::build_info;
@@ -52,7 +52,7 @@ impl Session {
             ops: k.ops,
             reason: k.reason,
         });
-        let ops = PRODUCT_OPS.into_iter().chain(TEXT_OPS).map(str::to_owned).collect();
+        let ops = Operation::ALL.map(Operation::name).into_iter().chain(TEXT_OPS).map(str::to_owned).collect();
         Reply::Ready(Box::new(Ready { build: build_info::build(), kernels: kernels.collect(), ops }))
     }
 

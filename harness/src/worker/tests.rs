@@ -1,7 +1,8 @@
 //! Workers that die, hang and talk nonsense: scripts in place of a program.
 
+use super::old;
 use super::parent::{NotStarted, Patience, Worker};
-use super::protocol::{Job, PRODUCT_OPS, Reply, Request};
+use super::protocol::{Job, Reply, Request};
 use super::start::{Program, Setting};
 use crate::error::{Error, Exit};
 use std::io::Write;
@@ -142,7 +143,7 @@ fn an_old_program_is_spoken_to_in_its_words() {
         inject: None,
     };
     let reply = worker.ask(&Request::Begin(Box::new(job)));
-    assert!(matches!(reply, Ok(Reply::Ready(ready)) if ready.ops == PRODUCT_OPS), "no decode and no prefill");
+    assert!(matches!(reply, Ok(Reply::Ready(ready)) if ready.ops == old::OPS), "no decode and no prefill");
     let reply = worker.ask(&Request::Prepare { cell: 0, oracle: true });
     assert!(matches!(reply, Ok(Reply::Prepared { output }) if output == "ab"));
     let kept = |name: &str| std::fs::read_to_string(folder.path().join(name)).expect("written");

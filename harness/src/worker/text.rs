@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::load_model;
 use crate::machine::Machine;
+use crate::measure::bench::packed;
 use crate::measure::generation::greedy;
 use kernels::random::SplitMix64;
 use kernels::{CodeTable, HeadFormat, Kernel, OutputHead};
@@ -102,11 +103,7 @@ impl Loaded {
         let weights = match self.weights.take() {
             Some(weights) if weights.layout == packing => weights,
             // The others are freed by now.
-            _ => {
-                let bytes = self.model.packed_bytes(packing);
-                let pack = format!("packing weights as {packing}");
-                Arc::new(machine.loading(pack, bytes, |l| self.model.weights(packing, CodeTable::TERNARY, l))?)
-            }
+            _ => Arc::new(packed(&self.model, machine, packing, CodeTable::TERNARY)?),
         };
         self.weights = Some(Arc::clone(&weights));
         let decoder = Decoder::of(&self.model, KernelWeights::new(kernel, weights)?, Arc::clone(&self.head));

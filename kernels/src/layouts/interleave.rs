@@ -9,12 +9,27 @@
 //! bit leaves its byte, because codes are at most 3. Both directions work on such words.
 
 use super::i2s_rows::{BLOCK_BYTES, I2sRows, PADDING};
+use crate::layout::Layout;
 
 /// Elements along k in a step.
-pub(super) const STEP_K: usize = 16;
+const STEP_K: usize = 16;
+
+/// The layout of so many rows side by side.
+pub(super) const fn layout<const ROWS: usize>(name: &'static str) -> Layout {
+    Layout {
+        name,
+        rows: ROWS,
+        block_k: STEP_K,
+        block_bytes: 4 * ROWS,
+        pack: pack::<ROWS>,
+        unpack: unpack::<ROWS>,
+        from_i2s: |_, rows, _, packed| from_i2s::<ROWS>(rows, packed),
+        ..Layout::PLAIN
+    }
+}
 
 /// Packs `ROWS` rows of codes; the row length is a multiple of [`STEP_K`].
-pub(super) fn pack<const ROWS: usize>(codes: &[u8], packed: &mut [u8]) {
+fn pack<const ROWS: usize>(codes: &[u8], packed: &mut [u8]) {
     for (r, row) in codes.chunks_exact((codes.len() / ROWS).max(1)).enumerate() {
         for (step, codes) in packed.chunks_exact_mut(4 * ROWS).zip(row.as_chunks::<STEP_K>().0) {
             let [w0, w1, w2, w3] = words(codes);
@@ -24,7 +39,7 @@ pub(super) fn pack<const ROWS: usize>(codes: &[u8], packed: &mut [u8]) {
 }
 
 /// The inverse of [`pack`].
-pub(super) fn unpack<const ROWS: usize>(packed: &[u8], codes: &mut [u8]) {
+fn unpack<const ROWS: usize>(packed: &[u8], codes: &mut [u8]) {
     for (r, row) in codes.chunks_exact_mut((codes.len() / ROWS).max(1)).enumerate() {
         for (step, codes) in packed.chunks_exact(4 * ROWS).zip(row.as_chunks_mut::<STEP_K>().0) {
             let word = u32::from_le_bytes([step[4 * r], step[4 * r + 1], step[4 * r + 2], step[4 * r + 3]]);
@@ -37,7 +52,7 @@ pub(super) fn unpack<const ROWS: usize>(packed: &[u8], codes: &mut [u8]) {
 
 /// Packs up to `ROWS` rows of an I2_S tensor. The fields of a dword of either layout are the same four
 /// bytes' planes; only which four dwords they come from differs, so a step is shifts and masks, for all rows at once.
-pub(super) fn from_i2s<const ROWS: usize>(rows: I2sRows<'_>, packed: &mut [u8]) {
+fn from_i2s<const ROWS: usize>(rows: I2sRows<'_>, packed: &mut [u8]) {
     const HALF: usize = BLOCK_BYTES / 2;
     // Steps 2p and 2p + 1 of a block are the first and the second half of plane p.
     let steps_of_a_block = packed.chunks_exact_mut(8 * 4 * ROWS);
@@ -65,4 +80,30 @@ pub(super) fn words<const N: usize, const W: usize>(codes: &[u8; N]) -> [u32; W]
     const { assert!(N == 4 * W) };
     let (quads, _) = codes.as_chunks::<4>();
     std::array::from_fn(|w| u32::from_le_bytes(quads[w]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_lies_where_the_layout_says() {
+        code_lies(&super::super::tile8::LAYOUT, [(0, 0), (0, 1), (3, 5), (7, 15), (2, 16), (7, 47)]);
+        code_lies(&super::super::vnni16::LAYOUT, [(0, 0), (0, 1), (3, 5), (7, 15), (12, 16), (15, 47)]);
+    }
+
+    /// Code 3 in each of these places, row and k, alone among zeros.
+    fn code_lies(layout: &Layout, places: [(usize, usize); 6]) {
+        const K: usize = 48;
+        for (row, k) in places {
+            let mut codes = vec![0u8; layout.rows * K];
+            codes[row * K + k] = 3;
+            let mut packed = vec![0u8; layout.rows * K / 4];
+            (layout.pack)(&codes, &mut packed);
+            let (step, plane, j) = (k / 16, k % 16 / 4, k % 4);
+            let byte = step * 4 * layout.rows + row * 4 + j;
+            let found = packed.iter().position(|&b| b != 0);
+            assert_eq!((found, packed[byte]), (Some(byte), 3 << (2 * plane)), "{layout}");
+        }
+    }
 }

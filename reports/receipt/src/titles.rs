@@ -13,6 +13,12 @@ pub fn shape(cell: &MicroCell) -> String {
     format!("{}×{}{tokens}", cell.m, cell.k)
 }
 
+/// `gemv 6912x2560`, or `gemm 2560x2560x32` of a batch: what is typed for it too.
+pub fn product(op: &str, m: usize, k: usize, tokens: usize) -> String {
+    let tokens = if tokens > 1 { format!("x{tokens}") } else { String::new() };
+    format!("{op} {m}x{k}{tokens}")
+}
+
 /// Where the weights were, in words.
 pub fn residency(r: Residency) -> &'static str {
     match r {

@@ -121,9 +121,8 @@ pub fn title(cell: &GateCell) -> String {
     if let Some(model) = &cell.model {
         return format!("{} {}", cell.kernel, crate::titles::gated_text(&cell.op, cell.tokens, model));
     }
-    let tokens = if cell.tokens > 1 { format!("x{}", cell.tokens) } else { String::new() };
-    let place = crate::titles::residency(cell.residency);
-    format!("{} {} {}x{}{tokens} {place}", cell.kernel, cell.op, cell.m, cell.k)
+    let product = crate::titles::product(&cell.op, cell.m, cell.k, cell.tokens);
+    format!("{} {product} {}", cell.kernel, crate::titles::residency(cell.residency))
 }
 
 #[cfg(test)]
