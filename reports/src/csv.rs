@@ -2,8 +2,9 @@
 //! a kernel's throughput and end-to-end tokens/s have columns of their own, so that no spreadsheet adds them up.
 
 use super::query;
-use receipt::{Error, Result};
-use receipt::{GateCell, GenerationKernel, GenerationRecord, MicroCell, Ratio, Receipt, Residency};
+use receipt::{
+    Error, GateCell, GenerationKernel, GenerationRecord, MicroCell, Operation, Ratio, Receipt, Residency, Result,
+};
 use serde::Serialize;
 
 /// One row. `kind` says which of the optional columns are filled.
@@ -68,7 +69,7 @@ pub fn measurements(receipt: &Receipt) -> Result<Vec<u8>> {
     }
     if let Some(generation) = &receipt.generation {
         for kernel in &generation.kernels {
-            for op in ["prefill", "decode"] {
+            for op in [Operation::Prefill, Operation::Decode] {
                 csv.serialize(generation_row(receipt, &status, generation, kernel, op)).map_err(|e| broken(&e))?;
             }
         }
@@ -131,9 +132,9 @@ fn micro_row<'a>(receipt: &'a Receipt, status: &'a str, cell: &'a MicroCell, i: 
         kind: "kernel",
         scenario: &receipt.scenario.name,
         run_status: status,
-        family: &cell.family,
+        family: cell.family.name(),
         kernel: &summary.kernel,
-        op: &cell.op,
+        op: cell.op.name(),
         m: Some(cell.m),
         k: Some(cell.k),
         tokens: Some(cell.tokens),
@@ -166,9 +167,9 @@ fn gate_row<'a>(receipt: &'a Receipt, status: &'a str, cell: &'a GateCell) -> Ro
         kind: "gate",
         scenario: &receipt.scenario.name,
         run_status: status,
-        family: &cell.family,
+        family: cell.family.name(),
         kernel: &cell.kernel,
-        op: &cell.op,
+        op: cell.op.name(),
         m: Some(cell.m).filter(|_| speed.is_none()),
         k: Some(cell.k).filter(|_| speed.is_none()),
         tokens: Some(cell.tokens),
@@ -200,17 +201,17 @@ fn generation_row<'a>(
     status: &'a str,
     generation: &'a GenerationRecord,
     kernel: &'a GenerationKernel,
-    op: &'a str,
+    op: Operation,
 ) -> Row<'a> {
-    let decode = op == "decode";
+    let decode = op == Operation::Decode;
     let speed = if decode { kernel.decode_tokens_per_s } else { kernel.prefill_tokens_per_s };
     Row {
         kind: "end_to_end",
         scenario: &receipt.scenario.name,
         run_status: status,
-        family: &kernel.family,
+        family: kernel.family.name(),
         kernel: &kernel.kernel,
-        op,
+        op: op.name(),
         threads: generation.threads,
         rounds: kernel.rounds.len(),
         // Zero stands for "fewer than two tokens", which is no speed.

@@ -4,11 +4,11 @@ use super::sides::Asked;
 use crate::error::{Exit, Result};
 use crate::load_model;
 use crate::machine::Machine;
+use crate::operation::recorded;
 use crate::scenario::{Cell, Scenario};
-use crate::worker::protocol::{JobCell, JobText, Offer, TEXT_OPS};
-use kernels::Family;
+use crate::worker::protocol::{JobCell, JobText, Offer};
 use receipt::judge::gate::verdict;
-use receipt::{GateCell, Residency, Rule, Unsupported};
+use receipt::{Family, GateCell, Operation, Residency, Rule, Unsupported};
 
 /// The model that is decoded by default: it is in the program.
 const BUILTIN: &str = "builtin";
@@ -34,14 +34,15 @@ pub fn products(scenario: &Scenario, machine: &Machine, kernels: &[Offer]) -> Ve
     for family in Family::ALL {
         let from = cells.len();
         for Cell { op, shape, tokens, residency } in scenario.cells(l2) {
-            let has = |k: &&Offer| k.family == family.name() && k.ops.iter().any(|o| o == op.name());
+            let op = recorded(op);
+            let has = |k: &&Offer| k.family == Some(family) && k.ops.contains(&op);
             cells.extend(kernels.iter().filter(has).map(|kernel| JobCell {
-                op: op.name().into(),
+                op,
                 m: shape.m,
                 k: shape.k,
                 tokens,
                 residency,
-                family: family.name().into(),
+                family,
                 kernel: kernel.id.clone(),
                 text: None,
             }));
@@ -74,27 +75,32 @@ fn large_texts(kernels: &[Offer]) -> Result<Vec<JobCell>> {
 
 /// Prefill only of a kernel with a gemm: another takes a prompt token by token, which is decoding without the head.
 fn of_model(kernel: &Offer, model: &JobText, tokens: Tokens, residency: Residency) -> Vec<JobCell> {
-    let cell = |op: &str, tokens: usize| JobCell {
-        op: op.into(),
+    let Some(family) = kernel.family else { return Vec::new() };
+    let cell = |op, tokens: usize| JobCell {
+        op,
         m: 0,
         k: 0,
         tokens,
         residency,
-        family: kernel.family.clone(),
+        family,
         kernel: kernel.id.clone(),
         text: Some(model.clone()),
     };
-    let prefill = kernel.ops.iter().any(|op| op == "gemm").then(|| cell("prefill", tokens.prompt));
-    [Some(cell("decode", 1)), prefill].into_iter().flatten().collect()
+    let prefill = kernel.ops.contains(&Operation::Gemm).then(|| cell(Operation::Prefill, tokens.prompt));
+    [Some(cell(Operation::Decode, 1)), prefill].into_iter().flatten().collect()
 }
 
 /// All that this gate times, and what it cannot.
-pub fn all(asked: &Asked<'_>, kernels: &[Offer], ops: &[Vec<String>; 2]) -> Result<(Vec<JobCell>, Vec<Unsupported>)> {
+pub fn all(
+    asked: &Asked<'_>,
+    kernels: &[Offer],
+    ops: &[Vec<Operation>; 2],
+) -> Result<(Vec<JobCell>, Vec<Unsupported>)> {
     let (mut cells, mut unsupported) = (products(asked.scenario, asked.machine, kernels), Vec::new());
     if kernels.is_empty() || asked.scenario.generate.is_none() {
         return Ok((cells, unsupported));
     }
-    let knows = |side: &Vec<String>| TEXT_OPS.iter().all(|op| side.iter().any(|known| known == op));
+    let knows = |side: &Vec<Operation>| [Operation::Decode, Operation::Prefill].iter().all(|op| side.contains(op));
     let left_out = |what: &str, reason: String| Unsupported { kernel: what.into(), reason };
     if let Some(side) = ops.iter().position(|side| !knows(side)) {
         let who = ["the baseline", "the current build"][side];
@@ -117,13 +123,13 @@ pub fn all(asked: &Asked<'_>, kernels: &[Offer], ops: &[Vec<String>; 2]) -> Resu
 pub fn fresh(cell: &JobCell, rule: &Rule, threads: usize) -> GateCell {
     GateCell {
         kernel: cell.kernel.clone(),
-        op: cell.op.clone(),
+        op: cell.op,
         m: cell.m,
         k: cell.k,
         model: cell.text.as_ref().map(|text| text.name.clone()),
         tokens: cell.tokens,
         residency: cell.residency,
-        family: cell.family.clone(),
+        family: cell.family,
         threads,
         calls_per_epoch: 0,
         pairs: Vec::new(),
