@@ -150,6 +150,35 @@ fn a_cell_whose_worker_dies_says_so_and_the_others_are_compared() {
     }
 }
 
+/// What starts the worker passes on stdin and stdout only, and from the second cell on the worker is not heard any more.
+#[test]
+fn a_cell_whose_worker_falls_silent_says_so_and_the_others_are_compared() {
+    let dir = TempDir::new().expect("a folder");
+    let silent = dir.path().join("silent.sh");
+    let script = format!(
+        "#!/bin/sh\n\
+         [ \"$2\" = --channel ] && {{ echo 'this command is started by tritbench itself, with a socket to speak over' >&2; exit 2; }}\n\
+         '{}' \"$@\" | while IFS= read -r line; do\n\
+         case $line in *prepared*) cells=x$cells ;; esac\n\
+         [ \"$cells\" != xx ] || cat >/dev/null\n\
+         printf '%s\\n' \"$line\"\n\
+         done\n",
+        own()
+    );
+    std::fs::write(&silent, script).expect("written");
+    let out = text(&dir.path().join("run"));
+    let args = ["gate", "--against", &own(), "--current", &text(&silent), "--scenario", &scenario(&dir)];
+    let output = harness().args(args).args(["--out", &out, "--json"]).env("TRITBENCH_WORKER_PATIENCE", "15").output();
+    let output = output.expect("starts");
+    let gate = parsed(&output);
+    assert_eq!((output.status.code(), &gate["outcome"]), (Some(1), &"FAIL".into()), "{}", stderr(&output));
+    let (heard, lost) = (&gate["cells"][0], &gate["cells"][1]);
+    assert!(heard["pairs"].as_array().is_some_and(|pairs| pairs.len() >= 12), "{heard}");
+    let reason = lost["broken"]["current"].as_str().expect("a reason");
+    assert_eq!(reason, "the current build: the worker did not answer `prepare gemv 64x256 of scalar-i8` within 15 s");
+    json(&["receipt", "verify", &out, "--json"]);
+}
+
 #[test]
 fn a_planted_slowdown_is_recorded_and_formats_are_kept() {
     let dir = TempDir::new().expect("a folder");
