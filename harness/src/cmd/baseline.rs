@@ -68,7 +68,7 @@ pub struct BaselineSaveArgs {
     #[arg(long, value_name = "FILE")]
     pub binary: Option<PathBuf>,
     /// Replace a baseline of this name
-    #[arg(long)]
+    #[arg(long, visible_alias = "force")]
     pub replace: bool,
     /// Seed of data and order
     #[arg(long, default_value_t = 1)]

@@ -85,6 +85,14 @@ impl RunFolder {
     }
 }
 
+/// Refuses a folder that holds what a run writes: for whoever renders one run's receipt into another's folder.
+pub fn refuse_to_replace(folder: &Path) -> Result<()> {
+    match OUTPUTS.iter().map(|name| folder.join(name)).find(|path| path.exists()) {
+        Some(path) => Err(Error::input(format!("{} exists; add --force to replace it", path.display()))),
+        None => Ok(()),
+    }
+}
+
 /// The deepest part of `path` that is there.
 fn existing(path: &Path) -> &Path {
     let there = path.ancestors().find(|p| !p.as_os_str().is_empty() && p.exists());
