@@ -46,13 +46,15 @@ pub fn build(revision: &Revision, folder: &Path) -> Result<Kept> {
     note(format!("building {label} with {} in {}", cargo.words(), builds.folder.display()));
     let tree = builds.check_out(revision)?;
     let lock_file = fs::read(tree.path.join("Cargo.lock")).unwrap_or_default();
-    let name: String = sha256_hex(format!("{} {}", cargo.words(), sha256_hex(&lock_file)).as_bytes());
+    let name = sha256_hex(format!("{} {}", cargo.words(), sha256_hex(&lock_file)).as_bytes());
     let target = builds.target(&name[..12])?;
     let built = target.join(BUILT);
     let again = fs::read_to_string(&built).is_ok_and(|last| last == revision.commit);
     tree.set_age(if again { OLD } else { NEW })?;
     // Whatever ends this build before its end, the next one begins anew.
-    let _ = fs::remove_file(&built);
+    if built.exists() {
+        fs::remove_file(&built).map_err(|e| Error::io("remove", &built, &e))?;
+    }
     let program = cargo.build(&label, &tree.path, &target)?;
     fs::write(&built, &revision.commit).map_err(|e| Error::io("write", &built, &e))?;
     // Kept before the lock is given back, because another revision's program comes to the same place.
@@ -91,7 +93,7 @@ impl Builds {
         Ok(Self { folder, _lock: file })
     }
 
-    /// The target folder of this name. Others that were not used lately go, and so does what killed gates left, and gates
+    /// The target folder of this name. Others that were not used lately go, and so does what was built here by gates
     /// that had one target folder for everything.
     fn target(&self, name: &str) -> Result<PathBuf> {
         let target = self.folder.join(format!("{TARGET}{name}"));

@@ -37,7 +37,7 @@ impl Git {
     pub fn run<S: AsRef<OsStr>>(&self, args: &[S]) -> Result<std::result::Result<String, Refused>> {
         let mut command = Command::new("git");
         self.leave_hook(&mut command);
-        // No hook of the user's runs because a gate checks a revision out, and a remote that wants a password is refused.
+        // No hook of the user's runs because a gate checks a revision out; a remote that wants a password is refused.
         command.args(["-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false"]).args(args);
         command.env("LC_ALL", "C").env("GIT_TERMINAL_PROMPT", "0");
         let words: Vec<_> = args.iter().map(|arg| arg.as_ref().to_string_lossy().into_owned()).collect();
