@@ -123,6 +123,7 @@ fn a_cell_whose_worker_dies_says_so_and_the_others_are_compared() {
     let limited = dir.path().join("limited.sh");
     // Room for the program and its threads, not for a quarter of a GiB of codes.
     std::fs::write(&limited, format!("#!/bin/sh\nulimit -v 220000\nexec '{}' \"$@\"\n", own())).expect("written");
+    std::fs::set_permissions(&limited, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("set");
     let limited = text(&limited);
     for (side, outcome) in [("current", "FAIL"), ("baseline", "UNSUPPORTED")] {
         let (against, current) = if side == "current" { (own(), limited.clone()) } else { (limited.clone(), own()) };
@@ -262,8 +263,8 @@ fn what_cannot_be_gated_is_one_line() {
     let other = if cfg!(unix) { "/bin/true" } else { "cmd.exe" };
     let cases: [(&[&str], i32, &str); 8] = [
         (&["gate"], 2, "--baseline"),
-        (&["gate", "--against", "no-such-revision"], 2, "neither a program nor a git revision"),
-        (&["gate", "--against", &text(&not_a_program), "--scenario", &scenario], 5, "the baseline"),
+        (&["gate", "--against", "no-such-revision"], 2, "--against no-such-revision"),
+        (&["gate", "--against", &text(&not_a_program), "--scenario", &scenario], 2, "not executable"),
         (&["gate", "--against", other, "--scenario", &scenario], 5, "the baseline"),
         (&["gate", "--against", &own(), "--scenario", &scenario, "--delta", "0"], 2, "--delta 0"),
         (&["gate", "--against", &own(), "--scenario", &scenario, "--inject", "scalar:x"], 2, "KERNEL:PERCENT"),

@@ -2,6 +2,7 @@
 
 use super::call::{Call, Method, refused};
 use super::watchdog::Watchdog;
+use crate::build_info;
 use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::operation::recorded;
@@ -46,8 +47,7 @@ pub struct Tracee {
 impl Tracee {
     /// Starts a worker and waits until it has checked the kernel and stopped.
     pub fn start(kernel: &Kernel, call: Call, method: Method) -> Result<Self> {
-        // The very program that asks, even if its file has been replaced since.
-        let program = Program { path: "/proc/self/exe".into(), speech: Speech::Channel };
+        let program = Program { path: build_info::own_program(), speech: Speech::Channel };
         let request = CallRequest {
             kernel: kernel.id().into(),
             op: recorded(call.op),

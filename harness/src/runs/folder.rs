@@ -11,13 +11,15 @@ use std::path::{Path, PathBuf};
 /// More than a default run writes.
 const PROBE_BYTES: usize = 8 << 20;
 /// What a run writes, besides `receipt.json`.
-const OUTPUTS: [&str; 4] = ["receipt.json", "measurements.csv", "report.html", "charts"];
+const OUTPUTS: [&str; 5] = ["receipt.json", "measurements.csv", "report.html", "summary.md", "charts"];
 
 /// A folder that can be written to.
 pub struct RunFolder {
     path: PathBuf,
     /// Whether it was made for this run.
     made: bool,
+    /// Whether its first receipt is written.
+    begun: bool,
     /// Where the run went that was there before.
     earlier: Option<PathBuf>,
 }
@@ -38,7 +40,7 @@ impl RunFolder {
         let made = out.is_none() || !asked.exists();
         fs::create_dir_all(asked).map_err(hint)?;
         let path = if out.is_none() { new_folder(&runs, scenario, timestamp)? } else { asked.to_path_buf() };
-        Ok(Self { path, made, earlier: None })
+        Ok(Self { path, made, begun: false, earlier: None })
     }
 
     /// Where it is.
@@ -48,22 +50,25 @@ impl RunFolder {
 
     /// Writes the first receipt, after moving a run that the folder already holds to `earlier/` inside it.
     pub fn begin(&mut self, receipt: &Receipt) -> Result<()> {
-        if self.path.join(OUTPUTS[0]).exists() {
+        if OUTPUTS.iter().any(|name| self.path.join(name).exists()) {
             let earlier = self.path.join("earlier");
             let target =
                 (1..).map(|n| earlier.join(n.to_string())).find(|p| !p.exists()).unwrap_or_else(|| earlier.clone());
             fs::create_dir_all(&target).map_err(|e| Error::io("create", &target, &e))?;
             move_outputs(&self.path, &target)?;
-            note(format!("{} holds an earlier run; moved it to {}", self.path.display(), target.display()));
+            note(format!("{} holds an earlier run's files; moved them to {}", self.path.display(), target.display()));
             self.earlier = Some(target);
         }
+        self.begun = true;
         self.save(receipt).map(|_| ())
     }
 
     /// Leaves the folder as it was found: for a run that ends before it measured anything.
     pub fn abandon(&self) {
         // Best effort: the error that ended the run is the one to report.
-        let _ = fs::remove_file(self.path.join(OUTPUTS[0]));
+        if self.begun {
+            let _ = fs::remove_file(self.path.join(OUTPUTS[0]));
+        }
         if let Some(earlier) = &self.earlier {
             let _ = move_outputs(earlier, &self.path).map(|()| {
                 let _ = fs::remove_dir(earlier);
@@ -77,6 +82,14 @@ impl RunFolder {
     /// Writes the receipt; whole or not at all.
     pub fn save(&self, receipt: &Receipt) -> Result<PathBuf> {
         crate::receipt_file::write_receipt(receipt, &self.path)
+    }
+}
+
+/// Refuses a folder that holds what a run writes: for whoever renders one run's receipt into another's folder.
+pub fn refuse_to_replace(folder: &Path) -> Result<()> {
+    match OUTPUTS.iter().map(|name| folder.join(name)).find(|path| path.exists()) {
+        Some(path) => Err(Error::input(format!("{} exists; add --force to replace it", path.display()))),
+        None => Ok(()),
     }
 }
 
