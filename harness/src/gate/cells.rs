@@ -1,14 +1,15 @@
 //! What a gate times: the scenario's matrices, and what users feel, decoding and prefill of a whole model.
 
+use super::gaps;
 use super::sides::Asked;
 use crate::error::{Exit, Result};
 use crate::load_model;
 use crate::machine::Machine;
 use crate::scenario::{Cell, Scenario};
-use crate::worker::protocol::{JobCell, JobText, Offer, TEXT_OPS};
+use crate::worker::protocol::{JobCell, JobText, Offer};
 use kernels::Family;
 use receipt::judge::gate::verdict;
-use receipt::{GateCell, Residency, Rule, Unsupported};
+use receipt::{Gap, GateCell, LeftOut, Residency, Rule};
 
 /// The model that is decoded by default: it is in the program.
 const BUILTIN: &str = "builtin";
@@ -89,28 +90,29 @@ fn of_model(kernel: &Offer, model: &JobText, tokens: Tokens, residency: Residenc
 }
 
 /// All that this gate times, and what it cannot.
-pub fn all(asked: &Asked<'_>, kernels: &[Offer], ops: &[Vec<String>; 2]) -> Result<(Vec<JobCell>, Vec<Unsupported>)> {
-    let (mut cells, mut unsupported) = (products(asked.scenario, asked.machine, kernels), Vec::new());
-    if kernels.is_empty() || asked.scenario.generate.is_none() {
-        return Ok((cells, unsupported));
-    }
-    let knows = |side: &Vec<String>| TEXT_OPS.iter().all(|op| side.iter().any(|known| known == op));
-    let left_out = |what: &str, reason: String| Unsupported { kernel: what.into(), reason };
-    if let Some(side) = ops.iter().position(|side| !knows(side)) {
-        let who = ["the baseline", "the current build"][side];
-        unsupported
-            .push(left_out("decode and prefill", format!("{who} does not know these cells; it is an older build")));
-        return Ok((cells, unsupported));
-    }
-    cells.extend(texts(kernels));
-    if asked.full {
-        match large_texts(kernels) {
-            Ok(large) => cells.extend(large),
-            Err(error) if error.exit() == Exit::Interrupted => return Err(error),
-            Err(error) => unsupported.push(left_out(&format!("decode and prefill of {LARGE}"), error.to_string())),
+pub fn all(asked: &Asked<'_>, kernels: &[Offer], ops: &[Vec<String>; 2]) -> Result<(Vec<JobCell>, Vec<LeftOut>)> {
+    let mut cells = products(asked.scenario, asked.machine, kernels);
+    let generates = !kernels.is_empty() && asked.scenario.generate.is_some();
+    let (known, mut left_out) = gaps::texts(ops, generates);
+    if generates && !known.is_empty() {
+        let mut of_models = texts(kernels);
+        if asked.full {
+            match large_texts(kernels) {
+                Ok(large) => of_models.extend(large),
+                Err(error) if error.exit() == Exit::Interrupted => return Err(error),
+                Err(error) => {
+                    left_out.push(gaps::row(
+                        format!("{} of {LARGE}", known.join(" and ")),
+                        error.to_string(),
+                        Gap::NotMade,
+                    ));
+                }
+            }
         }
+        cells.extend(of_models.into_iter().filter(|cell| known.contains(&cell.op.as_str())));
     }
-    Ok((cells, unsupported))
+    left_out.extend(gaps::not_repeated(&asked.stored, kernels, &cells));
+    Ok((cells, left_out))
 }
 
 /// A cell in the record before it is measured.

@@ -3,6 +3,7 @@
 mod baseline;
 mod cells;
 mod exact;
+mod gaps;
 mod lockstep;
 mod process;
 mod proof;

@@ -107,6 +107,9 @@ pub const PATTERNS: [Pattern; 7] = [
     Pattern::Squared,
 ];
 
+/// How each chart's file begins, by which it is told from another's.
+pub const START: &str = "<svg class=\"chart\"";
+
 /// Draws a chart and wraps it: `id` makes the title's and description's ids unique in a page.
 pub fn draw(id: &str, size: (i32, i32), title: &str, description: &str, paint: impl FnOnce(&mut Canvas<'_>)) -> String {
     let mut svg = String::new();
@@ -124,7 +127,7 @@ pub fn draw(id: &str, size: (i32, i32), title: &str, description: &str, paint: i
     }
     let svg = compact(&svg);
     let open = format!(
-        "<svg class=\"chart\" role=\"img\" font-family=\"sans-serif\" aria-labelledby=\"{id}-title\" \
+        "{START} role=\"img\" font-family=\"sans-serif\" aria-labelledby=\"{id}-title\" \
          aria-describedby=\"{id}-desc\" "
     );
     let head = format!(
