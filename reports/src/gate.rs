@@ -152,3 +152,7 @@ pub fn annotation(level: &str, text: &str) -> String {
 fn command(text: &str) -> String {
     text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
 }
+
+#[cfg(test)]
+#[path = "gate_tests.rs"]
+mod tests;
