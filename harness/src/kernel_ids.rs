@@ -45,7 +45,7 @@ mod tests {
     #[test]
     fn every_registered_kernel_has_its_file_where_the_page_says() {
         for kernel in registry::KERNELS {
-            let source = reports::kernel_source(kernel.family().name(), kernel.id);
+            let source = reports::kernel_source(crate::operation::family(kernel.family()), kernel.id);
             let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(source);
             assert!(file.is_file(), "{}", file.display());
         }

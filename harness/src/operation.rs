@@ -1,7 +1,7 @@
-//! A kernel's operation, as a flag.
+//! A kernel's operation and family: as a flag, and as receipts and workers hold them.
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use kernels::Operation;
+use kernels::{Family, Operation};
 
 /// The operations by name, and what help says of each.
 pub fn flag() -> impl TypedValueParser<Value = Operation> {
@@ -13,4 +13,48 @@ pub fn flag() -> impl TypedValueParser<Value = Operation> {
         })
     });
     PossibleValuesParser::new(values).try_map(|name| Operation::parse(&name).ok_or("no such operation"))
+}
+
+/// The operation in a record.
+pub const fn recorded(operation: Operation) -> receipt::Operation {
+    match operation {
+        Operation::Dequantize => receipt::Operation::Dequantize,
+        Operation::Gemv => receipt::Operation::Gemv,
+        Operation::Gemm => receipt::Operation::Gemm,
+    }
+}
+
+/// The kernel's operation; none of a text.
+pub const fn of_kernels(recorded: receipt::Operation) -> Option<Operation> {
+    match recorded {
+        receipt::Operation::Dequantize => Some(Operation::Dequantize),
+        receipt::Operation::Gemv => Some(Operation::Gemv),
+        receipt::Operation::Gemm => Some(Operation::Gemm),
+        receipt::Operation::Decode | receipt::Operation::Prefill => None,
+    }
+}
+
+/// The family in a record.
+pub const fn family(family: Family) -> receipt::Family {
+    match family {
+        Family::W2A32 => receipt::Family::W2A32,
+        Family::W2A8 => receipt::Family::W2A8,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_have_the_names_of_kernels() {
+        for operation in Operation::ALL {
+            assert_eq!(recorded(operation).name(), operation.name());
+            assert_eq!(of_kernels(recorded(operation)), Some(operation));
+        }
+        for own in Family::ALL {
+            assert_eq!(family(own).name(), own.name());
+        }
+        assert_eq!(Family::ALL.len(), receipt::Family::ALL.len());
+    }
 }

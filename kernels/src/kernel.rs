@@ -83,7 +83,7 @@ impl Kernel {
         unsafe {
             dequantize(Dequantize {
                 codes: weights.panels(&rows),
-                row_bytes: weights.layout().panel_bytes(weights.k()),
+                row_bytes: weights.panel_bytes(),
                 scales: weights.scales(&rows),
                 table: weights.table().0,
                 k: weights.k(),
@@ -119,7 +119,7 @@ impl Kernel {
         unsafe {
             gemv(GemvF32 {
                 codes: weights.panels(&rows),
-                row_bytes: weights.layout().panel_bytes(weights.k()),
+                row_bytes: weights.panel_bytes(),
                 scales: weights.scales(&rows),
                 table: weights.table().0,
                 x: x.padded(),
@@ -161,7 +161,7 @@ impl Kernel {
         unsafe {
             gemv(GemvI8 {
                 codes: weights.panels(&rows),
-                panel_bytes: weights.layout().panel_bytes(weights.k()),
+                panel_bytes: weights.panel_bytes(),
                 x: x.padded(),
                 x_sum: x.sum(),
                 y,
@@ -199,7 +199,7 @@ impl Kernel {
             (0..x.len()).for_each(|t| y.token(t).fill(0));
             return Ok(());
         }
-        let panel_bytes = weights.layout().panel_bytes(weights.k());
+        let panel_bytes = weights.panel_bytes();
         // SAFETY: `new` checked that the CPU has the features that the function enables.
         unsafe { gemm(GemmI8 { codes: weights.panels(&rows), panel_bytes, x, y }) };
         Ok(())
@@ -218,7 +218,7 @@ impl Kernel {
             });
         }
         let panel_rows = actual.rows;
-        if !rows.start.is_multiple_of(panel_rows) {
+        if rows.start != 0 && !rows.start.is_multiple_of(panel_rows) {
             return Err(KernelError::PanelBoundary { row: rows.start, layout: actual, panel_rows });
         }
         Ok(())

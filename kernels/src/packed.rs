@@ -21,6 +21,10 @@ pub struct PackedWeights {
     rows: usize,
     k: usize,
     codes: AlignedBuffer<u8>,
+    /// Bytes of a panel and scales of a row. Kept, because a layout's numbers are known at run time only, and the
+    /// divisions cost a call on one row of 256 weights a twentieth of its time.
+    panel_bytes: usize,
+    row_scales: usize,
     table: CodeTable,
     /// Scales by block if the layout has them, else empty.
     block_scales: Vec<f32>,
@@ -60,7 +64,7 @@ impl PackedWeights {
         let (rows, k) = (source.rows(), source.k());
         let mut this = Self::without_codes(layout, rows, k, CodeTable::TERNARY, Scales::PerTensor(scale))?;
         let mut codes = this.room_for_codes()?;
-        let (panel_rows, panel_bytes, row_bytes) = (layout.rows, layout.panel_bytes(k), source.row_bytes());
+        let (panel_rows, panel_bytes, row_bytes) = (layout.rows, this.panel_bytes, source.row_bytes());
         if panel_bytes == 0 {
             return Ok(this);
         }
@@ -125,7 +129,8 @@ impl PackedWeights {
             return Err(KernelError::TernaryOnly { layout, table: table.0 });
         }
         layout.code_bytes(rows, k).ok_or(too_large)?;
-        let blocks = rows * scales_a_row(layout, k);
+        let (panel_bytes, row_scales) = (layout.panel_bytes(k), scales_a_row(layout, k));
+        let blocks = rows * row_scales;
         let (block_scales, tensor_scale) = match scales {
             Scales::PerTensor(scale) if layout.group.is_some() => (vec![scale; blocks], Some(scale)),
             Scales::PerTensor(scale) => (Vec::new(), Some(scale)),
@@ -143,7 +148,7 @@ impl PackedWeights {
             }
         };
         let codes = AlignedBuffer::zeroed(0);
-        Ok(Self { layout, rows, k, codes, table, block_scales, tensor_scale })
+        Ok(Self { layout, rows, k, codes, panel_bytes, row_scales, table, block_scales, tensor_scale })
     }
 
     fn room_for_codes(&self) -> Result<AlignedBuffer<u8>, KernelError> {
@@ -157,7 +162,7 @@ impl PackedWeights {
     /// # Errors
     /// [`KernelError::InvalidCode`] for the first code above `largest`.
     fn fill(&mut self, largest: u8, mut row_codes: impl FnMut(usize, &mut [u8])) -> Result<(), KernelError> {
-        let (panel_rows, panel_bytes) = (self.layout.rows, self.layout.panel_bytes(self.k));
+        let (panel_rows, panel_bytes) = (self.layout.rows, self.panel_bytes);
         if panel_bytes == 0 {
             return Ok(());
         }
@@ -222,13 +227,21 @@ impl PackedWeights {
 
     /// Codes of the panels that hold the rows of `range` (its start on a panel).
     pub(crate) fn panels(&self, range: &Range<usize>) -> &[u8] {
-        let (panel_rows, panel_bytes) = (self.layout.rows, self.layout.panel_bytes(self.k));
+        if *range == (0..self.rows) {
+            return &self.codes;
+        }
+        let (panel_rows, panel_bytes) = (self.layout.rows, self.panel_bytes);
         &self.codes[range.start / panel_rows * panel_bytes..range.end.div_ceil(panel_rows) * panel_bytes]
+    }
+
+    /// Bytes of codes of a panel, all of k.
+    pub(crate) fn panel_bytes(&self) -> usize {
+        self.panel_bytes
     }
 
     /// Block scales of the rows of `range`.
     pub(crate) fn scales(&self, range: &Range<usize>) -> &[f32] {
-        let blocks = scales_a_row(self.layout, self.k);
+        let blocks = self.row_scales;
         if self.block_scales.is_empty() { &[] } else { &self.block_scales[range.start * blocks..range.end * blocks] }
     }
 
@@ -239,7 +252,7 @@ impl PackedWeights {
 
     /// The scale that applies at (`row`, `column`).
     pub fn scale_at(&self, row: usize, column: usize) -> f32 {
-        let blocks = scales_a_row(self.layout, self.k);
+        let blocks = self.row_scales;
         let by_block = self.block_scales.get(row * blocks + column / scale_group(self.layout)).copied();
         by_block.or(self.tensor_scale).unwrap_or(1.0)
     }
@@ -272,7 +285,7 @@ impl<'a> PanelReader<'a> {
     fn row(&mut self, row: usize) -> &[u8] {
         let (panel, r) = (row / self.weights.layout.rows, row % self.weights.layout.rows);
         if self.loaded != Some(panel) {
-            let bytes = self.weights.layout.panel_bytes(self.weights.k);
+            let bytes = self.weights.panel_bytes;
             (self.weights.layout.unpack)(&self.weights.codes[panel * bytes..][..bytes], &mut self.codes);
             self.loaded = Some(panel);
         }

@@ -3,8 +3,10 @@
 
 use super::query;
 use receipt::judge::coverage;
-use receipt::{Error, Result};
-use receipt::{GateCell, GenerationKernel, GenerationRecord, LeftOut, MicroCell, Ratio, Receipt, Residency};
+use receipt::{
+    Error, GateCell, GenerationKernel, GenerationRecord, LeftOut, MicroCell, Operation, Ratio, Receipt, Residency,
+    Result,
+};
 use serde::Serialize;
 
 /// One row. `kind` says which of the optional columns are filled.
@@ -72,7 +74,7 @@ pub fn measurements(receipt: &Receipt) -> Result<Vec<u8>> {
     }
     if let Some(generation) = &receipt.generation {
         for kernel in &generation.kernels {
-            for op in ["prefill", "decode"] {
+            for op in [Operation::Prefill, Operation::Decode] {
                 csv.serialize(generation_row(receipt, &status, generation, kernel, op)).map_err(|e| broken(&e))?;
             }
         }
@@ -135,9 +137,9 @@ fn micro_row<'a>(receipt: &'a Receipt, status: &'a str, cell: &'a MicroCell, i: 
         kind: "kernel",
         scenario: &receipt.scenario.name,
         run_status: status,
-        family: &cell.family,
+        family: cell.family.name(),
         kernel: &summary.kernel,
-        op: &cell.op,
+        op: cell.op.name(),
         m: Some(cell.m),
         k: Some(cell.k),
         tokens: Some(cell.tokens),
@@ -170,9 +172,9 @@ fn gate_row<'a>(receipt: &'a Receipt, status: &'a str, cell: &'a GateCell) -> Ro
         kind: "gate",
         scenario: &receipt.scenario.name,
         run_status: status,
-        family: &cell.family,
+        family: cell.family.name(),
         kernel: &cell.kernel,
-        op: &cell.op,
+        op: cell.op.name(),
         m: Some(cell.m).filter(|_| speed.is_none()),
         k: Some(cell.k).filter(|_| speed.is_none()),
         tokens: Some(cell.tokens),
@@ -217,17 +219,17 @@ fn generation_row<'a>(
     status: &'a str,
     generation: &'a GenerationRecord,
     kernel: &'a GenerationKernel,
-    op: &'a str,
+    op: Operation,
 ) -> Row<'a> {
-    let decode = op == "decode";
+    let decode = op == Operation::Decode;
     let speed = if decode { kernel.decode_tokens_per_s } else { kernel.prefill_tokens_per_s };
     Row {
         kind: "end_to_end",
         scenario: &receipt.scenario.name,
         run_status: status,
-        family: &kernel.family,
+        family: kernel.family.name(),
         kernel: &kernel.kernel,
-        op,
+        op: op.name(),
         threads: generation.threads,
         rounds: kernel.rounds.len(),
         // Zero stands for "fewer than two tokens", which is no speed.

@@ -5,7 +5,7 @@ use super::comparison::identity;
 use super::query;
 use jiff::Timestamp;
 use receipt::figures;
-use receipt::{Receipt, Residency};
+use receipt::{Family, Receipt, Residency};
 
 /// What a history keeps of a run: small, so that hundreds of receipts can be read one after the other.
 #[derive(Clone, Debug)]
@@ -37,7 +37,7 @@ struct CellPoint {
 /// What must be equal for two figures to be of one line.
 #[derive(Clone, Debug, PartialEq)]
 struct Question {
-    family: String,
+    family: Family,
     title: String,
     m: usize,
     k: usize,
@@ -65,7 +65,7 @@ impl Point {
         let commit =
             receipt.build.git_commit.as_deref().map_or("no commit".into(), |c| c.chars().take(10).collect::<String>());
         let scenario = identity::scenario(receipt);
-        let cells = query::families(receipt).into_iter().flat_map(|family| cells(receipt, &family)).collect();
+        let cells = Family::ALL.into_iter().flat_map(|family| cells(receipt, family)).collect();
         Self {
             time,
             when,
@@ -78,7 +78,7 @@ impl Point {
     }
 }
 
-fn cells(receipt: &Receipt, family: &str) -> Vec<CellPoint> {
+fn cells(receipt: &Receipt, family: Family) -> Vec<CellPoint> {
     let heads = query::headlines(receipt, family).into_iter().filter(|c| !c.rounds.is_empty());
     heads
         .filter_map(|c| {
@@ -116,9 +116,7 @@ pub struct Group {
 #[derive(Debug)]
 pub struct Panel {
     /// Family.
-    pub id: String,
-    /// Family in words.
-    pub family: String,
+    pub family: Family,
     /// Cell in words.
     pub title: String,
     /// Partner of the ratios.
@@ -134,8 +132,7 @@ impl Panel {
     /// Of one cell and one kernel, a value a run, for tests of what draws it.
     pub fn of_one_kernel(values: Vec<Option<Value>>) -> Self {
         Self {
-            id: "f".into(),
-            family: "f".into(),
+            family: Family::W2A8,
             title: "t".into(),
             partner: "p".into(),
             floors: vec![Some(0.05); values.len()],
@@ -202,8 +199,7 @@ fn panels(points: &[Point], runs: &[usize]) -> Vec<Panel> {
             values: at.iter().map(|c| c.and_then(|c| value(c, id))).collect(),
         };
         Panel {
-            id: q.family.clone(),
-            family: query::family_title(&q.family),
+            family: q.family,
             title: q.title.clone(),
             partner: q.partner.clone(),
             floors: at.iter().map(|c| c.map(|c| c.floor)).collect(),

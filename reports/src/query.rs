@@ -5,12 +5,12 @@ use receipt::judge::Direction;
 use receipt::judge::columns::dense_kernel;
 pub use receipt::judge::{comparisons, kernels, tally, unstable};
 pub use receipt::titles::{cell_title, residency, shape};
-use receipt::{BoundBy, MicroCell, MicroSummary, Ratio, Receipt, Residency};
+use receipt::{BoundBy, Family, MicroCell, MicroSummary, Operation, Ratio, Receipt, Residency};
 
 /// f32 activations: the roadmap's ladder.
-pub const LADDER: &str = "W2A32";
+pub const LADDER: Family = Family::W2A32;
 /// int8 activations, exact int32 sums.
-pub const EXACT: &str = "W2A8";
+pub const EXACT: Family = Family::W2A8;
 
 /// The threshold of a cell: the smallest difference that counts in it.
 pub fn threshold(cell: &MicroCell) -> Option<f64> {
@@ -48,7 +48,12 @@ pub fn fastest_of(cell: &MicroCell, keep: impl Fn(&MicroSummary) -> bool) -> Opt
 }
 
 /// The cell that speaks for an operation in headlines and charts: the largest shape, and of equals the first measured.
-pub fn headline<'a>(receipt: &'a Receipt, family: &str, op: &str, residency: Residency) -> Option<&'a MicroCell> {
+pub fn headline<'a>(
+    receipt: &'a Receipt,
+    family: Family,
+    op: Operation,
+    residency: Residency,
+) -> Option<&'a MicroCell> {
     let here = |c: &&MicroCell| c.op == op && c.residency.place() == residency.place() && !c.summaries.is_empty();
     cells(receipt, family).filter(here).fold(None, |best: Option<&MicroCell>, c| match best {
         Some(b) if b.weights_per_call >= c.weights_per_call => Some(b),
@@ -57,40 +62,27 @@ pub fn headline<'a>(receipt: &'a Receipt, family: &str, op: &str, residency: Res
 }
 
 /// All headline cells of a family, `gemv` first, the nearest cache before memory.
-pub fn headlines<'a>(receipt: &'a Receipt, family: &str) -> Vec<&'a MicroCell> {
-    let mut ops: Vec<&str> = Vec::new();
+pub fn headlines<'a>(receipt: &'a Receipt, family: Family) -> Vec<&'a MicroCell> {
+    let mut ops: Vec<Operation> = Vec::new();
     for c in cells(receipt, family) {
-        if !ops.contains(&c.op.as_str()) {
-            ops.push(&c.op);
+        if !ops.contains(&c.op) {
+            ops.push(c.op);
         }
     }
-    ops.sort_by_key(|op| *op != "gemv");
-    ops.iter().flat_map(|op| Residency::PLACES.map(|r| headline(receipt, family, op, r))).flatten().collect()
+    ops.sort_by_key(|op| *op != Operation::Gemv);
+    ops.into_iter().flat_map(|op| Residency::PLACES.map(|r| headline(receipt, family, op, r))).flatten().collect()
 }
 
 /// The cells of one family.
-pub fn cells<'a>(receipt: &'a Receipt, family: &str) -> impl Iterator<Item = &'a MicroCell> {
+pub fn cells<'a>(receipt: &'a Receipt, family: Family) -> impl Iterator<Item = &'a MicroCell> {
     receipt.micro.iter().filter(move |c| c.family == family)
 }
 
-/// Families in the order in which pages show them: the two known ones, then any other.
-pub fn families(receipt: &Receipt) -> Vec<String> {
-    let mut out = vec![LADDER.to_string(), EXACT.to_string()];
-    let generated = receipt.generation.iter().flat_map(|g| g.kernels.iter().map(|k| &k.family));
-    for family in receipt.micro.iter().map(|c| &c.family).chain(generated) {
-        if !out.contains(family) {
-            out.push(family.clone());
-        }
-    }
-    out
-}
-
 /// A family in words.
-pub fn family_title(family: &str) -> String {
+pub fn family_title(family: Family) -> &'static str {
     match family {
-        LADDER => "W2A32 ladder (f32 activations)".into(),
-        EXACT => "W2A8 (int8 activations, exact int32 sums)".into(),
-        other => other.into(),
+        Family::W2A32 => "W2A32 ladder (f32 activations)",
+        Family::W2A8 => "W2A8 (int8 activations, exact int32 sums)",
     }
 }
 
@@ -122,7 +114,7 @@ pub fn bound(by: BoundBy) -> &'static str {
 }
 
 /// Kernels of one family over all of its cells, in the order measured.
-pub fn kernel_ids(receipt: &Receipt, family: &str) -> Vec<String> {
+pub fn kernel_ids(receipt: &Receipt, family: Family) -> Vec<String> {
     let mut out: Vec<String> = Vec::new();
     for s in cells(receipt, family).flat_map(|c| kernels(c).map(|(_, s)| s)) {
         if !out.contains(&s.kernel) {
@@ -149,7 +141,7 @@ pub fn blocks_in_words(generation: &receipt::GenerationRecord) -> Option<String>
         let sparse = own.get(1).copied().filter(|id| own.len() == 2 && dense_kernel(id) == Some(own[0]));
         let verdicts = b.summaries.iter().filter_map(|s| s.verdict.as_ref());
         let most = verdicts.map(|v| v.delta_eff).fold(0.0, f64::max);
-        format!("{} {}", sparse.unwrap_or(&b.family), figures::percent(most))
+        format!("{} {}", sparse.map_or(b.family.name(), String::as_str), figures::percent(most))
     };
     let thresholds: Vec<String> = generation.blocks.iter().map(threshold).collect();
     Some(format!(

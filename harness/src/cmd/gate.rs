@@ -11,6 +11,7 @@ use crate::interrupt;
 use crate::machine::Machine;
 use crate::machine::host;
 use crate::measure::last_level;
+use crate::operation::recorded;
 use crate::output::Output;
 use crate::progress::Progress;
 use crate::runs;
@@ -234,7 +235,7 @@ fn against(args: &GateArgs, scratch: &Path) -> Result<Against> {
 /// What the outputs of a matrix are called in checks.
 fn subjects(scenario: &Scenario, machine: &Machine) -> Vec<String> {
     let cells = scenario.cells(machine.l2()).into_iter();
-    cells.map(|c| titles::product(c.op.name(), c.shape.m, c.shape.k, c.tokens)).collect()
+    cells.map(|c| titles::product(recorded(c.op), c.shape.m, c.shape.k, c.tokens)).collect()
 }
 
 /// `3%`, `3` or `0.5%`: a share above 0 and below 1.

@@ -76,11 +76,11 @@ fn kernels(json: bool, machine: &Machine, out: &Output) -> Result<()> {
         let exact = if k.exact { "exact" } else { "f32 rounding" };
         vec![
             k.id.clone(),
-            k.family.clone(),
+            k.family.to_string(),
             k.packing.clone(),
             format!("{:.3}", k.bits_per_weight),
             exact.into(),
-            k.ops.join(", "),
+            k.ops.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
             runs,
         ]
     });

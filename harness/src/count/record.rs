@@ -4,6 +4,7 @@ use super::call::{Call, Counted, Method};
 use super::follow::Trace;
 use super::static_model::Model;
 use super::{classify, hot_loop};
+use crate::operation::recorded;
 use kernels::Kernel;
 use receipt::{CountRecord, LoopRecord};
 
@@ -40,7 +41,7 @@ pub fn record(kernel: &Kernel, call: Call, method: Method, followed: Followed, m
     let record = CountRecord {
         kernel: kernel.id().into(),
         name: kernel.descriptor().long_name(call.op),
-        op: call.op.name().into(),
+        op: recorded(call.op),
         m,
         k,
         tokens: call.tokens,

@@ -4,6 +4,7 @@ use super::call::{Call, Method, refused};
 use super::watchdog::Watchdog;
 use crate::error::{Error, Result};
 use crate::interrupt;
+use crate::operation::recorded;
 use crate::worker::parent::{Patience, Worker};
 use crate::worker::protocol::{Call as CallRequest, Reply, Request, Stopping};
 use crate::worker::start::{Program, Setting};
@@ -49,7 +50,7 @@ impl Tracee {
         let program = Program { path: "/proc/self/exe".into(), old: false };
         let request = CallRequest {
             kernel: kernel.id().into(),
-            op: call.op.name().into(),
+            op: recorded(call.op),
             m: call.shape.m,
             k: call.shape.k,
             tokens: call.tokens,

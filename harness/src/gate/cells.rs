@@ -5,11 +5,11 @@ use super::sides::Asked;
 use crate::error::{Exit, Result};
 use crate::load_model;
 use crate::machine::Machine;
+use crate::operation::recorded;
 use crate::scenario::{Cell, Scenario};
 use crate::worker::protocol::{JobCell, JobText, Offer};
-use kernels::Family;
 use receipt::judge::gate::verdict;
-use receipt::{Gap, GateCell, LeftOut, Residency, Rule};
+use receipt::{Family, Gap, GateCell, LeftOut, Operation, Residency, Rule};
 
 /// The model that is decoded by default: it is in the program.
 const BUILTIN: &str = "builtin";
@@ -35,14 +35,15 @@ pub fn products(scenario: &Scenario, machine: &Machine, kernels: &[Offer]) -> Ve
     for family in Family::ALL {
         let from = cells.len();
         for Cell { op, shape, tokens, residency } in scenario.cells(l2) {
-            let has = |k: &&Offer| k.family == family.name() && k.ops.iter().any(|o| o == op.name());
+            let op = recorded(op);
+            let has = |k: &&Offer| k.family == Some(family) && k.ops.contains(&op);
             cells.extend(kernels.iter().filter(has).map(|kernel| JobCell {
-                op: op.name().into(),
+                op,
                 m: shape.m,
                 k: shape.k,
                 tokens,
                 residency,
-                family: family.name().into(),
+                family,
                 kernel: kernel.id.clone(),
                 text: None,
             }));
@@ -75,22 +76,23 @@ fn large_texts(kernels: &[Offer]) -> Result<Vec<JobCell>> {
 
 /// Prefill only of a kernel with a gemm: another takes a prompt token by token, which is decoding without the head.
 fn of_model(kernel: &Offer, model: &JobText, tokens: Tokens, residency: Residency) -> Vec<JobCell> {
-    let cell = |op: &str, tokens: usize| JobCell {
-        op: op.into(),
+    let Some(family) = kernel.family else { return Vec::new() };
+    let cell = |op, tokens: usize| JobCell {
+        op,
         m: 0,
         k: 0,
         tokens,
         residency,
-        family: kernel.family.clone(),
+        family,
         kernel: kernel.id.clone(),
         text: Some(model.clone()),
     };
-    let prefill = kernel.ops.iter().any(|op| op == "gemm").then(|| cell("prefill", tokens.prompt));
-    [Some(cell("decode", 1)), prefill].into_iter().flatten().collect()
+    let prefill = kernel.ops.contains(&Operation::Gemm).then(|| cell(Operation::Prefill, tokens.prompt));
+    [Some(cell(Operation::Decode, 1)), prefill].into_iter().flatten().collect()
 }
 
 /// All that this gate times, and what it cannot.
-pub fn all(asked: &Asked<'_>, kernels: &[Offer], ops: &[Vec<String>; 2]) -> Result<(Vec<JobCell>, Vec<LeftOut>)> {
+pub fn all(asked: &Asked<'_>, kernels: &[Offer], ops: &[Vec<Operation>; 2]) -> Result<(Vec<JobCell>, Vec<LeftOut>)> {
     let mut cells = products(asked.scenario, asked.machine, kernels);
     let generates = !kernels.is_empty() && asked.scenario.generate.is_some();
     let (known, mut left_out) = gaps::texts(ops, generates);
@@ -101,15 +103,12 @@ pub fn all(asked: &Asked<'_>, kernels: &[Offer], ops: &[Vec<String>; 2]) -> Resu
                 Ok(large) => of_models.extend(large),
                 Err(error) if error.exit() == Exit::Interrupted => return Err(error),
                 Err(error) => {
-                    left_out.push(gaps::row(
-                        format!("{} of {LARGE}", known.join(" and ")),
-                        error.to_string(),
-                        Gap::NotMade,
-                    ));
+                    let what = known.iter().map(|op| op.name()).collect::<Vec<_>>().join(" and ");
+                    left_out.push(gaps::row(format!("{what} of {LARGE}"), error.to_string(), Gap::NotMade));
                 }
             }
         }
-        cells.extend(of_models.into_iter().filter(|cell| known.contains(&cell.op.as_str())));
+        cells.extend(of_models.into_iter().filter(|cell| known.contains(&cell.op)));
     }
     left_out.extend(gaps::not_repeated(&asked.stored, kernels, &cells));
     Ok((cells, left_out))
@@ -119,13 +118,13 @@ pub fn all(asked: &Asked<'_>, kernels: &[Offer], ops: &[Vec<String>; 2]) -> Resu
 pub fn fresh(cell: &JobCell, rule: &Rule, threads: usize) -> GateCell {
     GateCell {
         kernel: cell.kernel.clone(),
-        op: cell.op.clone(),
+        op: cell.op,
         m: cell.m,
         k: cell.k,
         model: cell.text.as_ref().map(|text| text.name.clone()),
         tokens: cell.tokens,
         residency: cell.residency,
-        family: cell.family.clone(),
+        family: cell.family,
         threads,
         calls_per_epoch: 0,
         pairs: Vec::new(),

@@ -46,8 +46,8 @@ pub fn output_of(cell: &JobCell) -> (String, String) {
 fn subject(cell: &JobCell) -> String {
     let JobCell { op, m, k, tokens, text, .. } = cell;
     match text {
-        Some(text) => titles::gated_text(op, *tokens, &text.name),
-        None => titles::product(op, *m, *k, *tokens),
+        Some(text) => titles::gated_text(*op, *tokens, &text.name),
+        None => titles::product(*op, *m, *k, *tokens),
     }
 }
 
@@ -179,19 +179,27 @@ pub fn instructions(
 mod tests {
     use super::*;
     use receipt::Residency;
+    use receipt::{Family, Operation};
 
     fn offer(id: &str, exact: bool) -> Offer {
-        Offer { id: id.into(), family: "W2A8".into(), exact, ops: vec!["gemv".into()], reason: None }
+        Offer {
+            id: id.into(),
+            family: Some(Family::W2A8),
+            exact,
+            ops: vec![Operation::Gemv],
+            unknown_ops: Vec::new(),
+            reason: None,
+        }
     }
 
     fn cell(kernel: &str, tokens: usize) -> JobCell {
         JobCell {
-            op: if tokens > 1 { "gemm" } else { "gemv" }.into(),
+            op: if tokens > 1 { Operation::Gemm } else { Operation::Gemv },
             m: 256,
             k: 2560,
             tokens,
             residency: Residency::Cache,
-            family: "W2A8".into(),
+            family: Family::W2A8,
             kernel: kernel.into(),
             text: None,
         }

@@ -2,9 +2,9 @@
 //! reason, and whose gap it is decides whether the gate can pass (`receipt::judge::coverage`).
 
 use super::exact::{NoCheck, output_of};
-use crate::worker::protocol::{JobCell, Offer, TEXT_OPS};
+use crate::worker::protocol::{JobCell, Offer};
 use receipt::judge::gate::INSTRUCTIONS;
-use receipt::{ExactCheck, Gap, LeftOut, Residency};
+use receipt::{ExactCheck, Gap, LeftOut, Operation, Residency};
 
 const CURRENT_LACKS: &str = "the current build does not have it";
 const BASELINE_LACKS: &str = "the baseline does not have it";
@@ -24,35 +24,44 @@ pub fn common(id: &str, [baseline, current]: &[Vec<Offer>; 2]) -> (Option<Offer>
         (None, _) => return refused(BASELINE_LACKS.into(), Gap::NoBaseline),
         (_, None) => return refused(CURRENT_LACKS.into(), Gap::Lost),
     };
-    match (baseline.reason, current.reason) {
-        (Some(why), Some(_)) => return refused(why, Gap::NotHere),
+    match (&baseline.reason, &current.reason) {
+        (Some(why), Some(_)) => return refused(why.clone(), Gap::NotHere),
         (Some(why), None) => return refused(format!("the baseline cannot run it here: {why}"), Gap::NoBaseline),
         (None, Some(why)) => return refused(format!("the current build cannot run it here: {why}"), Gap::Lost),
         (None, None) => {}
     }
+    if current.family.is_none() || baseline.family != current.family {
+        return refused("it is not of one family in both builds".into(), Gap::Lost);
+    }
     let mut rows = Vec::new();
-    let only = |a: &[String], b: &[String]| a.iter().filter(|op| !b.contains(op)).cloned().collect::<Vec<_>>();
-    let named = |op: &String| format!("{op} of {id}");
-    rows.extend(only(&baseline.ops, &current.ops).iter().map(|op| row(named(op), CURRENT_LACKS, Gap::Lost)));
-    rows.extend(only(&current.ops, &baseline.ops).iter().map(|op| row(named(op), BASELINE_LACKS, Gap::NoBaseline)));
-    let ops = current.ops.into_iter().filter(|op| baseline.ops.contains(op)).collect();
+    let only = |a: &Offer, b: &Offer| {
+        let [a, b] = [a, b].map(names);
+        a.into_iter().filter(|op| !b.contains(op)).map(|op| format!("{op} of {id}")).collect::<Vec<_>>()
+    };
+    rows.extend(only(&baseline, &current).into_iter().map(|op| row(op, CURRENT_LACKS, Gap::Lost)));
+    rows.extend(only(&current, &baseline).into_iter().map(|op| row(op, BASELINE_LACKS, Gap::NoBaseline)));
+    let ops = current.ops.iter().copied().filter(|op| baseline.ops.contains(op)).collect();
     (Some(Offer { ops, exact: baseline.exact, reason: None, ..current }), rows)
+}
+
+/// Operations of a build's kernel, those too that this build does not know.
+fn names(offer: &Offer) -> Vec<String> {
+    offer.ops.iter().map(|op| op.name().to_owned()).chain(offer.unknown_ops.iter().cloned()).collect()
 }
 
 /// Cells of whole models that both builds know, of the operations that each has. What only the current build knows is
 /// a row where the scenario asks for it.
-pub fn texts([baseline, current]: &[Vec<String>; 2], asked: bool) -> (Vec<&'static str>, Vec<LeftOut>) {
+pub fn texts([baseline, current]: &[Vec<Operation>; 2], asked: bool) -> (Vec<Operation>, Vec<LeftOut>) {
     let (mut both, mut rows) = (Vec::new(), Vec::new());
-    for op in TEXT_OPS {
-        let knows = |side: &[String]| side.iter().any(|known| known == op);
-        match (knows(baseline), knows(current)) {
+    for op in Operation::ALL.into_iter().filter(|op| op.is_text()) {
+        match (baseline.contains(&op), current.contains(&op)) {
             (true, true) => both.push(op),
-            (true, false) => rows.push(row(op, "the current build does not know these cells", Gap::Lost)),
+            (true, false) => rows.push(row(op.name(), "the current build does not know these cells", Gap::Lost)),
             (false, knows) if asked => {
                 let (who, gap) =
                     if knows { ("the baseline", Gap::NoBaseline) } else { ("neither build", Gap::NotHere) };
                 let does = if knows { "does not know" } else { "knows" };
-                rows.push(row(op, format!("{who} {does} these cells; it is an older build"), gap));
+                rows.push(row(op.name(), format!("{who} {does} these cells; it is an older build"), gap));
             }
             (false, _) => {}
         }
@@ -82,9 +91,10 @@ pub fn not_repeated(stored: &[ExactCheck], kernels: &[Offer], cells: &[JobCell])
         cells.iter().map(|cell| output_of(cell)).map(|(kernel, subject)| (kernel, place(&subject))).collect();
     // An operation that a build lacks is a row already.
     let possible = |check: &&ExactCheck| {
-        let op = check.subject.split([' ', ',']).next().unwrap_or_default();
-        let of_text = TEXT_OPS.contains(&op) && cells.iter().any(|cell| cell.op == op);
-        kernels.iter().any(|k| k.id == check.kernel && (of_text || k.ops.iter().any(|known| known == op)))
+        let word = check.subject.split([' ', ',']).next().unwrap_or_default();
+        let Some(op) = Operation::ALL.into_iter().find(|op| op.name() == word) else { return false };
+        let of_text = op.is_text() && cells.iter().any(|cell| cell.op == op);
+        kernels.iter().any(|k| k.id == check.kernel && (of_text || k.ops.contains(&op)))
     };
     let outputs = stored.iter().filter(|check| check.what == "output").filter(possible);
     let missing = outputs.filter(|check| !covered.contains(&(check.kernel.clone(), place(&check.subject))));
@@ -105,9 +115,10 @@ fn without_rows(subject: &str) -> String {
 mod tests {
     use super::*;
 
+    /// As a worker says it.
     fn offer(id: &str, ops: &[&str]) -> Offer {
-        let ops = ops.iter().map(|op| (*op).to_owned()).collect();
-        Offer { id: id.into(), family: "W2A8".into(), exact: true, ops, reason: None }
+        let said = serde_json::json!({"id": id, "family": "W2A8", "exact": true, "ops": ops});
+        serde_json::from_value(said).expect("an offer")
     }
 
     fn cannot(id: &str) -> Offer {
@@ -138,11 +149,13 @@ mod tests {
     fn operations_are_those_of_both_and_the_others_are_rows() {
         let (both, rows) =
             common("k", &[vec![offer("k", &["gemv", "gemm"])], vec![offer("k", &["dequantize", "gemv"])]]);
-        assert_eq!(both.expect("both have it").ops, ["gemv"]);
+        assert_eq!(both.expect("both have it").ops, [Operation::Gemv]);
         assert_eq!(
             words(rows),
             [("gemm of k".into(), Some(Gap::Lost)), ("dequantize of k".into(), Some(Gap::NoBaseline))]
         );
+        let (_, rows) = common("k", &[vec![offer("k", &["gemv", "sweep"])], vec![offer("k", &["gemv"])]]);
+        assert_eq!(words(rows), [("sweep of k".into(), Some(Gap::Lost))], "this build has forgotten even its name");
         let rounded = Offer { exact: false, ..offer("k", &["gemv"]) };
         let (both, rows) = common("k", &[vec![offer("k", &["gemv"])], vec![rounded]]);
         assert!(both.expect("both have it").exact && rows.is_empty(), "what was exact must stay so");
@@ -150,11 +163,11 @@ mod tests {
 
     #[test]
     fn texts_that_the_current_build_does_not_know_are_lost() {
-        let ops = |list: &[&str]| list.iter().map(|op| (*op).to_owned()).collect::<Vec<_>>();
-        let (all, old) = (ops(&["gemv", "decode", "prefill"]), ops(&["gemv"]));
-        assert_eq!(texts(&[all.clone(), all.clone()], true), (vec!["decode", "prefill"], vec![]));
-        let (both, rows) = texts(&[all.clone(), ops(&["decode"])], false);
-        assert_eq!((both, words(rows)), (vec!["decode"], vec![("prefill".into(), Some(Gap::Lost))]));
+        let (all, old) = (Operation::ALL.to_vec(), vec![Operation::Gemv]);
+        let known = vec![Operation::Decode, Operation::Prefill];
+        assert_eq!(texts(&[all.clone(), all.clone()], true), (known, vec![]));
+        let (both, rows) = texts(&[all.clone(), vec![Operation::Decode]], false);
+        assert_eq!((both, words(rows)), (vec![Operation::Decode], vec![("prefill".into(), Some(Gap::Lost))]));
         let (both, rows) = texts(&[old.clone(), all], true);
         assert!(both.is_empty() && rows.iter().all(|r| r.gap == Some(Gap::NoBaseline)), "{rows:?}");
         assert_eq!(rows[0].reason, "the baseline does not know these cells; it is an older build");
@@ -184,12 +197,12 @@ mod tests {
             note: String::new(),
         };
         let cell = |m: usize, residency| JobCell {
-            op: "gemv".into(),
+            op: Operation::Gemv,
             m,
             k: 2560,
             tokens: 1,
             residency,
-            family: "W2A8".into(),
+            family: receipt::Family::W2A8,
             kernel: "k".into(),
             text: None,
         };

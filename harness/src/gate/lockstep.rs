@@ -9,7 +9,7 @@ use receipt::judge::Method;
 use receipt::judge::gate::{BASELINE, BASELINE_AGAIN, CURRENT};
 use receipt::judge::sequential::log_ratios;
 use receipt::judge::stats::median;
-use receipt::{Broken, GateCell, GatePair, Residency, Round, Rule};
+use receipt::{Broken, GateCell, GatePair, Operation, Residency, Round, Rule};
 use std::time::Instant;
 
 /// Least rounds of a comparison in one process pair: two whole squares of orders, which is enough on a quiet machine.
@@ -168,7 +168,7 @@ struct Limits {
 fn limits(cell: &JobCell) -> Limits {
     let products = Limits { epoch_ns: EPOCH_NS, most_calls: MAX_CALLS, fewest_rounds: FEWEST_ROUNDS };
     let Some(text) = &cell.text else { return products };
-    let most_calls = if cell.op == "decode" { text.block as u32 } else { 1 };
+    let most_calls = if cell.op == Operation::Decode { text.block as u32 } else { 1 };
     let fewest_rounds = if cell.residency == Residency::Dram { FEWEST_ROUNDS_OF_LARGE_TEXTS } else { FEWEST_ROUNDS };
     Limits { epoch_ns: TEXT_EPOCH_NS, most_calls, fewest_rounds }
 }

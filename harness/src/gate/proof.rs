@@ -14,7 +14,7 @@ use crate::scenario::Scenario;
 use crate::worker::parent::{Patience, Worker};
 use crate::worker::protocol::{Job, Offer, TextResult};
 use receipt::judge::gate::{BASELINE, CURRENT};
-use receipt::{Build, ExactCheck, Gap, GateRecord};
+use receipt::{Build, ExactCheck, Gap, GateRecord, Operation};
 use std::path::Path;
 
 /// What both sides can be asked for.
@@ -22,7 +22,7 @@ pub struct Common {
     /// Kernels that both have.
     pub kernels: Vec<Offer>,
     /// Operations of each side.
-    pub ops: [Vec<String>; 2],
+    pub ops: [Vec<Operation>; 2],
 }
 
 /// A job with no cells yet.
@@ -115,7 +115,7 @@ fn with_kernel(
 /// What one process says of one kernel: its text, and its instructions if it has a gemv.
 fn one(process: &mut Process, kernel: &Offer) -> Result<(TextResult, Option<Counted>)> {
     let text = process.text(&kernel.id)?;
-    let has_gemv = kernel.ops.iter().any(|op| op == "gemv");
+    let has_gemv = kernel.ops.contains(&Operation::Gemv);
     let counted = if has_gemv { Some(process.count(&kernel.id)?) } else { None };
     Ok((text, counted))
 }
@@ -165,7 +165,7 @@ pub fn compute(
     process.stop();
     // Cells that differ only in residency have the same output, so each output is computed once.
     job.cells = cells::products(scenario, machine, &offers);
-    if scenario.generate.is_some() && ops.iter().any(|op| op == "decode") {
+    if scenario.generate.is_some() && ops.contains(&Operation::Decode) {
         job.cells.extend(cells::texts(&offers));
     }
     let mut seen = Vec::new();

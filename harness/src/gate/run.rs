@@ -18,7 +18,7 @@ use receipt::{ExactCheck, GateCell, GateRecord, GateSide, Outcome, Rule};
 use std::time::{Duration, Instant};
 
 /// After this long each process pair gets the minimum number of rounds.
-const PATIENCE: Duration = Duration::from_secs(75);
+const PATIENCE: Duration = Duration::from_secs(45);
 
 /// Runs the gate. `save` gets the record after every process pair, so that a gate that is killed leaves its results.
 pub fn run(

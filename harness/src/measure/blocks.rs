@@ -12,6 +12,7 @@
 use super::micro;
 use super::rounds::{Spent, orders, round, timed};
 use crate::error::{Error, Result};
+use crate::operation;
 use kernels::random::SplitMix64;
 use kernels::{Family, Kernel};
 use model::decoder::Decoder;
@@ -112,7 +113,7 @@ pub fn measure<'m>(
     let family = first.kernel.descriptor().family();
     let most = plan.generations * per_text;
     let mut record = TokenBlocks {
-        family: family.name().into(),
+        family: operation::family(family),
         tokens: TOKENS,
         settling_tokens: SETTLING_TOKENS,
         entries: entries(columns),
@@ -329,7 +330,7 @@ mod tests {
         };
         let entry = |kernel: &str, self_pair| BlockEntry { kernel: kernel.into(), self_pair };
         let mut record = TokenBlocks {
-            family: "W2A8".into(),
+            family: receipt::Family::W2A8,
             tokens: 4,
             settling_tokens: 1,
             entries: vec![entry("a", false), entry("b", false), entry("b", true)],

@@ -3,6 +3,7 @@
 use super::clock::ThreadUsage;
 use super::records;
 use crate::error::{Error, Result};
+use crate::operation;
 use kernels::Kernel;
 use model::decoder::Decoder;
 use model::generate::{Generation, Request, Session};
@@ -45,7 +46,7 @@ pub fn summarize(
     let same_in_rounds = runs.iter().all(|(_, out)| agrees(out));
     let mut record = GenerationKernel {
         kernel: kernel.id().into(),
-        family: kernel.descriptor().family().name().into(),
+        family: operation::family(kernel.descriptor().family()),
         token_ids: first.token_ids.clone(),
         text: first.text.clone(),
         stop_reason: reason(first),

@@ -3,6 +3,7 @@
 use crate::build_info;
 use crate::error::{Error, Exit};
 use crate::machine::{Machine, host};
+use crate::operation;
 use crate::scenario::Scenario;
 use kernels::{Activations, Kernel, registry};
 use receipt::{KernelRecord, Receipt, Status};
@@ -36,12 +37,12 @@ pub fn kernel_records(machine: &Machine) -> Vec<KernelRecord> {
         KernelRecord {
             id: d.id.into(),
             isa: d.isa.into(),
-            family: d.family().name().into(),
+            family: operation::family(d.family()),
             packing: d.layout.name.into(),
             bits_per_weight: d.layout.bits_per_weight(),
             activations: if d.activations() == Activations::F32 { "f32" } else { "i8" }.into(),
             exact: d.exact(),
-            ops: d.operations().map(|operation| operation.name().to_owned()).collect(),
+            ops: d.operations().map(operation::recorded).collect(),
             builds_on: d.builds_on.map(str::to_owned),
             summary: d.summary.into(),
             available: reason.is_none(),

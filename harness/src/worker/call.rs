@@ -6,6 +6,7 @@ use super::protocol::Stopping;
 use super::protocol::{Call, Reply};
 use crate::error::{Error, Result};
 use crate::measure::micro::{check, operands::Operands};
+use crate::operation::of_kernels;
 use crate::scenario::{Cell, Shape};
 use kernels::parallel::{Columns, Team};
 use kernels::{AlignedBuffer, CpuFeatures, Gemv, Kernel, Operation, registry};
@@ -60,7 +61,7 @@ impl Prepared {
         let descriptor = registry::find(&call.kernel).ok_or_else(unknown)?;
         let features = CpuFeatures::detect();
         let kernel = Kernel::new(descriptor, features).map_err(|why| Error::unsupported(why.to_string()))?;
-        let op = Operation::parse(op).ok_or_else(|| Error::input(format!("there is no operation {op:?}")))?;
+        let op = of_kernels(*op).ok_or_else(|| Error::input(format!("{op} is no operation of a kernel")))?;
         let entry = match (op, descriptor.gemv) {
             (Operation::Dequantize, _) => descriptor.dequantize.map(|f| f as usize),
             (Operation::Gemm, _) => descriptor.gemm.map(|f| f as usize),

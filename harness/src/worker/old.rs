@@ -3,7 +3,7 @@
 
 use super::protocol::{Job, JobCell, Offer, Ready, Reply, Request, TextResult};
 use crate::error::Exit;
-use receipt::{Build, Injection, Residency};
+use receipt::{Build, Family, Injection, Operation, Residency};
 use serde::{Deserialize, Serialize};
 
 /// The command of such a program.
@@ -11,7 +11,7 @@ pub const COMMAND: &str = "gate-child";
 /// What it prints when it is asked for a worker.
 pub const UNKNOWN: &str = "unrecognized subcommand 'worker'";
 /// Operations that it can prepare, whatever this build has learnt since.
-pub const OPS: [&str; 3] = ["dequantize", "gemv", "gemm"];
+pub const OPS: [Operation; 3] = [Operation::Dequantize, Operation::Gemv, Operation::Gemm];
 const PROTOCOL: u32 = 1;
 
 #[derive(Serialize)]
@@ -29,13 +29,13 @@ struct OldJob<'a> {
 
 #[derive(Serialize)]
 struct OldCell<'a> {
-    op: &'a str,
+    op: Operation,
     m: usize,
     k: usize,
     tokens: usize,
     /// Builds from before there was `llc` know `cache` and `dram`, and no build asks for more.
     residency: &'static str,
-    family: &'a str,
+    family: Family,
     kernels: [&'a str; 1],
 }
 
@@ -77,12 +77,12 @@ impl<'a> OldJob<'a> {
 impl<'a> OldCell<'a> {
     fn new(cell: &'a JobCell) -> Self {
         Self {
-            op: &cell.op,
+            op: cell.op,
             m: cell.m,
             k: cell.k,
             tokens: cell.tokens,
             residency: if cell.residency == Residency::Dram { "dram" } else { "cache" },
-            family: &cell.family,
+            family: cell.family,
             kernels: [&cell.kernel],
         }
     }
@@ -106,7 +106,7 @@ pub fn request(request: &Request) -> serde_json::Result<String> {
 pub fn reply(line: &str) -> Option<Reply> {
     Some(match serde_json::from_str(line).ok()? {
         OldReply::Ready { protocol: PROTOCOL, build, kernels } => {
-            Reply::Ready(Box::new(Ready { build: *build, kernels, ops: OPS.map(str::to_owned).into() }))
+            Reply::Ready(Box::new(Ready { build: *build, kernels, ops: OPS.into() }))
         }
         OldReply::Ready { .. } => return None,
         OldReply::Prepared { outputs: [output] } => Reply::Prepared { output },
@@ -125,12 +125,12 @@ mod tests {
     #[test]
     fn an_old_program_hears_words_that_it_knows() {
         let cell = |residency| JobCell {
-            op: "gemv".into(),
+            op: Operation::Gemv,
             m: 16,
             k: 256,
             tokens: 1,
             residency,
-            family: "W2A8".into(),
+            family: Family::W2A8,
             kernel: "scalar-i8".into(),
             text: None,
         };

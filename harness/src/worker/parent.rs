@@ -281,7 +281,7 @@ impl Worker {
             Request::Text { kernel } => format!("generate and score text with {kernel}"),
             Request::Count { kernel } => format!("count the instructions of {kernel}"),
             Request::Call(call) => {
-                format!("call {} of {}", titles::product(&call.op, call.m, call.k, call.tokens), call.kernel)
+                format!("call {} of {}", titles::product(call.op, call.m, call.k, call.tokens), call.kernel)
             }
             Request::Stop => "stop".into(),
         }

@@ -2,17 +2,14 @@
 //! given. A baseline saved months ago must understand it, so changes only add fields; a change that does more raises
 //! [`PROTOCOL`].
 
+use crate::operation;
 use crate::scenario::{Cell, Shape};
-use kernels::Operation;
-use receipt::{Build, Injection, Residency, titles};
-use serde::{Deserialize, Serialize};
+use receipt::{Build, Family, Injection, Operation, Residency, titles};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::fmt;
 
 /// Version of the messages. Version 1 was spoken over stdin and stdout (see `old`).
 pub const PROTOCOL: u32 = 2;
-
-/// Cells that are a whole model's work.
-pub const TEXT_OPS: [&str; 2] = ["decode", "prefill"];
 
 /// What a worker is asked for. Each is answered by one [`Reply`], but for `Stop`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -108,8 +105,8 @@ pub struct Job {
 /// One kernel on one matrix, or with one model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct JobCell {
-    /// An [`Operation`] by name, or one of [`TEXT_OPS`].
-    pub op: String,
+    /// A product, or decoding or prefill of a model.
+    pub op: Operation,
     /// Rows; 0 of a text.
     pub m: usize,
     /// Columns; 0 of a text.
@@ -118,8 +115,8 @@ pub struct JobCell {
     pub tokens: usize,
     /// Where the weights are.
     pub residency: Residency,
-    /// `W2A32` or `W2A8`.
-    pub family: String,
+    /// Its kernel's.
+    pub family: Family,
     /// Kernel id.
     pub kernel: String,
     /// The model, of a text.
@@ -141,13 +138,13 @@ pub struct JobText {
 impl JobCell {
     /// The matrix as the measuring code takes it; `None` of a text and of an operation that this build lacks.
     pub fn product(&self) -> Option<Cell> {
-        let op = Operation::parse(&self.op)?;
+        let op = operation::of_kernels(self.op)?;
         Some(Cell { op, shape: Shape { m: self.m, k: self.k }, tokens: self.tokens, residency: self.residency })
     }
 
     /// Whether both can use the same operands.
     pub fn shares_operands(&self, other: &Self) -> bool {
-        let matrix = |cell: &Self| (cell.m, cell.k, cell.tokens, cell.family.clone());
+        let matrix = |cell: &Self| (cell.m, cell.k, cell.tokens, cell.family);
         self.text.is_none() && other.text.is_none() && matrix(self) == matrix(other)
     }
 }
@@ -158,7 +155,7 @@ impl fmt::Display for JobCell {
         let Self { op, m, k, tokens, kernel, text, .. } = self;
         match text {
             Some(text) => write!(f, "{op} {} of {kernel}", text.name),
-            None => write!(f, "{} of {kernel}", titles::product(op, *m, *k, *tokens)),
+            None => write!(f, "{} of {kernel}", titles::product(*op, *m, *k, *tokens)),
         }
     }
 }
@@ -168,8 +165,8 @@ impl fmt::Display for JobCell {
 pub struct Call {
     /// Kernel id.
     pub kernel: String,
-    /// An [`Operation`] by name.
-    pub op: String,
+    /// A product.
+    pub op: Operation,
     /// Rows.
     pub m: usize,
     /// Columns.
@@ -188,23 +185,62 @@ pub struct Ready {
     /// Every kernel that it has.
     pub kernels: Vec<Offer>,
     /// Every [`JobCell::op`] that it can prepare.
-    pub ops: Vec<String>,
+    #[serde(deserialize_with = "those_known")]
+    pub ops: Vec<Operation>,
 }
 
 /// A kernel of a worker's build.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Offered")]
 pub struct Offer {
     /// Kernel id.
     pub id: String,
-    /// `W2A32` or `W2A8`.
-    pub family: String,
+    /// Absent of a family that this build lacks.
+    pub family: Option<Family>,
     /// Whether results are integers that must not change.
     pub exact: bool,
     /// Operations.
-    pub ops: Vec<String>,
+    pub ops: Vec<Operation>,
+    /// Operations of another build that this one lacks: they cannot be asked for, and are named.
+    #[serde(skip)]
+    pub unknown_ops: Vec<String>,
     /// Why it does not run here, if it does not.
-    #[serde(default)]
     pub reason: Option<String>,
+}
+
+/// An [`Offer`] as it is said.
+#[derive(Deserialize)]
+struct Offered {
+    id: String,
+    #[serde(deserialize_with = "if_known")]
+    family: Option<Family>,
+    exact: bool,
+    ops: Vec<String>,
+    #[serde(default)]
+    reason: Option<String>,
+}
+
+impl From<Offered> for Offer {
+    fn from(Offered { id, family, exact, ops: said, reason }: Offered) -> Self {
+        let (mut ops, mut unknown_ops) = (Vec::new(), Vec::new());
+        for name in said {
+            match Operation::ALL.into_iter().find(|op| op.name() == name) {
+                Some(op) => ops.push(op),
+                None => unknown_ops.push(name),
+            }
+        }
+        Self { id, family, exact, ops, unknown_ops, reason }
+    }
+}
+
+/// What another build has and this one has not is left out: it cannot be asked for.
+fn those_known<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Operation>, D::Error> {
+    let names = Vec::<serde_json::Value>::deserialize(from)?;
+    Ok(names.into_iter().filter_map(|name| serde_json::from_value(name).ok()).collect())
+}
+
+fn if_known<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Family>, D::Error> {
+    Ok(serde_json::from_value(serde_json::Value::deserialize(from)?).ok())
 }
 
 /// What a kernel computes with the built-in model.

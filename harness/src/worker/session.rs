@@ -2,7 +2,7 @@
 
 use super::control::Control;
 use super::product::Products;
-use super::protocol::{Job, JobCell, Offer, Ready, Reply, TEXT_OPS, TextResult};
+use super::protocol::{Job, JobCell, Offer, Ready, Reply, TextResult};
 use super::text::Texts;
 use super::visit::{Turns, Visit, parent};
 use crate::build_info;
@@ -10,7 +10,7 @@ use crate::count;
 use crate::error::{Error, Exit, Result};
 use crate::machine::{Machine, MachineArgs};
 use crate::runs::kernel_records;
-use kernels::Operation;
+use receipt::Operation;
 use std::fs::OpenOptions;
 use std::path::Path;
 
@@ -47,12 +47,13 @@ impl Session {
     pub fn ready(&self) -> Reply {
         let kernels = kernel_records(&self.machine).into_iter().map(|k| Offer {
             id: k.id,
-            family: k.family,
+            family: Some(k.family),
             exact: k.exact,
             ops: k.ops,
+            unknown_ops: Vec::new(),
             reason: k.reason,
         });
-        let ops = Operation::ALL.map(Operation::name).into_iter().chain(TEXT_OPS).map(str::to_owned).collect();
+        let ops = Operation::ALL.into();
         Reply::Ready(Box::new(Ready { build: build_info::build(), kernels: kernels.collect(), ops }))
     }
 
@@ -80,7 +81,7 @@ impl Session {
 
     /// Instructions of one call. None where the system forbids ptrace, which is no regression.
     pub fn counted(&self, kernel: &str) -> Result<Reply> {
-        let call = count::Call { op: Operation::Gemv, shape: count::SMALL_SHAPE, tokens: 1, seed: self.seed };
+        let call = count::Call { op: kernels::Operation::Gemv, shape: count::SMALL_SHAPE, tokens: 1, seed: self.seed };
         let subject = format!("gemv {}x{}", call.shape.m, call.shape.k);
         let kernel = self.machine.kernel(kernel)?;
         match count::count(&kernel, call, count::Method::Branches, &count::Model::none()) {

@@ -54,7 +54,7 @@ impl Texts {
     pub fn visit(&mut self, text: &JobText, machine: &Machine, visit: Visit<'_>) -> Result<()> {
         let (seed, kernel, cell) = (self.seed, visit.kernel, visit.cell);
         let loaded = self.loaded(&text.model, machine)?;
-        let decode = cell.op == "decode";
+        let decode = cell.op == receipt::Operation::Decode;
         let (prompt, block) = if decode { (BEFORE_BLOCK, text.block) } else { (cell.tokens, 0) };
         let vocab = loaded.model.config.vocab as u64;
         let random = &mut SplitMix64::new(seed);

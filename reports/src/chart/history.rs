@@ -20,7 +20,7 @@ pub fn chart(id: &str, panel: &Panel, runs: &[&Point]) -> Option<(String, String
     let noise = panel.floors.iter().flatten().flat_map(|f| [1.0 / (1.0 + f), 1.0 + f]);
     let usable = ends.chain(noise).filter(|x| x.is_finite() && *x > 0.0);
     let (low, high) = usable.fold((0.97f64, 1.05f64), |(l, h), x| (l.min(x), h.max(x)));
-    let title = format!("{}: {} over {} runs", figures::label(&panel.id, 16), panel.title, runs.len());
+    let title = format!("{}: {} over {} runs", panel.family, panel.title, runs.len());
     let lines: Vec<&str> = panel.lines.iter().map(|l| l.kernel.as_str()).collect();
     let top = 60 + 20 * (1 + lines.iter().map(|l| l.chars().count() as i32 * 15 / 2 + 36).sum::<i32>() / WIDTH);
     let bottom = top + PLOT;
@@ -36,7 +36,9 @@ pub fn chart(id: &str, panel: &Panel, runs: &[&Point]) -> Option<(String, String
         "{}, {}: speed-up over {}, which took turns with each kernel inside each run; log scale. Whiskers are \
          sign-test intervals, the grey band is the smallest difference that counts in each run, around 1×. Runs are in \
          order of time, evenly spaced; a line is broken where a run lacks the kernel.",
-        panel.family, panel.title, panel.partner
+        crate::query::family_title(panel.family),
+        panel.title,
+        panel.partner
     );
     Some((svg, caption))
 }

@@ -247,7 +247,8 @@ mod tests {
     #[test]
     fn a_stage_begins_where_the_one_before_it_ended() {
         let receipt = fixture::complete();
-        let cell = query::headline(&receipt, query::LADDER, "gemv", receipt::Residency::Cache).expect("there");
+        let cell = query::headline(&receipt, query::LADDER, receipt::Operation::Gemv, receipt::Residency::Cache)
+            .expect("there");
         let steps = steps(cell);
         assert!(steps[0].own.is_none() && steps.len() == 6);
         for pair in steps.windows(2).skip(1) {

@@ -9,7 +9,7 @@ use super::text;
 use crate::{query, seed};
 use receipt::figures;
 use receipt::judge::claims::Phase;
-use receipt::{ForwardMs, GenerationKernel, PhasesMs, Receipt};
+use receipt::{Family, ForwardMs, GenerationKernel, PhasesMs, Receipt};
 
 const ROW: i32 = 30;
 const PLOT: (i32, i32) = (160, 760);
@@ -86,10 +86,10 @@ pub fn forward(receipt: &Receipt) -> Option<Chart> {
 fn bars(receipt: &Receipt, parts: impl Fn(&GenerationKernel) -> Vec<(usize, f64)>) -> Vec<(String, Vec<Bar>)> {
     let Some(generation) = &receipt.generation else { return Vec::new() };
     let bar = |k: &GenerationKernel| Bar { name: k.kernel.clone(), parts: parts(k) };
-    let groups = query::families(receipt).into_iter().map(|f| {
+    let groups = Family::ALL.into_iter().map(|f| {
         let own = generation.kernels.iter().filter(|k| k.family == f);
         let bars: Vec<Bar> = own.map(bar).filter(|b| total(b) > 0.0).collect();
-        (query::family_title(&f), bars)
+        (query::family_title(f).into(), bars)
     });
     groups.filter(|g| !g.1.is_empty()).collect()
 }

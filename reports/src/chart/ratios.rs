@@ -8,7 +8,7 @@ use super::text;
 use crate::{query, words};
 use receipt::figures;
 use receipt::judge::{Direction, Tally};
-use receipt::{MicroCell, MicroSummary, Ratio, Receipt};
+use receipt::{Family, MicroCell, MicroSummary, Ratio, Receipt};
 
 const ROW: i32 = 18;
 /// Pixels of rows in one chart: what a printed page holds.
@@ -21,10 +21,9 @@ const FIGURE: i32 = 604;
 const WORD: i32 = 748;
 
 /// File names by family, then by page.
-const FILES: [[&str; 4]; 3] = [
+const FILES: [[&str; 4]; 2] = [
     ["ratios-w2a32.svg", "ratios-w2a32-2.svg", "ratios-w2a32-3.svg", "ratios-w2a32-4.svg"],
     ["ratios-w2a8.svg", "ratios-w2a8-2.svg", "ratios-w2a8-3.svg", "ratios-w2a8-4.svg"],
-    ["ratios-other.svg", "ratios-other-2.svg", "ratios-other-3.svg", "ratios-other-4.svg"],
 ];
 
 /// A cell, or as much of one as fits a page.
@@ -47,35 +46,30 @@ impl Block<'_> {
 /// The charts: as many as the families and the cells take.
 pub fn charts(receipt: &Receipt) -> Vec<Chart> {
     let mut out = Vec::new();
-    let mut others = FILES[2].iter();
-    for family in query::families(receipt) {
-        let pages = pages(blocks(receipt, &family));
+    for family in Family::ALL {
+        let pages = pages(blocks(receipt, family));
         let count = pages.len();
-        let mut files = match family.as_str() {
-            query::LADDER => FILES[0].iter(),
-            query::EXACT => FILES[1].iter(),
-            _ => others.clone(),
+        let mut files = match family {
+            Family::W2A32 => FILES[0].iter(),
+            Family::W2A8 => FILES[1].iter(),
         };
         for (i, page) in pages.iter().enumerate() {
             let Some(file) = files.next() else { break };
             let left = if i + 1 < count && files.len() == 0 { count - i - 1 } else { 0 };
-            out.push(chart(file, &family, page, (i + 1, count), left));
-        }
-        if !matches!(family.as_str(), query::LADDER | query::EXACT) {
-            others = files;
+            out.push(chart(file, family, page, (i + 1, count), left));
         }
     }
     out
 }
 
-fn blocks<'a>(receipt: &'a Receipt, family: &str) -> Vec<Block<'a>> {
+fn blocks<'a>(receipt: &'a Receipt, family: Family) -> Vec<Block<'a>> {
     let row = |s: &'a MicroSummary| {
         let ratio = s.vs_previous.as_ref().or(s.vs_baseline.as_ref())?;
         Some(Row { kernel: &s.kernel, ratio })
     };
     let mut cells: Vec<&MicroCell> = query::cells(receipt, family).filter(|c| !c.rounds.is_empty()).collect();
     // Operations in the order measured, and of each the cells in cache first: those are alike.
-    let ops: Vec<&str> = cells.iter().map(|c| c.op.as_str()).collect();
+    let ops: Vec<_> = cells.iter().map(|c| c.op).collect();
     cells.sort_by_key(|c| (ops.iter().position(|o| *o == c.op), c.residency == receipt::Residency::Dram));
     let most = ((PAGE - 30) / ROW) as usize;
     let mut out = Vec::new();
@@ -105,7 +99,7 @@ fn pages(blocks: Vec<Block<'_>>) -> Vec<Vec<Block<'_>>> {
     pages
 }
 
-fn chart(file: &'static str, family: &str, page: &[Block<'_>], number: (usize, usize), left: usize) -> Chart {
+fn chart(file: &'static str, family: Family, page: &[Block<'_>], number: (usize, usize), left: usize) -> Chart {
     let found = finding(page);
     let part = if number.1 > 1 { format!(", {} of {}", number.0, number.1) } else { String::new() };
     let title = format!("Every ratio: {}{part}", query::family_title(family));

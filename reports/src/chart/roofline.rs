@@ -7,7 +7,7 @@ use super::text::{self, Taken};
 use crate::query;
 use receipt::figures;
 use receipt::judge::bound;
-use receipt::{Bound, Limits, MicroCell, MicroSummary, Receipt, Residency};
+use receipt::{Bound, Family, Limits, MicroCell, MicroSummary, Operation, Receipt, Residency};
 
 const PANEL: i32 = 420;
 /// Right of the plot stand the names of the ceilings.
@@ -47,8 +47,7 @@ struct Ceiling {
 /// The chart, if the receipt has limits and a kernel with a bound.
 pub fn chart(receipt: &Receipt) -> Option<Chart> {
     let limits = receipt.limits.as_ref()?;
-    let panels: Vec<Panel<'_>> =
-        query::families(receipt).into_iter().filter_map(|f| panel(receipt, limits, f)).collect();
+    let panels: Vec<Panel<'_>> = Family::ALL.into_iter().filter_map(|f| panel(receipt, limits, f)).collect();
     if panels.is_empty() {
         return None;
     }
@@ -88,9 +87,9 @@ pub fn chart(receipt: &Receipt) -> Option<Chart> {
     Some(Chart { file: "roofline.svg", caption, svg })
 }
 
-fn panel<'a>(receipt: &'a Receipt, limits: &Limits, family: String) -> Option<Panel<'a>> {
-    let kernels = query::kernel_ids(receipt, &family);
-    let heads = query::headlines(receipt, &family).into_iter().filter(|c| c.op != "dequantize");
+fn panel<'a>(receipt: &'a Receipt, limits: &Limits, family: Family) -> Option<Panel<'a>> {
+    let kernels = query::kernel_ids(receipt, family);
+    let heads = query::headlines(receipt, family).into_iter().filter(|c| c.op != Operation::Dequantize);
     let points =
         heads.flat_map(|cell| query::kernels(cell).map(move |(_, s)| (cell, s))).filter_map(|(cell, summary)| {
             let kernel = kernels.iter().position(|k| *k == summary.kernel)?;
@@ -113,7 +112,7 @@ fn panel<'a>(receipt: &'a Receipt, limits: &Limits, family: String) -> Option<Pa
             ceilings.push(Ceiling { name: peak.id.clone(), gmac_s: bound::peak_gmac_s(peak, threads) });
         }
     }
-    Some(Panel { title: query::family_title(&family), kernels, points, roofs, ceilings })
+    Some(Panel { title: query::family_title(family).into(), kernels, points, roofs, ceilings })
 }
 
 fn paint(c: &mut Canvas<'_>, panel: &Panel<'_>, top: i32) {
@@ -139,10 +138,10 @@ fn paint(c: &mut Canvas<'_>, panel: &Panel<'_>, top: i32) {
     let mut taken = Taken::new((PLOT.0, top), (PLOT.1, bottom));
     let place = |p: &Point<'_>| (x.at(p.bound.weights_per_byte), y.at(p.summary.gelem_s));
     for (from_memory, right) in [(false, true), (true, false)] {
-        let mut ops: Vec<&str> = Vec::new();
+        let mut ops: Vec<Operation> = Vec::new();
         for p in panel.points.iter().filter(|p| (p.cell.residency == Residency::Dram) == from_memory) {
-            if !ops.contains(&p.cell.op.as_str()) {
-                ops.push(&p.cell.op);
+            if !ops.contains(&p.cell.op) {
+                ops.push(p.cell.op);
             }
         }
         for op in ops {

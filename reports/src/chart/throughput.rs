@@ -6,7 +6,7 @@ use super::parts::{Chart, WIDTH, head, not_drawn, say, tick};
 use super::text::{self, Taken};
 use crate::{query, seed};
 use receipt::figures;
-use receipt::{MicroCell, Receipt, Residency};
+use receipt::{Family, MicroCell, Operation, Receipt, Residency};
 
 const PANEL: i32 = 430;
 const GAP: i32 = 40;
@@ -17,14 +17,14 @@ const MOST: usize = 40;
 
 /// One panel's cells, smallest first.
 struct Panel<'a> {
-    op: &'a str,
+    op: Operation,
     title: String,
     cells: Vec<&'a MicroCell>,
 }
 
 /// One family's panels and kernels.
 struct Group<'a> {
-    family: String,
+    family: Family,
     kernels: Vec<String>,
     panels: Vec<Panel<'a>>,
 }
@@ -32,16 +32,12 @@ struct Group<'a> {
 /// One chart a family, of those that were timed.
 pub fn charts(receipt: &Receipt) -> Vec<Chart> {
     let mut out: Vec<Chart> = Vec::new();
-    for group in query::families(receipt).into_iter().filter_map(|f| group(receipt, f)) {
-        let file = match group.family.as_str() {
-            query::LADDER => "throughput-w2a32.svg",
-            query::EXACT => "throughput-w2a8.svg",
-            _ => "throughput-other.svg",
+    for group in Family::ALL.into_iter().filter_map(|f| group(receipt, f)) {
+        let file = match group.family {
+            Family::W2A32 => "throughput-w2a32.svg",
+            Family::W2A8 => "throughput-w2a8.svg",
         };
-        // Families of unknown names share one file: the first of them has it.
-        if !out.iter().any(|c| c.file == file) {
-            out.push(chart(receipt, &group, file));
-        }
+        out.push(chart(receipt, &group, file));
     }
     out
 }
@@ -52,7 +48,7 @@ fn chart(receipt: &Receipt, group: &Group<'_>, file: &'static str) -> Chart {
     let panel = 138 + (15 * group.kernels.len() as i32).max(150);
     let top = head(&found);
     let total = top + (group.panels.len() as i32 + 1) / 2 * panel;
-    let title = format!("Throughput by size: {}", query::family_title(&group.family));
+    let title = format!("Throughput by size: {}", query::family_title(group.family));
     let description = format!(
         "{} Weights handled per nanosecond (Gelem/s) against weights per call, both on log scales; every figure is in \
          the tables and in measurements.csv.",
@@ -70,29 +66,29 @@ fn chart(receipt: &Receipt, group: &Group<'_>, file: &'static str) -> Chart {
          stand above each other. Dashed lines mark where what a call touches (packed weights, and for dequantize its \
          f32 output) outgrows a cache of this machine (the caches of all threads together).",
     );
-    if group.panels.iter().any(|p| p.op == "dequantize") {
+    if group.panels.iter().any(|p| p.op == Operation::Dequantize) {
         caption += " Open diamonds on dequantize: the seed's published scalar and AVX2 figures (section 2.4), from \
                     another machine.";
     }
-    caption += &not_drawn(query::kernel_ids(receipt, &group.family).len(), MOST);
+    caption += &not_drawn(query::kernel_ids(receipt, group.family).len(), MOST);
     Chart { file, caption, svg }
 }
 
-fn group(receipt: &Receipt, family: String) -> Option<Group<'_>> {
+fn group(receipt: &Receipt, family: Family) -> Option<Group<'_>> {
     let mut panels: Vec<Panel<'_>> = Vec::new();
-    for shown in query::headlines(receipt, &family) {
+    for shown in query::headlines(receipt, family) {
         let same = |c: &&MicroCell| c.op == shown.op && c.residency == shown.residency && !c.rounds.is_empty();
-        let mut cells: Vec<&MicroCell> = query::cells(receipt, &family).filter(same).collect();
+        let mut cells: Vec<&MicroCell> = query::cells(receipt, family).filter(same).collect();
         cells.sort_by_key(|c| (c.weights_per_call, c.m));
         if !cells.is_empty() {
             panels.push(Panel {
-                op: &shown.op,
+                op: shown.op,
                 title: format!("{}, {}", shown.op, query::residency(shown.residency)),
                 cells,
             });
         }
     }
-    let mut kernels = query::kernel_ids(receipt, &family);
+    let mut kernels = query::kernel_ids(receipt, family);
     kernels.truncate(MOST);
     (!panels.is_empty()).then_some(Group { family, kernels, panels })
 }
@@ -101,7 +97,8 @@ fn group(receipt: &Receipt, family: String) -> Option<Group<'_>> {
 fn speeds(panel: &Panel<'_>) -> Vec<f64> {
     let measured = panel.cells.iter().flat_map(|c| query::kernels(c)).map(|(_, s)| s.gelem_s);
     // The seed's points belong on the chart, however far below they are.
-    let published = seed::dequantize_gelem_s().map(|(_, gelem_s)| gelem_s).filter(|_| panel.op == "dequantize");
+    let published =
+        seed::dequantize_gelem_s().map(|(_, gelem_s)| gelem_s).filter(|_| panel.op == Operation::Dequantize);
     measured.chain(published).filter(|s| s.is_finite() && *s > 0.0).collect()
 }
 
@@ -124,7 +121,7 @@ fn paint(c: &mut Canvas<'_>, panel: &Panel<'_>, group: &Group<'_>, caches: &[u64
     shape_ticks(c, panel, &x, bottom);
     let axis = "weights per call, log scale";
     c.text(((left + right) / 2, bottom + 35), Anchor::Middle, NOTE, axis);
-    if panel.op == "dequantize" {
+    if panel.op == Operation::Dequantize {
         c.open_diamond((right + 14, corner.1 + 25), CLAIM);
         c.text((right + 26, corner.1 + 25), Anchor::Start, NOTE, "seed (§2.4)");
         for (elements, value) in seed::dequantize_gelem_s() {
@@ -189,7 +186,7 @@ fn shape_ticks(c: &mut Canvas<'_>, panel: &Panel<'_>, x: &Scale, bottom: i32) {
 fn zones(c: &mut Canvas<'_>, panel: &Panel<'_>, caches: &[u64], x: &Scale, span: (i32, i32)) {
     let Some(cell) = panel.cells.first().filter(|c| c.residency != Residency::Dram) else { return };
     let Some(entry) = cell.entries.first() else { return };
-    let output = if cell.op == "dequantize" { 4.0 } else { 0.0 };
+    let output = if cell.op == Operation::Dequantize { 4.0 } else { 0.0 };
     let per_weight = entry.bytes_per_call as f64 / cell.weights_per_call.max(1) as f64 + output;
     if per_weight <= 0.0 {
         return;
@@ -197,7 +194,7 @@ fn zones(c: &mut Canvas<'_>, panel: &Panel<'_>, caches: &[u64], x: &Scale, span:
     let mut taken = Taken::new((x.at(0.0), span.0 - 22), (x.at(f64::MAX), span.0));
     let mut from = x.at(0.0);
     // Threads have caches of their own, but for the last of three or more. `dequantize` runs on one.
-    let threads = if cell.op == "dequantize" { 1 } else { cell.threads.max(1) as u64 };
+    let threads = if cell.op == Operation::Dequantize { 1 } else { cell.threads.max(1) as u64 };
     let capacity = |i: usize| caches[i].saturating_mul(if i >= 2 && i + 1 == caches.len() { 1 } else { threads });
     let levels = (0..caches.len()).map(|i| (format!("L{}", i + 1), Some(capacity(i))));
     for (level, bytes) in levels.chain([("memory".to_string(), None)]) {

@@ -8,7 +8,7 @@ use super::text;
 use crate::query;
 use receipt::figures;
 use receipt::judge::bound;
-use receipt::{GenerationKernel, GenerationRecord, GenerationRound, Receipt};
+use receipt::{Family, GenerationKernel, GenerationRecord, GenerationRound, Operation, Receipt};
 
 const ROW: i32 = 26;
 const PLOT: (i32, i32) = (160, 640);
@@ -71,9 +71,9 @@ fn speed(tokens: usize, ns: u64) -> f64 {
 
 fn chart(receipt: &Receipt, metric: &Metric) -> Option<Chart> {
     let generation = receipt.generation.as_ref()?;
-    let panels: Vec<(String, Vec<Row<'_>>)> = query::families(receipt)
+    let panels: Vec<(&str, Vec<Row<'_>>)> = Family::ALL
         .into_iter()
-        .map(|f| (query::family_title(&f), rows(receipt, generation, metric, &f)))
+        .map(|f| (query::family_title(f), rows(receipt, generation, metric, f)))
         .filter(|p| !p.1.is_empty())
         .collect();
     if panels.is_empty() {
@@ -116,9 +116,9 @@ fn chart(receipt: &Receipt, metric: &Metric) -> Option<Chart> {
     Some(Chart { file: metric.file, caption, svg })
 }
 
-fn rows<'a>(receipt: &Receipt, generation: &'a GenerationRecord, metric: &Metric, family: &str) -> Vec<Row<'a>> {
+fn rows<'a>(receipt: &Receipt, generation: &'a GenerationRecord, metric: &Metric, family: Family) -> Vec<Row<'a>> {
     let own = generation.kernels.iter().filter(|k| k.family == family && (metric.median)(k) > 0.0);
-    let batches = |id: &str| receipt.kernels.iter().any(|k| k.id == id && k.ops.iter().any(|op| op == "gemm"));
+    let batches = |id: &str| receipt.kernels.iter().any(|k| k.id == id && k.ops.contains(&Operation::Gemm));
     own.map(|k| {
         let prefill = k.prefill.as_ref().map_or(k.kernel.as_str(), |p| p.executed.as_str());
         let batched = !metric.decode && batches(prefill);
@@ -221,12 +221,12 @@ fn finding(family: &str, rows: &[Row<'_>]) -> Option<String> {
     Some(said + ".")
 }
 
-fn describe(panels: &[(String, Vec<Row<'_>>)]) -> String {
+fn describe(panels: &[(&str, Vec<Row<'_>>)]) -> String {
     let row = |r: &Row<'_>| {
         let bound = r.bound.map_or_else(String::new, |b| format!(" (bound {})", figures::number(b)));
         format!("{} {}{bound}", r.kernel.kernel, figures::number(r.speed))
     };
-    let panel = |(family, rows): &(String, Vec<Row<'_>>)| {
+    let panel = |(family, rows): &(&str, Vec<Row<'_>>)| {
         format!("{family}, tokens per second: {}.", rows.iter().map(row).collect::<Vec<_>>().join(", "))
     };
     panels.iter().map(panel).collect::<Vec<_>>().join(" ")

@@ -7,7 +7,7 @@ use super::parts::{Chart, WIDTH, head, key, say, tick};
 use super::text;
 use crate::query;
 use receipt::figures;
-use receipt::{MicroCell, MicroSummary, Ratio, Receipt};
+use receipt::{Family, MicroCell, MicroSummary, Ratio, Receipt};
 
 const PLOT: (i32, i32) = (56, 690);
 /// The small plot of positions.
@@ -39,27 +39,21 @@ struct Point {
 
 /// The traces: the headline cell, then the noisiest cell of each family where that is another.
 pub fn charts(receipt: &Receipt) -> Vec<Chart> {
-    let headline = [query::EXACT, query::LADDER].iter().find_map(|f| {
+    let headline = [query::EXACT, query::LADDER].into_iter().find_map(|f| {
         let heads = query::headlines(receipt, f);
         heads.into_iter().find(|c| !traces(c).is_empty())
     });
-    let noisiest = |family: &str| {
+    let noisiest = |family: Family| {
         let all = query::cells(receipt, family).filter(|c| c.noise_floor.is_finite() && !traces(c).is_empty());
         all.max_by(|a, b| a.noise_floor.total_cmp(&b.noise_floor))
     };
     let mut candidates = vec![(headline, "trace-headline.svg", "the cell of the headline".to_string())];
-    let files = |family: &str| match family {
-        query::LADDER => "trace-w2a32.svg",
-        query::EXACT => "trace-w2a8.svg",
-        _ => "trace-other.svg",
-    };
-    for family in query::families(receipt) {
-        let file = files(&family);
-        // Families of unknown names share one file: the first of them has it.
-        if !candidates.iter().any(|c| c.1 == file) {
-            let why = format!("the noisiest {} cell", figures::label(&family, 12));
-            candidates.push((noisiest(&family), file, why));
-        }
+    for family in Family::ALL {
+        let file = match family {
+            Family::W2A32 => "trace-w2a32.svg",
+            Family::W2A8 => "trace-w2a8.svg",
+        };
+        candidates.push((noisiest(family), file, format!("the noisiest {family} cell")));
     }
     let mut drawn: Vec<&MicroCell> = Vec::new();
     let mut out = Vec::new();

@@ -8,7 +8,7 @@ use receipt::judge::Method;
 use receipt::judge::columns::{Columns, dense_kernel};
 use receipt::judge::paired::Paired;
 use receipt::judge::sequential::Side;
-use receipt::{GenerationKernel, GenerationRecord, GenerationRound, Ratio};
+use receipt::{Family, GenerationKernel, GenerationRecord, GenerationRound, Ratio};
 
 /// A phase with its time a round.
 struct Phase {
@@ -29,28 +29,28 @@ const PHASES: [Phase; 2] = [
 /// One table a family.
 pub fn tables(runs: &[Run]) -> Vec<Table> {
     let mut out = Vec::new();
-    for family in super::parts::families(runs) {
+    for family in Family::ALL {
         let mut ids: Vec<String> = Vec::new();
-        for k in runs.iter().flat_map(|r| own(r, &family)) {
+        for k in runs.iter().flat_map(|r| own(r, family)) {
             if !ids.contains(&k.kernel) {
                 ids.push(k.kernel.clone());
             }
         }
-        let rows = PHASES.iter().flat_map(|phase| ids.iter().map(|id| row(runs, &family, id, phase)));
+        let rows = PHASES.iter().flat_map(|phase| ids.iter().map(|id| row(runs, family, id, phase)));
         // Entries that took turns with one other kernel only are not timed in prefill.
         let rows: Vec<Row> = rows.filter(|r| r.cells.iter().any(|c| c.absent.is_none())).collect();
         if !rows.is_empty() {
-            out.push(Table { title: format!("{} end to end", query::family_title(&family)), unit: "tokens/s", rows });
+            out.push(Table { title: format!("{} end to end", query::family_title(family)), unit: "tokens/s", rows });
         }
     }
     out
 }
 
-fn own<'a>(run: &'a Run, family: &'a str) -> impl Iterator<Item = &'a GenerationKernel> {
+fn own<'a>(run: &'a Run, family: Family) -> impl Iterator<Item = &'a GenerationKernel> {
     run.receipt.generation.iter().flat_map(|g| &g.kernels).filter(move |k| k.family == family)
 }
 
-fn row(runs: &[Run], family: &str, id: &str, phase: &Phase) -> Row {
+fn row(runs: &[Run], family: Family, id: &str, phase: &Phase) -> Row {
     let found: Vec<Option<&GenerationKernel>> =
         runs.iter().map(|r| own(r, family).find(|k| k.kernel == id && (phase.tokens_per_s)(k) > 0.0)).collect();
     let cells = runs.iter().enumerate().map(|(i, run)| {
@@ -80,7 +80,7 @@ fn row(runs: &[Run], family: &str, id: &str, phase: &Phase) -> Row {
 }
 
 /// The ratio to the run's own partner, computed from the rounds. Whole texts have no A/A pair, so it is undecided.
-fn paired(run: &Run, family: &str, k: &GenerationKernel, phase: &Phase) -> Option<Ratio> {
+fn paired(run: &Run, family: Family, k: &GenerationKernel, phase: &Phase) -> Option<Ratio> {
     let (partner, [partner_ns, own_ns]) = times(run, family, k, None, phase)?;
     (!own_ns.is_empty()).then(|| Paired::new(Method::Current, &partner_ns, &own_ns).ratio(&partner))
 }
@@ -88,7 +88,7 @@ fn paired(run: &Run, family: &str, k: &GenerationKernel, phase: &Phase) -> Optio
 /// Times of the partner (`partner`, or the run's own) and of the kernel, by round.
 fn times(
     run: &Run,
-    family: &str,
+    family: Family,
     k: &GenerationKernel,
     partner: Option<&str>,
     phase: &Phase,
@@ -118,7 +118,7 @@ fn times(
 fn change(
     runs: &[Run],
     i: usize,
-    (family, id, phase): (&str, &str, &Phase),
+    (family, id, phase): (Family, &str, &Phase),
     found: (Option<&GenerationKernel>, Option<&GenerationKernel>),
 ) -> Option<Change> {
     let (first, other) = (&runs[0], &runs[i]);
@@ -147,7 +147,7 @@ fn change(
 }
 
 /// A kernel and its partner in the token blocks of a run.
-fn blocks<'r>(run: &'r Run, family: &str, kernel: &str, partner: &str) -> Option<Side<'r>> {
+fn blocks<'r>(run: &'r Run, family: Family, kernel: &str, partner: &str) -> Option<Side<'r>> {
     let generation = run.receipt.generation.as_ref()?;
     generation.blocks.iter().filter(|b| b.family == family).find_map(|blocks| {
         let columns = Columns::blocks(blocks, generation.threads);

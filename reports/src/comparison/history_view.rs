@@ -2,6 +2,7 @@
 
 use crate::chart;
 use crate::history::{Group, Point};
+use receipt::Family;
 use serde::Serialize;
 
 /// A chart with its caption.
@@ -15,13 +16,13 @@ pub struct HistoryView {
 /// The first cell of each family over the runs of one group, with ids that are unique in a page.
 pub fn charts_of(points: &[Point], group: &Group, g: usize) -> Vec<HistoryView> {
     let runs: Vec<&Point> = group.runs.iter().map(|&i| &points[i]).collect();
-    let mut families: Vec<&str> = Vec::new();
+    let mut families: Vec<Family> = Vec::new();
     let mut out = Vec::new();
     for (p, panel) in group.panels.iter().enumerate() {
-        if families.contains(&panel.family.as_str()) {
+        if families.contains(&panel.family) {
             continue;
         }
-        families.push(&panel.family);
+        families.push(panel.family);
         let id = format!("history-{}-{}", g + 1, p + 1);
         if let Some((svg, caption)) = chart::history(&id, panel, &runs) {
             out.push(HistoryView { id, caption, svg });

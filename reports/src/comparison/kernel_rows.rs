@@ -6,12 +6,12 @@ use crate::query;
 use receipt::figures;
 use receipt::judge;
 use receipt::judge::columns::Columns;
-use receipt::{MicroCell, Ratio, Receipt, Residency};
+use receipt::{Family, MicroCell, Operation, Ratio, Receipt, Residency};
 
 /// What makes two cells of one family the same question.
 #[derive(Clone, Debug, PartialEq)]
 struct Key {
-    op: String,
+    op: Operation,
     m: usize,
     k: usize,
     tokens: usize,
@@ -20,15 +20,15 @@ struct Key {
 }
 
 fn key(c: &MicroCell) -> Key {
-    Key { op: c.op.clone(), m: c.m, k: c.k, tokens: c.tokens, residency: c.residency.place(), threads: c.threads }
+    Key { op: c.op, m: c.m, k: c.k, tokens: c.tokens, residency: c.residency.place(), threads: c.threads }
 }
 
 /// One table a family.
 pub fn tables(runs: &[Run]) -> Vec<Table> {
     let mut out = Vec::new();
-    for family in super::parts::families(runs) {
+    for family in Family::ALL {
         let mut rows: Vec<(Key, String, String)> = Vec::new();
-        for cell in runs.iter().flat_map(|r| measured(&r.receipt, &family)) {
+        for cell in runs.iter().flat_map(|r| measured(&r.receipt, family)) {
             for (_, s) in query::kernels(cell) {
                 if !rows.iter().any(|(k, _, kernel)| *k == key(cell) && *kernel == s.kernel) {
                     rows.push((key(cell), query::cell_title(cell), s.kernel.clone()));
@@ -43,22 +43,22 @@ pub fn tables(runs: &[Run]) -> Vec<Table> {
             }
         });
         rows.sort_by_key(|(k, ..)| order.iter().position(|o| o == k));
-        let rows: Vec<Row> = rows.iter().map(|(k, place, kernel)| row(runs, &family, k, place, kernel)).collect();
+        let rows: Vec<Row> = rows.iter().map(|(k, place, kernel)| row(runs, family, k, place, kernel)).collect();
         if !rows.is_empty() {
-            out.push(Table { title: query::family_title(&family), unit: "Gelem/s", rows });
+            out.push(Table { title: query::family_title(family).into(), unit: "Gelem/s", rows });
         }
     }
     out
 }
 
-fn measured<'a>(receipt: &'a Receipt, family: &'a str) -> impl Iterator<Item = &'a MicroCell> {
+fn measured<'a>(receipt: &'a Receipt, family: Family) -> impl Iterator<Item = &'a MicroCell> {
     query::cells(receipt, family).filter(|c| !c.rounds.is_empty())
 }
 
 /// The cell of a run, and the kernel's column in it.
 type Found<'a> = Option<(&'a MicroCell, usize)>;
 
-fn find<'a>(receipt: &'a Receipt, family: &'a str, like: &Key, kernel: &str) -> Found<'a> {
+fn find<'a>(receipt: &'a Receipt, family: Family, like: &Key, kernel: &str) -> Found<'a> {
     let cell = measured(receipt, family).find(|c| key(c) == *like)?;
     Some((cell, column(cell, kernel)?))
 }
@@ -67,7 +67,7 @@ fn column(cell: &MicroCell, kernel: &str) -> Option<usize> {
     query::kernels(cell).find(|(_, s)| s.kernel == kernel).map(|(i, _)| i)
 }
 
-fn row(runs: &[Run], family: &str, like: &Key, place: &str, kernel: &str) -> Row {
+fn row(runs: &[Run], family: Family, like: &Key, place: &str, kernel: &str) -> Row {
     let found: Vec<_> = runs.iter().map(|r| find(&r.receipt, family, like, kernel)).collect();
     let cells = runs.iter().zip(&found).enumerate().map(|(i, (run, here))| {
         let change = (i > 0).then(|| change(runs, i, (family, like, kernel), (found[0], *here))).flatten();
@@ -96,7 +96,7 @@ fn row(runs: &[Run], family: &str, like: &Key, place: &str, kernel: &str) -> Row
 fn change(
     runs: &[Run],
     i: usize,
-    (family, like, kernel): (&str, &Key, &str),
+    (family, like, kernel): (Family, &Key, &str),
     found: (Found<'_>, Found<'_>),
 ) -> Option<Change> {
     let (first, other) = (&runs[0], &runs[i]);
@@ -143,7 +143,7 @@ fn other_result(runs: &[Run], i: usize, a: (&MicroCell, usize), b: (&MicroCell, 
         .then(|| format!("computes something else than in {}", runs[0].letter))
 }
 
-fn why_absent(run: &Run, family: &str, like: &Key, kernel: &str) -> String {
+fn why_absent(run: &Run, family: Family, like: &Key, kernel: &str) -> String {
     let letter = &run.letter;
     if let Some(wrong) = run.receipt.verify.iter().find(|v| v.id == kernel && v.mismatches > 0) {
         return format!("not timed in {letter}: {} of {} cases differ from the oracle", wrong.mismatches, wrong.cases);

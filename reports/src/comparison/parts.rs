@@ -2,7 +2,6 @@
 
 use super::change::{Change, Found};
 use super::identity::Difference;
-use crate::query;
 use receipt::{Receipt, figures};
 use serde::Serialize;
 
@@ -142,15 +141,4 @@ impl Changed {
             (several, n) => format!("{} of {n} cells", several.len()),
         }
     }
-}
-
-/// Families of all runs, in the order in which pages show them.
-pub fn families(runs: &[Run]) -> Vec<String> {
-    let mut out: Vec<String> = Vec::new();
-    for family in runs.iter().flat_map(|r| query::families(&r.receipt)) {
-        if !out.contains(&family) {
-            out.push(family);
-        }
-    }
-    out
 }

@@ -2,7 +2,7 @@ use super::change::Found;
 use super::*;
 use crate::fixture;
 use receipt::judge::Direction;
-use receipt::{Receipt, Residency, Status};
+use receipt::{Family, Operation, Receipt, Residency, Status};
 
 fn compare(runs: Vec<Receipt>) -> Comparison {
     let named = ["a", "b", "c"].map(String::from).into_iter().zip(runs);
@@ -110,11 +110,13 @@ fn only_the_other_host_is_left_out_of_three() {
 #[test]
 fn what_one_run_lacks_is_named() {
     let mut other = fixture::complete();
-    other.micro.retain(|c| c.op != "dequantize" && (c.residency == Residency::Cache || c.family != "W2A32"));
+    other
+        .micro
+        .retain(|c| c.op != Operation::Dequantize && (c.residency == Residency::Cache || c.family != Family::W2A32));
     other.kernels.iter_mut().filter(|k| k.id == "avx2-i8").for_each(|k| {
         (k.available, k.reason) = (false, Some("this CPU lacks avx2".into()));
     });
-    for cell in other.micro.iter_mut().filter(|c| c.family == "W2A8") {
+    for cell in other.micro.iter_mut().filter(|c| c.family == Family::W2A8) {
         cell.summaries.truncate(1);
         cell.entries.truncate(1);
         cell.rounds.iter_mut().for_each(|r| r.ns.truncate(1));

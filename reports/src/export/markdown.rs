@@ -6,7 +6,7 @@ use crate::markdown::{block, code, details, escape, table, with_fold};
 use crate::query::{self, family_title};
 use crate::{caveats, first_sentence, gate_markdown, host_in_words, noise, shell_quoted, statements};
 use receipt::figures::{duration_or_none, judged, number, percent, ratio_with_interval};
-use receipt::{GenerationKernel, MicroCell, Ratio, Receipt};
+use receipt::{Family, GenerationKernel, MicroCell, Ratio, Receipt};
 
 /// Most rows of cases that are not passed: a comment is no log.
 const MOST: usize = 30;
@@ -32,14 +32,14 @@ pub fn markdown(receipt: &Receipt) -> String {
         out += &format!("- {}{colon} **{}** {}\n", escape(&label), escape(&s.figure), escape(&s.subject));
     }
     out += &not_passed(receipt);
-    for family in query::families(receipt) {
-        if let Some(table) = speeds(receipt, &family) {
-            out += &format!("\n**{}**, speed-up over the first row\n\n{table}", escape(&family_title(&family)));
+    for family in Family::ALL {
+        if let Some(table) = speeds(receipt, family) {
+            out += &format!("\n**{}**, speed-up over the first row\n\n{table}", escape(&family_title(family)));
         }
     }
-    for family in query::families(receipt) {
-        if let Some(table) = tokens(receipt, &family) {
-            out += &format!("\n**{} end to end**, tokens/s\n\n{table}", escape(&family));
+    for family in Family::ALL {
+        if let Some(table) = tokens(receipt, family) {
+            out += &format!("\n**{} end to end**, tokens/s\n\n{table}", family);
         }
     }
     if let Some(sentence) = noise(receipt) {
@@ -85,7 +85,7 @@ fn not_passed(receipt: &Receipt) -> String {
     out
 }
 
-fn speeds(receipt: &Receipt, family: &str) -> Option<String> {
+fn speeds(receipt: &Receipt, family: Family) -> Option<String> {
     let heads: Vec<&MicroCell> =
         query::headlines(receipt, family).into_iter().filter(|c| !c.rounds.is_empty()).collect();
     if heads.is_empty() {
@@ -93,7 +93,7 @@ fn speeds(receipt: &Receipt, family: &str) -> Option<String> {
     }
     let title = |c: &&MicroCell| {
         let counts = query::threshold(c).map_or_else(String::new, |t| format!("<br>counts from ±{}", percent(t)));
-        format!("{} {} {}{counts}", escape(&c.op), query::shape(c), query::residency(c.residency))
+        format!("{} {} {}{counts}", c.op, query::shape(c), query::residency(c.residency))
     };
     let head: Vec<String> = std::iter::once("kernel".to_string()).chain(heads.iter().map(title)).collect();
     let cell = |c: &&MicroCell, kernel: &str| match query::kernels(c).find(|(_, s)| s.kernel == kernel) {
@@ -105,7 +105,7 @@ fn speeds(receipt: &Receipt, family: &str) -> Option<String> {
     Some(table(&head, true, &rows))
 }
 
-fn tokens(receipt: &Receipt, family: &str) -> Option<String> {
+fn tokens(receipt: &Receipt, family: Family) -> Option<String> {
     let own: Vec<&GenerationKernel> =
         receipt.generation.iter().flat_map(|g| &g.kernels).filter(|k| k.family == family).collect();
     let first = own.first()?.kernel.clone();
@@ -171,7 +171,7 @@ fn every_cell(receipt: &Receipt) -> Option<String> {
     let head =
         ["cell", "kernel", "against", "direction", "ratio", "counts from", "Gelem/s", "rounds"].map(String::from);
     let mut out = String::new();
-    for family in query::families(receipt) {
+    for family in Family::ALL {
         let cells = receipt.micro.iter().filter(|c| c.family == family && !c.rounds.is_empty());
         let rows: Vec<Vec<String>> = cells
             .flat_map(|c| {
@@ -197,7 +197,7 @@ fn every_cell(receipt: &Receipt) -> Option<String> {
             })
             .collect();
         if !rows.is_empty() {
-            out += &format!("{}\n\n{}\n", escape(&family_title(&family)), table(&head, false, &rows));
+            out += &format!("{}\n\n{}\n", escape(&family_title(family)), table(&head, false, &rows));
         }
     }
     (!out.is_empty()).then_some(out)

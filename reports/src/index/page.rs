@@ -4,6 +4,7 @@ use super::row::{Entry, IndexRow, Unreadable};
 use super::spark::{Spark, spark};
 use crate::comparison::{HistoryView, charts_of};
 use crate::history::{Group, Panel, Point, groups};
+use receipt::Family;
 use serde::Serialize;
 
 #[derive(Debug, Serialize)]
@@ -79,10 +80,10 @@ pub fn view<'a>(opening: &'a str, entries: &'a [Entry], unreadable: &'a [Unreada
 
 fn group(points: &[Point], g: &Group, i: usize) -> GroupView {
     let when = |at: Option<&usize>| at.map_or_else(String::new, |&i| points[i].when.clone());
-    let mut families: Vec<&str> = Vec::new();
+    let mut families: Vec<Family> = Vec::new();
     g.panels.iter().for_each(|p| {
-        if !families.contains(&p.family.as_str()) {
-            families.push(&p.family)
+        if !families.contains(&p.family) {
+            families.push(p.family)
         }
     });
     GroupView {
@@ -97,7 +98,7 @@ fn group(points: &[Point], g: &Group, i: usize) -> GroupView {
     }
 }
 
-fn table(g: &Group, family: &str) -> SparkTable {
+fn table(g: &Group, family: Family) -> SparkTable {
     let panels: Vec<&Panel> = g.panels.iter().filter(|p| p.family == family).collect();
     let mut kernels: Vec<&str> = Vec::new();
     for line in panels.iter().flat_map(|p| &p.lines) {
@@ -108,7 +109,7 @@ fn table(g: &Group, family: &str) -> SparkTable {
     let cell = |p: &&Panel, kernel: &str| spark(p, p.lines.iter().find(|l| l.kernel == kernel)?);
     let row = |k: &str| (k.to_string(), panels.iter().map(|p| cell(p, k)).collect());
     SparkTable {
-        title: family.into(),
+        title: crate::query::family_title(family).into(),
         columns: panels.iter().map(|p| (p.title.clone(), p.partner.clone())).collect(),
         rows: kernels.into_iter().map(row).collect(),
     }

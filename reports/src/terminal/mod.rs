@@ -14,7 +14,7 @@ use super::{caveats, first_sentence, verdict};
 use layout::printable;
 use receipt::figures;
 use receipt::judge::{coverage, medians};
-use receipt::{GenerationKernel, LutFinding, Receipt};
+use receipt::{Family, GenerationKernel, LutFinding, Receipt};
 
 /// The page's first sentence, its figures, both families, end to end. With `look.full` every table, shares of bounds
 /// included.
@@ -26,26 +26,25 @@ pub fn summary(receipt: &Receipt, look: Look) -> String {
     }
     out.extend(figures_of(receipt, look));
     out.extend(receipt.gate.as_ref().and_then(|g| tables::gate(g, look)));
-    let families = query::families(receipt);
-    for family in &families {
+    for family in Family::ALL {
         if let Some(table) = tables::stages(receipt, family, look) {
             let title = format!("{}: speed-up over the first row", query::family_title(family));
             out.push(format!("{}\n{table}", wrapped(&title, look.width)));
         }
     }
-    for family in families.iter().filter(|_| look.full) {
+    for family in Family::ALL.into_iter().filter(|_| look.full) {
         if let Some(table) = tables::bounds(receipt, family, look) {
             let title = format!("{family}: share of the bound (m: memory, c: compute)");
             out.push(format!("{}\n{table}", wrapped(&title, look.width)));
         }
     }
-    for family in families.iter().filter(|_| look.full) {
+    for family in Family::ALL.into_iter().filter(|_| look.full) {
         if let Some(table) = tables::comparisons(receipt, family, look) {
             let title = format!("{family}: every comparison, and the smallest difference that counts in it");
             out.push(format!("{}\n{table}", wrapped(&title, look.width)));
         }
     }
-    for family in &families {
+    for family in Family::ALL {
         if let Some(table) = tables::generation(receipt, family, look) {
             out.push(table);
         }

@@ -5,7 +5,7 @@ use crate::gate_words::{Weight, by_gravity, columns, outcome_word, weight};
 use crate::query;
 use receipt::figures;
 use receipt::judge::{Direction, medians};
-use receipt::{GateRecord, GenerationKernel, MicroCell, Outcome, Ratio, Receipt, Residency, titles};
+use receipt::{Family, GateRecord, GenerationKernel, MicroCell, Operation, Outcome, Ratio, Receipt, Residency, titles};
 
 /// Most comparisons of a gate in a summary; a gate's own output has all.
 const GATE_ROWS: usize = 12;
@@ -16,18 +16,17 @@ fn plain(text: impl Into<String>) -> Figure {
 
 /// Operation, shape and place under each other.
 fn column(c: &MicroCell) -> String {
-    let op = figures::label(&printable(&c.op), 14);
-    format!("{op}\n{}\n{}", query::shape(c), query::residency(c.residency))
+    format!("{}\n{}\n{}", c.op, query::shape(c), query::residency(c.residency))
 }
 
 /// Speed-up of each kernel over the first row at the headline shapes, memory first: there also its share of the
 /// machine's limit, and its direction against the kernel it builds on.
-pub fn stages(receipt: &Receipt, family: &str, look: Look) -> Option<String> {
+pub fn stages(receipt: &Receipt, family: Family, look: Look) -> Option<String> {
     let mut heads: Vec<&MicroCell> =
         query::headlines(receipt, family).into_iter().filter(|c| !c.rounds.is_empty()).collect();
     // Stable: operations stay in their order. Products from L2 come last, where a narrow terminal leaves columns out.
-    let near = |c: &MicroCell| c.op == "gemv" && c.residency == Residency::L2;
-    heads.sort_by_key(|c| (near(c), c.op != "gemv", query::places_for_answers(c.residency)));
+    let near = |c: &MicroCell| c.op == Operation::Gemv && c.residency == Residency::L2;
+    heads.sort_by_key(|c| (near(c), c.op != Operation::Gemv, query::places_for_answers(c.residency)));
     let (first, others) = heads.split_first()?;
     let bounded = query::kernels(first).any(|(_, s)| s.bound.is_some());
     let head = ["kernel".into(), column(first)].into_iter().chain(bounded.then(|| "of\nlimit".into()));
@@ -60,7 +59,7 @@ pub fn stages(receipt: &Receipt, family: &str, look: Look) -> Option<String> {
 
 /// The smaller of memory's and the multiply's bound at the headline shapes: the share that each kernel reached, and for
 /// batches the products a cycle.
-pub fn bounds(receipt: &Receipt, family: &str, look: Look) -> Option<String> {
+pub fn bounds(receipt: &Receipt, family: Family, look: Look) -> Option<String> {
     let bounded = |c: &&MicroCell| query::kernels(c).any(|(_, s)| s.bound.is_some());
     let heads: Vec<&MicroCell> = query::headlines(receipt, family).into_iter().filter(bounded).collect();
     if heads.is_empty() {
@@ -107,7 +106,7 @@ fn tone(direction: Direction) -> Tone {
 }
 
 /// Every comparison with its word.
-pub fn comparisons(receipt: &Receipt, family: &str, look: Look) -> Option<String> {
+pub fn comparisons(receipt: &Receipt, family: Family, look: Look) -> Option<String> {
     let mut table = Rows::new(["kernel", "against", "cell", "", "ratio", "counts\nfrom"]);
     table.left = vec![1, 2, 3];
     for cell in query::cells(receipt, family).filter(|c| !c.rounds.is_empty()) {
@@ -134,7 +133,7 @@ pub fn comparisons(receipt: &Receipt, family: &str, look: Look) -> Option<String
 }
 
 /// Tokens a second under their title; with `full` also what shows that they are the right ones.
-pub fn generation(receipt: &Receipt, family: &str, look: Look) -> Option<String> {
+pub fn generation(receipt: &Receipt, family: Family, look: Look) -> Option<String> {
     let all = receipt.generation.iter().flat_map(|g| &g.kernels).filter(|k| k.family == family);
     // An entry that took turns with one kernel only has a sentence of its own.
     let own: Vec<&GenerationKernel> = all.filter(|k| look.full || !medians::is_paired(k)).collect();
@@ -203,14 +202,13 @@ pub fn gate(record: &GateRecord, look: Look) -> Option<String> {
             Weight::Bad => Tone::Bad,
             Weight::Open => Tone::Warn,
         };
-        let op = figures::label(&printable(&c.op), 10);
         let cell = match &c.model {
             Some(model) => {
-                titles::gated_text(&op, c.tokens, &figures::label(&printable(model), 18)).replace(", ", "\n")
+                titles::gated_text(c.op, c.tokens, &figures::label(&printable(model), 18)).replace(", ", "\n")
             }
             None => {
                 let tokens = if c.tokens > 1 { format!("×{}", c.tokens) } else { String::new() };
-                format!("{op} {}×{}{tokens}\n{}", c.m, c.k, query::residency(c.residency))
+                format!("{} {}×{}{tokens}\n{}", c.op, c.m, c.k, query::residency(c.residency))
             }
         };
         let kernel = figures::label(&printable(&c.kernel), 18);

@@ -33,7 +33,6 @@ fn no_line_is_wider_than_the_terminal() {
     let name = |id: &mut String| *id = format!("{id}-with-a-name-that-nobody-would-give-it");
     long.micro.iter_mut().for_each(|c| c.summaries.iter_mut().for_each(|s| name(&mut s.kernel)));
     long.generation.as_mut().unwrap().kernels.iter_mut().for_each(|k| name(&mut k.kernel));
-    long.micro.iter_mut().for_each(|c| c.op = c.op.repeat(8));
     let mut gate = fixture::two_kernels(0.1);
     gate.gate.as_mut().unwrap().cells.iter_mut().for_each(|c| name(&mut c.kernel));
     let others = [long, gate, fixture::empty(), fixture::hostile()];
@@ -80,7 +79,7 @@ fn a_receipt_cannot_steer_the_terminal() {
     let mut receipt = fixture::complete();
     for cell in &mut receipt.micro {
         cell.summaries.iter_mut().for_each(|s| s.kernel = s.kernel.replace("avx2", "\u{1b}[2J"));
-        cell.op = cell.op.replace("gemv", "\u{1b}]0;x");
+        cell.entries.iter_mut().for_each(|e| e.kernel = e.kernel.replace("scalar", "\u{1b}]0;x"));
     }
     receipt.error = Some("\u{1b}[2J".into());
     receipt.status = Status::Failed;

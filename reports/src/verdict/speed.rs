@@ -5,11 +5,11 @@ use crate::query;
 use crate::words::count;
 use receipt::figures;
 use receipt::judge::Direction;
-use receipt::{GenerationKernel, MicroCell, MicroSummary, Ratio, Receipt};
+use receipt::{Family, GenerationKernel, MicroCell, MicroSummary, Operation, Ratio, Receipt};
 
 /// A question about one family.
 struct Asked {
-    family: &'static str,
+    family: Family,
     label: &'static str,
     /// `exact kernel`
     what: &'static str,
@@ -121,10 +121,10 @@ fn rate(s: &MicroSummary) -> String {
 /// The fastest of each cell, in the order in which they answer: gemv before batches, the largest shape first, memory
 /// before caches.
 fn leads<'r>(receipt: &'r Receipt, asked: &Asked) -> Vec<Lead<'r>> {
-    let cells = query::cells(receipt, asked.family).filter(|c| !c.rounds.is_empty() && c.op != "dequantize");
+    let cells = query::cells(receipt, asked.family).filter(|c| !c.rounds.is_empty() && c.op != Operation::Dequantize);
     let mut cells: Vec<&MicroCell> = cells.collect();
     cells.sort_by_key(|c| {
-        (c.op != "gemv", query::places_for_answers(c.residency), std::cmp::Reverse(c.weights_per_call))
+        (c.op != Operation::Gemv, query::places_for_answers(c.residency), std::cmp::Reverse(c.weights_per_call))
     });
     cells.into_iter().filter_map(lead).collect()
 }
@@ -135,7 +135,7 @@ fn lead(cell: &MicroCell) -> Option<Lead<'_>> {
 
 fn statement(receipt: &Receipt, asked: &Asked) -> Option<Statement> {
     let heads = query::headlines(receipt, asked.family);
-    let op = heads.first()?.op.clone();
+    let op = heads.first()?.op;
     let mut cells: Vec<&MicroCell> = heads.into_iter().filter(|c| c.op == op && !c.rounds.is_empty()).collect();
     cells.sort_by_key(|c| query::places_for_answers(c.residency));
     let leads: Vec<Lead<'_>> = cells.into_iter().filter_map(lead).collect();
@@ -188,7 +188,7 @@ fn place(cell: &MicroCell) -> String {
 }
 
 /// The fastest of a family end to end; an entry with sparsity counts by its own ratio only.
-fn fastest<'r>(receipt: &'r Receipt, family: &str) -> Option<&'r GenerationKernel> {
+fn fastest<'r>(receipt: &'r Receipt, family: Family) -> Option<&'r GenerationKernel> {
     let own = receipt.generation.as_ref()?.kernels.iter();
     let own = own.filter(|k| k.family == family && k.decode_tokens_per_s > 0.0 && k.sparse_ffn.is_none());
     own.max_by(|a, b| a.decode_tokens_per_s.total_cmp(&b.decode_tokens_per_s))
@@ -196,7 +196,7 @@ fn fastest<'r>(receipt: &'r Receipt, family: &str) -> Option<&'r GenerationKerne
 
 /// Whole text, by the ratio: tokens/s are of one model on one machine.
 fn decode_sentence(receipt: &Receipt) -> Option<String> {
-    let best = [query::EXACT, query::LADDER].iter().find_map(|f| {
+    let best = [query::EXACT, query::LADDER].into_iter().find_map(|f| {
         let kernel = fastest(receipt, f)?;
         let ratio = kernel.decode_vs_baseline.as_ref()?;
         (ratio.direction() == Direction::Faster).then_some((kernel, ratio))
@@ -215,10 +215,11 @@ pub fn decode(receipt: &Receipt) -> Option<Statement> {
     let generation = receipt.generation.as_ref()?;
     // The int8 family leads because the model is defined with it; the ladder stands in when only it ran.
     let order = [query::EXACT, query::LADDER];
-    let best: Vec<(&str, &GenerationKernel)> = order.iter().filter_map(|f| Some((*f, fastest(receipt, f)?))).collect();
+    let best: Vec<(Family, &GenerationKernel)> =
+        order.into_iter().filter_map(|f| Some((f, fastest(receipt, f)?))).collect();
     let (_, first) = best.first()?;
     let model = receipt.model.as_ref().map_or("the model", |m| m.name.as_str());
-    let sentence = |(family, k): &(&str, &GenerationKernel)| match &k.decode_vs_baseline {
+    let sentence = |(family, k): &(Family, &GenerationKernel)| match &k.decode_vs_baseline {
         Some(r) => format!(
             "{family}: {} decodes {} as fast as {}, {}.",
             k.kernel,

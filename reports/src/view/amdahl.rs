@@ -4,9 +4,9 @@
 use super::anchors;
 use super::stages::RatioView;
 use crate::query;
-use receipt::Receipt;
 use receipt::figures;
 use receipt::judge::amdahl::{AmdahlRow, rows};
+use receipt::{Family, Receipt};
 use serde::Serialize;
 
 /// One family's table.
@@ -36,12 +36,12 @@ struct Row {
 /// The tables of all families that have both parts.
 pub fn tables(receipt: &Receipt) -> Vec<AmdahlTable> {
     let all = rows(receipt);
-    let tables = query::families(receipt).into_iter().filter_map(|family| {
+    let tables = Family::ALL.into_iter().filter_map(|family| {
         let own: Vec<&AmdahlRow> = all.iter().filter(|r| r.family == family).collect();
         let first = own.first()?;
         Some(AmdahlTable {
-            title: query::family_title(&family),
-            anchor: format!("amdahl-{}", anchors::slug(&family)),
+            title: query::family_title(family).into(),
+            anchor: format!("amdahl-{}", anchors::slug(family.name())),
             baseline: first.baseline.clone(),
             cell: format!("{} ({})", first.micro_cell, first.micro_choice),
             rows: own.iter().map(|r| row(r)).collect(),

@@ -4,7 +4,7 @@ use super::anchors;
 use super::rows::VerdictView;
 use crate::query;
 use receipt::figures;
-use receipt::{MicroCell, Receipt};
+use receipt::{Family, MicroCell, Receipt};
 use serde::Serialize;
 use std::fmt::Write;
 
@@ -62,11 +62,11 @@ struct Raw {
 
 impl FamilyCells {
     /// The family's cells, if there are any.
-    pub fn new(receipt: &Receipt, family: &str) -> Option<Self> {
+    pub fn new(receipt: &Receipt, family: Family) -> Option<Self> {
         let own = receipt.micro.iter().enumerate().filter(|(_, c)| c.family == family);
         let cells: Vec<CellView> = own.map(|(i, c)| view(i, c)).collect();
-        let title = query::family_title(family);
-        let anchor = format!("rounds-{}", anchors::slug(family));
+        let title = query::family_title(family).into();
+        let anchor = format!("rounds-{}", anchors::slug(family.name()));
         (!cells.is_empty()).then_some(Self { title, anchor, cells })
     }
 }

@@ -3,7 +3,7 @@
 use super::anchors;
 use crate::query;
 use receipt::figures;
-use receipt::{CountRecord, Mix, Receipt};
+use receipt::{CountRecord, Family, Mix, Receipt};
 use serde::Serialize;
 
 /// The section; absent when the run did not try to count.
@@ -62,12 +62,12 @@ impl CountsView {
         if receipt.counts.is_empty() && receipt.counts_skipped.is_none() && receipt.counts_failed.is_empty() {
             return None;
         }
-        let family = |c: &CountRecord| receipt.kernels.iter().find(|k| k.id == c.kernel).map(|k| k.family.clone());
-        let mut names: Vec<Option<String>> = receipt.counts.iter().map(family).collect();
+        let family = |c: &CountRecord| receipt.kernels.iter().find(|k| k.id == c.kernel).map(|k| k.family);
+        let mut names: Vec<Option<Family>> = receipt.counts.iter().map(family).collect();
         names.dedup();
         let families = names.iter().filter_map(|name| {
             let records: Vec<&CountRecord> = receipt.counts.iter().filter(|c| family(c) == *name).collect();
-            FamilyCounts::new(name.as_deref().unwrap_or("other"), &records)
+            FamilyCounts::new(*name, &records)
         });
         let failed = receipt.counts_failed.iter().map(|f| [f.kernel.clone(), f.reason.clone()]).collect();
         Some(Self { families: families.collect(), skipped: receipt.counts_skipped.clone(), failed })
@@ -75,11 +75,11 @@ impl CountsView {
 }
 
 impl FamilyCounts {
-    fn new(family: &str, records: &[&CountRecord]) -> Option<Self> {
+    fn new(family: Option<Family>, records: &[&CountRecord]) -> Option<Self> {
         let first = records.first()?;
         Some(Self {
-            title: query::family_title(family),
-            anchor: format!("counts-{}", anchors::slug(family)),
+            title: family.map_or("other", query::family_title).into(),
+            anchor: format!("counts-{}", anchors::slug(family.map_or("other", Family::name))),
             setup: format!("One {} of {}×{}, by one thread.", first.op, first.m, first.k),
             columns: COLUMNS.iter().map(|c| c.0).collect(),
             rows: records.iter().map(|r| row(r)).collect(),

@@ -4,7 +4,7 @@ use super::anchors;
 use super::stages::RatioView;
 use crate::query;
 use receipt::figures;
-use receipt::{GenerationKernel, GenerationRecord, PerplexityRecord, Receipt};
+use receipt::{Family, GenerationKernel, GenerationRecord, PerplexityRecord, Receipt};
 use serde::Serialize;
 
 /// Longest text shown; the receipt has all of it.
@@ -72,7 +72,7 @@ impl GenerationView {
     /// The view, if anything was generated.
     pub fn new(receipt: &Receipt) -> Option<Self> {
         let g = receipt.generation.as_ref().filter(|g| !g.kernels.is_empty())?;
-        let families = query::families(receipt).into_iter().map(|f| {
+        let families = Family::ALL.into_iter().map(|f| {
             let own: Vec<(usize, &GenerationKernel)> =
                 g.kernels.iter().enumerate().filter(|(_, k)| k.family == f).collect();
             let ranked = own.iter().filter(|(_, k)| k.sparse_ffn.is_none());
@@ -80,8 +80,8 @@ impl GenerationView {
             // The partner of ids and ratios is the family's first kernel.
             let partner = own.first().map(|(_, k)| k.kernel.clone()).unwrap_or_default();
             let rows = own.iter().map(|(i, k)| row(receipt, *i, &partner, k, best)).collect();
-            let anchor = format!("generation-{}", anchors::slug(&f));
-            FamilyTable { title: query::family_title(&f), anchor, rows, partner }
+            let anchor = format!("generation-{}", anchors::slug(f.name()));
+            FamilyTable { title: query::family_title(f).into(), anchor, rows, partner }
         });
         let failed = g.kernels.iter().flat_map(|k| k.goldens.iter().filter(|c| !c.passed).map(move |c| (k, c)));
         Some(Self {
@@ -216,23 +216,23 @@ impl PerplexityView {
     }
 }
 
-/// One table a family; a kernel that the receipt does not list has one of its own.
+/// One table a family; a kernel that the receipt does not list has one without a family.
 fn perplexities(receipt: &Receipt, p: &PerplexityRecord) -> Vec<FamilyPerplexity> {
     let mut out: Vec<FamilyPerplexity> = Vec::new();
     for k in &p.kernels {
         let record = receipt.kernels.iter().find(|r| r.id == k.kernel);
-        let family = record.map_or("other", |r| r.family.as_str());
+        let family = record.map(|r| r.family);
         let row = PerplexityRow {
             id: format!("perplexity-of-{}", anchors::slug(&k.kernel)),
             kernel: k.kernel.clone(),
             nats: decimals(k.nats_per_token, 5),
             perplexity: decimals(k.perplexity, 4),
         };
-        let title = query::family_title(family);
+        let title: String = family.map_or("other", query::family_title).into();
         match out.iter_mut().find(|f| f.title == title) {
             Some(f) => f.rows.push(row),
             None => {
-                let anchor = format!("perplexity-{}", anchors::slug(family));
+                let anchor = format!("perplexity-{}", anchors::slug(family.map_or("other", Family::name)));
                 out.push(FamilyPerplexity { title, anchor, rows: vec![row] });
             }
         }

@@ -6,7 +6,7 @@ use crate::view::stages::RatioView;
 use crate::{query, seed};
 use receipt::figures;
 use receipt::judge::claims::{self, Judged, Metric};
-use receipt::{MicroCell, MicroSummary, Mix, Receipt, Residency};
+use receipt::{MicroCell, MicroSummary, Mix, Operation, Receipt, Residency};
 use serde::Serialize;
 
 /// The table.
@@ -57,10 +57,11 @@ impl VerdictView {
 impl LadderView {
     /// The stages of the largest dequantize cell, if any was timed.
     pub fn new(receipt: &Receipt, judged: &[Judged]) -> Option<Self> {
-        let near = |place| query::headline(receipt, query::LADDER, "dequantize", place);
+        let near = |place| query::headline(receipt, query::LADDER, Operation::Dequantize, place);
         let cell = near(Residency::Llc).or_else(|| near(Residency::L2));
         let cell = cell.filter(|c| !c.rounds.is_empty())?;
-        let gemv = query::headline(receipt, query::LADDER, "gemv", Residency::Llc).filter(|c| !c.rounds.is_empty());
+        let gemv =
+            query::headline(receipt, query::LADDER, Operation::Gemv, Residency::Llc).filter(|c| !c.rounds.is_empty());
         let stages: Vec<&str> = query::kernels(cell).map(|(_, s)| s.kernel.as_str()).collect();
         let counted = stages.iter().any(|id| per_64_weights(receipt, id).is_some());
         let rows = stages.iter().map(|id| row(receipt, cell, gemv, id, judged)).collect();
@@ -103,7 +104,7 @@ fn row(receipt: &Receipt, cell: &MicroCell, gemv: Option<&MicroCell>, id: &str, 
 
 /// A kernel's gemv in counts for each 64 weights, if the receipt has it.
 fn per_64_weights<'r>(receipt: &'r Receipt, kernel: &str) -> Option<&'r Mix<f64>> {
-    receipt.counts.iter().find(|c| c.kernel == kernel && c.op == "gemv").map(|c| &c.per_64_weights)
+    receipt.counts.iter().find(|c| c.kernel == kernel && c.op == Operation::Gemv).map(|c| &c.per_64_weights)
 }
 
 fn saved(judged: &Judged) -> Option<String> {

@@ -8,7 +8,7 @@ use crate::{query, seed};
 use receipt::figures;
 use receipt::judge::Direction;
 use receipt::judge::claims::{Claim, Judged, Verdict};
-use receipt::{Finding, Lead, MicroCell, Ratio, Receipt};
+use receipt::{Family, Finding, Lead, MicroCell, Ratio, Receipt};
 use serde::Serialize;
 
 /// Items listed under one finding; the rest is counted.
@@ -153,8 +153,8 @@ fn crossovers(receipt: &Receipt) -> Option<FindingView> {
 /// Stages that pay in one place and cost in another.
 fn mixed_stages(receipt: &Receipt) -> Option<FindingView> {
     let mut items = Vec::new();
-    for family in query::families(receipt) {
-        for kernel in query::kernel_ids(receipt, &family) {
+    for family in Family::ALL {
+        for kernel in query::kernel_ids(receipt, family) {
             let own = usable(receipt).filter(|(_, c)| c.family == family).filter_map(|(i, c)| {
                 let (e, s) = query::kernels(c).find(|(_, s)| s.kernel == kernel)?;
                 Some((i, e, c, s.vs_previous.as_ref()?))

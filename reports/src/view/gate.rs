@@ -98,9 +98,13 @@ pub fn class(outcome: Outcome) -> &'static str {
 fn families(receipt: &Receipt, record: &GateRecord) -> Vec<FamilyGate> {
     let mut out: Vec<FamilyGate> = Vec::new();
     for (i, cell) in by_gravity(record).into_iter().enumerate() {
-        let title = query::family_title(&cell.family);
+        let title: String = query::family_title(cell.family).into();
         let at = out.iter().position(|f| f.title == title).unwrap_or_else(|| {
-            out.push(FamilyGate { title, anchor: format!("gate-{}", anchors::slug(&cell.family)), rows: Vec::new() });
+            out.push(FamilyGate {
+                title,
+                anchor: format!("gate-{}", anchors::slug(cell.family.name())),
+                rows: Vec::new(),
+            });
             out.len() - 1
         });
         out[at].rows.push(row(receipt, i, cell));

@@ -3,7 +3,7 @@
 
 use super::anchors;
 use crate::query;
-use receipt::{KernelRecord, Receipt, VerifyRecord};
+use receipt::{Family, KernelRecord, Receipt, VerifyRecord};
 use serde::Serialize;
 
 /// One family's kernels.
@@ -41,15 +41,9 @@ struct Checked {
 
 /// The registered kernels of each family.
 pub fn families(receipt: &Receipt) -> Vec<FamilyKernels> {
-    let mut names: Vec<&str> = vec![query::LADDER, query::EXACT];
-    for kernel in &receipt.kernels {
-        if !names.contains(&kernel.family.as_str()) {
-            names.push(&kernel.family);
-        }
-    }
-    let families = names.into_iter().map(|family| FamilyKernels {
-        title: query::family_title(family),
-        anchor: format!("kernels-{}", anchors::slug(family)),
+    let families = Family::ALL.into_iter().map(|family| FamilyKernels {
+        title: query::family_title(family).into(),
+        anchor: format!("kernels-{}", anchors::slug(family.name())),
         rows: receipt.kernels.iter().filter(|k| k.family == family).map(|k| row(receipt, k)).collect(),
     });
     families.filter(|f| !f.rows.is_empty()).collect()
@@ -58,7 +52,7 @@ pub fn families(receipt: &Receipt) -> Vec<FamilyKernels> {
 fn row(receipt: &Receipt, kernel: &KernelRecord) -> KernelRow {
     let verify = receipt.verify.iter().find(|v| v.id == kernel.id && v.available);
     let wrong = verify.filter(|v| v.mismatches > 0);
-    let source = source(&kernel.family, &kernel.id);
+    let source = source(kernel.family, &kernel.id);
     KernelRow {
         anchor: anchors::kernel(&kernel.id),
         id: kernel.id.clone(),
@@ -90,8 +84,8 @@ fn checked(v: &VerifyRecord) -> Checked {
 }
 
 /// The file of a kernel: each family has a folder, and an id is the file's name with dashes.
-pub fn source(family: &str, id: &str) -> String {
-    format!("kernels/src/{}/{}.rs", family.to_lowercase(), id.replace('-', "_"))
+pub fn source(family: Family, id: &str) -> String {
+    format!("kernels/src/{}/{}.rs", family.name().to_lowercase(), id.replace('-', "_"))
 }
 
 /// Where the file can be read as it was built. Nothing but a published place and plain names become a link.

@@ -3,7 +3,7 @@
 use super::anchors;
 use crate::query;
 use receipt::figures;
-use receipt::{Bandwidth, MicroCell, Receipt, Spread};
+use receipt::{Bandwidth, Family, MicroCell, Receipt, Spread};
 use serde::Serialize;
 
 /// The section.
@@ -96,7 +96,7 @@ impl LimitsView {
             clock: limits.clock_ghz.as_ref().map(spread),
             bandwidth: limits.bandwidth.iter().map(bandwidth).collect(),
             multiplies: multiplies.collect(),
-            families: query::families(receipt).iter().filter_map(|f| family(receipt, f)).collect(),
+            families: Family::ALL.into_iter().filter_map(|f| family(receipt, f)).collect(),
         })
     }
 }
@@ -115,7 +115,7 @@ fn spread(s: &Spread) -> String {
     format!("{} [{}, {}]", figures::number(s.median), figures::number(s.low), figures::number(s.high))
 }
 
-fn family(receipt: &Receipt, family: &str) -> Option<FamilyBounds> {
+fn family(receipt: &Receipt, family: Family) -> Option<FamilyBounds> {
     let heads: Vec<&MicroCell> =
         query::headlines(receipt, family).into_iter().filter(|c| !c.rounds.is_empty()).collect();
     let rows = query::kernel_ids(receipt, family).into_iter().map(|kernel| BoundRow {
@@ -129,8 +129,8 @@ fn family(receipt: &Receipt, family: &str) -> Option<FamilyBounds> {
     let rows: Vec<BoundRow> = rows.collect();
     let any = rows.iter().any(|r| r.cells.iter().any(Option::is_some));
     any.then(|| FamilyBounds {
-        title: query::family_title(family),
-        anchor: format!("limits-{}", anchors::slug(family)),
+        title: query::family_title(family).into(),
+        anchor: format!("limits-{}", anchors::slug(family.name())),
         columns: heads.iter().map(|c| query::cell_title(c)).collect(),
         rows,
     })

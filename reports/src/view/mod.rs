@@ -16,10 +16,10 @@ mod rows;
 mod stages;
 
 use super::chart::Chart;
-use super::{query, verdict};
+use super::verdict;
 use crate::seed;
-use receipt::Receipt;
 use receipt::judge::claims::judge_all;
+use receipt::{Family, Receipt};
 use serde::Serialize;
 
 /// The whole page.
@@ -64,7 +64,7 @@ struct ChartView {
 impl View {
     /// Everything the page shows about `receipt`.
     pub fn new(receipt: &Receipt, charts: &[Chart]) -> Self {
-        let families = query::families(receipt);
+        let families = Family::ALL;
         let judged = judge_all(seed::claims(), receipt);
         let nothing = receipt.micro.is_empty() && receipt.generation.is_none();
         let charts = charts.iter().map(|c| ChartView { file: c.file, caption: c.caption.clone(), svg: c.svg.clone() });
@@ -77,15 +77,15 @@ impl View {
             statements: verdict::statements(receipt),
             findings: findings::findings(receipt, &judged),
             facts: facts::Facts::new(receipt),
-            stages: families.iter().filter_map(|f| stages::StageTable::new(receipt, f)).collect(),
+            stages: families.into_iter().filter_map(|f| stages::StageTable::new(receipt, f)).collect(),
             explained: explained::LadderView::new(receipt, &judged),
             limits: limits::LimitsView::new(receipt),
             amdahl: amdahl::tables(receipt),
             claims: (!nothing)
                 .then(|| claims::ClaimsView::new(&judged, |pointer| anchors::of_pointer(receipt, pointer))),
             charts: charts.collect(),
-            measurements: families.iter().filter_map(|f| rows::FamilyRows::new(receipt, f)).collect(),
-            families: families.iter().filter_map(|f| cells::FamilyCells::new(receipt, f)).collect(),
+            measurements: families.into_iter().filter_map(|f| rows::FamilyRows::new(receipt, f)).collect(),
+            families: families.into_iter().filter_map(|f| cells::FamilyCells::new(receipt, f)).collect(),
             counts: counts::CountsView::new(receipt),
             generation: end_to_end::GenerationView::new(receipt),
             perplexity: receipt.perplexity.as_ref().map(|p| end_to_end::PerplexityView::new(receipt, p)),

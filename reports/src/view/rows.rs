@@ -6,13 +6,13 @@ use super::limits::BoundView;
 use super::stages::RatioView;
 use crate::query;
 use receipt::figures;
-use receipt::{MicroCell, Receipt};
+use receipt::{Family, MicroCell, Operation, Receipt};
 use serde::Serialize;
 
 /// One family's measurements.
 #[derive(Debug, Serialize)]
 pub struct FamilyRows {
-    family: String,
+    family: Family,
     anchor: String,
     title: String,
     bounded: bool,
@@ -23,7 +23,7 @@ pub struct FamilyRows {
 struct MeasurementRow {
     id: String,
     kernel: String,
-    op: String,
+    op: Operation,
     shape: String,
     residency: &'static str,
     threads: usize,
@@ -61,13 +61,13 @@ impl VerdictView {
 
 impl FamilyRows {
     /// The family's rows, if anything of it was timed.
-    pub fn new(receipt: &Receipt, family: &str) -> Option<Self> {
+    pub fn new(receipt: &Receipt, family: Family) -> Option<Self> {
         let own = receipt.micro.iter().enumerate().filter(|(_, c)| c.family == family && !c.rounds.is_empty());
         let rows: Vec<MeasurementRow> = own.flat_map(|(i, c)| of_cell(receipt, i, c)).collect();
         (!rows.is_empty()).then(|| Self {
             family: family.into(),
-            anchor: format!("measurements-{}", anchors::slug(family)),
-            title: query::family_title(family),
+            anchor: format!("measurements-{}", anchors::slug(family.name())),
+            title: query::family_title(family).into(),
             bounded: rows.iter().any(|r| r.bound.is_some()),
             rows,
         })
@@ -80,7 +80,7 @@ fn of_cell(receipt: &Receipt, index: usize, cell: &MicroCell) -> Vec<Measurement
     let rows = query::kernels(cell).map(|(i, s)| MeasurementRow {
         id: anchors::measurement(index, i),
         kernel: s.kernel.clone(),
-        op: cell.op.clone(),
+        op: cell.op,
         shape: query::shape(cell),
         residency: query::residency(cell.residency),
         threads: cell.threads,

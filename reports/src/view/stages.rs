@@ -5,7 +5,7 @@ use super::anchors;
 use crate::{query, seed};
 use receipt::figures;
 use receipt::judge::claims::Claim;
-use receipt::{MicroCell, MicroSummary, Ratio, Receipt};
+use receipt::{Family, MicroCell, MicroSummary, Ratio, Receipt};
 use serde::Serialize;
 
 /// One family's answer.
@@ -76,7 +76,7 @@ impl RatioView {
 
 impl StageTable {
     /// The table, if the family was timed at all.
-    pub fn new(receipt: &Receipt, family: &str) -> Option<Self> {
+    pub fn new(receipt: &Receipt, family: Family) -> Option<Self> {
         let heads: Vec<&MicroCell> =
             query::headlines(receipt, family).into_iter().filter(|c| !c.rounds.is_empty()).collect();
         let baseline = heads.first()?.summaries.first()?.kernel.clone();
@@ -106,8 +106,8 @@ impl StageTable {
             })
             .collect();
         Some(Self {
-            title: query::family_title(family),
-            family: anchors::slug(family),
+            title: query::family_title(family).into(),
+            family: anchors::slug(family.name()),
             baseline,
             has_claims,
             columns,

@@ -7,11 +7,10 @@ use crate::machine::host;
 use crate::output::{Output, note};
 use crate::runs;
 use crate::runs::ReportPaths;
-use kernels::Family;
 use receipt::judge::amdahl::AmdahlRow;
 use receipt::judge::findings::findings;
 use receipt::judge::{amdahl, claims};
-use receipt::{Outcome, Receipt, Status, Verdict, titles};
+use receipt::{Family, Outcome, Receipt, Status, Verdict, titles};
 use reports::export;
 use serde::Serialize;
 use std::path::Path;
@@ -81,7 +80,7 @@ fn deterministic(receipt: &Receipt) -> Result<()> {
     if let Some(k) = generation.kernels.iter().find(|k| k.ids_equal_in_rounds == Some(false)) {
         return Err(Error::failed(format!("--deterministic: {} gave other tokens in another round", k.kernel)));
     }
-    let exact: Vec<_> = generation.kernels.iter().filter(|k| k.family == Family::W2A8.name()).collect();
+    let exact: Vec<_> = generation.kernels.iter().filter(|k| k.family == Family::W2A8).collect();
     match exact.iter().find(|k| k.token_ids != exact[0].token_ids) {
         Some(other) => Err(Error::failed(format!(
             "--deterministic: the exact kernels {} and {} gave different tokens",

@@ -8,6 +8,7 @@ mod refused;
 
 use super::rounds::{self, Series};
 use crate::error::Result;
+use crate::operation;
 use crate::scenario::Cell;
 use epochs::Shared;
 use kernels::parallel::Team;
@@ -70,12 +71,12 @@ pub fn measure(cell: Cell, kernels: &[Kernel], plan: &Plan<'_>, team: &mut Team)
         max_abs_error: Some(checked.max_abs_error),
     });
     let mut record = MicroCell {
-        op: cell.op.name().into(),
+        op: operation::recorded(cell.op),
         m,
         k,
         tokens,
         residency: cell.residency,
-        family: family.name().into(),
+        family: operation::family(family),
         threads,
         weights_per_call: (m * k * tokens) as u64,
         calls_per_epoch: calls,

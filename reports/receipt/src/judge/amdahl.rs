@@ -5,7 +5,9 @@
 //! Derived from a receipt whenever it is shown; nothing here is stored.
 
 use crate::figures::number;
-use crate::record::{BoundBy, GenerationKernel, GenerationRecord, MicroCell, Ratio, Receipt, Residency};
+use crate::record::{
+    BoundBy, Family, GenerationKernel, GenerationRecord, MicroCell, Operation, Ratio, Receipt, Residency,
+};
 use crate::titles::cell_title;
 use serde::Serialize;
 
@@ -16,7 +18,7 @@ const CLOSE: f64 = 0.05;
 #[derive(Clone, Debug, Serialize)]
 pub struct AmdahlRow {
     /// `W2A32` or `W2A8`; rows of different families are not to be compared.
-    pub family: String,
+    pub family: Family,
     /// Kernel id.
     pub kernel: String,
     /// The family's first kernel, which both ratios are against.
@@ -63,7 +65,7 @@ fn row(receipt: &Receipt, generation: &GenerationRecord, own: &GenerationKernel)
     let predict = |ratio: f64| 1.0 / ((1.0 - share) + share / ratio);
     let predicted = predict(micro.median);
     let mut row = AmdahlRow {
-        family: own.family.clone(),
+        family: own.family,
         kernel: own.kernel.clone(),
         baseline: base.kernel.clone(),
         share_of_token: share,
@@ -112,7 +114,7 @@ fn choose<'r>(receipt: &'r Receipt, base: &str, own: &str, bytes_per_token: u64)
     let cache = receipt.caches().last().copied();
     let from_memory = cache.is_some_and(|cache| bytes_per_token > cache);
     let has = |c: &MicroCell, id: &str| c.entries.iter().any(|e| e.kernel == id && !e.self_pair);
-    let fits = |c: &&MicroCell| c.op == "gemv" && !c.rounds.is_empty() && has(c, base) && has(c, own);
+    let fits = |c: &&MicroCell| c.op == Operation::Gemv && !c.rounds.is_empty() && has(c, base) && has(c, own);
     let model = receipt.model.as_ref().map(|m| (m.ffn, m.dim)).filter(|(m, k)| *m > 0 && *k > 0);
     let distance = |c: &MicroCell| match model {
         Some((m, k)) => (c.m as f64 / m as f64).ln().abs() + (c.k as f64 / k as f64).ln().abs(),

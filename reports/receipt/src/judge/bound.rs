@@ -9,7 +9,8 @@
 
 use super::level::level;
 use crate::record::{
-    Bandwidth, Bound, BoundBy, GenerationKernel, Limits, MicroCell, MicroSummary, MultiplyPeak, Receipt, Residency,
+    Bandwidth, Bound, BoundBy, GenerationKernel, Limits, MicroCell, MicroSummary, MultiplyPeak, Operation, Receipt,
+    Residency,
 };
 
 /// Writes the bound of each row into the cell's summaries.
@@ -28,7 +29,7 @@ fn of(cell: &MicroCell, row: usize, limits: &Limits, caches: &[u64]) -> Option<B
         return None;
     }
     // `dequantize` runs on one thread, whatever the team.
-    let dequantize = cell.op == "dequantize";
+    let dequantize = cell.op == Operation::Dequantize;
     let threads = if dequantize { 1 } else { cell.threads };
     let written = if dequantize { 4 * cell.weights_per_call } else { 0 };
     let memory = memory(cell, Traffic { read: entry.bytes_per_call, written, threads }, limits, caches)?;
@@ -161,7 +162,7 @@ pub fn operand_bytes(weights: impl Iterator<Item = (u64, bool)>) -> Vec<u64> {
 mod tests {
     use super::*;
     use crate::fixture;
-    use crate::record::{LastLevel, Spread, TeamPeak};
+    use crate::record::{Family, LastLevel, Spread, TeamPeak};
 
     const CACHES: [u64; 3] = [32 << 10, 1 << 20, 32 << 20];
 
@@ -169,7 +170,7 @@ mod tests {
         cell.summaries.iter().position(|s| s.kernel == kernel).expect("measured")
     }
 
-    fn cell(op: &str, m: usize, family: &str, residency: Residency) -> MicroCell {
+    fn cell(op: Operation, m: usize, family: Family, residency: Residency) -> MicroCell {
         let receipt = fixture::complete();
         let fits = |c: &&MicroCell| c.op == op && c.m == m && c.family == family && c.residency == residency;
         receipt.micro.iter().find(fits).expect("in the fixture").clone()
@@ -177,7 +178,7 @@ mod tests {
 
     #[test]
     fn a_slow_kernel_is_bound_by_its_multiply_and_a_dense_one_by_memory() {
-        let cell = cell("gemv", 6912, "W2A8", Residency::Cache);
+        let cell = cell(Operation::Gemv, 6912, Family::W2A8, Residency::Cache);
         let mut limits = fixture::limits();
         let slow = of(&cell, row(&cell, "scalar-i8"), &limits, &CACHES).expect("a bound");
         // pmaddwd-xmm: 16 MAC/cycle at 4 GHz are 64 GMAC/s; L3 at 100 GB/s would allow 400.
@@ -199,7 +200,7 @@ mod tests {
 
     #[test]
     fn what_the_last_level_does_not_hold_is_bound_by_memory() {
-        let cell = cell("gemv", 6912, "W2A8", Residency::Cache);
+        let cell = cell(Operation::Gemv, 6912, Family::W2A8, Residency::Cache);
         let bound = |limits: &Limits| {
             let mut cell = cell.clone();
             fill(&mut cell, limits, &CACHES);
@@ -215,7 +216,7 @@ mod tests {
 
     #[test]
     fn from_memory_the_stream_of_the_same_rounds_binds() {
-        let cell = cell("gemv", 6912, "W2A8", Residency::Dram);
+        let cell = cell(Operation::Gemv, 6912, Family::W2A8, Residency::Dram);
         let bound = of(&cell, row(&cell, "avx2-i8"), &fixture::limits(), &CACHES).expect("a bound");
         // The fixture's stream is 30 GB/s and its paired share one half.
         assert_eq!((bound.bound, bound.what.as_str(), bound.share), (BoundBy::Memory, "DRAM read 30.0 GB/s", 0.5));
@@ -225,7 +226,7 @@ mod tests {
     #[test]
     fn dequantize_is_bound_by_what_it_writes() {
         let receipt = fixture::complete();
-        let cell = receipt.micro.iter().find(|c| c.op == "dequantize" && c.k == 16384).expect("there");
+        let cell = receipt.micro.iter().find(|c| c.op == Operation::Dequantize && c.k == 16384).expect("there");
         let bound = of(cell, 5, &fixture::limits(), &CACHES).expect("a bound");
         // 4 KiB read and 64 KiB written do not fit 32 KiB of L1: L2, 160 GB/s written, 4 bytes a weight.
         assert_eq!((bound.bound, bound.what.as_str()), (BoundBy::Memory, "L2 write 160.0 GB/s"));
@@ -236,7 +237,7 @@ mod tests {
 
     #[test]
     fn more_threads_multiply_more() {
-        let mut cell = cell("gemv", 6912, "W2A8", Residency::Cache);
+        let mut cell = cell(Operation::Gemv, 6912, Family::W2A8, Residency::Cache);
         cell.threads = 2;
         let mut limits = fixture::limits();
         limits.bandwidth.iter_mut().for_each(|b| b.threads = 2);

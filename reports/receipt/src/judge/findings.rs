@@ -1,6 +1,6 @@
 //! Statements in words, computed from a receipt's numbers. What the numbers do not decide is said to be undecided.
 
-use crate::record::{Finding, GenerationRecord, MicroCell, Receipt, Residency};
+use crate::record::{Family, Finding, GenerationRecord, MicroCell, Operation, Receipt, Residency};
 
 /// All findings that the receipt supports.
 pub fn findings(receipt: &Receipt) -> Vec<Finding> {
@@ -60,7 +60,7 @@ fn code_table(receipt: &Receipt) -> Option<Finding> {
 /// The ladder's last stage against scalar, in cache and from memory, at the largest gemv shape.
 fn ladder(receipt: &Receipt) -> Option<Finding> {
     let describe = |residency: Residency, place: &str| {
-        let (index, cell) = largest_gemv(receipt, "W2A32", residency)?;
+        let (index, cell) = largest_gemv(receipt, Family::W2A32, residency)?;
         let entry = (0..cell.entries.len()).rfind(|&i| !cell.entries[i].self_pair)?;
         let (s, r) = (&cell.summaries[entry], cell.summaries[entry].vs_baseline.as_ref()?);
         let interval = match (r.low, r.high) {
@@ -88,7 +88,7 @@ fn ladder(receipt: &Receipt) -> Option<Finding> {
 
 /// How near the exact kernels come to the bound when the weights come from memory.
 fn memory_bound(receipt: &Receipt) -> Option<Finding> {
-    let (index, dram) = largest_gemv(receipt, "W2A8", Residency::Dram)?;
+    let (index, dram) = largest_gemv(receipt, Family::W2A8, Residency::Dram)?;
     let stream = dram.stream.as_ref().filter(|s| s.gb_s > 0.0)?;
     let own = || (0..dram.entries.len()).filter(|&i| !dram.entries[i].self_pair).map(|i| &dram.summaries[i]);
     let best = own().max_by(|a, b| a.gelem_s.total_cmp(&b.gelem_s))?;
@@ -108,9 +108,10 @@ fn memory_bound(receipt: &Receipt) -> Option<Finding> {
     Some(finding("How near memory's bound the exact kernels come", text, format!("/micro/{index}")))
 }
 
-fn largest_gemv<'r>(receipt: &'r Receipt, family: &str, residency: Residency) -> Option<(usize, &'r MicroCell)> {
+fn largest_gemv<'r>(receipt: &'r Receipt, family: Family, residency: Residency) -> Option<(usize, &'r MicroCell)> {
     let cells = receipt.micro.iter().enumerate();
-    let fitting = cells.filter(|(_, c)| c.op == "gemv" && c.family == family && c.residency.place() == residency);
+    let fitting =
+        cells.filter(|(_, c)| c.op == Operation::Gemv && c.family == family && c.residency.place() == residency);
     // The first of the largest, as in the report.
     fitting.filter(|(_, c)| !c.rounds.is_empty()).min_by_key(|(i, c)| (usize::MAX - c.m * c.k, *i))
 }
@@ -221,8 +222,10 @@ fn goldens(receipt: &Receipt) -> Option<Finding> {
 fn prefill_share(receipt: &Receipt) -> Option<Finding> {
     let (model, generation) = (receipt.model.as_ref()?, receipt.generation.as_ref()?);
     let tokens = generation.prompt_ids.len();
-    let cells =
-        receipt.micro.iter().filter(|c| c.op == "gemm" && c.tokens == tokens && (c.m, c.k) == (model.ffn, model.dim));
+    let cells = receipt
+        .micro
+        .iter()
+        .filter(|c| c.op == Operation::Gemm && c.tokens == tokens && (c.m, c.k) == (model.ffn, model.dim));
     let cell = cells.max_by_key(|c| c.weights_per_call)?;
     let shares = generation.kernels.iter().filter_map(|kernel| {
         let own = kernel.prefill.as_ref().map_or(&kernel.kernel, |prefill| &prefill.executed);
@@ -271,8 +274,8 @@ mod tests {
         assert!(prefill_share(&receipt).is_none(), "no product with as many tokens");
         let tokens = receipt.generation.as_ref().expect("there").prompt_ids.len();
         let model = receipt.model.clone().expect("there");
-        let mut cell = receipt.micro.iter().rfind(|c| c.family == "W2A8").expect("there").clone();
-        (cell.op, cell.tokens, cell.m, cell.k) = ("gemm".into(), tokens, model.ffn, model.dim);
+        let mut cell = receipt.micro.iter().rfind(|c| c.family == Family::W2A8).expect("there").clone();
+        (cell.op, cell.tokens, cell.m, cell.k) = (Operation::Gemm, tokens, model.ffn, model.dim);
         cell.summaries[0].gelem_s = 400.0;
         let kernel = cell.summaries[0].kernel.clone();
         receipt.micro.push(cell);

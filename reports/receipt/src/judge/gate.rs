@@ -144,9 +144,9 @@ fn conclude(gate: &GateRecord) -> (Outcome, String, String) {
 /// `avx2-i8 gemv 6912x2560 from DRAM`, `avx2-i8 decode, built-in model`.
 pub fn title(cell: &GateCell) -> String {
     if let Some(model) = &cell.model {
-        return format!("{} {}", cell.kernel, crate::titles::gated_text(&cell.op, cell.tokens, model));
+        return format!("{} {}", cell.kernel, crate::titles::gated_text(cell.op, cell.tokens, model));
     }
-    let product = crate::titles::product(&cell.op, cell.m, cell.k, cell.tokens);
+    let product = crate::titles::product(cell.op, cell.m, cell.k, cell.tokens);
     format!("{} {product} {}", cell.kernel, crate::titles::residency(cell.residency))
 }
 
@@ -154,7 +154,7 @@ pub fn title(cell: &GateCell) -> String {
 mod tests {
     use super::*;
     use crate::fixture::gate as fixture;
-    use crate::record::Round;
+    use crate::record::{Operation, Round};
 
     #[test]
     fn a_preempted_epoch_is_charged_its_cpu_time() {
@@ -263,11 +263,11 @@ mod tests {
     fn a_whole_model_is_read_in_tokens_a_second() {
         let mut cell = fixture::cell("avx2-i8", 0.0);
         assert_eq!(tokens_per_s(&cell), None);
-        (cell.op, cell.model, cell.tokens) = ("prefill".into(), Some("builtin".into()), 32);
+        (cell.op, cell.model, cell.tokens) = (Operation::Prefill, Some("builtin".into()), 32);
         (cell.baseline_ns_per_call, cell.current_ns_per_call) = (4e6, 2e6);
         assert_eq!(tokens_per_s(&cell), Some([8_000.0, 16_000.0]));
         assert_eq!(title(&cell), "avx2-i8 prefill of 32 tokens, built-in model");
-        (cell.op, cell.model, cell.tokens) = ("decode".into(), Some("synth:2b-4t".into()), 1);
+        (cell.op, cell.model, cell.tokens) = (Operation::Decode, Some("synth:2b-4t".into()), 1);
         assert_eq!(title(&cell), "avx2-i8 decode, synth:2b-4t");
     }
 
@@ -346,7 +346,7 @@ mod tests {
     fn a_batch_has_its_tokens_in_the_title() {
         let mut cell = fixture::cell("k", 0.0);
         assert_eq!(title(&cell), "k gemv 256x2560 in cache");
-        (cell.op, cell.tokens) = ("gemm".into(), 32);
+        (cell.op, cell.tokens) = (Operation::Gemm, 32);
         assert_eq!(title(&cell), "k gemm 256x2560x32 in cache");
     }
 }

@@ -3,10 +3,10 @@
 
 use super::columns::{Columns, dense_kernel};
 use super::sequential::{self, log_ratios};
-use crate::record::{GenerationKernel, GenerationRecord, GenerationRound, Ratio, Rule, TokenBlocks, Verdict};
+use crate::record::{Family, GenerationKernel, GenerationRecord, GenerationRound, Ratio, Rule, TokenBlocks, Verdict};
 
 /// A kernel's ratio in the blocks of its family: of one that skips to its dense kernel, of another to the first.
-pub(super) fn in_blocks<'b>(blocks: &'b [TokenBlocks], family: &str, kernel: &str) -> Option<&'b Ratio> {
+pub(super) fn in_blocks<'b>(blocks: &'b [TokenBlocks], family: Family, kernel: &str) -> Option<&'b Ratio> {
     let summary = blocks.iter().filter(|b| b.family == family).find_map(|b| {
         let entry = b.entries.iter().position(|e| e.kernel == kernel && !e.self_pair)?;
         b.summaries.get(entry)
@@ -19,7 +19,7 @@ pub(super) fn in_blocks<'b>(blocks: &'b [TokenBlocks], family: &str, kernel: &st
 pub fn texts(generation: &mut GenerationRecord) {
     let GenerationRecord { kernels, blocks, threads, .. } = generation;
     for kernel in kernels.iter_mut() {
-        let verdict = in_blocks(blocks, &kernel.family, &kernel.kernel).and_then(|ratio| ratio.verdict.clone());
+        let verdict = in_blocks(blocks, kernel.family, &kernel.kernel).and_then(|ratio| ratio.verdict.clone());
         let verdict = verdict.or_else(|| of_whole_texts(kernel, blocks, *threads).map(Box::new));
         let vs_dense = kernel.sparse_ffn.as_mut().and_then(|sparse| sparse.vs_dense.as_mut());
         for ratio in vs_dense.into_iter().chain(&mut kernel.decode_vs_baseline) {

@@ -77,7 +77,7 @@ pub fn compare(method: Method, records: &mut [GenerationKernel], blocks: &[Token
     for i in 0..records.len() {
         let (before, rest) = records.split_at_mut(i);
         let Some(record) = rest.first_mut() else { break };
-        let by_block = in_blocks(blocks, &record.family, &record.kernel).cloned();
+        let by_block = in_blocks(blocks, record.family, &record.kernel).cloned();
         if is_paired(record) {
             let dense = record.sparse_ffn.as_mut().filter(|s| !s.dense_rounds.is_empty());
             let ratio = dense.and_then(|sparse| {

@@ -17,8 +17,8 @@ use crate::record::{Outcome, Rule, Verdict};
 /// Looks of a comparison inside one process, in rounds.
 pub const ROUND_LOOKS: [usize; 5] = [50, 100, 200, 400, 800];
 /// Looks of a comparison of two builds, in process pairs. At the first a pass can be said; 16 pairs that all agree are
-/// enough for an alarm among 65 comparisons.
-pub const PAIR_LOOKS: [usize; 5] = [12, 16, 20, 24, 32];
+/// enough for an alarm among 81 comparisons.
+pub const PAIR_LOOKS: [usize; 4] = [12, 16, 22, 32];
 /// Smallest slowdown that matters, unless the user says otherwise.
 pub const DELTA: f64 = 0.03;
 /// Chance of any false alarm in a run.

@@ -1,7 +1,7 @@
 use super::*;
 use crate::judge::sequential::{self, ROUND_LOOKS, Sample, Test, Until};
 use crate::random::SplitMix64;
-use crate::record::{Outcome, Receipt, Rule, Verdict};
+use crate::record::{Family, Outcome, Receipt, Rule, Verdict};
 
 /// The example of commit a711d99, written before there was a direction.
 const OLD: &[u8] = include_bytes!("../../tests/fixtures/receipt-1.1.0.json");
@@ -21,7 +21,7 @@ fn the_example_of_a711d99_has_the_counts_that_were_agreed() {
 #[test]
 fn the_pair_that_was_called_two_things_has_one_word() {
     let receipt = old();
-    let cell = receipt.micro.iter().find(|c| c.family == "W2A8" && c.k == 2560 && c.m == 6912).expect("there");
+    let cell = receipt.micro.iter().find(|c| c.family == Family::W2A8 && c.k == 2560 && c.m == 6912).expect("there");
     let trit5 = cell.summaries.iter().find(|s| s.kernel == "avx512-vnni-trit5").expect("there");
     let ratio = trit5.vs_previous.as_ref().expect("it builds on avx512-vnni");
     assert_eq!((ratio.partner.as_str(), ratio.direction()), ("avx512-vnni", Direction::Slower));

@@ -1,6 +1,7 @@
 //! Kernels that take turns within one text, by blocks of tokens.
 
 use super::micro::Ratio;
+use super::operation::Family;
 use super::round::Round;
 use super::verdict::{Rule, Verdict};
 use crate::judge::Method;
@@ -12,7 +13,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, JsonSchema, Serialize, Deserialize)]
 pub struct TokenBlocks {
     /// `W2A32` or `W2A8`.
-    pub family: String,
+    pub family: Family,
     /// Tokens of a block: what the times in `rounds` are of.
     pub tokens: usize,
     #[doc = "Tokens that a kernel decodes at the start of its turn, before the block, until the caches hold its \

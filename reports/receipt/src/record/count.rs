@@ -1,6 +1,7 @@
 //! Instruction counts of one kernel call: exact, the same on every run of the same build, and independent of the
 //! machine's speed.
 
+use super::operation::Operation;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -123,7 +124,7 @@ pub struct CountRecord {
     /// The long name: `{op}-{act}{weight}{out}-{isa}-{technique}-{mr}x{nr}`.
     pub name: String,
     /// `dequantize`, `gemv` or `gemm`.
-    pub op: String,
+    pub op: Operation,
     /// Rows.
     pub m: usize,
     /// Columns.

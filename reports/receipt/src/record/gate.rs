@@ -2,6 +2,7 @@
 //! and cell.
 
 use super::micro::Residency;
+use super::operation::{Family, Operation};
 use super::provenance::Build;
 use super::round::Round;
 use super::verdict::{Outcome, Rule, Verdict};
@@ -82,7 +83,7 @@ pub struct GateCell {
     /// Kernel id.
     pub kernel: String,
     /// `gemv`, `gemm` or `dequantize`; `decode` or `prefill` of a whole model.
-    pub op: String,
+    pub op: Operation,
     /// Rows; 0 of a whole model.
     pub m: usize,
     /// Columns; 0 of a whole model.
@@ -95,7 +96,7 @@ pub struct GateCell {
     /// Where the weights were.
     pub residency: Residency,
     /// `W2A32` or `W2A8`.
-    pub family: String,
+    pub family: Family,
     /// Threads of each process.
     pub threads: usize,
     /// Calls in one epoch, the same on both sides: of decoding, tokens of a block.

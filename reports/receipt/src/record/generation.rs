@@ -2,6 +2,7 @@
 
 use super::blocks::TokenBlocks;
 use super::micro::Ratio;
+use super::operation::Family;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -108,7 +109,7 @@ pub struct GenerationKernel {
     /// Kernel id, as executed.
     pub kernel: String,
     /// `W2A32` or `W2A8`.
-    pub family: String,
+    pub family: Family,
     /// Generated ids (the same in every round, which is checked).
     pub token_ids: Vec<u32>,
     /// Generated text.

@@ -1,5 +1,6 @@
 //! Kernels as a receipt holds them: what each is, and what the conformance suite said of it.
 
+use super::operation::{Family, Operation};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +12,7 @@ pub struct KernelRecord {
     /// `scalar`, `avx2`, ...
     pub isa: String,
     /// `W2A32` (f32 activations) or `W2A8` (int8 activations, exact int32).
-    pub family: String,
+    pub family: Family,
     /// Name of the packed layout it reads.
     pub packing: String,
     /// Bits a weight takes in that layout, scales included.
@@ -21,7 +22,7 @@ pub struct KernelRecord {
     /// Whether its results equal the oracle bit for bit.
     pub exact: bool,
     /// Operations it implements.
-    pub ops: Vec<String>,
+    pub ops: Vec<Operation>,
     /// The stage it builds on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub builds_on: Option<String>,

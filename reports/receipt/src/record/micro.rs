@@ -1,6 +1,7 @@
 //! Microbenchmark cells: raw rounds first, summaries second (they can be recomputed from the rounds).
 
 use super::limits::Bound;
+use super::operation::{Family, Operation};
 use super::round::Round;
 use super::verdict::Verdict;
 use crate::judge::{Direction, Method};
@@ -39,7 +40,7 @@ fn one() -> usize {
 #[derive(Clone, Debug, JsonSchema, Serialize, Deserialize)]
 pub struct MicroCell {
     /// `dequantize`, `gemv` or `gemm`.
-    pub op: String,
+    pub op: Operation,
     /// Rows.
     pub m: usize,
     /// Columns.
@@ -50,7 +51,7 @@ pub struct MicroCell {
     /// Where the weights were.
     pub residency: Residency,
     /// `W2A32` or `W2A8`; families are never mixed in a cell.
-    pub family: String,
+    pub family: Family,
     /// Threads that shared the rows.
     pub threads: usize,
     /// Weights one call multiplies with: m x k, times the tokens of a batch.

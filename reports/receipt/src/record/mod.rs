@@ -9,6 +9,7 @@ mod kernel;
 mod limits;
 mod micro;
 mod number;
+mod operation;
 mod perplexity;
 mod provenance;
 mod round;
@@ -28,6 +29,7 @@ pub use limits::{
     Bandwidth, Bound, BoundBy, KernelMultiply, LastLevel, Limits, MultiplyPeak, Spread, SweepPoint, TeamPeak,
 };
 pub use micro::{Lead, MicroCell, MicroEntry, MicroSummary, Ratio, Residency, StreamLimit};
+pub use operation::{Family, Operation};
 pub use perplexity::{HeadEffect, LutFinding, PerplexityKernel, PerplexityRecord};
 pub use provenance::{Build, Host, Load, ModelRecord, ScenarioRecord, Settings};
 pub use round::Round;

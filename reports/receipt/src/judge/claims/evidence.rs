@@ -104,11 +104,10 @@ fn cell<'r>(
     k: Option<usize>,
     kernels: &[&str],
 ) -> Result<(usize, &'r MicroCell), String> {
-    let op = op.name();
     let in_cell = |c: &MicroCell, id: &str| c.entries.iter().any(|e| e.kernel == id && !e.self_pair);
     let fitting = receipt.micro.iter().enumerate().filter(|(_, c)| {
         c.op == op
-            && (c.residency.place() == crate::record::Residency::Llc || c.op == "dequantize")
+            && (c.residency.place() == crate::record::Residency::Llc || c.op == Operation::Dequantize)
             && k.is_none_or(|k| c.k == k && c.m == 1)
             && !c.rounds.is_empty()
             && kernels.iter().all(|id| in_cell(c, id))

@@ -9,6 +9,7 @@ pub use judge::{Judged, Verdict, judge_all};
 pub use numbers::Positive;
 pub use parse::{KernelCheck, parse};
 
+pub use crate::record::Operation;
 use numbers::{positive, share};
 use serde::{Deserialize, Serialize};
 
@@ -68,29 +69,6 @@ pub struct Claim {
     /// What a reader should know.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
-}
-
-/// What a kernel is timed in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Operation {
-    /// Codes to numbers.
-    Dequantize,
-    /// A matrix times a vector.
-    Gemv,
-    /// A matrix times several.
-    Gemm,
-}
-
-impl Operation {
-    /// As receipts name it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Dequantize => "dequantize",
-            Self::Gemv => "gemv",
-            Self::Gemm => "gemm",
-        }
-    }
 }
 
 /// How a claim is held against a measured interval.

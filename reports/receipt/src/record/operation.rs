@@ -1,0 +1,97 @@
+//! What was timed, and the families that are compared within themselves only.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// What a kernel was timed in: a product, or a whole model's work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, JsonSchema, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Operation {
+    /// Codes to numbers.
+    Dequantize,
+    /// A matrix times a vector.
+    Gemv,
+    /// A matrix times several.
+    Gemm,
+    /// Tokens one at a time.
+    Decode,
+    /// The tokens of a prompt.
+    Prefill,
+}
+
+impl Operation {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Dequantize, Self::Gemv, Self::Gemm, Self::Decode, Self::Prefill];
+
+    /// Name in receipts and tables.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Dequantize => "dequantize",
+            Self::Gemv => "gemv",
+            Self::Gemm => "gemm",
+            Self::Decode => "decode",
+            Self::Prefill => "prefill",
+        }
+    }
+
+    /// Whether it is the work of a whole model.
+    pub const fn is_text(self) -> bool {
+        matches!(self, Self::Decode | Self::Prefill)
+    }
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// Kernels that compute with activations of one type. Ratios are made within a family only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, JsonSchema, Serialize, Deserialize)]
+pub enum Family {
+    /// 2-bit weights, f32 activations: the ladder of the analysis.
+    W2A32,
+    /// 2-bit weights, int8 activations, exact int32 sums.
+    W2A8,
+}
+
+impl Family {
+    /// All, in the order in which pages show them.
+    pub const ALL: [Self; 2] = [Self::W2A32, Self::W2A8];
+
+    /// Name in receipts and tables.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::W2A32 => "W2A32",
+            Self::W2A8 => "W2A8",
+        }
+    }
+}
+
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn receipts_hold_the_names() {
+        for operation in Operation::ALL {
+            let written = serde_json::to_string(&operation).expect("JSON");
+            assert_eq!(written, format!("\"{operation}\""));
+            assert_eq!(serde_json::from_str::<Operation>(&written).expect("read"), operation);
+        }
+        for family in Family::ALL {
+            let written = serde_json::to_string(&family).expect("JSON");
+            assert_eq!(written, format!("\"{family}\""));
+            assert_eq!(serde_json::from_str::<Family>(&written).expect("read"), family);
+        }
+        let unknown = serde_json::from_str::<Family>("\"W4A8\"").expect_err("another family");
+        assert!(unknown.to_string().contains("W4A8"), "{unknown}");
+    }
+}
