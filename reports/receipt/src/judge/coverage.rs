@@ -29,7 +29,7 @@ pub fn lacking(gate: &GateRecord) -> Option<(String, String)> {
     let first = all.first()?;
     let (than, next) = match first.gap {
         Some(Gap::NotMade) => ("was asked for", "remove the cause, or gate without --full"),
-        _ => ("the baseline", "bring it back, or name the kernels to gate without it with --kernels"),
+        _ => ("the baseline", "bring it back, or leave it out and name the others with --kernels"),
     };
     let more = if all.len() > 1 { format!("; {} more", all.len() - 1) } else { String::new() };
     Some((format!("the gate covers less than {than}; {}{more}", in_words(first)), next.into()))
