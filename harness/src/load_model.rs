@@ -85,7 +85,6 @@ pub fn load_if(
     // The embedding is copied, and each ternary tensor is packed once at least: about the file once more, which itself
     // stays on disk.
     memory::require_memory(bytes, &format!("model {spec}"))?;
-    memory::warn_of_quota(machine.threads);
     let (what, load_bytes) = (format!("loading model {spec} ({})", mib(bytes)), Model::load_bytes(&gguf));
     let synthetic = gguf.optional_bool("tritbench.synthetic")?.unwrap_or(false);
     let model = machine.loading(what, load_bytes, |loading| Model::load(gguf, pre, loading))?;
@@ -111,6 +110,7 @@ pub fn load_if(
         vocab: c.vocab,
         pre_tokenizer: format!("{} ({source})", tokenizer.pre_name()),
         synthetic,
+        known: known.as_ref().is_some_and(|k| k.bad.is_none()),
         notes: known.as_ref().map(|k| k.notes.clone()).unwrap_or_default(),
         warnings,
     };

@@ -2,8 +2,10 @@
 //! a kernel's throughput and end-to-end tokens/s have columns of their own, so that no spreadsheet adds them up.
 
 use super::query;
+use receipt::judge::coverage;
 use receipt::{
-    Error, GateCell, GenerationKernel, GenerationRecord, MicroCell, Operation, Ratio, Receipt, Residency, Result,
+    Error, GateCell, GenerationKernel, GenerationRecord, LeftOut, MicroCell, Operation, Ratio, Receipt, Residency,
+    Result,
 };
 use serde::Serialize;
 
@@ -66,6 +68,9 @@ pub fn measurements(receipt: &Receipt) -> Result<Vec<u8>> {
     }
     for cell in receipt.gate.iter().flat_map(|g| &g.cells) {
         csv.serialize(gate_row(receipt, &status, cell)).map_err(|e| broken(&e))?;
+    }
+    for left_out in receipt.gate.iter().flat_map(coverage::by_gravity) {
+        csv.serialize(left_out_row(receipt, &status, left_out)).map_err(|e| broken(&e))?;
     }
     if let Some(generation) = &receipt.generation {
         for kernel in &generation.kernels {
@@ -183,6 +188,19 @@ fn gate_row<'a>(receipt: &'a Receipt, status: &'a str, cell: &'a GateCell) -> Ro
         threshold: Some(cell.verdict.delta_eff),
         verdict: super::outcome_word(cell.verdict.outcome),
         change: Some(cell.verdict.change),
+        ..Row::default()
+    }
+}
+
+/// What a gate did not compare: its name and what that means for the gate.
+fn left_out_row<'a>(receipt: &'a Receipt, status: &'a str, left_out: &'a LeftOut) -> Row<'a> {
+    Row {
+        kind: "gate",
+        scenario: &receipt.scenario.name,
+        run_status: status,
+        kernel: &left_out.kernel,
+        threads: receipt.settings.threads,
+        verdict: super::outcome_word(coverage::outcome(left_out)),
         ..Row::default()
     }
 }

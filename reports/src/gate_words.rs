@@ -1,8 +1,8 @@
 //! What a gate says, in words that every form of it shares.
 
 use receipt::figures;
-use receipt::judge::gate::{title, tokens_per_s};
-use receipt::{GateCell, GateRecord, Outcome};
+use receipt::judge::gate::{accepted, title, tokens_per_s};
+use receipt::{ExactCheck, GateCell, GateRecord, Outcome};
 
 /// PASS, FAIL, INCONCLUSIVE, UNSTABLE, UNSUPPORTED.
 pub fn outcome_word(outcome: Outcome) -> &'static str {
@@ -13,6 +13,42 @@ pub fn outcome_word(outcome: Outcome) -> &'static str {
         Outcome::Unstable => "UNSTABLE",
         Outcome::Unsupported => "UNSUPPORTED",
     }
+}
+
+/// What an outcome weighs: one mapping for annotations, test reports and colours, so that they cannot disagree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Weight {
+    /// As it must be.
+    Good,
+    /// Something is wrong.
+    Bad,
+    /// Nothing can be said: neither a failure nor a proof.
+    Open,
+}
+
+/// The weight of an outcome.
+pub fn weight(outcome: Outcome) -> Weight {
+    match outcome {
+        Outcome::Pass => Weight::Good,
+        Outcome::Fail => Weight::Bad,
+        Outcome::Inconclusive | Outcome::Unstable | Outcome::Unsupported => Weight::Open,
+    }
+}
+
+/// Checks that differ and that the outcome counts, and those that it accepts.
+pub fn differing(record: &GateRecord) -> (Vec<&ExactCheck>, Vec<&ExactCheck>) {
+    record.checks.iter().filter(|c| !c.passed).partition(|c| !accepted(record, c))
+}
+
+/// `output of avx2-i8 on gemv 256x2560 differs: integer results must not change`.
+pub fn check(check: &ExactCheck) -> String {
+    let note = if check.note.is_empty() { String::new() } else { format!(": {}", check.note) };
+    format!("{} of {} on {} differs{note}", check.what, check.kernel, check.subject)
+}
+
+/// `FAIL avx2-i8 gemv 256x2560 in cache: the worker hung`, of a cell without times to show.
+pub fn cell(cell: &GateCell) -> String {
+    format!("{} {}: {}", outcome_word(cell.verdict.outcome), title(cell), cell.verdict.reason)
 }
 
 /// Comparisons, the gravest first, and of equals the slowest.

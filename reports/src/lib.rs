@@ -32,10 +32,11 @@ mod view;
 mod words;
 
 pub use self::csv::measurements;
+pub use chart::START as CHART_START;
 pub use comparison::identity::in_words as host_in_words;
 pub use comparison::{Comparison, Run, markdown as comparison_markdown, page as comparison_page, shell_quoted};
 pub use document::{Document, run_documents};
-pub use gate::{annotations as gate_annotations, markdown as gate_markdown, table as gate_table};
+pub use gate::{annotation, annotations as gate_annotations, markdown as gate_markdown, table as gate_table};
 pub use gate_words::outcome_word;
 pub use index::{INDEX_FILE, Index, IndexRow, Links, Listing, Unreadable};
 pub use terminal::{Look, comparison as comparison_summary, index as index_summary, noise, summary};

@@ -7,6 +7,7 @@ mod statement;
 use crate::gate_words::outcome_word;
 use crate::words::count;
 use receipt::figures;
+use receipt::judge::{builds, disturbance};
 use receipt::{Receipt, Status};
 pub use statement::Statement;
 
@@ -25,9 +26,13 @@ pub fn answer(receipt: &Receipt) -> String {
     wrong.into_iter().chain([first]).collect::<Vec<_>>().join(" ")
 }
 
-/// What belongs right behind the answer: what of the run decides nothing, and what could not run here.
+/// What belongs right behind the answer, in sentences: what of the run decides nothing, and what could not run here; of
+/// a gate, what besides the code may make its builds differ; and what disturbed the run.
 pub fn caveats(receipt: &Receipt) -> Vec<String> {
-    if answers(receipt) { doubt::caveats(receipt) } else { Vec::new() }
+    let mut out = if answers(receipt) { doubt::caveats(receipt) } else { Vec::new() };
+    out.extend(receipt.gate.as_ref().and_then(builds::beside).map(|text| format!("{text}.")));
+    out.extend(disturbance::in_words(receipt));
+    out
 }
 
 /// Whether the first sentence is about speed: the run came to its end and judges no other build.

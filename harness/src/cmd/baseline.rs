@@ -100,12 +100,12 @@ pub fn run(command: &BaselineCommand, out: &Output) -> Result<()> {
 fn save(args: &BaselineSaveArgs, out: &Output) -> Result<()> {
     let store = Store::new(args.dir.as_deref());
     store.check_name(&args.name, args.replace)?;
-    let (mut scenario, text) = Scenario::load_with_text(&args.scenario)?;
+    let (mut scenario, text) = Scenario::load_of_any_build(&args.scenario)?;
     if !args.full {
         scenario.make_quick();
     }
     scenario.require_micro()?;
-    let machine = args.machine.check(1)?;
+    let machine = args.machine.to_measure(1)?;
     let scratch = Scratch::new()?;
     let program = match &args.binary {
         Some(path) => Kept::take(&format!("--binary {}", path.display()), path, scratch.path())?,
@@ -179,7 +179,7 @@ fn show(baseline: &Baseline, json: bool, out: &Output) -> Result<()> {
     if json {
         return out.json(baseline);
     }
-    let scenario = Scenario::parse(&format!("baseline {}'s scenario", baseline.name), &baseline.scenario)?;
+    let scenario = Scenario::of_any_build(&format!("baseline {}'s scenario", baseline.name), &baseline.scenario)?;
     let rows = [
         ("saved", baseline.created.clone()),
         ("commit", commit(baseline)),

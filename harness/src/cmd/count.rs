@@ -94,7 +94,7 @@ struct Measured {
 /// Runs the command.
 pub fn run(args: &CountArgs, out: &Output) -> Result<()> {
     build_info::refuse_to_time_a_debug_build()?;
-    let machine = args.machine.check(1)?;
+    let machine = args.machine.to_measure(1)?;
     if machine.threads != 1 {
         return Err(Error::input("count follows one thread: run it without --threads"));
     }

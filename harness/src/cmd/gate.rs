@@ -3,6 +3,7 @@
 use crate::build_info;
 use crate::machine::MachineArgs;
 
+use super::gate_output::{Ending, GateFormat, warned};
 use crate::bitnet_environment;
 use crate::error::{Error, Result};
 use crate::gate::{self, Asked, Kept, Named, Revision, Scratch, Side, Store};
@@ -10,15 +11,16 @@ use crate::interrupt;
 use crate::machine::Machine;
 use crate::machine::host;
 use crate::measure::last_level;
+use crate::operation::recorded;
 use crate::output::Output;
 use crate::progress::Progress;
 use crate::runs;
 use crate::runs::RunFolder;
 use crate::scenario::Scenario;
-use clap::{Args, ValueEnum};
-use receipt::judge::gate::title;
+use clap::Args;
+use receipt::judge::gate::{summarize_run, title};
 use receipt::judge::sequential;
-use receipt::{ExactCheck, GateRecord, Injection, Outcome, Receipt};
+use receipt::{ExactCheck, GateRecord, Injection, Outcome, Receipt, titles};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -77,19 +79,6 @@ pub struct GateArgs {
     pub machine: MachineArgs,
 }
 
-/// What `gate` prints.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum GateFormat {
-    /// A table and the verdict
-    Human,
-    /// The gate's record, raw rounds included
-    Json,
-    /// JUnit XML, a test case a comparison and exact check
-    Junit,
-    /// Workflow commands, and a summary for GITHUB_STEP_SUMMARY
-    Github,
-}
-
 /// The build measured against.
 enum Baseline {
     /// It is there, and it runs.
@@ -115,6 +104,9 @@ pub fn run(args: &GateArgs, out: &Output) -> Result<()> {
     build_info::refuse_to_time_a_debug_build()?;
     let delta = percent(args.delta.as_deref(), sequential::DELTA)?;
     let inject = args.inject.as_deref().map(injection).transpose()?;
+    // Before a revision is built, which takes minutes.
+    RunFolder::try_out(args.out.as_deref())?;
+    let ending = Ending::try_out(if args.json { GateFormat::Json } else { args.format });
     let scratch = Scratch::new()?;
     let kept = match &args.current {
         Some(path) => Kept::take(&format!("--current {}", path.display()), path, &scratch.path().join("b"))?,
@@ -157,39 +149,27 @@ pub fn run(args: &GateArgs, out: &Output) -> Result<()> {
     drop(progress);
     receipt.elapsed_s = start.elapsed().as_secs_f64();
     receipt.host.load_after = Some(host::load());
-    let record = match outcome {
-        Ok(record) => record,
+    let outcome = outcome.map(|record| receipt.gate = Some(record));
+    summarize_run(&mut receipt);
+    match outcome {
+        Ok(()) => {}
         Err(error) if receipt.gate.as_ref().is_none_or(|g| g.cells.iter().all(|c| c.pairs.is_empty())) => {
             folder.abandon();
             return Err(error);
         }
         Err(error) => {
             runs::close(&mut receipt, Some(&error));
-            folder.save(&receipt)?;
-            runs::render_run(folder.path())?;
+            // The error that ended the gate is the one to report.
+            warned(folder.save(&receipt).and_then(|_| runs::render_run(folder.path())));
             return Err(error);
         }
-    };
-    receipt.gate = Some(record.clone());
+    }
     runs::close(&mut receipt, None);
     folder.save(&receipt)?;
-    let paths = runs::render_run(folder.path())?;
-    let summary = reports::gate_markdown(&receipt);
-    crate::files::write_atomic(&folder.path().join("summary.md"), summary.as_bytes())?;
-    match if args.json { GateFormat::Json } else { args.format } {
-        GateFormat::Human => {
-            out.line(reports::gate_table(&record, out.color()).trim_end())?;
-            out.line(paths.html.display().to_string())?;
-        }
-        GateFormat::Json => out.json(&record)?,
-        GateFormat::Junit => out.line(reports::export::junit(&receipt)?.trim_end())?,
-        GateFormat::Github => {
-            out.line(reports::gate_annotations(&record).trim_end())?;
-            step_summary(&summary)?;
-        }
-    }
-    hold_to_strict(strict, &record)?;
-    conclude(&record)
+    let Some(record) = &receipt.gate else { return Err(Error::failed("the gate left no record")) };
+    let refusal = hold_to_strict(strict, record).err();
+    ending.write(&receipt, folder.path(), refusal.as_ref(), out)?;
+    refusal.map_or_else(|| conclude(record), Err)
 }
 
 /// The exit code of the verdict. PASS says so on the last line before the path.
@@ -217,14 +197,6 @@ fn hold_to_strict(strict: bool, record: &GateRecord) -> Result<()> {
         ))),
         None => Ok(()),
     }
-}
-
-fn step_summary(summary: &str) -> Result<()> {
-    let Some(path) = std::env::var_os("GITHUB_STEP_SUMMARY").map(PathBuf::from) else { return Ok(()) };
-    use std::io::Write;
-    let file = std::fs::OpenOptions::new().create(true).append(true).open(&path);
-    file.and_then(|mut f| f.write_all(summary.as_bytes()))
-        .map_err(|e| Error::io("write the step summary to", &path, &e))
 }
 
 /// The receipt of a gate before anything is known, and its folder.
@@ -255,32 +227,44 @@ fn built(baseline: Baseline, folder: &Path) -> Result<(Side, Option<String>)> {
 fn against(args: &GateArgs, folder: &Path) -> Result<Against> {
     if let Some(name) = &args.baseline {
         let (kept, path) = Store::new(args.dir.as_deref()).load(name)?;
-        let mut scenario = Scenario::parse(&format!("baseline {name}'s scenario"), &kept.scenario)?;
+        let mut scenario = Scenario::of_any_build(&format!("baseline {name}'s scenario"), &kept.scenario)?;
+        let whole = scenario.clone();
         if kept.quick || args.quick {
             scenario.make_quick();
         }
         scenario.require_micro()?;
-        let machine = args.machine.or_else(kept.threads, kept.cpu_features.as_deref()).check(1)?;
+        let machine = args.machine.or_else(kept.threads, kept.cpu_features.as_deref()).to_measure(1)?;
         let kernels = args.kernels.clone().or(kept.kernels);
         let (label, full) = (format!("baseline {name}"), !kept.quick && !args.quick);
         let seed = args.seed.unwrap_or(kept.seed);
+        // What --quick leaves out of a whole matrix is left out on purpose.
+        let narrowed = if kept.quick { Vec::new() } else { subjects(&whole, &machine) };
+        let asked_for = subjects(&scenario, &machine);
+        let mut stored = kept.computed;
+        stored.retain(|check| asked_for.contains(&check.subject) || !narrowed.contains(&check.subject));
         let baseline = program(&format!("--baseline {name}"), &path, folder)?;
-        return Ok(Against { label, baseline, scenario, full, kernels, machine, seed, stored: kept.computed });
+        return Ok(Against { label, baseline, scenario, full, kernels, machine, seed, stored });
     }
     // clap asks for one of the two.
     let what = args.against.as_deref().unwrap_or_default();
-    let mut scenario = Scenario::load(args.scenario.as_deref().unwrap_or("quick"))?;
+    let mut scenario = Scenario::load_of_any_build(args.scenario.as_deref().unwrap_or("quick"))?.0;
     if !args.full {
         scenario.make_quick();
     }
     scenario.require_micro()?;
-    let machine = args.machine.check(1)?;
+    let machine = args.machine.to_measure(1)?;
     let (label, baseline) = match gate::find(what)? {
         Named::Program(path) => (what.to_owned(), program(&format!("--against {what}"), &path, folder)?),
         Named::Revision(revision) => (revision.label(), Baseline::Revision(revision)),
     };
     let (kernels, seed) = (args.kernels.clone(), args.seed.unwrap_or(1));
     Ok(Against { label, baseline, scenario, full: args.full, kernels, machine, seed, stored: Vec::new() })
+}
+
+/// What the outputs of a matrix are called in checks.
+fn subjects(scenario: &Scenario, machine: &Machine) -> Vec<String> {
+    let cells = scenario.cells(machine.l2()).into_iter();
+    cells.map(|c| titles::product(recorded(c.op), c.shape.m, c.shape.k, c.tokens)).collect()
 }
 
 /// `3%`, `3` or `0.5%`: a share above 0 and below 1.

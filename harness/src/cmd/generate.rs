@@ -192,7 +192,7 @@ pub fn prepare(
     fits: impl FnOnce(&ModelConfig) -> Result<()>,
 ) -> Result<(Machine, Loaded, Selection)> {
     build_info::refuse_to_time_a_debug_build()?;
-    let machine = args.machine.check(all_cpus())?;
+    let machine = args.machine.to_measure(all_cpus())?;
     if args.kernel != "auto" {
         // Refused before the model is loaded, which may take long.
         machine.kernel(&args.kernel)?;
@@ -369,7 +369,7 @@ fn report(
         forward_ms: records::forward_ms(&g.times),
         sparse_ffn: decoder.sparse().map(records::sparse_ffn),
         logits_last: g.prompt_logits.clone(),
-        warnings: sanity::of_text(&g.token_ids).filter(|_| !record.synthetic).into_iter().collect(),
+        warnings: sanity::of_text(&g.token_ids, record.known).filter(|_| !record.synthetic).into_iter().collect(),
         build: build_info::build(),
     }
 }

@@ -38,7 +38,7 @@ pub fn run(args: &LimitsArgs, out: &Output) -> Result<()> {
         limits: Limits,
     }
     build_info::refuse_to_time_a_debug_build()?;
-    let machine = args.machine.check(all_cpus())?;
+    let machine = args.machine.to_measure(all_cpus())?;
     let mut host = host::host();
     let plan = Plan {
         threads: thread_counts(machine.threads),

@@ -5,6 +5,7 @@ pub mod claims;
 pub mod compare;
 pub mod count;
 pub mod gate;
+mod gate_output;
 pub mod generate;
 pub mod limits;
 pub mod list;

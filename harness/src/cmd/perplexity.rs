@@ -158,7 +158,7 @@ pub fn run(args: &PerplexityArgs, out: &Output) -> Result<()> {
         model: (&loaded).into(),
     };
     // With the seed's table a high perplexity is expected and needs no warning.
-    let strange = sanity::of_perplexity(report.perplexity, model.config.vocab);
+    let strange = sanity::of_perplexity(report.perplexity, model.config.vocab, loaded.record.known);
     if let Some(what) = strange.filter(|_| args.lut == Lut::File && !loaded.record.synthetic) {
         note(format!("warning: {what}"));
     }

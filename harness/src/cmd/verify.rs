@@ -33,7 +33,7 @@ pub fn run(args: &VerifyArgs, out: &Output) -> Result<()> {
     struct Listing {
         kernels: Vec<VerifyRecord>,
     }
-    let machine = args.machine.check(1)?;
+    let machine = args.machine.to_measure(1)?;
     let descriptors = match &args.kernels {
         // A named kernel that cannot run is an error, not a row.
         Some(ids) => {

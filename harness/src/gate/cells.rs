@@ -1,5 +1,6 @@
 //! What a gate times: the scenario's matrices, and what users feel, decoding and prefill of a whole model.
 
+use super::gaps;
 use super::sides::Asked;
 use crate::error::{Exit, Result};
 use crate::load_model;
@@ -8,7 +9,7 @@ use crate::operation::recorded;
 use crate::scenario::{Cell, Scenario};
 use crate::worker::protocol::{JobCell, JobText, Offer};
 use receipt::judge::gate::verdict;
-use receipt::{Family, GateCell, Operation, Residency, Rule, Unsupported};
+use receipt::{Family, Gap, GateCell, LeftOut, Operation, Residency, Rule};
 
 /// The model that is decoded by default: it is in the program.
 const BUILTIN: &str = "builtin";
@@ -91,32 +92,26 @@ fn of_model(kernel: &Offer, model: &JobText, tokens: Tokens, residency: Residenc
 }
 
 /// All that this gate times, and what it cannot.
-pub fn all(
-    asked: &Asked<'_>,
-    kernels: &[Offer],
-    ops: &[Vec<Operation>; 2],
-) -> Result<(Vec<JobCell>, Vec<Unsupported>)> {
-    let (mut cells, mut unsupported) = (products(asked.scenario, asked.machine, kernels), Vec::new());
-    if kernels.is_empty() || asked.scenario.generate.is_none() {
-        return Ok((cells, unsupported));
-    }
-    let knows = |side: &Vec<Operation>| [Operation::Decode, Operation::Prefill].iter().all(|op| side.contains(op));
-    let left_out = |what: &str, reason: String| Unsupported { kernel: what.into(), reason };
-    if let Some(side) = ops.iter().position(|side| !knows(side)) {
-        let who = ["the baseline", "the current build"][side];
-        unsupported
-            .push(left_out("decode and prefill", format!("{who} does not know these cells; it is an older build")));
-        return Ok((cells, unsupported));
-    }
-    cells.extend(texts(kernels));
-    if asked.full {
-        match large_texts(kernels) {
-            Ok(large) => cells.extend(large),
-            Err(error) if error.exit() == Exit::Interrupted => return Err(error),
-            Err(error) => unsupported.push(left_out(&format!("decode and prefill of {LARGE}"), error.to_string())),
+pub fn all(asked: &Asked<'_>, kernels: &[Offer], ops: &[Vec<Operation>; 2]) -> Result<(Vec<JobCell>, Vec<LeftOut>)> {
+    let mut cells = products(asked.scenario, asked.machine, kernels);
+    let generates = !kernels.is_empty() && asked.scenario.generate.is_some();
+    let (known, mut left_out) = gaps::texts(ops, generates);
+    if generates && !known.is_empty() {
+        let mut of_models = texts(kernels);
+        if asked.full {
+            match large_texts(kernels) {
+                Ok(large) => of_models.extend(large),
+                Err(error) if error.exit() == Exit::Interrupted => return Err(error),
+                Err(error) => {
+                    let what = known.iter().map(|op| op.name()).collect::<Vec<_>>().join(" and ");
+                    left_out.push(gaps::row(format!("{what} of {LARGE}"), error.to_string(), Gap::NotMade));
+                }
+            }
         }
+        cells.extend(of_models.into_iter().filter(|cell| known.contains(&cell.op)));
     }
-    Ok((cells, unsupported))
+    left_out.extend(gaps::not_repeated(&asked.stored, kernels, &cells));
+    Ok((cells, left_out))
 }
 
 /// A cell in the record before it is measured.

@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::worker::protocol::{JobCell, Offer, TextResult};
 use receipt::judge::gate::INSTRUCTIONS;
-use receipt::{ExactCheck, titles};
+use receipt::{ExactCheck, Gap, titles};
 
 /// f32 kernels may round differently from build to build. A perplexity that changes by more than this share is not
 /// rounding.
@@ -128,13 +128,25 @@ pub fn text(kernel: &Offer, [baseline, current]: &[TextResult; 2], stored: &[Exa
 /// Instructions of one call, if they could be counted, and what was called.
 pub type Counted = (Option<u64>, String);
 
-/// The instruction count of one call, and of the kept build against what was stored. Nothing where either side could
-/// not count.
-pub fn instructions(kernel: &str, counts: &[Counted; 2], stored: &[ExactCheck]) -> Vec<ExactCheck> {
-    let [(Some(baseline), subject), (Some(current), other)] = counts else { return Vec::new() };
-    if subject != other {
-        return Vec::new();
-    }
+/// A check that could not be made: whose gap it is, and why.
+pub type NoCheck = (Gap, String);
+
+/// The instruction count of one call, and of the kept build against what was stored; or why there is none.
+pub fn instructions(
+    kernel: &str,
+    counts: &[Counted; 2],
+    stored: &[ExactCheck],
+) -> std::result::Result<Vec<ExactCheck>, NoCheck> {
+    let [(baseline, subject), (current, other)] = counts;
+    let (baseline, current) = match (baseline, current) {
+        (Some(_), Some(_)) if subject != other => {
+            return Err((Gap::Lost, format!("the baseline counts {subject}, the current build {other}")));
+        }
+        (Some(baseline), Some(current)) => (baseline, current),
+        (Some(_), None) => return Err((Gap::Lost, "the current build cannot count here, the baseline can".into())),
+        (None, Some(_)) => return Err((Gap::NoBaseline, "the baseline cannot count here".into())),
+        (None, None) => return Err((Gap::NotHere, "neither build can count here".into())),
+    };
     let kept = stored.iter().find(|s| s.what == INSTRUCTIONS && s.kernel == kernel && s.subject == *subject);
     let kept = kept.map(|s| {
         let moved = s.baseline.parse().is_ok_and(|was: f64| (*baseline as f64 / was - 1.0).abs() > INSTRUCTIONS_BOUND);
@@ -160,7 +172,7 @@ pub fn instructions(kernel: &str, counts: &[Counted; 2], stored: &[ExactCheck]) 
             }
         },
     };
-    [Some(check), kept].into_iter().flatten().collect()
+    Ok([Some(check), kept].into_iter().flatten().collect())
 }
 
 #[cfg(test)]
@@ -170,7 +182,14 @@ mod tests {
     use receipt::{Family, Operation};
 
     fn offer(id: &str, exact: bool) -> Offer {
-        Offer { id: id.into(), family: Some(Family::W2A8), exact, ops: vec![Operation::Gemv], reason: None }
+        Offer {
+            id: id.into(),
+            family: Some(Family::W2A8),
+            exact,
+            ops: vec![Operation::Gemv],
+            unknown_ops: Vec::new(),
+            reason: None,
+        }
     }
 
     fn cell(kernel: &str, tokens: usize) -> JobCell {
@@ -279,11 +298,11 @@ mod tests {
 
     #[test]
     fn instruction_counts_have_a_limit() {
-        let against = |baseline: Option<u64>, current: u64, stored: &[ExactCheck]| {
-            let side = |count: Option<u64>| (count, "gemv 128x1024".to_string());
-            instructions("k", &[side(baseline), side(Some(current))], stored)
+        let side = |count: Option<u64>| (count, "gemv 128x1024".to_string());
+        let against = |baseline: u64, current: u64, stored: &[ExactCheck]| {
+            instructions("k", &[side(Some(baseline)), side(Some(current))], stored).expect("both counted")
         };
-        let check = |current: u64| against(Some(10_000), current, &[]).remove(0);
+        let check = |current: u64| against(10_000, current, &[]).remove(0);
         let same = check(10_000);
         assert!(same.note.is_empty() && same.passed);
         assert_eq!(
@@ -295,13 +314,20 @@ mod tests {
         let more = check(10_051);
         assert!(!more.passed && more.note.starts_with("+0.51%, above the limit"), "{more:?}");
         assert_eq!((more.baseline.as_str(), more.current.as_str()), ("10000", "10051"));
-        assert!(against(None, 10_000, &[]).is_empty(), "not counted there");
         let stored = [same];
-        let with = against(Some(10_000), 10_010, &stored);
+        let with = against(10_000, 10_010, &stored);
         assert!(with.len() == 2 && with[1].what == "stored instructions" && with.iter().all(|c| c.passed), "{with:?}");
-        let with = against(Some(10_051), 10_060, &stored);
+        let with = against(10_051, 10_060, &stored);
         assert!(with[0].passed && !with[1].passed, "the kept program does not do what it did: {with:?}");
-        let differ = ["gemv 128x1024", "gemv 128x2048"].map(|subject| (Some(1), subject.to_owned()));
-        assert!(instructions("k", &differ, &[]).is_empty(), "of another product");
+    }
+
+    #[test]
+    fn a_count_that_one_side_could_not_make_is_its_gap() {
+        let side = |count: Option<u64>| (count, "gemv 128x1024".to_string());
+        let gap = |baseline, current| instructions("k", &[baseline, current], &[]).expect_err("no check").0;
+        assert_eq!(gap(side(Some(1)), side(None)), Gap::Lost);
+        assert_eq!(gap(side(None), side(Some(1))), Gap::NoBaseline);
+        assert_eq!(gap(side(None), side(None)), Gap::NotHere);
+        assert_eq!(gap(side(Some(1)), (Some(1), "gemv 128x2048".into())), Gap::Lost, "of another product");
     }
 }

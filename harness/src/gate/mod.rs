@@ -5,6 +5,7 @@ mod builds;
 mod cargo;
 mod cells;
 mod exact;
+mod gaps;
 mod git;
 mod lockstep;
 mod process;

@@ -2,7 +2,8 @@
 //! instructions a call takes. The same of one program alone, to be kept with a baseline.
 
 use super::cells;
-use super::exact::{self, Counted};
+use super::exact::{self, Counted, NoCheck};
+use super::gaps;
 use super::process::Process;
 use super::program::Kept;
 use super::revision::require_commit;
@@ -14,7 +15,7 @@ use crate::progress::Progress;
 use crate::scenario::Scenario;
 use crate::worker::protocol::{Job, Offer, TextResult};
 use receipt::judge::gate::{BASELINE, CURRENT};
-use receipt::{Build, ExactCheck, GateRecord, Operation, Unsupported};
+use receipt::{Build, ExactCheck, Gap, GateRecord, Operation};
 
 /// What both sides can be asked for.
 pub struct Common {
@@ -39,7 +40,8 @@ pub fn job(machine: &Machine, seed: u64, last_level_cache_bytes: u64) -> Job {
 }
 
 /// Lets both builds generate text, score perplexity and count instructions, and records the checks. A kernel with
-/// which the current build fails is a check that fails; one with which the baseline does is left out.
+/// which the current build fails is a check that fails; one with which the baseline does is left out, as is what a
+/// build lacks.
 pub fn compare(asked: &Asked<'_>, sides: &Sides<'_>, job: &Job, record: &mut GateRecord) -> Result<Common> {
     let start = |column: usize| sides.process(column, job);
     let mut processes = [start(BASELINE)?, start(CURRENT)?];
@@ -51,29 +53,27 @@ pub fn compare(asked: &Asked<'_>, sides: &Sides<'_>, job: &Job, record: &mut Gat
     let ops = [baseline.ready.ops.clone(), current.ready.ops.clone()];
     let mut kernels = Vec::new();
     let offers = [baseline.ready.kernels.clone(), current.ready.kernels.clone()];
+    let mut uncounted: Vec<(String, NoCheck)> = Vec::new();
     for id in wanted(asked, &offers)? {
-        match in_both(&id, &offers) {
-            Err(reason) => record.unsupported.push(Unsupported { kernel: id, reason }),
-            Ok(offer) => match with_kernel(asked, sides, job, &mut processes, &offer)? {
-                Ok(checks) => {
-                    record.checks.extend(checks);
-                    kernels.push(offer);
-                }
-                Err(reason) => record.unsupported.push(Unsupported { kernel: id, reason }),
-            },
+        let (offer, lacking) = gaps::common(&id, &offers);
+        record.unsupported.extend(lacking);
+        let Some(offer) = offer else { continue };
+        match with_kernel(asked, sides, job, &mut processes, &offer)? {
+            Ok((checks, no_count)) => {
+                record.checks.extend(checks);
+                uncounted.extend(no_count.map(|why| (id, why)));
+                kernels.push(offer);
+            }
+            Err(reason) => record.unsupported.push(gaps::row(id, reason, Gap::NoBaseline)),
         }
     }
+    record.unsupported.extend(gaps::counts(&uncounted));
     processes.into_iter().for_each(Process::stop);
     Ok(Common { kernels, ops })
 }
 
-fn in_both(id: &str, [baseline, current]: &[Vec<Offer>; 2]) -> std::result::Result<Offer, String> {
-    let offer_of = |offers: &[Offer]| offers.iter().find(|o| o.id == id).cloned();
-    let missing = |side: &str| format!("{side} does not have it");
-    let offer = offer_of(current).ok_or_else(|| missing("the current build"))?;
-    let other = offer_of(baseline).ok_or_else(|| missing("the baseline"))?;
-    other.reason.or(offer.reason.clone()).map_or(Ok(offer), Err)
-}
+/// The checks of one kernel, and why its instructions are not among them.
+type Checks = (Vec<ExactCheck>, Option<NoCheck>);
 
 /// The checks of one kernel, or why the baseline cannot be asked. A process that fails is replaced by a fresh one.
 fn with_kernel(
@@ -82,7 +82,7 @@ fn with_kernel(
     job: &Job,
     processes: &mut [Process; 2],
     kernel: &Offer,
-) -> Result<std::result::Result<Vec<ExactCheck>, String>> {
+) -> Result<std::result::Result<Checks, String>> {
     let mut ask = |column: usize| -> Result<std::result::Result<(TextResult, Option<Counted>), String>> {
         let process = &mut processes[column];
         match one(process, kernel) {
@@ -97,14 +97,21 @@ fn with_kernel(
     let (baseline, current) = (ask(BASELINE)?, ask(CURRENT)?);
     let current = match current {
         Ok(current) => current,
-        Err(why) => return Ok(Ok(vec![exact::no_answer("text", &kernel.id, exact::MODEL, why)])),
+        Err(why) => return Ok(Ok((vec![exact::no_answer("text", &kernel.id, exact::MODEL, why)], None))),
     };
     Ok(baseline.map(|baseline| {
         let mut checks = exact::text(kernel, &[baseline.0, current.0], &asked.stored);
-        if let (Some(baseline), Some(current)) = (baseline.1, current.1) {
-            checks.extend(exact::instructions(&kernel.id, &[baseline, current], &asked.stored));
-        }
-        checks
+        // Both have a gemv or neither: the kernel is what both offer.
+        let counts = baseline.1.zip(current.1);
+        let made = counts.map(|(a, b)| exact::instructions(&kernel.id, &[a, b], &asked.stored)).transpose();
+        let no_count = match made {
+            Ok(more) => {
+                checks.extend(more.into_iter().flatten());
+                None
+            }
+            Err(why) => Some(why),
+        };
+        (checks, no_count)
     }))
 }
 
@@ -153,7 +160,9 @@ pub fn compute(
     for kernel in &offers {
         let (text, counted) = one(&mut process, kernel)?;
         computed.extend(exact::text(kernel, &[text.clone(), text], &[]));
-        computed.extend(counted.into_iter().flat_map(|c| exact::instructions(&kernel.id, &[c.clone(), c], &[])));
+        // What cannot be counted here is not stored.
+        let counts = counted.map(|c| exact::instructions(&kernel.id, &[c.clone(), c], &[]));
+        computed.extend(counts.into_iter().flatten().flatten());
     }
     let (build, ops) = (process.ready.build.clone(), process.ready.ops.clone());
     process.stop();

@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::kernel_ids::in_registry_order;
-use crate::machine::host;
+use crate::machine::{host, memory};
 use crate::progress::Progress;
 use crate::scenario::L2;
 use clap::Args;
@@ -61,6 +61,13 @@ impl MachineArgs {
         Self { threads: self.threads.or(Some(threads)), pin: self.pin, cpu_features, placed: self.placed }
     }
 
+    /// [`Self::check`] for a command that measures: says what will disturb it.
+    pub fn to_measure(&self, default_threads: usize) -> Result<Machine> {
+        let machine = self.check(default_threads)?;
+        memory::warn_of_quota(machine.threads);
+        Ok(machine)
+    }
+
     /// Checks the flags; `default_threads` applies when `--threads` is absent. With `--pin` the calling thread is
     /// pinned here.
     pub fn check(&self, default_threads: usize) -> Result<Machine> {
@@ -71,8 +78,9 @@ impl MachineArgs {
         // More would wait for each other, and the waits would be timed.
         let cpus = all_cpus();
         if threads > cpus && !self.placed {
+            let why = host::narrowed_by();
             return Err(Error::input(format!(
-                "--threads {threads}: this process may use {cpus} CPU(s); give at most --threads {cpus}"
+                "--threads {threads}: this process may use {cpus} CPU(s){why}; give at most --threads {cpus}"
             )));
         }
         let mask = match &self.cpu_features {

@@ -145,8 +145,53 @@ pub fn load() -> Load {
     // Elsewhere sysinfo estimates it, beginning with 0.
     let load_1m = if cfg!(unix) { System::load_average().ok().map(|load| load.one) } else { None };
     let steal_ticks = read("/proc/stat").and_then(|text| text.lines().next()?.split_whitespace().nth(8)?.parse().ok());
-    let cpus_online = read("/sys/devices/system/cpu/online").and_then(|list| listed(&list));
-    Load { load_1m, steal_ticks, cpus_online }
+    Load {
+        load_1m,
+        steal_ticks,
+        cpus_online: online(),
+        quota_stops: memory::quota_stops(),
+        swapped_pages: read("/proc/vmstat").and_then(|text| swapped(&text)),
+        thermal_throttles: thermal_throttles(),
+    }
+}
+
+fn online() -> Option<usize> {
+    read("/sys/devices/system/cpu/online").and_then(|list| listed(&list))
+}
+
+/// Pages swapped in and out since boot.
+fn swapped(vmstat: &str) -> Option<u64> {
+    let value = |key: &str| vmstat.lines().find_map(|line| line.strip_prefix(key)?.trim().parse::<u64>().ok());
+    value("pswpin ")?.checked_add(value("pswpout ")?)
+}
+
+/// Times that the cores were too hot since boot, all of them together.
+fn thermal_throttles() -> Option<u64> {
+    let count = |cpu: usize| {
+        read(&format!("/sys/devices/system/cpu/cpu{cpu}/thermal_throttle/core_throttle_count"))?.parse::<u64>().ok()
+    };
+    (0..online()?).filter_map(count).reduce(|a, b| a.saturating_add(b))
+}
+
+/// What leaves this process fewer CPUs than the machine has, in words; empty where nothing does.
+pub fn narrowed_by() -> String {
+    narrowing(memory::cpu_quota(), status("Cpus_allowed_list").as_deref(), online())
+}
+
+fn narrowing(quota: Option<f64>, affinity: Option<&str>, online: Option<usize>) -> String {
+    let allowed = affinity.and_then(listed);
+    let few = |a: usize, b: Option<usize>| b.is_none_or(|b| a < b);
+    // As the standard library counts: whole CPUs of the quota, and one at least.
+    // A list may name CPUs that are not there.
+    let bound = allowed.into_iter().chain(online).min();
+    let by_quota = quota.filter(|cpus| few((*cpus as usize).max(1), bound));
+    match (by_quota, affinity.zip(allowed).filter(|(_, n)| few(*n, online))) {
+        (Some(cpus), _) => format!(", because a control group allows {cpus:.2} CPUs of time"),
+        (None, Some((list, _))) => {
+            format!(", because it is bound to {list} of this machine's CPUs (taskset, a cpuset or a container)")
+        }
+        (None, None) => String::new(),
+    }
 }
 
 /// How many a list like `0-3,7` names.
@@ -172,6 +217,21 @@ mod tests {
     fn lists_of_cpus_are_counted() {
         assert_eq!(["0-3,7", "0", "0-1\n"].map(listed), [Some(5), Some(1), Some(2)]);
         assert_eq!(["", "3-1", "a", "0-18446744073709551615,1"].map(listed), [None; 4]);
+    }
+
+    #[test]
+    fn what_leaves_fewer_cpus_is_named() {
+        let said = |quota, affinity, online| narrowing(quota, affinity, online);
+        assert_eq!(said(Some(1.5), Some("0-7"), Some(8)), ", because a control group allows 1.50 CPUs of time");
+        assert!(said(Some(6.0), Some("0-1,5"), Some(8)).starts_with(", because it is bound to 0-1,5 of this"));
+        assert_eq!([said(None, Some("0-7"), Some(8)), said(Some(9.0), Some("0-7"), Some(8))], ["", ""]);
+        assert_eq!([said(None, None, None), said(Some(4.0), Some("0-63"), Some(2))], ["", ""]);
+    }
+
+    #[test]
+    fn pages_swapped_are_in_and_out() {
+        assert_eq!(swapped("nr_free 5\npswpin 3\npswpout 40\n"), Some(43));
+        assert_eq!(swapped("nr_free 5\npswpin 3\n"), None);
     }
 
     #[test]

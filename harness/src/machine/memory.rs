@@ -8,6 +8,7 @@
 use crate::error::{Error, Result};
 use crate::output::note;
 use receipt::figures::mib;
+use receipt::judge::disturbance;
 use std::fs::read_to_string;
 use std::path::{Path, PathBuf};
 use sysinfo::{MemoryRefreshKind, RefreshKind, System};
@@ -54,6 +55,11 @@ pub fn cpu_quota() -> Option<f64> {
     cpu_quota_under(Path::new("/"))
 }
 
+/// Times that a quota stopped this process's groups, if one of them has a quota and the system counts.
+pub fn quota_stops() -> Option<u64> {
+    quota_stops_under(Path::new("/"))
+}
+
 /// An input error if `bytes` are more than can be had: `what` needs them. They are a lower bound, so the refusal is
 /// never wrong.
 pub fn require_memory(bytes: u64, what: &str) -> Result<()> {
@@ -69,14 +75,21 @@ pub fn require_memory(bytes: u64, what: &str) -> Result<()> {
     }
 }
 
-/// Says so if a quota leaves less than `threads` CPUs: the process is then stopped for parts of every measurement.
+/// Says once if a quota leaves less than `threads` CPUs: the process is then stopped for parts of every measurement.
 pub fn warn_of_quota(threads: usize) {
-    if let Some(cpus) = cpu_quota().filter(|&cpus| cpus < threads as f64) {
-        note(format!(
-            "warning: a control group allows {cpus:.2} CPUs of time for {threads} thread(s): the system \
-             stops this process between measurements"
-        ));
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    if let Some(text) = quota_warning(cpu_quota(), threads) {
+        ONCE.call_once(|| note(text));
     }
+}
+
+fn quota_warning(allowed: Option<f64>, threads: usize) -> Option<String> {
+    let cpus = allowed.filter(|&cpus| cpus < threads as f64)?;
+    let allows = disturbance::quota_in_words(cpus, threads);
+    Some(format!(
+        "warning: {allows}, so the system stops it in the middle of measurements; raise the CPU quota or run outside \
+         of the group"
+    ))
 }
 
 /// The limit of one group.
@@ -116,7 +129,23 @@ fn left_under(root: &Path) -> Option<Available> {
 }
 
 fn cpu_quota_under(root: &Path) -> Option<f64> {
-    let quotas = groups(root, "cpu").into_iter().filter_map(|(folder, version)| {
+    quotas(root).into_iter().map(|(_, cpus)| cpus).min_by(f64::total_cmp)
+}
+
+/// The sum over all groups that have a quota: each level stops what is below it.
+fn quota_stops_under(root: &Path) -> Option<u64> {
+    let mut folders: Vec<PathBuf> = quotas(root).into_iter().map(|(folder, _)| folder).collect();
+    // One controller may be mounted under two names.
+    folders.iter_mut().for_each(|folder| *folder = folder.canonicalize().unwrap_or_else(|_| folder.clone()));
+    folders.sort();
+    folders.dedup();
+    let stops = |folder: &PathBuf| field(&read_to_string(folder.join("cpu.stat")).ok()?, "nr_throttled");
+    folders.iter().filter_map(stops).reduce(|a, b| a.saturating_add(b))
+}
+
+/// Groups with a quota, and the CPUs' worth of time that it is.
+fn quotas(root: &Path) -> Vec<(PathBuf, f64)> {
+    let quota = |(folder, version): (PathBuf, u8)| {
         let text = |name: &str| read_to_string(folder.join(name)).ok();
         let (quota, period) = match version {
             1 => (text("cpu.cfs_quota_us")?, text("cpu.cfs_period_us")?),
@@ -128,9 +157,9 @@ fn cpu_quota_under(root: &Path) -> Option<f64> {
         };
         // "max" and -1 are no quota.
         let (quota, period): (f64, f64) = (quota.trim().parse().ok()?, period.trim().parse().ok()?);
-        (quota > 0.0 && period > 0.0).then_some(quota / period)
-    });
-    quotas.min_by(f64::total_cmp)
+        (quota > 0.0 && period > 0.0).then_some((folder, quota / period))
+    };
+    groups(root, "cpu").into_iter().filter_map(quota).collect()
 }
 
 /// The number after `key` on its line.
@@ -197,6 +226,39 @@ mod tests {
         let found = left_under(dir.path()).expect("limited");
         assert_eq!(found, Available { bytes: 40 << 20, limit: "control group limit of 100.0 MiB".into() });
         assert_eq!(cpu_quota_under(dir.path()), Some(1.5));
+        assert_eq!(quota_stops_under(dir.path()), None, "nobody counted");
+    }
+
+    #[test]
+    fn every_level_with_a_quota_counts_its_stops() {
+        let stat = |stops: u64| format!("nr_periods 900\nnr_throttled {stops}\nthrottled_usec 5\n");
+        let dir = system(&[
+            ("proc/self/cgroup", "0::/outer/inner\n"),
+            ("sys/fs/cgroup/outer/inner/cpu.max", "30000 100000\n"),
+            ("sys/fs/cgroup/outer/inner/cpu.stat", &stat(387)),
+            ("sys/fs/cgroup/outer/cpu.max", "150000 100000\n"),
+            ("sys/fs/cgroup/outer/cpu.stat", &stat(13)),
+            ("sys/fs/cgroup/cpu.stat", &stat(999)),
+        ]);
+        assert_eq!(quota_stops_under(dir.path()), Some(400));
+        let first = system(&[
+            ("proc/self/cgroup", "5:cpu,cpuacct:/a\n0::/\n"),
+            ("sys/fs/cgroup/cpu,cpuacct/a/cpu.cfs_quota_us", "30000\n"),
+            ("sys/fs/cgroup/cpu,cpuacct/a/cpu.cfs_period_us", "100000\n"),
+            ("sys/fs/cgroup/cpu,cpuacct/a/cpu.stat", "nr_periods 900\nnr_throttled 7\nthrottled_time 5\n"),
+        ]);
+        #[cfg(unix)]
+        std::os::unix::fs::symlink("cpu,cpuacct", first.path().join("sys/fs/cgroup/cpu")).expect("linked");
+        assert_eq!(quota_stops_under(first.path()), Some(7), "one group under two names");
+        assert_eq!(quota_stops_under(Path::new("/nowhere")), None);
+    }
+
+    #[test]
+    fn a_quota_below_the_threads_is_a_warning_with_both() {
+        let text = quota_warning(Some(0.3), 1).expect("too little");
+        assert!(text.starts_with("warning: a control group allows 0.30 CPUs of time for 1 thread, so "), "{text}");
+        assert!(quota_warning(Some(1.5), 2).expect("too little").contains("1.50 CPUs of time for 2 threads"));
+        assert_eq!([quota_warning(Some(1.0), 1), quota_warning(None, 8)], [None, None]);
     }
 
     #[test]

@@ -3,22 +3,24 @@
 
 use crate::error::{Error, Result};
 use crate::output::note;
-use receipt::Receipt;
+use receipt::{RECEIPT_FILE, Receipt};
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// More than a default run writes.
 const PROBE_BYTES: usize = 8 << 20;
-/// What a run writes, besides `receipt.json`.
-const OUTPUTS: [&str; 5] = ["receipt.json", "measurements.csv", "report.html", "summary.md", "charts"];
+/// What a run writes: the receipt, and what is made of it.
+const OUTPUTS: [&str; 5] = [RECEIPT_FILE, "measurements.csv", "report.html", "charts", SUMMARY_FILE];
+/// A gate's summary for a pull request.
+pub const SUMMARY_FILE: &str = "summary.md";
 
 /// A folder that can be written to.
 pub struct RunFolder {
     path: PathBuf,
     /// Whether it was made for this run.
     made: bool,
-    /// Whether its first receipt is written.
+    /// Whether what is in it is this run's.
     begun: bool,
     /// Where the run went that was there before.
     earlier: Option<PathBuf>,
@@ -28,19 +30,22 @@ impl RunFolder {
     /// The folder at `out`, or a new one named after time and scenario in `reports/runs`. Tried out before it is made,
     /// so that no empty folder is left where nothing can be written.
     pub fn create(out: Option<&Path>, scenario: &str, timestamp: &str) -> Result<Self> {
-        let runs = Path::new("reports").join("runs");
-        let asked = out.unwrap_or(&runs);
-        let hint = |e: std::io::Error| {
-            Error::input(format!("cannot write the run folder {}: {e}; name another with --out", asked.display()))
-        };
-        if asked.exists() && !asked.is_dir() {
-            return Err(hint(std::io::Error::other("it is a file")));
-        }
-        try_writing(existing(asked)).map_err(hint)?;
+        Self::try_out(out)?;
+        let asked = out.map_or_else(runs, Path::to_path_buf);
         let made = out.is_none() || !asked.exists();
-        fs::create_dir_all(asked).map_err(hint)?;
-        let path = if out.is_none() { new_folder(&runs, scenario, timestamp)? } else { asked.to_path_buf() };
+        fs::create_dir_all(&asked).map_err(|e| unwritable(&asked, &e))?;
+        let path = if out.is_none() { new_folder(&asked, scenario, timestamp)? } else { asked };
         Ok(Self { path, made, begun: false, earlier: None })
+    }
+
+    /// Tries whether [`Self::create`] could write, for a command that has long work to do before it makes the folder.
+    /// Leaves nothing behind.
+    pub fn try_out(out: Option<&Path>) -> Result<()> {
+        let asked = out.map_or_else(runs, Path::to_path_buf);
+        if asked.exists() && !asked.is_dir() {
+            return Err(unwritable(&asked, &std::io::Error::other("it is a file")));
+        }
+        try_writing(existing(&asked)).map_err(|e| unwritable(&asked, &e))
     }
 
     /// Where it is.
@@ -48,16 +53,17 @@ impl RunFolder {
         &self.path
     }
 
-    /// Writes the first receipt, after moving a run that the folder already holds to `earlier/` inside it.
+    /// Writes the first receipt, after moving what the folder already holds of a run to `earlier/` inside it: any of it,
+    /// since a page without its receipt is another run's too.
     pub fn begin(&mut self, receipt: &Receipt) -> Result<()> {
         if OUTPUTS.iter().any(|name| self.path.join(name).exists()) {
             let earlier = self.path.join("earlier");
             let target =
                 (1..).map(|n| earlier.join(n.to_string())).find(|p| !p.exists()).unwrap_or_else(|| earlier.clone());
             fs::create_dir_all(&target).map_err(|e| Error::io("create", &target, &e))?;
+            self.earlier = Some(target.clone());
             move_outputs(&self.path, &target)?;
-            note(format!("{} holds an earlier run's files; moved them to {}", self.path.display(), target.display()));
-            self.earlier = Some(target);
+            note(format!("{} holds an earlier run; moved it to {}", self.path.display(), target.display()));
         }
         self.begun = true;
         self.save(receipt).map(|_| ())
@@ -67,7 +73,7 @@ impl RunFolder {
     pub fn abandon(&self) {
         // Best effort: the error that ended the run is the one to report.
         if self.begun {
-            let _ = fs::remove_file(self.path.join(OUTPUTS[0]));
+            let _ = fs::remove_file(self.path.join(RECEIPT_FILE));
         }
         if let Some(earlier) = &self.earlier {
             let _ = move_outputs(earlier, &self.path).map(|()| {
@@ -91,6 +97,15 @@ pub fn refuse_to_replace(folder: &Path) -> Result<()> {
         Some(path) => Err(Error::input(format!("{} exists; add --force to replace it", path.display()))),
         None => Ok(()),
     }
+}
+
+/// Where runs go that name no folder.
+fn runs() -> PathBuf {
+    Path::new("reports").join("runs")
+}
+
+fn unwritable(folder: &Path, error: &std::io::Error) -> Error {
+    Error::input(format!("cannot write the run folder {}: {error}; name another with --out", folder.display()))
 }
 
 /// The deepest part of `path` that is there.
@@ -160,6 +175,39 @@ mod tests {
         run_in(&out, "four").abandon();
         assert_eq!([read("receipt.json"), read("earlier/2/receipt.json")], ["three", "two"], "as it was found");
         assert!(!out.join("earlier/3").exists());
+    }
+
+    #[test]
+    fn nothing_of_an_earlier_run_stays_beside_a_new_one() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let out = dir.path().join("run");
+        fs::create_dir_all(out.join("charts")).expect("made");
+        // A gate that wrote all it writes, and lost its receipt.
+        for name in ["summary.md", "report.html", "measurements.csv", "charts/trace-w2a8.svg"] {
+            fs::write(out.join(name), "old").expect("written");
+        }
+        fs::write(out.join("notes.txt"), "the user's").expect("written");
+        let folder = run_in(&out, "one");
+        let names = |folder: &Path| {
+            let mut names: Vec<_> = fs::read_dir(folder).expect("there").flatten().map(|e| e.file_name()).collect();
+            names.sort();
+            names
+        };
+        assert_eq!(names(&out), ["earlier", "notes.txt", "receipt.json"]);
+        assert_eq!(names(&out.join("earlier/1")), ["charts", "measurements.csv", "report.html", "summary.md"]);
+        folder.abandon();
+        assert_eq!(names(&out), ["charts", "measurements.csv", "notes.txt", "report.html", "summary.md"], "as found");
+    }
+
+    #[test]
+    fn a_run_that_never_began_takes_nothing_away() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let out = dir.path().join("run");
+        run_in(&out, "one");
+        RunFolder::create(Some(&out), "quick", "two").expect("writable").abandon();
+        assert!(out.join(RECEIPT_FILE).is_file());
+        RunFolder::try_out(Some(&dir.path().join("new/er"))).expect("writable");
+        assert!(!dir.path().join("new").exists(), "only tried");
     }
 
     #[test]

@@ -29,11 +29,46 @@ pub fn write_run_folder(receipt: &Receipt, folder: &Path) -> Result<ReportPaths>
             _ => paths.charts.push(path),
         }
     }
+    remove_stale(&folder.join("charts"), &paths.charts);
     Ok(paths)
+}
+
+/// Removes charts that an earlier rendering drew and this one did not: they are of kernels or parts that the receipt
+/// does not have. Only what begins as our charts do is ours.
+fn remove_stale(folder: &Path, drawn: &[PathBuf]) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let svg = path.extension().is_some_and(|e| e == "svg") && !drawn.contains(&path);
+        if svg && std::fs::read(&path).is_ok_and(|bytes| bytes.starts_with(reports::CHART_START.as_bytes())) {
+            // Best effort: the page does not link to it.
+            let _ = std::fs::remove_file(&path);
+        }
+    }
 }
 
 /// [`write_run_folder`] of the receipt that `folder` holds: a run's own page is what any later rendering makes, digests
 /// included.
 pub fn render_run(folder: &Path) -> Result<ReportPaths> {
     write_run_folder(&read_receipt(folder)?, folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+
+    #[test]
+    fn charts_of_an_earlier_rendering_go_and_a_users_own_stay() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let first = write_run_folder(&fixture::complete(), dir.path()).expect("written");
+        let own = dir.path().join("charts/mine.svg");
+        std::fs::write(&own, "<svg/>").expect("written");
+        let second = write_run_folder(&fixture::empty(), dir.path()).expect("written");
+        assert!(first.charts.len() > second.charts.len());
+        let mut left: Vec<PathBuf> =
+            std::fs::read_dir(dir.path().join("charts")).expect("there").flatten().map(|e| e.path()).collect();
+        let mut wanted = [second.charts, vec![own]].concat();
+        (left.sort(), wanted.sort());
+        assert_eq!(left, wanted);
+    }
 }

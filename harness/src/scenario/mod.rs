@@ -147,44 +147,38 @@ pub struct Cell {
 impl Scenario {
     /// A built-in scenario by name, or a TOML file by path.
     pub fn load(name_or_path: &str) -> Result<Self> {
-        Self::load_with_text(name_or_path).map(|(scenario, _)| scenario)
+        let (origin, text) = text_of(name_or_path)?;
+        Self::parse(&origin, &text)
     }
 
-    /// The same, with the TOML that it was parsed from.
-    pub fn load_with_text(name_or_path: &str) -> Result<(Self, String)> {
-        if let Some((name, text)) = BUILTIN.iter().find(|(name, _)| *name == name_or_path) {
-            return Ok((Self::parse(&format!("scenario {name}"), text)?, (*text).to_owned()));
-        }
-        let path = Path::new(name_or_path);
-        if path.extension().is_none() && !path.exists() {
-            let names = BUILTIN.map(|(name, _)| name).join(", ");
-            return Err(Error::input(format!(
-                "there is no scenario \"{name_or_path}\"; built in: {names}; or name a .toml file"
-            )));
-        }
-        let bytes = read_limited(path, "a scenario", 1 << 20)?;
-        let text = String::from_utf8(bytes).map_err(|e| {
-            let at = e.utf8_error().valid_up_to();
-            Error::input(format!("{}: byte {at} is not UTF-8: this is not a scenario", path.display()))
-        })?;
-        Ok((Self::parse(&path.display().to_string(), &text)?, text))
+    /// The same for builds that may have other kernels than this one, with the TOML that it was parsed from.
+    pub fn load_of_any_build(name_or_path: &str) -> Result<(Self, String)> {
+        let (origin, text) = text_of(name_or_path)?;
+        Ok((Self::of_any_build(&origin, &text)?, text))
     }
 
     /// Parses and checks. Errors name the line and the key.
     pub fn parse(origin: &str, text: &str) -> Result<Self> {
-        let line = |at: usize| text.get(..at).map_or(0, |before| before.matches('\n').count()) + 1;
+        let scenario = Self::of_any_build(origin, text)?;
+        match scenario.kernels.iter().flatten().find(|id| registry::find(id.get_ref()).is_none()) {
+            Some(id) => {
+                let (line, what) = (line(text, id.span().start), unknown_kernel(id.get_ref()));
+                Err(Error::input(format!("{origin}: line {line}: kernels: {what}")))
+            }
+            None => Ok(scenario),
+        }
+    }
+
+    /// As [`Self::parse`]; kernels may be those of another build, which is asked for them.
+    pub fn of_any_build(origin: &str, text: &str) -> Result<Self> {
         let mut scenario: Self = toml::from_str(text).map_err(|e| {
             let at = e.span().map_or(0, |span| span.start);
             let message = e.message().split_whitespace().collect::<Vec<_>>().join(" ");
-            Error::input(format!("{origin}: line {}: {message}{}", line(at), near(text, at)))
+            Error::input(format!("{origin}: line {}: {message}{}", line(text, at), near(text, at)))
         })?;
-        let wrong =
-            |at: usize, key: &str, what: String| Error::input(format!("{origin}: line {}: {key}: {what}", line(at)));
-        for id in scenario.kernels.iter().flatten() {
-            if registry::find(id.get_ref()).is_none() {
-                return Err(wrong(id.span().start, "kernels", unknown_kernel(id.get_ref())));
-            }
-        }
+        let wrong = |at: usize, key: &str, what: String| {
+            Error::input(format!("{origin}: line {}: {key}: {what}", line(text, at)))
+        };
         let positive = |key: &str, value: usize, most: usize| match value {
             n if (1..=most).contains(&n) => Ok(()),
             n => Err(wrong(find_key(text, key), key, format!("{n} is not between 1 and {most}"))),
@@ -303,6 +297,31 @@ impl Scenario {
             quick: self.quick,
         }
     }
+}
+
+/// A scenario's TOML, and what it is called in errors.
+fn text_of(name_or_path: &str) -> Result<(String, String)> {
+    if let Some((name, text)) = BUILTIN.iter().find(|(name, _)| *name == name_or_path) {
+        return Ok((format!("scenario {name}"), (*text).to_owned()));
+    }
+    let path = Path::new(name_or_path);
+    if path.extension().is_none() && !path.exists() {
+        let names = BUILTIN.map(|(name, _)| name).join(", ");
+        return Err(Error::input(format!(
+            "there is no scenario \"{name_or_path}\"; built in: {names}; or name a .toml file"
+        )));
+    }
+    let bytes = read_limited(path, "a scenario", 1 << 20)?;
+    let text = String::from_utf8(bytes).map_err(|e| {
+        let at = e.utf8_error().valid_up_to();
+        Error::input(format!("{}: byte {at} is not UTF-8: this is not a scenario", path.display()))
+    })?;
+    Ok((path.display().to_string(), text))
+}
+
+/// The line of a byte.
+fn line(text: &str, at: usize) -> usize {
+    text.get(..at).map_or(0, |before| before.matches('\n').count()) + 1
 }
 
 /// Where a key stands; the start when it is not written.

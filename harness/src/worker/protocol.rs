@@ -191,20 +191,46 @@ pub struct Ready {
 
 /// A kernel of a worker's build.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Offered")]
 pub struct Offer {
     /// Kernel id.
     pub id: String,
     /// Absent of a family that this build lacks.
-    #[serde(deserialize_with = "if_known")]
     pub family: Option<Family>,
     /// Whether results are integers that must not change.
     pub exact: bool,
     /// Operations.
-    #[serde(deserialize_with = "those_known")]
     pub ops: Vec<Operation>,
+    /// Operations of another build that this one lacks: they cannot be asked for, and are named.
+    #[serde(skip)]
+    pub unknown_ops: Vec<String>,
     /// Why it does not run here, if it does not.
-    #[serde(default)]
     pub reason: Option<String>,
+}
+
+/// An [`Offer`] as it is said.
+#[derive(Deserialize)]
+struct Offered {
+    id: String,
+    #[serde(deserialize_with = "if_known")]
+    family: Option<Family>,
+    exact: bool,
+    ops: Vec<String>,
+    #[serde(default)]
+    reason: Option<String>,
+}
+
+impl From<Offered> for Offer {
+    fn from(Offered { id, family, exact, ops: said, reason }: Offered) -> Self {
+        let (mut ops, mut unknown_ops) = (Vec::new(), Vec::new());
+        for name in said {
+            match Operation::ALL.into_iter().find(|op| op.name() == name) {
+                Some(op) => ops.push(op),
+                None => unknown_ops.push(name),
+            }
+        }
+        Self { id, family, exact, ops, unknown_ops, reason }
+    }
 }
 
 /// What another build has and this one has not is left out: it cannot be asked for.

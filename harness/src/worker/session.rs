@@ -50,6 +50,7 @@ impl Session {
             family: Some(k.family),
             exact: k.exact,
             ops: k.ops,
+            unknown_ops: Vec::new(),
             reason: k.reason,
         });
         let ops = Operation::ALL.into();

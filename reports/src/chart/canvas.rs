@@ -107,6 +107,9 @@ pub const PATTERNS: [Pattern; 7] = [
     Pattern::Squared,
 ];
 
+/// How each chart's file begins, by which it is told from another's.
+pub const START: &str = "<svg class=\"chart\"";
+
 /// Draws a chart and wraps it: `id` makes the title's and description's ids unique in a page.
 pub fn draw(id: &str, size: (i32, i32), title: &str, description: &str, paint: impl FnOnce(&mut Canvas)) -> String {
     let (width, height) = (size.0.max(1), size.1.max(1));
@@ -117,7 +120,7 @@ pub fn draw(id: &str, size: (i32, i32), title: &str, description: &str, paint: i
     let drawn = canvas.backend.finish();
     let (title, description) = (escape(&printable(title)), escape(&printable(description)));
     format!(
-        "<svg class=\"chart\" role=\"img\" font-family=\"sans-serif\" aria-labelledby=\"{id}-title\" \
+        "{START} role=\"img\" font-family=\"sans-serif\" aria-labelledby=\"{id}-title\" \
          aria-describedby=\"{id}-desc\" width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\" \
          xmlns=\"http://www.w3.org/2000/svg\">\n<title id=\"{id}-title\">{title}</title>\n\
          <desc id=\"{id}-desc\">{description}</desc>\n{drawn}</svg>\n"

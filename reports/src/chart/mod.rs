@@ -17,6 +17,7 @@ mod throughput;
 mod tokens;
 mod trace;
 
+pub use canvas::START;
 pub use history::chart as history;
 use receipt::Receipt;
 

@@ -3,6 +3,8 @@
 
 use receipt::Receipt;
 use receipt::figures;
+use receipt::judge::builds;
+pub use receipt::judge::builds::Difference;
 
 /// Name and value.
 type Fact = (&'static str, String);
@@ -27,18 +29,16 @@ fn facts(r: &Receipt) -> Vec<Fact> {
     ]
 }
 
-/// What may matter, and is said, but does not forbid a comparison.
+/// What may matter besides the build, and is said, but does not forbid a comparison.
 fn circumstances_of(r: &Receipt) -> Vec<Fact> {
-    let (h, b) = (&r.host, &r.build);
+    let h = &r.host;
     let or = |x: &Option<String>| x.clone().unwrap_or_else(|| "not reported".into());
     vec![
         ("system", h.os.clone()),
         ("microcode", or(&h.microcode)),
         ("memory", h.memory_bytes.map_or_else(|| "not reported".into(), figures::bytes)),
         ("CPUs allowed", or(&h.affinity)),
-        ("compiler", b.rustc.clone()),
-        ("profile", format!("{}, opt-level {}", b.profile, b.opt_level)),
-        ("assumed features", b.target_features.join(" ")),
+        ("CPU time allowed", h.cgroup_cpus.map_or_else(|| "no quota".into(), |cpus| format!("{cpus:.2} CPUs"))),
         ("scenario", scenario(r)),
         ("seed", r.settings.seed.to_string()),
     ]
@@ -63,17 +63,6 @@ pub fn in_words(r: &Receipt) -> String {
     format!("{}{stepping}, {}, {threads}{mask}", r.host.cpu, plural(r.host.cpus, "CPU"))
 }
 
-/// A fact that two runs state differently.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Difference {
-    /// The fact.
-    pub what: &'static str,
-    /// In the first run.
-    pub first: String,
-    /// In the other.
-    pub other: String,
-}
-
 /// Facts for which no figure of `other` may be held against `first`'s.
 pub fn differences(first: &Receipt, other: &Receipt) -> Vec<Difference> {
     unequal(facts(first), facts(other))
@@ -81,7 +70,9 @@ pub fn differences(first: &Receipt, other: &Receipt) -> Vec<Difference> {
 
 /// Differences that are said and do not forbid it.
 pub fn circumstances(first: &Receipt, other: &Receipt) -> Vec<Difference> {
-    unequal(circumstances_of(first), circumstances_of(other))
+    let mut found = unequal(circumstances_of(first), circumstances_of(other));
+    found.extend(builds::differences(&first.build, &other.build));
+    found
 }
 
 fn unequal(first: Vec<Fact>, other: Vec<Fact>) -> Vec<Difference> {

@@ -1,7 +1,9 @@
 //! What passed and what failed in a run, one case each: for the formats that know tests.
 
-use crate::gate_words::speeds;
-use receipt::judge::gate::{title as gate_title, tokens_per_s};
+use crate::gate_words::{Weight, outcome_word, speeds, weight};
+use crate::verdict::caveats;
+use receipt::judge::coverage;
+use receipt::judge::gate::{accepted, title as gate_title, tokens_per_s};
 use receipt::titles::cell_title;
 use receipt::{Outcome, Receipt, Status, Verdict};
 
@@ -70,7 +72,7 @@ pub fn cases(receipt: &Receipt) -> Vec<Case> {
     }
     if let Some(gate) = &receipt.gate {
         all.extend(gate.checks.iter().map(|c| {
-            let state = if c.passed {
+            let state = if accepted(gate, c) {
                 State::Passed
             } else {
                 State::Failed(format!("baseline {}, current {}", c.baseline, c.current))
@@ -83,17 +85,16 @@ pub fn cases(receipt: &Receipt) -> Vec<Case> {
             let detail = format!("{}{}", speeds.unwrap_or_default(), c.verdict.reason);
             case("gate", name, of_verdict(&c.verdict), detail)
         }));
-        all.extend(
-            gate.unsupported
-                .iter()
-                .map(|u| case("gate", format!("{} time", u.kernel), State::Skipped(u.reason.clone()), String::new())),
-        );
-        all.push(case(
-            "gate",
-            "outcome".into(),
-            of_outcome(gate.outcome, &gate.reason, &gate.next_step),
-            gate.reason.clone(),
-        ));
+        all.extend(coverage::by_gravity(gate).into_iter().map(|u| {
+            let state = match coverage::outcome(u) {
+                Outcome::Unsupported => State::Skipped(coverage::in_words(u)),
+                outcome => State::Warned(format!("{}: {}", outcome_word(outcome), coverage::in_words(u))),
+            };
+            case("gate", u.kernel.clone(), state, String::new())
+        }));
+        let state = of_outcome(gate.outcome, &gate.reason, &gate.next_step);
+        let beside: Vec<String> = std::iter::once(format!("{}.", gate.reason)).chain(caveats(receipt)).collect();
+        all.push(case("gate", "outcome".into(), state, beside.join(" ")));
     }
     all
 }
@@ -129,12 +130,11 @@ fn of_verdict(verdict: &Verdict) -> State {
 }
 
 fn of_outcome(outcome: Outcome, reason: &str, next_step: &str) -> State {
-    let both = || format!("{reason}; next: {next_step}");
-    match outcome {
-        Outcome::Pass => State::Passed,
-        Outcome::Fail => State::Failed(both()),
-        Outcome::Inconclusive => State::Warned(format!("INCONCLUSIVE: {}", both())),
-        Outcome::Unstable => State::Warned(format!("UNSTABLE: {}", both())),
-        Outcome::Unsupported => State::Skipped(both()),
+    let both = format!("{reason}; next: {next_step}");
+    match weight(outcome) {
+        Weight::Good => State::Passed,
+        Weight::Bad => State::Failed(both),
+        Weight::Open if outcome == Outcome::Unsupported => State::Skipped(both),
+        Weight::Open => State::Warned(format!("{}: {both}", outcome_word(outcome))),
     }
 }

@@ -13,7 +13,7 @@ use super::view::{claims_summary, lut_sentence};
 use super::{caveats, first_sentence, verdict};
 use layout::printable;
 use receipt::figures;
-use receipt::judge::medians;
+use receipt::judge::{coverage, medians};
 use receipt::{Family, GenerationKernel, LutFinding, Receipt};
 
 /// The page's first sentence, its figures, both families, end to end. With `look.full` every table, shares of bounds
@@ -79,7 +79,8 @@ fn figures_of(receipt: &Receipt, look: Look) -> Option<String> {
 /// What stands under the tables.
 fn notes(receipt: &Receipt, look: Look) -> Vec<String> {
     let generated: Vec<&GenerationKernel> = receipt.generation.iter().flat_map(|g| &g.kernels).collect();
-    let mut out = Vec::new();
+    let left_out = receipt.gate.iter().flat_map(coverage::by_gravity);
+    let mut out: Vec<String> = left_out.map(coverage::in_words).collect();
     if !look.full {
         out.extend(answers(&generated));
     }

@@ -1,7 +1,7 @@
 //! The tables of one run.
 
 use super::layout::{Figure, Look, Rows, Tone, printable, wrapped};
-use crate::gate_words::{by_gravity, columns, outcome_word};
+use crate::gate_words::{Weight, by_gravity, columns, outcome_word, weight};
 use crate::query;
 use receipt::figures;
 use receipt::judge::{Direction, medians};
@@ -197,10 +197,10 @@ pub fn gate(record: &GateRecord, look: Look) -> Option<String> {
     let mut table = Rows::new(head);
     table.left = vec![1, 2];
     for c in shown {
-        let tone = match c.verdict.outcome {
-            Outcome::Pass => Tone::Best,
-            Outcome::Fail => Tone::Bad,
-            _ => Tone::Warn,
+        let tone = match weight(c.verdict.outcome) {
+            Weight::Good => Tone::Best,
+            Weight::Bad => Tone::Bad,
+            Weight::Open => Tone::Warn,
         };
         let cell = match &c.model {
             Some(model) => {

@@ -1,11 +1,11 @@
 //! What speaks against the run: wrong kernels, regressions, noise, and what could not run.
 
 use super::statement::Statement;
-use crate::gate_words::outcome_word;
+use crate::gate_words::{differing, outcome_word};
 use crate::query;
 use crate::words::count;
 use receipt::figures;
-use receipt::judge::{Direction, Tally};
+use receipt::judge::{Direction, Tally, coverage, disturbance};
 use receipt::{GateRecord, Outcome, Receipt};
 
 /// "Wrong results", before any speed.
@@ -59,12 +59,14 @@ fn gated(gate: &GateRecord) -> Statement {
     if gate.cells.is_empty() {
         text = "No kernel was compared.".into();
     }
-    let wrong = gate.checks.iter().filter(|c| !c.passed).count();
+    let (wrong, accepted) = differing(gate);
+    let wrong = wrong.len() + accepted.len();
     if !gate.checks.is_empty() {
         text += &format!(" Exact checks: {} agree, {wrong} differ.", gate.checks.len() - wrong);
     }
     if !gate.unsupported.is_empty() {
-        text += &format!(" {} could not be compared here.", count(gate.unsupported.len(), "kernel"));
+        let names: Vec<&str> = coverage::by_gravity(gate).into_iter().map(|u| u.kernel.as_str()).collect();
+        text += &format!(" Not compared: {}.", names.join("; "));
     }
     Statement {
         label: "Did anything regress?",
@@ -78,7 +80,7 @@ fn gated(gate: &GateRecord) -> Statement {
 /// How small a difference counts, and what could not be judged at all.
 pub fn noise(receipt: &Receipt) -> Option<Statement> {
     if let Some(gate) = receipt.gate.as_ref().filter(|g| !g.cells.is_empty()) {
-        return Some(gate_noise(gate));
+        return Some(gate_noise(receipt, gate));
     }
     let label = "Smallest difference that counts";
     let Some(range) = query::threshold_range(receipt) else {
@@ -114,7 +116,7 @@ pub fn noise(receipt: &Receipt) -> Option<Statement> {
     })
 }
 
-fn gate_noise(gate: &GateRecord) -> Statement {
+fn gate_noise(receipt: &Receipt, gate: &GateRecord) -> Statement {
     let noise = gate.cells.iter().map(|c| c.verdict.aa_p95);
     let (low, high) = noise.fold((f64::MAX, 0f64), |(l, h), n| (l.min(n), h.max(n)));
     let unstable = gate.cells.iter().filter(|c| c.verdict.outcome == Outcome::Unstable).count();
@@ -127,6 +129,9 @@ fn gate_noise(gate: &GateRecord) -> Statement {
     );
     if unstable > 0 {
         text += &format!(" {} unstable: no verdict there.", count(unstable, "comparison"));
+    }
+    for cause in disturbance::in_words(receipt) {
+        text += &format!(" {cause}");
     }
     Statement {
         label: "Was the machine quiet?",

@@ -1,6 +1,7 @@
 //! Where the numbers came from, and what did not run.
 
 use receipt::figures;
+use receipt::judge::disturbance;
 use receipt::{Load, Receipt, Status};
 use serde::Serialize;
 
@@ -78,6 +79,15 @@ fn machine(r: &Receipt) -> Vec<Fact> {
     if let (Some(before), Some(after)) = (h.load_before.steal_ticks, h.load_after.and_then(|l| l.steal_ticks)) {
         out.push(("Stolen during the run", format!("{} clock ticks, all CPUs", after.saturating_sub(before))));
     }
+    if let Some(quota) = quota(r) {
+        out.push(("CPU time allowed", quota));
+    }
+    if let Some(list) = &h.affinity {
+        out.push(("Bound to CPUs", list.clone()));
+    }
+    if let Some(bytes) = h.cgroup_memory_bytes {
+        out.push(("Memory allowed", figures::bytes(bytes)));
+    }
     if let Some([family, model, stepping]) = h.family_model_stepping {
         out.insert(1, ("Family / model / stepping", format!("{family} / {model} / {stepping}")));
     }
@@ -94,14 +104,26 @@ fn machine_short(r: &Receipt) -> Vec<Fact> {
         1 => "1 thread used".to_string(),
         n => format!("{n} threads used"),
     };
-    vec![
+    let mut out = vec![
         ("CPU", h.cpu.clone()),
         ("CPUs", format!("{} available, {threads}", h.cpus)),
         ("L1 / L2 / L3", or_unknown(caches.join(" / "))),
         ("Features used", or_unknown(h.features.join(" "))),
         ("Hypervisor", h.hypervisor.clone().unwrap_or_else(|| "none reported".into())),
         ("Load before / after", format!("{} / {}", load(Some(h.load_before)), load(h.load_after))),
-    ]
+    ];
+    out.extend(quota(r).map(|quota| ("CPU time allowed", quota)));
+    out
+}
+
+/// `0.30 CPUs by a quota, which stopped the run 387 times`.
+fn quota(r: &Receipt) -> Option<String> {
+    let cpus = r.host.cgroup_cpus?;
+    let stops = disturbance::quota_stops(r).map_or_else(
+        || "the system does not count how often it stopped the run".into(),
+        |n| format!("which stopped the run {}", disturbance::times(n)),
+    );
+    Some(format!("{cpus:.2} CPUs by a quota, {stops}"))
 }
 
 /// Commit and hashes that a second run must share.

@@ -1,9 +1,10 @@
 //! A regression gate on the page.
 
 use super::anchors;
-use crate::gate_words::{by_gravity, columns, outcome_word, place, sides, speeds};
+use crate::gate_words::{Weight, by_gravity, columns, differing, outcome_word, place, sides, speeds, weight};
 use crate::query;
-use receipt::{GateCell, GateRecord, Outcome, Receipt};
+use receipt::judge::coverage;
+use receipt::{ExactCheck, GateCell, GateRecord, Outcome, Receipt};
 use serde::Serialize;
 
 /// The gate's part of the page.
@@ -18,7 +19,7 @@ pub struct GateView {
     families: Vec<FamilyGate>,
     agree: usize,
     differ: Vec<[String; 5]>,
-    unsupported: Vec<[String; 2]>,
+    left_out: Vec<String>,
 }
 
 /// The comparisons of one family.
@@ -62,15 +63,13 @@ impl GateView {
     pub fn new(receipt: &Receipt) -> Option<Self> {
         let record: &GateRecord = receipt.gate.as_ref()?;
         let planted = |i: &receipt::Injection| format!("A slowdown of {}% was planted in {}.", i.percent, i.kernel);
-        let differ = record.checks.iter().filter(|c| !c.passed).map(|c| {
-            [
-                c.what.clone(),
-                c.kernel.clone(),
-                c.subject.clone(),
-                format!("{} → {}", c.baseline, c.current),
-                c.note.clone(),
-            ]
-        });
+        let row = |c: &ExactCheck, note: String| {
+            let change = format!("{} → {}", c.baseline, c.current);
+            [c.what.clone(), c.kernel.clone(), c.subject.clone(), change, note]
+        };
+        let (wrong, accepted) = differing(record);
+        let wrong = wrong.into_iter().map(|c| row(c, c.note.clone()));
+        let accepted = accepted.into_iter().map(|c| row(c, format!("accepted: {}", c.note)));
         Some(Self {
             outcome: outcome_word(record.outcome),
             class: class(record.outcome),
@@ -80,18 +79,18 @@ impl GateView {
             inject: record.inject.as_ref().map(planted),
             families: families(receipt, record),
             agree: record.checks.iter().filter(|c| c.passed).count(),
-            differ: differ.collect(),
-            unsupported: record.unsupported.iter().map(|u| [u.kernel.clone(), u.reason.clone()]).collect(),
+            differ: wrong.chain(accepted).collect(),
+            left_out: coverage::by_gravity(record).into_iter().map(coverage::in_words).collect(),
         })
     }
 }
 
 /// CSS class of an outcome.
 pub fn class(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Pass => "ok",
-        Outcome::Fail => "bad",
-        Outcome::Inconclusive | Outcome::Unstable | Outcome::Unsupported => "noise",
+    match weight(outcome) {
+        Weight::Good => "ok",
+        Weight::Bad => "bad",
+        Weight::Open => "noise",
     }
 }
 

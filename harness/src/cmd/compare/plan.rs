@@ -52,7 +52,7 @@ impl Plan {
             let what = "its time limit decides how many tokens there are; take another scenario";
             return Err(Error::input(format!("--deterministic: scenario {name}: {what}")));
         }
-        let machine = args.machine.check(1)?;
+        let machine = args.machine.to_measure(1)?;
         let strict = args.strict || bitnet_environment::strict_mode()?;
         if strict {
             machine.refuse_mask()?;

@@ -2,8 +2,10 @@
 
 use crate::judge::columns::Columns;
 pub use crate::judge::columns::{BASELINE, BASELINE_AGAIN, CURRENT};
+use crate::judge::coverage;
+use crate::judge::disturbance::disturbances;
 use crate::judge::stats::median;
-use crate::record::{Broken, ExactCheck, GateCell, GatePair, GateRecord, Outcome, Rule, Verdict};
+use crate::record::{Broken, ExactCheck, GateCell, GatePair, GateRecord, Outcome, Receipt, Rule, Verdict};
 
 /// What the exact check of instruction counts is called in a record.
 pub const INSTRUCTIONS: &str = "instructions";
@@ -41,27 +43,50 @@ pub fn tokens_per_s(cell: &GateCell) -> Option<[f64; 2]> {
     cell.model.is_some().then(|| [rate(cell.baseline_ns_per_call), rate(cell.current_ns_per_call)])
 }
 
+/// As [`summarize`], of a run that has ended: what disturbed it is known by now, and the next step removes that.
+pub fn summarize_run(receipt: &mut Receipt) {
+    let remedy = disturbances(receipt).first().map(|found| found.remedy);
+    if let Some(gate) = &mut receipt.gate {
+        fill(gate, remedy);
+    }
+}
+
 /// Fills in times, verdicts and the outcome from raw rounds and exact checks.
 pub fn summarize(gate: &mut GateRecord) {
+    fill(gate, None);
+}
+
+fn fill(gate: &mut GateRecord, remedy: Option<&str>) {
     for cell in &mut gate.cells {
         let columns = Columns::gate(&cell.pairs, cell.threads);
         let calls = f64::from(cell.calls_per_epoch.max(1));
         let per_call = |build| median(&columns.ns(build).iter().map(|&ns| ns as f64 / calls).collect::<Vec<_>>());
         (cell.baseline_ns_per_call, cell.current_ns_per_call) = (per_call(BASELINE), per_call(CURRENT));
-        cell.verdict = judged(&gate.rule, cell).0;
+        let (mut verdict, stands) = judged(&gate.rule, cell);
+        // Not of one that was cut off: that is to be run to its end first.
+        let noisy = stands && matches!(verdict.outcome, Outcome::Unstable | Outcome::Inconclusive);
+        if let Some(remedy) = remedy.filter(|_| noisy) {
+            verdict.next_step = remedy.into();
+        }
+        cell.verdict = verdict;
     }
     (gate.outcome, gate.reason, gate.next_step) = conclude(gate);
 }
 
-/// The gate's outcome: the gravest thing that was found. A wrong result outweighs every timing.
-fn conclude(gate: &GateRecord) -> (Outcome, String, String) {
-    // More instructions are accepted if the kernel is faster in every cell: the whole interval below 0.
-    let faster = |kernel: &str| {
-        let mut own = gate.cells.iter().filter(|c| c.kernel == kernel).peekable();
+/// Whether a check stands in the way of nothing: it passed, or it found more instructions of a kernel that is faster in
+/// every cell, the whole interval below 0.
+pub fn accepted(gate: &GateRecord, check: &ExactCheck) -> bool {
+    let faster = || {
+        let mut own = gate.cells.iter().filter(|c| c.kernel == check.kernel).peekable();
         own.peek().is_some() && own.all(|c| c.verdict.pass_high.is_some_and(|high| high < 0.0))
     };
-    let accepted = |c: &ExactCheck| c.passed || (c.what == INSTRUCTIONS && faster(&c.kernel));
-    let wrong: Vec<_> = gate.checks.iter().filter(|c| !accepted(c)).collect();
+    check.passed || (check.what == INSTRUCTIONS && faster())
+}
+
+/// The gate's outcome: the gravest thing that was found. A wrong result outweighs every timing, and what only a change
+/// of the build mends is said before what another run may settle.
+fn conclude(gate: &GateRecord) -> (Outcome, String, String) {
+    let wrong: Vec<_> = gate.checks.iter().filter(|c| !accepted(gate, c)).collect();
     if let Some(first) = wrong.first() {
         let more = if wrong.len() > 1 { format!(" and {} more", wrong.len() - 1) } else { String::new() };
         let (what, kernel) = (&first.what, &first.kernel);
@@ -83,6 +108,9 @@ fn conclude(gate: &GateRecord) -> (Outcome, String, String) {
     }
     let of = |outcome| gate.cells.iter().filter(move |c| c.verdict.outcome == outcome);
     for outcome in [Outcome::Fail, Outcome::Unstable, Outcome::Inconclusive] {
+        if let Some((reason, next_step)) = coverage::lacking(gate).filter(|_| outcome == Outcome::Inconclusive) {
+            return (outcome, reason, next_step);
+        }
         if let Some(first) = of(outcome).max_by(|a, b| a.verdict.change.total_cmp(&b.verdict.change)) {
             let others = of(outcome).count() - 1;
             let more = if others > 0 { format!("; {others} more") } else { String::new() };
@@ -105,10 +133,7 @@ fn conclude(gate: &GateRecord) -> (Outcome, String, String) {
     let checks =
         if gate.checks.is_empty() { String::new() } else { format!(", {} exact checks agree", gate.checks.len()) };
     let cells = compared.len();
-    let not_compared = match gate.cells.len() - cells {
-        0 => String::new(),
-        some => format!("; {some} could not be made"),
-    };
+    let not_compared = coverage::beside(gate, gate.cells.len() - cells);
     let reason = format!(
         "none of {cells} comparisons is slower by more than {:.1}%{checks}{not_compared}",
         100.0 * largest.max(0.0)
@@ -206,6 +231,32 @@ mod tests {
         summarize(&mut gate);
         assert_eq!(gate.outcome, Outcome::Unsupported);
         assert_eq!(gate.reason, "nothing could be compared here: the worker died");
+    }
+
+    #[test]
+    fn the_next_step_removes_what_the_receipt_shows_to_be_the_cause() {
+        let mut receipt = fixture::receipt(0.0);
+        // The baseline against itself scatters, so nothing can be said.
+        for cell in &mut receipt.gate.as_mut().expect("a gate").cells {
+            for (i, pair) in cell.pairs.iter_mut().enumerate() {
+                pair.rounds.iter_mut().for_each(|r| r.ns[2] = [600_000, 1_400_000][i % 2]);
+            }
+        }
+        let said = |receipt: &mut Receipt| {
+            summarize_run(receipt);
+            let gate = receipt.gate.as_ref().expect("a gate");
+            assert_eq!(gate.outcome, Outcome::Unstable, "{}", gate.reason);
+            (gate.next_step.clone(), gate.cells[0].verdict.next_step.clone())
+        };
+        let (next, _) = said(&mut receipt);
+        assert!(next.starts_with("stop what else runs"), "{next}");
+        receipt.host.load_before.quota_stops = Some(0);
+        receipt.host.load_after.as_mut().expect("it ended").quota_stops = Some(387);
+        let (next, of_cell) = said(&mut receipt);
+        assert!(next.starts_with("raise the CPU quota") && next == of_cell, "{next}");
+        receipt.gate.as_mut().expect("a gate").cells.iter_mut().for_each(|c| c.pairs.truncate(3));
+        summarize_run(&mut receipt);
+        assert_eq!(receipt.gate.expect("a gate").next_step, "run it to its end", "cut off");
     }
 
     #[test]

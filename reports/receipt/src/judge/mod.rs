@@ -8,10 +8,13 @@
 
 pub mod amdahl;
 pub mod bound;
+pub mod builds;
 pub mod claims;
 pub mod columns;
 mod comparisons;
+pub mod coverage;
 mod direction;
+pub mod disturbance;
 pub mod findings;
 pub mod gate;
 mod generation;

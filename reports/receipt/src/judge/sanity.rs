@@ -2,6 +2,7 @@
 //! perplexity above that of guessing, CPUs that come and go. Logits that are not finite end a run where they occur
 //! (`model::sampler`, `model::perplexity`).
 
+use crate::judge::disturbance::{self, disturbances};
 use crate::record::{Finding, Receipt};
 
 /// Equal tokens in a row that are worth a warning; honest text has lines of dashes, but not of sixteen times the same
@@ -14,22 +15,29 @@ pub fn repeated(ids: &[u32]) -> Option<(u32, usize)> {
     runs.max_by_key(|run| run.1).filter(|run| run.1 >= REPEATS)
 }
 
-/// What is wrong with this text, in words.
-pub fn of_text(ids: &[u32]) -> Option<String> {
+/// What is wrong with this text, in words. A model that is `known` by the hash of its file has the right weights.
+pub fn of_text(ids: &[u32], known: bool) -> Option<String> {
     let (id, times) = repeated(ids)?;
-    Some(format!(
-        "token {id} was generated {times} times in a row: the weights, their layout or the prompt are wrong for this \
-         model"
-    ))
+    let cause = if known {
+        "the file is a known one, so look at the prompt and at the kernel (`tritbench verify`)"
+    } else {
+        "the weights, their layout or the prompt are wrong for this model"
+    };
+    Some(format!("token {id} was generated {times} times in a row: {cause}"))
 }
 
 /// What is wrong with this perplexity, in words. NaN is.
-pub fn of_perplexity(perplexity: f64, vocab: usize) -> Option<String> {
+pub fn of_perplexity(perplexity: f64, vocab: usize, known: bool) -> Option<String> {
     let better_than_guessing = perplexity <= vocab as f64;
+    let cause = if known {
+        "the file is a known one, so look at the text and at the kernel (`tritbench verify`)"
+    } else {
+        "the weights, their layout or the code table are wrong for this model"
+    };
     (!better_than_guessing).then(|| {
         format!(
-            "perplexity {perplexity:.1} is worse than guessing each of the {vocab} tokens with equal probability: the \
-             weights, their layout or the code table are wrong for this model"
+            "perplexity {perplexity:.1} is worse than guessing each of the {vocab} tokens with equal probability: \
+             {cause}"
         )
     })
 }
@@ -54,18 +62,22 @@ fn cpus(receipt: &Receipt) -> Option<Finding> {
 /// text is strange.
 pub fn findings(receipt: &Receipt) -> Vec<Finding> {
     let mut all: Vec<Finding> = cpus(receipt).into_iter().collect();
+    if let Some(first) = disturbances(receipt).first() {
+        let text = disturbance::in_words(receipt).join(" ");
+        all.push(finding("What disturbed this run", text, first.evidence.into()));
+    }
     let Some(model) = receipt.model.as_ref().filter(|model| !model.synthetic) else { return all };
     if !model.warnings.is_empty() {
         all.push(finding("About this model file", model.warnings.join("; ") + ".", "/model/warnings".into()));
     }
     for (i, k) in receipt.generation.iter().flat_map(|g| &g.kernels).enumerate() {
-        if let Some(what) = of_text(&k.token_ids) {
+        if let Some(what) = of_text(&k.token_ids, model.known) {
             let text = format!("With {}, {what}.", k.kernel);
             all.push(finding("Text that repeats one token", text, format!("/generation/kernels/{i}/token_ids")));
         }
     }
     for (i, k) in receipt.perplexity.iter().flat_map(|p| &p.kernels).enumerate() {
-        if let Some(what) = of_perplexity(k.perplexity, model.vocab) {
+        if let Some(what) = of_perplexity(k.perplexity, model.vocab, model.known) {
             let text = format!("With {}, {what}.", k.kernel);
             all.push(finding("A perplexity that no model has", text, format!("/perplexity/kernels/{i}")));
         }
@@ -86,10 +98,32 @@ mod tests {
         assert_eq!(repeated(&ids), None);
         ids.push(7);
         assert_eq!(repeated(&ids), Some((7, 16)));
-        assert_eq!((repeated(&[]), of_text(&[])), (None, None));
-        assert_eq!(of_perplexity(1024.0, 1024), None);
-        assert!(of_perplexity(1024.5, 1024).is_some_and(|text| text.contains("worse than guessing each of the 1024")));
-        assert!(of_perplexity(f64::NAN, 1024).is_some() && of_perplexity(f64::INFINITY, 1024).is_some());
+        assert_eq!((repeated(&[]), of_text(&[], false)), (None, None));
+        assert_eq!(of_perplexity(1024.0, 1024, false), None);
+        let said = of_perplexity(1024.5, 1024, false).expect("strange");
+        assert!(said.contains("worse than guessing each of the 1024"), "{said}");
+        assert!([f64::NAN, f64::INFINITY].iter().all(|p| of_perplexity(*p, 1024, false).is_some()));
+    }
+
+    #[test]
+    fn a_file_that_is_known_by_its_hash_is_not_accused() {
+        let said =
+            |known| [of_text(&[3; 20], known), of_perplexity(2000.0, 1024, known)].map(|text| text.expect("odd"));
+        assert!(said(false).iter().all(|text| text.contains("the weights, their layout")), "{:?}", said(false));
+        assert!(said(true).iter().all(|text| !text.contains("weights") && text.contains("verify")), "{:?}", said(true));
+        let mut receipt = fixture::complete();
+        receipt.generation.as_mut().expect("complete").kernels[0].token_ids = vec![3; 20];
+        receipt.model.as_mut().expect("complete").known = true;
+        assert!(findings(&receipt)[0].text.contains("a known one"), "{:?}", findings(&receipt));
+    }
+
+    #[test]
+    fn what_disturbed_the_run_is_a_finding() {
+        let mut receipt = fixture::complete();
+        receipt.host.cgroup_cpus = Some(0.3);
+        let found = findings(&receipt);
+        assert!(found.len() == 1 && found[0].text.contains("0.30 CPUs of time"), "{found:?}");
+        assert!(serde_json::to_value(&receipt).expect("JSON").pointer(&found[0].evidence).is_some());
     }
 
     #[test]

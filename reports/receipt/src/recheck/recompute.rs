@@ -63,9 +63,7 @@ fn recomputed(receipt: &Receipt) -> Receipt {
             cell(first);
         }
     }
-    if let Some(gate) = &mut again.gate {
-        gate::summarize(gate);
-    }
+    gate::summarize_run(&mut again);
     if let Some(generation) = &mut again.generation {
         for kernel in &mut generation.kernels {
             let whole = !matches!(kernel.stop_reason.as_str(), "timeout" | "interrupted");

@@ -27,8 +27,8 @@ pub struct GateRecord {
     pub checks: Vec<ExactCheck>,
     /// Timings.
     pub cells: Vec<GateCell>,
-    /// Kernels that could not be compared here, and why.
-    pub unsupported: Vec<Unsupported>,
+    /// What was not compared, and why.
+    pub unsupported: Vec<LeftOut>,
     /// What the whole gate came to.
     pub outcome: Outcome,
     /// In one sentence.
@@ -135,6 +135,32 @@ pub struct GatePair {
     pub cpu: Option<usize>,
     /// Raw rounds.
     pub rounds: Vec<Round>,
+}
+
+/// Something that a gate did not compare.
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// Kernel id, or a part of what is compared: `gemm of avx2-i8`, `instructions of scalar-i8`.
+    pub kernel: String,
+    /// Why.
+    pub reason: String,
+    /// Whose gap it is; absent in older receipts, which did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gap: Option<Gap>,
+}
+
+/// Who could not take part in a comparison that was not made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Gap {
+    /// The baseline has it and the current build does not: the gate covers less than the baseline.
+    Lost,
+    /// It was asked for and could not be made: the gate covers less than was asked for.
+    NotMade,
+    /// The baseline does not have it, or fails at it: there is nothing to compare with.
+    NoBaseline,
+    /// Neither build can do it here.
+    NotHere,
 }
 
 /// Something left out.

@@ -19,7 +19,7 @@ mod verdict;
 pub use blocks::{BlockEntry, BlockRound, BlockSummary, TokenBlocks};
 pub use count::{CountRecord, LoopRecord, Mix};
 pub use finding::Finding;
-pub use gate::{Broken, ExactCheck, GateCell, GatePair, GateRecord, GateSide, Injection, Unsupported};
+pub use gate::{Broken, ExactCheck, Gap, GateCell, GatePair, GateRecord, GateSide, Injection, LeftOut, Unsupported};
 pub use generation::{
     DecodeTimesNs, ForwardMs, GenerationKernel, GenerationRecord, GenerationRound, GoldenCheck, KvCacheRecord,
     PhasesMs, PrefillProbe, PrefillRecord, SparseFfnRecord, SparseProbe,

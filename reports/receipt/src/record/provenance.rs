@@ -82,6 +82,15 @@ pub struct Load {
     /// CPUs that the system has switched on, if it says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpus_online: Option<usize>,
+    /// Times that a CPU quota stopped this process's control groups, if one limits them and the system counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quota_stops: Option<u64>,
+    /// Pages swapped in and out since boot, if the system says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub swapped_pages: Option<u64>,
+    /// Times that a core slowed down because it was too hot, since boot, if the system says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thermal_throttles: Option<u64>,
 }
 
 /// What was asked for.
@@ -144,6 +153,9 @@ pub struct ModelRecord {
     pub pre_tokenizer: String,
     /// Whether the weights are random (written by `model synth`).
     pub synthetic: bool,
+    /// Whether its hash is in the table of known models, which says nothing against it; false in older receipts.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub known: bool,
     /// Notes about this very file, by hash.
     pub notes: Vec<String>,
     /// What to beware of, by hash and metadata; absent in older receipts.
