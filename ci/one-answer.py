@@ -226,9 +226,9 @@ def of_page(page, places):
 
 
 def of_charts(page, places):
-    """The descriptions of the charts of ratios: cell, then "kernel over partner ratio, word"."""
+    """The description of the picture of products: cell, then "kernel over partner ratio, word"."""
     words = {}
-    for chart in re.findall(r'<svg[^>]*aria-labelledby="ratios-[^"]*".*?</svg>', page, re.S):
+    for chart in re.findall(r'<svg[^>]*aria-labelledby="products-[^"]*".*?</svg>', page, re.S):
         for said in re.findall(r"<desc[^>]*>(.*?)</desc>", chart, re.S):
             for place, rest in re.findall(r"(\w+ [\d×]+, [\w ]+?), differences count from [^:]*: (.*?)\.(?= |$)", html.unescape(said)):
                 op, shape = place.split(",")[0].split(" ")

@@ -123,7 +123,7 @@ fn each_finding_has_evidence_that_can_be_followed() {
     let mut receipt = fixture::unstable();
     receipt.findings = receipt::judge::findings::findings(&receipt);
     let page = rendered(&receipt);
-    let list = page.split("<ul class=\"findings\">").nth(1).and_then(|t| t.split("<h2").next()).expect("findings");
+    let list = page.split_once("<ul class=\"findings\">").and_then(|(_, t)| t.split("<h2").next()).expect("findings");
     let mut found = 0;
     for item in list.split("<li id=\"finding-").skip(1) {
         let links = item.matches("href=\"#").count();

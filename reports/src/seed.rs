@@ -54,15 +54,6 @@ pub fn claim(kernel: &str) -> Option<&'static Claim> {
     analysis().stage(kernel)
 }
 
-/// Section 2.4: dequantisation throughput as (elements, Gelem/s).
-pub fn dequantize_gelem_s() -> impl Iterator<Item = (u64, f64)> {
-    let of = |c: &Claim| match &c.metric {
-        Metric::GelemS { k: Some(k), .. } if c.section == "2.4" => Some((*k as u64, c.expected)),
-        _ => None,
-    };
-    claims().iter().filter_map(of)
-}
-
 /// Section 1.3: milliseconds a token of the 2B model with the scalar kernel, by phase. The seed has one line, "Other",
 /// for the embedding, stop checks and the rest.
 pub fn budget_ms() -> impl Iterator<Item = (Phase, f64)> {
@@ -91,7 +82,6 @@ mod tests {
         assert_eq!(factors, [1.2, 2.27, 3.25, 3.79, 4.29]);
         assert_eq!(claim("avx2-nibble").map(|c| c.expected), Some(2.27));
         assert!(claim("scalar").is_none());
-        assert_eq!(dequantize_gelem_s().count(), 10);
         assert!(ladder_note().contains("1.20×") && ladder_note().contains("2.27×, 3.25×, 3.79×, 4.29×"));
     }
 }

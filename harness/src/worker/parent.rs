@@ -3,8 +3,7 @@
 use super::channel::{Channel, Silence};
 use super::log::Log;
 use super::old;
-use super::protocol::{JobCell, PROTOCOL, Reply, Request};
-use super::serve::NO_CHANNEL;
+use super::protocol::{JobCell, NO_CHANNEL, PROTOCOL, Reply, Request};
 use super::start::{Program, Setting, Speech, Started, spawn};
 use crate::error::{Error, Exit, Result};
 use crate::interrupt;

@@ -10,6 +10,8 @@ use std::fmt;
 
 /// Version of the messages. Version 1 was spoken over stdin and stdout (see `old`).
 pub const PROTOCOL: u32 = 2;
+/// What a worker says that was not given the descriptor it was told of.
+pub const NO_CHANNEL: &str = "this command is started by tritbench itself, with a socket to speak over";
 
 /// What a worker is asked for. Each is answered by one [`Reply`], but for `Stop`.
 #[derive(Clone, Debug, Serialize, Deserialize)]

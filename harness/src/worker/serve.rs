@@ -3,7 +3,7 @@
 
 use super::call;
 use super::channel::{Channel, Stream};
-use super::protocol::{Job, PROTOCOL, Reply, Request};
+use super::protocol::{Job, NO_CHANNEL, PROTOCOL, Reply, Request};
 use super::session::Session;
 use crate::error::{Error, Result};
 use clap::Args;
@@ -18,9 +18,6 @@ pub struct WorkerArgs {
     #[arg(long, value_name = "CALL", conflicts_with = "channel")]
     call: Option<String>,
 }
-
-/// What a worker says that was not given the descriptor it was told of.
-pub const NO_CHANNEL: &str = "this command is started by tritbench itself, with a socket to speak over";
 
 /// Runs the command. An error goes to the parent where there is one that hears it.
 pub fn run(args: &WorkerArgs) -> Result<()> {

@@ -294,12 +294,6 @@ impl Canvas {
         let _ = self.backend.fill_polygon(around(corners), &style);
     }
 
-    /// A mark whose tip says that its value lies further to the right.
-    pub fn arrow(&mut self, tip: (i32, i32), color: RGBColor) {
-        let corners = [(tip.0 - 10, tip.1 - 5), tip, (tip.0 - 10, tip.1 + 5)];
-        let _ = self.backend.fill_polygon(corners, &color.filled());
-    }
-
     /// A marker with a hole.
     pub fn hollow(&mut self, shape: usize, at: (i32, i32), color: RGBColor) {
         self.marker(shape, at, color);

@@ -2,19 +2,16 @@
 //! colours over to the page's own variables, so that the same file follows dark mode.
 
 mod canvas;
+mod first;
 mod history;
-mod ladder;
 #[cfg(test)]
 mod layout;
 mod parts;
 mod phases;
-mod ratios;
 mod roofline;
 mod scale;
 mod svg;
 mod text;
-mod throughput;
-mod tokens;
 mod trace;
 
 pub use canvas::START;
@@ -27,16 +24,9 @@ use parts::WIDTH;
 /// Every chart for which the receipt has data, those first that answer first.
 pub fn all(receipt: &Receipt) -> Vec<Chart> {
     let one = |chart: Option<Chart>| chart.into_iter();
-    one(ladder::chart(receipt))
-        .chain(one(tokens::decode(receipt)))
-        .chain(one(roofline::chart(receipt)))
-        .chain(ratios::charts(receipt))
-        .chain(throughput::charts(receipt))
-        .chain(one(tokens::prefill(receipt)))
-        .chain(one(phases::budget(receipt)))
-        .chain(one(phases::forward(receipt)))
-        .chain(trace::charts(receipt))
-        .collect()
+    let first = first::charts(receipt).into_iter();
+    let rest = one(roofline::chart(receipt)).chain(one(phases::budget(receipt))).chain(trace::charts(receipt));
+    first.chain(rest).collect()
 }
 
 /// Style rules that let the page recolour an inlined chart's neutral colours.
@@ -93,23 +83,14 @@ pub mod tests {
             let charts = all(&receipt);
             let files: Vec<&str> = charts.iter().map(|c| c.file).collect();
             let known = [
-                "ladder.svg",
-                "decode.svg",
+                "products.svg",
+                "whole-text.svg",
                 "roofline.svg",
-                "ratios-w2a32.svg",
-                "ratios-w2a32-2.svg",
-                "ratios-w2a8.svg",
-                "throughput-w2a32.svg",
-                "throughput-w2a8.svg",
-                "prefill.svg",
                 "phases.svg",
-                "forward.svg",
                 "trace-headline.svg",
                 "trace-w2a32.svg",
                 "trace-w2a8.svg",
             ];
-            // A family of another name has charts of another name.
-            let files: Vec<String> = files.iter().map(|f| f.replace("other", "w2a8")).collect();
             assert_eq!(files, known);
             for chart in charts {
                 well_formed(&chart.svg);
@@ -136,7 +117,7 @@ pub mod tests {
             let described = chart.svg.split("<desc").nth(1).and_then(|d| d.split("</desc>").next()).expect("described");
             assert!(described.chars().filter(char::is_ascii_digit).count() > 3, "{}: {described}", chart.file);
             let drawn = chart.svg.split("</desc>").nth(1).expect("drawn");
-            let units = ["×", "tokens/s", "Gelem/s", "GMAC/s", "%", "microseconds"];
+            let units = ["×", "tokens/s", "weights/s", "GMAC/s", "%", "microseconds"];
             assert!(units.iter().any(|unit| drawn.contains(unit)), "{}", chart.file);
             assert!(chart.svg.len() < 60_000, "{}: {} bytes", chart.file, chart.svg.len());
             assert!(!chart.caption.is_empty());

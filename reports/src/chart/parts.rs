@@ -17,6 +17,13 @@ pub struct Chart {
     pub svg: String,
 }
 
+impl Chart {
+    /// Whether it stands on the first screen.
+    pub fn is_first(&self) -> bool {
+        ["products.svg", "whole-text.svg"].contains(&self.file)
+    }
+}
+
 /// The lines of what a chart found, six at most: names in it are a receipt's own.
 pub fn lines(finding: &str) -> Vec<String> {
     let mut lines = text::wrap(finding, 13, WIDTH);

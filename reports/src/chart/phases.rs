@@ -9,7 +9,7 @@ use super::text;
 use crate::{query, seed};
 use receipt::figures;
 use receipt::judge::claims::Phase;
-use receipt::{Family, ForwardMs, GenerationKernel, PhasesMs, Receipt};
+use receipt::{Family, GenerationKernel, PhasesMs, Receipt};
 
 const ROW: i32 = 30;
 const PLOT: (i32, i32) = (160, 760);
@@ -21,8 +21,6 @@ struct Bar {
 }
 
 const PHASES: [&str; 6] = ["stop check", "logits", "embedding", "sample", "forward", "other (seed only)"];
-const OPERATIONS: [&str; 7] =
-    ["norms", "gate and up", "attention", "down", "q, k, v", "attention out", "activation quantising"];
 
 /// Shares by phase, the seed's budget first.
 pub fn budget(receipt: &Receipt) -> Option<Chart> {
@@ -63,24 +61,6 @@ pub fn budget(receipt: &Receipt) -> Option<Chart> {
         (found, caption),
         Some(of_seed),
     ))
-}
-
-/// Shares by operation inside the blocks.
-pub fn forward(receipt: &Receipt) -> Option<Chart> {
-    let parts = |k: &GenerationKernel| {
-        let ForwardMs { qkv, attention, attn_out, gate_up, down, norms, activation_quant } = k.forward_ms_per_token;
-        vec![(4, qkv), (2, attention), (5, attn_out), (1, gate_up), (3, down), (0, norms), (6, activation_quant)]
-    };
-    let groups = bars(receipt, parts);
-    if groups.is_empty() {
-        return None;
-    }
-    let caption =
-        "Share of the time inside forward() of one decoded token. Query/key/value, attention out, gate/up and down \
-         are the ternary matrices; the rest does not get faster with a faster kernel."
-            .into();
-    let found = format!("Gate and up, the largest of the ternary matrices, take {}.", extremes(&groups, 1));
-    Some(stacked(("forward", "forward.svg", "Inside the forward pass"), &OPERATIONS, &groups, (found, caption), None))
 }
 
 fn bars(receipt: &Receipt, parts: impl Fn(&GenerationKernel) -> Vec<(usize, f64)>) -> Vec<(String, Vec<Bar>)> {

@@ -30,6 +30,19 @@ pub struct FindingView {
     more: usize,
 }
 
+impl FindingView {
+    /// Whether it is about how well this run could judge, not about kernels.
+    pub fn is_about_the_run(&self) -> bool {
+        ["finding-noise", "finding-unstable", "finding-absent"].contains(&self.id.as_str())
+    }
+
+    /// Its anchor, its title and its first sentence.
+    pub fn in_short(&self) -> (&str, &str, String) {
+        let first = self.text.split_inclusive(". ").next().unwrap_or_default().trim_end().to_owned();
+        (&self.id, &self.title, first)
+    }
+}
+
 #[derive(Debug, Serialize)]
 struct Item {
     text: String,

@@ -2,6 +2,7 @@
 
 mod amdahl;
 mod anchors;
+mod cards;
 mod cells;
 mod claims;
 mod counts;
@@ -38,6 +39,9 @@ pub struct View {
     limits: Option<limits::LimitsView>,
     amdahl: Vec<amdahl::AmdahlTable>,
     claims: Option<claims::ClaimsView>,
+    /// Those of the first screen.
+    pictures: Vec<ChartView>,
+    cards: Vec<cards::Card>,
     charts: Vec<ChartView>,
     measurements: Vec<rows::FamilyRows>,
     families: Vec<cells::FamilyCells>,
@@ -67,7 +71,10 @@ impl View {
         let families = Family::ALL;
         let judged = judge_all(seed::claims(), receipt);
         let nothing = receipt.micro.is_empty() && receipt.generation.is_none();
-        let charts = charts.iter().map(|c| ChartView { file: c.file, caption: c.caption.clone(), svg: c.svg.clone() });
+        let (pictures, charts): (Vec<&Chart>, Vec<&Chart>) = charts.iter().partition(|c| c.is_first());
+        let shown =
+            |chart: &Chart| ChartView { file: chart.file, caption: chart.caption.clone(), svg: chart.svg.clone() };
+        let findings = findings::findings(receipt, &judged);
         Self {
             title: format!("{} on {}", receipt.scenario.name, receipt.host.cpu),
             complete: receipt.status == receipt::Status::Complete,
@@ -75,7 +82,8 @@ impl View {
             caveats: verdict::caveats(receipt),
             opening: verdict::opening(receipt),
             statements: verdict::statements(receipt),
-            findings: findings::findings(receipt, &judged),
+            cards: cards::cards(receipt, &findings),
+            findings,
             facts: facts::Facts::new(receipt),
             stages: families.into_iter().filter_map(|f| stages::StageTable::new(receipt, f)).collect(),
             explained: explained::LadderView::new(receipt, &judged),
@@ -83,7 +91,8 @@ impl View {
             amdahl: amdahl::tables(receipt),
             claims: (!nothing)
                 .then(|| claims::ClaimsView::new(&judged, |pointer| anchors::of_pointer(receipt, pointer))),
-            charts: charts.collect(),
+            pictures: pictures.into_iter().map(shown).collect(),
+            charts: charts.into_iter().map(shown).collect(),
             measurements: families.into_iter().filter_map(|f| rows::FamilyRows::new(receipt, f)).collect(),
             families: families.into_iter().filter_map(|f| cells::FamilyCells::new(receipt, f)).collect(),
             counts: counts::CountsView::new(receipt),
