@@ -68,6 +68,10 @@ fn single(args: &ReportArgs, run: &Path, out: &Output) -> Result<()> {
     }
     let receipt = read_receipt(run)?;
     let own = folder_of(run);
+    if let Some(other) = args.out.as_deref().filter(|out| holds_another_run(out, &own)) {
+        let what = "holds another run, whose page this would replace; name another folder with --out";
+        return Err(Error::input(format!("{} {what}", other.display())));
+    }
     let paths = runs::write_run_folder(&receipt, args.out.as_ref().unwrap_or(&own))?;
     if args.json {
         let report = paths.html.display().to_string();
@@ -160,6 +164,12 @@ fn folder(args: &ReportArgs, folder: &Path, out: &Output) -> Result<()> {
         });
     }
     print(args, &reports::index_summary(&index, look(args, out)), &target, out)
+}
+
+/// Whether `folder` is the run folder of another receipt than the one in `own`.
+fn holds_another_run(folder: &Path, own: &Path) -> bool {
+    let whole = |path: &Path| path.canonicalize().ok();
+    folder.join(RECEIPT_FILE).is_file() && whole(folder) != whole(own)
 }
 
 fn folder_of(run: &Path) -> PathBuf {

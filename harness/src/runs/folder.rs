@@ -2,6 +2,7 @@
 //! found afterwards.
 
 use crate::error::{Error, Result};
+use crate::files::deepest_existing;
 use crate::output::note;
 use receipt::{RECEIPT_FILE, Receipt};
 use std::fs;
@@ -45,7 +46,7 @@ impl RunFolder {
         if asked.exists() && !asked.is_dir() {
             return Err(unwritable(&asked, &std::io::Error::other("it is a file")));
         }
-        try_writing(existing(&asked)).map_err(|e| unwritable(&asked, &e))
+        try_writing(deepest_existing(&asked)).map_err(|e| unwritable(&asked, &e))
     }
 
     /// Where it is.
@@ -98,12 +99,6 @@ fn runs() -> PathBuf {
 
 fn unwritable(folder: &Path, error: &std::io::Error) -> Error {
     Error::input(format!("cannot write the run folder {}: {error}; name another with --out", folder.display()))
-}
-
-/// The deepest part of `path` that is there.
-fn existing(path: &Path) -> &Path {
-    let there = path.ancestors().find(|p| !p.as_os_str().is_empty() && p.exists());
-    there.unwrap_or(Path::new("."))
 }
 
 /// Writes as much as a run does to a file without a name, which is gone even after a kill.
