@@ -9,7 +9,10 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 base=${1:?usage: bash ci/gate.sh BASE [tritbench gate flags]}
 shift
-program=$(bash ci/program.sh)
+# As in program.sh, because this script is copied alone: a build target or a configured folder moves the program, and cargo says where to.
+messages=$(cargo build --quiet -p harness --message-format=json-render-diagnostics)
+program=$(sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' <<<"$messages")
+[ -x "$program" ] || { echo "package harness has one program; cargo built: ${program:-none}" >&2; exit 2; }
 against=(--against "$base")
 if "$program" baseline show "$base" >/dev/null 2>&1; then
     against=(--baseline "$base")

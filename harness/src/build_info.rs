@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use model::hash::sha256_hex;
 use receipt::Build;
+use std::path::PathBuf;
 
 const LOCK_FILE: &str = include_str!("../../Cargo.lock");
 
@@ -25,6 +26,32 @@ pub fn build() -> Build {
         target: env!("TRITBENCH_TARGET").into(),
         target_features: env!("TRITBENCH_TARGET_FEATURES").split(',').filter_map(known).collect(),
     }
+}
+
+/// What a build of another revision needs to be built as this program was.
+pub struct Recipe {
+    /// The name that rustup gives to the compiler; none where there was no rustup.
+    pub toolchain: Option<String>,
+    /// Flags of the compiler, a unit separator between them.
+    pub rustflags: String,
+    /// Environment variables that changed the profile.
+    pub settings: Vec<(String, String)>,
+}
+
+/// Recorded at compile time, so that it does not matter how and where the program is started.
+pub fn recipe() -> Recipe {
+    let pairs = env!("TRITBENCH_SETTINGS").split('\x1f').filter_map(|pair| pair.split_once('='));
+    Recipe {
+        toolchain: known(env!("TRITBENCH_TOOLCHAIN")),
+        rustflags: env!("TRITBENCH_RUSTFLAGS").into(),
+        settings: pairs.map(|(name, value)| (name.into(), value.into())).collect(),
+    }
+}
+
+/// The file of this program: the one that runs, also when another has been built in its place since.
+pub fn own_program() -> PathBuf {
+    let own = PathBuf::from("/proc/self/exe");
+    if own.exists() { own } else { std::env::current_exe().unwrap_or(own) }
 }
 
 /// Refuses to measure with a build below opt-level 2 or with debug assertions: its numbers would be about the

@@ -12,14 +12,49 @@ const UNFINISHED: (&str, &str) = (".unfinished-", ".part");
 ///
 /// Missing parent folders are made. An existing file is replaced; on any error it is left as it was.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
+    let file = written(path, bytes)?;
+    file.persist(path).map_err(|e| Error::io("write", path, &e.error))?;
+    Ok(())
+}
+
+/// The one rule for a file that the user named: one that is there is not replaced without `--force`, and what is no
+/// file never is. Also tries whether it could be written, without touching it.
+pub fn check_named(path: &Path, force: bool) -> Result<()> {
+    match std::fs::symlink_metadata(path) {
+        Ok(found) if found.is_dir() || path.is_dir() => {
+            Err(Error::input(format!("{} is a folder; name a file", path.display())))
+        }
+        Ok(found) if !found.is_file() => {
+            Err(Error::input(format!("{} is not a regular file, so it is not replaced; name another", path.display())))
+        }
+        Ok(_) if !force => Err(exists(path)),
+        _ => check_writable(path),
+    }
+}
+
+/// Writes a file that the user named, by the rule of [`check_named`], also if it has come to be there since.
+pub fn write_named(path: &Path, bytes: &[u8], force: bool) -> Result<()> {
+    check_named(path, force)?;
+    let file = written(path, bytes)?;
+    let kept = if force { file.persist(path) } else { file.persist_noclobber(path) };
+    kept.map(|_| ()).map_err(|e| match e.error.kind() {
+        std::io::ErrorKind::AlreadyExists => exists(path),
+        _ => Error::io("write", path, &e.error),
+    })
+}
+
+fn exists(path: &Path) -> Error {
+    Error::input(format!("{} exists; add --force to replace it", path.display()))
+}
+
+fn written(path: &Path, bytes: &[u8]) -> Result<tempfile::NamedTempFile> {
     let folder = parent(path);
     std::fs::create_dir_all(&folder).map_err(|e| Error::io("create the folder", &folder, &e))?;
     let mut file = unfinished(&folder)?;
     file.write_all(bytes).map_err(|e| Error::io("write", path, &e))?;
     // Without this a power cut could leave the new name on an empty file.
     file.as_file().sync_all().map_err(|e| Error::io("write", path, &e))?;
-    file.persist(path).map_err(|e| Error::io("write", path, &e.error))?;
-    Ok(())
+    Ok(file)
 }
 
 /// As [`write_atomic`] for files too large for memory: `write` gets the temporary file. Checks first that `bytes` are
@@ -108,13 +143,8 @@ pub fn read_limited(path: &Path, what: &str, limit: u64) -> Result<Vec<u8>> {
     if bytes.len() as u64 > limit { Err(too_large(bytes.len() as u64)) } else { Ok(bytes) }
 }
 
-/// Tries whether `path` could be written, without touching it: its folder can be made and takes a file, and it is not a
-/// folder itself.
-pub fn check_writable(path: &Path) -> Result<()> {
+fn check_writable(path: &Path) -> Result<()> {
     let folder = parent(path);
-    if path.is_dir() {
-        return Err(Error::input(format!("{} is a folder; name a file", path.display())));
-    }
     std::fs::create_dir_all(&folder).map_err(|e| Error::io("create the folder", &folder, &e))?;
     tempfile::NamedTempFile::new_in(&folder).map_err(|e| Error::io("create a file in", &folder, &e))?;
     Ok(())
@@ -206,6 +236,22 @@ mod tests {
             read_limited(&path, "a receipt", 4).unwrap_err().to_string().contains("5 bytes: too large for a receipt")
         );
         assert!(read_limited(dir.path(), "a receipt", 4).unwrap_err().to_string().contains("not a regular file"));
+    }
+
+    #[test]
+    fn what_a_user_names_is_not_replaced_without_force() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        write_named(&path, b"one", false).unwrap();
+        for refused in [check_named(&path, false), write_named(&path, b"two", false)] {
+            assert!(refused.unwrap_err().to_string().ends_with("a exists; add --force to replace it"));
+        }
+        assert_eq!(std::fs::read(&path).unwrap(), b"one");
+        write_named(&path, b"two", true).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"two");
+        assert!(write_named(dir.path(), b"x", true).unwrap_err().to_string().contains("is a folder"));
+        #[cfg(unix)]
+        assert!(check_named(Path::new("/dev/null"), true).unwrap_err().to_string().contains("not a regular file"));
     }
 
     #[test]

@@ -1,19 +1,45 @@
 //! Ctrl-C and SIGTERM: a flag that every loop looks at, so that what was measured so far is saved.
 
 use crate::output::note;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+/// The process group that a second signal ends too; none when 0.
+static GROUP: AtomicU32 = AtomicU32::new(0);
 
 /// Sets the flag on the first signal; a second one ends the process at once.
 pub fn install() {
     let installed = ctrlc::set_handler(|| {
         if INTERRUPTED.swap(true, Ordering::SeqCst) {
+            end_group();
             std::process::exit(130);
         }
     });
     if let Err(error) = installed {
         note(format!("warning: Ctrl-C will not save what was measured: {error}"));
+    }
+}
+
+/// Ends the process group `id` together with this program at a second signal, until it is dropped.
+#[must_use]
+pub fn end_with_this(id: u32) -> Group {
+    GROUP.store(id, Ordering::SeqCst);
+    Group
+}
+
+/// See [`end_with_this`].
+pub struct Group;
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        GROUP.store(0, Ordering::SeqCst);
+    }
+}
+
+fn end_group() {
+    #[cfg(unix)]
+    if let Some(group) = Some(GROUP.load(Ordering::SeqCst) as i32).filter(|group| *group > 0) {
+        let _ = nix::sys::signal::killpg(nix::unistd::Pid::from_raw(group), nix::sys::signal::Signal::SIGKILL);
     }
 }
 

@@ -164,7 +164,7 @@ fn texts_for_perplexity() {
     refused(&["--text", &short], &[&short, "129 tokens", "--window"]);
     refused(&["--text", &empty], &[&empty, "has 0"]);
     refused(&["--text", &latin], &[&latin, "UTF-8", "3"]);
-    refused(&["--text", &dir.path().display().to_string()], &["read the text"]);
+    refused(&["--text", &dir.path().display().to_string()], &["not a regular file"]);
     refused(&["--text", "/no/such/text"], &["/no/such/text"]);
     refused(&["--window", "0"], &["--window 0"]);
     refused(&["--windows", "0"], &["--windows 0"]);

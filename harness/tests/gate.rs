@@ -123,6 +123,7 @@ fn a_cell_whose_worker_dies_says_so_and_the_others_are_compared() {
     let limited = dir.path().join("limited.sh");
     // Room for the program and its threads, not for a quarter of a GiB of codes.
     std::fs::write(&limited, format!("#!/bin/sh\nulimit -v 220000\nexec '{}' \"$@\"\n", own())).expect("written");
+    std::fs::set_permissions(&limited, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("set");
     let limited = text(&limited);
     for (side, outcome) in [("current", "FAIL"), ("baseline", "UNSUPPORTED")] {
         let (against, current) = if side == "current" { (own(), limited.clone()) } else { (limited.clone(), own()) };
@@ -148,6 +149,35 @@ fn a_cell_whose_worker_dies_says_so_and_the_others_are_compared() {
         }
         json(&["receipt", "verify", &out, "--json"]);
     }
+}
+
+/// What starts the worker passes on stdin and stdout only, and from the second cell on the worker is not heard any more.
+#[test]
+fn a_cell_whose_worker_falls_silent_says_so_and_the_others_are_compared() {
+    let dir = TempDir::new().expect("a folder");
+    let silent = dir.path().join("silent.sh");
+    let script = format!(
+        "#!/bin/sh\n\
+         [ \"$2\" = --channel ] && {{ echo 'this command is started by tritbench itself, with a socket to speak over' >&2; exit 2; }}\n\
+         '{}' \"$@\" | while IFS= read -r line; do\n\
+         case $line in *prepared*) cells=x$cells ;; esac\n\
+         [ \"$cells\" != xx ] || cat >/dev/null\n\
+         printf '%s\\n' \"$line\"\n\
+         done\n",
+        own()
+    );
+    std::fs::write(&silent, script).expect("written");
+    let out = text(&dir.path().join("run"));
+    let args = ["gate", "--against", &own(), "--current", &text(&silent), "--scenario", &scenario(&dir)];
+    let output = harness().args(args).args(["--out", &out, "--json"]).env("TRITBENCH_WORKER_PATIENCE", "15").output();
+    let output = output.expect("starts");
+    let gate = parsed(&output);
+    assert_eq!((output.status.code(), &gate["outcome"]), (Some(1), &"FAIL".into()), "{}", stderr(&output));
+    let (heard, lost) = (&gate["cells"][0], &gate["cells"][1]);
+    assert!(heard["pairs"].as_array().is_some_and(|pairs| pairs.len() >= 12), "{heard}");
+    let reason = lost["broken"]["current"].as_str().expect("a reason");
+    assert_eq!(reason, "the current build: the worker did not answer `prepare gemv 64x256 of scalar-i8` within 15 s");
+    json(&["receipt", "verify", &out, "--json"]);
 }
 
 #[test]
@@ -233,8 +263,8 @@ fn what_cannot_be_gated_is_one_line() {
     let other = if cfg!(unix) { "/bin/true" } else { "cmd.exe" };
     let cases: [(&[&str], i32, &str); 8] = [
         (&["gate"], 2, "--baseline"),
-        (&["gate", "--against", "no-such-revision"], 2, "neither a program nor a git revision"),
-        (&["gate", "--against", &text(&not_a_program), "--scenario", &scenario], 5, "the baseline"),
+        (&["gate", "--against", "no-such-revision"], 2, "--against no-such-revision"),
+        (&["gate", "--against", &text(&not_a_program), "--scenario", &scenario], 2, "not executable"),
         (&["gate", "--against", other, "--scenario", &scenario], 5, "the baseline"),
         (&["gate", "--against", &own(), "--scenario", &scenario, "--delta", "0"], 2, "--delta 0"),
         (&["gate", "--against", &own(), "--scenario", &scenario, "--inject", "scalar:x"], 2, "KERNEL:PERCENT"),

@@ -113,5 +113,5 @@ fn a_run_folder_holds_one_gate() {
     std::fs::copy(out.join("receipt.json"), other.join("receipt.json")).expect("copied");
     let mixed = run(&["report", &text(&out), "--out", &text(&other)]);
     assert_eq!(mixed.status.code(), Some(2));
-    common::error_line(&stderr(&mixed), &["holds another run", "--out"]);
+    common::error_line(&stderr(&mixed), &["exists", "--force"]);
 }

@@ -70,7 +70,7 @@ fn runs_side_by_side_say_what_changed_and_what_to_do() {
     let slower = rows.filter(|r| r["cells"][1]["change"]["direction"] == "slower").map(|r| &r["kernel"]);
     assert!(slower.clone().count() > 3 && slower.clone().all(|k| k == "avx512-vnni"));
 
-    let output = run(&["report", &a, &b, "--markdown", "--out", &out]);
+    let output = run(&["report", &a, &b, "--markdown", "--out", &out, "--force"]);
     let text = stdout(&output);
     assert!(text.starts_with("### 2 runs side by side") && text.contains("| `avx512-vnni` | B | ▼ slower |"), "{text}");
     assert!(!text.contains("other.html") && stderr(&output).contains("other.html"), "only the comment on stdout");

@@ -84,7 +84,7 @@ fn cells(receipt: &Receipt, family: Family) -> Vec<CellPoint> {
         .filter_map(|c| {
             let partner = c.summaries.first()?.kernel.clone();
             let question = Question {
-                family: family.into(),
+                family,
                 title: query::cell_title(c),
                 m: c.m,
                 k: c.k,

@@ -48,12 +48,7 @@ pub fn fastest_of(cell: &MicroCell, keep: impl Fn(&MicroSummary) -> bool) -> Opt
 }
 
 /// The cell that speaks for an operation in headlines and charts: the largest shape, and of equals the first measured.
-pub fn headline<'a>(
-    receipt: &'a Receipt,
-    family: Family,
-    op: Operation,
-    residency: Residency,
-) -> Option<&'a MicroCell> {
+pub fn headline(receipt: &Receipt, family: Family, op: Operation, residency: Residency) -> Option<&MicroCell> {
     let here = |c: &&MicroCell| c.op == op && c.residency.place() == residency.place() && !c.summaries.is_empty();
     cells(receipt, family).filter(here).fold(None, |best: Option<&MicroCell>, c| match best {
         Some(b) if b.weights_per_call >= c.weights_per_call => Some(b),
@@ -62,7 +57,7 @@ pub fn headline<'a>(
 }
 
 /// All headline cells of a family, `gemv` first, the nearest cache before memory.
-pub fn headlines<'a>(receipt: &'a Receipt, family: Family) -> Vec<&'a MicroCell> {
+pub fn headlines(receipt: &Receipt, family: Family) -> Vec<&MicroCell> {
     let mut ops: Vec<Operation> = Vec::new();
     for c in cells(receipt, family) {
         if !ops.contains(&c.op) {
@@ -74,7 +69,7 @@ pub fn headlines<'a>(receipt: &'a Receipt, family: Family) -> Vec<&'a MicroCell>
 }
 
 /// The cells of one family.
-pub fn cells<'a>(receipt: &'a Receipt, family: Family) -> impl Iterator<Item = &'a MicroCell> {
+pub fn cells(receipt: &Receipt, family: Family) -> impl Iterator<Item = &MicroCell> {
     receipt.micro.iter().filter(move |c| c.family == family)
 }
 

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Exit, Result};
 use crate::gate;
-use crate::gate::{Baseline, Store};
+use crate::gate::{Baseline, Kept, Scratch, Store};
 use crate::machine::{MachineArgs, host};
 use crate::output::{Output, table};
 use crate::scenario::Scenario;
@@ -68,7 +68,7 @@ pub struct BaselineSaveArgs {
     #[arg(long, value_name = "FILE")]
     pub binary: Option<PathBuf>,
     /// Replace a baseline of this name
-    #[arg(long)]
+    #[arg(long, visible_alias = "force")]
     pub replace: bool,
     /// Seed of data and order
     #[arg(long, default_value_t = 1)]
@@ -107,11 +107,12 @@ fn save(args: &BaselineSaveArgs, out: &Output) -> Result<()> {
     }
     scenario.require_micro()?;
     let machine = args.machine.to_measure(1)?;
+    let scratch = Scratch::new()?;
     let program = match &args.binary {
-        Some(path) => path.clone(),
-        None => std::env::current_exe().map_err(|e| Error::failed(format!("cannot find this program: {e}")))?,
+        Some(path) => Kept::take(&format!("--binary {}", path.display()), path, scratch.path())?,
+        None => Kept::own(scratch.path())?,
     };
-    let bytes = std::fs::read(&program).map_err(|e| Error::io("read the program", &program, &e))?;
+    let bytes = std::fs::read(&program.path).map_err(|e| Error::io("read the program", &program.path, &e))?;
     let kept = gate::compute(&program, &scenario, args.kernels.clone(), &machine, args.seed).map_err(|error| {
         let stopped = error.exit() == Exit::Interrupted;
         if stopped { Error::interrupted(format!("interrupted; baseline {} is not saved", args.name)) } else { error }
@@ -128,7 +129,7 @@ fn save(args: &BaselineSaveArgs, out: &Output) -> Result<()> {
         threads: machine.threads,
         cpu_features: machine.mask().map(str::to_owned),
         seed: args.seed,
-        binary_sha256: model::hash::sha256_hex(&bytes),
+        binary_sha256: program.sha256,
         binary_bytes: bytes.len() as u64,
         computed: kept.computed,
     };

@@ -6,7 +6,7 @@ use crate::machine::MachineArgs;
 use super::gate_output::{Ending, GateFormat, warned};
 use crate::bitnet_environment;
 use crate::error::{Error, Result};
-use crate::gate::{self, Asked, Scratch, Store};
+use crate::gate::{self, Asked, Kept, Named, Revision, Scratch, Side, Store};
 use crate::interrupt;
 use crate::machine::Machine;
 use crate::machine::host;
@@ -79,10 +79,18 @@ pub struct GateArgs {
     pub machine: MachineArgs,
 }
 
+/// The build measured against.
+enum Baseline {
+    /// It is there, and it runs.
+    Program(Side),
+    /// It has to be built.
+    Revision(Revision),
+}
+
 /// What the flags come to.
 struct Against {
     label: String,
-    program: PathBuf,
+    baseline: Baseline,
     scenario: Scenario,
     full: bool,
     kernels: Option<Vec<String>>,
@@ -100,20 +108,25 @@ pub fn run(args: &GateArgs, out: &Output) -> Result<()> {
     RunFolder::try_out(args.out.as_deref())?;
     let ending = Ending::try_out(if args.json { GateFormat::Json } else { args.format });
     let scratch = Scratch::new()?;
-    let against = against(args, scratch.path())?;
+    let kept = match &args.current {
+        Some(path) => Kept::take(&format!("--current {}", path.display()), path, &scratch.path().join("b"))?,
+        None => Kept::own(&scratch.path().join("b"))?,
+    };
+    let current = Side::current(&kept)?;
+    let against = against(args, &scratch.path().join("a"))?;
     let strict = args.strict || bitnet_environment::strict_mode()?;
     if strict {
         against.machine.refuse_mask()?;
     }
-    let current = match &args.current {
-        Some(path) => path.clone(),
-        None => std::env::current_exe().map_err(|e| Error::failed(format!("cannot find this program: {e}")))?,
-    };
-    let last_level_cache_bytes = last_level::to_outgrow(&against.machine, interrupt::flag())?;
     let (mut folder, mut receipt) = begin(args.out.as_deref(), &against)?;
+    // The folder can be written to. From here on it is left as it was found, until there is something to write.
+    let built = built(against.baseline, &scratch.path().join("a"))
+        .and_then(|built| Ok((built, last_level::to_outgrow(&against.machine, interrupt::flag())?)));
+    let ((baseline, commit), last_level_cache_bytes) = built.inspect_err(|_| folder.abandon())?;
     let asked = Asked {
         label: against.label,
-        baseline: against.program,
+        baseline,
+        commit,
         current,
         scenario: &against.scenario,
         full: against.full,
@@ -194,9 +207,26 @@ fn begin(out: Option<&Path>, against: &Against) -> Result<(RunFolder, Receipt)> 
     Ok((folder, receipt))
 }
 
-fn against(args: &GateArgs, scratch: &Path) -> Result<Against> {
+/// A program as it is now.
+fn program(named: &str, path: &Path, folder: &Path) -> Result<Baseline> {
+    Ok(Baseline::Program(Side::baseline(&Kept::take(named, path, folder)?)?))
+}
+
+/// The build measured against, and the commit that it must be of if it is built for this.
+fn built(baseline: Baseline, folder: &Path) -> Result<(Side, Option<String>)> {
+    match baseline {
+        Baseline::Program(side) => Ok((side, None)),
+        Baseline::Revision(revision) => {
+            let side = Side::baseline(&gate::build_revision(&revision, folder)?)?;
+            Ok((side, Some(revision.commit)))
+        }
+    }
+}
+
+/// `folder` is for a copy of the program.
+fn against(args: &GateArgs, folder: &Path) -> Result<Against> {
     if let Some(name) = &args.baseline {
-        let (kept, program) = Store::new(args.dir.as_deref()).load(name)?;
+        let (kept, path) = Store::new(args.dir.as_deref()).load(name)?;
         let mut scenario = Scenario::of_any_build(&format!("baseline {name}'s scenario"), &kept.scenario)?;
         let whole = scenario.clone();
         if kept.quick || args.quick {
@@ -212,7 +242,8 @@ fn against(args: &GateArgs, scratch: &Path) -> Result<Against> {
         let asked_for = subjects(&scenario, &machine);
         let mut stored = kept.computed;
         stored.retain(|check| asked_for.contains(&check.subject) || !narrowed.contains(&check.subject));
-        return Ok(Against { label, program, scenario, full, kernels, machine, seed, stored });
+        let baseline = program(&format!("--baseline {name}"), &path, folder)?;
+        return Ok(Against { label, baseline, scenario, full, kernels, machine, seed, stored });
     }
     // clap asks for one of the two.
     let what = args.against.as_deref().unwrap_or_default();
@@ -222,14 +253,12 @@ fn against(args: &GateArgs, scratch: &Path) -> Result<Against> {
     }
     scenario.require_micro()?;
     let machine = args.machine.to_measure(1)?;
-    let path = Path::new(what);
-    let (label, program) = if path.is_file() {
-        (path.display().to_string(), path.to_path_buf())
-    } else {
-        gate::build_revision(what, scratch)?
+    let (label, baseline) = match gate::find(what)? {
+        Named::Program(path) => (what.to_owned(), program(&format!("--against {what}"), &path, folder)?),
+        Named::Revision(revision) => (revision.label(), Baseline::Revision(revision)),
     };
     let (kernels, seed) = (args.kernels.clone(), args.seed.unwrap_or(1));
-    Ok(Against { label, program, scenario, full: args.full, kernels, machine, seed, stored: Vec::new() })
+    Ok(Against { label, baseline, scenario, full: args.full, kernels, machine, seed, stored: Vec::new() })
 }
 
 /// What the outputs of a matrix are called in checks.

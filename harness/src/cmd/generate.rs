@@ -103,6 +103,9 @@ pub struct GenerateArgs {
     /// Write the JSON to this file too
     #[arg(long, value_name = "FILE")]
     pub receipt: Option<PathBuf>,
+    /// Replace an existing file
+    #[arg(long, requires = "receipt")]
+    pub force: bool,
 }
 
 /// What was asked for and what ran.
@@ -221,7 +224,7 @@ pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
     };
     if let Some(path) = &args.receipt {
         // Checked before the model runs, not after.
-        crate::files::check_writable(path)?;
+        crate::files::check_named(path, args.force)?;
     }
     let deterministic = args.deterministic || bitnet_environment::deterministic()?;
     if deterministic && timeout.is_some() {
@@ -314,7 +317,7 @@ pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
     }
     if let Some(path) = &args.receipt {
         let json = serde_json::to_vec_pretty(&report).map_err(|e| Error::failed(format!("cannot write JSON: {e}")))?;
-        crate::files::write_atomic(path, &json)?;
+        crate::files::write_named(path, &json, args.force)?;
     }
     match report.stop_reason {
         StopReason::Interrupted => Err(Error::interrupted("interrupted; the text so far is above")),

@@ -1,6 +1,7 @@
 //! `model inspect` and `model synth`.
 
 use crate::error::{Error, Result};
+use crate::files::check_named;
 use crate::interrupt;
 use crate::load_model;
 use crate::machine::MachineArgs;
@@ -179,9 +180,7 @@ fn synth(args: &SynthArgs, out: &Output) -> Result<()> {
     let shape = SynthShape::by_name(&args.shape)?;
     let path = args.out.clone().unwrap_or_else(|| PathBuf::from(format!("{}.gguf", args.shape)));
     let path = path.as_path();
-    if path.exists() && !args.force {
-        return Err(Error::input(format!("{} exists; add --force to replace it", path.display())));
-    }
+    check_named(path, args.force)?;
     let synthetic = SyntheticModel::new(shape, args.layers, args.live_share, args.seed)?;
     let (size, summary) = (synthetic.bytes(), synthetic.summary());
     let progress = Progress::start(format!("writing {} ({})", path.display(), mib(size)), size);

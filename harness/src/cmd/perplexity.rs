@@ -3,6 +3,7 @@
 use super::generate::{KernelUsed, ModelArgs, ModelUsed, prepare};
 use crate::choose::sparsity::skipping;
 use crate::error::{Error, Result};
+use crate::files::read_limited;
 use crate::interrupt;
 use crate::measure::bench::Bench;
 use crate::measure::records;
@@ -75,7 +76,7 @@ pub fn run(args: &PerplexityArgs, out: &Output) -> Result<()> {
     }
     let (name, text) = match &args.text {
         Some(path) => {
-            let text = std::fs::read(path).map_err(|e| Error::io("read the text", path, &e))?;
+            let text = read_limited(path, "a text", 1 << 30)?;
             let text = String::from_utf8(text).map_err(|e| {
                 let at = e.utf8_error().valid_up_to();
                 Error::input(format!(

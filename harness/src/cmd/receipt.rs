@@ -1,7 +1,7 @@
 //! `receipt`: recheck, export, schema.
 
 use crate::error::Result;
-use crate::files::write_atomic;
+use crate::files::write_named;
 use crate::output::{Output, note};
 use crate::receipt_file;
 use crate::receipt_file::recheck;
@@ -38,6 +38,9 @@ pub enum ReceiptCommand {
         /// File to write instead of standard output
         #[arg(long, short, value_name = "FILE")]
         out: Option<PathBuf>,
+        /// Replace an existing file
+        #[arg(long, requires = "out")]
+        force: bool,
     },
     /// Print the JSON Schema of receipts
     #[command(after_help = "Example: tritbench receipt schema > receipt-1.schema.json")]
@@ -56,7 +59,13 @@ fn export_format() -> impl TypedValueParser<Value = Format> {
 pub fn run(command: &ReceiptCommand, out: &Output) -> Result<()> {
     match command {
         ReceiptCommand::Verify { receipt, json } => verify(receipt, *json, out),
-        ReceiptCommand::Export { receipt, format, out: file } => write(receipt, *format, file.as_deref(), out),
+        ReceiptCommand::Export { receipt, format, out: file, force } => {
+            let exported = exported(receipt, *format)?;
+            match file {
+                Some(file) => write_named(file, &exported, *force),
+                None => out.bytes(&exported),
+            }
+        }
         ReceiptCommand::Schema => out.json(&schema()),
     }
 }
@@ -90,7 +99,7 @@ fn verify(path: &Path, json: bool, out: &Output) -> Result<()> {
 }
 
 /// Exports a receipt. One that fails a check is exported with a warning, so that it can be examined.
-fn write(path: &Path, format: Format, file: Option<&Path>, out: &Output) -> Result<()> {
+fn exported(path: &Path, format: Format) -> Result<Vec<u8>> {
     let (source, bytes) = receipt_file::bytes(path)?;
     let receipt = receipt::parse(&source.display().to_string(), &bytes)?;
     let found = receipt_file::check(source.clone(), &bytes)?;
@@ -100,9 +109,5 @@ fn write(path: &Path, format: Format, file: Option<&Path>, out: &Output) -> Resu
     if receipt.schema_version != SCHEMA_VERSION {
         note(format!("note: written with schema {}, read as {SCHEMA_VERSION}", receipt.schema_version));
     }
-    let exported = export(&receipt, format)?;
-    match file {
-        Some(file) => write_atomic(file, &exported),
-        None => out.bytes(&exported),
-    }
+    Ok(export(&receipt, format)?)
 }

@@ -1,6 +1,7 @@
 //! `report`: renders receipts again. It reads receipts only, so a run of any day and machine can be shown.
 
 use crate::error::{Error, Result};
+use crate::files::check_named;
 use crate::output::{Output, note};
 use crate::progress::Progress;
 use crate::receipt_file::read_receipt;
@@ -24,6 +25,9 @@ pub struct ReportArgs {
     /// that holds them by default), a file for a folder of runs (index.html in it by default)
     #[arg(long, value_name = "PATH")]
     pub out: Option<PathBuf>,
+    /// Replace what is at --out
+    #[arg(long, requires = "out")]
+    pub force: bool,
     /// Print all tables instead of the summary
     #[arg(long, conflicts_with_all = ["json", "markdown"])]
     pub full: bool,
@@ -68,9 +72,8 @@ fn single(args: &ReportArgs, run: &Path, out: &Output) -> Result<()> {
     }
     let receipt = read_receipt(run)?;
     let own = folder_of(run);
-    if let Some(other) = args.out.as_deref().filter(|out| holds_another_run(out, &own)) {
-        let what = "holds another run, whose page this would replace; name another folder with --out";
-        return Err(Error::input(format!("{} {what}", other.display())));
+    if let Some(out) = args.out.as_ref().filter(|out| !args.force && !same_folder(out, &own)) {
+        runs::refuse_to_replace(out)?;
     }
     let paths = runs::write_run_folder(&receipt, args.out.as_ref().unwrap_or(&own))?;
     if args.json {
@@ -108,6 +111,7 @@ fn side_by_side(args: &ReportArgs, runs: &[PathBuf], out: &Output) -> Result<()>
         .out
         .clone()
         .map_or_else(|| shared_folder(runs).join("comparison.html"), |out| inside(out, "comparison.html"));
+    check_target(args, &target)?;
     let page = runs::write_comparison(&comparison, &target)?;
     if args.json {
         let json = |value: serde_json::Result<Value>| {
@@ -146,6 +150,7 @@ fn folder(args: &ReportArgs, folder: &Path, out: &Output) -> Result<()> {
         let what = "an index is a page; name runs for Markdown";
         return Err(Error::input(format!("--markdown: {} is a folder of runs: {what}", folder.display())));
     }
+    check_target(args, &target)?;
     let progress = Progress::start("reading receipts", 1);
     let index = runs::write_index(folder, &target, |done, of| {
         progress.say(format!("reading receipts ({done} of {of})"));
@@ -166,10 +171,15 @@ fn folder(args: &ReportArgs, folder: &Path, out: &Output) -> Result<()> {
     print(args, &reports::index_summary(&index, look(args, out)), &target, out)
 }
 
-/// Whether `folder` is the run folder of another receipt than the one in `own`.
-fn holds_another_run(folder: &Path, own: &Path) -> bool {
-    let whole = |path: &Path| path.canonicalize().ok();
-    folder.join(RECEIPT_FILE).is_file() && whole(folder) != whole(own)
+/// A page where no `--out` says where is this program's own, and rendered again.
+fn check_target(args: &ReportArgs, target: &Path) -> Result<()> {
+    if args.out.is_some() { check_named(target, args.force) } else { Ok(()) }
+}
+
+fn same_folder(a: &Path, b: &Path) -> bool {
+    let real =
+        |path: &Path| if path.as_os_str().is_empty() { Path::new(".").canonicalize() } else { path.canonicalize() };
+    real(a).is_ok_and(|a| real(b).is_ok_and(|b| a == b))
 }
 
 fn folder_of(run: &Path) -> PathBuf {

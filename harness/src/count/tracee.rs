@@ -2,12 +2,13 @@
 
 use super::call::{Call, Method, refused};
 use super::watchdog::Watchdog;
+use crate::build_info;
 use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::operation::recorded;
 use crate::worker::parent::{Patience, Worker};
 use crate::worker::protocol::{Call as CallRequest, Reply, Request, Stopping};
-use crate::worker::start::{Program, Setting};
+use crate::worker::start::{Program, Setting, Speech};
 use kernels::{Kernel, MASK_VARIABLE};
 use nix::errno::Errno;
 use nix::libc::user_regs_struct;
@@ -46,8 +47,7 @@ pub struct Tracee {
 impl Tracee {
     /// Starts a worker and waits until it has checked the kernel and stopped.
     pub fn start(kernel: &Kernel, call: Call, method: Method) -> Result<Self> {
-        // The very program that asks, even if its file has been replaced since.
-        let program = Program { path: "/proc/self/exe".into(), old: false };
+        let program = Program { path: build_info::own_program(), speech: Speech::Channel };
         let request = CallRequest {
             kernel: kernel.id().into(),
             op: recorded(call.op),

@@ -39,7 +39,7 @@ const MAX_CALLS: u32 = 1 << 22;
 /// A process pair's work.
 pub struct Plan<'a> {
     /// What the processes are started from.
-    pub sides: &'a Sides,
+    pub sides: &'a Sides<'a>,
     /// What the workers are told: the cells of this pair.
     pub job: &'a Job,
     /// Number of this pair.

@@ -5,17 +5,17 @@ use super::cells;
 use super::exact::{self, Counted, NoCheck};
 use super::gaps;
 use super::process::Process;
+use super::program::Kept;
+use super::revision::require_commit;
 use super::scratch::Scratch;
 use super::sides::{Asked, Sides};
 use crate::error::{Error, Exit, Result};
 use crate::machine::Machine;
 use crate::progress::Progress;
 use crate::scenario::Scenario;
-use crate::worker::parent::{Patience, Worker};
 use crate::worker::protocol::{Job, Offer, TextResult};
 use receipt::judge::gate::{BASELINE, CURRENT};
 use receipt::{Build, ExactCheck, Gap, GateRecord, Operation};
-use std::path::Path;
 
 /// What both sides can be asked for.
 pub struct Common {
@@ -42,10 +42,13 @@ pub fn job(machine: &Machine, seed: u64, last_level_cache_bytes: u64) -> Job {
 /// Lets both builds generate text, score perplexity and count instructions, and records the checks. A kernel with
 /// which the current build fails is a check that fails; one with which the baseline does is left out, as is what a
 /// build lacks.
-pub fn compare(asked: &Asked<'_>, sides: &Sides, job: &Job, record: &mut GateRecord) -> Result<Common> {
+pub fn compare(asked: &Asked<'_>, sides: &Sides<'_>, job: &Job, record: &mut GateRecord) -> Result<Common> {
     let start = |column: usize| sides.process(column, job);
     let mut processes = [start(BASELINE)?, start(CURRENT)?];
     let [baseline, current] = &processes;
+    if let Some(commit) = &asked.commit {
+        require_commit(&asked.label, commit, &baseline.ready.build)?;
+    }
     (record.baseline.build, record.current.build) = (baseline.ready.build.clone(), current.ready.build.clone());
     let ops = [baseline.ready.ops.clone(), current.ready.ops.clone()];
     let mut kernels = Vec::new();
@@ -75,7 +78,7 @@ type Checks = (Vec<ExactCheck>, Option<NoCheck>);
 /// The checks of one kernel, or why the baseline cannot be asked. A process that fails is replaced by a fresh one.
 fn with_kernel(
     asked: &Asked<'_>,
-    sides: &Sides,
+    sides: &Sides<'_>,
     job: &Job,
     processes: &mut [Process; 2],
     kernel: &Offer,
@@ -139,17 +142,17 @@ pub struct Computed {
     pub computed: Vec<ExactCheck>,
 }
 
-/// Lets `program` check its kernels against the oracle on every cell of the scenario, generate text and score
+/// Lets a program check its kernels against the oracle on every cell of the scenario, generate text and score
 /// perplexity. Times nothing.
 pub fn compute(
-    program: &Path,
+    kept: &Kept,
     scenario: &Scenario,
     kernels: Option<Vec<String>>,
     machine: &Machine,
     seed: u64,
 ) -> Result<Computed> {
     let folder = Scratch::new()?;
-    let program = Worker::find("the program", program, Patience::from_environment()?)?;
+    let program = kept.program("the program")?;
     let mut job = job(machine, seed, 0);
     let mut process = Process::start("the program", &program, job.clone(), folder.path(), 0)?;
     let offers = chosen(&process.ready.kernels, kernels.or_else(|| scenario.kernel_ids()))?;

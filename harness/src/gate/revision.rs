@@ -1,85 +1,155 @@
-//! A build of another commit: `gate --against main` builds it in a work tree of its own, with the profile of this
-//! build.
+//! What `--against` names: a program, or a revision of the repository that the current folder is in. What is neither is
+//! told apart as far as git tells.
 
-use crate::build_info;
+use super::git::{Git, Refused};
 use crate::error::{Error, Result};
-use crate::output::note;
-use serde::Deserialize;
+use receipt::Build;
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
-/// Package of the program, in every revision.
-const PACKAGE: &str = env!("CARGO_PKG_NAME");
+/// What can be gated against.
+pub enum Named {
+    /// A file.
+    Program(PathBuf),
+    /// A commit, which has to be built.
+    Revision(Revision),
+}
 
-/// Builds `revision` of the repository that the current folder is in and returns its program. `folder` is for the work
-/// tree; the build itself goes to a target folder that later gates find again.
-pub fn build_revision(revision: &str, folder: &Path) -> Result<(String, PathBuf)> {
-    let not_found = || {
-        Error::input(format!(
-            "--against {revision}: neither a program nor a git revision here; name a tritbench executable, \
-             a branch or a commit"
-        ))
-    };
-    let commit = git(&["rev-parse", "--verify", "--quiet", &format!("{revision}^{{commit}}")]).ok_or_else(not_found)?;
-    let common = git(&["rev-parse", "--path-format=absolute", "--git-common-dir"]).ok_or_else(not_found)?;
-    let tree = folder.join(super::scratch::TREE);
-    let at = tree.display().to_string();
-    if git(&["worktree", "add", "--detach", &at, &commit]).is_none() {
-        return Err(Error::input(format!("git worktree add {at} {commit} failed; try it by hand to see why")));
+/// A commit of this repository.
+pub struct Revision {
+    /// As the user wrote it.
+    pub text: String,
+    /// Its full name.
+    pub commit: String,
+    /// The folder that all work trees of the repository share.
+    pub common: PathBuf,
+    /// Git in this repository.
+    pub git: Git,
+}
+
+impl Revision {
+    /// As messages and receipts call it.
+    pub fn label(&self) -> String {
+        format!("{} ({})", self.text, short(&self.commit))
     }
-    let short: String = commit.chars().take(12).collect();
-    let target = Path::new(&common).join("tritbench-gate");
-    let profile = build_info::build().profile;
-    note(format!("building {revision} ({short}) with profile {profile}"));
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let built = Command::new(cargo)
-        .args(["build", "--quiet", "-p", PACKAGE, "--profile", &profile, "--target-dir"])
-        .arg(&target)
-        .arg("--message-format=json-render-diagnostics")
-        .current_dir(&tree)
-        .stderr(Stdio::inherit())
-        .output();
-    let built = match built {
-        Ok(built) if built.status.success() => program(&built.stdout),
-        Ok(_) => Err(format!("{revision} ({short}) does not build; cargo's messages are above")),
-        Err(e) => Err(format!("cannot run cargo to build {revision}: {e}")),
-    };
-    // Copied out of the shared target folder, because another gate may build there next.
-    let kept = folder.join("program");
-    let copied = built
-        .map_err(Error::input)
-        .and_then(|program| std::fs::copy(&program, &kept).map_err(|e| Error::io("copy the program", &program, &e)));
-    let _ = git(&["worktree", "remove", "--force", &at]);
-    copied?;
-    Ok((format!("{revision} ({short})"), kept))
 }
 
-/// What is read of one of cargo's messages.
-#[derive(Deserialize)]
-struct Message {
-    reason: String,
-    executable: Option<PathBuf>,
+/// Holds what a program says of its build to the commit that it was built from.
+///
+/// # Errors
+/// Exit 2 if it is another: what would be measured is not what was asked for.
+pub fn require_commit(label: &str, commit: &str, build: &Build) -> Result<()> {
+    if build.git_commit.as_deref() == Some(commit) {
+        return Ok(());
+    }
+    let said = build
+        .git_commit
+        .as_deref()
+        .map_or_else(|| "does not say its commit".into(), |other| format!("says that it is commit {}", short(other)));
+    Err(Error::input(format!(
+        "--against {label}: the program that cargo built from it {said}, so it may be another's; nothing was compared; \
+         build the revision yourself and name the program"
+    )))
 }
 
-/// The program among what cargo says it built. Its name is the revision's own, and where it lies is cargo's to say.
-fn program(messages: &[u8]) -> std::result::Result<PathBuf, String> {
-    let messages =
-        messages.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice::<Message>(line).ok());
-    let artifacts = messages.filter(|message| message.reason == "compiler-artifact");
-    let mut programs: Vec<PathBuf> = artifacts.filter_map(|artifact| artifact.executable).collect();
-    match (programs.pop(), programs.len()) {
-        (Some(program), 0) => Ok(program),
-        (_, others) => {
-            let found = if others == 0 { "none".into() } else { format!("{}", others + 1) };
-            Err(format!("package {PACKAGE} has one program in every revision that can be gated; cargo built {found}"))
+fn short(commit: &str) -> String {
+    commit.chars().take(12).collect()
+}
+
+/// Finds out what the text after `--against` names.
+///
+/// # Errors
+/// Exit 2 for what is no file and no revision, with git's reason.
+pub fn find(text: &str) -> Result<Named> {
+    let wrong = |what: &str| Error::input(format!("--against {text}: {what}"));
+    let path = Path::new(text);
+    let found = fs::metadata(path);
+    // No revision begins like this.
+    if text.is_empty() || text.starts_with(['/', '.', '~', '-']) {
+        return match found {
+            Ok(_) => Ok(Named::Program(path.to_path_buf())),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                Err(wrong("no such file; name a tritbench executable, a branch or a commit"))
+            }
+            Err(e) => Err(Error::io("read", path, &e)),
+        };
+    }
+    match (found, revision(text)?) {
+        (Ok(file), Ok(_)) if !file.is_dir() => {
+            Err(wrong(&format!("both a file and a git revision; write ./{text} for the file or the commit's number")))
+        }
+        // A folder is no program, so it does not hide a branch of its name.
+        (_, Ok(revision)) => Ok(Named::Revision(revision)),
+        (Ok(_), Err(_)) => Ok(Named::Program(path.to_path_buf())),
+        (Err(_), Err(Missing::Git(Refused(why)))) => {
+            Err(wrong(&format!("no such file, and git knows no revision here: {why}")))
+        }
+        (Err(_), Err(Missing::Revision { remote, advice })) => {
+            // `target/x` and `x.old` are rather paths, `origin/x` is rather a branch.
+            let branch = remote.is_some_and(|remote| text.starts_with(&format!("{remote}/")));
+            let what = if text.contains(['/', '.']) && !branch {
+                "no such file, and no git revision of this name either"
+            } else {
+                "neither a program nor a git revision here"
+            };
+            Err(wrong(&format!("{what}; {advice}")))
         }
     }
 }
 
-fn git(args: &[&str]) -> Option<String> {
-    let out = Command::new("git").args(args).stderr(Stdio::null()).output().ok()?;
-    let text = String::from_utf8(out.stdout).ok()?;
-    out.status.success().then(|| text.trim().to_owned())
+/// Why there is no such commit.
+enum Missing {
+    /// Git does not answer here at all.
+    Git(Refused),
+    /// The repository does not have it.
+    Revision { remote: Option<String>, advice: String },
+}
+
+fn revision(text: &str) -> Result<std::result::Result<Revision, Missing>> {
+    let git = match Git::find()? {
+        Ok(git) => git,
+        Err(refused) => return Ok(Err(Missing::Git(refused))),
+    };
+    let common = match git.common_folder()? {
+        Ok(common) => common,
+        Err(refused) => return Ok(Err(Missing::Git(refused))),
+    };
+    match git.run(&["rev-parse", "--verify", &format!("{text}^{{commit}}")])? {
+        Ok(commit) => Ok(Ok(Revision { text: text.into(), commit, common, git })),
+        Err(refused) => {
+            let remote = git.ask(&["remote"])?.and_then(|names| names.lines().next().map(str::to_owned));
+            let advice = advice(&git, text, remote.as_deref(), &refused)?;
+            Ok(Err(Missing::Revision { remote, advice }))
+        }
+    }
+}
+
+/// What would bring the revision, as far as the repository shows it.
+fn advice(git: &Git, text: &str, remote: Option<&str>, Refused(why): &Refused) -> Result<String> {
+    let pattern = format!("refs/remotes/*/{text}");
+    let tracked = git.ask(&["for-each-ref", "--count=1", "--format=%(refname:short)", &pattern])?;
+    if let Some(tracked) = tracked.filter(|name| !name.is_empty()) {
+        return Ok(format!("there is {tracked}"));
+    }
+    let shallow = git.ask(&["rev-parse", "--is-shallow-repository"])?.is_some_and(|answer| answer == "true");
+    if let Some(remote) = remote {
+        let branch = text.strip_prefix(&format!("{remote}/")).unwrap_or(text);
+        let brings = format!("`git fetch {remote} {branch}` and then --against FETCH_HEAD");
+        if shallow {
+            return Ok(format!(
+                "this clone is shallow, and these bring what it lacks: {brings}, or `git fetch --unshallow` \
+                 (fetch-depth: 0 in a workflow)"
+            ));
+        }
+        let fetched = git.ask(&["config", "--get-all", &format!("remote.{remote}.fetch")])?.unwrap_or_default();
+        if !fetched.contains('*') {
+            return Ok(format!("this clone has a single branch, and this brings another: {brings}"));
+        }
+    }
+    // What git says of a name that it does not know is no news; of a number that begins several commits it is.
+    let news = !(why.contains("Needed a single revision") || why.is_empty());
+    let next = "name a tritbench executable, a branch or a commit";
+    Ok(if news { format!("{why}; {next}") } else { next.into() })
 }
 
 #[cfg(test)]
@@ -87,14 +157,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cargo_says_where_the_program_is() {
-        let library = r#"{"reason":"compiler-artifact","executable":null,"target":{"kind":["lib"]}}"#;
-        let end = r#"{"reason":"build-finished","success":true}"#;
-        let built = |path: &str| format!(r#"{{"reason":"compiler-artifact","executable":"{path}","fresh":true}}"#);
-        let said = |lines: &[&str]| program(lines.join("\n").as_bytes());
-        let one = built("/elsewhere/any-name");
-        assert_eq!(said(&[library, &one, end]), Ok(PathBuf::from("/elsewhere/any-name")));
-        assert!(said(&[library, end]).unwrap_err().ends_with("cargo built none"));
-        assert!(said(&[&one, &built("/b"), end]).unwrap_err().ends_with("cargo built 2"));
+    fn a_program_of_another_commit_is_not_the_revision() {
+        let commit = "0123456789abcdef0123456789abcdef01234567";
+        let mut build = crate::build_info::build();
+        build.git_commit = Some(commit.into());
+        assert!(require_commit("main (0123456789ab)", commit, &build).is_ok());
+        for (other, part) in
+            [(Some("f".repeat(40)), "says that it is commit ffffffffffff,"), (None, "does not say its")]
+        {
+            build.git_commit = other;
+            let error = require_commit("main (0123456789ab)", commit, &build).expect_err("refused");
+            assert!(error.exit() as u8 == 2 && error.to_string().contains(part), "{error}");
+        }
     }
 }

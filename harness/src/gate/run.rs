@@ -27,9 +27,10 @@ pub fn run(
     mut save: impl FnMut(&GateRecord) -> Result<()>,
 ) -> Result<GateRecord> {
     let folder = Scratch::new()?;
-    let sides = Sides::new(asked, folder.path())?;
+    let (baseline, current) = (&asked.baseline.program, &asked.current.program);
+    let sides = Sides { baseline, current, folder: folder.path() };
     let mut job = proof::job(asked.machine, asked.seed, asked.last_level_cache_bytes);
-    let mut record = begin(asked, &sides);
+    let mut record = begin(asked);
     let common = proof::compare(asked, &sides, &job, &mut record)?;
     let (all, left_out) = cells::all(asked, &common.kernels, &common.ops)?;
     record.unsupported.extend(left_out);
@@ -79,12 +80,12 @@ pub fn run(
 }
 
 /// The record before anything is known.
-fn begin(asked: &Asked<'_>, sides: &Sides) -> GateRecord {
+fn begin(asked: &Asked<'_>) -> GateRecord {
     let side =
         |label: &str, sha256: &str| GateSide { label: label.into(), binary_sha256: sha256.into(), build: build() };
     GateRecord {
-        baseline: side(&asked.label, &sides.sha256[0]),
-        current: side("current", &sides.sha256[1]),
+        baseline: side(&asked.label, &asked.baseline.sha256),
+        current: side("current", &asked.current.sha256),
         rule: Rule::new(asked.delta, "process pair", &PAIR_LOOKS, PAIR_LOOKS[PAIR_LOOKS.len() - 1], 1),
         rounds_per_pair: MOST_ROUNDS_OF_UNDECIDED,
         inject: asked.inject.clone(),

@@ -1,4 +1,4 @@
-//! Temporary folders of a gate: copies of programs, control blocks, a work tree. A gate that is killed leaves its
+//! Temporary folders of a gate: copies of programs, control blocks. A gate that is killed leaves its
 //! folder behind, some hundred megabytes; the next gate removes it. Each folder in use is locked by its process, and
 //! the lock ends with the process, also in another container.
 
@@ -6,14 +6,11 @@ use crate::error::{Error, Result};
 use crate::output::note;
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 const PREFIX: &str = "tritbench-gate-";
 /// A folder that is not locked yet: not looked at by others, and empty but for the lock.
 const NEW: &str = ".tritbench-gate-";
 const LOCK: &str = "lock";
-/// Where a work tree is, if there is one.
-pub const TREE: &str = "tree";
 
 /// A folder in the system's place for temporary files, removed when dropped.
 pub struct Scratch {
@@ -73,25 +70,8 @@ fn remove_if_left(folder: &Path) -> bool {
         Ok(()) => {}
         Err(TryLockError::WouldBlock | TryLockError::Error(_)) => return false,
     }
-    let tree = folder.join(TREE);
-    if tree.is_dir() {
-        // Also remove it from its repository's list of work trees.
-        let mut git = Command::new("git");
-        git.arg("-C").arg(&tree).args(["worktree", "remove", "--force"]).arg(&tree);
-        let _ = git.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
-    }
     // The lock goes last, so that another gate sees either a folder in use or no folder.
     fs::remove_dir_all(folder).is_ok()
-}
-
-/// Sets the permissions 755.
-pub fn make_executable(path: &Path) -> Result<()> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).map_err(|e| Error::io("write", path, &e))?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -120,28 +100,5 @@ mod tests {
         drop((first, second, third));
         assert!(!path.exists());
         assert_eq!(fs::read_dir(place.path()).expect("there").count(), 2);
-    }
-
-    #[test]
-    fn a_work_tree_that_was_left_is_forgotten_by_its_repository() {
-        let place = tempfile::tempdir().expect("a folder");
-        let git = |args: &[&str]| {
-            let mut git = Command::new("git");
-            git.args(["-c", "user.name=a", "-c", "user.email=a@b", "-C"])
-                .arg(place.path().join("repository"))
-                .args(args);
-            String::from_utf8(git.output().expect("git runs").stdout).expect("text")
-        };
-        fs::create_dir(place.path().join("repository")).expect("made");
-        git(&["init", "--quiet"]);
-        git(&["commit", "--quiet", "--allow-empty", "-m", "one"]);
-        let left = place.path().join(format!("{PREFIX}left"));
-        fs::create_dir(&left).expect("made");
-        fs::write(left.join(LOCK), b"").expect("written");
-        git(&["worktree", "add", "--detach", &left.join(TREE).display().to_string()]);
-        assert_eq!(git(&["worktree", "list"]).lines().count(), 2);
-        drop(Scratch::within(place.path()).expect("made"));
-        assert!(!left.exists());
-        assert_eq!(git(&["worktree", "list"]).lines().count(), 1);
     }
 }

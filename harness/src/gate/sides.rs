@@ -1,26 +1,27 @@
 //! What is gated: two programs, and the three processes of a pair.
 
 use super::process::Process;
-use super::scratch::make_executable;
+use super::program::{Kept, fresh_copy};
 use crate::error::{Error, Exit, Result};
 use crate::machine::Machine;
 use crate::scenario::Scenario;
-use crate::worker::parent::{Patience, Worker};
 use crate::worker::protocol::Job;
 use crate::worker::start::Program;
 use receipt::judge::gate::{BASELINE, BASELINE_AGAIN, CURRENT};
 use receipt::{ExactCheck, Injection};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// What to gate.
 pub struct Asked<'a> {
     /// Name of the other build, for messages.
     pub label: String,
     /// The build measured against.
-    pub baseline: PathBuf,
+    pub baseline: Side,
+    /// The commit that it was built from, if the gate built it.
+    pub commit: Option<String>,
     /// The build that is judged.
-    pub current: PathBuf,
+    pub current: Side,
     /// Its shapes are timed, and decoding and prefill if it generates.
     pub scenario: &'a Scenario,
     /// Whether a large model is decoded too.
@@ -41,39 +42,48 @@ pub struct Asked<'a> {
     pub stored: Vec<ExactCheck>,
 }
 
-/// The two executables, and where their processes may write.
-pub struct Sides {
-    /// The build measured against.
-    pub baseline: Program,
-    /// The build that is judged.
-    pub current: Program,
-    /// SHA-256 of each.
-    pub sha256: [String; 2],
-    /// For control blocks.
-    pub folder: PathBuf,
+/// One of the two builds.
+pub struct Side {
+    /// A copy that nothing else changes.
+    pub program: Program,
+    /// SHA-256 of it.
+    pub sha256: String,
 }
 
-impl Sides {
-    /// Copies of both, because another build in the workspace may overwrite the programs while the gate runs.
-    pub fn new(asked: &Asked<'_>, folder: &Path) -> Result<Self> {
-        let patience = Patience::from_environment()?;
-        let baseline = kept_copy(&asked.baseline, &folder.join("a"))?;
-        let current = kept_copy(&asked.current, &folder.join("b"))?;
-        Ok(Self {
-            baseline: Worker::find("the baseline", &baseline.0, patience)?,
-            current: Worker::find("the current build", &current.0, patience)?,
-            sha256: [baseline.1, current.1],
-            folder: folder.to_owned(),
-        })
+impl Side {
+    /// Finds out how the build measured against is spoken to.
+    pub fn baseline(kept: &Kept) -> Result<Self> {
+        Self::of(LABELS[BASELINE], kept)
     }
 
+    /// The same of the build that is judged.
+    pub fn current(kept: &Kept) -> Result<Self> {
+        Self::of(LABELS[CURRENT], kept)
+    }
+
+    fn of(label: &str, kept: &Kept) -> Result<Self> {
+        Ok(Self { program: kept.program(label)?, sha256: kept.sha256.clone() })
+    }
+}
+
+/// The two executables, and where their processes may write.
+pub struct Sides<'a> {
+    /// The build measured against.
+    pub baseline: &'a Program,
+    /// The build that is judged.
+    pub current: &'a Program,
+    /// For control blocks.
+    pub folder: &'a Path,
+}
+
+impl Sides<'_> {
     /// One process of a side, for what is not timed.
     pub fn process(&self, column: usize, job: &Job) -> Result<Process> {
-        Process::start(LABELS[column], self.program(column), job.clone(), &self.folder, column)
+        Process::start(LABELS[column], self.program(column), job.clone(), self.folder, column)
     }
 
     fn program(&self, column: usize) -> &Program {
-        if column == CURRENT { &self.current } else { &self.baseline }
+        if column == CURRENT { self.current } else { self.baseline }
     }
 }
 
@@ -104,13 +114,13 @@ impl Trio {
     /// kernel that streams its weights 10% slower (measured: two copies of one program, the same difference in 16
     /// process pairs). With one copy for all pairs the difference would look like one of the builds; with one copy for
     /// both processes of the baseline the A/A pair would not show it.
-    pub fn start(sides: &Sides, job: &Job) -> Result<Self> {
+    pub fn start(sides: &Sides<'_>, job: &Job) -> Result<Self> {
         let plain = Job { inject: None, ..job.clone() };
         let start = |column: usize| -> Result<Process> {
             let (program, job) = (sides.program(column), if column == CURRENT { job } else { &plain });
             let path = fresh_copy(&program.path, &sides.folder.join(format!("program-{column}")))?;
             let copy = Program { path, ..program.clone() };
-            let process = Process::start(LABELS[column], &copy, job.clone(), &sides.folder, column)?;
+            let process = Process::start(LABELS[column], &copy, job.clone(), sides.folder, column)?;
             // The process runs, so the file can go; it is removed before the system writes it to the disk.
             fs::remove_file(&copy.path).map_err(|e| Error::io("remove", &copy.path, &e))?;
             Ok(process)
@@ -158,22 +168,4 @@ impl Trio {
     pub fn stop(self) {
         self.0.into_iter().for_each(Process::stop);
     }
-}
-
-/// A copy, and its hash.
-fn kept_copy(binary: &Path, folder: &Path) -> Result<(PathBuf, String)> {
-    let copy = fresh_copy(binary, folder)?;
-    let bytes = fs::read(&copy).map_err(|e| Error::io("read", &copy, &e))?;
-    Ok((copy, model::hash::sha256_hex(&bytes)))
-}
-
-/// `folder/program`. All copies have paths of the same length, because the length of a program's path moves its stack.
-fn fresh_copy(binary: &Path, folder: &Path) -> Result<PathBuf> {
-    fs::create_dir_all(folder).map_err(|e| Error::io("create", folder, &e))?;
-    let copy = folder.join("program");
-    let bytes = fs::read(binary).map_err(|e| Error::io("read the program", binary, &e))?;
-    // Written byte by byte, not cloned: copies that share blocks on the disk may share their place in memory.
-    fs::write(&copy, bytes).map_err(|e| Error::io("write", &copy, &e))?;
-    make_executable(&copy)?;
-    Ok(copy)
 }

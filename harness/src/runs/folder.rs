@@ -54,8 +54,8 @@ impl RunFolder {
         &self.path
     }
 
-    /// Writes the first receipt, after moving what the folder already holds of a run to `earlier/` inside it: any of it,
-    /// since a page without its receipt is another run's too.
+    /// Writes the first receipt, after moving what the folder already holds of a run to `earlier/` inside it: any of
+    /// it, since a page without its receipt is another run's too.
     pub fn begin(&mut self, receipt: &Receipt) -> Result<()> {
         if OUTPUTS.iter().any(|name| self.path.join(name).exists()) {
             let earlier = self.path.join("earlier");
@@ -89,6 +89,14 @@ impl RunFolder {
     /// Writes the receipt; whole or not at all.
     pub fn save(&self, receipt: &Receipt) -> Result<PathBuf> {
         crate::receipt_file::write_receipt(receipt, &self.path)
+    }
+}
+
+/// Refuses a folder that holds what a run writes: for whoever renders one run's receipt into another's folder.
+pub fn refuse_to_replace(folder: &Path) -> Result<()> {
+    match OUTPUTS.iter().map(|name| folder.join(name)).find(|path| path.exists()) {
+        Some(path) => Err(Error::input(format!("{} exists; add --force to replace it", path.display()))),
+        None => Ok(()),
     }
 }
 

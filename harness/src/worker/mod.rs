@@ -17,6 +17,8 @@ pub mod protocol;
 mod serve;
 mod session;
 pub mod start;
+#[cfg(unix)]
+mod stdio;
 #[cfg(all(test, unix))]
 mod tests;
 mod text;

@@ -4,7 +4,8 @@ use super::channel::{Channel, Silence};
 use super::log::Log;
 use super::old;
 use super::protocol::{JobCell, PROTOCOL, Reply, Request};
-use super::start::{Program, Setting, Started, spawn};
+use super::serve::NO_CHANNEL;
+use super::start::{Program, Setting, Speech, Started, spawn};
 use crate::error::{Error, Exit, Result};
 use crate::interrupt;
 use receipt::titles;
@@ -68,7 +69,7 @@ pub struct Worker {
     channel: Channel,
     log: Log,
     patience: Patience,
-    old: bool,
+    speech: Speech,
     /// Whether another has waited for its end, so that its number may be another process's by now.
     reaped: bool,
     /// The cells that requests name by number.
@@ -94,10 +95,10 @@ impl Worker {
     ) -> std::result::Result<Self, NotStarted> {
         let started = spawn(label, program, setting).map_err(|error| NotStarted { error, log: String::new() })?;
         let Started { child, channel, log } = started;
-        let (label, old, cells) = (label.to_owned(), program.old, Vec::new());
+        let (label, speech, cells) = (label.to_owned(), program.speech, Vec::new());
         let asked = "begin".to_owned();
-        let mut worker = Self { label, child, channel, log, patience, old, reaped: false, cells, asked };
-        if old {
+        let mut worker = Self { label, child, channel, log, patience, speech, reaped: false, cells, asked };
+        if speech == Speech::Old {
             // It speaks when it is spoken to.
             return Ok(worker);
         }
@@ -124,13 +125,14 @@ impl Worker {
     /// # Errors
     /// Exit 5 for what is no program, or one that is no build of ours.
     pub fn find(label: &str, path: &Path, patience: Patience) -> Result<Program> {
-        let program = Program { path: path.to_path_buf(), old: false };
-        match Self::start(label, &program, Setting::default(), patience) {
-            Ok(worker) => {
-                worker.stop();
-                Ok(program)
+        let by = |speech| Program { path: path.to_path_buf(), speech };
+        let start = |speech| Self::start(label, &by(speech), Setting::default(), patience).map(Self::stop);
+        match start(Speech::Channel) {
+            Ok(()) => Ok(by(Speech::Channel)),
+            Err(failed) if failed.log.contains(old::UNKNOWN) => Ok(by(Speech::Old)),
+            Err(failed) if failed.log.contains(NO_CHANNEL) => {
+                start(Speech::Stdio).map(|()| by(Speech::Stdio)).map_err(|failed| unusable(failed.error))
             }
-            Err(failed) if failed.log.contains(old::UNKNOWN) => Ok(Program { old: true, ..program }),
             Err(failed) => Err(unusable(failed.error)),
         }
     }
@@ -141,7 +143,7 @@ impl Worker {
             self.cells.clone_from(&job.cells);
         }
         self.asked = self.words(request);
-        let line = if self.old { old::request(request) } else { serde_json::to_string(request) };
+        let line = if self.speech == Speech::Old { old::request(request) } else { serde_json::to_string(request) };
         let line = line.map_err(|e| Error::failed(format!("{}: cannot write a request: {e}", self.label)))?;
         match self.channel.say(&line) {
             Ok(()) => Ok(()),
@@ -176,7 +178,7 @@ impl Worker {
             Err(Silence::Stopped) => return Err(stopped_by_user()),
             Err(Silence::Nonsense(text)) => return Err(self.nonsense(&text)),
         };
-        let reply = if self.old { old::reply(&line) } else { serde_json::from_str(&line).ok() };
+        let reply = if self.speech == Speech::Old { old::reply(&line) } else { serde_json::from_str(&line).ok() };
         match reply {
             Some(Reply::Error { exit, message }) => Err(told(exit, format!("{}: {message}", self.label))),
             Some(reply) => Ok(reply),
@@ -253,7 +255,7 @@ impl Worker {
     /// Tells it to stop, and kills it if it does not.
     pub fn stop(mut self) {
         let asked = serde_json::to_string(&Request::Stop).is_ok_and(|line| self.channel.say(&line).is_ok());
-        if asked && !self.old {
+        if asked && self.speech != Speech::Old {
             self.wait(STOPPING);
         }
     }

@@ -11,13 +11,16 @@ use clap::Args;
 /// `worker`, which this program starts.
 #[derive(Args, Debug)]
 pub struct WorkerArgs {
-    /// Number of the inherited descriptor
-    #[arg(long, value_name = "N", required_unless_present = "call")]
+    /// Number of the inherited descriptor; stdin and stdout without one
+    #[arg(long, value_name = "N")]
     channel: Option<i32>,
     /// Make this call (JSON) without a parent that follows it: for other tools that count
     #[arg(long, value_name = "CALL", conflicts_with = "channel")]
     call: Option<String>,
 }
+
+/// What a worker says that was not given the descriptor it was told of.
+pub const NO_CHANNEL: &str = "this command is started by tritbench itself, with a socket to speak over";
 
 /// Runs the command. An error goes to the parent where there is one that hears it.
 pub fn run(args: &WorkerArgs) -> Result<()> {
@@ -26,8 +29,32 @@ pub fn run(args: &WorkerArgs) -> Result<()> {
         println!("{}", json(&call::unfollowed(&call)?)?);
         return Ok(());
     }
-    let stream = inherited(args.channel.unwrap_or(-1))?;
-    let mut channel = Channel::new(stream).map_err(|e| Error::failed(format!("cannot use the channel: {e}")))?;
+    let Some(number) = args.channel else { return over_stdio() };
+    let channel = Channel::new(inherited(number)?);
+    speak(channel.map_err(|e| Error::failed(format!("cannot use the channel: {e}")))?)
+}
+
+#[cfg(unix)]
+fn over_stdio() -> Result<()> {
+    use std::io::IsTerminal;
+    if std::io::stdin().is_terminal() {
+        return Err(Error::input(NO_CHANNEL));
+    }
+    let taken = super::stdio::take();
+    let (channel, answers) = taken.map_err(|e| Error::failed(format!("cannot speak over stdin and stdout: {e}")))?;
+    let ended = speak(channel);
+    // Every end of the channel is closed, so what was said last arrives and the thread ends.
+    let _ = answers.join();
+    ended
+}
+
+#[cfg(not(unix))]
+fn over_stdio() -> Result<()> {
+    inherited(-1).map(|_| ())
+}
+
+/// What the parent asks for first decides what this worker is.
+fn speak(mut channel: Channel) -> Result<()> {
     say(&mut channel, &Reply::Hello { protocol: PROTOCOL })?;
     match next(&mut channel)? {
         Some(Request::Begin(job)) => session(job, channel),
@@ -114,7 +141,7 @@ fn error(error: &Error) -> Reply {
 fn inherited(number: i32) -> Result<Stream> {
     use nix::fcntl::{FcntlArg, FdFlag, fcntl};
     use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd};
-    let refused = || Error::input("this command is started by tritbench itself, with a socket to speak over");
+    let refused = || Error::input(NO_CHANNEL);
     // Below are stdin, stdout and stderr, which are not the channel.
     if number <= 2 {
         return Err(refused());

@@ -1,4 +1,5 @@
-//! Starts workers: `PROGRAM worker --channel N`, or `PROGRAM gate-child` of a build from before there were workers.
+//! Starts workers: `PROGRAM worker --channel N`, `PROGRAM worker` where the descriptor does not arrive, or
+//! `PROGRAM gate-child` of a build from before there were workers.
 
 use super::channel::{Channel, Stream};
 use super::log::Log;
@@ -14,8 +15,19 @@ use std::process::{Child, Command, Stdio};
 pub struct Program {
     /// The executable.
     pub path: PathBuf,
-    /// Whether it knows version 1 of the protocol only.
-    pub old: bool,
+    /// How it is spoken to.
+    pub speech: Speech,
+}
+
+/// How a program is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Speech {
+    /// Over a descriptor that it inherits.
+    Channel,
+    /// The same over stdin and stdout: what starts the worker passes on nothing else.
+    Stdio,
+    /// Version 1 of the protocol, over stdin and stdout.
+    Old,
 }
 
 /// How a worker is started.
@@ -48,9 +60,9 @@ pub fn spawn(label: &str, program: &Program, setting: Setting) -> Result<Started
     }
     // Its last line should say what happened, not where.
     command.env("RUST_BACKTRACE", "0");
-    let inherited = if program.old {
+    let inherited = if program.speech != Speech::Channel {
         let end = |stream: &Stream| stream.try_clone().map(|s| Stdio::from(OwnedFd::from(s)));
-        command.arg(old::COMMAND);
+        command.arg(if program.speech == Speech::Old { old::COMMAND } else { "worker" });
         command.stdin(end(&theirs).map_err(|e| failed("speak to", e))?);
         command.stdout(end(&theirs).map_err(|e| failed("speak to", e))?);
         None

@@ -3,7 +3,7 @@
 use super::old;
 use super::parent::{NotStarted, Patience, Worker};
 use super::protocol::{Job, Reply, Request};
-use super::start::{Program, Setting};
+use super::start::{Program, Setting, Speech};
 use crate::error::{Error, Exit};
 use std::io::Write;
 use std::path::Path;
@@ -26,7 +26,7 @@ fn program(folder: &Path, script: &str) -> Program {
     let text = format!("#!/usr/bin/env bash\nchannel=$3\n{script}\n");
     writer.stdin.take().expect("a pipe").write_all(text.as_bytes()).expect("written");
     assert!(writer.wait().expect("ends").success());
-    Program { path, old: false }
+    Program { path, speech: Speech::Channel }
 }
 
 fn start(folder: &Path, script: &str) -> Result<Worker, NotStarted> {
@@ -108,7 +108,7 @@ fn what_is_no_worker_does_not_start() {
     assert_eq!(error.to_string(), "the other: the worker ended with exit code 1 while asked to `begin`: not for me");
     let error = error_of(r#"echo '{"hello":{"protocol":99}}' >&$channel; sleep 600"#);
     assert!(error.to_string().contains("speaks version 99") && error.exit() == Exit::Unsupported, "{error}");
-    let nowhere = Program { path: folder.path().join("nowhere"), old: false };
+    let nowhere = Program { path: folder.path().join("nowhere"), speech: Speech::Channel };
     let error = Worker::start("the other", &nowhere, Setting::default(), Patience::default()).err().expect("none");
     assert!(error.error.to_string().starts_with("cannot run the other ("), "{}", error.error);
 }
@@ -129,7 +129,7 @@ fn an_old_program_is_spoken_to_in_its_words() {
     );
     let found = Worker::find("the baseline", &program(folder.path(), &script).path, Patience::default());
     let found = found.expect("an old program");
-    assert!(found.old);
+    assert_eq!(found.speech, Speech::Old);
     let worker = Worker::start("the baseline", &found, Setting::default(), Patience::default());
     let mut worker = worker.unwrap_or_else(|failed| panic!("{}", failed.error));
     let job = Job {

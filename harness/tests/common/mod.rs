@@ -2,6 +2,8 @@
 #![allow(dead_code)] // each test file uses its part
 
 pub mod gguf;
+#[cfg(unix)]
+pub mod repository;
 
 use assert_cmd::Command;
 use serde_json::Value;

@@ -1,11 +1,11 @@
-//! A thin layer over plotters' SVG backend: pixels, the palette, scales, and the wrapping that makes a chart readable
+//! A thin layer over the SVG backend: pixels, the palette, scales, and the wrapping that makes a chart readable
 //! to a screen reader, on paper, and on a dark page.
 
-use super::compact::compact;
+use super::svg::{self, Svg, escape};
 use super::text;
 use plotters::backend::DrawingBackend;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
-use plotters::style::{Color, FontStyle, FontTransform, IntoFont, RGBColor, TextStyle};
+use plotters::style::{Color, FontStyle, IntoFont, RGBColor, TextStyle};
 
 pub use super::scale::Scale;
 
@@ -42,9 +42,9 @@ pub const SERIES: [RGBColor; 7] = [
 pub const THEMED: [(RGBColor, &str); 5] =
     [(INK, "--ink"), (MUTED, "--muted"), (GRID, "--line"), (SURFACE, "--surface"), (BAND, "--band")];
 
-/// `#RRGGBB` as plotters writes it.
+/// `#RRGGBB`, as it is written.
 pub fn hex(c: RGBColor) -> String {
-    format!("#{:02X}{:02X}{:02X}", c.0, c.1, c.2)
+    svg::hex((c.0, c.1, c.2))
 }
 
 /// Text that reads on a fill of `c` (relative luminance, WCAG's threshold for equal contrast).
@@ -72,8 +72,8 @@ pub enum Anchor {
 }
 
 /// A chart being drawn. Its size is fixed at the start.
-pub struct Canvas<'a> {
-    backend: plotters::prelude::SVGBackend<'a>,
+pub struct Canvas {
+    backend: Svg,
     width: i32,
 }
 
@@ -111,31 +111,20 @@ pub const PATTERNS: [Pattern; 7] = [
 pub const START: &str = "<svg class=\"chart\"";
 
 /// Draws a chart and wraps it: `id` makes the title's and description's ids unique in a page.
-pub fn draw(id: &str, size: (i32, i32), title: &str, description: &str, paint: impl FnOnce(&mut Canvas<'_>)) -> String {
-    let mut svg = String::new();
-    let (width, height) = (size.0.max(1) as u32, size.1.max(1) as u32);
-    {
-        let mut canvas = Canvas {
-            backend: plotters::prelude::SVGBackend::with_string(&mut svg, (width, height)),
-            width: width as i32,
-        };
-        canvas.rect((0, 0), (width as i32, height as i32), SURFACE);
-        canvas.text((0, 16), Anchor::Start, Font { px: 16, color: INK, bold: true }, title);
-        paint(&mut canvas);
-        // Into a string; the backend only fails on files.
-        let _ = canvas.backend.present();
-    }
-    let svg = compact(&svg);
-    let open = format!(
+pub fn draw(id: &str, size: (i32, i32), title: &str, description: &str, paint: impl FnOnce(&mut Canvas)) -> String {
+    let (width, height) = (size.0.max(1), size.1.max(1));
+    let mut canvas = Canvas { backend: Svg::new((width as u32, height as u32)), width };
+    canvas.rect((0, 0), (width, height), SURFACE);
+    canvas.text((0, 16), Anchor::Start, Font { px: 16, color: INK, bold: true }, title);
+    paint(&mut canvas);
+    let drawn = canvas.backend.finish();
+    let (title, description) = (escape(&printable(title)), escape(&printable(description)));
+    format!(
         "{START} role=\"img\" font-family=\"sans-serif\" aria-labelledby=\"{id}-title\" \
-         aria-describedby=\"{id}-desc\" "
-    );
-    let head = format!(
-        ">\n<title id=\"{id}-title\">{}</title>\n<desc id=\"{id}-desc\">{}</desc>\n",
-        escape(title),
-        escape(description)
-    );
-    svg.replacen("<svg ", &open, 1).replacen(">\n", &head, 1)
+         aria-describedby=\"{id}-desc\" width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\" \
+         xmlns=\"http://www.w3.org/2000/svg\">\n<title id=\"{id}-title\">{title}</title>\n\
+         <desc id=\"{id}-desc\">{description}</desc>\n{drawn}</svg>\n"
+    )
 }
 
 /// How words look.
@@ -155,7 +144,7 @@ pub const STRONG: Font = Font { px: 12, color: INK, bold: true };
 /// The title of a panel.
 pub const HEADING: Font = Font { px: 13, color: INK, bold: true };
 
-impl Canvas<'_> {
+impl Canvas {
     /// One line of text, vertically centred on the point; cut where the chart ends.
     pub fn text(&mut self, at: (i32, i32), anchor: Anchor, font: Font, text: &str) {
         let Font { px, color, bold } = font;
@@ -173,8 +162,7 @@ impl Canvas<'_> {
             Anchor::Middle => HPos::Center,
             Anchor::End => HPos::Right,
         };
-        // The backend divides sizes by 1.24 on the way out.
-        let font = ("sans-serif", f64::from(px) * 1.24).into_font().transform(FontTransform::None);
+        let font = ("sans-serif", px).into_font();
         let font = if bold { font.style(FontStyle::Bold) } else { font };
         let style = TextStyle::from(font).color(&color).pos(Pos::new(h, VPos::Center));
         let _ = self.backend.draw_text(&text, &style, at);
@@ -330,10 +318,6 @@ impl Canvas<'_> {
 /// XML 1.0 has no place for control characters, escaped or not.
 fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') { '\u{fffd}' } else { c }).collect()
-}
-
-fn escape(text: &str) -> String {
-    printable(text).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 #[cfg(test)]

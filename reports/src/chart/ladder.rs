@@ -89,7 +89,7 @@ fn steps(cell: &MicroCell) -> Vec<Step<'_>> {
     steps
 }
 
-fn legend(c: &mut Canvas<'_>, y: i32) {
+fn legend(c: &mut Canvas, y: i32) {
     key(
         c,
         (0, y),
@@ -105,7 +105,7 @@ fn legend(c: &mut Canvas<'_>, y: i32) {
     );
 }
 
-fn panel(c: &mut Canvas<'_>, (cell, steps): &Stages<'_>, baseline: &str, scale: &Scale, top: i32) {
+fn panel(c: &mut Canvas, (cell, steps): &Stages<'_>, baseline: &str, scale: &Scale, top: i32) {
     let (from, to) = (top + 30, top + 30 + steps.len() as i32 * ROW);
     let threshold = query::threshold(cell).unwrap_or(0.0);
     let title = format!(
@@ -160,7 +160,7 @@ fn panel(c: &mut Canvas<'_>, (cell, steps): &Stages<'_>, baseline: &str, scale: 
 }
 
 /// A stage's bar, which reads without its colour: filled, hatched or hollow.
-fn bar(c: &mut Canvas<'_>, x: (i32, i32), y: i32, direction: Direction) {
+fn bar(c: &mut Canvas, x: (i32, i32), y: i32, direction: Direction) {
     let (from, to) = ((x.0.min(x.1), y - 6), (x.0.max(x.1), y + 6));
     match direction {
         Direction::Faster => c.rect(from, to, SERIES[4]),
@@ -173,7 +173,7 @@ fn bar(c: &mut Canvas<'_>, x: (i32, i32), y: i32, direction: Direction) {
 }
 
 /// `3.45× [3.40, 3.49]`, as far as there is room.
-fn factor(c: &mut Canvas<'_>, r: &Ratio, at: (i32, i32), room: i32) {
+fn factor(c: &mut Canvas, r: &Ratio, at: (i32, i32), room: i32) {
     let main = text::fit(&figures::judged(r), 12, true, room);
     let interval = if r.low.is_some() { figures::interval(r) } else { "[few rounds]".into() };
     c.text(at, Anchor::Start, STRONG, &main);

@@ -2,7 +2,6 @@
 //! colours over to the page's own variables, so that the same file follows dark mode.
 
 mod canvas;
-mod compact;
 mod history;
 mod ladder;
 #[cfg(test)]
@@ -12,6 +11,7 @@ mod phases;
 mod ratios;
 mod roofline;
 mod scale;
+mod svg;
 mod text;
 mod throughput;
 mod tokens;

@@ -33,7 +33,7 @@ pub fn head(finding: &str) -> i32 {
 }
 
 /// What a chart found, in words below the title.
-pub fn say(canvas: &mut Canvas<'_>, finding: &str) {
+pub fn say(canvas: &mut Canvas, finding: &str) {
     for (i, line) in lines(finding).iter().enumerate() {
         canvas.text(
             (0, 40 + 18 * i as i32),
@@ -53,10 +53,10 @@ pub fn not_drawn(kernels: usize, most: usize) -> String {
 }
 
 /// One entry of a key: what is drawn for it at (x, y), and its words.
-pub type Sign<'s> = (&'s dyn Fn(&mut Canvas<'_>, i32, i32), &'s str);
+pub type Sign<'s> = (&'s dyn Fn(&mut Canvas, i32, i32), &'s str);
 
 /// A key of signs, each about 24 pixels wide, wrapped to the chart's width; returns the height it took.
-pub fn key(canvas: &mut Canvas<'_>, at: (i32, i32), signs: &[Sign<'_>]) -> i32 {
+pub fn key(canvas: &mut Canvas, at: (i32, i32), signs: &[Sign<'_>]) -> i32 {
     let (mut x, mut y) = at;
     for (sign, words) in signs {
         let room = 30 + text::width(words, 12, false) + 18;
@@ -112,7 +112,7 @@ pub fn ticks(scale: &canvas::Scale, gap: i32, unit: &str) -> Vec<(f64, String)> 
 /// A legend of colour swatches or markers (index into the series, name), wrapped to the chart's width; returns the
 /// height it took.
 pub fn legend<'n>(
-    canvas: &mut Canvas<'_>,
+    canvas: &mut Canvas,
     at: (i32, i32),
     items: impl Iterator<Item = (usize, &'n str)>,
     markers: bool,

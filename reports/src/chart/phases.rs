@@ -172,7 +172,7 @@ fn shown<'n>(names: &'n [String], groups: &[(String, Vec<Bar>)]) -> impl Iterato
     order.into_iter().filter_map(|i| Some((i, names.get(i)?.as_str())))
 }
 
-fn row(c: &mut Canvas<'_>, bar: &Bar, scale: &Scale, y: i32) {
+fn row(c: &mut Canvas, bar: &Bar, scale: &Scale, y: i32) {
     let name = text::fit(&bar.name, 12, false, PLOT.0 - 12);
     c.text((PLOT.0 - 10, y), Anchor::End, LABEL, &name);
     for (index, _, from, to) in segments(bar, scale) {
@@ -201,7 +201,7 @@ fn segments(bar: &Bar, scale: &Scale) -> Vec<(usize, f64, i32, i32)> {
 }
 
 /// Names and shares on the parts that have room for them.
-fn labels(c: &mut Canvas<'_>, bar: &Bar, names: &[String], scale: &Scale, y: i32) {
+fn labels(c: &mut Canvas, bar: &Bar, names: &[String], scale: &Scale, y: i32) {
     for (index, share, from, to) in segments(bar, scale) {
         let share = figures::percent(share);
         let long = names.get(index).map(|n| format!("{n} {share}")).unwrap_or_default();

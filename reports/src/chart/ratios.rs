@@ -141,7 +141,7 @@ fn chart(file: &'static str, family: Family, page: &[Block<'_>], number: (usize,
     Chart { file, caption, svg }
 }
 
-fn legend(c: &mut Canvas<'_>, y: i32) {
+fn legend(c: &mut Canvas, y: i32) {
     key(
         c,
         (0, y),
@@ -156,7 +156,7 @@ fn legend(c: &mut Canvas<'_>, y: i32) {
     );
 }
 
-fn paint(c: &mut Canvas<'_>, block: &Block<'_>, scale: &Scale, top: i32) {
+fn paint(c: &mut Canvas, block: &Block<'_>, scale: &Scale, top: i32) {
     let cell = block.cell;
     let threshold = query::threshold(cell).unwrap_or(0.0);
     let mut facts = format!(
@@ -201,7 +201,7 @@ fn paint(c: &mut Canvas<'_>, block: &Block<'_>, scale: &Scale, top: i32) {
     }
 }
 
-fn mark(c: &mut Canvas<'_>, at: (i32, i32), direction: Direction) {
+fn mark(c: &mut Canvas, at: (i32, i32), direction: Direction) {
     match direction {
         Direction::Faster => c.marker(1, at, SERIES[4]),
         Direction::Slower => c.marker(4, at, SERIES[5]),

@@ -115,7 +115,7 @@ fn panel<'a>(receipt: &'a Receipt, limits: &Limits, family: Family) -> Option<Pa
     Some(Panel { title: query::family_title(family).into(), kernels, points, roofs, ceilings })
 }
 
-fn paint(c: &mut Canvas<'_>, panel: &Panel<'_>, top: i32) {
+fn paint(c: &mut Canvas, panel: &Panel<'_>, top: i32) {
     let (top, bottom) = (top + 34, top + PANEL - 62);
     let (x, y) = scales(panel, top, bottom);
     for value in y.ticks(22) {
@@ -171,7 +171,7 @@ fn scales(panel: &Panel<'_>, top: i32, bottom: i32) -> (Scale, Scale) {
 }
 
 /// The kernels' names beside their marks, with the share of what binds them.
-fn names(c: &mut Canvas<'_>, group: &[(&Point<'_>, (i32, i32))], right: bool, room: (i32, i32), taken: &mut Taken) {
+fn names(c: &mut Canvas, group: &[(&Point<'_>, (i32, i32))], right: bool, room: (i32, i32), taken: &mut Taken) {
     let column = if right { group.iter().map(|g| g.1.0).max() } else { group.iter().map(|g| g.1.0).min() };
     let Some(column) = column.map(|x| if right { x + 18 } else { x - 18 }) else { return };
     let wanted: Vec<i32> = group.iter().map(|g| g.1.1).collect();
@@ -189,7 +189,7 @@ fn names(c: &mut Canvas<'_>, group: &[(&Point<'_>, (i32, i32))], right: bool, ro
 }
 
 /// The multiplies' levels with their names at the right; those of one height share a name.
-fn ceilings(c: &mut Canvas<'_>, panel: &Panel<'_>, y: &Scale, room: (i32, i32)) {
+fn ceilings(c: &mut Canvas, panel: &Panel<'_>, y: &Scale, room: (i32, i32)) {
     let mut levels: Vec<(i32, String)> = Vec::new();
     for ceiling in &panel.ceilings {
         let at = y.at(ceiling.gmac_s);
@@ -211,7 +211,7 @@ fn ceilings(c: &mut Canvas<'_>, panel: &Panel<'_>, y: &Scale, room: (i32, i32)) 
 }
 
 /// The bandwidths' lines as far as they are inside the plot, with their names above.
-fn slopes(c: &mut Canvas<'_>, panel: &Panel<'_>, x: &Scale, y: &Scale, top: i32) {
+fn slopes(c: &mut Canvas, panel: &Panel<'_>, x: &Scale, y: &Scale, top: i32) {
     let mut ends: Vec<(i32, String)> = Vec::new();
     for roof in &panel.roofs {
         let steps = 400;

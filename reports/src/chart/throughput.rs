@@ -102,7 +102,7 @@ fn speeds(panel: &Panel<'_>) -> Vec<f64> {
     measured.chain(published).filter(|s| s.is_finite() && *s > 0.0).collect()
 }
 
-fn paint(c: &mut Canvas<'_>, panel: &Panel<'_>, group: &Group<'_>, caches: &[u64], place: ((i32, i32), i32)) {
+fn paint(c: &mut Canvas, panel: &Panel<'_>, group: &Group<'_>, caches: &[u64], place: ((i32, i32), i32)) {
     let (corner, height) = place;
     let (left, top) = (corner.0 + 46, corner.1 + 58);
     let (right, bottom) = (corner.0 + PANEL - NAMES, corner.1 + height - 64);
@@ -135,7 +135,7 @@ fn paint(c: &mut Canvas<'_>, panel: &Panel<'_>, group: &Group<'_>, caches: &[u64
 }
 
 /// Each kernel's line, and its name where it ends.
-fn lines(c: &mut Canvas<'_>, panel: &Panel<'_>, group: &Group<'_>, scales: (&Scale, &Scale), room: (i32, (i32, i32))) {
+fn lines(c: &mut Canvas, panel: &Panel<'_>, group: &Group<'_>, scales: (&Scale, &Scale), room: (i32, (i32, i32))) {
     let (right, span) = room;
     let mut ends: Vec<(usize, (i32, i32))> = Vec::new();
     for (i, kernel) in group.kernels.iter().enumerate() {
@@ -165,7 +165,7 @@ fn lines(c: &mut Canvas<'_>, panel: &Panel<'_>, group: &Group<'_>, scales: (&Sca
 }
 
 /// Labels at the sizes that were measured, as far as there is room.
-fn shape_ticks(c: &mut Canvas<'_>, panel: &Panel<'_>, x: &Scale, bottom: i32) {
+fn shape_ticks(c: &mut Canvas, panel: &Panel<'_>, x: &Scale, bottom: i32) {
     let mut free = i32::MIN;
     let mut sizes: Vec<u64> = panel.cells.iter().map(|c| c.weights_per_call).collect();
     sizes.dedup();
@@ -183,7 +183,7 @@ fn shape_ticks(c: &mut Canvas<'_>, panel: &Panel<'_>, x: &Scale, bottom: i32) {
 }
 
 /// The caches that hold what a call touches: a dashed line where it outgrows one, the cache's name between the lines.
-fn zones(c: &mut Canvas<'_>, panel: &Panel<'_>, caches: &[u64], x: &Scale, span: (i32, i32)) {
+fn zones(c: &mut Canvas, panel: &Panel<'_>, caches: &[u64], x: &Scale, span: (i32, i32)) {
     let Some(cell) = panel.cells.first().filter(|c| c.residency != Residency::Dram) else { return };
     let Some(entry) = cell.entries.first() else { return };
     let output = if cell.op == Operation::Dequantize { 4.0 } else { 0.0 };

@@ -161,7 +161,7 @@ fn bounds(receipt: &Receipt, generation: &GenerationRecord, rows: &[Row<'_>]) ->
     }
 }
 
-fn panel(c: &mut Canvas<'_>, family: &str, rows: &[Row<'_>], bounds: &str, top: i32) {
+fn panel(c: &mut Canvas, family: &str, rows: &[Row<'_>], bounds: &str, top: i32) {
     let all = rows.iter().flat_map(|r| r.rounds.iter().copied().chain([r.speed]).chain(r.bound));
     let (low, high) =
         all.filter(|v| v.is_finite() && *v > 0.0).fold((f64::INFINITY, 0.0f64), |(l, h), v| (l.min(v), h.max(v)));
@@ -200,7 +200,7 @@ fn panel(c: &mut Canvas<'_>, family: &str, rows: &[Row<'_>], bounds: &str, top: 
 }
 
 /// The mark of a bound: a wall.
-fn limit(c: &mut Canvas<'_>, at: (i32, i32)) {
+fn limit(c: &mut Canvas, at: (i32, i32)) {
     c.line((at.0, at.1 - 11), (at.0, at.1 + 11), INK, 2);
     for step in [-9, -3, 3, 9] {
         c.line((at.0, at.1 + step + 2), (at.0 + 5, at.1 + step - 3), INK, 1);

@@ -161,12 +161,12 @@ fn chart(cell: &MicroCell, file: &'static str, why: &str) -> Chart {
     Chart { file, caption, svg }
 }
 
-fn legend(c: &mut Canvas<'_>, y: i32) {
+fn legend(c: &mut Canvas, y: i32) {
     let signs: [(Place, &str); 3] =
         [(Place::First, "ran first in its round"), (Place::Between, "between"), (Place::Last, "last")];
-    let first = |c: &mut Canvas<'_>, x: i32, y: i32| dot(c, signs[0].0, (x + 12, y));
-    let between = |c: &mut Canvas<'_>, x: i32, y: i32| dot(c, signs[1].0, (x + 12, y));
-    let last = |c: &mut Canvas<'_>, x: i32, y: i32| dot(c, signs[2].0, (x + 12, y));
+    let first = |c: &mut Canvas, x: i32, y: i32| dot(c, signs[0].0, (x + 12, y));
+    let between = |c: &mut Canvas, x: i32, y: i32| dot(c, signs[1].0, (x + 12, y));
+    let last = |c: &mut Canvas, x: i32, y: i32| dot(c, signs[2].0, (x + 12, y));
     key(
         c,
         (0, y),
@@ -198,7 +198,7 @@ fn place(point: &Point, places: usize) -> Place {
     }
 }
 
-fn dot(c: &mut Canvas<'_>, place: Place, at: (i32, i32)) {
+fn dot(c: &mut Canvas, place: Place, at: (i32, i32)) {
     match place {
         Place::First => c.marker(2, at, SERIES[4]),
         Place::Between => c.dot(at, 2, MUTED),
@@ -206,7 +206,7 @@ fn dot(c: &mut Canvas<'_>, place: Place, at: (i32, i32)) {
     }
 }
 
-fn panel(c: &mut Canvas<'_>, trace: &Trace<'_>, cell: &MicroCell, top: i32) {
+fn panel(c: &mut Canvas, trace: &Trace<'_>, cell: &MicroCell, top: i32) {
     let (from, to) = (top + 40, top + PANEL - 70);
     let counts = query::threshold(cell).unwrap_or(0.0);
     let (y, units) = axis(trace, counts, (to, from));
@@ -253,7 +253,7 @@ fn panel(c: &mut Canvas<'_>, trace: &Trace<'_>, cell: &MicroCell, top: i32) {
 }
 
 /// Medians by position in the round.
-fn order(c: &mut Canvas<'_>, trace: &Trace<'_>, y: &Scale, to: i32) {
+fn order(c: &mut Canvas, trace: &Trace<'_>, y: &Scale, to: i32) {
     let by_place = by_place(trace);
     let step = f64::from(ORDER.1 - ORDER.0) / trace.places.max(1) as f64;
     let x = |place: usize| ORDER.0 + (step * (place as f64 + 0.5)) as i32;

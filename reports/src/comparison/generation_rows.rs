@@ -46,7 +46,7 @@ pub fn tables(runs: &[Run]) -> Vec<Table> {
     out
 }
 
-fn own<'a>(run: &'a Run, family: Family) -> impl Iterator<Item = &'a GenerationKernel> {
+fn own(run: &Run, family: Family) -> impl Iterator<Item = &GenerationKernel> {
     run.receipt.generation.iter().flat_map(|g| &g.kernels).filter(move |k| k.family == family)
 }
 

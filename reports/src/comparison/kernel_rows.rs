@@ -51,7 +51,7 @@ pub fn tables(runs: &[Run]) -> Vec<Table> {
     out
 }
 
-fn measured<'a>(receipt: &'a Receipt, family: Family) -> impl Iterator<Item = &'a MicroCell> {
+fn measured(receipt: &Receipt, family: Family) -> impl Iterator<Item = &MicroCell> {
     query::cells(receipt, family).filter(|c| !c.rounds.is_empty())
 }
 

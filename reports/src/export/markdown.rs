@@ -34,7 +34,7 @@ pub fn markdown(receipt: &Receipt) -> String {
     out += &not_passed(receipt);
     for family in Family::ALL {
         if let Some(table) = speeds(receipt, family) {
-            out += &format!("\n**{}**, speed-up over the first row\n\n{table}", escape(&family_title(family)));
+            out += &format!("\n**{}**, speed-up over the first row\n\n{table}", escape(family_title(family)));
         }
     }
     for family in Family::ALL {
@@ -197,7 +197,7 @@ fn every_cell(receipt: &Receipt) -> Option<String> {
             })
             .collect();
         if !rows.is_empty() {
-            out += &format!("{}\n\n{}\n", escape(&family_title(family)), table(&head, false, &rows));
+            out += &format!("{}\n\n{}\n", escape(family_title(family)), table(&head, false, &rows));
         }
     }
     (!out.is_empty()).then_some(out)

@@ -188,7 +188,7 @@ fn place(cell: &MicroCell) -> String {
 }
 
 /// The fastest of a family end to end; an entry with sparsity counts by its own ratio only.
-fn fastest<'r>(receipt: &'r Receipt, family: Family) -> Option<&'r GenerationKernel> {
+fn fastest(receipt: &Receipt, family: Family) -> Option<&GenerationKernel> {
     let own = receipt.generation.as_ref()?.kernels.iter();
     let own = own.filter(|k| k.family == family && k.decode_tokens_per_s > 0.0 && k.sparse_ffn.is_none());
     own.max_by(|a, b| a.decode_tokens_per_s.total_cmp(&b.decode_tokens_per_s))

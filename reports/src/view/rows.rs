@@ -65,7 +65,7 @@ impl FamilyRows {
         let own = receipt.micro.iter().enumerate().filter(|(_, c)| c.family == family && !c.rounds.is_empty());
         let rows: Vec<MeasurementRow> = own.flat_map(|(i, c)| of_cell(receipt, i, c)).collect();
         (!rows.is_empty()).then(|| Self {
-            family: family.into(),
+            family,
             anchor: format!("measurements-{}", anchors::slug(family.name())),
             title: query::family_title(family).into(),
             bounded: rows.iter().any(|r| r.bound.is_some()),

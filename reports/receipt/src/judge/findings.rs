@@ -108,7 +108,7 @@ fn memory_bound(receipt: &Receipt) -> Option<Finding> {
     Some(finding("How near memory's bound the exact kernels come", text, format!("/micro/{index}")))
 }
 
-fn largest_gemv<'r>(receipt: &'r Receipt, family: Family, residency: Residency) -> Option<(usize, &'r MicroCell)> {
+fn largest_gemv(receipt: &Receipt, family: Family, residency: Residency) -> Option<(usize, &MicroCell)> {
     let cells = receipt.micro.iter().enumerate();
     let fitting =
         cells.filter(|(_, c)| c.op == Operation::Gemv && c.family == family && c.residency.place() == residency);

@@ -1,0 +1,179 @@
+//! A program that is gated, as it was when the command began: a copy, because what lies at its path may be built anew
+//! while the gate runs.
+
+use crate::build_info;
+use crate::error::{Error, Exit, Result};
+use crate::files::read_limited;
+use crate::worker::parent::{Patience, Worker};
+use crate::worker::start::Program;
+use model::hash::sha256_hex;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Largest program that is read.
+const MAX_BYTES: u64 = 1 << 30;
+
+/// A copy of a program.
+pub struct Kept {
+    /// Where the copy is.
+    pub path: PathBuf,
+    /// SHA-256 of it.
+    pub sha256: String,
+    /// What the user called it, for errors.
+    named: String,
+}
+
+impl Kept {
+    /// Copies the program at `path` into `folder`. `named` is what the user called it: the flag and its value.
+    ///
+    /// # Errors
+    /// Exit 2 for what is no file that may be executed.
+    pub fn take(named: &str, path: &Path, folder: &Path) -> Result<Self> {
+        let wrong = |what: &str| Error::input(format!("{named}: {what}"));
+        let found = fs::metadata(path).map_err(|e| match e.kind() {
+            std::io::ErrorKind::NotFound => wrong("no such file"),
+            _ => Error::io("read the program", path, &e),
+        })?;
+        if found.is_dir() {
+            return Err(wrong("a folder; name a tritbench executable"));
+        }
+        let bytes = read_limited(path, "a program", MAX_BYTES)?;
+        if !executable(&found) {
+            return Err(wrong("not executable; if it is a tritbench program, `chmod +x` it"));
+        }
+        Ok(Self { path: write(&bytes, folder)?, sha256: sha256_hex(&bytes), named: named.into() })
+    }
+
+    /// Copies the program that runs.
+    pub fn own(folder: &Path) -> Result<Self> {
+        Self::take("this program", &build_info::own_program(), folder)
+    }
+
+    /// Starts it once, to find out which protocol it speaks.
+    ///
+    /// # Errors
+    /// Exit 5 for one that does not run here or is no build of ours, exit 2 for what is no program at all.
+    pub fn program(&self, label: &str) -> Result<Program> {
+        let found = Worker::find(&format!("{label}, {}", self.named), &self.path, Patience::from_environment()?);
+        found.map_err(|error| match why_not(&self.path) {
+            _ if error.exit() == Exit::Interrupted => error,
+            Some(NotRun::Nothing) => Error::input(format!("{}: neither a program nor a script", self.named)),
+            Some(NotRun::Lacks(what)) => Error::unsupported(format!("{}: {what}", self.named)),
+            None => error,
+        })
+    }
+}
+
+#[cfg(unix)]
+fn executable(found: &fs::Metadata) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    found.permissions().mode() & 0o111 != 0
+}
+
+#[cfg(not(unix))]
+fn executable(_: &fs::Metadata) -> bool {
+    true
+}
+
+/// `folder/program`. All copies have paths of the same length, because the length of a program's path moves its stack.
+pub fn fresh_copy(binary: &Path, folder: &Path) -> Result<PathBuf> {
+    write(&fs::read(binary).map_err(|e| Error::io("read the program", binary, &e))?, folder)
+}
+
+fn write(bytes: &[u8], folder: &Path) -> Result<PathBuf> {
+    fs::create_dir_all(folder).map_err(|e| Error::io("create", folder, &e))?;
+    let copy = folder.join("program");
+    // Written byte by byte, not cloned: copies that share blocks on the disk may share their place in memory.
+    fs::write(&copy, bytes).map_err(|e| Error::io("write", &copy, &e))?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).map_err(|e| Error::io("write", &copy, &e))?;
+    }
+    Ok(copy)
+}
+
+/// Why a file cannot be run.
+#[derive(Debug, PartialEq, Eq)]
+enum NotRun {
+    /// It is nothing that runs anywhere.
+    Nothing,
+    /// This machine lacks something.
+    Lacks(String),
+}
+
+/// Looks into a file that did not run, where its format is known.
+fn why_not(path: &Path) -> Option<NotRun> {
+    if !cfg!(target_os = "linux") {
+        return None;
+    }
+    let (file, own) = (fs::read(path).ok()?, fs::read(build_info::own_program()).ok()?);
+    let missing = |what: &str, path: &[u8]| {
+        let name = String::from_utf8_lossy(path).into_owned();
+        let lacks = NotRun::Lacks(format!("{what} {name} is not there"));
+        (!name.is_empty() && !Path::new(&name).exists()).then_some(lacks)
+    };
+    if let Some(rest) = file.strip_prefix(b"#!") {
+        let line = rest.split(|byte| *byte == b'\n').next()?.trim_ascii();
+        return missing("its interpreter", line.split(u8::is_ascii_whitespace).next()?);
+    }
+    if !file.starts_with(b"\x7fELF") {
+        return Some(NotRun::Nothing);
+    }
+    // Class and byte order, and the processor.
+    if file.get(4..6) != own.get(4..6) || file.get(18..20) != own.get(18..20) {
+        let this = std::env::consts::ARCH;
+        return Some(NotRun::Lacks(format!("built for another processor than this one, which is {this}")));
+    }
+    missing("its loader", loader(&file)?)
+}
+
+/// The program that loads an executable of 64 bits, low byte first.
+fn loader(file: &[u8]) -> Option<&[u8]> {
+    const INTERPRETER: u64 = 3;
+    let number = |at: usize, bytes: usize| {
+        let part = file.get(at..at + bytes)?;
+        Some(part.iter().rev().fold(0u64, |number, byte| number << 8 | u64::from(*byte)))
+    };
+    let (start, size, count) = (number(32, 8)? as usize, number(54, 2)? as usize, number(56, 2)? as usize);
+    let headers = (0..count).map(|i| start.saturating_add(i * size));
+    let header = headers.into_iter().find(|at| number(*at, 4) == Some(INTERPRETER))?;
+    let (offset, bytes) = (number(header + 8, 8)? as usize, number(header + 32, 8)? as usize);
+    file.get(offset..offset.checked_add(bytes)?)?.split(|byte| *byte == 0).next()
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_says_why_it_does_not_run() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("program");
+        let why = |bytes: &[u8]| {
+            fs::write(&path, bytes).expect("written");
+            why_not(&path)
+        };
+        let lacks = |what: &str| Some(NotRun::Lacks(what.into()));
+        assert_eq!(why(b"notes"), Some(NotRun::Nothing));
+        assert_eq!(why(b"#!/bin/sh\n"), None);
+        assert_eq!(why(b"#! /no/such/shell -x\n"), lacks("its interpreter /no/such/shell is not there"));
+        let own = fs::read(build_info::own_program()).expect("read");
+        assert_eq!(why(&own), None);
+        let mut other = own.clone();
+        other[18] ^= 0xff;
+        let Some(NotRun::Lacks(what)) = why(&other) else { panic!("it was built for another processor") };
+        assert!(what.starts_with("built for another processor"), "{what}");
+        // Tests are linked to the system's libraries.
+        let name = loader(&own).expect("a loader").to_vec();
+        let at = own.windows(name.len()).position(|part| part == name).expect("there");
+        let mut other = own;
+        other[at + name.len() - 1] ^= 1;
+        let Some(NotRun::Lacks(what)) = why(&other) else { panic!("its loader is not there") };
+        assert!(what.starts_with("its loader /"), "{what}");
+        // Damaged anywhere: an answer or none, never a panic.
+        (0..64).for_each(|end| drop(why(&other[..end])));
+        other[32..64].fill(0xff);
+        assert_eq!(why(&other), None);
+    }
+}

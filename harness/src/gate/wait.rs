@@ -1,0 +1,158 @@
+//! Waits for a command, cargo or git, that may never end: Ctrl-C ends it with all that it started, and once a minute a
+//! line says what is waited for.
+
+use crate::interrupt;
+use crate::output::note;
+use std::fs::File;
+use std::io::{self, Read, Seek};
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// Between two lines that say what is waited for.
+const EVERY: Duration = Duration::from_secs(60);
+/// Between two looks, at most; the first come sooner, because git answers within milliseconds.
+const LOOK: Duration = Duration::from_millis(50);
+/// How long a command that is told to stop may clean up before it is killed.
+#[cfg(unix)]
+const STOPPING: Duration = Duration::from_millis(500);
+
+/// How a command ended.
+pub struct Ended {
+    /// Its exit status.
+    pub status: ExitStatus,
+    /// What it printed to stdout.
+    pub stdout: Vec<u8>,
+    /// What it printed to stderr, unless that is this program's.
+    pub stderr: String,
+}
+
+/// Why a command has no end.
+#[derive(Debug)]
+pub enum Failed {
+    /// It could not be run.
+    NotRun(io::Error),
+    /// The user stopped it.
+    Interrupted,
+}
+
+impl From<io::Error> for Failed {
+    fn from(error: io::Error) -> Self {
+        Self::NotRun(error)
+    }
+}
+
+/// Says once a minute what is waited for.
+pub struct Patience {
+    what: String,
+    start: Instant,
+    said: u32,
+    nap: Duration,
+}
+
+impl Patience {
+    /// `what` follows "waiting for".
+    pub fn new(what: impl Into<String>) -> Self {
+        Self { what: what.into(), start: Instant::now(), said: 0, nap: Duration::from_millis(1) }
+    }
+
+    /// Sleeps until the next look; false when the user wants to wait no longer.
+    pub fn wait(&mut self) -> bool {
+        if interrupt::requested() {
+            return false;
+        }
+        if self.start.elapsed() > EVERY * (self.said + 1) {
+            self.said += 1;
+            note(format!("waiting for {} since {} min; Ctrl-C ends it", self.what, self.said));
+        }
+        std::thread::sleep(self.nap);
+        self.nap = (self.nap * 2).min(LOOK);
+        true
+    }
+}
+
+/// Runs `command` to its end. Its stderr is kept for the caller, or goes where this program's does if `shown`.
+pub fn run(command: &mut Command, what: &str, shown: bool) -> Result<Ended, Failed> {
+    // Files, not pipes: a pipe ends with the last of its holders, which may be a server that the command left behind.
+    let (mut stdout, mut stderr) = (tempfile::tempfile()?, tempfile::tempfile()?);
+    command.stdin(Stdio::null()).stdout(stdout.try_clone()?);
+    command.stderr(if shown { Stdio::inherit() } else { stderr.try_clone()?.into() });
+    detach(command);
+    let mut child = command.spawn()?;
+    let group = interrupt::end_with_this(child.id());
+    let mut patience = Patience::new(what);
+    let status = loop {
+        if let Some(status) = child.try_wait()? {
+            break status;
+        }
+        if !patience.wait() {
+            stop(&mut child);
+            return Err(Failed::Interrupted);
+        }
+    };
+    drop(group);
+    let stderr = String::from_utf8_lossy(&read(&mut stderr)?).into_owned();
+    Ok(Ended { status, stdout: read(&mut stdout)?, stderr })
+}
+
+fn read(file: &mut File) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.rewind()?;
+    file.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Gives the command a session of its own, so that all it starts can be ended together, and so that nothing in it can
+/// wait for a password on this program's terminal.
+#[cfg(unix)]
+fn detach(command: &mut Command) {
+    use std::os::unix::process::CommandExt;
+    let parent = std::process::id();
+    let settle = move || {
+        nix::unistd::setsid()?;
+        #[cfg(target_os = "linux")]
+        nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)?;
+        // A parent that ended before it could be bound to sends no signal.
+        if std::os::unix::process::parent_id() != parent {
+            return Err(io::Error::other("its parent is gone"));
+        }
+        Ok(())
+    };
+    // SAFETY: between fork and exec `settle` makes system calls only: it takes no lock and no memory.
+    unsafe { command.pre_exec(settle) };
+}
+
+#[cfg(not(unix))]
+fn detach(_: &mut Command) {}
+
+/// Ends the command and all of its session that did not leave it.
+fn stop(child: &mut std::process::Child) {
+    #[cfg(unix)]
+    {
+        use nix::sys::signal::{Signal, killpg};
+        let group = nix::unistd::Pid::from_raw(child.id() as i32);
+        // It has not been waited for, so its number is still its own; git removes its locks.
+        let _ = killpg(group, Signal::SIGTERM);
+        std::thread::sleep(STOPPING);
+        let _ = killpg(group, Signal::SIGKILL);
+    }
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_command_says_is_kept_and_nothing_it_left_is_waited_for() {
+        let mut command = Command::new("sh");
+        // Longer than any test may take, and it holds what the command printed to.
+        command.args(["-c", "sleep 600 & echo $!; echo why >&2; exit 3"]);
+        let ended = run(&mut command, "a shell", false).expect("ran");
+        let left = String::from_utf8_lossy(&ended.stdout).trim().parse().expect("a process id");
+        assert_eq!((ended.status.code(), ended.stderr.as_str()), (Some(3), "why\n"));
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(left), nix::sys::signal::Signal::SIGKILL).expect("runs");
+        let missing = run(&mut Command::new("/no/such/program"), "nothing", false).err().expect("not there");
+        assert!(matches!(missing, Failed::NotRun(e) if e.kind() == io::ErrorKind::NotFound));
+    }
+}

@@ -1,0 +1,200 @@
+//! What a program says of its build is what git says when it is built, in whatever kind of checkout. The build script is
+//! tried on a small workspace of its own.
+#![cfg(unix)]
+
+mod common;
+
+use common::repository::{Repository, git};
+use std::path::Path;
+use std::process::Command;
+
+const PROGRAM: &str = r#"
+fn main() {
+    let _ = (kernels::REVISION, include_str!("../../scenarios/one.toml"));
+    println!("{} {}", env!("TRITBENCH_GIT_COMMIT"), env!("TRITBENCH_GIT_DIRTY"));
+}
+"#;
+
+fn workspace() -> Repository {
+    let repository = Repository::new();
+    repository.write("harness/build.rs", include_str!("../build.rs"));
+    repository.write("harness/src/main.rs", PROGRAM);
+    repository.write("scenarios/one.toml", "summary = \"one\"\n");
+    repository.write(".gitignore", "/target\n/reports/runs\n");
+    repository.write("reports/README", "x\n");
+    repository.commit("facts");
+    repository
+}
+
+fn cargo(root: &Path) -> Command {
+    let mut cargo = Command::new("cargo");
+    cargo.args(["build", "--offline", "-p", "harness"]).current_dir(root);
+    cargo.env_remove("CARGO_TARGET_DIR").env_remove("CARGO_BUILD_TARGET");
+    cargo
+}
+
+/// Commit and cleanness as the program says them, and what cargo said.
+fn built(root: &Path, settings: &[(&str, &str)]) -> (String, String) {
+    let output = cargo(root).envs(settings.iter().copied()).output().expect("cargo runs");
+    let said = common::stderr(&output);
+    assert!(output.status.success(), "{said}");
+    let printed = Command::new(root.join("target/debug/harness")).output().expect("runs");
+    (common::stdout(&printed).trim().to_owned(), said)
+}
+
+fn says(root: &Path) -> String {
+    built(root, &[]).0
+}
+
+/// The same as git says it.
+fn truth(root: &Path) -> String {
+    let changed = !git(root, &["status", "--porcelain"]).is_empty();
+    format!("{} {changed}", git(root, &["rev-parse", "HEAD"]))
+}
+
+/// The longest that a file system takes two changes for one, and more than a racy index.
+fn a_moment() {
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+}
+
+#[test]
+fn every_input_counts_and_what_is_none_does_not() {
+    let repository = workspace();
+    let root = repository.root();
+    assert!(says(&root).ends_with(" false"));
+    // Built again only where something changed: cargo says of each package whether it was.
+    let fresh = || {
+        let output = cargo(&root).arg("--message-format=json").output().expect("cargo runs");
+        common::stdout(&output)
+            .lines()
+            .filter(|line| line.contains("\"fresh\":"))
+            .all(|line| line.contains("\"fresh\":true"))
+    };
+    assert!(fresh());
+    for path in ["scenarios/one.toml", "reports/README", "Cargo.toml", "kernels/src/lib.rs"] {
+        a_moment();
+        let before = std::fs::read_to_string(root.join(path)).expect("there");
+        repository.write(path, &format!("{before}\n"));
+        assert_eq!(says(&root), truth(&root), "{path} is edited");
+        a_moment();
+        repository.write(path, &before);
+        assert_eq!(says(&root), truth(&root), "{path} is as it was");
+    }
+    // Untracked inputs, the last in a folder that has nothing else.
+    for path in ["harness/src/other.rs", "scenarios/two.toml", "kernels/benches/one.rs"] {
+        a_moment();
+        repository.write(path, "");
+        assert!(says(&root).ends_with(" true"), "{path} is there");
+        a_moment();
+        std::fs::remove_file(root.join(path)).expect("removed");
+        assert!(says(&root).ends_with(" false"), "{path} is gone");
+    }
+    // What a run writes is no input.
+    a_moment();
+    repository.write("run/receipt.json", "{}");
+    repository.write("reports/runs/one/receipt.json", "{}");
+    assert!(fresh() && says(&root).ends_with(" false"));
+    // An input that git forgot.
+    repository.git(&["rm", "--quiet", "--cached", "scenarios/one.toml"]);
+    repository.commit("forgotten");
+    repository.git(&["rm", "--quiet", "--cached", "scenarios/one.toml"]);
+    repository.git(&["commit", "--quiet", "-m", "without it"]);
+    assert_eq!(says(&root), truth(&root));
+    assert!(says(&root).ends_with(" true"));
+}
+
+#[test]
+fn every_kind_of_checkout_says_its_commit() {
+    let repository = workspace();
+    let root = repository.root();
+    says(&root);
+    let no_log = |folder: &Path| git(folder, &["config", "core.logAllRefUpdates", "false"]);
+    let from = root.display().to_string();
+    let at = |name: &str| repository.folder().join(name);
+    let name = |name: &str| at(name).display().to_string();
+    repository.git(&["worktree", "add", "--quiet", &name("linked"), "-b", "linked"]);
+    repository.git(&["worktree", "add", "--quiet", "--detach", &name("detached")]);
+    git(repository.folder(), &["clone", "--quiet", &from, "unlogged"]);
+    git(repository.folder(), &["clone", "--quiet", &from, "packed"]);
+    let _ = std::fs::remove_dir_all(at("unlogged/.git/logs"));
+    let _ = std::fs::remove_dir_all(at("packed/.git/logs"));
+    no_log(&at("unlogged"));
+    no_log(&at("packed"));
+    git(&at("packed"), &["pack-refs", "--all"]);
+    std::fs::create_dir(at("outer")).expect("made");
+    git(&at("outer"), &["init", "--quiet"]);
+    git(&at("outer"), &["submodule", "--quiet", "add", &from, "inner"]);
+    for folder in [root, at("linked"), at("detached"), at("unlogged"), at("packed"), at("outer/inner")] {
+        assert_eq!(says(&folder), truth(&folder), "{}", folder.display());
+        a_moment();
+        git(&folder, &["commit", "--quiet", "--allow-empty", "-m", "next"]);
+        assert_eq!(says(&folder), truth(&folder), "{} after a commit", folder.display());
+        // A branch that is moved without a commit or a checkout.
+        a_moment();
+        git(&folder, &["update-ref", "HEAD", "HEAD~1"]);
+        assert_eq!(says(&folder), truth(&folder), "{} after its branch was moved", folder.display());
+    }
+}
+
+#[test]
+fn another_repository_is_not_asked() {
+    let repository = workspace();
+    let commit = repository.git(&["rev-parse", "HEAD"]);
+    // A hook tells its own git where to work.
+    let outer = repository.folder().join("outer");
+    std::fs::create_dir(&outer).expect("made");
+    git(&outer, &["init", "--quiet"]);
+    git(&outer, &["commit", "--quiet", "--allow-empty", "-m", "outer"]);
+    let folder = outer.join(".git").display().to_string();
+    let hook = [("GIT_DIR", folder.as_str()), ("GIT_WORK_TREE", "/"), ("GIT_INDEX_FILE", "/no/such/index")];
+    assert_eq!(built(&repository.root(), &hook).0, format!("{commit} false"));
+    // An archive, unpacked in another's repository and at its root, tracked there and not.
+    for (name, tracked) in [("inside", false), ("inside", true), ("", false)] {
+        let at = outer.join(name);
+        std::fs::create_dir_all(&at).expect("made");
+        unpack(&repository, &at);
+        if tracked {
+            git(&outer, &["add", "--all", name]);
+            git(&outer, &["commit", "--quiet", "-m", "vendored"]);
+            std::fs::remove_dir_all(at.join("target")).expect("removed");
+        }
+        let (says, warned) = built(&at, &[]);
+        assert_eq!(says, "", "{name}: another repository's commit is none");
+        assert!(warned.contains("will name no commit: the repository at "), "{warned}");
+    }
+    let nowhere = repository.folder().join("nowhere");
+    std::fs::create_dir(&nowhere).expect("made");
+    unpack(&repository, &nowhere);
+    let (says, warned) = built(&nowhere, &[]);
+    assert!(says.is_empty() && warned.contains("not a git repository"), "{warned}");
+}
+
+/// Git refuses, then it is told to trust the folder: the next build asks again.
+#[test]
+fn a_refusal_is_a_warning_until_git_answers() {
+    let repository = workspace();
+    let refuses = [("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1"), ("HOME", "/no/such/home")];
+    let rust = ["CARGO_HOME", "RUSTUP_HOME"].map(|name| (name, rust_folder(name)));
+    let settings: Vec<(&str, &str)> = refuses.into_iter().chain(rust.iter().map(|(n, v)| (*n, v.as_str()))).collect();
+    let (says, warned) = built(&repository.root(), &settings);
+    assert!(
+        says.is_empty() && warned.contains("detected dubious ownership") && warned.contains("safe.directory"),
+        "{warned}"
+    );
+    let (says, warned) = built(&repository.root(), &[]);
+    assert!(says == truth(&repository.root()) && !warned.contains("warning"), "{says}: {warned}");
+}
+
+/// Where Rust keeps things, for a build with another home.
+fn rust_folder(name: &str) -> String {
+    let home = std::env::var("HOME").unwrap_or_default();
+    let folder = if name == "CARGO_HOME" { ".cargo" } else { ".rustup" };
+    std::env::var(name).unwrap_or_else(|_| format!("{home}/{folder}"))
+}
+
+/// The sources without git, as a release has them.
+fn unpack(repository: &Repository, at: &Path) {
+    let archive = format!("git archive HEAD | tar -x -C '{}'", at.display());
+    let unpacked = Command::new("sh").args(["-c", &archive]).current_dir(repository.root()).status();
+    assert!(unpacked.expect("sh runs").success());
+}
