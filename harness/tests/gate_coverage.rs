@@ -41,6 +41,7 @@ fn a_build_that_lacks_a_kernel_of_the_baseline_does_not_pass() {
     let less = dir.path().join("less.sh");
     std::fs::write(&less, format!("#!/bin/sh\nTRITBENCH_CPU_FEATURES=none exec '{}' \"$@\"\n", own()))
         .expect("written");
+    std::fs::set_permissions(&less, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("made executable");
     let less = text(&less);
     let gate = |against: &str, current: &str, rest: &[&str]| {
         let args = ["gate", "--against", against, "--current", current, "--scenario", &text(&path)];
