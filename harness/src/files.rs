@@ -150,6 +150,12 @@ fn check_writable(path: &Path) -> Result<()> {
     Ok(())
 }
 
+/// The deepest part of `path` that is there.
+pub fn deepest_existing(path: &Path) -> &Path {
+    let there = path.ancestors().find(|p| !p.as_os_str().is_empty() && p.exists());
+    there.unwrap_or(Path::new("."))
+}
+
 /// The folder to put the temporary file in: a bare file name lives in the current one.
 fn parent(path: &Path) -> PathBuf {
     match path.parent() {

@@ -96,7 +96,7 @@ fn annotations_and_test_reports_follow_the_outcome() {
         let cases = cases(&receipt);
         let of_gate = || cases.iter().filter(|c| c.suite == "gate");
         assert_eq!(of_gate().any(|c| matches!(c.state, State::Failed(_))), outcome == Outcome::Fail, "{cases:?}");
-        let last = of_gate().last().expect("the outcome");
+        let last = of_gate().next_back().expect("the outcome");
         let as_it_must = match weight(outcome) {
             Weight::Good => last.state == State::Passed,
             Weight::Bad => matches!(last.state, State::Failed(_)),

@@ -100,6 +100,7 @@ pub fn run(command: &BaselineCommand, out: &Output) -> Result<()> {
 fn save(args: &BaselineSaveArgs, out: &Output) -> Result<()> {
     let store = Store::new(args.dir.as_deref());
     store.check_name(&args.name, args.replace)?;
+    store.try_out()?;
     let (mut scenario, text) = Scenario::load_of_any_build(&args.scenario)?;
     if !args.full {
         scenario.make_quick();

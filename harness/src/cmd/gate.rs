@@ -59,7 +59,7 @@ pub struct GateArgs {
     /// The same as --format json
     #[arg(long, conflicts_with = "format")]
     pub json: bool,
-    /// Also fail when a kernel is left out or the build has uncommitted changes
+    /// Also fail when anything is left out, for want of a baseline or of this CPU, or a build has uncommitted changes
     #[arg(long)]
     pub strict: bool,
     /// Run folder to write; a new one in reports/runs by default

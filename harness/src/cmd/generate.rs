@@ -305,10 +305,7 @@ pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
         seed: (sampling != Sampling::Greedy).then_some(args.seed),
         ..report(prompt, &generation, &selection, &bench, &decoder)
     };
-    if let Some(path) = &args.receipt {
-        let json = serde_json::to_vec_pretty(&report).map_err(|e| Error::failed(format!("cannot write JSON: {e}")))?;
-        crate::files::write_named(path, &json, args.force)?;
-    }
+    // Printed first: a file that cannot be written takes nothing with it.
     if args.model.json {
         out.json(&report)?;
     } else {
@@ -317,6 +314,10 @@ pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
     }
     for text in &report.warnings {
         note(format!("warning: {text}"));
+    }
+    if let Some(path) = &args.receipt {
+        let json = serde_json::to_vec_pretty(&report).map_err(|e| Error::failed(format!("cannot write JSON: {e}")))?;
+        crate::files::write_named(path, &json, args.force)?;
     }
     match report.stop_reason {
         StopReason::Interrupted => Err(Error::interrupted("interrupted; the text so far is above")),

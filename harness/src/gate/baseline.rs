@@ -2,7 +2,7 @@
 //! of another day says nothing about today's machine.
 
 use crate::error::{Error, Result};
-use crate::files::{read_limited, write_atomic};
+use crate::files::{deepest_existing, read_limited, write_atomic};
 use crate::output::note;
 use model::hash::sha256_hex;
 use receipt::{Build, ExactCheck};
@@ -78,6 +78,13 @@ impl Store {
             return Err(Error::input(format!("baseline {name} exists; use another name or --replace")));
         }
         Ok(())
+    }
+
+    /// Tries whether a baseline could be saved, before what it is to hold is computed. Leaves nothing behind.
+    pub fn try_out(&self) -> Result<()> {
+        tempfile::tempfile_in(deepest_existing(&self.folder)).map(|_| ()).map_err(|e| {
+            Error::input(format!("cannot write in {}: {e}; name another folder with --dir", self.folder.display()))
+        })
     }
 
     /// Saves a baseline with its program: whole, or not at all. An earlier one of this name stays until the new one is

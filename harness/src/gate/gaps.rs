@@ -88,7 +88,7 @@ pub fn not_repeated(stored: &[ExactCheck], kernels: &[Offer], cells: &[JobCell])
     let cut = cells.iter().any(|cell| cell.residency == Residency::L2);
     let place = |subject: &str| if cut { without_rows(subject) } else { subject.to_owned() };
     let covered: Vec<(String, String)> =
-        cells.iter().map(|cell| output_of(cell)).map(|(kernel, subject)| (kernel, place(&subject))).collect();
+        cells.iter().map(output_of).map(|(kernel, subject)| (kernel, place(&subject))).collect();
     // An operation that a build lacks is a row already.
     let possible = |check: &&ExactCheck| {
         let word = check.subject.split([' ', ',']).next().unwrap_or_default();

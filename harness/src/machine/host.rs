@@ -188,7 +188,7 @@ fn narrowing(quota: Option<f64>, affinity: Option<&str>, online: Option<usize>) 
     match (by_quota, affinity.zip(allowed).filter(|(_, n)| few(*n, online))) {
         (Some(cpus), _) => format!(", because a control group allows {cpus:.2} CPUs of time"),
         (None, Some((list, _))) => {
-            format!(", because it is bound to {list} of this machine's CPUs (taskset, a cpuset or a container)")
+            format!(", because it is bound to CPU(s) {list} (taskset, a cpuset or a container)")
         }
         (None, None) => String::new(),
     }
@@ -223,7 +223,7 @@ mod tests {
     fn what_leaves_fewer_cpus_is_named() {
         let said = |quota, affinity, online| narrowing(quota, affinity, online);
         assert_eq!(said(Some(1.5), Some("0-7"), Some(8)), ", because a control group allows 1.50 CPUs of time");
-        assert!(said(Some(6.0), Some("0-1,5"), Some(8)).starts_with(", because it is bound to 0-1,5 of this"));
+        assert!(said(Some(6.0), Some("0-1,5"), Some(8)).starts_with(", because it is bound to CPU(s) 0-1,5 ("));
         assert_eq!([said(None, Some("0-7"), Some(8)), said(Some(9.0), Some("0-7"), Some(8))], ["", ""]);
         assert_eq!([said(None, None, None), said(Some(4.0), Some("0-63"), Some(2))], ["", ""]);
     }

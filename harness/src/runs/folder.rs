@@ -2,6 +2,7 @@
 //! found afterwards.
 
 use crate::error::{Error, Result};
+use crate::files::deepest_existing;
 use crate::output::note;
 use receipt::{RECEIPT_FILE, Receipt};
 use std::fs;
@@ -45,7 +46,7 @@ impl RunFolder {
         if asked.exists() && !asked.is_dir() {
             return Err(unwritable(&asked, &std::io::Error::other("it is a file")));
         }
-        try_writing(existing(&asked)).map_err(|e| unwritable(&asked, &e))
+        try_writing(deepest_existing(&asked)).map_err(|e| unwritable(&asked, &e))
     }
 
     /// Where it is.
@@ -53,8 +54,8 @@ impl RunFolder {
         &self.path
     }
 
-    /// Writes the first receipt, after moving what the folder already holds of a run to `earlier/` inside it: any of it,
-    /// since a page without its receipt is another run's too.
+    /// Writes the first receipt, after moving what the folder already holds of a run to `earlier/` inside it: any of
+    /// it, since a page without its receipt is another run's too.
     pub fn begin(&mut self, receipt: &Receipt) -> Result<()> {
         if OUTPUTS.iter().any(|name| self.path.join(name).exists()) {
             let earlier = self.path.join("earlier");
@@ -106,12 +107,6 @@ fn runs() -> PathBuf {
 
 fn unwritable(folder: &Path, error: &std::io::Error) -> Error {
     Error::input(format!("cannot write the run folder {}: {error}; name another with --out", folder.display()))
-}
-
-/// The deepest part of `path` that is there.
-fn existing(path: &Path) -> &Path {
-    let there = path.ancestors().find(|p| !p.as_os_str().is_empty() && p.exists());
-    there.unwrap_or(Path::new("."))
 }
 
 /// Writes as much as a run does to a file without a name, which is gone even after a kill.

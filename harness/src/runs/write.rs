@@ -68,7 +68,8 @@ mod tests {
         let mut left: Vec<PathBuf> =
             std::fs::read_dir(dir.path().join("charts")).expect("there").flatten().map(|e| e.path()).collect();
         let mut wanted = [second.charts, vec![own]].concat();
-        (left.sort(), wanted.sort());
+        left.sort();
+        wanted.sort();
         assert_eq!(left, wanted);
     }
 }

@@ -3,7 +3,7 @@
 use super::anchors;
 use crate::gate_words::{Weight, by_gravity, columns, differing, outcome_word, place, sides, speeds, weight};
 use crate::query;
-use receipt::judge::coverage;
+use receipt::judge::{builds, coverage};
 use receipt::{ExactCheck, GateCell, GateRecord, Outcome, Receipt};
 use serde::Serialize;
 
@@ -15,6 +15,8 @@ pub struct GateView {
     reason: String,
     next_step: String,
     sides: String,
+    /// Where the builds differ in more than their commit.
+    builds: Option<String>,
     inject: Option<String>,
     families: Vec<FamilyGate>,
     agree: usize,
@@ -76,6 +78,7 @@ impl GateView {
             reason: record.reason.clone(),
             next_step: record.next_step.clone(),
             sides: sides(record),
+            builds: builds::beside(record),
             inject: record.inject.as_ref().map(planted),
             families: families(receipt, record),
             agree: record.checks.iter().filter(|c| c.passed).count(),

@@ -24,8 +24,6 @@ const STOLEN: f64 = 0.01;
 const INTERRUPTED: f64 = 0.2;
 /// Least pages swapped: a few are on any machine.
 const SWAPPED_PAGES: u64 = 1000;
-/// Least move of the clock, as a share of its median.
-const CLOCK: f64 = 0.1;
 
 /// `a control group allows 0.30 CPUs of time for 1 thread`: the quota, for the warning before a run and for its report.
 pub fn quota_in_words(cpus: f64, threads: usize) -> String {
@@ -42,7 +40,7 @@ pub fn disturbances(receipt: &Receipt) -> Vec<Disturbance> {
     let quota = quota(receipt);
     // A thread that a quota stops is counted as interrupted too.
     let others = if quota.is_none() { interrupted(receipt) } else { None };
-    [quota, swapped(receipt), stolen(receipt), others, clock(receipt), hot(receipt)].into_iter().flatten().collect()
+    [quota, swapped(receipt), stolen(receipt), others, hot(receipt)].into_iter().flatten().collect()
 }
 
 /// All of them in sentences; empty where there is none.
@@ -110,15 +108,6 @@ fn interrupted(receipt: &Receipt) -> Option<Disturbance> {
         text: format!("The system interrupted {} of the timed epochs for other programs", figures::percent(share)),
         remedy: "stop what else runs on this machine, or pin with --pin, and run again",
         evidence: if receipt.gate.is_some() { "/gate/cells" } else { "/micro" },
-    })
-}
-
-fn clock(receipt: &Receipt) -> Option<Disturbance> {
-    let clock = receipt.limits.as_ref()?.clock_ghz.as_ref()?;
-    (clock.high - clock.low > CLOCK * clock.median).then(|| Disturbance {
-        text: format!("The clock moved between {:.2} and {:.2} GHz", clock.low, clock.high),
-        remedy: "fix the frequency governor or let the CPU cool, and run again",
-        evidence: "/limits/clock_ghz",
     })
 }
 
@@ -216,14 +205,5 @@ mod tests {
         found = texts(&receipt);
         assert!(found.len() == 2 && found[0].starts_with("A CPU quota stopped this run once"), "{found:?}");
         assert!(!found.iter().any(|text| text.contains("other programs")), "the quota interrupts too: {found:?}");
-    }
-
-    #[test]
-    fn a_moving_clock_is_named() {
-        let mut receipt = fixture::complete();
-        receipt.limits = Some(fixture::limits());
-        assert_eq!(texts(&receipt), [""; 0]);
-        receipt.limits.as_mut().expect("there").clock_ghz.as_mut().expect("there").low = 2.0;
-        assert_eq!(texts(&receipt), ["The clock moved between 2.00 and 4.00 GHz"]);
     }
 }
