@@ -151,14 +151,15 @@ fn a_cell_whose_worker_dies_says_so_and_the_others_are_compared() {
     }
 }
 
-/// What starts the worker passes on stdin and stdout only, and from the second cell on the worker is not heard any more.
+/// What starts the worker passes on stdin and stdout only, and from the second cell on nothing of what it says.
 #[test]
 fn a_cell_whose_worker_falls_silent_says_so_and_the_others_are_compared() {
     let dir = TempDir::new().expect("a folder");
     let silent = dir.path().join("silent.sh");
     let script = format!(
         "#!/bin/sh\n\
-         [ \"$2\" = --channel ] && {{ echo 'this command is started by tritbench itself, with a socket to speak over' >&2; exit 2; }}\n\
+         why='this command is started by tritbench itself, with a socket to speak over'\n\
+         [ \"$2\" = --channel ] && {{ echo \"$why\" >&2; exit 2; }}\n\
          '{}' \"$@\" | while IFS= read -r line; do\n\
          case $line in *prepared*) cells=x$cells ;; esac\n\
          [ \"$cells\" != xx ] || cat >/dev/null\n\

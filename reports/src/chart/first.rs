@@ -1,5 +1,5 @@
-//! The two pictures of the first screen: one product, weights from memory; and whole text. A row a kernel, both families
-//! on one axis, each with its share of the machine's limit. A kernel of another kind is one more row.
+//! The two pictures of the first screen: one product, weights from memory; and whole text. A row a kernel, both
+//! families on one axis, each with its share of the machine's limit. A kernel of another kind is one more row.
 
 use super::canvas::{
     Anchor, CLAIM, Canvas, Font, GRID, HEADING, INK, LABEL, MUTED, NOTE, Pattern, SERIES, STRONG, SURFACE, Scale, draw,

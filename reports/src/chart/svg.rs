@@ -1,5 +1,5 @@
-//! A plotters backend that writes SVG for a page: whole pixels, one path for a run of lines, triangles or dots that look
-//! alike (a trace of a thousand rounds would otherwise be a thousand elements), no attribute that says what is the
+//! A plotters backend that writes SVG for a page: whole pixels, one path for a run of lines, triangles or dots that
+//! look alike (a trace of a thousand rounds would otherwise be a thousand elements), no attribute that says what is the
 //! default anyway. Its colours are those of `canvas::THEMED` where the page may recolour them.
 
 use plotters_backend::{

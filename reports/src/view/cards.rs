@@ -1,4 +1,5 @@
-//! What stands below the pictures: what to use when, what is worth knowing, what is not settled and what would settle it.
+//! What stands below the pictures: what to use when, what is worth knowing, what is not settled and what would
+//! settle it.
 
 use super::anchors;
 use super::findings::FindingView;
