@@ -66,7 +66,8 @@ fn a_gate_that_waits_says_for_what_and_ends_with_one_signal() {
     let repository = Repository::new();
     let started_file = repository.folder().join("started");
     let endless = "fn main() {\n    std::fs::write(std::env::var_os(\"STARTED\").unwrap(), \
-                   std::process::id().to_string()).unwrap();\n    std::thread::sleep(std::time::Duration::from_secs(6000));\n}\n";
+                   std::process::id().to_string()).unwrap();\n    \
+                   std::thread::sleep(std::time::Duration::from_secs(6000));\n}\n";
     repository.write("kernels/build.rs", endless);
     repository.commit("endless");
     for signals in [1, 2] {
