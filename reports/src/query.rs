@@ -56,6 +56,20 @@ pub fn headline(receipt: &Receipt, family: Family, op: Operation, residency: Res
     })
 }
 
+/// One matrix times one vector, of each family that has it, where most is read: from memory, else from the furthest cache
+/// that was measured.
+pub fn products(receipt: &Receipt) -> Vec<(Family, &MicroCell)> {
+    let at = |place: Residency| -> Vec<(Family, &MicroCell)> {
+        let timed = |family| {
+            let cell = headline(receipt, family, Operation::Gemv, place)?;
+            (!cell.rounds.is_empty()).then_some((family, cell))
+        };
+        Family::ALL.into_iter().filter_map(timed).collect()
+    };
+    let places = [Residency::Dram, Residency::Llc, Residency::L2].map(at);
+    places.into_iter().find(|cells| !cells.is_empty()).unwrap_or_default()
+}
+
 /// All headline cells of a family, `gemv` first, the nearest cache before memory.
 pub fn headlines(receipt: &Receipt, family: Family) -> Vec<&MicroCell> {
     let mut ops: Vec<Operation> = Vec::new();

@@ -8,9 +8,7 @@ use super::parts::{Chart, not_drawn, ticks};
 use super::text;
 use crate::{query, seed};
 use receipt::judge::{Direction, bound};
-use receipt::{
-    Family, GenerationKernel, MicroCell, MicroSummary, Operation, Ratio, Receipt, Residency, figures, titles,
-};
+use receipt::{Family, GenerationKernel, MicroCell, MicroSummary, Ratio, Receipt, figures, titles};
 
 /// Two of them stand side by side.
 const WIDTH: i32 = 600;
@@ -73,15 +71,9 @@ fn group(family: Family, rows: Vec<Row<'_>>, words: String) -> Group<'_> {
     Group { title, color, rows, words }
 }
 
-/// One matrix times one vector where most is read: from memory, else from the furthest cache that was measured.
+/// One matrix times one vector.
 fn products(receipt: &Receipt) -> Option<Picture<'_>> {
-    let cells_at = |place: Residency| {
-        let head = |family| query::headline(receipt, family, Operation::Gemv, place);
-        Family::ALL.map(|family| Some((family, head(family).filter(|cell| !cell.rounds.is_empty())?)))
-    };
-    let places = [Residency::Dram, Residency::Llc, Residency::L2].map(cells_at);
-    let cells = places.into_iter().find(|cells| cells.iter().any(Option::is_some))?;
-    let cells: Vec<(Family, &MicroCell)> = cells.into_iter().flatten().collect();
+    let cells = query::products(receipt);
     let (_, cell) = *cells.last()?;
     let place = titles::residency(cell.residency);
     let title = match leader(cell) {

@@ -16,7 +16,7 @@ use receipt::figures;
 use receipt::judge::{coverage, medians};
 use receipt::{Family, GenerationKernel, LutFinding, Receipt};
 
-/// The page's first sentence, its figures, both families, end to end. With `look.full` every table, shares of bounds
+/// The page's first sentence, then the one table that matters. With `look.full` every table, shares of bounds
 /// included.
 pub fn summary(receipt: &Receipt, look: Look) -> String {
     let mut out = vec![wrapped(&first_sentence(receipt), look.width)];
@@ -24,9 +24,14 @@ pub fn summary(receipt: &Receipt, look: Look) -> String {
     if !open.is_empty() {
         out.push(wrapped(&open.join(" "), look.width));
     }
-    out.extend(figures_of(receipt, look));
+    let matters = if look.full { None } else { tables::products(receipt, look) };
+    let is_short = matters.is_some();
+    if !is_short {
+        out.extend(figures_of(receipt, look));
+    }
     out.extend(receipt.gate.as_ref().and_then(|g| tables::gate(g, look)));
-    for family in Family::ALL {
+    out.extend(matters);
+    for family in Family::ALL.into_iter().filter(|_| !is_short) {
         if let Some(table) = tables::stages(receipt, family, look) {
             let title = format!("{}: speed-up over the first row", query::family_title(family));
             out.push(format!("{}\n{table}", wrapped(&title, look.width)));
@@ -44,7 +49,7 @@ pub fn summary(receipt: &Receipt, look: Look) -> String {
             out.push(format!("{}\n{table}", wrapped(&title, look.width)));
         }
     }
-    for family in Family::ALL {
+    for family in Family::ALL.into_iter().filter(|_| !is_short) {
         if let Some(table) = tables::generation(receipt, family, look) {
             out.push(table);
         }

@@ -19,6 +19,39 @@ fn column(c: &MicroCell) -> String {
     format!("{}\n{}\n{}", c.op, query::shape(c), query::residency(c.residency))
 }
 
+/// The table that matters: of every kernel its speed-up over its family's first row, its share of the machine's limit,
+/// its direction against the kernel it builds on, and whole text.
+pub fn products(receipt: &Receipt, look: Look) -> Option<String> {
+    let cells = query::products(receipt);
+    let (_, cell) = cells.last()?;
+    let mut table =
+        Rows::new(["kernel", "speed-up", "of limit", "against the kernel\nit builds on", "whole text,\ntokens/s"]);
+    table.left = vec![3];
+    let generated = receipt.generation.iter().flat_map(|generation| &generation.kernels);
+    let tokens = |kernel: &str| {
+        let own = generated.clone().find(|k| k.kernel == kernel && k.decode_tokens_per_s > 0.0);
+        own.map_or_else(String::new, |k| figures::number(k.decode_tokens_per_s))
+    };
+    for (_, cell) in &cells {
+        let best = query::fastest(cell).map(|s| &s.kernel);
+        for (_, s) in query::kernels(cell) {
+            let judged = s.vs_previous.as_ref().or(s.vs_baseline.as_ref());
+            table.rows.push(vec![
+                plain(s.kernel.clone()),
+                ratio(s.vs_baseline.as_ref(), best == Some(&s.kernel)),
+                plain(s.bound.as_ref().map_or_else(String::new, |b| figures::percent(b.share))),
+                judged.map_or_else(
+                    || plain(""),
+                    |r| (format!("{} {}", r.direction().word(), figures::ratio(r.median)), tone(r.direction())),
+                ),
+                plain(tokens(&s.kernel)),
+            ]);
+        }
+    }
+    let title = format!("{}: speed-up over the family's first row", query::cell_title(cell));
+    Some(format!("{}\n{}", wrapped(&title, look.width), table.text(look)))
+}
+
 /// Speed-up of each kernel over the first row at the headline shapes, memory first: there also its share of the
 /// machine's limit, and its direction against the kernel it builds on.
 pub fn stages(receipt: &Receipt, family: Family, look: Look) -> Option<String> {
