@@ -168,6 +168,7 @@ fn a_cell_whose_worker_falls_silent_says_so_and_the_others_are_compared() {
         own()
     );
     std::fs::write(&silent, script).expect("written");
+    std::fs::set_permissions(&silent, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("set");
     let out = text(&dir.path().join("run"));
     let args = ["gate", "--against", &own(), "--current", &text(&silent), "--scenario", &scenario(&dir)];
     let output = harness().args(args).args(["--out", &out, "--json"]).env("TRITBENCH_WORKER_PATIENCE", "15").output();
