@@ -128,11 +128,24 @@ fn the_workers_of_a_gate_die_with_it() {
 
 #[test]
 fn a_worker_is_started_by_the_program_only() {
-    for args in [&["worker"][..], &["worker", "--channel", "1"], &["worker", "--channel", "999"]] {
+    for args in [&["worker", "--channel", "1"], &["worker", "--channel", "999"]] {
         let output = common::run(args);
         assert_eq!(output.status.code(), Some(2), "{args:?}: {}", stderr(&output));
         assert_eq!(stderr(&output).lines().count(), 1, "{args:?}: {}", stderr(&output));
     }
+}
+
+/// What starts it passes on stdin and stdout only: it says who it is, and ends with its parent.
+#[test]
+fn a_worker_without_a_channel_speaks_over_stdin_and_stdout() {
+    let output = common::run(&["worker"]);
+    let said = common::stdout(&output);
+    assert_eq!(
+        (output.status.code(), said.as_str()),
+        (Some(0), "{\"hello\":{\"protocol\":2}}\n"),
+        "{}",
+        stderr(&output)
+    );
 }
 
 #[test]

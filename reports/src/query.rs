@@ -56,8 +56,8 @@ pub fn headline(receipt: &Receipt, family: Family, op: Operation, residency: Res
     })
 }
 
-/// One matrix times one vector, of each family that has it, where most is read: from memory, else from the furthest cache
-/// that was measured.
+/// One matrix times one vector, of each family that has it, where most is read: from memory, else from the furthest
+/// cache that was measured.
 pub fn products(receipt: &Receipt) -> Vec<(Family, &MicroCell)> {
     let at = |place: Residency| -> Vec<(Family, &MicroCell)> {
         let timed = |family| {
