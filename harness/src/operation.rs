@@ -1,6 +1,7 @@
 //! A kernel's operation, as a flag.
 
-use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use crate::words;
+use clap::builder::{PossibleValue, TypedValueParser};
 use kernels::Operation;
 
 /// The operations by name, and what help says of each.
@@ -12,5 +13,5 @@ pub fn flag() -> impl TypedValueParser<Value = Operation> {
             Operation::Dequantize => "Weights as f32",
         })
     });
-    PossibleValuesParser::new(values).try_map(|name| Operation::parse(&name).ok_or("no such operation"))
+    words::one_of(values.into()).try_map(|name| Operation::parse(&name).ok_or("no such operation"))
 }

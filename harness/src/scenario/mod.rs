@@ -152,7 +152,12 @@ impl Scenario {
 
     /// The same, with the TOML that it was parsed from.
     pub fn load_with_text(name_or_path: &str) -> Result<(Self, String)> {
-        if let Some((name, text)) = BUILTIN.iter().find(|(name, _)| *name == name_or_path) {
+        // A built-in scenario in any case, unless a file is called so.
+        let typed = |name: &str| match Path::new(name_or_path).exists() {
+            true => name == name_or_path,
+            false => name.eq_ignore_ascii_case(name_or_path.trim()),
+        };
+        if let Some((name, text)) = BUILTIN.iter().find(|(name, _)| typed(name)) {
             return Ok((Self::parse(&format!("scenario {name}"), text)?, (*text).to_owned()));
         }
         let path = Path::new(name_or_path);
