@@ -128,8 +128,8 @@ impl CpuFeatures {
         Self::NAMES.iter().filter(move |(feature, _)| self.contains(*feature)).map(|(_, name)| *name)
     }
 
-    /// Parses a comma-separated list, in any case and with spaces around the words. `avx2` brings FMA and F16C (no CPU has it alone), `avx512*` brings what it is
-    /// built on, `none` is the empty set.
+    /// Parses a comma-separated list, in any case and with spaces around the words. `avx2` brings FMA and F16C (no CPU
+    /// has it alone), `avx512*` brings what it is built on, `none` is the empty set.
     ///
     /// # Errors
     /// The first word that is neither a feature nor a group; an empty one is neither.

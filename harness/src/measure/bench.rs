@@ -110,8 +110,11 @@ pub fn room(context: usize, prompt_tokens: usize, max_tokens: usize, asked: &str
     let shorter = (over < prompt_tokens).then(|| format!("shorten the prompt by {}", tokens(over)));
     let fewer = context.checked_sub(prompt_tokens).filter(|&most| most > 0).map(|n| format!("ask for at most {n}"));
     let next: Vec<String> = shorter.into_iter().chain(fewer).collect();
-    let answer = if max_tokens == 0 { String::new() } else { format!(" and {asked} {max_tokens}") };
-    let what = format!("a prompt of {}{answer} does not fit the model's context of {context}", tokens(prompt_tokens));
+    let (answer, verb) = match max_tokens {
+        0 => (String::new(), "does"),
+        n => (format!(" and {asked} {n}"), "do"),
+    };
+    let what = format!("a prompt of {}{answer} {verb} not fit the model's context of {context}", tokens(prompt_tokens));
     Err(Error::input(format!("{what}; {}", next.join(", or "))))
 }
 
@@ -125,7 +128,7 @@ mod tests {
         assert_eq!(room(64, 60, 4, "--max-tokens").expect("fits"), 64);
         assert_eq!(
             refused(101, 4),
-            "a prompt of 101 tokens and --max-tokens 4 does not fit the model's context of 64; shorten the prompt by 41 \
+            "a prompt of 101 tokens and --max-tokens 4 do not fit the model's context of 64; shorten the prompt by 41 \
              tokens"
         );
         assert_eq!(

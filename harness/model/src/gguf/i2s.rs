@@ -82,7 +82,7 @@ pub fn check_i2s_scale(gguf: &Gguf, tensor: &TensorInfo) -> Result<()> {
     };
     let at = tensor.offset + i2s_codes(bytes).len() as u64;
     let what = format!("the scale at byte {at} is {found}; it must be a finite number above zero");
-    Err(gguf.tensor_error(tensor, format!("{what}, so convert the model again")))
+    Err(gguf.tensor_error(tensor, format!("{what}, so convert or download the model again")))
 }
 
 #[cfg(test)]

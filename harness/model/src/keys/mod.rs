@@ -1,4 +1,4 @@
-//! What each metadata key of a file means for this program: it is used, it changes nothing here, or the file is refused.
+//! What each metadata key of a file means for this program: it is used, it changes nothing here, or it is refused.
 //!
 //! A key that changes the model and is ignored gives wrong numbers without a word, so a key of the architecture or of
 //! the tokenizer that is not in the tables is refused by name.
