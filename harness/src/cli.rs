@@ -34,7 +34,8 @@ use clap::{Parser, Subcommand};
 )]
 pub struct Cli {
     /// Colours on the terminal (NO_COLOR turns them off too)
-    #[arg(long, value_enum, default_value_t = ColorChoice::Auto, global = true, value_name = "WHEN")]
+    #[arg(long, value_enum, ignore_case = true, default_value_t = ColorChoice::Auto)]
+    #[arg(global = true, value_name = "WHEN")]
     pub color: ColorChoice,
     /// What to do
     #[command(subcommand)]

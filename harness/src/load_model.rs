@@ -8,16 +8,16 @@ use crate::output::note;
 use crate::progress::Progress;
 use clap::ValueEnum;
 use kernels::HeadFormat;
-use model::config::ModelConfig;
 use model::gguf::Gguf;
 use model::hash::hex;
 use model::known::KnownModel;
 use model::synth::{SynthShape, SyntheticModel};
 use model::tokenizer::Pre;
-use model::weights::Model;
+use model::weights::{Model, Opened};
 use model::{builtin, known};
 use receipt::ModelRecord;
 use receipt::figures::mib;
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 /// Output head.
@@ -56,15 +56,33 @@ pub struct Loaded {
 
 /// Opens `builtin`, `synth:SHAPE`, `synth:SHAPE?live=SHARE` or a path, without loading the weights.
 pub fn open(spec: &str) -> Result<Gguf> {
+    let spec = spelled(spec);
     match spec.strip_prefix("synth:") {
         _ if spec == "builtin" => Ok(builtin::open()?),
         Some(shape) => Ok(Gguf::open(&cached_synthetic(shape)?)?),
-        None if !Path::new(spec).exists() => Err(Error::input(format!(
-            "cannot open model \"{spec}\": there is no such file; name a GGUF file, builtin, synth:2b-4t, \
-             or synth:2b-4t?live=0.2"
-        ))),
-        None => Ok(Gguf::open(Path::new(spec))?),
+        None => match std::fs::metadata(&*spec) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Err(Error::input(missing(&spec))),
+            _ => Ok(Gguf::open(Path::new(&*spec))?),
+        },
     }
+}
+
+/// A model's name in one spelling: `builtin` and `synth:` in any case, unless a file is called so. A path as it is.
+fn spelled(spec: &str) -> Cow<'_, str> {
+    let lower = spec.trim().to_lowercase();
+    let named = lower == "builtin" || lower.starts_with("synth:");
+    if named && !Path::new(spec).exists() { Cow::Owned(lower) } else { Cow::Borrowed(spec) }
+}
+
+/// One line about a file that is not there.
+fn missing(spec: &str) -> String {
+    let what = match std::fs::read_link(spec) {
+        Ok(to) => {
+            format!("it is a link to {}, which does not exist; download the file that it stands for", to.display())
+        }
+        Err(_) => "there is no such file; name a GGUF file, builtin, synth:2b-4t, or synth:2b-4t?live=0.2".to_owned(),
+    };
+    format!("cannot open model \"{spec}\": {what}")
 }
 
 /// Opens and loads with the machine's threads. `pre` overrides the file's pre-tokenizer.
@@ -72,22 +90,23 @@ pub fn load(spec: &str, pre: Option<Pre>, machine: &Machine) -> Result<Loaded> {
     load_if(spec, pre, machine, |_| Ok(()))
 }
 
-/// As [`load`]; `fits` says whether the model will do when only the start of the file was read.
+/// As [`load`]; `fits` says whether the model will do when its weights are not yet read, which may take long.
 pub fn load_if(
     spec: &str,
     pre: Option<Pre>,
     machine: &Machine,
-    fits: impl FnOnce(&ModelConfig) -> Result<()>,
+    fits: impl FnOnce(&Opened) -> Result<()>,
 ) -> Result<Loaded> {
-    let gguf = open(spec)?;
-    fits(&ModelConfig::from_gguf(&gguf)?)?;
-    let bytes = gguf.file_bytes().len() as u64;
+    let opened = Opened::new(open(spec)?, pre)?;
+    fits(&opened)?;
+    let bytes = opened.gguf.file_bytes().len() as u64;
     // The embedding is copied, and each ternary tensor is packed once at least: about the file once more, which itself
     // stays on disk.
     memory::require_memory(bytes, &format!("model {spec}"))?;
-    let (what, load_bytes) = (format!("loading model {spec} ({})", mib(bytes)), Model::load_bytes(&gguf));
-    let synthetic = gguf.optional_bool("tritbench.synthetic")?.unwrap_or(false);
-    let model = machine.loading(what, load_bytes, |loading| Model::load(gguf, pre, loading))?;
+    let (what, load_bytes) = (format!("loading model {spec} ({})", mib(bytes)), Model::load_bytes(&opened.gguf));
+    opened.assumed().for_each(|text| note(format!("note: {text}")));
+    let synthetic = opened.gguf.optional_bool("tritbench.synthetic")?.unwrap_or(false);
+    let model = machine.loading(what, load_bytes, |loading| opened.load(loading))?;
     let sha256 = hex(&model.sha256);
     let known = KnownModel::find(&sha256)?;
     let warnings = known::warnings(&model.gguf, known.as_ref())?;
@@ -99,7 +118,7 @@ pub fn load_if(
         (None, false) => "the file names none",
     };
     let record = ModelRecord {
-        path: if spec == "builtin" { spec.into() } else { model.path().display().to_string() },
+        path: if spelled(spec) == "builtin" { "builtin".into() } else { model.path().display().to_string() },
         name: c.name.clone(),
         sha256,
         file_bytes: bytes,

@@ -36,6 +36,7 @@ mod receipt_file;
 mod runs;
 mod scenario;
 mod usage;
+mod words;
 mod worker;
 
 use clap::Parser;

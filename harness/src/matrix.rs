@@ -7,6 +7,7 @@ use crate::measure::micro::{operands, with_operation};
 use crate::operation;
 use crate::output::note;
 use crate::scenario::{Cell, L2, MAX_ROUNDS, Micro, Product, Scenario, Shape, parse_batch, parse_residency};
+use crate::words;
 use clap::Args;
 use kernels::{Family, Kernel, Operation};
 use receipt::Residency;
@@ -19,14 +20,14 @@ const MAX_PRODUCTS: usize = (1 << 32) - 1;
 #[derive(Args, Clone, Debug, Default)]
 pub struct MatrixArgs {
     /// Rows x columns, or rows x columns x tokens of a batch, instead of the scenario's; may be given several times
-    #[arg(long = "shape", value_name = "MxK[xN]")]
+    #[arg(long = "shape", value_parser = words::shape, value_name = "MxK[xN]")]
     shapes: Vec<String>,
     /// This operation only; of --shape: gemv for MxK and gemm for MxKxN by default
-    #[arg(long, value_parser = operation::flag())]
+    #[arg(long, value_parser = operation::flag(), ignore_case = true)]
     op: Option<Operation>,
     /// Where the weights are: l2, llc (the last-level cache) or dram; several with commas. Of --shape MxK llc and dram
     /// by default
-    #[arg(long, value_delimiter = ',', value_name = "l2|llc|dram")]
+    #[arg(long, value_delimiter = ',', value_parser = words::name, value_name = "l2|llc|dram")]
     residency: Vec<String>,
     /// Most rounds a cell
     #[arg(long, value_name = "N")]

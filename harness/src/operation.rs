@@ -1,6 +1,7 @@
 //! A kernel's operation and family: as a flag, and as receipts and workers hold them.
 
-use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use crate::words;
+use clap::builder::{PossibleValue, TypedValueParser};
 use kernels::{Family, Operation};
 
 /// The operations by name, and what help says of each.
@@ -12,7 +13,7 @@ pub fn flag() -> impl TypedValueParser<Value = Operation> {
             Operation::Dequantize => "Weights as f32",
         })
     });
-    PossibleValuesParser::new(values).try_map(|name| Operation::parse(&name).ok_or("no such operation"))
+    words::one_of(values.into()).try_map(|name| Operation::parse(&name).ok_or("no such operation"))
 }
 
 /// The operation in a record.

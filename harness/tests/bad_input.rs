@@ -49,8 +49,17 @@ fn prompts_and_lengths() {
     assert_refused(&["generate", "--prompt", "a", "--max-tokens", "512"], 2, &["context of 512", "at most 511"]);
     let most = usize::MAX.to_string();
     assert_refused(&["generate", "--prompt", "a", "--max-tokens", &most], 2, &["context of 512"]);
-    let long = "word ".repeat(2000);
-    assert_refused(&["generate", "--prompt", &long, "--max-tokens", "1"], 2, &["context of 512"]);
+    // One token a word, and no begin-of-text.
+    let long = |words: usize| " the".repeat(words);
+    let refused = |words: usize, most: &str, parts: &[&str]| {
+        let line = assert_refused(&["generate", "--prompt", &long(words), "--max-tokens", most], 2, parts);
+        assert!(line.contains("context of 512"), "{line}");
+        line
+    };
+    refused(600, "4", &["prompt of 600 tokens", "--max-tokens 4", "shorten the prompt by 92 tokens"]);
+    refused(510, "4", &["shorten the prompt by 2 tokens, or ask for at most 2"]);
+    let line = refused(600, "0", &["shorten the prompt by 88 tokens"]);
+    assert!(!line.contains("at most") && !line.contains("--max-tokens"), "{line}");
     let none = json(&["generate", "--prompt", "a", "--max-tokens", "0", "--json"]);
     assert_eq!((&none["stop_reason"], &none["text"]), (&"max_tokens".into(), &"".into()));
 }
@@ -73,6 +82,7 @@ fn sampling_and_stops() {
     }
     assert_refused(&generate(&["--stop-id", "1024"]), 2, &["--stop-id 1024", "0 to 1023"]);
     assert_refused(&generate(&["--stop", ""]), 2, &["--stop"]);
+    assert_refused(&generate(&["--stop-id", "1,,2"]), 2, &["--stop-id", "an item is empty"]);
     assert_refused(&generate(&["--pre", "llama-9"]), 2, &["--pre llama-9", "gpt-2"]);
     // clap adds its usage below the line.
     for args in [
@@ -122,6 +132,7 @@ fn threads_pins_and_features() {
             assert_refused(&args, 2, &[&many, &most]);
         }
     }
+    assert_refused(&generate(&["--cpu-features", "avx2,"]), 2, &["--cpu-features", "known:"]);
     assert_refused(&generate(&["--cpu-features", "mmx9"]), 2, &["--cpu-features", "mmx9", "known:"]);
 }
 
@@ -134,6 +145,8 @@ fn matrices() {
             assert_refused(&[&[command, "--out", &out], args].concat(), 2, parts);
         }
     };
+    refused(&["--kernels", "scalar,,scalar-i8"], &["--kernels", "an item is empty"]);
+    refused(&["--shape", "16x256", "--residency", "llc,"], &["--residency", "an item is empty"]);
     refused(&["--shape", "0x2560"], &["--shape 0x2560"]);
     refused(&["--shape", "2560"], &["--shape 2560", "rows x columns"]);
     refused(&["--shape", "65536x8192x1024"], &["--shape 65536x8192x1024", "549755813888 products"]);

@@ -34,6 +34,15 @@ fn at(what: &str, byte: usize) -> Vec<String> {
     vec![what.to_owned(), format!("byte {byte}")]
 }
 
+/// Bytes of a tensor's data by its type: F32, F16 or I2_S.
+fn bytes_of(file: &File, t: &common::gguf::Tensor) -> usize {
+    match file.bytes[t.kind] {
+        0 => 4 * t.elements,
+        1 => 2 * t.elements,
+        _ => t.elements / 4 + 32,
+    }
+}
+
 fn le32(n: u32) -> [u8; 4] {
     n.to_le_bytes()
 }
@@ -69,9 +78,92 @@ fn not_a_model_at_all() {
     assert!(!dir.path().join("run").exists());
     each(vec![
         ("empty", Vec::new(), vec!["empty".into(), "0 bytes".into()]),
-        ("zip", b"PK\x03\x04 and more bytes than a magic".to_vec(), at("magic", 0)),
+        ("zip", b"PK\x03\x04 and more bytes than a magic".to_vec(), vec!["a zip archive".into(), "unpack".into()]),
+        ("random", b"\x01\x02\x03\x04 and more bytes than a magic".to_vec(), at("magic", 0)),
         ("version", File::builtin().patched(4, &le32(1)), at("version", 4)),
     ]);
+}
+
+/// What stands where a model should be, and the next step.
+#[test]
+fn well_known_files_that_are_no_model() {
+    let text = |parts: &[&str]| parts.iter().map(|p| (*p).to_owned()).collect::<Vec<_>>();
+    let pointer = format!("version https://git-lfs.github.com/spec/v1\noid sha256:{:064}\nsize 1187801280\n", 7);
+    let (short, value) = (2u16.to_le_bytes(), File::builtin().with_key("split.no", 2, &[0, 0]));
+    each(vec![
+        ("pointer", pointer.into_bytes(), text(&["Git LFS pointer", "1187801280 bytes", "git lfs pull"])),
+        ("page", b"<!DOCTYPE html><html>404</html>".to_vec(), text(&["a web page", "download"])),
+        ("error", b"{\"error\":\"gated\"}".to_vec(), text(&["JSON", "gated", "download"])),
+        ("old", b"tjgg\x03\0\0\0\0\0".to_vec(), text(&["GGJT", "before GGUF", "convert"])),
+        ("m-00001-of-00002", File::parse(value).with_key("split.count", 2, &short), {
+            text(&["shard 1 of 2", "llama-gguf-split --merge m-00001-of-00002.gguf m.gguf"])
+        }),
+        (
+            "adapter",
+            File::builtin().with_key("general.type", 8, &string("adapter")),
+            text(&["general.type", "adapter"]),
+        ),
+    ]);
+    // A file with the name of a shard that is the only one is whole.
+    let dir = TempDir::new().expect("a folder");
+    let path = write(dir.path(), "m-00001-of-00001.gguf", &File::builtin().with_key("split.count", 2, &[1, 0]));
+    assert_eq!(run(&["generate", "--model", &path, "--prompt", "a", "--max-tokens", "2"]).status.code(), Some(0));
+}
+
+fn string(text: &str) -> Vec<u8> {
+    [&le64(text.len() as u64)[..], text.as_bytes()].concat()
+}
+
+/// A key that changes the model or its tokens is refused by every command, and `inspect` says which it is.
+#[test]
+fn keys_that_make_another_model() {
+    let with = |key: &str, kind: u32, value: &[u8]| File::builtin().with_key(key, kind, value);
+    let number = |key: &str, x: f32| with(&format!("bitnet-b1.58.{key}"), 6, &x.to_le_bytes());
+    let text = |parts: &[&str]| parts.iter().map(|p| (*p).to_owned()).collect::<Vec<_>>();
+    each(vec![
+        ("factor", number("rope.scaling.factor", 4.0), text(&["rope.scaling.factor", "\"linear\" by 4"])),
+        ("old-key", number("rope.scale_linear", 4.0), text(&["rope.scale_linear", "\"linear\" by 4"])),
+        ("scale", number("attention.scale", 0.5), text(&["attention.scale", "found f32 0.5"])),
+        ("unknown", number("magic", 1.0), text(&["bitnet-b1.58.magic", "does not know the key"])),
+        ("suffix", with("tokenizer.ggml.add_eos_token", 7, &[1]), text(&["add_eos_token", "expected false"])),
+    ]);
+    let dir = TempDir::new().expect("a folder");
+    let path = write(dir.path(), "m.gguf", &number("logit_scale", 0.5));
+    let listed = common::parsed(&run(&["model", "inspect", &path, "--json"]));
+    let usage = |key: &str| {
+        let rows = listed["metadata"].as_array().expect("keys");
+        rows.iter().find(|row| row["key"] == key).expect("listed")["use"].clone()
+    };
+    assert_eq!(usage("bitnet-b1.58.logit_scale"), "refused");
+    assert_eq!(usage("bitnet-b1.58.context_length"), "used");
+    assert_eq!(usage("general.file_type"), "harmless");
+}
+
+/// Logits with a default are those with the key, bit for bit; what was assumed is said.
+#[test]
+fn optional_keys_are_not_demanded() {
+    let dir = TempDir::new().expect("a folder");
+    let file = File::builtin();
+    let logits = |path: &str| {
+        let output =
+            run(&["generate", "--model", path, "--prompt", "ROMEO:", "--max-tokens", "2", "--json", "--logits"]);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        (common::parsed(&output)["logits_last"].clone(), stderr(&output))
+    };
+    let (whole, said) = logits("builtin");
+    assert!(!said.contains("assumed"), "{said}");
+    for (key, value) in [("vocab_size", "1024"), ("rope.freq_base", "10000"), ("rope.dimension_count", "64")] {
+        let key = format!("bitnet-b1.58.{key}");
+        let path = write(dir.path(), &format!("{key}.gguf"), &file.without_key(&key));
+        let (found, said) = logits(&path);
+        assert_eq!(found, whole, "{key}");
+        let note = format!("note: \"{key}\" is not in the file: {value} is assumed");
+        assert!(said.lines().any(|line| line.starts_with(&note)), "{note} not in {said}");
+        let listed = common::parsed(&run(&["model", "inspect", &path, "--json"]));
+        assert!(listed["assumed"][0].as_str().expect("a text").contains(&key));
+    }
+    let path = write(dir.path(), "no-heads.gguf", &file.without_key("bitnet-b1.58.attention.head_count"));
+    assert_all_refuse(&path, &["attention.head_count", "is missing; write"]);
 }
 
 #[test]
@@ -80,6 +172,9 @@ fn truncated_files() {
     let (first, last) = (file.keys.values().map(|k| k.value).min(), file.tensors.values().map(|t| t.data).max());
     let (first, last) = (first.expect("keys"), last.expect("tensors"));
     let whole = file.bytes.len();
+    // The last tensor, without the padding behind it.
+    let ends = file.tensors.values().map(|t| t.data + bytes_of(&file, t));
+    let end = ends.max().expect("tensors");
     each(vec![
         ("magic", file.bytes[..3].to_vec(), at("magic", 0)),
         ("counts", file.bytes[..12].to_vec(), at("tensor count", 8)),
@@ -89,7 +184,11 @@ fn truncated_files() {
         ("tensors", file.bytes[..file.header_end - 5].to_vec(), vec!["tensor".into(), "byte".into()]),
         ("no-data", file.bytes[..file.data_start].to_vec(), vec!["tensor".into(), "past the end".into()]),
         ("last", file.bytes[..last + 16].to_vec(), vec!["tensor".into(), "past the end".into()]),
-        ("half", file.bytes[..whole / 2].to_vec(), vec!["tensor".into(), "past the end".into()]),
+        (
+            "half",
+            file.bytes[..whole / 2].to_vec(),
+            vec!["tensor".into(), "past the end".into(), format!("{} bytes are missing", end - whole / 2)],
+        ),
     ]);
 }
 

@@ -128,22 +128,20 @@ impl CpuFeatures {
         Self::NAMES.iter().filter(move |(feature, _)| self.contains(*feature)).map(|(_, name)| *name)
     }
 
-    /// Parses a comma-separated list. `avx2` brings FMA and F16C (no CPU has it alone), `avx512*` brings what it is
-    /// built on, `none` is the empty set.
+    /// Parses a comma-separated list, in any case and with spaces around the words. `avx2` brings FMA and F16C (no CPU
+    /// has it alone), `avx512*` brings what it is built on, `none` is the empty set.
     ///
     /// # Errors
-    /// The first word that is neither a feature nor a group.
+    /// The first word that is neither a feature nor a group; an empty one is neither.
     pub fn parse(list: &str) -> Result<Self, UnknownFeature> {
-        list.split(',').map(str::trim).filter(|word| !word.is_empty()).try_fold(Self::NONE, |set, word| {
+        list.split(',').try_fold(Self::NONE, |set, word| {
+            let word = word.trim().to_ascii_lowercase();
             let group = Self::GROUPS.iter().find(|(name, _)| *name == word).map(|(_, features)| *features);
             let single = || Self::NAMES.iter().find(|(_, name)| *name == word).map(|(feature, _)| *feature);
             let Some(features) = group.or_else(single) else {
                 let groups = Self::GROUPS.iter().map(|(name, _)| *name);
                 let singles = Self::NAMES.iter().map(|(_, name)| *name).filter(|name| *name != "avx2");
-                return Err(UnknownFeature {
-                    name: word.to_owned(),
-                    known: groups.chain(singles).collect::<Vec<_>>().join(", "),
-                });
+                return Err(UnknownFeature { name: word, known: groups.chain(singles).collect::<Vec<_>>().join(", ") });
             };
             let base = if word.starts_with("avx512") { Self::X86_64_V3.with(Self::AVX512F) } else { Self::NONE };
             let base = if word == "avxvnni" { Self::X86_64_V3 } else { base };
@@ -212,6 +210,8 @@ mod tests {
     fn lists_parse_with_what_they_imply() {
         assert_eq!(CpuFeatures::parse("avx2"), Ok(CpuFeatures::X86_64_V3));
         assert_eq!(CpuFeatures::parse(" none "), Ok(CpuFeatures::NONE));
+        assert_eq!(CpuFeatures::parse("AVX2, FMA"), Ok(CpuFeatures::X86_64_V3));
+        assert!(["", "avx2,", "avx2,,fma"].iter().all(|list| CpuFeatures::parse(list).is_err()));
         assert!(
             CpuFeatures::parse("avx512vnni").is_ok_and(|f| f.contains(CpuFeatures::AVX2.with(CpuFeatures::AVX512F)))
         );

@@ -1,10 +1,10 @@
-//! The shape of a model, read from metadata and checked against its tensors.
+//! The shape of a model, read from metadata.
 
 use serde::Serialize;
 
 use crate::error::{Error, Result};
-use crate::gguf::{Gguf, Readable, TensorInfo, check_i2s_codes, i2s_scale, quoted};
-use crate::loading::Loading;
+use crate::gguf::{Gguf, Value, quoted};
+use crate::keys::{self, Facts};
 
 /// Architectures whose graph this program runs (ReLU squared, sub-norms, tied F16 head).
 pub const SUPPORTED: [&str; 2] = ["bitnet-b1.58", "bitnet-25"];
@@ -16,6 +16,8 @@ const MAX_CONTEXT: u32 = 1 << 22;
 const MAX_DIM: u32 = 1 << 18;
 const MAX_LAYERS: u32 = 1 << 10;
 const MAX_HEADS: u32 = 1 << 12;
+/// Base of the rotary angles where a file does not say.
+const ROPE_BASE: f32 = 10_000.0;
 
 /// Sizes and constants of a BitNet b1.58 graph. Counts are elements.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -46,47 +48,87 @@ pub struct ModelConfig {
     pub rope_theta: f32,
     /// Dimensions of a head that are rotated; equals `head_dim`.
     pub rope_dims: usize,
+    /// Keys that the file leaves out, each with the value that was assumed and why, in words.
+    #[serde(skip)]
+    pub assumed: Vec<String>,
 }
 
 impl ModelConfig {
-    /// Reads and checks the metadata. Errors name the key and its byte offset.
+    /// Reads the metadata and refuses keys that would make another model. Errors name the key and its byte offset.
     pub fn from_gguf(gguf: &Gguf) -> Result<Self> {
-        let architecture = gguf.required_string("general.architecture")?.to_string();
+        let config = Self::shape(gguf)?;
+        keys::check_graph(gguf, &config.facts())?;
+        Ok(config)
+    }
+
+    /// The shape alone, whatever other keys there are. Keys that the format makes optional may be left out.
+    pub fn shape(gguf: &Gguf) -> Result<Self> {
+        refuse_shard(gguf)?;
+        let Some(architecture) = gguf.optional_string("general.architecture")?.map(str::to_owned) else {
+            let next = format!("write {} if the model is one, or name another file", SUPPORTED[0]);
+            return Err(gguf.missing("general.architecture", next));
+        };
         refuse_other_graphs(gguf, &architecture)?;
-        let reader = Reader { gguf, architecture: &architecture };
+        let mut reader = Reader { gguf, architecture: &architecture, assumed: Vec::new() };
         let name = gguf.optional_string("general.name")?.unwrap_or(&architecture).to_string();
-        let (dim, heads) =
-            (reader.count("embedding_length", MAX_DIM)?, reader.count("attention.head_count", MAX_HEADS)?);
-        let kv_heads = reader.count("attention.head_count_kv", MAX_HEADS)?;
-        let rope_dims = reader.count("rope.dimension_count", MAX_DIM)?;
+        let dim = reader.count("embedding_length", MAX_DIM, |gguf| {
+            said(rows_or_columns(gguf, "token_embd.weight", 0), "the width of token_embd.weight")
+        })?;
+        let heads = reader.count("attention.head_count", MAX_HEADS, |_| {
+            "the number of attention heads (num_attention_heads in its config.json)".into()
+        })?;
         if !dim.is_multiple_of(heads) {
             return Err(reader.error("attention.head_count", format!("{heads} heads do not divide the width {dim}")));
         }
+        let head_dim = dim / heads;
+        let kv_heads = reader.count_or("attention.head_count_kv", MAX_HEADS, || (heads, "as many as heads"))?;
         if !heads.is_multiple_of(kv_heads) {
             let what = format!("{kv_heads} key/value heads do not divide {heads} query heads");
             return Err(reader.error("attention.head_count_kv", what));
         }
-        let head_dim = dim / heads;
+        let rope_dims = reader.count_or("rope.dimension_count", MAX_DIM, || (head_dim, "the width of a head"))?;
         if rope_dims != head_dim || !rope_dims.is_multiple_of(2) {
             let what =
                 format!("{rope_dims} rotated dimensions; this graph needs the head's width {head_dim}, and that even");
             return Err(reader.error("rope.dimension_count", what));
         }
-        reader.refuse_other_heads(head_dim)?;
-        reader.refuse_rope_scaling()?;
+        let vocab = match tokens(gguf)? {
+            Some((tokens, why)) => reader.count_or("vocab_size", MAX_VOCAB, || (tokens, why))?,
+            None => reader.count("vocab_size", MAX_VOCAB, |_| "the number of tokens".into())?,
+        };
+        let context = reader.count("context_length", MAX_CONTEXT, |_| {
+            "the most tokens it was trained on (max_position_embeddings in its config.json)".into()
+        })?;
+        let layers = reader.count("block_count", MAX_LAYERS, |gguf| said(blocks(gguf), "the number of blocks"))?;
+        let ffn = reader.count("feed_forward_length", MAX_DIM, |gguf| {
+            said(rows_or_columns(gguf, "blk.0.ffn_up.weight", 1), "the rows of blk.0.ffn_up.weight")
+        })?;
+        let rms_eps = match reader.positive("attention.layer_norm_rms_epsilon")? {
+            Some(epsilon) => epsilon,
+            None => {
+                let next = "write the epsilon of its RMS norms (rms_norm_eps in its config.json, 1e-5 in BitNet 2B-4T)";
+                return Err(gguf.missing(&reader.key("attention.layer_norm_rms_epsilon"), next));
+            }
+        };
+        let rope_theta = match reader.positive("rope.freq_base")? {
+            Some(base) => base,
+            None => reader.assume("rope.freq_base", ROPE_BASE, "the format's default"),
+        };
+        let assumed = reader.assumed;
         Ok(Self {
-            vocab: reader.count("vocab_size", MAX_VOCAB)?,
-            context: reader.count("context_length", MAX_CONTEXT)?,
-            layers: reader.count("block_count", MAX_LAYERS)?,
-            ffn: reader.count("feed_forward_length", MAX_DIM)?,
-            rms_eps: reader.positive("attention.layer_norm_rms_epsilon")?,
-            rope_theta: reader.positive("rope.freq_base")?,
             name,
+            vocab,
+            context,
             dim,
+            layers,
             heads,
             kv_heads,
             head_dim,
+            ffn,
+            rms_eps,
+            rope_theta,
             rope_dims,
+            assumed,
             architecture,
         })
     }
@@ -95,6 +137,55 @@ impl ModelConfig {
     pub fn kv_dim(&self) -> usize {
         self.kv_heads * self.head_dim
     }
+
+    /// What other keys have to agree with.
+    pub fn facts(&self) -> Facts {
+        Facts { dim: self.dim, head_dim: self.head_dim, context: self.context, rope_theta: self.rope_theta }
+    }
+}
+
+/// A shard has a part of the tensors, and all but the first have no other metadata.
+fn refuse_shard(gguf: &Gguf) -> Result<()> {
+    let key = "split.count";
+    let (Some(count), Some(entry)) = (gguf.optional_u32(key)?, gguf.entry(key)) else { return Ok(()) };
+    if count <= 1 {
+        return Ok(());
+    }
+    let number = u64::from(gguf.optional_u32("split.no")?.unwrap_or(0)) + 1;
+    // The first shard by name, where the files are called as the splitting tool calls them.
+    let ending = format!("-{number:05}-of-{count:05}.gguf");
+    let file = gguf.path().file_name().unwrap_or_default().to_string_lossy();
+    let (first, whole) = match file.strip_suffix(&ending) {
+        Some(stem) => (format!("{stem}-00001-of-{count:05}.gguf"), format!("{stem}.gguf")),
+        None => ("FIRST_SHARD".into(), "WHOLE.gguf".into()),
+    };
+    let what = format!("shard {number} of {count}; merge them (llama-gguf-split --merge {first} {whole}) and name the");
+    Err(gguf.key_error(entry, format!("{what} whole file")))
+}
+
+/// Number of tokens, and where it was found.
+fn tokens(gguf: &Gguf) -> Result<Option<(usize, &'static str)>> {
+    if let Some((tokens, _)) = gguf.optional_strings("tokenizer.ggml.tokens")? {
+        return Ok(Some((tokens, "the number of tokens")));
+    }
+    let rows = rows_or_columns(gguf, "token_embd.weight", 1).and_then(|rows| usize::try_from(rows).ok());
+    Ok(rows.map(|rows| (rows, "the rows of token_embd.weight")))
+}
+
+/// A dimension of a tensor, if the file has it.
+fn rows_or_columns(gguf: &Gguf, tensor: &str, dimension: usize) -> Option<u64> {
+    gguf.find_tensor(tensor)?.dims.get(dimension).copied()
+}
+
+/// One more than the highest number of a block.
+fn blocks(gguf: &Gguf) -> Option<u64> {
+    let number = |name: &str| name.strip_prefix("blk.")?.split_once('.')?.0.parse::<u32>().ok();
+    gguf.tensors().iter().filter_map(|tensor| number(&tensor.name)).max().map(|last| u64::from(last) + 1)
+}
+
+/// A value to write, as far as the tensors say it, and what it is.
+fn said(value: Option<u64>, what: &str) -> String {
+    value.map_or(what.to_string(), |value| format!("{value}, {what}"))
 }
 
 fn refuse_other_graphs(gguf: &Gguf, architecture: &str) -> Result<()> {
@@ -113,6 +204,7 @@ fn refuse_other_graphs(gguf: &Gguf, architecture: &str) -> Result<()> {
 struct Reader<'a> {
     gguf: &'a Gguf,
     architecture: &'a str,
+    assumed: Vec<String>,
 }
 
 impl Reader<'_> {
@@ -128,187 +220,80 @@ impl Reader<'_> {
         }
     }
 
-    /// A count from 1 to `limit`.
-    fn count(&self, key: &str, limit: u32) -> Result<usize> {
-        match self.gguf.required_u32(&self.key(key))? {
-            n if (1..=limit).contains(&n) => Ok(n as usize),
-            n => Err(self.error(key, format!("{n} is not between 1 and {limit}"))),
+    /// Notes that the file leaves `key` out and what is taken instead.
+    fn assume<T: std::fmt::Display>(&mut self, key: &str, value: T, why: &str) -> T {
+        self.assumed.push(format!("{} is not in the file: {value} is assumed, {why}", quoted(&self.key(key))));
+        value
+    }
+
+    /// A count from 1 to `limit`, if the key is there. Blocks of different sizes are refused.
+    fn optional_count(&self, key: &str, limit: u32) -> Result<Option<usize>> {
+        let full = self.key(key);
+        let one = match self.gguf.entry(&full) {
+            Some(entry) if matches!(entry.value, Value::Array(_)) => {
+                let found = self.gguf.numbers(entry).unwrap_or_default();
+                let same = found.first().filter(|&first| found.iter().all(|x| x == first)).copied();
+                let Some(n) = same.filter(|n| n.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(n)) else {
+                    let found = entry.value.summary(entry.kind);
+                    let what = format!("expected one number for all blocks, found {found}: blocks of different sizes");
+                    return Err(self.error(key, format!("{what} do not run here")));
+                };
+                Some(n as u32)
+            }
+            _ => self.gguf.optional_u32(&full)?,
+        };
+        match one {
+            Some(n) if (1..=limit).contains(&n) => Ok(Some(n as usize)),
+            Some(n) => Err(self.error(key, format!("{n} is not between 1 and {limit}"))),
+            None => Ok(None),
         }
     }
 
-    fn positive(&self, key: &str) -> Result<f32> {
-        match self.gguf.required_f32(&self.key(key))? {
-            x if x.is_finite() && x > 0.0 => Ok(x),
-            x => Err(self.error(key, format!("{x} is not a finite number above zero"))),
-        }
+    /// A count that only the file can say; `hint` is what to write where it does not.
+    fn count(&self, key: &str, limit: u32, hint: impl Fn(&Gguf) -> String) -> Result<usize> {
+        let missing = || self.gguf.missing(&self.key(key), format!("write {}", hint(self.gguf)));
+        self.optional_count(key, limit)?.ok_or_else(missing)
     }
 
-    /// Some files state the head's width too; a width that does not follow from the others is refused.
-    fn refuse_other_heads(&self, head_dim: usize) -> Result<()> {
-        for key in ["attention.key_length", "attention.value_length"] {
-            if let Some(n) = self.gguf.optional_u32(&self.key(key))?
-                && n as usize != head_dim
-            {
-                return Err(self.error(key, format!("{n} is not the head's width {head_dim}")));
+    /// A count with a default and its reason.
+    fn count_or(&mut self, key: &str, limit: u32, default: impl Fn() -> (usize, &'static str)) -> Result<usize> {
+        match self.optional_count(key, limit)? {
+            Some(n) => Ok(n),
+            None => {
+                let (value, why) = default();
+                if !(1..=limit as usize).contains(&value) {
+                    let what = format!("{why} would stand for it, but {value} is not between 1 and {limit}");
+                    return Err(self.gguf.missing(&self.key(key), what));
+                }
+                Ok(self.assume(key, value, why))
             }
         }
-        Ok(())
     }
 
-    /// Converters write linear scaling by 1 for "none"; any other scaling would change the angles and is refused.
-    fn refuse_rope_scaling(&self) -> Result<()> {
-        let kind = self.gguf.optional_string(&self.key("rope.scaling.type"))?.unwrap_or("none");
-        let factor = self.gguf.optional_f32(&self.key("rope.scaling.factor"))?.unwrap_or(1.0);
-        match kind {
-            "none" => Ok(()),
-            "linear" if factor == 1.0 => Ok(()),
-            other => Err(self.error("rope.scaling.type", format!("{} by {factor} is not supported", quoted(other)))),
+    fn positive(&self, key: &str) -> Result<Option<f32>> {
+        match self.gguf.optional_f32(&self.key(key))? {
+            Some(x) if !(x.is_finite() && x > 0.0) => {
+                Err(self.error(key, format!("{x} is not a finite number above zero")))
+            }
+            found => Ok(found),
         }
     }
-}
-
-/// Tensors of one block: name after `blk.N.`, whether ternary, and its dimensions, innermost first.
-fn block_tensors(c: &ModelConfig) -> [(&'static str, bool, Vec<usize>); 11] {
-    [
-        ("attn_norm", false, vec![c.dim]),
-        ("attn_sub_norm", false, vec![c.dim]),
-        ("ffn_norm", false, vec![c.dim]),
-        ("ffn_sub_norm", false, vec![c.ffn]),
-        ("attn_q", true, vec![c.dim, c.dim]),
-        ("attn_k", true, vec![c.dim, c.kv_dim()]),
-        ("attn_v", true, vec![c.dim, c.kv_dim()]),
-        ("attn_output", true, vec![c.dim, c.dim]),
-        ("ffn_gate", true, vec![c.dim, c.ffn]),
-        ("ffn_up", true, vec![c.dim, c.ffn]),
-        ("ffn_down", true, vec![c.ffn, c.dim]),
-    ]
-}
-
-/// Every tensor that the graph needs: name, type, dimensions (innermost first), in the published file's naming.
-pub fn required_tensors(c: &ModelConfig) -> impl Iterator<Item = (String, Readable, Vec<usize>)> + '_ {
-    let blocks = (0..c.layers).flat_map(move |layer| {
-        block_tensors(c).into_iter().map(move |(name, ternary, dims)| {
-            let kind = if ternary { Readable::I2S } else { Readable::F32 };
-            (format!("blk.{layer}.{name}.weight"), kind, dims)
-        })
-    });
-    let embedding = ("token_embd.weight".to_string(), Readable::F16, vec![c.dim, c.vocab]);
-    let norm = ("output_norm.weight".to_string(), Readable::F32, vec![c.dim]);
-    std::iter::once(embedding).chain(blocks).chain(std::iter::once(norm))
-}
-
-fn type_name(kind: Readable) -> &'static str {
-    match kind {
-        Readable::F32 => "F32",
-        Readable::F16 => "F16",
-        Readable::I2S => "I2_S",
-    }
-}
-
-/// Checks that every tensor of the graph is there with its shape and type, that I2_S scales and f32 values are finite,
-/// and that no other tensor is there (a bias or a separate output head makes another model). The error is one line: the
-/// first fault, and how many more.
-pub fn check_tensors(gguf: &Gguf, config: &ModelConfig) -> Result<()> {
-    let mut faults = required_tensors(config).filter_map(|need| check_tensor(gguf, &need).err());
-    let first = match faults.next() {
-        Some(first) => first,
-        None => return refuse_extra_tensors(gguf, config),
-    };
-    match faults.count() {
-        0 => Err(first),
-        more => Err(Error::input(format!("{first} ({more} more tensors are missing or wrong)"))),
-    }
-}
-
-fn check_tensor(gguf: &Gguf, (name, kind, dims): &(String, Readable, Vec<usize>)) -> Result<()> {
-    let tensor = gguf.tensor(name)?;
-    if tensor.readable() != Some(*kind) {
-        let what = format!("type {} is not supported here; it must be {}", tensor.type_name(), type_name(*kind));
-        return Err(gguf.tensor_error(tensor, what));
-    }
-    if !tensor.dims.iter().copied().eq(dims.iter().map(|&d| d as u64)) {
-        let what =
-            format!("shape {:?} does not fit the metadata, which asks for {dims:?} (innermost first)", tensor.dims);
-        return Err(gguf.tensor_error(tensor, what));
-    }
-    if *kind == Readable::F32
-        && let Some((i, x)) = gguf.f32s(tensor)?.iter().enumerate().find(|(_, x)| !x.is_finite())
-    {
-        let at = tensor.offset + 4 * i as u64;
-        return Err(gguf.tensor_error(tensor, format!("element {i} at byte {at} is {x}, not a finite number")));
-    }
-    match (kind, i2s_scale(gguf.bytes(tensor))) {
-        (Readable::I2S, scale) if !scale.is_some_and(|s| s.is_finite() && s > 0.0) => {
-            let at = tensor.offset + tensor.elements() / 4;
-            Err(gguf
-                .tensor_error(tensor, format!("the scale at byte {at} is {scale:?}, not a finite number above zero")))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn refuse_extra_tensors(gguf: &Gguf, config: &ModelConfig) -> Result<()> {
-    // All required tensors are there and names are unique, so only a larger count needs a search.
-    let needed: std::collections::HashSet<String> = required_tensors(config).map(|t| t.0).collect();
-    match gguf.tensors().iter().find(|t| !needed.contains(&t.name)) {
-        Some(extra) => {
-            Err(gguf.tensor_error(extra, "is not part of this graph, and ignoring it would run another model"))
-        }
-        None => Ok(()),
-    }
-}
-
-/// Reads every ternary tensor once and refuses invalid codes: see [`check_i2s_codes`].
-pub fn check_codes(gguf: &Gguf, loading: &mut Loading<'_>) -> Result<()> {
-    let ternary: Vec<&TensorInfo> = gguf.tensors().iter().filter(|t| t.readable() == Some(Readable::I2S)).collect();
-    loading.each(ternary.len(), |i| {
-        check_i2s_codes(gguf, ternary[i])?;
-        Ok(((), gguf.bytes(ternary[i]).len() as u64))
-    })?;
-    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::gguf::testing::Builder;
+    use crate::small_model::{assert_refused, metadata, whole};
 
-    /// A one-block model of zeros.
-    fn metadata(arch: &str) -> Builder {
-        let key = |k: &str| format!("{arch}.{k}");
-        Builder::new()
-            .string("general.architecture", arch)
-            .u32(&key("vocab_size"), 8)
-            .u32(&key("context_length"), 16)
-            .u32(&key("embedding_length"), 128)
-            .u32(&key("block_count"), 1)
-            .u32(&key("feed_forward_length"), 256)
-            .u32(&key("rope.dimension_count"), 32)
-            .f32(&key("rope.freq_base"), 10000.0)
-            .u32(&key("attention.head_count"), 4)
-            .u32(&key("attention.head_count_kv"), 2)
-            .f32(&key("attention.layer_norm_rms_epsilon"), 1e-5)
+    const ARCH: &str = "bitnet-25";
+
+    fn key(key: &str) -> String {
+        format!("{ARCH}.{key}")
     }
 
-    fn whole(arch: &str) -> Builder {
-        let gguf = Gguf::from_bytes("m", metadata(arch).build()).unwrap();
-        let config = ModelConfig::from_gguf(&gguf).unwrap();
-        required_tensors(&config).fold(metadata(arch), |b, (name, kind, dims)| {
-            let code = [0, 1, 36][kind as usize];
-            b.zeros(&name, &dims.iter().map(|&d| d as u64).collect::<Vec<_>>(), code)
-        })
-    }
-
-    fn check(builder: Builder) -> Result<()> {
-        let gguf = Gguf::from_bytes("m", builder.build())?;
-        check_tensors(&gguf, &ModelConfig::from_gguf(&gguf)?)?;
-        check_codes(&gguf, &mut Loading::alone())
-    }
-
-    fn assert_refused(builder: Builder, parts: &[&str]) {
-        let text = check(builder).unwrap_err().to_string();
-        assert!(!text.contains('\n'));
-        parts.iter().for_each(|p| assert!(text.contains(p), "{p:?} not in {text:?}"));
+    fn config(builder: &Builder) -> Result<ModelConfig> {
+        ModelConfig::from_gguf(&Gguf::from_bytes("m", builder.build())?)
     }
 
     #[test]
@@ -317,13 +302,7 @@ mod tests {
         let c = ModelConfig::from_gguf(&gguf).unwrap();
         assert_eq!((c.vocab, c.context, c.dim, c.layers, c.ffn), (1024, 512, 512, 3, 1024));
         assert_eq!((c.heads, c.kv_heads, c.head_dim, c.rope_dims), (8, 2, 64, 64));
-        check_tensors(&gguf, &c).unwrap();
-        check_codes(&gguf, &mut Loading::alone()).unwrap();
-    }
-
-    #[test]
-    fn both_architectures_of_the_graph() {
-        SUPPORTED.iter().for_each(|arch| check(whole(arch)).unwrap());
+        assert!(c.assumed.is_empty());
     }
 
     #[test]
@@ -338,12 +317,7 @@ mod tests {
 
     #[test]
     fn inconsistent_metadata_is_named() {
-        let swap = |key: &str, value: u32| {
-            let mut b = whole("bitnet-25");
-            let key = format!("bitnet-25.{key}");
-            b.keys.retain(|k| !k.windows(key.len()).any(|w| w == key.as_bytes()));
-            b.u32(&key, value)
-        };
+        let swap = |key: &str, value: u32| whole(ARCH).without_key(&self::key(key)).u32(&self::key(key), value);
         assert_refused(swap("attention.head_count_kv", 3), &["head_count_kv", "at byte", "do not divide 4"]);
         assert_refused(swap("rope.dimension_count", 16), &["rope.dimension_count", "head's width 32"]);
         assert_refused(swap("embedding_length", 0), &["embedding_length", "not between 1 and"]);
@@ -352,30 +326,76 @@ mod tests {
         assert_refused(swap("vocab_size", 9), &["token_embd.weight", "[128, 8]", "[128, 9]"]);
         let key = "bitnet-25.attention.key_length";
         assert_refused(whole("bitnet-25").u32(key, 64), &[key, "head's width 32"]);
-        let b = whole("bitnet-25").string("bitnet-25.rope.scaling.type", "yarn");
-        assert_refused(b, &["rope.scaling.type", "\"yarn\" by 1"]);
+    }
+
+    /// The format's defaults, and what follows from other keys.
+    #[test]
+    fn optional_keys_have_defaults_that_are_said() {
+        for (left_out, value) in [
+            ("vocab_size", "8 is assumed, the rows of token_embd.weight"),
+            ("rope.freq_base", "10000 is assumed, the format's default"),
+            ("rope.dimension_count", "32 is assumed, the width of a head"),
+            ("attention.head_count_kv", "4 is assumed, as many as heads"),
+        ] {
+            let found = config(&whole(ARCH).without_key(&key(left_out))).unwrap();
+            assert_eq!(found.assumed, [format!("\"{}\" is not in the file: {value}", key(left_out))]);
+            let kv_heads = if left_out == "attention.head_count_kv" { 4 } else { 2 };
+            let stated = config(&whole(ARCH)).unwrap();
+            assert_eq!(found, ModelConfig { kv_heads, assumed: found.assumed.clone(), ..stated });
+        }
+        let tokens = metadata(ARCH).without_key(&key("vocab_size")).strings("tokenizer.ggml.tokens", &["a", "b"]);
+        let found = config(&tokens).unwrap();
+        assert_eq!(found.vocab, 2);
+        assert!(found.assumed[0].contains("2 is assumed, the number of tokens"), "{:?}", found.assumed);
     }
 
     #[test]
-    fn wrong_tensors_are_named() {
-        let without = |name: &str| whole("bitnet-25").without_tensor(name);
-        let name = "blk.0.attn_q.weight";
-        assert_refused(without(name), &["\"blk.0.attn_q.weight\" is missing"]);
-        assert_refused(without(name).zeros(name, &[128, 128], 1), &[name, "type F16", "must be I2_S"]);
-        assert_refused(without(name).tensor(name, &[128, 128], 39, vec![0; 64]), &[name, "type TL2", "at byte"]);
-        assert_refused(without(name).zeros(name, &[128, 64], 36), &[name, "[128, 64]", "[128, 128]"]);
-        let bias = whole("bitnet-25").zeros("blk.0.attn_q.bias", &[128], 0);
-        assert_refused(bias, &["blk.0.attn_q.bias", "not part of this graph"]);
-        let three =
-            without(name).tensor(name, &[128, 128], 36, [vec![0xff; 4096], vec![0, 0, 128, 63], vec![0; 28]].concat());
-        assert_refused(three, &[name, "holds code 3"]);
-        let norm = "blk.0.attn_norm.weight";
-        let infinite = [vec![0; 4 * 7], f32::INFINITY.to_le_bytes().to_vec(), vec![0; 4 * 120]].concat();
-        assert_refused(
-            without(norm).tensor(norm, &[128], 0, infinite),
-            &[norm, "element 7 at byte", "is inf, not a finite number"],
+    fn keys_without_a_default_say_what_to_write() {
+        let refused = |left_out: &str, parts: &[&str]| {
+            let parts = [&["is missing; write", left_out], parts].concat();
+            assert_refused(whole(ARCH).without_key(&key(left_out)), &parts);
+        };
+        refused("embedding_length", &["write 128, the width of token_embd.weight"]);
+        refused("feed_forward_length", &["write 256, the rows of blk.0.ffn_up.weight"]);
+        refused("block_count", &["write 1, the number of blocks"]);
+        refused("context_length", &["max_position_embeddings"]);
+        refused("attention.head_count", &["num_attention_heads"]);
+        refused("attention.layer_norm_rms_epsilon", &["rms_norm_eps", "1e-5"]);
+        assert_refused(metadata(ARCH).without_key("general.architecture"), &["is missing; write bitnet-b1.58"]);
+        let empty = metadata(ARCH).without_key(&key("vocab_size")).strings("tokenizer.ggml.tokens", &[]);
+        assert_refused(empty, &["vocab_size", "0 is not between 1 and"]);
+        assert_refused(metadata(ARCH).without_key(&key("vocab_size")), &["vocab_size", "write the number of tokens"]);
+    }
+
+    #[test]
+    fn one_size_for_all_blocks_may_be_a_list() {
+        let heads = |values: &[i32]| {
+            let key = key("attention.head_count_kv");
+            whole(ARCH).without_key(&key).i32s(&key, values)
+        };
+        assert_eq!(config(&heads(&[2, 2, 2])).unwrap().kv_heads, 2);
+        for other in [&[2, 4][..], &[], &[-2]] {
+            assert_refused(heads(other), &["head_count_kv", "expected one number for all blocks", "array of"]);
+        }
+    }
+
+    #[test]
+    fn shards_are_told_how_to_become_a_file() {
+        let shard = |name: &str, builder: Builder| {
+            let gguf = Gguf::from_bytes(name, builder.build()).unwrap();
+            ModelConfig::from_gguf(&gguf).unwrap_err().to_string()
+        };
+        // The later ones have no other metadata.
+        let second = || Builder::new().u32("split.no", 1).u32("split.count", 2);
+        let line = shard("a/m-00002-of-00002.gguf", second());
+        assert!(
+            line.contains("shard 2 of 2; merge them (llama-gguf-split --merge m-00001-of-00002.gguf m.gguf)"),
+            "{line}"
         );
-        let scale = without(name).tensor(name, &[128, 128], 36, vec![0; 4096 + 32]);
-        assert_refused(scale, &[name, "the scale at byte"]);
+        let line = shard("renamed.gguf", whole(ARCH).u32("split.no", 0).u32("split.count", 3));
+        assert!(line.contains("shard 1 of 3; merge them (llama-gguf-split --merge FIRST_SHARD"), "{line}");
+        for whole_file in [0, 1] {
+            config(&whole(ARCH).u32("split.no", 0).u32("split.count", whole_file)).unwrap();
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Everything that reads a model file, on the built-in one with damage.
 
 use crate::error::Error;
-use crate::{builtin, config, gguf, inspect, tokenizer};
+use crate::{builtin, config, gguf, graph, inspect, tokenizer};
 use proptest::prelude::*;
 
 proptest! {
@@ -21,7 +21,7 @@ proptest! {
         match gguf::Gguf::from_bytes("m", bytes) {
             Ok(file) => {
                 match config::ModelConfig::from_gguf(&file) {
-                    Ok(c) => config::check_tensors(&file, &c).err().into_iter().for_each(one_line),
+                    Ok(c) => graph::check_tensors(&file, &c).err().into_iter().for_each(one_line),
                     Err(e) => one_line(e),
                 }
                 tokenizer::Tokenizer::from_gguf(&file, None).err().into_iter().for_each(one_line);

@@ -14,9 +14,11 @@ pub mod decoder;
 pub mod error;
 pub mod generate;
 pub mod gguf;
+pub mod graph;
 pub mod hash;
 pub mod inspect;
 pub mod kernel_weights;
+pub mod keys;
 pub mod known;
 pub mod loading;
 pub mod mapped;
@@ -36,11 +38,14 @@ mod attention;
 mod ffn;
 mod policy;
 mod sparse_probe;
+mod special_ids;
 
 #[cfg(test)]
 mod damaged_tests;
 #[cfg(test)]
 mod golden_tests;
+#[cfg(test)]
+mod small_model;
 #[cfg(test)]
 mod sparse_tests;
 

@@ -65,7 +65,12 @@ pub fn map(path: &Path, what: &str) -> Result<Mapped> {
     if !found.is_file() {
         return Err(Error::input(format!("{} is not a regular file; copy the {what} to one", path.display())));
     }
-    let file = std::fs::File::open(path).map_err(|e| fail("open", &e))?;
+    let file = std::fs::File::open(path).map_err(|e| match e.kind() {
+        std::io::ErrorKind::PermissionDenied => {
+            Error::input(format!("{}; let this user read it (chmod u+r)", fail("open", &e)))
+        }
+        _ => fail("open", &e),
+    })?;
     let mapped = Identity::of(&file).map_err(|e| fail("open", &e))?;
     // SAFETY: the map is read-only and private. Rust asks that nobody changes the bytes while slices of them live; no
     // file system promises that. What a change can do is bounded: numbers differ (found by `check_unchanged`), a cut

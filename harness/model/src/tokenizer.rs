@@ -12,6 +12,8 @@ use tokenizers::{AddedToken, PreTokenizerWrapper, SplitDelimiterBehavior};
 
 use crate::error::{Error, Result};
 use crate::gguf::{Gguf, quoted};
+use crate::keys;
+use crate::special_ids::SpecialIds;
 
 /// `token_type` of special tokens: matched whole in a prompt, shown as nothing.
 const CONTROL: i64 = 3;
@@ -21,6 +23,10 @@ const USER_DEFINED: i64 = 4;
 const END_OF_TURN: &str = "<|eot_id|>";
 const TOKENS: &str = "tokenizer.ggml.tokens";
 const MERGES: &str = "tokenizer.ggml.merges";
+const TYPES: &str = "tokenizer.ggml.token_type";
+const ADD_BOS: &str = "tokenizer.ggml.add_bos_token";
+/// `token_type` of ordinary tokens.
+const NORMAL: i64 = 1;
 
 /// How text is cut into words before merging. The choice changes the tokens of some texts ("1 + 1 ="), so it is always
 /// reported.
@@ -105,6 +111,7 @@ pub struct Tokenizer {
     eos: Option<u32>,
     add_bos: bool,
     extra_stop_ids: Vec<u32>,
+    assumed: Vec<String>,
 }
 
 impl Tokenizer {
@@ -124,22 +131,50 @@ impl Tokenizer {
         let of_file = if pre_override.is_some() { None } else { Pre::of_file(gguf)? };
         let pre = pre_override.or(of_file).unwrap_or(Pre::Default);
         let vocabulary = Vocabulary::read(gguf)?;
-        let special_id = |key: &str| special_id(gguf, key, vocabulary.len());
-        let (bos, eos) = (special_id("tokenizer.ggml.bos_token_id")?, special_id("tokenizer.ggml.eos_token_id")?);
-        // Files of Llama-3 kin without the key still expect a bos, as existing engines assume.
-        let add_bos =
-            gguf.optional_bool("tokenizer.ggml.add_bos_token")?.unwrap_or(pre == Pre::LlamaBpe && bos.is_some());
+        let mut assumed = vocabulary.assumed.clone();
+        if pre_override.is_none() && of_file.is_none() {
+            assumed.push(left_out("tokenizer.ggml.pre", format!("{} is assumed, as in existing engines", pre.name())));
+        }
+        let SpecialIds { bos, eos, mut stops } = SpecialIds::read(gguf, vocabulary.len())?;
+        let add_bos = match gguf.optional_bool(ADD_BOS)? {
+            Some(add_bos) => add_bos,
+            None => {
+                // Files of Llama-3 kin without the key still expect a bos, as existing engines assume.
+                let add_bos = pre == Pre::LlamaBpe && bos.is_some();
+                let why = format!("{add_bos} is assumed, as with pre-tokenizer {} in existing engines", pre.name());
+                assumed.push(left_out(ADD_BOS, why));
+                add_bos
+            }
+        };
         if add_bos && bos.is_none() {
             let what = "asks for a begin-of-text token, but \"tokenizer.ggml.bos_token_id\" is missing";
-            return Err(key_error(gguf, "tokenizer.ggml.add_bos_token", what));
+            return Err(key_error(gguf, ADD_BOS, format!("{what}; write the token's id there, or false here")));
         }
         let (pieces, starts) = vocabulary.pieces();
         let longest_piece = starts.windows(2).map(|w| w[1] - w[0]).max().unwrap_or(0);
-        let extra_stop_ids =
-            vocabulary.ids.get(END_OF_TURN).copied().into_iter().filter(|&id| Some(id) != eos).collect();
+        stops.extend(vocabulary.ids.get(END_OF_TURN));
+        stops.sort_unstable();
+        stops.dedup();
+        stops.retain(|&id| Some(id) != eos);
+        if eos.is_none() {
+            let none = if stops.is_empty() { "no token ends a text" } else { "other tokens end a text" };
+            assumed.push(left_out("tokenizer.ggml.eos_token_id", none));
+        }
         let inner = vocabulary.build(gguf, pre)?;
-        let pre_from_file = of_file.is_some();
-        Ok(Self { inner, pre, pre_from_file, pieces, starts, longest_piece, bos, eos, add_bos, extra_stop_ids })
+        keys::check_tokenizer(gguf)?;
+        Ok(Self {
+            inner,
+            pre,
+            pre_from_file: of_file.is_some(),
+            pieces,
+            starts,
+            longest_piece,
+            bos,
+            eos,
+            add_bos,
+            extra_stop_ids: stops,
+            assumed,
+        })
     }
 
     /// Token ids of `text`. Begins with bos if the file asks for it and `add_bos` is not `Some(false)`.
@@ -191,7 +226,12 @@ impl Tokenizer {
         self.add_bos
     }
 
-    /// Tokens besides eos that end an answer: `<|eot_id|>` where the vocabulary has it.
+    /// Keys that the file leaves out, each with what is assumed instead and why.
+    pub fn assumed(&self) -> &[String] {
+        &self.assumed
+    }
+
+    /// Tokens besides eos that end an answer: those that the file names, and `<|eot_id|>` where the vocabulary has it.
     pub fn extra_stop_ids(&self) -> &[u32] {
         &self.extra_stop_ids
     }
@@ -211,18 +251,14 @@ fn one_line(error: &dyn std::fmt::Display) -> String {
     error.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
+/// What is said of a key that the file leaves out.
+fn left_out(key: &str, instead: impl std::fmt::Display) -> String {
+    format!("{} is not in the file: {instead}", quoted(key))
+}
+
 /// An error about a key, wherever it is; missing keys are reported as missing.
 fn key_error(gguf: &Gguf, key: &str, what: impl std::fmt::Display) -> Error {
     gguf.entry(key).map_or_else(|| gguf.missing_key(key), |entry| gguf.key_error(entry, what))
-}
-
-fn special_id(gguf: &Gguf, key: &str, vocab: usize) -> Result<Option<u32>> {
-    match gguf.optional_u32(key)? {
-        Some(id) if id as usize >= vocab => {
-            Err(key_error(gguf, key, format!("token {id} is outside the vocabulary of {vocab}")))
-        }
-        other => Ok(other),
-    }
 }
 
 /// Tokens as the file spells them, before the encoder sees them.
@@ -230,11 +266,15 @@ struct Vocabulary<'a> {
     tokens: Vec<&'a str>,
     types: Vec<i64>,
     ids: HashMap<&'a str, u32>,
+    /// What was taken for keys that are not there.
+    assumed: Vec<String>,
 }
 
 impl<'a> Vocabulary<'a> {
     fn read(gguf: &'a Gguf) -> Result<Self> {
-        let (len, strings) = gguf.required_strings(TOKENS)?;
+        let Some((len, strings)) = gguf.optional_strings(TOKENS)? else {
+            return Err(gguf.missing(TOKENS, "convert the model again, with its vocabulary"));
+        };
         if len == 0 || len > u32::MAX as usize {
             return Err(key_error(gguf, TOKENS, format!("{len} tokens")));
         }
@@ -252,12 +292,21 @@ impl<'a> Vocabulary<'a> {
                 return Err(key_error(gguf, TOKENS, what));
             }
         }
-        let key = "tokenizer.ggml.token_type";
-        let types: Vec<i64> = gguf.optional_integers(key)?.map_or_else(|| vec![1; len], |types| types.collect());
+        let mut assumed = Vec::new();
+        let types: Vec<i64> = match gguf.optional_integers(TYPES)? {
+            Some(types) => types.collect(),
+            None => {
+                assumed.push(left_out(TYPES, "all tokens are taken for text, none for special"));
+                vec![NORMAL; len]
+            }
+        };
         if types.len() != len {
-            return Err(key_error(gguf, key, format!("{} types for {len} tokens", types.len())));
+            return Err(key_error(gguf, TYPES, format!("{} types for {len} tokens", types.len())));
         }
-        Ok(Self { tokens, types, ids })
+        if gguf.entry(MERGES).is_none() {
+            assumed.push(left_out(MERGES, "no tokens are merged"));
+        }
+        Ok(Self { tokens, types, ids, assumed })
     }
 
     fn len(&self) -> usize {
@@ -291,7 +340,17 @@ impl<'a> Vocabulary<'a> {
     }
 
     fn merges(&self, gguf: &Gguf) -> Result<Vec<(String, String)>> {
-        let (len, strings) = gguf.required_strings(MERGES)?;
+        let Some((len, strings)) = gguf.optional_strings(MERGES)? else {
+            let made = |(token, kind): &(&&str, &i64)| **kind == NORMAL && token.chars().nth(1).is_some();
+            return match self.tokens.iter().zip(&self.types).filter(made).count() {
+                // The format's meaning of a file without merges: each byte is a token.
+                0 => Ok(Vec::new()),
+                n => {
+                    let what = format!("{n} tokens are made by merging, so convert the model again, with its merges");
+                    Err(gguf.missing(MERGES, what))
+                }
+            };
+        };
         let mut merges = Vec::with_capacity(len);
         let mut joined = String::new();
         for (i, merge) in strings.enumerate() {

@@ -141,3 +141,78 @@ fn broken_vocabularies_are_named() {
     refused(file(&tokens, &[]).bool("tokenizer.ggml.add_bos_token", true), &["add_bos_token", "bos_token_id"]);
     refused(file(&tokens, &[]).zeros("token_embd.weight", &[4, 256], 1), &["257 tokens", "256 rows"]);
 }
+
+#[test]
+fn what_a_file_leaves_out_is_assumed_and_said() {
+    let bytes = byte_tokens(&["<|bos|>", "<|end|>"]);
+    let full = || file(&bytes, &[]).string("tokenizer.ggml.pre", "gpt-2").bool(ADD_BOS, false);
+    let full = || full().u32("tokenizer.ggml.eos_token_id", 257).u32("tokenizer.ggml.bos_token_id", 256);
+    let assumed = |builder: Builder| build(builder, None).unwrap().assumed().join("; ");
+    assert_eq!(assumed(full()), "");
+    assert_eq!(
+        assumed(full().without_key(TYPES)),
+        "\"tokenizer.ggml.token_type\" is not in the file: all tokens are \
+        taken for text, none for special"
+    );
+    assert!(assumed(full().without_key(MERGES)).contains("no tokens are merged"));
+    assert!(assumed(full().without_key("tokenizer.ggml.pre")).contains("default is assumed"));
+    assert!(assumed(full().without_key("tokenizer.ggml.eos_token_id")).contains("no token ends a text"));
+    let no_switch = || full().without_key(ADD_BOS);
+    assert!(assumed(no_switch()).contains("add_bos_token\" is not in the file: false is assumed"));
+    let llama = build(no_switch(), Some(Pre::LlamaBpe)).unwrap();
+    assert!(llama.adds_bos() && llama.assumed()[0].contains("true is assumed, as with pre-tokenizer llama-bpe"));
+    // Tokens that only merges can make would never be made.
+    let merged = file(&byte_tokens(&["ab"]), &["a b"]).without_key(MERGES);
+    let line = build(merged, None).err().unwrap().to_string();
+    assert!(line.contains(MERGES) && line.contains("1 tokens are made by merging"), "{line}");
+}
+
+#[test]
+fn every_token_that_ends_a_text_is_used() {
+    let tokens = byte_tokens(&["<|0|>", "<|1|>", "<|2|>", "<|3|>"]);
+    let with = |builder: Builder| build(builder, None).unwrap();
+    let t = with(file(&tokens, &[]).u32("tokenizer.ggml.eot_token_id", 257).u32("tokenizer.ggml.eom_token_id", 256));
+    assert_eq!((t.eos(), t.extra_stop_ids()), (None, &[256, 257][..]));
+    let t = with(file(&tokens, &[]).i32s("tokenizer.ggml.eos_token_id", &[258, 256]));
+    assert_eq!((t.eos(), t.extra_stop_ids()), (Some(258), &[256][..]));
+    let both = file(&tokens, &[]).u32("tokenizer.ggml.eos_token_id", 259);
+    let t = with(both.i32s("tokenizer.ggml.eog_token_ids", &[259, 257, 257]));
+    assert_eq!((t.eos(), t.extra_stop_ids()), (Some(259), &[257][..]));
+    let refused = |builder: Builder, part: &str| {
+        let line = build(builder, None).err().unwrap().to_string();
+        assert!(line.contains(part) && line.contains("at byte"), "{line}");
+    };
+    refused(file(&tokens, &[]).u32("tokenizer.ggml.eot_token_id", 260), "outside the vocabulary of 260");
+    refused(file(&tokens, &[]).i32s("tokenizer.ggml.eos_token_id", &[-1]), "token -1 is outside");
+    refused(file(&tokens, &[]).i32s("tokenizer.ggml.bos_token_id", &[1, 2]), "a text begins with one");
+    refused(file(&tokens, &[]).bool("tokenizer.ggml.eos_token_id", true), "expected the id of a token");
+}
+
+#[test]
+fn keys_that_would_give_other_tokens_are_refused_by_name() {
+    let tokens = byte_tokens(&[]);
+    let key = |name: &str| format!("tokenizer.{name}");
+    let load = |builder: Builder| build(builder, None).map(|_| ()).map_err(|e| e.to_string());
+    for name in ["add_eos_token", "add_sep_token", "add_space_prefix", "remove_extra_whitespaces"] {
+        let with = |value| file(&tokens, &[]).bool(&key(&format!("ggml.{name}")), value);
+        assert_eq!(load(with(false)), Ok(()));
+        let line = load(with(true)).unwrap_err();
+        assert!(line.contains(name) && line.contains("expected false, found bool true"), "{line}");
+    }
+    let charsmap = |bytes: &[u8]| {
+        let value = [&0u32.to_le_bytes()[..], &(bytes.len() as u64).to_le_bytes(), bytes].concat();
+        file(&tokens, &[]).raw(&key("ggml.precompiled_charsmap"), 9, &value)
+    };
+    assert_eq!(load(charsmap(&[])), Ok(()));
+    assert!(load(charsmap(&[1, 2])).unwrap_err().contains("precompiled_charsmap"));
+    assert!(load(file(&tokens, &[]).u32(&key("rwkv.world"), 1)).unwrap_err().contains("tokenizer.rwkv.world"));
+    let harmless = file(&tokens, &[])
+        .u32(&key("ggml.padding_token_id"), u32::MAX)
+        .u32(&key("ggml.unknown_token_id"), 0)
+        .u32(&key("ggml.fim_pre_token_id"), 1)
+        .string(&key("chat_template"), "{{ x }}")
+        .string(&key("chat_template.tool_use"), "{{ x }}")
+        .strings(&key("chat_templates"), &["tool_use"])
+        .string(&key("huggingface.json"), "{}");
+    assert_eq!(load(harmless), Ok(()));
+}

@@ -1,8 +1,9 @@
 //! A loaded model: shape, tokenizer, and its weights packed for the kernels that run it.
 
-use crate::config::{ModelConfig, check_codes, check_tensors, required_tensors};
+use crate::config::ModelConfig;
 use crate::error::{Error, Result};
 use crate::gguf::{Gguf, Readable, i2s_codes, i2s_scale};
+use crate::graph::{check_codes, check_tensors, required_tensors};
 use crate::loading::Loading;
 use crate::tokenizer::{Pre, Tokenizer};
 use kernels::parallel::Team;
@@ -79,40 +80,23 @@ pub struct Model {
     pub sha256: [u8; 32],
 }
 
-impl Model {
-    /// Checks shape, tensors, codes and tokenizer, and hashes the file meanwhile. Errors are one line and name file,
-    /// field and offset. Bytes done are those hashed and those checked: see [`Model::load_bytes`].
-    pub fn load(gguf: Gguf, pre: Option<Pre>, loading: &mut Loading<'_>) -> Result<Self> {
+/// A model file of which everything but the weights was read and checked.
+pub struct Opened {
+    /// The file.
+    pub gguf: Gguf,
+    /// Its shape.
+    pub config: ModelConfig,
+    /// Its tokenizer.
+    pub tokenizer: Tokenizer,
+}
+
+impl Opened {
+    /// Checks shape, tensors and tokenizer, which takes no time worth naming beside [`Opened::load`]. Errors are one
+    /// line and name file, field and offset.
+    pub fn new(gguf: Gguf, pre: Option<Pre>) -> Result<Self> {
         let config = ModelConfig::from_gguf(&gguf)?;
         check_tensors(&gguf, &config)?;
-        let given_up = AtomicBool::new(false);
-        let (loaded, sha256) = std::thread::scope(|scope| {
-            let (progress, given_up, bytes) = (loading.progress, &given_up, gguf.file_bytes());
-            let hash = scope.spawn(move || sha256_unless(given_up, bytes, progress));
-            let loaded = Self::contents(&gguf, &config, pre, loading);
-            // Nobody waits for the hash of a file that is refused.
-            given_up.store(loaded.is_err(), Ordering::Relaxed);
-            (loaded, hash.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-        });
-        let (tokenizer, embedding) = loaded?;
-        gguf.check_unchanged()?;
-        Ok(Self { gguf, config, tokenizer, embedding: Arc::new(embedding), sha256 })
-    }
-
-    /// Bytes that [`Model::load`] counts.
-    pub fn load_bytes(gguf: &Gguf) -> u64 {
-        let ternary = gguf.tensors().iter().filter(|t| t.readable() == Some(Readable::I2S));
-        gguf.file_bytes().len() as u64 + ternary.map(|t| gguf.bytes(t).len() as u64).sum::<u64>()
-    }
-
-    fn contents(
-        gguf: &Gguf,
-        config: &ModelConfig,
-        pre: Option<Pre>,
-        loading: &mut Loading<'_>,
-    ) -> Result<(Tokenizer, AlignedBuffer<u16>)> {
-        check_codes(gguf, loading)?;
-        let tokenizer = Tokenizer::from_gguf(gguf, pre)?;
+        let tokenizer = Tokenizer::from_gguf(&gguf, pre)?;
         if tokenizer.vocab() != config.vocab {
             return Err(Error::input(format!(
                 "{}: \"tokenizer.ggml.tokens\" has {} tokens, the metadata and the embedding have {}",
@@ -121,6 +105,48 @@ impl Model {
                 config.vocab
             )));
         }
+        Ok(Self { gguf, config, tokenizer })
+    }
+
+    /// What was taken for keys that the file leaves out, in words.
+    pub fn assumed(&self) -> impl Iterator<Item = &str> {
+        self.config.assumed.iter().chain(self.tokenizer.assumed()).map(String::as_str)
+    }
+
+    /// Checks the codes and hashes the file meanwhile. Bytes done are those hashed and those checked: see
+    /// [`Model::load_bytes`].
+    pub fn load(self, loading: &mut Loading<'_>) -> Result<Model> {
+        let Self { gguf, config, tokenizer } = self;
+        let given_up = AtomicBool::new(false);
+        let (loaded, sha256) = std::thread::scope(|scope| {
+            let (progress, given_up, bytes) = (loading.progress, &given_up, gguf.file_bytes());
+            let hash = scope.spawn(move || sha256_unless(given_up, bytes, progress));
+            let loaded = Model::contents(&gguf, loading);
+            // Nobody waits for the hash of a file that is refused.
+            given_up.store(loaded.is_err(), Ordering::Relaxed);
+            (loaded, hash.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        });
+        let embedding = Arc::new(loaded?);
+        gguf.check_unchanged()?;
+        Ok(Model { gguf, config, tokenizer, embedding, sha256 })
+    }
+}
+
+impl Model {
+    /// Opens and loads: see [`Opened`].
+    pub fn load(gguf: Gguf, pre: Option<Pre>, loading: &mut Loading<'_>) -> Result<Self> {
+        Opened::new(gguf, pre)?.load(loading)
+    }
+
+    /// Bytes that [`Model::load`] counts.
+    pub fn load_bytes(gguf: &Gguf) -> u64 {
+        let ternary = gguf.tensors().iter().filter(|t| t.readable() == Some(Readable::I2S));
+        gguf.file_bytes().len() as u64 + ternary.map(|t| gguf.bytes(t).len() as u64).sum::<u64>()
+    }
+
+    /// The embedding, when the codes are checked.
+    fn contents(gguf: &Gguf, loading: &mut Loading<'_>) -> Result<AlignedBuffer<u16>> {
+        check_codes(gguf, loading)?;
         let tensor = gguf.tensor("token_embd.weight")?;
         let rows: &[u16] = bytemuck::cast_slice(gguf.f16s(tensor)?);
         let mut embedding = AlignedBuffer::zeroed(rows.len());
@@ -139,7 +165,7 @@ impl Model {
             let at = tensor.offset + 2 * i as u64;
             return Err(gguf.tensor_error(tensor, format!("element {i} at byte {at} is not a finite number")));
         }
-        Ok((tokenizer, embedding))
+        Ok(embedding)
     }
 
     /// Packs all ternary tensors for kernels that read `packing`. `table` is what the codes are taken for. Bytes done

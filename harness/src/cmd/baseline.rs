@@ -6,6 +6,7 @@ use crate::gate::{Baseline, Kept, Scratch, Store};
 use crate::machine::{MachineArgs, host};
 use crate::output::{Output, table};
 use crate::scenario::Scenario;
+use crate::words;
 use clap::{Args, Subcommand};
 use receipt::figures::mib;
 use serde::Serialize;
@@ -56,7 +57,7 @@ pub struct BaselineSaveArgs {
     #[arg(long, value_name = "NAME|FILE", default_value = "quick")]
     pub scenario: String,
     /// Kernels to gate; all by default
-    #[arg(long, value_delimiter = ',', value_name = "A,B")]
+    #[arg(long, value_delimiter = ',', value_parser = words::name, value_name = "A,B")]
     pub kernels: Option<Vec<String>>,
     /// Keep the whole matrix of the scenario instead of the smaller one of --quick
     #[arg(long, conflicts_with = "quick")]

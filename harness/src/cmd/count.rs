@@ -14,6 +14,7 @@ use crate::measure::micro::alone::time_alone;
 use crate::output::{Output, note, table};
 use crate::progress::Progress;
 use crate::scenario::{Cell, Shape};
+use crate::words;
 use clap::Args;
 use kernels::{Kernel, Operation};
 use receipt::{CountRecord, Residency};
@@ -23,13 +24,13 @@ use serde::Serialize;
 #[derive(Args, Debug)]
 pub struct CountArgs {
     /// Kernels to count; all that run here and have the operation by default
-    #[arg(long, alias = "kernel", value_delimiter = ',', value_name = "A,B")]
+    #[arg(long, alias = "kernel", value_delimiter = ',', value_parser = words::name, value_name = "A,B")]
     pub kernels: Option<Vec<String>>,
     /// What to call
-    #[arg(long, value_parser = operation::flag(), default_value_t = Operation::Gemv)]
+    #[arg(long, value_parser = operation::flag(), ignore_case = true, default_value_t = Operation::Gemv)]
     pub op: Operation,
     /// Rows x columns
-    #[arg(long, value_name = "MxK", default_value = "256x2560")]
+    #[arg(long, value_parser = words::shape, value_name = "MxK", default_value = "256x2560")]
     pub shape: String,
     /// Tokens of a gemm
     #[arg(long, value_name = "N", default_value_t = 4)]

@@ -17,6 +17,7 @@ use crate::progress::Progress;
 use crate::runs;
 use crate::runs::RunFolder;
 use crate::scenario::Scenario;
+use crate::words;
 use clap::Args;
 use receipt::judge::gate::{summarize_run, title};
 use receipt::judge::sequential;
@@ -41,7 +42,7 @@ pub struct GateArgs {
     #[arg(long, value_name = "NAME|FILE", conflicts_with = "baseline")]
     pub scenario: Option<String>,
     /// Kernels to gate; all that both builds have and this CPU runs by default
-    #[arg(long, value_delimiter = ',', value_name = "A,B")]
+    #[arg(long, value_delimiter = ',', value_parser = words::name, value_name = "A,B")]
     pub kernels: Option<Vec<String>>,
     /// The whole matrix of the scenario instead of the smaller one of --quick, and decoding of synth:2b-4t, which takes
     /// half an hour more (a baseline brings its own)
@@ -54,7 +55,7 @@ pub struct GateArgs {
     #[arg(long, value_name = "PERCENT")]
     pub delta: Option<String>,
     /// What to print
-    #[arg(long, value_enum, default_value_t = GateFormat::Human)]
+    #[arg(long, value_enum, ignore_case = true, default_value_t = GateFormat::Human)]
     pub format: GateFormat,
     /// The same as --format json
     #[arg(long, conflicts_with = "format")]

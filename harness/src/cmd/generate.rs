@@ -9,15 +9,15 @@ use crate::machine::{Machine, MachineArgs, all_cpus};
 use crate::measure::bench::{Bench, room, room_for_answer};
 use crate::measure::{head, records};
 use crate::output::{Output, note};
-use crate::{bitnet_environment, build_info, interrupt};
+use crate::{bitnet_environment, build_info, interrupt, words};
 use clap::Args;
 use kernels::CodeTable;
-use model::config::ModelConfig;
 use model::decoder::Decoder;
 use model::generate::{Generation, Request, Session};
 use model::sampler::Sampling;
 use model::stop::StopReason;
 use model::tokenizer::Pre;
+use model::weights::Opened;
 use receipt::judge::sanity;
 use receipt::{Build, ForwardMs, HeadEffect, KvCacheRecord, PhasesMs, PrefillRecord, SparseFfnRecord};
 use serde::Serialize;
@@ -31,13 +31,13 @@ pub struct ModelArgs {
     #[arg(long, value_name = "M", default_value = "builtin")]
     pub model: String,
     /// Kernel id, or auto to probe for the fastest exact one
-    #[arg(long, value_name = "ID", default_value = "auto")]
+    #[arg(long, value_parser = words::name, value_name = "ID", default_value = "auto")]
     pub kernel: String,
     /// Output head: as in the file, or its rows quantised to 8 or 4 bits, which changes the logits
-    #[arg(long, value_enum, default_value_t = Head::F16)]
+    #[arg(long, value_enum, ignore_case = true, default_value_t = Head::F16)]
     pub head: Head,
     /// Pre-tokenizer instead of the file's: default, gpt-2 or llama-bpe
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_parser = words::name, value_name = "NAME")]
     pub pre: Option<String>,
     /// Never skip zero gates of the feed-forward blocks
     #[arg(long)]
@@ -54,7 +54,7 @@ pub struct ModelArgs {
 #[derive(Args, Debug)]
 pub struct GenerateArgs {
     /// Prompt
-    #[arg(long, value_name = "T")]
+    #[arg(long, value_name = "T", allow_hyphen_values = true)]
     pub prompt: String,
     /// Most tokens to generate
     #[arg(long, value_name = "N", default_value_t = 64)]
@@ -64,7 +64,7 @@ pub struct GenerateArgs {
     pub model: ModelArgs,
     /// Kernel for batches of prompt tokens: same (the decoding kernel), an id, or auto to measure. Another packing
     /// needs a second copy of the weights
-    #[arg(long, value_name = "same|auto|ID", default_value = "same")]
+    #[arg(long, value_parser = words::name, value_name = "same|auto|ID", default_value = "same")]
     pub prefill_kernel: String,
     /// Always the likeliest token (the default when no sampling flag is given)
     #[arg(long, conflicts_with_all = ["temperature", "top_k", "top_p"])]
@@ -89,10 +89,10 @@ pub struct GenerateArgs {
     #[arg(long, value_name = "S", allow_negative_numbers = true)]
     pub timeout_s: Option<f64>,
     /// Stop before this string; may be given several times
-    #[arg(long, value_name = "STR")]
+    #[arg(long, value_name = "STR", allow_hyphen_values = true)]
     pub stop: Vec<String>,
-    /// Stop at this token id; may be given several times
-    #[arg(long, value_name = "ID")]
+    /// Stop at this token id; may be given several times, or several with commas
+    #[arg(long, value_delimiter = ',', value_parser = words::id, value_name = "ID", allow_negative_numbers = true)]
     pub stop_id: Vec<u32>,
     /// Go on past the model's own end token
     #[arg(long)]
@@ -185,12 +185,9 @@ struct Report {
     build: Build,
 }
 
-/// A model and a kernel, from the flags that `generate` and `perplexity` share. `fits` checks the model's header before
-/// the weights are read.
-pub fn prepare(
-    args: &ModelArgs,
-    fits: impl FnOnce(&ModelConfig) -> Result<()>,
-) -> Result<(Machine, Loaded, Selection)> {
+/// A model and a kernel, from the flags that `generate` and `perplexity` share. `fits` checks what
+/// is asked of the model before its weights are read.
+pub fn prepare(args: &ModelArgs, fits: impl FnOnce(&Opened) -> Result<()>) -> Result<(Machine, Loaded, Selection)> {
     build_info::refuse_to_time_a_debug_build()?;
     let machine = args.machine.to_measure(all_cpus())?;
     if args.kernel != "auto" {
@@ -234,7 +231,19 @@ pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
     }
     let policy = PrefillPolicy::parse(&args.prefill_kernel)?;
     policy.check(&args.model.machine.check(all_cpus())?)?;
-    let (machine, loaded, selection) = prepare(&args.model, |config| room_for_answer(config, args.max_tokens))?;
+    let (mut prompt, mut capacity) = (Vec::new(), 0);
+    let (machine, loaded, selection) = prepare(&args.model, |opened| {
+        room_for_answer(&opened.config, args.max_tokens)?;
+        prompt = opened.tokenizer.encode(&args.prompt, None)?;
+        capacity = room(opened.config.context, prompt.len(), args.max_tokens, "--max-tokens")?;
+        match args.stop_id.iter().find(|id| **id as usize >= opened.config.vocab) {
+            Some(id) => Err(Error::input(format!(
+                "--stop-id {id} is not a token: ids of this model go from 0 to {}",
+                opened.config.vocab - 1
+            ))),
+            None => Ok(()),
+        }
+    })?;
     if deterministic && !selection.kernel.descriptor().exact() {
         let id = selection.kernel.id();
         return Err(Error::input(format!(
@@ -242,14 +251,6 @@ pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
         )));
     }
     let model = &loaded.model;
-    let prompt = model.tokenizer.encode(&args.prompt, None)?;
-    let capacity = room(model, prompt.len(), args.max_tokens)?;
-    if let Some(id) = args.stop_id.iter().find(|id| **id as usize >= model.config.vocab) {
-        return Err(Error::input(format!(
-            "--stop-id {id} is not a token: ids of this model go from 0 to {}",
-            model.config.vocab - 1
-        )));
-    }
     let known_stops = loaded.known.iter().flat_map(|k| &k.stop_ids).filter(|_| !args.ignore_eos);
     let request = Request {
         prompt: prompt.clone(),

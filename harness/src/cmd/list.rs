@@ -22,7 +22,7 @@ use serde::Serialize;
 #[derive(Args, Debug)]
 pub struct ListArgs {
     /// What to list
-    #[arg(value_enum, default_value_t = Listed::Kernels)]
+    #[arg(value_enum, ignore_case = true, default_value_t = Listed::Kernels)]
     pub what: Listed,
     /// With claims: the run folder or receipt whose numbers judge them
     #[arg(long, value_name = "RUN_DIR|RECEIPT")]

@@ -32,7 +32,7 @@ pub struct PerplexityArgs {
     #[arg(long, value_name = "N")]
     pub windows: Option<usize>,
     /// Code table: the file's, or the analysis's [-2,-1,1,2] (W2A32 kernels only)
-    #[arg(long, value_enum, default_value_t = Lut::File)]
+    #[arg(long, value_enum, ignore_case = true, default_value_t = Lut::File)]
     pub lut: Lut,
     /// Score 2 windows only
     #[arg(long)]
@@ -104,23 +104,25 @@ pub fn run(args: &PerplexityArgs, out: &Output) -> Result<()> {
             d.id
         )));
     }
-    let (machine, loaded, selection) = prepare(&model_args, |_| Ok(()))?;
-    let model = &loaded.model;
-    let tokens = model.tokenizer.encode(&text, None)?;
-    if tokens.len() <= args.window {
-        return Err(Error::input(format!(
-            "{name}: a window of {} needs {} tokens and the text has {}; use a shorter --window or a longer text",
-            args.window,
-            args.window.saturating_add(1),
+    let mut tokens = Vec::new();
+    let (machine, loaded, selection) = prepare(&model_args, |opened| {
+        let (window, context) = (args.window, opened.config.context);
+        if window > context {
+            return Err(Error::input(format!(
+                "--window {window} is above the model's context of {context}; give at most --window {context}"
+            )));
+        }
+        tokens = opened.tokenizer.encode(&text, None)?;
+        if tokens.len() > window {
+            return Ok(());
+        }
+        Err(Error::input(format!(
+            "{name}: a window of {window} needs {} tokens and the text has {}; use a shorter --window or a longer text",
+            window.saturating_add(1),
             tokens.len()
-        )));
-    }
-    if args.window > model.config.context {
-        return Err(Error::input(format!(
-            "--window {} is above the model's context of {}",
-            args.window, model.config.context
-        )));
-    }
+        )))
+    })?;
+    let model = &loaded.model;
     let table = if args.lut == Lut::Seed { CodeTable::SEED } else { CodeTable::TERNARY };
     let mut bench = Bench::new(&loaded, &machine, args.model.head.into(), interrupt::flag());
     // Kernels with a gemm score in batches, in which zeros are not skipped; the others score token by token.

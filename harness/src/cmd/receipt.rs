@@ -5,8 +5,9 @@ use crate::files::write_named;
 use crate::output::{Output, note};
 use crate::receipt_file;
 use crate::receipt_file::recheck;
+use crate::words;
 use clap::Subcommand;
-use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::builder::{PossibleValue, TypedValueParser};
 use receipt::figures::integer;
 use receipt::recheck::refusal;
 use receipt::{SCHEMA_VERSION, schema};
@@ -33,7 +34,7 @@ pub enum ReceiptCommand {
         #[arg(value_name = "RUN_DIR|RECEIPT")]
         receipt: PathBuf,
         /// Format to write
-        #[arg(long, value_parser = export_format())]
+        #[arg(long, value_parser = export_format(), ignore_case = true)]
         format: Format,
         /// File to write instead of standard output
         #[arg(long, short, value_name = "FILE")]
@@ -52,7 +53,7 @@ fn export_format() -> impl TypedValueParser<Value = Format> {
     let names = Format::ALL.map(|format| PossibleValue::new(format.name()).help(format.help()));
     // The list of names is the list of formats, so one is always found.
     let named = |name: String| Format::ALL.into_iter().find(|format| format.name() == name).unwrap_or(Format::Csv);
-    PossibleValuesParser::new(names).map(named)
+    words::one_of(names.into()).map(named)
 }
 
 /// Runs the command.

@@ -7,6 +7,7 @@ use crate::kernel_ids::in_registry_order;
 use crate::machine::{Machine, MachineArgs};
 use crate::output::{Output, table};
 use crate::progress::Progress;
+use crate::words;
 use clap::Args;
 use kernels::conformance::products::PATHS;
 use kernels::{Kernel, KernelDescriptor, conformance, registry};
@@ -17,7 +18,7 @@ use serde::Serialize;
 #[derive(Args, Debug)]
 pub struct VerifyArgs {
     /// Kernels to verify; all by default
-    #[arg(long, value_delimiter = ',', value_name = "A,B")]
+    #[arg(long, value_delimiter = ',', value_parser = words::name, value_name = "A,B")]
     pub kernels: Option<Vec<String>>,
     /// Print JSON
     #[arg(long)]

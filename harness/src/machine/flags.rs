@@ -6,6 +6,7 @@ use crate::kernel_ids::in_registry_order;
 use crate::machine::{host, memory};
 use crate::progress::Progress;
 use crate::scenario::L2;
+use crate::words;
 use clap::Args;
 use kernels::parallel::Team;
 use kernels::{CpuFeatures, Kernel, registry};
@@ -91,7 +92,8 @@ impl MachineArgs {
         // Counted before pinning leaves this thread, and those that it starts, with one CPU.
         let load_threads = self.threads.unwrap_or_else(all_cpus);
         let from_environment = || std::env::var(kernels::MASK_VARIABLE).ok().filter(|m| !m.is_empty());
-        let mask = self.cpu_features.clone().or_else(from_environment);
+        // In one spelling, which builds from before take too.
+        let mask = self.cpu_features.clone().or_else(from_environment).map(|mask| words::list(&mask));
         let mut machine = Machine { threads, load_threads, features, mask, cpus: Vec::new() };
         if self.pin {
             machine.cpus = core_affinity::get_core_ids().unwrap_or_default();

@@ -98,16 +98,46 @@ pub fn room_for_answer(config: &ModelConfig, max_tokens: usize) -> Result<()> {
     )))
 }
 
-/// Checks that prompt and answer fit the model's context, and how much room they need.
-pub fn room(model: &Model, prompt_tokens: usize, max_tokens: usize) -> Result<usize> {
-    let context = model.config.context;
+/// Checks that prompt and answer fit the model's context, and how much room they need. `asked` is where the length of
+/// the answer was asked for.
+pub fn room(context: usize, prompt_tokens: usize, max_tokens: usize, asked: &str) -> Result<usize> {
     let needed = prompt_tokens.saturating_add(max_tokens);
-    if needed > context {
-        return Err(Error::input(format!(
-            "{prompt_tokens} prompt tokens and --max-tokens {max_tokens} do not fit the model's context of \
-             {context}; ask for at most {}",
-            context.saturating_sub(prompt_tokens)
-        )));
+    if needed <= context {
+        return Ok(needed);
     }
-    Ok(needed)
+    let over = needed - context;
+    let tokens = |n: usize| if n == 1 { "1 token".to_owned() } else { format!("{n} tokens") };
+    let shorter = (over < prompt_tokens).then(|| format!("shorten the prompt by {}", tokens(over)));
+    let fewer = context.checked_sub(prompt_tokens).filter(|&most| most > 0).map(|n| format!("ask for at most {n}"));
+    let next: Vec<String> = shorter.into_iter().chain(fewer).collect();
+    let (answer, verb) = match max_tokens {
+        0 => (String::new(), "does"),
+        n => (format!(" and {asked} {n}"), "do"),
+    };
+    let what = format!("a prompt of {}{answer} {verb} not fit the model's context of {context}", tokens(prompt_tokens));
+    Err(Error::input(format!("{what}; {}", next.join(", or "))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::room;
+
+    #[test]
+    fn a_prompt_too_long_is_told_by_how_much() {
+        let refused = |prompt, answer| room(64, prompt, answer, "--max-tokens").expect_err("too long").to_string();
+        assert_eq!(room(64, 60, 4, "--max-tokens").expect("fits"), 64);
+        assert_eq!(
+            refused(101, 4),
+            "a prompt of 101 tokens and --max-tokens 4 do not fit the model's context of 64; shorten the prompt by 41 \
+             tokens"
+        );
+        assert_eq!(
+            refused(101, 0),
+            "a prompt of 101 tokens does not fit the model's context of 64; shorten the prompt by 37 tokens"
+        );
+        assert!(refused(60, 10).ends_with("; shorten the prompt by 6 tokens, or ask for at most 4"));
+        assert!(refused(64, 1).ends_with("; shorten the prompt by 1 token"));
+        assert!(refused(3, 63).ends_with("; shorten the prompt by 2 tokens, or ask for at most 61"));
+        assert!(refused(2, 100).ends_with("; ask for at most 62"));
+    }
 }

@@ -18,12 +18,22 @@ use model::generate::{Generation, Request, Session};
 use model::known::Golden;
 use model::sparse_ffn::Sparsity;
 use model::stop::StopReason;
+use model::weights::Opened;
 use receipt::judge::{Method, medians};
 use receipt::{
     GenerationKernel, GenerationRecord, GenerationRound, GoldenCheck, KvCacheRecord, PrefillRecord, TokenBlocks, judge,
 };
 use std::sync::Arc;
 use std::time::Duration;
+
+/// How a scenario names the length of an answer.
+const MAX_TOKENS: &str = "max_tokens =";
+
+/// Checks that what a scenario asks for fits the model, before its weights are read.
+pub fn fits(asked: &scenario::Generate, opened: &Opened) -> Result<()> {
+    let prompt = opened.tokenizer.encode(&asked.prompt, None)?;
+    room(opened.config.context, prompt.len(), asked.max_tokens, MAX_TOKENS).map(|_| ())
+}
 
 /// What is generated.
 pub struct Plan<'a> {
@@ -124,7 +134,7 @@ impl<'p, 'm> Texts<'p, 'm> {
     /// Chooses kernels for the prompt and makes a decoder for each kernel.
     fn new(bench: &mut Bench<'m>, plan: &'p Plan<'p>) -> Result<Self> {
         let prompt = bench.model().tokenizer.encode(&plan.asked.prompt, None)?;
-        let room = room(bench.model(), prompt.len(), plan.asked.max_tokens)?;
+        let room = room(bench.model().config.context, prompt.len(), plan.asked.max_tokens, MAX_TOKENS)?;
         let mut texts = Self { plan, prompt, room, players: Vec::new() };
         for &kernel in plan.kernels {
             let decision = plan.prefill.decide(&kernel, texts.prompt.len(), bench.model(), bench.machine)?;

@@ -301,7 +301,12 @@ impl Scenario {
 
 /// A scenario's TOML, and what it is called in errors.
 fn text_of(name_or_path: &str) -> Result<(String, String)> {
-    if let Some((name, text)) = BUILTIN.iter().find(|(name, _)| *name == name_or_path) {
+    // A built-in scenario in any case, unless a file is called so.
+    let typed = |name: &str| match Path::new(name_or_path).exists() {
+        true => name == name_or_path,
+        false => name.eq_ignore_ascii_case(name_or_path.trim()),
+    };
+    if let Some((name, text)) = BUILTIN.iter().find(|(name, _)| typed(name)) {
         return Ok((format!("scenario {name}"), (*text).to_owned()));
     }
     let path = Path::new(name_or_path);

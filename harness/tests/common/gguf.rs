@@ -99,6 +99,28 @@ impl File {
         bytes
     }
 
+    /// A copy with one more metadata key of value type `kind`.
+    pub fn with_key(&self, key: &str, kind: u32, value: &[u8]) -> Vec<u8> {
+        let entry = [&(key.len() as u64).to_le_bytes()[..], key.as_bytes(), &kind.to_le_bytes(), value].concat();
+        self.counted(24..24, &entry, 1)
+    }
+
+    /// A copy that lacks a metadata key.
+    pub fn without_key(&self, key: &str) -> Vec<u8> {
+        let Key { name, kind, value } = self.key(key);
+        let mut end = *value;
+        skip_value(&self.bytes, u32_at(&self.bytes, *kind), &mut end);
+        self.counted(name.start - 8..end, &[], -1)
+    }
+
+    /// [`Self::spliced`] with `more` keys in the count.
+    fn counted(&self, range: Range<usize>, with: &[u8], more: i64) -> Vec<u8> {
+        let mut bytes = self.spliced(range, with);
+        let keys = u64_at(&bytes, 16) as i64 + more;
+        bytes[16..24].copy_from_slice(&keys.to_le_bytes());
+        bytes
+    }
+
     /// A copy in which a string of the header is another of the same length, everywhere.
     pub fn renamed(&self, from: &str, to: &str) -> Vec<u8> {
         assert_eq!(from.len(), to.len());

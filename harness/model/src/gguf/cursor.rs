@@ -44,8 +44,10 @@ impl<'a> Cursor<'a> {
     /// The next `n` bytes. `field` names them in the error.
     pub fn take(&mut self, n: usize, field: &str) -> Result<&'a [u8]> {
         if n > self.remaining() {
-            let what =
-                format!("needs {n} bytes but the file has only {} left; it is truncated or corrupt", self.remaining());
+            let what = format!(
+                "needs {n} bytes but the file has only {} left; it is truncated or corrupt, so download it again",
+                self.remaining()
+            );
             return Err(self.error_at(self.at, field, what));
         }
         let taken = &self.bytes[self.at..self.at + n];
@@ -79,7 +81,8 @@ impl<'a> Cursor<'a> {
         let fits = (self.remaining() / min_bytes.max(1)) as u64;
         if count > fits {
             let what = format!(
-                "says {count}, but the {} bytes left hold at most {fits}; the file is truncated or corrupt",
+                "says {count}, but the {} bytes left hold at most {fits}; the file is truncated or corrupt, so download \
+                 it again",
                 self.remaining()
             );
             return Err(self.error_at(at, field, what));

@@ -2,6 +2,7 @@
 
 use super::cursor::{Cursor, quoted};
 use super::metadata::{self, Entry, Value};
+use super::stranger;
 use super::tensors::{self, TensorInfo};
 use super::types::Readable;
 use crate::error::{Error, Result};
@@ -79,7 +80,7 @@ impl Gguf {
             return Err(Error::input(format!("{name}: the file is empty (0 bytes), not a GGUF; download it again")));
         }
         let mut cursor = Cursor::new(&name, &bytes, 0);
-        let version = read_version(&mut cursor)?;
+        let version = read_version(&name, &bytes, &mut cursor)?;
         let tensor_count = cursor.count(tensors::MIN_INFO_BYTES, tensors::MAX_TENSORS, "tensor count")?;
         let key_count = cursor.count(MIN_ENTRY_BYTES, MAX_KEYS, "metadata count")?;
         let (entries, keys) = read_entries(&mut cursor, key_count)?;
@@ -180,19 +181,32 @@ impl Gguf {
     }
 }
 
-fn read_version(cursor: &mut Cursor<'_>) -> Result<u32> {
+fn read_version(name: &str, file: &[u8], cursor: &mut Cursor<'_>) -> Result<u32> {
+    if !file.starts_with(b"GGUF")
+        && let Some(what) = stranger::recognise(file)
+    {
+        return Err(Error::input(format!("{name}: {what}")));
+    }
     let magic = cursor.array::<4>("magic")?;
     if &magic != b"GGUF" {
-        let hint = if &magic == b"FUGG" { "; it is a big-endian GGUF, which is not supported" } else { "" };
-        let what = format!("expected \"GGUF\", found \"{}\": this is not a GGUF file{hint}", magic.escape_ascii());
-        return Err(cursor.error_at(0, "magic", what));
+        let what = format!("expected \"GGUF\", found \"{}\": this is not a GGUF file", magic.escape_ascii());
+        return Err(cursor.error_at(0, "magic", format!("{what}; download or convert the model again")));
     }
     match cursor.u32("version")? {
         // Version 2 has the same layout; 3 only added big-endian files.
         version @ (2 | 3) => Ok(version),
         other => {
-            let hint = if other.swap_bytes() <= 3 { " (it looks big-endian, which is not supported)" } else { "" };
-            Err(cursor.error_at(4, "version", format!("{other} is not supported{hint}; convert the model to GGUF v3")))
+            let what = match other {
+                1 => "1 is the first draft of the format; convert the model again, to GGUF v3".to_string(),
+                4..=99 => {
+                    format!("{other} is newer than this program, which reads 2 and 3; convert the model to GGUF v3")
+                }
+                _ if (1..=99).contains(&other.swap_bytes()) => {
+                    format!("{} in big-endian order, which is not read here; {}", other.swap_bytes(), stranger::LITTLE)
+                }
+                _ => format!("{other} is no version of GGUF; the file is corrupt, so download it again"),
+            };
+            Err(cursor.error_at(4, "version", what))
         }
     }
 }

@@ -1,9 +1,23 @@
 //! Typed access to metadata, with errors that name key, type and place.
 
-use super::cursor::quoted;
+use super::cursor::{Cursor, quoted};
 use super::file::Gguf;
-use super::metadata::{ArrayRef, Entry, Strings, Value, ValueType};
+use super::metadata::{ArrayRef, Entry, Strings, Value, ValueType, read_value};
 use crate::error::{Error, Result};
+
+/// Longest array of numbers that settings may have: a value for each block, and models have fewer blocks.
+const MAX_NUMBERS: usize = 4096;
+
+fn number(value: &Value) -> Option<f64> {
+    match *value {
+        Value::Unsigned(n) => Some(n as f64),
+        Value::Signed(n) => Some(n as f64),
+        Value::F32(x) => Some(x.into()),
+        Value::F64(x) => Some(x),
+        Value::Bool(b) => Some(f64::from(u8::from(b))),
+        Value::String(_) | Value::Array(_) => None,
+    }
+}
 
 impl Gguf {
     /// All keys with their values, in file order.
@@ -21,13 +35,25 @@ impl Gguf {
         Error::input(format!("{}: {} at byte {}: {what}", self.name, quoted(&entry.key), entry.at))
     }
 
-    /// An input error about a key that the file lacks.
+    /// An input error about a key that the file lacks, with what to do.
+    pub fn missing(&self, key: &str, next: impl std::fmt::Display) -> Error {
+        Error::input(format!("{}: metadata key {} is missing; {next}", self.name, quoted(key)))
+    }
+
+    /// The same, of a key whose value only the model's makers know.
     pub fn missing_key(&self, key: &str) -> Error {
-        Error::input(format!(
-            "{}: metadata key {} is missing; `model inspect` lists what is there",
-            self.name,
-            quoted(key)
-        ))
+        self.missing(key, "`model inspect` lists what is there")
+    }
+
+    /// A number, a bool as 0 or 1, or those of a short array; `None` for anything else.
+    pub fn numbers(&self, entry: &Entry) -> Option<Vec<f64>> {
+        let Value::Array(array) = &entry.value else { return number(&entry.value).map(|x| vec![x]) };
+        if array.len > MAX_NUMBERS || matches!(array.element, ValueType::String | ValueType::Array) {
+            return None;
+        }
+        let mut cursor = Cursor::new(&self.name, &self.bytes, array.at);
+        let mut next = || number(&read_value(&mut cursor, array.element, &entry.key).ok()?);
+        (0..array.len).map(|_| next()).collect()
     }
 
     fn typed<'a, T>(&'a self, key: &str, want: &str, get: impl Fn(&'a Value) -> Option<T>) -> Result<Option<T>> {

@@ -66,14 +66,23 @@ pub fn check_i2s_codes(gguf: &Gguf, tensor: &TensorInfo) -> Result<()> {
         );
         return Err(gguf.tensor_error(tensor, what));
     }
-    match i2s_scale(bytes) {
-        Some(scale) if scale.is_finite() && scale > 0.0 => Ok(()),
-        scale => {
-            let at = tensor.offset + codes.len() as u64;
-            let found = scale.map_or("none".to_string(), |s| s.to_string());
-            Err(gguf.tensor_error(tensor, format!("the scale at byte {at} is {found}, not a finite number above zero")))
-        }
-    }
+    check_i2s_scale(gguf, tensor)
+}
+
+/// Refuses an I2_S tensor whose scale is not a finite number above zero.
+pub fn check_i2s_scale(gguf: &Gguf, tensor: &TensorInfo) -> Result<()> {
+    let bytes = gguf.bytes(tensor);
+    let found = match i2s_scale(bytes) {
+        Some(scale) if scale.is_finite() && scale > 0.0 => return Ok(()),
+        Some(0.0) => "0, as if it was never written".to_string(),
+        Some(scale) if scale.is_nan() => "NaN, not a number".to_string(),
+        Some(scale) if scale.is_infinite() => format!("{scale}, not finite"),
+        Some(scale) => format!("{scale}, below zero"),
+        None => "missing".to_string(),
+    };
+    let at = tensor.offset + i2s_codes(bytes).len() as u64;
+    let what = format!("the scale at byte {at} is {found}; it must be a finite number above zero");
+    Err(gguf.tensor_error(tensor, format!("{what}, so convert or download the model again")))
 }
 
 #[cfg(test)]

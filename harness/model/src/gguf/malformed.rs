@@ -83,9 +83,12 @@ fn no_changed_byte_panics() {
 #[test]
 fn header_lies_are_named() {
     assert_error(Vec::new(), &["empty (0 bytes)"]);
-    assert_error(b"PK\x03\x04rest".to_vec(), &["magic at byte 0", "not a GGUF"]);
-    assert_error(patched(4, &1u32.to_le_bytes()), &["version at byte 4", "1 is not supported"]);
-    assert_error(patched(4, &3u32.to_be_bytes()), &["big-endian"]);
+    assert_error(b"PK\x03\x04rest".to_vec(), &["a zip archive, not a GGUF file; unpack it"]);
+    assert_error(b"\x7fELF....".to_vec(), &["magic at byte 0", "not a GGUF file; download"]);
+    assert_error(patched(4, &1u32.to_le_bytes()), &["version at byte 4", "1 is the first draft", "convert"]);
+    assert_error(patched(4, &4u32.to_le_bytes()), &["version at byte 4", "4 is newer", "convert"]);
+    assert_error(patched(4, &0x0102_0304u32.to_le_bytes()), &["version at byte 4", "no version of GGUF", "download"]);
+    assert_error(patched(4, &3u32.to_be_bytes()), &["3 in big-endian order", "gguf_convert_endian.py"]);
     assert_error(patched(8, &u64::MAX.to_le_bytes()), &["tensor count at byte 8", "limit"]);
     assert_error(patched(8, &60_000u64.to_le_bytes()), &["tensor count at byte 8", "hold at most"]);
     assert_error(patched(16, &60_000u64.to_le_bytes()), &["metadata count at byte 16", "hold at most"]);
@@ -140,6 +143,19 @@ fn tensor_lies_are_named() {
     assert_eq!((tensor.type_name(), tensor.n_bytes, tensor.readable()), ("TL2", None, None));
     assert!(gguf.bytes(tensor).is_empty());
     assert!(gguf.f32s(tensor).unwrap_err().to_string().contains("is TL2"));
+}
+
+/// A download that ended early lacks what the header promises, to the byte.
+#[test]
+fn missing_bytes_are_counted() {
+    let bytes = small().build();
+    let gguf = Gguf::from_bytes("m.gguf", bytes.clone()).unwrap();
+    let end = gguf.tensors().iter().map(|t| t.offset + t.n_bytes.unwrap()).max().unwrap() as usize;
+    for missing in [1, 100] {
+        let parts = ["past the end", &format!(": {missing} bytes are missing"), "download or copy it again"];
+        assert_error(bytes[..end - missing].to_vec(), &parts);
+    }
+    assert_error(bytes[..40].to_vec(), &["truncated or corrupt, so download it again"]);
 }
 
 #[test]

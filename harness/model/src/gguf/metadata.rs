@@ -157,7 +157,7 @@ fn read_type(cursor: &mut Cursor<'_>, field: &str) -> Result<ValueType> {
         .ok_or_else(|| cursor.error_at(at, field, format!("unknown value type {code} (GGUF has 0 to 12)")))
 }
 
-fn read_value(cursor: &mut Cursor<'_>, kind: ValueType, field: &str) -> Result<Value> {
+pub(super) fn read_value(cursor: &mut Cursor<'_>, kind: ValueType, field: &str) -> Result<Value> {
     use ValueType as T;
     Ok(match kind {
         T::U8 => Value::Unsigned(u8::from_le_bytes(cursor.array(field)?).into()),

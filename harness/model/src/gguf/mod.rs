@@ -9,6 +9,7 @@ mod file;
 mod getters;
 mod i2s;
 mod metadata;
+mod stranger;
 mod tensors;
 mod types;
 pub mod writer;
@@ -20,7 +21,7 @@ pub(crate) mod testing;
 
 pub use cursor::quoted;
 pub use file::Gguf;
-pub use i2s::{CodeCounts, check_i2s_codes, i2s_codes, i2s_scale};
+pub use i2s::{CodeCounts, check_i2s_codes, check_i2s_scale, i2s_codes, i2s_scale};
 pub use metadata::{ArrayRef, Entry, Strings, Value, ValueType};
 pub use tensors::TensorInfo;
 pub use types::{Readable, TypeInfo};

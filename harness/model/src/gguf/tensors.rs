@@ -102,6 +102,19 @@ fn read_info(cursor: &mut Cursor<'_>, index: usize) -> Result<RawInfo> {
     Ok(RawInfo { tensor, offset_at })
 }
 
+/// How much of the file is not there, and what to do.
+fn missing_bytes(infos: &[RawInfo], data_start: u64, file_len: u64) -> String {
+    let end = |raw: &RawInfo| data_start.checked_add(raw.tensor.offset)?.checked_add(raw.tensor.n_bytes.unwrap_or(0));
+    // None where an offset is none: such a file was not cut.
+    match infos.iter().map(end).collect::<Option<Vec<u64>>>().and_then(|ends| ends.into_iter().max()) {
+        Some(end) => format!(
+            "{} bytes are missing, so it is truncated or corrupt; download or copy it again",
+            end.saturating_sub(file_len)
+        ),
+        None => "it is corrupt; download or copy it again".to_string(),
+    }
+}
+
 /// Makes offsets absolute and checks that every tensor is aligned, inside the file, named once and overlaps no other.
 pub fn place(
     cursor: &Cursor<'_>,
@@ -110,6 +123,7 @@ pub fn place(
     alignment: u64,
     file_len: u64,
 ) -> Result<(Vec<TensorInfo>, HashMap<String, usize>)> {
+    let missing = missing_bytes(&infos, data_start, file_len);
     let mut spans = Vec::with_capacity(infos.len());
     let (mut tensors, mut names) = (Vec::with_capacity(infos.len()), HashMap::with_capacity(infos.len()));
     for (index, RawInfo { mut tensor, offset_at }) in infos.into_iter().enumerate() {
@@ -123,7 +137,7 @@ pub fn place(
         if end.is_none_or(|end| end > file_len) {
             return fail(format!(
                 "{} + {size} bytes from the data section at {data_start} is past the end of the file \
-                 ({file_len} bytes); it is truncated or corrupt",
+                 ({file_len} bytes): {missing}",
                 tensor.offset
             ));
         }

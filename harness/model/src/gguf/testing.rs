@@ -57,6 +57,11 @@ impl Builder {
         self
     }
 
+    pub fn without_key(mut self, key: &str) -> Self {
+        self.keys.retain(|k| !k.starts_with(&string(key)));
+        self
+    }
+
     pub fn without_tensor(mut self, name: &str) -> Self {
         self.tensors.retain(|t| t.0 != name);
         self

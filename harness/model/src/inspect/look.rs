@@ -1,10 +1,12 @@
 //! Looking at a file.
 
 use super::rows::{Check, Inspection, KeyRow, KnownRow, TensorRow, TernaryRow, TokenizerRow, Totals};
-use crate::config::{ModelConfig, check_tensors};
+use crate::config::ModelConfig;
 use crate::error::{Error, Result};
 use crate::gguf::{CodeCounts, Entry, Gguf, Readable, TensorInfo, Value, check_i2s_codes, i2s_scale, quoted};
+use crate::graph::check_tensors;
 use crate::hash::sha256_hex;
+use crate::keys::{self, Use};
 use crate::known::{self, KnownModel};
 use crate::tokenizer::{Pre, Tokenizer};
 
@@ -26,6 +28,8 @@ pub fn inspect(gguf: &Gguf) -> Result<Inspection> {
         }
         *totals.bytes_by_type.entry(tensor.type_name()).or_default() += tensor.n_bytes.unwrap_or(0);
     }
+    // Keys are judged by the shape, which may be sound where one of them is refused.
+    let facts = ModelConfig::shape(gguf).ok().map(|config| config.facts());
     let config = ModelConfig::from_gguf(gguf);
     let tokenizer = Tokenizer::from_gguf(gguf, None);
     let mut checks = Vec::new();
@@ -37,6 +41,9 @@ pub fn inspect(gguf: &Gguf) -> Result<Inspection> {
     // After the shape: a lie about the shape makes nonsense of codes and scale.
     checks.push(layout_check(gguf, &tensors));
     checks.push(check("tokenizer", tokenizer.as_ref().map(|t| format!("{} tokens", t.vocab()))));
+    let assumed_of_shape = config.as_ref().map_or(&[][..], |c| &c.assumed);
+    let assumed_of_tokenizer = tokenizer.as_ref().map_or(&[][..], |t| t.assumed());
+    let assumed = [assumed_of_shape, assumed_of_tokenizer].concat();
     Ok(Inspection {
         path: gguf.path().display().to_string(),
         bytes: gguf.file_bytes().len() as u64,
@@ -45,7 +52,8 @@ pub fn inspect(gguf: &Gguf) -> Result<Inspection> {
         alignment: gguf.alignment(),
         data_start: gguf.data_start(),
         synthetic: matches!(gguf.entry("tritbench.synthetic").map(|e| &e.value), Some(Value::Bool(true))),
-        metadata: gguf.metadata().iter().map(|e| key_row(gguf, e)).collect(),
+        metadata: gguf.metadata().iter().map(|e| key_row(gguf, e, keys::judge(gguf, e, facts.as_ref()))).collect(),
+        assumed,
         tensors,
         totals,
         config: config.ok(),
@@ -110,7 +118,7 @@ fn tensor_row(gguf: &Gguf, tensor: &TensorInfo) -> TensorRow {
     }
 }
 
-fn key_row(gguf: &Gguf, entry: &Entry) -> KeyRow {
+fn key_row(gguf: &Gguf, entry: &Entry, judged: Option<Use>) -> KeyRow {
     let mut kind = entry.kind.name().to_string();
     let value = match &entry.value {
         Value::Unsigned(n) => n.to_string(),
@@ -132,7 +140,13 @@ fn key_row(gguf: &Gguf, entry: &Entry) -> KeyRow {
             format!("{} elements{colon}{}{}", array.len, first.join(", "), if first.is_empty() { "" } else { dots })
         }
     };
-    KeyRow { key: entry.key.clone(), kind, value }
+    let (usage, why) = match judged {
+        Some(Use::Used) => (Some("used"), None),
+        Some(Use::Harmless(why)) => (Some("harmless"), Some(why.to_string())),
+        Some(Use::Refused(what)) => (Some("refused"), Some(what)),
+        None => (None, None),
+    };
+    KeyRow { key: entry.key.clone(), kind, value, usage, why }
 }
 
 fn tokenizer_row(gguf: &Gguf, tokenizer: &Tokenizer) -> TokenizerRow {

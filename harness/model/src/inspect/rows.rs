@@ -23,6 +23,9 @@ pub struct Inspection {
     pub synthetic: bool,
     /// Metadata; long arrays are counts.
     pub metadata: Vec<KeyRow>,
+    /// Keys that the file leaves out, each with the value that is assumed and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub assumed: Vec<String>,
     /// Tensors in file order.
     pub tensors: Vec<TensorRow>,
     /// Sums over the tensors.
@@ -49,6 +52,12 @@ pub struct KeyRow {
     pub kind: String,
     /// Value, cut where long.
     pub value: String,
+    /// `used`, `harmless` or `refused`; absent where the shape that decides it is not known.
+    #[serde(rename = "use", skip_serializing_if = "Option::is_none")]
+    pub usage: Option<&'static str>,
+    /// Why it is harmless or refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
 }
 
 /// One tensor.

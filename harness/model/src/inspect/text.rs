@@ -38,11 +38,18 @@ impl Inspection {
         if self.synthetic {
             let _ = writeln!(out, "  SYNTHETIC: random weights; its text and perplexity mean nothing");
         }
-        let mut keys = table(&["key", "type", "value"], &[]);
+        let mut keys = table(&["key", "type", "value", "use"], &[]);
         for row in &self.metadata {
-            keys.add_row([clean(&row.key), row.kind.clone(), clean(&row.value)]);
+            let usage = row.usage.unwrap_or("?");
+            // The reason of a refusal is an error of its own, and long.
+            let why = row.why.as_ref().filter(|_| usage == "harmless").map_or(String::new(), |why| format!(": {why}"));
+            keys.add_row([clean(&row.key), row.kind.clone(), clean(&row.value), format!("{usage}{why}")]);
         }
-        let _ = writeln!(out, "\n{keys}\n\n{}\n", self.tensor_table());
+        let _ = writeln!(out, "\n{keys}");
+        for assumed in &self.assumed {
+            let _ = writeln!(out, "{}", clean(assumed));
+        }
+        let _ = writeln!(out, "\n{}\n", self.tensor_table());
         for (kind, bytes) in &self.totals.bytes_by_type {
             let _ = writeln!(out, "{kind:>8} {bytes:>14} bytes");
         }

@@ -116,9 +116,9 @@ impl LiveShare {
 
 #[cfg(test)]
 mod tests {
-    use crate::config::{check_codes, check_tensors};
     use crate::decoder::Decoder;
     use crate::gguf::Gguf;
+    use crate::graph::{check_codes, check_tensors};
     use crate::kernel_weights::KernelWeights;
     use crate::loading::Loading;
     use crate::sparse_ffn::{SparseFfn, Sparsity};

@@ -16,10 +16,11 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use serde::Serialize;
 
 use crate::builtin;
-use crate::config::{ModelConfig, required_tensors};
+use crate::config::ModelConfig;
 use crate::error::Result;
 use crate::gguf::writer::{HeaderWriter, padding};
 use crate::gguf::{Gguf, Readable};
+use crate::graph::required_tensors;
 use live_share::{LiveShare, Part};
 pub use shape::SynthShape;
 
@@ -259,8 +260,8 @@ fn write_all(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{check_codes, check_tensors};
     use crate::gguf::CodeCounts;
+    use crate::graph::{check_codes, check_tensors};
     use crate::loading::Loading;
     use crate::tokenizer::Tokenizer;
     use std::sync::atomic::AtomicU64;

@@ -40,6 +40,7 @@ fn shape_2b_4t() -> ModelConfig {
         rms_eps: 1e-5,
         rope_theta: 500_000.0,
         rope_dims: 128,
+        assumed: Vec::new(),
     }
 }
 
@@ -58,6 +59,7 @@ fn shape_tiny() -> ModelConfig {
         rms_eps: 1e-5,
         rope_theta: 10_000.0,
         rope_dims: 64,
+        assumed: Vec::new(),
     }
 }
 
@@ -69,7 +71,7 @@ impl SynthShape {
 
     /// The shape of this name; the error lists the names.
     pub fn by_name(name: &str) -> Result<&'static SynthShape> {
-        SHAPES.iter().find(|s| s.name == name).ok_or_else(|| {
+        SHAPES.iter().find(|s| s.name.eq_ignore_ascii_case(name)).ok_or_else(|| {
             let known = SHAPES.iter().map(|s| s.name).collect::<Vec<_>>().join(", ");
             Error::input(format!("no synthetic shape {name:?}; known: {known}"))
         })

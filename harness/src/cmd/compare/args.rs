@@ -3,6 +3,7 @@
 use crate::load_model::Head;
 use crate::machine::MachineArgs;
 use crate::matrix::MatrixArgs;
+use crate::words;
 use clap::Args;
 use std::path::PathBuf;
 
@@ -13,7 +14,7 @@ pub struct MeasureArgs {
     #[arg(long, value_name = "NAME|FILE", default_value = "quick")]
     pub scenario: String,
     /// Kernels to compare; all that run here by default
-    #[arg(long, value_delimiter = ',', value_name = "A,B")]
+    #[arg(long, value_delimiter = ',', value_parser = words::name, value_name = "A,B")]
     pub kernels: Option<Vec<String>>,
     /// A smaller matrix, same rules
     #[arg(long)]
@@ -54,11 +55,11 @@ pub struct CompareArgs {
     #[arg(long, value_name = "M")]
     pub model: Option<String>,
     /// Output head: as in the file, or its rows quantised to 8 or 4 bits, which changes the logits
-    #[arg(long, value_enum, default_value_t = Head::F16)]
+    #[arg(long, value_enum, ignore_case = true, default_value_t = Head::F16)]
     pub head: Head,
     /// Kernel for batches of prompt tokens: same (each kernel its own), an id, or auto to measure. Another packing
     /// needs a second copy of the weights
-    #[arg(long, value_name = "same|auto|ID", default_value = "same")]
+    #[arg(long, value_parser = words::name, value_name = "same|auto|ID", default_value = "same")]
     pub prefill_kernel: String,
     /// Leave out the row that skips zero gates (KERNEL+sparse)
     #[arg(long)]

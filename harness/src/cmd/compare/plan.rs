@@ -4,8 +4,9 @@ use super::args::MeasureArgs;
 use crate::choose::prefill_kernel::PrefillPolicy;
 use crate::error::{Error, Result};
 use crate::estimate::Asked;
-use crate::load_model::{Loaded, load};
+use crate::load_model::{Loaded, load_if};
 use crate::machine::{Machine, memory};
+use crate::measure::end_to_end;
 use crate::output::note;
 use crate::runs::{RunFolder, new_receipt};
 use crate::scenario::Scenario;
@@ -82,7 +83,9 @@ impl Plan {
     pub fn load(&self, folder: &mut RunFolder, receipt: &Receipt) -> Result<Option<Loaded>> {
         folder.begin(receipt)?;
         let loaded = match self.scenario.model.as_deref() {
-            Some(model) => Some(load(model, None, &self.machine)?),
+            Some(model) => Some(load_if(model, None, &self.machine, |opened| {
+                self.scenario.generate.as_ref().map_or(Ok(()), |asked| end_to_end::fits(asked, opened))
+            })?),
             None => None,
         };
         if let Some(loaded) = &loaded {
