@@ -81,8 +81,8 @@ impl<'a> Cursor<'a> {
         let fits = (self.remaining() / min_bytes.max(1)) as u64;
         if count > fits {
             let what = format!(
-                "says {count}, but the {} bytes left hold at most {fits}; the file is truncated or corrupt, so download \
-                 it again",
+                "says {count}, but the {} bytes left hold at most {fits}; the file is truncated or corrupt, so \
+                 download it again",
                 self.remaining()
             );
             return Err(self.error_at(at, field, what));
