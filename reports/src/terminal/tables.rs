@@ -27,10 +27,13 @@ pub fn products(receipt: &Receipt, look: Look) -> Option<String> {
     let mut table =
         Rows::new(["kernel", "speed-up", "of limit", "against the kernel\nit builds on", "whole text,\ntokens/s"]);
     table.left = vec![3];
-    let generated = receipt.generation.iter().flat_map(|generation| &generation.kernels);
-    let tokens = |kernel: &str| {
-        let own = generated.clone().find(|k| k.kernel == kernel && k.decode_tokens_per_s > 0.0);
-        own.map_or_else(String::new, |k| figures::number(k.decode_tokens_per_s))
+    let generated = || receipt.generation.iter().flat_map(|generation| &generation.kernels);
+    let dense = generated().filter(|k| k.sparse_ffn.is_none());
+    let fastest = dense.max_by(|a, b| a.decode_tokens_per_s.total_cmp(&b.decode_tokens_per_s)).map(|k| &k.kernel);
+    let tokens = |kernel: &String| {
+        let own = generated().find(|k| k.kernel == *kernel && k.decode_tokens_per_s > 0.0);
+        let tone = if fastest == Some(kernel) { Tone::Best } else { Tone::Plain };
+        own.map_or_else(|| plain(""), |k| (figures::number(k.decode_tokens_per_s), tone))
     };
     for (_, cell) in &cells {
         let best = query::fastest(cell).map(|s| &s.kernel);
@@ -44,7 +47,7 @@ pub fn products(receipt: &Receipt, look: Look) -> Option<String> {
                     || plain(""),
                     |r| (format!("{} {}", r.direction().word(), figures::ratio(r.median)), tone(r.direction())),
                 ),
-                plain(tokens(&s.kernel)),
+                tokens(&s.kernel),
             ]);
         }
     }
