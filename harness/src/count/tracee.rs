@@ -15,17 +15,21 @@ use nix::libc::user_regs_struct;
 use nix::sched::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
 use nix::sys::ptrace;
 use nix::sys::signal::{self, Signal};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::Pid;
 use std::collections::HashMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
+use std::time::{Duration, Instant};
 
 const PAGE: u64 = 4096;
 /// `int3`, one byte: raises SIGTRAP with the instruction pointer behind it.
 const BREAKPOINT: u8 = 0xCC;
 /// More instructions than any kernel needs for a weight.
 const STEPS_PER_WEIGHT: u64 = 16;
+
+/// How long an ended child may take until the system says how it ended.
+const ENDING: Duration = Duration::from_secs(1);
 
 /// A child that is stopped, unless a method is running it. Killed when dropped.
 pub struct Tracee {
@@ -140,7 +144,8 @@ impl Tracee {
                     Ok(()) => self.pages.insert(page, content),
                     Err(_) if !bytes.is_empty() => break,
                     Err(e) => {
-                        return Err(Error::failed(format!("{}: cannot read code at {address:#x}: {e}", self.id)));
+                        let unread = || Error::failed(format!("{}: cannot read code at {address:#x}: {e}", self.id));
+                        return Err(self.end().map_or_else(unread, |status| self.ended_early(status)));
                     }
                 };
             }
@@ -271,6 +276,21 @@ impl Tracee {
         self.worker.ended_with(&how)
     }
 
+    /// How the child ended, if somebody ended it while it was stopped. It stays to be waited for.
+    fn end(&self) -> Option<WaitStatus> {
+        let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT | WaitPidFlag::__WALL;
+        let start = Instant::now();
+        // The system says that it is gone a moment before it says how.
+        while start.elapsed() < ENDING {
+            match waitid(Id::Pid(self.pid), flags) {
+                Ok(status @ (WaitStatus::Exited(..) | WaitStatus::Signaled(..))) => return Some(status),
+                Ok(_) | Err(Errno::EINTR) => std::thread::sleep(Duration::from_millis(1)),
+                Err(_) => return None,
+            }
+        }
+        None
+    }
+
     fn unexpected(&self, signal: Signal) -> Error {
         if interrupt::requested() || signal == Signal::SIGINT {
             return Error::interrupted(format!("interrupted while counting {}", self.id));
@@ -281,6 +301,7 @@ impl Tracee {
     fn failed(&self, what: &str, error: Errno) -> Error {
         match error {
             Errno::EPERM | Errno::EACCES | Errno::ENOSYS => refused(error),
+            Errno::ESRCH if let Some(status) = self.end() => self.ended_early(status),
             _ => Error::failed(format!("{}: cannot {what} its worker: {error}", self.id)),
         }
     }
