@@ -83,10 +83,16 @@ impl Tracee {
             Method::Steps => weights.saturating_mul(STEPS_PER_WEIGHT),
             Method::Branches => weights,
         };
+        let memory = match File::open(format!("/proc/{pid}/mem")) {
+            Ok(memory) => memory,
+            Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => return Err(refused(e)),
+            // It was there a moment ago.
+            Err(_) => return Err(worker.ended()),
+        };
         let mut tracee = Self {
             pid,
             id,
-            memory: File::open(format!("/proc/{pid}/mem")).map_err(refused)?,
+            memory,
             watchdog: Watchdog::new(pid, patience.followed(stops))
                 .map_err(|e| Error::failed(format!("cannot start a thread: {e}")))?,
             worker,
