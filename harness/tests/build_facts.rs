@@ -1,5 +1,5 @@
-//! What a program says of its build is what git says when it is built, in whatever kind of checkout. The build script is
-//! tried on a small workspace of its own.
+//! What a program says of its build is what git says when it is built, in whatever kind of checkout. The build script
+//! is tried on a small workspace of its own.
 #![cfg(unix)]
 
 mod common;

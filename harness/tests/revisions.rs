@@ -65,8 +65,10 @@ fn two_gates_at_once_run_each_its_own_revision() {
 fn a_gate_that_waits_says_for_what_and_ends_with_one_signal() {
     let repository = Repository::new();
     let started_file = repository.folder().join("started");
-    let endless = "fn main() {\n    std::fs::write(std::env::var_os(\"STARTED\").unwrap(), std::process::id().to_string())\
-                   .unwrap();\n    std::thread::sleep(std::time::Duration::from_secs(6000));\n}\n";
+    let endless = r#"fn main() {
+        std::fs::write(std::env::var_os("STARTED").unwrap(), std::process::id().to_string()).unwrap();
+        std::thread::sleep(std::time::Duration::from_secs(6000));
+    }"#;
     repository.write("kernels/build.rs", endless);
     repository.commit("endless");
     for signals in [1, 2] {
@@ -142,8 +144,11 @@ fn the_program_that_runs_is_gated_although_its_file_is_another_by_then() {
     let repository = Repository::new();
     let own = repository.folder().join("tritbench");
     std::fs::copy(harness_path(), &own).expect("copied");
-    let replace = "fn main() {\n    let own = std::env::var_os(\"OWN\").unwrap();\n    std::fs::remove_file(&own).unwrap();\n    \
-                   std::fs::write(&own, \"junk\").unwrap();\n}\n";
+    let replace = r#"fn main() {
+        let own = std::env::var_os("OWN").unwrap();
+        std::fs::remove_file(&own).unwrap();
+        std::fs::write(&own, "junk").unwrap();
+    }"#;
     repository.write("kernels/build.rs", replace);
     repository.commit("replaces");
     let mut gate = Command::new(&own);
