@@ -76,16 +76,16 @@ fn products(receipt: &Receipt) -> Option<Picture<'_>> {
     let cells = query::products(receipt);
     let (_, cell) = *cells.last()?;
     let place = titles::residency(cell.residency);
-    let title = match leader(cell) {
-        Some((kernel, Some(ratio))) => {
-            format!("{place}, {kernel} is fastest: {} {}", figures::ratio(ratio.median), ratio.partner)
-        }
-        Some((kernel, None)) => format!("{place}, {kernel} is fastest"),
-        None => format!("{place}, the fastest kernel is not settled"),
-    };
+    let title = leaders(cell).map_or_else(
+        || "the fastest kernel is not settled".into(),
+        |(who, ratio)| {
+            let figure = ratio.map(|ratio| format!(": {} {}", figures::ratio(ratio.median), ratio.partner));
+            who + &figure.unwrap_or_default()
+        },
+    );
     Some(Picture {
         file: "products.svg",
-        title: capital(&title),
+        title: capital(&format!("{place}, {title}")),
         note: format!(
             "gemv {} {place}, {} thread{} · bar: from the family's first row to the kernel",
             titles::shape(cell),
@@ -106,12 +106,16 @@ fn products(receipt: &Receipt) -> Option<Picture<'_>> {
     })
 }
 
-/// The fastest kernel of a cell, if it is faster than the next or the same, and its ratio over the first row.
-fn leader(cell: &MicroCell) -> Option<(&str, Option<&Ratio>)> {
+/// Who is fastest in a cell, as the page's first sentence has it, and the fastest's ratio over the first row.
+fn leaders(cell: &MicroCell) -> Option<(String, Option<&Ratio>)> {
     let lead = cell.lead.as_ref()?;
     let fastest = cell.summaries.get(lead.fastest)?;
-    let settled = lead.over_next.direction().is_settled();
-    settled.then_some((fastest.kernel.as_str(), fastest.vs_baseline.as_ref()))
+    let who = match lead.over_next.direction() {
+        Direction::Faster | Direction::Slower => format!("{} is fastest", fastest.kernel),
+        Direction::Same => format!("{} and {} are fastest", fastest.kernel, lead.over_next.partner),
+        Direction::Undecided | Direction::Unstable => return None,
+    };
+    Some((who, fastest.vs_baseline.as_ref()))
 }
 
 fn product_rows(family: Family, cell: &MicroCell) -> Vec<Row<'_>> {
