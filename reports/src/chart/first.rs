@@ -80,7 +80,9 @@ fn products(receipt: &Receipt) -> Option<Picture<'_>> {
         || "the fastest kernel is not settled".into(),
         |(who, ratio)| {
             let figure = ratio.map(|ratio| format!(": {} {}", figures::ratio(ratio.median), ratio.partner));
-            who + &figure.unwrap_or_default()
+            let whole = format!("{who}{}", figure.unwrap_or_default());
+            // Where both names and the figure do not fit, the figure stands in the column.
+            if text::width(&format!("{place}, {whole}"), 16, true) <= WIDTH { whole } else { who }
         },
     );
     Some(Picture {
@@ -256,7 +258,7 @@ impl Picture<'_> {
         if any(|r| r.claim.is_some()) {
             entry(c, &|c, x| c.open_diamond((x + 7, y), CLAIM), "claimed by the analysis");
         }
-        if any(|r| r.direction == Some(Direction::Slower)) {
+        if any(|r| r.from > 0.0 && r.direction == Some(Direction::Slower)) {
             let sign = |c: &mut Canvas, x: i32| c.patterned((x, y - 6), (x + 14, y + 6), SERIES[6], Pattern::Falling);
             entry(c, &sign, "slower than the first row");
         }
