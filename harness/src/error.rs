@@ -5,7 +5,7 @@ use receipt::Outcome;
 use std::fmt;
 use std::path::Path;
 
-/// Exit codes are a stable contract (README, "Exit codes").
+/// Exit codes are a stable contract (MANUAL, "Exit codes").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
     /// A check failed: a kernel mismatch, a wrong golden, a regression.
