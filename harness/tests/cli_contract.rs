@@ -349,8 +349,8 @@ fn colours_only_when_wanted() {
         stdout(&output).contains('\u{1b}')
     };
     assert!(!colored(&[], ""), "not a terminal");
-    assert!(colored(&["--color", "always"], "1"), "the flag is stronger than the variable");
-    assert!(!colored(&["--color", "never"], ""));
+    assert!(colored(&["--color", "always", "--full"], "1"), "the flag is stronger than the variable");
+    assert!(!colored(&["--color", "never", "--full"], ""));
 }
 
 #[test]

@@ -22,6 +22,7 @@ mod history;
 mod html;
 mod index;
 pub mod markdown;
+mod matters;
 #[cfg(test)]
 mod pages;
 mod query;
@@ -40,5 +41,5 @@ pub use gate::{annotation, annotations as gate_annotations, markdown as gate_mar
 pub use gate_words::outcome_word;
 pub use index::{INDEX_FILE, Index, IndexRow, Links, Listing, Unreadable};
 pub use terminal::{Look, comparison as comparison_summary, index as index_summary, noise, summary};
-pub use verdict::{answer as first_sentence, caveats, statements};
+pub use verdict::{answer as first_sentence, caveats, whole_text};
 pub use view::{claims_summary, kernel_source};

@@ -35,6 +35,12 @@ pub fn caveats(receipt: &Receipt) -> Vec<String> {
     out
 }
 
+/// Whole text, where the answer is about a product.
+pub fn whole_text(receipt: &Receipt) -> Option<String> {
+    let sentence = speed::decode_sentence(receipt).filter(|_| answers(receipt))?;
+    (!answer(receipt).contains(&sentence)).then_some(sentence)
+}
+
 /// Whether the first sentence is about speed: the run came to its end and judges no other build.
 fn answers(receipt: &Receipt) -> bool {
     receipt.status == Status::Complete && receipt.gate.is_none()

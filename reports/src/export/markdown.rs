@@ -3,8 +3,9 @@
 
 use super::{State, cases};
 use crate::markdown::{block, code, details, escape, table, with_fold};
+use crate::matters;
 use crate::query::{self, family_title};
-use crate::{caveats, first_sentence, gate_markdown, host_in_words, noise, shell_quoted, statements};
+use crate::{caveats, first_sentence, gate_markdown, host_in_words, noise, shell_quoted, whole_text};
 use receipt::figures::{duration_or_none, judged, number, percent, ratio_with_interval};
 use receipt::{Family, GenerationKernel, MicroCell, Ratio, Receipt};
 
@@ -22,34 +23,49 @@ pub fn markdown(receipt: &Receipt) -> String {
     if !open.is_empty() {
         out += &format!("\n{}\n", escape(&open.join(" ")));
     }
-    let found = statements(receipt);
-    if !found.is_empty() {
-        out.push('\n');
+    if let Some(sentence) = whole_text(receipt) {
+        out += &format!("\n{}\n", escape(&sentence));
     }
-    for s in found {
-        let label = s.label.to_string();
-        let colon = if label.ends_with('?') { "" } else { ":" };
-        out += &format!("- {}{colon} **{}** {}\n", escape(&label), escape(&s.figure), escape(&s.subject));
-    }
+    out.extend(matters::parts(receipt).iter().map(products));
     out += &not_passed(receipt);
-    for family in Family::ALL {
-        if let Some(table) = speeds(receipt, family) {
-            out += &format!("\n**{}**, speed-up over the first row\n\n{table}", escape(family_title(family)));
-        }
-    }
-    for family in Family::ALL {
-        if let Some(table) = tokens(receipt, family) {
-            out += &format!("\n**{} end to end**, tokens/s\n\n{table}", family);
-        }
-    }
     if let Some(sentence) = noise(receipt) {
         out += &format!("\n{}\n", escape(&sentence));
     }
     out += &format!("\n{}", details("How to reproduce", &reproduce(receipt)));
+    let families: String = Family::ALL.into_iter().filter_map(|family| of_family(receipt, family)).collect();
+    if !families.is_empty() {
+        out = with_fold(out, "Every operation, and whole text", &families);
+    }
     if let Some(table) = every_cell(receipt) {
         out = with_fold(out, "Every cell, with intervals", &table);
     }
     out
+}
+
+/// The table that matters, a part a family.
+fn products(part: &matters::Part<'_>) -> String {
+    let row = |row: &matters::Row<'_>| {
+        let against = |r: &Ratio| format!("{} {}", r.direction().word(), escape(&ratio_with_interval(r)));
+        vec![
+            code(row.kernel),
+            row.speed_up.map_or_else(|| "1×".into(), |r| escape(&judged(r))),
+            row.share.map_or_else(String::new, percent),
+            row.against.map_or_else(String::new, against),
+        ]
+    };
+    let rows: Vec<Vec<String>> = part.rows.iter().map(row).collect();
+    let (family, product) = (escape(family_title(part.family)), escape(&part.product));
+    let table = table(&matters::HEAD.map(String::from), true, &rows);
+    format!("\n**{family}**, {product}\n\n{table}")
+}
+
+/// Every operation of a family, and whole text.
+fn of_family(receipt: &Receipt, family: Family) -> Option<String> {
+    let speeds = speeds(receipt, family)
+        .map(|table| format!("**{}**, speed-up over the first row\n\n{table}\n", escape(family_title(family))));
+    let tokens = tokens(receipt, family).map(|table| format!("**{family} end to end**, tokens/s\n\n{table}\n"));
+    let both: String = speeds.into_iter().chain(tokens).collect();
+    (!both.is_empty()).then_some(both)
 }
 
 /// What failed and what is undecided, and how much passed.

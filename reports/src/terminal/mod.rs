@@ -30,6 +30,9 @@ pub fn summary(receipt: &Receipt, look: Look) -> String {
         out.extend(figures_of(receipt, look));
     }
     out.extend(receipt.gate.as_ref().and_then(|g| tables::gate(g, look)));
+    if is_short && let Some(sentence) = verdict::whole_text(receipt) {
+        out.push(wrapped(&sentence, look.width));
+    }
     out.extend(matters);
     for family in Family::ALL.into_iter().filter(|_| !is_short) {
         if let Some(table) = tables::stages(receipt, family, look) {

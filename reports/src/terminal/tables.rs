@@ -2,7 +2,7 @@
 
 use super::layout::{Figure, Look, Rows, Tone, printable, wrapped};
 use crate::gate_words::{Weight, by_gravity, columns, outcome_word, weight};
-use crate::query;
+use crate::{matters, query};
 use receipt::figures;
 use receipt::judge::{Direction, medians};
 use receipt::{Family, GateRecord, GenerationKernel, MicroCell, Operation, Outcome, Ratio, Receipt, Residency, titles};
@@ -19,40 +19,31 @@ fn column(c: &MicroCell) -> String {
     format!("{}\n{}\n{}", c.op, query::shape(c), query::residency(c.residency))
 }
 
-/// The table that matters: of every kernel its speed-up over its family's first row, its share of the machine's limit,
-/// its direction against the kernel it builds on, and whole text.
+/// The table that matters: of every kernel its speed-up over its family's first row, its share of the machine's limit
+/// and its direction against the kernel it builds on. A part a family.
 pub fn products(receipt: &Receipt, look: Look) -> Option<String> {
-    let cells = query::products(receipt);
-    let (_, cell) = cells.last()?;
-    let mut table =
-        Rows::new(["kernel", "speed-up", "of limit", "against the kernel\nit builds on", "whole text,\ntokens/s"]);
-    table.left = vec![3];
-    let generated = || receipt.generation.iter().flat_map(|generation| &generation.kernels);
-    let dense = generated().filter(|k| k.sparse_ffn.is_none());
-    let fastest = dense.max_by(|a, b| a.decode_tokens_per_s.total_cmp(&b.decode_tokens_per_s)).map(|k| &k.kernel);
-    let tokens = |kernel: &String| {
-        let own = generated().find(|k| k.kernel == *kernel && k.decode_tokens_per_s > 0.0);
-        let tone = if fastest == Some(kernel) { Tone::Best } else { Tone::Plain };
-        own.map_or_else(|| plain(""), |k| (figures::number(k.decode_tokens_per_s), tone))
+    let parts = matters::parts(receipt);
+    let part = |part: &matters::Part<'_>| {
+        let mut table = Rows::new(
+            matters::HEAD.map(|head| head.replace("the first", "the\nfirst").replace("kernel it", "kernel\nit")),
+        );
+        table.left = vec![3];
+        table.rows = part.rows.iter().map(product_row).collect();
+        let family = query::family_title(part.family);
+        let title = format!("{family}, {}", part.product);
+        format!("{}\n{}", wrapped(&title, look.width), table.text(look))
     };
-    for (_, cell) in &cells {
-        let best = query::fastest(cell).map(|s| &s.kernel);
-        for (_, s) in query::kernels(cell) {
-            let judged = s.vs_previous.as_ref().or(s.vs_baseline.as_ref());
-            table.rows.push(vec![
-                plain(s.kernel.clone()),
-                ratio(s.vs_baseline.as_ref(), best == Some(&s.kernel)),
-                plain(s.bound.as_ref().map_or_else(String::new, |b| figures::percent(b.share))),
-                judged.map_or_else(
-                    || plain(""),
-                    |r| (format!("{} {}", r.direction().word(), figures::ratio(r.median)), tone(r.direction())),
-                ),
-                tokens(&s.kernel),
-            ]);
-        }
-    }
-    let title = format!("{}: speed-up over the family's first row", query::cell_title(cell));
-    Some(format!("{}\n{}", wrapped(&title, look.width), table.text(look)))
+    (!parts.is_empty()).then(|| parts.iter().map(part).collect::<Vec<_>>().join("\n\n"))
+}
+
+fn product_row(row: &matters::Row<'_>) -> Vec<Figure> {
+    let against = |r: &Ratio| (format!("{} {}", r.direction().word(), figures::ratio(r.median)), tone(r.direction()));
+    vec![
+        plain(row.kernel),
+        ratio(row.speed_up, row.is_fastest),
+        plain(row.share.map_or_else(String::new, figures::percent)),
+        row.against.map_or_else(|| plain(""), against),
+    ]
 }
 
 /// Speed-up of each kernel over the first row at the headline shapes, memory first: there also its share of the

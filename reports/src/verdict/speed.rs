@@ -195,7 +195,7 @@ fn fastest(receipt: &Receipt, family: Family) -> Option<&GenerationKernel> {
 }
 
 /// Whole text, by the ratio: tokens/s are of one model on one machine.
-fn decode_sentence(receipt: &Receipt) -> Option<String> {
+pub fn decode_sentence(receipt: &Receipt) -> Option<String> {
     let best = [query::EXACT, query::LADDER].into_iter().find_map(|f| {
         let kernel = fastest(receipt, f)?;
         let ratio = kernel.decode_vs_baseline.as_ref()?;
