@@ -11,12 +11,12 @@ use receipt::judge::{Direction, bound};
 use receipt::{Family, GenerationKernel, MicroCell, MicroSummary, Ratio, Receipt, figures, titles};
 
 /// Two of them stand side by side.
-const WIDTH: i32 = 600;
+const WIDTH: i32 = 576;
 const ROW: i32 = 22;
-const PLOT: (i32, i32) = (150, 476);
+const PLOT: (i32, i32) = (150, 454);
 /// Where the columns of figures end.
-const FIGURE: i32 = 544;
-const SHARE: i32 = 596;
+const FIGURE: i32 = 520;
+const SHARE: i32 = 572;
 /// Below the title: what is shown, and the columns' heads.
 const HEAD: i32 = 86;
 /// Axis and key.
