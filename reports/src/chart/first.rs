@@ -250,7 +250,7 @@ impl Picture<'_> {
             x += 18 + text::width(words, 12, false) + 16;
         };
         if any(|r| r.limit.is_some()) {
-            entry(c, &|c, x| c.line((x + 8, y - 8), (x + 8, y + 8), INK, 2), "limit of this machine");
+            entry(c, &|c, x| c.line((x + 8, y - 8), (x + 8, y + 8), INK, 2), "machine's limit");
         }
         if any(|r| r.interval.is_some()) {
             entry(c, &|c, x| c.whisker((x, x + 14), y, 3, INK), "interval");
@@ -260,7 +260,7 @@ impl Picture<'_> {
         }
         if any(|r| r.from > 0.0 && r.direction == Some(Direction::Slower)) {
             let sign = |c: &mut Canvas, x: i32| c.patterned((x, y - 6), (x + 14, y + 6), SERIES[6], Pattern::Falling);
-            entry(c, &sign, "slower than the first row");
+            entry(c, &sign, "slower than first row");
         }
     }
 }
