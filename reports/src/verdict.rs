@@ -9,6 +9,7 @@ use crate::words::count;
 use receipt::figures;
 use receipt::judge::{builds, disturbance};
 use receipt::{Receipt, Status};
+pub use speed::leads_in_text;
 pub use statement::Statement;
 
 /// What a report says first: the answer, or why there is none.

@@ -4,9 +4,9 @@
 use super::canvas::{
     Anchor, CLAIM, Canvas, Font, GRID, HEADING, INK, LABEL, MUTED, NOTE, Pattern, SERIES, STRONG, SURFACE, Scale, draw,
 };
-use super::parts::{Chart, not_drawn, ticks};
+use super::parts::{Chart, PRODUCTS, WHOLE_TEXT, not_drawn, ticks};
 use super::text;
-use crate::{query, seed};
+use crate::{query, seed, verdict};
 use receipt::judge::{Direction, bound};
 use receipt::{Family, GenerationKernel, MicroCell, MicroSummary, Ratio, Receipt, figures, titles};
 
@@ -86,7 +86,7 @@ fn products(receipt: &Receipt) -> Option<Picture<'_>> {
         },
     );
     Some(Picture {
-        file: "products.svg",
+        file: PRODUCTS,
         title: capital(&format!("{place}, {title}")),
         note: format!(
             "gemv {} {place}, {} thread{} · bar: from the family's first row to the kernel",
@@ -164,11 +164,7 @@ fn whole_text(receipt: &Receipt) -> Option<Picture<'_>> {
         group(family, rows, format!("{family}, tokens/s: {words}."))
     });
     let groups: Vec<Group<'_>> = groups.into_iter().filter(|group| !group.rows.is_empty()).collect();
-    let dense = |k: &&GenerationKernel| k.sparse_ffn.is_none() && k.family == query::EXACT;
-    let best = generation.kernels.iter().filter(dense);
-    let best = best.max_by(|a, b| a.decode_tokens_per_s.total_cmp(&b.decode_tokens_per_s));
-    let over_first = best.and_then(|k| Some((k, k.decode_vs_baseline.as_ref()?)));
-    let title = match over_first.filter(|(_, ratio)| ratio.direction() == Direction::Faster) {
+    let title = match verdict::leads_in_text(receipt) {
         Some((k, ratio)) => {
             format!("In whole text {} leads: {} {}", k.kernel, figures::ratio(ratio.median), ratio.partner)
         }
@@ -176,7 +172,7 @@ fn whole_text(receipt: &Receipt) -> Option<Picture<'_>> {
     };
     let model = receipt.model.as_ref().map_or("the model", |m| m.name.as_str());
     Some(Picture {
-        file: "whole-text.svg",
+        file: WHOLE_TEXT,
         title,
         note: format!("model {}: tokens/s are of this model only", figures::label(model, 40)),
         figure: "tokens/s",
@@ -215,11 +211,10 @@ impl Picture<'_> {
         let scale = Scale::log(low / 1.3..=high * 1.15, PLOT);
         let plot = ROW * (rows.len() + self.groups.len()) as i32;
         let id = self.file.trim_end_matches(".svg");
-        let title = text::fit(&self.title, 16, true, WIDTH);
         let words: Vec<&str> = self.groups.iter().map(|group| group.words.as_str()).collect();
         let words = words.join(" ");
-        let svg = draw(id, (WIDTH, HEAD + plot + FOOT), &title, &words, |c| {
-            c.text((0, 42), Anchor::Start, NOTE, &text::fit(&self.note, 12, false, WIDTH));
+        let svg = draw(id, (WIDTH, HEAD + plot + FOOT), &self.title, &words, |c| {
+            c.text((0, 42), Anchor::Start, NOTE, &self.note);
             c.text((FIGURE, HEAD - 14), Anchor::End, NOTE, self.figure);
             c.text((SHARE, HEAD - 14), Anchor::End, NOTE, "of limit");
             for (value, label) in ticks(&scale, 40, "") {

@@ -6,6 +6,11 @@ use super::text;
 /// Width of every chart in pixels.
 pub const WIDTH: i32 = 900;
 
+/// The pictures of the first screen.
+pub const PRODUCTS: &str = "products.svg";
+/// See [`PRODUCTS`].
+pub const WHOLE_TEXT: &str = "whole-text.svg";
+
 /// A finished chart.
 #[derive(Clone, Debug)]
 pub struct Chart {
@@ -20,7 +25,7 @@ pub struct Chart {
 impl Chart {
     /// Whether it stands on the first screen.
     pub fn is_first(&self) -> bool {
-        ["products.svg", "whole-text.svg"].contains(&self.file)
+        [PRODUCTS, WHOLE_TEXT].contains(&self.file)
     }
 }
 
