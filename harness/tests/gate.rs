@@ -3,23 +3,9 @@
 
 mod common;
 
-use common::{harness, json, parsed, run, stderr, stdout};
+use common::{TINY, VERDICTS, harness, json, parsed, run, stderr, stdout, tiny_scenario};
 use std::path::Path;
 use tempfile::TempDir;
-
-const TINY: &str = concat!(
-    "name = \"tiny\"\nsummary = \"s\"\nanalysis = \"a\"\nkernels = [\"scalar\", \"scalar-i8\"]\n",
-    "[micro]\nrounds = 50\nresidency = [\"cache\"]\ngemv = [\"64x256\"]\n",
-);
-
-/// Exit codes of a gate that came to a verdict about times.
-const VERDICTS: [i32; 4] = [0, 1, 3, 4];
-
-fn scenario(dir: &TempDir) -> String {
-    let path = dir.path().join("tiny.toml");
-    std::fs::write(&path, TINY).expect("written");
-    path.display().to_string()
-}
 
 fn own() -> String {
     common::harness_path().display().to_string()
@@ -33,7 +19,7 @@ fn text(path: &Path) -> String {
 fn a_build_against_itself() {
     let dir = TempDir::new().expect("a folder");
     let out = text(&dir.path().join("run"));
-    let args = ["gate", "--against", &own(), "--scenario", &scenario(&dir), "--out", &out, "--json"];
+    let args = ["gate", "--against", &own(), "--scenario", &tiny_scenario(&dir), "--out", &out, "--json"];
     let output = run(&args);
     let code = output.status.code().expect("no signal");
     assert!(VERDICTS.contains(&code), "{code}: {}", stderr(&output));
@@ -170,7 +156,7 @@ fn a_cell_whose_worker_falls_silent_says_so_and_the_others_are_compared() {
     std::fs::write(&silent, script).expect("written");
     std::fs::set_permissions(&silent, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("set");
     let out = text(&dir.path().join("run"));
-    let args = ["gate", "--against", &own(), "--current", &text(&silent), "--scenario", &scenario(&dir)];
+    let args = ["gate", "--against", &own(), "--current", &text(&silent), "--scenario", &tiny_scenario(&dir)];
     let output = harness().args(args).args(["--out", &out, "--json"]).env("TRITBENCH_WORKER_PATIENCE", "15").output();
     let output = output.expect("starts");
     let gate = parsed(&output);
@@ -185,7 +171,7 @@ fn a_cell_whose_worker_falls_silent_says_so_and_the_others_are_compared() {
 #[test]
 fn a_planted_slowdown_is_recorded_and_formats_are_kept() {
     let dir = TempDir::new().expect("a folder");
-    let scenario = scenario(&dir);
+    let scenario = tiny_scenario(&dir);
     let base =
         ["gate", "--against", &own(), "--scenario", &scenario, "--kernels", "scalar-i8", "--inject", "scalar-i8:50"];
     for format in ["human", "github", "junit"] {
@@ -215,7 +201,7 @@ fn a_planted_slowdown_is_recorded_and_formats_are_kept() {
 #[test]
 fn baselines_are_saved_gated_listed_and_removed() {
     let dir = TempDir::new().expect("a folder");
-    let (scenario, store) = (scenario(&dir), text(&dir.path().join("store")));
+    let (scenario, store) = (tiny_scenario(&dir), text(&dir.path().join("store")));
     let saved = json(&["baseline", "save", "main", "--scenario", &scenario, "--dir", &store, "--json"]);
     assert_eq!((saved["name"].as_str(), saved["quick"].as_bool()), (Some("main"), Some(true)));
     assert!(saved["computed"].as_array().is_some_and(|c| c.iter().any(|c| c["what"] == "output")));
@@ -239,7 +225,7 @@ fn baselines_are_saved_gated_listed_and_removed() {
 #[test]
 fn another_result_fails_before_anything_is_timed() {
     let dir = TempDir::new().expect("a folder");
-    let (scenario, store) = (scenario(&dir), dir.path().join("store"));
+    let (scenario, store) = (tiny_scenario(&dir), dir.path().join("store"));
     json(&["baseline", "save", "main", "--scenario", &scenario, "--dir", &text(&store), "--json"]);
     let facts = store.join("main/baseline.json");
     let mut baseline = common::read_json(&facts);
@@ -259,7 +245,7 @@ fn another_result_fails_before_anything_is_timed() {
 #[test]
 fn what_cannot_be_gated_is_one_line() {
     let dir = TempDir::new().expect("a folder");
-    let scenario = scenario(&dir);
+    let scenario = tiny_scenario(&dir);
     let not_a_program = dir.path().join("notes.txt");
     std::fs::write(&not_a_program, "text").expect("written");
     let other = if cfg!(unix) { "/bin/true" } else { "cmd.exe" };
@@ -292,7 +278,7 @@ fn what_cannot_be_gated_is_one_line() {
 #[test]
 fn what_a_killed_gate_leaves_is_removed_by_the_next() {
     let dir = TempDir::new().expect("a folder");
-    let scenario = scenario(&dir);
+    let scenario = tiny_scenario(&dir);
     let temporary = dir.path().join("tmp");
     std::fs::create_dir(&temporary).expect("made");
     let copies = || -> Vec<std::path::PathBuf> {
@@ -344,10 +330,10 @@ fn no_room_is_one_line_and_leaves_no_run() {
     let temporary = dir.path().join("tmp");
     std::fs::create_dir(&temporary).expect("made");
     let store = dir.path().join("store");
-    json(&["baseline", "save", "main", "--scenario", &scenario(&dir), "--dir", &text(&store), "--json"]);
+    json(&["baseline", "save", "main", "--scenario", &tiny_scenario(&dir), "--dir", &text(&store), "--json"]);
     for args in [
-        format!("gate --against {} --scenario {} --out run", own(), scenario(&dir)),
-        format!("baseline save main --replace --scenario {} --dir {}", scenario(&dir), text(&store)),
+        format!("gate --against {} --scenario {} --out run", own(), tiny_scenario(&dir)),
+        format!("baseline save main --replace --scenario {} --dir {}", tiny_scenario(&dir), text(&store)),
     ] {
         let mut limited = std::process::Command::new("sh");
         limited.arg("-c").arg(format!("ulimit -f 64; exec \"$0\" {args}")).arg(own()).current_dir(dir.path());
@@ -363,7 +349,7 @@ fn no_room_is_one_line_and_leaves_no_run() {
 #[test]
 fn two_gates_at_once_do_not_mix() {
     let dir = TempDir::new().expect("a folder");
-    let scenario = scenario(&dir);
+    let scenario = tiny_scenario(&dir);
     let start = || {
         let mut gate = std::process::Command::new(common::harness_path());
         gate.args(["gate", "--against", &own(), "--scenario", &scenario, "--kernels", "scalar-i8", "--json"]);
@@ -387,7 +373,7 @@ fn two_gates_at_once_do_not_mix() {
 fn the_part_of_any_edited_number_of_a_gate_is_named() {
     let dir = TempDir::new().expect("a folder");
     let out = dir.path().join("run");
-    let args = ["gate", "--against", &own(), "--scenario", &scenario(&dir), "--inject", "scalar-i8:50"];
+    let args = ["gate", "--against", &own(), "--scenario", &tiny_scenario(&dir), "--inject", "scalar-i8:50"];
     let output = run(&[&args[..], &["--out", &text(&out)]].concat());
     assert!(VERDICTS.contains(&output.status.code().expect("no signal")), "{}", stderr(&output));
     let kinds = common::edits_are_named(&out.join("receipt.json"));

@@ -2,23 +2,9 @@
 
 mod common;
 
-use common::{harness, json, parsed, run, stderr, stdout};
+use common::{TINY, VERDICTS, harness, json, parsed, run, stderr, stdout, tiny_scenario};
 use std::path::Path;
 use tempfile::TempDir;
-
-const TINY: &str = concat!(
-    "name = \"tiny\"\nsummary = \"s\"\nanalysis = \"a\"\nkernels = [\"scalar\", \"scalar-i8\"]\n",
-    "[micro]\nrounds = 50\nresidency = [\"cache\"]\ngemv = [\"64x256\"]\n",
-);
-
-/// Exit codes of a gate that came to a verdict about times.
-const VERDICTS: [i32; 4] = [0, 1, 3, 4];
-
-fn scenario(dir: &TempDir) -> String {
-    let path = dir.path().join("tiny.toml");
-    std::fs::write(&path, TINY).expect("written");
-    text(&path)
-}
 
 fn own() -> String {
     text(&common::harness_path())
@@ -78,11 +64,20 @@ fn what_cannot_be_written_is_found_before_the_work_and_changes_no_verdict() {
     let early = run(&["gate", "--against", "no-such-revision", "--out", &out]);
     assert_eq!(early.status.code(), Some(2));
     common::error_line(&stderr(&early), &["cannot write the run folder", "--out"]);
-    let early = run(&["baseline", "save", "b", "--scenario", &scenario(&dir), "--dir", &out]);
+    let early = run(&["baseline", "save", "b", "--scenario", &tiny_scenario(&dir), "--dir", &out]);
     assert_eq!(early.status.code(), Some(2));
     common::error_line(&stderr(&early), &["cannot write in", "--dir"]);
-    let args =
-        ["gate", "--against", &own(), "--scenario", &scenario(&dir), "--kernels", "scalar-i8", "--format", "github"];
+    let args = [
+        "gate",
+        "--against",
+        &own(),
+        "--scenario",
+        &tiny_scenario(&dir),
+        "--kernels",
+        "scalar-i8",
+        "--format",
+        "github",
+    ];
     let mut gate = harness();
     gate.args(args).args(["--out", &text(&dir.path().join("run"))]);
     let output = gate.env("GITHUB_STEP_SUMMARY", dir.path().join("file/summary")).output().expect("starts");
@@ -104,8 +99,17 @@ fn a_run_folder_holds_one_gate() {
         "of another gate",
         "nothing was measured"
     );
-    let args =
-        ["gate", "--against", &own(), "--scenario", &scenario(&dir), "--kernels", "scalar-i8", "--out", &text(&out)];
+    let args = [
+        "gate",
+        "--against",
+        &own(),
+        "--scenario",
+        &tiny_scenario(&dir),
+        "--kernels",
+        "scalar-i8",
+        "--out",
+        &text(&out),
+    ];
     assert!(VERDICTS.contains(&run(&args).status.code().expect("no signal")));
     assert!(std::fs::read_to_string(out.join("summary.md")).expect("there").starts_with("## tritbench gate: "));
     assert_eq!(std::fs::read_to_string(out.join("earlier/1/summary.md")).expect("kept"), "of another gate");

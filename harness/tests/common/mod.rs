@@ -168,3 +168,19 @@ fn numbers(value: &Value, pointer: &str, all: &mut Vec<String>) {
         _ => {}
     }
 }
+
+/// A scenario that is gated in seconds: two kernels, one small matrix.
+pub const TINY: &str = concat!(
+    "name = \"tiny\"\nsummary = \"s\"\nanalysis = \"a\"\nkernels = [\"scalar\", \"scalar-i8\"]\n",
+    "[micro]\nrounds = 50\nresidency = [\"cache\"]\ngemv = [\"64x256\"]\n",
+);
+
+/// Exit codes of a gate that came to a verdict about times.
+pub const VERDICTS: [i32; 4] = [0, 1, 3, 4];
+
+/// [`TINY`] as a file.
+pub fn tiny_scenario(dir: &tempfile::TempDir) -> String {
+    let path = dir.path().join("tiny.toml");
+    std::fs::write(&path, TINY).expect("written");
+    path.display().to_string()
+}
