@@ -92,7 +92,7 @@ pub fn not_repeated(stored: &[ExactCheck], kernels: &[Offer], cells: &[JobCell])
     // An operation that a build lacks is a row already.
     let possible = |check: &&ExactCheck| {
         let word = check.subject.split([' ', ',']).next().unwrap_or_default();
-        let Some(op) = Operation::ALL.into_iter().find(|op| op.name() == word) else { return false };
+        let Some(op) = Operation::parse(word) else { return false };
         let of_text = op.is_text() && cells.iter().any(|cell| cell.op == op);
         kernels.iter().any(|k| k.id == check.kernel && (of_text || k.ops.contains(&op)))
     };

@@ -226,7 +226,7 @@ impl From<Offered> for Offer {
     fn from(Offered { id, family, exact, ops: said, reason }: Offered) -> Self {
         let (mut ops, mut unknown_ops) = (Vec::new(), Vec::new());
         for name in said {
-            match Operation::ALL.into_iter().find(|op| op.name() == name) {
+            match Operation::parse(&name) {
                 Some(op) => ops.push(op),
                 None => unknown_ops.push(name),
             }
@@ -237,8 +237,7 @@ impl From<Offered> for Offer {
 
 /// What another build has and this one has not is left out: it cannot be asked for.
 fn those_known<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Operation>, D::Error> {
-    let names = Vec::<serde_json::Value>::deserialize(from)?;
-    Ok(names.into_iter().filter_map(|name| serde_json::from_value(name).ok()).collect())
+    Ok(Vec::<String>::deserialize(from)?.iter().filter_map(|name| Operation::parse(name)).collect())
 }
 
 fn if_known<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Family>, D::Error> {

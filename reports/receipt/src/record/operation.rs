@@ -35,6 +35,11 @@ impl Operation {
         }
     }
 
+    /// The operation with this name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|operation| operation.name() == name)
+    }
+
     /// Whether it is the work of a whole model.
     pub const fn is_text(self) -> bool {
         matches!(self, Self::Decode | Self::Prefill)
@@ -85,6 +90,7 @@ mod tests {
             let written = serde_json::to_string(&operation).expect("JSON");
             assert_eq!(written, format!("\"{operation}\""));
             assert_eq!(serde_json::from_str::<Operation>(&written).expect("read"), operation);
+            assert_eq!(Operation::parse(operation.name()), Some(operation));
         }
         for family in Family::ALL {
             let written = serde_json::to_string(&family).expect("JSON");
