@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::export::{self, Format, State, cases};
-use crate::{Look, chart, fixture, html, summary};
+use crate::{Look, document, fixture, run, summary};
 use receipt::judge::gate::{INSTRUCTIONS, summarize_run};
 use receipt::{Gap, GateRecord, LeftOut};
 
@@ -51,14 +51,12 @@ fn all() -> Vec<(Outcome, Receipt)> {
 /// Everything that a gate is shown as.
 fn formats(receipt: &Receipt) -> Vec<(&'static str, String)> {
     let exported = |format| String::from_utf8(export::export(receipt, format).expect("written")).expect("text");
-    let page = html::report(receipt, &chart::all(receipt)).expect("renders");
-    let page = page.replace("&quot;", "\"").replace("&#x27;", "'").replace("&#x2f;", "/").replace("&amp;", "&");
+    let page = document::html(&run::page(receipt)).replace("&quot;", "\"").replace("&amp;", "&");
     vec![
-        ("terminal", table(receipt, false)),
-        ("summary.md", markdown(receipt).replace('\\', "")),
+        ("summary.md", run::markdown(receipt).replace('\\', "")),
         ("annotations", annotations(receipt)),
         ("page", page),
-        ("report", summary(receipt, Look { width: 10_000, ..Look::plain() })),
+        ("terminal", summary(receipt, Look { width: 10_000, ..Look::plain() })),
         ("junit", exported(Format::Junit)),
     ]
 }

@@ -1,5 +1,6 @@
 //! What a gate says, in words that every form of it shares.
 
+use crate::document::Tone;
 use receipt::figures;
 use receipt::judge::gate::{accepted, title, tokens_per_s};
 use receipt::{ExactCheck, GateCell, GateRecord, Outcome};
@@ -35,6 +36,15 @@ pub fn weight(outcome: Outcome) -> Weight {
     }
 }
 
+/// How an outcome is set off.
+pub fn tone(outcome: Outcome) -> Tone {
+    match weight(outcome) {
+        Weight::Good => Tone::Good,
+        Weight::Bad => Tone::Bad,
+        Weight::Open => Tone::Open,
+    }
+}
+
 /// Checks that differ and that the outcome counts, and those that it accepts.
 pub fn differing(record: &GateRecord) -> (Vec<&ExactCheck>, Vec<&ExactCheck>) {
     record.checks.iter().filter(|c| !c.passed).partition(|c| !accepted(record, c))
@@ -63,20 +73,6 @@ pub fn by_gravity(record: &GateRecord) -> Vec<&GateCell> {
     let mut cells: Vec<&GateCell> = record.cells.iter().collect();
     cells.sort_by(|a, b| gravity(a).cmp(&gravity(b)).then(b.verdict.change.total_cmp(&a.verdict.change)));
     cells
-}
-
-fn signed(share: f64) -> String {
-    // Not "-0.0%".
-    let percent = (1000.0 * share).round() / 10.0 + 0.0;
-    format!("{percent:+.1}%")
-}
-
-/// What a row says besides its title: change, the most it can be, threshold, A/A, pairs.
-pub fn columns(cell: &GateCell) -> [String; 5] {
-    let v = &cell.verdict;
-    let most = v.pass_high.map_or_else(|| "?".into(), signed);
-    let aa = format!("{} ±{}", signed(v.aa_change), figures::percent(v.aa_p95));
-    [signed(v.change), most, figures::percent(v.delta_eff), aa, v.samples.to_string()]
 }
 
 /// What a call takes with the baseline and with the current build, as users read it: a time, or of a whole model

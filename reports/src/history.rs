@@ -31,7 +31,7 @@ pub struct Point {
 struct CellPoint {
     question: Question,
     floor: f64,
-    kernels: Vec<(String, Option<Value>)>,
+    kernels: Vec<(String, Option<f64>)>,
 }
 
 /// What must be equal for two figures to be of one line.
@@ -44,15 +44,6 @@ struct Question {
     tokens: usize,
     residency: Residency,
     partner: String,
-}
-
-/// A paired ratio with its interval.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Value {
-    /// Median.
-    pub median: f64,
-    /// Interval, where there were rounds enough.
-    pub interval: Option<(f64, f64)>,
 }
 
 impl Point {
@@ -92,8 +83,7 @@ fn cells(receipt: &Receipt, family: Family) -> Vec<CellPoint> {
                 residency: c.residency,
                 partner,
             };
-            let value = |r: &receipt::Ratio| Value { median: r.median, interval: r.low.zip(r.high) };
-            let kernels = query::kernels(c).map(|(_, s)| (s.kernel.clone(), s.vs_baseline.as_ref().map(value)));
+            let kernels = query::kernels(c).map(|(_, s)| (s.kernel.clone(), s.vs_baseline.as_ref().map(|r| r.median)));
             Some(CellPoint { question, floor: query::threshold(c).unwrap_or(0.0), kernels: kernels.collect() })
         })
         .collect()
@@ -130,7 +120,7 @@ pub struct Panel {
 #[cfg(test)]
 impl Panel {
     /// Of one cell and one kernel, a value a run, for tests of what draws it.
-    pub fn of_one_kernel(values: Vec<Option<Value>>) -> Self {
+    pub fn of_one_kernel(values: Vec<Option<f64>>) -> Self {
         Self {
             family: Family::W2A8,
             title: "t".into(),
@@ -147,7 +137,7 @@ pub struct Line {
     /// Kernel id.
     pub kernel: String,
     /// One a run.
-    pub values: Vec<Option<Value>>,
+    pub values: Vec<Option<f64>>,
 }
 
 /// Order of time; runs whose time cannot be read come first, in the order given.

@@ -1,6 +1,8 @@
 //! Everything that is made out of receipts for people and other tools: tables, pages, charts, Markdown, CSV, exports.
 //!
-//! *For*: one answer in every form. The receipt is the only input, so that any old one renders again.
+//! *For*: one answer in every form. The receipt is the only input, so that any old one renders again. A page is a list
+//! of [`document::Section`]s of tables whose figures are numbers; `document` renders them for a browser, a terminal,
+//! Markdown, CSV and JSON.
 //!
 //! *Knows*: receipts, how they are shown, and the figures of the analysis that pages quote.
 //!
@@ -8,10 +10,11 @@
 //! receipts come in parsed, [`Document`]s go out as names and bytes, and links between pages are the caller's, who
 //! knows folders.
 
+mod answer;
 mod chart;
 mod comparison;
 mod csv;
-mod document;
+pub mod document;
 pub mod export;
 #[cfg(test)]
 #[path = "../receipt/tests/fixture/mod.rs"]
@@ -19,27 +22,28 @@ mod fixture;
 mod gate;
 mod gate_words;
 mod history;
-mod html;
 mod index;
+mod lead;
 pub mod markdown;
-mod matters;
 #[cfg(test)]
 mod pages;
 mod query;
+mod run;
+mod section;
 pub mod seed;
-mod terminal;
-mod verdict;
-mod view;
+#[cfg(test)]
+mod terminal_tests;
 mod words;
 
 pub use self::csv::measurements;
+pub use answer::answer as first_sentence;
 pub use chart::START as CHART_START;
-pub use comparison::identity::in_words as host_in_words;
-pub use comparison::{Comparison, Run, markdown as comparison_markdown, page as comparison_page, shell_quoted};
-pub use document::{Document, run_documents};
-pub use gate::{annotation, annotations as gate_annotations, markdown as gate_markdown, table as gate_table};
+pub use comparison::Comparison;
+pub use document::html as page_html;
+pub use document::terminal::Look;
+pub use gate::{annotation, annotations as gate_annotations};
 pub use gate_words::outcome_word;
-pub use index::{INDEX_FILE, Index, IndexRow, Links, Listing, Unreadable};
-pub use terminal::{Look, comparison as comparison_summary, index as index_summary, noise, summary};
-pub use verdict::{answer as first_sentence, caveats, whole_text};
-pub use view::{claims_summary, kernel_source};
+pub use index::{INDEX_FILE, Links, Listing, Unreadable, summary as index_summary};
+pub use run::{Document, page as run_page, run_documents, summary};
+pub use section::claims::summary as claims_summary;
+pub use section::kernels::source as kernel_source;

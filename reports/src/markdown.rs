@@ -48,14 +48,12 @@ pub fn block(lines: &[String]) -> String {
     format!("{fence}console\n{}\n{fence}\n", lines.join("\n"))
 }
 
-/// A table: the first column left, the others as `right` says. Cells are Markdown already.
-pub fn table(head: &[String], right: bool, rows: &[Vec<String>]) -> String {
+/// A table; columns are to the right where `right` says so. Cells are Markdown already.
+pub fn table(head: &[String], right: &[bool], rows: &[Vec<String>]) -> String {
     let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
-    let rule: Vec<&str> = head.iter().enumerate().map(|(i, _)| if right && i > 0 { "--:" } else { "---" }).collect();
-    let mut out = line(head);
-    out += &format!("|{}|\n", rule.join("|"));
-    rows.iter().for_each(|row| out += &line(row));
-    out
+    let rule: Vec<&str> = right.iter().map(|right| if *right { "--:" } else { "---" }).collect();
+    let rows: String = rows.iter().map(|row| line(row)).collect();
+    format!("{}|{}|\n{rows}", line(head), rule.join("|"))
 }
 
 /// Folded away until it is clicked.

@@ -1,9 +1,9 @@
-//! Whole pages of every kind of run, held against what any page must be, and their first sentences against expected
+//! Whole pages of every kind of run, held against what any page must be, and their first screens against expected
 //! texts.
 //!
 //! `INSTA_UPDATE=always cargo test -p reports pages` writes the texts anew, to be read as a user would.
 
-use super::{chart, fixture, html, verdict};
+use super::{answer, chart, document, fixture, run};
 use receipt::Receipt;
 use std::collections::HashSet;
 use std::fmt::Write;
@@ -12,7 +12,6 @@ use std::fmt::Write;
 fn kinds() -> Vec<(&'static str, Receipt)> {
     vec![
         ("complete", fixture::complete()),
-        ("with-verdicts", fixture::with_verdicts()),
         ("unstable", fixture::unstable()),
         ("unstable-headline", fixture::unstable_headline()),
         ("no-avx2", fixture::no_avx2()),
@@ -24,79 +23,73 @@ fn kinds() -> Vec<(&'static str, Receipt)> {
 }
 
 fn rendered(receipt: &Receipt) -> String {
-    html::report(receipt, &chart::all(receipt)).expect("renders")
+    document::html(&run::page(receipt))
 }
 
-/// What the top of a page says, as text.
-fn top(receipt: &Receipt) -> String {
-    let mut out = verdict::answer(receipt) + "\n";
-    let caveats = verdict::caveats(receipt);
-    if !caveats.is_empty() {
-        let _ = writeln!(out, "{}", caveats.join(" "));
+/// What the first screen says, as text.
+fn first_screen(receipt: &Receipt) -> String {
+    let page = run::page(receipt);
+    let mut out = format!("{}\n{}\n({})\n", page.answer, page.caveats.join(" "), page.about);
+    page.pictures.iter().for_each(|chart| _ = writeln!(out, "\n[{}] {}", chart.file, chart.title));
+    for card in &page.cards {
+        let _ = writeln!(out, "\n{}", card.title);
+        card.items.iter().for_each(|item| _ = writeln!(out, "- {}", item.words()));
     }
-    if verdict::opening(receipt) != verdict::answer(receipt) {
-        let _ = writeln!(out, "({})", verdict::opening(receipt));
-    }
-    for s in verdict::statements(receipt) {
-        let _ = write!(out, "\n{}: {} | {}\n{}\n", s.label, s.figure, s.subject, s.text);
-    }
+    page.warnings.iter().for_each(|warning| _ = writeln!(out, "\n! {warning}"));
     out
-}
-
-/// The text of the first element of a kind, entities resolved.
-fn element(page: &str, name: &str) -> String {
-    let after = page.split(&format!("<{name}")).nth(1).expect("there is one");
-    let text = after.split_once('>').and_then(|(_, rest)| rest.split(&format!("</{name}>")).next()).unwrap_or_default();
-    text.replace("&quot;", "\"").replace("&#x27;", "'").replace("&#x2f;", "/").replace("&amp;", "&")
 }
 
 #[test]
 fn each_kind_of_run_says_the_right_thing_first() {
     for (name, receipt) in kinds() {
-        insta::assert_snapshot!(name, top(&receipt));
-        assert_eq!(element(&rendered(&receipt), "h1"), verdict::answer(&receipt), "{name}: the page begins otherwise");
+        insta::assert_snapshot!(name, first_screen(&receipt));
+        let page = rendered(&receipt);
+        let answer = answer::answer(&receipt);
+        assert!(page.contains(&format!("<h1 id=\"answer\">{answer}</h1>")), "{name}: the page begins otherwise");
     }
 }
 
 #[test]
 fn the_first_sentences_are_about_what_went_wrong() {
-    let first = |name: &str| verdict::answer(&kinds().into_iter().find(|k| k.0 == name).expect("a kind").1);
+    let first = |name: &str| answer::answer(&kinds().into_iter().find(|k| k.0 == name).expect("a kind").1);
     // The cell that others would speak of first is unstable; the answer is of one that is not.
-    let other = first("unstable-headline");
-    assert!(other.starts_with("avx2-i8 is the fastest exact kernel: "), "{other}");
+    let (complete, other) = (first("complete"), first("unstable-headline"));
+    assert!(complete.contains("from DRAM") && !other.contains("avx2-i8 is the fastest exact kernel: 1"), "{other}");
     assert!(first("no-avx2").starts_with("Only scalar kernels could run here: this CPU lacks AVX2"));
-    assert!(first("regression").starts_with("FAIL: avx2-i8 gemv 2560x2560 in cache: "), "{}", first("regression"));
+    assert!(first("regression").starts_with("FAIL: avx2-i8 "), "{}", first("regression"));
     assert!(first("no-regression").starts_with("PASS: "));
     assert!(first("interrupted").starts_with("This run was interrupted."));
-    assert!(first("with-verdicts").starts_with("avx2-i8 is the fastest exact kernel: "));
-    let caveats = verdict::caveats(&fixture::unstable()).join(" ");
-    assert_eq!(
-        caveats,
-        "55 of 61 comparisons are settled; 6 are unstable (the same code differed from itself: gemv 2560×2560). 1 of 9 \
-         kernels could not run here."
-    );
+    let caveats = answer::caveats(&fixture::unstable()).join(" ");
+    assert!(caveats.contains("unstable (the same code differed from itself: gemv 6912×2560)"), "{caveats}");
+}
+
+#[test]
+fn every_first_screen_shows_a_picture_where_anything_was_compared() {
+    for (name, receipt) in kinds() {
+        let pictures = run::page(&receipt).pictures.len();
+        let compared = receipt.gate.is_some() || receipt.micro.iter().any(|c| !c.rounds.is_empty());
+        assert_eq!(pictures > 0, compared, "{name}");
+    }
 }
 
 #[test]
 fn every_link_leads_somewhere_and_no_name_is_given_twice() {
-    let mut zeros = fixture::with_verdicts();
+    let mut zeros = fixture::complete();
     zeros.micro[0].rounds.iter_mut().for_each(|r| r.ns[1] = 0);
     for (name, receipt) in kinds().into_iter().chain([("hostile", fixture::hostile()), ("zeros", zeros)]) {
         let page = rendered(&receipt);
         assert!(page.len() < 2_000_000, "{name}: {} bytes", page.len());
-        let ids: Vec<&str> = page.split(" id=\"").skip(1).map(|t| t.split('"').next().unwrap_or_default()).collect();
-        let distinct: HashSet<&str> = ids.iter().copied().collect();
+        let values = |attribute: &str| -> Vec<String> {
+            page.split(attribute).skip(1).map(|t| t.split('"').next().unwrap_or_default().into()).collect()
+        };
+        let ids = values(" id=\"");
+        let distinct: HashSet<&str> = ids.iter().map(String::as_str).collect();
+        let mut seen = HashSet::new();
+        let twice: Vec<&String> = ids.iter().filter(|id| !seen.insert(id.as_str())).collect();
         // A hostile receipt may name two kernels so that nothing is left of their difference.
-        assert!(distinct.len() == ids.len() || name == "hostile", "{name}: {:?}", twice(&ids));
-        for link in page.split("href=\"#").skip(1).map(|t| t.split('"').next().unwrap_or_default()) {
-            assert!(distinct.contains(link), "{name}: #{link}");
-        }
+        assert!(twice.is_empty() || name == "hostile", "{name}: {twice:?}");
+        values("href=\"#").iter().for_each(|link| assert!(distinct.contains(link.as_str()), "{name}: #{link}"));
     }
-}
-
-fn twice<'t>(ids: &[&'t str]) -> Vec<&'t str> {
-    let mut seen = HashSet::new();
-    ids.iter().copied().filter(|id| !seen.insert(*id)).collect()
 }
 
 #[test]
@@ -113,27 +106,64 @@ fn every_heading_table_and_row_has_an_anchor() {
         assert_eq!(page.matches("id=\"table-").count(), tables, "{name}");
         assert_eq!(page.matches("href=\"#table-").count(), tables, "{name}");
         for body in page.split("<tbody>").skip(1).map(|t| t.split("</tbody>").next().unwrap_or_default()) {
-            assert_eq!(body.matches("<tr").count(), body.matches("<tr id=\"").count(), "{name}: {body}");
+            assert_eq!(body.matches("<tr").count(), body.matches(" id=\"").count(), "{name}: {body}");
         }
     }
 }
 
 #[test]
 fn each_finding_has_evidence_that_can_be_followed() {
-    let mut receipt = fixture::unstable();
-    receipt.findings = receipt::judge::findings::findings(&receipt);
-    let page = rendered(&receipt);
+    let page = rendered(&fixture::unstable());
     let list = page.split_once("<ul class=\"findings\">").and_then(|(_, t)| t.split("<h2").next()).expect("findings");
-    let mut found = 0;
-    for item in list.split("<li id=\"finding-").skip(1) {
-        let links = item.matches("href=\"#").count();
-        assert!(links >= 2, "nothing but its own anchor: {item}");
-        found += 1;
+    let items: Vec<&str> = list.split("<li id=\"finding-").skip(1).collect();
+    assert!(items.len() >= 8, "{}", items.len());
+    for item in items {
+        assert!(item.matches("href=\"#").count() >= 2, "nothing but its own anchor: {item}");
     }
-    assert!(found >= 8, "{found}");
-    for title in
-        ["Cells that decide nothing", "How small a difference counts", "What the analysis claims", "could not run here"]
-    {
+    for title in ["Cells that decide nothing", "How small a difference counts", "What the analysis claims"] {
         assert!(list.contains(title), "{title}");
+    }
+}
+
+#[test]
+fn tables_hold_every_figure_of_the_pictures_and_have_whole_rows() {
+    for (name, receipt) in kinds() {
+        let page = run::page(&receipt);
+        for table in page.sections.iter().flat_map(|s| s.all_tables()) {
+            let whole = table.rows.iter().all(|row| row.cells.len() == table.columns.len());
+            assert!(whole, "{name}: {}", table.id);
+        }
+        let html = rendered(&receipt);
+        let (_, tables) = html.split_once("<main>").expect("tables");
+        for chart in &page.pictures {
+            for figure in chart::tests::figures_of(&chart.svg) {
+                assert!(tables.contains(&figure), "{name}, {}: {figure}", chart.file);
+            }
+        }
+    }
+}
+
+#[test]
+fn nothing_is_loaded_from_anywhere() {
+    for (name, receipt) in kinds() {
+        let page = rendered(&receipt);
+        let namespaces = page.matches("xmlns=\"http://www.w3.org/2000/svg\"").count();
+        assert_eq!(page.matches("http://").count() + page.matches("https://").count(), namespaces, "{name}");
+        for loader in ["src=\"", "@import", "url(", "<link", "<iframe", "fetch("] {
+            assert!(!page.contains(loader), "{name}: {loader}");
+        }
+    }
+}
+
+#[test]
+fn the_documents_of_a_run_hold_what_the_page_links_to() {
+    for (name, receipt) in kinds() {
+        let documents = run::run_documents(&receipt).unwrap();
+        let names: Vec<&str> = documents.iter().map(|d| d.name.as_str()).collect();
+        let page = String::from_utf8(documents.last().unwrap().bytes.clone()).unwrap();
+        let links = page.split("href=\"").skip(1).map(|l| l.split('"').next().unwrap());
+        for link in links.filter(|link| !link.starts_with('#')) {
+            assert!(names.contains(&link), "{name}: {link}");
+        }
     }
 }

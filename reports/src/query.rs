@@ -82,6 +82,13 @@ pub fn headlines(receipt: &Receipt, family: Family) -> Vec<&MicroCell> {
     ops.into_iter().flat_map(|op| Residency::PLACES.map(|r| headline(receipt, family, op, r))).flatten().collect()
 }
 
+/// Those that were timed, with their places in the receipt.
+pub fn timed_headlines(receipt: &Receipt, family: Family) -> Vec<(usize, &MicroCell)> {
+    let place = |cell: &MicroCell| receipt.micro.iter().position(|c| std::ptr::eq(c, cell));
+    let timed = headlines(receipt, family).into_iter().filter(|c| !c.rounds.is_empty());
+    timed.filter_map(|c| Some((place(c)?, c))).collect()
+}
+
 /// The cells of one family.
 pub fn cells(receipt: &Receipt, family: Family) -> impl Iterator<Item = &MicroCell> {
     receipt.micro.iter().filter(move |c| c.family == family)
@@ -92,16 +99,6 @@ pub fn family_title(family: Family) -> &'static str {
     match family {
         Family::W2A32 => "W2A32 ladder (f32 activations)",
         Family::W2A8 => "W2A8 (int8 activations, exact int32 sums)",
-    }
-}
-
-/// The same in one word, for narrow columns.
-pub fn level(r: Residency) -> &'static str {
-    match r {
-        Residency::L2 => "L2",
-        Residency::Llc => "LLC",
-        Residency::Cache => "cache",
-        Residency::Dram => "DRAM",
     }
 }
 

@@ -50,7 +50,7 @@ impl Ending {
     /// says against the outcome.
     pub fn write(&self, receipt: &Receipt, folder: &Path, refusal: Option<&Error>, out: &Output) -> Result<()> {
         let page = warned(render_run(folder)).map(|paths| paths.html);
-        let summary = reports::gate_markdown(receipt);
+        let summary = reports::export::markdown(receipt);
         warned(write_atomic(&folder.join(SUMMARY_FILE), summary.as_bytes()));
         if let Some(path) = &self.step_summary {
             let written = appending(path).and_then(|mut file| {
@@ -60,7 +60,7 @@ impl Ending {
         }
         match self.format {
             GateFormat::Human => {
-                out.line(reports::gate_table(receipt, out.color()).trim_end())?;
+                out.line(reports::summary(receipt, out.look()).trim_end())?;
                 out.line(page.unwrap_or_else(|| folder.join(RECEIPT_FILE)).display().to_string())
             }
             GateFormat::Json => out.json(&receipt.gate),

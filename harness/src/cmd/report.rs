@@ -1,24 +1,22 @@
 //! `report`: renders receipts again. It reads receipts only, so a run of any day and machine can be shown.
 
 use crate::error::{Error, Result};
-use crate::files::check_named;
+use crate::files::{check_named, write_atomic};
 use crate::output::{Output, note};
 use crate::progress::Progress;
 use crate::receipt_file::read_receipt;
 use crate::runs;
 use clap::Args;
 use receipt::RECEIPT_FILE;
-use receipt::judge::amdahl::AmdahlRow;
-use receipt::judge::{amdahl, claims};
-use reports::{Comparison, INDEX_FILE, IndexRow, Look, Unreadable, export};
+use reports::document::Page;
+use reports::{Comparison, INDEX_FILE, Look, Unreadable, export};
 use serde::Serialize;
-use serde_json::Value;
 use std::path::{Path, PathBuf};
 
 /// `report`.
 #[derive(Args, Debug)]
 pub struct ReportArgs {
-    /// Run folders or receipt files; or one folder that holds run folders, at any depth
+    /// A run folder or receipt; two of them; or one folder that holds run folders, at any depth
     #[arg(required = true, value_name = "RUN_DIR|RECEIPT|DIR")]
     pub runs: Vec<PathBuf>,
     /// Where to write: a folder for one run (its own by default), a file for several (comparison.html in the folder
@@ -37,6 +35,22 @@ pub struct ReportArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// What `--json` prints: where the page is, and what it says.
+#[derive(Serialize)]
+struct Printed<'a> {
+    report: String,
+    #[serde(flatten)]
+    page: &'a Page,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    unreadable: &'a [Unreadable],
+}
+
+impl<'a> Printed<'a> {
+    fn new(report: &Path, page: &'a Page, unreadable: &'a [Unreadable]) -> Self {
+        Self { report: report.display().to_string(), page, unreadable }
+    }
 }
 
 /// Runs the command.
@@ -64,12 +78,6 @@ fn print(args: &ReportArgs, text: &str, page: &Path, out: &Output) -> Result<()>
 }
 
 fn single(args: &ReportArgs, run: &Path, out: &Output) -> Result<()> {
-    #[derive(Serialize)]
-    struct Printed {
-        report: String,
-        amdahl: Vec<AmdahlRow>,
-        claims: Vec<claims::Judged>,
-    }
     let receipt = read_receipt(run)?;
     let own = folder_of(run);
     if let Some(out) = args.out.as_ref().filter(|out| !args.force && !same_folder(out, &own)) {
@@ -77,74 +85,37 @@ fn single(args: &ReportArgs, run: &Path, out: &Output) -> Result<()> {
     }
     let paths = runs::write_run_folder(&receipt, args.out.as_ref().unwrap_or(&own))?;
     if args.json {
-        let report = paths.html.display().to_string();
-        return out.json(&Printed {
-            report,
-            amdahl: amdahl::rows(&receipt),
-            claims: claims::judge_all(reports::seed::claims(), &receipt),
-        });
+        return out.json(&Printed::new(&paths.html, &reports::run_page(&receipt), &[]));
     }
     let text = if args.markdown { export::markdown(&receipt) } else { reports::summary(&receipt, look(args, out)) };
     print(args, &text, &paths.html, out)
 }
 
 fn side_by_side(args: &ReportArgs, runs: &[PathBuf], out: &Output) -> Result<()> {
-    #[derive(Serialize)]
-    struct Printed<'a> {
-        report: String,
-        opening: &'a str,
-        runs: Vec<Value>,
-        against: Value,
-        tables: Value,
-        gates: Value,
-        remarks: &'a [String],
-    }
+    let target = args
+        .out
+        .clone()
+        .map_or_else(|| shared_folder(runs).join("comparison.html"), |out| inside(out, "comparison.html"));
+    let home = target.parent().unwrap_or(Path::new("."));
     let named = runs.iter().map(|path| {
         if path.is_dir() && !path.join(RECEIPT_FILE).is_file() {
             let what = "holds no receipt.json: a folder of runs is shown alone, as `report DIR`";
             return Err(Error::input(format!("{} {what}", path.display())));
         }
-        Ok((path.display().to_string(), read_receipt(path)?))
+        Ok((path.display().to_string(), runs::link(&folder_of(path), home), read_receipt(path)?))
     });
     let comparison = Comparison::new(named.collect::<Result<Vec<_>>>()?)?;
-    let target = args
-        .out
-        .clone()
-        .map_or_else(|| shared_folder(runs).join("comparison.html"), |out| inside(out, "comparison.html"));
     check_target(args, &target)?;
-    let page = runs::write_comparison(&comparison, &target)?;
+    let page = comparison.page();
+    write_atomic(&target, reports::page_html(&page).as_bytes())?;
     if args.json {
-        let json = |value: serde_json::Result<Value>| {
-            value.map_err(|e| Error::failed(format!("cannot write the comparison as JSON: {e}")))
-        };
-        let run =
-            |r: &reports::Run| serde_json::json!({"letter": r.letter, "run": r.name, "timestamp": r.receipt.timestamp});
-        return out.json(&Printed {
-            report: page.display().to_string(),
-            opening: &comparison.opening,
-            runs: comparison.runs.iter().map(run).collect(),
-            against: json(serde_json::to_value(&comparison.against))?,
-            tables: json(serde_json::to_value(&comparison.tables))?,
-            gates: json(serde_json::to_value(&comparison.gates))?,
-            remarks: &comparison.remarks,
-        });
+        return out.json(&Printed::new(&target, &page, &[]));
     }
-    let text = if args.markdown {
-        reports::comparison_markdown(&comparison)
-    } else {
-        reports::comparison_summary(&comparison, look(args, out))
-    };
-    print(args, &text, &page, out)
+    let text = if args.markdown { comparison.markdown() } else { comparison.summary(look(args, out)) };
+    print(args, &text, &target, out)
 }
 
 fn folder(args: &ReportArgs, folder: &Path, out: &Output) -> Result<()> {
-    #[derive(Serialize)]
-    struct Printed<'a> {
-        report: String,
-        opening: &'a str,
-        runs: &'a [IndexRow],
-        unreadable: &'a [Unreadable],
-    }
     let target = args.out.clone().map_or_else(|| folder.join(INDEX_FILE), |out| inside(out, INDEX_FILE));
     if args.markdown {
         let what = "an index is a page; name runs for Markdown";
@@ -159,16 +130,10 @@ fn folder(args: &ReportArgs, folder: &Path, out: &Output) -> Result<()> {
     for u in &index.unreadable {
         note(format!("note: {}: {}", u.path, u.reason));
     }
-    let report = target.display().to_string();
     if args.json {
-        return out.json(&Printed {
-            report,
-            opening: &index.opening,
-            runs: &index.runs,
-            unreadable: &index.unreadable,
-        });
+        return out.json(&Printed::new(&target, &index.page, &index.unreadable));
     }
-    print(args, &reports::index_summary(&index, look(args, out)), &target, out)
+    print(args, &reports::index_summary(&index.page, look(args, out)), &target, out)
 }
 
 /// A page where no `--out` says where is this program's own, and rendered again.

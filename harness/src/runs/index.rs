@@ -1,14 +1,24 @@
 //! All runs below a folder on one page. Receipts are read one after the other and only what the page shows is kept, so
 //! that hundreds of them fit.
 
-use super::links::relative_link;
+use super::links::{link, relative_link};
 use super::scan;
 use crate::error::{Error, Result};
 use crate::files::write_atomic;
 use crate::receipt_file::read_receipt;
 use receipt::RECEIPT_FILE;
-use reports::{Index, Links, Listing, Unreadable};
+use reports::document::Page;
+use reports::{Links, Listing, Unreadable};
 use std::path::Path;
+
+/// The page over all runs, and what could not be read.
+#[derive(Debug)]
+pub struct Index {
+    /// The page.
+    pub page: Page,
+    /// Folders that are no runs, and receipts that cannot be read.
+    pub unreadable: Vec<Unreadable>,
+}
 
 /// Reads every receipt below `folder` and writes the page to `out`. `progress` hears how many of how many were read.
 pub fn write_index(folder: &Path, out: &Path, mut progress: impl FnMut(usize, usize)) -> Result<Index> {
@@ -24,20 +34,16 @@ pub fn write_index(folder: &Path, out: &Path, mut progress: impl FnMut(usize, us
         let name = run.strip_prefix(folder).unwrap_or(run).display().to_string();
         match read_receipt(run) {
             Ok(receipt) => {
-                let page = run.join("report.html");
-                let links = Links {
-                    report: page.is_file().then(|| relative_link(home, &page)),
-                    receipt: relative_link(home, &run.join(RECEIPT_FILE)),
-                };
+                let links = Links { report: link(run, home), receipt: relative_link(home, &run.join(RECEIPT_FILE)) };
                 listing.add(name, links, &receipt);
             }
             Err(error) => unreadable.push(Unreadable { path: name, reason: error.to_string() }),
         }
         progress(i + 1, found.runs.len());
     }
-    let index = listing.index(unreadable)?;
-    write_atomic(out, index.page.as_bytes())?;
-    Ok(index)
+    let page = listing.page(unreadable.clone());
+    write_atomic(out, reports::page_html(&page).as_bytes())?;
+    Ok(Index { page, unreadable })
 }
 
 #[cfg(test)]

@@ -16,6 +16,12 @@ pub fn relative_link(from: &Path, to: &Path) -> String {
     up.chain(down).collect::<Vec<_>>().join("/")
 }
 
+/// The page of a run's folder as a link from a page in `home`, if it has one.
+pub fn link(run: &Path, home: &Path) -> Option<String> {
+    let page = run.join("report.html");
+    page.is_file().then(|| relative_link(home, &page))
+}
+
 /// Percent-encoded, all but RFC 3986's unreserved characters: a folder called `javascript:` is a folder.
 fn escape(text: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);

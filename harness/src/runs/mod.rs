@@ -1,6 +1,5 @@
 //! Folders of runs: the one that a run writes to, what is rendered into it, and the pages over several.
 
-mod comparison;
 mod folder;
 mod index;
 mod links;
@@ -8,8 +7,8 @@ mod new_receipt;
 mod scan;
 mod write;
 
-pub use comparison::write_comparison;
 pub use folder::{RunFolder, SUMMARY_FILE, refuse_to_replace};
 pub use index::write_index;
+pub use links::link;
 pub use new_receipt::{close, kernel_records, new_receipt};
 pub use write::{ReportPaths, render_run, write_run_folder};

@@ -2,6 +2,7 @@
 
 use super::canvas::{self, Canvas, NOTE, SERIES};
 use super::text;
+use serde::Serialize;
 
 /// Width of every chart in pixels.
 pub const WIDTH: i32 = 900;
@@ -12,21 +13,20 @@ pub const PRODUCTS: &str = "products.svg";
 pub const WHOLE_TEXT: &str = "whole-text.svg";
 
 /// A finished chart.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Chart {
     /// File name inside `charts/`, and the anchor in the page.
     pub file: &'static str,
+    /// What it found.
+    pub title: String,
     /// Shown under the chart.
     pub caption: String,
     /// The drawing.
+    #[serde(skip)]
     pub svg: String,
-}
-
-impl Chart {
-    /// Whether it stands on the first screen.
-    pub fn is_first(&self) -> bool {
-        [PRODUCTS, WHOLE_TEXT].contains(&self.file)
-    }
+    /// Whether it is written as a file of its own too.
+    #[serde(skip)]
+    pub saved: bool,
 }
 
 /// The lines of what a chart found, six at most: names in it are a receipt's own.

@@ -54,13 +54,8 @@ pub fn budget(receipt: &Receipt) -> Option<Chart> {
                    / 0.5 / 0.5%), published for a 2B model: shares move with the model's size, because the output head \
                    and attention grow differently from the ternary matrices."
         .into();
-    Some(stacked(
-        ("phases", "phases.svg", "Where a decoded token's time goes"),
-        &PHASES,
-        &groups,
-        (found, caption),
-        Some(of_seed),
-    ))
+    let title = format!("The forward pass takes {} of a token", extremes(&groups[1..], 4));
+    Some(stacked(("phases", "phases.svg", &title), &PHASES, &groups, (found, caption), Some(of_seed)))
 }
 
 fn bars(receipt: &Receipt, parts: impl Fn(&GenerationKernel) -> Vec<(usize, f64)>) -> Vec<(String, Vec<Bar>)> {
@@ -137,7 +132,7 @@ fn stacked(
         let axis = "share of a token's time, %; right: milliseconds a token";
         c.text(((PLOT.0 + PLOT.1) / 2, bottom + 18), Anchor::Middle, NOTE, axis);
     });
-    Chart { file, caption, svg }
+    Chart { file, title: title.into(), caption, svg, saved: true }
 }
 
 /// The legend in the order in which the bars' parts come.

@@ -56,7 +56,14 @@ pub fn chart(receipt: &Receipt) -> Option<Chart> {
     let legends: Vec<i32> = panels.iter().map(|p| legend_height(p.kernels.iter().map(String::as_str))).collect();
     let total = top + panels.iter().zip(&legends).map(|(_, l)| PANEL + 44 + l).sum::<i32>();
     let description = format!("{found} {}", description(&panels));
-    let svg = draw("roofline", (WIDTH, total), "How far each kernel is from the machine's limit", &description, |c| {
+    let title = nearest(panels.iter().flat_map(|panel| &panel.points)).map_or_else(
+        || "No bound is known".into(),
+        |p| {
+            let (kernel, share) = (&p.summary.kernel, figures::percent(p.bound.share));
+            format!("{kernel} comes nearest to a limit: {share} of what {} allows", query::bound(p.bound.bound))
+        },
+    );
+    let svg = draw("roofline", (WIDTH, total), &title, &description, |c| {
         say(c, &found);
         key(
             c,
@@ -84,7 +91,7 @@ pub fn chart(receipt: &Receipt) -> Option<Chart> {
                    still gain. Batches use a weight once a token, which moves them to the right. dequantize multiplies \
                    nothing and is not drawn."
         .into();
-    Some(Chart { file: "roofline.svg", caption, svg })
+    Some(Chart { file: "roofline.svg", title, caption, svg, saved: true })
 }
 
 fn panel<'a>(receipt: &'a Receipt, limits: &Limits, family: Family) -> Option<Panel<'a>> {
@@ -243,12 +250,21 @@ fn range(values: impl Iterator<Item = f64>, below: f64, above: f64) -> std::ops:
     low / below..=high * above
 }
 
+fn is_real(p: &&Point<'_>) -> bool {
+    p.bound.share.is_finite() && p.summary.gelem_s.is_finite()
+}
+
+fn nearest<'p, 'a>(points: impl Iterator<Item = &'p Point<'a>>) -> Option<&'p Point<'a>>
+where
+    'a: 'p,
+{
+    points.filter(is_real).max_by(|a, b| a.bound.share.total_cmp(&b.bound.share))
+}
+
 /// Who comes nearest to its limit and who is fastest.
 fn finding(panel: &Panel<'_>) -> String {
-    let real = |p: &&Point<'_>| p.bound.share.is_finite() && p.summary.gelem_s.is_finite();
-    let nearest = panel.points.iter().filter(real).max_by(|a, b| a.bound.share.total_cmp(&b.bound.share));
-    let fastest = panel.points.iter().filter(real).max_by(|a, b| a.summary.gelem_s.total_cmp(&b.summary.gelem_s));
-    let (Some(nearest), Some(fastest)) = (nearest, fastest) else {
+    let fastest = panel.points.iter().filter(is_real).max_by(|a, b| a.summary.gelem_s.total_cmp(&b.summary.gelem_s));
+    let (Some(nearest), Some(fastest)) = (nearest(panel.points.iter()), fastest) else {
         return format!("{}: no bound is known.", panel.title);
     };
     let of = |p: &Point<'_>| {

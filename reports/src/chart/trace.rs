@@ -142,7 +142,9 @@ fn chart(cell: &MicroCell, file: &'static str, why: &str) -> Chart {
     let found = traces.iter().map(|t| finding(t, cell)).collect::<Vec<_>>().join(" ");
     let top = head(&found) + 44;
     let total = top + PANEL * traces.len() as i32;
-    let title = format!("Round by round: {}, {why}", query::cell_title(cell));
+    let counts = query::threshold(cell)
+        .map_or_else(String::new, |t| format!(": differences count from {}", figures::percent(t)));
+    let title = format!("{}, {why}{counts}", query::cell_title(cell));
     let svg = draw(file.trim_end_matches(".svg"), (WIDTH, total), &title, &found, |c| {
         say(c, &found);
         legend(c, head(&found));
@@ -158,7 +160,7 @@ fn chart(cell: &MicroCell, file: &'static str, why: &str) -> Chart {
          position that the kernel had in its round, which balanced orders make equal unless the position itself \
          matters. Medians and sign-test intervals are over all rounds, outliers included.{thinned}"
     );
-    Chart { file, caption, svg }
+    Chart { file, title, caption, svg, saved: true }
 }
 
 fn legend(c: &mut Canvas, y: i32) {

@@ -9,7 +9,6 @@ use receipt::figures;
 use receipt::judge::Direction;
 use receipt::judge::sequential::{Side, across};
 use receipt::judge::stats::sign_test_interval;
-use serde::Serialize;
 
 /// Of each run's own interval: both hold together with at least 99%.
 const CONFIDENCE: f64 = 0.995;
@@ -27,32 +26,8 @@ pub const ALL: [Found; 6] = [
     None,
 ];
 
-/// In words.
-pub fn words(found: Found) -> &'static str {
-    found.map_or("not comparable", Direction::word)
-}
-
-/// Tells them apart without colour, before the word.
-pub fn marker(found: Found) -> &'static str {
-    found.map_or("–", Direction::marker)
-}
-
-/// As a CSS class.
-pub fn class(found: Found) -> &'static str {
-    match found {
-        Some(Direction::Slower) => "bad",
-        Some(Direction::Faster) => "ok",
-        _ => "plain",
-    }
-}
-
-/// Slower or faster.
-pub fn is_change(found: Found) -> bool {
-    matches!(found, Some(Direction::Slower | Direction::Faster))
-}
-
 /// One change with its figures.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Change {
     /// What it came to.
     pub direction: Found,
@@ -107,6 +82,16 @@ impl Change {
             threshold: Some(verdict.delta_eff),
             reason,
         }
+    }
+
+    /// Slower or faster.
+    pub fn is_change(&self) -> bool {
+        matches!(self.direction, Some(Direction::Slower | Direction::Faster))
+    }
+
+    /// Its direction in a word.
+    pub fn word(&self) -> &'static str {
+        self.direction.map_or("not comparable", Direction::word)
     }
 
     /// `1.12× [1.08, 1.16]`, if there is one.
@@ -168,7 +153,7 @@ mod tests {
         let mut run = || -> Vec<f64> { (0..100).map(|_| f64::from(random.signed_unit()) * 0.05).collect() };
         let alarms = (0..500).filter(|_| {
             let mut side = || Side { rule: &rule, effect: run(), same: Same::new(Sample::Round, &[]) };
-            is_change(Change::between(&side(), &side()).direction)
+            Change::between(&side(), &side()).is_change()
         });
         assert!(alarms.count() <= 5);
     }

@@ -1,7 +1,7 @@
 //! What passed and what failed in a run, one case each: for the formats that know tests.
 
+use crate::answer::caveats;
 use crate::gate_words::{Weight, outcome_word, speeds, weight};
-use crate::verdict::caveats;
 use receipt::judge::coverage;
 use receipt::judge::gate::{accepted, title as gate_title, tokens_per_s};
 use receipt::titles::cell_title;

@@ -7,11 +7,10 @@ mod cases;
 mod csv;
 mod github_benchmark;
 mod junit;
-mod markdown;
 
+pub use crate::run::markdown;
 pub use cases::{Case, State, cases};
 pub use junit::junit;
-pub use markdown::markdown;
 
 use receipt::Receipt;
 use receipt::{Error, Result};

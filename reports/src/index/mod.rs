@@ -1,35 +1,58 @@
 //! All runs below a folder on one page. Receipts are read one after the other and only what the page shows is kept, so
 //! that hundreds of them fit.
 
-pub mod answers;
-mod page;
-mod row;
+mod history;
 mod spark;
 
-pub use answers::{counts_from, fastest};
-use row::Entry;
-pub use row::{IndexRow, Links, Unreadable};
-
-use super::comparison::identity;
-use super::history::Point;
-use crate::{gate_words, html, query};
-use receipt::figures;
-use receipt::{Outcome, Receipt, Result, Status};
+use crate::chart::{self, Moved};
+use crate::document::terminal::{self, Look};
+use crate::document::{Block, Cell, Column, Item, Page, Row, Section, Table, Tone, Value};
+use crate::history::Point;
+use crate::lead::Lead;
+use crate::words::count;
+use crate::{gate_words, query, words};
+use receipt::{Outcome, Receipt, Status, figures};
+use serde::Serialize;
 
 /// Name of the page in its folder.
 pub const INDEX_FILE: &str = "index.html";
+/// Most runs of a summary and of the picture; the page has all.
+const RUNS: usize = 20;
+const RULE: &str = "Every ratio here is a paired one: partner and kernel took turns inside one run. Lines join only runs that \
+                    say the same about machine, threads, feature mask and scenario, and times of different days are on none \
+                    of them. The grey band of a small line is the smallest difference that counts in its runs, around their \
+                    median: what stays inside it is no change. A gap is a run without that kernel.";
 
-/// The page and what it says.
+/// What is kept of one run.
 #[derive(Debug)]
-pub struct Index {
-    /// The page.
-    pub page: String,
-    /// Its first sentence.
-    pub opening: String,
-    /// Runs, the newest first.
-    pub runs: Vec<IndexRow>,
-    /// What could not be read, and what is no run.
-    pub unreadable: Vec<Unreadable>,
+struct Entry {
+    /// Where it is below the folder.
+    name: String,
+    links: Links,
+    point: Point,
+    status: (String, Tone),
+    /// What else must be said of it.
+    remark: Option<String>,
+    fastest: Cell,
+    counts_from: Cell,
+}
+
+/// Where a run's files are, as links from the page.
+#[derive(Clone, Debug)]
+pub struct Links {
+    /// Its own page, if it has one.
+    pub report: Option<String>,
+    /// Its receipt.
+    pub receipt: String,
+}
+
+/// A folder that is no run, or a receipt that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Unreadable {
+    /// Below the indexed folder.
+    pub path: String,
+    /// Why.
+    pub reason: String,
 }
 
 /// Runs as they are read, one after the other.
@@ -40,71 +63,81 @@ pub struct Listing {
 
 impl Listing {
     /// One run more. `name` is where it is below the folder.
-    pub fn add(&mut self, name: String, links: Links, receipt: &Receipt) {
-        self.entries.push(entry(name, links, receipt));
+    pub fn add(&mut self, name: String, links: Links, r: &Receipt) {
+        let (status, remark) = status(r);
+        let (point, fastest, counts_from) = (Point::new(r), fastest(r), counts_from(r));
+        self.entries.push(Entry { name, links, point, status, remark, fastest, counts_from });
     }
 
-    /// The page over all of them.
-    pub fn index(self, mut unreadable: Vec<Unreadable>) -> Result<Index> {
+    /// The page over all of them, the newest first.
+    pub fn page(self, mut unreadable: Vec<Unreadable>) -> Page {
         let mut entries = self.entries;
         unreadable.sort_by(|a, b| a.path.cmp(&b.path));
-        // The newest first; of equal times by name.
+        // Of equal times by name.
         entries.sort_by(|a, b| b.point.time.cmp(&a.point.time).then_with(|| a.name.cmp(&b.name)));
-        let opening = opening(&entries, unreadable.len());
-        let page = html::index(&page::view(&opening, &entries, &unreadable))?;
-        let runs = entries.into_iter().map(|e| e.row).collect();
-        Ok(Index { page, opening, runs, unreadable })
+        let points: Vec<Point> = entries.iter().map(|e| e.point.clone()).collect();
+        let unread = unreadable.iter().map(|u| Item { strong: u.path.clone(), ..Item::text(u.reason.as_str()) });
+        let unread = Section::new("unreadable", "Not read").with([Block::List(unread.collect())]);
+        let method = Section::new("method", "How to read it").say(RULE).say(
+            "What two of these runs say about each other: `tritbench report RUN RUN`. Whether a build is slower: `tritbench \
+             gate`.",
+        );
+        let histories = history::sections(&points);
+        let sections = [runs(&entries)].into_iter().chain(histories).chain((!unreadable.is_empty()).then_some(unread));
+        Page {
+            title: count(entries.len(), "run"),
+            kind: "tritbench · all runs below a folder".into(),
+            answer: answer(&entries),
+            caveats: spread(&entries, unreadable.len()),
+            pictures: picture(&entries).into_iter().collect(),
+            sections: sections.chain([method]).collect(),
+            ..Page::default()
+        }
     }
 }
 
-fn entry(name: String, links: Links, r: &Receipt) -> Entry {
-    let point = Point::new(r);
-    let (status, remark) = status(r);
-    let row = IndexRow {
-        run: name.clone(),
-        timestamp: r.timestamp.clone(),
-        scenario: identity::scenario(r),
-        host: identity::in_words(r),
-        commit: point.commit.clone(),
-        status,
-        remark,
-        fastest: fastest(r),
-        counts_from: counts_from(r),
+/// All runs in a terminal; with `look.full` their histories too.
+pub fn summary(page: &Page, look: Look) -> String {
+    let mut out = terminal::opening(page, look);
+    for section in page.sections.iter().filter(|s| if look.full { s.id != "method" } else { s.id == "runs" }) {
+        let tables = section.all_tables();
+        out.extend(tables.iter().map(|table| {
+            let mut shown = (*table).clone();
+            shown.rows.truncate(if look.full { usize::MAX } else { RUNS });
+            let more = table.rows.len() - shown.rows.len();
+            let more = if more > 0 { format!("\n{more} more are on the page") } else { String::new() };
+            terminal::text(&shown, look) + &more
+        }));
+    }
+    out.join("\n\n") + "\n"
+}
+
+/// The answer: who leads in the newest run that timed something, and in how many.
+fn answer(entries: &[Entry]) -> String {
+    let led: Vec<(&str, &Entry)> = entries.iter().filter_map(|e| Some((e.fastest.leader()?, e))).collect();
+    let failed = entries.iter().filter(|e| e.status.0 == "FAIL").count();
+    let gates = if failed > 0 { format!(" {} said FAIL.", count(failed, "gate")) } else { String::new() };
+    let Some((kernel, newest)) = led.first() else {
+        return format!("{}; none timed an exact kernel.{gates}", count(entries.len(), "run"));
     };
-    Entry { name, links, point, row }
+    let same = led.iter().filter(|(k, _)| k == kernel).count();
+    let figure = match &newest.fastest.value {
+        Value::Judged(ratio) => format!(": {} as fast as {}", figures::ratio_with_interval(ratio), ratio.partner),
+        _ => String::new(),
+    };
+    format!(
+        "{kernel} is the fastest exact kernel of {same} of {}, in the newest{figure}.{gates}",
+        count(led.len(), "run")
+    )
 }
 
-/// How far a run got, or what its gate came to; and what is wrong with it.
-fn status(r: &Receipt) -> (String, Option<String>) {
-    let ended = super::comparison::status(r.status).to_string();
-    if let Some(g) = r.gate.as_ref().filter(|_| r.status == Status::Complete) {
-        let remark = if g.outcome == Outcome::Pass { None } else { Some(g.reason.clone()) };
-        return (gate_words::outcome_word(g.outcome).into(), remark);
-    }
-    let mut remarks = Vec::new();
-    if let Some(error) = r.error.as_ref().filter(|_| r.status == Status::Failed) {
-        remarks.push(figures::label(error, 160));
-    }
-    let wrong: Vec<&str> = r.verify.iter().filter(|v| v.mismatches > 0).map(|v| v.id.as_str()).collect();
-    if !wrong.is_empty() {
-        remarks.push(format!("wrong results: {}", wrong.join(", ")));
-    }
-    let unstable = r.micro.iter().filter(|c| query::unstable(c)).count();
-    if unstable > 0 {
-        remarks.push(format!("{unstable} of {} cells unstable", r.micro.len()));
-    }
-    (ended, (!remarks.is_empty()).then(|| remarks.join("; ")))
-}
-
-fn opening(entries: &[Entry], unreadable: usize) -> String {
-    let plural = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+/// How many runs from when to when, on how many machines, and what did not end or could not be read.
+fn spread(entries: &[Entry], unreadable: usize) -> Vec<String> {
     let mut hosts: Vec<&str> = entries.iter().map(|e| e.point.host.as_str()).collect();
     hosts.sort_unstable();
     hosts.dedup();
     let day = |e: &Entry| e.point.time.map(|t| t.strftime("%Y-%m-%d").to_string());
-    let newest = entries.iter().find_map(day);
-    let oldest = entries.iter().rev().find_map(day);
-    let span = match (oldest, newest) {
+    let span = match (entries.iter().rev().find_map(day), entries.iter().find_map(day)) {
         (Some(a), Some(b)) if a == b => format!(" of {a}"),
         (Some(a), Some(b)) => format!(" from {a} to {b}"),
         _ => String::new(),
@@ -114,19 +147,114 @@ fn opening(entries: &[Entry], unreadable: usize) -> String {
         1 => ", all with one machine and setting".into(),
         n => format!(", with {n} machines or settings"),
     };
-    let complete =
-        entries.iter().filter(|e| !matches!(e.row.status.as_str(), "interrupted" | "failed" | "never finished"));
-    let (all, whole) = (entries.len(), complete.count());
-    let part = if whole < all { format!("; {} did not end", all - whole) } else { String::new() };
-    let failed = entries.iter().filter(|e| e.row.status == "FAIL").count();
-    let gates = if failed > 0 { format!("; {} said FAIL", plural(failed, "gate")) } else { String::new() };
-    let rest = match unreadable {
-        0 => String::new(),
-        n => format!(
-            " {} could not be read or {} no run; see the end.",
-            plural(n, "folder"),
-            if n == 1 { "is" } else { "are" }
-        ),
+    let stopped =
+        entries.iter().filter(|e| ["interrupted", "failed", "never finished"].contains(&e.status.0.as_str())).count();
+    let part = if stopped > 0 { format!("; {stopped} did not end") } else { String::new() };
+    let mut out = vec![format!("{}{span}{on}{part}.", count(entries.len(), "run"))];
+    if unreadable > 0 {
+        let is = if unreadable == 1 { "is" } else { "are" };
+        out.push(format!("{} could not be read or {is} no run; see the end.", count(unreadable, "folder")));
+    }
+    out
+}
+
+/// How far a run got, or what its gate came to; and what is wrong with it.
+fn status(r: &Receipt) -> ((String, Tone), Option<String>) {
+    if let Some(g) = r.gate.as_ref().filter(|_| r.status == Status::Complete) {
+        let remark = (g.outcome != Outcome::Pass).then(|| g.reason.clone());
+        return ((gate_words::outcome_word(g.outcome).into(), gate_words::tone(g.outcome)), remark);
+    }
+    let wrong: Vec<&str> = r.verify.iter().filter(|v| v.mismatches > 0).map(|v| v.id.as_str()).collect();
+    let unstable = r.micro.iter().filter(|c| query::unstable(c)).count();
+    let remarks = [
+        r.error.as_ref().filter(|_| r.status == Status::Failed).map(|error| figures::label(error, 160)),
+        (!wrong.is_empty()).then(|| format!("wrong results: {}", wrong.join(", "))),
+        (unstable > 0).then(|| format!("{unstable} of {} cells unstable", r.micro.len())),
+    ];
+    let remarks: Vec<String> = remarks.into_iter().flatten().collect();
+    let tone = match r.status {
+        Status::Complete => Tone::Good,
+        Status::Failed => Tone::Bad,
+        _ => Tone::Open,
     };
-    format!("{}{span}{on}{part}{gates}.{rest}", plural(all, "run"))
+    ((words::status(r.status).into(), tone), (!remarks.is_empty()).then(|| remarks.join("; ")))
+}
+
+/// The fastest exact kernel of a run and its ratio over the family's first row, memory first.
+pub fn fastest(r: &Receipt) -> Cell {
+    let leads = Lead::all(r, query::EXACT);
+    let Some(lead) = leads.iter().find(|l| l.is_faster()).or(leads.first()) else {
+        return Value::Absent("none timed").into();
+    };
+    Cell::from(Value::over(lead.best.vs_baseline.as_ref())).sub(lead.best.kernel.as_str())
+}
+
+impl Cell {
+    /// The kernel of a cell that [`fastest`] made.
+    fn leader(&self) -> Option<&str> {
+        match self.sub.first() {
+            Some(Value::Text(kernel)) => Some(kernel),
+            _ => None,
+        }
+    }
+}
+
+/// The smallest difference that counts in a run: from the quietest cell to the noisiest.
+pub fn counts_from(r: &Receipt) -> Cell {
+    query::threshold_range(r).map_or(Value::Absent("unknown"), |range| query::percent_range(range).into()).into()
+}
+
+fn runs(entries: &[Entry]) -> Section {
+    let mut columns =
+        vec![Column::words("Run"), Column::words("Status").filter(), Column::words("Fastest exact kernel")];
+    columns.extend([Column::number("Its speed-up"), Column::words("Counts from"), Column::words("Started (UTC)")]);
+    columns.extend([
+        Column::words("Scenario").filter(),
+        Column::words("Commit"),
+        Column::words("Machine and setting").filter(),
+    ]);
+    columns.push(Column::words("Receipt"));
+    let rows = entries.iter().enumerate().map(|(i, e)| {
+        let status = Cell::from(Value::word(e.status.0.as_str())).tone(e.status.1);
+        let cells = vec![
+            Cell::from(e.name.as_str()).to(e.links.report.clone()),
+            e.remark.as_ref().map_or(status.clone(), |remark| status.sub(remark.as_str())),
+            Value::from(e.fastest.leader()).into(),
+            Cell { sub: Vec::new(), ..e.fastest.clone() },
+            e.counts_from.clone(),
+            e.point.when.as_str().into(),
+            e.point.scenario.as_str().into(),
+            Value::Code(e.point.commit.clone()).into(),
+            e.point.host.as_str().into(),
+            Cell::from("JSON").to(Some(e.links.receipt.clone())),
+        ];
+        Row::new(format!("run-{}", i + 1), cells)
+    });
+    let table = Table::new("runs", "Runs", columns).rows(rows);
+    let bare = entries.iter().filter(|e| e.links.report.is_none()).count();
+    let bare = if bare > 0 {
+        format!(" {} without: `tritbench report RUN_DIR` makes it.", count(bare, "run"))
+    } else {
+        String::new()
+    };
+    Section::new("runs", "Runs").note(format!("A name leads to the run's page.{bare}")).tables([table])
+}
+
+/// The fastest exact kernel of each run over its family's first row.
+fn picture(entries: &[Entry]) -> Option<chart::Chart> {
+    let row = |e: &Entry| {
+        let Value::Judged(ratio) = &e.fastest.value else { return None };
+        Some(Moved {
+            name: format!("{} {}", e.fastest.leader()?, figures::label(&e.name, 30)),
+            ratio: ratio.median,
+            interval: ratio.low.zip(ratio.high),
+            counts: ratio.threshold().unwrap_or(0.0),
+            direction: Some(ratio.direction()),
+        })
+    };
+    let rows: Vec<Moved> = entries.iter().filter_map(row).collect();
+    let ends = rows.iter().fold((f64::INFINITY, 0.0f64), |(low, high), r| (low.min(r.ratio), high.max(r.ratio)));
+    let title = format!("The leaders run {} to {} their first row", figures::ratio(ends.0), figures::ratio(ends.1));
+    let note = "Fastest exact kernel of each run over its family's first row, the newest run first";
+    chart::moved("runs.svg", &title, note, &rows, chart::Scaled::Factor)
 }

@@ -1,0 +1,41 @@
+//! The claims of the analysis as far as this run could measure them: what was measured over what was claimed.
+
+use super::forest::{Moved, Scaled, moved};
+use super::parts::Chart;
+use crate::seed;
+use receipt::Receipt;
+use receipt::judge::Direction;
+use receipt::judge::claims::{Verdict, judge_all};
+
+/// None where no claim could be measured.
+pub fn chart(receipt: &Receipt) -> Option<Chart> {
+    let judged = judge_all(seed::claims(), receipt);
+    let count = |verdict| judged.iter().filter(|j| j.verdict == verdict).count();
+    let (holds, fails) = (count(Verdict::Holds), count(Verdict::Fails));
+    // Those first that lie furthest from what was said.
+    let mut rows: Vec<Moved> = judged
+        .iter()
+        .filter(|j| j.verdict != Verdict::NotMeasurable && j.claim.expected > 0.0)
+        .filter_map(|j| {
+            let over = |measured: f64| measured / j.claim.expected;
+            Some(Moved {
+                name: format!("§{} {}", j.claim.section, j.claim.id),
+                ratio: over(j.measured?),
+                interval: j.low.zip(j.high).map(|(low, high)| (over(low), over(high))),
+                counts: 0.0,
+                direction: Some(if j.verdict == Verdict::Holds { Direction::Faster } else { Direction::Slower }),
+            })
+        })
+        .filter(|row| row.ratio > 0.0)
+        .collect();
+    rows.sort_by(|a, b| b.ratio.ln().abs().total_cmp(&a.ratio.ln().abs()));
+    let title = format!("{fails} of {} measurable claims fail", holds + fails);
+    let chart = moved(
+        "claims.svg",
+        &title,
+        "Measured over claimed, those first that lie furthest apart",
+        &rows,
+        Scaled::Factor,
+    )?;
+    Some(Chart { saved: true, ..chart })
+}

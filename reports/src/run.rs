@@ -1,0 +1,201 @@
+//! One run: its page as a list of sections, and the same in a terminal and in Markdown.
+
+use crate::answer::{answer, caveats, opening, whole_text};
+use crate::document::terminal::{self, Look};
+use crate::document::{self, Block, Item, Page, Section, Tone};
+use crate::markdown::{escape, with_fold};
+use crate::section::{
+    about, amdahl, cards, checks, claims, counts, explained, findings, gate, generation, kernels, limits, measurements,
+    method, perplexity, products, rounds, stages,
+};
+use crate::words::count;
+use crate::{chart, query, seed};
+use receipt::judge::claims::judge_all;
+use receipt::judge::coverage;
+use receipt::{GenerationKernel, Outcome, Receipt, Result, Status, figures};
+
+/// A file to write: its name below a run's folder, with `/` between folders, and what is in it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Document {
+    /// `charts/phases.svg`
+    pub name: String,
+    /// What is in it.
+    pub bytes: Vec<u8>,
+}
+
+/// `measurements.csv`, `charts/*.svg` and `report.html` of a run.
+///
+/// The page is last, so that one that exists has everything it links to.
+///
+/// # Errors
+/// Only what the CSV writer itself reports.
+pub fn run_documents(receipt: &Receipt) -> Result<Vec<Document>> {
+    let page = page(receipt);
+    let document = |name: &str, bytes: Vec<u8>| Document { name: name.into(), bytes };
+    let mut documents = vec![document("measurements.csv", crate::csv::measurements(receipt)?)];
+    let inside = page.sections.iter().flat_map(|s| &s.blocks).filter_map(|block| match block {
+        Block::Chart(chart) => Some(chart),
+        _ => None,
+    });
+    documents.extend(
+        page.pictures.iter().chain(inside).map(|c| document(&format!("charts/{}", c.file), c.svg.clone().into())),
+    );
+    documents.push(document("report.html", document::html(&page).into_bytes()));
+    Ok(documents)
+}
+
+/// The page: the answer, two pictures, what to know, and why.
+pub fn page(receipt: &Receipt) -> Page {
+    let judged = judge_all(seed::claims(), receipt);
+    let findings = findings::findings(receipt, &judged);
+    let is_gate = receipt.gate.is_some();
+    let timed = receipt.micro.iter().any(|c| !c.rounds.is_empty());
+    // A gate has none of these unless it says otherwise: that they are missing is no news.
+    let unless_gate = |has: bool, section: Section| (has || !is_gate).then_some(section);
+    let sections = [
+        gate::section(receipt),
+        findings::section(&findings),
+        products::section(receipt),
+        unless_gate(timed, stages::section(receipt)),
+        explained::section(receipt, &judged),
+        limits::section(receipt),
+        unless_gate(receipt.generation.is_some(), generation::section(receipt)),
+        amdahl::section(receipt),
+        unless_gate(receipt.perplexity.is_some(), perplexity::section(receipt)),
+        unless_gate(timed, measurements::section(receipt)),
+        rounds::section(receipt),
+        counts::section(receipt),
+        claims::section(receipt, &judged),
+        kernels::section(receipt),
+        Some(about::section(receipt)),
+        Some(method::section(receipt)),
+    ];
+    let kind = if is_gate { "gate" } else { "report" };
+    let mut tags = Vec::new();
+    tags.extend(receipt.scenario.quick.then_some(("quick", Tone::Plain)));
+    tags.extend((receipt.status != Status::Complete).then_some(("not complete", Tone::Bad)));
+    let mut about = vec![receipt.host.cpu.clone(), about::to_the_minute(&receipt.timestamp)];
+    about.extend((opening(receipt) != answer(receipt)).then(|| opening(receipt)));
+    Page {
+        title: format!("{} on {}", receipt.scenario.name, receipt.host.cpu),
+        kind: format!("tritbench {kind} · scenario {}", receipt.scenario.name),
+        tags,
+        answer: answer(receipt),
+        caveats: caveats(receipt),
+        about: about.join(" · "),
+        pictures: chart::first(receipt),
+        cards: cards::cards(receipt, &findings),
+        warnings: about::warnings(receipt),
+        sections: sections.into_iter().flatten().collect(),
+    }
+}
+
+/// The run in a terminal: the answer, then the one table that matters; with `look.full` every section.
+pub fn summary(receipt: &Receipt, look: Look) -> String {
+    let page = page(receipt);
+    let mut out = terminal::opening(&page, look);
+    if look.full {
+        out.extend(page.sections.iter().filter(|s| s.id != "method").map(|s| terminal::section(s, look)));
+    } else {
+        out.extend(whole_text(receipt).map(|sentence| terminal::wrapped(&sentence, look.width)));
+        out.extend(tables_that_matter(&page).iter().map(|table| terminal::titled(table, look)));
+    }
+    let notes = notes(receipt);
+    if !notes.is_empty() {
+        out.push(terminal::list(&notes, look));
+    }
+    out.join("\n\n") + "\n"
+}
+
+/// Of a gate what does not pass; else the products.
+fn tables_that_matter(page: &Page) -> Vec<document::Table> {
+    let section = |id| -> Vec<&document::Table> {
+        page.sections.iter().filter(|s| s.id == id).flat_map(Section::all_tables).collect()
+    };
+    // Of a gate's tables only those of comparisons: they have a family.
+    let gated = section("gate").into_iter().filter(|table| !table.family.is_empty()).map(|table| {
+        let open = table.rows.iter().filter(|row| row.cells[1].value.short() != "PASS");
+        document::Table { rows: open.cloned().collect(), ..table.clone() }
+    });
+    gated.filter(|table| !table.rows.is_empty()).chain(section("products").into_iter().cloned()).collect()
+}
+
+/// The run for a pull request comment or a job's page: the same answer and table; the rest is folded.
+pub fn markdown(receipt: &Receipt) -> String {
+    let page = page(receipt);
+    let mut out = format!("### {}\n\n{}\n", escape(&page.kind), escape(&page.answer));
+    let next = receipt
+        .gate
+        .as_ref()
+        .filter(|gate| gate.outcome != Outcome::Pass)
+        .map(|gate| format!("Next: {}.", gate.next_step));
+    let caveats = (!page.caveats.is_empty()).then(|| page.caveats.join(" "));
+    for text in [next, caveats, whole_text(receipt)].into_iter().flatten() {
+        out += &format!("\n{}\n", escape(&text));
+    }
+    for table in tables_that_matter(&page) {
+        out += &format!("\n**{}**\n\n{}", escape(&table.title), document::table(&table));
+    }
+    out += &format!("\n{}\n", document::markdown(&checks::section(receipt)));
+    for note in notes(receipt) {
+        out += &format!("\n- {}", escape(&note.words()));
+    }
+    out += "\n";
+    let folded = page
+        .sections
+        .iter()
+        .filter(|s| !["products", "method", "findings", "claims", "rounds"].contains(&s.id.as_str()));
+    folded.fold(out, |out, section| with_fold(out, &section.title, &document::markdown(section)))
+}
+
+/// What stands under the tables: what was left out, whether texts and perplexity are right, what the signs mean.
+fn notes(receipt: &Receipt) -> Vec<Item> {
+    let generated: Vec<&GenerationKernel> = receipt.generation.iter().flat_map(|g| &g.kernels).collect();
+    let mut out = Vec::new();
+    if let Some(gate) = &receipt.gate {
+        out.extend(coverage::by_gravity(gate).into_iter().map(coverage::in_words));
+        let passed = gate.cells.iter().filter(|c| c.verdict.outcome == Outcome::Pass).count();
+        let (wrong, accepted) = crate::gate_words::differing(gate);
+        out.extend(wrong.iter().map(|check| crate::gate_words::check(check)));
+        out.extend(accepted.iter().map(|check| format!("accepted: {}", crate::gate_words::check(check))));
+        let agree = gate.checks.len() - wrong.len() - accepted.len();
+        out.push(format!("{} pass; {} agree.", count(passed, "comparison"), count(agree, "exact check")));
+        out.push(format!("{}.", crate::gate_words::sides(gate)));
+    }
+    out.extend(answers(&generated));
+    for (sparse, ratio) in
+        generated.iter().filter_map(|k| k.sparse_ffn.as_ref().and(Some((k, k.decode_vs_baseline.as_ref()?))))
+    {
+        let figure = figures::ratio_with_interval(ratio);
+        out.push(format!(
+            "{} against {} alone: {}, {figure} as fast.",
+            sparse.kernel,
+            ratio.partner,
+            ratio.direction().word()
+        ));
+    }
+    out.extend(receipt.perplexity.as_ref().and_then(|p| p.lut.as_ref()).map(perplexity::lut_sentence));
+    // One kernel's question is not the analysis's.
+    if receipt.generation.is_some() && receipt.micro.iter().any(|c| !c.rounds.is_empty()) {
+        let judged = judge_all(seed::claims(), receipt);
+        out.push(format!("Of the analysis's {} (`list claims --run`).", claims::summary(&judged)));
+    }
+    out.extend(query::threshold_range(receipt).map(|range| {
+        format!("{}; smallest difference that counts here: {}, by cell", figures::SIGNS, query::percent_range(range))
+    }));
+    out.into_iter().map(Item::text).collect()
+}
+
+/// Whether all kernels gave the tokens that they must.
+fn answers(generated: &[&GenerationKernel]) -> Option<String> {
+    generated.first()?;
+    let goldens = generated.iter().flat_map(|k| &k.goldens);
+    let (passed, all) = (goldens.clone().filter(|g| g.passed).count(), goldens.count());
+    let differ: Vec<&str> = generated.iter().filter(|k| !k.ids_equal_baseline).map(|k| k.kernel.as_str()).collect();
+    let ids = match &differ[..] {
+        [] => "Token ids agree within each family".into(),
+        some => format!("Token ids differ from the first row's for {}", some.join(", ")),
+    };
+    let known = if all == 0 { String::new() } else { format!("; {passed} of {all} known answers") };
+    Some(format!("{ids}{known}."))
+}

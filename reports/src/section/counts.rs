@@ -1,0 +1,70 @@
+//! "Instructions per 64 weights": what each kernel executes, by class, whole call and multiplying loop.
+
+use super::{anchors, of_family};
+use crate::document::{Block, Cell, Column, Item, Row, Section, Table, Value};
+use receipt::{CountRecord, Family, Mix, Receipt};
+
+/// A column and where its figure is.
+const COLUMNS: [(&str, fn(&Mix<f64>) -> f64); 11] = [
+    ("All", |m| m.instructions),
+    ("Vector", Mix::vector),
+    ("Memory reads", |m| m.memory.reads),
+    ("Multiply", |m| m.classes.multiply_add),
+    ("Shuffle", |m| m.classes.shuffle),
+    ("Shift", |m| m.classes.shift),
+    ("Logic", |m| m.classes.logic),
+    ("Arithmetic", |m| m.classes.arithmetic),
+    ("Convert", |m| m.classes.convert),
+    ("Scalar and branch", |m| m.classes.scalar + m.classes.branch),
+    ("Bytes read", |m| m.memory.bytes_loaded),
+];
+
+/// The section; absent when the run did not try to count.
+pub fn section(receipt: &Receipt) -> Option<Section> {
+    if receipt.counts.is_empty() && receipt.counts_skipped.is_none() && receipt.counts_failed.is_empty() {
+        return None;
+    }
+    let family = |c: &CountRecord| receipt.kernels.iter().find(|k| k.id == c.kernel).map(|k| k.family);
+    let families = Family::ALL.map(Some).into_iter().chain([None]);
+    let tables = families.filter_map(|wanted| {
+        let records: Vec<&CountRecord> = receipt.counts.iter().filter(|c| family(c) == wanted).collect();
+        table(wanted, &records)
+    });
+    let failed = receipt.counts_failed.iter();
+    let failed: Vec<Item> = failed
+        .map(|f| Item { strong: f.kernel.clone(), ..Item::text(format!("was not counted: {}", f.reason)) })
+        .collect();
+    let mut section = Section::new("counts", "Instructions per 64 weights");
+    section.lead.extend(receipt.counts_skipped.iter().map(|why| (crate::document::Weight::Text, why.clone())));
+    Some(section.with((!failed.is_empty()).then_some(Block::List(failed))).tables(tables))
+}
+
+fn table(family: Option<Family>, records: &[&CountRecord]) -> Option<Table> {
+    let first = records.first()?;
+    let mut columns = vec![Column::words("Kernel"), Column::number("Whole call")];
+    columns.extend(COLUMNS.iter().map(|c| Column::number(c.0)));
+    let table = match family {
+        Some(family) => Table { family: String::new(), ..of_family("counts", family, columns) },
+        None => Table::new("counts-other", "other", columns),
+    };
+    let note = format!(
+        "One {} of {}×{}, by one thread. Counted one by one, so equal on every run of this build; fewer is not always \
+         faster. The second line of a row is its multiplying loop alone.",
+        first.op, first.m, first.k
+    );
+    Some(table.note(note).rows(records.iter().map(|r| row(r))))
+}
+
+fn row(record: &CountRecord) -> Row {
+    // Counts are exact; a zero is a zero.
+    let number = |x: f64| if x == 0.0 { Value::Integer(0) } else { Value::Decimals(x, 2) };
+    let figures = COLUMNS.iter().map(|(_, figure)| {
+        let cell = Cell::from(number(figure(&record.per_64_weights)));
+        match &record.hot_loop {
+            Some(hot) => cell.sub(number(figure(&hot.per_64_weights))),
+            None => cell,
+        }
+    });
+    let first = [record.kernel.as_str().into(), Value::Integer(record.total.instructions).into()];
+    Row::new(anchors::count(&record.kernel), first.into_iter().chain(figures).collect())
+}

@@ -1,0 +1,89 @@
+//! The machine's limits, and each kernel's share of the bound that binds it at the headline shapes.
+
+use super::{anchors, of_family};
+use crate::document::{Block, Cell, Column, Row, Section, Table, Value};
+use crate::{chart, query};
+use receipt::{Family, Limits, MicroCell, Receipt, figures};
+
+const NOTE: &str = "The bound of a row is the smaller of two: moving its bytes at this machine's streaming rate, and making \
+                    its products at the peak of its multiply instruction. The share is what the kernel reached of it; both \
+                    sides are from this run. Small print: what binds, and for batches the products a cycle and thread.";
+
+/// The section, if the receipt has limits.
+pub fn section(receipt: &Receipt) -> Option<Section> {
+    let limits = receipt.limits.as_ref()?;
+    let tables = Family::ALL.into_iter().filter_map(|family| shares(receipt, family));
+    let section = Section::new("limits", "How far from the limit").note(NOTE);
+    let section = section.with(chart::roofline(receipt).map(Block::Chart)).tables(tables);
+    Some(section.with([Block::Section(machine(limits))]))
+}
+
+fn shares(receipt: &Receipt, family: Family) -> Option<Table> {
+    let heads = query::timed_headlines(receipt, family);
+    let mut columns = vec![Column::words("Kernel")];
+    columns.extend(heads.iter().map(|(_, c)| Column::number(query::cell_title(c))));
+    let rows = query::kernel_ids(receipt, family).into_iter().map(|kernel| {
+        let cells = heads.iter().map(|(_, c)| share(c, &kernel));
+        Row::new(
+            format!("limit-{}", anchors::slug(&kernel)),
+            [Cell::from(kernel.as_str())].into_iter().chain(cells).collect(),
+        )
+    });
+    let rows: Vec<Row> = rows.collect();
+    let any = rows.iter().flat_map(|r| &r.cells).any(|c| matches!(c.value, Value::Percent(_)));
+    let table = Table { family: String::new(), ..of_family("limits", family, columns).rows(rows) };
+    any.then(|| Table { title: format!("{}: share of the bound", table.title), ..table })
+}
+
+fn share(cell: &MicroCell, kernel: &str) -> Cell {
+    let Some((_, s)) = query::kernels(cell).find(|(_, s)| s.kernel == kernel) else {
+        return Value::Absent("not run").into();
+    };
+    let Some(bound) = &s.bound else { return Cell::default() };
+    let reached =
+        bound.mac_per_cycle.map_or_else(String::new, |m| format!(" · reached {} MAC/cycle", figures::number(m)));
+    Cell::from(Value::Percent(bound.share)).sub(format!("{}: {}{reached}", query::bound(bound.bound), bound.what))
+}
+
+fn machine(limits: &Limits) -> Section {
+    let columns = vec![
+        Column::words("Fits"),
+        Column::number("Bytes"),
+        Column::number("Threads"),
+        Column::number("Read GB/s"),
+        Column::number("Write GB/s"),
+    ];
+    let rows = limits.bandwidth.iter().enumerate().map(|(i, b)| {
+        let threads = Value::Integer(b.threads as u64);
+        let rates = [&b.read_gb_s, &b.write_gb_s].map(|s| Cell::from(Value::Spread(s.clone())));
+        let cells = [b.level.as_str().into(), Value::Bytes(b.bytes).into(), threads.into()].into_iter().chain(rates);
+        Row::new(format!("bandwidth-{}", i + 1), cells.collect())
+    });
+    let bandwidth = Table::new("bandwidth", "Bandwidth of this machine", columns).rows(rows);
+    let columns = vec![
+        Column::words("Multiply"),
+        Column::words("Instructions"),
+        Column::number("MAC/cycle"),
+        Column::number("GMAC/s, one thread"),
+        Column::words("Kernels"),
+    ];
+    let rows = limits.multiplies.iter().enumerate().map(|(i, m)| {
+        let kernels =
+            limits.kernels.iter().filter(|k| k.multiply == m.id).map(|k| k.kernel.as_str()).collect::<Vec<_>>();
+        let cells = vec![
+            m.id.as_str().into(),
+            m.instructions.as_str().into(),
+            Value::Spread(m.mac_per_cycle.clone()).into(),
+            Value::Spread(m.gmac_s.clone()).into(),
+            if kernels.is_empty() { Value::Absent("none").into() } else { kernels.join(", ").into() },
+        ];
+        Row::new(format!("multiply-{}", i + 1), cells)
+    });
+    let multiplies = Table::new("multiplies", "Multiply instructions of this machine", columns).rows(rows);
+    let clock =
+        limits.clock_ghz.as_ref().map_or("unknown".into(), |c| format!("{} GHz", Value::Spread(c.clone()).short()));
+    let note = "Median [smallest, largest] of the samples. Bounds use the largest: what else runs on a machine only slows a \
+                sample down. The clock is that of a chain of dependent additions, one a cycle.";
+    let section = Section::new("machine-limits", "Bandwidth, clock and peaks of this machine");
+    section.note(note).tables([bandwidth, multiplies]).folded(format!("clock {clock}"))
+}

@@ -1,0 +1,37 @@
+//! The sections of a run's page, one question a file. The order of a page is in `run.rs`.
+
+pub mod about;
+pub mod amdahl;
+mod anchors;
+pub mod cards;
+pub mod checks;
+pub mod claims;
+pub mod counts;
+pub mod explained;
+pub mod findings;
+pub mod gate;
+pub mod generation;
+pub mod kernels;
+pub mod limits;
+pub mod measurements;
+pub mod method;
+pub mod perplexity;
+pub mod products;
+
+pub mod rounds;
+pub mod stages;
+
+use crate::document::{Column, Table};
+use crate::query;
+use receipt::Family;
+
+/// One table a family under the section's anchor; families never share one.
+fn of_family(section: &str, family: Family, columns: Vec<Column>) -> Table {
+    let id = format!("{section}-{}", anchors::slug(family.name()));
+    Table { family: family.name().into(), ..Table::new(id, query::family_title(family), columns) }
+}
+
+/// A share, or a word on why there is none.
+fn percent(share: Option<f64>) -> crate::document::Value {
+    share.map_or(crate::document::Value::Nothing, crate::document::Value::Percent)
+}
