@@ -33,7 +33,7 @@ mod tests {
     fn the_documents_of_a_run_hold_what_the_page_links_to() {
         let documents = run_documents(&fixture::complete()).unwrap();
         let names: Vec<&str> = documents.iter().map(|d| d.name.as_str()).collect();
-        assert_eq!(names.iter().filter(|name| name.starts_with("charts/")).count(), 7);
+        assert_eq!(names.iter().filter(|name| name.starts_with("charts/")).count(), 6);
         let page = String::from_utf8(documents.last().unwrap().bytes.clone()).unwrap();
         for link in page.split("href=\"").skip(1).map(|l| l.split('"').next().unwrap()) {
             match link.strip_prefix('#') {

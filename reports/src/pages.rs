@@ -12,7 +12,6 @@ use std::fmt::Write;
 fn kinds() -> Vec<(&'static str, Receipt)> {
     vec![
         ("complete", fixture::complete()),
-        ("with-verdicts", fixture::with_verdicts()),
         ("unstable", fixture::unstable()),
         ("unstable-headline", fixture::unstable_headline()),
         ("no-avx2", fixture::no_avx2()),
@@ -65,21 +64,22 @@ fn the_first_sentences_are_about_what_went_wrong() {
     let other = first("unstable-headline");
     assert!(other.starts_with("avx2-i8 is the fastest exact kernel: "), "{other}");
     assert!(first("no-avx2").starts_with("Only scalar kernels could run here: this CPU lacks AVX2"));
-    assert!(first("regression").starts_with("FAIL: avx2-i8 gemv 2560x2560 in cache: "), "{}", first("regression"));
+    assert!(first("regression").starts_with("FAIL: avx2-i8 gemv 256x2560 from L2: "), "{}", first("regression"));
     assert!(first("no-regression").starts_with("PASS: "));
     assert!(first("interrupted").starts_with("This run was interrupted."));
-    assert!(first("with-verdicts").starts_with("avx2-i8 is the fastest exact kernel: "));
+    assert!(first("complete").starts_with("avx2-i8 is the fastest exact kernel: "));
     let caveats = verdict::caveats(&fixture::unstable()).join(" ");
     assert_eq!(
         caveats,
-        "55 of 61 comparisons are settled; 6 are unstable (the same code differed from itself: gemv 2560×2560). 1 of 9 \
-         kernels could not run here."
+        "9 of 17 comparisons are settled; 2 are undecided (the interval reaches across the smallest difference that \
+         counts) and 6 are unstable (the same code differed from itself: gemv 6912×2560). 1 of 9 kernels could not run \
+         here."
     );
 }
 
 #[test]
 fn every_link_leads_somewhere_and_no_name_is_given_twice() {
-    let mut zeros = fixture::with_verdicts();
+    let mut zeros = fixture::complete();
     zeros.micro[0].rounds.iter_mut().for_each(|r| r.ns[1] = 0);
     for (name, receipt) in kinds().into_iter().chain([("hostile", fixture::hostile()), ("zeros", zeros)]) {
         let page = rendered(&receipt);

@@ -129,7 +129,7 @@ mod tests {
             ]
         );
         assert_eq!(s[0].subject, "avx2-i8");
-        assert!(s[0].text.contains("in cache") && s[0].text.contains("from DRAM"), "{}", s[0].text);
+        assert!(s[0].text.contains("from LLC") && s[0].text.contains("from DRAM"), "{}", s[0].text);
         assert_eq!(s[1].subject, "avx2-permute");
     }
 

@@ -89,7 +89,6 @@ pub mod tests {
                 "phases.svg",
                 "trace-headline.svg",
                 "trace-w2a32.svg",
-                "trace-w2a8.svg",
             ];
             assert_eq!(files, known);
             for chart in charts {

@@ -112,7 +112,7 @@ mod tests {
     fn every_timed_kernel_has_a_row_of_its_family_and_the_self_pair_has_none() {
         let receipt = fixture::complete();
         let exact = FamilyRows::new(&receipt, query::EXACT).expect("timed");
-        assert_eq!(exact.rows.len(), 6 * 2, "six cells of two kernels");
+        assert_eq!(exact.rows.len(), 2 * 2, "two cells of two kernels");
         assert!(exact.rows.iter().all(|r| r.kernel.ends_with("-i8")));
         assert_eq!(exact.rows[1].counts.as_deref(), Some("count-avx2-i8"));
         assert_eq!(exact.rows[0].counts, None, "scalar-i8 was not counted");

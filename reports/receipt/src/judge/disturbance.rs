@@ -144,9 +144,11 @@ mod tests {
     /// A run during which these grew.
     fn grown(change: impl Fn(&mut Load)) -> Receipt {
         let mut receipt = fixture::complete();
+        receipt.elapsed_s = 312.4;
         let (before, after) = (&mut receipt.host.load_before, receipt.host.load_after.as_mut().expect("complete"));
         for load in [&mut *before, &mut *after] {
             (load.quota_stops, load.swapped_pages, load.thermal_throttles) = (Some(13), Some(5), Some(7));
+            load.steal_ticks = Some(120);
         }
         change(after);
         receipt
