@@ -292,7 +292,7 @@ mod tests {
         l.seed_perplexity = None;
         assert!(lut(&l).sentence.ends_with("the logits are not even finite."));
         l.seed_perplexity = Some(900.0);
-        assert!(lut(&l).sentence.ends_with("it is 900 (guessing: 1024)."));
+        assert!(lut(&l).sentence.ends_with("it is 900 (guessing: 1,024)."));
         l.seed_perplexity = Some(l.file_perplexity);
         assert!(lut(&l).sentence.ends_with("no worse."));
     }

@@ -173,7 +173,7 @@ mod tests {
         assert_eq!(texts(&receipt), ["A CPU quota stopped this run once"], "its limit cannot be read");
         assert_eq!(
             texts(&grown(|load| load.swapped_pages = Some(2005))),
-            ["Memory ran short: 2000 pages were swapped during the run"]
+            ["Memory ran short: 2,000 pages were swapped during the run"]
         );
         assert_eq!(
             texts(&grown(|load| load.thermal_throttles = Some(9))),
