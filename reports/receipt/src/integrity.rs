@@ -235,7 +235,8 @@ mod tests {
     #[test]
     fn what_is_added_removed_or_renamed_shows() {
         let integrity = Integrity::of(&receipt());
-        let edits: [(&str, &str, &dyn Fn(&mut Value)); 4] = [
+        type Change<'a> = &'a dyn Fn(&mut Value);
+        let edits: [(&str, &str, Change<'_>); 4] = [
             ("/new", "added since the receipt was written", &|r| r["new"] = json!({})),
             ("/micro/1", "missing, but was written", &|r| drop(r["micro"].as_array_mut().unwrap().pop())),
             ("/host", "not what was written", &|r| r["host"]["more"] = json!(1)),

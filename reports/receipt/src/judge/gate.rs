@@ -286,7 +286,8 @@ mod tests {
         use Outcome::{Fail, Inconclusive, Pass, Unstable, Unsupported};
         let wrong = |ids: &[&str]| ids.iter().map(|id| fixture::check("output", id, false)).collect::<Vec<_>>();
         let agrees = || vec![fixture::check("output", "a", true)];
-        let cases: [(&[(Outcome, f64)], Vec<ExactCheck>, Outcome, &str); 9] = [
+        type Cells<'a> = &'a [(Outcome, f64)];
+        let cases: [(Cells<'_>, Vec<ExactCheck>, Outcome, &str); 9] = [
             (&[(Fail, 0.2)], [agrees(), wrong(&["b"])].concat(), Fail, "output of b differs on gemv 256x2560"),
             (&[(Pass, 0.0)], wrong(&["b", "c", "d"]), Fail, "output of b differs on gemv 256x2560 and 2 more"),
             // The worst of the gravest speaks.
