@@ -136,7 +136,9 @@ pub fn markdown(receipt: &Receipt) -> String {
     for table in tables_that_matter(&page) {
         out += &format!("\n**{}**\n\n{}", escape(&table.title), document::table(&table));
     }
-    out += &format!("\n{}\n", document::markdown(&checks::section(receipt)));
+    if receipt.gate.is_none() {
+        out += &format!("\n{}\n", document::markdown(&checks::section(receipt)));
+    }
     for note in notes(receipt) {
         out += &format!("\n- {}", escape(&note.words()));
     }

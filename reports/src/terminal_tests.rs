@@ -41,7 +41,8 @@ fn no_line_is_wider_than_the_terminal() {
             for full in [false, true] {
                 let text = summary(&receipt, look(width, full));
                 assert!(!text.contains('\u{1b}'));
-                for line in text.lines() {
+                // Commands are copied: never broken.
+                for line in text.lines().filter(|line| !line.starts_with("  ")) {
                     assert!(line.chars().count() <= width, "{width}: {line}");
                     assert_eq!(line, line.trim_end(), "nothing behind a line");
                 }

@@ -18,7 +18,8 @@ fn folder() -> tempfile::TempDir {
     run(root, "one", "2026-02-01T00:00:00Z", |_| {});
     run(root, "deep/er/two", "2026-02-03T00:00:00Z", |_| {});
     run(root, "two/earlier/1", "2026-02-02T00:00:00Z", |r| r.host.cpu = "Other".into());
-    write_receipt(&fixture::two_kernels(0.1), &root.join("gate")).unwrap();
+    let gate = Receipt { timestamp: "2026-02-03T04:05:06Z".into(), ..fixture::two_kernels(0.1) };
+    write_receipt(&gate, &root.join("gate")).unwrap();
     for (path, text) in [
         ("broken/receipt.json", "{\"schema_version\": oops"),
         ("future/receipt.json", "{\"schema_version\": \"9.0.0\"}"),
@@ -48,7 +49,6 @@ fn broken_receipts_and_foreign_folders_are_listed_and_not_fatal() {
     let dir = folder();
     let (index, page) = page(dir.path());
     let runs: Vec<&str> = index.runs.iter().map(|r| r.run.as_str()).collect();
-    // The gate's fixture is of 2026-02-03T04:05:06Z.
     assert_eq!(runs, ["gate", "deep/er/two", "two/earlier/1", "one"], "the newest first");
     let unread: Vec<(&str, bool)> = index
         .unreadable

@@ -38,20 +38,8 @@ pub struct Part {
     pub locate: Vec<String>,
 }
 
-/// One part that is not what was written.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Edit {
-    /// Its JSON pointer; `/` for the plain values of the receipt itself.
-    pub part: String,
-    /// What is wrong with it.
-    pub what: &'static str,
-}
-
-impl Edit {
-    fn new(part: &str, what: &'static str) -> Self {
-        Self { part: if part.is_empty() { "/".into() } else { part.into() }, what }
-    }
-}
+/// The JSON pointer of a part that is not what was written (`/` for the receipt's own plain values), and what is wrong.
+pub type Edit = (String, &'static str);
 
 impl Integrity {
     /// Digests of a receipt as JSON; its own field `integrity` is not looked at.
@@ -63,25 +51,26 @@ impl Integrity {
     /// Where `receipt` is not what these digests were made of. Empty when it is.
     pub fn edits(&self, receipt: &Value) -> Vec<Edit> {
         if self.method != METHOD {
-            return vec![Edit::new("/integrity/method", "not the method of this build")];
+            return vec![("/integrity/method".into(), "not the method of this build")];
         }
         let found = parts(receipt);
-        let same = |a: &Part, b: &Part| (a.leaves, &a.sha256) == (b.leaves, &b.sha256);
-        let now = |written: &Part| found.iter().find(|part| part.part == written.part);
+        let now = |part: &Part| found.iter().find(|now| now.part == part.part);
+        let is_same =
+            |part: &Part| now(part).is_some_and(|now| (now.leaves, &now.sha256) == (part.leaves, &part.sha256));
         if self.root != root(&self.parts) {
             // The digests themselves were edited: those that no longer fit what is there, or else the root.
-            let odd = self.parts.iter().position(|part| !now(part).is_some_and(|now| same(part, now)));
+            let odd = self.parts.iter().position(|part| !is_same(part));
             let field = odd.map_or("/integrity/root".into(), |i| format!("/integrity/parts/{i}"));
-            return vec![Edit::new(&field, "at odds with the other digests")];
+            return vec![(field, "at odds with the other digests")];
         }
-        let written = self.parts.iter().filter_map(|part| match now(part) {
-            Some(now) if same(part, now) => None,
-            Some(_) => Some(Edit::new(&part.part, "not what was written")),
-            None => Some(Edit::new(&part.part, "missing, but was written")),
+        let named = |part: &Part| if part.part.is_empty() { "/".into() } else { part.part.clone() };
+        let edited = self.parts.iter().filter(|part| !is_same(part)).map(|part| match now(part) {
+            Some(_) => (named(part), "not what was written"),
+            None => (named(part), "missing, but was written"),
         });
         let is_new = |now: &&Part| !self.parts.iter().any(|part| part.part == now.part);
-        let added = found.iter().filter(is_new).map(|now| Edit::new(&now.part, "added since the receipt was written"));
-        written.chain(added).collect()
+        let added = found.iter().filter(is_new).map(|now| (named(now), "added since the receipt was written"));
+        edited.chain(added).collect()
     }
 }
 
@@ -215,13 +204,11 @@ mod tests {
         for (pointer, part) in edits {
             let mut edited = receipt();
             *edited.pointer_mut(pointer).unwrap() = json!(77);
-            assert_eq!(integrity.edits(&edited), [Edit::new(part, "not what was written")], "{pointer}");
+            assert_eq!(integrity.edits(&edited), [(part.into(), "not what was written")], "{pointer}");
         }
         let mut edited = receipt();
-        edited["micro"][0]["rounds"][0]["ns"][0] = json!(1);
-        edited["host"]["cpus"] = json!(3);
-        let parts: Vec<String> = integrity.edits(&edited).into_iter().map(|edit| edit.part).collect();
-        assert_eq!(parts, ["/host", "/micro/0"]);
+        (edited["micro"][0]["rounds"][0]["ns"][0], edited["host"]["cpus"]) = (json!(1), json!(3));
+        assert_eq!(integrity.edits(&edited).into_iter().map(|edit| edit.0).collect::<Vec<_>>(), ["/host", "/micro/0"]);
     }
 
     #[test]
@@ -248,24 +235,21 @@ mod tests {
     #[test]
     fn what_is_added_removed_or_renamed_shows() {
         let integrity = Integrity::of(&receipt());
-        let edit = |change: &dyn Fn(&mut Value)| {
+        type Change<'a> = &'a dyn Fn(&mut Value);
+        let edits: [(&str, &str, Change<'_>); 4] = [
+            ("/new", "added since the receipt was written", &|r| r["new"] = json!({})),
+            ("/micro/1", "missing, but was written", &|r| drop(r["micro"].as_array_mut().unwrap().pop())),
+            ("/host", "not what was written", &|r| r["host"]["more"] = json!(1)),
+            ("/host", "not what was written", &|r| {
+                let cpus = r["host"].as_object_mut().unwrap().remove("cpus").unwrap();
+                r["host"]["cores"] = cpus;
+            }),
+        ];
+        for (part, what, change) in edits {
             let mut edited = receipt();
             change(&mut edited);
-            let edits = integrity.edits(&edited);
-            assert_eq!(edits.len(), 1, "{edits:?}");
-            format!("{} {}", edits[0].part, edits[0].what)
-        };
-        assert_eq!(edit(&|r| r["new"] = json!({})), "/new added since the receipt was written");
-        let removed = edit(&|r| {
-            r["micro"].as_array_mut().unwrap().pop();
-        });
-        assert_eq!(removed, "/micro/1 missing, but was written");
-        assert_eq!(edit(&|r| r["host"]["more"] = json!(1)), "/host not what was written");
-        let renamed = edit(&|r| {
-            let cpus = r["host"].as_object_mut().unwrap().remove("cpus").unwrap();
-            r["host"]["cores"] = cpus;
-        });
-        assert_eq!(renamed, "/host not what was written");
+            assert_eq!(integrity.edits(&edited), [(part.into(), what)]);
+        }
     }
 
     #[test]
@@ -274,7 +258,7 @@ mod tests {
         let edit = |change: &dyn Fn(&mut Integrity)| {
             let mut edited = integrity.clone();
             change(&mut edited);
-            edited.edits(&receipt())[0].part.clone()
+            edited.edits(&receipt())[0].0.clone()
         };
         assert_eq!(edit(&|i| i.root = "0".repeat(64)), "/integrity/root");
         assert_eq!(edit(&|i| i.method.clear()), "/integrity/method");
@@ -290,6 +274,6 @@ mod tests {
         same["elapsed_s"] = json!(1);
         assert!(integrity.edits(&same).is_empty());
         same["elapsed_s"] = json!(1.0000000000000002);
-        assert_eq!(integrity.edits(&same)[0].part, "/");
+        assert_eq!(integrity.edits(&same)[0].0, "/");
     }
 }

@@ -7,8 +7,11 @@ use receipt::Receipt;
 use receipt::judge::Direction;
 use receipt::judge::claims::{Verdict, judge_all};
 
-/// None where no claim could be measured.
+/// None where nothing was measured that a claim could be held against.
 pub fn chart(receipt: &Receipt) -> Option<Chart> {
+    if receipt.micro.is_empty() && receipt.generation.is_none() {
+        return None;
+    }
     let judged = judge_all(seed::claims(), receipt);
     let count = |verdict| judged.iter().filter(|j| j.verdict == verdict).count();
     let (holds, fails) = (count(Verdict::Holds), count(Verdict::Fails));

@@ -200,11 +200,11 @@ impl Comparison {
         let kind = if text { ", whole text" } else { "" };
         let mut columns = vec![Column::words("Kernel").filter(), Column::words("Where").filter()];
         columns.extend([Column::words("A"), Column::words("B"), Column::words("B against A").filter()]);
-        columns.extend([Column::number("by the clock").sub("a hint"), Column::words("Why")]);
+        columns.extend([Column::number("by the clock").under("a hint"), Column::words("Why")]);
         let own = self.pairs.iter().filter(|pair| pair.family == family && pair.text == text);
         let rows = own.map(|pair| {
             let change = pair.change.as_ref();
-            let verdict = change.map_or_else(Cell::default, |c| word(c).sub(c.figure().unwrap_or_default()));
+            let verdict = change.map_or_else(Cell::default, |c| word(c).under(c.figure().unwrap_or_default()));
             let why =
                 [pair.note.as_deref(), change.map(|c| c.reason.as_str())].into_iter().flatten().collect::<Vec<_>>();
             let [a, b] = [0, 1].map(|i| figure(&pair.figures[i], unit));
@@ -247,10 +247,10 @@ impl Comparison {
             };
             let v = &cell.verdict;
             let change = format!("{}, threshold {}", Value::Change(v.change).short(), figures::percent(v.delta_eff));
-            Cell::from(Value::word(outcome_word(v.outcome))).tone(tone(v.outcome)).sub(change)
+            Cell::from(Value::word(outcome_word(v.outcome))).tone(tone(v.outcome)).under(change)
         };
         let whole = |gate: &Option<&GateRecord>| match gate {
-            Some(g) => Cell::from(Value::word(outcome_word(g.outcome))).tone(tone(g.outcome)).sub(g.reason.as_str()),
+            Some(g) => Cell::from(Value::word(outcome_word(g.outcome))).tone(tone(g.outcome)).under(g.reason.as_str()),
             None => Value::Absent("no gate").into(),
         };
         let row = |id: String, name: &str, cells: [Cell; 2]| {
@@ -284,9 +284,9 @@ fn word(change: &Change) -> Cell {
 
 fn figure(figure: &Result<Figure, String>, unit: &str) -> Cell {
     match figure {
-        Err(why) => Cell::from(Value::Absent("not measured")).sub(why.as_str()),
+        Err(why) => Cell::from(Value::Absent("not measured")).under(why.as_str()),
         Ok(figure) => {
-            Cell::from(Value::over(figure.ratio.as_ref())).sub(format!("{} {unit}", figures::number(figure.rate)))
+            Cell::from(Value::over(figure.ratio.as_ref())).under(format!("{} {unit}", figures::number(figure.rate)))
         }
     }
 }

@@ -11,7 +11,7 @@ use receipt::judge::Direction;
 /// The answer: how many figures moved and which way, or why nothing is compared; and what gates came to.
 pub fn answer(comparison: &Comparison) -> String {
     let mut out = Vec::new();
-    if !comparison.pairs.is_empty() {
+    if comparison.runs().into_iter().any(|run| !untimed(run)) {
         out.push(moved(comparison));
     }
     let gates = comparison.runs().into_iter().filter_map(|run| Some((run.letter, run.receipt.gate.as_ref()?)));

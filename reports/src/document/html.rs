@@ -295,8 +295,8 @@ mod tests {
     fn foreign_text_stays_text_everywhere() {
         const BAD: &str = "<script>alert(1)</script>\" onclick=\"x";
         let cell =
-            || Cell { links: vec![("rounds", BAD.into())], ..Cell::from(BAD).sub(Value::Tag(BAD.into())).link(BAD) };
-        let mut table = Table::new(BAD, BAD, vec![Column::words(BAD).sub(BAD); 2]).note(BAD);
+            || Cell { links: vec![("rounds", BAD.into())], ..Cell::from(BAD).under(Value::Tag(BAD.into())).link(BAD) };
+        let mut table = Table::new(BAD, BAD, vec![Column::words(BAD).under(BAD); 2]).note(BAD);
         table.rows = vec![Row::new(BAD, vec![cell(), cell()])];
         table.family = BAD.into();
         let item = Item { id: BAD.into(), links: vec![(BAD.into(), BAD.into())], ..Item::text(BAD) };

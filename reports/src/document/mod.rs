@@ -69,7 +69,7 @@ impl<V: Into<Value>> From<V> for Cell {
 
 impl Cell {
     /// With small print under it.
-    pub fn sub(mut self, sub: impl Into<Value>) -> Self {
+    pub fn under(mut self, sub: impl Into<Value>) -> Self {
         self.sub.push(sub.into());
         self
     }
@@ -124,7 +124,7 @@ impl Column {
     }
 
     /// With small print under the heading.
-    pub fn sub(mut self, sub: impl Into<String>) -> Self {
+    pub fn under(mut self, sub: impl Into<String>) -> Self {
         self.sub = sub.into();
         self
     }
@@ -224,9 +224,12 @@ impl Item {
         Self { text: text.into(), ..Self::default() }
     }
 
-    /// The line as words.
+    /// The line as words, with the places that show it.
     pub fn words(&self) -> String {
-        let parts = [self.before.as_str(), &self.strong, &self.text];
+        let places = self.links.iter().map(|(words, _)| words.as_str()).filter(|words| !words.starts_with("evidence"));
+        let places = places.collect::<Vec<_>>().join("; ");
+        let places = if places.is_empty() { places } else { format!("({places})") };
+        let parts = [self.before.as_str(), &self.strong, &self.text, &places];
         parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
     }
 }
@@ -355,11 +358,13 @@ impl Section {
 
     /// Its tables, those of sections within too.
     pub fn all_tables(&self) -> Vec<&Table> {
-        let of_block = |block| match block {
-            &Block::Table(ref table) => vec![table],
-            Block::Section(section) => section.all_tables(),
-            _ => Vec::new(),
-        };
+        fn of_block(block: &Block) -> Vec<&Table> {
+            match block {
+                Block::Table(table) => vec![table],
+                Block::Section(section) => section.all_tables(),
+                _ => Vec::new(),
+            }
+        }
         self.blocks.iter().flat_map(of_block).collect()
     }
 }

@@ -36,11 +36,11 @@ fn table(g: &Group, family: Family, i: usize) -> Table {
         }
     }
     let mut columns = vec![Column::words("Kernel")];
-    columns.extend(panels.iter().map(|p| Column::number(p.title.as_str()).sub(format!("over {}", p.partner))));
+    columns.extend(panels.iter().map(|p| Column::number(p.title.as_str()).under(format!("over {}", p.partner))));
     let id = format!("history-{}-{}", i + 1, family.name());
     let cell = |p: &Panel, kernel: &str| match p.lines.iter().find(|l| l.kernel == kernel).and_then(|l| spark(p, l)) {
         Some((newest, drawing)) => {
-            Cell::from(newest.map_or(Value::Absent("not run"), Value::Factor)).sub(Value::Drawing(drawing))
+            Cell::from(newest.map_or(Value::Absent("not run"), Value::Factor)).under(Value::Drawing(drawing))
         }
         None => Value::Absent("not run").into(),
     };

@@ -186,7 +186,7 @@ pub fn fastest(r: &Receipt) -> Cell {
     let Some(lead) = leads.iter().find(|l| l.is_faster()).or(leads.first()) else {
         return Value::Absent("none timed").into();
     };
-    Cell::from(Value::over(lead.best.vs_baseline.as_ref())).sub(lead.best.kernel.as_str())
+    Cell::from(Value::over(lead.best.vs_baseline.as_ref())).under(lead.best.kernel.as_str())
 }
 
 impl Cell {
@@ -218,7 +218,7 @@ fn runs(entries: &[Entry]) -> Section {
         let status = Cell::from(Value::word(e.status.0.as_str())).tone(e.status.1);
         let cells = vec![
             Cell::from(e.name.as_str()).to(e.links.report.clone()),
-            e.remark.as_ref().map_or(status.clone(), |remark| status.sub(remark.as_str())),
+            e.remark.as_ref().map_or(status.clone(), |remark| status.under(remark.as_str())),
             Value::from(e.fastest.leader()).into(),
             Cell { sub: Vec::new(), ..e.fastest.clone() },
             e.counts_from.clone(),

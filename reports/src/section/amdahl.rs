@@ -19,7 +19,7 @@ pub fn section(receipt: &Receipt) -> Option<Section> {
         let columns = vec![
             Column::words("Kernel"),
             Column::words("Alone"),
-            Column::number("Products' share of a token").sub("first row's"),
+            Column::number("Products' share of a token").under("first row's"),
             Column::number("Own share"),
             Column::words("Decode predicted"),
             Column::words("Decode measured"),
@@ -45,7 +45,7 @@ fn row(r: &AmdahlRow) -> Row {
         Value::Judged(r.micro.clone()).into(),
         Value::Percent(r.share_of_token).into(),
         Value::Percent(r.own_share_of_token).into(),
-        interval.map_or(predicted.clone(), |ends| predicted.sub(ends)),
+        interval.map_or(predicted.clone(), |ends| predicted.under(ends)),
         Value::Judged(r.measured.clone()).into(),
         Value::Change(r.gap - 1.0).into(),
         r.explanation.as_str().into(),

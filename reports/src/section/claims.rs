@@ -43,7 +43,7 @@ fn row(receipt: &Receipt, index: usize, j: &Judged) -> Row {
     };
     let cells = vec![
         j.claim.section.as_str().into(),
-        Cell::from(j.claim.text.as_str()).sub(j.claim.standing.words()),
+        Cell::from(j.claim.text.as_str()).under(j.claim.standing.words()),
         format!("{} {}", j.claim.expected, j.claim.unit).into(),
         place.map_or(measured.clone(), |place| measured.link(place)),
         Cell::from(Value::word(j.verdict.words())).tone(tone),

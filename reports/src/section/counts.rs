@@ -5,7 +5,9 @@ use crate::document::{Block, Cell, Column, Item, Row, Section, Table, Value};
 use receipt::{CountRecord, Family, Mix, Receipt};
 
 /// A column and where its figure is.
-const COLUMNS: [(&str, fn(&Mix<f64>) -> f64); 11] = [
+type Counted = (&'static str, fn(&Mix<f64>) -> f64);
+
+const COLUMNS: [Counted; 11] = [
     ("All", |m| m.instructions),
     ("Vector", Mix::vector),
     ("Memory reads", |m| m.memory.reads),
@@ -61,7 +63,7 @@ fn row(record: &CountRecord) -> Row {
     let figures = COLUMNS.iter().map(|(_, figure)| {
         let cell = Cell::from(number(figure(&record.per_64_weights)));
         match &record.hot_loop {
-            Some(hot) => cell.sub(number(figure(&hot.per_64_weights))),
+            Some(hot) => cell.under(number(figure(&hot.per_64_weights))),
             None => cell,
         }
     });

@@ -18,7 +18,7 @@ pub fn section(receipt: &Receipt, judged: &[Judged]) -> Option<Section> {
     let mut columns = ["Kernel", "Claimed", "Saved of scalar time"].map(Column::words).to_vec();
     columns.push(Column::words(format!("dequantize {}", query::shape(dequantize))));
     columns.extend(gemv.map(|c| Column::words(format!("gemv {}", query::shape(c)))));
-    let per_64 = |title| Column::words(title).sub("per 64 weights, gemv");
+    let per_64 = |title| Column::words(title).under("per 64 weights, gemv");
     columns.extend([per_64("Instructions"), per_64("Reads"), Column::words("Verdict")]);
     let cells = [Some(dequantize), gemv];
     let rows = stages.iter().map(|id| row(receipt, &cells, id, judged));
@@ -56,14 +56,14 @@ fn row(receipt: &Receipt, cells: &[Option<&MicroCell>], id: &str, judged: &[Judg
     let claimed = match (saving, factor) {
         (Some(saving), factor) => {
             let cell = Cell::from(format!("saves {}", figures::percent(saving.claim.expected)));
-            factor.map_or(cell.clone(), |j| cell.sub(claimed(j)))
+            factor.map_or(cell.clone(), |j| cell.under(claimed(j)))
         }
         (None, Some(factor)) => claimed(factor).into(),
         (None, None) => Value::Absent("no claim").into(),
     };
     let saved =
         saving.or_else(|| judged.iter().find(saves)).and_then(|j| Some(Value::Shares(j.measured?, j.low.zip(j.high))));
-    let mut out = vec![Cell::from(id).sub(record.map_or_else(String::new, |k| k.summary.clone()))];
+    let mut out = vec![Cell::from(id).under(record.map_or_else(String::new, |k| k.summary.clone()))];
     out.extend([claimed, saved.unwrap_or_default().into()]);
     out.extend(cells.iter().flatten().map(|c| previous(c)));
     out.extend([change(|c| c.instructions).into(), change(|c| c.memory.reads).into(), verdicts([factor, saving])]);

@@ -71,7 +71,7 @@ fn row(receipt: &Receipt, index: usize, cell: &GateCell) -> Row {
     let v = &cell.verdict;
     let passes = v.outcome == Outcome::Pass;
     let name = Cell::from(cell.kernel.as_str());
-    let name = if passes { name } else { name.sub(v.reason.as_str()) };
+    let name = if passes { name } else { name.under(v.reason.as_str()) };
     let source = anchors::source(receipt, &cell.kernel).map(|place| ("source", place));
     let speeds = match receipt::judge::gate::tokens_per_s(cell) {
         Some(rates) => rates.map(|rate| Value::Text(format!("{} tokens/s", figures::number(rate)))),

@@ -73,11 +73,11 @@ fn row(receipt: &Receipt, index: usize, k: &GenerationKernel, partner: &Generati
     let fastest = best > 0.0 && k.decode_tokens_per_s >= best && k.sparse_ffn.is_none();
     // KERNEL+sparse is the kernel of that name with another feed-forward block.
     let source = anchors::source(receipt, k.kernel.split('+').next().unwrap_or_default());
-    let name = Cell::from(k.kernel.as_str()).sub(count(k.rounds.len(), "round"));
+    let name = Cell::from(k.kernel.as_str()).under(count(k.rounds.len(), "round"));
     let over = match &k.decode_vs_baseline {
         Some(ratio) => {
             let cell = Cell::from(Value::Judged(ratio.clone()));
-            if ratio.partner == partner.kernel { cell } else { cell.sub(format!("over {} alone", ratio.partner)) }
+            if ratio.partner == partner.kernel { cell } else { cell.under(format!("over {} alone", ratio.partner)) }
         }
         None if is_partner => Value::Factor(1.0).into(),
         None => Value::Absent("not compared").into(),
@@ -103,7 +103,7 @@ fn row(receipt: &Receipt, index: usize, k: &GenerationKernel, partner: &Generati
         over,
         Value::rate(k.prefill_tokens_per_s).into(),
         Value::Time(k.time_to_first_token_ms * 1e6).into(),
-        ids.sub(format!("{} tokens, stopped by {}", k.token_ids.len(), k.stop_reason.replace('_', " "))),
+        ids.under(format!("{} tokens, stopped by {}", k.token_ids.len(), k.stop_reason.replace('_', " "))),
         goldens,
         Value::Bytes(k.bytes_per_token).into(),
         rounds.join(" · ").into(),

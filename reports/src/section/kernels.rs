@@ -39,11 +39,11 @@ fn row(receipt: &Receipt, kernel: &KernelRecord) -> Row {
     let ran = match (wrong, kernel.available) {
         (Some(v), _) => {
             let why = format!("failed {} of {} cases: a wrong kernel is not timed", v.mismatches, v.cases);
-            Cell::from(Value::word("no")).tone(Tone::Bad).sub(why)
+            Cell::from(Value::word("no")).tone(Tone::Bad).under(why)
         }
         (None, false) => {
             let why = kernel.reason.clone().unwrap_or_else(|| "no reason recorded".into());
-            Cell::from(Value::word("no")).tone(Tone::Bad).sub(why)
+            Cell::from(Value::word("no")).tone(Tone::Bad).under(why)
         }
         (None, true) => Cell::from(Value::word("yes")).tone(Tone::Good),
     };
@@ -54,7 +54,7 @@ fn row(receipt: &Receipt, kernel: &KernelRecord) -> Row {
                 0 => Value::Integer(0).into(),
                 n => Cell::from(Value::word(n.to_string()))
                     .tone(Tone::Bad)
-                    .sub(v.first_mismatch.clone().unwrap_or_default()),
+                    .under(v.first_mismatch.clone().unwrap_or_default()),
             };
             let bound = if v.bound == 0.0 { Value::Absent("exact") } else { Value::Small(v.bound) };
             let errors = [Value::Small(v.max_abs_error), Value::Small(v.max_relative_error), bound].map(Cell::from);
@@ -63,7 +63,7 @@ fn row(receipt: &Receipt, kernel: &KernelRecord) -> Row {
     );
     let source = source(kernel.family, &kernel.id);
     let url = url(receipt, &source);
-    let mut cells = vec![Cell::from(kernel.id.as_str()).sub(kernel.summary.as_str()), ran];
+    let mut cells = vec![Cell::from(kernel.id.as_str()).under(kernel.summary.as_str()), ran];
     cells.extend(checked);
     cells.extend([
         Value::from(kernel.builds_on.as_deref()).into(),

@@ -42,7 +42,7 @@ fn share(cell: &MicroCell, kernel: &str) -> Cell {
     let Some(bound) = &s.bound else { return Cell::default() };
     let reached =
         bound.mac_per_cycle.map_or_else(String::new, |m| format!(" · reached {} MAC/cycle", figures::number(m)));
-    Cell::from(Value::Percent(bound.share)).sub(format!("{}: {}{reached}", query::bound(bound.bound), bound.what))
+    Cell::from(Value::Percent(bound.share)).under(format!("{}: {}{reached}", query::bound(bound.bound), bound.what))
 }
 
 fn machine(limits: &Limits) -> Section {
@@ -55,7 +55,7 @@ fn machine(limits: &Limits) -> Section {
     ];
     let rows = limits.bandwidth.iter().enumerate().map(|(i, b)| {
         let threads = Value::Integer(b.threads as u64);
-        let rates = [&b.read_gb_s, &b.write_gb_s].map(|s| Cell::from(Value::Spread(s.clone())));
+        let rates = [&b.read_gb_s, &b.write_gb_s].map(|s| Cell::from(Value::Spread(*s)));
         let cells = [b.level.as_str().into(), Value::Bytes(b.bytes).into(), threads.into()].into_iter().chain(rates);
         Row::new(format!("bandwidth-{}", i + 1), cells.collect())
     });
@@ -73,15 +73,14 @@ fn machine(limits: &Limits) -> Section {
         let cells = vec![
             m.id.as_str().into(),
             m.instructions.as_str().into(),
-            Value::Spread(m.mac_per_cycle.clone()).into(),
-            Value::Spread(m.gmac_s.clone()).into(),
+            Value::Spread(m.mac_per_cycle).into(),
+            Value::Spread(m.gmac_s).into(),
             if kernels.is_empty() { Value::Absent("none").into() } else { kernels.join(", ").into() },
         ];
         Row::new(format!("multiply-{}", i + 1), cells)
     });
     let multiplies = Table::new("multiplies", "Multiply instructions of this machine", columns).rows(rows);
-    let clock =
-        limits.clock_ghz.as_ref().map_or("unknown".into(), |c| format!("{} GHz", Value::Spread(c.clone()).short()));
+    let clock = limits.clock_ghz.as_ref().map_or("unknown".into(), |c| format!("{} GHz", Value::Spread(*c).short()));
     let note = "Median [smallest, largest] of the samples. Bounds use the largest: what else runs on a machine only slows a \
                 sample down. The clock is that of a chain of dependent additions, one a cycle.";
     let section = Section::new("machine-limits", "Bandwidth, clock and peaks of this machine");

@@ -49,10 +49,10 @@ fn row(receipt: &Receipt, (index, cell): (usize, &MicroCell), entry: usize, s: &
     let source = anchors::source(receipt, &s.kernel).map(|place| ("source", place));
     let links = [("rounds", rounds)].into_iter().chain(counts).chain(source).collect();
     let over = |ratio: Option<&Ratio>| {
-        ratio.map(|r| Cell::from(Value::Judged(r.clone())).sub(format!("over {}", r.partner))).unwrap_or_default()
+        ratio.map(|r| Cell::from(Value::Judged(r.clone())).under(format!("over {}", r.partner))).unwrap_or_default()
     };
     let best = query::fastest(cell).is_some_and(|fastest| fastest.kernel == s.kernel);
-    let limit = s.bound.as_ref().map(|b| Cell::from(Value::Percent(b.share)).sub(query::bound(b.bound)));
+    let limit = s.bound.as_ref().map(|b| Cell::from(Value::Percent(b.share)).under(query::bound(b.bound)));
     let verdict = s.verdict.as_ref();
     let cells = vec![
         Cell { links, ..Cell::from(s.kernel.as_str()) },

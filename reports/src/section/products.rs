@@ -32,7 +32,7 @@ fn table(family: Family, cell: &MicroCell) -> Table {
             Cell::from(Value::over(s.vs_baseline.as_ref())).tone(tone),
             percent(s.bound.as_ref().map(|bound| bound.share)).into(),
             against.map_or_else(Cell::default, |r| {
-                Cell::from(Value::Judged(r.clone())).sub(format!("over {}", r.partner))
+                Cell::from(Value::Judged(r.clone())).under(format!("over {}", r.partner))
             }),
         ];
         let claim = seed::claim(&s.kernel).map_or(Value::Nothing, |claim| Value::Factor(claim.expected));

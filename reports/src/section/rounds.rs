@@ -63,7 +63,7 @@ fn table(index: usize, cell: &MicroCell) -> Table {
     };
     let columns = vec![
         Column::words("Kernel"),
-        Column::words("Round ratios over the first row").sub(shown),
+        Column::words("Round ratios over the first row").under(shown),
         Column::number("Min"),
         Column::number("Median"),
         Column::number("Max"),
@@ -91,9 +91,9 @@ fn row(index: usize, cell: &MicroCell, i: usize) -> Option<Row> {
     let name = if self_pair { format!("{} (A/A)", s.kernel) } else { s.kernel.clone() };
     let links = if self_pair { Vec::new() } else { vec![("figures", anchors::measurement(index, i))] };
     let verdict = s.verdict.as_ref();
-    let verdict = verdict.map(|v| Cell::from(Value::word(v.direction().word())).sub(v.sentence(query::ROUND)));
+    let verdict = verdict.map(|v| Cell::from(Value::word(v.direction().word())).under(v.sentence(query::ROUND)));
     let cells = vec![
-        Cell { links, ..Cell::from(name).sub(entry.map_or_else(String::new, |e| e.name.clone())) },
+        Cell { links, ..Cell::from(name).under(entry.map_or_else(String::new, |e| e.name.clone())) },
         Value::Drawing(strip(&ratios, min, max)).into(),
         Value::Factor(min).into(),
         Value::Factor(median).into(),

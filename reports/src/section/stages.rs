@@ -25,7 +25,7 @@ fn table(receipt: &Receipt, family: Family) -> Option<Table> {
         let counts = query::threshold(c)
             .map_or_else(String::new, |t| format!("differences count from ±{}", figures::percent(t)));
         let unstable = if query::unstable(c) { ", unstable" } else { "" };
-        let column = Column::number(query::cell_title(c)).sub(counts + unstable);
+        let column = Column::number(query::cell_title(c)).under(counts + unstable);
         Column { link: Some(anchors::cell(*index)), ..column }
     };
     let mut columns = vec![Column::words("Kernel")];
@@ -34,7 +34,7 @@ fn table(receipt: &Receipt, family: Family) -> Option<Table> {
     columns.extend(claimed.then(|| Column::words("Analysis says")));
     let rows = query::kernel_ids(receipt, family).into_iter().map(|kernel| {
         let summary = receipt.kernels.iter().find(|k| k.id == kernel).map(|k| k.summary.clone());
-        let mut cells = vec![Cell::from(kernel.as_str()).sub(summary.unwrap_or_default())];
+        let mut cells = vec![Cell::from(kernel.as_str()).under(summary.unwrap_or_default())];
         cells.extend(heads.iter().map(|(index, c)| cell(*index, c, &kernel)));
         let claim = seed::claim(&kernel);
         let claim = claim.map_or(Value::Absent("no claim"), |c| {
@@ -56,7 +56,7 @@ fn cell(index: usize, c: &MicroCell, kernel: &str) -> Cell {
     // Of the first stage both are the same ratio; once is enough.
     let base = s.vs_baseline.as_ref().map(|base| &base.partner);
     match s.vs_previous.as_ref().filter(|previous| base != Some(&previous.partner)) {
-        Some(previous) => cell.sub(Value::Judged(previous.clone())),
+        Some(previous) => cell.under(Value::Judged(previous.clone())),
         None => cell,
     }
 }

@@ -25,24 +25,18 @@ pub fn measured(x: f64) -> String {
     }
 }
 
-/// A whole number with commas between thousands: 22,668.
+/// A whole number with commas between thousands: 9,423.
 pub fn integer(x: u64) -> String {
     grouped(&x.to_string())
 }
 
+/// Digits with a comma before every three: the only place that writes them.
 fn grouped(digits: &str) -> String {
     let (whole, rest) = digits.split_at(digits.find('.').unwrap_or(digits.len()));
     let (sign, whole) = whole.split_at(usize::from(whole.starts_with('-')));
-    if whole.len() < 5 {
-        return digits.into();
-    }
-    let mut out = String::from(sign);
-    for (i, c) in whole.chars().enumerate() {
-        if i > 0 && (whole.len() - i).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(c);
-    }
+    let head = (whole.len() + 2) % 3 + 1;
+    let mut out = format!("{sign}{}", &whole[..head.min(whole.len())]);
+    (head..whole.len()).step_by(3).for_each(|at| out += &format!(",{}", &whole[at..at + 3]));
     out + rest
 }
 
@@ -92,14 +86,12 @@ pub fn run_time(seconds: f64) -> String {
 
 /// Bytes in binary units.
 pub fn bytes(n: u64) -> String {
-    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
-    let mut x = n as f64;
-    let mut unit = 0;
-    while x >= 1024.0 && unit + 1 < UNITS.len() {
-        x /= 1024.0;
-        unit += 1;
-    }
-    format!("{} {}", number(x), UNITS[unit])
+    let unit = (n.max(1).ilog2() / 10).min(4);
+    format!(
+        "{} {}",
+        number(n as f64 / f64::powi(1024.0, unit as i32)),
+        ["B", "KiB", "MiB", "GiB", "TiB"][unit as usize]
+    )
 }
 
 /// Sizes for people: GiB with two decimals, else MiB with one.
@@ -122,12 +114,13 @@ pub fn short_hash(hash: &str) -> String {
 
 /// `text` cut to at most `limit` characters, with a note on how much is missing.
 pub fn cut(text: &str, limit: usize) -> String {
-    let count = text.chars().count();
-    if count <= limit {
-        return text.into();
+    match text.char_indices().nth(limit) {
+        None => text.into(),
+        Some((at, _)) => {
+            let (head, tail) = text.split_at(at);
+            format!("{head}… ({} more characters in receipt.json)", tail.chars().count())
+        }
     }
-    let head: String = text.chars().take(limit).collect();
-    format!("{head}… ({} more characters in receipt.json)", count - limit)
 }
 
 /// `text` shortened to fit a label.
@@ -142,11 +135,8 @@ pub fn label(text: &str, limit: usize) -> String {
 pub fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
     let mut v: Vec<f64> = values.into_iter().filter(|x| x.is_finite()).collect();
     v.sort_by(f64::total_cmp);
-    let n = v.len();
-    if n == 0 {
-        return None;
-    }
-    Some(if n % 2 == 1 { v[n / 2] } else { (v[n / 2 - 1] + v[n / 2]) / 2.0 })
+    let upper = *v.get(v.len() / 2)?;
+    Some(if v.len() % 2 == 1 { upper } else { (v[v.len() / 2 - 1] + upper) / 2.0 })
 }
 
 #[cfg(test)]
@@ -159,7 +149,9 @@ mod tests {
         assert_eq!(got, ["0", "0.0123", "0.500", "1.00", "10.0", "12.3", "100", "123", "12,346"]);
         assert_eq!([0.0, 3e-7, 0.00059812, 0.0051, 1.5].map(measured), ["0", "3.00e-7", "0.000598", "0.00510", "1.50"]);
         assert_eq!(number(f64::NAN), "n/a");
-        assert_eq!(integer(1_234_567), "1,234,567");
+        let whole = [0, 999, 1000, 9_423, 10_072, 123_456, 1_234_567].map(integer);
+        assert_eq!(whole, ["0", "999", "1,000", "9,423", "10,072", "123,456", "1,234,567"]);
+        assert_eq!([-999.0, -9_423.0, -123_456.7].map(number), ["-999", "-9,423", "-123,457"]);
     }
 
     #[test]
@@ -167,7 +159,8 @@ mod tests {
         assert_eq!(duration(950.0), "950 ns");
         assert_eq!(duration(1234.0), "1.23 µs");
         assert_eq!(run_time(119.7), "2 min 00 s");
-        assert_eq!(bytes(32 * 1024), "32.0 KiB");
+        let sizes = [0, 1023, 1024, 32 << 10, 1 << 30, u64::MAX].map(bytes);
+        assert_eq!(sizes, ["0 B", "1,023 B", "1.00 KiB", "32.0 KiB", "1.00 GiB", "16,777,216 TiB"]);
         assert_eq!(percent(0.0123), "1.2%");
     }
 

@@ -164,104 +164,95 @@ mod tests {
     use crate::fixture;
     use crate::record::{Family, LastLevel, Spread, TeamPeak};
 
-    const CACHES: [u64; 3] = [32 << 10, 1 << 20, 32 << 20];
+    const CACHES: [u64; 3] = [48 << 10, 2 << 20, 32 << 20];
 
-    fn row(cell: &MicroCell, kernel: &str) -> usize {
-        cell.summaries.iter().position(|s| s.kernel == kernel).expect("measured")
+    /// `scalar-i8` and `avx2-i8` for gemv 6912x2560: 4.4 MB of weights.
+    fn exact(residency: Residency) -> MicroCell {
+        let fits = |c: &MicroCell| c.family == Family::W2A8 && c.residency == residency;
+        fixture::complete().micro.into_iter().find(fits).expect("in the fixture")
     }
 
-    fn cell(op: Operation, m: usize, family: Family, residency: Residency) -> MicroCell {
-        let receipt = fixture::complete();
-        let fits = |c: &&MicroCell| c.op == op && c.m == m && c.family == family && c.residency == residency;
-        receipt.micro.iter().find(fits).expect("in the fixture").clone()
+    fn bound_of(cell: &MicroCell, row: usize, limits: &Limits) -> Bound {
+        of(cell, row, limits, &CACHES).expect("a bound")
+    }
+
+    fn assert_near(got: f64, wanted: f64) {
+        assert!((got / wanted - 1.0).abs() < 1e-12, "{got} for {wanted}");
     }
 
     #[test]
     fn a_slow_kernel_is_bound_by_its_multiply_and_a_dense_one_by_memory() {
-        let cell = cell(Operation::Gemv, 6912, Family::W2A8, Residency::Cache);
-        let mut limits = fixture::limits();
-        let slow = of(&cell, row(&cell, "scalar-i8"), &limits, &CACHES).expect("a bound");
-        // pmaddwd-xmm: 16 MAC/cycle at 4 GHz are 64 GMAC/s; L3 at 100 GB/s would allow 400.
-        assert_eq!((slow.bound, slow.compute_gelem_s), (BoundBy::Compute, Some(64.0)));
-        assert!(
-            (slow.memory_gelem_s - 400.0).abs() < 1e-9 && (slow.share - cell.summaries[0].gelem_s / 64.0).abs() < 1e-12
-        );
-        assert_eq!(slow.what, "pmaddwd-xmm: 16.0 MAC/cycle at 4.00 GHz");
-        assert!((slow.mac_per_cycle.expect("a clock") - cell.summaries[0].gelem_s / 4.0).abs() < 1e-12);
-        assert!((slow.weights_per_byte - 4.0).abs() < 1e-12);
-        // With a quarter of the bandwidth memory binds: 25 GB/s x 4 weights a byte = 100 < maddubs' 256.
-        for b in &mut limits.bandwidth {
-            b.read_gb_s.high /= 4.0;
-        }
-        let dense = of(&cell, row(&cell, "avx2-i8"), &limits, &CACHES).expect("a bound");
-        assert_eq!((dense.bound, dense.what.as_str()), (BoundBy::Memory, "L3 read 25.0 GB/s"));
-        assert!((dense.gelem_s - 100.0).abs() < 1e-9 && dense.compute_gelem_s == Some(256.0));
+        let (cell, limits) = (exact(Residency::Llc), fixture::limits());
+        let [slow, dense] = [0, 1].map(|row| bound_of(&cell, row, &limits));
+        let peaks = ["scalar-i8", "avx2-i8"].map(|id| multiply(&limits, id).expect("measured").gmac_s.high);
+        let clock = limits.clock_ghz.expect("measured").high;
+        assert_eq!((slow.bound, slow.what.as_str()), (BoundBy::Compute, "pmaddwd-xmm: 10.5 MAC/cycle at 2.95 GHz"));
+        assert_eq!((slow.gelem_s, slow.compute_gelem_s), (peaks[0], Some(peaks[0])));
+        assert_near(slow.share, cell.summaries[0].gelem_s / peaks[0]);
+        assert_near(slow.mac_per_cycle.expect("a clock"), cell.summaries[0].gelem_s / clock);
+        assert_near(slow.weights_per_byte, 4.0);
+        // The last-level cache delivers 30 GB/s of four weights a byte.
+        assert_eq!((dense.bound, dense.what.as_str()), (BoundBy::Memory, "L3 read 30.0 GB/s"));
+        assert_near(dense.gelem_s, 4.0 * bandwidth(&limits, "L3", 4 << 20, 1).expect("measured").read_gb_s.high);
+        assert_eq!((dense.memory_gelem_s, dense.compute_gelem_s), (dense.gelem_s, Some(peaks[1])));
+        assert_eq!(slow.memory_gelem_s, dense.gelem_s);
     }
 
     #[test]
     fn what_the_last_level_does_not_hold_is_bound_by_memory() {
-        let cell = cell(Operation::Gemv, 6912, Family::W2A8, Residency::Cache);
-        let bound = |limits: &Limits| {
-            let mut cell = cell.clone();
-            fill(&mut cell, limits, &CACHES);
-            let i8 = row(&cell, "avx2-i8");
-            cell.summaries[i8].bound.clone().expect("a bound").memory_gelem_s
-        };
-        let mut limits = fixture::limits();
-        assert_eq!(bound(&limits), 400.0, "4.4 MB fit the 32 MiB that are reported");
-        let found = LastLevel { reported_bytes: 32 << 20, effective_bytes: 2 << 20, step: true, points: Vec::new() };
-        limits.last_level = Some(found);
-        assert_eq!(bound(&limits), 120.0, "but not the 2 MiB that reading shows: 30 GB/s x 4 weights a byte");
+        let (mut cell, mut limits) = (exact(Residency::Llc), fixture::limits());
+        for (effective_bytes, level) in [(32 << 20, "L3"), (2 << 20, "DRAM")] {
+            let found = LastLevel { reported_bytes: 32 << 20, effective_bytes, step: true, points: Vec::new() };
+            limits.last_level = Some(found);
+            fill(&mut cell, &limits, &CACHES);
+            let memory = cell.summaries[1].bound.clone().expect("a bound").memory_gelem_s;
+            assert_near(memory, 4.0 * bandwidth(&limits, level, 4 << 20, 1).expect("measured").read_gb_s.high);
+        }
     }
 
     #[test]
     fn from_memory_the_stream_of_the_same_rounds_binds() {
-        let cell = cell(Operation::Gemv, 6912, Family::W2A8, Residency::Dram);
-        let bound = of(&cell, row(&cell, "avx2-i8"), &fixture::limits(), &CACHES).expect("a bound");
-        // The fixture's stream is 30 GB/s and its paired share one half.
-        assert_eq!((bound.bound, bound.what.as_str(), bound.share), (BoundBy::Memory, "DRAM read 30.0 GB/s", 0.5));
-        assert!((bound.gelem_s - 120.0).abs() < 1e-9);
+        let cell = exact(Residency::Dram);
+        let bound = bound_of(&cell, 1, &fixture::limits());
+        assert_eq!((bound.bound, bound.what.as_str()), (BoundBy::Memory, "DRAM read 14.1 GB/s"));
+        assert_eq!(Some(bound.share), cell.summaries[1].share_of_stream, "paired");
+        assert_near(bound.gelem_s, 4.0 * cell.stream.expect("from memory").gb_s);
     }
 
     #[test]
     fn dequantize_is_bound_by_what_it_writes() {
-        let receipt = fixture::complete();
-        let cell = receipt.micro.iter().find(|c| c.op == Operation::Dequantize && c.k == 16384).expect("there");
-        let bound = of(cell, 5, &fixture::limits(), &CACHES).expect("a bound");
-        // 4 KiB read and 64 KiB written do not fit 32 KiB of L1: L2, 160 GB/s written, 4 bytes a weight.
-        assert_eq!((bound.bound, bound.what.as_str()), (BoundBy::Memory, "L2 write 160.0 GB/s"));
-        assert!(
-            (bound.gelem_s - 40.0).abs() < 1e-9 && bound.compute_gelem_s.is_none() && bound.mac_per_cycle.is_none()
-        );
+        let cells = fixture::complete().micro;
+        let cell = cells.iter().find(|c| c.op == Operation::Dequantize && c.k == 16384).expect("there");
+        let bound = bound_of(cell, 5, &fixture::limits());
+        // 4 KiB read and 64 KiB written do not fit 48 KiB of L1: L2, 4 bytes a weight.
+        assert_eq!((bound.bound, bound.what.as_str()), (BoundBy::Memory, "L2 write 45.2 GB/s"));
+        assert!((bound.gelem_s - 45.2 / 4.0).abs() < 0.01 && bound.compute_gelem_s.is_none());
+        assert_eq!(bound.mac_per_cycle, None);
     }
 
     #[test]
     fn more_threads_multiply_more() {
-        let mut cell = cell(Operation::Gemv, 6912, Family::W2A8, Residency::Cache);
+        let (mut cell, mut limits) = (exact(Residency::Llc), fixture::limits());
         cell.threads = 2;
-        let mut limits = fixture::limits();
+        assert_eq!(of(&cell, 0, &limits, &CACHES), None, "no bandwidth of two threads");
         limits.bandwidth.iter_mut().for_each(|b| b.threads = 2);
-        let bound = of(&cell, 0, &limits, &CACHES).expect("a bound");
-        assert_eq!(bound.compute_gelem_s, Some(128.0));
-        assert_eq!(bound.what, "pmaddwd-xmm: 128.0 GMAC/s on 2 thread(s)");
+        let bound = bound_of(&cell, 0, &limits);
+        assert_eq!(bound.what, "pmaddwd-xmm: 62.0 GMAC/s on 2 thread(s)");
+        assert_eq!(bound.compute_gelem_s, multiply(&limits, "scalar-i8").map(|one| 2.0 * one.gmac_s.high));
         // Measured together, two threads of one core have what one has.
-        let together = Spread { median: 70.0, low: 70.0, high: 70.0 };
+        let together = Spread { median: 35.0, low: 35.0, high: 35.0 };
         limits.multiplies.iter_mut().for_each(|m| m.teams.push(TeamPeak { threads: 2, gmac_s: together }));
-        assert_eq!(of(&cell, 0, &limits, &CACHES).expect("a bound").gelem_s, 70.0);
-        assert_eq!(of(&cell, 0, &fixture::limits(), &CACHES), None, "no bandwidth of two threads");
+        assert_eq!(bound_of(&cell, 0, &limits).gelem_s, 35.0);
     }
 
     #[test]
     fn a_row_that_never_ran_has_no_bound() {
-        let receipt = fixture::interrupted();
-        assert_eq!(of(&receipt.micro[1], 0, &fixture::limits(), &CACHES), None);
+        assert_eq!(of(&fixture::interrupted().micro[1], 0, &fixture::limits(), &CACHES), None);
     }
 
     #[test]
     fn operands_are_named_once() {
-        assert_eq!(
-            operand_bytes([(256, true), (16384, true), (17_694_720, false), (17_694_720, false)].into_iter()),
-            [65_536, 4_423_680]
-        );
+        let operands = [(256, true), (16384, true), (17_694_720, false), (17_694_720, false)];
+        assert_eq!(operand_bytes(operands.into_iter()), [65_536, 4_423_680]);
     }
 }

@@ -7,7 +7,7 @@ use super::method::Method;
 use super::paired::Paired;
 use super::sequential::{self, Same, Sample, Side, Test, Until};
 use super::stats::median;
-use crate::record::{BlockSummary, GatePair, Lead, MicroCell, MicroSummary, Ratio, Round, Rule, TokenBlocks, Verdict};
+use crate::record::{GatePair, Lead, MicroCell, Ratio, Round, Rule, TokenBlocks, Verdict};
 
 /// The stage that a kernel builds on, by id.
 pub type BuildsOn<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -26,6 +26,9 @@ pub const SPARSE: &str = "+sparse";
 pub fn dense_kernel(id: &str) -> Option<&str> {
     id.strip_suffix(SPARSE)
 }
+
+/// What a summary shows of an entry's comparisons: ratios, and the stored verdict.
+pub type Shown<'s> = ([Option<&'s mut Ratio>; 2], &'s mut Option<Verdict>);
 
 /// One that takes turns.
 pub struct Entry {
@@ -90,36 +93,41 @@ impl Columns {
 
     /// A cell of a gate over its process pairs: a sample a pair.
     pub fn gate(pairs: &[GatePair], threads: usize) -> Self {
-        let mut entries: Vec<Entry> = Vec::new();
-        for (column, id) in
-            [(BASELINE, "the baseline"), (CURRENT, "the current build"), (BASELINE_AGAIN, "the baseline")]
-        {
-            let ns = pairs.iter().flat_map(|pair| Method::Current.times(&pair.rounds, column, threads)).collect();
-            entries.push(Entry { id: id.into(), ns, self_pair: column == BASELINE_AGAIN });
-        }
+        let entry = |(column, id): (usize, &str)| Entry {
+            id: id.into(),
+            ns: pairs.iter().flat_map(|pair| Method::Current.times(&pair.rounds, column, threads)).collect(),
+            self_pair: column == BASELINE_AGAIN,
+        };
+        let builds = ["the baseline", "the current build", "the baseline"].into_iter().enumerate().map(entry);
         let pair_rounds = pairs.iter().map(|pair| pair.rounds.len()).collect();
-        Self::new(entries, (Method::Current, Until::Decided), Sample::ProcessPair, pair_rounds)
+        Self { until: Until::Decided, pair_rounds, ..Self::new(builds.collect(), Method::Current, Sample::ProcessPair) }
+            .twinned()
     }
 
     fn of_rounds(entries: Vec<Entry>, method: Method, sample: Sample) -> Self {
-        Self::new(entries, (method, method.until()), sample, Vec::new())
+        Self::new(entries, method, sample).twinned()
     }
 
-    fn new(entries: Vec<Entry>, (method, until): (Method, Until), sample: Sample, pair_rounds: Vec<usize>) -> Self {
-        let stream = None;
-        let mut columns = Self { entries, twin: None, stream, method, until, sample, pair_rounds, same: Vec::new() };
-        let again = columns.entries.iter().position(|entry| entry.self_pair);
-        columns.twin = again.and_then(|again| {
-            let first = columns.index(&columns.entries[again].id)?;
-            Some(Twin { first, again })
-        });
-        columns.same = columns.twin.map_or_else(Vec::new, |twin| columns.log_ratios(twin.again, twin.first));
-        columns
+    fn new(entries: Vec<Entry>, method: Method, sample: Sample) -> Self {
+        let (twin, stream, until, pair_rounds, same) = (None, None, method.until(), Vec::new(), Vec::new());
+        Self { entries, twin, stream, method, until, sample, pair_rounds, same }
+    }
+
+    /// With the A/A pair, once the entries and what a sample is are known.
+    fn twinned(mut self) -> Self {
+        let again = self.entries.iter().position(|entry| entry.self_pair);
+        self.twin = again.and_then(|again| Some(Twin { first: self.index(&self.entries[again].id)?, again }));
+        self.same = self.twin.map_or_else(Vec::new, |twin| self.log_ratios(twin.again, twin.first));
+        self
     }
 
     /// The entry with this id; the A/A entry has none of its own.
     pub fn index(&self, id: &str) -> Option<usize> {
         self.entries.iter().position(|entry| entry.id == id && !entry.self_pair)
+    }
+
+    fn id(&self, entry: usize) -> &str {
+        self.entries.get(entry).map_or("", |entry| &entry.id)
     }
 
     /// Times of an entry by round.
@@ -177,8 +185,7 @@ impl Columns {
     /// Entry `own` against entry `partner`, and whether the verdict stands.
     pub fn verdict(&self, rule: &Rule, own: usize, partner: usize) -> (Verdict, bool) {
         let test = Test { rule, until: self.until, sample: self.sample };
-        let id = self.entries.get(partner).map_or("", |entry| &entry.id);
-        sequential::decide(test, &self.log_ratios(own, partner), &self.same, id)
+        sequential::decide(test, &self.log_ratios(own, partner), &self.same, self.id(partner))
     }
 
     /// One side of a comparison of two runs.
@@ -188,8 +195,7 @@ impl Columns {
 
     /// The ratio over all rounds, not judged.
     pub fn ratio(&self, own: usize, partner: usize) -> Ratio {
-        let id = self.entries.get(partner).map_or("", |entry| &entry.id);
-        Paired::new(self.method, self.ns(partner), self.ns(own)).ratio(id)
+        Paired::new(self.method, self.ns(partner), self.ns(own)).ratio(self.id(partner))
     }
 
     /// 95th percentile of how far single rounds of the twin are apart.
@@ -210,7 +216,7 @@ impl Columns {
     /// Judges every ratio that is shown, and fills in what a stored verdict of an older receipt lacks. One item an
     /// entry, in their order.
     pub fn fill<'s>(&self, rule: &Rule, shown: impl Iterator<Item = Shown<'s>>) {
-        for (own, shown) in shown.enumerate() {
+        for (own, (ratios, stored)) in shown.enumerate() {
             let mut known: Option<Verdict> = None;
             let mut against = |id: &str| {
                 let partner = self.index(id).filter(|partner| *partner != own && !self.ns(own).is_empty())?;
@@ -219,10 +225,10 @@ impl Columns {
                 }
                 known.clone()
             };
-            for ratio in shown.ratios.into_iter().flatten() {
+            for ratio in ratios.into_iter().flatten() {
                 ratio.verdict = against(&ratio.partner).map(Box::new);
             }
-            let Some(stored) = shown.stored.as_mut().filter(|stored| stored.alarm_high.is_none()) else { continue };
+            let Some(stored) = stored.as_mut().filter(|stored| stored.alarm_high.is_none()) else { continue };
             if let Some(again) = against(&stored.partner) {
                 (stored.alarm_high, stored.pass_low) = (again.alarm_high, again.pass_low);
             }
@@ -238,24 +244,4 @@ fn token_entries(record: &TokenBlocks, rounds: &[Round], threads: usize) -> Vec<
         self_pair: entry.self_pair,
     };
     record.entries.iter().enumerate().map(entry).collect()
-}
-
-/// What a summary shows of an entry's comparisons.
-pub struct Shown<'s> {
-    ratios: [Option<&'s mut Ratio>; 2],
-    stored: &'s mut Option<Verdict>,
-}
-
-impl MicroSummary {
-    /// Its comparisons.
-    pub(super) fn shown(&mut self) -> Shown<'_> {
-        Shown { ratios: [self.vs_baseline.as_mut(), self.vs_previous.as_mut()], stored: &mut self.verdict }
-    }
-}
-
-impl BlockSummary {
-    /// Its comparisons.
-    pub(super) fn shown(&mut self) -> Shown<'_> {
-        Shown { ratios: [self.vs_baseline.as_mut(), self.vs_previous.as_mut()], stored: &mut self.verdict }
-    }
 }

@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn a_regression_outweighs_a_gap_and_a_gap_outweighs_what_another_run_may_settle() {
-        assert_eq!(gated(0.05, &[("old", Some(Gap::Lost))]).outcome, Outcome::Fail);
+        assert_eq!(gated(0.08, &[("old", Some(Gap::Lost))]).outcome, Outcome::Fail);
         let mut gate = gated(0.0, &[("old", Some(Gap::Lost))]);
         gate.cells[0].pairs.truncate(1);
         summarize(&mut gate);

@@ -144,9 +144,11 @@ mod tests {
     /// A run during which these grew.
     fn grown(change: impl Fn(&mut Load)) -> Receipt {
         let mut receipt = fixture::complete();
+        receipt.elapsed_s = 312.4;
         let (before, after) = (&mut receipt.host.load_before, receipt.host.load_after.as_mut().expect("complete"));
         for load in [&mut *before, &mut *after] {
             (load.quota_stops, load.swapped_pages, load.thermal_throttles) = (Some(13), Some(5), Some(7));
+            load.steal_ticks = Some(120);
         }
         change(after);
         receipt
@@ -171,7 +173,7 @@ mod tests {
         assert_eq!(texts(&receipt), ["A CPU quota stopped this run once"], "its limit cannot be read");
         assert_eq!(
             texts(&grown(|load| load.swapped_pages = Some(2005))),
-            ["Memory ran short: 2000 pages were swapped during the run"]
+            ["Memory ran short: 2,000 pages were swapped during the run"]
         );
         assert_eq!(
             texts(&grown(|load| load.thermal_throttles = Some(9))),

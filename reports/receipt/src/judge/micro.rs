@@ -53,7 +53,8 @@ pub fn summarize(cell: &mut MicroCell, rule: Option<&Rule>, builds_on: BuildsOn<
 pub fn fill(cell: &mut MicroCell, rule: Option<&Rule>) {
     let rule = &*rule_for(rule, cell);
     let columns = Columns::micro(cell);
-    columns.fill(rule, cell.summaries.iter_mut().map(MicroSummary::shown));
+    let shown = cell.summaries.iter_mut().map(|s| ([s.vs_baseline.as_mut(), s.vs_previous.as_mut()], &mut s.verdict));
+    columns.fill(rule, shown);
     cell.lead = columns.lead(rule, cell.summaries.iter().map(|s| s.median_ns_per_call));
     if let Some(first) = &mut cell.unstable_first {
         fill(first, Some(rule));

@@ -42,10 +42,6 @@ pub fn of_perplexity(perplexity: f64, vocab: usize, known: bool) -> Option<Strin
     })
 }
 
-fn finding(title: &str, text: String, evidence: String) -> Finding {
-    Finding { title: title.into(), text, evidence }
-}
-
 /// A system that switches a CPU off moves the threads that were pinned to it.
 fn cpus(receipt: &Receipt) -> Option<Finding> {
     let host = &receipt.host;
@@ -55,7 +51,7 @@ fn cpus(receipt: &Receipt) -> Option<Finding> {
          times are not those of one machine. Run again."
     );
     (before != after)
-        .then(|| finding("CPUs were switched on or off under this run", text, "/host/load_after/cpus_online".into()))
+        .then(|| Finding::new("CPUs were switched on or off under this run", text, "/host/load_after/cpus_online"))
 }
 
 /// Findings about the machine and a run's output. The weights of a synthetic model are random, so nothing about its
@@ -64,22 +60,22 @@ pub fn findings(receipt: &Receipt) -> Vec<Finding> {
     let mut all: Vec<Finding> = cpus(receipt).into_iter().collect();
     if let Some(first) = disturbances(receipt).first() {
         let text = disturbance::in_words(receipt).join(" ");
-        all.push(finding("What disturbed this run", text, first.evidence.into()));
+        all.push(Finding::new("What disturbed this run", text, first.evidence));
     }
     let Some(model) = receipt.model.as_ref().filter(|model| !model.synthetic) else { return all };
     if !model.warnings.is_empty() {
-        all.push(finding("About this model file", model.warnings.join("; ") + ".", "/model/warnings".into()));
+        all.push(Finding::new("About this model file", model.warnings.join("; ") + ".", "/model/warnings"));
     }
     for (i, k) in receipt.generation.iter().flat_map(|g| &g.kernels).enumerate() {
         if let Some(what) = of_text(&k.token_ids, model.known) {
             let text = format!("With {}, {what}.", k.kernel);
-            all.push(finding("Text that repeats one token", text, format!("/generation/kernels/{i}/token_ids")));
+            all.push(Finding::new("Text that repeats one token", text, format!("/generation/kernels/{i}/token_ids")));
         }
     }
     for (i, k) in receipt.perplexity.iter().flat_map(|p| &p.kernels).enumerate() {
         if let Some(what) = of_perplexity(k.perplexity, model.vocab, model.known) {
             let text = format!("With {}, {what}.", k.kernel);
-            all.push(finding("A perplexity that no model has", text, format!("/perplexity/kernels/{i}")));
+            all.push(Finding::new("A perplexity that no model has", text, format!("/perplexity/kernels/{i}")));
         }
     }
     all

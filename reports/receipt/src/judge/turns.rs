@@ -33,5 +33,6 @@ pub fn summarize(record: &mut TokenBlocks, threads: usize, builds_on: BuildsOn<'
 /// Judges every pair of token blocks that is shown, and fills in what a stored verdict of an older receipt lacks.
 pub fn fill(record: &mut TokenBlocks, threads: usize) {
     let columns = Columns::blocks(record, threads);
-    columns.fill(&record.rule, record.summaries.iter_mut().map(BlockSummary::shown));
+    let shown = record.summaries.iter_mut().map(|s| ([s.vs_baseline.as_mut(), s.vs_previous.as_mut()], &mut s.verdict));
+    columns.fill(&record.rule, shown);
 }

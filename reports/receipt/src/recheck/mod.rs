@@ -10,7 +10,8 @@ use crate::integrity::{FIELD, Integrity};
 use crate::record::{Build, Receipt};
 use crate::store;
 pub use problem::Problem;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::path::PathBuf;
 
 /// Parts of old receipts that this build no longer reads, and what they hold.
@@ -19,8 +20,11 @@ const NO_LONGER_READ: [(&str, &str); 2] = [
     ("sparsity", "a sweep of one feed-forward block over live shares"),
 ];
 
+const BEFORE_DIGESTS: &str = "written before 1.1, so it holds no digests: raw numbers are taken as they are, figures \
+                              were computed from them";
+
 /// What was found out about one receipt.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Recheck {
     /// The file.
     pub receipt: PathBuf,
@@ -45,19 +49,11 @@ pub struct Recheck {
 pub fn recheck(file: PathBuf, bytes: &[u8], own: Option<&Build>) -> Result<Recheck> {
     let name = file.display().to_string();
     let value = store::value(&name, bytes)?;
-    let mut out = Recheck {
-        receipt: file,
-        verified: false,
-        values_with_digest: 0,
-        values_compared: 0,
-        problems: Vec::new(),
-        notes: Vec::new(),
-    };
-    digests(&value, &mut out)?;
-    for (part, what) in NO_LONGER_READ.iter().filter(|(part, _)| value.get(part).is_some()) {
-        out.notes
-            .push(format!("/{part} ({what}) is of an older build: digests cover it, nothing of it was recomputed"));
-    }
+    let mut out = Recheck { receipt: file, ..Recheck::default() };
+    digests(&value, &mut out);
+    out.notes.extend(NO_LONGER_READ.iter().filter(|(part, _)| value.get(part).is_some()).map(|(part, what)| {
+        format!("/{part} ({what}) is of an older build: digests cover it, nothing of it was recomputed")
+    }));
     match store::parse(&name, bytes) {
         Ok(receipt) => typed(&receipt, &value, own, &mut out),
         // The digests have named the part with the edit that made the receipt unreadable, such as a negative count.
@@ -69,43 +65,32 @@ pub fn recheck(file: PathBuf, bytes: &[u8], own: Option<&Build>) -> Result<Reche
 }
 
 /// Compares with the digests that were written.
-fn digests(value: &serde_json::Value, out: &mut Recheck) -> Result<()> {
-    let old = value["schema_version"].as_str().is_some_and(|version| version.starts_with("1.0."));
-    match value.get(FIELD) {
-        Some(written) => {
-            let integrity: Integrity = match serde_json::from_value(written.clone()) {
-                Ok(integrity) => integrity,
-                Err(e) => {
-                    out.problems.push(Problem::new("/integrity", format!("cannot be read: {e}")));
-                    return Ok(());
-                }
-            };
+fn digests(value: &Value, out: &mut Recheck) {
+    let version = value["schema_version"].as_str();
+    match value.get(FIELD).map(Integrity::deserialize) {
+        Some(Ok(integrity)) => {
             out.values_with_digest = integrity.parts.iter().map(|part| part.leaves).fold(0, u64::saturating_add);
-            let edits = integrity.edits(value);
-            out.problems.extend(edits.into_iter().map(|edit| Problem::new(edit.part, edit.what)));
+            out.problems.extend(integrity.edits(value).into_iter().map(|(part, what)| Problem::new(part, what)));
         }
-        None if old => out.notes.push(
-            "written before 1.1, so it holds no digests: raw numbers are taken as they are, figures were computed from \
-             them".into(),
-        ),
-        None if value.get("schema_version").is_some_and(serde_json::Value::is_string) => {
+        Some(Err(e)) => out.problems.push(Problem::new("/integrity", format!("cannot be read: {e}"))),
+        None if version.is_some_and(|version| version.starts_with("1.0.")) => out.notes.push(BEFORE_DIGESTS.into()),
+        None if version.is_some() => {
             out.problems.push(Problem::new("/integrity", "missing: receipts since 1.1 hold digests"));
         }
-        // Not a receipt: `read_receipt` returns the error.
+        // Not a receipt: `store::parse` returns the error.
         None => {}
     }
-    Ok(())
 }
 
-fn typed(receipt: &Receipt, written: &serde_json::Value, own: Option<&Build>, out: &mut Recheck) {
+fn typed(receipt: &Receipt, written: &Value, own: Option<&Build>, out: &mut Recheck) {
     let broken = structure::problems(receipt);
-    let sound = broken.is_empty();
+    let is_sound = broken.is_empty();
     let mut add = |problem: Problem| match out.problems.iter_mut().find(|known| known.field == problem.field) {
         Some(known) => known.recomputed = known.recomputed.take().or(problem.recomputed),
         None => out.problems.push(problem),
     };
     broken.into_iter().for_each(&mut add);
-    if !sound {
+    if !is_sound {
         out.notes.push("figures were not computed again: the rounds are not whole".into());
         return;
     }

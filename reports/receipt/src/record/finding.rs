@@ -13,3 +13,10 @@ pub struct Finding {
     /// Where in the receipt the figures are (a JSON pointer).
     pub evidence: String,
 }
+
+impl Finding {
+    /// The statement, with a JSON pointer to its figures.
+    pub fn new(title: &str, text: String, evidence: impl Into<String>) -> Self {
+        Self { title: title.into(), text, evidence: evidence.into() }
+    }
+}

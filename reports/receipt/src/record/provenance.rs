@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What was built, and how.
-#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Build {
     /// Version of the harness.
     pub version: String,
@@ -32,7 +32,7 @@ pub struct Build {
 }
 
 /// The machine as the process sees it.
-#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Host {
     /// Operating system and kernel version.
     pub os: String,
@@ -94,7 +94,7 @@ pub struct Load {
 }
 
 /// What was asked for.
-#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct ScenarioRecord {
     /// Name.
     pub name: String,
@@ -109,7 +109,7 @@ pub struct ScenarioRecord {
 }
 
 /// Flags that change what is measured.
-#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Settings {
     /// Threads of microbenchmarks and generation.
     pub threads: usize,

@@ -18,10 +18,11 @@ use serde::{Deserialize, Serialize};
 pub const SCHEMA_VERSION: &str = "1.3.0";
 
 /// How far the run got.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// The run was still going when this was written; seen only if it was killed.
+    #[default]
     Running,
     /// Everything asked for was measured.
     Complete,
@@ -32,7 +33,7 @@ pub enum Status {
 }
 
 /// One run.
-#[derive(Clone, Debug, JsonSchema, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, JsonSchema, Serialize, Deserialize)]
 pub struct Receipt {
     /// Layout version, see [`SCHEMA_VERSION`].
     pub schema_version: String,
@@ -102,33 +103,8 @@ pub struct Receipt {
 impl Receipt {
     /// A run in which nothing was measured yet.
     pub fn begun(build: Build, host: Host, scenario: ScenarioRecord, settings: Settings) -> Self {
-        Self {
-            schema_version: SCHEMA_VERSION.into(),
-            status: Status::Running,
-            error: None,
-            timestamp: String::new(),
-            elapsed_s: 0.0,
-            argv: Vec::new(),
-            build,
-            host,
-            scenario,
-            settings,
-            kernels: Vec::new(),
-            model: None,
-            verify: Vec::new(),
-            limits: None,
-            micro: Vec::new(),
-            counts: Vec::new(),
-            counts_skipped: None,
-            counts_failed: Vec::new(),
-            rule: None,
-            gate: None,
-            generation: None,
-            perplexity: None,
-            head_effect: None,
-            findings: Vec::new(),
-            integrity: None,
-        }
+        let schema_version = SCHEMA_VERSION.into();
+        Self { schema_version, build, host, scenario, settings, ..Self::default() }
     }
 
     /// The machine's caches by level, the last as large as reading showed it, where this run measured that.
