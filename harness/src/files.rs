@@ -150,6 +150,17 @@ fn check_writable(path: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Lets everybody run the program at `path`, where the system has such a mark.
+pub fn make_executable(path: &Path) -> Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let marked = std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755));
+        marked.map_err(|e| Error::io("write", path, &e))?;
+    }
+    Ok(())
+}
+
 /// The deepest part of `path` that is there.
 pub fn deepest_existing(path: &Path) -> &Path {
     let there = path.ancestors().find(|p| !p.as_os_str().is_empty() && p.exists());

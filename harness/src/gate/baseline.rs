@@ -2,7 +2,7 @@
 //! of another day says nothing about today's machine.
 
 use crate::error::{Error, Result};
-use crate::files::{deepest_existing, read_limited, write_atomic};
+use crate::files::{deepest_existing, make_executable, read_limited, write_atomic};
 use crate::output::note;
 use model::hash::sha256_hex;
 use receipt::{Build, ExactCheck};
@@ -57,18 +57,14 @@ pub struct Baseline {
 
 /// A folder of baselines.
 pub struct Store {
-    folder: PathBuf,
+    /// Where it is.
+    pub folder: PathBuf,
 }
 
 impl Store {
     /// The folder named, or `ci/baselines`.
     pub fn new(folder: Option<&Path>) -> Self {
         Self { folder: folder.map_or_else(|| Path::new("ci").join("baselines"), Path::to_path_buf) }
-    }
-
-    /// Where it is.
-    pub fn folder(&self) -> &Path {
-        &self.folder
     }
 
     /// Refuses names that are not plain file names, and existing names unless `--replace` is given.
@@ -103,12 +99,7 @@ impl Store {
     fn fill(&self, folder: &Path, baseline: &Baseline, program: &[u8]) -> Result<()> {
         fs::create_dir_all(folder).map_err(|e| Error::io("create", folder, &e))?;
         write_atomic(&folder.join(PROGRAM), program)?;
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            let path = folder.join(PROGRAM);
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).map_err(|e| Error::io("write", &path, &e))?;
-        }
+        make_executable(&folder.join(PROGRAM))?;
         let json = serde_json::to_vec_pretty(baseline)
             .map_err(|e| Error::failed(format!("cannot write baseline {} as JSON: {e}", baseline.name)))?;
         write_atomic(&folder.join(FACTS), &json)
@@ -287,7 +278,7 @@ mod tests {
         let error = store.load("main").expect_err("gone").to_string();
         assert!(error.contains("saved: other") && error.contains("baseline save main"), "{error}");
         assert!(store.remove("main").is_err());
-        assert_eq!(fs::read_dir(store.folder()).expect("there").count(), 1, "nothing else is left");
+        assert_eq!(fs::read_dir(&store.folder).expect("there").count(), 1, "nothing else is left");
     }
 
     #[test]

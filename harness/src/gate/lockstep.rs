@@ -68,18 +68,17 @@ impl Plan<'_> {
             progress(job_cell);
             match self.cell(&mut trio, at, &mut cells[i], |hashes| outputs(i, job_cell, hashes))? {
                 Ok(()) => {}
-                Err(failed) if failed.interrupted() => return Err(failed.error),
+                Err(failed) if failed.error.is_interrupt() => return Err(failed.error),
                 Err(failed) => {
-                    let reason = failed.error.to_string();
-                    let by_current = failed.column == CURRENT;
-                    cells[i].broken = Some(if by_current { Broken::Current(reason) } else { Broken::Baseline(reason) });
+                    let by = if failed.column == CURRENT { Broken::Current } else { Broken::Baseline };
+                    cells[i].broken = Some(by(failed.error.to_string()));
                     // The other processes may still be at work on this cell.
                     drop(trio);
                     trio = Trio::start(self.sides, self.job)?;
                 }
             }
         }
-        trio.stop();
+        trio.0.into_iter().for_each(Process::stop);
         Ok(())
     }
 
@@ -94,12 +93,11 @@ impl Plan<'_> {
         let measured = (|| {
             let hashes = trio.prepare(at, self.number == 0)?;
             if cell.calls_per_epoch == 0 {
-                let limits = limits(&self.job.cells[at]);
-                let calls = calibrate(trio.side(BASELINE), limits, self.job.threads);
+                let calls = calibrate(&mut trio.0[BASELINE], limits(&self.job.cells[at]), self.job.threads);
                 cell.calls_per_epoch = calls.map_err(|error| Failed { column: BASELINE, error })?;
             }
             let rounds = self.rounds(trio, &self.job.cells[at], cell.calls_per_epoch, self.index[at])?;
-            trio.leave();
+            trio.0.iter().for_each(Process::leave);
             Ok((hashes, rounds))
         })();
         let (hashes, rounds) = match measured {
@@ -136,7 +134,7 @@ impl Plan<'_> {
             {
                 break;
             }
-            let turn = |column: usize| trio.side(column).run(calls).map(Some).map_err(|error| Failed { column, error });
+            let turn = |column: usize| trio.0[column].run(calls).map(Some).map_err(|error| Failed { column, error });
             let Some(round) = round(order, turn)? else { break };
             if done == 0 {
                 // Without the time of other processes: a busy machine needs more rounds, not fewer.

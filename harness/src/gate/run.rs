@@ -4,8 +4,8 @@
 use super::cells;
 use super::exact;
 use super::lockstep::{MOST_ROUNDS_OF_UNDECIDED, Plan};
+use super::program::Side;
 use super::proof;
-use super::scratch::Scratch;
 use super::sides::{Asked, Sides};
 use crate::build_info::build;
 use crate::error::{Error, Result};
@@ -20,19 +20,18 @@ use std::time::{Duration, Instant};
 /// After this long each process pair gets the minimum number of rounds.
 const PATIENCE: Duration = Duration::from_secs(45);
 
-/// Runs the gate. `save` gets the record after every process pair, so that a gate that is killed leaves its results.
+/// Runs the gate. Weights that are read from memory outgrow `last_level_cache_bytes`. `save` gets the record after every process pair, so that a gate that is killed leaves its results.
 pub fn run(
-    asked: &Asked<'_>,
+    asked: &Asked,
+    sides: &Sides<'_>,
+    last_level_cache_bytes: u64,
     progress: &Progress,
     mut save: impl FnMut(&GateRecord) -> Result<()>,
 ) -> Result<GateRecord> {
-    let folder = Scratch::new()?;
-    let (baseline, current) = (&asked.baseline.program, &asked.current.program);
-    let sides = Sides { baseline, current, folder: folder.path() };
-    let mut job = proof::job(asked.machine, asked.seed, asked.last_level_cache_bytes);
-    let mut record = begin(asked);
-    let common = proof::compare(asked, &sides, &job, &mut record)?;
-    let (all, left_out) = cells::all(asked, &common.kernels, &common.ops)?;
+    let mut job = proof::job(&asked.machine, asked.seed, last_level_cache_bytes);
+    let mut record = begin(asked, sides);
+    let (kernels, ops) = proof::compare(asked, sides, &job, &mut record)?;
+    let (all, left_out) = cells::all(asked, &kernels, &ops)?;
     record.unsupported.extend(left_out);
     record.cells = all.iter().map(|cell| cells::fresh(cell, &record.rule, job.threads)).collect();
     record.rule.comparisons = record.cells.len().max(1);
@@ -45,7 +44,7 @@ pub fn run(
     let no_more_rounds_from = Instant::now() + PATIENCE;
     let cpus = asked.machine.cpus_for_pairs();
     let rule = record.rule.clone();
-    let mut outputs = Outputs { kernels: &common.kernels, stored: &asked.stored, first: vec![None; all.len()] };
+    let mut outputs = Outputs { kernels: &kernels, stored: &asked.stored, first: vec![None; all.len()] };
     for number in 0..rule.most() {
         let index: Vec<usize> = (0..all.len()).filter(|&i| !stands(&rule, &record.cells[i])).collect();
         if index.is_empty() {
@@ -55,7 +54,7 @@ pub fn run(
         // Only what is open: a worker makes operands for all cells of its job.
         job.cells = index.iter().map(|&i| all[i].clone()).collect();
         let result = pair(
-            &Plan { sides: &sides, job: &job, number, index: &index, rule: &rule, no_more_rounds_from },
+            &Plan { sides, job: &job, number, index: &index, rule: &rule, no_more_rounds_from },
             &mut record,
             &mut outputs,
             progress,
@@ -80,12 +79,12 @@ pub fn run(
 }
 
 /// The record before anything is known.
-fn begin(asked: &Asked<'_>) -> GateRecord {
+fn begin(asked: &Asked, sides: &Sides<'_>) -> GateRecord {
     let side =
-        |label: &str, sha256: &str| GateSide { label: label.into(), binary_sha256: sha256.into(), build: build() };
+        |label: &str, of: &Side| GateSide { label: label.into(), binary_sha256: of.sha256.clone(), build: build() };
     GateRecord {
-        baseline: side(&asked.label, &asked.baseline.sha256),
-        current: side("current", &asked.current.sha256),
+        baseline: side(&asked.label, &sides.baseline),
+        current: side("current", &sides.current),
         rule: Rule::new(asked.delta, "process pair", &PAIR_LOOKS, PAIR_LOOKS[PAIR_LOOKS.len() - 1], 1),
         rounds_per_pair: MOST_ROUNDS_OF_UNDECIDED,
         inject: asked.inject.clone(),

@@ -84,7 +84,7 @@ pub enum Reply {
 }
 
 /// What a session may be asked for.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Job {
     /// File with the control block.
     pub control: String,
@@ -138,6 +138,13 @@ pub struct JobText {
 }
 
 impl JobCell {
+    /// `gemv 256x2560` of kernel `k`, of which tests change what they are about.
+    #[cfg(test)]
+    pub fn example() -> Self {
+        let (op, residency, family) = (Operation::Gemv, Residency::Llc, Family::W2A8);
+        Self { op, m: 256, k: 2560, tokens: 1, residency, family, kernel: "k".into(), text: None }
+    }
+
     /// The matrix as the measuring code takes it; `None` of a text and of an operation that this build lacks.
     pub fn product(&self) -> Option<Cell> {
         let op = operation::of_kernels(self.op)?;
@@ -192,7 +199,7 @@ pub struct Ready {
 }
 
 /// A kernel of a worker's build.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(from = "Offered")]
 pub struct Offer {
     /// Kernel id.

@@ -50,8 +50,8 @@ impl Session {
             family: Some(k.family),
             exact: k.exact,
             ops: k.ops,
-            unknown_ops: Vec::new(),
             reason: k.reason,
+            ..Offer::default()
         });
         let ops = Operation::ALL.into();
         Reply::Ready(Box::new(Ready { build: build_info::build(), kernels: kernels.collect(), ops }))
