@@ -27,7 +27,6 @@ pub struct Asked<'a> {
     pub scenario: &'a Scenario,
     /// Its cells on this machine.
     pub cells: &'a [Cell],
-    /// The kernels.
     pub kernels: &'a [Kernel],
     /// Ternary weights of the model, if one is loaded.
     pub model_weights: u64,

@@ -1,5 +1,6 @@
 //! Ctrl-C and SIGTERM: a flag that every loop looks at, so that what was measured so far is saved.
 
+use crate::error::{Error, Result};
 use crate::output::note;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
@@ -62,4 +63,9 @@ pub fn flag() -> &'static AtomicBool {
 /// Whether a signal came.
 pub fn requested() -> bool {
     INTERRUPTED.load(Ordering::Relaxed)
+}
+
+/// An error, `what` was interrupted, if a signal came.
+pub fn check(what: impl Into<String>) -> Result<()> {
+    if requested() { Err(Error::interrupted(what)) } else { Ok(()) }
 }

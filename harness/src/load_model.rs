@@ -46,7 +46,6 @@ const CACHED_SEED: u64 = 1;
 
 /// A loaded model and who it is.
 pub struct Loaded {
-    /// The model.
     pub model: Model,
     /// For receipts.
     pub record: ModelRecord,

@@ -7,6 +7,7 @@ use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyl
 use receipt::figures::plain;
 use reports::Look;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::io::{ErrorKind, IsTerminal, Write};
 
 /// When to colour.
@@ -23,17 +24,10 @@ pub enum ColorChoice {
 /// Below this a table is no table any more; lines run over instead.
 const NARROWEST: usize = 30;
 
-/// How to write.
-pub struct Output {
-    choice: ColorChoice,
-}
+/// How to write: follows `--color`, NO_COLOR and whether stdout is a terminal.
+pub struct Output(pub ColorChoice);
 
 impl Output {
-    /// Follows `--color`, NO_COLOR and whether stdout is a terminal.
-    pub fn new(choice: ColorChoice) -> Self {
-        Self { choice }
-    }
-
     /// Whether stdout gets colours.
     pub fn color(&self) -> bool {
         self.colors(std::io::stdout().is_terminal())
@@ -49,7 +43,7 @@ impl Output {
 
     fn colors(&self, terminal: bool) -> bool {
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        match self.choice {
+        match self.0 {
             ColorChoice::Always => true,
             ColorChoice::Never => false,
             ColorChoice::Auto => terminal && !no_color,
@@ -65,6 +59,11 @@ impl Output {
     pub fn json(&self, value: &impl Serialize) -> Result<()> {
         let text = serde_json::to_string_pretty(value).map_err(|e| Error::failed(format!("cannot write JSON: {e}")))?;
         self.line(text)
+    }
+
+    /// Prints values as JSON, under the name that a list of them has.
+    pub fn listing<T: Serialize>(&self, name: &str, values: &[T]) -> Result<()> {
+        self.json(&BTreeMap::from([(name, values)]))
     }
 
     /// Writes generated text as it comes. A terminal gets it without control characters: whoever made the model chose

@@ -19,7 +19,6 @@ const PROBE: Duration = Duration::from_millis(200);
 pub struct Selection {
     /// As asked for: an id, or `auto`.
     pub requested: String,
-    /// The kernel.
     pub kernel: Kernel,
     /// Why, in one line.
     pub reason: String,

@@ -36,7 +36,6 @@ pub enum PrefillPolicy {
 /// Another kernel than the decoding one.
 #[derive(Clone, Copy, Debug)]
 pub struct PrefillPlan {
-    /// The kernel.
     pub kernel: Kernel,
     /// Smallest batch that goes to it.
     pub from_tokens: usize,

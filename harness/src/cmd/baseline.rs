@@ -8,7 +8,6 @@ use crate::scenario::Scenario;
 use crate::words;
 use clap::{Args, Subcommand};
 use receipt::figures::mib;
-use serde::Serialize;
 use std::path::PathBuf;
 
 /// `baseline ...`.
@@ -150,10 +149,6 @@ fn commit(baseline: &Baseline) -> String {
 }
 
 fn list(store: &Store, json: bool, out: &Output) -> Result<()> {
-    #[derive(Serialize)]
-    struct Listing {
-        baselines: Vec<Baseline>,
-    }
     let mut baselines = Vec::new();
     for (name, baseline) in store.all() {
         match baseline {
@@ -162,7 +157,7 @@ fn list(store: &Store, json: bool, out: &Output) -> Result<()> {
         }
     }
     if json {
-        return out.json(&Listing { baselines });
+        return out.listing("baselines", &baselines);
     }
     if baselines.is_empty() {
         return out

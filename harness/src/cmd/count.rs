@@ -1,23 +1,18 @@
 //! `count`: exact instruction counts of one call, beside what a static model and, with a clock, a stopwatch say about
 //! it.
 
-use crate::build_info;
-use crate::machine::MachineArgs;
-use crate::operation;
-
 use crate::count::{Call, Counted, Method, Model, StaticModel, count};
 use crate::error::{Error, Exit, Result};
-use crate::interrupt;
-use crate::machine::Machine;
+use crate::machine::{Machine, MachineArgs};
 use crate::measure::limits;
 use crate::measure::micro::alone::time_alone;
 use crate::output::{Output, note, table};
 use crate::progress::Progress;
 use crate::scenario::{Cell, Shape};
-use crate::words;
+use crate::{build_info, interrupt, operation, words};
 use clap::Args;
 use kernels::{Kernel, Operation};
-use receipt::{CountRecord, Residency};
+use receipt::{CountRecord, Residency, Unsupported};
 use serde::Serialize;
 
 /// `count`.
@@ -59,17 +54,11 @@ const MAX_TOKENS: usize = 1024;
 #[derive(Serialize)]
 struct Printed {
     counts: Vec<Row>,
+    /// Kernels that do not match the oracle, or whose worker died, hung or answered nonsense.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    failed: Vec<Failed>,
+    failed: Vec<Unsupported>,
     #[serde(skip_serializing_if = "Option::is_none")]
     static_model_skipped: Option<String>,
-}
-
-/// A kernel that could not be counted: it does not match the oracle, or its worker died, hung or answered nonsense.
-#[derive(Serialize)]
-struct Failed {
-    kernel: String,
-    reason: String,
 }
 
 #[derive(Serialize)]
@@ -115,17 +104,14 @@ pub fn run(args: &CountArgs, out: &Output) -> Result<()> {
     let progress = Progress::start("counting instructions", kernels.len() as u64);
     let (mut counts, mut failed) = (Vec::new(), Vec::new());
     for (done, kernel) in kernels.iter().enumerate() {
-        if interrupt::requested() {
-            return Err(Error::interrupted(format!("interrupted after counting {done} of {} kernels", kernels.len())));
-        }
-        progress.set(done as u64);
-        progress.say(format!("counting {}", kernel.id()));
+        interrupt::check(format!("interrupted after counting {done} of {} kernels", kernels.len()))?;
+        progress.step(done, format!("counting {}", kernel.id()));
         let Counted { record, static_model: answer } = match count(kernel, call, method, &model) {
             Ok(counted) => counted,
             // Not here at all, or stopped by the user.
             Err(error) if error.exit() != Exit::Failed => return Err(error),
             Err(error) => {
-                failed.push(Failed { kernel: kernel.id().into(), reason: error.to_string() });
+                failed.push(Unsupported { kernel: kernel.id().into(), reason: error.to_string() });
                 continue;
             }
         };
@@ -149,7 +135,7 @@ pub fn run(args: &CountArgs, out: &Output) -> Result<()> {
 }
 
 /// Exit 1 if a kernel could not be counted.
-fn verdict(failed: &[Failed]) -> Result<()> {
+fn verdict(failed: &[Unsupported]) -> Result<()> {
     let names: Vec<&str> = failed.iter().map(|f| f.kernel.as_str()).collect();
     if names.is_empty() { Ok(()) } else { Err(Error::failed(format!("not counted: {}", names.join(", ")))) }
 }
@@ -176,7 +162,7 @@ fn measured(kernel: &Kernel, call: Call, ghz: Option<f64>, machine: &Machine) ->
     Ok(Measured { ghz, ns_per_call, cycles_per_64_weights: ns_per_call * ghz * 64.0 / weights })
 }
 
-fn print(rows: &[Row], failed: &[Failed], out: &Output) -> Result<()> {
+fn print(rows: &[Row], failed: &[Unsupported], out: &Output) -> Result<()> {
     let Some(first) = rows.first().map(|r| &r.record) else {
         return if failed.is_empty() { out.line("no kernel that runs here has it") } else { print_failed(failed, out) };
     };
@@ -252,6 +238,6 @@ fn print(rows: &[Row], failed: &[Failed], out: &Output) -> Result<()> {
 }
 
 /// A row each of what could not be counted.
-fn print_failed(failed: &[Failed], out: &Output) -> Result<()> {
+fn print_failed(failed: &[Unsupported], out: &Output) -> Result<()> {
     failed.iter().try_for_each(|f| out.line(format!(" not counted: {}", f.reason)))
 }

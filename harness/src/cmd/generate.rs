@@ -2,7 +2,7 @@
 
 use crate::choose::decode_kernel::{Selection, select};
 use crate::choose::prefill_kernel::PrefillPolicy;
-use crate::choose::sparsity::skipping;
+use crate::choose::probe::skipping;
 use crate::error::{Error, Result};
 use crate::load_model::{Head, Loaded, load_if};
 use crate::machine::{Machine, MachineArgs, all_cpus};

@@ -1,15 +1,11 @@
 //! `limits`: what this machine can do at most, before any kernel is judged by it.
 
-use crate::build_info;
-use crate::machine::MachineArgs;
-
 use crate::error::Result;
-use crate::interrupt;
-use crate::machine::all_cpus;
-use crate::machine::host;
+use crate::machine::{MachineArgs, all_cpus, host};
 use crate::measure::limits::{self, Effort, Plan, thread_counts};
 use crate::output::{Output, table};
 use crate::progress::Progress;
+use crate::{build_info, interrupt};
 use clap::Args;
 use receipt::figures::bytes;
 use receipt::{Host, LastLevel, Limits, Settings, Spread};
@@ -83,10 +79,8 @@ fn text(host: &Host, limits: &Limits) -> String {
         &[2, 3, 4],
         limits.multiplies.iter().map(|m| {
             let (cycle, rate) = (range(&m.mac_per_cycle, 1), range(&m.gmac_s, 0));
-            let all = m
-                .teams
-                .last()
-                .map_or_else(|| "-".into(), |t| format!("{} ({} threads)", range(&t.gmac_s, 0), t.threads));
+            let all = m.teams.last().map(|t| format!("{} ({} threads)", range(&t.gmac_s, 0), t.threads));
+            let all = all.unwrap_or_else(|| "-".into());
             vec![m.id.clone(), m.instructions.clone(), cycle, rate, all, users(&m.id)]
         }),
     );

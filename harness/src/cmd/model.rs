@@ -138,9 +138,7 @@ fn check_goldens(spec: &str, args: &MachineArgs) -> Result<Option<Vec<KernelGold
         let mut decoder = bench.decoder(kernel, CodeTable::TERNARY)?.context(capacity).build()?;
         let mut goldens = Vec::new();
         for golden in &known.goldens {
-            if interrupt::requested() {
-                return Err(Error::interrupted("interrupted while checking known answers"));
-            }
+            interrupt::check("interrupted while checking known answers")?;
             goldens.push(check_golden(&mut decoder, golden, interrupt::flag())?);
         }
         all.push(KernelGoldens { kernel: kernel.id().into(), goldens });

@@ -1,7 +1,7 @@
 //! `perplexity`: nats a token over non-overlapping windows.
 
 use super::generate::{KernelUsed, ModelArgs, ModelUsed, prepare};
-use crate::choose::sparsity::skipping;
+use crate::choose::probe::skipping;
 use crate::error::{Error, Result};
 use crate::files::read_limited;
 use crate::interrupt;

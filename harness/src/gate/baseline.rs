@@ -25,13 +25,10 @@ const UNFINISHED: &str = ".unfinished-";
 /// All that is needed to run a build again and to check that it is the same program.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Baseline {
-    /// See [`VERSION`].
     pub version: u32,
-    /// Its name.
     pub name: String,
     /// When it was saved, RFC 3339, UTC.
     pub created: String,
-    /// What the program was built from.
     pub build: Build,
     /// CPU that it was saved on; shown, never compared.
     pub cpu: String,
@@ -41,15 +38,10 @@ pub struct Baseline {
     pub quick: bool,
     /// Kernels asked for; all when absent.
     pub kernels: Option<Vec<String>>,
-    /// Threads of each product.
     pub threads: usize,
-    /// Feature mask, if any.
     pub cpu_features: Option<String>,
-    /// Seed of data and order.
     pub seed: u64,
-    /// SHA-256 of the program.
     pub binary_sha256: String,
-    /// Its size.
     pub binary_bytes: u64,
     /// Its exact results; in each, `baseline` and `current` are the same value.
     pub computed: Vec<ExactCheck>,

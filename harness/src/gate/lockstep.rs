@@ -42,11 +42,9 @@ pub struct Plan<'a> {
     pub sides: &'a Sides<'a>,
     /// What the workers are told: the cells of this pair.
     pub job: &'a Job,
-    /// Number of this pair.
     pub number: usize,
     /// For each cell of the job its index in the record.
     pub index: &'a [usize],
-    /// When to look.
     pub rule: &'a Rule,
     /// After this deadline each pair gets the minimum number of rounds, so that a gate ends within minutes even on a
     /// noisy machine. Pairs in which only undecided comparisons are left are few and keep their rounds.

@@ -19,7 +19,6 @@ const SLICE: Duration = Duration::from_millis(200);
 pub struct Process {
     worker: Worker,
     control: Control,
-    /// What is prepared.
     cell: usize,
     /// What it was built from, and what it can do.
     pub ready: Ready,
@@ -83,19 +82,13 @@ impl Process {
             if let Some(spent) = self.control.spent(SLICE) {
                 return Ok(spent);
             }
-            if interrupt::requested() {
-                return Err(Error::interrupted("interrupted during the gate; what was measured is saved"));
-            }
+            interrupt::check("interrupted during the gate; what was measured is saved")?;
             let (ended, late) = (self.worker.has_ended(), start.elapsed() > patience);
             if ended || late {
                 self.worker.name(format!("run {calls} calls of {}", self.worker.cell_in_words(self.cell)));
             }
             if ended {
-                // It may have said why.
-                return Err(match self.worker.hear() {
-                    Ok(_) => self.worker.out_of_turn(),
-                    Err(error) => error,
-                });
+                return Err(self.worker.hear_no_answer());
             }
             if late {
                 return Err(self.worker.late(patience));

@@ -20,15 +20,12 @@ pub const LABELS: [&str; 3] = ["the baseline", "the current build", "the baselin
 pub struct Side {
     /// A copy that nothing else changes.
     pub program: Program,
-    /// SHA-256 of it.
     pub sha256: String,
 }
 
 /// A copy of a program.
 pub struct Kept {
-    /// Where the copy is.
     pub path: PathBuf,
-    /// SHA-256 of it.
     pub sha256: String,
     /// What the user called it, for errors.
     named: String,

@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 
 /// What can be gated against.
 pub enum Named {
-    /// A file.
     Program(PathBuf),
     /// A commit, which has to be built.
     Revision(Revision),
@@ -23,7 +22,6 @@ pub struct Revision {
     pub commit: String,
     /// The folder that all work trees of the repository share.
     pub common: PathBuf,
-    /// Git in this repository.
     pub git: Git,
 }
 

@@ -14,7 +14,6 @@ const LOCK: &str = "lock";
 
 /// A folder in the system's place for temporary files, removed when dropped.
 pub struct Scratch {
-    /// Where it is.
     pub path: PathBuf,
     _lock: File,
 }

@@ -22,9 +22,7 @@ pub struct Asked {
     pub full: bool,
     /// Kernels; all that both builds have and this CPU runs by default.
     pub kernels: Option<Vec<String>>,
-    /// Threads and features of the workers.
     pub machine: Machine,
-    /// Seed of data and order.
     pub seed: u64,
     /// Smallest slowdown that matters.
     pub delta: f64,
@@ -36,11 +34,9 @@ pub struct Asked {
 
 /// The two builds, and where their processes may write.
 pub struct Sides<'a> {
-    /// The build measured against.
     pub baseline: Side,
     /// The commit that it was built from, if the gate built it.
     pub commit: Option<String>,
-    /// The build that is judged.
     pub current: Side,
     /// For control blocks and copies of the programs.
     pub folder: &'a Path,
@@ -59,7 +55,6 @@ impl Sides<'_> {
 
 /// A process of a pair that failed at what it was asked for.
 pub struct Failed {
-    /// Which.
     pub column: usize,
     /// Its error names the request.
     pub error: Error,

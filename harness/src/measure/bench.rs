@@ -19,9 +19,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub struct Bench<'a> {
     /// The model and what is known of it.
     pub loaded: &'a Loaded,
-    /// Threads and features.
     pub machine: &'a Machine,
-    /// Format of the output head.
     pub head: HeadFormat,
     /// Set to stop between texts, windows and turns.
     pub stop: &'a AtomicBool,

@@ -55,7 +55,6 @@ pub fn id(kernel: &Kernel, sparse: bool) -> String {
 /// One column.
 #[derive(Clone, Copy)]
 pub struct Column<'a> {
-    /// What it runs.
     pub kernel: Kernel,
     /// What it generated undisturbed, and must generate here.
     pub ids: &'a [u32],
@@ -82,15 +81,11 @@ struct Player<'a, 'm> {
 
 /// What all columns do.
 pub struct Plan<'a> {
-    /// Prompt ids.
     pub prompt: &'a [u32],
     /// Texts.
     pub generations: usize,
-    /// Threads of each decoder.
     pub threads: usize,
-    /// Comparisons of the run.
     pub comparisons: usize,
-    /// Seed of the order.
     pub seed: u64,
     /// Set to stop between turns.
     pub interrupted: &'a AtomicBool,

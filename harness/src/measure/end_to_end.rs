@@ -4,10 +4,9 @@
 use super::bench::{Bench, room};
 use super::blocks;
 use super::blocks::Column;
-use super::clock::ThreadUsage;
 use super::generation::{as_round, check_golden, first_ids, greedy, same_ids, summarize};
 use super::records;
-use super::rounds::orders;
+use super::rounds::{ThreadUsage, orders};
 use crate::choose::decode_kernel;
 use crate::choose::prefill_kernel::{PrefillPlan, PrefillPolicy};
 use crate::error::{Error, Result};
@@ -39,7 +38,6 @@ pub fn fits(asked: &scenario::Generate, opened: &Opened) -> Result<()> {
 pub struct Plan<'a> {
     /// Prompt, length and rounds.
     pub asked: &'a scenario::Generate,
-    /// Who generates it.
     pub kernels: &'a [Kernel],
     /// Answers to check, always with the f16 head, which they were made with.
     pub goldens: &'a [Golden],
@@ -49,16 +47,13 @@ pub struct Plan<'a> {
     pub prefill: &'a PrefillPolicy,
     /// Whether the fastest exact kernel generates it without zero gates too.
     pub sparsity: Sparsity,
-    /// Seed of the order.
     pub seed: u64,
-    /// Comparisons of the whole run.
     pub comparisons: usize,
 }
 
 /// A kernel and what it did so far.
 struct Player<'m> {
     kernel: Kernel,
-    /// Whether it skips the zeros of the gate.
     sparse: bool,
     plan: Option<PrefillPlan>,
     decision: Option<PrefillRecord>,

@@ -1,7 +1,7 @@
 //! Generated texts as records.
 
-use super::clock::ThreadUsage;
 use super::records;
+use super::rounds::ThreadUsage;
 use crate::error::{Error, Result};
 use crate::operation;
 use kernels::Kernel;

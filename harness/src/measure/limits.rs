@@ -42,11 +42,9 @@ pub struct Plan<'a> {
     pub threads: Vec<usize>,
     /// Data and unified caches of a core by level, as in the receipt's host.
     pub caches_bytes: &'a [u64],
-    /// Memory of the machine, if known.
     pub memory_bytes: Option<u64>,
     /// Sizes of operands to measure besides one for each level.
     pub operand_bytes: Vec<u64>,
-    /// Time to spend.
     pub effort: Effort,
     /// Set to stop between points.
     pub interrupted: &'a AtomicBool,

@@ -1,6 +1,5 @@
 //! Interleaved rounds in randomised balanced order: every entry once a round, every position equally often.
 
-use super::clock::ThreadUsage;
 use kernels::random::SplitMix64;
 use receipt::Round;
 use std::convert::Infallible;
@@ -14,8 +13,43 @@ pub struct Spent {
     pub ns: u64,
     /// CPU time of the thread that took the turn.
     pub cpu_ns: u64,
-    /// Its involuntary context switches.
     pub involuntary_switches: u32,
+}
+
+/// CPU time and involuntary context switches of this thread since it started.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ThreadUsage {
+    /// CPU time in nanoseconds.
+    pub cpu_ns: u64,
+    /// Times the scheduler took the CPU away.
+    pub involuntary_switches: u64,
+}
+
+impl ThreadUsage {
+    /// Now. Zero where the system does not say.
+    #[cfg(target_os = "linux")]
+    pub fn now() -> Self {
+        use nix::sys::resource::{UsageWho, getrusage};
+        use nix::time::{ClockId, clock_gettime};
+        let cpu_ns = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)
+            .map_or(0, |t| t.tv_sec() as u64 * 1_000_000_000 + t.tv_nsec() as u64);
+        let switches = getrusage(UsageWho::RUSAGE_THREAD).map_or(0, |u| u.involuntary_context_switches() as u64);
+        Self { cpu_ns, involuntary_switches: switches }
+    }
+
+    /// Now. Zero where the system does not say.
+    #[cfg(not(target_os = "linux"))]
+    pub fn now() -> Self {
+        Self::default()
+    }
+
+    /// What was spent since `earlier`.
+    pub fn since(self, earlier: Self) -> Self {
+        Self {
+            cpu_ns: self.cpu_ns.saturating_sub(earlier.cpu_ns),
+            involuntary_switches: self.involuntary_switches.saturating_sub(earlier.involuntary_switches),
+        }
+    }
 }
 
 /// Times a turn of the calling thread.
@@ -109,9 +143,7 @@ pub fn calibrate(entries: &mut [Epoch<'_>], target_ns: f64) -> u32 {
 pub struct Series {
     /// Calls an epoch.
     pub calls: u32,
-    /// Most rounds.
     pub most: usize,
-    /// Seed of the orders.
     pub seed: u64,
 }
 

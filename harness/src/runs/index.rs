@@ -1,7 +1,7 @@
 //! All runs below a folder on one page. Receipts are read one after the other and only what the page shows is kept, so
 //! that hundreds of them fit.
 
-use super::links::relative_link;
+use super::comparison::relative_link;
 use super::scan;
 use crate::error::{Error, Result};
 use crate::files::write_atomic;

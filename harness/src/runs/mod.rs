@@ -3,7 +3,6 @@
 mod comparison;
 mod folder;
 mod index;
-mod links;
 mod new_receipt;
 mod scan;
 mod write;

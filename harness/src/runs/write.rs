@@ -9,9 +9,7 @@ use std::path::{Path, PathBuf};
 /// Where the parts of a report were written.
 #[derive(Clone, Debug)]
 pub struct ReportPaths {
-    /// The page.
     pub html: PathBuf,
-    /// The figures.
     pub csv: PathBuf,
     /// The charts that the receipt had data for.
     pub charts: Vec<PathBuf>,

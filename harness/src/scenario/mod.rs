@@ -1,10 +1,8 @@
 //! Scenarios: what to measure, as TOML with a paragraph on how to read the result. The standard ones are built in.
 
-mod l2;
 mod shape;
 
-pub use l2::L2;
-pub use shape::{Product, Shape, parse_batch, parse_residency};
+pub use shape::{L2, Product, Shape, parse_batch, parse_residency};
 
 use crate::error::{Error, Result};
 use crate::files::read_limited;
@@ -31,7 +29,6 @@ pub static BUILTIN: [(&str, &str); 5] = [
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scenario {
-    /// Name.
     pub name: String,
     /// One sentence.
     pub summary: String,
@@ -41,11 +38,8 @@ pub struct Scenario {
     kernels: Option<Vec<Spanned<String>>>,
     /// `builtin`, `synth:SHAPE[?live=SHARE]` or a path.
     pub model: Option<String>,
-    /// Microbenchmarks.
     pub micro: Option<Micro>,
-    /// Generation with every kernel.
     pub generate: Option<Generate>,
-    /// Perplexity with every kernel.
     pub perplexity: Option<Perplexity>,
     #[serde(skip)]
     sha256: String,
@@ -98,11 +92,8 @@ fn residencies<'de, D: Deserializer<'de>>(toml: D) -> std::result::Result<Vec<Re
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Generate {
-    /// Prompt.
     pub prompt: String,
-    /// Most tokens.
     pub max_tokens: usize,
-    /// Interleaved rounds.
     pub rounds: usize,
     /// Limit on each generation in seconds.
     pub timeout_s: Option<f64>,
@@ -115,7 +106,6 @@ pub struct Generate {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Perplexity {
-    /// Windows to score.
     pub windows: usize,
     /// Tokens a window.
     pub window: usize,
@@ -134,13 +124,10 @@ pub const MAX_ROUNDS: usize = 10_000;
 /// A matrix to measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cell {
-    /// What is measured.
     pub op: Operation,
-    /// Rows and columns.
     pub shape: Shape,
     /// Tokens of a batch; 1 but for `gemm`.
     pub tokens: usize,
-    /// Where the weights are.
     pub residency: Residency,
 }
 

@@ -35,12 +35,9 @@ const LEAVE: u32 = 2;
 pub enum Order {
     /// Run an entry's epoch of so many calls.
     Run {
-        /// Entry of the cell.
         entry: u32,
-        /// Calls.
         calls: u32,
     },
-    /// Leave the cell.
     Leave,
 }
 

@@ -13,9 +13,7 @@ use std::process::{Child, Command, Stdio};
 /// A program that has workers.
 #[derive(Clone, Debug)]
 pub struct Program {
-    /// The executable.
     pub path: PathBuf,
-    /// How it is spoken to.
     pub speech: Speech,
 }
 

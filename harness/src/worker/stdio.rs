@@ -4,7 +4,7 @@
 use super::channel::{Channel, Stream};
 use nix::unistd::{dup, dup2_stdin, dup2_stdout};
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io;
 use std::net::Shutdown;
 use std::thread::JoinHandle;
 
@@ -17,24 +17,12 @@ pub fn take() -> io::Result<(Channel, JoinHandle<()>)> {
     let (ours, theirs) = Stream::pair()?;
     let other_end = theirs.try_clone()?;
     std::thread::Builder::new().name("requests".into()).spawn(move || {
-        copy(requests, &other_end);
+        let _ = io::copy(&mut &requests, &mut &other_end);
         // No more will come: the worker hears it as the end of its parent.
         let _ = other_end.shutdown(Shutdown::Write);
     })?;
-    let answers = std::thread::Builder::new().name("answers".into()).spawn(move || copy(theirs, answers))?;
+    let answers = std::thread::Builder::new().name("answers".into()).spawn(move || {
+        let _ = io::copy(&mut &theirs, &mut &answers);
+    })?;
     Ok((Channel::new(ours)?, answers))
-}
-
-/// As they come, until either side has closed.
-fn copy(mut from: impl Read, mut to: impl Write) {
-    let mut buffer = [0; 1 << 14];
-    loop {
-        match from.read(&mut buffer) {
-            Ok(0) => return,
-            Ok(n) if to.write_all(&buffer[..n]).is_err() => return,
-            Ok(_) => {}
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(_) => return,
-        }
-    }
 }

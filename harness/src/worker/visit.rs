@@ -13,9 +13,7 @@ const PATIENCE: Duration = Duration::from_millis(500);
 
 /// A cell from its preparation to the order to leave it.
 pub struct Visit<'a> {
-    /// What was asked for.
     pub cell: &'a JobCell,
-    /// Its kernel.
     pub kernel: Kernel,
     /// Whether the output is compared with the oracle's.
     pub oracle: bool,

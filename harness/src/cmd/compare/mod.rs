@@ -2,21 +2,16 @@
 //! the report.
 
 mod args;
-mod counts;
 mod finish;
-mod generation;
-mod heads;
-mod limits;
-mod perplexity;
+mod parts;
 mod plan;
 mod products;
 mod run;
-mod verify;
 
 pub use args::{CompareArgs, MicroArgs};
 
 use crate::choose::prefill_kernel::PrefillPolicy;
-use crate::choose::sparsity::skipping;
+use crate::choose::probe::skipping;
 use crate::error::{Error, Result};
 use crate::output::Output;
 use crate::scenario::Scenario;
@@ -55,16 +50,10 @@ pub fn run_micro(args: &MicroArgs, out: &Output) -> Result<()> {
 fn measure(args: &MeasureArgs, scenario: Scenario, texts: Texts, out: &Output) -> Result<()> {
     let plan = Plan::new(args, scenario, texts)?;
     let (mut folder, mut receipt) = plan.begin(args)?;
-    let loaded = match plan.load(&mut folder, &receipt) {
-        Ok(loaded) => loaded,
-        Err(error) => {
-            folder.abandon();
-            return Err(error);
-        }
-    };
+    let loaded = plan.load(&mut folder, &receipt).inspect_err(|_| folder.abandon())?;
     receipt.model = loaded.as_ref().map(|loaded| loaded.record.clone());
     let mut run = Run::new(&plan, loaded.as_ref(), folder, receipt);
-    let outcome = parts(&mut run);
+    let outcome = all_parts(&mut run);
     let unstable = finish::finish(run, outcome, args, out)?;
     match unstable {
         Some(what) if plan.strict => Err(Error::verdict(
@@ -75,13 +64,12 @@ fn measure(args: &MeasureArgs, scenario: Scenario, texts: Texts, out: &Output) -
     }
 }
 
-/// Each part does what its section of the scenario asks for, or nothing.
-fn parts(run: &mut Run<'_>) -> Result<()> {
-    verify::part(run)?;
-    limits::part(run)?;
+fn all_parts(run: &mut Run<'_>) -> Result<()> {
+    parts::verify(run)?;
+    parts::limits(run)?;
     products::part(run)?;
-    counts::part(run)?;
-    heads::part(run)?;
-    generation::part(run)?;
-    perplexity::part(run)
+    parts::counts(run)?;
+    parts::heads(run)?;
+    parts::generation(run)?;
+    parts::perplexity(run)
 }

@@ -18,7 +18,6 @@ use std::collections::HashSet;
 
 /// How texts are generated and scored.
 pub struct Texts {
-    /// Format of the output head.
     pub head: HeadFormat,
     /// Whether zero gates are skipped in a row of their own.
     pub sparsity: Sparsity,

@@ -1,7 +1,7 @@
 //! Microbenchmarks: every cell of the scenario, the kernels of each family in turn.
 
 use super::run::Run;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::measure::micro::Plan;
 use crate::measure::{last_level, micro};
 use crate::progress::Progress;
@@ -50,9 +50,7 @@ pub fn part(run: &mut Run<'_>) -> Result<()> {
     let mut measured: Vec<Measured<'_>> = Vec::new();
     for cell in cells {
         for (family, kernels) in Family::ALL.iter().zip(&families) {
-            if interrupt::requested() {
-                return Err(Error::interrupted("interrupted during the microbenchmarks"));
-            }
+            interrupt::check("interrupted during the microbenchmarks")?;
             let (op, m, k) = (cell.op, cell.shape.m, cell.shape.k);
             progress.say(format!("{op} {m}x{k} {} {}", family.name(), titles::residency(cell.residency)));
             let start = Instant::now();

@@ -1,7 +1,6 @@
 //! Exact before fast: every kernel's result on the operands that are about to be timed, against the oracle.
 
-use super::operands::Operands;
-use super::refused::refused;
+use super::operands::{Operands, refused};
 use crate::error::{Error, Result};
 use crate::scenario::Cell;
 use kernels::conformance::{self, Expected, Mismatch, compare};
@@ -12,11 +11,9 @@ use model::hash::sha256_hex;
 /// What one kernel's output was, and how far from the oracle's.
 #[derive(Clone, Debug)]
 pub struct Checked {
-    /// SHA-256 of the output's bytes.
     pub output_sha256: String,
     /// What it was compared with.
     pub oracle: &'static str,
-    /// Largest absolute difference.
     pub max_abs_error: f64,
 }
 

@@ -4,7 +4,6 @@ pub mod alone;
 pub mod check;
 pub mod epochs;
 pub mod operands;
-mod refused;
 
 use super::rounds::{self, Series};
 use crate::error::Result;
@@ -26,11 +25,8 @@ pub struct Plan<'a> {
     pub rule: Rule,
     /// Target length of an epoch.
     pub epoch_ns: f64,
-    /// Seed of data and order.
     pub seed: u64,
-    /// Size of the last-level cache in bytes.
     pub last_level_cache_bytes: u64,
-    /// Features that everything around the kernels may use.
     pub features: CpuFeatures,
     /// Set to stop between rounds.
     pub interrupted: &'a AtomicBool,

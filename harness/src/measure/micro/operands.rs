@@ -1,13 +1,12 @@
 //! What the kernels of a cell are given: the same codes in each packing, as many copies as residency asks for, and
 //! activations.
 
-use super::refused::refused;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::scenario::Cell;
 use kernels::parallel::Team;
 use kernels::random::SplitMix64;
 use kernels::{
-    Codes, CpuFeatures, F32Ops, FloatActivations, Kernel, Layout, LinearInput, Operation, PackedWeights,
+    Codes, CpuFeatures, F32Ops, FloatActivations, Kernel, KernelError, Layout, LinearInput, Operation, PackedWeights,
     QuantizedActivations,
 };
 use receipt::Residency;
@@ -84,6 +83,11 @@ impl Operands {
     pub fn quantized(&self) -> &[QuantizedActivations] {
         &self.input.quantized
     }
+}
+
+/// The error of a kernel that refuses what it was given.
+pub fn refused(cell: Cell, kernel: &Kernel, error: &KernelError) -> Error {
+    Error::failed(format!("{} {}x{} with {}: {error}", cell.op, cell.shape.m, cell.shape.k, kernel.id()))
 }
 
 fn pack(cell: Cell, kernel: &Kernel, codes: &[u8]) -> Result<PackedWeights> {
