@@ -12,7 +12,7 @@ use crate::scenario::{Cell, Shape};
 use crate::{build_info, interrupt, operation, words};
 use clap::Args;
 use kernels::{Kernel, Operation};
-use receipt::{CountRecord, Residency, Unsupported};
+use receipt::{CountRecord, Mix, Residency, Unsupported};
 use serde::Serialize;
 
 /// `count`.
@@ -52,11 +52,11 @@ const MAX_TOKENS: usize = 1024;
 
 /// What `count --json` prints.
 #[derive(Serialize)]
-struct Printed {
-    counts: Vec<Row>,
+struct Printed<'a> {
+    counts: &'a [Row],
     /// Kernels that do not match the oracle, or whose worker died, hung or answered nonsense.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    failed: Vec<Unsupported>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    failed: &'a [Unsupported],
     #[serde(skip_serializing_if = "Option::is_none")]
     static_model_skipped: Option<String>,
 }
@@ -124,18 +124,13 @@ pub fn run(args: &CountArgs, out: &Output) -> Result<()> {
         counts.push(Row { record, static_model, static_model_reason, measured });
     }
     drop(progress);
-    let verdict = verdict(&failed);
     if args.json {
-        out.json(&Printed { counts, failed, static_model_skipped: model.absent().map(str::to_owned) })?;
-        return verdict;
+        let static_model_skipped = model.absent().map(str::to_owned);
+        out.json(&Printed { counts: &counts, failed: &failed, static_model_skipped })?;
+    } else {
+        print(&counts, &failed, out)?;
+        model.absent().into_iter().for_each(note);
     }
-    print(&counts, &failed, out)?;
-    model.absent().into_iter().for_each(note);
-    verdict
-}
-
-/// Exit 1 if a kernel could not be counted.
-fn verdict(failed: &[Unsupported]) -> Result<()> {
     let names: Vec<&str> = failed.iter().map(|f| f.kernel.as_str()).collect();
     if names.is_empty() { Ok(()) } else { Err(Error::failed(format!("not counted: {}", names.join(", ")))) }
 }
@@ -168,43 +163,28 @@ fn print(rows: &[Row], failed: &[Unsupported], out: &Output) -> Result<()> {
     };
     let tokens = if first.tokens == 1 { String::new() } else { format!(", {} tokens", first.tokens) };
     out.line(format!("{} {}x{}{tokens}, instructions of one call, for each 64 weights", first.op, first.m, first.k))?;
-    let header = [
-        "kernel",
-        "instructions",
-        "all",
-        "vector",
-        "reads",
-        "mul/add",
-        "shuffle",
-        "shift",
-        "logic",
-        "arith.",
-        "convert",
-        "moves",
-        "scalar",
-        "branch",
-        "bytes read",
+    type Column = (&'static str, fn(&Mix<f64>) -> f64);
+    let columns: [Column; 13] = [
+        ("all", |mix| mix.instructions),
+        ("vector", Mix::vector),
+        ("reads", |mix| mix.memory.reads),
+        ("mul/add", |mix| mix.classes.multiply_add),
+        ("shuffle", |mix| mix.classes.shuffle),
+        ("shift", |mix| mix.classes.shift),
+        ("logic", |mix| mix.classes.logic),
+        ("arith.", |mix| mix.classes.arithmetic),
+        ("convert", |mix| mix.classes.convert),
+        ("moves", |mix| mix.classes.register_move),
+        ("scalar", |mix| mix.classes.scalar),
+        ("branch", |mix| mix.classes.branch),
+        ("bytes read", |mix| mix.memory.bytes_loaded),
     ];
+    let header: Vec<&str> = ["kernel", "instructions"].into_iter().chain(columns.map(|(name, _)| name)).collect();
     let right: Vec<usize> = (1..header.len()).collect();
     let figure = |x: f64| if x == 0.0 { "0".into() } else { format!("{x:.2}") };
     let cells = rows.iter().map(|Row { record: r, .. }| {
-        let (all, c) = (&r.per_64_weights, &r.per_64_weights.classes);
-        let figures = [
-            all.instructions,
-            all.vector(),
-            all.memory.reads,
-            c.multiply_add,
-            c.shuffle,
-            c.shift,
-            c.logic,
-            c.arithmetic,
-            c.convert,
-            c.register_move,
-            c.scalar,
-            c.branch,
-            all.memory.bytes_loaded,
-        ];
-        [r.kernel.clone(), r.total.instructions.to_string()].into_iter().chain(figures.map(figure)).collect()
+        let figures = columns.map(|(_, share)| figure(share(&r.per_64_weights)));
+        [r.kernel.clone(), r.total.instructions.to_string()].into_iter().chain(figures).collect()
     });
     out.line(table(&header, &right, cells))?;
     print_failed(failed, out)?;
@@ -214,9 +194,7 @@ fn print(rows: &[Row], failed: &[Unsupported], out: &Output) -> Result<()> {
     let right: Vec<usize> = (1..9).collect();
     let loops = rows.iter().map(|Row { record: r, static_model, static_model_reason, measured }| {
         let measured = measured.map_or_else(|| "--ghz".into(), |m| figure(m.cycles_per_64_weights));
-        let Some(hot) = &r.hot_loop else {
-            return [&r.kernel[..], "none"].map(str::to_owned).into();
-        };
+        let Some(hot) = &r.hot_loop else { return vec![r.kernel.clone(), "none".into()] };
         let model = static_model.as_ref();
         let cycles = |f: fn(&StaticModel) -> f64| model.map_or_else(|| "n/a".into(), |m| figure(f(m)));
         let named =

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::files::read_limited;
 use crate::interrupt;
 use crate::measure::bench::Bench;
-use crate::measure::records;
+use crate::measure::{head, records};
 use crate::output::{Output, note};
 use crate::progress::Progress;
 use clap::{Args, ValueEnum};
@@ -77,14 +77,12 @@ pub fn run(args: &PerplexityArgs, out: &Output) -> Result<()> {
     let (name, text) = match &args.text {
         Some(path) => {
             let text = read_limited(path, "a text", 1 << 30)?;
+            let name = path.display().to_string();
             let text = String::from_utf8(text).map_err(|e| {
                 let at = e.utf8_error().valid_up_to();
-                Error::input(format!(
-                    "{}: not UTF-8 text (first bad byte at {at}); convert it to UTF-8",
-                    path.display()
-                ))
+                Error::input(format!("{name}: not UTF-8 text (first bad byte at {at}); convert it to UTF-8"))
             })?;
-            (path.display().to_string(), text)
+            (name, text)
         }
         None => ("builtin held-out text".to_owned(), builtin::held_out_text().to_owned()),
     };
@@ -93,8 +91,9 @@ pub fn run(args: &PerplexityArgs, out: &Output) -> Result<()> {
     if args.lut == Lut::Seed && model_args.kernel == "auto" {
         let machine = model_args.machine.check(crate::machine::all_cpus())?;
         let stages = machine.kernels(None)?;
-        let stage = stages.iter().rfind(|k| k.descriptor().family() == Family::W2A32);
-        model_args.kernel = stage.map(|k| k.id().to_owned()).unwrap_or(model_args.kernel);
+        if let Some(stage) = stages.iter().rfind(|k| k.descriptor().family() == Family::W2A32) {
+            model_args.kernel = stage.id().to_owned();
+        }
     }
     if let (Lut::Seed, Some(d)) = (args.lut, kernels::registry::find(&model_args.kernel))
         && d.family() != Family::W2A32
@@ -137,13 +136,13 @@ pub fn run(args: &PerplexityArgs, out: &Output) -> Result<()> {
     let progress = Progress::start(format!("scoring {} tokens with {}", tokens.len(), selection.kernel.id()), 100);
     let step = |done: usize, total: usize| progress.set((done * 100 / total.max(1)) as u64);
     let scored = Text { tokens: &tokens, window: args.window, max_windows: windows };
-    let (result, effect) = if bench.head == HeadFormat::F16 {
+    let (result, head_effect) = if bench.head == HeadFormat::F16 {
         (score(&mut decoder, scored, bench.stop, step)?, None)
     } else {
         let heads = [bench.head_as(HeadFormat::F16)?, bench.head_as(bench.head)?];
         let scores = score_heads(&mut decoder, &heads, scored, bench.stop, step)?;
         let (f16, own) = ((&*heads[0], scores[0]), (&*heads[1], scores[1]));
-        (scores[1], Some(crate::measure::head::effect(f16, own, args.window, "same text")))
+        (scores[1], Some(head::effect(f16, own, args.window, "same text")))
     };
     drop(progress);
     let report = Report {
@@ -156,7 +155,7 @@ pub fn run(args: &PerplexityArgs, out: &Output) -> Result<()> {
         threads: machine.threads,
         kernel: (&selection).into(),
         head: decoder.head().id().into(),
-        head_effect: effect,
+        head_effect,
         model: (&loaded).into(),
     };
     // With the seed's table a high perplexity is expected and needs no warning.
@@ -177,8 +176,5 @@ pub fn run(args: &PerplexityArgs, out: &Output) -> Result<()> {
         report.head,
         report.lut
     ))?;
-    match &report.head_effect {
-        Some(effect) => out.line(format!("the head alone: {}", effect.says())),
-        None => Ok(()),
-    }
+    report.head_effect.map_or(Ok(()), |effect| out.line(format!("the head alone: {}", effect.says())))
 }

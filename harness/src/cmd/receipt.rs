@@ -3,8 +3,7 @@
 use crate::error::Result;
 use crate::files::write_named;
 use crate::output::{Output, note};
-use crate::receipt_file;
-use crate::receipt_file::recheck;
+use crate::receipt_file::{self, recheck};
 use crate::words;
 use clap::Subcommand;
 use clap::builder::{PossibleValue, TypedValueParser};
@@ -76,25 +75,19 @@ fn verify(path: &Path, json: bool, out: &Output) -> Result<()> {
     if json {
         out.json(&found)?;
     } else {
-        for problem in &found.problems {
-            out.line(problem.line())?;
-        }
-        for text in &found.notes {
-            note(format!("note: {text}"));
-        }
+        found.problems.iter().try_for_each(|problem| out.line(problem.line()))?;
+        found.notes.iter().for_each(|text| note(format!("note: {text}")));
     }
     if let Some(first) = found.problems.first() {
         return Err(refusal(&found.receipt.display().to_string(), first, found.problems.len()).into());
     }
     if !json {
-        let (file, values) = (found.receipt.display(), found.values_with_digest);
-        let digests = match values {
+        let digests = match found.values_with_digest {
             0 => String::new(),
             values => format!("{} values match their digests, and ", integer(values)),
         };
-        out.line(format!(
-            "ok: {file}: {digests}every summary and verdict recomputed from the raw rounds is identical"
-        ))?;
+        let (file, what) = (found.receipt.display(), "every summary and verdict recomputed from the raw rounds");
+        out.line(format!("ok: {file}: {digests}{what} is identical"))?;
     }
     Ok(())
 }

@@ -64,8 +64,8 @@ impl Plan<'_> {
         let mut trio = Trio::start(self.sides, self.job)?;
         for (at, (job_cell, &i)) in self.job.cells.iter().zip(self.index).enumerate() {
             progress(job_cell);
-            match self.cell(&mut trio, at, &mut cells[i], |hashes| outputs(i, job_cell, hashes))? {
-                Ok(()) => {}
+            match self.cell(&mut trio, at, &mut cells[i]) {
+                Ok(hashes) => outputs(i, job_cell, hashes)?,
                 Err(failed) if failed.error.is_interrupt() => return Err(failed.error),
                 Err(failed) => {
                     let by = if failed.column == CURRENT { Broken::Current } else { Broken::Baseline };
@@ -80,30 +80,18 @@ impl Plan<'_> {
         Ok(())
     }
 
-    /// One comparison. The outer error ends the gate, the inner one this cell.
-    fn cell(
-        &self,
-        trio: &mut Trio,
-        at: usize,
-        cell: &mut GateCell,
-        outputs: impl FnOnce([String; 2]) -> Result<()>,
-    ) -> Result<std::result::Result<(), Failed>> {
-        let measured = (|| {
-            let hashes = trio.prepare(at, self.number == 0)?;
-            if cell.calls_per_epoch == 0 {
-                let calls = calibrate(&mut trio.0[BASELINE], limits(&self.job.cells[at]), self.job.threads);
-                cell.calls_per_epoch = calls.map_err(|error| Failed { column: BASELINE, error })?;
-            }
-            let rounds = self.rounds(trio, &self.job.cells[at], cell.calls_per_epoch, self.index[at])?;
-            trio.0.iter().for_each(Process::leave);
-            Ok((hashes, rounds))
-        })();
-        let (hashes, rounds) = match measured {
-            Ok(measured) => measured,
-            Err(failed) => return Ok(Err(failed)),
-        };
+    /// One comparison. Returns the hashes of the baseline's and the current output.
+    fn cell(&self, trio: &mut Trio, at: usize, cell: &mut GateCell) -> std::result::Result<[String; 2], Failed> {
+        let hashes = trio.prepare(at, self.number == 0)?;
+        let job_cell = &self.job.cells[at];
+        if cell.calls_per_epoch == 0 {
+            let calls = calibrate(&mut trio.0[BASELINE], limits(job_cell), self.job.threads);
+            cell.calls_per_epoch = calls.map_err(|error| Failed { column: BASELINE, error })?;
+        }
+        let rounds = self.rounds(trio, job_cell, cell.calls_per_epoch, self.index[at])?;
+        trio.0.iter().for_each(Process::leave);
         cell.pairs.push(GatePair { pair: self.number, cpu: self.job.cpu, rounds });
-        outputs(hashes).map(Ok)
+        Ok(hashes)
     }
 
     /// The rounds of one comparison in this pair; `i` is its index in the record.

@@ -11,10 +11,10 @@ use crate::build_info::build;
 use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::progress::Progress;
-use crate::worker::protocol::{JobCell, Offer};
+use crate::worker::protocol::JobCell;
 use receipt::judge::gate::{INSTRUCTIONS, judged, summarize};
 use receipt::judge::sequential::PAIR_LOOKS;
-use receipt::{ExactCheck, GateCell, GateRecord, GateSide, Outcome, Rule};
+use receipt::{GateCell, GateRecord, GateSide, Outcome, Rule};
 use std::time::{Duration, Instant};
 
 /// After this long each process pair gets the minimum number of rounds.
@@ -44,7 +44,8 @@ pub fn run(
     let no_more_rounds_from = Instant::now() + PATIENCE;
     let cpus = asked.machine.cpus_for_pairs();
     let rule = record.rule.clone();
-    let mut outputs = Outputs { kernels: &kernels, stored: &asked.stored, first: vec![None; all.len()] };
+    // What the first process pair computed, to which later ones are held.
+    let mut first: Vec<Option<[String; 2]>> = vec![None; all.len()];
     for number in 0..rule.most() {
         let index: Vec<usize> = (0..all.len()).filter(|&i| !stands(&rule, &record.cells[i])).collect();
         if index.is_empty() {
@@ -53,12 +54,20 @@ pub fn run(
         job.cpu = cpus.get(number % cpus.len().max(1)).copied();
         // Only what is open: a worker makes operands for all cells of its job.
         job.cells = index.iter().map(|&i| all[i].clone()).collect();
-        let result = pair(
-            &Plan { sides, job: &job, number, index: &index, rule: &rule, no_more_rounds_from },
-            &mut record,
-            &mut outputs,
-            progress,
-        );
+        let plan = Plan { sides, job: &job, number, index: &index, rule: &rule, no_more_rounds_from };
+        let GateRecord { cells, checks, .. } = &mut record;
+        let computed = |i: usize, cell: &JobCell, hashes: [String; 2]| {
+            if let Some(before) = &first[i] {
+                return exact::same_as_before(cell, before, &hashes);
+            }
+            let exact = kernels.iter().any(|k| k.id == cell.kernel && k.exact);
+            checks.extend(exact::output(cell, exact, &hashes, &asked.stored));
+            first[i] = Some(hashes);
+            Ok(())
+        };
+        let undecided = if number + 1 > PAIR_LOOKS[0] { ", undecided only" } else { "" };
+        let say = |cell: &JobCell| progress.say(format!("gate: pair {}{undecided}, {cell}", number + 1));
+        let result = plan.pair(cells, computed, say);
         if interrupt::requested() || result.is_err() {
             // Drop this pair from all cells: it was not measured in every one.
             record.cells.iter_mut().for_each(|c| c.pairs.retain(|p| p.pair != number || result.is_ok()));
@@ -100,30 +109,4 @@ fn begin(asked: &Asked, sides: &Sides<'_>) -> GateRecord {
 /// Whether a comparison needs no more pairs.
 fn stands(rule: &Rule, cell: &GateCell) -> bool {
     cell.broken.is_some() || (rule.looks.contains(&cell.pairs.len()) && judged(rule, cell).1)
-}
-
-/// What the first process pair computed, to which later ones are held.
-struct Outputs<'a> {
-    kernels: &'a [Offer],
-    stored: &'a [ExactCheck],
-    first: Vec<Option<[String; 2]>>,
-}
-
-/// One process pair: its rounds go to the cells, and what it computed to the checks.
-fn pair(plan: &Plan<'_>, record: &mut GateRecord, outputs: &mut Outputs<'_>, progress: &Progress) -> Result<()> {
-    let GateRecord { cells, checks, .. } = record;
-    let computed = |i: usize, cell: &JobCell, hashes: [String; 2]| match &outputs.first[i] {
-        Some(before) => exact::same_as_before(cell, before, &hashes),
-        None => {
-            let exact = outputs.kernels.iter().any(|k| k.id == cell.kernel && k.exact);
-            checks.extend(exact::output(cell, exact, &hashes, outputs.stored));
-            outputs.first[i] = Some(hashes);
-            Ok(())
-        }
-    };
-    let say = |cell: &JobCell| {
-        let undecided = if plan.number + 1 > PAIR_LOOKS[0] { ", undecided only" } else { "" };
-        progress.say(format!("gate: pair {}{undecided}, {cell}", plan.number + 1));
-    };
-    plan.pair(cells, computed, say)
 }

@@ -111,7 +111,7 @@ pub fn measure<'m>(
         family: operation::family(family),
         tokens: TOKENS,
         settling_tokens: SETTLING_TOKENS,
-        entries: entries(columns),
+        entries: columns.iter().map(|c| BlockEntry { kernel: c.id(), self_pair: c.again }).collect(),
         // The number of blocks is known, and all are wanted for the intervals: one look, at the end.
         rule: Rule::new(DELTA, "token block", &[most], most, plan.comparisons),
         rounds: Vec::with_capacity(most),
@@ -153,38 +153,29 @@ pub fn measure<'m>(
     Ok(Some(record))
 }
 
-fn entries(columns: &[Column<'_>]) -> Vec<BlockEntry> {
-    columns.iter().map(|column| BlockEntry { kernel: column.id(), self_pair: column.again }).collect()
-}
-
 /// One round, with the time before each column's stretch; none if it was interrupted.
 fn turns<'a, 'm>(
     players: &mut [Player<'a, 'm>],
     order: Vec<u8>,
     interrupted: &AtomicBool,
-    mut take: impl FnMut(&mut Player<'a, 'm>) -> Result<Turn>,
+    mut take: impl FnMut(&mut Player<'a, 'm>) -> Result<(Spent, u64)>,
 ) -> Result<Option<(Round, Vec<u64>)>> {
     let mut settling_ns = vec![0; players.len()];
     let round = round(order, |entry| {
         if interrupted.load(Ordering::Relaxed) {
             return Ok::<_, Error>(None);
         }
-        let turn = take(&mut players[entry])?;
-        settling_ns[entry] = turn.settling_ns;
-        Ok(Some(turn.spent))
+        let (spent, settling) = take(&mut players[entry])?;
+        settling_ns[entry] = settling;
+        Ok(Some(spent))
     })?;
     Ok(round.map(|round| (round, settling_ns)))
 }
 
-/// A turn: what is timed, and the wall time before it.
-struct Turn {
-    spent: Spent,
-    settling_ns: u64,
-}
-
+/// A turn gives what is timed, and the nanoseconds of wall time before it.
 impl Player<'_, '_> {
     /// The whole prompt, up to the logits of the first token.
-    fn prompt(&mut self, prompt: &[u32]) -> Result<Turn> {
+    fn prompt(&mut self, prompt: &[u32]) -> Result<(Spent, u64)> {
         let spent = timed(|| {
             for tokens in prompt.chunks(self.decoder.batch()) {
                 self.decoder.forward(tokens)?;
@@ -194,11 +185,11 @@ impl Player<'_, '_> {
         })?;
         let id = self.sampler()?.sample(self.decoder.last_logits())?;
         expect(&self.column, 0, id)?;
-        Ok(Turn { spent, settling_ns: 0 })
+        Ok((spent, 0))
     }
 
     /// The turn that begins with feeding the generated id `from`.
-    fn block(&mut self, from: usize) -> Result<Turn> {
+    fn block(&mut self, from: usize) -> Result<(Spent, u64)> {
         let mut sampler = self.sampler()?;
         let column = self.column;
         let mut step = |at: usize| {
@@ -212,7 +203,7 @@ impl Player<'_, '_> {
         let settling_ns = start.elapsed().as_nanos() as u64;
         let block = from + SETTLING_TOKENS;
         let spent = timed(|| (block..block + TOKENS).try_for_each(&mut step))?;
-        Ok(Turn { spent, settling_ns })
+        Ok((spent, settling_ns))
     }
 
     fn sampler(&self) -> Result<Sampler> {
@@ -236,6 +227,7 @@ mod tests {
     use crate::load_model;
     use crate::machine::MachineArgs;
     use crate::measure::bench::Bench;
+    use crate::measure::generation::greedy;
     use kernels::{CodeTable, HeadFormat};
     use model::generate::{Request, Session};
 
@@ -250,35 +242,21 @@ mod tests {
         let ids = ["scalar-i8", "scalar", "scalar-i8", "scalar-i8"];
         let kernels: Vec<Kernel> = ids.iter().map(|id| machine.kernel(id).expect("runs everywhere")).collect();
         let mut make = |kernel: Kernel| Ok(bench.decoder(kernel, CodeTable::TERNARY)?.context(32).build()?);
-        let request = Request {
-            prompt: PROMPT.into(),
-            max_tokens: tokens,
-            sampling: Sampling::Greedy,
-            stop_ids: Vec::new(),
-            stop_at_eos: false,
-            stop_strings: Vec::new(),
-            timeout: None,
-        };
-        let mut text = |kernel: &Kernel| {
-            let mut decoder = make(*kernel).expect("made");
-            let session = Session::new(&mut decoder, request.clone()).expect("fits");
-            let mut ids = session.run(&AtomicBool::new(false), &mut |_| {}).expect("runs").token_ids;
+        let mut text = |&kernel: &Kernel| {
+            let mut decoder = make(kernel).expect("made");
+            let request = Request { stop_at_eos: false, ..greedy(PROMPT.into(), tokens, None, Vec::new()) };
+            let session = Session::new(&mut decoder, request).expect("fits");
+            let mut ids = session.run(&never, &mut |_| {}).expect("runs").token_ids;
             change(&mut ids);
             ids
         };
         let texts: Vec<Vec<u32>> = kernels.iter().map(&mut text).collect();
-        let mut columns: Vec<_> = kernels
-            .iter()
-            .zip(&texts)
-            .map(|(&kernel, ids)| Column { kernel, ids, sparse: false, again: false })
-            .collect();
-        columns[3].again = true;
+        let numbered = kernels.iter().zip(&texts).enumerate();
+        let columns: Vec<_> =
+            numbered.map(|(i, (&kernel, ids))| Column { kernel, ids, sparse: false, again: i == 3 }).collect();
         let interrupted = &AtomicBool::new(stop);
-        measure(
-            &columns,
-            &Plan { prompt: &PROMPT, generations: 2, threads: 1, comparisons: 3, seed: 1, interrupted },
-            |column| make(column.kernel),
-        )
+        let plan = Plan { prompt: &PROMPT, generations: 2, threads: 1, comparisons: 3, seed: 1, interrupted };
+        measure(&columns, &plan, |column| make(column.kernel))
     }
 
     #[test]
@@ -299,13 +277,9 @@ mod tests {
     }
 
     #[test]
-    fn texts_that_are_too_short_or_interrupted_have_no_blocks() {
+    fn texts_that_are_too_short_or_interrupted_have_no_blocks_and_another_token_is_an_error() {
         assert!(run(SETTLING_TOKENS + TOKENS, false, |_| {}).expect("nothing is wrong").is_none());
         assert!(run(12, true, |_| {}).expect("nothing is wrong").is_none());
-    }
-
-    #[test]
-    fn another_token_is_an_error() {
         let error = run(8, false, |ids| ids[3] ^= 1).expect_err("differs").to_string();
         assert!(error.contains("at 3 when kernels take turns"), "{error}");
     }

@@ -76,26 +76,21 @@ fn rows_link_to_their_reports_and_say_what_matters() {
     assert!(index.runs[0].remark.as_ref().unwrap().contains("avx2-i8"));
     assert!(index.runs[3].fastest.as_ref().unwrap().starts_with("avx2-i8 "), "{:?}", index.runs[3]);
     assert!(index.runs[3].counts_from.as_ref().unwrap().contains('%'));
-}
-
-#[test]
-fn lines_join_runs_of_one_machine_only() {
-    let dir = folder();
-    let (_, page) = page(dir.path());
     assert!(page.contains("aria-label=\"2 runs, "), "a small line over the two of one machine");
     assert_eq!(page.matches("id=\"group-").count(), 1);
     assert!(page.contains("One run only") && page.contains("<title id=\"history-1-1-title\">"));
+    // Nothing is loaded from anywhere.
+    let namespaces = page.matches("xmlns=\"http://www.w3.org/2000/svg\"").count();
+    assert_eq!(page.matches("http://").count() + page.matches("https://").count(), namespaces);
+    for loader in ["src=", "@import", "url(", "<link", "<iframe", "fetch("] {
+        assert!(!page.contains(loader), "{loader}");
+    }
 }
 
 #[test]
-fn the_same_folder_gives_the_same_bytes() {
+fn the_same_folder_gives_the_same_bytes_and_a_page_elsewhere_links_back() {
     let dir = folder();
     assert_eq!(page(dir.path()).1, page(dir.path()).1);
-}
-
-#[test]
-fn a_page_elsewhere_links_back() {
-    let dir = folder();
     let out = dir.path().join("two/site/all.html");
     std::fs::create_dir_all(out.parent().unwrap()).unwrap();
     write_index(dir.path(), &out, |_, _| {}).unwrap();
@@ -116,17 +111,6 @@ fn hostile_names_and_receipts_stay_text() {
     assert_eq!(page.matches("<script").count(), 1, "only our own");
     assert!(!page.contains("href=\"javascript:") && !page.contains("<b>#"));
     assert!(page.contains("href=\"javascript%3Aalert%281%29%22%3Cb%3E%23%3F%25/receipt.json\""));
-}
-
-#[test]
-fn nothing_is_loaded_from_anywhere() {
-    let dir = folder();
-    let (_, page) = page(dir.path());
-    let namespaces = page.matches("xmlns=\"http://www.w3.org/2000/svg\"").count();
-    assert_eq!(page.matches("http://").count() + page.matches("https://").count(), namespaces);
-    for loader in ["src=", "@import", "url(", "<link", "<iframe", "fetch("] {
-        assert!(!page.contains(loader), "{loader}");
-    }
 }
 
 #[test]
