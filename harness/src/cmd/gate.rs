@@ -132,7 +132,7 @@ pub fn run(args: &GateArgs, out: &Output) -> Result<()> {
         Err(error) => {
             runs::close(&mut receipt, Some(&error));
             // The error that ended the gate is the one to report.
-            warned(folder.save(&receipt).and_then(|_| runs::render_run(folder.path())));
+            warned(folder.save(&receipt).and_then(|_| runs::render_run(&folder.path)));
             return Err(error);
         }
     }
@@ -140,7 +140,7 @@ pub fn run(args: &GateArgs, out: &Output) -> Result<()> {
     folder.save(&receipt)?;
     let Some(record) = &receipt.gate else { return Err(Error::failed("the gate left no record")) };
     let refusal = hold_to_strict(strict, record).err();
-    ending.write(&receipt, folder.path(), refusal.as_ref(), out)?;
+    ending.write(&receipt, &folder.path, refusal.as_ref(), out)?;
     refusal.map_or_else(|| conclude(record), Err)
 }
 

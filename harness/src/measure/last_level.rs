@@ -27,10 +27,6 @@ const PAGE: usize = 4096;
 /// that is.
 pub const LEAST_OUTGROWN: u64 = 16 << 20;
 
-/// Samples a size and loop.
-#[derive(Clone, Copy, Debug)]
-pub struct Samples(pub usize);
-
 /// What is read.
 pub struct Sweep<'a> {
     /// Caches as the system reports them, by level.
@@ -40,7 +36,7 @@ pub struct Sweep<'a> {
     /// What the loops may use.
     pub features: CpuFeatures,
     /// Of each size and loop.
-    pub samples: Samples,
+    pub samples: usize,
 }
 
 /// Sizes to read: the second level's and its doubles, up to half more than the last-level cache that the system
@@ -59,7 +55,7 @@ pub fn sizes(caches: &[u64], memory_bytes: Option<u64>) -> Vec<u64> {
 
 /// Reads one buffer at each of [`sizes`] on one thread. `None` where there are none.
 pub fn sweep(buffer: &mut [u8], plan: &Sweep<'_>, interrupted: &AtomicBool) -> Result<Option<LastLevel>> {
-    let &Sweep { caches, sizes, features, samples: Samples(samples) } = plan;
+    let &Sweep { caches, sizes, features, samples } = plan;
     let (Some(&l2), Some(&reported), false) = (caches.get(1), caches.last(), sizes.is_empty()) else { return Ok(None) };
     let (mut team, mut points, mut written) = (Team::single(), Vec::new(), 0);
     for &bytes in sizes {
@@ -106,7 +102,7 @@ pub fn to_outgrow(machine: &Machine, stop: &AtomicBool) -> Result<u64> {
     let caches = &host.caches_bytes;
     let sizes = sizes(caches, host.memory_bytes);
     let mut buffer = AlignedBuffer::<u8>::zeroed(sizes.last().copied().unwrap_or(0) as usize);
-    let plan = Sweep { caches, sizes: &sizes, features: machine.features, samples: Samples(2) };
+    let plan = Sweep { caches, sizes: &sizes, features: machine.features, samples: 2 };
     let found = sweep(&mut buffer, &plan, stop)?;
     Ok(outgrown(caches, found.as_ref(), machine.threads))
 }
@@ -176,7 +172,7 @@ mod tests {
         let (caches, never) = ([32 << 10, 1 << 18, 1 << 20], AtomicBool::new(false));
         let sizes = sizes(&caches, None);
         let mut buffer = AlignedBuffer::<u8>::zeroed(sizes[sizes.len() - 1] as usize);
-        let plan = Sweep { caches: &caches, sizes: &sizes, features: CpuFeatures::detect(), samples: Samples(1) };
+        let plan = Sweep { caches: &caches, sizes: &sizes, features: CpuFeatures::detect(), samples: 1 };
         let found = sweep(&mut buffer, &plan, &never).expect("not interrupted");
         let found = found.expect("there is a last level");
         assert_eq!((found.points.len(), found.reported_bytes), (sizes.len(), 1 << 20));

@@ -2,7 +2,7 @@
 //!
 //! Peaks and clock are taken in turns, so that a clock that moves during the run moves both sides of products a cycle.
 
-use super::last_level::{self, Samples, Sweep};
+use super::last_level::{self, Sweep};
 use crate::error::{Error, Result};
 use crate::machine::Machine;
 use kernels::parallel::Team;
@@ -19,8 +19,8 @@ use std::time::Instant;
 #[derive(Clone, Copy, Debug)]
 pub struct Effort {
     samples: usize,
-    /// For each size of the last-level cache's sweep.
-    sweep: Samples,
+    /// Samples for each size of the last-level cache's sweep.
+    sweep: usize,
     /// For all bandwidth samples together.
     bandwidth_ns: f64,
     /// For one sample of clock or peak.
@@ -29,11 +29,11 @@ pub struct Effort {
 
 impl Effort {
     /// `limits`: up to 10 s.
-    pub const FULL: Self = Self { samples: 15, sweep: Samples(5), bandwidth_ns: 4e9, peak_ns: 3e6 };
+    pub const FULL: Self = Self { samples: 15, sweep: 5, bandwidth_ns: 4e9, peak_ns: 3e6 };
     /// `limits --quick`: 2 to 3 s.
-    pub const QUICK: Self = Self { samples: 9, sweep: Samples(3), bandwidth_ns: 1e9, peak_ns: 8e5 };
+    pub const QUICK: Self = Self { samples: 9, sweep: 3, bandwidth_ns: 1e9, peak_ns: 8e5 };
     /// Beside other measurements: about a second.
-    pub const BRIEF: Self = Self { samples: 9, sweep: Samples(2), bandwidth_ns: 6e8, peak_ns: 6e5 };
+    pub const BRIEF: Self = Self { samples: 9, sweep: 2, bandwidth_ns: 6e8, peak_ns: 6e5 };
 }
 
 /// What to measure.
@@ -274,7 +274,7 @@ mod tests {
             caches_bytes: &CACHES,
             memory_bytes: Some(8 << 30),
             operand_bytes,
-            effort: Effort { samples: 2, sweep: Samples(1), bandwidth_ns: 1e6, peak_ns: 1e4 },
+            effort: Effort { samples: 2, sweep: 1, bandwidth_ns: 1e6, peak_ns: 1e4 },
             interrupted,
         }
     }

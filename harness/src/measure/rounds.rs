@@ -138,25 +138,17 @@ pub fn calibrate(entries: &mut [Epoch<'_>], target_ns: f64) -> u32 {
     (target_ns / per_call).round().clamp(1.0, f64::from(1u32 << 24)) as u32
 }
 
-/// Rounds that are to be run.
-#[derive(Clone, Copy, Debug)]
-pub struct Series {
-    /// Calls an epoch.
-    pub calls: u32,
-    pub most: usize,
-    pub seed: u64,
-}
-
-/// Runs the rounds; stops early, between rounds, when interrupted or when `enough` says that nothing more is to be
+/// Runs rounds in these orders, of so many calls an epoch; stops early, between rounds, when interrupted or when `enough` says that nothing more is to be
 /// learnt.
 pub fn run(
     entries: &mut [Epoch<'_>],
-    Series { calls, most, seed }: Series,
+    calls: u32,
+    orders: Vec<Vec<u8>>,
     interrupted: &AtomicBool,
     mut enough: impl FnMut(&[Round]) -> bool,
 ) -> Vec<Round> {
-    let mut done = Vec::with_capacity(most);
-    for order in orders(entries.len(), most, seed) {
+    let mut done = Vec::with_capacity(orders.len());
+    for order in orders {
         if interrupted.load(Ordering::Relaxed) {
             break;
         }
@@ -213,15 +205,10 @@ mod tests {
     #[test]
     fn each_entry_runs_once_a_round_with_the_shared_count() {
         let seen = RefCell::new(Vec::new());
-        let mut entries: Vec<Epoch<'_>> = (0..3)
-            .map(|e| {
-                Box::new({
-                    let seen = &seen;
-                    move |calls: u32| seen.borrow_mut().push((e, calls))
-                }) as Epoch<'_>
-            })
-            .collect();
-        let rounds = run(&mut entries, Series { calls: 7, most: 6, seed: 1 }, &AtomicBool::new(false), |_| false);
+        let seen = &seen;
+        let entry = |e| Box::new(move |calls| seen.borrow_mut().push((e, calls))) as Epoch<'_>;
+        let mut entries: Vec<Epoch<'_>> = (0..3).map(entry).collect();
+        let rounds = run(&mut entries, 7, orders(3, 6, 1), &AtomicBool::new(false), |_| false);
         drop(entries);
         assert_eq!(rounds.len(), 6);
         let in_order: Vec<_> = rounds.iter().flat_map(|r| r.order.iter().map(|&e| (i32::from(e), 7u32))).collect();
@@ -236,9 +223,8 @@ mod tests {
             stop.store(done.len() == 3, Ordering::Relaxed);
             false
         };
-        let series = Series { calls: 1, most: 10, seed: 1 };
-        assert_eq!(run(&mut entries, series, &stop, interrupt).len(), 3);
+        assert_eq!(run(&mut entries, 1, orders(2, 10, 1), &stop, interrupt).len(), 3);
         stop.store(false, Ordering::Relaxed);
-        assert_eq!(run(&mut entries, series, &stop, |done| done.len() == 5).len(), 5);
+        assert_eq!(run(&mut entries, 1, orders(2, 10, 1), &stop, |done| done.len() == 5).len(), 5);
     }
 }

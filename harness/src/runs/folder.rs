@@ -18,7 +18,7 @@ pub const SUMMARY_FILE: &str = "summary.md";
 
 /// A folder that can be written to.
 pub struct RunFolder {
-    path: PathBuf,
+    pub path: PathBuf,
     /// Whether it was made for this run.
     made: bool,
     /// Whether what is in it is this run's.
@@ -47,11 +47,6 @@ impl RunFolder {
             return Err(unwritable(&asked, &std::io::Error::other("it is a file")));
         }
         try_writing(deepest_existing(&asked)).map_err(|e| unwritable(&asked, &e))
-    }
-
-    /// Where it is.
-    pub fn path(&self) -> &Path {
-        &self.path
     }
 
     /// Writes the first receipt, after moving what the folder already holds of a run to `earlier/` inside it: any of

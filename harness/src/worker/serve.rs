@@ -94,12 +94,10 @@ fn serve(job: Job, mut channel: Channel) -> Result<()> {
                 }
             }
             Request::Text { kernel } => {
-                let reply = session.generated(&kernel).map_or_else(|e| error(&e), Reply::Text);
-                say(&mut channel, &reply)?;
+                say(&mut channel, &session.generated(&kernel).map_or_else(|e| error(&e), Reply::Text))?;
             }
             Request::Count { kernel } => {
-                let reply = session.counted(&kernel).unwrap_or_else(|e| error(&e));
-                say(&mut channel, &reply)?;
+                say(&mut channel, &session.counted(&kernel).unwrap_or_else(|e| error(&e)))?;
             }
             Request::Begin(_) | Request::Call(_) => say(&mut channel, &error(&Error::input("a session has begun")))?,
         }

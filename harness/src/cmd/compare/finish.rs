@@ -22,7 +22,7 @@ pub fn finish(mut run: Run<'_>, outcome: Result<()>, args: &MeasureArgs, out: &O
     run.receipt.host.load_after = Some(host::load());
     run.receipt.findings = findings(&run.receipt);
     run.save()?;
-    let paths = match runs::render_run(run.folder.path()) {
+    let paths = match runs::render_run(&run.folder.path) {
         Ok(paths) => paths,
         // The receipt has everything. What the run came to is graver than a page that could not be written.
         Err(error) => {
@@ -31,7 +31,7 @@ pub fn finish(mut run: Run<'_>, outcome: Result<()>, args: &MeasureArgs, out: &O
         }
     };
     if args.json {
-        out.json(&Printed::new(&run.receipt, run.folder.path(), &paths))?;
+        out.json(&Printed::new(&run.receipt, &run.folder.path, &paths))?;
     } else if args.markdown {
         // Only what goes into the comment.
         out.line(export::markdown(&run.receipt).trim_end())?;

@@ -4,7 +4,7 @@ use super::check;
 use super::epochs::Shared;
 use super::operands::Operands;
 use crate::error::{Error, Result};
-use crate::measure::rounds::{self, Series, column};
+use crate::measure::rounds::{self, column, orders};
 use crate::scenario::Cell;
 use kernels::parallel::Team;
 use kernels::{CpuFeatures, Kernel};
@@ -29,7 +29,7 @@ pub fn time_alone(
     let shared = Shared::new(cell, &operands, &mut team, features);
     let mut epochs = [shared.epoch(kernel)];
     let calls = rounds::calibrate(&mut epochs, 1e6);
-    let rounds = rounds::run(&mut epochs, Series { calls, most: EPOCHS, seed }, interrupted, |_| false);
+    let rounds = rounds::run(&mut epochs, calls, orders(1, EPOCHS, seed), interrupted, |_| false);
     let per_call: Vec<f64> = column(&rounds, 0).iter().map(|&ns| ns as f64 / f64::from(calls)).collect();
     if per_call.is_empty() { Err(Error::interrupted("interrupted while timing")) } else { Ok(median(&per_call)) }
 }

@@ -5,7 +5,7 @@ pub mod check;
 pub mod epochs;
 pub mod operands;
 
-use super::rounds::{self, Series};
+use super::rounds;
 use crate::error::Result;
 use crate::operation;
 use crate::scenario::Cell;
@@ -95,8 +95,8 @@ pub fn measure(cell: Cell, kernels: &[Kernel], plan: &Plan<'_>, team: &mut Team)
             so_far.ratios().all(|ratio| ratio.direction().is_settled())
         }
     };
-    let mut rounds =
-        rounds::run(&mut epochs, Series { calls, most: plan.rule.most(), seed }, plan.interrupted, settled);
+    let orders = rounds::orders(epochs.len(), plan.rule.most(), seed);
+    let mut rounds = rounds::run(&mut epochs, calls, orders, plan.interrupted, settled);
     drop(epochs);
     // The stream's column leaves the rounds, so that they hold kernels only.
     record.stream = (cell.residency == Residency::Dram).then(|| {
