@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::machine::Machine;
 use kernels::conformance::{self, Expected, compare};
 use kernels::parallel::Team;
-use kernels::{CodeTable, F32Ops, Kernel, KernelError, LinearInput, PackedWeights, reference};
+use kernels::{CodeTable, F32Ops, Kernel, KernelError, Layout, LinearInput, PackedWeights, reference};
 use model::weights::Model;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -52,15 +52,10 @@ pub fn verified(kernel: Kernel) -> Result<Kernel> {
 
 /// The fastest of these exact kernels, which passed the suite.
 pub fn fastest(candidates: &[Kernel], machine: &Machine, model: &Model) -> Result<Selection> {
-    let name = "blk.0.ffn_gate.weight";
-    let mut packed: HashMap<_, PackedWeights> = HashMap::new();
+    let packed = packed(candidates, model)?;
     let mut input = LinearInput::new(1, model.config.dim, F32Ops::select(machine.features));
+    let x: Vec<f32> = (0..model.config.dim).map(|i| ((i * 37 % 251) as f32 - 125.0) / 125.0).collect();
     for kernel in candidates {
-        let layout = kernel.descriptor().layout;
-        if let Entry::Vacant(empty) = packed.entry(layout) {
-            empty.insert(model.matrix(name, layout, CodeTable::TERNARY, &mut Team::single())?);
-        }
-        let x: Vec<f32> = (0..model.config.dim).map(|i| ((i * 37 % 251) as f32 - 125.0) / 125.0).collect();
         input.prepare(&mut Team::single(), kernel, x.len(), &x).map_err(|e| Error::failed(format!("probe: {e}")))?;
     }
     let most = packed.values().map(PackedWeights::rows).max().unwrap_or(0);
@@ -78,13 +73,27 @@ pub fn fastest(candidates: &[Kernel], machine: &Machine, model: &Model) -> Resul
     })?;
     let weights = &packed[&candidates[best].descriptor().layout];
     let reason = format!(
-        "fastest of {} exact kernels in {} rounds on {name} ({}x{}): {us:.1} us a call",
+        "fastest of {} exact kernels in {} rounds on {MATRIX} ({}x{}): {us:.1} us a call",
         candidates.len(),
         evidence.passes,
         weights.rows(),
         weights.k(),
     );
     Ok(Selection { requested: "auto".into(), kernel: candidates[best], reason })
+}
+
+/// The matrix that is probed.
+const MATRIX: &str = "blk.0.ffn_gate.weight";
+
+/// That matrix in each packing that the kernels read.
+pub fn packed(kernels: &[Kernel], model: &Model) -> Result<HashMap<&'static Layout, PackedWeights>> {
+    let mut packed = HashMap::new();
+    for layout in kernels.iter().map(|kernel| kernel.descriptor().layout) {
+        if let Entry::Vacant(empty) = packed.entry(layout) {
+            empty.insert(model.matrix(MATRIX, layout, CodeTable::TERNARY, &mut Team::single())?);
+        }
+    }
+    Ok(packed)
 }
 
 /// The probe times nothing that is wrong on the very operands.

@@ -6,20 +6,17 @@
 //! takes another kernel from the size on from which it is faster, if the memory is there; an id is taken as told.
 //! Whatever happens is said and recorded.
 
-use super::decode_kernel::verified;
+use super::decode_kernel::{packed, verified};
 use super::probe;
 use crate::error::{Error, Result};
 use crate::kernel_ids::unknown_kernel;
 use crate::machine::{Machine, memory};
 use crate::output::note;
-use kernels::parallel::Team;
 use kernels::random::SplitMix64;
-use kernels::{CodeTable, F32Ops, Kernel, KernelError, Layout, LinearInput, PackedWeights, Product, registry};
+use kernels::{F32Ops, Kernel, KernelError, LinearInput, Product, registry};
 use model::weights::Model;
 use receipt::figures::mib;
 use receipt::{PrefillProbe, PrefillRecord};
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::time::Duration;
 
 /// What was asked for.
@@ -64,17 +61,16 @@ impl PrefillPolicy {
         match text {
             "same" => Ok(Self::Same),
             "auto" => Ok(Self::Auto),
-            id => match registry::find(id) {
-                None => Err(Error::input(format!("--prefill-kernel: {}; or same, or auto", unknown_kernel(id)))),
-                Some(d) if !d.exact() || d.gemm.is_none() => {
-                    let fit = registry::KERNELS.iter().filter(|d| d.exact() && d.gemm.is_some());
-                    let fit = fit.map(|d| d.id).collect::<Vec<_>>().join(", ");
-                    Err(Error::input(format!(
-                        "--prefill-kernel: {id} has no exact product for batches; these have: {fit}"
-                    )))
+            id => {
+                let wrong = |what: String| Error::input(format!("--prefill-kernel: {what}"));
+                let fit = registry::KERNELS.iter().filter(|d| d.exact() && d.gemm.is_some());
+                let fit = fit.map(|d| d.id).collect::<Vec<_>>();
+                match registry::find(id) {
+                    None => Err(wrong(format!("{}; or same, or auto", unknown_kernel(id)))),
+                    Some(_) if fit.contains(&id) => Ok(Self::Named(id.into())),
+                    _ => Err(wrong(format!("{id} has no exact product for batches; these have: {}", fit.join(", ")))),
                 }
-                Some(_) => Ok(Self::Named(id.into())),
-            },
+            }
         }
     }
 
@@ -95,15 +91,15 @@ impl PrefillPolicy {
         if !decode.descriptor().exact() {
             return Ok(None);
         }
-        let choice = Choice { policy: self, decode, model, machine };
         let decision = match self {
             Self::Same => return Ok(None),
             Self::Named(id) => {
                 let kernel = verified(machine.kernel(id)?)?;
                 let plan = (kernel.id() != decode.id()).then_some(PrefillPlan { kernel, from_tokens: 2 });
+                let choice = Choice { requested: id, decode, model, machine };
                 choice.decision(plan, "named on the command line".into(), Vec::new())
             }
-            Self::Auto => choice.measured(prompt_tokens)?,
+            Self::Auto => Choice { requested: "auto", decode, model, machine }.measured(prompt_tokens)?,
         };
         let r = &decision.record;
         note(match &decision.plan {
@@ -123,7 +119,7 @@ impl PrefillPolicy {
 
 /// A choice for one decoding kernel.
 struct Choice<'a> {
-    policy: &'a PrefillPolicy,
+    requested: &'a str,
     decode: &'a Kernel,
     model: &'a Model,
     machine: &'a Machine,
@@ -131,14 +127,9 @@ struct Choice<'a> {
 
 impl Choice<'_> {
     fn decision(&self, plan: Option<PrefillPlan>, reason: String, probe: Vec<PrefillProbe>) -> PrefillDecision {
-        let requested = match self.policy {
-            PrefillPolicy::Same => "same".into(),
-            PrefillPolicy::Auto => "auto".into(),
-            PrefillPolicy::Named(id) => id.clone(),
-        };
         let (kernel, from_tokens) = plan.map_or((*self.decode, 2), |plan| (plan.kernel, plan.from_tokens));
+        let (requested, executed) = (self.requested.into(), kernel.id().into());
         let extra_bytes = self.extra_bytes(&kernel);
-        let executed = kernel.id().into();
         let record = PrefillRecord { requested, executed, from_tokens, extra_bytes, reason, probe };
         PrefillDecision { plan, record }
     }
@@ -158,8 +149,7 @@ impl Choice<'_> {
         let candidates = [*self.decode].into_iter().chain(fitting).map(verified).collect::<Result<Vec<_>>>()?;
         let probe = probe_products(&candidates, self.model, self.machine)?;
         let own = &probe[0].tokens_us;
-        // The size on from which a kernel is faster at every probed size, and how much it gains where this prompt will
-        // be.
+        // From which size on a kernel is faster at every probed size, and how much it gains where this prompt will be.
         let at = own.iter().rposition(|(tokens, _)| *tokens <= prompt_tokens).unwrap_or(0);
         let best = candidates
             .iter()
@@ -173,23 +163,18 @@ impl Choice<'_> {
             })
             .max_by(|a, b| a.2.total_cmp(&b.2));
         let tokens = own[at].0;
-        match best {
-            Some((&kernel, from_tokens, gain)) => {
-                let reason = format!(
-                    "its product with {tokens} tokens measured {gain:.2}x that of {} on this model's \
-                     largest matrix{left_out}",
-                    self.decode.id()
-                );
-                Ok(self.decision(Some(PrefillPlan { kernel, from_tokens }), reason, probe))
-            }
-            None => stay(
-                format!(
-                    "no other kernel's product with {tokens} tokens measured {GAIN_WITH_COPY:.2}x its own \
-                     ({GAIN:.2}x without a second copy of the weights){left_out}"
-                ),
-                probe,
-            ),
-        }
+        let Some((&kernel, from_tokens, gain)) = best else {
+            let why = format!(
+                "no other kernel's product with {tokens} tokens measured {GAIN_WITH_COPY:.2}x its own \
+                 ({GAIN:.2}x without a second copy of the weights){left_out}"
+            );
+            return stay(why, probe);
+        };
+        let reason = format!(
+            "its product with {tokens} tokens measured {gain:.2}x that of {} on this model's largest matrix{left_out}",
+            self.decode.id()
+        );
+        Ok(self.decision(Some(PrefillPlan { kernel, from_tokens }), reason, probe))
     }
 
     /// The other kernels with a gemm whose copy of the weights fits, and which was left out because its does not.
@@ -220,15 +205,8 @@ impl Choice<'_> {
 /// Median time of one product by batch size. All kernels must give the same sums.
 fn probe_products(kernels: &[Kernel], model: &Model, machine: &Machine) -> Result<Vec<PrefillProbe>> {
     let failed = |e: KernelError| Error::failed(format!("prefill probe: {e}"));
-    let name = "blk.0.ffn_gate.weight";
     let mut team = machine.team()?;
-    let mut packed: HashMap<&'static Layout, PackedWeights> = HashMap::new();
-    for kernel in kernels {
-        let layout = kernel.descriptor().layout;
-        if let Entry::Vacant(empty) = packed.entry(layout) {
-            empty.insert(model.matrix(name, layout, CodeTable::TERNARY, &mut Team::single())?);
-        }
-    }
+    let packed = packed(kernels, model)?;
     let (k, rows, most) = (model.config.dim, model.config.ffn, PROBED[PROBED.len() - 1]);
     let mut random = SplitMix64::new(1);
     let x: Vec<f32> = (0..most * k).map(|_| random.signed_unit()).collect();
@@ -281,8 +259,8 @@ mod tests {
     fn decisions_name_the_kernel_the_memory_and_the_reason() {
         let model = Model::load(builtin::open().expect("built in"), None, &mut Loading::alone()).expect("valid");
         let machine = Machine::for_tests(kernels::CpuFeatures::detect());
-        let exact: Vec<Kernel> =
-            machine.kernels(None).expect("some").into_iter().filter(|k| k.descriptor().exact()).collect();
+        let mut exact = machine.kernels(None).expect("some");
+        exact.retain(|k| k.descriptor().exact());
         let decide = |policy: PrefillPolicy, kernel: &Kernel, tokens| {
             policy.decide(kernel, tokens, &model, &machine).expect("decides")
         };
