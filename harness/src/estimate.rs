@@ -1,5 +1,4 @@
-//! How long a run will take, said before it starts. A rough figure: what it is made of is known, how fast this machine
-//! is is not.
+//! How long a run will take, said before it starts: roughly, because how fast this machine is is not known.
 
 use crate::measure::micro::with_operation;
 use crate::scenario::{Cell, Scenario};
@@ -8,8 +7,7 @@ use kernels::{Family, Kernel};
 /// Rounds after which most cells end, and the share of cells that go on to the last one.
 const USUAL_ROUNDS: usize = 100;
 const SHARE_OF_LONG_CELLS: f64 = 2.0 / 3.0;
-/// Seconds of what does not depend on the matrix: the oracle's cases, the limits, and for each kernel the count of its
-/// instructions.
+/// Seconds of what does not depend on the matrix: the oracle's cases and the limits; for each kernel its count.
 const LIMITS_S: f64 = 3.0;
 const A_KERNEL_S: f64 = 0.5;
 /// Seconds to make a cell ready, for each weight: random codes, all packings and copies, and the oracle.
@@ -22,7 +20,7 @@ const BATCH: f64 = 0.6;
 const BUSY: f64 = 1.3;
 
 /// One line: `about 60 to 90 s: 14 cells of up to 200 rounds, generation with 14 kernels`. The scenario has its flags
-/// applied, `cells` are its cells on this machine, and `model_weights` the ternary weights of the model, if one is loaded.
+/// applied, `cells` are its cells here, and `model_weights` the ternary weights of the model, if one is loaded.
 pub fn in_words(scenario: &Scenario, cells: &[Cell], kernels: &[Kernel], model_weights: u64) -> String {
     let (low, high) = seconds(scenario, cells, kernels, model_weights);
     let mut parts = Vec::new();

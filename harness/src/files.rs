@@ -75,8 +75,7 @@ fn unfinished(folder: &Path) -> Result<tempfile::NamedTempFile> {
     builder.prefix(UNFINISHED.0).suffix(UNFINISHED.1);
     #[cfg(unix)]
     {
-        // Temporary files are private by default; what is written here is meant to be read by others, as far as the
-        // umask says so.
+        // Temporary files are private by default; others are to read what is written here, as far as the umask says so.
         use std::os::unix::fs::PermissionsExt;
         builder.permissions(std::fs::Permissions::from_mode(0o666));
     }

@@ -44,8 +44,7 @@ fn end_group() {
     }
 }
 
-/// Lets a write past a limit on file sizes fail like one to a full disk, with an error line; the default is to end the
-/// process.
+/// Lets a write past a limit on file sizes fail with an error line, like one to a full disk, instead of ending us.
 pub fn ignore_file_size_signal() {
     #[cfg(unix)]
     {

@@ -99,8 +99,7 @@ pub fn load_if(
     let opened = Opened::new(open(spec)?, pre)?;
     fits(&opened)?;
     let bytes = opened.gguf.file_bytes().len() as u64;
-    // The embedding is copied, and each ternary tensor is packed once at least: about the file once more, which itself
-    // stays on disk.
+    // Embedding and ternary tensors are copied and packed: about the file once more, which itself stays on disk.
     memory::require_memory(bytes, &format!("model {spec}"))?;
     let (what, load_bytes) = (format!("loading model {spec} ({})", mib(bytes)), Model::load_bytes(&opened.gguf));
     opened.assumed().for_each(|text| note(format!("note: {text}")));

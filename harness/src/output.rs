@@ -1,5 +1,4 @@
-//! stdout and stderr: results on one, everything else on the other. A closed pipe ends the program quietly, as in other
-//! tools.
+//! stdout for results, stderr for everything else. A closed pipe ends the program quietly, as in other tools.
 
 use crate::error::{Error, Result};
 use clap::ValueEnum;
@@ -33,8 +32,7 @@ impl Output {
         self.colors(std::io::stdout().is_terminal())
     }
 
-    /// How to print a summary: with colours or not, for the terminal's width where it is one, and never for more than
-    /// 80 columns.
+    /// How to print a summary: with colours or not, for the terminal's width, and never for more than 80 columns.
     pub fn look(&self) -> Look {
         let columns = if std::io::stdout().is_terminal() { Table::new().width() } else { None };
         let width = columns.map_or(Look::plain().width, |c| usize::from(c).clamp(NARROWEST, Look::plain().width));
@@ -66,8 +64,7 @@ impl Output {
         self.json(&BTreeMap::from([(name, values)]))
     }
 
-    /// Writes generated text as it comes. A terminal gets it without control characters: whoever made the model chose
-    /// its tokens.
+    /// Writes generated text; to a terminal without control characters, since the model's maker chose its tokens.
     pub fn text(&self, text: &[u8]) -> Result<()> {
         if std::io::stdout().is_terminal() { self.bytes(&without_controls(text)) } else { self.bytes(text) }
     }

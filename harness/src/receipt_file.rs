@@ -23,8 +23,7 @@ pub fn bytes(path: &Path) -> Result<(PathBuf, Vec<u8>)> {
     Ok((file, bytes))
 }
 
-/// Rechecks the receipt at `path`, a file or a run folder. A receipt that fails a check is not an error here; its
-/// problems are listed.
+/// Rechecks the receipt at `path`, a file or a run folder. What does not hold is listed and is no error here.
 pub fn recheck(path: &Path) -> Result<Recheck> {
     let (file, bytes) = bytes(path)?;
     check(file, &bytes)

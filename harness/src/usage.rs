@@ -27,8 +27,7 @@ pub fn report(error: &clap::Error) -> ExitCode {
     }
 }
 
-/// clap's message without its usage block: the flag, the hint if there is one, and the command whose `--help` has the
-/// rest.
+/// clap's message without its usage block: the flag, the hint if there is one, and whose `--help` has the rest.
 pub fn one_line<S: AsRef<str>>(error: &clap::Error, args: &[S]) -> String {
     let text = error.render().to_string();
     let message = ["\nUsage:", "For more information"]

@@ -30,9 +30,8 @@ impl Evidence {
     }
 }
 
-/// Lets the candidates take turns for about `time`. `call(candidate, first)` makes one call; the `first` of each
-/// candidate comes before anything is timed, and checks what the call gives. An interrupt ends it after the pass, with
-/// what there is.
+/// Lets the candidates take turns for about `time`. `call(candidate, first)` makes one call; the `first` of each comes
+/// before anything is timed, and checks what the call gives. An interrupt ends it after the pass.
 ///
 /// # Errors
 /// The first one of `call`.
@@ -66,8 +65,8 @@ pub fn probe<E>(
     Ok(Evidence { us: ns.iter().map(|ns| median(ns) / 1e3).collect(), passes })
 }
 
-/// Whether feed-forward blocks skip zero gates: where a probe finds that it pays, or with `--dense` never. What is timed
-/// is in `model::sparse_probe`, which alone has the weights.
+/// Whether feed-forward blocks skip zero gates: where a probe finds that it pays, or with `--dense` never. What is
+/// probed is in `model::sparse_probe`, which alone has the weights.
 pub fn skipping(dense: bool) -> Sparsity {
     if dense { Sparsity::Dense } else { Sparsity::Measured(|n, call| Ok(probe(n, SPARSE_PROBE, call)?.us)) }
 }

@@ -1,5 +1,4 @@
-//! `count`: exact instruction counts of one call, beside what a static model and, with a clock, a stopwatch say about
-//! it.
+//! `count`: exact instruction counts of one call, beside what a static model and a stopwatch say about it.
 
 use crate::count::{Call, Counted, Method, Model, StaticModel, count};
 use crate::error::{Error, Exit, Result};

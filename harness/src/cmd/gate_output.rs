@@ -46,8 +46,7 @@ impl Ending {
         Self { format, step_summary: path.filter(usable) }
     }
 
-    /// Writes page, figures and summary beside the receipt and prints what was asked for. `refusal` is what `--strict`
-    /// says against the outcome.
+    /// Writes page, figures and summary beside the receipt, and prints. `refusal` is what `--strict` says.
     pub fn write(&self, receipt: &Receipt, folder: &Path, refusal: Option<&Error>, out: &Output) -> Result<()> {
         let page = warned(render_run(folder)).map(|paths| paths.html);
         let summary = reports::gate_markdown(receipt);

@@ -1,5 +1,4 @@
-//! `verify`: every kernel against the oracle, and the products that are not kernels: sparse rows and columns, output
-//! heads.
+//! `verify`: every kernel against the oracle, and what is no kernel: sparse rows and columns, output heads.
 
 use crate::error::{Error, Result};
 use crate::interrupt;

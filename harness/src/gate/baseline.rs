@@ -75,8 +75,7 @@ impl Store {
         })
     }
 
-    /// Saves a baseline with its program: whole, or not at all. An earlier one of this name stays until the new one is
-    /// in place.
+    /// Saves a baseline with its program, whole or not at all. An earlier one of this name stays until then.
     pub fn save(&self, baseline: &Baseline, program: &[u8]) -> Result<PathBuf> {
         fs::create_dir_all(&self.folder).map_err(|e| Error::io("create the folder", &self.folder, &e))?;
         self.sweep();
@@ -282,8 +281,7 @@ mod tests {
         assert!(store.load("main").expect_err("refused").to_string().contains("its hash differs"));
         fs::write(dir.path().join("main/baseline.json"), b"{\"version\": 1").expect("written");
         assert!(store.load("main").expect_err("refused").to_string().contains("is not a baseline"));
-        // What a kill leaves is no baseline, and the next save takes it away. No process has this number: it is above
-        // the limit.
+        // What a kill leaves is no baseline, and the next save takes it away. No process has so high a number.
         let left = dir.path().join(".unfinished-99999999-new");
         fs::create_dir(&left).expect("made");
         fs::write(left.join("baseline.json"), b"{}").expect("written");

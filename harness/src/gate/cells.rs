@@ -15,9 +15,9 @@ use receipt::{Family, Gap, GateCell, LeftOut, Operation, Residency, Rule};
 const BUILTIN: &str = "builtin";
 /// The model of `--full`: as large as those that users run.
 const LARGE: &str = "synth:2b-4t";
-/// Tokens of the longest block and of the prompt. A prompt of 32 tokens is four of the widest tiles of tokens that a kernel has, and takes
-/// about as long as an epoch of a matrix. Of the large model every token takes 50 to 2,000 ms: blocks are short and a
-/// prompt is half as long.
+/// Tokens of the longest block and of the prompt. 32 tokens are four of the widest tiles of tokens that a kernel has,
+/// and take about as long as an epoch of a matrix. Of the large model every token takes 50 to 2,000 ms, so there are
+/// fewer.
 const BUILTIN_TOKENS: (usize, usize) = (16, 32);
 const LARGE_TOKENS: (usize, usize) = (4, 16);
 

@@ -5,12 +5,10 @@ use crate::worker::protocol::{JobCell, Offer, TextResult};
 use receipt::judge::gate::INSTRUCTIONS;
 use receipt::{ExactCheck, Gap, titles};
 
-/// f32 kernels may round differently from build to build. A perplexity that changes by more than this share is not
-/// rounding.
+/// f32 kernels may round differently from build to build. A larger change of perplexity than this is not rounding.
 const F32_PERPLEXITY_BOUND: f64 = 1e-3;
 
-/// Allowed growth of a kernel's instruction count: room for a change of the compiler outside the loop, not for a longer
-/// loop.
+/// Allowed growth of a kernel's instruction count: room for a change of the compiler, not for a longer loop.
 const INSTRUCTIONS_BOUND: f64 = 0.005;
 
 /// What the built-in model is called in checks.
@@ -22,8 +20,7 @@ fn open(what: &str, kernel: &str, subject: &str) -> ExactCheck {
     ExactCheck { what, kernel, subject, baseline, current, passed: false, note }
 }
 
-/// A check, and one more against what was stored with the baseline: the saved program must still compute what it
-/// computed when it was saved.
+/// A check, and one more where a result was stored: the saved program must still compute what it computed then.
 fn held(check: ExactCheck, stored: &[ExactCheck]) -> Vec<ExactCheck> {
     let same = |s: &&ExactCheck| s.what == check.what && s.kernel == check.kernel && s.subject == check.subject;
     let kept = stored.iter().find(same).map(|stored| {

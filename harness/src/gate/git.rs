@@ -1,5 +1,4 @@
-//! Git as a gate asks it: about the repository that the current folder is in, without a question to the user, and with
-//! git's own words when it refuses.
+//! Git as a gate asks it: about the current folder's repository, without a question to the user, in git's own words.
 
 use super::wait;
 use crate::error::{Error, Result};
@@ -10,8 +9,7 @@ use std::process::Command;
 
 /// Git's answers about one repository. Where it refuses, the error is its own words alone.
 pub struct Git {
-    /// Environment variables with which a hook tells its own git where to work: of another repository, or of an index
-    /// that is not this one's.
+    /// Environment variables with which a hook tells its own git to work on another repository or index.
     places: Vec<String>,
 }
 

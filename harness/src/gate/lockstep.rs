@@ -22,13 +22,11 @@ const MOST_ROUNDS: usize = 30;
 pub const MOST_ROUNDS_OF_UNDECIDED: usize = 60;
 /// A pair's spread is checked after every so many rounds.
 const SQUARE: usize = 6;
-/// Least rounds where a single call is much longer than an epoch: slow kernels scatter little, and take most of a
-/// gate's time.
+/// Least rounds where one call is much longer than an epoch: slow kernels scatter little and take most of the time.
 const FEWEST_ROUNDS: usize = 5;
 /// The same of a model whose tokens take a large part of a second.
 const FEWEST_ROUNDS_OF_LARGE_TEXTS: usize = 3;
-/// A pair needs no more rounds when the median of its rounds has at most this standard error (1%). Processes of one
-/// build differ by as much.
+/// A pair needs no more rounds when their median has at most this standard error: processes of one build differ by it.
 const SETTLED: f64 = 0.01;
 /// Target length of an epoch.
 const EPOCH_NS: f64 = 1e6;
@@ -53,8 +51,7 @@ pub struct Plan<'a> {
 
 impl Plan<'_> {
     /// Runs the pair over its cells. `outputs` is told what both builds computed of which cell, with its index in the
-    /// record, and `progress` what comes next. A cell whose process fails is broken, and the others go on with fresh
-    /// processes.
+    /// record, and `progress` what comes next. A cell whose process fails is broken; the others go on with new ones.
     pub fn pair(
         &self,
         cells: &mut [GateCell],
@@ -186,8 +183,7 @@ fn settled(rounds: &[Round], threads: usize) -> bool {
         let ratios = log_ratios(&columns[a], &columns[b]);
         let middle = median(&ratios);
         let deviation = median(&ratios.iter().map(|r| (r - middle).abs()).collect::<Vec<_>>());
-        // For a normal distribution: the standard deviation is 1.4826 median deviations, the median's standard error
-        // 1.253 of a mean's.
+        // For a normal distribution: a deviation is 1.4826 median deviations, a median's error 1.253 of a mean's.
         1.253 * 1.4826 * deviation / (ratios.len().max(1) as f64).sqrt()
     };
     [(0, 1), (0, 2), (1, 2)].iter().all(|&(a, b)| error(a, b) <= SETTLED)

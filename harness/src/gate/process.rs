@@ -11,8 +11,7 @@ use std::fs::File;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// How long the gate waits for an epoch before it checks that the worker still runs and that the user has not pressed
-/// Ctrl-C.
+/// How long the gate waits for an epoch before it looks whether the worker still runs and Ctrl-C was pressed.
 const SLICE: Duration = Duration::from_millis(200);
 
 /// A worker in a session. Dropping it ends it.

@@ -1,5 +1,4 @@
-//! A program that is gated, as it was when the command began: a copy, because what lies at its path may be built anew
-//! while the gate runs.
+//! A copy of a program that is gated, because what lies at its path may be built anew while the gate runs.
 
 use crate::build_info;
 use crate::error::{Error, Result};
@@ -100,8 +99,7 @@ fn write(bytes: &[u8], folder: &Path) -> Result<PathBuf> {
     Ok(copy)
 }
 
-/// Looks into a file that did not run, where its format is known: it is nothing that runs anywhere, or this machine
-/// lacks something.
+/// Looks into a file that did not run: it is nothing that runs anywhere, or this machine lacks something.
 fn why_not(named: &str, path: &Path) -> Option<Error> {
     if !cfg!(target_os = "linux") {
         return None;

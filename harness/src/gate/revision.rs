@@ -1,5 +1,4 @@
-//! What `--against` names: a program, or a revision of the repository that the current folder is in. What is neither is
-//! told apart as far as git tells.
+//! What `--against` names: a program, or a revision of the repository that the current folder is in.
 
 use super::git::Git;
 use crate::error::{Error, Result};

@@ -1,5 +1,4 @@
-//! The gate from its two executables to its verdicts: which kernels both have, exact checks, then process pairs until
-//! every verdict stands.
+//! The gate: which kernels both builds have, exact checks, then process pairs until every verdict stands.
 
 use super::cells;
 use super::exact;
@@ -20,7 +19,8 @@ use std::time::{Duration, Instant};
 /// After this long each process pair gets the minimum number of rounds.
 const PATIENCE: Duration = Duration::from_secs(45);
 
-/// Runs the gate. Weights that are read from memory outgrow `last_level_cache_bytes`. `save` gets the record after every process pair, so that a gate that is killed leaves its results.
+/// Runs the gate. Weights that are read from memory outgrow `last_level_cache_bytes`. `save` gets the record after
+/// every process pair, so that a gate that is killed leaves its results.
 pub fn run(
     asked: &Asked,
     sides: &Sides<'_>,

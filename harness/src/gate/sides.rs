@@ -84,8 +84,8 @@ impl Trio {
         Ok(Self([start(BASELINE)?, start(CURRENT)?, start(BASELINE_AGAIN)?]))
     }
 
-    /// Makes a cell ready everywhere; returns the hashes of the baseline's and the current output. The baseline's two
-    /// processes must agree.
+    /// Makes a cell ready everywhere. Returns the hashes of the baseline's output, on which its two processes must
+    /// agree, and of the current one.
     pub fn prepare(&mut self, cell: usize, oracle: bool) -> std::result::Result<[String; 2], Failed> {
         let asked = self.0.each_mut().map(|process| process.prepare(cell, oracle));
         let (mut hashes, mut failed) = (Vec::new(), Vec::new());

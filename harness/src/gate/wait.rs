@@ -1,5 +1,4 @@
-//! Waits for a command, cargo or git, that may never end: Ctrl-C ends it with all that it started, and once a minute a
-//! line says what is waited for.
+//! Waits for cargo or git, which may never end: Ctrl-C ends all that they started, and a line a minute says so.
 
 use crate::interrupt;
 use crate::output::note;

@@ -1,5 +1,4 @@
-//! What every text is generated and scored with: a model, a machine, a format of the output head, and what was packed
-//! of them already.
+//! What every text is generated and scored with: model, machine, output head, and what was packed of them.
 
 use crate::choose::prefill_kernel::PrefillPlan;
 use crate::error::{Error, Result};
@@ -96,8 +95,7 @@ pub fn room_for_answer(config: &ModelConfig, max_tokens: usize) -> Result<()> {
     )))
 }
 
-/// Checks that prompt and answer fit the model's context, and how much room they need. `asked` is where the length of
-/// the answer was asked for.
+/// Checks that prompt and answer fit the model's context: the room they need. `asked` names the answer's length.
 pub fn room(context: usize, prompt_tokens: usize, max_tokens: usize, asked: &str) -> Result<usize> {
     let needed = prompt_tokens.saturating_add(max_tokens);
     if needed <= context {

@@ -33,8 +33,7 @@ pub const SETTLING_TOKENS: usize = 1;
 const LINE: usize = 64;
 const LINES_OF_A_PAGE: u32 = 64;
 
-/// Comparisons of a run that generates with these kernels in so many rounds, one of them without zero gates too if
-/// `sparse`.
+/// Comparisons of a run that generates with these kernels in so many rounds, if `sparse` with one that skips too.
 pub fn comparisons(kernels: &[Kernel], rounds: usize, sparse: bool) -> usize {
     if rounds < 2 {
         return 0;

@@ -74,8 +74,7 @@ pub fn first_ids(runs: &[(GenerationRound, Generation)]) -> &[u32] {
     runs.first().map_or(&[], |(_, out)| &out.token_ids)
 }
 
-/// Checks that a kernel generates the same ids in every round. A round that was cut short is compared as far as it
-/// goes.
+/// Checks that a kernel generates the same ids in every round, as far as a round that was cut short goes.
 pub fn same_ids(kernel: &str, round: usize, first: Option<&Generation>, out: &Generation) -> Result<()> {
     let both = first.map_or(0, |first| first.token_ids.len().min(out.token_ids.len()));
     match first.and_then(|first| (0..both).find(|&i| first.token_ids[i] != out.token_ids[i])) {

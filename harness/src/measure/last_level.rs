@@ -19,12 +19,10 @@ const SAMPLE_BYTES: u64 = 32 << 20;
 const MAX_BYTES: u64 = 768 << 20;
 /// Rates of cache and memory that differ by less than this are one rate.
 const STEP: f64 = 1.25;
-/// Bytes between two addresses that are written once, before the reads: memory that was never written is one page of
-/// zeros.
+/// Bytes between two addresses that are written before the reads: memory never written is one page of zeros.
 const PAGE: usize = 4096;
 
-/// Copies outgrow at least this much: where one thread reads memory as fast as the last level, no step says how large
-/// that is.
+/// Copies outgrow at least this: where memory is read as fast as the last level, no step says how large that is.
 pub const LEAST_OUTGROWN: u64 = 16 << 20;
 
 /// What is read.
@@ -107,8 +105,7 @@ pub fn to_outgrow(machine: &Machine, stop: &AtomicBool) -> Result<u64> {
     Ok(outgrown(caches, found.as_ref(), machine.threads))
 }
 
-/// The largest cache that `threads` threads have together, the last level as found. Where nothing says how large it is,
-/// larger than most.
+/// The largest cache that so many threads have together, the last level as found; a large one where it is unknown.
 pub fn outgrown(caches: &[u64], found: Option<&LastLevel>, threads: usize) -> u64 {
     let last = found.map(|found| found.effective_bytes).or_else(|| caches.last().copied());
     let own = caches.get(1).map_or(0, |l2| l2.saturating_mul(threads as u64));

@@ -131,8 +131,7 @@ struct Point {
     bytes: u64,
 }
 
-/// Half of each cache (a thread's own, but for the last of three or more, which threads share), memory, and the
-/// operands.
+/// Half of each cache (a thread's own, but for the shared last of three or more), memory, and the operands.
 fn points(threads: usize, caches: &[u64], plan: &Plan<'_>) -> Vec<Point> {
     let last = caches.last().copied().unwrap_or(crate::machine::host::UNKNOWN_CACHE_BYTES);
     let mut sizes: Vec<u64> = (0..caches.len()).map(|i| capacity(caches, i, threads) / 2).collect();
@@ -162,8 +161,7 @@ struct Sampling {
 fn bandwidth(team: &mut Team, features: CpuFeatures, bytes: &mut [u8], level: String, sampling: Sampling) -> Bandwidth {
     let total = bytes.len() as f64;
     let better = |loops: [Spread; 2]| if loops[0].high >= loops[1].high { loops[0] } else { loops[1] };
-    // Written first: memory that was never written is one page of zeros, whatever its size. The widest stores are not
-    // always the best.
+    // Written first: memory never written is one page of zeros. The widest stores are not always the best.
     let mut write =
         |allowed| rate(total, sampling, |passes| stream::write_passes(team, allowed, black_box(&mut *bytes), passes));
     let write_gb_s = better([write(features), write(features.intersect(CpuFeatures::X86_64_V3))]);

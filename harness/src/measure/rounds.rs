@@ -62,8 +62,7 @@ pub fn timed<E>(turn: impl FnOnce() -> Result<(), E>) -> Result<Spent, E> {
     Ok(Spent { ns, cpu_ns: used.cpu_ns, involuntary_switches: used.involuntary_switches as u32 })
 }
 
-/// Everybody's turn once, in this order: the one way in which anything takes turns. None if `turn` gave none, which
-/// ends the round.
+/// Everybody's turn once, in this order: the one way to take turns. None if `turn` gave none, which ends the round.
 ///
 /// # Errors
 /// Those of `turn`.
@@ -103,8 +102,7 @@ pub fn orders(entries: usize, rounds: usize, seed: u64) -> Vec<Vec<u8>> {
     orders
 }
 
-/// The Williams square of n entries (Williams 1949): shifts of 0, 1, n-1, 2, n-2, ...; for odd n their mirror images
-/// too.
+/// The Williams square of n entries (Williams 1949): shifts of 0, 1, n-1, 2, n-2, ...; for odd n mirrored too.
 fn williams(n: usize) -> Vec<Vec<usize>> {
     let zigzag = (0..n).map(|i| if i % 2 == 1 { i.div_ceil(2) } else { (n - i / 2) % n });
     let first: Vec<usize> = zigzag.collect();
@@ -116,8 +114,7 @@ fn williams(n: usize) -> Vec<Vec<usize>> {
     square
 }
 
-/// Calls a epoch so that the geometric mean of the entries' epochs is about `target_ns`. Every entry is warmed up by
-/// it.
+/// Calls an epoch so that the geometric mean of the epochs is about `target_ns`. Every entry is warmed up by it.
 pub fn calibrate(entries: &mut [Epoch<'_>], target_ns: f64) -> u32 {
     let mut sum_of_logs = 0.0;
     for entry in entries.iter_mut() {
@@ -138,8 +135,7 @@ pub fn calibrate(entries: &mut [Epoch<'_>], target_ns: f64) -> u32 {
     (target_ns / per_call).round().clamp(1.0, f64::from(1u32 << 24)) as u32
 }
 
-/// Runs rounds in these orders, of so many calls an epoch; stops early, between rounds, when interrupted or when `enough` says that nothing more is to be
-/// learnt.
+/// Runs rounds in these orders, of so many calls an epoch, until interrupted or `enough` has nothing more to learn.
 pub fn run(
     entries: &mut [Epoch<'_>],
     calls: u32,

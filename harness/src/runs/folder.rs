@@ -1,5 +1,4 @@
-//! The folder that a run writes to. It is made and tried out before anything is measured, so that a full disk is not
-//! found afterwards.
+//! The folder that a run writes to, tried out before anything is measured: a full disk is not found afterwards.
 
 use crate::error::{Error, Result};
 use crate::files::deepest_existing;
@@ -39,8 +38,7 @@ impl RunFolder {
         Ok(Self { path, made, begun: false, earlier: None })
     }
 
-    /// Tries whether [`Self::create`] could write, for a command that has long work to do before it makes the folder.
-    /// Leaves nothing behind.
+    /// Tries whether [`Self::create`] could write, before long work. Leaves nothing behind.
     pub fn try_out(out: Option<&Path>) -> Result<()> {
         let asked = out.map_or_else(runs, Path::to_path_buf);
         if asked.exists() && !asked.is_dir() {

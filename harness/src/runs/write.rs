@@ -44,8 +44,7 @@ fn remove_stale(folder: &Path, drawn: &[PathBuf]) {
     }
 }
 
-/// [`write_run_folder`] of the receipt that `folder` holds: a run's own page is what any later rendering makes, digests
-/// included.
+/// [`write_run_folder`] of the receipt in `folder`: a run's own page is what any later rendering makes.
 pub fn render_run(folder: &Path) -> Result<ReportPaths> {
     write_run_folder(&read_receipt(folder)?, folder)
 }

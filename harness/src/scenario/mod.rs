@@ -52,8 +52,7 @@ pub struct Scenario {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Micro {
-    /// Most interleaved rounds a cell; it ends at the first look (50, 100, 200, 400, 800) at which every direction is
-    /// settled.
+    /// Most rounds a cell; it ends at the first look (50, 100, 200, 400, 800) at which every direction is settled.
     pub rounds: usize,
     /// Target length of an epoch in microseconds.
     #[serde(default = "default_epoch_us")]
@@ -251,8 +250,7 @@ impl Scenario {
         cells
     }
 
-    /// The smaller matrix of `--quick`: the same rules and as many rounds, with the first gemv shape and the ends of
-    /// the size table.
+    /// The smaller matrix of `--quick`, with as many rounds: the first gemv and gemm and the ends of the size table.
     pub fn make_quick(&mut self) {
         self.quick = true;
         if let Some(micro) = &mut self.micro {

@@ -1,5 +1,4 @@
-//! What a worker and the code it loads print: kept apart from the protocol, and quoted when a worker ends without an
-//! answer.
+//! What a worker and the code it loads print: kept apart, and quoted when it ends without an answer.
 
 use std::fs::File;
 use std::io;

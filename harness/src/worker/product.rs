@@ -73,8 +73,7 @@ impl Products {
         Cell { residency: if in_memory { Residency::Dram } else { cell.residency }, ..cell }
     }
 
-    /// A third of the bytes that one process would need alone: between two turns of this process, two others read as
-    /// many.
+    /// A third of what one process alone would need: between two of its turns, two others read as much.
     fn copied_bytes(&self) -> u64 {
         self.last_level_cache_bytes / 3
     }

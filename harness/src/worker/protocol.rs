@@ -1,6 +1,5 @@
-//! What is said between this program and its workers: one JSON value a line, over a descriptor that the worker is
-//! given. A baseline saved months ago must understand it, so changes only add fields; a change that does more raises
-//! [`PROTOCOL`].
+//! What is said between this program and its workers: one JSON value a line. A baseline saved months ago must
+//! understand it, so changes only add fields; a change that does more raises [`PROTOCOL`].
 
 use crate::operation;
 use crate::scenario::{Cell, Shape};

@@ -65,9 +65,8 @@ fn speak(mut channel: Channel) -> Result<()> {
     }
 }
 
-/// A session runs on a second thread. The system puts the first thread's stack at a random multiple of 16 bytes, which
-/// changed the time of short calls by several per cent from process to process; the stack of a second thread begins at
-/// a page.
+/// A session runs on a second thread, whose stack begins at a page. The first one's lies at a random multiple of 16
+/// bytes, which changed the time of short calls by several per cent from process to process.
 fn session(job: Box<Job>, channel: Channel) -> Result<()> {
     model::mapped_faults::install();
     let thread = std::thread::Builder::new().name("session".into()).stack_size(8 << 20);

@@ -29,8 +29,7 @@ impl Session {
     pub fn new(job: Job) -> Result<Self> {
         build_info::refuse_to_time_a_debug_build()?;
         if let Some(cpu) = job.cpu {
-            // Before the team starts, because its threads inherit it. If the system refuses, results are noisier, not
-            // wrong.
+            // Before the team starts: its threads inherit it. If the system refuses, results are noisier, not wrong.
             core_affinity::set_for_current(core_affinity::CoreId { id: cpu });
         }
         let path = Path::new(&job.control);

@@ -8,8 +8,7 @@ use std::io;
 use std::net::Shutdown;
 use std::thread::JoinHandle;
 
-/// Takes stdin and stdout over, for good. Whoever closes the channel joins the thread: it brings the last answers to
-/// stdout.
+/// Takes stdin and stdout over, for good. Joining the thread brings the last answers to stdout.
 pub fn take() -> io::Result<(Channel, JoinHandle<()>)> {
     let (requests, answers) = (File::from(dup(io::stdin())?), File::from(dup(io::stdout())?));
     dup2_stdin(File::open("/dev/null")?)?;

@@ -1,5 +1,4 @@
-//! `compare`, the main job, and `micro`, its first half: correctness, then microbenchmarks, then real generation, then
-//! the report.
+//! `compare`, the main job, and `micro`, its first half: checks, microbenchmarks, generation, report.
 
 mod args;
 mod finish;

@@ -1,5 +1,4 @@
-//! The parts of a run but for the microbenchmarks. Each does what its section of the scenario asks for, or nothing, and
-//! writes into the receipt.
+//! The parts of a run but for the microbenchmarks: each does what its section of the scenario asks for, or nothing.
 
 use super::run::Run;
 use crate::count::{self, Call, Method, Model};

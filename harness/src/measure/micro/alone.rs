@@ -14,8 +14,7 @@ use std::sync::atomic::AtomicBool;
 /// Epochs of about a millisecond.
 const EPOCHS: usize = 60;
 
-/// Median time in nanoseconds of one call by one thread: to stand beside a static model's cycles, never against another
-/// kernel.
+/// Median nanoseconds of one call by one thread, to stand beside a static model's cycles, never another kernel.
 pub fn time_alone(
     cell: Cell,
     kernel: Kernel,

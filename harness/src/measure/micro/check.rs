@@ -35,8 +35,7 @@ pub fn check(cell: Cell, operands: &Operands, kernels: &[Kernel], team: &mut Tea
     kernels.iter().map(|kernel| Check { cell, operands, kernel, oracle: true }.run(team)).collect()
 }
 
-/// The hashes alone, for a process whose twin was checked in this run: equal hashes are equal outputs, at a fraction of
-/// the time.
+/// The hashes alone, for a process whose twin was checked in this run: equal hashes are equal outputs.
 pub fn hashes(cell: Cell, operands: &Operands, kernels: &[Kernel], team: &mut Team) -> Result<Vec<String>> {
     let run = |kernel| Check { cell, operands, kernel, oracle: false }.run(team);
     kernels.iter().map(run).map(|checked| checked.map(|c| c.output_sha256)).collect()
@@ -68,8 +67,7 @@ impl Check<'_> {
         refused(self.cell, self.kernel, &error)
     }
 
-    /// Compares with what the oracle says, where it is asked, and returns the largest absolute difference. An output
-    /// has so many elements a row.
+    /// The largest absolute difference from the oracle, where it is asked. An output has so many elements a row.
     fn compared<T: Copy + Into<f64>>(
         &self,
         output: &[T],
@@ -113,8 +111,7 @@ impl Check<'_> {
         Ok(y)
     }
 
-    /// The first token against the oracle, the others against this kernel's gemv, which gave the oracle's answer for
-    /// the first.
+    /// The first token against the oracle, the others against this kernel's gemv, which was right for the first.
     fn gemm(&self, team: &mut Team) -> Result<Checked> {
         let (weights, x) = (self.weights(), self.operands.quantized());
         let rows = weights.rows();

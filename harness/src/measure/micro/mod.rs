@@ -34,8 +34,7 @@ pub struct Plan<'a> {
     pub until: Option<Instant>,
 }
 
-/// Measures those of `kernels` (all of one family) that have the operation, after checking each on the very bytes that
-/// are timed. `None` when none has it.
+/// Measures those of `kernels` (one family) that have the operation, each checked on these bytes. `None` without one.
 pub fn measure(cell: Cell, kernels: &[Kernel], plan: &Plan<'_>, team: &mut Team) -> Result<Option<MicroCell>> {
     let entries = with_operation(cell, kernels);
     let (Some(&first), Some(&last)) = (entries.first(), entries.last()) else { return Ok(None) };
@@ -116,8 +115,7 @@ pub fn measure(cell: Cell, kernels: &[Kernel], plan: &Plan<'_>, team: &mut Team)
     Ok(Some(record))
 }
 
-/// Pairs of a cell of these kernels that are judged: each against the first and against what it builds on, and the
-/// fastest against the next.
+/// Judged pairs of a cell: each kernel against the first and what it builds on, the fastest against the next.
 pub fn comparisons(kernels: &[Kernel]) -> usize {
     let ids: Vec<&str> = kernels.iter().map(Kernel::id).collect();
     let builds_on = |id: &&str| registered(id).and_then(|before| ids.iter().position(|other| *other == before));

@@ -1,5 +1,4 @@
-//! What the kernels of a cell are given: the same codes in each packing, as many copies as residency asks for, and
-//! activations.
+//! What the kernels of a cell are given: the same codes in each packing, in one copy or many, and activations.
 
 use crate::error::{Error, Result};
 use crate::scenario::Cell;
@@ -11,8 +10,7 @@ use kernels::{
 };
 use receipt::Residency;
 
-/// Copies of one packing together are this many times the last-level cache, so that each has left it before its turn
-/// comes again.
+/// Copies of one packing are so many times the last-level cache that each has left it when its turn comes again.
 const CACHE_MULTIPLE: u64 = 4;
 /// Enough for any cache sold; more would only take memory.
 const MAX_ROTATED_BYTES: u64 = 2 << 30;
