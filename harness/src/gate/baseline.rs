@@ -103,16 +103,11 @@ impl Store {
         if had {
             fs::rename(&path, &old).map_err(|e| Error::io("replace", &path, &e))?;
         }
-        if let Err(error) = fs::rename(new, &path) {
-            if had {
-                let _ = fs::rename(&old, &path);
-            }
-            return Err(Error::io("write", &path, &error));
-        }
+        let placed = fs::rename(new, &path).map_err(|e| Error::io("write", &path, &e));
         if had {
-            let _ = fs::remove_dir_all(&old);
+            let _ = if placed.is_ok() { fs::remove_dir_all(&old) } else { fs::rename(&old, &path) };
         }
-        Ok(path)
+        placed.map(|()| path)
     }
 
     /// A baseline by name; its program is checked against its hash.
@@ -121,46 +116,36 @@ impl Store {
         let folder = self.folder.join(name);
         let path = folder.join(FACTS);
         if !path.is_file() {
-            let names = self.names();
+            let (names, place) = (self.names(), self.folder.display());
             let known = if names.is_empty() { "none".into() } else { names.join(", ") };
-            let place = self.folder.display();
-            return Err(Error::input(format!(
-                "there is no baseline {name} in {place} (saved: {known}); make one with `tritbench baseline \
-                 save {name}`"
-            )));
+            let next = format!("make one with `tritbench baseline save {name}`");
+            return Err(Error::input(format!("there is no baseline {name} in {place} (saved: {known}); {next}")));
         }
         let baseline = self.facts(&path)?;
         let old = folder.join(OLD_PROGRAM);
         let program = if old.exists() { old } else { folder.join(PROGRAM) };
+        let shown = program.display();
         if !program.exists() {
-            return Err(Error::input(format!(
-                "baseline {name} has lost its program, {}; save it again",
-                program.display()
-            )));
+            return Err(Error::input(format!("baseline {name} has lost its program, {shown}; save it again")));
         }
         let bytes = read_limited(&program, "the program of a baseline", MAX_PROGRAM_BYTES)?;
         if sha256_hex(&bytes) != baseline.binary_sha256 {
-            return Err(Error::input(format!(
-                "{} is not the program that baseline {name} was saved with (its hash differs); save it again",
-                program.display()
-            )));
+            let what = format!("is not the program that baseline {name} was saved with (its hash differs)");
+            return Err(Error::input(format!("{shown} {what}; save it again")));
         }
         Ok((baseline, program))
     }
 
     fn facts(&self, path: &Path) -> Result<Baseline> {
         let text = read_limited(path, "a baseline", MAX_FACTS_BYTES)?;
-        let bad = |e: serde_json::Error| {
-            Error::input(format!("{} is not a baseline: {e}; save it again with this build", path.display()))
+        let bad = |what: String| {
+            Error::input(format!("{} is not a baseline{what}; save it again with this build", path.display()))
         };
-        let version: serde_json::Value = serde_json::from_slice(&text).map_err(bad)?;
+        let version: serde_json::Value = serde_json::from_slice(&text).map_err(|e| bad(format!(": {e}")))?;
         if version.get("version").and_then(serde_json::Value::as_u64) != Some(u64::from(VERSION)) {
-            return Err(Error::input(format!(
-                "{} is not a baseline of version {VERSION}; save it again with this build",
-                path.display()
-            )));
+            return Err(bad(format!(" of version {VERSION}")));
         }
-        serde_json::from_slice(&text).map_err(bad)
+        serde_json::from_slice(&text).map_err(|e| bad(format!(": {e}")))
     }
 
     /// Names of what looks like a baseline, sorted.

@@ -74,8 +74,7 @@ impl Process {
 
     /// Runs one epoch of what is prepared and waits for it.
     pub fn run(&mut self, calls: u32) -> Result<Spent> {
-        // Protocol 1 numbers the kernels of a cell; there is one.
-        self.control.order(Order::Run { entry: 0, calls });
+        self.control.order(Order::Run(calls));
         let (start, patience) = (Instant::now(), self.worker.patience().answer());
         loop {
             if let Some(spent) = self.control.spent(SLICE) {

@@ -52,8 +52,8 @@ impl RunFolder {
     pub fn begin(&mut self, receipt: &Receipt) -> Result<()> {
         if OUTPUTS.iter().any(|name| self.path.join(name).exists()) {
             let earlier = self.path.join("earlier");
-            let target =
-                (1..).map(|n| earlier.join(n.to_string())).find(|p| !p.exists()).unwrap_or_else(|| earlier.clone());
+            let mut targets = (1..).map(|n| earlier.join(n.to_string()));
+            let target = targets.find(|p| !p.exists()).unwrap_or_else(|| earlier.clone());
             fs::create_dir_all(&target).map_err(|e| Error::io("create", &target, &e))?;
             self.earlier = Some(target.clone());
             move_outputs(&self.path, &target)?;

@@ -70,8 +70,7 @@ impl Channel {
             self.stream.set_read_timeout(Some(left.min(SLICE))).map_err(|_| Silence::Closed)?;
             match self.read() {
                 Ok(0) => return Err(Silence::Closed),
-                Ok(_) if self.begun.ends_with(b"\n") => return self.line(),
-                Ok(_) if self.begun.len() > LONGEST_LINE => return self.line(),
+                Ok(_) if self.is_over() => return self.line(),
                 Ok(_) => {}
                 Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted) => {}
                 Err(_) => return Err(Silence::Closed),
@@ -85,7 +84,7 @@ impl Channel {
         loop {
             match self.read() {
                 Ok(0) => return Ok(None),
-                Ok(_) if self.begun.ends_with(b"\n") || self.begun.len() > LONGEST_LINE => {
+                Ok(_) if self.is_over() => {
                     return self.line().map(Some).map_err(|_| io::Error::other("what came is no text"));
                 }
                 Ok(_) => {}
@@ -98,6 +97,10 @@ impl Channel {
     fn read(&mut self) -> io::Result<usize> {
         let room = (LONGEST_LINE + 1).saturating_sub(self.begun.len()) as u64;
         self.lines.by_ref().take(room).read_until(b'\n', &mut self.begun)
+    }
+
+    fn is_over(&self) -> bool {
+        self.begun.ends_with(b"\n") || self.begun.len() > LONGEST_LINE
     }
 
     fn line(&mut self) -> Result<String, Silence> {

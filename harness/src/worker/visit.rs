@@ -31,7 +31,7 @@ impl Visit<'_> {
         let planted = inject.as_ref().filter(|i| i.kernel == self.kernel.id()).map_or(0.0, |i| i.percent);
         loop {
             match control.next(PATIENCE) {
-                Some(Order::Run { calls, .. }) => {
+                Some(Order::Run(calls)) => {
                     if self.cell.residency != Residency::Dram && calls > 1 {
                         // The caches hold the other processes' weights: one call brings this process's weights back.
                         epoch(1)?;
