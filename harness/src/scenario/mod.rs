@@ -146,13 +146,10 @@ impl Scenario {
     /// Parses and checks. Errors name the line and the key.
     pub fn parse(origin: &str, text: &str) -> Result<Self> {
         let scenario = Self::of_any_build(origin, text)?;
-        match scenario.kernels.iter().flatten().find(|id| registry::find(id.get_ref()).is_none()) {
-            Some(id) => {
-                let (line, what) = (line(text, id.span().start), unknown_kernel(id.get_ref()));
-                Err(Error::input(format!("{origin}: line {line}: kernels: {what}")))
-            }
-            None => Ok(scenario),
-        }
+        let unknown = scenario.kernels.iter().flatten().find(|id| registry::find(id.get_ref()).is_none());
+        let Some(id) = unknown else { return Ok(scenario) };
+        let (line, what) = (line(text, id.span().start), unknown_kernel(id.get_ref()));
+        Err(Error::input(format!("{origin}: line {line}: kernels: {what}")))
     }
 
     /// As [`Self::parse`]; kernels may be those of another build, which is asked for them.
@@ -207,11 +204,8 @@ impl Scenario {
 
     /// For commands that time nothing else.
     pub fn require_micro(&self) -> Result<()> {
-        let name = &self.name;
-        match self.micro {
-            Some(_) => Ok(()),
-            None => Err(Error::input(format!("scenario {name} has no [micro] part to time; try --scenario quick"))),
-        }
+        let missing = || format!("scenario {} has no [micro] part to time; try --scenario quick", self.name);
+        self.micro.as_ref().map(|_| ()).ok_or_else(|| Error::input(missing()))
     }
 
     /// Kernel ids asked for, if not all.
@@ -274,13 +268,8 @@ impl Scenario {
 
     /// What receipts keep.
     pub fn record(&self) -> ScenarioRecord {
-        ScenarioRecord {
-            name: self.name.clone(),
-            summary: self.summary.clone(),
-            analysis: self.analysis.clone(),
-            sha256: self.sha256.clone(),
-            quick: self.quick,
-        }
+        let Self { name, summary, analysis, sha256, quick, .. } = self.clone();
+        ScenarioRecord { name, summary, analysis, sha256, quick }
     }
 }
 
@@ -296,10 +285,8 @@ fn text_of(name_or_path: &str) -> Result<(String, String)> {
     }
     let path = Path::new(name_or_path);
     if path.extension().is_none() && !path.exists() {
-        let names = BUILTIN.map(|(name, _)| name).join(", ");
-        return Err(Error::input(format!(
-            "there is no scenario \"{name_or_path}\"; built in: {names}; or name a .toml file"
-        )));
+        let next = format!("built in: {}; or name a .toml file", BUILTIN.map(|(name, _)| name).join(", "));
+        return Err(Error::input(format!("there is no scenario \"{name_or_path}\"; {next}")));
     }
     let bytes = read_limited(path, "a scenario", 1 << 20)?;
     let text = String::from_utf8(bytes).map_err(|e| {
@@ -316,18 +303,13 @@ fn line(text: &str, at: usize) -> usize {
 
 /// Where a key stands; the start when it is not written.
 fn find_key(text: &str, key: &str) -> usize {
+    let assigns = |rest: &str| key.ends_with(']') || rest.trim_start().starts_with('=');
     let mut at = 0;
-    for line in text.split_inclusive('\n') {
-        if line
-            .trim_start()
-            .strip_prefix(key)
-            .is_some_and(|rest| key.ends_with(']') || rest.trim_start().starts_with('='))
-        {
-            return at;
-        }
+    let found = text.split_inclusive('\n').find_map(|line| {
         at += line.len();
-    }
-    0
+        line.trim_start().strip_prefix(key).is_some_and(assigns).then_some(at - line.len())
+    });
+    found.unwrap_or(0)
 }
 
 #[cfg(test)]

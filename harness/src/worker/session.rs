@@ -10,7 +10,7 @@ use crate::count;
 use crate::error::{Error, Exit, Result};
 use crate::machine::{Machine, MachineArgs};
 use crate::runs::kernel_records;
-use receipt::Operation;
+use receipt::{KernelRecord, Operation};
 use std::fs::OpenOptions;
 use std::path::Path;
 
@@ -44,14 +44,11 @@ impl Session {
 
     /// Who it is and what it has.
     pub fn ready(&self) -> Reply {
-        let kernels = kernel_records(&self.machine).into_iter().map(|k| Offer {
-            id: k.id,
-            family: Some(k.family),
-            exact: k.exact,
-            ops: k.ops,
-            reason: k.reason,
-            ..Offer::default()
-        });
+        let offer = |KernelRecord { id, family, exact, ops, reason, .. }| {
+            let family = Some(family);
+            Offer { id, family, exact, ops, reason, ..Offer::default() }
+        };
+        let kernels = kernel_records(&self.machine).into_iter().map(offer);
         let ops = Operation::ALL.into();
         Reply::Ready(Box::new(Ready { build: build_info::build(), kernels: kernels.collect(), ops }))
     }
@@ -83,10 +80,10 @@ impl Session {
         let call = count::Call { op: kernels::Operation::Gemv, shape: count::SMALL_SHAPE, tokens: 1, seed: self.seed };
         let subject = format!("gemv {}x{}", call.shape.m, call.shape.k);
         let kernel = self.machine.kernel(kernel)?;
-        match count::count(&kernel, call, count::Method::Branches, &count::Model::none()) {
-            Ok(counted) => Ok(Reply::Counted { instructions: Some(counted.record.total.instructions), subject }),
-            Err(error) if error.exit() == Exit::Unsupported => Ok(Reply::Counted { instructions: None, subject }),
-            Err(error) => Err(error),
-        }
+        let instructions = match count::count(&kernel, call, count::Method::Branches, &count::Model::none()) {
+            Err(error) if error.exit() == Exit::Unsupported => None,
+            counted => Some(counted?.record.total.instructions),
+        };
+        Ok(Reply::Counted { instructions, subject })
     }
 }
