@@ -116,11 +116,6 @@ pub fn outgrown(caches: &[u64], found: Option<&LastLevel>, threads: usize) -> u6
 mod tests {
     use super::*;
 
-    fn points(rates: &[f64]) -> Vec<SweepPoint> {
-        let point = |(i, &read_gb_s): (usize, &f64)| SweepPoint { bytes: (2 << 20) << i, read_gb_s };
-        rates.iter().enumerate().map(point).collect()
-    }
-
     #[test]
     fn sizes_double_from_the_second_level_to_past_the_last() {
         let mib = |sizes: Vec<u64>| sizes.into_iter().map(|s| s >> 20).collect::<Vec<_>>();
@@ -135,32 +130,34 @@ mod tests {
 
     #[test]
     fn the_size_at_which_reading_slows_down_counts() {
-        // As measured where CPUID says 260 MiB: 64 MiB is half way down, 128 MiB is nearly memory.
-        let measured = points(&[37.6, 30.3, 29.5, 29.7, 28.8, 24.6, 17.5, 15.9, 15.7]);
-        assert_eq!(effective(&measured, 2 << 20), Some(64 << 20));
-        // A slow sample in the middle does not make the cache smaller.
-        let disturbed = points(&[37.6, 30.3, 12.0, 29.7, 28.8, 24.6, 17.5, 15.9, 15.7]);
-        assert_eq!(effective(&disturbed, 2 << 20), Some(64 << 20));
-        // Nor does one just past the second level hide the step.
-        let first = points(&[37.6, 16.0, 29.5, 29.7, 28.8, 24.6, 17.5, 15.9, 15.7]);
-        assert_eq!(effective(&first, 2 << 20), Some(64 << 20));
-    }
-
-    #[test]
-    fn without_a_step_there_is_no_size() {
-        assert_eq!(effective(&points(&[80.0, 16.0, 15.0, 15.5, 15.2]), 2 << 20), None);
-        assert_eq!(effective(&points(&[80.0]), 2 << 20), None);
-        assert_eq!(effective(&points(&[0.0, 0.0, 0.0]), 2 << 20), None);
+        for (rates, size) in [
+            // As measured where CPUID says 260 MiB: 64 MiB is half way down, 128 MiB is nearly memory.
+            (&[37.6, 30.3, 29.5, 29.7, 28.8, 24.6, 17.5, 15.9, 15.7][..], Some(64 << 20)),
+            // A slow sample in the middle does not make the cache smaller.
+            (&[37.6, 30.3, 12.0, 29.7, 28.8, 24.6, 17.5, 15.9, 15.7], Some(64 << 20)),
+            // Nor does one just past the second level hide the step.
+            (&[37.6, 16.0, 29.5, 29.7, 28.8, 24.6, 17.5, 15.9, 15.7], Some(64 << 20)),
+            // Without a step there is no size.
+            (&[80.0, 16.0, 15.0, 15.5, 15.2], None),
+            (&[80.0], None),
+            (&[0.0, 0.0, 0.0], None),
+        ] {
+            let point = |(i, &read_gb_s): (usize, &f64)| SweepPoint { bytes: (2 << 20) << i, read_gb_s };
+            let points: Vec<SweepPoint> = rates.iter().enumerate().map(point).collect();
+            assert_eq!(effective(&points, 2 << 20), size, "{rates:?}");
+        }
     }
 
     #[test]
     fn copies_outgrow_all_caches_that_threads_have() {
         let caches = [48 << 10, 2 << 20, 260 << 20];
-        let found =
-            |effective_bytes| LastLevel { reported_bytes: 260 << 20, effective_bytes, step: true, points: vec![] };
-        assert_eq!(outgrown(&caches, Some(&found(64 << 20)), 2), 64 << 20);
-        assert_eq!(outgrown(&caches, Some(&found(64 << 20)), 48), 96 << 20, "private caches of 48 threads");
-        assert_eq!(outgrown(&caches, Some(&found(2 << 20)), 1), LEAST_OUTGROWN);
+        let outgrown_of = |effective_bytes, threads| {
+            let found = LastLevel { reported_bytes: 260 << 20, effective_bytes, step: true, points: vec![] };
+            outgrown(&caches, Some(&found), threads)
+        };
+        assert_eq!(outgrown_of(64 << 20, 2), 64 << 20);
+        assert_eq!(outgrown_of(64 << 20, 48), 96 << 20, "private caches of 48 threads");
+        assert_eq!(outgrown_of(2 << 20, 1), LEAST_OUTGROWN);
         assert_eq!([outgrown(&caches, None, 1), outgrown(&[], None, 1)], [260 << 20, UNKNOWN_CACHE_BYTES]);
     }
 

@@ -163,6 +163,14 @@ mod tests {
         run_in(&out, "four").abandon();
         assert_eq!([read("receipt.json"), read("earlier/2/receipt.json")], ["three", "two"], "as it was found");
         assert!(!out.join("earlier/3").exists());
+        // One that never began takes nothing away.
+        RunFolder::create(Some(&out), "quick", "five").expect("writable").abandon();
+        assert_eq!(read("receipt.json"), "three");
+        let tried = dir.path().join("new/er");
+        RunFolder::try_out(Some(&tried)).expect("writable");
+        assert!(!dir.path().join("new").exists(), "only tried");
+        run_in(&tried, "one").abandon();
+        assert!(!tried.exists(), "an abandoned run leaves nothing");
     }
 
     #[test]
@@ -185,24 +193,6 @@ mod tests {
         assert_eq!(names(&out.join("earlier/1")), ["charts", "measurements.csv", "report.html", "summary.md"]);
         folder.abandon();
         assert_eq!(names(&out), ["charts", "measurements.csv", "notes.txt", "report.html", "summary.md"], "as found");
-    }
-
-    #[test]
-    fn a_run_that_never_began_takes_nothing_away() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let out = dir.path().join("run");
-        run_in(&out, "one");
-        RunFolder::create(Some(&out), "quick", "two").expect("writable").abandon();
-        assert!(out.join(RECEIPT_FILE).is_file());
-        RunFolder::try_out(Some(&dir.path().join("new/er"))).expect("writable");
-        assert!(!dir.path().join("new").exists(), "only tried");
-    }
-
-    #[test]
-    fn an_abandoned_run_leaves_nothing() {
-        let dir = tempfile::tempdir().expect("a folder");
-        run_in(&dir.path().join("run"), "one").abandon();
-        assert_eq!(fs::read_dir(dir.path()).expect("a folder").count(), 0);
     }
 
     #[test]

@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_old_program_hears_words_that_it_knows() {
+    fn an_old_program_hears_words_that_it_knows_and_is_understood() {
         let cell = |residency| JobCell { residency, ..JobCell::example() };
         let cells = [Residency::L2, Residency::Llc, Residency::Cache, Residency::Dram].map(cell).into();
         let job = Job { cells, seed: 7, ..Job::default() };
@@ -84,10 +84,6 @@ mod tests {
         assert_eq!((&heard["protocol"], &heard["cells"][0]["kernels"][0]), (&1.into(), &"k".into()));
         let exact = request(&Request::Text { kernel: "scalar".into() }).expect("JSON");
         assert_eq!(exact, r#"{"exact":{"kernels":["scalar"]}}"#);
-    }
-
-    #[test]
-    fn its_answers_are_understood() {
         let prepared = reply(r#"{"prepared":{"outputs":["ab"]}}"#);
         assert!(matches!(prepared, Some(Reply::Prepared { output }) if output == "ab"));
         let none = reply(r#"{"counted":{"instructions":[],"subject":"s"}}"#);

@@ -130,7 +130,7 @@ pub fn bytes(cell: Cell, kernels: &[Kernel], last_level_cache_bytes: u64) -> u64
 mod tests {
     use super::*;
     use crate::scenario::Shape;
-    use kernels::registry;
+    use kernels::{Family, registry};
 
     fn cell(op: Operation, residency: Residency) -> Cell {
         Cell { op, shape: Shape { m: 64, k: 1024 }, tokens: 1, residency }
@@ -146,8 +146,7 @@ mod tests {
     #[test]
     fn one_packing_at_a_time_is_of_the_same_codes() {
         let features = CpuFeatures::detect();
-        let kernel =
-            |id: &str| Kernel::new(registry::find(id).expect("registered"), features).expect("runs everywhere");
+        let kernel = |id: &str| Kernel::new(registry::find(id).expect("registered"), features).expect("runs anywhere");
         let (first, other, cell) = (kernel("scalar-i8"), kernel("scalar"), cell(Operation::Gemv, Residency::Dram));
         let both = Operands::new(cell, &[first, other], 1 << 14, features, 1).expect("packed");
         let mut one = Operands::new(cell, &[first], 1 << 14, features, 1).expect("packed");
@@ -163,23 +162,18 @@ mod tests {
     #[test]
     fn bytes_are_those_of_the_operands() {
         let features = CpuFeatures::detect();
-        let kernels: Vec<Kernel> = registry::KERNELS
-            .iter()
-            .filter_map(|d| Kernel::new(d, features).ok())
-            .filter(|k| k.descriptor().family() == kernels::Family::W2A8)
-            .collect();
+        let available = registry::KERNELS.iter().filter_map(|d| Kernel::new(d, features).ok());
+        let kernels: Vec<Kernel> = available.filter(|k| k.descriptor().family() == Family::W2A8).collect();
         for residency in [Residency::Llc, Residency::Dram] {
             let cell = cell(Operation::Gemv, residency);
             let operands = Operands::new(cell, &kernels, 1 << 18, features, 1).expect("packed");
-            let packed: usize =
-                operands.packed.iter().flat_map(|(_, copies)| copies).map(|copy| copy.code_bytes().len()).sum();
+            let packed = operands.packed.iter().flat_map(|(_, copies)| copies);
+            let packed: usize = packed.map(|copy| copy.code_bytes().len()).sum();
             let beside = 64 * 1024 + 4 * 64;
             assert_eq!(bytes(cell, &kernels, 1 << 18), (packed + beside) as u64, "{residency:?}");
         }
-        assert!(
-            bytes(cell(Operation::Dequantize, Residency::Llc), &[], 0) == 5 * 64 * 1024,
-            "codes and what is written"
-        );
+        // Codes and what is written.
+        assert_eq!(bytes(cell(Operation::Dequantize, Residency::Llc), &[], 0), 5 * 64 * 1024);
         let vast = Cell { shape: Shape { m: 1 << 20, k: 1 << 20 }, ..cell(Operation::Gemv, Residency::Dram) };
         assert!(bytes(vast, &kernels, 1 << 30) > 1 << 40);
     }
