@@ -7,6 +7,7 @@ use kernels::conformance::{self, Expected, compare};
 use kernels::parallel::Team;
 use kernels::{CodeTable, F32Ops, Kernel, KernelError, Layout, LinearInput, PackedWeights, reference};
 use model::weights::Model;
+use serde::{Serialize, Serializer};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hint::black_box;
@@ -16,12 +17,18 @@ use std::time::Duration;
 const PROBE: Duration = Duration::from_millis(200);
 
 /// A kernel and the reason it is the one.
+#[derive(Serialize)]
 pub struct Selection {
     /// As asked for: an id, or `auto`.
     pub requested: String,
+    #[serde(rename = "executed", serialize_with = "id")]
     pub kernel: Kernel,
     /// Why, in one line.
     pub reason: String,
+}
+
+fn id<S: Serializer>(kernel: &Kernel, to: S) -> std::result::Result<S::Ok, S::Error> {
+    to.serialize_str(kernel.id())
 }
 
 /// The named kernel, or the fastest exact one. Either passed the conformance suite just now.

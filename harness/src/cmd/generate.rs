@@ -108,20 +108,6 @@ pub struct GenerateArgs {
     pub force: bool,
 }
 
-/// What was asked for, an id or `auto`, what ran, and why this one.
-#[derive(Serialize)]
-pub struct KernelUsed {
-    requested: String,
-    pub executed: String,
-    reason: String,
-}
-
-impl From<&Selection> for KernelUsed {
-    fn from(s: &Selection) -> Self {
-        Self { requested: s.requested.clone(), executed: s.kernel.id().into(), reason: s.reason.clone() }
-    }
-}
-
 /// Which file.
 #[derive(Serialize)]
 pub struct ModelUsed {
@@ -146,7 +132,7 @@ struct Report {
     token_ids: Vec<u32>,
     text: String,
     stop_reason: StopReason,
-    kernel: KernelUsed,
+    kernel: Selection,
     head: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     head_effect: Option<HeadEffect>,
@@ -293,7 +279,7 @@ pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
         text: generation.text,
         stop_reason: generation.stop_reason,
         logits_last: generation.prompt_logits,
-        kernel: (&selection).into(),
+        kernel: selection,
         head: decoder.head().id().into(),
         head_effect,
         kv_cache: KvCacheRecord::f16(decoder.kv_bytes_per_position()),

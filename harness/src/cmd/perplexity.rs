@@ -1,6 +1,7 @@
 //! `perplexity`: nats a token over non-overlapping windows.
 
-use super::generate::{KernelUsed, ModelArgs, ModelUsed, prepare};
+use super::generate::{ModelArgs, ModelUsed, prepare};
+use crate::choose::decode_kernel::Selection;
 use crate::choose::probe::skipping;
 use crate::error::{Error, Result};
 use crate::files::read_limited;
@@ -60,7 +61,7 @@ struct Report {
     lut: [i8; 4],
     text: String,
     threads: usize,
-    kernel: KernelUsed,
+    kernel: Selection,
     head: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     head_effect: Option<HeadEffect>,
@@ -153,7 +154,7 @@ pub fn run(args: &PerplexityArgs, out: &Output) -> Result<()> {
         lut: table.0,
         text: name,
         threads: machine.threads,
-        kernel: (&selection).into(),
+        kernel: selection,
         head: decoder.head().id().into(),
         head_effect,
         model: (&loaded).into(),
@@ -172,7 +173,7 @@ pub fn run(args: &PerplexityArgs, out: &Output) -> Result<()> {
         report.nats_per_token,
         report.tokens,
         report.window,
-        report.kernel.executed,
+        report.kernel.kernel.id(),
         report.head,
         report.lut
     ))?;

@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::load_model;
 use crate::machine::Machine;
 use crate::operation::recorded;
-use crate::scenario::{Cell, Scenario};
+use crate::scenario::{Cell, Scenario, Shape};
 use crate::worker::protocol::{JobCell, JobText, Offer};
 use receipt::judge::gate::verdict;
 use receipt::{Family, Gap, GateCell, LeftOut, Operation, Residency, Rule};
@@ -29,17 +29,11 @@ pub fn products(scenario: &Scenario, machine: &Machine, kernels: &[Offer]) -> Ve
     for family in Family::ALL {
         let from = cells.len();
         for Cell { op, shape, tokens, residency } in scenario.cells(l2) {
-            let op = recorded(op);
+            let (op, Shape { m, k }) = (recorded(op), shape);
             let has = |k: &&Offer| k.family == Some(family) && k.ops.contains(&op);
-            cells.extend(kernels.iter().filter(has).map(|kernel| JobCell {
-                op,
-                m: shape.m,
-                k: shape.k,
-                tokens,
-                residency,
-                family,
-                kernel: kernel.id.clone(),
-                text: None,
+            cells.extend(kernels.iter().filter(has).map(|kernel| {
+                let kernel = kernel.id.clone();
+                JobCell { op, m, k, tokens, residency, family, kernel, text: None }
             }));
         }
         let matrices = cells[from..].to_vec();
@@ -73,18 +67,12 @@ fn large_texts(kernels: &[Offer]) -> Result<Vec<JobCell>> {
 /// Prefill only of a kernel with a gemm: another takes a prompt token by token, which is decoding without the head.
 fn of_model(kernel: &Offer, model: &JobText, prompt: usize, residency: Residency) -> Vec<JobCell> {
     let Some(family) = kernel.family else { return Vec::new() };
-    let cell = |op, tokens: usize| JobCell {
-        op,
-        m: 0,
-        k: 0,
-        tokens,
-        residency,
-        family,
-        kernel: kernel.id.clone(),
-        text: Some(model.clone()),
+    let cell = |op, tokens: usize| {
+        let (kernel, text) = (kernel.id.clone(), Some(model.clone()));
+        JobCell { op, m: 0, k: 0, tokens, residency, family, kernel, text }
     };
     let prefill = kernel.ops.contains(&Operation::Gemm).then(|| cell(Operation::Prefill, prompt));
-    [Some(cell(Operation::Decode, 1)), prefill].into_iter().flatten().collect()
+    [cell(Operation::Decode, 1)].into_iter().chain(prefill).collect()
 }
 
 /// All that this gate times, and what it cannot.

@@ -4,7 +4,7 @@ use super::channel::{Channel, Silence};
 use super::log::Log;
 use super::old;
 use super::protocol::{JobCell, NO_CHANNEL, PROTOCOL, Reply, Request};
-use super::start::{Program, Setting, Speech, Started, spawn};
+use super::start::{Program, Setting, Speech, spawn};
 use crate::error::{Error, Exit, Result};
 use crate::interrupt;
 use receipt::titles;
@@ -91,8 +91,8 @@ impl Worker {
         setting: Setting,
         patience: Patience,
     ) -> std::result::Result<Self, NotStarted> {
-        let started = spawn(label, program, setting).map_err(|error| NotStarted { error, log: String::new() })?;
-        let Started { child, channel, log } = started;
+        let started = spawn(label, program, setting);
+        let (child, channel, log) = started.map_err(|error| NotStarted { error, log: String::new() })?;
         let (label, speech, cells, asked) = (label.to_owned(), program.speech, Vec::new(), "begin".to_owned());
         let mut worker = Self { label, child, channel, log, patience, speech, reaped: false, cells, asked };
         if speech == Speech::Old {

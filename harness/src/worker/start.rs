@@ -37,15 +37,9 @@ pub struct Setting {
     pub fixed_addresses: bool,
 }
 
-/// A started process: its end of the channel, and what it prints.
-pub struct Started {
-    pub child: Child,
-    pub channel: Channel,
-    pub log: Log,
-}
-
+/// Starts a process: its end of the channel, and what it prints.
 #[cfg(unix)]
-pub fn spawn(label: &str, program: &Program, setting: Setting) -> Result<Started> {
+pub fn spawn(label: &str, program: &Program, setting: Setting) -> Result<(Child, Channel, Log)> {
     use std::os::fd::{AsRawFd, OwnedFd};
     use std::os::unix::process::CommandExt;
     let failed = |what: &str, e: io::Error| Error::failed(format!("{label}: cannot {what} a worker: {e}"));
@@ -78,11 +72,11 @@ pub fn spawn(label: &str, program: &Program, setting: Setting) -> Result<Started
     drop(theirs);
     let path = program.path.display();
     let child = child.map_err(|e| Error::unsupported(format!("cannot run {label} ({path}): {e}")))?;
-    Ok(Started { child, channel, log })
+    Ok((child, channel, log))
 }
 
 #[cfg(not(unix))]
-pub fn spawn(label: &str, _: &Program, _: Setting) -> Result<Started> {
+pub fn spawn(label: &str, _: &Program, _: Setting) -> Result<(Child, Channel, Log)> {
     Err(Error::unsupported(format!("{label}: workers need a descriptor that a child inherits, which is Unix")))
 }
 
