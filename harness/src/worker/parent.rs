@@ -138,7 +138,7 @@ impl Worker {
         let line = if self.speech == Speech::Old { old::request(request) } else { serde_json::to_string(request) };
         let line = line.map_err(|e| Error::failed(format!("{}: cannot write a request: {e}", self.label)))?;
         // Where it has ended, what it said before, or its last line, says why.
-        self.channel.say(&line).or_else(|_| Err(self.hear_no_answer()))
+        self.channel.say(&line).map_err(|_| self.hear_no_answer())
     }
 
     /// Why it ended or gave up, when nothing was to come.
