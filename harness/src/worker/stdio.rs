@@ -4,7 +4,7 @@
 use super::channel::{Channel, Stream};
 use nix::unistd::{dup, dup2_stdin, dup2_stdout};
 use std::fs::File;
-use std::io;
+use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::thread::JoinHandle;
 
@@ -16,12 +16,22 @@ pub fn take() -> io::Result<(Channel, JoinHandle<()>)> {
     let (ours, theirs) = Stream::pair()?;
     let other_end = theirs.try_clone()?;
     std::thread::Builder::new().name("requests".into()).spawn(move || {
-        let _ = io::copy(&mut &requests, &mut &other_end);
+        copy(requests, &other_end);
         // No more will come: the worker hears it as the end of its parent.
         let _ = other_end.shutdown(Shutdown::Write);
     })?;
-    let answers = std::thread::Builder::new().name("answers".into()).spawn(move || {
-        let _ = io::copy(&mut &theirs, &mut &answers);
-    })?;
+    let answers = std::thread::Builder::new().name("answers".into()).spawn(move || copy(theirs, answers))?;
     Ok((Channel::new(ours)?, answers))
+}
+
+/// As they come, until either side has closed. Not `io::copy`: what it lets the system splice may come late.
+fn copy(mut from: impl Read, mut to: impl Write) {
+    let mut buffer = [0; 1 << 14];
+    loop {
+        match from.read(&mut buffer) {
+            Ok(n) if n > 0 && to.write_all(&buffer[..n]).is_ok() => {}
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            _ => return,
+        }
+    }
 }
