@@ -138,13 +138,11 @@ pub fn load_if(
 fn synthetic(spec: &str) -> Result<(&'static SynthShape, Option<f64>)> {
     let Some((shape, option)) = spec.split_once('?') else { return Ok((SynthShape::by_name(spec)?, None)) };
     let share = option.strip_prefix("live=").and_then(|share| share.parse::<f64>().ok());
-    match share.filter(|share| (0.0..=1.0).contains(share)) {
-        Some(share) => Ok((SynthShape::by_name(shape)?, Some(share))),
-        None => Err(Error::input(format!(
-            "model \"synth:{spec}\": after ? comes live=SHARE with a number from 0 to 1, for example \
-             synth:2b-4t?live=0.2"
-        ))),
-    }
+    let Some(share) = share.filter(|share| (0.0..=1.0).contains(share)) else {
+        let what = "after ? comes live=SHARE with a number from 0 to 1, for example synth:2b-4t?live=0.2";
+        return Err(Error::input(format!("model \"synth:{spec}\": {what}")));
+    };
+    Ok((SynthShape::by_name(shape)?, Some(share)))
 }
 
 /// Path of a synthetic model in the user's cache folder, written first if it is not there.

@@ -45,16 +45,10 @@ pub fn select(requested: &str, machine: &Machine, model: &Model) -> Result<Selec
 
 /// The kernel, if it passes the suite.
 pub fn verified(kernel: Kernel) -> Result<Kernel> {
-    let outcome = conformance::verify(&kernel, |_, _| {});
-    match outcome.first_mismatch {
-        None => Ok(kernel),
-        Some(what) => Err(Error::failed(format!(
-            "{} fails {} of {} conformance cases and is not used; first: {what}",
-            kernel.id(),
-            outcome.mismatches,
-            outcome.cases
-        ))),
-    }
+    let conformance::Outcome { first_mismatch, mismatches, cases, .. } = conformance::verify(&kernel, |_, _| {});
+    let Some(first) = first_mismatch else { return Ok(kernel) };
+    let what = format!("fails {mismatches} of {cases} conformance cases and is not used; first: {first}");
+    Err(Error::failed(format!("{} {what}", kernel.id())))
 }
 
 /// The fastest of these exact kernels, which passed the suite.
@@ -79,13 +73,9 @@ pub fn fastest(candidates: &[Kernel], machine: &Machine, model: &Model) -> Resul
         Error::unsupported("no exact kernel runs on this CPU with these features; `list kernels` says why")
     })?;
     let weights = &packed[&candidates[best].descriptor().layout];
-    let reason = format!(
-        "fastest of {} exact kernels in {} rounds on {MATRIX} ({}x{}): {us:.1} us a call",
-        candidates.len(),
-        evidence.passes,
-        weights.rows(),
-        weights.k(),
-    );
+    let (kernels, rounds, shape) = (candidates.len(), evidence.passes, format!("{}x{}", weights.rows(), weights.k()));
+    let reason =
+        format!("fastest of {kernels} exact kernels in {rounds} rounds on {MATRIX} ({shape}): {us:.1} us a call");
     Ok(Selection { requested: "auto".into(), kernel: candidates[best], reason })
 }
 

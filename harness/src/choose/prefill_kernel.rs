@@ -102,17 +102,12 @@ impl PrefillPolicy {
             Self::Auto => Choice { requested: "auto", decode, model, machine }.measured(prompt_tokens)?,
         };
         let r = &decision.record;
-        note(match &decision.plan {
-            Some(_) => format!(
-                "prefill: {} for batches of {} tokens and more beside {} ({}; {} more memory)",
-                r.executed,
-                r.from_tokens,
-                decode.id(),
-                r.reason,
-                mib(r.extra_bytes)
-            ),
-            None => format!("prefill: {}, as decoding ({})", r.executed, r.reason),
-        });
+        let how = match &decision.plan {
+            Some(_) => format!(" for batches of {} tokens and more beside {} (", r.from_tokens, decode.id()),
+            None => ", as decoding (".into(),
+        };
+        let more = decision.plan.map_or_else(String::new, |_| format!("; {} more memory", mib(r.extra_bytes)));
+        note(format!("prefill: {}{how}{}{more})", r.executed, r.reason));
         Ok(Some(decision))
     }
 }
@@ -190,12 +185,10 @@ impl Choice<'_> {
         let (fitting, too_large): (Vec<Kernel>, Vec<Kernel>) = others.partition(fits);
         let left_out = match (too_large.first(), free) {
             (None, _) => String::new(),
-            (Some(k), Some(free)) => format!(
-                "; {} was left out: its copy of {} needs twice that in free memory, there are {}",
-                k.id(),
-                mib(self.extra_bytes(k)),
-                mib(free)
-            ),
+            (Some(k), Some(free)) => {
+                let (id, copy, free) = (k.id(), mib(self.extra_bytes(k)), mib(free));
+                format!("; {id} was left out: its copy of {copy} needs twice that in free memory, there are {free}")
+            }
             (Some(k), None) => format!("; {} was left out: how much memory is free is not known here", k.id()),
         };
         Ok((fitting, left_out))

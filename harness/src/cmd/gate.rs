@@ -162,13 +162,9 @@ fn hold_to_strict(strict: bool, record: &GateRecord) -> Result<()> {
         return Err(Error::unsupported(format!("--strict: not compared here: {which}; run where all of them do")));
     }
     let dirty = [&record.baseline, &record.current].into_iter().find(|s| s.build.git_dirty != Some(false));
-    match dirty {
-        Some(side) => Err(Error::failed(format!(
-            "--strict: {} was not built from a clean commit; commit, build and gate again",
-            side.label
-        ))),
-        None => Ok(()),
-    }
+    let Some(side) = dirty else { return Ok(()) };
+    let what = "was not built from a clean commit; commit, build and gate again";
+    Err(Error::failed(format!("--strict: {} {what}", side.label)))
 }
 
 /// A program as it is now.

@@ -212,10 +212,8 @@ pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
         }
     })?;
     if deterministic && !selection.kernel.descriptor().exact() {
-        let id = selection.kernel.id();
-        return Err(Error::input(format!(
-            "--deterministic: {id} sums in f32, so its tokens are its own; take an exact kernel (--kernel auto does)"
-        )));
+        let what = "sums in f32, so its tokens are its own; take an exact kernel (--kernel auto does)";
+        return Err(Error::input(format!("--deterministic: {} {what}", selection.kernel.id())));
     }
     let model = &loaded.model;
     let known_stops = loaded.known.iter().flat_map(|k| &k.stop_ids).filter(|_| !args.ignore_eos);
@@ -231,11 +229,9 @@ pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
     let mut bench = Bench::new(&loaded, &machine, args.model.head.into(), interrupt::flag());
     let head_effect = head::announce(&mut bench, selection.kernel)?;
     if policy != PrefillPolicy::Same && !selection.kernel.descriptor().exact() {
-        return Err(Error::input(format!(
-            "--prefill-kernel: {} is not exact on int8, so no other kernel gives its results; leave it at \
-             same, or decode with an exact one",
-            selection.kernel.id()
-        )));
+        let what = "is not exact on int8, so no other kernel gives its results";
+        let next = "leave it at same, or decode with an exact one";
+        return Err(Error::input(format!("--prefill-kernel: {} {what}; {next}", selection.kernel.id())));
     }
     let decision = policy.decide(&selection.kernel, prompt.len(), model, &machine)?;
     let prefill = bench.prefill(decision.as_ref().and_then(|d| d.plan.as_ref()))?;
@@ -261,9 +257,8 @@ pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
         let repeated = Session::new(&mut decoder, again)?.run(interrupt::flag(), &mut |_| {})?;
         if repeated.stop_reason != StopReason::Interrupted && repeated.token_ids != generation.token_ids {
             let at = repeated.token_ids.iter().zip(&generation.token_ids).take_while(|(a, b)| a == b).count();
-            return Err(Error::failed(format!(
-                "--deterministic: the same request gave another token {at} the second time; run `verify`"
-            )));
+            let what = format!("the same request gave another token {at} the second time");
+            return Err(Error::failed(format!("--deterministic: {what}; run `verify`")));
         }
     }
     let record = &loaded.record;
@@ -327,15 +322,11 @@ fn sampling(args: &GenerateArgs) -> Result<Sampling> {
 }
 
 fn summary(r: &Report) -> String {
-    let first =
-        r.time_to_first_token_ms.map_or_else(|| "no token".into(), |ms| format!("first token after {ms:.1} ms"));
+    let (tokens, prompt, threads) = (r.token_ids.len(), r.prompt_ids.len(), r.threads);
+    let first = r.time_to_first_token_ms.map(|ms| format!("first token after {ms:.1} ms"));
+    let first = first.unwrap_or_else(|| "no token".into());
     let reason = serde_json::to_string(&r.stop_reason).unwrap_or_default();
-    format!(
-        "{} tokens, stopped by {reason}; prefill {:.1} tokens/s over {}, {first}, decode {:.1} tokens/s; {} thread(s)",
-        r.token_ids.len(),
-        r.prefill_tokens_per_s,
-        r.prompt_ids.len(),
-        r.decode_tokens_per_s,
-        r.threads
-    )
+    let prefill = format!("prefill {:.1} tokens/s over {prompt}, {first}", r.prefill_tokens_per_s);
+    let decode = format!("decode {:.1} tokens/s", r.decode_tokens_per_s);
+    format!("{tokens} tokens, stopped by {reason}; {prefill}, {decode}; {threads} thread(s)")
 }

@@ -84,24 +84,20 @@ fn text(host: &Host, limits: &Limits) -> String {
             vec![m.id.clone(), m.instructions.clone(), cycle, rate, all, users(&m.id)]
         }),
     );
-    format!(
-        "{}, {} CPUs\n{clock}\n{last_level}\n{bandwidth}\n\n{multiplies}\n\nmedian [smallest, largest] of \
-         the samples; measured in {:.1} s",
-        host.cpu, host.cpus, limits.elapsed_s
-    )
+    let (head, tables) = (format!("{}, {} CPUs", host.cpu, host.cpus), format!("{bandwidth}\n\n{multiplies}"));
+    let end = format!("median [smallest, largest] of the samples; measured in {:.1} s", limits.elapsed_s);
+    format!("{head}\n{clock}\n{last_level}\n{tables}\n\n{end}")
 }
 
 /// Both sizes of the last-level cache, and why the smaller one counts.
 fn last_level(found: &LastLevel) -> String {
     let (counts, reported) = (bytes(found.effective_bytes), bytes(found.reported_bytes));
-    if found.step {
-        format!("last-level cache: {counts} count, beyond which reading slows down; the system reports {reported}\n")
+    let what = if found.step {
+        format!("{counts} count, beyond which reading slows down")
     } else {
-        format!(
-            "last-level cache: L2's {counts} count, nothing larger is read faster than memory; the system \
-             reports {reported}\n"
-        )
-    }
+        format!("L2's {counts} count, nothing larger is read faster than memory")
+    };
+    format!("last-level cache: {what}; the system reports {reported}\n")
 }
 
 fn range(s: &Spread, decimals: usize) -> String {

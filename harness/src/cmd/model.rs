@@ -183,12 +183,7 @@ fn synth(args: &SynthArgs, out: &Output) -> Result<()> {
     if args.json {
         return out.json(&Written { path, summary });
     }
-    out.line(format!(
-        "{}: {} blocks, {} ternary weights, {}, seed {} (synthetic: random weights, its text means nothing)",
-        path.display(),
-        summary.layers,
-        summary.ternary_weights,
-        mib(summary.bytes),
-        summary.seed
-    ))
+    let SynthSummary { layers, ternary_weights, bytes, seed, .. } = summary;
+    let what = format!("{layers} blocks, {ternary_weights} ternary weights, {}, seed {seed}", mib(bytes));
+    out.line(format!("{}: {what} (synthetic: random weights, its text means nothing)", path.display()))
 }

@@ -99,28 +99,22 @@ pub fn run(args: &PerplexityArgs, out: &Output) -> Result<()> {
     if let (Lut::Seed, Some(d)) = (args.lut, kernels::registry::find(&model_args.kernel))
         && d.family() != Family::W2A32
     {
-        return Err(Error::input(format!(
-            "--lut seed needs a W2A32 kernel; {} computes with -1, 0, +1 only (try avx2-permute or scalar)",
-            d.id
-        )));
+        let what = format!("{} computes with -1, 0, +1 only (try avx2-permute or scalar)", d.id);
+        return Err(Error::input(format!("--lut seed needs a W2A32 kernel; {what}")));
     }
     let mut tokens = Vec::new();
     let (machine, loaded, selection) = prepare(&model_args, |opened| {
         let (window, context) = (args.window, opened.config.context);
         if window > context {
-            return Err(Error::input(format!(
-                "--window {window} is above the model's context of {context}; give at most --window {context}"
-            )));
+            let next = format!("give at most --window {context}");
+            return Err(Error::input(format!("--window {window} is above the model's context of {context}; {next}")));
         }
         tokens = opened.tokenizer.encode(&text, None)?;
         if tokens.len() > window {
             return Ok(());
         }
-        Err(Error::input(format!(
-            "{name}: a window of {window} needs {} tokens and the text has {}; use a shorter --window or a longer text",
-            window.saturating_add(1),
-            tokens.len()
-        )))
+        let (need, has, next) = (window.saturating_add(1), tokens.len(), "use a shorter --window or a longer text");
+        Err(Error::input(format!("{name}: a window of {window} needs {need} tokens and the text has {has}; {next}")))
     })?;
     let model = &loaded.model;
     let table = if args.lut == Lut::Seed { CodeTable::SEED } else { CodeTable::TERNARY };

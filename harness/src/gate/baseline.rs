@@ -209,10 +209,8 @@ fn plain(name: &str) -> Result<()> {
     if (1..=64).contains(&name.len()) && !name.starts_with('.') && name.chars().all(allowed) {
         return Ok(());
     }
-    Err(Error::input(format!(
-        "{name:?} is no name for a baseline; use up to 64 letters, digits, dots, dashes and underscores, \
-         not a dot first"
-    )))
+    let next = "use up to 64 letters, digits, dots, dashes and underscores, not a dot first";
+    Err(Error::input(format!("{name:?} is no name for a baseline; {next}")))
 }
 
 #[cfg(test)]

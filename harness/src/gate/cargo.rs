@@ -35,9 +35,8 @@ impl<'a> Cargo<'a> {
         if !ended.status.success() {
             let stderr = String::from_utf8_lossy(&ended.stderr);
             let why = stderr.lines().next().unwrap_or_default().trim_start_matches("error: ");
-            return Err(Error::input(format!(
-                "the compiler that built this program cannot build a revision here: {why}; install it or name a program"
-            )));
+            let what = "the compiler that built this program cannot build a revision here";
+            return Err(Error::input(format!("{what}: {why}; install it or name a program")));
         }
         String::from_utf8_lossy(&ended.stdout).trim().clone_into(&mut cargo.rustc);
         Ok(cargo)

@@ -74,10 +74,8 @@ pub fn same_as_before(cell: &JobCell, before: &[String; 2], now: &[String; 2]) -
     if before == now {
         return Ok(());
     }
-    let (subject, kernel) = (subject(cell), &cell.kernel);
-    Err(Error::failed(format!(
-        "{subject}: {kernel} computed another result in a fresh process; run `tritbench verify`"
-    )))
+    let what = "computed another result in a fresh process; run `tritbench verify`";
+    Err(Error::failed(format!("{}: {} {what}", subject(cell), cell.kernel)))
 }
 
 /// Token ids and perplexity of a kernel.

@@ -43,10 +43,9 @@ pub fn require_commit(label: &str, commit: &str, build: &Build) -> Result<()> {
         Some(other) => format!("says that it is commit {}", short(other)),
         None => "does not say its commit".into(),
     };
-    Err(Error::input(format!(
-        "--against {label}: the program that cargo built from it {said}, so it may be another's; nothing was compared; \
-         build the revision yourself and name the program"
-    )))
+    let (what, next) = ("nothing was compared", "build the revision yourself and name the program");
+    let program = format!("the program that cargo built from it {said}, so it may be another's");
+    Err(Error::input(format!("--against {label}: {program}; {what}; {next}")))
 }
 
 fn short(commit: &str) -> String {

@@ -88,11 +88,9 @@ pub fn room_for_answer(config: &ModelConfig, max_tokens: usize) -> Result<()> {
     if max_tokens < config.context {
         return Ok(());
     }
-    let context = config.context;
-    Err(Error::input(format!(
-        "--max-tokens {max_tokens} does not fit the model's context of {context} beside a prompt; ask for at most {}",
-        context.saturating_sub(1)
-    )))
+    let (context, most) = (config.context, config.context.saturating_sub(1));
+    let what = format!("--max-tokens {max_tokens} does not fit the model's context of {context} beside a prompt");
+    Err(Error::input(format!("{what}; ask for at most {most}")))
 }
 
 /// Checks that prompt and answer fit the model's context: the room they need. `asked` names the answer's length.

@@ -211,13 +211,12 @@ impl Player<'_, '_> {
 }
 
 fn expect(column: &Column<'_>, at: usize, id: u32) -> Result<()> {
-    let (kernel, own) = (column.id(), column.ids[at]);
+    let own = column.ids[at];
     if id == own {
         return Ok(());
     }
-    Err(Error::failed(format!(
-        "{kernel} generates id {id} at {at} when kernels take turns, {own} undisturbed; run `tritbench verify`"
-    )))
+    let what = format!("generates id {id} at {at} when kernels take turns, {own} undisturbed");
+    Err(Error::failed(format!("{} {what}; run `tritbench verify`", column.id())))
 }
 
 #[cfg(test)]

@@ -101,10 +101,10 @@ impl Worker {
         }
         let error = match worker.hear_within(patience.start()) {
             Ok(Reply::Hello { protocol: PROTOCOL }) => return Ok(worker),
-            Ok(Reply::Hello { protocol }) => Error::unsupported(format!(
-                "{}: it speaks version {protocol} of the workers' protocol, this build {PROTOCOL}",
-                worker.label
-            )),
+            Ok(Reply::Hello { protocol }) => {
+                let what = format!("it speaks version {protocol} of the workers' protocol, this build {PROTOCOL}");
+                Error::unsupported(format!("{}: {what}", worker.label))
+            }
             Ok(_) => worker.out_of_turn(),
             Err(error) => error,
         };
