@@ -1,7 +1,7 @@
 //! The command line.
 
 use crate::cmd::baseline::BaselineCommand;
-use crate::cmd::compare::{CompareArgs, MicroArgs};
+use crate::cmd::compare::{CompareArgs, MeasureArgs};
 use crate::cmd::count::CountArgs;
 use crate::cmd::gate::GateArgs;
 use crate::cmd::generate::GenerateArgs;
@@ -73,7 +73,7 @@ pub enum Command {
         "micro --shape 2560x2560x32 --residency l2,llc --rounds 400",
         "micro --scenario seed-tables --kernels scalar,avx2-permute",
     ]))]
-    Micro(MicroArgs),
+    Micro(MeasureArgs),
     /// Exact instruction count and mix of one kernel call, the same on every run and every machine
     #[command(after_help = examples(&[
         "count --kernels avx512-vnni,avx2-i8 --op gemv --shape 256x2560",

@@ -107,10 +107,7 @@ fn save(args: &BaselineSaveArgs, out: &Output) -> Result<()> {
     scenario.require_micro()?;
     let machine = args.machine.to_measure(1)?;
     let scratch = Scratch::new()?;
-    let program = match &args.binary {
-        Some(path) => Kept::take(&format!("--binary {}", path.display()), path, &scratch.path)?,
-        None => Kept::own(&scratch.path)?,
-    };
+    let program = Kept::given("--binary", args.binary.as_deref(), &scratch.path)?;
     let bytes = std::fs::read(&program.path).map_err(|e| Error::io("read the program", &program.path, &e))?;
     let computed = gate::compute(&program, &scenario, args.kernels.clone(), &machine, args.seed);
     let (build, computed) = computed.map_err(|error| match error.is_interrupt() {

@@ -91,11 +91,7 @@ pub fn run(args: &GateArgs, out: &Output) -> Result<()> {
     let ending = Ending::try_out(if args.json { GateFormat::Json } else { args.format });
     let scratch = Scratch::new()?;
     let (for_baseline, for_current) = (scratch.path.join("a"), scratch.path.join("b"));
-    let kept = match &args.current {
-        Some(path) => Kept::take(&format!("--current {}", path.display()), path, &for_current)?,
-        None => Kept::own(&for_current)?,
-    };
-    let current = kept.side(CURRENT)?;
+    let current = Kept::given("--current", args.current.as_deref(), &for_current)?.side(CURRENT)?;
     let (mut asked, baseline) = against(args, &for_baseline)?;
     (asked.delta, asked.inject) = (delta, inject);
     let strict = args.strict || bitnet_environment::strict_mode()?;

@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::files::write_named;
 use crate::output::{Output, note};
-use crate::receipt_file::{self, recheck};
+use crate::receipt_file;
 use crate::words;
 use clap::Subcommand;
 use clap::builder::{PossibleValue, TypedValueParser};
@@ -71,7 +71,8 @@ pub fn run(command: &ReceiptCommand, out: &Output) -> Result<()> {
 }
 
 fn verify(path: &Path, json: bool, out: &Output) -> Result<()> {
-    let found = recheck(path)?;
+    let (file, bytes) = receipt_file::bytes(path)?;
+    let found = receipt_file::check(file, &bytes)?;
     if json {
         out.json(&found)?;
     } else {

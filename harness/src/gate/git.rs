@@ -4,7 +4,6 @@ use super::wait;
 use crate::error::{Error, Result};
 use std::ffi::OsStr;
 use std::io::ErrorKind;
-use std::path::PathBuf;
 use std::process::Command;
 
 /// Git's answers about one repository. Where it refuses, the error is its own words alone.
@@ -55,11 +54,6 @@ impl Git {
         for place in &self.places {
             command.env_remove(place);
         }
-    }
-
-    /// The folder that all work trees of the repository share, below `here`.
-    pub fn common_folder(&self, here: PathBuf) -> Result<PathBuf> {
-        Ok(here.join(self.run(&["rev-parse", "--git-common-dir"])?))
     }
 }
 

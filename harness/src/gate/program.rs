@@ -51,9 +51,12 @@ impl Kept {
         Ok(Self { path: write(&bytes, folder)?, sha256: sha256_hex(&bytes), named: named.into() })
     }
 
-    /// Copies the program that runs.
-    pub fn own(folder: &Path) -> Result<Self> {
-        Self::take("this program", &build_info::own_program(), folder)
+    /// Copies the program that `flag` names, else the one that runs.
+    pub fn given(flag: &str, path: Option<&Path>, folder: &Path) -> Result<Self> {
+        match path {
+            Some(path) => Self::take(&format!("{flag} {}", path.display()), path, folder),
+            None => Self::take("this program", &build_info::own_program(), folder),
+        }
     }
 
     /// Starts it once, to find out which protocol it speaks.

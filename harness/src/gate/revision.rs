@@ -88,7 +88,7 @@ fn revision(text: &str) -> Result<Revision> {
     let no_git = |error: Error| error.reword(|why| wrong(format!(", and git knows no revision here: {why}")));
     let git = Git::find().map_err(no_git)?;
     let here = std::env::current_dir().map_err(|e| Error::input(format!("cannot find the current folder: {e}")))?;
-    let common = git.common_folder(here).map_err(no_git)?;
+    let common = here.join(git.run(&["rev-parse", "--git-common-dir"]).map_err(no_git)?);
     match git.run(&["rev-parse", "--verify", &format!("{text}^{{commit}}")]) {
         Ok(commit) => Ok(Revision { text: text.into(), commit, common, git }),
         Err(error) if error.is_interrupt() => Err(error),

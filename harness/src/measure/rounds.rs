@@ -164,11 +164,6 @@ pub fn run(
     done
 }
 
-/// One entry's wall times over the rounds.
-pub fn column(rounds: &[Round], entry: usize) -> Vec<u64> {
-    rounds.iter().map(|round| round.ns[entry]).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

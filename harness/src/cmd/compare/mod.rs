@@ -7,14 +7,13 @@ mod plan;
 mod products;
 mod run;
 
-pub use args::{CompareArgs, MicroArgs};
+pub use args::{CompareArgs, MeasureArgs};
 
 use crate::choose::prefill_kernel::PrefillPolicy;
 use crate::choose::probe::skipping;
 use crate::error::{Error, Result};
 use crate::output::Output;
 use crate::scenario::Scenario;
-use args::MeasureArgs;
 use kernels::HeadFormat;
 use model::sparse_ffn::Sparsity;
 use plan::{Plan, Texts};
@@ -36,12 +35,12 @@ pub fn run(args: &CompareArgs, out: &Output) -> Result<()> {
 }
 
 /// Runs `micro`.
-pub fn run_micro(args: &MicroArgs, out: &Output) -> Result<()> {
-    let mut scenario = Scenario::load(&args.measure.scenario)?;
+pub fn run_micro(args: &MeasureArgs, out: &Output) -> Result<()> {
+    let mut scenario = Scenario::load(&args.scenario)?;
     scenario.require_micro()?;
     (scenario.generate, scenario.perplexity, scenario.model) = (None, None, None);
     let texts = Texts { head: HeadFormat::F16, sparsity: Sparsity::Dense, prefill: PrefillPolicy::Same };
-    measure(&args.measure, scenario, texts, out)
+    measure(args, scenario, texts, out)
 }
 
 /// The order of a run: everything that can be refused is, then a receipt is begun, then one part after the other writes
