@@ -47,9 +47,7 @@ const CACHED_SEED: u64 = 1;
 /// A loaded model and who it is.
 pub struct Loaded {
     pub model: Model,
-    /// For receipts.
     pub record: ModelRecord,
-    /// What is known about this very file.
     pub known: Option<KnownModel>,
 }
 

@@ -38,13 +38,8 @@ pub struct PrefillPlan {
     pub from_tokens: usize,
 }
 
-/// A plan, or none, and why.
-pub struct PrefillDecision {
-    /// None: the decoding kernel takes batches too.
-    pub plan: Option<PrefillPlan>,
-    /// For receipts.
-    pub record: PrefillRecord,
-}
+/// A plan, or none where the decoding kernel takes batches too; and for receipts why.
+pub type PrefillDecision = (Option<PrefillPlan>, PrefillRecord);
 
 /// Batch sizes of the probe: around the tiles of the kernels, up to the decoder's batch.
 const PROBED: [usize; 7] = [2, 4, 8, 24, 48, 96, 128];
@@ -101,12 +96,12 @@ impl PrefillPolicy {
             }
             Self::Auto => Choice { requested: "auto", decode, model, machine }.measured(prompt_tokens)?,
         };
-        let r = &decision.record;
-        let how = match &decision.plan {
+        let (plan, r) = &decision;
+        let how = match plan {
             Some(_) => format!(" for batches of {} tokens and more beside {} (", r.from_tokens, decode.id()),
             None => ", as decoding (".into(),
         };
-        let more = decision.plan.map_or_else(String::new, |_| format!("; {} more memory", mib(r.extra_bytes)));
+        let more = plan.map_or_else(String::new, |_| format!("; {} more memory", mib(r.extra_bytes)));
         note(format!("prefill: {}{how}{}{more})", r.executed, r.reason));
         Ok(Some(decision))
     }
@@ -125,8 +120,7 @@ impl Choice<'_> {
         let (kernel, from_tokens) = plan.map_or((*self.decode, 2), |plan| (plan.kernel, plan.from_tokens));
         let (requested, executed) = (self.requested.into(), kernel.id().into());
         let extra_bytes = self.extra_bytes(&kernel);
-        let record = PrefillRecord { requested, executed, from_tokens, extra_bytes, reason, probe };
-        PrefillDecision { plan, record }
+        (plan, PrefillRecord { requested, executed, from_tokens, extra_bytes, reason, probe })
     }
 
     /// Memory of a second copy of the weights, 0 where the packing is the decoding kernel's.
@@ -259,21 +253,21 @@ mod tests {
         };
         for kernel in &exact {
             assert!(decide(PrefillPolicy::Same, kernel, 100).is_none());
-            let one = decide(PrefillPolicy::Auto, kernel, 1).expect("recorded");
-            assert!(one.plan.is_none() && one.record.executed == kernel.id());
+            let (plan, record) = decide(PrefillPolicy::Auto, kernel, 1).expect("recorded");
+            assert!(plan.is_none() && record.executed == kernel.id());
         }
         // With several candidates the probe runs, and all of them give the same sums.
         let decode = exact.last().expect("scalar-i8 runs everywhere");
-        let record = decide(PrefillPolicy::Auto, decode, 100).expect("recorded").record;
+        let (_, record) = decide(PrefillPolicy::Auto, decode, 100).expect("recorded");
         let gemms = exact.iter().filter(|k| k.descriptor().gemm.is_some() && k.id() != decode.id());
         assert_eq!(record.probe.len(), 1 + gemms.clone().count());
         for kernel in gemms {
-            let named = decide(PrefillPolicy::Named(kernel.id().into()), decode, 100).expect("recorded");
-            assert_eq!((named.record.executed.as_str(), named.record.from_tokens), (kernel.id(), 2));
+            let named = decide(PrefillPolicy::Named(kernel.id().into()), decode, 100);
+            let (plan, record) = named.expect("recorded");
             let layout = kernel.descriptor().layout;
             let copy = if layout == decode.descriptor().layout { 0 } else { model.packed_bytes(layout) };
-            assert_eq!(named.record.extra_bytes, copy);
-            assert!(named.plan.is_some());
+            assert_eq!((&record.executed[..], record.from_tokens, record.extra_bytes), (kernel.id(), 2, copy));
+            assert!(plan.is_some());
         }
     }
 }

@@ -75,9 +75,7 @@ pub struct GateArgs {
 
 /// The build measured against.
 enum Baseline {
-    /// It is there, and it runs.
     Program(Side),
-    /// It has to be built.
     Revision(Revision),
 }
 

@@ -234,7 +234,8 @@ pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
         return Err(Error::input(format!("--prefill-kernel: {} {what}; {next}", selection.kernel.id())));
     }
     let decision = policy.decide(&selection.kernel, prompt.len(), model, &machine)?;
-    let prefill = bench.prefill(decision.as_ref().and_then(|d| d.plan.as_ref()))?;
+    let (plan, prefill_kernel) = decision.unzip();
+    let prefill = bench.prefill(plan.flatten().as_ref())?;
     let sparse = skipping(args.model.dense);
     let decoder = bench.decoder(selection.kernel, CodeTable::TERNARY)?.context(capacity);
     let mut decoder = decoder.prefill(prefill).sparse(sparse).build()?;
@@ -278,7 +279,7 @@ pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
         head: decoder.head().id().into(),
         head_effect,
         kv_cache: KvCacheRecord::f16(decoder.kv_bytes_per_position()),
-        prefill_kernel: decision.map(|d| d.record),
+        prefill_kernel,
         threads: machine.threads,
         deterministic,
         seed: (sampling != Sampling::Greedy).then_some(args.seed),

@@ -49,7 +49,6 @@ pub struct Baseline {
 
 /// A folder of baselines.
 pub struct Store {
-    /// Where it is.
     pub folder: PathBuf,
 }
 

@@ -17,7 +17,6 @@ pub const LABELS: [&str; 3] = ["the baseline", "the current build", "the baselin
 
 /// One of the two builds of a gate.
 pub struct Side {
-    /// A copy that nothing else changes.
     pub program: Program,
     pub sha256: String,
 }

@@ -81,7 +81,6 @@ struct Player<'a, 'm> {
 /// What all columns do.
 pub struct Plan<'a> {
     pub prompt: &'a [u32],
-    /// Texts.
     pub generations: usize,
     pub threads: usize,
     pub comparisons: usize,

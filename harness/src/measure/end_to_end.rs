@@ -35,7 +35,6 @@ pub fn fits(asked: &scenario::Generate, opened: &Opened) -> Result<()> {
 
 /// What is generated.
 pub struct Plan<'a> {
-    /// Prompt, length and rounds.
     pub asked: &'a scenario::Generate,
     pub kernels: &'a [Kernel],
     /// Answers to check, always with the f16 head, which they were made with.
@@ -132,7 +131,7 @@ impl<'p, 'm> Texts<'p, 'm> {
         let mut texts = Self { plan, prompt, room, players: Vec::new() };
         for &kernel in plan.kernels {
             let decision = plan.prefill.decide(&kernel, texts.prompt.len(), bench.model(), bench.machine)?;
-            let (decision, chosen) = decision.map(|d| (d.record, d.plan)).unzip();
+            let (chosen, decision) = decision.unzip();
             let player = texts.player(bench, kernel, chosen.flatten(), Sparsity::Dense)?;
             texts.players.push(Player { decision, ..player });
         }

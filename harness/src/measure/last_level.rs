@@ -31,9 +31,7 @@ pub struct Sweep<'a> {
     pub caches: &'a [u64],
     /// What [`sizes`] made of them.
     pub sizes: &'a [u64],
-    /// What the loops may use.
     pub features: CpuFeatures,
-    /// Of each size and loop.
     pub samples: usize,
 }
 

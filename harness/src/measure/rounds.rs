@@ -9,7 +9,6 @@ use std::time::Instant;
 /// What one turn took.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Spent {
-    /// Wall time.
     pub ns: u64,
     /// CPU time of the thread that took the turn.
     pub cpu_ns: u64,

@@ -32,7 +32,6 @@ pub struct Scenario {
     pub name: String,
     /// One sentence.
     pub summary: String,
-    /// How to read the results.
     pub analysis: String,
     /// Kernel ids; absent means all.
     kernels: Option<Vec<Spanned<String>>>,

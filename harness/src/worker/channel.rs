@@ -19,7 +19,6 @@ const LONGEST_LINE: usize = 16 << 20;
 pub enum Silence {
     /// The other side closed its end.
     Closed,
-    /// Nothing came in time.
     Late,
     /// The caller did not want to wait any longer.
     Stopped,

@@ -20,7 +20,6 @@ pub enum Request {
     Begin(Box<Job>),
     /// Make a cell of the job ready; after the answer, orders come through the control block until it says to leave.
     Prepare {
-        /// Index into the job's cells.
         cell: usize,
         /// Whether the output is compared with the oracle's.
         oracle: bool,
@@ -77,7 +76,6 @@ pub struct Job {
     /// Feature mask as for `--cpu-features`.
     pub cpu_features: Option<String>,
     pub last_level_cache_bytes: u64,
-    /// A slowdown to plant.
     pub inject: Option<Injection>,
 }
 
@@ -105,7 +103,6 @@ pub struct JobCell {
 pub struct JobText {
     /// `builtin` or the path of a file.
     pub model: String,
-    /// What people call it.
     pub name: String,
     /// Most tokens of a block.
     pub block: usize,

@@ -48,11 +48,9 @@ impl Visit<'_> {
 
 /// The control block, and what is planted.
 pub struct Turns {
-    /// Where orders come and times go.
     pub control: Control,
     /// Process id of the gate: the worker ends when the gate is gone.
     pub parent: Option<u32>,
-    /// A slowdown to plant.
     pub inject: Option<receipt::Injection>,
 }
 

@@ -21,7 +21,6 @@ pub struct Texts {
     pub head: HeadFormat,
     /// Whether zero gates are skipped in a row of their own.
     pub sparsity: Sparsity,
-    /// Which kernel computes batches of prompt tokens.
     pub prefill: PrefillPolicy,
 }
 
