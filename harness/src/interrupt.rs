@@ -44,6 +44,16 @@ fn end_group() {
     }
 }
 
+/// In a new process, before it becomes the program: ends it with its parent, which is `parent`.
+#[cfg(unix)]
+pub fn end_with_parent(parent: u32) -> std::io::Result<()> {
+    #[cfg(target_os = "linux")]
+    nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)?;
+    // A parent that ended before it could be bound to sends no signal.
+    let bound = std::os::unix::process::parent_id() == parent;
+    bound.then_some(()).ok_or_else(|| std::io::Error::other("its parent is gone"))
+}
+
 /// Lets a write past a limit on file sizes fail with an error line, like one to a full disk, instead of ending us.
 pub fn ignore_file_size_signal() {
     #[cfg(unix)]

@@ -85,13 +85,7 @@ fn detach(command: &mut Command) {
     let parent = std::process::id();
     let settle = move || {
         nix::unistd::setsid()?;
-        #[cfg(target_os = "linux")]
-        nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)?;
-        // A parent that ended before it could be bound to sends no signal.
-        if std::os::unix::process::parent_id() != parent {
-            return Err(io::Error::other("its parent is gone"));
-        }
-        Ok(())
+        interrupt::end_with_parent(parent)
     };
     // SAFETY: between fork and exec `settle` makes system calls only: it takes no lock and no memory.
     unsafe { command.pre_exec(settle) };

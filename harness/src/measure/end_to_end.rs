@@ -3,7 +3,7 @@
 
 use super::bench::{Bench, room};
 use super::blocks::{self, Column};
-use super::generation::{as_round, check_golden, first_ids, greedy, same_ids, summarize};
+use super::generation::{as_round, check_golden, greedy, same_ids, summarize};
 use super::records;
 use super::rounds::{ThreadUsage, orders};
 use crate::choose::decode_kernel;
@@ -65,7 +65,8 @@ impl Player<'_> {
     }
 
     fn column(&self) -> Column<'_> {
-        Column { kernel: self.kernel, ids: first_ids(&self.runs), sparse: self.sparse, again: false }
+        let ids = self.runs.first().map_or(&[][..], |(_, first)| &first.token_ids);
+        Column { kernel: self.kernel, ids, sparse: self.sparse, again: false }
     }
 
     /// Ids and last logits must be those of `dense`, bit for bit, unless a time limit or the user ended either.

@@ -5,6 +5,7 @@ use super::channel::{Channel, Stream};
 use super::log::Log;
 use super::old;
 use crate::error::{Error, Result};
+use crate::interrupt;
 use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
@@ -86,10 +87,10 @@ pub fn spawn(label: &str, _: &Program, _: Setting) -> Result<(Child, Channel, Lo
 fn settle(parent: u32, inherited: Option<i32>, fixed_addresses: bool) -> io::Result<()> {
     use nix::fcntl::{FcntlArg, FdFlag, fcntl};
     use std::os::fd::BorrowedFd;
+    interrupt::end_with_parent(parent)?;
     #[cfg(target_os = "linux")]
     {
         use nix::sys::personality::{self, Persona};
-        nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)?;
         if fixed_addresses && let Ok(persona) = personality::get() {
             // A container may forbid it; the worker says what came of it.
             let _ = personality::set(persona | Persona::ADDR_NO_RANDOMIZE);
@@ -97,10 +98,6 @@ fn settle(parent: u32, inherited: Option<i32>, fixed_addresses: bool) -> io::Res
     }
     #[cfg(not(target_os = "linux"))]
     let _ = fixed_addresses;
-    // A parent that ended before it could be bound to sends no signal.
-    if std::os::unix::process::parent_id() != parent {
-        return Err(io::Error::other("its parent is gone"));
-    }
     if let Some(number) = inherited {
         // SAFETY: the parent keeps this descriptor open until the new process runs.
         let descriptor = unsafe { BorrowedFd::borrow_raw(number) };
