@@ -11,7 +11,7 @@ fn known(value: &str) -> Option<String> {
     (!value.is_empty()).then(|| value.to_owned())
 }
 
-/// Facts recorded at compile time.
+/// What this program was built from, recorded at compile time.
 pub fn build() -> Build {
     Build {
         version: env!("CARGO_PKG_VERSION").into(),

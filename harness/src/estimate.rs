@@ -101,7 +101,7 @@ fn rate(kernel: &Kernel) -> f64 {
     }
 }
 
-/// Generation and perplexity of every kernel.
+/// Seconds of generation and perplexity with every kernel.
 fn tokens_s(scenario: &Scenario, kernels: &[Kernel], model_weights: u64) -> f64 {
     let token_s = |kernel: &Kernel| model_weights as f64 / rate(kernel) + TOKEN_S;
     let generate = scenario.generate.as_ref().map_or(0.0, |generate| {

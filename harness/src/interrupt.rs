@@ -64,12 +64,12 @@ pub fn ignore_file_size_signal() {
     }
 }
 
-/// The flag.
+/// The flag that a signal sets, for loops of crates that know no signals.
 pub fn flag() -> &'static AtomicBool {
     &INTERRUPTED
 }
 
-/// Whether a signal came.
+/// Whether the user has pressed Ctrl-C, or asked the program to end.
 pub fn requested() -> bool {
     INTERRUPTED.load(Ordering::Relaxed)
 }

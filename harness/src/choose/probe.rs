@@ -15,7 +15,7 @@ const LEAST_PASSES: usize = 3;
 /// Time for the probe of [`skipping`].
 const SPARSE_PROBE: Duration = Duration::from_millis(150);
 
-/// What was measured.
+/// What a probe measured.
 pub struct Evidence {
     /// Median microseconds a call, by candidate.
     pub us: Vec<f64>,

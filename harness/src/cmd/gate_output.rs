@@ -32,7 +32,7 @@ pub struct Ending {
 }
 
 impl Ending {
-    /// Tries what can be tried.
+    /// Tries whether the job's summary page can be written, before the work.
     pub fn try_out(format: GateFormat) -> Self {
         let path = std::env::var_os("GITHUB_STEP_SUMMARY").filter(|path| !path.is_empty()).map(PathBuf::from);
         let path = path.filter(|_| format == GateFormat::Github);

@@ -108,7 +108,7 @@ pub struct GenerateArgs {
     pub force: bool,
 }
 
-/// Which file.
+/// Which model was used, for JSON.
 #[derive(Serialize)]
 pub struct ModelUsed {
     path: String,

@@ -157,12 +157,12 @@ impl Store {
         names
     }
 
-    /// All of them; one that cannot be read is an error beside its name.
+    /// All baselines; one that cannot be read is an error beside its name.
     pub fn all(&self) -> Vec<(String, Result<Baseline>)> {
         self.names().into_iter().map(|n| (n.clone(), self.facts(&self.folder.join(n).join(FACTS)))).collect()
     }
 
-    /// Removes one.
+    /// Removes a baseline, or says which ones there are.
     pub fn remove(&self, name: &str) -> Result<()> {
         plain(name)?;
         let path = self.folder.join(name);
@@ -197,7 +197,7 @@ impl Store {
 }
 
 impl Baseline {
-    /// One of this layout.
+    /// The version of the layout that this build writes and reads.
     pub const fn version() -> u32 {
         VERSION
     }

@@ -48,7 +48,7 @@ impl Process {
         self.worker.say(&Request::Prepare { cell, oracle })
     }
 
-    /// The output's hash of the cell asked for.
+    /// Waits for the cell asked for; returns the SHA-256 of its output.
     pub fn prepared(&mut self) -> Result<String> {
         match self.worker.hear()? {
             Reply::Prepared { output } => Ok(output),

@@ -33,7 +33,7 @@ pub fn packed(model: &Model, machine: &Machine, packing: &'static Layout, table:
 }
 
 impl<'a> Bench<'a> {
-    /// Nothing is packed yet.
+    /// A bench on which nothing is packed yet.
     pub fn new(loaded: &'a Loaded, machine: &'a Machine, head: HeadFormat, stop: &'a AtomicBool) -> Self {
         Self { loaded, machine, head, stop, weights: HashMap::new(), heads: HashMap::new() }
     }
@@ -43,7 +43,7 @@ impl<'a> Bench<'a> {
         &self.loaded.model
     }
 
-    /// Whether it was told to stop.
+    /// Whether the run was told to stop.
     pub fn stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }

@@ -25,7 +25,7 @@ const PAGE: usize = 4096;
 /// Copies outgrow at least this: where memory is read as fast as the last level, no step says how large that is.
 pub const LEAST_OUTGROWN: u64 = 16 << 20;
 
-/// What is read.
+/// What the sweep over sizes reads, and how often.
 pub struct Sweep<'a> {
     /// Caches as the system reports them, by level.
     pub caches: &'a [u64],

@@ -36,7 +36,7 @@ impl Effort {
     pub const BRIEF: Self = Self { samples: 9, sweep: 2, bandwidth_ns: 6e8, peak_ns: 6e5 };
 }
 
-/// What to measure.
+/// Which limits to measure, at which sizes, in how much time.
 pub struct Plan<'a> {
     /// Thread counts, each a team of its own.
     pub threads: Vec<usize>,

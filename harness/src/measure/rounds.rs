@@ -25,7 +25,7 @@ pub struct ThreadUsage {
 }
 
 impl ThreadUsage {
-    /// Now. Zero where the system does not say.
+    /// What this thread has used by now; zero where the system does not say.
     #[cfg(target_os = "linux")]
     pub fn now() -> Self {
         use nix::sys::resource::{UsageWho, getrusage};
@@ -36,7 +36,7 @@ impl ThreadUsage {
         Self { cpu_ns, involuntary_switches: switches }
     }
 
-    /// Now. Zero where the system does not say.
+    /// What this thread has used by now; zero where the system does not say.
     #[cfg(not(target_os = "linux"))]
     pub fn now() -> Self {
         Self::default()

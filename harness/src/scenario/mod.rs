@@ -265,7 +265,7 @@ impl Scenario {
         }
     }
 
-    /// What receipts keep.
+    /// The scenario as receipts keep it.
     pub fn record(&self) -> ScenarioRecord {
         let Self { name, summary, analysis, sha256, quick, .. } = self.clone();
         ScenarioRecord { name, summary, analysis, sha256, quick }

@@ -26,7 +26,7 @@ pub enum Silence {
     Nonsense(String),
 }
 
-/// One end.
+/// One end of a socket, read and written by lines.
 pub struct Channel {
     stream: Stream,
     lines: BufReader<Stream>,
@@ -35,7 +35,7 @@ pub struct Channel {
 }
 
 impl Channel {
-    /// Takes over an end.
+    /// Makes lines of an end.
     pub fn new(stream: Stream) -> io::Result<Self> {
         let lines = BufReader::new(stream.try_clone()?);
         Ok(Self { stream, lines, begun: Vec::new() })

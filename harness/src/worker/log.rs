@@ -12,7 +12,7 @@ const LONGEST_QUOTE: usize = 240;
 pub struct Log(File);
 
 impl Log {
-    /// An empty one.
+    /// An empty log.
     pub fn new() -> io::Result<Self> {
         tempfile::tempfile().map(Self)
     }

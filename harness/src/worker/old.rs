@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 /// The command of such a program.
 pub const COMMAND: &str = "gate-child";
-/// What it prints when it is asked for a worker.
+/// What such a program prints when it is asked for a worker.
 pub const UNKNOWN: &str = "unrecognized subcommand 'worker'";
 /// Operations that it can prepare, whatever this build has learnt since.
 pub const OPS: [Operation; 3] = [Operation::Dequantize, Operation::Gemv, Operation::Gemm];
@@ -25,7 +25,7 @@ enum OldReply {
     Error { message: String },
 }
 
-/// A request in its words.
+/// A request in the words of such a program.
 pub fn request(request: &Request) -> serde_json::Result<String> {
     let words = match request {
         Request::Begin(job) => begin(job),
@@ -52,7 +52,7 @@ fn begin(job: &Job) -> Value {
            "cpu_features": cpu_features, "last_level_cache_bytes": last_level_cache_bytes, "inject": inject})
 }
 
-/// One of its answers; none if it is none.
+/// What an answer of such a program means; none if it is no answer.
 pub fn reply(line: &str) -> Option<Reply> {
     Some(match serde_json::from_str(line).ok()? {
         OldReply::Ready { protocol: PROTOCOL, build, kernels } => {

@@ -31,7 +31,7 @@ const LONGEST_QUOTE: usize = 120;
 pub struct Patience(Option<Duration>);
 
 impl Patience {
-    /// What the environment says.
+    /// The patience that `TRITBENCH_WORKER_PATIENCE` asks for, or none.
     ///
     /// # Errors
     /// Exit 2 if it is no number of seconds.
@@ -46,7 +46,7 @@ impl Patience {
         Ok(Self(Some(Duration::from_secs(seconds))))
     }
 
-    /// For an answer or an epoch.
+    /// How long an answer or an epoch may take.
     pub fn answer(self) -> Duration {
         self.0.unwrap_or(ANSWER)
     }
@@ -155,7 +155,7 @@ impl Worker {
         self.hear_within(self.patience.answer())
     }
 
-    /// Asks and waits.
+    /// Asks, and waits for the answer.
     pub fn ask(&mut self, request: &Request) -> Result<Reply> {
         self.say(request)?;
         self.hear()
@@ -187,7 +187,7 @@ impl Worker {
         self.child.try_wait().is_ok_and(|status| status.is_some())
     }
 
-    /// How long it may be silent.
+    /// How long this worker may be silent.
     pub fn patience(&self) -> Patience {
         self.patience
     }
@@ -203,17 +203,17 @@ impl Worker {
         self.reaped = true;
     }
 
-    /// Process id.
+    /// The worker's process id.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// An answer to something else than what was asked.
+    /// The error of a worker that answered something else than what was asked.
     pub fn out_of_turn(&self) -> Error {
         Error::failed(format!("{}: the worker answered `{}` with something else", self.label, self.asked))
     }
 
-    /// Nothing came in time.
+    /// The error of a worker that said nothing in time.
     pub fn late(&self, patience: Duration) -> Error {
         let (label, asked, seconds) = (&self.label, &self.asked, patience.as_secs_f64());
         Error::failed(format!("{label}: the worker did not answer `{asked}` within {seconds} s"))
@@ -225,7 +225,7 @@ impl Worker {
         Error::failed(format!("{label}: the worker answered `{asked}` with {what}: {quoted:?}"))
     }
 
-    /// It closed its end, which is how it ends.
+    /// The error of a worker that closed its end, which is how it ends.
     pub fn ended(&mut self) -> Error {
         let status = self.wait(STOPPING);
         if interrupt::requested() || status.as_ref().is_some_and(by_ctrl_c) {
@@ -234,7 +234,7 @@ impl Worker {
         self.ended_with(&status.as_ref().map_or_else(|| "closed its channel".into(), describe))
     }
 
-    /// It ended in a way that its follower saw.
+    /// The error of a worker whose end its follower saw.
     pub fn ended_with(&self, how: &str) -> Error {
         let (label, asked) = (&self.label, &self.asked);
         let last = self.log.last_line().map_or_else(String::new, |line| format!(": {line}"));

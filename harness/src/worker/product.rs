@@ -21,7 +21,7 @@ pub struct Products {
 }
 
 impl Products {
-    /// Nothing yet.
+    /// The threads of a job, without operands yet.
     pub fn new(job: &Job, machine: &Machine) -> Result<Self> {
         let (machine, team) = (machine.clone(), machine.team()?);
         // A third of what one process alone would need: between two of its turns, two others read as much.

@@ -14,7 +14,7 @@ use receipt::{KernelRecord, Operation};
 use std::fs::OpenOptions;
 use std::path::Path;
 
-/// What has been begun.
+/// A gate's session in this worker.
 pub struct Session {
     turns: Turns,
     cells: Vec<JobCell>,
@@ -25,7 +25,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// Begins what a gate asks for.
+    /// Maps the control block and makes the threads that a gate asks for.
     pub fn new(job: Job) -> Result<Self> {
         build_info::refuse_to_time_a_debug_build()?;
         if let Some(cpu) = job.cpu {
@@ -42,7 +42,7 @@ impl Session {
         Ok(Self { turns, cells: job.cells, machine, seed: job.seed, products, texts })
     }
 
-    /// Who it is and what it has.
+    /// What this build is, and the kernels and operations that it has.
     pub fn ready(&self) -> Reply {
         let offer = |KernelRecord { id, family, exact, ops, reason, .. }| {
             let family = Some(family);

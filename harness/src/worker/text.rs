@@ -43,7 +43,7 @@ struct Loaded {
 }
 
 impl Texts {
-    /// Nothing is loaded yet.
+    /// No model is loaded yet; `seed` makes the prompts of cells.
     pub fn new(seed: u64) -> Self {
         Self { seed, loaded: None }
     }

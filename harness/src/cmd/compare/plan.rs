@@ -24,7 +24,7 @@ pub struct Texts {
     pub prefill: PrefillPolicy,
 }
 
-/// What a run will do.
+/// What a run will do: scenario, machine and kernels, checked against each other.
 pub struct Plan {
     pub scenario: Scenario,
     pub machine: Machine,

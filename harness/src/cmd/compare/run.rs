@@ -25,7 +25,7 @@ pub struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    /// Nothing is measured yet.
+    /// A run in which nothing is measured yet.
     pub fn new(plan: &'a Plan, loaded: Option<&'a Loaded>, folder: RunFolder, receipt: Receipt) -> Self {
         let bench = loaded.map(|loaded| Bench::new(loaded, &plan.machine, plan.texts.head, interrupt::flag()));
         Self { plan, kernels: plan.kernels.clone(), bench, folder, receipt, start: Instant::now() }

@@ -37,6 +37,7 @@ pub struct Shared<'a> {
 }
 
 impl<'a> Shared<'a> {
+    /// The outputs and the team that the loops of a cell's kernels share.
     pub fn new(cell: Cell, operands: &'a Operands, team: &'a mut Team, features: CpuFeatures) -> Self {
         let floats = if cell.op == Operation::Dequantize { cell.shape.m * cell.shape.k } else { cell.shape.m };
         let integers = AlignedBuffer::zeroed(cell.shape.m * cell.tokens);
