@@ -31,14 +31,9 @@ pub fn check() -> Result<()> {
 }
 
 fn value(name: &str) -> Result<Option<String>> {
-    match std::env::var(name) {
-        Ok(text) if text.is_empty() => Ok(None),
-        Ok(text) => Ok(Some(text)),
-        Err(std::env::VarError::NotPresent) => Ok(None),
-        Err(std::env::VarError::NotUnicode(_)) => {
-            Err(Error::input(format!("environment variable {name} is not text; unset it")))
-        }
-    }
+    let no_text = |_| Error::input(format!("environment variable {name} is not text; unset it"));
+    let text = std::env::var_os(name).map(|value| value.into_string().map_err(no_text)).transpose()?;
+    Ok(text.filter(|text| !text.is_empty()))
 }
 
 fn switch(name: &str) -> Result<Option<bool>> {
@@ -54,12 +49,8 @@ fn parse_switch(name: &str, text: &str) -> Result<bool> {
 }
 
 fn parse_seed(text: &str) -> Result<u64> {
-    text.parse().map_err(|_| {
-        Error::input(format!(
-            "environment variable BITNET_SEED is {text:?}; use a number from 0 to {}, or unset it",
-            u64::MAX
-        ))
-    })
+    let next = format!("use a number from 0 to {}, or unset it", u64::MAX);
+    text.parse().map_err(|_| Error::input(format!("environment variable BITNET_SEED is {text:?}; {next}")))
 }
 
 #[cfg(test)]
@@ -68,10 +59,8 @@ mod tests {
 
     #[test]
     fn switches_and_seeds_parse_or_are_refused() {
-        for (text, expected) in [("1", true), ("TRUE", true), ("on", true), ("0", false), ("No", false), ("off", false)]
-        {
-            assert_eq!(parse_switch("X", text).expect("known"), expected);
-        }
+        let parsed = ["1", "TRUE", "on", "0", "No", "off"].map(|text| parse_switch("X", text).expect("known"));
+        assert_eq!(parsed, [true, true, true, false, false, false]);
         let error = parse_switch("BITNET_STRICT_MODE", "maybe").expect_err("unknown").to_string();
         assert_eq!(error, "environment variable BITNET_STRICT_MODE is \"maybe\"; use 1 or 0, or unset it");
         assert_eq!(parse_seed("18446744073709551615").expect("fits"), u64::MAX);

@@ -11,7 +11,7 @@ fn known(value: &str) -> Option<String> {
     (!value.is_empty()).then(|| value.to_owned())
 }
 
-/// Facts recorded at compile time.
+/// What this program was built from, recorded at compile time.
 pub fn build() -> Build {
     Build {
         version: env!("CARGO_PKG_VERSION").into(),
@@ -54,8 +54,7 @@ pub fn own_program() -> PathBuf {
     if own.exists() { own } else { std::env::current_exe().unwrap_or(own) }
 }
 
-/// Refuses to measure with a build below opt-level 2 or with debug assertions: its numbers would be about the
-/// compiler's flags.
+/// Refuses to measure with a build below opt-level 2 or with debug assertions: it would time the compiler's flags.
 pub fn refuse_to_time_a_debug_build() -> Result<()> {
     let build = build();
     if matches!(build.opt_level.as_str(), "2" | "3") && !build.debug_assertions {

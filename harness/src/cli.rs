@@ -1,7 +1,7 @@
 //! The command line.
 
 use crate::cmd::baseline::BaselineCommand;
-use crate::cmd::compare::{CompareArgs, MicroArgs};
+use crate::cmd::compare::{CompareArgs, MeasureArgs};
 use crate::cmd::count::CountArgs;
 use crate::cmd::gate::GateArgs;
 use crate::cmd::generate::GenerateArgs;
@@ -42,60 +42,50 @@ pub struct Cli {
     pub command: Command,
 }
 
+/// What stands below a command's help.
+fn examples(of: &[&str]) -> String {
+    format!("Examples:\n  tritbench {}", of.join("\n  tritbench "))
+}
+
 /// The commands.
 #[derive(Subcommand, Debug)]
 pub enum Command {
     /// What there is, what runs on this CPU, and if not, why not
-    #[command(
-        after_help = concat!(
-            "Examples:\n",
-            "  tritbench list kernels --json\n",
-            "  tritbench list claims\n",
-            "  tritbench list claims --run reports/runs/A --json",
-        )
-    )]
+    #[command(after_help = examples(&[
+        "list kernels --json",
+        "list claims",
+        "list claims --run reports/runs/A --json",
+    ]))]
     List(ListArgs),
     /// Every kernel against the oracle on random, adversarial and edge shapes
     #[command(after_help = "Example: tritbench verify --kernels scalar-i8,avx2-i8")]
     Verify(VerifyArgs),
     /// The main job: verify, microbenchmark, generate, and write receipt, CSV, charts and report
-    #[command(
-        after_help = concat!(
-            "Examples:\n",
-            "  tritbench compare\n",
-            "  tritbench compare --scenario seed-tables --quick\n",
-            "  tritbench compare --model model.gguf --kernels scalar,avx2-i8 --out my-run",
-        )
-    )]
+    #[command(after_help = examples(&[
+        "compare",
+        "compare --scenario seed-tables --quick",
+        "compare --model model.gguf --kernels scalar,avx2-i8 --out my-run",
+    ]))]
     Compare(CompareArgs),
     /// The microbenchmark part of compare alone
-    #[command(
-        after_help = concat!(
-            "Examples:\n",
-            "  tritbench micro --kernels scalar-i8,avx512-vnni --shape 6912x2560\n",
-            "  tritbench micro --shape 2560x2560x32 --residency l2,llc --rounds 400\n",
-            "  tritbench micro --scenario seed-tables --kernels scalar,avx2-permute",
-        )
-    )]
-    Micro(MicroArgs),
+    #[command(after_help = examples(&[
+        "micro --kernels scalar-i8,avx512-vnni --shape 6912x2560",
+        "micro --shape 2560x2560x32 --residency l2,llc --rounds 400",
+        "micro --scenario seed-tables --kernels scalar,avx2-permute",
+    ]))]
+    Micro(MeasureArgs),
     /// Exact instruction count and mix of one kernel call, the same on every run and every machine
-    #[command(
-        after_help = concat!(
-            "Examples:\n",
-            "  tritbench count --kernels avx512-vnni,avx2-i8 --op gemv --shape 256x2560\n",
-            "  tritbench count --kernel scalar --json",
-        )
-    )]
+    #[command(after_help = examples(&[
+        "count --kernels avx512-vnni,avx2-i8 --op gemv --shape 256x2560",
+        "count --kernel scalar --json",
+    ]))]
     Count(CountArgs),
     /// Streaming bandwidth by thread count and size, core clock, and peak products a cycle of this machine
-    #[command(
-        after_help = concat!(
-            "Examples:\n",
-            "  tritbench limits\n",
-            "  tritbench limits --quick --json\n",
-            "  tritbench limits --threads 1 --cpu-features avx2",
-        )
-    )]
+    #[command(after_help = examples(&[
+        "limits",
+        "limits --quick --json",
+        "limits --threads 1 --cpu-features avx2",
+    ]))]
     Limits(LimitsArgs),
     /// Generate text with one kernel
     #[command(after_help = "Example: tritbench generate --prompt \"ROMEO:\" --max-tokens 40 --greedy --kernel avx2-i8")]
@@ -111,15 +101,12 @@ pub enum Command {
     Model(ModelCommand),
     /// Render a run again, two or more side by side with a direction for each comparison, or a page over all runs of a
     /// folder
-    #[command(
-        after_help = concat!(
-            "Examples:\n",
-            "  tritbench report reports/runs/A\n",
-            "  tritbench report reports/runs/A reports/runs/B\n",
-            "  tritbench report reports/runs\n",
-            "  tritbench report reports/runs/A --markdown > comment.md",
-        )
-    )]
+    #[command(after_help = examples(&[
+        "report reports/runs/A",
+        "report reports/runs/A reports/runs/B",
+        "report reports/runs",
+        "report reports/runs/A --markdown > comment.md",
+    ]))]
     Report(ReportArgs),
     /// Recheck a receipt, write it in other tools' formats, print its schema
     #[command(subcommand)]

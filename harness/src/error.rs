@@ -73,6 +73,16 @@ impl Error {
     pub fn exit(&self) -> Exit {
         self.exit
     }
+
+    /// Whether the user, and nothing that went wrong, ended the work.
+    pub fn is_interrupt(&self) -> bool {
+        self.exit == Exit::Interrupted
+    }
+
+    /// What `other` makes of the message; an interrupt stays one.
+    pub fn reword(self, other: impl FnOnce(String) -> Self) -> Self {
+        if self.is_interrupt() { self } else { other(self.message) }
+    }
 }
 
 impl From<model::Error> for Error {

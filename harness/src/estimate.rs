@@ -1,5 +1,4 @@
-//! How long a run will take, said before it starts. A rough figure: what it is made of is known, how fast this machine
-//! is is not.
+//! How long a run will take, said before it starts: roughly, because how fast this machine is is not known.
 
 use crate::measure::micro::with_operation;
 use crate::scenario::{Cell, Scenario};
@@ -8,8 +7,7 @@ use kernels::{Family, Kernel};
 /// Rounds after which most cells end, and the share of cells that go on to the last one.
 const USUAL_ROUNDS: usize = 100;
 const SHARE_OF_LONG_CELLS: f64 = 2.0 / 3.0;
-/// Seconds of what does not depend on the matrix: the oracle's cases, the limits, and for each kernel the count of its
-/// instructions.
+/// Seconds of what does not depend on the matrix: the oracle's cases and the limits; for each kernel its count.
 const LIMITS_S: f64 = 3.0;
 const A_KERNEL_S: f64 = 0.5;
 /// Seconds to make a cell ready, for each weight: random codes, all packings and copies, and the oracle.
@@ -21,31 +19,20 @@ const BATCH: f64 = 0.6;
 /// How much longer it takes while something else runs.
 const BUSY: f64 = 1.3;
 
-/// What the estimate is made of.
-pub struct Asked<'a> {
-    /// The scenario, flags applied.
-    pub scenario: &'a Scenario,
-    /// Its cells on this machine.
-    pub cells: &'a [Cell],
-    /// The kernels.
-    pub kernels: &'a [Kernel],
-    /// Ternary weights of the model, if one is loaded.
-    pub model_weights: u64,
-}
-
-/// One line: `about 60 to 90 s: 14 cells of up to 200 rounds, generation with 14 kernels`.
-pub fn in_words(asked: &Asked<'_>) -> String {
-    let (low, high) = seconds(asked);
+/// One line: `about 60 to 90 s: 14 cells of up to 200 rounds, generation with 14 kernels`. The scenario has its flags
+/// applied, `cells` are its cells here, and `model_weights` the ternary weights of the model, if one is loaded.
+pub fn in_words(scenario: &Scenario, cells: &[Cell], kernels: &[Kernel], model_weights: u64) -> String {
+    let (low, high) = seconds(scenario, cells, kernels, model_weights);
     let mut parts = Vec::new();
-    if let Some(micro) = asked.scenario.micro.as_ref().filter(|_| !asked.cells.is_empty()) {
-        let cells = asked.cells.iter().map(|cell| families(*cell, asked.kernels).count()).sum::<usize>();
-        let cells = if cells == 1 { "1 cell".into() } else { format!("{cells} cells") };
-        parts.push(format!("{cells} of up to {} rounds", micro.rounds));
+    if let Some(micro) = scenario.micro.as_ref().filter(|_| !cells.is_empty()) {
+        let measured = cells.iter().map(|cell| families(*cell, kernels).count()).sum::<usize>();
+        let measured = if measured == 1 { "1 cell".into() } else { format!("{measured} cells") };
+        parts.push(format!("{measured} of up to {} rounds", micro.rounds));
     }
-    if asked.scenario.generate.is_some() {
-        parts.push(format!("generation with {} kernels", asked.kernels.len()));
+    if scenario.generate.is_some() {
+        parts.push(format!("generation with {} kernels", kernels.len()));
     }
-    if asked.scenario.perplexity.is_some() {
+    if scenario.perplexity.is_some() {
         parts.push("perplexity".into());
     }
     let parts = if parts.is_empty() { "checks only".into() } else { parts.join(", ") };
@@ -67,23 +54,21 @@ fn range(low: f64, high: f64) -> String {
 }
 
 /// If every cell ends early, and if some go on to the end while something else runs.
-fn seconds(asked: &Asked<'_>) -> (f64, f64) {
-    let micro = asked.scenario.micro.as_ref();
-    let (mut ready, mut round) = (0.0, 0.0);
-    let mut rounds = (0.0, 0.0);
-    if let Some(micro) = micro {
+fn seconds(scenario: &Scenario, cells: &[Cell], kernels: &[Kernel], model_weights: u64) -> (f64, f64) {
+    let (mut ready, mut round, mut rounds) = (0.0, 0.0, (0.0, 0.0));
+    if let Some(micro) = &scenario.micro {
         let epoch_s = f64::from(micro.epoch_us) * 1e-6;
-        for &cell in asked.cells {
-            for kernels in families(cell, asked.kernels) {
+        for &cell in cells {
+            for kernels in families(cell, kernels) {
                 ready += 0.1 + READY_S * (cell.shape.m * cell.shape.k) as f64;
                 round += round_s(cell, &kernels, epoch_s);
             }
         }
-        ready += LIMITS_S + A_KERNEL_S * asked.kernels.len() as f64;
+        ready += LIMITS_S + A_KERNEL_S * kernels.len() as f64;
         let usual = micro.rounds.min(USUAL_ROUNDS) as f64;
         rounds = (usual, usual + SHARE_OF_LONG_CELLS * (micro.rounds as f64 - usual));
     }
-    let fixed = ready + tokens_s(asked);
+    let fixed = ready + tokens_s(scenario, kernels, model_weights);
     (fixed + rounds.0 * round, BUSY * (fixed + rounds.1 * round))
 }
 
@@ -116,19 +101,19 @@ fn rate(kernel: &Kernel) -> f64 {
     }
 }
 
-/// Generation and perplexity of every kernel.
-fn tokens_s(asked: &Asked<'_>) -> f64 {
-    let token_s = |kernel: &Kernel| asked.model_weights as f64 / rate(kernel) + TOKEN_S;
-    let generate = asked.scenario.generate.as_ref().map_or(0.0, |generate| {
+/// Seconds of generation and perplexity with every kernel.
+fn tokens_s(scenario: &Scenario, kernels: &[Kernel], model_weights: u64) -> f64 {
+    let token_s = |kernel: &Kernel| model_weights as f64 / rate(kernel) + TOKEN_S;
+    let generate = scenario.generate.as_ref().map_or(0.0, |generate| {
         // About four letters a token. Each round is generated whole, and again in turns.
         let tokens = (generate.prompt.len() / 4 + generate.max_tokens) as f64;
         let texts = 2.0 * generate.rounds as f64;
         let text_s = |kernel: &Kernel| (tokens * token_s(kernel)).min(generate.timeout_s.unwrap_or(f64::MAX));
-        asked.kernels.iter().map(|kernel| texts * text_s(kernel)).sum()
+        kernels.iter().map(|kernel| texts * text_s(kernel)).sum()
     });
-    let perplexity = asked.scenario.perplexity.as_ref().map_or(0.0, |perplexity| {
+    let perplexity = scenario.perplexity.as_ref().map_or(0.0, |perplexity| {
         let tokens = (perplexity.windows * perplexity.window) as f64;
-        asked.kernels.iter().map(|kernel| BATCH * tokens * token_s(kernel)).sum()
+        kernels.iter().map(|kernel| BATCH * tokens * token_s(kernel)).sum()
     });
     generate + perplexity
 }
@@ -142,11 +127,11 @@ mod tests {
     fn line(change: impl Fn(&mut Scenario)) -> ((f64, f64), String) {
         let mut scenario = Scenario::load("quick").expect("built in");
         change(&mut scenario);
-        let kernels: Vec<Kernel> =
-            registry::KERNELS.iter().filter_map(|d| Kernel::new(d, CpuFeatures::detect()).ok()).collect();
+        let available = registry::KERNELS.iter().filter_map(|d| Kernel::new(d, CpuFeatures::detect()).ok());
+        let kernels: Vec<Kernel> = available.collect();
         let cells = scenario.cells(Some(L2 { bytes: 2 << 20, threads: 1 }));
-        let asked = Asked { scenario: &scenario, cells: &cells, kernels: &kernels, model_weights: 6_700_000 };
-        (seconds(&asked), in_words(&asked))
+        let weights = 6_700_000;
+        (seconds(&scenario, &cells, &kernels, weights), in_words(&scenario, &cells, &kernels, weights))
     }
 
     #[test]
@@ -154,10 +139,8 @@ mod tests {
         let (whole, words) = line(|_| {});
         let (quick, _) = line(Scenario::make_quick);
         assert!(0.0 < quick.0 && quick.0 < whole.0 && quick.1 < whole.1 && whole.0 < whole.1, "{quick:?} {whole:?}");
-        assert!(
-            words.starts_with("about ") && words.contains(" cells of up to 200 rounds, generation with "),
-            "{words}"
-        );
+        let rounds = " cells of up to 200 rounds, generation with ";
+        assert!(words.starts_with("about ") && words.contains(rounds), "{words}");
         let (short, words) = line(|s| (s.generate, s.perplexity) = (None, None));
         assert!(short.1 < whole.1 && !words.contains("generation"), "{words}");
         let (few, _) = line(|s| s.micro.iter_mut().for_each(|m| m.rounds = 10));
@@ -166,10 +149,8 @@ mod tests {
 
     #[test]
     fn figures_are_as_rough_as_they_are_known() {
-        assert_eq!(range(3.2, 7.1), "about 4 to 8 s");
-        assert_eq!(range(52.0, 87.0), "about 60 to 90 s");
-        assert_eq!(range(81.0, 85.0), "about 90 s");
-        assert_eq!(range(130.0, 900.0), "about 3 to 15 min");
-        assert_eq!(range(0.0, 0.0), "about 1 s");
+        let ranges = [(3.2, 7.1), (52.0, 87.0), (81.0, 85.0), (130.0, 900.0), (0.0, 0.0)].map(|(a, b)| range(a, b));
+        let words = ["about 4 to 8 s", "about 60 to 90 s", "about 90 s", "about 3 to 15 min", "about 1 s"];
+        assert_eq!(ranges, words);
     }
 }

@@ -28,7 +28,11 @@ pub fn check_named(path: &Path, force: bool) -> Result<()> {
             Err(Error::input(format!("{} is not a regular file, so it is not replaced; name another", path.display())))
         }
         Ok(_) if !force => Err(exists(path)),
-        _ => check_writable(path),
+        _ => {
+            let folder = made_parent(path)?;
+            let tried = tempfile::NamedTempFile::new_in(&folder);
+            tried.map(|_| ()).map_err(|e| Error::io("create a file in", &folder, &e))
+        }
     }
 }
 
@@ -48,9 +52,7 @@ fn exists(path: &Path) -> Error {
 }
 
 fn written(path: &Path, bytes: &[u8]) -> Result<tempfile::NamedTempFile> {
-    let folder = parent(path);
-    std::fs::create_dir_all(&folder).map_err(|e| Error::io("create the folder", &folder, &e))?;
-    let mut file = unfinished(&folder)?;
+    let mut file = unfinished(&made_parent(path)?)?;
     file.write_all(bytes).map_err(|e| Error::io("write", path, &e))?;
     // Without this a power cut could leave the new name on an empty file.
     file.as_file().sync_all().map_err(|e| Error::io("write", path, &e))?;
@@ -75,8 +77,7 @@ fn unfinished(folder: &Path) -> Result<tempfile::NamedTempFile> {
     builder.prefix(UNFINISHED.0).suffix(UNFINISHED.1);
     #[cfg(unix)]
     {
-        // Temporary files are private by default; what is written here is meant to be read by others, as far as the
-        // umask says so.
+        // Temporary files are private by default; others are to read what is written here, as far as the umask says so.
         use std::os::unix::fs::PermissionsExt;
         builder.permissions(std::fs::Permissions::from_mode(0o666));
     }
@@ -89,13 +90,12 @@ fn unfinished(folder: &Path) -> Result<tempfile::NamedTempFile> {
 /// Removes what killed writers have left in `folder`. A model can be gigabytes, and nobody looks for a hidden file.
 fn remove_left(folder: &Path) {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let name = name.to_string_lossy();
+        let name = entry.file_name().to_string_lossy().into_owned();
         let named = name.starts_with(UNFINISHED.0) && name.ends_with(UNFINISHED.1);
         // The type of the entry itself: a link is not followed.
         let left = named
             && entry.file_type().is_ok_and(|t| t.is_file())
-            && not_of_this_moment(&entry)
+            && is_old(&entry)
             && File::options().write(true).open(entry.path()).is_ok_and(|file| file.try_lock().is_ok());
         if left && std::fs::remove_file(entry.path()).is_ok() {
             crate::output::note(format!("removed {}, which a killed run had left", entry.path().display()));
@@ -104,7 +104,7 @@ fn remove_left(folder: &Path) {
 }
 
 /// Whether the file is older than the moment between its making and its lock could be.
-fn not_of_this_moment(entry: &std::fs::DirEntry) -> bool {
+fn is_old(entry: &std::fs::DirEntry) -> bool {
     let modified = entry.metadata().and_then(|found| found.modified());
     modified.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > std::time::Duration::from_secs(2)))
 }
@@ -136,17 +136,21 @@ pub fn read_limited(path: &Path, what: &str, limit: u64) -> Result<Vec<u8>> {
     if found.len() > limit {
         return Err(too_large(found.len()));
     }
-    let file = std::fs::File::open(path).map_err(|e| Error::io("read", path, &e))?;
     let mut bytes = Vec::new();
     // The file may have grown since.
-    file.take(limit + 1).read_to_end(&mut bytes).map_err(|e| Error::io("read", path, &e))?;
+    let read = File::open(path).and_then(|file| file.take(limit + 1).read_to_end(&mut bytes));
+    read.map_err(|e| Error::io("read", path, &e))?;
     if bytes.len() as u64 > limit { Err(too_large(bytes.len() as u64)) } else { Ok(bytes) }
 }
 
-fn check_writable(path: &Path) -> Result<()> {
-    let folder = parent(path);
-    std::fs::create_dir_all(&folder).map_err(|e| Error::io("create the folder", &folder, &e))?;
-    tempfile::NamedTempFile::new_in(&folder).map_err(|e| Error::io("create a file in", &folder, &e))?;
+/// Lets everybody run the program at `path`, where the system has such a mark.
+pub fn make_executable(path: &Path) -> Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let marked = std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755));
+        marked.map_err(|e| Error::io("write", path, &e))?;
+    }
     Ok(())
 }
 
@@ -156,12 +160,15 @@ pub fn deepest_existing(path: &Path) -> &Path {
     there.unwrap_or(Path::new("."))
 }
 
+fn made_parent(path: &Path) -> Result<PathBuf> {
+    let folder = parent(path);
+    std::fs::create_dir_all(&folder).map_err(|e| Error::io("create the folder", &folder, &e))?;
+    Ok(folder)
+}
+
 /// The folder to put the temporary file in: a bare file name lives in the current one.
 fn parent(path: &Path) -> PathBuf {
-    match path.parent() {
-        Some(p) if !p.as_os_str().is_empty() => p.to_path_buf(),
-        _ => PathBuf::from("."),
-    }
+    path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_path_buf()
 }
 
 #[cfg(test)]
@@ -169,13 +176,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn replaces_and_leaves_nothing_else_behind() {
+    fn replaces_and_leaves_nothing_else_behind_and_an_error_names_the_path() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("deep/er/a.txt");
         write_atomic(&path, b"one").unwrap();
         write_atomic(&path, b"two").unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"two");
-        assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+        assert_eq!(names(path.parent().unwrap()), ["a.txt"]);
+        let error = write_atomic(&path.join("below"), b"x").unwrap_err();
+        assert!(error.to_string().contains("a.txt"), "{error}");
     }
 
     #[test]
@@ -232,10 +241,9 @@ mod tests {
         let path = dir.path().join("r");
         std::fs::write(&path, b"12345").unwrap();
         assert_eq!(read_limited(&path, "a receipt", 5).unwrap(), b"12345");
-        assert!(
-            read_limited(&path, "a receipt", 4).unwrap_err().to_string().contains("5 bytes: too large for a receipt")
-        );
-        assert!(read_limited(dir.path(), "a receipt", 4).unwrap_err().to_string().contains("not a regular file"));
+        let refused = |path: &Path| read_limited(path, "a receipt", 4).unwrap_err().to_string();
+        assert!(refused(&path).contains("5 bytes: too large for a receipt"));
+        assert!(refused(dir.path()).contains("not a regular file"));
     }
 
     #[test]
@@ -252,13 +260,5 @@ mod tests {
         assert!(write_named(dir.path(), b"x", true).unwrap_err().to_string().contains("is a folder"));
         #[cfg(unix)]
         assert!(check_named(Path::new("/dev/null"), true).unwrap_err().to_string().contains("not a regular file"));
-    }
-
-    #[test]
-    fn an_error_names_the_path() {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("file"), b"").unwrap();
-        let error = write_atomic(&dir.path().join("file/below"), b"x").unwrap_err();
-        assert!(error.to_string().contains("file"), "{error}");
     }
 }

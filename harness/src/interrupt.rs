@@ -1,5 +1,6 @@
 //! Ctrl-C and SIGTERM: a flag that every loop looks at, so that what was measured so far is saved.
 
+use crate::error::{Error, Result};
 use crate::output::note;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
@@ -43,8 +44,17 @@ fn end_group() {
     }
 }
 
-/// Lets a write past a limit on file sizes fail like one to a full disk, with an error line; the default is to end the
-/// process.
+/// In a new process, before it becomes the program: ends it with its parent, which is `parent`.
+#[cfg(unix)]
+pub fn end_with_parent(parent: u32) -> std::io::Result<()> {
+    #[cfg(target_os = "linux")]
+    nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)?;
+    // A parent that ended before it could be bound to sends no signal.
+    let bound = std::os::unix::process::parent_id() == parent;
+    bound.then_some(()).ok_or_else(|| std::io::Error::other("its parent is gone"))
+}
+
+/// Lets a write past a limit on file sizes fail with an error line, like one to a full disk, instead of ending us.
 pub fn ignore_file_size_signal() {
     #[cfg(unix)]
     {
@@ -54,12 +64,17 @@ pub fn ignore_file_size_signal() {
     }
 }
 
-/// The flag.
+/// The flag that a signal sets, for loops of crates that know no signals.
 pub fn flag() -> &'static AtomicBool {
     &INTERRUPTED
 }
 
-/// Whether a signal came.
+/// Whether the user has pressed Ctrl-C, or asked the program to end.
 pub fn requested() -> bool {
     INTERRUPTED.load(Ordering::Relaxed)
+}
+
+/// An error, `what` was interrupted, if a signal came.
+pub fn check(what: impl Into<String>) -> Result<()> {
+    if requested() { Err(Error::interrupted(what)) } else { Ok(()) }
 }

@@ -46,11 +46,8 @@ const CACHED_SEED: u64 = 1;
 
 /// A loaded model and who it is.
 pub struct Loaded {
-    /// The model.
     pub model: Model,
-    /// For receipts.
     pub record: ModelRecord,
-    /// What is known about this very file.
     pub known: Option<KnownModel>,
 }
 
@@ -100,8 +97,7 @@ pub fn load_if(
     let opened = Opened::new(open(spec)?, pre)?;
     fits(&opened)?;
     let bytes = opened.gguf.file_bytes().len() as u64;
-    // The embedding is copied, and each ternary tensor is packed once at least: about the file once more, which itself
-    // stays on disk.
+    // Embedding and ternary tensors are copied and packed: about the file once more, which itself stays on disk.
     memory::require_memory(bytes, &format!("model {spec}"))?;
     let (what, load_bytes) = (format!("loading model {spec} ({})", mib(bytes)), Model::load_bytes(&opened.gguf));
     opened.assumed().for_each(|text| note(format!("note: {text}")));
@@ -140,13 +136,11 @@ pub fn load_if(
 fn synthetic(spec: &str) -> Result<(&'static SynthShape, Option<f64>)> {
     let Some((shape, option)) = spec.split_once('?') else { return Ok((SynthShape::by_name(spec)?, None)) };
     let share = option.strip_prefix("live=").and_then(|share| share.parse::<f64>().ok());
-    match share.filter(|share| (0.0..=1.0).contains(share)) {
-        Some(share) => Ok((SynthShape::by_name(shape)?, Some(share))),
-        None => Err(Error::input(format!(
-            "model \"synth:{spec}\": after ? comes live=SHARE with a number from 0 to 1, for example \
-             synth:2b-4t?live=0.2"
-        ))),
-    }
+    let Some(share) = share.filter(|share| (0.0..=1.0).contains(share)) else {
+        let what = "after ? comes live=SHARE with a number from 0 to 1, for example synth:2b-4t?live=0.2";
+        return Err(Error::input(format!("model \"synth:{spec}\": {what}")));
+    };
+    Ok((SynthShape::by_name(shape)?, Some(share)))
 }
 
 /// Path of a synthetic model in the user's cache folder, written first if it is not there.

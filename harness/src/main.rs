@@ -41,6 +41,8 @@ mod worker;
 
 use clap::Parser;
 use cli::{Cli, Command};
+use error::{Error, Result};
+use output::Output;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -48,43 +50,40 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage::report(&error),
     };
-    let out = output::Output::new(cli.color);
-    if let Err(error) = bitnet_environment::check() {
-        out.error(&error);
-        return ExitCode::from(error.exit() as u8);
-    }
-    // A worker may be followed instruction by instruction: no handler and no second thread in it before it knows.
-    if !matches!(cli.command, Command::Worker(_)) {
-        interrupt::install();
-        interrupt::ignore_file_size_signal();
-        model::mapped_faults::install();
-    }
-    if let Err(error) = kernels::CpuFeatures::mask_from_environment() {
-        let error = error::Error::input(format!("environment variable {}: {error}", kernels::MASK_VARIABLE));
-        out.error(&error);
-        return ExitCode::from(error.exit() as u8);
-    }
-    let result = match cli.command {
-        Command::List(args) => cmd::list::run(&args, &out),
-        Command::Verify(args) => cmd::verify::run(&args, &out),
-        Command::Compare(args) => cmd::compare::run(&args, &out),
-        Command::Micro(args) => cmd::compare::run_micro(&args, &out),
-        Command::Count(args) => cmd::count::run(&args, &out),
-        Command::Limits(args) => cmd::limits::run(&args, &out),
-        Command::Generate(args) => cmd::generate::run(&args, &out),
-        Command::Perplexity(args) => cmd::perplexity::run(&args, &out),
-        Command::Model(command) => cmd::model::run(&command, &out),
-        Command::Report(args) => cmd::report::run(&args, &out),
-        Command::Baseline(command) => cmd::baseline::run(&command, &out),
-        Command::Gate(args) => cmd::gate::run(&args, &out),
-        Command::Worker(args) => worker::run(&args),
-        Command::Receipt(command) => cmd::receipt::run(&command, &out),
-    };
-    match result {
+    let out = Output(cli.color);
+    match run(cli.command, &out) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             out.error(&error);
             ExitCode::from(error.exit() as u8)
         }
+    }
+}
+
+fn run(command: Command, out: &Output) -> Result<()> {
+    bitnet_environment::check()?;
+    // A worker may be followed instruction by instruction: no handler and no second thread in it before it knows.
+    if !matches!(command, Command::Worker(_)) {
+        interrupt::install();
+        interrupt::ignore_file_size_signal();
+        model::mapped_faults::install();
+    }
+    kernels::CpuFeatures::mask_from_environment()
+        .map_err(|error| Error::input(format!("environment variable {}: {error}", kernels::MASK_VARIABLE)))?;
+    match command {
+        Command::List(args) => cmd::list::run(&args, out),
+        Command::Verify(args) => cmd::verify::run(&args, out),
+        Command::Compare(args) => cmd::compare::run(&args, out),
+        Command::Micro(args) => cmd::compare::run_micro(&args, out),
+        Command::Count(args) => cmd::count::run(&args, out),
+        Command::Limits(args) => cmd::limits::run(&args, out),
+        Command::Generate(args) => cmd::generate::run(&args, out),
+        Command::Perplexity(args) => cmd::perplexity::run(&args, out),
+        Command::Model(command) => cmd::model::run(&command, out),
+        Command::Report(args) => cmd::report::run(&args, out),
+        Command::Baseline(command) => cmd::baseline::run(&command, out),
+        Command::Gate(args) => cmd::gate::run(&args, out),
+        Command::Worker(args) => worker::run(&args),
+        Command::Receipt(command) => cmd::receipt::run(&command, out),
     }
 }

@@ -45,12 +45,9 @@ impl MatrixArgs {
         let asked = self.shapes.iter().map(|text| self.product(text)).collect::<Result<Vec<Product>>>()?;
         let name = scenario.name.clone();
         let Some(micro) = &mut scenario.micro else { return Ok(()) };
-        match self.rounds {
-            Some(rounds) if !(1..=MAX_ROUNDS).contains(&rounds) => {
-                return Err(Error::input(format!("--rounds {rounds} is not between 1 and {MAX_ROUNDS}")));
-            }
-            Some(rounds) => micro.rounds = rounds,
-            None => {}
+        micro.rounds = self.rounds.unwrap_or(micro.rounds);
+        if !(1..=MAX_ROUNDS).contains(&micro.rounds) {
+            return Err(Error::input(format!("--rounds {} is not between 1 and {MAX_ROUNDS}", micro.rounds)));
         }
         if !asked.is_empty() {
             micro.products = asked;
@@ -58,9 +55,8 @@ impl MatrixArgs {
         } else if let Some(op) = self.op {
             micro.products.retain(|product| product.op == op);
             if micro.products.is_empty() {
-                return Err(Error::input(format!(
-                    "--op {op}: scenario {name} times no {op}; name a matrix with --shape"
-                )));
+                let what = format!("scenario {name} times no {op}; name a matrix with --shape");
+                return Err(Error::input(format!("--op {op}: {what}")));
             }
         }
         self.place(micro)
@@ -76,12 +72,11 @@ impl MatrixArgs {
             (_, true) => return Err(wrong(format!("{} takes no tokens; leave the last number out", op.name()))),
             (_, false) => (Shape::parse(text).map_err(wrong)?, 1),
         };
-        match shape.m * shape.k * tokens {
-            products if products > MAX_PRODUCTS => {
-                Err(wrong(format!("{products} products a call are more than {MAX_PRODUCTS}; take a smaller one")))
-            }
-            _ => Ok(Product { op, shape, tokens, only: None }),
+        let products = shape.m * shape.k * tokens;
+        if products > MAX_PRODUCTS {
+            return Err(wrong(format!("{products} products a call are more than {MAX_PRODUCTS}; take a smaller one")));
         }
+        Ok(Product { op, shape, tokens, only: None })
     }
 
     /// The residencies asked for, of all operations.
@@ -130,11 +125,8 @@ impl MatrixArgs {
         if let Some(op) = cells.iter().find(|cell| with_operation(**cell, kernels).is_empty()).map(|cell| cell.op)
             && (self.op.is_some() || !self.shapes.is_empty())
         {
-            let ids: Vec<&str> = kernels.iter().map(Kernel::id).collect();
-            return Err(Error::input(format!(
-                "no kernel of {} has {op}; `list kernels` shows which do",
-                ids.join(", ")
-            )));
+            let ids = kernels.iter().map(Kernel::id).collect::<Vec<_>>().join(", ");
+            return Err(Error::input(format!("no kernel of {ids} has {op}; `list kernels` shows which do")));
         }
         // The last level is measured later; it is never smaller than this.
         require_memory(&cells, kernels, last_level::LEAST_OUTGROWN)
@@ -144,17 +136,15 @@ impl MatrixArgs {
 /// A shape that was named is measured as named, or not at all.
 fn fits(product: &Product, l2: L2) -> Result<()> {
     let (op, Shape { m, k }) = (product.op, product.shape);
-    let (rows, room, mib) =
-        (l2.rows(op, k), l2.room(op), |bytes: u64| format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20)));
+    let rows = l2.rows(op, k);
     if m <= rows || l2.holds(op, product.shape) {
         return Ok(());
     }
+    let mib = |bytes: u64| format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20));
+    let (takes, room) = (mib((m * k) as u64 * L2::bits(op) / 8), mib(l2.room(op)));
     let next = if rows > 0 { format!("at most {rows} rows of {k} fit") } else { "take llc or dram".into() };
-    Err(Error::input(format!(
-        "--residency l2: {op} {m}x{k} takes {}, and half of the second-level cache is {}; {next}",
-        mib((m * k) as u64 * L2::bits(op) / 8),
-        mib(room)
-    )))
+    let what = format!("{op} {m}x{k} takes {takes}, and half of the second-level cache is {room}; {next}");
+    Err(Error::input(format!("--residency l2: {what}")))
 }
 
 /// Refuses cells whose copies memory cannot hold: the largest counts, because the others come before and after it.
@@ -188,13 +178,16 @@ mod tests {
         Line::try_parse_from(std::iter::once("t").chain(flags.split_whitespace())).expect("parses").matrix
     }
 
+    fn two_mib(threads: usize) -> L2 {
+        L2 { bytes: 2 << 20, threads }
+    }
+
     /// The cells that the flags make of `quick`, on threads with 2 MiB of L2.
     fn cells(flags: &str) -> std::result::Result<Vec<String>, String> {
         let mut scenario = Scenario::load("quick").expect("built in");
         parsed(flags).apply(&mut scenario).map_err(|e| e.to_string())?;
-        let l2 = Some(L2 { bytes: 2 << 20, threads: 1 });
         let words = |c: &Cell| format!("{} {}x{}x{} {:?}", c.op, c.shape.m, c.shape.k, c.tokens, c.residency);
-        Ok(scenario.cells(l2).iter().map(words).collect())
+        Ok(scenario.cells(Some(two_mib(1))).iter().map(words).collect())
     }
 
     #[test]
@@ -215,10 +208,8 @@ mod tests {
         assert!(!dequantize.is_empty() && dequantize.len() < all.len());
         assert!(dequantize.iter().all(|cell| cell.starts_with("dequantize") && all.contains(cell)));
         let dram = cells("--residency dram").expect("cells");
-        assert!(
-            !dram.is_empty() && dram.iter().all(|cell| cell.ends_with("Dram") && !cell.starts_with("deq")),
-            "{dram:?}"
-        );
+        let gemv_from_memory = |cell: &String| cell.ends_with("Dram") && !cell.starts_with("deq");
+        assert!(!dram.is_empty() && dram.iter().all(gemv_from_memory), "{dram:?}");
         let mut scenario = Scenario::load("quick").expect("built in");
         parsed("--rounds 7").apply(&mut scenario).expect("rounds");
         assert_eq!(scenario.micro.expect("micro").rounds, 7);
@@ -229,21 +220,20 @@ mod tests {
     fn several_shapes_that_become_one_cell_from_l2_are_measured_once() {
         let mut scenario = Scenario::load("2b-4t").expect("built in");
         parsed("--op gemv --residency l2").apply(&mut scenario).expect("applies");
-        let rows: Vec<Shape> =
-            scenario.cells(Some(L2 { bytes: 2 << 20, threads: 1 })).iter().map(|c| c.shape).collect();
+        let rows: Vec<Shape> = scenario.cells(Some(two_mib(1))).iter().map(|c| c.shape).collect();
         // 1 MiB holds 1638 rows of 2560 and 606 of 6912.
         let want = [(1536, 2560), (640, 2560), (512, 6912)].map(|(m, k)| Shape { m, k });
         assert_eq!(rows, want);
         assert!(scenario.cells(None).is_empty(), "of unknown size");
-        assert_eq!(scenario.cells(Some(L2 { bytes: 2 << 20, threads: 2 }))[0].shape.m, 2560);
+        assert_eq!(scenario.cells(Some(two_mib(2)))[0].shape.m, 2560);
     }
 
     #[test]
     fn rows_that_fit_are_a_multiple_of_256_or_of_16() {
-        let l2 = |bytes| L2 { bytes, threads: 1 };
-        assert_eq!([l2(2 << 20).rows(Operation::Gemv, 2560), l2(2 << 20).rows(Operation::Gemv, 6912)], [1536, 512]);
-        assert_eq!([l2(256 << 10).rows(Operation::Gemv, 2560), l2(1 << 10).rows(Operation::Gemv, 2560)], [192, 0]);
-        assert_eq!(L2 { bytes: 2 << 20, threads: 4 }.rows(Operation::Dequantize, 1024), 240);
+        let rows = |bytes, k| L2 { bytes, threads: 1 }.rows(Operation::Gemv, k);
+        assert_eq!([rows(2 << 20, 2560), rows(2 << 20, 6912)], [1536, 512]);
+        assert_eq!([rows(256 << 10, 2560), rows(1 << 10, 2560)], [192, 0]);
+        assert_eq!(two_mib(4).rows(Operation::Dequantize, 1024), 240);
     }
 
     #[test]
@@ -267,15 +257,12 @@ mod tests {
 
     #[test]
     fn a_named_shape_must_fit_l2() {
-        let product = |op, m, k| Product { op, shape: Shape { m, k }, tokens: 1, only: None };
-        let l2 = L2 { bytes: 2 << 20, threads: 1 };
-        fits(&product(Operation::Gemv, 1536, 2560), l2).expect("fits");
-        let error = fits(&product(Operation::Gemv, 6912, 2560), l2).expect_err("too large").to_string();
-        assert!(
-            error.contains("takes 4.2 MiB") && error.ends_with("is 1.0 MiB; at most 1536 rows of 2560 fit"),
-            "{error}"
-        );
-        let error = fits(&product(Operation::Gemv, 16, 1 << 24), l2).expect_err("too wide").to_string();
+        let product = |m, k| Product { op: Operation::Gemv, shape: Shape { m, k }, tokens: 1, only: None };
+        fits(&product(1536, 2560), two_mib(1)).expect("fits");
+        let error = fits(&product(6912, 2560), two_mib(1)).expect_err("too large").to_string();
+        let end = "is 1.0 MiB; at most 1536 rows of 2560 fit";
+        assert!(error.contains("takes 4.2 MiB") && error.ends_with(end), "{error}");
+        let error = fits(&product(16, 1 << 24), two_mib(1)).expect_err("too wide").to_string();
         assert!(error.ends_with("take llc or dram"), "{error}");
     }
 

@@ -1,5 +1,4 @@
-//! stdout and stderr: results on one, everything else on the other. A closed pipe ends the program quietly, as in other
-//! tools.
+//! stdout for results, stderr for everything else. A closed pipe ends the program quietly, as in other tools.
 
 use crate::error::{Error, Result};
 use clap::ValueEnum;
@@ -7,6 +6,7 @@ use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyl
 use receipt::figures::plain;
 use reports::Look;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::io::{ErrorKind, IsTerminal, Write};
 
 /// When to colour.
@@ -23,24 +23,16 @@ pub enum ColorChoice {
 /// Below this a table is no table any more; lines run over instead.
 const NARROWEST: usize = 30;
 
-/// How to write.
-pub struct Output {
-    choice: ColorChoice,
-}
+/// How to write: follows `--color`, NO_COLOR and whether stdout is a terminal.
+pub struct Output(pub ColorChoice);
 
 impl Output {
-    /// Follows `--color`, NO_COLOR and whether stdout is a terminal.
-    pub fn new(choice: ColorChoice) -> Self {
-        Self { choice }
-    }
-
     /// Whether stdout gets colours.
     pub fn color(&self) -> bool {
         self.colors(std::io::stdout().is_terminal())
     }
 
-    /// How to print a summary: with colours or not, for the terminal's width where it is one, and never for more than
-    /// 80 columns.
+    /// How to print a summary: with colours or not, for the terminal's width, and never for more than 80 columns.
     pub fn look(&self) -> Look {
         let columns = if std::io::stdout().is_terminal() { Table::new().width() } else { None };
         let width = columns.map_or(Look::plain().width, |c| usize::from(c).clamp(NARROWEST, Look::plain().width));
@@ -49,7 +41,7 @@ impl Output {
 
     fn colors(&self, terminal: bool) -> bool {
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        match self.choice {
+        match self.0 {
             ColorChoice::Always => true,
             ColorChoice::Never => false,
             ColorChoice::Auto => terminal && !no_color,
@@ -67,8 +59,12 @@ impl Output {
         self.line(text)
     }
 
-    /// Writes generated text as it comes. A terminal gets it without control characters: whoever made the model chose
-    /// its tokens.
+    /// Prints values as JSON, under the name that a list of them has.
+    pub fn listing<T: Serialize>(&self, name: &str, values: &[T]) -> Result<()> {
+        self.json(&BTreeMap::from([(name, values)]))
+    }
+
+    /// Writes generated text; to a terminal without control characters, since the model's maker chose its tokens.
     pub fn text(&self, text: &[u8]) -> Result<()> {
         if std::io::stdout().is_terminal() { self.bytes(&without_controls(text)) } else { self.bytes(text) }
     }

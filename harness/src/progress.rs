@@ -40,6 +40,12 @@ impl Progress {
         self.bar.set_position(done);
     }
 
+    /// Parts done, and what comes next.
+    pub fn step(&self, done: usize, what: impl Into<String>) {
+        self.set(done as u64);
+        self.say(what);
+    }
+
     /// Changes what the bar says.
     pub fn say(&self, what: impl Into<String>) {
         self.bar.set_message(what.into());

@@ -23,14 +23,7 @@ pub fn bytes(path: &Path) -> Result<(PathBuf, Vec<u8>)> {
     Ok((file, bytes))
 }
 
-/// Rechecks the receipt at `path`, a file or a run folder. A receipt that fails a check is not an error here; its
-/// problems are listed.
-pub fn recheck(path: &Path) -> Result<Recheck> {
-    let (file, bytes) = bytes(path)?;
-    check(file, &bytes)
-}
-
-/// The same of a file that was read.
+/// Rechecks a receipt that was read from `file`. What does not hold is listed and is no error here.
 pub fn check(file: PathBuf, bytes: &[u8]) -> Result<Recheck> {
     Ok(receipt::recheck::recheck(file, bytes, Some(&build_info::build()))?)
 }
@@ -38,8 +31,8 @@ pub fn check(file: PathBuf, bytes: &[u8]) -> Result<Recheck> {
 /// Writes `receipt` as `receipt.json` in `folder` and returns the file's path.
 pub fn write_receipt(receipt: &Receipt, folder: &Path) -> Result<PathBuf> {
     let path = folder.join(RECEIPT_FILE);
-    let json =
-        receipt::sealed(receipt).map_err(|e| Error::input(format!("cannot write {} as JSON: {e}", path.display())))?;
+    let json = receipt::sealed(receipt);
+    let json = json.map_err(|e| Error::input(format!("cannot write {} as JSON: {e}", path.display())))?;
     write_atomic(&path, &json)?;
     Ok(path)
 }

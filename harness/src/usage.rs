@@ -3,8 +3,7 @@
 use crate::bitnet_environment;
 use crate::cli::Cli;
 use crate::error::{Error, Exit};
-use crate::output::ColorChoice;
-use crate::output::Output;
+use crate::output::{ColorChoice, Output};
 use clap::CommandFactory;
 use clap::error::ErrorKind;
 use std::process::ExitCode;
@@ -22,14 +21,13 @@ pub fn report(error: &clap::Error) -> ExitCode {
             let args: Vec<String> = std::env::args_os().map(|arg| arg.to_string_lossy().into_owned()).collect();
             // clap takes the seed from the environment, but names only the flag.
             let error = bitnet_environment::check().err().unwrap_or_else(|| Error::input(one_line(error, &args)));
-            Output::new(ColorChoice::Auto).error(&error);
+            Output(ColorChoice::Auto).error(&error);
             ExitCode::from(Exit::Input as u8)
         }
     }
 }
 
-/// clap's message without its usage block: the flag, the hint if there is one, and the command whose `--help` has the
-/// rest.
+/// clap's message without its usage block: the flag, the hint if there is one, and whose `--help` has the rest.
 pub fn one_line<S: AsRef<str>>(error: &clap::Error, args: &[S]) -> String {
     let text = error.render().to_string();
     let message = ["\nUsage:", "For more information"]
@@ -62,42 +60,41 @@ mod tests {
     use crate::cli::Cli;
     use clap::Parser;
 
-    fn line(args: &[&str]) -> String {
-        let args = [&["tritbench"], args].concat();
+    fn line(args: &str) -> String {
+        let args: Vec<&str> = std::iter::once("tritbench").chain(args.split(' ')).collect();
         one_line(&Cli::try_parse_from(&args).expect_err("refused"), &args)
     }
 
     #[test]
     fn each_kind_names_the_flag_and_the_next_step() {
-        let cases: [(&[&str], &str); 6] = [
+        for (args, expected) in [
             (
-                &["generate"],
+                "generate",
                 "the following required arguments were not provided: --prompt <T>; see tritbench generate --help",
             ),
             (
-                &["generate", "--prompt", "x", "--seed", "x"],
+                "generate --prompt x --seed x",
                 "invalid value 'x' for '--seed <SEED>': invalid digit found in string; see tritbench generate --help",
             ),
             (
-                &["generate", "--promt", "x"],
+                "generate --promt x",
                 "unexpected argument '--promt' found; tip: a similar argument exists: '--prompt'; see \
                  tritbench generate --help",
             ),
             (
-                &["model", "synth", "--shape"],
+                "model synth --shape",
                 "a value is required for '--shape <SHAPE>' but none was supplied; see tritbench model synth --help",
             ),
             (
-                &["kompare"],
+                "kompare",
                 "unrecognized subcommand 'kompare'; tip: a similar subcommand exists: 'compare'; see tritbench --help",
             ),
             (
-                &["list", "xyz"],
+                "list xyz",
                 "invalid value 'xyz' for '[WHAT]'; [possible values: kernels, scenarios, models, claims]; \
                  see tritbench list --help",
             ),
-        ];
-        for (args, expected) in cases {
+        ] {
             assert_eq!(line(args), expected);
         }
     }

@@ -1,5 +1,4 @@
-//! Names, numbers and lists as people type them: with spaces around them, in any case. Texts (a prompt, a stop string)
-//! are taken as they are.
+//! Names, numbers and lists as people type them: with spaces around them, in any case. Texts stay as they are.
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 

@@ -5,8 +5,9 @@ use crate::error::{Error, Result};
 use crate::machine::Machine;
 use kernels::conformance::{self, Expected, compare};
 use kernels::parallel::Team;
-use kernels::{CodeTable, F32Ops, Kernel, KernelError, LinearInput, PackedWeights, reference};
+use kernels::{CodeTable, F32Ops, Kernel, KernelError, Layout, LinearInput, PackedWeights, reference};
 use model::weights::Model;
+use serde::{Serialize, Serializer};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hint::black_box;
@@ -16,13 +17,18 @@ use std::time::Duration;
 const PROBE: Duration = Duration::from_millis(200);
 
 /// A kernel and the reason it is the one.
+#[derive(Serialize)]
 pub struct Selection {
     /// As asked for: an id, or `auto`.
     pub requested: String,
-    /// The kernel.
+    #[serde(rename = "executed", serialize_with = "id")]
     pub kernel: Kernel,
     /// Why, in one line.
     pub reason: String,
+}
+
+fn id<S: Serializer>(kernel: &Kernel, to: S) -> std::result::Result<S::Ok, S::Error> {
+    to.serialize_str(kernel.id())
 }
 
 /// The named kernel, or the fastest exact one. Either passed the conformance suite just now.
@@ -39,29 +45,18 @@ pub fn select(requested: &str, machine: &Machine, model: &Model) -> Result<Selec
 
 /// The kernel, if it passes the suite.
 pub fn verified(kernel: Kernel) -> Result<Kernel> {
-    let outcome = conformance::verify(&kernel, |_, _| {});
-    match outcome.first_mismatch {
-        None => Ok(kernel),
-        Some(what) => Err(Error::failed(format!(
-            "{} fails {} of {} conformance cases and is not used; first: {what}",
-            kernel.id(),
-            outcome.mismatches,
-            outcome.cases
-        ))),
-    }
+    let conformance::Outcome { first_mismatch, mismatches, cases, .. } = conformance::verify(&kernel, |_, _| {});
+    let Some(first) = first_mismatch else { return Ok(kernel) };
+    let what = format!("fails {mismatches} of {cases} conformance cases and is not used; first: {first}");
+    Err(Error::failed(format!("{} {what}", kernel.id())))
 }
 
 /// The fastest of these exact kernels, which passed the suite.
 pub fn fastest(candidates: &[Kernel], machine: &Machine, model: &Model) -> Result<Selection> {
-    let name = "blk.0.ffn_gate.weight";
-    let mut packed: HashMap<_, PackedWeights> = HashMap::new();
+    let packed = packed(candidates, model)?;
     let mut input = LinearInput::new(1, model.config.dim, F32Ops::select(machine.features));
+    let x: Vec<f32> = (0..model.config.dim).map(|i| ((i * 37 % 251) as f32 - 125.0) / 125.0).collect();
     for kernel in candidates {
-        let layout = kernel.descriptor().layout;
-        if let Entry::Vacant(empty) = packed.entry(layout) {
-            empty.insert(model.matrix(name, layout, CodeTable::TERNARY, &mut Team::single())?);
-        }
-        let x: Vec<f32> = (0..model.config.dim).map(|i| ((i * 37 % 251) as f32 - 125.0) / 125.0).collect();
         input.prepare(&mut Team::single(), kernel, x.len(), &x).map_err(|e| Error::failed(format!("probe: {e}")))?;
     }
     let most = packed.values().map(PackedWeights::rows).max().unwrap_or(0);
@@ -78,14 +73,24 @@ pub fn fastest(candidates: &[Kernel], machine: &Machine, model: &Model) -> Resul
         Error::unsupported("no exact kernel runs on this CPU with these features; `list kernels` says why")
     })?;
     let weights = &packed[&candidates[best].descriptor().layout];
-    let reason = format!(
-        "fastest of {} exact kernels in {} rounds on {name} ({}x{}): {us:.1} us a call",
-        candidates.len(),
-        evidence.passes,
-        weights.rows(),
-        weights.k(),
-    );
+    let (kernels, rounds, shape) = (candidates.len(), evidence.passes, format!("{}x{}", weights.rows(), weights.k()));
+    let reason =
+        format!("fastest of {kernels} exact kernels in {rounds} rounds on {MATRIX} ({shape}): {us:.1} us a call");
     Ok(Selection { requested: "auto".into(), kernel: candidates[best], reason })
+}
+
+/// The matrix that is probed.
+const MATRIX: &str = "blk.0.ffn_gate.weight";
+
+/// That matrix in each packing that the kernels read.
+pub fn packed(kernels: &[Kernel], model: &Model) -> Result<HashMap<&'static Layout, PackedWeights>> {
+    let mut packed = HashMap::new();
+    for layout in kernels.iter().map(|kernel| kernel.descriptor().layout) {
+        if let Entry::Vacant(empty) = packed.entry(layout) {
+            empty.insert(model.matrix(MATRIX, layout, CodeTable::TERNARY, &mut Team::single())?);
+        }
+    }
+    Ok(packed)
 }
 
 /// The probe times nothing that is wrong on the very operands.

@@ -3,4 +3,3 @@
 pub mod decode_kernel;
 pub mod prefill_kernel;
 pub mod probe;
-pub mod sparsity;

@@ -6,20 +6,17 @@
 //! takes another kernel from the size on from which it is faster, if the memory is there; an id is taken as told.
 //! Whatever happens is said and recorded.
 
-use super::decode_kernel::verified;
+use super::decode_kernel::{packed, verified};
 use super::probe;
 use crate::error::{Error, Result};
 use crate::kernel_ids::unknown_kernel;
 use crate::machine::{Machine, memory};
 use crate::output::note;
-use kernels::parallel::Team;
 use kernels::random::SplitMix64;
-use kernels::{CodeTable, F32Ops, Kernel, KernelError, Layout, LinearInput, PackedWeights, Product, registry};
+use kernels::{F32Ops, Kernel, KernelError, LinearInput, Product, registry};
 use model::weights::Model;
 use receipt::figures::mib;
 use receipt::{PrefillProbe, PrefillRecord};
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::time::Duration;
 
 /// What was asked for.
@@ -36,19 +33,13 @@ pub enum PrefillPolicy {
 /// Another kernel than the decoding one.
 #[derive(Clone, Copy, Debug)]
 pub struct PrefillPlan {
-    /// The kernel.
     pub kernel: Kernel,
     /// Smallest batch that goes to it.
     pub from_tokens: usize,
 }
 
-/// A plan, or none, and why.
-pub struct PrefillDecision {
-    /// None: the decoding kernel takes batches too.
-    pub plan: Option<PrefillPlan>,
-    /// For receipts.
-    pub record: PrefillRecord,
-}
+/// A plan, or none where the decoding kernel takes batches too; and for receipts why.
+pub type PrefillDecision = (Option<PrefillPlan>, PrefillRecord);
 
 /// Batch sizes of the probe: around the tiles of the kernels, up to the decoder's batch.
 const PROBED: [usize; 7] = [2, 4, 8, 24, 48, 96, 128];
@@ -65,17 +56,16 @@ impl PrefillPolicy {
         match text {
             "same" => Ok(Self::Same),
             "auto" => Ok(Self::Auto),
-            id => match registry::find(id) {
-                None => Err(Error::input(format!("--prefill-kernel: {}; or same, or auto", unknown_kernel(id)))),
-                Some(d) if !d.exact() || d.gemm.is_none() => {
-                    let fit = registry::KERNELS.iter().filter(|d| d.exact() && d.gemm.is_some());
-                    let fit = fit.map(|d| d.id).collect::<Vec<_>>().join(", ");
-                    Err(Error::input(format!(
-                        "--prefill-kernel: {id} has no exact product for batches; these have: {fit}"
-                    )))
+            id => {
+                let wrong = |what: String| Error::input(format!("--prefill-kernel: {what}"));
+                let fit = registry::KERNELS.iter().filter(|d| d.exact() && d.gemm.is_some());
+                let fit = fit.map(|d| d.id).collect::<Vec<_>>();
+                match registry::find(id) {
+                    None => Err(wrong(format!("{}; or same, or auto", unknown_kernel(id)))),
+                    Some(_) if fit.contains(&id) => Ok(Self::Named(id.into())),
+                    _ => Err(wrong(format!("{id} has no exact product for batches; these have: {}", fit.join(", ")))),
                 }
-                Some(_) => Ok(Self::Named(id.into())),
-            },
+            }
         }
     }
 
@@ -96,35 +86,30 @@ impl PrefillPolicy {
         if !decode.descriptor().exact() {
             return Ok(None);
         }
-        let choice = Choice { policy: self, decode, model, machine };
         let decision = match self {
             Self::Same => return Ok(None),
             Self::Named(id) => {
                 let kernel = verified(machine.kernel(id)?)?;
                 let plan = (kernel.id() != decode.id()).then_some(PrefillPlan { kernel, from_tokens: 2 });
+                let choice = Choice { requested: id, decode, model, machine };
                 choice.decision(plan, "named on the command line".into(), Vec::new())
             }
-            Self::Auto => choice.measured(prompt_tokens)?,
+            Self::Auto => Choice { requested: "auto", decode, model, machine }.measured(prompt_tokens)?,
         };
-        let r = &decision.record;
-        note(match &decision.plan {
-            Some(_) => format!(
-                "prefill: {} for batches of {} tokens and more beside {} ({}; {} more memory)",
-                r.executed,
-                r.from_tokens,
-                decode.id(),
-                r.reason,
-                mib(r.extra_bytes)
-            ),
-            None => format!("prefill: {}, as decoding ({})", r.executed, r.reason),
-        });
+        let (plan, r) = &decision;
+        let how = match plan {
+            Some(_) => format!(" for batches of {} tokens and more beside {} (", r.from_tokens, decode.id()),
+            None => ", as decoding (".into(),
+        };
+        let more = plan.map_or_else(String::new, |_| format!("; {} more memory", mib(r.extra_bytes)));
+        note(format!("prefill: {}{how}{}{more})", r.executed, r.reason));
         Ok(Some(decision))
     }
 }
 
 /// A choice for one decoding kernel.
 struct Choice<'a> {
-    policy: &'a PrefillPolicy,
+    requested: &'a str,
     decode: &'a Kernel,
     model: &'a Model,
     machine: &'a Machine,
@@ -132,16 +117,10 @@ struct Choice<'a> {
 
 impl Choice<'_> {
     fn decision(&self, plan: Option<PrefillPlan>, reason: String, probe: Vec<PrefillProbe>) -> PrefillDecision {
-        let requested = match self.policy {
-            PrefillPolicy::Same => "same".into(),
-            PrefillPolicy::Auto => "auto".into(),
-            PrefillPolicy::Named(id) => id.clone(),
-        };
         let (kernel, from_tokens) = plan.map_or((*self.decode, 2), |plan| (plan.kernel, plan.from_tokens));
+        let (requested, executed) = (self.requested.into(), kernel.id().into());
         let extra_bytes = self.extra_bytes(&kernel);
-        let executed = kernel.id().into();
-        let record = PrefillRecord { requested, executed, from_tokens, extra_bytes, reason, probe };
-        PrefillDecision { plan, record }
+        (plan, PrefillRecord { requested, executed, from_tokens, extra_bytes, reason, probe })
     }
 
     /// Memory of a second copy of the weights, 0 where the packing is the decoding kernel's.
@@ -159,8 +138,7 @@ impl Choice<'_> {
         let candidates = [*self.decode].into_iter().chain(fitting).map(verified).collect::<Result<Vec<_>>>()?;
         let probe = probe_products(&candidates, self.model, self.machine)?;
         let own = &probe[0].tokens_us;
-        // The size on from which a kernel is faster at every probed size, and how much it gains where this prompt will
-        // be.
+        // From which size on a kernel is faster at every probed size, and how much it gains where this prompt will be.
         let at = own.iter().rposition(|(tokens, _)| *tokens <= prompt_tokens).unwrap_or(0);
         let best = candidates
             .iter()
@@ -174,23 +152,18 @@ impl Choice<'_> {
             })
             .max_by(|a, b| a.2.total_cmp(&b.2));
         let tokens = own[at].0;
-        match best {
-            Some((&kernel, from_tokens, gain)) => {
-                let reason = format!(
-                    "its product with {tokens} tokens measured {gain:.2}x that of {} on this model's \
-                     largest matrix{left_out}",
-                    self.decode.id()
-                );
-                Ok(self.decision(Some(PrefillPlan { kernel, from_tokens }), reason, probe))
-            }
-            None => stay(
-                format!(
-                    "no other kernel's product with {tokens} tokens measured {GAIN_WITH_COPY:.2}x its own \
-                     ({GAIN:.2}x without a second copy of the weights){left_out}"
-                ),
-                probe,
-            ),
-        }
+        let Some((&kernel, from_tokens, gain)) = best else {
+            let why = format!(
+                "no other kernel's product with {tokens} tokens measured {GAIN_WITH_COPY:.2}x its own \
+                 ({GAIN:.2}x without a second copy of the weights){left_out}"
+            );
+            return stay(why, probe);
+        };
+        let reason = format!(
+            "its product with {tokens} tokens measured {gain:.2}x that of {} on this model's largest matrix{left_out}",
+            self.decode.id()
+        );
+        Ok(self.decision(Some(PrefillPlan { kernel, from_tokens }), reason, probe))
     }
 
     /// The other kernels with a gemm whose copy of the weights fits, and which was left out because its does not.
@@ -206,12 +179,10 @@ impl Choice<'_> {
         let (fitting, too_large): (Vec<Kernel>, Vec<Kernel>) = others.partition(fits);
         let left_out = match (too_large.first(), free) {
             (None, _) => String::new(),
-            (Some(k), Some(free)) => format!(
-                "; {} was left out: its copy of {} needs twice that in free memory, there are {}",
-                k.id(),
-                mib(self.extra_bytes(k)),
-                mib(free)
-            ),
+            (Some(k), Some(free)) => {
+                let (id, copy, free) = (k.id(), mib(self.extra_bytes(k)), mib(free));
+                format!("; {id} was left out: its copy of {copy} needs twice that in free memory, there are {free}")
+            }
             (Some(k), None) => format!("; {} was left out: how much memory is free is not known here", k.id()),
         };
         Ok((fitting, left_out))
@@ -221,15 +192,8 @@ impl Choice<'_> {
 /// Median time of one product by batch size. All kernels must give the same sums.
 fn probe_products(kernels: &[Kernel], model: &Model, machine: &Machine) -> Result<Vec<PrefillProbe>> {
     let failed = |e: KernelError| Error::failed(format!("prefill probe: {e}"));
-    let name = "blk.0.ffn_gate.weight";
     let mut team = machine.team()?;
-    let mut packed: HashMap<&'static Layout, PackedWeights> = HashMap::new();
-    for kernel in kernels {
-        let layout = kernel.descriptor().layout;
-        if let Entry::Vacant(empty) = packed.entry(layout) {
-            empty.insert(model.matrix(name, layout, CodeTable::TERNARY, &mut Team::single())?);
-        }
-    }
+    let packed = packed(kernels, model)?;
     let (k, rows, most) = (model.config.dim, model.config.ffn, PROBED[PROBED.len() - 1]);
     let mut random = SplitMix64::new(1);
     let x: Vec<f32> = (0..most * k).map(|_| random.signed_unit()).collect();
@@ -282,28 +246,28 @@ mod tests {
     fn decisions_name_the_kernel_the_memory_and_the_reason() {
         let model = Model::load(builtin::open().expect("built in"), None, &mut Loading::alone()).expect("valid");
         let machine = Machine::for_tests(kernels::CpuFeatures::detect());
-        let exact: Vec<Kernel> =
-            machine.kernels(None).expect("some").into_iter().filter(|k| k.descriptor().exact()).collect();
+        let mut exact = machine.kernels(None).expect("some");
+        exact.retain(|k| k.descriptor().exact());
         let decide = |policy: PrefillPolicy, kernel: &Kernel, tokens| {
             policy.decide(kernel, tokens, &model, &machine).expect("decides")
         };
         for kernel in &exact {
             assert!(decide(PrefillPolicy::Same, kernel, 100).is_none());
-            let one = decide(PrefillPolicy::Auto, kernel, 1).expect("recorded");
-            assert!(one.plan.is_none() && one.record.executed == kernel.id());
+            let (plan, record) = decide(PrefillPolicy::Auto, kernel, 1).expect("recorded");
+            assert!(plan.is_none() && record.executed == kernel.id());
         }
         // With several candidates the probe runs, and all of them give the same sums.
         let decode = exact.last().expect("scalar-i8 runs everywhere");
-        let record = decide(PrefillPolicy::Auto, decode, 100).expect("recorded").record;
+        let (_, record) = decide(PrefillPolicy::Auto, decode, 100).expect("recorded");
         let gemms = exact.iter().filter(|k| k.descriptor().gemm.is_some() && k.id() != decode.id());
         assert_eq!(record.probe.len(), 1 + gemms.clone().count());
         for kernel in gemms {
-            let named = decide(PrefillPolicy::Named(kernel.id().into()), decode, 100).expect("recorded");
-            assert_eq!((named.record.executed.as_str(), named.record.from_tokens), (kernel.id(), 2));
+            let named = decide(PrefillPolicy::Named(kernel.id().into()), decode, 100);
+            let (plan, record) = named.expect("recorded");
             let layout = kernel.descriptor().layout;
             let copy = if layout == decode.descriptor().layout { 0 } else { model.packed_bytes(layout) };
-            assert_eq!(named.record.extra_bytes, copy);
-            assert!(named.plan.is_some());
+            assert_eq!((&record.executed[..], record.from_tokens, record.extra_bytes), (kernel.id(), 2, copy));
+            assert!(plan.is_some());
         }
     }
 }

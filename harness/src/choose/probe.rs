@@ -3,6 +3,7 @@
 
 use crate::interrupt;
 use crate::measure::rounds::orders;
+use model::sparse_ffn::Sparsity;
 use receipt::judge::stats::median;
 use std::time::{Duration, Instant};
 
@@ -11,8 +12,10 @@ use std::time::{Duration, Instant};
 const TURN_NS: f64 = 1e5;
 /// Passes that are made even where they take longer than the time for them.
 const LEAST_PASSES: usize = 3;
+/// Time for the probe of [`skipping`].
+const SPARSE_PROBE: Duration = Duration::from_millis(150);
 
-/// What was measured.
+/// What a probe measured.
 pub struct Evidence {
     /// Median microseconds a call, by candidate.
     pub us: Vec<f64>,
@@ -27,9 +30,8 @@ impl Evidence {
     }
 }
 
-/// Lets the candidates take turns for about `time`. `call(candidate, first)` makes one call; the `first` of each
-/// candidate comes before anything is timed, and checks what the call gives. An interrupt ends it after the pass, with
-/// what there is.
+/// Lets the candidates take turns for about `time`. `call(candidate, first)` makes one call; the `first` of each comes
+/// before anything is timed, and checks what the call gives. An interrupt ends it after the pass.
 ///
 /// # Errors
 /// The first one of `call`.
@@ -61,6 +63,12 @@ pub fn probe<E>(
         }
     }
     Ok(Evidence { us: ns.iter().map(|ns| median(ns) / 1e3).collect(), passes })
+}
+
+/// Whether feed-forward blocks skip zero gates: where a probe finds that it pays, or with `--dense` never. What is
+/// probed is in `model::sparse_probe`, which alone has the weights.
+pub fn skipping(dense: bool) -> Sparsity {
+    if dense { Sparsity::Dense } else { Sparsity::Measured(|n, call| Ok(probe(n, SPARSE_PROBE, call)?.us)) }
 }
 
 #[cfg(test)]

@@ -1,15 +1,13 @@
 //! `baseline`: keeps builds to gate against.
 
-use crate::error::{Error, Exit, Result};
-use crate::gate;
-use crate::gate::{Baseline, Kept, Scratch, Store};
+use crate::error::{Error, Result};
+use crate::gate::{self, Baseline, Kept, Scratch, Store};
 use crate::machine::{MachineArgs, host};
 use crate::output::{Output, table};
 use crate::scenario::Scenario;
 use crate::words;
 use clap::{Args, Subcommand};
 use receipt::figures::mib;
-use serde::Serialize;
 use std::path::PathBuf;
 
 /// `baseline ...`.
@@ -109,20 +107,18 @@ fn save(args: &BaselineSaveArgs, out: &Output) -> Result<()> {
     scenario.require_micro()?;
     let machine = args.machine.to_measure(1)?;
     let scratch = Scratch::new()?;
-    let program = match &args.binary {
-        Some(path) => Kept::take(&format!("--binary {}", path.display()), path, scratch.path())?,
-        None => Kept::own(scratch.path())?,
-    };
+    let program = Kept::given("--binary", args.binary.as_deref(), &scratch.path)?;
     let bytes = std::fs::read(&program.path).map_err(|e| Error::io("read the program", &program.path, &e))?;
-    let kept = gate::compute(&program, &scenario, args.kernels.clone(), &machine, args.seed).map_err(|error| {
-        let stopped = error.exit() == Exit::Interrupted;
-        if stopped { Error::interrupted(format!("interrupted; baseline {} is not saved", args.name)) } else { error }
+    let computed = gate::compute(&program, &scenario, args.kernels.clone(), &machine, args.seed);
+    let (build, computed) = computed.map_err(|error| match error.is_interrupt() {
+        true => Error::interrupted(format!("interrupted; baseline {} is not saved", args.name)),
+        false => error,
     })?;
     let baseline = Baseline {
         version: Baseline::version(),
         name: args.name.clone(),
         created: jiff::Timestamp::now().to_string(),
-        build: kept.build,
+        build,
         cpu: host::host().cpu,
         scenario: text,
         quick: !args.full,
@@ -132,7 +128,7 @@ fn save(args: &BaselineSaveArgs, out: &Output) -> Result<()> {
         seed: args.seed,
         binary_sha256: program.sha256,
         binary_bytes: bytes.len() as u64,
-        computed: kept.computed,
+        computed,
     };
     let path = store.save(&baseline, &bytes)?;
     if args.json {
@@ -150,10 +146,6 @@ fn commit(baseline: &Baseline) -> String {
 }
 
 fn list(store: &Store, json: bool, out: &Output) -> Result<()> {
-    #[derive(Serialize)]
-    struct Listing {
-        baselines: Vec<Baseline>,
-    }
     let mut baselines = Vec::new();
     for (name, baseline) in store.all() {
         match baseline {
@@ -162,13 +154,11 @@ fn list(store: &Store, json: bool, out: &Output) -> Result<()> {
         }
     }
     if json {
-        return out.json(&Listing { baselines });
+        return out.listing("baselines", &baselines);
     }
     if baselines.is_empty() {
-        return out.line(format!(
-            "no baselines in {}; make one with `tritbench baseline save NAME`",
-            store.folder().display()
-        ));
+        return out
+            .line(format!("no baselines in {}; make one with `tritbench baseline save NAME`", store.folder.display()));
     }
     let rows = baselines.iter().map(|b| {
         let kernels = b.kernels.as_ref().map_or_else(|| "all".into(), |k| k.join(", "));

@@ -1,23 +1,17 @@
-//! `count`: exact instruction counts of one call, beside what a static model and, with a clock, a stopwatch say about
-//! it.
-
-use crate::build_info;
-use crate::machine::MachineArgs;
-use crate::operation;
+//! `count`: exact instruction counts of one call, beside what a static model and a stopwatch say about it.
 
 use crate::count::{Call, Counted, Method, Model, StaticModel, count};
 use crate::error::{Error, Exit, Result};
-use crate::interrupt;
-use crate::machine::Machine;
+use crate::machine::{Machine, MachineArgs};
 use crate::measure::limits;
 use crate::measure::micro::alone::time_alone;
 use crate::output::{Output, note, table};
 use crate::progress::Progress;
 use crate::scenario::{Cell, Shape};
-use crate::words;
+use crate::{build_info, interrupt, operation, words};
 use clap::Args;
 use kernels::{Kernel, Operation};
-use receipt::{CountRecord, Residency};
+use receipt::{CountRecord, Mix, Residency, Unsupported};
 use serde::Serialize;
 
 /// `count`.
@@ -57,19 +51,13 @@ const MAX_TOKENS: usize = 1024;
 
 /// What `count --json` prints.
 #[derive(Serialize)]
-struct Printed {
-    counts: Vec<Row>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    failed: Vec<Failed>,
+struct Printed<'a> {
+    counts: &'a [Row],
+    /// Kernels that do not match the oracle, or whose worker died, hung or answered nonsense.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    failed: &'a [Unsupported],
     #[serde(skip_serializing_if = "Option::is_none")]
     static_model_skipped: Option<String>,
-}
-
-/// A kernel that could not be counted: it does not match the oracle, or its worker died, hung or answered nonsense.
-#[derive(Serialize)]
-struct Failed {
-    kernel: String,
-    reason: String,
 }
 
 #[derive(Serialize)]
@@ -115,17 +103,14 @@ pub fn run(args: &CountArgs, out: &Output) -> Result<()> {
     let progress = Progress::start("counting instructions", kernels.len() as u64);
     let (mut counts, mut failed) = (Vec::new(), Vec::new());
     for (done, kernel) in kernels.iter().enumerate() {
-        if interrupt::requested() {
-            return Err(Error::interrupted(format!("interrupted after counting {done} of {} kernels", kernels.len())));
-        }
-        progress.set(done as u64);
-        progress.say(format!("counting {}", kernel.id()));
+        interrupt::check(format!("interrupted after counting {done} of {} kernels", kernels.len()))?;
+        progress.step(done, format!("counting {}", kernel.id()));
         let Counted { record, static_model: answer } = match count(kernel, call, method, &model) {
             Ok(counted) => counted,
             // Not here at all, or stopped by the user.
             Err(error) if error.exit() != Exit::Failed => return Err(error),
             Err(error) => {
-                failed.push(Failed { kernel: kernel.id().into(), reason: error.to_string() });
+                failed.push(Unsupported { kernel: kernel.id().into(), reason: error.to_string() });
                 continue;
             }
         };
@@ -138,18 +123,13 @@ pub fn run(args: &CountArgs, out: &Output) -> Result<()> {
         counts.push(Row { record, static_model, static_model_reason, measured });
     }
     drop(progress);
-    let verdict = verdict(&failed);
     if args.json {
-        out.json(&Printed { counts, failed, static_model_skipped: model.absent().map(str::to_owned) })?;
-        return verdict;
+        let static_model_skipped = model.absent().map(str::to_owned);
+        out.json(&Printed { counts: &counts, failed: &failed, static_model_skipped })?;
+    } else {
+        print(&counts, &failed, out)?;
+        model.absent().into_iter().for_each(note);
     }
-    print(&counts, &failed, out)?;
-    model.absent().into_iter().for_each(note);
-    verdict
-}
-
-/// Exit 1 if a kernel could not be counted.
-fn verdict(failed: &[Failed]) -> Result<()> {
     let names: Vec<&str> = failed.iter().map(|f| f.kernel.as_str()).collect();
     if names.is_empty() { Ok(()) } else { Err(Error::failed(format!("not counted: {}", names.join(", ")))) }
 }
@@ -176,49 +156,34 @@ fn measured(kernel: &Kernel, call: Call, ghz: Option<f64>, machine: &Machine) ->
     Ok(Measured { ghz, ns_per_call, cycles_per_64_weights: ns_per_call * ghz * 64.0 / weights })
 }
 
-fn print(rows: &[Row], failed: &[Failed], out: &Output) -> Result<()> {
+fn print(rows: &[Row], failed: &[Unsupported], out: &Output) -> Result<()> {
     let Some(first) = rows.first().map(|r| &r.record) else {
         return if failed.is_empty() { out.line("no kernel that runs here has it") } else { print_failed(failed, out) };
     };
     let tokens = if first.tokens == 1 { String::new() } else { format!(", {} tokens", first.tokens) };
     out.line(format!("{} {}x{}{tokens}, instructions of one call, for each 64 weights", first.op, first.m, first.k))?;
-    let header = [
-        "kernel",
-        "instructions",
-        "all",
-        "vector",
-        "reads",
-        "mul/add",
-        "shuffle",
-        "shift",
-        "logic",
-        "arith.",
-        "convert",
-        "moves",
-        "scalar",
-        "branch",
-        "bytes read",
+    type Column = (&'static str, fn(&Mix<f64>) -> f64);
+    let columns: [Column; 13] = [
+        ("all", |mix| mix.instructions),
+        ("vector", Mix::vector),
+        ("reads", |mix| mix.memory.reads),
+        ("mul/add", |mix| mix.classes.multiply_add),
+        ("shuffle", |mix| mix.classes.shuffle),
+        ("shift", |mix| mix.classes.shift),
+        ("logic", |mix| mix.classes.logic),
+        ("arith.", |mix| mix.classes.arithmetic),
+        ("convert", |mix| mix.classes.convert),
+        ("moves", |mix| mix.classes.register_move),
+        ("scalar", |mix| mix.classes.scalar),
+        ("branch", |mix| mix.classes.branch),
+        ("bytes read", |mix| mix.memory.bytes_loaded),
     ];
+    let header: Vec<&str> = ["kernel", "instructions"].into_iter().chain(columns.map(|(name, _)| name)).collect();
     let right: Vec<usize> = (1..header.len()).collect();
     let figure = |x: f64| if x == 0.0 { "0".into() } else { format!("{x:.2}") };
     let cells = rows.iter().map(|Row { record: r, .. }| {
-        let (all, c) = (&r.per_64_weights, &r.per_64_weights.classes);
-        let figures = [
-            all.instructions,
-            all.vector(),
-            all.memory.reads,
-            c.multiply_add,
-            c.shuffle,
-            c.shift,
-            c.logic,
-            c.arithmetic,
-            c.convert,
-            c.register_move,
-            c.scalar,
-            c.branch,
-            all.memory.bytes_loaded,
-        ];
-        [r.kernel.clone(), r.total.instructions.to_string()].into_iter().chain(figures.map(figure)).collect()
+        let figures = columns.map(|(_, share)| figure(share(&r.per_64_weights)));
+        [r.kernel.clone(), r.total.instructions.to_string()].into_iter().chain(figures).collect()
     });
     out.line(table(&header, &right, cells))?;
     print_failed(failed, out)?;
@@ -228,9 +193,7 @@ fn print(rows: &[Row], failed: &[Failed], out: &Output) -> Result<()> {
     let right: Vec<usize> = (1..9).collect();
     let loops = rows.iter().map(|Row { record: r, static_model, static_model_reason, measured }| {
         let measured = measured.map_or_else(|| "--ghz".into(), |m| figure(m.cycles_per_64_weights));
-        let Some(hot) = &r.hot_loop else {
-            return [&r.kernel[..], "none"].map(str::to_owned).into();
-        };
+        let Some(hot) = &r.hot_loop else { return vec![r.kernel.clone(), "none".into()] };
         let model = static_model.as_ref();
         let cycles = |f: fn(&StaticModel) -> f64| model.map_or_else(|| "n/a".into(), |m| figure(f(m)));
         let named =
@@ -252,6 +215,6 @@ fn print(rows: &[Row], failed: &[Failed], out: &Output) -> Result<()> {
 }
 
 /// A row each of what could not be counted.
-fn print_failed(failed: &[Failed], out: &Output) -> Result<()> {
+fn print_failed(failed: &[Unsupported], out: &Output) -> Result<()> {
     failed.iter().try_for_each(|f| out.line(format!(" not counted: {}", f.reason)))
 }

@@ -1,27 +1,20 @@
 //! `gate`: is the current build slower than another, or does it compute something else? Exit codes follow the verdict.
 
-use crate::build_info;
-use crate::machine::MachineArgs;
-
 use super::gate_output::{Ending, GateFormat, warned};
-use crate::bitnet_environment;
 use crate::error::{Error, Result};
-use crate::gate::{self, Asked, Kept, Named, Revision, Scratch, Side, Store};
-use crate::interrupt;
-use crate::machine::Machine;
-use crate::machine::host;
+use crate::gate::{self, Asked, Kept, Named, Revision, Scratch, Side, Sides, Store};
+use crate::machine::{Machine, MachineArgs, host};
 use crate::measure::last_level;
 use crate::operation::recorded;
 use crate::output::Output;
 use crate::progress::Progress;
-use crate::runs;
-use crate::runs::RunFolder;
+use crate::runs::{self, RunFolder};
 use crate::scenario::Scenario;
-use crate::words;
+use crate::{bitnet_environment, build_info, interrupt, words};
 use clap::Args;
-use receipt::judge::gate::{summarize_run, title};
+use receipt::judge::gate::{BASELINE, CURRENT, summarize_run, title};
 use receipt::judge::sequential;
-use receipt::{ExactCheck, GateRecord, Injection, Outcome, Receipt, titles};
+use receipt::{GateRecord, Injection, Outcome, titles};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -82,22 +75,8 @@ pub struct GateArgs {
 
 /// The build measured against.
 enum Baseline {
-    /// It is there, and it runs.
     Program(Side),
-    /// It has to be built.
     Revision(Revision),
-}
-
-/// What the flags come to.
-struct Against {
-    label: String,
-    baseline: Baseline,
-    scenario: Scenario,
-    full: bool,
-    kernels: Option<Vec<String>>,
-    machine: Machine,
-    seed: u64,
-    stored: Vec<ExactCheck>,
 }
 
 /// Runs the command.
@@ -109,40 +88,26 @@ pub fn run(args: &GateArgs, out: &Output) -> Result<()> {
     RunFolder::try_out(args.out.as_deref())?;
     let ending = Ending::try_out(if args.json { GateFormat::Json } else { args.format });
     let scratch = Scratch::new()?;
-    let kept = match &args.current {
-        Some(path) => Kept::take(&format!("--current {}", path.display()), path, &scratch.path().join("b"))?,
-        None => Kept::own(&scratch.path().join("b"))?,
-    };
-    let current = Side::current(&kept)?;
-    let against = against(args, &scratch.path().join("a"))?;
+    let (for_baseline, for_current) = (scratch.path.join("a"), scratch.path.join("b"));
+    let current = Kept::given("--current", args.current.as_deref(), &for_current)?.side(CURRENT)?;
+    let (mut asked, baseline) = against(args, &for_baseline)?;
+    (asked.delta, asked.inject) = (delta, inject);
     let strict = args.strict || bitnet_environment::strict_mode()?;
     if strict {
-        against.machine.refuse_mask()?;
+        asked.machine.refuse_mask()?;
     }
-    let (mut folder, mut receipt) = begin(args.out.as_deref(), &against)?;
+    let timestamp = jiff::Timestamp::now().to_string();
+    let mut folder = RunFolder::create(args.out.as_deref(), "gate", &timestamp)?;
+    let mut receipt = runs::new_receipt(timestamp, &asked.scenario, &asked.machine, asked.seed);
     // The folder can be written to. From here on it is left as it was found, until there is something to write.
-    let built = built(against.baseline, &scratch.path().join("a"))
-        .and_then(|built| Ok((built, last_level::to_outgrow(&against.machine, interrupt::flag())?)));
+    let built = built(baseline, &for_baseline)
+        .and_then(|built| Ok((built, last_level::to_outgrow(&asked.machine, interrupt::flag())?)));
     let ((baseline, commit), last_level_cache_bytes) = built.inspect_err(|_| folder.abandon())?;
-    let asked = Asked {
-        label: against.label,
-        baseline,
-        commit,
-        current,
-        scenario: &against.scenario,
-        full: against.full,
-        kernels: against.kernels,
-        machine: &against.machine,
-        seed: against.seed,
-        delta,
-        inject,
-        last_level_cache_bytes,
-        stored: against.stored,
-    };
+    let sides = Sides { baseline, commit, current, folder: &scratch.path };
     folder.begin(&receipt)?;
     let start = Instant::now();
     let progress = Progress::start("gate: exact checks", sequential::PAIR_LOOKS[0] as u64);
-    let outcome = gate::run(&asked, &progress, |record| {
+    let outcome = gate::run(&asked, &sides, last_level_cache_bytes, &progress, |record| {
         receipt.gate = Some(record.clone());
         receipt.elapsed_s = start.elapsed().as_secs_f64();
         folder.save(&receipt).map(|_| ())
@@ -161,7 +126,7 @@ pub fn run(args: &GateArgs, out: &Output) -> Result<()> {
         Err(error) => {
             runs::close(&mut receipt, Some(&error));
             // The error that ended the gate is the one to report.
-            warned(folder.save(&receipt).and_then(|_| runs::render_run(folder.path())));
+            warned(folder.save(&receipt).and_then(|_| runs::render_run(&folder.path)));
             return Err(error);
         }
     }
@@ -169,7 +134,7 @@ pub fn run(args: &GateArgs, out: &Output) -> Result<()> {
     folder.save(&receipt)?;
     let Some(record) = &receipt.gate else { return Err(Error::failed("the gate left no record")) };
     let refusal = hold_to_strict(strict, record).err();
-    ending.write(&receipt, folder.path(), refusal.as_ref(), out)?;
+    ending.write(&receipt, &folder.path, refusal.as_ref(), out)?;
     refusal.map_or_else(|| conclude(record), Err)
 }
 
@@ -191,26 +156,14 @@ fn hold_to_strict(strict: bool, record: &GateRecord) -> Result<()> {
         return Err(Error::unsupported(format!("--strict: not compared here: {which}; run where all of them do")));
     }
     let dirty = [&record.baseline, &record.current].into_iter().find(|s| s.build.git_dirty != Some(false));
-    match dirty {
-        Some(side) => Err(Error::failed(format!(
-            "--strict: {} was not built from a clean commit; commit, build and gate again",
-            side.label
-        ))),
-        None => Ok(()),
-    }
-}
-
-/// The receipt of a gate before anything is known, and its folder.
-fn begin(out: Option<&Path>, against: &Against) -> Result<(RunFolder, Receipt)> {
-    let timestamp = jiff::Timestamp::now().to_string();
-    let folder = RunFolder::create(out, "gate", &timestamp)?;
-    let receipt = crate::runs::new_receipt(timestamp, &against.scenario, &against.machine, against.seed);
-    Ok((folder, receipt))
+    let Some(side) = dirty else { return Ok(()) };
+    let what = "was not built from a clean commit; commit, build and gate again";
+    Err(Error::failed(format!("--strict: {} {what}", side.label)))
 }
 
 /// A program as it is now.
 fn program(named: &str, path: &Path, folder: &Path) -> Result<Baseline> {
-    Ok(Baseline::Program(Side::baseline(&Kept::take(named, path, folder)?)?))
+    Ok(Baseline::Program(Kept::take(named, path, folder)?.side(BASELINE)?))
 }
 
 /// The build measured against, and the commit that it must be of if it is built for this.
@@ -218,14 +171,15 @@ fn built(baseline: Baseline, folder: &Path) -> Result<(Side, Option<String>)> {
     match baseline {
         Baseline::Program(side) => Ok((side, None)),
         Baseline::Revision(revision) => {
-            let side = Side::baseline(&gate::build_revision(&revision, folder)?)?;
+            let side = gate::build_revision(&revision, folder)?.side(BASELINE)?;
             Ok((side, Some(revision.commit)))
         }
     }
 }
 
-/// `folder` is for a copy of the program.
-fn against(args: &GateArgs, folder: &Path) -> Result<Against> {
+/// What the flags come to, but for the slowdowns; `folder` is for a copy of the program.
+fn against(args: &GateArgs, folder: &Path) -> Result<(Asked, Baseline)> {
+    let (delta, inject) = (sequential::DELTA, None);
     if let Some(name) = &args.baseline {
         let (kept, path) = Store::new(args.dir.as_deref()).load(name)?;
         let mut scenario = Scenario::of_any_build(&format!("baseline {name}'s scenario"), &kept.scenario)?;
@@ -244,7 +198,7 @@ fn against(args: &GateArgs, folder: &Path) -> Result<Against> {
         let mut stored = kept.computed;
         stored.retain(|check| asked_for.contains(&check.subject) || !narrowed.contains(&check.subject));
         let baseline = program(&format!("--baseline {name}"), &path, folder)?;
-        return Ok(Against { label, baseline, scenario, full, kernels, machine, seed, stored });
+        return Ok((Asked { label, scenario, full, kernels, machine, seed, delta, inject, stored }, baseline));
     }
     // clap asks for one of the two.
     let what = args.against.as_deref().unwrap_or_default();
@@ -258,8 +212,8 @@ fn against(args: &GateArgs, folder: &Path) -> Result<Against> {
         Named::Program(path) => (what.to_owned(), program(&format!("--against {what}"), &path, folder)?),
         Named::Revision(revision) => (revision.label(), Baseline::Revision(revision)),
     };
-    let (kernels, seed) = (args.kernels.clone(), args.seed.unwrap_or(1));
-    Ok(Against { label, baseline, scenario, full: args.full, kernels, machine, seed, stored: Vec::new() })
+    let (full, kernels, seed, stored) = (args.full, args.kernels.clone(), args.seed.unwrap_or(1), Vec::new());
+    Ok((Asked { label, scenario, full, kernels, machine, seed, delta, inject, stored }, baseline))
 }
 
 /// What the outputs of a matrix are called in checks.

@@ -32,7 +32,7 @@ pub struct Ending {
 }
 
 impl Ending {
-    /// Tries what can be tried.
+    /// Tries whether the job's summary page can be written, before the work.
     pub fn try_out(format: GateFormat) -> Self {
         let path = std::env::var_os("GITHUB_STEP_SUMMARY").filter(|path| !path.is_empty()).map(PathBuf::from);
         let path = path.filter(|_| format == GateFormat::Github);
@@ -46,8 +46,7 @@ impl Ending {
         Self { format, step_summary: path.filter(usable) }
     }
 
-    /// Writes page, figures and summary beside the receipt and prints what was asked for. `refusal` is what `--strict`
-    /// says against the outcome.
+    /// Writes page, figures and summary beside the receipt, and prints. `refusal` is what `--strict` says.
     pub fn write(&self, receipt: &Receipt, folder: &Path, refusal: Option<&Error>, out: &Output) -> Result<()> {
         let page = warned(render_run(folder)).map(|paths| paths.html);
         let summary = reports::export::markdown(receipt);

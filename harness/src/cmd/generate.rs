@@ -2,8 +2,9 @@
 
 use crate::choose::decode_kernel::{Selection, select};
 use crate::choose::prefill_kernel::PrefillPolicy;
-use crate::choose::sparsity::skipping;
+use crate::choose::probe::skipping;
 use crate::error::{Error, Result};
+use crate::files::{check_named, write_named};
 use crate::load_model::{Head, Loaded, load_if};
 use crate::machine::{Machine, MachineArgs, all_cpus};
 use crate::measure::bench::{Bench, room, room_for_answer};
@@ -12,14 +13,13 @@ use crate::output::{Output, note};
 use crate::{bitnet_environment, build_info, interrupt, words};
 use clap::Args;
 use kernels::CodeTable;
-use model::decoder::Decoder;
-use model::generate::{Generation, Request, Session};
+use model::generate::{Request, Session};
 use model::sampler::Sampling;
 use model::stop::StopReason;
 use model::tokenizer::Pre;
 use model::weights::Opened;
 use receipt::judge::sanity;
-use receipt::{Build, ForwardMs, HeadEffect, KvCacheRecord, PhasesMs, PrefillRecord, SparseFfnRecord};
+use receipt::{Build, ForwardMs, HeadEffect, KvCacheRecord, ModelRecord, PhasesMs, PrefillRecord, SparseFfnRecord};
 use serde::Serialize;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -108,24 +108,7 @@ pub struct GenerateArgs {
     pub force: bool,
 }
 
-/// What was asked for and what ran.
-#[derive(Serialize)]
-pub struct KernelUsed {
-    /// Id or `auto`.
-    pub requested: String,
-    /// Id.
-    pub executed: String,
-    /// Why this one.
-    pub reason: String,
-}
-
-impl From<&Selection> for KernelUsed {
-    fn from(s: &Selection) -> Self {
-        Self { requested: s.requested.clone(), executed: s.kernel.id().into(), reason: s.reason.clone() }
-    }
-}
-
-/// Which file.
+/// Which model was used, for JSON.
 #[derive(Serialize)]
 pub struct ModelUsed {
     path: String,
@@ -138,14 +121,8 @@ pub struct ModelUsed {
 
 impl From<&Loaded> for ModelUsed {
     fn from(l: &Loaded) -> Self {
-        let r = &l.record;
-        Self {
-            path: r.path.clone(),
-            sha256: r.sha256.clone(),
-            name: r.name.clone(),
-            notes: r.notes.clone(),
-            warnings: r.warnings.clone(),
-        }
+        let ModelRecord { path, sha256, name, notes, warnings, .. } = l.record.clone();
+        Self { path, sha256, name, notes, warnings }
     }
 }
 
@@ -155,7 +132,7 @@ struct Report {
     token_ids: Vec<u32>,
     text: String,
     stop_reason: StopReason,
-    kernel: KernelUsed,
+    kernel: Selection,
     head: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     head_effect: Option<HeadEffect>,
@@ -194,18 +171,11 @@ pub fn prepare(args: &ModelArgs, fits: impl FnOnce(&Opened) -> Result<()>) -> Re
         // Refused before the model is loaded, which may take long.
         machine.kernel(&args.kernel)?;
     }
-    let pre = match &args.pre {
-        Some(name) => Some(
-            Pre::parse(name)
-                .ok_or_else(|| Error::input(format!("--pre {name} is not known; use default, gpt-2 or llama-bpe")))?,
-        ),
-        None => None,
-    };
+    let unknown = |name: &str| Error::input(format!("--pre {name} is not known; use default, gpt-2 or llama-bpe"));
+    let pre = args.pre.as_deref().map(|name| Pre::parse(name).ok_or_else(|| unknown(name))).transpose()?;
     let loaded = load_if(&args.model, pre, &machine, fits)?;
     let machine = machine.suit(&args.machine, loaded.record.ternary_weights);
-    for text in &loaded.record.notes {
-        note(format!("note: {text}"));
-    }
+    loaded.record.notes.iter().for_each(|text| note(format!("note: {text}")));
     let selection = select(&args.kernel, &machine, &loaded.model)?;
     note(format!("kernel: {} ({})", selection.kernel.id(), selection.reason));
     Ok((machine, loaded, selection))
@@ -219,15 +189,12 @@ pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
         Some(s) => return Err(Error::input(format!("--timeout-s {s} is not a number of seconds from 0 to 1e9"))),
         None => None,
     };
-    if let Some(path) = &args.receipt {
-        // Checked before the model runs, not after.
-        crate::files::check_named(path, args.force)?;
-    }
+    // Checked before the model runs, not after.
+    args.receipt.as_ref().map_or(Ok(()), |path| check_named(path, args.force))?;
     let deterministic = args.deterministic || bitnet_environment::deterministic()?;
     if deterministic && timeout.is_some() {
-        return Err(Error::input(
-            "--deterministic: --timeout-s lets the clock decide where the text ends; leave it out",
-        ));
+        let what = "--timeout-s lets the clock decide where the text ends; leave it out";
+        return Err(Error::input(format!("--deterministic: {what}")));
     }
     let policy = PrefillPolicy::parse(&args.prefill_kernel)?;
     policy.check(&args.model.machine.check(all_cpus())?)?;
@@ -236,19 +203,17 @@ pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
         room_for_answer(&opened.config, args.max_tokens)?;
         prompt = opened.tokenizer.encode(&args.prompt, None)?;
         capacity = room(opened.config.context, prompt.len(), args.max_tokens, "--max-tokens")?;
-        match args.stop_id.iter().find(|id| **id as usize >= opened.config.vocab) {
-            Some(id) => Err(Error::input(format!(
-                "--stop-id {id} is not a token: ids of this model go from 0 to {}",
-                opened.config.vocab - 1
-            ))),
+        let last = opened.config.vocab - 1;
+        match args.stop_id.iter().find(|id| **id as usize > last) {
+            Some(id) => {
+                Err(Error::input(format!("--stop-id {id} is not a token: ids of this model go from 0 to {last}")))
+            }
             None => Ok(()),
         }
     })?;
     if deterministic && !selection.kernel.descriptor().exact() {
-        let id = selection.kernel.id();
-        return Err(Error::input(format!(
-            "--deterministic: {id} sums in f32, so its tokens are its own; take an exact kernel (--kernel auto does)"
-        )));
+        let what = "sums in f32, so its tokens are its own; take an exact kernel (--kernel auto does)";
+        return Err(Error::input(format!("--deterministic: {} {what}", selection.kernel.id())));
     }
     let model = &loaded.model;
     let known_stops = loaded.known.iter().flat_map(|k| &k.stop_ids).filter(|_| !args.ignore_eos);
@@ -264,14 +229,13 @@ pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
     let mut bench = Bench::new(&loaded, &machine, args.model.head.into(), interrupt::flag());
     let head_effect = head::announce(&mut bench, selection.kernel)?;
     if policy != PrefillPolicy::Same && !selection.kernel.descriptor().exact() {
-        return Err(Error::input(format!(
-            "--prefill-kernel: {} is not exact on int8, so no other kernel gives its results; leave it at \
-             same, or decode with an exact one",
-            selection.kernel.id()
-        )));
+        let what = "is not exact on int8, so no other kernel gives its results";
+        let next = "leave it at same, or decode with an exact one";
+        return Err(Error::input(format!("--prefill-kernel: {} {what}; {next}", selection.kernel.id())));
     }
     let decision = policy.decide(&selection.kernel, prompt.len(), model, &machine)?;
-    let prefill = bench.prefill(decision.as_ref().and_then(|d| d.plan.as_ref()))?;
+    let (plan, prefill_kernel) = decision.unzip();
+    let prefill = bench.prefill(plan.flatten().as_ref())?;
     let sparse = skipping(args.model.dense);
     let decoder = bench.decoder(selection.kernel, CodeTable::TERNARY)?.context(capacity);
     let mut decoder = decoder.prefill(prefill).sparse(sparse).build()?;
@@ -294,17 +258,36 @@ pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
         let repeated = Session::new(&mut decoder, again)?.run(interrupt::flag(), &mut |_| {})?;
         if repeated.stop_reason != StopReason::Interrupted && repeated.token_ids != generation.token_ids {
             let at = repeated.token_ids.iter().zip(&generation.token_ids).take_while(|(a, b)| a == b).count();
-            return Err(Error::failed(format!(
-                "--deterministic: the same request gave another token {at} the second time; run `verify`"
-            )));
+            let what = format!("the same request gave another token {at} the second time");
+            return Err(Error::failed(format!("--deterministic: {what}; run `verify`")));
         }
     }
+    let record = &loaded.record;
+    let warning = sanity::of_text(&generation.token_ids, record.known).filter(|_| !record.synthetic);
     let report = Report {
+        prompt_ids: prompt,
+        time_to_first_token_ms: generation.first_token.map(|t| t.as_secs_f64() * 1e3),
+        prefill_tokens_per_s: generation.prefill_tokens_per_s(),
+        decode_tokens_per_s: generation.decode_tokens_per_s(),
+        phases_ms: records::phases_ms(&generation.times),
+        forward_ms: records::forward_ms(&generation.times),
+        token_ids: generation.token_ids,
+        text: generation.text,
+        stop_reason: generation.stop_reason,
+        logits_last: generation.prompt_logits,
+        kernel: selection,
+        head: decoder.head().id().into(),
         head_effect,
-        prefill_kernel: decision.map(|d| d.record),
+        kv_cache: KvCacheRecord::f16(decoder.kv_bytes_per_position()),
+        prefill_kernel,
+        threads: machine.threads,
         deterministic,
         seed: (sampling != Sampling::Greedy).then_some(args.seed),
-        ..report(prompt, &generation, &selection, &bench, &decoder)
+        model: (&loaded).into(),
+        pre_tokenizer: record.pre_tokenizer.clone(),
+        sparse_ffn: decoder.sparse().map(records::sparse_ffn),
+        warnings: warning.into_iter().collect(),
+        build: build_info::build(),
     };
     // Printed first: a file that cannot be written takes nothing with it.
     if args.model.json {
@@ -313,12 +296,10 @@ pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
         out.line("")?;
         note(summary(&report));
     }
-    for text in &report.warnings {
-        note(format!("warning: {text}"));
-    }
+    report.warnings.iter().for_each(|text| note(format!("warning: {text}")));
     if let Some(path) = &args.receipt {
         let json = serde_json::to_vec_pretty(&report).map_err(|e| Error::failed(format!("cannot write JSON: {e}")))?;
-        crate::files::write_named(path, &json, args.force)?;
+        write_named(path, &json, args.force)?;
     }
     match report.stop_reason {
         StopReason::Interrupted => Err(Error::interrupted("interrupted; the text so far is above")),
@@ -341,51 +322,12 @@ fn sampling(args: &GenerateArgs) -> Result<Sampling> {
     }
 }
 
-fn report(
-    prompt_ids: Vec<u32>,
-    g: &Generation,
-    selection: &Selection,
-    bench: &Bench<'_>,
-    decoder: &Decoder<'_>,
-) -> Report {
-    let record = &bench.loaded.record;
-    Report {
-        prompt_ids,
-        token_ids: g.token_ids.clone(),
-        text: g.text.clone(),
-        stop_reason: g.stop_reason,
-        kernel: selection.into(),
-        head: decoder.head().id().into(),
-        head_effect: None,
-        kv_cache: KvCacheRecord::f16(decoder.kv_bytes_per_position()),
-        prefill_kernel: None,
-        threads: bench.machine.threads,
-        deterministic: false,
-        seed: None,
-        model: bench.loaded.into(),
-        pre_tokenizer: record.pre_tokenizer.clone(),
-        time_to_first_token_ms: g.first_token.map(|t| t.as_secs_f64() * 1e3),
-        prefill_tokens_per_s: g.prefill_tokens_per_s(),
-        decode_tokens_per_s: g.decode_tokens_per_s(),
-        phases_ms: records::phases_ms(&g.times),
-        forward_ms: records::forward_ms(&g.times),
-        sparse_ffn: decoder.sparse().map(records::sparse_ffn),
-        logits_last: g.prompt_logits.clone(),
-        warnings: sanity::of_text(&g.token_ids, record.known).filter(|_| !record.synthetic).into_iter().collect(),
-        build: build_info::build(),
-    }
-}
-
 fn summary(r: &Report) -> String {
-    let first =
-        r.time_to_first_token_ms.map_or_else(|| "no token".into(), |ms| format!("first token after {ms:.1} ms"));
+    let (tokens, prompt, threads) = (r.token_ids.len(), r.prompt_ids.len(), r.threads);
+    let first = r.time_to_first_token_ms.map(|ms| format!("first token after {ms:.1} ms"));
+    let first = first.unwrap_or_else(|| "no token".into());
     let reason = serde_json::to_string(&r.stop_reason).unwrap_or_default();
-    format!(
-        "{} tokens, stopped by {reason}; prefill {:.1} tokens/s over {}, {first}, decode {:.1} tokens/s; {} thread(s)",
-        r.token_ids.len(),
-        r.prefill_tokens_per_s,
-        r.prompt_ids.len(),
-        r.decode_tokens_per_s,
-        r.threads
-    )
+    let prefill = format!("prefill {:.1} tokens/s over {prompt}, {first}", r.prefill_tokens_per_s);
+    let decode = format!("decode {:.1} tokens/s", r.decode_tokens_per_s);
+    format!("{tokens} tokens, stopped by {reason}; {prefill}, {decode}; {threads} thread(s)")
 }

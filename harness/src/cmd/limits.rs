@@ -1,15 +1,11 @@
 //! `limits`: what this machine can do at most, before any kernel is judged by it.
 
-use crate::build_info;
-use crate::machine::MachineArgs;
-
 use crate::error::Result;
-use crate::interrupt;
-use crate::machine::all_cpus;
-use crate::machine::host;
+use crate::machine::{MachineArgs, all_cpus, host};
 use crate::measure::limits::{self, Effort, Plan, thread_counts};
 use crate::output::{Output, table};
 use crate::progress::Progress;
+use crate::{build_info, interrupt};
 use clap::Args;
 use receipt::figures::bytes;
 use receipt::{Host, LastLevel, Limits, Settings, Spread};
@@ -83,31 +79,25 @@ fn text(host: &Host, limits: &Limits) -> String {
         &[2, 3, 4],
         limits.multiplies.iter().map(|m| {
             let (cycle, rate) = (range(&m.mac_per_cycle, 1), range(&m.gmac_s, 0));
-            let all = m
-                .teams
-                .last()
-                .map_or_else(|| "-".into(), |t| format!("{} ({} threads)", range(&t.gmac_s, 0), t.threads));
+            let all = m.teams.last().map(|t| format!("{} ({} threads)", range(&t.gmac_s, 0), t.threads));
+            let all = all.unwrap_or_else(|| "-".into());
             vec![m.id.clone(), m.instructions.clone(), cycle, rate, all, users(&m.id)]
         }),
     );
-    format!(
-        "{}, {} CPUs\n{clock}\n{last_level}\n{bandwidth}\n\n{multiplies}\n\nmedian [smallest, largest] of \
-         the samples; measured in {:.1} s",
-        host.cpu, host.cpus, limits.elapsed_s
-    )
+    let (head, tables) = (format!("{}, {} CPUs", host.cpu, host.cpus), format!("{bandwidth}\n\n{multiplies}"));
+    let end = format!("median [smallest, largest] of the samples; measured in {:.1} s", limits.elapsed_s);
+    format!("{head}\n{clock}\n{last_level}\n{tables}\n\n{end}")
 }
 
 /// Both sizes of the last-level cache, and why the smaller one counts.
 fn last_level(found: &LastLevel) -> String {
     let (counts, reported) = (bytes(found.effective_bytes), bytes(found.reported_bytes));
-    if found.step {
-        format!("last-level cache: {counts} count, beyond which reading slows down; the system reports {reported}\n")
+    let what = if found.step {
+        format!("{counts} count, beyond which reading slows down")
     } else {
-        format!(
-            "last-level cache: L2's {counts} count, nothing larger is read faster than memory; the system \
-             reports {reported}\n"
-        )
-    }
+        format!("L2's {counts} count, nothing larger is read faster than memory")
+    };
+    format!("last-level cache: {what}; the system reports {reported}\n")
 }
 
 fn range(s: &Spread, decimals: usize) -> String {

@@ -1,12 +1,8 @@
 //! `list`: what there is, what runs here, and if not, why not.
 
 use super::claims;
-use crate::machine::MachineArgs;
-use std::path::PathBuf;
-
 use crate::error::{Error, Result};
-use crate::machine::Machine;
-use crate::machine::host;
+use crate::machine::{Machine, MachineArgs, host};
 use crate::output::{Output, table};
 use crate::runs::kernel_records;
 use crate::scenario::{BUILTIN, L2, Scenario};
@@ -14,9 +10,9 @@ use clap::{Args, ValueEnum};
 use model::builtin;
 use model::known::KnownModel;
 use model::synth::{SynthShape, SyntheticModel};
-use receipt::KernelRecord;
 use receipt::figures::mib;
 use serde::Serialize;
+use std::path::PathBuf;
 
 /// `list`.
 #[derive(Args, Debug)]
@@ -63,13 +59,9 @@ pub fn run(args: &ListArgs, out: &Output) -> Result<()> {
 }
 
 fn kernels(json: bool, machine: &Machine, out: &Output) -> Result<()> {
-    #[derive(Serialize)]
-    struct Listing {
-        kernels: Vec<KernelRecord>,
-    }
     let kernels = kernel_records(machine);
     if json {
-        return out.json(&Listing { kernels });
+        return out.listing("kernels", &kernels);
     }
     let rows = kernels.iter().map(|k| {
         let runs = k.reason.clone().unwrap_or_else(|| "yes".into());
@@ -101,10 +93,6 @@ fn scenarios(json: bool, out: &Output) -> Result<()> {
         model: Option<String>,
         cells: usize,
     }
-    #[derive(Serialize)]
-    struct Listing {
-        scenarios: Vec<Row>,
-    }
     let load = |(name, _): &(&str, &str)| {
         let s = Scenario::load(name)?;
         let l2 = host::l2_bytes().map(|bytes| L2 { bytes, threads: 1 });
@@ -113,7 +101,7 @@ fn scenarios(json: bool, out: &Output) -> Result<()> {
     };
     let scenarios = BUILTIN.iter().map(load).collect::<Result<Vec<_>>>()?;
     if json {
-        return out.json(&Listing { scenarios });
+        return out.listing("scenarios", &scenarios);
     }
     let rows = scenarios.into_iter().map(|s| vec![s.name, s.summary, s.model.unwrap_or_else(|| "-".into())]);
     out.line(table(&["scenario", "what it measures", "model"], &[], rows))
@@ -127,10 +115,6 @@ fn models(json: bool, out: &Output) -> Result<()> {
         bytes: Option<u64>,
         sha256: Option<String>,
         notes: Vec<String>,
-    }
-    #[derive(Serialize)]
-    struct Listing {
-        models: Vec<Row>,
     }
     let mut models = Vec::new();
     let builtin_sha = model::hash::sha256_hex(builtin::bytes());
@@ -154,7 +138,7 @@ fn models(json: bool, out: &Output) -> Result<()> {
         });
     }
     if json {
-        return out.json(&Listing { models });
+        return out.listing("models", &models);
     }
     let rows = models.into_iter().map(|m| {
         let sha = m.sha256.map(|s| s.chars().take(12).collect()).unwrap_or_else(|| "-".into());

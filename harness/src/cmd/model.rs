@@ -136,23 +136,18 @@ fn check_goldens(spec: &str, args: &MachineArgs) -> Result<Option<Vec<KernelGold
     for (done, kernel) in kernels.into_iter().enumerate() {
         progress.set(done as u64);
         let mut decoder = bench.decoder(kernel, CodeTable::TERNARY)?.context(capacity).build()?;
-        let mut goldens = Vec::new();
-        for golden in &known.goldens {
-            if interrupt::requested() {
-                return Err(Error::interrupted("interrupted while checking known answers"));
-            }
-            goldens.push(check_golden(&mut decoder, golden, interrupt::flag())?);
-        }
-        all.push(KernelGoldens { kernel: kernel.id().into(), goldens });
+        let goldens = known.goldens.iter().map(|golden| {
+            interrupt::check("interrupted while checking known answers")?;
+            check_golden(&mut decoder, golden, interrupt::flag())
+        });
+        all.push(KernelGoldens { kernel: kernel.id().into(), goldens: goldens.collect::<Result<_>>()? });
     }
     // The prompt's tokens must be the known ones too.
     for golden in &known.goldens {
         let ids = loaded.model.tokenizer.encode(&golden.prompt, None)?;
         if ids != golden.prompt_ids {
-            note(format!(
-                "note: {:?} tokenises to {ids:?} here, the known answer starts from {:?}",
-                golden.prompt, golden.prompt_ids
-            ));
+            let (prompt, known) = (&golden.prompt, &golden.prompt_ids);
+            note(format!("note: {prompt:?} tokenises to {ids:?} here, the known answer starts from {known:?}"));
         }
     }
     Ok(Some(all))
@@ -178,8 +173,7 @@ struct Written<'a> {
 
 fn synth(args: &SynthArgs, out: &Output) -> Result<()> {
     let shape = SynthShape::by_name(&args.shape)?;
-    let path = args.out.clone().unwrap_or_else(|| PathBuf::from(format!("{}.gguf", args.shape)));
-    let path = path.as_path();
+    let path = &args.out.clone().unwrap_or_else(|| PathBuf::from(format!("{}.gguf", args.shape)));
     check_named(path, args.force)?;
     let synthetic = SyntheticModel::new(shape, args.layers, args.live_share, args.seed)?;
     let (size, summary) = (synthetic.bytes(), synthetic.summary());
@@ -189,12 +183,7 @@ fn synth(args: &SynthArgs, out: &Output) -> Result<()> {
     if args.json {
         return out.json(&Written { path, summary });
     }
-    out.line(format!(
-        "{}: {} blocks, {} ternary weights, {}, seed {} (synthetic: random weights, its text means nothing)",
-        path.display(),
-        summary.layers,
-        summary.ternary_weights,
-        mib(summary.bytes),
-        summary.seed
-    ))
+    let SynthSummary { layers, ternary_weights, bytes, seed, .. } = summary;
+    let what = format!("{layers} blocks, {ternary_weights} ternary weights, {}, seed {seed}", mib(bytes));
+    out.line(format!("{}: {what} (synthetic: random weights, its text means nothing)", path.display()))
 }

@@ -1,12 +1,13 @@
 //! `perplexity`: nats a token over non-overlapping windows.
 
-use super::generate::{KernelUsed, ModelArgs, ModelUsed, prepare};
-use crate::choose::sparsity::skipping;
+use super::generate::{ModelArgs, ModelUsed, prepare};
+use crate::choose::decode_kernel::Selection;
+use crate::choose::probe::skipping;
 use crate::error::{Error, Result};
 use crate::files::read_limited;
 use crate::interrupt;
 use crate::measure::bench::Bench;
-use crate::measure::records;
+use crate::measure::{head, records};
 use crate::output::{Output, note};
 use crate::progress::Progress;
 use clap::{Args, ValueEnum};
@@ -60,7 +61,7 @@ struct Report {
     lut: [i8; 4],
     text: String,
     threads: usize,
-    kernel: KernelUsed,
+    kernel: Selection,
     head: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     head_effect: Option<HeadEffect>,
@@ -77,14 +78,12 @@ pub fn run(args: &PerplexityArgs, out: &Output) -> Result<()> {
     let (name, text) = match &args.text {
         Some(path) => {
             let text = read_limited(path, "a text", 1 << 30)?;
+            let name = path.display().to_string();
             let text = String::from_utf8(text).map_err(|e| {
                 let at = e.utf8_error().valid_up_to();
-                Error::input(format!(
-                    "{}: not UTF-8 text (first bad byte at {at}); convert it to UTF-8",
-                    path.display()
-                ))
+                Error::input(format!("{name}: not UTF-8 text (first bad byte at {at}); convert it to UTF-8"))
             })?;
-            (path.display().to_string(), text)
+            (name, text)
         }
         None => ("builtin held-out text".to_owned(), builtin::held_out_text().to_owned()),
     };
@@ -93,34 +92,29 @@ pub fn run(args: &PerplexityArgs, out: &Output) -> Result<()> {
     if args.lut == Lut::Seed && model_args.kernel == "auto" {
         let machine = model_args.machine.check(crate::machine::all_cpus())?;
         let stages = machine.kernels(None)?;
-        let stage = stages.iter().rfind(|k| k.descriptor().family() == Family::W2A32);
-        model_args.kernel = stage.map(|k| k.id().to_owned()).unwrap_or(model_args.kernel);
+        if let Some(stage) = stages.iter().rfind(|k| k.descriptor().family() == Family::W2A32) {
+            model_args.kernel = stage.id().to_owned();
+        }
     }
     if let (Lut::Seed, Some(d)) = (args.lut, kernels::registry::find(&model_args.kernel))
         && d.family() != Family::W2A32
     {
-        return Err(Error::input(format!(
-            "--lut seed needs a W2A32 kernel; {} computes with -1, 0, +1 only (try avx2-permute or scalar)",
-            d.id
-        )));
+        let what = format!("{} computes with -1, 0, +1 only (try avx2-permute or scalar)", d.id);
+        return Err(Error::input(format!("--lut seed needs a W2A32 kernel; {what}")));
     }
     let mut tokens = Vec::new();
     let (machine, loaded, selection) = prepare(&model_args, |opened| {
         let (window, context) = (args.window, opened.config.context);
         if window > context {
-            return Err(Error::input(format!(
-                "--window {window} is above the model's context of {context}; give at most --window {context}"
-            )));
+            let next = format!("give at most --window {context}");
+            return Err(Error::input(format!("--window {window} is above the model's context of {context}; {next}")));
         }
         tokens = opened.tokenizer.encode(&text, None)?;
         if tokens.len() > window {
             return Ok(());
         }
-        Err(Error::input(format!(
-            "{name}: a window of {window} needs {} tokens and the text has {}; use a shorter --window or a longer text",
-            window.saturating_add(1),
-            tokens.len()
-        )))
+        let (need, has, next) = (window.saturating_add(1), tokens.len(), "use a shorter --window or a longer text");
+        Err(Error::input(format!("{name}: a window of {window} needs {need} tokens and the text has {has}; {next}")))
     })?;
     let model = &loaded.model;
     let table = if args.lut == Lut::Seed { CodeTable::SEED } else { CodeTable::TERNARY };
@@ -137,13 +131,13 @@ pub fn run(args: &PerplexityArgs, out: &Output) -> Result<()> {
     let progress = Progress::start(format!("scoring {} tokens with {}", tokens.len(), selection.kernel.id()), 100);
     let step = |done: usize, total: usize| progress.set((done * 100 / total.max(1)) as u64);
     let scored = Text { tokens: &tokens, window: args.window, max_windows: windows };
-    let (result, effect) = if bench.head == HeadFormat::F16 {
+    let (result, head_effect) = if bench.head == HeadFormat::F16 {
         (score(&mut decoder, scored, bench.stop, step)?, None)
     } else {
         let heads = [bench.head_as(HeadFormat::F16)?, bench.head_as(bench.head)?];
         let scores = score_heads(&mut decoder, &heads, scored, bench.stop, step)?;
         let (f16, own) = ((&*heads[0], scores[0]), (&*heads[1], scores[1]));
-        (scores[1], Some(crate::measure::head::effect(f16, own, args.window, "same text")))
+        (scores[1], Some(head::effect(f16, own, args.window, "same text")))
     };
     drop(progress);
     let report = Report {
@@ -154,9 +148,9 @@ pub fn run(args: &PerplexityArgs, out: &Output) -> Result<()> {
         lut: table.0,
         text: name,
         threads: machine.threads,
-        kernel: (&selection).into(),
+        kernel: selection,
         head: decoder.head().id().into(),
-        head_effect: effect,
+        head_effect,
         model: (&loaded).into(),
     };
     // With the seed's table a high perplexity is expected and needs no warning.
@@ -173,12 +167,9 @@ pub fn run(args: &PerplexityArgs, out: &Output) -> Result<()> {
         report.nats_per_token,
         report.tokens,
         report.window,
-        report.kernel.executed,
+        report.kernel.kernel.id(),
         report.head,
         report.lut
     ))?;
-    match &report.head_effect {
-        Some(effect) => out.line(format!("the head alone: {}", effect.says())),
-        None => Ok(()),
-    }
+    report.head_effect.map_or(Ok(()), |effect| out.line(format!("the head alone: {}", effect.says())))
 }

@@ -4,7 +4,6 @@ use crate::error::Result;
 use crate::files::write_named;
 use crate::output::{Output, note};
 use crate::receipt_file;
-use crate::receipt_file::recheck;
 use crate::words;
 use clap::Subcommand;
 use clap::builder::{PossibleValue, TypedValueParser};
@@ -72,29 +71,24 @@ pub fn run(command: &ReceiptCommand, out: &Output) -> Result<()> {
 }
 
 fn verify(path: &Path, json: bool, out: &Output) -> Result<()> {
-    let found = recheck(path)?;
+    let (file, bytes) = receipt_file::bytes(path)?;
+    let found = receipt_file::check(file, &bytes)?;
     if json {
         out.json(&found)?;
     } else {
-        for problem in &found.problems {
-            out.line(problem.line())?;
-        }
-        for text in &found.notes {
-            note(format!("note: {text}"));
-        }
+        found.problems.iter().try_for_each(|problem| out.line(problem.line()))?;
+        found.notes.iter().for_each(|text| note(format!("note: {text}")));
     }
     if let Some(first) = found.problems.first() {
         return Err(refusal(&found.receipt.display().to_string(), first, found.problems.len()).into());
     }
     if !json {
-        let (file, values) = (found.receipt.display(), found.values_with_digest);
-        let digests = match values {
+        let digests = match found.values_with_digest {
             0 => String::new(),
             values => format!("{} values match their digests, and ", integer(values)),
         };
-        out.line(format!(
-            "ok: {file}: {digests}every summary and verdict recomputed from the raw rounds is identical"
-        ))?;
+        let (file, what) = (found.receipt.display(), "every summary and verdict recomputed from the raw rounds");
+        out.line(format!("ok: {file}: {digests}{what} is identical"))?;
     }
     Ok(())
 }

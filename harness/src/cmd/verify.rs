@@ -1,5 +1,4 @@
-//! `verify`: every kernel against the oracle, and the products that are not kernels: sparse rows and columns, output
-//! heads.
+//! `verify`: every kernel against the oracle, and what is no kernel: sparse rows and columns, output heads.
 
 use crate::error::{Error, Result};
 use crate::interrupt;
@@ -12,7 +11,6 @@ use clap::Args;
 use kernels::conformance::products::PATHS;
 use kernels::{Kernel, KernelDescriptor, conformance, registry};
 use receipt::VerifyRecord;
-use serde::Serialize;
 
 /// `verify`.
 #[derive(Args, Debug)]
@@ -30,10 +28,6 @@ pub struct VerifyArgs {
 
 /// Runs the command.
 pub fn run(args: &VerifyArgs, out: &Output) -> Result<()> {
-    #[derive(Serialize)]
-    struct Listing {
-        kernels: Vec<VerifyRecord>,
-    }
     let machine = args.machine.to_measure(1)?;
     let descriptors = match &args.kernels {
         // A named kernel that cannot run is an error, not a row.
@@ -52,7 +46,7 @@ pub fn run(args: &VerifyArgs, out: &Output) -> Result<()> {
     let failed: Vec<&str> = records.iter().filter(|r| r.mismatches > 0).map(|r| r.id.as_str()).collect();
     let failed = failed.join(", ");
     if args.json {
-        out.json(&Listing { kernels: records })?;
+        out.listing("kernels", &records)?;
     } else {
         out.line(verify_table(&records))?;
     }
@@ -64,15 +58,13 @@ pub fn verify(descriptors: &[&'static KernelDescriptor], machine: &Machine) -> R
     let progress = Progress::start("verifying kernels against the oracle", descriptors.len() as u64);
     let mut records = Vec::new();
     for (done, descriptor) in descriptors.iter().enumerate() {
-        if interrupt::requested() {
-            return Err(Error::interrupted(format!(
-                "interrupted after verifying {done} of {} kernels",
-                descriptors.len()
-            )));
-        }
-        progress.set(done as u64);
-        progress.say(format!("verifying {}", descriptor.id));
-        records.push(record(descriptor, machine));
+        interrupt::check(format!("interrupted after verifying {done} of {} kernels", descriptors.len()))?;
+        progress.step(done, format!("verifying {}", descriptor.id));
+        let (outcome, bound, reason) = match Kernel::new(descriptor, machine.features) {
+            Ok(kernel) => (conformance::verify(&kernel, |_, _| {}), conformance::bound(&kernel), None),
+            Err(why) => (conformance::Outcome::default(), 0.0, Some(why.to_string())),
+        };
+        records.push(record(descriptor.id, outcome, bound, descriptor.exact(), reason));
     }
     Ok(records)
 }
@@ -82,29 +74,18 @@ fn verify_products(machine: &Machine) -> Result<Vec<VerifyRecord>> {
     let progress = Progress::start("verifying sparse products and output heads", PATHS.len() as u64);
     let mut records = Vec::new();
     for (done, path) in PATHS.iter().enumerate() {
-        if interrupt::requested() {
-            return Err(Error::interrupted(format!("interrupted after verifying {done} of {} products", PATHS.len())));
-        }
-        progress.set(done as u64);
-        progress.say(format!("verifying {}", path.id));
+        interrupt::check(format!("interrupted after verifying {done} of {} products", PATHS.len()))?;
+        progress.step(done, format!("verifying {}", path.id));
         let (outcome, reason) = match path.check(machine.features) {
             Ok(()) => (path.verify(), None),
             Err(why) => (conformance::Outcome::default(), Some(why.to_string())),
         };
-        records.push(as_record(path.id, outcome, path.bound(), path.exact(), reason));
+        records.push(record(path.id, outcome, path.bound(), path.exact(), reason));
     }
     Ok(records)
 }
 
-fn record(descriptor: &'static KernelDescriptor, machine: &Machine) -> VerifyRecord {
-    let (outcome, bound, reason) = match Kernel::new(descriptor, machine.features) {
-        Ok(kernel) => (conformance::verify(&kernel, |_, _| {}), conformance::bound(&kernel), None),
-        Err(why) => (conformance::Outcome::default(), 0.0, Some(why.to_string())),
-    };
-    as_record(descriptor.id, outcome, bound, descriptor.exact(), reason)
-}
-
-fn as_record(id: &str, outcome: conformance::Outcome, bound: f64, exact: bool, reason: Option<String>) -> VerifyRecord {
+fn record(id: &str, outcome: conformance::Outcome, bound: f64, exact: bool, reason: Option<String>) -> VerifyRecord {
     VerifyRecord {
         id: id.into(),
         available: reason.is_none(),

@@ -2,7 +2,7 @@
 //! of another day says nothing about today's machine.
 
 use crate::error::{Error, Result};
-use crate::files::{deepest_existing, read_limited, write_atomic};
+use crate::files::{deepest_existing, make_executable, read_limited, write_atomic};
 use crate::output::note;
 use model::hash::sha256_hex;
 use receipt::{Build, ExactCheck};
@@ -25,13 +25,10 @@ const UNFINISHED: &str = ".unfinished-";
 /// All that is needed to run a build again and to check that it is the same program.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Baseline {
-    /// See [`VERSION`].
     pub version: u32,
-    /// Its name.
     pub name: String,
     /// When it was saved, RFC 3339, UTC.
     pub created: String,
-    /// What the program was built from.
     pub build: Build,
     /// CPU that it was saved on; shown, never compared.
     pub cpu: String,
@@ -41,15 +38,10 @@ pub struct Baseline {
     pub quick: bool,
     /// Kernels asked for; all when absent.
     pub kernels: Option<Vec<String>>,
-    /// Threads of each product.
     pub threads: usize,
-    /// Feature mask, if any.
     pub cpu_features: Option<String>,
-    /// Seed of data and order.
     pub seed: u64,
-    /// SHA-256 of the program.
     pub binary_sha256: String,
-    /// Its size.
     pub binary_bytes: u64,
     /// Its exact results; in each, `baseline` and `current` are the same value.
     pub computed: Vec<ExactCheck>,
@@ -57,18 +49,13 @@ pub struct Baseline {
 
 /// A folder of baselines.
 pub struct Store {
-    folder: PathBuf,
+    pub folder: PathBuf,
 }
 
 impl Store {
     /// The folder named, or `ci/baselines`.
     pub fn new(folder: Option<&Path>) -> Self {
         Self { folder: folder.map_or_else(|| Path::new("ci").join("baselines"), Path::to_path_buf) }
-    }
-
-    /// Where it is.
-    pub fn folder(&self) -> &Path {
-        &self.folder
     }
 
     /// Refuses names that are not plain file names, and existing names unless `--replace` is given.
@@ -87,8 +74,7 @@ impl Store {
         })
     }
 
-    /// Saves a baseline with its program: whole, or not at all. An earlier one of this name stays until the new one is
-    /// in place.
+    /// Saves a baseline with its program, whole or not at all. An earlier one of this name stays until then.
     pub fn save(&self, baseline: &Baseline, program: &[u8]) -> Result<PathBuf> {
         fs::create_dir_all(&self.folder).map_err(|e| Error::io("create the folder", &self.folder, &e))?;
         self.sweep();
@@ -103,12 +89,7 @@ impl Store {
     fn fill(&self, folder: &Path, baseline: &Baseline, program: &[u8]) -> Result<()> {
         fs::create_dir_all(folder).map_err(|e| Error::io("create", folder, &e))?;
         write_atomic(&folder.join(PROGRAM), program)?;
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            let path = folder.join(PROGRAM);
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).map_err(|e| Error::io("write", &path, &e))?;
-        }
+        make_executable(&folder.join(PROGRAM))?;
         let json = serde_json::to_vec_pretty(baseline)
             .map_err(|e| Error::failed(format!("cannot write baseline {} as JSON: {e}", baseline.name)))?;
         write_atomic(&folder.join(FACTS), &json)
@@ -121,16 +102,11 @@ impl Store {
         if had {
             fs::rename(&path, &old).map_err(|e| Error::io("replace", &path, &e))?;
         }
-        if let Err(error) = fs::rename(new, &path) {
-            if had {
-                let _ = fs::rename(&old, &path);
-            }
-            return Err(Error::io("write", &path, &error));
-        }
+        let placed = fs::rename(new, &path).map_err(|e| Error::io("write", &path, &e));
         if had {
-            let _ = fs::remove_dir_all(&old);
+            let _ = if placed.is_ok() { fs::remove_dir_all(&old) } else { fs::rename(&old, &path) };
         }
-        Ok(path)
+        placed.map(|()| path)
     }
 
     /// A baseline by name; its program is checked against its hash.
@@ -139,46 +115,36 @@ impl Store {
         let folder = self.folder.join(name);
         let path = folder.join(FACTS);
         if !path.is_file() {
-            let names = self.names();
+            let (names, place) = (self.names(), self.folder.display());
             let known = if names.is_empty() { "none".into() } else { names.join(", ") };
-            let place = self.folder.display();
-            return Err(Error::input(format!(
-                "there is no baseline {name} in {place} (saved: {known}); make one with `tritbench baseline \
-                 save {name}`"
-            )));
+            let next = format!("make one with `tritbench baseline save {name}`");
+            return Err(Error::input(format!("there is no baseline {name} in {place} (saved: {known}); {next}")));
         }
         let baseline = self.facts(&path)?;
         let old = folder.join(OLD_PROGRAM);
         let program = if old.exists() { old } else { folder.join(PROGRAM) };
+        let shown = program.display();
         if !program.exists() {
-            return Err(Error::input(format!(
-                "baseline {name} has lost its program, {}; save it again",
-                program.display()
-            )));
+            return Err(Error::input(format!("baseline {name} has lost its program, {shown}; save it again")));
         }
         let bytes = read_limited(&program, "the program of a baseline", MAX_PROGRAM_BYTES)?;
         if sha256_hex(&bytes) != baseline.binary_sha256 {
-            return Err(Error::input(format!(
-                "{} is not the program that baseline {name} was saved with (its hash differs); save it again",
-                program.display()
-            )));
+            let what = format!("is not the program that baseline {name} was saved with (its hash differs)");
+            return Err(Error::input(format!("{shown} {what}; save it again")));
         }
         Ok((baseline, program))
     }
 
     fn facts(&self, path: &Path) -> Result<Baseline> {
         let text = read_limited(path, "a baseline", MAX_FACTS_BYTES)?;
-        let bad = |e: serde_json::Error| {
-            Error::input(format!("{} is not a baseline: {e}; save it again with this build", path.display()))
+        let bad = |what: String| {
+            Error::input(format!("{} is not a baseline{what}; save it again with this build", path.display()))
         };
-        let version: serde_json::Value = serde_json::from_slice(&text).map_err(bad)?;
+        let version: serde_json::Value = serde_json::from_slice(&text).map_err(|e| bad(format!(": {e}")))?;
         if version.get("version").and_then(serde_json::Value::as_u64) != Some(u64::from(VERSION)) {
-            return Err(Error::input(format!(
-                "{} is not a baseline of version {VERSION}; save it again with this build",
-                path.display()
-            )));
+            return Err(bad(format!(" of version {VERSION}")));
         }
-        serde_json::from_slice(&text).map_err(bad)
+        serde_json::from_slice(&text).map_err(|e| bad(format!(": {e}")))
     }
 
     /// Names of what looks like a baseline, sorted.
@@ -191,12 +157,12 @@ impl Store {
         names
     }
 
-    /// All of them; one that cannot be read is an error beside its name.
+    /// All baselines; one that cannot be read is an error beside its name.
     pub fn all(&self) -> Vec<(String, Result<Baseline>)> {
         self.names().into_iter().map(|n| (n.clone(), self.facts(&self.folder.join(n).join(FACTS)))).collect()
     }
 
-    /// Removes one.
+    /// Removes a baseline, or says which ones there are.
     pub fn remove(&self, name: &str) -> Result<()> {
         plain(name)?;
         let path = self.folder.join(name);
@@ -231,7 +197,7 @@ impl Store {
 }
 
 impl Baseline {
-    /// One of this layout.
+    /// The version of the layout that this build writes and reads.
     pub const fn version() -> u32 {
         VERSION
     }
@@ -242,10 +208,8 @@ fn plain(name: &str) -> Result<()> {
     if (1..=64).contains(&name.len()) && !name.starts_with('.') && name.chars().all(allowed) {
         return Ok(());
     }
-    Err(Error::input(format!(
-        "{name:?} is no name for a baseline; use up to 64 letters, digits, dots, dashes and underscores, \
-         not a dot first"
-    )))
+    let next = "use up to 64 letters, digits, dots, dashes and underscores, not a dot first";
+    Err(Error::input(format!("{name:?} is no name for a baseline; {next}")))
 }
 
 #[cfg(test)]
@@ -272,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn saved_listed_replaced_removed() {
+    fn saved_listed_replaced_removed_and_never_outside_the_folder() {
         let dir = tempfile::tempdir().expect("a folder");
         let store = Store::new(Some(&dir.path().join("b")));
         assert!(store.names().is_empty());
@@ -287,7 +251,10 @@ mod tests {
         let error = store.load("main").expect_err("gone").to_string();
         assert!(error.contains("saved: other") && error.contains("baseline save main"), "{error}");
         assert!(store.remove("main").is_err());
-        assert_eq!(fs::read_dir(store.folder()).expect("there").count(), 1, "nothing else is left");
+        assert_eq!(fs::read_dir(&store.folder).expect("there").count(), 1, "nothing else is left");
+        for name in ["", ".", "..", "a/b", "../x", ".hidden", "a b", &"x".repeat(65)] {
+            assert!(store.load(name).expect_err("refused").to_string().contains("is no name"), "{name}");
+        }
     }
 
     #[test]
@@ -299,20 +266,12 @@ mod tests {
         assert!(store.load("main").expect_err("refused").to_string().contains("its hash differs"));
         fs::write(dir.path().join("main/baseline.json"), b"{\"version\": 1").expect("written");
         assert!(store.load("main").expect_err("refused").to_string().contains("is not a baseline"));
-        // What a kill leaves is no baseline, and the next save takes it away. No process has this number: it is above
-        // the limit.
+        // What a kill leaves is no baseline, and the next save takes it away. No process has so high a number.
         let left = dir.path().join(".unfinished-99999999-new");
         fs::create_dir(&left).expect("made");
         fs::write(left.join("baseline.json"), b"{}").expect("written");
         assert_eq!(store.names(), ["main"]);
         store.save(&example("next", b"one"), b"one").expect("saved");
         assert!(!left.exists());
-    }
-
-    #[test]
-    fn names_cannot_leave_the_folder() {
-        for name in ["", ".", "..", "a/b", "../x", ".hidden", "a b", &"x".repeat(65)] {
-            assert!(Store::new(None).load(name).expect_err("refused").to_string().contains("is no name"), "{name}");
-        }
     }
 }

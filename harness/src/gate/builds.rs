@@ -128,11 +128,11 @@ impl Builds {
         let at = tree.path.as_os_str();
         // With force, because a killed gate's tree may still be on git's list.
         let add = ["worktree", "add", "--force", "--force", "--detach"].map(AsRef::as_ref);
-        if let Err(refused) = revision.git.run(&[&add[..], &[at, revision.commit.as_ref()]].concat())? {
-            return Err(Error::input(format!("cannot check out {}: {}", revision.label(), refused.0)));
-        }
+        revision.git.run(&[&add[..], &[at, revision.commit.as_ref()]].concat()).map_err(|refused| {
+            refused.reword(|why| Error::input(format!("cannot check out {}: {why}", revision.label())))
+        })?;
         let args: [&std::ffi::OsStr; 4] = ["-C".as_ref(), at, "rev-parse".as_ref(), "--absolute-git-dir".as_ref()];
-        tree.of_git = revision.git.run(&args)?.ok().map(PathBuf::from);
+        tree.of_git = revision.git.ask(&args)?.map(PathBuf::from);
         Ok(tree)
     }
 }
@@ -148,11 +148,9 @@ impl Tree {
     /// Gives all files the same age. What git keeps about the tree is read by build scripts too.
     fn set_age(&self, seconds: u64) -> Result<()> {
         let time = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
-        let parts = [Some(&self.path), self.of_git.as_ref()].into_iter().flatten();
-        parts
-            .into_iter()
-            .try_for_each(|path| set_age(path, time))
-            .map_err(|e| Error::io("set the age of files in", &self.path, &e))
+        let mut parts = [Some(&self.path), self.of_git.as_ref()].into_iter().flatten();
+        let set = parts.try_for_each(|path| set_age(path, time));
+        set.map_err(|e| Error::io("set the age of files in", &self.path, &e))
     }
 }
 

@@ -2,11 +2,12 @@
 //! program was started, because the question is whether the code is slower.
 
 use super::git::Git;
-use super::wait::{self, Failed};
+use super::wait;
 use crate::build_info::{self, Recipe};
 use crate::error::{Error, Result};
 use serde::Deserialize;
 use std::ffi::OsString;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -30,12 +31,12 @@ impl<'a> Cargo<'a> {
         let mut cargo = Self { git, recipe: build_info::recipe(), rustc: String::new() };
         let rustc = std::env::var_os("RUSTC").filter(|rustc| !rustc.is_empty()).unwrap_or_else(|| "rustc".into());
         let mut command = cargo.command(&rustc);
-        let ended = wait::run(command.arg("--version"), "rustc", false).map_err(|e| not_run("rustc", e))?;
+        let ended = wait::run(command.arg("--version"), "rustc", false).map_err(|e| not_run("rustc", &e))?;
         if !ended.status.success() {
-            let why = ended.stderr.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
-            return Err(Error::input(format!(
-                "the compiler that built this program cannot build a revision here: {why}; install it or name a program"
-            )));
+            let stderr = String::from_utf8_lossy(&ended.stderr);
+            let why = stderr.lines().next().unwrap_or_default().trim_start_matches("error: ");
+            let what = "the compiler that built this program cannot build a revision here";
+            return Err(Error::input(format!("{what}: {why}; install it or name a program")));
         }
         String::from_utf8_lossy(&ended.stdout).trim().clone_into(&mut cargo.rustc);
         Ok(cargo)
@@ -70,11 +71,11 @@ impl<'a> Cargo<'a> {
         }
         cargo.env("CARGO_BUILD_BUILD_DIR", target);
         let what = format!("cargo, which builds {label}");
-        let ended = wait::run(&mut cargo, &what, true).map_err(|failed| match failed {
-            Failed::Interrupted => {
+        let ended = wait::run(&mut cargo, &what, true).map_err(|e| match e.kind() {
+            ErrorKind::Interrupted => {
                 Error::interrupted(format!("interrupted while building {label}; nothing was measured"))
             }
-            failed => not_run("cargo", failed),
+            _ => not_run("cargo", &e),
         })?;
         if !ended.status.success() {
             return Err(Error::input(format!("{label} does not build; cargo's messages are above")));
@@ -108,13 +109,13 @@ fn of_a_build(name: &OsString) -> bool {
     settings || ["CARGO", "CARGO_INCREMENTAL", "CARGO_TARGET_DIR", "RUSTFLAGS", "RUSTUP_TOOLCHAIN"].contains(&name)
 }
 
-fn not_run(name: &str, failed: Failed) -> Error {
-    match failed {
-        Failed::Interrupted => Error::interrupted("interrupted before anything was measured"),
-        Failed::NotRun(e) if e.kind() == std::io::ErrorKind::NotFound => Error::input(format!(
+fn not_run(name: &str, error: &io::Error) -> Error {
+    match error.kind() {
+        ErrorKind::Interrupted => Error::interrupted("interrupted before anything was measured"),
+        ErrorKind::NotFound => Error::input(format!(
             "{name} is not installed, and a revision has to be built; install Rust or name a tritbench executable"
         )),
-        Failed::NotRun(e) => Error::input(format!("cannot run {name} to build a revision: {e}")),
+        _ => Error::input(format!("cannot run {name} to build a revision: {error}")),
     }
 }
 
@@ -130,14 +131,12 @@ fn program(messages: &[u8]) -> std::result::Result<PathBuf, String> {
     let messages =
         messages.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice::<Message>(line).ok());
     let artifacts = messages.filter(|message| message.reason == "compiler-artifact");
-    let mut programs: Vec<PathBuf> = artifacts.filter_map(|artifact| artifact.executable).collect();
-    match (programs.pop(), programs.len()) {
-        (Some(program), 0) => Ok(program),
-        (_, others) => {
-            let found = if others == 0 { "none".into() } else { format!("{}", others + 1) };
-            Err(format!("package {PACKAGE} has one program in every revision that can be gated; cargo built {found}"))
-        }
+    let programs: Vec<PathBuf> = artifacts.filter_map(|artifact| artifact.executable).collect();
+    if let [program] = &programs[..] {
+        return Ok(program.clone());
     }
+    let found = if programs.is_empty() { "none".into() } else { programs.len().to_string() };
+    Err(format!("package {PACKAGE} has one program in every revision that can be gated; cargo built {found}"))
 }
 
 #[cfg(test)]

@@ -2,11 +2,11 @@
 
 use super::gaps;
 use super::sides::Asked;
-use crate::error::{Exit, Result};
+use crate::error::Result;
 use crate::load_model;
 use crate::machine::Machine;
 use crate::operation::recorded;
-use crate::scenario::{Cell, Scenario};
+use crate::scenario::{Cell, Scenario, Shape};
 use crate::worker::protocol::{JobCell, JobText, Offer};
 use receipt::judge::gate::verdict;
 use receipt::{Family, Gap, GateCell, LeftOut, Operation, Residency, Rule};
@@ -15,17 +15,11 @@ use receipt::{Family, Gap, GateCell, LeftOut, Operation, Residency, Rule};
 const BUILTIN: &str = "builtin";
 /// The model of `--full`: as large as those that users run.
 const LARGE: &str = "synth:2b-4t";
-/// Longest block and prompt. A prompt of 32 tokens is four of the widest tiles of tokens that a kernel has, and takes
-/// about as long as an epoch of a matrix. Of the large model every token takes 50 to 2,000 ms: blocks are short and a
-/// prompt is half as long.
-const BUILTIN_TOKENS: Tokens = Tokens { block: 16, prompt: 32 };
-const LARGE_TOKENS: Tokens = Tokens { block: 4, prompt: 16 };
-
-#[derive(Clone, Copy)]
-struct Tokens {
-    block: usize,
-    prompt: usize,
-}
+/// Tokens of the longest block and of the prompt. 32 tokens are four of the widest tiles of tokens that a kernel has,
+/// and take about as long as an epoch of a matrix. Of the large model every token takes 50 to 2,000 ms, so there are
+/// fewer.
+const BUILTIN_TOKENS: (usize, usize) = (16, 32);
+const LARGE_TOKENS: (usize, usize) = (4, 16);
 
 /// The scenario's cells for each family. Cells of one matrix are neighbours, and of those the cells of one kernel: a
 /// worker holds one matrix, in one kernel's packing, at a time.
@@ -35,17 +29,11 @@ pub fn products(scenario: &Scenario, machine: &Machine, kernels: &[Offer]) -> Ve
     for family in Family::ALL {
         let from = cells.len();
         for Cell { op, shape, tokens, residency } in scenario.cells(l2) {
-            let op = recorded(op);
+            let (op, Shape { m, k }) = (recorded(op), shape);
             let has = |k: &&Offer| k.family == Some(family) && k.ops.contains(&op);
-            cells.extend(kernels.iter().filter(has).map(|kernel| JobCell {
-                op,
-                m: shape.m,
-                k: shape.k,
-                tokens,
-                residency,
-                family,
-                kernel: kernel.id.clone(),
-                text: None,
+            cells.extend(kernels.iter().filter(has).map(|kernel| {
+                let kernel = kernel.id.clone();
+                JobCell { op, m, k, tokens, residency, family, kernel, text: None }
             }));
         }
         let matrices = cells[from..].to_vec();
@@ -59,8 +47,9 @@ pub fn products(scenario: &Scenario, machine: &Machine, kernels: &[Offer]) -> Ve
 
 /// Decoding and prefill of the built-in model with these kernels.
 pub fn texts(kernels: &[Offer]) -> Vec<JobCell> {
-    let model = JobText { model: BUILTIN.into(), name: BUILTIN.into(), block: BUILTIN_TOKENS.block };
-    kernels.iter().flat_map(|kernel| of_model(kernel, &model, BUILTIN_TOKENS, Residency::Llc)).collect()
+    let (block, prompt) = BUILTIN_TOKENS;
+    let model = JobText { model: BUILTIN.into(), name: BUILTIN.into(), block };
+    kernels.iter().flat_map(|kernel| of_model(kernel, &model, prompt, Residency::Llc)).collect()
 }
 
 /// The same of the large model, with the exact kernels and the last stage of the f32 ladder: the stages before it take
@@ -68,32 +57,27 @@ pub fn texts(kernels: &[Offer]) -> Vec<JobCell> {
 fn large_texts(kernels: &[Offer]) -> Result<Vec<JobCell>> {
     // Written here, where the user sees its size announced, and only read by the workers.
     let path = load_model::open(LARGE)?.path().display().to_string();
-    let model = JobText { model: path, name: LARGE.into(), block: LARGE_TOKENS.block };
+    let (block, prompt) = LARGE_TOKENS;
+    let model = JobText { model: path, name: LARGE.into(), block };
     let last = kernels.iter().rfind(|k| !k.exact).map(|k| k.id.clone());
     let chosen = kernels.iter().filter(|k| k.exact || Some(&k.id) == last.as_ref());
-    Ok(chosen.flat_map(|kernel| of_model(kernel, &model, LARGE_TOKENS, Residency::Dram)).collect())
+    Ok(chosen.flat_map(|kernel| of_model(kernel, &model, prompt, Residency::Dram)).collect())
 }
 
 /// Prefill only of a kernel with a gemm: another takes a prompt token by token, which is decoding without the head.
-fn of_model(kernel: &Offer, model: &JobText, tokens: Tokens, residency: Residency) -> Vec<JobCell> {
+fn of_model(kernel: &Offer, model: &JobText, prompt: usize, residency: Residency) -> Vec<JobCell> {
     let Some(family) = kernel.family else { return Vec::new() };
-    let cell = |op, tokens: usize| JobCell {
-        op,
-        m: 0,
-        k: 0,
-        tokens,
-        residency,
-        family,
-        kernel: kernel.id.clone(),
-        text: Some(model.clone()),
+    let cell = |op, tokens: usize| {
+        let (kernel, text) = (kernel.id.clone(), Some(model.clone()));
+        JobCell { op, m: 0, k: 0, tokens, residency, family, kernel, text }
     };
-    let prefill = kernel.ops.contains(&Operation::Gemm).then(|| cell(Operation::Prefill, tokens.prompt));
-    [Some(cell(Operation::Decode, 1)), prefill].into_iter().flatten().collect()
+    let prefill = kernel.ops.contains(&Operation::Gemm).then(|| cell(Operation::Prefill, prompt));
+    [cell(Operation::Decode, 1)].into_iter().chain(prefill).collect()
 }
 
 /// All that this gate times, and what it cannot.
-pub fn all(asked: &Asked<'_>, kernels: &[Offer], ops: &[Vec<Operation>; 2]) -> Result<(Vec<JobCell>, Vec<LeftOut>)> {
-    let mut cells = products(asked.scenario, asked.machine, kernels);
+pub fn all(asked: &Asked, kernels: &[Offer], ops: &[Vec<Operation>; 2]) -> Result<(Vec<JobCell>, Vec<LeftOut>)> {
+    let mut cells = products(&asked.scenario, &asked.machine, kernels);
     let generates = !kernels.is_empty() && asked.scenario.generate.is_some();
     let (known, mut left_out) = gaps::texts(ops, generates);
     if generates && !known.is_empty() {
@@ -101,7 +85,7 @@ pub fn all(asked: &Asked<'_>, kernels: &[Offer], ops: &[Vec<Operation>; 2]) -> R
         if asked.full {
             match large_texts(kernels) {
                 Ok(large) => of_models.extend(large),
-                Err(error) if error.exit() == Exit::Interrupted => return Err(error),
+                Err(error) if error.is_interrupt() => return Err(error),
                 Err(error) => {
                     let what = known.iter().map(|op| op.name()).collect::<Vec<_>>().join(" and ");
                     left_out.push(gaps::row(format!("{what} of {LARGE}"), error.to_string(), Gap::NotMade));

@@ -5,6 +5,7 @@ use super::exact::{NoCheck, output_of};
 use crate::worker::protocol::{JobCell, Offer};
 use receipt::judge::gate::INSTRUCTIONS;
 use receipt::{ExactCheck, Gap, LeftOut, Operation, Residency};
+use std::collections::HashSet;
 
 const CURRENT_LACKS: &str = "the current build does not have it";
 const BASELINE_LACKS: &str = "the baseline does not have it";
@@ -33,13 +34,13 @@ pub fn common(id: &str, [baseline, current]: &[Vec<Offer>; 2]) -> (Option<Offer>
     if current.family.is_none() || baseline.family != current.family {
         return refused("it is not of one family in both builds".into(), Gap::Lost);
     }
-    let mut rows = Vec::new();
-    let only = |a: &Offer, b: &Offer| {
+    let only = |a: &Offer, b: &Offer, why: &str, gap: Gap| {
         let [a, b] = [a, b].map(names);
-        a.into_iter().filter(|op| !b.contains(op)).map(|op| format!("{op} of {id}")).collect::<Vec<_>>()
+        let lacking = a.into_iter().filter(move |op| !b.contains(op));
+        lacking.map(|op| row(format!("{op} of {id}"), why, gap)).collect::<Vec<_>>()
     };
-    rows.extend(only(&baseline, &current).into_iter().map(|op| row(op, CURRENT_LACKS, Gap::Lost)));
-    rows.extend(only(&current, &baseline).into_iter().map(|op| row(op, BASELINE_LACKS, Gap::NoBaseline)));
+    let mut rows = only(&baseline, &current, CURRENT_LACKS, Gap::Lost);
+    rows.extend(only(&current, &baseline, BASELINE_LACKS, Gap::NoBaseline));
     let ops = current.ops.iter().copied().filter(|op| baseline.ops.contains(op)).collect();
     (Some(Offer { ops, exact: baseline.exact, reason: None, ..current }), rows)
 }
@@ -57,11 +58,12 @@ pub fn texts([baseline, current]: &[Vec<Operation>; 2], asked: bool) -> (Vec<Ope
         match (baseline.contains(&op), current.contains(&op)) {
             (true, true) => both.push(op),
             (true, false) => rows.push(row(op.name(), "the current build does not know these cells", Gap::Lost)),
-            (false, knows) if asked => {
-                let (who, gap) =
-                    if knows { ("the baseline", Gap::NoBaseline) } else { ("neither build", Gap::NotHere) };
-                let does = if knows { "does not know" } else { "knows" };
-                rows.push(row(op.name(), format!("{who} {does} these cells; it is an older build"), gap));
+            (false, true) if asked => {
+                let why = "the baseline does not know these cells; it is an older build";
+                rows.push(row(op.name(), why, Gap::NoBaseline));
+            }
+            (false, false) if asked => {
+                rows.push(row(op.name(), "neither build knows these cells; it is an older build", Gap::NotHere));
             }
             (false, _) => {}
         }
@@ -87,8 +89,8 @@ pub fn not_repeated(stored: &[ExactCheck], kernels: &[Offer], cells: &[JobCell])
     // Rows of matrices in L2 are as many as this machine's L2 holds, and the baseline may be another machine's.
     let cut = cells.iter().any(|cell| cell.residency == Residency::L2);
     let place = |subject: &str| if cut { without_rows(subject) } else { subject.to_owned() };
-    let covered: Vec<(String, String)> =
-        cells.iter().map(output_of).map(|(kernel, subject)| (kernel, place(&subject))).collect();
+    let covered = cells.iter().map(output_of).map(|(kernel, subject)| (kernel, place(&subject)));
+    let covered: HashSet<(String, String)> = covered.collect();
     // An operation that a build lacks is a row already.
     let possible = |check: &&ExactCheck| {
         let word = check.subject.split([' ', ',']).next().unwrap_or_default();
@@ -114,6 +116,7 @@ fn without_rows(subject: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gate::exact;
 
     /// As a worker says it.
     fn offer(id: &str, ops: &[&str]) -> Offer {
@@ -131,30 +134,30 @@ mod tests {
 
     #[test]
     fn a_kernel_that_one_build_lacks_is_the_gap_of_that_build() {
-        let k = || offer("k", &["gemv"]);
-        let gap = |baseline: Vec<Offer>, current: Vec<Offer>| {
-            let (offer, mut rows) = common("k", &[baseline, current]);
-            assert!(offer.is_none() && rows.len() == 1, "{offer:?} {rows:?}");
-            rows.remove(0).gap.expect("said")
-        };
-        assert_eq!(gap(vec![k()], vec![]), Gap::Lost);
-        assert_eq!(gap(vec![k()], vec![cannot("k")]), Gap::Lost, "it ran here before");
-        assert_eq!(gap(vec![cannot("k")], vec![]), Gap::Lost, "gone, wherever it would run");
-        assert_eq!(gap(vec![], vec![k()]), Gap::NoBaseline);
-        assert_eq!(gap(vec![cannot("k")], vec![k()]), Gap::NoBaseline);
-        assert_eq!(gap(vec![cannot("k")], vec![cannot("k")]), Gap::NotHere);
+        let (no, k, cannot) = (None, Some(offer("k", &["gemv"])), Some(cannot("k")));
+        for (baseline, current, gap) in [
+            (&k, &no, Gap::Lost),
+            // It ran here before.
+            (&k, &cannot, Gap::Lost),
+            // Gone, wherever it would run.
+            (&cannot, &no, Gap::Lost),
+            (&no, &k, Gap::NoBaseline),
+            (&cannot, &k, Gap::NoBaseline),
+            (&cannot, &cannot, Gap::NotHere),
+        ] {
+            let (offer, rows) = common("k", &[baseline, current].map(|side| side.clone().into_iter().collect()));
+            assert_eq!((offer, words(rows)), (None, vec![("k".into(), Some(gap))]), "{baseline:?} {current:?}");
+        }
     }
 
     #[test]
     fn operations_are_those_of_both_and_the_others_are_rows() {
-        let (both, rows) =
-            common("k", &[vec![offer("k", &["gemv", "gemm"])], vec![offer("k", &["dequantize", "gemv"])]]);
+        let of = |baseline: &[&str], current: &[&str]| common("k", &[baseline, current].map(|o| vec![offer("k", o)]));
+        let (both, rows) = of(&["gemv", "gemm"], &["dequantize", "gemv"]);
         assert_eq!(both.expect("both have it").ops, [Operation::Gemv]);
-        assert_eq!(
-            words(rows),
-            [("gemm of k".into(), Some(Gap::Lost)), ("dequantize of k".into(), Some(Gap::NoBaseline))]
-        );
-        let (_, rows) = common("k", &[vec![offer("k", &["gemv", "sweep"])], vec![offer("k", &["gemv"])]]);
+        let wanted = [("gemm of k".into(), Some(Gap::Lost)), ("dequantize of k".into(), Some(Gap::NoBaseline))];
+        assert_eq!(words(rows), wanted);
+        let (_, rows) = of(&["gemv", "sweep"], &["gemv"]);
         assert_eq!(words(rows), [("sweep of k".into(), Some(Gap::Lost))], "this build has forgotten even its name");
         let rounded = Offer { exact: false, ..offer("k", &["gemv"]) };
         let (both, rows) = common("k", &[vec![offer("k", &["gemv"])], vec![rounded]]);
@@ -188,24 +191,10 @@ mod tests {
     #[test]
     fn what_a_saved_baseline_has_beyond_the_matrix_is_lost() {
         let stored = |kernel: &str, subject: &str| ExactCheck {
-            what: "output".into(),
-            kernel: kernel.into(),
-            subject: subject.into(),
-            baseline: "ab".into(),
-            current: "ab".into(),
             passed: true,
-            note: String::new(),
+            ..exact::no_answer("output", kernel, subject, String::new())
         };
-        let cell = |m: usize, residency| JobCell {
-            op: Operation::Gemv,
-            m,
-            k: 2560,
-            tokens: 1,
-            residency,
-            family: receipt::Family::W2A8,
-            kernel: "k".into(),
-            text: None,
-        };
+        let cell = |m: usize, residency| JobCell { m, residency, ..JobCell::example() };
         let kept = [
             stored("k", "gemv 256x2560"),
             stored("k", "gemv 512x2560"),

@@ -22,13 +22,11 @@ const MOST_ROUNDS: usize = 30;
 pub const MOST_ROUNDS_OF_UNDECIDED: usize = 60;
 /// A pair's spread is checked after every so many rounds.
 const SQUARE: usize = 6;
-/// Least rounds where a single call is much longer than an epoch: slow kernels scatter little, and take most of a
-/// gate's time.
+/// Least rounds where one call is much longer than an epoch: slow kernels scatter little and take most of the time.
 const FEWEST_ROUNDS: usize = 5;
 /// The same of a model whose tokens take a large part of a second.
 const FEWEST_ROUNDS_OF_LARGE_TEXTS: usize = 3;
-/// A pair needs no more rounds when the median of its rounds has at most this standard error (1%). Processes of one
-/// build differ by as much.
+/// A pair needs no more rounds when their median has at most this standard error: processes of one build differ by it.
 const SETTLED: f64 = 0.01;
 /// Target length of an epoch.
 const EPOCH_NS: f64 = 1e6;
@@ -42,11 +40,9 @@ pub struct Plan<'a> {
     pub sides: &'a Sides<'a>,
     /// What the workers are told: the cells of this pair.
     pub job: &'a Job,
-    /// Number of this pair.
     pub number: usize,
     /// For each cell of the job its index in the record.
     pub index: &'a [usize],
-    /// When to look.
     pub rule: &'a Rule,
     /// After this deadline each pair gets the minimum number of rounds, so that a gate ends within minutes even on a
     /// noisy machine. Pairs in which only undecided comparisons are left are few and keep their rounds.
@@ -55,8 +51,7 @@ pub struct Plan<'a> {
 
 impl Plan<'_> {
     /// Runs the pair over its cells. `outputs` is told what both builds computed of which cell, with its index in the
-    /// record, and `progress` what comes next. A cell whose process fails is broken, and the others go on with fresh
-    /// processes.
+    /// record, and `progress` what comes next. A cell whose process fails is broken; the others go on with new ones.
     pub fn pair(
         &self,
         cells: &mut [GateCell],
@@ -66,48 +61,34 @@ impl Plan<'_> {
         let mut trio = Trio::start(self.sides, self.job)?;
         for (at, (job_cell, &i)) in self.job.cells.iter().zip(self.index).enumerate() {
             progress(job_cell);
-            match self.cell(&mut trio, at, &mut cells[i], |hashes| outputs(i, job_cell, hashes))? {
-                Ok(()) => {}
-                Err(failed) if failed.interrupted() => return Err(failed.error),
+            match self.cell(&mut trio, at, &mut cells[i]) {
+                Ok(hashes) => outputs(i, job_cell, hashes)?,
+                Err(failed) if failed.error.is_interrupt() => return Err(failed.error),
                 Err(failed) => {
-                    let reason = failed.error.to_string();
-                    let by_current = failed.column == CURRENT;
-                    cells[i].broken = Some(if by_current { Broken::Current(reason) } else { Broken::Baseline(reason) });
+                    let by = if failed.column == CURRENT { Broken::Current } else { Broken::Baseline };
+                    cells[i].broken = Some(by(failed.error.to_string()));
                     // The other processes may still be at work on this cell.
                     drop(trio);
                     trio = Trio::start(self.sides, self.job)?;
                 }
             }
         }
-        trio.stop();
+        trio.0.into_iter().for_each(Process::stop);
         Ok(())
     }
 
-    /// One comparison. The outer error ends the gate, the inner one this cell.
-    fn cell(
-        &self,
-        trio: &mut Trio,
-        at: usize,
-        cell: &mut GateCell,
-        outputs: impl FnOnce([String; 2]) -> Result<()>,
-    ) -> Result<std::result::Result<(), Failed>> {
-        let measured = (|| {
-            let hashes = trio.prepare(at, self.number == 0)?;
-            if cell.calls_per_epoch == 0 {
-                let limits = limits(&self.job.cells[at]);
-                let calls = calibrate(trio.side(BASELINE), limits, self.job.threads);
-                cell.calls_per_epoch = calls.map_err(|error| Failed { column: BASELINE, error })?;
-            }
-            let rounds = self.rounds(trio, &self.job.cells[at], cell.calls_per_epoch, self.index[at])?;
-            trio.leave();
-            Ok((hashes, rounds))
-        })();
-        let (hashes, rounds) = match measured {
-            Ok(measured) => measured,
-            Err(failed) => return Ok(Err(failed)),
-        };
+    /// One comparison. Returns the hashes of the baseline's and the current output.
+    fn cell(&self, trio: &mut Trio, at: usize, cell: &mut GateCell) -> std::result::Result<[String; 2], Failed> {
+        let hashes = trio.prepare(at, self.number == 0)?;
+        let job_cell = &self.job.cells[at];
+        if cell.calls_per_epoch == 0 {
+            let calls = calibrate(&mut trio.0[BASELINE], limits(job_cell), self.job.threads);
+            cell.calls_per_epoch = calls.map_err(|error| Failed { column: BASELINE, error })?;
+        }
+        let rounds = self.rounds(trio, job_cell, cell.calls_per_epoch, self.index[at])?;
+        trio.0.iter().for_each(Process::leave);
         cell.pairs.push(GatePair { pair: self.number, cpu: self.job.cpu, rounds });
-        outputs(hashes).map(Ok)
+        Ok(hashes)
     }
 
     /// The rounds of one comparison in this pair; `i` is its index in the record.
@@ -136,7 +117,7 @@ impl Plan<'_> {
             {
                 break;
             }
-            let turn = |column: usize| trio.side(column).run(calls).map(Some).map_err(|error| Failed { column, error });
+            let turn = |column: usize| trio.0[column].run(calls).map(Some).map_err(|error| Failed { column, error });
             let Some(round) = round(order, turn)? else { break };
             if done == 0 {
                 // Without the time of other processes: a busy machine needs more rounds, not fewer.
@@ -202,8 +183,7 @@ fn settled(rounds: &[Round], threads: usize) -> bool {
         let ratios = log_ratios(&columns[a], &columns[b]);
         let middle = median(&ratios);
         let deviation = median(&ratios.iter().map(|r| (r - middle).abs()).collect::<Vec<_>>());
-        // For a normal distribution: the standard deviation is 1.4826 median deviations, the median's standard error
-        // 1.253 of a mean's.
+        // For a normal distribution: a deviation is 1.4826 median deviations, a median's error 1.253 of a mean's.
         1.253 * 1.4826 * deviation / (ratios.len().max(1) as f64).sqrt()
     };
     [(0, 1), (0, 2), (1, 2)].iter().all(|&(a, b)| error(a, b) <= SETTLED)

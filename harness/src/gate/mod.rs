@@ -19,9 +19,9 @@ mod wait;
 
 pub use baseline::{Baseline, Store};
 pub use builds::build as build_revision;
-pub use program::Kept;
+pub use program::{Kept, Side};
 pub use proof::compute;
 pub use revision::{Named, Revision, find};
 pub use run::run;
 pub use scratch::Scratch;
-pub use sides::{Asked, Side};
+pub use sides::{Asked, Sides};

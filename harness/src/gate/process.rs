@@ -11,15 +11,13 @@ use std::fs::File;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// How long the gate waits for an epoch before it checks that the worker still runs and that the user has not pressed
-/// Ctrl-C.
+/// How long the gate waits for an epoch before it looks whether the worker still runs and Ctrl-C was pressed.
 const SLICE: Duration = Duration::from_millis(200);
 
 /// A worker in a session. Dropping it ends it.
 pub struct Process {
     worker: Worker,
     control: Control,
-    /// What is prepared.
     cell: usize,
     /// What it was built from, and what it can do.
     pub ready: Ready,
@@ -50,7 +48,7 @@ impl Process {
         self.worker.say(&Request::Prepare { cell, oracle })
     }
 
-    /// The output's hash of the cell asked for.
+    /// Waits for the cell asked for; returns the SHA-256 of its output.
     pub fn prepared(&mut self) -> Result<String> {
         match self.worker.hear()? {
             Reply::Prepared { output } => Ok(output),
@@ -76,26 +74,19 @@ impl Process {
 
     /// Runs one epoch of what is prepared and waits for it.
     pub fn run(&mut self, calls: u32) -> Result<Spent> {
-        // Protocol 1 numbers the kernels of a cell; there is one.
-        self.control.order(Order::Run { entry: 0, calls });
+        self.control.order(Order::Run(calls));
         let (start, patience) = (Instant::now(), self.worker.patience().answer());
         loop {
             if let Some(spent) = self.control.spent(SLICE) {
                 return Ok(spent);
             }
-            if interrupt::requested() {
-                return Err(Error::interrupted("interrupted during the gate; what was measured is saved"));
-            }
+            interrupt::check("interrupted during the gate; what was measured is saved")?;
             let (ended, late) = (self.worker.has_ended(), start.elapsed() > patience);
             if ended || late {
                 self.worker.name(format!("run {calls} calls of {}", self.worker.cell_in_words(self.cell)));
             }
             if ended {
-                // It may have said why.
-                return Err(match self.worker.hear() {
-                    Ok(_) => self.worker.out_of_turn(),
-                    Err(error) => error,
-                });
+                return Err(self.worker.hear_no_answer());
             }
             if late {
                 return Err(self.worker.late(patience));

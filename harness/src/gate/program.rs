@@ -1,9 +1,8 @@
-//! A program that is gated, as it was when the command began: a copy, because what lies at its path may be built anew
-//! while the gate runs.
+//! A copy of a program that is gated, because what lies at its path may be built anew while the gate runs.
 
 use crate::build_info;
-use crate::error::{Error, Exit, Result};
-use crate::files::read_limited;
+use crate::error::{Error, Result};
+use crate::files::{make_executable, read_limited};
 use crate::worker::parent::{Patience, Worker};
 use crate::worker::start::Program;
 use model::hash::sha256_hex;
@@ -13,11 +12,18 @@ use std::path::{Path, PathBuf};
 /// Largest program that is read.
 const MAX_BYTES: u64 = 1 << 30;
 
+/// What a gate calls the processes of a pair, by column of a round.
+pub const LABELS: [&str; 3] = ["the baseline", "the current build", "the baseline's second process"];
+
+/// One of the two builds of a gate.
+pub struct Side {
+    pub program: Program,
+    pub sha256: String,
+}
+
 /// A copy of a program.
 pub struct Kept {
-    /// Where the copy is.
     pub path: PathBuf,
-    /// SHA-256 of it.
     pub sha256: String,
     /// What the user called it, for errors.
     named: String,
@@ -44,9 +50,12 @@ impl Kept {
         Ok(Self { path: write(&bytes, folder)?, sha256: sha256_hex(&bytes), named: named.into() })
     }
 
-    /// Copies the program that runs.
-    pub fn own(folder: &Path) -> Result<Self> {
-        Self::take("this program", &build_info::own_program(), folder)
+    /// Copies the program that `flag` names, else the one that runs.
+    pub fn given(flag: &str, path: Option<&Path>, folder: &Path) -> Result<Self> {
+        match path {
+            Some(path) => Self::take(&format!("{flag} {}", path.display()), path, folder),
+            None => Self::take("this program", &build_info::own_program(), folder),
+        }
     }
 
     /// Starts it once, to find out which protocol it speaks.
@@ -55,12 +64,15 @@ impl Kept {
     /// Exit 5 for one that does not run here or is no build of ours, exit 2 for what is no program at all.
     pub fn program(&self, label: &str) -> Result<Program> {
         let found = Worker::find(&format!("{label}, {}", self.named), &self.path, Patience::from_environment()?);
-        found.map_err(|error| match why_not(&self.path) {
-            _ if error.exit() == Exit::Interrupted => error,
-            Some(NotRun::Nothing) => Error::input(format!("{}: neither a program nor a script", self.named)),
-            Some(NotRun::Lacks(what)) => Error::unsupported(format!("{}: {what}", self.named)),
-            None => error,
+        found.map_err(|error| match why_not(&self.named, &self.path) {
+            Some(why) if !error.is_interrupt() => why,
+            _ => error,
         })
+    }
+
+    /// The program as a side of a gate; `column` is its place in a round.
+    pub fn side(&self, column: usize) -> Result<Side> {
+        Ok(Side { program: self.program(LABELS[column])?, sha256: self.sha256.clone() })
     }
 }
 
@@ -85,45 +97,32 @@ fn write(bytes: &[u8], folder: &Path) -> Result<PathBuf> {
     let copy = folder.join("program");
     // Written byte by byte, not cloned: copies that share blocks on the disk may share their place in memory.
     fs::write(&copy, bytes).map_err(|e| Error::io("write", &copy, &e))?;
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).map_err(|e| Error::io("write", &copy, &e))?;
-    }
+    make_executable(&copy)?;
     Ok(copy)
 }
 
-/// Why a file cannot be run.
-#[derive(Debug, PartialEq, Eq)]
-enum NotRun {
-    /// It is nothing that runs anywhere.
-    Nothing,
-    /// This machine lacks something.
-    Lacks(String),
-}
-
-/// Looks into a file that did not run, where its format is known.
-fn why_not(path: &Path) -> Option<NotRun> {
+/// Looks into a file that did not run: it is nothing that runs anywhere, or this machine lacks something.
+fn why_not(named: &str, path: &Path) -> Option<Error> {
     if !cfg!(target_os = "linux") {
         return None;
     }
     let (file, own) = (fs::read(path).ok()?, fs::read(build_info::own_program()).ok()?);
+    let lacks = |what: String| Error::unsupported(format!("{named}: {what}"));
     let missing = |what: &str, path: &[u8]| {
-        let name = String::from_utf8_lossy(path).into_owned();
-        let lacks = NotRun::Lacks(format!("{what} {name} is not there"));
-        (!name.is_empty() && !Path::new(&name).exists()).then_some(lacks)
+        let name = String::from_utf8_lossy(path);
+        (!name.is_empty() && !Path::new(&*name).exists()).then(|| lacks(format!("{what} {name} is not there")))
     };
     if let Some(rest) = file.strip_prefix(b"#!") {
         let line = rest.split(|byte| *byte == b'\n').next()?.trim_ascii();
         return missing("its interpreter", line.split(u8::is_ascii_whitespace).next()?);
     }
     if !file.starts_with(b"\x7fELF") {
-        return Some(NotRun::Nothing);
+        return Some(Error::input(format!("{named}: neither a program nor a script")));
     }
     // Class and byte order, and the processor.
     if file.get(4..6) != own.get(4..6) || file.get(18..20) != own.get(18..20) {
         let this = std::env::consts::ARCH;
-        return Some(NotRun::Lacks(format!("built for another processor than this one, which is {this}")));
+        return Some(lacks(format!("built for another processor than this one, which is {this}")));
     }
     missing("its loader", loader(&file)?)
 }
@@ -145,6 +144,7 @@ fn loader(file: &[u8]) -> Option<&[u8]> {
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
+    use crate::error::Exit;
 
     #[test]
     fn a_file_says_why_it_does_not_run() {
@@ -152,25 +152,26 @@ mod tests {
         let path = dir.path().join("program");
         let why = |bytes: &[u8]| {
             fs::write(&path, bytes).expect("written");
-            why_not(&path)
+            why_not("it", &path).map(|error| (error.exit(), error.to_string()))
         };
-        let lacks = |what: &str| Some(NotRun::Lacks(what.into()));
-        assert_eq!(why(b"notes"), Some(NotRun::Nothing));
+        let lacks = |bytes: &[u8], start: &str| {
+            let why = why(bytes);
+            assert!(matches!(&why, Some((Exit::Unsupported, what)) if what.starts_with(start)), "{start}: {why:?}");
+        };
+        assert_eq!(why(b"notes"), Some((Exit::Input, "it: neither a program nor a script".into())));
         assert_eq!(why(b"#!/bin/sh\n"), None);
-        assert_eq!(why(b"#! /no/such/shell -x\n"), lacks("its interpreter /no/such/shell is not there"));
+        lacks(b"#! /no/such/shell -x\n", "it: its interpreter /no/such/shell is not there");
         let own = fs::read(build_info::own_program()).expect("read");
         assert_eq!(why(&own), None);
         let mut other = own.clone();
         other[18] ^= 0xff;
-        let Some(NotRun::Lacks(what)) = why(&other) else { panic!("it was built for another processor") };
-        assert!(what.starts_with("built for another processor"), "{what}");
+        lacks(&other, "it: built for another processor");
         // Tests are linked to the system's libraries.
         let name = loader(&own).expect("a loader").to_vec();
         let at = own.windows(name.len()).position(|part| part == name).expect("there");
         let mut other = own;
         other[at + name.len() - 1] ^= 1;
-        let Some(NotRun::Lacks(what)) = why(&other) else { panic!("its loader is not there") };
-        assert!(what.starts_with("its loader /"), "{what}");
+        lacks(&other, "it: its loader /");
         // Damaged anywhere: an answer or none, never a panic.
         (0..64).for_each(|end| drop(why(&other[..end])));
         other[32..64].fill(0xff);

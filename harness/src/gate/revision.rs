@@ -1,7 +1,6 @@
-//! What `--against` names: a program, or a revision of the repository that the current folder is in. What is neither is
-//! told apart as far as git tells.
+//! What `--against` names: a program, or a revision of the repository that the current folder is in.
 
-use super::git::{Git, Refused};
+use super::git::Git;
 use crate::error::{Error, Result};
 use receipt::Build;
 use std::fs;
@@ -9,7 +8,6 @@ use std::path::{Path, PathBuf};
 
 /// What can be gated against.
 pub enum Named {
-    /// A file.
     Program(PathBuf),
     /// A commit, which has to be built.
     Revision(Revision),
@@ -23,7 +21,6 @@ pub struct Revision {
     pub commit: String,
     /// The folder that all work trees of the repository share.
     pub common: PathBuf,
-    /// Git in this repository.
     pub git: Git,
 }
 
@@ -42,14 +39,13 @@ pub fn require_commit(label: &str, commit: &str, build: &Build) -> Result<()> {
     if build.git_commit.as_deref() == Some(commit) {
         return Ok(());
     }
-    let said = build
-        .git_commit
-        .as_deref()
-        .map_or_else(|| "does not say its commit".into(), |other| format!("says that it is commit {}", short(other)));
-    Err(Error::input(format!(
-        "--against {label}: the program that cargo built from it {said}, so it may be another's; nothing was compared; \
-         build the revision yourself and name the program"
-    )))
+    let said = match &build.git_commit {
+        Some(other) => format!("says that it is commit {}", short(other)),
+        None => "does not say its commit".into(),
+    };
+    let (what, next) = ("nothing was compared", "build the revision yourself and name the program");
+    let program = format!("the program that cargo built from it {said}, so it may be another's");
+    Err(Error::input(format!("--against {label}: {program}; {what}; {next}")))
 }
 
 fn short(commit: &str) -> String {
@@ -74,58 +70,44 @@ pub fn find(text: &str) -> Result<Named> {
             Err(e) => Err(Error::io("read", path, &e)),
         };
     }
-    match (found, revision(text)?) {
+    match (found, revision(text)) {
+        (_, Err(error)) if error.is_interrupt() => Err(error),
         (Ok(file), Ok(_)) if !file.is_dir() => {
             Err(wrong(&format!("both a file and a git revision; write ./{text} for the file or the commit's number")))
         }
         // A folder is no program, so it does not hide a branch of its name.
         (_, Ok(revision)) => Ok(Named::Revision(revision)),
         (Ok(_), Err(_)) => Ok(Named::Program(path.to_path_buf())),
-        (Err(_), Err(Missing::Git(Refused(why)))) => {
-            Err(wrong(&format!("no such file, and git knows no revision here: {why}")))
-        }
-        (Err(_), Err(Missing::Revision { remote, advice })) => {
-            // `target/x` and `x.old` are rather paths, `origin/x` is rather a branch.
-            let branch = remote.is_some_and(|remote| text.starts_with(&format!("{remote}/")));
-            let what = if text.contains(['/', '.']) && !branch {
-                "no such file, and no git revision of this name either"
-            } else {
-                "neither a program nor a git revision here"
-            };
-            Err(wrong(&format!("{what}; {advice}")))
-        }
+        (Err(_), Err(error)) => Err(error),
     }
 }
 
-/// Why there is no such commit.
-enum Missing {
-    /// Git does not answer here at all.
-    Git(Refused),
-    /// The repository does not have it.
-    Revision { remote: Option<String>, advice: String },
-}
-
-fn revision(text: &str) -> Result<std::result::Result<Revision, Missing>> {
-    let git = match Git::find()? {
-        Ok(git) => git,
-        Err(refused) => return Ok(Err(Missing::Git(refused))),
-    };
-    let common = match git.common_folder()? {
-        Ok(common) => common,
-        Err(refused) => return Ok(Err(Missing::Git(refused))),
-    };
-    match git.run(&["rev-parse", "--verify", &format!("{text}^{{commit}}")])? {
-        Ok(commit) => Ok(Ok(Revision { text: text.into(), commit, common, git })),
+/// The commit that the text names, or why there is none: git does not answer here at all, or does not know it.
+fn revision(text: &str) -> Result<Revision> {
+    let wrong = |what: String| Error::input(format!("--against {text}: no such file{what}"));
+    let no_git = |error: Error| error.reword(|why| wrong(format!(", and git knows no revision here: {why}")));
+    let git = Git::find().map_err(no_git)?;
+    let here = std::env::current_dir().map_err(|e| Error::input(format!("cannot find the current folder: {e}")))?;
+    let common = here.join(git.run(&["rev-parse", "--git-common-dir"]).map_err(no_git)?);
+    match git.run(&["rev-parse", "--verify", &format!("{text}^{{commit}}")]) {
+        Ok(commit) => Ok(Revision { text: text.into(), commit, common, git }),
+        Err(error) if error.is_interrupt() => Err(error),
         Err(refused) => {
             let remote = git.ask(&["remote"])?.and_then(|names| names.lines().next().map(str::to_owned));
-            let advice = advice(&git, text, remote.as_deref(), &refused)?;
-            Ok(Err(Missing::Revision { remote, advice }))
+            let advice = advice(&git, text, remote.as_deref(), &refused.to_string())?;
+            // `target/x` and `x.old` are rather paths, `origin/x` is rather a branch.
+            let branch = remote.is_some_and(|remote| text.starts_with(&format!("{remote}/")));
+            Err(if text.contains(['/', '.']) && !branch {
+                wrong(format!(", and no git revision of this name either; {advice}"))
+            } else {
+                Error::input(format!("--against {text}: neither a program nor a git revision here; {advice}"))
+            })
         }
     }
 }
 
 /// What would bring the revision, as far as the repository shows it.
-fn advice(git: &Git, text: &str, remote: Option<&str>, Refused(why): &Refused) -> Result<String> {
+fn advice(git: &Git, text: &str, remote: Option<&str>, why: &str) -> Result<String> {
     let pattern = format!("refs/remotes/*/{text}");
     let tracked = git.ask(&["for-each-ref", "--count=1", "--format=%(refname:short)", &pattern])?;
     if let Some(tracked) = tracked.filter(|name| !name.is_empty()) {
@@ -162,9 +144,8 @@ mod tests {
         let mut build = crate::build_info::build();
         build.git_commit = Some(commit.into());
         assert!(require_commit("main (0123456789ab)", commit, &build).is_ok());
-        for (other, part) in
-            [(Some("f".repeat(40)), "says that it is commit ffffffffffff,"), (None, "does not say its")]
-        {
+        let other = Some("f".repeat(40));
+        for (other, part) in [(other, "says that it is commit ffffffffffff,"), (None, "does not say its")] {
             build.git_commit = other;
             let error = require_commit("main (0123456789ab)", commit, &build).expect_err("refused");
             assert!(error.exit() as u8 == 2 && error.to_string().contains(part), "{error}");

@@ -4,7 +4,7 @@
 
 use crate::error::{Error, Result};
 use crate::output::note;
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 const PREFIX: &str = "tritbench-gate-";
@@ -14,7 +14,7 @@ const LOCK: &str = "lock";
 
 /// A folder in the system's place for temporary files, removed when dropped.
 pub struct Scratch {
-    path: PathBuf,
+    pub path: PathBuf,
     _lock: File,
 }
 
@@ -26,24 +26,18 @@ impl Scratch {
 
     fn within(place: &Path) -> Result<Self> {
         sweep(place);
-        let io = |what: &str, path: &Path, e: std::io::Error| Error::io(what, path, &e);
-        let made =
-            tempfile::Builder::new().prefix(NEW).tempdir_in(place).map_err(|e| io("create a folder in", place, e))?;
+        let made = tempfile::Builder::new().prefix(NEW).tempdir_in(place);
+        let made = made.map_err(|e| Error::io("create a folder in", place, &e))?;
         let lock = made.path().join(LOCK);
-        let file = File::create(&lock).map_err(|e| io("create", &lock, e))?;
+        let file = File::create(&lock).map_err(|e| Error::io("create", &lock, &e))?;
         // Where the system has no locks, no other gate can lock this folder, so none removes it.
         let _ = file.try_lock();
         let name = made.path().file_name().unwrap_or_default().to_string_lossy().replace(NEW, PREFIX);
         let path = place.join(name);
-        fs::rename(made.path(), &path).map_err(|e| io("create", &path, e))?;
+        fs::rename(made.path(), &path).map_err(|e| Error::io("create", &path, &e))?;
         // The folder was renamed, so its first owner has nothing to remove.
         let _ = made.keep();
         Ok(Self { path, _lock: file })
-    }
-
-    /// Where it is.
-    pub fn path(&self) -> &Path {
-        &self.path
     }
 }
 
@@ -66,12 +60,8 @@ fn sweep(place: &Path) {
 /// Removes the folder if nobody holds its lock. Another user's cannot be removed, which is no error.
 fn remove_if_left(folder: &Path) -> bool {
     let Ok(lock) = File::options().write(true).open(folder.join(LOCK)) else { return false };
-    match lock.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock | TryLockError::Error(_)) => return false,
-    }
     // The lock goes last, so that another gate sees either a folder in use or no folder.
-    fs::remove_dir_all(folder).is_ok()
+    lock.try_lock().is_ok() && fs::remove_dir_all(folder).is_ok()
 }
 
 #[cfg(test)]
@@ -82,9 +72,9 @@ mod tests {
     fn what_is_in_use_stays_and_what_was_left_goes() {
         let place = tempfile::tempdir().expect("a folder");
         let first = Scratch::within(place.path()).expect("made");
-        fs::write(first.path().join("program"), b"x").expect("written");
+        fs::write(first.path.join("program"), b"x").expect("written");
         let second = Scratch::within(place.path()).expect("made");
-        assert!(first.path().join("program").is_file() && first.path() != second.path());
+        assert!(first.path.join("program").is_file() && first.path != second.path);
         // As a killed process leaves it: the lock is free, the folder is there.
         let left = place.path().join(format!("{PREFIX}left"));
         fs::create_dir(&left).expect("made");
@@ -95,8 +85,8 @@ mod tests {
         fs::create_dir(&others).expect("made");
         fs::write(place.path().join(format!("{PREFIX}file")), b"").expect("written");
         let third = Scratch::within(place.path()).expect("made");
-        assert!(!left.exists() && others.exists() && first.path().exists() && second.path().exists());
-        let path = third.path().to_owned();
+        assert!(!left.exists() && others.exists() && first.path.exists() && second.path.exists());
+        let path = third.path.clone();
         drop((first, second, third));
         assert!(!path.exists());
         assert_eq!(fs::read_dir(place.path()).expect("there").count(), 2);

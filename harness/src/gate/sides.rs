@@ -1,8 +1,8 @@
 //! What is gated: two programs, and the three processes of a pair.
 
 use super::process::Process;
-use super::program::{Kept, fresh_copy};
-use crate::error::{Error, Exit, Result};
+use super::program::{LABELS, Side, fresh_copy};
+use crate::error::{Error, Result};
 use crate::machine::Machine;
 use crate::scenario::Scenario;
 use crate::worker::protocol::Job;
@@ -13,66 +13,32 @@ use std::fs;
 use std::path::Path;
 
 /// What to gate.
-pub struct Asked<'a> {
+pub struct Asked {
     /// Name of the other build, for messages.
     pub label: String,
-    /// The build measured against.
-    pub baseline: Side,
-    /// The commit that it was built from, if the gate built it.
-    pub commit: Option<String>,
-    /// The build that is judged.
-    pub current: Side,
     /// Its shapes are timed, and decoding and prefill if it generates.
-    pub scenario: &'a Scenario,
+    pub scenario: Scenario,
     /// Whether a large model is decoded too.
     pub full: bool,
     /// Kernels; all that both builds have and this CPU runs by default.
     pub kernels: Option<Vec<String>>,
-    /// Threads and features of the workers.
-    pub machine: &'a Machine,
-    /// Seed of data and order.
+    pub machine: Machine,
     pub seed: u64,
     /// Smallest slowdown that matters.
     pub delta: f64,
     /// A slowdown to plant in the current side.
     pub inject: Option<Injection>,
-    /// Size of the last-level cache.
-    pub last_level_cache_bytes: u64,
     /// What the baseline computed when it was saved, if it was.
     pub stored: Vec<ExactCheck>,
 }
 
-/// One of the two builds.
-pub struct Side {
-    /// A copy that nothing else changes.
-    pub program: Program,
-    /// SHA-256 of it.
-    pub sha256: String,
-}
-
-impl Side {
-    /// Finds out how the build measured against is spoken to.
-    pub fn baseline(kept: &Kept) -> Result<Self> {
-        Self::of(LABELS[BASELINE], kept)
-    }
-
-    /// The same of the build that is judged.
-    pub fn current(kept: &Kept) -> Result<Self> {
-        Self::of(LABELS[CURRENT], kept)
-    }
-
-    fn of(label: &str, kept: &Kept) -> Result<Self> {
-        Ok(Self { program: kept.program(label)?, sha256: kept.sha256.clone() })
-    }
-}
-
-/// The two executables, and where their processes may write.
+/// The two builds, and where their processes may write.
 pub struct Sides<'a> {
-    /// The build measured against.
-    pub baseline: &'a Program,
-    /// The build that is judged.
-    pub current: &'a Program,
-    /// For control blocks.
+    pub baseline: Side,
+    /// The commit that it was built from, if the gate built it.
+    pub commit: Option<String>,
+    pub current: Side,
+    /// For control blocks and copies of the programs.
     pub folder: &'a Path,
 }
 
@@ -83,29 +49,19 @@ impl Sides<'_> {
     }
 
     fn program(&self, column: usize) -> &Program {
-        if column == CURRENT { self.current } else { self.baseline }
+        if column == CURRENT { &self.current.program } else { &self.baseline.program }
     }
 }
 
-const LABELS: [&str; 3] = ["the baseline", "the current build", "the baseline's second process"];
-
 /// A process of a pair that failed at what it was asked for.
 pub struct Failed {
-    /// Which.
     pub column: usize,
     /// Its error names the request.
     pub error: Error,
 }
 
-impl Failed {
-    /// Whether the user, and not the process, ended it.
-    pub fn interrupted(&self) -> bool {
-        self.error.exit() == Exit::Interrupted
-    }
-}
-
 /// The processes of one pair, by column of a round: baseline, current, and the baseline again.
-pub struct Trio([Process; 3]);
+pub struct Trio(pub [Process; 3]);
 
 impl Trio {
     /// Starts all three, each from a fresh copy of its program. Only the current side gets the planted slowdown.
@@ -128,26 +84,19 @@ impl Trio {
         Ok(Self([start(BASELINE)?, start(CURRENT)?, start(BASELINE_AGAIN)?]))
     }
 
-    /// One of them.
-    pub fn side(&mut self, column: usize) -> &mut Process {
-        &mut self.0[column]
-    }
-
-    /// Makes a cell ready everywhere; returns the hashes of the baseline's and the current output. The baseline's two
-    /// processes must agree.
+    /// Makes a cell ready everywhere. Returns the hashes of the baseline's output, on which its two processes must
+    /// agree, and of the current one.
     pub fn prepare(&mut self, cell: usize, oracle: bool) -> std::result::Result<[String; 2], Failed> {
         let asked = self.0.each_mut().map(|process| process.prepare(cell, oracle));
-        let heard = |(process, asked): (&mut Process, Result<()>)| asked.and_then(|()| process.prepared());
-        let answers: Vec<Result<String>> = self.0.iter_mut().zip(asked).map(heard).collect();
         let (mut hashes, mut failed) = (Vec::new(), Vec::new());
-        for (column, answer) in answers.into_iter().enumerate() {
-            match answer {
+        for (column, (process, asked)) in self.0.iter_mut().zip(asked).enumerate() {
+            match asked.and_then(|()| process.prepared()) {
                 Ok(hash) => hashes.push(hash),
                 Err(error) => failed.push(Failed { column, error }),
             }
         }
         // What the current build does wrong is what the gate is for, so it is named first.
-        failed.sort_by_key(|f| (!f.interrupted(), f.column != CURRENT));
+        failed.sort_by_key(|f| (!f.error.is_interrupt(), f.column != CURRENT));
         if let Some(first) = failed.into_iter().next() {
             return Err(first);
         }
@@ -157,15 +106,5 @@ impl Trio {
         }
         hashes.truncate(BASELINE_AGAIN);
         Ok([hashes.swap_remove(BASELINE), hashes.swap_remove(BASELINE)])
-    }
-
-    /// Lets all leave the cell.
-    pub fn leave(&self) {
-        self.0.iter().for_each(Process::leave);
-    }
-
-    /// Tells all to stop.
-    pub fn stop(self) {
-        self.0.into_iter().for_each(Process::stop);
     }
 }

@@ -1,11 +1,10 @@
-//! Waits for a command, cargo or git, that may never end: Ctrl-C ends it with all that it started, and once a minute a
-//! line says what is waited for.
+//! Waits for cargo or git, which may never end: Ctrl-C ends all that they started, and a line a minute says so.
 
 use crate::interrupt;
 use crate::output::note;
 use std::fs::File;
 use std::io::{self, Read, Seek};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 /// Between two lines that say what is waited for.
@@ -15,31 +14,6 @@ const LOOK: Duration = Duration::from_millis(50);
 /// How long a command that is told to stop may clean up before it is killed.
 #[cfg(unix)]
 const STOPPING: Duration = Duration::from_millis(500);
-
-/// How a command ended.
-pub struct Ended {
-    /// Its exit status.
-    pub status: ExitStatus,
-    /// What it printed to stdout.
-    pub stdout: Vec<u8>,
-    /// What it printed to stderr, unless that is this program's.
-    pub stderr: String,
-}
-
-/// Why a command has no end.
-#[derive(Debug)]
-pub enum Failed {
-    /// It could not be run.
-    NotRun(io::Error),
-    /// The user stopped it.
-    Interrupted,
-}
-
-impl From<io::Error> for Failed {
-    fn from(error: io::Error) -> Self {
-        Self::NotRun(error)
-    }
-}
 
 /// Says once a minute what is waited for.
 pub struct Patience {
@@ -71,7 +45,10 @@ impl Patience {
 }
 
 /// Runs `command` to its end. Its stderr is kept for the caller, or goes where this program's does if `shown`.
-pub fn run(command: &mut Command, what: &str, shown: bool) -> Result<Ended, Failed> {
+///
+/// # Errors
+/// That it could not be run; of kind `Interrupted` when the user stopped it.
+pub fn run(command: &mut Command, what: &str, shown: bool) -> io::Result<Output> {
     // Files, not pipes: a pipe ends with the last of its holders, which may be a server that the command left behind.
     let (mut stdout, mut stderr) = (tempfile::tempfile()?, tempfile::tempfile()?);
     command.stdin(Stdio::null()).stdout(stdout.try_clone()?);
@@ -86,12 +63,11 @@ pub fn run(command: &mut Command, what: &str, shown: bool) -> Result<Ended, Fail
         }
         if !patience.wait() {
             stop(&mut child);
-            return Err(Failed::Interrupted);
+            return Err(io::ErrorKind::Interrupted.into());
         }
     };
     drop(group);
-    let stderr = String::from_utf8_lossy(&read(&mut stderr)?).into_owned();
-    Ok(Ended { status, stdout: read(&mut stdout)?, stderr })
+    Ok(Output { status, stdout: read(&mut stdout)?, stderr: read(&mut stderr)? })
 }
 
 fn read(file: &mut File) -> io::Result<Vec<u8>> {
@@ -109,13 +85,7 @@ fn detach(command: &mut Command) {
     let parent = std::process::id();
     let settle = move || {
         nix::unistd::setsid()?;
-        #[cfg(target_os = "linux")]
-        nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)?;
-        // A parent that ended before it could be bound to sends no signal.
-        if std::os::unix::process::parent_id() != parent {
-            return Err(io::Error::other("its parent is gone"));
-        }
-        Ok(())
+        interrupt::end_with_parent(parent)
     };
     // SAFETY: between fork and exec `settle` makes system calls only: it takes no lock and no memory.
     unsafe { command.pre_exec(settle) };
@@ -150,9 +120,9 @@ mod tests {
         command.args(["-c", "sleep 600 & echo $!; echo why >&2; exit 3"]);
         let ended = run(&mut command, "a shell", false).expect("ran");
         let left = String::from_utf8_lossy(&ended.stdout).trim().parse().expect("a process id");
-        assert_eq!((ended.status.code(), ended.stderr.as_str()), (Some(3), "why\n"));
+        assert_eq!((ended.status.code(), &ended.stderr[..]), (Some(3), &b"why\n"[..]));
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(left), nix::sys::signal::Signal::SIGKILL).expect("runs");
-        let missing = run(&mut Command::new("/no/such/program"), "nothing", false).err().expect("not there");
-        assert!(matches!(missing, Failed::NotRun(e) if e.kind() == io::ErrorKind::NotFound));
+        let missing = run(&mut Command::new("/no/such/program"), "nothing", false).expect_err("not there");
+        assert_eq!(missing.kind(), io::ErrorKind::NotFound);
     }
 }

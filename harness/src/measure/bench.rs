@@ -1,5 +1,4 @@
-//! What every text is generated and scored with: a model, a machine, a format of the output head, and what was packed
-//! of them already.
+//! What every text is generated and scored with: model, machine, output head, and what was packed of them.
 
 use crate::choose::prefill_kernel::PrefillPlan;
 use crate::error::{Error, Result};
@@ -19,9 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub struct Bench<'a> {
     /// The model and what is known of it.
     pub loaded: &'a Loaded,
-    /// Threads and features.
     pub machine: &'a Machine,
-    /// Format of the output head.
     pub head: HeadFormat,
     /// Set to stop between texts, windows and turns.
     pub stop: &'a AtomicBool,
@@ -36,7 +33,7 @@ pub fn packed(model: &Model, machine: &Machine, packing: &'static Layout, table:
 }
 
 impl<'a> Bench<'a> {
-    /// Nothing is packed yet.
+    /// A bench on which nothing is packed yet.
     pub fn new(loaded: &'a Loaded, machine: &'a Machine, head: HeadFormat, stop: &'a AtomicBool) -> Self {
         Self { loaded, machine, head, stop, weights: HashMap::new(), heads: HashMap::new() }
     }
@@ -46,7 +43,7 @@ impl<'a> Bench<'a> {
         &self.loaded.model
     }
 
-    /// Whether it was told to stop.
+    /// Whether the run was told to stop.
     pub fn stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }
@@ -91,15 +88,12 @@ pub fn room_for_answer(config: &ModelConfig, max_tokens: usize) -> Result<()> {
     if max_tokens < config.context {
         return Ok(());
     }
-    let context = config.context;
-    Err(Error::input(format!(
-        "--max-tokens {max_tokens} does not fit the model's context of {context} beside a prompt; ask for at most {}",
-        context.saturating_sub(1)
-    )))
+    let (context, most) = (config.context, config.context.saturating_sub(1));
+    let what = format!("--max-tokens {max_tokens} does not fit the model's context of {context} beside a prompt");
+    Err(Error::input(format!("{what}; ask for at most {most}")))
 }
 
-/// Checks that prompt and answer fit the model's context, and how much room they need. `asked` is where the length of
-/// the answer was asked for.
+/// Checks that prompt and answer fit the model's context: the room they need. `asked` names the answer's length.
 pub fn room(context: usize, prompt_tokens: usize, max_tokens: usize, asked: &str) -> Result<usize> {
     let needed = prompt_tokens.saturating_add(max_tokens);
     if needed <= context {

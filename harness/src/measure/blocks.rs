@@ -33,8 +33,7 @@ pub const SETTLING_TOKENS: usize = 1;
 const LINE: usize = 64;
 const LINES_OF_A_PAGE: u32 = 64;
 
-/// Comparisons of a run that generates with these kernels in so many rounds, one of them without zero gates too if
-/// `sparse`.
+/// Comparisons of a run that generates with these kernels in so many rounds, if `sparse` with one that skips too.
 pub fn comparisons(kernels: &[Kernel], rounds: usize, sparse: bool) -> usize {
     if rounds < 2 {
         return 0;
@@ -55,7 +54,6 @@ pub fn id(kernel: &Kernel, sparse: bool) -> String {
 /// One column.
 #[derive(Clone, Copy)]
 pub struct Column<'a> {
-    /// What it runs.
     pub kernel: Kernel,
     /// What it generated undisturbed, and must generate here.
     pub ids: &'a [u32],
@@ -82,15 +80,10 @@ struct Player<'a, 'm> {
 
 /// What all columns do.
 pub struct Plan<'a> {
-    /// Prompt ids.
     pub prompt: &'a [u32],
-    /// Texts.
     pub generations: usize,
-    /// Threads of each decoder.
     pub threads: usize,
-    /// Comparisons of the run.
     pub comparisons: usize,
-    /// Seed of the order.
     pub seed: u64,
     /// Set to stop between turns.
     pub interrupted: &'a AtomicBool,
@@ -116,7 +109,7 @@ pub fn measure<'m>(
         family: operation::family(family),
         tokens: TOKENS,
         settling_tokens: SETTLING_TOKENS,
-        entries: entries(columns),
+        entries: columns.iter().map(|c| BlockEntry { kernel: c.id(), self_pair: c.again }).collect(),
         // The number of blocks is known, and all are wanted for the intervals: one look, at the end.
         rule: Rule::new(DELTA, "token block", &[most], most, plan.comparisons),
         rounds: Vec::with_capacity(most),
@@ -158,38 +151,29 @@ pub fn measure<'m>(
     Ok(Some(record))
 }
 
-fn entries(columns: &[Column<'_>]) -> Vec<BlockEntry> {
-    columns.iter().map(|column| BlockEntry { kernel: column.id(), self_pair: column.again }).collect()
-}
-
 /// One round, with the time before each column's stretch; none if it was interrupted.
 fn turns<'a, 'm>(
     players: &mut [Player<'a, 'm>],
     order: Vec<u8>,
     interrupted: &AtomicBool,
-    mut take: impl FnMut(&mut Player<'a, 'm>) -> Result<Turn>,
+    mut take: impl FnMut(&mut Player<'a, 'm>) -> Result<(Spent, u64)>,
 ) -> Result<Option<(Round, Vec<u64>)>> {
     let mut settling_ns = vec![0; players.len()];
     let round = round(order, |entry| {
         if interrupted.load(Ordering::Relaxed) {
             return Ok::<_, Error>(None);
         }
-        let turn = take(&mut players[entry])?;
-        settling_ns[entry] = turn.settling_ns;
-        Ok(Some(turn.spent))
+        let (spent, settling) = take(&mut players[entry])?;
+        settling_ns[entry] = settling;
+        Ok(Some(spent))
     })?;
     Ok(round.map(|round| (round, settling_ns)))
 }
 
-/// A turn: what is timed, and the wall time before it.
-struct Turn {
-    spent: Spent,
-    settling_ns: u64,
-}
-
+/// A turn gives what is timed, and the nanoseconds of wall time before it.
 impl Player<'_, '_> {
     /// The whole prompt, up to the logits of the first token.
-    fn prompt(&mut self, prompt: &[u32]) -> Result<Turn> {
+    fn prompt(&mut self, prompt: &[u32]) -> Result<(Spent, u64)> {
         let spent = timed(|| {
             for tokens in prompt.chunks(self.decoder.batch()) {
                 self.decoder.forward(tokens)?;
@@ -199,11 +183,11 @@ impl Player<'_, '_> {
         })?;
         let id = self.sampler()?.sample(self.decoder.last_logits())?;
         expect(&self.column, 0, id)?;
-        Ok(Turn { spent, settling_ns: 0 })
+        Ok((spent, 0))
     }
 
     /// The turn that begins with feeding the generated id `from`.
-    fn block(&mut self, from: usize) -> Result<Turn> {
+    fn block(&mut self, from: usize) -> Result<(Spent, u64)> {
         let mut sampler = self.sampler()?;
         let column = self.column;
         let mut step = |at: usize| {
@@ -217,7 +201,7 @@ impl Player<'_, '_> {
         let settling_ns = start.elapsed().as_nanos() as u64;
         let block = from + SETTLING_TOKENS;
         let spent = timed(|| (block..block + TOKENS).try_for_each(&mut step))?;
-        Ok(Turn { spent, settling_ns })
+        Ok((spent, settling_ns))
     }
 
     fn sampler(&self) -> Result<Sampler> {
@@ -226,13 +210,12 @@ impl Player<'_, '_> {
 }
 
 fn expect(column: &Column<'_>, at: usize, id: u32) -> Result<()> {
-    let (kernel, own) = (column.id(), column.ids[at]);
+    let own = column.ids[at];
     if id == own {
         return Ok(());
     }
-    Err(Error::failed(format!(
-        "{kernel} generates id {id} at {at} when kernels take turns, {own} undisturbed; run `tritbench verify`"
-    )))
+    let what = format!("generates id {id} at {at} when kernels take turns, {own} undisturbed");
+    Err(Error::failed(format!("{} {what}; run `tritbench verify`", column.id())))
 }
 
 #[cfg(test)]
@@ -241,6 +224,7 @@ mod tests {
     use crate::load_model;
     use crate::machine::MachineArgs;
     use crate::measure::bench::Bench;
+    use crate::measure::generation::greedy;
     use kernels::{CodeTable, HeadFormat};
     use model::generate::{Request, Session};
 
@@ -255,35 +239,21 @@ mod tests {
         let ids = ["scalar-i8", "scalar", "scalar-i8", "scalar-i8"];
         let kernels: Vec<Kernel> = ids.iter().map(|id| machine.kernel(id).expect("runs everywhere")).collect();
         let mut make = |kernel: Kernel| Ok(bench.decoder(kernel, CodeTable::TERNARY)?.context(32).build()?);
-        let request = Request {
-            prompt: PROMPT.into(),
-            max_tokens: tokens,
-            sampling: Sampling::Greedy,
-            stop_ids: Vec::new(),
-            stop_at_eos: false,
-            stop_strings: Vec::new(),
-            timeout: None,
-        };
-        let mut text = |kernel: &Kernel| {
-            let mut decoder = make(*kernel).expect("made");
-            let session = Session::new(&mut decoder, request.clone()).expect("fits");
-            let mut ids = session.run(&AtomicBool::new(false), &mut |_| {}).expect("runs").token_ids;
+        let mut text = |&kernel: &Kernel| {
+            let mut decoder = make(kernel).expect("made");
+            let request = Request { stop_at_eos: false, ..greedy(PROMPT.into(), tokens, None, Vec::new()) };
+            let session = Session::new(&mut decoder, request).expect("fits");
+            let mut ids = session.run(&never, &mut |_| {}).expect("runs").token_ids;
             change(&mut ids);
             ids
         };
         let texts: Vec<Vec<u32>> = kernels.iter().map(&mut text).collect();
-        let mut columns: Vec<_> = kernels
-            .iter()
-            .zip(&texts)
-            .map(|(&kernel, ids)| Column { kernel, ids, sparse: false, again: false })
-            .collect();
-        columns[3].again = true;
+        let numbered = kernels.iter().zip(&texts).enumerate();
+        let columns: Vec<_> =
+            numbered.map(|(i, (&kernel, ids))| Column { kernel, ids, sparse: false, again: i == 3 }).collect();
         let interrupted = &AtomicBool::new(stop);
-        measure(
-            &columns,
-            &Plan { prompt: &PROMPT, generations: 2, threads: 1, comparisons: 3, seed: 1, interrupted },
-            |column| make(column.kernel),
-        )
+        let plan = Plan { prompt: &PROMPT, generations: 2, threads: 1, comparisons: 3, seed: 1, interrupted };
+        measure(&columns, &plan, |column| make(column.kernel))
     }
 
     #[test]
@@ -304,13 +274,9 @@ mod tests {
     }
 
     #[test]
-    fn texts_that_are_too_short_or_interrupted_have_no_blocks() {
+    fn texts_that_are_too_short_or_interrupted_have_no_blocks_and_another_token_is_an_error() {
         assert!(run(SETTLING_TOKENS + TOKENS, false, |_| {}).expect("nothing is wrong").is_none());
         assert!(run(12, true, |_| {}).expect("nothing is wrong").is_none());
-    }
-
-    #[test]
-    fn another_token_is_an_error() {
         let error = run(8, false, |ids| ids[3] ^= 1).expect_err("differs").to_string();
         assert!(error.contains("at 3 when kernels take turns"), "{error}");
     }

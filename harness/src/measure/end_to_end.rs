@@ -2,19 +2,17 @@
 //! every 4 tokens of it (ratios); this needs two rounds.
 
 use super::bench::{Bench, room};
-use super::blocks;
-use super::blocks::Column;
-use super::clock::ThreadUsage;
-use super::generation::{as_round, check_golden, first_ids, greedy, same_ids, summarize};
+use super::blocks::{self, Column};
+use super::generation::{as_round, check_golden, greedy, same_ids, summarize};
 use super::records;
-use super::rounds::orders;
+use super::rounds::{ThreadUsage, orders};
 use crate::choose::decode_kernel;
 use crate::choose::prefill_kernel::{PrefillPlan, PrefillPolicy};
 use crate::error::{Error, Result};
 use crate::scenario;
 use kernels::{CodeTable, Family, HeadFormat, Kernel};
-use model::decoder::{Builder, Decoder};
-use model::generate::{Generation, Request, Session};
+use model::decoder::Decoder;
+use model::generate::{Generation, Session};
 use model::known::Golden;
 use model::sparse_ffn::Sparsity;
 use model::stop::StopReason;
@@ -37,9 +35,7 @@ pub fn fits(asked: &scenario::Generate, opened: &Opened) -> Result<()> {
 
 /// What is generated.
 pub struct Plan<'a> {
-    /// Prompt, length and rounds.
     pub asked: &'a scenario::Generate,
-    /// Who generates it.
     pub kernels: &'a [Kernel],
     /// Answers to check, always with the f16 head, which they were made with.
     pub goldens: &'a [Golden],
@@ -49,16 +45,13 @@ pub struct Plan<'a> {
     pub prefill: &'a PrefillPolicy,
     /// Whether the fastest exact kernel generates it without zero gates too.
     pub sparsity: Sparsity,
-    /// Seed of the order.
     pub seed: u64,
-    /// Comparisons of the whole run.
     pub comparisons: usize,
 }
 
 /// A kernel and what it did so far.
 struct Player<'m> {
     kernel: Kernel,
-    /// Whether it skips the zeros of the gate.
     sparse: bool,
     plan: Option<PrefillPlan>,
     decision: Option<PrefillRecord>,
@@ -72,7 +65,8 @@ impl Player<'_> {
     }
 
     fn column(&self) -> Column<'_> {
-        Column { kernel: self.kernel, ids: first_ids(&self.runs), sparse: self.sparse, again: false }
+        let ids = self.runs.first().map_or(&[][..], |(_, first)| &first.token_ids);
+        Column { kernel: self.kernel, ids, sparse: self.sparse, again: false }
     }
 
     /// Ids and last logits must be those of `dense`, bit for bit, unless a time limit or the user ended either.
@@ -138,58 +132,47 @@ impl<'p, 'm> Texts<'p, 'm> {
         let mut texts = Self { plan, prompt, room, players: Vec::new() };
         for &kernel in plan.kernels {
             let decision = plan.prefill.decide(&kernel, texts.prompt.len(), bench.model(), bench.machine)?;
-            let (decision, chosen) = decision.map(|d| (d.record, d.plan)).unzip();
-            let chosen = chosen.flatten();
-            let prefill = bench.prefill(chosen.as_ref())?;
-            let decoder = texts.decoder(bench, kernel)?.prefill(prefill).build()?;
-            texts.players.push(Player { kernel, sparse: false, plan: chosen, decision, decoder, runs: Vec::new() });
+            let (chosen, decision) = decision.unzip();
+            let player = texts.player(bench, kernel, chosen.flatten(), Sparsity::Dense)?;
+            texts.players.push(Player { decision, ..player });
         }
         let exact = plan.kernels.iter().filter(|kernel| kernel.descriptor().exact()).copied().collect::<Vec<_>>();
         if !matches!(plan.sparsity, Sparsity::Dense) && !exact.is_empty() {
             let kernel = decode_kernel::fastest(&exact, bench.machine, bench.model())?.kernel;
             let dense = texts.players.iter().find(|player| player.kernel.id() == kernel.id());
-            let chosen = dense.and_then(|dense| dense.plan);
-            let prefill = bench.prefill(chosen.as_ref())?;
-            let decoder = texts.decoder(bench, kernel)?.prefill(prefill).sparse(plan.sparsity).build()?;
-            let (plan, decision, runs) = (chosen, None, Vec::new());
-            texts.players.push(Player { kernel, sparse: true, plan, decision, decoder, runs });
+            let player = texts.player(bench, kernel, dense.and_then(|dense| dense.plan), plan.sparsity)?;
+            texts.players.push(player);
         }
         Ok(texts)
     }
 
-    /// A decoder with room for the text and for every known answer.
-    fn decoder(&self, bench: &mut Bench<'m>, kernel: Kernel) -> Result<Builder<'m>> {
+    /// A kernel with a decoder that has room for the text and for every known answer.
+    fn player(
+        &self,
+        bench: &mut Bench<'m>,
+        kernel: Kernel,
+        plan: Option<PrefillPlan>,
+        sparsity: Sparsity,
+    ) -> Result<Player<'m>> {
         let longest = self.plan.goldens.iter().map(|g| g.prompt_ids.len() + g.token_ids.len()).max().unwrap_or(0);
-        Ok(bench.decoder(kernel, CodeTable::TERNARY)?.context(self.room.max(longest)))
-    }
-
-    fn request(&self) -> Request {
-        let asked = self.plan.asked;
-        let timeout = asked.timeout_s.map(Duration::from_secs_f64);
-        greedy(self.prompt.clone(), asked.max_tokens, timeout, self.plan.stop_ids.to_vec())
-    }
-
-    fn turns<'s>(&'s self, bench: &Bench<'s>) -> blocks::Plan<'s> {
-        blocks::Plan {
-            prompt: &self.prompt,
-            generations: self.plan.asked.rounds,
-            threads: bench.machine.threads,
-            comparisons: self.plan.comparisons,
-            seed: self.plan.seed,
-            interrupted: bench.stop,
-        }
+        let prefill = bench.prefill(plan.as_ref())?;
+        let decoder = bench.decoder(kernel, CodeTable::TERNARY)?.context(self.room.max(longest));
+        let decoder = decoder.prefill(prefill).sparse(sparsity).build()?;
+        let sparse = !matches!(sparsity, Sparsity::Dense);
+        Ok(Player { kernel, sparse, plan, decision: None, decoder, runs: Vec::new() })
     }
 
     /// Whole texts, kernels in turn.
     fn whole(&mut self, bench: &Bench<'m>, step: &mut impl FnMut(&str, usize)) -> Result<()> {
-        let mut done = 0;
-        let orders = orders(self.players.len(), self.plan.asked.rounds, self.plan.seed);
+        let (mut done, asked) = (0, self.plan.asked);
+        let orders = orders(self.players.len(), asked.rounds, self.plan.seed);
         for (round, order) in orders.into_iter().enumerate() {
             for (position, index) in order.into_iter().map(usize::from).enumerate() {
                 if bench.stopped() {
                     return Ok(());
                 }
-                let request = self.request();
+                let timeout = asked.timeout_s.map(Duration::from_secs_f64);
+                let request = greedy(self.prompt.clone(), asked.max_tokens, timeout, self.plan.stop_ids.to_vec());
                 let player = &mut self.players[index];
                 step(&player.id(), done);
                 let session = Session::new(&mut player.decoder, request)?;
@@ -211,6 +194,14 @@ impl<'p, 'm> Texts<'p, 'm> {
     /// The kernels of each family in turn, by blocks of tokens, and its last kernel once more.
     fn by_blocks(&self, bench: &mut Bench<'m>, step: &mut impl FnMut(&str, usize)) -> Result<Vec<TokenBlocks>> {
         let mut blocks = Vec::new();
+        let turns = blocks::Plan {
+            prompt: &self.prompt,
+            generations: self.plan.asked.rounds,
+            threads: bench.machine.threads,
+            comparisons: self.plan.comparisons,
+            seed: self.plan.seed,
+            interrupted: bench.stop,
+        };
         for family in Family::ALL {
             let in_family = self.players.iter().filter(|player| player.kernel.descriptor().family() == family);
             let Some(again) = in_family.clone().rfind(|player| !player.sparse).map(Player::column) else { continue };
@@ -221,7 +212,7 @@ impl<'p, 'm> Texts<'p, 'm> {
             step(&format!("{} kernels in turn, by blocks of tokens", family.name()), texts);
             let again = Column { again: true, ..again };
             let columns: Vec<Column<'_>> = in_family.map(Player::column).chain([again]).collect();
-            blocks.extend(blocks::measure(&columns, &self.turns(bench), |column| {
+            blocks.extend(blocks::measure(&columns, &turns, |column| {
                 let player = self.players.iter().find(|player| player.id() == column.id());
                 let prefill = bench.prefill(player.and_then(|player| player.plan.as_ref()))?;
                 let sparsity = if column.sparse { self.plan.sparsity } else { Sparsity::Dense };

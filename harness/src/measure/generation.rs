@@ -1,7 +1,7 @@
 //! Generated texts as records.
 
-use super::clock::ThreadUsage;
 use super::records;
+use super::rounds::ThreadUsage;
 use crate::error::{Error, Result};
 use crate::operation;
 use kernels::Kernel;
@@ -18,6 +18,7 @@ use std::time::Duration;
 /// decide (measured by changing the oracle's precision).
 pub const SAFE_MARGIN: f32 = 0.1;
 
+/// What a text took, as receipts keep it: its round, and its place in the round's order.
 pub fn as_round(round: usize, position: usize, out: &Generation, used: ThreadUsage) -> GenerationRound {
     let ns = |time: Duration| time.as_nanos() as u64;
     GenerationRound {
@@ -69,13 +70,7 @@ pub fn summarize(
     Some(record)
 }
 
-/// The ids of a kernel's first text; empty if it generated none.
-pub fn first_ids(runs: &[(GenerationRound, Generation)]) -> &[u32] {
-    runs.first().map_or(&[], |(_, out)| &out.token_ids)
-}
-
-/// Checks that a kernel generates the same ids in every round. A round that was cut short is compared as far as it
-/// goes.
+/// Checks that a kernel generates the same ids in every round, as far as a round that was cut short goes.
 pub fn same_ids(kernel: &str, round: usize, first: Option<&Generation>, out: &Generation) -> Result<()> {
     let both = first.map_or(0, |first| first.token_ids.len().min(out.token_ids.len()));
     match first.and_then(|first| (0..both).find(|&i| first.token_ids[i] != out.token_ids[i])) {
@@ -84,7 +79,7 @@ pub fn same_ids(kernel: &str, round: usize, first: Option<&Generation>, out: &Ge
     }
 }
 
-pub fn reason(out: &Generation) -> String {
+fn reason(out: &Generation) -> String {
     // A unit variant serialises to a string.
     serde_json::to_value(out.stop_reason).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
 }

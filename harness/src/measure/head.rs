@@ -37,11 +37,8 @@ pub fn announce(bench: &mut Bench<'_>, kernel: Kernel) -> Result<Option<HeadEffe
     }
     let (model, own) = (bench.model(), bench.head_as(bench.head)?);
     if bench.loaded.record.synthetic {
-        note(format!(
-            "head: {} changes the logits; by how much was not measured: the model is synthetic, text means \
-             nothing to it",
-            own.id()
-        ));
+        let why = "the model is synthetic, text means nothing to it";
+        note(format!("head: {} changes the logits; by how much was not measured: {why}", own.id()));
         return Ok(None);
     }
     let tokens = model.tokenizer.encode(builtin::held_out_text(), None)?;

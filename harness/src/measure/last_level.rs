@@ -19,28 +19,20 @@ const SAMPLE_BYTES: u64 = 32 << 20;
 const MAX_BYTES: u64 = 768 << 20;
 /// Rates of cache and memory that differ by less than this are one rate.
 const STEP: f64 = 1.25;
-/// Bytes between two addresses that are written once, before the reads: memory that was never written is one page of
-/// zeros.
+/// Bytes between two addresses that are written before the reads: memory never written is one page of zeros.
 const PAGE: usize = 4096;
 
-/// Copies outgrow at least this much: where one thread reads memory as fast as the last level, no step says how large
-/// that is.
+/// Copies outgrow at least this: where memory is read as fast as the last level, no step says how large that is.
 pub const LEAST_OUTGROWN: u64 = 16 << 20;
 
-/// Samples a size and loop.
-#[derive(Clone, Copy, Debug)]
-pub struct Samples(pub usize);
-
-/// What is read.
+/// What the sweep over sizes reads, and how often.
 pub struct Sweep<'a> {
     /// Caches as the system reports them, by level.
     pub caches: &'a [u64],
     /// What [`sizes`] made of them.
     pub sizes: &'a [u64],
-    /// What the loops may use.
     pub features: CpuFeatures,
-    /// Of each size and loop.
-    pub samples: Samples,
+    pub samples: usize,
 }
 
 /// Sizes to read: the second level's and its doubles, up to half more than the last-level cache that the system
@@ -59,7 +51,7 @@ pub fn sizes(caches: &[u64], memory_bytes: Option<u64>) -> Vec<u64> {
 
 /// Reads one buffer at each of [`sizes`] on one thread. `None` where there are none.
 pub fn sweep(buffer: &mut [u8], plan: &Sweep<'_>, interrupted: &AtomicBool) -> Result<Option<LastLevel>> {
-    let &Sweep { caches, sizes, features, samples: Samples(samples) } = plan;
+    let &Sweep { caches, sizes, features, samples } = plan;
     let (Some(&l2), Some(&reported), false) = (caches.get(1), caches.last(), sizes.is_empty()) else { return Ok(None) };
     let (mut team, mut points, mut written) = (Team::single(), Vec::new(), 0);
     for &bytes in sizes {
@@ -106,13 +98,12 @@ pub fn to_outgrow(machine: &Machine, stop: &AtomicBool) -> Result<u64> {
     let caches = &host.caches_bytes;
     let sizes = sizes(caches, host.memory_bytes);
     let mut buffer = AlignedBuffer::<u8>::zeroed(sizes.last().copied().unwrap_or(0) as usize);
-    let plan = Sweep { caches, sizes: &sizes, features: machine.features, samples: Samples(2) };
+    let plan = Sweep { caches, sizes: &sizes, features: machine.features, samples: 2 };
     let found = sweep(&mut buffer, &plan, stop)?;
     Ok(outgrown(caches, found.as_ref(), machine.threads))
 }
 
-/// The largest cache that `threads` threads have together, the last level as found. Where nothing says how large it is,
-/// larger than most.
+/// The largest cache that so many threads have together, the last level as found; a large one where it is unknown.
 pub fn outgrown(caches: &[u64], found: Option<&LastLevel>, threads: usize) -> u64 {
     let last = found.map(|found| found.effective_bytes).or_else(|| caches.last().copied());
     let own = caches.get(1).map_or(0, |l2| l2.saturating_mul(threads as u64));
@@ -122,11 +113,6 @@ pub fn outgrown(caches: &[u64], found: Option<&LastLevel>, threads: usize) -> u6
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn points(rates: &[f64]) -> Vec<SweepPoint> {
-        let point = |(i, &read_gb_s): (usize, &f64)| SweepPoint { bytes: (2 << 20) << i, read_gb_s };
-        rates.iter().enumerate().map(point).collect()
-    }
 
     #[test]
     fn sizes_double_from_the_second_level_to_past_the_last() {
@@ -142,32 +128,34 @@ mod tests {
 
     #[test]
     fn the_size_at_which_reading_slows_down_counts() {
-        // As measured where CPUID says 260 MiB: 64 MiB is half way down, 128 MiB is nearly memory.
-        let measured = points(&[37.6, 30.3, 29.5, 29.7, 28.8, 24.6, 17.5, 15.9, 15.7]);
-        assert_eq!(effective(&measured, 2 << 20), Some(64 << 20));
-        // A slow sample in the middle does not make the cache smaller.
-        let disturbed = points(&[37.6, 30.3, 12.0, 29.7, 28.8, 24.6, 17.5, 15.9, 15.7]);
-        assert_eq!(effective(&disturbed, 2 << 20), Some(64 << 20));
-        // Nor does one just past the second level hide the step.
-        let first = points(&[37.6, 16.0, 29.5, 29.7, 28.8, 24.6, 17.5, 15.9, 15.7]);
-        assert_eq!(effective(&first, 2 << 20), Some(64 << 20));
-    }
-
-    #[test]
-    fn without_a_step_there_is_no_size() {
-        assert_eq!(effective(&points(&[80.0, 16.0, 15.0, 15.5, 15.2]), 2 << 20), None);
-        assert_eq!(effective(&points(&[80.0]), 2 << 20), None);
-        assert_eq!(effective(&points(&[0.0, 0.0, 0.0]), 2 << 20), None);
+        for (rates, size) in [
+            // As measured where CPUID says 260 MiB: 64 MiB is half way down, 128 MiB is nearly memory.
+            (&[37.6, 30.3, 29.5, 29.7, 28.8, 24.6, 17.5, 15.9, 15.7][..], Some(64 << 20)),
+            // A slow sample in the middle does not make the cache smaller.
+            (&[37.6, 30.3, 12.0, 29.7, 28.8, 24.6, 17.5, 15.9, 15.7], Some(64 << 20)),
+            // Nor does one just past the second level hide the step.
+            (&[37.6, 16.0, 29.5, 29.7, 28.8, 24.6, 17.5, 15.9, 15.7], Some(64 << 20)),
+            // Without a step there is no size.
+            (&[80.0, 16.0, 15.0, 15.5, 15.2], None),
+            (&[80.0], None),
+            (&[0.0, 0.0, 0.0], None),
+        ] {
+            let point = |(i, &read_gb_s): (usize, &f64)| SweepPoint { bytes: (2 << 20) << i, read_gb_s };
+            let points: Vec<SweepPoint> = rates.iter().enumerate().map(point).collect();
+            assert_eq!(effective(&points, 2 << 20), size, "{rates:?}");
+        }
     }
 
     #[test]
     fn copies_outgrow_all_caches_that_threads_have() {
         let caches = [48 << 10, 2 << 20, 260 << 20];
-        let found =
-            |effective_bytes| LastLevel { reported_bytes: 260 << 20, effective_bytes, step: true, points: vec![] };
-        assert_eq!(outgrown(&caches, Some(&found(64 << 20)), 2), 64 << 20);
-        assert_eq!(outgrown(&caches, Some(&found(64 << 20)), 48), 96 << 20, "private caches of 48 threads");
-        assert_eq!(outgrown(&caches, Some(&found(2 << 20)), 1), LEAST_OUTGROWN);
+        let outgrown_of = |effective_bytes, threads| {
+            let found = LastLevel { reported_bytes: 260 << 20, effective_bytes, step: true, points: vec![] };
+            outgrown(&caches, Some(&found), threads)
+        };
+        assert_eq!(outgrown_of(64 << 20, 2), 64 << 20);
+        assert_eq!(outgrown_of(64 << 20, 48), 96 << 20, "private caches of 48 threads");
+        assert_eq!(outgrown_of(2 << 20, 1), LEAST_OUTGROWN);
         assert_eq!([outgrown(&caches, None, 1), outgrown(&[], None, 1)], [260 << 20, UNKNOWN_CACHE_BYTES]);
     }
 
@@ -176,7 +164,7 @@ mod tests {
         let (caches, never) = ([32 << 10, 1 << 18, 1 << 20], AtomicBool::new(false));
         let sizes = sizes(&caches, None);
         let mut buffer = AlignedBuffer::<u8>::zeroed(sizes[sizes.len() - 1] as usize);
-        let plan = Sweep { caches: &caches, sizes: &sizes, features: CpuFeatures::detect(), samples: Samples(1) };
+        let plan = Sweep { caches: &caches, sizes: &sizes, features: CpuFeatures::detect(), samples: 1 };
         let found = sweep(&mut buffer, &plan, &never).expect("not interrupted");
         let found = found.expect("there is a last level");
         assert_eq!((found.points.len(), found.reported_bytes), (sizes.len(), 1 << 20));

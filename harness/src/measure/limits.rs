@@ -2,7 +2,7 @@
 //!
 //! Peaks and clock are taken in turns, so that a clock that moves during the run moves both sides of products a cycle.
 
-use super::last_level::{self, Samples, Sweep};
+use super::last_level::{self, Sweep};
 use crate::error::{Error, Result};
 use crate::machine::Machine;
 use kernels::parallel::Team;
@@ -19,8 +19,8 @@ use std::time::Instant;
 #[derive(Clone, Copy, Debug)]
 pub struct Effort {
     samples: usize,
-    /// For each size of the last-level cache's sweep.
-    sweep: Samples,
+    /// Samples for each size of the last-level cache's sweep.
+    sweep: usize,
     /// For all bandwidth samples together.
     bandwidth_ns: f64,
     /// For one sample of clock or peak.
@@ -29,24 +29,22 @@ pub struct Effort {
 
 impl Effort {
     /// `limits`: up to 10 s.
-    pub const FULL: Self = Self { samples: 15, sweep: Samples(5), bandwidth_ns: 4e9, peak_ns: 3e6 };
+    pub const FULL: Self = Self { samples: 15, sweep: 5, bandwidth_ns: 4e9, peak_ns: 3e6 };
     /// `limits --quick`: 2 to 3 s.
-    pub const QUICK: Self = Self { samples: 9, sweep: Samples(3), bandwidth_ns: 1e9, peak_ns: 8e5 };
+    pub const QUICK: Self = Self { samples: 9, sweep: 3, bandwidth_ns: 1e9, peak_ns: 8e5 };
     /// Beside other measurements: about a second.
-    pub const BRIEF: Self = Self { samples: 9, sweep: Samples(2), bandwidth_ns: 6e8, peak_ns: 6e5 };
+    pub const BRIEF: Self = Self { samples: 9, sweep: 2, bandwidth_ns: 6e8, peak_ns: 6e5 };
 }
 
-/// What to measure.
+/// Which limits to measure, at which sizes, in how much time.
 pub struct Plan<'a> {
     /// Thread counts, each a team of its own.
     pub threads: Vec<usize>,
     /// Data and unified caches of a core by level, as in the receipt's host.
     pub caches_bytes: &'a [u64],
-    /// Memory of the machine, if known.
     pub memory_bytes: Option<u64>,
     /// Sizes of operands to measure besides one for each level.
     pub operand_bytes: Vec<u64>,
-    /// Time to spend.
     pub effort: Effort,
     /// Set to stop between points.
     pub interrupted: &'a AtomicBool,
@@ -133,8 +131,7 @@ struct Point {
     bytes: u64,
 }
 
-/// Half of each cache (a thread's own, but for the last of three or more, which threads share), memory, and the
-/// operands.
+/// Half of each cache (a thread's own, but for the shared last of three or more), memory, and the operands.
 fn points(threads: usize, caches: &[u64], plan: &Plan<'_>) -> Vec<Point> {
     let last = caches.last().copied().unwrap_or(crate::machine::host::UNKNOWN_CACHE_BYTES);
     let mut sizes: Vec<u64> = (0..caches.len()).map(|i| capacity(caches, i, threads) / 2).collect();
@@ -164,8 +161,7 @@ struct Sampling {
 fn bandwidth(team: &mut Team, features: CpuFeatures, bytes: &mut [u8], level: String, sampling: Sampling) -> Bandwidth {
     let total = bytes.len() as f64;
     let better = |loops: [Spread; 2]| if loops[0].high >= loops[1].high { loops[0] } else { loops[1] };
-    // Written first: memory that was never written is one page of zeros, whatever its size. The widest stores are not
-    // always the best.
+    // Written first: memory never written is one page of zeros. The widest stores are not always the best.
     let mut write =
         |allowed| rate(total, sampling, |passes| stream::write_passes(team, allowed, black_box(&mut *bytes), passes));
     let write_gb_s = better([write(features), write(features.intersect(CpuFeatures::X86_64_V3))]);
@@ -276,7 +272,7 @@ mod tests {
             caches_bytes: &CACHES,
             memory_bytes: Some(8 << 30),
             operand_bytes,
-            effort: Effort { samples: 2, sweep: Samples(1), bandwidth_ns: 1e6, peak_ns: 1e4 },
+            effort: Effort { samples: 2, sweep: 1, bandwidth_ns: 1e6, peak_ns: 1e4 },
             interrupted,
         }
     }

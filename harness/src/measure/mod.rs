@@ -2,7 +2,6 @@
 
 pub mod bench;
 pub mod blocks;
-pub mod clock;
 pub mod end_to_end;
 pub mod generation;
 pub mod head;

@@ -11,26 +11,15 @@ fn ms(ns: u64) -> f64 {
 
 /// Phases in milliseconds.
 pub fn phases_ms(t: &Times) -> PhasesMs {
-    PhasesMs {
-        embed: ms(t.embed),
-        forward: ms(t.forward),
-        logits: ms(t.logits),
-        sample: ms(t.sample),
-        stop_check: ms(t.stop_check),
-    }
+    let [embed, forward, logits, sample, stop_check] = [t.embed, t.forward, t.logits, t.sample, t.stop_check].map(ms);
+    PhasesMs { embed, forward, logits, sample, stop_check }
 }
 
 /// Operations inside `forward` in milliseconds.
 pub fn forward_ms(t: &Times) -> ForwardMs {
-    ForwardMs {
-        qkv: ms(t.qkv),
-        attention: ms(t.attention),
-        attn_out: ms(t.attn_out),
-        gate_up: ms(t.gate_up),
-        down: ms(t.down),
-        norms: ms(t.norms),
-        activation_quant: ms(t.activation_quant),
-    }
+    let [qkv, attention, attn_out] = [t.qkv, t.attention, t.attn_out].map(ms);
+    let [gate_up, down, norms, activation_quant] = [t.gate_up, t.down, t.norms, t.activation_quant].map(ms);
+    ForwardMs { qkv, attention, attn_out, gate_up, down, norms, activation_quant }
 }
 
 /// All of them in nanoseconds.
@@ -77,16 +66,11 @@ pub fn sparse_ffn(sparse: &SparseFfn) -> SparseFfnRecord {
 pub fn sparse_in_words(sparse: &SparseFfn) -> String {
     let summary = sparse.summary();
     let memory = mib(summary.extra_bytes);
-    match &summary.probe {
-        Some(p) => {
-            let on = if p.crossover > 0.0 { "on" } else { "off" };
-            let share = 100.0 * p.shares[0];
-            format!(
-                "skipping zero gates: {on}, {memory} more memory (probe: {:.0} µs dense, {:.0} µs when \
-                 {share:.0}% of gates are non-zero); --dense turns it off",
-                p.dense_us, p.sparse_us[0]
-            )
-        }
-        None => format!("skipping zero gates: always, as asked, {memory} more memory"),
-    }
+    let Some(p) = &summary.probe else {
+        return format!("skipping zero gates: always, as asked, {memory} more memory");
+    };
+    let on = if p.crossover > 0.0 { "on" } else { "off" };
+    let (dense, sparse, share) = (p.dense_us, p.sparse_us[0], 100.0 * p.shares[0]);
+    let probe = format!("{dense:.0} µs dense, {sparse:.0} µs when {share:.0}% of gates are non-zero");
+    format!("skipping zero gates: {on}, {memory} more memory (probe: {probe}); --dense turns it off")
 }

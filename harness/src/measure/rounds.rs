@@ -1,6 +1,5 @@
 //! Interleaved rounds in randomised balanced order: every entry once a round, every position equally often.
 
-use super::clock::ThreadUsage;
 use kernels::random::SplitMix64;
 use receipt::Round;
 use std::convert::Infallible;
@@ -10,12 +9,46 @@ use std::time::Instant;
 /// What one turn took.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Spent {
-    /// Wall time.
     pub ns: u64,
     /// CPU time of the thread that took the turn.
     pub cpu_ns: u64,
-    /// Its involuntary context switches.
     pub involuntary_switches: u32,
+}
+
+/// CPU time and involuntary context switches of this thread since it started.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ThreadUsage {
+    /// CPU time in nanoseconds.
+    pub cpu_ns: u64,
+    /// Times the scheduler took the CPU away.
+    pub involuntary_switches: u64,
+}
+
+impl ThreadUsage {
+    /// What this thread has used by now; zero where the system does not say.
+    #[cfg(target_os = "linux")]
+    pub fn now() -> Self {
+        use nix::sys::resource::{UsageWho, getrusage};
+        use nix::time::{ClockId, clock_gettime};
+        let cpu_ns = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)
+            .map_or(0, |t| t.tv_sec() as u64 * 1_000_000_000 + t.tv_nsec() as u64);
+        let switches = getrusage(UsageWho::RUSAGE_THREAD).map_or(0, |u| u.involuntary_context_switches() as u64);
+        Self { cpu_ns, involuntary_switches: switches }
+    }
+
+    /// What this thread has used by now; zero where the system does not say.
+    #[cfg(not(target_os = "linux"))]
+    pub fn now() -> Self {
+        Self::default()
+    }
+
+    /// What was spent since `earlier`.
+    pub fn since(self, earlier: Self) -> Self {
+        Self {
+            cpu_ns: self.cpu_ns.saturating_sub(earlier.cpu_ns),
+            involuntary_switches: self.involuntary_switches.saturating_sub(earlier.involuntary_switches),
+        }
+    }
 }
 
 /// Times a turn of the calling thread.
@@ -28,8 +61,7 @@ pub fn timed<E>(turn: impl FnOnce() -> Result<(), E>) -> Result<Spent, E> {
     Ok(Spent { ns, cpu_ns: used.cpu_ns, involuntary_switches: used.involuntary_switches as u32 })
 }
 
-/// Everybody's turn once, in this order: the one way in which anything takes turns. None if `turn` gave none, which
-/// ends the round.
+/// Everybody's turn once, in this order: the one way to take turns. None if `turn` gave none, which ends the round.
 ///
 /// # Errors
 /// Those of `turn`.
@@ -69,8 +101,7 @@ pub fn orders(entries: usize, rounds: usize, seed: u64) -> Vec<Vec<u8>> {
     orders
 }
 
-/// The Williams square of n entries (Williams 1949): shifts of 0, 1, n-1, 2, n-2, ...; for odd n their mirror images
-/// too.
+/// The Williams square of n entries (Williams 1949): shifts of 0, 1, n-1, 2, n-2, ...; for odd n mirrored too.
 fn williams(n: usize) -> Vec<Vec<usize>> {
     let zigzag = (0..n).map(|i| if i % 2 == 1 { i.div_ceil(2) } else { (n - i / 2) % n });
     let first: Vec<usize> = zigzag.collect();
@@ -82,8 +113,7 @@ fn williams(n: usize) -> Vec<Vec<usize>> {
     square
 }
 
-/// Calls a epoch so that the geometric mean of the entries' epochs is about `target_ns`. Every entry is warmed up by
-/// it.
+/// Calls an epoch so that the geometric mean of the epochs is about `target_ns`. Every entry is warmed up by it.
 pub fn calibrate(entries: &mut [Epoch<'_>], target_ns: f64) -> u32 {
     let mut sum_of_logs = 0.0;
     for entry in entries.iter_mut() {
@@ -104,27 +134,16 @@ pub fn calibrate(entries: &mut [Epoch<'_>], target_ns: f64) -> u32 {
     (target_ns / per_call).round().clamp(1.0, f64::from(1u32 << 24)) as u32
 }
 
-/// Rounds that are to be run.
-#[derive(Clone, Copy, Debug)]
-pub struct Series {
-    /// Calls an epoch.
-    pub calls: u32,
-    /// Most rounds.
-    pub most: usize,
-    /// Seed of the orders.
-    pub seed: u64,
-}
-
-/// Runs the rounds; stops early, between rounds, when interrupted or when `enough` says that nothing more is to be
-/// learnt.
+/// Runs rounds in these orders, of so many calls an epoch, until interrupted or `enough` has nothing more to learn.
 pub fn run(
     entries: &mut [Epoch<'_>],
-    Series { calls, most, seed }: Series,
+    calls: u32,
+    orders: Vec<Vec<u8>>,
     interrupted: &AtomicBool,
     mut enough: impl FnMut(&[Round]) -> bool,
 ) -> Vec<Round> {
-    let mut done = Vec::with_capacity(most);
-    for order in orders(entries.len(), most, seed) {
+    let mut done = Vec::with_capacity(orders.len());
+    for order in orders {
         if interrupted.load(Ordering::Relaxed) {
             break;
         }
@@ -142,11 +161,6 @@ pub fn run(
         }
     }
     done
-}
-
-/// One entry's wall times over the rounds.
-pub fn column(rounds: &[Round], entry: usize) -> Vec<u64> {
-    rounds.iter().map(|round| round.ns[entry]).collect()
 }
 
 #[cfg(test)]
@@ -181,15 +195,10 @@ mod tests {
     #[test]
     fn each_entry_runs_once_a_round_with_the_shared_count() {
         let seen = RefCell::new(Vec::new());
-        let mut entries: Vec<Epoch<'_>> = (0..3)
-            .map(|e| {
-                Box::new({
-                    let seen = &seen;
-                    move |calls: u32| seen.borrow_mut().push((e, calls))
-                }) as Epoch<'_>
-            })
-            .collect();
-        let rounds = run(&mut entries, Series { calls: 7, most: 6, seed: 1 }, &AtomicBool::new(false), |_| false);
+        let seen = &seen;
+        let entry = |e| Box::new(move |calls| seen.borrow_mut().push((e, calls))) as Epoch<'_>;
+        let mut entries: Vec<Epoch<'_>> = (0..3).map(entry).collect();
+        let rounds = run(&mut entries, 7, orders(3, 6, 1), &AtomicBool::new(false), |_| false);
         drop(entries);
         assert_eq!(rounds.len(), 6);
         let in_order: Vec<_> = rounds.iter().flat_map(|r| r.order.iter().map(|&e| (i32::from(e), 7u32))).collect();
@@ -204,9 +213,8 @@ mod tests {
             stop.store(done.len() == 3, Ordering::Relaxed);
             false
         };
-        let series = Series { calls: 1, most: 10, seed: 1 };
-        assert_eq!(run(&mut entries, series, &stop, interrupt).len(), 3);
+        assert_eq!(run(&mut entries, 1, orders(2, 10, 1), &stop, interrupt).len(), 3);
         stop.store(false, Ordering::Relaxed);
-        assert_eq!(run(&mut entries, series, &stop, |done| done.len() == 5).len(), 5);
+        assert_eq!(run(&mut entries, 1, orders(2, 10, 1), &stop, |done| done.len() == 5).len(), 5);
     }
 }

@@ -1,5 +1,4 @@
-//! The folder that a run writes to. It is made and tried out before anything is measured, so that a full disk is not
-//! found afterwards.
+//! The folder that a run writes to, tried out before anything is measured: a full disk is not found afterwards.
 
 use crate::error::{Error, Result};
 use crate::files::deepest_existing;
@@ -18,7 +17,7 @@ pub const SUMMARY_FILE: &str = "summary.md";
 
 /// A folder that can be written to.
 pub struct RunFolder {
-    path: PathBuf,
+    pub path: PathBuf,
     /// Whether it was made for this run.
     made: bool,
     /// Whether what is in it is this run's.
@@ -39,8 +38,7 @@ impl RunFolder {
         Ok(Self { path, made, begun: false, earlier: None })
     }
 
-    /// Tries whether [`Self::create`] could write, for a command that has long work to do before it makes the folder.
-    /// Leaves nothing behind.
+    /// Tries whether [`Self::create`] could write, before long work. Leaves nothing behind.
     pub fn try_out(out: Option<&Path>) -> Result<()> {
         let asked = out.map_or_else(runs, Path::to_path_buf);
         if asked.exists() && !asked.is_dir() {
@@ -49,18 +47,13 @@ impl RunFolder {
         try_writing(deepest_existing(&asked)).map_err(|e| unwritable(&asked, &e))
     }
 
-    /// Where it is.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// Writes the first receipt, after moving what the folder already holds of a run to `earlier/` inside it: any of
     /// it, since a page without its receipt is another run's too.
     pub fn begin(&mut self, receipt: &Receipt) -> Result<()> {
         if OUTPUTS.iter().any(|name| self.path.join(name).exists()) {
             let earlier = self.path.join("earlier");
-            let target =
-                (1..).map(|n| earlier.join(n.to_string())).find(|p| !p.exists()).unwrap_or_else(|| earlier.clone());
+            let mut targets = (1..).map(|n| earlier.join(n.to_string()));
+            let target = targets.find(|p| !p.exists()).unwrap_or_else(|| earlier.clone());
             fs::create_dir_all(&target).map_err(|e| Error::io("create", &target, &e))?;
             self.earlier = Some(target.clone());
             move_outputs(&self.path, &target)?;
@@ -170,6 +163,14 @@ mod tests {
         run_in(&out, "four").abandon();
         assert_eq!([read("receipt.json"), read("earlier/2/receipt.json")], ["three", "two"], "as it was found");
         assert!(!out.join("earlier/3").exists());
+        // One that never began takes nothing away.
+        RunFolder::create(Some(&out), "quick", "five").expect("writable").abandon();
+        assert_eq!(read("receipt.json"), "three");
+        let tried = dir.path().join("new/er");
+        RunFolder::try_out(Some(&tried)).expect("writable");
+        assert!(!dir.path().join("new").exists(), "only tried");
+        run_in(&tried, "one").abandon();
+        assert!(!tried.exists(), "an abandoned run leaves nothing");
     }
 
     #[test]
@@ -192,24 +193,6 @@ mod tests {
         assert_eq!(names(&out.join("earlier/1")), ["charts", "measurements.csv", "report.html", "summary.md"]);
         folder.abandon();
         assert_eq!(names(&out), ["charts", "measurements.csv", "notes.txt", "report.html", "summary.md"], "as found");
-    }
-
-    #[test]
-    fn a_run_that_never_began_takes_nothing_away() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let out = dir.path().join("run");
-        run_in(&out, "one");
-        RunFolder::create(Some(&out), "quick", "two").expect("writable").abandon();
-        assert!(out.join(RECEIPT_FILE).is_file());
-        RunFolder::try_out(Some(&dir.path().join("new/er"))).expect("writable");
-        assert!(!dir.path().join("new").exists(), "only tried");
-    }
-
-    #[test]
-    fn an_abandoned_run_leaves_nothing() {
-        let dir = tempfile::tempdir().expect("a folder");
-        run_in(&dir.path().join("run"), "one").abandon();
-        assert_eq!(fs::read_dir(dir.path()).expect("a folder").count(), 0);
     }
 
     #[test]

@@ -1,5 +1,4 @@
-//! All runs below a folder on one page. Receipts are read one after the other and only what the page shows is kept, so
-//! that hundreds of them fit.
+//! All runs below a folder on one page. Only what it shows of each receipt is kept, so that hundreds fit.
 
 use super::links::{link, relative_link};
 use super::scan;

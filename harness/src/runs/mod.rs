@@ -11,4 +11,4 @@ pub use folder::{RunFolder, SUMMARY_FILE, refuse_to_replace};
 pub use index::write_index;
 pub use links::link;
 pub use new_receipt::{close, kernel_records, new_receipt};
-pub use write::{ReportPaths, render_run, write_run_folder};
+pub use write::{render_run, write_run_folder};

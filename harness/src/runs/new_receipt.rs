@@ -8,7 +8,7 @@ use crate::scenario::Scenario;
 use kernels::{Activations, Kernel, registry};
 use receipt::{KernelRecord, Receipt, Status};
 
-/// What is known before the first measurement.
+/// A receipt with what is known before the first measurement.
 pub fn new_receipt(timestamp: String, scenario: &Scenario, machine: &Machine, seed: u64) -> Receipt {
     Receipt {
         timestamp,

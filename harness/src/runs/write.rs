@@ -9,9 +9,7 @@ use std::path::{Path, PathBuf};
 /// Where the parts of a report were written.
 #[derive(Clone, Debug)]
 pub struct ReportPaths {
-    /// The page.
     pub html: PathBuf,
-    /// The figures.
     pub csv: PathBuf,
     /// The charts that the receipt had data for.
     pub charts: Vec<PathBuf>,
@@ -46,8 +44,7 @@ fn remove_stale(folder: &Path, drawn: &[PathBuf]) {
     }
 }
 
-/// [`write_run_folder`] of the receipt that `folder` holds: a run's own page is what any later rendering makes, digests
-/// included.
+/// [`write_run_folder`] of the receipt in `folder`: a run's own page is what any later rendering makes.
 pub fn render_run(folder: &Path) -> Result<ReportPaths> {
     write_run_folder(&read_receipt(folder)?, folder)
 }

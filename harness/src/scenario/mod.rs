@@ -1,10 +1,8 @@
 //! Scenarios: what to measure, as TOML with a paragraph on how to read the result. The standard ones are built in.
 
-mod l2;
 mod shape;
 
-pub use l2::L2;
-pub use shape::{Product, Shape, parse_batch, parse_residency};
+pub use shape::{L2, Product, Shape, parse_batch, parse_residency};
 
 use crate::error::{Error, Result};
 use crate::files::read_limited;
@@ -31,21 +29,16 @@ pub static BUILTIN: [(&str, &str); 5] = [
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scenario {
-    /// Name.
     pub name: String,
     /// One sentence.
     pub summary: String,
-    /// How to read the results.
     pub analysis: String,
     /// Kernel ids; absent means all.
     kernels: Option<Vec<Spanned<String>>>,
     /// `builtin`, `synth:SHAPE[?live=SHARE]` or a path.
     pub model: Option<String>,
-    /// Microbenchmarks.
     pub micro: Option<Micro>,
-    /// Generation with every kernel.
     pub generate: Option<Generate>,
-    /// Perplexity with every kernel.
     pub perplexity: Option<Perplexity>,
     #[serde(skip)]
     sha256: String,
@@ -58,8 +51,7 @@ pub struct Scenario {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Micro {
-    /// Most interleaved rounds a cell; it ends at the first look (50, 100, 200, 400, 800) at which every direction is
-    /// settled.
+    /// Most rounds a cell; it ends at the first look (50, 100, 200, 400, 800) at which every direction is settled.
     pub rounds: usize,
     /// Target length of an epoch in microseconds.
     #[serde(default = "default_epoch_us")]
@@ -98,11 +90,8 @@ fn residencies<'de, D: Deserializer<'de>>(toml: D) -> std::result::Result<Vec<Re
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Generate {
-    /// Prompt.
     pub prompt: String,
-    /// Most tokens.
     pub max_tokens: usize,
-    /// Interleaved rounds.
     pub rounds: usize,
     /// Limit on each generation in seconds.
     pub timeout_s: Option<f64>,
@@ -115,7 +104,6 @@ pub struct Generate {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Perplexity {
-    /// Windows to score.
     pub windows: usize,
     /// Tokens a window.
     pub window: usize,
@@ -134,13 +122,10 @@ pub const MAX_ROUNDS: usize = 10_000;
 /// A matrix to measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cell {
-    /// What is measured.
     pub op: Operation,
-    /// Rows and columns.
     pub shape: Shape,
     /// Tokens of a batch; 1 but for `gemm`.
     pub tokens: usize,
-    /// Where the weights are.
     pub residency: Residency,
 }
 
@@ -160,13 +145,10 @@ impl Scenario {
     /// Parses and checks. Errors name the line and the key.
     pub fn parse(origin: &str, text: &str) -> Result<Self> {
         let scenario = Self::of_any_build(origin, text)?;
-        match scenario.kernels.iter().flatten().find(|id| registry::find(id.get_ref()).is_none()) {
-            Some(id) => {
-                let (line, what) = (line(text, id.span().start), unknown_kernel(id.get_ref()));
-                Err(Error::input(format!("{origin}: line {line}: kernels: {what}")))
-            }
-            None => Ok(scenario),
-        }
+        let unknown = scenario.kernels.iter().flatten().find(|id| registry::find(id.get_ref()).is_none());
+        let Some(id) = unknown else { return Ok(scenario) };
+        let (line, what) = (line(text, id.span().start), unknown_kernel(id.get_ref()));
+        Err(Error::input(format!("{origin}: line {line}: kernels: {what}")))
     }
 
     /// As [`Self::parse`]; kernels may be those of another build, which is asked for them.
@@ -221,11 +203,8 @@ impl Scenario {
 
     /// For commands that time nothing else.
     pub fn require_micro(&self) -> Result<()> {
-        let name = &self.name;
-        match self.micro {
-            Some(_) => Ok(()),
-            None => Err(Error::input(format!("scenario {name} has no [micro] part to time; try --scenario quick"))),
-        }
+        let missing = || format!("scenario {} has no [micro] part to time; try --scenario quick", self.name);
+        self.micro.as_ref().map(|_| ()).ok_or_else(|| Error::input(missing()))
     }
 
     /// Kernel ids asked for, if not all.
@@ -264,8 +243,7 @@ impl Scenario {
         cells
     }
 
-    /// The smaller matrix of `--quick`: the same rules and as many rounds, with the first gemv shape and the ends of
-    /// the size table.
+    /// The smaller matrix of `--quick`, with as many rounds: the first gemv and gemm and the ends of the size table.
     pub fn make_quick(&mut self) {
         self.quick = true;
         if let Some(micro) = &mut self.micro {
@@ -287,15 +265,10 @@ impl Scenario {
         }
     }
 
-    /// What receipts keep.
+    /// The scenario as receipts keep it.
     pub fn record(&self) -> ScenarioRecord {
-        ScenarioRecord {
-            name: self.name.clone(),
-            summary: self.summary.clone(),
-            analysis: self.analysis.clone(),
-            sha256: self.sha256.clone(),
-            quick: self.quick,
-        }
+        let Self { name, summary, analysis, sha256, quick, .. } = self.clone();
+        ScenarioRecord { name, summary, analysis, sha256, quick }
     }
 }
 
@@ -311,10 +284,8 @@ fn text_of(name_or_path: &str) -> Result<(String, String)> {
     }
     let path = Path::new(name_or_path);
     if path.extension().is_none() && !path.exists() {
-        let names = BUILTIN.map(|(name, _)| name).join(", ");
-        return Err(Error::input(format!(
-            "there is no scenario \"{name_or_path}\"; built in: {names}; or name a .toml file"
-        )));
+        let next = format!("built in: {}; or name a .toml file", BUILTIN.map(|(name, _)| name).join(", "));
+        return Err(Error::input(format!("there is no scenario \"{name_or_path}\"; {next}")));
     }
     let bytes = read_limited(path, "a scenario", 1 << 20)?;
     let text = String::from_utf8(bytes).map_err(|e| {
@@ -331,18 +302,13 @@ fn line(text: &str, at: usize) -> usize {
 
 /// Where a key stands; the start when it is not written.
 fn find_key(text: &str, key: &str) -> usize {
+    let assigns = |rest: &str| key.ends_with(']') || rest.trim_start().starts_with('=');
     let mut at = 0;
-    for line in text.split_inclusive('\n') {
-        if line
-            .trim_start()
-            .strip_prefix(key)
-            .is_some_and(|rest| key.ends_with(']') || rest.trim_start().starts_with('='))
-        {
-            return at;
-        }
+    let found = text.split_inclusive('\n').find_map(|line| {
         at += line.len();
-    }
-    0
+        line.trim_start().strip_prefix(key).is_some_and(assigns).then_some(at - line.len())
+    });
+    found.unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -19,7 +19,6 @@ const LONGEST_LINE: usize = 16 << 20;
 pub enum Silence {
     /// The other side closed its end.
     Closed,
-    /// Nothing came in time.
     Late,
     /// The caller did not want to wait any longer.
     Stopped,
@@ -27,7 +26,7 @@ pub enum Silence {
     Nonsense(String),
 }
 
-/// One end.
+/// One end of a socket, read and written by lines.
 pub struct Channel {
     stream: Stream,
     lines: BufReader<Stream>,
@@ -36,7 +35,7 @@ pub struct Channel {
 }
 
 impl Channel {
-    /// Takes over an end.
+    /// Makes lines of an end.
     pub fn new(stream: Stream) -> io::Result<Self> {
         let lines = BufReader::new(stream.try_clone()?);
         Ok(Self { stream, lines, begun: Vec::new() })
@@ -70,8 +69,7 @@ impl Channel {
             self.stream.set_read_timeout(Some(left.min(SLICE))).map_err(|_| Silence::Closed)?;
             match self.read() {
                 Ok(0) => return Err(Silence::Closed),
-                Ok(_) if self.begun.ends_with(b"\n") => return self.line(),
-                Ok(_) if self.begun.len() > LONGEST_LINE => return self.line(),
+                Ok(_) if self.is_over() => return self.line(),
                 Ok(_) => {}
                 Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted) => {}
                 Err(_) => return Err(Silence::Closed),
@@ -85,7 +83,7 @@ impl Channel {
         loop {
             match self.read() {
                 Ok(0) => return Ok(None),
-                Ok(_) if self.begun.ends_with(b"\n") || self.begun.len() > LONGEST_LINE => {
+                Ok(_) if self.is_over() => {
                     return self.line().map(Some).map_err(|_| io::Error::other("what came is no text"));
                 }
                 Ok(_) => {}
@@ -98,6 +96,10 @@ impl Channel {
     fn read(&mut self) -> io::Result<usize> {
         let room = (LONGEST_LINE + 1).saturating_sub(self.begun.len()) as u64;
         self.lines.by_ref().take(room).read_until(b'\n', &mut self.begun)
+    }
+
+    fn is_over(&self) -> bool {
+        self.begun.ends_with(b"\n") || self.begun.len() > LONGEST_LINE
     }
 
     fn line(&mut self) -> Result<String, Silence> {

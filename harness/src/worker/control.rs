@@ -16,7 +16,8 @@ pub const CONTROL_BYTES: u64 = 4096;
 struct Block {
     /// Whose turn it is; the word that both sleep on.
     turn: AtomicU32,
-    entry: AtomicU32,
+    /// Protocol 1 numbers the kernels of a cell; there is one, so it stays 0.
+    _entry: AtomicU32,
     calls: AtomicU32,
     switches: AtomicU32,
     ns: AtomicU64,
@@ -33,14 +34,8 @@ const LEAVE: u32 = 2;
 /// What the child is told to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// Run an entry's epoch of so many calls.
-    Run {
-        /// Entry of the cell.
-        entry: u32,
-        /// Calls.
-        calls: u32,
-    },
-    /// Leave the cell.
+    /// Run an epoch of so many calls.
+    Run(u32),
     Leave,
 }
 
@@ -68,8 +63,7 @@ impl Control {
     pub fn order(&self, order: Order) {
         let block = self.block();
         let turn = match order {
-            Order::Run { entry, calls } => {
-                block.entry.store(entry, Ordering::Relaxed);
+            Order::Run(calls) => {
                 block.calls.store(calls, Ordering::Relaxed);
                 RUN
             }
@@ -100,10 +94,7 @@ impl Control {
             wait(&block.turn, GATE, patience);
         }
         match block.turn.load(Ordering::Acquire) {
-            RUN => {
-                let (entry, calls) = (block.entry.load(Ordering::Relaxed), block.calls.load(Ordering::Relaxed));
-                Some(Order::Run { entry, calls })
-            }
+            RUN => Some(Order::Run(block.calls.load(Ordering::Relaxed))),
             LEAVE => {
                 // Taken back here: the gate speaks next through the pipe, and then expects a fresh block.
                 block.turn.store(GATE, Ordering::Release);
@@ -164,14 +155,14 @@ mod tests {
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 let child = Control::map(&file).expect("maps");
-                while let Some(Order::Run { entry, calls }) = child.next(PATIENCE) {
-                    let ns = u64::from(entry * 100 + calls);
+                while let Some(Order::Run(calls)) = child.next(PATIENCE) {
+                    let ns = u64::from(calls * 100);
                     child.done(Spent { ns, cpu_ns: ns + 1, involuntary_switches: 2 });
                 }
             });
-            for (entry, calls) in [(0, 1), (3, 7), (1, 2)] {
-                gate.order(Order::Run { entry, calls });
-                let ns = u64::from(entry * 100 + calls);
+            for calls in [1, 7, 2] {
+                gate.order(Order::Run(calls));
+                let ns = u64::from(calls * 100);
                 assert_eq!(gate.spent(PATIENCE), Some(Spent { ns, cpu_ns: ns + 1, involuntary_switches: 2 }));
             }
             gate.order(Order::Leave);

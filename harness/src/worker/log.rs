@@ -1,5 +1,4 @@
-//! What a worker and the code it loads print: kept apart from the protocol, and quoted when a worker ends without an
-//! answer.
+//! What a worker and the code it loads print: kept apart, and quoted when it ends without an answer.
 
 use std::fs::File;
 use std::io;
@@ -13,7 +12,7 @@ const LONGEST_QUOTE: usize = 240;
 pub struct Log(File);
 
 impl Log {
-    /// An empty one.
+    /// An empty log.
     pub fn new() -> io::Result<Self> {
         tempfile::tempfile().map(Self)
     }

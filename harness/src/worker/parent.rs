@@ -4,7 +4,7 @@ use super::channel::{Channel, Silence};
 use super::log::Log;
 use super::old;
 use super::protocol::{JobCell, NO_CHANNEL, PROTOCOL, Reply, Request};
-use super::start::{Program, Setting, Speech, Started, spawn};
+use super::start::{Program, Setting, Speech, spawn};
 use crate::error::{Error, Exit, Result};
 use crate::interrupt;
 use receipt::titles;
@@ -31,7 +31,7 @@ const LONGEST_QUOTE: usize = 120;
 pub struct Patience(Option<Duration>);
 
 impl Patience {
-    /// What the environment says.
+    /// The patience that `TRITBENCH_WORKER_PATIENCE` asks for, or none.
     ///
     /// # Errors
     /// Exit 2 if it is no number of seconds.
@@ -46,7 +46,7 @@ impl Patience {
         Ok(Self(Some(Duration::from_secs(seconds))))
     }
 
-    /// For an answer or an epoch.
+    /// How long an answer or an epoch may take.
     pub fn answer(self) -> Duration {
         self.0.unwrap_or(ANSWER)
     }
@@ -73,7 +73,6 @@ pub struct Worker {
     reaped: bool,
     /// The cells that requests name by number.
     cells: Vec<JobCell>,
-    /// What it was asked last.
     asked: String,
 }
 
@@ -92,31 +91,24 @@ impl Worker {
         setting: Setting,
         patience: Patience,
     ) -> std::result::Result<Self, NotStarted> {
-        let started = spawn(label, program, setting).map_err(|error| NotStarted { error, log: String::new() })?;
-        let Started { child, channel, log } = started;
-        let (label, speech, cells) = (label.to_owned(), program.speech, Vec::new());
-        let asked = "begin".to_owned();
+        let started = spawn(label, program, setting);
+        let (child, channel, log) = started.map_err(|error| NotStarted { error, log: String::new() })?;
+        let (label, speech, cells, asked) = (label.to_owned(), program.speech, Vec::new(), "begin".to_owned());
         let mut worker = Self { label, child, channel, log, patience, speech, reaped: false, cells, asked };
         if speech == Speech::Old {
             // It speaks when it is spoken to.
             return Ok(worker);
         }
-        match worker.hear_within(patience.start()) {
-            Ok(Reply::Hello { protocol: PROTOCOL }) => Ok(worker),
-            Ok(Reply::Hello { protocol }) => Err(worker.not_started(Error::unsupported(format!(
-                "{}: it speaks version {protocol} of the workers' protocol, this build {PROTOCOL}",
-                worker.label
-            )))),
-            Ok(_) => {
-                let error = worker.out_of_turn();
-                Err(worker.not_started(error))
+        let error = match worker.hear_within(patience.start()) {
+            Ok(Reply::Hello { protocol: PROTOCOL }) => return Ok(worker),
+            Ok(Reply::Hello { protocol }) => {
+                let what = format!("it speaks version {protocol} of the workers' protocol, this build {PROTOCOL}");
+                Error::unsupported(format!("{}: {what}", worker.label))
             }
-            Err(error) => Err(worker.not_started(error)),
-        }
-    }
-
-    fn not_started(&self, error: Error) -> NotStarted {
-        NotStarted { error, log: self.log.tail() }
+            Ok(_) => worker.out_of_turn(),
+            Err(error) => error,
+        };
+        Err(NotStarted { error, log: worker.log.tail() })
     }
 
     /// Finds out which protocol a program speaks, by starting it once.
@@ -125,15 +117,16 @@ impl Worker {
     /// Exit 5 for what is no program, or one that is no build of ours.
     pub fn find(label: &str, path: &Path, patience: Patience) -> Result<Program> {
         let by = |speech| Program { path: path.to_path_buf(), speech };
-        let start = |speech| Self::start(label, &by(speech), Setting::default(), patience).map(Self::stop);
-        match start(Speech::Channel) {
-            Ok(()) => Ok(by(Speech::Channel)),
+        let start = |speech| {
+            let program = by(speech);
+            Self::start(label, &program, Setting::default(), patience).map(Self::stop).map(|()| program)
+        };
+        let found = match start(Speech::Channel) {
             Err(failed) if failed.log.contains(old::UNKNOWN) => Ok(by(Speech::Old)),
-            Err(failed) if failed.log.contains(NO_CHANNEL) => {
-                start(Speech::Stdio).map(|()| by(Speech::Stdio)).map_err(|failed| unusable(failed.error))
-            }
-            Err(failed) => Err(unusable(failed.error)),
-        }
+            Err(failed) if failed.log.contains(NO_CHANNEL) => start(Speech::Stdio),
+            found => found,
+        };
+        found.map_err(|failed| unusable(failed.error))
     }
 
     /// Asks without waiting for the answer, so that several workers can work at once.
@@ -144,14 +137,13 @@ impl Worker {
         self.asked = self.words(request);
         let line = if self.speech == Speech::Old { old::request(request) } else { serde_json::to_string(request) };
         let line = line.map_err(|e| Error::failed(format!("{}: cannot write a request: {e}", self.label)))?;
-        match self.channel.say(&line) {
-            Ok(()) => Ok(()),
-            // It has ended: what it said before, or its last line, says why.
-            Err(_) => match self.hear() {
-                Ok(_) => Err(self.out_of_turn()),
-                Err(error) => Err(error),
-            },
-        }
+        // Where it has ended, what it said before, or its last line, says why.
+        self.channel.say(&line).map_err(|_| self.hear_no_answer())
+    }
+
+    /// Why it ended or gave up, when nothing was to come.
+    pub fn hear_no_answer(&mut self) -> Error {
+        self.hear().map_or_else(|error| error, |_| self.out_of_turn())
     }
 
     /// The answer to what was asked.
@@ -163,7 +155,7 @@ impl Worker {
         self.hear_within(self.patience.answer())
     }
 
-    /// Asks and waits.
+    /// Asks, and waits for the answer.
     pub fn ask(&mut self, request: &Request) -> Result<Reply> {
         self.say(request)?;
         self.hear()
@@ -195,7 +187,7 @@ impl Worker {
         self.child.try_wait().is_ok_and(|status| status.is_some())
     }
 
-    /// How long it may be silent.
+    /// How long this worker may be silent.
     pub fn patience(&self) -> Patience {
         self.patience
     }
@@ -211,17 +203,17 @@ impl Worker {
         self.reaped = true;
     }
 
-    /// Process id.
+    /// The worker's process id.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// An answer to something else than what was asked.
+    /// The error of a worker that answered something else than what was asked.
     pub fn out_of_turn(&self) -> Error {
         Error::failed(format!("{}: the worker answered `{}` with something else", self.label, self.asked))
     }
 
-    /// Nothing came in time.
+    /// The error of a worker that said nothing in time.
     pub fn late(&self, patience: Duration) -> Error {
         let (label, asked, seconds) = (&self.label, &self.asked, patience.as_secs_f64());
         Error::failed(format!("{label}: the worker did not answer `{asked}` within {seconds} s"))
@@ -229,13 +221,11 @@ impl Worker {
 
     fn nonsense(&self, line: &str) -> Error {
         let quoted: String = line.chars().take(LONGEST_QUOTE).collect();
-        let (label, asked) = (&self.label, &self.asked);
-        Error::failed(format!(
-            "{label}: the worker answered `{asked}` with something that is not the protocol: {quoted:?}"
-        ))
+        let (label, asked, what) = (&self.label, &self.asked, "something that is not the protocol");
+        Error::failed(format!("{label}: the worker answered `{asked}` with {what}: {quoted:?}"))
     }
 
-    /// It closed its end, which is how it ends.
+    /// The error of a worker that closed its end, which is how it ends.
     pub fn ended(&mut self) -> Error {
         let status = self.wait(STOPPING);
         if interrupt::requested() || status.as_ref().is_some_and(by_ctrl_c) {
@@ -244,7 +234,7 @@ impl Worker {
         self.ended_with(&status.as_ref().map_or_else(|| "closed its channel".into(), describe))
     }
 
-    /// It ended in a way that its follower saw.
+    /// The error of a worker whose end its follower saw.
     pub fn ended_with(&self, how: &str) -> Error {
         let (label, asked) = (&self.label, &self.asked);
         let last = self.log.last_line().map_or_else(String::new, |line| format!(": {line}"));
@@ -300,7 +290,7 @@ impl Drop for Worker {
 
 /// The error of a program that cannot be used: exit 5, unless the user stopped it.
 pub fn unusable(error: Error) -> Error {
-    if error.exit() == Exit::Interrupted { error } else { Error::unsupported(error.to_string()) }
+    error.reword(Error::unsupported)
 }
 
 fn stopped_by_user() -> Error {

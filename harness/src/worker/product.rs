@@ -16,16 +16,17 @@ pub struct Products {
     machine: Machine,
     team: Team,
     seed: u64,
-    last_level_cache_bytes: u64,
+    copied_bytes: u64,
     ready: Option<(JobCell, Operands)>,
 }
 
 impl Products {
-    /// Nothing yet.
+    /// The threads of a job, without operands yet.
     pub fn new(job: &Job, machine: &Machine) -> Result<Self> {
         let (machine, team) = (machine.clone(), machine.team()?);
-        let Job { seed, last_level_cache_bytes, .. } = *job;
-        Ok(Self { machine, team, seed, last_level_cache_bytes, ready: None })
+        // A third of what one process alone would need: between two of its turns, two others read as much.
+        let copied_bytes = job.last_level_cache_bytes / 3;
+        Ok(Self { machine, team, seed: job.seed, copied_bytes, ready: None })
     }
 
     /// Forgets the operands: three processes share the memory.
@@ -38,14 +39,14 @@ impl Products {
         let kernel = visit.kernel;
         let operands = match self.ready.take() {
             Some((before, mut operands)) if before.shares_operands(visit.cell) => {
-                operands.only(self.placed(cell, cells, &visit), &kernel, self.copied_bytes())?;
+                operands.only(self.placed(cell, cells, &visit), &kernel, self.copied_bytes)?;
                 operands
             }
             // The old operands are freed before the new ones are made, because three processes share the memory.
             _ => {
                 let seed = operand_seed(self.seed, cell, kernel.descriptor().family());
                 let cell = self.placed(cell, cells, &visit);
-                Operands::new(cell, &[kernel], self.copied_bytes(), self.machine.features, seed)?
+                Operands::new(cell, &[kernel], self.copied_bytes, self.machine.features, seed)?
             }
         };
         let (_, operands) = self.ready.insert((visit.cell.clone(), operands));
@@ -71,11 +72,5 @@ impl Products {
         };
         let in_memory = cells.iter().filter(shares).any(|other| other.residency == Residency::Dram);
         Cell { residency: if in_memory { Residency::Dram } else { cell.residency }, ..cell }
-    }
-
-    /// A third of the bytes that one process would need alone: between two turns of this process, two others read as
-    /// many.
-    fn copied_bytes(&self) -> u64 {
-        self.last_level_cache_bytes / 3
     }
 }

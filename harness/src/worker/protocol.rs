@@ -1,6 +1,5 @@
-//! What is said between this program and its workers: one JSON value a line, over a descriptor that the worker is
-//! given. A baseline saved months ago must understand it, so changes only add fields; a change that does more raises
-//! [`PROTOCOL`].
+//! What is said between this program and its workers: one JSON value a line. A baseline saved months ago must
+//! understand it, so changes only add fields; a change that does more raises [`PROTOCOL`].
 
 use crate::operation;
 use crate::scenario::{Cell, Shape};
@@ -21,21 +20,14 @@ pub enum Request {
     Begin(Box<Job>),
     /// Make a cell of the job ready; after the answer, orders come through the control block until it says to leave.
     Prepare {
-        /// Index into the job's cells.
         cell: usize,
         /// Whether the output is compared with the oracle's.
         oracle: bool,
     },
     /// Token ids and perplexity of the built-in model with this kernel.
-    Text {
-        /// Kernel id.
-        kernel: String,
-    },
+    Text { kernel: String },
     /// Instructions of one call of this kernel.
-    Count {
-        /// Kernel id.
-        kernel: String,
-    },
+    Count { kernel: String },
     /// One call that the parent follows instruction by instruction; the worker ends with it.
     Call(Call),
     /// End. Not answered.
@@ -47,10 +39,7 @@ pub enum Request {
 #[serde(rename_all = "snake_case")]
 pub enum Reply {
     /// Said before anything is asked.
-    Hello {
-        /// See [`PROTOCOL`].
-        protocol: u32,
-    },
+    Hello { protocol: u32 },
     /// After `Begin`.
     Ready(Box<Ready>),
     /// After `Prepare`.
@@ -64,43 +53,29 @@ pub enum Reply {
     Counted {
         /// Instructions; none where they cannot be counted here.
         instructions: Option<u64>,
-        /// What was called.
         subject: String,
     },
     /// After `Call`: the kernel matches the oracle, and the worker stops next.
     Stopping(Stopping),
     /// The call was made.
-    Called {
-        /// Hash of its output, which equals the checked one.
-        output_sha256: String,
-    },
+    Called { output_sha256: String },
     /// Instead of any of these.
-    Error {
-        /// Exit code for the user.
-        exit: u8,
-        /// In one line.
-        message: String,
-    },
+    Error { exit: u8, message: String },
 }
 
 /// What a session may be asked for.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Job {
     /// File with the control block.
     pub control: String,
-    /// Everything that may be prepared.
     pub cells: Vec<JobCell>,
-    /// Seed of data.
     pub seed: u64,
-    /// Threads of each product.
     pub threads: usize,
     /// The CPU to stay on; any when absent.
     pub cpu: Option<usize>,
     /// Feature mask as for `--cpu-features`.
     pub cpu_features: Option<String>,
-    /// Size of the last-level cache.
     pub last_level_cache_bytes: u64,
-    /// A slowdown to plant.
     pub inject: Option<Injection>,
 }
 
@@ -115,11 +90,8 @@ pub struct JobCell {
     pub k: usize,
     /// Tokens of a batch or of a prompt; 1 of what takes one at a time.
     pub tokens: usize,
-    /// Where the weights are.
     pub residency: Residency,
-    /// Its kernel's.
     pub family: Family,
-    /// Kernel id.
     pub kernel: String,
     /// The model, of a text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -131,13 +103,19 @@ pub struct JobCell {
 pub struct JobText {
     /// `builtin` or the path of a file.
     pub model: String,
-    /// What people call it.
     pub name: String,
     /// Most tokens of a block.
     pub block: usize,
 }
 
 impl JobCell {
+    /// `gemv 256x2560` of kernel `k`, of which tests change what they are about.
+    #[cfg(test)]
+    pub fn example() -> Self {
+        let (op, residency, family) = (Operation::Gemv, Residency::Llc, Family::W2A8);
+        Self { op, m: 256, k: 2560, tokens: 1, residency, family, kernel: "k".into(), text: None }
+    }
+
     /// The matrix as the measuring code takes it; `None` of a text and of an operation that this build lacks.
     pub fn product(&self) -> Option<Cell> {
         let op = operation::of_kernels(self.op)?;
@@ -165,9 +143,7 @@ impl fmt::Display for JobCell {
 /// One call that is followed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Call {
-    /// Kernel id.
     pub kernel: String,
-    /// A product.
     pub op: Operation,
     /// Rows.
     pub m: usize,
@@ -175,16 +151,13 @@ pub struct Call {
     pub k: usize,
     /// Tokens of a batch; 1 but for `gemm`.
     pub tokens: usize,
-    /// Seed of weights and activations.
     pub seed: u64,
 }
 
 /// A session that has begun.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Ready {
-    /// What the program was built from.
     pub build: Build,
-    /// Every kernel that it has.
     pub kernels: Vec<Offer>,
     /// Every [`JobCell::op`] that it can prepare.
     #[serde(deserialize_with = "those_known")]
@@ -192,16 +165,14 @@ pub struct Ready {
 }
 
 /// A kernel of a worker's build.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(from = "Offered")]
 pub struct Offer {
-    /// Kernel id.
     pub id: String,
     /// Absent of a family that this build lacks.
     pub family: Option<Family>,
     /// Whether results are integers that must not change.
     pub exact: bool,
-    /// Operations.
     pub ops: Vec<Operation>,
     /// Operations of another build that this one lacks: they cannot be asked for, and are named.
     #[serde(skip)]
@@ -247,7 +218,6 @@ fn if_known<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Family>, D::Err
 /// What a kernel computes with the built-in model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TextResult {
-    /// Kernel id.
     pub kernel: String,
     /// Greedy continuation.
     pub token_ids: Vec<u32>,
@@ -260,7 +230,6 @@ pub struct TextResult {
 pub struct Stopping {
     /// Kernel id, as found in the worker's registry.
     pub kernel: String,
-    /// Address of its function.
     pub entry: u64,
     /// Where the packed codes lie: first address and length.
     pub codes: (u64, u64),

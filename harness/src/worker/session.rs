@@ -10,11 +10,11 @@ use crate::count;
 use crate::error::{Error, Exit, Result};
 use crate::machine::{Machine, MachineArgs};
 use crate::runs::kernel_records;
-use receipt::Operation;
+use receipt::{KernelRecord, Operation};
 use std::fs::OpenOptions;
 use std::path::Path;
 
-/// What has been begun.
+/// A gate's session in this worker.
 pub struct Session {
     turns: Turns,
     cells: Vec<JobCell>,
@@ -25,12 +25,11 @@ pub struct Session {
 }
 
 impl Session {
-    /// Begins what a gate asks for.
+    /// Maps the control block and makes the threads that a gate asks for.
     pub fn new(job: Job) -> Result<Self> {
         build_info::refuse_to_time_a_debug_build()?;
         if let Some(cpu) = job.cpu {
-            // Before the team starts, because its threads inherit it. If the system refuses, results are noisier, not
-            // wrong.
+            // Before the team starts: its threads inherit it. If the system refuses, results are noisier, not wrong.
             core_affinity::set_for_current(core_affinity::CoreId { id: cpu });
         }
         let path = Path::new(&job.control);
@@ -43,16 +42,13 @@ impl Session {
         Ok(Self { turns, cells: job.cells, machine, seed: job.seed, products, texts })
     }
 
-    /// Who it is and what it has.
+    /// What this build is, and the kernels and operations that it has.
     pub fn ready(&self) -> Reply {
-        let kernels = kernel_records(&self.machine).into_iter().map(|k| Offer {
-            id: k.id,
-            family: Some(k.family),
-            exact: k.exact,
-            ops: k.ops,
-            unknown_ops: Vec::new(),
-            reason: k.reason,
-        });
+        let offer = |KernelRecord { id, family, exact, ops, reason, .. }| {
+            let family = Some(family);
+            Offer { id, family, exact, ops, reason, ..Offer::default() }
+        };
+        let kernels = kernel_records(&self.machine).into_iter().map(offer);
         let ops = Operation::ALL.into();
         Reply::Ready(Box::new(Ready { build: build_info::build(), kernels: kernels.collect(), ops }))
     }
@@ -84,10 +80,10 @@ impl Session {
         let call = count::Call { op: kernels::Operation::Gemv, shape: count::SMALL_SHAPE, tokens: 1, seed: self.seed };
         let subject = format!("gemv {}x{}", call.shape.m, call.shape.k);
         let kernel = self.machine.kernel(kernel)?;
-        match count::count(&kernel, call, count::Method::Branches, &count::Model::none()) {
-            Ok(counted) => Ok(Reply::Counted { instructions: Some(counted.record.total.instructions), subject }),
-            Err(error) if error.exit() == Exit::Unsupported => Ok(Reply::Counted { instructions: None, subject }),
-            Err(error) => Err(error),
-        }
+        let instructions = match count::count(&kernel, call, count::Method::Branches, &count::Model::none()) {
+            Err(error) if error.exit() == Exit::Unsupported => None,
+            counted => Some(counted?.record.total.instructions),
+        };
+        Ok(Reply::Counted { instructions, subject })
     }
 }

@@ -5,6 +5,7 @@ use super::channel::{Channel, Stream};
 use super::log::Log;
 use super::old;
 use crate::error::{Error, Result};
+use crate::interrupt;
 use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
@@ -13,9 +14,7 @@ use std::process::{Child, Command, Stdio};
 /// A program that has workers.
 #[derive(Clone, Debug)]
 pub struct Program {
-    /// The executable.
     pub path: PathBuf,
-    /// How it is spoken to.
     pub speech: Speech,
 }
 
@@ -39,15 +38,9 @@ pub struct Setting {
     pub fixed_addresses: bool,
 }
 
-/// A started process: its end of the channel, and what it prints.
-pub struct Started {
-    pub child: Child,
-    pub channel: Channel,
-    pub log: Log,
-}
-
+/// Starts a process: its end of the channel, and what it prints.
 #[cfg(unix)]
-pub fn spawn(label: &str, program: &Program, setting: Setting) -> Result<Started> {
+pub fn spawn(label: &str, program: &Program, setting: Setting) -> Result<(Child, Channel, Log)> {
     use std::os::fd::{AsRawFd, OwnedFd};
     use std::os::unix::process::CommandExt;
     let failed = |what: &str, e: io::Error| Error::failed(format!("{label}: cannot {what} a worker: {e}"));
@@ -80,11 +73,11 @@ pub fn spawn(label: &str, program: &Program, setting: Setting) -> Result<Started
     drop(theirs);
     let path = program.path.display();
     let child = child.map_err(|e| Error::unsupported(format!("cannot run {label} ({path}): {e}")))?;
-    Ok(Started { child, channel, log })
+    Ok((child, channel, log))
 }
 
 #[cfg(not(unix))]
-pub fn spawn(label: &str, _: &Program, _: Setting) -> Result<Started> {
+pub fn spawn(label: &str, _: &Program, _: Setting) -> Result<(Child, Channel, Log)> {
     Err(Error::unsupported(format!("{label}: workers need a descriptor that a child inherits, which is Unix")))
 }
 
@@ -94,10 +87,10 @@ pub fn spawn(label: &str, _: &Program, _: Setting) -> Result<Started> {
 fn settle(parent: u32, inherited: Option<i32>, fixed_addresses: bool) -> io::Result<()> {
     use nix::fcntl::{FcntlArg, FdFlag, fcntl};
     use std::os::fd::BorrowedFd;
+    interrupt::end_with_parent(parent)?;
     #[cfg(target_os = "linux")]
     {
         use nix::sys::personality::{self, Persona};
-        nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)?;
         if fixed_addresses && let Ok(persona) = personality::get() {
             // A container may forbid it; the worker says what came of it.
             let _ = personality::set(persona | Persona::ADDR_NO_RANDOMIZE);
@@ -105,10 +98,6 @@ fn settle(parent: u32, inherited: Option<i32>, fixed_addresses: bool) -> io::Res
     }
     #[cfg(not(target_os = "linux"))]
     let _ = fixed_addresses;
-    // A parent that ended before it could be bound to sends no signal.
-    if std::os::unix::process::parent_id() != parent {
-        return Err(io::Error::other("its parent is gone"));
-    }
     if let Some(number) = inherited {
         // SAFETY: the parent keeps this descriptor open until the new process runs.
         let descriptor = unsafe { BorrowedFd::borrow_raw(number) };

@@ -8,8 +8,7 @@ use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::thread::JoinHandle;
 
-/// Takes stdin and stdout over, for good. Whoever closes the channel joins the thread: it brings the last answers to
-/// stdout.
+/// Takes stdin and stdout over, for good. Joining the thread brings the last answers to stdout.
 pub fn take() -> io::Result<(Channel, JoinHandle<()>)> {
     let (requests, answers) = (File::from(dup(io::stdin())?), File::from(dup(io::stdout())?));
     dup2_stdin(File::open("/dev/null")?)?;
@@ -25,16 +24,14 @@ pub fn take() -> io::Result<(Channel, JoinHandle<()>)> {
     Ok((Channel::new(ours)?, answers))
 }
 
-/// As they come, until either side has closed.
+/// As they come, until either side has closed. Not `io::copy`: what it lets the system splice may come late.
 fn copy(mut from: impl Read, mut to: impl Write) {
     let mut buffer = [0; 1 << 14];
     loop {
         match from.read(&mut buffer) {
-            Ok(0) => return,
-            Ok(n) if to.write_all(&buffer[..n]).is_err() => return,
-            Ok(_) => {}
+            Ok(n) if n > 0 && to.write_all(&buffer[..n]).is_ok() => {}
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(_) => return,
+            _ => return,
         }
     }
 }

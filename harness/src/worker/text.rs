@@ -1,5 +1,4 @@
-//! Cells of a whole model: blocks of decoded tokens, passes over a prompt, and the text by which two builds are
-//! compared before anything is timed.
+//! Cells of a whole model: blocks of decoded tokens, passes over a prompt, and the text that two builds must share.
 
 use super::protocol::{JobText, TextResult};
 use super::visit::Visit;
@@ -21,8 +20,7 @@ use model::weights::{Model, Weights};
 use model::{builtin, perplexity};
 use std::sync::Arc;
 
-/// Prompt and lengths of the text that is generated and scored: long enough that any wrong weight shows, under a second
-/// with the slowest kernel.
+/// Prompt and lengths of that text: any wrong weight shows, and the slowest kernel takes less than a second.
 const EXACT_PROMPT: &str = "ROMEO:";
 const EXACT_TOKENS: usize = 12;
 const EXACT_WINDOW: usize = 48;
@@ -45,7 +43,7 @@ struct Loaded {
 }
 
 impl Texts {
-    /// Nothing is loaded yet.
+    /// No model is loaded yet; `seed` makes the prompts of cells.
     pub fn new(seed: u64) -> Self {
         Self { seed, loaded: None }
     }
@@ -84,8 +82,7 @@ impl Texts {
         Ok(TextResult { kernel: kernel.id().into(), token_ids, nats_per_token: score.nats_per_token })
     }
 
-    /// The model, loaded if the last one was another; that one is freed first, because three processes share the
-    /// memory.
+    /// The model, loaded if the last was another, which is freed first: three processes share the memory.
     fn loaded(&mut self, spec: &str, machine: &Machine) -> Result<&mut Loaded> {
         if self.loaded.as_ref().is_none_or(|loaded| loaded.spec != spec) {
             self.loaded = None;

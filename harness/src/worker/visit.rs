@@ -13,9 +13,7 @@ const PATIENCE: Duration = Duration::from_millis(500);
 
 /// A cell from its preparation to the order to leave it.
 pub struct Visit<'a> {
-    /// What was asked for.
     pub cell: &'a JobCell,
-    /// Its kernel.
     pub kernel: Kernel,
     /// Whether the output is compared with the oracle's.
     pub oracle: bool,
@@ -33,7 +31,7 @@ impl Visit<'_> {
         let planted = inject.as_ref().filter(|i| i.kernel == self.kernel.id()).map_or(0.0, |i| i.percent);
         loop {
             match control.next(PATIENCE) {
-                Some(Order::Run { calls, .. }) => {
+                Some(Order::Run(calls)) => {
                     if self.cell.residency != Residency::Dram && calls > 1 {
                         // The caches hold the other processes' weights: one call brings this process's weights back.
                         epoch(1)?;
@@ -50,11 +48,9 @@ impl Visit<'_> {
 
 /// The control block, and what is planted.
 pub struct Turns {
-    /// Where orders come and times go.
     pub control: Control,
     /// Process id of the gate: the worker ends when the gate is gone.
     pub parent: Option<u32>,
-    /// A slowdown to plant.
     pub inject: Option<receipt::Injection>,
 }
 

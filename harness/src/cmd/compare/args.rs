@@ -7,7 +7,7 @@ use crate::words;
 use clap::Args;
 use std::path::PathBuf;
 
-/// What the measuring commands share.
+/// `micro`, and what `compare` shares with it.
 #[derive(Args, Debug)]
 pub struct MeasureArgs {
     /// Built-in scenario or TOML file
@@ -64,12 +64,4 @@ pub struct CompareArgs {
     /// Leave out the row that skips zero gates (KERNEL+sparse)
     #[arg(long)]
     pub dense: bool,
-}
-
-/// `micro`.
-#[derive(Args, Debug)]
-pub struct MicroArgs {
-    /// What to measure
-    #[command(flatten)]
-    pub measure: MeasureArgs,
 }

@@ -6,23 +6,21 @@ use crate::error::{Error, Result};
 use crate::machine::host;
 use crate::output::{Output, note};
 use crate::runs;
-use crate::runs::ReportPaths;
 use receipt::judge::amdahl::AmdahlRow;
 use receipt::judge::findings::findings;
 use receipt::judge::{amdahl, claims};
-use receipt::{Family, Outcome, Receipt, Status, Verdict, titles};
+use receipt::{Family, Outcome, RECEIPT_FILE, Receipt, Status, Verdict, titles};
 use reports::export;
 use serde::Serialize;
 use std::path::Path;
 
-/// Writes everything, whatever the outcome, and prints the table and, last, the report's path. Returns what was
-/// unstable, if anything.
+/// Writes everything, whatever the outcome, and prints the table and the report's path. Returns what was unstable.
 pub fn finish(mut run: Run<'_>, outcome: Result<()>, args: &MeasureArgs, out: &Output) -> Result<Option<String>> {
     runs::close(&mut run.receipt, outcome.as_ref().err());
     run.receipt.host.load_after = Some(host::load());
     run.receipt.findings = findings(&run.receipt);
     run.save()?;
-    let paths = match runs::render_run(run.folder.path()) {
+    let paths = match runs::render_run(&run.folder.path) {
         Ok(paths) => paths,
         // The receipt has everything. What the run came to is graver than a page that could not be written.
         Err(error) => {
@@ -31,7 +29,19 @@ pub fn finish(mut run: Run<'_>, outcome: Result<()>, args: &MeasureArgs, out: &O
         }
     };
     if args.json {
-        out.json(&Printed::new(&run.receipt, run.folder.path(), &paths))?;
+        let (receipt, shown) = (&run.receipt, |path: &Path| path.display().to_string());
+        out.json(&Printed {
+            status: receipt.status,
+            run_folder: shown(&run.folder.path),
+            receipt: shown(&run.folder.path.join(RECEIPT_FILE)),
+            report: shown(&paths.html),
+            csv: shown(&paths.csv),
+            charts: paths.charts.iter().map(|chart| shown(chart)).collect(),
+            elapsed_s: receipt.elapsed_s,
+            findings: &receipt.findings,
+            amdahl: amdahl::rows(receipt),
+            claims: claims::judge_all(reports::seed::claims(), receipt),
+        })?;
     } else if args.markdown {
         // Only what goes into the comment.
         out.line(export::markdown(&run.receipt).trim_end())?;
@@ -47,16 +57,16 @@ pub fn finish(mut run: Run<'_>, outcome: Result<()>, args: &MeasureArgs, out: &O
 
 /// The first comparison of a machine that differs from itself.
 fn unstable(receipt: &Receipt) -> Option<String> {
-    let reason = |verdict: Option<&Verdict>| {
-        verdict.filter(|v| v.outcome == Outcome::Unstable).map(|verdict| verdict.reason.clone())
+    let reason = |verdict: &Option<Verdict>| {
+        verdict.as_ref().filter(|v| v.outcome == Outcome::Unstable).map(|verdict| verdict.reason.clone())
     };
     let cells = receipt.micro.iter().find_map(|cell| {
-        let reason = cell.summaries.iter().find_map(|s| reason(s.verdict.as_ref()))?;
+        let reason = cell.summaries.iter().find_map(|s| reason(&s.verdict))?;
         Some(format!("{} {}x{} {}: {reason}", cell.op, cell.m, cell.k, titles::residency(cell.residency)))
     });
     cells.or_else(|| {
         receipt.generation.iter().flat_map(|g| &g.blocks).find_map(|blocks| {
-            let reason = blocks.summaries.iter().find_map(|s| reason(s.verdict.as_ref()))?;
+            let reason = blocks.summaries.iter().find_map(|s| reason(&s.verdict))?;
             Some(format!("{} decoding: {reason}", blocks.family))
         })
     })
@@ -88,13 +98,9 @@ fn deterministic(receipt: &Receipt) -> Result<()> {
         return Err(Error::failed(format!("--deterministic: {} gave other tokens in another round", k.kernel)));
     }
     let exact: Vec<_> = generation.kernels.iter().filter(|k| k.family == Family::W2A8).collect();
-    match exact.iter().find(|k| k.token_ids != exact[0].token_ids) {
-        Some(other) => Err(Error::failed(format!(
-            "--deterministic: the exact kernels {} and {} gave different tokens",
-            exact[0].kernel, other.kernel
-        ))),
-        None => Ok(()),
-    }
+    let Some(other) = exact.iter().find(|k| k.token_ids != exact[0].token_ids) else { return Ok(()) };
+    let (one, other) = (&exact[0].kernel, &other.kernel);
+    Err(Error::failed(format!("--deterministic: the exact kernels {one} and {other} gave different tokens")))
 }
 
 /// What `compare --json` prints.
@@ -110,21 +116,4 @@ struct Printed<'a> {
     findings: &'a [receipt::Finding],
     amdahl: Vec<AmdahlRow>,
     claims: Vec<claims::Judged>,
-}
-
-impl<'a> Printed<'a> {
-    fn new(receipt: &'a Receipt, folder: &Path, paths: &ReportPaths) -> Self {
-        Self {
-            status: receipt.status,
-            run_folder: folder.display().to_string(),
-            receipt: folder.join(receipt::RECEIPT_FILE).display().to_string(),
-            report: paths.html.display().to_string(),
-            csv: paths.csv.display().to_string(),
-            charts: paths.charts.iter().map(|chart| chart.display().to_string()).collect(),
-            elapsed_s: receipt.elapsed_s,
-            findings: &receipt.findings,
-            amdahl: amdahl::rows(receipt),
-            claims: claims::judge_all(reports::seed::claims(), receipt),
-        }
-    }
 }

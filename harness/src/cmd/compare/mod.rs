@@ -1,26 +1,19 @@
-//! `compare`, the main job, and `micro`, its first half: correctness, then microbenchmarks, then real generation, then
-//! the report.
+//! `compare`, the main job, and `micro`, its first half: checks, microbenchmarks, generation, report.
 
 mod args;
-mod counts;
 mod finish;
-mod generation;
-mod heads;
-mod limits;
-mod perplexity;
+mod parts;
 mod plan;
 mod products;
 mod run;
-mod verify;
 
-pub use args::{CompareArgs, MicroArgs};
+pub use args::{CompareArgs, MeasureArgs};
 
 use crate::choose::prefill_kernel::PrefillPolicy;
-use crate::choose::sparsity::skipping;
+use crate::choose::probe::skipping;
 use crate::error::{Error, Result};
 use crate::output::Output;
 use crate::scenario::Scenario;
-use args::MeasureArgs;
 use kernels::HeadFormat;
 use model::sparse_ffn::Sparsity;
 use plan::{Plan, Texts};
@@ -42,12 +35,12 @@ pub fn run(args: &CompareArgs, out: &Output) -> Result<()> {
 }
 
 /// Runs `micro`.
-pub fn run_micro(args: &MicroArgs, out: &Output) -> Result<()> {
-    let mut scenario = Scenario::load(&args.measure.scenario)?;
+pub fn run_micro(args: &MeasureArgs, out: &Output) -> Result<()> {
+    let mut scenario = Scenario::load(&args.scenario)?;
     scenario.require_micro()?;
     (scenario.generate, scenario.perplexity, scenario.model) = (None, None, None);
     let texts = Texts { head: HeadFormat::F16, sparsity: Sparsity::Dense, prefill: PrefillPolicy::Same };
-    measure(&args.measure, scenario, texts, out)
+    measure(args, scenario, texts, out)
 }
 
 /// The order of a run: everything that can be refused is, then a receipt is begun, then one part after the other writes
@@ -55,16 +48,10 @@ pub fn run_micro(args: &MicroArgs, out: &Output) -> Result<()> {
 fn measure(args: &MeasureArgs, scenario: Scenario, texts: Texts, out: &Output) -> Result<()> {
     let plan = Plan::new(args, scenario, texts)?;
     let (mut folder, mut receipt) = plan.begin(args)?;
-    let loaded = match plan.load(&mut folder, &receipt) {
-        Ok(loaded) => loaded,
-        Err(error) => {
-            folder.abandon();
-            return Err(error);
-        }
-    };
+    let loaded = plan.load(&mut folder, &receipt).inspect_err(|_| folder.abandon())?;
     receipt.model = loaded.as_ref().map(|loaded| loaded.record.clone());
     let mut run = Run::new(&plan, loaded.as_ref(), folder, receipt);
-    let outcome = parts(&mut run);
+    let outcome = all_parts(&mut run);
     let unstable = finish::finish(run, outcome, args, out)?;
     match unstable {
         Some(what) if plan.strict => Err(Error::verdict(
@@ -75,13 +62,12 @@ fn measure(args: &MeasureArgs, scenario: Scenario, texts: Texts, out: &Output) -
     }
 }
 
-/// Each part does what its section of the scenario asks for, or nothing.
-fn parts(run: &mut Run<'_>) -> Result<()> {
-    verify::part(run)?;
-    limits::part(run)?;
+fn all_parts(run: &mut Run<'_>) -> Result<()> {
+    parts::verify(run)?;
+    parts::limits(run)?;
     products::part(run)?;
-    counts::part(run)?;
-    heads::part(run)?;
-    generation::part(run)?;
-    perplexity::part(run)
+    parts::counts(run)?;
+    parts::heads(run)?;
+    parts::generation(run)?;
+    parts::perplexity(run)
 }

@@ -3,7 +3,6 @@
 use super::args::MeasureArgs;
 use crate::choose::prefill_kernel::PrefillPolicy;
 use crate::error::{Error, Result};
-use crate::estimate::Asked;
 use crate::load_model::{Loaded, load_if};
 use crate::machine::{Machine, memory};
 use crate::measure::end_to_end;
@@ -13,20 +12,19 @@ use crate::scenario::Scenario;
 use crate::{bitnet_environment, build_info, estimate};
 use kernels::{HeadFormat, Kernel};
 use model::sparse_ffn::Sparsity;
+use model::weights::Opened;
 use receipt::Receipt;
 use std::collections::HashSet;
 
 /// How texts are generated and scored.
 pub struct Texts {
-    /// Format of the output head.
     pub head: HeadFormat,
     /// Whether zero gates are skipped in a row of their own.
     pub sparsity: Sparsity,
-    /// Which kernel computes batches of prompt tokens.
     pub prefill: PrefillPolicy,
 }
 
-/// What a run will do.
+/// What a run will do: scenario, machine and kernels, checked against each other.
 pub struct Plan {
     pub scenario: Scenario,
     pub machine: Machine,
@@ -82,19 +80,14 @@ impl Plan {
     /// long the run will take.
     pub fn load(&self, folder: &mut RunFolder, receipt: &Receipt) -> Result<Option<Loaded>> {
         folder.begin(receipt)?;
-        let loaded = match self.scenario.model.as_deref() {
-            Some(model) => Some(load_if(model, None, &self.machine, |opened| {
-                self.scenario.generate.as_ref().map_or(Ok(()), |asked| end_to_end::fits(asked, opened))
-            })?),
-            None => None,
-        };
-        if let Some(loaded) = &loaded {
-            self.require_memory_for_all(loaded)?;
-        }
+        let fits =
+            |opened: &Opened| self.scenario.generate.as_ref().map_or(Ok(()), |asked| end_to_end::fits(asked, opened));
+        let model = self.scenario.model.as_deref();
+        let loaded = model.map(|model| load_if(model, None, &self.machine, fits)).transpose()?;
+        loaded.as_ref().map_or(Ok(()), |loaded| self.require_memory_for_all(loaded))?;
         let cells = self.scenario.cells(self.machine.l2());
         let model_weights = loaded.as_ref().map_or(0, |l| l.model.ternary_weights());
-        let (scenario, kernels) = (&self.scenario, &self.kernels[..]);
-        note(estimate::in_words(&Asked { scenario, cells: &cells, kernels, model_weights }));
+        note(estimate::in_words(&self.scenario, &cells, &self.kernels, model_weights));
         Ok(loaded)
     }
 

@@ -1,7 +1,7 @@
 //! Microbenchmarks: every cell of the scenario, the kernels of each family in turn.
 
 use super::run::Run;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::measure::micro::Plan;
 use crate::measure::{last_level, micro};
 use crate::progress::Progress;
@@ -50,9 +50,7 @@ pub fn part(run: &mut Run<'_>) -> Result<()> {
     let mut measured: Vec<Measured<'_>> = Vec::new();
     for cell in cells {
         for (family, kernels) in Family::ALL.iter().zip(&families) {
-            if interrupt::requested() {
-                return Err(Error::interrupted("interrupted during the microbenchmarks"));
-            }
+            interrupt::check("interrupted during the microbenchmarks")?;
             let (op, m, k) = (cell.op, cell.shape.m, cell.shape.k);
             progress.say(format!("{op} {m}x{k} {} {}", family.name(), titles::residency(cell.residency)));
             let start = Instant::now();
@@ -73,11 +71,8 @@ pub fn part(run: &mut Run<'_>) -> Result<()> {
 /// The rule of the run: all its comparisons share the chance of a false alarm. A cell may be measured once more, and
 /// both measurements count.
 fn rule(run: &Run<'_>, rounds: usize, cells: &[Cell], families: &[Vec<Kernel>]) -> Rule {
-    let in_cell = |cell: &Cell| {
-        let in_family = |kernels: &Vec<Kernel>| micro::comparisons(&micro::with_operation(*cell, kernels));
-        families.iter().map(in_family).sum::<usize>()
-    };
-    let comparisons = 2 * cells.iter().map(in_cell).sum::<usize>() + run.block_comparisons();
+    let measured = cells.iter().flat_map(|cell| families.iter().map(|f| micro::with_operation(*cell, f)));
+    let comparisons = 2 * measured.map(|kernels| micro::comparisons(&kernels)).sum::<usize>() + run.block_comparisons();
     Rule::new(sequential::DELTA, "round", &sequential::ROUND_LOOKS, rounds, comparisons)
 }
 

@@ -1,7 +1,7 @@
 //! A run in progress.
 
 use super::plan::Plan;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::interrupt;
 use crate::load_model::Loaded;
 use crate::measure::bench::Bench;
@@ -14,21 +14,18 @@ use std::time::Instant;
 
 /// A run in progress. The receipt is written after every part, so that a killed run leaves what it had.
 pub struct Run<'a> {
-    /// What it will do.
     pub plan: &'a Plan,
     /// Kernels that are right so far.
     pub kernels: Vec<Kernel>,
     /// The model, if there is one, and what was packed of it.
     pub bench: Option<Bench<'a>>,
-    /// Where it is written.
     pub folder: RunFolder,
-    /// What it found.
     pub receipt: Receipt,
     start: Instant,
 }
 
 impl<'a> Run<'a> {
-    /// Nothing is measured yet.
+    /// A run in which nothing is measured yet.
     pub fn new(plan: &'a Plan, loaded: Option<&'a Loaded>, folder: RunFolder, receipt: Receipt) -> Self {
         let bench = loaded.map(|loaded| Bench::new(loaded, &plan.machine, plan.texts.head, interrupt::flag()));
         Self { plan, kernels: plan.kernels.clone(), bench, folder, receipt, start: Instant::now() }
@@ -38,11 +35,6 @@ impl<'a> Run<'a> {
     pub fn save(&mut self) -> Result<()> {
         self.receipt.elapsed_s = self.start.elapsed().as_secs_f64();
         self.folder.save(&self.receipt).map(|_| ())
-    }
-
-    /// An error if the user interrupted this part.
-    pub fn interrupted(&self, part: &str) -> Result<()> {
-        if interrupt::requested() { Err(Error::interrupted(format!("interrupted during {part}"))) } else { Ok(()) }
     }
 
     /// Comparisons of generation, which share the run's chance of a false alarm with those of the microbenchmarks.

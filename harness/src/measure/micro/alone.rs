@@ -4,7 +4,7 @@ use super::check;
 use super::epochs::Shared;
 use super::operands::Operands;
 use crate::error::{Error, Result};
-use crate::measure::rounds::{self, Series, column};
+use crate::measure::rounds::{self, orders};
 use crate::scenario::Cell;
 use kernels::parallel::Team;
 use kernels::{CpuFeatures, Kernel};
@@ -14,8 +14,7 @@ use std::sync::atomic::AtomicBool;
 /// Epochs of about a millisecond.
 const EPOCHS: usize = 60;
 
-/// Median time in nanoseconds of one call by one thread: to stand beside a static model's cycles, never against another
-/// kernel.
+/// Median nanoseconds of one call by one thread, to stand beside a static model's cycles, never another kernel.
 pub fn time_alone(
     cell: Cell,
     kernel: Kernel,
@@ -29,7 +28,7 @@ pub fn time_alone(
     let shared = Shared::new(cell, &operands, &mut team, features);
     let mut epochs = [shared.epoch(kernel)];
     let calls = rounds::calibrate(&mut epochs, 1e6);
-    let rounds = rounds::run(&mut epochs, Series { calls, most: EPOCHS, seed }, interrupted, |_| false);
-    let per_call: Vec<f64> = column(&rounds, 0).iter().map(|&ns| ns as f64 / f64::from(calls)).collect();
+    let rounds = rounds::run(&mut epochs, calls, orders(1, EPOCHS, seed), interrupted, |_| false);
+    let per_call: Vec<f64> = rounds.iter().map(|round| round.ns[0] as f64 / f64::from(calls)).collect();
     if per_call.is_empty() { Err(Error::interrupted("interrupted while timing")) } else { Ok(median(&per_call)) }
 }

@@ -1,7 +1,6 @@
 //! Exact before fast: every kernel's result on the operands that are about to be timed, against the oracle.
 
-use super::operands::Operands;
-use super::refused::refused;
+use super::operands::{Operands, refused};
 use crate::error::{Error, Result};
 use crate::scenario::Cell;
 use kernels::conformance::{self, Expected, Mismatch, compare};
@@ -12,11 +11,9 @@ use model::hash::sha256_hex;
 /// What one kernel's output was, and how far from the oracle's.
 #[derive(Clone, Debug)]
 pub struct Checked {
-    /// SHA-256 of the output's bytes.
     pub output_sha256: String,
     /// What it was compared with.
     pub oracle: &'static str,
-    /// Largest absolute difference.
     pub max_abs_error: f64,
 }
 
@@ -38,8 +35,7 @@ pub fn check(cell: Cell, operands: &Operands, kernels: &[Kernel], team: &mut Tea
     kernels.iter().map(|kernel| Check { cell, operands, kernel, oracle: true }.run(team)).collect()
 }
 
-/// The hashes alone, for a process whose twin was checked in this run: equal hashes are equal outputs, at a fraction of
-/// the time.
+/// The hashes alone, for a process whose twin was checked in this run: equal hashes are equal outputs.
 pub fn hashes(cell: Cell, operands: &Operands, kernels: &[Kernel], team: &mut Team) -> Result<Vec<String>> {
     let run = |kernel| Check { cell, operands, kernel, oracle: false }.run(team);
     kernels.iter().map(run).map(|checked| checked.map(|c| c.output_sha256)).collect()
@@ -71,8 +67,7 @@ impl Check<'_> {
         refused(self.cell, self.kernel, &error)
     }
 
-    /// Compares with what the oracle says, where it is asked, and returns the largest absolute difference. An output
-    /// has so many elements a row.
+    /// The largest absolute difference from the oracle, where it is asked. An output has so many elements a row.
     fn compared<T: Copy + Into<f64>>(
         &self,
         output: &[T],
@@ -116,8 +111,7 @@ impl Check<'_> {
         Ok(y)
     }
 
-    /// The first token against the oracle, the others against this kernel's gemv, which gave the oracle's answer for
-    /// the first.
+    /// The first token against the oracle, the others against this kernel's gemv, which was right for the first.
     fn gemm(&self, team: &mut Team) -> Result<Checked> {
         let (weights, x) = (self.weights(), self.operands.quantized());
         let rows = weights.rows();

@@ -20,8 +20,7 @@ use std::time::Duration;
 /// Time for the choice between the loops that read.
 const STREAM_PROBE: Duration = Duration::from_millis(10);
 
-/// One aligned output for all entries. With a buffer each, a kernel and its A/A twin differed by up to 12%: what their
-/// addresses did to the stores.
+/// One aligned output for all entries: with a buffer each, a kernel and its A/A twin differed by up to 12%.
 struct Outputs {
     floats: AlignedBuffer<f32>,
     integers: AlignedBuffer<i32>,
@@ -38,6 +37,7 @@ pub struct Shared<'a> {
 }
 
 impl<'a> Shared<'a> {
+    /// The outputs and the team that the loops of a cell's kernels share.
     pub fn new(cell: Cell, operands: &'a Operands, team: &'a mut Team, features: CpuFeatures) -> Self {
         let floats = if cell.op == Operation::Dequantize { cell.shape.m * cell.shape.k } else { cell.shape.m };
         let integers = AlignedBuffer::zeroed(cell.shape.m * cell.tokens);

@@ -4,9 +4,8 @@ pub mod alone;
 pub mod check;
 pub mod epochs;
 pub mod operands;
-mod refused;
 
-use super::rounds::{self, Series};
+use super::rounds;
 use crate::error::Result;
 use crate::operation;
 use crate::scenario::Cell;
@@ -26,11 +25,8 @@ pub struct Plan<'a> {
     pub rule: Rule,
     /// Target length of an epoch.
     pub epoch_ns: f64,
-    /// Seed of data and order.
     pub seed: u64,
-    /// Size of the last-level cache in bytes.
     pub last_level_cache_bytes: u64,
-    /// Features that everything around the kernels may use.
     pub features: CpuFeatures,
     /// Set to stop between rounds.
     pub interrupted: &'a AtomicBool,
@@ -38,8 +34,7 @@ pub struct Plan<'a> {
     pub until: Option<Instant>,
 }
 
-/// Measures those of `kernels` (all of one family) that have the operation, after checking each on the very bytes that
-/// are timed. `None` when none has it.
+/// Measures those of `kernels` (one family) that have the operation, each checked on these bytes. `None` without one.
 pub fn measure(cell: Cell, kernels: &[Kernel], plan: &Plan<'_>, team: &mut Team) -> Result<Option<MicroCell>> {
     let entries = with_operation(cell, kernels);
     let (Some(&first), Some(&last)) = (entries.first(), entries.last()) else { return Ok(None) };
@@ -99,8 +94,8 @@ pub fn measure(cell: Cell, kernels: &[Kernel], plan: &Plan<'_>, team: &mut Team)
             so_far.ratios().all(|ratio| ratio.direction().is_settled())
         }
     };
-    let mut rounds =
-        rounds::run(&mut epochs, Series { calls, most: plan.rule.most(), seed }, plan.interrupted, settled);
+    let orders = rounds::orders(epochs.len(), plan.rule.most(), seed);
+    let mut rounds = rounds::run(&mut epochs, calls, orders, plan.interrupted, settled);
     drop(epochs);
     // The stream's column leaves the rounds, so that they hold kernels only.
     record.stream = (cell.residency == Residency::Dram).then(|| {
@@ -120,8 +115,7 @@ pub fn measure(cell: Cell, kernels: &[Kernel], plan: &Plan<'_>, team: &mut Team)
     Ok(Some(record))
 }
 
-/// Pairs of a cell of these kernels that are judged: each against the first and against what it builds on, and the
-/// fastest against the next.
+/// Judged pairs of a cell: each kernel against the first and what it builds on, the fastest against the next.
 pub fn comparisons(kernels: &[Kernel]) -> usize {
     let ids: Vec<&str> = kernels.iter().map(Kernel::id).collect();
     let builds_on = |id: &&str| registered(id).and_then(|before| ids.iter().position(|other| *other == before));
@@ -172,17 +166,15 @@ mod tests {
             interrupted: &interrupted,
             until: None,
         };
-        let cell =
-            Cell { op, shape: Shape { m: 40, k: 512 }, tokens: if op == Operation::Gemm { 5 } else { 1 }, residency };
+        let cell = Cell { op, shape: Shape { m: 40, k: 512 }, tokens: 1, residency };
         let team = &mut Team::new(2, |_| {}).expect("threads start");
         measure(cell, &kernels_of(family), &plan, team).expect("measures").expect("has the operation")
     }
 
     #[test]
     fn a_cell_holds_what_its_rounds_say() {
-        for (op, family) in
-            [(Operation::Gemv, Family::W2A32), (Operation::Gemv, Family::W2A8), (Operation::Dequantize, Family::W2A32)]
-        {
+        let gemv = Operation::Gemv;
+        for (op, family) in [(gemv, Family::W2A32), (gemv, Family::W2A8), (Operation::Dequantize, Family::W2A32)] {
             let cell = run(op, family, Residency::Cache, false);
             assert_eq!((cell.rounds.len(), cell.copies, cell.threads), (9, 1, 2));
             let count = kernels_of(family).len();
@@ -198,14 +190,9 @@ mod tests {
     }
 
     #[test]
-    fn exact_kernels_have_one_output_hash() {
-        let cell = run(Operation::Gemv, Family::W2A8, Residency::Cache, false);
-        assert!(cell.entries.iter().all(|e| e.output_sha256 == cell.entries[0].output_sha256));
-    }
-
-    #[test]
-    fn copies_exceed_the_cache_in_dram_cells() {
+    fn exact_kernels_have_one_output_hash_and_copies_exceed_the_cache_in_dram_cells() {
         let cell = run(Operation::Gemv, Family::W2A8, Residency::Dram, false);
+        assert!(cell.entries.iter().all(|e| e.output_sha256 == cell.entries[0].output_sha256));
         assert!(cell.copies as u64 * cell.entries[0].bytes_per_call >= 2 << 16);
     }
 

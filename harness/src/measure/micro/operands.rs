@@ -1,19 +1,16 @@
-//! What the kernels of a cell are given: the same codes in each packing, as many copies as residency asks for, and
-//! activations.
+//! What the kernels of a cell are given: the same codes in each packing, in one copy or many, and activations.
 
-use super::refused::refused;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::scenario::Cell;
 use kernels::parallel::Team;
 use kernels::random::SplitMix64;
 use kernels::{
-    Codes, CpuFeatures, F32Ops, FloatActivations, Kernel, Layout, LinearInput, Operation, PackedWeights,
+    Codes, CpuFeatures, F32Ops, FloatActivations, Kernel, KernelError, Layout, LinearInput, Operation, PackedWeights,
     QuantizedActivations,
 };
 use receipt::Residency;
 
-/// Copies of one packing together are this many times the last-level cache, so that each has left it before its turn
-/// comes again.
+/// Copies of one packing are so many times the last-level cache that each has left it when its turn comes again.
 const CACHE_MULTIPLE: u64 = 4;
 /// Enough for any cache sold; more would only take memory.
 const MAX_ROTATED_BYTES: u64 = 2 << 30;
@@ -86,6 +83,11 @@ impl Operands {
     }
 }
 
+/// The error of a kernel that refuses what it was given.
+pub fn refused(cell: Cell, kernel: &Kernel, error: &KernelError) -> Error {
+    Error::failed(format!("{} {}x{} with {}: {error}", cell.op, cell.shape.m, cell.shape.k, kernel.id()))
+}
+
 fn pack(cell: Cell, kernel: &Kernel, codes: &[u8]) -> Result<PackedWeights> {
     let codes = Codes::ternary(cell.shape.m, cell.shape.k, codes, 0.5);
     PackedWeights::pack(kernel.descriptor().layout, codes).map_err(|e| refused(cell, kernel, &e))
@@ -128,7 +130,7 @@ pub fn bytes(cell: Cell, kernels: &[Kernel], last_level_cache_bytes: u64) -> u64
 mod tests {
     use super::*;
     use crate::scenario::Shape;
-    use kernels::registry;
+    use kernels::{Family, registry};
 
     fn cell(op: Operation, residency: Residency) -> Cell {
         Cell { op, shape: Shape { m: 64, k: 1024 }, tokens: 1, residency }
@@ -144,8 +146,7 @@ mod tests {
     #[test]
     fn one_packing_at_a_time_is_of_the_same_codes() {
         let features = CpuFeatures::detect();
-        let kernel =
-            |id: &str| Kernel::new(registry::find(id).expect("registered"), features).expect("runs everywhere");
+        let kernel = |id: &str| Kernel::new(registry::find(id).expect("registered"), features).expect("runs anywhere");
         let (first, other, cell) = (kernel("scalar-i8"), kernel("scalar"), cell(Operation::Gemv, Residency::Dram));
         let both = Operands::new(cell, &[first, other], 1 << 14, features, 1).expect("packed");
         let mut one = Operands::new(cell, &[first], 1 << 14, features, 1).expect("packed");
@@ -161,23 +162,18 @@ mod tests {
     #[test]
     fn bytes_are_those_of_the_operands() {
         let features = CpuFeatures::detect();
-        let kernels: Vec<Kernel> = registry::KERNELS
-            .iter()
-            .filter_map(|d| Kernel::new(d, features).ok())
-            .filter(|k| k.descriptor().family() == kernels::Family::W2A8)
-            .collect();
+        let available = registry::KERNELS.iter().filter_map(|d| Kernel::new(d, features).ok());
+        let kernels: Vec<Kernel> = available.filter(|k| k.descriptor().family() == Family::W2A8).collect();
         for residency in [Residency::Llc, Residency::Dram] {
             let cell = cell(Operation::Gemv, residency);
             let operands = Operands::new(cell, &kernels, 1 << 18, features, 1).expect("packed");
-            let packed: usize =
-                operands.packed.iter().flat_map(|(_, copies)| copies).map(|copy| copy.code_bytes().len()).sum();
+            let packed = operands.packed.iter().flat_map(|(_, copies)| copies);
+            let packed: usize = packed.map(|copy| copy.code_bytes().len()).sum();
             let beside = 64 * 1024 + 4 * 64;
             assert_eq!(bytes(cell, &kernels, 1 << 18), (packed + beside) as u64, "{residency:?}");
         }
-        assert!(
-            bytes(cell(Operation::Dequantize, Residency::Llc), &[], 0) == 5 * 64 * 1024,
-            "codes and what is written"
-        );
+        // Codes and what is written.
+        assert_eq!(bytes(cell(Operation::Dequantize, Residency::Llc), &[], 0), 5 * 64 * 1024);
         let vast = Cell { shape: Shape { m: 1 << 20, k: 1 << 20 }, ..cell(Operation::Gemv, Residency::Dram) };
         assert!(bytes(vast, &kernels, 1 << 30) > 1 << 40);
     }

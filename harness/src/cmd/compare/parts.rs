@@ -1,0 +1,128 @@
+//! The parts of a run but for the microbenchmarks: each does what its section of the scenario asks for, or nothing.
+
+use super::run::Run;
+use crate::count::{self, Call, Method, Model};
+use crate::error::{Exit, Result};
+use crate::interrupt;
+use crate::kernel_ids::in_registry_order;
+use crate::measure::{end_to_end, head, limits, perplexity};
+use crate::output::note;
+use crate::progress::Progress;
+use kernels::{HeadFormat, Kernel, Operation, registry};
+use receipt::Unsupported;
+use receipt::judge::bound;
+
+/// Every kernel asked for against the oracle; those that fail are not measured further.
+pub fn verify(run: &mut Run<'_>) -> Result<()> {
+    let descriptors = match &run.plan.named {
+        Some(ids) => in_registry_order(ids)?,
+        None => registry::KERNELS.to_vec(),
+    };
+    run.receipt.verify = crate::cmd::verify::verify(&descriptors, &run.plan.machine)?;
+    let passed = |k: &Kernel| {
+        let record = run.receipt.verify.iter().find(|v| v.id == k.id());
+        record.is_some_and(|v| v.mismatches == 0) && !k.descriptor().may_saturate
+    };
+    run.kernels.retain(passed);
+    run.save()
+}
+
+/// A short look at the machine's limits, at the sizes that are about to be timed.
+pub fn limits(run: &mut Run<'_>) -> Result<()> {
+    let (scenario, machine) = (&run.plan.scenario, &run.plan.machine);
+    if scenario.micro.is_none() {
+        return Ok(());
+    }
+    let cells = scenario.cells(machine.l2());
+    let operands = cells.iter().map(|c| ((c.shape.m * c.shape.k) as u64, c.op == Operation::Dequantize));
+    let mut threads = vec![1, machine.threads];
+    threads.dedup();
+    let plan = limits::Plan {
+        threads,
+        caches_bytes: &run.receipt.host.caches_bytes,
+        memory_bytes: run.receipt.host.memory_bytes,
+        operand_bytes: bound::operand_bytes(operands),
+        effort: limits::Effort::BRIEF,
+        interrupted: interrupt::flag(),
+    };
+    let progress = Progress::start("the machine's limits", 1);
+    let measured = limits::measure(machine, &run.kernels, &plan, |what| progress.say(what))?;
+    drop(progress);
+    run.receipt.limits = Some(measured);
+    run.save()
+}
+
+/// Instructions of each kernel's gemv. Where they cannot be counted, the receipt says why, and the run goes on.
+pub fn counts(run: &mut Run<'_>) -> Result<()> {
+    if run.plan.scenario.micro.is_none() {
+        return Ok(());
+    }
+    let call = Call { op: Operation::Gemv, shape: count::SMALL_SHAPE, tokens: 1, seed: run.receipt.settings.seed };
+    let progress = Progress::start("counting instructions", run.kernels.len() as u64);
+    for (done, kernel) in run.kernels.iter().enumerate() {
+        interrupt::check("interrupted while counting instructions")?;
+        progress.step(done, format!("counting {}", kernel.id()));
+        match count::count(kernel, call, Method::Branches, &Model::none()) {
+            Ok(counted) => run.receipt.counts.push(counted.record),
+            Err(e) if e.exit() == Exit::Unsupported => {
+                run.receipt.counts_skipped = Some(e.to_string());
+                break;
+            }
+            Err(e) if e.is_interrupt() => return Err(e),
+            Err(e) => {
+                run.receipt.counts_failed.push(Unsupported { kernel: kernel.id().into(), reason: e.to_string() });
+            }
+        }
+    }
+    run.save()
+}
+
+/// What a quantised output head does, said before anything is generated with it.
+pub fn heads(run: &mut Run<'_>) -> Result<()> {
+    let scenario = &run.plan.scenario;
+    let used = scenario.generate.is_some() || scenario.perplexity.is_some();
+    let fastest = run.kernels.iter().rfind(|k| k.descriptor().exact()).or(run.kernels.last());
+    let (Some(bench), Some(&kernel), true) = (&mut run.bench, fastest, used) else { return Ok(()) };
+    run.receipt.head_effect = head::announce(bench, kernel)?;
+    let goldens = scenario.generate.as_ref().is_some_and(|g| g.goldens) && bench.loaded.known.is_some();
+    if bench.head != HeadFormat::F16 && goldens {
+        note("head: known answers are those of the f16 head; they are checked with it");
+    }
+    Ok(())
+}
+
+/// The same text with every kernel: whole texts, then kernels in turn by blocks of tokens.
+pub fn generation(run: &mut Run<'_>) -> Result<()> {
+    let rule = run.receipt.rule.as_ref();
+    let comparisons = rule.map_or_else(|| run.block_comparisons(), |rule| rule.comparisons);
+    let (Some(asked), Some(bench)) = (&run.plan.scenario.generate, &mut run.bench) else { return Ok(()) };
+    let known = bench.loaded.known.as_ref();
+    let plan = end_to_end::Plan {
+        asked,
+        kernels: &run.kernels,
+        goldens: known.filter(|_| asked.goldens).map_or(&[], |known| &known.goldens),
+        stop_ids: known.map_or(&[], |known| &known.stop_ids),
+        prefill: &run.plan.texts.prefill,
+        sparsity: run.plan.texts.sparsity,
+        seed: run.receipt.settings.seed,
+        comparisons,
+    };
+    let texts = (asked.rounds * run.kernels.len()) as u64;
+    let progress = Progress::start(format!("generating with {} kernels", run.kernels.len()), texts);
+    let step = |kernel: &str, done| progress.step(done, format!("generating with {kernel}"));
+    run.receipt.generation = Some(end_to_end::generation(bench, &plan, step)?);
+    drop(progress);
+    run.save()?;
+    interrupt::check("interrupted during generation")
+}
+
+/// The same text scored by every kernel, and with the seed's table.
+pub fn perplexity(run: &mut Run<'_>) -> Result<()> {
+    let (Some(asked), Some(bench)) = (&run.plan.scenario.perplexity, &mut run.bench) else { return Ok(()) };
+    let progress = Progress::start("perplexity with every kernel", run.kernels.len() as u64 + 1);
+    let step = |kernel: &str, done| progress.step(done, format!("perplexity with {kernel}"));
+    run.receipt.perplexity = Some(perplexity::perplexity(bench, asked, &run.kernels, step)?);
+    drop(progress);
+    run.save()?;
+    interrupt::check("interrupted during perplexity")
+}
