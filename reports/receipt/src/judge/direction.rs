@@ -25,24 +25,12 @@ impl Direction {
 
     /// The word for it: the same on the page, in the terminal, in Markdown and in CSV.
     pub fn word(self) -> &'static str {
-        match self {
-            Self::Slower => "slower",
-            Self::Faster => "faster",
-            Self::Same => "same",
-            Self::Undecided => "undecided",
-            Self::Unstable => "unstable",
-        }
+        ["slower", "faster", "same", "undecided", "unstable"][self as usize]
     }
 
     /// Tells directions apart without colour.
     pub fn marker(self) -> &'static str {
-        match self {
-            Self::Slower => "▼",
-            Self::Faster => "▲",
-            Self::Same => "=",
-            Self::Undecided => "?",
-            Self::Unstable => "!",
-        }
+        ["▼", "▲", "=", "?", "!"][self as usize]
     }
 
     /// Whether the question is answered.
