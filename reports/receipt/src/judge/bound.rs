@@ -73,8 +73,11 @@ pub fn peak_gmac_s(peak: &MultiplyPeak, threads: usize) -> f64 {
 
 /// Tokens a second at which what a decoded token reads streams from where it fits.
 pub struct Tokens {
+    /// The nearest level that holds it: `L1`, ..., or `DRAM`.
     pub level: String,
+    /// Tokens a second.
     pub tokens_s: f64,
+    /// What that level delivers, in 10^9 bytes a second.
     pub read_gb_s: f64,
 }
 
@@ -83,11 +86,8 @@ pub fn tokens(receipt: &Receipt, bytes: u64, threads: usize) -> Option<Tokens> {
     let limits = receipt.limits.as_ref().filter(|_| bytes > 0)?;
     let level = level(&limits.caches(&receipt.host.caches_bytes), bytes, threads.max(1));
     let read_gb_s = bandwidth(limits, &level, bytes, threads)?.read_gb_s.high;
-    (read_gb_s.is_finite() && read_gb_s > 0.0).then(|| Tokens {
-        level,
-        tokens_s: read_gb_s * 1e9 / bytes as f64,
-        read_gb_s,
-    })
+    let tokens_s = read_gb_s * 1e9 / bytes as f64;
+    (read_gb_s.is_finite() && read_gb_s > 0.0).then_some(Tokens { level, tokens_s, read_gb_s })
 }
 
 /// The share of [`tokens`] that a kernel decoded at.
