@@ -2,7 +2,6 @@
 //! that a file is not what was written; they prove nothing about who wrote it: whoever can run this program can also
 //! write a receipt. For that, sign the file with any tool that signs files.
 
-use crate::hash::hex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -74,12 +73,16 @@ impl Integrity {
     }
 }
 
+fn hex(digest: Sha256) -> String {
+    digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 fn root(parts: &[Part]) -> String {
     let mut all = Sha256::new();
     for part in parts {
         all.update(format!("{} {} {} {}\n", part.part, part.leaves, part.sha256, part.locate.join(" ")));
     }
-    hex(&all.finalize())
+    hex(all)
 }
 
 /// All parts: each object in the receipt, each element of a list of objects in it or in one of its objects.
@@ -141,7 +144,7 @@ impl Leaves {
     }
 
     fn part(self, pointer: String) -> Part {
-        let sha256 = hex(&self.digest.finalize());
+        let sha256 = hex(self.digest);
         Part { part: pointer, leaves: self.count, sha256, locate: Vec::new() }
     }
 }
@@ -218,7 +221,7 @@ mod tests {
         let leaves = ["/a/x/0=7", "/a/x/1=7", "/a/x/2=[]", "/a/x/3=null", "/a/x/4=-0.0", "/a/y/z={}"];
         let digest = |leaves: &[&str]| {
             let all = leaves.iter().fold(Sha256::new(), |all, leaf| all.chain_update(Sha256::digest(leaf)));
-            (leaves.len() as u64, hex(&all.finalize()))
+            (leaves.len() as u64, hex(all))
         };
         assert_eq!((part("/a").leaves, part("/a").sha256.clone()), digest(&leaves));
         assert_eq!((part("/a/l/0").leaves, part("/a/l/0").sha256.clone()), digest(&["/a/l/0/b=1"]));

@@ -17,7 +17,6 @@ pub mod figures;
 #[cfg(test)]
 #[path = "../tests/fixture/mod.rs"]
 mod fixture;
-mod hash;
 mod integrity;
 pub mod judge;
 pub mod random;

@@ -6,7 +6,7 @@
 
 use crate::figures::number;
 use crate::record::{
-    BoundBy, Family, GenerationKernel, GenerationRecord, MicroCell, Operation, Ratio, Receipt, Residency,
+    Bound, BoundBy, Family, GenerationKernel, GenerationRecord, MicroCell, Operation, Ratio, Receipt, Residency,
 };
 use crate::titles::cell_title;
 use serde::Serialize;
@@ -64,7 +64,7 @@ fn row(receipt: &Receipt, generation: &GenerationRecord, own: &GenerationKernel)
     let share = base_time.products / base_time.total;
     let predict = |ratio: f64| 1.0 / ((1.0 - share) + share / ratio);
     let predicted = predict(micro.median);
-    let mut row = AmdahlRow {
+    let row = AmdahlRow {
         family: own.family,
         kernel: own.kernel.clone(),
         baseline: base.kernel.clone(),
@@ -80,9 +80,8 @@ fn row(receipt: &Receipt, generation: &GenerationRecord, own: &GenerationKernel)
         products: base_time.products / own_time.products,
         explanation: String::new(),
     };
-    let memory = summary.bound.as_ref().filter(|b| b.bound == BoundBy::Memory).map(|b| (b.share, b.what.as_str()));
-    row.explanation = explain(&row, &base_time, &own_time, memory);
-    Some(row)
+    let memory = summary.bound.as_ref().filter(|b| b.bound == BoundBy::Memory);
+    Some(AmdahlRow { explanation: explain(&row, &base_time, &own_time, memory), ..row })
 }
 
 /// A decoded token's milliseconds, as Amdahl divides it.
@@ -102,10 +101,6 @@ impl Time {
         let timed = total.is_finite() && products > 0.0 && total >= products;
         timed.then_some(Self { total, products, attention: f.attention, head: p.logits })
     }
-
-    fn rest(&self) -> f64 {
-        self.total - self.products
-    }
 }
 
 /// The gemv cell that is nearest to what decoding does: weights from memory where the model's do not fit the last-level
@@ -121,16 +116,16 @@ fn choose<'r>(receipt: &'r Receipt, base: &str, own: &str, bytes_per_token: u64)
         None => -((c.m * c.k) as f64),
     };
     let nearest = |residency: Residency| {
-        let of = receipt.micro.iter().filter(|c| c.residency.place() == residency).filter(fits);
-        of.min_by(|a, b| distance(a).total_cmp(&distance(b)))
+        let cells = receipt.micro.iter().filter(|c| c.residency.place() == residency).filter(fits);
+        cells.min_by(|a, b| distance(a).total_cmp(&distance(b)))
     };
     let order = if from_memory { [Residency::Dram, Residency::Llc] } else { [Residency::Llc, Residency::Dram] };
     let cell = order.into_iter().find_map(nearest)?;
-    let place = match (cell.residency, from_memory) {
-        (Residency::Dram, true) => "a token reads more than the last-level cache holds",
-        (_, false) if cell.residency != Residency::Dram => "all that a token reads fits the last-level cache",
-        (_, true) => "a token reads more than the last-level cache holds, but no such cell was timed from memory",
-        (_, false) => "no such cell was timed in cache",
+    let place = match (from_memory, cell.residency == Residency::Dram) {
+        (true, true) => "a token reads more than the last-level cache holds",
+        (true, false) => "a token reads more than the last-level cache holds, but no such cell was timed from memory",
+        (false, false) => "all that a token reads fits the last-level cache",
+        (false, true) => "no such cell was timed in cache",
     };
     let shape = match model {
         Some((m, k)) if (m, k) == (cell.m, cell.k) => "the model's own gate matrix".to_string(),
@@ -140,44 +135,32 @@ fn choose<'r>(receipt: &'r Receipt, base: &str, own: &str, bytes_per_token: u64)
     Some((cell, format!("{place}; {shape}")))
 }
 
-fn explain(row: &AmdahlRow, base: &Time, own: &Time, memory: Option<(f64, &str)>) -> String {
+fn explain(row: &AmdahlRow, base: &Time, own: &Time, memory: Option<&Bound>) -> String {
     let percent = |share: f64| format!("{:.0}%", 100.0 * share);
-    let mut parts = Vec::new();
-    let inside = |r: &Ratio| r.low.zip(r.high).is_some_and(|(l, h)| l <= row.predicted && row.predicted <= h);
-    if (row.gap - 1.0).abs() <= CLOSE {
-        parts.push("as predicted".to_string());
-    } else if inside(&row.measured) {
-        parts.push("the measured interval contains the prediction".to_string());
+    let is_inside = |r: &Ratio| r.low.zip(r.high).is_some_and(|(l, h)| l <= row.predicted && row.predicted <= h);
+    let mut parts = vec![if (row.gap - 1.0).abs() <= CLOSE {
+        "as predicted".to_string()
+    } else if is_inside(&row.measured) {
+        "the measured interval contains the prediction".to_string()
     } else {
         let side = if row.gap < 1.0 { "less" } else { "more" };
-        parts.push(format!("{} {side} than predicted", percent((row.gap - 1.0).abs())));
-    }
+        format!("{} {side} than predicted", percent((row.gap - 1.0).abs()))
+    }];
     // The prediction has two terms: the products, and all that is not a product.
-    let products = row.products / row.micro.median;
-    if (products - 1.0).abs() > CLOSE {
-        parts.push(format!(
-            "in the model the products gained {}× against {}× alone",
-            number(row.products),
-            number(row.micro.median)
-        ));
+    if (row.products / row.micro.median - 1.0).abs() > CLOSE {
+        let [products, alone] = [row.products, row.micro.median].map(number);
+        parts.push(format!("in the model the products gained {products}× against {alone}× alone"));
     }
-    let rest = own.rest() / base.rest();
-    if (rest - 1.0).abs() > CLOSE && (own.rest() - base.rest()).abs() > CLOSE * own.total {
-        parts.push(format!(
-            "the rest of a token went from {} to {} µs",
-            number(1e3 * base.rest()),
-            number(1e3 * own.rest())
-        ));
+    let [rest, own_rest] = [base, own].map(|time| time.total - time.products);
+    if (own_rest / rest - 1.0).abs() > CLOSE && (own_rest - rest).abs() > CLOSE * own.total {
+        let [from, to] = [rest, own_rest].map(|ms| number(1e3 * ms));
+        parts.push(format!("the rest of a token went from {from} to {to} µs"));
     }
-    if let Some((share, what)) = memory {
-        parts.push(format!("the products run at {} of memory's bound ({what})", percent(share)));
+    if let Some(Bound { share, what, .. }) = memory {
+        parts.push(format!("the products run at {} of memory's bound ({what})", percent(*share)));
     }
-    parts.push(format!(
-        "of its token {} is head, {} attention, {} products",
-        percent(own.head / own.total),
-        percent(own.attention / own.total),
-        percent(own.products / own.total)
-    ));
+    let [head, attention, products] = [own.head, own.attention, own.products].map(|part| percent(part / own.total));
+    parts.push(format!("of its token {head} is head, {attention} attention, {products} products"));
     parts.join("; ") + "."
 }
 
@@ -185,30 +168,29 @@ fn explain(row: &AmdahlRow, base: &Time, own: &Time, memory: Option<(f64, &str)>
 mod tests {
     use super::*;
     use crate::fixture;
+    use crate::record::{ForwardMs, PhasesMs};
 
     /// A receipt whose baseline spends 8 of 10 ms in products; the other kernel's micro ratio is 4.
     fn receipt() -> Receipt {
         let mut receipt = fixture::complete();
-        let generation = receipt.generation.as_mut().expect("there");
-        for k in &mut generation.kernels {
+        let phases = |products: f64| PhasesMs { forward: products + 1.0, logits: 1.0, ..PhasesMs::default() };
+        for k in texts(&mut receipt) {
             let products = if k.kernel == "scalar-i8" { 8.0 } else { 2.0 };
-            let f = &mut k.forward_ms_per_token;
-            (f.qkv, f.attn_out, f.gate_up, f.down) = (products / 4.0, products / 4.0, products / 4.0, products / 4.0);
-            f.attention = 0.5;
-            let p = &mut k.phases_ms_per_token;
-            (p.embed, p.forward, p.logits, p.sample, p.stop_check) = (0.0, products + 1.0, 1.0, 0.0, 0.0);
+            let [qkv, attn_out, gate_up, down] = [products / 4.0; 4];
+            k.forward_ms_per_token = ForwardMs { qkv, attention: 0.5, attn_out, gate_up, down, ..Default::default() };
+            k.phases_ms_per_token = phases(products);
             if let Some(ratio) = &mut k.decode_vs_baseline {
                 (ratio.median, ratio.low, ratio.high) = (2.5, Some(2.4), Some(2.6));
             }
         }
-        for cell in &mut receipt.micro {
-            for s in &mut cell.summaries {
-                if let Some(ratio) = &mut s.vs_baseline {
-                    (ratio.median, ratio.low, ratio.high) = (4.0, Some(3.5), Some(4.5));
-                }
-            }
+        for ratio in receipt.micro.iter_mut().flat_map(|c| &mut c.summaries).filter_map(|s| s.vs_baseline.as_mut()) {
+            (ratio.median, ratio.low, ratio.high) = (4.0, Some(3.5), Some(4.5));
         }
         receipt
+    }
+
+    fn texts(receipt: &mut Receipt) -> &mut Vec<GenerationKernel> {
+        &mut receipt.generation.as_mut().expect("there").kernels
     }
 
     fn exact(receipt: &Receipt) -> AmdahlRow {
@@ -225,29 +207,21 @@ mod tests {
         assert!(low < 2.5 && 2.5 < high);
         assert_eq!(row.baseline, "scalar-i8");
         assert!(row.explanation.starts_with("as predicted;"), "{}", row.explanation);
-        assert!(
-            row.explanation.ends_with("of its token 25% is head, 12% attention, 50% products."),
-            "{}",
-            row.explanation
-        );
+        let parts = "of its token 25% is head, 12% attention, 50% products.";
+        assert!(row.explanation.ends_with(parts), "{}", row.explanation);
     }
 
     #[test]
     fn a_gap_is_explained_by_its_terms() {
         let mut receipt = receipt();
-        let own = receipt.generation.as_mut().expect("there").kernels.iter_mut().find(|k| k.kernel == "avx2-i8");
-        let own = own.expect("there");
-        own.decode_vs_baseline.as_mut().expect("there").median = 1.6;
-        own.decode_vs_baseline.as_mut().expect("there").high = Some(1.7);
+        let own = texts(&mut receipt).iter_mut().find(|k| k.kernel == "avx2-i8").expect("there");
+        let ratio = own.decode_vs_baseline.as_mut().expect("there");
+        (ratio.median, ratio.high) = (1.6, Some(1.7));
         own.forward_ms_per_token.down += 2.0;
         own.phases_ms_per_token.forward += 2.0;
+        let gap = "36% less than predicted; in the model the products gained 2.00× against 4.00× alone";
         let row = exact(&receipt);
-        assert!(
-            row.explanation
-                .starts_with("36% less than predicted; in the model the products gained 2.00× against 4.00× alone"),
-            "{}",
-            row.explanation
-        );
+        assert!(row.explanation.starts_with(gap), "{}", row.explanation);
     }
 
     #[test]
@@ -256,7 +230,7 @@ mod tests {
         let small = exact(&receipt);
         assert!(small.micro_cell.ends_with("from LLC"), "{}", small.micro_cell);
         assert!(small.micro_choice.starts_with("all that a token reads fits"), "{}", small.micro_choice);
-        receipt.generation.as_mut().expect("there").kernels.iter_mut().for_each(|k| k.bytes_per_token = 1 << 30);
+        texts(&mut receipt).iter_mut().for_each(|k| k.bytes_per_token = 1 << 30);
         let model = receipt.model.as_mut().expect("there");
         (model.dim, model.ffn) = (2560, 6912);
         let large = exact(&receipt);

@@ -9,8 +9,7 @@
 
 use super::level::level;
 use crate::record::{
-    Bandwidth, Bound, BoundBy, GenerationKernel, Limits, MicroCell, MicroSummary, MultiplyPeak, Operation, Receipt,
-    Residency,
+    Bandwidth, Bound, BoundBy, GenerationKernel, Limits, MicroCell, MultiplyPeak, Operation, Receipt, Residency,
 };
 
 /// Writes the bound of each row into the cell's summaries.
@@ -32,16 +31,20 @@ fn of(cell: &MicroCell, row: usize, limits: &Limits, caches: &[u64]) -> Option<B
     let dequantize = cell.op == Operation::Dequantize;
     let threads = if dequantize { 1 } else { cell.threads };
     let written = if dequantize { 4 * cell.weights_per_call } else { 0 };
-    let memory = memory(cell, Traffic { read: entry.bytes_per_call, written, threads }, limits, caches)?;
+    let memory = memory(cell, (entry.bytes_per_call, written), threads, limits, caches)?;
     let peak = multiply(limits, &summary.kernel).filter(|_| !dequantize);
     let clock = limits.clock_ghz.map(|c| c.high);
     let compute = peak.map(|p| peak_gmac_s(p, threads));
     let computes = compute.is_some_and(|c| c < memory.gelem_s);
     let gelem_s = if computes { compute? } else { memory.gelem_s };
     let what = match peak.filter(|_| computes) {
-        Some(p) => compute_words(p, clock, threads, gelem_s),
+        Some(p) => match clock.filter(|_| threads == 1) {
+            Some(c) => format!("{}: {:.1} MAC/cycle at {c:.2} GHz", p.id, gelem_s / c),
+            None => format!("{}: {gelem_s:.1} GMAC/s on {threads} thread(s)", p.id),
+        },
         None => memory.what,
     };
+    let cycles = clock.filter(|c| *c > 0.0 && !dequantize).map(|c| c * threads.max(1) as f64);
     // Paired with the stream of the same rounds where there is one.
     let paired = summary.share_of_stream.filter(|_| !computes && cell.residency == Residency::Dram);
     Some(Bound {
@@ -52,13 +55,8 @@ fn of(cell: &MicroCell, row: usize, limits: &Limits, caches: &[u64]) -> Option<B
         memory_gelem_s: memory.gelem_s,
         compute_gelem_s: compute,
         weights_per_byte: cell.weights_per_call as f64 / (entry.bytes_per_call + written).max(1) as f64,
-        mac_per_cycle: mac_per_cycle(summary, clock, threads).filter(|_| !dequantize),
+        mac_per_cycle: cycles.map(|cycles| summary.gelem_s / cycles),
     })
-}
-
-/// Products a cycle and thread.
-fn mac_per_cycle(summary: &MicroSummary, clock: Option<f64>, threads: usize) -> Option<f64> {
-    Some(summary.gelem_s / (clock.filter(|c| *c > 0.0)? * threads.max(1) as f64))
 }
 
 /// The peak of a kernel's multiply.
@@ -73,17 +71,13 @@ pub fn peak_gmac_s(peak: &MultiplyPeak, threads: usize) -> f64 {
     together.map_or(peak.gmac_s.high * threads as f64, |team| team.gmac_s.high)
 }
 
-fn compute_words(peak: &MultiplyPeak, clock: Option<f64>, threads: usize, gmac_s: f64) -> String {
-    match clock.filter(|_| threads == 1) {
-        Some(c) => format!("{}: {:.1} MAC/cycle at {c:.2} GHz", peak.id, gmac_s / c),
-        None => format!("{}: {gmac_s:.1} GMAC/s on {threads} thread(s)", peak.id),
-    }
-}
-
 /// Tokens a second at which what a decoded token reads streams from where it fits.
 pub struct Tokens {
+    /// The nearest level that holds it: `L1`, ..., or `DRAM`.
     pub level: String,
+    /// Tokens a second.
     pub tokens_s: f64,
+    /// What that level delivers, in 10^9 bytes a second.
     pub read_gb_s: f64,
 }
 
@@ -92,11 +86,8 @@ pub fn tokens(receipt: &Receipt, bytes: u64, threads: usize) -> Option<Tokens> {
     let limits = receipt.limits.as_ref().filter(|_| bytes > 0)?;
     let level = level(&limits.caches(&receipt.host.caches_bytes), bytes, threads.max(1));
     let read_gb_s = bandwidth(limits, &level, bytes, threads)?.read_gb_s.high;
-    (read_gb_s.is_finite() && read_gb_s > 0.0).then(|| Tokens {
-        level,
-        tokens_s: read_gb_s * 1e9 / bytes as f64,
-        read_gb_s,
-    })
+    let tokens_s = read_gb_s * 1e9 / bytes as f64;
+    (read_gb_s.is_finite() && read_gb_s > 0.0).then_some(Tokens { level, tokens_s, read_gb_s })
 }
 
 /// The share of [`tokens`] that a kernel decoded at.
@@ -112,15 +103,14 @@ struct Memory {
     what: String,
 }
 
-/// Bytes that a call moves, and between how many threads.
-struct Traffic {
-    read: u64,
-    written: u64,
+/// Of a call that reads and writes so many bytes on so many threads.
+fn memory(
+    cell: &MicroCell,
+    (read, written): (u64, u64),
     threads: usize,
-}
-
-fn memory(cell: &MicroCell, traffic: Traffic, limits: &Limits, caches: &[u64]) -> Option<Memory> {
-    let Traffic { read, written, threads } = traffic;
+    limits: &Limits,
+    caches: &[u64],
+) -> Option<Memory> {
     let weights = cell.weights_per_call as f64;
     if let (Residency::Dram, Some(stream)) = (cell.residency, cell.stream.as_ref().filter(|s| s.gb_s > 0.0)) {
         let gelem_s = weights / read as f64 * stream.gb_s;

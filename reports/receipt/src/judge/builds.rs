@@ -111,8 +111,8 @@ mod tests {
         gate.baseline.build.rustc = "rustc 1.70.0".into();
         assert_eq!(
             beside(&gate).expect("they differ"),
-            "The baseline and the current build differ in compiler: rustc 1.70.0 and rustc 1.95.0 (59807616e 2026-04-14); \
-             a difference in time may come from that and not from the commits"
+            "The baseline and the current build differ in compiler: rustc 1.70.0 and rustc 1.95.0 (59807616e \
+             2026-04-14); a difference in time may come from that and not from the commits"
         );
         gate.baseline.build.profile = "release".into();
         let both = beside(&gate).expect("they differ");

@@ -25,24 +25,12 @@ impl Direction {
 
     /// The word for it: the same on the page, in the terminal, in Markdown and in CSV.
     pub fn word(self) -> &'static str {
-        match self {
-            Self::Slower => "slower",
-            Self::Faster => "faster",
-            Self::Same => "same",
-            Self::Undecided => "undecided",
-            Self::Unstable => "unstable",
-        }
+        ["slower", "faster", "same", "undecided", "unstable"][self as usize]
     }
 
     /// Tells directions apart without colour.
     pub fn marker(self) -> &'static str {
-        match self {
-            Self::Slower => "▼",
-            Self::Faster => "▲",
-            Self::Same => "=",
-            Self::Undecided => "?",
-            Self::Unstable => "!",
-        }
+        ["▼", "▲", "=", "?", "!"][self as usize]
     }
 
     /// Whether the question is answered.
@@ -71,27 +59,18 @@ impl Verdict {
 
     /// Why, in one sentence.
     pub fn sentence(&self, sample: &str) -> String {
-        let percent = crate::figures::percent;
+        let limit = crate::figures::percent(self.delta_eff);
         let rounds = format!("{} {sample}{}", self.samples, if self.samples == 1 { "" } else { "s" });
-        let change = crate::figures::ratio(1.0 / (1.0 + self.change));
+        let partner = &self.partner;
+        let speed = format!("{} as fast as {partner} over {rounds}", crate::figures::ratio(1.0 / (1.0 + self.change)));
         match self.direction() {
             Direction::Unstable => self.reason.clone(),
-            Direction::Slower | Direction::Faster => format!(
-                "{change} as fast as {} over {rounds}; differences up to {} would not count",
-                self.partner,
-                percent(self.delta_eff)
-            ),
-            Direction::Same => {
-                format!("within {} of {} for sure, over {rounds}", percent(self.delta_eff), self.partner)
-            }
+            Direction::Slower | Direction::Faster => format!("{speed}; differences up to {limit} would not count"),
+            Direction::Same => format!("within {limit} of {partner} for sure, over {rounds}"),
             Direction::Undecided if self.alarm_high.is_none() && self.pass_low.is_none() => {
-                format!("{rounds} are too few to tell it from {}", self.partner)
+                format!("{rounds} are too few to tell it from {partner}")
             }
-            Direction::Undecided => format!(
-                "{change} as fast as {} over {rounds}: too near to the threshold of {} to be called",
-                self.partner,
-                percent(self.delta_eff)
-            ),
+            Direction::Undecided => format!("{speed}: too near to the threshold of {limit} to be called"),
         }
     }
 }

@@ -243,8 +243,8 @@ mod tests {
                 "The analysis's code table is not the file's: The model scores perplexity 21.68 with the file's table \
                  [-1, 0, 1, 0] and with the analysis's [-2, -1, 1, 2] 2,451, worse than guessing each of the 1,024 \
                  tokens with equal probability. Over 128 tokens, both with avx2-permute.",
-                "What the whole ladder is worth: avx2-permute is 6.34× [6.19, 6.51] scalar for gemv 6912×2560, from LLC \
-                 (faster); avx2-permute is 5.14× [4.92, 5.43] scalar for gemv 6912×2560, from DRAM (faster). The \
+                "What the whole ladder is worth: avx2-permute is 6.34× [6.19, 6.51] scalar for gemv 6912×2560, from \
+                 LLC (faster); avx2-permute is 5.14× [4.92, 5.43] scalar for gemv 6912×2560, from DRAM (faster). The \
                  roadmap claimed 4.29× for all four phases; 3× was its target.",
                 "How near memory's bound the exact kernels come: avx2-i8 is the fastest from memory: 26.6 G weights/s \
                  at 2.00 bits each, 47% of the 14.1 GB/s at which 1 thread(s) only read the packed weights of \

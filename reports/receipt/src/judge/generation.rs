@@ -15,6 +15,16 @@ pub(super) fn in_blocks<'b>(blocks: &'b [TokenBlocks], family: Family, kernel: &
     dense.or(summary.vs_baseline.as_ref())
 }
 
+/// Decode times a token of the rounds that both have: the partner's, and its own; 0 for no token.
+pub(super) fn paired_times(partner: &[GenerationRound], own: &[GenerationRound]) -> (Vec<u64>, Vec<u64>) {
+    let per_token = |r: &GenerationRound| r.decode_ns.checked_div(r.decode_tokens as u64).unwrap_or(0);
+    let pair = |own: &GenerationRound| {
+        let partner = partner.iter().find(|p| p.round == own.round)?;
+        Some((per_token(partner), per_token(own)))
+    };
+    own.iter().filter_map(pair).unzip()
+}
+
 /// Hands the ratios of whole generation their verdicts.
 pub fn texts(generation: &mut GenerationRecord) {
     let GenerationRecord { kernels, blocks, threads, .. } = generation;
@@ -31,15 +41,10 @@ pub fn texts(generation: &mut GenerationRecord) {
 /// Before there were blocks of it, a kernel with and without the zeros of the gate took turns by whole texts, and the
 /// family's A/A pair says what the machine makes up.
 fn of_whole_texts(kernel: &GenerationKernel, blocks: &[TokenBlocks], threads: usize) -> Option<Verdict> {
-    let per_token = |r: &GenerationRound| r.decode_ns.checked_div(r.decode_tokens as u64).unwrap_or(0);
     let sparse = kernel.sparse_ffn.as_ref()?;
     let dense = sparse.dense_kernel.as_ref()?;
     let family = blocks.iter().find(|b| b.family == kernel.family)?;
-    let pairs = kernel.rounds.iter().filter_map(|own| {
-        let partner = sparse.dense_rounds.iter().find(|p| p.round == own.round)?;
-        Some((per_token(partner), per_token(own)))
-    });
-    let (partner_ns, own_ns): (Vec<u64>, Vec<u64>) = pairs.unzip();
+    let (partner_ns, own_ns) = paired_times(&sparse.dense_rounds, &kernel.rounds);
     let effect = log_ratios(&partner_ns, &own_ns);
     let rule = Rule { looks: vec![effect.len().max(1)], ..family.rule.clone() };
     Some(sequential::judge(&rule, &effect, Columns::blocks(family, threads).noise(), dense).0)

@@ -2,7 +2,7 @@
 //! can be recomputed.
 
 use super::columns::dense_kernel;
-use super::generation::in_blocks;
+use super::generation::{in_blocks, paired_times};
 use super::paired::Paired;
 use super::stats::median;
 use crate::judge::Method;
@@ -61,13 +61,9 @@ pub fn decode_ratio(
     partner_rounds: &[GenerationRound],
     own: &[GenerationRound],
 ) -> Option<Ratio> {
-    let per_token = |r: &GenerationRound| r.decode_ns.checked_div(r.decode_tokens as u64).unwrap_or(0);
-    let pairs = own.iter().filter_map(|own| {
-        let partner = partner_rounds.iter().find(|p| p.round == own.round)?;
-        Some((per_token(partner), per_token(own)))
-    });
-    let (partner_ns, own_ns): (Vec<u64>, Vec<u64>) = pairs.filter(|(p, o)| *p > 0 && *o > 0).unzip();
-    (!own_ns.is_empty()).then(|| Paired::new(method, &partner_ns, &own_ns).ratio(partner))
+    let (partner_ns, own_ns) = paired_times(partner_rounds, own);
+    let is_timed = partner_ns.iter().zip(&own_ns).any(|(p, o)| *p > 0 && *o > 0);
+    is_timed.then(|| Paired::new(method, &partner_ns, &own_ns).ratio(partner))
 }
 
 /// Within each family: ratios of decode time a token to the first kernel's, of an entry that skips to its dense

@@ -32,15 +32,9 @@ impl Method {
 
     fn time(self, round: &Round, entry: usize, threads: usize) -> u64 {
         let of = |column: &[u64]| column.get(entry).copied().unwrap_or(0);
-        match self {
-            Self::Before12 => of(&round.ns),
-            Self::Current => charge(
-                of(&round.ns),
-                of(&round.cpu_ns),
-                round.involuntary_switches.get(entry).copied().unwrap_or(0),
-                threads,
-            ),
-        }
+        let (ns, cpu_ns) = (of(&round.ns), of(&round.cpu_ns));
+        let is_preempted = round.involuntary_switches.get(entry).is_some_and(|n| *n > 0);
+        if self == Self::Current && is_preempted && cpu_ns > 0 && threads == 1 { cpu_ns.min(ns) } else { ns }
     }
 
     /// Until when comparisons of rounds and token blocks are looked at.
@@ -59,10 +53,4 @@ impl Method {
             Self::Current => log_ratios(partner_ns, own_ns),
         }
     }
-}
-
-/// Time that an epoch counts with: wall time, or the thread's CPU time where it was preempted and did all the work
-/// itself.
-pub fn charge(ns: u64, cpu_ns: u64, involuntary_switches: u32, threads: usize) -> u64 {
-    if involuntary_switches > 0 && cpu_ns > 0 && threads == 1 { cpu_ns.min(ns) } else { ns }
 }

@@ -23,16 +23,11 @@ pub fn complete(receipt: &mut Receipt) {
         generation::texts(record);
     }
     if let Some(gate) = &mut receipt.gate {
-        for cell in &mut gate.cells {
-            fill(&mut cell.verdict, || crate::judge::gate::verdict(&gate.rule, &cell.pairs, cell.threads).0);
+        // The ends of the intervals that receipts before 1.2 did not write.
+        let lacks_ends = |v: &Verdict| v.alarm_high.is_none() && v.pass_low.is_none();
+        for cell in gate.cells.iter_mut().filter(|cell| lacks_ends(&cell.verdict)) {
+            let again = crate::judge::gate::verdict(&gate.rule, &cell.pairs, cell.threads).0;
+            (cell.verdict.alarm_high, cell.verdict.pass_low) = (again.alarm_high, again.pass_low);
         }
-    }
-}
-
-/// The ends of the intervals that receipts before 1.2 did not write.
-fn fill(verdict: &mut Verdict, again: impl FnOnce() -> Verdict) {
-    if verdict.alarm_high.is_none() && verdict.pass_low.is_none() {
-        let again = again();
-        (verdict.alarm_high, verdict.pass_low) = (again.alarm_high, again.pass_low);
     }
 }

@@ -15,29 +15,28 @@ pub fn repeated(ids: &[u32]) -> Option<(u32, usize)> {
     runs.max_by_key(|run| run.1).filter(|run| run.1 >= REPEATS)
 }
 
-/// What is wrong with this text, in words. A model that is `known` by the hash of its file has the right weights.
+/// The likeliest cause of nonsense. A model that is `known` by the hash of its file has the right weights.
+fn cause(known: bool, seen: &str, wrong: &str) -> String {
+    if known {
+        format!("the file is a known one, so look at the {seen} and at the kernel (`tritbench verify`)")
+    } else {
+        format!("the weights, their layout or the {wrong} are wrong for this model")
+    }
+}
+
+/// What is wrong with this text, in words, if anything is. `known` says whether the model's file is, by its hash.
 pub fn of_text(ids: &[u32], known: bool) -> Option<String> {
     let (id, times) = repeated(ids)?;
-    let cause = if known {
-        "the file is a known one, so look at the prompt and at the kernel (`tritbench verify`)"
-    } else {
-        "the weights, their layout or the prompt are wrong for this model"
-    };
-    Some(format!("token {id} was generated {times} times in a row: {cause}"))
+    Some(format!("token {id} was generated {times} times in a row: {}", cause(known, "prompt", "prompt")))
 }
 
 /// What is wrong with this perplexity, in words. NaN is.
 pub fn of_perplexity(perplexity: f64, vocab: usize, known: bool) -> Option<String> {
     let better_than_guessing = perplexity <= vocab as f64;
-    let cause = if known {
-        "the file is a known one, so look at the text and at the kernel (`tritbench verify`)"
-    } else {
-        "the weights, their layout or the code table are wrong for this model"
-    };
     (!better_than_guessing).then(|| {
         format!(
-            "perplexity {perplexity:.1} is worse than guessing each of the {vocab} tokens with equal probability: \
-             {cause}"
+            "perplexity {perplexity:.1} is worse than guessing each of the {vocab} tokens with equal probability: {}",
+            cause(known, "text", "code table")
         )
     })
 }
@@ -109,42 +108,41 @@ mod tests {
         assert!(said(true).iter().all(|text| !text.contains("weights") && text.contains("verify")), "{:?}", said(true));
         let mut receipt = fixture::complete();
         receipt.generation.as_mut().expect("complete").kernels[0].token_ids = vec![3; 20];
-        receipt.model.as_mut().expect("complete").known = true;
-        assert!(findings(&receipt)[0].text.contains("a known one"), "{:?}", findings(&receipt));
+        let found = findings(&receipt);
+        assert!(found[0].text.contains("a known one"), "the built-in model is known: {found:?}");
     }
 
     #[test]
-    fn what_disturbed_the_run_is_a_finding() {
-        let mut receipt = fixture::complete();
-        receipt.host.cgroup_cpus = Some(0.3);
-        let found = findings(&receipt);
-        assert!(found.len() == 1 && found[0].text.contains("0.30 CPUs of time"), "{found:?}");
-        assert!(serde_json::to_value(&receipt).expect("JSON").pointer(&found[0].evidence).is_some());
-    }
-
-    #[test]
-    fn a_receipt_with_nonsense_has_findings_that_point_at_it() {
-        let mut receipt = fixture::complete();
-        assert!(findings(&receipt).is_empty());
-        receipt.generation.as_mut().expect("complete").kernels[0].token_ids = vec![3; 20];
-        receipt.perplexity.as_mut().expect("complete").kernels[0].perplexity = f64::NAN;
-        receipt.model.as_mut().expect("complete").warnings = vec!["it is odd".into()];
-        let found = findings(&receipt);
-        let json = serde_json::to_value(&receipt).expect("JSON");
-        assert_eq!(found.len(), 3);
-        assert!(found.iter().all(|f| json.pointer(&f.evidence).is_some()), "{found:?}");
-        receipt.model.as_mut().expect("complete").synthetic = true;
-        assert!(findings(&receipt).is_empty());
-    }
-
-    #[test]
-    fn a_cpu_that_was_switched_off_is_a_finding() {
-        let mut receipt = fixture::complete();
-        receipt.host.load_after.as_mut().expect("complete").cpus_online = Some(1);
-        let found = findings(&receipt);
-        assert!(found.len() == 1 && found[0].text.starts_with("2 were on when the run began and 1 when"), "{found:?}");
-        assert!(serde_json::to_value(&receipt).expect("JSON").pointer(&found[0].evidence).is_some());
-        receipt.host.load_before.cpus_online = None;
-        assert!(findings(&receipt).is_empty(), "a receipt of an older build");
+    fn a_receipt_with_nonsense_or_a_disturbance_has_findings_that_point_at_it() {
+        let of = |change: &dyn Fn(&mut Receipt)| {
+            let mut receipt = fixture::complete();
+            change(&mut receipt);
+            let json = serde_json::to_value(&receipt).expect("JSON");
+            let found = findings(&receipt);
+            assert!(found.iter().all(|f| json.pointer(&f.evidence).is_some()), "{found:?}");
+            found.into_iter().map(|f| f.text).collect::<Vec<_>>()
+        };
+        assert_eq!(of(&|_| ()), [""; 0]);
+        let quota = of(&|r| r.host.cgroup_cpus = Some(0.3));
+        assert!(quota.len() == 1 && quota[0].contains("0.30 CPUs of time"), "{quota:?}");
+        let nonsense = |r: &mut Receipt| {
+            r.generation.as_mut().expect("complete").kernels[0].token_ids = vec![3; 20];
+            r.perplexity.as_mut().expect("complete").kernels[0].perplexity = f64::NAN;
+            r.model.as_mut().expect("complete").warnings = vec!["it is odd".into()];
+        };
+        assert_eq!(of(&nonsense).len(), 3);
+        let synthetic = of(&|r| {
+            nonsense(r);
+            r.model.as_mut().expect("complete").synthetic = true;
+        });
+        assert_eq!(synthetic, [""; 0]);
+        let one_off = |r: &mut Receipt| r.host.load_after.as_mut().expect("complete").cpus_online = Some(1);
+        let found = of(&one_off);
+        assert!(found.len() == 1 && found[0].starts_with("2 were on when the run began and 1 when"), "{found:?}");
+        let unknown = of(&|r| {
+            one_off(r);
+            r.host.load_before.cpus_online = None;
+        });
+        assert_eq!(unknown, [""; 0], "a receipt of an older build");
     }
 }

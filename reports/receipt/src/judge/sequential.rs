@@ -146,79 +146,60 @@ pub fn across(first: &Side<'_>, other: &Side<'_>, partner: &str) -> Verdict {
 
 fn conclude(rule: &Rule, evidence: &Evidence, partner: &str) -> (Verdict, bool) {
     let Evidence { samples: n, change, alarm, pass, same } = *evidence;
-    let share = |log: f64| log.exp_m1();
-    let (alarm_low, pass_high) = (alarm.map(|i| i.0), pass.map(|i| i.1));
-    let (same_change, same_interval, aa_p95) = (same.change, same.interval, same.p95);
-    let delta_eff = rule.delta.max(2.0 * aa_p95);
+    let share = f64::exp_m1;
+    let ends = |interval: Option<(f64, f64)>| interval.map(|(low, high)| (share(low), share(high))).unzip();
+    let delta_eff = rule.delta.max(2.0 * same.p95);
     let threshold = delta_eff.ln_1p();
+    let is_biased = same.is_biased(rule);
+    let is_slower = alarm.is_some_and(|(low, _)| low > 0.0) && change > threshold;
+    let is_not_slower = pass.is_some_and(|(_, high)| high < threshold);
 
-    let biased = same.is_biased(rule);
-    let too_noisy = delta_eff > DELTA_EFF_LIMIT;
-    let slower = alarm_low.is_some_and(|low| low > 0.0) && change > threshold;
-    let not_slower = pass_high.is_some_and(|high| high < threshold);
-    let percent = |share: f64| format!("{:+.1}%", 100.0 * share);
+    let percent = |log: f64| format!("{:+.1}%", 100.0 * share(log));
     let size = |share: f64| format!("{:.1}%", 100.0 * share);
-    let samples_of = format!("{n} {}s", rule.sample);
-    let (outcome, stands, reason, next_step) = match () {
-        () if biased || too_noisy => (
-            Outcome::Unstable,
-            n >= rule.most(),
-            if biased {
-                format!("the same code differs from itself by {} over {samples_of}", percent(share(same_change)))
-            } else {
-                format!("the same code differs from itself by up to {} ({samples_of})", size(aa_p95))
-            },
-            "stop what else runs on this machine, or pin with --pin, and run again".into(),
-        ),
-        () if slower => (
-            Outcome::Fail,
-            true,
-            format!(
-                "{} slower than {partner}, above the threshold of {} ({samples_of})",
-                size(share(change)),
-                size(delta_eff)
-            ),
-            "compare instruction counts and the assembly of the hot loop with the partner's".into(),
-        ),
-        () if not_slower => (
-            Outcome::Pass,
-            true,
-            format!(
-                "{} against {partner}, at most {} ({samples_of}, threshold {})",
-                percent(share(change)),
-                percent(share(pass_high.unwrap_or(change))),
-                size(delta_eff)
-            ),
-            "nothing to do".into(),
-        ),
-        () => {
-            let why = match alarm_low {
-                None if pass_high.is_none() => format!("{samples_of} are too few for any interval"),
-                _ => format!(
-                    "{} against {partner} and the threshold of {} cannot be told apart in {samples_of}",
-                    percent(share(change)),
-                    size(delta_eff)
-                ),
-            };
-            (Outcome::Inconclusive, n >= rule.most(), why, "run again on a quieter machine, or with more rounds".into())
-        }
+    let (samples, by, limit) = (format!("{n} {}s", rule.sample), percent(change), size(delta_eff));
+    let is_last = n >= rule.most();
+    let (outcome, stands, reason, next_step) = if is_biased || delta_eff > DELTA_EFF_LIMIT {
+        let reason = if is_biased {
+            format!("the same code differs from itself by {} over {samples}", percent(same.change))
+        } else {
+            format!("the same code differs from itself by up to {} ({samples})", size(same.p95))
+        };
+        (Outcome::Unstable, is_last, reason, "stop what else runs on this machine, or pin with --pin, and run again")
+    } else if is_slower {
+        let slower = size(share(change));
+        let reason = format!("{slower} slower than {partner}, above the threshold of {limit} ({samples})");
+        let next_step = "compare instruction counts and the assembly of the hot loop with the partner's";
+        (Outcome::Fail, true, reason, next_step)
+    } else if is_not_slower {
+        let most = percent(pass.map_or(change, |(_, high)| high));
+        let reason = format!("{by} against {partner}, at most {most} ({samples}, threshold {limit})");
+        (Outcome::Pass, true, reason, "nothing to do")
+    } else {
+        let reason = if alarm.is_none() && pass.is_none() {
+            format!("{samples} are too few for any interval")
+        } else {
+            format!("{by} against {partner} and the threshold of {limit} cannot be told apart in {samples}")
+        };
+        (Outcome::Inconclusive, is_last, reason, "run again on a quieter machine, or with more rounds")
     };
+    let ((alarm_low, alarm_high), (pass_low, pass_high)) = (ends(alarm), ends(pass));
+    let (aa_low, aa_high) = ends(same.interval);
     let verdict = Verdict {
         outcome,
         partner: partner.into(),
         samples: n,
         change: share(change),
-        alarm_low: alarm_low.map(share),
-        alarm_high: alarm.map(|i| share(i.1)),
-        pass_high: pass_high.map(share),
-        pass_low: pass.map(|i| share(i.0)),
+        alarm_low,
+        alarm_high,
+        pass_high,
+        pass_low,
         delta_eff,
-        aa_p95,
-        aa_change: share(same_change),
-        aa_low: same_interval.map(|i| share(i.0)),
-        aa_high: same_interval.map(|i| share(i.1)),
+        aa_p95: same.p95,
+        aa_change: share(same.change),
+        aa_low,
+        aa_high,
         reason,
-        next_step,
+        next_step: next_step.into(),
     };
     (verdict, stands)
 }
@@ -276,36 +257,30 @@ pub fn decide(test: Test<'_>, effect: &[f64], same: &[f64], partner: &str) -> (V
     let Test { rule, until, sample } = test;
     let have = effect.len().min(same.len());
     let verdict_at = |look: usize| judge(rule, &effect[..look], Same::new(sample, &same[..look]), partner);
-    let mut looks = rule.looks.iter().copied().filter(|look| *look <= have);
-    let last = match until {
-        Until::Decided => {
-            let mut last = None;
-            for look in looks {
-                let (verdict, stands) = verdict_at(look);
-                if stands {
-                    return (verdict, true);
-                }
-                last = Some(verdict);
-            }
-            last
+    let looks = rule.looks.iter().copied().filter(|look| *look <= have);
+    let mut last = None;
+    // Looks before the last settle nothing where all samples are judged.
+    let skipped = if until == Until::Settled { looks.clone().count().saturating_sub(1) } else { 0 };
+    for look in looks.skip(skipped) {
+        let (verdict, stands) = verdict_at(look);
+        let is_over = match until {
+            Until::Decided => stands,
+            Until::Settled => verdict.samples >= rule.most() || verdict.direction().is_settled(),
+        };
+        if is_over {
+            return (verdict, true);
         }
-        Until::Settled => match looks.next_back().map(verdict_at) {
-            Some((verdict, _)) if verdict.samples >= rule.most() || verdict.direction().is_settled() => {
-                return (verdict, true);
-            }
-            last => last.map(|(verdict, _)| verdict),
-        },
+        last = Some(verdict);
+    }
+    // Between looks there is no direction.
+    let cut_off = || Verdict {
+        outcome: Outcome::Inconclusive,
+        alarm_high: None,
+        pass_low: None,
+        reason: format!("stopped after {have} {}s, before the first look", rule.sample),
+        ..judge(rule, &effect[..have], Same::of_parts(&same[..have], &[]), partner).0
     };
-    let mut verdict = last.unwrap_or_else(|| {
-        let mut verdict = judge(rule, &effect[..have], Same::of_parts(&same[..have], &[]), partner).0;
-        verdict.reason = format!("stopped after {have} {}s, before the first look", rule.sample);
-        verdict.outcome = Outcome::Inconclusive;
-        // Between looks there is no direction.
-        (verdict.alarm_high, verdict.pass_low) = (None, None);
-        verdict
-    });
-    verdict.next_step = "run it to its end".into();
-    (verdict, false)
+    (Verdict { next_step: "run it to its end".into(), ..last.unwrap_or_else(cut_off) }, false)
 }
 
 /// Medians of blocks of [`BLOCK`] samples.

@@ -4,7 +4,6 @@ use super::problem::Problem;
 use crate::judge::findings::findings;
 use crate::judge::{Method, bound, gate, medians, micro, turns};
 use crate::record::{Build, MicroCell, Receipt, Status};
-use serde::Serialize;
 use serde_json::Value;
 
 /// Texts that another version of this program may word differently.
@@ -16,32 +15,20 @@ pub fn same_build(receipt: &Receipt, own: Option<&Build>) -> bool {
     own.is_some_and(|own| (&wrote.version, &wrote.git_commit) == (&own.version, &own.git_commit))
 }
 
-type Part = (&'static str, fn(&Receipt) -> Value);
-
-/// What holds figures. Both receipts go through the same types, so a default that an old one lacks is no difference.
-const PARTS: [Part; 6] = [
-    ("/micro", |r| json(&r.micro)),
-    ("/gate", |r| json(&r.gate)),
-    ("/generation", |r| json(&r.generation)),
-    ("/perplexity", |r| json(&r.perplexity)),
-    ("/head_effect", |r| json(&r.head_effect)),
-    ("/findings", |r| json(&r.findings)),
-];
-
-fn json(part: &impl Serialize) -> Value {
-    serde_json::to_value(part).unwrap_or(Value::Null)
-}
+/// The parts that hold figures.
+const PARTS: [&str; 6] = ["micro", "gate", "generation", "perplexity", "head_effect", "findings"];
 
 /// Fields that differ from what the raw data give, and how many values were compared. `written` is the same receipt as
 /// its file has it: findings of older receipts point to parts that are no longer read.
 pub fn differences(receipt: &Receipt, written: &Value, own: Option<&Build>) -> (Vec<Problem>, usize) {
     let again = recomputed(receipt);
     let mut found = Differences { problems: Vec::new(), compared: 0, texts: same_build(receipt, own) };
-    for (pointer, part) in PARTS {
-        // Findings are texts only, so nothing can be said about another build's.
-        if found.texts || pointer != "/findings" {
-            found.compare(pointer.into(), &part(receipt), &part(&again));
-        }
+    // Both are written by the same types, so a field that an old receipt lacks is no difference.
+    let [held, again] = [receipt, &again].map(|receipt| serde_json::to_value(receipt).unwrap_or_default());
+    // Findings are texts only, so nothing can be said about another build's.
+    let texts = found.texts;
+    for part in PARTS.into_iter().filter(|part| texts || *part != "findings") {
+        found.compare(format!("/{part}"), &held[part], &again[part]);
     }
     evidence(receipt, written, &mut found.problems);
     (found.problems, found.compared)

@@ -6,9 +6,6 @@ use crate::record::{
 };
 use std::fmt::Display;
 
-/// One A/A entry, and a baseline that is no A/A entry.
-const ENTRIES: &str = "entries, of which one must be A/A and not the first";
-
 /// All that is wrong; figures may be recomputed only when nothing is.
 pub fn problems(receipt: &Receipt) -> Vec<Problem> {
     let mut found = Found { receipt, problems: Vec::new() };
@@ -48,22 +45,20 @@ impl Found<'_> {
 
     fn hashes(&mut self) {
         let r = self.receipt;
-        let mut all = vec![("/scenario/sha256".to_owned(), r.scenario.sha256.clone())];
-        all.extend(r.build.cargo_lock_sha256.iter().map(|h| ("/build/cargo_lock_sha256".to_owned(), h.clone())));
-        all.extend(r.model.iter().map(|m| ("/model/sha256".to_owned(), m.sha256.clone())));
+        let mut all = vec![("/scenario/sha256".to_owned(), &r.scenario.sha256)];
+        all.extend(r.build.cargo_lock_sha256.iter().map(|hash| ("/build/cargo_lock_sha256".into(), hash)));
+        all.extend(r.model.iter().map(|m| ("/model/sha256".into(), &m.sha256)));
         for (i, cell) in r.micro.iter().enumerate() {
-            let entries = cell.entries.iter().enumerate();
-            all.extend(
-                entries.map(|(e, x)| (format!("/micro/{i}/entries/{e}/output_sha256"), x.output_sha256.clone())),
-            );
+            let outputs = cell.entries.iter().enumerate().map(|(e, x)| (format!("/micro/{i}/entries/{e}"), x));
+            all.extend(outputs.map(|(entry, x)| (entry + "/output_sha256", &x.output_sha256)));
         }
         if let Some(gate) = &r.gate {
-            all.push(("/gate/baseline/binary_sha256".into(), gate.baseline.binary_sha256.clone()));
-            all.push(("/gate/current/binary_sha256".into(), gate.current.binary_sha256.clone()));
+            all.push(("/gate/baseline/binary_sha256".into(), &gate.baseline.binary_sha256));
+            all.push(("/gate/current/binary_sha256".into(), &gate.current.binary_sha256));
         }
         for (field, hash) in all {
             let hex = hash.len() == 64 && hash.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-            self.demand(hex, field, &hash, "not a SHA-256 in hex");
+            self.demand(hex, field, hash, "not a SHA-256 in hex");
         }
     }
 
@@ -103,9 +98,7 @@ impl Found<'_> {
         self.demand(cell.calls_per_epoch > 0, format!("{at}/calls_per_epoch"), cell.calls_per_epoch, "not a count");
         let copies = if cell.residency == Residency::Dram { cell.copies > 1 } else { cell.copies == 1 };
         self.demand(copies, format!("{at}/copies"), cell.copies, "cannot be for this residency");
-        let self_pairs = cell.entries.iter().filter(|e| e.self_pair).count();
-        let first = cell.entries.first().is_some_and(|e| e.self_pair);
-        self.demand(self_pairs == 1 && !first, format!("{at}/entries"), n, ENTRIES);
+        self.twin(at, cell.entries.iter().map(|e| e.self_pair));
         self.demand(cell.summaries.len() == n, format!("{at}/summaries"), cell.summaries.len(), "not one an entry");
         for (e, entry) in cell.entries.iter().enumerate() {
             self.passed(format!("{at}/entries/{e}/kernel"), &entry.kernel);
@@ -127,17 +120,23 @@ impl Found<'_> {
         }
     }
 
+    /// One A/A entry, and a baseline that is no A/A entry.
+    fn twin(&mut self, at: &str, self_pairs: impl ExactSizeIterator<Item = bool>) {
+        let n = self_pairs.len();
+        let places: Vec<usize> = self_pairs.enumerate().filter(|(_, self_pair)| *self_pair).map(|(i, _)| i).collect();
+        let what = "entries, of which one must be A/A and not the first";
+        self.demand(places.len() == 1 && places[0] > 0, format!("{at}/entries"), n, what);
+    }
+
     fn round(&mut self, at: &str, round: &Round, entries: usize) {
         let mut order = round.order.clone();
         order.sort_unstable();
         let whole = order.len() == entries && order.iter().enumerate().all(|(i, &e)| i == usize::from(e));
         self.demand(whole, format!("{at}/order"), format!("{:?}", round.order), "not each entry once");
-        let lengths = [
-            ("ns", round.ns.len()),
-            ("cpu_ns", round.cpu_ns.len()),
-            ("involuntary_switches", round.involuntary_switches.len()),
-        ];
-        for (name, length) in lengths {
+        let switches = round.involuntary_switches.len();
+        for (name, length) in
+            [("ns", round.ns.len()), ("cpu_ns", round.cpu_ns.len()), ("involuntary_switches", switches)]
+        {
             self.demand(length == entries, format!("{at}/{name}"), length, "values, not one an entry");
         }
         for (i, &ns) in round.ns.iter().enumerate().filter(|(_, ns)| **ns == 0) {
@@ -189,9 +188,7 @@ impl Found<'_> {
 
     fn blocks(&mut self, at: &str, blocks: &TokenBlocks, generation: &GenerationRecord) {
         let n = blocks.entries.len();
-        let pairs = blocks.entries.iter().filter(|e| e.self_pair).count();
-        let first = blocks.entries.first().is_some_and(|e| e.self_pair);
-        self.demand(pairs == 1 && !first, format!("{at}/entries"), n, ENTRIES);
+        self.twin(at, blocks.entries.iter().map(|e| e.self_pair));
         self.demand(blocks.summaries.len() == n, format!("{at}/summaries"), blocks.summaries.len(), "not one an entry");
         self.demand(blocks.tokens > 0, format!("{at}/tokens"), blocks.tokens, "not a length");
         let own =

@@ -30,7 +30,7 @@ fn consistent() -> Receipt {
 
 /// A build that is nobody's but the tests'.
 fn build_info() -> Build {
-    Build { version: "9.9.9".into(), ..fixture::build() }
+    Build { version: "9.9.9".into(), ..fixture::complete().build }
 }
 
 fn written(receipt: &Receipt) -> (Vec<u8>, Value) {
@@ -117,7 +117,7 @@ fn texts_are_compared_by_the_build_that_wrote_them_and_by_no_other() {
     receipt.findings[0].text.push('!');
     let (bytes, _) = written(&receipt);
     assert!(!check(&bytes).unwrap().verified);
-    for own in [None, Some(&fixture::build())] {
+    for own in [None, Some(&fixture::complete().build)] {
         let found = recheck("receipt.json".into(), &bytes, own).unwrap();
         assert!(found.verified && found.notes.len() == 1, "{found:?}");
     }

@@ -26,13 +26,7 @@ impl Operation {
 
     /// Name in receipts and tables.
     pub const fn name(self) -> &'static str {
-        match self {
-            Self::Dequantize => "dequantize",
-            Self::Gemv => "gemv",
-            Self::Gemm => "gemm",
-            Self::Decode => "decode",
-            Self::Prefill => "prefill",
-        }
+        ["dequantize", "gemv", "gemm", "decode", "prefill"][self as usize]
     }
 
     /// The operation with this name.
@@ -67,10 +61,7 @@ impl Family {
 
     /// Name in receipts and tables.
     pub const fn name(self) -> &'static str {
-        match self {
-            Self::W2A32 => "W2A32",
-            Self::W2A8 => "W2A8",
-        }
+        ["W2A32", "W2A8"][self as usize]
     }
 }
 

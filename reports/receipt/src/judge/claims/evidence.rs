@@ -39,17 +39,9 @@ pub fn evidence(metric: &Metric, receipt: &Receipt) -> Result<Evidence, String> 
             paired(cell, &kernels, |t| (t[1] - t[0]) / t[2], &format!("{kernel} against {over}"))
         }
         Metric::PhaseShare { kernel, phase } => {
-            let (i, k) = generated(receipt, kernel)?;
-            let (part, total) = phases(&k.phases_ms_per_token, *phase);
-            let place = format!("decode with {kernel} on {}", model(receipt));
-            point(part / total, place, format!("/generation/kernels/{i}/phases_ms_per_token"))
+            phase_of(receipt, generated(receipt, kernel)?, *phase, |part, all| part / all)
         }
-        Metric::PhaseMs { kernel, phase } => {
-            let (i, k) = generated_2b(receipt, kernel)?;
-            let place = format!("decode with {kernel} on {}", model(receipt));
-            let part = phases(&k.phases_ms_per_token, *phase).0;
-            point(part, place, format!("/generation/kernels/{i}/phases_ms_per_token"))
-        }
+        Metric::PhaseMs { kernel, phase } => phase_of(receipt, generated_2b(receipt, kernel)?, *phase, |part, _| part),
         Metric::TokensPerS { kernel } => decode(receipt, kernel, |rate| rate),
         Metric::Seconds { kernel, tokens } => decode(receipt, kernel, |rate| f64::from(*tokens) / rate),
         Metric::TokensWithin { kernel, seconds } => decode(receipt, kernel, |rate| seconds * rate),
@@ -112,10 +104,8 @@ fn cell<'r>(
             && !c.rounds.is_empty()
             && kernels.iter().all(|id| in_cell(c, id))
     });
-    let found = fitting.fold(None, |best: Option<(usize, &MicroCell)>, (i, c)| match best {
-        Some((_, b)) if b.weights_per_call >= c.weights_per_call => best,
-        _ => Some((i, c)),
-    });
+    // The first of the largest.
+    let found = fitting.min_by_key(|(i, c)| (std::cmp::Reverse(c.weights_per_call), *i));
     found.ok_or_else(|| {
         let size = k.map_or_else(String::new, |k| format!(" of {k} elements"));
         format!("this run did not time {op}{size} with {} in cache; scenario seed-tables does", kernels.join(" and "))
@@ -187,6 +177,18 @@ fn decode(receipt: &Receipt, kernel: &str, of: impl Fn(f64) -> f64) -> Result<Ev
     let rounds = k.rounds.iter().filter(|r| r.decode_ns > 0 && r.decode_tokens > 0);
     let place = format!("decode with {kernel} on {}, {} round(s)", model(receipt), k.rounds.len());
     sampled(rounds.map(rate).map(of).collect(), place, format!("/generation/kernels/{i}"))
+}
+
+/// A figure of a phase's and the whole token's milliseconds.
+fn phase_of(
+    receipt: &Receipt,
+    (i, k): (usize, &GenerationKernel),
+    phase: Phase,
+    figure: fn(f64, f64) -> f64,
+) -> Result<Evidence, String> {
+    let (part, total) = phases(&k.phases_ms_per_token, phase);
+    let place = format!("decode with {} on {}", k.kernel, model(receipt));
+    point(figure(part, total), place, format!("/generation/kernels/{i}/phases_ms_per_token"))
 }
 
 /// A phase and the whole token, in milliseconds.
