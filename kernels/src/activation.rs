@@ -1,6 +1,6 @@
 //! Activation vectors, padded with zeros so that kernels need no tail in k.
 
-use crate::error::KernelError;
+use crate::error::{KernelError, fits};
 use crate::f32_ops::F32Ops;
 use crate::{AlignedBuffer, K_SLACK, padded_k};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -47,10 +47,7 @@ impl QuantizedActivations {
     /// [`KernelError::Shape`] when `x` is longer than the capacity, [`KernelError::NonFinite`] for NaN or infinity
     /// (then the previous contents are kept).
     pub fn quantize(&mut self, ops: F32Ops, x: &[f32]) -> Result<(), KernelError> {
-        let capacity = self.values.len() - K_SLACK;
-        if x.len() > capacity {
-            return Err(KernelError::Shape { what: "activations", expected: capacity, actual: x.len() });
-        }
+        fits("activations", self.values.len() - K_SLACK, x.len())?;
         let largest = ops.largest_magnitude(x);
         if !largest.is_finite() {
             let index = x.iter().position(|v| !v.is_finite()).unwrap_or(0);
@@ -142,9 +139,7 @@ impl FloatActivations {
     }
 
     fn resized(&mut self, len: usize) -> Result<&mut [f32], KernelError> {
-        if len > self.values.len() - K_SLACK {
-            return Err(KernelError::Shape { what: "activations", expected: self.values.len() - K_SLACK, actual: len });
-        }
+        fits("activations", self.values.len() - K_SLACK, len)?;
         self.len = len;
         self.values[len..padded_k(len)].fill(0.0);
         Ok(&mut self.values[..len])

@@ -6,15 +6,6 @@ use crate::layout::Layout;
 use crate::operation::{Family, Operation};
 use crate::parallel::Columns;
 
-/// Type of the activations that a kernel multiplies with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Activations {
-    /// f32.
-    F32,
-    /// int8 with one scale a token.
-    I8,
-}
-
 /// Operands of `dequantize`: writes `rows * k` weights as f32.
 ///
 /// Guaranteed by the caller: `codes.len() == rows * row_bytes`, `scales.len() == rows * ceil(k / 256)`,
@@ -161,25 +152,17 @@ impl KernelDescriptor {
         }
     }
 
-    /// Type of the activations.
-    pub fn activations(&self) -> Activations {
-        match self.gemv {
-            Gemv::F32(_) => Activations::F32,
-            Gemv::I8(_) => Activations::I8,
-        }
-    }
-
-    /// Family, for tables that must not mix them.
+    /// Which kernels this one is compared with, and what activations it takes.
     pub fn family(&self) -> Family {
-        match self.activations() {
-            Activations::F32 => Family::W2A32,
-            Activations::I8 => Family::W2A8,
+        match self.gemv {
+            Gemv::F32(_) => Family::W2A32,
+            Gemv::I8(_) => Family::W2A8,
         }
     }
 
     /// Whether results equal the oracle bit for bit: integer sums do, f32 sums depend on their order.
     pub fn exact(&self) -> bool {
-        self.activations() == Activations::I8 && !self.may_saturate
+        self.family() == Family::W2A8 && !self.may_saturate
     }
 
     /// What it implements, in the order of [`Operation::ALL`].
@@ -198,10 +181,10 @@ impl KernelDescriptor {
 
     /// The name that receipts hold: `{op}-{act}{weight}{out}-{isa}-{technique}-{mr}x{nr}`.
     pub fn long_name(&self, operation: Operation) -> String {
-        let types = match (operation, self.activations()) {
+        let types = match (operation, self.family()) {
             (Operation::Dequantize, _) => "w2f32",
-            (_, Activations::F32) => "f32w2f32",
-            (_, Activations::I8) => "i8w2i32",
+            (_, Family::W2A32) => "f32w2f32",
+            (_, Family::W2A8) => "i8w2i32",
         };
         format!("{operation}-{types}-{}-{}x{}", self.id, self.tile.0, self.tile.1)
     }

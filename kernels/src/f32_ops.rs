@@ -139,18 +139,8 @@ stamped! {
 }
 
 stamped! {
-    /// `gate = relu(gate)^2 * up`. Squared, not SiLU: another activation function here is another model.
-    relu_squared_gate(gate: &mut [f32], up: &[f32]) {
-        for (gate, up) in gate.iter_mut().zip(up) {
-            let positive = gate.max(0.0);
-            *gate = positive * positive * up;
-        }
-    }
-}
-
-stamped! {
-    /// [`F32Ops::relu_squared_gate`] and [`F32Ops::rms_norm`] in one go: `out` gets the norm of `relu(gate)^2 * up`,
-    /// the same bits.
+    /// The gate and its norm in one go: `out` gets [`F32Ops::rms_norm`] of `relu(gate)^2 * up`. Squared, not SiLU:
+    /// another activation function here is another model.
     gated_rms_norm(gate: &[f32], up: &[f32], norm: Norm<'_>, out: &mut [f32]) {
         for ((out, gate), up) in out.iter_mut().zip(gate).zip(up) {
             let positive = gate.max(0.0);
@@ -239,47 +229,22 @@ stamped! {
     }
 }
 
-stamped! {
-    /// Softmax in place.
-    softmax(scores: &mut [f32]) {
-        let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let (chunks, tail) = scores.as_chunks_mut::<LANES>();
-        let mut lanes = [0f32; LANES];
-        for chunk in chunks {
-            for i in 0..LANES {
-                chunk[i] = exp_nonpositive(chunk[i] - largest);
-                lanes[i] += chunk[i];
-            }
-        }
-        let mut sum = sum_lanes(lanes);
-        for score in tail {
-            *score = exp_nonpositive(*score - largest);
-            sum += *score;
-        }
-        let factor = 1.0 / sum;
-        scores.iter_mut().for_each(|score| *score *= factor);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::random::SplitMix64;
-
-    fn levels() -> Vec<F32Ops> {
-        [CpuFeatures::NONE, CpuFeatures::X86_64_V3, CpuFeatures::X86_64_V4].map(F32Ops::select).to_vec()
-    }
+    use crate::testing::{bits, f32_levels};
 
     fn random(n: usize, seed: u64) -> Vec<f32> {
-        let mut random = SplitMix64::new(seed);
-        (0..n).map(|_| random.signed_unit() * 3.0).collect()
+        SplitMix64::new(seed).signed_units(n)
     }
 
-    /// Runs an operation at every level and checks that all give the same bits.
+    /// What an operation gives, the same bits at every level.
     fn same(f: impl Fn(F32Ops) -> Vec<f32>) -> Vec<f32> {
-        let all: Vec<Vec<u32>> = levels().into_iter().map(|ops| f(ops).iter().map(|v| v.to_bits()).collect()).collect();
-        assert!(all.iter().all(|bits| *bits == all[0]), "levels differ");
-        f(levels()[0])
+        let levels = f32_levels();
+        let portable = f(levels[0]);
+        assert!(levels.into_iter().all(|ops| bits(&f(ops)) == bits(&portable)), "levels differ");
+        portable
     }
 
     #[test]
@@ -304,39 +269,24 @@ mod tests {
     }
 
     #[test]
-    fn norm_softmax_and_gate() {
-        let x = random(50, 3);
-        let normed = same(|ops| {
-            let mut out = vec![0.0; 50];
-            ops.rms_norm(&x, Norm { gain: &[2.0; 50], eps: 0.0 }, &mut out);
-            out
-        });
+    fn norms_are_of_what_they_say() {
+        let norm = |x: &[f32], gain: &[f32], eps| {
+            same(|ops| {
+                let mut out = vec![0.0; x.len()];
+                ops.rms_norm(x, Norm { gain, eps }, &mut out);
+                out
+            })
+        };
+        let normed = norm(&random(50, 3), &[2.0; 50], 0.0);
         assert!((normed.iter().map(|v| v * v).sum::<f32>() / 50.0 - 4.0).abs() < 1e-4);
-        let shares = same(|ops| {
-            let mut scores = random(37, 4);
-            ops.softmax(&mut scores);
-            scores
-        });
-        assert!((shares.iter().sum::<f32>() - 1.0).abs() < 1e-5);
-        let gated = same(|ops| {
-            let mut gate = vec![-3.0, 0.0, 2.0];
-            ops.relu_squared_gate(&mut gate, &[5.0, 5.0, -1.0]);
-            gate
-        });
-        assert_eq!(gated, [0.0, 0.0, -4.0]);
         let (gate, up, gain) = (random(53, 5), random(53, 6), random(53, 7));
-        let both = same(|ops| {
-            let (mut gated, mut out) = (gate.clone(), vec![0.0; 53]);
-            ops.relu_squared_gate(&mut gated, &up);
-            ops.rms_norm(&gated, Norm { gain: &gain, eps: 1e-5 }, &mut out);
-            out
-        });
+        let gated: Vec<f32> = gate.iter().zip(&up).map(|(gate, up)| gate.max(0.0) * gate.max(0.0) * up).collect();
         let at_once = same(|ops| {
             let mut out = vec![9.0; 53];
             ops.gated_rms_norm(&gate, &up, Norm { gain: &gain, eps: 1e-5 }, &mut out);
             out
         });
-        assert_eq!(both, at_once);
+        assert_eq!(bits(&norm(&gated, &gain, 1e-5)), bits(&at_once));
     }
 
     #[test]

@@ -25,17 +25,15 @@ pub struct Unsupported {
 impl Unsupported {
     /// Ok if both this CPU and `allowed` have what `id` requires.
     pub(crate) fn check(id: &'static str, requires: CpuFeatures, allowed: CpuFeatures) -> Result<(), Self> {
-        let lacking = requires.without(CpuFeatures::detect());
-        if !lacking.is_empty() {
-            let unmasked = matches!(CpuFeatures::mask_from_environment(), Ok(None));
-            let why = if unmasked { "lacks" } else { "lacks or TRITBENCH_CPU_FEATURES hides" };
-            return Err(Self { id, missing: lacking, why });
-        }
-        let masked = requires.without(allowed);
-        if !masked.is_empty() {
-            return Err(Self { id, missing: masked, why: "has but a mask hides" });
-        }
-        Ok(())
+        let (lacking, masked) = (requires.without(CpuFeatures::detect()), requires.without(allowed));
+        let (missing, why) = if lacking.is_empty() {
+            (masked, "has but a mask hides")
+        } else if let Ok(None) = CpuFeatures::mask_from_environment() {
+            (lacking, "lacks")
+        } else {
+            (lacking, "lacks or TRITBENCH_CPU_FEATURES hides")
+        };
+        if missing.is_empty() { Ok(()) } else { Err(Self { id, missing, why }) }
     }
 }
 
@@ -71,9 +69,7 @@ impl Kernel {
     /// # Errors
     /// Another packing, a wrong length, or no such operation.
     pub fn dequantize(&self, weights: &PackedWeights, rows: Range<usize>, out: &mut [f32]) -> Result<(), KernelError> {
-        let Some(dequantize) = self.descriptor.dequantize else {
-            return Err(KernelError::NoSuchOperation { kernel: self.id(), operation: "dequantize" });
-        };
+        let dequantize = self.descriptor.dequantize.ok_or_else(|| self.lacks("dequantize"))?;
         self.check(weights, &rows)?;
         same("output", rows.len() * weights.k(), out.len())?;
         if out.is_empty() {
@@ -105,7 +101,7 @@ impl Kernel {
         y: &mut [f32],
     ) -> Result<(), KernelError> {
         let Gemv::F32(gemv) = self.descriptor.gemv else {
-            return Err(KernelError::NoSuchOperation { kernel: self.id(), operation: "gemv with f32 activations" });
+            return Err(self.lacks("gemv with f32 activations"));
         };
         self.check(weights, &rows)?;
         same("activations", weights.k(), x.len())?;
@@ -142,15 +138,10 @@ impl Kernel {
         y: &mut [i32],
     ) -> Result<(), KernelError> {
         let Gemv::I8(gemv) = self.descriptor.gemv else {
-            return Err(KernelError::NoSuchOperation { kernel: self.id(), operation: "gemv with int8 activations" });
+            return Err(self.lacks("gemv with int8 activations"));
         };
         self.check(weights, &rows)?;
-        if !weights.table().is_ternary() {
-            return Err(KernelError::CodeTable { kernel: self.id(), table: weights.table().0 });
-        }
-        if weights.k() > MAX_K_I8 {
-            return Err(KernelError::TooLarge { rows: weights.rows(), k: weights.k() });
-        }
+        check_exact(self.id(), weights)?;
         same("activations", weights.k(), x.len())?;
         same("output", rows.len(), y.len())?;
         if x.is_empty() {
@@ -182,16 +173,9 @@ impl Kernel {
         x: &[QuantizedActivations],
         y: &mut Columns<'_, i32>,
     ) -> Result<(), KernelError> {
-        let Some(gemm) = self.descriptor.gemm else {
-            return Err(KernelError::NoSuchOperation { kernel: self.id(), operation: "gemm" });
-        };
+        let gemm = self.descriptor.gemm.ok_or_else(|| self.lacks("gemm"))?;
         self.check(weights, &rows)?;
-        if !weights.table().is_ternary() {
-            return Err(KernelError::CodeTable { kernel: self.id(), table: weights.table().0 });
-        }
-        if weights.k() > MAX_K_I8 {
-            return Err(KernelError::TooLarge { rows: weights.rows(), k: weights.k() });
-        }
+        check_exact(self.id(), weights)?;
         x.iter().try_for_each(|x| same("activations", weights.k(), x.len()))?;
         same("tokens of the output", x.len(), y.tokens())?;
         same("output", rows.len(), y.len())?;
@@ -205,17 +189,19 @@ impl Kernel {
         Ok(())
     }
 
+    fn lacks(&self, operation: &'static str) -> KernelError {
+        KernelError::NoSuchOperation { kernel: self.id(), operation }
+    }
+
+    /// That the weights are packed for this kernel, and that the rows are theirs and start on a panel.
     pub(crate) fn check(&self, weights: &PackedWeights, rows: &Range<usize>) -> Result<(), KernelError> {
         let (expected, actual) = (self.descriptor.layout, weights.layout());
         if expected != actual {
             return Err(KernelError::LayoutMismatch { kernel: self.id(), expected, actual });
         }
         if rows.end > weights.rows() || rows.start > rows.end {
-            return Err(KernelError::Shape {
-                what: "end of the row range",
-                expected: weights.rows(),
-                actual: rows.end,
-            });
+            let (expected, actual) = (weights.rows(), rows.end);
+            return Err(KernelError::Shape { what: "end of the row range", expected, actual });
         }
         let panel_rows = actual.rows;
         if rows.start != 0 && !rows.start.is_multiple_of(panel_rows) {
@@ -223,6 +209,17 @@ impl Kernel {
         }
         Ok(())
     }
+}
+
+/// That sums of these weights times int8 are exact: the table is ternary and k within the proven bound.
+pub(crate) fn check_exact(kernel: &'static str, weights: &PackedWeights) -> Result<(), KernelError> {
+    if !weights.table().is_ternary() {
+        return Err(KernelError::CodeTable { kernel, table: weights.table().0 });
+    }
+    if weights.k() > MAX_K_I8 {
+        return Err(KernelError::TooLarge { rows: weights.rows(), k: weights.k() });
+    }
+    Ok(())
 }
 
 impl fmt::Debug for Kernel {

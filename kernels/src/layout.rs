@@ -124,6 +124,7 @@ impl fmt::Debug for Layout {
 mod tests {
     use super::*;
     use crate::layouts::{ALL, find};
+    use crate::random::SplitMix64;
     use proptest::prelude::*;
 
     proptest! {
@@ -131,12 +132,8 @@ mod tests {
         fn every_layout_round_trips(blocks in 1usize..5, seed in any::<u64>()) {
             for &layout in ALL {
                 let k = blocks * layout.block_k;
-                let mut state = seed | 1;
-                let codes: Vec<u8> = (0..k * layout.rows).map(|_| {
-                    state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-                    let code = (state >> 62) as u8;
-                    if layout.ternary_only { code % 3 } else { code }
-                }).collect();
+                let (mut random, kinds) = (SplitMix64::new(seed), if layout.ternary_only { 3 } else { 4 });
+                let codes: Vec<u8> = (0..k * layout.rows).map(|_| random.below(kinds) as u8).collect();
                 let mut packed = vec![0; layout.panel_bytes(k)];
                 (layout.pack)(&codes, &mut packed);
                 let mut unpacked = vec![9; codes.len()];

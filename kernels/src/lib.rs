@@ -56,6 +56,8 @@ pub mod reference;
 pub mod registry;
 pub mod sparse;
 pub mod stream;
+#[cfg(test)]
+mod testing;
 mod w2a32;
 mod w2a8;
 #[cfg(target_arch = "x86_64")]
@@ -66,7 +68,7 @@ pub use attention::{CachedHead, Queries};
 pub use buffer::AlignedBuffer;
 pub use cpu::{CpuFeatures, MASK_VARIABLE, UnknownFeature};
 pub use dense_f16::HeadF16;
-pub use descriptor::{Activations, Dequantize, GemmFn, GemmI8, Gemv, GemvF32, GemvI8, KernelDescriptor};
+pub use descriptor::{Dequantize, GemmFn, GemmI8, Gemv, GemvF32, GemvI8, KernelDescriptor};
 pub use error::KernelError;
 pub use f32_ops::{F32Ops, Norm};
 pub use head::{HeadFormat, HeadInput, MAX_K_HEAD, OutputHead};

@@ -3,7 +3,7 @@
 
 use crate::activation::{FloatActivations, QuantizedActivations};
 use crate::descriptor::Gemv;
-use crate::error::{KernelError, same};
+use crate::error::{KernelError, fits, same};
 use crate::f32_ops::F32Ops;
 use crate::kernel::Kernel;
 use crate::packed::PackedWeights;
@@ -47,9 +47,7 @@ impl LinearInput {
     pub fn prepare(&mut self, team: &mut Team, kernel: &Kernel, k: usize, x: &[f32]) -> Result<(), KernelError> {
         let tokens = x.len().checked_div(k).unwrap_or(0);
         same("activations of whole tokens", tokens * k, x.len())?;
-        if tokens > self.quantized.len() {
-            return Err(KernelError::Shape { what: "tokens", expected: self.quantized.len(), actual: tokens });
-        }
+        fits("tokens", self.quantized.len(), tokens)?;
         self.tokens = tokens;
         let (quantized, ops) = (&mut self.quantized[..tokens], self.ops);
         let quantize = |range: Range<usize>, own: &mut [QuantizedActivations]| {
@@ -107,9 +105,7 @@ impl Kernel {
             same("output", tokens * rows, product.y.len())?;
             needed += if exact { tokens * rows } else { 0 };
         }
-        if integers.len() < needed {
-            return Err(KernelError::Shape { what: "integer scratch", expected: needed, actual: integers.len() });
-        }
+        same("integer scratch", needed.max(integers.len()), integers.len())?;
         let mut rest = integers;
         let mut failed = None;
         let tasks = products.map(|product| {

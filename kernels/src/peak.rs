@@ -8,7 +8,8 @@ mod multiply;
 
 pub use multiply::Multiply;
 
-use crate::descriptor::{Activations, KernelDescriptor};
+use crate::descriptor::KernelDescriptor;
+use crate::operation::Family;
 #[cfg(target_arch = "x86_64")]
 use crate::x86_64::peak as x86_64;
 
@@ -27,9 +28,9 @@ pub fn find(id: &str) -> Option<&'static Multiply> {
 /// The multiply instruction of a kernel. Portable Rust has the one of the architecture's base (SSE2 on x86-64), because
 /// the compiler uses it.
 pub fn of(kernel: &KernelDescriptor) -> Option<&'static Multiply> {
-    let of_the_base = match kernel.activations() {
-        Activations::I8 => "pmaddwd-xmm",
-        Activations::F32 => "mul-add-xmm",
+    let of_the_base = match kernel.family() {
+        Family::W2A8 => "pmaddwd-xmm",
+        Family::W2A32 => "mul-add-xmm",
     };
     find(kernel.multiply.unwrap_or(of_the_base))
 }

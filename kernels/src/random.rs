@@ -31,9 +31,19 @@ impl SplitMix64 {
         (self.next_u64() >> 40) as f32 / (1u64 << 23) as f32 - 1.0
     }
 
-    /// Ternary codes 0, 1, 2.
+    /// `n` ternary codes 0, 1, 2: weights.
     pub fn ternary_codes(&mut self, n: usize) -> Vec<u8> {
         (0..n).map(|_| self.below(3) as u8).collect()
+    }
+
+    /// `n` of all int8, -128 too: activations of integer products.
+    pub fn int8s(&mut self, n: usize) -> Vec<i8> {
+        (0..n).map(|_| (self.next_u64() >> 56) as i8).collect()
+    }
+
+    /// `n` numbers in [-1, 1): activations of f32 products.
+    pub fn signed_units(&mut self, n: usize) -> Vec<f32> {
+        (0..n).map(|_| self.signed_unit()).collect()
     }
 
     /// Shuffles in place (Fisher-Yates).

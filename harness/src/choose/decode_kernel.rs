@@ -39,7 +39,7 @@ pub fn select(requested: &str, machine: &Machine, model: &Model) -> Result<Selec
 
 /// The kernel, if it passes the suite.
 pub fn verified(kernel: Kernel) -> Result<Kernel> {
-    let outcome = conformance::verify(&kernel, |_, _| {});
+    let outcome = conformance::verify(&kernel);
     match outcome.first_mismatch {
         None => Ok(kernel),
         Some(what) => Err(Error::failed(format!(

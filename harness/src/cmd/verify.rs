@@ -98,7 +98,7 @@ fn verify_products(machine: &Machine) -> Result<Vec<VerifyRecord>> {
 
 fn record(descriptor: &'static KernelDescriptor, machine: &Machine) -> VerifyRecord {
     let (outcome, bound, reason) = match Kernel::new(descriptor, machine.features) {
-        Ok(kernel) => (conformance::verify(&kernel, |_, _| {}), conformance::bound(&kernel), None),
+        Ok(kernel) => (conformance::verify(&kernel), conformance::bound(&kernel), None),
         Err(why) => (conformance::Outcome::default(), 0.0, Some(why.to_string())),
     };
     as_record(descriptor.id, outcome, bound, descriptor.exact(), reason)

@@ -1,7 +1,7 @@
 //! The products that are not registered kernels, against the same kind of oracle: rows and columns of the exact FFN
 //! sparsity, and the output heads, each at every level that a CPU may choose.
 
-use super::{Errors, Expected, Outcome, Pattern, Wrong, compare, refused};
+use super::{Errors, Expected, Outcome, Pattern, Wrong, compare_named, refused};
 use crate::activation::QuantizedActivations;
 use crate::cpu::CpuFeatures;
 use crate::error::KernelError;
@@ -79,7 +79,7 @@ impl ProductPath {
         if self.exact() { 0.0 } else { F16_BOUND }
     }
 
-    /// Whether this CPU and `allowed` have its features.
+    /// That this CPU and `allowed` have its features.
     ///
     /// # Errors
     /// As [`crate::Kernel::new`].
@@ -116,8 +116,7 @@ impl ProductPath {
             Product::Columns => self.columns(case, &mut team).map_err(refused)?,
         };
         let got: Vec<f64> = rows.iter().map(|row| row.1).collect();
-        let named = |i: usize| format!("row {}", rows[i].0);
-        compare(&got, self.bound(), |i| rows[i].2).map_err(Wrong::at(named))
+        compare_named(&got, self.bound(), |i| rows[i].2, |i| format!("row {}", rows[i].0))
     }
 
     fn ops(&self) -> Result<SparseOps, KernelError> {
@@ -199,23 +198,7 @@ impl Case {
     /// Codes, activations, and which rows (or columns) are live.
     fn operands(&self) -> (Vec<u8>, Vec<i8>, Vec<bool>) {
         let mut random = SplitMix64::new(self.seed);
-        let codes = (0..self.rows * self.k)
-            .map(|i| match self.pattern {
-                Pattern::Random => random.below(3) as u8,
-                Pattern::AllMax | Pattern::MaxTimesMin => 2,
-                Pattern::AllMin | Pattern::MinTimesMin => 0,
-                Pattern::Alternating => [2, 0][i % self.k % 2],
-                Pattern::Zeros => 1,
-            })
-            .collect();
-        let x = (0..self.k)
-            .map(|j| match self.pattern {
-                Pattern::Random | Pattern::Zeros => (random.next_u64() >> 56) as i8,
-                Pattern::AllMax | Pattern::AllMin => 127,
-                Pattern::MinTimesMin | Pattern::MaxTimesMin => -128,
-                Pattern::Alternating => [127, -128][j % 2],
-            })
-            .collect();
+        let (codes, x) = self.pattern.fill([self.rows, self.k], CodeTable::TERNARY, &mut random);
         let n = self.rows.max(self.k);
         let one = random.below(n as u32) as usize;
         let mut draw = || f64::from(random.below(1000)) / 1000.0;
@@ -255,16 +238,21 @@ mod tests {
 
     #[test]
     fn every_path_that_this_cpu_has_equals_the_oracle() {
-        let mut run = 0;
-        for path in PATHS {
-            if path.check(CpuFeatures::detect()).is_ok() {
-                let outcome = path.verify();
-                assert_eq!((outcome.mismatches, outcome.first_mismatch), (0, None), "{}", path.id);
-                assert!(outcome.cases >= K.len() * Pattern::ALL.len());
-                run += 1;
+        let paths = PATHS.iter().filter(|path| path.check(CpuFeatures::detect()).is_ok());
+        assert!(paths.clone().count() >= 5, "scalar paths run everywhere");
+        for path in paths {
+            let mut outcome = path.verify();
+            assert!(outcome.cases >= K.len() * Pattern::ALL.len());
+            // More threads than the suite has, on more and on fewer rows than they share.
+            let shapes = [(33, 129), (130, 384), (513, 70), (640, 515), (3, 64)];
+            for ((rows, k), pattern) in shapes.into_iter().flat_map(|s| Pattern::ALL.map(|pattern| (s, pattern))) {
+                for share in [0.1, 0.9, 1.0] {
+                    let case = Case { rows, k, pattern, share, seed: k as u64, threads: 3 };
+                    outcome.add(&case, path.run(&case));
+                }
             }
+            assert_eq!((outcome.mismatches, outcome.first_mismatch), (0, None), "{}", path.id);
         }
-        assert!(run >= 5, "scalar paths run everywhere");
     }
 
     #[test]

@@ -79,11 +79,6 @@ fn maps() {
         let left = left_by(|| ops.gated_rms_norm(&gate, &up, Norm { gain: &gain, eps: 1e-5 }, &mut out));
         (bits(&out), left)
     });
-    check("relu_squared_gate", lengths(), |ops, side, x| {
-        let mut gate = guard(side, x);
-        let left = left_by(|| ops.relu_squared_gate(&mut gate, x));
-        (bits(&gate), left)
-    });
     check("scale_integers", lengths(), |ops, side, x| {
         let sums = guard(side, &x.iter().map(|&v| v as i32).collect::<Vec<_>>());
         let mut y = guard(side, x);
@@ -95,11 +90,6 @@ fn maps() {
         let x = guard(side, x);
         let left = left_by(|| ops.narrow_to_f16(&x, &mut y).expect("finite in f16"));
         (y.iter().map(|&v| u32::from(v)).collect(), left)
-    });
-    check("softmax", lengths(), |ops, side, x| {
-        let mut scores = guard(side, x);
-        let left = left_by(|| ops.softmax(&mut scores));
-        (bits(&scores), left)
     });
 }
 

@@ -22,6 +22,8 @@ layouts! {
 
 pub(crate) mod i2s_rows;
 mod interleave;
+#[cfg(test)]
+mod tests;
 
 pub use i2s::LAYOUT as I2S;
 

@@ -15,11 +15,6 @@ impl CodeTable {
     pub fn is_ternary(self) -> bool {
         self.0[..3] == [-1, 0, 1]
     }
-
-    /// The table as f32.
-    pub fn as_f32(self) -> [f32; 4] {
-        self.0.map(f32::from)
-    }
 }
 
 /// Factors of the table's values.
@@ -56,16 +51,3 @@ impl<'a> Codes<'a> {
 
 /// Weights along k that share a scale in block scales for a layout with one scale a tensor.
 pub(crate) const SCALE_BLOCK_K: usize = 256;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// What the published file and the analysis say, not what is written above.
-    #[test]
-    fn tables_are_those_of_the_file_and_of_the_analysis() {
-        assert_eq!(CodeTable::TERNARY.as_f32(), [-1.0, 0.0, 1.0, 0.0]);
-        assert_eq!(CodeTable::SEED.as_f32(), [-2.0, -1.0, 1.0, 2.0]);
-        assert_eq!((CodeTable::TERNARY.is_ternary(), CodeTable::SEED.is_ternary()), (true, false));
-    }
-}

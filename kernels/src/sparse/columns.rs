@@ -5,7 +5,7 @@ use super::call::{Columns, LINE_BYTES, LINE_ROWS, LIST_SLACK};
 use crate::AlignedBuffer;
 use crate::activation::QuantizedActivations;
 use crate::cpu::Level;
-use crate::error::{KernelError, same};
+use crate::error::{KernelError, fits, same};
 use crate::packed::PackedWeights;
 use crate::parallel::Team;
 
@@ -116,10 +116,7 @@ impl LiveColumns {
     /// [`KernelError::Shape`] when there is no room for so many.
     pub fn set(&mut self, ops: SparseOps, x: &QuantizedActivations) -> Result<(), KernelError> {
         let values = x.values();
-        if values.len() > self.list.len() - LIST_SLACK {
-            let expected = self.list.len() - LIST_SLACK;
-            return Err(KernelError::Shape { what: "columns", expected, actual: values.len() });
-        }
+        fits("columns", self.list.len() - LIST_SLACK, values.len())?;
         let count = match ops.level {
             // SAFETY: `Level::select` found the features.
             #[cfg(target_arch = "x86_64")]
