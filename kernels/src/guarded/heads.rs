@@ -1,10 +1,11 @@
 //! Every output head and the streaming read on guarded operands.
 
 use super::state::{Left, left_by};
-use super::{Side, feature_sets, guard, placed};
+use super::{guard, placed, sides_and_features};
 use crate::parallel::Team;
 use crate::random::SplitMix64;
-use crate::{HeadF16, HeadFormat, HeadInput, OutputHead, stream};
+use crate::testing::{bits, f16};
+use crate::{AlignedBuffer, HeadF16, HeadFormat, HeadInput, OutputHead, stream};
 use std::sync::Arc;
 
 /// Vocabulary sizes around a panel of 16.
@@ -15,31 +16,25 @@ const K: [usize; 15] = [1, 3, 4, 7, 8, 15, 17, 31, 33, 64, 127, 128, 129, 257, 6
 #[test]
 fn every_head_reads_its_rows_and_nothing_else() {
     let mut random = SplitMix64::new(5);
-    for rows in ROWS {
-        for k in K {
-            let weights: Vec<u16> =
-                (0..rows * k).map(|_| half::f16::from_f32(random.signed_unit()).to_bits()).collect();
-            let x: Vec<f32> = (0..k).map(|_| random.signed_unit()).collect();
-            for (side, features) in Side::BOTH.into_iter().flat_map(|s| feature_sets().into_iter().map(move |f| (s, f)))
-            {
-                let source = Arc::new(guard(side, &weights));
-                let x = guard(side, &x);
-                for format in HeadFormat::ALL {
-                    let mut team = Team::single();
-                    let what = format!("{format:?} {rows}x{k} {side:?} {features}");
-                    let ordinary = Arc::new(crate::AlignedBuffer::clone(&source));
-                    let mut want = vec![f32::NAN; rows];
-                    OutputHead::new(format, &ordinary, k, features, &mut team)
-                        .and_then(|head| head.gemv(&mut team, &x, &mut HeadInput::new(k), &mut want))
-                        .expect("finite and fits");
-                    let head = placed(side, || OutputHead::new(format, &source, k, features, &mut team));
-                    let head = head.expect("finite");
-                    let mut input = placed(side, || HeadInput::new(k));
-                    let mut y = guard(side, &vec![f32::NAN; rows]);
-                    let left = left_by(|| head.gemv(&mut team, &x, &mut input, &mut y).expect("fits"));
-                    assert_eq!(left, Left::NOTHING, "{what}");
-                    assert_eq!(y.iter().map(|y| y.to_bits()).collect::<Vec<_>>(), bits(&want), "{what}");
-                }
+    let mut team = Team::single();
+    for (rows, k) in ROWS.into_iter().flat_map(|rows| K.map(|k| (rows, k))) {
+        let weights: Vec<u16> = random.signed_units(rows * k).into_iter().map(f16).collect();
+        let x = random.signed_units(k);
+        for (side, features) in sides_and_features() {
+            let (source, x) = (Arc::new(guard(side, &weights)), guard(side, &x));
+            let ordinary = Arc::new(AlignedBuffer::clone(&source));
+            for format in HeadFormat::ALL {
+                let what = format!("{format:?} {rows}x{k} {side:?} {features}");
+                let mut want = vec![f32::NAN; rows];
+                OutputHead::new(format, &ordinary, k, features, &mut team)
+                    .and_then(|head| head.gemv(&mut team, &x, &mut HeadInput::new(k), &mut want))
+                    .expect("finite and fits");
+                let head = placed(side, || OutputHead::new(format, &source, k, features, &mut team));
+                let (head, mut input) = (head.expect("finite"), placed(side, || HeadInput::new(k)));
+                let mut y = guard(side, &vec![f32::NAN; rows]);
+                let left = left_by(|| head.gemv(&mut team, &x, &mut input, &mut y).expect("fits"));
+                assert_eq!(left, Left::NOTHING, "{what}");
+                assert_eq!(bits(&y), bits(&want), "{what}");
             }
         }
     }
@@ -47,34 +42,25 @@ fn every_head_reads_its_rows_and_nothing_else() {
 
 #[test]
 fn the_f16_product_takes_slices_of_any_alignment() {
-    for features in feature_sets() {
+    for (side, features) in sides_and_features() {
         for (rows, k) in [(3, 5), (2, 33), (5, 129)] {
-            for side in Side::BOTH {
-                let weights = guard(side, &vec![half::f16::ONE.to_bits(); rows * k]);
-                let (x, mut y) = (guard(side, &vec![1f32; k]), guard(side, &vec![0f32; rows]));
-                HeadF16::select(features).gemv(&mut Team::single(), &weights, &x, &mut y).expect("fits");
-                assert_eq!(y[..], vec![k as f32; rows][..]);
-            }
+            let weights = guard(side, &vec![half::f16::ONE.to_bits(); rows * k]);
+            let (x, mut y) = (guard(side, &vec![1f32; k]), guard(side, &vec![0f32; rows]));
+            HeadF16::select(features).gemv(&mut Team::single(), &weights, &x, &mut y).expect("fits");
+            assert_eq!(y[..], vec![k as f32; rows][..]);
         }
     }
 }
 
 #[test]
 fn the_streaming_read_ends_with_the_bytes() {
-    let lengths = (0..20).chain([63, 64, 65, 255, 256, 257, 511, 512, 4095, 4096, 4097, 70_000]);
-    for len in lengths {
-        for side in Side::BOTH {
+    for len in (0..20).chain([63, 64, 65, 255, 256, 257, 511, 512, 4095, 4096, 4097, 70_000]) {
+        for (side, features) in sides_and_features() {
             let bytes = guard(side, &vec![1u8; len]);
-            for features in feature_sets() {
-                let mut sum = 0;
-                let left = left_by(|| sum = stream::read(&mut Team::single(), features, &bytes));
-                assert_eq!(left, Left::NOTHING, "{len} {features}");
-                assert_eq!(sum, ((len / 256 * 32) as u64).wrapping_mul(0x0101_0101_0101_0101));
-            }
+            let mut sum = 0;
+            let left = left_by(|| sum = stream::read(&mut Team::single(), features, &bytes));
+            assert_eq!(left, Left::NOTHING, "{len} {features}");
+            assert_eq!(sum, ((len / 256 * 32) as u64).wrapping_mul(0x0101_0101_0101_0101));
         }
     }
-}
-
-fn bits(y: &[f32]) -> Vec<u32> {
-    y.iter().map(|y| y.to_bits()).collect()
 }
