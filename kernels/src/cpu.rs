@@ -184,6 +184,11 @@ impl Level {
         let _ = usable;
         Self::Portable
     }
+
+    /// The name of what runs at this level, of those for plain Rust, AVX2, AVX-512 and AVX-512 VNNI.
+    pub(crate) fn name(self, names: [&'static str; 4]) -> &'static str {
+        names[self as usize]
+    }
 }
 
 impl fmt::Display for CpuFeatures {

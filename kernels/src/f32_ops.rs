@@ -62,13 +62,7 @@ impl F32Ops {
 
     /// Name for receipts.
     pub fn id(self) -> &'static str {
-        match self.level {
-            Level::Portable => "f32-baseline",
-            #[cfg(target_arch = "x86_64")]
-            Level::Avx2 => "f32-avx2",
-            #[cfg(target_arch = "x86_64")]
-            Level::Avx512 | Level::Avx512Vnni => "f32-avx512",
-        }
+        self.level.name(["f32-baseline", "f32-avx2", "f32-avx512", "f32-avx512"])
     }
 }
 

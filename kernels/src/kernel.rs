@@ -75,17 +75,10 @@ impl Kernel {
         if out.is_empty() {
             return Ok(());
         }
+        let (codes, row_bytes, scales) = (weights.panels(&rows), weights.panel_bytes(), weights.scales(&rows));
+        let (table, k) = (weights.table().0, weights.k());
         // SAFETY: `new` checked that the CPU has the features that the function enables.
-        unsafe {
-            dequantize(Dequantize {
-                codes: weights.panels(&rows),
-                row_bytes: weights.panel_bytes(),
-                scales: weights.scales(&rows),
-                table: weights.table().0,
-                k: weights.k(),
-                weights: out,
-            });
-        }
+        unsafe { dequantize(Dequantize { codes, row_bytes, scales, table, k, weights: out }) };
         Ok(())
     }
 
@@ -111,17 +104,10 @@ impl Kernel {
             return Ok(());
         }
         debug_assert_eq!(x.padded().len(), padded_k(weights.k()));
+        let (codes, row_bytes, scales) = (weights.panels(&rows), weights.panel_bytes(), weights.scales(&rows));
+        let (table, x) = (weights.table().0, x.padded());
         // SAFETY: `new` checked that the CPU has the features that the function enables.
-        unsafe {
-            gemv(GemvF32 {
-                codes: weights.panels(&rows),
-                row_bytes: weights.panel_bytes(),
-                scales: weights.scales(&rows),
-                table: weights.table().0,
-                x: x.padded(),
-                y,
-            });
-        }
+        unsafe { gemv(GemvF32 { codes, row_bytes, scales, table, x, y }) };
         Ok(())
     }
 
@@ -148,16 +134,9 @@ impl Kernel {
             y.fill(0);
             return Ok(());
         }
+        let (codes, panel_bytes) = (weights.panels(&rows), weights.panel_bytes());
         // SAFETY: `new` checked that the CPU has the features that the function enables.
-        unsafe {
-            gemv(GemvI8 {
-                codes: weights.panels(&rows),
-                panel_bytes: weights.panel_bytes(),
-                x: x.padded(),
-                x_sum: x.sum(),
-                y,
-            });
-        }
+        unsafe { gemv(GemvI8 { codes, panel_bytes, x: x.padded(), x_sum: x.sum(), y }) };
         Ok(())
     }
 
@@ -183,9 +162,9 @@ impl Kernel {
             (0..x.len()).for_each(|t| y.token(t).fill(0));
             return Ok(());
         }
-        let panel_bytes = weights.panel_bytes();
+        let (codes, panel_bytes) = (weights.panels(&rows), weights.panel_bytes());
         // SAFETY: `new` checked that the CPU has the features that the function enables.
-        unsafe { gemm(GemmI8 { codes: weights.panels(&rows), panel_bytes, x, y }) };
+        unsafe { gemm(GemmI8 { codes, panel_bytes, x, y }) };
         Ok(())
     }
 

@@ -41,12 +41,6 @@ impl SparseOps {
 
     /// Name for receipts.
     pub fn id(self) -> &'static str {
-        match self.level {
-            Level::Portable => "sparse-scalar",
-            #[cfg(target_arch = "x86_64")]
-            Level::Avx2 | Level::Avx512 => "sparse-avx2",
-            #[cfg(target_arch = "x86_64")]
-            Level::Avx512Vnni => "sparse-avx512-vnni",
-        }
+        self.level.name(["sparse-scalar", "sparse-avx2", "sparse-avx2", "sparse-avx512-vnni"])
     }
 }
