@@ -8,7 +8,7 @@ use std::cell::UnsafeCell;
 use std::marker::PhantomData;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 /// Spins before a waiting thread gives its CPU away: some tens of microseconds, longer than the gap between two calls
@@ -109,14 +109,14 @@ impl Team {
     ///
     /// # Errors
     /// One of the errors that `job` returned; it runs on the other threads all the same.
-    pub(crate) fn try_run<E: Send + Sync>(&mut self, job: impl Fn(usize) -> Result<(), E> + Sync) -> Result<(), E> {
-        let error = OnceLock::new();
+    pub(crate) fn try_run<E: Send>(&mut self, job: impl Fn(usize) -> Result<(), E> + Sync) -> Result<(), E> {
+        let error = Mutex::new(None);
         self.run(&|number| {
             if let Err(e) = job(number) {
-                let _ = error.set(e);
+                *error.lock().unwrap_or_else(PoisonError::into_inner) = Some(e);
             }
         });
-        error.into_inner().map_or(Ok(()), Err)
+        error.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
     }
 
     /// Fills a token-major matrix (`stride` elements a token) in parallel, each thread the columns of a range that
@@ -147,7 +147,7 @@ impl Team {
     ///
     /// # Errors
     /// One of the errors that `fill` returned; the other pieces are filled all the same.
-    pub fn split_rows<T: Send, E: Send + Sync>(
+    pub fn split_rows<T: Send, E: Send>(
         &mut self,
         panel_rows: usize,
         out: &mut [T],
