@@ -84,11 +84,17 @@ impl<T: Plain> DerefMut for AlignedBuffer<T> {
     }
 }
 
+impl<T: Plain> From<&[T]> for AlignedBuffer<T> {
+    fn from(values: &[T]) -> Self {
+        let mut copy = Self::zeroed(values.len());
+        copy.copy_from_slice(values);
+        copy
+    }
+}
+
 impl<T: Plain> Clone for AlignedBuffer<T> {
     fn clone(&self) -> Self {
-        let mut copy = Self::zeroed(self.len);
-        copy.copy_from_slice(self);
-        copy
+        Self::from(&self[..])
     }
 }
 

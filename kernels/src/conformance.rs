@@ -12,6 +12,7 @@ pub use compare::{Errors, Expected, Mismatch, compare};
 pub use pattern::Pattern;
 
 use crate::activation::{FloatActivations, QuantizedActivations};
+use crate::buffer::{AlignedBuffer, Plain};
 use crate::error::KernelError;
 use crate::kernel::Kernel;
 use crate::operation::{Family, Operation};
@@ -27,15 +28,15 @@ pub const F32_BOUND: f64 = 1e-5;
 
 /// What one call of a kernel is tried with.
 #[derive(Clone, Debug)]
-struct Case {
-    rows: usize,
-    k: usize,
-    pattern: Pattern,
-    table: CodeTable,
+pub(crate) struct Case {
+    pub(crate) rows: usize,
+    pub(crate) k: usize,
+    pub(crate) pattern: Pattern,
+    pub(crate) table: CodeTable,
     /// Random scales by block instead of one for the tensor.
-    block_scales: bool,
+    pub(crate) block_scales: bool,
     /// Of everything random.
-    seed: u64,
+    pub(crate) seed: u64,
 }
 
 /// How far a kernel is from the oracle, over all cases.
@@ -129,8 +130,8 @@ impl Outcome {
 }
 
 /// What is wrong with a case, and the differences that were found.
-struct Wrong {
-    what: String,
+pub(crate) struct Wrong {
+    pub(crate) what: String,
     errors: Errors,
 }
 
@@ -153,6 +154,13 @@ fn compare_named<T: Copy + Into<f64>>(
     })
 }
 
+/// Room for a result, poisoned: what is not written is noticed.
+fn filled<T: Plain>(len: usize, poison: T) -> AlignedBuffer<T> {
+    let mut buffer = AlignedBuffer::zeroed(len);
+    buffer.fill(poison);
+    buffer
+}
+
 fn refused(error: KernelError) -> String {
     format!("refused: {error}")
 }
@@ -166,8 +174,9 @@ struct Packed<'a> {
     weights: PackedWeights,
 }
 
-/// Runs one case and says what is wrong, if anything.
-fn run_case(kernel: &Kernel, case: &Case) -> Result<Errors, Wrong> {
+/// Runs one case and says what is wrong, if anything. All operands are [`AlignedBuffer`]s, which tests put beside
+/// protected pages.
+pub(crate) fn run_case(kernel: &Kernel, case: &Case) -> Result<Errors, Wrong> {
     let &Case { rows, k, table, .. } = case;
     let layout = kernel.descriptor().layout;
     let mut random = SplitMix64::new(case.seed);
@@ -252,7 +261,7 @@ impl Packed<'_> {
         let want: Vec<Vec<Expected>> = x.iter().map(|x| self.integers(x.values())).collect();
         let mut errors = Errors::default();
         for rows in [0..case.rows, self.middle()..case.rows] {
-            let mut y = vec![i32::MIN; tokens * rows.len()];
+            let mut y = filled(tokens * rows.len(), i32::MIN);
             let mut columns = Columns::all(&mut y, tokens, rows.len());
             self.kernel
                 .gemm_i8(&self.weights, rows.clone(), &x, &mut columns)
@@ -266,7 +275,7 @@ impl Packed<'_> {
 
     fn dequantized(&self) -> Result<Errors, Wrong> {
         let k = self.case.k;
-        let mut out = vec![f32::NAN; self.case.rows * k];
+        let mut out = filled(self.case.rows * k, f32::NAN);
         self.kernel
             .dequantize(&self.weights, 0..self.case.rows, &mut out)
             .map_err(|error| format!("dequantize {}", refused(error)))?;
@@ -277,7 +286,7 @@ impl Packed<'_> {
 
     /// All rows at once, from a panel in the middle to the end, from there to the middle of a panel, and by a team of
     /// two, each against the oracle.
-    fn by_ranges<T: Copy + Send + Into<f64>>(
+    fn by_ranges<T: Plain + Send + Into<f64>>(
         &self,
         poison: T,
         bound: f64,
@@ -289,12 +298,12 @@ impl Packed<'_> {
             |first: usize, y: &[T]| compare_named(y, bound, |i| want[first + i], |i| format!("row {}", first + i));
         let mut errors = Errors::default();
         for range in [0..rows, middle..rows, middle..middle + (rows - middle).div_ceil(2)] {
-            let mut y = vec![poison; range.len()];
+            let mut y = filled(range.len(), poison);
             gemv(range.clone(), &mut y).map_err(refused)?;
             errors = errors.and(check(range.start, &y)?);
         }
         if self.case.seed.is_multiple_of(8) {
-            let mut shared = vec![poison; rows];
+            let mut shared = filled(rows, poison);
             let mut team = Team::new(2, |_| {}).map_err(|e| format!("no second thread: {e}"))?;
             team.split_rows(self.weights.layout().rows, &mut shared, gemv).map_err(refused)?;
             errors = errors.and(check(0, &shared)?);

@@ -5,9 +5,7 @@
 //! looks at the registers that a kernel may not leave changed.
 
 mod element_wise;
-mod heads;
 mod products;
-mod sparse_products;
 mod state;
 
 use crate::huge_pages::{Pages, smaps_of};
@@ -66,9 +64,7 @@ pub(crate) fn zeroed(bytes: usize) -> Option<Pages> {
 
 /// `values` in a guarded buffer.
 fn guard<T: crate::buffer::Plain>(side: Side, values: &[T]) -> AlignedBuffer<T> {
-    let mut buffer = placed(side, || AlignedBuffer::zeroed(values.len()));
-    buffer.copy_from_slice(values);
-    buffer
+    placed(side, || AlignedBuffer::from(values))
 }
 
 /// Both sides with each set of features that selects different code.

@@ -147,14 +147,18 @@ mod tests {
     fn sizes_end_where_memory_does() {
         for &layout in ALL {
             let a_panel = layout.panel_bytes(layout.block_k);
-            assert_eq!(layout.code_bytes(layout.rows + 1, layout.block_k), Some(2 * a_panel));
             let panels = MOST_BYTES / a_panel;
-            let most = layout.code_bytes(panels * layout.rows, layout.block_k);
-            assert_eq!(most, Some(panels * a_panel), "{layout}");
-            assert_eq!(layout.code_bytes((panels + 1) * layout.rows, layout.block_k), None, "{layout}");
-            assert_eq!(layout.code_bytes(1, MOST_K), Some(layout.panel_bytes(MOST_K)), "{layout}");
-            assert_eq!(layout.code_bytes(1, MOST_K + 1), None, "{layout}");
-            assert_eq!(layout.code_bytes(usize::MAX, MOST_K), None, "{layout}");
+            let rows = layout.rows;
+            for (rows, k, bytes) in [
+                (rows + 1, layout.block_k, Some(2 * a_panel)),
+                (panels * rows, layout.block_k, Some(panels * a_panel)),
+                ((panels + 1) * rows, layout.block_k, None),
+                (1, MOST_K, Some(layout.panel_bytes(MOST_K))),
+                (1, MOST_K + 1, None),
+                (usize::MAX, MOST_K, None),
+            ] {
+                assert_eq!(layout.code_bytes(rows, k), bytes, "{layout} {rows}x{k}");
+            }
         }
         assert_eq!(Layout::PLAIN.code_bytes(MOST_BYTES, 1), Some(MOST_BYTES), "exactly as many");
     }
@@ -162,11 +166,9 @@ mod tests {
     #[test]
     fn a_layout_is_known_by_its_name_alone_and_is_no_other_of_that_name() {
         for &layout in ALL {
-            assert_eq!(ALL.iter().filter(|other| other.name == layout.name).count(), 1);
-            assert_eq!(layout.to_string(), layout.name);
             assert!(find(layout.name) == Some(layout) && !layout.name.is_empty());
-            let named_alike = Layout { name: layout.name, ..Layout::PLAIN };
-            assert_ne!(layout, &named_alike);
+            assert_eq!(ALL.iter().filter(|other| other.to_string() == layout.name).count(), 1);
+            assert_ne!(layout, &Layout { name: layout.name, ..Layout::PLAIN });
         }
     }
 

@@ -27,7 +27,7 @@ pub struct PackedWeights {
     row_scales: usize,
     table: CodeTable,
     /// Scales by block if the layout has them, else empty.
-    block_scales: Vec<f32>,
+    block_scales: AlignedBuffer<f32>,
     /// The tensor's scale, if all blocks agree.
     tensor_scale: Option<f32>,
 }
@@ -89,7 +89,7 @@ impl PackedWeights {
     pub fn repack(&self, layout: &'static Layout) -> Result<Self, KernelError> {
         let scales = match self.tensor_scale {
             Some(scale) => Scales::PerTensor(scale),
-            None => Scales::PerBlock(self.block_scales.clone()),
+            None => Scales::PerBlock(self.block_scales.to_vec()),
         };
         if let (Some(target), None) = (layout.group, self.tensor_scale) {
             same("weights that share a scale", target, scale_group(self.layout))?;
@@ -127,8 +127,7 @@ impl PackedWeights {
         let (panel_bytes, row_scales) = (layout.panel_bytes(k), scales_a_row(layout, k));
         let blocks = rows * row_scales;
         let (block_scales, tensor_scale) = match scales {
-            Scales::PerTensor(scale) if layout.group.is_some() => (vec![scale; blocks], Some(scale)),
-            Scales::PerTensor(scale) => (Vec::new(), Some(scale)),
+            Scales::PerTensor(scale) => (vec![scale; if layout.group.is_some() { blocks } else { 0 }], Some(scale)),
             Scales::PerBlock(values) => {
                 same("block scales", blocks, values.len())?;
                 let first = values.first().copied();
@@ -140,6 +139,7 @@ impl PackedWeights {
                 }
             }
         };
+        let block_scales = AlignedBuffer::from(&block_scales[..]);
         let codes = AlignedBuffer::zeroed(0);
         Ok(Self { layout, rows, k, codes, panel_bytes, row_scales, table, block_scales, tensor_scale })
     }

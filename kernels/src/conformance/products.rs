@@ -1,7 +1,7 @@
 //! The products that are not registered kernels, against the same kind of oracle: rows and columns of the exact FFN
 //! sparsity, and the output heads, each at every level that a CPU may choose.
 
-use super::{Errors, Expected, Outcome, Pattern, Wrong, compare_named, refused};
+use super::{Errors, Expected, Outcome, Pattern, Wrong, compare_named, filled, refused};
 use crate::activation::QuantizedActivations;
 use crate::cpu::CpuFeatures;
 use crate::error::KernelError;
@@ -108,7 +108,7 @@ impl ProductPath {
         outcome
     }
 
-    fn run(&self, case: &Case) -> Result<Errors, Wrong> {
+    pub(crate) fn run(&self, case: &Case) -> Result<Errors, Wrong> {
         let mut team = Team::new(case.threads, |_| {}).map_err(|e| format!("no second thread: {e}"))?;
         let rows = match self.product {
             Product::Head(format) => self.head(format, case, &mut team)?,
@@ -136,10 +136,10 @@ impl ProductPath {
         let x = QuantizedActivations::from_values(&x, 1.0);
         let mut list = LiveRows::new(case.rows, case.k);
         let ops = self.ops()?;
-        list.set_positive(ops, &gate)?;
-        let mut y = vec![i32::MIN; list.rows().len()];
+        list.set_positive(ops, &AlignedBuffer::from(&gate[..]))?;
+        let mut y = filled(list.rows().len(), i32::MIN);
         ops.rows(team, &mut list, RowsProduct { weights: &weights, x: &x, y: &mut y })?;
-        Ok(list.rows().iter().zip(y).map(|(&row, y)| case.integer(row as usize, y, &codes, x.values())).collect())
+        Ok(list.rows().iter().zip(&y[..]).map(|(&row, &y)| case.integer(row as usize, y, &codes, x.values())).collect())
     }
 
     fn columns(&self, case: &Case, team: &mut Team) -> Result<Vec<Row>, KernelError> {
@@ -150,7 +150,7 @@ impl ProductPath {
         let mut list = LiveColumns::new(case.k);
         let ops = self.ops()?;
         list.set(ops, &x)?;
-        let mut y = vec![i32::MIN; columns.padded_rows()];
+        let mut y = filled(columns.padded_rows(), i32::MIN);
         ops.columns(team, &columns, &list, &mut y)?;
         Ok((0..case.rows).map(|row| case.integer(row, y[row], &codes, x.values())).collect())
     }
@@ -169,7 +169,8 @@ impl ProductPath {
             HeadFormat::Q8 | HeadFormat::Q4 => x,
         };
         let scale = if format == HeadFormat::F16 { 1.0 } else { quantized.scale() };
-        let mut y = vec![f32::NAN; case.rows];
+        let mut y = filled(case.rows, f32::NAN);
+        let x = AlignedBuffer::from(&x[..]);
         head.gemv(team, &x, &mut HeadInput::new(case.k), &mut y).map_err(refused)?;
         let row = |row: usize| {
             let floats: Vec<f32> =
@@ -185,13 +186,13 @@ impl ProductPath {
 type Row = (usize, f64, Expected);
 
 #[derive(Debug)]
-struct Case {
-    rows: usize,
-    k: usize,
-    pattern: Pattern,
-    share: f64,
-    seed: u64,
-    threads: usize,
+pub(crate) struct Case {
+    pub(crate) rows: usize,
+    pub(crate) k: usize,
+    pub(crate) pattern: Pattern,
+    pub(crate) share: f64,
+    pub(crate) seed: u64,
+    pub(crate) threads: usize,
 }
 
 impl Case {

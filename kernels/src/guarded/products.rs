@@ -1,129 +1,155 @@
-//! Every registered kernel, every operation, on guarded operands.
+//! Every registered kernel, head and sparse product on guarded operands.
 
 use super::state::{Left, left_by};
-use super::{Side, guard, placed};
-use crate::buffer::Plain;
-use crate::descriptor::{Dequantize, GemmI8, Gemv, GemvF32, GemvI8};
-use crate::packed::scales_a_row;
+use super::{Side, guard, placed, sides_and_features};
+use crate::conformance::products::PATHS;
+use crate::conformance::{Case, Pattern, products, run_case, verify};
 use crate::parallel::{Columns, Team};
 use crate::random::SplitMix64;
+use crate::sparse::{ColumnWeights, LiveColumns, LiveRows, RowsProduct, SparseOps};
+use crate::testing::{f16, feature_sets};
 use crate::{
-    CodeTable, Codes, CpuFeatures, FloatActivations, I2sTensor, Kernel, PackedWeights, QuantizedActivations, Scales,
-    conformance, layouts, padded_k, registry,
+    AlignedBuffer, CodeTable, Codes, CpuFeatures, Family, FloatActivations, HeadFormat, HeadInput, I2sTensor, Kernel,
+    OutputHead, PackedWeights, QuantizedActivations, layouts, registry, stream,
 };
-use std::fmt::Debug;
+use std::sync::Arc;
 
 /// Around every block length, and widths of real models.
-const K: [usize; 18] = [1, 2, 19, 20, 21, 31, 33, 127, 128, 129, 255, 256, 257, 384, 511, 640, 1000, 2560];
+const K: [usize; 21] = [1, 2, 3, 5, 8, 19, 20, 21, 31, 33, 64, 127, 128, 129, 255, 256, 257, 384, 511, 640, 2560];
 
-fn kernels() -> impl Iterator<Item = Kernel> {
-    registry::KERNELS.iter().filter_map(|d| Kernel::new(d, CpuFeatures::detect()).ok())
+fn kernels() -> impl Iterator<Item = (Side, Kernel)> {
+    let kernels = registry::KERNELS.iter().filter_map(|d| Kernel::new(d, CpuFeatures::detect()).ok());
+    kernels.flat_map(|kernel| Side::BOTH.map(|side| (side, kernel)))
 }
 
-/// The suite that decides whether a kernel may be timed, with codes and activations guarded; results are the oracle's.
+/// Below, at and above a panel and a tile.
+fn row_counts(panel: usize) -> Vec<usize> {
+    let mut rows = vec![1, 2, 3, 7, 8, 9, 15, 16, 17, 33, panel.max(2) - 1, panel, panel + 1, 2 * panel + 3];
+    rows.sort_unstable();
+    rows.dedup();
+    rows
+}
+
+/// The suite that decides whether a kernel may be timed, and more shapes: results are the oracle's.
 #[test]
 fn the_conformance_suite_passes_on_guarded_operands() {
-    for (side, kernel) in Side::BOTH.into_iter().flat_map(|side| kernels().map(move |kernel| (side, kernel))) {
+    for (side, kernel) in kernels() {
         println!("{} {side:?}", kernel.id());
-        let outcome = placed(side, || conformance::verify(&kernel));
+        let outcome = placed(side, || verify(&kernel));
         assert_eq!(outcome.mismatches, 0, "{} {side:?}: {:?}", kernel.id(), outcome.first_mismatch);
         assert!(outcome.cases > 100);
+        let layout = kernel.descriptor().layout;
+        for (rows, k) in row_counts(layout.rows).into_iter().flat_map(|rows| K.map(|k| (rows, k))) {
+            // Batch sizes take turns by the seed, the tails of every tile among them.
+            let (seed, block_scales) = ((rows * 3 + k) as u64, layout.group.is_some());
+            let case = Case { rows, k, pattern: Pattern::Random, table: CodeTable::TERNARY, block_scales, seed };
+            let result = placed(side, || run_case(&kernel, &case));
+            assert!(result.is_ok(), "{} {side:?} {case:?}: {:?}", kernel.id(), result.err().map(|wrong| wrong.what));
+        }
     }
 }
 
-/// The functions themselves, with outputs and scales guarded too: the same bits as on ordinary memory, and clean
-/// registers. Row counts are below, at and above a panel and a tile.
+/// Lists of every share, the last row and column among them: those end where the codes do.
 #[test]
-fn products_of_guarded_slices_are_the_same_and_leave_no_state() {
-    for kernel in kernels() {
-        println!("{}", kernel.id());
-        let layout = kernel.descriptor().layout;
-        let panel = layout.rows;
-        let mut random = SplitMix64::new(1);
-        let mut row_counts = vec![1, 2, 3, 7, 8, 9, 15, 16, 17, 33, panel.max(2) - 1, panel, panel + 1, 2 * panel + 3];
-        row_counts.sort_unstable();
-        row_counts.dedup();
-        for (rows, k) in row_counts.into_iter().flat_map(|rows| K.map(|k| (rows, k))) {
-            let codes = random.ternary_codes(rows * k);
-            let scales = match layout.group.is_some() {
-                true => Scales::PerBlock(random.signed_units(rows * scales_a_row(layout, k))),
-                false => Scales::PerTensor(0.5),
-            };
-            let codes = Codes { rows, k, codes: &codes, table: CodeTable::TERNARY, scales };
-            let weights = PackedWeights::pack(layout, codes).expect("valid");
-            let x = random.int8s(k);
-            for side in Side::BOTH {
-                let what = format!("{} {rows}x{k} {side:?}", kernel.id());
-                match kernel.descriptor().gemv {
-                    Gemv::F32(gemv) => float(&what, &kernel, gemv, (&weights, &x, side)),
-                    Gemv::I8(gemv) => integer(&what, &kernel, gemv, (&weights, &x, side)),
-                }
+fn heads_and_sparse_products_are_exact_on_guarded_operands() {
+    for path in PATHS.iter().filter(|path| path.check(CpuFeatures::detect()).is_ok()) {
+        let shares = if path.id.starts_with("head") { &[1.0][..] } else { &[0.0, 0.1, 0.5, 1.0] };
+        // Only columns have lines of 256 rows.
+        let most = if path.id.ends_with("columns") { 513 } else { 50 };
+        let rows = [1, 2, 3, 15, 16, 17, 33, 50, 63, 64, 65, 256, 300, 513].into_iter().filter(|&rows| rows <= most);
+        let shapes = rows.flat_map(|rows| K.map(|k| (rows, k))).filter(|(rows, k)| rows * k <= 50_000);
+        for ((rows, k), side) in shapes.flat_map(|shape| Side::BOTH.map(|side| (shape, side))) {
+            for &share in shares {
+                let case = products::Case { rows, k, pattern: Pattern::Random, share, seed: k as u64, threads: 1 };
+                let result = placed(side, || path.run(&case));
+                assert!(result.is_ok(), "{} {side:?} {case:?}: {:?}", path.id, result.err().map(|wrong| wrong.what));
             }
         }
     }
 }
 
-/// That `call` fills a guarded output with `want` and leaves nothing behind.
-fn check<T: Plain + Into<f64> + Debug>(what: &str, side: Side, want: &[T], poison: T, call: impl FnOnce(&mut [T])) {
-    let mut y = guard(side, &vec![poison; want.len()]);
-    let left = left_by(|| call(&mut y));
-    assert_eq!(left, Left::NOTHING, "{what}");
-    let bits = |y: &[T]| y.iter().map(|&y| y.into().to_bits()).collect::<Vec<u64>>();
-    assert_eq!(bits(&y), bits(want), "{what}");
-}
-
-type Case<'a> = (&'a PackedWeights, &'a [i8], Side);
-
-fn integer(what: &str, kernel: &Kernel, gemv: unsafe fn(GemvI8<'_>), (weights, x, side): Case<'_>) {
-    let (rows, panel_bytes) = (weights.rows(), weights.panel_bytes());
-    let input = QuantizedActivations::from_values(x, 1.0);
-    let mut want = vec![i32::MIN; rows];
-    kernel.gemv_i8(weights, 0..rows, &input, &mut want).expect("fits");
-    let (codes, padded) = (guard(side, weights.code_bytes()), guard(side, input.padded()));
-    let (codes, x_padded, x_sum) = (&codes[..], &padded[..], input.sum());
-    check(&format!("gemv {what}"), side, &want, i32::MIN, |y| {
-        // SAFETY: `Kernel::new` found the features; lengths are those of the packing.
-        unsafe { gemv(GemvI8 { codes, panel_bytes, x: x_padded, x_sum, y }) }
-    });
-    let Some(gemm) = kernel.descriptor().gemm else { return };
-    // Batch sizes take turns, the tails of every tile among them.
-    for tokens in [1, 2 + (rows + x.len()) % 7, 8 + (rows * 3 + x.len()) % 23] {
-        let rotated = |t: usize| [&x[t % x.len()..], &x[..t % x.len()]].concat();
-        let token = |t| QuantizedActivations::from_values(&rotated(t), 1.0);
-        let batch: Vec<QuantizedActivations> = placed(side, || (0..tokens).map(token).collect());
-        let mut want = vec![i32::MIN; rows * tokens];
-        for (input, want) in batch.iter().zip(want.chunks_mut(rows)) {
-            kernel.gemv_i8(weights, 0..rows, input, want).expect("fits");
+/// Clean registers after every operation.
+#[test]
+fn products_leave_no_state() {
+    let mut random = SplitMix64::new(1);
+    for (_, kernel) in kernels() {
+        let layout = kernel.descriptor().layout;
+        for (rows, k) in row_counts(layout.rows).into_iter().flat_map(|rows| [1, 33, 129, 640].map(|k| (rows, k))) {
+            let what = format!("{} {rows}x{k}", kernel.id());
+            let weights = PackedWeights::pack(layout, Codes::ternary(rows, k, &random.ternary_codes(rows * k), 0.5));
+            let (weights, mut floats) = (weights.expect("valid"), vec![0.0; rows * k]);
+            let batch = vec![QuantizedActivations::from_values(&random.int8s(k), 1.0); 2 + (rows + k) % 23];
+            let mut sums = vec![0; rows * batch.len()];
+            if kernel.descriptor().family() == Family::W2A32 {
+                let (x, y) = (FloatActivations::new(k), &mut floats[..rows]);
+                assert_eq!(
+                    left_by(|| kernel.gemv_f32(&weights, 0..rows, &x, y).expect("fits")),
+                    Left::NOTHING,
+                    "{what}"
+                );
+            } else {
+                let y = &mut sums[..rows];
+                let left = left_by(|| kernel.gemv_i8(&weights, 0..rows, &batch[0], y).expect("fits"));
+                assert_eq!(left, Left::NOTHING, "gemv {what}");
+            }
+            if kernel.descriptor().dequantize.is_some() {
+                let left = left_by(|| kernel.dequantize(&weights, 0..rows, &mut floats).expect("fits"));
+                assert_eq!(left, Left::NOTHING, "dequantize {what}");
+            }
+            if kernel.descriptor().gemm.is_some() {
+                let mut y = Columns::all(&mut sums, batch.len(), rows);
+                let left = left_by(|| kernel.gemm_i8(&weights, 0..rows, &batch, &mut y).expect("fits"));
+                assert_eq!(left, Left::NOTHING, "gemm {what}");
+            }
         }
-        check(&format!("gemm {what} {tokens} tokens"), side, &want, i32::MIN, |y| {
-            let y = &mut Columns::all(y, tokens, rows);
-            // SAFETY: as above.
-            unsafe { gemm(GemmI8 { codes, panel_bytes, x: &batch, y }) }
-        });
     }
 }
 
-fn float(what: &str, kernel: &Kernel, gemv: unsafe fn(GemvF32<'_>), (weights, x, side): Case<'_>) {
-    let (rows, k, row_bytes) = (weights.rows(), weights.k(), weights.panel_bytes());
-    let mut input = FloatActivations::new(k);
-    input.set(&x.iter().map(|&x| f32::from(x) / 3.0).collect::<Vec<_>>()).expect("fits");
-    assert_eq!(input.padded().len(), padded_k(k));
-    let mut want = vec![f32::NAN; rows];
-    kernel.gemv_f32(weights, 0..rows, &input, &mut want).expect("fits");
-    let (codes, scales) = (guard(side, weights.code_bytes()), guard(side, weights.scales(&(0..rows))));
-    let (padded, table) = (guard(side, input.padded()), weights.table().0);
-    let (codes, scales, x) = (&codes[..], &scales[..], &padded[..]);
-    check(&format!("gemv {what}"), side, &want, f32::NAN, |y| {
-        // SAFETY: `Kernel::new` found the features; lengths are those of the packing.
-        unsafe { gemv(GemvF32 { codes, row_bytes, scales, table, x, y }) }
-    });
-    let Some(dequantize) = kernel.descriptor().dequantize else { return };
-    let mut want = vec![f32::NAN; rows * k];
-    kernel.dequantize(weights, 0..rows, &mut want).expect("fits");
-    check(&format!("dequantize {what}"), side, &want, f32::NAN, |weights| {
-        // SAFETY: as above.
-        unsafe { dequantize(Dequantize { codes, row_bytes, scales, table, k, weights }) }
-    });
+/// As [`products_leave_no_state`], of what is no kernel.
+#[test]
+fn heads_and_sparse_products_leave_no_state() {
+    let (mut random, mut team) = (SplitMix64::new(5), Team::single());
+    for (rows, k) in [1, 3, 16, 50, 300].into_iter().flat_map(|rows| [1, 7, 33, 129, 640].map(|k| (rows, k))) {
+        let halves: Vec<u16> = random.signed_units(rows * k).into_iter().map(f16).collect();
+        let (halves, floats) = (Arc::new(AlignedBuffer::from(&halves[..])), random.signed_units(k));
+        let codes = random.ternary_codes(rows * k);
+        let weights = PackedWeights::pack(&layouts::I2S, Codes::ternary(rows, k, &codes, 0.5)).expect("valid");
+        let columns = ColumnWeights::from_packed(&weights).expect("valid");
+        let x = QuantizedActivations::from_values(&random.int8s(k), 1.0);
+        for features in feature_sets() {
+            for format in HeadFormat::ALL {
+                let head = OutputHead::new(format, &halves, k, features, &mut team).expect("finite");
+                let (mut input, mut y) = (HeadInput::new(k), vec![0.0; rows]);
+                let left = left_by(|| head.gemv(&mut team, &floats, &mut input, &mut y).expect("fits"));
+                assert_eq!(left, Left::NOTHING, "{} {rows}x{k}", head.id());
+            }
+            let (ops, mut live_rows, mut live) =
+                (SparseOps::select(features), LiveRows::new(rows, k), LiveColumns::new(k));
+            let (mut y, mut sums) = (vec![0; rows], vec![0; columns.padded_rows()]);
+            let left = left_by(|| live_rows.set_positive(ops, &vec![1.0; rows]).expect("room"));
+            assert_eq!(left, Left::NOTHING, "list of rows, {} {rows}x{k}", ops.id());
+            let product = RowsProduct { weights: &weights, x: &x, y: &mut y };
+            let left = left_by(|| ops.rows(&mut team, &mut live_rows, product).expect("fits"));
+            assert_eq!(left, Left::NOTHING, "rows, {} {rows}x{k}", ops.id());
+            let left = left_by(|| live.set(ops, &x).expect("room"));
+            assert_eq!(left, Left::NOTHING, "list of columns, {} {rows}x{k}", ops.id());
+            let left = left_by(|| ops.columns(&mut team, &columns, &live, &mut sums).expect("fits"));
+            assert_eq!(left, Left::NOTHING, "columns, {} {rows}x{k}", ops.id());
+        }
+    }
+}
+
+#[test]
+fn the_streaming_read_ends_with_the_bytes() {
+    for len in (0..20).chain([63, 64, 65, 255, 256, 257, 511, 512, 4095, 4096, 4097, 70_000]) {
+        for (side, features) in sides_and_features() {
+            let bytes = guard(side, &vec![1u8; len]);
+            let mut sum = 0;
+            let left = left_by(|| sum = stream::read(&mut Team::single(), features, &bytes));
+            assert_eq!(left, Left::NOTHING, "{len} {features}");
+            assert_eq!(sum, ((len / 256 * 32) as u64).wrapping_mul(0x0101_0101_0101_0101));
+        }
+    }
 }
 
 /// Packing and unpacking stay within the bytes that the layout says.
@@ -142,8 +168,7 @@ fn packing_stays_within_its_bytes() {
                 let source = I2sTensor::new(rows, k, file.code_bytes()).expect("an I2_S tensor");
                 let got = placed(side, || PackedWeights::from_i2s(layout, source, 1.0, &mut Team::single()));
                 assert_eq!(got.expect("fits").code_bytes(), want.code_bytes(), "{layout} {rows}x{k} {side:?}");
-                let last = rows - 1;
-                assert_eq!(want.row_codes(last), codes[last * k..]);
+                assert_eq!(want.row_codes(rows - 1), codes[(rows - 1) * k..]);
             }
         }
     }

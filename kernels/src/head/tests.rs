@@ -3,10 +3,7 @@ use crate::random::SplitMix64;
 use crate::testing::{bits, f16, feature_sets, team};
 
 fn f16s(values: impl Iterator<Item = f32>) -> Arc<AlignedBuffer<u16>> {
-    let bits: Vec<u16> = values.map(f16).collect();
-    let mut buffer = AlignedBuffer::zeroed(bits.len());
-    buffer.copy_from_slice(&bits);
-    Arc::new(buffer)
+    Arc::new(AlignedBuffer::from(&values.map(f16).collect::<Vec<_>>()[..]))
 }
 
 /// Codes of a row are within their range, those of 4 bits stand for weights within half a step.

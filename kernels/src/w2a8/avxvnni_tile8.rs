@@ -166,8 +166,9 @@ mod instructions {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::conformance::{Errors, Expected};
     use crate::random::SplitMix64;
-    use crate::{CodeTable, Codes, Kernel, PackedWeights, QuantizedActivations, reference};
+    use crate::{Codes, Kernel, PackedWeights, QuantizedActivations, conformance, reference};
 
     /// Lane operations as arithmetic: what the instruction set reference says they do, lane by lane, trapping on
     /// overflow.
@@ -224,17 +225,11 @@ mod tests {
         let k = x.len();
         let weights = PackedWeights::pack(DESCRIPTOR.layout, Codes::ternary(rows, k, codes, 1.0)).expect("valid codes");
         let x = QuantizedActivations::from_values(x, 1.0);
-        let expected: Vec<i64> =
-            codes.chunks(k).map(|c| reference::dot_i64(c, CodeTable::TERNARY, x.values())).collect();
         let mut y = vec![0; rows];
-        gemv_of_model(GemvI8 {
-            codes: weights.panels(&(0..rows)),
-            panel_bytes: DESCRIPTOR.layout.panel_bytes(k),
-            x: x.padded(),
-            x_sum: x.sum(),
-            y: &mut y,
-        });
-        assert_eq!(y.iter().map(|&v| i64::from(v)).collect::<Vec<_>>(), expected, "{rows} x {k}");
+        let (codes, panel_bytes) = (weights.code_bytes(), weights.panel_bytes());
+        gemv_of_model(GemvI8 { codes, panel_bytes, x: x.padded(), x_sum: x.sum(), y: &mut y });
+        let oracle = |row| Expected::integer(reference::row_i64(&weights, row, x.values()));
+        assert_eq!(conformance::compare(&y, 0.0, oracle), Ok(Errors::default()), "{rows} x {k}");
         if let Ok(kernel) = Kernel::new(&DESCRIPTOR, CpuFeatures::detect()) {
             let mut again = vec![0; rows];
             kernel.gemv_i8(&weights, 0..rows, &x, &mut again).expect("shapes fit");
@@ -245,12 +240,8 @@ mod tests {
     #[test]
     fn the_model_of_the_loop_equals_the_oracle() {
         let mut random = SplitMix64::new(7);
-        for rows in [1, 7, 8, 9, 24] {
-            for k in [1, 15, 16, 17, 32, 255, 640] {
-                let codes: Vec<u8> = (0..rows * k).map(|_| random.below(3) as u8).collect();
-                let x: Vec<i8> = (0..k).map(|_| (random.next_u64() >> 56) as i8).collect();
-                compare(rows, &codes, &x);
-            }
+        for (rows, k) in [1, 7, 8, 9, 24].into_iter().flat_map(|rows| [1, 15, 16, 17, 32, 255, 640].map(|k| (rows, k))) {
+            compare(rows, &random.ternary_codes(rows * k), &random.int8s(k));
         }
     }
 
