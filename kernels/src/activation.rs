@@ -20,13 +20,13 @@ pub struct QuantizedActivations {
 static VERSIONS: AtomicU64 = AtomicU64::new(0);
 
 impl QuantizedActivations {
-    /// Zeros; room for vectors of up to `capacity` elements.
+    /// Zeros, with room for vectors of up to `capacity` elements: made once, filled for every token.
     pub fn new(capacity: usize) -> Self {
         let values = AlignedBuffer::zeroed(padded_k(capacity) + K_SLACK);
         Self { values, len: capacity, scale: 1.0, sum: 0, version: new_version() }
     }
 
-    /// Takes int8 values as they are (for tests and benchmarks): `scale` is s above.
+    /// Takes int8 values as they are, for tests and benchmarks; `scale` is s above.
     pub fn from_values(values: &[i8], scale: f32) -> Self {
         let mut this = Self::new(values.len());
         this.values[..values.len()].copy_from_slice(values);
@@ -61,22 +61,22 @@ impl QuantizedActivations {
         self.len
     }
 
-    /// Whether there are no elements.
+    /// Whether the vector has no elements.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// The values without padding.
+    /// The values without padding, as the oracle takes them.
     pub fn values(&self) -> &[i8] {
         &self.values[..self.len]
     }
 
-    /// The values, zeros to [`crate::K_PADDING`], and [`crate::K_SLACK`] zeros more.
+    /// The values as kernels read them: zeros to [`crate::K_PADDING`], and [`crate::K_SLACK`] zeros more.
     pub fn padded(&self) -> &[i8] {
         &self.values[..padded_k(self.len) + K_SLACK]
     }
 
-    /// s in x = values / s.
+    /// What products are divided by to undo the quantisation: s in x = values / s.
     pub fn scale(&self) -> f32 {
         self.scale
     }
@@ -105,12 +105,12 @@ pub struct FloatActivations {
 }
 
 impl FloatActivations {
-    /// Zeros; room for vectors of up to `capacity` elements.
+    /// Zeros, with room for vectors of up to `capacity` elements: made once, filled for every token.
     pub fn new(capacity: usize) -> Self {
         Self { values: AlignedBuffer::zeroed(padded_k(capacity) + K_SLACK), len: capacity }
     }
 
-    /// Copies `x`.
+    /// Takes the values of `x` as they are.
     ///
     /// # Errors
     /// [`KernelError::Shape`] when `x` is longer than the capacity.
@@ -141,17 +141,17 @@ impl FloatActivations {
         self.len
     }
 
-    /// Whether there are no elements.
+    /// Whether the vector has no elements.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// The values without padding.
+    /// The values without padding, as the oracle takes them.
     pub fn values(&self) -> &[f32] {
         &self.values[..self.len]
     }
 
-    /// The values padded with zeros to [`crate::K_PADDING`].
+    /// The values as kernels read them, padded with zeros to [`crate::K_PADDING`].
     pub fn padded(&self) -> &[f32] {
         &self.values[..padded_k(self.len)]
     }

@@ -29,7 +29,7 @@ pub struct AlignedBuffer<T: Plain> {
 }
 
 impl<T: Plain> AlignedBuffer<T> {
-    /// `len` zeros. Aborts on allocation failure, as `Vec` does.
+    /// Room for `len` values, all zero. Aborts on allocation failure, as `Vec` does.
     pub fn zeroed(len: usize) -> Self {
         let Some(layout) = Self::layout(len) else {
             return Self { start: NonNull::dangling(), len: 0, pages: None };

@@ -141,7 +141,7 @@ impl From<String> for Wrong {
     }
 }
 
-/// Compares as [`compare`] does; `place` names the element of an index.
+/// Compares as [`compare()`] does; `place` names the element of an index.
 fn compare_named<T: Copy + Into<f64>>(
     got: &[T],
     bound: f64,

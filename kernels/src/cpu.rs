@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 /// Environment variable with a feature list, as [`CpuFeatures::parse`] takes it; features outside it are hidden.
 pub const MASK_VARIABLE: &str = "TRITBENCH_CPU_FEATURES";
 
-/// A set of instruction-set features that kernels may require.
+/// What a CPU can do, or a kernel needs: a set of instruction-set features.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 pub struct CpuFeatures(u32);
 
@@ -41,7 +41,7 @@ features! {
     GFNI = 11, "gfni";
 }
 
-/// A name in a feature list that is not known.
+/// Why a feature list is refused: a word of it is not known.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("unknown CPU feature '{name}'; known: {known}")]
 pub struct UnknownFeature {
@@ -98,17 +98,17 @@ impl CpuFeatures {
         }
     }
 
-    /// Both sets together.
+    /// The features in either set.
     pub const fn with(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
-    /// Features in both.
+    /// The features in both sets.
     pub const fn intersect(self, other: Self) -> Self {
         Self(self.0 & other.0)
     }
 
-    /// Features of `self` that `other` lacks.
+    /// The features that `other` lacks: what is missing or hidden.
     pub const fn without(self, other: Self) -> Self {
         Self(self.0 & !other.0)
     }
@@ -123,7 +123,7 @@ impl CpuFeatures {
         self.0 == 0
     }
 
-    /// Names in a fixed order.
+    /// Names of the features, in the order of [`Self::parse`]'s message.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
         Self::NAMES.iter().filter(move |(feature, _)| self.contains(*feature)).map(|(_, name)| *name)
     }

@@ -10,25 +10,25 @@ use crate::cpu::{CpuFeatures, Level};
 /// Partial sums of every reduction: one AVX-512 register, two AVX2 registers, four SSE registers.
 pub const LANES: usize = 16;
 
-/// A way to run the operations, chosen once by CPU features.
+/// The f32 operations at the widest level of a CPU's features, chosen once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct F32Ops {
     pub(crate) level: Level,
 }
 
-/// What an RMS norm has besides its input.
+/// Parameters of an RMS norm.
 #[derive(Clone, Copy, Debug)]
 pub struct Norm<'a> {
     /// Factor of each element.
     pub gain: &'a [f32],
-    /// Added to the mean square.
+    /// Added to the mean square, so that it is never 0.
     pub eps: f32,
 }
 
-/// Declares a method of [`F32Ops`] whose body is compiled once for each level.
+/// Declares methods of [`F32Ops`] whose bodies are compiled once for each level.
 macro_rules! stamped {
-    ($(#[$doc:meta])* $name:ident($($arg:ident: $type:ty),*) $(-> $out:ty)? $body:block) => {
-        impl F32Ops {
+    ($($(#[$doc:meta])* $name:ident($($arg:ident: $type:ty),*) $(-> $out:ty)? $body:block)*) => {
+        impl F32Ops {$(
             $(#[$doc])*
             #[inline]
             pub fn $name(self, $($arg: $type),*) $(-> $out)? {
@@ -50,7 +50,7 @@ macro_rules! stamped {
                     Level::Avx512 | Level::Avx512Vnni => unsafe { avx512($($arg),*) },
                 }
             }
-        }
+        )*}
     };
 }
 
@@ -60,7 +60,7 @@ impl F32Ops {
         Self { level: Level::select(allowed) }
     }
 
-    /// Name for receipts.
+    /// Name of the level, for receipts.
     pub fn id(self) -> &'static str {
         self.level.name(["f32-baseline", "f32-avx2", "f32-avx512", "f32-avx512"])
     }
@@ -111,18 +111,14 @@ pub(crate) fn exp_nonpositive(x: f32) -> f32 {
 stamped! {
     /// Inner product; the shorter length counts.
     dot(a: &[f32], b: &[f32]) -> f32 { dot_body(a, b) }
-}
 
-stamped! {
     /// `y += factor * x`.
     add_scaled(y: &mut [f32], factor: f32, x: &[f32]) {
         for (y, x) in y.iter_mut().zip(x) {
             *y += factor * x;
         }
     }
-}
 
-stamped! {
     /// RMS norm: `out = x / sqrt(mean(x^2) + eps) * gain`.
     rms_norm(x: &[f32], norm: Norm<'_>, out: &mut [f32]) {
         let factor = 1.0 / (dot_body(x, x) / x.len() as f32 + norm.eps).sqrt();
@@ -130,9 +126,7 @@ stamped! {
             *out = x * factor * gain;
         }
     }
-}
 
-stamped! {
     /// The gate and its norm in one go: `out` gets [`F32Ops::rms_norm`] of `relu(gate)^2 * up`. Squared, not SiLU:
     /// another activation function here is another model.
     gated_rms_norm(gate: &[f32], up: &[f32], norm: Norm<'_>, out: &mut [f32]) {
@@ -145,26 +139,20 @@ stamped! {
             *out = *out * factor * gain;
         }
     }
-}
 
-stamped! {
     /// `y[i] = sums[i] * factor`: exact integer products to f32.
     scale_integers(sums: &[i32], factor: f32, y: &mut [f32]) {
         for (y, &sum) in y.iter_mut().zip(sums) {
             *y = sum as f32 * factor;
         }
     }
-}
 
-stamped! {
     /// Largest |x|, 0 for nothing; infinity or NaN if any element is infinite or NaN.
     largest_magnitude(x: &[f32]) -> f32 {
         // The bits of |x| order as integers, and infinity and NaN come last: one integer maximum finds them all.
         f32::from_bits(x.iter().fold(0u32, |largest, v| largest.max(v.to_bits() & 0x7FFF_FFFF)))
     }
-}
 
-stamped! {
     /// `out = round_ties_even(x * scale)`, for |x * scale| up to 127 and a rounding error; returns the sum of the
     /// results.
     round_to_i8(x: &[f32], scale: f32, out: &mut [i8]) -> i32 {
@@ -180,9 +168,7 @@ stamped! {
         }
         sum
     }
-}
 
-stamped! {
     /// `out = round_ties_even(x * scale)`, limited to -8..=7, for |x * scale| below 2^22.
     round_to_i4(x: &[f32], scale: f32, out: &mut [i8]) {
         // As in `round_to_i8`.
@@ -192,9 +178,7 @@ stamped! {
             *q = rounded.clamp(-8, 7) as i8;
         }
     }
-}
 
-stamped! {
     /// The lowest and the highest of `x` and 0. NaN is not seen.
     extremes(x: &[f32]) -> [f32; 2] {
         let (chunks, tail) = x.as_chunks::<LANES>();
@@ -207,9 +191,7 @@ stamped! {
         }
         [low.iter().chain(tail).copied().fold(0.0, f32::min), high.iter().chain(tail).copied().fold(0.0, f32::max)]
     }
-}
 
-stamped! {
     /// Rotates each head of `x` in place by the angles whose cosines and sines are given (half a head of each): element
     /// i with element i + half, the NEOX pairing.
     rotate(x: &mut [f32], cos: &[f32], sin: &[f32]) {

@@ -15,7 +15,7 @@ pub struct I2sTensor<'a> {
 }
 
 impl<'a> I2sTensor<'a> {
-    /// Checks the shape, and every code.
+    /// A tensor of a file that nobody has checked: checks the shape, and every code.
     ///
     /// # Errors
     /// [`KernelError::Shape`] when `k` is no multiple of 128 or the number of bytes is wrong,

@@ -54,12 +54,12 @@ impl Kernel {
         Ok(Self { descriptor })
     }
 
-    /// What the kernel is.
+    /// What is listed of the kernel, and its functions.
     pub fn descriptor(&self) -> &'static KernelDescriptor {
         self.descriptor
     }
 
-    /// Kernel id.
+    /// The kernel's name in listings and receipts.
     pub fn id(&self) -> &'static str {
         self.descriptor.id
     }
@@ -82,7 +82,7 @@ impl Kernel {
         Ok(())
     }
 
-    /// f32 products of `rows`, scales included.
+    /// Multiplies `rows` with f32 activations, scales included.
     ///
     /// # Errors
     /// Another packing, a wrong length, a range that splits a panel, or a kernel with int8 activations.
@@ -111,7 +111,7 @@ impl Kernel {
         Ok(())
     }
 
-    /// Exact integer products of `rows`, before any scale.
+    /// Multiplies `rows` with int8 activations: exact integers, before any scale.
     ///
     /// # Errors
     /// Another packing or code table, a wrong length, k above [`MAX_K_I8`], a range that starts inside a panel, or a
@@ -140,8 +140,7 @@ impl Kernel {
         Ok(())
     }
 
-    /// Exact integer products of `rows` for a batch of tokens, before any scale: bit-identical to [`Self::gemv_i8`] on
-    /// each.
+    /// Multiplies `rows` with a batch of int8 tokens: the integers that [`Self::gemv_i8`] gives for each.
     ///
     /// # Errors
     /// As [`Self::gemv_i8`], or no gemm.

@@ -33,7 +33,7 @@ pub struct PackedWeights {
 }
 
 impl PackedWeights {
-    /// Packs single codes.
+    /// Packs weights that are given as single codes.
     ///
     /// # Errors
     /// Wrong lengths, a code above 3, a code 3 with a ternary table, sizes that overflow, block scales that differ
@@ -183,7 +183,7 @@ impl PackedWeights {
         Ok(())
     }
 
-    /// The layout.
+    /// The layout that the codes are packed in.
     pub fn layout(&self) -> &'static Layout {
         self.layout
     }

@@ -19,7 +19,7 @@ pub static KERNELS: &[&KernelDescriptor] = &{
     all
 };
 
-/// The kernel with this id.
+/// The kernel with this id, as the command line names it.
 pub fn find(id: &str) -> Option<&'static KernelDescriptor> {
     KERNELS.iter().copied().find(|kernel| kernel.id == id)
 }

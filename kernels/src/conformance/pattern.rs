@@ -24,7 +24,7 @@ pub enum Pattern {
 }
 
 impl Pattern {
-    /// All of them.
+    /// All patterns, in the order of the suite.
     pub const ALL: [Self; 7] = [
         Self::Random,
         Self::AllMax,

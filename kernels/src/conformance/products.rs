@@ -19,7 +19,7 @@ use std::sync::Arc;
 /// products that are rounded once. The other products are exact.
 pub const F16_BOUND: f64 = 1e-5;
 
-/// A product at one level.
+/// A product at one level of features, which [`Self::verify`] compares with the oracle.
 #[derive(Clone, Copy, Debug)]
 pub struct ProductPath {
     /// `sparse-LEVEL-rows`, `sparse-LEVEL-columns`, or `head-` and what receipts call the head's implementation.
@@ -38,7 +38,7 @@ enum Product {
 
 const VNNI: CpuFeatures = CpuFeatures::X86_64_V4_VNNI;
 
-/// All paths of this architecture.
+/// All products at all levels that `verify` lists.
 pub static PATHS: &[ProductPath] = &[
     path("sparse-scalar-rows", CpuFeatures::NONE, Product::Rows),
     path("sparse-avx2-rows", CpuFeatures::X86_64_V3, Product::Rows),
@@ -74,7 +74,7 @@ impl ProductPath {
         self.product != Product::Head(HeadFormat::F16)
     }
 
-    /// Allowed relative error.
+    /// Allowed error, relative to the row's sum of absolute terms.
     pub fn bound(&self) -> f64 {
         if self.exact() { 0.0 } else { F16_BOUND }
     }

@@ -27,7 +27,7 @@ use panel::PANEL_ROWS;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// How the head's weights are held.
+/// How many bits the head's weights are held in: fewer are faster to read and change the logits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum HeadFormat {
     /// As in the file: 16 bits a weight.
@@ -42,7 +42,7 @@ impl HeadFormat {
     /// All, from the most to the fewest bits.
     pub const ALL: [Self; 3] = [Self::F16, Self::Q8, Self::Q4];
 
-    /// `f16`, `q8` or `q4`.
+    /// Name on the command line and in receipts: `f16`, `q8` or `q4`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::F16 => "f16",
@@ -52,7 +52,7 @@ impl HeadFormat {
     }
 }
 
-/// A vocabulary's rows in one format, and the way to multiply with them that the CPU features allow.
+/// Gives the logits: a vocabulary's rows in one format, and the way to multiply with them that CPU features allow.
 #[derive(Clone, Debug)]
 pub struct OutputHead {
     format: HeadFormat,
@@ -121,7 +121,7 @@ impl OutputHead {
         Ok(Self { format, rows, k, ops, weights })
     }
 
-    /// What the weights are held in.
+    /// The format of the weights.
     pub fn format(&self) -> HeadFormat {
         self.format
     }
@@ -149,7 +149,7 @@ impl OutputHead {
         self.rows
     }
 
-    /// Columns.
+    /// Columns: elements of the input.
     pub fn k(&self) -> usize {
         self.k
     }

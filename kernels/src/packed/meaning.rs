@@ -6,7 +6,7 @@
 pub struct CodeTable(pub [i8; 4]);
 
 impl CodeTable {
-    /// The published files: 0, 1, 2 are -1, 0, +1. Code 3 does not occur; it reads as 0.
+    /// The table of published files: 0, 1, 2 are -1, 0, +1. Code 3 does not occur; it reads as 0.
     pub const TERNARY: Self = Self([-1, 0, 1, 0]);
     /// The table in the BitNet.rs analysis.
     pub const SEED: Self = Self([-2, -1, 1, 2]);
@@ -17,7 +17,7 @@ impl CodeTable {
     }
 }
 
-/// Factors of the table's values.
+/// What the table's values are multiplied with.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Scales {
     /// One for the whole tensor.
@@ -27,7 +27,7 @@ pub enum Scales {
     PerBlock(Vec<f32>),
 }
 
-/// Weights as single codes, before they are packed, and what the codes mean.
+/// A matrix as single codes, before it is packed, and what the codes mean.
 #[derive(Clone, Debug)]
 pub struct Codes<'a> {
     /// Rows (outputs, m).
@@ -38,7 +38,7 @@ pub struct Codes<'a> {
     pub codes: &'a [u8],
     /// Value of each code before scaling.
     pub table: CodeTable,
-    /// What values are multiplied with.
+    /// What the table's values are multiplied with.
     pub scales: Scales,
 }
 

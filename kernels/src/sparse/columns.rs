@@ -27,7 +27,7 @@ pub struct ColumnWeights {
 }
 
 impl ColumnWeights {
-    /// The same weights, column by column.
+    /// Packs the same weights column by column.
     ///
     /// # Errors
     /// A table that is not ternary, scales that differ by block, more columns than sums are exact for.
@@ -79,12 +79,12 @@ impl ColumnWeights {
         self.k
     }
 
-    /// The tensor's scale.
+    /// What sums are multiplied with: the tensor's scale.
     pub fn scale(&self) -> f32 {
         self.scale
     }
 
-    /// Bytes of all columns.
+    /// Memory that the columns take, in bytes.
     pub fn bytes(&self) -> usize {
         self.codes.len()
     }
@@ -138,7 +138,7 @@ impl LiveColumns {
         Ok(())
     }
 
-    /// Columns that count.
+    /// How many columns are live.
     pub fn count(&self) -> usize {
         self.count
     }

@@ -27,7 +27,7 @@ pub use rows::{LiveRows, RowsProduct};
 
 use crate::cpu::{CpuFeatures, Level};
 
-/// How the products are computed, chosen once by CPU features. Results are the same.
+/// The sparse products at the widest level of a CPU's features, chosen once; results are the same at each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SparseOps {
     level: Level,
@@ -39,7 +39,7 @@ impl SparseOps {
         Self { level: Level::select(allowed) }
     }
 
-    /// Name for receipts.
+    /// Name of the level, for receipts.
     pub fn id(self) -> &'static str {
         self.level.name(["sparse-scalar", "sparse-avx2", "sparse-avx2", "sparse-avx512-vnni"])
     }

@@ -52,12 +52,12 @@ impl LiveRows {
         Ok(())
     }
 
-    /// The rows, ascending.
+    /// The live rows, in ascending order.
     pub fn rows(&self) -> &[u32] {
         &self.list[..self.count]
     }
 
-    /// Rows that count over rows in all; 0 for none.
+    /// The share of rows that are live, 0 for no rows.
     pub fn share(&self) -> f64 {
         if self.of == 0 { 0.0 } else { self.count as f64 / self.of as f64 }
     }
@@ -73,7 +73,7 @@ impl LiveRows {
     }
 }
 
-/// A product with the listed rows of a matrix alone.
+/// Operands of a product with the listed rows of a matrix alone.
 pub struct RowsProduct<'a> {
     /// Weights, in the layout of [`crate::layouts::I2S`].
     pub weights: &'a PackedWeights,
@@ -88,7 +88,7 @@ impl SparseOps {
     /// team; the result does not depend on the number of threads. Allocates nothing.
     ///
     /// # Errors
-    /// Another packing or code table, a list made for another matrix, wrong lengths, k above [`MAX_K_I8`].
+    /// Another packing or code table, a list made for another matrix, wrong lengths, k above [`crate::MAX_K_I8`].
     pub fn rows(self, team: &mut Team, live: &mut LiveRows, product: RowsProduct<'_>) -> Result<(), KernelError> {
         let RowsProduct { weights, x, y } = product;
         if weights.layout() != &layouts::I2S {

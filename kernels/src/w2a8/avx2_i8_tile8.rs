@@ -65,11 +65,9 @@ const _: () = assert!(2 * STEPS_PER_FLUSH * 2 * LARGEST_CODE * 128 <= i16::MAX a
 
 /// How far ahead of the loads codes are fetched into the cache.
 ///
-/// Swept on Zen 5 with `ci/sweep-prefetch.sh int8` (40 copies of 6912 x 2560, 177 MB at 2 bits), share of a plain read
-/// of the same bytes in the same rounds at one thread and at two; medians of three runs up to 4096, one run beyond: 256
-/// B 0.71 and 0.93, 512 B 0.67 and 0.82, 1024 B 0.67 and 0.90, 2048 B 0.69 and 0.82, 3072 B 0.74 and 0.84, 4096 B 0.77
-/// and 0.84, 6144 B 0.72 and 0.98, 8192 B 0.73 and 0.95: one thread is held back by its arithmetic (117 Gw/s), two by
-/// memory.
+/// Swept at one thread and at two, see [`prefetch`](crate::x86_64::lanes::prefetch): 256 B 0.71 and 0.93, 512 B 0.67
+/// and 0.82, 1024 B 0.67 and 0.90, 2048 B 0.69 and 0.82, 3072 B 0.74 and 0.84, 4096 B 0.77 and 0.84, 6144 B 0.72 and
+/// 0.98, 8192 B 0.73 and 0.95: one thread is held back by its arithmetic (117 Gw/s), two by memory.
 const PREFETCH_BYTES: usize = 8192;
 
 #[target_feature(enable = "avx2")]

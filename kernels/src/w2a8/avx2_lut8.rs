@@ -6,7 +6,7 @@
 //! one `maddubs` with (1, 24) makes the sums of int16 again. So an addition serves 32 rows where after `maddubs` it
 //! serves 16.
 //!
-//! Per 64 weights: 1/2 load of indices, 1/2 shift, 1/2 `and` (see [`crate::format`], `lut8x64`: the first pair of a
+//! Per 64 weights: 1/2 load of indices, 1/2 shift, 1/2 `and` (see [`crate::layouts::lut8`]: the first pair of a
 //! byte needs neither), 2 `pshufb`, 2 additions of bytes, 1 load of tables (2, shared by two registers of rows), and
 //! every ten lookups of 32 rows 2 `unpack`, 2 `maddubs` and 2 additions of int16: 5.6 operations where
 //! [`super::avx2_i8_tile8`] has 6.9 and [`super::avx2_i8`] 7.6. 2.0 bits a weight. Tables of four activations take 64

@@ -48,10 +48,9 @@ pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
 
 /// How far ahead of the loads codes are fetched into the cache.
 ///
-/// Swept on Zen 5 with `ci/sweep-prefetch.sh int8` (40 copies of 6912 x 2560, 177 MB at 2 bits), share of a plain read
-/// of the same bytes in the same rounds at one thread and at two; medians of three runs up to 4096, one run beyond: 256
-/// B 0.78 and 0.88, 512 B 0.70 and 0.83, 1024 B 0.75 and 0.84, 2048 B 0.81 and 0.87, 3072 B 0.88 and 1.00, 4096 B 0.90
-/// and 0.94, 6144 B 0.95 and 0.99, 8192 B 1.00 and 0.99.
+/// Swept at one thread and at two, see [`prefetch`](crate::x86_64::lanes::prefetch): 256 B 0.78 and 0.88, 512 B 0.70
+/// and 0.83, 1024 B 0.75 and 0.84, 2048 B 0.81 and 0.87, 3072 B 0.88 and 1.00, 4096 B 0.90 and 0.94, 6144 B 0.95 and
+/// 0.99, 8192 B 1.00 and 0.99.
 const PREFETCH_BYTES: usize = 8192;
 
 /// Sums of one row are largest for plane 3: a quarter of k, codes up to 3, 64 times too large, activations down to
@@ -240,8 +239,10 @@ mod tests {
     #[test]
     fn the_model_of_the_loop_equals_the_oracle() {
         let mut random = SplitMix64::new(7);
-        for (rows, k) in [1, 7, 8, 9, 24].into_iter().flat_map(|rows| [1, 15, 16, 17, 32, 255, 640].map(|k| (rows, k))) {
-            compare(rows, &random.ternary_codes(rows * k), &random.int8s(k));
+        for rows in [1, 7, 8, 9, 24] {
+            for k in [1, 15, 16, 17, 32, 255, 640] {
+                compare(rows, &random.ternary_codes(rows * k), &random.int8s(k));
+            }
         }
     }
 
