@@ -43,7 +43,31 @@ impl PackedWeights {
         same("codes", rows.checked_mul(k).ok_or(KernelError::TooLarge { rows, k })?, codes.len())?;
         let largest = if table.is_ternary() { 2 } else { 3 };
         let mut this = Self::without_codes(layout, rows, k, table, scales)?;
-        this.fill(largest, |row, target| target.copy_from_slice(&codes[row * k..][..k]))?;
+        if this.panel_bytes == 0 {
+            return Ok(this);
+        }
+        // Padding, in k and in rows, is code 1: zero in the ternary table. One panel of bytes is all the room it takes.
+        let stride = k.next_multiple_of(layout.block_k);
+        let mut panel = vec![1u8; layout.rows * stride];
+        let mut target = this.room_for_codes();
+        for (index, packed) in target.chunks_exact_mut(this.panel_bytes).enumerate() {
+            for (r, target) in panel.chunks_exact_mut(stride).enumerate() {
+                let row = index * layout.rows + r;
+                if row >= rows {
+                    target.fill(1);
+                    continue;
+                }
+                let source = &codes[row * k..][..k];
+                // A maximum over the row is a vector loop, a search is not.
+                if source.iter().fold(0, |max, &code| code.max(max)) > largest {
+                    let column = source.iter().position(|&code| code > largest).unwrap_or(0);
+                    return Err(KernelError::InvalidCode { code: source[column], row, column });
+                }
+                target[..k].copy_from_slice(source);
+            }
+            (layout.pack)(&panel, packed);
+        }
+        this.codes = target;
         Ok(this)
     }
 
@@ -77,27 +101,6 @@ impl PackedWeights {
         };
         let Ok(()) = team.split_rows(panel_bytes, &mut codes, pack);
         this.codes = codes;
-        Ok(this)
-    }
-
-    /// The same weights in another layout. The table can be replaced on the way with [`Self::with_table`].
-    ///
-    /// # Errors
-    /// [`KernelError::ScalesNotPerTensor`] when the target holds one scale and the blocks differ,
-    /// [`KernelError::TernaryOnly`] or [`KernelError::InvalidCode`] when the target is ternary only and the table or a
-    /// code is not, [`KernelError::Shape`] when scales differ and the target has them for other groups of weights.
-    pub fn repack(&self, layout: &'static Layout) -> Result<Self, KernelError> {
-        let scales = match self.tensor_scale {
-            Some(scale) => Scales::PerTensor(scale),
-            None => Scales::PerBlock(self.block_scales.to_vec()),
-        };
-        if let (Some(target), None) = (layout.group, self.tensor_scale) {
-            same("weights that share a scale", target, scale_group(self.layout))?;
-        }
-        let mut this = Self::without_codes(layout, self.rows, self.k, self.table, scales)?;
-        let mut panel = PanelReader::new(self);
-        let largest = if layout.ternary_only { 2 } else { 3 };
-        this.fill(largest, |row, target| target.copy_from_slice(panel.row(row)))?;
         Ok(this)
     }
 
@@ -147,40 +150,6 @@ impl PackedWeights {
     /// Of a size that [`Self::without_codes`] found small enough.
     fn room_for_codes(&self) -> AlignedBuffer<u8> {
         AlignedBuffer::zeroed(self.rows.div_ceil(self.layout.rows) * self.panel_bytes)
-    }
-
-    /// Packs every panel; `row_codes` writes the k codes of one row. Padding, in k and in rows, is code 1: zero in the
-    /// ternary table. One panel of bytes is all the room it takes.
-    ///
-    /// # Errors
-    /// [`KernelError::InvalidCode`] for the first code above `largest`.
-    fn fill(&mut self, largest: u8, mut row_codes: impl FnMut(usize, &mut [u8])) -> Result<(), KernelError> {
-        let (panel_rows, panel_bytes) = (self.layout.rows, self.panel_bytes);
-        if panel_bytes == 0 {
-            return Ok(());
-        }
-        let stride = self.k.next_multiple_of(self.layout.block_k);
-        let mut panel = vec![1u8; panel_rows * stride];
-        let mut codes = self.room_for_codes();
-        for (index, packed) in codes.chunks_exact_mut(panel_bytes).enumerate() {
-            for (r, target) in panel.chunks_exact_mut(stride).enumerate() {
-                let row = index * panel_rows + r;
-                if row >= self.rows {
-                    target.fill(1);
-                    continue;
-                }
-                let target = &mut target[..self.k];
-                row_codes(row, target);
-                // A maximum over the row is a vector loop, a search is not.
-                if target.iter().fold(0, |max, &code| code.max(max)) > largest {
-                    let column = target.iter().position(|&code| code > largest).unwrap_or(0);
-                    return Err(KernelError::InvalidCode { code: target[column], row, column });
-                }
-            }
-            (self.layout.pack)(&panel, packed);
-        }
-        self.codes = codes;
-        Ok(())
     }
 
     /// The layout that the codes are packed in.
@@ -240,7 +209,10 @@ impl PackedWeights {
 
     /// Codes of one row, unpacked by the layout's own code; allocates. For oracles and tests.
     pub fn row_codes(&self, row: usize) -> Vec<u8> {
-        PanelReader::new(self).row(row).to_vec()
+        let (rows, bytes, stride) = (self.layout.rows, self.panel_bytes, self.k.next_multiple_of(self.layout.block_k));
+        let mut panel = vec![0; rows * stride];
+        (self.layout.unpack)(&self.codes[row / rows * bytes..][..bytes], &mut panel);
+        panel[row % rows * stride..][..self.k].to_vec()
     }
 
     /// The scale that applies at (`row`, `column`).
@@ -259,31 +231,6 @@ pub(crate) fn scale_group(layout: &Layout) -> usize {
 /// Scales of a row of `k` weights where scales are per block.
 pub(crate) fn scales_a_row(layout: &Layout, k: usize) -> usize {
     k.div_ceil(scale_group(layout))
-}
-
-/// Unpacks rows panel by panel, remembering the last panel.
-struct PanelReader<'a> {
-    weights: &'a PackedWeights,
-    stride: usize,
-    loaded: Option<usize>,
-    codes: Vec<u8>,
-}
-
-impl<'a> PanelReader<'a> {
-    fn new(weights: &'a PackedWeights) -> Self {
-        let stride = weights.k.next_multiple_of(weights.layout.block_k);
-        Self { weights, stride, loaded: None, codes: vec![0; stride * weights.layout.rows] }
-    }
-
-    fn row(&mut self, row: usize) -> &[u8] {
-        let (panel, r) = (row / self.weights.layout.rows, row % self.weights.layout.rows);
-        if self.loaded != Some(panel) {
-            let bytes = self.weights.panel_bytes;
-            (self.weights.layout.unpack)(&self.weights.codes[panel * bytes..][..bytes], &mut self.codes);
-            self.loaded = Some(panel);
-        }
-        &self.codes[r * self.stride..][..self.weights.k]
-    }
 }
 
 #[cfg(test)]

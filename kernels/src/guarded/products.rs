@@ -10,7 +10,7 @@ use crate::sparse::{ColumnWeights, LiveColumns, LiveRows, RowsProduct, SparseOps
 use crate::testing::{f16, feature_sets};
 use crate::{
     AlignedBuffer, CodeTable, Codes, CpuFeatures, Family, FloatActivations, HeadFormat, HeadInput, I2sTensor, Kernel,
-    OutputHead, PackedWeights, QuantizedActivations, layouts, registry, stream,
+    KernelError, OutputHead, PackedWeights, QuantizedActivations, layouts, registry, stream,
 };
 use std::sync::Arc;
 
@@ -68,38 +68,36 @@ fn heads_and_sparse_products_are_exact_on_guarded_operands() {
     }
 }
 
+fn leaves_nothing(what: &str, call: impl FnOnce() -> Result<(), KernelError>) {
+    let mut result = Ok(());
+    assert_eq!(left_by(|| result = call()), Left::NOTHING, "{what}");
+    assert_eq!(result, Ok(()), "{what}");
+}
+
 /// Clean registers after every operation.
 #[test]
 fn products_leave_no_state() {
     let mut random = SplitMix64::new(1);
     for (_, kernel) in kernels() {
-        let layout = kernel.descriptor().layout;
-        for (rows, k) in row_counts(layout.rows).into_iter().flat_map(|rows| [1, 33, 129, 640].map(|k| (rows, k))) {
-            let what = format!("{} {rows}x{k}", kernel.id());
-            let weights = PackedWeights::pack(layout, Codes::ternary(rows, k, &random.ternary_codes(rows * k), 0.5));
-            let (weights, mut floats) = (weights.expect("valid"), vec![0.0; rows * k]);
+        let (layout, rows_of) = (kernel.descriptor().layout, |rows| [1, 33, 129, 640].map(|k| (rows, k)));
+        for (rows, k) in row_counts(layout.rows).into_iter().flat_map(rows_of) {
+            let what = |operation| format!("{operation}, {} {rows}x{k}", kernel.id());
+            let codes = random.ternary_codes(rows * k);
+            let weights = PackedWeights::pack(layout, Codes::ternary(rows, k, &codes, 0.5)).expect("valid");
             let batch = vec![QuantizedActivations::from_values(&random.int8s(k), 1.0); 2 + (rows + k) % 23];
-            let mut sums = vec![0; rows * batch.len()];
+            let (mut floats, mut sums) = (vec![0.0; rows * k], vec![0; rows * batch.len()]);
             if kernel.descriptor().family() == Family::W2A32 {
                 let (x, y) = (FloatActivations::new(k), &mut floats[..rows]);
-                assert_eq!(
-                    left_by(|| kernel.gemv_f32(&weights, 0..rows, &x, y).expect("fits")),
-                    Left::NOTHING,
-                    "{what}"
-                );
+                leaves_nothing(&what("gemv"), || kernel.gemv_f32(&weights, 0..rows, &x, y));
             } else {
-                let y = &mut sums[..rows];
-                let left = left_by(|| kernel.gemv_i8(&weights, 0..rows, &batch[0], y).expect("fits"));
-                assert_eq!(left, Left::NOTHING, "gemv {what}");
+                leaves_nothing(&what("gemv"), || kernel.gemv_i8(&weights, 0..rows, &batch[0], &mut sums[..rows]));
             }
             if kernel.descriptor().dequantize.is_some() {
-                let left = left_by(|| kernel.dequantize(&weights, 0..rows, &mut floats).expect("fits"));
-                assert_eq!(left, Left::NOTHING, "dequantize {what}");
+                leaves_nothing(&what("dequantize"), || kernel.dequantize(&weights, 0..rows, &mut floats));
             }
             if kernel.descriptor().gemm.is_some() {
                 let mut y = Columns::all(&mut sums, batch.len(), rows);
-                let left = left_by(|| kernel.gemm_i8(&weights, 0..rows, &batch, &mut y).expect("fits"));
-                assert_eq!(left, Left::NOTHING, "gemm {what}");
+                leaves_nothing(&what("gemm"), || kernel.gemm_i8(&weights, 0..rows, &batch, &mut y));
             }
         }
     }
@@ -113,28 +111,24 @@ fn heads_and_sparse_products_leave_no_state() {
         let halves: Vec<u16> = random.signed_units(rows * k).into_iter().map(f16).collect();
         let (halves, floats) = (Arc::new(AlignedBuffer::from(&halves[..])), random.signed_units(k));
         let codes = random.ternary_codes(rows * k);
-        let weights = PackedWeights::pack(&layouts::I2S, Codes::ternary(rows, k, &codes, 0.5)).expect("valid");
-        let columns = ColumnWeights::from_packed(&weights).expect("valid");
-        let x = QuantizedActivations::from_values(&random.int8s(k), 1.0);
+        let weights = &PackedWeights::pack(&layouts::I2S, Codes::ternary(rows, k, &codes, 0.5)).expect("valid");
+        let columns = ColumnWeights::from_packed(weights).expect("valid");
+        let x = &QuantizedActivations::from_values(&random.int8s(k), 1.0);
         for features in feature_sets() {
             for format in HeadFormat::ALL {
                 let head = OutputHead::new(format, &halves, k, features, &mut team).expect("finite");
                 let (mut input, mut y) = (HeadInput::new(k), vec![0.0; rows]);
-                let left = left_by(|| head.gemv(&mut team, &floats, &mut input, &mut y).expect("fits"));
-                assert_eq!(left, Left::NOTHING, "{} {rows}x{k}", head.id());
+                let what = format!("{} {rows}x{k}", head.id());
+                leaves_nothing(&what, || head.gemv(&mut team, &floats, &mut input, &mut y));
             }
-            let (ops, mut live_rows, mut live) =
-                (SparseOps::select(features), LiveRows::new(rows, k), LiveColumns::new(k));
-            let (mut y, mut sums) = (vec![0; rows], vec![0; columns.padded_rows()]);
-            let left = left_by(|| live_rows.set_positive(ops, &vec![1.0; rows]).expect("room"));
-            assert_eq!(left, Left::NOTHING, "list of rows, {} {rows}x{k}", ops.id());
-            let product = RowsProduct { weights: &weights, x: &x, y: &mut y };
-            let left = left_by(|| ops.rows(&mut team, &mut live_rows, product).expect("fits"));
-            assert_eq!(left, Left::NOTHING, "rows, {} {rows}x{k}", ops.id());
-            let left = left_by(|| live.set(ops, &x).expect("room"));
-            assert_eq!(left, Left::NOTHING, "list of columns, {} {rows}x{k}", ops.id());
-            let left = left_by(|| ops.columns(&mut team, &columns, &live, &mut sums).expect("fits"));
-            assert_eq!(left, Left::NOTHING, "columns, {} {rows}x{k}", ops.id());
+            let ops = SparseOps::select(features);
+            let what = |operation| format!("{operation}, {} {rows}x{k}", ops.id());
+            let (mut live_rows, mut live, gate) = (LiveRows::new(rows, k), LiveColumns::new(k), vec![1.0; rows]);
+            let (y, mut sums) = (&mut vec![0; rows], vec![0; columns.padded_rows()]);
+            leaves_nothing(&what("list of rows"), || live_rows.set_positive(ops, &gate));
+            leaves_nothing(&what("rows"), || ops.rows(&mut team, &mut live_rows, RowsProduct { weights, x, y }));
+            leaves_nothing(&what("list of columns"), || live.set(ops, x));
+            leaves_nothing(&what("columns"), || ops.columns(&mut team, &columns, &live, &mut sums));
         }
     }
 }

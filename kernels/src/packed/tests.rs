@@ -22,17 +22,14 @@ fn layout_that(is: impl Fn(&Layout) -> bool) -> &'static Layout {
 
 proptest! {
     #[test]
-    fn repacking_keeps_codes_and_scales(rows in 1usize..36, k in 1usize..700, seed in any::<u64>()) {
+    fn packing_keeps_codes_and_scales(rows in 1usize..36, k in 1usize..700, seed in any::<u64>()) {
         let codes = SplitMix64::new(seed).ternary_codes(rows * k);
-        for &from in layouts::ALL {
-            let packed = PackedWeights::pack(from, Codes::ternary(rows, k, &codes, 0.25)).expect("valid");
-            for &to in layouts::ALL {
-                let again = packed.repack(to).expect("one scale");
-                prop_assert_eq!((again.layout(), again.tensor_scale()), (to, Some(0.25)));
-                for row in 0..rows {
-                    prop_assert_eq!(&again.row_codes(row), &codes[row * k..][..k]);
-                    prop_assert_eq!(again.scale_at(row, k - 1), 0.25);
-                }
+        for &layout in layouts::ALL {
+            let packed = PackedWeights::pack(layout, Codes::ternary(rows, k, &codes, 0.25)).expect("valid");
+            prop_assert_eq!((packed.layout(), packed.tensor_scale()), (layout, Some(0.25)));
+            for row in 0..rows {
+                prop_assert_eq!(&packed.row_codes(row), &codes[row * k..][..k]);
+                prop_assert_eq!(packed.scale_at(row, k - 1), 0.25);
             }
         }
     }
@@ -54,16 +51,15 @@ fn bad_input_is_refused() {
         (i2s, [2, 256], &codes[1..], TERNARY, &one, KernelError::Shape { what: "codes", expected: 512, actual: 511 }),
         (i2s, [2, 256], &codes, TERNARY, &one, code_3.clone()),
         (ternary_only, [2, 256], &codes, TERNARY, &one, code_3.clone()),
-        (ternary_only, [2, 256], &[1; 512], CodeTable::SEED, &one, seed_table.clone()),
+        (ternary_only, [2, 256], &[1; 512], CodeTable::SEED, &one, seed_table),
         (i2s, [2, 256], &[1; 512], TERNARY, &two_scales, KernelError::ScalesNotPerTensor { layout: i2s }),
         (i2s, [usize::MAX, 2], &[], TERNARY, &one, huge),
     ] {
         assert_eq!(pack(layout, shape, codes, table, scales.clone()).expect_err("bad input"), refused);
     }
     let seed = pack(i2s, [2, 256], &codes, CodeTable::SEED, one).expect("code 3 has a value in this table");
-    assert_eq!(seed.repack(ternary_only).expect_err("not ternary"), seed_table);
-    // Code 3 is refused even if the table is replaced in the same call.
-    assert_eq!(seed.with_table(TERNARY).repack(ternary_only).expect_err("code 3"), code_3);
+    assert_eq!((seed.table(), seed.row_codes(1)), (CodeTable::SEED, codes[256..].to_vec()));
+    assert_eq!(seed.with_table(TERNARY).table(), TERNARY);
 }
 
 #[test]
@@ -102,14 +98,11 @@ fn scales_are_where_their_blocks_are() {
 }
 
 #[test]
-fn scales_of_other_groups_are_not_taken_for_its_own() {
+fn a_layout_says_how_many_weights_share_a_scale() {
     static GROUPS_OF_128: Layout = Layout { name: "groups of 128", group: Some(128), ..Layout::PLAIN };
     let scales = Scales::PerBlock(vec![1.0, 2.0, 3.0]);
     let weights = pack(&GROUPS_OF_128, [1, 300], &[1; 300], TERNARY, scales).expect("three groups");
     assert_eq!([127, 128, 299].map(|column| weights.scale_at(0, column)), [1.0, 2.0, 3.0]);
-    let refused = KernelError::Shape { what: "weights that share a scale", expected: 256, actual: 128 };
-    let in_blocks = layout_that(|layout| layout.group == Some(256));
-    assert_eq!(weights.repack(in_blocks).expect_err("two groups in a block"), refused);
 }
 
 /// A range of rows that starts on a panel, and may end anywhere, gets exactly the panels that hold it.
