@@ -4,9 +4,12 @@
 //! `cargo run --release -p kernels --example gemv_bandwidth -- [THREADS] [ROUNDS] [COPIES] [KERNEL...]`; matrices are
 //! 6912 x 2560, one after the other as in a model. COPIES 40 are 177 MB at 2 bits a weight; 1 shows the speed in cache.
 
+mod median;
+
 use kernels::parallel::Team;
 use kernels::random::SplitMix64;
-use kernels::{Codes, CpuFeatures, F32Ops, Gemv, Kernel, PackedWeights, QuantizedActivations, registry, stream};
+use kernels::{Codes, CpuFeatures, Gemv, Kernel, PackedWeights, QuantizedActivations, registry, stream};
+use median::median;
 use std::hint::black_box;
 use std::time::Instant;
 
@@ -27,17 +30,14 @@ fn main() {
         .filter_map(|d| Kernel::new(d, CpuFeatures::detect()).ok())
         .collect();
     let mut random = SplitMix64::new(1);
-    let codes: Vec<u8> = (0..ROWS * K).map(|_| random.below(3) as u8).collect();
-    let x: Vec<f32> = (0..K).map(|_| random.signed_unit()).collect();
-    let mut input = QuantizedActivations::new(K);
-    input.quantize(F32Ops::select(CpuFeatures::detect()), &x).expect("finite");
+    let codes = random.ternary_codes(ROWS * K);
+    let input = QuantizedActivations::from_values(&random.int8s(K), 1.0);
     let mut team = Team::new(threads, |_| {}).expect("threads start");
     let mut y = vec![0i32; ROWS];
     for kernel in kernels {
         let layout = kernel.descriptor().layout;
-        let pack = || PackedWeights::pack(layout, Codes::ternary(ROWS, K, &codes, 1.0));
-        let first = pack().expect("valid codes");
-        let weights: Vec<PackedWeights> = (1..copies).map(|_| first.clone()).chain([first.clone()]).collect();
+        let first = PackedWeights::pack(layout, Codes::ternary(ROWS, K, &codes, 1.0)).expect("valid codes");
+        let weights = vec![first.clone(); copies];
         let (mut own, mut read) = (Vec::new(), Vec::new());
         for round in 0..=rounds {
             let next = |call: usize| &weights[(round * CALLS + call) % copies];
@@ -75,10 +75,4 @@ fn main() {
             bytes / median(read.iter().copied()) / 1e9
         );
     }
-}
-
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut sorted: Vec<f64> = values.collect();
-    sorted.sort_by(f64::total_cmp);
-    sorted[sorted.len() / 2]
 }

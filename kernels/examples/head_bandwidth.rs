@@ -4,9 +4,12 @@
 //! `cargo run --release -p kernels --example head_bandwidth -- [ROWS] [THREADS] [ROUNDS]`; k is 2560, as in the 2B
 //! model.
 
+mod median;
+
 use kernels::parallel::Team;
 use kernels::random::SplitMix64;
 use kernels::{AlignedBuffer, CpuFeatures, HeadFormat, HeadInput, OutputHead, stream};
+use median::median;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -21,19 +24,15 @@ fn main() {
     let mut weights = AlignedBuffer::zeroed(rows * K);
     weights.iter_mut().for_each(|w| *w = half::f16::from_f32(random.signed_unit() * 0.05).to_bits());
     let weights = Arc::new(weights);
-    let x: Vec<f32> = (0..K).map(|_| random.signed_unit()).collect();
+    let x = random.signed_units(K);
 
     let mut heads = Vec::new();
     for format in HeadFormat::ALL {
         for features in [CpuFeatures::X86_64_V3, CpuFeatures::detect()] {
             let start = Instant::now();
             let head = OutputHead::new(format, &weights, K, features, &mut team).expect("finite weights");
-            println!(
-                "{:<16} {:>7.1} MB, made in {:.2} s",
-                head.id(),
-                head.bytes() as f64 / 1e6,
-                start.elapsed().as_secs_f64()
-            );
+            let (megabytes, seconds) = (head.bytes() as f64 / 1e6, start.elapsed().as_secs_f64());
+            println!("{:<16} {megabytes:>7.1} MB, made in {seconds:.2} s", head.id());
             heads.push(head);
         }
     }
@@ -50,29 +49,15 @@ fn main() {
         std::hint::black_box(stream::read(&mut team, CpuFeatures::detect(), as_bytes(&weights)));
         times[heads.len()].extend((round > 0).then(|| start.elapsed().as_secs_f64()));
     }
-    let median = |times: &[f64]| {
-        let mut sorted = times.to_vec();
-        sorted.sort_by(f64::total_cmp);
-        sorted[sorted.len() / 2]
-    };
-    let ratios =
-        |times: &[f64], to: &[f64]| median(&to.iter().zip(times).map(|(to, own)| to / own).collect::<Vec<_>>());
+    let seconds = |i: usize| median(times[i].iter().copied());
+    let ratio = |i: usize, to: usize| median(times[to].iter().zip(&times[i]).map(|(to, own)| to / own));
     let reading = size_of_val(&weights[..]) as f64;
-    println!(
-        "{:<16} {:>9.3} ms {:>6.1} GB/s",
-        "plain read",
-        median(&times[6]) * 1e3,
-        reading / median(&times[6]) / 1e9
-    );
+    println!("{:<16} {:>9.3} ms {:>6.1} GB/s", "plain read", seconds(6) * 1e3, reading / seconds(6) / 1e9);
     for (i, head) in heads.iter().enumerate() {
-        let (ms, rate) = (median(&times[i]) * 1e3, head.bytes() as f64 / median(&times[i]) / 1e9);
-        let (speed, share) =
-            (ratios(&times[i], &times[0]), ratios(&times[i], &times[6]) * head.bytes() as f64 / reading);
-        println!(
-            "{:<16} {ms:>9.3} ms {rate:>6.1} GB/s, {speed:.2}x {}, {share:.2} of a plain read",
-            head.id(),
-            heads[0].id()
-        );
+        let (id, bytes, first) = (head.id(), head.bytes() as f64, heads[0].id());
+        let (ms, rate) = (seconds(i) * 1e3, bytes / seconds(i) / 1e9);
+        let (speed, share) = (ratio(i, 0), ratio(i, 6) * bytes / reading);
+        println!("{id:<16} {ms:>9.3} ms {rate:>6.1} GB/s, {speed:.2}x {first}, {share:.2} of a plain read");
     }
 }
 

@@ -1,6 +1,6 @@
 //! Activation vectors, padded with zeros so that kernels need no tail in k.
 
-use crate::error::KernelError;
+use crate::error::{KernelError, fits};
 use crate::f32_ops::F32Ops;
 use crate::{AlignedBuffer, K_SLACK, padded_k};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,18 +20,13 @@ pub struct QuantizedActivations {
 static VERSIONS: AtomicU64 = AtomicU64::new(0);
 
 impl QuantizedActivations {
-    /// Zeros; room for vectors of up to `capacity` elements.
+    /// Zeros, with room for vectors of up to `capacity` elements: made once, filled for every token.
     pub fn new(capacity: usize) -> Self {
-        Self {
-            values: AlignedBuffer::zeroed(padded_k(capacity) + K_SLACK),
-            len: capacity,
-            scale: 1.0,
-            sum: 0,
-            version: new_version(),
-        }
+        let values = AlignedBuffer::zeroed(padded_k(capacity) + K_SLACK);
+        Self { values, len: capacity, scale: 1.0, sum: 0, version: new_version() }
     }
 
-    /// Takes int8 values as they are (for tests and benchmarks): `scale` is s above.
+    /// Takes int8 values as they are, for tests and benchmarks; `scale` is s above.
     pub fn from_values(values: &[i8], scale: f32) -> Self {
         let mut this = Self::new(values.len());
         this.values[..values.len()].copy_from_slice(values);
@@ -47,45 +42,41 @@ impl QuantizedActivations {
     /// [`KernelError::Shape`] when `x` is longer than the capacity, [`KernelError::NonFinite`] for NaN or infinity
     /// (then the previous contents are kept).
     pub fn quantize(&mut self, ops: F32Ops, x: &[f32]) -> Result<(), KernelError> {
-        let capacity = self.values.len() - K_SLACK;
-        if x.len() > capacity {
-            return Err(KernelError::Shape { what: "activations", expected: capacity, actual: x.len() });
-        }
+        fits("activations", self.values.len() - K_SLACK, x.len())?;
         let largest = ops.largest_magnitude(x);
         if !largest.is_finite() {
             let index = x.iter().position(|v| !v.is_finite()).unwrap_or(0);
             return Err(KernelError::NonFinite { index });
         }
         self.version = new_version();
-        self.scale = 127.0 / largest.max(1e-5);
-        self.sum = ops.round_to_i8(x, self.scale, &mut self.values[..x.len()]);
-        let used = padded_k(x.len()) + K_SLACK;
-        self.values[x.len()..used].fill(0);
-        self.len = x.len();
+        (self.len, self.scale) = (x.len(), 127.0 / largest.max(1e-5));
+        let (values, padding) = self.values.split_at_mut(x.len());
+        self.sum = ops.round_to_i8(x, self.scale, values);
+        padding[..padded_k(x.len()) + K_SLACK - x.len()].fill(0);
         Ok(())
     }
 
-    /// Elements (k).
+    /// Elements (k), without padding.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether there are no elements.
+    /// Whether the vector has no elements.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// The values without padding.
+    /// The values without padding, as the oracle takes them.
     pub fn values(&self) -> &[i8] {
         &self.values[..self.len]
     }
 
-    /// The values, zeros to [`crate::K_PADDING`], and [`crate::K_SLACK`] zeros more.
+    /// The values as kernels read them: zeros to [`crate::K_PADDING`], and [`crate::K_SLACK`] zeros more.
     pub fn padded(&self) -> &[i8] {
         &self.values[..padded_k(self.len) + K_SLACK]
     }
 
-    /// s in x = values / s.
+    /// What products are divided by to undo the quantisation: s in x = values / s.
     pub fn scale(&self) -> f32 {
         self.scale
     }
@@ -114,18 +105,17 @@ pub struct FloatActivations {
 }
 
 impl FloatActivations {
-    /// Zeros; room for vectors of up to `capacity` elements.
+    /// Zeros, with room for vectors of up to `capacity` elements: made once, filled for every token.
     pub fn new(capacity: usize) -> Self {
         Self { values: AlignedBuffer::zeroed(padded_k(capacity) + K_SLACK), len: capacity }
     }
 
-    /// Copies `x`.
+    /// Takes the values of `x` as they are.
     ///
     /// # Errors
     /// [`KernelError::Shape`] when `x` is longer than the capacity.
     pub fn set(&mut self, x: &[f32]) -> Result<(), KernelError> {
-        let target = self.resized(x.len())?;
-        target.copy_from_slice(x);
+        self.resized(x.len())?.copy_from_slice(x);
         Ok(())
     }
 
@@ -135,37 +125,33 @@ impl FloatActivations {
     /// [`KernelError::Shape`] when `x` is longer than the capacity.
     pub fn set_dequantized(&mut self, x: &QuantizedActivations) -> Result<(), KernelError> {
         let target = self.resized(x.len())?;
-        for (t, &q) in target.iter_mut().zip(x.values()) {
-            *t = f32::from(q) / x.scale();
-        }
+        target.iter_mut().zip(x.values()).for_each(|(target, &q)| *target = f32::from(q) / x.scale());
         Ok(())
     }
 
     fn resized(&mut self, len: usize) -> Result<&mut [f32], KernelError> {
-        if len > self.values.len() - K_SLACK {
-            return Err(KernelError::Shape { what: "activations", expected: self.values.len() - K_SLACK, actual: len });
-        }
+        fits("activations", self.values.len() - K_SLACK, len)?;
         self.len = len;
         self.values[len..padded_k(len)].fill(0.0);
         Ok(&mut self.values[..len])
     }
 
-    /// Elements (k).
+    /// Elements (k), without padding.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether there are no elements.
+    /// Whether the vector has no elements.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// The values without padding.
+    /// The values without padding, as the oracle takes them.
     pub fn values(&self) -> &[f32] {
         &self.values[..self.len]
     }
 
-    /// The values padded with zeros to [`crate::K_PADDING`].
+    /// The values as kernels read them, padded with zeros to [`crate::K_PADDING`].
     pub fn padded(&self) -> &[f32] {
         &self.values[..padded_k(self.len)]
     }
@@ -177,62 +163,50 @@ mod tests {
     use crate::CpuFeatures;
     use proptest::prelude::*;
 
-    fn ops() -> F32Ops {
-        F32Ops::select(CpuFeatures::detect())
-    }
-
-    fn by_the_rule(x: &[f32]) -> (Vec<i8>, f32) {
-        let s = 127.0 / x.iter().fold(0f32, |m, v| m.max(v.abs())).max(1e-5);
-        (x.iter().map(|v| (v * s).round_ties_even().clamp(-128.0, 127.0) as i8).collect(), s)
+    fn quantize(q: &mut QuantizedActivations, x: &[f32]) -> Result<(), KernelError> {
+        q.quantize(F32Ops::select(CpuFeatures::detect()), x)
     }
 
     proptest! {
         #[test]
-        fn equals_the_rule(x in prop::collection::vec(-1e6f32..1e6, 0..700)) {
-            let mut q = QuantizedActivations::new(700);
-            q.quantize(ops(), &x).expect("finite and short enough");
-            let (values, scale) = by_the_rule(&x);
-            prop_assert_eq!(q.values(), &values[..]);
-            prop_assert_eq!(q.scale(), scale);
+        fn equals_the_rule_and_leaves_no_remains(x in prop::collection::vec(-1e6f32..1e6, 0..700)) {
+            let (mut q, mut f) = (QuantizedActivations::new(700), FloatActivations::new(700));
+            quantize(&mut q, &[1.0; 700]).expect("finite");
+            f.set(&[1.0; 700]).expect("fits");
+            quantize(&mut q, &x).expect("finite and short enough");
+            f.set_dequantized(&q).expect("fits");
+            let s = 127.0 / x.iter().fold(0f32, |m, v| m.max(v.abs())).max(1e-5);
+            let values: Vec<i8> = x.iter().map(|v| (v * s).round_ties_even().clamp(-128.0, 127.0) as i8).collect();
+            prop_assert_eq!((q.values(), q.scale()), (&values[..], s));
             prop_assert_eq!(q.sum(), values.iter().map(|&v| i32::from(v)).sum::<i32>());
+            let wide: Vec<f32> = values.iter().map(|&v| f32::from(v) / s).collect();
+            prop_assert_eq!(f.values(), &wide[..]);
+            prop_assert_eq!((q.padded().len(), f.padded().len()), (padded_k(x.len()) + K_SLACK, padded_k(x.len())));
             prop_assert!(q.padded()[x.len()..].iter().all(|&v| v == 0));
+            prop_assert!(f.padded()[x.len()..].iter().all(|&v| v == 0.0));
         }
     }
 
     #[test]
     fn ties_go_to_even_and_tiny_inputs_to_zero() {
         let mut q = QuantizedActivations::new(8);
-        q.quantize(ops(), &[127.0, 0.5, 1.5, 2.5, -0.5, -1.5]).expect("finite");
+        quantize(&mut q, &[127.0, 0.5, 1.5, 2.5, -0.5, -1.5]).expect("finite");
         assert_eq!(q.values(), [127, 0, 2, 2, 0, -2]);
-        q.quantize(ops(), &[0.0, 1e-9]).expect("finite");
+        quantize(&mut q, &[0.0, 1e-9]).expect("finite");
         assert_eq!((q.values(), q.scale()), (&[0i8, 0][..], 127.0 / 1e-5));
-    }
-
-    #[test]
-    fn a_shorter_vector_leaves_no_remains() {
-        let mut q = QuantizedActivations::new(600);
-        q.quantize(ops(), &[1.0; 600]).expect("finite");
-        q.quantize(ops(), &[1.0; 3]).expect("finite");
-        assert_eq!(q.padded().len(), 256 + K_SLACK);
-        assert!(q.padded()[3..].iter().all(|&v| v == 0));
-        let mut f = FloatActivations::new(600);
-        f.set(&[1.0; 600]).expect("fits");
-        f.set_dequantized(&q).expect("fits");
-        assert_eq!(f.values(), [1.0; 3]);
-        assert!(f.padded()[3..].iter().all(|&v| v == 0.0));
     }
 
     #[test]
     fn whole_capacity_can_be_used_and_no_more() {
         let (x, more) = ([-2.0; 512], [1.0; 513]);
         let (mut q, mut f) = (QuantizedActivations::new(512), FloatActivations::new(512));
-        q.quantize(ops(), &x).expect("fits");
+        quantize(&mut q, &x).expect("fits");
         f.set(&x).expect("fits");
         assert_eq!((q.values(), f.values()), (&[-127i8; 512][..], &x[..]));
         let too_long = KernelError::Shape { what: "activations", expected: 512, actual: 513 };
-        assert_eq!((q.quantize(ops(), &more), f.set(&more)), (Err(too_long.clone()), Err(too_long)));
+        assert_eq!((quantize(&mut q, &more), f.set(&more)), (Err(too_long.clone()), Err(too_long)));
         assert_eq!((q.len(), f.len(), q.is_empty(), f.is_empty()), (512, 512, false, false));
-        q.quantize(ops(), &[]).expect("fits");
+        quantize(&mut q, &[]).expect("fits");
         f.set(&[]).expect("fits");
         assert_eq!((q.len(), f.len(), q.is_empty(), f.is_empty()), (0, 0, true, true));
     }
@@ -240,8 +214,7 @@ mod tests {
     #[test]
     fn non_finite_input_is_named() {
         let mut q = QuantizedActivations::new(3);
-        assert_eq!(q.quantize(ops(), &[1.0, f32::NAN, 2.0]), Err(KernelError::NonFinite { index: 1 }));
-        assert_eq!(q.quantize(ops(), &[f32::INFINITY]), Err(KernelError::NonFinite { index: 0 }));
-        assert!(matches!(q.quantize(ops(), &[0.0; 300]), Err(KernelError::Shape { actual: 300, .. })));
+        assert_eq!(quantize(&mut q, &[1.0, f32::NAN, 2.0]), Err(KernelError::NonFinite { index: 1 }));
+        assert_eq!(quantize(&mut q, &[f32::INFINITY]), Err(KernelError::NonFinite { index: 0 }));
     }
 }

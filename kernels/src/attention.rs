@@ -75,17 +75,8 @@ const F16_INFINITY: u16 = 0x7C00;
 mod tests {
     use super::body::widen_one;
     use super::*;
-    use crate::cpu::CpuFeatures;
     use crate::random::SplitMix64;
-
-    fn levels() -> [F32Ops; 3] {
-        [CpuFeatures::NONE, CpuFeatures::X86_64_V3, CpuFeatures::X86_64_V4].map(F32Ops::select)
-    }
-
-    fn random(n: usize, seed: u64) -> Vec<f32> {
-        let mut random = SplitMix64::new(seed);
-        (0..n).map(|_| random.signed_unit() * 3.0).collect()
-    }
+    use crate::testing::{bits, f16, f32_levels};
 
     #[test]
     fn every_finite_half_is_widened_exactly() {
@@ -107,11 +98,11 @@ mod tests {
             })
             .chain([0.0, -0.0, 65504.0, 65519.99, 1e-8, f32::MIN_POSITIVE])
             .collect();
-        for ops in levels() {
+        for ops in f32_levels() {
             let mut out = vec![0; x.len()];
             ops.narrow_to_f16(&x, &mut out).expect("all fit");
             for (x, got) in x.iter().zip(&out) {
-                assert_eq!(*got, half::f16::from_f32(*x).to_bits(), "{} {x:e}", ops.id());
+                assert_eq!(*got, f16(*x), "{} {x:e}", ops.id());
             }
             for bad in [65520.0, -1e9, f32::INFINITY, f32::NAN] {
                 let mut x = vec![1.0; 37];
@@ -127,11 +118,9 @@ mod tests {
     fn attention_is_the_weighted_mean_of_values_with_the_same_bits_at_every_level_and_in_every_group() {
         for (d, positions, heads) in [(20, 9, 3), (16, 1, 4), (128, 37, 5), (5, 4, 1), (64, 70, 9)] {
             let stride = d + 4;
-            let half = |seed| -> Vec<u16> {
-                let x = random(stride * positions, seed);
-                x.iter().map(|x| half::f16::from_f32(*x).to_bits()).collect()
-            };
-            let (q, keys, values) = (random(heads * d, 5), half(6), half(7));
+            let random = |n, seed| SplitMix64::new(seed).signed_units(n).into_iter().map(|x| 3.0 * x);
+            let half = |seed| -> Vec<u16> { random(stride * positions, seed).map(f16).collect() };
+            let (q, keys, values): (Vec<f32>, _, _) = (random(heads * d, 5).collect(), half(6), half(7));
             let cache = CachedHead { keys: &keys, values: &values, stride };
             let attend = |ops: F32Ops, q: &[f32]| {
                 let (mut scores, mut out) = (vec![0.0; positions * q.len() / d], vec![9.0; q.len()]);
@@ -139,12 +128,13 @@ mod tests {
                 ops.attend(queries, cache);
                 out
             };
-            let bits = |out: &[f32]| out.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
-            let outs = levels().map(|ops| attend(ops, &q));
-            assert!(outs.iter().all(|o| bits(o) == bits(&outs[0])), "levels differ at d = {d}");
+            let together = attend(f32_levels()[0], &q);
+            for ops in f32_levels() {
+                assert_eq!(bits(&attend(ops, &q)), bits(&together), "d = {d}, {}", ops.id());
+            }
             let wide = |bits: u16| half::f16::from_bits(bits).to_f64();
-            for (q, out) in q.chunks(d).zip(outs[2].chunks(d)) {
-                for ops in levels() {
+            for (q, out) in q.chunks(d).zip(together.chunks(d)) {
+                for ops in f32_levels() {
                     assert_eq!(bits(&attend(ops, q)), bits(out), "a head alone, {}", ops.id());
                 }
                 let logit = |p: usize| {

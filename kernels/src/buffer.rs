@@ -1,6 +1,6 @@
 //! Cache-line aligned, zero-initialised, fixed-length storage; in huge pages when it is large.
 
-use crate::huge_pages::HugePages;
+use crate::huge_pages::Pages;
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
@@ -24,34 +24,26 @@ const ALIGNMENT: usize = 64;
 pub struct AlignedBuffer<T: Plain> {
     start: NonNull<T>,
     len: usize,
-    backing: Backing,
-}
-
-/// What the memory of a buffer is.
-enum Backing {
-    Heap,
-    Pages(#[allow(dead_code, reason = "kept for its drop")] HugePages),
-    #[cfg(all(test, target_os = "linux", not(miri)))]
-    Guarded(#[allow(dead_code, reason = "kept for its drop")] crate::guarded::GuardedPages),
+    /// A mapping of its own, unmapped by its drop; else it is from the heap.
+    pages: Option<Pages>,
 }
 
 impl<T: Plain> AlignedBuffer<T> {
-    /// `len` zeros. Aborts on allocation failure, as `Vec` does.
+    /// Room for `len` values, all zero. Aborts on allocation failure, as `Vec` does.
     pub fn zeroed(len: usize) -> Self {
         let Some(layout) = Self::layout(len) else {
-            return Self { start: NonNull::dangling(), len: 0, backing: Backing::Heap };
+            return Self { start: NonNull::dangling(), len: 0, pages: None };
         };
+        let pages = Pages::huge(layout.size());
         #[cfg(all(test, target_os = "linux", not(miri)))]
-        if let Some(pages) = crate::guarded::GuardedPages::zeroed(layout.size()) {
-            return Self { start: pages.start().cast(), len, backing: Backing::Guarded(pages) };
-        }
-        if let Some(pages) = HugePages::zeroed(layout.size()) {
-            return Self { start: pages.start().cast(), len, backing: Backing::Pages(pages) };
+        let pages = crate::guarded::zeroed(layout.size()).or(pages);
+        if let Some(pages) = pages {
+            return Self { start: pages.start.cast(), len, pages: Some(pages) };
         }
         // SAFETY: the layout has a non-zero size, checked by `layout`.
         let raw = unsafe { alloc_zeroed(layout) };
         let Some(start) = NonNull::new(raw.cast::<T>()) else { handle_alloc_error(layout) };
-        Self { start, len, backing: Backing::Heap }
+        Self { start, len, pages: None }
     }
 
     /// None for an empty buffer. A length that overflows is treated like a failed allocation, as `Vec` does.
@@ -69,8 +61,7 @@ impl<T: Plain> AlignedBuffer<T> {
 
 impl<T: Plain> Drop for AlignedBuffer<T> {
     fn drop(&mut self) {
-        // Pages are unmapped by their own drop.
-        if let (Backing::Heap, Some(layout)) = (&self.backing, Self::layout(self.len)) {
+        if let (None, Some(layout)) = (&self.pages, Self::layout(self.len)) {
             // SAFETY: `start` came from `alloc_zeroed` with this very layout; `T: Plain` needs no drop.
             unsafe { dealloc(self.start.as_ptr().cast(), layout) }
         }
@@ -93,11 +84,17 @@ impl<T: Plain> DerefMut for AlignedBuffer<T> {
     }
 }
 
+impl<T: Plain> From<&[T]> for AlignedBuffer<T> {
+    fn from(values: &[T]) -> Self {
+        let mut copy = Self::zeroed(values.len());
+        copy.copy_from_slice(values);
+        copy
+    }
+}
+
 impl<T: Plain> Clone for AlignedBuffer<T> {
     fn clone(&self) -> Self {
-        let mut copy = Self::zeroed(self.len);
-        copy.copy_from_slice(self);
-        copy
+        Self::from(&self[..])
     }
 }
 

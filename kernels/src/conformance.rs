@@ -5,16 +5,17 @@
 //! |weight x activation|; their `dequantize` must be equal, because it rounds once.
 
 mod compare;
+mod pattern;
 pub mod products;
 
 pub use compare::{Errors, Expected, Mismatch, compare};
+pub use pattern::Pattern;
 
 use crate::activation::{FloatActivations, QuantizedActivations};
-use crate::descriptor::Activations;
+use crate::buffer::{AlignedBuffer, Plain};
 use crate::error::KernelError;
 use crate::kernel::Kernel;
-use crate::layout::Layout;
-use crate::operation::Operation;
+use crate::operation::{Family, Operation};
 use crate::packed::{CodeTable, Codes, PackedWeights, Scales, scales_a_row};
 use crate::parallel::{Columns, Team};
 use crate::random::SplitMix64;
@@ -25,57 +26,20 @@ use std::ops::Range;
 /// stage is 64 within a block and 27 over the blocks of k = 6912, which bounds the error by 91 half-ulps, 5.5e-6.
 pub const F32_BOUND: f64 = 1e-5;
 
-/// What fills the operands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pattern {
-    /// Uniform codes and activations.
-    Random,
-    /// The largest weight times +127.
-    AllMax,
-    /// The smallest weight times +127: the most negative sums.
-    AllMin,
-    /// The smallest weight times -128: the most positive sums that int8 allows.
-    MinTimesMin,
-    /// The largest weight times -128.
-    MaxTimesMin,
-    /// +127 and -128 in turn against largest and smallest weights in turn: large terms of one sign in each product
-    /// pair.
-    Alternating,
-    /// Zero weights only.
-    Zeros,
-}
-
-impl Pattern {
-    /// All of them.
-    pub const ALL: [Self; 7] = [
-        Self::Random,
-        Self::AllMax,
-        Self::AllMin,
-        Self::MinTimesMin,
-        Self::MaxTimesMin,
-        Self::Alternating,
-        Self::Zeros,
-    ];
-}
-
-/// One set of operands.
+/// What one call of a kernel is tried with.
 #[derive(Clone, Debug)]
-pub struct Case {
-    /// Rows.
-    pub rows: usize,
-    /// Columns.
-    pub k: usize,
-    /// What fills them.
-    pub pattern: Pattern,
-    /// Code table.
-    pub table: CodeTable,
+pub(crate) struct Case {
+    pub(crate) rows: usize,
+    pub(crate) k: usize,
+    pub(crate) pattern: Pattern,
+    pub(crate) table: CodeTable,
     /// Random scales by block instead of one for the tensor.
-    pub block_scales: bool,
-    /// Seed of everything random.
-    pub seed: u64,
+    pub(crate) block_scales: bool,
+    /// Of everything random.
+    pub(crate) seed: u64,
 }
 
-/// Result of the suite for one kernel.
+/// How far a kernel is from the oracle, over all cases.
 #[derive(Clone, Debug, Default)]
 pub struct Outcome {
     /// Cases run.
@@ -90,18 +54,18 @@ pub struct Outcome {
     pub first_mismatch: Option<String>,
 }
 
-/// Allowed relative error of this kernel.
+/// Allowed error of this kernel, relative to the row's sum of absolute terms: 0 where results must be equal.
 pub fn bound(kernel: &Kernel) -> f64 {
     if kernel.descriptor().exact() { 0.0 } else { F32_BOUND }
 }
 
 /// The suite for one kernel: every pattern at every length, row counts around panels and tiles, empty and single rows.
-pub fn cases(kernel: &Kernel) -> Vec<Case> {
+fn cases(kernel: &Kernel) -> Vec<Case> {
     /// k around blocks of 32, 128 and 256, the widths of real models, and odd lengths.
     const K: [usize; 19] =
         [1, 2, 31, 32, 33, 127, 128, 129, 255, 256, 257, 384, 511, 640, 1000, 1024, 2560, 4097, 6912];
     const ROWS: [usize; 11] = [0, 1, 2, 3, 7, 8, 9, 15, 16, 17, 33];
-    let floats = kernel.descriptor().activations() == Activations::F32;
+    let floats = kernel.descriptor().family() == Family::W2A32;
     let mut cases = Vec::new();
     let mut add = |rows, k, pattern, table, block_scales| {
         let seed = cases.len() as u64;
@@ -110,30 +74,30 @@ pub fn cases(kernel: &Kernel) -> Vec<Case> {
     for (i, k) in K.into_iter().enumerate() {
         for (j, pattern) in Pattern::ALL.into_iter().enumerate() {
             // Rows take turns, so that each pattern meets several counts without multiplying the suite.
-            add(ROWS[1 + (i + j) % (ROWS.len() - 1)], k, pattern, CodeTable::TERNARY, false);
+            let rows = ROWS[1 + (i + j) % (ROWS.len() - 1)];
+            add(rows, k, pattern, CodeTable::TERNARY, false);
             if floats {
-                add(ROWS[1 + (i + j) % (ROWS.len() - 1)], k, pattern, CodeTable::SEED, true);
+                add(rows, k, pattern, CodeTable::SEED, true);
             }
         }
     }
+    let mut add = |rows, k, pattern| add(rows, k, pattern, CodeTable::TERNARY, false);
     for rows in ROWS {
-        for k in [0, 256, 2560] {
-            add(rows, k, Pattern::Random, CodeTable::TERNARY, false);
-        }
+        [0, 256, 2560].into_iter().for_each(|k| add(rows, k, Pattern::Random));
     }
     // Around the panels of layouts that interleave more rows than ROWS knows of, and more rows than a gemm takes
     // through the cache at once.
     let panel_rows = kernel.descriptor().layout.rows;
     if panel_rows > 16 {
         for rows in [panel_rows - 1, panel_rows, panel_rows + 1, 2 * panel_rows + 3] {
-            for (k, pattern) in [(33, Pattern::MinTimesMin), (256, Pattern::Random), (2560, Pattern::Alternating)] {
-                add(rows, k, pattern, CodeTable::TERNARY, false);
-            }
+            add(rows, 33, Pattern::MinTimesMin);
+            add(rows, 256, Pattern::Random);
+            add(rows, 2560, Pattern::Alternating);
         }
     }
     if kernel.descriptor().has(Operation::Gemm) {
-        add(1000, 1025, Pattern::Random, CodeTable::TERNARY, false);
-        add(300, 6912, Pattern::Random, CodeTable::TERNARY, false);
+        add(1000, 1025, Pattern::Random);
+        add(300, 6912, Pattern::Random);
     }
     if cfg!(miri) {
         // Small operands make the same accesses; Miri would take hours for large ones.
@@ -142,25 +106,19 @@ pub fn cases(kernel: &Kernel) -> Vec<Case> {
     cases
 }
 
-/// Runs the whole suite; `progress` is called with (done, total).
-pub fn verify(kernel: &Kernel, mut progress: impl FnMut(usize, usize)) -> Outcome {
-    let cases = cases(kernel);
+/// Runs the whole suite: the kernel may be timed if there are no mismatches.
+pub fn verify(kernel: &Kernel) -> Outcome {
     let mut outcome = Outcome::default();
-    for (done, case) in cases.iter().enumerate() {
-        progress(done, cases.len());
-        outcome.add(case, run_case(kernel, case));
+    for case in cases(kernel) {
+        outcome.add(&case, run_case(kernel, &case));
     }
-    progress(cases.len(), cases.len());
     outcome
 }
 
 impl Outcome {
     /// Counts one case in.
     fn add(&mut self, case: &impl std::fmt::Debug, result: Result<Errors, Wrong>) {
-        let errors = match &result {
-            Ok(errors) => *errors,
-            Err(wrong) => wrong.errors,
-        };
+        let (Ok(errors) | Err(Wrong { errors, .. })) = result;
         self.cases += 1;
         self.max_abs_error = self.max_abs_error.max(errors.absolute);
         self.max_relative_error = self.max_relative_error.max(errors.relative);
@@ -172,8 +130,8 @@ impl Outcome {
 }
 
 /// What is wrong with a case, and the differences that were found.
-struct Wrong {
-    what: String,
+pub(crate) struct Wrong {
+    pub(crate) what: String,
     errors: Errors,
 }
 
@@ -183,87 +141,67 @@ impl From<String> for Wrong {
     }
 }
 
-impl Wrong {
-    /// `place` names the element of an index.
-    fn at(place: impl Fn(usize) -> String) -> impl Fn(Mismatch) -> Self {
-        move |mismatch| Self { what: format!("{}: {mismatch}", place(mismatch.index)), errors: mismatch.errors }
-    }
+/// Compares as [`compare()`] does; `place` names the element of an index.
+fn compare_named<T: Copy + Into<f64>>(
+    got: &[T],
+    bound: f64,
+    oracle: impl Fn(usize) -> Expected,
+    place: impl Fn(usize) -> String,
+) -> Result<Errors, Wrong> {
+    compare(got, bound, oracle).map_err(|mismatch| {
+        let what = format!("{}: {mismatch}", place(mismatch.index));
+        Wrong { what, errors: mismatch.errors }
+    })
+}
+
+/// Room for a result, poisoned: what is not written is noticed.
+fn filled<T: Plain>(len: usize, poison: T) -> AlignedBuffer<T> {
+    let mut buffer = AlignedBuffer::zeroed(len);
+    buffer.fill(poison);
+    buffer
 }
 
 fn refused(error: KernelError) -> String {
     format!("refused: {error}")
 }
 
-/// Operands of a case: codes, int8 activations and their scale, weight scales.
-struct Operands {
-    codes: Vec<u8>,
-    x: Vec<i8>,
-    x_scale: f32,
-    scales: Scales,
-}
-
-fn operands(layout: &Layout, case: &Case) -> Operands {
-    let mut random = SplitMix64::new(case.seed);
-    let values = case.table.0;
-    let codes_in_use: &[u8] = if case.table.is_ternary() { &[0, 1, 2] } else { &[0, 1, 2, 3] };
-    let by_value = |wanted: i8| codes_in_use.iter().copied().find(|&c| values[usize::from(c)] == wanted).unwrap_or(0);
-    let in_use = || codes_in_use.iter().map(|&c| values[usize::from(c)]);
-    let (least, most) = (by_value(in_use().min().unwrap_or(0)), by_value(in_use().max().unwrap_or(0)));
-    let random_code = |random: &mut SplitMix64| codes_in_use[random.below(codes_in_use.len() as u32) as usize];
-    let n = case.rows * case.k;
-    let codes = (0..n)
-        .map(|i| match case.pattern {
-            Pattern::Random => random_code(&mut random),
-            Pattern::AllMax | Pattern::MaxTimesMin => most,
-            Pattern::AllMin | Pattern::MinTimesMin => least,
-            Pattern::Alternating => [most, least][i % case.k % 2],
-            Pattern::Zeros => by_value(0),
-        })
-        .collect();
-    let x = (0..case.k)
-        .map(|j| match case.pattern {
-            Pattern::Random | Pattern::Zeros => (random.next_u64() >> 56) as i8,
-            Pattern::AllMax | Pattern::AllMin => 127,
-            Pattern::MinTimesMin | Pattern::MaxTimesMin => -128,
-            Pattern::Alternating => [127, -128][j % 2],
-        })
-        .collect();
-    let blocks = case.rows * scales_a_row(layout, case.k);
-    let scales = match case.block_scales {
-        true => Scales::PerBlock((0..blocks).map(|_| 0.5 + random.signed_unit() / 4.0).collect()),
-        false => Scales::PerTensor(0.5 + random.signed_unit() / 4.0),
-    };
-    // Not a power of two, so that x / scale is rounded; otherwise f32 sums would be exact and show no error.
-    Operands { codes, x, x_scale: 10.0 + random.signed_unit(), scales }
-}
-
 /// A case, packed.
 struct Packed<'a> {
     kernel: &'a Kernel,
     case: &'a Case,
-    data: Operands,
+    codes: Vec<u8>,
+    x: QuantizedActivations,
     weights: PackedWeights,
 }
 
-/// Runs one case and says what is wrong, if anything.
-fn run_case(kernel: &Kernel, case: &Case) -> Result<Errors, Wrong> {
-    let data = operands(kernel.descriptor().layout, case);
-    let scales = data.scales.clone();
-    let codes = Codes { rows: case.rows, k: case.k, codes: &data.codes, table: case.table, scales };
-    let weights = PackedWeights::pack(kernel.descriptor().layout, codes).map_err(refused)?;
-    for row in [0, case.rows / 2, case.rows.saturating_sub(1)] {
-        if row < case.rows && weights.row_codes(row) != data.codes[row * case.k..][..case.k] {
+/// Runs one case and says what is wrong, if anything. All operands are [`AlignedBuffer`]s, which tests put beside
+/// protected pages.
+pub(crate) fn run_case(kernel: &Kernel, case: &Case) -> Result<Errors, Wrong> {
+    let &Case { rows, k, table, .. } = case;
+    let layout = kernel.descriptor().layout;
+    let mut random = SplitMix64::new(case.seed);
+    let (codes, x) = case.pattern.fill([rows, k], table, &mut random);
+    let mut scale = || 0.5 + random.signed_unit() / 4.0;
+    let scales = match case.block_scales {
+        true => Scales::PerBlock((0..rows * scales_a_row(layout, k)).map(|_| scale()).collect()),
+        false => Scales::PerTensor(scale()),
+    };
+    // Not a power of two, so that x / scale is rounded; otherwise f32 sums would be exact and show no error.
+    let x = QuantizedActivations::from_values(&x, 10.0 + random.signed_unit());
+    let weights = PackedWeights::pack(layout, Codes { rows, k, codes: &codes, table, scales }).map_err(refused)?;
+    let packed = Packed { kernel, case, codes, x, weights };
+    for row in [0, rows / 2, rows.saturating_sub(1)] {
+        if row < rows && packed.weights.row_codes(row) != packed.row(row) {
             return Err(format!("row {row} does not survive packing").into());
         }
     }
-    let packed = Packed { kernel, case, data, weights };
     let mut errors = Errors::default();
     if kernel.descriptor().has(Operation::Gemm) {
         errors = errors.and(packed.batch_products()?);
     }
-    errors = errors.and(match kernel.descriptor().activations() {
-        Activations::I8 => packed.integer_products()?,
-        Activations::F32 => packed.float_products()?,
+    errors = errors.and(match kernel.descriptor().family() {
+        Family::W2A8 => packed.integer_products()?,
+        Family::W2A32 => packed.float_products()?,
     });
     if kernel.descriptor().has(Operation::Dequantize) {
         // Rounded once: equal.
@@ -274,7 +212,13 @@ fn run_case(kernel: &Kernel, case: &Case) -> Result<Errors, Wrong> {
 
 impl Packed<'_> {
     fn row(&self, row: usize) -> &[u8] {
-        &self.data.codes[row * self.case.k..][..self.case.k]
+        &self.codes[row * self.case.k..][..self.case.k]
+    }
+
+    /// The first row of a panel in the middle.
+    fn middle(&self) -> usize {
+        let panel_rows = self.weights.layout().rows;
+        self.case.rows / 2 / panel_rows * panel_rows
     }
 
     /// The exact products of every row.
@@ -285,19 +229,18 @@ impl Packed<'_> {
     }
 
     fn integer_products(&self) -> Result<Errors, Wrong> {
-        let x = QuantizedActivations::from_values(&self.data.x, self.data.x_scale);
-        let want = self.integers(&self.data.x);
-        self.by_ranges(i32::MIN, &want, |rows, y| self.kernel.gemv_i8(&self.weights, rows, &x, y))
+        let want = self.integers(self.x.values());
+        // Sums of integers must be equal, whatever a kernel says of itself.
+        self.by_ranges(i32::MIN, 0.0, &want, |rows, y| self.kernel.gemv_i8(&self.weights, rows, &self.x, y))
     }
 
     fn float_products(&self) -> Result<Errors, Wrong> {
         let mut x = FloatActivations::new(self.case.k);
-        let quantized = QuantizedActivations::from_values(&self.data.x, self.data.x_scale);
-        x.set_dequantized(&quantized).map_err(refused)?;
+        x.set_dequantized(&self.x).map_err(refused)?;
         let scale = |row| move |column| self.weights.scale_at(row, column);
         let product = |row| reference::dot_f64(self.row(row), self.case.table, scale(row), x.values()).into();
         let want: Vec<Expected> = (0..self.case.rows).map(product).collect();
-        self.by_ranges(f32::NAN, &want, |rows, y| self.kernel.gemv_f32(&self.weights, rows, &x, y))
+        self.by_ranges(f32::NAN, F32_BOUND, &want, |rows, y| self.kernel.gemv_f32(&self.weights, rows, &x, y))
     }
 
     /// A batch of tokens: the case's own activations first, then rotations and negations of them. Batch sizes take
@@ -306,75 +249,64 @@ impl Packed<'_> {
         const TOKENS: [usize; 10] = [1, 2, 3, 4, 5, 7, 8, 23, 25, 41];
         let case = self.case;
         let tokens = TOKENS[case.seed as usize % TOKENS.len()];
-        let x: Vec<QuantizedActivations> = (0..tokens)
-            .map(|t| {
-                let mut values = self.data.x.clone();
-                values.rotate_left(if case.k == 0 { 0 } else { t * 5 % case.k });
-                if t % 3 == 1 {
-                    values.iter_mut().for_each(|v| *v = v.saturating_neg());
-                }
-                QuantizedActivations::from_values(&values, self.data.x_scale)
-            })
-            .collect();
+        let token = |t: usize| {
+            let mut values = self.x.values().to_vec();
+            values.rotate_left(if case.k == 0 { 0 } else { t * 5 % case.k });
+            if t % 3 == 1 {
+                values.iter_mut().for_each(|v| *v = v.saturating_neg());
+            }
+            QuantizedActivations::from_values(&values, self.x.scale())
+        };
+        let x: Vec<QuantizedActivations> = (0..tokens).map(token).collect();
         let want: Vec<Vec<Expected>> = x.iter().map(|x| self.integers(x.values())).collect();
-        let panel_rows = self.kernel.descriptor().layout.rows;
-        let middle = case.rows / 2 / panel_rows * panel_rows;
         let mut errors = Errors::default();
-        for rows in [0..case.rows, middle..case.rows] {
-            let mut y = vec![i32::MIN; tokens * rows.len()];
+        for rows in [0..case.rows, self.middle()..case.rows] {
+            let mut y = filled(tokens * rows.len(), i32::MIN);
             let mut columns = Columns::all(&mut y, tokens, rows.len());
             self.kernel
                 .gemm_i8(&self.weights, rows.clone(), &x, &mut columns)
                 .map_err(|error| format!("gemm {}", refused(error)))?;
             let place = |i: usize| (i / rows.len(), rows.start + i % rows.len());
             let named = |i| format!("gemm, token {} of {tokens}, row {}", place(i).0, place(i).1);
-            let oracle = |i| want[place(i).0][place(i).1];
-            errors = errors.and(compare(&y, 0.0, oracle).map_err(Wrong::at(named))?);
+            errors = errors.and(compare_named(&y, 0.0, |i| want[place(i).0][place(i).1], named)?);
         }
         Ok(errors)
     }
 
     fn dequantized(&self) -> Result<Errors, Wrong> {
         let k = self.case.k;
-        let mut out = vec![f32::NAN; self.case.rows * k];
+        let mut out = filled(self.case.rows * k, f32::NAN);
         self.kernel
             .dequantize(&self.weights, 0..self.case.rows, &mut out)
             .map_err(|error| format!("dequantize {}", refused(error)))?;
-        let weight = |i| reference::weight(self.data.codes[i], self.case.table, self.weights.scale_at(i / k, i % k));
+        let weight = |i| reference::weight(self.codes[i], self.case.table, self.weights.scale_at(i / k, i % k));
         let named = |i| format!("dequantize row {} column {}", i / k, i % k);
-        compare(&out, 0.0, |i| Expected::exactly(weight(i))).map_err(Wrong::at(named))
+        compare_named(&out, 0.0, |i| Expected::exactly(weight(i)), named)
     }
 
     /// All rows at once, from a panel in the middle to the end, from there to the middle of a panel, and by a team of
     /// two, each against the oracle.
-    fn by_ranges<T: Copy + Send + Into<f64>>(
+    fn by_ranges<T: Plain + Send + Into<f64>>(
         &self,
         poison: T,
+        bound: f64,
         want: &[Expected],
         gemv: impl Fn(Range<usize>, &mut [T]) -> Result<(), KernelError> + Sync,
     ) -> Result<Errors, Wrong> {
-        let rows = self.case.rows;
-        let panel_rows = self.kernel.descriptor().layout.rows;
-        let middle = rows / 2 / panel_rows * panel_rows;
-        // Sums of integers must be equal, whatever a kernel says of itself.
-        let bound = if self.kernel.descriptor().activations() == Activations::I8 { 0.0 } else { F32_BOUND };
+        let (rows, middle) = (self.case.rows, self.middle());
+        let check =
+            |first: usize, y: &[T]| compare_named(y, bound, |i| want[first + i], |i| format!("row {}", first + i));
         let mut errors = Errors::default();
-        let mut check = |first: usize, y: &[T]| {
-            let named = |i: usize| format!("row {}", first + i);
-            let found = compare(y, bound, |i| want[first + i]).map_err(Wrong::at(named))?;
-            errors = errors.and(found);
-            Ok::<(), Wrong>(())
-        };
         for range in [0..rows, middle..rows, middle..middle + (rows - middle).div_ceil(2)] {
-            let mut y = vec![poison; range.len()];
+            let mut y = filled(range.len(), poison);
             gemv(range.clone(), &mut y).map_err(refused)?;
-            check(range.start, &y)?;
+            errors = errors.and(check(range.start, &y)?);
         }
         if self.case.seed.is_multiple_of(8) {
-            let mut shared = vec![poison; rows];
+            let mut shared = filled(rows, poison);
             let mut team = Team::new(2, |_| {}).map_err(|e| format!("no second thread: {e}"))?;
-            team.split_rows(panel_rows, &mut shared, gemv).map_err(refused)?;
-            check(0, &shared)?;
+            team.split_rows(self.weights.layout().rows, &mut shared, gemv).map_err(refused)?;
+            errors = errors.and(check(0, &shared)?);
         }
         Ok(errors)
     }
@@ -392,7 +324,7 @@ mod tests {
     fn mismatch_of(descriptor: KernelDescriptor) -> String {
         let descriptor = KernelDescriptor { id: "planted", summary: "wrong on purpose", ..descriptor };
         let kernel = Kernel::new(Box::leak(Box::new(descriptor)), CpuFeatures::NONE).expect("needs nothing");
-        let outcome = verify(&kernel, |_, _| {});
+        let outcome = verify(&kernel);
         assert!(outcome.mismatches > 0, "the suite did not notice");
         outcome.first_mismatch.expect("a mismatch has words")
     }

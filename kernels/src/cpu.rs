@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 /// Environment variable with a feature list, as [`CpuFeatures::parse`] takes it; features outside it are hidden.
 pub const MASK_VARIABLE: &str = "TRITBENCH_CPU_FEATURES";
 
-/// A set of instruction-set features that kernels may require.
+/// What a CPU can do, or a kernel needs: a set of instruction-set features.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 pub struct CpuFeatures(u32);
 
@@ -41,7 +41,7 @@ features! {
     GFNI = 11, "gfni";
 }
 
-/// A name in a feature list that is not known.
+/// Why a feature list is refused: a word of it is not known.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("unknown CPU feature '{name}'; known: {known}")]
 pub struct UnknownFeature {
@@ -62,11 +62,11 @@ impl CpuFeatures {
     /// [`Self::X86_64_V4`] with dot products of bytes.
     pub const X86_64_V4_VNNI: Self = Self::X86_64_V4.with(Self::AVX512VNNI);
     /// Words of a feature list that stand for several features.
-    const GROUPS: &'static [(&'static str, Self)] = &[
-        ("none", Self::NONE),
-        ("avx2", Self::X86_64_V3),
-        ("x86-64-v3", Self::X86_64_V3),
-        ("x86-64-v4", Self::X86_64_V4),
+    const GROUPS: &'static [(Self, &'static str)] = &[
+        (Self::NONE, "none"),
+        (Self::X86_64_V3, "avx2"),
+        (Self::X86_64_V3, "x86-64-v3"),
+        (Self::X86_64_V4, "x86-64-v4"),
     ];
 
     /// The features of this CPU (asked once, then remembered), as far as the environment variable [`MASK_VARIABLE`]
@@ -98,17 +98,17 @@ impl CpuFeatures {
         }
     }
 
-    /// Both sets together.
+    /// The features in either set.
     pub const fn with(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
-    /// Features in both.
+    /// The features in both sets.
     pub const fn intersect(self, other: Self) -> Self {
         Self(self.0 & other.0)
     }
 
-    /// Features of `self` that `other` lacks.
+    /// The features that `other` lacks: what is missing or hidden.
     pub const fn without(self, other: Self) -> Self {
         Self(self.0 & !other.0)
     }
@@ -123,7 +123,7 @@ impl CpuFeatures {
         self.0 == 0
     }
 
-    /// Names in a fixed order.
+    /// Names of the features, in the order of [`Self::parse`]'s message.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
         Self::NAMES.iter().filter(move |(feature, _)| self.contains(*feature)).map(|(_, name)| *name)
     }
@@ -134,18 +134,21 @@ impl CpuFeatures {
     /// # Errors
     /// The first word that is neither a feature nor a group; an empty one is neither.
     pub fn parse(list: &str) -> Result<Self, UnknownFeature> {
+        // The group is what `avx2` alone stands for.
+        let singles = Self::NAMES.iter().filter(|(_, name)| *name != "avx2");
+        let words = || Self::GROUPS.iter().chain(singles.clone());
         list.split(',').try_fold(Self::NONE, |set, word| {
             let word = word.trim().to_ascii_lowercase();
-            let group = Self::GROUPS.iter().find(|(name, _)| *name == word).map(|(_, features)| *features);
-            let single = || Self::NAMES.iter().find(|(_, name)| *name == word).map(|(feature, _)| *feature);
-            let Some(features) = group.or_else(single) else {
-                let groups = Self::GROUPS.iter().map(|(name, _)| *name);
-                let singles = Self::NAMES.iter().map(|(_, name)| *name).filter(|name| *name != "avx2");
-                return Err(UnknownFeature { name: word, known: groups.chain(singles).collect::<Vec<_>>().join(", ") });
+            let Some((features, _)) = words().find(|(_, name)| *name == word) else {
+                let known: Vec<&str> = words().map(|(_, name)| *name).collect();
+                return Err(UnknownFeature { name: word, known: known.join(", ") });
             };
-            let base = if word.starts_with("avx512") { Self::X86_64_V3.with(Self::AVX512F) } else { Self::NONE };
-            let base = if word == "avxvnni" { Self::X86_64_V3 } else { base };
-            Ok(set.with(features).with(base))
+            let base = match &word[..] {
+                "avxvnni" => Self::X86_64_V3,
+                word if word.starts_with("avx512") => Self::X86_64_V3.with(Self::AVX512F),
+                _ => Self::NONE,
+            };
+            Ok(set.with(*features).with(base))
         })
     }
 }
@@ -184,6 +187,11 @@ impl Level {
         let _ = usable;
         Self::Portable
     }
+
+    /// The name of what runs at this level, of those for plain Rust, AVX2, AVX-512 and AVX-512 VNNI.
+    pub(crate) fn name(self, names: [&'static str; 4]) -> &'static str {
+        names[self as usize]
+    }
 }
 
 impl fmt::Display for CpuFeatures {
@@ -207,24 +215,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lists_parse_with_what_they_imply() {
+    fn lists_parse_with_what_they_imply_and_are_written_in_order() {
         assert_eq!(CpuFeatures::parse("avx2"), Ok(CpuFeatures::X86_64_V3));
         assert_eq!(CpuFeatures::parse(" none "), Ok(CpuFeatures::NONE));
         assert_eq!(CpuFeatures::parse("AVX2, FMA"), Ok(CpuFeatures::X86_64_V3));
         assert!(["", "avx2,", "avx2,,fma"].iter().all(|list| CpuFeatures::parse(list).is_err()));
-        assert!(
-            CpuFeatures::parse("avx512vnni").is_ok_and(|f| f.contains(CpuFeatures::AVX2.with(CpuFeatures::AVX512F)))
-        );
+        let written = |list| CpuFeatures::parse(list).map(|set| set.to_string());
+        assert_eq!(written("gfni,avx512vnni").as_deref(), Ok("avx2,fma,f16c,avx512f,avx512vnni,gfni"));
+        assert_eq!(written("none").as_deref(), Ok("none"));
         let error = CpuFeatures::parse("avx2,avx9").expect_err("avx9 does not exist");
         assert!(error.to_string().contains("'avx9'") && error.known.contains("avx512vbmi"), "{error}");
-    }
-
-    #[test]
-    fn set_arithmetic() {
         let set = CpuFeatures::AVX2.with(CpuFeatures::GFNI);
         assert!(set.contains(CpuFeatures::GFNI) && !set.contains(CpuFeatures::FMA));
         assert_eq!(set.without(CpuFeatures::AVX2), CpuFeatures::GFNI);
-        assert_eq!(set.to_string(), "avx2,gfni");
-        assert_eq!(CpuFeatures::NONE.to_string(), "none");
     }
 }

@@ -6,16 +6,7 @@ use crate::layout::Layout;
 use crate::operation::{Family, Operation};
 use crate::parallel::Columns;
 
-/// Type of the activations that a kernel multiplies with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Activations {
-    /// f32.
-    F32,
-    /// int8 with one scale a token.
-    I8,
-}
-
-/// Operands of `dequantize`: writes `rows * k` weights as f32.
+/// Operands of `dequantize`, which writes `rows * k` weights as f32.
 ///
 /// Guaranteed by the caller: `codes.len() == rows * row_bytes`, `scales.len() == rows * ceil(k / 256)`,
 /// `weights.len() == rows * k`, `k > 0`, and the codes are in the kernel's packing.
@@ -28,7 +19,7 @@ pub struct Dequantize<'a> {
     pub scales: &'a [f32],
     /// Value of each code before scaling.
     pub table: [i8; 4],
-    /// Columns.
+    /// Columns: weights of a row.
     pub k: usize,
     /// Output, row after row.
     pub weights: &'a mut [f32],
@@ -49,7 +40,7 @@ pub struct GemvF32<'a> {
     pub table: [i8; 4],
     /// Activations, padded with zeros.
     pub x: &'a [f32],
-    /// Output.
+    /// Output, a product a row.
     pub y: &'a mut [f32],
 }
 
@@ -66,7 +57,7 @@ pub struct GemvI8<'a> {
     pub x: &'a [i8],
     /// Sum of all activations.
     pub x_sum: i32,
-    /// Output.
+    /// Output, a product a row.
     pub y: &'a mut [i32],
 }
 
@@ -83,13 +74,13 @@ pub struct GemmI8<'a, 'y> {
     pub y: &'a mut Columns<'y, i32>,
 }
 
-/// A matrix-matrix product. Unsafe to call: the CPU must have the features of the kernel's descriptor.
+/// A kernel's product for a batch of tokens. Unsafe to call: the CPU must have the features of the kernel's descriptor.
 pub type GemmFn = unsafe fn(GemmI8<'_, '_>);
 
-/// Writes weights as f32. Unsafe to call: the CPU must have the features of the kernel's descriptor.
+/// A kernel's way to write weights as f32. Unsafe to call: the CPU must have the features of the kernel's descriptor.
 pub type DequantizeFn = unsafe fn(Dequantize<'_>);
 
-/// A matrix-vector product. Unsafe to call: the CPU must have the features of the kernel's descriptor.
+/// A kernel's matrix-vector product. Unsafe to call: the CPU must have the features of the kernel's descriptor.
 #[derive(Clone, Copy)]
 pub enum Gemv {
     /// f32 activations.
@@ -98,8 +89,9 @@ pub enum Gemv {
     I8(unsafe fn(GemvI8<'_>)),
 }
 
-/// What a kernel is. One `static` of this type a kernel file, one line in its family's list ([`crate::registry`]). It
-/// says what is particular to it and takes the rest from [`Self::w2a32`] or [`Self::w2a8`].
+/// What is listed of a kernel, and the functions it is called by: one `static` a kernel file, one line in its family's
+/// list ([`crate::registry`]). It says what is particular to it and takes the rest from [`Self::w2a32`] or
+/// [`Self::w2a8`].
 pub struct KernelDescriptor {
     /// `{isa}-{technique}`, the file's name with dashes. Unique.
     pub id: &'static str,
@@ -114,7 +106,7 @@ pub struct KernelDescriptor {
     pub multiply: Option<&'static str>,
     /// Rows and tokens that its inner loop computes at once (mr, nr).
     pub tile: (usize, usize),
-    /// Weights as f32.
+    /// Writes weights as f32.
     pub dequantize: Option<DequantizeFn>,
     /// Matrix times vector. Its kind decides the family.
     pub gemv: Gemv,
@@ -161,25 +153,17 @@ impl KernelDescriptor {
         }
     }
 
-    /// Type of the activations.
-    pub fn activations(&self) -> Activations {
-        match self.gemv {
-            Gemv::F32(_) => Activations::F32,
-            Gemv::I8(_) => Activations::I8,
-        }
-    }
-
-    /// Family, for tables that must not mix them.
+    /// Which kernels this one is compared with, and what activations it takes.
     pub fn family(&self) -> Family {
-        match self.activations() {
-            Activations::F32 => Family::W2A32,
-            Activations::I8 => Family::W2A8,
+        match self.gemv {
+            Gemv::F32(_) => Family::W2A32,
+            Gemv::I8(_) => Family::W2A8,
         }
     }
 
     /// Whether results equal the oracle bit for bit: integer sums do, f32 sums depend on their order.
     pub fn exact(&self) -> bool {
-        self.activations() == Activations::I8 && !self.may_saturate
+        self.family() == Family::W2A8 && !self.may_saturate
     }
 
     /// What it implements, in the order of [`Operation::ALL`].
@@ -198,10 +182,10 @@ impl KernelDescriptor {
 
     /// The name that receipts hold: `{op}-{act}{weight}{out}-{isa}-{technique}-{mr}x{nr}`.
     pub fn long_name(&self, operation: Operation) -> String {
-        let types = match (operation, self.activations()) {
+        let types = match (operation, self.family()) {
             (Operation::Dequantize, _) => "w2f32",
-            (_, Activations::F32) => "f32w2f32",
-            (_, Activations::I8) => "i8w2i32",
+            (_, Family::W2A32) => "f32w2f32",
+            (_, Family::W2A8) => "i8w2i32",
         };
         format!("{operation}-{types}-{}-{}x{}", self.id, self.tile.0, self.tile.1)
     }

@@ -10,25 +10,25 @@ use crate::cpu::{CpuFeatures, Level};
 /// Partial sums of every reduction: one AVX-512 register, two AVX2 registers, four SSE registers.
 pub const LANES: usize = 16;
 
-/// A way to run the operations, chosen once by CPU features.
+/// The f32 operations at the widest level of a CPU's features, chosen once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct F32Ops {
     pub(crate) level: Level,
 }
 
-/// What an RMS norm has besides its input.
+/// Parameters of an RMS norm.
 #[derive(Clone, Copy, Debug)]
 pub struct Norm<'a> {
     /// Factor of each element.
     pub gain: &'a [f32],
-    /// Added to the mean square.
+    /// Added to the mean square, so that it is never 0.
     pub eps: f32,
 }
 
-/// Declares a method of [`F32Ops`] whose body is compiled once for each level.
+/// Declares methods of [`F32Ops`] whose bodies are compiled once for each level.
 macro_rules! stamped {
-    ($(#[$doc:meta])* $name:ident($($arg:ident: $type:ty),*) $(-> $out:ty)? $body:block) => {
-        impl F32Ops {
+    ($($(#[$doc:meta])* $name:ident($($arg:ident: $type:ty),*) $(-> $out:ty)? $body:block)*) => {
+        impl F32Ops {$(
             $(#[$doc])*
             #[inline]
             pub fn $name(self, $($arg: $type),*) $(-> $out)? {
@@ -50,7 +50,7 @@ macro_rules! stamped {
                     Level::Avx512 | Level::Avx512Vnni => unsafe { avx512($($arg),*) },
                 }
             }
-        }
+        )*}
     };
 }
 
@@ -60,15 +60,9 @@ impl F32Ops {
         Self { level: Level::select(allowed) }
     }
 
-    /// Name for receipts.
+    /// Name of the level, for receipts.
     pub fn id(self) -> &'static str {
-        match self.level {
-            Level::Portable => "f32-baseline",
-            #[cfg(target_arch = "x86_64")]
-            Level::Avx2 => "f32-avx2",
-            #[cfg(target_arch = "x86_64")]
-            Level::Avx512 | Level::Avx512Vnni => "f32-avx512",
-        }
+        self.level.name(["f32-baseline", "f32-avx2", "f32-avx512", "f32-avx512"])
     }
 }
 
@@ -117,18 +111,14 @@ pub(crate) fn exp_nonpositive(x: f32) -> f32 {
 stamped! {
     /// Inner product; the shorter length counts.
     dot(a: &[f32], b: &[f32]) -> f32 { dot_body(a, b) }
-}
 
-stamped! {
     /// `y += factor * x`.
     add_scaled(y: &mut [f32], factor: f32, x: &[f32]) {
         for (y, x) in y.iter_mut().zip(x) {
             *y += factor * x;
         }
     }
-}
 
-stamped! {
     /// RMS norm: `out = x / sqrt(mean(x^2) + eps) * gain`.
     rms_norm(x: &[f32], norm: Norm<'_>, out: &mut [f32]) {
         let factor = 1.0 / (dot_body(x, x) / x.len() as f32 + norm.eps).sqrt();
@@ -136,21 +126,9 @@ stamped! {
             *out = x * factor * gain;
         }
     }
-}
 
-stamped! {
-    /// `gate = relu(gate)^2 * up`. Squared, not SiLU: another activation function here is another model.
-    relu_squared_gate(gate: &mut [f32], up: &[f32]) {
-        for (gate, up) in gate.iter_mut().zip(up) {
-            let positive = gate.max(0.0);
-            *gate = positive * positive * up;
-        }
-    }
-}
-
-stamped! {
-    /// [`F32Ops::relu_squared_gate`] and [`F32Ops::rms_norm`] in one go: `out` gets the norm of `relu(gate)^2 * up`,
-    /// the same bits.
+    /// The gate and its norm in one go: `out` gets [`F32Ops::rms_norm`] of `relu(gate)^2 * up`. Squared, not SiLU:
+    /// another activation function here is another model.
     gated_rms_norm(gate: &[f32], up: &[f32], norm: Norm<'_>, out: &mut [f32]) {
         for ((out, gate), up) in out.iter_mut().zip(gate).zip(up) {
             let positive = gate.max(0.0);
@@ -161,26 +139,20 @@ stamped! {
             *out = *out * factor * gain;
         }
     }
-}
 
-stamped! {
     /// `y[i] = sums[i] * factor`: exact integer products to f32.
     scale_integers(sums: &[i32], factor: f32, y: &mut [f32]) {
         for (y, &sum) in y.iter_mut().zip(sums) {
             *y = sum as f32 * factor;
         }
     }
-}
 
-stamped! {
     /// Largest |x|, 0 for nothing; infinity or NaN if any element is infinite or NaN.
     largest_magnitude(x: &[f32]) -> f32 {
         // The bits of |x| order as integers, and infinity and NaN come last: one integer maximum finds them all.
         f32::from_bits(x.iter().fold(0u32, |largest, v| largest.max(v.to_bits() & 0x7FFF_FFFF)))
     }
-}
 
-stamped! {
     /// `out = round_ties_even(x * scale)`, for |x * scale| up to 127 and a rounding error; returns the sum of the
     /// results.
     round_to_i8(x: &[f32], scale: f32, out: &mut [i8]) -> i32 {
@@ -196,9 +168,7 @@ stamped! {
         }
         sum
     }
-}
 
-stamped! {
     /// `out = round_ties_even(x * scale)`, limited to -8..=7, for |x * scale| below 2^22.
     round_to_i4(x: &[f32], scale: f32, out: &mut [i8]) {
         // As in `round_to_i8`.
@@ -208,9 +178,7 @@ stamped! {
             *q = rounded.clamp(-8, 7) as i8;
         }
     }
-}
 
-stamped! {
     /// The lowest and the highest of `x` and 0. NaN is not seen.
     extremes(x: &[f32]) -> [f32; 2] {
         let (chunks, tail) = x.as_chunks::<LANES>();
@@ -223,9 +191,7 @@ stamped! {
         }
         [low.iter().chain(tail).copied().fold(0.0, f32::min), high.iter().chain(tail).copied().fold(0.0, f32::max)]
     }
-}
 
-stamped! {
     /// Rotates each head of `x` in place by the angles whose cosines and sines are given (half a head of each): element
     /// i with element i + half, the NEOX pairing.
     rotate(x: &mut [f32], cos: &[f32], sin: &[f32]) {
@@ -239,47 +205,22 @@ stamped! {
     }
 }
 
-stamped! {
-    /// Softmax in place.
-    softmax(scores: &mut [f32]) {
-        let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let (chunks, tail) = scores.as_chunks_mut::<LANES>();
-        let mut lanes = [0f32; LANES];
-        for chunk in chunks {
-            for i in 0..LANES {
-                chunk[i] = exp_nonpositive(chunk[i] - largest);
-                lanes[i] += chunk[i];
-            }
-        }
-        let mut sum = sum_lanes(lanes);
-        for score in tail {
-            *score = exp_nonpositive(*score - largest);
-            sum += *score;
-        }
-        let factor = 1.0 / sum;
-        scores.iter_mut().for_each(|score| *score *= factor);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::random::SplitMix64;
-
-    fn levels() -> Vec<F32Ops> {
-        [CpuFeatures::NONE, CpuFeatures::X86_64_V3, CpuFeatures::X86_64_V4].map(F32Ops::select).to_vec()
-    }
+    use crate::testing::{bits, f32_levels};
 
     fn random(n: usize, seed: u64) -> Vec<f32> {
-        let mut random = SplitMix64::new(seed);
-        (0..n).map(|_| random.signed_unit() * 3.0).collect()
+        SplitMix64::new(seed).signed_units(n)
     }
 
-    /// Runs an operation at every level and checks that all give the same bits.
+    /// What an operation gives, the same bits at every level.
     fn same(f: impl Fn(F32Ops) -> Vec<f32>) -> Vec<f32> {
-        let all: Vec<Vec<u32>> = levels().into_iter().map(|ops| f(ops).iter().map(|v| v.to_bits()).collect()).collect();
-        assert!(all.iter().all(|bits| *bits == all[0]), "levels differ");
-        f(levels()[0])
+        let levels = f32_levels();
+        let portable = f(levels[0]);
+        assert!(levels.into_iter().all(|ops| bits(&f(ops)) == bits(&portable)), "levels differ");
+        portable
     }
 
     #[test]
@@ -304,39 +245,24 @@ mod tests {
     }
 
     #[test]
-    fn norm_softmax_and_gate() {
-        let x = random(50, 3);
-        let normed = same(|ops| {
-            let mut out = vec![0.0; 50];
-            ops.rms_norm(&x, Norm { gain: &[2.0; 50], eps: 0.0 }, &mut out);
-            out
-        });
+    fn norms_are_of_what_they_say() {
+        let norm = |x: &[f32], gain: &[f32], eps| {
+            same(|ops| {
+                let mut out = vec![0.0; x.len()];
+                ops.rms_norm(x, Norm { gain, eps }, &mut out);
+                out
+            })
+        };
+        let normed = norm(&random(50, 3), &[2.0; 50], 0.0);
         assert!((normed.iter().map(|v| v * v).sum::<f32>() / 50.0 - 4.0).abs() < 1e-4);
-        let shares = same(|ops| {
-            let mut scores = random(37, 4);
-            ops.softmax(&mut scores);
-            scores
-        });
-        assert!((shares.iter().sum::<f32>() - 1.0).abs() < 1e-5);
-        let gated = same(|ops| {
-            let mut gate = vec![-3.0, 0.0, 2.0];
-            ops.relu_squared_gate(&mut gate, &[5.0, 5.0, -1.0]);
-            gate
-        });
-        assert_eq!(gated, [0.0, 0.0, -4.0]);
         let (gate, up, gain) = (random(53, 5), random(53, 6), random(53, 7));
-        let both = same(|ops| {
-            let (mut gated, mut out) = (gate.clone(), vec![0.0; 53]);
-            ops.relu_squared_gate(&mut gated, &up);
-            ops.rms_norm(&gated, Norm { gain: &gain, eps: 1e-5 }, &mut out);
-            out
-        });
+        let gated: Vec<f32> = gate.iter().zip(&up).map(|(gate, up)| gate.max(0.0) * gate.max(0.0) * up).collect();
         let at_once = same(|ops| {
             let mut out = vec![9.0; 53];
             ops.gated_rms_norm(&gate, &up, Norm { gain: &gain, eps: 1e-5 }, &mut out);
             out
         });
-        assert_eq!(both, at_once);
+        assert_eq!(bits(&norm(&gated, &gain, 1e-5)), bits(&at_once));
     }
 
     #[test]

@@ -5,15 +5,15 @@
 //! looks at the registers that a kernel may not leave changed.
 
 mod element_wise;
-mod heads;
 mod products;
-mod sparse_products;
 mod state;
 
-use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap_anonymous, mprotect, munmap};
+use crate::huge_pages::{Pages, smaps_of};
+use crate::testing::feature_sets;
+use crate::{AlignedBuffer, CpuFeatures};
+use rustix::mm::{MprotectFlags, ProtFlags, mprotect};
 use std::cell::Cell;
-use std::ffi::c_void;
-use std::ptr::{NonNull, null_mut};
+use std::ptr::NonNull;
 
 /// A multiple of every page size in use.
 const GRANULE: usize = 64 << 10;
@@ -49,89 +49,41 @@ pub(crate) fn placed<R>(side: Side, f: impl FnOnce() -> R) -> R {
     f()
 }
 
-/// A mapping whose first and last granule may not be touched, and the operand between them.
-pub(crate) struct GuardedPages {
-    base: NonNull<c_void>,
-    mapped: usize,
-    start: NonNull<u8>,
-}
-
-impl GuardedPages {
-    /// `bytes` zeros if this thread is within [`placed`].
-    pub(crate) fn zeroed(bytes: usize) -> Option<Self> {
-        let side = SIDE.get()?;
-        let inner = bytes.next_multiple_of(GRANULE);
-        let mapped = inner + 2 * GRANULE;
-        // SAFETY: a new private mapping at an address of the system's choice overlaps nothing.
-        let base =
-            unsafe { mmap_anonymous(null_mut(), mapped, ProtFlags::empty(), MapFlags::PRIVATE) }.expect("mapped");
-        let first = base.wrapping_byte_add(GRANULE);
-        // SAFETY: the range lies in the mapping above, which nothing else knows of yet.
-        unsafe { mprotect(first, inner, MprotectFlags::READ | MprotectFlags::WRITE) }.expect("protected");
-        let start = match side {
-            Side::Start => first,
-            Side::End => first.wrapping_byte_add(inner - bytes),
-        };
-        Some(Self { base: NonNull::new(base)?, mapped, start: NonNull::new(start.cast())? })
-    }
-
-    pub(crate) fn start(&self) -> NonNull<u8> {
-        self.start
-    }
-}
-
-impl Drop for GuardedPages {
-    fn drop(&mut self) {
-        // SAFETY: the whole mapping that `zeroed` made, once; the buffer that owns it is being dropped.
-        unsafe { munmap(self.base.as_ptr(), self.mapped) }.expect("the mapping was ours");
-    }
+/// `bytes` zeros between granules that may not be touched, if this thread is within [`placed`].
+pub(crate) fn zeroed(bytes: usize) -> Option<Pages> {
+    let side = SIDE.get()?;
+    let inner = bytes.next_multiple_of(GRANULE);
+    let mut pages = Pages::map(inner + 2 * GRANULE, ProtFlags::empty()).expect("mapped");
+    let first = pages.start.as_ptr().wrapping_byte_add(GRANULE);
+    // SAFETY: the range lies in the new mapping, which nothing else knows of yet.
+    unsafe { mprotect(first.cast(), inner, MprotectFlags::READ | MprotectFlags::WRITE) }.expect("protected");
+    let offset = if side == Side::Start { 0 } else { inner - bytes };
+    pages.start = NonNull::new(first.wrapping_byte_add(offset))?;
+    Some(pages)
 }
 
 /// `values` in a guarded buffer.
-fn guard<T: crate::buffer::Plain>(side: Side, values: &[T]) -> crate::AlignedBuffer<T> {
-    let mut buffer = placed(side, || crate::AlignedBuffer::zeroed(values.len()));
-    buffer.copy_from_slice(values);
-    buffer
+fn guard<T: crate::buffer::Plain>(side: Side, values: &[T]) -> AlignedBuffer<T> {
+    placed(side, || AlignedBuffer::from(values))
 }
 
-/// The feature sets that pick different implementations, as far as this CPU and the environment's mask have them.
-fn feature_sets() -> Vec<crate::CpuFeatures> {
-    use crate::CpuFeatures;
-    let mut sets: Vec<CpuFeatures> =
-        [CpuFeatures::NONE, CpuFeatures::X86_64_V3, CpuFeatures::X86_64_V4, CpuFeatures::detect()]
-            .map(|set| set.intersect(CpuFeatures::detect()))
-            .to_vec();
-    sets.dedup();
-    sets
-}
-
-/// The permissions of the page at `address`, from the system's own list.
-#[cfg(test)]
-fn permissions(address: usize) -> String {
-    let maps = std::fs::read_to_string("/proc/self/maps").expect("Linux has it");
-    let found = maps.lines().find_map(|line| {
-        let (range, rest) = line.split_once(' ')?;
-        let (from, to) = range.split_once('-')?;
-        let parse = |hex| usize::from_str_radix(hex, 16).ok();
-        (parse(from)?..parse(to)?).contains(&address).then(|| rest[..4].to_owned())
-    });
-    found.unwrap_or_default()
+/// Both sides with each set of features that selects different code.
+fn sides_and_features() -> impl Iterator<Item = (Side, CpuFeatures)> {
+    Side::BOTH.into_iter().flat_map(|side| feature_sets().into_iter().map(move |features| (side, features)))
 }
 
 #[test]
 fn buffers_lie_against_protected_pages() {
+    let permissions = |address| smaps_of(address)[0].split(' ').nth(1).map(str::to_owned).unwrap_or_default();
     for bytes in [1, 32, 64, 4096, GRANULE, GRANULE + 64] {
         for side in Side::BOTH {
             let buffer = guard(side, &vec![7u8; bytes]);
             let (first, end) = (buffer.as_ptr().addr(), buffer.as_ptr().addr() + bytes);
-            let forbidden = match side {
-                Side::Start => first - 1,
-                Side::End => end,
-            };
+            let forbidden = if side == Side::Start { first - 1 } else { end };
             assert_eq!(permissions(forbidden), "---p", "{bytes} bytes, {side:?}");
-            assert_eq!((permissions(first).as_str(), permissions(end - 1).as_str()), ("rw-p", "rw-p"));
+            assert_eq!([permissions(first), permissions(end - 1)], ["rw-p", "rw-p"]);
         }
     }
-    let outside = crate::AlignedBuffer::<u8>::zeroed(64);
+    let outside = AlignedBuffer::<u8>::zeroed(64);
     assert_eq!(outside.as_ptr().addr() % 64, 0, "outside of `placed` nothing changes");
 }

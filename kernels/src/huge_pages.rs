@@ -11,46 +11,45 @@ mod imp {
     use std::ffi::c_void;
     use std::ptr::{NonNull, null_mut};
 
-    /// A private anonymous mapping, unmapped on drop.
-    pub(crate) struct HugePages {
+    /// Alignment, and what a buffer must have at least to be worth a mapping.
+    pub(crate) const SIZE: usize = 2 << 20;
+
+    /// A private anonymous mapping, unmapped on drop, and where in it a buffer starts.
+    pub(crate) struct Pages {
         base: NonNull<c_void>,
         mapped: usize,
-        start: NonNull<u8>,
+        pub(crate) start: NonNull<u8>,
     }
 
-    impl HugePages {
-        /// Alignment, and what a buffer must have at least to be worth a mapping.
-        pub(crate) const SIZE: usize = 2 << 20;
+    impl Pages {
+        /// `bytes` zeros with this access, the start at the start; None if the system refuses.
+        pub(crate) fn map(bytes: usize, access: ProtFlags) -> Option<Self> {
+            // SAFETY: a new private mapping at an address of the kernel's choice overlaps nothing that exists.
+            let base = unsafe { mmap_anonymous(null_mut(), bytes, access, MapFlags::PRIVATE).ok()? };
+            let base = NonNull::new(base)?;
+            Some(Self { base, mapped: bytes, start: base.cast() })
+        }
 
-        /// `bytes` zeros at a multiple of [`Self::SIZE`]; None if there are too few bytes or the system refuses.
-        pub(crate) fn zeroed(bytes: usize) -> Option<Self> {
-            if bytes < Self::SIZE {
+        /// `bytes` zeros at a multiple of [`SIZE`]; None if there are too few bytes or the system refuses.
+        pub(crate) fn huge(bytes: usize) -> Option<Self> {
+            if bytes < SIZE {
                 return None;
             }
             // Room to align the start. Pages that are never touched are never backed by memory.
-            let mapped = bytes.checked_add(Self::SIZE)?;
-            // SAFETY: a new private mapping at an address of the kernel's choice overlaps nothing that exists.
-            let base = unsafe {
-                mmap_anonymous(null_mut(), mapped, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE).ok()?
-            };
-            let offset = base.align_offset(Self::SIZE);
-            let start = base.wrapping_byte_add(offset);
-            // Whole huge pages only: one more for the rest would take up to 2 MiB that is not used.
-            // SAFETY: the range lies in the mapping, as `offset` is below SIZE; the advice changes no contents.
-            let advised = unsafe { madvise(start, bytes / Self::SIZE * Self::SIZE, Advice::LinuxHugepage) };
-            // A system without transparent huge pages refuses; small pages work too, more slowly.
-            let _ = advised;
-            Some(Self { base: NonNull::new(base)?, mapped, start: NonNull::new(start.cast())? })
-        }
-
-        pub(crate) fn start(&self) -> NonNull<u8> {
-            self.start
+            let mut pages = Self::map(bytes.checked_add(SIZE)?, ProtFlags::READ | ProtFlags::WRITE)?;
+            let start = pages.base.as_ptr().wrapping_byte_add(pages.base.align_offset(SIZE));
+            // Whole huge pages only: one more for the rest would take up to 2 MiB that is not used. A system without
+            // transparent huge pages refuses; small pages work too, more slowly.
+            // SAFETY: the range lies in the mapping, as the offset is below SIZE; the advice changes no contents.
+            let _ = unsafe { madvise(start, bytes / SIZE * SIZE, Advice::LinuxHugepage) };
+            pages.start = NonNull::new(start.cast())?;
+            Some(pages)
         }
     }
 
-    impl Drop for HugePages {
+    impl Drop for Pages {
         fn drop(&mut self) {
-            // SAFETY: the whole mapping that `zeroed` made, once; the buffer that owns it is being dropped.
+            // SAFETY: the whole mapping that `map` made, once; the buffer that owns it is being dropped.
             let unmapped = unsafe { munmap(self.base.as_ptr(), self.mapped) };
             debug_assert!(unmapped.is_ok(), "the mapping was ours");
         }
@@ -59,64 +58,52 @@ mod imp {
 
 #[cfg(not(all(target_os = "linux", not(miri))))]
 mod imp {
-    use std::ptr::NonNull;
-
     /// Other systems: never.
-    pub(crate) enum HugePages {}
+    #[allow(dead_code, reason = "there are none")]
+    pub(crate) struct Pages {
+        pub(crate) start: std::ptr::NonNull<u8>,
+    }
 
-    impl HugePages {
-        pub(crate) fn zeroed(_bytes: usize) -> Option<Self> {
+    impl Pages {
+        pub(crate) fn huge(_bytes: usize) -> Option<Self> {
             None
-        }
-
-        pub(crate) fn start(&self) -> NonNull<u8> {
-            match *self {}
         }
     }
 }
 
-pub(crate) use imp::HugePages;
+pub(crate) use imp::Pages;
+
+/// Lines of /proc/self/smaps about the mapping that holds `address`.
+#[cfg(all(test, target_os = "linux", not(miri)))]
+pub(crate) fn smaps_of(address: usize) -> Vec<String> {
+    let smaps = std::fs::read_to_string("/proc/self/smaps").expect("Linux has it");
+    let holds = |line: &str| {
+        let range = line.split_once(' ').and_then(|(range, _)| range.split_once('-'))?;
+        let parse = |hex| usize::from_str_radix(hex, 16).ok();
+        Some((parse(range.0)?..parse(range.1)?).contains(&address))
+    };
+    let mut lines = smaps.lines().skip_while(|line| holds(line) != Some(true));
+    let first = lines.next().unwrap_or_default();
+    std::iter::once(first).chain(lines.take_while(|line| holds(line).is_none())).map(str::to_owned).collect()
+}
 
 #[cfg(all(test, target_os = "linux", not(miri)))]
-mod tests {
-    use super::HugePages;
-    use crate::AlignedBuffer;
-    use std::fs::read_to_string;
-
-    /// Lines of /proc/self/smaps about the mapping that holds `address`.
-    fn smaps_of(address: usize) -> Vec<String> {
-        let smaps = read_to_string("/proc/self/smaps").unwrap_or_default();
-        let holds = |line: &str| {
-            let range = line.split_once(' ').and_then(|(range, _)| range.split_once('-'))?;
-            let parse = |hex| usize::from_str_radix(hex, 16).ok();
-            Some((parse(range.0)?..parse(range.1)?).contains(&address))
-        };
-        smaps
-            .lines()
-            .skip_while(|line| holds(line) != Some(true))
-            .enumerate()
-            .take_while(|(i, line)| *i == 0 || holds(line).is_none())
-            .map(|(_, line)| line.to_owned())
-            .collect()
+#[test]
+fn large_buffers_are_aligned_zeroed_and_advised() {
+    let mut buffer = crate::AlignedBuffer::<u8>::zeroed(4 * imp::SIZE + 5);
+    let address = buffer.as_ptr() as usize;
+    assert!(address.is_multiple_of(imp::SIZE));
+    assert!(buffer.iter().all(|&v| v == 0));
+    buffer.fill(1);
+    assert!(buffer.clone().iter().all(|&v| v == 1));
+    let enabled = std::fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled").unwrap_or_default();
+    let smaps = smaps_of(address);
+    let Some(flags) = smaps.iter().find(|line| line.starts_with("VmFlags:")) else { return };
+    if enabled.is_empty() || enabled.contains("[never]") {
+        println!("not checked: no transparent huge pages here");
+        return;
     }
-
-    #[test]
-    fn large_buffers_are_aligned_zeroed_and_advised() {
-        let mut buffer = AlignedBuffer::<u8>::zeroed(4 * HugePages::SIZE + 5);
-        let address = buffer.as_ptr() as usize;
-        assert!(address.is_multiple_of(HugePages::SIZE));
-        assert!(buffer.iter().all(|&v| v == 0));
-        buffer.fill(1);
-        assert!(buffer.clone().iter().all(|&v| v == 1));
-        let enabled = read_to_string("/sys/kernel/mm/transparent_hugepage/enabled").unwrap_or_default();
-        let smaps = smaps_of(address);
-        let Some(flags) = smaps.iter().find(|line| line.starts_with("VmFlags:")) else { return };
-        if enabled.is_empty() || enabled.contains("[never]") {
-            println!("not checked: no transparent huge pages here");
-            return;
-        }
-        assert!(flags.split_whitespace().any(|flag| flag == "hg"), "{smaps:?}");
-        // The advice was given; the system may still have no free huge pages.
-        println!("{:?}", smaps.iter().find(|line| line.starts_with("AnonHugePages:")));
-    }
+    assert!(flags.split_whitespace().any(|flag| flag == "hg"), "{smaps:?}");
+    // The advice was given; the system may still have no free huge pages.
+    println!("{:?}", smaps.iter().find(|line| line.starts_with("AnonHugePages:")));
 }

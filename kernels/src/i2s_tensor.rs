@@ -1,6 +1,6 @@
 //! Weights as an I2_S tensor stores them, taken from where they lie.
 
-use crate::error::KernelError;
+use crate::error::{KernelError, same};
 use crate::layouts;
 
 /// Bytes that are tested together, without a branch in between: a vector loop.
@@ -15,7 +15,7 @@ pub struct I2sTensor<'a> {
 }
 
 impl<'a> I2sTensor<'a> {
-    /// Checks the shape, and every code.
+    /// A tensor of a file that nobody has checked: checks the shape, and every code.
     ///
     /// # Errors
     /// [`KernelError::Shape`] when `k` is no multiple of 128 or the number of bytes is wrong,
@@ -35,18 +35,10 @@ impl<'a> I2sTensor<'a> {
     /// [`KernelError::Shape`] as in [`Self::new`].
     pub fn assume_valid(rows: usize, k: usize, bytes: &'a [u8]) -> Result<Self, KernelError> {
         let block_k = layouts::I2S.block_k;
-        if !k.is_multiple_of(block_k) {
-            let expected = k.checked_next_multiple_of(block_k).ok_or(KernelError::TooLarge { rows, k })?;
-            return Err(KernelError::Shape {
-                what: "columns of an I2_S tensor (rounded up to a block)",
-                expected,
-                actual: k,
-            });
-        }
-        let expected = rows.checked_mul(layouts::I2S.panel_bytes(k)).ok_or(KernelError::TooLarge { rows, k })?;
-        if bytes.len() != expected {
-            return Err(KernelError::Shape { what: "bytes of an I2_S tensor", expected, actual: bytes.len() });
-        }
+        let too_large = KernelError::TooLarge { rows, k };
+        let whole = k.checked_next_multiple_of(block_k).ok_or(too_large.clone())?;
+        same("columns of an I2_S tensor (rounded up to a block)", whole, k)?;
+        same("bytes of an I2_S tensor", rows.checked_mul(layouts::I2S.panel_bytes(k)).ok_or(too_large)?, bytes.len())?;
         Ok(Self { rows, k, bytes })
     }
 
@@ -87,7 +79,8 @@ impl<'a> I2sTensor<'a> {
 mod tests {
     use super::*;
     use crate::packed::{Codes, PackedWeights};
-    use crate::parallel::Team;
+    use crate::random::SplitMix64;
+    use crate::testing::team;
 
     /// Direct packing from I2_S gives the very bytes that packing single codes does, for every layout, shape and number
     /// of threads.
@@ -95,26 +88,36 @@ mod tests {
     fn i2s_tensors_are_packed_directly() {
         for (rows, k) in [(1, 128), (2, 256), (15, 384), (16, 640), (17, 1280), (35, 896), (40, 128), (0, 256), (3, 0)]
         {
-            let mut state = 7u64;
-            let codes: Vec<u8> = (0..rows * k)
-                .map(|_| {
-                    state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-                    ((state >> 40) % 3) as u8
-                })
-                .collect();
+            let codes = SplitMix64::new(7).ternary_codes(rows * k);
             let pack = |layout| PackedWeights::pack(layout, Codes::ternary(rows, k, &codes, 2.0)).expect("valid");
             let file = pack(&layouts::I2S);
             let source = I2sTensor::new(rows, k, file.code_bytes()).expect("an I2_S tensor");
             for &layout in layouts::ALL {
                 let want = pack(layout);
                 for threads in [1, 2, 3] {
-                    let mut team = Team::new(threads, |_| {}).expect("threads start");
-                    let got = PackedWeights::from_i2s(layout, source, 2.0, &mut team).expect("fits");
+                    let got = PackedWeights::from_i2s(layout, source, 2.0, &mut team(threads)).expect("fits");
                     assert_eq!(got.code_bytes(), want.code_bytes(), "{layout} {rows}x{k}, {threads} threads");
                     assert_eq!((got.layout(), got.table(), got.tensor_scale()), (layout, want.table(), Some(2.0)));
                     assert_eq!(got.bytes(), want.bytes());
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_tensor_is_checked() {
+        let shape = |what, expected, actual| KernelError::Shape { what, expected, actual };
+        let columns = shape("columns of an I2_S tensor (rounded up to a block)", 256, 200);
+        let mut bytes = [0; 64];
+        bytes[40] = 0b00_11_00_00;
+        for (rows, k, bytes, refused) in [
+            (2, 200, &[0; 100][..], columns),
+            (2, 128, &[0; 65], shape("bytes of an I2_S tensor", 64, 65)),
+            (usize::MAX, 128, &[], KernelError::TooLarge { rows: usize::MAX, k: 128 }),
+            (1, usize::MAX, &[], KernelError::TooLarge { rows: 1, k: usize::MAX }),
+            (2, 128, &bytes, KernelError::InvalidByte { layout: &layouts::I2S, at: 40 }),
+        ] {
+            assert_eq!(I2sTensor::new(rows, k, bytes).expect_err("not a tensor"), refused);
         }
     }
 

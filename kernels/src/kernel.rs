@@ -25,17 +25,15 @@ pub struct Unsupported {
 impl Unsupported {
     /// Ok if both this CPU and `allowed` have what `id` requires.
     pub(crate) fn check(id: &'static str, requires: CpuFeatures, allowed: CpuFeatures) -> Result<(), Self> {
-        let lacking = requires.without(CpuFeatures::detect());
-        if !lacking.is_empty() {
-            let unmasked = matches!(CpuFeatures::mask_from_environment(), Ok(None));
-            let why = if unmasked { "lacks" } else { "lacks or TRITBENCH_CPU_FEATURES hides" };
-            return Err(Self { id, missing: lacking, why });
-        }
-        let masked = requires.without(allowed);
-        if !masked.is_empty() {
-            return Err(Self { id, missing: masked, why: "has but a mask hides" });
-        }
-        Ok(())
+        let (lacking, masked) = (requires.without(CpuFeatures::detect()), requires.without(allowed));
+        let (missing, why) = if lacking.is_empty() {
+            (masked, "has but a mask hides")
+        } else if let Ok(None) = CpuFeatures::mask_from_environment() {
+            (lacking, "lacks")
+        } else {
+            (lacking, "lacks or TRITBENCH_CPU_FEATURES hides")
+        };
+        if missing.is_empty() { Ok(()) } else { Err(Self { id, missing, why }) }
     }
 }
 
@@ -56,12 +54,12 @@ impl Kernel {
         Ok(Self { descriptor })
     }
 
-    /// What the kernel is.
+    /// What is listed of the kernel, and its functions.
     pub fn descriptor(&self) -> &'static KernelDescriptor {
         self.descriptor
     }
 
-    /// Kernel id.
+    /// The kernel's name in listings and receipts.
     pub fn id(&self) -> &'static str {
         self.descriptor.id
     }
@@ -71,29 +69,20 @@ impl Kernel {
     /// # Errors
     /// Another packing, a wrong length, or no such operation.
     pub fn dequantize(&self, weights: &PackedWeights, rows: Range<usize>, out: &mut [f32]) -> Result<(), KernelError> {
-        let Some(dequantize) = self.descriptor.dequantize else {
-            return Err(KernelError::NoSuchOperation { kernel: self.id(), operation: "dequantize" });
-        };
+        let dequantize = self.descriptor.dequantize.ok_or_else(|| self.lacks("dequantize"))?;
         self.check(weights, &rows)?;
         same("output", rows.len() * weights.k(), out.len())?;
         if out.is_empty() {
             return Ok(());
         }
+        let (codes, row_bytes, scales) = (weights.panels(&rows), weights.panel_bytes(), weights.scales(&rows));
+        let (table, k) = (weights.table().0, weights.k());
         // SAFETY: `new` checked that the CPU has the features that the function enables.
-        unsafe {
-            dequantize(Dequantize {
-                codes: weights.panels(&rows),
-                row_bytes: weights.panel_bytes(),
-                scales: weights.scales(&rows),
-                table: weights.table().0,
-                k: weights.k(),
-                weights: out,
-            });
-        }
+        unsafe { dequantize(Dequantize { codes, row_bytes, scales, table, k, weights: out }) };
         Ok(())
     }
 
-    /// f32 products of `rows`, scales included.
+    /// Multiplies `rows` with f32 activations, scales included.
     ///
     /// # Errors
     /// Another packing, a wrong length, a range that splits a panel, or a kernel with int8 activations.
@@ -105,7 +94,7 @@ impl Kernel {
         y: &mut [f32],
     ) -> Result<(), KernelError> {
         let Gemv::F32(gemv) = self.descriptor.gemv else {
-            return Err(KernelError::NoSuchOperation { kernel: self.id(), operation: "gemv with f32 activations" });
+            return Err(self.lacks("gemv with f32 activations"));
         };
         self.check(weights, &rows)?;
         same("activations", weights.k(), x.len())?;
@@ -115,21 +104,14 @@ impl Kernel {
             return Ok(());
         }
         debug_assert_eq!(x.padded().len(), padded_k(weights.k()));
+        let (codes, row_bytes, scales) = (weights.panels(&rows), weights.panel_bytes(), weights.scales(&rows));
+        let (table, x) = (weights.table().0, x.padded());
         // SAFETY: `new` checked that the CPU has the features that the function enables.
-        unsafe {
-            gemv(GemvF32 {
-                codes: weights.panels(&rows),
-                row_bytes: weights.panel_bytes(),
-                scales: weights.scales(&rows),
-                table: weights.table().0,
-                x: x.padded(),
-                y,
-            });
-        }
+        unsafe { gemv(GemvF32 { codes, row_bytes, scales, table, x, y }) };
         Ok(())
     }
 
-    /// Exact integer products of `rows`, before any scale.
+    /// Multiplies `rows` with int8 activations: exact integers, before any scale.
     ///
     /// # Errors
     /// Another packing or code table, a wrong length, k above [`MAX_K_I8`], a range that starts inside a panel, or a
@@ -142,36 +124,23 @@ impl Kernel {
         y: &mut [i32],
     ) -> Result<(), KernelError> {
         let Gemv::I8(gemv) = self.descriptor.gemv else {
-            return Err(KernelError::NoSuchOperation { kernel: self.id(), operation: "gemv with int8 activations" });
+            return Err(self.lacks("gemv with int8 activations"));
         };
         self.check(weights, &rows)?;
-        if !weights.table().is_ternary() {
-            return Err(KernelError::CodeTable { kernel: self.id(), table: weights.table().0 });
-        }
-        if weights.k() > MAX_K_I8 {
-            return Err(KernelError::TooLarge { rows: weights.rows(), k: weights.k() });
-        }
+        check_exact(self.id(), weights)?;
         same("activations", weights.k(), x.len())?;
         same("output", rows.len(), y.len())?;
         if x.is_empty() {
             y.fill(0);
             return Ok(());
         }
+        let (codes, panel_bytes) = (weights.panels(&rows), weights.panel_bytes());
         // SAFETY: `new` checked that the CPU has the features that the function enables.
-        unsafe {
-            gemv(GemvI8 {
-                codes: weights.panels(&rows),
-                panel_bytes: weights.panel_bytes(),
-                x: x.padded(),
-                x_sum: x.sum(),
-                y,
-            });
-        }
+        unsafe { gemv(GemvI8 { codes, panel_bytes, x: x.padded(), x_sum: x.sum(), y }) };
         Ok(())
     }
 
-    /// Exact integer products of `rows` for a batch of tokens, before any scale: bit-identical to [`Self::gemv_i8`] on
-    /// each.
+    /// Multiplies `rows` with a batch of int8 tokens: the integers that [`Self::gemv_i8`] gives for each.
     ///
     /// # Errors
     /// As [`Self::gemv_i8`], or no gemm.
@@ -182,16 +151,9 @@ impl Kernel {
         x: &[QuantizedActivations],
         y: &mut Columns<'_, i32>,
     ) -> Result<(), KernelError> {
-        let Some(gemm) = self.descriptor.gemm else {
-            return Err(KernelError::NoSuchOperation { kernel: self.id(), operation: "gemm" });
-        };
+        let gemm = self.descriptor.gemm.ok_or_else(|| self.lacks("gemm"))?;
         self.check(weights, &rows)?;
-        if !weights.table().is_ternary() {
-            return Err(KernelError::CodeTable { kernel: self.id(), table: weights.table().0 });
-        }
-        if weights.k() > MAX_K_I8 {
-            return Err(KernelError::TooLarge { rows: weights.rows(), k: weights.k() });
-        }
+        check_exact(self.id(), weights)?;
         x.iter().try_for_each(|x| same("activations", weights.k(), x.len()))?;
         same("tokens of the output", x.len(), y.tokens())?;
         same("output", rows.len(), y.len())?;
@@ -199,23 +161,25 @@ impl Kernel {
             (0..x.len()).for_each(|t| y.token(t).fill(0));
             return Ok(());
         }
-        let panel_bytes = weights.panel_bytes();
+        let (codes, panel_bytes) = (weights.panels(&rows), weights.panel_bytes());
         // SAFETY: `new` checked that the CPU has the features that the function enables.
-        unsafe { gemm(GemmI8 { codes: weights.panels(&rows), panel_bytes, x, y }) };
+        unsafe { gemm(GemmI8 { codes, panel_bytes, x, y }) };
         Ok(())
     }
 
+    fn lacks(&self, operation: &'static str) -> KernelError {
+        KernelError::NoSuchOperation { kernel: self.id(), operation }
+    }
+
+    /// That the weights are packed for this kernel, and that the rows are theirs and start on a panel.
     pub(crate) fn check(&self, weights: &PackedWeights, rows: &Range<usize>) -> Result<(), KernelError> {
         let (expected, actual) = (self.descriptor.layout, weights.layout());
         if expected != actual {
             return Err(KernelError::LayoutMismatch { kernel: self.id(), expected, actual });
         }
         if rows.end > weights.rows() || rows.start > rows.end {
-            return Err(KernelError::Shape {
-                what: "end of the row range",
-                expected: weights.rows(),
-                actual: rows.end,
-            });
+            let (expected, actual) = (weights.rows(), rows.end);
+            return Err(KernelError::Shape { what: "end of the row range", expected, actual });
         }
         let panel_rows = actual.rows;
         if rows.start != 0 && !rows.start.is_multiple_of(panel_rows) {
@@ -223,6 +187,17 @@ impl Kernel {
         }
         Ok(())
     }
+}
+
+/// That sums of these weights times int8 are exact: the table is ternary and k within the proven bound.
+pub(crate) fn check_exact(kernel: &'static str, weights: &PackedWeights) -> Result<(), KernelError> {
+    if !weights.table().is_ternary() {
+        return Err(KernelError::CodeTable { kernel, table: weights.table().0 });
+    }
+    if weights.k() > MAX_K_I8 {
+        return Err(KernelError::TooLarge { rows: weights.rows(), k: weights.k() });
+    }
+    Ok(())
 }
 
 impl fmt::Debug for Kernel {

@@ -124,6 +124,7 @@ impl fmt::Debug for Layout {
 mod tests {
     use super::*;
     use crate::layouts::{ALL, find};
+    use crate::random::SplitMix64;
     use proptest::prelude::*;
 
     proptest! {
@@ -131,12 +132,8 @@ mod tests {
         fn every_layout_round_trips(blocks in 1usize..5, seed in any::<u64>()) {
             for &layout in ALL {
                 let k = blocks * layout.block_k;
-                let mut state = seed | 1;
-                let codes: Vec<u8> = (0..k * layout.rows).map(|_| {
-                    state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-                    let code = (state >> 62) as u8;
-                    if layout.ternary_only { code % 3 } else { code }
-                }).collect();
+                let (mut random, kinds) = (SplitMix64::new(seed), if layout.ternary_only { 3 } else { 4 });
+                let codes: Vec<u8> = (0..k * layout.rows).map(|_| random.below(kinds) as u8).collect();
                 let mut packed = vec![0; layout.panel_bytes(k)];
                 (layout.pack)(&codes, &mut packed);
                 let mut unpacked = vec![9; codes.len()];
@@ -150,14 +147,18 @@ mod tests {
     fn sizes_end_where_memory_does() {
         for &layout in ALL {
             let a_panel = layout.panel_bytes(layout.block_k);
-            assert_eq!(layout.code_bytes(layout.rows + 1, layout.block_k), Some(2 * a_panel));
             let panels = MOST_BYTES / a_panel;
-            let most = layout.code_bytes(panels * layout.rows, layout.block_k);
-            assert_eq!(most, Some(panels * a_panel), "{layout}");
-            assert_eq!(layout.code_bytes((panels + 1) * layout.rows, layout.block_k), None, "{layout}");
-            assert_eq!(layout.code_bytes(1, MOST_K), Some(layout.panel_bytes(MOST_K)), "{layout}");
-            assert_eq!(layout.code_bytes(1, MOST_K + 1), None, "{layout}");
-            assert_eq!(layout.code_bytes(usize::MAX, MOST_K), None, "{layout}");
+            let rows = layout.rows;
+            for (rows, k, bytes) in [
+                (rows + 1, layout.block_k, Some(2 * a_panel)),
+                (panels * rows, layout.block_k, Some(panels * a_panel)),
+                ((panels + 1) * rows, layout.block_k, None),
+                (1, MOST_K, Some(layout.panel_bytes(MOST_K))),
+                (1, MOST_K + 1, None),
+                (usize::MAX, MOST_K, None),
+            ] {
+                assert_eq!(layout.code_bytes(rows, k), bytes, "{layout} {rows}x{k}");
+            }
         }
         assert_eq!(Layout::PLAIN.code_bytes(MOST_BYTES, 1), Some(MOST_BYTES), "exactly as many");
     }
@@ -165,11 +166,9 @@ mod tests {
     #[test]
     fn a_layout_is_known_by_its_name_alone_and_is_no_other_of_that_name() {
         for &layout in ALL {
-            assert_eq!(ALL.iter().filter(|other| other.name == layout.name).count(), 1);
-            assert_eq!(layout.to_string(), layout.name);
             assert!(find(layout.name) == Some(layout) && !layout.name.is_empty());
-            let named_alike = Layout { name: layout.name, ..Layout::PLAIN };
-            assert_ne!(layout, &named_alike);
+            assert_eq!(ALL.iter().filter(|other| other.to_string() == layout.name).count(), 1);
+            assert_ne!(layout, &Layout { name: layout.name, ..Layout::PLAIN });
         }
     }
 

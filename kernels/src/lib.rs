@@ -33,7 +33,6 @@ mod attention;
 mod buffer;
 pub mod conformance;
 mod cpu;
-mod dense_f16;
 mod descriptor;
 mod error;
 mod f32_ops;
@@ -56,6 +55,8 @@ pub mod reference;
 pub mod registry;
 pub mod sparse;
 pub mod stream;
+#[cfg(test)]
+mod testing;
 mod w2a32;
 mod w2a8;
 #[cfg(target_arch = "x86_64")]
@@ -65,8 +66,7 @@ pub use activation::{FloatActivations, QuantizedActivations};
 pub use attention::{CachedHead, Queries};
 pub use buffer::AlignedBuffer;
 pub use cpu::{CpuFeatures, MASK_VARIABLE, UnknownFeature};
-pub use dense_f16::HeadF16;
-pub use descriptor::{Activations, Dequantize, GemmFn, GemmI8, Gemv, GemvF32, GemvI8, KernelDescriptor};
+pub use descriptor::{Dequantize, GemmFn, GemmI8, Gemv, GemvF32, GemvI8, KernelDescriptor};
 pub use error::KernelError;
 pub use f32_ops::{F32Ops, Norm};
 pub use head::{HeadFormat, HeadInput, MAX_K_HEAD, OutputHead};

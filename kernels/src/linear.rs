@@ -3,13 +3,12 @@
 
 use crate::activation::{FloatActivations, QuantizedActivations};
 use crate::descriptor::Gemv;
-use crate::error::{KernelError, same};
+use crate::error::{KernelError, fits, same};
 use crate::f32_ops::F32Ops;
 use crate::kernel::Kernel;
 use crate::packed::PackedWeights;
 use crate::parallel::{Columns, StridedStart, Team, row_range};
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
 
 /// Activations of a batch of tokens in the forms that the two families take; both stand for the same numbers.
 #[derive(Clone, Debug)]
@@ -47,9 +46,7 @@ impl LinearInput {
     pub fn prepare(&mut self, team: &mut Team, kernel: &Kernel, k: usize, x: &[f32]) -> Result<(), KernelError> {
         let tokens = x.len().checked_div(k).unwrap_or(0);
         same("activations of whole tokens", tokens * k, x.len())?;
-        if tokens > self.quantized.len() {
-            return Err(KernelError::Shape { what: "tokens", expected: self.quantized.len(), actual: tokens });
-        }
+        fits("tokens", self.quantized.len(), tokens)?;
         self.tokens = tokens;
         let (quantized, ops) = (&mut self.quantized[..tokens], self.ops);
         let quantize = |range: Range<usize>, own: &mut [QuantizedActivations]| {
@@ -101,45 +98,27 @@ impl Kernel {
         let tokens = x.tokens;
         let exact = matches!(self.descriptor().gemv, Gemv::I8(_));
         let mut needed = 0;
-        for product in &products {
-            let rows = product.weights.rows();
-            self.check(product.weights, &(0..rows))?;
-            same("output", tokens * rows, product.y.len())?;
-            needed += if exact { tokens * rows } else { 0 };
+        for Product { weights, y } in &products {
+            let rows = weights.rows();
+            self.check(weights, &(0..rows))?;
+            same("output", tokens * rows, y.len())?;
+            if exact {
+                weights.tensor_scale().ok_or(KernelError::ScalesNotPerTensor { layout: weights.layout() })?;
+                needed += tokens * rows;
+            }
         }
-        if integers.len() < needed {
-            return Err(KernelError::Shape { what: "integer scratch", expected: needed, actual: integers.len() });
-        }
+        same("integer scratch", needed.max(integers.len()), integers.len())?;
         let mut rest = integers;
-        let mut failed = None;
-        let tasks = products.map(|product| {
-            let (weights, rows) = (product.weights, product.weights.rows());
-            let own = if exact { tokens * rows } else { 0 };
+        let tasks = products.map(|Product { weights, y }| {
+            let own = if exact { tokens * weights.rows() } else { 0 };
             let (integers, later) = std::mem::take(&mut rest).split_at_mut(own);
             rest = later;
-            let scale = match weights.tensor_scale() {
-                Some(scale) => scale,
-                None if exact => {
-                    failed = Some(KernelError::ScalesNotPerTensor { layout: weights.layout() });
-                    1.0
-                }
-                None => 1.0,
-            };
-            Task { weights, scale, y: StridedStart::new(product.y, rows), integers: StridedStart::new(integers, own) }
+            let (y, integers) = (StridedStart::new(y, weights.rows()), StridedStart::new(integers, own));
+            // Scales by block are the kernel's business.
+            Task { weights, scale: weights.tensor_scale().unwrap_or(1.0), y, integers }
         });
-        if let Some(error) = failed {
-            return Err(error);
-        }
         let threads = team.threads();
-        let error = Mutex::new(None);
-        team.run(&|number| {
-            for task in &tasks {
-                if let Err(e) = self.piece(task, x, threads, number) {
-                    *error.lock().unwrap_or_else(PoisonError::into_inner) = Some(e);
-                }
-            }
-        });
-        error.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+        team.try_run(|number| tasks.iter().try_for_each(|task| self.piece(task, x, threads, number)))
     }
 
     /// The rows of thread `number`, all tokens.

@@ -27,26 +27,47 @@ pub struct PackedWeights {
     row_scales: usize,
     table: CodeTable,
     /// Scales by block if the layout has them, else empty.
-    block_scales: Vec<f32>,
+    block_scales: AlignedBuffer<f32>,
     /// The tensor's scale, if all blocks agree.
     tensor_scale: Option<f32>,
 }
 
 impl PackedWeights {
-    /// Packs single codes.
+    /// Packs weights that are given as single codes.
     ///
     /// # Errors
     /// Wrong lengths, a code above 3, a code 3 with a ternary table, sizes that overflow, block scales that differ
     /// where the layout has one scale a tensor, a table that is not ternary where the layout is ternary only.
     pub fn pack(layout: &'static Layout, weights: Codes<'_>) -> Result<Self, KernelError> {
         let Codes { rows, k, codes, table, scales } = weights;
-        let expected = rows.checked_mul(k).ok_or(KernelError::TooLarge { rows, k })?;
-        if codes.len() != expected {
-            return Err(KernelError::Shape { what: "codes", expected, actual: codes.len() });
-        }
+        same("codes", rows.checked_mul(k).ok_or(KernelError::TooLarge { rows, k })?, codes.len())?;
         let largest = if table.is_ternary() { 2 } else { 3 };
         let mut this = Self::without_codes(layout, rows, k, table, scales)?;
-        this.fill(largest, |row, target| target.copy_from_slice(&codes[row * k..][..k]))?;
+        if this.panel_bytes == 0 {
+            return Ok(this);
+        }
+        // Padding, in k and in rows, is code 1: zero in the ternary table. One panel of bytes is all the room it takes.
+        let stride = k.next_multiple_of(layout.block_k);
+        let mut panel = vec![1u8; layout.rows * stride];
+        let mut target = this.room_for_codes();
+        for (index, packed) in target.chunks_exact_mut(this.panel_bytes).enumerate() {
+            for (r, target) in panel.chunks_exact_mut(stride).enumerate() {
+                let row = index * layout.rows + r;
+                if row >= rows {
+                    target.fill(1);
+                    continue;
+                }
+                let source = &codes[row * k..][..k];
+                // A maximum over the row is a vector loop, a search is not.
+                if source.iter().fold(0, |max, &code| code.max(max)) > largest {
+                    let column = source.iter().position(|&code| code > largest).unwrap_or(0);
+                    return Err(KernelError::InvalidCode { code: source[column], row, column });
+                }
+                target[..k].copy_from_slice(source);
+            }
+            (layout.pack)(&panel, packed);
+        }
+        this.codes = target;
         Ok(this)
     }
 
@@ -63,7 +84,7 @@ impl PackedWeights {
     ) -> Result<Self, KernelError> {
         let (rows, k) = (source.rows(), source.k());
         let mut this = Self::without_codes(layout, rows, k, CodeTable::TERNARY, Scales::PerTensor(scale))?;
-        let mut codes = this.room_for_codes()?;
+        let mut codes = this.room_for_codes();
         let (panel_rows, panel_bytes, row_bytes) = (layout.rows, this.panel_bytes, source.row_bytes());
         if panel_bytes == 0 {
             return Ok(this);
@@ -78,31 +99,8 @@ impl PackedWeights {
             }
             Ok::<(), Infallible>(())
         };
-        match team.split_rows(panel_bytes, &mut codes, pack) {
-            Ok(()) => this.codes = codes,
-            Err(never) => match never {},
-        }
-        Ok(this)
-    }
-
-    /// The same weights in another layout. The table can be replaced on the way with [`Self::with_table`].
-    ///
-    /// # Errors
-    /// [`KernelError::ScalesNotPerTensor`] when the target holds one scale and the blocks differ,
-    /// [`KernelError::TernaryOnly`] or [`KernelError::InvalidCode`] when the target is ternary only and the table or a
-    /// code is not, [`KernelError::Shape`] when scales differ and the target has them for other groups of weights.
-    pub fn repack(&self, layout: &'static Layout) -> Result<Self, KernelError> {
-        let scales = match self.tensor_scale {
-            Some(scale) => Scales::PerTensor(scale),
-            None => Scales::PerBlock(self.block_scales.clone()),
-        };
-        if let (Some(target), None) = (layout.group, self.tensor_scale) {
-            same("weights that share a scale", target, scale_group(self.layout))?;
-        }
-        let mut this = Self::without_codes(layout, self.rows, self.k, self.table, scales)?;
-        let mut panel = PanelReader::new(self);
-        let largest = if layout.ternary_only { 2 } else { 3 };
-        this.fill(largest, |row, target| target.copy_from_slice(panel.row(row)))?;
+        let Ok(()) = team.split_rows(panel_bytes, &mut codes, pack);
+        this.codes = codes;
         Ok(this)
     }
 
@@ -132,12 +130,9 @@ impl PackedWeights {
         let (panel_bytes, row_scales) = (layout.panel_bytes(k), scales_a_row(layout, k));
         let blocks = rows * row_scales;
         let (block_scales, tensor_scale) = match scales {
-            Scales::PerTensor(scale) if layout.group.is_some() => (vec![scale; blocks], Some(scale)),
-            Scales::PerTensor(scale) => (Vec::new(), Some(scale)),
+            Scales::PerTensor(scale) => (vec![scale; if layout.group.is_some() { blocks } else { 0 }], Some(scale)),
             Scales::PerBlock(values) => {
-                if values.len() != blocks {
-                    return Err(KernelError::Shape { what: "block scales", expected: blocks, actual: values.len() });
-                }
+                same("block scales", blocks, values.len())?;
                 let first = values.first().copied();
                 let tensor_scale = first.filter(|f| values.iter().all(|v| v == f));
                 match (layout.group.is_some(), tensor_scale) {
@@ -147,50 +142,17 @@ impl PackedWeights {
                 }
             }
         };
+        let block_scales = AlignedBuffer::from(&block_scales[..]);
         let codes = AlignedBuffer::zeroed(0);
         Ok(Self { layout, rows, k, codes, panel_bytes, row_scales, table, block_scales, tensor_scale })
     }
 
-    fn room_for_codes(&self) -> Result<AlignedBuffer<u8>, KernelError> {
-        let (rows, k) = (self.rows, self.k);
-        Ok(AlignedBuffer::zeroed(self.layout.code_bytes(rows, k).ok_or(KernelError::TooLarge { rows, k })?))
+    /// Of a size that [`Self::without_codes`] found small enough.
+    fn room_for_codes(&self) -> AlignedBuffer<u8> {
+        AlignedBuffer::zeroed(self.rows.div_ceil(self.layout.rows) * self.panel_bytes)
     }
 
-    /// Packs every panel; `row_codes` writes the k codes of one row. Padding, in k and in rows, is code 1: zero in the
-    /// ternary table. One panel of bytes is all the room it takes.
-    ///
-    /// # Errors
-    /// [`KernelError::InvalidCode`] for the first code above `largest`.
-    fn fill(&mut self, largest: u8, mut row_codes: impl FnMut(usize, &mut [u8])) -> Result<(), KernelError> {
-        let (panel_rows, panel_bytes) = (self.layout.rows, self.panel_bytes);
-        if panel_bytes == 0 {
-            return Ok(());
-        }
-        let stride = self.k.next_multiple_of(self.layout.block_k);
-        let mut panel = vec![1u8; panel_rows * stride];
-        let mut codes = self.room_for_codes()?;
-        for (index, packed) in codes.chunks_exact_mut(panel_bytes).enumerate() {
-            for (r, target) in panel.chunks_exact_mut(stride).enumerate() {
-                let row = index * panel_rows + r;
-                if row >= self.rows {
-                    target.fill(1);
-                    continue;
-                }
-                let target = &mut target[..self.k];
-                row_codes(row, target);
-                // A maximum over the row is a vector loop, a search is not.
-                if target.iter().fold(0, |max, &code| code.max(max)) > largest {
-                    let column = target.iter().position(|&code| code > largest).unwrap_or(0);
-                    return Err(KernelError::InvalidCode { code: target[column], row, column });
-                }
-            }
-            (self.layout.pack)(&panel, packed);
-        }
-        self.codes = codes;
-        Ok(())
-    }
-
-    /// The layout.
+    /// The layout that the codes are packed in.
     pub fn layout(&self) -> &'static Layout {
         self.layout
     }
@@ -247,7 +209,10 @@ impl PackedWeights {
 
     /// Codes of one row, unpacked by the layout's own code; allocates. For oracles and tests.
     pub fn row_codes(&self, row: usize) -> Vec<u8> {
-        PanelReader::new(self).row(row).to_vec()
+        let (rows, bytes, stride) = (self.layout.rows, self.panel_bytes, self.k.next_multiple_of(self.layout.block_k));
+        let mut panel = vec![0; rows * stride];
+        (self.layout.unpack)(&self.codes[row / rows * bytes..][..bytes], &mut panel);
+        panel[row % rows * stride..][..self.k].to_vec()
     }
 
     /// The scale that applies at (`row`, `column`).
@@ -268,205 +233,5 @@ pub(crate) fn scales_a_row(layout: &Layout, k: usize) -> usize {
     k.div_ceil(scale_group(layout))
 }
 
-/// Unpacks rows panel by panel, remembering the last panel.
-struct PanelReader<'a> {
-    weights: &'a PackedWeights,
-    stride: usize,
-    loaded: Option<usize>,
-    codes: Vec<u8>,
-}
-
-impl<'a> PanelReader<'a> {
-    fn new(weights: &'a PackedWeights) -> Self {
-        let stride = weights.k.next_multiple_of(weights.layout.block_k);
-        Self { weights, stride, loaded: None, codes: vec![0; stride * weights.layout.rows] }
-    }
-
-    fn row(&mut self, row: usize) -> &[u8] {
-        let (panel, r) = (row / self.weights.layout.rows, row % self.weights.layout.rows);
-        if self.loaded != Some(panel) {
-            let bytes = self.weights.panel_bytes;
-            (self.weights.layout.unpack)(&self.weights.codes[panel * bytes..][..bytes], &mut self.codes);
-            self.loaded = Some(panel);
-        }
-        &self.codes[r * self.stride..][..self.weights.k]
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::layouts;
-    use proptest::prelude::*;
-
-    proptest! {
-        #[test]
-        fn repacking_keeps_codes_and_scales(rows in 1usize..36, k in 1usize..700, seed in any::<u64>()) {
-            let mut state = seed;
-            let codes: Vec<u8> = (0..rows * k).map(|_| {
-                state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-                ((state >> 40) % 3) as u8
-            }).collect();
-            for &from in layouts::ALL {
-                let packed = PackedWeights::pack(from, Codes::ternary(rows, k, &codes, 0.25))
-                    .expect("valid");
-                for &to in layouts::ALL {
-                    let again = packed.repack(to).expect("one scale");
-                    prop_assert_eq!(again.layout(), to);
-                    prop_assert_eq!(again.tensor_scale(), Some(0.25));
-                    for row in 0..rows {
-                        prop_assert_eq!(&again.row_codes(row), &codes[row * k..][..k]);
-                        prop_assert_eq!(again.scale_at(row, k - 1), 0.25);
-                    }
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn bad_input_is_refused() {
-        let pack = |codes: &[u8], table, scales| {
-            PackedWeights::pack(&layouts::I2S, Codes { rows: 1, k: 256, codes, table, scales })
-        };
-        let codes = [1u8; 256];
-        assert!(matches!(
-            pack(&codes[1..], CodeTable::TERNARY, Scales::PerTensor(1.0)),
-            Err(KernelError::Shape { .. })
-        ));
-        let mut bad = codes;
-        (bad[3], bad[7], bad[9]) = (2, 3, 3);
-        let error = pack(&bad, CodeTable::TERNARY, Scales::PerTensor(1.0)).expect_err("code 3 is not ternary");
-        assert_eq!(error, KernelError::InvalidCode { code: 3, row: 0, column: 7 });
-        assert!(pack(&bad, CodeTable::SEED, Scales::PerTensor(1.0)).is_ok());
-        let two_rows = PackedWeights::pack(
-            &layouts::I2S,
-            Codes {
-                rows: 2,
-                k: 256,
-                codes: &[1; 512],
-                table: CodeTable::TERNARY,
-                scales: Scales::PerBlock(vec![1.0, 2.0]),
-            },
-        );
-        assert!(matches!(two_rows, Err(KernelError::ScalesNotPerTensor { .. })));
-        let huge = PackedWeights::pack(&layouts::I2S, Codes::ternary(usize::MAX, 2, &[], 1.0));
-        assert!(matches!(huge, Err(KernelError::TooLarge { .. })));
-    }
-
-    #[test]
-    fn sizes_of_no_model_are_refused() {
-        let pack = |rows, k| PackedWeights::pack(&layouts::I2S, Codes::ternary(rows, k, &[], 1.0));
-        for (rows, k) in [(1 << 32, 0), (0, 1 << 32)] {
-            let most = pack(rows, k).expect("no weights at all");
-            assert_eq!((most.rows(), most.k(), most.bytes()), (rows, k, 0));
-        }
-        for (rows, k) in [((1 << 32) + 1, 0), (0, (1 << 32) + 1)] {
-            assert_eq!(pack(rows, k).expect_err("too large"), KernelError::TooLarge { rows, k });
-        }
-    }
-
-    #[test]
-    fn scales_are_where_their_blocks_are() {
-        let (rows, k) = (3, 300);
-        let pack = |layout, scales| {
-            PackedWeights::pack(layout, Codes { rows, k, codes: &[1; 900], table: CodeTable::TERNARY, scales })
-        };
-        let in_blocks = in_blocks_of_256();
-        let blocks = pack(in_blocks, Scales::PerBlock(vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0])).expect("valid");
-        let at = [(0, 0), (0, 255), (0, 256), (0, 299), (1, 0), (1, 255), (1, 256), (1, 299)];
-        assert_eq!(at.map(|(row, column)| blocks.scale_at(row, column)), [1.0, 1.0, 2.0, 2.0, 3.0, 3.0, 4.0, 4.0]);
-        assert_eq!((blocks.scales(&(0..1)), blocks.scales(&(1..3))), (&[1.0, 2.0][..], &[3.0, 4.0, 5.0, 6.0][..]));
-        assert_eq!((blocks.tensor_scale(), blocks.bytes()), (None, blocks.code_bytes().len() + 6 * 4));
-        let same = pack(in_blocks, Scales::PerBlock(vec![5.0; 6])).expect("valid");
-        let tensor = pack(in_blocks, Scales::PerTensor(5.0)).expect("valid");
-        for weights in [&same, &tensor] {
-            assert_eq!((weights.scales(&(0..3)), weights.tensor_scale()), (&[5.0; 6][..], Some(5.0)));
-        }
-        // A layout with one scale takes blocks that agree, and has no block scales.
-        for scales in [Scales::PerBlock(vec![5.0; 6]), Scales::PerTensor(5.0)] {
-            let one = pack(&layouts::I2S, scales).expect("valid");
-            assert_eq!((one.scales(&(0..3)), one.tensor_scale(), one.scale_at(1, 299)), (&[][..], Some(5.0), 5.0));
-            assert_eq!(one.bytes(), 3 * 3 * 32);
-        }
-        let wrong = pack(&layouts::I2S, Scales::PerBlock(vec![5.0; 5])).expect_err("a scale is missing");
-        assert_eq!(wrong, KernelError::Shape { what: "block scales", expected: 6, actual: 5 });
-        let none = PackedWeights::pack(
-            &layouts::I2S,
-            Codes { rows: 0, k: 256, codes: &[], table: CodeTable::TERNARY, scales: Scales::PerBlock(Vec::new()) },
-        );
-        assert_eq!(none.expect("no blocks, no scales").tensor_scale(), Some(1.0));
-    }
-
-    fn in_blocks_of_256() -> &'static Layout {
-        layouts::ALL.iter().find(|layout| layout.group == Some(256)).expect("that of the analysis")
-    }
-
-    static GROUPS_OF_128: Layout = Layout { name: "groups of 128", group: Some(128), ..Layout::PLAIN };
-
-    #[test]
-    fn scales_of_other_groups_are_not_taken_for_its_own() {
-        let scales = Scales::PerBlock(vec![1.0, 2.0, 3.0]);
-        let codes = Codes { rows: 1, k: 300, codes: &[1; 300], table: CodeTable::TERNARY, scales };
-        let weights = PackedWeights::pack(&GROUPS_OF_128, codes).expect("three groups");
-        assert_eq!([127, 128, 299].map(|column| weights.scale_at(0, column)), [1.0, 2.0, 3.0]);
-        let refused = KernelError::Shape { what: "weights that share a scale", expected: 256, actual: 128 };
-        assert_eq!(weights.repack(in_blocks_of_256()).expect_err("two groups in a block"), refused);
-    }
-
-    #[test]
-    fn a_ternary_only_layout_refuses_other_tables_and_code_3() {
-        let pack = |layout, codes: &[u8], table| {
-            PackedWeights::pack(layout, Codes { rows: 2, k: 128, codes, table, scales: Scales::PerTensor(1.0) })
-        };
-        let ternary_only = layouts::ALL.iter().find(|layout| layout.ternary_only).expect("there are some");
-        let mut codes = [1u8; 256];
-        let refused = KernelError::TernaryOnly { layout: ternary_only, table: CodeTable::SEED.0 };
-        assert_eq!(pack(ternary_only, &codes, CodeTable::SEED).expect_err("not ternary"), refused);
-        codes[128 + 100] = 3;
-        let seed = pack(&layouts::I2S, &codes, CodeTable::SEED).expect("code 3 has a value in this table");
-        assert_eq!(seed.repack(ternary_only).expect_err("not ternary"), refused);
-        // Code 3 is refused even if the table is replaced in the same call.
-        let code_3 = KernelError::InvalidCode { code: 3, row: 1, column: 100 };
-        assert_eq!(seed.with_table(CodeTable::TERNARY).repack(ternary_only).expect_err("code 3"), code_3);
-        assert_eq!(pack(ternary_only, &codes, CodeTable::TERNARY).expect_err("code 3"), code_3);
-    }
-
-    /// A range of rows that starts on a panel, and may end anywhere, gets exactly the panels that hold it.
-    #[test]
-    fn row_ranges_select_whole_panels() {
-        for &layout in layouts::ALL {
-            let (rows, k) = (35, 300);
-            let codes: Vec<u8> = (0..rows * k).map(|i| (i / k % 3) as u8).collect();
-            let packed = PackedWeights::pack(layout, Codes::ternary(rows, k, &codes, 1.0)).expect("valid");
-            let (panel_rows, panel_bytes) = (layout.rows, layout.panel_bytes(k));
-            for start in (0..rows).step_by(panel_rows) {
-                for end in start..=rows {
-                    let panels = packed.panels(&(start..end));
-                    assert_eq!(
-                        panels.len(),
-                        (end - start).div_ceil(panel_rows) * panel_bytes,
-                        "{layout} {start}..{end}"
-                    );
-                    if end > start {
-                        let mut unpacked = vec![9; panel_rows * k.next_multiple_of(layout.block_k)];
-                        (layout.unpack)(&panels[..panel_bytes], &mut unpacked);
-                        assert_eq!(unpacked[..k], codes[start * k..][..k], "{layout} {start}..{end}");
-                    }
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn an_i2s_tensor_is_checked() {
-        let shape = |error: KernelError| matches!(error, KernelError::Shape { .. });
-        assert!(shape(I2sTensor::new(2, 200, &[0; 100]).expect_err("blocks of 128")));
-        assert!(shape(I2sTensor::new(2, 128, &[0; 65]).expect_err("64 bytes")));
-        assert!(matches!(I2sTensor::new(usize::MAX, 128, &[]), Err(KernelError::TooLarge { .. })));
-        assert!(matches!(I2sTensor::new(1, usize::MAX, &[]), Err(KernelError::TooLarge { .. })));
-        let mut bytes = [0; 64];
-        bytes[40] = 0b00_11_00_00;
-        let found = KernelError::InvalidByte { layout: &layouts::I2S, at: 40 };
-        assert_eq!(I2sTensor::new(2, 128, &bytes).expect_err("code 3"), found);
-    }
-}
+mod tests;

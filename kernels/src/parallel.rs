@@ -17,6 +17,7 @@ const SPINS: u32 = 2_000;
 
 type Job = *const (dyn Fn(usize) + Sync);
 
+#[derive(Default)]
 struct Shared {
     /// Incremented to start a job; workers compare with the last one that they saw.
     epoch: AtomicUsize,
@@ -34,14 +35,7 @@ struct Shared {
 impl Shared {
     fn new(threads: usize) -> Self {
         let cpus = thread::available_parallelism().map_or(1, usize::from);
-        Self {
-            epoch: AtomicUsize::new(0),
-            remaining: AtomicUsize::new(0),
-            job: UnsafeCell::new(None),
-            panicked: AtomicBool::new(false),
-            stop: AtomicBool::new(false),
-            spins: if threads <= cpus { SPINS } else { 0 },
-        }
+        Self { spins: if threads <= cpus { SPINS } else { 0 }, ..Self::default() }
     }
 }
 
@@ -81,7 +75,7 @@ impl Team {
         Self { shared: Arc::new(Shared::new(1)), workers: Vec::new() }
     }
 
-    /// Threads, the caller included.
+    /// Threads that a job runs on, the caller included.
     pub fn threads(&self) -> usize {
         self.workers.len() + 1
     }
@@ -111,9 +105,23 @@ impl Team {
         assert!(!shared.panicked.swap(false, Ordering::Relaxed), "a kernel thread panicked");
     }
 
-    /// Splits the columns of a token-major matrix (`out` holds `stride` elements a token) among the threads, each piece
-    /// starting on a multiple of `panel`. `fill` gets the thread's number, its column range and the columns. Threads
-    /// without columns are not called.
+    /// As [`Self::run`], for a job that can fail.
+    ///
+    /// # Errors
+    /// One of the errors that `job` returned; it runs on the other threads all the same.
+    pub(crate) fn try_run<E: Send>(&mut self, job: impl Fn(usize) -> Result<(), E> + Sync) -> Result<(), E> {
+        let error = Mutex::new(None);
+        self.run(&|number| {
+            if let Err(e) = job(number) {
+                *error.lock().unwrap_or_else(PoisonError::into_inner) = Some(e);
+            }
+        });
+        error.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+    }
+
+    /// Fills a token-major matrix (`stride` elements a token) in parallel, each thread the columns of a range that
+    /// starts on a multiple of `panel`. `fill` gets the thread's number, its range and its columns; threads without any
+    /// are not called.
     pub fn split_columns<T: Send>(
         &mut self,
         panel: usize,
@@ -134,8 +142,8 @@ impl Team {
         });
     }
 
-    /// Splits `out` into one contiguous piece a thread, each starting on a multiple of `panel_rows`, and fills them in
-    /// parallel. `fill` gets the index range and the piece. Threads without rows are not called.
+    /// Fills `out` in parallel, each thread one contiguous piece that starts on a multiple of `panel_rows`. `fill` gets
+    /// the range of indices and the piece; threads without any are not called.
     ///
     /// # Errors
     /// One of the errors that `fill` returned; the other pieces are filled all the same.
@@ -149,35 +157,34 @@ impl Team {
         if threads == 1 {
             return fill(0..rows, out);
         }
-        let start = PieceStart(out.as_mut_ptr());
-        let error = Mutex::new(None);
-        self.run(&|number| {
+        let start = StridedStart::new(out, rows);
+        self.try_run(|number| {
             let range = row_range(rows, panel_rows, threads, number);
             if range.is_empty() {
-                return;
+                return Ok(());
             }
             // SAFETY: `row_range` gives disjoint ranges within 0..rows for different numbers, and each number runs
             // once, so no two pieces overlap; `out` is borrowed mutably until `run` has returned.
-            let piece = unsafe { std::slice::from_raw_parts_mut(start.get().add(range.start), range.len()) };
-            if let Err(e) = fill(range, piece) {
-                *error.lock().unwrap_or_else(PoisonError::into_inner) = Some(e);
-            }
-        });
-        error.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+            let mut piece = unsafe { start.columns(range.clone(), 1) };
+            fill(range, piece.token(0))
+        })
     }
 }
 
 /// Start of a token-major matrix (token after token, `stride` elements each) whose columns are handed to several
 /// threads.
 pub(crate) struct StridedStart<T> {
-    start: PieceStart<T>,
+    start: *mut T,
     stride: usize,
     len: usize,
 }
 
+// SAFETY: the pointer is only used to form disjoint columns of a `&mut [T]` with `T: Send`, some for each thread.
+unsafe impl<T: Send> Sync for StridedStart<T> {}
+
 impl<T> StridedStart<T> {
     pub(crate) fn new(out: &mut [T], stride: usize) -> Self {
-        Self { start: PieceStart(out.as_mut_ptr()), stride, len: out.len() }
+        Self { start: out.as_mut_ptr(), stride, len: out.len() }
     }
 
     /// The columns `range` of the first `tokens` tokens.
@@ -187,11 +194,11 @@ impl<T> StridedStart<T> {
     /// column.
     pub(crate) unsafe fn columns<'a>(&self, range: Range<usize>, tokens: usize) -> Columns<'a, T> {
         assert!(range.end <= self.stride && tokens * self.stride <= self.len);
-        Columns { start: self.start.get(), stride: self.stride, range, tokens, borrow: PhantomData }
+        Columns { start: self.start, stride: self.stride, range, tokens, borrow: PhantomData }
     }
 }
 
-/// Some columns of a token-major matrix: what one thread may write.
+/// Columns of a token-major matrix that one thread may write while others write theirs.
 pub struct Columns<'a, T> {
     start: *mut T,
     stride: usize,
@@ -210,7 +217,7 @@ impl<'a, T> Columns<'a, T> {
         Self { start: out.as_mut_ptr(), stride, range: 0..stride, tokens, borrow: PhantomData }
     }
 
-    /// Tokens.
+    /// Tokens that have these columns.
     pub fn tokens(&self) -> usize {
         self.tokens
     }
@@ -239,24 +246,12 @@ impl<'a, T> Columns<'a, T> {
     }
 }
 
-/// Rows of thread `number` of `threads`: whole panels, as even as they go.
+/// The rows that thread `number` of `threads` computes: whole panels, as even as they go.
 pub fn row_range(rows: usize, panel_rows: usize, threads: usize, number: usize) -> Range<usize> {
     let panels = rows.div_ceil(panel_rows);
     let bound = |n: usize| (panels * n / threads * panel_rows).min(rows);
     bound(number)..bound(number + 1)
 }
-
-struct PieceStart<T>(*mut T);
-
-impl<T> PieceStart<T> {
-    // A method, so that closures capture the wrapper and not the bare pointer.
-    fn get(&self) -> *mut T {
-        self.0
-    }
-}
-
-// SAFETY: the pointer is only used to form disjoint pieces of a `&mut [T]` with `T: Send`, one a thread.
-unsafe impl<T: Send> Sync for PieceStart<T> {}
 
 /// Waits for the workers when dropped, also while unwinding.
 struct Finish<'a>(&'a Shared);
@@ -318,66 +313,49 @@ impl Drop for Team {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::team;
 
     #[test]
-    fn every_row_is_filled_once_by_any_team() {
-        for threads in [1, 2, 3, 7] {
-            let mut team = Team::new(threads, |_| {}).expect("threads start");
-            for rows in [0, 1, 5, 16, 100] {
-                for panel_rows in [1, 8, 16] {
-                    let mut out = vec![0usize; rows];
-                    let result: Result<(), ()> = team.split_rows(panel_rows, &mut out, |range, piece| {
-                        assert!(range.start.is_multiple_of(panel_rows));
-                        piece.iter_mut().zip(range).for_each(|(v, row)| *v += row + 1);
-                        Ok(())
-                    });
-                    assert_eq!(result, Ok(()));
-                    assert_eq!(out, (1..=rows).collect::<Vec<_>>());
-                }
+    fn every_row_and_column_is_filled_once_by_any_team() {
+        for (threads, panel) in [1, 2, 3, 5, 7].into_iter().flat_map(|threads| [1, 8, 16].map(|panel| (threads, panel)))
+        {
+            let mut team = team(threads);
+            for rows in [0, 1, 5, 16, 40, 100] {
+                let mut out = vec![0usize; rows];
+                let result: Result<(), ()> = team.split_rows(panel, &mut out, |range, piece| {
+                    assert!(range.start.is_multiple_of(panel));
+                    piece.iter_mut().zip(range).for_each(|(v, row)| *v += row + 1);
+                    Ok(())
+                });
+                assert_eq!((result, out), (Ok(()), (1..=rows).collect()));
+                let mut out = vec![0usize; 3 * rows];
+                team.split_columns(panel, &mut out, rows, |_, range, mut columns| {
+                    assert_eq!((columns.tokens(), columns.len()), (3, range.len()));
+                    for t in 0..3 {
+                        columns.token(t).iter_mut().zip(range.clone()).for_each(|(v, c)| *v += 100 * t + c);
+                    }
+                });
+                assert!((0..3 * rows).all(|i| out[i] == 100 * (i / rows) + i % rows));
             }
         }
     }
 
     #[test]
-    fn columns_of_every_token_are_filled_once() {
-        for threads in [1, 2, 5] {
-            let mut team = Team::new(threads, |_| {}).expect("threads start");
-            let mut out = vec![0usize; 3 * 40];
-            team.split_columns(8, &mut out, 40, |_, range, mut columns| {
-                assert_eq!((columns.tokens(), columns.len()), (3, range.len()));
-                for t in 0..3 {
-                    columns.token(t).iter_mut().zip(range.clone()).for_each(|(v, c)| *v += 100 * t + c);
-                }
-            });
-            assert!((0..120).all(|i| out[i] == 100 * (i / 40) + i % 40));
-        }
-    }
-
-    #[test]
     fn errors_and_panics_reach_the_caller_and_the_team_goes_on() {
-        let mut team = Team::new(3, |_| {}).expect("threads start");
+        let mut team = team(3);
         let mut out = [0u8; 30];
         let result = team.split_rows(1, &mut out, |range, _| if range.contains(&25) { Err("row 25") } else { Ok(()) });
         assert_eq!(result, Err("row 25"));
         let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| team.run(&|n| assert!(n != 2))));
         assert!(panic.is_err());
-        let result: Result<(), ()> = team.split_rows(1, &mut out, |_, piece| {
-            piece.fill(3);
-            Ok(())
-        });
-        assert!(result.is_ok() && out.iter().all(|&v| v == 3));
-    }
-
-    #[test]
-    fn a_parked_team_wakes_up() {
-        let mut team = Team::new(2, |_| {}).expect("threads start");
-        for _ in 0..3 {
+        // Parked threads wake up.
+        for round in 1..4 {
             thread::sleep(std::time::Duration::from_millis(5));
-            let count = AtomicUsize::new(0);
-            team.run(&|_| {
-                count.fetch_add(1, Ordering::Relaxed);
+            let Ok(()) = team.split_rows(1, &mut out, |_, piece| {
+                piece.fill(round);
+                Ok::<(), std::convert::Infallible>(())
             });
-            assert_eq!(count.load(Ordering::Relaxed), 2);
+            assert!(out.iter().all(|&v| v == round));
         }
     }
 }

@@ -8,28 +8,29 @@ mod multiply;
 
 pub use multiply::Multiply;
 
-use crate::descriptor::{Activations, KernelDescriptor};
+use crate::descriptor::KernelDescriptor;
+use crate::operation::Family;
 #[cfg(target_arch = "x86_64")]
 use crate::x86_64::peak as x86_64;
 
-/// All that this architecture has loops for, weakest first. Empty where none were written.
+/// All instructions that this architecture has loops for, weakest first. Empty where none were written.
 #[cfg(target_arch = "x86_64")]
 pub static ALL: &[Multiply] = x86_64::ALL;
-/// All that this architecture has loops for, weakest first. Empty where none were written.
+/// All instructions that this architecture has loops for, weakest first. Empty where none were written.
 #[cfg(not(target_arch = "x86_64"))]
 pub static ALL: &[Multiply] = &[];
 
-/// The multiply with this id.
+/// The multiply instruction with this id in receipts.
 pub fn find(id: &str) -> Option<&'static Multiply> {
     ALL.iter().find(|multiply| multiply.id == id)
 }
 
-/// The multiply instruction of a kernel. Portable Rust has the one of the architecture's base (SSE2 on x86-64), because
-/// the compiler uses it.
+/// The multiply instruction whose peak bounds a kernel. Portable Rust has that of the architecture's base (SSE2 on
+/// x86-64), because the compiler uses it.
 pub fn of(kernel: &KernelDescriptor) -> Option<&'static Multiply> {
-    let of_the_base = match kernel.activations() {
-        Activations::I8 => "pmaddwd-xmm",
-        Activations::F32 => "mul-add-xmm",
+    let of_the_base = match kernel.family() {
+        Family::W2A8 => "pmaddwd-xmm",
+        Family::W2A32 => "mul-add-xmm",
     };
     find(kernel.multiply.unwrap_or(of_the_base))
 }

@@ -6,12 +6,12 @@
 pub struct SplitMix64(u64);
 
 impl SplitMix64 {
-    /// The stream of this seed.
+    /// The stream that this seed gives on every platform.
     pub fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    /// 64 random bits.
+    /// The next 64 bits.
     pub fn next_u64(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
@@ -31,12 +31,22 @@ impl SplitMix64 {
         (self.next_u64() >> 40) as f32 / (1u64 << 23) as f32 - 1.0
     }
 
-    /// Ternary codes 0, 1, 2.
+    /// `n` ternary codes 0, 1, 2: weights.
     pub fn ternary_codes(&mut self, n: usize) -> Vec<u8> {
         (0..n).map(|_| self.below(3) as u8).collect()
     }
 
-    /// Shuffles in place (Fisher-Yates).
+    /// `n` of all int8, -128 too: activations of integer products.
+    pub fn int8s(&mut self, n: usize) -> Vec<i8> {
+        (0..n).map(|_| (self.next_u64() >> 56) as i8).collect()
+    }
+
+    /// `n` numbers in [-1, 1): activations of f32 products.
+    pub fn signed_units(&mut self, n: usize) -> Vec<f32> {
+        (0..n).map(|_| self.signed_unit()).collect()
+    }
+
+    /// Puts the items in random order (Fisher-Yates).
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for i in (1..items.len()).rev() {
             items.swap(i, self.below(i as u32 + 1) as usize);

@@ -8,7 +8,7 @@ fn every_kernel_of_this_cpu_passes() {
     for descriptor in registry::KERNELS {
         match Kernel::new(descriptor, CpuFeatures::detect()) {
             Ok(kernel) => {
-                let outcome = conformance::verify(&kernel, |_, _| {});
+                let outcome = conformance::verify(&kernel);
                 assert_eq!(outcome.mismatches, 0, "{}: {:?}", descriptor.id, outcome.first_mismatch);
                 assert!(outcome.cases > 100, "{}: only {} cases", descriptor.id, outcome.cases);
                 assert!(outcome.max_relative_error <= conformance::bound(&kernel), "{}: {outcome:?}", descriptor.id);

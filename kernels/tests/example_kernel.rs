@@ -24,7 +24,7 @@ static EXAMPLES: [&KernelDescriptor; 2] = [&scalar_planes_i8::DESCRIPTOR, &scala
 fn the_examples_pass_the_suite() {
     for descriptor in EXAMPLES {
         let kernel = Kernel::new(descriptor, CpuFeatures::NONE).expect("plain Rust runs everywhere");
-        let outcome = conformance::verify(&kernel, |_, _| {});
+        let outcome = conformance::verify(&kernel);
         assert_eq!((outcome.mismatches, outcome.max_abs_error), (0, 0.0), "{:?}", outcome.first_mismatch);
         assert!(outcome.cases > 100 && kernel.descriptor().exact());
     }

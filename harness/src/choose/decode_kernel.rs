@@ -45,7 +45,7 @@ pub fn select(requested: &str, machine: &Machine, model: &Model) -> Result<Selec
 
 /// The kernel, if it passes the suite.
 pub fn verified(kernel: Kernel) -> Result<Kernel> {
-    let conformance::Outcome { first_mismatch, mismatches, cases, .. } = conformance::verify(&kernel, |_, _| {});
+    let conformance::Outcome { first_mismatch, mismatches, cases, .. } = conformance::verify(&kernel);
     let Some(first) = first_mismatch else { return Ok(kernel) };
     let what = format!("fails {mismatches} of {cases} conformance cases and is not used; first: {first}");
     Err(Error::failed(format!("{} {what}", kernel.id())))

@@ -61,7 +61,7 @@ pub fn verify(descriptors: &[&'static KernelDescriptor], machine: &Machine) -> R
         interrupt::check(format!("interrupted after verifying {done} of {} kernels", descriptors.len()))?;
         progress.step(done, format!("verifying {}", descriptor.id));
         let (outcome, bound, reason) = match Kernel::new(descriptor, machine.features) {
-            Ok(kernel) => (conformance::verify(&kernel, |_, _| {}), conformance::bound(&kernel), None),
+            Ok(kernel) => (conformance::verify(&kernel), conformance::bound(&kernel), None),
             Err(why) => (conformance::Outcome::default(), 0.0, Some(why.to_string())),
         };
         records.push(record(descriptor.id, outcome, bound, descriptor.exact(), reason));

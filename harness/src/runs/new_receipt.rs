@@ -5,7 +5,7 @@ use crate::error::{Error, Exit};
 use crate::machine::{Machine, host};
 use crate::operation;
 use crate::scenario::Scenario;
-use kernels::{Activations, Kernel, registry};
+use kernels::{Family, Kernel, registry};
 use receipt::{KernelRecord, Receipt, Status};
 
 /// A receipt with what is known before the first measurement.
@@ -40,7 +40,7 @@ pub fn kernel_records(machine: &Machine) -> Vec<KernelRecord> {
             family: operation::family(d.family()),
             packing: d.layout.name.into(),
             bits_per_weight: d.layout.bits_per_weight(),
-            activations: if d.activations() == Activations::F32 { "f32" } else { "i8" }.into(),
+            activations: if d.family() == Family::W2A32 { "f32" } else { "i8" }.into(),
             exact: d.exact(),
             ops: d.operations().map(operation::recorded).collect(),
             builds_on: d.builds_on.map(str::to_owned),

@@ -5,10 +5,10 @@ use gungraun::{
     Bench, BinaryBenchmark, BinaryBenchmarkConfig, BinaryBenchmarkGroup, Callgrind, EntryPoint, EventKind,
     binary_benchmark_group,
 };
-use kernels::{CpuFeatures, KernelDescriptor, MASK_VARIABLE, registry};
+use kernels::{CpuFeatures, MASK_VARIABLE, registry};
 use std::env;
 use std::hint::black_box;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 /// Small, because callgrind is fifty times slower; whole panels and blocks of every packing.
 const ROWS: usize = 128;
@@ -22,15 +22,7 @@ const SOFT_LIMIT_PERCENT: f64 = 0.5;
 const PLANT: &str = "TRITBENCH_BENCH_PLANT";
 
 /// What valgrind has.
-fn under_valgrind() -> CpuFeatures {
-    CpuFeatures::X86_64_V3
-}
-
-/// Kernels that callgrind can run on this machine.
-fn countable() -> Vec<&'static KernelDescriptor> {
-    let has = CpuFeatures::detect().intersect(under_valgrind());
-    registry::KERNELS.iter().copied().filter(|d| d.requires.without(has).is_empty()).collect()
-}
+const UNDER_VALGRIND: CpuFeatures = CpuFeatures::X86_64_V3;
 
 /// Argument that makes this program the measured one: call the kernel of the id that follows.
 const ONE_CALL: &str = "--one-call";
@@ -59,7 +51,8 @@ fn one_call(id: &str) {
 fn every_kernel(group: &mut BinaryBenchmarkGroup) {
     let program = env::current_exe().expect("a running program has a path");
     let mut benchmark = BinaryBenchmark::new("gemv");
-    for descriptor in countable() {
+    let has = CpuFeatures::detect().intersect(UNDER_VALGRIND);
+    for descriptor in registry::KERNELS.iter().filter(|d| has.contains(d.requires)) {
         let call =
             gungraun::Command::new(&program).args([ONE_CALL, descriptor.id]).stdout(gungraun::Stdio::Null).build();
         benchmark.bench(Bench::new(descriptor.id.replace('-', "_")).command(call));
@@ -81,12 +74,9 @@ pub fn bench() {
             return;
         }
         for descriptor in registry::KERNELS {
-            let beyond = descriptor.requires.without(under_valgrind());
+            let (id, beyond) = (descriptor.id, descriptor.requires.without(UNDER_VALGRIND));
             if !beyond.is_empty() {
-                println!(
-                    "instructions: {} left out, valgrind has no {beyond}; try: tritbench count --kernel {0}",
-                    descriptor.id
-                );
+                println!("instructions: {id} left out, valgrind has no {beyond}; try: tritbench count --kernel {id}");
             }
         }
     }
@@ -95,14 +85,7 @@ pub fn bench() {
 
 /// What stands in the way.
 fn missing() -> Option<String> {
-    let runs = |program: &str| {
-        Command::new(program)
-            .arg("--version")
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status()
-            .is_ok_and(|s| s.success())
-    };
+    let runs = |program| Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success());
     if !runs("valgrind") {
         return Some("valgrind is not installed; on Debian and Ubuntu: apt-get install valgrind".into());
     }

@@ -26,7 +26,7 @@ impl Prepared {
         let mut random = SplitMix64::new(1);
         let codes = random.ternary_codes(rows * k);
         let weights = PackedWeights::pack(descriptor.layout, Codes::ternary(rows, k, &codes, 0.5));
-        let x: Vec<f32> = (0..k).map(|_| random.signed_unit()).collect();
+        let x = random.signed_units(k);
         let (mut quantized, mut float) = (QuantizedActivations::new(k), FloatActivations::new(k));
         quantized.quantize(F32Ops::select(features), &x).expect("finite");
         float.set_dequantized(&quantized).expect("the same length");

@@ -6,9 +6,9 @@ use crate::f32_ops::{LANES, exp_nonpositive, sum_lanes};
 /// apart.
 #[derive(Clone, Copy, Debug)]
 pub struct CachedHead<'a> {
-    /// Keys; the first element of position 0 comes first.
+    /// Keys, position after position.
     pub keys: &'a [u16],
-    /// Values, likewise.
+    /// Values, position after position.
     pub values: &'a [u16],
     /// Elements from one position to the next.
     pub stride: usize,
@@ -22,7 +22,7 @@ pub struct Queries<'a> {
     pub head_dim: usize,
     /// What inner products are multiplied with before the softmax.
     pub factor: f32,
-    /// Scratch: one element a head and position.
+    /// Scratch for the weights of the softmax: one element a head and position.
     pub scores: &'a mut [f32],
     /// Outputs, head after head.
     pub out: &'a mut [f32],

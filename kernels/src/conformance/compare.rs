@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-/// What the oracle says of one element.
+/// What the oracle says of one element, and what its error is relative to.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Expected {
-    /// Its value.
+    /// The right value.
     pub value: f64,
     /// Sum of the absolute values of the terms that it is the sum of: what errors are relative to.
     pub terms: f64,
@@ -31,26 +31,26 @@ impl From<(f64, f64)> for Expected {
     }
 }
 
-/// Largest differences that were found.
+/// The largest differences between results and oracle.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Errors {
-    /// As numbers.
+    /// The largest difference.
     pub absolute: f64,
-    /// Relative to the sum of absolute terms.
+    /// The largest difference over its element's sum of absolute terms.
     pub relative: f64,
 }
 
 impl Errors {
-    /// The larger of both.
+    /// The larger ones of two comparisons.
     pub fn and(self, other: Self) -> Self {
         Self { absolute: self.absolute.max(other.absolute), relative: self.relative.max(other.relative) }
     }
 }
 
-/// The first element outside the bound.
+/// The first result outside the bound, to name in a message.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Mismatch {
-    /// Its index.
+    /// Which element it is.
     pub index: usize,
     /// What was computed.
     pub got: f64,

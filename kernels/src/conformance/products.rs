@@ -1,7 +1,7 @@
 //! The products that are not registered kernels, against the same kind of oracle: rows and columns of the exact FFN
 //! sparsity, and the output heads, each at every level that a CPU may choose.
 
-use super::{Errors, Expected, Outcome, Pattern, Wrong, compare, refused};
+use super::{Errors, Expected, Outcome, Pattern, Wrong, compare_named, filled, refused};
 use crate::activation::QuantizedActivations;
 use crate::cpu::CpuFeatures;
 use crate::error::KernelError;
@@ -19,7 +19,7 @@ use std::sync::Arc;
 /// products that are rounded once. The other products are exact.
 pub const F16_BOUND: f64 = 1e-5;
 
-/// A product at one level.
+/// A product at one level of features, which [`Self::verify`] compares with the oracle.
 #[derive(Clone, Copy, Debug)]
 pub struct ProductPath {
     /// `sparse-LEVEL-rows`, `sparse-LEVEL-columns`, or `head-` and what receipts call the head's implementation.
@@ -38,7 +38,7 @@ enum Product {
 
 const VNNI: CpuFeatures = CpuFeatures::X86_64_V4_VNNI;
 
-/// All paths of this architecture.
+/// All products at all levels that `verify` lists.
 pub static PATHS: &[ProductPath] = &[
     path("sparse-scalar-rows", CpuFeatures::NONE, Product::Rows),
     path("sparse-avx2-rows", CpuFeatures::X86_64_V3, Product::Rows),
@@ -74,12 +74,12 @@ impl ProductPath {
         self.product != Product::Head(HeadFormat::F16)
     }
 
-    /// Allowed relative error.
+    /// Allowed error, relative to the row's sum of absolute terms.
     pub fn bound(&self) -> f64 {
         if self.exact() { 0.0 } else { F16_BOUND }
     }
 
-    /// Whether this CPU and `allowed` have its features.
+    /// That this CPU and `allowed` have its features.
     ///
     /// # Errors
     /// As [`crate::Kernel::new`].
@@ -108,7 +108,7 @@ impl ProductPath {
         outcome
     }
 
-    fn run(&self, case: &Case) -> Result<Errors, Wrong> {
+    pub(crate) fn run(&self, case: &Case) -> Result<Errors, Wrong> {
         let mut team = Team::new(case.threads, |_| {}).map_err(|e| format!("no second thread: {e}"))?;
         let rows = match self.product {
             Product::Head(format) => self.head(format, case, &mut team)?,
@@ -116,8 +116,7 @@ impl ProductPath {
             Product::Columns => self.columns(case, &mut team).map_err(refused)?,
         };
         let got: Vec<f64> = rows.iter().map(|row| row.1).collect();
-        let named = |i: usize| format!("row {}", rows[i].0);
-        compare(&got, self.bound(), |i| rows[i].2).map_err(Wrong::at(named))
+        compare_named(&got, self.bound(), |i| rows[i].2, |i| format!("row {}", rows[i].0))
     }
 
     fn ops(&self) -> Result<SparseOps, KernelError> {
@@ -137,10 +136,10 @@ impl ProductPath {
         let x = QuantizedActivations::from_values(&x, 1.0);
         let mut list = LiveRows::new(case.rows, case.k);
         let ops = self.ops()?;
-        list.set_positive(ops, &gate)?;
-        let mut y = vec![i32::MIN; list.rows().len()];
+        list.set_positive(ops, &AlignedBuffer::from(&gate[..]))?;
+        let mut y = filled(list.rows().len(), i32::MIN);
         ops.rows(team, &mut list, RowsProduct { weights: &weights, x: &x, y: &mut y })?;
-        Ok(list.rows().iter().zip(y).map(|(&row, y)| case.integer(row as usize, y, &codes, x.values())).collect())
+        Ok(list.rows().iter().zip(&y[..]).map(|(&row, &y)| case.integer(row as usize, y, &codes, x.values())).collect())
     }
 
     fn columns(&self, case: &Case, team: &mut Team) -> Result<Vec<Row>, KernelError> {
@@ -151,7 +150,7 @@ impl ProductPath {
         let mut list = LiveColumns::new(case.k);
         let ops = self.ops()?;
         list.set(ops, &x)?;
-        let mut y = vec![i32::MIN; columns.padded_rows()];
+        let mut y = filled(columns.padded_rows(), i32::MIN);
         ops.columns(team, &columns, &list, &mut y)?;
         Ok((0..case.rows).map(|row| case.integer(row, y[row], &codes, x.values())).collect())
     }
@@ -170,7 +169,8 @@ impl ProductPath {
             HeadFormat::Q8 | HeadFormat::Q4 => x,
         };
         let scale = if format == HeadFormat::F16 { 1.0 } else { quantized.scale() };
-        let mut y = vec![f32::NAN; case.rows];
+        let mut y = filled(case.rows, f32::NAN);
+        let x = AlignedBuffer::from(&x[..]);
         head.gemv(team, &x, &mut HeadInput::new(case.k), &mut y).map_err(refused)?;
         let row = |row: usize| {
             let floats: Vec<f32> =
@@ -186,36 +186,20 @@ impl ProductPath {
 type Row = (usize, f64, Expected);
 
 #[derive(Debug)]
-struct Case {
-    rows: usize,
-    k: usize,
-    pattern: Pattern,
-    share: f64,
-    seed: u64,
-    threads: usize,
+pub(crate) struct Case {
+    pub(crate) rows: usize,
+    pub(crate) k: usize,
+    pub(crate) pattern: Pattern,
+    pub(crate) share: f64,
+    pub(crate) seed: u64,
+    pub(crate) threads: usize,
 }
 
 impl Case {
     /// Codes, activations, and which rows (or columns) are live.
     fn operands(&self) -> (Vec<u8>, Vec<i8>, Vec<bool>) {
         let mut random = SplitMix64::new(self.seed);
-        let codes = (0..self.rows * self.k)
-            .map(|i| match self.pattern {
-                Pattern::Random => random.below(3) as u8,
-                Pattern::AllMax | Pattern::MaxTimesMin => 2,
-                Pattern::AllMin | Pattern::MinTimesMin => 0,
-                Pattern::Alternating => [2, 0][i % self.k % 2],
-                Pattern::Zeros => 1,
-            })
-            .collect();
-        let x = (0..self.k)
-            .map(|j| match self.pattern {
-                Pattern::Random | Pattern::Zeros => (random.next_u64() >> 56) as i8,
-                Pattern::AllMax | Pattern::AllMin => 127,
-                Pattern::MinTimesMin | Pattern::MaxTimesMin => -128,
-                Pattern::Alternating => [127, -128][j % 2],
-            })
-            .collect();
+        let (codes, x) = self.pattern.fill([self.rows, self.k], CodeTable::TERNARY, &mut random);
         let n = self.rows.max(self.k);
         let one = random.below(n as u32) as usize;
         let mut draw = || f64::from(random.below(1000)) / 1000.0;
@@ -255,16 +239,21 @@ mod tests {
 
     #[test]
     fn every_path_that_this_cpu_has_equals_the_oracle() {
-        let mut run = 0;
-        for path in PATHS {
-            if path.check(CpuFeatures::detect()).is_ok() {
-                let outcome = path.verify();
-                assert_eq!((outcome.mismatches, outcome.first_mismatch), (0, None), "{}", path.id);
-                assert!(outcome.cases >= K.len() * Pattern::ALL.len());
-                run += 1;
+        let paths = PATHS.iter().filter(|path| path.check(CpuFeatures::detect()).is_ok());
+        assert!(paths.clone().count() >= 5, "scalar paths run everywhere");
+        for path in paths {
+            let mut outcome = path.verify();
+            assert!(outcome.cases >= K.len() * Pattern::ALL.len());
+            // More threads than the suite has, on more and on fewer rows than they share.
+            let shapes = [(33, 129), (130, 384), (513, 70), (640, 515), (3, 64)];
+            for ((rows, k), pattern) in shapes.into_iter().flat_map(|s| Pattern::ALL.map(|pattern| (s, pattern))) {
+                for share in [0.1, 0.9, 1.0] {
+                    let case = Case { rows, k, pattern, share, seed: k as u64, threads: 3 };
+                    outcome.add(&case, path.run(&case));
+                }
             }
+            assert_eq!((outcome.mismatches, outcome.first_mismatch), (0, None), "{}", path.id);
         }
-        assert!(run >= 5, "scalar paths run everywhere");
     }
 
     #[test]

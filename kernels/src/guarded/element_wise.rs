@@ -1,9 +1,10 @@
 //! The f32 operations between the products, at every length up to a few registers.
 
 use super::state::{Left, left_by};
-use super::{Side, feature_sets, guard};
+use super::{Side, guard, sides_and_features};
 use crate::random::SplitMix64;
-use crate::{CachedHead, F32Ops, Norm, Queries};
+use crate::testing::{bits, f16};
+use crate::{AlignedBuffer, CachedHead, F32Ops, Norm, Queries};
 
 /// Runs `operation` at every level on copies of `x` against both kinds of page; the bits are the same everywhere.
 fn check(
@@ -15,7 +16,7 @@ fn check(
     for len in lengths {
         let x: Vec<f32> = (0..len).map(|_| random.signed_unit() * 100.0).collect();
         let mut first = None;
-        for (side, features) in Side::BOTH.into_iter().flat_map(|s| feature_sets().into_iter().map(move |f| (s, f))) {
+        for (side, features) in sides_and_features() {
             let (bits, left) = operation(F32Ops::select(features), side, &guard(side, &x));
             assert_eq!(left, Left::NOTHING, "{what}, {len} elements, {features}");
             assert_eq!(first.get_or_insert(bits.clone()), &bits, "{what}, {len} elements, {features} {side:?}");
@@ -23,84 +24,53 @@ fn check(
     }
 }
 
-fn bits(values: &[f32]) -> Vec<u32> {
-    values.iter().map(|v| v.to_bits()).collect()
+/// Operands of one length, each against a protected page; those in f32 are copies of the input.
+struct Operands {
+    x: AlignedBuffer<f32>,
+    y: AlignedBuffer<f32>,
+    gain: AlignedBuffer<f32>,
+    out: AlignedBuffer<f32>,
+    integers: AlignedBuffer<i32>,
+    bytes: AlignedBuffer<i8>,
+    halves: AlignedBuffer<u16>,
 }
 
-/// Every remainder of every register, and a few whole ones.
-fn lengths() -> impl Iterator<Item = usize> {
-    (1..70).chain([127, 128, 129, 255, 257])
-}
-
-#[test]
-fn reductions_and_roundings() {
-    check("dot", lengths(), |ops, side, x| {
-        let (y, mut sum) = (guard(side, x), 0.0);
-        let left = left_by(|| sum = ops.dot(x, &y));
-        (bits(&[sum]), left)
-    });
-    check("largest_magnitude", lengths(), |ops, _, x| {
-        let mut largest = 0.0;
-        let left = left_by(|| largest = ops.largest_magnitude(x));
-        (bits(&[largest]), left)
-    });
-    check("extremes", lengths(), |ops, _, x| {
-        let mut found = [0.0; 2];
-        let left = left_by(|| found = ops.extremes(x));
-        (bits(&found), left)
-    });
-    check("round_to_i8", lengths(), |ops, side, x| {
-        let (mut out, mut sum) = (guard(side, &vec![0i8; x.len()]), 0);
-        let left = left_by(|| sum = ops.round_to_i8(x, 1.0, &mut out));
-        (out.iter().map(|&q| q as u32).chain([sum as u32]).collect(), left)
-    });
-    check("round_to_i4", lengths(), |ops, side, x| {
-        let mut out = guard(side, &vec![0i8; x.len()]);
-        let left = left_by(|| ops.round_to_i4(x, 0.07, &mut out));
-        (out.iter().map(|&q| q as u32).collect(), left)
+/// Every remainder of every register, and a few whole ones; all that the operation may write is compared.
+fn check_all(what: &str, operation: impl Fn(F32Ops, &mut Operands)) {
+    check(what, (1..70).chain([127, 128, 129, 255, 257]), |ops, side, x| {
+        let copy = || guard(side, x);
+        let mut o = Operands {
+            x: copy(),
+            y: copy(),
+            gain: copy(),
+            out: copy(),
+            integers: guard(side, &x.iter().map(|&v| v as i32).collect::<Vec<_>>()),
+            bytes: guard(side, &vec![0; x.len()]),
+            halves: guard(side, &vec![0; x.len()]),
+        };
+        let left = left_by(|| operation(ops, &mut o));
+        let integers = o.integers.iter().map(|&v| v as u32).chain(o.bytes.iter().map(|&v| v as u32));
+        (integers.chain(o.halves.iter().map(|&v| v.into())).chain(bits(&o.out)).collect(), left)
     });
 }
 
 #[test]
-fn maps() {
-    check("add_scaled", lengths(), |ops, side, x| {
-        let mut y = guard(side, x);
-        let left = left_by(|| ops.add_scaled(&mut y, 0.3, x));
-        (bits(&y), left)
+fn reductions_roundings_and_maps() {
+    check_all("dot", |ops, o| o.out[0] = ops.dot(&o.x, &o.y));
+    check_all("largest_magnitude", |ops, o| o.out[0] = ops.largest_magnitude(&o.x));
+    check_all("extremes", |ops, o| {
+        let [low, high] = ops.extremes(&o.x);
+        (o.out[0], o.integers[0]) = (low, high.to_bits() as i32);
     });
-    check("rms_norm", lengths(), |ops, side, x| {
-        let (gain, mut out) = (guard(side, x), guard(side, x));
-        let left = left_by(|| ops.rms_norm(x, Norm { gain: &gain, eps: 1e-5 }, &mut out));
-        (bits(&out), left)
+    check_all("round_to_i8", |ops, o| o.integers[0] = ops.round_to_i8(&o.x, 1.0, &mut o.bytes));
+    check_all("round_to_i4", |ops, o| ops.round_to_i4(&o.x, 0.07, &mut o.bytes));
+    check_all("add_scaled", |ops, o| ops.add_scaled(&mut o.out, 0.3, &o.x));
+    check_all("rms_norm", |ops, o| ops.rms_norm(&o.x, Norm { gain: &o.gain, eps: 1e-5 }, &mut o.out));
+    check_all("gated_rms_norm", |ops, o| {
+        ops.gated_rms_norm(&o.x, &o.y, Norm { gain: &o.gain, eps: 1e-5 }, &mut o.out);
     });
-    check("gated_rms_norm", lengths(), |ops, side, x| {
-        let (gate, up, gain) = (guard(side, x), guard(side, x), guard(side, x));
-        let mut out = guard(side, x);
-        let left = left_by(|| ops.gated_rms_norm(&gate, &up, Norm { gain: &gain, eps: 1e-5 }, &mut out));
-        (bits(&out), left)
-    });
-    check("relu_squared_gate", lengths(), |ops, side, x| {
-        let mut gate = guard(side, x);
-        let left = left_by(|| ops.relu_squared_gate(&mut gate, x));
-        (bits(&gate), left)
-    });
-    check("scale_integers", lengths(), |ops, side, x| {
-        let sums = guard(side, &x.iter().map(|&v| v as i32).collect::<Vec<_>>());
-        let mut y = guard(side, x);
-        let left = left_by(|| ops.scale_integers(&sums, 0.7, &mut y));
-        (bits(&y), left)
-    });
-    check("narrow_to_f16", lengths(), |ops, side, x| {
-        let mut y = guard(side, &vec![0u16; x.len()]);
-        let x = guard(side, x);
-        let left = left_by(|| ops.narrow_to_f16(&x, &mut y).expect("finite in f16"));
-        (y.iter().map(|&v| u32::from(v)).collect(), left)
-    });
-    check("softmax", lengths(), |ops, side, x| {
-        let mut scores = guard(side, x);
-        let left = left_by(|| ops.softmax(&mut scores));
-        (bits(&scores), left)
-    });
+    check_all("scale_integers", |ops, o| ops.scale_integers(&o.integers, 0.7, &mut o.out));
+    check_all("narrow_to_f16", |ops, o| ops.narrow_to_f16(&o.x, &mut o.halves).expect("finite in f16"));
 }
 
 /// Heads of 2 to 128 elements, with neighbours in memory and without.
@@ -119,12 +89,11 @@ fn attention() {
                 let (d, stride) = (q.len() / queries, q.len() / queries * heads_in_row);
                 // The last head of each row: the cache ends with the last position's.
                 let len = (positions - 1) * stride + d;
-                let cached = |i: usize| half::f16::from_f32(q[i % d] * (1.0 + (i % 7) as f32 / 50.0) / 100.0).to_bits();
-                let cache: Vec<u16> = (0..len).map(cached).collect();
-                let (keys, values) = (guard(side, &cache), guard(side, &cache));
-                let (mut scores, mut out) =
-                    (guard(side, &vec![0f32; queries * positions]), guard(side, &vec![0f32; q.len()]));
-                let head = CachedHead { keys: &keys, values: &values, stride };
+                let cached = |i: usize| f16(q[i % d] * (1.0 + (i % 7) as f32 / 50.0) / 100.0);
+                let cache = guard(side, &(0..len).map(cached).collect::<Vec<u16>>());
+                let (values, mut out) = (guard(side, &cache), guard(side, q));
+                let mut scores = guard(side, &vec![0f32; queries * positions]);
+                let head = CachedHead { keys: &cache, values: &values, stride };
                 let left = left_by(|| {
                     ops.attend(Queries { q, head_dim: d, factor: 0.1, scores: &mut scores, out: &mut out }, head);
                 });

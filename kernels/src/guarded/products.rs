@@ -1,145 +1,149 @@
-//! Every registered kernel, every operation, on guarded operands.
+//! Every registered kernel, head and sparse product on guarded operands.
 
 use super::state::{Left, left_by};
-use super::{Side, guard, placed};
-use crate::descriptor::{Dequantize, GemmI8, Gemv, GemvF32, GemvI8};
-use crate::packed::scales_a_row;
+use super::{Side, guard, placed, sides_and_features};
+use crate::conformance::products::PATHS;
+use crate::conformance::{Case, Pattern, products, run_case, verify};
 use crate::parallel::{Columns, Team};
 use crate::random::SplitMix64;
+use crate::sparse::{ColumnWeights, LiveColumns, LiveRows, RowsProduct, SparseOps};
+use crate::testing::{f16, feature_sets};
 use crate::{
-    CodeTable, Codes, CpuFeatures, FloatActivations, I2sTensor, Kernel, Layout, PackedWeights, QuantizedActivations,
-    Scales, conformance, layouts, padded_k, registry,
+    AlignedBuffer, CodeTable, Codes, CpuFeatures, Family, FloatActivations, HeadFormat, HeadInput, I2sTensor, Kernel,
+    KernelError, OutputHead, PackedWeights, QuantizedActivations, layouts, registry, stream,
 };
+use std::sync::Arc;
 
 /// Around every block length, and widths of real models.
-const K: [usize; 18] = [1, 2, 19, 20, 21, 31, 33, 127, 128, 129, 255, 256, 257, 384, 511, 640, 1000, 2560];
+const K: [usize; 21] = [1, 2, 3, 5, 8, 19, 20, 21, 31, 33, 64, 127, 128, 129, 255, 256, 257, 384, 511, 640, 2560];
 
-fn kernels() -> Vec<Kernel> {
-    registry::KERNELS.iter().filter_map(|d| Kernel::new(d, CpuFeatures::detect()).ok()).collect()
+fn kernels() -> impl Iterator<Item = (Side, Kernel)> {
+    let kernels = registry::KERNELS.iter().filter_map(|d| Kernel::new(d, CpuFeatures::detect()).ok());
+    kernels.flat_map(|kernel| Side::BOTH.map(|side| (side, kernel)))
 }
 
-/// Row counts below, at and above a panel and a tile.
-fn row_counts(layout: &'static Layout) -> Vec<usize> {
-    let panel = layout.rows;
+/// Below, at and above a panel and a tile.
+fn row_counts(panel: usize) -> Vec<usize> {
     let mut rows = vec![1, 2, 3, 7, 8, 9, 15, 16, 17, 33, panel.max(2) - 1, panel, panel + 1, 2 * panel + 3];
     rows.sort_unstable();
     rows.dedup();
     rows
 }
 
-fn random_codes(n: usize, random: &mut SplitMix64) -> Vec<u8> {
-    (0..n).map(|_| random.below(3) as u8).collect()
-}
-
-/// The suite that decides whether a kernel may be timed, with codes and activations guarded; results are the oracle's.
+/// The suite that decides whether a kernel may be timed, and more shapes: results are the oracle's.
 #[test]
 fn the_conformance_suite_passes_on_guarded_operands() {
-    for side in Side::BOTH {
-        for kernel in kernels() {
-            println!("{} {side:?}", kernel.id());
-            let outcome = placed(side, || conformance::verify(&kernel, |_, _| {}));
-            assert_eq!(outcome.mismatches, 0, "{} {side:?}: {:?}", kernel.id(), outcome.first_mismatch);
-            assert!(outcome.cases > 100);
+    for (side, kernel) in kernels() {
+        println!("{} {side:?}", kernel.id());
+        let outcome = placed(side, || verify(&kernel));
+        assert_eq!(outcome.mismatches, 0, "{} {side:?}: {:?}", kernel.id(), outcome.first_mismatch);
+        assert!(outcome.cases > 100);
+        let layout = kernel.descriptor().layout;
+        for (rows, k) in row_counts(layout.rows).into_iter().flat_map(|rows| K.map(|k| (rows, k))) {
+            // Batch sizes take turns by the seed, the tails of every tile among them.
+            let (seed, block_scales) = ((rows * 3 + k) as u64, layout.group.is_some());
+            let case = Case { rows, k, pattern: Pattern::Random, table: CodeTable::TERNARY, block_scales, seed };
+            let result = placed(side, || run_case(&kernel, &case));
+            assert!(result.is_ok(), "{} {side:?} {case:?}: {:?}", kernel.id(), result.err().map(|wrong| wrong.what));
         }
     }
 }
 
-/// The functions themselves, with outputs and scales guarded too: the same bits as on ordinary memory, and clean
-/// registers.
+/// Lists of every share, the last row and column among them: those end where the codes do.
 #[test]
-fn products_of_guarded_slices_are_the_same_and_leave_no_state() {
-    for kernel in kernels() {
-        println!("{}", kernel.id());
-        let layout = kernel.descriptor().layout;
-        let mut random = SplitMix64::new(1);
-        for rows in row_counts(layout) {
-            for k in K {
-                let codes = random_codes(rows * k, &mut random);
-                let scales = match layout.group.is_some() {
-                    true => {
-                        Scales::PerBlock((0..rows * scales_a_row(layout, k)).map(|_| random.signed_unit()).collect())
-                    }
-                    false => Scales::PerTensor(0.5),
-                };
-                let weights =
-                    PackedWeights::pack(layout, Codes { rows, k, codes: &codes, table: CodeTable::TERNARY, scales })
-                        .expect("valid");
-                let x: Vec<i8> = (0..k).map(|_| (random.next_u64() >> 56) as i8).collect();
-                for side in Side::BOTH {
-                    match kernel.descriptor().gemv {
-                        Gemv::F32(_) => float(&kernel, &weights, &x, side),
-                        Gemv::I8(_) => integer(&kernel, &weights, &x, side),
-                    }
-                }
+fn heads_and_sparse_products_are_exact_on_guarded_operands() {
+    for path in PATHS.iter().filter(|path| path.check(CpuFeatures::detect()).is_ok()) {
+        let shares = if path.id.starts_with("head") { &[1.0][..] } else { &[0.0, 0.1, 0.5, 1.0] };
+        // Only columns have lines of 256 rows.
+        let most = if path.id.ends_with("columns") { 513 } else { 50 };
+        let rows = [1, 2, 3, 15, 16, 17, 33, 50, 63, 64, 65, 256, 300, 513].into_iter().filter(|&rows| rows <= most);
+        let shapes = rows.flat_map(|rows| K.map(|k| (rows, k))).filter(|(rows, k)| rows * k <= 50_000);
+        for ((rows, k), side) in shapes.flat_map(|shape| Side::BOTH.map(|side| (shape, side))) {
+            for &share in shares {
+                let case = products::Case { rows, k, pattern: Pattern::Random, share, seed: k as u64, threads: 1 };
+                let result = placed(side, || path.run(&case));
+                assert!(result.is_ok(), "{} {side:?} {case:?}: {:?}", path.id, result.err().map(|wrong| wrong.what));
             }
         }
     }
 }
 
-fn integer(kernel: &Kernel, weights: &PackedWeights, x: &[i8], side: Side) {
-    let (rows, k) = (weights.rows(), weights.k());
-    let what = format!("{} {rows}x{k} {side:?}", kernel.id());
-    let input = QuantizedActivations::from_values(x, 1.0);
-    let mut want = vec![i32::MIN; rows];
-    kernel.gemv_i8(weights, 0..rows, &input, &mut want).expect("fits");
-    let (codes, padded) = (guard(side, weights.code_bytes()), guard(side, input.padded()));
-    let mut y = guard(side, &vec![i32::MIN; rows]);
-    let panel_bytes = weights.layout().panel_bytes(k);
-    let Gemv::I8(gemv) = kernel.descriptor().gemv else { unreachable!("asked before") };
-    let (codes_slice, x_slice, x_sum) = (&codes[..], &padded[..], input.sum());
-    let args = GemvI8 { codes: codes_slice, panel_bytes, x: x_slice, x_sum, y: &mut y };
-    // SAFETY: `Kernel::new` found the features; lengths are those of the packing.
-    let left = left_by(|| unsafe { gemv(args) });
-    assert_eq!(left, Left::NOTHING, "gemv {what}");
-    assert_eq!(y[..], want[..], "gemv {what}");
-    let Some(gemm) = kernel.descriptor().gemm else { return };
-    // Batch sizes take turns, the tails of every tile among them.
-    for tokens in [1, 2 + (rows + k) % 7, 8 + (rows * 3 + k) % 23] {
-        let batch = placed(side, || {
-            let rotated = |t: usize| [&x[t % k..], &x[..t % k]].concat();
-            (0..tokens).map(|t| QuantizedActivations::from_values(&rotated(t), 1.0)).collect::<Vec<_>>()
-        });
-        let mut y = guard(side, &vec![i32::MIN; rows * tokens]);
-        let mut columns = Columns::all(&mut y, tokens, rows);
-        let args = GemmI8 { codes: &codes, panel_bytes, x: &batch, y: &mut columns };
-        // SAFETY: as above.
-        let left = left_by(|| unsafe { gemm(args) });
-        assert_eq!(left, Left::NOTHING, "gemm {what} {tokens} tokens");
-        for (t, input) in batch.iter().enumerate() {
-            kernel.gemv_i8(weights, 0..rows, input, &mut want).expect("fits");
-            assert_eq!(y[t * rows..][..rows], want[..], "gemm {what}, token {t} of {tokens}");
+fn leaves_nothing(what: &str, call: impl FnOnce() -> Result<(), KernelError>) {
+    let mut result = Ok(());
+    assert_eq!(left_by(|| result = call()), Left::NOTHING, "{what}");
+    assert_eq!(result, Ok(()), "{what}");
+}
+
+/// Clean registers after every operation.
+#[test]
+fn products_leave_no_state() {
+    let mut random = SplitMix64::new(1);
+    for (_, kernel) in kernels() {
+        let (layout, rows_of) = (kernel.descriptor().layout, |rows| [1, 33, 129, 640].map(|k| (rows, k)));
+        for (rows, k) in row_counts(layout.rows).into_iter().flat_map(rows_of) {
+            let what = |operation| format!("{operation}, {} {rows}x{k}", kernel.id());
+            let codes = random.ternary_codes(rows * k);
+            let weights = PackedWeights::pack(layout, Codes::ternary(rows, k, &codes, 0.5)).expect("valid");
+            let batch = vec![QuantizedActivations::from_values(&random.int8s(k), 1.0); 2 + (rows + k) % 23];
+            let (mut floats, mut sums) = (vec![0.0; rows * k], vec![0; rows * batch.len()]);
+            if kernel.descriptor().family() == Family::W2A32 {
+                let (x, y) = (FloatActivations::new(k), &mut floats[..rows]);
+                leaves_nothing(&what("gemv"), || kernel.gemv_f32(&weights, 0..rows, &x, y));
+            } else {
+                leaves_nothing(&what("gemv"), || kernel.gemv_i8(&weights, 0..rows, &batch[0], &mut sums[..rows]));
+            }
+            if kernel.descriptor().dequantize.is_some() {
+                leaves_nothing(&what("dequantize"), || kernel.dequantize(&weights, 0..rows, &mut floats));
+            }
+            if kernel.descriptor().gemm.is_some() {
+                let mut y = Columns::all(&mut sums, batch.len(), rows);
+                leaves_nothing(&what("gemm"), || kernel.gemm_i8(&weights, 0..rows, &batch, &mut y));
+            }
         }
     }
 }
 
-fn float(kernel: &Kernel, weights: &PackedWeights, x: &[i8], side: Side) {
-    let (rows, k) = (weights.rows(), weights.k());
-    let what = format!("{} {rows}x{k} {side:?}", kernel.id());
-    let mut input = FloatActivations::new(k);
-    input.set(&x.iter().map(|&x| f32::from(x) / 3.0).collect::<Vec<_>>()).expect("fits");
-    let mut want = vec![f32::NAN; rows];
-    kernel.gemv_f32(weights, 0..rows, &input, &mut want).expect("fits");
-    assert_eq!(input.padded().len(), padded_k(k));
-    let (codes, scales) = (guard(side, weights.code_bytes()), guard(side, weights.scales(&(0..rows))));
-    let padded = guard(side, input.padded());
-    let mut y = guard(side, &vec![f32::NAN; rows]);
-    let (row_bytes, table) = (weights.layout().panel_bytes(k), weights.table().0);
-    let Gemv::F32(gemv) = kernel.descriptor().gemv else { unreachable!("asked before") };
-    let args = GemvF32 { codes: &codes, row_bytes, scales: &scales, table, x: &padded, y: &mut y };
-    // SAFETY: `Kernel::new` found the features; lengths are those of the packing.
-    let left = left_by(|| unsafe { gemv(args) });
-    assert_eq!(left, Left::NOTHING, "gemv {what}");
-    let bits = |y: &[f32]| y.iter().map(|y| y.to_bits()).collect::<Vec<_>>();
-    assert_eq!(bits(&y), bits(&want), "gemv {what}");
-    let Some(dequantize) = kernel.descriptor().dequantize else { return };
-    let mut want = vec![f32::NAN; rows * k];
-    kernel.dequantize(weights, 0..rows, &mut want).expect("fits");
-    let mut out = guard(side, &vec![f32::NAN; rows * k]);
-    let args = Dequantize { codes: &codes, row_bytes, scales: &scales, table, k, weights: &mut out };
-    // SAFETY: as above.
-    let left = left_by(|| unsafe { dequantize(args) });
-    assert_eq!(left, Left::NOTHING, "dequantize {what}");
-    assert_eq!(bits(&out), bits(&want), "dequantize {what}");
+/// As [`products_leave_no_state`], of what is no kernel.
+#[test]
+fn heads_and_sparse_products_leave_no_state() {
+    let (mut random, mut team) = (SplitMix64::new(5), Team::single());
+    for (rows, k) in [1, 3, 16, 50, 300].into_iter().flat_map(|rows| [1, 7, 33, 129, 640].map(|k| (rows, k))) {
+        let halves: Vec<u16> = random.signed_units(rows * k).into_iter().map(f16).collect();
+        let (halves, floats) = (Arc::new(AlignedBuffer::from(&halves[..])), random.signed_units(k));
+        let codes = random.ternary_codes(rows * k);
+        let weights = &PackedWeights::pack(&layouts::I2S, Codes::ternary(rows, k, &codes, 0.5)).expect("valid");
+        let columns = ColumnWeights::from_packed(weights).expect("valid");
+        let x = &QuantizedActivations::from_values(&random.int8s(k), 1.0);
+        for features in feature_sets() {
+            for format in HeadFormat::ALL {
+                let head = OutputHead::new(format, &halves, k, features, &mut team).expect("finite");
+                let (mut input, mut y) = (HeadInput::new(k), vec![0.0; rows]);
+                let what = format!("{} {rows}x{k}", head.id());
+                leaves_nothing(&what, || head.gemv(&mut team, &floats, &mut input, &mut y));
+            }
+            let ops = SparseOps::select(features);
+            let what = |operation| format!("{operation}, {} {rows}x{k}", ops.id());
+            let (mut live_rows, mut live, gate) = (LiveRows::new(rows, k), LiveColumns::new(k), vec![1.0; rows]);
+            let (y, mut sums) = (&mut vec![0; rows], vec![0; columns.padded_rows()]);
+            leaves_nothing(&what("list of rows"), || live_rows.set_positive(ops, &gate));
+            leaves_nothing(&what("rows"), || ops.rows(&mut team, &mut live_rows, RowsProduct { weights, x, y }));
+            leaves_nothing(&what("list of columns"), || live.set(ops, x));
+            leaves_nothing(&what("columns"), || ops.columns(&mut team, &columns, &live, &mut sums));
+        }
+    }
+}
+
+#[test]
+fn the_streaming_read_ends_with_the_bytes() {
+    for len in (0..20).chain([63, 64, 65, 255, 256, 257, 511, 512, 4095, 4096, 4097, 70_000]) {
+        for (side, features) in sides_and_features() {
+            let bytes = guard(side, &vec![1u8; len]);
+            let mut sum = 0;
+            let left = left_by(|| sum = stream::read(&mut Team::single(), features, &bytes));
+            assert_eq!(left, Left::NOTHING, "{len} {features}");
+            assert_eq!(sum, ((len / 256 * 32) as u64).wrapping_mul(0x0101_0101_0101_0101));
+        }
+    }
 }
 
 /// Packing and unpacking stay within the bytes that the layout says.
@@ -148,7 +152,7 @@ fn packing_stays_within_its_bytes() {
     let mut random = SplitMix64::new(3);
     for side in Side::BOTH {
         for (rows, k) in [(1, 128), (2, 256), (15, 384), (17, 640), (33, 1280), (129, 128)] {
-            let codes = guard(side, &random_codes(rows * k, &mut random));
+            let codes = guard(side, &random.ternary_codes(rows * k));
             let pack = |layout| {
                 placed(side, || PackedWeights::pack(layout, Codes::ternary(rows, k, &codes, 1.0))).expect("valid")
             };
@@ -158,8 +162,7 @@ fn packing_stays_within_its_bytes() {
                 let source = I2sTensor::new(rows, k, file.code_bytes()).expect("an I2_S tensor");
                 let got = placed(side, || PackedWeights::from_i2s(layout, source, 1.0, &mut Team::single()));
                 assert_eq!(got.expect("fits").code_bytes(), want.code_bytes(), "{layout} {rows}x{k} {side:?}");
-                let last = rows - 1;
-                assert_eq!(want.row_codes(last), codes[last * k..]);
+                assert_eq!(want.row_codes(rows - 1), codes[(rows - 1) * k..]);
             }
         }
     }

@@ -55,14 +55,9 @@ fn save_registers(to: &mut [[u8; 64]; 16]) {
             // SAFETY: the CPU has the registers; each store is within its 64 bytes of `to`.
             unsafe {
                 asm!(
-                    concat!("vmovups [{0}], ", $width, "mm0"), concat!("vmovups [{0} + 64], ", $width, "mm1"),
-                    concat!("vmovups [{0} + 128], ", $width, "mm2"), concat!("vmovups [{0} + 192], ", $width, "mm3"),
-                    concat!("vmovups [{0} + 256], ", $width, "mm4"), concat!("vmovups [{0} + 320], ", $width, "mm5"),
-                    concat!("vmovups [{0} + 384], ", $width, "mm6"), concat!("vmovups [{0} + 448], ", $width, "mm7"),
-                    concat!("vmovups [{0} + 512], ", $width, "mm8"), concat!("vmovups [{0} + 576], ", $width, "mm9"),
-                    concat!("vmovups [{0} + 640], ", $width, "mm10"), concat!("vmovups [{0} + 704], ", $width, "mm11"),
-                    concat!("vmovups [{0} + 768], ", $width, "mm12"), concat!("vmovups [{0} + 832], ", $width, "mm13"),
-                    concat!("vmovups [{0} + 896], ", $width, "mm14"), concat!("vmovups [{0} + 960], ", $width, "mm15"),
+                    ".irp r,0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15",
+                    concat!("vmovups [{0} + 64 * \\r], ", $width, "mm\\r"),
+                    ".endr",
                     "vzeroupper",
                     in(reg) to.as_mut_ptr(),
                     options(nostack, preserves_flags)

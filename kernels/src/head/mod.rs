@@ -5,6 +5,7 @@
 //! that offers it measures the perplexity; within one format every implementation gives the same bits (q8 and q4 for
 //! any instruction set, all formats for any number of threads).
 
+mod f16;
 mod panel;
 mod q4;
 mod q8;
@@ -17,7 +18,6 @@ pub(crate) use q8::PanelQ8;
 use crate::activation::QuantizedActivations;
 use crate::buffer::AlignedBuffer;
 use crate::cpu::{CpuFeatures, Level};
-use crate::dense_f16::HeadF16;
 use crate::error::{KernelError, same};
 use crate::f32_ops::F32Ops;
 use crate::padded_k;
@@ -27,7 +27,7 @@ use panel::PANEL_ROWS;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// How the head's weights are held.
+/// How many bits the head's weights are held in: fewer are faster to read and change the logits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum HeadFormat {
     /// As in the file: 16 bits a weight.
@@ -42,7 +42,7 @@ impl HeadFormat {
     /// All, from the most to the fewest bits.
     pub const ALL: [Self; 3] = [Self::F16, Self::Q8, Self::Q4];
 
-    /// `f16`, `q8` or `q4`.
+    /// Name on the command line and in receipts: `f16`, `q8` or `q4`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::F16 => "f16",
@@ -52,20 +52,22 @@ impl HeadFormat {
     }
 }
 
-/// A vocabulary's rows in one format, and the way to multiply with them that the CPU features allow.
+/// Gives the logits: a vocabulary's rows in one format, and the way to multiply with them that CPU features allow.
 #[derive(Clone, Debug)]
 pub struct OutputHead {
+    format: HeadFormat,
     rows: usize,
     k: usize,
     ops: F32Ops,
-    form: Form,
+    weights: Weights,
 }
 
 #[derive(Clone, Debug)]
-enum Form {
-    F16 { head: HeadF16, rows: Arc<AlignedBuffer<u16>> },
-    Q8 { level: Level, panels: AlignedBuffer<u8> },
-    Q4 { level: Level, panels: AlignedBuffer<u8> },
+enum Weights {
+    /// The file's, for [`HeadFormat::F16`].
+    F16(Arc<AlignedBuffer<u16>>),
+    /// Panels of a quantised form.
+    Panels(AlignedBuffer<u8>),
 }
 
 /// The head's input as the quantised forms take it. Made once; [`OutputHead::gemv`] fills it and allocates nothing.
@@ -109,56 +111,36 @@ impl OutputHead {
         if format != HeadFormat::F16 && k > MAX_K_HEAD {
             return Err(KernelError::TooLarge { rows, k });
         }
-        let (ops, level) = (F32Ops::select(allowed), Level::select(allowed));
-        let form = match format {
-            HeadFormat::F16 => Form::F16 { head: HeadF16::select(allowed), rows: Arc::clone(weights) },
-            HeadFormat::Q8 => {
-                let pack = |row: usize, x: &[f32], panel: &mut [u8]| q8::pack_row(ops, row, x, panel);
-                Form::Q8 { level, panels: pack_rows(team, ops, F16Rows { weights, k }, q8::panel_bytes(k), pack)? }
-            }
-            HeadFormat::Q4 => {
-                let pack = |row: usize, x: &[f32], panel: &mut [u8]| q4::pack_row(ops, row, x, panel);
-                Form::Q4 { level, panels: pack_rows(team, ops, F16Rows { weights, k }, q4::panel_bytes(k), pack)? }
-            }
+        let ops = F32Ops::select(allowed);
+        let source = F16Rows { weights, k };
+        let weights = match format {
+            HeadFormat::F16 => Weights::F16(Arc::clone(weights)),
+            HeadFormat::Q8 => Weights::Panels(pack_rows(team, ops, source, q8::panel_bytes(k), q8::pack_row)?),
+            HeadFormat::Q4 => Weights::Panels(pack_rows(team, ops, source, q4::panel_bytes(k), q4::pack_row)?),
         };
-        Ok(Self { rows, k, ops, form })
+        Ok(Self { format, rows, k, ops, weights })
     }
 
-    /// What the weights are held in.
+    /// The format of the weights.
     pub fn format(&self) -> HeadFormat {
-        match self.form {
-            Form::F16 { .. } => HeadFormat::F16,
-            Form::Q8 { .. } => HeadFormat::Q8,
-            Form::Q4 { .. } => HeadFormat::Q4,
-        }
+        self.format
     }
 
     /// Name of the implementation that runs, for receipts.
     pub fn id(&self) -> &'static str {
-        match &self.form {
-            Form::F16 { head, .. } => head.id(),
-            Form::Q8 { level, .. } => match level {
-                Level::Portable => "q8-scalar",
-                #[cfg(target_arch = "x86_64")]
-                Level::Avx2 | Level::Avx512 => "q8-avx2",
-                #[cfg(target_arch = "x86_64")]
-                Level::Avx512Vnni => "q8-avx512-vnni",
-            },
-            Form::Q4 { level, .. } => match level {
-                Level::Portable => "q4-scalar",
-                #[cfg(target_arch = "x86_64")]
-                Level::Avx2 | Level::Avx512 => "q4-avx2",
-                #[cfg(target_arch = "x86_64")]
-                Level::Avx512Vnni => "q4-avx512-vnni",
-            },
+        let level = self.ops.level;
+        match self.format {
+            HeadFormat::F16 => level.name(["f16-scalar", "f16-avx2-f16c", "f16-avx512", "f16-avx512"]),
+            HeadFormat::Q8 => level.name(["q8-scalar", "q8-avx2", "q8-avx2", "q8-avx512-vnni"]),
+            HeadFormat::Q4 => level.name(["q4-scalar", "q4-avx2", "q4-avx2", "q4-avx512-vnni"]),
         }
     }
 
     /// Bytes that one product reads.
     pub fn bytes(&self) -> usize {
-        match &self.form {
-            Form::F16 { rows, .. } => size_of_val(&rows[..]),
-            Form::Q8 { panels, .. } | Form::Q4 { panels, .. } => panels.len(),
+        match &self.weights {
+            Weights::F16(rows) => size_of_val(&rows[..]),
+            Weights::Panels(panels) => panels.len(),
         }
     }
 
@@ -167,7 +149,7 @@ impl OutputHead {
         self.rows
     }
 
-    /// Columns.
+    /// Columns: elements of the input.
     pub fn k(&self) -> usize {
         self.k
     }
@@ -180,24 +162,19 @@ impl OutputHead {
     pub fn gemv(&self, team: &mut Team, x: &[f32], input: &mut HeadInput, y: &mut [f32]) -> Result<(), KernelError> {
         same("activations", self.k, x.len())?;
         same("output", self.rows, y.len())?;
-        if let Form::F16 { head, rows } = &self.form {
-            return head.gemv(team, rows, x, y);
-        }
+        let level = self.ops.level;
+        let panels = match &self.weights {
+            Weights::F16(rows) => return f16::gemv(level, team, rows, x, y),
+            Weights::Panels(panels) => panels,
+        };
         input.prepare(self.ops, x)?;
         let factor = 1.0 / input.x.scale();
         let (x, x_sum, group_sums) = (input.x.padded(), input.x.sum(), &input.group_sums[..]);
-        match &self.form {
-            Form::F16 { .. } => Ok(()),
-            Form::Q8 { level, panels } => {
-                each_panel(team, panels, y, |panel| panel_q8(*level, &PanelQ8::new(panel, x, x_sum)), factor)
-            }
-            Form::Q4 { level, panels } => each_panel(
-                team,
-                panels,
-                y,
-                |panel| panel_q4(*level, &PanelQ4::new(panel, self.k, x, group_sums)),
-                factor,
-            ),
+        if self.format == HeadFormat::Q8 {
+            each_panel(team, panels, y, |panel| panel_q8(level, &PanelQ8::new(panel, x, x_sum)), factor)
+        } else {
+            let product = |panel: &[u8]| panel_q4(level, &PanelQ4::new(panel, self.k, x, group_sums));
+            each_panel(team, panels, y, product, factor)
         }
     }
 }
@@ -260,7 +237,7 @@ fn pack_rows(
     ops: F32Ops,
     F16Rows { weights, k }: F16Rows<'_>,
     panel_bytes: usize,
-    pack: impl Fn(usize, &[f32], &mut [u8]) + Sync,
+    pack: impl Fn(F32Ops, usize, &[f32], &mut [u8]) + Sync,
 ) -> Result<AlignedBuffer<u8>, KernelError> {
     let rows = weights.len().checked_div(k).unwrap_or(0);
     let bytes = rows.div_ceil(PANEL_ROWS).checked_mul(panel_bytes).ok_or(KernelError::TooLarge { rows, k })?;
@@ -276,7 +253,7 @@ fn pack_rows(
                     let column = row.iter().position(|w| !w.is_finite()).unwrap_or(0);
                     return Err(KernelError::NonFiniteWeight { row: r, column });
                 }
-                pack(r - first, &row, panel);
+                pack(ops, r - first, &row, panel);
             }
         }
         Ok(())

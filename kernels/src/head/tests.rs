@@ -1,46 +1,28 @@
 use super::*;
 use crate::random::SplitMix64;
+use crate::testing::{bits, f16, feature_sets, team};
 
 fn f16s(values: impl Iterator<Item = f32>) -> Arc<AlignedBuffer<u16>> {
-    let bits: Vec<u16> = values.map(|v| half::f16::from_f32(v).to_bits()).collect();
-    let mut buffer = AlignedBuffer::zeroed(bits.len());
-    buffer.copy_from_slice(&bits);
-    Arc::new(buffer)
+    Arc::new(AlignedBuffer::from(&values.map(f16).collect::<Vec<_>>()[..]))
 }
 
-fn levels() -> [CpuFeatures; 3] {
-    [CpuFeatures::NONE, CpuFeatures::X86_64_V3, CpuFeatures::detect()]
-}
-
-/// The rule of each format in plain words on one row, and the product in integers; `x` as int8.
-fn oracle(format: HeadFormat, weights: &[f32], x: &[i8], s: f32) -> f32 {
-    let integers = |w: &[i32], x: &[i8]| w.iter().zip(x).map(|(w, x)| i64::from(*w) * i64::from(*x)).sum::<i64>();
-    if format == HeadFormat::Q8 {
-        let largest = weights.iter().fold(0f32, |m, w| m.max(w.abs()));
-        let inverse = if largest > 0.0 { 127.0 / largest } else { 0.0 };
-        let q: Vec<i32> = weights.iter().map(|w| (w * inverse).round_ties_even() as i32).collect();
-        assert!(q.iter().all(|q| (-127..=127).contains(q)));
-        let sum = integers(&q, x);
-        assert!(i32::try_from(sum).is_ok());
-        return sum as f32 * (largest / 127.0) * (1.0 / s);
-    }
-    let ops = F32Ops::select(CpuFeatures::NONE);
-    let mut product = 0f32;
-    for (weights, x) in weights.chunks(GROUP).zip(x.chunks(GROUP)) {
+/// Codes of a row are within their range, those of 4 bits stand for weights within half a step.
+fn check_codes(weights: &[f32]) {
+    let largest = weights.iter().fold(0f32, |m, w| m.max(w.abs()));
+    let inverse = if largest > 0.0 { 127.0 / largest } else { 0.0 };
+    assert!(weights.iter().all(|w| (w * inverse).round_ties_even().abs() <= 127.0));
+    for weights in weights.chunks(GROUP) {
         let mut group = [0f32; GROUP];
         group[..weights.len()].copy_from_slice(weights);
         let mut codes = [0i8; GROUP];
-        let scale = q4::quantize(ops, &group, &mut codes).to_f32();
-        let q = codes.map(i32::from);
-        assert!(q.iter().all(|q| (-8..=7).contains(q)));
-        for (w, q) in weights.iter().zip(q) {
+        let scale = q4::quantize(F32Ops::select(CpuFeatures::NONE), &group, &mut codes).to_f32();
+        for (w, q) in weights.iter().zip(codes) {
+            assert!((-8..=7).contains(&q));
             // Half a step, or what is cut off at the ends; the last term is f16's smallest step.
             let bound = scale.abs() * if q == 7 || q == -8 { 1.5 } else { 0.51 } + 3e-7;
-            assert!((w - scale * q as f32).abs() <= bound, "{w} {scale} {q}");
+            assert!((w - scale * f32::from(q)).abs() <= bound, "{w} {scale} {q}");
         }
-        product += integers(&q, x) as f32 * scale;
     }
-    product * (1.0 / s)
 }
 
 fn check(name: &str, rows: usize, k: usize, weight: impl Fn(usize) -> f32, x: &[f32]) {
@@ -48,18 +30,17 @@ fn check(name: &str, rows: usize, k: usize, weight: impl Fn(usize) -> f32, x: &[
     let floats: Vec<f32> = weights.iter().map(|&w| half::f16::from_bits(w).to_f32()).collect();
     let mut quantized = QuantizedActivations::new(k);
     quantized.quantize(F32Ops::select(CpuFeatures::NONE), x).expect("finite");
+    floats.chunks(k).for_each(check_codes);
     for format in [HeadFormat::Q8, HeadFormat::Q4] {
-        let want: Vec<u32> = (0..rows)
-            .map(|r| oracle(format, &floats[r * k..][..k], quantized.values(), quantized.scale()).to_bits())
-            .collect();
-        for features in levels() {
+        let oracle = |row: &[f32]| reference::product(format, row, quantized.values(), quantized.scale()).0 as f32;
+        let want: Vec<f32> = floats.chunks(k).map(oracle).collect();
+        for features in feature_sets() {
             for threads in [1, 3] {
-                let mut team = Team::new(threads, |_| {}).expect("threads start");
+                let mut team = team(threads);
                 let head = OutputHead::new(format, &weights, k, features, &mut team).expect("quantises");
                 let mut y = vec![f32::NAN; rows];
                 head.gemv(&mut team, x, &mut HeadInput::new(k), &mut y).expect("lengths agree");
-                let got: Vec<u32> = y.iter().map(|y| y.to_bits()).collect();
-                assert_eq!(got, want, "{name}: {} {rows} x {k}, {threads} threads", head.id());
+                assert_eq!(bits(&y), bits(&want), "{name}: {} {rows} x {k}, {threads} threads", head.id());
             }
         }
     }
@@ -69,23 +50,19 @@ fn check(name: &str, rows: usize, k: usize, weight: impl Fn(usize) -> f32, x: &[
 fn every_path_gives_the_oracles_bits() {
     let mut random = SplitMix64::new(5);
     for (rows, k) in [(1, 1), (16, 128), (17, 130), (5, 255), (40, 257), (33, 640), (16, 2560), (19, 6912)] {
-        let weights: Vec<f32> = (0..rows * k).map(|_| random.signed_unit() * 0.1).collect();
-        let x: Vec<f32> = (0..k).map(|_| random.signed_unit() * 3.0).collect();
+        let (weights, x) = (random.signed_units(rows * k), random.signed_units(k));
         check("random", rows, k, |i| weights[i], &x);
         for sign in [1.0, -1.0] {
             check("all largest", rows, k, |_| 1.5, &vec![sign; k]);
             check("all lowest", rows, k, |_| -1.5, &vec![sign; k]);
-            check("signs that agree", rows, k, |i| if i % k % 2 == 0 { 2.0 } else { -2.0 }, &alternating(k, sign));
+            let alternating: Vec<f32> = (0..k).map(|i| if i % 2 == 0 { sign } else { -sign }).collect();
+            check("signs that agree", rows, k, |i| if i % k % 2 == 0 { 2.0 } else { -2.0 }, &alternating);
         }
         check("zero weights", rows, k, |_| 0.0, &x);
         check("tiny weights", rows, k, |i| if i % 3 == 0 { 6e-8 } else { -1e-7 }, &x);
         check("zero activations", rows, k, |i| weights[i], &vec![0.0; k]);
         check("one outlier", rows, k, |i| if i % k == k / 2 { 60000.0 } else { weights[i] }, &x);
     }
-}
-
-fn alternating(k: usize, sign: f32) -> Vec<f32> {
-    (0..k).map(|i| if i % 2 == 0 { sign } else { -sign }).collect()
 }
 
 /// The largest k, all products at their extreme: no sum passes int32.
@@ -118,40 +95,39 @@ fn all_stored_values_and_activations() {
     q8[64..128].fill(1);
     let mut q4: Vec<u8> = (0..q4::panel_bytes(1024)).map(|_| random.below(256) as u8).collect();
     for scale in q4[..8 * 32].as_chunks_mut::<2>().0 {
-        *scale = half::f16::from_f32(random.signed_unit()).to_le_bytes();
+        *scale = f16(random.signed_unit()).to_le_bytes();
     }
     q4[8 * 32..][..1024].fill(0xFF);
     q4[8 * 32 + 1024..][..1024].fill(0);
-    let results = levels().map(|features| {
-        let level = Level::select(features);
+    let products = |level| {
         let q8 = panel_q8(level, &PanelQ8::new(&q8, &x, x_sum));
         let q4 = panel_q4(level, &PanelQ4::new(&q4, 1024, &x, &group_sums));
         [q8.map(f32::to_bits), q4.map(f32::to_bits)]
-    });
-    assert!(results.iter().all(|r| *r == results[0]));
+    };
+    for features in feature_sets() {
+        assert_eq!(products(Level::select(features)), products(Level::Portable), "{features}");
+    }
 }
 
 #[test]
 fn sizes_names_and_refusals() {
     let weights = f16s((0..100 * 256).map(|i| i as f32 / 25600.0));
     let mut team = Team::single();
-    let mut head = |format| OutputHead::new(format, &weights, 256, CpuFeatures::NONE, &mut team).expect("valid");
-    let all = HeadFormat::ALL.map(&mut head);
+    let mut new = |format, weights, k| OutputHead::new(format, weights, k, CpuFeatures::NONE, &mut team);
+    let all = HeadFormat::ALL.map(|format| new(format, &weights, 256).expect("valid"));
     assert_eq!(all.each_ref().map(OutputHead::id), ["f16-scalar", "q8-scalar", "q4-scalar"]);
     assert_eq!(all.each_ref().map(OutputHead::format), HeadFormat::ALL);
     // 7 panels of 16 rows.
     assert_eq!(all.each_ref().map(OutputHead::bytes), [51200, 7 * 65 * 64, 7 * 33 * 64]);
     assert_eq!((all[1].rows(), all[1].k()), (100, 256));
-    for head in &all {
-        let mut input = HeadInput::new(256);
-        let mut team = Team::single();
-        assert!(head.gemv(&mut team, &[0.0; 255], &mut input, &mut [0.0; 100]).is_err());
-        assert!(head.gemv(&mut team, &[0.0; 256], &mut input, &mut [0.0; 99]).is_err());
-    }
-    assert!(all[1].gemv(&mut Team::single(), &[f32::NAN; 256], &mut HeadInput::new(256), &mut [0.0; 100]).is_err());
     let holed = f16s((0..512).map(|i| if i == 300 { f32::INFINITY } else { 1.0 }));
-    let error = OutputHead::new(HeadFormat::Q4, &holed, 256, CpuFeatures::NONE, &mut Team::single()).map(|_| ());
-    assert_eq!(error, Err(KernelError::NonFiniteWeight { row: 1, column: 44 }));
-    let ragged = OutputHead::new(HeadFormat::F16, &weights, 255, CpuFeatures::NONE, &mut Team::single()).map(|_| ());
-    assert!(matches!(ragged, Err(KernelError::Shape { .. })));
+    let refused = new(HeadFormat::Q4, &holed, 256).expect_err("not finite");
+    assert_eq!(refused, KernelError::NonFiniteWeight { row: 1, column: 44 });
+    assert!(matches!(new(HeadFormat::F16, &weights, 255), Err(KernelError::Shape { .. })));
+    let mut gemv = |head: &OutputHead, x: &[f32], y: &mut [f32]| head.gemv(&mut team, x, &mut HeadInput::new(256), y);
+    for head in &all {
+        assert!(gemv(head, &[0.0; 255], &mut [0.0; 100]).is_err());
+        assert!(gemv(head, &[0.0; 256], &mut [0.0; 99]).is_err());
+    }
+    assert!(gemv(&all[1], &[f32::NAN; 256], &mut [0.0; 100]).is_err());
 }

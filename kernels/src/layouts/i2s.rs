@@ -21,17 +21,3 @@ fn pack(codes: &[u8], packed: &mut [u8]) {
         *bytes = std::array::from_fn(|i| block[i] << 6 | block[32 + i] << 4 | block[64 + i] << 2 | block[96 + i]);
     }
 }
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn first_plane_is_in_the_top_bits() {
-        let mut codes = [0u8; 128];
-        codes[0] = 2;
-        codes[33] = 1;
-        codes[127] = 2;
-        let mut packed = [0u8; 32];
-        super::pack(&codes, &mut packed);
-        assert_eq!((packed[0], packed[1], packed[31]), (0b10_00_00_00, 0b00_01_00_00, 0b00_00_00_10));
-    }
-}

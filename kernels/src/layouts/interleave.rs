@@ -81,29 +81,3 @@ pub(super) fn words<const N: usize, const W: usize>(codes: &[u8; N]) -> [u32; W]
     let (quads, _) = codes.as_chunks::<4>();
     std::array::from_fn(|w| u32::from_le_bytes(quads[w]))
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_code_lies_where_the_layout_says() {
-        code_lies(&super::super::tile8::LAYOUT, [(0, 0), (0, 1), (3, 5), (7, 15), (2, 16), (7, 47)]);
-        code_lies(&super::super::vnni16::LAYOUT, [(0, 0), (0, 1), (3, 5), (7, 15), (12, 16), (15, 47)]);
-    }
-
-    /// Code 3 in each of these places, row and k, alone among zeros.
-    fn code_lies(layout: &Layout, places: [(usize, usize); 6]) {
-        const K: usize = 48;
-        for (row, k) in places {
-            let mut codes = vec![0u8; layout.rows * K];
-            codes[row * K + k] = 3;
-            let mut packed = vec![0u8; layout.rows * K / 4];
-            (layout.pack)(&codes, &mut packed);
-            let (step, plane, j) = (k / 16, k % 16 / 4, k % 4);
-            let byte = step * 4 * layout.rows + row * 4 + j;
-            let found = packed.iter().position(|&b| b != 0);
-            assert_eq!((found, packed[byte]), (Some(byte), 3 << (2 * plane)), "{layout}");
-        }
-    }
-}

@@ -48,22 +48,3 @@ fn unpack(packed: &[u8], codes: &mut [u8]) {
         }
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_trit_lies_where_the_layout_says() {
-        const K: usize = 18;
-        for (row, k, value) in [(0, 0, 1), (0, 4, 3 << 5), (3, 8, 9 << 10), (127, 2, 9), (64, 17, 9 << 10)] {
-            let mut codes = [0u8; ROWS * K];
-            codes[row * K + k] = 2;
-            let mut packed = [0u8; BLOCK_BYTES * K / BLOCK_K];
-            pack(&codes, &mut packed);
-            let lanes: Vec<u16> = packed.as_chunks::<2>().0.iter().map(|&b| u16::from_le_bytes(b)).collect();
-            let at = k / 9 * 128 + row;
-            assert_eq!((lanes.iter().position(|&v| v != 0), lanes[at]), (Some(at), 2 * value));
-        }
-    }
-}

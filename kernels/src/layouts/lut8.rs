@@ -79,23 +79,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pair_lies_where_the_layout_says() {
-        const K: usize = 8;
-        // The weight 1 alone in its pair: state 6 if it is the first of the two, 4 if the second.
-        for (row, k, byte) in
-            [(0, 0, 8 << 3 | 6), (0, 1, 8 << 3 | 4), (5, 2, 0x80 | 6 << 3), (63, 7, 0x80 | 4 << 3), (31, 4, 8 << 3 | 6)]
-        {
-            let mut codes = [1u8; ROWS * K];
-            codes[row * K + k] = 2;
-            let mut packed = [0u8; BLOCK_BYTES * K / BLOCK_K];
-            pack(&codes, &mut packed);
-            let at = k / 4 * 64 + row;
-            let zero = 0x80 | ZERO << 3;
-            assert!(packed.iter().enumerate().all(|(i, &b)| b == if i == at { byte } else { zero }), "{row}, {k}");
-        }
-    }
-
-    #[test]
     fn a_state_is_the_place_of_its_weights_in_the_list() {
         for n in 0..9 {
             let codes = [n / 3, n % 3];

@@ -22,12 +22,14 @@ layouts! {
 
 pub(crate) mod i2s_rows;
 mod interleave;
+#[cfg(test)]
+mod tests;
 
 pub use i2s::LAYOUT as I2S;
 
 use crate::layout::Layout;
 
-/// The layout with this name.
+/// The layout with this name, as listings and receipts have it.
 pub fn find(name: &str) -> Option<&'static Layout> {
     ALL.iter().copied().find(|layout| layout.name == name)
 }

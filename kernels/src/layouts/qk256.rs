@@ -73,17 +73,3 @@ macro_rules! for_each_block {
     }};
 }
 pub(crate) use for_each_block;
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn first_element_is_in_the_low_bits() {
-        let mut codes = [0u8; 256];
-        codes[0] = 1;
-        codes[1] = 2;
-        codes[7] = 3;
-        let mut packed = [0u8; 64];
-        super::pack(&codes, &mut packed);
-        assert_eq!(packed[..2], [0b00_00_10_01, 0b11_00_00_00]);
-    }
-}

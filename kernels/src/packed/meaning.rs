@@ -6,7 +6,7 @@
 pub struct CodeTable(pub [i8; 4]);
 
 impl CodeTable {
-    /// The published files: 0, 1, 2 are -1, 0, +1. Code 3 does not occur; it reads as 0.
+    /// The table of published files: 0, 1, 2 are -1, 0, +1. Code 3 does not occur; it reads as 0.
     pub const TERNARY: Self = Self([-1, 0, 1, 0]);
     /// The table in the BitNet.rs analysis.
     pub const SEED: Self = Self([-2, -1, 1, 2]);
@@ -15,14 +15,9 @@ impl CodeTable {
     pub fn is_ternary(self) -> bool {
         self.0[..3] == [-1, 0, 1]
     }
-
-    /// The table as f32.
-    pub fn as_f32(self) -> [f32; 4] {
-        self.0.map(f32::from)
-    }
 }
 
-/// Factors of the table's values.
+/// What the table's values are multiplied with.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Scales {
     /// One for the whole tensor.
@@ -32,7 +27,7 @@ pub enum Scales {
     PerBlock(Vec<f32>),
 }
 
-/// Weights as single codes, before they are packed, and what the codes mean.
+/// A matrix as single codes, before it is packed, and what the codes mean.
 #[derive(Clone, Debug)]
 pub struct Codes<'a> {
     /// Rows (outputs, m).
@@ -43,7 +38,7 @@ pub struct Codes<'a> {
     pub codes: &'a [u8],
     /// Value of each code before scaling.
     pub table: CodeTable,
-    /// What values are multiplied with.
+    /// What the table's values are multiplied with.
     pub scales: Scales,
 }
 
@@ -56,16 +51,3 @@ impl<'a> Codes<'a> {
 
 /// Weights along k that share a scale in block scales for a layout with one scale a tensor.
 pub(crate) const SCALE_BLOCK_K: usize = 256;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// What the published file and the analysis say, not what is written above.
-    #[test]
-    fn tables_are_those_of_the_file_and_of_the_analysis() {
-        assert_eq!(CodeTable::TERNARY.as_f32(), [-1.0, 0.0, 1.0, 0.0]);
-        assert_eq!(CodeTable::SEED.as_f32(), [-2.0, -1.0, 1.0, 2.0]);
-        assert_eq!((CodeTable::TERNARY.is_ternary(), CodeTable::SEED.is_ternary()), (true, false));
-    }
-}

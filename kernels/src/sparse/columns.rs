@@ -5,7 +5,7 @@ use super::call::{Columns, LINE_BYTES, LINE_ROWS, LIST_SLACK};
 use crate::AlignedBuffer;
 use crate::activation::QuantizedActivations;
 use crate::cpu::Level;
-use crate::error::{KernelError, same};
+use crate::error::{KernelError, fits, same};
 use crate::packed::PackedWeights;
 use crate::parallel::Team;
 
@@ -27,7 +27,7 @@ pub struct ColumnWeights {
 }
 
 impl ColumnWeights {
-    /// The same weights, column by column.
+    /// Packs the same weights column by column.
     ///
     /// # Errors
     /// A table that is not ternary, scales that differ by block, more columns than sums are exact for.
@@ -79,12 +79,12 @@ impl ColumnWeights {
         self.k
     }
 
-    /// The tensor's scale.
+    /// What sums are multiplied with: the tensor's scale.
     pub fn scale(&self) -> f32 {
         self.scale
     }
 
-    /// Bytes of all columns.
+    /// Memory that the columns take, in bytes.
     pub fn bytes(&self) -> usize {
         self.codes.len()
     }
@@ -116,10 +116,7 @@ impl LiveColumns {
     /// [`KernelError::Shape`] when there is no room for so many.
     pub fn set(&mut self, ops: SparseOps, x: &QuantizedActivations) -> Result<(), KernelError> {
         let values = x.values();
-        if values.len() > self.list.len() - LIST_SLACK {
-            let expected = self.list.len() - LIST_SLACK;
-            return Err(KernelError::Shape { what: "columns", expected, actual: values.len() });
-        }
+        fits("columns", self.list.len() - LIST_SLACK, values.len())?;
         let count = match ops.level {
             // SAFETY: `Level::select` found the features.
             #[cfg(target_arch = "x86_64")]
@@ -141,7 +138,7 @@ impl LiveColumns {
         Ok(())
     }
 
-    /// Columns that count.
+    /// How many columns are live.
     pub fn count(&self) -> usize {
         self.count
     }

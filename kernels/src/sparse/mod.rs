@@ -27,7 +27,7 @@ pub use rows::{LiveRows, RowsProduct};
 
 use crate::cpu::{CpuFeatures, Level};
 
-/// How the products are computed, chosen once by CPU features. Results are the same.
+/// The sparse products at the widest level of a CPU's features, chosen once; results are the same at each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SparseOps {
     level: Level,
@@ -39,14 +39,8 @@ impl SparseOps {
         Self { level: Level::select(allowed) }
     }
 
-    /// Name for receipts.
+    /// Name of the level, for receipts.
     pub fn id(self) -> &'static str {
-        match self.level {
-            Level::Portable => "sparse-scalar",
-            #[cfg(target_arch = "x86_64")]
-            Level::Avx2 | Level::Avx512 => "sparse-avx2",
-            #[cfg(target_arch = "x86_64")]
-            Level::Avx512Vnni => "sparse-avx512-vnni",
-        }
+        self.level.name(["sparse-scalar", "sparse-avx2", "sparse-avx2", "sparse-avx512-vnni"])
     }
 }

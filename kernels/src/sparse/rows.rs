@@ -5,11 +5,11 @@ use super::call::{LIST_SLACK, Rows};
 use crate::activation::QuantizedActivations;
 use crate::cpu::Level;
 use crate::descriptor::{Gemv, GemvI8};
-use crate::error::{KernelError, same};
-use crate::layouts;
+use crate::error::{KernelError, fits, same};
+use crate::kernel::check_exact;
 use crate::packed::PackedWeights;
 use crate::parallel::Team;
-use crate::{AlignedBuffer, MAX_K_I8};
+use crate::{AlignedBuffer, layouts, padded_k};
 
 /// Which rows are wanted, and the input as the products take it. Made once, filled for every token.
 pub struct LiveRows {
@@ -24,7 +24,7 @@ pub struct LiveRows {
 impl LiveRows {
     /// Room for matrices of up to `rows` x `k`.
     pub fn new(rows: usize, k: usize) -> Self {
-        Self { list: vec![0; rows + LIST_SLACK], count: 0, of: 0, planes: AlignedBuffer::zeroed(crate::padded_k(k)) }
+        Self { list: vec![0; rows + LIST_SLACK], count: 0, of: 0, planes: AlignedBuffer::zeroed(padded_k(k)) }
     }
 
     /// Lists the elements of `gate` above 0: the rows whose product matters. Allocates nothing; the list does not
@@ -33,10 +33,7 @@ impl LiveRows {
     /// # Errors
     /// [`KernelError::Shape`] when there is no room for so many.
     pub fn set_positive(&mut self, ops: SparseOps, gate: &[f32]) -> Result<(), KernelError> {
-        if gate.len() > self.list.len() - LIST_SLACK {
-            let expected = self.list.len() - LIST_SLACK;
-            return Err(KernelError::Shape { what: "gate", expected, actual: gate.len() });
-        }
+        fits("gate", self.list.len() - LIST_SLACK, gate.len())?;
         self.of = gate.len();
         self.count = match ops.level {
             // SAFETY: `Level::select` found the features.
@@ -55,12 +52,12 @@ impl LiveRows {
         Ok(())
     }
 
-    /// The rows, ascending.
+    /// The live rows, in ascending order.
     pub fn rows(&self) -> &[u32] {
         &self.list[..self.count]
     }
 
-    /// Rows that count over rows in all; 0 for none.
+    /// The share of rows that are live, 0 for no rows.
     pub fn share(&self) -> f64 {
         if self.of == 0 { 0.0 } else { self.count as f64 / self.of as f64 }
     }
@@ -76,7 +73,7 @@ impl LiveRows {
     }
 }
 
-/// A product with the listed rows of a matrix alone.
+/// Operands of a product with the listed rows of a matrix alone.
 pub struct RowsProduct<'a> {
     /// Weights, in the layout of [`crate::layouts::I2S`].
     pub weights: &'a PackedWeights,
@@ -91,54 +88,40 @@ impl SparseOps {
     /// team; the result does not depend on the number of threads. Allocates nothing.
     ///
     /// # Errors
-    /// Another packing or code table, a list made for another matrix, wrong lengths, k above [`MAX_K_I8`].
+    /// Another packing or code table, a list made for another matrix, wrong lengths, k above [`crate::MAX_K_I8`].
     pub fn rows(self, team: &mut Team, live: &mut LiveRows, product: RowsProduct<'_>) -> Result<(), KernelError> {
         let RowsProduct { weights, x, y } = product;
         if weights.layout() != &layouts::I2S {
             let (expected, actual) = (&layouts::I2S, weights.layout());
             return Err(KernelError::LayoutMismatch { kernel: self.id(), expected, actual });
         }
-        if !weights.table().is_ternary() {
-            return Err(KernelError::CodeTable { kernel: self.id(), table: weights.table().0 });
-        }
+        check_exact(self.id(), weights)?;
         let k = weights.k();
-        if k > MAX_K_I8 {
-            return Err(KernelError::TooLarge { rows: weights.rows(), k });
-        }
         same("rows of the list", weights.rows(), live.of)?;
         same("activations", k, x.len())?;
         same("output", live.count, y.len())?;
-        same("room for activations", live.planes.len().max(crate::padded_k(k)), live.planes.len())?;
+        same("room for activations", live.planes.len().max(padded_k(k)), live.planes.len())?;
         if k == 0 {
             y.fill(0);
             return Ok(());
         }
         live.set_planes(x.padded());
         let (codes, row_bytes) = (weights.code_bytes(), weights.layout().panel_bytes(k));
-        let (list, planes, x_sum) = (&live.list[..live.count], &live.planes[..crate::padded_k(k)], x.sum());
+        let (list, planes, x_sum) = (&live.list[..live.count], &live.planes[..padded_k(k)], x.sum());
         team.split_rows(1, y, |range, y| {
             if y.is_empty() {
                 return Ok(());
             }
             let rows = &list[range];
+            let args = Rows { codes, row_bytes, rows, planes, x_sum, y };
             match self.level {
-                Level::Portable => one_by_one(
-                    crate::w2a8::scalar_i8::DESCRIPTOR.gemv,
-                    Rows { codes, row_bytes, rows, planes, x_sum, y },
-                    x,
-                ),
+                Level::Portable => one_by_one(crate::w2a8::scalar_i8::DESCRIPTOR.gemv, args, x),
                 #[cfg(target_arch = "x86_64")]
-                Level::Avx2 | Level::Avx512 => one_by_one(
-                    crate::w2a8::avx2_i8::DESCRIPTOR.gemv,
-                    Rows { codes, row_bytes, rows, planes, x_sum, y },
-                    x,
-                ),
+                Level::Avx2 | Level::Avx512 => one_by_one(crate::w2a8::avx2_i8::DESCRIPTOR.gemv, args, x),
+                // SAFETY: `Level::select` found the features; the list holds rows of a matrix with this many (checked
+                // above).
                 #[cfg(target_arch = "x86_64")]
-                Level::Avx512Vnni => {
-                    // SAFETY: `Level::select` found the features; the list holds rows of a matrix with this many
-                    // (checked above).
-                    unsafe { super::avx512_vnni::rows(Rows { codes, row_bytes, rows, planes, x_sum, y }) }
-                }
+                Level::Avx512Vnni => unsafe { super::avx512_vnni::rows(args) },
             }
             Ok(())
         })
@@ -155,16 +138,9 @@ fn one_by_one(gemv: Gemv, args: Rows<'_>, x: &QuantizedActivations) {
         if let Some(&next) = args.rows.get(i + 2) {
             codes(next).chunks(64).for_each(|line| crate::x86_64::lanes::prefetch(line.as_ptr(), 0));
         }
-        let y = std::slice::from_mut(y);
+        let (codes, y) = (codes(args.rows[i]), std::slice::from_mut(y));
+        let row = GemvI8 { codes, panel_bytes: args.row_bytes, x: x.padded(), x_sum: args.x_sum, y };
         // SAFETY: `select` checked the features of the level that brought us here.
-        unsafe {
-            gemv(GemvI8 {
-                codes: codes(args.rows[i]),
-                panel_bytes: args.row_bytes,
-                x: x.padded(),
-                x_sum: args.x_sum,
-                y,
-            });
-        }
+        unsafe { gemv(row) };
     }
 }

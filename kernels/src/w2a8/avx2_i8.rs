@@ -70,27 +70,7 @@ fn products(codes: __m256i, x: &[i8; 128], at: usize) -> __m256i {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The bound of the module's proof is nearly reached, and holds: all codes 2 (and 3), activations -128 and 127.
-    #[test]
-    fn the_largest_int16_sums_are_exact() {
-        if !is_x86_feature_detected!("avx2") {
-            return;
-        }
-        for code in [2u8, 3] {
-            for value in [-128i8, 127] {
-                let k = 128 * (BLOCKS_PER_FLUSH * 6 + 5);
-                let mut x = vec![value; k.next_multiple_of(256)];
-                x[k..].fill(0);
-                let codes = vec![code * 0b01_01_01_01; k / 4];
-                let x_sum = i32::from(value) * k as i32;
-                let mut y = [0];
-                // SAFETY: AVX2 was detected.
-                unsafe { gemv(GemvI8 { codes: &codes, panel_bytes: k / 4, x: &x, x_sum, y: &mut y }) };
-                assert_eq!(y[0], (i32::from(code) - 1) * x_sum);
-            }
-        }
-    }
+#[test]
+fn the_largest_int16_sums_are_exact() {
+    crate::testing::check_largest_sums(&DESCRIPTOR, 128 * (BLOCKS_PER_FLUSH * 6 + 5), &[[-128; 2], [127; 2]]);
 }

@@ -65,11 +65,9 @@ const _: () = assert!(2 * STEPS_PER_FLUSH * 2 * LARGEST_CODE * 128 <= i16::MAX a
 
 /// How far ahead of the loads codes are fetched into the cache.
 ///
-/// Swept on Zen 5 with `ci/sweep-prefetch.sh int8` (40 copies of 6912 x 2560, 177 MB at 2 bits), share of a plain read
-/// of the same bytes in the same rounds at one thread and at two; medians of three runs up to 4096, one run beyond: 256
-/// B 0.71 and 0.93, 512 B 0.67 and 0.82, 1024 B 0.67 and 0.90, 2048 B 0.69 and 0.82, 3072 B 0.74 and 0.84, 4096 B 0.77
-/// and 0.84, 6144 B 0.72 and 0.98, 8192 B 0.73 and 0.95: one thread is held back by its arithmetic (117 Gw/s), two by
-/// memory.
+/// Swept at one thread and at two, see [`prefetch`](crate::x86_64::lanes::prefetch): 256 B 0.71 and 0.93, 512 B 0.67
+/// and 0.82, 1024 B 0.67 and 0.90, 2048 B 0.69 and 0.82, 3072 B 0.74 and 0.84, 4096 B 0.77 and 0.84, 6144 B 0.72 and
+/// 0.98, 8192 B 0.73 and 0.95: one thread is held back by its arithmetic (117 Gw/s), two by memory.
 const PREFETCH_BYTES: usize = 8192;
 
 #[target_feature(enable = "avx2")]
@@ -132,29 +130,7 @@ fn add_products(sums: __m256i, plane: __m256i, x: &[i8; 4]) -> __m256i {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The bound of the module's proof is reached, and holds: all codes 2 (and 3), activations -128 and 127.
-    #[test]
-    fn the_largest_int16_sums_are_exact() {
-        if !is_x86_feature_detected!("avx2") {
-            return;
-        }
-        for code in [2u8, 3] {
-            for value in [-128i8, 127] {
-                let k = 16 * (STEPS_PER_FLUSH * 6 + 5);
-                let mut x = vec![value; k.next_multiple_of(256)];
-                x[k..].fill(0);
-                let codes = vec![code * 0b01_01_01_01; 2 * k];
-                let x_sum = i32::from(value) * k as i32;
-                for rows in 1..=8 {
-                    let mut y = vec![0; rows];
-                    // SAFETY: AVX2 was detected.
-                    unsafe { gemv(GemvI8 { codes: &codes, panel_bytes: 2 * k, x: &x, x_sum, y: &mut y }) };
-                    assert_eq!(y, vec![(i32::from(code) - 1) * x_sum; rows]);
-                }
-            }
-        }
-    }
+#[test]
+fn the_largest_int16_sums_are_exact() {
+    crate::testing::check_largest_sums(&DESCRIPTOR, 16 * (STEPS_PER_FLUSH * 6 + 5), &[[-128; 2], [127; 2]]);
 }

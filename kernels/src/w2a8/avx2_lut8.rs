@@ -6,7 +6,7 @@
 //! one `maddubs` with (1, 24) makes the sums of int16 again. So an addition serves 32 rows where after `maddubs` it
 //! serves 16.
 //!
-//! Per 64 weights: 1/2 load of indices, 1/2 shift, 1/2 `and` (see [`crate::format`], `lut8x64`: the first pair of a
+//! Per 64 weights: 1/2 load of indices, 1/2 shift, 1/2 `and` (see [`crate::layouts::lut8`]: the first pair of a
 //! byte needs neither), 2 `pshufb`, 2 additions of bytes, 1 load of tables (2, shared by two registers of rows), and
 //! every ten lookups of 32 rows 2 `unpack`, 2 `maddubs` and 2 additions of int16: 5.6 operations where
 //! [`super::avx2_i8_tile8`] has 6.9 and [`super::avx2_i8`] 7.6. 2.0 bits a weight. Tables of four activations take 64
@@ -315,8 +315,6 @@ fn store(y: &mut [i32], sums: [__m256i; 8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::parallel::Columns;
-    use crate::{Codes, Kernel, PackedWeights, QuantizedActivations};
 
     #[test]
     fn every_sum_of_two_activations_is_split_within_the_bounds() {
@@ -338,25 +336,11 @@ mod tests {
         }
     }
 
-    /// The bounds of the module's proof are reached, and hold: every weight -1 or +1, activations -128 or 127, or such
-    /// that r is largest.
+    /// Activations of -128 or 127, or such that r is largest.
     #[test]
     fn the_largest_sums_of_bytes_and_words_are_exact() {
-        let Ok(kernel) = Kernel::new(&DESCRIPTOR, CpuFeatures::detect()) else { return };
         let k = 4 * (STEPS_PER_WIDENING * 2 + STEPS_PER_FLUSH + 2) + 3;
-        for code in [0u8, 2] {
-            let weights = PackedWeights::pack(DESCRIPTOR.layout, Codes::ternary(67, k, &vec![code; 67 * k], 1.0))
-                .expect("valid codes");
-            for pair in [[-128i8, -128], [127, 127], [126, 126], [-6, -6], [6, 6], [-7, -6], [12, 0]] {
-                let values: Vec<i8> = pair.into_iter().cycle().take(k).collect();
-                let expected = (i32::from(code) - 1) * values.iter().map(|&v| i32::from(v)).sum::<i32>();
-                for tokens in 1..=3 {
-                    let x = vec![QuantizedActivations::from_values(&values, 1.0); tokens];
-                    let mut y = vec![0; tokens * 67];
-                    kernel.gemm_i8(&weights, 0..67, &x, &mut Columns::all(&mut y, tokens, 67)).expect("shapes fit");
-                    assert_eq!(y, vec![expected; tokens * 67], "{pair:?}");
-                }
-            }
-        }
+        let pairs = [[-128, -128], [127, 127], [126, 126], [-6, -6], [6, 6], [-7, -6], [12, 0]];
+        crate::testing::check_largest_sums(&DESCRIPTOR, k, &pairs);
     }
 }

@@ -253,28 +253,7 @@ fn add(y: &mut [i32; ROWS], sums: [__m512i; 4], first: bool) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{Codes, Kernel, PackedWeights, QuantizedActivations};
-
-    /// The bound of the module's proof is reached, and holds: every weight -1 or +1, every activation -128 or 127.
-    #[test]
-    fn the_largest_int16_sums_are_exact() {
-        let Ok(kernel) = Kernel::new(&DESCRIPTOR, CpuFeatures::detect()) else { return };
-        let k = 9 * BLOCKS_PER_FLUSH * 2 + 5;
-        for code in [0u8, 2] {
-            let weights = PackedWeights::pack(DESCRIPTOR.layout, Codes::ternary(3, k, &vec![code; 3 * k], 1.0))
-                .expect("valid codes");
-            for tokens in 1..=5 {
-                let values = |t: usize| [-128i8, 127][t % 2];
-                let x: Vec<_> =
-                    (0..tokens).map(|t| QuantizedActivations::from_values(&vec![values(t); k], 1.0)).collect();
-                let mut y = vec![0; tokens * 3];
-                kernel.gemm_i8(&weights, 0..3, &x, &mut Columns::all(&mut y, tokens, 3)).expect("shapes fit");
-                for (t, y) in y.chunks(3).enumerate() {
-                    assert_eq!(y, [(i32::from(code) - 1) * i32::from(values(t)) * k as i32; 3]);
-                }
-            }
-        }
-    }
+#[test]
+fn the_largest_int16_sums_are_exact() {
+    crate::testing::check_largest_sums(&DESCRIPTOR, 9 * BLOCKS_PER_FLUSH * 2 + 5, &[[-128; 2], [127; 2]]);
 }

@@ -55,10 +55,9 @@ pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
 /// How far ahead of the loads codes are fetched into the cache. Further than a hardware prefetcher goes, and across
 /// pages.
 ///
-/// Swept on Zen 5 with `ci/sweep-prefetch.sh int8` (40 copies of 6912 x 2560, 177 MB at 2 bits), share of a plain read
-/// of the same bytes in the same rounds at one thread and at two; medians of three runs up to 4096, one run beyond: 256
-/// B 0.87 and 0.96, 512 B 0.91 and 0.92, 1024 B 0.86 and 0.87, 2048 B 0.87 and 0.97, 3072 B 0.92 and 1.00, 4096 B 0.96
-/// and 0.98, 6144 B 0.99 and 0.95, 8192 B 0.97 and 0.97. In cache the distance makes no difference.
+/// Swept at one thread and at two, see [`prefetch`](crate::x86_64::lanes::prefetch): 256 B 0.87 and 0.96, 512 B 0.91
+/// and 0.92, 1024 B 0.86 and 0.87, 2048 B 0.87 and 0.97, 3072 B 0.92 and 1.00, 4096 B 0.96 and 0.98, 6144 B 0.99 and
+/// 0.95, 8192 B 0.97 and 0.97. In cache the distance makes no difference.
 const PREFETCH_BYTES: usize = 6144;
 
 /// Sums of one row are largest for plane 3: a quarter of k, codes up to 3, 64 times too large, activations down to

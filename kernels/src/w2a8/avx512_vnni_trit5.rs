@@ -56,10 +56,9 @@ pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
 
 /// How far ahead of the loads codes are fetched into the cache.
 ///
-/// Swept on Zen 5 with `ci/sweep-prefetch.sh int8` (40 copies of 6912 x 2560, 177 MB at 2 bits), share of a plain read
-/// of the same bytes in the same rounds at one thread and at two; medians of three runs up to 4096, one run beyond: 256
-/// B 0.91 and 0.90, 512 B 0.90 and 0.92, 1024 B 0.75 and 0.87, 2048 B 0.81 and 1.00, 3072 B 0.90 and 1.01, 4096 B 0.88
-/// and 0.96, 6144 B 0.98 and 0.97, 8192 B 0.95 and 0.95.
+/// Swept at one thread and at two, see [`prefetch`](crate::x86_64::lanes::prefetch): 256 B 0.91 and 0.90, 512 B 0.90
+/// and 0.92, 1024 B 0.75 and 0.87, 2048 B 0.81 and 1.00, 3072 B 0.90 and 1.01, 4096 B 0.88 and 0.96, 6144 B 0.98 and
+/// 0.97, 8192 B 0.95 and 0.95.
 const PREFETCH_BYTES: usize = 6144;
 
 /// Planes 3 and 4 are added before the shift: two fifths of k, codes up to 2, 64 times too large, activations down to

@@ -48,10 +48,9 @@ pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
 
 /// How far ahead of the loads codes are fetched into the cache.
 ///
-/// Swept on Zen 5 with `ci/sweep-prefetch.sh int8` (40 copies of 6912 x 2560, 177 MB at 2 bits), share of a plain read
-/// of the same bytes in the same rounds at one thread and at two; medians of three runs up to 4096, one run beyond: 256
-/// B 0.78 and 0.88, 512 B 0.70 and 0.83, 1024 B 0.75 and 0.84, 2048 B 0.81 and 0.87, 3072 B 0.88 and 1.00, 4096 B 0.90
-/// and 0.94, 6144 B 0.95 and 0.99, 8192 B 1.00 and 0.99.
+/// Swept at one thread and at two, see [`prefetch`](crate::x86_64::lanes::prefetch): 256 B 0.78 and 0.88, 512 B 0.70
+/// and 0.83, 1024 B 0.75 and 0.84, 2048 B 0.81 and 0.87, 3072 B 0.88 and 1.00, 4096 B 0.90 and 0.94, 6144 B 0.95 and
+/// 0.99, 8192 B 1.00 and 0.99.
 const PREFETCH_BYTES: usize = 8192;
 
 /// Sums of one row are largest for plane 3: a quarter of k, codes up to 3, 64 times too large, activations down to
@@ -166,8 +165,9 @@ mod instructions {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::conformance::{Errors, Expected};
     use crate::random::SplitMix64;
-    use crate::{CodeTable, Codes, Kernel, PackedWeights, QuantizedActivations, reference};
+    use crate::{Codes, Kernel, PackedWeights, QuantizedActivations, conformance, reference};
 
     /// Lane operations as arithmetic: what the instruction set reference says they do, lane by lane, trapping on
     /// overflow.
@@ -224,17 +224,11 @@ mod tests {
         let k = x.len();
         let weights = PackedWeights::pack(DESCRIPTOR.layout, Codes::ternary(rows, k, codes, 1.0)).expect("valid codes");
         let x = QuantizedActivations::from_values(x, 1.0);
-        let expected: Vec<i64> =
-            codes.chunks(k).map(|c| reference::dot_i64(c, CodeTable::TERNARY, x.values())).collect();
         let mut y = vec![0; rows];
-        gemv_of_model(GemvI8 {
-            codes: weights.panels(&(0..rows)),
-            panel_bytes: DESCRIPTOR.layout.panel_bytes(k),
-            x: x.padded(),
-            x_sum: x.sum(),
-            y: &mut y,
-        });
-        assert_eq!(y.iter().map(|&v| i64::from(v)).collect::<Vec<_>>(), expected, "{rows} x {k}");
+        let (codes, panel_bytes) = (weights.code_bytes(), weights.panel_bytes());
+        gemv_of_model(GemvI8 { codes, panel_bytes, x: x.padded(), x_sum: x.sum(), y: &mut y });
+        let oracle = |row| Expected::integer(reference::row_i64(&weights, row, x.values()));
+        assert_eq!(conformance::compare(&y, 0.0, oracle), Ok(Errors::default()), "{rows} x {k}");
         if let Ok(kernel) = Kernel::new(&DESCRIPTOR, CpuFeatures::detect()) {
             let mut again = vec![0; rows];
             kernel.gemv_i8(&weights, 0..rows, &x, &mut again).expect("shapes fit");
@@ -247,9 +241,7 @@ mod tests {
         let mut random = SplitMix64::new(7);
         for rows in [1, 7, 8, 9, 24] {
             for k in [1, 15, 16, 17, 32, 255, 640] {
-                let codes: Vec<u8> = (0..rows * k).map(|_| random.below(3) as u8).collect();
-                let x: Vec<i8> = (0..k).map(|_| (random.next_u64() >> 56) as i8).collect();
-                compare(rows, &codes, &x);
+                compare(rows, &random.ternary_codes(rows * k), &random.int8s(k));
             }
         }
     }

@@ -10,112 +10,41 @@ use crate::cpu::CpuFeatures;
 use crate::peak::Multiply;
 use std::arch::asm;
 
-const AVX512: CpuFeatures = CpuFeatures::AVX512F.with(CpuFeatures::AVX512BW);
-
 pub(crate) static ALL: &[Multiply] = &[
-    Multiply {
-        id: "imul",
-        instructions: "imul + add, 32 bits",
-        requires: CpuFeatures::NONE,
-        products: 1,
-        unroll: 4,
-        run: imul,
-    },
-    Multiply {
-        id: "mul-add-xmm",
-        instructions: "mulps + addps xmm (SSE)",
-        requires: CpuFeatures::NONE,
-        products: 4,
-        unroll: 14,
-        run: mul_add_xmm,
-    },
-    Multiply {
-        id: "pmaddwd-xmm",
-        instructions: "pmaddwd + paddd xmm (SSE2)",
-        requires: CpuFeatures::NONE,
-        products: 8,
-        unroll: 14,
-        run: pmaddwd_xmm,
-    },
-    Multiply {
-        id: "mul-add-ymm",
-        instructions: "vmulps + vaddps ymm (AVX)",
-        requires: CpuFeatures::AVX2,
-        products: 8,
-        unroll: 14,
-        run: mul_add_ymm,
-    },
-    Multiply {
-        id: "fma-ymm",
-        instructions: "vfmadd231ps ymm",
-        requires: CpuFeatures::FMA,
-        products: 8,
-        unroll: 28,
-        run: fma_ymm,
-    },
-    Multiply {
-        id: "fma-zmm",
-        instructions: "vfmadd231ps zmm",
-        requires: CpuFeatures::AVX512F,
-        products: 16,
-        unroll: 28,
-        run: fma_zmm,
-    },
-    Multiply {
-        id: "maddubs-ymm",
-        instructions: "vpmaddubsw + vpaddw ymm",
-        requires: CpuFeatures::AVX2,
-        products: 32,
-        unroll: 14,
-        run: maddubs_ymm,
-    },
-    Multiply {
-        id: "pshufb-ymm",
-        instructions: "vpshufb + vpaddb ymm, two of them for 2 weights an index",
-        requires: CpuFeatures::AVX2,
-        products: 32,
-        unroll: 14,
-        run: pshufb_ymm,
-    },
-    Multiply {
-        id: "vpdpbusd-ymm-vex",
-        instructions: "vpdpbusd ymm (VEX, AVX-VNNI)",
-        requires: CpuFeatures::AVXVNNI,
-        products: 32,
-        unroll: 28,
-        run: vpdpbusd_ymm_vex,
-    },
-    Multiply {
-        id: "vpdpbusd-ymm-evex",
-        instructions: "vpdpbusd ymm (EVEX, AVX-512 VNNI)",
-        requires: CpuFeatures::AVX512VNNI.with(CpuFeatures::AVX512VL),
-        products: 32,
-        unroll: 28,
-        run: vpdpbusd_ymm_evex,
-    },
-    Multiply {
-        id: "vpdpbusd-zmm",
-        instructions: "vpdpbusd zmm (AVX-512 VNNI)",
-        requires: CpuFeatures::AVX512VNNI,
-        products: 64,
-        unroll: 28,
-        run: vpdpbusd_zmm,
-    },
-    Multiply {
-        id: "vpermw-zmm",
-        instructions: "vpermw + vpaddw zmm, 3 weights an index",
-        requires: AVX512,
-        products: 96,
-        unroll: 14,
-        run: vpermw_zmm,
-    },
+    multiply("imul", "imul + add, 32 bits", CpuFeatures::NONE, [1, 4], imul),
+    multiply("mul-add-xmm", "mulps + addps xmm (SSE)", CpuFeatures::NONE, [4, 14], mul_add_xmm),
+    multiply("pmaddwd-xmm", "pmaddwd + paddd xmm (SSE2)", CpuFeatures::NONE, [8, 14], pmaddwd_xmm),
+    multiply("mul-add-ymm", "vmulps + vaddps ymm (AVX)", CpuFeatures::AVX2, [8, 14], mul_add_ymm),
+    multiply("fma-ymm", "vfmadd231ps ymm", CpuFeatures::FMA, [8, 28], fma_ymm),
+    multiply("fma-zmm", "vfmadd231ps zmm", CpuFeatures::AVX512F, [16, 28], fma_zmm),
+    multiply("maddubs-ymm", "vpmaddubsw + vpaddw ymm", CpuFeatures::AVX2, [32, 14], maddubs_ymm),
+    multiply("pshufb-ymm", PSHUFB, CpuFeatures::AVX2, [32, 14], pshufb_ymm),
+    multiply("vpdpbusd-ymm-vex", "vpdpbusd ymm (VEX, AVX-VNNI)", CpuFeatures::AVXVNNI, [32, 28], vpdpbusd_ymm_vex),
+    multiply("vpdpbusd-ymm-evex", "vpdpbusd ymm (EVEX, AVX-512 VNNI)", VNNI_256, [32, 28], vpdpbusd_ymm_evex),
+    multiply("vpdpbusd-zmm", "vpdpbusd zmm (AVX-512 VNNI)", CpuFeatures::AVX512VNNI, [64, 28], vpdpbusd_zmm),
+    multiply("vpermw-zmm", "vpermw + vpaddw zmm, 3 weights an index", AVX512, [96, 14], vpermw_zmm),
 ];
+
+const AVX512: CpuFeatures = CpuFeatures::AVX512F.with(CpuFeatures::AVX512BW);
+const VNNI_256: CpuFeatures = CpuFeatures::AVX512VNNI.with(CpuFeatures::AVX512VL);
+const PSHUFB: &str = "vpshufb + vpaddb ymm, two of them for 2 weights an index";
+
+/// A row of the table: products of a repetition, and repetitions in a pass of the loop.
+const fn multiply(
+    id: &'static str,
+    instructions: &'static str,
+    requires: CpuFeatures,
+    [products, unroll]: [u32; 2],
+    run: unsafe fn(u64),
+) -> Multiply {
+    Multiply { id, instructions, requires, products, unroll, run }
+}
 
 /// A loop of `passes` (at least 1) over the given lines, twice (7 pairs would not fill two a cycle evenly), with all
 /// vector registers zeroed before it by `$zero`. `$end` is `vzeroupper` where upper halves were written: SSE code after
 /// it would be slow on some cores.
 macro_rules! vector_loop {
-    ($name:ident, $feature:literal, $zero:literal, [$($line:literal),+ $(,)?], $end:literal) => {
+    ($name:ident, $feature:literal, $zero:literal, [$($line:expr),+ $(,)?], $end:literal) => {
         #[target_feature(enable = $feature)]
         fn $name(passes: u64) {
             // SAFETY: the instructions are those of the feature, which the function enables; they read and write only
@@ -138,6 +67,41 @@ macro_rules! vector_loop {
             }
         }
     };
+    // One instruction on fourteen sums.
+    ($name:ident, $feature:literal, $class:literal, $multiply:literal) => {
+        vector_loop!(
+            $name,
+            $feature,
+            "vzeroall",
+            [concat!(
+                ".irp r,0,1,2,3,4,5,6,7,8,9,10,11,12,13\n",
+                $multiply, " ", $class, "\\r, ", $class, "14, ", $class, "15\n.endr"
+            )],
+            "vzeroupper"
+        );
+    };
+    // Seven products, and an addition of each to its sum.
+    ($name:ident, $feature:literal, $class:literal, $multiply:literal, $add:literal) => {
+        vector_loop!(
+            $name,
+            $feature,
+            "vzeroall",
+            [
+                concat!(
+                    ".irp r,7,8,9,10,11,12,13\n",
+                    $multiply, " ", $class, "\\r, ", $class, "14, ", $class, "15\n.endr"
+                ),
+                concat!($add, " ", $class, "0, ", $class, "0, ", $class, "7"),
+                concat!($add, " ", $class, "1, ", $class, "1, ", $class, "8"),
+                concat!($add, " ", $class, "2, ", $class, "2, ", $class, "9"),
+                concat!($add, " ", $class, "3, ", $class, "3, ", $class, "10"),
+                concat!($add, " ", $class, "4, ", $class, "4, ", $class, "11"),
+                concat!($add, " ", $class, "5, ", $class, "5, ", $class, "12"),
+                concat!($add, " ", $class, "6, ", $class, "6, ", $class, "13"),
+            ],
+            "vzeroupper"
+        );
+    };
 }
 
 vector_loop!(
@@ -156,105 +120,15 @@ vector_loop!(
     [".irp r,7,8,9,10,11,12,13\npmaddwd xmm\\r, xmm15\n.endr", ".irp r,0,1,2,3,4,5,6\npaddd xmm\\r, xmm14\n.endr"],
     ""
 );
-vector_loop!(
-    mul_add_ymm,
-    "avx2",
-    "vzeroall",
-    [
-        ".irp r,7,8,9,10,11,12,13\nvmulps ymm\\r, ymm14, ymm15\n.endr",
-        "vaddps ymm0, ymm0, ymm7",
-        "vaddps ymm1, ymm1, ymm8",
-        "vaddps ymm2, ymm2, ymm9",
-        "vaddps ymm3, ymm3, ymm10",
-        "vaddps ymm4, ymm4, ymm11",
-        "vaddps ymm5, ymm5, ymm12",
-        "vaddps ymm6, ymm6, ymm13",
-    ],
-    "vzeroupper"
-);
-vector_loop!(
-    fma_ymm,
-    "avx2,fma",
-    "vzeroall",
-    [".irp r,0,1,2,3,4,5,6,7,8,9,10,11,12,13\nvfmadd231ps ymm\\r, ymm14, ymm15\n.endr"],
-    "vzeroupper"
-);
-vector_loop!(
-    fma_zmm,
-    "avx512f",
-    "vzeroall",
-    [".irp r,0,1,2,3,4,5,6,7,8,9,10,11,12,13\nvfmadd231ps zmm\\r, zmm14, zmm15\n.endr"],
-    "vzeroupper"
-);
-vector_loop!(
-    maddubs_ymm,
-    "avx2",
-    "vzeroall",
-    [
-        ".irp r,7,8,9,10,11,12,13\nvpmaddubsw ymm\\r, ymm14, ymm15\n.endr",
-        "vpaddw ymm0, ymm0, ymm7",
-        "vpaddw ymm1, ymm1, ymm8",
-        "vpaddw ymm2, ymm2, ymm9",
-        "vpaddw ymm3, ymm3, ymm10",
-        "vpaddw ymm4, ymm4, ymm11",
-        "vpaddw ymm5, ymm5, ymm12",
-        "vpaddw ymm6, ymm6, ymm13",
-    ],
-    "vzeroupper"
-);
-vector_loop!(
-    pshufb_ymm,
-    "avx2",
-    "vzeroall",
-    [
-        ".irp r,7,8,9,10,11,12,13\nvpshufb ymm\\r, ymm14, ymm15\n.endr",
-        "vpaddb ymm0, ymm0, ymm7",
-        "vpaddb ymm1, ymm1, ymm8",
-        "vpaddb ymm2, ymm2, ymm9",
-        "vpaddb ymm3, ymm3, ymm10",
-        "vpaddb ymm4, ymm4, ymm11",
-        "vpaddb ymm5, ymm5, ymm12",
-        "vpaddb ymm6, ymm6, ymm13",
-    ],
-    "vzeroupper"
-);
-vector_loop!(
-    vpdpbusd_ymm_vex,
-    "avxvnni",
-    "vzeroall",
-    [".irp r,0,1,2,3,4,5,6,7,8,9,10,11,12,13\n{{vex}} vpdpbusd ymm\\r, ymm14, ymm15\n.endr"],
-    "vzeroupper"
-);
-vector_loop!(
-    vpdpbusd_ymm_evex,
-    "avx512vnni,avx512vl",
-    "vzeroall",
-    [".irp r,0,1,2,3,4,5,6,7,8,9,10,11,12,13\n{{evex}} vpdpbusd ymm\\r, ymm14, ymm15\n.endr"],
-    "vzeroupper"
-);
-vector_loop!(
-    vpdpbusd_zmm,
-    "avx512vnni",
-    "vzeroall",
-    [".irp r,0,1,2,3,4,5,6,7,8,9,10,11,12,13\nvpdpbusd zmm\\r, zmm14, zmm15\n.endr"],
-    "vzeroupper"
-);
-vector_loop!(
-    vpermw_zmm,
-    "avx512bw",
-    "vzeroall",
-    [
-        ".irp r,7,8,9,10,11,12,13\nvpermw zmm\\r, zmm14, zmm15\n.endr",
-        "vpaddw zmm0, zmm0, zmm7",
-        "vpaddw zmm1, zmm1, zmm8",
-        "vpaddw zmm2, zmm2, zmm9",
-        "vpaddw zmm3, zmm3, zmm10",
-        "vpaddw zmm4, zmm4, zmm11",
-        "vpaddw zmm5, zmm5, zmm12",
-        "vpaddw zmm6, zmm6, zmm13",
-    ],
-    "vzeroupper"
-);
+vector_loop!(mul_add_ymm, "avx2", "ymm", "vmulps", "vaddps");
+vector_loop!(fma_ymm, "avx2,fma", "ymm", "vfmadd231ps");
+vector_loop!(fma_zmm, "avx512f", "zmm", "vfmadd231ps");
+vector_loop!(maddubs_ymm, "avx2", "ymm", "vpmaddubsw", "vpaddw");
+vector_loop!(pshufb_ymm, "avx2", "ymm", "vpshufb", "vpaddb");
+vector_loop!(vpdpbusd_ymm_vex, "avxvnni", "ymm", "{{vex}} vpdpbusd");
+vector_loop!(vpdpbusd_ymm_evex, "avx512vnni,avx512vl", "ymm", "{{evex}} vpdpbusd");
+vector_loop!(vpdpbusd_zmm, "avx512vnni", "zmm", "vpdpbusd");
+vector_loop!(vpermw_zmm, "avx512bw", "zmm", "vpermw", "vpaddw");
 
 fn imul(passes: u64) {
     // SAFETY: reads and writes only the registers named here; `passes` of at least 1 ends the loop.

@@ -170,26 +170,25 @@ fn transposed([a, b, c, d]: [__m128i; 4]) -> [__m128i; 4] {
 mod tests {
     use super::*;
 
+    fn tile(_: &[u8], _: &[i32], _: Target<'_>, _: &mut Columns<'_, i32>) {}
+
     #[test]
     fn every_activation_has_its_place() {
-        for quads in [1, 3, 4, 5, 17, 64] {
-            let mut random = crate::random::SplitMix64::new(5);
-            let mut values = || (0..4 * quads).map(|_| (random.next_u64() >> 56) as i8).collect::<Vec<i8>>();
-            for count in [1, 2, 3, 4, 6, 8, 24] {
-                let x: Vec<_> = (0..count).map(|_| QuantizedActivations::from_values(&values(), 1.0)).collect();
-                let mut packed = vec![7];
-                pack(&x, quads, &mut packed);
-                assert_eq!(packed.len(), 1 + quads * count);
-                for (k, t) in (0..quads).flat_map(|k| (0..count).map(move |t| (k, t))) {
-                    assert_eq!(packed[1 + k * count + t], dword(&x[t].values()[4 * k..]), "{quads} {count} {k} {t}");
-                }
+        let mut random = crate::random::SplitMix64::new(5);
+        for (quads, count) in [1, 3, 4, 5, 17, 64].into_iter().flat_map(|q| [1, 2, 3, 4, 6, 8, 24].map(|c| (q, c))) {
+            let mut token = || QuantizedActivations::from_values(&random.int8s(4 * quads), 1.0);
+            let x: Vec<_> = (0..count).map(|_| token()).collect();
+            let mut packed = vec![7];
+            pack(&x, quads, &mut packed);
+            assert_eq!(packed.len(), 1 + quads * count);
+            for (k, t) in (0..quads).flat_map(|k| (0..count).map(move |t| (k, t))) {
+                assert_eq!(packed[1 + k * count + t], dword(&x[t].values()[4 * k..]), "{quads} {count} {k} {t}");
             }
         }
     }
 
     #[test]
     fn a_batch_is_made_again_when_anything_about_it_changes() {
-        fn tile(_: &[u8], _: &[i32], _: Target<'_>, _: &mut Columns<'_, i32>) {}
         let wide: [(usize, TileFn); 2] = [(2, tile), (1, tile)];
         let narrow = &wide[1..];
         let ops = crate::F32Ops::select(crate::CpuFeatures::detect());
@@ -198,9 +197,7 @@ mod tests {
         let mut check = |x: &[QuantizedActivations], quads, tiles: &Tiles| {
             kept.make(x, quads, tiles);
             let mut want = Vec::new();
-            for (first, count, _) in split(x.len(), tiles) {
-                pack(&x[first..first + count], quads, &mut want);
-            }
+            split(x.len(), tiles).for_each(|(first, count, _)| pack(&x[first..first + count], quads, &mut want));
             assert_eq!(kept.dwords, want);
         };
         for round in 0..3 {
@@ -219,7 +216,6 @@ mod tests {
 
     #[test]
     fn tiles_cover_every_token_once() {
-        fn tile(_: &[u8], _: &[i32], _: Target<'_>, _: &mut Columns<'_, i32>) {}
         let tiles: [(usize, TileFn); 4] = [(24, tile), (8, tile), (3, tile), (1, tile)];
         for tokens in 0..130 {
             let parts: Vec<_> = split(tokens, &tiles).collect();

@@ -64,7 +64,7 @@ fn a_slower_kernel_and_a_faster_one_are_called_so() {
     assert!(slower.iter().all(|v| *v == Some(Direction::Slower)), "{slower:?}");
     assert!(words::answer(&c).contains(&format!("{} slower", slower.len())), "{}", words::answer(&c));
     assert!(c.changed().iter().all(|pair| pair.kernel == "avx2-permute"));
-    let (old, commands) = (fixture::build().git_commit.unwrap(), commands(&c));
+    let (old, commands) = (clean().build.git_commit.unwrap(), commands(&c));
     assert_eq!(commands[0], "git checkout fedcba9876543210fedcba9876543210fedcba98");
     assert!(commands[1].starts_with(&format!("cargo run -p harness -- gate --against {old} --scenario ")));
     assert!(commands[1].contains(" --kernels avx2-permute"), "{commands:?}");

@@ -101,31 +101,7 @@ fn tile<const T: usize>(panel: &[u8], x: &[i32], target: Target<'_>, y: &mut Col
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::activation::QuantizedActivations;
-
-    /// The bound of the module's proof is reached, and holds: all codes 2 (and 3), activations -128 and 127.
-    #[test]
-    fn the_largest_int16_sums_are_exact() {
-        if !is_x86_feature_detected!("avx2") {
-            return;
-        }
-        let k = 16 * (STEPS_PER_FLUSH * 3 + 5);
-        for code in [2u8, 3] {
-            let codes = vec![code * 0b01_01_01_01; 2 * k];
-            for tokens in 1..=9 {
-                let values = |t: usize| [-128i8, 127][t % 2];
-                let x: Vec<_> =
-                    (0..tokens).map(|t| QuantizedActivations::from_values(&vec![values(t); k], 1.0)).collect();
-                let mut y = vec![0; tokens * 5];
-                let args = GemmI8 { codes: &codes, panel_bytes: 2 * k, x: &x, y: &mut Columns::all(&mut y, tokens, 5) };
-                // SAFETY: AVX2 was detected.
-                unsafe { gemm(args) };
-                for (t, y) in y.chunks(5).enumerate() {
-                    assert_eq!(y, [(i32::from(code) - 1) * i32::from(values(t)) * k as i32; 5]);
-                }
-            }
-        }
-    }
+#[test]
+fn the_largest_int16_sums_are_exact() {
+    crate::testing::check_largest_sums(&super::DESCRIPTOR, 16 * (STEPS_PER_FLUSH * 3 + 5), &[[-128; 2], [127; 2]]);
 }

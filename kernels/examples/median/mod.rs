@@ -1,0 +1,8 @@
+//! What both examples sum their rounds up with.
+
+/// The middle one of an odd number of values.
+pub fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut sorted: Vec<f64> = values.collect();
+    sorted.sort_by(f64::total_cmp);
+    sorted[sorted.len() / 2]
+}

@@ -1,0 +1,53 @@
+//! Where each layout says that a code lies, in so many words, and that packing puts it there.
+
+use super::*;
+
+/// The only byte that differs from those of `others` everywhere when one row and k has the code instead; what it holds
+/// then.
+fn lies(layout: &Layout, others: u8, (row, k, code): (usize, usize, u8)) -> (usize, u8) {
+    let stride = (k + 1).next_multiple_of(layout.block_k);
+    let pack = |codes: &[u8]| {
+        let mut packed = vec![0u8; layout.panel_bytes(stride)];
+        (layout.pack)(codes, &mut packed);
+        packed
+    };
+    let mut codes = vec![others; layout.rows * stride];
+    let before = pack(&codes);
+    codes[row * stride + k] = code;
+    let after = pack(&codes);
+    let changed: Vec<usize> = (0..before.len()).filter(|&i| before[i] != after[i]).collect();
+    assert_eq!(changed.len(), 1, "{layout} row {row} k {k}: {changed:?}");
+    (changed[0], after[changed[0]])
+}
+
+#[test]
+fn a_code_lies_where_the_layout_says() {
+    // The row, k and code; the byte, and its value.
+    for (code, byte) in [((0, 0, 1), (0, 0b01)), ((0, 1, 2), (0, 0b10_00)), ((0, 7, 3), (1, 0b11_00_00_00))] {
+        assert_eq!(lies(&qk256::LAYOUT, 0, code), byte);
+    }
+    for (code, byte) in [((0, 0, 2), (0, 0b10_00_00_00)), ((0, 33, 1), (1, 0b01_00_00)), ((0, 127, 2), (31, 0b10))] {
+        assert_eq!(lies(&i2s::LAYOUT, 0, code), byte);
+    }
+    for layout in [&tile8::LAYOUT, &vnni16::LAYOUT] {
+        for (row, k) in [(0, 0), (0, 1), (3, 5), (7, 15), (2, 16), (layout.rows - 4, 16), (layout.rows - 1, 47)] {
+            let (step, plane, j) = (k / 16, k % 16 / 4, k % 4);
+            assert_eq!(lies(layout, 0, (row, k, 3)), (step * 4 * layout.rows + row * 4 + j, 3 << (2 * plane)));
+        }
+    }
+    for (row, k, value) in [(0, 0, 1), (0, 5, 3), (3, 10, 9), (15, 15, 27), (2, 19, 85), (15, 39, 85)] {
+        assert_eq!(lies(&trit5::LAYOUT, 0, (row, k, 2)), (k / 20 * 64 + row * 4 + k % 4, 2 * value));
+    }
+    // The halves of a 16-bit lane: the index of a group of three begins at bit 0, 5 or 10.
+    for (row, k, half, value) in
+        [(0, 0, 0, 2), (0, 4, 0, 6 << 5), (3, 8, 1, 18 << 2), (127, 2, 0, 18), (64, 17, 1, 18 << 2)]
+    {
+        assert_eq!(lies(&lut16::LAYOUT, 0, (row, k, 2)), (2 * (k / 9 * 128 + row) + half, value));
+    }
+    // The weight 1 alone in its pair: state 6 if it is the first of the two, 4 if the second.
+    for (row, k, byte) in
+        [(0, 0, 8 << 3 | 6), (0, 1, 8 << 3 | 4), (5, 2, 0x80 | 6 << 3), (63, 7, 0x80 | 4 << 3), (31, 4, 8 << 3 | 6)]
+    {
+        assert_eq!(lies(&lut8::LAYOUT, 1, (row, k, 2)), (k / 4 * 64 + row, byte));
+    }
+}
