@@ -3,7 +3,7 @@
 
 use crate::attention::Attention;
 use crate::error::{Error, Result};
-use crate::ffn::Ffn;
+use crate::ffn;
 use crate::kernel_weights::KernelWeights;
 use crate::rope::Rope;
 use crate::sparse_ffn::{SparseFfn, Sparsity};
@@ -47,7 +47,8 @@ pub struct Decoder<'m> {
     weights: KernelWeights,
     prefill: Option<Prefill>,
     head: Arc<OutputHead>,
-    ffn: Ffn,
+    /// Skipping, if it is on.
+    sparse: Option<Box<SparseFfn>>,
     ops: F32Ops,
     team: Team,
     rope: Rope,
@@ -160,23 +161,19 @@ impl<'m> Builder<'m> {
         let for_batches = prefill.as_ref().map_or(&weights, |p| &p.weights);
         let gemm = for_batches.kernel().descriptor().gemm;
         let batch = if gemm.is_some() { BATCH.min(capacity.max(1)) } else { 1 };
-        let ffn = match SparseFfn::new(sparsity, model, &weights, features, &mut team)? {
-            Some(mut sparse) => {
-                if let Sparsity::Measured(turns) = sparsity {
-                    sparse_probe::measure(&mut sparse, &weights, F32Ops::select(features), &mut team, turns)?;
-                }
-                Ffn::Sparse(Box::new(sparse))
-            }
-            None => Ffn::Dense,
-        };
+        let ops = F32Ops::select(features);
+        let mut sparse = SparseFfn::new(sparsity, model, &weights, features, &mut team)?.map(Box::new);
+        if let (Some(sparse), Sparsity::Measured(turns)) = (&mut sparse, sparsity) {
+            sparse_probe::measure(sparse, &weights, ops, &mut team, turns)?;
+        }
         Ok(Decoder {
-            buffers: Buffers::new(model, batch, capacity, team.threads(), F32Ops::select(features)),
+            buffers: Buffers::new(model, batch, capacity, team.threads(), ops),
             model,
             weights,
             prefill,
             head,
-            ffn,
-            ops: F32Ops::select(features),
+            sparse,
+            ops,
             team,
             rope: Rope::new(c.head_dim, c.rope_theta, capacity),
             keys: vec![0; cache],
@@ -209,7 +206,7 @@ impl<'m> Decoder<'m> {
     pub fn reset(&mut self) {
         self.position = 0;
         self.times = Times::default();
-        if let Ffn::Sparse(sparse) = &mut self.ffn {
+        if let Some(sparse) = &mut self.sparse {
             sparse.reset();
         }
     }
@@ -225,7 +222,7 @@ impl<'m> Decoder<'m> {
 
     /// Skipping and its counters since the last [`Decoder::reset`], if it is on.
     pub fn sparse(&self) -> Option<&SparseFfn> {
-        self.ffn.sparse()
+        self.sparse.as_deref()
     }
 
     /// The model.
@@ -271,11 +268,8 @@ impl<'m> Decoder<'m> {
             return Err(Error::input(format!("the sequence is full at {} tokens", self.capacity)));
         }
         if tokens.is_empty() || tokens.len() > self.batch {
-            return Err(Error::failed(format!(
-                "{} tokens at once, the engine takes 1 to {}",
-                tokens.len(),
-                self.batch
-            )));
+            let (n, most) = (tokens.len(), self.batch);
+            return Err(Error::failed(format!("{n} tokens at once, the engine takes 1 to {most}")));
         }
         self.tokens = tokens.len();
         let mut phase = Lap::start();
@@ -283,7 +277,7 @@ impl<'m> Decoder<'m> {
         phase.add_to(&mut self.times.embed);
         for layer in 0..self.model.config.layers {
             self.block(layer).map_err(|error| {
-                let (path, position) = (self.model.path().display(), self.position);
+                let (path, position) = (self.model.gguf.path.display(), self.position);
                 Error::failed(format!("{path}: block {layer} at position {position}: {error}"))
             })?;
         }
@@ -338,7 +332,7 @@ impl<'m> Decoder<'m> {
     }
 
     fn block(&mut self, layer: usize) -> std::result::Result<(), KernelError> {
-        let Self { model, weights, prefill, ffn, ops, team, rope, buffers: b, times, .. } = self;
+        let Self { model, weights, prefill, sparse, ops, team, rope, buffers: b, times, .. } = self;
         let (c, ops, n, position) = (&model.config, *ops, self.tokens, self.position);
         let weights = match prefill {
             Some(prefill) if n > 1 && n >= prefill.from_tokens => &prefill.weights,
@@ -381,17 +375,16 @@ impl<'m> Decoder<'m> {
 
         s.norm(x, &block.ffn_norm, h);
         s.quantise(h, dim)?;
-        ffn.run(&mut s, block, layer, FfnBuffers { gate, up, normed, out: &mut *h })?;
+        ffn::run(sparse.as_deref_mut(), &mut s, block, layer, FfnBuffers { gate, up, normed, out: &mut *h })?;
         s.add(x, h, dim);
         Ok(())
     }
 }
 
 fn check_head(model: &Model, head: &OutputHead) -> Result<()> {
-    let c = &model.config;
-    if (head.rows(), head.k()) == (c.vocab, c.dim) {
-        return Ok(());
+    let (rows, k, vocab, dim) = (head.rows(), head.k(), model.config.vocab, model.config.dim);
+    if (rows, k) != (vocab, dim) {
+        return Err(Error::failed(format!("the output head is {rows} x {k}, the model needs {vocab} x {dim}")));
     }
-    let (rows, k, vocab, dim) = (head.rows(), head.k(), c.vocab, c.dim);
-    Err(Error::failed(format!("the output head is {rows} x {k}, the model needs {vocab} x {dim}")))
+    Ok(())
 }

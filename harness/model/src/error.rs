@@ -51,6 +51,15 @@ impl Error {
         Self::input(format!("cannot {action} {}: {error}", path.display()))
     }
 
+    /// The first of some faults of the input, with their number in words where there are more; none is fine.
+    pub(crate) fn first_of(mut faults: impl Iterator<Item = Error>, more: &str) -> Result<()> {
+        let Some(first) = faults.next() else { return Ok(()) };
+        match faults.count() {
+            0 => Err(first),
+            n => Err(Self::input(format!("{first} ({n} {more})"))),
+        }
+    }
+
     /// What kind of failure it is.
     pub fn kind(&self) -> Kind {
         self.kind

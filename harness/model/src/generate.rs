@@ -92,12 +92,12 @@ impl<'d, 'm> Session<'d, 'm> {
             return Err(Error::input("the prompt has no tokens and the model adds none; give a --prompt with text"));
         }
         let sampler = Sampler::new(request.sampling, decoder.model().config.vocab)?;
-        let eos = tokenizer.eos().filter(|_| request.stop_at_eos);
-        let own = tokenizer.extra_stop_ids().iter().filter(|_| request.stop_at_eos).copied();
+        let eos = tokenizer.facts.eos.filter(|_| request.stop_at_eos);
+        let own = tokenizer.facts.extra_stop_ids.iter().filter(|_| request.stop_at_eos).copied();
         let stop_ids: Vec<u32> = request.stop_ids.iter().copied().chain(own).collect();
-        let stops = StopRules::new(&stop_ids, eos, &request.stop_strings, tokenizer.longest_piece())?;
+        let stops = StopRules::new(&stop_ids, eos, &request.stop_strings, tokenizer.longest_piece)?;
         let ids = Vec::with_capacity(request.max_tokens);
-        let text = Vec::with_capacity(request.max_tokens.saturating_mul(tokenizer.longest_piece()).min(1 << 24));
+        let text = Vec::with_capacity(request.max_tokens.saturating_mul(tokenizer.longest_piece).min(1 << 24));
         decoder.reset();
         Ok(Self { decoder, request, sampler, stops, ids, text, prompt_logits: None })
     }

@@ -36,12 +36,14 @@ pub mod weights;
 
 mod attention;
 mod ffn;
-mod policy;
+mod shape;
 mod sparse_probe;
 mod special_ids;
 
 #[cfg(test)]
 mod damaged_tests;
+#[cfg(test)]
+mod fixtures;
 #[cfg(test)]
 mod golden_tests;
 #[cfg(test)]

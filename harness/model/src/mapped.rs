@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use std::path::Path;
+use std::time::SystemTime;
 
 /// A mapped file that knows whether it is still the one that was mapped.
 ///
@@ -14,24 +15,19 @@ pub struct Mapped {
     map: memmap2::Mmap,
     file: std::fs::File,
     name: String,
-    mapped: Identity,
+    mapped: (u64, Option<SystemTime>),
 }
 
-/// Length, and times of the last changes to contents and inode, as far as the system has them.
-#[derive(PartialEq)]
-struct Identity(u64, Option<std::time::SystemTime>);
-
-impl Identity {
-    fn of(file: &std::fs::File) -> std::io::Result<Self> {
-        let found = file.metadata()?;
-        Ok(Self(found.len(), found.modified().ok()))
-    }
+/// Length, and time of the last change to contents, as far as the system has it.
+fn identity(file: &std::fs::File) -> std::io::Result<(u64, Option<SystemTime>)> {
+    let found = file.metadata()?;
+    Ok((found.len(), found.modified().ok()))
 }
 
 impl Mapped {
     /// An input error if the file was written to or cut since it was mapped.
     pub fn check_unchanged(&self) -> Result<()> {
-        match Identity::of(&self.file) {
+        match identity(&self.file) {
             Ok(now) if now == self.mapped => Ok(()),
             _ => Err(Error::input(format!(
                 "{} was changed while it was in use; let whatever writes it finish, then run again",
@@ -44,12 +40,6 @@ impl Mapped {
 impl std::ops::Deref for Mapped {
     type Target = [u8];
     fn deref(&self) -> &[u8] {
-        &self.map
-    }
-}
-
-impl AsRef<[u8]> for Mapped {
-    fn as_ref(&self) -> &[u8] {
         &self.map
     }
 }
@@ -71,7 +61,7 @@ pub fn map(path: &Path, what: &str) -> Result<Mapped> {
         }
         _ => fail("open", &e),
     })?;
-    let mapped = Identity::of(&file).map_err(|e| fail("open", &e))?;
+    let mapped = identity(&file).map_err(|e| fail("open", &e))?;
     // SAFETY: the map is read-only and private. Rust asks that nobody changes the bytes while slices of them live; no
     // file system promises that. What a change can do is bounded: numbers differ (found by `check_unchanged`), a cut
     // raises SIGBUS (handled), and strings are validated again each time they are read from the map.

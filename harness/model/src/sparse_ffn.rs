@@ -122,7 +122,7 @@ impl SparseFfn {
         if matches!(mode, Sparsity::Dense) || descriptor.family() != Family::W2A8 || !descriptor.exact() {
             return Ok(None);
         }
-        let failed = |e: KernelError| Error::failed(format!("{}: sparse FFN: {e}", model.path().display()));
+        let failed = |e: KernelError| Error::failed(format!("{}: sparse FFN: {e}", model.gguf.path.display()));
         let c = &model.config;
         let mut layer = |number: usize| {
             let mut matrix = |name: &str| {

@@ -54,8 +54,8 @@ fn golden_prompts() {
         let all: Vec<u32> = want.into_iter().chain(greedy).collect();
         assert_eq!(tokenizer.decode(&all), case["text"].as_str().unwrap());
     }
-    assert_eq!((tokenizer.pre_name(), tokenizer.pre_from_file()), ("gpt-2", true));
-    assert_eq!((tokenizer.bos(), tokenizer.eos(), tokenizer.adds_bos()), (Some(0), Some(1), false));
+    assert_eq!((tokenizer.facts.pre, tokenizer.facts.pre_from_file), ("gpt-2", true));
+    assert_eq!((tokenizer.facts.bos, tokenizer.facts.eos, tokenizer.facts.add_bos), (Some(0), Some(1), false));
     assert_eq!(tokenizer.encode("a", Some(true)).unwrap()[0], 0);
 }
 
@@ -81,7 +81,7 @@ fn pre_tokenizers_cut_differently() {
     let tokens = byte_tokens(&["Ġ1", "Ġ+", "Ġ=", "12", "123", "34", "1234", "!!"]);
     let with = |pre| build(file(&tokens, &merges), pre).unwrap();
     let default = with(None);
-    assert_eq!((default.pre_name(), default.pre_from_file()), ("default", false));
+    assert_eq!((default.facts.pre, default.facts.pre_from_file), ("default", false));
     assert_eq!(pieces(&default, "1 + 1 ="), ["1", " ", "+", " ", "1", " ", "="]);
     assert_eq!(pieces(&default, "1234!!"), ["123", "4", "!!"]);
     assert_eq!(pieces(&with(Some(Pre::Gpt2)), "1 + 1 ="), ["1", " +", " 1", " ="]);
@@ -110,7 +110,10 @@ fn pieces_are_raw_bytes_and_specials_are_empty() {
     assert_eq!(tokenizer.piece(256), b"");
     assert_eq!(tokenizer.piece(258), "東".as_bytes());
     assert_eq!(tokenizer.piece(u32::MAX), b"");
-    assert_eq!((tokenizer.extra_stop_ids(), tokenizer.eos(), tokenizer.longest_piece()), (&[257u32][..], Some(256), 3));
+    assert_eq!(
+        (&tokenizer.facts.extra_stop_ids[..], tokenizer.facts.eos, tokenizer.longest_piece),
+        (&[257u32][..], Some(256), 3)
+    );
     assert_eq!(tokenizer.encode("é<|eot_id|>", None).unwrap(), [256, 0xc3, 0xa9, 257]);
     assert_eq!(tokenizer.encode("é", Some(false)).unwrap(), [0xc3, 0xa9]);
     assert_eq!(tokenizer.decode(&[0xc3]), "\u{fffd}");
@@ -147,7 +150,7 @@ fn what_a_file_leaves_out_is_assumed_and_said() {
     let bytes = byte_tokens(&["<|bos|>", "<|end|>"]);
     let full = || file(&bytes, &[]).string("tokenizer.ggml.pre", "gpt-2").bool(ADD_BOS, false);
     let full = || full().u32("tokenizer.ggml.eos_token_id", 257).u32("tokenizer.ggml.bos_token_id", 256);
-    let assumed = |builder: Builder| build(builder, None).unwrap().assumed().join("; ");
+    let assumed = |builder: Builder| build(builder, None).unwrap().assumed.join("; ");
     assert_eq!(assumed(full()), "");
     assert_eq!(
         assumed(full().without_key(TYPES)),
@@ -160,7 +163,7 @@ fn what_a_file_leaves_out_is_assumed_and_said() {
     let no_switch = || full().without_key(ADD_BOS);
     assert!(assumed(no_switch()).contains("add_bos_token\" is not in the file: false is assumed"));
     let llama = build(no_switch(), Some(Pre::LlamaBpe)).unwrap();
-    assert!(llama.adds_bos() && llama.assumed()[0].contains("true is assumed, as with pre-tokenizer llama-bpe"));
+    assert!(llama.facts.add_bos && llama.assumed[0].contains("true is assumed, as with pre-tokenizer llama-bpe"));
     // Tokens that only merges can make would never be made.
     let merged = file(&byte_tokens(&["ab"]), &["a b"]).without_key(MERGES);
     let line = build(merged, None).err().unwrap().to_string();
@@ -172,12 +175,12 @@ fn every_token_that_ends_a_text_is_used() {
     let tokens = byte_tokens(&["<|0|>", "<|1|>", "<|2|>", "<|3|>"]);
     let with = |builder: Builder| build(builder, None).unwrap();
     let t = with(file(&tokens, &[]).u32("tokenizer.ggml.eot_token_id", 257).u32("tokenizer.ggml.eom_token_id", 256));
-    assert_eq!((t.eos(), t.extra_stop_ids()), (None, &[256, 257][..]));
+    assert_eq!((t.facts.eos, &t.facts.extra_stop_ids[..]), (None, &[256, 257][..]));
     let t = with(file(&tokens, &[]).i32s("tokenizer.ggml.eos_token_id", &[258, 256]));
-    assert_eq!((t.eos(), t.extra_stop_ids()), (Some(258), &[256][..]));
+    assert_eq!((t.facts.eos, &t.facts.extra_stop_ids[..]), (Some(258), &[256][..]));
     let both = file(&tokens, &[]).u32("tokenizer.ggml.eos_token_id", 259);
     let t = with(both.i32s("tokenizer.ggml.eog_token_ids", &[259, 257, 257]));
-    assert_eq!((t.eos(), t.extra_stop_ids()), (Some(259), &[257][..]));
+    assert_eq!((t.facts.eos, &t.facts.extra_stop_ids[..]), (Some(259), &[257][..]));
     let refused = |builder: Builder, part: &str| {
         let line = build(builder, None).err().unwrap().to_string();
         assert!(line.contains(part) && line.contains("at byte"), "{line}");

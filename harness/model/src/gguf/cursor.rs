@@ -12,6 +12,11 @@ pub fn quoted(text: &str) -> String {
     format!("\"{}{dots}\"", cut.escape_debug())
 }
 
+/// What is said of a key that the file leaves out.
+pub fn left_out(key: &str, instead: impl std::fmt::Display) -> String {
+    format!("{} is not in the file: {instead}", quoted(key))
+}
+
 /// Reads little-endian fields from `bytes`, never past the end.
 #[derive(Clone)]
 pub struct Cursor<'a> {

@@ -1,6 +1,7 @@
 //! What is found in a file.
 
 use crate::config::ModelConfig;
+use crate::tokenizer::TokenizerFacts;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -35,7 +36,7 @@ pub struct Inspection {
     /// Checks with their outcome.
     pub checks: Vec<Check>,
     /// The tokenizer, if it could be built.
-    pub tokenizer: Option<TokenizerRow>,
+    pub tokenizer: Option<TokenizerFacts>,
     /// The known model with this hash: name and notes.
     pub known: Option<KnownRow>,
     /// What to beware of.
@@ -118,25 +119,6 @@ pub struct Check {
     pub ok: bool,
     /// What was found.
     pub detail: String,
-}
-
-/// Facts about the tokenizer.
-#[derive(Debug, Serialize)]
-pub struct TokenizerRow {
-    /// Tokens.
-    pub vocab: usize,
-    /// Pre-tokenizer in use.
-    pub pre: &'static str,
-    /// What the file says, or that it says nothing.
-    pub pre_in_file: String,
-    /// Begin-of-text token.
-    pub bos: Option<u32>,
-    /// End-of-text token.
-    pub eos: Option<u32>,
-    /// Whether a prompt begins with bos.
-    pub add_bos: bool,
-    /// Tokens besides eos that end an answer.
-    pub extra_stop_ids: Vec<u32>,
 }
 
 /// Name and notes of a known model.

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::config::ModelConfig;
-use crate::gguf::testing::{Builder, string};
+use crate::gguf::testing::Builder;
 use crate::small_model::{assert_refused, check, whole};
 
 const ARCH: &str = "bitnet-b1.58";
@@ -12,8 +12,8 @@ fn key(key: &str) -> String {
 }
 
 fn of_graph(gguf: &Gguf, name: &str) -> Use {
-    let facts = ModelConfig::shape(gguf).unwrap().facts();
-    judge(gguf, gguf.entry(&key(name)).unwrap(), Some(&facts)).unwrap()
+    let config = ModelConfig::shape(gguf).unwrap();
+    judge(gguf, gguf.entry(&key(name)).unwrap(), Some(&config)).unwrap()
 }
 
 /// f32, as converters write them.
@@ -113,16 +113,10 @@ fn unknown_keys_of_the_architecture_are_refused_and_those_of_others_are_not() {
     let parts = ["\"bitnet-b1.58.magic_scale\" at byte", "does not know the key", "--remove-metadata"];
     assert_refused(with("magic_scale", 1.0), &parts);
     check(whole(ARCH).f32("llama.attention.scale", 0.5).string("quantize.imatrix.file", "f")).unwrap();
-    check(whole(ARCH).string("general.sampling.temp", "0.7").raw(
-        "general.tags",
-        9,
-        &[&8u32.to_le_bytes()[..], &[0; 8]].concat(),
-    ))
-    .unwrap();
-    let list = [&6u32.to_le_bytes()[..], &1u64.to_le_bytes(), &2f32.to_le_bytes()].concat();
-    assert_refused(whole(ARCH).raw(&key("logit_scale"), 9, &list), &["logit_scale", "array of 1 f32"]);
-    let texts = [&8u32.to_le_bytes()[..], &1u64.to_le_bytes(), &string("1")].concat();
-    assert_refused(whole(ARCH).raw(&key("logit_scale"), 9, &texts), &["logit_scale", "array of 1 string"]);
+    check(whole(ARCH).string("general.sampling.temp", "0.7").strings::<&str>("general.tags", &[])).unwrap();
+    let list = whole(ARCH).array(&key("logit_scale"), 6, 1, &2f32.to_le_bytes());
+    assert_refused(list, &["logit_scale", "array of 1 f32"]);
+    assert_refused(whole(ARCH).strings(&key("logit_scale"), &["1"]), &["logit_scale", "array of 1 string"]);
 }
 
 #[test]
@@ -141,7 +135,7 @@ fn each_key_is_said_to_be_used_harmless_or_refused() {
 fn each_key_has_one_row() {
     for rows in [GRAPH, TOKENIZER, SPLIT] {
         for (i, row) in rows.iter().enumerate() {
-            assert!(!rows[..i].iter().any(|before| before.is_for(row.key())), "{}", row.key());
+            assert!(!rows[..i].iter().any(|before| before.is_for(row.key)), "{}", row.key);
         }
     }
 }
