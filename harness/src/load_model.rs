@@ -118,7 +118,7 @@ pub fn load_if(
         (None, false) => "the file names none",
     };
     let record = ModelRecord {
-        path: if spelled(spec) == "builtin" { "builtin".into() } else { model.gguf.path.display().to_string() },
+        path: if spelled(spec) == "builtin" { "builtin".into() } else { model.gguf.path().display().to_string() },
         name: c.name.clone(),
         sha256,
         file_bytes: bytes,

@@ -43,19 +43,14 @@ pub struct Builder<'m> {
 
 /// A model, a kernel and the state of one sequence.
 pub struct Decoder<'m> {
-    model: &'m Model,
-    weights: KernelWeights,
-    prefill: Option<Prefill>,
-    head: Arc<OutputHead>,
+    of: Builder<'m>,
     /// Skipping, if it is on.
     sparse: Option<Box<SparseFfn>>,
     ops: F32Ops,
-    team: Team,
     rope: Rope,
-    /// Keys and values, f16 bit patterns: layer x capacity x kv_dim.
+    /// Keys and values, f16 bit patterns: layer x context x kv_dim.
     keys: Vec<u16>,
     values: Vec<u16>,
-    capacity: usize,
     position: usize,
     /// Tokens of the last [`Decoder::forward`].
     tokens: usize,
@@ -143,46 +138,41 @@ impl<'m> Builder<'m> {
     /// # Errors
     /// A head of another shape than the model's, a prefill kernel that would change results, or a context that does not
     /// fit in memory.
-    pub fn build(self) -> Result<Decoder<'m>> {
-        let Self { model, weights, head, mut team, features, context: capacity, sparsity, prefill } = self;
-        let c = &model.config;
-        for kernel in prefill.iter().flat_map(|p| [weights.kernel(), p.weights.kernel()]) {
+    pub fn build(mut self) -> Result<Decoder<'m>> {
+        let (c, tokens) = (&self.model.config, self.context);
+        for kernel in self.prefill.iter().flat_map(|p| [self.weights.kernel(), p.weights.kernel()]) {
             if !kernel.descriptor().exact() {
                 let id = kernel.id();
                 return Err(Error::failed(format!("{id} is not exact on int8: no other kernel may prefill for it")));
             }
         }
-        check_head(model, &head)?;
-        let cache = c.layers.checked_mul(capacity).and_then(|n| n.checked_mul(c.kv_dim()));
-        let cache = cache.filter(|n| *n < isize::MAX as usize / 4).ok_or_else(|| {
-            Error::input(format!("a cache of {capacity} tokens does not fit in memory; ask for fewer tokens"))
-        })?;
+        check_head(self.model, &self.head)?;
+        let cache = c.layers.checked_mul(tokens).and_then(|n| n.checked_mul(c.kv_dim()));
+        let Some(cache) = cache.filter(|n| *n < isize::MAX as usize / 4) else {
+            let what = format!("a cache of {tokens} tokens does not fit in memory; ask for fewer tokens");
+            return Err(Error::input(what));
+        };
         // Without a gemm a batch is no faster, and a time limit would be checked less often.
-        let for_batches = prefill.as_ref().map_or(&weights, |p| &p.weights);
-        let gemm = for_batches.kernel().descriptor().gemm;
-        let batch = if gemm.is_some() { BATCH.min(capacity.max(1)) } else { 1 };
-        let ops = F32Ops::select(features);
-        let mut sparse = SparseFfn::new(sparsity, model, &weights, features, &mut team)?.map(Box::new);
-        if let (Some(sparse), Sparsity::Measured(turns)) = (&mut sparse, sparsity) {
-            sparse_probe::measure(sparse, &weights, ops, &mut team, turns)?;
+        let gemm = self.prefill.as_ref().map_or(&self.weights, |p| &p.weights).kernel().descriptor().gemm;
+        let batch = if gemm.is_some() { BATCH.min(tokens.max(1)) } else { 1 };
+        let ops = F32Ops::select(self.features);
+        let sparse = SparseFfn::new(self.sparsity, self.model, &self.weights, self.features, &mut self.team)?;
+        let mut sparse = sparse.map(Box::new);
+        if let (Some(sparse), Sparsity::Measured(turns)) = (&mut sparse, self.sparsity) {
+            sparse_probe::measure(sparse, &self.weights, ops, &mut self.team, turns)?;
         }
         Ok(Decoder {
-            buffers: Buffers::new(model, batch, capacity, team.threads(), ops),
-            model,
-            weights,
-            prefill,
-            head,
+            buffers: Buffers::new(self.model, batch, tokens, self.team.threads(), ops),
             sparse,
             ops,
-            team,
-            rope: Rope::new(c.head_dim, c.rope_theta, capacity),
+            rope: Rope::new(c.head_dim, c.rope_theta, tokens),
             keys: vec![0; cache],
             values: vec![0; cache],
-            capacity,
             position: 0,
             tokens: 0,
             batch,
             times: Times::default(),
+            of: self,
         })
     }
 }
@@ -227,7 +217,7 @@ impl<'m> Decoder<'m> {
 
     /// The model.
     pub fn model(&self) -> &'m Model {
-        self.model
+        self.of.model
     }
 
     /// Most tokens that one [`Decoder::forward`] takes.
@@ -238,34 +228,34 @@ impl<'m> Decoder<'m> {
     /// Bytes of keys and values that a decoded token reads for each position before it, beside
     /// [`Decoder::bytes_per_token`].
     pub fn kv_bytes_per_position(&self) -> u64 {
-        let c = &self.model.config;
+        let c = &self.of.model.config;
         (2 * c.layers * c.kv_dim() * size_of::<u16>()) as u64
     }
 
     /// Bytes of weights, scales and head that one decoded token reads; with sparsity, the mean since the last
     /// [`Decoder::reset`].
     pub fn bytes_per_token(&self) -> u64 {
-        let dense = self.weights.weights().bytes() + self.head.bytes() as u64;
+        let dense = self.of.weights.weights().bytes() + self.of.head.bytes() as u64;
         let saved = self.sparse().map_or(0, SparseFfn::saved_bytes_per_token);
         dense.saturating_add_signed(-saved)
     }
 
     /// The output head.
     pub fn head(&self) -> &Arc<OutputHead> {
-        &self.head
+        &self.of.head
     }
 
     /// Computes logits with another head from now on.
     pub fn set_head(&mut self, head: Arc<OutputHead>) -> Result<()> {
-        check_head(self.model, &head)?;
-        self.head = head;
+        check_head(self.of.model, &head)?;
+        self.of.head = head;
         Ok(())
     }
 
     /// Appends tokens (1 to [`Decoder::batch`]) to the sequence. Call [`Decoder::logits`] for what comes next.
     pub fn forward(&mut self, tokens: &[u32]) -> Result<()> {
-        if self.position + tokens.len() > self.capacity {
-            return Err(Error::input(format!("the sequence is full at {} tokens", self.capacity)));
+        if self.position + tokens.len() > self.of.context {
+            return Err(Error::input(format!("the sequence is full at {} tokens", self.of.context)));
         }
         if tokens.is_empty() || tokens.len() > self.batch {
             let (n, most) = (tokens.len(), self.batch);
@@ -275,9 +265,9 @@ impl<'m> Decoder<'m> {
         let mut phase = Lap::start();
         self.embed(tokens)?;
         phase.add_to(&mut self.times.embed);
-        for layer in 0..self.model.config.layers {
+        for layer in 0..self.of.model.config.layers {
             self.block(layer).map_err(|error| {
-                let (path, position) = (self.model.gguf.path.display(), self.position);
+                let (path, position) = (self.of.model.gguf.path.display(), self.position);
                 Error::failed(format!("{path}: block {layer} at position {position}: {error}"))
             })?;
         }
@@ -293,14 +283,14 @@ impl<'m> Decoder<'m> {
 
     /// Logits after one token of the last [`Decoder::forward`].
     pub fn logits_of(&mut self, token: usize) -> Result<&[f32]> {
-        let head = Arc::clone(&self.head);
+        let head = Arc::clone(&self.of.head);
         self.logits_with(&head, token)
     }
 
     /// As [`Decoder::logits_of`], with another head of the same model.
     pub fn logits_with(&mut self, head: &OutputHead, token: usize) -> Result<&[f32]> {
         let mut phase = Lap::start();
-        let Self { weights, buffers: b, model, team, ops, .. } = self;
+        let Self { of: Builder { weights, model, team, .. }, buffers: b, ops, .. } = self;
         let dim = model.config.dim;
         let x = &b.x[token * dim..(token + 1) * dim];
         let norm = Norm { gain: &weights.weights().output_norm, eps: model.config.rms_eps };
@@ -317,11 +307,10 @@ impl<'m> Decoder<'m> {
     }
 
     fn embed(&mut self, tokens: &[u32]) -> Result<()> {
-        let dim = self.model.config.dim;
+        let (dim, vocab, embedding) = (self.of.model.config.dim, self.of.model.config.vocab, &self.of.model.embedding);
         for (&token, x) in tokens.iter().zip(self.buffers.x.chunks_exact_mut(dim)) {
-            let row = (token as usize).checked_mul(dim).and_then(|at| self.model.embedding.get(at..at + dim));
+            let row = (token as usize).checked_mul(dim).and_then(|at| embedding.get(at..at + dim));
             let Some(row) = row else {
-                let vocab = self.model.config.vocab;
                 return Err(Error::input(format!("token id {token} is outside the vocabulary of {vocab}")));
             };
             for (x, &bits) in x.iter_mut().zip(row) {
@@ -332,7 +321,8 @@ impl<'m> Decoder<'m> {
     }
 
     fn block(&mut self, layer: usize) -> std::result::Result<(), KernelError> {
-        let Self { model, weights, prefill, sparse, ops, team, rope, buffers: b, times, .. } = self;
+        let Self { of: Builder { model, weights, prefill, team, context, .. }, .. } = self;
+        let Self { sparse, ops, rope, buffers: b, times, .. } = self;
         let (c, ops, n, position) = (&model.config, *ops, self.tokens, self.position);
         let weights = match prefill {
             Some(prefill) if n > 1 && n >= prefill.from_tokens => &prefill.weights,
@@ -340,7 +330,7 @@ impl<'m> Decoder<'m> {
         };
         let block = &weights.weights().blocks[layer];
         let (dim, wide, kv_dim) = (c.dim, c.ffn, c.kv_dim());
-        let cache = layer * self.capacity * kv_dim..(layer + 1) * self.capacity * kv_dim;
+        let cache = layer * *context * kv_dim..(layer + 1) * *context * kv_dim;
         let (keys, values) = (&mut self.keys[cache.clone()], &mut self.values[cache]);
         let here = position * kv_dim..(position + n) * kv_dim;
         let (x, h, q) = (&mut b.x[..n * dim], &mut b.h[..n * dim], &mut b.q[..n * dim]);

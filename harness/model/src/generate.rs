@@ -112,15 +112,15 @@ impl<'d, 'm> Session<'d, 'm> {
     pub fn run(mut self, interrupted: &AtomicBool, on_text: &mut dyn FnMut(&[u8])) -> Result<Generation> {
         let start = Instant::now();
         let deadline = self.request.timeout.and_then(|limit| start.checked_add(limit));
-        let stopped = |time: Instant| match () {
-            () if interrupted.load(Ordering::Relaxed) => Some(StopReason::Interrupted),
-            () if deadline.is_some_and(|deadline| time >= deadline) => Some(StopReason::Timeout),
-            () => None,
+        let stopped = || {
+            let late = deadline.is_some_and(|deadline| Instant::now() >= deadline);
+            let interrupted = interrupted.load(Ordering::Relaxed).then_some(StopReason::Interrupted);
+            interrupted.or(late.then_some(StopReason::Timeout))
         };
         let mut prefill_tokens = 0;
         let mut ended = None;
         for tokens in self.request.prompt.chunks(self.decoder.batch()) {
-            ended = stopped(Instant::now());
+            ended = stopped();
             if ended.is_some() {
                 break;
             }
@@ -138,14 +138,13 @@ impl<'d, 'm> Session<'d, 'm> {
         let mut first_token = None;
         let mut decode_tokens = 0;
         let mut written = 0;
-        let mut text_bytes = None;
+        if self.request.max_tokens == 0 {
+            ended = ended.or(Some(StopReason::MaxTokens));
+        }
         let decode_start = Instant::now();
         let stop_reason = loop {
             if let Some(reason) = ended {
                 break reason;
-            }
-            if self.ids.len() >= self.request.max_tokens {
-                break StopReason::MaxTokens;
             }
             let mut lap = Lap::start();
             let id = self.sampler.sample(self.decoder.last_logits())?;
@@ -154,16 +153,9 @@ impl<'d, 'm> Session<'d, 'm> {
             self.ids.push(id);
             let piece = self.decoder.model().tokenizer.piece(id);
             let stop = self.stops.push(id, piece);
-            if let Some(stop) = stop {
-                if stop.reason == StopReason::StopString {
-                    self.text.extend_from_slice(piece);
-                }
-                self.text.truncate(stop.text_bytes);
-                text_bytes = Some(stop.text_bytes);
-            } else {
-                self.text.extend_from_slice(piece);
-            }
-            let settled = text_bytes.unwrap_or_else(|| self.stops.settled_bytes()).min(self.text.len());
+            self.text.extend_from_slice(piece);
+            self.text.truncate(stop.map_or(usize::MAX, |stop| stop.text_bytes));
+            let settled = if stop.is_some() { self.text.len() } else { self.stops.settled_bytes() };
             if settled > written {
                 on_text(&self.text[written..settled]);
                 written = settled;
@@ -175,7 +167,7 @@ impl<'d, 'm> Session<'d, 'm> {
             if self.ids.len() >= self.request.max_tokens {
                 break StopReason::MaxTokens;
             }
-            ended = stopped(Instant::now());
+            ended = stopped();
             if ended.is_none() {
                 self.decoder.forward(&[id])?;
                 self.decoder.logits()?;

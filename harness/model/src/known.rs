@@ -180,23 +180,24 @@ mod tests {
     use crate::gguf::testing::Builder;
     use crate::hash::sha256_hex;
 
+    fn found(sha256: &str) -> KnownModel {
+        KnownModel::find(sha256).unwrap().unwrap()
+    }
+
+    const PUBLISHED: &str = "4221B252FDD5FD25E15847ADFEB5EE88886506BA50B8A34548374492884C2162";
+
     #[test]
-    fn builtin_model_is_known_by_its_bytes() {
-        let model = KnownModel::find(&sha256_hex(builtin::bytes())).unwrap().unwrap();
+    fn models_are_known_by_their_bytes() {
+        let model = found(&sha256_hex(builtin::bytes()));
         assert_eq!(model.name, "shakespeare-ternary");
         let p = model.perplexity.unwrap();
         assert_eq!((p.window, p.tokens), (Some(128), Some(10455)));
         assert!((p.value - 23.04216).abs() < 1e-4);
         for golden in &model.goldens {
-            assert_eq!((golden.token_ids.len(), golden.logits_last.as_ref().unwrap().len()), (24, 1024));
-            assert_eq!(golden.margins.as_ref().unwrap().len(), 24);
+            let lengths = [golden.margins.as_ref().unwrap().len(), golden.logits_last.as_ref().unwrap().len()];
+            assert_eq!((golden.token_ids.len(), lengths), (24, [24, 1024]));
         }
-    }
-
-    #[test]
-    fn published_model() {
-        let sha = "4221B252FDD5FD25E15847ADFEB5EE88886506BA50B8A34548374492884C2162";
-        let model = KnownModel::find(sha).unwrap().unwrap();
+        let model = found(PUBLISHED);
         assert_eq!((model.goldens.len(), &model.stop_ids[..]), (3, &[128009][..]));
         assert_eq!(model.perplexity.unwrap().value, 17.109);
         assert!(model.goldens.iter().all(|g| g.prompt_ids[0] == 128000 && g.token_ids.len() == 5));
@@ -205,45 +206,49 @@ mod tests {
 
     #[test]
     fn unknown_fields_and_bad_hashes_are_one_line() {
-        for text in ["[[model]]\nsha = 1", "[[model]]\nsha256='x'\nname='n'\nsource='s'\nnotes=[]"] {
+        for (text, part) in [
+            ("[[model]]\nsha = 1", "unknown field"),
+            ("[[model]]\nsha256='x'\nname='n'\nsource='s'\nnotes=[]", "64 lower-case hex digits"),
+        ] {
             let error = parse(text).err().unwrap().to_string();
-            assert!(error.starts_with("scenarios/models.toml") && !error.contains('\n'), "{error}");
+            assert!(error.starts_with("scenarios/models.toml") && error.contains(part), "{error}");
+            assert!(!error.contains('\n'), "{error}");
         }
     }
 
-    fn of(builder: Builder, known: Option<&KnownModel>) -> Vec<String> {
-        warnings(&Gguf::from_bytes("m", builder.build()).expect("sound"), known).expect("the rules are sound")
-    }
-
-    fn published() -> KnownModel {
-        KnownModel::find("4221b252fdd5fd25e15847adfeb5ee88886506ba50b8a34548374492884c2162")
-            .expect("sound")
-            .expect("known")
+    fn said(builder: Builder, known: Option<&KnownModel>) -> Vec<String> {
+        warnings(&Gguf::from_bytes("m", builder.build()).unwrap(), known).unwrap()
     }
 
     #[test]
     fn each_rule_has_a_file_that_it_is_for() {
-        let said = |builder: Builder| of(builder, None).join("; ");
-        assert!(said(Builder::new().string("general.architecture", "bitnet")).contains("SiLU"));
-        assert!(said(Builder::new().string("general.name", "bitnet2b")).contains("not its bytes"));
-        assert!(said(Builder::new().u32("general.file_type", 40)).contains("64/16"));
-        assert!(said(Builder::new().string("tokenizer.chat_template", "{{ x }}")).contains("chat_template"));
+        let file = Builder::new;
+        for (file, part) in [
+            (file().string("general.architecture", "bitnet"), "SiLU"),
+            (file().string("general.name", "bitnet2b"), "not its bytes"),
+            (file().u32("general.file_type", 40), "64/16"),
+            (file().string("tokenizer.chat_template", "{{ x }}"), "chat_template"),
+        ] {
+            let said = said(file, None);
+            assert!(said.len() == 1 && said[0].contains(part), "{said:?}");
+        }
         let right = "User: {{ x }}<|eot_id|>Assistant: ";
-        assert_eq!(of(Builder::new().string("tokenizer.chat_template", right), None), [""; 0]);
+        assert_eq!(said(file().string("tokenizer.chat_template", right), None), [""; 0]);
     }
 
     #[test]
     fn known_and_synthetic_files_are_spared_what_is_about_strangers() {
         let file = || Builder::new().string("general.name", "bitnet2b").u32("general.file_type", 40);
-        assert_eq!(of(file(), None).len(), 2);
-        assert_eq!(of(file(), Some(&published())), [""; 0]);
-        assert_eq!(of(file().bool("tritbench.synthetic", true), None), [""; 0]);
+        let published = found(PUBLISHED);
+        assert_eq!(said(file(), None).len(), 2);
+        assert_eq!(said(file(), Some(&published)), [""; 0]);
+        assert_eq!(said(file().bool("tritbench.synthetic", true), None), [""; 0]);
         let wrong_template = file().string("tokenizer.chat_template", "x");
-        assert_eq!(of(wrong_template, Some(&published())).len(), 1, "true of a known file too");
-        let bad = KnownModel { bad: Some("half of it is missing".into()), ..published() };
-        assert_eq!(of(file(), Some(&bad)), ["this file is known to be bad: half of it is missing"]);
-        let builtin = builtin::open().expect("sound");
-        let known = KnownModel::find(&sha256_hex(builtin.file_bytes())).expect("sound");
-        assert_eq!(warnings(&builtin, known.as_ref()).expect("sound"), [""; 0]);
+        assert_eq!(said(wrong_template, Some(&published)).len(), 1, "true of a known file too");
+        let bad = KnownModel { bad: Some("half of it is missing".into()), ..published };
+        assert_eq!(said(file(), Some(&bad)), ["this file is known to be bad: half of it is missing"]);
+        let builtin = builtin::open().unwrap();
+        let known = found(&sha256_hex(builtin.file_bytes()));
+        assert_eq!(warnings(&builtin, Some(&known)).unwrap(), [""; 0]);
     }
 }

@@ -46,7 +46,8 @@ impl std::ops::Deref for Mapped {
 
 /// Maps a file that a user named; `what` it should be is for errors.
 pub fn map(path: &Path, what: &str) -> Result<Mapped> {
-    let fail = |action: &str, e: &std::io::Error| Error::io(&format!("{action} {what}"), path, e);
+    let fail =
+        |action: &str, e: &std::io::Error| Error::input(format!("cannot {action} {what} {}: {e}", path.display()));
     // Looked at before opening, because opening a named pipe would wait for a writer.
     let found = std::fs::metadata(path).map_err(|e| fail("open", &e))?;
     if found.is_dir() {

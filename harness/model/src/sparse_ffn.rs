@@ -33,16 +33,6 @@ pub enum Sparsity {
     Always,
 }
 
-impl Sparsity {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Dense => "dense",
-            Self::Measured(_) => "measured",
-            Self::Always => "always",
-        }
-    }
-}
-
 /// What the probe measured.
 #[derive(Clone, Debug)]
 pub struct Probe {
@@ -82,6 +72,12 @@ struct Layer {
     /// `None` where the dense kernel's packing stores whole rows already.
     up: Option<PackedWeights>,
     down: ColumnWeights,
+}
+
+impl Layer {
+    fn bytes(&self) -> usize {
+        self.up.as_ref().map_or(0, PackedWeights::bytes) + self.down.bytes()
+    }
 }
 
 /// What one block did since the last reset.
@@ -153,7 +149,7 @@ impl SparseFfn {
     }
 
     /// Implementation of the sparse products.
-    pub fn operations(&self) -> &'static str {
+    pub(crate) fn operations(&self) -> &'static str {
         self.ops.id()
     }
 
@@ -162,19 +158,9 @@ impl SparseFfn {
         self.rows.set_positive(self.ops, gate)
     }
 
-    /// Live columns of the last `down`.
-    pub fn live_columns(&self) -> usize {
-        self.columns.count()
-    }
-
     /// Sets the counters to 0.
     pub fn reset(&mut self) {
         self.counts.fill(Counts::default());
-    }
-
-    /// Memory of the extra copies.
-    pub fn extra_bytes(&self) -> u64 {
-        self.layers.iter().map(|l| (l.up.as_ref().map_or(0, PackedWeights::bytes) + l.down.bytes()) as u64).sum()
     }
 
     /// Mean bytes a token that skipping did not read, since the last reset. Negative where the dense packing is smaller
@@ -185,20 +171,23 @@ impl SparseFfn {
 
     /// The probe, the mode, and the live shares since the last reset.
     pub fn summary(&self) -> Summary {
-        let c = || self.counts.iter();
+        let c = || self.counts.iter().zip(&self.layers);
         let share = |part: u64, steps: u64, of: usize| {
             if steps == 0 { 0.0 } else { part as f64 / (steps * of as u64) as f64 }
         };
-        let ffn = |layer: usize| self.layers[layer].down.k();
         Summary {
-            mode: self.mode.name(),
-            operations: self.ops.id(),
+            mode: match self.mode {
+                Sparsity::Dense => "dense",
+                Sparsity::Measured(_) => "measured",
+                Sparsity::Always => "always",
+            },
+            operations: self.operations(),
             crossover: self.crossover,
             probe: self.probe.clone(),
-            extra_bytes: self.extra_bytes(),
-            live_share: c().enumerate().map(|(i, c)| share(c.live_rows, c.steps, ffn(i))).collect(),
-            live_columns_share: c().enumerate().map(|(i, c)| share(c.live_columns, c.sparse_steps, ffn(i))).collect(),
-            sparse_steps_share: share(c().map(|c| c.sparse_steps).sum(), c().map(|c| c.steps).sum(), 1),
+            extra_bytes: self.layers.iter().map(|l| l.bytes() as u64).sum(),
+            live_share: c().map(|(c, l)| share(c.live_rows, c.steps, l.down.k())).collect(),
+            live_columns_share: c().map(|(c, l)| share(c.live_columns, c.sparse_steps, l.down.k())).collect(),
+            sparse_steps_share: share(c().map(|(c, _)| c.sparse_steps).sum(), c().map(|(c, _)| c.steps).sum(), 1),
         }
     }
 

@@ -15,30 +15,19 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// One block's weights in one packing.
+/// One block's weights in one packing: gains of the norms and ternary matrices, named as in the file.
 pub struct Block {
-    /// Gains of the norm before attention.
-    pub attn_norm: Vec<f32>,
-    /// Gains of the norm before the output projection.
-    pub attn_sub_norm: Vec<f32>,
-    /// Gains of the norm before the feed-forward part.
-    pub ffn_norm: Vec<f32>,
-    /// Gains of the norm before the down projection.
-    pub ffn_sub_norm: Vec<f32>,
-    /// Query projection.
-    pub q: PackedWeights,
-    /// Key projection.
-    pub k: PackedWeights,
-    /// Value projection.
-    pub v: PackedWeights,
-    /// Output projection of attention.
-    pub attn_output: PackedWeights,
-    /// Gate projection.
-    pub gate: PackedWeights,
-    /// Up projection.
-    pub up: PackedWeights,
-    /// Down projection.
-    pub down: PackedWeights,
+    pub(crate) attn_norm: Vec<f32>,
+    pub(crate) attn_sub_norm: Vec<f32>,
+    pub(crate) ffn_norm: Vec<f32>,
+    pub(crate) ffn_sub_norm: Vec<f32>,
+    pub(crate) q: PackedWeights,
+    pub(crate) k: PackedWeights,
+    pub(crate) v: PackedWeights,
+    pub(crate) attn_output: PackedWeights,
+    pub(crate) gate: PackedWeights,
+    pub(crate) up: PackedWeights,
+    pub(crate) down: PackedWeights,
 }
 
 impl Block {

@@ -67,7 +67,7 @@ pub fn texts(kernels: &[Offer]) -> Vec<JobCell> {
 /// seconds a token, and what is slow about them shows in the built-in model.
 fn large_texts(kernels: &[Offer]) -> Result<Vec<JobCell>> {
     // Written here, where the user sees its size announced, and only read by the workers.
-    let path = load_model::open(LARGE)?.path.display().to_string();
+    let path = load_model::open(LARGE)?.path().display().to_string();
     let model = JobText { model: path, name: LARGE.into(), block: LARGE_TOKENS.block };
     let last = kernels.iter().rfind(|k| !k.exact).map(|k| k.id.clone());
     let chosen = kernels.iter().filter(|k| k.exact || Some(&k.id) == last.as_ref());

@@ -41,8 +41,7 @@ impl std::ops::Deref for Backing {
 
 /// An open GGUF file whose header has been checked.
 pub struct Gguf {
-    /// Where the file is, or the name of bytes in memory.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     /// `path` as errors show it.
     pub(super) name: String,
     pub(super) bytes: Backing,
@@ -98,6 +97,11 @@ impl Gguf {
             Backing::Map(map) => map.check_unchanged(),
             _ => Ok(()),
         }
+    }
+
+    /// Where the file is, or the name of bytes in memory.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// The whole file.
@@ -162,23 +166,19 @@ fn read_version(name: &str, file: &[u8], cursor: &mut Cursor<'_>) -> Result<u32>
         let what = format!("expected \"GGUF\", found \"{}\": this is not a GGUF file", magic.escape_ascii());
         return Err(cursor.error_at(0, "magic", format!("{what}; download or convert the model again")));
     }
-    match cursor.u32("version")? {
+    let version = cursor.u32("version")?;
+    let swapped = version.swap_bytes();
+    let what = match version {
         // Version 2 has the same layout; 3 only added big-endian files.
-        version @ (2 | 3) => Ok(version),
-        other => {
-            let what = match other {
-                1 => "1 is the first draft of the format; convert the model again, to GGUF v3".to_string(),
-                4..=99 => {
-                    format!("{other} is newer than this program, which reads 2 and 3; convert the model to GGUF v3")
-                }
-                _ if (1..=99).contains(&other.swap_bytes()) => {
-                    format!("{} in big-endian order, which is not read here; {}", other.swap_bytes(), stranger::LITTLE)
-                }
-                _ => format!("{other} is no version of GGUF; the file is corrupt, so download it again"),
-            };
-            Err(cursor.error_at(4, "version", what))
+        2 | 3 => return Ok(version),
+        1 => "1 is the first draft of the format; convert the model again, to GGUF v3".to_string(),
+        4..=99 => format!("{version} is newer than this program, which reads 2 and 3; convert the model to GGUF v3"),
+        _ if (1..=99).contains(&swapped) => {
+            format!("{swapped} in big-endian order, which is not read here; {}", stranger::LITTLE)
         }
-    }
+        _ => format!("{version} is no version of GGUF; the file is corrupt, so download it again"),
+    };
+    Err(cursor.error_at(4, "version", what))
 }
 
 fn read_entries(cursor: &mut Cursor<'_>, count: usize) -> Result<(Vec<Entry>, HashMap<String, usize>)> {

@@ -1,6 +1,6 @@
 //! Typed access to metadata, with errors that name key, type and place.
 
-use super::cursor::{Cursor, quoted};
+use super::cursor::quoted;
 use super::file::Gguf;
 use super::metadata::{self, ArrayRef, Entry, Value, ValueType};
 use crate::error::{Error, Result};
@@ -44,9 +44,7 @@ impl Gguf {
         if array.len > MAX_NUMBERS || matches!(array.element, ValueType::String | ValueType::Array) {
             return None;
         }
-        let mut cursor = Cursor::new(&self.name, &self.bytes, array.at);
-        let mut next = || number(&metadata::read_value(&mut cursor, array.element, &entry.key).ok()?);
-        (0..array.len).map(|_| next()).collect()
+        metadata::values(&self.name, &self.bytes, *array).map(|value| number(&value)).collect()
     }
 
     fn typed<'a, T>(&'a self, key: &str, want: &str, get: impl Fn(&'a Value) -> Option<T>) -> Result<Option<T>> {
@@ -109,16 +107,11 @@ impl Gguf {
     }
 
     /// Integers of an array of i32 or u32 (as i64), if the key is there.
-    pub fn optional_integers(&self, key: &str) -> Result<Option<impl ExactSizeIterator<Item = i64> + '_>> {
+    pub fn optional_integers(&self, key: &str) -> Result<Option<impl Iterator<Item = i64>>> {
         let fits = |t| matches!(t, ValueType::I32 | ValueType::U32);
-        let Some(array) = self.array(key, "an array of 32-bit integers", fits)? else { return Ok(None) };
-        // In range: the array was walked when the file was opened.
-        let bytes = &self.bytes[array.at..array.at + array.len * 4];
-        let signed = array.element == ValueType::I32;
-        Ok(Some(
-            bytes.as_chunks::<4>().0.iter().map(move |&b| {
-                if signed { i64::from(i32::from_le_bytes(b)) } else { i64::from(u32::from_le_bytes(b)) }
-            }),
-        ))
+        let array = self.array(key, "an array of 32-bit integers", fits)?;
+        // Each fits an f64.
+        let integer = |value| number(&value).unwrap_or_default() as i64;
+        Ok(array.map(|a| metadata::values(&self.name, &self.bytes, a).map(integer)))
     }
 }

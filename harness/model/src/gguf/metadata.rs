@@ -133,7 +133,7 @@ fn read_type(cursor: &mut Cursor<'_>, field: &str) -> Result<ValueType> {
     VALUE_TYPES.get(code as usize).map(|t| t.0).ok_or_else(unknown)
 }
 
-pub(super) fn read_value(cursor: &mut Cursor<'_>, kind: ValueType, field: &str) -> Result<Value> {
+fn read_value(cursor: &mut Cursor<'_>, kind: ValueType, field: &str) -> Result<Value> {
     Ok(match kind {
         T::U8 => Value::Unsigned(u8::from_le_bytes(cursor.array(field)?).into()),
         T::I8 => Value::Signed(i8::from_le_bytes(cursor.array(field)?).into()),
@@ -187,4 +187,10 @@ pub(super) fn strings<'a>(file: &'a str, bytes: &'a [u8], array: ArrayRef) -> im
     let mut cursor = Cursor::new(file, bytes, array.at);
     // Checked when the file was opened; should the file change under the map, the walk just ends.
     (0..array.len).map_while(move |_| cursor.string(MAX_STRING_BYTES, &String::new).ok())
+}
+
+/// The numbers and bools of an array of the file, as [`strings`].
+pub(super) fn values<'a>(file: &'a str, bytes: &'a [u8], array: ArrayRef) -> impl Iterator<Item = Value> {
+    let mut cursor = Cursor::new(file, bytes, array.at);
+    (0..array.len).map_while(move |_| read_value(&mut cursor, array.element, "").ok())
 }

@@ -46,68 +46,65 @@ pub struct Inspection {
 /// One metadata key.
 #[derive(Debug, Serialize)]
 pub struct KeyRow {
-    /// The key.
-    pub key: String,
+    pub(crate) key: String,
     /// Type as stored, with the element type of arrays.
     #[serde(rename = "type")]
-    pub kind: String,
+    pub(crate) kind: String,
     /// Value, cut where long.
-    pub value: String,
+    pub(crate) value: String,
     /// `used`, `harmless` or `refused`; absent where the shape that decides it is not known.
     #[serde(rename = "use", skip_serializing_if = "Option::is_none")]
-    pub usage: Option<&'static str>,
+    pub(crate) usage: Option<&'static str>,
     /// Why it is harmless or refused.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub why: Option<String>,
+    pub(crate) why: Option<String>,
 }
 
 /// One tensor.
 #[derive(Debug, Serialize)]
 pub struct TensorRow {
-    /// Name.
-    pub name: String,
+    pub(crate) name: String,
     /// Type by the ternary ecosystem's names.
     #[serde(rename = "type")]
-    pub kind: &'static str,
+    pub(crate) kind: &'static str,
     /// Type code in the file.
-    pub type_code: u32,
+    pub(crate) type_code: u32,
     /// Dimensions, innermost first.
-    pub dims: Vec<u64>,
+    pub(crate) dims: Vec<u64>,
     /// Bytes; absent where the type's layout is not known.
-    pub bytes: Option<u64>,
+    pub(crate) bytes: Option<u64>,
     /// Byte offset in the file.
-    pub offset: u64,
+    pub(crate) offset: u64,
     /// I2_S only.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub ternary: Option<TernaryRow>,
+    pub(crate) ternary: Option<TernaryRow>,
 }
 
 /// What an I2_S tensor holds.
 #[derive(Debug, Serialize)]
 pub struct TernaryRow {
     /// Scale of the whole tensor; absent where it is not a finite number (JSON has no other).
-    pub scale: Option<f32>,
+    pub(crate) scale: Option<f32>,
     /// Share of weights -1.
-    pub minus: f64,
+    pub(crate) minus: f64,
     /// Share of weights 0.
-    pub zero: f64,
+    pub(crate) zero: f64,
     /// Share of weights +1.
-    pub plus: f64,
+    pub(crate) plus: f64,
     /// Codes 3, which must not occur.
-    pub invalid_codes: u64,
+    pub(crate) invalid_codes: u64,
 }
 
 /// Sums over the tensors.
 #[derive(Debug, Default, Serialize)]
 pub struct Totals {
-    /// Number of tensors.
-    pub tensors: usize,
+    pub(crate) tensors: usize,
     /// Elements of all tensors.
-    pub parameters: u64,
+    pub(crate) parameters: u64,
     /// Elements of I2_S tensors.
-    pub ternary_weights: u64,
+    pub(crate) ternary_weights: u64,
     /// Bytes by type name, where known.
-    pub bytes_by_type: BTreeMap<&'static str, u64>,
+    pub(crate) bytes_by_type: BTreeMap<&'static str, u64>,
 }
 
 /// One check.
@@ -124,12 +121,10 @@ pub struct Check {
 /// Name and notes of a known model.
 #[derive(Debug, Serialize)]
 pub struct KnownRow {
-    /// Name.
-    pub name: String,
-    /// Where it comes from.
-    pub source: String,
+    pub(crate) name: String,
+    pub(crate) source: String,
     /// What a user should know.
-    pub notes: Vec<String>,
+    pub(crate) notes: Vec<String>,
     /// Number of goldens to check it with.
-    pub goldens: usize,
+    pub(crate) goldens: usize,
 }

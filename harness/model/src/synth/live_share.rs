@@ -20,12 +20,6 @@ use kernels::random::SplitMix64;
 /// square. Not larger, so that int8 still resolves the others.
 const SIGNAL: f32 = 2.5;
 
-/// The block of a tensor, and its name in there.
-pub(super) fn place(tensor: &str) -> (usize, &str) {
-    let in_block = tensor.strip_prefix("blk.").and_then(|name| name.split_once('.'));
-    in_block.map_or((0, tensor), |(layer, name)| (layer.parse().unwrap_or(0), name))
-}
-
 /// How gates are moved.
 pub(super) struct LiveShare {
     pub(super) share: f64,
@@ -47,7 +41,7 @@ impl LiveShare {
     }
 
     /// An element of a norm's gains.
-    pub(super) fn gain(&self, (layer, name): (usize, &str), dimension: usize) -> f32 {
+    pub(super) fn gain(&self, (layer, name): (u32, &str), dimension: usize) -> f32 {
         match name {
             "attn_norm.weight" | "output_norm.weight" if self.carries(dimension) => 0.0,
             "ffn_norm.weight" if self.carries(dimension) => SIGNAL * ((2 * layer + 1) as f32).sqrt(),
@@ -56,7 +50,7 @@ impl LiveShare {
     }
 
     /// Changes a piece of a tensor, which starts at byte `offset` of it.
-    pub(super) fn edit(&self, (layer, name): (usize, &str), dims: &[usize], offset: usize, piece: &mut [u8]) {
+    pub(super) fn edit(&self, (layer, name): (u32, &str), dims: &[usize], offset: usize, piece: &mut [u8]) {
         let width = match name {
             "token_embd.weight" => 2 * dims[0],
             "ffn_gate.weight" | "attn_output.weight" | "ffn_down.weight" => dims[0] / 4,
@@ -84,8 +78,8 @@ impl LiveShare {
         }
     }
 
-    fn lives(&self, layer: usize, row: usize) -> bool {
-        let mut random = SplitMix64::new(self.seed ^ (layer as u64) << 40 ^ (row as u64) << 8 ^ 0x5A);
+    fn lives(&self, layer: u32, row: usize) -> bool {
+        let mut random = SplitMix64::new(self.seed ^ u64::from(layer) << 40 ^ (row as u64) << 8 ^ 0x5A);
         f64::from(random.below(1 << 24)) < self.share * f64::from(1 << 24)
     }
 }

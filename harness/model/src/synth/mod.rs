@@ -21,7 +21,7 @@ use crate::error::{Error, Result};
 use crate::gguf::TypeInfo;
 use crate::gguf::types;
 use crate::gguf::writer::{HeaderWriter, padding};
-use crate::graph::required_tensors;
+use crate::graph::{in_block, required_tensors};
 use live_share::LiveShare;
 pub use shape::SynthShape;
 
@@ -112,7 +112,7 @@ impl SyntheticModel {
             // A stream for each tensor: the first blocks are the same however many follow.
             let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
             rng.set_stream(stream as u64);
-            let place = live_share::place(name);
+            let place = in_block(name).unwrap_or((0, name));
             let mut fill = |table: &Table, bytes: u64| -> std::io::Result<()> {
                 for offset in (0..bytes).step_by(CHUNK) {
                     if stop.load(Ordering::Relaxed) {
@@ -262,11 +262,9 @@ mod tests {
         let gguf = Gguf::open(&path).unwrap();
         assert_eq!(ModelConfig::from_gguf(&gguf).unwrap(), model.config);
         let tokenizer = Tokenizer::from_gguf(&gguf, None).unwrap();
-        assert_eq!(
-            (tokenizer.facts.vocab, tokenizer.facts.bos, tokenizer.facts.eos),
-            (128_256, Some(128_000), Some(128_001))
-        );
-        assert_eq!((&tokenizer.facts.extra_stop_ids[..], tokenizer.facts.pre), (&[128_009][..], "default"));
+        let facts = &tokenizer.facts;
+        assert_eq!((facts.vocab, facts.bos, facts.eos), (128_256, Some(128_000), Some(128_001)));
+        assert_eq!((&facts.extra_stop_ids[..], facts.pre), (&[128_009][..], "default"));
         let ids = tokenizer.encode("the king<|eot_id|>", None).unwrap();
         assert_eq!((ids[0], ids.last()), (128_000, Some(&128_009)));
         assert_eq!(tokenizer.decode(&ids), "the king");
