@@ -1,10 +1,10 @@
 //! The forward pass against the independent float64 oracle, with every kernel of this CPU, and proof that decoding
 //! allocates nothing.
 
-use crate::builtin;
 use crate::decoder::{Builder, Decoder};
-use crate::fixtures::{NEVER, builder, exact, head, held_out, kernel, kernels, model, request, run};
+use crate::fixtures::{NEVER, builder, exact, head, held_out, kernel, kernels, known, model, request, run};
 use crate::generate::{Request, Session};
+use crate::known::Golden;
 use crate::loading::Loading;
 use crate::perplexity::{self, Text};
 use crate::sampler::Sampling;
@@ -13,7 +13,6 @@ use crate::stop::StopReason;
 use crate::weights::Model;
 use kernels::parallel::Team;
 use kernels::{CodeTable, CpuFeatures, HeadFormat, Kernel};
-use serde_json::Value;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::sync::Arc;
@@ -66,14 +65,6 @@ fn on_threads(model: &Model, kernel: Kernel, threads: usize) -> Builder<'_> {
     builder(model, kernel, CodeTable::TERNARY, CpuFeatures::detect()).team(team)
 }
 
-fn golden() -> Value {
-    serde_json::from_str(builtin::GOLDEN_JSON).expect("valid JSON")
-}
-
-fn numbers(value: &Value) -> Vec<f64> {
-    value.as_array().expect("an array").iter().map(|v| v.as_f64().expect("a number")).collect()
-}
-
 /// Every kernel, and every output head with the exact one.
 fn kernels_and_heads() -> impl Iterator<Item = (Kernel, HeadFormat)> {
     kernels().map(|kernel| (kernel, HeadFormat::F16)).chain(HeadFormat::ALL.map(|format| (exact(), format)))
@@ -87,34 +78,31 @@ fn nats(decoder: &mut Decoder<'_>, tokens: &[u32], max_windows: usize) -> f64 {
 
 #[test]
 fn every_kernel_gives_the_golden_ids_and_logits() {
-    let (model, golden) = (model(), golden());
+    let (model, known) = (model(), known());
     for kernel in kernels() {
         let (mut decoder, id) = (decoder(&model, kernel, 2, 64), kernel.id());
-        for case in golden["cases"].as_array().expect("cases") {
-            let prompt = case["prompt"].as_str().expect("a prompt");
-            let ids = model.tokenizer.encode(prompt, None).expect("encodes");
-            assert_eq!(serde_json::json!(ids), case["prompt_ids"], "{prompt:?}");
-            let expected = numbers(&case["greedy_ids"]);
-            let mut session = Session::new(&mut decoder, request(&ids, expected.len())).expect("valid");
+        for Golden { prompt, prompt_ids, token_ids, margins, logits_last, .. } in &known.goldens {
+            assert_eq!(model.tokenizer.encode(prompt, None).expect("encodes"), *prompt_ids, "{prompt:?}");
+            let mut session = Session::new(&mut decoder, request(prompt_ids, token_ids.len())).expect("valid");
             session.keep_prompt_logits();
             let out = session.run(&NEVER, &mut |_| {}).expect("runs");
-            let logits = out.prompt_logits.as_deref().expect("kept");
-            for (n, (want, got)) in numbers(&case["logits_last"]).iter().zip(logits).enumerate() {
-                assert!((want - f64::from(*got)).abs() < 0.2, "{id} {prompt:?} logit {n}: {got}, golden {want}");
+            let (wanted, found) = (logits_last.as_ref().expect("there"), out.prompt_logits.expect("kept"));
+            assert_eq!(wanted.len(), found.len());
+            for (n, (want, got)) in wanted.iter().zip(found).enumerate() {
+                assert!((want - got).abs() < 0.2, "{id} {prompt:?} logit {n}: {got}, golden {want}");
             }
-            let safe = numbers(&case["margins"]).iter().position(|m| *m <= 0.1).unwrap_or(expected.len());
-            let got: Vec<f64> = out.token_ids.iter().copied().map(f64::from).collect();
-            assert_eq!(got[..safe], expected[..safe], "{id} {prompt:?}");
+            let doubtful = margins.as_ref().expect("there").iter().position(|m| *m <= 0.1);
+            let safe = doubtful.unwrap_or(token_ids.len());
+            assert_eq!(out.token_ids[..safe], token_ids[..safe], "{id} {prompt:?}");
         }
     }
 }
 
 #[test]
 fn perplexity_is_the_golden_one() {
-    let (model, golden) = (model(), golden());
-    let tokens = held_out(&model);
-    assert_eq!(golden["perplexity"]["tokens"], tokens.len());
-    let want = golden["perplexity"]["perplexity"].as_f64().expect("a number");
+    let (model, golden) = (model(), known().perplexity.expect("known"));
+    let (tokens, want) = (held_out(&model), golden.value);
+    assert_eq!(golden.tokens, Some(tokens.len()));
     // The fastest exact kernel over everything; all over the first windows, against the exact one.
     let run = |kernel: Kernel, windows| nats(&mut decoder(&model, kernel, 2, 128), &tokens, windows);
     let exact = exact();

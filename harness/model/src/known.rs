@@ -177,18 +177,17 @@ pub fn warnings(gguf: &Gguf, known: Option<&KnownModel>) -> Result<Vec<String>> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fixtures::known;
     use crate::gguf::testing::Builder;
-    use crate::hash::sha256_hex;
 
-    fn found(sha256: &str) -> KnownModel {
+    fn published() -> KnownModel {
+        let sha256 = "4221B252FDD5FD25E15847ADFEB5EE88886506BA50B8A34548374492884C2162";
         KnownModel::find(sha256).unwrap().unwrap()
     }
 
-    const PUBLISHED: &str = "4221B252FDD5FD25E15847ADFEB5EE88886506BA50B8A34548374492884C2162";
-
     #[test]
     fn models_are_known_by_their_bytes() {
-        let model = found(&sha256_hex(builtin::bytes()));
+        let model = known();
         assert_eq!(model.name, "shakespeare-ternary");
         let p = model.perplexity.unwrap();
         assert_eq!((p.window, p.tokens), (Some(128), Some(10455)));
@@ -197,7 +196,7 @@ mod tests {
             let lengths = [golden.margins.as_ref().unwrap().len(), golden.logits_last.as_ref().unwrap().len()];
             assert_eq!((golden.token_ids.len(), lengths), (24, [24, 1024]));
         }
-        let model = found(PUBLISHED);
+        let model = published();
         assert_eq!((model.goldens.len(), &model.stop_ids[..]), (3, &[128009][..]));
         assert_eq!(model.perplexity.unwrap().value, 17.109);
         assert!(model.goldens.iter().all(|g| g.prompt_ids[0] == 128000 && g.token_ids.len() == 5));
@@ -239,7 +238,7 @@ mod tests {
     #[test]
     fn known_and_synthetic_files_are_spared_what_is_about_strangers() {
         let file = || Builder::new().string("general.name", "bitnet2b").u32("general.file_type", 40);
-        let published = found(PUBLISHED);
+        let published = published();
         assert_eq!(said(file(), None).len(), 2);
         assert_eq!(said(file(), Some(&published)), [""; 0]);
         assert_eq!(said(file().bool("tritbench.synthetic", true), None), [""; 0]);
@@ -247,8 +246,6 @@ mod tests {
         assert_eq!(said(wrong_template, Some(&published)).len(), 1, "true of a known file too");
         let bad = KnownModel { bad: Some("half of it is missing".into()), ..published };
         assert_eq!(said(file(), Some(&bad)), ["this file is known to be bad: half of it is missing"]);
-        let builtin = builtin::open().unwrap();
-        let known = found(&sha256_hex(builtin.file_bytes()));
-        assert_eq!(warnings(&builtin, Some(&known)).unwrap(), [""; 0]);
+        assert_eq!(warnings(&builtin::open().unwrap(), Some(&known())).unwrap(), [""; 0]);
     }
 }
