@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::cursor::{Cursor, quoted};
 use super::types::{self, TypeInfo};
 use crate::error::Result;
+use serde::Serialize;
 
 /// Tensors in one file; the largest published models have a few thousand.
 pub const MAX_TENSORS: u64 = 65_536;
@@ -16,19 +17,22 @@ const MAX_NAME_BYTES: u64 = 256;
 const MAX_DIMS: u32 = 4;
 
 /// One tensor of the file.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct TensorInfo {
     /// Name, unique in the file.
     pub name: String,
+    /// Type, by the file's code.
+    #[serde(flatten)]
+    pub kind: TypeInfo,
     /// Elements along each dimension, innermost first; 1 to 4 of them, none zero.
     pub dims: Vec<u64>,
-    /// Type, by the file's code.
-    pub kind: TypeInfo,
+    /// Bytes of data; `None` where the type's layout is not fixed by its code (then the tensor can only be listed).
+    #[serde(rename = "bytes")]
+    pub n_bytes: Option<u64>,
     /// Byte offset of the data within the file, a multiple of the alignment.
     pub offset: u64,
-    /// Bytes of data; `None` where the type's layout is not fixed by its code (then the tensor can only be listed).
-    pub n_bytes: Option<u64>,
     /// Byte offset of the description in the header, for errors.
+    #[serde(skip)]
     pub header_offset: u64,
 }
 

@@ -1,13 +1,18 @@
 //! GGML tensor types: codes, names and sizes, including the ternary ones that different projects number differently.
 
+use serde::Serialize;
+
 /// How tensor data is stored: a row of the table of known types.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct TypeInfo {
-    /// Code in the file.
-    pub code: u32,
     /// Name as its project spells it.
+    #[serde(rename = "type")]
     pub name: &'static str,
+    /// Code in the file.
+    #[serde(rename = "type_code")]
+    pub code: u32,
     /// `None` where the layout depends on the build that wrote it.
+    #[serde(skip)]
     size: Option<Size>,
 }
 

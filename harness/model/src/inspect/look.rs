@@ -74,9 +74,10 @@ fn check(name: &'static str, found: std::result::Result<String, &Error>) -> Chec
 fn layout_check(gguf: &Gguf, tensors: &[TensorRow]) -> Check {
     let name = "I2_S layout";
     let count = tensors.iter().filter(|t| t.ternary.is_some()).count();
-    let bad: Vec<_> =
-        tensors.iter().zip(&gguf.tensors).filter(|(row, _)| row.ternary.as_ref().is_some_and(bad)).collect();
-    let (ok, detail) = match bad.iter().find_map(|(_, tensor)| check_i2s_codes(gguf, tensor).err()) {
+    // Code 3, or a scale that cannot be one.
+    let bad = |row: &TernaryRow| row.invalid_codes > 0 || row.scale.is_none_or(|scale| scale <= 0.0);
+    let bad: Vec<_> = tensors.iter().filter(|row| row.ternary.as_ref().is_some_and(bad)).collect();
+    let (ok, detail) = match bad.iter().find_map(|row| check_i2s_codes(gguf, &row.info).err()) {
         Some(first) => (false, format!("{first} ({} of {count} tensors like this)", bad.len())),
         None if count == 0 => (true, "no I2_S tensors".to_string()),
         None => {
@@ -85,11 +86,6 @@ fn layout_check(gguf: &Gguf, tensors: &[TensorRow]) -> Check {
         }
     };
     Check { name, ok, detail }
-}
-
-/// Code 3, or a scale that cannot be one.
-fn bad(row: &TernaryRow) -> bool {
-    row.invalid_codes > 0 || row.scale.is_none_or(|scale| scale <= 0.0)
 }
 
 fn tensor_row(gguf: &Gguf, tensor: &TensorInfo) -> TensorRow {
@@ -105,15 +101,7 @@ fn tensor_row(gguf: &Gguf, tensor: &TensorInfo) -> TensorRow {
             invalid_codes: counts.invalid,
         }
     });
-    TensorRow {
-        name: tensor.name.clone(),
-        kind: tensor.kind.name,
-        type_code: tensor.kind.code,
-        dims: tensor.dims.clone(),
-        bytes: tensor.n_bytes,
-        offset: tensor.offset,
-        ternary,
-    }
+    TensorRow { info: tensor.clone(), ternary }
 }
 
 fn key_row(gguf: &Gguf, entry: &Entry, judged: Option<Use>) -> KeyRow {
@@ -140,13 +128,7 @@ fn key_row(gguf: &Gguf, entry: &Entry, judged: Option<Use>) -> KeyRow {
             format!("{} elements{colon}{}{dots}", array.len, first.join(", "))
         }
     };
-    let (usage, why) = match judged {
-        Some(Use::Used) => (Some("used"), None),
-        Some(Use::Harmless(why)) => (Some("harmless"), Some(why.to_string())),
-        Some(Use::Refused(what)) => (Some("refused"), Some(what)),
-        None => (None, None),
-    };
-    KeyRow { key: entry.key.clone(), kind, value, usage, why }
+    KeyRow { key: entry.key.clone(), kind, value, judged }
 }
 
 #[cfg(test)]
@@ -161,7 +143,7 @@ mod tests {
         assert!(found.checks.len() == 4 && found.checks.iter().all(|c| c.ok), "{:?}", found.checks);
         assert_eq!(found.totals.ternary_weights, 3 * (2 * 512 * 512 + 2 * 512 * 128 + 3 * 512 * 1024));
         assert_eq!(found.known.as_ref().unwrap().goldens, 3);
-        let tensor = found.tensors.iter().find(|t| t.name == "blk.0.ffn_up.weight").unwrap();
+        let tensor = found.tensors.iter().find(|t| t.info.name == "blk.0.ffn_up.weight").unwrap();
         let ternary = tensor.ternary.as_ref().unwrap();
         assert!((ternary.minus + ternary.zero + ternary.plus - 1.0).abs() < 1e-9 && ternary.scale.unwrap() > 0.0);
         assert!(serde_json::to_string(&found).unwrap().contains("\"invalid_codes\":0"));

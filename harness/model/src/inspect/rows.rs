@@ -1,6 +1,8 @@
 //! What is found in a file.
 
 use crate::config::ModelConfig;
+use crate::gguf::TensorInfo;
+use crate::keys::Use;
 use crate::tokenizer::TokenizerFacts;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -52,29 +54,16 @@ pub struct KeyRow {
     pub(crate) kind: String,
     /// Value, cut where long.
     pub(crate) value: String,
-    /// `used`, `harmless` or `refused`; absent where the shape that decides it is not known.
-    #[serde(rename = "use", skip_serializing_if = "Option::is_none")]
-    pub(crate) usage: Option<&'static str>,
-    /// Why it is harmless or refused.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) why: Option<String>,
+    /// Absent where the shape that decides it is not known.
+    #[serde(flatten)]
+    pub(crate) judged: Option<Use>,
 }
 
 /// One tensor.
 #[derive(Debug, Serialize)]
 pub struct TensorRow {
-    pub(crate) name: String,
-    /// Type by the ternary ecosystem's names.
-    #[serde(rename = "type")]
-    pub(crate) kind: &'static str,
-    /// Type code in the file.
-    pub(crate) type_code: u32,
-    /// Dimensions, innermost first.
-    pub(crate) dims: Vec<u64>,
-    /// Bytes; absent where the type's layout is not known.
-    pub(crate) bytes: Option<u64>,
-    /// Byte offset in the file.
-    pub(crate) offset: u64,
+    #[serde(flatten)]
+    pub(crate) info: TensorInfo,
     /// I2_S only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) ternary: Option<TernaryRow>,

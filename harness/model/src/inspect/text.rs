@@ -2,7 +2,8 @@
 
 use comfy_table::{CellAlignment, Table, presets};
 
-use super::rows::{Check, Inspection, Totals};
+use super::rows::{Check, Inspection, TensorRow, Totals};
+use crate::keys::Use;
 use crate::tokenizer::TokenizerFacts;
 
 fn table(header: &[&str], right: &[usize]) -> Table {
@@ -34,10 +35,14 @@ impl Inspection {
         }
         let mut keys = table(&["key", "type", "value", "use"], &[]);
         for row in &self.metadata {
-            let usage = row.usage.unwrap_or("?");
-            // The reason of a refusal is an error of its own, and long.
-            let why = row.why.as_ref().filter(|_| usage == "harmless").map_or(String::new(), |why| format!(": {why}"));
-            keys.add_row([clean(&row.key), row.kind.clone(), clean(&row.value), format!("{usage}{why}")]);
+            let usage = match &row.judged {
+                Some(Use::Used) => "used".to_string(),
+                Some(Use::Harmless(why)) => format!("harmless: {why}"),
+                // The reason is an error of its own, and long.
+                Some(Use::Refused(_)) => "refused".to_string(),
+                None => "?".to_string(),
+            };
+            keys.add_row([clean(&row.key), row.kind.clone(), clean(&row.value), usage]);
         }
         lines.push(format!("\n{keys}"));
         lines.extend(self.assumed.iter().map(|assumed| clean(assumed)));
@@ -61,16 +66,16 @@ impl Inspection {
     fn tensor_table(&self) -> Table {
         let mut rows =
             table(&["tensor", "type", "dims", "bytes", "offset", "scale", "-1 / 0 / +1 %", "code 3"], &[3, 4, 5, 7]);
-        for t in &self.tensors {
+        for TensorRow { info: t, ternary } in &self.tensors {
             let dims = t.dims.iter().map(u64::to_string).collect::<Vec<_>>().join(" x ");
-            let bytes = t.bytes.map_or("?".to_string(), |b| b.to_string());
+            let bytes = t.n_bytes.map_or("?".to_string(), |b| b.to_string());
             let (mut scale, mut shares, mut invalid) = (String::new(), String::new(), String::new());
-            if let Some(x) = &t.ternary {
+            if let Some(x) = ternary {
                 scale = x.scale.map_or("not finite".to_string(), |s| format!("{s:.6}"));
                 shares = format!("{:.1} / {:.1} / {:.1}", x.minus * 100.0, x.zero * 100.0, x.plus * 100.0);
                 invalid = x.invalid_codes.to_string();
             }
-            let (name, kind, offset) = (clean(&t.name), t.kind.to_string(), t.offset.to_string());
+            let (name, kind, offset) = (clean(&t.name), t.kind.name.to_string(), t.offset.to_string());
             rows.add_row([name, kind, dims, bytes, offset, scale, shares, invalid]);
         }
         rows

@@ -8,10 +8,12 @@ mod table;
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
 use crate::gguf::{Entry, Gguf, Value, ValueType, quoted};
+use serde::Serialize;
 use table::{GENERAL, GRAPH, Known, Rule, SPLIT, TOKENIZER};
 
 /// What a key is here.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "use", content = "why", rename_all = "lowercase")]
 pub enum Use {
     /// This program reads it.
     Used,

@@ -71,16 +71,20 @@ fn sizes_that_follow_from_the_shape_are_taken_and_others_refused() {
 
 #[test]
 fn switches_and_texts() {
-    check(whole(ARCH).bool(&key("attention.causal"), true)).unwrap();
+    let switch = |name: &str, on| whole(ARCH).bool(&key(name), on);
+    check(switch("attention.causal", true)).unwrap();
     let parts = ["attention.causal", "expected true, found bool false", "no other model runs here"];
-    assert_refused(whole(ARCH).bool(&key("attention.causal"), false), &parts);
+    assert_refused(switch("attention.causal", false), &parts);
+    check(switch("use_parallel_residual", false)).unwrap();
+    assert_refused(switch("use_parallel_residual", true), &["use_parallel_residual"]);
     assert_refused(whole(ARCH).string(&key("attention.causal"), "true"), &["found string \"true\""]);
-    check(whole(ARCH).bool(&key("use_parallel_residual"), false)).unwrap();
-    assert_refused(whole(ARCH).bool(&key("use_parallel_residual"), true), &["use_parallel_residual"]);
-    check(whole(ARCH).string(&key("tensor_data_layout"), "reference")).unwrap();
-    assert_refused(whole(ARCH).string(&key("tensor_data_layout"), "Meta AI original pth"), &["tensor_data_layout"]);
-    check(whole(ARCH).string("general.type", "model")).unwrap();
-    assert_refused(whole(ARCH).string("general.type", "adapter"), &["general.type", "\"adapter\""]);
+    let layout = key("tensor_data_layout");
+    for (key, harmless, other) in
+        [(&*layout, "reference", "Meta AI original pth"), ("general.type", "model", "adapter")]
+    {
+        check(whole(ARCH).string(key, harmless)).unwrap();
+        assert_refused(whole(ARCH).string(key, other), &[key, &format!("\"{other}\"")]);
+    }
 }
 
 /// A missing type means linear, the older key too; 1 and 0 are no scaling.
