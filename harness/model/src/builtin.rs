@@ -10,7 +10,7 @@ struct Aligned<T: ?Sized>(T);
 
 static MODEL: &Aligned<[u8]> = &Aligned(*include_bytes!("../../../scenarios/model/shakespeare-ternary.gguf"));
 
-/// What `--model` and reports call it.
+/// Name of the built-in model in reports and errors.
 pub const NAME: &str = "builtin:shakespeare-ternary";
 /// Its text: Shakespeare, public domain, 1.1 MB; the last 5% was held out of training.
 pub static TEXT: &str = include_str!("../../../scenarios/model/shakespeare.txt");

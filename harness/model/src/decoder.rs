@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex};
 /// products.
 const BATCH: usize = 128;
 
-/// Another kernel for batches.
+/// A second kernel, for batches of prompt tokens.
 #[derive(Clone)]
 pub struct Prefill {
     /// An exact int8 kernel with a gemm, and weights for it.
@@ -28,8 +28,8 @@ pub struct Prefill {
     pub from_tokens: usize,
 }
 
-/// A decoder that is not made yet. What is not said: one thread, this CPU's features, room for the model's context,
-/// every element computed, the same kernel for batches.
+/// Settings of a decoder that is not made yet. Unless it is told: one thread, this CPU's features, room for the
+/// model's context, every element computed, the same kernel for batches.
 pub struct Builder<'m> {
     model: &'m Model,
     weights: KernelWeights,
@@ -41,7 +41,7 @@ pub struct Builder<'m> {
     prefill: Option<Prefill>,
 }
 
-/// A model, a kernel and the state of one sequence.
+/// Computes the logits after each token of one sequence: a model, a kernel, and the sequence's keys and values.
 pub struct Decoder<'m> {
     of: Builder<'m>,
     /// Skipping, if it is on.
@@ -108,17 +108,17 @@ impl Buffers {
 }
 
 impl<'m> Builder<'m> {
-    /// Threads.
+    /// Computes with these threads.
     pub fn team(self, team: Team) -> Self {
         Self { team, ..self }
     }
 
-    /// What the operations between the products may use.
+    /// CPU features that the operations between the products may use.
     pub fn features(self, features: CpuFeatures) -> Self {
         Self { features, ..self }
     }
 
-    /// Room for so many tokens.
+    /// Longest sequence in tokens; its keys and values are kept in memory.
     pub fn context(self, tokens: usize) -> Self {
         Self { context: tokens, ..self }
     }
@@ -178,7 +178,7 @@ impl<'m> Builder<'m> {
 }
 
 impl<'m> Decoder<'m> {
-    /// What every decoder needs; `head` is the model's embedding in some format.
+    /// Begins a decoder from what each one needs; `head` is the model's embedding in some format.
     pub fn of(model: &'m Model, weights: KernelWeights, head: Arc<OutputHead>) -> Builder<'m> {
         Builder {
             model,

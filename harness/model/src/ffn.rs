@@ -5,8 +5,8 @@ use crate::step::{FfnBuffers, Step};
 use crate::weights::Block;
 use kernels::{KernelError, Product};
 
-/// From the input that was prepared for gate and up to the output: with all elements, or, for single tokens, by `sparse`
-/// without those that the gate makes zero. The results are the same, bit for bit.
+/// Computes the output from the input that was prepared for gate and up: with all elements, or, for single tokens and
+/// by `sparse`, without those that the gate makes zero. The results are the same, bit for bit.
 pub(crate) fn run(
     sparse: Option<&mut SparseFfn>,
     s: &mut Step<'_>,

@@ -9,14 +9,14 @@ use crate::times::{Lap, Times};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// What to generate.
+/// What to generate: a prompt, how tokens are picked, and what ends the text.
 #[derive(Clone, Debug)]
 pub struct Request {
     /// Prompt ids, at least one.
     pub prompt: Vec<u32>,
     /// Most tokens to generate.
     pub max_tokens: usize,
-    /// How to pick.
+    /// How each token is picked.
     pub sampling: Sampling,
     /// Ids that end the text, besides the model's own end token.
     pub stop_ids: Vec<u32>,
@@ -29,7 +29,7 @@ pub struct Request {
     pub timeout: Option<Duration>,
 }
 
-/// What came out.
+/// Generated tokens and text, why they end, and the time they took.
 #[derive(Clone, Debug)]
 pub struct Generation {
     /// Generated ids, a stopping token included.
@@ -73,7 +73,7 @@ pub fn rate(tokens: usize, time: Duration) -> f64 {
     if tokens == 0 || time.is_zero() { 0.0 } else { tokens as f64 / time.as_secs_f64() }
 }
 
-/// A generation. All buffers are made here, so that the loop allocates nothing.
+/// One generation that is ready to run. All buffers are made here, so that the loop allocates nothing.
 pub struct Session<'d, 'm> {
     decoder: &'d mut Decoder<'m>,
     request: Request,

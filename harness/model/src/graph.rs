@@ -77,7 +77,7 @@ fn check_tensor(gguf: &Gguf, (name, kind, dims): &(String, TypeInfo, Vec<usize>)
     if *kind == types::I2S { check_i2s_scale(gguf, tensor) } else { Ok(()) }
 }
 
-/// Reads every ternary tensor once and refuses invalid codes: see [`check_i2s_codes`].
+/// Reads every ternary tensor once and refuses one with a code 3 or without a scale.
 pub fn check_codes(gguf: &Gguf, loading: &mut Loading<'_>) -> Result<()> {
     let ternary: Vec<&TensorInfo> = gguf.tensors.iter().filter(|t| t.kind == types::I2S).collect();
     loading.each(ternary.len(), |i| {

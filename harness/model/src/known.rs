@@ -30,7 +30,7 @@ pub struct Golden {
     pub text: Option<String>,
 }
 
-/// A perplexity to expect.
+/// The perplexity that a model should have on a text.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct KnownPerplexity {

@@ -11,7 +11,7 @@ pub struct Loading<'a> {
     pub team: Team,
     /// Called with the number of bytes that have been done since the last call, from any thread.
     pub progress: &'a (dyn Fn(u64) + Sync),
-    stop: &'a AtomicBool,
+    pub(crate) stop: &'a AtomicBool,
 }
 
 impl<'a> Loading<'a> {
@@ -22,15 +22,10 @@ impl<'a> Loading<'a> {
 }
 
 impl Loading<'static> {
-    /// Loads with `team`; nobody watches, and nothing stops it.
-    pub fn unwatched(team: Team) -> Self {
-        static NEVER: AtomicBool = AtomicBool::new(false);
-        Self::new(team, &|_| {}, &NEVER)
-    }
-
-    /// As [`Self::unwatched`], on the calling thread.
+    /// Loads on the calling thread; nobody watches, and nothing stops it.
     pub fn alone() -> Self {
-        Self::unwatched(Team::single())
+        static NEVER: AtomicBool = AtomicBool::new(false);
+        Self::new(Team::single(), &|_| {}, &NEVER)
     }
 }
 
@@ -73,7 +68,7 @@ mod tests {
     fn values_come_in_order_and_the_first_error_wins() {
         for threads in [1, 2, 5] {
             let team = Team::new(threads, |_| {}).expect("threads start");
-            let mut loading = Loading::unwatched(team);
+            let mut loading = Loading { team, ..Loading::alone() };
             assert_eq!(loading.each(100, |i| Ok((i * i, 1))).unwrap(), (0..100).map(|i| i * i).collect::<Vec<_>>());
             let fails = |i: usize| if i % 7 == 6 { Err(Error::input(i.to_string())) } else { Ok(((), 0)) };
             assert_eq!(loading.each(100, fails).unwrap_err().to_string(), "6");

@@ -48,7 +48,7 @@ mod unix {
         }
     }
 
-    /// Installs the handler.
+    /// From now on, reading a mapped file past its new end ends the process with one line and exit code 2.
     pub fn install() {
         let action = SigAction::new(SigHandler::SigAction(handle), SaFlags::SA_SIGINFO, SigSet::empty());
         // SAFETY: the handler only loads atomics, reads leaked memory, writes to stderr and ends the process: all

@@ -5,7 +5,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use crate::error::{Error, Result};
 
-/// How to pick.
+/// How the next token is picked from the logits.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Sampling {
     /// The largest logit; of equals, the lowest id.

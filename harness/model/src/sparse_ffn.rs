@@ -22,7 +22,7 @@ use kernels::{AlignedBuffer, CodeTable, CpuFeatures, Family, KernelError, Packed
 /// is in here, with the weights that only this crate has.
 pub type Turns = fn(candidates: usize, call: &mut dyn FnMut(usize, bool) -> Result<()>) -> Result<Vec<f64>>;
 
-/// When to skip.
+/// When single tokens skip the elements that the gate makes zero.
 #[derive(Clone, Copy, Debug)]
 pub enum Sparsity {
     /// Never.
@@ -33,7 +33,7 @@ pub enum Sparsity {
     Always,
 }
 
-/// What the probe measured.
+/// Times of the probe, dense and with zeros skipped, and the crossover that follows from them.
 #[derive(Clone, Debug)]
 pub struct Probe {
     /// `up` and `down` of a block, dense: median over passes of the mean over blocks, in microseconds.
@@ -46,7 +46,7 @@ pub struct Probe {
     pub crossover: f64,
 }
 
-/// How it skips, and what it did since the last reset.
+/// How zeros are skipped, and how many there were since the last reset.
 #[derive(Clone, Debug)]
 pub struct Summary {
     /// dense, measured or always.
@@ -105,7 +105,7 @@ pub struct SparseFfn {
 }
 
 impl SparseFfn {
-    /// Packs the extra copies. It skips always until [`SparseFfn::decide_by`]. `None` when `mode` is dense or the
+    /// Packs the extra copies. It skips always until a probe says where it pays. `None` when `mode` is dense or the
     /// kernel is not an exact int8 kernel.
     pub fn new(
         mode: Sparsity,

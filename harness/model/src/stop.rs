@@ -25,10 +25,10 @@ pub enum StopReason {
     Interrupted,
 }
 
-/// An end found by [`StopRules::push`].
+/// Where and why a text ends, as found by [`StopRules::push`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stop {
-    /// Which rule.
+    /// The rule that ended it.
     pub reason: StopReason,
     /// Bytes of the generated text that belong to the answer: what comes before the stop string or the stopping token.
     pub text_bytes: usize,

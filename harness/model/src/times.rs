@@ -40,7 +40,7 @@ impl Times {
     }
 }
 
-/// A stop watch: each call returns the time since the last.
+/// A stop watch: each call adds the time since the last one to a sum.
 pub struct Lap(Instant);
 
 impl Lap {

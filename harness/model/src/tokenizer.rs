@@ -121,7 +121,7 @@ pub struct TokenizerFacts {
     pub extra_stop_ids: Vec<u32>,
 }
 
-/// A model's tokenizer.
+/// Turns text into token ids and back, by the vocabulary of a model file.
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
     /// Bytes of all pieces, one after the other; piece `id` is `starts[id]..starts[id + 1]`.

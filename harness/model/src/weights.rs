@@ -64,7 +64,7 @@ pub struct Model {
     pub tokenizer: Tokenizer,
     /// f16 bit patterns, vocab x dim: embedding and, tied to it, the output head. A copy, so that the file may go away.
     pub embedding: Arc<AlignedBuffer<u16>>,
-    /// Of the file.
+    /// SHA-256 of the file.
     pub sha256: [u8; 32],
 }
 
@@ -138,12 +138,9 @@ impl Model {
         // All exponent bits of an f16 set: infinity or NaN, which would make every logit NaN.
         let infinite = |bits: u16| bits & 0x7C00 == 0x7C00;
         let copy = |range: Range<usize>, piece: &mut [u16]| {
-            let mut seen = false;
-            for (to, &from) in piece.iter_mut().zip(&rows[range]) {
-                *to = from;
-                seen |= infinite(from);
-            }
-            if seen { Err(()) } else { Ok(()) }
+            piece.copy_from_slice(&rows[range]);
+            // Without a way out of the loop, which would keep it from being vectorised.
+            if piece.iter().fold(false, |seen, &bits| seen | infinite(bits)) { Err(()) } else { Ok(()) }
         };
         if loading.team.split_rows(1, &mut embedding, copy).is_err() {
             let i = rows.iter().position(|&bits| infinite(bits)).unwrap_or(0);
@@ -253,7 +250,7 @@ mod tests {
     use kernels::layouts;
 
     fn loading(threads: usize) -> Loading<'static> {
-        Loading::unwatched(Team::new(threads, |_| {}).expect("threads start"))
+        Loading { team: Team::new(threads, |_| {}).expect("threads start"), ..Loading::alone() }
     }
 
     #[test]

@@ -46,16 +46,16 @@ pub struct Gguf {
     pub(super) name: String,
     pub(super) bytes: Backing,
     /// GGUF version, 2 or 3.
-    pub version: u32,
+    pub(crate) version: u32,
     /// Alignment of tensor data in bytes.
-    pub alignment: u64,
+    pub(crate) alignment: u64,
     /// Byte offset of the data section.
-    pub data_start: u64,
+    pub(crate) data_start: u64,
     /// All keys with their values, in file order.
-    pub metadata: Vec<Entry>,
+    pub(crate) metadata: Vec<Entry>,
     pub(super) keys: HashMap<String, usize>,
     /// Tensors in file order.
-    pub tensors: Vec<TensorInfo>,
+    pub(crate) tensors: Vec<TensorInfo>,
     tensor_names: HashMap<String, usize>,
 }
 

@@ -66,9 +66,7 @@ impl ValueType {
 /// An array that stays in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ArrayRef {
-    /// Type of the elements.
     pub element: ValueType,
-    /// Number of elements.
     pub len: usize,
     /// Byte offset of the first element within the file.
     pub at: usize,
@@ -106,11 +104,9 @@ impl Value {
 /// One key with its value and place.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    /// The key.
     pub key: String,
     /// Type as stored.
     pub kind: ValueType,
-    /// The value.
     pub value: Value,
     /// Byte offset of the value within the file.
     pub at: usize,

@@ -11,38 +11,34 @@ use std::collections::BTreeMap;
 #[derive(Debug, Serialize)]
 pub struct Inspection {
     /// Path, or the name of the built-in model.
-    pub path: String,
+    pub(crate) path: String,
     /// Size of the file.
     pub bytes: u64,
     /// SHA-256 of the file, lower-case hex.
-    pub sha256: String,
-    /// GGUF version.
-    pub gguf_version: u32,
-    /// Alignment of tensor data in bytes.
-    pub alignment: u64,
+    pub(crate) sha256: String,
+    pub(crate) gguf_version: u32,
+    pub(crate) alignment: u64,
     /// Byte offset of the data section.
-    pub data_start: u64,
+    pub(crate) data_start: u64,
     /// Whether the file says it was made by `model synth`.
-    pub synthetic: bool,
+    pub(crate) synthetic: bool,
     /// Metadata; long arrays are counts.
-    pub metadata: Vec<KeyRow>,
+    pub(crate) metadata: Vec<KeyRow>,
     /// Keys that the file leaves out, each with the value that is assumed and why.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub assumed: Vec<String>,
+    pub(crate) assumed: Vec<String>,
     /// Tensors in file order.
-    pub tensors: Vec<TensorRow>,
-    /// Sums over the tensors.
-    pub totals: Totals,
+    pub(crate) tensors: Vec<TensorRow>,
+    pub(crate) totals: Totals,
     /// The shape, if this program can run the model.
-    pub config: Option<ModelConfig>,
+    pub(crate) config: Option<ModelConfig>,
     /// Checks with their outcome.
     pub checks: Vec<Check>,
     /// The tokenizer, if it could be built.
-    pub tokenizer: Option<TokenizerFacts>,
+    pub(crate) tokenizer: Option<TokenizerFacts>,
     /// The known model with this hash: name and notes.
     pub known: Option<KnownRow>,
-    /// What to beware of.
-    pub warnings: Vec<String>,
+    pub(crate) warnings: Vec<String>,
 }
 
 /// One metadata key.
@@ -69,7 +65,7 @@ pub struct TensorRow {
     pub(crate) ternary: Option<TernaryRow>,
 }
 
-/// What an I2_S tensor holds.
+/// Scale of an I2_S tensor, and how often each weight occurs.
 #[derive(Debug, Serialize)]
 pub struct TernaryRow {
     /// Scale of the whole tensor; absent where it is not a finite number (JSON has no other).
@@ -84,7 +80,7 @@ pub struct TernaryRow {
     pub(crate) invalid_codes: u64,
 }
 
-/// Sums over the tensors.
+/// Sums over all tensors of a file.
 #[derive(Debug, Default, Serialize)]
 pub struct Totals {
     pub(crate) tensors: usize,
@@ -96,7 +92,7 @@ pub struct Totals {
     pub(crate) bytes_by_type: BTreeMap<&'static str, u64>,
 }
 
-/// One check.
+/// The outcome of one check of a file.
 #[derive(Debug, Serialize)]
 pub struct Check {
     /// What was checked.

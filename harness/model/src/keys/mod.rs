@@ -11,7 +11,7 @@ use crate::gguf::{Entry, Gguf, Value, ValueType, quoted};
 use serde::Serialize;
 use table::{GENERAL, GRAPH, Known, Rule, SPLIT, TOKENIZER};
 
-/// What a key is here.
+/// What a metadata key means for this program.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "use", content = "why", rename_all = "lowercase")]
 pub enum Use {

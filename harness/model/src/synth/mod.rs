@@ -30,7 +30,7 @@ const CHUNK: usize = 1 << 20;
 /// Standard deviation of the embedding.
 const EMBEDDING_STD: f32 = 0.02;
 
-/// What was written.
+/// Name, size and seed of a synthetic model, as `model synth` prints them.
 #[derive(Clone, Debug, Serialize)]
 pub struct SynthSummary {
     /// `general.name`.
@@ -61,8 +61,8 @@ pub struct SyntheticModel {
 }
 
 impl SyntheticModel {
-    /// A model of this shape, or with another number of blocks (1 to 1024). `live_share` is the share of positive gates;
-    /// without it they are about half.
+    /// A model of this shape, or with another number of blocks (1 to 1024). `live_share` is the share of positive
+    /// gates; without it they are about half.
     pub fn new(shape: &SynthShape, layers: Option<usize>, live_share: Option<f64>, seed: u64) -> Result<Self> {
         let config = ModelConfig { layers: layers.unwrap_or(shape.config.layers), ..shape.config.clone() };
         if !(1..=1024).contains(&config.layers) {

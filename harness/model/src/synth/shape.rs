@@ -4,7 +4,7 @@ use crate::config::ModelConfig;
 use crate::error::{Error, Result};
 use std::sync::LazyLock;
 
-/// Shape of a synthetic model.
+/// A shape that `model synth` can write, named after the model that has it.
 #[derive(Clone, Debug)]
 pub struct SynthShape {
     /// What `--shape` takes.
