@@ -278,16 +278,11 @@ impl<'m> Decoder<'m> {
 
     /// Logits after the last token, one a vocabulary entry.
     pub fn logits(&mut self) -> Result<&[f32]> {
-        self.logits_of(self.tokens.saturating_sub(1))
-    }
-
-    /// Logits after one token of the last [`Decoder::forward`].
-    pub fn logits_of(&mut self, token: usize) -> Result<&[f32]> {
         let head = Arc::clone(&self.of.head);
-        self.logits_with(&head, token)
+        self.logits_with(&head, self.tokens.saturating_sub(1))
     }
 
-    /// As [`Decoder::logits_of`], with another head of the same model.
+    /// Logits after one token of the last [`Decoder::forward`], with another head of the same model.
     pub fn logits_with(&mut self, head: &OutputHead, token: usize) -> Result<&[f32]> {
         let mut phase = Lap::start();
         let Self { of: Builder { weights, model, team, .. }, buffers: b, ops, .. } = self;

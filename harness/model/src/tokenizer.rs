@@ -1,6 +1,4 @@
 //! Byte-level BPE from the vocabulary and merges inside a GGUF file.
-//!
-//! The pieces' bytes are kept in one flat table, so that turning a token into text while decoding allocates nothing.
 
 use serde::Serialize;
 use std::collections::HashMap;
@@ -124,9 +122,8 @@ pub struct TokenizerFacts {
 /// Turns text into token ids and back, by the vocabulary of a model file.
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
-    /// Bytes of all pieces, one after the other; piece `id` is `starts[id]..starts[id + 1]`.
-    pieces: Vec<u8>,
-    starts: Vec<usize>,
+    /// Bytes by token id, kept so that turning a token into text while decoding allocates nothing.
+    pieces: Vec<Vec<u8>>,
     /// Length of the longest piece in bytes (for sizing buffers).
     pub longest_piece: usize,
     /// Its vocabulary and special tokens.
@@ -156,7 +153,7 @@ impl Tokenizer {
         if pre_override.is_none() && of_file.is_none() {
             assumed.push(left_out("tokenizer.ggml.pre", format!("{} is assumed, as in existing engines", pre.name())));
         }
-        let SpecialIds { bos, eos, mut stops } = SpecialIds::read(gguf, vocabulary.len())?;
+        let SpecialIds { bos, eos, mut stops } = SpecialIds::read(gguf, vocabulary.tokens.len())?;
         let add_bos = match gguf.optional_bool(ADD_BOS)? {
             Some(add_bos) => add_bos,
             None => {
@@ -171,8 +168,8 @@ impl Tokenizer {
             let what = "asks for a begin-of-text token, but \"tokenizer.ggml.bos_token_id\" is missing";
             return Err(gguf.key_error(ADD_BOS, format!("{what}; write the token's id there, or false here")));
         }
-        let (pieces, starts) = vocabulary.pieces();
-        let longest_piece = starts.windows(2).map(|w| w[1] - w[0]).max().unwrap_or(0);
+        let pieces = vocabulary.pieces();
+        let longest_piece = pieces.iter().map(Vec::len).max().unwrap_or(0);
         stops.extend(vocabulary.ids.get(END_OF_TURN));
         stops.sort_unstable();
         stops.dedup();
@@ -184,7 +181,7 @@ impl Tokenizer {
         let inner = vocabulary.build(gguf, pre)?;
         keys::check_tokenizer(gguf)?;
         let facts = TokenizerFacts {
-            vocab: starts.len() - 1,
+            vocab: pieces.len(),
             pre: pre.name(),
             pre_in_file: of_file.map_or("absent -> default", Pre::name),
             pre_from_file: of_file.is_some(),
@@ -193,7 +190,7 @@ impl Tokenizer {
             add_bos,
             extra_stop_ids: stops,
         };
-        Ok(Self { inner, pieces, starts, longest_piece, facts, assumed })
+        Ok(Self { inner, pieces, longest_piece, facts, assumed })
     }
 
     /// Token ids of `text`. Begins with bos if the file asks for it and `add_bos` is not `Some(false)`.
@@ -214,10 +211,7 @@ impl Tokenizer {
     /// Raw bytes of a token, perhaps part of a UTF-8 character; empty for special tokens and ids outside the
     /// vocabulary.
     pub fn piece(&self, id: u32) -> &[u8] {
-        match (self.starts.get(id as usize), self.starts.get(id as usize + 1)) {
-            (Some(&start), Some(&end)) => &self.pieces[start..end],
-            _ => &[],
-        }
+        self.pieces.get(id as usize).map_or(&[], Vec::as_slice)
     }
 }
 
@@ -242,10 +236,8 @@ impl<'a> Vocabulary<'a> {
         if len == 0 || len > u32::MAX as usize {
             return Err(gguf.key_error(TOKENS, format!("{len} tokens")));
         }
-        if let Some(embedding) = gguf.find_tensor("token_embd.weight")
-            && embedding.dims.get(1) != Some(&(len as u64))
-        {
-            let rows = embedding.dims.get(1).copied().unwrap_or(1);
+        let rows = gguf.find_tensor("token_embd.weight").map(|embedding| embedding.dims.get(1).copied().unwrap_or(1));
+        if let Some(rows) = rows.filter(|&rows| rows != len as u64) {
             return Err(gguf.key_error(TOKENS, format!("{len} tokens, but the embedding has {rows} rows")));
         }
         let tokens: Vec<&str> = strings.collect();
@@ -273,58 +265,36 @@ impl<'a> Vocabulary<'a> {
         Ok(Self { tokens, types, ids, assumed })
     }
 
-    fn len(&self) -> usize {
-        self.tokens.len()
-    }
-
-    /// The flat table of raw bytes, and where each piece starts in it.
-    fn pieces(&self) -> (Vec<u8>, Vec<usize>) {
+    /// Each token's raw bytes.
+    fn pieces(&self) -> Vec<Vec<u8>> {
         let byte_of = byte_alphabet();
-        let (mut pieces, mut starts) = (Vec::new(), Vec::with_capacity(self.len() + 1));
-        for (token, &kind) in self.tokens.iter().zip(&self.types) {
-            starts.push(pieces.len());
-            if kind == CONTROL {
-                continue;
-            }
-            let start = pieces.len();
-            for c in token.chars() {
-                match byte_of.get(c as usize).copied().flatten() {
-                    Some(byte) if kind != USER_DEFINED => pieces.push(byte),
-                    _ => {
-                        // Not spelled in the byte alphabet: an added token, which stands for itself.
-                        pieces.truncate(start);
-                        pieces.extend_from_slice(token.as_bytes());
-                        break;
-                    }
-                }
-            }
-        }
-        starts.push(pieces.len());
-        (pieces, starts)
+        let spelled = |token: &str| -> Option<Vec<u8>> {
+            token.chars().map(|c| byte_of.get(c as usize).copied().flatten()).collect()
+        };
+        let piece = |(token, kind): (&&str, &i64)| match *kind {
+            CONTROL => Vec::new(),
+            USER_DEFINED => token.as_bytes().to_vec(),
+            // Where it is not spelled in the byte alphabet, it is an added token, which stands for itself.
+            _ => spelled(token).unwrap_or_else(|| token.as_bytes().to_vec()),
+        };
+        self.tokens.iter().zip(&self.types).map(piece).collect()
     }
 
     fn merges(&self, gguf: &Gguf) -> Result<Vec<(String, String)>> {
         let Some((len, strings)) = gguf.optional_strings(MERGES)? else {
             let made = |(token, kind): &(&&str, &i64)| **kind == NORMAL && token.chars().nth(1).is_some();
-            return match self.tokens.iter().zip(&self.types).filter(made).count() {
-                // The format's meaning of a file without merges: each byte is a token.
-                0 => Ok(Vec::new()),
-                n => {
-                    let what = format!("{n} tokens are made by merging, so convert the model again, with its merges");
-                    Err(gguf.missing(MERGES, what))
-                }
-            };
+            let n = self.tokens.iter().zip(&self.types).filter(made).count();
+            let what = format!("{n} tokens are made by merging, so convert the model again, with its merges");
+            // The format's meaning of a file without merges: each byte is a token.
+            return if n == 0 { Ok(Vec::new()) } else { Err(gguf.missing(MERGES, what)) };
         };
         let mut merges = Vec::with_capacity(len);
-        let mut joined = String::new();
         for (i, merge) in strings.enumerate() {
             let fail = |what: &str| Err(gguf.key_error(MERGES, format!("merge {i}, {}, {what}", quoted(merge))));
             let Some((left, right)) = merge.split_once(' ').filter(|(l, r)| !l.is_empty() && !r.is_empty()) else {
                 return fail("is not two tokens with a space between");
             };
-            joined.clear();
-            joined.extend([left, right]);
-            if ![left, right, joined.as_str()].iter().all(|t| self.ids.contains_key(t)) {
+            if ![left, right, &[left, right].concat()].iter().all(|token| self.ids.contains_key(token)) {
                 return fail("uses or makes a token that the vocabulary lacks");
             }
             merges.push((left.to_string(), right.to_string()));
