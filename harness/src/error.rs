@@ -90,7 +90,6 @@ impl From<model::Error> for Error {
         let exit = match error.kind() {
             Kind::Failed => Exit::Failed,
             Kind::Input => Exit::Input,
-            Kind::Unsupported => Exit::Unsupported,
             Kind::Interrupted => Exit::Interrupted,
         };
         Self { exit, message: error.to_string() }

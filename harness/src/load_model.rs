@@ -108,13 +108,13 @@ pub fn load_if(
     let warnings = known::warnings(&model.gguf, known.as_ref())?;
     warnings.iter().for_each(|text| note(format!("warning: {text}")));
     let (tokenizer, c) = (&model.tokenizer, &model.config);
-    let source = match (pre, tokenizer.pre_from_file()) {
+    let source = match (pre, tokenizer.facts.pre_from_file) {
         (Some(_), _) => "chosen by --pre",
         (None, true) => "named by the file",
         (None, false) => "the file names none",
     };
     let record = ModelRecord {
-        path: if spelled(spec) == "builtin" { "builtin".into() } else { model.path().display().to_string() },
+        path: if spelled(spec) == "builtin" { "builtin".into() } else { model.gguf.path().display().to_string() },
         name: c.name.clone(),
         sha256,
         file_bytes: bytes,
@@ -123,7 +123,7 @@ pub fn load_if(
         dim: c.dim,
         ffn: c.ffn,
         vocab: c.vocab,
-        pre_tokenizer: format!("{} ({source})", tokenizer.pre_name()),
+        pre_tokenizer: format!("{} ({source})", tokenizer.facts.pre),
         synthetic,
         known: known.as_ref().is_some_and(|k| k.bad.is_none()),
         notes: known.as_ref().map(|k| k.notes.clone()).unwrap_or_default(),

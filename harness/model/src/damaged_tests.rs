@@ -1,8 +1,26 @@
-//! Everything that reads a model file, on the built-in one with damage.
+//! Everything that reads a model file, on bad files and on the built-in one with damage.
 
-use crate::error::Error;
-use crate::{builtin, config, gguf, graph, inspect, tokenizer};
+use crate::error::{Error, Kind};
+use crate::{builtin, config, gguf, graph, inspect, tokenizer, weights};
 use proptest::prelude::*;
+use std::path::Path;
+
+/// Each bad file is refused with the line that is kept beside it.
+#[test]
+fn the_corpus_is_refused_word_for_word() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/corpus/gguf");
+    let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut refused = 0;
+    for path in paths.filter(|path| path.extension().is_some_and(|ending| ending == "gguf")) {
+        let opened = gguf::Gguf::from_bytes("FILE", std::fs::read(&path).unwrap());
+        let error = opened.and_then(|gguf| weights::Opened::new(gguf, None)).err().expect("must be refused");
+        let wanted = std::fs::read_to_string(path.with_extension("snap")).unwrap();
+        let wanted = wanted.lines().last().unwrap();
+        assert!(error.kind() == Kind::Input && format!("error: {error}").starts_with(wanted), "{error}, not {wanted}");
+        refused += 1;
+    }
+    assert!(refused >= 40, "{refused}");
+}
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
@@ -14,7 +32,7 @@ proptest! {
         damage in prop::collection::vec((0.0..1.0f64, any::<u8>()), 1..4), cut in 0.0..4.0f64,
     ) {
         let mut bytes = builtin::bytes().to_vec();
-        let header = builtin::open().unwrap().data_start() as f64;
+        let header = builtin::open().unwrap().data_start as f64;
         damage.iter().for_each(|(at, value)| bytes[(at * header) as usize] = *value);
         bytes.truncate((cut * bytes.len() as f64) as usize); // one in four is cut
         let one_line = |e: Error| assert!(!e.to_string().contains('\n'), "{e}");

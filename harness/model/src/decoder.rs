@@ -3,7 +3,7 @@
 
 use crate::attention::Attention;
 use crate::error::{Error, Result};
-use crate::ffn::Ffn;
+use crate::ffn;
 use crate::kernel_weights::KernelWeights;
 use crate::rope::Rope;
 use crate::sparse_ffn::{SparseFfn, Sparsity};
@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex};
 /// products.
 const BATCH: usize = 128;
 
-/// Another kernel for batches.
+/// A second kernel, for batches of prompt tokens.
 #[derive(Clone)]
 pub struct Prefill {
     /// An exact int8 kernel with a gemm, and weights for it.
@@ -28,8 +28,8 @@ pub struct Prefill {
     pub from_tokens: usize,
 }
 
-/// A decoder that is not made yet. What is not said: one thread, this CPU's features, room for the model's context,
-/// every element computed, the same kernel for batches.
+/// Settings of a decoder that is not made yet. Unless it is told: one thread, this CPU's features, room for the
+/// model's context, every element computed, the same kernel for batches.
 pub struct Builder<'m> {
     model: &'m Model,
     weights: KernelWeights,
@@ -41,20 +41,16 @@ pub struct Builder<'m> {
     prefill: Option<Prefill>,
 }
 
-/// A model, a kernel and the state of one sequence.
+/// Computes the logits after each token of one sequence: a model, a kernel, and the sequence's keys and values.
 pub struct Decoder<'m> {
-    model: &'m Model,
-    weights: KernelWeights,
-    prefill: Option<Prefill>,
-    head: Arc<OutputHead>,
-    ffn: Ffn,
+    of: Builder<'m>,
+    /// Skipping, if it is on.
+    sparse: Option<Box<SparseFfn>>,
     ops: F32Ops,
-    team: Team,
     rope: Rope,
-    /// Keys and values, f16 bit patterns: layer x capacity x kv_dim.
+    /// Keys and values, f16 bit patterns: layer x context x kv_dim.
     keys: Vec<u16>,
     values: Vec<u16>,
-    capacity: usize,
     position: usize,
     /// Tokens of the last [`Decoder::forward`].
     tokens: usize,
@@ -112,17 +108,17 @@ impl Buffers {
 }
 
 impl<'m> Builder<'m> {
-    /// Threads.
+    /// Computes with these threads.
     pub fn team(self, team: Team) -> Self {
         Self { team, ..self }
     }
 
-    /// What the operations between the products may use.
+    /// CPU features that the operations between the products may use.
     pub fn features(self, features: CpuFeatures) -> Self {
         Self { features, ..self }
     }
 
-    /// Room for so many tokens.
+    /// Longest sequence in tokens; its keys and values are kept in memory.
     pub fn context(self, tokens: usize) -> Self {
         Self { context: tokens, ..self }
     }
@@ -142,56 +138,47 @@ impl<'m> Builder<'m> {
     /// # Errors
     /// A head of another shape than the model's, a prefill kernel that would change results, or a context that does not
     /// fit in memory.
-    pub fn build(self) -> Result<Decoder<'m>> {
-        let Self { model, weights, head, mut team, features, context: capacity, sparsity, prefill } = self;
-        let c = &model.config;
-        for kernel in prefill.iter().flat_map(|p| [weights.kernel(), p.weights.kernel()]) {
+    pub fn build(mut self) -> Result<Decoder<'m>> {
+        let (c, tokens) = (&self.model.config, self.context);
+        for kernel in self.prefill.iter().flat_map(|p| [self.weights.kernel(), p.weights.kernel()]) {
             if !kernel.descriptor().exact() {
                 let id = kernel.id();
                 return Err(Error::failed(format!("{id} is not exact on int8: no other kernel may prefill for it")));
             }
         }
-        check_head(model, &head)?;
-        let cache = c.layers.checked_mul(capacity).and_then(|n| n.checked_mul(c.kv_dim()));
-        let cache = cache.filter(|n| *n < isize::MAX as usize / 4).ok_or_else(|| {
-            Error::input(format!("a cache of {capacity} tokens does not fit in memory; ask for fewer tokens"))
-        })?;
-        // Without a gemm a batch is no faster, and a time limit would be checked less often.
-        let for_batches = prefill.as_ref().map_or(&weights, |p| &p.weights);
-        let gemm = for_batches.kernel().descriptor().gemm;
-        let batch = if gemm.is_some() { BATCH.min(capacity.max(1)) } else { 1 };
-        let ffn = match SparseFfn::new(sparsity, model, &weights, features, &mut team)? {
-            Some(mut sparse) => {
-                if let Sparsity::Measured(turns) = sparsity {
-                    sparse_probe::measure(&mut sparse, &weights, F32Ops::select(features), &mut team, turns)?;
-                }
-                Ffn::Sparse(Box::new(sparse))
-            }
-            None => Ffn::Dense,
+        check_head(self.model, &self.head)?;
+        let cache = c.layers.checked_mul(tokens).and_then(|n| n.checked_mul(c.kv_dim()));
+        let Some(cache) = cache.filter(|n| *n < isize::MAX as usize / 4) else {
+            let what = format!("a cache of {tokens} tokens does not fit in memory; ask for fewer tokens");
+            return Err(Error::input(what));
         };
+        // Without a gemm a batch is no faster, and a time limit would be checked less often.
+        let gemm = self.prefill.as_ref().map_or(&self.weights, |p| &p.weights).kernel().descriptor().gemm;
+        let batch = if gemm.is_some() { BATCH.min(tokens.max(1)) } else { 1 };
+        let ops = F32Ops::select(self.features);
+        let sparse = SparseFfn::new(self.sparsity, self.model, &self.weights, self.features, &mut self.team)?;
+        let mut sparse = sparse.map(Box::new);
+        if let (Some(sparse), Sparsity::Measured(turns)) = (&mut sparse, self.sparsity) {
+            sparse_probe::measure(sparse, &self.weights, ops, &mut self.team, turns)?;
+        }
         Ok(Decoder {
-            buffers: Buffers::new(model, batch, capacity, team.threads(), F32Ops::select(features)),
-            model,
-            weights,
-            prefill,
-            head,
-            ffn,
-            ops: F32Ops::select(features),
-            team,
-            rope: Rope::new(c.head_dim, c.rope_theta, capacity),
+            buffers: Buffers::new(self.model, batch, tokens, self.team.threads(), ops),
+            sparse,
+            ops,
+            rope: Rope::new(c.head_dim, c.rope_theta, tokens),
             keys: vec![0; cache],
             values: vec![0; cache],
-            capacity,
             position: 0,
             tokens: 0,
             batch,
             times: Times::default(),
+            of: self,
         })
     }
 }
 
 impl<'m> Decoder<'m> {
-    /// What every decoder needs; `head` is the model's embedding in some format.
+    /// Begins a decoder from what each one needs; `head` is the model's embedding in some format.
     pub fn of(model: &'m Model, weights: KernelWeights, head: Arc<OutputHead>) -> Builder<'m> {
         Builder {
             model,
@@ -209,7 +196,7 @@ impl<'m> Decoder<'m> {
     pub fn reset(&mut self) {
         self.position = 0;
         self.times = Times::default();
-        if let Ffn::Sparse(sparse) = &mut self.ffn {
+        if let Some(sparse) = &mut self.sparse {
             sparse.reset();
         }
     }
@@ -225,12 +212,12 @@ impl<'m> Decoder<'m> {
 
     /// Skipping and its counters since the last [`Decoder::reset`], if it is on.
     pub fn sparse(&self) -> Option<&SparseFfn> {
-        self.ffn.sparse()
+        self.sparse.as_deref()
     }
 
     /// The model.
     pub fn model(&self) -> &'m Model {
-        self.model
+        self.of.model
     }
 
     /// Most tokens that one [`Decoder::forward`] takes.
@@ -241,49 +228,46 @@ impl<'m> Decoder<'m> {
     /// Bytes of keys and values that a decoded token reads for each position before it, beside
     /// [`Decoder::bytes_per_token`].
     pub fn kv_bytes_per_position(&self) -> u64 {
-        let c = &self.model.config;
+        let c = &self.of.model.config;
         (2 * c.layers * c.kv_dim() * size_of::<u16>()) as u64
     }
 
     /// Bytes of weights, scales and head that one decoded token reads; with sparsity, the mean since the last
     /// [`Decoder::reset`].
     pub fn bytes_per_token(&self) -> u64 {
-        let dense = self.weights.weights().bytes() + self.head.bytes() as u64;
+        let dense = self.of.weights.weights().bytes() + self.of.head.bytes() as u64;
         let saved = self.sparse().map_or(0, SparseFfn::saved_bytes_per_token);
         dense.saturating_add_signed(-saved)
     }
 
     /// The output head.
     pub fn head(&self) -> &Arc<OutputHead> {
-        &self.head
+        &self.of.head
     }
 
     /// Computes logits with another head from now on.
     pub fn set_head(&mut self, head: Arc<OutputHead>) -> Result<()> {
-        check_head(self.model, &head)?;
-        self.head = head;
+        check_head(self.of.model, &head)?;
+        self.of.head = head;
         Ok(())
     }
 
     /// Appends tokens (1 to [`Decoder::batch`]) to the sequence. Call [`Decoder::logits`] for what comes next.
     pub fn forward(&mut self, tokens: &[u32]) -> Result<()> {
-        if self.position + tokens.len() > self.capacity {
-            return Err(Error::input(format!("the sequence is full at {} tokens", self.capacity)));
+        if self.position + tokens.len() > self.of.context {
+            return Err(Error::input(format!("the sequence is full at {} tokens", self.of.context)));
         }
         if tokens.is_empty() || tokens.len() > self.batch {
-            return Err(Error::failed(format!(
-                "{} tokens at once, the engine takes 1 to {}",
-                tokens.len(),
-                self.batch
-            )));
+            let (n, most) = (tokens.len(), self.batch);
+            return Err(Error::failed(format!("{n} tokens at once, the engine takes 1 to {most}")));
         }
         self.tokens = tokens.len();
         let mut phase = Lap::start();
         self.embed(tokens)?;
         phase.add_to(&mut self.times.embed);
-        for layer in 0..self.model.config.layers {
+        for layer in 0..self.of.model.config.layers {
             self.block(layer).map_err(|error| {
-                let (path, position) = (self.model.path().display(), self.position);
+                let (path, position) = (self.of.model.gguf.path.display(), self.position);
                 Error::failed(format!("{path}: block {layer} at position {position}: {error}"))
             })?;
         }
@@ -294,19 +278,14 @@ impl<'m> Decoder<'m> {
 
     /// Logits after the last token, one a vocabulary entry.
     pub fn logits(&mut self) -> Result<&[f32]> {
-        self.logits_of(self.tokens.saturating_sub(1))
+        let head = Arc::clone(&self.of.head);
+        self.logits_with(&head, self.tokens.saturating_sub(1))
     }
 
-    /// Logits after one token of the last [`Decoder::forward`].
-    pub fn logits_of(&mut self, token: usize) -> Result<&[f32]> {
-        let head = Arc::clone(&self.head);
-        self.logits_with(&head, token)
-    }
-
-    /// As [`Decoder::logits_of`], with another head of the same model.
+    /// Logits after one token of the last [`Decoder::forward`], with another head of the same model.
     pub fn logits_with(&mut self, head: &OutputHead, token: usize) -> Result<&[f32]> {
         let mut phase = Lap::start();
-        let Self { weights, buffers: b, model, team, ops, .. } = self;
+        let Self { of: Builder { weights, model, team, .. }, buffers: b, ops, .. } = self;
         let dim = model.config.dim;
         let x = &b.x[token * dim..(token + 1) * dim];
         let norm = Norm { gain: &weights.weights().output_norm, eps: model.config.rms_eps };
@@ -323,11 +302,10 @@ impl<'m> Decoder<'m> {
     }
 
     fn embed(&mut self, tokens: &[u32]) -> Result<()> {
-        let dim = self.model.config.dim;
+        let (dim, vocab, embedding) = (self.of.model.config.dim, self.of.model.config.vocab, &self.of.model.embedding);
         for (&token, x) in tokens.iter().zip(self.buffers.x.chunks_exact_mut(dim)) {
-            let row = (token as usize).checked_mul(dim).and_then(|at| self.model.embedding.get(at..at + dim));
+            let row = (token as usize).checked_mul(dim).and_then(|at| embedding.get(at..at + dim));
             let Some(row) = row else {
-                let vocab = self.model.config.vocab;
                 return Err(Error::input(format!("token id {token} is outside the vocabulary of {vocab}")));
             };
             for (x, &bits) in x.iter_mut().zip(row) {
@@ -338,7 +316,8 @@ impl<'m> Decoder<'m> {
     }
 
     fn block(&mut self, layer: usize) -> std::result::Result<(), KernelError> {
-        let Self { model, weights, prefill, ffn, ops, team, rope, buffers: b, times, .. } = self;
+        let Self { of: Builder { model, weights, prefill, team, context, .. }, .. } = self;
+        let Self { sparse, ops, rope, buffers: b, times, .. } = self;
         let (c, ops, n, position) = (&model.config, *ops, self.tokens, self.position);
         let weights = match prefill {
             Some(prefill) if n > 1 && n >= prefill.from_tokens => &prefill.weights,
@@ -346,7 +325,7 @@ impl<'m> Decoder<'m> {
         };
         let block = &weights.weights().blocks[layer];
         let (dim, wide, kv_dim) = (c.dim, c.ffn, c.kv_dim());
-        let cache = layer * self.capacity * kv_dim..(layer + 1) * self.capacity * kv_dim;
+        let cache = layer * *context * kv_dim..(layer + 1) * *context * kv_dim;
         let (keys, values) = (&mut self.keys[cache.clone()], &mut self.values[cache]);
         let here = position * kv_dim..(position + n) * kv_dim;
         let (x, h, q) = (&mut b.x[..n * dim], &mut b.h[..n * dim], &mut b.q[..n * dim]);
@@ -381,17 +360,16 @@ impl<'m> Decoder<'m> {
 
         s.norm(x, &block.ffn_norm, h);
         s.quantise(h, dim)?;
-        ffn.run(&mut s, block, layer, FfnBuffers { gate, up, normed, out: &mut *h })?;
+        ffn::run(sparse.as_deref_mut(), &mut s, block, layer, FfnBuffers { gate, up, normed, out: &mut *h })?;
         s.add(x, h, dim);
         Ok(())
     }
 }
 
 fn check_head(model: &Model, head: &OutputHead) -> Result<()> {
-    let c = &model.config;
-    if (head.rows(), head.k()) == (c.vocab, c.dim) {
-        return Ok(());
+    let (rows, k, vocab, dim) = (head.rows(), head.k(), model.config.vocab, model.config.dim);
+    if (rows, k) != (vocab, dim) {
+        return Err(Error::failed(format!("the output head is {rows} x {k}, the model needs {vocab} x {dim}")));
     }
-    let (rows, k, vocab, dim) = (head.rows(), head.k(), c.vocab, c.dim);
-    Err(Error::failed(format!("the output head is {rows} x {k}, the model needs {vocab} x {dim}")))
+    Ok(())
 }

@@ -1,8 +1,5 @@
 //! What went wrong: a kind, and one line of text that says what, where and, if there is one, the next step.
 
-use std::fmt;
-use std::path::Path;
-
 /// What kind of failure it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -10,13 +7,13 @@ pub enum Kind {
     Failed,
     /// Bad input: a file, a parameter, a request that does not fit.
     Input,
-    /// This machine cannot do it.
-    Unsupported,
     /// The stop flag was set.
     Interrupted,
 }
 
 /// An error in one line.
+#[derive(thiserror::Error)]
+#[error("{message}")]
 pub struct Error {
     kind: Kind,
     message: String,
@@ -36,19 +33,18 @@ impl Error {
         Self { kind: Kind::Input, message: message.into() }
     }
 
-    /// Not possible on this machine.
-    pub fn unsupported(message: impl Into<String>) -> Self {
-        Self { kind: Kind::Unsupported, message: message.into() }
-    }
-
     /// Stopped by the flag.
     pub fn interrupted(message: impl Into<String>) -> Self {
         Self { kind: Kind::Interrupted, message: message.into() }
     }
 
-    /// An operating-system error about a path: says what was tried, on which path, and why it failed.
-    pub fn io(action: &str, path: &Path, error: &std::io::Error) -> Self {
-        Self::input(format!("cannot {action} {}: {error}", path.display()))
+    /// The first of some faults of the input, with their number in words where there are more; none is fine.
+    pub(crate) fn first_of(mut faults: impl Iterator<Item = Error>, more: &str) -> Result<()> {
+        let Some(first) = faults.next() else { return Ok(()) };
+        match faults.count() {
+            0 => Err(first),
+            n => Err(Self::input(format!("{first} ({n} {more})"))),
+        }
     }
 
     /// What kind of failure it is.
@@ -57,17 +53,9 @@ impl Error {
     }
 }
 
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
 /// The line too: what `main` prints when it returns one.
-impl fmt::Debug for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl std::fmt::Debug for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.message)
     }
 }
-
-impl std::error::Error for Error {}

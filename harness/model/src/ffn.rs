@@ -1,40 +1,22 @@
-//! The feed-forward part of a block, with all elements or without those that the gate makes zero.
+//! The feed-forward part of a block.
 
 use crate::sparse_ffn::SparseFfn;
 use crate::step::{FfnBuffers, Step};
 use crate::weights::Block;
 use kernels::{KernelError, Product};
 
-/// How it is computed. The results are the same, bit for bit.
-pub(crate) enum Ffn {
-    /// All elements.
-    Dense,
-    /// Single tokens without zeros, where that is faster; batches as dense.
-    Sparse(Box<SparseFfn>),
-}
-
-impl Ffn {
-    /// From the input that was prepared for gate and up to the output.
-    pub(crate) fn run(
-        &mut self,
-        s: &mut Step<'_>,
-        block: &Block,
-        layer: usize,
-        b: FfnBuffers<'_>,
-    ) -> Result<(), KernelError> {
-        match self {
-            Self::Sparse(sparse) if s.input.tokens() == 1 => sparse.run(s, block, layer, b),
-            _ => dense(s, block, b),
-        }
+/// Computes the output from the input that was prepared for gate and up: with all elements, or, for single tokens and
+/// by `sparse`, without those that the gate makes zero. The results are the same, bit for bit.
+pub(crate) fn run(
+    sparse: Option<&mut SparseFfn>,
+    s: &mut Step<'_>,
+    block: &Block,
+    layer: usize,
+    b: FfnBuffers<'_>,
+) -> Result<(), KernelError> {
+    if let Some(sparse) = sparse.filter(|_| s.input.tokens() == 1) {
+        return sparse.run(s, block, layer, b);
     }
-
-    /// Skipping, if it is on.
-    pub(crate) fn sparse(&self) -> Option<&SparseFfn> {
-        if let Self::Sparse(sparse) = self { Some(sparse) } else { None }
-    }
-}
-
-fn dense(s: &mut Step<'_>, block: &Block, b: FfnBuffers<'_>) -> Result<(), KernelError> {
     s.products([Product { weights: &block.gate, y: &mut *b.gate }, Product { weights: &block.up, y: &mut *b.up }])?;
     s.took(|times| &mut times.gate_up);
     s.gated_norm(b.gate, b.up, &block.ffn_sub_norm, b.normed);

@@ -9,14 +9,14 @@ use crate::times::{Lap, Times};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// What to generate.
+/// What to generate: a prompt, how tokens are picked, and what ends the text.
 #[derive(Clone, Debug)]
 pub struct Request {
     /// Prompt ids, at least one.
     pub prompt: Vec<u32>,
     /// Most tokens to generate.
     pub max_tokens: usize,
-    /// How to pick.
+    /// How each token is picked.
     pub sampling: Sampling,
     /// Ids that end the text, besides the model's own end token.
     pub stop_ids: Vec<u32>,
@@ -29,7 +29,7 @@ pub struct Request {
     pub timeout: Option<Duration>,
 }
 
-/// What came out.
+/// Generated tokens and text, why they end, and the time they took.
 #[derive(Clone, Debug)]
 pub struct Generation {
     /// Generated ids, a stopping token included.
@@ -73,7 +73,7 @@ pub fn rate(tokens: usize, time: Duration) -> f64 {
     if tokens == 0 || time.is_zero() { 0.0 } else { tokens as f64 / time.as_secs_f64() }
 }
 
-/// A generation. All buffers are made here, so that the loop allocates nothing.
+/// One generation that is ready to run. All buffers are made here, so that the loop allocates nothing.
 pub struct Session<'d, 'm> {
     decoder: &'d mut Decoder<'m>,
     request: Request,
@@ -92,12 +92,12 @@ impl<'d, 'm> Session<'d, 'm> {
             return Err(Error::input("the prompt has no tokens and the model adds none; give a --prompt with text"));
         }
         let sampler = Sampler::new(request.sampling, decoder.model().config.vocab)?;
-        let eos = tokenizer.eos().filter(|_| request.stop_at_eos);
-        let own = tokenizer.extra_stop_ids().iter().filter(|_| request.stop_at_eos).copied();
+        let eos = tokenizer.facts.eos.filter(|_| request.stop_at_eos);
+        let own = tokenizer.facts.extra_stop_ids.iter().filter(|_| request.stop_at_eos).copied();
         let stop_ids: Vec<u32> = request.stop_ids.iter().copied().chain(own).collect();
-        let stops = StopRules::new(&stop_ids, eos, &request.stop_strings, tokenizer.longest_piece())?;
+        let stops = StopRules::new(&stop_ids, eos, &request.stop_strings, tokenizer.longest_piece)?;
         let ids = Vec::with_capacity(request.max_tokens);
-        let text = Vec::with_capacity(request.max_tokens.saturating_mul(tokenizer.longest_piece()).min(1 << 24));
+        let text = Vec::with_capacity(request.max_tokens.saturating_mul(tokenizer.longest_piece).min(1 << 24));
         decoder.reset();
         Ok(Self { decoder, request, sampler, stops, ids, text, prompt_logits: None })
     }
@@ -112,15 +112,15 @@ impl<'d, 'm> Session<'d, 'm> {
     pub fn run(mut self, interrupted: &AtomicBool, on_text: &mut dyn FnMut(&[u8])) -> Result<Generation> {
         let start = Instant::now();
         let deadline = self.request.timeout.and_then(|limit| start.checked_add(limit));
-        let stopped = |time: Instant| match () {
-            () if interrupted.load(Ordering::Relaxed) => Some(StopReason::Interrupted),
-            () if deadline.is_some_and(|deadline| time >= deadline) => Some(StopReason::Timeout),
-            () => None,
+        let stopped = || {
+            let late = deadline.is_some_and(|deadline| Instant::now() >= deadline);
+            let interrupted = interrupted.load(Ordering::Relaxed).then_some(StopReason::Interrupted);
+            interrupted.or(late.then_some(StopReason::Timeout))
         };
         let mut prefill_tokens = 0;
         let mut ended = None;
         for tokens in self.request.prompt.chunks(self.decoder.batch()) {
-            ended = stopped(Instant::now());
+            ended = stopped();
             if ended.is_some() {
                 break;
             }
@@ -138,14 +138,13 @@ impl<'d, 'm> Session<'d, 'm> {
         let mut first_token = None;
         let mut decode_tokens = 0;
         let mut written = 0;
-        let mut text_bytes = None;
+        if self.request.max_tokens == 0 {
+            ended = ended.or(Some(StopReason::MaxTokens));
+        }
         let decode_start = Instant::now();
         let stop_reason = loop {
             if let Some(reason) = ended {
                 break reason;
-            }
-            if self.ids.len() >= self.request.max_tokens {
-                break StopReason::MaxTokens;
             }
             let mut lap = Lap::start();
             let id = self.sampler.sample(self.decoder.last_logits())?;
@@ -154,16 +153,9 @@ impl<'d, 'm> Session<'d, 'm> {
             self.ids.push(id);
             let piece = self.decoder.model().tokenizer.piece(id);
             let stop = self.stops.push(id, piece);
-            if let Some(stop) = stop {
-                if stop.reason == StopReason::StopString {
-                    self.text.extend_from_slice(piece);
-                }
-                self.text.truncate(stop.text_bytes);
-                text_bytes = Some(stop.text_bytes);
-            } else {
-                self.text.extend_from_slice(piece);
-            }
-            let settled = text_bytes.unwrap_or_else(|| self.stops.settled_bytes()).min(self.text.len());
+            self.text.extend_from_slice(piece);
+            self.text.truncate(stop.map_or(usize::MAX, |stop| stop.text_bytes));
+            let settled = if stop.is_some() { self.text.len() } else { self.stops.settled_bytes() };
             if settled > written {
                 on_text(&self.text[written..settled]);
                 written = settled;
@@ -175,7 +167,7 @@ impl<'d, 'm> Session<'d, 'm> {
             if self.ids.len() >= self.request.max_tokens {
                 break StopReason::MaxTokens;
             }
-            ended = stopped(Instant::now());
+            ended = stopped();
             if ended.is_none() {
                 self.decoder.forward(&[id])?;
                 self.decoder.logits()?;

@@ -1,7 +1,6 @@
 //! SHA-256 as text.
 
 use sha2::{Digest, Sha256};
-use std::fmt::Write;
 
 /// Lower-case hex of a SHA-256.
 pub fn sha256_hex(bytes: &[u8]) -> String {
@@ -10,11 +9,7 @@ pub fn sha256_hex(bytes: &[u8]) -> String {
 
 /// Lower-case hex.
 pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut hex, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::builtin;
 use crate::error::{Error, Result};
-use crate::gguf::Gguf;
-use crate::policy::{self, MODELS_TOML};
+use crate::gguf::{Gguf, Value};
 
+const MODELS_TOML: &str = include_str!("../../../scenarios/models.toml");
 /// The goldens files that are built into the program, by the path that `models.toml` uses.
 static GOLDEN_FILES: [(&str, &str); 1] = [("model/golden.json", builtin::GOLDEN_JSON)];
 
@@ -19,20 +19,18 @@ pub struct Golden {
     /// Its tokens, with bos where the model wants one.
     pub prompt_ids: Vec<u32>,
     /// The generated tokens.
+    #[serde(alias = "greedy_ids")]
     pub token_ids: Vec<u32>,
     /// Difference of the two best logits at each generated token. Where it is small, rounding may decide, and correct
     /// programs may differ.
-    #[serde(default)]
     pub margins: Option<Vec<f32>>,
     /// Logits after the last token of the prompt; one for each token of the vocabulary.
-    #[serde(default)]
     pub logits_last: Option<Vec<f32>>,
     /// Prompt and continuation as text.
-    #[serde(default)]
     pub text: Option<String>,
 }
 
-/// A perplexity to expect.
+/// The perplexity that a model should have on a text.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct KnownPerplexity {
@@ -42,15 +40,14 @@ pub struct KnownPerplexity {
     pub text: String,
     /// Tokens in a window; every window starts from an empty cache. `None` where the publisher's rule differs or is not
     /// known.
-    #[serde(default)]
     pub window: Option<usize>,
     /// Number of tokens of the text.
-    #[serde(default)]
     pub tokens: Option<usize>,
 }
 
-/// One known model.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+/// What is known about one model file.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct KnownModel {
     /// SHA-256 of the file, lower-case hex.
     pub sha256: String,
@@ -63,36 +60,40 @@ pub struct KnownModel {
     /// Why this very file should not be used, if so.
     pub bad: Option<String>,
     /// Tokens besides eos that end an answer.
+    #[serde(default)]
     pub stop_ids: Vec<u32>,
     /// What its perplexity should be.
     pub perplexity: Option<KnownPerplexity>,
     /// What it should answer.
+    #[serde(default, rename(deserialize = "golden"))]
     pub goldens: Vec<Golden>,
+    /// Where more of that is, and the perplexity.
+    #[serde(skip_serializing)]
+    goldens_file: Option<String>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ModelsFile {
-    model: Vec<ModelEntry>,
-    /// Read by [`policy`].
-    #[serde(default, rename = "rule")]
-    _rules: Vec<policy::Rule>,
+    model: Vec<KnownModel>,
+    #[serde(default)]
+    rule: Vec<Rule>,
 }
 
+/// Whom to warn of what: one `[[rule]]`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct ModelEntry {
-    sha256: String,
-    name: String,
-    source: String,
-    notes: Vec<String>,
-    bad: Option<String>,
+struct Rule {
+    /// Metadata key.
+    key: String,
+    /// Applies where the value's text is this.
+    equals: Option<String>,
+    /// Applies where the value's text does not contain this.
+    lacks: Option<String>,
+    /// Only for files whose hash is not known.
     #[serde(default)]
-    stop_ids: Vec<u32>,
-    perplexity: Option<KnownPerplexity>,
-    #[serde(default)]
-    golden: Vec<Golden>,
-    goldens_file: Option<String>,
+    unknown: bool,
+    warning: String,
 }
 
 /// golden.json as `scenarios/model/export.py` writes it.
@@ -101,7 +102,7 @@ struct ModelEntry {
 struct GoldenFile {
     gguf_sha256: String,
     perplexity: FilePerplexity,
-    cases: Vec<GoldenCase>,
+    cases: Vec<Golden>,
 }
 
 #[derive(Deserialize)]
@@ -117,91 +118,85 @@ struct FilePerplexity {
     _rule: String,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct GoldenCase {
-    prompt: String,
-    prompt_ids: Vec<u32>,
-    greedy_ids: Vec<u32>,
-    margins: Vec<f32>,
-    text: String,
-    logits_last: Vec<f32>,
-}
-
 impl KnownModel {
     /// All known models, in the file's order.
     pub fn all() -> Result<Vec<KnownModel>> {
-        parse(MODELS_TOML)
+        Ok(parse(MODELS_TOML)?.model)
     }
 
     /// The model whose file has this SHA-256 (hex, either case), if it is known.
     pub fn find(sha256: &str) -> Result<Option<KnownModel>> {
         Ok(Self::all()?.into_iter().find(|m| m.sha256.eq_ignore_ascii_case(sha256)))
     }
+
+    /// Takes what the goldens file has; the error is the reason in words.
+    fn read_goldens(&mut self) -> std::result::Result<(), String> {
+        let Self { sha256, name, .. } = self;
+        if sha256.len() != 64 || !sha256.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+            return Err(format!("sha256 of {name} is not 64 lower-case hex digits"));
+        }
+        let Some(path) = self.goldens_file.take() else { return Ok(()) };
+        let text = GOLDEN_FILES.iter().find(|(p, _)| *p == path).ok_or_else(|| format!("no goldens file {path}"))?.1;
+        let file: GoldenFile = serde_json::from_str(text).map_err(|e| format!("{path}: {e}"))?;
+        if file.gguf_sha256 != *sha256 {
+            return Err(format!("{path} belongs to the model {}, not to {sha256}", file.gguf_sha256));
+        }
+        let FilePerplexity { text_bytes, tokens, window, perplexity: value, .. } = file.perplexity;
+        let text = format!("first {text_bytes} bytes of the held-out part of its text");
+        self.perplexity = Some(KnownPerplexity { value, text, window: Some(window), tokens: Some(tokens) });
+        self.goldens.extend(file.cases);
+        Ok(())
+    }
+}
+
+fn parse(text: &str) -> Result<ModelsFile> {
+    let bad = |what: String| Error::input(format!("scenarios/models.toml: {}", what.trim().replace('\n', " ")));
+    let mut file: ModelsFile = toml::from_str(text).map_err(|e| bad(e.to_string()))?;
+    file.model.iter_mut().try_for_each(KnownModel::read_goldens).map_err(bad)?;
+    Ok(file)
 }
 
 /// Warnings to print before the file is run, the gravest first. `known` is what is known about its hash.
 pub fn warnings(gguf: &Gguf, known: Option<&KnownModel>) -> Result<Vec<String>> {
-    policy::warnings(gguf, known.is_some(), known.and_then(|k| k.bad.as_deref()))
-}
-
-fn parse(text: &str) -> Result<Vec<KnownModel>> {
-    let bad = |what: String| Error::input(format!("scenarios/models.toml: {}", what.trim().replace('\n', " ")));
-    let file: ModelsFile = toml::from_str(text).map_err(|e| bad(e.to_string()))?;
-    file.model.into_iter().map(|entry| resolve(entry).map_err(&bad)).collect()
-}
-
-fn resolve(entry: ModelEntry) -> std::result::Result<KnownModel, String> {
-    let ModelEntry { sha256, name, source, notes, bad, stop_ids, mut perplexity, golden: mut goldens, goldens_file } =
-        entry;
-    if sha256.len() != 64 || !sha256.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
-        return Err(format!("sha256 of {name} is not 64 lower-case hex digits"));
-    }
-    if let Some(path) = goldens_file {
-        let text = GOLDEN_FILES.iter().find(|(p, _)| *p == path).ok_or_else(|| format!("no goldens file {path}"))?.1;
-        let file: GoldenFile = serde_json::from_str(text).map_err(|e| format!("{path}: {e}"))?;
-        if file.gguf_sha256 != sha256 {
-            return Err(format!("{path} belongs to the model {}, not to {sha256}", file.gguf_sha256));
-        }
-        let p = file.perplexity;
-        let text = format!("first {} bytes of the held-out part of its text", p.text_bytes);
-        perplexity =
-            Some(KnownPerplexity { value: p.perplexity, text, window: Some(p.window), tokens: Some(p.tokens) });
-        goldens.extend(file.cases.into_iter().map(|c| Golden {
-            prompt: c.prompt,
-            prompt_ids: c.prompt_ids,
-            token_ids: c.greedy_ids,
-            margins: Some(c.margins),
-            logits_last: Some(c.logits_last),
-            text: Some(c.text),
-        }));
-    }
-    Ok(KnownModel { sha256, name, source, notes, bad, stop_ids, perplexity, goldens })
+    let bad = known.and_then(|known| known.bad.as_ref()).map(|why| format!("this file is known to be bad: {why}"));
+    let applies = |rule: &Rule| {
+        let text = match gguf.entry(&rule.key).map(|entry| &entry.value) {
+            Some(Value::String(text)) => text.clone(),
+            Some(Value::Unsigned(n)) => n.to_string(),
+            Some(Value::Signed(n)) => n.to_string(),
+            _ => return false,
+        };
+        let said = rule.equals.as_ref().is_some_and(|wanted| text == *wanted)
+            || rule.lacks.as_ref().is_some_and(|wanted| !text.contains(wanted.as_str()));
+        said && !(rule.unknown && known.is_some()) && !gguf.synthetic()
+    };
+    let rules = parse(MODELS_TOML)?.rule.into_iter().filter(applies);
+    Ok(bad.into_iter().chain(rules.map(|rule| rule.warning)).collect())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fixtures::known;
     use crate::gguf::testing::Builder;
-    use crate::hash::sha256_hex;
+
+    fn published() -> KnownModel {
+        let sha256 = "4221B252FDD5FD25E15847ADFEB5EE88886506BA50B8A34548374492884C2162";
+        KnownModel::find(sha256).unwrap().unwrap()
+    }
 
     #[test]
-    fn builtin_model_is_known_by_its_bytes() {
-        let model = KnownModel::find(&sha256_hex(builtin::bytes())).unwrap().unwrap();
+    fn models_are_known_by_their_bytes() {
+        let model = known();
         assert_eq!(model.name, "shakespeare-ternary");
         let p = model.perplexity.unwrap();
         assert_eq!((p.window, p.tokens), (Some(128), Some(10455)));
         assert!((p.value - 23.04216).abs() < 1e-4);
         for golden in &model.goldens {
-            assert_eq!((golden.token_ids.len(), golden.logits_last.as_ref().unwrap().len()), (24, 1024));
-            assert_eq!(golden.margins.as_ref().unwrap().len(), 24);
+            let lengths = [golden.margins.as_ref().unwrap().len(), golden.logits_last.as_ref().unwrap().len()];
+            assert_eq!((golden.token_ids.len(), lengths), (24, [24, 1024]));
         }
-    }
-
-    #[test]
-    fn published_model() {
-        let sha = "4221B252FDD5FD25E15847ADFEB5EE88886506BA50B8A34548374492884C2162";
-        let model = KnownModel::find(sha).unwrap().unwrap();
+        let model = published();
         assert_eq!((model.goldens.len(), &model.stop_ids[..]), (3, &[128009][..]));
         assert_eq!(model.perplexity.unwrap().value, 17.109);
         assert!(model.goldens.iter().all(|g| g.prompt_ids[0] == 128000 && g.token_ids.len() == 5));
@@ -210,45 +205,47 @@ mod tests {
 
     #[test]
     fn unknown_fields_and_bad_hashes_are_one_line() {
-        for text in ["[[model]]\nsha = 1", "[[model]]\nsha256='x'\nname='n'\nsource='s'\nnotes=[]"] {
-            let error = parse(text).unwrap_err().to_string();
-            assert!(error.starts_with("scenarios/models.toml") && !error.contains('\n'), "{error}");
+        for (text, part) in [
+            ("[[model]]\nsha = 1", "unknown field"),
+            ("[[model]]\nsha256='x'\nname='n'\nsource='s'\nnotes=[]", "64 lower-case hex digits"),
+        ] {
+            let error = parse(text).err().unwrap().to_string();
+            assert!(error.starts_with("scenarios/models.toml") && error.contains(part), "{error}");
+            assert!(!error.contains('\n'), "{error}");
         }
     }
 
-    fn of(builder: Builder, known: Option<&KnownModel>) -> Vec<String> {
-        warnings(&Gguf::from_bytes("m", builder.build()).expect("sound"), known).expect("the rules are sound")
-    }
-
-    fn published() -> KnownModel {
-        KnownModel::find("4221b252fdd5fd25e15847adfeb5ee88886506ba50b8a34548374492884c2162")
-            .expect("sound")
-            .expect("known")
+    fn said(builder: Builder, known: Option<&KnownModel>) -> Vec<String> {
+        warnings(&Gguf::from_bytes("m", builder.build()).unwrap(), known).unwrap()
     }
 
     #[test]
     fn each_rule_has_a_file_that_it_is_for() {
-        let said = |builder: Builder| of(builder, None).join("; ");
-        assert!(said(Builder::new().string("general.architecture", "bitnet")).contains("SiLU"));
-        assert!(said(Builder::new().string("general.name", "bitnet2b")).contains("not its bytes"));
-        assert!(said(Builder::new().u32("general.file_type", 40)).contains("64/16"));
-        assert!(said(Builder::new().string("tokenizer.chat_template", "{{ x }}")).contains("chat_template"));
+        let file = Builder::new;
+        for (file, part) in [
+            (file().string("general.architecture", "bitnet"), "SiLU"),
+            (file().string("general.name", "bitnet2b"), "not its bytes"),
+            (file().u32("general.file_type", 40), "64/16"),
+            (file().string("tokenizer.chat_template", "{{ x }}"), "chat_template"),
+        ] {
+            let said = said(file, None);
+            assert!(said.len() == 1 && said[0].contains(part), "{said:?}");
+        }
         let right = "User: {{ x }}<|eot_id|>Assistant: ";
-        assert_eq!(of(Builder::new().string("tokenizer.chat_template", right), None), [""; 0]);
+        assert_eq!(said(file().string("tokenizer.chat_template", right), None), [""; 0]);
     }
 
     #[test]
     fn known_and_synthetic_files_are_spared_what_is_about_strangers() {
         let file = || Builder::new().string("general.name", "bitnet2b").u32("general.file_type", 40);
-        assert_eq!(of(file(), None).len(), 2);
-        assert_eq!(of(file(), Some(&published())), [""; 0]);
-        assert_eq!(of(file().bool("tritbench.synthetic", true), None), [""; 0]);
+        let published = published();
+        assert_eq!(said(file(), None).len(), 2);
+        assert_eq!(said(file(), Some(&published)), [""; 0]);
+        assert_eq!(said(file().bool("tritbench.synthetic", true), None), [""; 0]);
         let wrong_template = file().string("tokenizer.chat_template", "x");
-        assert_eq!(of(wrong_template, Some(&published())).len(), 1, "true of a known file too");
-        let bad = KnownModel { bad: Some("half of it is missing".into()), ..published() };
-        assert_eq!(of(file(), Some(&bad)), ["this file is known to be bad: half of it is missing"]);
-        let builtin = builtin::open().expect("sound");
-        let known = KnownModel::find(&sha256_hex(builtin.file_bytes())).expect("sound");
-        assert_eq!(warnings(&builtin, known.as_ref()).expect("sound"), [""; 0]);
+        assert_eq!(said(wrong_template, Some(&published)).len(), 1, "true of a known file too");
+        let bad = KnownModel { bad: Some("half of it is missing".into()), ..published };
+        assert_eq!(said(file(), Some(&bad)), ["this file is known to be bad: half of it is missing"]);
+        assert_eq!(warnings(&builtin::open().unwrap(), Some(&known())).unwrap(), [""; 0]);
     }
 }

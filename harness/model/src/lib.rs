@@ -18,16 +18,12 @@ pub mod graph;
 pub mod hash;
 pub mod inspect;
 pub mod kernel_weights;
-pub mod keys;
 pub mod known;
 pub mod loading;
-pub mod mapped;
 pub mod mapped_faults;
 pub mod perplexity;
-pub mod rope;
 pub mod sampler;
 pub mod sparse_ffn;
-mod step;
 pub mod stop;
 pub mod synth;
 pub mod times;
@@ -36,12 +32,18 @@ pub mod weights;
 
 mod attention;
 mod ffn;
-mod policy;
+mod keys;
+mod mapped;
+mod rope;
+mod shape;
 mod sparse_probe;
 mod special_ids;
+mod step;
 
 #[cfg(test)]
 mod damaged_tests;
+#[cfg(test)]
+mod fixtures;
 #[cfg(test)]
 mod golden_tests;
 #[cfg(test)]

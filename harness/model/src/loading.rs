@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use kernels::parallel::Team;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 /// Threads to load with, who is told of progress, and what stops it.
 pub struct Loading<'a> {
@@ -11,7 +11,7 @@ pub struct Loading<'a> {
     pub team: Team,
     /// Called with the number of bytes that have been done since the last call, from any thread.
     pub progress: &'a (dyn Fn(u64) + Sync),
-    stop: &'a AtomicBool,
+    pub(crate) stop: &'a AtomicBool,
 }
 
 impl<'a> Loading<'a> {
@@ -22,15 +22,10 @@ impl<'a> Loading<'a> {
 }
 
 impl Loading<'static> {
-    /// Loads with `team`; nobody watches, and nothing stops it.
-    pub fn unwatched(team: Team) -> Self {
-        static NEVER: AtomicBool = AtomicBool::new(false);
-        Self::new(team, &|_| {}, &NEVER)
-    }
-
-    /// As [`Self::unwatched`], on the calling thread.
+    /// Loads on the calling thread; nobody watches, and nothing stops it.
     pub fn alone() -> Self {
-        Self::unwatched(Team::single())
+        static NEVER: AtomicBool = AtomicBool::new(false);
+        Self::new(Team::single(), &|_| {}, &NEVER)
     }
 }
 
@@ -38,45 +33,30 @@ impl Loading<'_> {
     /// `work(i)` for every i below `count`, by whichever thread is free; it gives a value and the bytes that are done
     /// with it. Returns the values in order, or the error of the smallest i that has one, whatever the number of
     /// threads.
-    pub fn each<T: Send + Sync>(
-        &mut self,
-        count: usize,
-        work: impl Fn(usize) -> Result<(T, u64)> + Sync,
-    ) -> Result<Vec<T>> {
-        let next = AtomicUsize::new(0);
-        let values: Vec<OnceLock<T>> = (0..count).map(|_| OnceLock::new()).collect();
-        let fault: Mutex<Option<(usize, Error)>> = Mutex::new(None);
+    pub fn each<T: Send>(&mut self, count: usize, work: impl Fn(usize) -> Result<(T, u64)> + Sync) -> Result<Vec<T>> {
+        let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::with_capacity(count)));
         let (progress, stop) = (self.progress, self.stop);
         self.team.run(&|_| {
+            // Taken in order: when one fails, all smaller ones are done or running.
             loop {
-                // Taken in order: when one fails, all smaller ones are done or running.
                 let i = next.fetch_add(1, Ordering::Relaxed);
-                let Some(value) = values.get(i) else { return };
-                let done = match stop.load(Ordering::Relaxed) {
+                if i >= count {
+                    return;
+                }
+                let result = match stop.load(Ordering::Relaxed) {
                     true => Err(Error::interrupted("interrupted while the model was loaded")),
                     false => work(i),
                 };
-                match done {
-                    Ok((done, bytes)) => {
-                        // Each i is taken once, so no other thread writes here.
-                        let _ = value.set(done);
-                        progress(bytes);
-                    }
-                    Err(error) => {
-                        let mut fault = fault.lock().unwrap_or_else(PoisonError::into_inner);
-                        if fault.as_ref().is_none_or(|(first, _)| i < *first) {
-                            *fault = Some((i, error));
-                        }
-                        next.store(count, Ordering::Relaxed);
-                        return;
-                    }
+                match &result {
+                    Ok((_, bytes)) => progress(*bytes),
+                    Err(_) => next.store(count, Ordering::Relaxed),
                 }
+                done.lock().unwrap_or_else(PoisonError::into_inner).push((i, result));
             }
         });
-        match fault.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            Some((_, error)) => Err(error),
-            None => Ok(values.into_iter().filter_map(OnceLock::into_inner).collect()),
-        }
+        let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+        done.sort_unstable_by_key(|(i, _)| *i);
+        done.into_iter().map(|(_, result)| result.map(|(value, _)| value)).collect()
     }
 }
 
@@ -88,7 +68,7 @@ mod tests {
     fn values_come_in_order_and_the_first_error_wins() {
         for threads in [1, 2, 5] {
             let team = Team::new(threads, |_| {}).expect("threads start");
-            let mut loading = Loading::unwatched(team);
+            let mut loading = Loading { team, ..Loading::alone() };
             assert_eq!(loading.each(100, |i| Ok((i * i, 1))).unwrap(), (0..100).map(|i| i * i).collect::<Vec<_>>());
             let fails = |i: usize| if i % 7 == 6 { Err(Error::input(i.to_string())) } else { Ok(((), 0)) };
             assert_eq!(loading.each(100, fails).unwrap_err().to_string(), "6");

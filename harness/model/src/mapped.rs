@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use std::path::Path;
+use std::time::SystemTime;
 
 /// A mapped file that knows whether it is still the one that was mapped.
 ///
@@ -14,30 +15,23 @@ pub struct Mapped {
     map: memmap2::Mmap,
     file: std::fs::File,
     name: String,
-    mapped: Identity,
+    mapped: (u64, Option<SystemTime>),
 }
 
-/// Length, and times of the last changes to contents and inode, as far as the system has them.
-#[derive(PartialEq)]
-struct Identity(u64, Option<std::time::SystemTime>);
-
-impl Identity {
-    fn of(file: &std::fs::File) -> std::io::Result<Self> {
-        let found = file.metadata()?;
-        Ok(Self(found.len(), found.modified().ok()))
-    }
+/// Length, and time of the last change to contents, as far as the system has it.
+fn identity(file: &std::fs::File) -> std::io::Result<(u64, Option<SystemTime>)> {
+    let found = file.metadata()?;
+    Ok((found.len(), found.modified().ok()))
 }
 
 impl Mapped {
     /// An input error if the file was written to or cut since it was mapped.
     pub fn check_unchanged(&self) -> Result<()> {
-        match Identity::of(&self.file) {
-            Ok(now) if now == self.mapped => Ok(()),
-            _ => Err(Error::input(format!(
-                "{} was changed while it was in use; let whatever writes it finish, then run again",
-                self.name
-            ))),
+        if identity(&self.file).is_ok_and(|now| now == self.mapped) {
+            return Ok(());
         }
+        let what = "was changed while it was in use; let whatever writes it finish, then run again";
+        Err(Error::input(format!("{} {what}", self.name)))
     }
 }
 
@@ -48,22 +42,17 @@ impl std::ops::Deref for Mapped {
     }
 }
 
-impl AsRef<[u8]> for Mapped {
-    fn as_ref(&self) -> &[u8] {
-        &self.map
-    }
-}
-
 /// Maps a file that a user named; `what` it should be is for errors.
 pub fn map(path: &Path, what: &str) -> Result<Mapped> {
-    let fail = |action: &str, e: &std::io::Error| Error::io(&format!("{action} {what}"), path, e);
+    let name = path.display().to_string();
+    let fail = |action: &str, e: &std::io::Error| Error::input(format!("cannot {action} {what} {name}: {e}"));
     // Looked at before opening, because opening a named pipe would wait for a writer.
     let found = std::fs::metadata(path).map_err(|e| fail("open", &e))?;
     if found.is_dir() {
-        return Err(Error::input(format!("{} is a folder; name the {what} file inside it", path.display())));
+        return Err(Error::input(format!("{name} is a folder; name the {what} file inside it")));
     }
     if !found.is_file() {
-        return Err(Error::input(format!("{} is not a regular file; copy the {what} to one", path.display())));
+        return Err(Error::input(format!("{name} is not a regular file; copy the {what} to one")));
     }
     let file = std::fs::File::open(path).map_err(|e| match e.kind() {
         std::io::ErrorKind::PermissionDenied => {
@@ -71,12 +60,11 @@ pub fn map(path: &Path, what: &str) -> Result<Mapped> {
         }
         _ => fail("open", &e),
     })?;
-    let mapped = Identity::of(&file).map_err(|e| fail("open", &e))?;
+    let mapped = identity(&file).map_err(|e| fail("open", &e))?;
     // SAFETY: the map is read-only and private. Rust asks that nobody changes the bytes while slices of them live; no
     // file system promises that. What a change can do is bounded: numbers differ (found by `check_unchanged`), a cut
     // raises SIGBUS (handled), and strings are validated again each time they are read from the map.
     let map = unsafe { memmap2::Mmap::map(&file) }.map_err(|e| fail("map", &e))?;
-    let name = path.display().to_string();
     let watch = crate::mapped_faults::Watch::new(&map, &name);
     Ok(Mapped { _watch: watch, map, file, name, mapped })
 }

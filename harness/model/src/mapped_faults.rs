@@ -11,59 +11,44 @@ pub use unix::{Watch, install};
 mod unix {
     use nix::libc;
     use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
-    use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+    use std::ptr::null_mut;
+    use std::sync::atomic::{AtomicPtr, Ordering};
 
-    /// Mapped files at one time; a model is one.
-    const SLOTS: usize = 16;
-
-    struct Slot {
-        /// 0 for a free one.
-        start: AtomicUsize,
-        end: AtomicUsize,
-        /// A leaked line.
-        message: AtomicPtr<u8>,
-        length: AtomicUsize,
+    /// A mapped file: its addresses, and what to say when it is cut.
+    struct Mapped {
+        range: std::ops::Range<usize>,
+        line: String,
     }
 
-    static WATCHED: [Slot; SLOTS] = [const {
-        Slot {
-            start: AtomicUsize::new(0),
-            end: AtomicUsize::new(0),
-            message: AtomicPtr::new(std::ptr::null_mut()),
-            length: AtomicUsize::new(0),
-        }
-    }; SLOTS];
+    /// Mapped files at one time; a model is one. What they point to is never freed, as the handler may be reading it at
+    /// any time: a hundred bytes for each file of a run.
+    static WATCHED: [AtomicPtr<Mapped>; 16] = [const { AtomicPtr::new(null_mut()) }; 16];
 
     /// Keeps the name of a mapped file ready for the handler.
-    pub struct Watch(Option<usize>);
+    pub struct Watch(Option<&'static AtomicPtr<Mapped>>);
 
     impl Watch {
         /// Watches `bytes`, the file `name`. With too many files, the error has no name.
         pub fn new(bytes: &[u8], name: &str) -> Self {
             let start = bytes.as_ptr().addr();
-            let taken = |slot: &Slot| slot.start.compare_exchange(0, start, Ordering::SeqCst, Ordering::SeqCst).is_ok();
-            let Some(index) = WATCHED.iter().position(taken) else { return Self(None) };
+            let range = start..start + bytes.len().next_multiple_of(64 << 10);
             let name: String = name.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
-            // Leaked, as the handler may be reading it at any time: a hundred bytes for each file of a run.
-            let line = format!("error: {name} was cut short while it was in use; restore it and run again\n").leak();
-            let slot = &WATCHED[index];
-            slot.message.store(line.as_mut_ptr(), Ordering::SeqCst);
-            slot.length.store(line.len(), Ordering::SeqCst);
-            slot.end.store(start + bytes.len().next_multiple_of(64 << 10), Ordering::SeqCst);
-            Self(Some(index))
+            let line = format!("error: {name} was cut short while it was in use; restore it and run again\n");
+            let file = Box::into_raw(Box::new(Mapped { range, line }));
+            let order = Ordering::SeqCst;
+            Self(WATCHED.iter().find(|slot| slot.compare_exchange(null_mut(), file, order, order).is_ok()))
         }
     }
 
     impl Drop for Watch {
         fn drop(&mut self) {
-            if let Some(index) = self.0 {
-                WATCHED[index].end.store(0, Ordering::SeqCst);
-                WATCHED[index].start.store(0, Ordering::SeqCst);
+            if let Some(slot) = self.0 {
+                slot.store(null_mut(), Ordering::SeqCst);
             }
         }
     }
 
-    /// Installs the handler.
+    /// From now on, reading a mapped file past its new end ends the process with one line and exit code 2.
     pub fn install() {
         let action = SigAction::new(SigHandler::SigAction(handle), SaFlags::SA_SIGINFO, SigSet::empty());
         // SAFETY: the handler only loads atomics, reads leaked memory, writes to stderr and ends the process: all
@@ -77,13 +62,11 @@ mod unix {
         let address = unsafe { (*info).si_addr() }.addr();
         let mut line: &[u8] = b"error: a mapped file was cut short while it was in use; restore it and run again\n";
         for slot in &WATCHED {
-            let (start, end) = (slot.start.load(Ordering::SeqCst), slot.end.load(Ordering::SeqCst));
-            if start != 0 && (start..end).contains(&address) {
-                // SAFETY: `new` stored a leaked line and its length before `end`, and no slot with an end is without
-                // them.
-                line = unsafe {
-                    std::slice::from_raw_parts(slot.message.load(Ordering::SeqCst), slot.length.load(Ordering::SeqCst))
-                };
+            // SAFETY: null, or what `new` leaked; nobody changes or frees it.
+            if let Some(file) = unsafe { slot.load(Ordering::SeqCst).as_ref() }
+                && file.range.contains(&address)
+            {
+                line = file.line.as_bytes();
             }
         }
         // SAFETY: both calls are async-signal-safe; the bytes are valid.

@@ -6,7 +6,7 @@ use kernels::OutputHead;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Mean negative log-likelihood.
+/// How well a model predicts a text: the mean negative log-likelihood of its tokens.
 #[derive(Clone, Copy, Debug)]
 pub struct Score {
     /// Nats a token.
@@ -15,7 +15,7 @@ pub struct Score {
     pub tokens: usize,
 }
 
-/// What is scored.
+/// The text to score, as token ids, cut into windows.
 #[derive(Clone, Copy, Debug)]
 pub struct Text<'a> {
     /// Token ids.

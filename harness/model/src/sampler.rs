@@ -5,7 +5,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use crate::error::{Error, Result};
 
-/// How to pick.
+/// How the next token is picked from the logits.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Sampling {
     /// The largest logit; of equals, the lowest id.
@@ -35,37 +35,21 @@ pub struct Sampler {
     vocab: usize,
 }
 
-/// How much a logit weighs in the draw.
-struct Softmax {
-    largest: f32,
-    temperature: f32,
-}
-
-impl Softmax {
-    /// 1 for the largest. f64 keeps the running sum of 128,256 weights exact enough that the last token keeps its
-    /// share.
-    fn weight(&self, logit: f32) -> f64 {
-        ((f64::from(logit) - f64::from(self.largest)) / f64::from(self.temperature)).exp()
-    }
-}
-
 impl Sampler {
     /// A sampler for a vocabulary of `vocab` tokens. Refuses parameters outside the ranges in [`Sampling`].
     pub fn new(sampling: Sampling, vocab: usize) -> Result<Self> {
         if vocab == 0 || u32::try_from(vocab).is_err() {
             return Err(Error::input(format!("cannot sample from a vocabulary of {vocab} tokens")));
         }
-        let mut seed_from = 0;
-        let mut capacity = 0;
+        let (mut seed_from, mut capacity) = (0, 0);
         if let Sampling::Random { temperature, top_p, seed, .. } = sampling {
             if !(temperature.is_finite() && temperature > 0.0) {
                 let what = format!("--temperature {temperature} is not a finite number above 0");
                 return Err(Error::input(format!("{what}; use --greedy for always the likeliest token")));
             }
             if !(top_p > 0.0 && top_p <= 1.0) {
-                return Err(Error::input(format!(
-                    "--top-p {top_p} is not above 0 and at most 1 (1 keeps every token)"
-                )));
+                let what = format!("--top-p {top_p} is not above 0 and at most 1");
+                return Err(Error::input(format!("{what} (1 keeps every token)")));
             }
             (seed_from, capacity) = (seed, vocab);
         }
@@ -81,16 +65,15 @@ impl Sampler {
             return Err(Error::failed(format!("{} logits for a vocabulary of {}", logits.len(), self.vocab)));
         }
         let best = argmax(logits)?;
-        match self.sampling {
-            Sampling::Greedy => Ok(best),
-            Sampling::Random { temperature, top_k, top_p, .. } => {
-                let softmax = Softmax { largest: logits[best as usize], temperature };
-                Ok(self.pick(logits, softmax, top_k, top_p))
-            }
-        }
+        let Sampling::Random { temperature, top_k, top_p, .. } = self.sampling else { return Ok(best) };
+        let largest = f64::from(logits[best as usize]);
+        // The softmax, 1 for the largest. f64 keeps the running sum of 128,256 weights exact enough that the last token
+        // keeps its share.
+        let weight = |logit: f32| ((f64::from(logit) - largest) / f64::from(temperature)).exp();
+        Ok(self.pick(logits, weight, top_k, top_p))
     }
 
-    fn pick(&mut self, logits: &[f32], softmax: Softmax, top_k: usize, top_p: f32) -> u32 {
+    fn pick(&mut self, logits: &[f32], weight: impl Fn(f32) -> f64, top_k: usize, top_p: f32) -> u32 {
         let by_rank = |a: &u32, b: &u32| logits[*b as usize].total_cmp(&logits[*a as usize]).then(a.cmp(b));
         self.ids.clear();
         self.ids.extend(0..self.vocab as u32);
@@ -104,7 +87,7 @@ impl Sampler {
             self.ids.sort_unstable_by(by_rank);
         }
         self.weights.clear();
-        self.weights.extend(self.ids.iter().map(|id| softmax.weight(logits[*id as usize])));
+        self.weights.extend(self.ids.iter().map(|id| weight(logits[*id as usize])));
         let mut total: f64 = self.weights.iter().sum();
         if top_p < 1.0 {
             let share = total * f64::from(top_p);
@@ -154,10 +137,8 @@ pub fn argmax(logits: &[f32]) -> Result<u32> {
 
 /// An input error: the kernels match the oracle, so the model's own weights must overflow.
 fn beyond_f32(what: &str) -> Error {
-    Error::input(format!(
-        "{what}: a scale or norm in the model takes its numbers beyond f32; is the file damaged? (`verify` \
-         checks the kernels)"
-    ))
+    let why = "a scale or norm in the model takes its numbers beyond f32; is the file damaged?";
+    Error::input(format!("{what}: {why} (`verify` checks the kernels)"))
 }
 
 #[cfg(test)]

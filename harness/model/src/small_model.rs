@@ -29,8 +29,7 @@ pub fn whole(arch: &str) -> Builder {
     let gguf = Gguf::from_bytes("m", metadata(arch).build()).unwrap();
     let config = ModelConfig::from_gguf(&gguf).unwrap();
     required_tensors(&config).fold(metadata(arch), |b, (name, kind, dims)| {
-        let code = [0, 1, 36][kind as usize];
-        b.zeros(&name, &dims.iter().map(|&d| d as u64).collect::<Vec<_>>(), code)
+        b.zeros(&name, &dims.iter().map(|&d| d as u64).collect::<Vec<_>>(), kind.code)
     })
 }
 

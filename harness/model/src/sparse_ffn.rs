@@ -22,7 +22,7 @@ use kernels::{AlignedBuffer, CodeTable, CpuFeatures, Family, KernelError, Packed
 /// is in here, with the weights that only this crate has.
 pub type Turns = fn(candidates: usize, call: &mut dyn FnMut(usize, bool) -> Result<()>) -> Result<Vec<f64>>;
 
-/// When to skip.
+/// When single tokens skip the elements that the gate makes zero.
 #[derive(Clone, Copy, Debug)]
 pub enum Sparsity {
     /// Never.
@@ -33,17 +33,7 @@ pub enum Sparsity {
     Always,
 }
 
-impl Sparsity {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Dense => "dense",
-            Self::Measured(_) => "measured",
-            Self::Always => "always",
-        }
-    }
-}
-
-/// What the probe measured.
+/// Times of the probe, dense and with zeros skipped, and the crossover that follows from them.
 #[derive(Clone, Debug)]
 pub struct Probe {
     /// `up` and `down` of a block, dense: median over passes of the mean over blocks, in microseconds.
@@ -56,7 +46,7 @@ pub struct Probe {
     pub crossover: f64,
 }
 
-/// How it skips, and what it did since the last reset.
+/// How zeros are skipped, and how many there were since the last reset.
 #[derive(Clone, Debug)]
 pub struct Summary {
     /// dense, measured or always.
@@ -84,6 +74,12 @@ struct Layer {
     down: ColumnWeights,
 }
 
+impl Layer {
+    fn bytes(&self) -> usize {
+        self.up.as_ref().map_or(0, PackedWeights::bytes) + self.down.bytes()
+    }
+}
+
 /// What one block did since the last reset.
 #[derive(Clone, Copy, Default)]
 struct Counts {
@@ -109,7 +105,7 @@ pub struct SparseFfn {
 }
 
 impl SparseFfn {
-    /// Packs the extra copies. It skips always until [`SparseFfn::decide_by`]. `None` when `mode` is dense or the
+    /// Packs the extra copies. It skips always until a probe says where it pays. `None` when `mode` is dense or the
     /// kernel is not an exact int8 kernel.
     pub fn new(
         mode: Sparsity,
@@ -122,7 +118,7 @@ impl SparseFfn {
         if matches!(mode, Sparsity::Dense) || descriptor.family() != Family::W2A8 || !descriptor.exact() {
             return Ok(None);
         }
-        let failed = |e: KernelError| Error::failed(format!("{}: sparse FFN: {e}", model.path().display()));
+        let failed = |e: KernelError| Error::failed(format!("{}: sparse FFN: {e}", model.gguf.path.display()));
         let c = &model.config;
         let mut layer = |number: usize| {
             let mut matrix = |name: &str| {
@@ -153,7 +149,7 @@ impl SparseFfn {
     }
 
     /// Implementation of the sparse products.
-    pub fn operations(&self) -> &'static str {
+    pub(crate) fn operations(&self) -> &'static str {
         self.ops.id()
     }
 
@@ -162,19 +158,9 @@ impl SparseFfn {
         self.rows.set_positive(self.ops, gate)
     }
 
-    /// Live columns of the last `down`.
-    pub fn live_columns(&self) -> usize {
-        self.columns.count()
-    }
-
     /// Sets the counters to 0.
     pub fn reset(&mut self) {
         self.counts.fill(Counts::default());
-    }
-
-    /// Memory of the extra copies.
-    pub fn extra_bytes(&self) -> u64 {
-        self.layers.iter().map(|l| (l.up.as_ref().map_or(0, PackedWeights::bytes) + l.down.bytes()) as u64).sum()
     }
 
     /// Mean bytes a token that skipping did not read, since the last reset. Negative where the dense packing is smaller
@@ -185,20 +171,23 @@ impl SparseFfn {
 
     /// The probe, the mode, and the live shares since the last reset.
     pub fn summary(&self) -> Summary {
-        let c = || self.counts.iter();
+        let c = || self.counts.iter().zip(&self.layers);
         let share = |part: u64, steps: u64, of: usize| {
             if steps == 0 { 0.0 } else { part as f64 / (steps * of as u64) as f64 }
         };
-        let ffn = |layer: usize| self.layers[layer].down.k();
         Summary {
-            mode: self.mode.name(),
-            operations: self.ops.id(),
+            mode: match self.mode {
+                Sparsity::Dense => "dense",
+                Sparsity::Measured(_) => "measured",
+                Sparsity::Always => "always",
+            },
+            operations: self.operations(),
             crossover: self.crossover,
             probe: self.probe.clone(),
-            extra_bytes: self.extra_bytes(),
-            live_share: c().enumerate().map(|(i, c)| share(c.live_rows, c.steps, ffn(i))).collect(),
-            live_columns_share: c().enumerate().map(|(i, c)| share(c.live_columns, c.sparse_steps, ffn(i))).collect(),
-            sparse_steps_share: share(c().map(|c| c.sparse_steps).sum(), c().map(|c| c.steps).sum(), 1),
+            extra_bytes: self.layers.iter().map(|l| l.bytes() as u64).sum(),
+            live_share: c().map(|(c, l)| share(c.live_rows, c.steps, l.down.k())).collect(),
+            live_columns_share: c().map(|(c, l)| share(c.live_columns, c.sparse_steps, l.down.k())).collect(),
+            sparse_steps_share: share(c().map(|(c, _)| c.sparse_steps).sum(), c().map(|(c, _)| c.steps).sum(), 1),
         }
     }
 

@@ -34,15 +34,10 @@ struct Bench<'a> {
     out: Vec<f32>,
 }
 
-/// Which elements a call computes.
-#[derive(Clone, Copy)]
-enum Way {
-    Dense,
-    /// Those that live at this one of the shares.
-    Sparse(usize),
-}
+/// Which elements a call computes: all of them, or those that live at this one of the shares.
+type Way = Option<usize>;
 
-const WAYS: [Way; 3] = [Way::Dense, Way::Sparse(0), Way::Sparse(1)];
+const WAYS: [Way; 3] = [None, Some(0), Some(1)];
 
 /// Times the dense way and the sparse one at two shares, and lets `sparse` skip below the share at which they take
 /// equal time.
@@ -67,8 +62,7 @@ pub(crate) fn measure(
         }
         Ok(())
     })?;
-    let a_block = |way: usize| us[way] / blocks.len() as f64;
-    let [dense_us, at_low, at_high] = [a_block(0), a_block(1), a_block(2)];
+    let [dense_us, at_low, at_high] = [0, 1, 2].map(|way: usize| us[way] / blocks.len() as f64);
     let slope = (at_high - at_low) / (PROBED[1] - PROBED[0]);
     let crossover = match slope > 0.0 {
         true => (PROBED[0] + (dense_us - at_low) / slope).clamp(0.0, 1.0),
@@ -119,34 +113,27 @@ impl<'a> Bench<'a> {
 
     /// `up` and `down` of one block.
     fn call(&mut self, way: Way, layer: usize, block: &Block) -> std::result::Result<(), KernelError> {
-        let input = match way {
-            Way::Dense => &mut self.full,
-            Way::Sparse(share) => &mut self.thin[share],
-        };
+        let input = way.map_or(&mut self.full, |share| &mut self.thin[share]);
         let (kernel, lap) = (self.weights.kernel(), Lap::start());
         let (team, ops, integers, times) = (&mut *self.team, self.ops, &mut self.integers[..], &mut self.times);
         let mut s = Step { kernel, team, ops, eps: 0.0, input: &mut self.wide, integers, times, lap };
-        match way {
-            Way::Dense => {
-                s.product(&block.up, &mut self.up)?;
-                s.input = input;
-                s.product(&block.down, &mut self.out)
-            }
-            Way::Sparse(share) => {
-                self.sparse.set_live(&self.gates[share])?;
-                self.sparse.live_up(&mut s, layer, &block.up, &mut self.up)?;
-                s.input = input;
-                self.sparse.live_down(&mut s, layer, &mut self.out)
-            }
-        }
+        let Some(share) = way else {
+            s.product(&block.up, &mut self.up)?;
+            s.input = input;
+            return s.product(&block.down, &mut self.out);
+        };
+        self.sparse.set_live(&self.gates[share])?;
+        self.sparse.live_up(&mut s, layer, &block.up, &mut self.up)?;
+        s.input = input;
+        self.sparse.live_down(&mut s, layer, &mut self.out)
     }
 
     /// What a sparse call gave must be what the dense kernel gives, bit for bit.
     fn check(&mut self, way: Way, layer: usize, block: &Block) -> Result<()> {
-        let Way::Sparse(share) = way else { return Ok(()) };
+        let Some(share) = way else { return Ok(()) };
         let (up, out) = (self.up.clone(), self.out.clone());
         std::mem::swap(&mut self.full, &mut self.thin[share]);
-        let dense = self.call(Way::Dense, layer, block);
+        let dense = self.call(None, layer, block);
         std::mem::swap(&mut self.full, &mut self.thin[share]);
         let id = self.weights.kernel().id();
         dense.map_err(|e| Error::failed(format!("sparse FFN with {id}: {e}")))?;

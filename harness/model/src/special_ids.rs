@@ -29,8 +29,8 @@ impl SpecialIds {
     pub fn read(gguf: &Gguf, vocab: usize) -> Result<Self> {
         let key = "tokenizer.ggml.bos_token_id";
         let bos = ids(gguf, key, vocab)?;
-        if let (Some(entry), true) = (gguf.entry(key), bos.len() > 1) {
-            return Err(gguf.key_error(entry, format!("{} tokens; a text begins with one", bos.len())));
+        if bos.len() > 1 {
+            return Err(gguf.key_error(key, format!("{} tokens; a text begins with one", bos.len())));
         }
         let mut ends = ids(gguf, "tokenizer.ggml.eos_token_id", vocab)?.into_iter();
         let eos = ends.next();
@@ -48,14 +48,14 @@ fn ids(gguf: &Gguf, key: &str, vocab: usize) -> Result<Vec<u32>> {
     let found = match (&entry.value, gguf.numbers(entry)) {
         (Value::Bool(_) | Value::F32(_) | Value::F64(_), _) | (_, None) => {
             let found = entry.value.summary(entry.kind);
-            return Err(gguf.key_error(entry, format!("expected the id of a token, or a list of ids, found {found}")));
+            return Err(gguf.key_error(key, format!("expected the id of a token, or a list of ids, found {found}")));
         }
         (_, Some(found)) => found,
     };
     let id = |n: f64| {
         let fits = n.fract() == 0.0 && n >= 0.0 && n < vocab as f64;
         let what = || format!("token {n} is outside the vocabulary of {vocab}");
-        if fits { Ok(n as u32) } else { Err(gguf.key_error(entry, what())) }
+        if fits { Ok(n as u32) } else { Err(gguf.key_error(key, what())) }
     };
     found.into_iter().map(id).collect()
 }

@@ -9,9 +9,7 @@ use std::ops::Range;
 /// What computes a step, its scratch, and its stop watch. One token or a batch of consecutive ones, one after the other
 /// in every buffer.
 pub struct Step<'a> {
-    /// Kernel of the products.
     pub kernel: &'a Kernel,
-    /// Threads.
     pub team: &'a mut Team,
     /// Operations between the products.
     pub ops: F32Ops,
@@ -82,14 +80,10 @@ impl Step<'_> {
 
     /// Calls `f(token, its part of out)` for every token: a batch on all threads, one token on the calling thread.
     pub fn each_token<T: Send>(&mut self, out: &mut [T], width: usize, f: impl Fn(usize, &mut [T]) + Sync) {
-        let done = self.try_each_token(out, width, |token, out| {
+        let Ok(()) = self.try_each_token(out, width, |token, out| {
             f(token, out);
             Ok::<(), std::convert::Infallible>(())
         });
-        match done {
-            Ok(()) => {}
-            Err(never) => match never {},
-        }
     }
 
     /// [`Step::each_token`] for calls that can fail; returns one of the errors.

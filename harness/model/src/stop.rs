@@ -25,10 +25,10 @@ pub enum StopReason {
     Interrupted,
 }
 
-/// An end found by [`StopRules::push`].
+/// Where and why a text ends, as found by [`StopRules::push`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stop {
-    /// Which rule.
+    /// The rule that ended it.
     pub reason: StopReason,
     /// Bytes of the generated text that belong to the answer: what comes before the stop string or the stopping token.
     pub text_bytes: usize,
@@ -52,34 +52,27 @@ impl StopRules {
     /// `Tokenizer::longest_piece`).
     pub fn new(ids: &[u32], eos: Option<u32>, strings: &[String], longest_piece: usize) -> Result<Self> {
         if let Some(bad) = strings.iter().find(|s| s.is_empty() || s.len() > MAX_STOP_BYTES) {
-            let what =
-                format!("a --stop string of {} bytes is not possible; give 1 to {MAX_STOP_BYTES} bytes", bad.len());
-            return Err(Error::input(what));
+            let what = format!("a --stop string of {} bytes is not possible", bad.len());
+            return Err(Error::input(format!("{what}; give 1 to {MAX_STOP_BYTES} bytes")));
         }
-        let mut ids = ids.to_vec();
-        ids.sort_unstable();
-        ids.dedup();
         let strings: Vec<Vec<u8>> = strings.iter().map(|s| s.clone().into_bytes()).collect();
         let longest = strings.iter().map(Vec::len).max().unwrap_or(0);
         let tail = Vec::with_capacity(longest + longest_piece);
-        Ok(Self { ids, eos, strings, longest, tail, total: 0 })
+        Ok(Self { ids: ids.to_vec(), eos, strings, longest, tail, total: 0 })
     }
 
     /// Takes a generated token and its bytes; says whether generation ends with it. A stopping token's own bytes are
     /// not part of the text.
     pub fn push(&mut self, id: u32, piece: &[u8]) -> Option<Stop> {
-        if self.ids.binary_search(&id).is_ok() {
+        if self.ids.contains(&id) {
             return Some(Stop { reason: StopReason::StopId, text_bytes: self.total });
         }
         if self.eos == Some(id) {
             return Some(Stop { reason: StopReason::Eos, text_bytes: self.total });
         }
         self.total += piece.len();
-        if self.longest == 0 {
-            return None;
-        }
         // Text further back than the longest stop string less one byte cannot be part of a new match.
-        let excess = self.tail.len().saturating_sub(self.longest - 1);
+        let excess = self.tail.len().saturating_sub(self.longest.saturating_sub(1));
         self.tail.drain(..excess);
         let old = self.tail.len();
         self.tail.extend_from_slice(piece);

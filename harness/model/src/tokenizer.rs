@@ -1,7 +1,6 @@
 //! Byte-level BPE from the vocabulary and merges inside a GGUF file.
-//!
-//! The pieces' bytes are kept in one flat table, so that turning a token into text while decoding allocates nothing.
 
+use serde::Serialize;
 use std::collections::HashMap;
 
 use tokenizers::models::bpe::{BPE, Vocab};
@@ -11,7 +10,7 @@ use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 use tokenizers::{AddedToken, PreTokenizerWrapper, SplitDelimiterBehavior};
 
 use crate::error::{Error, Result};
-use crate::gguf::{Gguf, quoted};
+use crate::gguf::{Gguf, left_out, quoted};
 use crate::keys;
 use crate::special_ids::SpecialIds;
 
@@ -54,32 +53,32 @@ const LLAMA_BPE_REGEX: &str = concat!(
     r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
 );
 
+/// Names in files and on the command line; each pre-tokenizer is called by the first of its own.
+const PRE_NAMES: [(&str, Pre); 5] = [
+    ("default", Pre::Default),
+    ("gpt-2", Pre::Gpt2),
+    ("llama-bpe", Pre::LlamaBpe),
+    ("llama3", Pre::LlamaBpe),
+    ("llama-v3", Pre::LlamaBpe),
+];
+
 impl Pre {
     /// From the name in a file or on the command line: `default`, `gpt-2`, `llama-bpe` (also `llama3`, `llama-v3`).
     pub fn parse(name: &str) -> Option<Self> {
-        match name {
-            "default" => Some(Pre::Default),
-            "gpt-2" => Some(Pre::Gpt2),
-            "llama-bpe" | "llama3" | "llama-v3" => Some(Pre::LlamaBpe),
-            _ => None,
-        }
+        PRE_NAMES.iter().find(|row| row.0 == name).map(|row| row.1)
     }
 
     /// The name that [`Pre::parse`] takes.
     pub fn name(self) -> &'static str {
-        match self {
-            Pre::Default => "default",
-            Pre::Gpt2 => "gpt-2",
-            Pre::LlamaBpe => "llama-bpe",
-        }
+        PRE_NAMES.iter().find(|row| row.1 == self).map_or("", |row| row.0)
     }
 
     /// The choice written in a file; `None` where the file does not say.
-    pub fn of_file(gguf: &Gguf) -> Result<Option<Self>> {
+    fn of_file(gguf: &Gguf) -> Result<Option<Self>> {
         let key = "tokenizer.ggml.pre";
-        let (Some(name), Some(entry)) = (gguf.optional_string(key)?, gguf.entry(key)) else { return Ok(None) };
+        let Some(name) = gguf.optional_string(key)? else { return Ok(None) };
         let what = || format!("pre-tokenizer {} is not supported; known: default, gpt-2, llama-bpe", quoted(name));
-        Self::parse(name).map(Some).ok_or_else(|| gguf.key_error(entry, what()))
+        Self::parse(name).map(Some).ok_or_else(|| gguf.key_error(key, what()))
     }
 
     fn build(self) -> tokenizers::Result<PreTokenizerWrapper> {
@@ -98,20 +97,39 @@ impl Pre {
     }
 }
 
-/// A model's tokenizer.
+/// How a model's tokenizer treats texts.
+#[derive(Clone, Debug, Serialize)]
+pub struct TokenizerFacts {
+    /// Tokens.
+    pub vocab: usize,
+    /// Pre-tokenizer in use.
+    pub pre: &'static str,
+    /// What the file says, or that it says nothing.
+    pub pre_in_file: &'static str,
+    /// Whether the file itself names the pre-tokenizer in use (not absent, not overridden).
+    #[serde(skip)]
+    pub pre_from_file: bool,
+    /// Begin-of-text token.
+    pub bos: Option<u32>,
+    /// End-of-text token.
+    pub eos: Option<u32>,
+    /// Whether the file asks for bos before a prompt.
+    pub add_bos: bool,
+    /// Tokens besides eos that end an answer: those that the file names, and `<|eot_id|>` where the vocabulary has it.
+    pub extra_stop_ids: Vec<u32>,
+}
+
+/// Turns text into token ids and back, by the vocabulary of a model file.
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
-    pre: Pre,
-    pre_from_file: bool,
-    /// Bytes of all pieces, one after the other; piece `id` is `starts[id]..starts[id + 1]`.
-    pieces: Vec<u8>,
-    starts: Vec<usize>,
-    longest_piece: usize,
-    bos: Option<u32>,
-    eos: Option<u32>,
-    add_bos: bool,
-    extra_stop_ids: Vec<u32>,
-    assumed: Vec<String>,
+    /// Bytes by token id, kept so that turning a token into text while decoding allocates nothing.
+    pieces: Vec<Vec<u8>>,
+    /// Length of the longest piece in bytes (for sizing buffers).
+    pub longest_piece: usize,
+    /// Its vocabulary and special tokens.
+    pub facts: TokenizerFacts,
+    /// Keys that the file leaves out, each with what is assumed instead and why.
+    pub assumed: Vec<String>,
 }
 
 impl Tokenizer {
@@ -119,13 +137,13 @@ impl Tokenizer {
     /// none).
     pub fn from_gguf(gguf: &Gguf, pre_override: Option<Pre>) -> Result<Self> {
         let Some(model) = gguf.optional_string("tokenizer.ggml.model")? else {
-            let file = gguf.path().display();
+            let file = gguf.path.display();
             let what = "no tokenizer in the file (metadata key \"tokenizer.ggml.model\" is missing)";
             return Err(Error::input(format!("{file}: {what}; use a GGUF that carries its vocabulary")));
         };
         if model != "gpt2" {
             let what = format!("tokenizer {} is not supported; only gpt2 (byte-level BPE) is", quoted(model));
-            return Err(key_error(gguf, "tokenizer.ggml.model", what));
+            return Err(gguf.key_error("tokenizer.ggml.model", what));
         }
         // An unsupported name in the file does not matter to someone who overrides it.
         let of_file = if pre_override.is_some() { None } else { Pre::of_file(gguf)? };
@@ -135,7 +153,7 @@ impl Tokenizer {
         if pre_override.is_none() && of_file.is_none() {
             assumed.push(left_out("tokenizer.ggml.pre", format!("{} is assumed, as in existing engines", pre.name())));
         }
-        let SpecialIds { bos, eos, mut stops } = SpecialIds::read(gguf, vocabulary.len())?;
+        let SpecialIds { bos, eos, mut stops } = SpecialIds::read(gguf, vocabulary.tokens.len())?;
         let add_bos = match gguf.optional_bool(ADD_BOS)? {
             Some(add_bos) => add_bos,
             None => {
@@ -148,10 +166,10 @@ impl Tokenizer {
         };
         if add_bos && bos.is_none() {
             let what = "asks for a begin-of-text token, but \"tokenizer.ggml.bos_token_id\" is missing";
-            return Err(key_error(gguf, ADD_BOS, format!("{what}; write the token's id there, or false here")));
+            return Err(gguf.key_error(ADD_BOS, format!("{what}; write the token's id there, or false here")));
         }
-        let (pieces, starts) = vocabulary.pieces();
-        let longest_piece = starts.windows(2).map(|w| w[1] - w[0]).max().unwrap_or(0);
+        let pieces = vocabulary.pieces();
+        let longest_piece = pieces.iter().map(Vec::len).max().unwrap_or(0);
         stops.extend(vocabulary.ids.get(END_OF_TURN));
         stops.sort_unstable();
         stops.dedup();
@@ -162,19 +180,17 @@ impl Tokenizer {
         }
         let inner = vocabulary.build(gguf, pre)?;
         keys::check_tokenizer(gguf)?;
-        Ok(Self {
-            inner,
-            pre,
+        let facts = TokenizerFacts {
+            vocab: pieces.len(),
+            pre: pre.name(),
+            pre_in_file: of_file.map_or("absent -> default", Pre::name),
             pre_from_file: of_file.is_some(),
-            pieces,
-            starts,
-            longest_piece,
             bos,
             eos,
             add_bos,
             extra_stop_ids: stops,
-            assumed,
-        })
+        };
+        Ok(Self { inner, pieces, longest_piece, facts, assumed })
     }
 
     /// Token ids of `text`. Begins with bos if the file asks for it and `add_bos` is not `Some(false)`.
@@ -182,7 +198,7 @@ impl Tokenizer {
     pub fn encode(&self, text: &str, add_bos: Option<bool>) -> Result<Vec<u32>> {
         let encoding = self.inner.encode_fast(text, false);
         let encoding = encoding.map_err(|e| Error::input(format!("cannot tokenize the text: {}", one_line(&e))))?;
-        let bos = if add_bos.unwrap_or(self.add_bos) { self.bos } else { None };
+        let bos = if add_bos.unwrap_or(self.facts.add_bos) { self.facts.bos } else { None };
         Ok(bos.into_iter().chain(encoding.get_ids().iter().copied()).collect())
     }
 
@@ -195,70 +211,12 @@ impl Tokenizer {
     /// Raw bytes of a token, perhaps part of a UTF-8 character; empty for special tokens and ids outside the
     /// vocabulary.
     pub fn piece(&self, id: u32) -> &[u8] {
-        match (self.starts.get(id as usize), self.starts.get(id as usize + 1)) {
-            (Some(&start), Some(&end)) => &self.pieces[start..end],
-            _ => &[],
-        }
-    }
-
-    /// Length of the longest piece in bytes (for sizing buffers).
-    pub fn longest_piece(&self) -> usize {
-        self.longest_piece
-    }
-
-    /// Tokens in the vocabulary.
-    pub fn vocab(&self) -> usize {
-        self.starts.len() - 1
-    }
-
-    /// Begin-of-text token.
-    pub fn bos(&self) -> Option<u32> {
-        self.bos
-    }
-
-    /// End-of-text token.
-    pub fn eos(&self) -> Option<u32> {
-        self.eos
-    }
-
-    /// Whether the file asks for bos before a prompt.
-    pub fn adds_bos(&self) -> bool {
-        self.add_bos
-    }
-
-    /// Keys that the file leaves out, each with what is assumed instead and why.
-    pub fn assumed(&self) -> &[String] {
-        &self.assumed
-    }
-
-    /// Tokens besides eos that end an answer: those that the file names, and `<|eot_id|>` where the vocabulary has it.
-    pub fn extra_stop_ids(&self) -> &[u32] {
-        &self.extra_stop_ids
-    }
-
-    /// Name of the pre-tokenizer in use.
-    pub fn pre_name(&self) -> &'static str {
-        self.pre.name()
-    }
-
-    /// Whether the file itself names the pre-tokenizer in use (not absent, not overridden).
-    pub fn pre_from_file(&self) -> bool {
-        self.pre_from_file
+        self.pieces.get(id as usize).map_or(&[], Vec::as_slice)
     }
 }
 
 fn one_line(error: &dyn std::fmt::Display) -> String {
     error.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-/// What is said of a key that the file leaves out.
-fn left_out(key: &str, instead: impl std::fmt::Display) -> String {
-    format!("{} is not in the file: {instead}", quoted(key))
-}
-
-/// An error about a key, wherever it is; missing keys are reported as missing.
-fn key_error(gguf: &Gguf, key: &str, what: impl std::fmt::Display) -> Error {
-    gguf.entry(key).map_or_else(|| gguf.missing_key(key), |entry| gguf.key_error(entry, what))
 }
 
 /// Tokens as the file spells them, before the encoder sees them.
@@ -276,20 +234,18 @@ impl<'a> Vocabulary<'a> {
             return Err(gguf.missing(TOKENS, "convert the model again, with its vocabulary"));
         };
         if len == 0 || len > u32::MAX as usize {
-            return Err(key_error(gguf, TOKENS, format!("{len} tokens")));
+            return Err(gguf.key_error(TOKENS, format!("{len} tokens")));
         }
-        if let Some(embedding) = gguf.find_tensor("token_embd.weight")
-            && embedding.dims.get(1) != Some(&(len as u64))
-        {
-            let rows = embedding.dims.get(1).copied().unwrap_or(1);
-            return Err(key_error(gguf, TOKENS, format!("{len} tokens, but the embedding has {rows} rows")));
+        let rows = gguf.find_tensor("token_embd.weight").map(|embedding| embedding.dims.get(1).copied().unwrap_or(1));
+        if let Some(rows) = rows.filter(|&rows| rows != len as u64) {
+            return Err(gguf.key_error(TOKENS, format!("{len} tokens, but the embedding has {rows} rows")));
         }
         let tokens: Vec<&str> = strings.collect();
         let mut ids = HashMap::with_capacity(len);
         for (id, token) in tokens.iter().enumerate() {
             if let Some(first) = ids.insert(*token, id as u32) {
                 let what = format!("tokens {first} and {id} are both {}", quoted(token));
-                return Err(key_error(gguf, TOKENS, what));
+                return Err(gguf.key_error(TOKENS, what));
             }
         }
         let mut assumed = Vec::new();
@@ -301,7 +257,7 @@ impl<'a> Vocabulary<'a> {
             }
         };
         if types.len() != len {
-            return Err(key_error(gguf, TYPES, format!("{} types for {len} tokens", types.len())));
+            return Err(gguf.key_error(TYPES, format!("{} types for {len} tokens", types.len())));
         }
         if gguf.entry(MERGES).is_none() {
             assumed.push(left_out(MERGES, "no tokens are merged"));
@@ -309,58 +265,36 @@ impl<'a> Vocabulary<'a> {
         Ok(Self { tokens, types, ids, assumed })
     }
 
-    fn len(&self) -> usize {
-        self.tokens.len()
-    }
-
-    /// The flat table of raw bytes, and where each piece starts in it.
-    fn pieces(&self) -> (Vec<u8>, Vec<usize>) {
+    /// Each token's raw bytes.
+    fn pieces(&self) -> Vec<Vec<u8>> {
         let byte_of = byte_alphabet();
-        let (mut pieces, mut starts) = (Vec::new(), Vec::with_capacity(self.len() + 1));
-        for (token, &kind) in self.tokens.iter().zip(&self.types) {
-            starts.push(pieces.len());
-            if kind == CONTROL {
-                continue;
-            }
-            let start = pieces.len();
-            for c in token.chars() {
-                match byte_of.get(c as usize).copied().flatten() {
-                    Some(byte) if kind != USER_DEFINED => pieces.push(byte),
-                    _ => {
-                        // Not spelled in the byte alphabet: an added token, which stands for itself.
-                        pieces.truncate(start);
-                        pieces.extend_from_slice(token.as_bytes());
-                        break;
-                    }
-                }
-            }
-        }
-        starts.push(pieces.len());
-        (pieces, starts)
+        let spelled = |token: &str| -> Option<Vec<u8>> {
+            token.chars().map(|c| byte_of.get(c as usize).copied().flatten()).collect()
+        };
+        let piece = |(token, kind): (&&str, &i64)| match *kind {
+            CONTROL => Vec::new(),
+            USER_DEFINED => token.as_bytes().to_vec(),
+            // Where it is not spelled in the byte alphabet, it is an added token, which stands for itself.
+            _ => spelled(token).unwrap_or_else(|| token.as_bytes().to_vec()),
+        };
+        self.tokens.iter().zip(&self.types).map(piece).collect()
     }
 
     fn merges(&self, gguf: &Gguf) -> Result<Vec<(String, String)>> {
         let Some((len, strings)) = gguf.optional_strings(MERGES)? else {
             let made = |(token, kind): &(&&str, &i64)| **kind == NORMAL && token.chars().nth(1).is_some();
-            return match self.tokens.iter().zip(&self.types).filter(made).count() {
-                // The format's meaning of a file without merges: each byte is a token.
-                0 => Ok(Vec::new()),
-                n => {
-                    let what = format!("{n} tokens are made by merging, so convert the model again, with its merges");
-                    Err(gguf.missing(MERGES, what))
-                }
-            };
+            let n = self.tokens.iter().zip(&self.types).filter(made).count();
+            let what = format!("{n} tokens are made by merging, so convert the model again, with its merges");
+            // The format's meaning of a file without merges: each byte is a token.
+            return if n == 0 { Ok(Vec::new()) } else { Err(gguf.missing(MERGES, what)) };
         };
         let mut merges = Vec::with_capacity(len);
-        let mut joined = String::new();
         for (i, merge) in strings.enumerate() {
-            let fail = |what: &str| Err(key_error(gguf, MERGES, format!("merge {i}, {}, {what}", quoted(merge))));
+            let fail = |what: &str| Err(gguf.key_error(MERGES, format!("merge {i}, {}, {what}", quoted(merge))));
             let Some((left, right)) = merge.split_once(' ').filter(|(l, r)| !l.is_empty() && !r.is_empty()) else {
                 return fail("is not two tokens with a space between");
             };
-            joined.clear();
-            joined.extend([left, right]);
-            if ![left, right, joined.as_str()].iter().all(|t| self.ids.contains_key(t)) {
+            if ![left, right, &[left, right].concat()].iter().all(|token| self.ids.contains_key(token)) {
                 return fail("uses or makes a token that the vocabulary lacks");
             }
             merges.push((left.to_string(), right.to_string()));
@@ -370,7 +304,7 @@ impl<'a> Vocabulary<'a> {
 
     fn build(self, gguf: &Gguf, pre: Pre) -> Result<tokenizers::Tokenizer> {
         let failed =
-            |e: tokenizers::Error| key_error(gguf, TOKENS, format!("cannot build the tokenizer: {}", one_line(&e)));
+            |e: tokenizers::Error| gguf.key_error(TOKENS, format!("cannot build the tokenizer: {}", one_line(&e)));
         let merges = self.merges(gguf)?;
         let owned: Vocab = self.ids.iter().map(|(t, &id)| (t.to_string(), id)).collect();
         let bpe = BPE::builder().vocab_and_merges(owned, merges).ignore_merges(pre == Pre::LlamaBpe);

@@ -2,9 +2,14 @@
 
 use super::*;
 use crate::builtin;
+use crate::fixtures::known;
 use crate::gguf::testing::Builder;
 
 const REFERENCE: &str = include_str!("../../../scenarios/model/tokenizer.json");
+
+const PRE: &str = "tokenizer.ggml.pre";
+const BOS: &str = "tokenizer.ggml.bos_token_id";
+const EOS: &str = "tokenizer.ggml.eos_token_id";
 
 fn builtin_tokenizer() -> Tokenizer {
     Tokenizer::from_gguf(&builtin::open().unwrap(), None).unwrap()
@@ -40,22 +45,23 @@ fn pieces(tokenizer: &Tokenizer, text: &str) -> Vec<String> {
     ids.iter().map(|&id| String::from_utf8_lossy(tokenizer.piece(id)).into_owned()).collect()
 }
 
+fn assert_refused(builder: Builder, parts: &[&str]) {
+    let text = build(builder, None).err().unwrap().to_string();
+    assert!(!text.contains('\n'));
+    parts.iter().for_each(|p| assert!(text.contains(p), "{p:?} not in {text:?}"));
+}
+
 #[test]
 fn golden_prompts() {
-    let tokenizer = builtin_tokenizer();
-    let golden: serde_json::Value = serde_json::from_str(builtin::GOLDEN_JSON).unwrap();
-    let cases = golden["cases"].as_array().unwrap();
-    assert!(!cases.is_empty());
-    for case in cases {
-        let want: Vec<u32> =
-            case["prompt_ids"].as_array().unwrap().iter().map(|v| v.as_u64().unwrap() as u32).collect();
-        assert_eq!(tokenizer.encode(case["prompt"].as_str().unwrap(), None).unwrap(), want);
-        let greedy = case["greedy_ids"].as_array().unwrap().iter().map(|v| v.as_u64().unwrap() as u32);
-        let all: Vec<u32> = want.into_iter().chain(greedy).collect();
-        assert_eq!(tokenizer.decode(&all), case["text"].as_str().unwrap());
+    let (tokenizer, goldens) = (builtin_tokenizer(), known().goldens);
+    assert!(!goldens.is_empty());
+    for golden in goldens {
+        assert_eq!(tokenizer.encode(&golden.prompt, None).unwrap(), golden.prompt_ids);
+        assert_eq!(tokenizer.decode(&[golden.prompt_ids, golden.token_ids].concat()), golden.text.unwrap());
     }
-    assert_eq!((tokenizer.pre_name(), tokenizer.pre_from_file()), ("gpt-2", true));
-    assert_eq!((tokenizer.bos(), tokenizer.eos(), tokenizer.adds_bos()), (Some(0), Some(1), false));
+    let facts = &tokenizer.facts;
+    assert_eq!((facts.pre, facts.pre_from_file), ("gpt-2", true));
+    assert_eq!((facts.bos, facts.eos, facts.add_bos), (Some(0), Some(1), false));
     assert_eq!(tokenizer.encode("a", Some(true)).unwrap()[0], 0);
 }
 
@@ -81,7 +87,7 @@ fn pre_tokenizers_cut_differently() {
     let tokens = byte_tokens(&["Ġ1", "Ġ+", "Ġ=", "12", "123", "34", "1234", "!!"]);
     let with = |pre| build(file(&tokens, &merges), pre).unwrap();
     let default = with(None);
-    assert_eq!((default.pre_name(), default.pre_from_file()), ("default", false));
+    assert_eq!((default.facts.pre, default.facts.pre_from_file), ("default", false));
     assert_eq!(pieces(&default, "1 + 1 ="), ["1", " ", "+", " ", "1", " ", "="]);
     assert_eq!(pieces(&default, "1234!!"), ["123", "4", "!!"]);
     assert_eq!(pieces(&with(Some(Pre::Gpt2)), "1 + 1 ="), ["1", " +", " 1", " ="]);
@@ -102,15 +108,16 @@ fn llama_bpe_prefers_whole_words() {
 #[test]
 fn pieces_are_raw_bytes_and_specials_are_empty() {
     let tokens = byte_tokens(&["<|eos|>", "<|eot_id|>", "東"]);
-    let base = || file(&tokens, &[]).u32("tokenizer.ggml.eos_token_id", 256).u32("tokenizer.ggml.bos_token_id", 256);
-    let tokenizer = build(base().bool("tokenizer.ggml.add_bos_token", true), None).unwrap();
+    let builder = file(&tokens, &[]).u32(EOS, 256).u32(BOS, 256).bool(ADD_BOS, true);
+    let tokenizer = build(builder, None).unwrap();
     for byte in 0..=255u8 {
         assert_eq!(tokenizer.piece(byte.into()), [byte]);
     }
     assert_eq!(tokenizer.piece(256), b"");
     assert_eq!(tokenizer.piece(258), "東".as_bytes());
     assert_eq!(tokenizer.piece(u32::MAX), b"");
-    assert_eq!((tokenizer.extra_stop_ids(), tokenizer.eos(), tokenizer.longest_piece()), (&[257u32][..], Some(256), 3));
+    assert_eq!((&tokenizer.facts.extra_stop_ids[..], tokenizer.facts.eos), (&[257][..], Some(256)));
+    assert_eq!(tokenizer.longest_piece, 3);
     assert_eq!(tokenizer.encode("é<|eot_id|>", None).unwrap(), [256, 0xc3, 0xa9, 257]);
     assert_eq!(tokenizer.encode("é", Some(false)).unwrap(), [0xc3, 0xa9]);
     assert_eq!(tokenizer.decode(&[0xc3]), "\u{fffd}");
@@ -118,101 +125,79 @@ fn pieces_are_raw_bytes_and_specials_are_empty() {
 
 #[test]
 fn broken_vocabularies_are_named() {
-    let refused = |builder: Builder, parts: &[&str]| {
-        let text = build(builder, None).err().unwrap().to_string();
-        assert!(!text.contains('\n'));
-        parts.iter().for_each(|p| assert!(text.contains(p), "{p:?} not in {text:?}"));
-    };
     let tokens = byte_tokens(&["ab"]);
-    refused(Builder::new().u32("x", 1), &["no tokenizer"]);
-    refused(Builder::new().string("tokenizer.ggml.model", "llama"), &["\"llama\" is not supported"]);
-    refused(Builder::new().string("tokenizer.ggml.model", "gpt2"), &[TOKENS, "is missing"]);
-    refused(file(&tokens, &["ab"]), &[MERGES, "at byte", "merge 0, \"ab\"", "a space between"]);
-    refused(file(&tokens, &["a b", "a c"]), &["merge 1, \"a c\"", "lacks"]);
-    refused(file(&byte_tokens(&["a"]), &[]), &[TOKENS, "tokens 97 and 256 are both \"a\""]);
-    refused(
-        file(&tokens, &[]).u32("tokenizer.ggml.eos_token_id", 257),
-        &["eos_token_id", "outside the vocabulary of 257"],
-    );
-    refused(
-        file(&tokens, &[]).string("tokenizer.ggml.pre", "tekken"),
-        &["tokenizer.ggml.pre", "\"tekken\"", "llama-bpe"],
-    );
-    refused(file(&tokens, &[]).bool("tokenizer.ggml.add_bos_token", true), &["add_bos_token", "bos_token_id"]);
-    refused(file(&tokens, &[]).zeros("token_embd.weight", &[4, 256], 1), &["257 tokens", "256 rows"]);
+    let model = |name: &str| Builder::new().string("tokenizer.ggml.model", name);
+    assert_refused(Builder::new().u32("x", 1), &["no tokenizer"]);
+    assert_refused(model("llama"), &["\"llama\" is not supported"]);
+    assert_refused(model("gpt2"), &[TOKENS, "is missing"]);
+    assert_refused(file(&tokens, &["ab"]), &[MERGES, "at byte", "merge 0, \"ab\"", "a space between"]);
+    assert_refused(file(&tokens, &["a b", "a c"]), &["merge 1, \"a c\"", "lacks"]);
+    assert_refused(file(&byte_tokens(&["a"]), &[]), &[TOKENS, "tokens 97 and 256 are both \"a\""]);
+    let file = || file(&tokens, &[]);
+    assert_refused(file().u32(EOS, 257), &["eos_token_id", "outside the vocabulary of 257"]);
+    assert_refused(file().string(PRE, "tekken"), &[PRE, "\"tekken\"", "llama-bpe"]);
+    assert_refused(file().bool(ADD_BOS, true), &["add_bos_token", "bos_token_id"]);
+    assert_refused(file().zeros("token_embd.weight", &[4, 256], 1), &["257 tokens", "256 rows"]);
 }
 
 #[test]
 fn what_a_file_leaves_out_is_assumed_and_said() {
     let bytes = byte_tokens(&["<|bos|>", "<|end|>"]);
-    let full = || file(&bytes, &[]).string("tokenizer.ggml.pre", "gpt-2").bool(ADD_BOS, false);
-    let full = || full().u32("tokenizer.ggml.eos_token_id", 257).u32("tokenizer.ggml.bos_token_id", 256);
-    let assumed = |builder: Builder| build(builder, None).unwrap().assumed().join("; ");
-    assert_eq!(assumed(full()), "");
-    assert_eq!(
-        assumed(full().without_key(TYPES)),
-        "\"tokenizer.ggml.token_type\" is not in the file: all tokens are \
-        taken for text, none for special"
-    );
-    assert!(assumed(full().without_key(MERGES)).contains("no tokens are merged"));
-    assert!(assumed(full().without_key("tokenizer.ggml.pre")).contains("default is assumed"));
-    assert!(assumed(full().without_key("tokenizer.ggml.eos_token_id")).contains("no token ends a text"));
-    let no_switch = || full().without_key(ADD_BOS);
-    assert!(assumed(no_switch()).contains("add_bos_token\" is not in the file: false is assumed"));
-    let llama = build(no_switch(), Some(Pre::LlamaBpe)).unwrap();
-    assert!(llama.adds_bos() && llama.assumed()[0].contains("true is assumed, as with pre-tokenizer llama-bpe"));
+    let full = || file(&bytes, &[]).string(PRE, "gpt-2").bool(ADD_BOS, false).u32(EOS, 257).u32(BOS, 256);
+    assert_eq!(build(full(), None).unwrap().assumed, [""; 0]);
+    for (key, assumed) in [
+        (TYPES, "all tokens are taken for text, none for special"),
+        (MERGES, "no tokens are merged"),
+        (PRE, "default is assumed, as in existing engines"),
+        (EOS, "no token ends a text"),
+        (ADD_BOS, "false is assumed, as with pre-tokenizer gpt-2 in existing engines"),
+    ] {
+        let found = build(full().without_key(key), None).unwrap().assumed;
+        assert_eq!(found, [format!("\"{key}\" is not in the file: {assumed}")]);
+    }
+    let llama = build(full().without_key(ADD_BOS), Some(Pre::LlamaBpe)).unwrap();
+    assert!(llama.facts.add_bos && llama.assumed[0].contains("true is assumed, as with pre-tokenizer llama-bpe"));
     // Tokens that only merges can make would never be made.
     let merged = file(&byte_tokens(&["ab"]), &["a b"]).without_key(MERGES);
-    let line = build(merged, None).err().unwrap().to_string();
-    assert!(line.contains(MERGES) && line.contains("1 tokens are made by merging"), "{line}");
+    assert_refused(merged, &[MERGES, "1 tokens are made by merging"]);
 }
 
 #[test]
 fn every_token_that_ends_a_text_is_used() {
     let tokens = byte_tokens(&["<|0|>", "<|1|>", "<|2|>", "<|3|>"]);
-    let with = |builder: Builder| build(builder, None).unwrap();
-    let t = with(file(&tokens, &[]).u32("tokenizer.ggml.eot_token_id", 257).u32("tokenizer.ggml.eom_token_id", 256));
-    assert_eq!((t.eos(), t.extra_stop_ids()), (None, &[256, 257][..]));
-    let t = with(file(&tokens, &[]).i32s("tokenizer.ggml.eos_token_id", &[258, 256]));
-    assert_eq!((t.eos(), t.extra_stop_ids()), (Some(258), &[256][..]));
-    let both = file(&tokens, &[]).u32("tokenizer.ggml.eos_token_id", 259);
-    let t = with(both.i32s("tokenizer.ggml.eog_token_ids", &[259, 257, 257]));
-    assert_eq!((t.eos(), t.extra_stop_ids()), (Some(259), &[257][..]));
-    let refused = |builder: Builder, part: &str| {
-        let line = build(builder, None).err().unwrap().to_string();
-        assert!(line.contains(part) && line.contains("at byte"), "{line}");
-    };
-    refused(file(&tokens, &[]).u32("tokenizer.ggml.eot_token_id", 260), "outside the vocabulary of 260");
-    refused(file(&tokens, &[]).i32s("tokenizer.ggml.eos_token_id", &[-1]), "token -1 is outside");
-    refused(file(&tokens, &[]).i32s("tokenizer.ggml.bos_token_id", &[1, 2]), "a text begins with one");
-    refused(file(&tokens, &[]).bool("tokenizer.ggml.eos_token_id", true), "expected the id of a token");
+    let file = || file(&tokens, &[]);
+    for (builder, eos, others) in [
+        (file().u32("tokenizer.ggml.eot_token_id", 257).u32("tokenizer.ggml.eom_token_id", 256), None, &[256, 257][..]),
+        (file().i32s(EOS, &[258, 256]), Some(258), &[256]),
+        (file().u32(EOS, 259).i32s("tokenizer.ggml.eog_token_ids", &[259, 257, 257]), Some(259), &[257]),
+    ] {
+        let facts = build(builder, None).unwrap().facts;
+        assert_eq!((facts.eos, &facts.extra_stop_ids[..]), (eos, others));
+    }
+    let outside = file().u32("tokenizer.ggml.eot_token_id", 260);
+    assert_refused(outside, &["at byte", "outside the vocabulary of 260"]);
+    assert_refused(file().i32s(EOS, &[-1]), &["at byte", "token -1 is outside"]);
+    assert_refused(file().i32s(BOS, &[1, 2]), &["at byte", "a text begins with one"]);
+    assert_refused(file().bool(EOS, true), &["at byte", "expected the id of a token"]);
 }
 
 #[test]
 fn keys_that_would_give_other_tokens_are_refused_by_name() {
     let tokens = byte_tokens(&[]);
     let key = |name: &str| format!("tokenizer.{name}");
-    let load = |builder: Builder| build(builder, None).map(|_| ()).map_err(|e| e.to_string());
+    let file = || file(&tokens, &[]);
+    let load = |builder: Builder| assert!(build(builder, None).is_ok());
     for name in ["add_eos_token", "add_sep_token", "add_space_prefix", "remove_extra_whitespaces"] {
-        let with = |value| file(&tokens, &[]).bool(&key(&format!("ggml.{name}")), value);
-        assert_eq!(load(with(false)), Ok(()));
-        let line = load(with(true)).unwrap_err();
-        assert!(line.contains(name) && line.contains("expected false, found bool true"), "{line}");
+        let with = |value| file().bool(&key(&format!("ggml.{name}")), value);
+        load(with(false));
+        assert_refused(with(true), &[name, "expected false, found bool true"]);
     }
-    let charsmap = |bytes: &[u8]| {
-        let value = [&0u32.to_le_bytes()[..], &(bytes.len() as u64).to_le_bytes(), bytes].concat();
-        file(&tokens, &[]).raw(&key("ggml.precompiled_charsmap"), 9, &value)
-    };
-    assert_eq!(load(charsmap(&[])), Ok(()));
-    assert!(load(charsmap(&[1, 2])).unwrap_err().contains("precompiled_charsmap"));
-    assert!(load(file(&tokens, &[]).u32(&key("rwkv.world"), 1)).unwrap_err().contains("tokenizer.rwkv.world"));
-    let harmless = file(&tokens, &[])
-        .u32(&key("ggml.padding_token_id"), u32::MAX)
-        .u32(&key("ggml.unknown_token_id"), 0)
-        .u32(&key("ggml.fim_pre_token_id"), 1)
-        .string(&key("chat_template"), "{{ x }}")
-        .string(&key("chat_template.tool_use"), "{{ x }}")
-        .strings(&key("chat_templates"), &["tool_use"])
-        .string(&key("huggingface.json"), "{}");
-    assert_eq!(load(harmless), Ok(()));
+    let charsmap = |bytes: &[u8]| file().array(&key("ggml.precompiled_charsmap"), 0, bytes.len(), bytes);
+    load(charsmap(&[]));
+    assert_refused(charsmap(&[1, 2]), &["precompiled_charsmap"]);
+    assert_refused(file().u32(&key("rwkv.world"), 1), &["tokenizer.rwkv.world"]);
+    let harmless = file().u32(&key("ggml.padding_token_id"), u32::MAX).u32(&key("ggml.unknown_token_id"), 0);
+    let harmless = harmless.u32(&key("ggml.fim_pre_token_id"), 1).string(&key("chat_template"), "{{ x }}");
+    let harmless = harmless.string(&key("chat_template.tool_use"), "{{ x }}").string(&key("huggingface.json"), "{}");
+    load(harmless.strings(&key("chat_templates"), &["tool_use"]));
 }

@@ -2,7 +2,7 @@
 
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
-use crate::gguf::{Gguf, Readable, i2s_codes, i2s_scale};
+use crate::gguf::{Gguf, i2s_codes, i2s_scale, types};
 use crate::graph::{check_codes, check_tensors, required_tensors};
 use crate::loading::Loading;
 use crate::tokenizer::{Pre, Tokenizer};
@@ -12,34 +12,22 @@ use kernels::{
 };
 use sha2::{Digest, Sha256};
 use std::ops::Range;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// One block's weights in one packing.
+/// One block's weights in one packing: gains of the norms and ternary matrices, named as in the file.
 pub struct Block {
-    /// Gains of the norm before attention.
-    pub attn_norm: Vec<f32>,
-    /// Gains of the norm before the output projection.
-    pub attn_sub_norm: Vec<f32>,
-    /// Gains of the norm before the feed-forward part.
-    pub ffn_norm: Vec<f32>,
-    /// Gains of the norm before the down projection.
-    pub ffn_sub_norm: Vec<f32>,
-    /// Query projection.
-    pub q: PackedWeights,
-    /// Key projection.
-    pub k: PackedWeights,
-    /// Value projection.
-    pub v: PackedWeights,
-    /// Output projection of attention.
-    pub attn_output: PackedWeights,
-    /// Gate projection.
-    pub gate: PackedWeights,
-    /// Up projection.
-    pub up: PackedWeights,
-    /// Down projection.
-    pub down: PackedWeights,
+    pub(crate) attn_norm: Vec<f32>,
+    pub(crate) attn_sub_norm: Vec<f32>,
+    pub(crate) ffn_norm: Vec<f32>,
+    pub(crate) ffn_sub_norm: Vec<f32>,
+    pub(crate) q: PackedWeights,
+    pub(crate) k: PackedWeights,
+    pub(crate) v: PackedWeights,
+    pub(crate) attn_output: PackedWeights,
+    pub(crate) gate: PackedWeights,
+    pub(crate) up: PackedWeights,
+    pub(crate) down: PackedWeights,
 }
 
 impl Block {
@@ -76,7 +64,7 @@ pub struct Model {
     pub tokenizer: Tokenizer,
     /// f16 bit patterns, vocab x dim: embedding and, tied to it, the output head. A copy, so that the file may go away.
     pub embedding: Arc<AlignedBuffer<u16>>,
-    /// Of the file.
+    /// SHA-256 of the file.
     pub sha256: [u8; 32],
 }
 
@@ -97,20 +85,17 @@ impl Opened {
         let config = ModelConfig::from_gguf(&gguf)?;
         check_tensors(&gguf, &config)?;
         let tokenizer = Tokenizer::from_gguf(&gguf, pre)?;
-        if tokenizer.vocab() != config.vocab {
-            return Err(Error::input(format!(
-                "{}: \"tokenizer.ggml.tokens\" has {} tokens, the metadata and the embedding have {}",
-                gguf.path().display(),
-                tokenizer.vocab(),
-                config.vocab
-            )));
+        let (file, tokens, rows) = (gguf.path.display(), tokenizer.facts.vocab, config.vocab);
+        if tokens != rows {
+            let what = format!("\"tokenizer.ggml.tokens\" has {tokens} tokens");
+            return Err(Error::input(format!("{file}: {what}, the metadata and the embedding have {rows}")));
         }
         Ok(Self { gguf, config, tokenizer })
     }
 
     /// What was taken for keys that the file leaves out, in words.
     pub fn assumed(&self) -> impl Iterator<Item = &str> {
-        self.config.assumed.iter().chain(self.tokenizer.assumed()).map(String::as_str)
+        self.config.assumed.iter().chain(&self.tokenizer.assumed).map(String::as_str)
     }
 
     /// Checks the codes and hashes the file meanwhile. Bytes done are those hashed and those checked: see
@@ -140,7 +125,7 @@ impl Model {
 
     /// Bytes that [`Model::load`] counts.
     pub fn load_bytes(gguf: &Gguf) -> u64 {
-        let ternary = gguf.tensors().iter().filter(|t| t.readable() == Some(Readable::I2S));
+        let ternary = gguf.tensors.iter().filter(|t| t.kind == types::I2S);
         gguf.file_bytes().len() as u64 + ternary.map(|t| gguf.bytes(t).len() as u64).sum::<u64>()
     }
 
@@ -153,12 +138,9 @@ impl Model {
         // All exponent bits of an f16 set: infinity or NaN, which would make every logit NaN.
         let infinite = |bits: u16| bits & 0x7C00 == 0x7C00;
         let copy = |range: Range<usize>, piece: &mut [u16]| {
-            let mut seen = false;
-            for (to, &from) in piece.iter_mut().zip(&rows[range]) {
-                *to = from;
-                seen |= infinite(from);
-            }
-            if seen { Err(()) } else { Ok(()) }
+            piece.copy_from_slice(&rows[range]);
+            // Without a way out of the loop, which would keep it from being vectorised.
+            if piece.iter().fold(false, |seen, &bits| seen | infinite(bits)) { Err(()) } else { Ok(()) }
         };
         if loading.team.split_rows(1, &mut embedding, copy).is_err() {
             let i = rows.iter().position(|&bits| infinite(bits)).unwrap_or(0);
@@ -183,7 +165,7 @@ impl Model {
 
     /// Bytes of all ternary tensors in a packing, without block scales.
     pub fn packed_bytes(&self, layout: &'static Layout) -> u64 {
-        let ternary = required_tensors(&self.config).filter(|(_, kind, _)| *kind == Readable::I2S);
+        let ternary = required_tensors(&self.config).filter(|(_, kind, _)| *kind == types::I2S);
         ternary.map(|(_, _, dims)| layout.code_bytes(dims[1], dims[0]).unwrap_or(0) as u64).sum()
     }
 
@@ -212,7 +194,7 @@ impl Model {
     /// The output head in `format`; rows are quantised in parallel.
     pub fn head(&self, format: HeadFormat, features: CpuFeatures, team: &mut Team) -> Result<OutputHead> {
         OutputHead::new(format, &self.embedding, self.config.dim, features, team).map_err(|e| {
-            let (path, format) = (self.path().display(), format.name());
+            let (path, format) = (self.gguf.path.display(), format.name());
             Error::input(format!("{path}: tensor \"token_embd.weight\" as a {format} head: {e}"))
         })
     }
@@ -233,8 +215,9 @@ impl Model {
             _ => return Err(self.gguf.tensor_error(tensor, format!("has {} dimensions, not 2", tensor.dims.len()))),
         };
         let refused = |e: KernelError| self.gguf.tensor_error(tensor, e);
+        let scale = i2s_scale(bytes).unwrap_or(f32::NAN);
         let source = I2sTensor::assume_valid(rows, k, i2s_codes(bytes)).map_err(refused)?;
-        let weights = PackedWeights::from_i2s(layout, source, self.scale(name)?, team).map_err(refused)?;
+        let weights = PackedWeights::from_i2s(layout, source, scale, team).map_err(refused)?;
         // Packed weights are a copy; from here on the file may change.
         self.gguf.check_unchanged()?;
         if layout.ternary_only && !table.is_ternary() {
@@ -243,23 +226,10 @@ impl Model {
         Ok(weights.with_table(table))
     }
 
-    /// The scale of a ternary tensor.
-    fn scale(&self, name: &str) -> Result<f32> {
-        let tensor = self.gguf.tensor(name)?;
-        // `check_tensors` refused a file without one.
-        Ok(i2s_scale(self.gguf.bytes(tensor)).unwrap_or(f32::NAN))
-    }
-
-    /// The file's name as the user gave it.
-    pub fn path(&self) -> &Path {
-        self.gguf.path()
-    }
-
     /// Weights in ternary tensors.
     pub fn ternary_weights(&self) -> u64 {
-        let c = &self.config;
-        let block = 2 * c.dim * c.dim + 2 * c.dim * c.kv_dim() + 3 * c.dim * c.ffn;
-        (block * c.layers) as u64
+        let ternary = required_tensors(&self.config).filter(|(_, kind, _)| *kind == types::I2S);
+        ternary.map(|(_, _, dims)| dims.iter().product::<usize>() as u64).sum()
     }
 }
 
@@ -280,7 +250,7 @@ mod tests {
     use kernels::layouts;
 
     fn loading(threads: usize) -> Loading<'static> {
-        Loading::unwatched(Team::new(threads, |_| {}).expect("threads start"))
+        Loading { team: Team::new(threads, |_| {}).expect("threads start"), ..Loading::alone() }
     }
 
     #[test]

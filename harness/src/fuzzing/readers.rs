@@ -49,12 +49,12 @@ fn load(bytes: &[u8]) -> Result<()> {
 #[test]
 fn gguf() {
     // The built-in model, and small files with every kind of value.
-    let mut header = HeaderWriter::new();
-    header.string("general.architecture", "bitnet-b1.58");
-    header.strings("tokenizer.ggml.tokens", &["a", "b", "ab"]);
-    header.i32s("tokenizer.ggml.token_type", &[1, 1, 1]);
-    header.f32("bitnet-b1.58.rope.freq_base", 1e4);
-    header.bool("tokenizer.ggml.add_bos_token", true);
+    let mut header = HeaderWriter::new()
+        .string("general.architecture", "bitnet-b1.58")
+        .strings("tokenizer.ggml.tokens", &["a", "b", "ab"])
+        .i32s("tokenizer.ggml.token_type", &[1, 1, 1])
+        .f32("bitnet-b1.58.rope.freq_base", 1e4)
+        .bool("tokenizer.ggml.add_bos_token", true);
     let embedding = header.tensor("token_embd.weight", &[128, 3], 1).expect("valid");
     let ternary = header.tensor("blk.0.attn_q.weight", &[128, 128], 36).expect("valid");
     // Every weight 0, scale 1.
@@ -79,13 +79,13 @@ fn tokenizer_metadata() {
         [left.to_owned(), right.to_owned(), format!("{left}{right}")].iter().all(|part| tokens.contains(part))
     };
     let merges: Vec<String> = list("tokenizer.ggml.merges").into_iter().filter(known).collect();
-    let mut header = HeaderWriter::new();
-    header.string("tokenizer.ggml.model", "gpt2");
-    header.string("tokenizer.ggml.pre", "gpt-2");
-    header.strings("tokenizer.ggml.tokens", &tokens);
-    header.strings("tokenizer.ggml.merges", &merges);
-    header.i32s("tokenizer.ggml.token_type", &vec![1; tokens.len()]);
-    header.u32("tokenizer.ggml.eos_token_id", 2);
+    let header = HeaderWriter::new()
+        .string("tokenizer.ggml.model", "gpt2")
+        .string("tokenizer.ggml.pre", "gpt-2")
+        .strings("tokenizer.ggml.tokens", &tokens)
+        .strings("tokenizer.ggml.merges", &merges)
+        .i32s("tokenizer.ggml.token_type", &vec![1; tokens.len()])
+        .u32("tokenizer.ggml.eos_token_id", 2);
     fuzz(&Seeds { kind: Binary, good: vec![header.finish()], bad: Vec::new() }, |bytes| {
         let gguf = Gguf::from_bytes("m.gguf", bytes.to_vec())?;
         let tokenizer = Tokenizer::from_gguf(&gguf, None)?;

@@ -5,11 +5,18 @@ use crate::error::{Error, Result};
 /// Longest piece of untrusted text that an error message repeats.
 const QUOTE_CHARS: usize = 60;
 
+const CUT: &str = "truncated or corrupt, so download it again";
+
 /// Untrusted text on one line: quoted, control characters escaped, long text cut.
 pub fn quoted(text: &str) -> String {
     let cut: String = text.chars().take(QUOTE_CHARS).collect();
     let dots = if cut.len() < text.len() { "..." } else { "" };
     format!("\"{}{dots}\"", cut.escape_debug())
+}
+
+/// What is said of a key that the file leaves out.
+pub fn left_out(key: &str, instead: impl std::fmt::Display) -> String {
+    format!("{} is not in the file: {instead}", quoted(key))
 }
 
 /// Reads little-endian fields from `bytes`, never past the end.
@@ -43,11 +50,9 @@ impl<'a> Cursor<'a> {
 
     /// The next `n` bytes. `field` names them in the error.
     pub fn take(&mut self, n: usize, field: &str) -> Result<&'a [u8]> {
-        if n > self.remaining() {
-            let what = format!(
-                "needs {n} bytes but the file has only {} left; it is truncated or corrupt, so download it again",
-                self.remaining()
-            );
+        let left = self.remaining();
+        if n > left {
+            let what = format!("needs {n} bytes but the file has only {left} left; it is {CUT}");
             return Err(self.error_at(self.at, field, what));
         }
         let taken = &self.bytes[self.at..self.at + n];
@@ -78,13 +83,10 @@ impl<'a> Cursor<'a> {
         if count > limit {
             return Err(self.error_at(at, field, format!("{count} is over the limit of {limit}")));
         }
-        let fits = (self.remaining() / min_bytes.max(1)) as u64;
+        let left = self.remaining();
+        let fits = (left / min_bytes.max(1)) as u64;
         if count > fits {
-            let what = format!(
-                "says {count}, but the {} bytes left hold at most {fits}; the file is truncated or corrupt, so \
-                 download it again",
-                self.remaining()
-            );
+            let what = format!("says {count}, but the {left} bytes left hold at most {fits}; the file is {CUT}");
             return Err(self.error_at(at, field, what));
         }
         // Safe narrowing: count is at most a number of bytes in a slice.

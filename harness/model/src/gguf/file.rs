@@ -4,9 +4,10 @@ use super::cursor::{Cursor, quoted};
 use super::metadata::{self, Entry, Value};
 use super::stranger;
 use super::tensors::{self, TensorInfo};
-use super::types::Readable;
+use super::types::{self, TypeInfo};
 use crate::error::{Error, Result};
 use crate::mapped::{self, Mapped};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
@@ -24,8 +25,7 @@ const ALIGNMENTS: std::ops::RangeInclusive<u64> = 8..=(2 << 20);
 
 pub(super) enum Backing {
     Map(Mapped),
-    Static(&'static [u8]),
-    Owned(Box<[u8]>),
+    Memory(Cow<'static, [u8]>),
 }
 
 impl std::ops::Deref for Backing {
@@ -34,24 +34,28 @@ impl std::ops::Deref for Backing {
     fn deref(&self) -> &[u8] {
         match self {
             Backing::Map(map) => map,
-            Backing::Static(bytes) => bytes,
-            Backing::Owned(bytes) => bytes,
+            Backing::Memory(bytes) => bytes,
         }
     }
 }
 
 /// An open GGUF file whose header has been checked.
 pub struct Gguf {
-    path: PathBuf,
+    pub(crate) path: PathBuf,
     /// `path` as errors show it.
     pub(super) name: String,
     pub(super) bytes: Backing,
-    version: u32,
-    alignment: u64,
-    data_start: u64,
-    pub(super) entries: Vec<Entry>,
+    /// GGUF version, 2 or 3.
+    pub(crate) version: u32,
+    /// Alignment of tensor data in bytes.
+    pub(crate) alignment: u64,
+    /// Byte offset of the data section.
+    pub(crate) data_start: u64,
+    /// All keys with their values, in file order.
+    pub(crate) metadata: Vec<Entry>,
     pub(super) keys: HashMap<String, usize>,
-    tensors: Vec<TensorInfo>,
+    /// Tensors in file order.
+    pub(crate) tensors: Vec<TensorInfo>,
     tensor_names: HashMap<String, usize>,
 }
 
@@ -64,14 +68,9 @@ impl Gguf {
         Self::parse(path.to_path_buf(), Backing::Map(map))
     }
 
-    /// Checks bytes built into the program. `name` stands in for a path. Casting tensors needs `bytes` aligned to 8.
-    pub fn from_static(name: &str, bytes: &'static [u8]) -> Result<Self> {
-        Self::parse(PathBuf::from(name), Backing::Static(bytes))
-    }
-
-    /// Checks bytes in memory. `name` stands in for a path.
-    pub fn from_bytes(name: &str, bytes: Vec<u8>) -> Result<Self> {
-        Self::parse(PathBuf::from(name), Backing::Owned(bytes.into_boxed_slice()))
+    /// Checks bytes in memory. `name` stands in for a path. Casting tensors needs `bytes` aligned to 8.
+    pub fn from_bytes(name: &str, bytes: impl Into<Cow<'static, [u8]>>) -> Result<Self> {
+        Self::parse(PathBuf::from(name), Backing::Memory(bytes.into()))
     }
 
     fn parse(path: PathBuf, bytes: Backing) -> Result<Self> {
@@ -83,13 +82,13 @@ impl Gguf {
         let version = read_version(&name, &bytes, &mut cursor)?;
         let tensor_count = cursor.count(tensors::MIN_INFO_BYTES, tensors::MAX_TENSORS, "tensor count")?;
         let key_count = cursor.count(MIN_ENTRY_BYTES, MAX_KEYS, "metadata count")?;
-        let (entries, keys) = read_entries(&mut cursor, key_count)?;
-        let alignment = alignment(&cursor, &entries, &keys)?;
-        let infos = tensors::read_infos(&mut cursor, tensor_count)?;
+        let (metadata, keys) = read_entries(&mut cursor, key_count)?;
+        let alignment = alignment(&cursor, &metadata, &keys)?;
+        let infos = (0..tensor_count).map(|i| tensors::read_info(&mut cursor, i)).collect::<Result<_>>()?;
         // The header ends inside the file and alignment is at most 2 MiB, so this cannot overflow.
         let data_start = (cursor.at() as u64).next_multiple_of(alignment);
         let (tensors, tensor_names) = tensors::place(&cursor, infos, data_start, alignment, bytes.len() as u64)?;
-        Ok(Self { path, name, bytes, version, alignment, data_start, entries, keys, tensors, tensor_names })
+        Ok(Self { path, name, bytes, version, alignment, data_start, metadata, keys, tensors, tensor_names })
     }
 
     /// An input error if the file was changed since it was opened: what was read from it since is not to be trusted.
@@ -100,34 +99,14 @@ impl Gguf {
         }
     }
 
-    /// Where the file is, or the name of built-in bytes.
+    /// Where the file is, or the name of bytes in memory.
     pub fn path(&self) -> &Path {
         &self.path
-    }
-
-    /// GGUF version, 2 or 3.
-    pub fn version(&self) -> u32 {
-        self.version
-    }
-
-    /// Alignment of tensor data in bytes.
-    pub fn alignment(&self) -> u64 {
-        self.alignment
-    }
-
-    /// Byte offset of the data section.
-    pub fn data_start(&self) -> u64 {
-        self.data_start
     }
 
     /// The whole file.
     pub fn file_bytes(&self) -> &[u8] {
         &self.bytes
-    }
-
-    /// Tensors in file order.
-    pub fn tensors(&self) -> &[TensorInfo] {
-        &self.tensors
     }
 
     /// The tensor of this name, if the file has it.
@@ -138,13 +117,9 @@ impl Gguf {
     /// The tensor of this name; the error says that it is missing.
     pub fn tensor(&self, name: &str) -> Result<&TensorInfo> {
         self.find_tensor(name).ok_or_else(|| {
-            let what = format!(
-                "{}: tensor {} is missing (the file has {} tensors)",
-                self.name,
-                quoted(name),
-                self.tensors.len()
-            );
-            Error::input(format!("{what}; `model inspect` lists them"))
+            let (file, name, n) = (&self.name, quoted(name), self.tensors.len());
+            let what = format!("tensor {name} is missing (the file has {n} tensors)");
+            Error::input(format!("{file}: {what}; `model inspect` lists them"))
         })
     }
 
@@ -157,21 +132,20 @@ impl Gguf {
 
     /// An F32 tensor's values, in place.
     pub fn f32s(&self, tensor: &TensorInfo) -> Result<&[f32]> {
-        self.cast(tensor, Readable::F32)
+        self.cast(tensor, types::F32)
     }
 
     /// An F16 tensor's values, in place.
     pub fn f16s(&self, tensor: &TensorInfo) -> Result<&[half::f16]> {
-        self.cast(tensor, Readable::F16)
+        self.cast(tensor, types::F16)
     }
 
-    fn cast<T: bytemuck::Pod>(&self, tensor: &TensorInfo, want: Readable) -> Result<&[T]> {
-        if tensor.readable() != Some(want) {
-            let what = format!("is {}, not {want:?}", tensor.type_name());
-            return Err(self.tensor_error(tensor, what));
+    fn cast<T: bytemuck::Pod>(&self, tensor: &TensorInfo, want: TypeInfo) -> Result<&[T]> {
+        if tensor.kind != want {
+            return Err(self.tensor_error(tensor, format!("is {}, not {}", tensor.kind.name, want.name)));
         }
-        bytemuck::try_cast_slice(self.bytes(tensor))
-            .map_err(|e| self.tensor_error(tensor, format!("cannot be read: {e}")))
+        let failed = |e| self.tensor_error(tensor, format!("cannot be read: {e}"));
+        bytemuck::try_cast_slice(self.bytes(tensor)).map_err(failed)
     }
 
     /// An input error about a tensor, with its name and the offset of its description in the header.
@@ -192,23 +166,19 @@ fn read_version(name: &str, file: &[u8], cursor: &mut Cursor<'_>) -> Result<u32>
         let what = format!("expected \"GGUF\", found \"{}\": this is not a GGUF file", magic.escape_ascii());
         return Err(cursor.error_at(0, "magic", format!("{what}; download or convert the model again")));
     }
-    match cursor.u32("version")? {
+    let version = cursor.u32("version")?;
+    let swapped = version.swap_bytes();
+    let what = match version {
         // Version 2 has the same layout; 3 only added big-endian files.
-        version @ (2 | 3) => Ok(version),
-        other => {
-            let what = match other {
-                1 => "1 is the first draft of the format; convert the model again, to GGUF v3".to_string(),
-                4..=99 => {
-                    format!("{other} is newer than this program, which reads 2 and 3; convert the model to GGUF v3")
-                }
-                _ if (1..=99).contains(&other.swap_bytes()) => {
-                    format!("{} in big-endian order, which is not read here; {}", other.swap_bytes(), stranger::LITTLE)
-                }
-                _ => format!("{other} is no version of GGUF; the file is corrupt, so download it again"),
-            };
-            Err(cursor.error_at(4, "version", what))
+        2 | 3 => return Ok(version),
+        1 => "1 is the first draft of the format; convert the model again, to GGUF v3".to_string(),
+        4..=99 => format!("{version} is newer than this program, which reads 2 and 3; convert the model to GGUF v3"),
+        _ if (1..=99).contains(&swapped) => {
+            format!("{swapped} in big-endian order, which is not read here; {}", stranger::LITTLE)
         }
-    }
+        _ => format!("{version} is no version of GGUF; the file is corrupt, so download it again"),
+    };
+    Err(cursor.error_at(4, "version", what))
 }
 
 fn read_entries(cursor: &mut Cursor<'_>, count: usize) -> Result<(Vec<Entry>, HashMap<String, usize>)> {

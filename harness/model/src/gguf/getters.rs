@@ -1,8 +1,8 @@
 //! Typed access to metadata, with errors that name key, type and place.
 
-use super::cursor::{Cursor, quoted};
+use super::cursor::quoted;
 use super::file::Gguf;
-use super::metadata::{ArrayRef, Entry, Strings, Value, ValueType, read_value};
+use super::metadata::{self, ArrayRef, Entry, Value, ValueType};
 use crate::error::{Error, Result};
 
 /// Longest array of numbers that settings may have: a value for each block, and models have fewer blocks.
@@ -20,29 +20,22 @@ fn number(value: &Value) -> Option<f64> {
 }
 
 impl Gguf {
-    /// All keys with their values, in file order.
-    pub fn metadata(&self) -> &[Entry] {
-        &self.entries
-    }
-
     /// The entry of this key, if the file has it.
     pub fn entry(&self, key: &str) -> Option<&Entry> {
-        self.keys.get(key).map(|&i| &self.entries[i])
+        self.keys.get(key).map(|&i| &self.metadata[i])
     }
 
-    /// An input error about a key that the file has.
-    pub fn key_error(&self, entry: &Entry, what: impl std::fmt::Display) -> Error {
-        Error::input(format!("{}: {} at byte {}: {what}", self.name, quoted(&entry.key), entry.at))
+    /// An input error about a key: where its value is and what is wrong with it, or that the file lacks the key.
+    pub fn key_error(&self, key: &str, what: impl std::fmt::Display) -> Error {
+        match self.entry(key) {
+            Some(entry) => Error::input(format!("{}: {} at byte {}: {what}", self.name, quoted(key), entry.at)),
+            None => self.missing(key, "`model inspect` lists what is there"),
+        }
     }
 
     /// An input error about a key that the file lacks, with what to do.
     pub fn missing(&self, key: &str, next: impl std::fmt::Display) -> Error {
         Error::input(format!("{}: metadata key {} is missing; {next}", self.name, quoted(key)))
-    }
-
-    /// The same, of a key whose value only the model's makers know.
-    pub fn missing_key(&self, key: &str) -> Error {
-        self.missing(key, "`model inspect` lists what is there")
     }
 
     /// A number, a bool as 0 or 1, or those of a short array; `None` for anything else.
@@ -51,20 +44,14 @@ impl Gguf {
         if array.len > MAX_NUMBERS || matches!(array.element, ValueType::String | ValueType::Array) {
             return None;
         }
-        let mut cursor = Cursor::new(&self.name, &self.bytes, array.at);
-        let mut next = || number(&read_value(&mut cursor, array.element, &entry.key).ok()?);
-        (0..array.len).map(|_| next()).collect()
+        metadata::values(&self.name, &self.bytes, *array).map(|value| number(&value)).collect()
     }
 
     fn typed<'a, T>(&'a self, key: &str, want: &str, get: impl Fn(&'a Value) -> Option<T>) -> Result<Option<T>> {
         let Some(entry) = self.entry(key) else { return Ok(None) };
-        match get(&entry.value) {
-            Some(value) => Ok(Some(value)),
-            None => {
-                let found = entry.value.summary(entry.kind);
-                Err(self.key_error(entry, format!("expected {want}, found {found}")))
-            }
-        }
+        let found = || entry.value.summary(entry.kind);
+        let refused = || self.key_error(key, format!("expected {want}, found {}", found()));
+        get(&entry.value).map(Some).ok_or_else(refused)
     }
 
     /// An unsigned integer of any stored width, if the key is there.
@@ -76,11 +63,6 @@ impl Gguf {
         })
     }
 
-    /// An unsigned integer of any stored width.
-    pub fn required_u32(&self, key: &str) -> Result<u32> {
-        self.optional_u32(key)?.ok_or_else(|| self.missing_key(key))
-    }
-
     /// A float, if the key is there.
     pub fn optional_f32(&self, key: &str) -> Result<Option<f32>> {
         self.typed(key, "a float", |v| match v {
@@ -90,24 +72,19 @@ impl Gguf {
         })
     }
 
-    /// A float.
-    pub fn required_f32(&self, key: &str) -> Result<f32> {
-        self.optional_f32(key)?.ok_or_else(|| self.missing_key(key))
-    }
-
     /// A bool, if the key is there.
     pub fn optional_bool(&self, key: &str) -> Result<Option<bool>> {
         self.typed(key, "a bool", |v| if let Value::Bool(b) = v { Some(*b) } else { None })
     }
 
+    /// Whether the file says that it was made by `model synth`.
+    pub fn synthetic(&self) -> bool {
+        self.optional_bool("tritbench.synthetic").is_ok_and(|made| made == Some(true))
+    }
+
     /// A string, if the key is there.
     pub fn optional_string(&self, key: &str) -> Result<Option<&str>> {
         self.typed(key, "a string", |v| if let Value::String(s) = v { Some(s.as_str()) } else { None })
-    }
-
-    /// A string.
-    pub fn required_string(&self, key: &str) -> Result<&str> {
-        self.optional_string(key)?.ok_or_else(|| self.missing_key(key))
     }
 
     fn array(&self, key: &str, want: &str, fits: impl Fn(ValueType) -> bool) -> Result<Option<ArrayRef>> {
@@ -119,27 +96,22 @@ impl Gguf {
 
     /// Strings of an array and their number, if the key is there. They are borrowed from the file and parsed as they
     /// are asked for.
-    pub fn optional_strings(&self, key: &str) -> Result<Option<(usize, Strings<'_>)>> {
+    pub fn optional_strings(&self, key: &str) -> Result<Option<(usize, impl Iterator<Item = &str>)>> {
         let array = self.array(key, "an array of strings", |t| t == ValueType::String)?;
-        Ok(array.map(|a| (a.len, Strings::new(&self.name, &self.bytes, a))))
+        Ok(array.map(|a| (a.len, metadata::strings(&self.name, &self.bytes, a))))
     }
 
     /// Strings of an array and their number.
-    pub fn required_strings(&self, key: &str) -> Result<(usize, Strings<'_>)> {
-        self.optional_strings(key)?.ok_or_else(|| self.missing_key(key))
+    pub fn required_strings(&self, key: &str) -> Result<(usize, impl Iterator<Item = &str>)> {
+        self.optional_strings(key)?.ok_or_else(|| self.key_error(key, ""))
     }
 
     /// Integers of an array of i32 or u32 (as i64), if the key is there.
-    pub fn optional_integers(&self, key: &str) -> Result<Option<impl ExactSizeIterator<Item = i64> + '_>> {
+    pub fn optional_integers(&self, key: &str) -> Result<Option<impl Iterator<Item = i64>>> {
         let fits = |t| matches!(t, ValueType::I32 | ValueType::U32);
-        let Some(array) = self.array(key, "an array of 32-bit integers", fits)? else { return Ok(None) };
-        // In range: the array was walked when the file was opened.
-        let bytes = &self.bytes[array.at..array.at + array.len * 4];
-        let signed = array.element == ValueType::I32;
-        Ok(Some(
-            bytes.as_chunks::<4>().0.iter().map(move |&b| {
-                if signed { i64::from(i32::from_le_bytes(b)) } else { i64::from(u32::from_le_bytes(b)) }
-            }),
-        ))
+        let array = self.array(key, "an array of 32-bit integers", fits)?;
+        // Each fits an f64.
+        let integer = |value| number(&value).unwrap_or_default() as i64;
+        Ok(array.map(|a| metadata::values(&self.name, &self.bytes, a).map(integer)))
     }
 }

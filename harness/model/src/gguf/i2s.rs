@@ -2,7 +2,7 @@
 
 use super::file::Gguf;
 use super::tensors::TensorInfo;
-use super::types::{I2S_TAIL, Readable};
+use super::types::{self, I2S_TAIL};
 use crate::error::Result;
 use kernels::I2sTensor;
 
@@ -53,8 +53,8 @@ impl CodeCounts {
 
 /// Refuses an I2_S tensor with a code 3 or a scale that is not a finite number above zero. Reads the whole tensor once.
 pub fn check_i2s_codes(gguf: &Gguf, tensor: &TensorInfo) -> Result<()> {
-    if tensor.readable() != Some(Readable::I2S) {
-        return Err(gguf.tensor_error(tensor, format!("is {}, not I2_S", tensor.type_name())));
+    if tensor.kind != types::I2S {
+        return Err(gguf.tensor_error(tensor, format!("is {}, not I2_S", tensor.kind.name)));
     }
     let bytes = gguf.bytes(tensor);
     let codes = i2s_codes(bytes);

@@ -14,7 +14,7 @@ const MAX_NESTING: u32 = 4;
 /// too.
 const MAX_ELEMENTS: u64 = 1 << 28;
 
-/// Type codes of GGUF values.
+/// Types of GGUF values, in the order of their codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)] // the names are the types
 pub enum ValueType {
@@ -33,66 +33,40 @@ pub enum ValueType {
     F64,
 }
 
+use ValueType as T;
+
+/// By code: the type, its name, and the fewest bytes that one element takes in an array.
+static VALUE_TYPES: [(ValueType, &str, usize); 13] = [
+    (T::U8, "u8", 1),
+    (T::I8, "i8", 1),
+    (T::U16, "u16", 2),
+    (T::I16, "i16", 2),
+    (T::U32, "u32", 4),
+    (T::I32, "i32", 4),
+    (T::F32, "f32", 4),
+    (T::Bool, "bool", 1),
+    (T::String, "string", 8),
+    (T::Array, "array", 12),
+    (T::U64, "u64", 8),
+    (T::I64, "i64", 8),
+    (T::F64, "f64", 8),
+];
+
 impl ValueType {
-    fn from_code(code: u32) -> Option<Self> {
-        use ValueType::*;
-        Some(match code {
-            0 => U8,
-            1 => I8,
-            2 => U16,
-            3 => I16,
-            4 => U32,
-            5 => I32,
-            6 => F32,
-            7 => Bool,
-            8 => String,
-            9 => Array,
-            10 => U64,
-            11 => I64,
-            12 => F64,
-            _ => return None,
-        })
-    }
-
-    /// Fewest bytes that one element takes in an array.
-    fn min_bytes(self) -> usize {
-        use ValueType::*;
-        match self {
-            U8 | I8 | Bool => 1,
-            U16 | I16 => 2,
-            U32 | I32 | F32 => 4,
-            String | U64 | I64 | F64 => 8,
-            Array => 12,
-        }
-    }
-
     /// Name for errors and listings.
     pub fn name(self) -> &'static str {
-        use ValueType::*;
-        match self {
-            U8 => "u8",
-            I8 => "i8",
-            U16 => "u16",
-            I16 => "i16",
-            U32 => "u32",
-            I32 => "i32",
-            F32 => "f32",
-            Bool => "bool",
-            String => "string",
-            Array => "array",
-            U64 => "u64",
-            I64 => "i64",
-            F64 => "f64",
-        }
+        VALUE_TYPES[self as usize].1
+    }
+
+    fn min_bytes(self) -> usize {
+        VALUE_TYPES[self as usize].2
     }
 }
 
 /// An array that stays in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ArrayRef {
-    /// Type of the elements.
     pub element: ValueType,
-    /// Number of elements.
     pub len: usize,
     /// Byte offset of the first element within the file.
     pub at: usize,
@@ -130,11 +104,9 @@ impl Value {
 /// One key with its value and place.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    /// The key.
     pub key: String,
     /// Type as stored.
     pub kind: ValueType,
-    /// The value.
     pub value: Value,
     /// Byte offset of the value within the file.
     pub at: usize,
@@ -153,12 +125,11 @@ pub fn read_entry(cursor: &mut Cursor<'_>, index: usize) -> Result<Entry> {
 fn read_type(cursor: &mut Cursor<'_>, field: &str) -> Result<ValueType> {
     let at = cursor.at();
     let code = cursor.u32(&format!("type of {field}"))?;
-    ValueType::from_code(code)
-        .ok_or_else(|| cursor.error_at(at, field, format!("unknown value type {code} (GGUF has 0 to 12)")))
+    let unknown = || cursor.error_at(at, field, format!("unknown value type {code} (GGUF has 0 to 12)"));
+    VALUE_TYPES.get(code as usize).map(|t| t.0).ok_or_else(unknown)
 }
 
-pub(super) fn read_value(cursor: &mut Cursor<'_>, kind: ValueType, field: &str) -> Result<Value> {
-    use ValueType as T;
+fn read_value(cursor: &mut Cursor<'_>, kind: ValueType, field: &str) -> Result<Value> {
     Ok(match kind {
         T::U8 => Value::Unsigned(u8::from_le_bytes(cursor.array(field)?).into()),
         T::I8 => Value::Signed(i8::from_le_bytes(cursor.array(field)?).into()),
@@ -194,52 +165,28 @@ fn read_array(cursor: &mut Cursor<'_>, field: &str, depth: u32) -> Result<ArrayR
     let element = read_type(cursor, field)?;
     let len = cursor.count(element.min_bytes(), MAX_ELEMENTS, &format!("array length of {field}"))?;
     let at = cursor.at();
+    let mut each = 0..len;
     match element {
-        ValueType::String => {
-            for i in 0..len {
-                cursor.string(MAX_STRING_BYTES, &|| format!("element {i} of {field}"))?;
-            }
+        T::String => {
+            each.try_for_each(|i| cursor.string(MAX_STRING_BYTES, &|| format!("element {i} of {field}")).map(drop))?;
         }
-        ValueType::Array => {
-            for _ in 0..len {
-                read_array(cursor, field, depth + 1)?;
-            }
-        }
-        ValueType::Bool => {
-            for _ in 0..len {
-                read_bool(cursor, field)?;
-            }
-        }
-        fixed => {
-            // `count` has shown that this many elements fit in the file.
-            cursor.take(len * fixed.min_bytes(), field)?;
-        }
+        T::Array => each.try_for_each(|_| read_array(cursor, field, depth + 1).map(drop))?,
+        T::Bool => each.try_for_each(|_| read_bool(cursor, field).map(drop))?,
+        // `count` has shown that this many elements fit in the file.
+        fixed => drop(cursor.take(len * fixed.min_bytes(), field)?),
     }
     Ok(ArrayRef { element, len, at })
 }
 
-/// Strings of an array, borrowed from the file.
-pub struct Strings<'a> {
-    cursor: Cursor<'a>,
-    left: usize,
+/// The strings of an array of the file, borrowed from it and parsed as they are asked for.
+pub(super) fn strings<'a>(file: &'a str, bytes: &'a [u8], array: ArrayRef) -> impl Iterator<Item = &'a str> {
+    let mut cursor = Cursor::new(file, bytes, array.at);
+    // Checked when the file was opened; should the file change under the map, the walk just ends.
+    (0..array.len).map_while(move |_| cursor.string(MAX_STRING_BYTES, &String::new).ok())
 }
 
-impl<'a> Strings<'a> {
-    pub(super) fn new(file: &'a str, bytes: &'a [u8], array: ArrayRef) -> Self {
-        Self { cursor: Cursor::new(file, bytes, array.at), left: array.len }
-    }
-}
-
-impl<'a> Iterator for Strings<'a> {
-    type Item = &'a str;
-
-    fn next(&mut self) -> Option<&'a str> {
-        self.left = self.left.checked_sub(1)?;
-        // Checked when the file was opened; should the file change under the map, the walk just ends.
-        self.cursor.string(MAX_STRING_BYTES, &String::new).ok()
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        (0, Some(self.left))
-    }
+/// The numbers and bools of an array of the file, as [`strings`].
+pub(super) fn values<'a>(file: &'a str, bytes: &'a [u8], array: ArrayRef) -> impl Iterator<Item = Value> {
+    let mut cursor = Cursor::new(file, bytes, array.at);
+    (0..array.len).map_while(move |_| read_value(&mut cursor, array.element, "").ok())
 }

@@ -11,7 +11,7 @@ mod i2s;
 mod metadata;
 mod stranger;
 mod tensors;
-mod types;
+pub(crate) mod types;
 pub mod writer;
 
 #[cfg(test)]
@@ -19,9 +19,9 @@ mod malformed;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub use cursor::quoted;
+pub(crate) use cursor::{left_out, quoted};
 pub use file::Gguf;
-pub use i2s::{CodeCounts, check_i2s_codes, check_i2s_scale, i2s_codes, i2s_scale};
-pub use metadata::{ArrayRef, Entry, Strings, Value, ValueType};
+pub(crate) use i2s::{CodeCounts, check_i2s_codes, check_i2s_scale, i2s_codes, i2s_scale};
+pub(crate) use metadata::{Entry, Value, ValueType};
 pub use tensors::TensorInfo;
-pub use types::{Readable, TypeInfo};
+pub(crate) use types::TypeInfo;

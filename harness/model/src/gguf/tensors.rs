@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 
 use super::cursor::{Cursor, quoted};
-use super::types::{self, Readable, TypeInfo};
+use super::types::{self, TypeInfo};
 use crate::error::Result;
+use serde::Serialize;
 
 /// Tensors in one file; the largest published models have a few thousand.
 pub const MAX_TENSORS: u64 = 65_536;
@@ -16,19 +17,22 @@ const MAX_NAME_BYTES: u64 = 256;
 const MAX_DIMS: u32 = 4;
 
 /// One tensor of the file.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct TensorInfo {
     /// Name, unique in the file.
     pub name: String,
+    /// Type, by the file's code.
+    #[serde(flatten)]
+    pub kind: TypeInfo,
     /// Elements along each dimension, innermost first; 1 to 4 of them, none zero.
     pub dims: Vec<u64>,
-    /// Type, by the file's code.
-    pub kind: &'static TypeInfo,
+    /// Bytes of data; `None` where the type's layout is not fixed by its code (then the tensor can only be listed).
+    #[serde(rename = "bytes")]
+    pub n_bytes: Option<u64>,
     /// Byte offset of the data within the file, a multiple of the alignment.
     pub offset: u64,
-    /// Bytes of data; `None` where the type's layout is not fixed by its code (then the tensor can only be listed).
-    pub n_bytes: Option<u64>,
     /// Byte offset of the description in the header, for errors.
+    #[serde(skip)]
     pub header_offset: u64,
 }
 
@@ -37,35 +41,11 @@ impl TensorInfo {
     pub fn elements(&self) -> u64 {
         self.dims.iter().product()
     }
-
-    /// The type, if this program computes with it.
-    pub fn readable(&self) -> Option<Readable> {
-        self.kind.readable()
-    }
-
-    /// The type's name.
-    pub fn type_name(&self) -> &'static str {
-        self.kind.name
-    }
 }
 
-/// A description before its offset has been checked.
-pub struct RawInfo {
-    tensor: TensorInfo,
-    /// Where the offset field itself is.
-    offset_at: usize,
-}
-
-/// Reads `count` descriptions. Offsets are still relative to the data section.
-pub fn read_infos(cursor: &mut Cursor<'_>, count: usize) -> Result<Vec<RawInfo>> {
-    let mut infos = Vec::new();
-    for index in 0..count {
-        infos.push(read_info(cursor, index)?);
-    }
-    Ok(infos)
-}
-
-fn read_info(cursor: &mut Cursor<'_>, index: usize) -> Result<RawInfo> {
+/// Reads the description of tensor `index`, whose offset is still relative to the data section, and says at which byte
+/// the offset itself stands.
+pub fn read_info(cursor: &mut Cursor<'_>, index: usize) -> Result<(TensorInfo, usize)> {
     let header_offset = cursor.at();
     let name = cursor.string(MAX_NAME_BYTES, &|| format!("name of tensor {index}"))?.to_string();
     let field = format!("tensor {}", quoted(&name));
@@ -89,28 +69,25 @@ fn read_info(cursor: &mut Cursor<'_>, index: usize) -> Result<RawInfo> {
     let Some(kind) = types::find(code) else {
         return Err(cursor.error_at(at, &field, format!("unknown tensor type {code}")));
     };
-    // Also for types whose size is unknown, so that `elements` never overflows.
-    let n_bytes = kind.n_bytes(&dims).and_then(|n| match dims.iter().try_fold(1u64, |n, &d| n.checked_mul(d)) {
-        Some(_) => Ok(n),
-        None => Err("the number of elements overflows 64 bits".to_string()),
-    });
-    let n_bytes = n_bytes
-        .map_err(|why| cursor.error_at(dims_at, &field, format!("shape {dims:?} of type {}: {why}", kind.name)))?;
+    let bad_shape = |why| cursor.error_at(dims_at, &field, format!("shape {dims:?} of type {}: {why}", kind.name));
+    let n_bytes = kind.n_bytes(&dims).map_err(bad_shape)?;
     let offset_at = cursor.at();
     let offset = cursor.u64(&format!("offset of {field}"))?;
     let tensor = TensorInfo { name, dims, kind, offset, n_bytes, header_offset: header_offset as u64 };
-    Ok(RawInfo { tensor, offset_at })
+    Ok((tensor, offset_at))
 }
 
 /// How much of the file is not there, and what to do.
-fn missing_bytes(infos: &[RawInfo], data_start: u64, file_len: u64) -> String {
-    let end = |raw: &RawInfo| data_start.checked_add(raw.tensor.offset)?.checked_add(raw.tensor.n_bytes.unwrap_or(0));
+fn missing_bytes(infos: &[(TensorInfo, usize)], data_start: u64, file_len: u64) -> String {
+    let end = |(tensor, _): &(TensorInfo, usize)| {
+        data_start.checked_add(tensor.offset)?.checked_add(tensor.n_bytes.unwrap_or(0))
+    };
     // None where an offset is none: such a file was not cut.
     match infos.iter().map(end).collect::<Option<Vec<u64>>>().and_then(|ends| ends.into_iter().max()) {
-        Some(end) => format!(
-            "{} bytes are missing, so it is truncated or corrupt; download or copy it again",
-            end.saturating_sub(file_len)
-        ),
+        Some(end) => {
+            let missing = end.saturating_sub(file_len);
+            format!("{missing} bytes are missing, so it is truncated or corrupt; download or copy it again")
+        }
         None => "it is corrupt; download or copy it again".to_string(),
     }
 }
@@ -118,7 +95,7 @@ fn missing_bytes(infos: &[RawInfo], data_start: u64, file_len: u64) -> String {
 /// Makes offsets absolute and checks that every tensor is aligned, inside the file, named once and overlaps no other.
 pub fn place(
     cursor: &Cursor<'_>,
-    infos: Vec<RawInfo>,
+    infos: Vec<(TensorInfo, usize)>,
     data_start: u64,
     alignment: u64,
     file_len: u64,
@@ -126,7 +103,7 @@ pub fn place(
     let missing = missing_bytes(&infos, data_start, file_len);
     let mut spans = Vec::with_capacity(infos.len());
     let (mut tensors, mut names) = (Vec::with_capacity(infos.len()), HashMap::with_capacity(infos.len()));
-    for (index, RawInfo { mut tensor, offset_at }) in infos.into_iter().enumerate() {
+    for (index, (mut tensor, offset_at)) in infos.into_iter().enumerate() {
         let field = format!("tensor {}", quoted(&tensor.name));
         let fail = |what: String| Err(cursor.error_at(offset_at, &format!("offset of {field}"), what));
         if tensor.offset % alignment != 0 {

@@ -1,55 +1,54 @@
 //! GGML tensor types: codes, names and sizes, including the ternary ones that different projects number differently.
 
-/// The types this program computes with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Readable {
-    /// Norms.
-    F32,
-    /// The embedding.
-    F16,
-    /// Ternary weights, four in a byte.
-    I2S,
-}
+use serde::Serialize;
 
-/// One row of the table of known types.
-#[derive(Debug)]
+/// How tensor data is stored: a row of the table of known types.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct TypeInfo {
-    /// Code in the file.
-    pub code: u32,
     /// Name as its project spells it.
+    #[serde(rename = "type")]
     pub name: &'static str,
-    size: Size,
+    /// Code in the file.
+    #[serde(rename = "type_code")]
+    pub code: u32,
+    /// `None` where the layout depends on the build that wrote it.
+    #[serde(skip)]
+    size: Option<Size>,
 }
 
-#[derive(Debug)]
-enum Size {
-    /// `bytes` for each `elements` along the innermost dimension.
-    Block { elements: u64, bytes: u64 },
-    /// Blocks and `head` more bytes for each row.
-    Row { head: u64, elements: u64, bytes: u64 },
-    /// n/4 code bytes, one f32 scale, 28 unused bytes; 128 weights a block.
-    I2S,
-    /// Layout depends on the build that wrote it.
-    Unknown,
+/// `bytes` for each block of `elements` along the innermost dimension, `head` more for each row, `tail` for the tensor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Size {
+    elements: u64,
+    bytes: u64,
+    head: u64,
+    tail: u64,
 }
-
-/// Bytes after the codes of an I2_S tensor: an f32 scale and 28 unused.
-pub const I2S_TAIL: u64 = 32;
-/// Weights in a block of the I2_S layout (32 bytes).
-pub const I2S_BLOCK: u64 = 128;
 
 const fn block(code: u32, name: &'static str, elements: u64, bytes: u64) -> TypeInfo {
-    TypeInfo { code, name, size: Size::Block { elements, bytes } }
+    TypeInfo { code, name, size: Some(Size { elements, bytes, head: 0, tail: 0 }) }
 }
 
 const fn unknown(code: u32, name: &'static str) -> TypeInfo {
-    TypeInfo { code, name, size: Size::Unknown }
+    TypeInfo { code, name, size: None }
 }
+
+/// Norms.
+pub const F32: TypeInfo = block(0, "F32", 1, 4);
+/// The embedding.
+pub const F16: TypeInfo = block(1, "F16", 1, 2);
+/// Ternary weights: n/4 code bytes, 128 weights a block, then [`I2S_TAIL`].
+pub const I2S: TypeInfo =
+    TypeInfo { code: 36, name: "I2_S", size: Some(Size { elements: 128, bytes: 32, head: 0, tail: I2S_TAIL }) };
+/// Bytes after the codes of an I2_S tensor: an f32 scale and 28 unused.
+pub const I2S_TAIL: u64 = 32;
+const IQ2_BN: TypeInfo =
+    TypeInfo { code: 135, name: "IQ2_BN", size: Some(Size { elements: 64, bytes: 16, head: 4, tail: 0 }) };
 
 /// Codes 36 to 39 are those of the ternary ecosystem; mainline ggml retired 36 to 38 and reuses 39 for MXFP4.
 static TYPES: &[TypeInfo] = &[
-    block(0, "F32", 1, 4),
-    block(1, "F16", 1, 2),
+    F32,
+    F16,
     block(2, "Q4_0", 32, 18),
     block(3, "Q4_1", 32, 20),
     block(6, "Q5_0", 32, 22),
@@ -82,51 +81,32 @@ static TYPES: &[TypeInfo] = &[
     block(33, "Q4_0_8_8", 32, 18),
     block(34, "TQ1_0", 256, 54),
     block(35, "TQ2_0", 256, 66),
-    TypeInfo { code: 36, name: "I2_S", size: Size::I2S },
+    I2S,
     unknown(37, "I8_S"),
     unknown(38, "TL1"),
     unknown(39, "TL2"),
-    TypeInfo { code: 135, name: "IQ2_BN", size: Size::Row { head: 4, elements: 64, bytes: 16 } },
+    IQ2_BN,
 ];
 
 /// The type with this code, or `None` for a code that no project in the table uses.
-pub fn find(code: u32) -> Option<&'static TypeInfo> {
-    TYPES.iter().find(|t| t.code == code)
+pub fn find(code: u32) -> Option<TypeInfo> {
+    TYPES.iter().find(|t| t.code == code).copied()
 }
 
 impl TypeInfo {
-    /// The type as one that can be computed with, if it is.
-    pub fn readable(&self) -> Option<Readable> {
-        match self.code {
-            0 => Some(Readable::F32),
-            1 => Some(Readable::F16),
-            36 => Some(Readable::I2S),
-            _ => None,
-        }
-    }
-
     /// Bytes that a tensor of `dims` (innermost first) takes; `Ok(None)` where the layout is not fixed by the code.
     /// The error is the reason in words, without a place.
     pub fn n_bytes(&self, dims: &[u64]) -> Result<Option<u64>, String> {
         let overflow = || "the number of elements overflows 64 bits".to_string();
         let elements = dims.iter().try_fold(1u64, |n, &d| n.checked_mul(d)).ok_or_else(overflow)?;
-        let inner = dims.first().copied().unwrap_or(1).max(1);
-        let (head, per_block, bytes) = match self.size {
-            Size::Unknown => return Ok(None),
-            Size::Block { elements, bytes } => (0, elements, bytes),
-            Size::Row { head, elements, bytes } => (head, elements, bytes),
-            Size::I2S => (0, I2S_BLOCK, I2S_BLOCK / 4),
-        };
-        if !inner.is_multiple_of(per_block) {
-            return Err(format!(
-                "the innermost dimension {inner} is not a multiple of {per_block}, the block of {}",
-                self.name
-            ));
+        let Some(size) = &self.size else { return Ok(None) };
+        let (inner, block) = (dims.first().copied().unwrap_or(1).max(1), size.elements);
+        if !inner.is_multiple_of(block) {
+            let what = format!("the innermost dimension {inner} is not a multiple of {block}, the block of");
+            return Err(format!("{what} {}", self.name));
         }
-        let blocks = (elements / per_block).checked_mul(bytes);
-        let heads = (elements / inner).checked_mul(head);
-        let tail = if matches!(self.size, Size::I2S) { I2S_TAIL } else { 0 };
-        let total = blocks.zip(heads).and_then(|(b, h)| b.checked_add(h)?.checked_add(tail));
+        let (blocks, heads) = ((elements / block).checked_mul(size.bytes), (elements / inner).checked_mul(size.head));
+        let total = blocks.zip(heads).and_then(|(b, h)| b.checked_add(h)?.checked_add(size.tail));
         total.map(Some).ok_or_else(overflow)
     }
 }

@@ -7,18 +7,21 @@ use crate::error::{Error, Result};
 const ALIGNMENT: u64 = 32;
 
 /// A header under construction. Keys keep their order; tensors are laid out one after the other.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct HeaderWriter {
-    keys: Vec<u8>,
-    n_keys: u64,
-    tensors: Vec<u8>,
-    n_tensors: u64,
+    /// Each with its name, type and value.
+    pub(super) keys: Vec<Vec<u8>>,
+    /// Name, dimensions, type code, and bytes without padding.
+    pub(super) tensors: Vec<(String, Vec<u64>, u32, u64)>,
     data_bytes: u64,
+    /// Data of the tensors, where a test wants a whole file in memory.
+    #[cfg(test)]
+    pub(super) data: Vec<Vec<u8>>,
 }
 
-fn push_string(out: &mut Vec<u8>, s: &str) {
-    out.extend((s.len() as u64).to_le_bytes());
-    out.extend(s.as_bytes());
+/// A string as GGUF spells it: its length, then its bytes.
+pub(super) fn string(s: &str) -> Vec<u8> {
+    [&(s.len() as u64).to_le_bytes()[..], s.as_bytes()].concat()
 }
 
 impl HeaderWriter {
@@ -27,61 +30,51 @@ impl HeaderWriter {
         Self::default()
     }
 
-    fn key(&mut self, key: &str, kind: u32) -> &mut Vec<u8> {
-        self.n_keys += 1;
-        push_string(&mut self.keys, key);
-        self.keys.extend(kind.to_le_bytes());
-        &mut self.keys
+    /// Adds a value of the type with this code, as the bytes that follow the code in the file.
+    pub fn raw(mut self, key: &str, code: u32, value: &[u8]) -> Self {
+        self.keys.push([&string(key)[..], &code.to_le_bytes(), value].concat());
+        self
     }
 
-    fn array(&mut self, key: &str, element: u32, len: usize) -> &mut Vec<u8> {
-        let out = self.key(key, 9);
-        out.extend(element.to_le_bytes());
-        out.extend((len as u64).to_le_bytes());
-        out
+    /// Adds an array of `len` elements of the type with this code.
+    pub fn array(self, key: &str, element: u32, len: usize, values: &[u8]) -> Self {
+        self.raw(key, 9, &[&element.to_le_bytes()[..], &(len as u64).to_le_bytes(), values].concat())
     }
 
     /// Adds an unsigned 32-bit value.
-    pub fn u32(&mut self, key: &str, value: u32) {
-        self.key(key, 4).extend(value.to_le_bytes());
+    pub fn u32(self, key: &str, value: u32) -> Self {
+        self.raw(key, 4, &value.to_le_bytes())
     }
 
     /// Adds a float.
-    pub fn f32(&mut self, key: &str, value: f32) {
-        self.key(key, 6).extend(value.to_le_bytes());
+    pub fn f32(self, key: &str, value: f32) -> Self {
+        self.raw(key, 6, &value.to_le_bytes())
     }
 
     /// Adds a bool.
-    pub fn bool(&mut self, key: &str, value: bool) {
-        self.key(key, 7).push(value.into());
+    pub fn bool(self, key: &str, value: bool) -> Self {
+        self.raw(key, 7, &[value.into()])
     }
 
     /// Adds a string.
-    pub fn string(&mut self, key: &str, value: &str) {
-        push_string(self.key(key, 8), value);
+    pub fn string(self, key: &str, value: &str) -> Self {
+        self.raw(key, 8, &string(value))
     }
 
     /// Adds an unsigned 64-bit value.
-    pub fn u64(&mut self, key: &str, value: u64) {
-        self.key(key, 10).extend(value.to_le_bytes());
+    pub fn u64(self, key: &str, value: u64) -> Self {
+        self.raw(key, 10, &value.to_le_bytes())
     }
 
     /// Adds an array of strings.
-    pub fn strings<S: AsRef<str>>(&mut self, key: &str, values: &[S]) {
-        let out = self.array(key, 8, values.len());
-        values.iter().for_each(|v| push_string(out, v.as_ref()));
+    pub fn strings<S: AsRef<str>>(self, key: &str, values: &[S]) -> Self {
+        let bytes: Vec<u8> = values.iter().flat_map(|v| string(v.as_ref())).collect();
+        self.array(key, 8, values.len(), &bytes)
     }
 
     /// Adds an array of signed 32-bit values.
-    pub fn i32s(&mut self, key: &str, values: &[i32]) {
-        let out = self.array(key, 5, values.len());
-        values.iter().for_each(|v| out.extend(v.to_le_bytes()));
-    }
-
-    /// Adds an array of floats.
-    pub fn f32s(&mut self, key: &str, values: &[f32]) {
-        let out = self.array(key, 6, values.len());
-        values.iter().for_each(|v| out.extend(v.to_le_bytes()));
+    pub fn i32s(self, key: &str, values: &[i32]) -> Self {
+        self.array(key, 5, values.len(), bytemuck::cast_slice(values))
     }
 
     /// Adds a tensor of type `code` (dims innermost first) after the last one. Returns its bytes without the padding
@@ -90,14 +83,9 @@ impl HeaderWriter {
         let fail = |why: String| Error::input(format!("cannot write tensor \"{name}\" of shape {dims:?}: {why}"));
         let kind = types::find(code).ok_or_else(|| fail(format!("unknown type {code}")))?;
         let size = kind.n_bytes(dims).map_err(fail)?.ok_or_else(|| fail(format!("no size for type {}", kind.name)))?;
-        push_string(&mut self.tensors, name);
-        self.tensors.extend((dims.len() as u32).to_le_bytes());
-        dims.iter().for_each(|d| self.tensors.extend(d.to_le_bytes()));
-        self.tensors.extend(code.to_le_bytes());
-        self.tensors.extend(self.data_bytes.to_le_bytes());
-        self.n_tensors += 1;
         let next = self.data_bytes.checked_add(size).and_then(|n| n.checked_next_multiple_of(ALIGNMENT));
         self.data_bytes = next.ok_or_else(|| fail("the file would overflow 64 bits".into()))?;
+        self.tensors.push((name.to_string(), dims.to_vec(), code, size));
         Ok(size)
     }
 
@@ -107,14 +95,21 @@ impl HeaderWriter {
     }
 
     /// The header, padded to where the data begins.
-    pub fn finish(self) -> Vec<u8> {
-        let mut out = b"GGUF".to_vec();
-        out.extend(3u32.to_le_bytes());
-        out.extend(self.n_tensors.to_le_bytes());
-        out.extend(self.n_keys.to_le_bytes());
-        out.extend(self.keys);
-        out.extend(self.tensors);
-        out.resize(out.len().next_multiple_of(ALIGNMENT as usize), 0);
+    pub fn finish(&self) -> Vec<u8> {
+        let mut out = b"GGUF\x03\0\0\0".to_vec();
+        out.extend((self.tensors.len() as u64).to_le_bytes());
+        out.extend((self.keys.len() as u64).to_le_bytes());
+        self.keys.iter().for_each(|key| out.extend(key));
+        let mut offset = 0;
+        for (name, dims, code, bytes) in &self.tensors {
+            out.extend(string(name));
+            out.extend((dims.len() as u32).to_le_bytes());
+            dims.iter().for_each(|d| out.extend(d.to_le_bytes()));
+            out.extend(code.to_le_bytes());
+            out.extend(u64::to_le_bytes(offset));
+            offset = (offset + bytes).next_multiple_of(ALIGNMENT);
+        }
+        out.extend(padding(out.len() as u64));
         out
     }
 }

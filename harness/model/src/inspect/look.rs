@@ -1,14 +1,14 @@
 //! Looking at a file.
 
-use super::rows::{Check, Inspection, KeyRow, KnownRow, TensorRow, TernaryRow, TokenizerRow, Totals};
+use super::rows::{Check, Inspection, KeyRow, KnownRow, TensorRow, TernaryRow, Totals};
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
-use crate::gguf::{CodeCounts, Entry, Gguf, Readable, TensorInfo, Value, check_i2s_codes, i2s_scale, quoted};
+use crate::gguf::{CodeCounts, Entry, Gguf, TensorInfo, Value, check_i2s_codes, i2s_scale, quoted, types};
 use crate::graph::check_tensors;
 use crate::hash::sha256_hex;
 use crate::keys::{self, Use};
 use crate::known::{self, KnownModel};
-use crate::tokenizer::{Pre, Tokenizer};
+use crate::tokenizer::Tokenizer;
 
 /// Longest string value that is shown whole.
 const SHOWN_CHARS: usize = 120;
@@ -18,18 +18,18 @@ const SHOWN_CHARS: usize = 120;
 pub fn inspect(gguf: &Gguf) -> Result<Inspection> {
     let sha256 = sha256_hex(gguf.file_bytes());
     let known = KnownModel::find(&sha256)?;
-    let tensors: Vec<TensorRow> = gguf.tensors().iter().map(|t| tensor_row(gguf, t)).collect();
+    let tensors: Vec<TensorRow> = gguf.tensors.iter().map(|t| tensor_row(gguf, t)).collect();
     let mut totals = Totals { tensors: tensors.len(), ..Totals::default() };
-    for tensor in gguf.tensors() {
+    for tensor in &gguf.tensors {
         // Saturating: each fits in 64 bits, their sum need not when types of unknown size lie about their shape.
         totals.parameters = totals.parameters.saturating_add(tensor.elements());
-        if tensor.readable() == Some(Readable::I2S) {
+        if tensor.kind == types::I2S {
             totals.ternary_weights += tensor.elements();
         }
-        *totals.bytes_by_type.entry(tensor.type_name()).or_default() += tensor.n_bytes.unwrap_or(0);
+        *totals.bytes_by_type.entry(tensor.kind.name).or_default() += tensor.n_bytes.unwrap_or(0);
     }
     // Keys are judged by the shape, which may be sound where one of them is refused.
-    let facts = ModelConfig::shape(gguf).ok().map(|config| config.facts());
+    let shape = ModelConfig::shape(gguf).ok();
     let config = ModelConfig::from_gguf(gguf);
     let tokenizer = Tokenizer::from_gguf(gguf, None);
     let mut checks = Vec::new();
@@ -40,25 +40,23 @@ pub fn inspect(gguf: &Gguf) -> Result<Inspection> {
     }
     // After the shape: a lie about the shape makes nonsense of codes and scale.
     checks.push(layout_check(gguf, &tensors));
-    checks.push(check("tokenizer", tokenizer.as_ref().map(|t| format!("{} tokens", t.vocab()))));
-    let assumed_of_shape = config.as_ref().map_or(&[][..], |c| &c.assumed);
-    let assumed_of_tokenizer = tokenizer.as_ref().map_or(&[][..], |t| t.assumed());
-    let assumed = [assumed_of_shape, assumed_of_tokenizer].concat();
+    checks.push(check("tokenizer", tokenizer.as_ref().map(|t| format!("{} tokens", t.facts.vocab))));
+    let of_tokenizer = tokenizer.iter().flat_map(|t| &t.assumed);
     Ok(Inspection {
-        path: gguf.path().display().to_string(),
+        path: gguf.path.display().to_string(),
         bytes: gguf.file_bytes().len() as u64,
         sha256,
-        gguf_version: gguf.version(),
-        alignment: gguf.alignment(),
-        data_start: gguf.data_start(),
-        synthetic: matches!(gguf.entry("tritbench.synthetic").map(|e| &e.value), Some(Value::Bool(true))),
-        metadata: gguf.metadata().iter().map(|e| key_row(gguf, e, keys::judge(gguf, e, facts.as_ref()))).collect(),
-        assumed,
+        gguf_version: gguf.version,
+        alignment: gguf.alignment,
+        data_start: gguf.data_start,
+        synthetic: gguf.synthetic(),
+        metadata: gguf.metadata.iter().map(|e| key_row(gguf, e, keys::judge(gguf, e, shape.as_ref()))).collect(),
+        assumed: config.iter().flat_map(|c| &c.assumed).chain(of_tokenizer).cloned().collect(),
         tensors,
         totals,
         config: config.ok(),
         checks,
-        tokenizer: tokenizer.ok().map(|t| tokenizer_row(gguf, &t)),
+        tokenizer: tokenizer.ok().map(|t| t.facts),
         warnings: known::warnings(gguf, known.as_ref())?,
         known: known.map(|k| KnownRow { name: k.name, source: k.source, notes: k.notes, goldens: k.goldens.len() }),
     })
@@ -76,9 +74,10 @@ fn check(name: &'static str, found: std::result::Result<String, &Error>) -> Chec
 fn layout_check(gguf: &Gguf, tensors: &[TensorRow]) -> Check {
     let name = "I2_S layout";
     let count = tensors.iter().filter(|t| t.ternary.is_some()).count();
-    let bad: Vec<_> =
-        tensors.iter().zip(gguf.tensors()).filter(|(row, _)| row.ternary.as_ref().is_some_and(bad)).collect();
-    let (ok, detail) = match bad.iter().find_map(|(_, tensor)| check_i2s_codes(gguf, tensor).err()) {
+    // Code 3, or a scale that cannot be one.
+    let bad = |row: &TernaryRow| row.invalid_codes > 0 || row.scale.is_none_or(|scale| scale <= 0.0);
+    let bad: Vec<_> = tensors.iter().filter(|row| row.ternary.as_ref().is_some_and(bad)).collect();
+    let (ok, detail) = match bad.iter().find_map(|row| check_i2s_codes(gguf, &row.info).err()) {
         Some(first) => (false, format!("{first} ({} of {count} tensors like this)", bad.len())),
         None if count == 0 => (true, "no I2_S tensors".to_string()),
         None => {
@@ -89,13 +88,8 @@ fn layout_check(gguf: &Gguf, tensors: &[TensorRow]) -> Check {
     Check { name, ok, detail }
 }
 
-/// Code 3, or a scale that cannot be one.
-fn bad(row: &TernaryRow) -> bool {
-    row.invalid_codes > 0 || row.scale.is_none_or(|scale| scale <= 0.0)
-}
-
 fn tensor_row(gguf: &Gguf, tensor: &TensorInfo) -> TensorRow {
-    let ternary = (tensor.readable() == Some(Readable::I2S)).then(|| {
+    let ternary = (tensor.kind == types::I2S).then(|| {
         let bytes = gguf.bytes(tensor);
         let counts = CodeCounts::of(bytes);
         let n = tensor.elements() as f64;
@@ -107,15 +101,7 @@ fn tensor_row(gguf: &Gguf, tensor: &TensorInfo) -> TensorRow {
             invalid_codes: counts.invalid,
         }
     });
-    TensorRow {
-        name: tensor.name.clone(),
-        kind: tensor.type_name(),
-        type_code: tensor.kind.code,
-        dims: tensor.dims.clone(),
-        bytes: tensor.n_bytes,
-        offset: tensor.offset,
-        ternary,
-    }
+    TensorRow { info: tensor.clone(), ternary }
 }
 
 fn key_row(gguf: &Gguf, entry: &Entry, judged: Option<Use>) -> KeyRow {
@@ -133,36 +119,16 @@ fn key_row(gguf: &Gguf, entry: &Entry, judged: Option<Use>) -> KeyRow {
         }
         Value::Array(array) => {
             kind = format!("array of {}", array.element.name());
-            let first =
-                gguf.optional_strings(&entry.key).ok().flatten().map_or(Vec::new(), |(_, s)| s.take(3).collect());
-            let first: Vec<String> = first.into_iter().map(quoted).collect();
-            let (colon, dots) = (if first.is_empty() { "" } else { ": " }, if array.len > 3 { ", ..." } else { "" });
-            format!("{} elements{colon}{}{}", array.len, first.join(", "), if first.is_empty() { "" } else { dots })
+            let first = gguf.optional_strings(&entry.key).ok().flatten();
+            let first: Vec<String> = first.into_iter().flat_map(|(_, strings)| strings.take(3)).map(quoted).collect();
+            let (colon, dots) = match first.len() {
+                0 => ("", ""),
+                n => (": ", if array.len > n { ", ..." } else { "" }),
+            };
+            format!("{} elements{colon}{}{dots}", array.len, first.join(", "))
         }
     };
-    let (usage, why) = match judged {
-        Some(Use::Used) => (Some("used"), None),
-        Some(Use::Harmless(why)) => (Some("harmless"), Some(why.to_string())),
-        Some(Use::Refused(what)) => (Some("refused"), Some(what)),
-        None => (None, None),
-    };
-    KeyRow { key: entry.key.clone(), kind, value, usage, why }
-}
-
-fn tokenizer_row(gguf: &Gguf, tokenizer: &Tokenizer) -> TokenizerRow {
-    let pre_in_file = match Pre::of_file(gguf) {
-        Ok(Some(pre)) => pre.name().to_string(),
-        _ => "absent -> default".to_string(),
-    };
-    TokenizerRow {
-        vocab: tokenizer.vocab(),
-        pre: tokenizer.pre_name(),
-        pre_in_file,
-        bos: tokenizer.bos(),
-        eos: tokenizer.eos(),
-        add_bos: tokenizer.adds_bos(),
-        extra_stop_ids: tokenizer.extra_stop_ids().to_vec(),
-    }
+    KeyRow { key: entry.key.clone(), kind, value, judged }
 }
 
 #[cfg(test)]
@@ -177,7 +143,7 @@ mod tests {
         assert!(found.checks.len() == 4 && found.checks.iter().all(|c| c.ok), "{:?}", found.checks);
         assert_eq!(found.totals.ternary_weights, 3 * (2 * 512 * 512 + 2 * 512 * 128 + 3 * 512 * 1024));
         assert_eq!(found.known.as_ref().unwrap().goldens, 3);
-        let tensor = found.tensors.iter().find(|t| t.name == "blk.0.ffn_up.weight").unwrap();
+        let tensor = found.tensors.iter().find(|t| t.info.name == "blk.0.ffn_up.weight").unwrap();
         let ternary = tensor.ternary.as_ref().unwrap();
         assert!((ternary.minus + ternary.zero + ternary.plus - 1.0).abs() < 1e-9 && ternary.scale.unwrap() > 0.0);
         assert!(serde_json::to_string(&found).unwrap().contains("\"invalid_codes\":0"));
@@ -193,9 +159,9 @@ mod tests {
     fn a_model_that_cannot_run_is_still_shown() {
         let builder = Builder::new()
             .string("general.architecture", "llama\x1b[31m")
-            .tensor("a", &[256], 12, vec![0; 144])
-            .tensor("b", &[1 << 40, 1 << 20], 39, vec![])
-            .tensor("c", &[128], 36, vec![0xff; 64]);
+            .with_tensor("a", &[256], 12, vec![0; 144])
+            .with_tensor("b", &[1 << 40, 1 << 20], 39, vec![])
+            .with_tensor("c", &[128], 36, vec![0xff; 64]);
         let found = inspect(&Gguf::from_bytes("m", builder.build()).unwrap()).unwrap();
         assert!(found.config.is_none() && found.tokenizer.is_none() && found.known.is_none());
         assert!(found.checks.iter().all(|c| !c.ok), "{:?}", found.checks);

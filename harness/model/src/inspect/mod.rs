@@ -5,4 +5,4 @@ mod rows;
 mod text;
 
 pub use look::inspect;
-pub use rows::{Check, Inspection, KeyRow, KnownRow, TensorRow, TernaryRow, TokenizerRow, Totals};
+pub use rows::{Check, Inspection, KeyRow, KnownRow, TensorRow, TernaryRow, Totals};

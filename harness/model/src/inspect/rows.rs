@@ -1,6 +1,9 @@
 //! What is found in a file.
 
 use crate::config::ModelConfig;
+use crate::gguf::TensorInfo;
+use crate::keys::Use;
+use crate::tokenizer::TokenizerFacts;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -8,108 +11,88 @@ use std::collections::BTreeMap;
 #[derive(Debug, Serialize)]
 pub struct Inspection {
     /// Path, or the name of the built-in model.
-    pub path: String,
+    pub(crate) path: String,
     /// Size of the file.
     pub bytes: u64,
     /// SHA-256 of the file, lower-case hex.
-    pub sha256: String,
-    /// GGUF version.
-    pub gguf_version: u32,
-    /// Alignment of tensor data in bytes.
-    pub alignment: u64,
+    pub(crate) sha256: String,
+    pub(crate) gguf_version: u32,
+    pub(crate) alignment: u64,
     /// Byte offset of the data section.
-    pub data_start: u64,
+    pub(crate) data_start: u64,
     /// Whether the file says it was made by `model synth`.
-    pub synthetic: bool,
+    pub(crate) synthetic: bool,
     /// Metadata; long arrays are counts.
-    pub metadata: Vec<KeyRow>,
+    pub(crate) metadata: Vec<KeyRow>,
     /// Keys that the file leaves out, each with the value that is assumed and why.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub assumed: Vec<String>,
+    pub(crate) assumed: Vec<String>,
     /// Tensors in file order.
-    pub tensors: Vec<TensorRow>,
-    /// Sums over the tensors.
-    pub totals: Totals,
+    pub(crate) tensors: Vec<TensorRow>,
+    pub(crate) totals: Totals,
     /// The shape, if this program can run the model.
-    pub config: Option<ModelConfig>,
+    pub(crate) config: Option<ModelConfig>,
     /// Checks with their outcome.
     pub checks: Vec<Check>,
     /// The tokenizer, if it could be built.
-    pub tokenizer: Option<TokenizerRow>,
+    pub(crate) tokenizer: Option<TokenizerFacts>,
     /// The known model with this hash: name and notes.
     pub known: Option<KnownRow>,
-    /// What to beware of.
-    pub warnings: Vec<String>,
+    pub(crate) warnings: Vec<String>,
 }
 
 /// One metadata key.
 #[derive(Debug, Serialize)]
 pub struct KeyRow {
-    /// The key.
-    pub key: String,
+    pub(crate) key: String,
     /// Type as stored, with the element type of arrays.
     #[serde(rename = "type")]
-    pub kind: String,
+    pub(crate) kind: String,
     /// Value, cut where long.
-    pub value: String,
-    /// `used`, `harmless` or `refused`; absent where the shape that decides it is not known.
-    #[serde(rename = "use", skip_serializing_if = "Option::is_none")]
-    pub usage: Option<&'static str>,
-    /// Why it is harmless or refused.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub why: Option<String>,
+    pub(crate) value: String,
+    /// Absent where the shape that decides it is not known.
+    #[serde(flatten)]
+    pub(crate) judged: Option<Use>,
 }
 
 /// One tensor.
 #[derive(Debug, Serialize)]
 pub struct TensorRow {
-    /// Name.
-    pub name: String,
-    /// Type by the ternary ecosystem's names.
-    #[serde(rename = "type")]
-    pub kind: &'static str,
-    /// Type code in the file.
-    pub type_code: u32,
-    /// Dimensions, innermost first.
-    pub dims: Vec<u64>,
-    /// Bytes; absent where the type's layout is not known.
-    pub bytes: Option<u64>,
-    /// Byte offset in the file.
-    pub offset: u64,
+    #[serde(flatten)]
+    pub(crate) info: TensorInfo,
     /// I2_S only.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub ternary: Option<TernaryRow>,
+    pub(crate) ternary: Option<TernaryRow>,
 }
 
-/// What an I2_S tensor holds.
+/// Scale of an I2_S tensor, and how often each weight occurs.
 #[derive(Debug, Serialize)]
 pub struct TernaryRow {
     /// Scale of the whole tensor; absent where it is not a finite number (JSON has no other).
-    pub scale: Option<f32>,
+    pub(crate) scale: Option<f32>,
     /// Share of weights -1.
-    pub minus: f64,
+    pub(crate) minus: f64,
     /// Share of weights 0.
-    pub zero: f64,
+    pub(crate) zero: f64,
     /// Share of weights +1.
-    pub plus: f64,
+    pub(crate) plus: f64,
     /// Codes 3, which must not occur.
-    pub invalid_codes: u64,
+    pub(crate) invalid_codes: u64,
 }
 
-/// Sums over the tensors.
+/// Sums over all tensors of a file.
 #[derive(Debug, Default, Serialize)]
 pub struct Totals {
-    /// Number of tensors.
-    pub tensors: usize,
+    pub(crate) tensors: usize,
     /// Elements of all tensors.
-    pub parameters: u64,
+    pub(crate) parameters: u64,
     /// Elements of I2_S tensors.
-    pub ternary_weights: u64,
+    pub(crate) ternary_weights: u64,
     /// Bytes by type name, where known.
-    pub bytes_by_type: BTreeMap<&'static str, u64>,
+    pub(crate) bytes_by_type: BTreeMap<&'static str, u64>,
 }
 
-/// One check.
+/// The outcome of one check of a file.
 #[derive(Debug, Serialize)]
 pub struct Check {
     /// What was checked.
@@ -120,34 +103,13 @@ pub struct Check {
     pub detail: String,
 }
 
-/// Facts about the tokenizer.
-#[derive(Debug, Serialize)]
-pub struct TokenizerRow {
-    /// Tokens.
-    pub vocab: usize,
-    /// Pre-tokenizer in use.
-    pub pre: &'static str,
-    /// What the file says, or that it says nothing.
-    pub pre_in_file: String,
-    /// Begin-of-text token.
-    pub bos: Option<u32>,
-    /// End-of-text token.
-    pub eos: Option<u32>,
-    /// Whether a prompt begins with bos.
-    pub add_bos: bool,
-    /// Tokens besides eos that end an answer.
-    pub extra_stop_ids: Vec<u32>,
-}
-
 /// Name and notes of a known model.
 #[derive(Debug, Serialize)]
 pub struct KnownRow {
-    /// Name.
-    pub name: String,
-    /// Where it comes from.
-    pub source: String,
+    pub(crate) name: String,
+    pub(crate) source: String,
     /// What a user should know.
-    pub notes: Vec<String>,
+    pub(crate) notes: Vec<String>,
     /// Number of goldens to check it with.
-    pub goldens: usize,
+    pub(crate) goldens: usize,
 }

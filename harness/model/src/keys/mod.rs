@@ -5,25 +5,15 @@
 
 mod table;
 
+use crate::config::ModelConfig;
 use crate::error::{Error, Result};
 use crate::gguf::{Entry, Gguf, Value, ValueType, quoted};
+use serde::Serialize;
 use table::{GENERAL, GRAPH, Known, Rule, SPLIT, TOKENIZER};
 
-/// What the values of some keys have to agree with.
-#[derive(Clone, Copy, Debug)]
-pub struct Facts {
-    /// Width of the residual stream.
-    pub dim: usize,
-    /// Width of a head.
-    pub head_dim: usize,
-    /// Longest sequence in tokens.
-    pub context: usize,
-    /// Base of the rotary angles.
-    pub rope_theta: f32,
-}
-
-/// What a key is here.
-#[derive(Clone, Debug, PartialEq)]
+/// What a metadata key means for this program.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "use", content = "why", rename_all = "lowercase")]
 pub enum Use {
     /// This program reads it.
     Used,
@@ -34,8 +24,8 @@ pub enum Use {
 }
 
 /// Refuses the first key of the architecture, or about the file as a whole, that stands for another model.
-pub fn check_graph(gguf: &Gguf, facts: &Facts) -> Result<()> {
-    check(gguf, |key| !key.starts_with("tokenizer."), Some(facts))
+pub fn check_graph(gguf: &Gguf, config: &ModelConfig) -> Result<()> {
+    check(gguf, |key| !key.starts_with("tokenizer."), Some(config))
 }
 
 /// Refuses the first key of the tokenizer that would give other tokens.
@@ -43,37 +33,30 @@ pub fn check_tokenizer(gguf: &Gguf) -> Result<()> {
     check(gguf, |key| key.starts_with("tokenizer."), None)
 }
 
-fn check(gguf: &Gguf, within: impl Fn(&str) -> bool, facts: Option<&Facts>) -> Result<()> {
-    let judged = gguf.metadata().iter().filter(|entry| within(&entry.key));
-    let mut faults = judged.filter_map(|entry| match judge(gguf, entry, facts) {
-        Some(Use::Refused(what)) => Some(gguf.key_error(entry, what)),
+fn check(gguf: &Gguf, within: impl Fn(&str) -> bool, config: Option<&ModelConfig>) -> Result<()> {
+    let judged = gguf.metadata.iter().filter(|entry| within(&entry.key));
+    let faults = judged.filter_map(|entry| match judge(gguf, entry, config) {
+        Some(Use::Refused(what)) => Some(gguf.key_error(&entry.key, what)),
         _ => None,
     });
-    let Some(first) = faults.next() else { return Ok(()) };
-    match faults.count() {
-        0 => Err(first),
-        more => Err(Error::input(format!("{first} ({more} more keys like this; `model inspect` lists them)"))),
-    }
+    Error::first_of(faults, "more keys like this; `model inspect` lists them")
 }
 
-/// What `entry` is here; `None` where its value has to agree with `facts` that are not known.
-pub fn judge(gguf: &Gguf, entry: &Entry, facts: Option<&Facts>) -> Option<Use> {
+/// What `entry` is here; `None` where its value has to agree with a shape that is not known.
+pub fn judge(gguf: &Gguf, entry: &Entry, config: Option<&ModelConfig>) -> Option<Use> {
     let key = entry.key.as_str();
-    let (rows, name) = if let Some(name) = key.strip_prefix("tokenizer.") {
-        (TOKENIZER, name)
-    } else if let Some(name) = key.strip_prefix("general.") {
-        (GENERAL, name)
-    } else if let Some(name) = key.strip_prefix("split.") {
-        (SPLIT, name)
-    } else if let Some(name) = of_architecture(gguf, key) {
-        (GRAPH, name)
-    } else {
+    let groups = [("tokenizer.", TOKENIZER), ("general.", GENERAL), ("split.", SPLIT)];
+    let of_group = groups.into_iter().find_map(|(prefix, rows)| Some((rows, key.strip_prefix(prefix)?)));
+    let Some((rows, name)) = of_group.or_else(|| Some((GRAPH, of_architecture(gguf, key)?))) else {
         return Some(Use::Harmless("of another program; no engine computes with it"));
     };
-    match rows.iter().find(|row| row.is_for(name)) {
-        Some(row) => meet(gguf, entry, row, facts),
-        None => Some(Use::Refused(unknown(key))),
+    if let Some(row) = rows.iter().find(|row| row.is_for(name)) {
+        return meet(gguf, entry, row, config);
     }
+    let part = if key.starts_with("tokenizer.") { "tokens" } else { "model" };
+    let what = format!("this program does not know the key, and ignoring it might run another {part}");
+    let next = "if it changes nothing, remove it (gguf_new_metadata.py --remove-metadata)";
+    Some(Use::Refused(format!("{what}; {next}")))
 }
 
 /// The name of a key behind the architecture's.
@@ -82,17 +65,9 @@ fn of_architecture<'k>(gguf: &Gguf, key: &'k str) -> Option<&'k str> {
     key.strip_prefix(architecture)?.strip_prefix('.')
 }
 
-fn unknown(key: &str) -> String {
-    let part = if key.starts_with("tokenizer.") { "tokens" } else { "model" };
-    format!(
-        "this program does not know the key, and ignoring it might run another {part}; if it changes nothing, remove \
-         it (gguf_new_metadata.py --remove-metadata)"
-    )
-}
-
-fn meet(gguf: &Gguf, entry: &Entry, row: &Known, facts: Option<&Facts>) -> Option<Use> {
-    let one_of = |values: &[f64]| Wanted { values: values.to_vec(), at_least: None, words: None };
-    let wanted = match row.rule {
+fn meet(gguf: &Gguf, entry: &Entry, row: &Known, config: Option<&ModelConfig>) -> Option<Use> {
+    // Values that change nothing, and what they are.
+    let (values, name) = match row.rule {
         Rule::Used => return Some(Use::Used),
         Rule::Harmless => return Some(Use::Harmless(row.why)),
         Rule::Scaling => return Some(scaling(gguf, entry)),
@@ -108,15 +83,21 @@ fn meet(gguf: &Gguf, entry: &Entry, row: &Known, facts: Option<&Facts>) -> Optio
             };
             return Some(outcome(entry, row, met, "nothing in it"));
         }
-        Rule::OneOf(values) => one_of(values),
-        Rule::HeadWidth => Wanted::shape(facts?.head_dim as f64, "the head's width"),
-        Rule::Width => Wanted::shape(facts?.dim as f64, "the width"),
-        Rule::RopeBase => Wanted::shape(f64::from(facts?.rope_theta), "rope.freq_base,"),
-        Rule::HeadScale => one_of(&[(facts?.head_dim as f64).sqrt().recip(), 0.0]),
-        Rule::Window => Wanted { at_least: Some(facts?.context as f64), ..one_of(&[0.0]) },
+        Rule::OneOf(values) => (values.to_vec(), ""),
+        Rule::HeadWidth => (vec![config?.head_dim as f64], "the head's width "),
+        Rule::Width => (vec![config?.dim as f64], "the width "),
+        Rule::RopeBase => (vec![f64::from(config?.rope_theta)], "rope.freq_base, "),
+        Rule::HeadScale => (vec![(config?.head_dim as f64).sqrt().recip(), 0.0], ""),
+        Rule::Window => (vec![0.0], ""),
     };
-    let met = gguf.numbers(entry).is_some_and(|found| found.iter().all(|&x| wanted.takes(x)));
-    Some(outcome(entry, row, met, &wanted.in_words(entry.kind)))
+    let least = if matches!(row.rule, Rule::Window) { Some(config?.context as f64) } else { None };
+    // Files keep f32, so a value is met to f32's precision.
+    let takes = |x: f64| values.iter().any(|value| (x - value).abs() <= value.abs() * 1e-6);
+    let takes = |&x: &f64| takes(x) || least.is_some_and(|least| x >= least);
+    let met = gguf.numbers(entry).is_some_and(|found| found.iter().all(takes));
+    let word = |x: &f64| if entry.kind == ValueType::Bool { (*x != 0.0).to_string() } else { (*x as f32).to_string() };
+    let words = values.iter().map(word).chain(least.map(|least| format!("at least {least}, the context")));
+    Some(outcome(entry, row, met, &format!("{name}{}", words.collect::<Vec<_>>().join(" or "))))
 }
 
 fn outcome(entry: &Entry, row: &Known, met: bool, wanted: &str) -> Use {
@@ -127,40 +108,10 @@ fn outcome(entry: &Entry, row: &Known, met: bool, wanted: &str) -> Use {
     Use::Refused(format!("expected {wanted}, found {found}: {}, and no other model runs here", row.why))
 }
 
-/// Values that change nothing.
-struct Wanted {
-    values: Vec<f64>,
-    at_least: Option<f64>,
-    words: Option<&'static str>,
-}
-
-impl Wanted {
-    fn shape(value: f64, words: &'static str) -> Self {
-        Self { values: vec![value], at_least: None, words: Some(words) }
-    }
-
-    /// Files keep f32, so a value is met to f32's precision.
-    fn takes(&self, x: f64) -> bool {
-        let near = |value: f64| (x - value).abs() <= value.abs() * 1e-6;
-        self.values.iter().copied().any(near) || self.at_least.is_some_and(|least| x >= least)
-    }
-
-    fn in_words(&self, kind: ValueType) -> String {
-        let value = |x: &f64| match kind {
-            ValueType::Bool => (*x != 0.0).to_string(),
-            _ => (*x as f32).to_string(),
-        };
-        let mut words: Vec<String> = self.values.iter().map(value).collect();
-        words.extend(self.at_least.map(|least| format!("at least {least}, the context")));
-        let words = words.join(" or ");
-        self.words.map_or(words.clone(), |what| format!("{what} {words}"))
-    }
-}
-
 /// Rotary scaling: a factor without a type means linear, as existing engines read it, and 0 means none. Converters
 /// write linear scaling by 1 for "none"; any other would change the angles.
 fn scaling(gguf: &Gguf, entry: &Entry) -> Use {
-    let of = |name: &str| gguf.metadata().iter().find(|e| of_architecture(gguf, &e.key) == Some(name));
+    let of = |name: &str| gguf.metadata.iter().find(|e| of_architecture(gguf, &e.key) == Some(name));
     let of_type = of("rope.scaling.type");
     let kind = match of_type.map(|e| &e.value) {
         None => "linear",

@@ -30,7 +30,8 @@ pub enum Rule {
 /// One row: a key behind its prefix (or the start of one, with a `*`), what is asked of it, and why.
 #[derive(Debug)]
 pub struct Known {
-    key: &'static str,
+    /// As it is written here.
+    pub key: &'static str,
     /// What makes it harmless.
     pub rule: Rule,
     /// Why it is harmless when the rule is met, and why it is refused when not.
@@ -38,12 +39,6 @@ pub struct Known {
 }
 
 impl Known {
-    /// As it is written here.
-    #[cfg(test)]
-    pub fn key(&self) -> &'static str {
-        self.key
-    }
-
     /// Whether the row is about the key `name`.
     pub fn is_for(&self, name: &str) -> bool {
         self.key.strip_suffix('*').map_or(self.key == name, |start| name.starts_with(start))

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::config::ModelConfig;
-use crate::gguf::testing::{Builder, string};
+use crate::gguf::testing::Builder;
 use crate::small_model::{assert_refused, check, whole};
 
 const ARCH: &str = "bitnet-b1.58";
@@ -12,8 +12,8 @@ fn key(key: &str) -> String {
 }
 
 fn of_graph(gguf: &Gguf, name: &str) -> Use {
-    let facts = ModelConfig::shape(gguf).unwrap().facts();
-    judge(gguf, gguf.entry(&key(name)).unwrap(), Some(&facts)).unwrap()
+    let config = ModelConfig::shape(gguf).unwrap();
+    judge(gguf, gguf.entry(&key(name)).unwrap(), Some(&config)).unwrap()
 }
 
 /// f32, as converters write them.
@@ -71,16 +71,20 @@ fn sizes_that_follow_from_the_shape_are_taken_and_others_refused() {
 
 #[test]
 fn switches_and_texts() {
-    check(whole(ARCH).bool(&key("attention.causal"), true)).unwrap();
+    let switch = |name: &str, on| whole(ARCH).bool(&key(name), on);
+    check(switch("attention.causal", true)).unwrap();
     let parts = ["attention.causal", "expected true, found bool false", "no other model runs here"];
-    assert_refused(whole(ARCH).bool(&key("attention.causal"), false), &parts);
+    assert_refused(switch("attention.causal", false), &parts);
+    check(switch("use_parallel_residual", false)).unwrap();
+    assert_refused(switch("use_parallel_residual", true), &["use_parallel_residual"]);
     assert_refused(whole(ARCH).string(&key("attention.causal"), "true"), &["found string \"true\""]);
-    check(whole(ARCH).bool(&key("use_parallel_residual"), false)).unwrap();
-    assert_refused(whole(ARCH).bool(&key("use_parallel_residual"), true), &["use_parallel_residual"]);
-    check(whole(ARCH).string(&key("tensor_data_layout"), "reference")).unwrap();
-    assert_refused(whole(ARCH).string(&key("tensor_data_layout"), "Meta AI original pth"), &["tensor_data_layout"]);
-    check(whole(ARCH).string("general.type", "model")).unwrap();
-    assert_refused(whole(ARCH).string("general.type", "adapter"), &["general.type", "\"adapter\""]);
+    let layout = key("tensor_data_layout");
+    for (key, harmless, other) in
+        [(&*layout, "reference", "Meta AI original pth"), ("general.type", "model", "adapter")]
+    {
+        check(whole(ARCH).string(key, harmless)).unwrap();
+        assert_refused(whole(ARCH).string(key, other), &[key, &format!("\"{other}\"")]);
+    }
 }
 
 /// A missing type means linear, the older key too; 1 and 0 are no scaling.
@@ -113,16 +117,10 @@ fn unknown_keys_of_the_architecture_are_refused_and_those_of_others_are_not() {
     let parts = ["\"bitnet-b1.58.magic_scale\" at byte", "does not know the key", "--remove-metadata"];
     assert_refused(with("magic_scale", 1.0), &parts);
     check(whole(ARCH).f32("llama.attention.scale", 0.5).string("quantize.imatrix.file", "f")).unwrap();
-    check(whole(ARCH).string("general.sampling.temp", "0.7").raw(
-        "general.tags",
-        9,
-        &[&8u32.to_le_bytes()[..], &[0; 8]].concat(),
-    ))
-    .unwrap();
-    let list = [&6u32.to_le_bytes()[..], &1u64.to_le_bytes(), &2f32.to_le_bytes()].concat();
-    assert_refused(whole(ARCH).raw(&key("logit_scale"), 9, &list), &["logit_scale", "array of 1 f32"]);
-    let texts = [&8u32.to_le_bytes()[..], &1u64.to_le_bytes(), &string("1")].concat();
-    assert_refused(whole(ARCH).raw(&key("logit_scale"), 9, &texts), &["logit_scale", "array of 1 string"]);
+    check(whole(ARCH).string("general.sampling.temp", "0.7").strings::<&str>("general.tags", &[])).unwrap();
+    let list = whole(ARCH).array(&key("logit_scale"), 6, 1, &2f32.to_le_bytes());
+    assert_refused(list, &["logit_scale", "array of 1 f32"]);
+    assert_refused(whole(ARCH).strings(&key("logit_scale"), &["1"]), &["logit_scale", "array of 1 string"]);
 }
 
 #[test]
@@ -141,7 +139,7 @@ fn each_key_is_said_to_be_used_harmless_or_refused() {
 fn each_key_has_one_row() {
     for rows in [GRAPH, TOKENIZER, SPLIT] {
         for (i, row) in rows.iter().enumerate() {
-            assert!(!rows[..i].iter().any(|before| before.is_for(row.key())), "{}", row.key());
+            assert!(!rows[..i].iter().any(|before| before.is_for(row.key)), "{}", row.key);
         }
     }
 }

@@ -20,37 +20,6 @@ use kernels::random::SplitMix64;
 /// square. Not larger, so that int8 still resolves the others.
 const SIGNAL: f32 = 2.5;
 
-/// How a tensor is changed for the signal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Part {
-    Embedding,
-    AttentionNorm,
-    FfnNorm(usize),
-    OutputNorm,
-    Gate(usize),
-    /// `attn_output` or `ffn_down`.
-    Addition,
-    Other,
-}
-
-impl Part {
-    pub(super) fn of(name: &str) -> Self {
-        let (layer, rest) = match name.strip_prefix("blk.").and_then(|n| n.split_once('.')) {
-            Some((layer, rest)) => (layer.parse().unwrap_or(0), rest),
-            None => (0, name),
-        };
-        match rest {
-            "token_embd.weight" => Self::Embedding,
-            "attn_norm.weight" => Self::AttentionNorm,
-            "ffn_norm.weight" => Self::FfnNorm(layer),
-            "output_norm.weight" => Self::OutputNorm,
-            "ffn_gate.weight" => Self::Gate(layer),
-            "attn_output.weight" | "ffn_down.weight" => Self::Addition,
-            _ => Self::Other,
-        }
-    }
-}
-
 /// How gates are moved.
 pub(super) struct LiveShare {
     pub(super) share: f64,
@@ -71,19 +40,20 @@ impl LiveShare {
         dimension / 128 < self.blocks && dimension % 128 < 32
     }
 
-    pub(super) fn gain(&self, part: Part, dimension: usize) -> f32 {
-        match part {
-            Part::AttentionNorm | Part::OutputNorm if self.carries(dimension) => 0.0,
-            Part::FfnNorm(layer) if self.carries(dimension) => SIGNAL * ((2 * layer + 1) as f32).sqrt(),
+    /// An element of a norm's gains.
+    pub(super) fn gain(&self, (layer, name): (u32, &str), dimension: usize) -> f32 {
+        match name {
+            "attn_norm.weight" | "output_norm.weight" if self.carries(dimension) => 0.0,
+            "ffn_norm.weight" if self.carries(dimension) => SIGNAL * ((2 * layer + 1) as f32).sqrt(),
             _ => 1.0,
         }
     }
 
     /// Changes a piece of a tensor, which starts at byte `offset` of it.
-    pub(super) fn edit(&self, part: Part, dims: &[usize], offset: usize, piece: &mut [u8]) {
-        let width = match part {
-            Part::Embedding => 2 * dims[0],
-            Part::Gate(_) | Part::Addition => dims[0] / 4,
+    pub(super) fn edit(&self, (layer, name): (u32, &str), dims: &[usize], offset: usize, piece: &mut [u8]) {
+        let width = match name {
+            "token_embd.weight" => 2 * dims[0],
+            "ffn_gate.weight" | "attn_output.weight" | "ffn_down.weight" => dims[0] / 4,
             _ => return,
         };
         let mut at = 0;
@@ -91,43 +61,38 @@ impl LiveShare {
             let (row, start) = ((offset + at) / width, (offset + at) % width);
             let end = (at + width - start).min(piece.len());
             let bytes = (start..).zip(&mut piece[at..end]);
-            match part {
-                Part::Embedding => {
+            match name {
+                "token_embd.weight" => {
                     let one = half::f16::ONE.to_le_bytes();
                     bytes.filter(|(i, _)| self.carries(i / 2)).for_each(|(i, byte)| *byte = one[i % 2]);
                 }
-                Part::Gate(layer) => {
+                "ffn_gate.weight" => {
                     // The first 32 of 128 are the top bits of 32 bytes.
                     let code = if self.lives(layer, row) { 0b10_00_00_00 } else { 0 };
                     bytes.take_while(|(i, _)| i / 32 < self.blocks).for_each(|(_, byte)| *byte = *byte & 0x3F | code);
                 }
-                Part::Addition if self.carries(row) => bytes.for_each(|(_, byte)| *byte = 0b01_01_01_01),
+                _ if self.carries(row) => bytes.for_each(|(_, byte)| *byte = 0b01_01_01_01),
                 _ => {}
             }
             at = end;
         }
     }
 
-    fn lives(&self, layer: usize, row: usize) -> bool {
-        let mut random = SplitMix64::new(self.seed ^ (layer as u64) << 40 ^ (row as u64) << 8 ^ 0x5A);
+    fn lives(&self, layer: u32, row: usize) -> bool {
+        let mut random = SplitMix64::new(self.seed ^ u64::from(layer) << 40 ^ (row as u64) << 8 ^ 0x5A);
         f64::from(random.below(1 << 24)) < self.share * f64::from(1 << 24)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::decoder::Decoder;
+    use crate::fixtures::{NEVER, builder, kernel};
     use crate::gguf::Gguf;
-    use crate::graph::{check_codes, check_tensors};
-    use crate::kernel_weights::KernelWeights;
     use crate::loading::Loading;
     use crate::sparse_ffn::{SparseFfn, Sparsity};
     use crate::synth::{SynthShape, SyntheticModel};
     use crate::weights::Model;
-    use kernels::parallel::Team;
-    use kernels::{CodeTable, CpuFeatures, HeadFormat, Kernel, registry};
-    use std::sync::Arc;
-    use std::sync::atomic::AtomicBool;
+    use kernels::{CodeTable, CpuFeatures};
 
     /// The share of positive gates over some decoded tokens is the one asked for, within a few percent.
     #[test]
@@ -136,20 +101,11 @@ mod tests {
         for share in [0.05, 0.2, 0.5, 1.0] {
             let synthetic = SyntheticModel::new(shape, Some(8), Some(share), 1).expect("valid");
             let mut bytes = Vec::new();
-            synthetic.write(&mut bytes, &AtomicBool::new(false), &|_| {}).expect("written");
+            synthetic.write(&mut bytes, &NEVER, &|_| {}).expect("written");
             let gguf = Gguf::from_bytes("m", bytes).expect("opens");
-            assert!(gguf.optional_bool("tritbench.synthetic").expect("there").expect("a flag"));
+            assert!(gguf.synthetic());
             let model = Model::load(gguf, None, &mut Loading::alone()).expect("a valid model");
-            check_tensors(&model.gguf, &model.config).expect("valid");
-            check_codes(&model.gguf, &mut Loading::alone()).expect("ternary");
-            let descriptor = registry::find("scalar-i8").expect("registered");
-            let kernel = Kernel::new(descriptor, CpuFeatures::NONE).expect("runs everywhere");
-            let weights =
-                Arc::new(model.weights(descriptor.layout, CodeTable::TERNARY, &mut Loading::alone()).expect("packs"));
-            let features = CpuFeatures::detect();
-            let head = model.head(HeadFormat::F16, features, &mut Team::single()).expect("finite");
-            let weights = KernelWeights::new(kernel, weights).expect("its packing");
-            let decoder = Decoder::of(&model, weights, Arc::new(head)).context(32);
+            let decoder = builder(&model, kernel("scalar-i8"), CodeTable::TERNARY, CpuFeatures::detect()).context(32);
             let mut decoder = decoder.sparse(Sparsity::Always).build().expect("fits");
             (0..16u32).for_each(|token| decoder.forward(&[token * 61 % 1000]).expect("runs"));
             let record = decoder.sparse().map(SparseFfn::summary).expect("on");

@@ -17,11 +17,12 @@ use serde::Serialize;
 
 use crate::builtin;
 use crate::config::ModelConfig;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::gguf::TypeInfo;
+use crate::gguf::types;
 use crate::gguf::writer::{HeaderWriter, padding};
-use crate::gguf::{Gguf, Readable};
-use crate::graph::required_tensors;
-use live_share::{LiveShare, Part};
+use crate::graph::{in_block, required_tensors};
+use live_share::LiveShare;
 pub use shape::SynthShape;
 
 /// Bytes made between two reports of progress.
@@ -29,7 +30,7 @@ const CHUNK: usize = 1 << 20;
 /// Standard deviation of the embedding.
 const EMBEDDING_STD: f32 = 0.02;
 
-/// What was written.
+/// Name, size and seed of a synthetic model, as `model synth` prints them.
 #[derive(Clone, Debug, Serialize)]
 pub struct SynthSummary {
     /// `general.name`.
@@ -47,74 +48,52 @@ pub struct SynthSummary {
     pub live_share: Option<f64>,
 }
 
-/// A tensor to be written: its place in the order (which is also its random stream), kind, dimensions, bytes.
-struct Plan {
-    header: Vec<u8>,
-    data_bytes: u64,
-    tensors: Vec<(Readable, Vec<usize>, u64, Part)>,
-    live: Option<LiveShare>,
-}
-
-impl Plan {
-    fn new(shape: &SynthShape, config: &ModelConfig, seed: u64, live: Option<LiveShare>) -> Result<Self> {
-        let mut header = HeaderWriter::new();
-        write_metadata(&mut header, shape, config, seed, live.as_ref())?;
-        let mut tensors = Vec::new();
-        for (name, kind, dims) in required_tensors(config) {
-            let dims_u64: Vec<u64> = dims.iter().map(|&d| d as u64).collect();
-            let size = header.tensor(&name, &dims_u64, type_code(kind))?;
-            let part = Part::of(&name);
-            tensors.push((kind, dims, size, part));
-        }
-        let data_bytes = header.data_bytes();
-        Ok(Self { header: header.finish(), data_bytes, tensors, live })
-    }
-
-    fn bytes(&self) -> u64 {
-        self.header.len() as u64 + self.data_bytes
-    }
-}
-
-fn type_code(kind: Readable) -> u32 {
-    match kind {
-        Readable::F32 => 0,
-        Readable::F16 => 1,
-        Readable::I2S => 36,
-    }
-}
-
 /// A synthetic model that is to be written. The same shape, layers, share and seed give the same bytes on every
 /// machine.
 pub struct SyntheticModel {
-    plan: Plan,
     config: ModelConfig,
     seed: u64,
+    live: Option<LiveShare>,
+    header: Vec<u8>,
+    data_bytes: u64,
+    /// Name, type, dimensions and bytes, in the order of the file, which is also that of the random streams.
+    tensors: Vec<(String, TypeInfo, Vec<usize>, u64)>,
 }
 
 impl SyntheticModel {
-    /// A model of this shape, or with another number of blocks. `live_share` is the share of positive gates; without it
-    /// they are about half.
+    /// A model of this shape, or with another number of blocks (1 to 1024). `live_share` is the share of positive
+    /// gates; without it they are about half.
     pub fn new(shape: &SynthShape, layers: Option<usize>, live_share: Option<f64>, seed: u64) -> Result<Self> {
-        let config = shape.with_layers(layers)?;
+        let config = ModelConfig { layers: layers.unwrap_or(shape.config.layers), ..shape.config.clone() };
+        if !(1..=1024).contains(&config.layers) {
+            return Err(Error::input(format!("--layers {} is not between 1 and 1024", config.layers)));
+        }
         let live = live_share.map(|share| LiveShare::new(share, &config, seed)).transpose()?;
-        Ok(Self { plan: Plan::new(shape, &config, seed, live)?, config, seed })
+        let (header, base) = (metadata(&config, seed, live_share), builtin::open()?);
+        let mut header = vocab::write_tokenizer(header, &base, config.vocab, shape.llama_specials)?;
+        let mut tensors = Vec::new();
+        for (name, kind, dims) in required_tensors(&config) {
+            let size = header.tensor(&name, &dims.iter().map(|&d| d as u64).collect::<Vec<_>>(), kind.code)?;
+            tensors.push((name, kind, dims, size));
+        }
+        Ok(Self { header: header.finish(), data_bytes: header.data_bytes(), tensors, config, seed, live })
     }
 
     /// Size of the file.
     pub fn bytes(&self) -> u64 {
-        self.plan.bytes()
+        self.header.len() as u64 + self.data_bytes
     }
 
     /// What the file holds.
     pub fn summary(&self) -> SynthSummary {
-        let ternary = self.plan.tensors.iter().filter(|t| t.0 == Readable::I2S);
+        let ternary = self.tensors.iter().filter(|(_, kind, ..)| *kind == types::I2S);
         SynthSummary {
             name: self.config.name.clone(),
             bytes: self.bytes(),
             layers: self.config.layers,
-            ternary_weights: ternary.map(|t| t.1.iter().map(|&d| d as u64).product::<u64>()).sum(),
+            ternary_weights: ternary.map(|(_, _, dims, _)| dims.iter().product::<usize>() as u64).sum(),
             seed: self.seed,
-            live_share: self.plan.live.as_ref().map(|live| live.share),
+            live_share: self.live.as_ref().map(|live| live.share),
         }
     }
 
@@ -123,30 +102,65 @@ impl SyntheticModel {
     ///
     /// # Errors
     /// Those of `out`, and [`std::io::ErrorKind::Interrupted`] when `stop` is set.
-    pub fn write(&self, out: impl Write, stop: &AtomicBool, progress: &(dyn Fn(u64) + Sync)) -> std::io::Result<()> {
+    pub fn write(&self, out: impl Write, stop: &AtomicBool, progress: &dyn Fn(u64)) -> std::io::Result<()> {
         let mut out = BufWriter::with_capacity(CHUNK, out);
-        write_all(&mut out, &self.plan, self.seed, stop, progress)?;
+        let (codes, embedding) = (code_table(), embedding_table());
+        let mut random = vec![0u8; CHUNK];
+        out.write_all(&self.header)?;
+        progress(self.header.len() as u64);
+        for (stream, (name, kind, dims, size)) in self.tensors.iter().enumerate() {
+            // A stream for each tensor: the first blocks are the same however many follow.
+            let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
+            rng.set_stream(stream as u64);
+            let place = in_block(name).unwrap_or((0, name));
+            let mut fill = |table: &Table, bytes: u64| -> std::io::Result<()> {
+                for offset in (0..bytes).step_by(CHUNK) {
+                    if stop.load(Ordering::Relaxed) {
+                        return Err(std::io::ErrorKind::Interrupted.into());
+                    }
+                    let piece = &mut random[..(bytes - offset).min(CHUNK as u64) as usize];
+                    rng.fill_bytes(piece);
+                    // Sizes are even: two bytes an f16, 32 bytes a block of codes.
+                    let pairs = piece.as_chunks_mut::<2>().0;
+                    pairs.iter_mut().for_each(|pair| *pair = table[u16::from_le_bytes(*pair) as usize]);
+                    if let Some(live) = &self.live {
+                        live.edit(place, dims, offset as usize, piece);
+                    }
+                    out.write_all(piece)?;
+                    progress(piece.len() as u64);
+                }
+                Ok(())
+            };
+            match *kind {
+                types::F16 => fill(&embedding, *size)?,
+                types::I2S => {
+                    fill(&codes, *size - types::I2S_TAIL)?;
+                    out.write_all(&ternary_scale(dims[0]).to_le_bytes())?;
+                    out.write_all(&[0; 28])?;
+                    progress(types::I2S_TAIL);
+                }
+                _ => {
+                    let gain = |i| self.live.as_ref().map_or(1.0, |live| live.gain(place, i));
+                    (0..dims[0]).try_for_each(|i| out.write_all(&gain(i).to_le_bytes()))?;
+                    progress(*size);
+                }
+            }
+            out.write_all(padding(*size))?;
+            progress(padding(*size).len() as u64);
+        }
         out.flush()
     }
 }
 
-fn write_metadata(
-    out: &mut HeaderWriter,
-    shape: &SynthShape,
-    config: &ModelConfig,
-    seed: u64,
-    live: Option<&LiveShare>,
-) -> Result<()> {
+/// The keys of the architecture and of the file.
+fn metadata(config: &ModelConfig, seed: u64, live_share: Option<f64>) -> HeaderWriter {
     let a = &config.architecture;
-    out.string("general.architecture", a);
-    out.string("general.name", &config.name);
-    out.bool("tritbench.synthetic", true);
-    out.u64("tritbench.synthetic.seed", seed);
-    if let Some(live) = live {
-        out.f32("tritbench.live_share", live.share as f32);
+    let mut out = HeaderWriter::new().string("general.architecture", a).string("general.name", &config.name);
+    out = out.bool("tritbench.synthetic", true).u64("tritbench.synthetic.seed", seed);
+    if let Some(share) = live_share {
+        out = out.f32("tritbench.live_share", share as f32);
     }
-    out.u32("general.file_type", 40);
-    out.u32("general.quantization_version", 2);
+    out = out.u32("general.file_type", 40).u32("general.quantization_version", 2);
     let counts = [
         ("vocab_size", config.vocab),
         ("context_length", config.context),
@@ -157,12 +171,10 @@ fn write_metadata(
         ("attention.head_count", config.heads),
         ("attention.head_count_kv", config.kv_heads),
     ];
-    // The values are the constants above and at most 1024 layers, so they fit.
-    counts.iter().for_each(|(key, value)| out.u32(&format!("{a}.{key}"), *value as u32));
-    out.f32(&format!("{a}.rope.freq_base"), config.rope_theta);
-    out.f32(&format!("{a}.attention.layer_norm_rms_epsilon"), config.rms_eps);
-    let base: Gguf = builtin::open()?;
-    vocab::write_tokenizer(out, &base, config.vocab, shape.llama_specials)
+    // The values are the shape's and at most 1024 layers, so they fit.
+    out = counts.iter().fold(out, |out, (key, value)| out.u32(&format!("{a}.{key}"), *value as u32));
+    out = out.f32(&format!("{a}.rope.freq_base"), config.rope_theta);
+    out.f32(&format!("{a}.attention.layer_norm_rms_epsilon"), config.rms_eps)
 }
 
 /// How each 16 random bits become 16 bits of a tensor.
@@ -171,19 +183,9 @@ type Table = Box<[[u8; 2]]>;
 /// 16 random bits -> 8 ternary codes. 65,536 / 6,561 is not whole, so a few combinations are 1 in 10 rarer: harmless
 /// here.
 fn code_table() -> Table {
-    let byte = |mut n: u32| {
-        (0..4).fold(0u8, |byte, _| {
-            let code = (n % 3) as u8;
-            n /= 3;
-            byte << 2 | code
-        })
-    };
-    (0..=u16::MAX)
-        .map(|r| {
-            let n = (u32::from(r) * 6561) >> 16;
-            [byte(n / 81), byte(n % 81)]
-        })
-        .collect()
+    let byte = |n: u32| [1, 3, 9, 27].iter().fold(0u8, |byte, place| byte << 2 | (n / place % 3) as u8);
+    let all = (0..=u16::MAX).map(|r| (u32::from(r) * 6561) >> 16);
+    all.map(|n| [byte(n / 81), byte(n % 81)]).collect()
 }
 
 /// 16 random bits -> an f16 uniform in +-sqrt(3) * std. Uniform rather than normal because it needs no logarithm,
@@ -202,65 +204,10 @@ fn ternary_scale(inputs: usize) -> f32 {
     (1.5 / inputs as f32).sqrt()
 }
 
-fn write_all(
-    out: &mut dyn Write,
-    plan: &Plan,
-    seed: u64,
-    stop: &AtomicBool,
-    progress: &dyn Fn(u64),
-) -> std::io::Result<()> {
-    let (codes, embedding) = (code_table(), embedding_table());
-    let mut random = vec![0u8; CHUNK];
-    out.write_all(&plan.header)?;
-    progress(plan.header.len() as u64);
-    for (stream, (kind, dims, size, part)) in plan.tensors.iter().enumerate() {
-        // A stream for each tensor: the first blocks are the same however many follow.
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        rng.set_stream(stream as u64);
-        let mut fill = |out: &mut dyn Write, table: &Table, mut left: u64| -> std::io::Result<()> {
-            let mut offset = 0;
-            while left > 0 {
-                if stop.load(Ordering::Relaxed) {
-                    return Err(std::io::ErrorKind::Interrupted.into());
-                }
-                let n = left.min(CHUNK as u64) as usize;
-                rng.fill_bytes(&mut random[..n]);
-                // Sizes are even: two bytes an f16, 32 bytes a block of codes.
-                random[..n].as_chunks_mut::<2>().0.iter_mut().for_each(|b| *b = table[u16::from_le_bytes(*b) as usize]);
-                if let Some(live) = &plan.live {
-                    live.edit(*part, dims, offset, &mut random[..n]);
-                }
-                offset += n;
-                out.write_all(&random[..n])?;
-                left -= n as u64;
-                progress(n as u64);
-            }
-            Ok(())
-        };
-        match kind {
-            Readable::F16 => fill(out, &embedding, *size)?,
-            Readable::I2S => {
-                fill(out, &codes, *size - 32)?;
-                out.write_all(&ternary_scale(dims[0]).to_le_bytes())?;
-                out.write_all(&[0; 28])?;
-                progress(32);
-            }
-            Readable::F32 => {
-                let gain = |i| plan.live.as_ref().map_or(1.0, |live| live.gain(*part, i));
-                (0..dims[0]).try_for_each(|i| out.write_all(&gain(i).to_le_bytes()))?;
-                progress(*size);
-            }
-        }
-        out.write_all(padding(*size))?;
-        progress(padding(*size).len() as u64);
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gguf::CodeCounts;
+    use crate::gguf::{CodeCounts, Gguf};
     use crate::graph::{check_codes, check_tensors};
     use crate::loading::Loading;
     use crate::tokenizer::Tokenizer;
@@ -288,7 +235,7 @@ mod tests {
         check_codes(&gguf, &mut Loading::alone()).unwrap();
         let builtin = ModelConfig::from_gguf(&builtin::open().unwrap()).unwrap();
         assert_eq!(ModelConfig { name: builtin.name.clone(), ..config.clone() }, builtin);
-        assert!(gguf.optional_bool("tritbench.synthetic").unwrap().unwrap());
+        assert!(gguf.synthetic());
         let counts = CodeCounts::of(gguf.bytes(gguf.tensor("blk.0.ffn_up.weight").unwrap()));
         let n = (512 * 1024) as f64;
         for count in [counts.minus, counts.zero, counts.plus] {
@@ -306,19 +253,18 @@ mod tests {
 
     #[test]
     fn one_block_of_2b_4t_has_the_published_metadata() {
-        let shape = SynthShape::by_name("2b-4t").unwrap();
-        let config = shape.with_layers(Some(1)).unwrap();
-        let plan = Plan::new(shape, &config, 0, None).unwrap();
+        let model = SyntheticModel::new(SynthShape::by_name("2b-4t").unwrap(), Some(1), None, 0).unwrap();
         // The header alone, over a sparse file of the right size: the data is not needed to check it.
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("m.gguf");
-        std::fs::write(&path, &plan.header).unwrap();
-        std::fs::File::options().write(true).open(&path).unwrap().set_len(plan.bytes()).unwrap();
+        std::fs::write(&path, &model.header).unwrap();
+        std::fs::File::options().write(true).open(&path).unwrap().set_len(model.bytes()).unwrap();
         let gguf = Gguf::open(&path).unwrap();
-        assert_eq!(ModelConfig::from_gguf(&gguf).unwrap(), config);
+        assert_eq!(ModelConfig::from_gguf(&gguf).unwrap(), model.config);
         let tokenizer = Tokenizer::from_gguf(&gguf, None).unwrap();
-        assert_eq!((tokenizer.vocab(), tokenizer.bos(), tokenizer.eos()), (128_256, Some(128_000), Some(128_001)));
-        assert_eq!((tokenizer.extra_stop_ids(), tokenizer.pre_name()), (&[128_009u32][..], "default"));
+        let facts = &tokenizer.facts;
+        assert_eq!((facts.vocab, facts.bos, facts.eos), (128_256, Some(128_000), Some(128_001)));
+        assert_eq!((&facts.extra_stop_ids[..], facts.pre), (&[128_009][..], "default"));
         let ids = tokenizer.encode("the king<|eot_id|>", None).unwrap();
         assert_eq!((ids[0], ids.last()), (128_000, Some(&128_009)));
         assert_eq!(tokenizer.decode(&ids), "the king");
@@ -328,10 +274,9 @@ mod tests {
     #[test]
     fn size_of_the_whole_2b_4t_is_that_of_the_published_file() {
         // The published file has 280,147 merges and a real vocabulary in its header; the data is the same size.
-        let shape = SynthShape::by_name("2b-4t").unwrap();
-        let plan = Plan::new(shape, &shape.with_layers(None).unwrap(), 0, None).unwrap();
-        assert_eq!(plan.tensors.len(), 332);
-        assert!((1_170_000_000..1_187_801_280).contains(&plan.bytes()), "{}", plan.bytes());
+        let model = SyntheticModel::new(SynthShape::by_name("2b-4t").unwrap(), None, None, 0).unwrap();
+        assert_eq!(model.tensors.len(), 332);
+        assert!((1_170_000_000..1_187_801_280).contains(&model.bytes()), "{}", model.bytes());
     }
 
     #[test]

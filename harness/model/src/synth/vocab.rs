@@ -13,15 +13,13 @@ const UNUSED: i32 = 5;
 /// Adds the tokenizer keys, copying tokens and merges from `base`. With `llama_specials`, the last 256 tokens are
 /// special, with bos, eos and end-of-turn where Llama-3 has them, and the file names no pre-tokenizer, as the published
 /// one does not.
-pub fn write_tokenizer(out: &mut HeaderWriter, base: &Gguf, vocab: usize, llama_specials: bool) -> Result<()> {
+pub fn write_tokenizer(header: HeaderWriter, base: &Gguf, vocab: usize, llama_specials: bool) -> Result<HeaderWriter> {
     let mut tokens: Vec<String> = base.required_strings("tokenizer.ggml.tokens")?.1.map(str::to_string).collect();
     let merges: Vec<&str> = base.required_strings("tokenizer.ggml.merges")?.1.collect();
     let specials = if llama_specials { SPECIALS } else { 0 };
-    if tokens.len() + specials > vocab {
-        return Err(Error::input(format!(
-            "a vocabulary of {vocab} has no room for {} tokens",
-            tokens.len() + specials
-        )));
+    let fixed = tokens.len() + specials;
+    if fixed > vocab {
+        return Err(Error::input(format!("a vocabulary of {vocab} has no room for {fixed} tokens")));
     }
     let mut types: Vec<i32> = tokens.iter().map(|t| if t.starts_with("<|") { CONTROL } else { NORMAL }).collect();
     if llama_specials {
@@ -31,37 +29,29 @@ pub fn write_tokenizer(out: &mut HeaderWriter, base: &Gguf, vocab: usize, llama_
             types[id] = UNUSED;
         }
     }
-    for id in tokens.len()..vocab - specials {
-        tokens.push(format!("<fill_{id}>"));
-        types.push(UNUSED);
-    }
-    for n in 0..specials {
-        tokens.push(special_name(n));
-        types.push(CONTROL);
-    }
-    let first_special = (vocab - specials) as u32;
-    out.string("tokenizer.ggml.model", "gpt2");
+    tokens.extend((tokens.len()..vocab - specials).map(|id| format!("<fill_{id}>")));
+    types.resize(tokens.len(), UNUSED);
+    tokens.extend((0..specials).map(special_name));
+    types.resize(tokens.len(), CONTROL);
+    let mut out = header.string("tokenizer.ggml.model", "gpt2");
     if !llama_specials && let Some(pre) = base.optional_string("tokenizer.ggml.pre")? {
-        out.string("tokenizer.ggml.pre", pre);
+        out = out.string("tokenizer.ggml.pre", pre);
     }
-    out.strings("tokenizer.ggml.tokens", &tokens);
+    out = out.strings("tokenizer.ggml.tokens", &tokens);
     if llama_specials {
-        out.f32s("tokenizer.ggml.scores", &vec![0.0; vocab]);
+        let scores = vec![0; vocab * size_of::<f32>()];
+        out = out.array("tokenizer.ggml.scores", 6, vocab, &scores);
     }
-    out.i32s("tokenizer.ggml.token_type", &types);
-    out.strings("tokenizer.ggml.merges", &merges);
-    let (bos, eos) = if llama_specials { (first_special, first_special + 1) } else { own_ids(base)? };
-    out.u32("tokenizer.ggml.bos_token_id", bos);
-    out.u32("tokenizer.ggml.eos_token_id", eos);
+    let (bos_key, eos_key) = ("tokenizer.ggml.bos_token_id", "tokenizer.ggml.eos_token_id");
+    let own = |key| base.optional_u32(key)?.ok_or_else(|| base.key_error(key, ""));
+    let first_special = (vocab - specials) as u32;
+    let (bos, eos) = if llama_specials { (first_special, first_special + 1) } else { (own(bos_key)?, own(eos_key)?) };
+    out = out.i32s("tokenizer.ggml.token_type", &types).strings("tokenizer.ggml.merges", &merges);
+    out = out.u32(bos_key, bos).u32(eos_key, eos);
     if llama_specials {
-        out.u32("tokenizer.ggml.padding_token_id", eos);
+        out = out.u32("tokenizer.ggml.padding_token_id", eos);
     }
-    out.bool("tokenizer.ggml.add_bos_token", llama_specials);
-    Ok(())
-}
-
-fn own_ids(base: &Gguf) -> Result<(u32, u32)> {
-    Ok((base.required_u32("tokenizer.ggml.bos_token_id")?, base.required_u32("tokenizer.ggml.eos_token_id")?))
+    Ok(out.bool("tokenizer.ggml.add_bos_token", llama_specials))
 }
 
 fn special_name(n: usize) -> String {

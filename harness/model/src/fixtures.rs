@@ -1,0 +1,74 @@
+//! The built-in model and what runs it, for tests.
+
+use crate::builtin;
+use crate::decoder::{Builder, Decoder};
+use crate::generate::{Generation, Request, Session};
+use crate::hash::sha256_hex;
+use crate::kernel_weights::KernelWeights;
+use crate::known::KnownModel;
+use crate::loading::Loading;
+use crate::sampler::Sampling;
+use crate::weights::Model;
+use kernels::parallel::Team;
+use kernels::{CodeTable, CpuFeatures, HeadFormat, Kernel, OutputHead, registry};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+pub static NEVER: AtomicBool = AtomicBool::new(false);
+
+pub fn model() -> Model {
+    Model::load(builtin::open().expect("built in"), None, &mut Loading::alone()).expect("a valid model")
+}
+
+/// What it should answer.
+pub fn known() -> KnownModel {
+    KnownModel::find(&sha256_hex(builtin::bytes())).expect("sound").expect("known")
+}
+
+/// The text that perplexity is measured on.
+pub fn held_out(model: &Model) -> Vec<u32> {
+    model.tokenizer.encode(builtin::held_out_text(), None).expect("encodes")
+}
+
+/// Those that this CPU runs.
+pub fn kernels() -> impl DoubleEndedIterator<Item = Kernel> {
+    registry::KERNELS.iter().filter_map(|d| Kernel::new(d, CpuFeatures::detect()).ok())
+}
+
+/// A kernel that every CPU runs.
+pub fn kernel(id: &str) -> Kernel {
+    Kernel::new(registry::find(id).expect("registered"), CpuFeatures::NONE).expect("runs everywhere")
+}
+
+/// The fastest exact kernel.
+pub fn exact() -> Kernel {
+    kernels().rfind(|k| k.descriptor().exact()).expect("scalar-i8 runs everywhere")
+}
+
+pub fn head(model: &Model, format: HeadFormat, features: CpuFeatures) -> Arc<OutputHead> {
+    Arc::new(model.head(format, features, &mut Team::single()).expect("finite weights"))
+}
+
+/// One thread, unless the caller says otherwise.
+pub fn builder(model: &Model, kernel: Kernel, table: CodeTable, features: CpuFeatures) -> Builder<'_> {
+    let weights = model.weights(kernel.descriptor().layout, table, &mut Loading::alone()).expect("packs");
+    let weights = KernelWeights::new(kernel, Arc::new(weights)).expect("its packing");
+    Decoder::of(model, weights, head(model, HeadFormat::F16, features)).features(features)
+}
+
+/// Greedy tokens up to the model's own end.
+pub fn request(prompt: &[u32], max_tokens: usize) -> Request {
+    Request {
+        prompt: prompt.to_vec(),
+        max_tokens,
+        sampling: Sampling::Greedy,
+        stop_ids: vec![],
+        stop_at_eos: true,
+        stop_strings: vec![],
+        timeout: None,
+    }
+}
+
+pub fn run(decoder: &mut Decoder<'_>, request: Request) -> Generation {
+    Session::new(decoder, request).expect("valid").run(&NEVER, &mut |_| {}).expect("runs")
+}
