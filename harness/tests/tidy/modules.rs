@@ -2,11 +2,12 @@
 //!
 //! Test modules and files that only they reach are no part of it. Both sides of a `#[cfg(..)]` for machines are.
 
-use crate::items::{Body, Import};
-use crate::lex::tokens;
-use crate::manifest::Manifest;
-use crate::sources::Sources;
+use crate::tokens::{self, Body};
+use std::collections::{BTreeMap, BTreeSet};
+use toml::{Table, Value};
 
+/// The text of the files that are judged, by their path from the repository's root.
+pub type Sources = BTreeMap<String, String>;
 pub type Id = usize;
 
 #[derive(Default)]
@@ -16,7 +17,10 @@ pub struct Repository {
 }
 
 pub struct Crate {
-    pub manifest: Manifest,
+    /// As code spells it.
+    pub name: String,
+    /// Packages that it depends on, and whether only its tests do.
+    pub dependencies: BTreeSet<(String, bool)>,
     /// With a `/` at the end; empty for the repository's root.
     pub folder: String,
     /// What other crates see, of a crate that has a library.
@@ -31,16 +35,8 @@ pub struct Module {
     children: Vec<(String, Id)>,
 }
 
-/// Where a module stands: its crate, its file, the folder where the files of its children are, and what it is in.
-struct Place<'a> {
-    krate: usize,
-    file: &'a str,
-    below: &'a str,
-    parent: Option<Id>,
-}
-
 /// What a path leads to.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone)]
 pub enum Found {
     Module(Id),
     /// A name that this module's file defines.
@@ -49,21 +45,26 @@ pub enum Found {
     Outside(Vec<String>),
 }
 
+impl Found {
+    pub fn item(self) -> Option<(Id, String)> {
+        if let Self::Item(module, name) = self { Some((module, name)) } else { None }
+    }
+}
+
 impl Repository {
     pub fn read(sources: &Sources) -> Self {
         let mut read = Self::default();
-        for (path, text) in &sources.files {
-            if let Some(folder) = path.strip_suffix("Cargo.toml")
-                && let Some(manifest) = Manifest::read(text)
+        for (path, text) in sources {
+            let Some(folder) = path.strip_suffix("Cargo.toml") else { continue };
+            let manifest: Table = text.parse().unwrap_or_else(|error| panic!("{path}: {error}"));
+            let Some(name) = manifest.get("package").and_then(|package| package["name"].as_str()) else { continue };
+            let krate = read.crates.len();
+            let (name, dependencies, folder) = (in_code(name), dependencies(&manifest), folder.to_owned());
+            read.crates.push(Crate { name, dependencies, folder: folder.clone(), library: None });
+            for file in sources.keys().filter(|file| file.strip_prefix(&folder).is_some_and(|f| is_root(f, &manifest)))
             {
-                read.crates.push(Crate { manifest, folder: folder.to_owned(), library: None });
-            }
-        }
-        for krate in 0..read.crates.len() {
-            let folder = read.crates[krate].folder.clone();
-            for file in read.roots(krate, sources) {
-                let root = read.file(sources, krate, &file, None);
-                if file == format!("{folder}src/lib.rs") {
+                let root = read.file(sources, krate, file, None);
+                if file[folder.len()..] == *"src/lib.rs" {
                     read.crates[krate].library = root;
                 }
             }
@@ -71,57 +72,45 @@ impl Repository {
         read
     }
 
-    /// The files that a compiler starts with: library, program, build script, and each test, bench and example.
-    fn roots(&self, krate: usize, sources: &Sources) -> Vec<String> {
-        let Crate { manifest, folder, .. } = &self.crates[krate];
-        let is_root = |path: &str| {
-            let parts: Vec<&str> = path.split('/').collect();
-            match parts[..] {
-                ["build.rs"] | ["src", "lib.rs" | "main.rs"] | ["src", "bin", _] | ["src", "bin", _, "main.rs"] => true,
-                ["tests" | "benches" | "examples", _] | ["tests" | "benches" | "examples", _, "main.rs"] => true,
-                _ => manifest.roots.iter().any(|root| root == path),
-            }
-        };
-        let files = sources.rust_files().map(|(path, _)| path);
-        files.filter(|path| path.strip_prefix(folder.as_str()).is_some_and(is_root)).map(str::to_owned).collect()
-    }
-
     /// The module that a file is, with all below it; none for a file that is missing or for tests.
     fn file(&mut self, sources: &Sources, krate: usize, file: &str, parent: Option<Id>) -> Option<Id> {
-        let body = Body::read(&tokens(sources.text(file)?));
-        let (folder, name) = file.rsplit_once('/').map_or(("", file), |(folder, name)| (folder, name));
-        let stem = name.trim_end_matches(".rs");
-        let below = if parent.is_none() || stem == "mod" { folder.to_owned() } else { format!("{folder}/{stem}") };
-        (!body.test).then(|| self.module(sources, Place { krate, file, below: &below, parent }, body))
+        let body = tokens::read(file, sources.get(file)?)?;
+        let (folder, name) = file.rsplit_once('/').unwrap_or(("", file));
+        let is_folder = parent.is_none() || name == "mod.rs";
+        let below = if is_folder { folder } else { file.trim_end_matches(".rs") };
+        Some(self.module(sources, Module { file: file.to_owned(), krate, body, parent, children: Vec::new() }, below))
     }
 
-    fn module(&mut self, sources: &Sources, place: Place<'_>, mut body: Body) -> Id {
-        let Place { krate, file, below, parent } = place;
+    /// Adds a module and what it declares, whose files are in the folder `below`.
+    fn module(&mut self, sources: &Sources, mut module: Module, below: &str) -> Id {
         let id = self.modules.len();
-        let declared = std::mem::take(&mut body.modules);
-        self.modules.push(Module { file: file.to_owned(), krate, body, parent, children: Vec::new() });
-        for child in declared {
-            let beside = file.rsplit_once('/').map_or("", |(folder, _)| folder);
-            let child_id = if let Some(inline) = child.inline {
-                let below = &format!("{below}/{}", child.name);
-                Some(self.module(sources, Place { krate, file, below, parent: Some(id) }, inline))
-            } else if let Some(path) = child.file {
-                self.file(sources, krate, &format!("{beside}/{path}"), Some(id))
+        let (file, krate, parent) = (module.file.clone(), module.krate, Some(id));
+        let (declared, files) = (std::mem::take(&mut module.body.modules), module.body.files.clone());
+        self.modules.push(module);
+        for (name, inline) in declared {
+            let below = format!("{below}/{name}");
+            let child = if let Some(body) = inline {
+                let module = Module { file: file.clone(), krate, body, parent, children: Vec::new() };
+                Some(self.module(sources, module, &below))
+            } else if let Some((_, path)) = files.iter().find(|(module, _)| *module == name) {
+                let beside = file.rsplit_once('/').map_or("", |(folder, _)| folder);
+                self.file(sources, krate, &format!("{beside}/{path}"), parent)
             } else {
-                let flat = self.file(sources, krate, &format!("{below}/{}.rs", child.name), Some(id));
-                flat.or_else(|| self.file(sources, krate, &format!("{below}/{}/mod.rs", child.name), Some(id)))
+                let flat = self.file(sources, krate, &format!("{below}.rs"), parent);
+                flat.or_else(|| self.file(sources, krate, &format!("{below}/mod.rs"), parent))
             };
-            self.modules[id].children.extend(child_id.map(|child_id| (child.name, child_id)));
+            self.modules[id].children.extend(child.map(|child| (name, child)));
         }
         id
     }
 
     pub fn is_below(&self, module: Id, ancestor: Id) -> bool {
-        let mut above = self.modules[module].parent;
-        while let Some(id) = above.filter(|&id| id != ancestor) {
-            above = self.modules[id].parent;
-        }
-        above.is_some()
+        self.above(module).skip(1).any(|id| id == ancestor)
+    }
+
+    /// A module and those that it is in, up to the root of its crate.
+    fn above(&self, module: Id) -> impl Iterator<Item = Id> {
+        std::iter::successors(Some(module), |&id| self.modules[id].parent)
     }
 
     /// All that a path written in a module can mean: a function and a module may have the same name.
@@ -129,22 +118,17 @@ impl Repository {
         self.follow(module, path, &mut Vec::new())
     }
 
-    /// What a name alone means in a module, without the names of other packages.
-    pub fn lookup(&self, module: Id, name: &str) -> Vec<Found> {
-        self.named(module, name, &mut Vec::new())
-    }
-
     fn follow(&self, from: Id, path: &[String], seen: &mut Vec<(Id, String)>) -> Vec<Found> {
         let Some((first, rest)) = path.split_first() else { return vec![Found::Module(from)] };
         let mut found = match first.as_str() {
             "self" => vec![Found::Module(from)],
             "super" => self.modules[from].parent.map(Found::Module).into_iter().collect(),
-            "crate" => vec![Found::Module(self.root(from))],
+            "crate" => self.above(from).last().map(Found::Module).into_iter().collect(),
             name => self.named(from, name, seen),
         };
         if found.is_empty() {
             // A name alone is a function or a closure; what is inside a crate is named behind it.
-            let named = self.crates.iter().find(|krate| krate.manifest.name == *first && !rest.is_empty());
+            let named = self.crates.iter().find(|krate| krate.name == *first && !rest.is_empty());
             let library = named.and_then(|krate| krate.library);
             found.push(library.map_or_else(|| Found::Outside(vec![first.clone()]), Found::Module));
         }
@@ -176,12 +160,13 @@ impl Repository {
         }
     }
 
-    /// `seen` keeps a name from being looked up for itself: `pub use verdict::verdict`.
-    fn named(&self, module: Id, name: &str, seen: &mut Vec<(Id, String)>) -> Vec<Found> {
+    /// What a name alone means in a module, without the names of other packages. `seen` keeps a name from being looked
+    /// up for itself: `pub use verdict::verdict`.
+    pub fn named(&self, module: Id, name: &str, seen: &mut Vec<(Id, String)>) -> Vec<Found> {
         let key = (module, bare(name).to_owned());
         let Module { body, children, .. } = &self.modules[module];
-        let mut found: Vec<Found> = Vec::new();
-        found.extend(children.iter().filter(|(child, _)| child == name).map(|&(_, id)| Found::Module(id)));
+        let mut found: Vec<Found> =
+            children.iter().filter(|(child, _)| child == name).map(|&(_, id)| Found::Module(id)).collect();
         if body.defines.contains(bare(name)) {
             found.push(Found::Item(module, bare(name).to_owned()));
         }
@@ -193,10 +178,9 @@ impl Repository {
             found.extend(self.follow(module, &import.path, seen));
         }
         if found.is_empty() {
-            let all_of = |import: &&Import| import.name == "*";
-            for import in body.imports.iter().filter(all_of) {
-                for found_module in self.follow(module, &import.path, seen) {
-                    if let Found::Module(taken) = found_module {
+            for import in body.imports.iter().filter(|import| import.name == "*") {
+                for taken in self.follow(module, &import.path, seen) {
+                    if let Found::Module(taken) = taken {
                         found.extend(self.named(taken, name, seen));
                     }
                 }
@@ -205,14 +189,36 @@ impl Repository {
         seen.pop();
         found
     }
+}
 
-    fn root(&self, module: Id) -> Id {
-        let mut root = module;
-        while let Some(parent) = self.modules[root].parent {
-            root = parent;
+/// The files that a compiler starts with: library, program, build script, and each test, bench and example.
+fn is_root(path: &str, manifest: &Table) -> bool {
+    match path.split('/').collect::<Vec<_>>()[..] {
+        ["build.rs"] | ["src", "lib.rs" | "main.rs"] | ["src", "bin", _] | ["src", "bin", _, "main.rs"] => true,
+        ["tests" | "benches" | "examples", _] | ["tests" | "benches" | "examples", _, "main.rs"] => true,
+        _ => {
+            let targets = manifest.values().filter_map(Value::as_array).flatten();
+            targets.filter_map(|target| target.get("path")?.as_str()).any(|root| root == path)
         }
-        root
     }
+}
+
+fn dependencies(manifest: &Table) -> BTreeSet<(String, bool)> {
+    let for_targets = manifest.get("target").and_then(Value::as_table).into_iter().flat_map(Table::values);
+    let mut found = BTreeSet::new();
+    for table in for_targets.filter_map(Value::as_table).chain([manifest]) {
+        for kind in ["dependencies", "dev-dependencies", "build-dependencies"] {
+            for (key, value) in table.get(kind).and_then(Value::as_table).into_iter().flatten() {
+                let name = value.get("package").and_then(Value::as_str).unwrap_or(key);
+                found.insert((in_code(name), kind == "dev-dependencies"));
+            }
+        }
+    }
+    found
+}
+
+fn in_code(name: &str) -> String {
+    name.replace('-', "_")
 }
 
 /// A name without the `!` of a call.
