@@ -98,27 +98,22 @@ fn group_length(tokens: &[&str]) -> usize {
     end.map_or(tokens.len(), |end| end + 1)
 }
 
-/// An item ends with `;`, or with its braces unless it is a value (`const A: B = B { .. };`) or an import. A variant, a
-/// field or an argument, which can stand behind `#[cfg(test)]` too, ends with a comma.
+/// An item ends with `;` or with its braces; behind those of a value (`const A: B = B { .. };`) or an import nothing but
+/// `;` is left. A variant, a field or an argument, which can stand behind `#[cfg(test)]` too, ends with a comma.
 fn item_length(tokens: &[&str]) -> usize {
     let mut at = match tokens {
         ["pub", "(", ..] => 1 + group_length(&tokens[1..]),
         ["pub", ..] => 1,
         _ => 0,
     };
-    let to_semicolon = match tokens[at..] {
-        ["const", after, ..] => !["fn", "unsafe", "async", "extern"].contains(&after),
-        _ => matches!(tokens[at], "use" | "static" | "type" | "let"),
-    };
-    let is_item = matches!(tokens[at], "fn" | "struct" | "enum" | "trait" | "union" | "impl" | "mod" | "macro_rules")
-        || matches!(tokens[at], "unsafe" | "async" | "extern" | "const");
+    // Commas at the top of an item stand between its generic parameters; what ends with a comma begins with a name.
+    let is_item = tokens.get(at + 1).is_some_and(|second| is_word(second)) || tokens[at] == "impl";
     while let Some(&token) = tokens.get(at) {
         match token {
             ";" => return at + 1,
-            // Commas at the top of an item stand between its generic parameters.
-            "," if !to_semicolon && !is_item => return at + 1,
-            "{" if !to_semicolon => return at + group_length(&tokens[at..]),
-            "(" | "[" | "{" => at += group_length(&tokens[at..]),
+            "," if !is_item => return at + 1,
+            "{" => return at + group_length(&tokens[at..]),
+            "(" | "[" => at += group_length(&tokens[at..]),
             ")" | "]" | "}" => return at,
             _ => at += 1,
         }

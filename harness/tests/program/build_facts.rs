@@ -1,10 +1,8 @@
 //! What a program says of its build is what git says when it is built, in whatever kind of checkout. The build script
 //! is tried on a small workspace of its own.
-#![cfg(unix)]
 
-mod common;
-
-use common::repository::{Repository, git};
+use crate::common::*;
+use crate::repository::{Repository, git};
 use std::path::Path;
 use std::process::Command;
 
@@ -17,7 +15,7 @@ fn main() {
 
 fn workspace() -> Repository {
     let repository = Repository::new();
-    repository.write("harness/build.rs", include_str!("../build.rs"));
+    repository.write("harness/build.rs", include_str!("../../build.rs"));
     repository.write("harness/src/main.rs", PROGRAM);
     repository.write("scenarios/one.toml", "summary = \"one\"\n");
     repository.write(".gitignore", "/target\n/reports/runs\n");
@@ -35,11 +33,9 @@ fn cargo(root: &Path) -> Command {
 
 /// Commit and cleanness as the program says them, and what cargo said.
 fn built(root: &Path, settings: &[(&str, &str)]) -> (String, String) {
-    let output = cargo(root).envs(settings.iter().copied()).output().expect("cargo runs");
-    let said = common::stderr(&output);
-    assert!(output.status.success(), "{said}");
+    let output = succeeds(cargo(root).envs(settings.iter().copied()).output().expect("cargo runs"));
     let printed = Command::new(root.join("target/debug/harness")).output().expect("runs");
-    (common::stdout(&printed).trim().to_owned(), said)
+    (stdout(&printed).trim().to_owned(), stderr(&output))
 }
 
 fn says(root: &Path) -> String {
@@ -48,8 +44,7 @@ fn says(root: &Path) -> String {
 
 /// The same as git says it.
 fn truth(root: &Path) -> String {
-    let changed = !git(root, &["status", "--porcelain"]).is_empty();
-    format!("{} {changed}", git(root, &["rev-parse", "HEAD"]))
+    format!("{} {}", git(root, "rev-parse HEAD"), !git(root, "status --porcelain").is_empty())
 }
 
 /// The longest that a file system takes two changes for one, and more than a racy index.
@@ -64,11 +59,8 @@ fn every_input_counts_and_what_is_none_does_not() {
     assert!(says(&root).ends_with(" false"));
     // Built again only where something changed: cargo says of each package whether it was.
     let fresh = || {
-        let output = cargo(&root).arg("--message-format=json").output().expect("cargo runs");
-        common::stdout(&output)
-            .lines()
-            .filter(|line| line.contains("\"fresh\":"))
-            .all(|line| line.contains("\"fresh\":true"))
+        let said = stdout(&cargo(&root).arg("--message-format=json").output().expect("cargo runs"));
+        said.lines().filter(|line| line.contains("\"fresh\":")).all(|line| line.contains("\"fresh\":true"))
     };
     assert!(fresh());
     for path in ["scenarios/one.toml", "reports/README", "Cargo.toml", "kernels/src/lib.rs"] {
@@ -95,10 +87,10 @@ fn every_input_counts_and_what_is_none_does_not() {
     repository.write("reports/runs/one/receipt.json", "{}");
     assert!(fresh() && says(&root).ends_with(" false"));
     // An input that git forgot.
-    repository.git(&["rm", "--quiet", "--cached", "scenarios/one.toml"]);
+    repository.git("rm --quiet --cached scenarios/one.toml");
     repository.commit("forgotten");
-    repository.git(&["rm", "--quiet", "--cached", "scenarios/one.toml"]);
-    repository.git(&["commit", "--quiet", "-m", "without it"]);
+    repository.git("rm --quiet --cached scenarios/one.toml");
+    repository.git("commit --quiet -m without");
     assert_eq!(says(&root), truth(&root));
     assert!(says(&root).ends_with(" true"));
 }
@@ -108,30 +100,26 @@ fn every_kind_of_checkout_says_its_commit() {
     let repository = workspace();
     let root = repository.root();
     says(&root);
-    let no_log = |folder: &Path| git(folder, &["config", "core.logAllRefUpdates", "false"]);
-    let from = root.display().to_string();
-    let at = |name: &str| repository.folder().join(name);
-    let name = |name: &str| at(name).display().to_string();
-    repository.git(&["worktree", "add", "--quiet", &name("linked"), "-b", "linked"]);
-    repository.git(&["worktree", "add", "--quiet", "--detach", &name("detached")]);
-    git(repository.folder(), &["clone", "--quiet", &from, "unlogged"]);
-    git(repository.folder(), &["clone", "--quiet", &from, "packed"]);
-    let _ = std::fs::remove_dir_all(at("unlogged/.git/logs"));
-    let _ = std::fs::remove_dir_all(at("packed/.git/logs"));
-    no_log(&at("unlogged"));
-    no_log(&at("packed"));
-    git(&at("packed"), &["pack-refs", "--all"]);
-    std::fs::create_dir(at("outer")).expect("made");
-    git(&at("outer"), &["init", "--quiet"]);
-    git(&at("outer"), &["submodule", "--quiet", "add", &from, "inner"]);
-    for folder in [root, at("linked"), at("detached"), at("unlogged"), at("packed"), at("outer/inner")] {
+    let (beside, from) = (repository.folder.path(), root.display());
+    let at = |name: &str| beside.join(name);
+    repository.git(&format!("worktree add --quiet {} -b linked", at("linked").display()));
+    repository.git(&format!("worktree add --quiet --detach {}", at("detached").display()));
+    for name in ["unlogged", "packed"] {
+        git(beside, &format!("clone --quiet {from} {name}"));
+        let _ = std::fs::remove_dir_all(at(name).join(".git/logs"));
+        git(&at(name), "config core.logAllRefUpdates false");
+    }
+    git(&at("packed"), "pack-refs --all");
+    git(beside, "init --quiet outer");
+    git(&at("outer"), &format!("submodule --quiet add {from} inner"));
+    for folder in [root.clone(), at("linked"), at("detached"), at("unlogged"), at("packed"), at("outer/inner")] {
         assert_eq!(says(&folder), truth(&folder), "{}", folder.display());
         a_moment();
-        git(&folder, &["commit", "--quiet", "--allow-empty", "-m", "next"]);
+        git(&folder, "commit --quiet --allow-empty -m next");
         assert_eq!(says(&folder), truth(&folder), "{} after a commit", folder.display());
         // A branch that is moved without a commit or a checkout.
         a_moment();
-        git(&folder, &["update-ref", "HEAD", "HEAD~1"]);
+        git(&folder, "update-ref HEAD HEAD~1");
         assert_eq!(says(&folder), truth(&folder), "{} after its branch was moved", folder.display());
     }
 }
@@ -139,32 +127,36 @@ fn every_kind_of_checkout_says_its_commit() {
 #[test]
 fn another_repository_is_not_asked() {
     let repository = workspace();
-    let commit = repository.git(&["rev-parse", "HEAD"]);
+    let commit = repository.git("rev-parse HEAD");
     // A hook tells its own git where to work.
-    let outer = repository.folder().join("outer");
-    std::fs::create_dir(&outer).expect("made");
-    git(&outer, &["init", "--quiet"]);
-    git(&outer, &["commit", "--quiet", "--allow-empty", "-m", "outer"]);
+    git(repository.folder.path(), "init --quiet outer");
+    let outer = repository.folder.path().join("outer");
+    git(&outer, "commit --quiet --allow-empty -m outer");
     let folder = outer.join(".git").display().to_string();
     let hook = [("GIT_DIR", folder.as_str()), ("GIT_WORK_TREE", "/"), ("GIT_INDEX_FILE", "/no/such/index")];
     assert_eq!(built(&repository.root(), &hook).0, format!("{commit} false"));
-    // An archive, unpacked in another's repository and at its root, tracked there and not.
+    // The sources without git, as a release has them.
+    let unpack = |at: &Path| {
+        std::fs::create_dir_all(at).expect("made");
+        let archive = format!("git archive HEAD | tar -x -C '{}'", at.display());
+        let unpacked = Command::new("sh").args(["-c", &archive]).current_dir(repository.root()).status();
+        assert!(unpacked.expect("sh runs").success());
+    };
+    // In another's repository and at its root, tracked there and not.
     for (name, tracked) in [("inside", false), ("inside", true), ("", false)] {
         let at = outer.join(name);
-        std::fs::create_dir_all(&at).expect("made");
-        unpack(&repository, &at);
+        unpack(&at);
         if tracked {
-            git(&outer, &["add", "--all", name]);
-            git(&outer, &["commit", "--quiet", "-m", "vendored"]);
+            git(&outer, "add --all inside");
+            git(&outer, "commit --quiet -m vendored");
             std::fs::remove_dir_all(at.join("target")).expect("removed");
         }
         let (says, warned) = built(&at, &[]);
         assert_eq!(says, "", "{name}: another repository's commit is none");
         assert!(warned.contains("will name no commit: the repository at "), "{warned}");
     }
-    let nowhere = repository.folder().join("nowhere");
-    std::fs::create_dir(&nowhere).expect("made");
-    unpack(&repository, &nowhere);
+    let nowhere = repository.folder.path().join("nowhere");
+    unpack(&nowhere);
     let (says, warned) = built(&nowhere, &[]);
     assert!(says.is_empty() && warned.contains("not a git repository"), "{warned}");
 }
@@ -173,28 +165,15 @@ fn another_repository_is_not_asked() {
 #[test]
 fn a_refusal_is_a_warning_until_git_answers() {
     let repository = workspace();
+    // Where Rust keeps things, for a build with another home.
+    let home = std::env::var("HOME").unwrap_or_default();
+    let rust = |name: &str, folder: &str| std::env::var(name).unwrap_or_else(|_| format!("{home}/{folder}"));
+    let (cargo, rustup) = (rust("CARGO_HOME", ".cargo"), rust("RUSTUP_HOME", ".rustup"));
     let refuses = [("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1"), ("HOME", "/no/such/home")];
-    let rust = ["CARGO_HOME", "RUSTUP_HOME"].map(|name| (name, rust_folder(name)));
-    let settings: Vec<(&str, &str)> = refuses.into_iter().chain(rust.iter().map(|(n, v)| (*n, v.as_str()))).collect();
+    let settings = [&refuses[..], &[("CARGO_HOME", &cargo), ("RUSTUP_HOME", &rustup)]].concat();
     let (says, warned) = built(&repository.root(), &settings);
-    assert!(
-        says.is_empty() && warned.contains("detected dubious ownership") && warned.contains("safe.directory"),
-        "{warned}"
-    );
+    let named = warned.contains("detected dubious ownership") && warned.contains("safe.directory");
+    assert!(says.is_empty() && named, "{warned}");
     let (says, warned) = built(&repository.root(), &[]);
     assert!(says == truth(&repository.root()) && !warned.contains("warning"), "{says}: {warned}");
-}
-
-/// Where Rust keeps things, for a build with another home.
-fn rust_folder(name: &str) -> String {
-    let home = std::env::var("HOME").unwrap_or_default();
-    let folder = if name == "CARGO_HOME" { ".cargo" } else { ".rustup" };
-    std::env::var(name).unwrap_or_else(|_| format!("{home}/{folder}"))
-}
-
-/// The sources without git, as a release has them.
-fn unpack(repository: &Repository, at: &Path) {
-    let archive = format!("git archive HEAD | tar -x -C '{}'", at.display());
-    let unpacked = Command::new("sh").args(["-c", &archive]).current_dir(repository.root()).status();
-    assert!(unpacked.expect("sh runs").success());
 }

@@ -1,29 +1,21 @@
 //! `count`: the same figures every time, by either way of following the call, by callgrind, and as the kernels' own
 //! documentation says.
-#![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 
-mod common;
-
-use common::{assert_refused, available_kernels, harness_path, json, parsed, run, stderr};
+use crate::common::*;
 use serde_json::Value;
 use std::path::Path;
 use std::process::Command;
 
 /// Runs `count ... --json`. `None`, with the reason printed, where ptrace is refused and nowhere else.
-fn counted(args: &[&str]) -> Option<Value> {
-    let output = run(&[&["count", "--json"], args].concat());
-    if output.status.code() == Some(5) && stderr(&output).contains("ptrace is refused here") {
-        println!("skipped: {}", stderr(&output).trim_end());
-        return None;
-    }
-    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-    Some(parsed(&output)["counts"].clone())
+fn counted(args: &str) -> Option<Value> {
+    let output = run(&format!("count --json {args}"));
+    if ptrace_is_refused(&output) { None } else { Some(parsed(&succeeds(output))["counts"].clone()) }
 }
 
 #[test]
 fn two_runs_count_the_same() {
-    let args = ["--kernel", "scalar", "--op", "gemv", "--shape", "16x256"];
-    let (Some(first), Some(second)) = (counted(&args), counted(&args)) else { return };
+    let args = "--kernel scalar --op gemv --shape 16x256";
+    let (Some(first), Some(second)) = (counted(args), counted(args)) else { return };
     assert_eq!(first, second);
     let total = &first[0]["total"];
     let sum = |part: &str| total[part].as_object().expect("counters").values().filter_map(Value::as_u64).sum::<u64>();
@@ -40,10 +32,8 @@ fn two_runs_count_the_same() {
 fn stopping_at_branches_misses_nothing() {
     let all = available_kernels().join(",");
     // Rows and columns that are no multiple of any tile or block.
-    let args = ["--kernels", &all, "--shape", "11x300"];
-    let (Some(branches), Some(steps)) = (counted(&args), counted(&[&args[..], &["--single-step"]].concat())) else {
-        return;
-    };
+    let args = format!("--kernels {all} --shape 11x300");
+    let (Some(branches), Some(steps)) = (counted(&args), counted(&format!("{args} --single-step"))) else { return };
     for (a, b) in branches.as_array().expect("kernels").iter().zip(steps.as_array().expect("kernels")) {
         assert_eq!((&a["kernel"], &a["total"], &a["hot_loop"]), (&b["kernel"], &b["total"], &b["hot_loop"]));
     }
@@ -55,13 +45,9 @@ fn other_operations_are_counted() {
         println!("skipped: no kernel with a gemm runs on this CPU");
         return;
     }
-    let Some(gemm) = counted(&["--kernels", "avx2-i8-tile8", "--op", "gemm", "--tokens", "8", "--shape", "8x256"])
-    else {
-        return;
-    };
+    let Some(gemm) = counted("--kernels avx2-i8-tile8 --op gemm --tokens 8 --shape 8x256") else { return };
     assert_eq!((&gemm[0]["tokens"], &gemm[0]["weights_per_call"]), (&8.into(), &(8 * 8 * 256).into()));
-    let dequantize =
-        counted(&["--kernel", "scalar", "--op", "dequantize", "--shape", "2x256"]).expect("counted before");
+    let dequantize = counted("--kernel scalar --op dequantize --shape 2x256").expect("counted before");
     assert_eq!(dequantize[0]["total"]["memory"]["bytes_stored"].as_u64().map(|b| b >= 2 * 256 * 4), Some(true));
 }
 
@@ -76,12 +62,12 @@ fn callgrind_agrees() {
     const KERNELS: [&str; 5] = ["scalar", "avx2-nibble", "avx2-permute", "scalar-i8", "avx2-i8-tile8"];
     let available = available_kernels();
     for kernel in KERNELS.into_iter().filter(|k| available.iter().any(|a| a == k)) {
-        let Some(counts) = counted(&["--kernel", kernel, "--shape", "16x256"]) else { return };
+        let Some(counts) = counted(&format!("--kernel {kernel} --shape 16x256")) else { return };
         let mut callgrind = Command::new("valgrind");
         callgrind.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]);
         callgrind.arg(format!("--toggle-collect=*::{}::gemv*", kernel.replace('-', "_")));
         let call = format!(r#"{{"kernel":"{kernel}","op":"gemv","m":16,"k":256,"tokens":1,"seed":1}}"#);
-        callgrind.arg(harness_path()).args(["worker", "--call", &call]);
+        callgrind.arg(program()).args(["worker", "--call", &call]);
         let output = callgrind.output().expect("valgrind runs");
         let text = stderr(&output);
         let collected = text.lines().find_map(|l| l.split("Collected :").nth(1)?.trim().parse::<u64>().ok());
@@ -101,7 +87,7 @@ fn module_docs_hold_the_counts() {
     for id in available_kernels() {
         // Whole steps of every layout, so that no padding is counted as weights; lookups need a whole panel for that.
         let shape = if id.contains("lut") { "128x5120" } else { "16x5120" };
-        let Some(counts) = counted(&["--kernel", &id, "--shape", shape]) else { return };
+        let Some(counts) = counted(&format!("--kernel {id} --shape {shape}")) else { return };
         let record = &counts[0];
         let file = format!("{}.rs", id.replace('-', "_"));
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../kernels/src");
@@ -126,23 +112,11 @@ fn module_docs_hold_the_counts() {
 }
 
 #[test]
-fn what_cannot_be_counted_is_refused() {
-    assert_refused(&["count", "--kernel", "nope"], 2, &["no kernel \"nope\""]);
-    assert_refused(&["count", "--kernel", "scalar", "--op", "gemm"], 2, &["scalar has no gemm"]);
-    assert_refused(&["count", "--shape", "3by4"], 2, &["--shape", "not a shape"]);
-    assert_refused(&["count", "--ghz", "0"], 2, &["--ghz"]);
-    assert_refused(&["count", "--threads", "2"], 2, &["one thread"]);
-    assert_refused(&["count", "--kernel", "avx2-i8", "--cpu-features", "none"], 5, &["avx2-i8", "avx2"]);
-}
-
-#[test]
-fn the_receipt_holds_counts_or_the_reason() {
-    let dir = tempfile::TempDir::new().expect("a folder");
-    let scenario = common::scenario_with_rounds(dir.path(), 4).display().to_string();
-    let out = dir.path().join("run");
-    json(&["micro", "--scenario", &scenario, "--json", "--out", &out.display().to_string()]);
-    let receipt = common::read_json(&out.join("receipt.json"));
-    let counts = receipt["counts"].as_array().map_or(0, Vec::len);
-    assert!(counts == 2 || receipt["counts_skipped"].is_string(), "{receipt:#}");
-    assert!(std::fs::read_to_string(out.join("report.html")).expect("a page").contains("Instructions per 64 weights"));
+fn what_cannot_be_counted_ptrace_is_refused() {
+    refused("count --kernel nope", 2, &["no kernel \"nope\""]);
+    refused("count --kernel scalar --op gemm", 2, &["scalar has no gemm"]);
+    refused("count --shape 3by4", 2, &["--shape", "not a shape"]);
+    refused("count --ghz 0", 2, &["--ghz"]);
+    refused("count --threads 2", 2, &["one thread"]);
+    refused("count --kernel avx2-i8 --cpu-features none", 5, &["avx2-i8", "avx2"]);
 }
