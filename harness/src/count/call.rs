@@ -1,8 +1,6 @@
 //! What is counted, how, and what comes of it.
 
 use super::static_model::StaticModel;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-use crate::error::Error;
 use crate::scenario::Shape;
 use kernels::Operation;
 use receipt::CountRecord;
@@ -36,13 +34,4 @@ pub enum Method {
     Branches,
     /// Stop after every instruction: the simplest way, two to fifty times slower.
     Steps,
-}
-
-/// Where ptrace is refused.
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-pub fn refused(why: impl std::fmt::Display) -> Error {
-    Error::unsupported(format!(
-        "ptrace is refused here ({why}), so instructions cannot be counted; in a container, run it with \
-         --cap-add=SYS_PTRACE or a seccomp profile that allows ptrace"
-    ))
 }

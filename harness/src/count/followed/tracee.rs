@@ -1,11 +1,12 @@
 //! The worker that is followed: code, registers, breakpoints.
 
-use super::call::{Call, Method, refused};
 use super::watchdog::Watchdog;
 use crate::build_info;
+use crate::count::call::{Call, Method};
 use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::operation::recorded;
+use crate::scenario::Shape;
 use crate::worker::parent::{Patience, Worker};
 use crate::worker::protocol::{Call as CallRequest, Reply, Request, Stopping};
 use crate::worker::start::{Program, Setting, Speech};
@@ -34,10 +35,12 @@ const ENDING: Duration = Duration::from_secs(1);
 /// A child that is stopped, unless a method is running it. Killed when dropped.
 pub struct Tracee {
     pid: Pid,
-    id: String,
+    /// Kernel id.
+    pub id: String,
     worker: Worker,
     watchdog: Watchdog,
-    ready: Stopping,
+    /// What the worker said before it stopped: where function and packed codes lie.
+    pub ready: Stopping,
     memory: File,
     /// Code as it was before any breakpoint.
     pages: HashMap<u64, Box<[u8]>>,
@@ -51,27 +54,16 @@ pub struct Tracee {
 impl Tracee {
     /// Starts a worker and waits until it has checked the kernel and stopped.
     pub fn start(kernel: &Kernel, call: Call, method: Method) -> Result<Self> {
-        let program = Program { path: build_info::own_program(), speech: Speech::Channel };
-        let request = CallRequest {
-            kernel: kernel.id().into(),
-            op: recorded(call.op),
-            m: call.shape.m,
-            k: call.shape.k,
-            tokens: call.tokens,
-            seed: call.seed,
-        };
-        Self::of(&program, request, method, Patience::from_environment()?)
-    }
-
-    /// A call in a worker of `program`.
-    fn of(program: &Program, call: CallRequest, method: Method, patience: Patience) -> Result<Self> {
+        let (program, patience) =
+            (Program { path: build_info::own_program(), speech: Speech::Channel }, Patience::from_environment()?);
         // A bare environment: it lies on the worker's stack.
         let mask = std::env::var_os(MASK_VARIABLE).map(|mask| (MASK_VARIABLE.into(), mask));
         let setting = Setting { environment: Some(mask.into_iter().collect()), fixed_addresses: true };
-        let id = call.kernel.clone();
-        let mut worker = Worker::start(&id, program, setting, patience).map_err(|failed| failed.error)?;
-        let weights = (call.m * call.k * call.tokens) as u64;
-        let request = Request::Call(call);
+        let id = kernel.id().to_owned();
+        let mut worker = Worker::start(&id, &program, setting, patience).map_err(|failed| failed.error)?;
+        let Call { op, shape: Shape { m, k }, tokens, seed } = call;
+        let weights = (m * k * tokens) as u64;
+        let request = Request::Call(CallRequest { kernel: id.clone(), op: recorded(op), m, k, tokens, seed });
         let ready = match worker.ask(&request)? {
             Reply::Stopping(ready) if ready.kernel == id => ready,
             _ => return Err(worker.out_of_turn()),
@@ -109,28 +101,7 @@ impl Tracee {
         }
     }
 
-    /// Address of the kernel's function.
-    pub fn entry(&self) -> u64 {
-        self.ready.entry
-    }
-
-    /// Where the packed codes lie: first address and length.
-    pub fn codes(&self) -> (u64, u64) {
-        self.ready.codes
-    }
-
-    /// Whether address randomisation is off.
-    pub fn fixed_addresses(&self) -> bool {
-        self.ready.fixed_addresses
-    }
-
-    /// Kernel id.
-    pub fn id(&self) -> &str {
-        &self.id
-    }
-
-    /// Registers.
-    pub fn registers(&self) -> Result<user_regs_struct> {
+    fn registers(&self) -> Result<user_regs_struct> {
         ptrace::getregs(self.pid).map_err(|e| self.failed("read the registers of", e))
     }
 
@@ -183,16 +154,11 @@ impl Tracee {
             self.clear_breakpoint(registers.rip)?;
         }
         self.set_registers(registers)?;
-        self.step_on()?;
+        self.resume(|pid| ptrace::step(pid, None))?;
         if covered {
             self.set_breakpoint(registers.rip)?;
         }
         self.registers()
-    }
-
-    /// One instruction from where the child is.
-    pub fn step_on(&mut self) -> Result<()> {
-        self.resume(|pid| ptrace::step(pid, None))
     }
 
     /// Takes all breakpoints out, lets the child go on with `registers`, and returns the hash that it reports.
@@ -217,16 +183,12 @@ impl Tracee {
         Ok(())
     }
 
-    fn clear_breakpoint(&mut self, address: u64) -> Result<()> {
+    /// Removes the breakpoint at `address`, if there is one.
+    pub fn clear_breakpoint(&mut self, address: u64) -> Result<()> {
         match self.breakpoints.remove(&address) {
             Some(original) => self.write_byte(address, original),
             None => Ok(()),
         }
-    }
-
-    /// Removes the breakpoint at `address`, if there is one.
-    pub fn uncover(&mut self, address: u64) -> Result<()> {
-        self.clear_breakpoint(address)
     }
 
     fn write_byte(&self, address: u64, byte: u8) -> Result<()> {
@@ -311,6 +273,14 @@ impl Tracee {
             _ => Error::failed(format!("{}: cannot {what} its worker: {error}", self.id)),
         }
     }
+}
+
+/// Where ptrace is refused.
+pub fn refused(why: impl std::fmt::Display) -> Error {
+    Error::unsupported(format!(
+        "ptrace is refused here ({why}), so instructions cannot be counted; in a container, run it with \
+         --cap-add=SYS_PTRACE or a seccomp profile that allows ptrace"
+    ))
 }
 
 impl Drop for Tracee {

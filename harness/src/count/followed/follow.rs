@@ -5,8 +5,8 @@
 //! instructions that are not plain jumps are single-stepped. A test checks that stopping after every instruction gives
 //! the same counts.
 
-use super::call::Method;
 use super::tracee::Tracee;
+use crate::count::call::Method;
 use crate::error::{Error, Result};
 use iced_x86::{
     Code, ConditionCode, Decoder, DecoderOptions, FlowControl, Instruction, InstructionInfoFactory, OpAccess, Register,
@@ -31,20 +31,12 @@ pub struct Executed {
 /// Instructions by address.
 pub type Instructions = BTreeMap<u64, Executed>;
 
-/// What a call executed.
-pub struct Trace {
-    /// Instructions by address.
-    pub instructions: Instructions,
-    /// Bytes of the packed weights.
-    pub code_bytes: u64,
-}
-
 /// Follows the child, which has stopped before the call.
-pub fn follow(child: &mut Tracee, method: Method) -> Result<Trace> {
-    let entry = child.entry();
+pub fn follow(child: &mut Tracee, method: Method) -> Result<Instructions> {
+    let entry = child.ready.entry;
     let mut registers = child.run_to(entry)?;
     // `run_to` left a breakpoint where the function begins, and loops may come back there.
-    child.uncover(entry)?;
+    child.clear_breakpoint(entry)?;
     child.set_registers(registers)?;
     let mut follower = Follower { child, frame: registers.rsp, blocks: HashMap::new(), repeats: HashMap::new() };
     loop {
@@ -54,7 +46,7 @@ pub fn follow(child: &mut Tracee, method: Method) -> Result<Trace> {
         };
         match next {
             Some(next) => registers = next,
-            None => return Ok(follower.trace()),
+            None => return Ok(follower.executed()),
         }
     }
 }
@@ -112,7 +104,7 @@ impl Follower<'_> {
     fn watch(&mut self, mut registers: user_regs_struct) -> Result<user_regs_struct> {
         let start = registers.rip;
         let instructions = self.blocks[&start].instructions.clone();
-        let mut reads = CodeReads::new(self.child.codes());
+        let mut reads = CodeReads::new(self.child.ready.codes);
         let last = instructions.len() - 1;
         for (i, instruction) in instructions.iter().enumerate() {
             let bytes = reads.of(instruction, &registers);
@@ -129,7 +121,7 @@ impl Follower<'_> {
         let instruction = self.count_block(registers.rip, |_| true)?;
         let block = self.blocks.get_mut(&registers.rip).expect("counted above");
         if block.count == 2 {
-            block.code_bytes[0] = CodeReads::new(self.child.codes()).of(&instruction, &registers);
+            block.code_bytes[0] = CodeReads::new(self.child.ready.codes).of(&instruction, &registers);
         }
         if self.returns(&instruction, &registers) { Ok(None) } else { self.step(&instruction, registers).map(Some) }
     }
@@ -162,7 +154,7 @@ impl Follower<'_> {
                 let code = self.child.code(at)?;
                 let instruction = Decoder::with_ip(64, &code, at, DecoderOptions::NONE).decode();
                 if instruction.code() == Code::INVALID {
-                    let id = self.child.id();
+                    let id = &self.child.id;
                     return Err(Error::failed(format!("{id}: cannot decode the instruction at {at:#x}: {code:02x?}")));
                 }
                 instructions.push(instruction);
@@ -179,7 +171,7 @@ impl Follower<'_> {
         Ok(*block.instructions.last().expect("a block has an instruction"))
     }
 
-    fn trace(self) -> Trace {
+    fn executed(self) -> Instructions {
         let mut trace = Instructions::new();
         for block in self.blocks.values() {
             for (&instruction, &code_bytes) in block.instructions.iter().zip(&block.code_bytes) {
@@ -194,7 +186,7 @@ impl Follower<'_> {
                 executed.repeats = repeats;
             }
         }
-        Trace { instructions: trace, code_bytes: self.child.codes().1 }
+        trace
     }
 }
 
@@ -229,28 +221,15 @@ impl CodeReads {
 
 /// Value of a 64-bit register; segments start at 0 but for those of thread-local storage.
 fn value(register: Register, r: &user_regs_struct) -> Option<u64> {
-    Some(match register {
-        Register::RAX => r.rax,
-        Register::RBX => r.rbx,
-        Register::RCX => r.rcx,
-        Register::RDX => r.rdx,
-        Register::RSI => r.rsi,
-        Register::RDI => r.rdi,
-        Register::RBP => r.rbp,
-        Register::RSP => r.rsp,
-        Register::R8 => r.r8,
-        Register::R9 => r.r9,
-        Register::R10 => r.r10,
-        Register::R11 => r.r11,
-        Register::R12 => r.r12,
-        Register::R13 => r.r13,
-        Register::R14 => r.r14,
-        Register::R15 => r.r15,
-        Register::FS => r.fs_base,
-        Register::GS => r.gs_base,
-        register if register.is_segment_register() => 0,
-        _ => return None,
-    })
+    let general =
+        [r.rax, r.rcx, r.rdx, r.rbx, r.rsp, r.rbp, r.rsi, r.rdi, r.r8, r.r9, r.r10, r.r11, r.r12, r.r13, r.r14, r.r15];
+    match register {
+        Register::FS => Some(r.fs_base),
+        Register::GS => Some(r.gs_base),
+        register if register.is_segment_register() => Some(0),
+        register if register.is_gpr64() => Some(general[register.number()]),
+        _ => None,
+    }
 }
 
 /// Whether the instruction ends a block: it may jump, or must be stepped over alone.
@@ -259,7 +238,7 @@ fn ends_block(instruction: &Instruction) -> bool {
 }
 
 /// A string instruction that runs as often as a register says.
-fn repeats(instruction: &Instruction) -> bool {
+pub fn repeats(instruction: &Instruction) -> bool {
     (instruction.has_rep_prefix() || instruction.has_repne_prefix()) && instruction.is_string_instruction()
 }
 
@@ -268,25 +247,11 @@ fn repeats(instruction: &Instruction) -> bool {
 fn holds(condition: ConditionCode, flags: u64) -> Option<bool> {
     let flag = |bit: u32| flags >> bit & 1 == 1;
     let (carry, parity, zero, sign, overflow) = (flag(0), flag(2), flag(6), flag(7), flag(11));
-    Some(match condition {
-        ConditionCode::None => return None,
-        ConditionCode::o => overflow,
-        ConditionCode::no => !overflow,
-        ConditionCode::b => carry,
-        ConditionCode::ae => !carry,
-        ConditionCode::e => zero,
-        ConditionCode::ne => !zero,
-        ConditionCode::be => carry || zero,
-        ConditionCode::a => !(carry || zero),
-        ConditionCode::s => sign,
-        ConditionCode::ns => !sign,
-        ConditionCode::p => parity,
-        ConditionCode::np => !parity,
-        ConditionCode::l => sign != overflow,
-        ConditionCode::ge => sign == overflow,
-        ConditionCode::le => zero || sign != overflow,
-        ConditionCode::g => !zero && sign == overflow,
-    })
+    let less = sign != overflow;
+    // In the order of the processor's own codes, in which each condition stands before its opposite: o, b, e, be, ...
+    let conditions = [overflow, carry, zero, carry || zero, sign, parity, less, zero || less];
+    let code = (condition as usize).checked_sub(ConditionCode::o as usize)?;
+    Some(conditions[code / 2] != (code % 2 == 1))
 }
 
 #[cfg(test)]
@@ -307,6 +272,13 @@ mod tests {
             assert_eq!(holds(ConditionCode::g, flags), Some(!(less || equal)), "{flags:#x}");
         }
         assert_eq!(holds(ConditionCode::l, SIGN | OVERFLOW), Some(false));
+        // The other flags, each alone, and the condition that it makes true.
+        for (flags, holding) in [(1, "b be no ne ns np ge g"), (1 << 2, "p no ae ne a ns ge g"), (SIGN, "s l le no")] {
+            let all = ConditionCode::values().filter(|code| *code != ConditionCode::None);
+            let named = |code: ConditionCode| holding.split(' ').any(|name| name == format!("{code:?}"));
+            let wrong = all.filter(|code| named(*code) && holds(*code, flags) != Some(true));
+            assert_eq!(wrong.count(), 0, "{flags:#x}");
+        }
         assert_eq!(holds(ConditionCode::None, 0), None);
     }
 }
