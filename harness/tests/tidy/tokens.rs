@@ -98,8 +98,8 @@ fn group_length(tokens: &[&str]) -> usize {
     end.map_or(tokens.len(), |end| end + 1)
 }
 
-/// An item ends with `;` or with its braces; behind those of a value (`const A: B = B { .. };`) or an import nothing but
-/// `;` is left. A variant, a field or an argument, which can stand behind `#[cfg(test)]` too, ends with a comma.
+/// An item ends with `;` or with its braces; behind those of a value (`const A: B = B { .. };`) or an import nothing
+/// but `;` is left. A variant, a field or an argument, which can stand behind `#[cfg(test)]` too, ends with a comma.
 fn item_length(tokens: &[&str]) -> usize {
     let mut at = match tokens {
         ["pub", "(", ..] => 1 + group_length(&tokens[1..]),
