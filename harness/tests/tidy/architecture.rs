@@ -4,7 +4,7 @@
 //! `model -> kernels`. `never` has a line for crates that must not touch some things, as paths, or as macros with their
 //! `!`: `kernels: std::fs, println!`.
 
-use crate::modules::{Found, Id, Repository, Sources};
+use crate::modules::{Repository, Sources};
 use std::collections::{BTreeMap, BTreeSet};
 
 type Lines = BTreeMap<String, Vec<String>>;
@@ -68,41 +68,30 @@ impl Document<'_> {
     fn code(&self) -> Vec<String> {
         let Self { repository, never, .. } = self;
         let mut complaints = BTreeSet::new();
-        for (id, module) in repository.modules.iter().enumerate() {
-            let krate = &repository.crates[module.krate];
+        for (path, module) in &repository.modules {
+            let (krate, file) = (&repository.crates[module.krate], &module.file);
             // Tests, benches and examples are not what users build.
-            let is_shipped = module.file[krate.folder.len()..].starts_with("src/");
+            let is_shipped = file[krate.folder.len()..].starts_with("src/");
             let never = never.get(&krate.name).filter(|_| is_shipped).into_iter().flatten();
-            for (path, found) in self.named(id) {
-                match found {
-                    Found::Module(target) | Found::Item(target, _) => {
-                        let other = &repository.crates[repository.modules[target].krate].name;
-                        if !self.allows(&krate.name, other) {
-                            let instead = self.instead(&krate.name);
-                            complaints.insert(format!("{}: names {path} of crate {other}; {instead}", module.file));
-                        }
+            let written = module.body.imports.iter().map(|import| &import.path).chain(&module.body.mentions);
+            for (written, found) in written.flat_map(|w| repository.resolve(path, w).into_iter().map(move |f| (w, f))) {
+                if let Some(owner) = repository.owner(&found) {
+                    let other = &repository.crates[owner.krate].name;
+                    if !self.allows(&krate.name, other) {
+                        let (written, instead) = (written.join("::"), self.instead(&krate.name));
+                        complaints.insert(format!("{file}: names {written} of crate {other}; {instead}"));
                     }
-                    Found::Outside(outside) => {
-                        for forbidden in never.clone().filter(|forbidden| is_part_of(&outside, forbidden)) {
-                            complaints.insert(format!(
-                                "{}: {}; ARCHITECTURE.md keeps {forbidden} out of {}: take it as an argument",
-                                module.file,
-                                outside.join("::"),
-                                krate.name
-                            ));
-                        }
-                    }
+                    continue;
+                }
+                for forbidden in never.clone().filter(|forbidden| is_part_of(&found, forbidden)) {
+                    let name = &krate.name;
+                    complaints.insert(format!(
+                        "{file}: {found}; ARCHITECTURE.md keeps {forbidden} out of {name}: take it as an argument"
+                    ));
                 }
             }
         }
         complaints.into_iter().collect()
-    }
-
-    /// All that a module names, as it is written and as what it is.
-    fn named(&self, id: Id) -> impl Iterator<Item = (String, Found)> {
-        let body = &self.repository.modules[id].body;
-        let paths = body.imports.iter().map(|import| &import.path).chain(&body.mentions);
-        paths.flat_map(move |path| self.repository.resolve(id, path).into_iter().map(|found| (path.join("::"), found)))
     }
 
     /// Every crate may know itself and packages from elsewhere. A crate that the document lacks has a complaint of its
@@ -120,7 +109,7 @@ impl Document<'_> {
 }
 
 /// `std::fs` forbids `std::fs::File`; `println!` forbids `std::println!` too.
-fn is_part_of(path: &[String], forbidden: &str) -> bool {
-    let begins = format!("{}::", path.join("::")).starts_with(&format!("{forbidden}::"));
-    begins || (forbidden.ends_with('!') && path.last().is_some_and(|last| last == forbidden))
+fn is_part_of(path: &str, forbidden: &str) -> bool {
+    let last = path.rsplit("::").next();
+    format!("{path}::").starts_with(&format!("{forbidden}::")) || (forbidden.ends_with('!') && last == Some(forbidden))
 }

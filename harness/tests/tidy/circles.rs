@@ -4,7 +4,7 @@
 //! A module that only declares children and exports their names takes nothing from them; as soon as its own code names
 //! one of them, it does.
 
-use crate::modules::{Found, Id, Repository, bare};
+use crate::modules::{Module, Repository, bare};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// From file to file, with the names.
@@ -47,44 +47,42 @@ fn way_round<'a>(start: &'a str, arrows: &'a Arrows) -> Option<Vec<&'a str>> {
 /// The arrows between files of the same crate and of different ones.
 pub fn arrows(repository: &Repository) -> Arrows {
     let mut arrows = Arrows::new();
-    for (id, module) in repository.modules.iter().enumerate() {
-        let from = &module.file;
-        for (target, name) in taken(repository, id) {
-            let to = &repository.modules[target].file;
-            if from != to {
-                arrows.entry(from.clone()).or_default().entry(to.clone()).or_default().insert(name);
+    for (path, module) in &repository.modules {
+        for item in taken(repository, path).iter().filter(|item| !item.ends_with("::")) {
+            if let Some(Module { file: to, .. }) = repository.owner(item).filter(|owner| owner.file != module.file) {
+                let names = arrows.entry(module.file.clone()).or_default().entry(to.clone()).or_default();
+                names.insert(item.rsplit("::").next().unwrap_or(item).to_owned());
             }
         }
     }
     arrows
 }
 
-/// The items that a module's code and imports name, with the modules that define them.
-fn taken(repository: &Repository, id: Id) -> Vec<(Id, String)> {
-    let body = &repository.modules[id].body;
+/// What a module's code and imports name.
+fn taken(repository: &Repository, module: &str) -> Vec<String> {
+    let body = &repository.modules[module].body;
     let mut taken = Vec::new();
     for import in body.imports.iter().filter(|import| import.name != "*") {
-        let found = repository.resolve(id, &import.path).into_iter().filter_map(Found::item);
-        taken.extend(found.filter(|&(target, _)| !import.exported || !repository.is_below(target, id)));
+        let found = repository.resolve(module, &import.path);
+        taken.extend(found.into_iter().filter(|found| !import.exported || !found.starts_with(module)));
     }
     for path in &body.mentions {
-        let found = match &path[..] {
-            [name] => alone(repository, id, name),
-            path => repository.resolve(id, path),
-        };
-        taken.extend(found.into_iter().filter_map(Found::item));
+        taken.extend(match &path[..] {
+            [name] => alone(repository, module, name),
+            path => repository.resolve(module, path),
+        });
     }
     taken
 }
 
 /// A name that stands alone is this module's own, imported, or a macro that a module above it defines: those need no
 /// import.
-fn alone(repository: &Repository, id: Id, name: &str) -> Vec<Found> {
-    let found = repository.named(id, name, &mut Vec::new());
+fn alone(repository: &Repository, module: &str, name: &str) -> Vec<String> {
+    let found = repository.named(module, name, &mut Vec::new());
     if !found.is_empty() || !name.ends_with('!') {
         return found;
     }
-    let above = (0..repository.modules.len()).filter(|&above| repository.is_below(id, above));
-    let defining = above.filter(|&above| repository.modules[above].body.defines.contains(bare(name)));
-    defining.map(|above| Found::Item(above, bare(name).to_owned())).collect()
+    let above = repository.modules.iter().filter(|(above, _)| module.starts_with(above.as_str()));
+    let defining = above.filter(|(_, above)| above.body.defines.contains(bare(name)));
+    defining.map(|(above, _)| format!("{above}{}", bare(name))).collect()
 }

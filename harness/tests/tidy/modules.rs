@@ -8,12 +8,12 @@ use toml::{Table, Value};
 
 /// The text of the files that are judged, by their path from the repository's root.
 pub type Sources = BTreeMap<String, String>;
-pub type Id = usize;
 
 #[derive(Default)]
 pub struct Repository {
     pub crates: Vec<Crate>,
-    pub modules: Vec<Module>,
+    /// By path from the root of a crate: `low::`, `low::a::`; roots that are no library are called after their file.
+    pub modules: BTreeMap<String, Module>,
 }
 
 pub struct Crate {
@@ -23,32 +23,13 @@ pub struct Crate {
     pub dependencies: BTreeSet<(String, bool)>,
     /// With a `/` at the end; empty for the repository's root.
     pub folder: String,
-    /// What other crates see, of a crate that has a library.
-    library: Option<Id>,
 }
 
 pub struct Module {
     pub file: String,
+    /// Its crate.
     pub krate: usize,
     pub body: Body,
-    parent: Option<Id>,
-    children: Vec<(String, Id)>,
-}
-
-/// What a path leads to.
-#[derive(Clone)]
-pub enum Found {
-    Module(Id),
-    /// A name that this module's file defines.
-    Item(Id, String),
-    /// Something of another package, with imports spelled out.
-    Outside(Vec<String>),
-}
-
-impl Found {
-    pub fn item(self) -> Option<(Id, String)> {
-        if let Self::Item(module, name) = self { Some((module, name)) } else { None }
-    }
 }
 
 impl Repository {
@@ -58,137 +39,126 @@ impl Repository {
             let Some(folder) = path.strip_suffix("Cargo.toml") else { continue };
             let manifest: Table = text.parse().unwrap_or_else(|error| panic!("{path}: {error}"));
             let Some(name) = manifest.get("package").and_then(|package| package["name"].as_str()) else { continue };
-            let krate = read.crates.len();
-            let (name, dependencies, folder) = (in_code(name), dependencies(&manifest), folder.to_owned());
-            read.crates.push(Crate { name, dependencies, folder: folder.clone(), library: None });
-            for file in sources.keys().filter(|file| file.strip_prefix(&folder).is_some_and(|f| is_root(f, &manifest)))
-            {
-                let root = read.file(sources, krate, file, None);
-                if file[folder.len()..] == *"src/lib.rs" {
-                    read.crates[krate].library = root;
-                }
+            let (name, krate) = (in_code(name), read.crates.len());
+            for file in sources.keys() {
+                match file.strip_prefix(folder).filter(|file| is_root(file, &manifest)) {
+                    Some("src/lib.rs") => read.file(sources, krate, file, format!("{name}::"), true),
+                    Some(_) => read.file(sources, krate, file, format!("{file}::"), true),
+                    None => false,
+                };
             }
+            read.crates.push(Crate { name, dependencies: dependencies(&manifest), folder: folder.to_owned() });
         }
         read
     }
 
-    /// The module that a file is, with all below it; none for a file that is missing or for tests.
-    fn file(&mut self, sources: &Sources, krate: usize, file: &str, parent: Option<Id>) -> Option<Id> {
-        let body = tokens::read(file, sources.get(file)?)?;
-        let (folder, name) = file.rsplit_once('/').unwrap_or(("", file));
-        let is_folder = parent.is_none() || name == "mod.rs";
-        let below = if is_folder { folder } else { file.trim_end_matches(".rs") };
-        Some(self.module(sources, Module { file: file.to_owned(), krate, body, parent, children: Vec::new() }, below))
+    /// Adds the module that a file is, with all below it; not if the file is missing or for tests.
+    fn file(&mut self, sources: &Sources, krate: usize, file: &str, module: String, root: bool) -> bool {
+        let Some(body) = sources.get(file).and_then(|text| tokens::read(file, text)) else { return false };
+        let is_folder = root || file.ends_with("/mod.rs");
+        let below = if is_folder { beside(file) } else { file.trim_end_matches(".rs") };
+        self.module(sources, Module { file: file.to_owned(), krate, body }, module, below);
+        true
     }
 
     /// Adds a module and what it declares, whose files are in the folder `below`.
-    fn module(&mut self, sources: &Sources, mut module: Module, below: &str) -> Id {
-        let id = self.modules.len();
-        let (file, krate, parent) = (module.file.clone(), module.krate, Some(id));
-        let (declared, files) = (std::mem::take(&mut module.body.modules), module.body.files.clone());
-        self.modules.push(module);
-        for (name, inline) in declared {
-            let below = format!("{below}/{name}");
-            let child = if let Some(body) = inline {
-                let module = Module { file: file.clone(), krate, body, parent, children: Vec::new() };
-                Some(self.module(sources, module, &below))
-            } else if let Some((_, path)) = files.iter().find(|(module, _)| *module == name) {
-                let beside = file.rsplit_once('/').map_or("", |(folder, _)| folder);
-                self.file(sources, krate, &format!("{beside}/{path}"), parent)
-            } else {
-                let flat = self.file(sources, krate, &format!("{below}.rs"), parent);
-                flat.or_else(|| self.file(sources, krate, &format!("{below}/mod.rs"), parent))
-            };
-            self.modules[id].children.extend(child.map(|child| (name, child)));
+    fn module(&mut self, sources: &Sources, mut module: Module, path: String, below: &str) {
+        let (file, krate) = (module.file.clone(), module.krate);
+        for (name, inline) in std::mem::take(&mut module.body.modules) {
+            let (child, below) = (format!("{path}{name}::"), format!("{below}/{name}"));
+            if let Some(body) = inline {
+                self.module(sources, Module { file: file.clone(), krate, body }, child, &below);
+            } else if let Some((_, odd)) = module.body.files.iter().find(|(module, _)| *module == name) {
+                self.file(sources, krate, &format!("{}/{odd}", beside(&file)), child, false);
+            } else if !self.file(sources, krate, &format!("{below}.rs"), child.clone(), false) {
+                self.file(sources, krate, &format!("{below}/mod.rs"), child, false);
+            }
         }
-        id
+        self.modules.insert(path, module);
     }
 
-    pub fn is_below(&self, module: Id, ancestor: Id) -> bool {
-        self.above(module).skip(1).any(|id| id == ancestor)
+    /// The module that something is in, if that is ours.
+    pub fn owner(&self, path: &str) -> Option<&Module> {
+        self.modules.get(path).or_else(|| self.modules.get(parent(path)))
     }
 
-    /// A module and those that it is in, up to the root of its crate.
-    fn above(&self, module: Id) -> impl Iterator<Item = Id> {
-        std::iter::successors(Some(module), |&id| self.modules[id].parent)
-    }
-
-    /// All that a path written in a module can mean: a function and a module may have the same name.
-    pub fn resolve(&self, module: Id, path: &[String]) -> Vec<Found> {
+    /// All that a path written in a module can mean, with imports spelled out: a module (ends in `::`), something that
+    /// a file of ours defines, or something of another package. A function and a module may have the same name.
+    pub fn resolve(&self, module: &str, path: &[String]) -> Vec<String> {
         self.follow(module, path, &mut Vec::new())
     }
 
-    fn follow(&self, from: Id, path: &[String], seen: &mut Vec<(Id, String)>) -> Vec<Found> {
-        let Some((first, rest)) = path.split_first() else { return vec![Found::Module(from)] };
+    fn follow(&self, from: &str, path: &[String], seen: &mut Vec<String>) -> Vec<String> {
+        let Some((first, rest)) = path.split_first() else { return vec![from.to_owned()] };
         let mut found = match first.as_str() {
-            "self" => vec![Found::Module(from)],
-            "super" => self.modules[from].parent.map(Found::Module).into_iter().collect(),
-            "crate" => self.above(from).last().map(Found::Module).into_iter().collect(),
+            "self" => vec![from.to_owned()],
+            "super" => vec![parent(from).to_owned()],
+            "crate" => vec![from[..from.find("::").expect("a module has a root") + 2].to_owned()],
             name => self.named(from, name, seen),
         };
         if found.is_empty() {
             // A name alone is a function or a closure; what is inside a crate is named behind it.
-            let named = self.crates.iter().find(|krate| krate.name == *first && !rest.is_empty());
-            let library = named.and_then(|krate| krate.library);
-            found.push(library.map_or_else(|| Found::Outside(vec![first.clone()]), Found::Module));
+            let is_library = !rest.is_empty() && self.modules.contains_key(&format!("{first}::"));
+            found.push(if is_library { format!("{first}::") } else { first.clone() });
         }
         for segment in rest {
-            if found.iter().any(|found| matches!(found, Found::Module(_))) {
-                found.retain(|found| matches!(found, Found::Module(_)));
+            if found.iter().any(|found| found.ends_with("::")) {
+                found.retain(|found| found.ends_with("::"));
             }
             found = found.into_iter().flat_map(|found| self.step(found, segment, seen)).collect();
         }
         found
     }
 
-    fn step(&self, found: Found, segment: &str, seen: &mut Vec<(Id, String)>) -> Vec<Found> {
-        match found {
-            Found::Module(module) if segment == "super" => {
-                self.modules[module].parent.map(Found::Module).into_iter().collect()
-            }
-            Found::Module(module) => match self.named(module, segment, seen) {
-                // Something that a macro defines.
-                none if none.is_empty() => vec![Found::Item(module, bare(segment).to_owned())],
-                some => some,
-            },
-            // A variant, a method.
-            Found::Item(..) => vec![found],
-            Found::Outside(mut path) => {
-                path.push(segment.to_owned());
-                vec![Found::Outside(path)]
-            }
+    fn step(&self, found: String, segment: &str, seen: &mut Vec<String>) -> Vec<String> {
+        if !found.ends_with("::") {
+            // A variant or a method is where its type is.
+            let is_ours = self.owner(&found).is_some();
+            return vec![if is_ours { found } else { format!("{found}::{segment}") }];
+        }
+        match self.named(&found, segment, seen) {
+            _ if segment == "super" => vec![parent(&found).to_owned()],
+            // Something that a macro defines.
+            none if none.is_empty() => vec![format!("{found}{}", bare(segment))],
+            some => some,
         }
     }
 
     /// What a name alone means in a module, without the names of other packages. `seen` keeps a name from being looked
     /// up for itself: `pub use verdict::verdict`.
-    pub fn named(&self, module: Id, name: &str, seen: &mut Vec<(Id, String)>) -> Vec<Found> {
-        let key = (module, bare(name).to_owned());
-        let Module { body, children, .. } = &self.modules[module];
-        let mut found: Vec<Found> =
-            children.iter().filter(|(child, _)| child == name).map(|&(_, id)| Found::Module(id)).collect();
-        if body.defines.contains(bare(name)) {
-            found.push(Found::Item(module, bare(name).to_owned()));
-        }
-        if seen.contains(&key) {
+    pub fn named(&self, module: &str, name: &str, seen: &mut Vec<String>) -> Vec<String> {
+        let (item, child) = (format!("{module}{}", bare(name)), format!("{module}{name}::"));
+        let Some(Module { body, .. }) = self.modules.get(module) else { return Vec::new() };
+        let mut found: Vec<String> = self.modules.contains_key(&child).then_some(child).into_iter().collect();
+        found.extend(body.defines.contains(bare(name)).then(|| item.clone()));
+        if seen.contains(&item) {
             return found;
         }
-        seen.push(key);
+        seen.push(item);
         for import in body.imports.iter().filter(|import| import.name == bare(name)) {
             found.extend(self.follow(module, &import.path, seen));
         }
         if found.is_empty() {
             for import in body.imports.iter().filter(|import| import.name == "*") {
                 for taken in self.follow(module, &import.path, seen) {
-                    if let Found::Module(taken) = taken {
-                        found.extend(self.named(taken, name, seen));
-                    }
+                    found.extend(self.named(&taken, name, seen));
                 }
             }
         }
         seen.pop();
         found
     }
+}
+
+/// The module that something is in: `a::` of `a::b` and of `a::b::`.
+fn parent(path: &str) -> &str {
+    let inside = path.trim_end_matches("::");
+    &inside[..inside.rfind("::").map_or(0, |at| at + 2)]
+}
+
+/// The folder that a file is in.
+fn beside(file: &str) -> &str {
+    file.rsplit_once('/').map_or("", |(folder, _)| folder)
 }
 
 /// The files that a compiler starts with: library, program, build script, and each test, bench and example.

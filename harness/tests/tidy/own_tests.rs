@@ -198,7 +198,7 @@ fn a_manifest_is_read() {
     let files = [("a/Cargo.toml", text), ("a/src/odd.rs", ""), ("a/src/no.rs", ""), ("Cargo.toml", workspace)];
     let read = Repository::read(&sources(&files));
     assert_eq!((read.crates.len(), read.crates[0].name.as_str()), (1, "some_crate"));
-    assert_eq!(read.modules.iter().map(|module| module.file.as_str()).collect::<Vec<_>>(), ["a/src/odd.rs"]);
+    assert_eq!(read.modules.values().map(|module| &module.file).collect::<Vec<_>>(), ["a/src/odd.rs"]);
     let expected = [("a_b", false), ("d", false), ("e", true)].map(|(name, dev)| (name.to_owned(), dev));
     assert_eq!(read.crates[0].dependencies, expected.into());
 }
