@@ -13,7 +13,7 @@ use kernels::{CpuFeatures, Kernel, registry};
 use model::loading::Loading;
 use receipt::Settings;
 
-/// Threads, pinning and features.
+/// The flags that choose threads, pinning and CPU features of a run.
 #[derive(Args, Clone, Debug, Default)]
 pub struct MachineArgs {
     /// Threads that share the rows of each product. By default 1 to compare kernels; to generate and score, all CPUs
@@ -31,10 +31,10 @@ pub struct MachineArgs {
     placed: bool,
 }
 
-/// The flags, checked.
+/// What a run may use of this machine: the flags, checked.
 #[derive(Clone, Debug)]
 pub struct Machine {
-    /// Threads.
+    /// Threads that share the rows of each product.
     pub threads: usize,
     /// Threads for what is not measured: as many as asked for, else all CPUs.
     load_threads: usize,

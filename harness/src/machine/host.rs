@@ -9,7 +9,7 @@ use sysinfo::{CpuRefreshKind, RefreshKind, System};
 /// Last-level cache assumed where the system does not say: larger than most.
 pub const UNKNOWN_CACHE_BYTES: u64 = 64 << 20;
 
-/// Everything about the machine; `load_after` is filled in at the end of a run.
+/// What a receipt says of the machine; `load_after` is filled in at the end of a run.
 pub fn host() -> Host {
     let system = System::new_with_specifics(RefreshKind::nothing().with_cpu(CpuRefreshKind::nothing())).ok();
     let name = system.as_ref().and_then(|s| s.cpus().first()).map(|cpu| cpu.brand().trim().to_owned());
@@ -194,11 +194,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_parse() {
-        assert_eq!(["48K", "1M", "512", "2X", ""].map(size), [Some(49152), Some(1 << 20), Some(512), None, None]);
-    }
-
-    #[test]
     fn lists_of_cpus_are_counted() {
         assert_eq!(["0-3,7", "0", "0-1\n"].map(listed), [Some(5), Some(1), Some(2)]);
         assert_eq!(["", "3-1", "a", "0-18446744073709551615,1"].map(listed), [None; 4]);
@@ -214,14 +209,11 @@ mod tests {
     }
 
     #[test]
-    fn pages_swapped_are_in_and_out() {
-        assert_eq!(swapped("nr_free 5\npswpin 3\npswpout 40\n"), Some(43));
-        assert_eq!(swapped("nr_free 5\npswpin 3\n"), None);
-    }
-
-    #[test]
-    fn fields_parse() {
+    fn what_the_system_says_is_read() {
+        assert_eq!(["48K", "1M", "512", "2X", ""].map(size), [Some(49152), Some(1 << 20), Some(512), None, None]);
         assert_eq!(field("a\t: 1\nmicrocode\t: 0xb0\n", "microcode").as_deref(), Some("0xb0"));
+        assert_eq!(swapped("nr_free 5\npswpin 3\npswpout 40\n"), Some(43), "in and out");
+        assert_eq!(swapped("nr_free 5\npswpin 3\n"), None);
     }
 
     #[test]

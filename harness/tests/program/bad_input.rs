@@ -188,6 +188,7 @@ fn places_that_cannot_be_written() {
         refused("compare --quick --out /proc/none/run", 2, &["/proc/none/run", "--out"]);
         refused("model synth --shape tiny --out /proc/x.gguf", 2, &["/proc"]);
         refused(&generate("--receipt /proc/none/x.json"), 2, &["/proc/none"]);
+        refused(&generate("--receipt /proc/x.json"), 2, &["/proc"]);
     }
     refused(&generate(&format!("--receipt {below}")), 2, &[&file]);
     refused(&generate(&format!("--receipt {any}")), 2, &[&any, "folder"]);

@@ -47,9 +47,14 @@ fn truth(root: &Path) -> String {
     format!("{} {}", git(root, "rev-parse HEAD"), !git(root, "status --porcelain").is_empty())
 }
 
-/// The longest that a file system takes two changes for one, and more than a racy index.
-fn a_moment() {
-    std::thread::sleep(std::time::Duration::from_millis(1100));
+/// Waits until the file system takes a change for a later one than those before.
+fn a_moment(root: &Path) {
+    let now = || {
+        let file = root.join("target/moment");
+        std::fs::write(&file, "").and_then(|()| std::fs::metadata(&file)?.modified()).expect("written")
+    };
+    let before = now();
+    wait_for(|| (now() > before).then_some(()));
 }
 
 #[test]
@@ -64,25 +69,25 @@ fn every_input_counts_and_what_is_none_does_not() {
     };
     assert!(fresh());
     for path in ["scenarios/one.toml", "reports/README", "Cargo.toml", "kernels/src/lib.rs"] {
-        a_moment();
+        a_moment(&root);
         let before = std::fs::read_to_string(root.join(path)).expect("there");
         repository.write(path, &format!("{before}\n"));
         assert_eq!(says(&root), truth(&root), "{path} is edited");
-        a_moment();
+        a_moment(&root);
         repository.write(path, &before);
         assert_eq!(says(&root), truth(&root), "{path} is as it was");
     }
     // Untracked inputs, the last in a folder that has nothing else.
     for path in ["harness/src/other.rs", "scenarios/two.toml", "kernels/benches/one.rs"] {
-        a_moment();
+        a_moment(&root);
         repository.write(path, "");
         assert!(says(&root).ends_with(" true"), "{path} is there");
-        a_moment();
+        a_moment(&root);
         std::fs::remove_file(root.join(path)).expect("removed");
         assert!(says(&root).ends_with(" false"), "{path} is gone");
     }
     // What a run writes is no input.
-    a_moment();
+    a_moment(&root);
     repository.write("run/receipt.json", "{}");
     repository.write("reports/runs/one/receipt.json", "{}");
     assert!(fresh() && says(&root).ends_with(" false"));
@@ -114,11 +119,11 @@ fn every_kind_of_checkout_says_its_commit() {
     git(&at("outer"), &format!("submodule --quiet add {from} inner"));
     for folder in [root.clone(), at("linked"), at("detached"), at("unlogged"), at("packed"), at("outer/inner")] {
         assert_eq!(says(&folder), truth(&folder), "{}", folder.display());
-        a_moment();
+        a_moment(&folder);
         git(&folder, "commit --quiet --allow-empty -m next");
         assert_eq!(says(&folder), truth(&folder), "{} after a commit", folder.display());
         // A branch that is moved without a commit or a checkout.
-        a_moment();
+        a_moment(&folder);
         git(&folder, "update-ref HEAD HEAD~1");
         assert_eq!(says(&folder), truth(&folder), "{} after its branch was moved", folder.display());
     }

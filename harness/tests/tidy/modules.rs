@@ -42,8 +42,8 @@ impl Repository {
             let (name, krate) = (in_code(name), read.crates.len());
             for file in sources.keys() {
                 match file.strip_prefix(folder).filter(|file| is_root(file, &manifest)) {
-                    Some("src/lib.rs") => read.file(sources, krate, file, format!("{name}::"), true),
-                    Some(_) => read.file(sources, krate, file, format!("{file}::"), true),
+                    Some("src/lib.rs") => read.file(sources, krate, file, format!("{name}::")),
+                    Some(_) => read.file(sources, krate, file, format!("{file}::")),
                     None => false,
                 };
             }
@@ -53,9 +53,9 @@ impl Repository {
     }
 
     /// Adds the module that a file is, with all below it; not if the file is missing or for tests.
-    fn file(&mut self, sources: &Sources, krate: usize, file: &str, module: String, root: bool) -> bool {
+    fn file(&mut self, sources: &Sources, krate: usize, file: &str, module: String) -> bool {
         let Some(body) = sources.get(file).and_then(|text| tokens::read(file, text)) else { return false };
-        let is_folder = root || file.ends_with("/mod.rs");
+        let is_folder = parent(&module).is_empty() || file.ends_with("/mod.rs");
         let below = if is_folder { beside(file) } else { file.trim_end_matches(".rs") };
         self.module(sources, Module { file: file.to_owned(), krate, body }, module, below);
         true
@@ -69,9 +69,9 @@ impl Repository {
             if let Some(body) = inline {
                 self.module(sources, Module { file: file.clone(), krate, body }, child, &below);
             } else if let Some((_, odd)) = module.body.files.iter().find(|(module, _)| *module == name) {
-                self.file(sources, krate, &format!("{}/{odd}", beside(&file)), child, false);
-            } else if !self.file(sources, krate, &format!("{below}.rs"), child.clone(), false) {
-                self.file(sources, krate, &format!("{below}/mod.rs"), child, false);
+                self.file(sources, krate, &format!("{}/{odd}", beside(&file)), child);
+            } else if !self.file(sources, krate, &format!("{below}.rs"), child.clone()) {
+                self.file(sources, krate, &format!("{below}/mod.rs"), child);
             }
         }
         self.modules.insert(path, module);

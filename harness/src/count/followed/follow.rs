@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 /// An instruction and how often it ran.
 #[derive(Clone, Copy, Debug)]
 pub struct Executed {
-    /// Decoded.
+    /// As decoded from the worker's code.
     pub instruction: Instruction,
     /// Times it was reached.
     pub count: u64,
@@ -39,16 +39,10 @@ pub fn follow(child: &mut Tracee, method: Method) -> Result<Instructions> {
     child.clear_breakpoint(entry)?;
     child.set_registers(registers)?;
     let mut follower = Follower { child, frame: registers.rsp, blocks: HashMap::new(), repeats: HashMap::new() };
-    loop {
-        let next = match method {
-            Method::Branches => follower.block(registers)?,
-            Method::Steps => follower.one(registers)?,
-        };
-        match next {
-            Some(next) => registers = next,
-            None => return Ok(follower.executed()),
-        }
+    while let Some(next) = follower.block(registers, method)? {
+        registers = next;
     }
+    Ok(follower.executed())
 }
 
 /// Straight code: instructions that run one after the other, the last of which may go elsewhere.
@@ -70,9 +64,10 @@ struct Follower<'a> {
 }
 
 impl Follower<'_> {
-    /// Runs a block; `None` when it ended with the function's return, which is left to be carried out.
-    fn block(&mut self, registers: user_regs_struct) -> Result<Option<user_regs_struct>> {
-        let last = self.count_block(registers.rip, ends_block)?;
+    /// Runs a block, by steps one of a single instruction; `None` when it ended with the function's return, which is
+    /// left to be carried out.
+    fn block(&mut self, registers: user_regs_struct, method: Method) -> Result<Option<user_regs_struct>> {
+        let last = self.count_block(registers.rip, |last| method == Method::Steps || ends_block(last))?;
         let at = if self.blocks[&registers.rip].count == 2 {
             self.watch(registers)?
         } else if last.ip() == registers.rip {
@@ -80,11 +75,12 @@ impl Follower<'_> {
         } else {
             self.child.run_to(last.ip())?
         };
-        if self.returns(&last, &at) {
+        if last.flow_control() == FlowControl::Return && at.rsp == self.frame {
             self.child.set_registers(at)?;
             return Ok(None);
         }
         let to = match last.flow_control() {
+            _ if method == Method::Steps => None,
             FlowControl::UnconditionalBranch => Some(last.near_branch_target()),
             FlowControl::ConditionalBranch => holds(last.condition_code(), at.eflags)
                 .map(|taken| if taken { last.near_branch_target() } else { last.next_ip() }),
@@ -114,20 +110,6 @@ impl Follower<'_> {
             }
         }
         Ok(registers)
-    }
-
-    /// Runs one instruction.
-    fn one(&mut self, registers: user_regs_struct) -> Result<Option<user_regs_struct>> {
-        let instruction = self.count_block(registers.rip, |_| true)?;
-        let block = self.blocks.get_mut(&registers.rip).expect("counted above");
-        if block.count == 2 {
-            block.code_bytes[0] = CodeReads::new(self.child.ready.codes).of(&instruction, &registers);
-        }
-        if self.returns(&instruction, &registers) { Ok(None) } else { self.step(&instruction, registers).map(Some) }
-    }
-
-    fn returns(&self, instruction: &Instruction, registers: &user_regs_struct) -> bool {
-        instruction.flow_control() == FlowControl::Return && registers.rsp == self.frame
     }
 
     /// Steps over `instruction`. A `rep` string instruction stops after each repetition: all of them are one
