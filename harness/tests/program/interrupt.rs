@@ -89,23 +89,23 @@ fn ctrl_c_in_generate_gives_the_text_so_far() {
 #[test]
 fn ctrl_c_during_any_long_command_leaves_nothing_half_done() {
     let gate = format!("gate --against {} --out run", program());
-    for name in ["INT", "TERM"] {
-        // The line on stderr after which it is interrupted, and how long after; what it says then; what it may leave.
-        for (args, line, wait_ms, said, left) in [
-            ("model synth --shape 2b-4t --out m.gguf", "writing", 30, "m.gguf is not written", ""),
-            ("baseline save mine", "proving", 100, "baseline mine is not saved", ""),
-            (&gate, "gate:", 100, "interrupted", "run"),
-            ("verify", "verifying", 30, "interrupted after verifying", ""),
-            ("limits", "", 100, "interrupted while measuring", ""),
-            ("perplexity --kernel scalar --threads 1", "scoring", 0, "windows", ""),
-        ] {
-            let folder = Folder::new();
-            let output = interrupted(folder.path(), args, line, wait_ms, name);
-            ends_with_error(&output, 130, &[said]);
-            assert!(!args.starts_with("perplexity") || output.stdout.is_empty());
-            let entries = folder.names("");
-            assert!(entries.iter().all(|entry| entry == left), "{args} left {entries:?}");
-        }
+    // The line on stderr after which it is interrupted, and how long after; what it says then; what it may leave.
+    for (name, args, line, wait_ms, said, left) in [
+        ("INT", "model synth --shape 2b-4t --out m.gguf", "writing", 30, "m.gguf is not written", ""),
+        ("TERM", "model synth --shape 2b-4t --out m.gguf", "writing", 30, "m.gguf is not written", ""),
+        ("INT", "baseline save mine", "proving", 100, "baseline mine is not saved", ""),
+        ("INT", &gate, "gate:", 100, "interrupted", "run"),
+        ("TERM", &gate, "gate:", 100, "interrupted", "run"),
+        ("TERM", "verify", "verifying", 30, "interrupted after verifying", ""),
+        ("INT", "limits", "", 100, "interrupted while measuring", ""),
+        ("INT", "perplexity --kernel scalar --threads 1", "scoring", 0, "windows", ""),
+    ] {
+        let folder = Folder::new();
+        let output = interrupted(folder.path(), args, line, wait_ms, name);
+        ends_with_error(&output, 130, &[said]);
+        assert!(!args.starts_with("perplexity") || output.stdout.is_empty());
+        let entries = folder.names("");
+        assert!(entries.iter().all(|entry| entry == left), "{args} left {entries:?}");
     }
 }
 

@@ -39,13 +39,10 @@ fn limits_has_every_level_and_every_kernels_multiply() {
 
 #[test]
 fn limits_masks_instructions_and_prints_a_table() {
-    let masked = json("limits --quick --json --threads 1 --cpu-features none");
-    for multiply in list(&masked["limits"], "multiplies") {
-        let id = text(multiply, "id");
-        assert!(!id.contains("mm-") && !id.contains("zmm"), "{id}");
-    }
     let shown = printed("limits --quick --threads 1 --cpu-features none");
-    assert!(shown.contains("read GB/s") && shown.contains("DRAM"), "{shown}");
+    assert!(["read GB/s", "DRAM", "scalar-i8"].iter().all(|part| shown.contains(part)), "{shown}");
+    let mut ids = shown.lines().filter_map(|line| line.split_whitespace().next());
+    assert!(ids.all(|id| !id.contains("mm-") && !id.contains("zmm")), "{shown}");
     refused("limits --threads 0", 2, &["--threads 0"]);
 }
 
