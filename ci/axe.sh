@@ -27,4 +27,4 @@ if ! [ -f "$script" ] || ! grep -q "\"version\": \"$version\"" "$folder/node_mod
         exit 3
     fi
 fi
-python3 "$here/browser-test" --axe "$script" "$@"
+"$here/browser-test" --axe "$script" "$@"

@@ -8,6 +8,8 @@ import html
 import re
 import subprocess
 
+import chromium
+
 WORDS = """
   const out = [], walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   for (let node; (node = walker.nextNode());) {
@@ -66,10 +68,10 @@ def letters(text):
 def check(browser, path):
     """What is wrong with the printed page, and what was looked at."""
     wrong = []
-    browser.look(media="print", width=1047)
-    expected = letters(browser.run(WORDS))
-    browser.look()
-    browser.pdf(path)
+    chromium.look(browser, media="print", width=1047)
+    expected = letters(browser.execute_script(WORDS))
+    chromium.look(browser)
+    chromium.pdf(browser, path)
     found = collections.Counter()
     pages = 0
     for pages, size, box, text in words(path):
@@ -81,9 +83,9 @@ def check(browser, path):
     if sum(lacking.values()):
         wrong.append("PDF lacks %d letters: %s" % (sum(lacking.values()), "".join(sorted(lacking))[:40]))
 
-    tables = browser.run(MARKS)
+    tables = browser.execute_script(MARKS)
     marked = path.with_name(path.stem + "-marked.pdf")
-    browser.pdf(marked)
+    chromium.pdf(browser, marked)
     marks, heads = {}, collections.defaultdict(set)
     for number, size, box, text in words(marked):
         for kind, index in re.findall(r"qz([abh])(\d+)\1qz", text):

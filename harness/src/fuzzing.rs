@@ -25,19 +25,11 @@ enum Kind {
     Text,
 }
 
-/// What is damaged.
-struct Seeds {
-    kind: Kind,
-    good: Vec<Vec<u8>>,
-    /// Files that a reader refuses already; none of some kinds.
-    bad: Vec<Vec<u8>>,
-}
-
-/// Runs `read` on damaged copies of `seeds`. It gives back what the reader said.
-fn fuzz(seeds: &Seeds, read: impl Fn(&[u8]) -> Result<(), Error>) {
+/// Runs `read` on damaged copies of `good` files and of `bad` ones, which a reader refuses already.
+fn fuzz(kind: Kind, good: &[Vec<u8>], bad: &[Vec<u8>], read: impl Fn(&[u8]) -> Result<(), Error>) {
     let (accepted, refused) = (Cell::new(0), Cell::new(0));
     let search = arbtest::arbtest(|u| {
-        let bytes = damaged(u, seeds)?;
+        let bytes = damaged(u, kind, good, bad)?;
         let (said, peak) = memory::peak_of(|| read(&bytes));
         assert!(peak < bytes.len() + MOST_BYTES, "{peak} bytes of memory for a file of {}", bytes.len());
         match said {

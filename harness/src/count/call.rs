@@ -1,16 +1,14 @@
 //! What is counted, how, and what comes of it.
 
 use super::static_model::StaticModel;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-use crate::error::Error;
 use crate::scenario::Shape;
 use kernels::Operation;
 use receipt::CountRecord;
 
-/// One call to count.
+/// Which call of a kernel is counted.
 #[derive(Clone, Copy, Debug)]
 pub struct Call {
-    /// What is called.
+    /// The kernel's function: `dequantize`, `gemv` or `gemm`.
     pub op: Operation,
     /// Rows and columns.
     pub shape: Shape,
@@ -20,10 +18,10 @@ pub struct Call {
     pub seed: u64,
 }
 
-/// A counted call.
+/// What one call executed, and what a static model says of its hot loop.
 #[cfg_attr(not(all(target_os = "linux", target_arch = "x86_64")), allow(dead_code))]
 pub struct Counted {
-    /// The counts.
+    /// As a receipt keeps it: instructions by class and width, memory traffic, the hot loop.
     pub record: CountRecord,
     /// What a static model says of the hot loop, or why it says nothing; absent without a model or a loop.
     pub static_model: Option<Result<StaticModel, String>>,
@@ -36,13 +34,4 @@ pub enum Method {
     Branches,
     /// Stop after every instruction: the simplest way, two to fifty times slower.
     Steps,
-}
-
-/// Where ptrace is refused.
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-pub fn refused(why: impl std::fmt::Display) -> Error {
-    Error::unsupported(format!(
-        "ptrace is refused here ({why}), so instructions cannot be counted; in a container, run it with \
-         --cap-add=SYS_PTRACE or a seccomp profile that allows ptrace"
-    ))
 }

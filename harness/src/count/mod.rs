@@ -9,59 +9,25 @@
 
 mod call;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-mod classify;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-mod follow;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-mod hot_loop;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-mod record;
+mod followed;
 mod static_model;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-mod tracee;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-mod watchdog;
 
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-pub use call::refused;
 pub use call::{Call, Counted, Method};
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub use followed::{count, refused};
 pub use static_model::{Model, StaticModel};
 
-#[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
-use crate::error::Error;
-use crate::error::Result;
 use crate::scenario::Shape;
-use kernels::Kernel;
 
 /// The shape that `compare` counts: the rows of the largest panel, and so few columns that the scalar kernels take half
 /// a second.
 pub const SMALL_SHAPE: Shape = Shape { m: 128, k: 1024 };
 
-/// Counts one call of `kernel`, and asks `model` about its hot loop.
-///
-/// # Errors
-/// Exit 5 where ptrace is refused or the platform is not Linux on x86-64; exit 1 when the kernel does not match the
-/// oracle, or its worker dies, hangs or answers nonsense, with the request that it was given.
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-pub fn count(kernel: &Kernel, call: Call, method: Method, model: &Model) -> Result<Counted> {
-    let mut tracee = tracee::Tracee::start(kernel, call, method)?;
-    let trace = follow::follow(&mut tracee, method)?;
-    let output_sha256 = tracee.finish()?;
-    let followed = record::Followed { trace, fixed_addresses: tracee.fixed_addresses(), output_sha256 };
-    Ok(record::record(kernel, call, method, followed, model))
-}
-
-/// Counts one call of `kernel`.
-///
-/// # Errors
-/// Always exit 5: not on this platform.
+/// Counts one call of a kernel: always exit 5, because it is not possible on this platform.
 #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
-pub fn count(_: &Kernel, _: Call, _: Method, _: &Model) -> Result<Counted> {
-    Err(elsewhere())
-}
-
-#[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
-fn elsewhere() -> Error {
+pub fn count(_: &kernels::Kernel, _: Call, _: Method, _: &Model) -> crate::error::Result<Counted> {
     let (os, arch) = (std::env::consts::OS, std::env::consts::ARCH);
-    Error::unsupported(format!("counting follows instructions with ptrace on Linux for x86-64; this is {os} on {arch}"))
+    Err(crate::error::Error::unsupported(format!(
+        "counting follows instructions with ptrace on Linux for x86-64; this is {os} on {arch}"
+    )))
 }

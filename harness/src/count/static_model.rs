@@ -56,12 +56,11 @@ impl Model {
 }
 
 fn find() -> Result<Tool, String> {
-    let Some(Nearest { names, same }) = nearest_model(host::cpu_identity()) else {
+    let nearest = host::cpu_identity().and_then(|(vendor, family, model)| nearest_model(&vendor, family, model));
+    let Some((names, same)) = nearest else {
         return Err("no static cycles: llvm-mca has no model that is known to fit this CPU".into());
     };
-    let mut tools: Vec<(Vec<u32>, PathBuf)> = on_path().into_iter().filter_map(|p| Some((version(&p)?, p))).collect();
-    tools.sort();
-    let Some((newest, path)) = tools.pop() else {
+    let Some((newest, path)) = on_path().into_iter().filter_map(|p| Some((version(&p)?, p))).max() else {
         return Err("no static cycles: llvm-mca is not installed; on Debian and Ubuntu: apt-get install llvm-19".into());
     };
     let numbers: Vec<String> = newest.iter().map(u32::to_string).collect();
@@ -77,37 +76,28 @@ fn find() -> Result<Tool, String> {
     }
 }
 
-/// Models of llvm-mca for a CPU.
-#[derive(Debug, PartialEq)]
-struct Nearest {
-    /// The best first.
-    names: &'static [&'static str],
-    /// Whether the best is this very CPU.
-    same: bool,
-}
-
-fn nearest_model(cpu: Option<host::CpuIdentity>) -> Option<Nearest> {
-    let own = |names| Some(Nearest { names, same: true });
-    let cpu = cpu?;
-    match (&cpu.vendor[..], cpu.family, cpu.model) {
-        ("AuthenticAMD", 0x17, 0..=0x2f) => own(&["znver1"]),
-        ("AuthenticAMD", 0x17, _) => own(&["znver2"]),
-        ("AuthenticAMD", 0x19, 0x10..=0x1f | 0x60..=0x7f | 0xa0..=0xaf) => own(&["znver4"]),
-        ("AuthenticAMD", 0x19, _) => own(&["znver3"]),
+/// Names of llvm-mca's models for a CPU, the best first, and whether that is this very CPU.
+fn nearest_model(vendor: &str, family: u32, model: u32) -> Option<(&'static [&'static str], bool)> {
+    let names: &[&str] = match (vendor, family, model) {
+        ("AuthenticAMD", 0x17, 0..=0x2f) => &["znver1"],
+        ("AuthenticAMD", 0x17, _) => &["znver2"],
+        ("AuthenticAMD", 0x19, 0x10..=0x1f | 0x60..=0x7f | 0xa0..=0xaf) => &["znver4"],
+        ("AuthenticAMD", 0x19, _) => &["znver3"],
         // LLVM 19 knows the name znver5 and schedules it like znver4 (compared: every gemv loop here takes the same
         // cycles on both), which has half of Zen 5's 512-bit units. So znver5 is not reported as this CPU's own model.
-        ("AuthenticAMD", 0x1a, _) => Some(Nearest { names: &["znver4"], same: false }),
-        ("GenuineIntel", 6, 0x3c | 0x3f | 0x45 | 0x46) => own(&["haswell"]),
-        ("GenuineIntel", 6, 0x3d | 0x47 | 0x4f | 0x56) => own(&["broadwell"]),
-        ("GenuineIntel", 6, 0x4e | 0x5e | 0x8e | 0x9e | 0xa5 | 0xa6) => own(&["skylake"]),
-        ("GenuineIntel", 6, 0x55) => own(&["skylake-avx512"]),
-        ("GenuineIntel", 6, 0x6a | 0x6c) => own(&["icelake-server"]),
-        ("GenuineIntel", 6, 0x7d | 0x7e) => own(&["icelake-client", "icelake-server"]),
-        ("GenuineIntel", 6, 0x8c | 0x8d) => own(&["tigerlake", "icelake-server"]),
-        ("GenuineIntel", 6, 0x97 | 0x9a | 0xb7 | 0xba | 0xbf) => own(&["alderlake"]),
-        ("GenuineIntel", 6, 0x8f | 0xcf) => own(&["sapphirerapids", "icelake-server"]),
-        _ => None,
-    }
+        ("AuthenticAMD", 0x1a, _) => return Some((&["znver4"], false)),
+        ("GenuineIntel", 6, 0x3c | 0x3f | 0x45 | 0x46) => &["haswell"],
+        ("GenuineIntel", 6, 0x3d | 0x47 | 0x4f | 0x56) => &["broadwell"],
+        ("GenuineIntel", 6, 0x4e | 0x5e | 0x8e | 0x9e | 0xa5 | 0xa6) => &["skylake"],
+        ("GenuineIntel", 6, 0x55) => &["skylake-avx512"],
+        ("GenuineIntel", 6, 0x6a | 0x6c) => &["icelake-server"],
+        ("GenuineIntel", 6, 0x7d | 0x7e) => &["icelake-client", "icelake-server"],
+        ("GenuineIntel", 6, 0x8c | 0x8d) => &["tigerlake", "icelake-server"],
+        ("GenuineIntel", 6, 0x97 | 0x9a | 0xb7 | 0xba | 0xbf) => &["alderlake"],
+        ("GenuineIntel", 6, 0x8f | 0xcf) => &["sapphirerapids", "icelake-server"],
+        _ => return None,
+    };
+    Some((names, true))
 }
 
 fn on_path() -> Vec<PathBuf> {
@@ -115,9 +105,8 @@ fn on_path() -> Vec<PathBuf> {
         let name = path.file_name().and_then(|n| n.to_str()).unwrap_or("");
         name == "llvm-mca" || name.strip_prefix("llvm-mca-").is_some_and(|n| n.bytes().all(|b| b.is_ascii_digit()))
     };
-    let folders: Vec<PathBuf> =
-        std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default();
-    let entries = folders.iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten().flatten();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let entries = std::env::split_paths(&path).filter_map(|folder| std::fs::read_dir(folder).ok()).flatten().flatten();
     entries.map(|entry| entry.path()).filter(|path| named(path)).collect()
 }
 
@@ -190,12 +179,8 @@ mod ask {
         let done = child.wait_with_output().map_err(|e| e.to_string())?;
         if !done.status.success() {
             let errors = String::from_utf8_lossy(&done.stderr);
-            return Err(errors
-                .lines()
-                .find(|l| l.contains("error"))
-                .unwrap_or("it failed without a message")
-                .trim()
-                .into());
+            let error = errors.lines().find(|line| line.contains("error"));
+            return Err(error.unwrap_or("it failed without a message").trim().into());
         }
         Ok(String::from_utf8_lossy(&done.stdout).into_owned())
     }
@@ -230,15 +215,12 @@ mod tests {
 
     #[test]
     fn cpus_have_models() {
-        let nearest = |vendor: &str, family, model| {
-            nearest_model(Some(host::CpuIdentity { vendor: vendor.into(), family, model }))
-                .map(|n| (n.names[0], n.same))
-        };
+        let nearest =
+            |vendor, family, model| nearest_model(vendor, family, model).map(|(names, same)| (names[0], same));
         assert_eq!(nearest("AuthenticAMD", 0x19, 0x11), Some(("znver4", true)));
         assert_eq!(nearest("AuthenticAMD", 0x19, 0x21), Some(("znver3", true)));
         assert_eq!(nearest("AuthenticAMD", 0x1a, 2), Some(("znver4", false)));
         assert_eq!(nearest("GenuineIntel", 6, 0x8f), Some(("sapphirerapids", true)));
         assert_eq!(nearest("CentaurHauls", 7, 1), None);
-        assert!(nearest_model(None).is_none());
     }
 }

@@ -1,6 +1,6 @@
 //! Damage: what disks, networks and people who mean harm do to a file.
 
-use super::{Kind, Seeds};
+use super::Kind;
 use arbtest::arbitrary::{Result, Unstructured};
 
 /// Numbers that break arithmetic on sizes.
@@ -48,10 +48,10 @@ const TOKENS: [&str; 20] = [
 /// Where a binary file keeps its header.
 const HEADER: usize = 8 << 10;
 
-/// One of the seeds, a good one in three of four, with one to four kinds of damage.
-pub(super) fn damaged(u: &mut Unstructured<'_>, seeds: &Seeds) -> Result<Vec<u8>> {
-    let binary = seeds.kind == Kind::Binary;
-    let files = if seeds.bad.is_empty() || u.ratio(3, 4)? { &seeds.good } else { &seeds.bad };
+/// One of the files, a good one in three of four, with one to four kinds of damage.
+pub(super) fn damaged(u: &mut Unstructured<'_>, kind: Kind, good: &[Vec<u8>], bad: &[Vec<u8>]) -> Result<Vec<u8>> {
+    let binary = kind == Kind::Binary;
+    let files = if bad.is_empty() || u.ratio(3, 4)? { good } else { bad };
     let mut bytes = u.choose(files)?.clone();
     // Most are damaged once: those are accepted often enough to see what follows.
     for _ in 0..*u.choose(&[1, 1, 1, 2, 4])? {
@@ -72,7 +72,7 @@ pub(super) fn damaged(u: &mut Unstructured<'_>, seeds: &Seeds) -> Result<Vec<u8>
                 bytes.splice(place..place, piece);
             }
             5 => {
-                let other = u.choose(&seeds.good)?;
+                let other = u.choose(good)?;
                 let start = u.int_in_range(0..=other.len())?;
                 let piece = &other[start..other.len().min(start + (to - from))];
                 bytes.splice(from..to, piece.iter().copied());

@@ -13,7 +13,7 @@ use kernels::{CpuFeatures, Kernel, registry};
 use model::loading::Loading;
 use receipt::Settings;
 
-/// Threads, pinning and features.
+/// The flags that choose threads, pinning and CPU features of a run.
 #[derive(Args, Clone, Debug, Default)]
 pub struct MachineArgs {
     /// Threads that share the rows of each product. By default 1 to compare kernels; to generate and score, all CPUs
@@ -31,10 +31,10 @@ pub struct MachineArgs {
     placed: bool,
 }
 
-/// The flags, checked.
+/// What a run may use of this machine: the flags, checked.
 #[derive(Clone, Debug)]
 pub struct Machine {
-    /// Threads.
+    /// Threads that share the rows of each product.
     pub threads: usize,
     /// Threads for what is not measured: as many as asked for, else all CPUs.
     load_threads: usize,
@@ -77,7 +77,7 @@ impl MachineArgs {
             return Err(Error::input(format!("--threads {threads} is not between 1 and {MAX_THREADS}")));
         }
         // More would wait for each other, and the waits would be timed.
-        let cpus = all_cpus();
+        let cpus = host::cpus();
         if threads > cpus && !self.placed {
             let why = host::narrowed_by();
             return Err(Error::input(format!(
@@ -90,7 +90,7 @@ impl MachineArgs {
         };
         let features = CpuFeatures::detect().intersect(mask);
         // Counted before pinning leaves this thread, and those that it starts, with one CPU.
-        let load_threads = self.threads.unwrap_or_else(all_cpus);
+        let load_threads = self.threads.unwrap_or_else(host::cpus);
         let from_environment = || std::env::var(kernels::MASK_VARIABLE).ok().filter(|m| !m.is_empty());
         // In one spelling, which builds from before take too.
         let mask = self.cpu_features.clone().or_else(from_environment).map(|mask| words::list(&mask));
@@ -129,7 +129,7 @@ impl Machine {
 
     /// A team of the asked-for size, its threads pinned if asked.
     pub fn team(&self) -> Result<Team> {
-        self.team_of(self.threads)
+        self.team_with(self.threads)
     }
 
     /// Runs `work`, which loads a model or a part of one; shows `what` and how much of `bytes` is done.
@@ -139,17 +139,13 @@ impl Machine {
         bytes: u64,
         work: impl FnOnce(&mut Loading<'_>) -> model::Result<T>,
     ) -> Result<T> {
-        let team = self.team_of(self.load_threads)?;
+        let team = self.team_with(self.load_threads)?;
         let progress = Progress::start(what, bytes);
         Ok(work(&mut Loading::new(team, &|more| progress.add(more), interrupt::flag()))?)
     }
 
     /// A team of `threads`, whatever was asked for; its threads pinned if asked.
     pub fn team_with(&self, threads: usize) -> Result<Team> {
-        self.team_of(threads)
-    }
-
-    fn team_of(&self, threads: usize) -> Result<Team> {
         let cpus = self.cpus.clone();
         let start = move |number: usize| {
             // Fewer CPUs than threads was refused in `check`; the system already agreed to pin the first thread.
@@ -218,9 +214,4 @@ impl Machine {
             None => Ok(registry::KERNELS.iter().filter_map(|d| Kernel::new(d, self.features).ok()).collect()),
         }
     }
-}
-
-/// Default threads of commands that generate for a reader: all CPUs that this process may use.
-pub fn all_cpus() -> usize {
-    host::cpus()
 }

@@ -9,7 +9,7 @@ use sysinfo::{CpuRefreshKind, RefreshKind, System};
 /// Last-level cache assumed where the system does not say: larger than most.
 pub const UNKNOWN_CACHE_BYTES: u64 = 64 << 20;
 
-/// Everything about the machine; `load_after` is filled in at the end of a run.
+/// What a receipt says of the machine; `load_after` is filled in at the end of a run.
 pub fn host() -> Host {
     let system = System::new_with_specifics(RefreshKind::nothing().with_cpu(CpuRefreshKind::nothing())).ok();
     let name = system.as_ref().and_then(|s| s.cpus().first()).map(|cpu| cpu.brand().trim().to_owned());
@@ -24,8 +24,8 @@ pub fn host() -> Host {
         hypervisor: None,
         governor: read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
         memory_bytes: memory::total(),
-        microcode: cpuinfo("microcode"),
-        affinity: status("Cpus_allowed_list"),
+        microcode: read("/proc/cpuinfo").and_then(|text| field(&text, "microcode")),
+        affinity: affinity(),
         cgroup_cpus: memory::cpu_quota(),
         cgroup_memory_bytes: memory::limit(),
         load_before: load(),
@@ -45,30 +45,18 @@ pub fn cpus() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// Which CPU this is, for tools that have a model of each.
-#[derive(Clone, Debug)]
-pub struct CpuIdentity {
-    /// As CPUID spells it: `AuthenticAMD`, `GenuineIntel`.
-    pub vendor: String,
-    /// Family, the extended one included.
-    pub family: u32,
-    /// Model, the extended one included.
-    pub model: u32,
-}
-
-/// This CPU, on x86-64.
-#[cfg(target_arch = "x86_64")]
-pub fn cpu_identity() -> Option<CpuIdentity> {
-    let cpuid = raw_cpuid::CpuId::new();
-    let info = cpuid.get_feature_info()?;
-    let vendor = cpuid.get_vendor_info()?.as_str().to_owned();
-    Some(CpuIdentity { vendor, family: info.family_id().into(), model: info.model_id().into() })
-}
-
-/// This CPU, on x86-64.
-#[cfg(not(target_arch = "x86_64"))]
-pub fn cpu_identity() -> Option<CpuIdentity> {
-    None
+/// Which CPU this is, for tools that have a model of each, on x86-64: vendor as CPUID spells it (`AuthenticAMD`), and
+/// family and model, the extended ones included.
+pub fn cpu_identity() -> Option<(String, u32, u32)> {
+    #[cfg(not(target_arch = "x86_64"))]
+    return None;
+    #[cfg(target_arch = "x86_64")]
+    {
+        let cpuid = raw_cpuid::CpuId::new();
+        let info = cpuid.get_feature_info()?;
+        let vendor = cpuid.get_vendor_info()?.as_str().to_owned();
+        Some((vendor, info.family_id().into(), info.model_id().into()))
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -126,15 +114,12 @@ fn size(text: &str) -> Option<u64> {
     number.parse::<u64>().ok()?.checked_mul(factor)
 }
 
-/// The value of `key: value` in the first paragraph of /proc/cpuinfo.
-fn cpuinfo(key: &str) -> Option<String> {
-    field(&read("/proc/cpuinfo")?, key)
+/// CPUs on which the system may run this process, as a list.
+fn affinity() -> Option<String> {
+    field(&read("/proc/self/status")?, "Cpus_allowed_list")
 }
 
-fn status(key: &str) -> Option<String> {
-    field(&read("/proc/self/status")?, key)
-}
-
+/// The first value of `key: value`.
 fn field(text: &str, key: &str) -> Option<String> {
     let mut lines = text.lines().filter_map(|line| line.split_once(':'));
     lines.find(|(name, _)| name.trim() == key).map(|(_, value)| value.trim().to_owned())
@@ -175,7 +160,7 @@ fn thermal_throttles() -> Option<u64> {
 
 /// What leaves this process fewer CPUs than the machine has, in words; empty where nothing does.
 pub fn narrowed_by() -> String {
-    narrowing(memory::cpu_quota(), status("Cpus_allowed_list").as_deref(), online())
+    narrowing(memory::cpu_quota(), affinity().as_deref(), online())
 }
 
 fn narrowing(quota: Option<f64>, affinity: Option<&str>, online: Option<usize>) -> String {
@@ -209,11 +194,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_parse() {
-        assert_eq!(["48K", "1M", "512", "2X", ""].map(size), [Some(49152), Some(1 << 20), Some(512), None, None]);
-    }
-
-    #[test]
     fn lists_of_cpus_are_counted() {
         assert_eq!(["0-3,7", "0", "0-1\n"].map(listed), [Some(5), Some(1), Some(2)]);
         assert_eq!(["", "3-1", "a", "0-18446744073709551615,1"].map(listed), [None; 4]);
@@ -229,14 +209,11 @@ mod tests {
     }
 
     #[test]
-    fn pages_swapped_are_in_and_out() {
-        assert_eq!(swapped("nr_free 5\npswpin 3\npswpout 40\n"), Some(43));
-        assert_eq!(swapped("nr_free 5\npswpin 3\n"), None);
-    }
-
-    #[test]
-    fn fields_parse() {
+    fn what_the_system_says_is_read() {
+        assert_eq!(["48K", "1M", "512", "2X", ""].map(size), [Some(49152), Some(1 << 20), Some(512), None, None]);
         assert_eq!(field("a\t: 1\nmicrocode\t: 0xb0\n", "microcode").as_deref(), Some("0xb0"));
+        assert_eq!(swapped("nr_free 5\npswpin 3\npswpout 40\n"), Some(43), "in and out");
+        assert_eq!(swapped("nr_free 5\npswpin 3\n"), None);
     }
 
     #[test]

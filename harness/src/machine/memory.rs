@@ -11,6 +11,7 @@ use receipt::figures::mib;
 use receipt::judge::disturbance;
 use std::fs::read_to_string;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use sysinfo::{MemoryRefreshKind, RefreshKind, System};
 
 /// Memory that can still be had, and what says so.
@@ -41,7 +42,7 @@ pub fn available() -> Option<u64> {
 
 /// Bytes that control groups allow, if one has a limit: the tightest.
 pub fn limit() -> Option<u64> {
-    limits(Path::new("/")).into_iter().map(|limit| limit.bytes).min()
+    limits(Path::new("/")).into_iter().map(|(.., bytes)| bytes).min()
 }
 
 /// A figure of the machine; sysinfo says 0 where the system says nothing.
@@ -53,6 +54,10 @@ fn machine(bytes: impl Fn(&System) -> u64) -> Option<u64> {
 /// CPUs' worth of time that a control group allows, if it limits it.
 pub fn cpu_quota() -> Option<f64> {
     cpu_quota_under(Path::new("/"))
+}
+
+fn cpu_quota_under(root: &Path) -> Option<f64> {
+    quotas(root).into_iter().map(|(_, cpus)| cpus).min_by(f64::total_cmp)
 }
 
 /// Times that a quota stopped this process's groups, if one of them has a quota and the system counts.
@@ -92,44 +97,37 @@ fn quota_warning(allowed: Option<f64>, threads: usize) -> Option<String> {
     ))
 }
 
-/// The limit of one group.
-struct Limit {
-    folder: PathBuf,
-    /// Version of its files.
-    version: u8,
-    bytes: u64,
-}
-
-/// The limits on memory of all groups that have one.
-fn limits(root: &Path) -> Vec<Limit> {
+/// The groups that have a limit on memory, with the version of their files and the limit in bytes.
+fn limits(root: &Path) -> Vec<(PathBuf, u8, u64)> {
     let limit = |(folder, version): (PathBuf, u8)| {
-        let file = if version == 1 { "memory.limit_in_bytes" } else { "memory.max" };
         // "max" is no number, and version 1 says about 2^63 for no limit.
-        let bytes = read_to_string(folder.join(file)).ok()?.trim().parse().ok().filter(|&max: &u64| max < 1 << 60)?;
-        Some(Limit { folder, version, bytes })
+        let file = if version == 1 { "memory.limit_in_bytes" } else { "memory.max" };
+        let bytes = number(&folder, file).filter(|&max| max < 1 << 60)?;
+        Some((folder, version, bytes))
     };
     groups(root, "memory").into_iter().filter_map(limit).collect()
 }
 
+/// What a group's file holds, if it is one number.
+fn number<T: FromStr>(folder: &Path, file: &str) -> Option<T> {
+    read_to_string(folder.join(file)).ok()?.trim().parse().ok()
+}
+
 /// The least that a control group leaves.
 fn left_under(root: &Path) -> Option<Available> {
-    let left = limits(root).into_iter().filter_map(|limit| {
-        let (used, cache) = match limit.version {
+    let left = limits(root).into_iter().filter_map(|(folder, version, limit)| {
+        let (used, cache) = match version {
             1 => ("memory.usage_in_bytes", ["total_inactive_file", "total_active_file"]),
             _ => ("memory.current", ["inactive_file", "active_file"]),
         };
-        let used: u64 = read_to_string(limit.folder.join(used)).ok()?.trim().parse().ok()?;
-        let stat = read_to_string(limit.folder.join("memory.stat")).unwrap_or_default();
+        let used: u64 = number(&folder, used)?;
+        let stat = read_to_string(folder.join("memory.stat")).unwrap_or_default();
         // Pages of files are dropped when memory runs short.
         let cached: u64 = cache.iter().filter_map(|key| field(&stat, key)).sum();
-        let bytes = limit.bytes.saturating_sub(used.saturating_sub(cached));
-        Some(Available { bytes, limit: format!("control group limit of {}", mib(limit.bytes)) })
+        let bytes = limit.saturating_sub(used.saturating_sub(cached));
+        Some(Available { bytes, limit: format!("control group limit of {}", mib(limit)) })
     });
     left.min_by_key(|available| available.bytes)
-}
-
-fn cpu_quota_under(root: &Path) -> Option<f64> {
-    quotas(root).into_iter().map(|(_, cpus)| cpus).min_by(f64::total_cmp)
 }
 
 /// The sum over all groups that have a quota: each level stops what is below it.
@@ -146,17 +144,14 @@ fn quota_stops_under(root: &Path) -> Option<u64> {
 /// Groups with a quota, and the CPUs' worth of time that it is.
 fn quotas(root: &Path) -> Vec<(PathBuf, f64)> {
     let quota = |(folder, version): (PathBuf, u8)| {
-        let text = |name: &str| read_to_string(folder.join(name)).ok();
-        let (quota, period) = match version {
-            1 => (text("cpu.cfs_quota_us")?, text("cpu.cfs_period_us")?),
-            _ => {
-                let line = text("cpu.max")?;
-                let (quota, period) = line.trim().split_once(' ')?;
-                (quota.to_owned(), period.to_owned())
-            }
-        };
         // "max" and -1 are no quota.
-        let (quota, period): (f64, f64) = (quota.trim().parse().ok()?, period.trim().parse().ok()?);
+        let (quota, period): (f64, f64) = if version == 1 {
+            (number(&folder, "cpu.cfs_quota_us")?, number(&folder, "cpu.cfs_period_us")?)
+        } else {
+            let line = read_to_string(folder.join("cpu.max")).ok()?;
+            let (quota, period) = line.trim().split_once(' ')?;
+            (quota.parse().ok()?, period.trim().parse().ok()?)
+        };
         (quota > 0.0 && period > 0.0).then_some((folder, quota / period))
     };
     groups(root, "cpu").into_iter().filter_map(quota).collect()
@@ -164,9 +159,7 @@ fn quotas(root: &Path) -> Vec<(PathBuf, f64)> {
 
 /// The number after `key` on its line.
 fn field(text: &str, key: &str) -> Option<u64> {
-    text.lines().find_map(|line| {
-        line.split_whitespace().next().filter(|k| *k == key).and(line.split_whitespace().nth(1))?.parse().ok()
-    })
+    text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok())
 }
 
 /// Folders of this process's groups that control `controller`, from its own to the root, with the version of their

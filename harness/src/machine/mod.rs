@@ -4,4 +4,5 @@ mod flags;
 pub mod host;
 pub mod memory;
 
-pub use flags::{Machine, MachineArgs, all_cpus};
+pub use flags::{Machine, MachineArgs};
+pub use host::cpus as all_cpus;

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Makes the bad files beside it, each named after what is wrong: python3 harness/tests/corpus/make.py
 
-Run it after adding a file here, then `INSTA_UPDATE=always cargo test -p harness --test corpus` and read the new messages: they are what a
+Run it after adding a file here, then `INSTA_UPDATE=always cargo test -p harness corpus` and read the new messages: they are what a
 user will see. Small on purpose: a bad file needs no good model behind it.
 """
 import hashlib

@@ -2,217 +2,193 @@
 //!
 //! Test modules and files that only they reach are no part of it. Both sides of a `#[cfg(..)]` for machines are.
 
-use crate::items::{Body, Import};
-use crate::lex::tokens;
-use crate::manifest::Manifest;
-use crate::sources::Sources;
+use crate::tokens::{self, Body};
+use std::collections::{BTreeMap, BTreeSet};
+use toml::{Table, Value};
 
-pub type Id = usize;
+/// The text of the files that are judged, by their path from the repository's root.
+pub type Sources = BTreeMap<String, String>;
 
 #[derive(Default)]
 pub struct Repository {
     pub crates: Vec<Crate>,
-    pub modules: Vec<Module>,
+    /// By path from the root of a crate: `low::`, `low::a::`; roots that are no library are called after their file.
+    pub modules: BTreeMap<String, Module>,
 }
 
 pub struct Crate {
-    pub manifest: Manifest,
+    /// As code spells it.
+    pub name: String,
+    /// Packages that it depends on, and whether only its tests do.
+    pub dependencies: BTreeSet<(String, bool)>,
     /// With a `/` at the end; empty for the repository's root.
     pub folder: String,
-    /// What other crates see, of a crate that has a library.
-    library: Option<Id>,
 }
 
 pub struct Module {
     pub file: String,
+    /// Its crate.
     pub krate: usize,
     pub body: Body,
-    parent: Option<Id>,
-    children: Vec<(String, Id)>,
-}
-
-/// Where a module stands: its crate, its file, the folder where the files of its children are, and what it is in.
-struct Place<'a> {
-    krate: usize,
-    file: &'a str,
-    below: &'a str,
-    parent: Option<Id>,
-}
-
-/// What a path leads to.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Found {
-    Module(Id),
-    /// A name that this module's file defines.
-    Item(Id, String),
-    /// Something of another package, with imports spelled out.
-    Outside(Vec<String>),
 }
 
 impl Repository {
     pub fn read(sources: &Sources) -> Self {
         let mut read = Self::default();
-        for (path, text) in &sources.files {
-            if let Some(folder) = path.strip_suffix("Cargo.toml")
-                && let Some(manifest) = Manifest::read(text)
-            {
-                read.crates.push(Crate { manifest, folder: folder.to_owned(), library: None });
+        for (path, text) in sources {
+            let Some(folder) = path.strip_suffix("Cargo.toml") else { continue };
+            let manifest: Table = text.parse().unwrap_or_else(|error| panic!("{path}: {error}"));
+            let Some(name) = manifest.get("package").and_then(|package| package["name"].as_str()) else { continue };
+            let (name, krate) = (in_code(name), read.crates.len());
+            for file in sources.keys() {
+                match file.strip_prefix(folder).filter(|file| is_root(file, &manifest)) {
+                    Some("src/lib.rs") => read.file(sources, krate, file, format!("{name}::")),
+                    Some(_) => read.file(sources, krate, file, format!("{file}::")),
+                    None => false,
+                };
             }
-        }
-        for krate in 0..read.crates.len() {
-            let folder = read.crates[krate].folder.clone();
-            for file in read.roots(krate, sources) {
-                let root = read.file(sources, krate, &file, None);
-                if file == format!("{folder}src/lib.rs") {
-                    read.crates[krate].library = root;
-                }
-            }
+            read.crates.push(Crate { name, dependencies: dependencies(&manifest), folder: folder.to_owned() });
         }
         read
     }
 
-    /// The files that a compiler starts with: library, program, build script, and each test, bench and example.
-    fn roots(&self, krate: usize, sources: &Sources) -> Vec<String> {
-        let Crate { manifest, folder, .. } = &self.crates[krate];
-        let is_root = |path: &str| {
-            let parts: Vec<&str> = path.split('/').collect();
-            match parts[..] {
-                ["build.rs"] | ["src", "lib.rs" | "main.rs"] | ["src", "bin", _] | ["src", "bin", _, "main.rs"] => true,
-                ["tests" | "benches" | "examples", _] | ["tests" | "benches" | "examples", _, "main.rs"] => true,
-                _ => manifest.roots.iter().any(|root| root == path),
+    /// Adds the module that a file is, with all below it; not if the file is missing or for tests.
+    fn file(&mut self, sources: &Sources, krate: usize, file: &str, module: String) -> bool {
+        let Some(body) = sources.get(file).and_then(|text| tokens::read(file, text)) else { return false };
+        let is_folder = parent(&module).is_empty() || file.ends_with("/mod.rs");
+        let below = if is_folder { beside(file) } else { file.trim_end_matches(".rs") };
+        self.module(sources, Module { file: file.to_owned(), krate, body }, module, below);
+        true
+    }
+
+    /// Adds a module and what it declares, whose files are in the folder `below`.
+    fn module(&mut self, sources: &Sources, mut module: Module, path: String, below: &str) {
+        let (file, krate) = (module.file.clone(), module.krate);
+        for (name, inline) in std::mem::take(&mut module.body.modules) {
+            let (child, below) = (format!("{path}{name}::"), format!("{below}/{name}"));
+            if let Some(body) = inline {
+                self.module(sources, Module { file: file.clone(), krate, body }, child, &below);
+            } else if let Some((_, odd)) = module.body.files.iter().find(|(module, _)| *module == name) {
+                self.file(sources, krate, &format!("{}/{odd}", beside(&file)), child);
+            } else if !self.file(sources, krate, &format!("{below}.rs"), child.clone()) {
+                self.file(sources, krate, &format!("{below}/mod.rs"), child);
             }
-        };
-        let files = sources.rust_files().map(|(path, _)| path);
-        files.filter(|path| path.strip_prefix(folder.as_str()).is_some_and(is_root)).map(str::to_owned).collect()
-    }
-
-    /// The module that a file is, with all below it; none for a file that is missing or for tests.
-    fn file(&mut self, sources: &Sources, krate: usize, file: &str, parent: Option<Id>) -> Option<Id> {
-        let body = Body::read(&tokens(sources.text(file)?));
-        let (folder, name) = file.rsplit_once('/').map_or(("", file), |(folder, name)| (folder, name));
-        let stem = name.trim_end_matches(".rs");
-        let below = if parent.is_none() || stem == "mod" { folder.to_owned() } else { format!("{folder}/{stem}") };
-        (!body.test).then(|| self.module(sources, Place { krate, file, below: &below, parent }, body))
-    }
-
-    fn module(&mut self, sources: &Sources, place: Place<'_>, mut body: Body) -> Id {
-        let Place { krate, file, below, parent } = place;
-        let id = self.modules.len();
-        let declared = std::mem::take(&mut body.modules);
-        self.modules.push(Module { file: file.to_owned(), krate, body, parent, children: Vec::new() });
-        for child in declared {
-            let beside = file.rsplit_once('/').map_or("", |(folder, _)| folder);
-            let child_id = if let Some(inline) = child.inline {
-                let below = &format!("{below}/{}", child.name);
-                Some(self.module(sources, Place { krate, file, below, parent: Some(id) }, inline))
-            } else if let Some(path) = child.file {
-                self.file(sources, krate, &format!("{beside}/{path}"), Some(id))
-            } else {
-                let flat = self.file(sources, krate, &format!("{below}/{}.rs", child.name), Some(id));
-                flat.or_else(|| self.file(sources, krate, &format!("{below}/{}/mod.rs", child.name), Some(id)))
-            };
-            self.modules[id].children.extend(child_id.map(|child_id| (child.name, child_id)));
         }
-        id
+        self.modules.insert(path, module);
     }
 
-    pub fn is_below(&self, module: Id, ancestor: Id) -> bool {
-        let mut above = self.modules[module].parent;
-        while let Some(id) = above.filter(|&id| id != ancestor) {
-            above = self.modules[id].parent;
-        }
-        above.is_some()
+    /// The module that something is in, if that is ours.
+    pub fn owner(&self, path: &str) -> Option<&Module> {
+        self.modules.get(path).or_else(|| self.modules.get(parent(path)))
     }
 
-    /// All that a path written in a module can mean: a function and a module may have the same name.
-    pub fn resolve(&self, module: Id, path: &[String]) -> Vec<Found> {
+    /// All that a path written in a module can mean, with imports spelled out: a module (ends in `::`), something that
+    /// a file of ours defines, or something of another package. A function and a module may have the same name.
+    pub fn resolve(&self, module: &str, path: &[String]) -> Vec<String> {
         self.follow(module, path, &mut Vec::new())
     }
 
-    /// What a name alone means in a module, without the names of other packages.
-    pub fn lookup(&self, module: Id, name: &str) -> Vec<Found> {
-        self.named(module, name, &mut Vec::new())
-    }
-
-    fn follow(&self, from: Id, path: &[String], seen: &mut Vec<(Id, String)>) -> Vec<Found> {
-        let Some((first, rest)) = path.split_first() else { return vec![Found::Module(from)] };
+    fn follow(&self, from: &str, path: &[String], seen: &mut Vec<String>) -> Vec<String> {
+        let Some((first, rest)) = path.split_first() else { return vec![from.to_owned()] };
         let mut found = match first.as_str() {
-            "self" => vec![Found::Module(from)],
-            "super" => self.modules[from].parent.map(Found::Module).into_iter().collect(),
-            "crate" => vec![Found::Module(self.root(from))],
+            "self" => vec![from.to_owned()],
+            "super" => vec![parent(from).to_owned()],
+            "crate" => vec![from[..from.find("::").expect("a module has a root") + 2].to_owned()],
             name => self.named(from, name, seen),
         };
         if found.is_empty() {
             // A name alone is a function or a closure; what is inside a crate is named behind it.
-            let named = self.crates.iter().find(|krate| krate.manifest.name == *first && !rest.is_empty());
-            let library = named.and_then(|krate| krate.library);
-            found.push(library.map_or_else(|| Found::Outside(vec![first.clone()]), Found::Module));
+            let is_library = !rest.is_empty() && self.modules.contains_key(&format!("{first}::"));
+            found.push(if is_library { format!("{first}::") } else { first.clone() });
         }
         for segment in rest {
-            if found.iter().any(|found| matches!(found, Found::Module(_))) {
-                found.retain(|found| matches!(found, Found::Module(_)));
+            if found.iter().any(|found| found.ends_with("::")) {
+                found.retain(|found| found.ends_with("::"));
             }
             found = found.into_iter().flat_map(|found| self.step(found, segment, seen)).collect();
         }
         found
     }
 
-    fn step(&self, found: Found, segment: &str, seen: &mut Vec<(Id, String)>) -> Vec<Found> {
-        match found {
-            Found::Module(module) if segment == "super" => {
-                self.modules[module].parent.map(Found::Module).into_iter().collect()
-            }
-            Found::Module(module) => match self.named(module, segment, seen) {
-                // Something that a macro defines.
-                none if none.is_empty() => vec![Found::Item(module, bare(segment).to_owned())],
-                some => some,
-            },
-            // A variant, a method.
-            Found::Item(..) => vec![found],
-            Found::Outside(mut path) => {
-                path.push(segment.to_owned());
-                vec![Found::Outside(path)]
-            }
+    fn step(&self, found: String, segment: &str, seen: &mut Vec<String>) -> Vec<String> {
+        if !found.ends_with("::") {
+            // A variant or a method is where its type is.
+            let is_ours = self.owner(&found).is_some();
+            return vec![if is_ours { found } else { format!("{found}::{segment}") }];
+        }
+        match self.named(&found, segment, seen) {
+            _ if segment == "super" => vec![parent(&found).to_owned()],
+            // Something that a macro defines.
+            none if none.is_empty() => vec![format!("{found}{}", bare(segment))],
+            some => some,
         }
     }
 
-    /// `seen` keeps a name from being looked up for itself: `pub use verdict::verdict`.
-    fn named(&self, module: Id, name: &str, seen: &mut Vec<(Id, String)>) -> Vec<Found> {
-        let key = (module, bare(name).to_owned());
-        let Module { body, children, .. } = &self.modules[module];
-        let mut found: Vec<Found> = Vec::new();
-        found.extend(children.iter().filter(|(child, _)| child == name).map(|&(_, id)| Found::Module(id)));
-        if body.defines.contains(bare(name)) {
-            found.push(Found::Item(module, bare(name).to_owned()));
-        }
-        if seen.contains(&key) {
+    /// What a name alone means in a module, without the names of other packages. `seen` keeps a name from being looked
+    /// up for itself: `pub use verdict::verdict`.
+    pub fn named(&self, module: &str, name: &str, seen: &mut Vec<String>) -> Vec<String> {
+        let (item, child) = (format!("{module}{}", bare(name)), format!("{module}{name}::"));
+        let Some(Module { body, .. }) = self.modules.get(module) else { return Vec::new() };
+        let mut found: Vec<String> = self.modules.contains_key(&child).then_some(child).into_iter().collect();
+        found.extend(body.defines.contains(bare(name)).then(|| item.clone()));
+        if seen.contains(&item) {
             return found;
         }
-        seen.push(key);
+        seen.push(item);
         for import in body.imports.iter().filter(|import| import.name == bare(name)) {
             found.extend(self.follow(module, &import.path, seen));
         }
         if found.is_empty() {
-            let all_of = |import: &&Import| import.name == "*";
-            for import in body.imports.iter().filter(all_of) {
-                for found_module in self.follow(module, &import.path, seen) {
-                    if let Found::Module(taken) = found_module {
-                        found.extend(self.named(taken, name, seen));
-                    }
+            for import in body.imports.iter().filter(|import| import.name == "*") {
+                for taken in self.follow(module, &import.path, seen) {
+                    found.extend(self.named(&taken, name, seen));
                 }
             }
         }
         seen.pop();
         found
     }
+}
 
-    fn root(&self, module: Id) -> Id {
-        let mut root = module;
-        while let Some(parent) = self.modules[root].parent {
-            root = parent;
+/// The module that something is in: `a::` of `a::b` and of `a::b::`.
+fn parent(path: &str) -> &str {
+    let inside = path.trim_end_matches("::");
+    &inside[..inside.rfind("::").map_or(0, |at| at + 2)]
+}
+
+/// The folder that a file is in.
+fn beside(file: &str) -> &str {
+    file.rsplit_once('/').map_or("", |(folder, _)| folder)
+}
+
+/// The files that a compiler starts with: library, program, build script, and each test, bench and example.
+fn is_root(path: &str, manifest: &Table) -> bool {
+    match path.split('/').collect::<Vec<_>>()[..] {
+        ["build.rs"] | ["src", "lib.rs" | "main.rs"] | ["src", "bin", _] | ["src", "bin", _, "main.rs"] => true,
+        ["tests" | "benches" | "examples", _] | ["tests" | "benches" | "examples", _, "main.rs"] => true,
+        _ => {
+            let targets = manifest.values().filter_map(Value::as_array).flatten();
+            targets.filter_map(|target| target.get("path")?.as_str()).any(|root| root == path)
         }
-        root
     }
+}
+
+fn dependencies(manifest: &Table) -> BTreeSet<(String, bool)> {
+    let for_targets = manifest.get("target").and_then(Value::as_table).into_iter().flat_map(Table::values);
+    let mut found = BTreeSet::new();
+    for table in for_targets.filter_map(Value::as_table).chain([manifest]) {
+        for kind in ["dependencies", "dev-dependencies", "build-dependencies"] {
+            for (key, value) in table.get(kind).and_then(Value::as_table).into_iter().flatten() {
+                let name = value.get("package").and_then(Value::as_str).unwrap_or(key);
+                found.insert((in_code(name), kind == "dev-dependencies"));
+            }
+        }
+    }
+    found
+}
+
+fn in_code(name: &str) -> String {
+    name.replace('-', "_")
 }
 
 /// A name without the `!` of a call.

@@ -1,11 +1,8 @@
 //! The tidy test must be able to fail: small repositories, each with one thing wrong, and one with nothing wrong.
 
-use crate::arrows::arrows;
-use crate::document::Document;
-use crate::manifest::{Dependency, Manifest};
-use crate::modules::Repository;
-use crate::sources::Sources;
-use crate::{architecture, circles, sizes};
+use crate::circles::arrows;
+use crate::modules::{Repository, Sources};
+use crate::{architecture, circles, long_files_and_lines};
 
 const LOW: &str = "[package]\nname = \"low\"\n";
 const HIGH: &str = "[package]\nname = \"high\"\n[dependencies]\nlow.workspace = true\n";
@@ -13,44 +10,40 @@ const ARCHITECTURE: &str =
     "Text.\n```arrows\nlow -> (nothing)\nhigh -> low\n```\n```never\nlow: std::fs, println!\n```\n";
 
 fn sources(files: &[(&str, &str)]) -> Sources {
-    Sources { files: files.iter().map(|(path, text)| (path.to_string(), text.to_string())).collect() }
+    files.iter().map(|(path, text)| (path.to_string(), text.to_string())).collect()
+}
+
+fn one_crate(files: &[(&str, &str)]) -> Repository {
+    Repository::read(&sources(&[files, &[("Cargo.toml", LOW)]].concat()))
 }
 
 /// The arrows of one crate as `from -> to: names`, without the folder `src/`.
 fn drawn(files: &[(&str, &str)]) -> Vec<String> {
-    let mut sources = sources(files);
-    sources.files.insert("Cargo.toml".to_owned(), LOW.to_owned());
     let short = |path: &str| path.trim_start_matches("src/").trim_end_matches(".rs").to_owned();
-    let arrows = arrows(&Repository::read(&sources));
-    let names = |names: &std::collections::BTreeSet<String>| names.iter().cloned().collect::<Vec<_>>().join(" ");
-    arrows.iter().map(|((from, to), taken)| format!("{} -> {}: {}", short(from), short(to), names(taken))).collect()
-}
-
-fn found_circles(files: &[(&str, &str)]) -> Vec<String> {
-    let mut sources = sources(files);
-    sources.files.insert("Cargo.toml".to_owned(), LOW.to_owned());
-    circles::complaints(&Repository::read(&sources))
+    let mut drawn = Vec::new();
+    for (from, to, names) in arrows(&one_crate(files)).iter().flat_map(|(f, to)| to.iter().map(move |(t, n)| (f, t, n)))
+    {
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        drawn.push(format!("{} -> {}: {}", short(from), short(to), names.join(" ")));
+    }
+    drawn
 }
 
 #[test]
 fn a_circle_is_found() {
-    let found = found_circles(&[
+    let found = circles::complaints(&one_crate(&[
         ("src/lib.rs", "mod a; mod b; mod c;"),
         ("src/a.rs", "use crate::b::f; pub fn g() { f() }"),
         ("src/b.rs", "pub fn f() { super::c::h() }"),
         ("src/c.rs", "pub fn h() { crate::a::g() }"),
-    ]);
+    ]));
     assert_eq!(found.len(), 1, "{found:?}");
-    assert!(found[0].starts_with("src/a.rs: one of 3 files in a circle"), "{found:?}");
-    assert!(found[0].contains("src/a.rs -> src/b.rs -> src/c.rs -> src/a.rs;"), "{found:?}");
-    assert!(found[0].contains("\n    src/c.rs -> src/a.rs: g"), "{found:?}");
-}
-
-#[test]
-fn a_child_and_a_parent_that_name_each_other_are_a_circle() {
+    let whole = "src/a.rs: in a circle of 3 files: src/a.rs -> src/b.rs -> src/c.rs -> src/a.rs;";
+    assert!(found[0].starts_with(whole) && found[0].contains("\n    src/c.rs -> src/a.rs: g"), "{found:?}");
+    // A child and a parent that name each other.
     let parent = "mod child; pub use child::Leaf; pub struct Tree { leaves: Vec<Leaf> } pub const MOST: usize = 3;";
-    let found = found_circles(&[("src/lib.rs", parent), ("src/child.rs", "pub struct Leaf([u8; super::MOST]);")]);
-    assert_eq!(found.len(), 1, "{found:?}");
+    let child = "pub struct Leaf([u8; super::MOST]);";
+    assert_eq!(circles::complaints(&one_crate(&[("src/lib.rs", parent), ("src/child.rs", child)])).len(), 1);
 }
 
 #[test]
@@ -142,11 +135,14 @@ fn files_are_found_where_a_compiler_finds_them() {
 #[test]
 fn long_files_and_long_lines_are_found() {
     let wide = |columns: usize| format!("// {}\n", "ä".repeat(columns - 3));
-    let fits = sources(&[("a.rs", &"\n".repeat(500)), ("b.rs", &wide(120)), ("Cargo.toml", &wide(200))]);
-    assert!(sizes::complaints(&fits).is_empty());
-    let complaints = sizes::complaints(&sources(&[("a.rs", &"\n".repeat(501)), ("b.rs", &wide(121))]));
-    assert!(complaints.len() == 2 && complaints[0].starts_with("a.rs: 501 lines"), "{complaints:?}");
-    assert!(complaints[1].starts_with("b.rs:1: 121 characters"), "{complaints:?}");
+    let complaints = |lines: usize, columns: usize| {
+        let (long, line, any) = ("\n".repeat(lines), wide(columns), wide(200));
+        long_files_and_lines(&sources(&[("a.rs", &long), ("b.rs", &line), ("Cargo.toml", &any)]))
+    };
+    assert!(complaints(500, 120).is_empty());
+    let found = complaints(501, 121);
+    assert!(found.len() == 2 && found[0].starts_with("a.rs: 501 lines"), "{found:?}");
+    assert!(found[1].starts_with("b.rs:1: 121 characters"), "{found:?}");
 }
 
 /// What is wrong with two crates, of which `high` may know `low`, when one file says something else.
@@ -159,17 +155,13 @@ fn broken(path: &str, text: &str) -> Vec<String> {
         ("high/Cargo.toml", HIGH),
         ("high/src/lib.rs", "use low::f; use std::fs; pub fn g() { println!() }"),
     ]);
-    sources.files.insert(path.to_owned(), text.to_owned());
+    sources.insert(path.to_owned(), text.to_owned());
     architecture::complaints(&sources, &Repository::read(&sources))
 }
 
 #[test]
-fn a_repository_as_drawn_is_tidy() {
-    assert_eq!(broken("README.md", ""), Vec::<String>::new());
-}
-
-#[test]
 fn what_the_architecture_forbids_is_found() {
+    assert_eq!(broken("README.md", ""), Vec::<String>::new(), "a repository as drawn is tidy");
     let depends = format!("{LOW}[target.'cfg(unix)'.dependencies]\nhigh = {{ path = \"../high\" }}\n");
     let dev = format!("{LOW}[dev-dependencies.high]\npath = \"../high\"\n");
     let no_arrow = ARCHITECTURE.replace("high -> low", "high -> (nothing)");
@@ -198,17 +190,15 @@ fn what_the_architecture_forbids_is_found() {
 }
 
 #[test]
-fn a_document_and_a_manifest_are_read() {
-    let document = Document::read(ARCHITECTURE).expect("it has both blocks");
-    assert_eq!(document.arrows["high"], ["low"]);
-    assert_eq!(document.never["low"], ["std::fs", "println!"]);
+fn a_manifest_is_read() {
     let text = "[package]\nname = \"some-crate\"\n[[bin]]\npath = \"src/odd.rs\"\n[dependencies]\n# none = \"1\"\n\
                 a-b.workspace = true\nc = { package = \"d\" }\n[dev-dependencies]\ne = \"1\"\n\
                 [lints]\nworkspace = true\n";
-    let manifest = Manifest::read(text).expect("a crate");
-    assert_eq!((manifest.name.as_str(), &manifest.roots[..]), ("some_crate", &["src/odd.rs".to_owned()][..]));
-    let expected = [("a_b", false), ("d", false), ("e", true)];
-    let expected = expected.map(|(name, dev)| Dependency { name: name.to_owned(), dev });
-    assert_eq!(manifest.dependencies, expected);
-    assert_eq!(Manifest::read("[workspace]\n[workspace.dependencies]\na = \"1\"\n"), None);
+    let workspace = "[workspace]\n[workspace.dependencies]\na = \"1\"\n";
+    let files = [("a/Cargo.toml", text), ("a/src/odd.rs", ""), ("a/src/no.rs", ""), ("Cargo.toml", workspace)];
+    let read = Repository::read(&sources(&files));
+    assert_eq!((read.crates.len(), read.crates[0].name.as_str()), (1, "some_crate"));
+    assert_eq!(read.modules.values().map(|module| &module.file).collect::<Vec<_>>(), ["a/src/odd.rs"]);
+    let expected = [("a_b", false), ("d", false), ("e", true)].map(|(name, dev)| (name.to_owned(), dev));
+    assert_eq!(read.crates[0].dependencies, expected.into());
 }

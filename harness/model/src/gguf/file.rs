@@ -50,12 +50,12 @@ pub struct Gguf {
     /// Alignment of tensor data in bytes.
     pub(crate) alignment: u64,
     /// Byte offset of the data section.
-    pub(crate) data_start: u64,
+    pub data_start: u64,
     /// All keys with their values, in file order.
     pub(crate) metadata: Vec<Entry>,
     pub(super) keys: HashMap<String, usize>,
     /// Tensors in file order.
-    pub(crate) tensors: Vec<TensorInfo>,
+    pub tensors: Vec<TensorInfo>,
     tensor_names: HashMap<String, usize>,
 }
 

@@ -1,0 +1,74 @@
+//! Bad files, each named after what is wrong with it, and the exact line that a user sees from every command that reads
+//! such a file.
+//!
+//! `tests/corpus/FOLDER/NAME.snap` is the message with the file's path as `FILE`. `INSTA_UPDATE=always` writes the
+//! messages instead of comparing them; `tests/corpus/make.py` makes the files.
+
+use crate::common::*;
+use std::path::{Path, PathBuf};
+
+/// Every file of a folder, in order, with the commands that read it: `FILE` is the file, `NAME` its name.
+fn check(folder: &str, ending: &str, least: usize, commands: &[&str]) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus").join(folder);
+    let entries = std::fs::read_dir(&folder).expect("the corpus").map(|entry| entry.expect("readable").path());
+    let mut files: Vec<PathBuf> = entries.filter(|path| path.extension().is_some_and(|e| e == ending)).collect();
+    files.sort();
+    assert!(files.len() >= least, "{} files in {}", files.len(), folder.display());
+    let mut settings = insta::Settings::new();
+    settings.set_snapshot_path(&folder);
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    let _bound = settings.bind_to_scope();
+    for file in files {
+        let (path, stem) = (file.display().to_string(), file.file_stem().expect("named").to_string_lossy());
+        for command in commands {
+            let name = file.file_name().expect("named").to_string_lossy();
+            let args =
+                command.replace("FILE", &path).replace("NAME", &name).replace("DIR", &folder.display().to_string());
+            // `inspect` may still describe what can be read, on stdout; its verdict is the same.
+            let line = ends_with_error(&run(&args), 2, &["error: "]).replace(&path, "FILE");
+            // The version of the receipts that this build writes is no part of what is wrong.
+            let line = match line.split_once("this build reads ").and_then(|(a, b)| Some((a, b.split_once(' ')?.1))) {
+                Some((before, after)) => format!("{before}this build reads VERSION {after}"),
+                None => line,
+            };
+            // A list of what this build knows grows with it, and is no part of what is wrong.
+            let known = ["; known: ", ", expected one of `"].iter().filter_map(|mark| line.find(mark)).min();
+            insta::assert_snapshot!(stem.as_ref(), &line[..known.unwrap_or(line.len())]);
+        }
+    }
+}
+
+#[test]
+fn gguf_files() {
+    let folder = Folder::new();
+    let out = folder.at("run");
+    check(
+        "gguf",
+        "gguf",
+        40,
+        &[
+            // Generating needs what listing does not: the meaning of the metadata.
+            "generate --prompt x --model FILE",
+            "perplexity --quick --model FILE",
+            "model inspect FILE",
+            &format!("compare --quick --kernels scalar-i8 --out {out} --model FILE"),
+        ],
+    );
+    assert!(!folder.has("run"), "a run that measured nothing leaves nothing");
+}
+
+#[test]
+fn scenarios() {
+    check("scenario", "toml", 20, &["compare --scenario FILE"]);
+}
+
+#[test]
+fn receipts() {
+    check("receipt", "json", 14, &["report FILE"]);
+}
+
+#[test]
+fn baselines() {
+    check("baseline", "saved", 15, &["baseline show NAME --dir DIR"]);
+}

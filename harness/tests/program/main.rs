@@ -1,0 +1,29 @@
+//! The program from outside: what it prints, writes, refuses and leaves behind. One test program, so that its tests
+//! share the CPUs and a run that several of them look at.
+
+mod adversity;
+mod bad_input;
+#[cfg(unix)]
+mod build_facts;
+mod cli_contract;
+mod common;
+mod corpus;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod count;
+mod damaged_models;
+mod gate;
+mod gate_coverage;
+mod goldens;
+#[cfg(unix)]
+mod interrupt;
+mod limits_and_claims;
+mod named_files;
+mod receipt;
+mod report_pages;
+#[cfg(unix)]
+mod repository;
+#[cfg(target_os = "linux")]
+mod revisions;
+mod typed;
+#[cfg(target_os = "linux")]
+mod worker;
