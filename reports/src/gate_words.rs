@@ -3,7 +3,7 @@
 use crate::document::Tone;
 use receipt::figures;
 use receipt::judge::gate::{accepted, title, tokens_per_s};
-use receipt::{ExactCheck, GateCell, GateRecord, Outcome};
+use receipt::{ExactCheck, GateCell, GateRecord, Injection, Outcome};
 
 /// PASS, FAIL, INCONCLUSIVE, UNSTABLE, UNSUPPORTED.
 pub fn outcome_word(outcome: Outcome) -> &'static str {
@@ -82,6 +82,12 @@ pub fn speeds(cell: &GateCell) -> [String; 2] {
         Some(rates) => rates.map(|rate| format!("{} tokens/s", figures::number(rate))),
         None => [cell.baseline_ns_per_call, cell.current_ns_per_call].map(figures::duration),
     }
+}
+
+/// What a gate that calibrates did to one of its builds.
+pub fn planted(injection: &Injection) -> String {
+    let (percent, kernel) = (injection.percent, &injection.kernel);
+    format!("a slowdown of {percent}% was planted in {kernel}: this gate calibrates, it says nothing about the build")
 }
 
 /// What a row is of, without its kernel.

@@ -123,7 +123,11 @@ fn tables_that_matter(page: &Page) -> Vec<document::Table> {
 /// The run for a pull request comment or a job's page: the same answer and table; the rest is folded.
 pub fn markdown(receipt: &Receipt) -> String {
     let page = page(receipt);
-    let mut out = format!("### {}\n\n{}\n", escape(&page.kind), escape(&page.answer));
+    let kind = match &receipt.gate {
+        Some(gate) => format!("tritbench gate: {}", crate::gate_words::outcome_word(gate.outcome)),
+        None => format!("tritbench: {}", receipt.scenario.name),
+    };
+    let mut out = format!("### {}\n\n{}\n", escape(&kind), escape(&page.answer));
     let next = receipt
         .gate
         .as_ref()
@@ -155,6 +159,7 @@ fn notes(receipt: &Receipt) -> Vec<Item> {
     let generated: Vec<&GenerationKernel> = receipt.generation.iter().flat_map(|g| &g.kernels).collect();
     let mut out = Vec::new();
     if let Some(gate) = &receipt.gate {
+        out.extend(gate.inject.as_ref().map(crate::gate_words::planted));
         out.extend(coverage::by_gravity(gate).into_iter().map(coverage::in_words));
         let passed = gate.cells.iter().filter(|c| c.verdict.outcome == Outcome::Pass).count();
         let (wrong, accepted) = crate::gate_words::differing(gate);

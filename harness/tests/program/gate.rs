@@ -38,7 +38,7 @@ fn a_build_against_itself() {
     }
     holds(&out);
     let summary = folder.read("run/summary.md");
-    assert!(summary.starts_with(&format!("## tritbench gate: {word}")), "{summary}");
+    assert!(summary.starts_with(&format!("### tritbench gate: {word}")), "{summary}");
 }
 
 /// What users feel is timed beside the matrices where the scenario generates.

@@ -51,7 +51,7 @@ fn what_cannot_be_written_is_found_before_the_work_and_changes_no_verdict() {
     let output = gate.env("GITHUB_STEP_SUMMARY", format!("{below}/summary")).output().expect("starts");
     verdict(&output);
     assert!(stderr(&output).contains("warning: cannot write the step summary"), "{}", stderr(&output));
-    assert!(folder.read("run/summary.md").starts_with("## tritbench gate: "));
+    assert!(folder.read("run/summary.md").starts_with("### tritbench gate: "));
     assert_eq!(folder.read("run/earlier/1/summary.md"), "of another gate");
     folder.write("other/receipt.json", folder.read("run/receipt.json"));
     let mixed = run(&format!("report {out} --out {}", folder.at("other")));

@@ -2,7 +2,7 @@
 
 use super::{anchors, of_family};
 use crate::document::{Block, Cell, Column, Drawing, Item, Row, Section, Table, Tone, Value};
-use crate::gate_words::{by_gravity, differing, outcome_word, place, sides, tone};
+use crate::gate_words::{by_gravity, differing, outcome_word, place, planted, sides, tone};
 use receipt::judge::{builds, coverage};
 use receipt::{ExactCheck, Family, GateCell, GateRecord, Outcome, Receipt, figures};
 
@@ -19,11 +19,8 @@ pub fn section(receipt: &Receipt) -> Option<Section> {
     if let Some(text) = builds::beside(record) {
         section = section.warn(format!("{text}."));
     }
-    if let Some(planted) = &record.inject {
-        section = section.warn(format!(
-            "A slowdown of {}% was planted in {}. This gate calibrates; it says nothing about the build.",
-            planted.percent, planted.kernel
-        ));
+    if let Some(injection) = &record.inject {
+        section = section.warn(planted(injection) + ".");
     }
     let note = format!(
         "{}. “At most” is the upper end of the interval; a change below the threshold with its whole interval passes. Each \
