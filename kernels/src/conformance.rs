@@ -156,9 +156,7 @@ fn compare_named<T: Copy + Into<f64>>(
 
 /// Room for a result, poisoned: what is not written is noticed.
 fn filled<T: Plain>(len: usize, poison: T) -> AlignedBuffer<T> {
-    let mut buffer = AlignedBuffer::zeroed(len);
-    buffer.fill(poison);
-    buffer
+    AlignedBuffer::from(&vec![poison; len][..])
 }
 
 fn refused(error: KernelError) -> String {
