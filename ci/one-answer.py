@@ -204,24 +204,29 @@ def text(markup):
     return html.unescape(re.sub(r"<[^>]*>", "", markup)).strip()
 
 
+def judged_ratio(cell):
+    """Partner and word of a ratio in a cell, if there is one."""
+    shown = re.search(r'<span class="tag (\w+)" title="over ([^";]*)[^"]*">(\w+)</span>', cell)
+    return (html.unescape(shown[2]), shown[3]) if shown and shown[3] in WORDS else None
+
+
 def of_page(page, places):
     """The tables of measurements: families by their heading, a row a kernel, each ratio with its partner and its word."""
     words, decoding = {}, {}
-    for table in re.findall(r'<div class="table[^"]*" id="table-measurements-[^"]*" data-family="([^"]*)">(.*?)</table>', page, re.S):
+    for table in re.findall(r'id="table-measurements-[^"]*" data-family="([^"]*)">(.*?)</table>', page, re.S):
         family = html.unescape(table[0])
         for row in re.findall(r"<tr id=[^>]*>(.*?)</tr>", table[1], re.S):
             kernel = text(re.search(r'<a class="row"[^>]*>(.*?)</a>', row, re.S)[1])
-            op, shape, place = [text(c) for c in re.findall(r"<td[^>]*>(.*?)</td>", row, re.S)[:3]]
-            for ratio in re.findall(r'<td class="r">(.*?)</td>', row, re.S):
-                shown = re.search(r'<small>(.*?): <span class="direction">(.*?)</span></small>', ratio, re.S)
-                if shown:
-                    words[(family, op, shape, places[place], kernel, text(shown[1]))] = text(shown[2])
+            cells = re.findall(r"<td[^>]*>(.*?)</td>", row, re.S)
+            op, shape, place = [text(c) for c in cells[:3]]
+            for partner, word in filter(None, map(judged_ratio, cells)):
+                words[(family, op, shape, places[place], kernel, partner)] = word
     for table in re.findall(r'id="table-generation-[^"]*".*?</table>', page, re.S):
         for row in re.findall(r"<tr id=[^>]*>(.*?)</tr>", table, re.S):
             kernel = text(re.search(r'<a class="row"[^>]*>(.*?)</a>', row, re.S)[1])
-            shown = re.search(r'<span class="tag (\w+)"[^>]*>(\w+)</span>', row)
-            if shown and shown[2] in WORDS:
-                decoding[kernel] = shown[2]
+            shown = judged_ratio(row)
+            if shown:
+                decoding[kernel] = shown[1]
     return words, decoding
 
 
@@ -237,43 +242,67 @@ def of_charts(page, places):
     return words
 
 
-def of_terminal(shown, levels):
-    words, family = {}, None
+# A section's title and one of a family's tables in it, as the terminal and Markdown write them.
+EVERY = "Every measurement"
+
+
+def of_terminal(shown, places):
+    """Every measurement: a row a kernel, with its partners' words as far as 80 columns show them."""
+    words, inside, family = {}, False, None
     for line in shown.splitlines():
-        title = re.match(r"(\S+): every comparison", line)
-        if title:
-            family = title[1]
-        elif family and line.strip() == "":
-            family = None
-        elif family:
-            row = re.match(r"\s*(\S+)\s+(\S+)\s+(\S+) (\S+) (\S+)\s+(\w+)\s", line)
-            if row and row[6] in WORDS:
-                words[(family, row[3], row[4], levels[row[5]], row[1], row[2])] = row[6]
+        if line in SECTIONS:
+            inside = line == EVERY
+        family = TITLES.get(line.strip(), family)
+        # kernel, operation, shape, place of two words, ratio over the first row, word and ratio over what it builds on
+        row = re.match(r" (\S+) +(\S+) +([\d×]+) +(\w+ \w+) +(\S+)(?: +(\w+) [\d.,]+×)?", line) if inside else None
+        if row and row[5].endswith("×"):
+            sign = SIGNS.get(row[5][0], "faster" if row[5] != "1×" else None)
+            if sign:
+                words[(family, row[2], row[3], places[row[4]], row[1])] = (sign, row[6])
     return words
 
 
-def of_markdown(shown, places, titles):
-    words, decoding, family = {}, {}, None
+def of_markdown(shown, places):
+    """The same in Markdown: what stands in the cells of ratios is `ratio [interval] word`."""
+    words, decoding, inside, family = {}, {}, False, None
     for line in shown.splitlines():
-        plain = html.unescape(line).replace("\\", "").strip()
-        family = titles.get(plain, family)
-        cells = [c.strip().replace("`", "") for c in re.split(r"(?<!\\)\|", line.replace("&#124;", "|"))[1:-1]]
-        cells = [html.unescape(c).replace("\\", "") for c in cells]
-        if len(cells) == 8 and cells[3] in WORDS and ", " in cells[0]:
-            where, place = cells[0].split(", ", 1)
-            op, shape = where.split(" ")
-            words[(family, op, shape, places[place], cells[1], cells[2])] = cells[3]
-        said = [w for w in cells[2].split(" ") if w in WORDS] if len(cells) == 7 else []
-        if said:
-            decoding[cells[0]] = said[0]
+        fold = re.match(r"<details><summary>(.*)</summary>", line)
+        inside = fold[1] if fold else inside
+        family = TITLES.get(html.unescape(line).strip("* ").split(", whole text")[0], family)
+        cells = [html.unescape(c).replace("\\", "").replace("`", "").strip() for c in re.split(r"(?<!\\)\|", line)[1:-1]]
+        said = [(c.split(" ")[-1] if c.split(" ")[-1] in WORDS and "×" in c else None) for c in cells]
+        if inside == EVERY and len(cells) > 6 and cells[3] in places and said[4]:
+            words[(family, cells[1], cells[2], places[cells[3]], cells[0])] = (said[4], said[5])
+        if inside == "Whole text" and len(cells) > 6 and said[3]:
+            decoding[cells[0]] = said[3]
     return words, decoding
 
 
 # ---- both -------------------------------------------------------------------------------------------------------------------------------
 
 PLACES = {"in cache": "cache", "from L2": "l2", "from LLC": "llc", "from DRAM": "dram"}
-LEVELS = {"cache": "cache", "L2": "l2", "LLC": "llc", "DRAM": "dram"}
 TITLES = {"W2A32 ladder (f32 activations)": "W2A32", "W2A8 (int8 activations, exact int32 sums)": "W2A8"}
+
+
+SECTIONS = [
+    "Findings", "Products in figures", "Which kernel is faster", "The ladder explained", "How far from the limit", "Whole text",
+    "A kernel's gain and a token's", "Perplexity", EVERY, "Raw rounds", "Instructions per 64 weights", "What the analysis claims",
+    "Kernels and correctness", "Machine, model and how to reproduce",
+]
+
+
+def by_column(words, receipt):
+    """Words by kernel: against the first row of its cell, and against what it builds on where that is another or shown too."""
+    out, first = {}, {}
+    for cell in receipt["micro"]:
+        tokens = f"×{cell['tokens']}" if cell.get("tokens", 1) > 1 else ""
+        first[(cell["family"], cell["op"], f"{cell['m']}×{cell['k']}{tokens}", cell["residency"])] = cell["entries"][0]["kernel"]
+    builds_on = {k["id"]: k.get("builds_on") for k in receipt["kernels"]}
+    for key in words:
+        place, kernel = key[:4], key[4]
+        base = words.get(key[:5] + (first[place],))
+        out[key[:5]] = (base, words.get(key[:5] + (builds_on[kernel] or first[place],), base))
+    return out
 
 
 def differences(where, shown, expected):
@@ -295,11 +324,19 @@ def check(program, path):
         run = lambda *flags: subprocess.run([program, "report", str(folder), *flags], check=True, stdout=subprocess.PIPE).stdout.decode()
         terminal, markdown = run("--full"), run("--markdown")
         page = (folder / "report.html").read_text()
-        found = list(differences("terminal", of_terminal(terminal, LEVELS), words))
+        columns = by_column(words, receipt)
+        # A column that does not fit, or an empty one, says nothing.
+        spoken = lambda shown: {key: (a, b or columns.get(key, (None, None))[1]) for key, (a, b) in shown.items()}
+        found = list(differences("terminal", spoken(of_terminal(terminal, PLACES)), columns))
+        in_markdown, whole = of_markdown(markdown, PLACES)
+        if EVERY in re.findall(r"<summary>(.*?)</summary>", markdown):
+            found += differences("Markdown", spoken(in_markdown), columns)
+        if decoding:
+            whole = {kernel: word for kernel, word in whole.items() if kernel in decoding or "+" not in kernel}
+            found += differences("Markdown, decoding", whole, decoding)
         for where, (kernels, whole) in [
             ("measurements.csv", of_csv(folder / "measurements.csv")),
             ("page", of_page(page, PLACES)),
-            ("Markdown", of_markdown(markdown, PLACES, TITLES)),
         ]:
             found += differences(where, kernels, words)
             if decoding:

@@ -40,7 +40,8 @@ pub fn write_index(folder: &Path, out: &Path, mut progress: impl FnMut(usize, us
         }
         progress(i + 1, found.runs.len());
     }
-    let page = listing.page(unreadable.clone());
+    unreadable.sort_by(|a, b| a.path.cmp(&b.path));
+    let page = listing.page(&unreadable);
     write_atomic(out, reports::page_html(&page).as_bytes())?;
     Ok(Index { page, unreadable })
 }

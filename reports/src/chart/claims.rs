@@ -23,22 +23,22 @@ pub fn chart(receipt: &Receipt) -> Option<Chart> {
             let over = |measured: f64| measured / j.claim.expected;
             Some(Moved {
                 name: format!("§{} {}", j.claim.section, j.claim.id),
-                ratio: over(j.measured?),
+                value: over(j.measured?),
                 interval: j.low.zip(j.high).map(|(low, high)| (over(low), over(high))),
                 counts: 0.0,
                 direction: Some(if j.verdict == Verdict::Holds { Direction::Faster } else { Direction::Slower }),
             })
         })
-        .filter(|row| row.ratio > 0.0)
+        .filter(|row| row.value > 0.0)
         .collect();
-    rows.sort_by(|a, b| b.ratio.ln().abs().total_cmp(&a.ratio.ln().abs()));
+    rows.sort_by(|a, b| b.value.ln().abs().total_cmp(&a.value.ln().abs()));
     let title = format!("{fails} of {} measurable claims fail", holds + fails);
     let chart = moved(
         "claims.svg",
         &title,
         "Measured over claimed, those first that lie furthest apart",
         &rows,
-        Scaled::Factor,
+        Scaled::Ratio,
     )?;
     Some(Chart { saved: true, ..chart })
 }

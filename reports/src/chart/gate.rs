@@ -14,11 +14,10 @@ pub fn chart(receipt: &Receipt) -> Option<Chart> {
     let cells: Vec<_> = cells.collect();
     let row = |cell: &&receipt::GateCell| {
         let v = &cell.verdict;
-        let ratio = |change: f64| 1.0 / (1.0 + change);
         Moved {
             name: format!("{} {}", cell.kernel, place(cell)),
-            ratio: ratio(v.change),
-            interval: v.pass_low.zip(v.pass_high).map(|(low, high)| (ratio(high), ratio(low))),
+            value: v.change,
+            interval: v.pass_low.zip(v.pass_high),
             counts: v.delta_eff,
             direction: match v.outcome {
                 Outcome::Fail => Some(Direction::Slower),
@@ -34,11 +33,5 @@ pub fn chart(receipt: &Receipt) -> Option<Chart> {
         1 => format!("{}: 1 of {all} takes longer", outcome_word(gate.outcome)),
         n => format!("{}: {n} of {all} take longer", outcome_word(gate.outcome)),
     };
-    moved(
-        "gate.svg",
-        &title,
-        "Change of a call's time, current over baseline; longer is to the left",
-        &rows,
-        Scaled::Time,
-    )
+    moved("gate.svg", &title, "Change of a call's time, current over baseline: right is slower", &rows, Scaled::Change)
 }

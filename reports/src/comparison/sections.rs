@@ -99,7 +99,7 @@ impl Comparison {
             let change = pair.change.as_ref()?;
             Some(chart::Moved {
                 name: format!("{} {}", pair.kernel, pair.place),
-                ratio: change.ratio?,
+                value: change.ratio?,
                 interval: change.low.zip(change.high),
                 counts: change.threshold?,
                 direction: change.direction,
@@ -116,7 +116,7 @@ impl Comparison {
             &title,
             "B's ratio over A's, each against its own partner",
             &rows,
-            chart::Scaled::Factor,
+            chart::Scaled::Ratio,
         )
     }
 

@@ -68,7 +68,7 @@ fn inside(section: &Section) -> Markup {
     let titled = tables.len() > 1;
     let blocks = html! { @for block in &section.blocks { (self::block(block, titled)) } };
     html! {
-        @for (weight, text) in &section.lead { p.note[*weight == Weight::Note].warn[*weight == Weight::Warning] { (code_in(text)) } }
+        @for (weight, text) in &section.lead { p class=[class(&[("note", *weight == Weight::Note), ("warn", *weight == Weight::Warning)])] { (code_in(text)) } }
         @if filters { div data-filters=(section.id) { (blocks) } } @else { (blocks) }
     }
 }
@@ -175,7 +175,7 @@ fn drawn(table: &Table, column: usize) -> bool {
 
 fn head(column: &Column, drawn: bool) -> Markup {
     html! {
-        th.n[column.right] scope="col" data-filter[column.filter] data-plain[drawn] {
+        th class=[class(&[("n", column.right)])] scope="col" data-filter[column.filter] data-plain[drawn] {
             @if let Some(link) = &column.link { a href={ "#" (link) } { (column.title) } } @else { (column.title) }
             @if !column.sub.is_empty() { small { (column.sub) } }
         }
@@ -184,7 +184,7 @@ fn head(column: &Column, drawn: bool) -> Markup {
 
 fn row(row: &Row, columns: &[Column]) -> Markup {
     html! {
-        tr.self[row.aside] id=(row.id) {
+        tr id=(row.id) class=[class(&[("self", row.aside)])] {
             @for (i, cell) in row.cells.iter().enumerate() {
                 @if i == 0 {
                     th scope="row" {
@@ -203,7 +203,7 @@ fn row(row: &Row, columns: &[Column]) -> Markup {
 fn figure_cell(cell: &Cell, right: bool) -> Markup {
     let shown = value(&cell.value, cell.tone);
     html! {
-        td.n[right].r[matches!(cell.value, Value::Judged(_))] {
+        td class=[class(&[("n", right), ("r", matches!(cell.value, Value::Judged(_)))])] {
             @match &cell.link {
                 Some(Link::Here(id)) => a.figure-link href={ "#" (id) } { (shown) },
                 Some(Link::To(address)) => a href=(address) { (shown) },
@@ -274,10 +274,16 @@ fn drawing(drawing: &Drawing) -> Markup {
             @if drawing.middle { line x1="100" y1="0" x2="100" y2="20" {} }
             @for line in &drawing.lines { polyline points=(points(line)) {} }
             @for (x, y, hollow) in &drawing.dots {
-                circle.hollow[*hollow] cx=(format!("{x:.1}")) cy=(format!("{y:.1}")) r="2.5" {}
+                circle class=[class(&[("hollow", *hollow)])] cx=(format!("{x:.1}")) cy=(format!("{y:.1}")) r="2.5" {}
             }
         }
     }
+}
+
+/// The classes that apply; no attribute without one.
+fn class(names: &[(&str, bool)]) -> Option<String> {
+    let names: Vec<&str> = names.iter().filter(|(_, applies)| *applies).map(|(name, _)| *name).collect();
+    (!names.is_empty()).then(|| names.join(" "))
 }
 
 /// What stands in backticks is code.

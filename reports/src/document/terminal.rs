@@ -39,7 +39,11 @@ pub fn section(section: &Section, look: Look) -> String {
     let paragraphs = section.lead.iter().filter(|(weight, _)| *weight != Weight::Note);
     let mut out = vec![wrapped(&section.title, look.width)];
     out.extend(paragraphs.map(|(_, text)| wrapped(&text.replace('`', ""), look.width)));
-    out.extend(section.blocks.iter().filter_map(|one| block(one, look)));
+    out.extend(section.blocks.iter().filter_map(|one| match one {
+        // The section's title is the table's.
+        Block::Table(table) if table.title == section.title => Some(text(table, look)),
+        one => block(one, look),
+    }));
     out.join("\n\n")
 }
 

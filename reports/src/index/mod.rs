@@ -70,9 +70,8 @@ impl Listing {
     }
 
     /// The page over all of them, the newest first.
-    pub fn page(self, mut unreadable: Vec<Unreadable>) -> Page {
+    pub fn page(self, unreadable: &[Unreadable]) -> Page {
         let mut entries = self.entries;
-        unreadable.sort_by(|a, b| a.path.cmp(&b.path));
         // Of equal times by name.
         entries.sort_by(|a, b| b.point.time.cmp(&a.point.time).then_with(|| a.name.cmp(&b.name)));
         let points: Vec<Point> = entries.iter().map(|e| e.point.clone()).collect();
@@ -114,21 +113,24 @@ pub fn summary(page: &Page, look: Look) -> String {
 
 /// The answer: who leads in the newest run that timed something, and in how many.
 fn answer(entries: &[Entry]) -> String {
-    let led: Vec<(&str, &Entry)> = entries.iter().filter_map(|e| Some((e.fastest.leader()?, e))).collect();
     let failed = entries.iter().filter(|e| e.status.0 == "FAIL").count();
     let gates = if failed > 0 { format!(" {} said FAIL.", count(failed, "gate")) } else { String::new() };
-    let Some((kernel, newest)) = led.first() else {
+    let newest = entries.iter().find(|e| e.fastest.leader().is_some());
+    let (Some((kernel, same, of)), Some(newest)) = (leader(entries), newest) else {
         return format!("{}; none timed an exact kernel.{gates}", count(entries.len(), "run"));
     };
-    let same = led.iter().filter(|(k, _)| k == kernel).count();
     let figure = match &newest.fastest.value {
         Value::Judged(ratio) => format!(": {} as fast as {}", figures::ratio_with_interval(ratio), ratio.partner),
         _ => String::new(),
     };
-    format!(
-        "{kernel} is the fastest exact kernel of {same} of {}, in the newest{figure}.{gates}",
-        count(led.len(), "run")
-    )
+    format!("{kernel} is the fastest exact kernel of {same} of {}, in the newest{figure}.{gates}", count(of, "run"))
+}
+
+/// The leader of the newest run that timed an exact kernel, in how many runs it leads, and of how many.
+fn leader(entries: &[Entry]) -> Option<(&str, usize, usize)> {
+    let led: Vec<&str> = entries.iter().filter_map(|e| e.fastest.leader()).collect();
+    let kernel = *led.first()?;
+    Some((kernel, led.iter().filter(|k| **k == kernel).count(), led.len()))
 }
 
 /// How many runs from when to when, on how many machines, and what did not end or could not be read.
@@ -246,15 +248,15 @@ fn picture(entries: &[Entry]) -> Option<chart::Chart> {
         let Value::Judged(ratio) = &e.fastest.value else { return None };
         Some(Moved {
             name: format!("{} {}", e.fastest.leader()?, figures::label(&e.name, 30)),
-            ratio: ratio.median,
+            value: ratio.median,
             interval: ratio.low.zip(ratio.high),
             counts: ratio.threshold().unwrap_or(0.0),
             direction: Some(ratio.direction()),
         })
     };
     let rows: Vec<Moved> = entries.iter().filter_map(row).collect();
-    let ends = rows.iter().fold((f64::INFINITY, 0.0f64), |(low, high), r| (low.min(r.ratio), high.max(r.ratio)));
-    let title = format!("The leaders run {} to {} their first row", figures::ratio(ends.0), figures::ratio(ends.1));
+    let (kernel, same, of) = leader(entries)?;
+    let title = format!("{kernel} leads {same} of {}", count(of, "run"));
     let note = "Fastest exact kernel of each run over its family's first row, the newest run first";
-    chart::moved("runs.svg", &title, note, &rows, chart::Scaled::Factor)
+    chart::moved("runs.svg", &title, note, &rows, chart::Scaled::Ratio)
 }

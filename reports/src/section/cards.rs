@@ -2,20 +2,34 @@
 //! it.
 
 use super::{anchors, findings};
+use crate::answer::caveats;
 use crate::document::{Card, Item};
 use crate::lead::Lead;
 use crate::query;
 use crate::words::count;
-use receipt::judge::Direction;
-use receipt::{MicroCell, Operation, Receipt, Residency, Verdict, figures};
+use receipt::judge::{Direction, coverage};
+use receipt::{MicroCell, Operation, Outcome, Receipt, Residency, Verdict, figures};
 
 /// Lines of a card; the tables have the rest.
 const LINES: usize = 4;
 
 /// The three cards, those that have a line.
 pub fn cards(receipt: &Receipt, findings: &[Item]) -> Vec<Card> {
-    let known = findings::worth_knowing(findings).take(LINES - 1).collect();
+    // What disturbed the run stands behind the answer already.
+    let caveats = caveats(receipt);
+    let known = findings::worth_knowing(findings).filter(|item| !caveats.contains(&item.text));
+    let known = known.take(LINES - 1).collect();
+    let gate = receipt.gate.as_ref();
+    let next = gate.filter(|gate| gate.outcome != Outcome::Pass).map(|gate| Item {
+        strong: gate.next_step.clone(),
+        link: Some("gate".into()),
+        ..Item::default()
+    });
+    let left_out = gate.into_iter().flat_map(coverage::by_gravity).take(LINES);
+    let left_out = left_out.map(|left| Item::text(coverage::in_words(left))).collect();
     let cards = [
+        ("next", "What next", next.into_iter().collect()),
+        ("left-out", "Not compared", left_out),
         ("use", "Use", uses(receipt)),
         ("worth-knowing", "Worth knowing", known),
         ("not-settled", "Not settled", not_settled(receipt)),
