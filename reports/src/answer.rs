@@ -1,5 +1,5 @@
-//! The first sentences of page, terminal, Markdown and exports: who is fastest, what a gate decided, or what went wrong;
-//! and what a reader must know right behind it.
+//! The first sentences of page, terminal, Markdown and exports: who is fastest, what a gate decided, or what went
+//! wrong; and what a reader must know right behind it.
 
 use crate::gate_words::outcome_word;
 use crate::lead::Lead;

@@ -135,7 +135,7 @@ fn tables_hold_every_figure_of_the_pictures_and_have_whole_rows() {
         }
         let html = rendered(&receipt);
         let (_, tables) = html.split_once("<main>").expect("tables");
-        for chart in &page.pictures {
+        for chart in page.pictures.iter().chain(&chart::claims(&receipt)) {
             for figure in chart::tests::figures_of(&chart.svg) {
                 assert!(tables.contains(&figure), "{name}, {}: {figure}", chart.file);
             }

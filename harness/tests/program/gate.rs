@@ -157,7 +157,7 @@ fn a_planted_slowdown_is_recorded_and_formats_are_kept() {
         stdout(&output)
     });
     assert!(github.lines().all(|line| line.starts_with("::")), "{github}");
-    assert!(folder.read("steps.md").contains("planted in `scalar-i8`"));
+    assert!(folder.read("steps.md").contains("planted in scalar-i8"));
     assert!(junit.contains("<testsuites") && junit.trim_end().ends_with("</testsuites>"), "{junit}");
     let runs = folder.names("reports/runs");
     assert_eq!(runs.len(), 2, "{runs:?}");

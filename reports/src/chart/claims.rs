@@ -1,6 +1,6 @@
 //! The claims of the analysis as far as this run could measure them: what was measured over what was claimed.
 
-use super::forest::{Moved, Scaled, moved};
+use super::forest::{Frame, Moved, Scaled, moved};
 use super::parts::Chart;
 use crate::seed;
 use receipt::Receipt;
@@ -33,12 +33,7 @@ pub fn chart(receipt: &Receipt) -> Option<Chart> {
         .collect();
     rows.sort_by(|a, b| b.value.ln().abs().total_cmp(&a.value.ln().abs()));
     let title = format!("{fails} of {} measurable claims fail", holds + fails);
-    let chart = moved(
-        "claims.svg",
-        &title,
-        "Measured over claimed, those first that lie furthest apart",
-        &rows,
-        Scaled::Ratio,
-    )?;
-    Some(Chart { saved: true, ..chart })
+    let note = "Measured over stated, those first that lie furthest apart";
+    let frame = Frame { file: "claims.svg", title: &title, note, hatched: "the claim fails", scaled: Scaled::Ratio };
+    Some(Chart { saved: true, ..moved(frame, &rows)? })
 }

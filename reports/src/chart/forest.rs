@@ -41,8 +41,24 @@ pub enum Scaled {
     Change,
 }
 
+/// What stands around the figures.
+#[derive(Clone, Copy, Debug)]
+pub struct Frame<'a> {
+    /// File name inside `charts/`.
+    pub file: &'static str,
+    /// What was found.
+    pub title: &'a str,
+    /// What the figures are.
+    pub note: &'a str,
+    /// What a hatched bar is.
+    pub hatched: &'a str,
+    /// How they are written.
+    pub scaled: Scaled,
+}
+
 /// The picture under its finding; none without rows.
-pub fn moved(file: &'static str, title: &str, note: &str, rows: &[Moved], scaled: Scaled) -> Option<Chart> {
+pub fn moved(frame: Frame<'_>, rows: &[Moved]) -> Option<Chart> {
+    let Frame { file, title, note, hatched, scaled } = frame;
     let usable = |row: &&Moved| row.value.is_finite() && (row.value > 0.0 || scaled == Scaled::Change);
     let all: Vec<&Moved> = rows.iter().filter(usable).collect();
     let shown = &all[..all.len().min(MOST)];
@@ -67,7 +83,7 @@ pub fn moved(file: &'static str, title: &str, note: &str, rows: &[Moved], scaled
         let y = HEAD + plot + 44;
         let slower =
             |c: &mut Canvas, x: i32, y: i32| c.patterned((x, y - 6), (x + 24, y + 6), SERIES[6], Pattern::Falling);
-        let slower = (&slower as &dyn Fn(&mut Canvas, i32, i32), "slower, or less than claimed");
+        let slower = (&slower as &dyn Fn(&mut Canvas, i32, i32), hatched);
         let mut signs: Vec<Sign<'_>> = vec![(&|c, x, y| c.whisker((x, x + 24), y, 3, INK), "interval")];
         if shown.iter().any(|row| row.counts > 0.0) {
             signs.push((&|c, x, y| c.rect((x, y - 6), (x + 24, y + 6), BAND), "differences that do not count"));

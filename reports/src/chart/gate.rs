@@ -1,6 +1,6 @@
 //! A gate's picture: how much each comparison's time changed, the gravest first.
 
-use super::forest::{Moved, Scaled, moved};
+use super::forest::{Frame, Moved, Scaled, moved};
 use super::parts::Chart;
 use crate::gate_words::{by_gravity, outcome_word, place};
 use crate::words::count;
@@ -33,5 +33,6 @@ pub fn chart(receipt: &Receipt) -> Option<Chart> {
         1 => format!("{}: 1 of {all} takes longer", outcome_word(gate.outcome)),
         n => format!("{}: {n} of {all} take longer", outcome_word(gate.outcome)),
     };
-    moved("gate.svg", &title, "Change of a call's time, current over baseline: right is slower", &rows, Scaled::Change)
+    let note = "Change of a call's time, current over baseline: right is slower";
+    moved(Frame { file: "gate.svg", title: &title, note, hatched: "slower", scaled: Scaled::Change }, &rows)
 }

@@ -18,7 +18,7 @@ mod trace;
 
 pub use canvas::START;
 pub use claims::chart as claims;
-pub use forest::{Moved, Scaled, moved};
+pub use forest::{Frame, Moved, Scaled, moved};
 pub use parts::Chart;
 pub use phases::budget as phases;
 pub use roofline::chart as roofline;
@@ -93,8 +93,10 @@ pub mod tests {
 
     /// Texts of the columns of figures of a picture of the first screen, in the order drawn.
     pub fn figures_of(svg: &str) -> Vec<String> {
-        let ends =
-            svg.split("<text ").skip(1).filter(|tag| tag.contains("text-anchor=\"end\"") && tag.contains("x=\"5"));
+        let ends = svg
+            .split("<text ")
+            .skip(1)
+            .filter(|tag| tag.contains("text-anchor=\"end\"") && (tag.contains("x=\"5") || tag.contains("x=\"7")));
         let words = ends.filter_map(|tag| tag.split_once('>')?.1.split("</text>").next());
         let figures = words.map(|words| words.trim_start_matches(SIGNS).to_owned());
         figures.filter(|words| words.starts_with(|c: char| c.is_ascii_digit() || "+-".contains(c))).collect()

@@ -60,7 +60,7 @@ pub fn say(canvas: &mut Canvas, finding: &str) {
 pub fn not_drawn(kernels: usize, most: usize) -> String {
     match kernels.saturating_sub(most) {
         0 => String::new(),
-        left => format!(" {left} more kernels are not drawn; they are in the tables and in measurements.csv."),
+        left => format!(" {left} more are not drawn; the tables have them."),
     }
 }
 

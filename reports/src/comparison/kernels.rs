@@ -1,7 +1,7 @@
 //! Products of two runs, one pair a cell and kernel: each run's own paired ratio, and what became of it.
 
 use super::change::Change;
-use super::{Comparison, Figure, Pair, Run};
+use super::parts::{Comparison, Figure, Pair, Run};
 use crate::query;
 use receipt::judge::columns::Columns;
 use receipt::{Family, MicroCell, Operation, Receipt, Residency, judge};

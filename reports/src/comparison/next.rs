@@ -1,6 +1,6 @@
 //! The gate that settles what the receipts of two runs can only hint at.
 
-use super::{Comparison, Pair, Run};
+use super::parts::{Comparison, Pair, Run};
 use crate::words::quoted;
 use receipt::judge::Direction;
 
@@ -25,8 +25,8 @@ pub fn next(comparison: &Comparison) -> Option<(String, Vec<String>)> {
         flags += &format!(" --threads {}", other.receipt.settings.threads);
     }
     if commit(first).is_some() && commit(first) == commit(other) && clean(first).is_some() && clean(other).is_some() {
-        const SAME: &str = "Both runs are of one commit, so what differs is not the code. This says how often a gate of \
-                            that build against itself is wrong here:";
+        const SAME: &str = "Both runs are of one commit, so what differs is not the code. This says how often a gate \
+                            of that build against itself is wrong here:";
         let command = format!("bash ci/calibrate.sh --scenario {asked}");
         return comparison.differences.is_empty().then(|| (SAME.into(), vec![command]));
     }

@@ -2,7 +2,8 @@
 
 use super::change::Change;
 use super::next::next;
-use super::{Comparison, Figure, Pair, Run, identity, words};
+use super::parts::{Comparison, Figure, Pair, Run};
+use super::{identity, words};
 use crate::document::terminal::{self, Look};
 use crate::document::{self, Block, Cell, Column, Item, Page, Row, Section, Table, Tone, Value};
 use crate::gate_words::{outcome_word, tone};
@@ -14,26 +15,26 @@ use receipt::judge::Direction;
 use receipt::judge::gate::title;
 use receipt::{Family, GateRecord, figures};
 
-const RULE: &str = "A figure is the speed-up inside its own run, over a partner that took turns with it. The change is B's \
-                    ratio over A's, with an interval of at least 99% from the raw rounds of both. It is called by the rule \
-                    that calls every comparison here, with the rounds and the A/A pairs of both runs: slower or faster if \
-                    the interval at the run's level is clear of 1 and the median beyond the smallest difference that counts, \
-                    which is 3% or twice the A/A noise of the median in the noisier run; same if the whole interval lies \
-                    within it; unstable if the same code differed from itself in one of the runs; else undecided. Decoding \
-                    is compared by blocks of tokens where both runs have them; whole texts carry no A/A pair, so they are \
-                    not compared. As every ratio is over a partner, a partner that became faster makes all others look \
-                    slower.";
-const CLOCK: &str = "“By the clock” divides medians of two runs of one machine. Such a ratio moves with the machine: comparing \
-                     unpaired timings called about half of identical kernels different. It is a hint about where to look, no \
-                     verdict, and absent between machines.";
-const MACHINES: &str = "What a kernel takes on one machine says nothing about what it would take on another: a ratio of \
-                        their times mixes the machines into the code. Even the order of kernels differs between machines. \
-                        Each run's own ratios, whose partner took turns with the kernel on the same machine, stand beside \
-                        each other below. These facts differ:";
-const GATES: &str = "Each gate ran two builds of its own in turns and judged them; its verdicts stand by themselves. Gates \
-                     against different baselines are not held against each other.";
-const SETTLE: &str = "Two receipts are two processes at two times. The gate runs both builds in turns, with the machine's own \
-                      noise measured in the same minutes, and ends with PASS or FAIL and an exit code.";
+const RULE: &str = "A figure is the speed-up inside its own run, over a partner that took turns with it. The change \
+                    is B's ratio over A's, with an interval of at least 99% from the raw rounds of both. It is \
+                    called by the rule that calls every comparison here, with the rounds and the A/A pairs of both \
+                    runs: slower or faster if the interval at the run's level is clear of 1 and the median beyond \
+                    the smallest difference that counts, which is 3% or twice the A/A noise of the median in the \
+                    noisier run; same if the whole interval lies within it; unstable if the same code differed from \
+                    itself in one of the runs; else undecided. Decoding is compared by blocks of tokens where both \
+                    runs have them; whole texts carry no A/A pair, so they are not compared. As every ratio is over \
+                    a partner, a partner that became faster makes all others look slower.";
+const CLOCK: &str = "“By the clock” divides medians of two runs of one machine. Such a ratio moves with the machine: \
+                     comparing unpaired timings called about half of identical kernels different. It is a hint about \
+                     where to look, no verdict, and absent between machines.";
+const MACHINES: &str = "What a kernel takes on one machine says nothing about what it would take on another: a ratio \
+                        of their times mixes the machines into the code. Even the order of kernels differs between \
+                        machines. Each run's own ratios, whose partner took turns with the kernel on the same \
+                        machine, stand beside each other below. These facts differ:";
+const GATES: &str = "Each gate ran two builds of its own in turns and judged them; its verdicts stand by themselves. \
+                     Gates against different baselines are not held against each other.";
+const SETTLE: &str = "Two receipts are two processes at two times. The gate runs both builds in turns, with the \
+                      machine's own noise measured in the same minutes, and ends with PASS or FAIL and an exit code.";
 
 impl Comparison {
     /// The page.
@@ -111,13 +112,9 @@ impl Comparison {
             Some(pair) => format!("{} of {} figures moved, {} most", moved.len(), rows.len(), pair.kernel),
             None => format!("None of {} figures is known to have moved", rows.len()),
         };
-        chart::moved(
-            "changes.svg",
-            &title,
-            "B's ratio over A's, each against its own partner",
-            &rows,
-            chart::Scaled::Ratio,
-        )
+        let note = "B's ratio over A's, each against its own partner";
+        let (file, scaled) = ("changes.svg", chart::Scaled::Ratio);
+        chart::moved(chart::Frame { file, title: &title, note, hatched: "slower", scaled }, &rows)
     }
 
     fn runs_section(&self) -> Section {

@@ -1,9 +1,10 @@
 use super::change::Found;
+use super::parts::Pair;
 use super::*;
 use crate::document::{Page, html};
 use crate::{Look, fixture};
 use receipt::judge::Direction;
-use receipt::{Operation, Status};
+use receipt::{Family, Operation, Status};
 
 fn compare(first: Receipt, other: Receipt) -> Comparison {
     Comparison::new(vec![("a".into(), None, first), ("b".into(), None, other)]).unwrap()

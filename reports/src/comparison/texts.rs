@@ -1,7 +1,7 @@
 //! Whole text: decoding and prefill of two runs, paired by round inside each.
 
 use super::change::Change;
-use super::{Comparison, Figure, Pair, Run};
+use super::parts::{Comparison, Figure, Pair, Run};
 use crate::query;
 use receipt::judge::Method;
 use receipt::judge::columns::{Columns, dense_kernel};

@@ -1,7 +1,7 @@
 //! The sentences about two runs.
 
 use super::change::{ALL, Change, Found};
-use super::{Comparison, Pair, Run};
+use super::parts::{Comparison, Pair, Run};
 use crate::gate_words::outcome_word;
 use crate::query::family_title;
 use crate::words::{count, join, status};

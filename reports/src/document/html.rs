@@ -68,7 +68,11 @@ fn inside(section: &Section) -> Markup {
     let titled = tables.len() > 1;
     let blocks = html! { @for block in &section.blocks { (self::block(block, titled)) } };
     html! {
-        @for (weight, text) in &section.lead { p class=[class(&[("note", *weight == Weight::Note), ("warn", *weight == Weight::Warning)])] { (code_in(text)) } }
+        @for (weight, text) in &section.lead {
+            p class=[class(&[("note", *weight == Weight::Note), ("warn", *weight == Weight::Warning)])] {
+                (code_in(text))
+            }
+        }
         @if filters { div data-filters=(section.id) { (blocks) } } @else { (blocks) }
     }
 }
@@ -138,7 +142,8 @@ fn item(item: &Item) -> Markup {
     html! {
         li id=[id] {
             @if !item.before.is_empty() { (item.before) " " }
-            @if let Some(link) = link { a.row href={ "#" (link) } { b { (item.strong) } } } @else { b { (item.strong) } }
+            @if let Some(link) = link { a.row href={ "#" (link) } { b { (item.strong) } } }
+            @else { b { (item.strong) } }
             @if !item.strong.is_empty() { " " }
             (code_in(&item.text))
             @for (i, (words, place)) in item.links.iter().enumerate() {
@@ -160,7 +165,9 @@ fn table(table: &Table, titled: bool) -> Markup {
             div.tools { a.here href={ "#table-" (table.id) } aria-label={ "Link to the table " (table.title) } { "#" } }
             div.scroll tabindex="0" role="region" aria-label=(table.title) {
                 table {
-                    thead { tr { @for (i, column) in table.columns.iter().enumerate() { (head(column, drawn(table, i))) } } }
+                    thead {
+                        tr { @for (i, column) in table.columns.iter().enumerate() { (head(column, drawn(table, i))) } }
+                    }
                     tbody { @for row in &table.rows { (self::row(row, &table.columns)) } }
                 }
             }
@@ -270,7 +277,9 @@ fn drawing(drawing: &Drawing) -> Markup {
     let points = |line: &[(f64, f64)]| line.iter().map(|(x, y)| format!("{x:.0},{y:.1}")).collect::<Vec<_>>().join(" ");
     html! {
         svg.strip viewBox="0 0 200 20" role="img" aria-label=(drawing.label) {
-            @if let Some((top, height)) = drawing.band { rect x="0" y=(format!("{top:.1}")) width="200" height=(format!("{height:.1}")) {} }
+            @if let Some((top, height)) = drawing.band {
+                rect x="0" y=(format!("{top:.1}")) width="200" height=(format!("{height:.1}")) {}
+            }
             @if drawing.middle { line x1="100" y1="0" x2="100" y2="20" {} }
             @for line in &drawing.lines { polyline points=(points(line)) {} }
             @for (x, y, hollow) in &drawing.dots {

@@ -18,10 +18,11 @@ use serde::Serialize;
 pub const INDEX_FILE: &str = "index.html";
 /// Most runs of a summary and of the picture; the page has all.
 const RUNS: usize = 20;
-const RULE: &str = "Every ratio here is a paired one: partner and kernel took turns inside one run. Lines join only runs that \
-                    say the same about machine, threads, feature mask and scenario, and times of different days are on none \
-                    of them. The grey band of a small line is the smallest difference that counts in its runs, around their \
-                    median: what stays inside it is no change. A gap is a run without that kernel.";
+const RULE: &str = "Every ratio here is a paired one: partner and kernel took turns inside one run. Lines join only \
+                    runs that say the same about machine, threads, feature mask and scenario, and times of different \
+                    days are on none of them. The grey band of a small line is the smallest difference that counts \
+                    in its runs, around their median: what stays inside it is no change. A gap is a run without that \
+                    kernel.";
 
 /// What is kept of one run.
 #[derive(Debug)]
@@ -78,8 +79,8 @@ impl Listing {
         let unread = unreadable.iter().map(|u| Item { strong: u.path.clone(), ..Item::text(u.reason.as_str()) });
         let unread = Section::new("unreadable", "Not read").with([Block::List(unread.collect())]);
         let method = Section::new("method", "How to read it").say(RULE).say(
-            "What two of these runs say about each other: `tritbench report RUN RUN`. Whether a build is slower: `tritbench \
-             gate`.",
+            "What two of these runs say about each other: `tritbench report RUN RUN`. Whether a build is slower: \
+             `tritbench gate`.",
         );
         let histories = history::sections(&points);
         let sections = [runs(&entries)].into_iter().chain(histories).chain((!unreadable.is_empty()).then_some(unread));
@@ -258,5 +259,6 @@ fn picture(entries: &[Entry]) -> Option<chart::Chart> {
     let (kernel, same, of) = leader(entries)?;
     let title = format!("{kernel} leads {same} of {}", count(of, "run"));
     let note = "Fastest exact kernel of each run over its family's first row, the newest run first";
-    chart::moved("runs.svg", &title, note, &rows, chart::Scaled::Ratio)
+    let (file, scaled) = ("runs.svg", chart::Scaled::Ratio);
+    chart::moved(chart::Frame { file, title: &title, note, hatched: "slower", scaled }, &rows)
 }

@@ -6,9 +6,9 @@ use crate::document::{Cell, Column, Row, Section, Table, Value};
 use receipt::judge::amdahl::{AmdahlRow, rows};
 use receipt::{Family, Receipt, figures};
 
-const NOTE: &str = "Only the ternary products of a token get faster with a kernel. Amdahl's law predicts decoding from the \
-                    kernel's ratio alone and from the share of the first row's token that these products take: \
-                    1 / ((1 - share) + share / ratio).";
+const NOTE: &str = "Only the ternary products of a token get faster with a kernel. Amdahl's law predicts decoding \
+                    from the kernel's ratio alone and from the share of the first row's token that these products \
+                    take: 1 / ((1 - share) + share / ratio).";
 
 /// The tables of all families that have both parts.
 pub fn section(receipt: &Receipt) -> Option<Section> {

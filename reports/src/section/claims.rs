@@ -6,9 +6,9 @@ use crate::document::{Block, Cell, Column, Row, Section, Table, Tone, Value};
 use receipt::judge::claims::{Judged, Verdict};
 use receipt::{Receipt, figures};
 
-const NOTE: &str = "Every figure is quoted from the analysis with its section and held against this run's receipt as it is \
-                    stated: “at least” when the measured interval contains or exceeds it, “about” when the interval meets \
-                    its tolerance. Ratios are judged by their 99% interval only.";
+const NOTE: &str = "Every figure is quoted from the analysis with its section and held against this run's receipt as \
+                    it is stated: “at least” when the measured interval contains or exceeds it, “about” when the \
+                    interval meets its tolerance. Ratios are judged by their 99% interval only.";
 
 /// The section, if the run measured anything that could be held against a claim.
 pub fn section(receipt: &Receipt, judged: &[Judged]) -> Option<Section> {
@@ -17,6 +17,7 @@ pub fn section(receipt: &Receipt, judged: &[Judged]) -> Option<Section> {
         Column::words("Claim"),
         Column::words("Stated"),
         Column::words("Measured"),
+        Column::number("Over stated"),
         Column::words("Verdict").filter(),
         Column::words("Why"),
     ];
@@ -34,6 +35,7 @@ fn row(receipt: &Receipt, index: usize, j: &Judged) -> Row {
         }
         None => figures::measured(m),
     });
+    let over = j.measured.map(|m| m / j.claim.expected).filter(|over| over.is_finite());
     let place = j.evidence.as_deref().and_then(|pointer| anchors::of_pointer(receipt, pointer));
     let measured = Cell::from(measured);
     let tone = match j.verdict {
@@ -46,6 +48,7 @@ fn row(receipt: &Receipt, index: usize, j: &Judged) -> Row {
         Cell::from(j.claim.text.as_str()).under(j.claim.standing.words()),
         format!("{} {}", j.claim.expected, j.claim.unit).into(),
         place.map_or(measured.clone(), |place| measured.link(place)),
+        over.map_or(Value::Nothing, Value::Factor).into(),
         Cell::from(Value::word(j.verdict.words())).tone(tone),
         j.why.as_str().into(),
     ];

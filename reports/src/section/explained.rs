@@ -24,8 +24,8 @@ pub fn section(receipt: &Receipt, judged: &[Judged]) -> Option<Section> {
     let rows = stages.iter().map(|id| row(receipt, &cells, id, judged));
     let note = format!(
         "What the analysis says that each stage saves of the scalar time, what it saved here, and what it changed. \
-         Speed-ups are over the stage that it builds on; savings are (time of that stage - own time) / scalar time, with a \
-         99% interval, for dequantize {} in cache. {}",
+         Speed-ups are over the stage that it builds on; savings are (time of that stage - own time) / scalar time, \
+         with a 99% interval, for dequantize {} in cache. {}",
         query::shape(dequantize),
         if counted { "" } else { "This receipt holds no instruction counts." }
     );

@@ -23,8 +23,9 @@ pub fn section(receipt: &Receipt) -> Option<Section> {
         section = section.warn(planted(injection) + ".");
     }
     let note = format!(
-        "{}. “At most” is the upper end of the interval; a change below the threshold with its whole interval passes. Each \
-         dot is a fresh process pair between −10% and +10% (right is slower); hollow ones are the baseline against itself.",
+        "{}. “At most” is the upper end of the interval; a change below the threshold with its whole interval \
+         passes. Each dot is a fresh process pair between −10% and +10% (right is slower); hollow ones are the \
+         baseline against itself.",
         sides(record)
     );
     let (wrong, accepted) = differing(record);

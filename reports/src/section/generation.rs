@@ -9,15 +9,15 @@ use receipt::{Family, GenerationKernel, GenerationRecord, Receipt, figures};
 
 /// Longest text shown; the receipt has all of it.
 const TEXT_LIMIT: usize = 4000;
-const OF_BOUND: &str = "“Of limit”: of the tokens/s at which the bytes a token reads would stream from where they fit, by \
-                        this run's own reading of that level with as many threads. Attention, the rest of a token and the \
-                        cache of keys and values are not in it.";
-const SPARSE: &str = "A row KERNEL+sparse skips what the gate's zeros make irrelevant; its ratio is to KERNEL alone. In \
-                      receipts before 1.3 it took turns with KERNEL only, in rounds of its own with warmer caches: there \
-                      only the ratio says something.";
-const IDS: &str = "“Token ids” compares with the first kernel of the family, as far as both go. Exact kernels must agree to \
-                   the last id; f32 stages may choose another token where two are nearly tied, as they are in a model of \
-                   random weights.";
+const OF_BOUND: &str = "“Of limit”: of the tokens/s at which the bytes a token reads would stream from where they \
+                        fit, by this run's own reading of that level with as many threads. Attention, the rest of a \
+                        token and the cache of keys and values are not in it.";
+const SPARSE: &str = "A row KERNEL+sparse skips what the gate's zeros make irrelevant; its ratio is to KERNEL alone. \
+                      In receipts before 1.3 it took turns with KERNEL only, in rounds of its own with warmer \
+                      caches: there only the ratio says something.";
+const IDS: &str = "“Token ids” compares with the first kernel of the family, as far as both go. Exact kernels must \
+                   agree to the last id; f32 stages may choose another token where two are nearly tied, as they are \
+                   in a model of random weights.";
 
 /// What was generated, how fast, and whether it is right.
 pub fn section(receipt: &Receipt) -> Section {

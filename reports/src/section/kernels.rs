@@ -13,9 +13,9 @@ pub fn section(receipt: &Receipt) -> Option<Section> {
     let commit = commit.map_or_else(String::new, |c| format!("; the files are those of commit `{c}`"));
     let section = if checked {
         section.note(format!(
-            "Every kernel against the oracle on random, adversarial and edge shapes, before any timing. A kernel's source \
-             begins with its documentation: what it does, why nothing in it can overflow, and what its loop was counted to \
-             execute{commit}."
+            "Every kernel against the oracle on random, adversarial and edge shapes, before any timing. A kernel's \
+             source begins with its documentation: what it does, why nothing in it can overflow, and what its loop \
+             was counted to execute{commit}."
         ))
     } else {
         section.say("No kernel had been checked when this receipt was written.")

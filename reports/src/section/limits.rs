@@ -5,9 +5,10 @@ use crate::document::{Block, Cell, Column, Row, Section, Table, Value};
 use crate::{chart, query};
 use receipt::{Family, Limits, MicroCell, Receipt, figures};
 
-const NOTE: &str = "The bound of a row is the smaller of two: moving its bytes at this machine's streaming rate, and making \
-                    its products at the peak of its multiply instruction. The share is what the kernel reached of it; both \
-                    sides are from this run. Small print: what binds, and for batches the products a cycle and thread.";
+const NOTE: &str = "The bound of a row is the smaller of two: moving its bytes at this machine's streaming rate, and \
+                    making its products at the peak of its multiply instruction. The share is what the kernel \
+                    reached of it; both sides are from this run. Small print: what binds, and for batches the \
+                    products a cycle and thread.";
 
 /// The section, if the receipt has limits.
 pub fn section(receipt: &Receipt) -> Option<Section> {
@@ -81,8 +82,8 @@ fn machine(limits: &Limits) -> Section {
     });
     let multiplies = Table::new("multiplies", "Multiply instructions of this machine", columns).rows(rows);
     let clock = limits.clock_ghz.as_ref().map_or("unknown".into(), |c| format!("{} GHz", Value::Spread(*c).short()));
-    let note = "Median [smallest, largest] of the samples. Bounds use the largest: what else runs on a machine only slows a \
-                sample down. The clock is that of a chain of dependent additions, one a cycle.";
+    let note = "Median [smallest, largest] of the samples. Bounds use the largest: what else runs on a machine only \
+                slows a sample down. The clock is that of a chain of dependent additions, one a cycle.";
     let section = Section::new("machine-limits", "Bandwidth, clock and peaks of this machine");
     section.note(note).tables([bandwidth, multiplies]).folded(format!("clock {clock}"))
 }

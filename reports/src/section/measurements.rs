@@ -6,10 +6,11 @@ use crate::document::{Cell, Column, Row, Section, Table, Tone, Value};
 use crate::query;
 use receipt::{Family, MicroCell, MicroSummary, Ratio, Receipt};
 
-const NOTE: &str = "A row is one kernel in one comparison: its median time, and the share of the machine's limit that it \
-                    reached. Speed-up is over the first kernel of its comparison, then over the kernel it builds on; a word \
-                    says which is faster, and the last column from which difference on it would say so. The links under a \
-                    name lead to the raw rounds, to what the compiler made of the kernel, and to its source.";
+const NOTE: &str = "A row is one kernel in one comparison: its median time, and the share of the machine's limit \
+                    that it reached. Speed-up is over the first kernel of its comparison, then over the kernel it \
+                    builds on; a word says which is faster, and the last column from which difference on it would \
+                    say so. The links under a name lead to the raw rounds, to what the compiler made of the kernel, \
+                    and to its source.";
 
 /// All rows; without any, that nothing was timed.
 pub fn section(receipt: &Receipt) -> Section {

@@ -3,16 +3,17 @@
 use crate::document::Section;
 use receipt::Receipt;
 
-const RULE: &str = "Kernels under comparison take turns within each round, in changing order, so that both sides of a ratio \
-                    saw the same machine. A ratio is the median over rounds of partner time / own time (above 1 is faster); \
-                    its interval is an exact 99% sign-test interval. Every cell times one kernel a second time (A/A). A \
-                    comparison is slower if its interval, at a level shared among all looks and comparisons of the run, is \
-                    clear of 1 and its median beyond the smallest difference that counts: 3%, or twice the noise of the A/A \
-                    median. It is faster by the same rule with the two sides exchanged, same if the whole interval lies \
-                    within that difference, unstable if the same code differed from itself, and else undecided. One \
-                    function says so, here, in the terminal, in Markdown and in measurements.csv.";
-const FAMILIES: &str = "W2A32 (f32 activations) and W2A8 (int8 activations) compute different things and share no table. A \
-                        kernel's own throughput and tokens/s of whole text share no column.";
+const RULE: &str = "Kernels under comparison take turns within each round, in changing order, so that both sides of \
+                    a ratio saw the same machine. A ratio is the median over rounds of partner time / own time \
+                    (above 1 is faster); its interval is an exact 99% sign-test interval. Every cell times one \
+                    kernel a second time (A/A). A comparison is slower if its interval, at a level shared among all \
+                    looks and comparisons of the run, is clear of 1 and its median beyond the smallest difference \
+                    that counts: 3%, or twice the noise of the A/A median. It is faster by the same rule with the \
+                    two sides exchanged, same if the whole interval lies within that difference, unstable if the \
+                    same code differed from itself, and else undecided. One function says so, here, in the terminal, \
+                    in Markdown and in measurements.csv.";
+const FAMILIES: &str = "W2A32 (f32 activations) and W2A8 (int8 activations) compute different things and share no \
+                        table. A kernel's own throughput and tokens/s of whole text share no column.";
 
 /// The last section of a run's page.
 pub fn section(receipt: &Receipt) -> Section {

@@ -9,8 +9,8 @@ pub fn section(receipt: &Receipt) -> Section {
     let section = Section::new("perplexity", "Perplexity");
     let Some(p) = &receipt.perplexity else {
         return section.say(
-            "Perplexity was not measured in this run: a fast kernel here is not thereby shown to be a right one, beyond the \
-             checks below.",
+            "Perplexity was not measured in this run: a fast kernel here is not thereby shown to be a right one, \
+             beyond the checks below.",
         );
     };
     let mut section = section;

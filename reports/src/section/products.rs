@@ -9,8 +9,8 @@ use receipt::{Family, MicroCell, Receipt, figures};
 /// Every family of which a product was timed.
 pub fn section(receipt: &Receipt) -> Option<Section> {
     let tables = query::products(receipt).into_iter().map(|(family, cell)| table(family, cell));
-    let note = "Speed-up over the family's first row, share of what the machine allows, and the judge's word against the \
-                kernel that each builds on. A claim is the analysis's, cumulative over scalar dequantisation.";
+    let note = "Speed-up over the family's first row, share of what the machine allows, and the judge's word against \
+                the kernel that each builds on. A claim is the analysis's, cumulative over scalar dequantisation.";
     Section::new("products", "Products in figures").note(note).tables(tables).if_any()
 }
 

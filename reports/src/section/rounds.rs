@@ -8,10 +8,10 @@ use receipt::{Family, MicroCell, Receipt, figures};
 
 /// Points of a strip; more rounds than that are thinned, and the page says so.
 const STRIP_POINTS: usize = 100;
-const NOTE: &str = "Each comparison with how it was set up, what its rounds looked like in the order they ran, and why each \
-                    direction is what it is. “Single rounds” is how far 95% of the rounds of one kernel against itself were \
-                    from 1: what one round can make up, of which no word is made. Every single time is in receipt.json, at \
-                    the place named.";
+const NOTE: &str = "Each comparison with how it was set up, what its rounds looked like in the order they ran, and \
+                    why each direction is what it is. “Single rounds” is how far 95% of the rounds of one kernel \
+                    against itself were from 1: what one round can make up, of which no word is made. Every single \
+                    time is in receipt.json, at the place named.";
 
 /// A fold a comparison, by family, below the traces of those that headlines speak of.
 pub fn section(receipt: &Receipt) -> Option<Section> {
@@ -43,8 +43,8 @@ fn cell(index: usize, cell: &MicroCell) -> Section {
     let mut said = setup(cell) + ".";
     if let Some(stream) = cell.stream.as_ref().filter(|s| s.gb_s > 0.0) {
         said += &format!(
-            " Only reading the same bytes, in the same rounds and with the same threads: {} GB/s, the bound of a kernel \
-             whose weights come from memory.",
+            " Only reading the same bytes, in the same rounds and with the same threads: {} GB/s, the bound of a \
+             kernel whose weights come from memory.",
             figures::number(stream.gb_s)
         );
     }

@@ -5,9 +5,10 @@ use crate::document::{Cell, Column, Row, Section, Table, Tone, Value};
 use crate::{query, seed};
 use receipt::{Family, MicroCell, Receipt, figures};
 
-const NOTE: &str = "Speed-up over the family's first row, with its interval, at the largest shape of each kind; under it \
-                    the speed-up over the kernel it builds on. ▸ is the fastest of its column. Each figure leads to its \
-                    measurement. The analysis's column is quoted: cumulative factors for scalar dequantisation.";
+const NOTE: &str = "Speed-up over the family's first row, with its interval, at the largest shape of each kind; \
+                    under it the speed-up over the kernel it builds on. ▸ is the fastest of its column. Each figure \
+                    leads to its measurement. The analysis's column is quoted: cumulative factors for scalar \
+                    dequantisation.";
 
 /// The tables of all families; without any, that nothing was timed.
 pub fn section(receipt: &Receipt) -> Section {
