@@ -66,7 +66,8 @@ fn inside(section: &Section) -> Markup {
     let tables = section.all_tables();
     let filters = tables.iter().any(|table| table.columns.iter().any(|column| column.filter));
     let titled = tables.len() > 1;
-    let blocks = html! { @for block in &section.blocks { (self::block(block, titled)) } };
+    let of = if titled { section.title.as_str() } else { "" };
+    let blocks = html! { @for block in &section.blocks { (self::block(block, of)) } };
     html! {
         @for (weight, text) in &section.lead {
             p class=[class(&[("note", *weight == Weight::Note), ("warn", *weight == Weight::Warning)])] {
@@ -77,9 +78,10 @@ fn inside(section: &Section) -> Markup {
     }
 }
 
-fn block(block: &Block, titled: bool) -> Markup {
+/// `section` is the title above tables that have titles of their own.
+fn block(block: &Block, section: &str) -> Markup {
     match block {
-        Block::Table(table) => self::table(table, titled),
+        Block::Table(table) => self::table(table, section),
         Block::Chart(chart) => figure(chart, true),
         Block::List(items) => html! { ul.findings { @for item in items { (self::item(item)) } } },
         Block::Cards(list) => cards(list, false),
@@ -155,15 +157,17 @@ fn item(item: &Item) -> Markup {
     }
 }
 
-fn table(table: &Table, titled: bool) -> Markup {
+fn table(table: &Table, section: &str) -> Markup {
+    let titled = !section.is_empty();
+    let label = if titled { format!("{section}: {}", table.title) } else { table.title.clone() };
     let columns = table.columns.len();
     let family = (!table.family.is_empty()).then_some(&table.family);
     html! {
         @if titled && !table.title.is_empty() { (heading(3, &table.id, &table.title)) }
         @if !table.note.is_empty() { p.note { (code_in(&table.note)) } }
         div.table.wide[columns > WIDE].narrow[columns < 4] id={ "table-" (table.id) } data-family=[family] {
-            div.tools { a.here href={ "#table-" (table.id) } aria-label={ "Link to the table " (table.title) } { "#" } }
-            div.scroll tabindex="0" role="region" aria-label=(table.title) {
+            div.tools { a.here href={ "#table-" (table.id) } aria-label={ "Link to the table " (label) } { "#" } }
+            div.scroll tabindex="0" role="region" aria-label=(label) {
                 table {
                     thead {
                         tr { @for (i, column) in table.columns.iter().enumerate() { (head(column, drawn(table, i))) } }
