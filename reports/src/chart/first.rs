@@ -78,6 +78,9 @@ fn products(receipt: &Receipt) -> Option<Picture<'_>> {
     let (_, cell) = *cells.last()?;
     let place = titles::residency(cell.residency);
     let title = Lead::of(cell).map_or_else(String::new, |lead| {
+        if lead.over_next.is_none() {
+            return format!("only {} was timed", lead.names());
+        }
         let who = format!("{} {} fastest{}", lead.names(), lead.verb(), lead.open());
         let figure = lead.best.vs_baseline.as_ref().map(|r| format!(": {} {}", figures::ratio(r.median), r.partner));
         let whole = format!("{who}{}", figure.unwrap_or_default());
@@ -154,6 +157,9 @@ fn whole_text(receipt: &Receipt) -> Option<Picture<'_>> {
     let title = match answer::leads_in_text(receipt) {
         Some((k, ratio)) => {
             format!("In whole text {} leads: {} {}", k.kernel, figures::ratio(ratio.median), ratio.partner)
+        }
+        None if generation.kernels.iter().any(|k| k.decode_vs_baseline.is_some()) => {
+            "In whole text no lead is settled".into()
         }
         None => "Whole text, token by token".into(),
     };
