@@ -20,13 +20,13 @@ pub struct QuantizedActivations {
 static VERSIONS: AtomicU64 = AtomicU64::new(0);
 
 impl QuantizedActivations {
-    /// Zeros, with room for vectors of up to `capacity` elements: made once, filled for every token.
+    /// A vector of zeros with room for up to `capacity` elements: made once, filled for every token.
     pub fn new(capacity: usize) -> Self {
         let values = AlignedBuffer::zeroed(padded_k(capacity) + K_SLACK);
         Self { values, len: capacity, scale: 1.0, sum: 0, version: new_version() }
     }
 
-    /// Takes int8 values as they are, for tests and benchmarks; `scale` is s above.
+    /// Takes int8 values as they are, for tests and benchmarks; a value v stands for v / `scale`.
     pub fn from_values(values: &[i8], scale: f32) -> Self {
         let mut this = Self::new(values.len());
         this.values[..values.len()].copy_from_slice(values);
@@ -56,7 +56,7 @@ impl QuantizedActivations {
         Ok(())
     }
 
-    /// Elements (k), without padding.
+    /// Number of elements (k) of the vector, without padding.
     pub fn len(&self) -> usize {
         self.len
     }
@@ -66,17 +66,17 @@ impl QuantizedActivations {
         self.len == 0
     }
 
-    /// The values without padding, as the oracle takes them.
+    /// The activations without padding, as the oracle ([`crate::reference`]) takes them.
     pub fn values(&self) -> &[i8] {
         &self.values[..self.len]
     }
 
-    /// The values as kernels read them: zeros to [`crate::K_PADDING`], and [`crate::K_SLACK`] zeros more.
+    /// The values as kernels read them: zeros up to a multiple of [`crate::K_PADDING`], then [`crate::K_SLACK`] zeros.
     pub fn padded(&self) -> &[i8] {
         &self.values[..padded_k(self.len) + K_SLACK]
     }
 
-    /// What products are divided by to undo the quantisation: s in x = values / s.
+    /// The scale s of the quantisation: x is about values / s, so products are divided by s to undo it.
     pub fn scale(&self) -> f32 {
         self.scale
     }
@@ -105,7 +105,7 @@ pub struct FloatActivations {
 }
 
 impl FloatActivations {
-    /// Zeros, with room for vectors of up to `capacity` elements: made once, filled for every token.
+    /// A vector of zeros with room for up to `capacity` elements: made once, filled for every token.
     pub fn new(capacity: usize) -> Self {
         Self { values: AlignedBuffer::zeroed(padded_k(capacity) + K_SLACK), len: capacity }
     }
@@ -136,7 +136,7 @@ impl FloatActivations {
         Ok(&mut self.values[..len])
     }
 
-    /// Elements (k), without padding.
+    /// Number of elements (k) of the vector, without padding.
     pub fn len(&self) -> usize {
         self.len
     }
@@ -146,12 +146,12 @@ impl FloatActivations {
         self.len == 0
     }
 
-    /// The values without padding, as the oracle takes them.
+    /// The activations without padding, as the oracle ([`crate::reference`]) takes them.
     pub fn values(&self) -> &[f32] {
         &self.values[..self.len]
     }
 
-    /// The values as kernels read them, padded with zeros to [`crate::K_PADDING`].
+    /// The values as kernels read them, padded with zeros to a multiple of [`crate::K_PADDING`] elements.
     pub fn padded(&self) -> &[f32] {
         &self.values[..padded_k(self.len)]
     }

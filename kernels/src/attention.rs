@@ -45,7 +45,8 @@ impl F32Ops {
         }
     }
 
-    /// `out = x`, each value rounded to the nearest f16 (to even where two are as near).
+    /// Converts f32 to f16 bit patterns: each value of `x` is rounded to the nearest f16 (to even where two are as
+    /// near).
     ///
     /// # Errors
     /// Different lengths, or a value that is not finite in f16: such a key or value would make the others vanish from

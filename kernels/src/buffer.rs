@@ -29,7 +29,7 @@ pub struct AlignedBuffer<T: Plain> {
 }
 
 impl<T: Plain> AlignedBuffer<T> {
-    /// Room for `len` values, all zero. Aborts on allocation failure, as `Vec` does.
+    /// A buffer of `len` values, all zero. Aborts the process if memory cannot be allocated, as `Vec` does.
     pub fn zeroed(len: usize) -> Self {
         let Some(layout) = Self::layout(len) else {
             return Self { start: NonNull::dangling(), len: 0, pages: None };

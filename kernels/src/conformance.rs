@@ -39,18 +39,18 @@ pub(crate) struct Case {
     pub(crate) seed: u64,
 }
 
-/// How far a kernel is from the oracle, over all cases.
+/// The result of the conformance suite for one kernel: cases, mismatches and largest errors against the oracle.
 #[derive(Clone, Debug, Default)]
 pub struct Outcome {
-    /// Cases run.
+    /// Number of cases that were run.
     pub cases: usize,
-    /// Cases outside the bound.
+    /// Number of cases with an error above the allowed bound.
     pub mismatches: usize,
-    /// Largest absolute difference in any case.
+    /// Largest absolute difference between a result and the oracle's, over all cases.
     pub max_abs_error: f64,
     /// Largest difference relative to the row's sum of absolute terms.
     pub max_relative_error: f64,
-    /// The first mismatch in words.
+    /// The first mismatch in words (case, element, result and right value); `None` if there was none.
     pub first_mismatch: Option<String>,
 }
 
@@ -106,7 +106,7 @@ fn cases(kernel: &Kernel) -> Vec<Case> {
     cases
 }
 
-/// Runs the whole suite: the kernel may be timed if there are no mismatches.
+/// Runs the whole conformance suite on one kernel, which may be timed only if there are no mismatches.
 pub fn verify(kernel: &Kernel) -> Outcome {
     let mut outcome = Outcome::default();
     for case in cases(kernel) {

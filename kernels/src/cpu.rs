@@ -45,9 +45,9 @@ features! {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("unknown CPU feature '{name}'; known: {known}")]
 pub struct UnknownFeature {
-    /// The word as given.
+    /// The unknown word, as it was given.
     pub name: String,
-    /// What would have been accepted.
+    /// The words that a feature list may contain, as text for the error message.
     pub known: String,
 }
 
@@ -59,7 +59,7 @@ impl CpuFeatures {
     /// The AVX-512 base set on top of [`Self::X86_64_V3`].
     pub const X86_64_V4: Self =
         Self::X86_64_V3.with(Self::AVX512F).with(Self::AVX512BW).with(Self::AVX512DQ).with(Self::AVX512VL);
-    /// [`Self::X86_64_V4`] with dot products of bytes.
+    /// [`Self::X86_64_V4`] and AVX-512 VNNI: instructions for dot products of bytes.
     pub const X86_64_V4_VNNI: Self = Self::X86_64_V4.with(Self::AVX512VNNI);
     /// Words of a feature list that stand for several features.
     const GROUPS: &'static [(Self, &'static str)] = &[
@@ -87,7 +87,7 @@ impl CpuFeatures {
         })
     }
 
-    /// The list in [`MASK_VARIABLE`], if it is set and not empty.
+    /// The features listed in the environment variable [`MASK_VARIABLE`]; `None` if it is not set or empty.
     ///
     /// # Errors
     /// A word that is neither a feature nor a group.
@@ -98,27 +98,27 @@ impl CpuFeatures {
         }
     }
 
-    /// The features in either set.
+    /// The union: features that are in either set.
     pub const fn with(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
-    /// The features in both sets.
+    /// The intersection: features that are in both sets.
     pub const fn intersect(self, other: Self) -> Self {
         Self(self.0 & other.0)
     }
 
-    /// The features that `other` lacks: what is missing or hidden.
+    /// The difference: features of this set that `other` lacks.
     pub const fn without(self, other: Self) -> Self {
         Self(self.0 & !other.0)
     }
 
-    /// Whether all of `other` is here.
+    /// Whether this set has every feature of `other`.
     pub const fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
 
-    /// Whether the set is empty.
+    /// Whether the set has no feature at all.
     pub const fn is_empty(self) -> bool {
         self.0 == 0
     }

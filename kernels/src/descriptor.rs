@@ -11,17 +11,17 @@ use crate::parallel::Columns;
 /// Guaranteed by the caller: `codes.len() == rows * row_bytes`, `scales.len() == rows * ceil(k / 256)`,
 /// `weights.len() == rows * k`, `k > 0`, and the codes are in the kernel's packing.
 pub struct Dequantize<'a> {
-    /// Packed codes of the rows.
+    /// Packed 2-bit codes of the rows, in the kernel's layout.
     pub codes: &'a [u8],
-    /// Bytes from one row to the next.
+    /// Bytes from the start of one row's codes to the start of the next row's.
     pub row_bytes: usize,
-    /// Scale of each block of each row.
+    /// f32 scales, one for each block of 256 weights of each row, row after row.
     pub scales: &'a [f32],
-    /// Value of each code before scaling.
+    /// Weight that each code 0, 1, 2, 3 stands for, before the scale.
     pub table: [i8; 4],
-    /// Columns: weights of a row.
+    /// Number of columns: weights in a row.
     pub k: usize,
-    /// Output, row after row.
+    /// Output: `rows * k` weights as f32, row after row.
     pub weights: &'a mut [f32],
 }
 
@@ -30,17 +30,17 @@ pub struct Dequantize<'a> {
 /// Guaranteed by the caller: as in [`Dequantize`], `x.len()` is k rounded up to [`crate::K_PADDING`] with zeros beyond
 /// k, and `y` has one element a row.
 pub struct GemvF32<'a> {
-    /// Packed codes of the rows.
+    /// Packed 2-bit codes of the rows, in the kernel's layout.
     pub codes: &'a [u8],
-    /// Bytes from one row to the next.
+    /// Bytes from the start of one row's codes to the start of the next row's.
     pub row_bytes: usize,
-    /// Scale of each block of each row.
+    /// f32 scales, one for each block of 256 weights of each row, row after row.
     pub scales: &'a [f32],
-    /// Value of each code before scaling.
+    /// Weight that each code 0, 1, 2, 3 stands for, before the scale.
     pub table: [i8; 4],
-    /// Activations, padded with zeros.
+    /// Input: f32 activations, padded with zeros.
     pub x: &'a [f32],
-    /// Output, a product a row.
+    /// Output: one f32 product for each row, scales applied.
     pub y: &'a mut [f32],
 }
 
@@ -49,28 +49,28 @@ pub struct GemvF32<'a> {
 /// Guaranteed by the caller: `codes` holds the panels of `y.len()` rows, `x.len()` is k rounded up to
 /// [`crate::K_PADDING`] plus [`crate::K_SLACK`], with zeros beyond k, `x_sum` is the sum of `x`, and no code is 3.
 pub struct GemvI8<'a> {
-    /// Packed codes of the panels.
+    /// Packed 2-bit codes of the panels (groups of rows that are packed together).
     pub codes: &'a [u8],
-    /// Bytes from one panel to the next.
+    /// Bytes from the start of one panel to the start of the next.
     pub panel_bytes: usize,
-    /// Activations, padded with zeros.
+    /// Input: int8 activations, padded with zeros.
     pub x: &'a [i8],
-    /// Sum of all activations.
+    /// Sum of all activations in `x`.
     pub x_sum: i32,
-    /// Output, a product a row.
+    /// Output: one int32 product for each row, before any scale.
     pub y: &'a mut [i32],
 }
 
 /// Operands of exact integer products of a batch of tokens. Guaranteed by the caller: as in [`GemvI8`] for each token,
 /// all of one length, and `y` has the same tokens and one column a row.
 pub struct GemmI8<'a, 'y> {
-    /// Packed codes of the panels.
+    /// Packed 2-bit codes of the panels (groups of rows that are packed together).
     pub codes: &'a [u8],
-    /// Bytes from one panel to the next.
+    /// Bytes from the start of one panel to the start of the next.
     pub panel_bytes: usize,
-    /// Activations of each token.
+    /// Input: the int8 activations of each token of the batch.
     pub x: &'a [QuantizedActivations],
-    /// Output, token-major.
+    /// Output: int32 products, one token after the other.
     pub y: &'a mut Columns<'y, i32>,
 }
 
@@ -83,9 +83,9 @@ pub type DequantizeFn = unsafe fn(Dequantize<'_>);
 /// A kernel's matrix-vector product. Unsafe to call: the CPU must have the features of the kernel's descriptor.
 #[derive(Clone, Copy)]
 pub enum Gemv {
-    /// f32 activations.
+    /// A product with f32 activations (the W2A32 family).
     F32(unsafe fn(GemvF32<'_>)),
-    /// int8 activations, exact.
+    /// An exact integer product with int8 activations (the W2A8 family).
     I8(unsafe fn(GemvI8<'_>)),
 }
 
@@ -93,32 +93,32 @@ pub enum Gemv {
 /// list ([`crate::registry`]). It says what is particular to it and takes the rest from [`Self::w2a32`] or
 /// [`Self::w2a8`].
 pub struct KernelDescriptor {
-    /// `{isa}-{technique}`, the file's name with dashes. Unique.
+    /// Unique name of the kernel, `{isa}-{technique}`: its file's name with dashes, for example `avx2-i8`.
     pub id: &'static str,
-    /// Instruction set family, for grouping.
+    /// Instruction set family, by which reports group kernels, for example `avx2`.
     pub isa: &'static str,
-    /// What the CPU must have. The functions below enable exactly these.
+    /// CPU features that the kernel needs. Its functions enable exactly these.
     pub requires: CpuFeatures,
-    /// Layout that it reads.
+    /// Layout of the packed weights that the kernel reads.
     pub layout: &'static Layout,
-    /// The multiply instruction whose peak bounds it, by its id in [`crate::peak`]. None for portable Rust, which the
-    /// compiler turns into the one of the architecture's base.
+    /// Id in [`crate::peak`] of the multiply instruction whose peak bounds the kernel. None for portable Rust, which
+    /// the compiler turns into the one of the architecture's base.
     pub multiply: Option<&'static str>,
-    /// Rows and tokens that its inner loop computes at once (mr, nr).
+    /// Numbers of rows and of tokens that the inner loop computes at once (mr, nr).
     pub tile: (usize, usize),
-    /// Writes weights as f32.
+    /// The kernel's function that writes weights as f32, if it has one.
     pub dequantize: Option<DequantizeFn>,
-    /// Matrix times vector. Its kind decides the family.
+    /// The kernel's matrix-vector product. Its kind of activations decides the [`Family`].
     pub gemv: Gemv,
-    /// Matrix times a batch of int8 vectors, bit-identical to `gemv` on each.
+    /// The kernel's matrix product with a batch of int8 vectors, if it has one: bit-identical to `gemv` on each.
     pub gemm: Option<GemmFn>,
     /// Whether some input can saturate an intermediate result. Such a kernel is listed and refused a timing.
     pub may_saturate: bool,
-    /// Whether each call first makes tables of its activations: it should get all its rows at once.
+    /// Whether each call of the kernel first makes tables of its activations: then a call should get all rows at once.
     pub tables_per_call: bool,
-    /// The kernel that this one improves on.
+    /// Id of the kernel that this one improves on.
     pub builds_on: Option<&'static str>,
-    /// One sentence: what is different here.
+    /// One sentence on what this kernel does differently from the one before.
     pub summary: &'static str,
 }
 
@@ -166,12 +166,12 @@ impl KernelDescriptor {
         self.family() == Family::W2A8 && !self.may_saturate
     }
 
-    /// What it implements, in the order of [`Operation::ALL`].
+    /// The operations that this kernel implements, in the order of [`Operation::ALL`].
     pub fn operations(&self) -> impl Iterator<Item = Operation> {
         Operation::ALL.into_iter().filter(|&operation| self.has(operation))
     }
 
-    /// Whether it implements `operation`.
+    /// Whether this kernel implements `operation`.
     pub fn has(&self, operation: Operation) -> bool {
         match operation {
             Operation::Dequantize => self.dequantize.is_some(),

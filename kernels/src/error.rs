@@ -7,7 +7,7 @@ use crate::layout::Layout;
 #[non_exhaustive]
 #[allow(missing_docs, reason = "each variant says what its fields are, its message where they stand")]
 pub enum KernelError {
-    /// Weights packed for another kernel. Repack them: nothing is converted silently.
+    /// The weights are packed in another layout than the kernel reads. Repack them: nothing is converted silently.
     #[error("kernel {kernel} reads packing {expected}, the weights are packed as {actual}; repack them")]
     LayoutMismatch { kernel: &'static str, expected: &'static Layout, actual: &'static Layout },
     /// The kernel does not implement the operation.

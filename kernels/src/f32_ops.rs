@@ -19,7 +19,7 @@ pub struct F32Ops {
 /// Parameters of an RMS norm.
 #[derive(Clone, Copy, Debug)]
 pub struct Norm<'a> {
-    /// Factor of each element.
+    /// Factor of each element, applied after the division by the root mean square.
     pub gain: &'a [f32],
     /// Added to the mean square, so that it is never 0.
     pub eps: f32,
@@ -55,12 +55,12 @@ macro_rules! stamped {
 }
 
 impl F32Ops {
-    /// The widest level that both the CPU and `allowed` have.
+    /// The f32 operations at the widest level that both this CPU and `allowed` have.
     pub fn select(allowed: CpuFeatures) -> Self {
         Self { level: Level::select(allowed) }
     }
 
-    /// Name of the level, for receipts.
+    /// Name of the instruction set level that runs, as receipts hold it.
     pub fn id(self) -> &'static str {
         self.level.name(["f32-baseline", "f32-avx2", "f32-avx512", "f32-avx512"])
     }
@@ -109,10 +109,10 @@ pub(crate) fn exp_nonpositive(x: f32) -> f32 {
 }
 
 stamped! {
-    /// Inner product; the shorter length counts.
+    /// Inner product of two f32 vectors; of two lengths, the shorter one counts.
     dot(a: &[f32], b: &[f32]) -> f32 { dot_body(a, b) }
 
-    /// `y += factor * x`.
+    /// Adds a scaled vector to another, element by element: `y += factor * x`.
     add_scaled(y: &mut [f32], factor: f32, x: &[f32]) {
         for (y, x) in y.iter_mut().zip(x) {
             *y += factor * x;
@@ -127,8 +127,8 @@ stamped! {
         }
     }
 
-    /// The gate and its norm in one go: `out` gets [`F32Ops::rms_norm`] of `relu(gate)^2 * up`. Squared, not SiLU:
-    /// another activation function here is another model.
+    /// Activation function and its norm in one go: `out` gets [`F32Ops::rms_norm`] of `relu(gate)^2 * up`. Squared, not
+    /// SiLU: another activation function here is another model.
     gated_rms_norm(gate: &[f32], up: &[f32], norm: Norm<'_>, out: &mut [f32]) {
         for ((out, gate), up) in out.iter_mut().zip(gate).zip(up) {
             let positive = gate.max(0.0);
@@ -147,7 +147,7 @@ stamped! {
         }
     }
 
-    /// Largest |x|, 0 for nothing; infinity or NaN if any element is infinite or NaN.
+    /// Largest absolute value in `x`, 0 if `x` is empty; infinity or NaN if any element is infinite or NaN.
     largest_magnitude(x: &[f32]) -> f32 {
         // The bits of |x| order as integers, and infinity and NaN come last: one integer maximum finds them all.
         f32::from_bits(x.iter().fold(0u32, |largest, v| largest.max(v.to_bits() & 0x7FFF_FFFF)))
@@ -179,7 +179,7 @@ stamped! {
         }
     }
 
-    /// The lowest and the highest of `x` and 0. NaN is not seen.
+    /// The lowest and the highest value of `x` and 0. NaN is ignored.
     extremes(x: &[f32]) -> [f32; 2] {
         let (chunks, tail) = x.as_chunks::<LANES>();
         let (mut low, mut high) = ([0f32; LANES], [0f32; LANES]);

@@ -15,7 +15,7 @@ pub struct I2sTensor<'a> {
 }
 
 impl<'a> I2sTensor<'a> {
-    /// A tensor of a file that nobody has checked: checks the shape, and every code.
+    /// Borrows the codes of a tensor that nobody has checked: checks the shape, and every code.
     ///
     /// # Errors
     /// [`KernelError::Shape`] when `k` is no multiple of 128 or the number of bytes is wrong,
@@ -28,8 +28,8 @@ impl<'a> I2sTensor<'a> {
         }
     }
 
-    /// Checks the shape only, for bytes that were searched with [`Self::find_code_3`] before. A code 3 would be packed
-    /// as some other weight, and reach nothing but results.
+    /// Borrows codes that were searched with [`Self::find_code_3`] before: checks the shape only. A code 3 would be
+    /// packed as some other weight, and reach nothing but results.
     ///
     /// # Errors
     /// [`KernelError::Shape`] as in [`Self::new`].
@@ -54,12 +54,12 @@ impl<'a> I2sTensor<'a> {
         })
     }
 
-    /// Rows (outputs, m).
+    /// Number of rows (outputs, m) of the tensor.
     pub fn rows(&self) -> usize {
         self.rows
     }
 
-    /// Columns (inputs, k).
+    /// Number of columns (inputs, k) of the tensor.
     pub fn k(&self) -> usize {
         self.k
     }

@@ -14,11 +14,11 @@ use std::ops::Range;
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("kernel {id} needs {missing}, which this CPU {why}")]
 pub struct Unsupported {
-    /// Kernel id.
+    /// Id of the kernel (or product path) that cannot run.
     pub id: &'static str,
-    /// Features not available.
+    /// Features that it requires and that are missing or masked.
     pub missing: CpuFeatures,
-    /// `lacks`, or `has but a mask hides`.
+    /// The verb of the message, for example `lacks` or `has but a mask hides`.
     pub why: &'static str,
 }
 
@@ -45,7 +45,8 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// The kernel, if both this CPU and `allowed` have its features. `allowed` can only take features away.
+    /// Makes the kernel callable if both this CPU and `allowed` have its features. `allowed` can only take features
+    /// away.
     ///
     /// # Errors
     /// Which features are missing, and whether the CPU or the mask is the reason.
@@ -54,7 +55,7 @@ impl Kernel {
         Ok(Self { descriptor })
     }
 
-    /// What is listed of the kernel, and its functions.
+    /// The kernel's descriptor: its name, layout, requirements and functions.
     pub fn descriptor(&self) -> &'static KernelDescriptor {
         self.descriptor
     }

@@ -16,7 +16,7 @@ const MOST_BYTES: usize = 1 << (usize::BITS - 4);
 /// Two layouts are the same if they are the same `static`: what a kernel relies on is then what its own layout says,
 /// whatever another one calls itself.
 pub struct Layout {
-    /// Name in listings and receipts. Unique.
+    /// Unique name of the layout in listings and receipts, for example `tile8x16`.
     pub name: &'static str,
     /// Rows that are packed together, a panel. The last panel is padded.
     pub rows: usize,
@@ -34,7 +34,7 @@ pub struct Layout {
     /// Packs one panel: [`Self::rows`] rows of codes, all of one length that is a multiple of [`Self::block_k`], into
     /// [`Self::panel_bytes`] bytes.
     pub pack: fn(codes: &[u8], packed: &mut [u8]),
-    /// The inverse of [`Self::pack`].
+    /// Unpacks one panel into single codes: the inverse of [`Self::pack`].
     pub unpack: fn(packed: &[u8], codes: &mut [u8]),
     /// Packs one panel from rows of an I2_S tensor, to the same bytes as [`Self::pack`].
     pub from_i2s: FromI2s,
@@ -59,12 +59,12 @@ impl Layout {
         from_i2s: by_single_codes,
     };
 
-    /// Bytes of codes that one panel (all of k) takes.
+    /// Bytes of packed codes that one panel of `k` columns takes.
     pub const fn panel_bytes(&self, k: usize) -> usize {
         k.div_ceil(self.block_k) * self.block_bytes
     }
 
-    /// Bits one weight takes in a full block, scales included.
+    /// Bits that one weight takes in a full block, scales included.
     pub fn bits_per_weight(&self) -> f64 {
         let codes = self.block_bytes as f64 * 8.0 / (self.block_k * self.rows) as f64;
         codes + self.group.map_or(0.0, |group| 8.0 * size_of::<f32>() as f64 / group as f64)

@@ -13,9 +13,9 @@ use std::ops::Range;
 /// Activations of a batch of tokens in the forms that the two families take; both stand for the same numbers.
 #[derive(Clone, Debug)]
 pub struct LinearInput {
-    /// int8, for W2A8.
+    /// Each token's activations as int8, for W2A8 kernels.
     pub quantized: Vec<QuantizedActivations>,
-    /// The int8 values as f32, for W2A32.
+    /// The same int8 values as f32, token after token, for W2A32 kernels.
     pub float: Vec<FloatActivations>,
     tokens: usize,
     /// Prepare it and scale its products.
@@ -23,7 +23,8 @@ pub struct LinearInput {
 }
 
 impl LinearInput {
-    /// Room for `tokens` vectors of up to `k` elements. `ops` do what is f32 in products: no result depends on them.
+    /// An input with room for `tokens` vectors of up to `k` elements. No result depends on `ops`, which do its f32
+    /// arithmetic.
     pub fn new(tokens: usize, k: usize, ops: F32Ops) -> Self {
         Self {
             quantized: vec![QuantizedActivations::new(k); tokens],
@@ -33,7 +34,7 @@ impl LinearInput {
         }
     }
 
-    /// Tokens that were prepared last.
+    /// Number of tokens that the last [`Self::prepare`] took.
     pub fn tokens(&self) -> usize {
         self.tokens
     }
@@ -67,9 +68,9 @@ impl LinearInput {
 
 /// One matrix of a group and where its products go: tokens x rows, token after token.
 pub struct Product<'a> {
-    /// Weights, in the kernel's packing.
+    /// The matrix of packed weights, in the kernel's layout.
     pub weights: &'a PackedWeights,
-    /// Output, scales applied.
+    /// Output: f32 products, tokens x rows, scales applied.
     pub y: &'a mut [f32],
 }
 

@@ -5,19 +5,19 @@ use std::fmt;
 /// What a kernel computes; each is verified, timed and reported by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Operation {
-    /// Weights as f32.
+    /// Writes packed weights as f32.
     Dequantize,
-    /// Matrix times vector.
+    /// Multiplies a matrix with one vector: one token.
     Gemv,
-    /// Matrix times a batch of vectors.
+    /// Multiplies a matrix with a batch of vectors: several tokens.
     Gemm,
 }
 
 impl Operation {
-    /// All of them, in report order.
+    /// All operations, in report order.
     pub const ALL: [Self; 3] = [Self::Dequantize, Self::Gemv, Self::Gemm];
 
-    /// Name on the command line, in scenarios and in receipts.
+    /// Name of the operation on the command line, in scenarios and in receipts, for example `gemv`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Dequantize => "dequantize",
@@ -26,7 +26,7 @@ impl Operation {
         }
     }
 
-    /// The operation with this name.
+    /// Finds an operation by its [`Self::name`], for example `gemv`.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|operation| operation.name() == name)
     }
@@ -41,17 +41,17 @@ impl fmt::Display for Operation {
 /// Kernels that may be compared with each other, because they take the same type of activations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Family {
-    /// 2-bit weights, f32 activations.
+    /// Kernels with 2-bit weights and f32 activations.
     W2A32,
-    /// 2-bit weights, int8 activations, exact int32 results.
+    /// Kernels with 2-bit weights, int8 activations and exact int32 results.
     W2A8,
 }
 
 impl Family {
-    /// All of them, in report order.
+    /// All kernel families, in report order.
     pub const ALL: [Self; 2] = [Self::W2A32, Self::W2A8];
 
-    /// Name in reports and receipts.
+    /// Name of the family in reports and receipts.
     pub const fn name(self) -> &'static str {
         match self {
             Self::W2A32 => "W2A32",

@@ -104,7 +104,7 @@ impl PackedWeights {
         Ok(this)
     }
 
-    /// The same codes and scales read with another table.
+    /// Gives the same codes and scales another table, that is, other weights for the codes.
     pub fn with_table(mut self, table: CodeTable) -> Self {
         self.table = table;
         self
@@ -152,22 +152,22 @@ impl PackedWeights {
         AlignedBuffer::zeroed(self.rows.div_ceil(self.layout.rows) * self.panel_bytes)
     }
 
-    /// The layout that the codes are packed in.
+    /// The layout that these weights' codes are packed in.
     pub fn layout(&self) -> &'static Layout {
         self.layout
     }
 
-    /// Rows (outputs, m).
+    /// Number of rows (outputs, m) of the matrix.
     pub fn rows(&self) -> usize {
         self.rows
     }
 
-    /// Columns (inputs, k).
+    /// Number of columns (inputs, k) of the matrix.
     pub fn k(&self) -> usize {
         self.k
     }
 
-    /// What the codes stand for.
+    /// The table that says which weight each code stands for.
     pub fn table(&self) -> CodeTable {
         self.table
     }

@@ -70,12 +70,12 @@ impl Team {
         Ok(team)
     }
 
-    /// A team of the caller alone.
+    /// A team of one thread, the calling one.
     pub fn single() -> Self {
         Self { shared: Arc::new(Shared::new(1)), workers: Vec::new() }
     }
 
-    /// Threads that a job runs on, the caller included.
+    /// Number of threads that a job runs on, the caller included.
     pub fn threads(&self) -> usize {
         self.workers.len() + 1
     }
@@ -208,7 +208,7 @@ pub struct Columns<'a, T> {
 }
 
 impl<'a, T> Columns<'a, T> {
-    /// All columns of `out`: `stride` elements for each of `tokens` tokens.
+    /// Takes all columns of `out`: `stride` elements for each of `tokens` tokens.
     ///
     /// # Panics
     /// If `out` has another length.
@@ -217,22 +217,22 @@ impl<'a, T> Columns<'a, T> {
         Self { start: out.as_mut_ptr(), stride, range: 0..stride, tokens, borrow: PhantomData }
     }
 
-    /// Tokens that have these columns.
+    /// Number of tokens that have these columns.
     pub fn tokens(&self) -> usize {
         self.tokens
     }
 
-    /// Number of columns.
+    /// Number of columns of each token.
     pub fn len(&self) -> usize {
         self.range.len()
     }
 
-    /// Whether there are no columns.
+    /// Whether each token has no columns here.
     pub fn is_empty(&self) -> bool {
         self.range.is_empty()
     }
 
-    /// The columns of one token.
+    /// The columns of token number `token` (from 0), to write to.
     ///
     /// # Panics
     /// If there is no such token.

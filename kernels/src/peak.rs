@@ -13,14 +13,14 @@ use crate::operation::Family;
 #[cfg(target_arch = "x86_64")]
 use crate::x86_64::peak as x86_64;
 
-/// All instructions that this architecture has loops for, weakest first. Empty where none were written.
+/// All multiply instructions that this architecture has loops for, weakest first. Empty where none were written.
 #[cfg(target_arch = "x86_64")]
 pub static ALL: &[Multiply] = x86_64::ALL;
-/// All instructions that this architecture has loops for, weakest first. Empty where none were written.
+/// All multiply instructions that this architecture has loops for, weakest first. Empty where none were written.
 #[cfg(not(target_arch = "x86_64"))]
 pub static ALL: &[Multiply] = &[];
 
-/// The multiply instruction with this id in receipts.
+/// Finds a multiply instruction by its id in receipts, for example `vpdpbusd-zmm`.
 pub fn find(id: &str) -> Option<&'static Multiply> {
     ALL.iter().find(|multiply| multiply.id == id)
 }

@@ -1,17 +1,17 @@
 //! SplitMix64 (Steele, Lea, Flood 2014): reproducible test and benchmark data on every platform. Not for sampling or
 //! secrets.
 
-/// A stream of numbers that depends on the seed only.
+/// A generator of reproducible pseudo-random numbers, which depend on the seed only.
 #[derive(Clone, Debug)]
 pub struct SplitMix64(u64);
 
 impl SplitMix64 {
-    /// The stream that this seed gives on every platform.
+    /// A generator from a seed; it gives the same numbers on every platform.
     pub fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    /// The next 64 bits.
+    /// The next 64 pseudo-random bits.
     pub fn next_u64(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
@@ -26,22 +26,22 @@ impl SplitMix64 {
         (((self.next_u64() >> 32) * u64::from(bound)) >> 32) as u32
     }
 
-    /// A number in [-1, 1).
+    /// A pseudo-random f32 in [-1, 1).
     pub fn signed_unit(&mut self) -> f32 {
         (self.next_u64() >> 40) as f32 / (1u64 << 23) as f32 - 1.0
     }
 
-    /// `n` ternary codes 0, 1, 2: weights.
+    /// Makes `n` random ternary codes 0, 1, 2, to serve as weights.
     pub fn ternary_codes(&mut self, n: usize) -> Vec<u8> {
         (0..n).map(|_| self.below(3) as u8).collect()
     }
 
-    /// `n` of all int8, -128 too: activations of integer products.
+    /// Makes `n` random int8 values, -128 included, to serve as activations of integer products.
     pub fn int8s(&mut self, n: usize) -> Vec<i8> {
         (0..n).map(|_| (self.next_u64() >> 56) as i8).collect()
     }
 
-    /// `n` numbers in [-1, 1): activations of f32 products.
+    /// Makes `n` random f32 in [-1, 1), to serve as activations of f32 products.
     pub fn signed_units(&mut self, n: usize) -> Vec<f32> {
         (0..n).map(|_| self.signed_unit()).collect()
     }

@@ -23,7 +23,7 @@ pub fn weight(code: u8, table: CodeTable, scale: f32) -> f32 {
     f32::from(table.0[usize::from(code)]) * scale
 }
 
-/// [`dot_i64`] of one packed row, unpacked by the layout's own code.
+/// Exact integer product of one packed row, which the layout's own code unpacks for [`dot_i64`].
 pub fn row_i64(weights: &PackedWeights, row: usize, x: &[i8]) -> i64 {
     dot_i64(&weights.row_codes(row), weights.table(), x)
 }

@@ -19,7 +19,7 @@ pub static KERNELS: &[&KernelDescriptor] = &{
     all
 };
 
-/// The kernel with this id, as the command line names it.
+/// Finds a kernel by its id on the command line, for example `avx2-i8`.
 pub fn find(id: &str) -> Option<&'static KernelDescriptor> {
     KERNELS.iter().copied().find(|kernel| kernel.id == id)
 }

@@ -10,18 +10,23 @@ const SHARED_ATTENTION: usize = 1 << 16;
 
 /// Causal grouped-query attention over the cache.
 pub(crate) struct Attention<'a> {
+    /// The f32 operations that compute attention.
     pub ops: F32Ops,
+    /// Number of elements of a head.
     pub head_dim: usize,
     /// Query heads that share a key and value head.
     pub group: usize,
+    /// Elements of the keys (or values) of one position, all heads together.
     pub kv_dim: usize,
+    /// Elements of a token's queries, all heads together.
     pub dim: usize,
     /// Position of the first token of the batch.
     pub position: usize,
     /// The layer's cache: f16 bit patterns, position x kv_dim.
     pub keys: &'a [u16],
+    /// The values of the layer's cache, in the form of `keys`.
     pub values: &'a [u16],
-    /// Room for each thread.
+    /// Scratch for attention scores, one buffer for each thread.
     pub scores: &'a [Mutex<Vec<f32>>],
 }
 

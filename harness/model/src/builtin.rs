@@ -12,9 +12,9 @@ static MODEL: &Aligned<[u8]> = &Aligned(*include_bytes!("../../../scenarios/mode
 
 /// Name of the built-in model in reports and errors.
 pub const NAME: &str = "builtin:shakespeare-ternary";
-/// Its text: Shakespeare, public domain, 1.1 MB; the last 5% was held out of training.
+/// The built-in model's text: Shakespeare, public domain, 1.1 MB; the last 5% was held out of training.
 pub static TEXT: &str = include_str!("../../../scenarios/model/shakespeare.txt");
-/// Its goldens, written by an independent float64 implementation.
+/// The built-in model's expected answers (goldens) as JSON, written by an independent float64 implementation.
 pub static GOLDEN_JSON: &str = include_str!("../../../scenarios/model/golden.json");
 
 /// The bytes of the built-in GGUF file, aligned to 64.
@@ -22,7 +22,7 @@ pub fn bytes() -> &'static [u8] {
     &MODEL.0
 }
 
-/// Opens the built-in model.
+/// Opens the built-in model's GGUF file from memory and checks its header.
 pub fn open() -> Result<Gguf> {
     Gguf::from_bytes(NAME, bytes())
 }

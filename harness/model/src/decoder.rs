@@ -19,12 +19,12 @@ use std::sync::{Arc, Mutex};
 /// products.
 const BATCH: usize = 128;
 
-/// A second kernel, for batches of prompt tokens.
+/// A second kernel that computes batches of prompt tokens, and from which size of batch on.
 #[derive(Clone)]
 pub struct Prefill {
     /// An exact int8 kernel with a gemm, and weights for it.
     pub weights: KernelWeights,
-    /// Smallest batch that this kernel computes.
+    /// Smallest batch, in tokens, that this kernel computes.
     pub from_tokens: usize,
 }
 
@@ -108,33 +108,35 @@ impl Buffers {
 }
 
 impl<'m> Builder<'m> {
-    /// Computes with these threads.
+    /// Sets the threads that the decoder computes with.
     pub fn team(self, team: Team) -> Self {
         Self { team, ..self }
     }
 
-    /// CPU features that the operations between the products may use.
+    /// Sets the CPU features that the operations between the matrix products may use.
     pub fn features(self, features: CpuFeatures) -> Self {
         Self { features, ..self }
     }
 
-    /// Longest sequence in tokens; its keys and values are kept in memory.
+    /// Sets the longest sequence, in tokens; memory for its keys and values is reserved.
     pub fn context(self, tokens: usize) -> Self {
         Self { context: tokens, ..self }
     }
 
-    /// Whether single tokens skip zero gates, which needs a second copy of `up` and `down`. Without effect for a kernel
-    /// that is not exact on int8 activations. Logits stay the same, bit for bit.
+    /// Sets whether single tokens skip zero gates, which needs a second copy of `up` and `down`. Without effect for a
+    /// kernel that is not exact on int8 activations. Logits stay the same, bit for bit.
     pub fn sparse(self, sparsity: Sparsity) -> Self {
         Self { sparsity, ..self }
     }
 
-    /// Another kernel for batches of prompt tokens. Both must be exact on int8 activations, so that results do not
+    /// Sets another kernel for batches of prompt tokens. Both must be exact on int8 activations, so that results do not
     /// depend on which of them computes a batch.
     pub fn prefill(self, prefill: Option<Prefill>) -> Self {
         Self { prefill, ..self }
     }
 
+    /// Makes the decoder with these settings and allocates all its buffers.
+    ///
     /// # Errors
     /// A head of another shape than the model's, a prefill kernel that would change results, or a context that does not
     /// fit in memory.
@@ -210,17 +212,17 @@ impl<'m> Decoder<'m> {
         Ok(())
     }
 
-    /// Skipping and its counters since the last [`Decoder::reset`], if it is on.
+    /// The part that skips zeros, with its counters since the last [`Decoder::reset`]; `None` where skipping is off.
     pub fn sparse(&self) -> Option<&SparseFfn> {
         self.sparse.as_deref()
     }
 
-    /// The model.
+    /// The model that this decoder runs.
     pub fn model(&self) -> &'m Model {
         self.of.model
     }
 
-    /// Most tokens that one [`Decoder::forward`] takes.
+    /// Largest number of tokens that one [`Decoder::forward`] takes.
     pub fn batch(&self) -> usize {
         self.batch
     }
@@ -240,12 +242,12 @@ impl<'m> Decoder<'m> {
         dense.saturating_add_signed(-saved)
     }
 
-    /// The output head.
+    /// The output head that turns hidden states into logits.
     pub fn head(&self) -> &Arc<OutputHead> {
         &self.of.head
     }
 
-    /// Computes logits with another head from now on.
+    /// Replaces the output head: logits are computed with `head` from now on. It must have the model's shape.
     pub fn set_head(&mut self, head: Arc<OutputHead>) -> Result<()> {
         check_head(self.of.model, &head)?;
         self.of.head = head;
@@ -276,13 +278,14 @@ impl<'m> Decoder<'m> {
         Ok(())
     }
 
-    /// Logits after the last token, one a vocabulary entry.
+    /// Computes the logits after the last token: one f32 for each vocabulary entry.
     pub fn logits(&mut self) -> Result<&[f32]> {
         let head = Arc::clone(&self.of.head);
         self.logits_with(&head, self.tokens.saturating_sub(1))
     }
 
-    /// Logits after one token of the last [`Decoder::forward`], with another head of the same model.
+    /// Computes the logits after token `token` (from 0) of the last [`Decoder::forward`], with another head of the
+    /// model.
     pub fn logits_with(&mut self, head: &OutputHead, token: usize) -> Result<&[f32]> {
         let mut phase = Lap::start();
         let Self { of: Builder { weights, model, team, .. }, buffers: b, ops, .. } = self;
@@ -296,7 +299,7 @@ impl<'m> Decoder<'m> {
         Ok(&self.buffers.logits)
     }
 
-    /// Logits that [`Decoder::logits`] computed last.
+    /// The logits that were computed last: one f32 for each vocabulary entry.
     pub fn last_logits(&self) -> &[f32] {
         &self.buffers.logits
     }

@@ -1,17 +1,17 @@
 //! What went wrong: a kind, and one line of text that says what, where and, if there is one, the next step.
 
-/// What kind of failure it is.
+/// Kind of a failure, from which a caller can choose an exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A check failed: something computes what it must not.
     Failed,
     /// Bad input: a file, a parameter, a request that does not fit.
     Input,
-    /// The stop flag was set.
+    /// The work was stopped by its stop flag, for example after Ctrl-C.
     Interrupted,
 }
 
-/// An error in one line.
+/// An error of this crate: a kind, and a message of one line.
 #[derive(thiserror::Error)]
 #[error("{message}")]
 pub struct Error {
@@ -19,21 +19,21 @@ pub struct Error {
     message: String,
 }
 
-/// Results of this crate.
+/// Result of this crate's functions, with [`Error`] as its error.
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    /// A failed check.
+    /// Makes an error of kind [`Kind::Failed`]: a check failed.
     pub fn failed(message: impl Into<String>) -> Self {
         Self { kind: Kind::Failed, message: message.into() }
     }
 
-    /// Bad input. The message names the thing and, where there is one, the next step.
+    /// Makes an error of kind [`Kind::Input`]. The message names the thing and, where there is one, the next step.
     pub fn input(message: impl Into<String>) -> Self {
         Self { kind: Kind::Input, message: message.into() }
     }
 
-    /// Stopped by the flag.
+    /// Makes an error of kind [`Kind::Interrupted`]: the stop flag was set.
     pub fn interrupted(message: impl Into<String>) -> Self {
         Self { kind: Kind::Interrupted, message: message.into() }
     }
@@ -47,7 +47,7 @@ impl Error {
         }
     }
 
-    /// What kind of failure it is.
+    /// The kind of this failure.
     pub fn kind(&self) -> Kind {
         self.kind
     }

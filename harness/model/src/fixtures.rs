@@ -14,13 +14,15 @@ use kernels::{CodeTable, CpuFeatures, HeadFormat, Kernel, OutputHead, registry};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+/// A stop flag that is never set.
 pub static NEVER: AtomicBool = AtomicBool::new(false);
 
+/// Loads the built-in model.
 pub fn model() -> Model {
     Model::load(builtin::open().expect("built in"), None, &mut Loading::alone()).expect("a valid model")
 }
 
-/// What it should answer.
+/// What the built-in model should answer.
 pub fn known() -> KnownModel {
     KnownModel::find(&sha256_hex(builtin::bytes())).expect("sound").expect("known")
 }
@@ -30,33 +32,34 @@ pub fn held_out(model: &Model) -> Vec<u32> {
     model.tokenizer.encode(builtin::held_out_text(), None).expect("encodes")
 }
 
-/// Those that this CPU runs.
+/// The registered kernels that this CPU can run.
 pub fn kernels() -> impl DoubleEndedIterator<Item = Kernel> {
     registry::KERNELS.iter().filter_map(|d| Kernel::new(d, CpuFeatures::detect()).ok())
 }
 
-/// A kernel that every CPU runs.
+/// The kernel with this id, which must run on every CPU.
 pub fn kernel(id: &str) -> Kernel {
     Kernel::new(registry::find(id).expect("registered"), CpuFeatures::NONE).expect("runs everywhere")
 }
 
-/// The fastest exact kernel.
+/// The exact kernel of this CPU that comes last in the registry.
 pub fn exact() -> Kernel {
     kernels().rfind(|k| k.descriptor().exact()).expect("scalar-i8 runs everywhere")
 }
 
+/// The model's output head in a format, made on one thread.
 pub fn head(model: &Model, format: HeadFormat, features: CpuFeatures) -> Arc<OutputHead> {
     Arc::new(model.head(format, features, &mut Team::single()).expect("finite weights"))
 }
 
-/// One thread, unless the caller says otherwise.
+/// Settings of a decoder with an f16 head and one thread, which the caller may change.
 pub fn builder(model: &Model, kernel: Kernel, table: CodeTable, features: CpuFeatures) -> Builder<'_> {
     let weights = model.weights(kernel.descriptor().layout, table, &mut Loading::alone()).expect("packs");
     let weights = KernelWeights::new(kernel, Arc::new(weights)).expect("its packing");
     Decoder::of(model, weights, head(model, HeadFormat::F16, features)).features(features)
 }
 
-/// Greedy tokens up to the model's own end.
+/// A request for greedy tokens up to the model's own end token.
 pub fn request(prompt: &[u32], max_tokens: usize) -> Request {
     Request {
         prompt: prompt.to_vec(),
@@ -69,6 +72,7 @@ pub fn request(prompt: &[u32], max_tokens: usize) -> Request {
     }
 }
 
+/// Runs one generation to its end.
 pub fn run(decoder: &mut Decoder<'_>, request: Request) -> Generation {
     Session::new(decoder, request).expect("valid").run(&NEVER, &mut |_| {}).expect("runs")
 }

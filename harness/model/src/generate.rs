@@ -12,15 +12,15 @@ use std::time::{Duration, Instant};
 /// What to generate: a prompt, how tokens are picked, and what ends the text.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// Prompt ids, at least one.
+    /// Token ids of the prompt, at least one.
     pub prompt: Vec<u32>,
-    /// Most tokens to generate.
+    /// Largest number of tokens to generate.
     pub max_tokens: usize,
     /// How each token is picked.
     pub sampling: Sampling,
-    /// Ids that end the text, besides the model's own end token.
+    /// Token ids that end the text, besides the model's own end tokens.
     pub stop_ids: Vec<u32>,
-    /// Whether the model's own end token ends the text.
+    /// Whether the model's own end tokens end the text.
     pub stop_at_eos: bool,
     /// Strings that end the text and are cut from it.
     pub stop_strings: Vec<String>,
@@ -32,43 +32,43 @@ pub struct Request {
 /// Generated tokens and text, why they end, and the time they took.
 #[derive(Clone, Debug)]
 pub struct Generation {
-    /// Generated ids, a stopping token included.
+    /// Generated token ids, a stopping token included.
     pub token_ids: Vec<u32>,
-    /// Text of the ids, cut before a stop string.
+    /// Generated text, cut before a stop string.
     pub text: String,
-    /// Why it ended.
+    /// Why generation ended.
     pub stop_reason: StopReason,
-    /// From the start until the last prompt token's logits.
+    /// Time from the start until the logits after the last prompt token.
     pub prefill: Duration,
-    /// Prompt tokens that went through the model.
+    /// Number of prompt tokens that went through the model.
     pub prefill_tokens: usize,
-    /// From the start to the first picked token, if there was one.
+    /// Time from the start to the first picked token, if there was one.
     pub first_token: Option<Duration>,
-    /// From the first picked token to the end.
+    /// Time from the end of `prefill` to the end of generation; 0 if no token was picked.
     pub decode: Duration,
-    /// Tokens computed in that time.
+    /// Number of generated tokens that went through the model within the time `decode`.
     pub decode_tokens: usize,
-    /// Time by phase over prompt and decoding.
+    /// Time by phase and operation (in nanoseconds), over prompt and decoding.
     pub times: Times,
-    /// Time by phase over decoding alone.
+    /// Time by phase and operation (in nanoseconds), over decoding alone.
     pub decode_times: Times,
-    /// Logits after the prompt, if they were asked for.
+    /// Logits after the prompt, if [`Session::keep_prompt_logits`] asked for them.
     pub prompt_logits: Option<Vec<f32>>,
 }
 
 impl Generation {
-    /// Prompt tokens a second.
+    /// Speed of the prompt: tokens a second.
     pub fn prefill_tokens_per_s(&self) -> f64 {
         rate(self.prefill_tokens, self.prefill)
     }
 
-    /// Decoded tokens a second, without the first, whose time is the prompt's; 0 when there was only one.
+    /// Speed of decoding: tokens a second, without the first, whose time is the prompt's; 0 when there was only one.
     pub fn decode_tokens_per_s(&self) -> f64 {
         rate(self.decode_tokens, self.decode)
     }
 }
 
-/// Tokens a second; 0 for none, or no time.
+/// Speed in tokens a second; 0 for no tokens, or no time.
 pub fn rate(tokens: usize, time: Duration) -> f64 {
     if tokens == 0 || time.is_zero() { 0.0 } else { tokens as f64 / time.as_secs_f64() }
 }
@@ -85,7 +85,7 @@ pub struct Session<'d, 'm> {
 }
 
 impl<'d, 'm> Session<'d, 'm> {
-    /// Checks the request and makes all buffers.
+    /// Prepares one generation: checks the request, resets the decoder and makes all buffers.
     pub fn new(decoder: &'d mut Decoder<'m>, request: Request) -> Result<Self> {
         let tokenizer = &decoder.model().tokenizer;
         if request.prompt.is_empty() {
@@ -107,8 +107,8 @@ impl<'d, 'm> Session<'d, 'm> {
         self.prompt_logits = Some(Vec::with_capacity(self.decoder.model().config.vocab));
     }
 
-    /// Runs to the end. `on_text` gets each piece of text (raw bytes, perhaps part of a character) once no stop string
-    /// can take it back.
+    /// Generates until a stop rule ends it. `on_text` gets each piece of text (raw bytes, perhaps part of a character)
+    /// once no stop string can take it back.
     pub fn run(mut self, interrupted: &AtomicBool, on_text: &mut dyn FnMut(&[u8])) -> Result<Generation> {
         let start = Instant::now();
         let deadline = self.request.timeout.and_then(|limit| start.checked_add(limit));

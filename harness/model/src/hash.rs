@@ -2,12 +2,12 @@
 
 use sha2::{Digest, Sha256};
 
-/// Lower-case hex of a SHA-256.
+/// SHA-256 of `bytes`, as 64 lower-case hex digits.
 pub fn sha256_hex(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
 
-/// Lower-case hex.
+/// Writes bytes as lower-case hex, two digits a byte.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

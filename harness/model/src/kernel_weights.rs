@@ -13,6 +13,8 @@ pub struct KernelWeights {
 }
 
 impl KernelWeights {
+    /// Joins a kernel and weights, after checking that the kernel reads their layout.
+    ///
     /// # Errors
     /// Weights in another packing than the kernel reads.
     pub fn new(kernel: Kernel, weights: Arc<Weights>) -> Result<Self> {
@@ -23,12 +25,12 @@ impl KernelWeights {
         Ok(Self { kernel, weights })
     }
 
-    /// The kernel.
+    /// The kernel that computes with these weights.
     pub fn kernel(&self) -> &Kernel {
         &self.kernel
     }
 
-    /// The weights.
+    /// The model's weights, in the kernel's layout.
     pub fn weights(&self) -> &Weights {
         &self.weights
     }

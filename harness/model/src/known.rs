@@ -14,11 +14,11 @@ static GOLDEN_FILES: [(&str, &str); 1] = [("model/golden.json", builtin::GOLDEN_
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Golden {
-    /// The prompt.
+    /// Text of the prompt.
     pub prompt: String,
-    /// Its tokens, with bos where the model wants one.
+    /// Token ids of the prompt, with a begin-of-text token where the model wants one.
     pub prompt_ids: Vec<u32>,
-    /// The generated tokens.
+    /// Token ids that the model should generate, in order.
     #[serde(alias = "greedy_ids")]
     pub token_ids: Vec<u32>,
     /// Difference of the two best logits at each generated token. Where it is small, rounding may decide, and correct
@@ -34,9 +34,9 @@ pub struct Golden {
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct KnownPerplexity {
-    /// exp of the mean nats per token.
+    /// The expected perplexity: exp of the mean nats per token.
     pub value: f64,
-    /// Which text, in words.
+    /// Which text the perplexity is of, in words.
     pub text: String,
     /// Tokens in a window; every window starts from an empty cache. `None` where the publisher's rule differs or is not
     /// known.
@@ -51,20 +51,20 @@ pub struct KnownPerplexity {
 pub struct KnownModel {
     /// SHA-256 of the file, lower-case hex.
     pub sha256: String,
-    /// Name.
+    /// Name of the model.
     pub name: String,
-    /// Where it comes from, in words.
+    /// Where the model comes from, in words.
     pub source: String,
-    /// What a user should know.
+    /// Notes on the model that a user should know.
     pub notes: Vec<String>,
     /// Why this very file should not be used, if so.
     pub bad: Option<String>,
-    /// Tokens besides eos that end an answer.
+    /// Ids of the tokens, besides the end-of-text token, that end an answer.
     #[serde(default)]
     pub stop_ids: Vec<u32>,
-    /// What its perplexity should be.
+    /// The perplexity that the model should have, if it is known.
     pub perplexity: Option<KnownPerplexity>,
-    /// What it should answer.
+    /// Prompts with the answers that the model should give.
     #[serde(default, rename(deserialize = "golden"))]
     pub goldens: Vec<Golden>,
     /// Where more of that is, and the perplexity.

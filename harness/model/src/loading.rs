@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 /// Threads to load with, who is told of progress, and what stops it.
 pub struct Loading<'a> {
-    /// The threads.
+    /// The threads that load the model.
     pub team: Team,
     /// Called with the number of bytes that have been done since the last call, from any thread.
     pub progress: &'a (dyn Fn(u64) + Sync),
@@ -30,8 +30,8 @@ impl Loading<'static> {
 }
 
 impl Loading<'_> {
-    /// `work(i)` for every i below `count`, by whichever thread is free; it gives a value and the bytes that are done
-    /// with it. Returns the values in order, or the error of the smallest i that has one, whatever the number of
+    /// Calls `work(i)` for every i below `count`, on whichever thread is free; it gives a value and the bytes that are
+    /// done with it. Returns the values in order, or the error of the smallest i that has one, whatever the number of
     /// threads.
     pub fn each<T: Send>(&mut self, count: usize, work: impl Fn(usize) -> Result<(T, u64)> + Sync) -> Result<Vec<T>> {
         let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::with_capacity(count)));

@@ -25,7 +25,7 @@ fn identity(file: &std::fs::File) -> std::io::Result<(u64, Option<SystemTime>)> 
 }
 
 impl Mapped {
-    /// An input error if the file was written to or cut since it was mapped.
+    /// Fails with an input error if the file was written to or cut since it was mapped.
     pub fn check_unchanged(&self) -> Result<()> {
         if identity(&self.file).is_ok_and(|now| now == self.mapped) {
             return Ok(());
@@ -42,7 +42,7 @@ impl std::ops::Deref for Mapped {
     }
 }
 
-/// Maps a file that a user named; `what` it should be is for errors.
+/// Maps a file that a user named; `what` says for errors what the file should be.
 pub fn map(path: &Path, what: &str) -> Result<Mapped> {
     let name = path.display().to_string();
     let fail = |action: &str, e: &std::io::Error| Error::input(format!("cannot {action} {what} {name}: {e}"));

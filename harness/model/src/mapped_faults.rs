@@ -28,7 +28,7 @@ mod unix {
     pub struct Watch(Option<&'static AtomicPtr<Mapped>>);
 
     impl Watch {
-        /// Watches `bytes`, the file `name`. With too many files, the error has no name.
+        /// Watches the mapped bytes of the file `name`. With too many files, the error has no name.
         pub fn new(bytes: &[u8], name: &str) -> Self {
             let start = bytes.as_ptr().addr();
             let range = start..start + bytes.len().next_multiple_of(64 << 10);
@@ -48,7 +48,8 @@ mod unix {
         }
     }
 
-    /// From now on, reading a mapped file past its new end ends the process with one line and exit code 2.
+    /// Installs the handler: reading a mapped file past its new end then ends the process with one line and exit code
+    /// 2.
     pub fn install() {
         let action = SigAction::new(SigHandler::SigAction(handle), SaFlags::SA_SIGINFO, SigSet::empty());
         // SAFETY: the handler only loads atomics, reads leaked memory, writes to stderr and ends the process: all
@@ -107,18 +108,18 @@ mod unix {
     }
 }
 
-/// Other systems refuse to cut a file that is mapped.
+/// A watch that does nothing: other systems refuse to cut a file that is mapped.
 #[cfg(not(unix))]
 pub struct Watch;
 
 #[cfg(not(unix))]
 impl Watch {
-    /// Nothing to watch.
+    /// Does nothing on this system.
     pub fn new(_: &[u8], _: &str) -> Self {
         Self
     }
 }
 
-/// Nothing to install.
+/// Installs nothing on this system.
 #[cfg(not(unix))]
 pub fn install() {}

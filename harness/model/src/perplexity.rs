@@ -9,24 +9,25 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// How well a model predicts a text: the mean negative log-likelihood of its tokens.
 #[derive(Clone, Copy, Debug)]
 pub struct Score {
-    /// Nats a token.
+    /// Mean negative log-likelihood in nats a token; its exp is the perplexity.
     pub nats_per_token: f64,
-    /// Tokens predicted.
+    /// Number of tokens that were predicted.
     pub tokens: usize,
 }
 
 /// The text to score, as token ids, cut into windows.
 #[derive(Clone, Copy, Debug)]
 pub struct Text<'a> {
-    /// Token ids.
+    /// Token ids of the whole text.
     pub tokens: &'a [u32],
-    /// Inputs of a window.
+    /// Number of input tokens in each window.
     pub window: usize,
-    /// Most windows; tokens after the last whole one are left out, as in the golden rule.
+    /// Largest number of windows; tokens after the last whole window are left out, as in the golden rule.
     pub max_windows: usize,
 }
 
-/// Scores a text. `progress` is called with (windows done, windows). The decoder needs room for one window.
+/// Measures how well a model predicts a text. `progress` gets (windows done, windows). The decoder needs room for one
+/// window.
 pub fn score(
     decoder: &mut Decoder<'_>,
     text: Text<'_>,
@@ -38,7 +39,7 @@ pub fn score(
     Ok(score)
 }
 
-/// As [`score`], with several output heads on the same hidden states: the model runs once.
+/// Scores a text with several output heads on the same hidden states, as [`score`] does with one: the model runs once.
 pub fn score_heads<const HEADS: usize>(
     decoder: &mut Decoder<'_>,
     heads: &[Arc<OutputHead>; HEADS],

@@ -10,7 +10,7 @@ pub struct Rope {
 }
 
 impl Rope {
-    /// Angles `position * theta^(-i / half)` for `positions` positions, computed in f64.
+    /// Makes the table of angles `position * theta^(-i / half)` for `positions` positions, computed in f64.
     pub fn new(head_dim: usize, theta: f32, positions: usize) -> Self {
         let half = head_dim / 2;
         let rates: Vec<f64> = (0..half).map(|i| f64::from(theta).powf(-(i as f64) / half as f64)).collect();

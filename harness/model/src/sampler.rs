@@ -8,18 +8,18 @@ use crate::error::{Error, Result};
 /// How the next token is picked from the logits.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Sampling {
-    /// The largest logit; of equals, the lowest id.
+    /// Picks the token with the largest logit; of equals, the lowest id.
     Greedy,
-    /// Softmax of `logits / temperature` over the `top_k` largest (0: all), cut to the smallest set whose share reaches
-    /// `top_p`.
+    /// Draws from the softmax of `logits / temperature` over the `top_k` largest (0: all), cut to the smallest set
+    /// whose share reaches `top_p`.
     Random {
-        /// Above zero, finite.
+        /// Divisor of the logits: finite and above 0; smaller picks likely tokens more often.
         temperature: f32,
-        /// Tokens kept; 0 keeps all.
+        /// Number of likeliest tokens kept; 0 keeps all.
         top_k: usize,
-        /// Above 0, at most 1; 1 keeps all.
+        /// Total share of the likeliest tokens kept: above 0, at most 1; 1 keeps all.
         top_p: f32,
-        /// Same seed, same picks (as long as the platform's `exp` agrees to the last bit).
+        /// Seed of the generator: same seed, same picks (as long as the platform's `exp` agrees to the last bit).
         seed: u64,
     },
 }
@@ -58,7 +58,7 @@ impl Sampler {
         Ok(Self { sampling, rng, ids, weights, vocab })
     }
 
-    /// The next token id. Errors if `logits` has another length than the vocabulary, or holds NaN or +infinity,
+    /// Picks the next token id. Errors if `logits` has another length than the vocabulary, or holds NaN or +infinity,
     /// or nothing above -infinity.
     pub fn sample(&mut self, logits: &[f32]) -> Result<u32> {
         if logits.len() != self.vocab {

@@ -20,14 +20,16 @@ const MAX_HEADS: u32 = 1 << 12;
 const ROPE_BASE: f32 = 10_000.0;
 
 impl ModelConfig {
-    /// Reads the metadata and refuses keys that would make another model. Errors name the key and its byte offset.
+    /// Reads the model's shape from a file and refuses keys that would make another model. Errors name key and byte
+    /// offset.
     pub fn from_gguf(gguf: &Gguf) -> Result<Self> {
         let config = Self::shape(gguf)?;
         keys::check_graph(gguf, &config)?;
         Ok(config)
     }
 
-    /// The shape alone, whatever other keys there are. Keys that the format makes optional may be left out.
+    /// Reads the model's shape alone, whatever other keys there are. Keys that the format makes optional may be left
+    /// out.
     pub fn shape(gguf: &Gguf) -> Result<Self> {
         refuse_shard(gguf)?;
         let Some(architecture) = gguf.optional_string("general.architecture")?.map(str::to_owned) else {

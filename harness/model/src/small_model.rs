@@ -7,7 +7,7 @@ use crate::gguf::testing::Builder;
 use crate::graph::{check_codes, check_tensors, required_tensors};
 use crate::loading::Loading;
 
-/// Its metadata alone.
+/// A file with the small model's metadata alone.
 pub fn metadata(arch: &str) -> Builder {
     let key = |k: &str| format!("{arch}.{k}");
     Builder::new()
@@ -24,7 +24,7 @@ pub fn metadata(arch: &str) -> Builder {
         .f32(&key("attention.layer_norm_rms_epsilon"), 1e-5)
 }
 
-/// Metadata and tensors.
+/// A file with the small model's metadata and tensors.
 pub fn whole(arch: &str) -> Builder {
     let gguf = Gguf::from_bytes("m", metadata(arch).build()).unwrap();
     let config = ModelConfig::from_gguf(&gguf).unwrap();
@@ -33,14 +33,14 @@ pub fn whole(arch: &str) -> Builder {
     })
 }
 
-/// All that is checked of a file's graph.
+/// Builds the file and checks its shape, tensors and codes.
 pub fn check(builder: Builder) -> Result<()> {
     let gguf = Gguf::from_bytes("m", builder.build())?;
     check_tensors(&gguf, &ModelConfig::from_gguf(&gguf)?)?;
     check_codes(&gguf, &mut Loading::alone())
 }
 
-/// Refused in one line with `parts`.
+/// Asserts that the file is refused in one line that contains all `parts`.
 pub fn assert_refused(builder: Builder, parts: &[&str]) {
     let text = check(builder).unwrap_err().to_string();
     assert!(!text.contains('\n'));

@@ -25,11 +25,11 @@ pub type Turns = fn(candidates: usize, call: &mut dyn FnMut(usize, bool) -> Resu
 /// When single tokens skip the elements that the gate makes zero.
 #[derive(Clone, Copy, Debug)]
 pub enum Sparsity {
-    /// Never.
+    /// Every element is computed: nothing is skipped.
     Dense,
-    /// Where the live share is below the crossover that is measured by these turns.
+    /// A block skips where its live share is below the crossover, which a probe measures by these turns.
     Measured(Turns),
-    /// Always.
+    /// Every block skips, whatever its live share.
     Always,
 }
 
@@ -38,9 +38,9 @@ pub enum Sparsity {
 pub struct Probe {
     /// `up` and `down` of a block, dense: median over passes of the mean over blocks, in microseconds.
     pub dense_us: f64,
-    /// Live shares that were measured.
+    /// The two live shares that the probe measured, from 0 to 1.
     pub shares: [f64; 2],
-    /// The same products at these shares.
+    /// The same products at these shares with zeros skipped, in microseconds.
     pub sparse_us: [f64; 2],
     /// Live share at which both ways take equal time, between 0 and 1.
     pub crossover: f64,
@@ -49,21 +49,21 @@ pub struct Probe {
 /// How zeros are skipped, and how many there were since the last reset.
 #[derive(Clone, Debug)]
 pub struct Summary {
-    /// dense, measured or always.
+    /// When zeros are skipped: `dense`, `measured` or `always`.
     pub mode: &'static str,
-    /// Implementation of the sparse products.
+    /// Name of the implementation of the sparse products, for example `sparse-avx2`.
     pub operations: &'static str,
     /// Live share below which a block is skipped.
     pub crossover: f64,
-    /// The probe, if there was one.
+    /// Times that the probe measured, if it ran.
     pub probe: Option<Probe>,
-    /// Memory of the extra copies.
+    /// Memory of the extra copies of the weights, in bytes.
     pub extra_bytes: u64,
-    /// Mean share of live gates, by block.
+    /// Mean share of live gates, from 0 to 1, one value for each block.
     pub live_share: Vec<f64>,
-    /// Mean share of live columns of `down` in steps that skipped, by block.
+    /// Mean share of live columns of `down` in steps that skipped, one value for each block.
     pub live_columns_share: Vec<f64>,
-    /// Share of steps that skipped.
+    /// Share of steps that skipped, from 0 to 1, over all blocks.
     pub sparse_steps_share: f64,
 }
 
@@ -91,7 +91,7 @@ struct Counts {
     saved: i64,
 }
 
-/// Everything that skipping needs. Made once; a step allocates nothing.
+/// Skips zeros of the feed-forward blocks: weights, lists, counters. Made once; a step allocates nothing.
 pub struct SparseFfn {
     mode: Sparsity,
     ops: SparseOps,
@@ -158,7 +158,7 @@ impl SparseFfn {
         self.rows.set_positive(self.ops, gate)
     }
 
-    /// Sets the counters to 0.
+    /// Sets the counters of live and skipped elements to 0.
     pub fn reset(&mut self) {
         self.counts.fill(Counts::default());
     }

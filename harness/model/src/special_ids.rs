@@ -14,13 +14,13 @@ const STOPS: [&str; 7] = [
     "tokenizer.ggml.fim_sep_token_id",
 ];
 
-/// The ids of one file.
+/// Ids of the tokens to which one file gives a meaning.
 pub struct SpecialIds {
-    /// Begins a text.
+    /// Id of the token that begins a text.
     pub bos: Option<u32>,
-    /// Ends a text.
+    /// Id of the token that ends a text.
     pub eos: Option<u32>,
-    /// Others that end it.
+    /// Ids of further tokens that end a text.
     pub stops: Vec<u32>,
 }
 

@@ -9,17 +9,19 @@ use std::ops::Range;
 /// What computes a step, its scratch, and its stop watch. One token or a batch of consecutive ones, one after the other
 /// in every buffer.
 pub struct Step<'a> {
+    /// The kernel that computes the matrix products.
     pub kernel: &'a Kernel,
+    /// The threads that share the work.
     pub team: &'a mut Team,
-    /// Operations between the products.
+    /// The f32 operations between the matrix products.
     pub ops: F32Ops,
-    /// Of the norms.
+    /// Number added to the mean square in every norm.
     pub eps: f32,
     /// What [`Step::quantise`] prepared last: the input of the next products.
     pub input: &'a mut LinearInput,
-    /// Scratch of the products.
+    /// Scratch for the integer products.
     pub integers: &'a mut [i32],
-    /// Where times go.
+    /// The sums to which times are added.
     pub times: &'a mut Times,
     /// Time since the last operation that was accounted for.
     pub lap: Lap,
@@ -34,14 +36,14 @@ pub(crate) struct FfnBuffers<'a> {
 }
 
 impl Step<'_> {
-    /// `y = norm(x) * gain`.
+    /// RMS norm of every token: `y = norm(x) * gain`.
     pub fn norm(&mut self, x: &[f32], gain: &[f32], y: &mut [f32]) {
         let (ops, eps, width) = (self.ops, self.eps, gain.len());
         self.each_token(y, width, |t, y| ops.rms_norm(&x[t * width..][..width], Norm { gain, eps }, y));
         self.took(|times| &mut times.norms);
     }
 
-    /// `y = norm(relu(gate)^2 * up) * gain`.
+    /// Activation function and norm of every token: `y = norm(relu(gate)^2 * up) * gain`.
     pub fn gated_norm(&mut self, gate: &[f32], up: &[f32], gain: &[f32], y: &mut [f32]) {
         let (ops, eps, width) = (self.ops, self.eps, gain.len());
         let token = |t: usize| t * width..(t + 1) * width;
@@ -49,7 +51,7 @@ impl Step<'_> {
         self.took(|times| &mut times.norms);
     }
 
-    /// `x += h`, tokens of `width` elements.
+    /// Residual addition for tokens of `width` elements: `x += h`.
     pub fn add(&mut self, x: &mut [f32], h: &[f32], width: usize) {
         let ops = self.ops;
         self.each_token(x, width, |t, x| ops.add_scaled(x, 1.0, &h[t * width..][..width]));
@@ -63,12 +65,12 @@ impl Step<'_> {
         Ok(())
     }
 
-    /// Products of the input in one dispatch. Whoever calls says which they were, by [`Step::took`].
+    /// Products of several matrices with the input in one dispatch. The caller says which they were, by [`Step::took`].
     pub fn products<const N: usize>(&mut self, products: [Product<'_>; N]) -> Result<(), KernelError> {
         self.kernel.linear(self.team, products, self.input, self.integers)
     }
 
-    /// `y = weights * input`; see [`Step::products`].
+    /// Product of one matrix with the input: `y = weights * input`; see [`Step::products`].
     pub fn product(&mut self, weights: &PackedWeights, y: &mut [f32]) -> Result<(), KernelError> {
         self.products([Product { weights, y }])
     }

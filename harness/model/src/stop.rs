@@ -13,11 +13,11 @@ const MAX_STOP_BYTES: usize = 4096;
 pub enum StopReason {
     /// The requested number of tokens was made.
     MaxTokens,
-    /// The model's end-of-text token.
+    /// The model picked its end-of-text token.
     Eos,
-    /// A token id that the user or the model's notes name.
+    /// The model picked a token id that the user or the model's notes name.
     StopId,
-    /// A stop string appeared in the text.
+    /// A stop string appeared in the generated text.
     StopString,
     /// The time limit passed.
     Timeout,
@@ -28,7 +28,7 @@ pub enum StopReason {
 /// Where and why a text ends, as found by [`StopRules::push`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stop {
-    /// The rule that ended it.
+    /// The rule that ended the text.
     pub reason: StopReason,
     /// Bytes of the generated text that belong to the answer: what comes before the stop string or the stopping token.
     pub text_bytes: usize,

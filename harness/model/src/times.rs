@@ -2,38 +2,39 @@
 
 use std::time::Instant;
 
-/// Sums of nanoseconds. The clock is read about ten times a block, well under 1% of the fastest block.
+/// Nanoseconds by phase and operation, summed. The clock is read about ten times a block, under 1% of the fastest
+/// block.
 #[derive(Clone, Copy, Debug, Default, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C)]
 pub struct Times {
-    /// Embedding row.
+    /// Nanoseconds for looking up embedding rows.
     pub embed: u64,
-    /// All blocks.
+    /// Nanoseconds in all blocks together.
     pub forward: u64,
-    /// Final norm and head.
+    /// Nanoseconds for the final norm and the output head.
     pub logits: u64,
-    /// Picking the token.
+    /// Nanoseconds for picking tokens.
     pub sample: u64,
-    /// Stop rules and text.
+    /// Nanoseconds for stop rules and text.
     pub stop_check: u64,
-    /// Query, key and value projections.
+    /// Nanoseconds for the query, key and value projections.
     pub qkv: u64,
-    /// Rope, scores, softmax, values.
+    /// Nanoseconds for attention: rope, scores, softmax, values.
     pub attention: u64,
-    /// Attention output projection.
+    /// Nanoseconds for the attention output projection.
     pub attn_out: u64,
-    /// Gate and up projections.
+    /// Nanoseconds for the gate and up projections.
     pub gate_up: u64,
-    /// Down projection.
+    /// Nanoseconds for the down projection.
     pub down: u64,
-    /// Norms, activation function, residual additions.
+    /// Nanoseconds for norms, activation function and residual additions.
     pub norms: u64,
-    /// Quantising activations.
+    /// Nanoseconds for quantising activations.
     pub activation_quant: u64,
 }
 
 impl Times {
-    /// What was added since `earlier`.
+    /// The times that were added since the copy `earlier` was taken.
     pub fn since(&self, earlier: &Self) -> Self {
         let (now, earlier): ([u64; 12], [u64; 12]) = (bytemuck::cast(*self), bytemuck::cast(*earlier));
         bytemuck::cast::<[u64; 12], _>(std::array::from_fn(|i| now[i] - earlier[i]))
@@ -44,12 +45,12 @@ impl Times {
 pub struct Lap(Instant);
 
 impl Lap {
-    /// Starts now.
+    /// A stop watch that starts now.
     pub fn start() -> Self {
         Self(Instant::now())
     }
 
-    /// Adds the time since the last call (or the start) to `total`.
+    /// Adds the nanoseconds since the last call (or the start) to `total`.
     pub fn add_to(&mut self, total: &mut u64) {
         let now = Instant::now();
         *total += now.duration_since(self.0).as_nanos() as u64;

@@ -31,7 +31,7 @@ const NORMAL: i64 = 1;
 /// reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pre {
-    /// Four regexes that existing engines use when a file does not say (`tokenizer.ggml.pre` absent).
+    /// The four regexes that existing engines use when a file does not say (`tokenizer.ggml.pre` absent).
     Default,
     /// GPT-2's regex.
     Gpt2,
@@ -63,12 +63,13 @@ const PRE_NAMES: [(&str, Pre); 5] = [
 ];
 
 impl Pre {
-    /// From the name in a file or on the command line: `default`, `gpt-2`, `llama-bpe` (also `llama3`, `llama-v3`).
+    /// Finds a pre-tokenizer by its name in a file or on the command line: `default`, `gpt-2`, `llama-bpe` (also
+    /// `llama3`, `llama-v3`).
     pub fn parse(name: &str) -> Option<Self> {
         PRE_NAMES.iter().find(|row| row.0 == name).map(|row| row.1)
     }
 
-    /// The name that [`Pre::parse`] takes.
+    /// Name of this pre-tokenizer, as [`Pre::parse`] takes it: `default`, `gpt-2` or `llama-bpe`.
     pub fn name(self) -> &'static str {
         PRE_NAMES.iter().find(|row| row.1 == self).map_or("", |row| row.0)
     }
@@ -97,23 +98,23 @@ impl Pre {
     }
 }
 
-/// How a model's tokenizer treats texts.
+/// Facts about a model's tokenizer: size, pre-tokenizer and special tokens.
 #[derive(Clone, Debug, Serialize)]
 pub struct TokenizerFacts {
-    /// Tokens.
+    /// Number of tokens in the vocabulary.
     pub vocab: usize,
-    /// Pre-tokenizer in use.
+    /// Name of the pre-tokenizer in use.
     pub pre: &'static str,
-    /// What the file says, or that it says nothing.
+    /// What the file says about its pre-tokenizer, or that it says nothing.
     pub pre_in_file: &'static str,
     /// Whether the file itself names the pre-tokenizer in use (not absent, not overridden).
     #[serde(skip)]
     pub pre_from_file: bool,
-    /// Begin-of-text token.
+    /// Id of the begin-of-text token (bos), if the file names one.
     pub bos: Option<u32>,
-    /// End-of-text token.
+    /// Id of the end-of-text token (eos), if the file names one.
     pub eos: Option<u32>,
-    /// Whether the file asks for bos before a prompt.
+    /// Whether the file asks for the begin-of-text token before a prompt.
     pub add_bos: bool,
     /// Tokens besides eos that end an answer: those that the file names, and `<|eot_id|>` where the vocabulary has it.
     pub extra_stop_ids: Vec<u32>,
@@ -124,9 +125,9 @@ pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
     /// Bytes by token id, kept so that turning a token into text while decoding allocates nothing.
     pieces: Vec<Vec<u8>>,
-    /// Length of the longest piece in bytes (for sizing buffers).
+    /// Length in bytes of the longest token's text (for sizing buffers).
     pub longest_piece: usize,
-    /// Its vocabulary and special tokens.
+    /// Size of the vocabulary, pre-tokenizer and special tokens.
     pub facts: TokenizerFacts,
     /// Keys that the file leaves out, each with what is assumed instead and why.
     pub assumed: Vec<String>,
@@ -193,8 +194,8 @@ impl Tokenizer {
         Ok(Self { inner, pieces, longest_piece, facts, assumed })
     }
 
-    /// Token ids of `text`. Begins with bos if the file asks for it and `add_bos` is not `Some(false)`.
-    /// Special tokens spelled out in the text become their ids.
+    /// Turns `text` into token ids. Begins with bos if the file asks for it and `add_bos` is not `Some(false)`. Special
+    /// tokens spelled out in the text become their ids.
     pub fn encode(&self, text: &str, add_bos: Option<bool>) -> Result<Vec<u32>> {
         let encoding = self.inner.encode_fast(text, false);
         let encoding = encoding.map_err(|e| Error::input(format!("cannot tokenize the text: {}", one_line(&e))))?;
@@ -202,7 +203,7 @@ impl Tokenizer {
         Ok(bos.into_iter().chain(encoding.get_ids().iter().copied()).collect())
     }
 
-    /// Text of `ids`; special tokens are left out, bytes that are not UTF-8 are replaced.
+    /// Turns token ids into text; special tokens are left out, bytes that are not UTF-8 are replaced.
     pub fn decode(&self, ids: &[u32]) -> String {
         let bytes: Vec<u8> = ids.iter().flat_map(|&id| self.piece(id)).copied().collect();
         String::from_utf8_lossy(&bytes).into_owned()

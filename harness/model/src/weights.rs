@@ -31,19 +31,19 @@ pub struct Block {
 }
 
 impl Block {
-    /// The ternary ones, in the order of the graph.
+    /// The block's seven ternary matrices: query, key, value, attention output, gate, up, down.
     pub fn matrices(&self) -> [&PackedWeights; 7] {
         [&self.q, &self.k, &self.v, &self.attn_output, &self.gate, &self.up, &self.down]
     }
 }
 
-/// All ternary weights in one packing, read with one code table.
+/// All weights of a model: ternary matrices in one layout, read with one code table, and gains of the norms.
 pub struct Weights {
-    /// The layout of all of them.
+    /// The layout that all ternary matrices are packed in.
     pub layout: &'static Layout,
-    /// In the order of the graph.
+    /// The model's blocks, first to last.
     pub blocks: Vec<Block>,
-    /// Gains of the norm before the output head.
+    /// Gains of the norm before the output head, one for each element.
     pub output_norm: Vec<f32>,
 }
 
@@ -56,13 +56,13 @@ impl Weights {
 
 /// A model file, checked, with everything that does not depend on the kernel.
 pub struct Model {
-    /// The file.
+    /// The open model file.
     pub gguf: Gguf,
-    /// Its shape.
+    /// The model's shape: sizes and constants of its graph.
     pub config: ModelConfig,
-    /// Its tokenizer.
+    /// The model's tokenizer.
     pub tokenizer: Tokenizer,
-    /// f16 bit patterns, vocab x dim: embedding and, tied to it, the output head. A copy, so that the file may go away.
+    /// Embedding and, tied to it, the output head: f16 bit patterns, vocab x dim. A copy, so that the file may go away.
     pub embedding: Arc<AlignedBuffer<u16>>,
     /// SHA-256 of the file.
     pub sha256: [u8; 32],
@@ -70,16 +70,16 @@ pub struct Model {
 
 /// A model file of which everything but the weights was read and checked.
 pub struct Opened {
-    /// The file.
+    /// The open model file.
     pub gguf: Gguf,
-    /// Its shape.
+    /// The model's shape: sizes and constants of its graph.
     pub config: ModelConfig,
-    /// Its tokenizer.
+    /// The model's tokenizer.
     pub tokenizer: Tokenizer,
 }
 
 impl Opened {
-    /// Checks shape, tensors and tokenizer, which takes no time worth naming beside [`Opened::load`]. Errors are one
+    /// Checks a file's shape, tensors and tokenizer, in no time worth naming beside [`Opened::load`]. Errors are one
     /// line and name file, field and offset.
     pub fn new(gguf: Gguf, pre: Option<Pre>) -> Result<Self> {
         let config = ModelConfig::from_gguf(&gguf)?;
@@ -93,13 +93,13 @@ impl Opened {
         Ok(Self { gguf, config, tokenizer })
     }
 
-    /// What was taken for keys that the file leaves out, in words.
+    /// What is assumed for each metadata key that the file leaves out, in words.
     pub fn assumed(&self) -> impl Iterator<Item = &str> {
         self.config.assumed.iter().chain(&self.tokenizer.assumed).map(String::as_str)
     }
 
-    /// Checks the codes and hashes the file meanwhile. Bytes done are those hashed and those checked: see
-    /// [`Model::load_bytes`].
+    /// Loads the model: checks the codes and hashes the file meanwhile. Bytes done are those hashed and those checked:
+    /// see [`Model::load_bytes`].
     pub fn load(self, loading: &mut Loading<'_>) -> Result<Model> {
         let Self { gguf, config, tokenizer } = self;
         let given_up = AtomicBool::new(false);
@@ -118,12 +118,12 @@ impl Opened {
 }
 
 impl Model {
-    /// Opens and loads: see [`Opened`].
+    /// Checks and loads a model file in one go: [`Opened::new`], then [`Opened::load`].
     pub fn load(gguf: Gguf, pre: Option<Pre>, loading: &mut Loading<'_>) -> Result<Self> {
         Opened::new(gguf, pre)?.load(loading)
     }
 
-    /// Bytes that [`Model::load`] counts.
+    /// Total bytes that [`Model::load`] reports as progress: those of the file and those of ternary tensors once more.
     pub fn load_bytes(gguf: &Gguf) -> u64 {
         let ternary = gguf.tensors.iter().filter(|t| t.kind == types::I2S);
         gguf.file_bytes().len() as u64 + ternary.map(|t| gguf.bytes(t).len() as u64).sum::<u64>()
@@ -150,7 +150,7 @@ impl Model {
         Ok(embedding)
     }
 
-    /// Packs all ternary tensors for kernels that read `packing`. `table` is what the codes are taken for. Bytes done
+    /// Packs all ternary tensors for kernels that read `layout`. `table` is what the codes are taken for. Bytes done
     /// are the packed ones.
     pub fn weights(&self, layout: &'static Layout, table: CodeTable, loading: &mut Loading<'_>) -> Result<Weights> {
         let mut matrix = |name: &str| {
@@ -163,7 +163,7 @@ impl Model {
         Ok(Weights { layout, blocks, output_norm })
     }
 
-    /// Bytes of all ternary tensors in a packing, without block scales.
+    /// Bytes that all ternary tensors take in `layout`, without block scales.
     pub fn packed_bytes(&self, layout: &'static Layout) -> u64 {
         let ternary = required_tensors(&self.config).filter(|(_, kind, _)| *kind == types::I2S);
         ternary.map(|(_, _, dims)| layout.code_bytes(dims[1], dims[0]).unwrap_or(0) as u64).sum()
@@ -191,7 +191,7 @@ impl Model {
         Ok(self.gguf.f32s(self.gguf.tensor(name)?)?.to_vec())
     }
 
-    /// The output head in `format`; rows are quantised in parallel.
+    /// Makes the model's output head in `format`; rows are quantised in parallel.
     pub fn head(&self, format: HeadFormat, features: CpuFeatures, team: &mut Team) -> Result<OutputHead> {
         OutputHead::new(format, &self.embedding, self.config.dim, features, team).map_err(|e| {
             let (path, format) = (self.gguf.path.display(), format.name());
@@ -199,7 +199,7 @@ impl Model {
         })
     }
 
-    /// One ternary tensor of the file as `packing` stores it.
+    /// Packs one ternary tensor of the file in `layout`.
     pub fn matrix(
         &self,
         name: &str,
@@ -226,7 +226,7 @@ impl Model {
         Ok(weights.with_table(table))
     }
 
-    /// Weights in ternary tensors.
+    /// Number of weights in all ternary tensors.
     pub fn ternary_weights(&self) -> u64 {
         let ternary = required_tensors(&self.config).filter(|(_, kind, _)| *kind == types::I2S);
         ternary.map(|(_, _, dims)| dims.iter().product::<usize>() as u64).sum()

@@ -6,25 +6,25 @@ use crate::f32_ops::{LANES, exp_nonpositive, sum_lanes};
 /// apart.
 #[derive(Clone, Copy, Debug)]
 pub struct CachedHead<'a> {
-    /// Keys, position after position.
+    /// f16 bit patterns of the keys, position after position.
     pub keys: &'a [u16],
-    /// Values, position after position.
+    /// f16 bit patterns of the values, position after position.
     pub values: &'a [u16],
-    /// Elements from one position to the next.
+    /// Elements from one position to the next, in both `keys` and `values`.
     pub stride: usize,
 }
 
 /// Query heads over the one cached head that they share.
 pub struct Queries<'a> {
-    /// The queries, head after head.
+    /// The query vectors, `head_dim` elements each, head after head.
     pub q: &'a [f32],
-    /// Elements of a head.
+    /// Number of elements of a head.
     pub head_dim: usize,
-    /// What inner products are multiplied with before the softmax.
+    /// Factor of the inner products before the softmax, usually 1 / sqrt(head_dim).
     pub factor: f32,
     /// Scratch for the weights of the softmax: one element a head and position.
     pub scores: &'a mut [f32],
-    /// Outputs, head after head.
+    /// Output: `head_dim` elements for each query head, head after head.
     pub out: &'a mut [f32],
 }
 

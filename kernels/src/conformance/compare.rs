@@ -5,20 +5,20 @@ use std::fmt;
 /// What the oracle says of one element, and what its error is relative to.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Expected {
-    /// The right value.
+    /// The value that the oracle computed.
     pub value: f64,
-    /// Sum of the absolute values of the terms that it is the sum of: what errors are relative to.
+    /// Sum of the absolute values of the terms that add up to `value`: what errors are relative to.
     pub terms: f64,
 }
 
 impl Expected {
-    /// A value that must be met exactly; a difference is relative to the value itself.
+    /// An expectation that must be met exactly; a difference is relative to the value itself.
     pub fn exactly(value: impl Into<f64>) -> Self {
         let value = value.into();
         Self { value, terms: value.abs() }
     }
 
-    /// An exact integer sum, which a double holds: [`crate::MAX_K_I8`] products of int8 are below 2^53.
+    /// Expects an exact integer sum, which an f64 holds: [`crate::MAX_K_I8`] products of int8 are below 2^53.
     pub fn integer(value: i64) -> Self {
         Self::exactly(value as f64)
     }
@@ -34,14 +34,14 @@ impl From<(f64, f64)> for Expected {
 /// The largest differences between results and oracle.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Errors {
-    /// The largest difference.
+    /// The largest absolute difference between a result and the oracle's value.
     pub absolute: f64,
-    /// The largest difference over its element's sum of absolute terms.
+    /// The largest ratio of a difference to the sum of the absolute terms of the same element.
     pub relative: f64,
 }
 
 impl Errors {
-    /// The larger ones of two comparisons.
+    /// Joins two comparisons: the larger absolute and the larger relative error of both.
     pub fn and(self, other: Self) -> Self {
         Self { absolute: self.absolute.max(other.absolute), relative: self.relative.max(other.relative) }
     }
@@ -50,13 +50,13 @@ impl Errors {
 /// The first result outside the bound, to name in a message.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Mismatch {
-    /// Which element it is.
+    /// Index of the wrong element in the compared results.
     pub index: usize,
-    /// What was computed.
+    /// The value that was computed.
     pub got: f64,
-    /// What the oracle says.
+    /// The value that the oracle gives for this element.
     pub want: f64,
-    /// The largest differences up to here, this one's among them.
+    /// The largest differences up to and including this element.
     pub errors: Errors,
 }
 

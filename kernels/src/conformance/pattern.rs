@@ -3,23 +3,23 @@
 use crate::packed::CodeTable;
 use crate::random::SplitMix64;
 
-/// Which weights meet which activations.
+/// A way to fill the weights and activations of a test case, chosen to reach extreme sums.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pattern {
-    /// Uniform codes and activations.
+    /// Codes and activations are random, each value equally likely.
     Random,
-    /// The largest weight times +127.
+    /// Every product is the largest weight times +127.
     AllMax,
-    /// The smallest weight times +127: the most negative sums.
+    /// Every product is the smallest weight times +127: the most negative sums.
     AllMin,
-    /// The smallest weight times -128: the most positive sums that int8 allows.
+    /// Every product is the smallest weight times -128: the most positive sums that int8 allows.
     MinTimesMin,
-    /// The largest weight times -128.
+    /// Every product is the largest weight times -128.
     MaxTimesMin,
     /// +127 and -128 in turn against largest and smallest weights in turn: large terms of one sign in each product
     /// pair.
     Alternating,
-    /// Zero weights only.
+    /// All weights are zero.
     Zeros,
 }
 

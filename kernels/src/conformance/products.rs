@@ -24,7 +24,7 @@ pub const F16_BOUND: f64 = 1e-5;
 pub struct ProductPath {
     /// `sparse-LEVEL-rows`, `sparse-LEVEL-columns`, or `head-` and what receipts call the head's implementation.
     pub id: &'static str,
-    /// Features that select this level: the most that it may have.
+    /// CPU features that select this level; the path runs with these and no others.
     pub requires: CpuFeatures,
     product: Product,
 }
@@ -69,7 +69,7 @@ const ROWS: [usize; 7] = [1, 16, 17, 3, 40, 255, 257];
 const SHARES: [f64; 5] = [0.0, -1.0, 0.2, 0.7, 1.0];
 
 impl ProductPath {
-    /// Whether it must equal the oracle bit for bit.
+    /// Whether the results of this path must equal the oracle's bit for bit.
     pub fn exact(&self) -> bool {
         self.product != Product::Head(HeadFormat::F16)
     }
@@ -79,7 +79,7 @@ impl ProductPath {
         if self.exact() { 0.0 } else { F16_BOUND }
     }
 
-    /// That this CPU and `allowed` have its features.
+    /// Checks that both this CPU and `allowed` have the features of this path.
     ///
     /// # Errors
     /// As [`crate::Kernel::new`].
@@ -87,8 +87,8 @@ impl ProductPath {
         Unsupported::check(self.id, self.requires, allowed)
     }
 
-    /// Runs every case, with one thread and with two. Call [`Self::check`] first: a level that the CPU lacks is a
-    /// mismatch here.
+    /// Compares every case with the oracle, on one thread and on two. Call [`Self::check`] first: a level that the CPU
+    /// lacks is a mismatch here.
     pub fn verify(&self) -> Outcome {
         let mut outcome = Outcome::default();
         for (i, k) in K.into_iter().enumerate() {

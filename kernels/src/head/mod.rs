@@ -30,16 +30,16 @@ use std::sync::Arc;
 /// How many bits the head's weights are held in: fewer are faster to read and change the logits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum HeadFormat {
-    /// As in the file: 16 bits a weight.
+    /// Weights are f16 as in the file: 16 bits a weight.
     F16,
-    /// int8 with one f32 scale a row: 8 bits a weight and 32 a row.
+    /// Weights are int8 with one f32 scale a row: 8 bits a weight and 32 a row.
     Q8,
-    /// 4-bit codes with one f16 scale for each 128 weights of a row: 4.125 bits a weight.
+    /// Weights are 4-bit codes with one f16 scale for each 128 weights of a row: 4.125 bits a weight.
     Q4,
 }
 
 impl HeadFormat {
-    /// All, from the most to the fewest bits.
+    /// All head formats, from the most to the fewest bits a weight.
     pub const ALL: [Self; 3] = [Self::F16, Self::Q8, Self::Q4];
 
     /// Name on the command line and in receipts: `f16`, `q8` or `q4`.
@@ -79,7 +79,7 @@ pub struct HeadInput {
 }
 
 impl HeadInput {
-    /// Room for vectors of up to `k` elements.
+    /// An input buffer with room for vectors of up to `k` elements.
     pub fn new(k: usize) -> Self {
         Self { x: QuantizedActivations::new(k), group_sums: vec![0; padded_k(k) / GROUP] }
     }
@@ -121,7 +121,7 @@ impl OutputHead {
         Ok(Self { format, rows, k, ops, weights })
     }
 
-    /// The format of the weights.
+    /// The format that this head's weights are held in.
     pub fn format(&self) -> HeadFormat {
         self.format
     }
@@ -136,7 +136,7 @@ impl OutputHead {
         }
     }
 
-    /// Bytes that one product reads.
+    /// Bytes of weights and scales that one product with this head reads.
     pub fn bytes(&self) -> usize {
         match &self.weights {
             Weights::F16(rows) => size_of_val(&rows[..]),
@@ -144,12 +144,12 @@ impl OutputHead {
         }
     }
 
-    /// Rows: entries of the vocabulary.
+    /// Number of rows of the head: entries of the vocabulary.
     pub fn rows(&self) -> usize {
         self.rows
     }
 
-    /// Columns: elements of the input.
+    /// Number of columns of the head: elements of the input.
     pub fn k(&self) -> usize {
         self.k
     }

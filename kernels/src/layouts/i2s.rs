@@ -5,7 +5,7 @@
 use super::i2s_rows::{BLOCK_BYTES, BLOCK_K, unpack};
 use crate::layout::Layout;
 
-/// What the published BitNet b1.58 file holds.
+/// The I2_S layout: 128 weights in 32 bytes, as the published BitNet b1.58 file holds them.
 pub static LAYOUT: Layout = Layout {
     name: "i2s-128x32",
     block_k: BLOCK_K,

@@ -13,9 +13,9 @@ pub(crate) const PADDING: u8 = 0b01_01_01_01;
 /// Rows of an I2_S tensor that become one panel of a layout.
 #[derive(Clone, Copy, Debug)]
 pub struct I2sRows<'a> {
-    /// All of them, at most a panel's.
+    /// Codes of all these rows, row after row; at most as many rows as a panel has.
     pub bytes: &'a [u8],
-    /// Bytes of a row: 32 for each 128 weights.
+    /// Bytes of one row: 32 for each 128 weights.
     pub row_bytes: usize,
 }
 

@@ -5,7 +5,7 @@ macro_rules! layouts {
     ($($module:ident,)*) => {
         $(pub(crate) mod $module;)*
 
-        /// Every layout.
+        /// Every packed layout that the program knows.
         pub static ALL: &[&Layout] = &[$(&$module::LAYOUT),*];
     };
 }
@@ -29,7 +29,7 @@ pub use i2s::LAYOUT as I2S;
 
 use crate::layout::Layout;
 
-/// The layout with this name, as listings and receipts have it.
+/// Finds a layout by its name in listings and receipts, for example `tile8x16`.
 pub fn find(name: &str) -> Option<&'static Layout> {
     ALL.iter().copied().find(|layout| layout.name == name)
 }

@@ -4,13 +4,13 @@ use crate::cpu::CpuFeatures;
 
 /// A multiply-accumulate instruction (or the shortest sequence that makes one) and a loop of it.
 pub struct Multiply {
-    /// Name in receipts, for example `vpdpbusd-zmm`.
+    /// Name of the instruction in receipts, for example `vpdpbusd-zmm`.
     pub id: &'static str,
     /// The instructions of one repetition, in words.
     pub instructions: &'static str,
-    /// What the CPU must have.
+    /// CPU features that the instruction needs.
     pub requires: CpuFeatures,
-    /// Products that one repetition adds up.
+    /// Number of products that one repetition adds up.
     pub products: u32,
     /// Repetitions in one pass of the loop.
     pub(crate) unroll: u32,

@@ -9,15 +9,17 @@ pub(super) const LIST_SLACK: usize = 16;
 
 /// One call of a column path: adds all quads to the sums of its lines, 256 rows each.
 pub(super) struct Columns<'a> {
+    /// Packed codes of all columns.
     pub codes: &'a [u8],
-    /// Bytes of a column.
+    /// Bytes from one column to the next.
     pub stride: usize,
-    /// Four columns each.
+    /// Numbers of the columns to add, four at a time.
     pub quads: &'a [[u32; 4]],
-    /// Their activations.
+    /// int8 activations of the columns in `quads`.
     pub q: &'a [[i8; 4]],
-    /// First of this call's lines.
+    /// Number of the first line (of 256 rows) that this call computes.
     pub first_line: usize,
+    /// Sum of all activations, subtracted from sums over codes.
     pub x_sum: i32,
     /// Zeros at first; the products in the order of the rows at last.
     pub y: &'a mut [i32],
@@ -25,11 +27,16 @@ pub(super) struct Columns<'a> {
 
 /// One call of a row path: `y[i]` is the product of row `rows[i]`.
 pub(super) struct Rows<'a> {
+    /// Packed I2_S codes of all rows.
     pub codes: &'a [u8],
+    /// Bytes of one row.
     pub row_bytes: usize,
-    /// Below the number of rows in `codes`.
+    /// Numbers of the rows to multiply, each below the number of rows in `codes`.
     pub rows: &'a [u32],
+    /// int8 activations in plane order.
     pub planes: &'a [i8],
+    /// Sum of all activations, subtracted from sums over codes.
     pub x_sum: i32,
+    /// Output: one product for each listed row.
     pub y: &'a mut [i32],
 }

@@ -27,7 +27,7 @@ pub struct ColumnWeights {
 }
 
 impl ColumnWeights {
-    /// Packs the same weights column by column.
+    /// Packs ternary weights of any layout again, column by column.
     ///
     /// # Errors
     /// A table that is not ternary, scales that differ by block, more columns than sums are exact for.
@@ -69,17 +69,17 @@ impl ColumnWeights {
         Ok(Self { rows, k, lines, codes, scale })
     }
 
-    /// Rows (outputs).
+    /// Number of rows (outputs) of the matrix, without padding.
     pub fn rows(&self) -> usize {
         self.rows
     }
 
-    /// Columns (inputs).
+    /// Number of columns (inputs) of the matrix.
     pub fn k(&self) -> usize {
         self.k
     }
 
-    /// What sums are multiplied with: the tensor's scale.
+    /// The tensor's f32 scale, with which integer sums are multiplied.
     pub fn scale(&self) -> f32 {
         self.scale
     }
@@ -105,12 +105,12 @@ pub struct LiveColumns {
 }
 
 impl LiveColumns {
-    /// Room for `k` columns.
+    /// An empty list with room for `k` columns.
     pub fn new(k: usize) -> Self {
         Self { list: vec![0; k + LIST_SLACK], q: vec![0; k + LIST_SLACK], count: 0, of: 0, sum: 0 }
     }
 
-    /// Lists the activations that are not 0. Allocates nothing; the list does not depend on `ops`.
+    /// Makes the list of the activations in `x` that are not 0. Allocates nothing; the list does not depend on `ops`.
     ///
     /// # Errors
     /// [`KernelError::Shape`] when there is no room for so many.
@@ -138,7 +138,7 @@ impl LiveColumns {
         Ok(())
     }
 
-    /// How many columns are live.
+    /// Number of live columns: those whose activation is not 0.
     pub fn count(&self) -> usize {
         self.count
     }

@@ -34,12 +34,12 @@ pub struct SparseOps {
 }
 
 impl SparseOps {
-    /// The widest that both the CPU and `allowed` have.
+    /// The sparse products at the widest level that both this CPU and `allowed` have.
     pub fn select(allowed: CpuFeatures) -> Self {
         Self { level: Level::select(allowed) }
     }
 
-    /// Name of the level, for receipts.
+    /// Name of the level that runs, as receipts hold it, for example `sparse-avx2`.
     pub fn id(self) -> &'static str {
         self.level.name(["sparse-scalar", "sparse-avx2", "sparse-avx2", "sparse-avx512-vnni"])
     }

@@ -22,7 +22,7 @@ pub struct LiveRows {
 }
 
 impl LiveRows {
-    /// Room for matrices of up to `rows` x `k`.
+    /// An empty list with room for matrices of up to `rows` x `k`.
     pub fn new(rows: usize, k: usize) -> Self {
         Self { list: vec![0; rows + LIST_SLACK], count: 0, of: 0, planes: AlignedBuffer::zeroed(padded_k(k)) }
     }
@@ -52,12 +52,12 @@ impl LiveRows {
         Ok(())
     }
 
-    /// The live rows, in ascending order.
+    /// Numbers of the live rows, in ascending order.
     pub fn rows(&self) -> &[u32] {
         &self.list[..self.count]
     }
 
-    /// The share of rows that are live, 0 for no rows.
+    /// The share of rows that are live, from 0 to 1; 0 if the matrix has no rows.
     pub fn share(&self) -> f64 {
         if self.of == 0 { 0.0 } else { self.count as f64 / self.of as f64 }
     }
@@ -75,11 +75,11 @@ impl LiveRows {
 
 /// Operands of a product with the listed rows of a matrix alone.
 pub struct RowsProduct<'a> {
-    /// Weights, in the layout of [`crate::layouts::I2S`].
+    /// The matrix of weights, in the layout [`crate::layouts::I2S`].
     pub weights: &'a PackedWeights,
-    /// Activations.
+    /// Input: int8 activations of one token.
     pub x: &'a QuantizedActivations,
-    /// Output, an element a listed row.
+    /// Output: one int32 product for each listed row.
     pub y: &'a mut [i32],
 }
 

@@ -57,11 +57,11 @@ pub(crate) type Tiles = [(usize, TileFn)];
 pub(crate) struct Target<'a> {
     /// Activations of the tile's tokens, for their sums.
     pub x: &'a [QuantizedActivations],
-    /// Number of the first of them.
+    /// Number of the tile's first token in the batch.
     pub first: usize,
-    /// First row.
+    /// Number of the tile's first row in the output.
     pub row: usize,
-    /// Rows, at most a panel's.
+    /// Number of rows to write, at most a panel's.
     pub rows: usize,
 }
 

@@ -7,14 +7,14 @@ const QUOTE_CHARS: usize = 60;
 
 const CUT: &str = "truncated or corrupt, so download it again";
 
-/// Untrusted text on one line: quoted, control characters escaped, long text cut.
+/// Makes untrusted text safe for one line: quoted, control characters escaped, long text cut.
 pub fn quoted(text: &str) -> String {
     let cut: String = text.chars().take(QUOTE_CHARS).collect();
     let dots = if cut.len() < text.len() { "..." } else { "" };
     format!("\"{}{dots}\"", cut.escape_debug())
 }
 
-/// What is said of a key that the file leaves out.
+/// A sentence about a metadata key that the file leaves out and what is done instead.
 pub fn left_out(key: &str, instead: impl std::fmt::Display) -> String {
     format!("{} is not in the file: {instead}", quoted(key))
 }
@@ -38,17 +38,17 @@ impl<'a> Cursor<'a> {
         self.at
     }
 
-    /// Bytes left.
+    /// Number of bytes that are left to read.
     pub fn remaining(&self) -> usize {
         self.bytes.len() - self.at
     }
 
-    /// An input error about a field that starts at byte `at`.
+    /// Makes an input error about a field that starts at byte `at`.
     pub fn error_at(&self, at: usize, field: &str, what: impl std::fmt::Display) -> Error {
         Error::input(format!("{}: {field} at byte {at}: {what}", self.file))
     }
 
-    /// The next `n` bytes. `field` names them in the error.
+    /// Reads the next `n` bytes. `field` names them in the error.
     pub fn take(&mut self, n: usize, field: &str) -> Result<&'a [u8]> {
         let left = self.remaining();
         if n > left {
@@ -60,22 +60,24 @@ impl<'a> Cursor<'a> {
         Ok(taken)
     }
 
-    /// The next `N` bytes as an array, for `from_le_bytes`.
+    /// Reads the next `N` bytes as an array, for `from_le_bytes`.
     pub fn array<const N: usize>(&mut self, field: &str) -> Result<[u8; N]> {
         let mut out = [0; N];
         out.copy_from_slice(self.take(N, field)?);
         Ok(out)
     }
 
+    /// Reads a little-endian u32. `field` names it in the error.
     pub fn u32(&mut self, field: &str) -> Result<u32> {
         Ok(u32::from_le_bytes(self.array(field)?))
     }
 
+    /// Reads a little-endian u64. `field` names it in the error.
     pub fn u64(&mut self, field: &str) -> Result<u64> {
         Ok(u64::from_le_bytes(self.array(field)?))
     }
 
-    /// A u64 count of things that take at least `min_bytes` each, so a lying count is caught before anything is
+    /// Reads a u64 count of things that take at least `min_bytes` each, so a lying count is caught before anything is
     /// reserved.
     pub fn count(&mut self, min_bytes: usize, limit: u64, field: &str) -> Result<usize> {
         let at = self.at;
@@ -93,7 +95,7 @@ impl<'a> Cursor<'a> {
         Ok(count as usize)
     }
 
-    /// A length-prefixed UTF-8 string of at most `limit` bytes, borrowed from the file. `name` is called only on
+    /// Reads a length-prefixed UTF-8 string of at most `limit` bytes, borrowed from the file. `name` is called only on
     /// failure: a vocabulary has hundreds of thousands of strings.
     pub fn string(&mut self, limit: u64, name: &dyn Fn() -> String) -> Result<&'a str> {
         let at = self.at;

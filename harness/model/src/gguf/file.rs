@@ -49,18 +49,19 @@ pub struct Gguf {
     pub(crate) version: u32,
     /// Alignment of tensor data in bytes.
     pub(crate) alignment: u64,
-    /// Byte offset of the data section.
+    /// Byte offset in the file at which the tensor data section begins.
     pub data_start: u64,
     /// All keys with their values, in file order.
     pub(crate) metadata: Vec<Entry>,
     pub(super) keys: HashMap<String, usize>,
-    /// Tensors in file order.
+    /// Descriptions of the file's tensors, in file order.
     pub tensors: Vec<TensorInfo>,
     tensor_names: HashMap<String, usize>,
 }
 
 impl Gguf {
-    /// Maps and checks the file at `path`. Errors are one line: file, field, byte offset, what is wrong.
+    /// Opens the GGUF file at `path`: maps it, checks its header. Errors are one line: file, field, byte offset, what
+    /// is wrong.
     ///
     /// Whoever reads weights asks [`Self::check_unchanged`] afterwards.
     pub fn open(path: &Path) -> Result<Self> {
@@ -68,7 +69,7 @@ impl Gguf {
         Self::parse(path.to_path_buf(), Backing::Map(map))
     }
 
-    /// Checks bytes in memory. `name` stands in for a path. Casting tensors needs `bytes` aligned to 8.
+    /// Opens a GGUF file that lies in memory. `name` stands in for a path. Casting tensors needs `bytes` aligned to 8.
     pub fn from_bytes(name: &str, bytes: impl Into<Cow<'static, [u8]>>) -> Result<Self> {
         Self::parse(PathBuf::from(name), Backing::Memory(bytes.into()))
     }
@@ -91,7 +92,7 @@ impl Gguf {
         Ok(Self { path, name, bytes, version, alignment, data_start, metadata, keys, tensors, tensor_names })
     }
 
-    /// An input error if the file was changed since it was opened: what was read from it since is not to be trusted.
+    /// Fails with an input error if the file was changed since it was opened: what was read since is not to be trusted.
     pub fn check_unchanged(&self) -> Result<()> {
         match &self.bytes {
             Backing::Map(map) => map.check_unchanged(),
@@ -99,22 +100,22 @@ impl Gguf {
         }
     }
 
-    /// Where the file is, or the name of bytes in memory.
+    /// Path of the file, or the name given to bytes in memory.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The whole file.
+    /// All bytes of the file, header included.
     pub fn file_bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// The tensor of this name, if the file has it.
+    /// Finds the tensor with this name, if the file has it.
     pub fn find_tensor(&self, name: &str) -> Option<&TensorInfo> {
         self.tensor_names.get(name).map(|&i| &self.tensors[i])
     }
 
-    /// The tensor of this name; the error says that it is missing.
+    /// Finds the tensor with this name; the error says that it is missing.
     pub fn tensor(&self, name: &str) -> Result<&TensorInfo> {
         self.find_tensor(name).ok_or_else(|| {
             let (file, name, n) = (&self.name, quoted(name), self.tensors.len());
@@ -123,19 +124,19 @@ impl Gguf {
         })
     }
 
-    /// A tensor's bytes; empty when the type's size is not known (see [`TensorInfo::n_bytes`]).
+    /// Data bytes of a tensor; empty when the type's size is not known (see [`TensorInfo::n_bytes`]).
     pub fn bytes(&self, tensor: &TensorInfo) -> &[u8] {
         // In range: `place` checked offset + size against the file for every tensor.
         let start = tensor.offset as usize;
         &self.bytes[start..start + tensor.n_bytes.unwrap_or(0) as usize]
     }
 
-    /// An F32 tensor's values, in place.
+    /// Values of an F32 tensor, borrowed from the file.
     pub fn f32s(&self, tensor: &TensorInfo) -> Result<&[f32]> {
         self.cast(tensor, types::F32)
     }
 
-    /// An F16 tensor's values, in place.
+    /// Values of an F16 tensor, borrowed from the file.
     pub fn f16s(&self, tensor: &TensorInfo) -> Result<&[half::f16]> {
         self.cast(tensor, types::F16)
     }
@@ -148,7 +149,7 @@ impl Gguf {
         bytemuck::try_cast_slice(self.bytes(tensor)).map_err(failed)
     }
 
-    /// An input error about a tensor, with its name and the offset of its description in the header.
+    /// Makes an input error about a tensor, with its name and the byte offset of its description in the header.
     pub fn tensor_error(&self, tensor: &TensorInfo, what: impl std::fmt::Display) -> Error {
         let (name, at) = (quoted(&tensor.name), tensor.header_offset);
         Error::input(format!("{}: tensor {name} described at byte {at}: {what}", self.name))

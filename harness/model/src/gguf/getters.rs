@@ -20,12 +20,12 @@ fn number(value: &Value) -> Option<f64> {
 }
 
 impl Gguf {
-    /// The entry of this key, if the file has it.
+    /// Finds the metadata entry of this key, if the file has it.
     pub fn entry(&self, key: &str) -> Option<&Entry> {
         self.keys.get(key).map(|&i| &self.metadata[i])
     }
 
-    /// An input error about a key: where its value is and what is wrong with it, or that the file lacks the key.
+    /// Makes an input error about a key: where its value is and what is wrong with it, or that the file lacks the key.
     pub fn key_error(&self, key: &str, what: impl std::fmt::Display) -> Error {
         match self.entry(key) {
             Some(entry) => Error::input(format!("{}: {} at byte {}: {what}", self.name, quoted(key), entry.at)),
@@ -33,12 +33,12 @@ impl Gguf {
         }
     }
 
-    /// An input error about a key that the file lacks, with what to do.
+    /// Makes an input error about a key that the file lacks, with what to do.
     pub fn missing(&self, key: &str, next: impl std::fmt::Display) -> Error {
         Error::input(format!("{}: metadata key {} is missing; {next}", self.name, quoted(key)))
     }
 
-    /// A number, a bool as 0 or 1, or those of a short array; `None` for anything else.
+    /// The numbers of an entry: one number, a bool as 0 or 1, or those of a short array; `None` for anything else.
     pub fn numbers(&self, entry: &Entry) -> Option<Vec<f64>> {
         let Value::Array(array) = &entry.value else { return number(&entry.value).map(|x| vec![x]) };
         if array.len > MAX_NUMBERS || matches!(array.element, ValueType::String | ValueType::Array) {
@@ -54,7 +54,7 @@ impl Gguf {
         get(&entry.value).map(Some).ok_or_else(refused)
     }
 
-    /// An unsigned integer of any stored width, if the key is there.
+    /// Value of a key as u32, from an unsigned integer of any stored width; `None` if the file lacks the key.
     pub fn optional_u32(&self, key: &str) -> Result<Option<u32>> {
         self.typed(key, "an unsigned 32-bit integer", |v| match v {
             Value::Unsigned(n) => u32::try_from(*n).ok(),
@@ -63,7 +63,7 @@ impl Gguf {
         })
     }
 
-    /// A float, if the key is there.
+    /// Value of a key as f32; `None` if the file lacks the key.
     pub fn optional_f32(&self, key: &str) -> Result<Option<f32>> {
         self.typed(key, "a float", |v| match v {
             Value::F32(x) => Some(*x),
@@ -72,7 +72,7 @@ impl Gguf {
         })
     }
 
-    /// A bool, if the key is there.
+    /// Value of a key as bool; `None` if the file lacks the key.
     pub fn optional_bool(&self, key: &str) -> Result<Option<bool>> {
         self.typed(key, "a bool", |v| if let Value::Bool(b) = v { Some(*b) } else { None })
     }
@@ -82,7 +82,7 @@ impl Gguf {
         self.optional_bool("tritbench.synthetic").is_ok_and(|made| made == Some(true))
     }
 
-    /// A string, if the key is there.
+    /// Value of a key as a string; `None` if the file lacks the key.
     pub fn optional_string(&self, key: &str) -> Result<Option<&str>> {
         self.typed(key, "a string", |v| if let Value::String(s) = v { Some(s.as_str()) } else { None })
     }
@@ -94,19 +94,19 @@ impl Gguf {
         })
     }
 
-    /// Strings of an array and their number, if the key is there. They are borrowed from the file and parsed as they
-    /// are asked for.
+    /// Number of strings in a key's array, and the strings; `None` without the key. They are borrowed from the file and
+    /// parsed as they are asked for.
     pub fn optional_strings(&self, key: &str) -> Result<Option<(usize, impl Iterator<Item = &str>)>> {
         let array = self.array(key, "an array of strings", |t| t == ValueType::String)?;
         Ok(array.map(|a| (a.len, metadata::strings(&self.name, &self.bytes, a))))
     }
 
-    /// Strings of an array and their number.
+    /// Number of strings in a key's array, and the strings; the file must have the key.
     pub fn required_strings(&self, key: &str) -> Result<(usize, impl Iterator<Item = &str>)> {
         self.optional_strings(key)?.ok_or_else(|| self.key_error(key, ""))
     }
 
-    /// Integers of an array of i32 or u32 (as i64), if the key is there.
+    /// Integers (as i64) of a key's array of i32 or u32; `None` if the file lacks the key.
     pub fn optional_integers(&self, key: &str) -> Result<Option<impl Iterator<Item = i64>>> {
         let fits = |t| matches!(t, ValueType::I32 | ValueType::U32);
         let array = self.array(key, "an array of 32-bit integers", fits)?;

@@ -9,16 +9,16 @@ use kernels::I2sTensor;
 /// The low bit of each 2-bit code in eight bytes.
 const LOW_BITS: u64 = 0x5555_5555_5555_5555;
 
-/// How often each code occurs; code 3 must not.
+/// How often each 2-bit code occurs in an I2_S tensor; code 3 must not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CodeCounts {
-    /// Code 0, weight -1.
+    /// Number of codes 0, weight -1.
     pub minus: u64,
-    /// Code 1, weight 0.
+    /// Number of codes 1, weight 0.
     pub zero: u64,
-    /// Code 2, weight +1.
+    /// Number of codes 2, weight +1.
     pub plus: u64,
-    /// Code 3: invalid in this layout.
+    /// Number of codes 3, which are invalid in this layout.
     pub invalid: u64,
 }
 
@@ -27,7 +27,7 @@ pub fn i2s_codes(bytes: &[u8]) -> &[u8] {
     &bytes[..bytes.len().saturating_sub(I2S_TAIL as usize)]
 }
 
-/// The tensor's scale: the f32 after the codes. `None` when `bytes` are too short to be an I2_S tensor.
+/// Scale of an I2_S tensor: the f32 after the codes. `None` when `bytes` are too short to be an I2_S tensor.
 pub fn i2s_scale(bytes: &[u8]) -> Option<f32> {
     let at = bytes.len().checked_sub(I2S_TAIL as usize)?;
     Some(f32::from_le_bytes(*bytes.get(at..)?.first_chunk()?))

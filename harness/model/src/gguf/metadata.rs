@@ -4,7 +4,7 @@
 use super::cursor::Cursor;
 use crate::error::Result;
 
-/// Longest key (the limit of the GGUF specification).
+/// Longest metadata key in bytes (the limit of the GGUF specification).
 pub const MAX_KEY_BYTES: u64 = 65_535;
 /// Longest string value: chat templates are a few KiB; no known file comes near this.
 const MAX_STRING_BYTES: u64 = 16 << 20;
@@ -53,7 +53,7 @@ static VALUE_TYPES: [(ValueType, &str, usize); 13] = [
 ];
 
 impl ValueType {
-    /// Name for errors and listings.
+    /// Name of the type in errors and listings, for example `u32`.
     pub fn name(self) -> &'static str {
         VALUE_TYPES[self as usize].1
     }
@@ -63,17 +63,19 @@ impl ValueType {
     }
 }
 
-/// An array that stays in the file.
+/// A metadata array that stays in the file: where it is, and what it holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ArrayRef {
+    /// Type of the elements.
     pub element: ValueType,
+    /// Number of elements.
     pub len: usize,
     /// Byte offset of the first element within the file.
     pub at: usize,
 }
 
-/// One value. Integers keep their sign but not their width: readers ask for what they need and are told if it does not
-/// fit.
+/// A metadata value. Integers keep their sign but not their width: readers ask for what they need, and are told if it
+/// does not fit.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs)] // as above
 pub enum Value {
@@ -87,7 +89,7 @@ pub enum Value {
 }
 
 impl Value {
-    /// What it is, for errors: type as stored and value, text cut short.
+    /// Describes the value for errors: type as stored and value, text cut short.
     pub fn summary(&self, kind: ValueType) -> String {
         match self {
             Self::String(s) => format!("string {}", super::cursor::quoted(s)),
@@ -101,18 +103,20 @@ impl Value {
     }
 }
 
-/// One key with its value and place.
+/// One metadata key with its value, and where in the file that is.
 #[derive(Clone, Debug)]
 pub struct Entry {
+    /// Name of the key, for example `general.name`.
     pub key: String,
-    /// Type as stored.
+    /// Type of the value as stored in the file.
     pub kind: ValueType,
+    /// The key's value.
     pub value: Value,
     /// Byte offset of the value within the file.
     pub at: usize,
 }
 
-/// Reads one key/value pair.
+/// Reads metadata entry number `index`: a key and its value.
 pub fn read_entry(cursor: &mut Cursor<'_>, index: usize) -> Result<Entry> {
     let key = cursor.string(MAX_KEY_BYTES, &|| format!("metadata key {index}"))?.to_string();
     let field = format!("metadata value {}", super::cursor::quoted(&key));

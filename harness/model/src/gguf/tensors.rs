@@ -7,26 +7,27 @@ use super::types::{self, TypeInfo};
 use crate::error::Result;
 use serde::Serialize;
 
-/// Tensors in one file; the largest published models have a few thousand.
+/// Largest number of tensors in one file; the largest published models have a few thousand.
 pub const MAX_TENSORS: u64 = 65_536;
-/// Fewest bytes of a description: name length, number of dimensions, one dimension, type, offset.
+/// Fewest bytes of a tensor's description: name length, number of dimensions, one dimension, type, offset.
 pub const MIN_INFO_BYTES: usize = 8 + 4 + 8 + 4 + 8;
 /// ggml allows 64 bytes; some forks more.
 const MAX_NAME_BYTES: u64 = 256;
 /// ggml's limit.
 const MAX_DIMS: u32 = 4;
 
-/// One tensor of the file.
+/// Description of one tensor of a file: name, type, dimensions and place.
 #[derive(Clone, Debug, Serialize)]
 pub struct TensorInfo {
-    /// Name, unique in the file.
+    /// Name of the tensor, unique in the file.
     pub name: String,
-    /// Type, by the file's code.
+    /// Type of the tensor's data, by the code in the file.
     #[serde(flatten)]
     pub kind: TypeInfo,
     /// Elements along each dimension, innermost first; 1 to 4 of them, none zero.
     pub dims: Vec<u64>,
-    /// Bytes of data; `None` where the type's layout is not fixed by its code (then the tensor can only be listed).
+    /// Size of the data in bytes; `None` where the type's layout is not fixed by its code (then the tensor can only be
+    /// listed).
     #[serde(rename = "bytes")]
     pub n_bytes: Option<u64>,
     /// Byte offset of the data within the file, a multiple of the alignment.

@@ -5,10 +5,10 @@ use serde::Serialize;
 /// How tensor data is stored: a row of the table of known types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct TypeInfo {
-    /// Name as its project spells it.
+    /// Name of the type as its project spells it, for example `I2_S`.
     #[serde(rename = "type")]
     pub name: &'static str,
-    /// Code in the file.
+    /// Number that stands for the type in a file.
     #[serde(rename = "type_code")]
     pub code: u32,
     /// `None` where the layout depends on the build that wrote it.
@@ -33,11 +33,11 @@ const fn unknown(code: u32, name: &'static str) -> TypeInfo {
     TypeInfo { code, name, size: None }
 }
 
-/// Norms.
+/// The type F32, which gains of norms have: 4 bytes an element.
 pub const F32: TypeInfo = block(0, "F32", 1, 4);
-/// The embedding.
+/// The type F16, which the embedding has: 2 bytes an element.
 pub const F16: TypeInfo = block(1, "F16", 1, 2);
-/// Ternary weights: n/4 code bytes, 128 weights a block, then [`I2S_TAIL`].
+/// The type I2_S of ternary weights: n/4 code bytes, 128 weights a block, then [`I2S_TAIL`] bytes.
 pub const I2S: TypeInfo =
     TypeInfo { code: 36, name: "I2_S", size: Some(Size { elements: 128, bytes: 32, head: 0, tail: I2S_TAIL }) };
 /// Bytes after the codes of an I2_S tensor: an f32 scale and 28 unused.
@@ -88,7 +88,7 @@ static TYPES: &[TypeInfo] = &[
     IQ2_BN,
 ];
 
-/// The type with this code, or `None` for a code that no project in the table uses.
+/// Finds the type with this code; `None` for a code that no project in the table uses.
 pub fn find(code: u32) -> Option<TypeInfo> {
     TYPES.iter().find(|t| t.code == code).copied()
 }

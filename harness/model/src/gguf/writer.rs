@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 /// Alignment of what this program writes.
 const ALIGNMENT: u64 = 32;
 
-/// A header under construction. Keys keep their order; tensors are laid out one after the other.
+/// Builds the header of a GGUF file. Keys keep their order; tensors are laid out one after the other.
 #[derive(Clone, Default)]
 pub struct HeaderWriter {
     /// Each with its name, type and value.
@@ -25,54 +25,54 @@ pub(super) fn string(s: &str) -> Vec<u8> {
 }
 
 impl HeaderWriter {
-    /// An empty header.
+    /// A header without keys or tensors.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds a value of the type with this code, as the bytes that follow the code in the file.
+    /// Adds a metadata key with a value of the type with this code, as the bytes that follow the code in the file.
     pub fn raw(mut self, key: &str, code: u32, value: &[u8]) -> Self {
         self.keys.push([&string(key)[..], &code.to_le_bytes(), value].concat());
         self
     }
 
-    /// Adds an array of `len` elements of the type with this code.
+    /// Adds a metadata key with an array of `len` elements, of the type with the code `element`.
     pub fn array(self, key: &str, element: u32, len: usize, values: &[u8]) -> Self {
         self.raw(key, 9, &[&element.to_le_bytes()[..], &(len as u64).to_le_bytes(), values].concat())
     }
 
-    /// Adds an unsigned 32-bit value.
+    /// Adds a metadata key with an unsigned 32-bit value.
     pub fn u32(self, key: &str, value: u32) -> Self {
         self.raw(key, 4, &value.to_le_bytes())
     }
 
-    /// Adds a float.
+    /// Adds a metadata key with an f32 value.
     pub fn f32(self, key: &str, value: f32) -> Self {
         self.raw(key, 6, &value.to_le_bytes())
     }
 
-    /// Adds a bool.
+    /// Adds a metadata key with a bool value.
     pub fn bool(self, key: &str, value: bool) -> Self {
         self.raw(key, 7, &[value.into()])
     }
 
-    /// Adds a string.
+    /// Adds a metadata key with a string value.
     pub fn string(self, key: &str, value: &str) -> Self {
         self.raw(key, 8, &string(value))
     }
 
-    /// Adds an unsigned 64-bit value.
+    /// Adds a metadata key with an unsigned 64-bit value.
     pub fn u64(self, key: &str, value: u64) -> Self {
         self.raw(key, 10, &value.to_le_bytes())
     }
 
-    /// Adds an array of strings.
+    /// Adds a metadata key with an array of strings.
     pub fn strings<S: AsRef<str>>(self, key: &str, values: &[S]) -> Self {
         let bytes: Vec<u8> = values.iter().flat_map(|v| string(v.as_ref())).collect();
         self.array(key, 8, values.len(), &bytes)
     }
 
-    /// Adds an array of signed 32-bit values.
+    /// Adds a metadata key with an array of signed 32-bit values.
     pub fn i32s(self, key: &str, values: &[i32]) -> Self {
         self.array(key, 5, values.len(), bytemuck::cast_slice(values))
     }
@@ -89,12 +89,12 @@ impl HeaderWriter {
         Ok(size)
     }
 
-    /// Bytes of all tensors with their padding.
+    /// Total bytes of all tensors' data, padding included.
     pub fn data_bytes(&self) -> u64 {
         self.data_bytes
     }
 
-    /// The header, padded to where the data begins.
+    /// The header's bytes, padded to where the tensor data begins.
     pub fn finish(&self) -> Vec<u8> {
         let mut out = b"GGUF\x03\0\0\0".to_vec();
         out.extend((self.tensors.len() as u64).to_le_bytes());
@@ -114,7 +114,7 @@ impl HeaderWriter {
     }
 }
 
-/// Zero bytes to write after a tensor of `n` bytes.
+/// The zero bytes to write after a tensor of `n` bytes, up to the alignment.
 pub fn padding(n: u64) -> &'static [u8] {
     &[0; ALIGNMENT as usize][..(n.wrapping_neg() % ALIGNMENT) as usize]
 }

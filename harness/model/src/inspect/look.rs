@@ -13,8 +13,8 @@ use crate::tokenizer::Tokenizer;
 /// Longest string value that is shown whole.
 const SHOWN_CHARS: usize = 120;
 
-/// Looks at everything in the file. Reads all of it (hash, codes). What the model lacks shows as a failed check, not an
-/// error.
+/// Collects what `model inspect` shows of a file. Reads all of it (hash, codes). What the model lacks shows as a failed
+/// check, not an error.
 pub fn inspect(gguf: &Gguf) -> Result<Inspection> {
     let sha256 = sha256_hex(gguf.file_bytes());
     let known = KnownModel::find(&sha256)?;

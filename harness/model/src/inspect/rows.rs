@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 pub struct Inspection {
     /// Path, or the name of the built-in model.
     pub(crate) path: String,
-    /// Size of the file.
+    /// Size of the file in bytes.
     pub bytes: u64,
     /// SHA-256 of the file, lower-case hex.
     pub(crate) sha256: String,
@@ -32,16 +32,16 @@ pub struct Inspection {
     pub(crate) totals: Totals,
     /// The shape, if this program can run the model.
     pub(crate) config: Option<ModelConfig>,
-    /// Checks with their outcome.
+    /// The checks of the file, each with its outcome.
     pub checks: Vec<Check>,
     /// The tokenizer, if it could be built.
     pub(crate) tokenizer: Option<TokenizerFacts>,
-    /// The known model with this hash: name and notes.
+    /// Name and notes of the known model that has this file's hash, if there is one.
     pub known: Option<KnownRow>,
     pub(crate) warnings: Vec<String>,
 }
 
-/// One metadata key.
+/// One metadata key of an inspected file: type, value, and what it means for this program.
 #[derive(Debug, Serialize)]
 pub struct KeyRow {
     pub(crate) key: String,
@@ -55,7 +55,7 @@ pub struct KeyRow {
     pub(crate) judged: Option<Use>,
 }
 
-/// One tensor.
+/// One tensor of an inspected file: its description and, for I2_S, its weights.
 #[derive(Debug, Serialize)]
 pub struct TensorRow {
     #[serde(flatten)]
@@ -95,11 +95,11 @@ pub struct Totals {
 /// The outcome of one check of a file.
 #[derive(Debug, Serialize)]
 pub struct Check {
-    /// What was checked.
+    /// Name of what was checked.
     pub name: &'static str,
-    /// Whether it holds.
+    /// Whether the check passed.
     pub ok: bool,
-    /// What was found.
+    /// What the check found, in words.
     pub detail: String,
 }
 

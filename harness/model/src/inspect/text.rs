@@ -25,7 +25,7 @@ fn clean(text: &str) -> String {
 }
 
 impl Inspection {
-    /// The human form: facts, metadata, tensors, checks, notes.
+    /// The inspection as text for people: facts, metadata, tensors, checks, notes.
     pub fn to_text(&self) -> String {
         let (version, alignment) = (self.gguf_version, self.alignment);
         let file = format!("  {} bytes, GGUF v{version}, alignment {alignment}", self.bytes);

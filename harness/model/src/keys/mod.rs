@@ -15,11 +15,11 @@ use table::{GENERAL, GRAPH, Known, Rule, SPLIT, TOKENIZER};
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "use", content = "why", rename_all = "lowercase")]
 pub enum Use {
-    /// This program reads it.
+    /// This program reads the key.
     Used,
-    /// Its value changes nothing here, for this reason.
+    /// The key's value changes nothing here, for this reason.
     Harmless(&'static str),
-    /// It stands for a model that does not run here: what is wrong with it, without the place.
+    /// The key stands for a model that does not run here: what is wrong with it, without the place.
     Refused(String),
 }
 
@@ -42,7 +42,7 @@ fn check(gguf: &Gguf, within: impl Fn(&str) -> bool, config: Option<&ModelConfig
     Error::first_of(faults, "more keys like this; `model inspect` lists them")
 }
 
-/// What `entry` is here; `None` where its value has to agree with a shape that is not known.
+/// What a metadata entry means for this program; `None` where its value has to agree with a shape that is not known.
 pub fn judge(gguf: &Gguf, entry: &Entry, config: Option<&ModelConfig>) -> Option<Use> {
     let key = entry.key.as_str();
     let groups = [("tokenizer.", TOKENIZER), ("general.", GENERAL), ("split.", SPLIT)];

@@ -1,40 +1,40 @@
 //! The known keys: those of GGUF's specification and of the engines that read this architecture's files.
 
-/// What makes a key harmless, if anything has to.
+/// The condition on a metadata key's value under which this program may run the file.
 #[derive(Clone, Copy, Debug)]
 pub enum Rule {
-    /// Read by this program.
+    /// No condition: this program reads the key.
     Used,
-    /// Whatever its value.
+    /// No condition: the key changes nothing here, whatever its value.
     Harmless,
-    /// Every value one of these; a bool is 0 or 1.
+    /// Every value must be one of these numbers; a bool is 0 or 1.
     OneOf(&'static [f64]),
-    /// This text.
+    /// The value must be this text.
     Text(&'static str),
-    /// A text or array without contents.
+    /// The value must be an empty text or an empty array.
     Empty,
-    /// The width of a head.
+    /// The value must be the width of an attention head.
     HeadWidth,
-    /// The width of the residual stream.
+    /// The value must be the width of the residual stream.
     Width,
-    /// 1 / sqrt(width of a head), which 0 stands for.
+    /// The value must be 1 / sqrt(width of a head), or 0, which stands for it.
     HeadScale,
-    /// No window, or one that holds the whole context.
+    /// The value must be 0 (no attention window) or at least the whole context, in tokens.
     Window,
-    /// The base of the rotary angles.
+    /// The value must be the base of the rotary angles.
     RopeBase,
-    /// Rotary scaling, whose keys are read together.
+    /// The key is part of rotary scaling, whose keys are judged together.
     Scaling,
 }
 
-/// One row: a key behind its prefix (or the start of one, with a `*`), what is asked of it, and why.
+/// A known metadata key: its name behind the prefix (or the start of one, with a `*`), what is asked of it, and why.
 #[derive(Debug)]
 pub struct Known {
-    /// As it is written here.
+    /// Name of the key behind its prefix; with a `*` at the end, all keys that start so.
     pub key: &'static str,
-    /// What makes it harmless.
+    /// Condition that the key's value must meet.
     pub rule: Rule,
-    /// Why it is harmless when the rule is met, and why it is refused when not.
+    /// Why the key is harmless when the rule is met, and why it is refused when not.
     pub why: &'static str,
 }
 
@@ -67,7 +67,7 @@ const YARN: &str = "is read with yarn and longrope scaling, which are refused";
 const RMS: &str = "all norms of this graph are RMS norms";
 const LOW_RANK: &str = "this graph has no low-rank projections";
 
-/// Behind `ARCH.`.
+/// Known keys of the model's graph, which begin with the architecture's name: `ARCH.`.
 pub static GRAPH: &[Known] = &[
     used("vocab_size"),
     used("context_length"),
@@ -149,7 +149,7 @@ const INFILL: &str = "is for filling in text, which is not done here";
 const AS_WRITTEN: &str = "byte-level BPE encodes a text as it is written";
 const TEMPLATES: &str = "templates are not applied to a prompt";
 
-/// Behind `tokenizer.`.
+/// Known keys of the tokenizer, which begin with `tokenizer.`.
 pub static TOKENIZER: &[Known] = &[
     used("ggml.model"),
     used("ggml.pre"),
@@ -197,7 +197,7 @@ pub static TOKENIZER: &[Known] = &[
     row("chat_templates", Rule::Harmless, TEMPLATES),
 ];
 
-/// Behind `general.`.
+/// Known keys about the file as a whole, which begin with `general.`.
 pub static GENERAL: &[Known] = &[
     used("architecture"),
     used("name"),
@@ -209,6 +209,6 @@ pub static GENERAL: &[Known] = &[
     row("*", Rule::Harmless, "describes the model"),
 ];
 
-/// Behind `split.`.
+/// Known keys of a model in several files, which begin with `split.`.
 pub static SPLIT: &[Known] =
     &[used("no"), used("count"), row("*", Rule::Harmless, "a file that is no shard has all its tensors")];

@@ -33,17 +33,17 @@ const EMBEDDING_STD: f32 = 0.02;
 /// Name, size and seed of a synthetic model, as `model synth` prints them.
 #[derive(Clone, Debug, Serialize)]
 pub struct SynthSummary {
-    /// `general.name`.
+    /// Name of the model, from the key `general.name`.
     pub name: String,
-    /// Size of the file.
+    /// Size of the file in bytes.
     pub bytes: u64,
-    /// Blocks.
+    /// Number of blocks (layers).
     pub layers: usize,
     /// Number of ternary weights.
     pub ternary_weights: u64,
-    /// Seed of every random number in it.
+    /// Seed of every random number in the model.
     pub seed: u64,
-    /// Share of positive gates, if one was asked for.
+    /// Share of positive gates, from 0 to 1, if one was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub live_share: Option<f64>,
 }
@@ -61,8 +61,8 @@ pub struct SyntheticModel {
 }
 
 impl SyntheticModel {
-    /// A model of this shape, or with another number of blocks (1 to 1024). `live_share` is the share of positive
-    /// gates; without it they are about half.
+    /// Describes a model of this shape, or with another number of blocks (1 to 1024). `live_share` is the share of
+    /// positive gates; without it they are about half.
     pub fn new(shape: &SynthShape, layers: Option<usize>, live_share: Option<f64>, seed: u64) -> Result<Self> {
         let config = ModelConfig { layers: layers.unwrap_or(shape.config.layers), ..shape.config.clone() };
         if !(1..=1024).contains(&config.layers) {
@@ -79,12 +79,12 @@ impl SyntheticModel {
         Ok(Self { header: header.finish(), data_bytes: header.data_bytes(), tensors, config, seed, live })
     }
 
-    /// Size of the file.
+    /// Size of the file to be written, in bytes.
     pub fn bytes(&self) -> u64 {
         self.header.len() as u64 + self.data_bytes
     }
 
-    /// What the file holds.
+    /// Name, size and seed of the model, for printing.
     pub fn summary(&self) -> SynthSummary {
         let ternary = self.tensors.iter().filter(|(_, kind, ..)| *kind == types::I2S);
         SynthSummary {
@@ -97,8 +97,8 @@ impl SyntheticModel {
         }
     }
 
-    /// Writes the file. `progress` is called with the bytes done since the last call. Memory stays at a few MiB besides
-    /// the header.
+    /// Writes the model as a GGUF file. `progress` gets the bytes done since the last call. Memory stays at a few MiB
+    /// besides the header.
     ///
     /// # Errors
     /// Those of `out`, and [`std::io::ErrorKind::Interrupted`] when `stop` is set.

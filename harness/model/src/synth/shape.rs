@@ -7,9 +7,9 @@ use std::sync::LazyLock;
 /// A shape that `model synth` can write, named after the model that has it.
 #[derive(Clone, Debug)]
 pub struct SynthShape {
-    /// What `--shape` takes.
+    /// Name of the shape, as `--shape` takes it, for example `tiny`.
     pub name: &'static str,
-    /// One line on what it imitates.
+    /// One line on the model that the shape imitates.
     pub summary: &'static str,
     pub(super) config: ModelConfig,
     /// Whether the vocabulary ends in Llama-3's special tokens; otherwise it is the built-in model's own.
@@ -44,12 +44,12 @@ static SHAPES: LazyLock<[SynthShape; 2]> = LazyLock::new(|| {
 });
 
 impl SynthShape {
-    /// All shapes.
+    /// All shapes that `model synth` can write.
     pub fn all() -> &'static [SynthShape] {
         &*SHAPES
     }
 
-    /// The shape of this name; the error lists the names.
+    /// Finds a shape by its name, in upper or lower case; the error lists the names.
     pub fn by_name(name: &str) -> Result<&'static SynthShape> {
         SHAPES.iter().find(|s| s.name.eq_ignore_ascii_case(name)).ok_or_else(|| {
             let known = SHAPES.each_ref().map(|s| s.name).join(", ");

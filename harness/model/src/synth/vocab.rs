@@ -10,9 +10,9 @@ const NORMAL: i32 = 1;
 const CONTROL: i32 = 3;
 const UNUSED: i32 = 5;
 
-/// Adds the tokenizer keys, copying tokens and merges from `base`. With `llama_specials`, the last 256 tokens are
-/// special, with bos, eos and end-of-turn where Llama-3 has them, and the file names no pre-tokenizer, as the published
-/// one does not.
+/// Adds the tokenizer keys to a header, copying tokens and merges from `base`. With `llama_specials`, the last 256
+/// tokens are special, with bos, eos and end-of-turn where Llama-3 has them, and the file names no pre-tokenizer, as
+/// the published one does not.
 pub fn write_tokenizer(header: HeaderWriter, base: &Gguf, vocab: usize, llama_specials: bool) -> Result<HeaderWriter> {
     let mut tokens: Vec<String> = base.required_strings("tokenizer.ggml.tokens")?.1.map(str::to_string).collect();
     let merges: Vec<&str> = base.required_strings("tokenizer.ggml.merges")?.1.collect();
