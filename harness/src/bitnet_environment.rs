@@ -19,13 +19,13 @@ pub fn deterministic() -> Result<bool> {
     Ok(switch("BITNET_DETERMINISTIC")?.unwrap_or(false))
 }
 
-/// `BITNET_SEED`, if it is set.
+/// The seed that `BITNET_SEED` gives, a number from 0 to 2^64 - 1; `None` when it is unset.
 pub fn seed() -> Result<Option<u64>> {
     let Some(text) = value("BITNET_SEED")? else { return Ok(None) };
     parse_seed(&text).map(Some)
 }
 
-/// Checks all of them, so that a wrong one is said by every command.
+/// Checks the three variables `BITNET_*`, so that every command names a wrong value, even one that it does not use.
 pub fn check() -> Result<()> {
     strict_mode().and(deterministic()).and(seed()).map(|_| ())
 }

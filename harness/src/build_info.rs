@@ -32,13 +32,13 @@ pub fn build() -> Build {
 pub struct Recipe {
     /// The name that rustup gives to the compiler; none where there was no rustup.
     pub toolchain: Option<String>,
-    /// Flags of the compiler, a unit separator between them.
+    /// Flags for rustc as `CARGO_ENCODED_RUSTFLAGS` has them: a unit separator (byte 0x1F) between two flags.
     pub rustflags: String,
-    /// Environment variables that changed the profile.
+    /// Environment variables that changed the build profile, as (name, value).
     pub settings: Vec<(String, String)>,
 }
 
-/// Recorded at compile time, so that it does not matter how and where the program is started.
+/// The recipe of this program, recorded at compile time: how and where the program is started does not matter.
 pub fn recipe() -> Recipe {
     let pairs = env!("TRITBENCH_SETTINGS").split('\x1f').filter_map(|pair| pair.split_once('='));
     Recipe {

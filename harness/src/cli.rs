@@ -47,7 +47,7 @@ fn examples(of: &[&str]) -> String {
     format!("Examples:\n  tritbench {}", of.join("\n  tritbench "))
 }
 
-/// The commands.
+/// The subcommands of `tritbench`.
 #[derive(Subcommand, Debug)]
 pub enum Command {
     /// What there is, what runs on this CPU, and if not, why not

@@ -5,7 +5,7 @@ use receipt::Outcome;
 use std::fmt;
 use std::path::Path;
 
-/// Exit codes are a stable contract (MANUAL, "Exit codes").
+/// Exit codes of the program: a stable contract (MANUAL, "Exit codes").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
     /// A check failed: a kernel mismatch, a wrong golden, a regression.
@@ -33,17 +33,17 @@ pub struct Error {
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    /// A failed check (exit 1).
+    /// The error of a failed check (exit 1).
     pub fn failed(message: impl Into<String>) -> Self {
         Self { exit: Exit::Failed, message: message.into() }
     }
 
-    /// Bad usage or input (exit 2). The message names the thing and, where there is one, the next step.
+    /// The error of bad usage or input (exit 2). The message names the thing and, where there is one, the next step.
     pub fn input(message: impl Into<String>) -> Self {
         Self { exit: Exit::Input, message: message.into() }
     }
 
-    /// A verdict other than PASS, with its exit code.
+    /// The error of a verdict other than PASS, with that verdict's exit code.
     pub fn verdict(outcome: Outcome, message: impl Into<String>) -> Self {
         let exit = match outcome {
             Outcome::Pass | Outcome::Fail => Exit::Failed,
@@ -54,12 +54,12 @@ impl Error {
         Self { exit, message: message.into() }
     }
 
-    /// Not possible on this machine (exit 5).
+    /// The error of what this machine cannot do (exit 5).
     pub fn unsupported(message: impl Into<String>) -> Self {
         Self { exit: Exit::Unsupported, message: message.into() }
     }
 
-    /// Stopped by the user (exit 130).
+    /// The error of work that the user stopped (exit 130).
     pub fn interrupted(message: impl Into<String>) -> Self {
         Self { exit: Exit::Interrupted, message: message.into() }
     }
@@ -69,7 +69,7 @@ impl Error {
         Self::input(format!("cannot {action} {}: {error}", path.display()))
     }
 
-    /// The process exit code.
+    /// The exit code with which this error ends the program.
     pub fn exit(&self) -> Exit {
         self.exit
     }
@@ -79,7 +79,7 @@ impl Error {
         self.exit == Exit::Interrupted
     }
 
-    /// What `other` makes of the message; an interrupt stays one.
+    /// Makes another error of this one's message with `other`; an interrupt stays an interrupt.
     pub fn reword(self, other: impl FnOnce(String) -> Self) -> Self {
         if self.is_interrupt() { self } else { other(self.message) }
     }

@@ -19,8 +19,8 @@ const BATCH: f64 = 0.6;
 /// How much longer it takes while something else runs.
 const BUSY: f64 = 1.3;
 
-/// One line: `about 60 to 90 s: 14 cells of up to 200 rounds, generation with 14 kernels`. The scenario has its flags
-/// applied, `cells` are its cells here, and `model_weights` the ternary weights of the model, if one is loaded.
+/// How long a run will take, in one line: `about 60 to 90 s: 14 cells of up to 200 rounds, generation with 14 kernels`.
+/// The scenario has its flags applied, `cells` are its cells here, and `model_weights` is 0 without a model.
 pub fn in_words(scenario: &Scenario, cells: &[Cell], kernels: &[Kernel], model_weights: u64) -> String {
     let (low, high) = seconds(scenario, cells, kernels, model_weights);
     let mut parts = Vec::new();

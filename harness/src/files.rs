@@ -17,8 +17,8 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// The one rule for a file that the user named: one that is there is not replaced without `--force`, and what is no
-/// file never is. Also tries whether it could be written, without touching it.
+/// Checks a file that the user named for writing: an existing one is not replaced without `--force`, and a folder or
+/// device never is. Also tries whether it could be written, without touching it.
 pub fn check_named(path: &Path, force: bool) -> Result<()> {
     match std::fs::symlink_metadata(path) {
         Ok(found) if found.is_dir() || path.is_dir() => {
@@ -36,7 +36,7 @@ pub fn check_named(path: &Path, force: bool) -> Result<()> {
     }
 }
 
-/// Writes a file that the user named, by the rule of [`check_named`], also if it has come to be there since.
+/// Writes a file that the user named, by the rule of [`check_named`], which also holds for a file made since the check.
 pub fn write_named(path: &Path, bytes: &[u8], force: bool) -> Result<()> {
     check_named(path, force)?;
     let file = written(path, bytes)?;
@@ -143,7 +143,7 @@ pub fn read_limited(path: &Path, what: &str, limit: u64) -> Result<Vec<u8>> {
     if bytes.len() as u64 > limit { Err(too_large(bytes.len() as u64)) } else { Ok(bytes) }
 }
 
-/// Lets everybody run the program at `path`, where the system has such a mark.
+/// Marks the program at `path` as executable for everybody, where the system has such a mark.
 pub fn make_executable(path: &Path) -> Result<()> {
     #[cfg(unix)]
     {
@@ -154,7 +154,7 @@ pub fn make_executable(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The deepest part of `path` that is there.
+/// The longest leading part of `path` that exists.
 pub fn deepest_existing(path: &Path) -> &Path {
     let there = path.ancestors().find(|p| !p.as_os_str().is_empty() && p.exists());
     there.unwrap_or(Path::new("."))

@@ -8,7 +8,7 @@ static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 /// The process group that a second signal ends too; none when 0.
 static GROUP: AtomicU32 = AtomicU32::new(0);
 
-/// Sets the flag on the first signal; a second one ends the process at once.
+/// Catches Ctrl-C and SIGTERM: the first signal sets the flag, a second one ends the process at once.
 pub fn install() {
     let installed = ctrlc::set_handler(|| {
         if INTERRUPTED.swap(true, Ordering::SeqCst) {
@@ -21,14 +21,14 @@ pub fn install() {
     }
 }
 
-/// Ends the process group `id` together with this program at a second signal, until it is dropped.
+/// Lets a second signal also kill the process group `id`, as long as the returned value lives.
 #[must_use]
 pub fn end_with_this(id: u32) -> Group {
     GROUP.store(id, Ordering::SeqCst);
     Group
 }
 
-/// See [`end_with_this`].
+/// A process group that a second signal kills too, until this is dropped; made by [`end_with_this`].
 pub struct Group;
 
 impl Drop for Group {
@@ -44,7 +44,7 @@ fn end_group() {
     }
 }
 
-/// In a new process, before it becomes the program: ends it with its parent, which is `parent`.
+/// Lets the calling process, before it runs its program, be killed when its parent (process id `parent`) ends.
 #[cfg(unix)]
 pub fn end_with_parent(parent: u32) -> std::io::Result<()> {
     #[cfg(target_os = "linux")]
@@ -74,7 +74,7 @@ pub fn requested() -> bool {
     INTERRUPTED.load(Ordering::Relaxed)
 }
 
-/// An error, `what` was interrupted, if a signal came.
+/// An error, `what` was interrupted, if a signal came; else nothing.
 pub fn check(what: impl Into<String>) -> Result<()> {
     if requested() { Err(Error::interrupted(what)) } else { Ok(()) }
 }

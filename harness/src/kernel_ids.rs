@@ -3,13 +3,13 @@
 use crate::error::{Error, Result};
 use kernels::{KernelDescriptor, registry};
 
-/// One line about an id that is not registered.
+/// The line that tells a user that the kernel `id` is not registered.
 pub fn unknown_kernel(id: &str) -> String {
     let known = registry::KERNELS.iter().map(|k| k.id).collect::<Vec<_>>().join(", ");
     format!("there is no kernel \"{id}\"; known: {known}")
 }
 
-/// The claims' check of a kernel id. Those of x86-64 are subjects of claims on every architecture.
+/// Checks the kernel id of a claim. Ids of x86-64 kernels are known on every architecture, because claims name them.
 #[cfg(test)]
 pub fn known_kernel(id: &str) -> std::result::Result<(), String> {
     match registry::find(id) {
@@ -19,7 +19,7 @@ pub fn known_kernel(id: &str) -> std::result::Result<(), String> {
     }
 }
 
-/// Descriptors of the ids without repeats, each after the one that it builds on.
+/// The kernels with these ids, each once, after the kernel that it builds on.
 pub fn in_registry_order(ids: &[String]) -> Result<Vec<&'static KernelDescriptor>> {
     if let Some(unknown) = ids.iter().find(|id| registry::find(id).is_none()) {
         return Err(Error::input(unknown_kernel(unknown)));

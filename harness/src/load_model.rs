@@ -20,7 +20,7 @@ use receipt::figures::mib;
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
-/// Output head.
+/// Number format of the output head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Head {
     /// 16 bits a weight, as in the file
@@ -44,10 +44,11 @@ impl From<Head> for HeadFormat {
 /// Seed of the synthetic models in the cache folder.
 const CACHED_SEED: u64 = 1;
 
-/// A loaded model and who it is.
+/// A loaded model with its record for receipts.
 pub struct Loaded {
     pub model: Model,
     pub record: ModelRecord,
+    /// What this program knows of the model by its hash, if it is a known one.
     pub known: Option<KnownModel>,
 }
 
@@ -82,12 +83,12 @@ fn missing(spec: &str) -> String {
     format!("cannot open model \"{spec}\": {what}")
 }
 
-/// Opens and loads with the machine's threads. `pre` overrides the file's pre-tokenizer.
+/// Opens and loads a model with the machine's threads. `pre` overrides the file's pre-tokenizer.
 pub fn load(spec: &str, pre: Option<Pre>, machine: &Machine) -> Result<Loaded> {
     load_if(spec, pre, machine, |_| Ok(()))
 }
 
-/// As [`load`]; `fits` says whether the model will do when its weights are not yet read, which may take long.
+/// As [`load`]; `fits` may refuse the model before its weights are read, which may take long.
 pub fn load_if(
     spec: &str,
     pre: Option<Pre>,
@@ -167,7 +168,7 @@ fn cached_synthetic(spec: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// Writes a synthetic model to `path`, where it appears when it is whole.
+/// Writes a synthetic model to `path`, where it appears only when it is whole.
 pub fn write_synthetic(path: &Path, model: &SyntheticModel, progress: &Progress) -> Result<()> {
     stream_atomic(path, model.bytes(), |file| {
         let written = model.write(file, interrupt::flag(), &|more| progress.add(more));

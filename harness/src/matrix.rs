@@ -16,7 +16,7 @@ use receipt::Residency;
 /// little more, because the usual one, 6912x2560x128, has 2.26 x 10^9.
 const MAX_PRODUCTS: usize = (1 << 32) - 1;
 
-/// What to time instead of the scenario's matrix.
+/// Flags that choose what is timed instead of the scenario's matrix.
 #[derive(Args, Clone, Debug, Default)]
 pub struct MatrixArgs {
     /// Rows x columns, or rows x columns x tokens of a batch, instead of the scenario's; may be given several times
@@ -35,12 +35,12 @@ pub struct MatrixArgs {
 }
 
 impl MatrixArgs {
-    /// Whether anything was asked for.
+    /// Whether any of these flags was given.
     pub fn any(&self) -> bool {
         !self.shapes.is_empty() || self.op.is_some() || !self.residency.is_empty() || self.rounds.is_some()
     }
 
-    /// Puts what was asked for in the place of the scenario's matrix. A scenario that times nothing is left as it is.
+    /// Puts what the flags ask for in the place of the scenario's matrix. A scenario that times nothing stays as it is.
     pub fn apply(&self, scenario: &mut Scenario) -> Result<()> {
         let asked = self.shapes.iter().map(|text| self.product(text)).collect::<Result<Vec<Product>>>()?;
         let name = scenario.name.clone();
@@ -104,7 +104,7 @@ impl MatrixArgs {
         Ok(())
     }
 
-    /// Refuses what cannot be measured here, before anything is.
+    /// Refuses shapes, operations and residencies that cannot be measured here, before anything is measured.
     pub fn check(&self, scenario: &Scenario, kernels: &[Kernel], machine: &Machine) -> Result<()> {
         let Some(micro) = &scenario.micro else { return Ok(()) };
         let l2 = machine.l2();
@@ -147,7 +147,7 @@ fn fits(product: &Product, l2: L2) -> Result<()> {
     Err(Error::input(format!("--residency l2: {what}")))
 }
 
-/// Refuses cells whose copies memory cannot hold: the largest counts, because the others come before and after it.
+/// Refuses cells whose copies memory cannot hold. The largest cell counts, as cells are measured one after another.
 pub fn require_memory(cells: &[Cell], kernels: &[Kernel], last_level_cache_bytes: u64) -> Result<()> {
     let needs = cells.iter().flat_map(|&cell| {
         Family::ALL.map(|family| {

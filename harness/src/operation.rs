@@ -4,7 +4,7 @@ use crate::words;
 use clap::builder::{PossibleValue, TypedValueParser};
 use kernels::{Family, Operation};
 
-/// The operations by name, and what help says of each.
+/// Parser of the flag `--op`: the operations by name, with what help says of each.
 pub fn flag() -> impl TypedValueParser<Value = Operation> {
     let values = [Operation::Gemv, Operation::Gemm, Operation::Dequantize].map(|operation| {
         PossibleValue::new(operation.name()).help(match operation {
@@ -16,7 +16,7 @@ pub fn flag() -> impl TypedValueParser<Value = Operation> {
     words::one_of(values.into()).try_map(|name| Operation::parse(&name).ok_or("no such operation"))
 }
 
-/// The operation in a record.
+/// The receipt's value for a kernel's operation.
 pub const fn recorded(operation: Operation) -> receipt::Operation {
     match operation {
         Operation::Dequantize => receipt::Operation::Dequantize,
@@ -25,7 +25,7 @@ pub const fn recorded(operation: Operation) -> receipt::Operation {
     }
 }
 
-/// The kernel's operation; none of a text.
+/// The kernel operation for a receipt's value; `None` for decoding and prefill of whole models.
 pub const fn of_kernels(recorded: receipt::Operation) -> Option<Operation> {
     match recorded {
         receipt::Operation::Dequantize => Some(Operation::Dequantize),
@@ -35,7 +35,7 @@ pub const fn of_kernels(recorded: receipt::Operation) -> Option<Operation> {
     }
 }
 
-/// The family in a record.
+/// The receipt's value for a kernel's family.
 pub const fn family(family: Family) -> receipt::Family {
     match family {
         Family::W2A32 => receipt::Family::W2A32,

@@ -9,7 +9,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, IsTerminal, Write};
 
-/// When to colour.
+/// When stdout gets colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ColorChoice {
     /// On a terminal.
@@ -23,7 +23,7 @@ pub enum ColorChoice {
 /// Below this a table is no table any more; lines run over instead.
 const NARROWEST: usize = 30;
 
-/// How to write: follows `--color`, NO_COLOR and whether stdout is a terminal.
+/// How results are written: follows `--color`, NO_COLOR and whether stdout is a terminal.
 pub struct Output(pub ColorChoice);
 
 impl Output {

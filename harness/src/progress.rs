@@ -5,7 +5,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
 use std::time::Duration;
 
-/// One step of a command.
+/// Progress of one step of a command, shown on stderr.
 pub struct Progress {
     bar: ProgressBar,
 }
@@ -30,23 +30,23 @@ impl Progress {
         Self { bar }
     }
 
-    /// More parts done, from any thread.
+    /// Adds `more` finished parts, from any thread.
     pub fn add(&self, more: u64) {
         self.bar.inc(more);
     }
 
-    /// Parts done. Cheap, but not free: not to be called while something is timed.
+    /// Sets the number of finished parts. Cheap, but not free: not to be called while something is timed.
     pub fn set(&self, done: u64) {
         self.bar.set_position(done);
     }
 
-    /// Parts done, and what comes next.
+    /// Sets the number of finished parts, and says what comes next.
     pub fn step(&self, done: usize, what: impl Into<String>) {
         self.set(done as u64);
         self.say(what);
     }
 
-    /// Changes what the bar says.
+    /// Changes the text beside the bar.
     pub fn say(&self, what: impl Into<String>) {
         self.bar.set_message(what.into());
     }

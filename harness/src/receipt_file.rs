@@ -16,14 +16,14 @@ pub fn read_receipt(path: &Path) -> Result<Receipt> {
     Ok(receipt::parse(&file.display().to_string(), &bytes)?)
 }
 
-/// The file of a receipt and its bytes.
+/// Reads a receipt's bytes without parsing them; returns them after the path of the file.
 pub fn bytes(path: &Path) -> Result<(PathBuf, Vec<u8>)> {
     let file = receipt_path(path)?;
     let bytes = read_limited(&file, "a receipt", MAX_BYTES)?;
     Ok((file, bytes))
 }
 
-/// Rechecks a receipt that was read from `file`. What does not hold is listed and is no error here.
+/// Rechecks a receipt whose `bytes` were read from `file`. What does not hold is listed and is no error here.
 pub fn check(file: PathBuf, bytes: &[u8]) -> Result<Recheck> {
     Ok(receipt::recheck::recheck(file, bytes, Some(&build_info::build()))?)
 }

@@ -8,7 +8,7 @@ use clap::CommandFactory;
 use clap::error::ErrorKind;
 use std::process::ExitCode;
 
-/// Shows help where it was asked for (or where nothing was), and an error in one line otherwise.
+/// Prints clap's answer: help where it was asked for (or where nothing was), and an error in one line otherwise.
 pub fn report(error: &clap::Error) -> ExitCode {
     use ErrorKind::{DisplayHelp, DisplayHelpOnMissingArgumentOrSubcommand, DisplayVersion};
     match error.kind() {

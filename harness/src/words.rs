@@ -2,8 +2,8 @@
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
-/// A name in one spelling: without spaces around it, in lower case. An empty one is an error, so that a list with an
-/// unset variable in it (`--kernels "$A,$B"`) is not taken for a shorter list.
+/// Brings a typed name to one spelling: without spaces around it, in lower case. An empty one is an error, so that a
+/// list with an unset variable in it (`--kernels "$A,$B"`) is not taken for a shorter list.
 pub fn name(text: &str) -> Result<String, String> {
     match text.trim() {
         "" => Err("an item is empty; leave the comma or the flag out".into()),
@@ -11,22 +11,22 @@ pub fn name(text: &str) -> Result<String, String> {
     }
 }
 
-/// The id of a token, as an item of a list.
+/// Reads a typed token id, a whole number from 0 on.
 pub fn id(text: &str) -> Result<u32, String> {
     name(text)?.parse().map_err(|_| "give the id of a token, a whole number from 0 on".into())
 }
 
-/// A shape in one spelling: `6912 X 2560` and `6912×2560` are `6912x2560`.
+/// Brings a typed shape to one spelling: `6912 X 2560` and `6912×2560` are `6912x2560`.
 pub fn shape(text: &str) -> Result<String, String> {
     Ok(name(text)?.replace(['×', '*'], "x").split_whitespace().collect())
 }
 
-/// A comma-separated list in one spelling.
+/// Brings a typed comma-separated list to one spelling: `AVX2, FMA` is `avx2,fma`.
 pub fn list(text: &str) -> String {
     text.split(',').map(|item| item.trim().to_lowercase()).collect::<Vec<_>>().join(",")
 }
 
-/// One of `values` in any case; what comes out is the spelling of `values`.
+/// Parser of a flag that takes one of `values` in any case and gives it in lower case.
 pub fn one_of(values: PossibleValuesParser) -> impl TypedValueParser<Value = String> {
     values.map(|name: String| name.to_lowercase())
 }

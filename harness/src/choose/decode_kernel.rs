@@ -16,14 +16,15 @@ use std::time::Duration;
 /// Time for the whole probe.
 const PROBE: Duration = Duration::from_millis(200);
 
-/// A kernel and the reason it is the one.
+/// The kernel that decodes, and the reason why it was taken.
 #[derive(Serialize)]
 pub struct Selection {
-    /// As asked for: an id, or `auto`.
+    /// What the user asked for: a kernel id, or `auto`.
     pub requested: String,
+    /// The kernel that was taken.
     #[serde(rename = "executed", serialize_with = "id")]
     pub kernel: Kernel,
-    /// Why, in one line.
+    /// Why this kernel was taken, in one line.
     pub reason: String,
 }
 
@@ -31,7 +32,7 @@ fn id<S: Serializer>(kernel: &Kernel, to: S) -> std::result::Result<S::Ok, S::Er
     to.serialize_str(kernel.id())
 }
 
-/// The named kernel, or the fastest exact one. Either passed the conformance suite just now.
+/// The kernel with the id `requested`, or for `auto` the fastest exact one. Either has passed the conformance suite.
 pub fn select(requested: &str, machine: &Machine, model: &Model) -> Result<Selection> {
     let kernel = match requested {
         "auto" => {
@@ -43,7 +44,7 @@ pub fn select(requested: &str, machine: &Machine, model: &Model) -> Result<Selec
     Ok(Selection { requested: requested.into(), kernel, reason: "named on the command line".into() })
 }
 
-/// The kernel, if it passes the suite.
+/// Returns `kernel` if it passes the conformance suite, an error if it does not.
 pub fn verified(kernel: Kernel) -> Result<Kernel> {
     let conformance::Outcome { first_mismatch, mismatches, cases, .. } = conformance::verify(&kernel);
     let Some(first) = first_mismatch else { return Ok(kernel) };
@@ -51,7 +52,7 @@ pub fn verified(kernel: Kernel) -> Result<Kernel> {
     Err(Error::failed(format!("{} {what}", kernel.id())))
 }
 
-/// The fastest of these exact kernels, which passed the suite.
+/// Times the `candidates`, exact kernels that passed the suite, on the model's matrix and takes the fastest.
 pub fn fastest(candidates: &[Kernel], machine: &Machine, model: &Model) -> Result<Selection> {
     let packed = packed(candidates, model)?;
     let mut input = LinearInput::new(1, model.config.dim, F32Ops::select(machine.features));
@@ -82,7 +83,7 @@ pub fn fastest(candidates: &[Kernel], machine: &Machine, model: &Model) -> Resul
 /// The matrix that is probed.
 const MATRIX: &str = "blk.0.ffn_gate.weight";
 
-/// That matrix in each packing that the kernels read.
+/// The matrix that is probed (`blk.0.ffn_gate.weight`), packed once in each packing that these kernels read.
 pub fn packed(kernels: &[Kernel], model: &Model) -> Result<HashMap<&'static Layout, PackedWeights>> {
     let mut packed = HashMap::new();
     for layout in kernels.iter().map(|kernel| kernel.descriptor().layout) {

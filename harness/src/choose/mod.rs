@@ -1,4 +1,4 @@
-//! Choices that are made by a probe at start-up.
+//! Choices that a probe makes at start-up: the kernel that decodes, and the kernel for batches of prompt tokens.
 
 pub mod decode_kernel;
 pub mod prefill_kernel;

@@ -19,22 +19,22 @@ use receipt::figures::mib;
 use receipt::{PrefillProbe, PrefillRecord};
 use std::time::Duration;
 
-/// What was asked for.
+/// What `--prefill-kernel` asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PrefillPolicy {
-    /// The decoding kernel.
+    /// `same`: the decoding kernel computes batches of prompt tokens too.
     Same,
-    /// Whatever a measurement says.
+    /// `auto`: a measurement decides whether another kernel takes the batches.
     Auto,
-    /// This one.
+    /// The kernel with this id.
     Named(String),
 }
 
-/// Another kernel than the decoding one.
+/// Another kernel than the decoding one for batches of prompt tokens, and from which batch size on.
 #[derive(Clone, Copy, Debug)]
 pub struct PrefillPlan {
     pub kernel: Kernel,
-    /// Smallest batch that goes to it.
+    /// Tokens of the smallest batch that goes to this kernel.
     pub from_tokens: usize,
 }
 
@@ -51,7 +51,7 @@ const GAIN: f64 = 1.03;
 const GAIN_WITH_COPY: f64 = 1.10;
 
 impl PrefillPolicy {
-    /// `same`, `auto` or a kernel id.
+    /// Reads the value of `--prefill-kernel`: `same`, `auto` or a kernel id.
     pub fn parse(text: &str) -> Result<Self> {
         match text {
             "same" => Ok(Self::Same),

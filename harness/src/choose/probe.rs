@@ -17,14 +17,14 @@ const SPARSE_PROBE: Duration = Duration::from_millis(150);
 
 /// What a probe measured.
 pub struct Evidence {
-    /// Median microseconds a call, by candidate.
+    /// Median time of a call in microseconds, one for each candidate.
     pub us: Vec<f64>,
-    /// Times that every candidate had its turn.
+    /// How often every candidate had its turn.
     pub passes: usize,
 }
 
 impl Evidence {
-    /// The candidate whose calls are the shortest, and its median. `None` without a candidate.
+    /// The index of the candidate with the shortest calls, and its median in microseconds. `None` without a candidate.
     pub fn fastest(&self) -> Option<(usize, f64)> {
         self.us.iter().copied().enumerate().min_by(|a, b| a.1.total_cmp(&b.1))
     }

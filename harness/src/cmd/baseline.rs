@@ -10,7 +10,7 @@ use clap::{Args, Subcommand};
 use receipt::figures::mib;
 use std::path::PathBuf;
 
-/// `baseline ...`.
+/// The subcommands of `baseline`.
 #[derive(Subcommand, Debug)]
 pub enum BaselineCommand {
     /// Keep this program, what it is asked to measure, and what it computes
@@ -46,7 +46,7 @@ pub enum BaselineCommand {
     },
 }
 
-/// `baseline save`.
+/// Flags of `baseline save`.
 #[derive(Args, Debug)]
 pub struct BaselineSaveArgs {
     /// Its name
@@ -83,7 +83,7 @@ pub struct BaselineSaveArgs {
     pub machine: MachineArgs,
 }
 
-/// Runs the command.
+/// Runs `baseline save`, `list`, `show` or `remove`.
 pub fn run(command: &BaselineCommand, out: &Output) -> Result<()> {
     match command {
         BaselineCommand::Save(args) => save(args, out),

@@ -18,7 +18,7 @@ struct Listing<T> {
     claims: Vec<T>,
 }
 
-/// Lists the claims; `run` judges them.
+/// Prints the claims; with a run folder in `run` also each claim's verdict on that run.
 pub fn list(run: Option<&Path>, json: bool, out: &Output) -> Result<()> {
     let Some(run) = run else { return stated(json, out) };
     let judged = claims::judge_all(reports::seed::claims(), &read_receipt(run)?);

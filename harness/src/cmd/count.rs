@@ -14,7 +14,7 @@ use kernels::{Kernel, Operation};
 use receipt::{CountRecord, Mix, Residency, Unsupported};
 use serde::Serialize;
 
-/// `count`.
+/// Flags of `count`.
 #[derive(Args, Debug)]
 pub struct CountArgs {
     /// Kernels to count; all that run here and have the operation by default
@@ -80,7 +80,7 @@ struct Measured {
     cycles_per_64_weights: f64,
 }
 
-/// Runs the command.
+/// Runs `count`.
 pub fn run(args: &CountArgs, out: &Output) -> Result<()> {
     build_info::refuse_to_time_a_debug_build()?;
     let machine = args.machine.to_measure(1)?;

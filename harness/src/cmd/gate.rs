@@ -18,7 +18,7 @@ use receipt::{GateRecord, Injection, Outcome, titles};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-/// `gate`.
+/// Flags of `gate`.
 #[derive(Args, Debug)]
 #[command(group = clap::ArgGroup::new("other").required(true).args(["baseline", "against"]))]
 pub struct GateArgs {
@@ -79,7 +79,7 @@ enum Baseline {
     Revision(Revision),
 }
 
-/// Runs the command.
+/// Runs `gate`.
 pub fn run(args: &GateArgs, out: &Output) -> Result<()> {
     build_info::refuse_to_time_a_debug_build()?;
     let delta = percent(args.delta.as_deref(), sequential::DELTA)?;
@@ -232,7 +232,7 @@ fn percent(text: Option<&str>, default: f64) -> Result<f64> {
     }
 }
 
-/// `KERNEL:PERCENT`.
+/// Reads a slowdown to plant, written `KERNEL:PERCENT`.
 pub fn injection(text: &str) -> Result<Injection> {
     let wrong = || Error::input(format!("--inject {text}: write KERNEL:PERCENT, for example avx2-i8:5"));
     let (kernel, percent) = text.rsplit_once(':').ok_or_else(wrong)?;

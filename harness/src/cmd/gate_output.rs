@@ -11,7 +11,7 @@ use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// What `gate` prints.
+/// Formats in which `gate` prints its result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum GateFormat {
     /// A table and the verdict
@@ -32,7 +32,7 @@ pub struct Ending {
 }
 
 impl Ending {
-    /// Tries whether the job's summary page can be written, before the work.
+    /// Before the work: tries whether the job's summary page can be written.
     pub fn try_out(format: GateFormat) -> Self {
         let path = std::env::var_os("GITHUB_STEP_SUMMARY").filter(|path| !path.is_empty()).map(PathBuf::from);
         let path = path.filter(|_| format == GateFormat::Github);
@@ -72,7 +72,7 @@ impl Ending {
     }
 }
 
-/// A failure as a warning: the verdict stands without it.
+/// The value of `done`; an error is printed as a warning and gives `None`, because the verdict stands without it.
 pub fn warned<T>(done: Result<T>) -> Option<T> {
     done.inspect_err(|error| note(format!("warning: {error}; the receipt is complete"))).ok()
 }

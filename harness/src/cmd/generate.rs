@@ -24,7 +24,7 @@ use serde::Serialize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Which model and kernel.
+/// Flags that choose model and kernel, shared by `generate` and `perplexity`.
 #[derive(Args, Clone, Debug)]
 pub struct ModelArgs {
     /// builtin, synth:SHAPE (2b-4t or tiny) or synth:SHAPE?live=SHARE, or a GGUF file
@@ -50,7 +50,7 @@ pub struct ModelArgs {
     pub json: bool,
 }
 
-/// `generate`.
+/// Flags of `generate`.
 #[derive(Args, Debug)]
 pub struct GenerateArgs {
     /// Prompt
@@ -108,7 +108,7 @@ pub struct GenerateArgs {
     pub force: bool,
 }
 
-/// Which model was used, for JSON.
+/// The model that a text was generated or scored with, as printed in JSON.
 #[derive(Serialize)]
 pub struct ModelUsed {
     path: String,
@@ -181,7 +181,7 @@ pub fn prepare(args: &ModelArgs, fits: impl FnOnce(&Opened) -> Result<()>) -> Re
     Ok((machine, loaded, selection))
 }
 
-/// Runs the command.
+/// Runs `generate`.
 pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
     let sampling = sampling(args)?;
     let timeout = match args.timeout_s {

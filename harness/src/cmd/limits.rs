@@ -11,7 +11,7 @@ use receipt::figures::bytes;
 use receipt::{Host, LastLevel, Limits, Settings, Spread};
 use serde::Serialize;
 
-/// `limits`.
+/// Flags of `limits`.
 #[derive(Args, Debug)]
 pub struct LimitsArgs {
     /// 2 to 3 seconds instead of up to 10
@@ -25,7 +25,7 @@ pub struct LimitsArgs {
     pub machine: MachineArgs,
 }
 
-/// Runs the command.
+/// Runs `limits`.
 pub fn run(args: &LimitsArgs, out: &Output) -> Result<()> {
     #[derive(Serialize)]
     struct Printed {

@@ -14,7 +14,7 @@ use receipt::figures::mib;
 use serde::Serialize;
 use std::path::PathBuf;
 
-/// `list`.
+/// Flags of `list`.
 #[derive(Args, Debug)]
 pub struct ListArgs {
     /// What to list
@@ -44,7 +44,7 @@ pub enum Listed {
     Claims,
 }
 
-/// Runs the command.
+/// Runs `list`.
 pub fn run(args: &ListArgs, out: &Output) -> Result<()> {
     let machine = args.machine.check(1)?;
     if args.run.is_some() && args.what != Listed::Claims {

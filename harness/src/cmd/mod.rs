@@ -1,4 +1,4 @@
-//! One file a command.
+//! The subcommands, one file for each.
 
 pub mod baseline;
 pub mod claims;

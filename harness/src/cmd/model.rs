@@ -18,7 +18,7 @@ use receipt::figures::mib;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
-/// `model ...`.
+/// The subcommands of `model`.
 #[derive(Subcommand, Debug)]
 pub enum ModelCommand {
     /// Metadata, tensors, layout checks and hash of a GGUF file
@@ -41,7 +41,7 @@ pub enum ModelCommand {
     Synth(SynthArgs),
 }
 
-/// `model synth`.
+/// Flags of `model synth`.
 #[derive(Args, Debug)]
 pub struct SynthArgs {
     /// Shape: 2b-4t or tiny
@@ -67,7 +67,7 @@ pub struct SynthArgs {
     json: bool,
 }
 
-/// Runs the command.
+/// Runs `model inspect` or `model synth`.
 pub fn run(command: &ModelCommand, out: &Output) -> Result<()> {
     match command {
         ModelCommand::Inspect { model, goldens, json, machine } => inspect_model(model, *goldens, *json, machine, out),

@@ -20,7 +20,7 @@ use receipt::judge::sanity;
 use serde::Serialize;
 use std::path::PathBuf;
 
-/// `perplexity`.
+/// Flags of `perplexity`.
 #[derive(Args, Debug)]
 pub struct PerplexityArgs {
     /// Text file; the built-in model's held-out text (24,000 bytes) by default
@@ -43,7 +43,7 @@ pub struct PerplexityArgs {
     pub model: ModelArgs,
 }
 
-/// Code table.
+/// The table that turns 2-bit codes into weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Lut {
     /// [-1, 0, 1]
@@ -68,7 +68,7 @@ struct Report {
     model: ModelUsed,
 }
 
-/// Runs the command.
+/// Runs `perplexity`.
 pub fn run(args: &PerplexityArgs, out: &Output) -> Result<()> {
     for (flag, value) in [("--window", Some(args.window)), ("--windows", args.windows)] {
         if value == Some(0) {

@@ -1,4 +1,4 @@
-//! `receipt`: recheck, export, schema.
+//! `receipt`: rechecks a receipt, exports it to other tools' formats, prints its schema.
 
 use crate::error::Result;
 use crate::files::write_named;
@@ -13,7 +13,7 @@ use receipt::{SCHEMA_VERSION, schema};
 use reports::export::{Format, export};
 use std::path::{Path, PathBuf};
 
-/// `receipt ...`.
+/// The subcommands of `receipt`.
 #[derive(Subcommand, Debug)]
 pub enum ReceiptCommand {
     /// Recompute every figure and verdict from the raw rounds and compare digests; exit 1 names the first that differs
@@ -55,7 +55,7 @@ fn export_format() -> impl TypedValueParser<Value = Format> {
     words::one_of(names.into()).map(named)
 }
 
-/// Runs the command.
+/// Runs `receipt verify`, `export` or `schema`.
 pub fn run(command: &ReceiptCommand, out: &Output) -> Result<()> {
     match command {
         ReceiptCommand::Verify { receipt, json } => verify(receipt, *json, out),

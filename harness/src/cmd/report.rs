@@ -13,7 +13,7 @@ use reports::{Comparison, INDEX_FILE, Look, Unreadable, export};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
-/// `report`.
+/// Flags of `report`.
 #[derive(Args, Debug)]
 pub struct ReportArgs {
     /// A run folder or receipt; two of them; or one folder that holds run folders, at any depth
@@ -53,7 +53,7 @@ impl<'a> Printed<'a> {
     }
 }
 
-/// Runs the command.
+/// Runs `report`.
 pub fn run(args: &ReportArgs, out: &Output) -> Result<()> {
     match &args.runs[..] {
         [one] if one.is_dir() && !one.join(RECEIPT_FILE).is_file() => folder(args, one, out),

@@ -12,7 +12,7 @@ use kernels::conformance::products::PATHS;
 use kernels::{Kernel, KernelDescriptor, conformance, registry};
 use receipt::VerifyRecord;
 
-/// `verify`.
+/// Flags of `verify`.
 #[derive(Args, Debug)]
 pub struct VerifyArgs {
     /// Kernels to verify; all by default
@@ -26,7 +26,7 @@ pub struct VerifyArgs {
     pub machine: MachineArgs,
 }
 
-/// Runs the command.
+/// Runs `verify`.
 pub fn run(args: &VerifyArgs, out: &Output) -> Result<()> {
     let machine = args.machine.to_measure(1)?;
     let descriptors = match &args.kernels {
@@ -53,7 +53,7 @@ pub fn run(args: &VerifyArgs, out: &Output) -> Result<()> {
     if failed.is_empty() { Ok(()) } else { Err(Error::failed(format!("mismatches in {failed}"))) }
 }
 
-/// Runs the suite for each descriptor.
+/// Runs the conformance suite for each of these kernels and records what it found.
 pub fn verify(descriptors: &[&'static KernelDescriptor], machine: &Machine) -> Result<Vec<VerifyRecord>> {
     let progress = Progress::start("verifying kernels against the oracle", descriptors.len() as u64);
     let mut records = Vec::new();

@@ -1,16 +1,16 @@
-//! What is counted, how, and what comes of it.
+//! Which kernel call `count` counts, how the worker is followed, and the result.
 
 use super::static_model::StaticModel;
 use crate::scenario::Shape;
 use kernels::Operation;
 use receipt::CountRecord;
 
-/// Which call of a kernel is counted.
+/// The kernel call whose instructions are counted: operation, shape, batch and seed.
 #[derive(Clone, Copy, Debug)]
 pub struct Call {
     /// The kernel's function: `dequantize`, `gemv` or `gemm`.
     pub op: Operation,
-    /// Rows and columns.
+    /// Rows and columns of the matrix.
     pub shape: Shape,
     /// Tokens of a batch; 1 but for `gemm`.
     pub tokens: usize,
@@ -27,7 +27,7 @@ pub struct Counted {
     pub static_model: Option<Result<StaticModel, String>>,
 }
 
-/// How the child is followed. Both give the same counts.
+/// How the worker is followed while its instructions are counted. Both ways give the same counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
     /// Stop at branches only; the instructions between two stops are read from the code.

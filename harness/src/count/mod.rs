@@ -19,8 +19,8 @@ pub use static_model::{Model, StaticModel};
 
 use crate::scenario::Shape;
 
-/// The shape that `compare` counts: the rows of the largest panel, and so few columns that the scalar kernels take half
-/// a second.
+/// The shape that `compare` counts, 128x1024: the rows of the largest panel, and so few columns that the scalar kernels
+/// take half a second.
 pub const SMALL_SHAPE: Shape = Shape { m: 128, k: 1024 };
 
 /// Counts one call of a kernel: always exit 5, because it is not possible on this platform.

@@ -9,11 +9,11 @@ use std::process::{Command, Stdio};
 #[cfg_attr(not(all(target_os = "linux", target_arch = "x86_64")), allow(dead_code))]
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct StaticModel {
-    /// Name and version of the tool.
+    /// Name and version of the tool, llvm-mca.
     pub tool: String,
-    /// CPU that was modelled.
+    /// CPU that was modelled, by the tool's name for it.
     pub cpu: String,
-    /// Whether that is this machine's CPU, and not only the nearest one that the tool knows.
+    /// Whether the modelled CPU is this machine's, and not only the nearest one that the tool knows.
     pub same_cpu: bool,
     /// Cycles a pass that ports and dispatch allow, dependencies aside: the ceiling.
     pub throughput_cycles: f64,
@@ -25,7 +25,7 @@ pub struct StaticModel {
     pub simulated_cycles_per_64_weights: f64,
 }
 
-/// The tool and the model to use, or why there is none.
+/// The llvm-mca program and the CPU model to ask, or why there is none.
 pub struct Model {
     tool: Result<Tool, String>,
 }
@@ -39,7 +39,7 @@ struct Tool {
 }
 
 impl Model {
-    /// None, for counts alone.
+    /// No static model, for counts alone.
     pub fn none() -> Self {
         Self { tool: Err("not asked for".into()) }
     }
@@ -49,7 +49,7 @@ impl Model {
         Self { tool: find() }
     }
 
-    /// Why there is none, in one line that says how to get one.
+    /// Why there is no static model, in one line that says how to get one.
     pub fn absent(&self) -> Option<&str> {
         self.tool.as_ref().err().map(String::as_str)
     }

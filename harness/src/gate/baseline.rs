@@ -22,38 +22,40 @@ const MAX_PROGRAM_BYTES: u64 = 1 << 30;
 /// Prefix of folders that are being written or removed; they are never read.
 const UNFINISHED: &str = ".unfinished-";
 
-/// All that is needed to run a build again and to check that it is the same program.
+/// A saved baseline: all that is needed to run a build again and to check that it is the same program.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Baseline {
+    /// Version of the layout of this record.
     pub version: u32,
     pub name: String,
-    /// When it was saved, RFC 3339, UTC.
+    /// When the baseline was saved, RFC 3339, UTC.
     pub created: String,
     pub build: Build,
-    /// CPU that it was saved on; shown, never compared.
+    /// Name of the CPU that the baseline was saved on; shown, never compared.
     pub cpu: String,
     /// The scenario's text, so that a later edit of the file does not change what is gated.
     pub scenario: String,
-    /// Whether `--quick` made its matrix smaller.
+    /// Whether `--quick` made the scenario's matrix smaller.
     pub quick: bool,
-    /// Kernels asked for; all when absent.
+    /// Ids of the kernels that were asked for; all when absent.
     pub kernels: Option<Vec<String>>,
     pub threads: usize,
+    /// CPU feature mask, as for `--cpu-features`; none when absent.
     pub cpu_features: Option<String>,
     pub seed: u64,
     pub binary_sha256: String,
     pub binary_bytes: u64,
-    /// Its exact results; in each, `baseline` and `current` are the same value.
+    /// The exact results of this build; in each, `baseline` and `current` are the same value.
     pub computed: Vec<ExactCheck>,
 }
 
-/// A folder of baselines.
+/// A folder that holds baselines.
 pub struct Store {
     pub folder: PathBuf,
 }
 
 impl Store {
-    /// The folder named, or `ci/baselines`.
+    /// The store in `folder`, by default in `ci/baselines`.
     pub fn new(folder: Option<&Path>) -> Self {
         Self { folder: folder.map_or_else(|| Path::new("ci").join("baselines"), Path::to_path_buf) }
     }
@@ -109,7 +111,7 @@ impl Store {
         placed.map(|()| path)
     }
 
-    /// A baseline by name; its program is checked against its hash.
+    /// Loads a baseline by name, with the path of its program, which is checked against its hash.
     pub fn load(&self, name: &str) -> Result<(Baseline, PathBuf)> {
         plain(name)?;
         let folder = self.folder.join(name);
@@ -147,7 +149,7 @@ impl Store {
         serde_json::from_slice(&text).map_err(|e| bad(format!(": {e}")))
     }
 
-    /// Names of what looks like a baseline, sorted.
+    /// Sorted names of the folders that look like a baseline.
     pub fn names(&self) -> Vec<String> {
         let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
         let named = entries.filter(|e| e.path().join(FACTS).is_file());
@@ -157,12 +159,12 @@ impl Store {
         names
     }
 
-    /// All baselines; one that cannot be read is an error beside its name.
+    /// Loads all baselines with their names; one that cannot be read is an error beside its name.
     pub fn all(&self) -> Vec<(String, Result<Baseline>)> {
         self.names().into_iter().map(|n| (n.clone(), self.facts(&self.folder.join(n).join(FACTS)))).collect()
     }
 
-    /// Removes a baseline, or says which ones there are.
+    /// Removes the baseline `name`; where there is no such baseline, the error says which ones there are.
     pub fn remove(&self, name: &str) -> Result<()> {
         plain(name)?;
         let path = self.folder.join(name);
@@ -197,7 +199,7 @@ impl Store {
 }
 
 impl Baseline {
-    /// The version of the layout that this build writes and reads.
+    /// Version of the layout in which this build writes and reads baselines.
     pub const fn version() -> u32 {
         VERSION
     }

@@ -14,7 +14,7 @@ use std::process::Command;
 /// Package of the program, in every revision.
 const PACKAGE: &str = env!("CARGO_PKG_NAME");
 
-/// How revisions are built.
+/// The cargo and the compiler with which a gate builds revisions.
 pub struct Cargo<'a> {
     git: &'a Git,
     recipe: Recipe,
@@ -23,7 +23,7 @@ pub struct Cargo<'a> {
 }
 
 impl<'a> Cargo<'a> {
-    /// Finds the compiler.
+    /// Finds the compiler with which a gate builds revisions.
     ///
     /// # Errors
     /// Exit 2 where there is none, or rustup does not have the one that built this program.
@@ -42,7 +42,7 @@ impl<'a> Cargo<'a> {
         Ok(cargo)
     }
 
-    /// What a revision is built with.
+    /// Compiler, flags and settings that a revision is built with, in words.
     pub fn words(&self) -> String {
         let build = build_info::build();
         let mut words = format!("profile {} and {}", build.profile, self.rustc);

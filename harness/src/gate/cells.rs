@@ -45,7 +45,7 @@ pub fn products(scenario: &Scenario, machine: &Machine, kernels: &[Offer]) -> Ve
     cells
 }
 
-/// Decoding and prefill of the built-in model with these kernels.
+/// Cells that time decoding and prefill of the built-in model with these kernels.
 pub fn texts(kernels: &[Offer]) -> Vec<JobCell> {
     let (block, prompt) = BUILTIN_TOKENS;
     let model = JobText { model: BUILTIN.into(), name: BUILTIN.into(), block };
@@ -75,7 +75,7 @@ fn of_model(kernel: &Offer, model: &JobText, prompt: usize, residency: Residency
     [cell(Operation::Decode, 1)].into_iter().chain(prefill).collect()
 }
 
-/// All that this gate times, and what it cannot.
+/// All cells that this gate times, and what it has to leave out.
 pub fn all(asked: &Asked, kernels: &[Offer], ops: &[Vec<Operation>; 2]) -> Result<(Vec<JobCell>, Vec<LeftOut>)> {
     let mut cells = products(&asked.scenario, &asked.machine, kernels);
     let generates = !kernels.is_empty() && asked.scenario.generate.is_some();
@@ -98,7 +98,7 @@ pub fn all(asked: &Asked, kernels: &[Offer], ops: &[Vec<Operation>; 2]) -> Resul
     Ok((cells, left_out))
 }
 
-/// A cell in the record before it is measured.
+/// The record of a cell before it is measured.
 pub fn fresh(cell: &JobCell, rule: &Rule, threads: usize) -> GateCell {
     GateCell {
         kernel: cell.kernel.clone(),

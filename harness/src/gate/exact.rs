@@ -11,7 +11,7 @@ const F32_PERPLEXITY_BOUND: f64 = 1e-3;
 /// Allowed growth of a kernel's instruction count: room for a change of the compiler, not for a longer loop.
 const INSTRUCTIONS_BOUND: f64 = 0.005;
 
-/// What the built-in model is called in checks.
+/// Name of the built-in model in exact checks.
 pub const MODEL: &str = "the built-in model";
 
 /// A check of which nothing is known yet.
@@ -32,7 +32,7 @@ fn held(check: ExactCheck, stored: &[ExactCheck]) -> Vec<ExactCheck> {
     [check].into_iter().chain(kept).collect()
 }
 
-/// The checks of an output.
+/// Checks that both builds gave the same output of a cell (SHA-256 of each), and that it is the stored one.
 pub fn output(
     cell: &JobCell,
     exact: bool,
@@ -50,7 +50,7 @@ pub fn output(
     held(ExactCheck { baseline, current, passed: same || !exact, note, ..named }, stored)
 }
 
-/// What an output is of: cells that differ in nothing else have the same.
+/// Kernel and subject of a cell's output: cells that differ in nothing else have the same output.
 pub fn output_of(cell: &JobCell) -> (String, String) {
     (cell.kernel.clone(), subject(cell))
 }
@@ -64,12 +64,12 @@ fn subject(cell: &JobCell) -> String {
     }
 }
 
-/// A kernel that the current build could not compute with.
+/// The failed check of a kernel with which the current build could not compute.
 pub fn no_answer(what: &str, kernel: &str, subject: &str, why: String) -> ExactCheck {
     ExactCheck { baseline: "an answer".into(), current: "none".into(), note: why, ..open(what, kernel, subject) }
 }
 
-/// Processes of one build must agree from pair to pair.
+/// Refuses a cell whose outputs differ from those of an earlier process pair: each build must repeat its result.
 pub fn same_as_before(cell: &JobCell, before: &[String; 2], now: &[String; 2]) -> Result<()> {
     if before == now {
         return Ok(());
@@ -78,7 +78,7 @@ pub fn same_as_before(cell: &JobCell, before: &[String; 2], now: &[String; 2]) -
     Err(Error::failed(format!("{}: {} {what}", subject(cell), cell.kernel)))
 }
 
-/// Token ids and perplexity of a kernel.
+/// Checks a kernel's token ids and perplexity in both builds, and against what was stored.
 pub fn text(kernel: &Offer, [baseline, current]: &[TextResult; 2], stored: &[ExactCheck]) -> Vec<ExactCheck> {
     let moved = (current.nats_per_token - baseline.nats_per_token).abs();
     // Written so that NaN fails.
@@ -100,7 +100,7 @@ pub fn text(kernel: &Offer, [baseline, current]: &[TextResult; 2], stored: &[Exa
     checks.into_iter().flat_map(|check| held(check, stored)).collect()
 }
 
-/// Instructions of one call, if they could be counted, and what was called.
+/// Instructions of one call, `None` if they could not be counted, and in words what was called.
 pub type Counted = (Option<u64>, String);
 
 /// A check that could not be made: whose gap it is, and why.

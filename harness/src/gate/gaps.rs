@@ -10,13 +10,13 @@ use std::collections::HashSet;
 const CURRENT_LACKS: &str = "the current build does not have it";
 const BASELINE_LACKS: &str = "the baseline does not have it";
 
-/// A row of what is left out.
+/// Makes the row of something that the gate leaves out.
 pub fn row(kernel: impl Into<String>, reason: impl Into<String>, gap: Gap) -> LeftOut {
     LeftOut { kernel: kernel.into(), reason: reason.into(), gap: Some(gap) }
 }
 
-/// What both builds offer of a kernel, and what only one of them does. A result that was exact in the baseline stays
-/// held to that, whatever the current build says of itself.
+/// What both builds offer of the kernel `id`, and rows for what only one of them does. A result that was exact in the
+/// baseline stays held to that, whatever the current build says of itself.
 pub fn common(id: &str, [baseline, current]: &[Vec<Offer>; 2]) -> (Option<Offer>, Vec<LeftOut>) {
     let offer_of = |offers: &[Offer]| offers.iter().find(|o| o.id == id).cloned();
     let refused = |reason: String, gap| (None, vec![row(id, reason, gap)]);
@@ -50,8 +50,8 @@ fn names(offer: &Offer) -> Vec<String> {
     offer.ops.iter().map(|op| op.name().to_owned()).chain(offer.unknown_ops.iter().cloned()).collect()
 }
 
-/// Cells of whole models that both builds know, of the operations that each has. What only the current build knows is
-/// a row where the scenario asks for it.
+/// Operations on whole models (decoding, prefill) that both builds know, and rows for those that one lacks. What only
+/// the current build knows is a row where the scenario asks for it.
 pub fn texts([baseline, current]: &[Vec<Operation>; 2], asked: bool) -> (Vec<Operation>, Vec<LeftOut>) {
     let (mut both, mut rows) = (Vec::new(), Vec::new());
     for op in Operation::ALL.into_iter().filter(|op| op.is_text()) {
@@ -71,7 +71,7 @@ pub fn texts([baseline, current]: &[Vec<Operation>; 2], asked: bool) -> (Vec<Ope
     (both, rows)
 }
 
-/// Instruction counts that could not be compared, one row for all kernels of one reason.
+/// Rows for instruction counts that could not be compared, one row for all kernels of one reason.
 pub fn counts(kernels: &[(String, NoCheck)]) -> Vec<LeftOut> {
     let mut rows: Vec<(&NoCheck, Vec<&str>)> = Vec::new();
     for (kernel, why) in kernels {
@@ -84,7 +84,7 @@ pub fn counts(kernels: &[(String, NoCheck)]) -> Vec<LeftOut> {
     rows.into_iter().map(|((gap, reason), kernels)| row(named(kernels), reason, *gap)).collect()
 }
 
-/// Outputs that were stored with the baseline and that no cell of this gate repeats, of kernels that both builds have.
+/// Rows for outputs stored with the baseline that no cell of this gate repeats, of kernels that both builds have.
 pub fn not_repeated(stored: &[ExactCheck], kernels: &[Offer], cells: &[JobCell]) -> Vec<LeftOut> {
     // Rows of matrices in L2 are as many as this machine's L2 holds, and the baseline may be another machine's.
     let cut = cells.iter().any(|cell| cell.residency == Residency::L2);

@@ -13,7 +13,7 @@ pub struct Git {
 }
 
 impl Git {
-    /// Finds out whether there is a git.
+    /// Finds git, or says that there is none.
     pub fn find() -> Result<Self> {
         let names = Self { places: Vec::new() }.run(&["rev-parse", "--local-env-vars"])?;
         // Configuration stays: it may be what makes git trust the folder.
@@ -21,7 +21,7 @@ impl Git {
         Ok(Self { places: places.map(str::to_owned).collect() })
     }
 
-    /// What git prints, without the line's end; else why it refuses.
+    /// Runs git with `args`: what it prints, without the line's end, else an error with its reason.
     pub fn run<S: AsRef<OsStr>>(&self, args: &[S]) -> Result<String> {
         let mut command = Command::new("git");
         self.leave_hook(&mut command);
@@ -41,7 +41,7 @@ impl Git {
         Ok(String::from_utf8_lossy(&ended.stdout).trim_end_matches(['\r', '\n']).to_owned())
     }
 
-    /// As [`Self::run`], where a refusal is only a no.
+    /// As [`Self::run`], but a refusal of git gives `None` and is no error.
     pub fn ask<S: AsRef<OsStr>>(&self, args: &[S]) -> Result<Option<String>> {
         match self.run(args) {
             Err(error) if error.is_interrupt() => Err(error),
@@ -49,7 +49,7 @@ impl Git {
         }
     }
 
-    /// Takes from a command's environment what a hook tells its own git.
+    /// Removes from a command's environment the variables that git sets for a hook.
     pub fn leave_hook(&self, command: &mut Command) {
         for place in &self.places {
             command.env_remove(place);

@@ -34,12 +34,13 @@ const EPOCH_NS: f64 = 1e6;
 const TEXT_EPOCH_NS: f64 = 2e6;
 const MAX_CALLS: u32 = 1 << 22;
 
-/// A process pair's work.
+/// The work of one process pair: which cells it times, between which builds, by which rule.
 pub struct Plan<'a> {
-    /// What the processes are started from.
+    /// The two builds from which the processes are started.
     pub sides: &'a Sides<'a>,
     /// What the workers are told: the cells of this pair.
     pub job: &'a Job,
+    /// Number of the pair, which tells its processes from other pairs'.
     pub number: usize,
     /// For each cell of the job its index in the record.
     pub index: &'a [usize],
@@ -50,8 +51,8 @@ pub struct Plan<'a> {
 }
 
 impl Plan<'_> {
-    /// Runs the pair over its cells. `outputs` is told what both builds computed of which cell, with its index in the
-    /// record, and `progress` what comes next. A cell whose process fails is broken; the others go on with new ones.
+    /// Runs the process pair over its cells. `outputs` is told what both builds computed of a cell, with its index in
+    /// the record, and `progress` what comes next. A cell whose process fails is broken; the others get new processes.
     pub fn pair(
         &self,
         cells: &mut [GateCell],

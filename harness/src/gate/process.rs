@@ -14,12 +14,12 @@ use std::time::{Duration, Instant};
 /// How long the gate waits for an epoch before it looks whether the worker still runs and Ctrl-C was pressed.
 const SLICE: Duration = Duration::from_millis(200);
 
-/// A worker in a session. Dropping it ends it.
+/// A worker of one build in a gate's session. Dropping it ends it.
 pub struct Process {
     worker: Worker,
     control: Control,
     cell: usize,
-    /// What it was built from, and what it can do.
+    /// What the worker was built from, and what it can do.
     pub ready: Ready,
 }
 
@@ -42,13 +42,13 @@ impl Process {
         }
     }
 
-    /// Asks for a cell without waiting for it, so that all workers prepare at once.
+    /// Asks the worker to prepare a cell without waiting for it, so that all workers prepare at once.
     pub fn prepare(&mut self, cell: usize, oracle: bool) -> Result<()> {
         self.cell = cell;
         self.worker.say(&Request::Prepare { cell, oracle })
     }
 
-    /// Waits for the cell asked for; returns the SHA-256 of its output.
+    /// Waits until the cell asked for is prepared; returns the SHA-256 of its output.
     pub fn prepared(&mut self) -> Result<String> {
         match self.worker.hear()? {
             Reply::Prepared { output } => Ok(output),
@@ -56,7 +56,7 @@ impl Process {
         }
     }
 
-    /// What a kernel makes of the built-in model.
+    /// Token ids and perplexity that the worker computes with a kernel and the built-in model.
     pub fn text(&mut self, kernel: &str) -> Result<TextResult> {
         match self.worker.ask(&Request::Text { kernel: kernel.into() })? {
             Reply::Text(result) => Ok(result),
@@ -64,7 +64,7 @@ impl Process {
         }
     }
 
-    /// Instructions of one call of a kernel, if they can be counted here, and what was called.
+    /// Instructions of one call of a kernel, `None` if they cannot be counted here, and in words what was called.
     pub fn count(&mut self, kernel: &str) -> Result<(Option<u64>, String)> {
         match self.worker.ask(&Request::Count { kernel: kernel.into() })? {
             Reply::Counted { instructions, subject } => Ok((instructions, subject)),
@@ -72,7 +72,7 @@ impl Process {
         }
     }
 
-    /// Runs one epoch of what is prepared and waits for it.
+    /// Runs one epoch of `calls` calls of the prepared cell and waits for the times that it took.
     pub fn run(&mut self, calls: u32) -> Result<Spent> {
         self.control.order(Order::Run(calls));
         let (start, patience) = (Instant::now(), self.worker.patience().answer());

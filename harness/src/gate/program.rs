@@ -18,10 +18,11 @@ pub const LABELS: [&str; 3] = ["the baseline", "the current build", "the baselin
 /// One of the two builds of a gate.
 pub struct Side {
     pub program: Program,
+    /// SHA-256 of the program's file, in hex.
     pub sha256: String,
 }
 
-/// A copy of a program.
+/// A copy of a gated program, which stays the same while the original may be built anew.
 pub struct Kept {
     pub path: PathBuf,
     pub sha256: String,
@@ -58,7 +59,7 @@ impl Kept {
         }
     }
 
-    /// Starts it once, to find out which protocol it speaks.
+    /// Starts the copy once, to find out which protocol it speaks.
     ///
     /// # Errors
     /// Exit 5 for one that does not run here or is no build of ours, exit 2 for what is no program at all.
@@ -70,7 +71,7 @@ impl Kept {
         })
     }
 
-    /// The program as a side of a gate; `column` is its place in a round.
+    /// Makes the copy a side of the gate; `column` is its place in a round.
     pub fn side(&self, column: usize) -> Result<Side> {
         Ok(Side { program: self.program(LABELS[column])?, sha256: self.sha256.clone() })
     }
@@ -87,7 +88,7 @@ fn executable(_: &fs::Metadata) -> bool {
     true
 }
 
-/// `folder/program`. All copies have paths of the same length, because the length of a program's path moves its stack.
+/// Copies `binary` into `folder` under a name like any other copy's: the length of a program's path moves its stack.
 pub fn fresh_copy(binary: &Path, folder: &Path) -> Result<PathBuf> {
     write(&fs::read(binary).map_err(|e| Error::io("read the program", binary, &e))?, folder)
 }

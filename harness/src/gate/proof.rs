@@ -18,7 +18,7 @@ use receipt::judge::gate::{BASELINE, CURRENT};
 use receipt::{Build, ExactCheck, Gap, GateRecord, Operation};
 use std::collections::HashSet;
 
-/// What every worker of a gate is told, with no cells yet.
+/// The job that every worker of a gate begins with: seed, threads and CPU features, with no cells yet.
 pub fn job(machine: &Machine, seed: u64, last_level_cache_bytes: u64) -> Job {
     let cpu_features = machine.mask().map(str::to_owned);
     Job { seed, threads: machine.threads, cpu_features, last_level_cache_bytes, ..Job::default() }

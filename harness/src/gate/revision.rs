@@ -6,7 +6,7 @@ use receipt::Build;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What can be gated against.
+/// What `--against` names: a program or a commit.
 pub enum Named {
     Program(PathBuf),
     /// A commit, which has to be built.
@@ -15,23 +15,23 @@ pub enum Named {
 
 /// A commit of this repository.
 pub struct Revision {
-    /// As the user wrote it.
+    /// The revision as the user wrote it.
     pub text: String,
-    /// Its full name.
+    /// Full hash of the commit.
     pub commit: String,
-    /// The folder that all work trees of the repository share.
+    /// The git folder that all work trees of the repository share.
     pub common: PathBuf,
     pub git: Git,
 }
 
 impl Revision {
-    /// As messages and receipts call it.
+    /// Name of the revision in messages and receipts.
     pub fn label(&self) -> String {
         format!("{} ({})", self.text, short(&self.commit))
     }
 }
 
-/// Holds what a program says of its build to the commit that it was built from.
+/// Checks that a program was built from `commit`, by what it says of its build.
 ///
 /// # Errors
 /// Exit 2 if it is another: what would be measured is not what was asked for.

@@ -19,7 +19,7 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// A new one; what killed gates of this user left is removed first.
+    /// Makes a new folder; what killed gates of this user left is removed first.
     pub fn new() -> Result<Self> {
         Self::within(&std::env::temp_dir())
     }

@@ -12,19 +12,19 @@ use receipt::{ExactCheck, Injection};
 use std::fs;
 use std::path::Path;
 
-/// What to gate.
+/// What a gate is asked to compare, and how.
 pub struct Asked {
     /// Name of the other build, for messages.
     pub label: String,
-    /// Its shapes are timed, and decoding and prefill if it generates.
+    /// The scenario whose shapes are timed, and decoding and prefill if it generates.
     pub scenario: Scenario,
-    /// Whether a large model is decoded too.
+    /// `--full`: whether a large model is decoded too.
     pub full: bool,
-    /// Kernels; all that both builds have and this CPU runs by default.
+    /// Ids of the kernels to gate; all that both builds have and this CPU runs when absent.
     pub kernels: Option<Vec<String>>,
     pub machine: Machine,
     pub seed: u64,
-    /// Smallest slowdown that matters.
+    /// Smallest slowdown that matters, as a share: 0.03 is 3%.
     pub delta: f64,
     /// A slowdown to plant in the current side.
     pub inject: Option<Injection>,
@@ -35,15 +35,15 @@ pub struct Asked {
 /// The two builds, and where their processes may write.
 pub struct Sides<'a> {
     pub baseline: Side,
-    /// The commit that it was built from, if the gate built it.
+    /// The commit that the baseline was built from, if the gate built it.
     pub commit: Option<String>,
     pub current: Side,
-    /// For control blocks and copies of the programs.
+    /// Folder for control blocks and copies of the programs.
     pub folder: &'a Path,
 }
 
 impl Sides<'_> {
-    /// One process of a side, for what is not timed.
+    /// Starts a single process of the build in `column`, for what is not timed.
     pub fn process(&self, column: usize, job: &Job) -> Result<Process> {
         Process::start(LABELS[column], self.program(column), job.clone(), self.folder, column)
     }
@@ -53,18 +53,19 @@ impl Sides<'_> {
     }
 }
 
-/// A process of a pair that failed at what it was asked for.
+/// A failure of one process of a pair: which one, and its error.
 pub struct Failed {
+    /// Column of the process in a round: 0 to 2.
     pub column: usize,
-    /// Its error names the request.
+    /// What went wrong; the error names the request.
     pub error: Error,
 }
 
-/// The processes of one pair, by column of a round: baseline, current, and the baseline again.
+/// The three processes of one pair, by column of a round: baseline, current, and the baseline again.
 pub struct Trio(pub [Process; 3]);
 
 impl Trio {
-    /// Starts all three, each from a fresh copy of its program. Only the current side gets the planted slowdown.
+    /// Starts all three, each from a fresh copy of its program. Only the current one gets the planted slowdown.
     ///
     /// The system keeps a program's file at one place in memory for all processes that run it. That place can make a
     /// kernel that streams its weights 10% slower (measured: two copies of one program, the same difference in 16
@@ -84,7 +85,7 @@ impl Trio {
         Ok(Self([start(BASELINE)?, start(CURRENT)?, start(BASELINE_AGAIN)?]))
     }
 
-    /// Makes a cell ready everywhere. Returns the hashes of the baseline's output, on which its two processes must
+    /// Prepares a cell in all three. Returns the hashes of the baseline's output, on which its two processes must
     /// agree, and of the current one.
     pub fn prepare(&mut self, cell: usize, oracle: bool) -> std::result::Result<[String; 2], Failed> {
         let asked = self.0.each_mut().map(|process| process.prepare(cell, oracle));

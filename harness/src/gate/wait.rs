@@ -15,7 +15,7 @@ const LOOK: Duration = Duration::from_millis(50);
 #[cfg(unix)]
 const STOPPING: Duration = Duration::from_millis(500);
 
-/// Says once a minute what is waited for.
+/// Waits for another program, and says once a minute what for.
 pub struct Patience {
     what: String,
     start: Instant,
@@ -24,7 +24,7 @@ pub struct Patience {
 }
 
 impl Patience {
-    /// `what` follows "waiting for".
+    /// Begins to wait; `what` is what follows "waiting for" in the message.
     pub fn new(what: impl Into<String>) -> Self {
         Self { what: what.into(), start: Instant::now(), said: 0, nap: Duration::from_millis(1) }
     }

@@ -31,14 +31,14 @@ pub struct MachineArgs {
     placed: bool,
 }
 
-/// What a run may use of this machine: the flags, checked.
+/// What a run may use of this machine: threads, CPUs and features, from checked flags.
 #[derive(Clone, Debug)]
 pub struct Machine {
     /// Threads that share the rows of each product.
     pub threads: usize,
     /// Threads for what is not measured: as many as asked for, else all CPUs.
     load_threads: usize,
-    /// Features that kernels may use.
+    /// CPU features that kernels may use.
     pub features: CpuFeatures,
     mask: Option<String>,
     cpus: Vec<core_affinity::CoreId>,
@@ -51,12 +51,12 @@ const SMALL_MODEL_WEIGHTS: u64 = 100_000_000;
 const MAX_THREADS: usize = 1024;
 
 impl MachineArgs {
-    /// The flags of a gate's child, which is placed by its gate.
+    /// The flags of a gate's worker, which the gate itself places on a CPU.
     pub fn for_child(threads: usize, cpu_features: Option<String>) -> Self {
         Self { threads: Some(threads), pin: false, cpu_features, placed: true }
     }
 
-    /// These flags, with others' threads and features where they are absent.
+    /// Fills in absent flags: `threads` for `--threads`, `cpu_features` for `--cpu-features`.
     pub fn or_else(&self, threads: usize, cpu_features: Option<&str>) -> Self {
         let cpu_features = self.cpu_features.clone().or_else(|| cpu_features.map(str::to_owned));
         Self { threads: self.threads.or(Some(threads)), pin: self.pin, cpu_features, placed: self.placed }
@@ -112,7 +112,7 @@ impl MachineArgs {
 }
 
 impl Machine {
-    /// For a model of `ternary_weights`, unless `--threads` was given: one thread where the products are so short that
+    /// Takes 1 thread for models of few `ternary_weights`, unless `--threads` was given: products are so short that
     /// threads would only wait for each other.
     pub fn suit(mut self, args: &MachineArgs, ternary_weights: u64) -> Self {
         if args.threads.is_none() && ternary_weights < SMALL_MODEL_WEIGHTS {
@@ -121,13 +121,13 @@ impl Machine {
         self
     }
 
-    /// One thread with these features.
+    /// A machine with one thread and these features, for tests.
     #[cfg(test)]
     pub fn for_tests(features: CpuFeatures) -> Self {
         Self { threads: 1, load_threads: 1, features, mask: None, cpus: Vec::new() }
     }
 
-    /// A team of the asked-for size, its threads pinned if asked.
+    /// Starts a team of `threads` threads, pinned if asked.
     pub fn team(&self) -> Result<Team> {
         self.team_with(self.threads)
     }
@@ -144,7 +144,7 @@ impl Machine {
         Ok(work(&mut Loading::new(team, &|more| progress.add(more), interrupt::flag()))?)
     }
 
-    /// A team of `threads`, whatever was asked for; its threads pinned if asked.
+    /// Starts a team of `threads` threads, whatever the flags say; pinned if asked.
     pub fn team_with(&self, threads: usize) -> Result<Team> {
         let cpus = self.cpus.clone();
         let start = move |number: usize| {
@@ -156,7 +156,7 @@ impl Machine {
         Team::new(threads, start).map_err(|e| Error::input(format!("cannot start {threads} threads: {e}")))
     }
 
-    /// What receipts keep.
+    /// The settings of a run as receipts keep them.
     pub fn settings(&self, seed: u64) -> Settings {
         Settings {
             threads: self.threads,
@@ -168,7 +168,7 @@ impl Machine {
         }
     }
 
-    /// `--strict`: what is measured must be this machine, not a smaller one.
+    /// The check of `--strict`: an error (exit 5) if a CPU feature is masked, for then a smaller machine is measured.
     pub fn refuse_mask(&self) -> Result<()> {
         match &self.mask {
             Some(mask) => Err(Error::unsupported(format!(
@@ -179,12 +179,12 @@ impl Machine {
         }
     }
 
-    /// The second-level caches of the threads; `None` where the system does not say how large they are.
+    /// The second-level caches of the run's threads; `None` where the system does not say how large they are.
     pub fn l2(&self) -> Option<L2> {
         host::l2_bytes().map(|bytes| L2 { bytes, threads: self.threads })
     }
 
-    /// The feature mask as given.
+    /// The feature mask as the user gave it.
     pub fn mask(&self) -> Option<&str> {
         self.mask.as_deref()
     }
@@ -200,14 +200,14 @@ impl Machine {
         if self.threads == 1 { cpus.into_iter().map(|cpu| cpu.id).collect() } else { Vec::new() }
     }
 
-    /// A kernel by id: unknown is an input error, unavailable is exit 5. Never another one instead.
+    /// The kernel with this id, never another one: an unknown id is an input error, an unavailable kernel is exit 5.
     pub fn kernel(&self, id: &str) -> Result<Kernel> {
         let descriptor = registry::find(id).ok_or_else(|| Error::input(crate::kernel_ids::unknown_kernel(id)))?;
         Kernel::new(descriptor, self.features)
             .map_err(|why| Error::unsupported(format!("{why}; `list kernels` shows what runs here")))
     }
 
-    /// Kernels of a comma-separated list, which must all run here; without a list, all that do.
+    /// The kernels with these ids, which must all run here; without a list, all that do.
     pub fn kernels(&self, list: Option<&[String]>) -> Result<Vec<Kernel>> {
         match list {
             Some(ids) => in_registry_order(ids)?.into_iter().map(|d| self.kernel(d.id)).collect(),

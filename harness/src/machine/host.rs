@@ -6,7 +6,7 @@ use receipt::{Host, Load};
 use std::fs;
 use sysinfo::{CpuRefreshKind, RefreshKind, System};
 
-/// Last-level cache assumed where the system does not say: larger than most.
+/// Bytes of last-level cache (64 MiB) assumed where the system does not say: larger than most.
 pub const UNKNOWN_CACHE_BYTES: u64 = 64 << 20;
 
 /// What a receipt says of the machine; `load_after` is filled in at the end of a run.
@@ -40,7 +40,7 @@ pub fn l2_bytes() -> Option<u64> {
     host().caches_bytes.get(1).copied().filter(|bytes| *bytes > 0)
 }
 
-/// CPUs that this process may use.
+/// Number of CPUs that this process may use.
 pub fn cpus() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
@@ -125,7 +125,7 @@ fn field(text: &str, key: &str) -> Option<String> {
     lines.find(|(name, _)| name.trim() == key).map(|(_, value)| value.trim().to_owned())
 }
 
-/// Load average and stolen time now.
+/// Load average and CPU time stolen by other virtual machines, as of now.
 pub fn load() -> Load {
     // Elsewhere sysinfo estimates it, beginning with 0.
     let load_1m = if cfg!(unix) { System::load_average().ok().map(|load| load.one) } else { None };

@@ -14,16 +14,16 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use sysinfo::{MemoryRefreshKind, RefreshKind, System};
 
-/// Memory that can still be had, and what says so.
+/// Bytes of memory that this process can still get, and the limit that says so.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Available {
-    /// Bytes.
+    /// Bytes that can still be had.
     pub bytes: u64,
-    /// The limit in words.
+    /// The limit that leaves them, in words.
     pub limit: String,
 }
 
-/// The least that any limit leaves; None where the system says nothing.
+/// Memory that the tightest limit leaves to this process; `None` where the system says nothing.
 pub fn memory() -> Option<Available> {
     let machine = machine(|system| system.available_memory().saturating_add(system.free_swap()));
     let machine = machine.map(|bytes| Available { bytes, limit: "what this machine has free, swap included".into() });
@@ -35,12 +35,12 @@ pub fn total() -> Option<u64> {
     machine(System::total_memory)
 }
 
-/// Bytes that can be had without swapping, if the system says.
+/// Bytes of the machine's memory that can be had without swapping, if the system says.
 pub fn available() -> Option<u64> {
     machine(System::available_memory)
 }
 
-/// Bytes that control groups allow, if one has a limit: the tightest.
+/// Bytes that the tightest memory limit of this process's control groups allows; `None` without a limit.
 pub fn limit() -> Option<u64> {
     limits(Path::new("/")).into_iter().map(|(.., bytes)| bytes).min()
 }
@@ -60,13 +60,13 @@ fn cpu_quota_under(root: &Path) -> Option<f64> {
     quotas(root).into_iter().map(|(_, cpus)| cpus).min_by(f64::total_cmp)
 }
 
-/// Times that a quota stopped this process's groups, if one of them has a quota and the system counts.
+/// How often a CPU quota has stopped this process's control groups; `None` without a quota or a count.
 pub fn quota_stops() -> Option<u64> {
     quota_stops_under(Path::new("/"))
 }
 
-/// An input error if `bytes` are more than can be had: `what` needs them. They are a lower bound, so the refusal is
-/// never wrong.
+/// Refuses work if `what` needs more `bytes` than can be had. The bytes are a lower bound, so the refusal is never
+/// wrong.
 pub fn require_memory(bytes: u64, what: &str) -> Result<()> {
     match memory() {
         Some(found) if found.bytes < bytes => Err(Error::input(format!(
@@ -80,7 +80,7 @@ pub fn require_memory(bytes: u64, what: &str) -> Result<()> {
     }
 }
 
-/// Says once if a quota leaves less than `threads` CPUs: the process is then stopped for parts of every measurement.
+/// Warns once if a CPU quota leaves less than `threads` CPUs: the process then stands still during measurements.
 pub fn warn_of_quota(threads: usize) {
     static ONCE: std::sync::Once = std::sync::Once::new();
     if let Some(text) = quota_warning(cpu_quota(), threads) {

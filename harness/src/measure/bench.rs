@@ -14,19 +14,19 @@ use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// A model on a machine. Kernels that share a packing share the weights.
+/// A model on a machine, with what was packed of it. Kernels that share a packing share the weights.
 pub struct Bench<'a> {
-    /// The model and what is known of it.
+    /// The model and its record.
     pub loaded: &'a Loaded,
     pub machine: &'a Machine,
     pub head: HeadFormat,
-    /// Set to stop between texts, windows and turns.
+    /// A flag that others set to stop the bench between texts, windows and turns.
     pub stop: &'a AtomicBool,
     weights: HashMap<(&'static Layout, [i8; 4]), Arc<Weights>>,
     heads: HashMap<HeadFormat, Arc<OutputHead>>,
 }
 
-/// A model's weights in one packing, with progress while they are packed.
+/// Packs a model's weights in one packing, and shows the progress.
 pub fn packed(model: &Model, machine: &Machine, packing: &'static Layout, table: CodeTable) -> Result<Weights> {
     let what = format!("packing weights as {packing}");
     machine.loading(what, model.packed_bytes(packing), |loading| model.weights(packing, table, loading))
@@ -38,7 +38,7 @@ impl<'a> Bench<'a> {
         Self { loaded, machine, head, stop, weights: HashMap::new(), heads: HashMap::new() }
     }
 
-    /// The model.
+    /// The model that texts are generated and scored with.
     pub fn model(&self) -> &'a Model {
         &self.loaded.model
     }
@@ -48,7 +48,7 @@ impl<'a> Bench<'a> {
         self.stop.load(Ordering::Relaxed)
     }
 
-    /// A kernel with its weights, packed on first use.
+    /// A kernel with the model's weights in its packing, packed on first use.
     pub fn weights(&mut self, kernel: Kernel, table: CodeTable) -> Result<KernelWeights> {
         let (model, packing) = (self.model(), kernel.descriptor().layout);
         let weights = match self.weights.entry((packing, table.0)) {
@@ -58,7 +58,7 @@ impl<'a> Bench<'a> {
         Ok(KernelWeights::new(kernel, weights)?)
     }
 
-    /// The output head in a format, quantised on first use.
+    /// The output head in the number format `format`, quantised on first use.
     pub fn head_as(&mut self, format: HeadFormat) -> Result<Arc<OutputHead>> {
         let (model, machine) = (self.model(), self.machine);
         Ok(match self.heads.entry(format) {
@@ -76,7 +76,7 @@ impl<'a> Bench<'a> {
         Ok(Decoder::of(self.model(), weights, head).team(self.machine.team()?).features(self.machine.features))
     }
 
-    /// The kernel of a plan with its weights.
+    /// The kernel of a prefill plan with its weights; `None` without a plan.
     pub fn prefill(&mut self, plan: Option<&PrefillPlan>) -> Result<Option<Prefill>> {
         let Some(&PrefillPlan { kernel, from_tokens }) = plan else { return Ok(None) };
         Ok(Some(Prefill { weights: self.weights(kernel, CodeTable::TERNARY)?, from_tokens }))
@@ -93,7 +93,7 @@ pub fn room_for_answer(config: &ModelConfig, max_tokens: usize) -> Result<()> {
     Err(Error::input(format!("{what}; ask for at most {most}")))
 }
 
-/// Checks that prompt and answer fit the model's context: the room they need. `asked` names the answer's length.
+/// Tokens that prompt and answer need; an error if the context is shorter. `asked` names the answer's length.
 pub fn room(context: usize, prompt_tokens: usize, max_tokens: usize, asked: &str) -> Result<usize> {
     let needed = prompt_tokens.saturating_add(max_tokens);
     if needed <= context {

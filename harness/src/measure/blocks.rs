@@ -25,15 +25,15 @@ use receipt::{BlockEntry, BlockRound, Round, Rule, TokenBlocks};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-/// Tokens of a block.
+/// Tokens of a block: each kernel decodes so many in a turn that are timed together.
 pub const TOKENS: usize = 4;
-/// Tokens of a turn before its block.
+/// Tokens that a kernel decodes at the start of a turn before its block, timed apart.
 pub const SETTLING_TOKENS: usize = 1;
 /// Bytes of a cache line, and lines of a page: the steps and the number of places that matter.
 const LINE: usize = 64;
 const LINES_OF_A_PAGE: u32 = 64;
 
-/// Comparisons of a run that generates with these kernels in so many rounds, if `sparse` with one that skips too.
+/// Number of comparisons by blocks in a run with these kernels and rounds; with `sparse` one also skips zero gates.
 pub fn comparisons(kernels: &[Kernel], rounds: usize, sparse: bool) -> usize {
     if rounds < 2 {
         return 0;
@@ -46,25 +46,25 @@ pub fn comparisons(kernels: &[Kernel], rounds: usize, sparse: bool) -> usize {
     Family::ALL.iter().map(|&family| micro::comparisons(&in_family(family))).sum::<usize>() + of_sparse
 }
 
-/// What a kernel is called, with and without the zeros of the gate.
+/// Id of a kernel in a record of blocks: `avx2-i8`, or `avx2-i8+sparse` where it skips zero gates.
 pub fn id(kernel: &Kernel, sparse: bool) -> String {
     format!("{}{}", kernel.id(), if sparse { SPARSE } else { "" })
 }
 
-/// One column.
+/// A participant in the turns: a kernel, with or without skipping, or a second time for the A/A pair.
 #[derive(Clone, Copy)]
 pub struct Column<'a> {
     pub kernel: Kernel,
-    /// What it generated undisturbed, and must generate here.
+    /// Token ids that the kernel generated undisturbed, and must generate here.
     pub ids: &'a [u32],
-    /// Whether it skips what the gate's zeros make irrelevant.
+    /// Whether the kernel skips what the gate's zeros make irrelevant.
     pub sparse: bool,
-    /// Whether it is another column once more (A/A).
+    /// Whether this is another column once more (A/A).
     pub again: bool,
 }
 
 impl Column<'_> {
-    /// What it is called.
+    /// Id of this column in the record, see [`id`].
     pub fn id(&self) -> String {
         id(&self.kernel, self.sparse)
     }
@@ -78,14 +78,15 @@ struct Player<'a, 'm> {
     _gap: Vec<u8>,
 }
 
-/// What all columns do.
+/// What all columns do: prompt, number of texts, threads.
 pub struct Plan<'a> {
     pub prompt: &'a [u32],
+    /// Number of texts to generate.
     pub generations: usize,
     pub threads: usize,
     pub comparisons: usize,
     pub seed: u64,
-    /// Set to stop between turns.
+    /// A flag that others set to stop the measurement between turns.
     pub interrupted: &'a AtomicBool,
 }
 

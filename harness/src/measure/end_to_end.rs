@@ -33,19 +33,20 @@ pub fn fits(asked: &scenario::Generate, opened: &Opened) -> Result<()> {
     room(opened.config.context, prompt.len(), asked.max_tokens, MAX_TOKENS).map(|_| ())
 }
 
-/// What is generated.
+/// What is generated, with which kernels, and what is checked.
 pub struct Plan<'a> {
     pub asked: &'a scenario::Generate,
     pub kernels: &'a [Kernel],
-    /// Answers to check, always with the f16 head, which they were made with.
+    /// Known answers to check, always with the f16 head, which they were made with.
     pub goldens: &'a [Golden],
-    /// Where a text ends, beside the model's own end token.
+    /// Ids of tokens that end a text, beside the model's own end token.
     pub stop_ids: &'a [u32],
     /// Which kernel computes batches of prompt tokens.
     pub prefill: &'a PrefillPolicy,
-    /// Whether the fastest exact kernel generates it without zero gates too.
+    /// Whether the fastest exact kernel also generates the text while it skips zero gates.
     pub sparsity: Sparsity,
     pub seed: u64,
+    /// Number of comparisons of the whole run, which share its chance of a false alarm.
     pub comparisons: usize,
 }
 
@@ -96,7 +97,7 @@ struct Texts<'p, 'm> {
     players: Vec<Player<'m>>,
 }
 
-/// Generates what is planned. `step` is called with (what comes next, texts done).
+/// Generates what the plan asks for. `step` is called with (what comes next, texts done).
 pub fn generation(
     bench: &mut Bench<'_>,
     plan: &Plan<'_>,

@@ -18,7 +18,7 @@ use std::time::Duration;
 /// decide (measured by changing the oracle's precision).
 pub const SAFE_MARGIN: f32 = 0.1;
 
-/// What a text took, as receipts keep it: its round, and its place in the round's order.
+/// The record of one generated text: its times, its round, and its place in the round's order.
 pub fn as_round(round: usize, position: usize, out: &Generation, used: ThreadUsage) -> GenerationRound {
     let ns = |time: Duration| time.as_nanos() as u64;
     GenerationRound {
@@ -35,7 +35,7 @@ pub fn as_round(round: usize, position: usize, out: &Generation, used: ThreadUsa
     }
 }
 
-/// Medians over the rounds. None without a round.
+/// Medians over a kernel's generated texts. `None` without a round.
 pub fn summarize(
     kernel: &Kernel,
     runs: Vec<(GenerationRound, Generation)>,

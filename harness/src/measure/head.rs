@@ -13,7 +13,7 @@ use receipt::HeadEffect;
 const WINDOW: usize = 128;
 const WINDOWS: usize = 2;
 
-/// From the scores of the same tokens with both heads.
+/// The effect of a quantised head on perplexity, from the scores of the same tokens with the f16 head and with `own`.
 pub fn effect(f16: (&OutputHead, Score), own: (&OutputHead, Score), window: usize, text: &str) -> HeadEffect {
     let (f16_nats, own_nats) = (f16.1.nats_per_token, own.1.nats_per_token);
     HeadEffect {

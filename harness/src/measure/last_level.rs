@@ -22,21 +22,21 @@ const STEP: f64 = 1.25;
 /// Bytes between two addresses that are written before the reads: memory never written is one page of zeros.
 const PAGE: usize = 4096;
 
-/// Copies outgrow at least this: where memory is read as fast as the last level, no step says how large that is.
+/// Bytes that copies outgrow at least (16 MiB): where memory is as fast as the last level, no step shows its size.
 pub const LEAST_OUTGROWN: u64 = 16 << 20;
 
 /// What the sweep over sizes reads, and how often.
 pub struct Sweep<'a> {
-    /// Caches as the system reports them, by level.
+    /// Bytes of each cache as the system reports them, by level.
     pub caches: &'a [u64],
-    /// What [`sizes`] made of them.
+    /// Buffer sizes to read, in bytes, from [`sizes`].
     pub sizes: &'a [u64],
     pub features: CpuFeatures,
     pub samples: usize,
 }
 
-/// Sizes to read: the second level's and its doubles, up to half more than the last-level cache that the system
-/// reports. None where there is no such cache.
+/// Buffer sizes to read, in bytes: the second level's and its doubles, up to half more than the last-level cache that
+/// the system reports. None where there is no such cache.
 pub fn sizes(caches: &[u64], memory_bytes: Option<u64>) -> Vec<u64> {
     let [_, l2, .., last] = caches else { return Vec::new() };
     let most =
@@ -92,7 +92,7 @@ fn effective(points: &[SweepPoint], l2: u64) -> Option<u64> {
     beyond.iter().rfind(|p| p.read_gb_s > (cache * memory).sqrt()).map(|p| p.bytes)
 }
 
-/// The sweep alone, for commands that measure no other limits: what copies that are read from memory must outgrow.
+/// Bytes that copies read from memory must outgrow, by the sweep alone, for commands that measure no other limits.
 pub fn to_outgrow(machine: &Machine, stop: &AtomicBool) -> Result<u64> {
     let host = host::host();
     let caches = &host.caches_bytes;
@@ -103,7 +103,7 @@ pub fn to_outgrow(machine: &Machine, stop: &AtomicBool) -> Result<u64> {
     Ok(outgrown(caches, found.as_ref(), machine.threads))
 }
 
-/// The largest cache that so many threads have together, the last level as found; a large one where it is unknown.
+/// Bytes of the largest cache that `threads` threads have together, the last level as found, a large one if unknown.
 pub fn outgrown(caches: &[u64], found: Option<&LastLevel>, threads: usize) -> u64 {
     let last = found.map(|found| found.effective_bytes).or_else(|| caches.last().copied());
     let own = caches.get(1).map_or(0, |l2| l2.saturating_mul(threads as u64));

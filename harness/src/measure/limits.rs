@@ -15,7 +15,7 @@ use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
-/// How much time to spend.
+/// How much time to spend on measuring the machine's limits.
 #[derive(Clone, Copy, Debug)]
 pub struct Effort {
     samples: usize,
@@ -28,32 +28,33 @@ pub struct Effort {
 }
 
 impl Effort {
-    /// `limits`: up to 10 s.
+    /// The effort of `limits`: up to 10 s.
     pub const FULL: Self = Self { samples: 15, sweep: 5, bandwidth_ns: 4e9, peak_ns: 3e6 };
-    /// `limits --quick`: 2 to 3 s.
+    /// The effort of `limits --quick`: 2 to 3 s.
     pub const QUICK: Self = Self { samples: 9, sweep: 3, bandwidth_ns: 1e9, peak_ns: 8e5 };
-    /// Beside other measurements: about a second.
+    /// The effort beside other measurements: about a second.
     pub const BRIEF: Self = Self { samples: 9, sweep: 2, bandwidth_ns: 6e8, peak_ns: 6e5 };
 }
 
 /// Which limits to measure, at which sizes, in how much time.
 pub struct Plan<'a> {
-    /// Thread counts, each a team of its own.
+    /// Thread counts to measure bandwidth with, each a team of its own.
     pub threads: Vec<usize>,
-    /// Data and unified caches of a core by level, as in the receipt's host.
+    /// Bytes of a core's data and unified caches by level, as in the receipt's host.
     pub caches_bytes: &'a [u64],
+    /// Bytes of memory in the machine, if known.
     pub memory_bytes: Option<u64>,
-    /// Sizes of operands to measure besides one for each level.
+    /// Sizes of operands in bytes to measure besides one for each cache level.
     pub operand_bytes: Vec<u64>,
     pub effort: Effort,
-    /// Set to stop between points.
+    /// A flag that others set to stop the measurement between points.
     pub interrupted: &'a AtomicBool,
 }
 
 /// Most bytes that stand for memory, enough for any cache sold.
 const MAX_DRAM_BYTES: u64 = 1 << 30;
 
-/// Measures all of the plan; `progress` gets a word on what comes next. Kernels are recorded with their multiply.
+/// Measures the limits in the plan; `progress` is told what comes next. Records too which multiply each kernel uses.
 pub fn measure(
     machine: &Machine,
     kernels: &[Kernel],
@@ -117,7 +118,7 @@ fn check(plan: &Plan<'_>) -> Result<()> {
     }
 }
 
-/// Thread counts to look at: powers of two up to all, and all.
+/// Thread counts to measure: powers of two below `all`, and `all`.
 pub fn thread_counts(all: usize) -> Vec<usize> {
     let mut counts: Vec<usize> = (0..).map(|i| 1 << i).take_while(|n| *n < all).collect();
     counts.push(all.max(1));

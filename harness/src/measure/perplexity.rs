@@ -1,4 +1,4 @@
-//! Every kernel scores the same text.
+//! Perplexity of the same text with every kernel.
 
 use super::bench::Bench;
 use crate::error::Result;

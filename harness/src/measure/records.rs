@@ -9,20 +9,20 @@ fn ms(ns: u64) -> f64 {
     ns as f64 / 1e6
 }
 
-/// Phases in milliseconds.
+/// Milliseconds that each phase of decoding took, for a receipt.
 pub fn phases_ms(t: &Times) -> PhasesMs {
     let [embed, forward, logits, sample, stop_check] = [t.embed, t.forward, t.logits, t.sample, t.stop_check].map(ms);
     PhasesMs { embed, forward, logits, sample, stop_check }
 }
 
-/// Operations inside `forward` in milliseconds.
+/// Milliseconds that each operation inside `forward` took, for a receipt.
 pub fn forward_ms(t: &Times) -> ForwardMs {
     let [qkv, attention, attn_out] = [t.qkv, t.attention, t.attn_out].map(ms);
     let [gate_up, down, norms, activation_quant] = [t.gate_up, t.down, t.norms, t.activation_quant].map(ms);
     ForwardMs { qkv, attention, attn_out, gate_up, down, norms, activation_quant }
 }
 
-/// All of them in nanoseconds.
+/// Nanoseconds of all phases of decoding and of the operations inside `forward`, for a receipt.
 pub fn decode_times_ns(t: &Times) -> DecodeTimesNs {
     DecodeTimesNs {
         embed: t.embed,
@@ -40,7 +40,7 @@ pub fn decode_times_ns(t: &Times) -> DecodeTimesNs {
     }
 }
 
-/// Skipping: the probe, the mode, and the live shares since the last reset.
+/// The record of skipping zero gates: the probe, the mode, and the live shares since the last reset.
 pub fn sparse_ffn(sparse: &SparseFfn) -> SparseFfnRecord {
     let found = sparse.summary();
     let probe = found.probe.map(|p| {
@@ -62,7 +62,7 @@ pub fn sparse_ffn(sparse: &SparseFfn) -> SparseFfnRecord {
     }
 }
 
-/// Skipping in one line to print.
+/// What skipping zero gates does and costs, in one line to print.
 pub fn sparse_in_words(sparse: &SparseFfn) -> String {
     let summary = sparse.summary();
     let memory = mib(summary.extra_bytes);

@@ -6,11 +6,12 @@ use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-/// What one turn took.
+/// Time and context switches of one turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Spent {
+    /// Wall-clock time in nanoseconds.
     pub ns: u64,
-    /// CPU time of the thread that took the turn.
+    /// CPU time in nanoseconds of the thread that took the turn.
     pub cpu_ns: u64,
     pub involuntary_switches: u32,
 }
@@ -20,7 +21,7 @@ pub struct Spent {
 pub struct ThreadUsage {
     /// CPU time in nanoseconds.
     pub cpu_ns: u64,
-    /// Times the scheduler took the CPU away.
+    /// How often the scheduler took the CPU away from the thread.
     pub involuntary_switches: u64,
 }
 
@@ -42,7 +43,7 @@ impl ThreadUsage {
         Self::default()
     }
 
-    /// What was spent since `earlier`.
+    /// CPU time and switches between the reading `earlier` and this one.
     pub fn since(self, earlier: Self) -> Self {
         Self {
             cpu_ns: self.cpu_ns.saturating_sub(earlier.cpu_ns),
@@ -51,7 +52,7 @@ impl ThreadUsage {
     }
 }
 
-/// Times a turn of the calling thread.
+/// Runs a turn on the calling thread and measures its time and context switches.
 pub fn timed<E>(turn: impl FnOnce() -> Result<(), E>) -> Result<Spent, E> {
     let before = ThreadUsage::now();
     let start = Instant::now();
@@ -61,7 +62,7 @@ pub fn timed<E>(turn: impl FnOnce() -> Result<(), E>) -> Result<Spent, E> {
     Ok(Spent { ns, cpu_ns: used.cpu_ns, involuntary_switches: used.involuntary_switches as u32 })
 }
 
-/// Everybody's turn once, in this order: the one way to take turns. None if `turn` gave none, which ends the round.
+/// Runs one round: everybody's turn once, in this order. `None` if `turn` gave none, which ends the round.
 ///
 /// # Errors
 /// Those of `turn`.
@@ -77,7 +78,7 @@ pub fn round<E>(order: Vec<u8>, mut turn: impl FnMut(usize) -> Result<Option<Spe
     Ok(Some(round))
 }
 
-/// One entry's work: makes the given number of calls.
+/// The timed loop of one entry: a function that makes the given number of calls.
 pub type Epoch<'a> = Box<dyn FnMut(u32) + 'a>;
 
 /// Orders of `rounds` rounds of `entries` entries: Williams squares over a fresh random permutation each, rows
@@ -134,7 +135,7 @@ pub fn calibrate(entries: &mut [Epoch<'_>], target_ns: f64) -> u32 {
     (target_ns / per_call).round().clamp(1.0, f64::from(1u32 << 24)) as u32
 }
 
-/// Runs rounds in these orders, of so many calls an epoch, until interrupted or `enough` has nothing more to learn.
+/// Runs rounds in these orders, with a fixed number of calls an epoch, until interrupted or `enough` says so.
 pub fn run(
     entries: &mut [Epoch<'_>],
     calls: u32,

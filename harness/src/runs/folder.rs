@@ -12,10 +12,10 @@ use std::path::{Path, PathBuf};
 const PROBE_BYTES: usize = 8 << 20;
 /// What a run writes: the receipt, and what is made of it.
 const OUTPUTS: [&str; 5] = [RECEIPT_FILE, "measurements.csv", "report.html", "charts", SUMMARY_FILE];
-/// A gate's summary for a pull request.
+/// File name of a gate's summary for a pull request.
 pub const SUMMARY_FILE: &str = "summary.md";
 
-/// A folder that can be written to.
+/// A run's folder, tried out: it can be written to.
 pub struct RunFolder {
     pub path: PathBuf,
     /// Whether it was made for this run.
@@ -27,7 +27,7 @@ pub struct RunFolder {
 }
 
 impl RunFolder {
-    /// The folder at `out`, or a new one named after time and scenario in `reports/runs`. Tried out before it is made,
+    /// Takes folder `out`, or a new one named after time and scenario in `reports/runs`: tried before it is made,
     /// so that no empty folder is left where nothing can be written.
     pub fn create(out: Option<&Path>, scenario: &str, timestamp: &str) -> Result<Self> {
         Self::try_out(out)?;
@@ -79,7 +79,7 @@ impl RunFolder {
         }
     }
 
-    /// Writes the receipt; whole or not at all.
+    /// Writes the receipt to the folder, whole or not at all.
     pub fn save(&self, receipt: &Receipt) -> Result<PathBuf> {
         crate::receipt_file::write_receipt(receipt, &self.path)
     }

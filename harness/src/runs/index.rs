@@ -10,10 +10,10 @@ use reports::document::Page;
 use reports::{Links, Listing, Unreadable};
 use std::path::Path;
 
-/// The page over all runs, and what could not be read.
+/// The index page over all runs below a folder, and what could not be read.
 #[derive(Debug)]
 pub struct Index {
-    /// The page.
+    /// The page that lists the runs.
     pub page: Page,
     /// Folders that are no runs, and receipts that cannot be read.
     pub unreadable: Vec<Unreadable>,

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-/// `to` as a link from a page in `from`. Both are made absolute first; what a URL reserves is escaped.
+/// The relative link to `to` from a page in folder `from`, both made absolute first; what a URL reserves is escaped.
 pub fn relative_link(from: &Path, to: &Path) -> String {
     let absolute = |p: &Path| {
         let p = if p.as_os_str().is_empty() { Path::new(".") } else { p };
@@ -16,7 +16,7 @@ pub fn relative_link(from: &Path, to: &Path) -> String {
     up.chain(down).collect::<Vec<_>>().join("/")
 }
 
-/// The page of a run's folder as a link from a page in `home`, if it has one.
+/// The relative link from a page in `home` to the report of the run folder `run`, if it has a report.
 pub fn link(run: &Path, home: &Path) -> Option<String> {
     let page = run.join("report.html");
     page.is_file().then(|| relative_link(home, &page))

@@ -8,7 +8,7 @@ use crate::scenario::Scenario;
 use kernels::{Family, Kernel, registry};
 use receipt::{KernelRecord, Receipt, Status};
 
-/// A receipt with what is known before the first measurement.
+/// Makes the receipt of a run, with what is known before the first measurement.
 pub fn new_receipt(timestamp: String, scenario: &Scenario, machine: &Machine, seed: u64) -> Receipt {
     Receipt {
         timestamp,
@@ -18,7 +18,7 @@ pub fn new_receipt(timestamp: String, scenario: &Scenario, machine: &Machine, se
     }
 }
 
-/// Sets the status from how the run ended.
+/// Sets a receipt's status by how the run ended: complete, interrupted or failed.
 pub fn close(receipt: &mut Receipt, error: Option<&Error>) {
     receipt.status = match error {
         None => Status::Complete,
@@ -30,7 +30,7 @@ pub fn close(receipt: &mut Receipt, error: Option<&Error>) {
     };
 }
 
-/// Every registered kernel and whether it runs with these features.
+/// Records of every registered kernel, each with whether it runs with the machine's features.
 pub fn kernel_records(machine: &Machine) -> Vec<KernelRecord> {
     let record = |d: &&'static kernels::KernelDescriptor| {
         let reason = Kernel::new(d, machine.features).err().map(|why| why.to_string());

@@ -1,4 +1,4 @@
-//! Run folders below a folder, and what is none.
+//! Finds run folders below a folder, and folders that are none.
 
 use crate::error::{Error, Result};
 use receipt::RECEIPT_FILE;
@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 /// Deeper than anyone keeps runs; ends a walk through something else.
 const DEPTH: usize = 12;
 
-/// What is below a folder, in the order of names.
+/// Run folders and other folders below a folder, in the order of names.
 #[derive(Debug, Default)]
 pub struct Found {
-    /// Folders with a receipt.
+    /// Folders with a receipt: runs.
     pub runs: Vec<PathBuf>,
-    /// The topmost folders without one, in themselves or below.
+    /// The topmost folders without a receipt in themselves or below.
     pub others: Vec<Unreadable>,
 }
 

@@ -1,4 +1,4 @@
-//! What is rendered beside a run's receipt.
+//! Renders what lies beside a run's receipt: `report.html`, `measurements.csv` and charts.
 
 use crate::error::Result;
 use crate::files::write_atomic;
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 pub struct ReportPaths {
     pub html: PathBuf,
     pub csv: PathBuf,
-    /// The charts that the receipt had data for.
+    /// Paths of the charts that the receipt had data for.
     pub charts: Vec<PathBuf>,
 }
 

@@ -16,7 +16,7 @@ use shape::parse_product;
 use std::path::Path;
 use toml::Spanned;
 
-/// The built-in scenarios: file stem and text.
+/// The built-in scenarios, each as (name, TOML text).
 pub static BUILTIN: [(&str, &str); 5] = [
     ("quick", include_str!("../../../scenarios/quick.toml")),
     ("seed-tables", include_str!("../../../scenarios/seed-tables.toml")),
@@ -25,17 +25,18 @@ pub static BUILTIN: [(&str, &str); 5] = [
     ("prefill", include_str!("../../../scenarios/prefill.toml")),
 ];
 
-/// One scenario. Parts that are absent are not run.
+/// A scenario: what to measure, read from TOML. Parts that are absent are not run.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scenario {
     pub name: String,
-    /// One sentence.
+    /// What the scenario is for, in one sentence.
     pub summary: String,
+    /// How to read the result, in a paragraph.
     pub analysis: String,
     /// Kernel ids; absent means all.
     kernels: Option<Vec<Spanned<String>>>,
-    /// `builtin`, `synth:SHAPE[?live=SHARE]` or a path.
+    /// The model: `builtin`, `synth:SHAPE[?live=SHARE]` or a path.
     pub model: Option<String>,
     pub micro: Option<Micro>,
     pub generate: Option<Generate>,
@@ -47,7 +48,7 @@ pub struct Scenario {
     pub quick: bool,
 }
 
-/// The microbenchmark matrix.
+/// The microbenchmarks of a scenario: shapes, places of the weights, rounds.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Micro {
@@ -56,10 +57,10 @@ pub struct Micro {
     /// Target length of an epoch in microseconds.
     #[serde(default = "default_epoch_us")]
     pub epoch_us: u32,
-    /// Where the weights of gemv are.
+    /// Where the weights of gemv are: each shape is timed in every place of this list.
     #[serde(deserialize_with = "residencies")]
     pub residency: Vec<Residency>,
-    /// Where those of batches and of dequantising are, see [`Scenario::cells`].
+    /// Where the weights of batches and of dequantising are, see [`Scenario::cells`].
     #[serde(skip)]
     pub others_residency: Vec<Residency>,
     #[serde(default)]
@@ -68,13 +69,13 @@ pub struct Micro {
     gemm: Vec<Spanned<String>>,
     #[serde(default)]
     dequantize: Vec<Spanned<String>>,
-    /// What is timed: the three lists, until flags change it.
+    /// Operations and sizes that are timed: the three lists, until flags change it.
     #[serde(skip)]
     pub products: Vec<Product>,
 }
 
 impl Micro {
-    /// Where the weights of a product are, one after another.
+    /// The places in which a product's weights are timed, one after another.
     pub fn residencies(&self, product: &Product) -> Vec<Residency> {
         let all = if product.op == Operation::Gemv { &self.residency } else { &self.others_residency };
         product.only.map_or_else(|| all.clone(), |only| vec![only])
@@ -86,28 +87,31 @@ fn residencies<'de, D: Deserializer<'de>>(toml: D) -> std::result::Result<Vec<Re
     names.iter().map(|name| parse_residency(name).map_err(serde::de::Error::custom)).collect()
 }
 
-/// Generation.
+/// What a scenario generates: prompt, length, rounds.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Generate {
     pub prompt: String,
+    /// Most tokens to generate.
     pub max_tokens: usize,
+    /// Texts that each kernel generates.
     pub rounds: usize,
-    /// Limit on each generation in seconds.
+    /// Limit on each generated text in seconds.
     pub timeout_s: Option<f64>,
     /// Check the model's known answers with every kernel, if it has any.
     #[serde(default)]
     pub goldens: bool,
 }
 
-/// Perplexity.
+/// What a scenario scores for perplexity: windows of the built-in held-out text.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Perplexity {
+    /// Most windows to score.
     pub windows: usize,
-    /// Tokens a window.
+    /// Tokens of a window.
     pub window: usize,
-    /// Also read the codes with the seed's table.
+    /// Whether perplexity is also measured with the codes read by the seed's table [-2,-1,1,2].
     #[serde(default)]
     pub seed_table: bool,
 }
@@ -116,33 +120,33 @@ fn default_epoch_us() -> u32 {
     1000
 }
 
-/// Most rounds of a cell.
+/// Most rounds of a cell that a scenario may ask for.
 pub const MAX_ROUNDS: usize = 10_000;
 
-/// A matrix to measure.
+/// One microbenchmark: an operation on a matrix of one shape with its weights in one place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cell {
     pub op: Operation,
     pub shape: Shape,
-    /// Tokens of a batch; 1 but for `gemm`.
+    /// Tokens of the batch; 1 but for `gemm`.
     pub tokens: usize,
     pub residency: Residency,
 }
 
 impl Scenario {
-    /// A built-in scenario by name, or a TOML file by path.
+    /// Loads a built-in scenario by name, or a TOML file by path.
     pub fn load(name_or_path: &str) -> Result<Self> {
         let (origin, text) = text_of(name_or_path)?;
         Self::parse(&origin, &text)
     }
 
-    /// The same for builds that may have other kernels than this one, with the TOML that it was parsed from.
+    /// As [`Self::load`], for builds that may have other kernels than this one; also returns the TOML text.
     pub fn load_of_any_build(name_or_path: &str) -> Result<(Self, String)> {
         let (origin, text) = text_of(name_or_path)?;
         Ok((Self::of_any_build(&origin, &text)?, text))
     }
 
-    /// Parses and checks. Errors name the line and the key.
+    /// Reads a scenario from TOML text and checks it. Errors name the line and the key.
     pub fn parse(origin: &str, text: &str) -> Result<Self> {
         let scenario = Self::of_any_build(origin, text)?;
         let unknown = scenario.kernels.iter().flatten().find(|id| registry::find(id.get_ref()).is_none());
@@ -201,13 +205,13 @@ impl Scenario {
         Ok(scenario)
     }
 
-    /// For commands that time nothing else.
+    /// An error for a scenario without microbenchmarks, for commands that time nothing else.
     pub fn require_micro(&self) -> Result<()> {
         let missing = || format!("scenario {} has no [micro] part to time; try --scenario quick", self.name);
         self.micro.as_ref().map(|_| ()).ok_or_else(|| Error::input(missing()))
     }
 
-    /// Kernel ids asked for, if not all.
+    /// Kernel ids that the scenario asks for; `None` means all.
     pub fn kernel_ids(&self) -> Option<Vec<String>> {
         self.kernels.as_ref().map(|ids| ids.iter().map(|id| id.get_ref().clone()).collect())
     }
@@ -243,7 +247,7 @@ impl Scenario {
         cells
     }
 
-    /// The smaller matrix of `--quick`, with as many rounds: the first gemv and gemm and the ends of the size table.
+    /// Makes the matrix smaller for `--quick`, with as many rounds: first gemv and gemm and the ends of the size table.
     pub fn make_quick(&mut self) {
         self.quick = true;
         if let Some(micro) = &mut self.micro {

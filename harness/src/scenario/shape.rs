@@ -3,12 +3,12 @@
 use kernels::Operation;
 use receipt::Residency;
 
-/// Rows and columns.
+/// Rows and columns of a matrix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
-    /// Rows.
+    /// Rows: length of the output vector.
     pub m: usize,
-    /// Columns.
+    /// Columns: length of the input vector.
     pub k: usize,
 }
 
@@ -16,7 +16,7 @@ pub struct Shape {
 const MAX_WEIGHTS: usize = 1 << 31;
 
 impl Shape {
-    /// `MxK`, both at least 1.
+    /// Reads a shape written as `MxK`, rows x columns, both at least 1.
     pub fn parse(text: &str) -> std::result::Result<Self, String> {
         let parts = text.split_once('x').and_then(|(m, k)| Some((m.parse().ok()?, k.parse().ok()?)));
         match parts {
@@ -29,7 +29,7 @@ impl Shape {
     }
 }
 
-/// A matrix and a batch, `MxKxTOKENS`.
+/// Reads a shape and a batch size, written as `MxKxTOKENS`.
 pub fn parse_batch(text: &str) -> std::result::Result<(Shape, usize), String> {
     let parts = text.rsplit_once('x').filter(|(shape, _)| shape.contains('x'));
     let Some((shape, tokens)) = parts else {
@@ -41,7 +41,7 @@ pub fn parse_batch(text: &str) -> std::result::Result<(Shape, usize), String> {
     }
 }
 
-/// A residency by its name in scenarios and flags. `cache` is the name that `llc` had.
+/// Reads where weights are: `l2`, `llc` or `dram`, in scenarios and flags. `cache` is the name that `llc` had.
 pub fn parse_residency(name: &str) -> std::result::Result<Residency, String> {
     match name {
         "l2" => Ok(Residency::L2),
@@ -51,18 +51,18 @@ pub fn parse_residency(name: &str) -> std::result::Result<Residency, String> {
     }
 }
 
-/// An operation and its size.
+/// An operation and the size of its matrix and batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Product {
     pub op: Operation,
     pub shape: Shape,
-    /// Tokens of a batch; 1 but for `gemm`.
+    /// Tokens of the batch; 1 but for `gemm`.
     pub tokens: usize,
     /// The one place where its weights are, if not those of the whole matrix.
     pub only: Option<Residency>,
 }
 
-/// An entry of a list of shapes. Behind a shape of gemv may stand the one residency that it is measured at.
+/// Reads an entry of a list of shapes. Behind a shape of gemv may stand the one residency that it is measured at.
 pub fn parse_product(op: Operation, text: &str) -> std::result::Result<Product, String> {
     if op == Operation::Gemm {
         return parse_batch(text).map(|(shape, tokens)| Product { op, shape, tokens, only: None });
@@ -80,33 +80,33 @@ const MAX_TOKENS: usize = 1024;
 /// The second-level caches that a run may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct L2 {
-    /// Bytes of one core's.
+    /// Bytes of one core's second-level cache.
     pub bytes: u64,
-    /// Threads, on a core each.
+    /// Threads of the run, each on a core of its own.
     pub threads: usize,
 }
 
 impl L2 {
-    /// Bytes that the weights of a cell may take: half, so that activations, results and the system have room too.
+    /// Cache bytes that a cell's weights may take: half, so that activations, results and the system have room too.
     pub fn room(self, op: Operation) -> u64 {
         // Dequantising runs on one thread, whatever the team.
         let threads = if op == Operation::Dequantize { 1 } else { self.threads };
         self.bytes.saturating_mul(threads as u64) / 2
     }
 
-    /// Most rows of `k` weights that fit, at 2 bits a weight, and for `dequantize` 32 more that are written: a multiple
-    /// of 256, or of 16 where fewer fit; none where not even 16 do.
+    /// Most rows of `k` weights that fit the cache, at 2 bits a weight, and for `dequantize` 32 more that are written:
+    /// a multiple of 256, or of 16 where fewer fit; none where not even 16 do.
     pub fn rows(self, op: Operation, k: usize) -> usize {
         let rows = usize::try_from(8 * self.room(op) / Self::bits(op)).unwrap_or(usize::MAX) / k.max(1);
         rows / 256 * 256 + if rows < 256 { rows / 16 * 16 } else { 0 }
     }
 
-    /// Whether all of a matrix fits.
+    /// Whether the whole matrix fits in the cache.
     pub fn holds(self, op: Operation, shape: Shape) -> bool {
         (shape.m as u64).saturating_mul(shape.k as u64).saturating_mul(Self::bits(op)) <= 8 * self.room(op)
     }
 
-    /// Bits that a weight takes, read and written.
+    /// Bits that an operation reads and writes for each weight.
     pub fn bits(op: Operation) -> u64 {
         if op == Operation::Dequantize { 34 } else { 2 }
     }

@@ -32,7 +32,7 @@ pub fn followed(call: &Call, mut say: impl FnMut(Reply) -> Result<()>) -> Result
     })
 }
 
-/// Nobody can follow here.
+/// Fails: on this platform no worker can be followed.
 #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
 pub fn followed(_: &Call, _: impl FnMut(Reply) -> Result<()>) -> Result<Reply> {
     Err(Error::unsupported("calls are followed on Linux for x86-64 only"))

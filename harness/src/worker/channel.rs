@@ -3,6 +3,7 @@
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::time::{Duration, Instant};
 
+/// The socket between this program and a worker.
 #[cfg(unix)]
 pub type Stream = std::os::unix::net::UnixStream;
 /// Never made: workers need a descriptor that a child inherits.
@@ -14,7 +15,7 @@ const SLICE: Duration = Duration::from_millis(200);
 /// Longest line: what never ends one is no protocol.
 const LONGEST_LINE: usize = 16 << 20;
 
-/// Why no line came.
+/// Why no line came from the other side.
 #[derive(Debug)]
 pub enum Silence {
     /// The other side closed its end.
@@ -22,7 +23,7 @@ pub enum Silence {
     Late,
     /// The caller did not want to wait any longer.
     Stopped,
-    /// What came is no line of text.
+    /// Something came that is no line of text.
     Nonsense(String),
 }
 
@@ -35,26 +36,26 @@ pub struct Channel {
 }
 
 impl Channel {
-    /// Makes lines of an end.
+    /// Makes a channel of one end of a socket.
     pub fn new(stream: Stream) -> io::Result<Self> {
         let lines = BufReader::new(stream.try_clone()?);
         Ok(Self { stream, lines, begun: Vec::new() })
     }
 
-    /// Both ends of a new socket; neither is inherited by children yet.
+    /// Makes a new socket and returns both ends; neither is inherited by children yet.
     #[cfg(unix)]
     pub fn pair() -> io::Result<(Self, Stream)> {
         let (ours, theirs) = Stream::pair()?;
         Ok((Self::new(ours)?, theirs))
     }
 
-    /// Writes a line.
+    /// Sends one line.
     pub fn say(&mut self, line: &str) -> io::Result<()> {
         let line = format!("{line}\n");
         self.stream.write_all(line.as_bytes()).and_then(|()| self.stream.flush())
     }
 
-    /// The next line, within `patience`, and as long as `go_on` says so.
+    /// Waits for the next line, for at most `patience`, and as long as `go_on` says so.
     pub fn hear(&mut self, patience: Duration, go_on: impl Fn() -> bool) -> Result<String, Silence> {
         let start = Instant::now();
         loop {
@@ -77,7 +78,7 @@ impl Channel {
         }
     }
 
-    /// The next line, however long it takes; none when the other side has closed its end.
+    /// Waits for the next line, however long it takes; `None` when the other side has closed its end.
     pub fn wait(&mut self) -> io::Result<Option<String>> {
         self.stream.set_read_timeout(None)?;
         loop {

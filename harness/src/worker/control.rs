@@ -8,7 +8,7 @@ use std::io;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Size of the file that holds a [`Block`].
+/// Size in bytes of the file through which a gate and its worker share turns.
 pub const CONTROL_BYTES: u64 = 4096;
 
 /// What the two processes share.
@@ -31,21 +31,22 @@ const RUN: u32 = 1;
 /// The child's turn: leave the cell.
 const LEAVE: u32 = 2;
 
-/// What the child is told to do.
+/// What the gate tells its worker to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// Run an epoch of so many calls.
+    /// Run an epoch of this many calls.
     Run(u32),
+    /// Leave the cell.
     Leave,
 }
 
-/// One side's view of the block.
+/// One process's view of the memory through which a gate and its worker share turns.
 pub struct Control {
     map: MmapRaw,
 }
 
 impl Control {
-    /// Maps the block in `file`, which must be [`CONTROL_BYTES`] long.
+    /// Maps the control block in `file`, which must be [`CONTROL_BYTES`] long.
     pub fn map(file: &File) -> io::Result<Self> {
         if file.metadata()?.len() < CONTROL_BYTES {
             return Err(io::Error::other("the control file is too short"));
@@ -59,7 +60,7 @@ impl Control {
         unsafe { &*self.map.as_mut_ptr().cast::<Block>() }
     }
 
-    /// Gate: hands the turn to the child.
+    /// On the gate's side: gives an order and hands the turn to the worker.
     pub fn order(&self, order: Order) {
         let block = self.block();
         let turn = match order {
@@ -73,7 +74,7 @@ impl Control {
         wake(&block.turn);
     }
 
-    /// Gate: what the child spent, once it has given the turn back; none if it has not within `patience`.
+    /// On the gate's side: what the worker's epoch took; `None` if the turn is not back within `patience`.
     pub fn spent(&self, patience: Duration) -> Option<Spent> {
         let block = self.block();
         let turn = block.turn.load(Ordering::Acquire);
@@ -87,7 +88,7 @@ impl Control {
         })
     }
 
-    /// Child: the next order; none if there is none within `patience`.
+    /// On the worker's side: the next order; `None` if none comes within `patience`.
     pub fn next(&self, patience: Duration) -> Option<Order> {
         let block = self.block();
         if block.turn.load(Ordering::Acquire) == GATE {
@@ -104,7 +105,7 @@ impl Control {
         }
     }
 
-    /// Child: gives the turn back.
+    /// On the worker's side: reports what the epoch took and gives the turn back.
     pub fn done(&self, spent: Spent) {
         let block = self.block();
         block.ns.store(spent.ns, Ordering::Relaxed);

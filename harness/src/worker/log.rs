@@ -8,21 +8,21 @@ use std::process::Stdio;
 const TAIL_BYTES: u64 = 4096;
 const LONGEST_QUOTE: usize = 240;
 
-/// A file without a name: gone with the last process that has it open.
+/// What a worker prints, kept in a file without a name: gone with the last process that has it open.
 pub struct Log(File);
 
 impl Log {
-    /// An empty log.
+    /// Makes an empty log.
     pub fn new() -> io::Result<Self> {
         tempfile::tempfile().map(Self)
     }
 
-    /// For a child's stdout or stderr.
+    /// A handle of the log to be a child's stdout or stderr.
     pub fn stdio(&self) -> io::Result<Stdio> {
         self.0.try_clone().map(Stdio::from)
     }
 
-    /// The end of what was printed.
+    /// The last 4096 bytes of what was printed.
     pub fn tail(&self) -> String {
         String::from_utf8_lossy(&self.read_tail().unwrap_or_default()).into_owned()
     }
@@ -42,7 +42,7 @@ impl Log {
         Ok(Vec::new())
     }
 
-    /// The last line that says something; a panic ends with notes on how to see more.
+    /// The last printed line that is neither empty nor a `note:`, with which a panic ends.
     pub fn last_line(&self) -> Option<String> {
         let tail = self.tail();
         let line = tail.lines().map(str::trim).rfind(|line| !line.is_empty() && !line.starts_with("note: "))?;

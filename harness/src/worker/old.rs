@@ -7,11 +7,11 @@ use receipt::{Build, Operation, Residency};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-/// The command of such a program.
+/// The subcommand that starts a worker in programs that speak version 1.
 pub const COMMAND: &str = "gate-child";
-/// What such a program prints when it is asked for a worker.
+/// What a program that speaks version 1 prints when it is asked for a worker.
 pub const UNKNOWN: &str = "unrecognized subcommand 'worker'";
-/// Operations that it can prepare, whatever this build has learnt since.
+/// Operations that a program of version 1 can prepare, whatever this build has learnt since.
 pub const OPS: [Operation; 3] = [Operation::Dequantize, Operation::Gemv, Operation::Gemm];
 const PROTOCOL: u32 = 1;
 
@@ -25,7 +25,7 @@ enum OldReply {
     Error { message: String },
 }
 
-/// A request in the words of such a program.
+/// Writes a request as version 1 of the protocol has it.
 pub fn request(request: &Request) -> serde_json::Result<String> {
     let words = match request {
         Request::Begin(job) => begin(job),
@@ -52,7 +52,7 @@ fn begin(job: &Job) -> Value {
            "cpu_features": cpu_features, "last_level_cache_bytes": last_level_cache_bytes, "inject": inject})
 }
 
-/// What an answer of such a program means; none if it is no answer.
+/// Reads an answer of version 1; `None` if the line is no answer.
 pub fn reply(line: &str) -> Option<Reply> {
     Some(match serde_json::from_str(line).ok()? {
         OldReply::Ready { protocol: PROTOCOL, build, kernels } => {

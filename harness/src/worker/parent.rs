@@ -26,7 +26,7 @@ const LOOK: Duration = Duration::from_millis(2);
 /// Characters of an answer that is not understood that are quoted.
 const LONGEST_QUOTE: usize = 120;
 
-/// How long a worker may be silent; without a number as long as each request may take.
+/// How long a worker may be silent. Without a number of its own, each request has its usual time.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Patience(Option<Duration>);
 
@@ -46,12 +46,12 @@ impl Patience {
         Ok(Self(Some(Duration::from_secs(seconds))))
     }
 
-    /// How long an answer or an epoch may take.
+    /// How long a worker's answer or epoch may take.
     pub fn answer(self) -> Duration {
         self.0.unwrap_or(ANSWER)
     }
 
-    /// For a call that is followed through so many stops at most: a stop takes some microseconds.
+    /// How long a call that is followed through at most `stops` stops may take: a stop takes some microseconds.
     pub fn followed(self, stops: u64) -> Duration {
         self.0.unwrap_or(ANSWER + Duration::from_micros(stops.saturating_mul(50)))
     }
@@ -61,7 +61,7 @@ impl Patience {
     }
 }
 
-/// A running worker. Dropping it kills it.
+/// A running worker process, as its parent sees it. Dropping it kills the process.
 pub struct Worker {
     label: String,
     child: Child,
@@ -76,10 +76,10 @@ pub struct Worker {
     asked: String,
 }
 
-/// A worker that did not begin.
+/// The failure of a worker that could not be started.
 pub struct NotStarted {
     pub error: Error,
-    /// The end of what it printed.
+    /// The end of what the worker printed.
     pub log: String,
 }
 
@@ -129,7 +129,7 @@ impl Worker {
         found.map_err(|failed| unusable(failed.error))
     }
 
-    /// Asks without waiting for the answer, so that several workers can work at once.
+    /// Sends a request without waiting for the answer, so that several workers can work at once.
     pub fn say(&mut self, request: &Request) -> Result<()> {
         if let Request::Begin(job) = request {
             self.cells.clone_from(&job.cells);
@@ -141,12 +141,12 @@ impl Worker {
         self.channel.say(&line).map_err(|_| self.hear_no_answer())
     }
 
-    /// Why it ended or gave up, when nothing was to come.
+    /// The error that says why a worker ended or gave up when no answer was due.
     pub fn hear_no_answer(&mut self) -> Error {
         self.hear().map_or_else(|error| error, |_| self.out_of_turn())
     }
 
-    /// The answer to what was asked.
+    /// Waits for the worker's answer to the last request.
     ///
     /// # Errors
     /// What the worker says is wrong, with its exit code; else that it is late, has ended or talks nonsense, with the
@@ -155,7 +155,7 @@ impl Worker {
         self.hear_within(self.patience.answer())
     }
 
-    /// Asks, and waits for the answer.
+    /// Sends a request and waits for the answer.
     pub fn ask(&mut self, request: &Request) -> Result<Reply> {
         self.say(request)?;
         self.hear()
@@ -177,12 +177,12 @@ impl Worker {
         }
     }
 
-    /// Names what comes next in errors, for work that is ordered by another way than a request.
+    /// Sets the name that errors give to the work under way, for work that is ordered by another way than a request.
     pub fn name(&mut self, work: String) {
         self.asked = work;
     }
 
-    /// Whether the process has ended.
+    /// Whether the worker's process has ended.
     pub fn has_ended(&mut self) -> bool {
         self.child.try_wait().is_ok_and(|status| status.is_some())
     }
@@ -192,13 +192,13 @@ impl Worker {
         self.patience
     }
 
-    /// Waits no longer than this for answers from now on.
+    /// Sets how long answers may take from now on, for tests.
     #[cfg(test)]
     pub fn impatient(&mut self, patience: Duration) {
         self.patience = Patience(Some(patience));
     }
 
-    /// Says that whoever follows the process has waited for its end.
+    /// Notes that another has waited for the worker's end: its process id may be another process's by now.
     pub fn reaped(&mut self) {
         self.reaped = true;
     }
@@ -225,7 +225,7 @@ impl Worker {
         Error::failed(format!("{label}: the worker answered `{asked}` with {what}: {quoted:?}"))
     }
 
-    /// The error of a worker that closed its end, which is how it ends.
+    /// The error of a worker that closed its end of the channel, as a worker that ends does.
     pub fn ended(&mut self) -> Error {
         let status = self.wait(STOPPING);
         if interrupt::requested() || status.as_ref().is_some_and(by_ctrl_c) {
@@ -234,14 +234,14 @@ impl Worker {
         self.ended_with(&status.as_ref().map_or_else(|| "closed its channel".into(), describe))
     }
 
-    /// The error of a worker whose end its follower saw.
+    /// The error of a worker whose end its follower saw; `how` says how it ended.
     pub fn ended_with(&self, how: &str) -> Error {
         let (label, asked) = (&self.label, &self.asked);
         let last = self.log.last_line().map_or_else(String::new, |line| format!(": {line}"));
         Error::failed(format!("{label}: the worker {how} while asked to `{asked}`{last}"))
     }
 
-    /// Tells it to stop, and kills it if it does not.
+    /// Tells the worker to stop, and kills it if it does not.
     pub fn stop(mut self) {
         let asked = serde_json::to_string(&Request::Stop).is_ok_and(|line| self.channel.say(&line).is_ok());
         if asked && self.speech != Speech::Old {
@@ -260,7 +260,7 @@ impl Worker {
         }
     }
 
-    /// A cell of the job, by its number.
+    /// Describes a cell of the job by its number: `gemv 6912x2560 of avx2-i8`.
     pub fn cell_in_words(&self, cell: usize) -> String {
         self.cells.get(cell).map_or_else(|| format!("cell {cell}"), ToString::to_string)
     }

@@ -1,4 +1,4 @@
-//! Cells of one matrix.
+//! Cells of one matrix in a worker: operands, check and epochs.
 
 use super::protocol::{Job, JobCell};
 use super::visit::Visit;
@@ -11,7 +11,7 @@ use crate::scenario::Cell;
 use kernels::parallel::Team;
 use receipt::Residency;
 
-/// The operands of the last cell, which the next may share, and the threads.
+/// The matrices that a worker multiplies: operands of the last cell, which the next may share, and the threads.
 pub struct Products {
     machine: Machine,
     team: Team,
@@ -21,7 +21,7 @@ pub struct Products {
 }
 
 impl Products {
-    /// The threads of a job, without operands yet.
+    /// Starts the threads of a job, without operands yet.
     pub fn new(job: &Job, machine: &Machine) -> Result<Self> {
         let (machine, team) = (machine.clone(), machine.team()?);
         // A third of what one process alone would need: between two of its turns, two others read as much.
@@ -29,12 +29,12 @@ impl Products {
         Ok(Self { machine, team, seed: job.seed, copied_bytes, ready: None })
     }
 
-    /// Forgets the operands: three processes share the memory.
+    /// Frees the operands: three processes share the memory.
     pub fn clear(&mut self) {
         self.ready = None;
     }
 
-    /// Prepares a cell and runs its epochs. `cells` are all of the job: some will share its operands.
+    /// Prepares a cell and runs its epochs. `cells` are all cells of the job: some will share its operands.
     pub fn visit(&mut self, cell: Cell, cells: &[JobCell], visit: Visit<'_>) -> Result<()> {
         let kernel = visit.kernel;
         let operands = match self.ready.take() {

@@ -7,9 +7,9 @@ use receipt::{Build, Family, Injection, Operation, Residency, titles};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::fmt;
 
-/// Version of the messages. Version 1 was spoken over stdin and stdout (see `old`).
+/// Version of the messages between program and worker. Version 1 was spoken over stdin and stdout (see `old`).
 pub const PROTOCOL: u32 = 2;
-/// What a worker says that was not given the descriptor it was told of.
+/// The error message of a worker that was not given the descriptor it was told of.
 pub const NO_CHANNEL: &str = "this command is started by tritbench itself, with a socket to speak over";
 
 /// What a worker is asked for. Each is answered by one [`Reply`], but for `Stop`.
@@ -30,7 +30,7 @@ pub enum Request {
     Count { kernel: String },
     /// One call that the parent follows instruction by instruction; the worker ends with it.
     Call(Call),
-    /// End. Not answered.
+    /// End the session; a worker does not answer it.
     Stop,
 }
 
@@ -38,91 +38,92 @@ pub enum Request {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reply {
-    /// Said before anything is asked.
+    /// The worker's first message, before anything is asked: the version that it speaks.
     Hello { protocol: u32 },
-    /// After `Begin`.
+    /// Answer to `Begin`: what the worker can do.
     Ready(Box<Ready>),
-    /// After `Prepare`.
+    /// Answer to `Prepare`: the cell is ready.
     Prepared {
         /// SHA-256 of the kernel's output, lower-case hex.
         output: String,
     },
-    /// After `Text`.
+    /// Answer to `Text`.
     Text(TextResult),
-    /// After `Count`.
+    /// Answer to `Count`.
     Counted {
         /// Instructions; none where they cannot be counted here.
         instructions: Option<u64>,
         subject: String,
     },
-    /// After `Call`: the kernel matches the oracle, and the worker stops next.
+    /// First answer to `Call`: the kernel matches the oracle, and the worker stops next.
     Stopping(Stopping),
-    /// The call was made.
+    /// Second answer to `Call`: the call was made, and its output has this hash.
     Called { output_sha256: String },
-    /// Instead of any of these.
+    /// Answer to any request that failed, with the exit code for it.
     Error { exit: u8, message: String },
 }
 
-/// What a session may be asked for.
+/// What a gate gives a worker at the start of a session: the cells to prepare, and how to run them.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Job {
-    /// File with the control block.
+    /// Path of the file with the control block.
     pub control: String,
     pub cells: Vec<JobCell>,
     pub seed: u64,
     pub threads: usize,
-    /// The CPU to stay on; any when absent.
+    /// Number of the CPU to stay on; any when absent.
     pub cpu: Option<usize>,
-    /// Feature mask as for `--cpu-features`.
+    /// CPU feature mask, written as for `--cpu-features`.
     pub cpu_features: Option<String>,
     pub last_level_cache_bytes: u64,
     pub inject: Option<Injection>,
 }
 
-/// One kernel on one matrix, or with one model.
+/// What a gate times in one place: one kernel on one matrix, or with one model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct JobCell {
-    /// A product, or decoding or prefill of a model.
+    /// The operation: a product, or decoding or prefill of a model.
     pub op: Operation,
-    /// Rows; 0 of a text.
+    /// Rows of the matrix; 0 for a model.
     pub m: usize,
-    /// Columns; 0 of a text.
+    /// Columns of the matrix; 0 for a model.
     pub k: usize,
-    /// Tokens of a batch or of a prompt; 1 of what takes one at a time.
+    /// Tokens of a batch or of a prompt; 1 for gemv, dequantising and decoding.
     pub tokens: usize,
     pub residency: Residency,
     pub family: Family,
     pub kernel: String,
-    /// The model, of a text.
+    /// The model; absent for a matrix.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<JobText>,
 }
 
-/// The model of a text cell.
+/// The model of a cell that times decoding or prefill.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct JobText {
-    /// `builtin` or the path of a file.
+    /// The model: `builtin` or the path of a file.
     pub model: String,
+    /// Name of the model in messages and records.
     pub name: String,
-    /// Most tokens of a block.
+    /// Most tokens that are decoded in one block.
     pub block: usize,
 }
 
 impl JobCell {
-    /// `gemv 256x2560` of kernel `k`, of which tests change what they are about.
+    /// A cell for tests, `gemv 256x2560` of kernel `k`, in which each test changes what it is about.
     #[cfg(test)]
     pub fn example() -> Self {
         let (op, residency, family) = (Operation::Gemv, Residency::Llc, Family::W2A8);
         Self { op, m: 256, k: 2560, tokens: 1, residency, family, kernel: "k".into(), text: None }
     }
 
-    /// The matrix as the measuring code takes it; `None` of a text and of an operation that this build lacks.
+    /// The cell as the measuring code takes it; `None` for a model and for an operation that this build lacks.
     pub fn product(&self) -> Option<Cell> {
         let op = operation::of_kernels(self.op)?;
         Some(Cell { op, shape: Shape { m: self.m, k: self.k }, tokens: self.tokens, residency: self.residency })
     }
 
-    /// Whether both can use the same operands.
+    /// Whether two cells can use the same operands: same matrix size, tokens and kernel family.
     pub fn shares_operands(&self, other: &Self) -> bool {
         let matrix = |cell: &Self| (cell.m, cell.k, cell.tokens, cell.family);
         self.text.is_none() && other.text.is_none() && matrix(self) == matrix(other)
@@ -140,44 +141,44 @@ impl fmt::Display for JobCell {
     }
 }
 
-/// One call that is followed.
+/// The kernel call that `count` follows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Call {
     pub kernel: String,
     pub op: Operation,
-    /// Rows.
+    /// Rows of the matrix.
     pub m: usize,
-    /// Columns.
+    /// Columns of the matrix.
     pub k: usize,
-    /// Tokens of a batch; 1 but for `gemm`.
+    /// Tokens of the batch; 1 but for `gemm`.
     pub tokens: usize,
     pub seed: u64,
 }
 
-/// A session that has begun.
+/// A worker's answer when a session has begun: its build, kernels and operations.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Ready {
     pub build: Build,
     pub kernels: Vec<Offer>,
-    /// Every [`JobCell::op`] that it can prepare.
+    /// Every [`JobCell::op`] that the worker can prepare.
     #[serde(deserialize_with = "those_known")]
     pub ops: Vec<Operation>,
 }
 
-/// A kernel of a worker's build.
+/// A kernel that a worker's build has, and whether it runs here.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(from = "Offered")]
 pub struct Offer {
     pub id: String,
-    /// Absent of a family that this build lacks.
+    /// Family of the kernel; absent if this build does not know it.
     pub family: Option<Family>,
-    /// Whether results are integers that must not change.
+    /// Whether the kernel's results are integers that must not change.
     pub exact: bool,
     pub ops: Vec<Operation>,
     /// Operations of another build that this one lacks: they cannot be asked for, and are named.
     #[serde(skip)]
     pub unknown_ops: Vec<String>,
-    /// Why it does not run here, if it does not.
+    /// Why the kernel does not run here, if it does not.
     pub reason: Option<String>,
 }
 
@@ -219,20 +220,21 @@ fn if_known<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Family>, D::Err
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TextResult {
     pub kernel: String,
-    /// Greedy continuation.
+    /// Ids of the tokens that the kernel generates greedily.
     pub token_ids: Vec<u32>,
-    /// Natural log of the perplexity.
+    /// Natural logarithm of the perplexity.
     pub nats_per_token: f64,
 }
 
-/// A worker right before the call that is followed.
+/// A worker's message right before it stops for the call that is followed: where the kernel's code and data lie.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Stopping {
     /// Kernel id, as found in the worker's registry.
     pub kernel: String,
+    /// Address of the first instruction of the kernel's function.
     pub entry: u64,
-    /// Where the packed codes lie: first address and length.
+    /// Where the packed codes lie in the worker's memory: first address and length in bytes.
     pub codes: (u64, u64),
-    /// Whether address randomisation is off.
+    /// Whether address randomisation is off in the worker.
     pub fixed_addresses: bool,
 }

@@ -8,7 +8,7 @@ use super::session::Session;
 use crate::error::{Error, Result};
 use clap::Args;
 
-/// `worker`, which this program starts.
+/// Flags of `worker`, a command that only tritbench itself starts.
 #[derive(Args, Debug)]
 pub struct WorkerArgs {
     /// Number of the inherited descriptor; stdin and stdout without one
@@ -19,7 +19,7 @@ pub struct WorkerArgs {
     call: Option<String>,
 }
 
-/// Runs the command. An error goes to the parent where there is one that hears it.
+/// Runs `worker`. An error goes to the parent where there is one that hears it.
 pub fn run(args: &WorkerArgs) -> Result<()> {
     if let Some(text) = &args.call {
         let call = serde_json::from_str(text).map_err(|e| Error::input(format!("--call: {e}")))?;

@@ -69,13 +69,13 @@ impl Session {
         }
     }
 
-    /// What a kernel makes of the built-in model.
+    /// Token ids and perplexity that a kernel computes with the built-in model.
     pub fn generated(&mut self, kernel: &str) -> Result<TextResult> {
         let kernel = self.machine.kernel(kernel)?;
         self.texts.generated(kernel, &self.machine)
     }
 
-    /// Instructions of one call. None where the system forbids ptrace, which is no regression.
+    /// Instructions of one call of a kernel. None where the system forbids ptrace, which is no regression.
     pub fn counted(&self, kernel: &str) -> Result<Reply> {
         let call = count::Call { op: kernels::Operation::Gemv, shape: count::SMALL_SHAPE, tokens: 1, seed: self.seed };
         let subject = format!("gemv {}x{}", call.shape.m, call.shape.k);

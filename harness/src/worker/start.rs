@@ -11,9 +11,10 @@ use std::io;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-/// A program that has workers.
+/// A program that can run as a worker, and how it is spoken to.
 #[derive(Clone, Debug)]
 pub struct Program {
+    /// Path of the program's file.
     pub path: PathBuf,
     pub speech: Speech,
 }
@@ -21,24 +22,24 @@ pub struct Program {
 /// How a program is spoken to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Speech {
-    /// Over a descriptor that it inherits.
+    /// Over an inherited descriptor, a socket.
     Channel,
-    /// The same over stdin and stdout: what starts the worker passes on nothing else.
+    /// Over stdin and stdout, in the same words: what starts the worker passes on nothing else.
     Stdio,
     /// Version 1 of the protocol, over stdin and stdout.
     Old,
 }
 
-/// How a worker is started.
+/// Settings with which a worker's process is started.
 #[derive(Clone, Debug, Default)]
 pub struct Setting {
-    /// The whole environment; this program's if absent. It lies on the worker's stack.
+    /// The worker's whole environment; this program's if absent. It lies on the worker's stack.
     pub environment: Option<Vec<(OsString, OsString)>>,
-    /// Whether the system should load it at the same addresses every time, where it allows that.
+    /// Whether the system should load the worker at the same addresses every time, where it allows that.
     pub fixed_addresses: bool,
 }
 
-/// Starts a process: its end of the channel, and what it prints.
+/// Starts a worker process; returns it with the parent's end of the channel and the log of what it prints.
 #[cfg(unix)]
 pub fn spawn(label: &str, program: &Program, setting: Setting) -> Result<(Child, Channel, Log)> {
     use std::os::fd::{AsRawFd, OwnedFd};
@@ -76,6 +77,7 @@ pub fn spawn(label: &str, program: &Program, setting: Setting) -> Result<(Child,
     Ok((child, channel, log))
 }
 
+/// Fails: on this platform no worker can be started.
 #[cfg(not(unix))]
 pub fn spawn(label: &str, _: &Program, _: Setting) -> Result<(Child, Channel, Log)> {
     Err(Error::unsupported(format!("{label}: workers need a descriptor that a child inherits, which is Unix")))

@@ -8,7 +8,7 @@ use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::thread::JoinHandle;
 
-/// Takes stdin and stdout over, for good. Joining the thread brings the last answers to stdout.
+/// Makes a channel of stdin and stdout, for good. Joining the thread brings the last answers to stdout.
 pub fn take() -> io::Result<(Channel, JoinHandle<()>)> {
     let (requests, answers) = (File::from(dup(io::stdin())?), File::from(dup(io::stdout())?));
     dup2_stdin(File::open("/dev/null")?)?;

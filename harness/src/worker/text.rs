@@ -29,7 +29,7 @@ const BEFORE_BLOCK: usize = 4;
 /// Model of the exact text.
 const BUILTIN: &str = "builtin";
 
-/// The last model, and its weights for the last kernel.
+/// The models that a worker generates with: the last model, and its weights for the last kernel.
 pub struct Texts {
     seed: u64,
     loaded: Option<Loaded>,
@@ -43,7 +43,7 @@ struct Loaded {
 }
 
 impl Texts {
-    /// No model is loaded yet; `seed` makes the prompts of cells.
+    /// Begins without a model; `seed` makes the prompts of cells.
     pub fn new(seed: u64) -> Self {
         Self { seed, loaded: None }
     }
@@ -66,7 +66,7 @@ impl Texts {
         })
     }
 
-    /// What a kernel makes of the built-in model.
+    /// Token ids and perplexity that a kernel computes with the built-in model.
     pub fn generated(&mut self, kernel: Kernel, machine: &Machine) -> Result<TextResult> {
         let loaded = self.loaded(BUILTIN, machine)?;
         let encode = |text: &str| loaded.model.tokenizer.encode(text, None);

@@ -15,16 +15,16 @@ const PATIENCE: Duration = Duration::from_millis(500);
 pub struct Visit<'a> {
     pub cell: &'a JobCell,
     pub kernel: Kernel,
-    /// Whether the output is compared with the oracle's.
+    /// Whether the cell's output is compared with the oracle's.
     pub oracle: bool,
-    /// Orders, and who gives them.
+    /// The gate's orders: the control block, and the gate's process id.
     pub turns: &'a Turns,
-    /// Says that all is ready, with the hash of the output.
+    /// Tells the gate that the cell is ready, with the hash of its output.
     pub prepared: &'a mut dyn FnMut(String) -> Result<()>,
 }
 
 impl Visit<'_> {
-    /// Says that all is ready, and runs `epoch` (so many calls) whenever it is ordered.
+    /// Says that the cell is ready, and runs `epoch`, which gets a number of calls, whenever the gate orders it.
     pub fn run(self, output: String, mut epoch: impl FnMut(u32) -> Result<()>) -> Result<()> {
         (self.prepared)(output)?;
         let Turns { control, parent, inject } = self.turns;
@@ -46,7 +46,7 @@ impl Visit<'_> {
     }
 }
 
-/// The control block, and what is planted.
+/// How a worker takes its turns: the control block, the gate's process, and the planted slowdown.
 pub struct Turns {
     pub control: Control,
     /// Process id of the gate: the worker ends when the gate is gone.
@@ -69,12 +69,13 @@ fn epoch_of(calls: u32, epoch: &mut impl FnMut(u32) -> Result<()>, percent: f64)
     })
 }
 
-/// Parent process id; it changes when the parent ends.
+/// Id of the parent process; it changes when the parent ends.
 #[cfg(unix)]
 pub fn parent() -> Option<u32> {
     Some(std::os::unix::process::parent_id())
 }
 
+/// `None`: this platform has no parent process ids.
 #[cfg(not(unix))]
 pub fn parent() -> Option<u32> {
     None

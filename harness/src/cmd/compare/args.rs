@@ -7,7 +7,7 @@ use crate::words;
 use clap::Args;
 use std::path::PathBuf;
 
-/// `micro`, and what `compare` shares with it.
+/// Flags of `micro`, which `compare` has too.
 #[derive(Args, Debug)]
 pub struct MeasureArgs {
     /// Built-in scenario or TOML file
@@ -45,7 +45,7 @@ pub struct MeasureArgs {
     pub machine: MachineArgs,
 }
 
-/// `compare`.
+/// Flags of `compare`.
 #[derive(Args, Debug)]
 pub struct CompareArgs {
     /// What to measure

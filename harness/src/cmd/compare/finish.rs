@@ -14,7 +14,7 @@ use reports::export;
 use serde::Serialize;
 use std::path::Path;
 
-/// Writes everything, whatever the outcome, and prints the table and the report's path. Returns what was unstable.
+/// Ends a run: writes receipt and report, also of a failed run, and prints table and path. Returns what was unstable.
 pub fn finish(mut run: Run<'_>, outcome: Result<()>, args: &MeasureArgs, out: &Output) -> Result<Option<String>> {
     runs::close(&mut run.receipt, outcome.as_ref().err());
     run.receipt.host.load_after = Some(host::load());

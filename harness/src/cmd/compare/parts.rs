@@ -12,7 +12,7 @@ use kernels::{HeadFormat, Kernel, Operation, registry};
 use receipt::Unsupported;
 use receipt::judge::bound;
 
-/// Every kernel asked for against the oracle; those that fail are not measured further.
+/// Checks every kernel of the run against the oracle; those that fail are not measured further.
 pub fn verify(run: &mut Run<'_>) -> Result<()> {
     let descriptors = match &run.plan.named {
         Some(ids) => in_registry_order(ids)?,
@@ -27,7 +27,7 @@ pub fn verify(run: &mut Run<'_>) -> Result<()> {
     run.save()
 }
 
-/// A short look at the machine's limits, at the sizes that are about to be timed.
+/// Measures the machine's limits briefly, at the sizes that are about to be timed.
 pub fn limits(run: &mut Run<'_>) -> Result<()> {
     let (scenario, machine) = (&run.plan.scenario, &run.plan.machine);
     if scenario.micro.is_none() {
@@ -52,7 +52,7 @@ pub fn limits(run: &mut Run<'_>) -> Result<()> {
     run.save()
 }
 
-/// Instructions of each kernel's gemv. Where they cannot be counted, the receipt says why, and the run goes on.
+/// Counts the instructions of each kernel's gemv. Where that is impossible, the receipt says why, and the run goes on.
 pub fn counts(run: &mut Run<'_>) -> Result<()> {
     if run.plan.scenario.micro.is_none() {
         return Ok(());
@@ -77,7 +77,7 @@ pub fn counts(run: &mut Run<'_>) -> Result<()> {
     run.save()
 }
 
-/// What a quantised output head does, said before anything is generated with it.
+/// Measures what a quantised output head does to perplexity, before anything is generated with it.
 pub fn heads(run: &mut Run<'_>) -> Result<()> {
     let scenario = &run.plan.scenario;
     let used = scenario.generate.is_some() || scenario.perplexity.is_some();
@@ -91,7 +91,7 @@ pub fn heads(run: &mut Run<'_>) -> Result<()> {
     Ok(())
 }
 
-/// The same text with every kernel: whole texts, then kernels in turn by blocks of tokens.
+/// Generates the same text with every kernel: whole texts, then kernels in turn by blocks of tokens.
 pub fn generation(run: &mut Run<'_>) -> Result<()> {
     let rule = run.receipt.rule.as_ref();
     let comparisons = rule.map_or_else(|| run.block_comparisons(), |rule| rule.comparisons);
@@ -116,7 +116,7 @@ pub fn generation(run: &mut Run<'_>) -> Result<()> {
     interrupt::check("interrupted during generation")
 }
 
-/// The same text scored by every kernel, and with the seed's table.
+/// Scores the same text with every kernel, and once with the analysis's code table [-2,-1,1,2].
 pub fn perplexity(run: &mut Run<'_>) -> Result<()> {
     let (Some(asked), Some(bench)) = (&run.plan.scenario.perplexity, &mut run.bench) else { return Ok(()) };
     let progress = Progress::start("perplexity with every kernel", run.kernels.len() as u64 + 1);

@@ -19,7 +19,7 @@ use std::collections::HashSet;
 /// How texts are generated and scored.
 pub struct Texts {
     pub head: HeadFormat,
-    /// Whether zero gates are skipped in a row of their own.
+    /// Whether a kernel that skips zero gates is measured too, in a row of its own.
     pub sparsity: Sparsity,
     pub prefill: PrefillPolicy,
 }
@@ -29,10 +29,10 @@ pub struct Plan {
     pub scenario: Scenario,
     pub machine: Machine,
     pub kernels: Vec<Kernel>,
-    /// Kernels that were asked for by name.
+    /// Ids of the kernels that were asked for by name; `None` when all are measured.
     pub named: Option<Vec<String>>,
     pub texts: Texts,
-    /// An unstable comparison is an error.
+    /// `--strict`: an unstable comparison is an error.
     pub strict: bool,
     deterministic: bool,
 }
@@ -66,7 +66,7 @@ impl Plan {
         Ok(Self { scenario, machine, kernels, named, texts, strict, deterministic })
     }
 
-    /// The run's folder and its receipt before the first measurement.
+    /// Makes the run's folder and its receipt, before the first measurement.
     pub fn begin(&self, args: &MeasureArgs) -> Result<(RunFolder, Receipt)> {
         let timestamp = jiff::Timestamp::now().to_string();
         let folder = RunFolder::create(args.out.as_deref(), &self.scenario.name, &timestamp)?;

@@ -23,7 +23,7 @@ struct Measured<'k> {
     took: Duration,
 }
 
-/// All cells, and once more those in which the same code differed from itself.
+/// Times every cell of the scenario, and once more those in which the same code differed from itself.
 pub fn part(run: &mut Run<'_>) -> Result<()> {
     let (scenario, machine) = (&run.plan.scenario, &run.plan.machine);
     let Some(asked) = &scenario.micro else { return Ok(()) };

@@ -4,7 +4,7 @@ use super::follow::{Executed, repeats};
 use iced_x86::{FlowControl, Instruction, InstructionInfoFactory, OpAccess, OpKind, Register};
 use receipt::Mix;
 
-/// Sums over instructions.
+/// Sums executed instructions by class and vector width, with the bytes that they read and write.
 pub fn mix<'a>(executed: impl IntoIterator<Item = &'a Executed>) -> Mix<u64> {
     let mut factory = InstructionInfoFactory::new();
     let mut mix = Mix::default();

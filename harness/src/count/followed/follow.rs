@@ -14,12 +14,12 @@ use iced_x86::{
 use nix::libc::user_regs_struct;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-/// An instruction and how often it ran.
+/// An instruction of the worker and how often it ran.
 #[derive(Clone, Copy, Debug)]
 pub struct Executed {
-    /// As decoded from the worker's code.
+    /// The instruction, as decoded from the worker's code.
     pub instruction: Instruction,
-    /// Times it was reached.
+    /// How often the instruction ran.
     pub count: u64,
     /// Accesses that a `rep` string instruction made in all; 0 for others.
     pub repeats: u64,
@@ -28,10 +28,10 @@ pub struct Executed {
     pub code_bytes: u64,
 }
 
-/// Instructions by address.
+/// The executed instructions by their address.
 pub type Instructions = BTreeMap<u64, Executed>;
 
-/// Follows the child, which has stopped before the call.
+/// Follows a child that has stopped before the call to the end of the call; returns what it executed.
 pub fn follow(child: &mut Tracee, method: Method) -> Result<Instructions> {
     let entry = child.ready.entry;
     let mut registers = child.run_to(entry)?;
@@ -219,7 +219,7 @@ fn ends_block(instruction: &Instruction) -> bool {
     instruction.flow_control() != FlowControl::Next || repeats(instruction)
 }
 
-/// A string instruction that runs as often as a register says.
+/// Whether this is a string instruction with a `rep` prefix, which repeats as often as a register says.
 pub fn repeats(instruction: &Instruction) -> bool {
     (instruction.has_rep_prefix() || instruction.has_repne_prefix()) && instruction.is_string_instruction()
 }

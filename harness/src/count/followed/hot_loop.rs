@@ -4,11 +4,11 @@
 use super::follow::{Executed, Instructions};
 use iced_x86::FlowControl;
 
-/// Instructions of one pass, in order of address, and the number of passes.
+/// The hot loop: the instructions of one pass, in order of address, and the number of passes.
 pub struct HotLoop {
-    /// Those on the path that most passes take, each with count 1.
+    /// Instructions on the path that most passes take, each with count 1.
     pub pass: Vec<Executed>,
-    /// How often the jump back was reached.
+    /// Number of passes: how often the jump back to the loop's start was reached.
     pub passes: u64,
     /// Instructions that the loop ran in all.
     pub instructions: u64,
@@ -29,7 +29,7 @@ impl HotLoop {
     }
 }
 
-/// The loop, unless nothing ran twice.
+/// Finds the hot loop; `None` when no loop ran twice.
 pub fn find(trace: &Instructions) -> Option<HotLoop> {
     let back = |e: &&Executed| {
         let (at, to) = (e.instruction.ip(), e.instruction.near_branch_target());

@@ -105,7 +105,7 @@ impl Tracee {
         ptrace::getregs(self.pid).map_err(|e| self.failed("read the registers of", e))
     }
 
-    /// Changes registers.
+    /// Sets the registers of the stopped child.
     pub fn set_registers(&self, registers: user_regs_struct) -> Result<()> {
         ptrace::setregs(self.pid, registers).map_err(|e| self.failed("set the registers of", e))
     }
@@ -134,7 +134,7 @@ impl Tracee {
         Ok(bytes)
     }
 
-    /// Goes on until the instruction at `address` would be next. Nothing else may stop the child.
+    /// Lets the child go on until it has reached the instruction at `address`. Nothing else may stop the child.
     pub fn run_to(&mut self, address: u64) -> Result<user_regs_struct> {
         self.set_breakpoint(address)?;
         self.resume(|pid| ptrace::cont(pid, None))?;
@@ -147,7 +147,7 @@ impl Tracee {
         Ok(registers)
     }
 
-    /// One instruction, with `registers`: also where a breakpoint stands in its place.
+    /// Lets the child run one instruction, with `registers`: also where a breakpoint stands in its place.
     pub fn step(&mut self, registers: user_regs_struct) -> Result<user_regs_struct> {
         let covered = self.breakpoints.contains_key(&registers.rip);
         if covered {
@@ -275,7 +275,7 @@ impl Tracee {
     }
 }
 
-/// Where ptrace is refused.
+/// The error (exit 5) where the system refuses ptrace.
 pub fn refused(why: impl std::fmt::Display) -> Error {
     Error::unsupported(format!(
         "ptrace is refused here ({why}), so instructions cannot be counted; in a container, run it with \

@@ -10,7 +10,7 @@ use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
-/// Kills a process when its time is up. Dropping it calls it off.
+/// Kills a process that takes longer than its `patience`. Dropping the watchdog calls it off.
 pub struct Watchdog {
     patience: Duration,
     bit: Arc<AtomicBool>,
@@ -19,7 +19,7 @@ pub struct Watchdog {
 }
 
 impl Watchdog {
-    /// Watches a process from now on.
+    /// Starts to watch the process `pid`, which is killed after `patience`.
     pub fn new(pid: Pid, patience: Duration) -> io::Result<Self> {
         let bit = Arc::new(AtomicBool::new(false));
         let (off, called_off) = mpsc::channel::<()>();
@@ -35,7 +35,7 @@ impl Watchdog {
         Ok(Self { patience, bit, off: Some(off), thread: Some(thread) })
     }
 
-    /// How long it waited, if it has killed the process.
+    /// If the watchdog has killed the process: how long it waited before.
     pub fn bit(&self) -> Option<Duration> {
         self.bit.load(Ordering::SeqCst).then_some(self.patience)
     }

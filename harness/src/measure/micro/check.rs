@@ -8,12 +8,13 @@ use kernels::parallel::Team;
 use kernels::{Family, Kernel, KernelError, Operation, PackedWeights, reference};
 use model::hash::sha256_hex;
 
-/// What one kernel's output was, and how far from the oracle's.
+/// The hash of a kernel's output, and its error against the oracle.
 #[derive(Clone, Debug)]
 pub struct Checked {
     pub output_sha256: String,
-    /// What it was compared with.
+    /// The oracle that the output was compared with, and the bound, in words.
     pub oracle: &'static str,
+    /// Largest absolute difference from the oracle; 0 where results are equal.
     pub max_abs_error: f64,
 }
 
@@ -27,7 +28,7 @@ impl Checked {
     }
 }
 
-/// Checks all kernels.
+/// Checks every kernel's output on these operands against the oracle.
 ///
 /// # Errors
 /// A result outside the bound, with its row.
@@ -35,7 +36,7 @@ pub fn check(cell: Cell, operands: &Operands, kernels: &[Kernel], team: &mut Tea
     kernels.iter().map(|kernel| Check { cell, operands, kernel, oracle: true }.run(team)).collect()
 }
 
-/// The hashes alone, for a process whose twin was checked in this run: equal hashes are equal outputs.
+/// SHA-256 of each kernel's output, unchecked, for a process whose twin was checked: equal hashes are equal outputs.
 pub fn hashes(cell: Cell, operands: &Operands, kernels: &[Kernel], team: &mut Team) -> Result<Vec<String>> {
     let run = |kernel| Check { cell, operands, kernel, oracle: false }.run(team);
     kernels.iter().map(run).map(|checked| checked.map(|c| c.output_sha256)).collect()

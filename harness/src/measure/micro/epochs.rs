@@ -26,7 +26,7 @@ struct Outputs {
     integers: AlignedBuffer<i32>,
 }
 
-/// What the entries of a cell share; they run one at a time.
+/// Operands, outputs and threads that all timed loops of a cell share; the loops run one at a time.
 pub struct Shared<'a> {
     cell: Cell,
     operands: &'a Operands,
@@ -37,7 +37,7 @@ pub struct Shared<'a> {
 }
 
 impl<'a> Shared<'a> {
-    /// The outputs and the team that the loops of a cell's kernels share.
+    /// Makes the outputs that the loops of a cell's kernels share.
     pub fn new(cell: Cell, operands: &'a Operands, team: &'a mut Team, features: CpuFeatures) -> Self {
         let floats = if cell.op == Operation::Dequantize { cell.shape.m * cell.shape.k } else { cell.shape.m };
         let integers = AlignedBuffer::zeroed(cell.shape.m * cell.tokens);
@@ -58,7 +58,7 @@ impl<'a> Shared<'a> {
         if self.cell.residency == Residency::Dram { copies } else { &copies[..1] }
     }
 
-    /// The loop of one kernel.
+    /// The timed loop of one kernel.
     pub fn epoch(&'a self, kernel: Kernel) -> Epoch<'a> {
         let layout = kernel.descriptor().layout;
         let (panel_rows, copies, rows) = (layout.rows, self.copies(layout), self.cell.shape.m);
@@ -121,7 +121,7 @@ impl<'a> Shared<'a> {
     }
 }
 
-/// A batch with its rows shared among the team.
+/// Multiplies a batch by the weights, with the rows shared among the team.
 pub fn gemm(
     team: &mut Team,
     kernel: &Kernel,

@@ -18,19 +18,19 @@ use receipt::{MicroCell, MicroEntry, Residency, Round, Rule, StreamLimit};
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-/// What applies to every cell of a run.
+/// What applies to every cell of a run: rule, epoch, seed, and when to stop.
 #[derive(Clone)]
 pub struct Plan<'a> {
-    /// When a cell is looked at, and what its verdicts are held to.
+    /// The rule: when a cell is looked at, and what its verdicts are held to.
     pub rule: Rule,
-    /// Target length of an epoch.
+    /// Target length of an epoch in nanoseconds.
     pub epoch_ns: f64,
     pub seed: u64,
     pub last_level_cache_bytes: u64,
     pub features: CpuFeatures,
-    /// Set to stop between rounds.
+    /// A flag that others set to stop the measurement between rounds.
     pub interrupted: &'a AtomicBool,
-    /// When to stop all the same, between rounds.
+    /// The time at which to stop between rounds all the same.
     pub until: Option<Instant>,
 }
 
@@ -115,7 +115,7 @@ pub fn measure(cell: Cell, kernels: &[Kernel], plan: &Plan<'_>, team: &mut Team)
     Ok(Some(record))
 }
 
-/// Judged pairs of a cell: each kernel against the first and what it builds on, the fastest against the next.
+/// Number of judged pairs of a cell: each kernel against the first and what it builds on, the fastest against the next.
 pub fn comparisons(kernels: &[Kernel]) -> usize {
     let ids: Vec<&str> = kernels.iter().map(Kernel::id).collect();
     let builds_on = |id: &&str| registered(id).and_then(|before| ids.iter().position(|other| *other == before));
@@ -128,12 +128,12 @@ pub fn operand_seed(seed: u64, cell: Cell, family: Family) -> u64 {
     seed ^ (cell.shape.m as u64) << 40 ^ (cell.shape.k as u64) << 16 ^ (cell.tokens as u64) << 4 ^ family as u64
 }
 
-/// Those of `kernels` that a cell measures.
+/// Those of `kernels` that have the cell's operation.
 pub fn with_operation(cell: Cell, kernels: &[Kernel]) -> Vec<Kernel> {
     kernels.iter().filter(|k| k.descriptor().has(cell.op)).copied().collect()
 }
 
-/// What this build's kernels build on.
+/// Id of the kernel that the kernel `id` of this build builds on, if it builds on one.
 pub fn registered(id: &str) -> Option<String> {
     kernels::registry::find(id).and_then(|d| d.builds_on).map(str::to_owned)
 }

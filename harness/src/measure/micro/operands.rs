@@ -15,16 +15,16 @@ const CACHE_MULTIPLE: u64 = 4;
 /// Enough for any cache sold; more would only take memory.
 const MAX_ROTATED_BYTES: u64 = 2 << 30;
 
-/// Operands of one cell.
+/// Operands of one cell: packed weights, in one copy or many, and activations.
 pub struct Operands {
-    /// Codes, row after row.
+    /// Ternary codes of the weights, one byte each, row after row.
     pub codes: Vec<u8>,
     packed: Vec<(&'static Layout, Vec<PackedWeights>)>,
     input: LinearInput,
 }
 
 impl Operands {
-    /// Random ternary codes and activations. Scales are one for the tensor, so that both families may use them.
+    /// Makes random ternary codes and activations. Scales are one for the tensor, so that both families may use them.
     pub fn new(
         cell: Cell,
         kernels: &[Kernel],
@@ -51,7 +51,7 @@ impl Operands {
         Ok(Self { codes, packed, input })
     }
 
-    /// From now on only the weights that this kernel reads, of the same codes. The others are freed first: memory that
+    /// Keeps only the weights that this kernel reads, of the same codes. The others are freed first: memory that
     /// was just freed is given out again many times as fast as memory that no process has used for a while.
     pub fn only(&mut self, cell: Cell, kernel: &Kernel, last_level_cache_bytes: u64) -> Result<()> {
         let layout = kernel.descriptor().layout;
@@ -63,7 +63,7 @@ impl Operands {
         Ok(())
     }
 
-    /// All copies in one packing, at least one.
+    /// All copies of the weights in one packing, at least one.
     ///
     /// # Panics
     /// If no kernel of the cell has this packing.
@@ -72,12 +72,12 @@ impl Operands {
         &found.expect("every packing of the cell's kernels was packed").1
     }
 
-    /// The first token as f32.
+    /// Activations of the first token as f32.
     pub fn float(&self) -> &FloatActivations {
         &self.input.float[0]
     }
 
-    /// All tokens as int8.
+    /// Activations of all tokens as int8.
     pub fn quantized(&self) -> &[QuantizedActivations] {
         &self.input.quantized
     }
@@ -110,7 +110,7 @@ fn rotated(bytes: u64, cache_bytes: u64) -> u64 {
     CACHE_MULTIPLE.saturating_mul(cache_bytes).min(MAX_ROTATED_BYTES).div_ceil(bytes.max(1)).max(2)
 }
 
-/// Memory that the operands and outputs of a cell take at least, all copies of all packings of `kernels`.
+/// Bytes that the operands and outputs of a cell take at least, all copies of all packings of `kernels`.
 pub fn bytes(cell: Cell, kernels: &[Kernel], last_level_cache_bytes: u64) -> u64 {
     let (m, k) = (cell.shape.m, cell.shape.k);
     let mut packings: Vec<&'static Layout> = kernels.iter().map(|kernel| kernel.descriptor().layout).collect();
