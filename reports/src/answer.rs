@@ -122,7 +122,7 @@ fn scalar_sentence(receipt: &Receipt) -> Option<String> {
     ))
 }
 
-/// Who leads in whole text: the int8 family's fastest, else the ladder's, if it is faster than its first row for sure.
+/// The kernel that leads in whole text: the int8 family's fastest, else the ladder's, if surely faster than the first.
 pub fn leads_in_text(receipt: &Receipt) -> Option<(&GenerationKernel, &Ratio)> {
     FAMILIES.into_iter().find_map(|(family, _)| {
         // An entry with sparsity counts by its own ratio only.
@@ -141,7 +141,7 @@ fn decode_sentence(receipt: &Receipt) -> Option<String> {
     Some(format!("In whole text {} decodes {figure} as fast as {}.", kernel.kernel, ratio.partner))
 }
 
-/// Whole text, where the answer is about a product.
+/// The sentence about whole text that follows an answer about a product.
 pub fn whole_text(receipt: &Receipt) -> Option<String> {
     let sentence = decode_sentence(receipt).filter(|_| answers(receipt))?;
     (!answer(receipt).contains(&sentence)).then_some(sentence)
@@ -152,7 +152,7 @@ fn answers(receipt: &Receipt) -> bool {
     receipt.status == Status::Complete && receipt.gate.is_none()
 }
 
-/// What kind of run this was and how much of it there is.
+/// A sentence on how the run ended and how much it measured; of a gate its outcome and reason.
 pub fn opening(receipt: &Receipt) -> String {
     let complete = receipt.status == Status::Complete;
     if let Some(gate) = receipt.gate.as_ref().filter(|_| complete) {

@@ -51,7 +51,7 @@ const COLUMNS: [&str; 40] = [
     "change",
 ];
 
-/// The whole file as bytes.
+/// The file `measurements.csv` of a run, as bytes.
 ///
 /// # Errors
 /// Only what the CSV writer itself reports.

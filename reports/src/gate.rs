@@ -6,8 +6,8 @@ use receipt::judge::coverage;
 use receipt::{Outcome, Receipt};
 use std::fmt::Write;
 
-/// Workflow commands: an error for what is wrong, a warning for what could not be said, a notice for the rest. What is
-/// left out without weakening the outcome is one notice, since GitHub shows ten of a kind.
+/// A gate as workflow commands: an error for what is wrong, a warning for what could not be said, a notice for the
+/// rest. What is left out without weakening the outcome is one notice, since GitHub shows ten of a kind.
 pub fn annotations(receipt: &Receipt) -> String {
     let Some(record) = &receipt.gate else { return String::new() };
     let level = |outcome| match weight(outcome) {

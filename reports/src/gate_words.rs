@@ -5,7 +5,7 @@ use receipt::figures;
 use receipt::judge::gate::{accepted, title, tokens_per_s};
 use receipt::{ExactCheck, GateCell, GateRecord, Injection, Outcome};
 
-/// PASS, FAIL, INCONCLUSIVE, UNSTABLE, UNSUPPORTED.
+/// The word for an outcome: PASS, FAIL, INCONCLUSIVE, UNSTABLE, UNSUPPORTED.
 pub fn outcome_word(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Pass => "PASS",
@@ -19,15 +19,15 @@ pub fn outcome_word(outcome: Outcome) -> &'static str {
 /// What an outcome weighs: one mapping for annotations, test reports and colours, so that they cannot disagree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Weight {
-    /// As it must be.
+    /// The outcome is as it must be.
     Good,
-    /// Something is wrong.
+    /// The outcome says that something is wrong.
     Bad,
-    /// Nothing can be said: neither a failure nor a proof.
+    /// The outcome says nothing: it is neither a failure nor a proof.
     Open,
 }
 
-/// The weight of an outcome.
+/// What an outcome weighs.
 pub fn weight(outcome: Outcome) -> Weight {
     match outcome {
         Outcome::Pass => Weight::Good,
@@ -36,7 +36,7 @@ pub fn weight(outcome: Outcome) -> Weight {
     }
 }
 
-/// How an outcome is set off.
+/// How an outcome is set off by colour.
 pub fn tone(outcome: Outcome) -> Tone {
     match weight(outcome) {
         Weight::Good => Tone::Good,
@@ -45,23 +45,23 @@ pub fn tone(outcome: Outcome) -> Tone {
     }
 }
 
-/// Checks that differ and that the outcome counts, and those that it accepts.
+/// Exact checks that differ: those that the outcome counts, and those that it accepts.
 pub fn differing(record: &GateRecord) -> (Vec<&ExactCheck>, Vec<&ExactCheck>) {
     record.checks.iter().filter(|c| !c.passed).partition(|c| !accepted(record, c))
 }
 
-/// `output of avx2-i8 on gemv 256x2560 differs: integer results must not change`.
+/// A check that differs, in words: `output of avx2-i8 on gemv 256x2560 differs: integer results must not change`.
 pub fn check(check: &ExactCheck) -> String {
     let note = if check.note.is_empty() { String::new() } else { format!(": {}", check.note) };
     format!("{} of {} on {} differs{note}", check.what, check.kernel, check.subject)
 }
 
-/// `FAIL avx2-i8 gemv 256x2560 in cache: the worker hung`, of a cell without times to show.
+/// A cell without times in words: `FAIL avx2-i8 gemv 256x2560 from L2: the worker hung`.
 pub fn cell(cell: &GateCell) -> String {
     format!("{} {}: {}", outcome_word(cell.verdict.outcome), title(cell), cell.verdict.reason)
 }
 
-/// Comparisons, the gravest first, and of equals the slowest.
+/// A gate's comparisons, the gravest first, and of equals the slowest.
 pub fn by_gravity(record: &GateRecord) -> Vec<&GateCell> {
     let gravity = |c: &GateCell| match c.verdict.outcome {
         Outcome::Fail => 0,
@@ -75,8 +75,7 @@ pub fn by_gravity(record: &GateRecord) -> Vec<&GateCell> {
     cells
 }
 
-/// What a call takes with the baseline and with the current build, as users read it: a time, or of a whole model
-/// tokens/s.
+/// The time of a call with the baseline and with the current build, in words; of a whole model, tokens/s.
 pub fn speeds(cell: &GateCell) -> [String; 2] {
     match tokens_per_s(cell) {
         Some(rates) => rates.map(|rate| format!("{} tokens/s", figures::number(rate))),
@@ -84,20 +83,20 @@ pub fn speeds(cell: &GateCell) -> [String; 2] {
     }
 }
 
-/// What a gate that calibrates did to one of its builds.
+/// The sentence on a slowdown that a gate planted in one of its builds, to calibrate.
 pub fn planted(injection: &Injection) -> String {
     let (percent, kernel) = (injection.percent, &injection.kernel);
     format!("a slowdown of {percent}% was planted in {kernel}: this gate calibrates, it says nothing about the build")
 }
 
-/// What a row is of, without its kernel.
+/// A cell's title without its kernel: `gemv 6912x2560 from DRAM`.
 pub fn place(cell: &GateCell) -> String {
     // The title is the kernel and then the place.
     let title = title(cell);
     title.strip_prefix(&cell.kernel).unwrap_or(&title).trim().into()
 }
 
-/// `current 0123456789ab against baseline main 0123456789ab; alpha 0.01, threshold 3.0%`.
+/// A gate's builds and rule in words: `current 0123456789ab against main 0123456789ab; threshold 3.0%, ...`.
 pub fn sides(record: &GateRecord) -> String {
     let commit = |side: &receipt::GateSide| {
         let commit = side.build.git_commit.as_deref().unwrap_or("no commit");

@@ -10,15 +10,15 @@ use receipt::{Family, Receipt, Residency};
 /// What a history keeps of a run: small, so that hundreds of receipts can be read one after the other.
 #[derive(Clone, Debug)]
 pub struct Point {
-    /// Start, if it can be read.
+    /// Start of the run, if it can be read.
     pub time: Option<Timestamp>,
-    /// The same for people.
+    /// Start of the run in words.
     pub when: String,
     /// Commit in short, with `+` for uncommitted changes.
     pub commit: String,
-    /// Machine and setting in words.
+    /// Machine and setting of the run in words.
     pub host: String,
-    /// Scenario in words.
+    /// Scenario of the run in words.
     pub scenario: String,
     /// Runs with equal keys may share a line.
     key: String,
@@ -47,7 +47,7 @@ struct Question {
 }
 
 impl Point {
-    /// Of one receipt.
+    /// What a history keeps of the run with this receipt.
     pub fn new(receipt: &Receipt) -> Self {
         let time = receipt.timestamp.parse::<Timestamp>().ok();
         let when =
@@ -92,34 +92,34 @@ fn cells(receipt: &Receipt, family: Family) -> Vec<CellPoint> {
 /// Runs that may share lines, the oldest first.
 #[derive(Debug)]
 pub struct Group {
-    /// Machine and setting.
+    /// Machine and setting of the runs, in words.
     pub host: String,
-    /// Scenario.
+    /// Scenario of the runs, in words.
     pub scenario: String,
-    /// Indices into the points.
+    /// Indices of the runs into the points.
     pub runs: Vec<usize>,
     /// Cells with at least one kernel beside the partner.
     pub panels: Vec<Panel>,
 }
 
-/// One cell over the runs of a group.
+/// One cell over the runs of a group: a line for each kernel.
 #[derive(Debug)]
 pub struct Panel {
-    /// Family.
+    /// Family of the kernels.
     pub family: Family,
-    /// Cell in words.
+    /// The cell in words.
     pub title: String,
-    /// Partner of the ratios.
+    /// Id of the kernel that the ratios are over.
     pub partner: String,
     /// The smallest difference that counts in each run; none where it lacks the cell.
     pub floors: Vec<Option<f64>>,
-    /// Lines.
+    /// The line of each kernel.
     pub lines: Vec<Line>,
 }
 
 #[cfg(test)]
 impl Panel {
-    /// Of one cell and one kernel, a value a run, for tests of what draws it.
+    /// A panel of one cell and one kernel, a value a run, for tests of what draws it.
     pub fn of_one_kernel(values: Vec<Option<f64>>) -> Self {
         Self {
             family: Family::W2A8,
@@ -134,13 +134,13 @@ impl Panel {
 /// One kernel over the runs of a group, with gaps where a run lacks it.
 #[derive(Debug)]
 pub struct Line {
-    /// Kernel id.
+    /// Id of the kernel.
     pub kernel: String,
-    /// One a run.
+    /// The kernel's ratio over the partner in each run; none where a run lacks it.
     pub values: Vec<Option<f64>>,
 }
 
-/// Order of time; runs whose time cannot be read come first, in the order given.
+/// Indices of the runs in order of time; runs whose time cannot be read come first, in the order given.
 pub fn order(points: &[Point]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..points.len()).collect();
     order.sort_by_key(|&i| points[i].time);

@@ -4,23 +4,23 @@ use crate::query;
 use receipt::judge::Direction;
 use receipt::{Family, MicroCell, MicroSummary, Operation, Ratio, Receipt, figures};
 
-/// The fastest kernel of one cell.
+/// The fastest kernel of one cell, and how it stands against the second.
 pub struct Lead<'r> {
-    /// Where.
+    /// The cell that the kernel is fastest in.
     pub cell: &'r MicroCell,
-    /// Its row.
+    /// The kernel's row of the cell.
     pub best: &'r MicroSummary,
-    /// Against the second, if there is one.
+    /// The kernel's speed over the second, if there is one.
     pub over_next: Option<&'r Ratio>,
 }
 
 impl<'r> Lead<'r> {
-    /// None where nothing ran.
+    /// The fastest kernel of a cell; none where nothing ran.
     pub fn of(cell: &'r MicroCell) -> Option<Self> {
         Some(Self { cell, best: query::fastest(cell)?, over_next: cell.lead.as_ref().map(|lead| &lead.over_next) })
     }
 
-    /// Leads of a family in the order in which they answer: gemv before batches, memory before caches, the largest
+    /// The leads of a family in the order in which they answer: gemv before batches, memory before caches, the largest
     /// shape first.
     pub fn all(receipt: &'r Receipt, family: Family) -> Vec<Self> {
         let timed = |c: &&MicroCell| !c.rounds.is_empty() && c.op != Operation::Dequantize;
@@ -31,12 +31,12 @@ impl<'r> Lead<'r> {
         cells.into_iter().filter_map(Self::of).collect()
     }
 
-    /// How it stands against the second.
+    /// Whether the fastest is faster than the second, for sure; none without a second.
     pub fn direction(&self) -> Option<Direction> {
         self.over_next.map(Ratio::direction)
     }
 
-    /// `a`, `a and b` where they are the same, `a or b` where that is undecided.
+    /// Names of those in the lead: `a`, `a and b` where they are the same, `a or b` where that is undecided.
     pub fn names(&self) -> String {
         let (kernel, next) = (&self.best.kernel, self.over_next.map_or("", |next| &next.partner));
         match self.direction() {
@@ -46,12 +46,12 @@ impl<'r> Lead<'r> {
         }
     }
 
-    /// ` is`, ` are`: what follows the names.
+    /// The verb that follows the names: `is` or `are`.
     pub fn verb(&self) -> &'static str {
         if self.direction() == Some(Direction::Same) { "are" } else { "is" }
     }
 
-    /// `, undecided`: what follows where the names leave it open.
+    /// What follows where the names leave open who leads: `, undecided`, `, unstable`, or nothing.
     pub fn open(&self) -> &'static str {
         match self.direction() {
             Some(Direction::Undecided) => ", undecided",
@@ -65,13 +65,13 @@ impl<'r> Lead<'r> {
         self.best.vs_baseline.as_ref().is_some_and(|r| r.direction() == Direction::Faster)
     }
 
-    /// Whether it is settled who is first.
+    /// Whether it is settled which kernel is first.
     pub fn is_settled(&self) -> bool {
         self.direction().is_none_or(Direction::is_settled)
     }
 
-    /// `a is the fastest exact kernel: 12.3× [12.1, 12.5] as fast as b for gemv 6912×2560 from DRAM, 87% of the
-    /// machine's limit.`
+    /// The lead in one sentence: `a is the fastest exact kernel: 12.3× [12.1, 12.5] as fast as b for gemv 6912×2560
+    /// from DRAM, 87% of the machine's limit.`
     pub fn sentence(&self, what: &str) -> String {
         let plural = if self.verb() == "are" { "s" } else { "" };
         let who = format!("{} {} the fastest {what}{plural}", self.names(), self.verb());

@@ -1,7 +1,7 @@
 //! Text for GitHub's Markdown. A receipt is a file like any other: what is in it stays text, links nowhere and calls
 //! nobody.
 
-/// Text that is neither markup, nor a table's border, nor a link, nor a mention.
+/// `text` escaped for Markdown: neither markup, nor a table's border, nor a link, nor a mention.
 pub fn escape(text: &str) -> String {
     let mut out = String::new();
     let mut chars = text.chars().peekable();
@@ -23,7 +23,7 @@ pub fn escape(text: &str) -> String {
     out
 }
 
-/// A code span, also of text with backticks. In a table a border would end it, so that becomes a look-alike.
+/// `text` as a code span, backticks included. In a table a border would end it, so that becomes a look-alike.
 pub fn code(text: &str) -> String {
     let text: String = text
         .chars()
@@ -39,7 +39,7 @@ pub fn code(text: &str) -> String {
     format!("{fence}{pad}{text}{pad}{fence}")
 }
 
-/// A block of code, one line each; its fence is longer than any in it.
+/// Lines as a block of code; its fence is longer than any in it.
 pub fn block(lines: &[String]) -> String {
     let clean = |line: &String| line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>();
     let lines: Vec<String> = lines.iter().map(clean).collect();
@@ -48,7 +48,7 @@ pub fn block(lines: &[String]) -> String {
     format!("{fence}console\n{}\n{fence}\n", lines.join("\n"))
 }
 
-/// A table; columns are to the right where `right` says so. Cells are Markdown already.
+/// A Markdown table; columns are to the right where `right` says so. Cells are Markdown already.
 pub fn table(head: &[String], right: &[bool], rows: &[Vec<String>]) -> String {
     let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
     let rule: Vec<&str> = right.iter().map(|right| if *right { "--:" } else { "---" }).collect();
@@ -56,7 +56,7 @@ pub fn table(head: &[String], right: &[bool], rows: &[Vec<String>]) -> String {
     format!("{}|{}|\n{rows}", line(head), rule.join("|"))
 }
 
-/// Folded away until it is clicked.
+/// `body` folded away under `summary` until it is clicked.
 pub fn details(summary: &str, body: &str) -> String {
     format!("<details><summary>{}</summary>\n\n{}\n\n</details>\n", escape(summary), body.trim_end())
 }

@@ -7,9 +7,9 @@ pub use receipt::judge::{comparisons, kernels, tally, unstable};
 pub use receipt::titles::{cell_title, residency, shape};
 use receipt::{BoundBy, Family, MicroCell, MicroSummary, Operation, Ratio, Receipt, Residency};
 
-/// f32 activations: the roadmap's ladder.
+/// The family with f32 activations: the roadmap's ladder.
 pub const LADDER: Family = Family::W2A32;
-/// int8 activations, exact int32 sums.
+/// The family with int8 activations and exact int32 sums.
 pub const EXACT: Family = Family::W2A8;
 
 /// The threshold of a cell: the smallest difference that counts in it.
@@ -27,21 +27,21 @@ pub fn threshold_range(receipt: &Receipt) -> Option<(f64, f64)> {
         .fold(None, |range: Option<(f64, f64)>, t| Some(range.map_or((t, t), |(low, high)| (low.min(t), high.max(t)))))
 }
 
-/// `3.0%`, or `3.0% to 14%`.
+/// A range of shares in words: `3.0%`, or `3.0% to 14%`.
 pub fn percent_range((low, high): (f64, f64)) -> String {
     let (low, high) = (figures::percent(low), figures::percent(high));
     if low == high { high } else { format!("{low} to {high}") }
 }
 
-/// What is called a round in a comparison of this cell.
+/// The word for one sample in a cell's comparisons.
 pub const ROUND: &str = "round";
 
-/// The kernel with the smallest median time.
+/// The kernel of a cell with the smallest median time.
 pub fn fastest(cell: &MicroCell) -> Option<&MicroSummary> {
     fastest_of(cell, |_| true)
 }
 
-/// The same among those that pass `keep`. A median of zero is a kernel that never ran.
+/// The kernel with the smallest median time among those that pass `keep`. A median of zero is a kernel that never ran.
 pub fn fastest_of(cell: &MicroCell, keep: impl Fn(&MicroSummary) -> bool) -> Option<&MicroSummary> {
     let ran = kernels(cell).map(|(_, s)| s).filter(|s| s.median_ns_per_call > 0.0 && keep(s));
     ran.min_by(|a, b| a.median_ns_per_call.total_cmp(&b.median_ns_per_call))
@@ -82,7 +82,7 @@ pub fn headlines(receipt: &Receipt, family: Family) -> Vec<&MicroCell> {
     ops.into_iter().flat_map(|op| Residency::PLACES.map(|r| headline(receipt, family, op, r))).flatten().collect()
 }
 
-/// Those that were timed, with their places in the receipt.
+/// The headline cells of a family that were timed, with their indices in the receipt.
 pub fn timed_headlines(receipt: &Receipt, family: Family) -> Vec<(usize, &MicroCell)> {
     let place = |cell: &MicroCell| receipt.micro.iter().position(|c| std::ptr::eq(c, cell));
     let timed = headlines(receipt, family).into_iter().filter(|c| !c.rounds.is_empty());
@@ -94,7 +94,7 @@ pub fn cells(receipt: &Receipt, family: Family) -> impl Iterator<Item = &MicroCe
     receipt.micro.iter().filter(move |c| c.family == family)
 }
 
-/// A family in words.
+/// What a family is called in headings: `W2A32 ladder (f32 activations)`.
 pub fn family_title(family: Family) -> &'static str {
     match family {
         Family::W2A32 => "W2A32 ladder (f32 activations)",
@@ -102,7 +102,7 @@ pub fn family_title(family: Family) -> &'static str {
     }
 }
 
-/// Memory before caches: a model's weights do not fit these. For sorting.
+/// Sort key of a residency, memory (0) before caches: a model's weights do not fit these.
 pub fn places_for_answers(r: Residency) -> u8 {
     match r {
         Residency::Dram => 0,
@@ -111,7 +111,7 @@ pub fn places_for_answers(r: Residency) -> u8 {
     }
 }
 
-/// What binds a row, in words.
+/// What limits a row, in a word: `memory` or `compute`.
 pub fn bound(by: BoundBy) -> &'static str {
     match by {
         BoundBy::Memory => "memory",
@@ -119,7 +119,7 @@ pub fn bound(by: BoundBy) -> &'static str {
     }
 }
 
-/// Kernels of one family over all of its cells, in the order measured.
+/// Ids of the kernels of one family over all of its cells, in the order measured.
 pub fn kernel_ids(receipt: &Receipt, family: Family) -> Vec<String> {
     let mut out: Vec<String> = Vec::new();
     for s in cells(receipt, family).flat_map(|c| kernels(c).map(|(_, s)| s)) {

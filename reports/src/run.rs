@@ -17,13 +17,13 @@ use receipt::{GenerationKernel, Outcome, Receipt, Result, Status, figures};
 /// A file to write: its name below a run's folder, with `/` between folders, and what is in it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Document {
-    /// `charts/phases.svg`
+    /// Name of the file below a run's folder: `charts/phases.svg`.
     pub name: String,
-    /// What is in it.
+    /// The bytes of the file.
     pub bytes: Vec<u8>,
 }
 
-/// `measurements.csv`, `charts/*.svg` and `report.html` of a run.
+/// The files that show a run: `measurements.csv`, `charts/*.svg` and `report.html`.
 ///
 /// The page is last, so that one that exists has everything it links to.
 ///
@@ -44,7 +44,7 @@ pub fn run_documents(receipt: &Receipt) -> Result<Vec<Document>> {
     Ok(documents)
 }
 
-/// The page: the answer, two pictures, what to know, and why.
+/// The page of a run: the answer, two pictures, what to know, and why.
 pub fn page(receipt: &Receipt) -> Page {
     let judged = judge_all(seed::claims(), receipt);
     let findings = findings::findings(receipt, &judged);
@@ -90,7 +90,7 @@ pub fn page(receipt: &Receipt) -> Page {
     }
 }
 
-/// The run in a terminal: the answer, then the one table that matters; with `look.full` every section.
+/// A run in a terminal: the answer, then the one table that matters; with `look.full` every section.
 pub fn summary(receipt: &Receipt, look: Look) -> String {
     let page = page(receipt);
     let mut out = terminal::opening(&page, look);
@@ -120,7 +120,7 @@ fn tables_that_matter(page: &Page) -> Vec<document::Table> {
     gated.filter(|table| !table.rows.is_empty()).chain(section("products").into_iter().cloned()).collect()
 }
 
-/// The run for a pull request comment or a job's page: the same answer and table; the rest is folded.
+/// A run for a pull request comment or a job's page: the same answer and table; the rest is folded.
 pub fn markdown(receipt: &Receipt) -> String {
     let page = page(receipt);
     let kind = match &receipt.gate {

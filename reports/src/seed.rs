@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 pub use receipt::judge::claims::Standing;
 
-/// The claims of the analysis (`scenarios/claims.toml`).
+/// The text of the claims file of the analysis (`scenarios/claims.toml`).
 pub const CLAIMS: &str = include_str!("../../scenarios/claims.toml");
 
 static PARSED: LazyLock<Claims> = LazyLock::new(|| {
@@ -16,12 +16,12 @@ static PARSED: LazyLock<Claims> = LazyLock::new(|| {
     parse("scenarios/claims.toml", CLAIMS, &|_| Ok(())).expect("scenarios/claims.toml is checked by a test")
 });
 
-/// The analysis.
+/// The seed analysis that this project answers, as its claims file states it.
 pub fn analysis() -> &'static Claims {
     &PARSED
 }
 
-/// Its claims, in the order of the file.
+/// The claims of the seed analysis, in the order of the file.
 pub fn claims() -> &'static [Claim] {
     &PARSED.claims
 }
@@ -33,7 +33,7 @@ pub fn ladder() -> impl Iterator<Item = &'static Claim> {
     analysis().stages()
 }
 
-/// What a reader must know about the factors.
+/// The note on what a reader must know about the ladder's claimed factors.
 pub fn ladder_note() -> String {
     let factors = |standing: Standing| {
         let of = ladder().filter(|c| c.standing == standing).map(|c| figures::ratio(c.expected));
@@ -49,7 +49,7 @@ pub fn ladder_note() -> String {
     )
 }
 
-/// The factor of a kernel, if the seed states one.
+/// The claim that states the factor of a kernel, if the seed analysis states one.
 pub fn claim(kernel: &str) -> Option<&'static Claim> {
     analysis().stage(kernel)
 }

@@ -2,12 +2,12 @@
 
 use receipt::{Status, figures};
 
-/// `1 kernel`, `2 kernels`.
+/// A number with its noun: `1 kernel`, `2 kernels`.
 pub fn count(n: usize, what: &str) -> String {
     format!("{} {what}{}", figures::integer(n as u64), if n == 1 { "" } else { "s" })
 }
 
-/// `a, b and c`.
+/// Words joined as in a sentence: `a, b and c`.
 pub fn join(words: &[impl AsRef<str>]) -> String {
     let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
     match words.split_last() {
@@ -17,7 +17,7 @@ pub fn join(words: &[impl AsRef<str>]) -> String {
     }
 }
 
-/// How far a run got.
+/// How far a run got, in words: `interrupted`.
 pub fn status(status: Status) -> &'static str {
     match status {
         Status::Complete => "complete",
@@ -27,7 +27,7 @@ pub fn status(status: Status) -> &'static str {
     }
 }
 
-/// As a POSIX shell reads it back.
+/// `word` quoted so that a POSIX shell reads it back as it is.
 pub fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,+@%".contains(c);
     // A control character would end the line that the user copies.

@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-/// Whose fault it is.
+/// Whose fault an error is: the input's, or that of a check that did not hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// What was given is not a receipt, or not one that this build reads.
+    /// The input is not a receipt, or not one that this build reads.
     Input,
-    /// A check failed.
+    /// A check of the receipt failed.
     Failed,
 }
 
@@ -17,21 +17,21 @@ pub struct Error {
     message: String,
 }
 
-/// Results of everything here that can fail.
+/// The result of every function of this crate that can fail.
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    /// Bad input. The message names the thing and, where there is one, the next step.
+    /// An error of kind [`Kind::Input`]. The message names the thing and, where there is one, the next step.
     pub fn input(message: impl Into<String>) -> Self {
         Self { kind: Kind::Input, message: message.into() }
     }
 
-    /// A failed check.
+    /// An error of kind [`Kind::Failed`], for a check that does not hold.
     pub fn failed(message: impl Into<String>) -> Self {
         Self { kind: Kind::Failed, message: message.into() }
     }
 
-    /// Whose fault it is.
+    /// Whose fault this error is: the input's or a failed check's.
     pub fn kind(&self) -> Kind {
         self.kind
     }

@@ -9,28 +9,28 @@ use sha2::{Digest, Sha256};
 
 /// How the digests are made: a part's is over those of its plain values, each as pointer=value, in order of pointers.
 const METHOD: &str = "sha256 of pointer=value by leaf";
-/// The field that is left out of the digests.
+/// Name of the receipt's field that holds the digests, and that they leave out.
 pub const FIELD: &str = "integrity";
 
-/// Digests of a receipt.
+/// Digests (SHA-256) of all values of a receipt, part by part.
 #[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Integrity {
-    /// How they are made.
+    /// How the digests are made, in words.
     pub method: String,
-    /// SHA-256 over all parts.
+    /// SHA-256 over the digests of all parts.
     pub root: String,
-    /// The parts.
+    /// The digests of the parts (an object, a cell, a kernel).
     pub parts: Vec<Part>,
 }
 
-/// One part of a receipt.
+/// The digest of one part of a receipt.
 #[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Part {
-    /// JSON pointer; empty for the plain values of the receipt itself.
+    /// JSON pointer to the part; empty for the plain values of the receipt itself.
     pub part: String,
-    /// Plain values in it, those of its own parts left out.
+    /// Number of plain values in the part; those of parts within it are left out.
     pub leaves: u64,
-    /// SHA-256 over all leaves.
+    /// SHA-256 over all plain values of the part.
     pub sha256: String,
     /// In receipts before 1.3, digests of groups of leaves. The root is over them too; nothing else uses them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -41,13 +41,13 @@ pub struct Part {
 pub type Edit = (String, &'static str);
 
 impl Integrity {
-    /// Digests of a receipt as JSON; its own field `integrity` is not looked at.
+    /// Computes the digests of a receipt given as JSON; its own field `integrity` is left out.
     pub fn of(receipt: &Value) -> Self {
         let parts = parts(receipt);
         Self { method: METHOD.into(), root: root(&parts), parts }
     }
 
-    /// Where `receipt` is not what these digests were made of. Empty when it is.
+    /// The parts of `receipt` that are not what these digests were made of; empty when nothing was edited.
     pub fn edits(&self, receipt: &Value) -> Vec<Edit> {
         if self.method != METHOD {
             return vec![("/integrity/method".into(), "not the method of this build")];

@@ -7,7 +7,7 @@ use crate::record::{Receipt, SCHEMA_VERSION};
 use serde::Deserialize;
 use serde_json::Value;
 
-/// Name of the receipt inside a run folder.
+/// Name of the receipt's file inside a run folder.
 pub const RECEIPT_FILE: &str = "receipt.json";
 
 /// Read before the rest, so that a receipt of another major version is named as such and not as a missing field.
@@ -17,7 +17,7 @@ struct Header {
     schema_version: Option<String>,
 }
 
-/// A receipt from its bytes; `file` is what errors call it.
+/// Reads a receipt from the bytes of its file; `file` is what errors call it.
 ///
 /// # Errors
 /// Bytes that are not JSON, not a receipt, or a receipt of another major version.
@@ -37,7 +37,7 @@ pub fn parse(file: &str, bytes: &[u8]) -> Result<Receipt> {
     Ok(receipt)
 }
 
-/// A receipt as plain JSON, with fields that this build does not know; `file` is what errors call it.
+/// Reads a receipt as plain JSON, with fields that this build does not know; `file` is what errors call it.
 pub fn value(file: &str, bytes: &[u8]) -> Result<Value> {
     serde_json::from_slice(bytes).map_err(|e| bad_json(file, &e))
 }

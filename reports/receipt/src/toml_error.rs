@@ -1,6 +1,6 @@
 //! Where in a TOML file an error is.
 
-/// The text of the line around `at`, for errors that do not name the key themselves.
+/// The line of a TOML file around the bytes `at`, for errors that do not name the key themselves.
 pub fn near(text: &str, at: usize) -> String {
     let start = text.get(..at).and_then(|before| before.rfind('\n')).map_or(0, |newline| newline + 1);
     let line = text.get(start..).and_then(|rest| rest.lines().next()).unwrap_or("").trim();

@@ -9,25 +9,25 @@ use plotters::style::{Color, FontStyle, IntoFont, RGBColor, TextStyle};
 
 pub use super::scale::Scale;
 
-/// Text and axes.
+/// Colour of text and axes.
 pub const INK: RGBColor = RGBColor(0x1A, 0x1D, 0x21);
-/// Secondary text.
+/// Colour of secondary text.
 pub const MUTED: RGBColor = RGBColor(0x5A, 0x62, 0x70);
-/// Grid lines.
+/// Colour of grid lines.
 pub const GRID: RGBColor = RGBColor(0xDD, 0xE1, 0xE6);
-/// The page.
+/// Colour of the page behind a chart.
 pub const SURFACE: RGBColor = RGBColor(0xFF, 0xFF, 0xFF);
-/// The band of differences that do not count.
+/// Colour of the band of differences that do not count.
 pub const BAND: RGBColor = RGBColor(0xE3, 0xE8, 0xEE);
-/// Text on dark fills and on light fills: these keep their colour on every page.
+/// Colour of text on dark fills, the same on light and dark pages.
 pub const ON_DARK: RGBColor = RGBColor(0xFD, 0xFD, 0xFD);
-/// See [`ON_DARK`].
+/// Colour of text on light fills, the same on light and dark pages.
 pub const ON_LIGHT: RGBColor = RGBColor(0x12, 0x12, 0x12);
 
-/// The seed's claims.
+/// Colour of the seed analysis's claims.
 pub const CLAIM: RGBColor = RGBColor(0xD5, 0x5E, 0x00);
-/// Series: Okabe-Ito without yellow (invisible on white), with a grey for the baseline. Each has enough contrast on
-/// white and on the dark page, so that a colour means the same on both.
+/// Colours of kernels: Okabe-Ito without yellow (invisible on white), with a grey for the baseline. Each has enough
+/// contrast on white and on the dark page, so that a colour means the same on both.
 pub const SERIES: [RGBColor; 7] = [
     RGBColor(0x8A, 0x8F, 0x98),
     RGBColor(0xE6, 0x9F, 0x00),
@@ -42,12 +42,12 @@ pub const SERIES: [RGBColor; 7] = [
 pub const THEMED: [(RGBColor, &str); 5] =
     [(INK, "--ink"), (MUTED, "--muted"), (GRID, "--line"), (SURFACE, "--surface"), (BAND, "--band")];
 
-/// `#RRGGBB`, as it is written.
+/// A colour as SVG writes it: `#RRGGBB`.
 pub fn hex(c: RGBColor) -> String {
     svg::hex((c.0, c.1, c.2))
 }
 
-/// Text that reads on a fill of `c` (relative luminance, WCAG's threshold for equal contrast).
+/// The text colour that reads on a fill of `c` (relative luminance, WCAG's threshold for equal contrast).
 pub fn text_on(c: RGBColor) -> RGBColor {
     let linear = |v: u8| (f64::from(v) / 255.0).powf(2.2);
     let luminance = 0.2126 * linear(c.0) + 0.7152 * linear(c.1) + 0.0722 * linear(c.2);
@@ -63,7 +63,7 @@ fn shade(c: RGBColor) -> RGBColor {
     RGBColor(mix(c.0), mix(c.1), mix(c.2))
 }
 
-/// Where text sits on its point.
+/// Which part of a text sits on the point that it is drawn at.
 #[derive(Clone, Copy, Debug)]
 pub enum Anchor {
     Start,
@@ -80,7 +80,7 @@ pub struct Canvas {
 /// What tells a filled area from another one without its colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pattern {
-    /// Nothing but the colour.
+    /// Colour alone, without lines.
     Solid,
     /// Lines that rise.
     Rising,
@@ -96,7 +96,7 @@ pub enum Pattern {
     Squared,
 }
 
-/// Patterns of the [`SERIES`] by index.
+/// Patterns of the colours in [`SERIES`], by index.
 pub const PATTERNS: [Pattern; 7] = [
     Pattern::Level,
     Pattern::Rising,
@@ -110,7 +110,7 @@ pub const PATTERNS: [Pattern; 7] = [
 /// How each chart's file begins, by which it is told from another's.
 pub const START: &str = "<svg class=\"chart\"";
 
-/// Draws a chart and wraps it: `id` makes the title's and description's ids unique in a page.
+/// Draws a chart as an SVG of `size` pixels: `id` makes the ids of its title and description unique in a page.
 pub fn draw(id: &str, size: (i32, i32), title: &str, description: &str, paint: impl FnOnce(&mut Canvas)) -> String {
     let (width, height) = (size.0.max(1), size.1.max(1));
     let mut canvas = Canvas { backend: Svg::new((width as u32, height as u32)), width };
@@ -127,7 +127,7 @@ pub fn draw(id: &str, size: (i32, i32), title: &str, description: &str, paint: i
     )
 }
 
-/// How words look.
+/// Size in pixels, colour and weight of text in a chart.
 #[derive(Clone, Copy)]
 pub struct Font {
     pub px: i32,
@@ -135,17 +135,17 @@ pub struct Font {
     pub bold: bool,
 }
 
-/// What explains: axes, units, keys.
+/// Font of what explains: axes, units, keys.
 pub const NOTE: Font = Font { px: 12, color: MUTED, bold: false };
-/// What names a row or a mark.
+/// Font of what names a row or a mark.
 pub const LABEL: Font = Font { px: 12, color: INK, bold: false };
-/// The figure that a row is about.
+/// Font of the figure that a row is about.
 pub const STRONG: Font = Font { px: 12, color: INK, bold: true };
-/// The title of a panel.
+/// Font of a panel's title.
 pub const HEADING: Font = Font { px: 13, color: INK, bold: true };
 
 impl Canvas {
-    /// One line of text, vertically centred on the point; cut where the chart ends.
+    /// Draws one line of text, vertically centred on the point; cut where the chart ends.
     pub fn text(&mut self, at: (i32, i32), anchor: Anchor, font: Font, text: &str) {
         let Font { px, color, bold } = font;
         let room = match anchor {
@@ -168,7 +168,7 @@ impl Canvas {
         let _ = self.backend.draw_text(&text, &style, at);
     }
 
-    /// Text on a plate of the page's colour, for where lines cross.
+    /// Draws text on a plate of the page's colour, for where lines cross.
     pub fn plated(&mut self, at: (i32, i32), anchor: Anchor, font: Font, text: &str) {
         let Font { px, bold, .. } = font;
         let half = (text::width(text, px, bold) + 4) / 2;
@@ -181,12 +181,12 @@ impl Canvas {
         self.text(at, anchor, font, text);
     }
 
-    /// A filled rectangle.
+    /// Draws a filled rectangle between two corners, in pixels.
     pub fn rect(&mut self, from: (i32, i32), to: (i32, i32), color: RGBColor) {
         let _ = self.backend.draw_rect(from, to, &color.filled(), true);
     }
 
-    /// A filled rectangle with a pattern of thin lines on it.
+    /// Draws a filled rectangle with a pattern of thin lines on it.
     pub fn patterned(&mut self, from: (i32, i32), to: (i32, i32), color: RGBColor, pattern: Pattern) {
         self.rect(from, to, color);
         let ink = shade(color);
@@ -212,22 +212,22 @@ impl Canvas {
         }
     }
 
-    /// A rectangle's outline.
+    /// Draws the outline of a rectangle between two corners, in pixels.
     pub fn outline(&mut self, from: (i32, i32), to: (i32, i32), color: RGBColor) {
         self.path(&[from, (to.0, from.1), to, (from.0, to.1), from], color, 1);
     }
 
-    /// A small round mark.
+    /// Draws a small round mark.
     pub fn dot(&mut self, at: (i32, i32), radius: u32, color: RGBColor) {
         let _ = self.backend.draw_circle(at, radius, &color.filled(), true);
     }
 
-    /// A ring around a mark.
+    /// Draws a ring around a mark.
     pub fn ring(&mut self, at: (i32, i32), radius: u32, color: RGBColor) {
         let _ = self.backend.draw_circle(at, radius, &color.stroke_width(1), false);
     }
 
-    /// A whisker: an interval at a level, with ends.
+    /// Draws an interval as a whisker: a level line from `x.0` to `x.1` at height `y`, with upright ends.
     pub fn whisker(&mut self, x: (i32, i32), y: i32, half: i32, color: RGBColor) {
         self.line((x.0, y), (x.1, y), color, 1);
         for end in [x.0, x.1] {
@@ -235,12 +235,12 @@ impl Canvas {
         }
     }
 
-    /// A straight line.
+    /// Draws a straight line `width` pixels wide.
     pub fn line(&mut self, from: (i32, i32), to: (i32, i32), color: RGBColor, width: u32) {
         let _ = self.backend.draw_line(from, to, &color.stroke_width(width));
     }
 
-    /// A horizontal or vertical dashed line.
+    /// Draws a horizontal or vertical dashed line.
     pub fn dashed(&mut self, from: (i32, i32), to: (i32, i32), color: RGBColor) {
         let (dx, dy) = (to.0 - from.0, to.1 - from.1);
         let length = f64::from(dx).hypot(f64::from(dy)).max(1.0);
@@ -255,13 +255,13 @@ impl Canvas {
         }
     }
 
-    /// A line through points.
+    /// Draws a line through points, `width` pixels wide.
     pub fn path(&mut self, points: &[(i32, i32)], color: RGBColor, width: u32) {
         let _ = self.backend.draw_path(points.iter().copied(), &color.stroke_width(width));
     }
 
-    /// A marker; seven shapes, so that series differ without their colours, and from the eighth on in shape and colour
-    /// together.
+    /// Draws a marker; seven shapes, so that series differ without their colours, and from the eighth on in shape and
+    /// colour together.
     pub fn marker(&mut self, shape: usize, at: (i32, i32), color: RGBColor) {
         let (x, y) = at;
         let style = color.filled();
@@ -294,13 +294,13 @@ impl Canvas {
         let _ = self.backend.fill_polygon(around(corners), &style);
     }
 
-    /// A marker with a hole.
+    /// Draws a marker with a hole.
     pub fn hollow(&mut self, shape: usize, at: (i32, i32), color: RGBColor) {
         self.marker(shape, at, color);
         self.dot(at, 2, SURFACE);
     }
 
-    /// An open diamond: something stated, not measured.
+    /// Draws an open diamond: something stated, not measured.
     pub fn open_diamond(&mut self, at: (i32, i32), color: RGBColor) {
         let (x, y) = at;
         let corners = [(x, y - 6), (x + 6, y), (x, y + 6), (x - 6, y), (x, y - 6)];

@@ -7,7 +7,7 @@ use receipt::Receipt;
 use receipt::judge::Direction;
 use receipt::judge::claims::{Verdict, judge_all};
 
-/// None where nothing was measured that a claim could be held against.
+/// The chart of measured over claimed figures; none where the run measured nothing that a claim is about.
 pub fn chart(receipt: &Receipt) -> Option<Chart> {
     if receipt.micro.is_empty() && receipt.generation.is_none() {
         return None;

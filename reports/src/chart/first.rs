@@ -59,7 +59,7 @@ struct Picture<'a> {
     caption: String,
 }
 
-/// Those for which the receipt has data.
+/// The pictures of the first screen for which the receipt has data.
 pub fn charts(receipt: &Receipt) -> Vec<Chart> {
     [products(receipt), whole_text(receipt)].into_iter().flatten().filter_map(|picture| picture.draw()).collect()
 }

@@ -17,22 +17,22 @@ const FOOT: i32 = 66;
 /// Rows of a picture; the table has all.
 const MOST: usize = 18;
 
-/// One figure.
+/// One row of a picture: a figure with its interval and direction.
 #[derive(Clone, Debug)]
 pub struct Moved {
-    /// What it is of.
+    /// Name of the row: what the figure is of.
     pub name: String,
     /// A ratio, or a change as a share.
     pub value: f64,
-    /// Its ends.
+    /// Ends of the figure's interval, in its unit.
     pub interval: Option<(f64, f64)>,
     /// The smallest difference that counts, as a share.
     pub counts: f64,
-    /// What it came to; none where nothing could be said.
+    /// The judge's direction for the figure; none where nothing could be said.
     pub direction: Option<Direction>,
 }
 
-/// What a picture's figures are.
+/// Whether a picture's figures are ratios or changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scaled {
     /// Ratios around 1: `1.12×`.
@@ -41,22 +41,22 @@ pub enum Scaled {
     Change,
 }
 
-/// What stands around the figures.
+/// The texts around the figures of a picture, and its scale.
 #[derive(Clone, Copy, Debug)]
 pub struct Frame<'a> {
     /// File name inside `charts/`.
     pub file: &'static str,
-    /// What was found.
+    /// The finding, which is the picture's title.
     pub title: &'a str,
-    /// What the figures are.
+    /// What the figures are, in words.
     pub note: &'a str,
-    /// What a hatched bar is.
+    /// What a hatched bar stands for, in words.
     pub hatched: &'a str,
-    /// How they are written.
+    /// Whether the figures are ratios or changes.
     pub scaled: Scaled,
 }
 
-/// The picture under its finding; none without rows.
+/// The picture of `rows`, with its finding as the title; none without rows.
 pub fn moved(frame: Frame<'_>, rows: &[Moved]) -> Option<Chart> {
     let Frame { file, title, note, hatched, scaled } = frame;
     let usable = |row: &&Moved| row.value.is_finite() && (row.value > 0.0 || scaled == Scaled::Change);

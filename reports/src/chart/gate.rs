@@ -7,7 +7,7 @@ use crate::words::count;
 use receipt::judge::Direction;
 use receipt::{Outcome, Receipt};
 
-/// None of a receipt without compared times.
+/// The chart of a gate's changes in time; none of a receipt without compared times.
 pub fn chart(receipt: &Receipt) -> Option<Chart> {
     let gate = receipt.gate.as_ref()?;
     let cells = by_gravity(gate).into_iter().filter(|cell| !cell.pairs.is_empty());

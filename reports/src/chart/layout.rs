@@ -46,7 +46,7 @@ fn boxes(svg: &str) -> Vec<Box> {
         .collect()
 }
 
-/// Everything wrong with the texts of one drawing.
+/// Lists everything wrong with the texts of one SVG drawing.
 pub fn faults(svg: &str) -> Vec<String> {
     let (width, height) = (number(svg, "width"), number(svg, "height"));
     let boxes = boxes(svg);

@@ -27,7 +27,7 @@ pub use trace::charts as traces;
 use parts::WIDTH;
 use receipt::Receipt;
 
-/// The pictures of the first screen: of a gate its comparisons, else products and whole text.
+/// The pictures of a page's first screen: of a gate its comparisons, else products and whole text.
 pub fn first(receipt: &Receipt) -> Vec<Chart> {
     let gate = gate::chart(receipt).map(|chart| Chart { saved: true, ..chart });
     gate.into_iter().chain(first::charts(receipt)).collect()

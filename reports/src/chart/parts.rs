@@ -7,9 +7,9 @@ use serde::Serialize;
 /// Width of every chart in pixels.
 pub const WIDTH: i32 = 900;
 
-/// The pictures of the first screen.
+/// File name of the chart of single products on the first screen.
 pub const PRODUCTS: &str = "products.svg";
-/// See [`PRODUCTS`].
+/// File name of the chart of whole texts on the first screen.
 pub const WHOLE_TEXT: &str = "whole-text.svg";
 
 /// A finished chart.
@@ -17,11 +17,11 @@ pub const WHOLE_TEXT: &str = "whole-text.svg";
 pub struct Chart {
     /// File name inside `charts/`, and the anchor in the page.
     pub file: &'static str,
-    /// What it found.
+    /// The finding that the chart shows, as its title.
     pub title: String,
-    /// Shown under the chart.
+    /// The text under the chart.
     pub caption: String,
-    /// The drawing.
+    /// The drawing as SVG.
     #[serde(skip)]
     pub svg: String,
     /// Whether it is written as a file of its own too.
@@ -29,7 +29,7 @@ pub struct Chart {
     pub saved: bool,
 }
 
-/// The lines of what a chart found, six at most: names in it are a receipt's own.
+/// A chart's finding broken into lines, six at most: names in it are a receipt's own.
 pub fn lines(finding: &str) -> Vec<String> {
     let mut lines = text::wrap(finding, 13, WIDTH);
     if lines.len() > 6 {
@@ -39,12 +39,12 @@ pub fn lines(finding: &str) -> Vec<String> {
     lines
 }
 
-/// Where a chart's drawing begins below its title and what it found.
+/// Pixels from the top at which a chart's drawing begins, below its title and finding.
 pub fn head(finding: &str) -> i32 {
     44 + 18 * lines(finding).len() as i32
 }
 
-/// What a chart found, in words below the title.
+/// Writes a chart's finding below its title.
 pub fn say(canvas: &mut Canvas, finding: &str) {
     for (i, line) in lines(finding).iter().enumerate() {
         canvas.text(
@@ -56,7 +56,7 @@ pub fn say(canvas: &mut Canvas, finding: &str) {
     }
 }
 
-/// What a caption says of kernels beyond those that a chart has room for.
+/// The sentence of a caption on kernels beyond the `most` that a chart has room for.
 pub fn not_drawn(kernels: usize, most: usize) -> String {
     match kernels.saturating_sub(most) {
         0 => String::new(),
@@ -82,7 +82,7 @@ pub fn key(canvas: &mut Canvas, at: (i32, i32), signs: &[Sign<'_>]) -> i32 {
     y - at.1 + 20
 }
 
-/// A value on an axis, without zeros at its end.
+/// A number on an axis as text, without zeros at its end.
 pub fn tick(value: f64) -> String {
     match value.abs() {
         v if (1e4..1e6).contains(&v) => receipt::figures::integer(value.round() as u64),
@@ -91,7 +91,7 @@ pub fn tick(value: f64) -> String {
     }
 }
 
-/// The name in a legend and the place of each entry, wrapped to the chart's width.
+/// The name in a legend and the place of each entry in pixels, wrapped to the chart's width.
 pub fn legend_places<'n>(at: (i32, i32), names: impl Iterator<Item = &'n str>) -> Vec<(String, (i32, i32))> {
     let (mut x, mut y) = at;
     let place = |name: &str| {
@@ -106,7 +106,7 @@ pub fn legend_places<'n>(at: (i32, i32), names: impl Iterator<Item = &'n str>) -
     names.map(place).collect()
 }
 
-/// The height of a legend of these names.
+/// Height in pixels of a legend of these names.
 pub fn legend_height<'n>(names: impl Iterator<Item = &'n str>) -> i32 {
     legend_places((0, 0), names).last().map_or(0, |(_, (_, y))| y + 20)
 }
@@ -121,8 +121,8 @@ pub fn ticks(scale: &canvas::Scale, gap: i32, unit: &str) -> Vec<(f64, String)> 
     if widest + 6 > gap { of(widest + 10) } else { first }
 }
 
-/// A legend of colour swatches or markers (index into the series, name), wrapped to the chart's width; returns the
-/// height it took.
+/// Draws a legend of colour swatches or markers (index into the series, name), wrapped to the chart's width; returns
+/// its height in pixels.
 pub fn legend<'n>(
     canvas: &mut Canvas,
     at: (i32, i32),

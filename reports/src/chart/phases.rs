@@ -22,7 +22,7 @@ struct Bar {
 
 const PHASES: [&str; 6] = ["stop check", "logits", "embedding", "sample", "forward", "other (seed only)"];
 
-/// Shares by phase, the seed's budget first.
+/// The chart of each phase's share of a decoded token's time, the seed analysis's budget first.
 pub fn budget(receipt: &Receipt) -> Option<Chart> {
     let parts = |k: &GenerationKernel| {
         let PhasesMs { embed, forward, logits, sample, stop_check } = k.phases_ms_per_token;

@@ -44,7 +44,7 @@ struct Ceiling {
     gmac_s: f64,
 }
 
-/// The chart, if the receipt has limits and a kernel with a bound.
+/// The roofline chart, if the receipt has limits and a kernel with a bound.
 pub fn chart(receipt: &Receipt) -> Option<Chart> {
     let limits = receipt.limits.as_ref()?;
     let panels: Vec<Panel<'_>> = Family::ALL.into_iter().filter_map(|f| panel(receipt, limits, f)).collect();

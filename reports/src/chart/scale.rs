@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-/// Values onto pixels, linear or logarithmic.
+/// A linear or logarithmic axis: turns values into pixels.
 #[derive(Clone, Copy, Debug)]
 pub struct Scale {
     log: bool,
@@ -13,13 +13,13 @@ pub struct Scale {
 }
 
 impl Scale {
-    /// From zero to a little above `max`.
+    /// A linear scale from 0 to `max`, over these pixels.
     pub fn linear(max: f64, pixels: (i32, i32)) -> Self {
         let to = if max.is_finite() && max > 0.0 { max } else { 1.0 };
         Self { log: false, from: 0.0, to, pixel_from: pixels.0, pixel_to: pixels.1 }
     }
 
-    /// From one value to another.
+    /// A linear scale from one value to another, over these pixels.
     pub fn between(from: f64, to: f64, pixels: (i32, i32)) -> Self {
         if from.is_finite() && to.is_finite() && to - from > to.abs() * 1e-9 {
             return Self { log: false, from, to, pixel_from: pixels.0, pixel_to: pixels.1 };
@@ -27,7 +27,7 @@ impl Scale {
         Self { log: false, from: 0.0, to: 1.0, pixel_from: pixels.0, pixel_to: pixels.1 }
     }
 
-    /// Over a range of positive values; anything else falls back to 1..10 so that an odd receipt still draws.
+    /// A logarithmic scale over positive values; any other range becomes 1..10 so that an odd receipt still draws.
     pub fn log(range: RangeInclusive<f64>, pixels: (i32, i32)) -> Self {
         let (mut from, mut to) = (*range.start(), *range.end());
         if !(from.is_finite() && to.is_finite() && from > 0.0 && to > from) {

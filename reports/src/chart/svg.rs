@@ -12,7 +12,7 @@ use std::fmt::Write;
 
 type Drawn = Result<(), DrawingErrorKind<Infallible>>;
 
-/// A drawing. It is written into a string, so that nothing can fail.
+/// An SVG drawing. It is written into a string, so that nothing can fail.
 pub struct Svg {
     size: (u32, u32),
     elements: String,
@@ -21,12 +21,12 @@ pub struct Svg {
 }
 
 impl Svg {
-    /// An empty drawing.
+    /// An empty drawing of this width and height in pixels.
     pub fn new(size: (u32, u32)) -> Self {
         Self { size, elements: String::new(), path: None }
     }
 
-    /// The elements, a line each.
+    /// The drawing's SVG elements, a line each.
     pub fn finish(mut self) -> String {
         self.close();
         self.elements
@@ -55,7 +55,7 @@ impl Svg {
     }
 }
 
-/// `#RRGGBB`.
+/// A colour as SVG writes it: `#RRGGBB`.
 pub fn hex((r, g, b): (u8, u8, u8)) -> String {
     format!("#{r:02X}{g:02X}{b:02X}")
 }
@@ -85,7 +85,7 @@ fn along(mut points: impl Iterator<Item = BackendCoord>) -> String {
     data
 }
 
-/// Text with XML's own characters spelt out.
+/// `text` with XML's own characters spelt out (`&lt;` for `<`).
 pub fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }

@@ -15,7 +15,7 @@ const BOLD: [u8; 95] = [
     48, 72, 66, 93, 65, 66, 59, 72, 37, 72, 84,
 ];
 
-/// Pixels that one line of text takes, rounded up.
+/// Width of one line of text in pixels, rounded up; `px` is the font's size.
 pub fn width(text: &str, px: i32, bold: bool) -> i32 {
     let table = if bold { &BOLD } else { &REGULAR };
     let of = |c: char| match c {
@@ -49,7 +49,7 @@ pub fn fit(text: &str, px: i32, bold: bool, room: i32) -> String {
     if short.is_empty() { String::new() } else { short + "…" }
 }
 
-/// Lines of at most `room` pixels, broken at spaces; never more than a hundred, whatever the text.
+/// `text` in lines of at most `room` pixels, broken at spaces; never more than a hundred, whatever the text.
 pub fn wrap(text: &str, px: i32, room: i32) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split(' ').filter(|w| !w.is_empty()) {
@@ -93,14 +93,14 @@ pub fn apart(wanted: &[i32], gap: i32, room: (i32, i32)) -> Vec<i32> {
     out
 }
 
-/// Places that text has taken: what is offered for a place that is taken, or outside, is not drawn.
+/// Places in a chart that text has taken: a text for a place that is taken, or outside, is not drawn.
 pub struct Taken {
     inside: [i32; 4],
     boxes: Vec<[i32; 4]>,
 }
 
 impl Taken {
-    /// Nothing taken between these corners.
+    /// A chart's area between these corners, with nothing taken yet.
     pub fn new(from: (i32, i32), to: (i32, i32)) -> Self {
         Self { inside: [from.0, from.1, to.0, to.1], boxes: Vec::new() }
     }

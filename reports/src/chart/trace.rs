@@ -37,7 +37,7 @@ struct Point {
     outlier: bool,
 }
 
-/// The traces: the headline cell, then the noisiest cell of each family where that is another.
+/// The charts of rounds as they came: the headline cell, then the noisiest cell of each family where that is another.
 pub fn charts(receipt: &Receipt) -> Vec<Chart> {
     let headline = [query::EXACT, query::LADDER].into_iter().find_map(|f| {
         let heads = query::headlines(receipt, f);

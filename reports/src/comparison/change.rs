@@ -13,10 +13,10 @@ use receipt::judge::stats::sign_test_interval;
 /// Of each run's own interval: both hold together with at least 99%.
 const CONFIDENCE: f64 = 0.995;
 
-/// What it came to: a direction, or none where there are not two figures that could be compared.
+/// The direction of a change, or none where there are not two figures that could be compared.
 pub type Found = Option<Direction>;
 
-/// All of them, the gravest first.
+/// All results of a comparison, the gravest first.
 pub const ALL: [Found; 6] = [
     Some(Direction::Slower),
     Some(Direction::Faster),
@@ -26,30 +26,30 @@ pub const ALL: [Found; 6] = [
     None,
 ];
 
-/// One change with its figures.
+/// How one figure changed from a first run to another, with direction and interval.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Change {
-    /// What it came to.
+    /// Whether the figure became slower, faster or neither; none where nothing could be compared.
     pub direction: Found,
     /// The other run's ratio over the first's: above 1 is faster. Absent where nothing could be compared.
     pub ratio: Option<f64>,
-    /// Ends of its 99% interval.
+    /// Lower end of the 99% interval of `ratio`.
     pub low: Option<f64>,
-    /// See `low`.
+    /// Upper end of the 99% interval of `ratio`.
     pub high: Option<f64>,
-    /// The smallest change that counts.
+    /// The smallest change that counts, as a share: 0.03 is 3%.
     pub threshold: Option<f64>,
-    /// In one phrase.
+    /// Why the change has its direction, in one phrase.
     pub reason: String,
 }
 
 impl Change {
-    /// Nothing to compare, and why.
+    /// A change that could not be computed, and why.
     pub fn none(reason: impl Into<String>) -> Self {
         Self { direction: None, ratio: None, low: None, high: None, threshold: None, reason: reason.into() }
     }
 
-    /// Of two runs on one machine.
+    /// The change of a figure between two runs on one machine.
     pub fn between(first: &Side<'_>, other: &Side<'_>) -> Self {
         let interval = |side: &Side<'_>| sign_test_interval(&side.effect, CONFIDENCE);
         let (Some(a), Some(b)) = (interval(first), interval(other)) else {
@@ -84,17 +84,17 @@ impl Change {
         }
     }
 
-    /// Slower or faster.
+    /// Whether the figure became slower or faster.
     pub fn is_change(&self) -> bool {
         matches!(self.direction, Some(Direction::Slower | Direction::Faster))
     }
 
-    /// Its direction in a word.
+    /// The change's direction in a word.
     pub fn word(&self) -> &'static str {
         self.direction.map_or("not comparable", Direction::word)
     }
 
-    /// `1.12× [1.08, 1.16]`, if there is one.
+    /// The change as text, `1.12× [1.08, 1.16]`, if there is one.
     pub fn figure(&self) -> Option<String> {
         let (ratio, low, high) = (self.ratio?, self.low?, self.high?);
         Some(format!("{} [{low:.2}, {high:.2}]", figures::ratio(ratio)))

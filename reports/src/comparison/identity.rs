@@ -44,17 +44,17 @@ fn circumstances_of(r: &Receipt) -> Vec<Fact> {
     ]
 }
 
-/// `quick (--quick)`.
+/// The scenario of a run in words: `quick (--quick)`.
 pub fn scenario(r: &Receipt) -> String {
     format!("{}{}", r.scenario.name, if r.scenario.quick { " (--quick)" } else { "" })
 }
 
-/// Equal for runs that may share a line in a history.
+/// A key of a run's machine and setting: equal for runs that may share a line in a history.
 pub fn key(r: &Receipt) -> String {
     facts(r).into_iter().map(|(_, value)| value).collect::<Vec<_>>().join("\n")
 }
 
-/// The machine in a few words.
+/// A run's machine in a few words: CPU, number of CPUs, threads.
 pub fn in_words(r: &Receipt) -> String {
     let plural = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
     let mask = r.settings.cpu_features.as_ref().map_or_else(String::new, |m| format!(", features masked to {m}"));
@@ -63,12 +63,12 @@ pub fn in_words(r: &Receipt) -> String {
     format!("{}{stepping}, {}, {threads}{mask}", r.host.cpu, plural(r.host.cpus, "CPU"))
 }
 
-/// Facts for which no figure of `other` may be held against `first`'s.
+/// Facts that two runs state differently, so that no figure of `other` may be held against `first`'s.
 pub fn differences(first: &Receipt, other: &Receipt) -> Vec<Difference> {
     unequal(facts(first), facts(other))
 }
 
-/// Differences that are said and do not forbid it.
+/// Facts that two runs state differently although their figures may be compared.
 pub fn circumstances(first: &Receipt, other: &Receipt) -> Vec<Difference> {
     let mut found = unequal(circumstances_of(first), circumstances_of(other));
     found.extend(builds::differences(&first.build, &other.build));

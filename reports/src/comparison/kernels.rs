@@ -21,7 +21,7 @@ fn key(c: &MicroCell) -> Key {
     Key { op: c.op, m: c.m, k: c.k, tokens: c.tokens, residency: c.residency.place(), threads: c.threads }
 }
 
-/// Families in their order, cells together, in the order in which they were first met.
+/// The products of two runs as pairs: families in their order, cells together, in the order in which they were met.
 pub fn pairs(comparison: &Comparison) -> Vec<Pair> {
     let mut out = Vec::new();
     for family in Family::ALL {

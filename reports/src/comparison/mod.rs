@@ -17,7 +17,7 @@ use parts::Run;
 use receipt::{Error, Receipt, Result};
 
 impl Comparison {
-    /// Of two runs, each with the name that the user gave it and the address of its page.
+    /// A comparison of two runs, each with the name that the user gave it and the address of its page.
     ///
     /// # Errors
     /// Fewer or more than two.

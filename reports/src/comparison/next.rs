@@ -6,7 +6,7 @@ use receipt::judge::Direction;
 
 const PROGRAM: &str = "cargo run -p harness --";
 
-/// Why, and the commands to type.
+/// Why a gate should follow, and the commands to type.
 pub fn next(comparison: &Comparison) -> Option<(String, Vec<String>)> {
     let (first, other) = (&comparison.first, &comparison.other);
     let commit = |run: &Run| run.receipt.build.git_commit.clone();

@@ -5,59 +5,62 @@ use super::identity::Difference;
 use receipt::judge::Direction;
 use receipt::{Family, Ratio, Receipt};
 
-/// One of the two runs.
+/// One of the two runs that are compared.
 #[derive(Debug)]
 pub struct Run {
-    /// `A` or `B`.
+    /// Letter of the run, `A` or `B`.
     pub letter: &'static str,
-    /// What the user called it.
+    /// The name that the user gave the run.
     pub name: String,
-    /// Its page, as a link.
+    /// Address of the run's page.
     pub link: Option<String>,
-    /// What it measured.
+    /// The run's receipt.
     pub receipt: Receipt,
 }
 
-/// One figure of one run.
+/// A kernel's figure in one of two runs.
 #[derive(Clone, Debug)]
 pub struct Figure {
-    /// Over its own partner; none of the partner itself.
+    /// Speed over the partner in the same run; none of the partner itself.
     pub ratio: Option<Ratio>,
-    /// The speed itself: to read, not to compare.
+    /// The speed itself, to read and not to compare; of whole text in tokens/s.
     pub rate: f64,
 }
 
 /// One kernel at one place in both runs.
 #[derive(Clone, Debug)]
 pub struct Pair {
+    /// The family of the kernel.
     pub family: Family,
-    /// Whether it is of whole text, in tokens/s.
+    /// Whether the figures are of whole text, in tokens/s.
     pub text: bool,
+    /// Id of the kernel.
     pub kernel: String,
-    /// Cell or phase.
+    /// The cell, or the phase of a whole text, in words.
     pub place: String,
-    /// Figures, or why there is none.
+    /// The kernel's figure in each run, or why there is none.
     pub figures: [std::result::Result<Figure, String>; 2],
-    /// What became of it; absent for the partner of the ratios.
+    /// What became of the figure; absent for the partner of the ratios.
     pub change: Option<Change>,
-    /// Where both compute something else.
+    /// A note where the two runs compute something else.
     pub note: Option<String>,
 }
 
-/// Everything that is said of two runs.
+/// Two runs side by side, with every pair of figures.
 #[derive(Debug)]
 pub struct Comparison {
     /// The first run, with which the other is compared.
     pub first: Run,
-    /// The other.
+    /// The other run.
     pub other: Run,
-    /// What forbids to compare them.
+    /// Facts of machine and setting that forbid to compare the two runs.
     pub differences: Vec<Difference>,
     /// Kernels by family, then whole text by family.
     pub pairs: Vec<Pair>,
 }
 
 impl Comparison {
+    /// Both runs, the first one first.
     pub fn runs(&self) -> [&Run; 2] {
         [&self.first, &self.other]
     }
@@ -73,6 +76,7 @@ impl Comparison {
 }
 
 impl Pair {
+    /// The direction of the pair's change; none where there is no change to speak of.
     pub fn direction(&self) -> Option<Direction> {
         self.change.as_ref().and_then(|change| change.direction)
     }

@@ -37,7 +37,7 @@ const SETTLE: &str = "Two receipts are two processes at two times. The gate runs
                       machine's own noise measured in the same minutes, and ends with PASS or FAIL and an exit code.";
 
 impl Comparison {
-    /// The page.
+    /// The page that compares the two runs.
     pub fn page(&self) -> Page {
         let sections = [
             self.changed_section(),
@@ -63,7 +63,7 @@ impl Comparison {
         }
     }
 
-    /// In a terminal: the answer, what differs, what changed, and the command that settles it.
+    /// The comparison in a terminal: the answer, what differs, what changed, and the command that settles it.
     pub fn summary(&self, look: Look) -> String {
         let page = self.page();
         let mut out = terminal::opening(&page, look);
@@ -76,7 +76,7 @@ impl Comparison {
         out.join("\n\n") + "\n"
     }
 
-    /// For a pull request comment: what changed first, everything else folded.
+    /// The comparison for a pull request comment: what changed first, everything else folded.
     pub fn markdown(&self) -> String {
         let page = self.page();
         let mut out = format!("### {}\n\n{}\n\n{}\n", escape(&page.title), escape(&page.answer), escape(&page.about));

@@ -23,7 +23,7 @@ const DECODE: Phase = Phase {
 };
 const PREFILL: Phase = Phase { name: "prefill", ns: |r| r.prefill_ns, rate: |k| k.prefill_tokens_per_s };
 
-/// Families in their order, decoding before prefill.
+/// The whole texts of two runs as pairs: families in their order, decoding before prefill.
 pub fn pairs(comparison: &Comparison) -> Vec<Pair> {
     let mut out = Vec::new();
     for family in Family::ALL {

@@ -8,7 +8,7 @@ use crate::words::{count, join, status};
 use receipt::figures;
 use receipt::judge::Direction;
 
-/// The answer: how many figures moved and which way, or why nothing is compared; and what gates came to.
+/// The answer of a comparison: how many figures moved and which way, or why nothing is compared; and what gates said.
 pub fn answer(comparison: &Comparison) -> String {
     let mut out = Vec::new();
     if comparison.runs().into_iter().any(|run| !untimed(run)) {
@@ -139,7 +139,7 @@ fn suspects(comparison: &Comparison) -> Vec<Suspect<'_>> {
     out
 }
 
-/// Cells in which every kernel moved the same way: more likely it was their partner that changed.
+/// A sentence for each cell in which every kernel moved the same way: more likely it was their partner that changed.
 pub fn remarks(comparison: &Comparison) -> Vec<String> {
     let remark = |s: Suspect<'_>| {
         let (low, high) = s.ratios.iter().fold((f64::INFINITY, 0.0f64), |(low, high), r| (low.min(*r), high.max(*r)));

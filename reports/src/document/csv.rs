@@ -4,7 +4,7 @@ use super::{Table, Value};
 use receipt::{Error, Result};
 use serde_json::Value as Json;
 
-/// The table's columns by title, and its rows.
+/// A table as CSV: its columns by title, and its rows.
 ///
 /// # Errors
 /// Only what the writer itself reports.

@@ -13,7 +13,7 @@ const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 
 /// Columns from which on a table has small print and scrolls on a telephone.
 const WIDE: usize = 7;
 
-/// The whole page.
+/// A page as the text of one HTML file.
 pub fn html(page: &Page) -> String {
     let body = html! {
         (DOCTYPE)

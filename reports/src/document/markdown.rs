@@ -3,7 +3,7 @@
 use super::{Block, Cell, Item, Section, Table, Value, Weight};
 use crate::markdown::{block, code, details, escape, table as rows_of};
 
-/// Everything that a section says and shows, pictures apart.
+/// A section as Markdown: everything that it says and shows, pictures apart.
 pub fn section(section: &Section) -> String {
     let mut parts: Vec<String> =
         section.lead.iter().filter(|(w, _)| *w != Weight::Note).map(|(_, t)| escape(t)).collect();
@@ -33,7 +33,7 @@ fn of_block(one: &Block, titled: bool) -> Option<String> {
     })
 }
 
-/// The rows, without drawings.
+/// A table as Markdown, without drawings.
 pub fn table(table: &Table) -> String {
     let keep: Vec<usize> = (0..table.columns.len()).filter(|i| !is_drawn(table, *i)).collect();
     let head: Vec<String> = keep.iter().map(|i| escape(&table.columns[*i].title)).collect();

@@ -15,48 +15,48 @@ pub use value::{Drawing, Value};
 use crate::chart::Chart;
 use serde::Serialize;
 
-/// How a figure is set off: colour on a page and on a terminal.
+/// How a figure is set off by colour, on a page and on a terminal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Tone {
-    /// As it is.
+    /// Not set off.
     #[default]
     Plain,
-    /// The fastest of its column.
+    /// Set off as the fastest of its column.
     Best,
-    /// As it should be.
+    /// Set off as good: it is as it should be.
     Good,
-    /// Something is wrong or slower.
+    /// Set off as bad: something is wrong or slower.
     Bad,
-    /// Nothing can be said.
+    /// Set off as open: nothing can be said.
     Open,
-    /// Of no weight.
+    /// Dimmed: of no weight.
     Dim,
 }
 
-/// A place: in this page by its id, or another file.
+/// A place that a figure leads to: in this page by its id, or another file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Link {
-    /// An id of this page.
+    /// A place in this page, by its id.
     Here(String),
-    /// An address, shown as it is.
+    /// A file or another page, by its address, shown as it is.
     To(String),
 }
 
 /// One figure of a table, with the small print under it.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Cell {
-    /// The figure.
+    /// The figure that the cell shows.
     pub value: Value,
-    /// What stands under it.
+    /// The small print under the figure, a line each.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub sub: Vec<Value>,
-    /// How it is set off.
+    /// How the figure is set off by colour.
     #[serde(skip)]
     pub tone: Tone,
-    /// Where it leads.
+    /// The place that the figure leads to.
     #[serde(skip)]
     pub link: Option<Link>,
-    /// More places, by name, in small print.
+    /// More places that the cell leads to, by name, in small print.
     #[serde(skip)]
     pub links: Vec<(&'static str, String)>,
 }
@@ -68,125 +68,125 @@ impl<V: Into<Value>> From<V> for Cell {
 }
 
 impl Cell {
-    /// With small print under it.
+    /// Adds a line of small print under the figure.
     pub fn under(mut self, sub: impl Into<Value>) -> Self {
         self.sub.push(sub.into());
         self
     }
 
-    /// Set off.
+    /// Sets the figure off by colour.
     pub fn tone(mut self, tone: Tone) -> Self {
         self.tone = tone;
         self
     }
 
-    /// Leading to an id of the page.
+    /// Makes the figure lead to an id of the page.
     pub fn link(mut self, id: impl Into<String>) -> Self {
         self.link = Some(Link::Here(id.into()));
         self
     }
 
-    /// Leading to another file or address.
+    /// Makes the figure lead to another file or address; without one it leads nowhere.
     pub fn to(mut self, address: Option<String>) -> Self {
         self.link = address.map(Link::To);
         self
     }
 }
 
-/// What a column holds.
+/// A column of a table: its heading, and what it holds.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Column {
-    /// Its heading.
+    /// Heading of the column.
     pub title: String,
-    /// What the heading's small print says.
+    /// Small print under the heading.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub sub: String,
-    /// Whether it is a column of numbers, to the right.
+    /// Whether the column holds numbers, which stand to the right.
     #[serde(skip)]
     pub right: bool,
-    /// Whether rows can be chosen by it.
+    /// Whether readers can choose rows by the column's values.
     #[serde(skip)]
     pub filter: bool,
-    /// Where its heading leads.
+    /// Id of the place that the heading leads to.
     #[serde(skip)]
     pub link: Option<String>,
 }
 
 impl Column {
-    /// Of words.
+    /// A column of words with this heading.
     pub fn words(title: impl Into<String>) -> Self {
         Self { title: title.into(), ..Self::default() }
     }
 
-    /// Of numbers.
+    /// A column of numbers with this heading.
     pub fn number(title: impl Into<String>) -> Self {
         Self { right: true, ..Self::words(title) }
     }
 
-    /// With small print under the heading.
+    /// Adds small print under the heading.
     pub fn under(mut self, sub: impl Into<String>) -> Self {
         self.sub = sub.into();
         self
     }
 
-    /// By which rows can be chosen.
+    /// Lets readers choose rows by the column's values.
     pub fn filter(mut self) -> Self {
         self.filter = true;
         self
     }
 }
 
-/// A row; its first cell names it.
+/// A row of a table; its first cell names it.
 #[derive(Clone, Debug, Serialize)]
 pub struct Row {
-    /// Its anchor on the page.
+    /// Id of the row on the page.
     pub id: String,
-    /// One a column.
+    /// The row's cells, one for each column.
     pub cells: Vec<Cell>,
-    /// Whether it is there for comparison only, as the A/A pair is.
+    /// Whether the row is there for comparison only, as the A/A pair is.
     #[serde(skip)]
     pub aside: bool,
 }
 
 impl Row {
-    /// With its anchor.
+    /// A row with its id on the page and its cells.
     pub fn new(id: impl Into<String>, cells: Vec<Cell>) -> Self {
         Self { id: id.into(), cells, aside: false }
     }
 }
 
-/// Rows of one kind.
+/// A table: columns, rows, and how to read it.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Table {
-    /// `table-` and this is its anchor.
+    /// Id of the table, without the `table-` that its anchor begins with.
     pub id: String,
-    /// What it is of; a heading where a section has several.
+    /// Title of the table; a heading where a section has several.
     pub title: String,
-    /// How to read it.
+    /// How to read the table.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub note: String,
-    /// From left to right.
+    /// The columns from left to right.
     pub columns: Vec<Column>,
-    /// From top to bottom.
+    /// The rows from top to bottom.
     pub rows: Vec<Row>,
-    /// The family whose rows it holds, where readers may choose between families.
+    /// The family whose rows the table holds, where readers may choose between families.
     #[serde(skip)]
     pub family: String,
 }
 
 impl Table {
-    /// Without rows.
+    /// A table with these columns and no rows.
     pub fn new(id: impl Into<String>, title: impl Into<String>, columns: Vec<Column>) -> Self {
         Self { id: id.into(), title: title.into(), columns, ..Self::default() }
     }
 
-    /// With a note.
+    /// Sets the note on how to read the table.
     pub fn note(mut self, note: impl Into<String>) -> Self {
         self.note = note.into();
         self
     }
 
-    /// With rows.
+    /// Adds rows to the table.
     pub fn rows(mut self, rows: impl IntoIterator<Item = Row>) -> Self {
         self.rows = rows.into_iter().collect();
         self
@@ -196,30 +196,30 @@ impl Table {
 /// A line of a list: what it comes to, the words around it, and where it is shown.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Item {
-    /// Its anchor, if it has one.
+    /// Id of the line on the page, if it has one.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub id: String,
-    /// Words before.
+    /// Words before `strong`.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub before: String,
-    /// What it comes to.
+    /// What the line comes to, in bold.
     pub strong: String,
-    /// Words after.
+    /// Words after `strong`.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub text: String,
-    /// Where `strong` leads.
+    /// Id of the place that `strong` leads to.
     #[serde(skip)]
     pub link: Option<String>,
-    /// Where else it is shown, in words, and the place.
+    /// Other places that show it: words, and the id.
     #[serde(skip)]
     pub links: Vec<(String, String)>,
-    /// Lines under it.
+    /// Lines under this one.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub items: Vec<Item>,
 }
 
 impl Item {
-    /// Words alone.
+    /// A line of words alone.
     pub fn text(text: impl Into<String>) -> Self {
         Self { text: text.into(), ..Self::default() }
     }
@@ -237,22 +237,22 @@ impl Item {
 /// A few lines or facts under one heading.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Card {
-    /// Its anchor.
+    /// Id of the card on the page.
     pub id: String,
-    /// Its heading.
+    /// Heading of the card.
     pub title: String,
-    /// Lines.
+    /// Lines of the card.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub items: Vec<Item>,
-    /// Names and values.
+    /// Facts of the card: names and values.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub facts: Vec<(&'static str, String)>,
-    /// Commands to type.
+    /// Commands that the card shows, to type.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub commands: Vec<String>,
 }
 
-/// What a section is made of.
+/// One element of a section.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Block {
@@ -260,47 +260,47 @@ pub enum Block {
     Table(Table),
     /// A picture.
     Chart(Chart),
-    /// A list.
+    /// A list of lines.
     List(Vec<Item>),
     /// Cards side by side.
     Cards(Vec<Card>),
-    /// Foreign text with whose it is.
+    /// Foreign text, with whose it is.
     Quote {
-        /// As it came.
+        /// The text as it came.
         text: String,
-        /// Whose.
+        /// Whose text it is.
         by: String,
     },
     /// Commands to type.
     Commands(Vec<String>),
-    /// A section within.
+    /// A section within this one.
     Section(Section),
 }
 
-/// A paragraph's weight.
+/// How much weight a paragraph has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Weight {
-    /// The section's words.
+    /// The section's own words.
     Text,
-    /// How to read it.
+    /// A note on how to read the section.
     Note,
-    /// What a careful reader must know first.
+    /// A warning that a careful reader must know first.
     Warning,
 }
 
 /// One question and its answer.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Section {
-    /// Its anchor.
+    /// Id of the section on the page.
     pub id: String,
-    /// Its heading.
+    /// Heading of the section.
     pub title: String,
-    /// Paragraphs; what stands in backticks is code.
+    /// Paragraphs of the section; what stands in backticks is code.
     #[serde(serialize_with = "words_only")]
     pub lead: Vec<(Weight, String)>,
-    /// What it shows.
+    /// What the section shows below its paragraphs.
     pub blocks: Vec<Block>,
-    /// Whether it is folded away, and what is said of it beside its title.
+    /// What is said beside the title where the section is folded away; absent where it is open.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fold: Option<String>,
 }
@@ -310,53 +310,53 @@ fn words_only<S: serde::Serializer>(lead: &[(Weight, String)], serializer: S) ->
 }
 
 impl Section {
-    /// With nothing in it yet.
+    /// A section with this id and heading and nothing in it yet.
     pub fn new(id: impl Into<String>, title: impl Into<String>) -> Self {
         Self { id: id.into(), title: title.into(), ..Self::default() }
     }
 
-    /// With a paragraph.
+    /// Adds a paragraph.
     pub fn say(mut self, text: impl Into<String>) -> Self {
         self.lead.push((Weight::Text, text.into()));
         self
     }
 
-    /// With a paragraph on how to read it.
+    /// Adds a paragraph on how to read the section.
     pub fn note(mut self, text: impl Into<String>) -> Self {
         self.lead.push((Weight::Note, text.into()));
         self
     }
 
-    /// With a warning.
+    /// Adds a paragraph that is a warning.
     pub fn warn(mut self, text: impl Into<String>) -> Self {
         self.lead.push((Weight::Warning, text.into()));
         self
     }
 
-    /// With tables.
+    /// Adds tables.
     pub fn tables(mut self, tables: impl IntoIterator<Item = Table>) -> Self {
         self.blocks.extend(tables.into_iter().map(Block::Table));
         self
     }
 
-    /// With anything else.
+    /// Adds tables, pictures, lists or sections.
     pub fn with(mut self, blocks: impl IntoIterator<Item = Block>) -> Self {
         self.blocks.extend(blocks);
         self
     }
 
-    /// Folded away.
+    /// Folds the section away, with `gist` beside its title.
     pub fn folded(mut self, gist: impl Into<String>) -> Self {
         self.fold = Some(gist.into());
         self
     }
 
-    /// If it says or shows anything.
+    /// The section, if it says or shows anything.
     pub fn if_any(self) -> Option<Self> {
         (!self.blocks.is_empty()).then_some(self)
     }
 
-    /// Its tables, those of sections within too.
+    /// All tables of the section, those of sections within too.
     pub fn all_tables(&self) -> Vec<&Table> {
         fn of_block(block: &Block) -> Vec<&Table> {
             match block {
@@ -372,7 +372,7 @@ impl Section {
 /// A page: the answer, a picture, what to know, and the sections that show why.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Page {
-    /// Of a browser's tab.
+    /// Title of the browser's tab.
     pub title: String,
     /// What kind of page it is, with what sets it apart.
     pub kind: String,
@@ -381,9 +381,9 @@ pub struct Page {
     pub tags: Vec<(&'static str, Tone)>,
     /// The answer in one sentence.
     pub answer: String,
-    /// What belongs right behind it.
+    /// Sentences that belong right behind the answer.
     pub caveats: Vec<String>,
-    /// Where and when, in small print.
+    /// Where and when it was measured, in small print.
     pub about: String,
     /// Pictures of the first screen.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -391,9 +391,9 @@ pub struct Page {
     /// What to use when, what is worth knowing, what is not settled.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub cards: Vec<Card>,
-    /// What makes the figures less than they seem.
+    /// What makes the figures less than they seem, in sentences.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
-    /// Why.
+    /// The sections that show why the answer is what it is.
     pub sections: Vec<Section>,
 }

@@ -5,36 +5,36 @@ use comfy_table::{Attribute, Cell as Shown, CellAlignment, Color, ContentArrange
 use receipt::figures;
 use receipt::judge::Direction;
 
-/// The width that summaries are made for.
+/// Width in columns that terminal summaries are made for.
 pub const WIDTH: usize = 80;
 /// Longest name in a first column.
 const NAME: usize = 26;
 
-/// How to print.
+/// How to print to a terminal: colour, width, and how much.
 #[derive(Clone, Copy, Debug)]
 pub struct Look {
-    /// Whether to colour.
+    /// Whether to colour the output.
     pub color: bool,
-    /// Columns of the terminal.
+    /// Number of columns of the terminal.
     pub width: usize,
-    /// All tables instead of the summary.
+    /// Whether to print all tables instead of the summary.
     pub full: bool,
 }
 
 impl Look {
-    /// 80 columns, the summary.
+    /// A terminal of 80 columns without colour, and the summary.
     pub fn plain() -> Self {
         Self { color: false, width: WIDTH, full: false }
     }
 }
 
-/// The answer and what belongs right behind it.
+/// A page's answer and what belongs right behind it, broken into lines.
 pub fn opening(page: &Page, look: Look) -> Vec<String> {
     let open = (!page.caveats.is_empty()).then(|| wrapped(&page.caveats.join(" "), look.width));
     std::iter::once(wrapped(&page.answer, look.width)).chain(open).collect()
 }
 
-/// Everything that a section says and shows, pictures and drawings apart.
+/// A section as terminal text: everything that it says and shows, pictures and drawings apart.
 pub fn section(section: &Section, look: Look) -> String {
     let paragraphs = section.lead.iter().filter(|(weight, _)| *weight != Weight::Note);
     let mut out = vec![wrapped(&section.title, look.width)];
@@ -69,19 +69,19 @@ fn block(block: &Block, look: Look) -> Option<String> {
     })
 }
 
-/// Lines under each other.
+/// A list as terminal text: a line for each item.
 pub fn list(items: &[Item], look: Look) -> String {
     let below = |item: &Item| item.items.iter().map(|i| format!("  {}", i.words())).collect::<Vec<_>>();
     let lines = items.iter().flat_map(|item| std::iter::once(item.words()).chain(below(item)));
     lines.map(|line| wrapped(&line, look.width)).collect::<Vec<_>>().join("\n")
 }
 
-/// A table under its title.
+/// A table under its title, as terminal text.
 pub fn titled(table: &Table, look: Look) -> String {
     format!("{}\n{}", wrapped(&table.title, look.width), text(table, look))
 }
 
-/// The rows as far as they fit into the width, and a line on what was left out for that.
+/// A table's rows as terminal text, as far as columns fit the width, and a line on what was left out for that.
 pub fn text(table: &Table, look: Look) -> String {
     let drawn =
         |i: usize| table.rows.iter().any(|r| matches!(r.cells.get(i).map(|c| &c.value), Some(Value::Drawing(_))));
@@ -167,12 +167,12 @@ fn toned(shown: Shown, cell: &Cell, color: bool) -> Shown {
     }
 }
 
-/// A receipt is a file like any other: its text must not steer the terminal.
+/// `text` without control characters: a receipt is a file like any other, and must not steer the terminal.
 pub fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
-/// Sentences broken at spaces, and words that are longer than a line anywhere.
+/// `text` in lines of at most `width` columns, broken at spaces; a word longer than a line is broken anywhere.
 pub fn wrapped(text: &str, width: usize) -> String {
     textwrap::fill(
         &printable(text),

@@ -7,59 +7,59 @@ use serde_json::{Value as Json, json};
 /// A small drawing in a cell: lines in a box of 200 by 20, right is later or slower.
 #[derive(Clone, Debug, Default)]
 pub struct Drawing {
-    /// What a listener hears.
+    /// The words that a screen reader says for the drawing.
     pub label: String,
-    /// Points of each unbroken line.
+    /// Points (x, y) of each unbroken line.
     pub lines: Vec<Vec<(f64, f64)>>,
-    /// Dots, and whether they are hollow.
+    /// Dots (x, y), and whether each is hollow.
     pub dots: Vec<(f64, f64, bool)>,
-    /// Top and height of the band of what does not count.
+    /// Top and height of the band of differences that do not count.
     pub band: Option<(f64, f64)>,
-    /// Whether an upright line marks the middle.
+    /// Whether an upright line marks the middle of the box.
     pub middle: bool,
 }
 
-/// A figure.
+/// A figure or text of a table's cell, written only when a page or file is rendered.
 #[derive(Clone, Debug, Default)]
 pub enum Value {
-    /// There is none.
+    /// No figure.
     #[default]
     Nothing,
-    /// There is none, and why.
+    /// No figure, and why.
     Absent(&'static str),
     /// Words.
     Text(String),
-    /// What is typed or compared by eye.
+    /// Text that is typed or compared by eye, such as an id.
     Code(String),
     /// A word of the judge or of a check.
     Tag(String),
-    /// A count.
+    /// A whole number.
     Integer(u64),
-    /// Three significant digits.
+    /// A number that is written with three significant digits.
     Number(f64),
-    /// A number with so many decimals.
+    /// A number that is written with so many decimals.
     Decimals(f64, usize),
-    /// An error: `1.2e-7`.
+    /// An error, written as `1.2e-7`.
     Small(f64),
-    /// A share.
+    /// A share (0 to 1), written as a percentage.
     Percent(f64),
-    /// The smallest difference that counts: `±3.0%`.
+    /// The smallest difference that counts, as a share: `±3.0%`.
     Counts(f64),
-    /// A change: `+1.2%`.
+    /// A change as a share: `+1.2%`.
     Change(f64),
     /// A time in nanoseconds.
     Time(f64),
-    /// A size.
+    /// A size in bytes.
     Bytes(u64),
-    /// `12.3×`
+    /// A ratio without an interval: `12.3×`.
     Factor(f64),
-    /// A median between its extremes.
+    /// A median between the smallest and the largest sample.
     Spread(Spread),
-    /// A share between the ends of its interval.
+    /// A share (0 to 1), and the ends of its interval.
     Shares(f64, Option<(f64, f64)>),
-    /// A ratio as it was judged.
+    /// A ratio with its interval, and the judge's direction.
     Judged(Ratio),
-    /// A drawing.
+    /// A small drawing of lines and dots.
     Drawing(Drawing),
 }
 
@@ -82,22 +82,22 @@ impl<V: Into<Value>> From<Option<V>> for Value {
 }
 
 impl Value {
-    /// A word, and whether it is there at all.
+    /// A word of the judge or of a check.
     pub fn word(word: impl Into<String>) -> Self {
         Self::Tag(word.into())
     }
 
-    /// Over a partner, or the partner itself.
+    /// A ratio over a partner; without one, the factor 1 of the partner itself.
     pub fn over(ratio: Option<&Ratio>) -> Self {
         ratio.map_or(Self::Factor(1.0), |ratio| Self::Judged(ratio.clone()))
     }
 
-    /// Tokens a second and their like, of which zero is none.
+    /// A rate such as tokens a second, of which zero is none.
     pub fn rate(rate: f64) -> Self {
         if rate > 0.0 { Self::Number(rate) } else { Self::Absent("n/a") }
     }
 
-    /// In full: `12.3× [12.1, 12.5] faster`.
+    /// The value as text in full: `12.3× [12.1, 12.5] faster`.
     pub fn in_full(&self) -> String {
         match self {
             Self::Judged(r) => format!("{} {}", figures::ratio_with_interval(r), r.direction().word()),
@@ -105,7 +105,7 @@ impl Value {
         }
     }
 
-    /// For a narrow column: `12.3×`, with a sign before what is not faster.
+    /// The value as text for a narrow column: `12.3×`, with a sign before what is not faster.
     pub fn short(&self) -> String {
         match self {
             Self::Nothing => "–".into(),
@@ -137,7 +137,7 @@ impl Value {
         }
     }
 
-    /// As a number or text, for tools.
+    /// The value as a JSON number or text, for tools.
     pub fn json(&self) -> Json {
         match self {
             Self::Nothing | Self::Absent(_) => Json::Null,

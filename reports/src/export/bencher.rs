@@ -6,7 +6,7 @@ use receipt::Receipt;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// One value; the bounds are the exact 99% interval of the median, where there are rounds enough.
+/// One value in Bencher's format; the bounds are the exact 99% interval of the median, where there are rounds enough.
 #[derive(Debug, Serialize)]
 pub struct Metric {
     value: f64,

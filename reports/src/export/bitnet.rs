@@ -11,82 +11,82 @@ const MAX_KERNELS: usize = 10_000;
 /// A receipt of BitNet.rs, schema 1.0.0.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct BitnetRs {
-    /// Version of that layout.
+    /// Version of BitNet.rs's layout.
     pub schema_version: String,
-    /// Start of the run.
+    /// Start of the run, RFC 3339, UTC.
     pub timestamp: String,
     /// `real` if every kernel in `kernels` matched the oracle in this run and was then run with its times kept; else
     /// `unverified`, which its readers refuse.
     pub compute_path: String,
-    /// `cpu`.
+    /// Always `cpu`.
     pub backend: String,
     /// Ids of the kernels that were really executed and timed in this run.
     pub kernels: Vec<String>,
-    /// Whether the same run gives the same ids.
+    /// Whether the same run gives the same token ids.
     pub deterministic: bool,
     /// Facts about build and machine, as text.
     pub environment: BTreeMap<String, String>,
-    /// The model.
+    /// The model that whole texts were generated with.
     pub model_info: ModelInfo,
-    /// The conformance suite, a kernel being a test.
+    /// Results of the conformance suite, a kernel being a test.
     pub test_results: TestResults,
-    /// Speed of the fastest kernel end to end.
+    /// Speed of the fastest kernel in whole texts.
     pub performance_baseline: PerformanceBaseline,
     /// Weights or norms corrected at load: this program corrects nothing.
     pub corrections: Vec<String>,
 }
 
-/// The model, absent fields where none was run.
+/// The model in BitNet.rs's layout, fields absent where none was run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct ModelInfo {
-    /// Path.
+    /// Path of the model's file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model_path: Option<String>,
-    /// SHA-256 of the file.
+    /// SHA-256 of the model's file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
-    /// Blocks.
+    /// Number of transformer blocks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub layers: Option<usize>,
-    /// Width.
+    /// Width of the hidden state.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hidden_size: Option<usize>,
-    /// Vocabulary size.
+    /// Number of tokens in the vocabulary.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vocab_size: Option<usize>,
 }
 
-/// The conformance suite.
+/// Results of the conformance suite, a kernel being a test.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct TestResults {
-    /// Kernels.
+    /// Number of kernels.
     pub total_tests: usize,
-    /// Those without a mismatch.
+    /// Number of kernels without a mismatch.
     pub passed: usize,
-    /// Those with one.
+    /// Number of kernels with a mismatch.
     pub failed: usize,
-    /// Those that do not run here.
+    /// Number of kernels that do not run here.
     pub skipped: usize,
 }
 
-/// Speed end to end; all absent where nothing was generated. Never 0.
+/// Speed in whole texts; all fields absent where nothing was generated. Never 0.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct PerformanceBaseline {
-    /// The kernel that the figures are of: the fastest in decoding.
+    /// Id of the kernel that the figures are of: the fastest in decoding.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kernel: Option<String>,
-    /// Tokens of its text.
+    /// Number of tokens that this kernel generated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tokens_generated: Option<usize>,
-    /// Its decode speed, median over rounds.
+    /// Decode speed of this kernel, median over rounds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tokens_per_second: Option<f64>,
-    /// Its time to the first token, median over rounds, in whole milliseconds, as BitNet.rs has it, rounded up.
+    /// This kernel's time to the first token, median over rounds, in milliseconds rounded up to whole ones.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first_token_latency_ms: Option<u64>,
 }
 
-/// The view, computed from the receipt.
+/// A run in BitNet.rs's layout, computed from its receipt.
 ///
 /// # Errors
 /// Nothing was executed: that layout has no way to say so.

@@ -7,29 +7,29 @@ use receipt::judge::gate::{accepted, title as gate_title, tokens_per_s};
 use receipt::titles::cell_title;
 use receipt::{Outcome, Receipt, Status, Verdict};
 
-/// What a case came to.
+/// The result of a case: passed, undecided, failed or skipped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
-    /// As it must be.
+    /// The case is as it must be.
     Passed,
-    /// Undecided: neither a failure nor a proof. With the reason and the next step.
+    /// The case is undecided, neither a failure nor a proof; with the reason and the next step.
     Warned(String),
-    /// Wrong, or slower, with the reason and the next step.
+    /// The case is wrong, or slower, with the reason and the next step.
     Failed(String),
-    /// Not possible here, with the reason.
+    /// The case is not possible here, with the reason.
     Skipped(String),
 }
 
-/// One case.
+/// One case of a run, as test reports know them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Case {
-    /// `run`, `oracle`, `known answers`, `speed` or `gate`.
+    /// Suite of the case: `run`, `oracle`, `known answers`, `speed` or `gate`.
     pub suite: &'static str,
-    /// Unique in its suite.
+    /// Name of the case, unique in its suite.
     pub name: String,
-    /// What it came to.
+    /// Whether the case passed, and if not, why.
     pub state: State,
-    /// What it says when it passed; empty where nothing is to be said.
+    /// What the case says when it passed; empty where nothing is to be said.
     pub detail: String,
 }
 

@@ -7,7 +7,7 @@ use receipt::judge::gate::title as gate_title;
 use receipt::judge::stats::{CONFIDENCE, median, sign_test_interval};
 use receipt::titles::cell_title;
 
-/// The whole file.
+/// A run as `measurements.csv`, and the cells of a gate.
 pub fn csv(receipt: &Receipt) -> Result<Vec<u8>> {
     measurements(receipt)
 }
@@ -17,17 +17,17 @@ pub fn csv(receipt: &Receipt) -> Result<Vec<u8>> {
 pub struct Latency {
     /// Kernel, operation, shape, residency, family; unique in a receipt.
     pub name: String,
-    /// `ns/call` or `ns/token`.
+    /// Unit of the time: `ns/call` or `ns/token`.
     pub unit: &'static str,
-    /// Median over rounds.
+    /// Median over rounds, in nanoseconds.
     pub ns: f64,
-    /// Its exact sign-test interval, where there are rounds enough.
+    /// The median's exact sign-test interval in nanoseconds, where there are rounds enough.
     pub interval: Option<(f64, f64)>,
-    /// `42 rounds`.
+    /// Number of rounds in words: `42 rounds`.
     pub rounds: String,
 }
 
-/// All that were measured: microbenchmarks, both sides of gates, and decoding.
+/// All median times of a run: microbenchmarks, both sides of gates, and decoding.
 pub fn latencies(receipt: &Receipt) -> Vec<Latency> {
     let mut all = Vec::new();
     let mut add = |name: String, unit: &'static str, ns: Vec<f64>| {

@@ -4,7 +4,7 @@ use super::csv::latencies;
 use receipt::Receipt;
 use serde::Serialize;
 
-/// One value.
+/// One named value in github-action-benchmark's format.
 #[derive(Debug, Serialize)]
 pub struct Benchmark {
     name: String,
@@ -16,7 +16,7 @@ pub struct Benchmark {
     extra: String,
 }
 
-/// Nanoseconds of a call and of a decoded token.
+/// Median nanoseconds of a call and of a decoded token, for github-action-benchmark.
 pub fn github_benchmark(receipt: &Receipt) -> Vec<Benchmark> {
     let commit = receipt.build.git_commit.as_deref().unwrap_or("unknown commit");
     let benchmark = |l: super::csv::Latency| Benchmark {

@@ -5,7 +5,7 @@ use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use receipt::Receipt;
 use receipt::{Error, Result};
 
-/// The report. Undecided cases are skipped tests with the reason: they are neither passed nor failed.
+/// A run as JUnit XML. Undecided cases are skipped tests with the reason: they are neither passed nor failed.
 ///
 /// # Errors
 /// None that is known; the writer can refuse a document.

@@ -34,10 +34,10 @@ pub enum Format {
 }
 
 impl Format {
-    /// All of them.
+    /// All export formats.
     pub const ALL: [Self; 6] = [Self::Csv, Self::Bmf, Self::Gha, Self::Junit, Self::Bitnet, Self::Markdown];
 
-    /// Its name on a command line.
+    /// The format's name on a command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Csv => "csv",
@@ -49,7 +49,7 @@ impl Format {
         }
     }
 
-    /// What it is, for a command line's help.
+    /// What the format is, for a command line's help.
     pub fn help(self) -> &'static str {
         match self {
             Self::Csv => "A row a cell and kernel, as measurements.csv, and the cells of a gate",
@@ -62,7 +62,7 @@ impl Format {
     }
 }
 
-/// The receipt in a format.
+/// A receipt in one of the export formats, as bytes.
 ///
 /// # Errors
 /// A run that the format cannot hold.

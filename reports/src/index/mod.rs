@@ -14,7 +14,7 @@ use crate::{gate_words, query, words};
 use receipt::{Outcome, Receipt, Status, figures};
 use serde::Serialize;
 
-/// Name of the page in its folder.
+/// Name of the index page in its folder.
 pub const INDEX_FILE: &str = "index.html";
 /// Most runs of a summary and of the picture; the page has all.
 const RUNS: usize = 20;
@@ -41,36 +41,36 @@ struct Entry {
 /// Where a run's files are, as links from the page.
 #[derive(Clone, Debug)]
 pub struct Links {
-    /// Its own page, if it has one.
+    /// Address of the run's own page, if it has one.
     pub report: Option<String>,
-    /// Its receipt.
+    /// Address of the run's receipt.
     pub receipt: String,
 }
 
 /// A folder that is no run, or a receipt that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Unreadable {
-    /// Below the indexed folder.
+    /// Path of the folder or receipt, below the indexed folder.
     pub path: String,
-    /// Why.
+    /// Why it could not be read.
     pub reason: String,
 }
 
-/// Runs as they are read, one after the other.
+/// The runs below a folder, added one after the other as they are read.
 #[derive(Debug, Default)]
 pub struct Listing {
     entries: Vec<Entry>,
 }
 
 impl Listing {
-    /// One run more. `name` is where it is below the folder.
+    /// Adds one run. `name` is the run's place below the folder.
     pub fn add(&mut self, name: String, links: Links, r: &Receipt) {
         let (status, remark) = status(r);
         let (point, fastest, counts_from) = (Point::new(r), fastest(r), counts_from(r));
         self.entries.push(Entry { name, links, point, status, remark, fastest, counts_from });
     }
 
-    /// The page over all of them, the newest first.
+    /// The page over all runs, the newest first.
     pub fn page(self, unreadable: &[Unreadable]) -> Page {
         let mut entries = self.entries;
         // Of equal times by name.
@@ -96,7 +96,7 @@ impl Listing {
     }
 }
 
-/// All runs in a terminal; with `look.full` their histories too.
+/// The list of all runs in a terminal; with `look.full` their histories too.
 pub fn summary(page: &Page, look: Look) -> String {
     let mut out = terminal::opening(page, look);
     for section in page.sections.iter().filter(|s| if look.full { s.id != "method" } else { s.id == "runs" }) {
@@ -183,7 +183,7 @@ fn status(r: &Receipt) -> ((String, Tone), Option<String>) {
     ((words::status(r.status).into(), tone), (!remarks.is_empty()).then(|| remarks.join("; ")))
 }
 
-/// The fastest exact kernel of a run and its ratio over the family's first row, memory first.
+/// A cell with a run's fastest exact kernel and its ratio over the family's first row, memory first.
 pub fn fastest(r: &Receipt) -> Cell {
     let leads = Lead::all(r, query::EXACT);
     let Some(lead) = leads.iter().find(|l| l.is_faster()).or(leads.first()) else {
@@ -202,7 +202,7 @@ impl Cell {
     }
 }
 
-/// The smallest difference that counts in a run: from the quietest cell to the noisiest.
+/// A cell with the smallest difference that counts in a run: from the quietest cell to the noisiest.
 pub fn counts_from(r: &Receipt) -> Cell {
     query::threshold_range(r).map_or(Value::Absent("unknown"), |range| query::percent_range(range).into()).into()
 }

@@ -9,7 +9,7 @@ const WIDTH: f64 = 200.0;
 const HEIGHT: f64 = 20.0;
 const EDGE: f64 = 3.0;
 
-/// The newest run's ratio, absent where that run lacks the kernel, and the line. None where no run has a figure.
+/// The newest run's ratio, absent where that run lacks the kernel, and the line as a drawing. None without any figure.
 pub fn spark(panel: &Panel, line: &Line) -> Option<(Option<f64>, Drawing)> {
     let logs: Vec<Option<f64>> = line.values.iter().map(|v| v.map(f64::ln).filter(|l| l.is_finite())).collect();
     let present: Vec<f64> = logs.iter().flatten().copied().collect();

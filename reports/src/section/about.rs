@@ -8,7 +8,7 @@ use receipt::{Load, Receipt, figures};
 /// Label and value.
 type Fact = (&'static str, String);
 
-/// The fold.
+/// The folded section on machine, model, build and how to get the numbers again.
 pub fn section(r: &Receipt) -> Section {
     let card =
         |id: &str, title: &str, facts: Vec<Fact>| Card { id: id.into(), title: title.into(), facts, ..Card::default() };
@@ -113,7 +113,7 @@ fn run(r: &Receipt) -> Vec<Fact> {
     ]
 }
 
-/// What to type for the same.
+/// Commands to type to measure the same again.
 pub fn commands(r: &Receipt) -> Vec<String> {
     let mut out = Vec::new();
     if let Some(commit) = &r.build.git_commit {

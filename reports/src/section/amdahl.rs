@@ -10,7 +10,7 @@ const NOTE: &str = "Only the ternary products of a token get faster with a kerne
                     from the kernel's ratio alone and from the share of the first row's token that these products \
                     take: 1 / ((1 - share) + share / ratio).";
 
-/// The tables of all families that have both parts.
+/// The section on kernels' gains in whole text: a table for each family that has both parts.
 pub fn section(receipt: &Receipt) -> Option<Section> {
     let all = rows(receipt);
     let tables = Family::ALL.into_iter().filter_map(|family| {

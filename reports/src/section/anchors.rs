@@ -7,47 +7,47 @@ pub fn slug(text: &str) -> String {
     text.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect()
 }
 
-/// A kernel's row among the kernels.
+/// Id of a kernel's row in the table of kernels: `kernel-avx2-i8`.
 pub fn kernel(id: &str) -> String {
     format!("kernel-{}", slug(id))
 }
 
-/// The same, for links: only a kernel that the receipt lists has a row.
+/// Id of a kernel's row in the table of kernels, for links; none for a kernel that the receipt does not list.
 pub fn source(receipt: &Receipt, id: &str) -> Option<String> {
     receipt.kernels.iter().any(|k| k.id == id).then(|| kernel(id))
 }
 
-/// A kernel's row among the instruction counts.
+/// Id of a kernel's row in the table of instruction counts: `count-avx2-i8`.
 pub fn count(id: &str) -> String {
     format!("count-{}", slug(id))
 }
 
-/// A measurement: entry of a cell.
+/// Id of the row of a measurement, by indices of cell and entry: `m-0-2`.
 pub fn measurement(cell: usize, entry: usize) -> String {
     format!("m-{cell}-{entry}")
 }
 
-/// The raw rounds of a cell.
+/// Id of the raw rounds of a cell, by its index: `cell-0`.
 pub fn cell(cell: usize) -> String {
     format!("cell-{cell}")
 }
 
-/// The raw rounds of one entry of a cell.
+/// Id of the raw rounds of one entry of a cell, by their indices: `rounds-0-2`.
 pub fn rounds(cell: usize, entry: usize) -> String {
     format!("rounds-{cell}-{entry}")
 }
 
-/// The row of a claim, by its place in the file.
+/// Id of the row of a claim, by its place in the file: `claim-1` for the first.
 pub fn claim(index: usize) -> String {
     format!("claim-{}", index + 1)
 }
 
-/// A row of the generation tables.
+/// Id of a row of the generation tables, by the index of the kernel: `generated-0`.
 pub fn generated(index: usize) -> String {
     format!("generated-{index}")
 }
 
-/// The part of the page that shows what a JSON pointer points at, if the page has it. Built from known words and
+/// Id of the part of the page that shows what a JSON pointer points at, if the page has it. Built from known words and
 /// checked numbers only.
 pub fn of_pointer(receipt: &Receipt, pointer: &str) -> Option<String> {
     let mut parts = pointer.split('/').skip(1);

@@ -13,7 +13,7 @@ use receipt::{MicroCell, Operation, Outcome, Receipt, Residency, Verdict, figure
 /// Lines of a card; the tables have the rest.
 const LINES: usize = 4;
 
-/// The three cards, those that have a line.
+/// The three cards below the pictures, those of them that have a line.
 pub fn cards(receipt: &Receipt, findings: &[Item]) -> Vec<Card> {
     // What disturbed the run stands behind the answer already.
     let caveats = caveats(receipt);

@@ -7,7 +7,7 @@ use receipt::Receipt;
 /// Most rows of cases that are not passed: a comment is no log.
 const MOST: usize = 30;
 
-/// How many there are of each; the failed ones as a table, the undecided ones in a fold.
+/// The section on a run's checks: how many of each result; the failed ones as a table, the undecided ones in a fold.
 pub fn section(receipt: &Receipt) -> Section {
     let cases = cases(receipt);
     let of = |id: &str, word: &str, keep: fn(&State) -> Option<&String>| {

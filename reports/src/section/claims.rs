@@ -10,7 +10,7 @@ const NOTE: &str = "Every figure is quoted from the analysis with its section an
                     it is stated: “at least” when the measured interval contains or exceeds it, “about” when the \
                     interval meets its tolerance. Ratios are judged by their 99% interval only.";
 
-/// The section, if the run measured anything that could be held against a claim.
+/// The section on claims, if the run measured anything that could be held against one.
 pub fn section(receipt: &Receipt, judged: &[Judged]) -> Option<Section> {
     let columns = vec![
         Column::words("§"),
@@ -55,7 +55,7 @@ fn row(receipt: &Receipt, index: usize, j: &Judged) -> Row {
     Row::new(anchors::claim(index), cells)
 }
 
-/// `66 claims: 20 hold, 19 fail, 27 cannot be measured by this run`.
+/// The claims' verdicts in a line: `66 claims: 20 hold, 19 fail, 27 cannot be measured by this run`.
 pub fn summary(judged: &[Judged]) -> String {
     let count = |v: Verdict| judged.iter().filter(|j| j.verdict == v).count();
     let (holds, fails, open) = (count(Verdict::Holds), count(Verdict::Fails), count(Verdict::NotMeasurable));

@@ -21,7 +21,7 @@ const COLUMNS: [Counted; 11] = [
     ("Bytes read", |m| m.memory.bytes_loaded),
 ];
 
-/// The section; absent when the run did not try to count.
+/// The section on instruction counts; absent when the run did not try to count.
 pub fn section(receipt: &Receipt) -> Option<Section> {
     if receipt.counts.is_empty() && receipt.counts_skipped.is_none() && receipt.counts_failed.is_empty() {
         return None;

@@ -7,7 +7,7 @@ use crate::{query, seed};
 use receipt::judge::claims::{Judged, Metric, Verdict};
 use receipt::{MicroCell, Mix, Operation, Receipt, Residency, figures};
 
-/// The stages of the largest dequantize cell, if any was timed.
+/// The section that explains the ladder: the stages of the largest dequantize cell, if any was timed.
 pub fn section(receipt: &Receipt, judged: &[Judged]) -> Option<Section> {
     let near = |op, place| query::headline(receipt, query::LADDER, op, place).filter(|c| !c.rounds.is_empty());
     let dequantize =

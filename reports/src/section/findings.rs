@@ -16,7 +16,7 @@ const SHOWN: usize = 5;
 /// Those about how well this run could judge, not about kernels.
 const OF_THE_RUN: [&str; 3] = ["finding-noise", "finding-unstable", "finding-absent"];
 
-/// The first findings, and a fold with the others.
+/// The section of findings: the first five, and a fold with the others.
 pub fn section(findings: &[Item]) -> Option<Section> {
     let (first, rest) = findings.split_at(findings.len().min(SHOWN));
     let section = Section::new("findings", "Findings").with([Block::List(first.to_vec())]);
@@ -34,7 +34,7 @@ pub fn worth_knowing(findings: &[Item]) -> impl Iterator<Item = Item> {
     })
 }
 
-/// All of them.
+/// All findings of a run, as lines of a list.
 pub fn findings(receipt: &Receipt, judged: &[Judged]) -> Vec<Item> {
     // Made anew, so that an old receipt speaks with the words of today.
     let made = receipt::judge::findings::findings(receipt);

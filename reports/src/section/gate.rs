@@ -9,7 +9,7 @@ use receipt::{ExactCheck, Family, GateCell, GateRecord, Outcome, Receipt, figure
 /// Share at either end of the strip of process pairs.
 const STRIP: f64 = 0.1;
 
-/// The gate of `receipt`, if it is one.
+/// The section on the gate of `receipt`, if it is one.
 pub fn section(receipt: &Receipt) -> Option<Section> {
     let record = receipt.gate.as_ref()?;
     let mut section = Section::new("gate", "Gate");

@@ -19,7 +19,7 @@ const IDS: &str = "“Token ids” compares with the first kernel of the family,
                    agree to the last id; f32 stages may choose another token where two are nearly tied, as they are \
                    in a model of random weights.";
 
-/// What was generated, how fast, and whether it is right.
+/// The section on whole texts: what was generated, how fast, and whether it is right.
 pub fn section(receipt: &Receipt) -> Section {
     let section = Section::new("generation", "Whole text");
     let Some(g) = receipt.generation.as_ref().filter(|g| !g.kernels.is_empty()) else {

@@ -5,7 +5,7 @@ use super::{anchors, of_family};
 use crate::document::{Cell, Column, Row, Section, Table, Tone, Value};
 use receipt::{Family, KernelRecord, Receipt};
 
-/// The registered kernels of each family.
+/// The section that lists the registered kernels of each family.
 pub fn section(receipt: &Receipt) -> Option<Section> {
     let section = Section::new("verify", "Kernels and correctness");
     let checked = receipt.verify.iter().any(|v| v.available);
@@ -74,7 +74,7 @@ fn row(receipt: &Receipt, kernel: &KernelRecord) -> Row {
     Row::new(anchors::kernel(&kernel.id), cells)
 }
 
-/// The file of a kernel: each family has a folder, and an id is the file's name with dashes.
+/// Path of a kernel's source file: each family has a folder, and an id is the file's name with dashes.
 pub fn source(family: Family, id: &str) -> String {
     format!("kernels/src/{}/{}.rs", family.name().to_lowercase(), id.replace('-', "_"))
 }

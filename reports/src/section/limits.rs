@@ -10,7 +10,7 @@ const NOTE: &str = "The bound of a row is the smaller of two: moving its bytes a
                     reached of it; both sides are from this run. Small print: what binds, and for batches the \
                     products a cycle and thread.";
 
-/// The section, if the receipt has limits.
+/// The section on the machine's limits, if the receipt has them.
 pub fn section(receipt: &Receipt) -> Option<Section> {
     let limits = receipt.limits.as_ref()?;
     let tables = Family::ALL.into_iter().filter_map(|family| shares(receipt, family));

@@ -12,7 +12,7 @@ const NOTE: &str = "A row is one kernel in one comparison: its median time, and 
                     say so. The links under a name lead to the raw rounds, to what the compiler made of the kernel, \
                     and to its source.";
 
-/// All rows; without any, that nothing was timed.
+/// The section with every measurement as a row; without any it says that nothing was timed.
 pub fn section(receipt: &Receipt) -> Section {
     let tables: Vec<Table> = Family::ALL.into_iter().filter_map(|family| table(receipt, family)).collect();
     let section = Section::new("measurements", "Every measurement");

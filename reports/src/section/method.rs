@@ -15,7 +15,7 @@ const RULE: &str = "Kernels under comparison take turns within each round, in ch
 const FAMILIES: &str = "W2A32 (f32 activations) and W2A8 (int8 activations) compute different things and share no \
                         table. A kernel's own throughput and tokens/s of whole text share no column.";
 
-/// The last section of a run's page.
+/// The last section of a run's page: how to read it.
 pub fn section(receipt: &Receipt) -> Section {
     let scenario = &receipt.scenario;
     let paragraphs = scenario.analysis.split("\n\n").map(str::trim).filter(|p| !p.is_empty());

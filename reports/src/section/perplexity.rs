@@ -4,7 +4,7 @@ use super::{anchors, of_family};
 use crate::document::{Cell, Column, Row, Section, Table, Value};
 use receipt::{Family, LutFinding, PerplexityRecord, Receipt, figures};
 
-/// The section; where nothing was scored it says what is not shown by that.
+/// The section on perplexity; where nothing was scored it says what is not shown by that.
 pub fn section(receipt: &Receipt) -> Section {
     let section = Section::new("perplexity", "Perplexity");
     let Some(p) = &receipt.perplexity else {
@@ -59,7 +59,7 @@ fn kernels(receipt: &Receipt, p: &PerplexityRecord, wanted: Option<Family>) -> O
     (!table.rows.is_empty()).then_some(table)
 }
 
-/// What the analysis's code table does, in one sentence.
+/// What the analysis's code table does to perplexity, in one sentence.
 pub fn lut_sentence(l: &LutFinding) -> String {
     let (file, uniform) = (figures::number(l.file_perplexity), figures::number(l.uniform_perplexity));
     let judged = match l.seed_perplexity {

@@ -6,7 +6,7 @@ use crate::document::{Cell, Column, Row, Section, Table, Tone, Value};
 use crate::{query, seed};
 use receipt::{Family, MicroCell, Receipt, figures};
 
-/// Every family of which a product was timed.
+/// The section with a table for every family of which a product was timed.
 pub fn section(receipt: &Receipt) -> Option<Section> {
     let tables = query::products(receipt).into_iter().map(|(family, cell)| table(family, cell));
     let note = "Speed-up over the family's first row, share of what the machine allows, and the judge's word against \

@@ -13,7 +13,7 @@ const NOTE: &str = "Each comparison with how it was set up, what its rounds look
                     against itself were from 1: what one round can make up, of which no word is made. Every single \
                     time is in receipt.json, at the place named.";
 
-/// A fold a comparison, by family, below the traces of those that headlines speak of.
+/// The section of raw rounds: a fold a comparison, by family, below the traces of those that headlines speak of.
 pub fn section(receipt: &Receipt) -> Option<Section> {
     let of_family = |family: Family| {
         let own = receipt.micro.iter().enumerate().filter(|(_, c)| c.family == family);

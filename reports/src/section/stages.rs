@@ -10,7 +10,7 @@ const NOTE: &str = "Speed-up over the family's first row, with its interval, at 
                     leads to its measurement. The analysis's column is quoted: cumulative factors for scalar \
                     dequantisation.";
 
-/// The tables of all families; without any, that nothing was timed.
+/// The section with a table of kernels for each family; without any it says that nothing was timed.
 pub fn section(receipt: &Receipt) -> Section {
     let tables: Vec<Table> = Family::ALL.into_iter().filter_map(|family| table(receipt, family)).collect();
     let section = Section::new("stages", "Which kernel is faster");

@@ -1,6 +1,6 @@
 //! Numbers, sizes, durations and foreign text.
 
-/// Three significant digits, no exponent: 0.0123, 1.23, 12.3, 123, 12,300.
+/// A number with three significant digits and no exponent: 0.0123, 1.23, 12.3, 123, 12,300.
 pub fn number(x: f64) -> String {
     if !x.is_finite() {
         return "n/a".into();
@@ -16,7 +16,7 @@ pub fn number(x: f64) -> String {
     grouped(&format!("{x:.decimals$}"))
 }
 
-/// As [`number`], but small ones keep three significant digits: 0.000598, 2.14e-7.
+/// A number as [`number`] writes it, but a small one keeps three significant digits: 0.000598, 2.14e-7.
 pub fn measured(x: f64) -> String {
     match x.abs() {
         s if s > 0.0 && s < 1e-4 => format!("{x:.2e}"),
@@ -40,7 +40,7 @@ fn grouped(digits: &str) -> String {
     out + rest
 }
 
-/// A ratio: two decimals up to 10, where a percent still matters, then three significant digits.
+/// A ratio in text: two decimals up to 10, where a percent still matters, then three significant digits: `1.23×`.
 pub fn ratio(x: f64) -> String {
     if x.is_finite() && x.abs() < 9.995 { format!("{x:.2}×") } else { format!("{}×", number(x)) }
 }
@@ -55,12 +55,12 @@ pub fn percent(share: f64) -> String {
     }
 }
 
-/// As [`duration`], or n/a for none.
+/// Nanoseconds as [`duration`] writes them; `n/a` for 0 or less.
 pub fn duration_or_none(ns: f64) -> String {
     if ns > 0.0 { duration(ns) } else { "n/a".into() }
 }
 
-/// Nanoseconds in the unit that leaves one to three digits before the point.
+/// Nanoseconds in text, in ns, µs, ms or s, so that one to three digits stand before the point: `1.23 µs`.
 pub fn duration(ns: f64) -> String {
     match ns.abs() {
         x if x >= 1e9 => format!("{} s", number(ns / 1e9)),
@@ -70,7 +70,7 @@ pub fn duration(ns: f64) -> String {
     }
 }
 
-/// Seconds of a whole run: `2 min 05 s`.
+/// Seconds of a whole run in text: `12.3 s`, `2 min 05 s`, `1 h 02 min`.
 pub fn run_time(seconds: f64) -> String {
     if seconds < 60.0 {
         return format!("{} s", number(seconds));
@@ -84,7 +84,7 @@ pub fn run_time(seconds: f64) -> String {
     }
 }
 
-/// Bytes in binary units.
+/// A number of bytes in binary units with three digits: `32.0 KiB`, `1.00 GiB`.
 pub fn bytes(n: u64) -> String {
     let unit = (n.max(1).ilog2() / 10).min(4);
     format!(
@@ -94,7 +94,7 @@ pub fn bytes(n: u64) -> String {
     )
 }
 
-/// Sizes for people: GiB with two decimals, else MiB with one.
+/// A number of bytes in GiB with two decimals, below 1 GiB in MiB with one: `1.25 GiB`, `512.0 MiB`.
 pub fn mib(bytes: u64) -> String {
     match bytes {
         b if b >= 1 << 30 => format!("{:.2} GiB", b as f64 / f64::from(1 << 30)),
@@ -107,7 +107,7 @@ pub fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }).collect()
 }
 
-/// The first characters of a hash, enough to compare by eye.
+/// The first 12 characters of a hash, enough to compare by eye.
 pub fn short_hash(hash: &str) -> String {
     hash.chars().take(12).collect()
 }
@@ -123,7 +123,7 @@ pub fn cut(text: &str, limit: usize) -> String {
     }
 }
 
-/// `text` shortened to fit a label.
+/// `text` shortened to at most `limit` characters, with `…` at the end where something is missing.
 pub fn label(text: &str, limit: usize) -> String {
     if text.chars().count() <= limit {
         return text.into();

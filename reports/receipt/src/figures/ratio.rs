@@ -4,12 +4,12 @@ use super::number::ratio;
 use crate::judge::Direction;
 use crate::record::Ratio;
 
-/// `12.3× [12.1, 12.5]`, or a word on why there is no interval.
+/// A ratio with its interval, `12.3× [12.1, 12.5]`, or a word on why there is no interval.
 pub fn ratio_with_interval(r: &Ratio) -> String {
     format!("{} {}", ratio(r.median), interval(r))
 }
 
-/// `12.3×` where it is faster, else with the sign of its direction before it: `▼0.81×`, `=1.01×`, `?1.04×`, `!1.02×`.
+/// A ratio with the sign of its direction, none for faster: `12.3×`, `▼0.81×`, `=1.01×`, `?1.04×`, `!1.02×`.
 pub fn judged(r: &Ratio) -> String {
     let mark = match r.direction() {
         Direction::Faster => "",
@@ -18,10 +18,10 @@ pub fn judged(r: &Ratio) -> String {
     format!("{mark}{}", ratio(r.median))
 }
 
-/// What the signs of [`judged`] stand for.
+/// The legend of the signs that [`judged`] puts before a ratio.
 pub const SIGNS: &str = "▼ slower  = same  ? undecided  ! unstable";
 
-/// `[12.1, 12.5]` or `[too few rounds]`. The ends get another decimal where they would look the same without it.
+/// A ratio's interval: `[12.1, 12.5]` or `[too few rounds]`. Ends that would look the same get another decimal.
 pub fn interval(r: &Ratio) -> String {
     let (Some(low), Some(high)) = (r.low, r.high) else { return "[too few rounds]".into() };
     if !(low.is_finite() && high.is_finite()) {

@@ -14,37 +14,37 @@ use serde::Serialize;
 /// Where a prediction counts as met: within this share, or within the measured interval.
 const CLOSE: f64 = 0.05;
 
-/// One kernel against its family's first.
+/// A kernel's gain in its products against its gain in decoding, both over the first kernel of its family.
 #[derive(Clone, Debug, Serialize)]
 pub struct AmdahlRow {
     /// `W2A32` or `W2A8`; rows of different families are not to be compared.
     pub family: Family,
-    /// Kernel id.
+    /// Id of the kernel.
     pub kernel: String,
-    /// The family's first kernel, which both ratios are against.
+    /// Id of the family's first kernel, which both ratios are against.
     pub baseline: String,
-    /// Share of the baseline's token that its ternary products take (qkv, attention out, gate and up, down).
+    /// Share of the baseline's time a token that its ternary products take (qkv, attention out, gate and up, down).
     pub share_of_token: f64,
-    /// Share of this kernel's own token that they still take.
+    /// Share of this kernel's own time a token that the ternary products still take.
     pub own_share_of_token: f64,
-    /// The microbenchmark's ratio.
+    /// Speed of this kernel's product over the baseline's, in the microbenchmark.
     pub micro: Ratio,
-    /// Which cell it is from, in words.
+    /// The microbenchmark cell that the ratio is from, in words.
     pub micro_cell: String,
-    /// Why that cell.
+    /// Why that cell was chosen, in words.
     pub micro_choice: String,
-    /// 1 / ((1 - share) + share / micro).
+    /// Decode speed-up that Amdahl's law predicts: 1 / ((1 - share) + share / micro).
     pub predicted: f64,
-    /// The same from the ends of the micro ratio's interval.
+    /// The speed-ups that Amdahl's law predicts from the ends of the microbenchmark ratio's interval.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub predicted_interval: Option<(f64, f64)>,
-    /// Decode speed against the baseline, paired by round.
+    /// Measured decode speed over the baseline's, paired by round.
     pub measured: Ratio,
-    /// Measured over predicted.
+    /// Measured over predicted speed-up: below 1, decoding gained less than the law allows.
     pub gap: f64,
-    /// Speed-up of the ternary products inside the model.
+    /// Speed-up of the ternary products inside the model, over the baseline's.
     pub products: f64,
-    /// The gap in words, from the receipt's figures.
+    /// What the gap is made of, in words, from the receipt's figures.
     pub explanation: String,
 }
 

@@ -59,25 +59,25 @@ fn of(cell: &MicroCell, row: usize, limits: &Limits, caches: &[u64]) -> Option<B
     })
 }
 
-/// The peak of a kernel's multiply.
+/// The measured peak of the multiply instruction that a kernel's products are made with.
 pub fn multiply<'l>(limits: &'l Limits, kernel: &str) -> Option<&'l MultiplyPeak> {
     let id = &limits.kernels.iter().find(|k| k.kernel == kernel)?.multiply;
     limits.multiplies.iter().find(|m| m.id == *id)
 }
 
-/// 10^9 products a second of `threads` threads: as measured together, else that many times one thread's.
+/// Peak of `threads` threads in 10^9 products a second: as measured together, else that many times one thread's.
 pub fn peak_gmac_s(peak: &MultiplyPeak, threads: usize) -> f64 {
     let together = peak.teams.iter().find(|t| t.threads == threads);
     together.map_or(peak.gmac_s.high * threads as f64, |team| team.gmac_s.high)
 }
 
-/// Tokens a second at which what a decoded token reads streams from where it fits.
+/// The bound of decoding: tokens a second at which the bytes that a token reads stream from where they fit.
 pub struct Tokens {
-    /// The nearest level that holds it: `L1`, ..., or `DRAM`.
+    /// The nearest cache level that holds those bytes (`L1`, ...), or `DRAM`.
     pub level: String,
-    /// Tokens a second.
+    /// The bound in tokens a second.
     pub tokens_s: f64,
-    /// What that level delivers, in 10^9 bytes a second.
+    /// Read bandwidth of that level in 10^9 bytes a second.
     pub read_gb_s: f64,
 }
 
@@ -90,7 +90,7 @@ pub fn tokens(receipt: &Receipt, bytes: u64, threads: usize) -> Option<Tokens> {
     (read_gb_s.is_finite() && read_gb_s > 0.0).then_some(Tokens { level, tokens_s, read_gb_s })
 }
 
-/// The share of [`tokens`] that a kernel decoded at.
+/// Share of the bound of [`tokens`] that a kernel's decoding reached: 0.5 is half.
 pub fn share_of_decode(receipt: &Receipt, kernel: &GenerationKernel) -> Option<f64> {
     let threads = receipt.generation.as_ref()?.threads;
     let bound = tokens(receipt, kernel.bytes_per_token, threads)?;
@@ -131,14 +131,14 @@ fn memory(
     (ns.is_finite() && ns > 0.0).then(|| Memory { gelem_s: weights / ns, what })
 }
 
-/// The measured point of this level and thread count whose size is nearest to the operand's.
+/// The measured bandwidth of this level and thread count whose size is nearest to `bytes`.
 pub fn bandwidth<'l>(limits: &'l Limits, level: &str, bytes: u64, threads: usize) -> Option<&'l Bandwidth> {
     let distance = |b: &Bandwidth| (b.bytes.max(1) as f64 / bytes.max(1) as f64).ln().abs();
     let fitting = limits.bandwidth.iter().filter(|b| b.level == level && b.threads == threads);
     fitting.min_by(|a, b| distance(a).total_cmp(&distance(b)))
 }
 
-/// Sizes that the cells' in-cache operands have, for the limits to be measured at.
+/// Sizes in bytes at which to measure bandwidth, from (weights, whether it is `dequantize`) of each cell in cache.
 pub fn operand_bytes(weights: impl Iterator<Item = (u64, bool)>) -> Vec<u64> {
     // Two bits a weight, a packing with fewer or with scales is near enough; dequantize moves mostly what it writes.
     let mut sizes: Vec<u64> =

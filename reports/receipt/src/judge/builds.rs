@@ -7,15 +7,15 @@ use serde::Serialize;
 /// A fact that two builds, or two runs, state differently.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Difference {
-    /// The fact.
+    /// Name of the fact.
     pub what: &'static str,
-    /// In the first.
+    /// The fact as the first of the two states it.
     pub first: String,
-    /// In the other.
+    /// The fact as the other of the two states it.
     pub other: String,
 }
 
-/// What differs apart from the commit. What one side does not say is no difference.
+/// The facts that two builds state differently, their commits apart. What one side does not state is no difference.
 pub fn differences(first: &Build, other: &Build) -> Vec<Difference> {
     let said = |yes: bool, word: [&str; 2]| word[usize::from(yes)].to_owned();
     let both = |what, first: Option<String>, other: Option<String>| {
@@ -57,7 +57,7 @@ fn features(first: &[String], other: &[String]) -> Option<Difference> {
     (first != other).then_some(Difference { what: "assumed features", first, other })
 }
 
-/// What stands beside a gate's verdict where its builds differ in more than their commit.
+/// The sentence beside a gate's verdict where its builds differ in more than their commit; none where they do not.
 pub fn beside(gate: &GateRecord) -> Option<String> {
     let found = differences(&gate.baseline.build, &gate.current.build);
     if found.is_empty() {

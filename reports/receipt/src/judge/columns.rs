@@ -9,20 +9,20 @@ use super::sequential::{self, Same, Sample, Side, Test, Until};
 use super::stats::median;
 use crate::record::{GatePair, Lead, MicroCell, Ratio, Round, Rule, TokenBlocks, Verdict};
 
-/// The stage that a kernel builds on, by id.
+/// Looks up the id of the stage that a kernel builds on.
 pub type BuildsOn<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// Columns of a round: the build that is measured against.
+/// Column of a gate's round that holds the build that is measured against.
 pub const BASELINE: usize = 0;
-/// The build that is judged.
+/// Column of a gate's round that holds the build that is judged.
 pub const CURRENT: usize = 1;
-/// The baseline in a second process (A/A): its difference from the first is the machine's noise.
+/// Column of a gate's round that holds the baseline in a second process (A/A): what differs is the machine's noise.
 pub const BASELINE_AGAIN: usize = 2;
 
 /// What an entry's id ends with when it skips the zeros of the gate; without it, it is the id of its dense kernel.
 pub const SPARSE: &str = "+sparse";
 
-/// The dense kernel of an entry that skips.
+/// Id of the dense kernel of an entry that skips zeros (`avx2-i8` of `avx2-i8+sparse`); none of other entries.
 pub fn dense_kernel(id: &str) -> Option<&str> {
     id.strip_suffix(SPARSE)
 }
@@ -30,32 +30,32 @@ pub fn dense_kernel(id: &str) -> Option<&str> {
 /// What a summary shows of an entry's comparisons: ratios, and the stored verdict.
 pub type Shown<'s> = ([Option<&'s mut Ratio>; 2], &'s mut Option<Verdict>);
 
-/// One that takes turns.
+/// A kernel or build that takes turns with others, with its times.
 pub struct Entry {
-    /// Kernel id, or the build.
+    /// Kernel id, or what the build is called.
     pub id: String,
-    /// Times by round, 0 where a round lacks it.
+    /// Nanoseconds by round, 0 where a round lacks it.
     pub ns: Vec<u64>,
     /// Whether it is there for A/A only.
     self_pair: bool,
 }
 
-/// The same code in two entries (A/A).
+/// Two entries that are the same code (A/A): what they differ by is noise.
 #[derive(Clone, Copy)]
 pub struct Twin {
-    /// Index of the entry.
+    /// Index of the entry that is there in its own right.
     pub first: usize,
-    /// Index of the same once more.
+    /// Index of the entry that is the same code once more.
     pub again: usize,
 }
 
-/// Entries that took turns.
+/// Entries that took turns, with their times by round: what every ratio and verdict is made from.
 pub struct Columns {
-    /// In the record's order; the first is the baseline.
+    /// The entries in the record's order; the first is the baseline.
     pub entries: Vec<Entry>,
-    /// Which entry is which other once more.
+    /// The A/A pair among the entries, if there is one.
     pub twin: Option<Twin>,
-    /// Times of the loop that only reads the same bytes, by round.
+    /// Nanoseconds by round of the loop that only reads the same bytes.
     pub stream: Option<Vec<u64>>,
     method: Method,
     until: Until,
@@ -67,7 +67,7 @@ pub struct Columns {
 }
 
 impl Columns {
-    /// A cell of microbenchmarks: a sample a round.
+    /// Columns of a cell of microbenchmarks; each round is one sample.
     pub fn micro(cell: &MicroCell) -> Self {
         let entries = cell.entries.iter().enumerate().map(|(i, entry)| Entry {
             id: entry.kernel.clone(),
@@ -78,7 +78,7 @@ impl Columns {
         Self { stream, ..Self::of_rounds(entries.collect(), cell.method, Sample::Round) }
     }
 
-    /// Token blocks of decoders with so many threads: a sample a block.
+    /// Columns of token blocks of decoders with `threads` threads; each block is one sample.
     pub fn blocks(record: &TokenBlocks, threads: usize) -> Self {
         let rounds: Vec<Round> = record.rounds.iter().map(|r| r.round.clone()).collect();
         let text = record.rounds.first().map(|r| r.generation);
@@ -86,12 +86,12 @@ impl Columns {
         Self::of_rounds(token_entries(record, &rounds, threads), record.method, Sample::TokenBlock(blocks_a_text))
     }
 
-    /// The same entries going through the prompt, once a text.
+    /// Columns of the prefill beside token blocks: each entry goes through the prompt once a text.
     pub fn prompts(record: &TokenBlocks, threads: usize) -> Self {
         Self::of_rounds(token_entries(record, &record.prompts, threads), record.method, Sample::Round)
     }
 
-    /// A cell of a gate over its process pairs: a sample a pair.
+    /// Columns of a gate's cell; each process pair is one sample.
     pub fn gate(pairs: &[GatePair], threads: usize) -> Self {
         let entry = |(column, id): (usize, &str)| Entry {
             id: id.into(),
@@ -121,7 +121,7 @@ impl Columns {
         self
     }
 
-    /// The entry with this id; the A/A entry has none of its own.
+    /// Index of the entry with this id; the A/A entry has no id of its own.
     pub fn index(&self, id: &str) -> Option<usize> {
         self.entries.iter().position(|entry| entry.id == id && !entry.self_pair)
     }
@@ -130,12 +130,12 @@ impl Columns {
         self.entries.get(entry).map_or("", |entry| &entry.id)
     }
 
-    /// Times of an entry by round.
+    /// Nanoseconds of one entry by round.
     pub fn ns(&self, entry: usize) -> &[u64] {
         self.entries.get(entry).map_or(&[], |entry| &entry.ns)
     }
 
-    /// Whom an entry is compared with: the first, and the A/A entry its twin.
+    /// Index of the entry that an entry is compared with: the first, or for the A/A entry its twin.
     pub fn partner(&self, own: usize) -> Option<usize> {
         let entry = self.entries.get(own)?;
         let partner = if entry.self_pair { self.index(&entry.id)? } else { 0 };
@@ -157,7 +157,7 @@ impl Columns {
         (own > 0 && !entry.self_pair).then(|| self.previous(own, builds_on).unwrap_or(0))
     }
 
-    /// ln(own / partner) of each sample.
+    /// ln(own time / partner time) of each sample: above 0, `own` is slower.
     pub fn log_ratios(&self, own: usize, partner: usize) -> Vec<f64> {
         let (own, partner) = (self.ns(own), self.ns(partner));
         if self.sample != Sample::ProcessPair {
@@ -172,33 +172,33 @@ impl Columns {
         self.pair_rounds.iter().map(pair).collect()
     }
 
-    /// Samples of the A/A entry against its twin.
+    /// ln(again / first) of each sample of the A/A pair.
     pub fn same(&self) -> &[f64] {
         &self.same
     }
 
-    /// What the A/A entry says about a comparison of all samples.
+    /// The noise that the A/A pair shows, for a comparison over all samples.
     pub fn noise(&self) -> Same {
         Same::new(self.sample, &self.same)
     }
 
-    /// Entry `own` against entry `partner`, and whether the verdict stands.
+    /// The verdict on entry `own` against entry `partner`, and whether it stands or a later look may still decide.
     pub fn verdict(&self, rule: &Rule, own: usize, partner: usize) -> (Verdict, bool) {
         let test = Test { rule, until: self.until, sample: self.sample };
         sequential::decide(test, &self.log_ratios(own, partner), &self.same, self.id(partner))
     }
 
-    /// One side of a comparison of two runs.
+    /// The pair `own` against `partner` as one side of a comparison of two runs.
     pub fn side<'r>(&self, rule: &'r Rule, own: usize, partner: usize) -> Side<'r> {
         Side { rule, effect: self.log_ratios(own, partner), same: self.noise() }
     }
 
-    /// The ratio over all rounds, not judged.
+    /// The ratio of `own` to `partner` over all rounds, without a verdict.
     pub fn ratio(&self, own: usize, partner: usize) -> Ratio {
         Paired::new(self.method, self.ns(partner), self.ns(own)).ratio(self.id(partner))
     }
 
-    /// 95th percentile of how far single rounds of the twin are apart.
+    /// Noise of single rounds: 95th percentile of |ratio - 1| over the A/A pair; 0 without one.
     pub fn noise_floor(&self) -> f64 {
         self.twin.map_or(0.0, |twin| Paired::new(self.method, self.ns(twin.first), self.ns(twin.again)).noise_floor())
     }

@@ -3,12 +3,12 @@
 use super::direction::{Direction, Tally};
 use crate::record::{MicroCell, MicroSummary, Ratio, Receipt, Verdict};
 
-/// Entries that are kernels of their own, with their summaries: the self-pair is the baseline again and is left out.
+/// The entries of a cell with their summaries, by index, without the self-pair, which is the baseline once more.
 pub fn kernels(cell: &MicroCell) -> impl Iterator<Item = (usize, &MicroSummary)> {
     cell.summaries.iter().enumerate().filter(|(i, _)| cell.entries.get(*i).is_none_or(|e| !e.self_pair))
 }
 
-/// Whether the A/A pair itself came out different: nothing in such a cell should be believed.
+/// Whether the A/A pair of a cell itself came out different: nothing in such a cell should be believed.
 pub fn unstable(cell: &MicroCell) -> bool {
     let stored = cell.summaries.iter().filter_map(|s| s.verdict.as_ref()).map(Verdict::direction);
     stored.chain(cell.ratios().map(Ratio::direction)).any(|direction| direction == Direction::Unstable)
@@ -27,7 +27,7 @@ pub fn comparisons(receipt: &Receipt) -> impl Iterator<Item = (usize, usize, &Ve
     })
 }
 
-/// How many comparisons of a run came to what.
+/// Counts how many judged comparisons of a run came to which direction.
 pub fn tally(receipt: &Receipt) -> Tally {
     Tally::of(comparisons(receipt).map(|(.., verdict)| verdict.direction()))
 }

@@ -3,7 +3,7 @@
 
 use crate::record::{Gap, GateRecord, LeftOut, Outcome};
 
-/// What it makes of the gate by itself: INCONCLUSIVE where the gate covers less than it should.
+/// The outcome that one left-out part gives a gate: INCONCLUSIVE where the gate covers less than it should.
 pub fn outcome(left_out: &LeftOut) -> Outcome {
     match left_out.gap {
         Some(Gap::Lost | Gap::NotMade) => Outcome::Inconclusive,
@@ -11,12 +11,12 @@ pub fn outcome(left_out: &LeftOut) -> Outcome {
     }
 }
 
-/// `not compared: avx2-lut8 (the current build does not have it)`, the same in every format.
+/// One left-out part in words, in every format: `not compared: avx2-lut8 (the current build does not have it)`.
 pub fn in_words(left_out: &LeftOut) -> String {
     format!("not compared: {} ({})", left_out.kernel, left_out.reason)
 }
 
-/// Those that keep the gate from passing first.
+/// All that a gate left out, first what keeps it from passing.
 pub fn by_gravity(gate: &GateRecord) -> Vec<&LeftOut> {
     let mut all: Vec<&LeftOut> = gate.unsupported.iter().collect();
     all.sort_by_key(|left_out| outcome(left_out) != Outcome::Inconclusive);
@@ -35,7 +35,7 @@ pub fn lacking(gate: &GateRecord) -> Option<(String, String)> {
     Some((format!("the gate covers less than {than}; {}{more}", in_words(first)), next.into()))
 }
 
-/// What a PASS says behind its figures: `broken` cells, what has no baseline, and what cannot be done here.
+/// What a PASS says after its figures: `broken` cells, what has no baseline, and what cannot be done here.
 pub fn beside(gate: &GateRecord, broken: usize) -> String {
     let of = |gap: Gap| gate.unsupported.iter().filter(move |u| u.gap.unwrap_or(Gap::NotHere) == gap);
     let mut out = if broken > 0 { format!("; {broken} could not be made") } else { String::new() };

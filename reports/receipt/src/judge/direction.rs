@@ -9,31 +9,31 @@ use serde::Serialize;
 pub enum Direction {
     /// Slower than its partner by more than the threshold.
     Slower,
-    /// Faster by more than the threshold.
+    /// Faster than its partner by more than the threshold.
     Faster,
-    /// The whole interval lies within the threshold.
+    /// As fast as its partner: the whole interval lies within the threshold.
     Same,
-    /// The rounds do not say.
+    /// Undecided: the rounds do not say which of the two is faster.
     Undecided,
     /// The same code differs from itself there: nothing in such a cell should be believed.
     Unstable,
 }
 
 impl Direction {
-    /// All of them, the gravest first.
+    /// All directions, the gravest first.
     pub const ALL: [Self; 5] = [Self::Slower, Self::Faster, Self::Same, Self::Undecided, Self::Unstable];
 
-    /// The word for it: the same on the page, in the terminal, in Markdown and in CSV.
+    /// The word for a direction, the same on the page, in the terminal, in Markdown and in CSV.
     pub fn word(self) -> &'static str {
         ["slower", "faster", "same", "undecided", "unstable"][self as usize]
     }
 
-    /// Tells directions apart without colour.
+    /// The sign that tells directions apart without colour, such as `▼` for slower.
     pub fn marker(self) -> &'static str {
         ["▼", "▲", "=", "?", "!"][self as usize]
     }
 
-    /// Whether the question is answered.
+    /// Whether the direction answers which of the two is faster, or that neither is.
     pub fn is_settled(self) -> bool {
         matches!(self, Self::Slower | Self::Faster | Self::Same)
     }
@@ -57,7 +57,7 @@ impl Verdict {
         }
     }
 
-    /// Why, in one sentence.
+    /// Why the verdict has its direction, in one sentence; `sample` is what a sample is called.
     pub fn sentence(&self, sample: &str) -> String {
         let limit = crate::figures::percent(self.delta_eff);
         let rounds = format!("{} {sample}{}", self.samples, if self.samples == 1 { "" } else { "s" });
@@ -75,12 +75,12 @@ impl Verdict {
     }
 }
 
-/// How many comparisons came to what.
+/// Number of comparisons by direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally([usize; 5]);
 
 impl Tally {
-    /// Of these comparisons.
+    /// Counts these directions.
     pub fn of(directions: impl IntoIterator<Item = Direction>) -> Self {
         let mut tally = Self::default();
         directions.into_iter().for_each(|direction| tally.0[direction as usize] += 1);
@@ -92,19 +92,19 @@ impl Tally {
         self.0[direction as usize]
     }
 
-    /// All.
+    /// Number of all comparisons.
     pub fn total(&self) -> usize {
         self.0.iter().sum()
     }
 
-    /// `61 faster, 23 slower, 7 same, 5 undecided, 5 unstable`: those that there are.
+    /// The counts in words, zeros left out: `61 faster, 23 slower, 7 same, 5 undecided, 5 unstable`.
     pub fn in_words(&self) -> String {
         let order = [Direction::Faster, Direction::Slower, Direction::Same, Direction::Undecided, Direction::Unstable];
         let words = order.iter().filter(|d| self.count(**d) > 0).map(|d| format!("{} {}", self.count(*d), d.word()));
         words.collect::<Vec<_>>().join(", ")
     }
 
-    /// Those with an answer.
+    /// Number of comparisons with an answer: slower, faster or same.
     pub fn settled(&self) -> usize {
         Direction::ALL.iter().filter(|d| d.is_settled()).map(|d| self.count(*d)).sum()
     }

@@ -4,14 +4,14 @@
 use crate::figures;
 use crate::record::{Load, Receipt, Round};
 
-/// A cause, and what to do about it.
+/// Something that disturbed a run, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Disturbance {
     /// What the system did, with its figure, as a sentence without its full stop.
     pub text: String,
-    /// The next step.
+    /// What the user can do to remove the disturbance.
     pub remedy: &'static str,
-    /// Where the receipt shows it.
+    /// JSON pointer to the figures that show it in the receipt.
     pub evidence: &'static str,
 }
 
@@ -25,17 +25,17 @@ const INTERRUPTED: f64 = 0.2;
 /// Least pages swapped: a few are on any machine.
 const SWAPPED_PAGES: u64 = 1000;
 
-/// `a control group allows 0.30 CPUs of time for 1 thread`: the quota, for the warning before a run and for its report.
+/// A CPU quota in words, before and after a run: `a control group allows 0.30 CPUs of time for 1 thread`.
 pub fn quota_in_words(cpus: f64, threads: usize) -> String {
     format!("a control group allows {cpus:.2} CPUs of time for {threads} thread{}", if threads == 1 { "" } else { "s" })
 }
 
-/// Times that the quota stopped the run, if the system counted.
+/// How often a CPU quota stopped the run, if the system counted.
 pub fn quota_stops(receipt: &Receipt) -> Option<u64> {
     during(receipt, |load| load.quota_stops)
 }
 
-/// All that the receipt shows.
+/// Everything in a receipt that shows a disturbed run, the likeliest cause first.
 pub fn disturbances(receipt: &Receipt) -> Vec<Disturbance> {
     let quota = quota(receipt);
     // A thread that a quota stops is counted as interrupted too.
@@ -43,7 +43,7 @@ pub fn disturbances(receipt: &Receipt) -> Vec<Disturbance> {
     [quota, swapped(receipt), stolen(receipt), others, hot(receipt)].into_iter().flatten().collect()
 }
 
-/// All of them in sentences; empty where there is none.
+/// Every disturbance that a receipt shows, a sentence each; empty where there is none.
 pub fn in_words(receipt: &Receipt) -> Vec<String> {
     disturbances(receipt).into_iter().map(|d| format!("{}.", d.text)).collect()
 }
@@ -120,7 +120,7 @@ fn hot(receipt: &Receipt) -> Option<Disturbance> {
     })
 }
 
-/// `never`, `once`, `387 times`.
+/// A number of times in words: `never`, `once`, `387 times`.
 pub fn times(n: u64) -> String {
     match n {
         0 => "never".into(),

@@ -6,7 +6,7 @@ use crate::record::{
 };
 use crate::titles::{cell_title, shape};
 
-/// All findings that the receipt supports.
+/// All findings that a receipt's numbers support, each a statement in words.
 pub fn findings(receipt: &Receipt) -> Vec<Finding> {
     let makers =
         [verification, code_table, ladder, memory_bound, end_to_end, head, sparsity, live, prefill_share, goldens];

@@ -7,7 +7,7 @@ use crate::judge::disturbance::disturbances;
 use crate::judge::stats::median;
 use crate::record::{Broken, ExactCheck, GateCell, GatePair, GateRecord, Outcome, Receipt, Rule, Verdict};
 
-/// What the exact check of instruction counts is called in a record.
+/// Name of the exact check of instruction counts in a gate's record (`what`).
 pub const INSTRUCTIONS: &str = "instructions";
 
 /// One sample a process pair: the medians over its rounds of log(current / baseline), and of log(baseline again /
@@ -17,12 +17,12 @@ pub fn samples(pairs: &[GatePair], threads: usize) -> (Vec<f64>, Vec<f64>) {
     (columns.log_ratios(CURRENT, BASELINE), columns.same().to_vec())
 }
 
-/// A cell's verdict over its pairs so far, and whether it is final.
+/// The verdict of a gate's cell over its process pairs so far, and whether it is final.
 pub fn verdict(rule: &Rule, pairs: &[GatePair], threads: usize) -> (Verdict, bool) {
     Columns::gate(pairs, threads).verdict(rule, CURRENT, BASELINE)
 }
 
-/// As [`verdict`], of a cell whose process may have failed: then that is its verdict, and it is final.
+/// The verdict of a cell as [`verdict`] gives it; where its process failed, that is the verdict, and it is final.
 pub fn judged(rule: &Rule, cell: &GateCell) -> (Verdict, bool) {
     let (verdict, stands) = verdict(rule, &cell.pairs, cell.threads);
     let (outcome, reason, next_step) = match &cell.broken {
@@ -37,13 +37,13 @@ pub fn judged(rule: &Rule, cell: &GateCell) -> (Verdict, bool) {
     (Verdict { outcome, reason: reason.clone(), next_step, ..verdict }, true)
 }
 
-/// Tokens a second of a call of the baseline and of the current build; none of a matrix, whose times are read as such.
+/// Tokens a second of the baseline and of the current build; none for a cell of a single matrix.
 pub fn tokens_per_s(cell: &GateCell) -> Option<[f64; 2]> {
     let rate = |ns: f64| if ns > 0.0 { 1e9 * cell.tokens as f64 / ns } else { 0.0 };
     cell.model.is_some().then(|| [rate(cell.baseline_ns_per_call), rate(cell.current_ns_per_call)])
 }
 
-/// As [`summarize`], of a run that has ended: what disturbed it is known by now, and the next step removes that.
+/// Fills in a gate as [`summarize`] does once its run has ended; the next step then removes what disturbed it.
 pub fn summarize_run(receipt: &mut Receipt) {
     let remedy = disturbances(receipt).first().map(|found| found.remedy);
     if let Some(gate) = &mut receipt.gate {
@@ -51,7 +51,7 @@ pub fn summarize_run(receipt: &mut Receipt) {
     }
 }
 
-/// Fills in times, verdicts and the outcome from raw rounds and exact checks.
+/// Fills in a gate's times, verdicts and outcome from its raw rounds and exact checks.
 pub fn summarize(gate: &mut GateRecord) {
     fill(gate, None);
 }
@@ -141,7 +141,7 @@ fn conclude(gate: &GateRecord) -> (Outcome, String, String) {
     (Outcome::Pass, reason, "nothing to do".into())
 }
 
-/// `avx2-i8 gemv 6912x2560 from DRAM`, `avx2-i8 decode, built-in model`.
+/// What a gate's cell is called: `avx2-i8 gemv 6912x2560 from DRAM`, `avx2-i8 decode, built-in model`.
 pub fn title(cell: &GateCell) -> String {
     if let Some(model) = &cell.model {
         return format!("{} {}", cell.kernel, crate::titles::gated_text(cell.op, cell.tokens, model));

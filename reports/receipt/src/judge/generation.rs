@@ -25,7 +25,7 @@ pub(super) fn paired_times(partner: &[GenerationRound], own: &[GenerationRound])
     own.iter().filter_map(pair).unzip()
 }
 
-/// Hands the ratios of whole generation their verdicts.
+/// Gives the ratios of whole generation their verdicts.
 pub fn texts(generation: &mut GenerationRecord) {
     let GenerationRecord { kernels, blocks, threads, .. } = generation;
     for kernel in kernels.iter_mut() {

@@ -54,7 +54,7 @@ pub fn is_paired(record: &GenerationKernel) -> bool {
     record.sparse_ffn.as_ref().is_some_and(|s| s.dense_kernel.is_some())
 }
 
-/// Ratio of decode times a token, paired by round; none without a common round.
+/// Ratio of two kernels' decode times a token, paired by round; none without a common round.
 pub fn decode_ratio(
     method: Method,
     partner: &str,
@@ -96,7 +96,7 @@ pub fn compare(method: Method, records: &mut [GenerationKernel], blocks: &[Token
     }
 }
 
-/// Tokens a second; 0 for none, or no time.
+/// Tokens a second from a count and a duration; 0 for no tokens or no time.
 pub fn rate(tokens: usize, time: Duration) -> f64 {
     if tokens == 0 || time.is_zero() { 0.0 } else { tokens as f64 / time.as_secs_f64() }
 }

@@ -4,7 +4,7 @@
 use crate::judge::sequential::{Until, log_ratios};
 use crate::record::Round;
 
-/// A rule's version.
+/// The version of the rule by which figures and verdicts follow from raw rounds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Method {
     /// Receipts before 1.2: microbenchmarks by wall time alone, and verdicts of the first look at which PASS or FAIL
@@ -17,7 +17,7 @@ pub enum Method {
 }
 
 impl Method {
-    /// Of a receipt with this schema version.
+    /// The rule of a receipt with this schema version.
     pub fn of(schema_version: &str) -> Self {
         let old = ["1.0.", "1.1."].iter().any(|prefix| schema_version.starts_with(prefix));
         if old { Self::Before12 } else { Self::Current }
@@ -37,7 +37,7 @@ impl Method {
         if self == Self::Current && is_preempted && cpu_ns > 0 && threads == 1 { cpu_ns.min(ns) } else { ns }
     }
 
-    /// Until when comparisons of rounds and token blocks are looked at.
+    /// How long comparisons of rounds and token blocks are looked at: until decided, or until settled.
     pub fn until(self) -> Until {
         match self {
             Self::Before12 => Until::Decided,

@@ -6,7 +6,7 @@ use super::method::Method;
 use super::stats::{CONFIDENCE, median, quantile, sign_test_interval};
 use crate::record::Ratio;
 
-/// Two columns of the same rounds, compared round by round.
+/// The times of two kernels in the same rounds, compared round by round.
 pub struct Paired {
     log_ratios: Vec<f64>,
 }

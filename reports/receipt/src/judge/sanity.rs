@@ -24,13 +24,13 @@ fn cause(known: bool, seen: &str, wrong: &str) -> String {
     }
 }
 
-/// What is wrong with this text, in words, if anything is. `known` says whether the model's file is, by its hash.
+/// What is wrong with a generated text, in words, if anything is. `known` says whether the model file's hash is known.
 pub fn of_text(ids: &[u32], known: bool) -> Option<String> {
     let (id, times) = repeated(ids)?;
     Some(format!("token {id} was generated {times} times in a row: {}", cause(known, "prompt", "prompt")))
 }
 
-/// What is wrong with this perplexity, in words. NaN is.
+/// What is wrong with a perplexity, in words; NaN always is. `vocab` is the number of tokens in the vocabulary.
 pub fn of_perplexity(perplexity: f64, vocab: usize, known: bool) -> Option<String> {
     let better_than_guessing = perplexity <= vocab as f64;
     (!better_than_guessing).then(|| {

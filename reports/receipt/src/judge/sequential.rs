@@ -14,16 +14,16 @@ use super::stats::{median, quantile, sign_test_interval};
 use crate::random::SplitMix64;
 use crate::record::{Outcome, Rule, Verdict};
 
-/// Looks of a comparison inside one process, in rounds.
+/// Numbers of rounds at which a comparison inside one process is looked at.
 pub const ROUND_LOOKS: [usize; 5] = [50, 100, 200, 400, 800];
 /// Looks of a comparison of two builds, in process pairs. At the first a pass can be said; 16 pairs that all agree are
 /// enough for an alarm among 81 comparisons.
 pub const PAIR_LOOKS: [usize; 4] = [12, 16, 22, 32];
-/// Smallest slowdown that matters, unless the user says otherwise.
+/// Smallest slowdown that matters by default, as a share: 0.03 is 3%.
 pub const DELTA: f64 = 0.03;
-/// Chance of any false alarm in a run.
+/// Chance of any false alarm in a whole run, by default: 0.01 is 1%.
 pub const ALPHA: f64 = 0.01;
-/// Rounds of a block whose median stands for the noise of a median.
+/// Number of neighbouring rounds whose median is one sample of a median's noise.
 pub const BLOCK: usize = 10;
 
 /// Confidence of the A/A interval.
@@ -44,7 +44,7 @@ impl Rule {
         Self { delta, alpha: ALPHA, looks, comparisons: comparisons.max(1), sample: sample.into() }
     }
 
-    /// Most samples that are ever looked at.
+    /// The largest number of samples that is ever looked at.
     pub fn most(&self) -> usize {
         self.looks.last().copied().unwrap_or(0)
     }
@@ -69,7 +69,7 @@ pub fn judge(rule: &Rule, effect: &[f64], same: Same, partner: &str) -> (Verdict
     conclude(rule, &evidence, partner)
 }
 
-/// The same code against itself.
+/// What an A/A pair shows: how far the same code differs from itself, and how noisy the machine is.
 #[derive(Clone, Copy, Debug)]
 pub struct Same {
     change: f64,
@@ -78,7 +78,7 @@ pub struct Same {
 }
 
 impl Same {
-    /// What these samples of an A/A pair say, log(again / first).
+    /// What the samples of an A/A pair show; each is ln(again / first).
     pub fn new(sample: Sample, same: &[f64]) -> Self {
         let parts = match sample {
             Sample::Round => blocks(same),
@@ -116,11 +116,11 @@ struct Evidence {
 
 /// One side of a comparison of two runs: a pair of kernels that took turns in one of them.
 pub struct Side<'a> {
-    /// That run's rule.
+    /// The rule of this side's run.
     pub rule: &'a Rule,
-    /// The pair.
+    /// ln(own time / partner time) of each sample of the pair.
     pub effect: Vec<f64>,
-    /// The run's own A/A pair.
+    /// What the run's own A/A pair shows.
     pub same: Same,
 }
 
@@ -217,19 +217,19 @@ fn noise_of_median(parts: &[f64]) -> f64 {
     quantile(&(0..RESAMPLES).map(|_| resample()).collect::<Vec<_>>(), 0.95)
 }
 
-/// What a sample stands for, which says what parts of the A/A pair are independent.
+/// What one sample of a comparison is, which says what parts of the A/A pair are independent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sample {
-    /// One round of a process: noise is that of medians of [`BLOCK`] rounds.
+    /// One round of a process; noise is that of medians of [`BLOCK`] rounds.
     Round,
-    /// The median of one process pair, and its own part.
+    /// The median over one process pair, independent of the others.
     ProcessPair,
     /// A block of tokens of a text that has so many of them. Blocks of one text share what is particular to its
     /// engines, so the A/A pair counts by text.
     TokenBlock(usize),
 }
 
-/// Until when a comparison is looked at.
+/// How long a comparison is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Until {
     /// Until PASS or FAIL can be said: the first look that stands is the verdict. Samples past it change nothing, so a
@@ -240,14 +240,14 @@ pub enum Until {
     Settled,
 }
 
-/// How samples become a verdict.
+/// How the samples of one comparison become a verdict.
 #[derive(Clone, Copy)]
 pub struct Test<'r> {
-    /// The rule of the run.
+    /// The rule of the run: threshold, chance of a false alarm, looks.
     pub rule: &'r Rule,
-    /// Until when it is looked at.
+    /// How long the comparison is looked at.
     pub until: Until,
-    /// What one sample is.
+    /// What one sample of the comparison is.
     pub sample: Sample,
 }
 
@@ -283,7 +283,7 @@ pub fn decide(test: Test<'_>, effect: &[f64], same: &[f64], partner: &str) -> (V
     (Verdict { next_step: "run it to its end".into(), ..last.unwrap_or_else(cut_off) }, false)
 }
 
-/// Medians of blocks of [`BLOCK`] samples.
+/// Medians of neighbouring blocks of [`BLOCK`] samples.
 pub fn blocks(same: &[f64]) -> Vec<f64> {
     same.chunks(BLOCK).filter(|block| block.len() == BLOCK || same.len() < BLOCK).map(median).collect()
 }

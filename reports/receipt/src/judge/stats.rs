@@ -1,9 +1,9 @@
 //! Medians, quantiles and exact sign-test intervals.
 
-/// Confidence of the intervals in reports.
+/// Confidence of the intervals in reports: 0.99 is 99%.
 pub const CONFIDENCE: f64 = 0.99;
 
-/// Median; 0 for nothing.
+/// Median of the values; 0 where there are none.
 pub fn median(values: &[f64]) -> f64 {
     let mut values = values.to_vec();
     let n = values.len();
@@ -16,7 +16,7 @@ pub fn median(values: &[f64]) -> f64 {
     lower.map_or(upper, |lower| (lower + upper) / 2.0)
 }
 
-/// Smallest value that at least `share` of the values do not exceed; 0 for nothing.
+/// Quantile: the smallest value that at least `share` (0 to 1) of the values do not exceed; 0 where there are none.
 pub fn quantile(values: &[f64], share: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_unstable_by(f64::total_cmp);

@@ -6,7 +6,7 @@ use super::stats::median;
 use crate::record::{BlockSummary, TokenBlocks};
 use std::time::Duration;
 
-/// Fills in summaries, verdicts and the floor from the raw rounds of decoders with so many threads.
+/// Fills in summaries, verdicts and noise floor of token blocks from raw rounds of decoders with `threads` threads.
 pub fn summarize(record: &mut TokenBlocks, threads: usize, builds_on: BuildsOn<'_>) {
     let (blocks, prompts) = (Columns::blocks(record, threads), Columns::prompts(record, threads));
     let speed = |tokens: usize, ns: &mut dyn Iterator<Item = u64>| {

@@ -23,16 +23,16 @@ const NO_LONGER_READ: [(&str, &str); 2] = [
 const BEFORE_DIGESTS: &str = "written before 1.1, so it holds no digests: raw numbers are taken as they are, figures \
                               were computed from them";
 
-/// What was found out about one receipt.
+/// The result of checking one receipt: what was compared, and what is wrong.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Recheck {
-    /// The file.
+    /// Path of the receipt's file.
     pub receipt: PathBuf,
-    /// Whether nothing is wrong.
+    /// Whether the check found no problem.
     pub verified: bool,
-    /// Values that digests cover.
+    /// Number of values that the receipt's digests cover.
     pub values_with_digest: u64,
-    /// Values that were recomputed and compared, raw data included.
+    /// Number of values that were recomputed and compared, raw data included.
     pub values_compared: usize,
     /// What is wrong: first the parts that the digests show to be edited, then contradictions within the receipt, then
     /// figures that the raw rounds do not give.
@@ -115,7 +115,7 @@ impl Recheck {
     }
 }
 
-/// The error for a receipt that fails a check.
+/// The error for a receipt that fails a check: `first` is the problem that it names, `problems` how many there are.
 pub fn refusal(file: &str, first: &Problem, problems: usize) -> Error {
     let more = if problems > 1 { format!("; {} more", problems - 1) } else { String::new() };
     Error::failed(format!("{file}: {}{more}", first.line()))

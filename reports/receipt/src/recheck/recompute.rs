@@ -9,7 +9,7 @@ use serde_json::Value;
 /// Texts that another version of this program may word differently.
 const TEXTS: [&str; 4] = ["reason", "next_step", "title", "text"];
 
-/// Whether `own` wrote the receipt, so that its texts must be the same too.
+/// Whether the build `own` wrote the receipt, so that its texts must be the same too.
 pub fn same_build(receipt: &Receipt, own: Option<&Build>) -> bool {
     let wrote = &receipt.build;
     own.is_some_and(|own| (&wrote.version, &wrote.git_commit) == (&own.version, &own.git_commit))

@@ -6,7 +6,7 @@ use crate::record::{
 };
 use std::fmt::Display;
 
-/// All that is wrong; figures may be recomputed only when nothing is.
+/// Everything in a receipt that contradicts itself; figures may be recomputed only when nothing does.
 pub fn problems(receipt: &Receipt) -> Vec<Problem> {
     let mut found = Found { receipt, problems: Vec::new() };
     found.versions();

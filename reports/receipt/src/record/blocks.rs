@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 pub struct TokenBlocks {
     /// `W2A32` or `W2A8`.
     pub family: Family,
-    /// Tokens of a block: what the times in `rounds` are of.
+    /// Tokens of one block: `rounds` holds the time that each kernel took for so many.
     pub tokens: usize,
     #[doc = "Tokens that a kernel decodes at the start of its turn, before the block, until the caches hold its \
              weights as far as they can."]
@@ -22,13 +22,13 @@ pub struct TokenBlocks {
     #[doc = "The columns of a round. The first is the baseline; the one with `self_pair` is a kernel that is there \
              already (A/A), in an\nengine of its own."]
     pub entries: Vec<BlockEntry>,
-    /// The rule of the verdicts, fixed before the first block.
+    /// The rule that the verdicts follow, fixed before the first block.
     pub rule: Rule,
-    /// Raw rounds of decoding.
+    /// Raw rounds of decoding: times of each block with each kernel.
     pub rounds: Vec<BlockRound>,
-    /// Raw rounds of prefill: the whole prompt, once a text.
+    /// Raw rounds of prefill: times of the whole prompt with each kernel, once a text.
     pub prompts: Vec<Round>,
-    /// One summary an entry, in the same order.
+    /// What the rounds say about each entry, in the order of `entries`.
     pub summaries: Vec<BlockSummary>,
     #[doc = "How far single blocks of one kernel are apart: 95th percentile of |ratio - 1| over the self-pair's \
              blocks. No verdict is made of\nit."]
@@ -38,10 +38,10 @@ pub struct TokenBlocks {
     pub method: Method,
 }
 
-/// One column of rounds of token blocks.
+/// A kernel that takes turns in the rounds of token blocks.
 #[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct BlockEntry {
-    /// Kernel id.
+    /// Id of the kernel.
     pub kernel: String,
     /// Whether this column is a kernel of the same family a second time: the most advanced one.
     pub self_pair: bool,
@@ -54,9 +54,9 @@ pub struct BlockRound {
     pub generation: usize,
     /// Generated tokens before this turn.
     pub from: usize,
-    /// Wall time of the settling tokens together, by entry index: no part of `ns`.
+    /// Wall time in nanoseconds of all settling tokens, by entry index: no part of `ns`.
     pub settling_ns: Vec<u64>,
-    /// Times of the block.
+    /// Wall and CPU times of the block, by entry index.
     #[serde(flatten)]
     pub round: Round,
 }
@@ -64,16 +64,16 @@ pub struct BlockRound {
 /// What the rounds of token blocks say about one entry.
 #[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct BlockSummary {
-    /// Kernel id.
+    /// Id of the kernel.
     pub kernel: String,
-    /// Median over blocks; not to be set beside `decode_tokens_per_s`, which is of texts that nothing interrupts.
+    /// Decode speed, median over blocks; not to be set beside `decode_tokens_per_s`, which is of uninterrupted texts.
     pub tokens_per_s: f64,
-    /// The same of the settling tokens, by wall time.
+    /// Decode speed over the settling tokens, by wall time, median over blocks.
     pub settling_tokens_per_s: f64,
     /// Decode speed against the family's first kernel, paired by block; of the self-pair against its twin.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vs_baseline: Option<Ratio>,
-    /// Against the stage it builds on, where that ran too.
+    /// Decode speed against the stage that the kernel builds on, where that ran too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vs_previous: Option<Ratio>,
     /// Prefill speed against the family's first kernel, paired by prompt; of the self-pair against its twin.

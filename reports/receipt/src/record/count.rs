@@ -26,9 +26,9 @@ counters! {
     #[doc = "Instructions by what they do. Each is in one class; one that computes on an operand in memory is in the \
              class of what it computes\n(and among [`Traffic::reads`])."]
     Classes {
-        /// Moves from memory to a register, broadcasts included.
+        /// Instructions that move from memory to a register, broadcasts included.
         load,
-        /// Moves to memory.
+        /// Instructions that move to memory.
         store,
         /// Moves between vector or mask registers, or from and to general ones.
         register_move,
@@ -58,13 +58,13 @@ counters! {
 counters! {
     /// Instructions by the widest vector register that they name.
     Widths {
-        /// None, or one lane of it (`addss`).
+        /// Instructions that name no vector register, or one lane of it (`addss`).
         scalar,
-        /// xmm.
+        /// Instructions on 128-bit registers (xmm).
         bits_128,
-        /// ymm.
+        /// Instructions on 256-bit registers (ymm).
         bits_256,
-        /// zmm.
+        /// Instructions on 512-bit registers (zmm).
         bits_512,
     }
 }
@@ -72,32 +72,32 @@ counters! {
 counters! {
     /// What instructions ask of memory, the stack included. A masked access counts in full, a gather as one element.
     Traffic {
-        /// Accesses that read.
+        /// Number of accesses that read memory.
         reads,
-        /// Accesses that write.
+        /// Number of accesses that write memory.
         writes,
-        /// Bytes read.
+        /// Bytes read from memory.
         bytes_loaded,
-        /// Bytes written.
+        /// Bytes written to memory.
         bytes_stored,
     }
 }
 
-/// A count and its parts.
+/// A count of instructions, in all, by class, by vector width, and of accesses to memory.
 #[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Mix<T> {
     /// All instructions. A `rep` string instruction is one, however often it repeats.
     pub instructions: T,
-    /// By what they do.
+    /// Instructions by what they do: each is in one class.
     pub classes: Classes<T>,
-    /// By width.
+    /// Instructions by the widest vector register that they name.
     pub widths: Widths<T>,
-    /// Memory.
+    /// Accesses to memory and the bytes moved.
     pub memory: Traffic<T>,
 }
 
 impl Mix<u64> {
-    /// All counters for each 64 weights of `weights`.
+    /// All counters divided by `weights` and times 64: what 64 weights cost.
     pub fn per_64(&self, weights: f64) -> Mix<f64> {
         let factor = 64.0 / weights;
         Mix {
@@ -110,7 +110,7 @@ impl Mix<u64> {
 }
 
 impl<T: Copy + std::ops::Add<Output = T>> Mix<T> {
-    /// Instructions that name a vector register.
+    /// Number of instructions that name a vector register.
     pub fn vector(&self) -> T {
         self.widths.bits_128 + self.widths.bits_256 + self.widths.bits_512
     }
@@ -121,19 +121,19 @@ impl<T: Copy + std::ops::Add<Output = T>> Mix<T> {
 pub struct CountRecord {
     /// Kernel id. The call entered the function of this kernel's descriptor, which was checked.
     pub kernel: String,
-    /// The long name: `{op}-{act}{weight}{out}-{isa}-{technique}-{mr}x{nr}`.
+    /// The kernel's long name: `{op}-{act}{weight}{out}-{isa}-{technique}-{mr}x{nr}`.
     pub name: String,
     /// `dequantize`, `gemv` or `gemm`.
     pub op: Operation,
-    /// Rows.
+    /// Rows of the matrix.
     pub m: usize,
-    /// Columns.
+    /// Columns of the matrix.
     pub k: usize,
     /// Tokens of a batch; 1 but for `gemm`.
     pub tokens: usize,
     /// Weights that the call multiplies with: m x k, times the tokens of a batch.
     pub weights_per_call: u64,
-    /// Seed of weights and activations.
+    /// Seed from which weights and activations were made.
     pub seed: u64,
     #[doc = "`branches` (stopped at each branch, straight code between them counted from its bytes) or `steps` \
              (stopped at each instruction)."]
@@ -142,26 +142,26 @@ pub struct CountRecord {
     pub fixed_addresses: bool,
     /// SHA-256 of what the counted call computed: the same as the call that was held against the oracle.
     pub output_sha256: String,
-    /// The call.
+    /// Instructions of the whole call.
     pub total: Mix<u64>,
-    /// The call, for each 64 weights.
+    /// Instructions of the whole call, for each 64 weights.
     pub per_64_weights: Mix<f64>,
-    /// The loop that most of it is spent in; absent when nothing repeats.
+    /// The loop that most instructions of the call are in; absent when nothing repeats.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hot_loop: Option<LoopRecord>,
 }
 
-/// The innermost loop with most of the instructions.
+/// The innermost loop with most of a call's instructions.
 #[derive(Clone, Debug, JsonSchema, PartialEq, Serialize, Deserialize)]
 pub struct LoopRecord {
-    /// Passes in one call.
+    /// How often the loop's body runs in one call.
     pub passes: u64,
-    /// Share of the call's instructions that are in it.
+    /// Share of the call's instructions that are in the loop: 0.9 is 90%.
     pub share: f64,
-    /// Weights a pass (times the tokens that it multiplies them with): from the packed codes that it reads.
+    /// Weights that one pass of the loop multiplies with (times tokens): from the packed codes that it reads.
     pub weights_per_pass: f64,
-    /// One pass.
+    /// Instructions of one pass of the loop.
     pub pass: Mix<u64>,
-    /// The loop, for each 64 weights.
+    /// Instructions of the loop, for each 64 weights.
     pub per_64_weights: Mix<f64>,
 }

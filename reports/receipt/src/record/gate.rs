@@ -9,51 +9,51 @@ use super::verdict::{Outcome, Rule, Verdict};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// One gate.
+/// A regression gate: two builds compared, with raw rounds, verdicts and the outcome.
 #[derive(Clone, Debug, JsonSchema, Serialize, Deserialize)]
 pub struct GateRecord {
     /// The build that is measured against.
     pub baseline: GateSide,
     /// The build that is judged.
     pub current: GateSide,
-    /// The rule, fixed before the first measurement.
+    /// The rule that the verdicts follow, fixed before the first measurement.
     pub rule: Rule,
-    /// Most rounds of a process pair.
+    /// Largest number of rounds of one process pair.
     pub rounds_per_pair: usize,
-    /// A slowdown planted in the current side, for calibration only.
+    /// A slowdown planted in the current build, for calibration only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inject: Option<Injection>,
-    /// What was compared exactly, before any timing.
+    /// What was compared exactly (outputs, token ids, perplexity, instruction counts), before any timing.
     pub checks: Vec<ExactCheck>,
-    /// Timings.
+    /// What was timed: one entry for each kernel and cell.
     pub cells: Vec<GateCell>,
-    /// What was not compared, and why.
+    /// What the gate did not compare, and why.
     pub unsupported: Vec<LeftOut>,
     /// What the whole gate came to.
     pub outcome: Outcome,
-    /// In one sentence.
+    /// Why the gate came to its outcome, in one sentence.
     pub reason: String,
-    /// What to do next.
+    /// What the user can do next.
     pub next_step: String,
 }
 
-/// One of the two builds.
+/// One of the two builds that a gate compares.
 #[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct GateSide {
-    /// What it was called: a baseline's name, a path, a git revision, or `current`.
+    /// What the user called the build: a baseline's name, a path, a git revision, or `current`.
     pub label: String,
     /// SHA-256 of the executable that ran.
     pub binary_sha256: String,
-    /// What it says it was built from.
+    /// What the build says it was made from.
     pub build: Build,
 }
 
-/// A planted slowdown.
+/// A slowdown planted in the current build, to calibrate a gate.
 #[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Injection {
-    /// Kernel id.
+    /// Id of the kernel that was slowed down.
     pub kernel: String,
-    /// Slowdown in percent.
+    /// How much slower the kernel was made, in percent.
     pub percent: f64,
 }
 
@@ -62,55 +62,55 @@ pub struct Injection {
 pub struct ExactCheck {
     /// `output`, `token_ids`, `perplexity` or `instructions`.
     pub what: String,
-    /// Kernel id.
+    /// Id of the kernel.
     pub kernel: String,
     /// The cell or model it was computed for.
     pub subject: String,
-    /// What the baseline gives.
+    /// What the baseline gives, as text.
     pub baseline: String,
-    /// What the current build gives.
+    /// What the current build gives, as text.
     pub current: String,
-    /// Whether that is as it must be.
+    /// Whether the two are as they must be.
     pub passed: bool,
     /// Why a difference is, or is not, accepted; empty where both are the same.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub note: String,
 }
 
-/// One kernel in one cell.
+/// One kernel in one cell of a gate: its rounds in both builds and the verdict.
 #[derive(Clone, Debug, JsonSchema, Serialize, Deserialize)]
 pub struct GateCell {
-    /// Kernel id.
+    /// Id of the kernel.
     pub kernel: String,
     /// `gemv`, `gemm` or `dequantize`; `decode` or `prefill` of a whole model.
     pub op: Operation,
-    /// Rows; 0 of a whole model.
+    /// Rows of the matrix; 0 of a whole model.
     pub m: usize,
-    /// Columns; 0 of a whole model.
+    /// Columns of the matrix; 0 of a whole model.
     pub k: usize,
     /// The model that is decoded, for example `builtin`; absent of a matrix.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
     /// Tokens of a call: those of a batch or a prompt, 1 of a decoded token.
     pub tokens: usize,
-    /// Where the weights were.
+    /// Where the weights were when a call started.
     pub residency: Residency,
     /// `W2A32` or `W2A8`.
     pub family: Family,
-    /// Threads of each process.
+    /// Threads that each process computed with.
     pub threads: usize,
     /// Calls in one epoch, the same on both sides: of decoding, tokens of a block.
     pub calls_per_epoch: u32,
     /// Process pairs in the order they ran.
     pub pairs: Vec<GatePair>,
-    /// Whose process failed at this cell, which ends its measurement.
+    /// Which build's process failed at this cell, which ends its measurement.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub broken: Option<Broken>,
-    /// Median time of one call of the baseline, over all rounds: to read, not judged.
+    /// Median time of one call of the baseline in nanoseconds, over all rounds: to read, not judged.
     pub baseline_ns_per_call: f64,
-    /// The same of the current build.
+    /// Median time of one call of the current build in nanoseconds, over all rounds: to read, not judged.
     pub current_ns_per_call: f64,
-    /// What it came to.
+    /// Whether the current build is slower than the baseline here.
     pub verdict: Verdict,
 }
 
@@ -118,9 +118,9 @@ pub struct GateCell {
 #[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Broken {
-    /// One of the baseline's: there is nothing to compare with.
+    /// A process of the baseline failed: there is nothing to compare with.
     Baseline(String),
-    /// The current build's, which is worse than slow.
+    /// A process of the current build failed, which is worse than slow.
     Current(String),
 }
 
@@ -133,7 +133,7 @@ pub struct GatePair {
     /// The CPU that all of its processes stayed on, in turn; absent where they were left to the system.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpu: Option<usize>,
-    /// Raw rounds.
+    /// Raw rounds that the processes of this pair ran.
     pub rounds: Vec<Round>,
 }
 
@@ -142,14 +142,14 @@ pub struct GatePair {
 pub struct LeftOut {
     /// Kernel id, or a part of what is compared: `gemm of avx2-i8`, `instructions of scalar-i8`.
     pub kernel: String,
-    /// Why.
+    /// Why it was not compared.
     pub reason: String,
-    /// Whose gap it is; absent in older receipts, which did not say.
+    /// Which build lacks it; absent in older receipts, which did not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gap: Option<Gap>,
 }
 
-/// Who could not take part in a comparison that was not made.
+/// Why a part could not be compared: which build lacks it, or whether nothing can run it here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Gap {
@@ -163,11 +163,11 @@ pub enum Gap {
     NotHere,
 }
 
-/// Something left out.
+/// A kernel that was left out of a measurement, and why.
 #[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Unsupported {
-    /// Kernel id, or the cells of all kernels.
+    /// Id of the kernel, or the cells of all kernels.
     pub kernel: String,
-    /// Why.
+    /// Why it was left out.
     pub reason: String,
 }

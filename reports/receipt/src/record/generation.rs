@@ -6,37 +6,37 @@ use super::operation::Family;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Milliseconds by phase of generation, as the seed analysis divides it.
+/// Milliseconds of each phase of generation, as the seed analysis divides it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct PhasesMs {
-    /// Embedding rows.
+    /// Time to look up embedding rows.
     pub embed: f64,
-    /// All blocks.
+    /// Time in all transformer blocks.
     pub forward: f64,
-    /// Final norm and output head.
+    /// Time of the final norm and the output head.
     pub logits: f64,
-    /// Choosing a token.
+    /// Time to choose the next token.
     pub sample: f64,
-    /// Stop checks and text.
+    /// Time of stop checks and of turning tokens into text.
     pub stop_check: f64,
 }
 
-/// Milliseconds by operation inside `forward`.
+/// Milliseconds of each operation inside `forward`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct ForwardMs {
-    /// Query, key and value projections.
+    /// Time of the query, key and value projections.
     pub qkv: f64,
-    /// Rope, scores, softmax and weighted values.
+    /// Time of rope, scores, softmax and weighted values.
     pub attention: f64,
-    /// Attention output projection.
+    /// Time of the attention's output projection.
     pub attn_out: f64,
-    /// Gate and up projections.
+    /// Time of the feed-forward network's gate and up projections.
     pub gate_up: f64,
-    /// Down projection.
+    /// Time of the feed-forward network's down projection.
     pub down: f64,
-    /// RMS norms, activation function and residual additions.
+    /// Time of RMS norms, activation function and residual additions.
     pub norms: f64,
-    /// Quantising activations to int8 (and back to f32 for the W2A32 stages).
+    /// Time to quantise activations to int8 (and back to f32 for the W2A32 stages).
     pub activation_quant: f64,
 }
 
@@ -44,42 +44,54 @@ pub struct ForwardMs {
 #[derive(Clone, Copy, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[allow(missing_docs)] // as in `PhasesMs` and `ForwardMs`
 pub struct DecodeTimesNs {
+    /// Time to look up embedding rows.
     pub embed: u64,
+    /// Time in all transformer blocks.
     pub forward: u64,
+    /// Time of the final norm and the output head.
     pub logits: u64,
+    /// Time to choose the next tokens.
     pub sample: u64,
+    /// Time of stop checks and of turning tokens into text.
     pub stop_check: u64,
+    /// Time of the query, key and value projections.
     pub qkv: u64,
+    /// Time of rope, scores, softmax and weighted values.
     pub attention: u64,
+    /// Time of the attention's output projection.
     pub attn_out: u64,
+    /// Time of the feed-forward network's gate and up projections.
     pub gate_up: u64,
+    /// Time of the feed-forward network's down projection.
     pub down: u64,
+    /// Time of RMS norms, activation function and residual additions.
     pub norms: u64,
+    /// Time to quantise activations to int8 (and back to f32 for the W2A32 stages).
     pub activation_quant: u64,
 }
 
-/// Each kernel generating the same text from the same prompt.
+/// Whole texts: each kernel generates the same text from the same prompt, with its times.
 #[derive(Clone, Debug, JsonSchema, Serialize, Deserialize)]
 pub struct GenerationRecord {
-    /// Prompt as typed.
+    /// The prompt as typed.
     pub prompt: String,
-    /// Its token ids.
+    /// Token ids of the prompt.
     pub prompt_ids: Vec<u32>,
-    /// Limit on generated tokens.
+    /// Largest number of tokens to generate.
     pub max_tokens: usize,
-    /// Sampling in words, e.g. `greedy`.
+    /// How the next token was chosen, in words: `greedy`.
     pub sampling: String,
-    /// Time limit of one generation, if any.
+    /// Time limit of one generation in seconds, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_s: Option<f64>,
-    /// Threads.
+    /// Threads that each kernel computed with.
     pub threads: usize,
     /// Implementation of the output head that every kernel shared.
     pub head: String,
     /// Format of cached keys and values; absent in older receipts, which had f32.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kv_cache: Option<KvCacheRecord>,
-    /// One entry a kernel, in registry order.
+    /// The generations of each kernel, in registry order.
     pub kernels: Vec<GenerationKernel>,
     #[doc = "The same text once more, kernels taking turns by blocks of tokens: one entry a family. Absent in older \
              receipts, after a\nsingle round, and where the text is shorter than a block."]
@@ -103,18 +115,18 @@ impl KvCacheRecord {
     }
 }
 
-/// One kernel's generations.
+/// What one kernel generated, and its times.
 #[derive(Clone, Debug, JsonSchema, Serialize, Deserialize)]
 pub struct GenerationKernel {
-    /// Kernel id, as executed.
+    /// Id of the kernel, as executed.
     pub kernel: String,
     /// `W2A32` or `W2A8`.
     pub family: Family,
-    /// Generated ids (the same in every round, which is checked).
+    /// Generated token ids (the same in every round, which is checked).
     pub token_ids: Vec<u32>,
-    /// Generated text.
+    /// The generated text.
     pub text: String,
-    /// `max_tokens`, `eos`, `stop_id`, `stop_string`, `timeout` or `interrupted`.
+    /// Why generation stopped: `max_tokens`, `eos`, `stop_id`, `stop_string`, `timeout` or `interrupted`.
     pub stop_reason: String,
     /// Whether the ids equal those of the family's first kernel as far as both go.
     pub ids_equal_baseline: bool,
@@ -123,13 +135,13 @@ pub struct GenerationKernel {
     pub ids_equal_in_rounds: Option<bool>,
     /// Bytes of packed weights, scales and head that one decoded token reads.
     pub bytes_per_token: u64,
-    /// Timings, one a round.
+    /// Times of each round, one generation each.
     pub rounds: Vec<GenerationRound>,
-    /// Median over rounds.
+    /// Prefill speed (prompt tokens a second), median over rounds.
     pub prefill_tokens_per_s: f64,
-    /// Median over rounds; 0 when fewer than two tokens came out.
+    /// Decode speed, median over rounds; 0 when fewer than two tokens came out.
     pub decode_tokens_per_s: f64,
-    /// Median over rounds.
+    /// Time from the start to the first generated token, median over rounds.
     pub time_to_first_token_ms: f64,
     #[doc = "Decode speed against the family's first kernel, paired by token block where the record has `blocks`, else \
              by round; absent for\nthat one."]
@@ -142,10 +154,10 @@ pub struct GenerationKernel {
     /// Exact FFN sparsity, if this entry decoded with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sparse_ffn: Option<SparseFfnRecord>,
-    /// Which kernel took the prompt, where that was asked to be decided; else it was this one.
+    /// Which kernel took the prompt, where the run was asked to choose one; else the decoding kernel did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefill: Option<PrefillRecord>,
-    /// Known answers of this model, if it has any.
+    /// Checks of this model's known answers, if it has any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub goldens: Vec<GoldenCheck>,
 }
@@ -154,16 +166,16 @@ pub struct GenerationKernel {
          were skipped."]
 #[derive(Clone, Debug, JsonSchema, Serialize, Deserialize)]
 pub struct SparseFfnRecord {
-    /// `measured` (where the live share is below the crossover) or `always`.
+    /// When blocks are computed sparsely: `measured` (where the live share is below the crossover) or `always`.
     pub mode: String,
-    /// Implementation of the sparse products.
+    /// Name of the implementation of the sparse products.
     pub operations: String,
     /// Live share below which a block is computed sparsely.
     pub crossover: f64,
-    /// The measurement that the crossover is from.
+    /// The measurement that gave the crossover.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probe: Option<SparseProbe>,
-    /// Memory of `up` by rows and `down` by columns, beside the dense packing.
+    /// Bytes that `up` by rows and `down` by columns take, beside the dense packing.
     pub extra_bytes: u64,
     /// Share of elements whose gate is positive in each block, mean over decoded tokens.
     pub live_share: Vec<f64>,
@@ -175,39 +187,39 @@ pub struct SparseFfnRecord {
              turns with all of\nthem."]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dense_kernel: Option<String>,
-    /// There: decode speed against it, paired by round.
+    /// Decode speed against `dense_kernel`, paired by round.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vs_dense: Option<Ratio>,
-    /// There: its timings in these rounds; absent before 1.1.
+    /// Times of `dense_kernel` in the rounds shared with it; absent before 1.1.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dense_rounds: Vec<GenerationRound>,
 }
 
-/// Times of `up` and `down` together, median over the model's layers.
+/// Times of `up` and `down` together, dense and sparse, median over the model's layers.
 #[derive(Clone, Debug, JsonSchema, Serialize, Deserialize)]
 pub struct SparseProbe {
-    /// The dense kernel, microseconds.
+    /// Time with the dense kernel, in microseconds.
     pub dense_us: f64,
-    /// Live shares that were measured.
+    /// The two live shares at which the sparse products were timed.
     pub shares: [f64; 2],
-    /// Sparse, at these shares, microseconds.
+    /// Time of the sparse products at these shares, in microseconds.
     pub sparse_us: [f64; 2],
-    /// Where a line through these meets the dense time.
+    /// Live share at which the sparse products would take the dense time: a line through the two times meets it there.
     pub crossover: f64,
 }
 
-/// The decision which kernel computes batches of prompt tokens.
+/// Which kernel computes batches of prompt tokens, and how it was chosen.
 #[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct PrefillRecord {
-    /// `auto` or a kernel id.
+    /// What was asked for: `auto` or a kernel id.
     pub requested: String,
-    /// Kernel that batches of at least `from_tokens` go to; the decoding kernel when no other was taken.
+    /// Id of the kernel that batches of at least `from_tokens` go to; the decoding kernel when no other was taken.
     pub executed: String,
-    /// Smallest batch that goes to it.
+    /// Number of tokens of the smallest batch that goes to that kernel.
     pub from_tokens: usize,
-    /// Memory of the second copy of the weights, 0 when both kernels read one packing.
+    /// Bytes of the second copy of the weights, 0 when both kernels read one packing.
     pub extra_bytes: u64,
-    /// Why.
+    /// Why that kernel was taken, in words.
     pub reason: String,
     /// Microseconds of one product by batch size, for each kernel that was tried: the measurement behind `auto`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -217,50 +229,50 @@ pub struct PrefillRecord {
 /// One kernel's times in the probe of `--prefill-kernel auto`.
 #[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct PrefillProbe {
-    /// Kernel id.
+    /// Id of the kernel.
     pub kernel: String,
     /// (Tokens, median microseconds of a product with the model's largest matrix).
     pub tokens_us: Vec<(usize, f64)>,
 }
 
-/// One known answer checked.
+/// A known answer of a model, and whether a kernel gave it.
 #[derive(Clone, Debug, JsonSchema, Serialize, Deserialize)]
 pub struct GoldenCheck {
-    /// Prompt as text.
+    /// The prompt as text.
     pub prompt: String,
-    /// Expected ids (as far as they are safe to compare).
+    /// Expected token ids (as far as they are safe to compare).
     pub expected: Vec<u32>,
-    /// Ids that came out.
+    /// Token ids that came out.
     pub got: Vec<u32>,
-    /// Steps compared: up to the first one whose margin is too small to be decided by honest rounding.
+    /// Number of tokens compared: up to the first whose margin is too small to be decided by honest rounding.
     pub compared: usize,
-    /// Whether they agree that far.
+    /// Whether the compared ids are the same.
     pub passed: bool,
 }
 
-/// One generation's times.
+/// Times of one generation with one kernel.
 #[derive(Clone, Debug, JsonSchema, Serialize, Deserialize)]
 pub struct GenerationRound {
     /// Round number; kernels with the same number ran next to each other.
     pub round: usize,
-    /// Position within the round.
+    /// Position of the kernel within the round: when it ran.
     pub position: usize,
-    /// Time over all prompt tokens, including the first token's logits.
+    /// Nanoseconds over all prompt tokens, including the first token's logits.
     pub prefill_ns: u64,
-    /// From the start to the first generated token.
+    /// Nanoseconds from the start to the first generated token.
     pub time_to_first_token_ns: u64,
-    /// Time over all further tokens.
+    /// Nanoseconds over all tokens after the first.
     pub decode_ns: u64,
     /// Tokens generated in `decode_ns` (one less than the total).
     pub decode_tokens: usize,
     /// Prompt tokens that went through the model in `prefill_ns`; absent before 1.1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefill_tokens: Option<usize>,
-    /// Where the time of decoding went; absent before 1.1.
+    /// Where the time of decoding went, by phase and operation; absent before 1.1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decode_times_ns: Option<DecodeTimesNs>,
-    /// Thread CPU time over the whole generation, of the measuring thread.
+    /// CPU time of the measuring thread over the whole generation, in nanoseconds.
     pub cpu_ns: u64,
-    /// Involuntary context switches of the measuring thread.
+    /// Number of involuntary context switches of the measuring thread.
     pub involuntary_switches: u32,
 }

@@ -7,30 +7,30 @@ use serde::{Deserialize, Serialize};
 /// A registered kernel as the report shows it.
 #[derive(Clone, Debug, JsonSchema, Serialize, Deserialize)]
 pub struct KernelRecord {
-    /// `{isa}-{technique}`.
+    /// Id of the kernel, `{isa}-{technique}`: `avx2-i8`.
     pub id: String,
-    /// `scalar`, `avx2`, ...
+    /// Instruction set that the kernel needs: `scalar`, `avx2`, ...
     pub isa: String,
     /// `W2A32` (f32 activations) or `W2A8` (int8 activations, exact int32).
     pub family: Family,
-    /// Name of the packed layout it reads.
+    /// Name of the layout of packed weights that the kernel reads.
     pub packing: String,
-    /// Bits a weight takes in that layout, scales included.
+    /// Bits that one weight takes in that layout, scales included.
     pub bits_per_weight: f64,
-    /// `f32` or `i8`.
+    /// Type of the activations: `f32` or `i8`.
     pub activations: String,
-    /// Whether its results equal the oracle bit for bit.
+    /// Whether the kernel's results equal the oracle bit for bit.
     pub exact: bool,
-    /// Operations it implements.
+    /// Operations that the kernel implements.
     pub ops: Vec<Operation>,
-    /// The stage it builds on.
+    /// Id of the kernel that this one builds on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub builds_on: Option<String>,
-    /// One sentence.
+    /// What the kernel does, in one sentence.
     pub summary: String,
-    /// Whether this CPU (with this run's feature mask) runs it.
+    /// Whether this CPU (with this run's feature mask) runs the kernel.
     pub available: bool,
-    /// If not, why not.
+    /// Why the kernel does not run here, if it does not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
@@ -38,21 +38,21 @@ pub struct KernelRecord {
 /// The conformance suite's verdict on one kernel.
 #[derive(Clone, Debug, JsonSchema, Serialize, Deserialize)]
 pub struct VerifyRecord {
-    /// Kernel id.
+    /// Id of the kernel.
     pub id: String,
-    /// Whether this CPU runs it.
+    /// Whether this CPU runs the kernel.
     pub available: bool,
-    /// If not, why not.
+    /// Why the kernel does not run here, if it does not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Whether its results are integers that must equal the oracle's.
+    /// Whether the kernel's results are integers that must equal the oracle's.
     #[serde(default)]
     pub exact: bool,
-    /// Cases run.
+    /// Number of cases run.
     pub cases: usize,
-    /// Cases whose result was outside the bound.
+    /// Number of cases whose result was outside the bound.
     pub mismatches: usize,
-    /// Largest absolute difference from the oracle.
+    /// Largest absolute difference from the oracle, over all cases.
     #[serde(deserialize_with = "super::number::finite_or_nan")]
     #[schemars(with = "Option<f64>")]
     pub max_abs_error: f64,
@@ -60,9 +60,9 @@ pub struct VerifyRecord {
     #[serde(deserialize_with = "super::number::finite_or_nan")]
     #[schemars(with = "Option<f64>")]
     pub max_relative_error: f64,
-    /// Bound on the relative error: 0 for exact kernels.
+    /// Largest allowed relative error: 0 for exact kernels.
     pub bound: f64,
-    /// The first mismatch in words.
+    /// The first case outside the bound, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_mismatch: Option<String>,
 }

@@ -6,24 +6,24 @@ use serde::{Deserialize, Serialize};
 /// The limits of one machine, measured in the run that they are kept with.
 #[derive(Clone, Debug, Default, JsonSchema, Serialize, Deserialize)]
 pub struct Limits {
-    /// Core clock under load; absent where no addition chain is written for the architecture.
+    /// Core clock under load in GHz; absent where no addition chain is written for the architecture.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock_ghz: Option<Spread>,
-    /// Streaming bandwidth: each thread count at each size.
+    /// Streaming bandwidth, measured with each thread count at each size.
     pub bandwidth: Vec<Bandwidth>,
-    /// Peak rates of one thread.
+    /// Peak rates of multiply instructions on one thread.
     pub multiplies: Vec<MultiplyPeak>,
     /// Which multiply each kernel's products are made with.
     pub kernels: Vec<KernelMultiply>,
     /// The last-level cache as reading shows it. Absent in older receipts, and where no cache is shared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_level: Option<LastLevel>,
-    /// Wall time of measuring all of it.
+    /// Wall time in seconds of measuring all limits.
     pub elapsed_s: f64,
 }
 
 impl Limits {
-    /// The caches by level, the last with the size that reading shows where that was measured.
+    /// Cache sizes in bytes by level; the last is the size that reading shows, where that was measured.
     pub fn caches(&self, reported: &[u64]) -> Vec<u64> {
         let mut caches = reported.to_vec();
         if let (Some(last), Some(found)) = (caches.last_mut(), &self.last_level) {
@@ -36,21 +36,21 @@ impl Limits {
 /// How much of the last-level cache one thread gets: what is larger is read at memory's rate.
 #[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct LastLevel {
-    /// What CPUID or the system says.
+    /// Bytes of the last-level cache that CPUID or the system reports.
     pub reported_bytes: u64,
     #[doc = "The largest size that was read clearly faster than memory, at most `reported_bytes`; the second level's \
              size where nothing beyond\nit was."]
     pub effective_bytes: u64,
     /// Whether reading slowed down at some size beyond the second level.
     pub step: bool,
-    /// The sizes that were read, in order.
+    /// Read bandwidth at each size, in the order measured.
     pub points: Vec<SweepPoint>,
 }
 
-/// One size of the sweep.
+/// Read bandwidth at one size.
 #[derive(Clone, Copy, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct SweepPoint {
-    /// Bytes that were read over and over.
+    /// Number of bytes that were read over and over.
     pub bytes: u64,
     /// The best sample in 10^9 bytes a second, with and without software prefetch.
     pub read_gb_s: f64,
@@ -59,22 +59,22 @@ pub struct SweepPoint {
 /// Median of several samples, and the smallest and largest of them. Bounds use the largest: interference only slows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Spread {
-    /// Median.
+    /// Median of the samples.
     pub median: f64,
-    /// Smallest.
+    /// Smallest sample.
     pub low: f64,
-    /// Largest.
+    /// Largest sample.
     pub high: f64,
 }
 
-/// Reading and writing the same bytes over and over.
+/// Bandwidth of reading and of writing the same bytes over and over.
 #[derive(Clone, Debug, JsonSchema, Serialize, Deserialize)]
 pub struct Bandwidth {
     /// Where the bytes of each thread fit: `L1`, `L2`, `L3`, or `DRAM`.
     pub level: String,
-    /// Threads, each with a contiguous part.
+    /// Number of threads, each with a contiguous part.
     pub threads: usize,
-    /// Bytes of all threads together.
+    /// Number of bytes of all threads together.
     pub bytes: u64,
     #[doc = "10^9 bytes a second that all threads together read, with the better of two loops (with and without \
              software prefetch)."]
@@ -83,69 +83,69 @@ pub struct Bandwidth {
     pub write_gb_s: Spread,
 }
 
-/// A multiply instruction alone, in registers, on one thread.
+/// Peak rate of a multiply instruction alone, in registers, on one thread.
 #[derive(Clone, Debug, JsonSchema, Serialize, Deserialize)]
 pub struct MultiplyPeak {
-    /// For example `vpdpbusd-zmm`.
+    /// Id of the multiply, for example `vpdpbusd-zmm`.
     pub id: String,
-    /// The instructions in words.
+    /// The instructions that make it up, in words.
     pub instructions: String,
     /// Products that one repetition of them adds up.
     pub products: u32,
-    /// Products a cycle, the clock taken beside each sample.
+    /// Products a cycle of one thread, the clock taken beside each sample.
     pub mac_per_cycle: Spread,
-    /// 10^9 products a second.
+    /// Products a second of one thread, in 10^9.
     pub gmac_s: Spread,
-    /// All threads at once, where more than one was asked for: two threads of one core share its multipliers.
+    /// Peak rates of several threads at once, if more than one was asked for: threads of one core share multipliers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub teams: Vec<TeamPeak>,
 }
 
-/// A multiply on several threads at once.
+/// Peak rate of a multiply on several threads at once.
 #[derive(Clone, Debug, JsonSchema, Serialize, Deserialize)]
 pub struct TeamPeak {
-    /// Threads.
+    /// Number of threads.
     pub threads: usize,
-    /// 10^9 products a second of all of them.
+    /// Products a second of all threads together, in 10^9.
     pub gmac_s: Spread,
 }
 
-/// A kernel and its multiply.
+/// Which multiply a kernel's products are made with.
 #[derive(Clone, Debug, JsonSchema, Serialize, Deserialize)]
 pub struct KernelMultiply {
-    /// Kernel id.
+    /// Id of the kernel.
     pub kernel: String,
-    /// Id in [`Limits::multiplies`].
+    /// Id of the multiply in [`Limits::multiplies`].
     pub multiply: String,
 }
 
-/// What a rate is held against.
+/// What limits a rate: memory or the multiply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BoundBy {
-    /// Moving the bytes.
+    /// The rate is limited by moving the bytes.
     Memory,
-    /// Multiplying.
+    /// The rate is limited by multiplying.
     Compute,
 }
 
 /// The smaller of the memory and the compute bound of one row, and how near the kernel comes.
 #[derive(Clone, Debug, JsonSchema, PartialEq, Serialize, Deserialize)]
 pub struct Bound {
-    /// Which of the two binds.
+    /// Whether memory or the multiply is the smaller bound.
     pub bound: BoundBy,
-    /// What sets it, in words: `L3 read 104 GB/s`, `vpdpbusd-zmm 128 MAC/cycle at 4.10 GHz`.
+    /// What sets the bound, in words: `L3 read 104 GB/s`, `vpdpbusd-zmm 128 MAC/cycle at 4.10 GHz`.
     pub what: String,
     /// The bound as 10^9 weights a second.
     pub gelem_s: f64,
-    /// Share of it that the kernel reached.
+    /// Share of the bound that the kernel reached: 0.8 is 80%.
     pub share: f64,
-    /// Memory's bound.
+    /// The bound that memory sets, as 10^9 weights a second.
     pub memory_gelem_s: f64,
-    /// The multiply's bound; absent for `dequantize`, which need not multiply, and where no peak was measured.
+    /// The multiply's bound, 10^9 weights a second; absent for `dequantize` and where no peak was measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compute_gelem_s: Option<f64>,
-    /// Weights a byte that must be moved: the row's place on a roofline.
+    /// Weights for each byte that must be moved: the row's place on a roofline.
     pub weights_per_byte: f64,
     /// Products a cycle and thread that the kernel reached.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -23,10 +23,10 @@ pub enum Residency {
 }
 
 impl Residency {
-    /// Where weights can be, nearest first.
+    /// Places where weights can be, nearest first.
     pub const PLACES: [Self; 3] = [Self::L2, Self::Llc, Self::Dram];
 
-    /// The place that this one is compared with: the `cache` of old receipts is what `llc` is now.
+    /// The place that this one is compared as: the `cache` of old receipts is `llc` now.
     pub fn place(self) -> Self {
         if self == Self::Cache { Self::Llc } else { self }
     }
@@ -41,14 +41,14 @@ fn one() -> usize {
 pub struct MicroCell {
     /// `dequantize`, `gemv` or `gemm`.
     pub op: Operation,
-    /// Rows.
+    /// Rows of the matrix.
     pub m: usize,
-    /// Columns.
+    /// Columns of the matrix.
     pub k: usize,
     /// Tokens of a batch (n); 1 but for `gemm`.
     #[serde(default = "one")]
     pub tokens: usize,
-    /// Where the weights were.
+    /// Where the weights were when a call started.
     pub residency: Residency,
     /// `W2A32` or `W2A8`; families are never mixed in a cell.
     pub family: Family,
@@ -56,18 +56,18 @@ pub struct MicroCell {
     pub threads: usize,
     /// Weights one call multiplies with: m x k, times the tokens of a batch.
     pub weights_per_call: u64,
-    /// Calls in one epoch, the same for every kernel.
+    /// Number of calls in one epoch, the same for every kernel.
     pub calls_per_epoch: u32,
     /// Copies of the weights that were rotated (1 but for weights from memory).
     pub copies: usize,
-    /// Seed of weights, activations and order.
+    /// Seed from which weights, activations and order were made.
     pub seed: u64,
     #[doc = "The columns of a round. The first is the baseline; the one with `self_pair` is a kernel that is there \
              already (A/A)."]
     pub entries: Vec<MicroEntry>,
-    /// Raw rounds.
+    /// Raw rounds: times of each entry.
     pub rounds: Vec<Round>,
-    /// One summary an entry, in the same order.
+    /// What the rounds say about each entry, in the order of `entries`.
     pub summaries: Vec<MicroSummary>,
     /// The same bytes only read, in the same rounds: the bound of a kernel whose weights come from memory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -97,61 +97,61 @@ impl MicroCell {
     }
 }
 
-/// The fastest kernel of a cell against the next.
+/// The fastest kernel of a cell, and its ratio to the next.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Lead {
     /// Index of the fastest entry.
     pub fastest: usize,
-    /// Its ratio over the second.
+    /// Speed of the fastest kernel over the next, paired by round.
     pub over_next: Ratio,
 }
 
-/// One column of a cell's rounds.
+/// A kernel that takes turns in a cell's rounds.
 #[derive(Clone, Debug, JsonSchema, Serialize, Deserialize)]
 pub struct MicroEntry {
-    /// Kernel id.
+    /// Id of the kernel.
     pub kernel: String,
-    /// The long name: `{op}-{act}{weight}{out}-{isa}-{technique}-{mr}x{nr}`.
+    /// The kernel's long name: `{op}-{act}{weight}{out}-{isa}-{technique}-{mr}x{nr}`.
     pub name: String,
     #[doc = "Whether this column is a kernel of the same cell a second time. The most advanced one: its short epochs \
              feel noise first."]
     pub self_pair: bool,
-    /// Bytes one call must read: packed weights and their scales.
+    /// Number of bytes one call must read: packed weights and their scales.
     pub bytes_per_call: u64,
     /// SHA-256 of the output of one call, as bytes: what was computed while it was timed.
     pub output_sha256: String,
-    /// Layout of the packed weights; absent before 1.1.
+    /// Name of the layout of the packed weights; absent before 1.1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub packing: Option<String>,
     /// What the output was compared with before it was timed, on the same bytes; absent before 1.1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub oracle: Option<String>,
-    /// Largest absolute difference from it.
+    /// Largest absolute difference of the output from the oracle; absent before 1.1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_abs_error: Option<f64>,
 }
 
-/// A plain read of the packed codes, one more participant of each round.
+/// A loop that only reads the packed codes, timed in each round beside the kernels.
 #[derive(Clone, Debug, JsonSchema, Serialize, Deserialize)]
 pub struct StreamLimit {
-    /// Bytes one call reads.
+    /// Number of bytes that one call reads.
     pub bytes_per_call: u64,
-    /// Wall time of its epoch in each round; it runs before or after the entries, in turn.
+    /// Nanoseconds of the loop's epoch in each round; it runs before or after the entries, in turn.
     pub ns: Vec<u64>,
-    /// Median of bytes per nanosecond.
+    /// Median read rate in 10^9 bytes a second.
     pub gb_s: f64,
 }
 
-/// Paired ratio with its exact sign-test interval. A ratio above 1 means faster than the partner.
+/// Speed against a partner, paired by round, with its exact sign-test interval: above 1 is faster than the partner.
 #[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Ratio {
-    /// Kernel id of the partner.
+    /// Id of the kernel that this one is compared with.
     pub partner: String,
     /// Median over rounds of partner time / own time.
     pub median: f64,
     /// Lower end of the interval; absent when there are too few rounds for the level.
     pub low: Option<f64>,
-    /// Upper end of the interval.
+    /// Upper end of the interval; absent when there are too few rounds for the level.
     pub high: Option<f64>,
     /// Confidence level of the interval, e.g. 0.99.
     pub confidence: f64,
@@ -162,7 +162,7 @@ pub struct Ratio {
 }
 
 impl Ratio {
-    /// Whether it is faster or slower than its partner; undecided where nothing was judged.
+    /// Whether the kernel is faster or slower than its partner; undecided where nothing was judged.
     pub fn direction(&self) -> Direction {
         self.verdict.as_ref().map_or(Direction::Undecided, |verdict| verdict.direction())
     }
@@ -173,24 +173,24 @@ impl Ratio {
     }
 }
 
-/// What the rounds say about one entry.
+/// What a cell's rounds say about one entry.
 #[derive(Clone, Debug, JsonSchema, Serialize, Deserialize)]
 pub struct MicroSummary {
-    /// Kernel id.
+    /// Id of the kernel.
     pub kernel: String,
-    /// Median wall time of one call.
+    /// Median wall time of one call, in nanoseconds.
     pub median_ns_per_call: f64,
-    /// Weights per nanosecond, i.e. 10^9 elements a second.
+    /// Weights per nanosecond, i.e. 10^9 weights a second.
     pub gelem_s: f64,
     /// Bytes of packed weights per nanosecond, i.e. 10^9 bytes a second.
     pub gb_s: f64,
     /// Share of the streaming-read bandwidth of the same rounds that the kernel reached (median of paired ratios).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub share_of_stream: Option<f64>,
-    /// Against the cell's baseline; absent for the baseline itself.
+    /// Speed against the cell's baseline; absent for the baseline itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vs_baseline: Option<Ratio>,
-    /// Against the stage it builds on, where that ran in the same cell.
+    /// Speed against the stage that the kernel builds on, where that ran in the same cell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vs_previous: Option<Ratio>,
     #[doc = "The smaller of memory's and the multiply's bound, and the share of it that was reached; from the \

@@ -8,33 +8,33 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Operation {
-    /// Codes to numbers.
+    /// Turning packed codes into numbers.
     Dequantize,
-    /// A matrix times a vector.
+    /// A matrix times one vector.
     Gemv,
-    /// A matrix times several.
+    /// A matrix times several vectors: a batch of tokens.
     Gemm,
-    /// Tokens one at a time.
+    /// Generating tokens one at a time with a whole model.
     Decode,
-    /// The tokens of a prompt.
+    /// Taking in the tokens of a prompt with a whole model.
     Prefill,
 }
 
 impl Operation {
-    /// All of them.
+    /// All operations.
     pub const ALL: [Self; 5] = [Self::Dequantize, Self::Gemv, Self::Gemm, Self::Decode, Self::Prefill];
 
-    /// Name in receipts and tables.
+    /// The operation's name in receipts and tables: `gemv`.
     pub const fn name(self) -> &'static str {
         ["dequantize", "gemv", "gemm", "decode", "prefill"][self as usize]
     }
 
-    /// The operation with this name.
+    /// The operation with this name, if there is one.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|operation| operation.name() == name)
     }
 
-    /// Whether it is the work of a whole model.
+    /// Whether the operation is the work of a whole model.
     pub const fn is_text(self) -> bool {
         matches!(self, Self::Decode | Self::Prefill)
     }
@@ -56,10 +56,10 @@ pub enum Family {
 }
 
 impl Family {
-    /// All, in the order in which pages show them.
+    /// All families, in the order in which pages show them.
     pub const ALL: [Self; 2] = [Self::W2A32, Self::W2A8];
 
-    /// Name in receipts and tables.
+    /// The family's name in receipts and tables: `W2A8`.
     pub const fn name(self) -> &'static str {
         ["W2A32", "W2A8"][self as usize]
     }

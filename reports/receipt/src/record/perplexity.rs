@@ -10,16 +10,16 @@ pub struct PerplexityRecord {
     pub text: String,
     /// SHA-256 of the text's bytes that were scored.
     pub text_sha256: String,
-    /// Tokens scored.
+    /// Number of tokens scored.
     pub tokens: usize,
-    /// Window length.
+    /// Length of a window in tokens.
     pub window: usize,
     /// Implementation of the output head; absent in older receipts, which had f16 only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head: Option<String>,
-    /// One entry a kernel.
+    /// The perplexity with each kernel.
     pub kernels: Vec<PerplexityKernel>,
-    /// What reading the codes with the seed's table does.
+    /// What reading the codes with the seed analysis's table does to perplexity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lut: Option<LutFinding>,
 }
@@ -27,32 +27,32 @@ pub struct PerplexityRecord {
 /// One kernel's perplexity.
 #[derive(Clone, Debug, JsonSchema, Serialize, Deserialize)]
 pub struct PerplexityKernel {
-    /// Kernel id.
+    /// Id of the kernel.
     pub kernel: String,
-    /// Natural log of the perplexity.
+    /// Mean loss a token in nats: the natural log of the perplexity.
     #[serde(deserialize_with = "super::number::finite_or_nan")]
     #[schemars(with = "Option<f64>")]
     pub nats_per_token: f64,
-    /// exp(nats).
+    /// Perplexity: exp of `nats_per_token`.
     #[serde(deserialize_with = "super::number::finite_or_nan")]
     #[schemars(with = "Option<f64>")]
     pub perplexity: f64,
 }
 
-/// The seed's code table against the file's, on the same text with the same kernel.
+/// The seed analysis's code table against the model file's, on the same text with the same kernel.
 #[derive(Clone, Debug, JsonSchema, Serialize, Deserialize)]
 pub struct LutFinding {
-    /// Kernel that ran both.
+    /// Id of the kernel that ran both.
     pub kernel: String,
-    /// The file's table.
+    /// The code table of the model file: the value of each 2-bit code.
     pub file_lut: [i8; 4],
-    /// Perplexity with it.
+    /// Perplexity with the file's table.
     #[serde(deserialize_with = "super::number::finite_or_nan")]
     #[schemars(with = "Option<f64>")]
     pub file_perplexity: f64,
-    /// The seed's table.
+    /// The code table of the seed analysis: the value of each 2-bit code.
     pub seed_lut: [i8; 4],
-    /// Perplexity with it (absent when the logits were not finite).
+    /// Perplexity with the seed analysis's table (absent when the logits were not finite).
     pub seed_perplexity: Option<f64>,
     /// Perplexity of guessing every token with equal probability: the vocabulary size.
     pub uniform_perplexity: f64,
@@ -61,40 +61,40 @@ pub struct LutFinding {
 /// What a quantised output head does to perplexity: the same hidden states through it and through the f16 head.
 #[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct HeadEffect {
-    /// Implementation of the quantised head.
+    /// Name of the implementation of the quantised head.
     pub head: String,
-    /// Implementation of the f16 head.
+    /// Name of the implementation of the f16 head.
     pub f16_head: String,
-    /// With the quantised head.
+    /// Mean loss a token in nats, with the quantised head.
     #[serde(deserialize_with = "super::number::finite_or_nan")]
     #[schemars(with = "Option<f64>")]
     pub nats_per_token: f64,
-    /// With the f16 head.
+    /// Mean loss a token in nats, with the f16 head.
     #[serde(deserialize_with = "super::number::finite_or_nan")]
     #[schemars(with = "Option<f64>")]
     pub f16_nats_per_token: f64,
-    /// exp(nats) with the quantised head.
+    /// Perplexity with the quantised head.
     #[serde(deserialize_with = "super::number::finite_or_nan")]
     #[schemars(with = "Option<f64>")]
     pub perplexity: f64,
-    /// exp(nats) with the f16 head.
+    /// Perplexity with the f16 head.
     #[serde(deserialize_with = "super::number::finite_or_nan")]
     #[schemars(with = "Option<f64>")]
     pub f16_perplexity: f64,
-    /// Above 0: the quantised head is worse.
+    /// Change of perplexity in percent: above 0, the quantised head is worse.
     #[serde(deserialize_with = "super::number::finite_or_nan")]
     #[schemars(with = "Option<f64>")]
     pub perplexity_change_percent: f64,
-    /// Tokens scored.
+    /// Number of tokens scored.
     pub tokens: usize,
-    /// Window length.
+    /// Length of a window in tokens.
     pub window: usize,
     /// Where the text is from.
     pub text: String,
 }
 
 impl HeadEffect {
-    /// One sentence without its subject.
+    /// The effect in one sentence without its subject.
     pub fn says(&self) -> String {
         format!(
             "perplexity {:.4} with {}, {:.4} with {} ({:+.3}%, {:+.6} nats/token, over {} tokens of the {})",

@@ -3,31 +3,31 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What was built, and how.
+/// The build that ran: version, commit and how it was compiled.
 #[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Build {
     /// Version of the harness.
     pub version: String,
-    /// Commit it was built from, if built in a checkout.
+    /// Git commit of the build, if it was made in a checkout.
     pub git_commit: Option<String>,
     /// Whether the checkout had uncommitted changes.
     pub git_dirty: Option<bool>,
     /// Where the source is published (`repository` of the harness's Cargo.toml), if it says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repository: Option<String>,
-    /// SHA-256 of Cargo.lock.
+    /// SHA-256 of the build's Cargo.lock.
     pub cargo_lock_sha256: Option<String>,
-    /// `rustc --version`.
+    /// The compiler, as `rustc --version` prints it.
     pub rustc: String,
-    /// Cargo profile.
+    /// Cargo profile of the build.
     pub profile: String,
-    /// Its optimisation level.
+    /// Optimisation level of that profile.
     pub opt_level: String,
     /// Whether debug assertions were compiled in (a timing is refused then).
     pub debug_assertions: bool,
-    /// Target triple.
+    /// Target triple that was compiled for.
     pub target: String,
-    /// Features the compiler was allowed to assume everywhere.
+    /// CPU features that the compiler was allowed to assume everywhere.
     pub target_features: Vec<String>,
 }
 
@@ -36,13 +36,13 @@ pub struct Build {
 pub struct Host {
     /// Operating system and kernel version.
     pub os: String,
-    /// Architecture.
+    /// Architecture of the CPU.
     pub arch: String,
-    /// Brand string.
+    /// Brand string of the CPU.
     pub cpu: String,
     /// CPUID family, model, stepping.
     pub family_model_stepping: Option<[u32; 3]>,
-    /// CPUs this process may use.
+    /// Number of CPUs that this process may use.
     pub cpus: usize,
     /// Detected instruction-set features that the kernels care about.
     pub features: Vec<String>,
@@ -52,7 +52,7 @@ pub struct Host {
     pub hypervisor: Option<String>,
     /// Frequency governor, if the system says.
     pub governor: Option<String>,
-    /// Memory in bytes.
+    /// Size of the memory in bytes.
     pub memory_bytes: Option<u64>,
     /// Microcode revision of the first CPU, if the system says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -66,13 +66,13 @@ pub struct Host {
     /// Memory that the control group allows in bytes, if it has a limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cgroup_memory_bytes: Option<u64>,
-    /// At the start.
+    /// How busy the machine was at the start of the run.
     pub load_before: Load,
-    /// At the end.
+    /// How busy the machine was at the end of the run.
     pub load_after: Option<Load>,
 }
 
-/// How busy the machine was.
+/// How busy the machine was at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Load {
     /// One-minute load average.
@@ -93,31 +93,31 @@ pub struct Load {
     pub thermal_throttles: Option<u64>,
 }
 
-/// What was asked for.
+/// The scenario that the run was asked for.
 #[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct ScenarioRecord {
-    /// Name.
+    /// Name of the scenario.
     pub name: String,
-    /// One sentence.
+    /// What the scenario measures, in one sentence.
     pub summary: String,
-    /// How to read the results.
+    /// How to read the scenario's results.
     pub analysis: String,
-    /// SHA-256 of the TOML.
+    /// SHA-256 of the scenario's TOML.
     pub sha256: String,
     /// Whether `--quick` made the matrix smaller.
     pub quick: bool,
 }
 
-/// Flags that change what is measured.
+/// Settings that change what is measured.
 #[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Settings {
     /// Threads of microbenchmarks and generation.
     pub threads: usize,
-    /// CPUs pinned to, empty when not asked.
+    /// CPUs that the threads were pinned to, empty when not asked.
     pub pinned_cpus: Vec<usize>,
     /// Feature mask of `--cpu-features`, if given.
     pub cpu_features: Option<String>,
-    /// Seed of data and order.
+    /// Seed from which data and order were made.
     pub seed: u64,
     #[doc = "Kernels asked for by id; absent when all that run here were. None is ever replaced by another, so those \
              executed are these,\nless any that failed its check; the entries of cells and generations say which ran."]
@@ -128,26 +128,26 @@ pub struct Settings {
     pub deterministic: bool,
 }
 
-/// The model of the end-to-end part.
+/// The model that whole texts were generated with.
 #[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct ModelRecord {
-    /// `builtin`, or the file's path.
+    /// `builtin`, or the path of the model's file.
     pub path: String,
-    /// general.name.
+    /// Name of the model (`general.name` of its file).
     pub name: String,
-    /// SHA-256 of the file.
+    /// SHA-256 of the model's file.
     pub sha256: String,
-    /// Size of the file.
+    /// Size of the model's file in bytes.
     pub file_bytes: u64,
-    /// Ternary weights.
+    /// Number of ternary weights.
     pub ternary_weights: u64,
-    /// Blocks.
+    /// Number of transformer blocks.
     pub layers: usize,
-    /// Width.
+    /// Width of the hidden state.
     pub dim: usize,
-    /// Feed-forward width.
+    /// Width of the feed-forward network.
     pub ffn: usize,
-    /// Vocabulary size.
+    /// Number of tokens in the vocabulary.
     pub vocab: usize,
     /// Pre-tokenizer in use and where the choice came from.
     pub pre_tokenizer: String,
@@ -158,7 +158,7 @@ pub struct ModelRecord {
     pub known: bool,
     /// Notes about this very file, by hash.
     pub notes: Vec<String>,
-    /// What to beware of, by hash and metadata; absent in older receipts.
+    /// What to beware of in this model, by hash and metadata; absent in older receipts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
 }

@@ -3,15 +3,15 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// One round: every entry once, in `order`.
+/// One round of a measurement: every entry ran once, in `order`.
 #[derive(Clone, Debug, JsonSchema, Serialize, Deserialize)]
 pub struct Round {
     /// Entry indices in the order they ran.
     pub order: Vec<u8>,
-    /// Wall time of each entry's epoch, by entry index.
+    /// Wall time of each entry's epoch in nanoseconds, by entry index.
     pub ns: Vec<u64>,
-    /// CPU time of the measuring thread over the same epoch, by entry index.
+    /// CPU time of the measuring thread over the same epoch in nanoseconds, by entry index.
     pub cpu_ns: Vec<u64>,
-    /// Involuntary context switches of the measuring thread, by entry index.
+    /// Number of involuntary context switches of the measuring thread, by entry index.
     pub involuntary_switches: Vec<u32>,
 }

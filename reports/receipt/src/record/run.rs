@@ -14,10 +14,10 @@ use crate::integrity::Integrity;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Version of the layout below. A reader refuses a major version it does not know.
+/// Version of a receipt's layout. A reader refuses a major version that it does not know.
 pub const SCHEMA_VERSION: &str = "1.3.0";
 
-/// How far the run got.
+/// How far a run got.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
@@ -32,10 +32,10 @@ pub enum Status {
     Failed,
 }
 
-/// One run.
+/// A receipt: everything that one run measured, and where it was measured.
 #[derive(Clone, Debug, Default, JsonSchema, Serialize, Deserialize)]
 pub struct Receipt {
-    /// Layout version, see [`SCHEMA_VERSION`].
+    /// Version of the receipt's layout, see [`SCHEMA_VERSION`].
     pub schema_version: String,
     /// How far the run got.
     pub status: Status,
@@ -48,25 +48,25 @@ pub struct Receipt {
     pub elapsed_s: f64,
     /// The command line as typed.
     pub argv: Vec<String>,
-    /// What was built, and how.
+    /// The build that ran: version, commit and how it was compiled.
     pub build: Build,
-    /// The machine.
+    /// The machine that the run was on.
     pub host: Host,
-    /// What was asked for.
+    /// The scenario that the run was asked for.
     pub scenario: ScenarioRecord,
-    /// Flags that change what is measured.
+    /// Settings that change what is measured.
     pub settings: Settings,
     /// Every registered kernel, whether it ran here, and if not, why not.
     pub kernels: Vec<KernelRecord>,
-    /// The model of the end-to-end part.
+    /// The model that whole texts were generated with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<ModelRecord>,
-    /// Correctness, before any timing: one entry a kernel.
+    /// Correctness of each kernel, checked before any timing.
     pub verify: Vec<VerifyRecord>,
     /// Bandwidth, clock and peak products of this machine; absent in older receipts and where nothing was timed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<Limits>,
-    /// Microbenchmarks, raw rounds included.
+    /// Microbenchmarks: timed products of single matrices, raw rounds included.
     pub micro: Vec<MicroCell>,
     /// Instructions of one gemv of each kernel, at one small shape.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -77,23 +77,23 @@ pub struct Receipt {
     /// Kernels whose worker failed while they were counted, and how.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub counts_failed: Vec<Unsupported>,
-    /// Rule of the microbenchmarks' verdicts; absent in receipts before 1.1.
+    /// The rule that the microbenchmarks' verdicts follow; absent in receipts before 1.1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rule: Option<Rule>,
     /// A regression gate, if this run was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gate: Option<GateRecord>,
-    /// Real generation, each kernel in turn.
+    /// Whole texts that were generated, each kernel in turn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<GenerationRecord>,
-    /// Perplexity per kernel, and what the seed's table does to it.
+    /// Perplexity with each kernel, and what the seed analysis's table does to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub perplexity: Option<PerplexityRecord>,
     #[doc = "What the quantised output head does to perplexity; absent with the f16 head, and where text means nothing \
              to the model."]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head_effect: Option<HeadEffect>,
-    /// Statements generated from the numbers above.
+    /// Statements in words, generated from the numbers above.
     pub findings: Vec<Finding>,
     /// Digests of all of the above, made whenever the receipt is written; absent before 1.1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -101,13 +101,13 @@ pub struct Receipt {
 }
 
 impl Receipt {
-    /// A run in which nothing was measured yet.
+    /// A receipt of a run in which nothing was measured yet.
     pub fn begun(build: Build, host: Host, scenario: ScenarioRecord, settings: Settings) -> Self {
         let schema_version = SCHEMA_VERSION.into();
         Self { schema_version, build, host, scenario, settings, ..Self::default() }
     }
 
-    /// The machine's caches by level, the last as large as reading showed it, where this run measured that.
+    /// The machine's cache sizes in bytes by level, the last as large as reading showed it, where that was measured.
     pub fn caches(&self) -> Vec<u64> {
         let reported = &self.host.caches_bytes;
         self.limits.as_ref().map_or_else(|| reported.clone(), |limits| limits.caches(reported))

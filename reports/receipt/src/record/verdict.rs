@@ -11,15 +11,15 @@ pub enum Outcome {
     Pass,
     /// Slower than its partner by more than the effective threshold.
     Fail,
-    /// Every look was taken and neither could be said.
+    /// Every look was taken and neither pass nor fail could be said.
     Inconclusive,
     /// The same code against itself came out different: nothing here should be believed.
     Unstable,
-    /// It cannot run here.
+    /// The comparison cannot run here.
     Unsupported,
 }
 
-/// The rule of a run, fixed before its first measurement.
+/// The rule by which a run's verdicts are made, fixed before its first measurement.
 #[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Rule {
     /// Smallest slowdown that matters, as a share: 0.03 is 3%.
@@ -34,41 +34,41 @@ pub struct Rule {
     pub sample: String,
 }
 
-/// One comparison's verdict. Every number here can be computed again from the raw rounds and the rule.
+/// The verdict on one comparison. Every number here can be computed again from the raw rounds and the rule.
 #[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Verdict {
-    /// What it came to.
+    /// What the comparison came to.
     pub outcome: Outcome,
-    /// Partner: a kernel id, or the other build.
+    /// What was compared with: a kernel id, or the other build.
     pub partner: String,
-    /// Samples at the look that decided.
+    /// Number of samples at the look that decided.
     pub samples: usize,
     /// Median of own time / partner time, less 1: 0.05 is 5% slower, negative is faster.
     pub change: f64,
     #[doc = "Lower end of the interval for an alarm (confidence 1 - alpha / looks / comparisons); absent with too few \
              samples."]
     pub alarm_low: Option<f64>,
-    /// Its upper end: below 0, the partner is the slower one. Read from the rounds where a receipt before 1.2 lacks it.
+    /// Upper end of that interval: below 0, the partner is the slower one. Read from the rounds in receipts before 1.2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alarm_high: Option<f64>,
     /// Upper end of the interval for a pass (confidence 1 - alpha / looks); absent with too few samples.
     pub pass_high: Option<f64>,
-    /// Its lower end. Read from the rounds where a receipt before 1.2 lacks it.
+    /// Lower end of the interval for a pass. Read from the rounds where a receipt before 1.2 lacks it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pass_low: Option<f64>,
-    /// Threshold in force: `max(delta, 2 x aa_p95)`.
+    /// The threshold that counts here, as a share: `max(delta, 2 x aa_p95)`.
     pub delta_eff: f64,
     #[doc = "95th percentile of |median change| of the same code against itself, over resamples: what the machine \
              makes up in the very\nstatistic that is judged."]
     pub aa_p95: f64,
-    /// Median change of the same code against itself.
+    /// Median change of the same code against itself (A/A), as a share.
     pub aa_change: f64,
-    /// Its 99% interval.
+    /// Lower end of the 99% interval of `aa_change`.
     pub aa_low: Option<f64>,
-    /// Its upper end.
+    /// Upper end of the 99% interval of `aa_change`.
     pub aa_high: Option<f64>,
-    /// In one sentence.
+    /// Why the verdict is what it is, in one sentence.
     pub reason: String,
-    /// What to do next.
+    /// What the user can do next.
     pub next_step: String,
 }

@@ -12,20 +12,20 @@ const WEIGHTS_2B: f64 = 30.0 * (2.0 * 2560.0 * 2560.0 + 2.0 * 640.0 * 2560.0 + 3
 /// How far a model may be from it to stand for it.
 const NEAR: f64 = 0.05;
 
-/// A measured figure.
+/// A figure of a receipt that a claim is held against, with its interval and place.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Evidence {
-    /// The figure, a median where there are several samples.
+    /// The measured figure, in the unit of the metric; a median where there are several samples.
     pub value: f64,
-    /// Its interval; absent for figures that are no samples or too few.
+    /// Ends of the figure's interval; absent for figures that are no samples or too few.
     pub interval: Option<(f64, f64)>,
-    /// What was looked at, in words.
+    /// The kernel, cell or model that was looked at, in words.
     pub place: String,
-    /// JSON pointer into the receipt; empty for what comes from the analysis itself.
+    /// JSON pointer to the figure in the receipt; empty for what comes from the analysis itself.
     pub at: String,
 }
 
-/// The figure, or why this receipt does not have it.
+/// Looks up a claim's metric in a receipt: the figure, or why this receipt does not have it.
 pub fn evidence(metric: &Metric, receipt: &Receipt) -> Result<Evidence, String> {
     match metric {
         Metric::GelemS { kernel, op, k } => rate(receipt, kernel, *op, *k),
@@ -191,7 +191,7 @@ fn phase_of(
     point(figure(part, total), place, format!("/generation/kernels/{i}/phases_ms_per_token"))
 }
 
-/// A phase and the whole token, in milliseconds.
+/// Milliseconds of one phase of a decoded token, and of the whole token.
 pub fn phases(p: &PhasesMs, phase: Phase) -> (f64, f64) {
     let total = p.embed + p.forward + p.logits + p.sample + p.stop_check;
     let part = match phase {

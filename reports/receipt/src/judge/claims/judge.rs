@@ -10,16 +10,16 @@ use serde::Serialize;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// The measurement agrees with the figure as it is stated.
+    /// The measurement agrees with the claimed figure, by the claim's rule.
     Holds,
-    /// It does not.
+    /// The measurement does not agree with the claimed figure.
     Fails,
-    /// This receipt cannot decide.
+    /// This receipt cannot decide the claim.
     NotMeasurable,
 }
 
 impl Verdict {
-    /// In words.
+    /// The verdict in words, for tables.
     pub fn words(self) -> &'static str {
         ["holds", "fails", "not measurable here"][self as usize]
     }
@@ -31,18 +31,18 @@ pub struct Judged {
     /// The claim.
     #[serde(flatten)]
     pub claim: Claim,
-    /// The verdict.
+    /// What the receipt says about the claim.
     pub verdict: Verdict,
-    /// The measured figure.
+    /// The measured figure, in the claim's unit; absent where nothing was measured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub measured: Option<f64>,
-    /// Lower end of its interval.
+    /// Lower end of the measured figure's interval.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub low: Option<f64>,
-    /// Upper end of its interval.
+    /// Upper end of the measured figure's interval.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub high: Option<f64>,
-    /// Why, in one sentence with the numbers.
+    /// Why the verdict is what it is, in one sentence with the numbers.
     pub why: String,
     /// Where in the receipt the evidence is (a JSON pointer); absent without evidence or for the analysis's own
     /// arithmetic.
@@ -50,12 +50,12 @@ pub struct Judged {
     pub evidence: Option<String>,
 }
 
-/// Each claim against a receipt.
+/// Judges every claim against one receipt, in the order of `claims`.
 pub fn judge_all(claims: &[Claim], receipt: &Receipt) -> Vec<Judged> {
     claims.iter().map(|claim| judge(claim, receipt)).collect()
 }
 
-/// One claim against a receipt.
+/// Judges one claim against one receipt.
 pub fn judge(claim: &Claim, receipt: &Receipt) -> Judged {
     let not_measurable = |found, why: String| judged(claim, Verdict::NotMeasurable, found, format!("{why}."));
     match evidence(&claim.metric, receipt) {

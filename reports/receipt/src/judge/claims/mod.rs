@@ -13,16 +13,16 @@ pub use crate::record::Operation;
 use numbers::{positive, share};
 use serde::{Deserialize, Serialize};
 
-/// An analysis, as far as it is figures.
+/// The figures that an analysis claims, as a claims file holds them.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Claims {
-    /// Its title.
+    /// Title of the analysis.
     pub title: String,
-    /// Where it is from.
+    /// Where the analysis is from.
     pub source: String,
-    /// Kernels that are its stages, in its order; the first is what its cumulative factors are over.
+    /// Kernels that are the analysis's stages, in its order; cumulative factors are over the first.
     pub ladder: Vec<String>,
-    /// Its figures, in the order of the file.
+    /// The claims, in the order of the file.
     pub claims: Vec<Claim>,
 }
 
@@ -33,7 +33,7 @@ impl Claims {
         self.ladder.iter().filter_map(|stage| self.stage(stage))
     }
 
-    /// The factor of one stage, if the analysis states one.
+    /// The claim that states the cumulative factor of one stage, if the analysis states one.
     pub fn stage(&self, stage: &str) -> Option<&Claim> {
         let first = self.ladder.first().filter(|_| self.ladder.iter().any(|id| id == stage))?;
         self.claims.iter().find(|claim| {
@@ -42,31 +42,31 @@ impl Claims {
     }
 }
 
-/// One figure that the analysis states.
+/// One figure that an analysis states.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Claim {
-    /// Short and unique.
+    /// Short id of the claim, unique in its file.
     pub id: String,
-    /// Section of the analysis.
+    /// Section of the analysis that states the figure.
     pub section: String,
-    /// What it says.
+    /// What the analysis says, in words.
     pub text: String,
-    /// What is looked up in a receipt.
+    /// What is looked up in a receipt to check the claim.
     pub metric: Metric,
-    /// The figure.
+    /// The figure that the analysis states, in `unit`.
     #[serde(deserialize_with = "positive")]
     pub expected: f64,
-    /// Its unit.
+    /// Unit of the figure, as tables write it.
     pub unit: String,
-    /// How it is held against a measurement.
+    /// How the figure is held against a measurement.
     pub judge: Rule,
-    /// Share of the figure that it may be off.
+    /// How far a measurement may be off, as a share of the figure: 0.1 is 10%.
     #[serde(default, deserialize_with = "share")]
     pub tolerance: f64,
     /// How the figure came to be, as the analysis itself says.
     pub standing: Standing,
-    /// What a reader should know.
+    /// What a reader should know about this claim.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
 }
@@ -89,32 +89,32 @@ pub enum Rule {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Standing {
-    /// Published there as measured.
+    /// Published in the analysis as measured.
     Published,
-    /// An estimate; section 6.3 lists its code as "Planned".
+    /// An estimate of the analysis; its section 6.3 lists the code as "Planned".
     Planned,
 }
 
 impl Standing {
-    /// In words.
+    /// The standing in words, for tables.
     pub fn words(self) -> &'static str {
         ["published", "never measured"][self as usize]
     }
 }
 
-/// Part of a token's time.
+/// Part of the time of one decoded token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
-    /// All blocks.
+    /// All transformer blocks.
     Forward,
     /// Final norm and output head.
     Logits,
-    /// Choosing a token.
+    /// Choosing the next token.
     Sampling,
     /// Embedding, stop checks and text.
     Other,
-    /// All of it.
+    /// The whole token.
     Total,
 }
 
@@ -122,47 +122,47 @@ pub enum Phase {
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(tag = "name", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Metric {
-    /// Weights a nanosecond of a kernel, for an operation on one row of `k` (the largest cell without `k`).
+    /// Weights a nanosecond of `kernel`, for an operation on one row of `k` (the largest cell without `k`).
     GelemS { kernel: String, op: Operation, k: Option<usize> },
     /// Time of `over` over time of `kernel`, paired by round.
     SpeedUp { kernel: String, over: String, op: Operation, k: Option<usize> },
     /// (time of `over` - time of `kernel`) / time of `of`, paired by round.
     SavedShare { kernel: String, over: String, of: String, op: Operation },
-    /// Share of a decoded token's time.
+    /// Share of a decoded token's time that one phase takes with `kernel`.
     PhaseShare { kernel: String, phase: Phase },
-    /// Milliseconds of a decoded token, on a model of the 2B size.
+    /// Milliseconds of one phase of a decoded token with `kernel`, on a model of the 2B size.
     PhaseMs { kernel: String, phase: Phase },
-    /// Decode speed on a model of the 2B size.
+    /// Tokens a second that `kernel` decodes, on a model of the 2B size.
     TokensPerS { kernel: String },
-    /// Seconds for that many tokens at this speed.
+    /// Seconds that `kernel` takes to decode that many tokens, at its measured speed.
     Seconds { kernel: String, tokens: u32 },
-    /// Tokens in that many seconds at this speed.
+    /// Tokens that `kernel` decodes in that many seconds, at its measured speed.
     TokensWithin { kernel: String, seconds: f64 },
     /// Milliseconds that all weights of the 2B model take at a kernel's rate for `op`.
     ImpliedMs { kernel: String, op: Operation },
     /// Milliseconds in which memory can deliver all weights of the 2B model, in the packing of `kernel`.
     ForwardFloorMs { kernel: String },
-    /// Bits a weight takes in the packing of `kernel`.
+    /// Bits that one weight takes in the packing of `kernel`.
     BitsPerWeight { kernel: String },
     /// Largest relative error of `kernel` against the oracle.
     MaxError { kernel: String },
-    /// Perplexity with the analysis's code table over that with the file's.
+    /// Perplexity with the analysis's code table, divided by that with the table of the model file.
     TablePerplexity {},
-    /// The first number over the second.
+    /// The first of two numbers of the analysis divided by the second.
     Quotient { numbers: [Positive; 2] },
     /// Tokens a second after a part of a token becomes faster: total ms, part ms, factor.
     RateAfter { numbers: [Positive; 3] },
-    /// No receipt can show it.
+    /// A claim that no receipt can check, and why.
     None { why: String },
 }
 
 impl Metric {
-    /// Whether it is a comparison of two times, which needs an interval.
+    /// Whether the metric compares two times, which needs an interval.
     pub fn is_ratio(&self) -> bool {
         matches!(self, Self::SpeedUp { .. } | Self::SavedShare { .. })
     }
 
-    /// The kernel that it is about.
+    /// Id of the kernel that the metric is about, if there is one.
     pub fn kernel(&self) -> Option<&str> {
         match self {
             Self::GelemS { kernel, .. }

@@ -3,13 +3,13 @@
 use serde::de::{Deserializer, Error as _};
 use serde::{Deserialize, Serialize};
 
-/// A number above 0.
+/// Reads a number above 0, for serde's `deserialize_with`.
 pub fn positive<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<f64, D::Error> {
     let Positive(number) = Deserialize::deserialize(deserializer)?;
     Ok(number)
 }
 
-/// A share from 0 up to 1.
+/// Reads a share from 0 up to 1, for serde's `deserialize_with`.
 pub fn share<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<f64, D::Error> {
     let share = f64::deserialize(deserializer)?;
     if (0.0..1.0).contains(&share) {
@@ -19,7 +19,7 @@ pub fn share<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<
     }
 }
 
-/// A number above 0.
+/// A number above 0, refused when it is read otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(try_from = "f64")]
 pub struct Positive(pub f64);

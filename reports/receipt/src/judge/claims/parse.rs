@@ -17,7 +17,7 @@ struct File {
     claim: Vec<Spanned<Claim>>,
 }
 
-/// What is wrong with a kernel id, if anything.
+/// A check of a kernel id that a claims file names: the error says what is wrong with it.
 pub type KernelCheck<'a> = &'a dyn Fn(&str) -> std::result::Result<(), String>;
 
 /// Parses and checks a claims file; `origin` is what errors call it, `kernel` says whether there is a kernel of that
