@@ -9,34 +9,34 @@ use serde::{Deserialize, Serialize};
 /// Milliseconds of each phase of generation, as the seed analysis divides it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct PhasesMs {
-    /// Time to look up embedding rows.
+    /// Milliseconds to look up embedding rows.
     pub embed: f64,
-    /// Time in all transformer blocks.
+    /// Milliseconds in all transformer blocks.
     pub forward: f64,
-    /// Time of the final norm and the output head.
+    /// Milliseconds of the final norm and the output head.
     pub logits: f64,
-    /// Time to choose the next token.
+    /// Milliseconds to choose the next token.
     pub sample: f64,
-    /// Time of stop checks and of turning tokens into text.
+    /// Milliseconds of stop checks and of turning tokens into text.
     pub stop_check: f64,
 }
 
 /// Milliseconds of each operation inside `forward`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct ForwardMs {
-    /// Time of the query, key and value projections.
+    /// Milliseconds of the query, key and value projections.
     pub qkv: f64,
-    /// Time of rope, scores, softmax and weighted values.
+    /// Milliseconds of rope, scores, softmax and weighted values.
     pub attention: f64,
-    /// Time of the attention's output projection.
+    /// Milliseconds of the attention's output projection.
     pub attn_out: f64,
-    /// Time of the feed-forward network's gate and up projections.
+    /// Milliseconds of the feed-forward network's gate and up projections.
     pub gate_up: f64,
-    /// Time of the feed-forward network's down projection.
+    /// Milliseconds of the feed-forward network's down projection.
     pub down: f64,
-    /// Time of RMS norms, activation function and residual additions.
+    /// Milliseconds of RMS norms, activation function and residual additions.
     pub norms: f64,
-    /// Time to quantise activations to int8 (and back to f32 for the W2A32 stages).
+    /// Milliseconds to quantise activations to int8 (and back to f32 for the W2A32 stages).
     pub activation_quant: f64,
 }
 
@@ -44,29 +44,29 @@ pub struct ForwardMs {
 #[derive(Clone, Copy, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[allow(missing_docs)] // as in `PhasesMs` and `ForwardMs`
 pub struct DecodeTimesNs {
-    /// Time to look up embedding rows.
+    /// Nanoseconds to look up embedding rows.
     pub embed: u64,
-    /// Time in all transformer blocks.
+    /// Nanoseconds in all transformer blocks.
     pub forward: u64,
-    /// Time of the final norm and the output head.
+    /// Nanoseconds of the final norm and the output head.
     pub logits: u64,
-    /// Time to choose the next tokens.
+    /// Nanoseconds to choose the next tokens.
     pub sample: u64,
-    /// Time of stop checks and of turning tokens into text.
+    /// Nanoseconds of stop checks and of turning tokens into text.
     pub stop_check: u64,
-    /// Time of the query, key and value projections.
+    /// Nanoseconds of the query, key and value projections.
     pub qkv: u64,
-    /// Time of rope, scores, softmax and weighted values.
+    /// Nanoseconds of rope, scores, softmax and weighted values.
     pub attention: u64,
-    /// Time of the attention's output projection.
+    /// Nanoseconds of the attention's output projection.
     pub attn_out: u64,
-    /// Time of the feed-forward network's gate and up projections.
+    /// Nanoseconds of the feed-forward network's gate and up projections.
     pub gate_up: u64,
-    /// Time of the feed-forward network's down projection.
+    /// Nanoseconds of the feed-forward network's down projection.
     pub down: u64,
-    /// Time of RMS norms, activation function and residual additions.
+    /// Nanoseconds of RMS norms, activation function and residual additions.
     pub norms: u64,
-    /// Time to quantise activations to int8 (and back to f32 for the W2A32 stages).
+    /// Nanoseconds to quantise activations to int8 (and back to f32 for the W2A32 stages).
     pub activation_quant: u64,
 }
 
