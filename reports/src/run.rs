@@ -2,15 +2,15 @@
 
 use crate::answer::{answer, caveats, opening, whole_text};
 use crate::document::terminal::{self, Look};
-use crate::document::{self, Block, Item, Page, Section, Tone};
+use crate::document::{self, Item, Page, Section, Tone};
 use crate::markdown::{escape, with_fold};
 use crate::section::{
     about, amdahl, cards, checks, claims, counts, explained, findings, gate, generation, kernels, limits, measurements,
     method, perplexity, products, rounds, stages,
 };
 use crate::words::count;
-use crate::{chart, query, seed};
-use receipt::judge::claims::judge_all;
+use crate::{chart, gate_words, query, seed};
+use receipt::judge::claims::{Judged, judge_all};
 use receipt::judge::coverage;
 use receipt::{GenerationKernel, Outcome, Receipt, Result, Status, figures};
 
@@ -33,21 +33,20 @@ pub fn run_documents(receipt: &Receipt) -> Result<Vec<Document>> {
     let page = page(receipt);
     let document = |name: &str, bytes: Vec<u8>| Document { name: name.into(), bytes };
     let mut documents = vec![document("measurements.csv", crate::csv::measurements(receipt)?)];
-    let inside = page.sections.iter().flat_map(|s| &s.blocks).filter_map(|block| match block {
-        Block::Chart(chart) => Some(chart),
-        _ => None,
-    });
-    documents.extend(
-        page.pictures.iter().chain(inside).map(|c| document(&format!("charts/{}", c.file), c.svg.clone().into())),
-    );
+    documents.extend(page.charts().map(|c| document(&format!("charts/{}", c.file), c.svg.clone().into())));
     documents.push(document("report.html", document::html(&page).into_bytes()));
     Ok(documents)
 }
 
 /// The page of a run: the answer, two pictures, what to know, and why.
 pub fn page(receipt: &Receipt) -> Page {
-    let judged = judge_all(seed::claims(), receipt);
-    let findings = findings::findings(receipt, &judged);
+    page_with(receipt, &judge_all(seed::claims(), receipt))
+}
+
+/// The page, with the analysis's claims as this run judges them.
+fn page_with(receipt: &Receipt, judged: &[Judged]) -> Page {
+    let findings = findings::findings(receipt, judged);
+    let (answer, opening) = (answer(receipt), opening(receipt));
     let is_gate = receipt.gate.is_some();
     let timed = receipt.micro.iter().any(|c| !c.rounds.is_empty());
     // A gate has none of these unless it says otherwise: that they are missing is no news.
@@ -57,7 +56,7 @@ pub fn page(receipt: &Receipt) -> Page {
         findings::section(&findings),
         products::section(receipt),
         unless_gate(timed, stages::section(receipt)),
-        explained::section(receipt, &judged),
+        explained::section(receipt, judged),
         limits::section(receipt),
         unless_gate(receipt.generation.is_some(), generation::section(receipt)),
         amdahl::section(receipt),
@@ -65,7 +64,7 @@ pub fn page(receipt: &Receipt) -> Page {
         unless_gate(timed, measurements::section(receipt)),
         rounds::section(receipt),
         counts::section(receipt),
-        claims::section(receipt, &judged),
+        claims::section(receipt, judged),
         kernels::section(receipt),
         Some(about::section(receipt)),
         Some(method::section(receipt)),
@@ -75,12 +74,12 @@ pub fn page(receipt: &Receipt) -> Page {
     tags.extend(receipt.scenario.quick.then_some(("quick", Tone::Plain)));
     tags.extend((receipt.status != Status::Complete).then_some(("not complete", Tone::Bad)));
     let mut about = vec![receipt.host.cpu.clone(), about::to_the_minute(&receipt.timestamp)];
-    about.extend((opening(receipt) != answer(receipt)).then(|| opening(receipt)));
+    about.extend((opening != answer).then_some(opening));
     Page {
         title: format!("{} on {}", receipt.scenario.name, receipt.host.cpu),
         kind: format!("tritbench {kind} · scenario {}", receipt.scenario.name),
         tags,
-        answer: answer(receipt),
+        answer,
         caveats: caveats(receipt),
         about: about.join(" · "),
         pictures: chart::first(receipt),
@@ -92,7 +91,8 @@ pub fn page(receipt: &Receipt) -> Page {
 
 /// A run in a terminal: the answer, then the one table that matters; with `look.full` every section.
 pub fn summary(receipt: &Receipt, look: Look) -> String {
-    let page = page(receipt);
+    let judged = judge_all(seed::claims(), receipt);
+    let page = page_with(receipt, &judged);
     let mut out = terminal::opening(&page, look);
     if look.full {
         out.extend(page.sections.iter().filter(|s| s.id != "method").map(|s| terminal::section(s, look)));
@@ -100,7 +100,7 @@ pub fn summary(receipt: &Receipt, look: Look) -> String {
         out.extend(whole_text(receipt).map(|sentence| terminal::wrapped(&sentence, look.width)));
         out.extend(tables_that_matter(&page).iter().map(|table| terminal::titled(table, look)));
     }
-    let notes = notes(receipt);
+    let notes = notes(receipt, &judged);
     if !notes.is_empty() {
         out.push(terminal::list(&notes, look));
     }
@@ -122,9 +122,10 @@ fn tables_that_matter(page: &Page) -> Vec<document::Table> {
 
 /// A run for a pull request comment or a job's page: the same answer and table; the rest is folded.
 pub fn markdown(receipt: &Receipt) -> String {
-    let page = page(receipt);
+    let judged = judge_all(seed::claims(), receipt);
+    let page = page_with(receipt, &judged);
     let kind = match &receipt.gate {
-        Some(gate) => format!("tritbench gate: {}", crate::gate_words::outcome_word(gate.outcome)),
+        Some(gate) => format!("tritbench gate: {}", gate_words::outcome_word(gate.outcome)),
         None => format!("tritbench: {}", receipt.scenario.name),
     };
     let mut out = format!("### {}\n\n{}\n", escape(&kind), escape(&page.answer));
@@ -143,7 +144,7 @@ pub fn markdown(receipt: &Receipt) -> String {
     if receipt.gate.is_none() {
         out += &format!("\n{}\n", document::markdown(&checks::section(receipt)));
     }
-    for note in notes(receipt) {
+    for note in notes(receipt, &judged) {
         out += &format!("\n- {}", escape(&note.words()));
     }
     out += "\n";
@@ -155,19 +156,19 @@ pub fn markdown(receipt: &Receipt) -> String {
 }
 
 /// What stands under the tables: what was left out, whether texts and perplexity are right, what the signs mean.
-fn notes(receipt: &Receipt) -> Vec<Item> {
+fn notes(receipt: &Receipt, judged: &[Judged]) -> Vec<Item> {
     let generated: Vec<&GenerationKernel> = receipt.generation.iter().flat_map(|g| &g.kernels).collect();
     let mut out = Vec::new();
     if let Some(gate) = &receipt.gate {
-        out.extend(gate.inject.as_ref().map(crate::gate_words::planted));
+        out.extend(gate.inject.as_ref().map(gate_words::planted));
         out.extend(coverage::by_gravity(gate).into_iter().map(coverage::in_words));
         let passed = gate.cells.iter().filter(|c| c.verdict.outcome == Outcome::Pass).count();
-        let (wrong, accepted) = crate::gate_words::differing(gate);
-        out.extend(wrong.iter().map(|check| crate::gate_words::check(check)));
-        out.extend(accepted.iter().map(|check| format!("accepted: {}", crate::gate_words::check(check))));
+        let (wrong, accepted) = gate_words::differing(gate);
+        out.extend(wrong.iter().map(|check| gate_words::check(check)));
+        out.extend(accepted.iter().map(|check| format!("accepted: {}", gate_words::check(check))));
         let agree = gate.checks.len() - wrong.len() - accepted.len();
         out.push(format!("{} pass; {} agree.", count(passed, "comparison"), count(agree, "exact check")));
-        out.push(format!("{}.", crate::gate_words::sides(gate)));
+        out.push(format!("{}.", gate_words::sides(gate)));
     }
     out.extend(answers(&generated));
     for (sparse, ratio) in
@@ -184,8 +185,7 @@ fn notes(receipt: &Receipt) -> Vec<Item> {
     out.extend(receipt.perplexity.as_ref().and_then(|p| p.lut.as_ref()).map(perplexity::lut_sentence));
     // One kernel's question is not the analysis's.
     if receipt.generation.is_some() && receipt.micro.iter().any(|c| !c.rounds.is_empty()) {
-        let judged = judge_all(seed::claims(), receipt);
-        out.push(format!("Of the analysis's {} (`list claims --run`).", claims::summary(&judged)));
+        out.push(format!("Of the analysis's {} (`list claims --run`).", claims::summary(judged)));
     }
     out.extend(query::threshold_range(receipt).map(|range| {
         format!("{}; smallest difference that counts here: {}, by cell", figures::SIGNS, query::percent_range(range))

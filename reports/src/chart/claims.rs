@@ -2,17 +2,11 @@
 
 use super::forest::{Frame, Moved, Scaled, moved};
 use super::parts::Chart;
-use crate::seed;
-use receipt::Receipt;
 use receipt::judge::Direction;
-use receipt::judge::claims::{Verdict, judge_all};
+use receipt::judge::claims::{Judged, Verdict};
 
-/// The chart of measured over claimed figures; none where the run measured nothing that a claim is about.
-pub fn chart(receipt: &Receipt) -> Option<Chart> {
-    if receipt.micro.is_empty() && receipt.generation.is_none() {
-        return None;
-    }
-    let judged = judge_all(seed::claims(), receipt);
+/// The picture of the claims that this run could measure; none where it could measure none.
+pub fn chart(judged: &[Judged]) -> Option<Chart> {
     let count = |verdict| judged.iter().filter(|j| j.verdict == verdict).count();
     let (holds, fails) = (count(Verdict::Holds), count(Verdict::Fails));
     // Those first that lie furthest from what was said.

@@ -2,9 +2,9 @@
 //! families on one axis, each with its share of the machine's limit. A kernel of another kind is one more row.
 
 use super::canvas::{
-    Anchor, CLAIM, Canvas, Font, GRID, HEADING, INK, LABEL, MUTED, NOTE, Pattern, SERIES, STRONG, SURFACE, Scale, draw,
+    Anchor, CLAIM, Canvas, Font, GRID, HEADING, INK, LABEL, MUTED, NOTE, Pattern, SERIES, STRONG, Scale, draw,
 };
-use super::parts::{Chart, PRODUCTS, WHOLE_TEXT, not_drawn, ticks};
+use super::parts::{Chart, bar, not_drawn, ticks};
 use super::text;
 use crate::lead::Lead;
 use crate::{answer, query, seed};
@@ -88,7 +88,7 @@ fn products(receipt: &Receipt) -> Option<Picture<'_>> {
         if text::width(&format!("{place}, {whole}"), 16, true) <= WIDTH { whole } else { who }
     });
     Some(Picture {
-        file: PRODUCTS,
+        file: "products.svg",
         title: capital(&format!("{place}, {title}")),
         note: format!(
             "gemv {} {place}, {} thread{} · bar: from the family's first row to the kernel",
@@ -165,7 +165,7 @@ fn whole_text(receipt: &Receipt) -> Option<Picture<'_>> {
     };
     let model = receipt.model.as_ref().map_or("the model", |m| m.name.as_str());
     Some(Picture {
-        file: WHOLE_TEXT,
+        file: "whole-text.svg",
         title,
         note: format!("model {}: tokens/s are of this model only", figures::label(model, 40)),
         figure: "tokens/s",
@@ -260,14 +260,8 @@ impl Row<'_> {
         if self.from > 0.0 {
             let start = scale.at(self.from);
             let (left, right) = (start.min(at), start.max(at).max(start.min(at) + 2));
-            match self.direction {
-                None | Some(Direction::Faster) => c.rect((left, y - 6), (right, y + 6), color),
-                Some(Direction::Slower) => c.patterned((left, y - 6), (right, y + 6), SERIES[6], Pattern::Falling),
-                Some(_) => {
-                    c.rect((left, y - 6), (right, y + 6), SURFACE);
-                    c.outline((left, y - 6), (right, y + 6), MUTED);
-                }
-            }
+            // The first row has no direction: it is where the bars begin.
+            bar(c, (left, right), y, color, self.direction.unwrap_or(Direction::Faster));
         } else {
             c.line((PLOT.0, y), (at, y), GRID, 2);
             c.dot((at, y), 5, color);

@@ -1,10 +1,8 @@
 //! Ratios under each other, each with its interval and the band of what does not count: changes between two runs or
 //! builds, the leaders of many runs, figures against what was claimed.
 
-use super::canvas::{
-    Anchor, BAND, Canvas, GRID, INK, LABEL, MUTED, NOTE, Pattern, SERIES, STRONG, SURFACE, Scale, draw,
-};
-use super::parts::{Chart, Sign, key, not_drawn};
+use super::canvas::{Anchor, BAND, Canvas, GRID, INK, LABEL, MUTED, NOTE, Pattern, SERIES, STRONG, Scale, draw};
+use super::parts::{Chart, Sign, bar, key, not_drawn};
 use super::text;
 use receipt::figures;
 use receipt::judge::Direction;
@@ -148,14 +146,7 @@ impl Moved {
         }
         let (none, at) = (scale.at(scaled.none()), scale.at(self.value));
         let (left, right) = (none.min(at), none.max(at).max(none.min(at) + 2));
-        match self.direction {
-            Some(Direction::Faster) => c.rect((left, y - 6), (right, y + 6), SERIES[3]),
-            Some(Direction::Slower) => c.patterned((left, y - 6), (right, y + 6), SERIES[6], Pattern::Falling),
-            _ => {
-                c.rect((left, y - 6), (right, y + 6), SURFACE);
-                c.outline((left, y - 6), (right, y + 6), MUTED);
-            }
-        }
+        bar(c, (left, right), y, SERIES[3], self.direction.unwrap_or(Direction::Undecided));
         if let Some((low, high)) = self.interval.filter(|(low, high)| low.is_finite() && high.is_finite()) {
             c.whisker((scale.at(low), scale.at(high)), y, 3, INK);
         }

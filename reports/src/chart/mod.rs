@@ -33,11 +33,12 @@ pub fn first(receipt: &Receipt) -> Vec<Chart> {
     gate.into_iter().chain(first::charts(receipt)).collect()
 }
 
-/// Every chart for which the receipt has data.
+/// Every chart of a run's page, traces last.
 #[cfg(test)]
 pub fn all(receipt: &Receipt) -> Vec<Chart> {
-    let singles = [roofline(receipt), phases(receipt), claims(receipt)];
-    first(receipt).into_iter().chain(singles.into_iter().flatten()).chain(traces(receipt)).collect()
+    let mut charts: Vec<Chart> = crate::run::page(receipt).charts().cloned().collect();
+    charts.sort_by_key(|chart| chart.file.starts_with("trace-"));
+    charts
 }
 
 /// Style rules that let the page recolour an inlined chart's neutral colours.

@@ -1,16 +1,13 @@
 //! What all charts are made of: width, finding, key, legend, ticks.
 
-use super::canvas::{self, Canvas, NOTE, SERIES};
+use super::canvas::{self, Canvas, MUTED, NOTE, Pattern, SERIES, SURFACE};
 use super::text;
+use plotters::style::RGBColor;
+use receipt::judge::Direction;
 use serde::Serialize;
 
 /// Width of every chart in pixels.
 pub const WIDTH: i32 = 900;
-
-/// File name of the chart of single products on the first screen.
-pub const PRODUCTS: &str = "products.svg";
-/// File name of the chart of whole texts on the first screen.
-pub const WHOLE_TEXT: &str = "whole-text.svg";
 
 /// A finished chart.
 #[derive(Clone, Debug, Serialize)]
@@ -53,6 +50,18 @@ pub fn say(canvas: &mut Canvas, finding: &str) {
             canvas::Font { px: 13, color: canvas::INK, bold: false },
             line,
         );
+    }
+}
+
+/// A bar of a judged figure: in its colour where it is faster, hatched where it is slower, hollow where it is neither.
+pub fn bar(c: &mut Canvas, (left, right): (i32, i32), y: i32, color: RGBColor, direction: Direction) {
+    match direction {
+        Direction::Faster => c.rect((left, y - 6), (right, y + 6), color),
+        Direction::Slower => c.patterned((left, y - 6), (right, y + 6), SERIES[6], Pattern::Falling),
+        _ => {
+            c.rect((left, y - 6), (right, y + 6), SURFACE);
+            c.outline((left, y - 6), (right, y + 6), MUTED);
+        }
     }
 }
 

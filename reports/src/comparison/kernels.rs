@@ -124,12 +124,11 @@ fn why_absent(run: &Run, family: Family, like: &Key, kernel: &str) -> String {
     if let Some(wrong) = run.receipt.verify.iter().find(|v| v.id == kernel && v.mismatches > 0) {
         return format!("not timed in {letter}: {} of {} cases differ from the oracle", wrong.mismatches, wrong.cases);
     }
-    match run.receipt.kernels.iter().find(|k| k.id == kernel) {
-        None => format!("{letter}'s build has no such kernel"),
-        Some(k) if !k.available => {
-            format!("not possible in {letter}: {}", k.reason.as_deref().unwrap_or("not available"))
-        }
-        Some(_) if measured(&run.receipt, family).any(|c| key(c) == *like) => format!("not run in {letter}"),
-        Some(_) => format!("{letter} has no such cell"),
+    if !run.receipt.kernels.iter().any(|k| k.id == kernel) {
+        return format!("{letter}'s build has no such kernel");
     }
+    run.not_possible(kernel).unwrap_or_else(|| {
+        let has_cell = measured(&run.receipt, family).any(|c| key(c) == *like);
+        if has_cell { format!("not run in {letter}") } else { format!("{letter} has no such cell") }
+    })
 }

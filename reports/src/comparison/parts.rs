@@ -18,6 +18,15 @@ pub struct Run {
     pub receipt: Receipt,
 }
 
+impl Run {
+    /// Why a kernel could not run on the run's machine, if it could not.
+    pub fn not_possible(&self, kernel: &str) -> Option<String> {
+        let absent = self.receipt.kernels.iter().find(|k| k.id == kernel && !k.available)?;
+        let why = absent.reason.as_deref().unwrap_or("not available");
+        Some(format!("not possible in {}: {why}", self.letter))
+    }
+}
+
 /// A kernel's figure in one of two runs.
 #[derive(Clone, Debug)]
 pub struct Figure {

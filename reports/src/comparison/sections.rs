@@ -7,7 +7,7 @@ use super::{identity, words};
 use crate::document::terminal::{self, Look};
 use crate::document::{self, Block, Cell, Column, Item, Page, Row, Section, Table, Tone, Value};
 use crate::gate_words::{outcome_word, tone};
-use crate::index::{counts_from, fastest};
+use crate::index::{Leader, counts_from, speed_up};
 use crate::markdown::{escape, with_fold};
 use crate::words::status;
 use crate::{chart, history::Point, query};
@@ -129,14 +129,17 @@ impl Comparison {
             "Machine and setting",
         ];
         let row = |run: &Run| {
-            let point = Point::new(&run.receipt);
+            let (point, leader) = (Point::new(&run.receipt), Leader::of(&run.receipt));
             let cells = vec![
                 Cell::from(format!("{} {}", run.letter, run.name)).to(run.link.clone()),
                 point.when.into(),
                 status(run.receipt.status).into(),
                 Value::Code(point.commit).into(),
                 point.scenario.into(),
-                fastest(&run.receipt),
+                match &leader {
+                    Some(leader) => speed_up(Some(leader)).under(leader.kernel.as_str()),
+                    None => speed_up(None),
+                },
                 counts_from(&run.receipt),
                 point.host.into(),
             ];

@@ -147,10 +147,5 @@ fn other_ids(comparison: &Comparison, found: &[Found<'_>; 2], phase: &Phase) -> 
 }
 
 fn why_absent(run: &Run, id: &str) -> String {
-    match run.receipt.kernels.iter().find(|k| k.id == id) {
-        Some(k) if !k.available => {
-            format!("not possible in {}: {}", run.letter, k.reason.as_deref().unwrap_or("not available"))
-        }
-        _ => format!("not generated with in {}", run.letter),
-    }
+    run.not_possible(id).unwrap_or_else(|| format!("not generated with in {}", run.letter))
 }

@@ -1,6 +1,6 @@
 //! A page as one self-contained file that loads nothing; `maud` escapes whatever is not markup of this file.
 
-use super::{Block, Card, Cell, Column, Drawing, Item, Link, Page, Row, Section, Table, Tone, Value, Weight};
+use super::{Block, Card, Cell, Column, Drawing, Item, Link, Page, Paragraph, Row, Section, Table, Tone, Value};
 use crate::chart::{self, Chart};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use receipt::{Ratio, figures};
@@ -70,7 +70,7 @@ fn inside(section: &Section) -> Markup {
     let blocks = html! { @for block in &section.blocks { (self::block(block, of)) } };
     html! {
         @for (weight, text) in &section.lead {
-            p class=[class(&[("note", *weight == Weight::Note), ("warn", *weight == Weight::Warning)])] {
+            p class=[class(&[("note", *weight == Paragraph::Note), ("warn", *weight == Paragraph::Warning)])] {
                 (code_in(text))
             }
         }
@@ -170,18 +170,13 @@ fn table(table: &Table, section: &str) -> Markup {
             div.scroll tabindex="0" role="region" aria-label=(label) {
                 table {
                     thead {
-                        tr { @for (i, column) in table.columns.iter().enumerate() { (head(column, drawn(table, i))) } }
+                        tr { @for (i, column) in table.columns.iter().enumerate() { (head(column, table.is_drawn(i))) } }
                     }
                     tbody { @for row in &table.rows { (self::row(row, &table.columns)) } }
                 }
             }
         }
     }
-}
-
-/// Whether a column holds drawings, which cannot be sorted or copied.
-fn drawn(table: &Table, column: usize) -> bool {
-    table.rows.iter().any(|row| matches!(row.cells.get(column).map(|c| &c.value), Some(Value::Drawing(_))))
 }
 
 fn head(column: &Column, drawn: bool) -> Markup {

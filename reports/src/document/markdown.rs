@@ -1,12 +1,12 @@
 //! Sections as GitHub's Markdown.
 
-use super::{Block, Cell, Item, Section, Table, Value, Weight};
+use super::{Block, Cell, Item, Paragraph, Section, Table, Value};
 use crate::markdown::{block, code, details, escape, table as rows_of};
 
 /// A section as Markdown: everything that it says and shows, pictures apart.
 pub fn section(section: &Section) -> String {
     let mut parts: Vec<String> =
-        section.lead.iter().filter(|(w, _)| *w != Weight::Note).map(|(_, t)| escape(t)).collect();
+        section.lead.iter().filter(|(w, _)| *w != Paragraph::Note).map(|(_, t)| escape(t)).collect();
     let titled = section.all_tables().len() > 1;
     parts.extend(section.blocks.iter().filter_map(|block| of_block(block, titled)));
     parts.join("\n\n")
@@ -35,7 +35,7 @@ fn of_block(one: &Block, titled: bool) -> Option<String> {
 
 /// A table as Markdown, without drawings.
 pub fn table(table: &Table) -> String {
-    let keep: Vec<usize> = (0..table.columns.len()).filter(|i| !is_drawn(table, *i)).collect();
+    let keep: Vec<usize> = (0..table.columns.len()).filter(|i| !table.is_drawn(*i)).collect();
     let head: Vec<String> = keep.iter().map(|i| escape(&table.columns[*i].title)).collect();
     let right: Vec<bool> = keep.iter().map(|i| table.columns[*i].right).collect();
     let cell = |i: usize, cell: &Cell| match &cell.value {
@@ -45,10 +45,6 @@ pub fn table(table: &Table) -> String {
     };
     let row = |row: &super::Row| keep.iter().filter_map(|i| Some(cell(*i, row.cells.get(*i)?))).collect();
     rows_of(&head, &right, &table.rows.iter().map(row).collect::<Vec<_>>())
-}
-
-fn is_drawn(table: &Table, column: usize) -> bool {
-    table.rows.iter().any(|row| matches!(row.cells.get(column).map(|c| &c.value), Some(Value::Drawing(_))))
 }
 
 fn list(items: &[Item]) -> String {

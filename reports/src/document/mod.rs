@@ -13,6 +13,7 @@ pub use markdown::{section as markdown, table};
 pub use value::{Drawing, Value};
 
 use crate::chart::Chart;
+use receipt::Family;
 use serde::Serialize;
 
 /// How a figure is set off by colour, on a page and on a terminal.
@@ -186,6 +187,17 @@ impl Table {
         self
     }
 
+    /// Names the family whose rows the table holds, so that readers may choose between families.
+    pub fn of(mut self, family: Family) -> Self {
+        self.family = family.name().into();
+        self
+    }
+
+    /// Whether a column holds drawings, which cannot be sorted, copied or written as text.
+    pub fn is_drawn(&self, column: usize) -> bool {
+        self.rows.iter().any(|row| matches!(row.cells.get(column).map(|c| &c.value), Some(Value::Drawing(_))))
+    }
+
     /// Adds rows to the table.
     pub fn rows(mut self, rows: impl IntoIterator<Item = Row>) -> Self {
         self.rows = rows.into_iter().collect();
@@ -277,9 +289,9 @@ pub enum Block {
     Section(Section),
 }
 
-/// How much weight a paragraph has.
+/// What a paragraph is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Weight {
+pub enum Paragraph {
     /// The section's own words.
     Text,
     /// A note on how to read the section.
@@ -297,7 +309,7 @@ pub struct Section {
     pub title: String,
     /// Paragraphs of the section; what stands in backticks is code.
     #[serde(serialize_with = "words_only")]
-    pub lead: Vec<(Weight, String)>,
+    pub lead: Vec<(Paragraph, String)>,
     /// What the section shows below its paragraphs.
     pub blocks: Vec<Block>,
     /// What is said beside the title where the section is folded away; absent where it is open.
@@ -305,7 +317,7 @@ pub struct Section {
     pub fold: Option<String>,
 }
 
-fn words_only<S: serde::Serializer>(lead: &[(Weight, String)], serializer: S) -> Result<S::Ok, S::Error> {
+fn words_only<S: serde::Serializer>(lead: &[(Paragraph, String)], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(lead.iter().map(|(_, text)| text))
 }
 
@@ -317,19 +329,19 @@ impl Section {
 
     /// Adds a paragraph.
     pub fn say(mut self, text: impl Into<String>) -> Self {
-        self.lead.push((Weight::Text, text.into()));
+        self.lead.push((Paragraph::Text, text.into()));
         self
     }
 
     /// Adds a paragraph on how to read the section.
     pub fn note(mut self, text: impl Into<String>) -> Self {
-        self.lead.push((Weight::Note, text.into()));
+        self.lead.push((Paragraph::Note, text.into()));
         self
     }
 
     /// Adds a paragraph that is a warning.
     pub fn warn(mut self, text: impl Into<String>) -> Self {
-        self.lead.push((Weight::Warning, text.into()));
+        self.lead.push((Paragraph::Warning, text.into()));
         self
     }
 
@@ -396,4 +408,15 @@ pub struct Page {
     pub warnings: Vec<String>,
     /// The sections that show why the answer is what it is.
     pub sections: Vec<Section>,
+}
+
+impl Page {
+    /// All pictures, those of the first screen first.
+    pub fn charts(&self) -> impl Iterator<Item = &Chart> {
+        let inside = self.sections.iter().flat_map(|section| &section.blocks).filter_map(|block| match block {
+            Block::Chart(chart) => Some(chart),
+            _ => None,
+        });
+        self.pictures.iter().chain(inside)
+    }
 }

@@ -1,6 +1,6 @@
 //! Tables and sentences in a terminal: columns that do not fit are left out, not squeezed, and said to be.
 
-use super::{Block, Cell, Item, Page, Section, Table, Tone, Value, Weight};
+use super::{Block, Cell, Item, Page, Paragraph, Section, Table, Tone, Value};
 use comfy_table::{Attribute, Cell as Shown, CellAlignment, Color, ContentArrangement, LineStyle, TableStyle};
 use receipt::figures;
 use receipt::judge::Direction;
@@ -36,7 +36,7 @@ pub fn opening(page: &Page, look: Look) -> Vec<String> {
 
 /// A section as terminal text: everything that it says and shows, pictures and drawings apart.
 pub fn section(section: &Section, look: Look) -> String {
-    let paragraphs = section.lead.iter().filter(|(weight, _)| *weight != Weight::Note);
+    let paragraphs = section.lead.iter().filter(|(weight, _)| *weight != Paragraph::Note);
     let mut out = vec![wrapped(&section.title, look.width)];
     out.extend(paragraphs.map(|(_, text)| wrapped(&text.replace('`', ""), look.width)));
     out.extend(section.blocks.iter().filter_map(|one| match one {
@@ -83,9 +83,7 @@ pub fn titled(table: &Table, look: Look) -> String {
 
 /// A table's rows as terminal text, as far as columns fit the width, and a line on what was left out for that.
 pub fn text(table: &Table, look: Look) -> String {
-    let drawn =
-        |i: usize| table.rows.iter().any(|r| matches!(r.cells.get(i).map(|c| &c.value), Some(Value::Drawing(_))));
-    let mut keep: Vec<usize> = (0..table.columns.len()).filter(|i| !drawn(*i)).collect();
+    let mut keep: Vec<usize> = (0..table.columns.len()).filter(|i| !table.is_drawn(*i)).collect();
     let needed = keep.len();
     while keep.len() > 2 && total(table, &keep, look.width) > look.width {
         keep.pop();

@@ -1,7 +1,7 @@
 //! Bencher Metric Format (bencher.dev/docs/reference/bencher-metric-format): benchmarks by name, measures by name, a
 //! value with bounds.
 
-use super::csv::latencies;
+use super::latencies::latencies;
 use receipt::Receipt;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -18,7 +18,7 @@ pub struct Metric {
 
 /// Nanoseconds of a call, and of a decoded token, as the measure `latency`, which Bencher has in nanoseconds.
 pub fn bencher(receipt: &Receipt) -> BTreeMap<String, BTreeMap<&'static str, Metric>> {
-    let metric = |l: super::csv::Latency| {
+    let metric = |l: super::latencies::Latency| {
         let (lower_value, upper_value) = (l.interval.map(|i| i.0), l.interval.map(|i| i.1));
         (l.name, BTreeMap::from([("latency", Metric { value: l.ns, lower_value, upper_value })]))
     };

@@ -1,6 +1,6 @@
 //! github-action-benchmark's `customSmallerIsBetter`: a list of named values with a unit.
 
-use super::csv::latencies;
+use super::latencies::latencies;
 use receipt::Receipt;
 use serde::Serialize;
 
@@ -19,7 +19,7 @@ pub struct Benchmark {
 /// Median nanoseconds of a call and of a decoded token, for github-action-benchmark.
 pub fn github_benchmark(receipt: &Receipt) -> Vec<Benchmark> {
     let commit = receipt.build.git_commit.as_deref().unwrap_or("unknown commit");
-    let benchmark = |l: super::csv::Latency| Benchmark {
+    let benchmark = |l: super::latencies::Latency| Benchmark {
         name: l.name,
         unit: l.unit,
         value: l.ns,

@@ -4,9 +4,9 @@
 mod bencher;
 mod bitnet;
 mod cases;
-mod csv;
 mod github_benchmark;
 mod junit;
+mod latencies;
 
 pub use crate::run::markdown;
 pub use cases::{Case, State, cases};
@@ -68,7 +68,7 @@ impl Format {
 /// A run that the format cannot hold.
 pub fn export(receipt: &Receipt, format: Format) -> Result<Vec<u8>> {
     match format {
-        Format::Csv => csv::csv(receipt),
+        Format::Csv => crate::measurements(receipt),
         Format::Bmf => json(&bencher::bencher(receipt)),
         Format::Gha => json(&github_benchmark::github_benchmark(receipt)),
         Format::Junit => junit(receipt).map(String::into_bytes),

@@ -11,7 +11,7 @@ use crate::history::Point;
 use crate::lead::Lead;
 use crate::words::count;
 use crate::{gate_words, query, words};
-use receipt::{Outcome, Receipt, Status, figures};
+use receipt::{Outcome, Ratio, Receipt, Status, figures};
 use serde::Serialize;
 
 /// Name of the index page in its folder.
@@ -34,7 +34,7 @@ struct Entry {
     status: (String, Tone),
     /// What else must be said of it.
     remark: Option<String>,
-    fastest: Cell,
+    leader: Option<Leader>,
     counts_from: Cell,
 }
 
@@ -66,8 +66,8 @@ impl Listing {
     /// Adds one run. `name` is the run's place below the folder.
     pub fn add(&mut self, name: String, links: Links, r: &Receipt) {
         let (status, remark) = status(r);
-        let (point, fastest, counts_from) = (Point::new(r), fastest(r), counts_from(r));
-        self.entries.push(Entry { name, links, point, status, remark, fastest, counts_from });
+        let (point, leader, counts_from) = (Point::new(r), Leader::of(r), counts_from(r));
+        self.entries.push(Entry { name, links, point, status, remark, leader, counts_from });
     }
 
     /// The page over all runs, the newest first.
@@ -116,22 +116,21 @@ pub fn summary(page: &Page, look: Look) -> String {
 fn answer(entries: &[Entry]) -> String {
     let failed = entries.iter().filter(|e| e.status.0 == "FAIL").count();
     let gates = if failed > 0 { format!(" {} said FAIL.", count(failed, "gate")) } else { String::new() };
-    let newest = entries.iter().find(|e| e.fastest.leader().is_some());
-    let (Some((kernel, same, of)), Some(newest)) = (leader(entries), newest) else {
+    let Some((leader, same, of)) = leader(entries) else {
         return format!("{}; none timed an exact kernel.{gates}", count(entries.len(), "run"));
     };
-    let figure = match &newest.fastest.value {
-        Value::Judged(ratio) => format!(": {} as fast as {}", figures::ratio_with_interval(ratio), ratio.partner),
-        _ => String::new(),
-    };
-    format!("{kernel} is the fastest exact kernel of {same} of {}, in the newest{figure}.{gates}", count(of, "run"))
+    let figure = leader.ratio.as_ref().map_or_else(String::new, |ratio| {
+        format!(": {} as fast as {}", figures::ratio_with_interval(ratio), ratio.partner)
+    });
+    let (kernel, runs) = (&leader.kernel, count(of, "run"));
+    format!("{kernel} is the fastest exact kernel of {same} of {runs}, in the newest{figure}.{gates}")
 }
 
 /// The leader of the newest run that timed an exact kernel, in how many runs it leads, and of how many.
-fn leader(entries: &[Entry]) -> Option<(&str, usize, usize)> {
-    let led: Vec<&str> = entries.iter().filter_map(|e| e.fastest.leader()).collect();
-    let kernel = *led.first()?;
-    Some((kernel, led.iter().filter(|k| **k == kernel).count(), led.len()))
+fn leader(entries: &[Entry]) -> Option<(&Leader, usize, usize)> {
+    let led: Vec<&Leader> = entries.iter().filter_map(|e| e.leader.as_ref()).collect();
+    let newest = *led.first()?;
+    Some((newest, led.iter().filter(|other| other.kernel == newest.kernel).count(), led.len()))
 }
 
 /// How many runs from when to when, on how many machines, and what did not end or could not be read.
@@ -183,23 +182,27 @@ fn status(r: &Receipt) -> ((String, Tone), Option<String>) {
     ((words::status(r.status).into(), tone), (!remarks.is_empty()).then(|| remarks.join("; ")))
 }
 
-/// A cell with a run's fastest exact kernel and its ratio over the family's first row, memory first.
-pub fn fastest(r: &Receipt) -> Cell {
-    let leads = Lead::all(r, query::EXACT);
-    let Some(lead) = leads.iter().find(|l| l.is_faster()).or(leads.first()) else {
-        return Value::Absent("none timed").into();
-    };
-    Cell::from(Value::over(lead.best.vs_baseline.as_ref())).under(lead.best.kernel.as_str())
+/// The fastest exact kernel of a run, memory first.
+#[derive(Debug)]
+pub struct Leader {
+    /// Id of the kernel.
+    pub kernel: String,
+    /// Its speed over the family's first row; none where it is that row.
+    pub ratio: Option<Ratio>,
 }
 
-impl Cell {
-    /// The kernel of a cell that [`fastest`] made.
-    fn leader(&self) -> Option<&str> {
-        match self.sub.first() {
-            Some(Value::Text(kernel)) => Some(kernel),
-            _ => None,
-        }
+impl Leader {
+    /// None where no exact kernel was timed.
+    pub fn of(r: &Receipt) -> Option<Self> {
+        let leads = Lead::all(r, query::EXACT);
+        let best = leads.iter().find(|l| l.is_faster()).or(leads.first())?.best;
+        Some(Self { kernel: best.kernel.clone(), ratio: best.vs_baseline.clone() })
     }
+}
+
+/// A cell with a leader's speed over its family's first row.
+pub fn speed_up(leader: Option<&Leader>) -> Cell {
+    leader.map_or(Value::Absent("none timed"), |leader| Value::over(leader.ratio.as_ref())).into()
 }
 
 /// A cell with the smallest difference that counts in a run: from the quietest cell to the noisiest.
@@ -222,8 +225,8 @@ fn runs(entries: &[Entry]) -> Section {
         let cells = vec![
             Cell::from(e.name.as_str()).to(e.links.report.clone()),
             e.remark.as_ref().map_or(status.clone(), |remark| status.under(remark.as_str())),
-            Value::from(e.fastest.leader()).into(),
-            Cell { sub: Vec::new(), ..e.fastest.clone() },
+            Value::from(e.leader.as_ref().map(|leader| leader.kernel.as_str())).into(),
+            speed_up(e.leader.as_ref()),
             e.counts_from.clone(),
             e.point.when.as_str().into(),
             e.point.scenario.as_str().into(),
@@ -246,9 +249,10 @@ fn runs(entries: &[Entry]) -> Section {
 /// The fastest exact kernel of each run over its family's first row.
 fn picture(entries: &[Entry]) -> Option<chart::Chart> {
     let row = |e: &Entry| {
-        let Value::Judged(ratio) = &e.fastest.value else { return None };
+        let leader = e.leader.as_ref()?;
+        let ratio = leader.ratio.as_ref()?;
         Some(Moved {
-            name: format!("{} {}", e.fastest.leader()?, figures::label(&e.name, 30)),
+            name: format!("{} {}", leader.kernel, figures::label(&e.name, 30)),
             value: ratio.median,
             interval: ratio.low.zip(ratio.high),
             counts: ratio.threshold().unwrap_or(0.0),
@@ -256,8 +260,8 @@ fn picture(entries: &[Entry]) -> Option<chart::Chart> {
         })
     };
     let rows: Vec<Moved> = entries.iter().filter_map(row).collect();
-    let (kernel, same, of) = leader(entries)?;
-    let title = format!("{kernel} leads {same} of {}", count(of, "run"));
+    let (leader, same, of) = leader(entries)?;
+    let title = format!("{} leads {same} of {}", leader.kernel, count(of, "run"));
     let note = "Fastest exact kernel of each run over its family's first row, the newest run first";
     let (file, scaled) = ("runs.svg", chart::Scaled::Ratio);
     chart::moved(chart::Frame { file, title: &title, note, hatched: "slower", scaled }, &rows)

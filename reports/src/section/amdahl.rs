@@ -28,10 +28,7 @@ pub fn section(receipt: &Receipt) -> Option<Section> {
         ];
         let table = of_family("amdahl", family, columns).rows(own.iter().map(|r| row(r)));
         let note = format!("The kernel's own ratio is from {} ({}).", first.micro_cell, first.micro_choice);
-        Some(
-            Table { family: String::new(), title: format!("{}, over {}", table.title, first.baseline), ..table }
-                .note(note),
-        )
+        Some(Table { title: format!("{}, over {}", table.title, first.baseline), ..table }.note(note))
     });
     Section::new("amdahl", "A kernel's gain and a token's").note(NOTE).tables(tables).if_any()
 }

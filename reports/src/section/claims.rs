@@ -24,7 +24,7 @@ pub fn section(receipt: &Receipt, judged: &[Judged]) -> Option<Section> {
     let rows = judged.iter().enumerate().map(|(i, j)| row(receipt, i, j));
     let table = Table::new("claims", "Claims", columns).rows(rows);
     let section = Section::new("claims", "What the analysis claims").say(summary(judged) + ".").note(NOTE);
-    let section = section.with(chart::claims(receipt).map(Block::Chart)).tables([table]);
+    let section = section.with(chart::claims(judged).map(Block::Chart)).tables([table]);
     (!receipt.micro.is_empty() || receipt.generation.is_some()).then_some(section)
 }
 

@@ -1,7 +1,7 @@
 //! "Instructions per 64 weights": what each kernel executes, by class, whole call and multiplying loop.
 
 use super::{anchors, of_family};
-use crate::document::{Block, Cell, Column, Item, Row, Section, Table, Value};
+use crate::document::{Block, Cell, Column, Item, Paragraph, Row, Section, Table, Value};
 use receipt::{CountRecord, Family, Mix, Receipt};
 
 /// A column and where its figure is.
@@ -37,7 +37,7 @@ pub fn section(receipt: &Receipt) -> Option<Section> {
         .map(|f| Item { strong: f.kernel.clone(), ..Item::text(format!("was not counted: {}", f.reason)) })
         .collect();
     let mut section = Section::new("counts", "Instructions per 64 weights");
-    section.lead.extend(receipt.counts_skipped.iter().map(|why| (crate::document::Weight::Text, why.clone())));
+    section.lead.extend(receipt.counts_skipped.iter().map(|why| (Paragraph::Text, why.clone())));
     Some(section.with((!failed.is_empty()).then_some(Block::List(failed))).tables(tables))
 }
 
@@ -46,7 +46,7 @@ fn table(family: Option<Family>, records: &[&CountRecord]) -> Option<Table> {
     let mut columns = vec![Column::words("Kernel"), Column::number("Whole call")];
     columns.extend(COLUMNS.iter().map(|c| Column::number(c.0)));
     let table = match family {
-        Some(family) => Table { family: String::new(), ..of_family("counts", family, columns) },
+        Some(family) => of_family("counts", family, columns),
         None => Table::new("counts-other", "other", columns),
     };
     let note = format!(

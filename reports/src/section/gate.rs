@@ -56,7 +56,7 @@ fn tables(receipt: &Receipt, record: &GateRecord) -> Vec<Table> {
             Column::number("Current"),
         ];
         let rows = cells.iter().filter(|(_, cell)| cell.family == family).map(|(i, cell)| row(receipt, *i, cell));
-        of_family("gate", family, columns).rows(rows)
+        of_family("gate", family, columns).of(family).rows(rows)
     };
     let gravest = |family: &Family| cells.iter().position(|(_, cell)| cell.family == *family);
     let mut families = Family::ALL.to_vec();

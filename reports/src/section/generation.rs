@@ -65,7 +65,7 @@ fn table(receipt: &Receipt, g: &GenerationRecord, family: Family) -> Option<Tabl
     ];
     let rows = own.iter().map(|(i, k)| row(receipt, *i, k, partner, best));
     let table = of_family("generation", family, columns).rows(rows);
-    Some(Table { family: String::new(), title: format!("{}, whole text", table.title), ..table })
+    Some(Table { title: format!("{}, whole text", table.title), ..table })
 }
 
 fn row(receipt: &Receipt, index: usize, k: &GenerationKernel, partner: &GenerationKernel, best: f64) -> Row {

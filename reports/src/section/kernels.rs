@@ -29,7 +29,7 @@ fn table(receipt: &Receipt, family: Family) -> Option<Table> {
     columns.extend([Column::words("Builds on"), Column::words("Packing"), Column::number("Bits a weight")]);
     columns.push(Column::words("Source and documentation"));
     let rows = receipt.kernels.iter().filter(|k| k.family == family).map(|k| row(receipt, k));
-    let table = Table { family: String::new(), ..of_family("kernels", family, columns).rows(rows) };
+    let table = of_family("kernels", family, columns).rows(rows);
     (!table.rows.is_empty()).then_some(table)
 }
 

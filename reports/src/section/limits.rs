@@ -32,7 +32,7 @@ fn shares(receipt: &Receipt, family: Family) -> Option<Table> {
     });
     let rows: Vec<Row> = rows.collect();
     let any = rows.iter().flat_map(|r| &r.cells).any(|c| matches!(c.value, Value::Percent(_)));
-    let table = Table { family: String::new(), ..of_family("limits", family, columns).rows(rows) };
+    let table = of_family("limits", family, columns).rows(rows);
     any.then(|| Table { title: format!("{}: share of the bound", table.title), ..table })
 }
 

@@ -36,7 +36,7 @@ fn table(receipt: &Receipt, family: Family) -> Option<Table> {
     ];
     let own = receipt.micro.iter().enumerate().filter(|(_, c)| c.family == family && !c.rounds.is_empty());
     let rows = own.flat_map(|(i, c)| query::kernels(c).map(move |(entry, s)| row(receipt, (i, c), entry, s)));
-    let table = of_family("measurements", family, columns).rows(rows);
+    let table = of_family("measurements", family, columns).of(family).rows(rows);
     (!table.rows.is_empty()).then_some(table)
 }
 

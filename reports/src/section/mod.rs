@@ -17,21 +17,20 @@ pub mod measurements;
 pub mod method;
 pub mod perplexity;
 pub mod products;
-
 pub mod rounds;
 pub mod stages;
 
-use crate::document::{Column, Table};
+use crate::document::{Column, Table, Value};
 use crate::query;
 use receipt::Family;
 
 /// One table a family under the section's anchor; families never share one.
 fn of_family(section: &str, family: Family, columns: Vec<Column>) -> Table {
     let id = format!("{section}-{}", anchors::slug(family.name()));
-    Table { family: family.name().into(), ..Table::new(id, query::family_title(family), columns) }
+    Table::new(id, query::family_title(family), columns)
 }
 
 /// A share, or a word on why there is none.
-fn percent(share: Option<f64>) -> crate::document::Value {
-    share.map_or(crate::document::Value::Nothing, crate::document::Value::Percent)
+fn percent(share: Option<f64>) -> Value {
+    share.map_or(Value::Nothing, Value::Percent)
 }

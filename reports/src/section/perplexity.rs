@@ -52,7 +52,7 @@ fn kernels(receipt: &Receipt, p: &PerplexityRecord, wanted: Option<Family>) -> O
     });
     let columns = vec![Column::words("Kernel"), Column::number("Nats per token"), Column::number("Perplexity")];
     let table = match wanted {
-        Some(family) => Table { family: String::new(), ..of_family("perplexity", family, columns) },
+        Some(family) => of_family("perplexity", family, columns),
         None => Table::new("perplexity-other", "other", columns),
     };
     let table = table.rows(rows);

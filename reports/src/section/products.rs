@@ -42,6 +42,5 @@ fn table(family: Family, cell: &MicroCell) -> Table {
     let counts = query::threshold(cell)
         .map_or_else(String::new, |t| format!("Differences count from ±{}.", figures::percent(t)));
     let table = of_family("products", family, columns).rows(query::kernels(cell).map(|(_, s)| row(s)));
-    Table { title: format!("{}, {}", table.title, query::cell_title(cell)), family: String::new(), ..table }
-        .note(counts)
+    Table { title: format!("{}, {}", table.title, query::cell_title(cell)), ..table }.note(counts)
 }

@@ -44,7 +44,7 @@ fn table(receipt: &Receipt, family: Family) -> Option<Table> {
         cells.extend(claimed.then(|| claim.into()));
         Row::new(format!("stage-{}", anchors::slug(&kernel)), cells)
     });
-    Some(Table { family: String::new(), ..of_family("stages", family, columns).rows(rows) })
+    Some(of_family("stages", family, columns).rows(rows))
 }
 
 fn cell(index: usize, c: &MicroCell, kernel: &str) -> Cell {

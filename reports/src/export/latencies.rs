@@ -1,16 +1,9 @@
-//! `measurements.csv` and the cells of a gate; and the times that the benchmark trackers' formats share.
+//! The times that the benchmark trackers' formats share.
 
-use crate::measurements;
 use receipt::Receipt;
-use receipt::Result;
 use receipt::judge::gate::title as gate_title;
 use receipt::judge::stats::{CONFIDENCE, median, sign_test_interval};
 use receipt::titles::cell_title;
-
-/// A run as `measurements.csv`, and the cells of a gate.
-pub fn csv(receipt: &Receipt) -> Result<Vec<u8>> {
-    measurements(receipt)
-}
 
 /// Median time of one thing, for people who track it over commits. Such a history is for looking at: only a gate
 /// compares builds.
