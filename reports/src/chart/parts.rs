@@ -94,7 +94,9 @@ pub fn key(canvas: &mut Canvas, at: (i32, i32), signs: &[Sign<'_>]) -> i32 {
 /// A number on an axis as text, without zeros at its end.
 pub fn tick(value: f64) -> String {
     match value.abs() {
-        v if (1e4..1e6).contains(&v) => receipt::figures::integer(value.round() as u64),
+        v if (1e4..1e6).contains(&v) || ((1e3..1e4).contains(&v) && v.fract() == 0.0) => {
+            receipt::figures::integer(value.round() as u64)
+        }
         v if v != 0.0 && !(1e-3..1e6).contains(&v) => format!("{value:.1e}").replace(".0e", "e"),
         _ => format!("{value}"),
     }

@@ -170,7 +170,9 @@ fn table(table: &Table, section: &str) -> Markup {
             div.scroll tabindex="0" role="region" aria-label=(label) {
                 table {
                     thead {
-                        tr { @for (i, column) in table.columns.iter().enumerate() { (head(column, table.is_drawn(i))) } }
+                        tr {
+                            @for (i, column) in table.columns.iter().enumerate() { (head(column, table.is_drawn(i))) }
+                        }
                     }
                     tbody { @for row in &table.rows { (self::row(row, &table.columns)) } }
                 }
