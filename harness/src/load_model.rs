@@ -85,7 +85,45 @@ fn missing(spec: &str) -> String {
 
 /// Opens and loads a model with the machine's threads. `pre` overrides the file's pre-tokenizer.
 pub fn load(spec: &str, pre: Option<Pre>, machine: &Machine) -> Result<Loaded> {
-    load_if(spec, pre, machine, |_| Ok(()))
+    load_if(spec, pre, machine, Hash::Now, |_| Ok(()))
+}
+
+/// When a model is hashed, which takes about a second a GiB.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hash {
+    /// While it is loaded: the run is about this very file.
+    Now,
+    /// Where it is printed or stored ([`Loaded::confirm`]); until then a known model is recognised by its name.
+    Later,
+}
+
+/// Files of so many bytes are hashed while they are loaded whatever the caller wants: it takes no time worth saving.
+const HASHED_AT_ONCE: u64 = 64 << 20;
+
+fn hash_of(model: &Model) -> Result<String> {
+    let bytes = model.gguf.file_bytes().len() as u64;
+    let progress = Progress::start(format!("hashing model {}", model.gguf.path().display()), bytes);
+    Ok(hex(&model.sha256(&|more| progress.add(more))?))
+}
+
+impl Loaded {
+    /// The model's record with its hash, which says whether a model that was recognised by its name is that one; if not,
+    /// that is a warning of the record.
+    pub fn confirm(&self) -> Result<ModelRecord> {
+        let mut record = self.record.clone();
+        if !record.sha256.is_empty() {
+            return Ok(record);
+        }
+        record.sha256 = hash_of(&self.model)?;
+        let known = KnownModel::find(&record.sha256)?;
+        if let (Some(named), None) = (&self.known, &known) {
+            let warning = format!("the model calls itself {}, and its bytes are others", named.name);
+            note(format!("warning: {warning}"));
+            (record.known, record.notes) = (false, Vec::new());
+            record.warnings.push(warning);
+        }
+        Ok(record)
+    }
 }
 
 /// As [`load`]; `fits` may refuse the model before its weights are read, which may take long.
@@ -93,19 +131,27 @@ pub fn load_if(
     spec: &str,
     pre: Option<Pre>,
     machine: &Machine,
+    when: Hash,
     fits: impl FnOnce(&Opened) -> Result<()>,
 ) -> Result<Loaded> {
     let opened = Opened::new(open(spec)?, pre)?;
     fits(&opened)?;
     let bytes = opened.gguf.file_bytes().len() as u64;
-    // Embedding and ternary tensors are copied and packed: about the file once more, which itself stays on disk.
+    // Ternary tensors are packed and the head may be quantised: at most the file once more, which itself stays on disk.
     memory::require_memory(bytes, &format!("model {spec}"))?;
     let (what, load_bytes) = (format!("loading model {spec} ({})", mib(bytes)), Model::load_bytes(&opened.gguf));
     opened.assumed().for_each(|text| note(format!("note: {text}")));
     let synthetic = opened.gguf.optional_bool("tritbench.synthetic")?.unwrap_or(false);
     let model = machine.loading(what, load_bytes, |loading| opened.load(loading))?;
-    let sha256 = hex(&model.sha256);
-    let known = KnownModel::find(&sha256)?;
+    let sha256 = match when {
+        Hash::Now => hash_of(&model)?,
+        Hash::Later if bytes <= HASHED_AT_ONCE => hash_of(&model)?,
+        Hash::Later => String::new(),
+    };
+    let known = match &sha256[..] {
+        "" => KnownModel::named(&model.gguf)?,
+        sha256 => KnownModel::find(sha256)?,
+    };
     let warnings = known::warnings(&model.gguf, known.as_ref())?;
     warnings.iter().for_each(|text| note(format!("warning: {text}")));
     let (tokenizer, c) = (&model.tokenizer, &model.config);

@@ -77,6 +77,12 @@ impl<T: Plain> Deref for AlignedBuffer<T> {
     }
 }
 
+impl<T: Plain> AsRef<[T]> for AlignedBuffer<T> {
+    fn as_ref(&self) -> &[T] {
+        self
+    }
+}
+
 impl<T: Plain> DerefMut for AlignedBuffer<T> {
     fn deref_mut(&mut self) -> &mut [T] {
         // SAFETY: as in `deref`, and `&mut self` makes the access exclusive.

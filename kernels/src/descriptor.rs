@@ -5,6 +5,7 @@ use crate::cpu::CpuFeatures;
 use crate::layout::Layout;
 use crate::operation::{Family, Operation};
 use crate::parallel::Columns;
+use crate::prefetch::Prefetch;
 
 /// Operands of `dequantize`, which writes `rows * k` weights as f32.
 ///
@@ -57,6 +58,8 @@ pub struct GemvI8<'a> {
     pub x: &'a [i8],
     /// Sum of all activations in `x`.
     pub x_sum: i32,
+    /// How the codes are asked for ahead of their loads; kernels may ignore it.
+    pub prefetch: Prefetch,
     /// Output: one int32 product for each row, before any scale.
     pub y: &'a mut [i32],
 }
@@ -70,6 +73,8 @@ pub struct GemmI8<'a, 'y> {
     pub panel_bytes: usize,
     /// Input: the int8 activations of each token of the batch.
     pub x: &'a [QuantizedActivations],
+    /// How the codes are asked for ahead of their loads; kernels may ignore it.
+    pub prefetch: Prefetch,
     /// Output: int32 products, one token after the other.
     pub y: &'a mut Columns<'y, i32>,
 }

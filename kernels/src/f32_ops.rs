@@ -60,6 +60,14 @@ impl F32Ops {
         Self { level: Level::select(allowed) }
     }
 
+    /// The f32 operations at each level that both this CPU and `allowed` have, the narrowest first: the same bits.
+    pub fn all(allowed: CpuFeatures) -> Vec<Self> {
+        let sets = [CpuFeatures::NONE, CpuFeatures::X86_64_V3, CpuFeatures::X86_64_V4];
+        let mut all: Vec<Self> = sets.into_iter().map(|set| Self::select(set.intersect(allowed))).collect();
+        all.dedup();
+        all
+    }
+
     /// Name of the instruction set level that runs, as receipts hold it.
     pub fn id(self) -> &'static str {
         self.level.name(["f32-baseline", "f32-avx2", "f32-avx512", "f32-avx512"])

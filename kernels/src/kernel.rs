@@ -6,6 +6,7 @@ use crate::descriptor::{Dequantize, GemmI8, Gemv, GemvF32, GemvI8, KernelDescrip
 use crate::error::{KernelError, same};
 use crate::packed::PackedWeights;
 use crate::parallel::Columns;
+use crate::prefetch::Prefetch;
 use crate::{MAX_K_I8, padded_k};
 use std::fmt;
 use std::ops::Range;
@@ -42,6 +43,24 @@ impl Unsupported {
 #[derive(Clone, Copy)]
 pub struct Kernel {
     descriptor: &'static KernelDescriptor,
+    tuning: Tuning,
+}
+
+/// Ways to call a kernel that give the same bits: which is fastest depends on the machine and on where the weights are,
+/// so whoever times things chooses. Made of nothing but measurements; the default is what needs none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tuning {
+    /// How weights are asked for ahead of their loads.
+    pub prefetch: Prefetch,
+    /// Tokens of the smallest batch that the kernel's product for batches computes, if it has one; a smaller batch is
+    /// computed token by token.
+    pub gemm_from: usize,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self { prefetch: Prefetch::OneLevel, gemm_from: 2 }
+    }
 }
 
 impl Kernel {
@@ -52,7 +71,17 @@ impl Kernel {
     /// Which features are missing, and whether the CPU or the mask is the reason.
     pub fn new(descriptor: &'static KernelDescriptor, allowed: CpuFeatures) -> Result<Self, Unsupported> {
         Unsupported::check(descriptor.id, descriptor.requires, allowed)?;
-        Ok(Self { descriptor })
+        Ok(Self { descriptor, tuning: Tuning::default() })
+    }
+
+    /// The same kernel, called in another way. Results stay the same, bit for bit.
+    pub fn tuned(self, tuning: Tuning) -> Self {
+        Self { tuning, ..self }
+    }
+
+    /// How this kernel is called.
+    pub fn tuning(&self) -> Tuning {
+        self.tuning
     }
 
     /// The kernel's descriptor: its name, layout, requirements and functions.
@@ -136,8 +165,9 @@ impl Kernel {
             return Ok(());
         }
         let (codes, panel_bytes) = (weights.panels(&rows), weights.panel_bytes());
+        let prefetch = self.tuning.prefetch;
         // SAFETY: `new` checked that the CPU has the features that the function enables.
-        unsafe { gemv(GemvI8 { codes, panel_bytes, x: x.padded(), x_sum: x.sum(), y }) };
+        unsafe { gemv(GemvI8 { codes, panel_bytes, x: x.padded(), x_sum: x.sum(), prefetch, y }) };
         Ok(())
     }
 
@@ -163,8 +193,9 @@ impl Kernel {
             return Ok(());
         }
         let (codes, panel_bytes) = (weights.panels(&rows), weights.panel_bytes());
+        let prefetch = self.tuning.prefetch;
         // SAFETY: `new` checked that the CPU has the features that the function enables.
-        unsafe { gemm(GemmI8 { codes, panel_bytes, x, y }) };
+        unsafe { gemm(GemmI8 { codes, panel_bytes, x, prefetch, y }) };
         Ok(())
     }
 

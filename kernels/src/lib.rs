@@ -50,6 +50,7 @@ mod packed;
 pub mod parallel;
 pub mod peak;
 mod placement;
+mod prefetch;
 pub mod random;
 pub mod reference;
 pub mod registry;
@@ -69,14 +70,18 @@ pub use cpu::{CpuFeatures, MASK_VARIABLE, UnknownFeature};
 pub use descriptor::{Dequantize, GemmFn, GemmI8, Gemv, GemvF32, GemvI8, KernelDescriptor};
 pub use error::KernelError;
 pub use f32_ops::{F32Ops, Norm};
-pub use head::{HeadFormat, HeadInput, MAX_K_HEAD, OutputHead};
+pub use head::{
+    HEADS, HalfRows, HeadDescriptor, HeadFormat, HeadInput, MAX_K_HEAD, OutputHead,
+    implementations as head_implementations,
+};
 pub use i2s_tensor::I2sTensor;
-pub use kernel::{Kernel, Unsupported};
+pub use kernel::{Kernel, Tuning, Unsupported};
 pub use layout::{FromI2s, Layout};
 pub use layouts::i2s_rows::I2sRows;
 pub use linear::{LinearInput, Product};
 pub use operation::{Family, Operation};
 pub use packed::{CodeTable, Codes, PackedWeights, Scales};
+pub use prefetch::Prefetch;
 
 /// Activations are stored padded with zeros to a multiple of this many elements, the longest block of any packing,
 /// so that kernels never need a scalar tail in k: a padded weight, whatever its code, meets a zero.

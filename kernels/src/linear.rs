@@ -137,11 +137,9 @@ impl Kernel {
         }
         let (tokens, inputs) = (x.tokens, &x.quantized[..x.tokens]);
         let factor = |input: &QuantizedActivations| task.scale / input.scale();
-        // From two tokens on, for every kernel: with weights in the second-level cache two tokens by gemm are 0.9 to
-        // 1.1 times as fast as gemv twice, and from memory, where a model's weights are, 1.2 to 1.8 times (measured on
-        // Zen 5, K = 2560).
-        let batched = tokens > 1 && self.descriptor().gemm.is_some();
-        let in_parts = batched && !self.descriptor().tables_per_call;
+        let batched = tokens > 1 && tokens >= self.tuning().gemm_from && self.descriptor().gemm.is_some();
+        // Token by token too: a part's weights come from memory for the first one and stay in the cache for the others.
+        let in_parts = tokens > 1 && !self.descriptor().tables_per_call;
         let chunk = if in_parts { rows_at_once(weights).min(rows.len()) } else { rows.len() };
         // SAFETY: as above, for the scratch: it has `tokens` elements a row, so each thread has its own rows' worth of
         // it.

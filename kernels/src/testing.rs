@@ -2,7 +2,7 @@
 
 use crate::descriptor::{GemmI8, Gemv, GemvI8, KernelDescriptor};
 use crate::parallel::{Columns, Team};
-use crate::{CpuFeatures, F32Ops, Kernel, QuantizedActivations};
+use crate::{CpuFeatures, F32Ops, Kernel, Prefetch, QuantizedActivations};
 
 /// The feature sets that select different code, as far as this CPU and the environment's mask have them.
 pub(crate) fn feature_sets() -> Vec<CpuFeatures> {
@@ -42,7 +42,8 @@ pub(crate) fn check_largest_sums(descriptor: &'static KernelDescriptor, k: usize
     let panel_bytes = layout.panel_bytes(k);
     let most = layout.rows + 2;
     let mut codes = vec![0; most.div_ceil(layout.rows) * panel_bytes];
-    for code in if layout.ternary_only { [0, 2] } else { [2, 3] } {
+    let codes_of = if layout.ternary_only { [0, 2] } else { [2, 3] };
+    for (code, prefetch) in codes_of.into_iter().flat_map(|code| Prefetch::ALL.map(|prefetch| (code, prefetch))) {
         let panel = vec![code; layout.rows * k.next_multiple_of(layout.block_k)];
         codes.chunks_exact_mut(panel_bytes).for_each(|packed| (layout.pack)(&panel, packed));
         let token = |pair: [i8; 2]| pair.into_iter().cycle().take(k).collect::<Vec<i8>>();
@@ -53,7 +54,7 @@ pub(crate) fn check_largest_sums(descriptor: &'static KernelDescriptor, k: usize
             let codes = &codes[..rows.div_ceil(layout.rows) * panel_bytes];
             for x in &x[..pairs.len()] {
                 let mut y = vec![0; rows];
-                let args = GemvI8 { codes, panel_bytes, x: x.padded(), x_sum: x.sum(), y: &mut y };
+                let args = GemvI8 { codes, panel_bytes, x: x.padded(), x_sum: x.sum(), prefetch, y: &mut y };
                 // SAFETY: `Kernel::new` found the features; operands are as the layout says.
                 unsafe { gemv(args) };
                 assert_eq!(y, vec![sum(x); rows], "code {code}, {:?}", &x.values()[..2]);
@@ -63,7 +64,7 @@ pub(crate) fn check_largest_sums(descriptor: &'static KernelDescriptor, k: usize
         for tokens in 1..=x.len() {
             let mut y = vec![0; tokens * most];
             let y_columns = &mut Columns::all(&mut y, tokens, most);
-            let args = GemmI8 { codes: &codes, panel_bytes, x: &x[..tokens], y: y_columns };
+            let args = GemmI8 { codes: &codes, panel_bytes, x: &x[..tokens], prefetch, y: y_columns };
             // SAFETY: as above.
             unsafe { gemm(args) };
             for (y, x) in y.chunks(most).zip(&x) {

@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex};
 
 /// Prompt tokens that kernels with a gemm process at once: enough that unpacking the weights costs little beside the
 /// products.
-const BATCH: usize = 128;
+pub const BATCH: usize = 128;
 
 /// A second kernel that computes batches of prompt tokens, and from which size of batch on.
 #[derive(Clone)]
@@ -36,6 +36,7 @@ pub struct Builder<'m> {
     head: Arc<OutputHead>,
     team: Team,
     features: CpuFeatures,
+    ops: Option<F32Ops>,
     context: usize,
     sparsity: Sparsity,
     prefill: Option<Prefill>,
@@ -118,6 +119,11 @@ impl<'m> Builder<'m> {
         Self { features, ..self }
     }
 
+    /// Sets what computes the operations between the matrix products; unless it is told, the widest of the features.
+    pub fn ops(self, ops: F32Ops) -> Self {
+        Self { ops: Some(ops), ..self }
+    }
+
     /// Sets the longest sequence, in tokens; memory for its keys and values is reserved.
     pub fn context(self, tokens: usize) -> Self {
         Self { context: tokens, ..self }
@@ -157,7 +163,7 @@ impl<'m> Builder<'m> {
         // Without a gemm a batch is no faster, and a time limit would be checked less often.
         let gemm = self.prefill.as_ref().map_or(&self.weights, |p| &p.weights).kernel().descriptor().gemm;
         let batch = if gemm.is_some() { BATCH.min(tokens.max(1)) } else { 1 };
-        let ops = F32Ops::select(self.features);
+        let ops = self.ops.unwrap_or_else(|| F32Ops::select(self.features));
         let sparse = SparseFfn::new(self.sparsity, self.model, &self.weights, self.features, &mut self.team)?;
         let mut sparse = sparse.map(Box::new);
         if let (Some(sparse), Sparsity::Measured(turns)) = (&mut sparse, self.sparsity) {
@@ -188,6 +194,7 @@ impl<'m> Decoder<'m> {
             head,
             team: Team::single(),
             features: CpuFeatures::detect(),
+            ops: None,
             context: model.config.context,
             sparsity: Sparsity::Dense,
             prefill: None,
@@ -305,7 +312,8 @@ impl<'m> Decoder<'m> {
     }
 
     fn embed(&mut self, tokens: &[u32]) -> Result<()> {
-        let (dim, vocab, embedding) = (self.of.model.config.dim, self.of.model.config.vocab, &self.of.model.embedding);
+        let (dim, vocab, embedding) =
+            (self.of.model.config.dim, self.of.model.config.vocab, (*self.of.model.embedding).as_ref());
         for (&token, x) in tokens.iter().zip(self.buffers.x.chunks_exact_mut(dim)) {
             let row = (token as usize).checked_mul(dim).and_then(|at| embedding.get(at..at + dim));
             let Some(row) = row else {

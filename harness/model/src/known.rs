@@ -53,6 +53,9 @@ pub struct KnownModel {
     pub sha256: String,
     /// Name of the model.
     pub name: String,
+    /// What the file calls itself: its `general.name`.
+    #[serde(default, skip_serializing)]
+    pub general_name: Option<String>,
     /// Where the model comes from, in words.
     pub source: String,
     /// Notes on the model that a user should know.
@@ -127,6 +130,13 @@ impl KnownModel {
     /// The model whose file has this SHA-256 (hex, either case), if it is known.
     pub fn find(sha256: &str) -> Result<Option<KnownModel>> {
         Ok(Self::all()?.into_iter().find(|m| m.sha256.eq_ignore_ascii_case(sha256)))
+    }
+
+    /// The known model that this file says it is (`general.name`), synthetic models apart. Its hash has the last word.
+    pub fn named(gguf: &Gguf) -> Result<Option<KnownModel>> {
+        let Some(Value::String(name)) = gguf.entry("general.name").map(|entry| &entry.value) else { return Ok(None) };
+        let mut all = Self::all()?.into_iter();
+        Ok(all.find(|known| known.general_name.as_ref() == Some(name)).filter(|_| !gguf.synthetic()))
     }
 
     /// Takes what the goldens file has; the error is the reason in words.

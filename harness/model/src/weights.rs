@@ -2,18 +2,17 @@
 
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
-use crate::gguf::{Gguf, i2s_codes, i2s_scale, types};
-use crate::graph::{check_codes, check_tensors, required_tensors};
+use crate::gguf::{Gguf, check_i2s_codes, i2s_codes, i2s_scale, types};
+use crate::graph::{check_tensors, required_tensors};
 use crate::loading::Loading;
 use crate::tokenizer::{Pre, Tokenizer};
-use kernels::parallel::Team;
+use kernels::parallel::{Team, row_range};
 use kernels::{
-    AlignedBuffer, CodeTable, CpuFeatures, HeadFormat, I2sTensor, KernelError, Layout, OutputHead, PackedWeights,
+    CodeTable, CpuFeatures, HalfRows, HeadFormat, I2sTensor, KernelError, Layout, OutputHead, PackedWeights,
 };
 use sha2::{Digest, Sha256};
-use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// One block's weights in one packing: gains of the norms and ternary matrices, named as in the file.
 pub struct Block {
@@ -57,15 +56,27 @@ impl Weights {
 /// A model file, checked, with everything that does not depend on the kernel.
 pub struct Model {
     /// The open model file.
-    pub gguf: Gguf,
+    pub gguf: Arc<Gguf>,
     /// The model's shape: sizes and constants of its graph.
     pub config: ModelConfig,
     /// The model's tokenizer.
     pub tokenizer: Tokenizer,
-    /// Embedding and, tied to it, the output head: f16 bit patterns, vocab x dim. A copy, so that the file may go away.
-    pub embedding: Arc<AlignedBuffer<u16>>,
-    /// SHA-256 of the file.
-    pub sha256: [u8; 32],
+    /// Embedding and, tied to it, the output head: f16 bit patterns, vocab x dim, where the file is mapped.
+    pub embedding: HalfRows,
+    sha256: OnceLock<[u8; 32]>,
+}
+
+/// The f16 rows of an open file.
+struct MappedRows {
+    gguf: Arc<Gguf>,
+    /// Number of the tensor in the file, whose type and alignment were checked.
+    tensor: usize,
+}
+
+impl AsRef<[u16]> for MappedRows {
+    fn as_ref(&self) -> &[u16] {
+        bytemuck::cast_slice(self.gguf.bytes(&self.gguf.tensors[self.tensor]))
+    }
 }
 
 /// A model file of which everything but the weights was read and checked.
@@ -98,23 +109,38 @@ impl Opened {
         self.config.assumed.iter().chain(&self.tokenizer.assumed).map(String::as_str)
     }
 
-    /// Loads the model: checks the codes and hashes the file meanwhile. Bytes done are those hashed and those checked:
-    /// see [`Model::load_bytes`].
+    /// Loads the model: what is read of every token, the embedding, is checked. Ternary tensors are checked when they are
+    /// packed, and the hash is computed when it is asked for: so no byte is read before it is needed.
     pub fn load(self, loading: &mut Loading<'_>) -> Result<Model> {
         let Self { gguf, config, tokenizer } = self;
-        let given_up = AtomicBool::new(false);
-        let (loaded, sha256) = std::thread::scope(|scope| {
-            let (progress, given_up, bytes) = (loading.progress, &given_up, gguf.file_bytes());
-            let hash = scope.spawn(move || sha256_unless(given_up, bytes, progress));
-            let loaded = Model::contents(&gguf, loading);
-            // Nobody waits for the hash of a file that is refused.
-            given_up.store(loaded.is_err(), Ordering::Relaxed);
-            (loaded, hash.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-        });
-        let embedding = Arc::new(loaded?);
+        let gguf = Arc::new(gguf);
+        check_embedding(&gguf, loading)?;
+        let tensor = gguf.tensors.iter().position(|t| t.name == EMBEDDING).unwrap_or(0);
+        let embedding = Arc::new(MappedRows { gguf: Arc::clone(&gguf), tensor });
         gguf.check_unchanged()?;
-        Ok(Model { gguf, config, tokenizer, embedding, sha256 })
+        Ok(Model { gguf, config, tokenizer, embedding, sha256: OnceLock::new() })
     }
+}
+
+/// Name of the tensor with a row for each entry of the vocabulary.
+const EMBEDDING: &str = "token_embd.weight";
+
+/// Refuses an embedding with an element that is not finite. Bytes done are the read ones.
+fn check_embedding(gguf: &Gguf, loading: &mut Loading<'_>) -> Result<()> {
+    let tensor = gguf.tensor(EMBEDDING)?;
+    let rows: &[u16] = bytemuck::cast_slice(gguf.f16s(tensor)?);
+    // All exponent bits of an f16 set: infinity or NaN, which would make every logit NaN.
+    let infinite = |bits: u16| bits & 0x7C00 == 0x7C00;
+    // Without a way out of the loop, which would keep it from being vectorised.
+    let any = |piece: &[u16]| piece.iter().fold(false, |seen, &bits| seen | infinite(bits));
+    let pieces: Vec<&[u16]> = rows.chunks(1 << 20).collect();
+    let found = loading.each(pieces.len(), |i| Ok((any(pieces[i]), 2 * pieces[i].len() as u64)))?;
+    if !found.contains(&true) {
+        return Ok(());
+    }
+    let i = rows.iter().position(|&bits| infinite(bits)).unwrap_or(0);
+    let at = tensor.offset + 2 * i as u64;
+    Err(gguf.tensor_error(tensor, format!("element {i} at byte {at} is not a finite number")))
 }
 
 impl Model {
@@ -123,31 +149,27 @@ impl Model {
         Opened::new(gguf, pre)?.load(loading)
     }
 
-    /// Total bytes that [`Model::load`] reports as progress: those of the file and those of ternary tensors once more.
+    /// Total bytes that [`Model::load`] reports as progress: those of the embedding.
     pub fn load_bytes(gguf: &Gguf) -> u64 {
-        let ternary = gguf.tensors.iter().filter(|t| t.kind == types::I2S);
-        gguf.file_bytes().len() as u64 + ternary.map(|t| gguf.bytes(t).len() as u64).sum::<u64>()
+        gguf.find_tensor(EMBEDDING).map_or(0, |t| gguf.bytes(t).len() as u64)
     }
 
-    /// The embedding, when the codes are checked.
-    fn contents(gguf: &Gguf, loading: &mut Loading<'_>) -> Result<AlignedBuffer<u16>> {
-        check_codes(gguf, loading)?;
-        let tensor = gguf.tensor("token_embd.weight")?;
-        let rows: &[u16] = bytemuck::cast_slice(gguf.f16s(tensor)?);
-        let mut embedding = AlignedBuffer::zeroed(rows.len());
-        // All exponent bits of an f16 set: infinity or NaN, which would make every logit NaN.
-        let infinite = |bits: u16| bits & 0x7C00 == 0x7C00;
-        let copy = |range: Range<usize>, piece: &mut [u16]| {
-            piece.copy_from_slice(&rows[range]);
-            // Without a way out of the loop, which would keep it from being vectorised.
-            if piece.iter().fold(false, |seen, &bits| seen | infinite(bits)) { Err(()) } else { Ok(()) }
-        };
-        if loading.team.split_rows(1, &mut embedding, copy).is_err() {
-            let i = rows.iter().position(|&bits| infinite(bits)).unwrap_or(0);
-            let at = tensor.offset + 2 * i as u64;
-            return Err(gguf.tensor_error(tensor, format!("element {i} at byte {at} is not a finite number")));
-        }
-        Ok(embedding)
+    /// SHA-256 of the file: computed when it is first asked for, which takes a second a GiB or so. `progress` is called
+    /// with the bytes done since its last call.
+    ///
+    /// # Errors
+    /// A file that was written to since it was opened.
+    pub fn sha256(&self, progress: &(dyn Fn(u64) + Sync)) -> Result<[u8; 32]> {
+        let hash = *self.sha256.get_or_init(|| {
+            let mut hash = Sha256::new();
+            for chunk in self.gguf.file_bytes().chunks(1 << 20) {
+                hash.update(chunk);
+                progress(chunk.len() as u64);
+            }
+            hash.finalize().into()
+        });
+        self.gguf.check_unchanged()?;
+        Ok(hash)
     }
 
     /// Packs all ternary tensors for kernels that read `layout`. `table` is what the codes are taken for. Bytes done
@@ -209,14 +231,23 @@ impl Model {
     ) -> Result<PackedWeights> {
         let tensor = self.gguf.tensor(name)?;
         let bytes = self.gguf.bytes(tensor);
-        // `check_tensors` made sure of two dimensions and a scale, `check_codes` of the codes.
+        // `check_tensors` made sure of two dimensions and a scale.
         let (k, rows) = match tensor.dims[..] {
             [k, rows] => (k as usize, rows as usize),
             _ => return Err(self.gguf.tensor_error(tensor, format!("has {} dimensions, not 2", tensor.dims.len()))),
         };
         let refused = |e: KernelError| self.gguf.tensor_error(tensor, e);
-        let scale = i2s_scale(bytes).unwrap_or(f32::NAN);
-        let source = I2sTensor::assume_valid(rows, k, i2s_codes(bytes)).map_err(refused)?;
+        let (scale, codes) = (i2s_scale(bytes).unwrap_or(f32::NAN), i2s_codes(bytes));
+        let threads = team.threads();
+        let found = AtomicBool::new(false);
+        team.run(&|number| {
+            let own = &codes[row_range(codes.len(), CHECKED_AT_ONCE, threads, number)];
+            found.fetch_or(I2sTensor::find_code_3(own).is_some(), Ordering::Relaxed);
+        });
+        if found.into_inner() {
+            check_i2s_codes(&self.gguf, tensor)?;
+        }
+        let source = I2sTensor::assume_valid(rows, k, codes).map_err(refused)?;
         let weights = PackedWeights::from_i2s(layout, source, scale, team).map_err(refused)?;
         // Packed weights are a copy; from here on the file may change.
         self.gguf.check_unchanged()?;
@@ -233,15 +264,8 @@ impl Model {
     }
 }
 
-/// The hash of `bytes`, or of some of them when `given_up` is set meanwhile.
-fn sha256_unless(given_up: &AtomicBool, bytes: &[u8], progress: &dyn Fn(u64)) -> [u8; 32] {
-    let mut hash = Sha256::new();
-    for chunk in bytes.chunks(1 << 20).take_while(|_| !given_up.load(Ordering::Relaxed)) {
-        hash.update(chunk);
-        progress(chunk.len() as u64);
-    }
-    hash.finalize().into()
-}
+/// Bytes of codes that a thread's part is a multiple of when they are checked.
+const CHECKED_AT_ONCE: usize = 4096;
 
 #[cfg(test)]
 mod tests {
@@ -257,8 +281,8 @@ mod tests {
     fn loading_with_more_threads_gives_the_same_bytes() {
         let load = |threads| Model::load(builtin::open().expect("built in"), None, &mut loading(threads));
         let [model, other] = [1, 5].map(|threads| load(threads).expect("a valid model"));
-        assert!(model.embedding[..] == other.embedding[..] && model.sha256 == other.sha256);
-        assert_eq!(model.sha256[..], Sha256::digest(builtin::bytes())[..]);
+        assert!((*model.embedding).as_ref() == (*other.embedding).as_ref());
+        assert_eq!(model.sha256(&|_| {}).expect("unchanged")[..], Sha256::digest(builtin::bytes())[..]);
         for &layout in layouts::ALL {
             let pack = |threads| model.weights(layout, CodeTable::TERNARY, &mut loading(threads));
             let [one, five] = [1, 5].map(|threads| pack(threads).expect("packs"));

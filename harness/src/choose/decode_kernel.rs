@@ -1,27 +1,27 @@
-//! `--kernel auto`: a short probe of the exact kernels on the model's own largest matrix.
+//! `--kernel auto`: which exact kernel decodes, by a probe of one token on the model's own weights.
 
-use super::probe;
+use super::chooser::{Chooser, batches_choice};
+use super::operands::MOST_TOKENS;
+use super::probe::Evidence;
+use super::tuning::{self, Batch, OneToken, batches, name, one_token};
+use super::{by_evidence, without_probe};
 use crate::error::{Error, Result};
-use crate::machine::Machine;
-use kernels::conformance::{self, Expected, compare};
-use kernels::parallel::Team;
-use kernels::{CodeTable, F32Ops, Kernel, KernelError, Layout, LinearInput, PackedWeights, reference};
-use model::weights::Model;
+use kernels::Kernel;
 use serde::{Serialize, Serializer};
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
-use std::hint::black_box;
 use std::time::Duration;
 
-/// Time for the whole probe.
-const PROBE: Duration = Duration::from_millis(200);
+/// Time for the probe of one token with all kernels.
+const PROBE: Duration = Duration::from_millis(110);
+
+/// What the choice is about, in receipts.
+const WHAT: &str = "decoding kernel";
 
 /// The kernel that decodes, and the reason why it was taken.
 #[derive(Serialize)]
 pub struct Selection {
     /// What the user asked for: a kernel id, or `auto`.
     pub requested: String,
-    /// The kernel that was taken.
+    /// The kernel that was taken, as it is called.
     #[serde(rename = "executed", serialize_with = "id")]
     pub kernel: Kernel,
     /// Why this kernel was taken, in one line.
@@ -32,75 +32,82 @@ fn id<S: Serializer>(kernel: &Kernel, to: S) -> std::result::Result<S::Ok, S::Er
     to.serialize_str(kernel.id())
 }
 
-/// The kernel with the id `requested`, or for `auto` the fastest exact one. Either has passed the conformance suite.
-pub fn select(requested: &str, machine: &Machine, model: &Model) -> Result<Selection> {
-    let kernel = match requested {
-        "auto" => {
-            let exact = machine.kernels(None)?.into_iter().filter(|kernel| kernel.descriptor().exact());
-            return fastest(&exact.map(verified).collect::<Result<Vec<_>>>()?, machine, model);
-        }
-        id => verified(machine.kernel(id)?)?,
+/// The fastest of `candidates`, exact kernels, for a prompt of so many tokens: each in its better way to ask ahead. Among
+/// kernels that tie, the one whose packing has the fastest product for batches, so that a prompt needs no second copy.
+pub fn fastest(candidates: &[Kernel], prompt_tokens: usize, chooser: &mut Chooser<'_>) -> Result<Selection> {
+    if candidates.is_empty() {
+        let what = "no exact kernel runs on this CPU with these features; `list kernels` says why";
+        return Err(Error::unsupported(what));
+    }
+    if let Some(why) = chooser.cannot_probe()? {
+        let kernel = without_measuring(candidates);
+        chooser.keep(without_probe(WHAT, &name(&kernel), &why), Some(kernel));
+        return Ok(Selection { requested: "auto".into(), kernel, reason: format!("static choice: {why}") });
+    }
+    let operands = chooser.operands()?;
+    let one = one_token(candidates, operands, PROBE)?;
+    let tied = one.tied();
+    // Only where it matters: several that tie, and a prompt.
+    let most = MOST_TOKENS.min(prompt_tokens);
+    let probed = if tied.len() > 1 { batches(&tied, operands, most)? } else { Vec::new() };
+    let (ways, us) = by_want(&one, probed.last());
+    let names: Vec<String> = ways.iter().map(name).collect();
+    let evidence = Evidence { us, passes: one.evidence.passes };
+    let choice = by_evidence(WHAT, &operands.shape(), &names, &evidence);
+    let chosen = evidence.chosen().unwrap_or(0);
+    let (kernel, reason) = (ways[chosen], format!("{}: {:.1} us a call", choice.reason, evidence.us[chosen]));
+    let own = if kernel.descriptor().gemm.is_some() { batches(&[kernel], operands, most)? } else { Vec::new() };
+    let kernel = tuning::with_gemm_from(kernel, &own);
+    chooser.keep(choice, Some(kernel));
+    if let Some(choice) = batches_choice(&kernel, &own) {
+        chooser.keep(choice, None);
+    }
+    Ok(Selection { requested: "auto".into(), kernel, reason })
+}
+
+/// All ways and their times, first those of the kernel with the fastest gemm for the probed batch, last those without.
+fn by_want(one: &OneToken, batch: Option<&Batch>) -> (Vec<Kernel>, Vec<f64>) {
+    let gemm = |kernel: &Kernel| {
+        let times = batch.map_or(&[][..], |batch| &batch.gemm_us);
+        times.iter().find(|(id, _)| *id == kernel.id()).map_or(f64::INFINITY, |(_, us)| *us)
     };
-    Ok(Selection { requested: requested.into(), kernel, reason: "named on the command line".into() })
+    let mut ways: Vec<(Kernel, f64)> = one.ways.iter().copied().zip(one.evidence.us.iter().copied()).collect();
+    // Stable: else the order of the registry, and one level before two.
+    ways.sort_by(|a, b| gemm(&a.0).total_cmp(&gemm(&b.0)));
+    ways.into_iter().unzip()
 }
 
-/// Returns `kernel` if it passes the conformance suite, an error if it does not.
-pub fn verified(kernel: Kernel) -> Result<Kernel> {
-    let conformance::Outcome { first_mismatch, mismatches, cases, .. } = conformance::verify(&kernel);
-    let Some(first) = first_mismatch else { return Ok(kernel) };
-    let what = format!("fails {mismatches} of {cases} conformance cases and is not used; first: {first}");
-    Err(Error::failed(format!("{} {what}", kernel.id())))
+/// The widest of these kernels that computes batches too, as the registry has them in order.
+fn without_measuring(kernels: &[Kernel]) -> Kernel {
+    let batches = |kernel: &&Kernel| kernel.descriptor().gemm.is_some() && !kernel.descriptor().tables_per_call;
+    *kernels.iter().rfind(batches).unwrap_or(&kernels[kernels.len() - 1])
 }
 
-/// Times the `candidates`, exact kernels that passed the suite, on the model's matrix and takes the fastest.
-pub fn fastest(candidates: &[Kernel], machine: &Machine, model: &Model) -> Result<Selection> {
-    let packed = packed(candidates, model)?;
-    let mut input = LinearInput::new(1, model.config.dim, F32Ops::select(machine.features));
-    let x: Vec<f32> = (0..model.config.dim).map(|i| ((i * 37 % 251) as f32 - 125.0) / 125.0).collect();
-    for kernel in candidates {
-        input.prepare(&mut Team::single(), kernel, x.len(), &x).map_err(|e| Error::failed(format!("probe: {e}")))?;
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kernels::{CpuFeatures, Prefetch, Tuning, registry};
+
+    /// Faked timings: a tie goes to the kernel whose packing prefill wants, a clear winner wins whatever its packing.
+    #[test]
+    fn a_tie_takes_the_packing_that_prefill_wants() {
+        let exact = registry::KERNELS.iter().filter_map(|d| Kernel::new(d, CpuFeatures::detect()).ok());
+        let exact: Vec<Kernel> = exact.filter(|kernel| kernel.descriptor().exact()).take(2).collect();
+        let [a, b] = exact[..] else { return };
+        let ways = |kernel: Kernel| Prefetch::ALL.map(|prefetch| kernel.tuned(Tuning { prefetch, gemm_from: 2 }));
+        let ways = [ways(a), ways(b)].concat();
+        let chosen = |us: [f64; 4], gemm_us: Vec<(&'static str, f64)>| {
+            let one = OneToken { ways: ways.clone(), evidence: Evidence { us: us.to_vec(), passes: 9 } };
+            let batch = Batch { tokens: 24, token_by_token_us: 9.0, gemm_us };
+            let (ways, us) = by_want(&one, Some(&batch));
+            let chosen = ways[Evidence { us, passes: 9 }.chosen().expect("some")];
+            (chosen.id(), chosen.tuning().prefetch)
+        };
+        let gemms = |a_us, b_us| vec![(a.id(), a_us), (b.id(), b_us)];
+        let [one, two] = Prefetch::ALL;
+        assert_eq!(chosen([100.0, 100.0, 101.0, 90.0], gemms(5.0, 7.0)), (b.id(), two), "a clear winner");
+        assert_eq!(chosen([100.0, 120.0, 101.0, 140.0], gemms(7.0, 5.0)), (b.id(), one), "a tie");
+        assert_eq!(chosen([101.0, 120.0, 100.0, 140.0], gemms(5.0, 7.0)), (a.id(), one), "a tie");
+        assert_eq!(chosen([101.0, 120.0, 100.0, 140.0], vec![(b.id(), 7.0)]), (b.id(), one), "only one has a gemm");
     }
-    let most = packed.values().map(PackedWeights::rows).max().unwrap_or(0);
-    let mut sums = vec![0i32; most];
-    let evidence = probe::probe(candidates.len(), PROBE, |candidate, first| {
-        let kernel = &candidates[candidate];
-        let weights = &packed[&kernel.descriptor().layout];
-        let y = &mut sums[..weights.rows()];
-        let failed = |e: KernelError| Error::failed(format!("probe: {}: {e}", kernel.id()));
-        black_box(kernel.gemv_i8(weights, 0..weights.rows(), &input.quantized[0], y)).map_err(failed)?;
-        if first { check(kernel, weights, &input, y) } else { Ok(()) }
-    })?;
-    let (best, us) = evidence.fastest().ok_or_else(|| {
-        Error::unsupported("no exact kernel runs on this CPU with these features; `list kernels` says why")
-    })?;
-    let weights = &packed[&candidates[best].descriptor().layout];
-    let (kernels, rounds, shape) = (candidates.len(), evidence.passes, format!("{}x{}", weights.rows(), weights.k()));
-    let reason =
-        format!("fastest of {kernels} exact kernels in {rounds} rounds on {MATRIX} ({shape}): {us:.1} us a call");
-    Ok(Selection { requested: "auto".into(), kernel: candidates[best], reason })
-}
-
-/// The matrix that is probed.
-const MATRIX: &str = "blk.0.ffn_gate.weight";
-
-/// The matrix that is probed (`blk.0.ffn_gate.weight`), packed once in each packing that these kernels read.
-pub fn packed(kernels: &[Kernel], model: &Model) -> Result<HashMap<&'static Layout, PackedWeights>> {
-    let mut packed = HashMap::new();
-    for layout in kernels.iter().map(|kernel| kernel.descriptor().layout) {
-        if let Entry::Vacant(empty) = packed.entry(layout) {
-            empty.insert(model.matrix(MATRIX, layout, CodeTable::TERNARY, &mut Team::single())?);
-        }
-    }
-    Ok(packed)
-}
-
-/// The probe times nothing that is wrong on the very operands.
-fn check(kernel: &Kernel, weights: &PackedWeights, input: &LinearInput, y: &[i32]) -> Result<()> {
-    // Three rows: an oracle takes its time.
-    let rows = [0, weights.rows() / 3, weights.rows().saturating_sub(1)];
-    let oracle = |i: usize| Expected::integer(reference::row_i64(weights, rows[i], input.quantized[0].values()));
-    compare(&rows.map(|row| y[row]), 0.0, oracle).map_err(|mismatch| {
-        Error::failed(format!("probe: {}: row {} is {mismatch}", kernel.id(), rows[mismatch.index]))
-    })?;
-    Ok(())
 }

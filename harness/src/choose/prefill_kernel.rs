@@ -1,23 +1,23 @@
 //! `--prefill-kernel`: which kernel computes batches of prompt tokens.
 //!
 //! The kernel that decodes fastest need not have the fastest gemm, and the fastest gemm may want a packing of its own,
-//! which is a second copy of the weights: 0.5 GB at the 2B shape, and the time to pack it. So nothing is taken unasked:
-//! `same` stays with the decoding kernel; `auto` measures products of several batch sizes on the model's own matrix and
-//! takes another kernel from the size on from which it is faster, if the memory is there; an id is taken as told.
-//! Whatever happens is said and recorded.
+//! which is a second copy of the weights: 0.5 GB at the 2B shape, and the time to pack it. `same` stays with the decoding
+//! kernel; `auto` measures products of several batch sizes on the model's own matrix and takes another kernel where this
+//! prompt gains more than the copy costs, if the memory is there; an id is taken as told. Whatever happens is said and
+//! recorded.
 
-use super::decode_kernel::{packed, verified};
-use super::probe;
+use super::chooser::Chooser;
+use super::operands::MOST_TOKENS;
+use super::probe::TIE;
+use super::tuning::{Batch, SIZES, batches, gemm_from};
 use crate::error::{Error, Result};
 use crate::kernel_ids::unknown_kernel;
 use crate::machine::{Machine, memory};
 use crate::output::note;
-use kernels::random::SplitMix64;
-use kernels::{F32Ops, Kernel, KernelError, LinearInput, Product, registry};
-use model::weights::Model;
+use kernels::{Kernel, Tuning, registry};
+use model::decoder::BATCH;
 use receipt::figures::mib;
 use receipt::{PrefillProbe, PrefillRecord};
-use std::time::Duration;
 
 /// What `--prefill-kernel` asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,15 +40,6 @@ pub struct PrefillPlan {
 
 /// A plan, or none where the decoding kernel takes batches too; and for receipts why.
 pub type PrefillDecision = (Option<PrefillPlan>, PrefillRecord);
-
-/// Batch sizes of the probe: around the tiles of the kernels, up to the decoder's batch.
-const PROBED: [usize; 7] = [2, 4, 8, 24, 48, 96, 128];
-/// Time for the probe of each size.
-const PROBE: Duration = Duration::from_millis(60);
-/// A gemm must be this much faster to be taken, above what noise may feign; with a second copy of the weights it must
-/// be worth that.
-const GAIN: f64 = 1.03;
-const GAIN_WITH_COPY: f64 = 1.10;
 
 impl PrefillPolicy {
     /// Reads the value of `--prefill-kernel`: `same`, `auto` or a kernel id.
@@ -80,21 +71,17 @@ impl PrefillPolicy {
         &self,
         decode: &Kernel,
         prompt_tokens: usize,
-        model: &Model,
-        machine: &Machine,
+        chooser: &mut Chooser<'_>,
     ) -> Result<Option<PrefillDecision>> {
-        if !decode.descriptor().exact() {
+        if !decode.descriptor().exact() || *self == Self::Same {
             return Ok(None);
         }
+        let requested = if let Self::Named(id) = self { id } else { "auto" };
+        let mut choice = Choosing { requested, decode, chooser };
         let decision = match self {
-            Self::Same => return Ok(None),
-            Self::Named(id) => {
-                let kernel = verified(machine.kernel(id)?)?;
-                let plan = (kernel.id() != decode.id()).then_some(PrefillPlan { kernel, from_tokens: 2 });
-                let choice = Choice { requested: id, decode, model, machine };
-                choice.decision(plan, "named on the command line".into(), Vec::new())
-            }
-            Self::Auto => Choice { requested: "auto", decode, model, machine }.measured(prompt_tokens)?,
+            Self::Named(id) if *id != decode.id() => choice.named(id)?,
+            Self::Named(_) => choice.decision(None, "named on the command line".into(), Vec::new()),
+            Self::Auto | Self::Same => choice.measured(prompt_tokens)?,
         };
         let (plan, r) = &decision;
         let how = match plan {
@@ -108,14 +95,13 @@ impl PrefillPolicy {
 }
 
 /// A choice for one decoding kernel.
-struct Choice<'a> {
+struct Choosing<'a, 'm> {
     requested: &'a str,
     decode: &'a Kernel,
-    model: &'a Model,
-    machine: &'a Machine,
+    chooser: &'a mut Chooser<'m>,
 }
 
-impl Choice<'_> {
+impl Choosing<'_, '_> {
     fn decision(&self, plan: Option<PrefillPlan>, reason: String, probe: Vec<PrefillProbe>) -> PrefillDecision {
         let (kernel, from_tokens) = plan.map_or((*self.decode, 2), |plan| (plan.kernel, plan.from_tokens));
         let (requested, executed) = (self.requested.into(), kernel.id().into());
@@ -126,44 +112,74 @@ impl Choice<'_> {
     /// Memory of a second copy of the weights, 0 where the packing is the decoding kernel's.
     fn extra_bytes(&self, prefill: &Kernel) -> u64 {
         let packing = prefill.descriptor().layout;
-        if packing == self.decode.descriptor().layout { 0 } else { self.model.packed_bytes(packing) }
+        if packing == self.decode.descriptor().layout { 0 } else { self.chooser.model.packed_bytes(packing) }
     }
 
-    fn measured(&self, prompt_tokens: usize) -> Result<PrefillDecision> {
-        let stay = |why: String, probe| Ok(self.decision(None, why, probe));
-        if prompt_tokens < PROBED[0] {
-            return stay("the prompt is one token".into(), Vec::new());
+    /// The kernel asks ahead as the decoding one does, and all batches go to its gemm.
+    fn plan(&mut self, kernel: Kernel, from_tokens: usize) -> PrefillPlan {
+        let prefetch = self.decode.tuning().prefetch;
+        let kernel = kernel.tuned(Tuning { prefetch, gemm_from: 2 });
+        self.chooser.adopt(kernel);
+        PrefillPlan { kernel, from_tokens }
+    }
+
+    fn named(&mut self, id: &str) -> Result<PrefillDecision> {
+        let kernel = self.chooser.machine.kernel(id)?;
+        self.chooser.verify_meanwhile(kernel)?;
+        let plan = self.plan(kernel, 2);
+        Ok(self.decision(Some(plan), "named on the command line".into(), Vec::new()))
+    }
+
+    fn measured(&mut self, prompt_tokens: usize) -> Result<PrefillDecision> {
+        let stay = |own: &Self, why: String, probe| Ok(own.decision(None, why, probe));
+        if prompt_tokens < SIZES[0] {
+            return stay(self, "the prompt is one token".into(), Vec::new());
+        }
+        if let Some(why) = self.chooser.cannot_probe()? {
+            return stay(self, format!("static choice: {why}"), Vec::new());
         }
         let (fitting, left_out) = self.that_fit()?;
-        let candidates = [*self.decode].into_iter().chain(fitting).map(verified).collect::<Result<Vec<_>>>()?;
-        let probe = probe_products(&candidates, self.model, self.machine)?;
-        let own = &probe[0].tokens_us;
-        // From which size on a kernel is faster at every probed size, and how much it gains where this prompt will be.
-        let at = own.iter().rposition(|(tokens, _)| *tokens <= prompt_tokens).unwrap_or(0);
-        let best = candidates
-            .iter()
-            .zip(&probe)
-            .skip(1)
-            .filter_map(|(kernel, theirs)| {
-                let gain = |i: usize| own[i].1 / theirs.tokens_us[i].1;
-                let needed = if self.extra_bytes(kernel) > 0 { GAIN_WITH_COPY } else { GAIN };
-                let from = (0..own.len()).rev().take_while(|&i| gain(i) >= needed).last()?;
-                (from <= at).then(|| (kernel, own[from].0, gain(at)))
-            })
-            .max_by(|a, b| a.2.total_cmp(&b.2));
-        let tokens = own[at].0;
-        let Some((&kernel, from_tokens, gain)) = best else {
-            let why = format!(
-                "no other kernel's product with {tokens} tokens measured {GAIN_WITH_COPY:.2}x its own \
-                 ({GAIN:.2}x without a second copy of the weights){left_out}"
-            );
-            return stay(why, probe);
+        let kernels: Vec<Kernel> = [*self.decode].into_iter().chain(fitting).collect();
+        let operands = self.chooser.operands()?;
+        let batches = batches(&kernels, operands, prompt_tokens.min(MOST_TOKENS))?;
+        let (share, probe) = (operands.share_of_model(), probed(&kernels, &batches));
+        // What the prompt takes: batches of the decoder, each like the largest probed size that is no larger.
+        let prompt_s = |us: &dyn Fn(&Batch) -> f64| {
+            let (whole, rest) = (prompt_tokens / BATCH * BATCH, prompt_tokens % BATCH);
+            let part = |tokens: usize| {
+                let batch = batches.iter().rfind(|batch| batch.tokens <= tokens).or(batches.first());
+                batch.map_or(0.0, |batch| us(batch) * tokens as f64 / batch.tokens as f64)
+            };
+            (part(whole) + part(rest)) / share / 1e6
+        };
+        let gemm = |batch: &Batch, id: &str| {
+            batch.gemm_us.iter().find(|(gemm, _)| *gemm == id).map_or(f64::INFINITY, |(_, us)| *us)
+        };
+        let own = |batch: &Batch| batch.token_by_token_us.min(gemm(batch, self.decode.id()));
+        let own_s = prompt_s(&own);
+        let others = kernels[1..].iter().filter_map(|kernel| {
+            let from = gemm_from(kernel.id(), &batches, own);
+            let theirs = |batch: &Batch| if batch.tokens < from { own(batch) } else { gemm(batch, kernel.id()) };
+            // A second copy costs the time to make it, once.
+            let copies = kernel.descriptor().layout != self.decode.descriptor().layout;
+            let copy_s = if copies { operands.packing_time(kernel.descriptor().layout).as_secs_f64() } else { 0.0 };
+            let theirs_s = prompt_s(&theirs);
+            (theirs_s * (1.0 + TIE) + copy_s < own_s).then_some((*kernel, from, theirs_s, copy_s))
+        });
+        let best = others.min_by(|a, b| (a.2 + a.3).total_cmp(&(b.2 + b.3)));
+        let n = prompt_tokens;
+        let Some((kernel, from_tokens, theirs_s, copy_s)) = best else {
+            let why =
+                format!("products of {n} tokens take {own_s:.2} s; no other kernel saves more than its copy costs");
+            return stay(self, why + &left_out, probe);
         };
         let reason = format!(
-            "its product with {tokens} tokens measured {gain:.2}x that of {} on this model's largest matrix{left_out}",
+            "products of {n} tokens take {theirs_s:.2} s and packing {copy_s:.2} s, with {} {own_s:.2} s{left_out}",
             self.decode.id()
         );
-        Ok(self.decision(Some(PrefillPlan { kernel, from_tokens }), reason, probe))
+        self.chooser.verify_meanwhile(kernel)?;
+        let plan = self.plan(kernel, from_tokens);
+        Ok(self.decision(Some(plan), reason, probe))
     }
 
     /// The other kernels with a gemm whose copy of the weights fits, and which was left out because its does not.
@@ -174,7 +190,7 @@ impl Choice<'_> {
             let extra = self.extra_bytes(kernel);
             extra == 0 || free.is_some_and(|free| extra.saturating_mul(2) <= free)
         };
-        let gemms = self.machine.kernels(None)?.into_iter().filter(|k| k.descriptor().exact());
+        let gemms = self.chooser.machine.kernels(None)?.into_iter().filter(|k| k.descriptor().exact());
         let others = gemms.filter(|k| k.descriptor().gemm.is_some() && k.id() != self.decode.id());
         let (fitting, too_large): (Vec<Kernel>, Vec<Kernel>) = others.partition(fits);
         let left_out = match (too_large.first(), free) {
@@ -189,39 +205,15 @@ impl Choice<'_> {
     }
 }
 
-/// Median time of one product by batch size. All kernels must give the same sums.
-fn probe_products(kernels: &[Kernel], model: &Model, machine: &Machine) -> Result<Vec<PrefillProbe>> {
-    let failed = |e: KernelError| Error::failed(format!("prefill probe: {e}"));
-    let mut team = machine.team()?;
-    let packed = packed(kernels, model)?;
-    let (k, rows, most) = (model.config.dim, model.config.ffn, PROBED[PROBED.len() - 1]);
-    let mut random = SplitMix64::new(1);
-    let x: Vec<f32> = (0..most * k).map(|_| random.signed_unit()).collect();
-    let input = LinearInput::new(most, k, F32Ops::select(machine.features));
-    let mut inputs = vec![input; kernels.len()];
-    let (mut y, mut integers, mut expected) = (vec![0f32; most * rows], vec![0i32; most * rows], Vec::new());
-    let named = |kernel: &Kernel| PrefillProbe { kernel: kernel.id().into(), tokens_us: Vec::new() };
-    let mut probes: Vec<PrefillProbe> = kernels.iter().map(named).collect();
-    for tokens in PROBED {
-        for (input, kernel) in inputs.iter_mut().zip(kernels) {
-            input.prepare(&mut team, kernel, k, &x[..tokens * k]).map_err(failed)?;
-        }
-        let evidence = probe::probe(kernels.len(), PROBE, |number, first| {
-            let (kernel, y) = (&kernels[number], &mut y[..tokens * rows]);
-            let weights = &packed[&kernel.descriptor().layout];
-            let product = [Product { weights, y: &mut *y }];
-            kernel.linear(&mut team, product, &inputs[number], &mut integers).map_err(failed)?;
-            if first && number == 0 {
-                expected = y.to_vec();
-            } else if first && y != expected {
-                let (id, other) = (kernel.id(), kernels[0].id());
-                return Err(Error::failed(format!("prefill probe: {id} and {other} differ at {tokens} tokens")));
-            }
-            Ok(())
-        })?;
-        probes.iter_mut().zip(evidence.us).for_each(|(probe, us)| probe.tokens_us.push((tokens, us)));
-    }
-    Ok(probes)
+/// The times by kernel; those of the decoding kernel without a gemm are of its tokens one by one.
+fn probed(kernels: &[Kernel], batches: &[Batch]) -> Vec<PrefillProbe> {
+    let times = |kernel: &Kernel| {
+        let us = |batch: &Batch| {
+            batch.gemm_us.iter().find(|(id, _)| *id == kernel.id()).map_or(batch.token_by_token_us, |(_, us)| *us)
+        };
+        batches.iter().map(|batch| (batch.tokens, us(batch))).collect()
+    };
+    kernels.iter().map(|kernel| PrefillProbe { kernel: kernel.id().into(), tokens_us: times(kernel) }).collect()
 }
 
 #[cfg(test)]
@@ -229,6 +221,7 @@ mod tests {
     use super::*;
     use model::builtin;
     use model::loading::Loading;
+    use model::weights::Model;
 
     #[test]
     fn words_and_ids_are_told_apart() {
@@ -248,8 +241,9 @@ mod tests {
         let machine = Machine::for_tests(kernels::CpuFeatures::detect());
         let mut exact = machine.kernels(None).expect("some");
         exact.retain(|k| k.descriptor().exact());
-        let decide = |policy: PrefillPolicy, kernel: &Kernel, tokens| {
-            policy.decide(kernel, tokens, &model, &machine).expect("decides")
+        let mut chooser = Chooser::new(&model, &machine);
+        let mut decide = |policy: PrefillPolicy, kernel: &Kernel, tokens| {
+            policy.decide(kernel, tokens, &mut chooser).expect("decides")
         };
         for kernel in &exact {
             assert!(decide(PrefillPolicy::Same, kernel, 100).is_none());

@@ -10,6 +10,10 @@ use std::time::{Duration, Instant};
 /// About how long a turn is: enough for the clock, and so short that a drift of the machine meets all candidates, and
 /// that most turns are over before the system lets another process run.
 const TURN_NS: f64 = 1e5;
+/// Candidates that differ by no more than this tie: what a probe of a moment cannot tell apart.
+pub const TIE: f64 = 0.03;
+/// So many times the best candidate's time is past hope.
+const HOPELESS: f64 = 2.0;
 /// Passes that are made even where they take longer than the time for them.
 const LEAST_PASSES: usize = 3;
 /// Time for the probe of [`skipping`].
@@ -28,6 +32,34 @@ impl Evidence {
     pub fn fastest(&self) -> Option<(usize, f64)> {
         self.us.iter().copied().enumerate().min_by(|a, b| a.1.total_cmp(&b.1))
     }
+
+    /// The index of the first candidate that ties with the fastest: candidates stand in the order in which they are
+    /// wanted where time does not decide. This is how every choice is made. `None` without a candidate.
+    pub fn chosen(&self) -> Option<usize> {
+        let (_, best) = self.fastest()?;
+        self.us.iter().position(|&us| us <= best * (1.0 + TIE))
+    }
+}
+
+/// What a probe wants of a candidate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// A call that is not timed, and a check of what it gave.
+    Check,
+    /// Whatever must be so before a timed call; not timed.
+    Ready,
+    /// A call that is timed.
+    Timed,
+}
+
+/// How long a probe may take, and whether every call is made ready for.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    pub candidates: usize,
+    pub time: Duration,
+    /// Whether each call has a [`Turn::Ready`] of its own, which takes its weights out of the caches; else many calls
+    /// make a turn.
+    pub ready_each_call: bool,
 }
 
 /// Lets the candidates take turns for about `time`. `call(candidate, first)` makes one call; the `first` of each comes
@@ -40,20 +72,44 @@ pub fn probe<E>(
     time: Duration,
     mut call: impl FnMut(usize, bool) -> Result<(), E>,
 ) -> Result<Evidence, E> {
-    (0..candidates).try_for_each(|candidate| call(candidate, true))?;
+    take_turns(Plan { candidates, time, ready_each_call: false }, |candidate, turn| match turn {
+        Turn::Ready => Ok(()),
+        turn => call(candidate, turn == Turn::Check),
+    })
+}
+
+/// As [`probe`], with a say before each call. Candidates that take [`HOPELESS`] times as long as the best are let go after
+/// two turns, so that slow ones do not take the time of those that are worth telling apart.
+///
+/// # Errors
+/// The first one of `call`.
+pub fn take_turns<E>(plan: Plan, mut call: impl FnMut(usize, Turn) -> Result<(), E>) -> Result<Evidence, E> {
+    let candidates = plan.candidates;
+    (0..candidates).try_for_each(|candidate| call(candidate, Turn::Check))?;
     let mut timed = |candidate: usize, calls: u32| -> Result<f64, E> {
+        call(candidate, Turn::Ready)?;
         let start = Instant::now();
-        (0..calls).try_for_each(|_| call(candidate, false))?;
+        (0..calls).try_for_each(|_| call(candidate, Turn::Timed))?;
         Ok((start.elapsed().as_nanos() as f64).max(1.0) / f64::from(calls))
     };
+    let begun = Instant::now();
+    let once = (0..candidates).map(|candidate| timed(candidate, 1)).collect::<Result<Vec<f64>, E>>()?;
     // The geometric mean: slow candidates get longer turns, fast ones shorter.
-    let logs = (0..candidates).map(|candidate| Ok(timed(candidate, 1)?.ln())).sum::<Result<f64, E>>()?;
-    let calls = (TURN_NS / (logs / candidates.max(1) as f64).exp()).clamp(1.0, f64::from(1 << 20)) as u32;
-    let (mut ns, mut passes, start) = (vec![Vec::new(); candidates], 0, Instant::now());
-    let enough = |passes: usize| passes >= LEAST_PASSES && start.elapsed() >= time || interrupt::requested();
-    while candidates > 0 && (passes == 0 || !enough(passes)) {
-        for order in orders(candidates, candidates, passes as u64) {
-            for candidate in order.into_iter().map(usize::from) {
+    let mean = once.iter().map(|ns| ns.ln()).sum::<f64>() / candidates.max(1) as f64;
+    let many = (TURN_NS / mean.exp()).clamp(1.0, f64::from(1 << 20)) as u32;
+    let calls = if plan.ready_each_call { 1 } else { many };
+    let mut ns = vec![Vec::new(); candidates];
+    for candidate in 0..candidates {
+        ns[candidate].push(timed(candidate, calls)?);
+    }
+    let soonest: Vec<f64> = once.iter().zip(&ns).map(|(once, ns)| once.min(ns[0])).collect();
+    let best = soonest.iter().copied().fold(f64::INFINITY, f64::min);
+    let left: Vec<usize> = (0..candidates).filter(|&candidate| soonest[candidate] <= HOPELESS * best).collect();
+    let mut passes = 1;
+    let enough = |passes: usize| passes >= LEAST_PASSES && begun.elapsed() >= plan.time || interrupt::requested();
+    while candidates > 0 && !enough(passes) {
+        for order in orders(left.len(), left.len(), passes as u64) {
+            for candidate in order.into_iter().map(|at| left[usize::from(at)]) {
                 ns[candidate].push(timed(candidate, calls)?);
             }
             passes += 1;
@@ -107,7 +163,36 @@ mod tests {
     fn the_shortest_median_is_the_fastest() {
         let evidence = Evidence { us: vec![3.0, 1.0, 2.0], passes: 1 };
         assert_eq!(evidence.fastest(), Some((1, 1.0)));
+        assert_eq!(evidence.chosen(), Some(1));
         let nobody = probe(0, Duration::ZERO, |_, _| Ok::<(), ()>(())).expect("nothing fails");
-        assert_eq!((nobody.fastest(), nobody.passes), (None, 0));
+        assert_eq!((nobody.fastest(), nobody.chosen()), (None, None));
+    }
+
+    #[test]
+    fn a_tie_goes_to_what_is_wanted_first() {
+        let chosen = |us: &[f64]| Evidence { us: us.to_vec(), passes: 9 }.chosen();
+        assert_eq!(chosen(&[102.0, 100.0]), Some(0));
+        assert_eq!(chosen(&[104.0, 100.0]), Some(1));
+        assert_eq!(chosen(&[250.0, 104.0, 102.9, 100.0, 100.0]), Some(2));
+    }
+
+    #[test]
+    fn the_hopeless_are_let_go_and_each_call_is_made_ready_for() {
+        let mut seen = Vec::new();
+        let plan = Plan { candidates: 3, time: Duration::from_millis(40), ready_each_call: true };
+        let evidence = take_turns(plan, |candidate, turn| {
+            seen.push((candidate, turn));
+            if turn == Turn::Timed {
+                std::thread::sleep(Duration::from_millis([1, 30, 1][candidate]));
+            }
+            Ok::<(), ()>(())
+        });
+        let evidence = evidence.expect("nothing fails");
+        let count = |candidate, turn| seen.iter().filter(|call| **call == (candidate, turn)).count();
+        assert_eq!([count(1, Turn::Check), count(1, Turn::Timed)], [1, 2], "{seen:?}");
+        for candidate in 0..3 {
+            assert_eq!(count(candidate, Turn::Ready), count(candidate, Turn::Timed));
+        }
+        assert!(evidence.passes >= LEAST_PASSES && evidence.us[1] > 20e3 && count(0, Turn::Timed) > 3, "{seen:?}");
     }
 }

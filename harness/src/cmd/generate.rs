@@ -1,11 +1,11 @@
 //! `generate`: text from a prompt with one kernel.
 
-use crate::choose::decode_kernel::{Selection, select};
+use crate::choose::decode_kernel::Selection;
 use crate::choose::prefill_kernel::PrefillPolicy;
 use crate::choose::probe::skipping;
 use crate::error::{Error, Result};
 use crate::files::{check_named, write_named};
-use crate::load_model::{Head, Loaded, load_if};
+use crate::load_model::{Hash, Head, Loaded, load_if};
 use crate::machine::{Machine, MachineArgs, all_cpus};
 use crate::measure::bench::{Bench, room, room_for_answer};
 use crate::measure::{head, records};
@@ -19,7 +19,9 @@ use model::stop::StopReason;
 use model::tokenizer::Pre;
 use model::weights::Opened;
 use receipt::judge::sanity;
-use receipt::{Build, ForwardMs, HeadEffect, KvCacheRecord, ModelRecord, PhasesMs, PrefillRecord, SparseFfnRecord};
+use receipt::{
+    Build, Choice, ForwardMs, HeadEffect, KvCacheRecord, ModelRecord, PhasesMs, PrefillRecord, SparseFfnRecord,
+};
 use serde::Serialize;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -64,7 +66,7 @@ pub struct GenerateArgs {
     pub model: ModelArgs,
     /// Kernel for batches of prompt tokens: same (the decoding kernel), an id, or auto to measure. Another packing
     /// needs a second copy of the weights
-    #[arg(long, value_parser = words::name, value_name = "same|auto|ID", default_value = "same")]
+    #[arg(long, value_parser = words::name, value_name = "same|auto|ID", default_value = "auto")]
     pub prefill_kernel: String,
     /// Always the likeliest token (the default when no sampling flag is given)
     #[arg(long, conflicts_with_all = ["temperature", "top_k", "top_p"])]
@@ -119,10 +121,11 @@ pub struct ModelUsed {
     warnings: Vec<String>,
 }
 
-impl From<&Loaded> for ModelUsed {
-    fn from(l: &Loaded) -> Self {
-        let ModelRecord { path, sha256, name, notes, warnings, .. } = l.record.clone();
-        Self { path, sha256, name, notes, warnings }
+impl ModelUsed {
+    /// The model with its hash, which is computed here if it was not before.
+    pub fn of(loaded: &Loaded) -> Result<Self> {
+        let ModelRecord { path, sha256, name, notes, warnings, .. } = loaded.confirm()?;
+        Ok(Self { path, sha256, name, notes, warnings })
     }
 }
 
@@ -139,13 +142,17 @@ struct Report {
     kv_cache: KvCacheRecord,
     #[serde(skip_serializing_if = "Option::is_none")]
     prefill_kernel: Option<PrefillRecord>,
+    /// What was chosen at the start, and what was measured for it.
+    choices: Vec<Choice>,
     threads: usize,
     /// Whether `--deterministic` was asked for; then the check has passed.
     deterministic: bool,
     /// Of the sampling; absent when greedy.
     #[serde(skip_serializing_if = "Option::is_none")]
     seed: Option<u64>,
-    model: ModelUsed,
+    /// Where it is printed or stored: the hash takes its time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<ModelUsed>,
     pre_tokenizer: String,
     time_to_first_token_ms: Option<f64>,
     prefill_tokens_per_s: f64,
@@ -164,7 +171,7 @@ struct Report {
 
 /// A model and a kernel, from the flags that `generate` and `perplexity` share. `fits` checks what
 /// is asked of the model before its weights are read.
-pub fn prepare(args: &ModelArgs, fits: impl FnOnce(&Opened) -> Result<()>) -> Result<(Machine, Loaded, Selection)> {
+pub fn prepare(args: &ModelArgs, fits: impl FnOnce(&Opened) -> Result<()>) -> Result<(Machine, Loaded)> {
     build_info::refuse_to_time_a_debug_build()?;
     let machine = args.machine.to_measure(all_cpus())?;
     if args.kernel != "auto" {
@@ -173,12 +180,17 @@ pub fn prepare(args: &ModelArgs, fits: impl FnOnce(&Opened) -> Result<()>) -> Re
     }
     let unknown = |name: &str| Error::input(format!("--pre {name} is not known; use default, gpt-2 or llama-bpe"));
     let pre = args.pre.as_deref().map(|name| Pre::parse(name).ok_or_else(|| unknown(name))).transpose()?;
-    let loaded = load_if(&args.model, pre, &machine, fits)?;
+    let loaded = load_if(&args.model, pre, &machine, Hash::Later, fits)?;
     let machine = machine.suit(&args.machine, loaded.record.ternary_weights);
     loaded.record.notes.iter().for_each(|text| note(format!("note: {text}")));
-    let selection = select(&args.kernel, &machine, &loaded.model)?;
+    Ok((machine, loaded))
+}
+
+/// The kernel that the flags name, or the fastest exact one for a prompt of so many tokens.
+pub fn select(args: &ModelArgs, prompt_tokens: usize, bench: &mut Bench<'_>) -> Result<Selection> {
+    let selection = bench.chooser.select(&args.kernel, prompt_tokens)?;
     note(format!("kernel: {} ({})", selection.kernel.id(), selection.reason));
-    Ok((machine, loaded, selection))
+    Ok(selection)
 }
 
 /// Runs `generate`.
@@ -199,7 +211,7 @@ pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
     let policy = PrefillPolicy::parse(&args.prefill_kernel)?;
     policy.check(&args.model.machine.check(all_cpus())?)?;
     let (mut prompt, mut capacity) = (Vec::new(), 0);
-    let (machine, loaded, selection) = prepare(&args.model, |opened| {
+    let (machine, loaded) = prepare(&args.model, |opened| {
         room_for_answer(&opened.config, args.max_tokens)?;
         prompt = opened.tokenizer.encode(&args.prompt, None)?;
         capacity = room(opened.config.context, prompt.len(), args.max_tokens, "--max-tokens")?;
@@ -211,11 +223,12 @@ pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
             None => Ok(()),
         }
     })?;
+    let mut bench = Bench::new(&loaded, &machine, args.model.head.into(), interrupt::flag());
+    let selection = select(&args.model, prompt.len(), &mut bench)?;
     if deterministic && !selection.kernel.descriptor().exact() {
         let what = "sums in f32, so its tokens are its own; take an exact kernel (--kernel auto does)";
         return Err(Error::input(format!("--deterministic: {} {what}", selection.kernel.id())));
     }
-    let model = &loaded.model;
     let known_stops = loaded.known.iter().flat_map(|k| &k.stop_ids).filter(|_| !args.ignore_eos);
     let request = Request {
         prompt: prompt.clone(),
@@ -226,14 +239,13 @@ pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
         stop_strings: args.stop.clone(),
         timeout,
     };
-    let mut bench = Bench::new(&loaded, &machine, args.model.head.into(), interrupt::flag());
     let head_effect = head::announce(&mut bench, selection.kernel)?;
     if policy != PrefillPolicy::Same && !selection.kernel.descriptor().exact() {
         let what = "is not exact on int8, so no other kernel gives its results";
         let next = "leave it at same, or decode with an exact one";
         return Err(Error::input(format!("--prefill-kernel: {} {what}; {next}", selection.kernel.id())));
     }
-    let decision = policy.decide(&selection.kernel, prompt.len(), model, &machine)?;
+    let decision = policy.decide(&selection.kernel, prompt.len(), &mut bench.chooser)?;
     let (plan, prefill_kernel) = decision.unzip();
     let prefill = bench.prefill(plan.flatten().as_ref())?;
     let sparse = skipping(args.model.dense);
@@ -262,6 +274,10 @@ pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
             return Err(Error::failed(format!("--deterministic: {what}; run `verify`")));
         }
     }
+    // Rows of the head were read where they are mapped.
+    loaded.model.gguf.check_unchanged()?;
+    // A model that was recognised by its name is confirmed too.
+    let stored = args.model.json || args.receipt.is_some() || loaded.known.is_some();
     let record = &loaded.record;
     let warning = sanity::of_text(&generation.token_ids, record.known).filter(|_| !record.synthetic);
     let report = Report {
@@ -280,10 +296,11 @@ pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
         head_effect,
         kv_cache: KvCacheRecord::f16(decoder.kv_bytes_per_position()),
         prefill_kernel,
+        choices: bench.chooser.choices().to_vec(),
         threads: machine.threads,
         deterministic,
         seed: (sampling != Sampling::Greedy).then_some(args.seed),
-        model: (&loaded).into(),
+        model: stored.then(|| ModelUsed::of(&loaded)).transpose()?,
         pre_tokenizer: record.pre_tokenizer.clone(),
         sparse_ffn: decoder.sparse().map(records::sparse_ffn),
         warnings: warning.into_iter().collect(),

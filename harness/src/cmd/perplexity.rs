@@ -1,6 +1,6 @@
 //! `perplexity`: nats a token over non-overlapping windows.
 
-use super::generate::{ModelArgs, ModelUsed, prepare};
+use super::generate::{ModelArgs, ModelUsed, prepare, select};
 use crate::choose::decode_kernel::Selection;
 use crate::choose::probe::skipping;
 use crate::error::{Error, Result};
@@ -103,7 +103,7 @@ pub fn run(args: &PerplexityArgs, out: &Output) -> Result<()> {
         return Err(Error::input(format!("--lut seed needs a W2A32 kernel; {what}")));
     }
     let mut tokens = Vec::new();
-    let (machine, loaded, selection) = prepare(&model_args, |opened| {
+    let (machine, loaded) = prepare(&model_args, |opened| {
         let (window, context) = (args.window, opened.config.context);
         if window > context {
             let next = format!("give at most --window {context}");
@@ -119,6 +119,7 @@ pub fn run(args: &PerplexityArgs, out: &Output) -> Result<()> {
     let model = &loaded.model;
     let table = if args.lut == Lut::Seed { CodeTable::SEED } else { CodeTable::TERNARY };
     let mut bench = Bench::new(&loaded, &machine, args.model.head.into(), interrupt::flag());
+    let selection = select(&args.model, args.window, &mut bench)?;
     // Kernels with a gemm score in batches, in which zeros are not skipped; the others score token by token.
     let in_batches = selection.kernel.descriptor().gemm.is_some();
     let skips = args.lut == Lut::File && !in_batches;
@@ -151,7 +152,7 @@ pub fn run(args: &PerplexityArgs, out: &Output) -> Result<()> {
         kernel: selection,
         head: decoder.head().id().into(),
         head_effect,
-        model: (&loaded).into(),
+        model: ModelUsed::of(&loaded)?,
     };
     // With the seed's table a high perplexity is expected and needs no warning.
     let strange = sanity::of_perplexity(report.perplexity, model.config.vocab, loaded.record.known);

@@ -8,7 +8,7 @@ use crate::output::{Output, table};
 use crate::progress::Progress;
 use crate::words;
 use clap::Args;
-use kernels::conformance::products::PATHS;
+use kernels::conformance::products::paths;
 use kernels::{Kernel, KernelDescriptor, conformance, registry};
 use receipt::VerifyRecord;
 
@@ -71,10 +71,11 @@ pub fn verify(descriptors: &[&'static KernelDescriptor], machine: &Machine) -> R
 
 /// Runs the suite of the products that are not registered kernels, at every level.
 fn verify_products(machine: &Machine) -> Result<Vec<VerifyRecord>> {
-    let progress = Progress::start("verifying sparse products and output heads", PATHS.len() as u64);
+    let paths = paths();
+    let progress = Progress::start("verifying sparse products and output heads", paths.len() as u64);
     let mut records = Vec::new();
-    for (done, path) in PATHS.iter().enumerate() {
-        interrupt::check(format!("interrupted after verifying {done} of {} products", PATHS.len()))?;
+    for (done, path) in paths.iter().enumerate() {
+        interrupt::check(format!("interrupted after verifying {done} of {} products", paths.len()))?;
         progress.step(done, format!("verifying {}", path.id));
         let (outcome, reason) = match path.check(machine.features) {
             Ok(()) => (path.verify(), None),

@@ -1,5 +1,6 @@
 //! What every text is generated and scored with: model, machine, output head, and what was packed of them.
 
+use crate::choose::chooser::Chooser;
 use crate::choose::prefill_kernel::PrefillPlan;
 use crate::error::{Error, Result};
 use crate::load_model::Loaded;
@@ -22,6 +23,8 @@ pub struct Bench<'a> {
     pub head: HeadFormat,
     /// A flag that others set to stop the bench between texts, windows and turns.
     pub stop: &'a AtomicBool,
+    /// What was chosen for this model on this machine.
+    pub chooser: Chooser<'a>,
     weights: HashMap<(&'static Layout, [i8; 4]), Arc<Weights>>,
     heads: HashMap<HeadFormat, Arc<OutputHead>>,
 }
@@ -35,7 +38,8 @@ pub fn packed(model: &Model, machine: &Machine, packing: &'static Layout, table:
 impl<'a> Bench<'a> {
     /// A bench on which nothing is packed yet.
     pub fn new(loaded: &'a Loaded, machine: &'a Machine, head: HeadFormat, stop: &'a AtomicBool) -> Self {
-        Self { loaded, machine, head, stop, weights: HashMap::new(), heads: HashMap::new() }
+        let chooser = Chooser::new(&loaded.model, machine);
+        Self { loaded, machine, head, stop, chooser, weights: HashMap::new(), heads: HashMap::new() }
     }
 
     /// The model that texts are generated and scored with.
@@ -51,6 +55,7 @@ impl<'a> Bench<'a> {
     /// A kernel with the model's weights in its packing, packed on first use.
     pub fn weights(&mut self, kernel: Kernel, table: CodeTable) -> Result<KernelWeights> {
         let (model, packing) = (self.model(), kernel.descriptor().layout);
+        let kernel = self.chooser.kernel(kernel)?;
         let weights = match self.weights.entry((packing, table.0)) {
             Entry::Occupied(found) => Arc::clone(found.get()),
             Entry::Vacant(empty) => Arc::clone(empty.insert(Arc::new(packed(model, self.machine, packing, table)?))),
@@ -65,6 +70,7 @@ impl<'a> Bench<'a> {
             Entry::Occupied(found) => Arc::clone(found.get()),
             Entry::Vacant(empty) => {
                 let head = model.head(format, machine.features, &mut machine.team()?)?;
+                let head = self.chooser.head(head)?;
                 Arc::clone(empty.insert(Arc::new(head)))
             }
         })
@@ -73,7 +79,10 @@ impl<'a> Bench<'a> {
     /// A decoder for one kernel with this bench's head and threads; what else it has is said to the builder.
     pub fn decoder(&mut self, kernel: Kernel, table: CodeTable) -> Result<Builder<'a>> {
         let (weights, head) = (self.weights(kernel, table)?, self.head_as(self.head)?);
-        Ok(Decoder::of(self.model(), weights, head).team(self.machine.team()?).features(self.machine.features))
+        let (machine, ops) = (self.machine, self.chooser.ops()?);
+        // Nothing computes with a kernel whose suite failed.
+        self.chooser.verified()?;
+        Ok(Decoder::of(self.model(), weights, head).team(machine.team()?).features(machine.features).ops(ops))
     }
 
     /// The kernel of a prefill plan with its weights; `None` without a plan.

@@ -132,14 +132,15 @@ impl<'p, 'm> Texts<'p, 'm> {
         let room = room(bench.model().config.context, prompt.len(), plan.asked.max_tokens, MAX_TOKENS)?;
         let mut texts = Self { plan, prompt, room, players: Vec::new() };
         for &kernel in plan.kernels {
-            let decision = plan.prefill.decide(&kernel, texts.prompt.len(), bench.model(), bench.machine)?;
+            let kernel = bench.chooser.kernel(kernel)?;
+            let decision = plan.prefill.decide(&kernel, texts.prompt.len(), &mut bench.chooser)?;
             let (chosen, decision) = decision.unzip();
             let player = texts.player(bench, kernel, chosen.flatten(), Sparsity::Dense)?;
             texts.players.push(Player { decision, ..player });
         }
         let exact = plan.kernels.iter().filter(|kernel| kernel.descriptor().exact()).copied().collect::<Vec<_>>();
         if !matches!(plan.sparsity, Sparsity::Dense) && !exact.is_empty() {
-            let kernel = decode_kernel::fastest(&exact, bench.machine, bench.model())?.kernel;
+            let kernel = decode_kernel::fastest(&exact, texts.prompt.len(), &mut bench.chooser)?.kernel;
             let dense = texts.players.iter().find(|player| player.kernel.id() == kernel.id());
             let player = texts.player(bench, kernel, dense.and_then(|dense| dense.plan), plan.sparsity)?;
             texts.players.push(player);

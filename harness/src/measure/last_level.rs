@@ -7,7 +7,7 @@ use crate::machine::Machine;
 use crate::machine::host;
 use crate::machine::host::UNKNOWN_CACHE_BYTES;
 use kernels::parallel::Team;
-use kernels::{AlignedBuffer, CpuFeatures, stream};
+use kernels::{AlignedBuffer, CpuFeatures, Prefetch, stream};
 use receipt::{LastLevel, SweepPoint};
 use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -63,9 +63,15 @@ pub fn sweep(buffer: &mut [u8], plan: &Sweep<'_>, interrupted: &AtomicBool) -> R
         written = part.len();
         let passes = SAMPLE_BYTES.div_ceil(bytes) as usize;
         let mut read_gb_s = 0f64;
-        for sample in 0..2 * samples {
+        for sample in 0..3 * samples {
             let start = Instant::now();
-            black_box(stream::read_passes(&mut team, features, black_box(&*part), passes, sample % 2 == 1));
+            black_box(stream::read_passes(
+                &mut team,
+                features,
+                black_box(&*part),
+                passes,
+                [None, Some(Prefetch::OneLevel), Some(Prefetch::TwoLevels)][sample % 3],
+            ));
             // Whatever else runs on the machine only slows a sample down: the best one counts.
             read_gb_s = read_gb_s.max((passes as u64 * bytes) as f64 / (start.elapsed().as_nanos() as f64).max(1.0));
         }

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::machine::Machine;
 use kernels::parallel::Team;
 use kernels::peak::{self, Multiply};
-use kernels::{AlignedBuffer, CpuFeatures, Kernel, stream};
+use kernels::{AlignedBuffer, CpuFeatures, Kernel, Prefetch, stream};
 use receipt::judge::level::{capacity, level};
 use receipt::judge::stats::median;
 use receipt::{Bandwidth, KernelMultiply, Limits, MultiplyPeak, Spread, TeamPeak};
@@ -166,12 +166,12 @@ fn bandwidth(team: &mut Team, features: CpuFeatures, bytes: &mut [u8], level: St
     let mut write =
         |allowed| rate(total, sampling, |passes| stream::write_passes(team, allowed, black_box(&mut *bytes), passes));
     let write_gb_s = better([write(features), write(features.intersect(CpuFeatures::X86_64_V3))]);
-    let mut read = |prefetch: bool| {
+    let mut read = |prefetch: Option<Prefetch>| {
         rate(total, sampling, |passes| {
             black_box(stream::read_passes(team, features, black_box(&*bytes), passes, prefetch));
         })
     };
-    let read_gb_s = better([read(false), read(true)]);
+    let read_gb_s = better([read(None), better(Prefetch::ALL.map(|kind| read(Some(kind))))]);
     Bandwidth { level, threads: team.threads(), bytes: bytes.len() as u64, read_gb_s, write_gb_s }
 }
 

@@ -56,7 +56,7 @@ impl Products {
             check::hashes(cell, operands, &[kernel], &mut self.team)?.remove(0)
         };
         let shared = Shared::new(cell, operands, &mut self.team, self.machine.features);
-        let mut epoch = shared.epoch(kernel);
+        let mut epoch = shared.epoch(shared.tuned(kernel));
         visit.run(output, |calls| {
             epoch(calls);
             Ok(())

@@ -2,6 +2,7 @@
 
 use super::protocol::{JobText, TextResult};
 use super::visit::Visit;
+use crate::choose::chooser::Chooser;
 use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::load_model;
@@ -87,7 +88,8 @@ impl Texts {
         if self.loaded.as_ref().is_none_or(|loaded| loaded.spec != spec) {
             self.loaded = None;
             let model = load_model::load(spec, None, machine)?.model;
-            let head = Arc::new(model.head(HeadFormat::F16, machine.features, &mut machine.team()?)?);
+            let made = model.head(HeadFormat::F16, machine.features, &mut machine.team()?)?;
+            let head = Arc::new(Chooser::new(&model, machine).head(made)?);
             self.loaded = Some(Loaded { spec: spec.to_owned(), model, head, weights: None });
         }
         self.loaded.as_mut().ok_or_else(|| Error::failed("no model is loaded"))
@@ -103,8 +105,11 @@ impl Loaded {
             _ => Arc::new(packed(&self.model, machine, packing, CodeTable::TERNARY)?),
         };
         self.weights = Some(Arc::clone(&weights));
+        // As every text of this program is generated: each process makes its own choices.
+        let mut chooser = Chooser::new(&self.model, machine);
+        let (kernel, ops) = (chooser.kernel(kernel)?, chooser.ops()?);
         let decoder = Decoder::of(&self.model, KernelWeights::new(kernel, weights)?, Arc::clone(&self.head));
-        Ok(decoder.team(machine.team()?).features(machine.features).context(capacity).build()?)
+        Ok(decoder.team(machine.team()?).features(machine.features).ops(ops).context(capacity).build()?)
     }
 }
 

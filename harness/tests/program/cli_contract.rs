@@ -91,9 +91,7 @@ fn verify() {
         assert!(error <= if kernel["exact"] == true { 0.0 } else { 1e-5 }, "{kernel}");
     }
     let ids: Vec<&str> = list(&all, "kernels").iter().map(|kernel| text(kernel, "id")).collect();
-    for product in
-        ["sparse-scalar-rows", "sparse-avx512-vnni-columns", "head-f16-scalar", "head-q8-avx2", "head-q4-avx512-vnni"]
-    {
+    for product in ["sparse-scalar-rows", "sparse-avx512-vnni-columns", "f16-scalar", "q8-avx2", "q4-avx512-vnni"] {
         assert!(ids.contains(&product), "{product} is not listed: {ids:?}");
     }
     let named = json("verify --json --kernels scalar-i8");

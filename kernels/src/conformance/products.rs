@@ -11,7 +11,8 @@ use crate::parallel::Team;
 use crate::random::SplitMix64;
 use crate::sparse::{ColumnWeights, LiveColumns, LiveRows, RowsProduct, SparseOps};
 use crate::{
-    AlignedBuffer, CodeTable, Codes, HeadFormat, HeadInput, OutputHead, PackedWeights, Unsupported, layouts, reference,
+    AlignedBuffer, CodeTable, Codes, HEADS, HalfRows, HeadDescriptor, HeadFormat, HeadInput, OutputHead, PackedWeights,
+    Prefetch, Unsupported, layouts, reference,
 };
 use std::sync::Arc;
 
@@ -22,43 +23,40 @@ pub const F16_BOUND: f64 = 1e-5;
 /// A product at one level of features, which [`Self::verify`] compares with the oracle.
 #[derive(Clone, Copy, Debug)]
 pub struct ProductPath {
-    /// `sparse-LEVEL-rows`, `sparse-LEVEL-columns`, or `head-` and what receipts call the head's implementation.
+    /// `sparse-LEVEL-rows`, `sparse-LEVEL-columns`, or what receipts call the head's implementation.
     pub id: &'static str,
     /// CPU features that select this level; the path runs with these and no others.
     pub requires: CpuFeatures,
     product: Product,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 enum Product {
     Rows,
     Columns,
-    Head(HeadFormat),
+    Head(&'static HeadDescriptor),
 }
 
 const VNNI: CpuFeatures = CpuFeatures::X86_64_V4_VNNI;
 
-/// All products at all levels that `verify` lists.
-pub static PATHS: &[ProductPath] = &[
+/// The sparse products at every level.
+const SPARSE: [ProductPath; 6] = [
     path("sparse-scalar-rows", CpuFeatures::NONE, Product::Rows),
     path("sparse-avx2-rows", CpuFeatures::X86_64_V3, Product::Rows),
     path("sparse-avx512-vnni-rows", VNNI, Product::Rows),
     path("sparse-scalar-columns", CpuFeatures::NONE, Product::Columns),
     path("sparse-avx2-columns", CpuFeatures::X86_64_V3, Product::Columns),
     path("sparse-avx512-vnni-columns", VNNI, Product::Columns),
-    path("head-f16-scalar", CpuFeatures::NONE, Product::Head(HeadFormat::F16)),
-    path("head-f16-avx2-f16c", CpuFeatures::X86_64_V3, Product::Head(HeadFormat::F16)),
-    path("head-f16-avx512", CpuFeatures::X86_64_V4, Product::Head(HeadFormat::F16)),
-    path("head-q8-scalar", CpuFeatures::NONE, Product::Head(HeadFormat::Q8)),
-    path("head-q8-avx2", CpuFeatures::X86_64_V3, Product::Head(HeadFormat::Q8)),
-    path("head-q8-avx512-vnni", VNNI, Product::Head(HeadFormat::Q8)),
-    path("head-q4-scalar", CpuFeatures::NONE, Product::Head(HeadFormat::Q4)),
-    path("head-q4-avx2", CpuFeatures::X86_64_V3, Product::Head(HeadFormat::Q4)),
-    path("head-q4-avx512-vnni", VNNI, Product::Head(HeadFormat::Q4)),
 ];
 
 const fn path(id: &'static str, requires: CpuFeatures, product: Product) -> ProductPath {
     ProductPath { id, requires, product }
+}
+
+/// All products at all levels that `verify` lists: the sparse ones, and every head of [`HEADS`].
+pub fn paths() -> Vec<ProductPath> {
+    let head = |head: &'static HeadDescriptor| path(head.id, head.requires, Product::Head(head));
+    SPARSE.into_iter().chain(HEADS.iter().map(head)).collect()
 }
 
 /// Columns of the cases: around lines, blocks and groups, widths of real models.
@@ -71,7 +69,7 @@ const SHARES: [f64; 5] = [0.0, -1.0, 0.2, 0.7, 1.0];
 impl ProductPath {
     /// Whether the results of this path must equal the oracle's bit for bit.
     pub fn exact(&self) -> bool {
-        self.product != Product::Head(HeadFormat::F16)
+        if let Product::Head(head) = self.product { head.exact() } else { true }
     }
 
     /// Allowed error, relative to the row's sum of absolute terms.
@@ -96,7 +94,7 @@ impl ProductPath {
                 // Heads have no shares; they run each case with two counts of rows.
                 let shares = if let Product::Head(_) = self.product { &[1.0, 1.0][..] } else { &SHARES };
                 // Only columns have lines of 256 rows.
-                let most = if self.product == Product::Columns { usize::MAX } else { 40 };
+                let most = if let Product::Columns = self.product { usize::MAX } else { 40 };
                 for (s, &share) in shares.iter().enumerate() {
                     let rows = ROWS[(i + j + s) % ROWS.len()].min(most);
                     let case = Case { rows, k, pattern, share, seed: outcome.cases as u64, threads: 1 + (j + s) % 2 };
@@ -111,7 +109,7 @@ impl ProductPath {
     pub(crate) fn run(&self, case: &Case) -> Result<Errors, Wrong> {
         let mut team = Team::new(case.threads, |_| {}).map_err(|e| format!("no second thread: {e}"))?;
         let rows = match self.product {
-            Product::Head(format) => self.head(format, case, &mut team)?,
+            Product::Head(head) => case.head(head, &mut team)?,
             Product::Rows => self.rows(case, &mut team).map_err(refused)?,
             Product::Columns => self.columns(case, &mut team).map_err(refused)?,
         };
@@ -153,32 +151,6 @@ impl ProductPath {
         let mut y = filled(columns.padded_rows(), i32::MIN);
         ops.columns(team, &columns, &list, &mut y)?;
         Ok((0..case.rows).map(|row| case.integer(row, y[row], &codes, x.values())).collect())
-    }
-
-    fn head(&self, format: HeadFormat, case: &Case, team: &mut Team) -> Result<Vec<Row>, String> {
-        let (weights, x) = case.floats();
-        let head = OutputHead::new(format, &weights, case.k, self.requires, team).map_err(refused)?;
-        if self.id.strip_prefix("head-") != Some(head.id()) {
-            return Err(self.not_selected(head.id()).to_string());
-        }
-        let mut quantized = QuantizedActivations::new(case.k);
-        quantized.quantize(F32Ops::select(CpuFeatures::NONE), &x).map_err(refused)?;
-        // The f16 head takes the quantised values too, as f32, so that one oracle serves all.
-        let x: Vec<f32> = match format {
-            HeadFormat::F16 => quantized.values().iter().map(|&q| f32::from(q)).collect(),
-            HeadFormat::Q8 | HeadFormat::Q4 => x,
-        };
-        let scale = if format == HeadFormat::F16 { 1.0 } else { quantized.scale() };
-        let mut y = filled(case.rows, f32::NAN);
-        let x = AlignedBuffer::from(&x[..]);
-        head.gemv(team, &x, &mut HeadInput::new(case.k), &mut y).map_err(refused)?;
-        let row = |row: usize| {
-            let floats: Vec<f32> =
-                weights[row * case.k..][..case.k].iter().map(|&w| half::f16::from_bits(w).to_f32()).collect();
-            let want = head_reference::product(format, &floats, quantized.values(), scale);
-            (row, f64::from(y[row]), want.into())
-        };
-        Ok((0..case.rows).map(row).collect())
     }
 }
 
@@ -222,6 +194,33 @@ impl Case {
         (Arc::new(weights), x.into_iter().map(|x| f32::from(x) / 100.0).collect())
     }
 
+    /// Every row by this implementation, in one of the ways to ask ahead: cases take turns.
+    fn head(&self, way: &'static HeadDescriptor, team: &mut Team) -> Result<Vec<Row>, String> {
+        let (format, prefetch) = (way.format, Prefetch::ALL[self.seed as usize % 2]);
+        let (weights, x) = self.floats();
+        let rows: HalfRows = Arc::clone(&weights) as HalfRows;
+        let head = OutputHead::new(format, &rows, self.k, CpuFeatures::detect(), team).map_err(refused)?;
+        let head = head.tuned(way, prefetch).map_err(refused)?;
+        let mut quantized = QuantizedActivations::new(self.k);
+        quantized.quantize(F32Ops::select(CpuFeatures::NONE), &x).map_err(refused)?;
+        // The f16 head takes the quantised values too, as f32, so that one oracle serves all.
+        let x: Vec<f32> = match format {
+            HeadFormat::F16 => quantized.values().iter().map(|&q| f32::from(q)).collect(),
+            HeadFormat::Q8 | HeadFormat::Q4 => x,
+        };
+        let scale = if format == HeadFormat::F16 { 1.0 } else { quantized.scale() };
+        let mut y = filled(self.rows, f32::NAN);
+        let x = AlignedBuffer::from(&x[..]);
+        head.gemv(team, &x, &mut HeadInput::new(self.k), &mut y).map_err(refused)?;
+        let row = |row: usize| {
+            let floats: Vec<f32> =
+                weights[row * self.k..][..self.k].iter().map(|&w| half::f16::from_bits(w).to_f32()).collect();
+            let want = head_reference::product(format, &floats, quantized.values(), scale);
+            (row, f64::from(y[row]), want.into())
+        };
+        Ok((0..self.rows).map(row).collect())
+    }
+
     fn pack(&self, codes: &[u8]) -> Result<PackedWeights, KernelError> {
         PackedWeights::pack(&layouts::I2S, Codes::ternary(self.rows, self.k, codes, 0.5))
     }
@@ -239,9 +238,9 @@ mod tests {
 
     #[test]
     fn every_path_that_this_cpu_has_equals_the_oracle() {
-        let paths = PATHS.iter().filter(|path| path.check(CpuFeatures::detect()).is_ok());
-        assert!(paths.clone().count() >= 5, "scalar paths run everywhere");
-        for path in paths {
+        let paths = || paths().into_iter().filter(|path| path.check(CpuFeatures::detect()).is_ok());
+        assert!(paths().count() >= 5, "scalar paths run everywhere");
+        for path in paths() {
             let mut outcome = path.verify();
             assert!(outcome.cases >= K.len() * Pattern::ALL.len());
             // More threads than the suite has, on more and on fewer rows than they share.
@@ -258,8 +257,8 @@ mod tests {
 
     #[test]
     fn a_masked_level_is_refused_and_another_level_is_not_passed_off_as_it() {
-        let path = ProductPath { requires: CpuFeatures::NONE, ..PATHS[1] };
-        assert!(PATHS[1].check(CpuFeatures::NONE).is_err());
+        let path = ProductPath { requires: CpuFeatures::NONE, ..SPARSE[1] };
+        assert!(SPARSE[1].check(CpuFeatures::NONE).is_err());
         let outcome = path.verify();
         assert_eq!(outcome.mismatches, outcome.cases, "the scalar level is not sparse-avx2");
     }
@@ -267,13 +266,12 @@ mod tests {
     #[test]
     fn a_wrong_result_is_noticed() {
         // The oracle of one format holds nothing of another.
-        let path = ProductPath { product: Product::Head(HeadFormat::Q4), ..*PATHS.last().expect("not empty") };
         let case = Case { rows: 3, k: 129, pattern: Pattern::Random, share: 1.0, seed: 3, threads: 1 };
         let (weights, x) = case.floats();
         let floats: Vec<f32> = weights[..129].iter().map(|&w| half::f16::from_bits(w).to_f32()).collect();
         let x: Vec<i8> = x.iter().map(|x| (x * 90.0) as i8).collect();
         let (q8, _) = head_reference::product(HeadFormat::Q8, &floats, &x, 1.0);
         let (q4, terms) = head_reference::product(HeadFormat::Q4, &floats, &x, 1.0);
-        assert!((q8 - q4).abs() > path.bound() * terms);
+        assert!((q8 - q4).abs() > F16_BOUND * terms);
     }
 }

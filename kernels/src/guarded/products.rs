@@ -2,15 +2,15 @@
 
 use super::state::{Left, left_by};
 use super::{Side, guard, placed, sides_and_features};
-use crate::conformance::products::PATHS;
+use crate::conformance::products::paths;
 use crate::conformance::{Case, Pattern, products, run_case, verify};
 use crate::parallel::{Columns, Team};
 use crate::random::SplitMix64;
 use crate::sparse::{ColumnWeights, LiveColumns, LiveRows, RowsProduct, SparseOps};
 use crate::testing::{f16, feature_sets};
 use crate::{
-    AlignedBuffer, CodeTable, Codes, CpuFeatures, Family, FloatActivations, HeadFormat, HeadInput, I2sTensor, Kernel,
-    KernelError, OutputHead, PackedWeights, QuantizedActivations, layouts, registry, stream,
+    AlignedBuffer, CodeTable, Codes, CpuFeatures, Family, FloatActivations, HalfRows, HeadFormat, HeadInput, I2sTensor,
+    Kernel, KernelError, OutputHead, PackedWeights, Prefetch, QuantizedActivations, layouts, registry, stream,
 };
 use std::sync::Arc;
 
@@ -52,7 +52,7 @@ fn the_conformance_suite_passes_on_guarded_operands() {
 /// Lists of every share, the last row and column among them: those end where the codes do.
 #[test]
 fn heads_and_sparse_products_are_exact_on_guarded_operands() {
-    for path in PATHS.iter().filter(|path| path.check(CpuFeatures::detect()).is_ok()) {
+    for path in paths().into_iter().filter(|path| path.check(CpuFeatures::detect()).is_ok()) {
         let shares = if path.id.starts_with("head") { &[1.0][..] } else { &[0.0, 0.1, 0.5, 1.0] };
         // Only columns have lines of 256 rows.
         let most = if path.id.ends_with("columns") { 513 } else { 50 };
@@ -109,14 +109,15 @@ fn heads_and_sparse_products_leave_no_state() {
     let (mut random, mut team) = (SplitMix64::new(5), Team::single());
     for (rows, k) in [1, 3, 16, 50, 300].into_iter().flat_map(|rows| [1, 7, 33, 129, 640].map(|k| (rows, k))) {
         let halves: Vec<u16> = random.signed_units(rows * k).into_iter().map(f16).collect();
-        let (halves, floats) = (Arc::new(AlignedBuffer::from(&halves[..])), random.signed_units(k));
+        let (halves, floats): (HalfRows, _) = (Arc::new(AlignedBuffer::from(&halves[..])), random.signed_units(k));
         let codes = random.ternary_codes(rows * k);
         let weights = &PackedWeights::pack(&layouts::I2S, Codes::ternary(rows, k, &codes, 0.5)).expect("valid");
         let columns = ColumnWeights::from_packed(weights).expect("valid");
         let x = &QuantizedActivations::from_values(&random.int8s(k), 1.0);
         for features in feature_sets() {
-            for format in HeadFormat::ALL {
+            for (format, prefetch) in HeadFormat::ALL.into_iter().flat_map(|f| Prefetch::ALL.map(|p| (f, p))) {
                 let head = OutputHead::new(format, &halves, k, features, &mut team).expect("finite");
+                let head = head.tuned(head.implementation(), prefetch).expect("runs here");
                 let (mut input, mut y) = (HeadInput::new(k), vec![0.0; rows]);
                 let what = format!("{} {rows}x{k}", head.id());
                 leaves_nothing(&what, || head.gemv(&mut team, &floats, &mut input, &mut y));
@@ -139,7 +140,7 @@ fn the_streaming_read_ends_with_the_bytes() {
         for (side, features) in sides_and_features() {
             let bytes = guard(side, &vec![1u8; len]);
             let mut sum = 0;
-            let left = left_by(|| sum = stream::read(&mut Team::single(), features, &bytes));
+            let left = left_by(|| sum = stream::read(&mut Team::single(), features, Prefetch::TwoLevels, &bytes));
             assert_eq!(left, Left::NOTHING, "{len} {features}");
             assert_eq!(sum, ((len / 256 * 32) as u64).wrapping_mul(0x0101_0101_0101_0101));
         }

@@ -10,20 +10,24 @@ mod panel;
 mod q4;
 mod q8;
 pub(crate) mod reference;
+mod registry;
 
 pub use panel::MAX_K_HEAD;
 pub(crate) use q4::{GROUP, GROUP_LINES, PanelQ4};
 pub(crate) use q8::PanelQ8;
+pub use registry::{HEADS, HeadDescriptor, implementations};
 
 use crate::activation::QuantizedActivations;
 use crate::buffer::AlignedBuffer;
-use crate::cpu::{CpuFeatures, Level};
+use crate::cpu::CpuFeatures;
 use crate::error::{KernelError, same};
 use crate::f32_ops::F32Ops;
 use crate::padded_k;
 use crate::parallel::Team;
+use crate::prefetch::Prefetch;
 use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 use panel::PANEL_ROWS;
+use registry::HeadProduct;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -52,22 +56,27 @@ impl HeadFormat {
     }
 }
 
-/// Gives the logits: a vocabulary's rows in one format, and the way to multiply with them that CPU features allow.
-#[derive(Clone, Debug)]
+/// f16 bit patterns that a head reads where they are: a buffer, or a mapped file that stays mapped as long as this.
+pub type HalfRows = Arc<dyn AsRef<[u16]> + Send + Sync>;
+
+/// Gives the logits: a vocabulary's rows in one format, and the way to multiply with them. Copies share the rows.
+#[derive(Clone)]
 pub struct OutputHead {
-    format: HeadFormat,
     rows: usize,
     k: usize,
+    /// Quantise the input.
     ops: F32Ops,
     weights: Weights,
+    implementation: &'static HeadDescriptor,
+    prefetch: Prefetch,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 enum Weights {
     /// The file's, for [`HeadFormat::F16`].
-    F16(Arc<AlignedBuffer<u16>>),
+    F16(HalfRows),
     /// Panels of a quantised form.
-    Panels(AlignedBuffer<u8>),
+    Panels(Arc<AlignedBuffer<u8>>),
 }
 
 /// The head's input as the quantised forms take it. Made once; [`OutputHead::gemv`] fills it and allocates nothing.
@@ -101,11 +110,12 @@ impl OutputHead {
     /// Rows that are not whole; for the quantised forms also weights that are not finite and `k` above [`MAX_K_HEAD`].
     pub fn new(
         format: HeadFormat,
-        weights: &Arc<AlignedBuffer<u16>>,
+        half_rows: &HalfRows,
         k: usize,
         allowed: CpuFeatures,
         team: &mut Team,
     ) -> Result<Self, KernelError> {
+        let weights: &[u16] = (**half_rows).as_ref();
         let rows = weights.len().checked_div(k).unwrap_or(0);
         same("f16 weights of whole rows", rows * k, weights.len())?;
         if format != HeadFormat::F16 && k > MAX_K_HEAD {
@@ -114,33 +124,72 @@ impl OutputHead {
         let ops = F32Ops::select(allowed);
         let source = F16Rows { weights, k };
         let weights = match format {
-            HeadFormat::F16 => Weights::F16(Arc::clone(weights)),
-            HeadFormat::Q8 => Weights::Panels(pack_rows(team, ops, source, q8::panel_bytes(k), q8::pack_row)?),
-            HeadFormat::Q4 => Weights::Panels(pack_rows(team, ops, source, q4::panel_bytes(k), q4::pack_row)?),
+            HeadFormat::F16 => Weights::F16(Arc::clone(half_rows)),
+            HeadFormat::Q8 => Weights::Panels(pack_rows(team, ops, source, q8::panel_bytes(k), q8::pack_row)?.into()),
+            HeadFormat::Q4 => Weights::Panels(pack_rows(team, ops, source, q4::panel_bytes(k), q4::pack_row)?.into()),
         };
-        Ok(Self { format, rows, k, ops, weights })
+        let widest = implementations(format, allowed).pop();
+        let Some(implementation) = widest else { unreachable!("every format has a portable implementation") };
+        Ok(Self { rows, k, ops, weights, implementation, prefetch: Prefetch::OneLevel })
     }
 
     /// The format that this head's weights are held in.
     pub fn format(&self) -> HeadFormat {
-        self.format
+        self.implementation.format
     }
 
     /// Name of the implementation that runs, for receipts.
     pub fn id(&self) -> &'static str {
-        let level = self.ops.level;
-        match self.format {
-            HeadFormat::F16 => level.name(["f16-scalar", "f16-avx2-f16c", "f16-avx512", "f16-avx512"]),
-            HeadFormat::Q8 => level.name(["q8-scalar", "q8-avx2", "q8-avx2", "q8-avx512-vnni"]),
-            HeadFormat::Q4 => level.name(["q4-scalar", "q4-avx2", "q4-avx2", "q4-avx512-vnni"]),
+        self.implementation.id
+    }
+
+    /// The implementation that runs.
+    pub fn implementation(&self) -> &'static HeadDescriptor {
+        self.implementation
+    }
+
+    /// How the weights are asked for ahead of their loads.
+    pub fn prefetch(&self) -> Prefetch {
+        self.prefetch
+    }
+
+    /// The same rows, multiplied in another way.
+    ///
+    /// # Errors
+    /// An implementation of another format, or one that this CPU lacks.
+    pub fn tuned(&self, implementation: &'static HeadDescriptor, prefetch: Prefetch) -> Result<Self, KernelError> {
+        let (kernel, format) = (implementation.id, self.format());
+        if implementation.format != format || implementation.check(CpuFeatures::detect()).is_err() {
+            return Err(KernelError::NoSuchOperation { kernel, operation: format.name() });
         }
+        Ok(Self { implementation, prefetch, ..self.clone() })
     }
 
     /// Bytes of weights and scales that one product with this head reads.
     pub fn bytes(&self) -> usize {
         match &self.weights {
-            Weights::F16(rows) => size_of_val(&rows[..]),
-            Weights::Panels(panels) => panels.len(),
+            Weights::F16(_) => 2 * self.rows * self.k,
+            Weights::Panels(_) => self.rows.div_ceil(PANEL_ROWS) * self.panel_bytes(),
+        }
+    }
+
+    fn panel_bytes(&self) -> usize {
+        match self.format() {
+            HeadFormat::Q4 => q4::panel_bytes(self.k),
+            HeadFormat::F16 | HeadFormat::Q8 => q8::panel_bytes(self.k),
+        }
+    }
+
+    /// The head of the first rows alone, at most all of them: what a probe multiplies with. It shares the rows.
+    pub fn first_rows(&self, rows: usize) -> Self {
+        Self { rows: rows.min(self.rows), ..self.clone() }
+    }
+
+    /// Takes what one product reads out of the caches; see [`crate::stream::evict`].
+    pub fn evict(&self, team: &mut Team) -> bool {
+        match &self.weights {
+            Weights::F16(rows) => crate::stream::evict(team, &(**rows).as_ref()[..self.rows * self.k]),
+            Weights::Panels(panels) => crate::stream::evict(team, &panels[..self.bytes()]),
         }
     }
 
@@ -162,45 +211,43 @@ impl OutputHead {
     pub fn gemv(&self, team: &mut Team, x: &[f32], input: &mut HeadInput, y: &mut [f32]) -> Result<(), KernelError> {
         same("activations", self.k, x.len())?;
         same("output", self.rows, y.len())?;
-        let level = self.ops.level;
-        let panels = match &self.weights {
-            Weights::F16(rows) => return f16::gemv(level, team, rows, x, y),
-            Weights::Panels(panels) => panels,
+        let prefetch = self.prefetch;
+        let panels = match (&self.weights, self.implementation.product) {
+            (Weights::F16(rows), HeadProduct::F16(product)) => {
+                let product = |rows: &[u16], y: &mut [f32]| {
+                    // SAFETY: `implementations` and `tuned` checked that the CPU has the features.
+                    unsafe { product(rows, x, y, prefetch) }
+                };
+                return f16::gemv(team, &(**rows).as_ref()[..self.rows * self.k], self.k, y, product);
+            }
+            (Weights::Panels(panels), _) => &panels[..self.bytes()],
+            (Weights::F16(_), _) => unreachable!("an implementation is of the format of its weights"),
         };
         input.prepare(self.ops, x)?;
         let factor = 1.0 / input.x.scale();
         let (x, x_sum, group_sums) = (input.x.padded(), input.x.sum(), &input.group_sums[..]);
-        if self.format == HeadFormat::Q8 {
-            each_panel(team, panels, y, |panel| panel_q8(level, &PanelQ8::new(panel, x, x_sum)), factor)
-        } else {
-            let product = |panel: &[u8]| panel_q4(level, &PanelQ4::new(panel, self.k, x, group_sums));
-            each_panel(team, panels, y, product, factor)
+        match self.implementation.product {
+            HeadProduct::Q8(product) => {
+                let product = |panel: &[u8]| {
+                    let panel = PanelQ8::new(panel, x, x_sum);
+                    // SAFETY: as above.
+                    panel.scaled(&unsafe { product(&panel, prefetch) })
+                };
+                each_panel(team, panels, y, product, factor)
+            }
+            HeadProduct::Q4(product) => {
+                // SAFETY: as above.
+                let product = |panel: &[u8]| unsafe { product(&PanelQ4::new(panel, self.k, x, group_sums), prefetch) };
+                each_panel(team, panels, y, product, factor)
+            }
+            HeadProduct::F16(_) => unreachable!("an implementation is of the format of its weights"),
         }
     }
 }
 
-fn panel_q8(level: Level, panel: &PanelQ8<'_>) -> [f32; PANEL_ROWS] {
-    let sums = match level {
-        Level::Portable => q8::scalar(panel),
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: `Level::select` found AVX2 on this CPU.
-        Level::Avx2 | Level::Avx512 => unsafe { crate::x86_64::head_q8::avx2(panel) },
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: `Level::select` found AVX-512 F, BW and VNNI on this CPU.
-        Level::Avx512Vnni => unsafe { crate::x86_64::head_q8::avx512_vnni(panel) },
-    };
-    panel.scaled(&sums)
-}
-
-fn panel_q4(level: Level, panel: &PanelQ4<'_>) -> [f32; PANEL_ROWS] {
-    match level {
-        Level::Portable => q4::scalar(panel),
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: `Level::select` found AVX2, FMA and F16C on this CPU.
-        Level::Avx2 | Level::Avx512 => unsafe { crate::x86_64::head_q4::avx2(panel) },
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: `Level::select` found AVX-512 F, BW and VNNI on this CPU.
-        Level::Avx512Vnni => unsafe { crate::x86_64::head_q4::avx512_vnni(panel) },
+impl std::fmt::Debug for OutputHead {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "OutputHead({} {}x{})", self.id(), self.rows, self.k)
     }
 }
 

@@ -1,9 +1,15 @@
 use super::*;
 use crate::random::SplitMix64;
-use crate::testing::{bits, f16, feature_sets, team};
+use crate::testing::{bits, f16, team};
 
-fn f16s(values: impl Iterator<Item = f32>) -> Arc<AlignedBuffer<u16>> {
+fn f16s(values: impl Iterator<Item = f32>) -> HalfRows {
     Arc::new(AlignedBuffer::from(&values.map(f16).collect::<Vec<_>>()[..]))
+}
+
+/// Every way to multiply with a head of this format that this CPU has.
+fn ways(format: HeadFormat) -> impl Iterator<Item = (&'static HeadDescriptor, Prefetch)> {
+    let all = implementations(format, CpuFeatures::detect()).into_iter();
+    all.flat_map(|way| Prefetch::ALL.map(|prefetch| (way, prefetch)))
 }
 
 /// Codes of a row are within their range, those of 4 bits stand for weights within half a step.
@@ -27,17 +33,18 @@ fn check_codes(weights: &[f32]) {
 
 fn check(name: &str, rows: usize, k: usize, weight: impl Fn(usize) -> f32, x: &[f32]) {
     let weights = f16s((0..rows * k).map(weight));
-    let floats: Vec<f32> = weights.iter().map(|&w| half::f16::from_bits(w).to_f32()).collect();
+    let floats: Vec<f32> = (*weights).as_ref().iter().map(|&w| half::f16::from_bits(w).to_f32()).collect();
     let mut quantized = QuantizedActivations::new(k);
     quantized.quantize(F32Ops::select(CpuFeatures::NONE), x).expect("finite");
     floats.chunks(k).for_each(check_codes);
     for format in [HeadFormat::Q8, HeadFormat::Q4] {
         let oracle = |row: &[f32]| reference::product(format, row, quantized.values(), quantized.scale()).0 as f32;
         let want: Vec<f32> = floats.chunks(k).map(oracle).collect();
-        for features in feature_sets() {
-            for threads in [1, 3] {
-                let mut team = team(threads);
-                let head = OutputHead::new(format, &weights, k, features, &mut team).expect("quantises");
+        for threads in [1, 3] {
+            let mut team = team(threads);
+            let made = OutputHead::new(format, &weights, k, CpuFeatures::detect(), &mut team).expect("quantises");
+            for (way, prefetch) in ways(format) {
+                let head = made.tuned(way, prefetch).expect("runs here");
                 let mut y = vec![f32::NAN; rows];
                 head.gemv(&mut team, x, &mut HeadInput::new(k), &mut y).expect("lengths agree");
                 assert_eq!(bits(&y), bits(&want), "{name}: {} {rows} x {k}, {threads} threads", head.id());
@@ -99,13 +106,17 @@ fn all_stored_values_and_activations() {
     }
     q4[8 * 32..][..1024].fill(0xFF);
     q4[8 * 32 + 1024..][..1024].fill(0);
-    let products = |level| {
-        let q8 = panel_q8(level, &PanelQ8::new(&q8, &x, x_sum));
-        let q4 = panel_q4(level, &PanelQ4::new(&q4, 1024, &x, &group_sums));
-        [q8.map(f32::to_bits), q4.map(f32::to_bits)]
-    };
-    for features in feature_sets() {
-        assert_eq!(products(Level::select(features)), products(Level::Portable), "{features}");
+    let (q8, q4) = (PanelQ8::new(&q8, &x, x_sum), PanelQ4::new(&q4, 1024, &x, &group_sums));
+    for (way, prefetch) in [HeadFormat::Q8, HeadFormat::Q4].into_iter().flat_map(ways) {
+        match way.product {
+            // SAFETY: `ways` gives what this CPU has.
+            HeadProduct::Q8(product) => assert_eq!(unsafe { product(&q8, prefetch) }, q8::scalar(&q8), "{}", way.id),
+            // SAFETY: as above.
+            HeadProduct::Q4(product) => {
+                assert_eq!(bits(&unsafe { product(&q4, prefetch) }), bits(&q4::scalar(&q4)), "{}", way.id);
+            }
+            HeadProduct::F16(_) => unreachable!("{} is of another format", way.id),
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use crate::error::{KernelError, fits, same};
 use crate::kernel::check_exact;
 use crate::packed::PackedWeights;
 use crate::parallel::Team;
+use crate::prefetch::Prefetch;
 use crate::{AlignedBuffer, layouts, padded_k};
 
 /// Which rows are wanted, and the input as the products take it. Made once, filled for every token.
@@ -139,7 +140,8 @@ fn one_by_one(gemv: Gemv, args: Rows<'_>, x: &QuantizedActivations) {
             codes(next).chunks(64).for_each(|line| crate::x86_64::lanes::prefetch(line.as_ptr(), 0));
         }
         let (codes, y) = (codes(args.rows[i]), std::slice::from_mut(y));
-        let row = GemvI8 { codes, panel_bytes: args.row_bytes, x: x.padded(), x_sum: args.x_sum, y };
+        let (panel_bytes, x_sum, prefetch) = (args.row_bytes, args.x_sum, Prefetch::OneLevel);
+        let row = GemvI8 { codes, panel_bytes, x: x.padded(), x_sum, prefetch, y };
         // SAFETY: `select` checked the features of the level that brought us here.
         unsafe { gemv(row) };
     }

@@ -41,6 +41,7 @@ use crate::cpu::CpuFeatures;
 use crate::descriptor::{GemvI8, KernelDescriptor};
 use crate::layouts::tile8;
 use crate::placement::at_cache_line;
+use crate::prefetch::{ahead, with_prefetch};
 use crate::x86_64::lanes::quad;
 use crate::x86_64::panel_rows::store_8 as store;
 use std::arch::x86_64::*;
@@ -72,6 +73,11 @@ const PREFETCH_BYTES: usize = 8192;
 
 #[target_feature(enable = "avx2")]
 fn gemv(args: GemvI8<'_>) {
+    with_prefetch!(args.prefetch, rows(args));
+}
+
+#[target_feature(enable = "avx2")]
+fn rows<const TWO_LEVELS: bool>(args: GemvI8<'_>) {
     at_cache_line!();
     let (steps_x, _) = args.x.as_chunks::<16>();
     let (groups_x, _) = steps_x.as_chunks::<STEPS_PER_FLUSH>();
@@ -80,9 +86,9 @@ fn gemv(args: GemvI8<'_>) {
         let (groups, rest) = steps.as_chunks::<STEPS_PER_FLUSH>();
         let mut sums = Sums { units: _mm256_setzero_si256(), fours: _mm256_setzero_si256() };
         for (group, x) in groups.iter().zip(groups_x) {
-            add_steps(&mut sums, group, x);
+            add_steps::<TWO_LEVELS>(&mut sums, group, x);
         }
-        add_steps(&mut sums, rest, &steps_x[steps.len() - rest.len()..]);
+        add_steps::<TWO_LEVELS>(&mut sums, rest, &steps_x[steps.len() - rest.len()..]);
         let rows = _mm256_add_epi32(sums.units, _mm256_srai_epi32(sums.fours, 2));
         store(y, _mm256_sub_epi32(rows, _mm256_set1_epi32(args.x_sum)));
     }
@@ -99,14 +105,14 @@ struct Sums {
 /// what is left.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn add_steps(sums: &mut Sums, steps: &[[u8; 32]], x: &[[i8; 16]]) {
+fn add_steps<const TWO_LEVELS: bool>(sums: &mut Sums, steps: &[[u8; 32]], x: &[[i8; 16]]) {
     let (mask3, mask12) = (_mm256_set1_epi8(3), _mm256_set1_epi8(12));
     let (zero, ones) = (_mm256_setzero_si256(), _mm256_set1_epi16(1));
     let (mut p0, mut p1, mut p2, mut p3) = (zero, zero, zero, zero);
     for (i, (step, x)) in steps.iter().zip(x).enumerate() {
         if i % 2 == 0 {
             // Two steps are a cache line.
-            _mm_prefetch::<_MM_HINT_T0>(step.as_ptr().wrapping_add(PREFETCH_BYTES).cast());
+            ahead::<TWO_LEVELS>(step.as_ptr(), PREFETCH_BYTES);
         }
         // SAFETY: a step has 32 bytes; the load needs no alignment.
         let low = unsafe { _mm256_loadu_si256(step.as_ptr().cast()) };

@@ -43,6 +43,7 @@ use crate::cpu::CpuFeatures;
 use crate::descriptor::{GemmI8, GemvI8, KernelDescriptor};
 use crate::layouts::lut8;
 use crate::placement::at_cache_line;
+use crate::prefetch::{ahead, with_prefetch};
 use crate::x86_64::lanes::together;
 use std::arch::x86_64::*;
 use std::cell::Cell;
@@ -99,12 +100,17 @@ thread_local! {
 
 #[target_feature(enable = "avx2")]
 fn gemv(args: GemvI8<'_>) {
+    with_prefetch!(args.prefetch, rows(args));
+}
+
+#[target_feature(enable = "avx2")]
+fn rows<const TWO_LEVELS: bool>(args: GemvI8<'_>) {
     at_cache_line!();
     let steps = args.panel_bytes / ROWS;
     let mut tables = TABLES.take();
     make_tables(&mut tables, [args.x], steps);
     for (y, panel) in args.y.chunks_mut(ROWS).zip(args.codes.chunks_exact(args.panel_bytes)) {
-        let [sums] = look_up(panel.as_chunks().0, [&tables[..steps]]);
+        let [sums] = look_up::<TWO_LEVELS, _>(panel.as_chunks().0, [&tables[..steps]]);
         store(y, sums);
     }
     TABLES.set(tables);
@@ -112,6 +118,11 @@ fn gemv(args: GemvI8<'_>) {
 
 #[target_feature(enable = "avx2")]
 fn gemm(args: GemmI8<'_, '_>) {
+    with_prefetch!(args.prefetch, batch(args));
+}
+
+#[target_feature(enable = "avx2")]
+fn batch<const TWO_LEVELS: bool>(args: GemmI8<'_, '_>) {
     at_cache_line!();
     let steps = args.panel_bytes / ROWS;
     let mut tables = TABLES.take();
@@ -122,7 +133,7 @@ fn gemm(args: GemmI8<'_, '_>) {
                 make_tables(&mut tables, [a.padded(), b.padded()], steps);
                 let tables = tables[..2 * steps].split_at(steps);
                 for (p, panel) in args.codes.chunks_exact(args.panel_bytes).enumerate() {
-                    let [of_a, of_b] = look_up(panel.as_chunks().0, [tables.0, tables.1]);
+                    let [of_a, of_b] = look_up::<TWO_LEVELS, _>(panel.as_chunks().0, [tables.0, tables.1]);
                     store(rows_of_panel(args.y.token(first), p), of_a);
                     store(rows_of_panel(args.y.token(first + 1), p), of_b);
                 }
@@ -130,7 +141,7 @@ fn gemm(args: GemmI8<'_, '_>) {
             [a] => {
                 make_tables(&mut tables, [a.padded()], steps);
                 for (p, panel) in args.codes.chunks_exact(args.panel_bytes).enumerate() {
-                    let [sums] = look_up(panel.as_chunks().0, [&tables[..steps]]);
+                    let [sums] = look_up::<TWO_LEVELS, _>(panel.as_chunks().0, [&tables[..steps]]);
                     store(rows_of_panel(args.y.token(first), p), sums);
                 }
             }
@@ -149,7 +160,7 @@ fn rows_of_panel(y: &mut [i32], panel: usize) -> &mut [i32] {
 /// int32 sums of the rows of a panel for `T` tokens, in the order of [`store`].
 #[inline]
 #[target_feature(enable = "avx2")]
-fn look_up<const T: usize>(panel: &[[u8; ROWS]], tables: [&[Tables]; T]) -> [[__m256i; 8]; T] {
+fn look_up<const TWO_LEVELS: bool, const T: usize>(panel: &[[u8; ROWS]], tables: [&[Tables]; T]) -> [[__m256i; 8]; T] {
     at_cache_line!();
     let mut sums = [[_mm256_setzero_si256(); 8]; T];
     for start in (0..panel.len()).step_by(STEPS_PER_WIDENING) {
@@ -158,10 +169,10 @@ fn look_up<const T: usize>(panel: &[[u8; ROWS]], tables: [&[Tables]; T]) -> [[__
         let (groups, rest) = panel[start..end].as_chunks::<STEPS_PER_FLUSH>();
         for (i, group) in groups.iter().enumerate() {
             let start = start + i * STEPS_PER_FLUSH;
-            add_steps(&mut words, group, part(tables, start..start + STEPS_PER_FLUSH));
+            add_steps::<TWO_LEVELS, _>(&mut words, group, part(tables, start..start + STEPS_PER_FLUSH));
         }
         if !rest.is_empty() {
-            add_steps(&mut words, rest, part(tables, end - rest.len()..end));
+            add_steps::<TWO_LEVELS, _>(&mut words, rest, part(tables, end - rest.len()..end));
         }
         for (sums, words) in sums.iter_mut().zip(words) {
             for ([low, high], words) in sums.as_chunks_mut::<2>().0.iter_mut().zip(words) {
@@ -181,12 +192,12 @@ fn part<const T: usize>(tables: [&[Tables]; T], steps: Range<usize>) -> [&[Table
 /// what is left.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn add_steps<const T: usize>(words: &mut [[__m256i; 4]; T], steps: &[[u8; ROWS]], tables: [&[Tables]; T]) {
+fn add_steps<const TWO_LEVELS: bool, const T: usize>(words: &mut [[__m256i; 4]; T], steps: &[[u8; ROWS]], tables: [&[Tables]; T]) {
     let mask = _mm256_set1_epi8(15);
     // For each token: sums of r and of h, each for 2 x 32 rows.
     let mut sums = [[_mm256_setzero_si256(); 4]; T];
     for (i, step) in steps.iter().enumerate() {
-        _mm_prefetch::<_MM_HINT_T0>(step.as_ptr().wrapping_add(PREFETCH_BYTES).cast());
+        ahead::<TWO_LEVELS>(step.as_ptr(), PREFETCH_BYTES);
         let (low, high) = step.split_at(32);
         // SAFETY: both have 32 bytes; the loads need no alignment.
         let first = unsafe { [_mm256_loadu_si256(low.as_ptr().cast()), _mm256_loadu_si256(high.as_ptr().cast())] };

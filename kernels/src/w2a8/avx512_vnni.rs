@@ -36,6 +36,7 @@ use crate::cpu::CpuFeatures;
 use crate::descriptor::{GemvI8, KernelDescriptor};
 use crate::layouts::vnni16;
 use crate::placement::at_cache_line;
+use crate::prefetch::{ahead, with_prefetch};
 use crate::x86_64::lanes::{quad, together};
 use crate::x86_64::panel_rows::store_16 as store;
 use std::arch::x86_64::*;
@@ -66,6 +67,11 @@ const _: () = assert!(3 * 64 * 128 * (MAX_K_I8 / 4) <= i32::MAX as usize);
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 fn gemv(args: GemvI8<'_>) {
+    with_prefetch!(args.prefetch, rows(args));
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn rows<const TWO_LEVELS: bool>(args: GemvI8<'_>) {
     at_cache_line!();
     let (steps_x, _) = args.x.as_chunks::<16>();
     let (pairs_x, _) = steps_x.as_chunks::<2>();
@@ -75,11 +81,11 @@ fn gemv(args: GemvI8<'_>) {
         let mut even = [_mm512_setzero_si512(); 4];
         let mut odd = even;
         for (step, x) in pairs.iter().zip(pairs_x) {
-            add_step(&mut even, &step[0], &x[0]);
-            add_step(&mut odd, &step[1], &x[1]);
+            add_step::<TWO_LEVELS>(&mut even, &step[0], &x[0]);
+            add_step::<TWO_LEVELS>(&mut odd, &step[1], &x[1]);
         }
         if let [step] = last {
-            add_step(&mut even, step, &steps_x[steps.len() - 1]);
+            add_step::<TWO_LEVELS>(&mut even, step, &steps_x[steps.len() - 1]);
         }
         let plane = |p: usize| _mm512_add_epi32(even[p], odd[p]);
         let low = _mm512_add_epi32(plane(0), _mm512_srai_epi32::<2>(plane(1)));
@@ -91,8 +97,8 @@ fn gemv(args: GemvI8<'_>) {
 /// Adds 16 rows x 16 k: `sums[p]` takes the plane at bits 2p, `4^p` times too large.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-fn add_step(sums: &mut [__m512i; 4], step: &[u8; 64], x: &[i8; 16]) {
-    _mm_prefetch::<_MM_HINT_T0>(step.as_ptr().wrapping_add(PREFETCH_BYTES).cast());
+fn add_step<const TWO_LEVELS: bool>(sums: &mut [__m512i; 4], step: &[u8; 64], x: &[i8; 16]) {
+    ahead::<TWO_LEVELS>(step.as_ptr(), PREFETCH_BYTES);
     // SAFETY: a step has 64 bytes; the load needs no alignment.
     let codes = unsafe { _mm512_loadu_si512(step.as_ptr().cast()) };
     let mut p0 = _mm512_and_si512(codes, _mm512_set1_epi8(0x03));

@@ -35,6 +35,7 @@ use crate::cpu::CpuFeatures;
 use crate::descriptor::{GemvI8, KernelDescriptor};
 use crate::layouts::trit5;
 use crate::placement::at_cache_line;
+use crate::prefetch::{ahead, with_prefetch};
 use crate::x86_64::lanes::{quad, together};
 use crate::x86_64::panel_rows::store_16 as store;
 use std::arch::x86_64::*;
@@ -90,6 +91,11 @@ const TOP_BITS_EVERYWHERE: i64 = {
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,avx512vnni,gfni")]
 fn gemv(args: GemvI8<'_>) {
+    with_prefetch!(args.prefetch, rows(args));
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi,avx512vnni,gfni")]
+fn rows<const TWO_LEVELS: bool>(args: GemvI8<'_>) {
     at_cache_line!();
     let (steps_x, _) = args.x.as_chunks::<20>();
     let (pairs_x, _) = steps_x.as_chunks::<2>();
@@ -100,7 +106,7 @@ fn gemv(args: GemvI8<'_>) {
         let mut odd = even;
         for (pair, x) in pairs.iter().zip(pairs_x) {
             for step in pair {
-                _mm_prefetch::<_MM_HINT_T0>(step.as_ptr().wrapping_add(PREFETCH_BYTES).cast());
+                ahead::<TWO_LEVELS>(step.as_ptr(), PREFETCH_BYTES);
             }
             add_pair(&mut even, &mut odd, pair, x);
         }

@@ -30,6 +30,7 @@ use crate::cpu::CpuFeatures;
 use crate::descriptor::{GemvI8, KernelDescriptor};
 use crate::layouts::tile8;
 use crate::placement::at_cache_line;
+use crate::prefetch::{ahead, with_prefetch};
 use crate::x86_64::lanes::{quad, together};
 use crate::x86_64::panel_rows::store_8 as store;
 use std::arch::x86_64::*;
@@ -60,7 +61,7 @@ const _: () = assert!(3 * 64 * 128 * (MAX_K_I8 / 4) <= i32::MAX as usize);
 /// The loop, with lane operations from the module `$lanes`. A macro and not a generic function, so that it is compiled
 /// with the features of the function around it.
 macro_rules! gemv_with {
-    ($lanes:ident, $args:ident) => {{
+    ($lanes:ident, $args:ident, $two_levels:expr) => {{
         let (steps_x, _) = $args.x.as_chunks::<16>();
         let (pairs_x, _) = steps_x.as_chunks::<2>();
         let masks = $lanes::masks();
@@ -71,7 +72,7 @@ macro_rules! gemv_with {
             let mut even = [$lanes::splat(0); 4];
             let mut odd = [$lanes::splat(0); 4];
             for (pair, x) in pairs.iter().zip(pairs_x) {
-                $lanes::prefetch(pair);
+                $lanes::prefetch::<{ $two_levels }>(pair);
                 for (sums, (step, x)) in [&mut even, &mut odd].into_iter().zip(pair.iter().zip(x)) {
                     let codes = $lanes::load(step);
                     for (p, x) in x.as_chunks::<4>().0.iter().enumerate() {
@@ -97,8 +98,13 @@ macro_rules! gemv_with {
 
 #[target_feature(enable = "avx2,avxvnni")]
 fn gemv(args: GemvI8<'_>) {
+    with_prefetch!(args.prefetch, rows(args));
+}
+
+#[target_feature(enable = "avx2,avxvnni")]
+fn rows<const TWO_LEVELS: bool>(args: GemvI8<'_>) {
     at_cache_line!();
-    gemv_with!(instructions, args);
+    gemv_with!(instructions, args, TWO_LEVELS);
 }
 
 /// Lane operations as instructions: 8 rows in a 256-bit register.
@@ -154,11 +160,10 @@ mod instructions {
         _mm256_dpbusd_avx_epi32(sums, plane, x)
     }
 
-    /// Fetches what comes [`PREFETCH_BYTES`] after two steps, a cache line.
+    /// Asks for what comes after two steps, a cache line.
     #[inline]
-    pub(super) fn prefetch(pair: &[[u8; 32]; 2]) {
-        // SAFETY: a prefetch reads nothing and never faults; SSE is part of x86-64.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(pair.as_ptr().wrapping_byte_add(PREFETCH_BYTES).cast()) }
+    pub(super) fn prefetch<const TWO_LEVELS: bool>(pair: &[[u8; 32]; 2]) {
+        ahead::<TWO_LEVELS>(pair.as_ptr().cast(), PREFETCH_BYTES);
     }
 }
 
@@ -167,7 +172,7 @@ mod tests {
     use super::*;
     use crate::conformance::{Errors, Expected};
     use crate::random::SplitMix64;
-    use crate::{Codes, Kernel, PackedWeights, QuantizedActivations, conformance, reference};
+    use crate::{Codes, Kernel, PackedWeights, Prefetch, QuantizedActivations, conformance, reference};
 
     /// Lane operations as arithmetic: what the instruction set reference says they do, lane by lane, trapping on
     /// overflow.
@@ -208,7 +213,7 @@ mod tests {
             })
         }
 
-        pub(super) fn prefetch(_: &[[u8; 32]; 2]) {}
+        pub(super) fn prefetch<const TWO_LEVELS: bool>(_: &[[u8; 32]; 2]) {}
 
         pub(super) fn store(y: &mut [i32], rows: [i32; 8]) {
             y.copy_from_slice(&rows[..y.len()]);
@@ -217,7 +222,7 @@ mod tests {
 
     /// Signature of the kernel, so that the model can be called like it.
     fn gemv_of_model(args: GemvI8<'_>) {
-        gemv_with!(model, args);
+        gemv_with!(model, args, false);
     }
 
     fn compare(rows: usize, codes: &[u8], x: &[i8]) {
@@ -226,7 +231,14 @@ mod tests {
         let x = QuantizedActivations::from_values(x, 1.0);
         let mut y = vec![0; rows];
         let (codes, panel_bytes) = (weights.code_bytes(), weights.panel_bytes());
-        gemv_of_model(GemvI8 { codes, panel_bytes, x: x.padded(), x_sum: x.sum(), y: &mut y });
+        gemv_of_model(GemvI8 {
+            codes,
+            panel_bytes,
+            x: x.padded(),
+            x_sum: x.sum(),
+            prefetch: Prefetch::OneLevel,
+            y: &mut y,
+        });
         let oracle = |row| Expected::integer(reference::row_i64(&weights, row, x.values()));
         assert_eq!(conformance::compare(&y, 0.0, oracle), Ok(Errors::default()), "{rows} x {k}");
         if let Ok(kernel) = Kernel::new(&DESCRIPTOR, CpuFeatures::detect()) {

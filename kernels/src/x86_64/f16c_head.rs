@@ -1,5 +1,6 @@
 //! Rows of f16 times an f32 vector with F16C and FMA: the output head.
 
+use crate::prefetch::{Prefetch, ahead, with_prefetch};
 use std::arch::x86_64::*;
 
 /// How far ahead of the loads rows are asked for, as the AVX-512 path does.
@@ -9,7 +10,12 @@ const PREFETCH_BYTES: usize = 8192;
 ///
 /// Four accumulators a row; a lane's chain is at most `x.len() / 32` long.
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(crate) fn gemv(rows: &[u16], x: &[f32], y: &mut [f32]) {
+pub(crate) fn gemv(rows: &[u16], x: &[f32], y: &mut [f32], prefetch: Prefetch) {
+    with_prefetch!(prefetch, products(rows, x, y));
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+fn products<const TWO_LEVELS: bool>(rows: &[u16], x: &[f32], y: &mut [f32]) {
     let (x_lanes, x_tail) = x.as_chunks::<8>();
     for (y, row) in y.iter_mut().zip(rows.chunks_exact(x.len())) {
         let (lanes, tail) = row.as_chunks::<8>();
@@ -18,7 +24,7 @@ pub(crate) fn gemv(rows: &[u16], x: &[f32], y: &mut [f32]) {
         let (x_quads, x_rest) = x_lanes.as_chunks::<4>();
         for (quad, x) in quads.iter().zip(x_quads) {
             // A cache line.
-            super::lanes::prefetch(quad.as_ptr().cast(), PREFETCH_BYTES);
+            ahead::<TWO_LEVELS>(quad.as_ptr().cast(), PREFETCH_BYTES);
             for i in 0..4 {
                 sums[i] = multiply_add(&quad[i], &x[i], sums[i]);
             }

@@ -8,7 +8,8 @@
 //! A lane of the two 512-bit sums adds what a lane of the four 256-bit sums of [`super::f16c_head`] adds, in the same
 //! order, and the sums are added in the same order too: both paths give the same bits.
 
-use super::lanes::{prefetch, sum_f32};
+use super::lanes::sum_f32;
+use crate::prefetch::{Prefetch, ahead, with_prefetch};
 use std::arch::x86_64::*;
 
 /// How far ahead of the loads lines are asked for. Swept on Zen 5 with `ci/sweep-prefetch.sh heads`, share of a plain
@@ -17,13 +18,18 @@ const PREFETCH_BYTES: usize = 8192;
 
 /// `y[r] = sum over j of rows[r][j] * x[j]`. `rows` holds `y.len()` rows of `x.len()` f16 bit patterns; any length.
 #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512dq")]
-pub(crate) fn gemv(rows: &[u16], x: &[f32], y: &mut [f32]) {
+pub(crate) fn gemv(rows: &[u16], x: &[f32], y: &mut [f32], prefetch: Prefetch) {
+    with_prefetch!(prefetch, products(rows, x, y));
+}
+
+#[target_feature(enable = "avx2,fma,f16c,avx512f,avx512dq")]
+fn products<const TWO_LEVELS: bool>(rows: &[u16], x: &[f32], y: &mut [f32]) {
     let (x_blocks, x_rest) = x.as_chunks::<32>();
     for (y, row) in y.iter_mut().zip(rows.chunks_exact(x.len())) {
         let (blocks, rest) = row.as_chunks::<32>();
         let mut sums = [_mm512_setzero_ps(); 2];
         for (block, x) in blocks.iter().zip(x_blocks) {
-            prefetch(block.as_ptr().cast(), PREFETCH_BYTES);
+            ahead::<TWO_LEVELS>(block.as_ptr().cast(), PREFETCH_BYTES);
             for ((sum, block), x) in sums.iter_mut().zip(block.as_chunks::<16>().0).zip(x.as_chunks::<16>().0) {
                 // SAFETY: 16 f16 are 32 bytes; the load needs no alignment.
                 let weights = _mm512_cvtph_ps(unsafe { _mm256_loadu_si256(block.as_ptr().cast()) });

@@ -13,8 +13,9 @@
 //! Leaving the high half in place is the idea of the 2-bit kernels in this folder; groups with a scale of their own are
 //! ggml's Q4_0, four times as long.
 
-use super::lanes::{prefetch, quad, together};
+use super::lanes::{quad, together};
 use crate::head::{GROUP_LINES, PanelQ4};
+use crate::prefetch::{Prefetch, ahead, with_prefetch};
 use std::arch::x86_64::*;
 
 /// How far ahead of the loads lines are asked for. Swept on Zen 5 with `ci/sweep-prefetch.sh heads`, share of a plain
@@ -24,7 +25,12 @@ const PREFETCH_BYTES: usize = 8192;
 
 /// Products before the activations' scale, one a row.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-pub(crate) fn avx512_vnni(panel: &PanelQ4<'_>) -> [f32; 16] {
+pub(crate) fn avx512_vnni(panel: &PanelQ4<'_>, prefetch: Prefetch) -> [f32; 16] {
+    with_prefetch!(prefetch, products_512(panel))
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn products_512<const TWO_LEVELS: bool>(panel: &PanelQ4<'_>) -> [f32; 16] {
     let mut products = _mm512_setzero_ps();
     let groups = panel.lines.iter().zip(panel.x).zip(panel.scales.iter().zip(panel.x_sums));
     for ((lines, x), (scales, x_sum)) in groups {
@@ -32,8 +38,8 @@ pub(crate) fn avx512_vnni(panel: &PanelQ4<'_>) -> [f32; 16] {
         let mut high = low;
         let (lines, x) = (lines.as_chunks::<2>().0, x.as_chunks::<2>().0);
         for (lines, x) in lines.iter().zip(x) {
-            let [mut low0, mut high0] = halves_512(&lines[0]);
-            let [mut low1, mut high1] = halves_512(&lines[1]);
+            let [mut low0, mut high0] = halves_512::<TWO_LEVELS>(&lines[0]);
+            let [mut low1, mut high1] = halves_512::<TWO_LEVELS>(&lines[1]);
             together!(zmm_reg: low0, high0, low1, high1);
             low[0] = _mm512_dpbusd_epi32(low[0], low0, _mm512_set1_epi32(quad(&x[0][0])));
             high[0] = _mm512_dpbusd_epi32(high[0], high0, _mm512_set1_epi32(quad(&x[0][1])));
@@ -56,8 +62,8 @@ pub(crate) fn avx512_vnni(panel: &PanelQ4<'_>) -> [f32; 16] {
 /// Low halves, and high halves 16 times too large.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn halves_512(line: &[u8; 64]) -> [__m512i; 2] {
-    prefetch(line.as_ptr(), PREFETCH_BYTES);
+fn halves_512<const TWO_LEVELS: bool>(line: &[u8; 64]) -> [__m512i; 2] {
+    ahead::<TWO_LEVELS>(line.as_ptr(), PREFETCH_BYTES);
     // SAFETY: a line has 64 bytes; the load needs no alignment.
     let codes = unsafe { _mm512_loadu_si512(line.as_ptr().cast()) };
     [0x0F, 0xF0u8.cast_signed()].map(|mask| _mm512_and_si512(codes, _mm512_set1_epi8(mask)))
@@ -65,7 +71,12 @@ fn halves_512(line: &[u8; 64]) -> [__m512i; 2] {
 
 /// Products before the activations' scale, one a row.
 #[target_feature(enable = "avx2,f16c")]
-pub(crate) fn avx2(panel: &PanelQ4<'_>) -> [f32; 16] {
+pub(crate) fn avx2(panel: &PanelQ4<'_>, prefetch: Prefetch) -> [f32; 16] {
+    with_prefetch!(prefetch, products_256(panel))
+}
+
+#[target_feature(enable = "avx2,f16c")]
+fn products_256<const TWO_LEVELS: bool>(panel: &PanelQ4<'_>) -> [f32; 16] {
     let mut products = [_mm256_setzero_ps(); 2];
     let (mask, ones) = (_mm256_set1_epi8(0x0F), _mm256_set1_epi16(1));
     let groups = panel.lines.iter().zip(panel.x).zip(panel.scales.iter().zip(panel.x_sums));
@@ -74,7 +85,7 @@ pub(crate) fn avx2(panel: &PanelQ4<'_>) -> [f32; 16] {
         for (lines, x) in lines.as_chunks::<FLUSH_LINES>().0.iter().zip(x.as_chunks::<FLUSH_LINES>().0) {
             let mut pairs = [_mm256_setzero_si256(); 2];
             for (line, [low, high]) in lines.iter().zip(x) {
-                prefetch(line.as_ptr(), PREFETCH_BYTES);
+                ahead::<TWO_LEVELS>(line.as_ptr(), PREFETCH_BYTES);
                 let (x_low, x_high) = (_mm256_set1_epi32(quad(low)), _mm256_set1_epi32(quad(high)));
                 for (pairs, half) in pairs.iter_mut().zip(line.as_chunks::<32>().0) {
                     // SAFETY: half a line has 32 bytes; the load needs no alignment.

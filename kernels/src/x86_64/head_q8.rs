@@ -12,8 +12,9 @@
 //! Four sums take turns, so that `vpdpbusd`'s latency of 4 or 5 cycles is hidden; loads from memory are the bound by
 //! far.
 
-use super::lanes::{prefetch, quad};
+use super::lanes::quad;
 use crate::head::PanelQ8;
+use crate::prefetch::{Prefetch, ahead, with_prefetch};
 use std::arch::x86_64::*;
 
 /// How far ahead of the loads lines are asked for. Swept on Zen 5 with `ci/sweep-prefetch.sh heads`, share of a plain
@@ -23,17 +24,22 @@ const PREFETCH_BYTES: usize = 8192;
 
 /// Sums of stored weights times activations, one a row.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-pub(crate) fn avx512_vnni(panel: &PanelQ8<'_>) -> [i32; 16] {
+pub(crate) fn avx512_vnni(panel: &PanelQ8<'_>, prefetch: Prefetch) -> [i32; 16] {
+    with_prefetch!(prefetch, sums_512(panel))
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn sums_512<const TWO_LEVELS: bool>(panel: &PanelQ8<'_>) -> [i32; 16] {
     let (blocks, rest) = panel.lines.as_chunks::<4>();
     let (x_blocks, x_rest) = panel.x.as_chunks::<4>();
     let mut sums = [_mm512_setzero_si512(); 4];
     for (lines, x) in blocks.iter().zip(x_blocks) {
         for i in 0..4 {
-            sums[i] = add_line(sums[i], &lines[i], &x[i]);
+            sums[i] = add_line::<TWO_LEVELS>(sums[i], &lines[i], &x[i]);
         }
     }
     for (line, x) in rest.iter().zip(x_rest) {
-        sums[0] = add_line(sums[0], line, x);
+        sums[0] = add_line::<TWO_LEVELS>(sums[0], line, x);
     }
     let sum = _mm512_add_epi32(_mm512_add_epi32(sums[0], sums[1]), _mm512_add_epi32(sums[2], sums[3]));
     let mut out = [0; 16];
@@ -44,8 +50,8 @@ pub(crate) fn avx512_vnni(panel: &PanelQ8<'_>) -> [i32; 16] {
 
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-fn add_line(sum: __m512i, line: &[u8; 64], x: &[i8; 4]) -> __m512i {
-    prefetch(line.as_ptr(), PREFETCH_BYTES);
+fn add_line<const TWO_LEVELS: bool>(sum: __m512i, line: &[u8; 64], x: &[i8; 4]) -> __m512i {
+    ahead::<TWO_LEVELS>(line.as_ptr(), PREFETCH_BYTES);
     // SAFETY: a line has 64 bytes; the load needs no alignment.
     let weights = unsafe { _mm512_loadu_si512(line.as_ptr().cast()) };
     _mm512_dpbusd_epi32(sum, weights, _mm512_set1_epi32(quad(x)))
@@ -53,13 +59,18 @@ fn add_line(sum: __m512i, line: &[u8; 64], x: &[i8; 4]) -> __m512i {
 
 /// Sums of stored weights times activations, one a row.
 #[target_feature(enable = "avx2")]
-pub(crate) fn avx2(panel: &PanelQ8<'_>) -> [i32; 16] {
+pub(crate) fn avx2(panel: &PanelQ8<'_>, prefetch: Prefetch) -> [i32; 16] {
+    with_prefetch!(prefetch, sums_256(panel))
+}
+
+#[target_feature(enable = "avx2")]
+fn sums_256<const TWO_LEVELS: bool>(panel: &PanelQ8<'_>) -> [i32; 16] {
     // Sums of signed weights; 128 * sum(x), added at the end, makes them sums of stored ones.
     let mut sums = [_mm256_setzero_si256(); 2];
     let mut x_sum = 0;
     let (offset, ones) = (_mm256_set1_epi8(-128), _mm256_set1_epi16(1));
     for (line, x) in panel.lines.iter().zip(panel.x) {
-        prefetch(line.as_ptr(), PREFETCH_BYTES);
+        ahead::<TWO_LEVELS>(line.as_ptr(), PREFETCH_BYTES);
         x_sum += x.iter().map(|&x| i32::from(x)).sum::<i32>();
         let x = _mm256_set1_epi32(quad(x));
         let magnitude = _mm256_abs_epi8(x);

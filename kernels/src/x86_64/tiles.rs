@@ -50,8 +50,11 @@ impl Packed {
 /// results go, output).
 pub(crate) type TileFn = unsafe fn(&[u8], &[i32], Target<'_>, &mut Columns<'_, i32>);
 
-/// Tiles of a kernel: tokens and code of each, the widest first, the last for one token.
-pub(crate) type Tiles = [(usize, TileFn)];
+/// Tokens and code of a tile.
+pub(crate) type Tile = (usize, TileFn);
+
+/// Tiles of a kernel, the widest first, the last for one token.
+pub(crate) type Tiles = [Tile];
 
 /// Where a tile's results go.
 pub(crate) struct Target<'a> {

@@ -7,16 +7,19 @@ use crate::measure::rounds::Epoch;
 use crate::scenario::Cell;
 use kernels::parallel::{Columns, Team};
 use kernels::{
-    AlignedBuffer, CpuFeatures, Family, Kernel, KernelError, Layout, Operation, PackedWeights, QuantizedActivations,
-    stream,
+    AlignedBuffer, CpuFeatures, Family, Kernel, KernelError, Layout, Operation, PackedWeights, Prefetch,
+    QuantizedActivations, Tuning, stream,
 };
 use receipt::Residency;
 use std::cell::{self, RefCell};
+use std::convert::Infallible;
 use std::hint::black_box;
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+/// Time for the choice between the ways of one kernel to ask ahead.
+const KERNEL_PROBE: Duration = Duration::from_millis(10);
 /// Time for the choice between the loops that read.
 const STREAM_PROBE: Duration = Duration::from_millis(10);
 
@@ -58,6 +61,22 @@ impl<'a> Shared<'a> {
         if self.cell.residency == Residency::Dram { copies } else { &copies[..1] }
     }
 
+    /// The kernel as it is called on these copies: where they come from memory, in the way to ask ahead that a probe
+    /// finds faster, as in a model whose weights come from there.
+    pub fn tuned(&'a self, kernel: Kernel) -> Kernel {
+        let d = kernel.descriptor();
+        if self.cell.residency != Residency::Dram || d.family() == Family::W2A32 || d.requires == CpuFeatures::NONE {
+            return kernel;
+        }
+        let ways = Prefetch::ALL.map(|prefetch| kernel.tuned(Tuning { prefetch, ..kernel.tuning() }));
+        let mut epochs = ways.map(|way| self.epoch(way));
+        let Ok(evidence) = probe(ways.len(), KERNEL_PROBE, |way, _| {
+            epochs[way](1);
+            Ok::<(), Infallible>(())
+        });
+        evidence.chosen().map_or(kernel, |way| ways[way])
+    }
+
     /// The timed loop of one kernel.
     pub fn epoch(&'a self, kernel: Kernel) -> Epoch<'a> {
         let layout = kernel.descriptor().layout;
@@ -95,24 +114,26 @@ impl<'a> Shared<'a> {
         }
     }
 
-    /// The loop that only reads the codes, with or without software prefetch: whichever is faster on these copies. A
-    /// bound taken with the slower one would be no bound.
+    /// The loop that only reads the codes, in the way to ask ahead that is fastest on these copies. A bound taken with
+    /// a slower one would be no bound.
     ///
     /// # Errors
     /// Two loops that do not read the same bytes.
     pub fn stream(&'a self, layout: &'static Layout) -> Result<Epoch<'a>> {
         let copies = self.operands.copies(layout);
-        let read = move |prefetch: bool| {
+        let read = move |prefetch: Option<Prefetch>| {
             let codes = self.turn(copies).code_bytes();
             black_box(stream::read_passes(&mut self.team.borrow_mut(), self.features, codes, 1, prefetch))
         };
         // All copies are alike.
-        let expected = read(false);
-        let evidence = probe(2, STREAM_PROBE, |which, first| match read(which == 1) == expected || !first {
+        let expected = read(None);
+        let ways = [None, Some(Prefetch::OneLevel), Some(Prefetch::TwoLevels)];
+        let evidence = probe(ways.len(), STREAM_PROBE, |way, first| match read(ways[way]) == expected || !first {
             true => Ok(()),
             false => Err(Error::failed("the loop that only reads gives another sum with prefetch than without")),
         })?;
-        let prefetch = evidence.us[1] < evidence.us[0];
+        // The fastest, however small its lead: it is a limit.
+        let prefetch = evidence.fastest().and_then(|(way, _)| ways[way]);
         Ok(Box::new(move |calls| {
             for _ in 0..calls {
                 read(prefetch);

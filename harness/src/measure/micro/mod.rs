@@ -37,7 +37,7 @@ pub struct Plan<'a> {
 /// Measures those of `kernels` (one family) that have the operation, each checked on these bytes. `None` without one.
 pub fn measure(cell: Cell, kernels: &[Kernel], plan: &Plan<'_>, team: &mut Team) -> Result<Option<MicroCell>> {
     let entries = with_operation(cell, kernels);
-    let (Some(&first), Some(&last)) = (entries.first(), entries.last()) else { return Ok(None) };
+    let Some(&first) = entries.first() else { return Ok(None) };
     let family = first.descriptor().family();
     let (m, k, tokens) = (cell.shape.m, cell.shape.k, cell.tokens);
     let seed = operand_seed(plan.seed, cell, family);
@@ -46,8 +46,9 @@ pub fn measure(cell: Cell, kernels: &[Kernel], plan: &Plan<'_>, team: &mut Team)
     let threads = team.threads();
 
     let shared = Shared::new(cell, &operands, team, plan.features);
+    let entries: Vec<Kernel> = entries.into_iter().map(|kernel| shared.tuned(kernel)).collect();
     // The A/A column: the most advanced kernel once more.
-    let again = (last, &checked[checked.len() - 1], true);
+    let again = (entries[entries.len() - 1], &checked[checked.len() - 1], true);
     let each = entries.iter().zip(&checked).map(|(&kernel, checked)| (kernel, checked, false)).chain([again]);
     let mut epochs: Vec<_> = each.clone().map(|(kernel, ..)| shared.epoch(kernel)).collect();
     if cell.residency == Residency::Dram {
@@ -62,6 +63,7 @@ pub fn measure(cell: Cell, kernels: &[Kernel], plan: &Plan<'_>, team: &mut Team)
         bytes_per_call: bytes_of(&kernel),
         output_sha256: checked.output_sha256.clone(),
         packing: Some(kernel.descriptor().layout.to_string()),
+        prefetch: (cell.residency == Residency::Dram).then(|| kernel.tuning().prefetch.name().to_owned()),
         oracle: Some(checked.oracle.into()),
         max_abs_error: Some(checked.max_abs_error),
     });

@@ -29,12 +29,14 @@
 //! tokens, half the broadcasts, were slower (37), and so were four `maddubs` kept before four additions (41) and 10 or
 //! 12 tokens (44, 40).
 
+use super::PREFETCH_BYTES;
 use crate::descriptor::GemmI8;
 use crate::parallel::Columns;
 use crate::placement::at_cache_line;
+use crate::prefetch::{ahead, with_prefetch};
 use crate::x86_64::lanes::together;
 use crate::x86_64::panel_rows::store_8 as store;
-use crate::x86_64::tiles::{self, Target, Tiles};
+use crate::x86_64::tiles::{self, Target, Tile};
 use std::arch::x86_64::*;
 
 /// Steps of 16 k between two widenings, see the module's proof.
@@ -42,27 +44,39 @@ const STEPS_PER_FLUSH: usize = 10;
 const LARGEST_CODE: usize = 3;
 const _: () = assert!(STEPS_PER_FLUSH * 4 * 2 * LARGEST_CODE * 128 <= i16::MAX as usize);
 
-const TILES: &Tiles = &[
-    (8, tile::<8>),
-    (7, tile::<7>),
-    (6, tile::<6>),
-    (5, tile::<5>),
-    (4, tile::<4>),
-    (3, tile::<3>),
-    (2, tile::<2>),
-    (1, tile::<1>),
-];
+const fn tiles<const TWO_LEVELS: bool>() -> [Tile; 8] {
+    [
+        (8, tile::<8, TWO_LEVELS>),
+        (7, tile::<7, TWO_LEVELS>),
+        (6, tile::<6, TWO_LEVELS>),
+        (5, tile::<5, TWO_LEVELS>),
+        (4, tile::<4, TWO_LEVELS>),
+        (3, tile::<3, TWO_LEVELS>),
+        (2, tile::<2, TWO_LEVELS>),
+        (1, tile::<1, TWO_LEVELS>),
+    ]
+}
 
 /// Products of all panels with all tokens.
 #[target_feature(enable = "avx2")]
 pub(super) fn gemm(args: GemmI8<'_, '_>) {
-    at_cache_line!();
-    // SAFETY: this function enables the features that the tiles enable.
-    unsafe { tiles::gemm(args, 8, TILES) }
+    with_prefetch!(args.prefetch, batch(args));
 }
 
 #[target_feature(enable = "avx2")]
-fn tile<const T: usize>(panel: &[u8], x: &[i32], target: Target<'_>, y: &mut Columns<'_, i32>) {
+fn batch<const TWO_LEVELS: bool>(args: GemmI8<'_, '_>) {
+    at_cache_line!();
+    // SAFETY: this function enables the features that the tiles enable.
+    unsafe { tiles::gemm(args, 8, &const { tiles::<TWO_LEVELS>() }) }
+}
+
+#[target_feature(enable = "avx2")]
+fn tile<const T: usize, const TWO_LEVELS: bool>(
+    panel: &[u8],
+    x: &[i32],
+    target: Target<'_>,
+    y: &mut Columns<'_, i32>,
+) {
     at_cache_line!();
     let (mask, ones) = (_mm256_set1_epi8(3), _mm256_set1_epi16(1));
     let mut totals = [_mm256_setzero_si256(); T];
@@ -74,6 +88,8 @@ fn tile<const T: usize>(panel: &[u8], x: &[i32], target: Target<'_>, y: &mut Col
         (steps, steps_x) = (later, later_x);
         let mut sums = [_mm256_setzero_si256(); T];
         for (step, x) in now.iter().zip(now_x) {
+            // Half a line: each is asked for twice, which costs less here than telling the halves apart.
+            ahead::<TWO_LEVELS>(step.as_ptr(), PREFETCH_BYTES);
             // SAFETY: a step has 32 bytes; the load needs no alignment.
             let mut codes = unsafe { _mm256_loadu_si256(step.as_ptr().cast()) };
             for p in [0, 2] {

@@ -15,43 +15,53 @@
 //!
 //! Exact: a lane of a sum adds products of a code (at most 3) and an int8, without saturation, see `avx512_vnni`.
 
+use super::PREFETCH_BYTES;
 use crate::descriptor::GemmI8;
 use crate::parallel::Columns;
 use crate::placement::at_cache_line;
+use crate::prefetch::{ahead, with_prefetch};
 use crate::x86_64::panel_rows::store_16 as store;
-use crate::x86_64::tiles::{self, Target, Tiles};
+use crate::x86_64::tiles::{self, Target, Tile};
 use std::arch::x86_64::*;
 
 /// Tokens of the widest tile: 24 sums, 4 planes and 4 constants fill the 32 registers.
 const TOKENS: usize = 24;
 
-const TILES: &Tiles = &[
-    (TOKENS, tile::<TOKENS>),
-    (16, tile::<16>),
-    (12, tile::<12>),
-    (8, tile::<8>),
-    (6, narrow_tile::<6>),
-    (4, narrow_tile::<4>),
-    (3, narrow_tile::<3>),
-    (2, narrow_tile::<2>),
-    (1, narrow_tile::<1>),
-];
+const fn tiles<const TWO_LEVELS: bool>() -> [Tile; 9] {
+    [
+        (TOKENS, tile::<TOKENS, TWO_LEVELS>),
+        (16, tile::<16, TWO_LEVELS>),
+        (12, tile::<12, TWO_LEVELS>),
+        (8, tile::<8, TWO_LEVELS>),
+        (6, narrow_tile::<6, TWO_LEVELS>),
+        (4, narrow_tile::<4, TWO_LEVELS>),
+        (3, narrow_tile::<3, TWO_LEVELS>),
+        (2, narrow_tile::<2, TWO_LEVELS>),
+        (1, narrow_tile::<1, TWO_LEVELS>),
+    ]
+}
 
 /// Products of all panels with all tokens.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 pub(super) fn gemm(args: GemmI8<'_, '_>) {
-    at_cache_line!();
-    // SAFETY: this function enables the features that the tiles enable.
-    unsafe { tiles::gemm(args, 16, TILES) }
+    with_prefetch!(args.prefetch, batch(args));
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-fn tile<const T: usize>(panel: &[u8], x: &[i32], target: Target<'_>, y: &mut Columns<'_, i32>) {
+fn batch<const TWO_LEVELS: bool>(args: GemmI8<'_, '_>) {
+    at_cache_line!();
+    // SAFETY: this function enables the features that the tiles enable.
+    unsafe { tiles::gemm(args, 16, &const { tiles::<TWO_LEVELS>() }) }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn tile<const T: usize, const TWO_LEVELS: bool>(panel: &[u8], x: &[i32], target: Target<'_>, y: &mut Columns<'_, i32>) {
     at_cache_line!();
     let mask = _mm512_set1_epi8(3);
     let mut sums = [_mm512_setzero_si512(); T];
     let (x, _) = x.as_chunks::<T>();
     for (step, x) in panel.as_chunks::<64>().0.iter().zip(x.as_chunks::<4>().0) {
+        ahead::<TWO_LEVELS>(step.as_ptr(), PREFETCH_BYTES);
         // SAFETY: a step has 64 bytes; the load needs no alignment.
         let codes = unsafe { _mm512_loadu_si512(step.as_ptr().cast()) };
         let planes = [
@@ -71,12 +81,13 @@ fn tile<const T: usize>(panel: &[u8], x: &[i32], target: Target<'_>, y: &mut Col
 
 /// As [`tile`], with planes in place: plane p of a token has a sum of its own, 4^p times too large.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-fn narrow_tile<const T: usize>(panel: &[u8], x: &[i32], target: Target<'_>, y: &mut Columns<'_, i32>) {
+fn narrow_tile<const T: usize, const TWO_LEVELS: bool>(panel: &[u8], x: &[i32], target: Target<'_>, y: &mut Columns<'_, i32>) {
     at_cache_line!();
     let masks = [0x03, 0x0C, 0x30, 0xC0u8.cast_signed()].map(|m| _mm512_set1_epi8(m));
     let mut sums = [[_mm512_setzero_si512(); T]; 4];
     let (x, _) = x.as_chunks::<T>();
     for (step, x) in panel.as_chunks::<64>().0.iter().zip(x.as_chunks::<4>().0) {
+        ahead::<TWO_LEVELS>(step.as_ptr(), PREFETCH_BYTES);
         // SAFETY: a step has 64 bytes; the load needs no alignment.
         let codes = unsafe { _mm512_loadu_si512(step.as_ptr().cast()) };
         for p in 0..4 {

@@ -19,45 +19,61 @@
 //! has two to four sums, of different planes. Sizes whose code was slower than that of two smaller tiles (7, 6) are
 //! left out.
 
+use super::PREFETCH_BYTES;
 use crate::MAX_K_I8;
 use crate::descriptor::GemmI8;
 use crate::parallel::Columns;
 use crate::placement::at_cache_line;
+use crate::prefetch::{ahead, with_prefetch};
 use crate::x86_64::lanes::together;
 use crate::x86_64::panel_rows::store_8 as store;
-use crate::x86_64::tiles::{self, Target, Tiles};
+use crate::x86_64::tiles::{self, Target, Tile};
 use std::arch::x86_64::*;
 
 /// Sums of codes of all of k, before the sum of x is subtracted: codes up to 3, activations down to -128.
 const _: () = assert!(3 * 128 * MAX_K_I8 <= i32::MAX as usize);
 
 /// Tokens and, beside them, sums a token.
-const TILES: &Tiles = &[
-    (10, tile::<10, 1>),
-    (9, tile::<9, 1>),
-    (8, tile::<8, 1>),
-    (5, tile::<5, 2>),
-    (4, tile::<4, 2>),
-    (3, tile::<3, 3>),
-    (2, tile::<2, 4>),
-    (1, tile::<1, 4>),
-];
+const fn tiles<const TWO_LEVELS: bool>() -> [Tile; 8] {
+    [
+        (10, tile::<10, 1, TWO_LEVELS>),
+        (9, tile::<9, 1, TWO_LEVELS>),
+        (8, tile::<8, 1, TWO_LEVELS>),
+        (5, tile::<5, 2, TWO_LEVELS>),
+        (4, tile::<4, 2, TWO_LEVELS>),
+        (3, tile::<3, 3, TWO_LEVELS>),
+        (2, tile::<2, 4, TWO_LEVELS>),
+        (1, tile::<1, 4, TWO_LEVELS>),
+    ]
+}
 
 /// Products of all panels with all tokens.
 #[target_feature(enable = "avx2,avxvnni")]
 pub(super) fn gemm(args: GemmI8<'_, '_>) {
-    at_cache_line!();
-    // SAFETY: this function enables the features that the tiles enable.
-    unsafe { tiles::gemm(args, 8, TILES) }
+    with_prefetch!(args.prefetch, batch(args));
 }
 
 #[target_feature(enable = "avx2,avxvnni")]
-fn tile<const T: usize, const SUMS: usize>(panel: &[u8], x: &[i32], target: Target<'_>, y: &mut Columns<'_, i32>) {
+fn batch<const TWO_LEVELS: bool>(args: GemmI8<'_, '_>) {
+    at_cache_line!();
+    // SAFETY: this function enables the features that the tiles enable.
+    unsafe { tiles::gemm(args, 8, &const { tiles::<TWO_LEVELS>() }) }
+}
+
+#[target_feature(enable = "avx2,avxvnni")]
+fn tile<const T: usize, const SUMS: usize, const TWO_LEVELS: bool>(
+    panel: &[u8],
+    x: &[i32],
+    target: Target<'_>,
+    y: &mut Columns<'_, i32>,
+) {
     at_cache_line!();
     let mask = _mm256_set1_epi8(3);
     let mut sums = [[_mm256_setzero_si256(); T]; SUMS];
     let (x, _) = x.as_chunks::<T>();
     for (step, x) in panel.as_chunks::<32>().0.iter().zip(x.as_chunks::<4>().0) {
+        // Half a line: each is asked for twice, which costs less here than telling the halves apart.
+        ahead::<TWO_LEVELS>(step.as_ptr(), PREFETCH_BYTES);
         // SAFETY: a step has 32 bytes; the load needs no alignment.
         let mut codes = unsafe { _mm256_loadu_si256(step.as_ptr().cast()) };
         for p in 0..4 {

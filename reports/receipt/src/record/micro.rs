@@ -123,6 +123,9 @@ pub struct MicroEntry {
     /// Name of the layout of the packed weights; absent before 1.1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub packing: Option<String>,
+    /// How the kernel asked for weights ahead of their loads, where they come from memory; absent before 1.4.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefetch: Option<String>,
     /// What the output was compared with before it was timed, on the same bytes; absent before 1.1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub oracle: Option<String>,

@@ -1,6 +1,7 @@
 //! What a receipt holds, a file a part. Records are data: what follows from them is the judge's.
 
 mod blocks;
+mod choice;
 mod count;
 mod finding;
 mod gate;
@@ -17,6 +18,7 @@ mod run;
 mod verdict;
 
 pub use blocks::*;
+pub use choice::{Candidate, Choice};
 pub use count::{CountRecord, LoopRecord, Mix};
 pub use finding::Finding;
 pub use gate::*;

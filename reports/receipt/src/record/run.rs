@@ -1,5 +1,6 @@
 //! One run: everything it measured, as one JSON file.
 
+use super::choice::Choice;
 use super::count::CountRecord;
 use super::finding::Finding;
 use super::gate::{GateRecord, Unsupported};
@@ -15,7 +16,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Version of a receipt's layout. A reader refuses a major version that it does not know.
-pub const SCHEMA_VERSION: &str = "1.3.0";
+pub const SCHEMA_VERSION: &str = "1.4.0";
 
 /// How far a run got.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
@@ -66,6 +67,9 @@ pub struct Receipt {
     /// Bandwidth, clock and peak products of this machine; absent in older receipts and where nothing was timed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<Limits>,
+    /// Choices that were made at the start of texts, each by a probe; absent in older receipts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub choices: Vec<Choice>,
     /// Microbenchmarks: timed products of single matrices, raw rounds included.
     pub micro: Vec<MicroCell>,
     /// Instructions of one gemv of each kernel, at one small shape.
