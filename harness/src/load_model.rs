@@ -9,6 +9,7 @@ use crate::progress::Progress;
 use clap::ValueEnum;
 use kernels::HeadFormat;
 use model::gguf::Gguf;
+use model::graph::check_codes;
 use model::hash::hex;
 use model::known::KnownModel;
 use model::synth::{SynthShape, SyntheticModel};
@@ -85,16 +86,17 @@ fn missing(spec: &str) -> String {
 
 /// Opens and loads a model with the machine's threads. `pre` overrides the file's pre-tokenizer.
 pub fn load(spec: &str, pre: Option<Pre>, machine: &Machine) -> Result<Loaded> {
-    load_if(spec, pre, machine, Hash::Now, |_| Ok(()))
+    load_if(spec, pre, machine, Reading::All, |_| Ok(()))
 }
 
-/// When a model is hashed, which takes about a second a GiB.
+/// How much of a model file is read while it is loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hash {
-    /// While it is loaded: the run is about this very file.
-    Now,
-    /// Where it is printed or stored ([`Loaded::confirm`]); until then a known model is recognised by its name.
-    Later,
+pub enum Reading {
+    /// All: every tensor is checked and the file is hashed, before a run about this very file begins.
+    All,
+    /// What is needed: tensors are checked when they are packed, and the hash, which takes about a second a GiB, is
+    /// computed where it is printed or stored ([`Loaded::confirm`]); until then a known model is one by its name.
+    AsNeeded,
 }
 
 /// Files of so many bytes are hashed while they are loaded whatever the caller wants: it takes no time worth saving.
@@ -107,8 +109,8 @@ fn hash_of(model: &Model) -> Result<String> {
 }
 
 impl Loaded {
-    /// The model's record with its hash, which says whether a model that was recognised by its name is that one; if not,
-    /// that is a warning of the record.
+    /// The model's record with its hash, which says whether a model that was recognised by its name is that one; if
+    /// not, that is a warning of the record.
     pub fn confirm(&self) -> Result<ModelRecord> {
         let mut record = self.record.clone();
         if !record.sha256.is_empty() {
@@ -131,7 +133,7 @@ pub fn load_if(
     spec: &str,
     pre: Option<Pre>,
     machine: &Machine,
-    when: Hash,
+    when: Reading,
     fits: impl FnOnce(&Opened) -> Result<()>,
 ) -> Result<Loaded> {
     let opened = Opened::new(open(spec)?, pre)?;
@@ -139,14 +141,20 @@ pub fn load_if(
     let bytes = opened.gguf.file_bytes().len() as u64;
     // Ternary tensors are packed and the head may be quantised: at most the file once more, which itself stays on disk.
     memory::require_memory(bytes, &format!("model {spec}"))?;
-    let (what, load_bytes) = (format!("loading model {spec} ({})", mib(bytes)), Model::load_bytes(&opened.gguf));
+    let what = format!("loading model {spec} ({})", mib(bytes));
+    let load_bytes = Model::load_bytes(&opened.gguf, when == Reading::All);
     opened.assumed().for_each(|text| note(format!("note: {text}")));
     let synthetic = opened.gguf.optional_bool("tritbench.synthetic")?.unwrap_or(false);
-    let model = machine.loading(what, load_bytes, |loading| opened.load(loading))?;
+    let model = machine.loading(what, load_bytes, |loading| {
+        if when == Reading::All {
+            check_codes(&opened.gguf, loading)?;
+        }
+        opened.load(loading)
+    })?;
     let sha256 = match when {
-        Hash::Now => hash_of(&model)?,
-        Hash::Later if bytes <= HASHED_AT_ONCE => hash_of(&model)?,
-        Hash::Later => String::new(),
+        Reading::All => hash_of(&model)?,
+        Reading::AsNeeded if bytes <= HASHED_AT_ONCE => hash_of(&model)?,
+        Reading::AsNeeded => String::new(),
     };
     let known = match &sha256[..] {
         "" => KnownModel::named(&model.gguf)?,

@@ -13,6 +13,7 @@ pub use pattern::Pattern;
 
 use crate::activation::{FloatActivations, QuantizedActivations};
 use crate::buffer::{AlignedBuffer, Plain};
+use crate::descriptor::GemmTile;
 use crate::error::KernelError;
 use crate::kernel::{Kernel, Tuning};
 use crate::operation::{Family, Operation};
@@ -111,9 +112,9 @@ fn cases(kernel: &Kernel) -> Vec<Case> {
 pub fn verify(kernel: &Kernel) -> Outcome {
     let mut outcome = Outcome::default();
     for (number, case) in cases(kernel).into_iter().enumerate() {
-        // Both ways to ask ahead, in turn: what they ask for is never part of a result.
-        let prefetch = Prefetch::ALL[number % 2];
-        let kernel = kernel.tuned(Tuning { prefetch, ..kernel.tuning() });
+        // Both ways to ask ahead and both tiles, in turn.
+        let (prefetch, tile) = (Prefetch::ALL[number % 2], GemmTile::ALL[number / 2 % 2]);
+        let kernel = kernel.tuned(Tuning { prefetch, tile, ..kernel.tuning() });
         outcome.add(&case, run_case(&kernel, &case));
     }
     outcome

@@ -64,6 +64,30 @@ pub struct GemvI8<'a> {
     pub y: &'a mut [i32],
 }
 
+/// Shape of the tile that a product for batches keeps in registers, where a kernel has two. Results do not depend on
+/// it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum GemmTile {
+    /// One panel by many tokens: activations come from memory with each product.
+    #[default]
+    Tall,
+    /// Two panels by fewer tokens: activations are loaded once for both.
+    Wide,
+}
+
+impl GemmTile {
+    /// Both shapes, the default first.
+    pub const ALL: [Self; 2] = [Self::Tall, Self::Wide];
+
+    /// Name in receipts: `tall tile` or `wide tile`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Tall => "tall tile",
+            Self::Wide => "wide tile",
+        }
+    }
+}
+
 /// Operands of exact integer products of a batch of tokens. Guaranteed by the caller: as in [`GemvI8`] for each token,
 /// all of one length, and `y` has the same tokens and one column a row.
 pub struct GemmI8<'a, 'y> {
@@ -75,6 +99,8 @@ pub struct GemmI8<'a, 'y> {
     pub x: &'a [QuantizedActivations],
     /// How the codes are asked for ahead of their loads; kernels may ignore it.
     pub prefetch: Prefetch,
+    /// Which tile goes over the batch; kernels with one ignore it.
+    pub tile: GemmTile,
     /// Output: int32 products, one token after the other.
     pub y: &'a mut Columns<'y, i32>,
 }
@@ -117,6 +143,8 @@ pub struct KernelDescriptor {
     pub gemv: Gemv,
     /// The kernel's matrix product with a batch of int8 vectors, if it has one: bit-identical to `gemv` on each.
     pub gemm: Option<GemmFn>,
+    /// Whether the gemm has a wide tile beside its tall one.
+    pub wide_tile: bool,
     /// Whether some input can saturate an intermediate result. Such a kernel is listed and refused a timing.
     pub may_saturate: bool,
     /// Whether each call of the kernel first makes tables of its activations: then a call should get all rows at once.
@@ -151,6 +179,7 @@ impl KernelDescriptor {
             dequantize: None,
             gemv,
             gemm: None,
+            wide_tile: false,
             may_saturate: false,
             tables_per_call: false,
             builds_on: None,

@@ -2,7 +2,7 @@
 
 use crate::activation::{FloatActivations, QuantizedActivations};
 use crate::cpu::CpuFeatures;
-use crate::descriptor::{Dequantize, GemmI8, Gemv, GemvF32, GemvI8, KernelDescriptor};
+use crate::descriptor::{Dequantize, GemmI8, GemmTile, Gemv, GemvF32, GemvI8, KernelDescriptor};
 use crate::error::{KernelError, same};
 use crate::packed::PackedWeights;
 use crate::parallel::Columns;
@@ -55,11 +55,13 @@ pub struct Tuning {
     /// Tokens of the smallest batch that the kernel's product for batches computes, if it has one; a smaller batch is
     /// computed token by token.
     pub gemm_from: usize,
+    /// Which tile that product uses.
+    pub tile: GemmTile,
 }
 
 impl Default for Tuning {
     fn default() -> Self {
-        Self { prefetch: Prefetch::OneLevel, gemm_from: 2 }
+        Self { prefetch: Prefetch::OneLevel, gemm_from: 2, tile: GemmTile::Tall }
     }
 }
 
@@ -193,9 +195,9 @@ impl Kernel {
             return Ok(());
         }
         let (codes, panel_bytes) = (weights.panels(&rows), weights.panel_bytes());
-        let prefetch = self.tuning.prefetch;
+        let Tuning { prefetch, tile, .. } = self.tuning;
         // SAFETY: `new` checked that the CPU has the features that the function enables.
-        unsafe { gemm(GemmI8 { codes, panel_bytes, x, prefetch, y }) };
+        unsafe { gemm(GemmI8 { codes, panel_bytes, x, prefetch, tile, y }) };
         Ok(())
     }
 

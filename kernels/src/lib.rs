@@ -67,7 +67,7 @@ pub use activation::{FloatActivations, QuantizedActivations};
 pub use attention::{CachedHead, Queries};
 pub use buffer::AlignedBuffer;
 pub use cpu::{CpuFeatures, MASK_VARIABLE, UnknownFeature};
-pub use descriptor::{Dequantize, GemmFn, GemmI8, Gemv, GemvF32, GemvI8, KernelDescriptor};
+pub use descriptor::{Dequantize, GemmFn, GemmI8, GemmTile, Gemv, GemvF32, GemvI8, KernelDescriptor};
 pub use error::KernelError;
 pub use f32_ops::{F32Ops, Norm};
 pub use head::{

@@ -1,13 +1,13 @@
 //! Which lines a product asks for ahead of its loads: where weights come from memory, half of a kernel's speed.
 //!
-//! Two kinds, and neither is the right one everywhere, so a probe chooses between them at the start of a run. One level:
-//! each line is asked for once, straight into the first-level cache. Two levels: far ahead into the second-level cache,
+//! Two kinds, and neither is the right one everywhere, so a probe chooses between them at the start of a run. One
+//! level: each line is asked for once, straight into the first-level cache. Two levels: far ahead into the second-level cache,
 //! and again, shortly before its load, from there into the first. What waits for memory waits in the buffers of the
 //! level that it was asked for; a CPU has several times as many of them at the second level as at the first.
 //!
 //! Measured on an Intel Xeon (family 6 model 207), share of a plain read of the same bytes in the same rounds, 442 MB,
-//! one thread: `avx512-vnni` 0.62 without, 0.82 to 0.85 with one level (6 to 8 KiB), 0.94 with T1 8 KiB alone, 1.02 with
-//! T1 32 KiB and T0 2 KiB; the f16 head 0.68, 0.86, 0.91, 0.99. On Zen 5 one level reads at 0.95 to 1.00.
+//! one thread: `avx512-vnni` 0.62 without, 0.82 to 0.85 with one level (6 to 8 KiB), 0.94 with T1 8 KiB alone, 1.02
+//! with T1 32 KiB and T0 2 KiB; the f16 head 0.68, 0.86, 0.91, 0.99. On Zen 5 one level reads at 0.95 to 1.00.
 
 /// How far ahead of its loads a product asks for lines, and into which caches. Results do not depend on it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -44,8 +44,8 @@ impl Prefetch {
 #[inline(always)]
 pub(crate) fn ahead<const TWO_LEVELS: bool>(line: *const u8, near: usize) {
     use std::arch::x86_64::{_MM_HINT_T0, _MM_HINT_T1, _mm_prefetch};
-    // SAFETY: SSE is part of x86-64, and prefetching does not access memory in the sense of the abstract machine: it never
-    // faults, and `wrapping_add` makes no claim that the address is inside the allocation.
+    // SAFETY: SSE is part of x86-64, and prefetching does not access memory in the sense of the abstract machine: it
+    // never faults, and `wrapping_add` makes no claim that the address is inside the allocation.
     unsafe {
         if TWO_LEVELS {
             _mm_prefetch::<_MM_HINT_T1>(line.wrapping_add(FAR_BYTES).cast());

@@ -162,8 +162,8 @@ fn ask<const TWO_LEVELS: bool>(line: *const u8) {
     let _ = line;
 }
 
-/// Takes `values` out of all caches, each thread of the team a contiguous part, so that whoever reads them next has them
-/// from memory, however large the caches are that this machine has or says it has. `false` where the architecture has
+/// Takes `values` out of all caches, each thread of the team a contiguous part, so that whoever reads them next has
+/// them from memory, however large the caches are that this machine has or says it has. `false` where the architecture has
 /// no instruction for it: then nothing was done.
 pub fn evict<T: Sync>(team: &mut Team, values: &[T]) -> bool {
     let threads = team.threads();

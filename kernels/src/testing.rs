@@ -1,6 +1,6 @@
 //! What tests of several files share.
 
-use crate::descriptor::{GemmI8, Gemv, GemvI8, KernelDescriptor};
+use crate::descriptor::{GemmI8, GemmTile, Gemv, GemvI8, KernelDescriptor};
 use crate::parallel::{Columns, Team};
 use crate::{CpuFeatures, F32Ops, Kernel, Prefetch, QuantizedActivations};
 
@@ -44,6 +44,8 @@ pub(crate) fn check_largest_sums(descriptor: &'static KernelDescriptor, k: usize
     let mut codes = vec![0; most.div_ceil(layout.rows) * panel_bytes];
     let codes_of = if layout.ternary_only { [0, 2] } else { [2, 3] };
     for (code, prefetch) in codes_of.into_iter().flat_map(|code| Prefetch::ALL.map(|prefetch| (code, prefetch))) {
+        // Both tiles, one with each.
+        let tile = if prefetch == Prefetch::OneLevel { GemmTile::Tall } else { GemmTile::Wide };
         let panel = vec![code; layout.rows * k.next_multiple_of(layout.block_k)];
         codes.chunks_exact_mut(panel_bytes).for_each(|packed| (layout.pack)(&panel, packed));
         let token = |pair: [i8; 2]| pair.into_iter().cycle().take(k).collect::<Vec<i8>>();
@@ -64,7 +66,7 @@ pub(crate) fn check_largest_sums(descriptor: &'static KernelDescriptor, k: usize
         for tokens in 1..=x.len() {
             let mut y = vec![0; tokens * most];
             let y_columns = &mut Columns::all(&mut y, tokens, most);
-            let args = GemmI8 { codes: &codes, panel_bytes, x: &x[..tokens], prefetch, y: y_columns };
+            let args = GemmI8 { codes: &codes, panel_bytes, x: &x[..tokens], prefetch, tile, y: y_columns };
             // SAFETY: as above.
             unsafe { gemm(args) };
             for (y, x) in y.chunks(most).zip(&x) {

@@ -2,7 +2,7 @@
 
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
-use crate::gguf::{Gguf, check_i2s_codes, i2s_codes, i2s_scale, types};
+use crate::gguf::{Gguf, TensorInfo, check_i2s_codes, i2s_codes, i2s_scale, types};
 use crate::graph::{check_tensors, required_tensors};
 use crate::loading::Loading;
 use crate::tokenizer::{Pre, Tokenizer};
@@ -109,8 +109,8 @@ impl Opened {
         self.config.assumed.iter().chain(&self.tokenizer.assumed).map(String::as_str)
     }
 
-    /// Loads the model: what is read of every token, the embedding, is checked. Ternary tensors are checked when they are
-    /// packed, and the hash is computed when it is asked for: so no byte is read before it is needed.
+    /// Loads the model: what is read of every token, the embedding, is checked. Ternary tensors are checked when they
+    /// are packed, and the hash is computed when it is asked for: so no byte is read before it is needed.
     pub fn load(self, loading: &mut Loading<'_>) -> Result<Model> {
         let Self { gguf, config, tokenizer } = self;
         let gguf = Arc::new(gguf);
@@ -149,9 +149,11 @@ impl Model {
         Opened::new(gguf, pre)?.load(loading)
     }
 
-    /// Total bytes that [`Model::load`] reports as progress: those of the embedding.
-    pub fn load_bytes(gguf: &Gguf) -> u64 {
-        gguf.find_tensor(EMBEDDING).map_or(0, |t| gguf.bytes(t).len() as u64)
+    /// Total bytes that are reported as progress: those of the embedding, and of ternary tensors where
+    /// [`crate::graph::check_codes`] reads them too.
+    pub fn load_bytes(gguf: &Gguf, codes: bool) -> u64 {
+        let read = |t: &&TensorInfo| t.name == EMBEDDING || codes && t.kind == types::I2S;
+        gguf.tensors.iter().filter(read).map(|t| gguf.bytes(t).len() as u64).sum()
     }
 
     /// SHA-256 of the file: computed when it is first asked for, which takes a second a GiB or so. `progress` is called

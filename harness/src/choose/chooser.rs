@@ -1,14 +1,13 @@
 //! Makes the choices of one run on one model, each once, and keeps the record.
 
-use super::decode_kernel::{self, Selection};
 use super::operands::Operands;
-use super::tuning::{self, name};
+use super::tuning::{self, batches_choice, name};
 use super::{by_evidence, cannot_probe, element_wise, head, without_probe};
 use crate::error::{Error, Result};
 use crate::machine::Machine;
 use kernels::{CpuFeatures, F32Ops, Family, Kernel, OutputHead, conformance};
 use model::weights::Model;
-use receipt::{Candidate, Choice};
+use receipt::Choice;
 use std::collections::HashMap;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -65,20 +64,6 @@ impl<'a> Chooser<'a> {
     /// All choices so far, in the order in which they were made.
     pub fn choices(&self) -> &[Choice] {
         &self.choices
-    }
-
-    /// The kernel with the id `requested`, or for `auto` the fastest exact one for a prompt of so many tokens.
-    pub fn select(&mut self, requested: &str, prompt_tokens: usize) -> Result<Selection> {
-        if requested == "auto" {
-            let exact = self.machine.kernels(None)?.into_iter().filter(|kernel| kernel.descriptor().exact());
-            let selection = decode_kernel::fastest(&exact.collect::<Vec<_>>(), prompt_tokens, self)?;
-            self.verify_meanwhile(selection.kernel)?;
-            return Ok(selection);
-        }
-        let kernel = self.machine.kernel(requested)?;
-        self.verify_meanwhile(kernel)?;
-        let kernel = self.kernel(kernel)?;
-        Ok(Selection { requested: requested.into(), kernel, reason: "named on the command line".into() })
     }
 
     /// The kernel as it is called: how it asks ahead, and which batches its gemm takes.
@@ -138,25 +123,6 @@ impl<'a> Chooser<'a> {
             Err(panic) => std::panic::resume_unwind(panic),
         })
     }
-}
-
-/// The record of the sizes at which one kernel's gemm takes batches.
-pub fn batches_choice(kernel: &Kernel, batches: &[tuning::Batch]) -> Option<Choice> {
-    let first = batches.first()?;
-    let (_, gemm_us) = *first.gemm_us.iter().find(|(id, _)| *id == kernel.id())?;
-    let (tokens, from) = (first.tokens, kernel.tuning().gemm_from);
-    let chosen = if from <= tokens { "gemm" } else { "token by token" };
-    let reason = match from {
-        usize::MAX => "its gemm was slower at every probed size".to_owned(),
-        from => format!("its gemm takes batches of {from} tokens and more"),
-    };
-    let candidate = |name: &str, us| Candidate { name: name.into(), us };
-    Some(Choice {
-        what: format!("{tokens} tokens with {}", kernel.id()),
-        chosen: chosen.into(),
-        reason,
-        candidates: vec![candidate("gemm", gemm_us), candidate("token by token", first.token_by_token_us)],
-    })
 }
 
 /// Returns `kernel` if it passes the conformance suite, an error if it does not.

@@ -1,9 +1,9 @@
 //! `--kernel auto`: which exact kernel decodes, by a probe of one token on the model's own weights.
 
-use super::chooser::{Chooser, batches_choice};
+use super::chooser::Chooser;
 use super::operands::MOST_TOKENS;
 use super::probe::Evidence;
-use super::tuning::{self, Batch, OneToken, batches, name, one_token};
+use super::tuning::{self, Batch, OneToken, batches, batches_choice, name, one_token};
 use super::{by_evidence, without_probe};
 use crate::error::{Error, Result};
 use kernels::Kernel;
@@ -32,8 +32,24 @@ fn id<S: Serializer>(kernel: &Kernel, to: S) -> std::result::Result<S::Ok, S::Er
     to.serialize_str(kernel.id())
 }
 
-/// The fastest of `candidates`, exact kernels, for a prompt of so many tokens: each in its better way to ask ahead. Among
-/// kernels that tie, the one whose packing has the fastest product for batches, so that a prompt needs no second copy.
+/// The kernel with the id `requested`, or for `auto` the fastest exact one for a prompt of so many tokens. Its
+/// conformance suite runs from now on; [`Chooser::verified`] has the outcome.
+pub fn select(requested: &str, prompt_tokens: usize, chooser: &mut Chooser<'_>) -> Result<Selection> {
+    if requested == "auto" {
+        let exact = chooser.machine.kernels(None)?.into_iter().filter(|kernel| kernel.descriptor().exact());
+        let selection = fastest(&exact.collect::<Vec<_>>(), prompt_tokens, chooser)?;
+        chooser.verify_meanwhile(selection.kernel)?;
+        return Ok(selection);
+    }
+    let kernel = chooser.machine.kernel(requested)?;
+    chooser.verify_meanwhile(kernel)?;
+    let kernel = chooser.kernel(kernel)?;
+    Ok(Selection { requested: requested.into(), kernel, reason: "named on the command line".into() })
+}
+
+/// The fastest of `candidates`, exact kernels, for a prompt of so many tokens: each in its better way to ask ahead.
+/// Among kernels that tie, the one whose packing has the fastest product for batches, so that a prompt needs no second
+/// copy.
 pub fn fastest(candidates: &[Kernel], prompt_tokens: usize, chooser: &mut Chooser<'_>) -> Result<Selection> {
     if candidates.is_empty() {
         let what = "no exact kernel runs on this CPU with these features; `list kernels` says why";
@@ -49,15 +65,14 @@ pub fn fastest(candidates: &[Kernel], prompt_tokens: usize, chooser: &mut Choose
     let tied = one.tied();
     // Only where it matters: several that tie, and a prompt.
     let most = MOST_TOKENS.min(prompt_tokens);
-    let probed = if tied.len() > 1 { batches(&tied, operands, most)? } else { Vec::new() };
+    let probed = if tied.len() > 1 { batches(&tied, operands, most)?.sizes } else { Vec::new() };
     let (ways, us) = by_want(&one, probed.last());
     let names: Vec<String> = ways.iter().map(name).collect();
     let evidence = Evidence { us, passes: one.evidence.passes };
     let choice = by_evidence(WHAT, &operands.shape(), &names, &evidence);
     let chosen = evidence.chosen().unwrap_or(0);
     let (kernel, reason) = (ways[chosen], format!("{}: {:.1} us a call", choice.reason, evidence.us[chosen]));
-    let own = if kernel.descriptor().gemm.is_some() { batches(&[kernel], operands, most)? } else { Vec::new() };
-    let kernel = tuning::with_gemm_from(kernel, &own);
+    let (kernel, own) = tuning::with_batches(kernel, operands, most)?;
     chooser.keep(choice, Some(kernel));
     if let Some(choice) = batches_choice(&kernel, &own) {
         chooser.keep(choice, None);
@@ -94,7 +109,8 @@ mod tests {
         let exact = registry::KERNELS.iter().filter_map(|d| Kernel::new(d, CpuFeatures::detect()).ok());
         let exact: Vec<Kernel> = exact.filter(|kernel| kernel.descriptor().exact()).take(2).collect();
         let [a, b] = exact[..] else { return };
-        let ways = |kernel: Kernel| Prefetch::ALL.map(|prefetch| kernel.tuned(Tuning { prefetch, gemm_from: 2 }));
+        let ways =
+            |kernel: Kernel| Prefetch::ALL.map(|prefetch| kernel.tuned(Tuning { prefetch, ..Tuning::default() }));
         let ways = [ways(a), ways(b)].concat();
         let chosen = |us: [f64; 4], gemm_us: Vec<(&'static str, f64)>| {
             let one = OneToken { ways: ways.clone(), evidence: Evidence { us: us.to_vec(), passes: 9 } };

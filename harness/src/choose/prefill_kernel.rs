@@ -1,15 +1,15 @@
 //! `--prefill-kernel`: which kernel computes batches of prompt tokens.
 //!
 //! The kernel that decodes fastest need not have the fastest gemm, and the fastest gemm may want a packing of its own,
-//! which is a second copy of the weights: 0.5 GB at the 2B shape, and the time to pack it. `same` stays with the decoding
-//! kernel; `auto` measures products of several batch sizes on the model's own matrix and takes another kernel where this
-//! prompt gains more than the copy costs, if the memory is there; an id is taken as told. Whatever happens is said and
-//! recorded.
+//! which is a second copy of the weights: 0.5 GB at the 2B shape, and the time to pack it. `same` stays with the
+//! decoding kernel; `auto` measures products of several batch sizes on the model's own matrix and takes another kernel
+//! where this prompt gains more than the copy costs, if the memory is there; an id is taken as told. Whatever happens
+//! is said and recorded.
 
 use super::chooser::Chooser;
 use super::operands::MOST_TOKENS;
 use super::probe::TIE;
-use super::tuning::{Batch, SIZES, batches, gemm_from};
+use super::tuning::{Batch, Batches, SIZES, batches, gemm_from};
 use crate::error::{Error, Result};
 use crate::kernel_ids::unknown_kernel;
 use crate::machine::{Machine, memory};
@@ -118,7 +118,7 @@ impl Choosing<'_, '_> {
     /// The kernel asks ahead as the decoding one does, and all batches go to its gemm.
     fn plan(&mut self, kernel: Kernel, from_tokens: usize) -> PrefillPlan {
         let prefetch = self.decode.tuning().prefetch;
-        let kernel = kernel.tuned(Tuning { prefetch, gemm_from: 2 });
+        let kernel = kernel.tuned(Tuning { prefetch, gemm_from: 2, ..kernel.tuning() });
         self.chooser.adopt(kernel);
         PrefillPlan { kernel, from_tokens }
     }
@@ -141,7 +141,7 @@ impl Choosing<'_, '_> {
         let (fitting, left_out) = self.that_fit()?;
         let kernels: Vec<Kernel> = [*self.decode].into_iter().chain(fitting).collect();
         let operands = self.chooser.operands()?;
-        let batches = batches(&kernels, operands, prompt_tokens.min(MOST_TOKENS))?;
+        let Batches { sizes: batches, kernels: gemms } = batches(&kernels, operands, prompt_tokens.min(MOST_TOKENS))?;
         let (share, probe) = (operands.share_of_model(), probed(&kernels, &batches));
         // What the prompt takes: batches of the decoder, each like the largest probed size that is no larger.
         let prompt_s = |us: &dyn Fn(&Batch) -> f64| {
@@ -157,7 +157,7 @@ impl Choosing<'_, '_> {
         };
         let own = |batch: &Batch| batch.token_by_token_us.min(gemm(batch, self.decode.id()));
         let own_s = prompt_s(&own);
-        let others = kernels[1..].iter().filter_map(|kernel| {
+        let others = gemms.iter().filter(|kernel| kernel.id() != self.decode.id()).filter_map(|kernel| {
             let from = gemm_from(kernel.id(), &batches, own);
             let theirs = |batch: &Batch| if batch.tokens < from { own(batch) } else { gemm(batch, kernel.id()) };
             // A second copy costs the time to make it, once.

@@ -78,8 +78,8 @@ pub fn probe<E>(
     })
 }
 
-/// As [`probe`], with a say before each call. Candidates that take [`HOPELESS`] times as long as the best are let go after
-/// two turns, so that slow ones do not take the time of those that are worth telling apart.
+/// As [`probe`], with a say before each call. Candidates that take [`HOPELESS`] times as long as the best are let go
+/// after two turns, so that slow ones do not take the time of those that are worth telling apart.
 ///
 /// # Errors
 /// The first one of `call`.

@@ -4,7 +4,8 @@
 use super::operands::{MOST_TOKENS, Operands};
 use super::probe::{Evidence, Plan, TIE, Turn, take_turns};
 use crate::error::{Error, Result};
-use kernels::{CpuFeatures, Kernel, Prefetch, Tuning};
+use kernels::{CpuFeatures, GemmTile, Kernel, Prefetch, Tuning};
+use receipt::{Candidate, Choice};
 use std::time::Duration;
 
 /// Batch sizes that are probed; a larger batch costs as many times more as it has more tokens.
@@ -52,29 +53,58 @@ impl OneToken {
     }
 }
 
-/// Times of one batch size: one token after the other with the first kernel, then the product for batches of each kernel
-/// that has one.
+/// Times of one batch size: one token after the other with the first kernel, then the product for batches of each
+/// kernel that has one.
 pub struct Batch {
     pub tokens: usize,
-    /// `None` where there is nothing to compare it with.
     pub token_by_token_us: f64,
-    /// Id and microseconds of each kernel with a product for batches.
+    /// Id and microseconds of each kernel with a product for batches, in the tile that was chosen for it.
     pub gemm_us: Vec<(&'static str, f64)>,
 }
 
-/// Times batches of up to `most` tokens: `kernels[0]` token by token, and the gemm of each kernel that has one.
-pub fn batches(kernels: &[Kernel], operands: &mut Operands<'_>, most: usize) -> Result<Vec<Batch>> {
-    let with = |kernel: &Kernel, gemm_from| kernel.tuned(Tuning { gemm_from, ..kernel.tuning() });
-    let gemms = kernels.iter().filter(|kernel| kernel.descriptor().gemm.is_some()).map(|kernel| with(kernel, 2));
-    let ways: Vec<Kernel> = [with(&kernels[0], usize::MAX)].into_iter().chain(gemms).collect();
-    let mut batches = Vec::new();
+/// What batches take, by size, and the kernels with a product for them, in the tile that was chosen for each.
+pub struct Batches {
+    pub sizes: Vec<Batch>,
+    pub kernels: Vec<Kernel>,
+}
+
+/// Times batches of up to `most` tokens: `kernels[0]` token by token, and the gemm of each kernel that has one, with each
+/// of its tiles. Which tile is taken, the largest size decides; the wide one is wanted first: it asks for fewer loads.
+pub fn batches(kernels: &[Kernel], operands: &mut Operands<'_>, most: usize) -> Result<Batches> {
+    let tokenwise = kernels[0].tuned(Tuning { gemm_from: usize::MAX, ..kernels[0].tuning() });
+    let tiles = |kernel: &Kernel| {
+        let d = kernel.descriptor();
+        let tiles = if d.wide_tile { &[GemmTile::Wide, GemmTile::Tall][..] } else { &[GemmTile::Tall] };
+        let (kernel, tuning) = (*kernel, Tuning { gemm_from: 2, ..kernel.tuning() });
+        tiles.iter().map(move |&tile| kernel.tuned(Tuning { tile, ..tuning }))
+    };
+    let gemms = kernels.iter().filter(|kernel| kernel.descriptor().gemm.is_some()).flat_map(tiles);
+    let ways: Vec<Kernel> = [tokenwise].into_iter().chain(gemms).collect();
+    let mut raced = Vec::new();
     for tokens in SIZES.into_iter().filter(|&size| size <= most) {
         operands.prepare(&ways, tokens)?;
-        let us = race(&ways, operands, BATCHES)?.us;
-        let gemm_us = ways[1..].iter().map(Kernel::id).zip(us[1..].iter().copied()).collect();
-        batches.push(Batch { tokens, token_by_token_us: us[0], gemm_us });
+        raced.push((tokens, race(&ways, operands, BATCHES)?.us));
     }
-    Ok(batches)
+    let taken = taken_tiles(&ways, raced.last().map_or(&[], |(_, us)| us));
+    let batch = |(tokens, us): (usize, Vec<f64>)| {
+        let gemm_us = taken.iter().map(|&way| (ways[way].id(), us[way])).collect();
+        Batch { tokens, token_by_token_us: us[0], gemm_us }
+    };
+    let sizes = raced.into_iter().map(batch).collect();
+    Ok(Batches { sizes, kernels: taken.iter().map(|&way| ways[way]).collect() })
+}
+
+/// Of each kernel behind the first way, the way that its times choose; the first where there are none.
+fn taken_tiles(ways: &[Kernel], us: &[f64]) -> Vec<usize> {
+    let mut taken = Vec::new();
+    let mut start = 1;
+    while let Some(first) = ways.get(start) {
+        let own = ways[start..].iter().take_while(|way| way.id() == first.id()).count();
+        let us = us.get(start..start + own).unwrap_or(&[]).to_vec();
+        taken.push(start + Evidence { us, passes: 0 }.chosen().unwrap_or(0));
+        start += own;
+    }
+    taken
 }
 
 /// From which batch size on the gemm of `id` is no slower than `other` at every probed size: 2 or a later probed size,
@@ -88,19 +118,37 @@ pub fn gemm_from(id: &str, batches: &[Batch], other: impl Fn(&Batch) -> f64) -> 
 /// The kernel with both choices made for it alone.
 pub fn alone(kernel: Kernel, operands: &mut Operands<'_>, time: Duration) -> Result<(Kernel, OneToken, Vec<Batch>)> {
     let one = one_token(&[kernel], operands, time)?;
-    let kernel = one.ways[one.evidence.chosen().unwrap_or(0)];
-    let batches =
-        if kernel.descriptor().gemm.is_some() { batches(&[kernel], operands, MOST_TOKENS)? } else { Vec::new() };
-    Ok((with_gemm_from(kernel, &batches), one, batches))
+    let (kernel, sizes) = with_batches(one.ways[one.evidence.chosen().unwrap_or(0)], operands, MOST_TOKENS)?;
+    Ok((kernel, one, sizes))
 }
 
-/// The kernel with the smallest batch that its gemm should take; as it was where nothing was probed.
-pub fn with_gemm_from(kernel: Kernel, batches: &[Batch]) -> Kernel {
-    if batches.is_empty() {
-        return kernel;
+/// The kernel with the tile of its gemm, and the smallest batch that it should take; as it was where it has none.
+pub fn with_batches(kernel: Kernel, operands: &mut Operands<'_>, most: usize) -> Result<(Kernel, Vec<Batch>)> {
+    if kernel.descriptor().gemm.is_none() || most < SIZES[0] {
+        return Ok((kernel, Vec::new()));
     }
-    let gemm_from = gemm_from(kernel.id(), batches, |batch| batch.token_by_token_us);
-    kernel.tuned(Tuning { gemm_from, ..kernel.tuning() })
+    let Batches { sizes, kernels } = batches(&[kernel], operands, most)?;
+    let gemm_from = gemm_from(kernel.id(), &sizes, |batch| batch.token_by_token_us);
+    Ok((kernels[0].tuned(Tuning { gemm_from, ..kernels[0].tuning() }), sizes))
+}
+
+/// The record of the sizes at which one kernel's gemm takes batches.
+pub fn batches_choice(kernel: &Kernel, batches: &[Batch]) -> Option<Choice> {
+    let first = batches.first()?;
+    let (_, gemm_us) = *first.gemm_us.iter().find(|(id, _)| *id == kernel.id())?;
+    let (tokens, from) = (first.tokens, kernel.tuning().gemm_from);
+    let chosen = if from <= tokens { "gemm" } else { "token by token" };
+    let reason = match from {
+        usize::MAX => "its gemm was slower at every probed size".to_owned(),
+        from => format!("its gemm ({}) takes batches of {from} tokens and more", kernel.tuning().tile.name()),
+    };
+    let candidate = |name: &str, us| Candidate { name: name.into(), us };
+    Some(Choice {
+        what: format!("{tokens} tokens with {}", kernel.id()),
+        chosen: chosen.into(),
+        reason,
+        candidates: vec![candidate("gemm", gemm_us), candidate("token by token", first.token_by_token_us)],
+    })
 }
 
 /// Lets the kernels take turns on what the operands were prepared for.
@@ -123,6 +171,20 @@ fn race(ways: &[Kernel], operands: &mut Operands<'_>, time: Duration) -> Result<
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_tile_is_taken_by_its_own_kernels_times() {
+        let Some(kernel) = kernels::registry::KERNELS.iter().find_map(|d| Kernel::new(d, CpuFeatures::detect()).ok())
+        else {
+            return;
+        };
+        let other = kernels::registry::KERNELS.iter().filter_map(|d| Kernel::new(d, CpuFeatures::detect()).ok()).nth(1);
+        let ways = [kernel, kernel, kernel, other.unwrap_or(kernel)];
+        let apart = ways[3].id() != kernel.id();
+        assert_eq!(taken_tiles(&ways, &[0.1, 5.0, 5.1, 1.0])[0], if apart { 1 } else { 3 });
+        assert_eq!(taken_tiles(&ways[..3], &[0.1, 5.4, 5.1]), [2]);
+        assert_eq!(taken_tiles(&ways[..3], &[]), [1], "nothing was probed");
+    }
 
     /// Faked timings of one kernel's gemm against its tokens one by one.
     #[test]

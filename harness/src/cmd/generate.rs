@@ -1,11 +1,11 @@
 //! `generate`: text from a prompt with one kernel.
 
-use crate::choose::decode_kernel::Selection;
+use crate::choose::decode_kernel::{self, Selection};
 use crate::choose::prefill_kernel::PrefillPolicy;
 use crate::choose::probe::skipping;
 use crate::error::{Error, Result};
 use crate::files::{check_named, write_named};
-use crate::load_model::{Hash, Head, Loaded, load_if};
+use crate::load_model::{Head, Loaded, Reading, load_if};
 use crate::machine::{Machine, MachineArgs, all_cpus};
 use crate::measure::bench::{Bench, room, room_for_answer};
 use crate::measure::{head, records};
@@ -180,7 +180,7 @@ pub fn prepare(args: &ModelArgs, fits: impl FnOnce(&Opened) -> Result<()>) -> Re
     }
     let unknown = |name: &str| Error::input(format!("--pre {name} is not known; use default, gpt-2 or llama-bpe"));
     let pre = args.pre.as_deref().map(|name| Pre::parse(name).ok_or_else(|| unknown(name))).transpose()?;
-    let loaded = load_if(&args.model, pre, &machine, Hash::Later, fits)?;
+    let loaded = load_if(&args.model, pre, &machine, Reading::AsNeeded, fits)?;
     let machine = machine.suit(&args.machine, loaded.record.ternary_weights);
     loaded.record.notes.iter().for_each(|text| note(format!("note: {text}")));
     Ok((machine, loaded))
@@ -188,7 +188,7 @@ pub fn prepare(args: &ModelArgs, fits: impl FnOnce(&Opened) -> Result<()>) -> Re
 
 /// The kernel that the flags name, or the fastest exact one for a prompt of so many tokens.
 pub fn select(args: &ModelArgs, prompt_tokens: usize, bench: &mut Bench<'_>) -> Result<Selection> {
-    let selection = bench.chooser.select(&args.kernel, prompt_tokens)?;
+    let selection = decode_kernel::select(&args.kernel, prompt_tokens, &mut bench.chooser)?;
     note(format!("kernel: {} ({})", selection.kernel.id(), selection.reason));
     Ok(selection)
 }
@@ -240,7 +240,7 @@ pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
         timeout,
     };
     let head_effect = head::announce(&mut bench, selection.kernel)?;
-    if policy != PrefillPolicy::Same && !selection.kernel.descriptor().exact() {
+    if matches!(policy, PrefillPolicy::Named(_)) && !selection.kernel.descriptor().exact() {
         let what = "is not exact on int8, so no other kernel gives its results";
         let next = "leave it at same, or decode with an exact one";
         return Err(Error::input(format!("--prefill-kernel: {} {what}; {next}", selection.kernel.id())));

@@ -6,12 +6,14 @@
 //! any instruction set, all formats for any number of threads).
 
 mod f16;
+mod format;
 mod panel;
 mod q4;
 mod q8;
 pub(crate) mod reference;
 mod registry;
 
+pub use format::HeadFormat;
 pub use panel::MAX_K_HEAD;
 pub(crate) use q4::{GROUP, GROUP_LINES, PanelQ4};
 pub(crate) use q8::PanelQ8;
@@ -30,31 +32,6 @@ use panel::PANEL_ROWS;
 use registry::HeadProduct;
 use std::ops::Range;
 use std::sync::Arc;
-
-/// How many bits the head's weights are held in: fewer are faster to read and change the logits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum HeadFormat {
-    /// Weights are f16 as in the file: 16 bits a weight.
-    F16,
-    /// Weights are int8 with one f32 scale a row: 8 bits a weight and 32 a row.
-    Q8,
-    /// Weights are 4-bit codes with one f16 scale for each 128 weights of a row: 4.125 bits a weight.
-    Q4,
-}
-
-impl HeadFormat {
-    /// All head formats, from the most to the fewest bits a weight.
-    pub const ALL: [Self; 3] = [Self::F16, Self::Q8, Self::Q4];
-
-    /// Name on the command line and in receipts: `f16`, `q8` or `q4`.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::F16 => "f16",
-            Self::Q8 => "q8",
-            Self::Q4 => "q4",
-        }
-    }
-}
 
 /// f16 bit patterns that a head reads where they are: a buffer, or a mapped file that stays mapped as long as this.
 pub type HalfRows = Arc<dyn AsRef<[u16]> + Send + Sync>;

@@ -1,6 +1,9 @@
 //! Every implementation of the output head: a line here makes one listed, verified, timed and chosen from.
 
-use super::{HeadFormat, PanelQ4, PanelQ8, f16, q4, q8};
+use super::f16;
+use super::format::HeadFormat;
+use super::q4::{self, PanelQ4};
+use super::q8::{self, PanelQ8};
 use crate::cpu::CpuFeatures;
 use crate::kernel::Unsupported;
 use crate::prefetch::Prefetch;

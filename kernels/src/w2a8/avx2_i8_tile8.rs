@@ -24,7 +24,7 @@
 //!
 //! From the prototypes of this project. ik_llama.cpp's `_R4` types interleave rows for the same reason.
 //!
-//! Counted (`tritbench count`), inner loop, per 64 weights: 9.75 instructions, 9.31 of them vector, 3.75 memory reads.
+//! Counted (`tritbench count`), inner loop, per 64 weights: 9.75 instructions, 9.31 of them vector, 3.62 memory reads.
 //! 2.25 of the reads are operands of `and` and `maddubs`, or the mask.
 //!
 //! # Exact: no int16 can overflow

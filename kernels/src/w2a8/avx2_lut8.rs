@@ -192,7 +192,11 @@ fn part<const T: usize>(tables: [&[Tables]; T], steps: Range<usize>) -> [&[Table
 /// what is left.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn add_steps<const TWO_LEVELS: bool, const T: usize>(words: &mut [[__m256i; 4]; T], steps: &[[u8; ROWS]], tables: [&[Tables]; T]) {
+fn add_steps<const TWO_LEVELS: bool, const T: usize>(
+    words: &mut [[__m256i; 4]; T],
+    steps: &[[u8; ROWS]],
+    tables: [&[Tables]; T],
+) {
     let mask = _mm256_set1_epi8(15);
     // For each token: sums of r and of h, each for 2 x 32 rows.
     let mut sums = [[_mm256_setzero_si256(); 4]; T];

@@ -48,6 +48,7 @@ pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
     multiply: Some("vpdpbusd-zmm"),
     tile: (16, 1),
     gemm: Some(gemm::gemm),
+    wide_tile: true,
     builds_on: Some("avx2-i8-tile8"),
     summary: "sixteen rows interleaved: four masks and four vpdpbusd a cache line, shifts only at the end of a row",
     ..KernelDescriptor::w2a8(&vnni16::LAYOUT, gemv)

@@ -56,6 +56,18 @@ pub(crate) type Tile = (usize, TileFn);
 /// Tiles of a kernel, the widest first, the last for one token.
 pub(crate) type Tiles = [Tile];
 
+/// How a kernel goes through a batch.
+#[derive(Clone, Copy)]
+pub(crate) struct Plan<'a> {
+    /// Rows of a panel.
+    pub panel_rows: usize,
+    /// Tiles of one panel.
+    pub tiles: &'a Tiles,
+    /// Tiles of two panels, one after the other, for the same numbers of tokens as the first of `tiles`; none where a
+    /// panel goes alone.
+    pub pairs: &'a Tiles,
+}
+
 /// Where a tile's results go.
 pub(crate) struct Target<'a> {
     /// Activations of the tile's tokens, for their sums.
@@ -64,15 +76,16 @@ pub(crate) struct Target<'a> {
     pub first: usize,
     /// Number of the tile's first row in the output.
     pub row: usize,
-    /// Number of rows to write, at most a panel's.
+    /// Number of rows to write, at most those of the tile's panels.
     pub rows: usize,
 }
 
-/// Products of all panels, each of `panel_rows` rows, with all tokens.
+/// Products of all panels with all tokens.
 ///
 /// # Safety
-/// The CPU must have the features that the functions in `tiles` enable.
-pub(crate) unsafe fn gemm(args: GemmI8<'_, '_>, panel_rows: usize, tiles: &Tiles) {
+/// The CPU must have the features that the functions in `plan` enable.
+pub(crate) unsafe fn gemm(args: GemmI8<'_, '_>, plan: Plan<'_>) {
+    let Plan { panel_rows, tiles, pairs } = plan;
     // A panel's codes have 2 bits: a dword of four activations meets `panel_rows` bytes of codes.
     let quads = args.panel_bytes / panel_rows;
     ACTIVATIONS.with_borrow_mut(|packed| {
@@ -84,13 +97,22 @@ pub(crate) unsafe fn gemm(args: GemmI8<'_, '_>, panel_rows: usize, tiles: &Tiles
             for (first, count, tile) in split(args.x.len(), tiles) {
                 let (activations, later) = rest.split_at(quads * count);
                 rest = later;
-                for (p, panel) in chunk.chunks_exact(args.panel_bytes).enumerate() {
-                    let row = (c * panels_a_chunk + p) * panel_rows;
+                let pair = pairs.iter().find(|pair| pair.0 == count).map(|pair| pair.1);
+                let mut row = c * panels_a_chunk * panel_rows;
+                let mut call = |tile: TileFn, panels: &[u8], of: usize| {
                     let x = &args.x[first..first + count];
-                    let target = Target { x, first, row, rows: (rows - row).min(panel_rows) };
+                    let target = Target { x, first, row, rows: (rows - row).min(of * panel_rows) };
                     // SAFETY: the caller answers for the features.
-                    unsafe { tile(panel, activations, target, args.y) };
+                    unsafe { tile(panels, activations, target, args.y) };
+                    row += of * panel_rows;
+                };
+                let mut panels = chunk;
+                if let Some(pair) = pair {
+                    let pairs = chunk.chunks_exact(2 * args.panel_bytes);
+                    panels = pairs.remainder();
+                    pairs.for_each(|panels| call(pair, panels, 2));
                 }
+                panels.chunks_exact(args.panel_bytes).for_each(|panel| call(tile, panel, 1));
             }
         }
     });

@@ -3,7 +3,7 @@
 use super::args::MeasureArgs;
 use crate::choose::prefill_kernel::PrefillPolicy;
 use crate::error::{Error, Result};
-use crate::load_model::{Hash, Loaded, load_if};
+use crate::load_model::{Loaded, Reading, load_if};
 use crate::machine::{Machine, memory};
 use crate::measure::end_to_end;
 use crate::output::note;
@@ -83,7 +83,7 @@ impl Plan {
         let fits =
             |opened: &Opened| self.scenario.generate.as_ref().map_or(Ok(()), |asked| end_to_end::fits(asked, opened));
         let model = self.scenario.model.as_deref();
-        let loaded = model.map(|model| load_if(model, None, &self.machine, Hash::Now, fits)).transpose()?;
+        let loaded = model.map(|model| load_if(model, None, &self.machine, Reading::All, fits)).transpose()?;
         loaded.as_ref().map_or(Ok(()), |loaded| self.require_memory_for_all(loaded))?;
         let cells = self.scenario.cells(self.machine.l2());
         let model_weights = loaded.as_ref().map_or(0, |l| l.model.ternary_weights());

@@ -7,7 +7,7 @@ use crate::measure::rounds::Epoch;
 use crate::scenario::Cell;
 use kernels::parallel::{Columns, Team};
 use kernels::{
-    AlignedBuffer, CpuFeatures, Family, Kernel, KernelError, Layout, Operation, PackedWeights, Prefetch,
+    AlignedBuffer, CpuFeatures, Family, GemmTile, Kernel, KernelError, Layout, Operation, PackedWeights, Prefetch,
     QuantizedActivations, Tuning, stream,
 };
 use receipt::Residency;
@@ -61,15 +61,24 @@ impl<'a> Shared<'a> {
         if self.cell.residency == Residency::Dram { copies } else { &copies[..1] }
     }
 
-    /// The kernel as it is called on these copies: where they come from memory, in the way to ask ahead that a probe
-    /// finds faster, as in a model whose weights come from there.
+    /// The kernel as it is called on these copies: in the way to ask ahead that a probe finds faster where they come
+    /// from memory, and with the tile that it finds faster, as in a model whose weights are there.
     pub fn tuned(&'a self, kernel: Kernel) -> Kernel {
         let d = kernel.descriptor();
-        if self.cell.residency != Residency::Dram || d.family() == Family::W2A32 || d.requires == CpuFeatures::NONE {
+        if d.family() == Family::W2A32 || d.requires == CpuFeatures::NONE {
             return kernel;
         }
-        let ways = Prefetch::ALL.map(|prefetch| kernel.tuned(Tuning { prefetch, ..kernel.tuning() }));
-        let mut epochs = ways.map(|way| self.epoch(way));
+        let from_memory = self.cell.residency == Residency::Dram;
+        let asks = if from_memory { &Prefetch::ALL[..] } else { &Prefetch::ALL[..1] };
+        let both = d.wide_tile && self.cell.op == Operation::Gemm;
+        let tiles = if both { &[GemmTile::Wide, GemmTile::Tall][..] } else { &[GemmTile::Tall] };
+        let way = |(prefetch, tile)| kernel.tuned(Tuning { prefetch, tile, ..kernel.tuning() });
+        let ways: Vec<Kernel> =
+            asks.iter().flat_map(|&ask| tiles.iter().map(move |&tile| (ask, tile))).map(way).collect();
+        if ways.len() == 1 {
+            return kernel;
+        }
+        let mut epochs: Vec<_> = ways.iter().map(|way| self.epoch(*way)).collect();
         let Ok(evidence) = probe(ways.len(), KERNEL_PROBE, |way, _| {
             epochs[way](1);
             Ok::<(), Infallible>(())
