@@ -1,9 +1,9 @@
 //! Which lines a product asks for ahead of its loads: where weights come from memory, half of a kernel's speed.
 //!
 //! Two kinds, and neither is the right one everywhere, so a probe chooses between them at the start of a run. One
-//! level: each line is asked for once, straight into the first-level cache. Two levels: far ahead into the second-level cache,
-//! and again, shortly before its load, from there into the first. What waits for memory waits in the buffers of the
-//! level that it was asked for; a CPU has several times as many of them at the second level as at the first.
+//! level: each line is asked for once, straight into the first-level cache. Two levels: far ahead into the second-level
+//! cache, and again, shortly before its load, from there into the first. What waits for memory waits in the buffers of
+//! the level that it was asked for; a CPU has several times as many of them at the second level as at the first.
 //!
 //! Measured on an Intel Xeon (family 6 model 207), share of a plain read of the same bytes in the same rounds, 442 MB,
 //! one thread: `avx512-vnni` 0.62 without, 0.82 to 0.85 with one level (6 to 8 KiB), 0.94 with T1 8 KiB alone, 1.02

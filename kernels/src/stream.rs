@@ -163,8 +163,8 @@ fn ask<const TWO_LEVELS: bool>(line: *const u8) {
 }
 
 /// Takes `values` out of all caches, each thread of the team a contiguous part, so that whoever reads them next has
-/// them from memory, however large the caches are that this machine has or says it has. `false` where the architecture has
-/// no instruction for it: then nothing was done.
+/// them from memory, however large the caches are that this machine has or says it has. `false` where the architecture
+/// has no instruction for it: then nothing was done.
 pub fn evict<T: Sync>(team: &mut Team, values: &[T]) -> bool {
     let threads = team.threads();
     team.run(&|number| evict_part(&values[row_range(values.len(), 64, threads, number)]));

@@ -68,8 +68,9 @@ pub struct Batches {
     pub kernels: Vec<Kernel>,
 }
 
-/// Times batches of up to `most` tokens: `kernels[0]` token by token, and the gemm of each kernel that has one, with each
-/// of its tiles. Which tile is taken, the largest size decides; the wide one is wanted first: it asks for fewer loads.
+/// Times batches of up to `most` tokens: `kernels[0]` token by token, and the gemm of each kernel that has one, with
+/// each of its tiles. Which tile is taken, the largest size decides; the wide one, which asks for fewer loads, is wanted
+/// first.
 pub fn batches(kernels: &[Kernel], operands: &mut Operands<'_>, most: usize) -> Result<Batches> {
     let tokenwise = kernels[0].tuned(Tuning { gemm_from: usize::MAX, ..kernels[0].tuning() });
     let tiles = |kernel: &Kernel| {

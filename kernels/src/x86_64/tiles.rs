@@ -61,6 +61,8 @@ pub(crate) type Tiles = [Tile];
 pub(crate) struct Plan<'a> {
     /// Rows of a panel.
     pub panel_rows: usize,
+    /// Planes in the four bytes that a step has of each row: as many dwords of activations meet them.
+    pub planes: usize,
     /// Tiles of one panel.
     pub tiles: &'a Tiles,
     /// Tiles of two panels, one after the other, for the same numbers of tokens as the first of `tiles`; none where a
@@ -85,9 +87,8 @@ pub(crate) struct Target<'a> {
 /// # Safety
 /// The CPU must have the features that the functions in `plan` enable.
 pub(crate) unsafe fn gemm(args: GemmI8<'_, '_>, plan: Plan<'_>) {
-    let Plan { panel_rows, tiles, pairs } = plan;
-    // A panel's codes have 2 bits: a dword of four activations meets `panel_rows` bytes of codes.
-    let quads = args.panel_bytes / panel_rows;
+    let Plan { panel_rows, planes, tiles, pairs } = plan;
+    let quads = args.panel_bytes / (4 * panel_rows) * planes;
     ACTIVATIONS.with_borrow_mut(|packed| {
         packed.make(args.x, quads, tiles);
         let rows = args.y.len();

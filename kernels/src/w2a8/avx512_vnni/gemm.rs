@@ -86,8 +86,8 @@ fn batch<const TWO_LEVELS: bool>(args: GemmI8<'_, '_>) {
     at_cache_line!();
     let (tiles, wide) = (&const { tiles::<TWO_LEVELS>() }, &const { wide::<TWO_LEVELS>() });
     let plan = match args.tile {
-        GemmTile::Tall => Plan { panel_rows: 16, tiles, pairs: &[] },
-        GemmTile::Wide => Plan { panel_rows: 16, tiles: &wide.0, pairs: &wide.1 },
+        GemmTile::Tall => Plan { panel_rows: 16, planes: 4, tiles, pairs: &[] },
+        GemmTile::Wide => Plan { panel_rows: 16, planes: 4, tiles: &wide.0, pairs: &wide.1 },
     };
     // SAFETY: this function enables the features that the tiles enable.
     unsafe { tiles::gemm(args, plan) }

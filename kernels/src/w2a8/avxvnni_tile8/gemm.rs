@@ -61,7 +61,7 @@ pub(super) fn gemm(args: GemmI8<'_, '_>) {
 fn batch<const TWO_LEVELS: bool>(args: GemmI8<'_, '_>) {
     at_cache_line!();
     // SAFETY: this function enables the features that the tiles enable.
-    unsafe { tiles::gemm(args, Plan { panel_rows: 8, tiles: &const { tiles::<TWO_LEVELS>() }, pairs: &[] }) }
+    unsafe { tiles::gemm(args, Plan { panel_rows: 8, planes: 4, tiles: &const { tiles::<TWO_LEVELS>() }, pairs: &[] }) }
 }
 
 #[target_feature(enable = "avx2,avxvnni")]
