@@ -9,7 +9,6 @@ use crate::progress::Progress;
 use clap::ValueEnum;
 use kernels::HeadFormat;
 use model::gguf::Gguf;
-use model::graph::check_codes;
 use model::hash::hex;
 use model::known::KnownModel;
 use model::synth::{SynthShape, SyntheticModel};
@@ -142,15 +141,13 @@ pub fn load_if(
     // Ternary tensors are packed and the head may be quantised: at most the file once more, which itself stays on disk.
     memory::require_memory(bytes, &format!("model {spec}"))?;
     let what = format!("loading model {spec} ({})", mib(bytes));
-    let load_bytes = Model::load_bytes(&opened.gguf, when == Reading::All);
+    let load_bytes = Model::weight_bytes(&opened.gguf);
     opened.assumed().for_each(|text| note(format!("note: {text}")));
     let synthetic = opened.gguf.optional_bool("tritbench.synthetic")?.unwrap_or(false);
-    let model = machine.loading(what, load_bytes, |loading| {
-        if when == Reading::All {
-            check_codes(&opened.gguf, loading)?;
-        }
-        opened.load(loading)
-    })?;
+    let model = opened.load()?;
+    if when == Reading::All {
+        machine.loading(what, load_bytes, |loading| model.check_weights(loading))?;
+    }
     let sha256 = match when {
         Reading::All => hash_of(&model)?,
         Reading::AsNeeded if bytes <= HASHED_AT_ONCE => hash_of(&model)?,

@@ -3,7 +3,7 @@
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
 use crate::gguf::{Gguf, TensorInfo, check_i2s_codes, i2s_codes, i2s_scale, types};
-use crate::graph::{check_tensors, required_tensors};
+use crate::graph::{check_codes, check_tensors, required_tensors};
 use crate::loading::Loading;
 use crate::tokenizer::{Pre, Tokenizer};
 use kernels::parallel::{Team, row_range};
@@ -109,14 +109,14 @@ impl Opened {
         self.config.assumed.iter().chain(&self.tokenizer.assumed).map(String::as_str)
     }
 
-    /// Loads the model: what is read of every token, the embedding, is checked. Ternary tensors are checked when they
-    /// are packed, and the hash is computed when it is asked for: so no byte is read before it is needed.
-    pub fn load(self, loading: &mut Loading<'_>) -> Result<Model> {
+    /// The model, none of whose weights was read yet. Ternary tensors are checked when they are packed, the embedding
+    /// when a head is made of it, and the hash is computed when it is asked for: each byte is read when it is needed.
+    pub fn load(self) -> Result<Model> {
         let Self { gguf, config, tokenizer } = self;
         let gguf = Arc::new(gguf);
-        check_embedding(&gguf, loading)?;
         let tensor = gguf.tensors.iter().position(|t| t.name == EMBEDDING).unwrap_or(0);
         let embedding = Arc::new(MappedRows { gguf: Arc::clone(&gguf), tensor });
+        gguf.f16s(&gguf.tensors[tensor])?;
         gguf.check_unchanged()?;
         Ok(Model { gguf, config, tokenizer, embedding, sha256: OnceLock::new() })
     }
@@ -125,34 +125,46 @@ impl Opened {
 /// Name of the tensor with a row for each entry of the vocabulary.
 const EMBEDDING: &str = "token_embd.weight";
 
-/// Refuses an embedding with an element that is not finite. Bytes done are the read ones.
-fn check_embedding(gguf: &Gguf, loading: &mut Loading<'_>) -> Result<()> {
-    let tensor = gguf.tensor(EMBEDDING)?;
-    let rows: &[u16] = bytemuck::cast_slice(gguf.f16s(tensor)?);
-    // All exponent bits of an f16 set: infinity or NaN, which would make every logit NaN.
-    let infinite = |bits: u16| bits & 0x7C00 == 0x7C00;
-    // Without a way out of the loop, which would keep it from being vectorised.
-    let any = |piece: &[u16]| piece.iter().fold(false, |seen, &bits| seen | infinite(bits));
-    let pieces: Vec<&[u16]> = rows.chunks(1 << 20).collect();
-    let found = loading.each(pieces.len(), |i| Ok((any(pieces[i]), 2 * pieces[i].len() as u64)))?;
-    if !found.contains(&true) {
-        return Ok(());
-    }
-    let i = rows.iter().position(|&bits| infinite(bits)).unwrap_or(0);
-    let at = tensor.offset + 2 * i as u64;
-    Err(gguf.tensor_error(tensor, format!("element {i} at byte {at} is not a finite number")))
-}
-
 impl Model {
-    /// Checks and loads a model file in one go: [`Opened::new`], then [`Opened::load`].
+    /// Checks and loads a model file in one go: [`Opened::new`], then [`Opened::load`], then every weight.
     pub fn load(gguf: Gguf, pre: Option<Pre>, loading: &mut Loading<'_>) -> Result<Self> {
-        Opened::new(gguf, pre)?.load(loading)
+        let model = Opened::new(gguf, pre)?.load()?;
+        model.check_weights(loading)?;
+        Ok(model)
     }
 
-    /// Total bytes that are reported as progress: those of the embedding, and of ternary tensors where
-    /// [`crate::graph::check_codes`] reads them too.
-    pub fn load_bytes(gguf: &Gguf, codes: bool) -> u64 {
-        let read = |t: &&TensorInfo| t.name == EMBEDDING || codes && t.kind == types::I2S;
+    /// Reads every weight once and refuses what no model has: code 3, elements that are not finite.
+    pub fn check_weights(&self, loading: &mut Loading<'_>) -> Result<()> {
+        check_codes(&self.gguf, loading)?;
+        self.check_embedding(&mut loading.team, loading.progress)
+    }
+
+    /// Refuses an embedding with an element that is not finite, which would make every logit NaN. Bytes done are the
+    /// read ones.
+    fn check_embedding(&self, team: &mut Team, progress: &(dyn Fn(u64) + Sync)) -> Result<()> {
+        let rows: &[u16] = (*self.embedding).as_ref();
+        // All exponent bits of an f16 set: infinity or NaN.
+        let infinite = |bits: u16| bits & 0x7C00 == 0x7C00;
+        let (threads, found) = (team.threads(), AtomicBool::new(false));
+        team.run(&|number| {
+            for piece in rows[row_range(rows.len(), 1, threads, number)].chunks(1 << 20) {
+                // Without a way out of the loop, which would keep it from being vectorised.
+                found.fetch_or(piece.iter().fold(false, |seen, &bits| seen | infinite(bits)), Ordering::Relaxed);
+                progress(2 * piece.len() as u64);
+            }
+        });
+        if !found.into_inner() {
+            return Ok(());
+        }
+        let tensor = self.gguf.tensor(EMBEDDING)?;
+        let i = rows.iter().position(|&bits| infinite(bits)).unwrap_or(0);
+        let at = tensor.offset + 2 * i as u64;
+        Err(self.gguf.tensor_error(tensor, format!("element {i} at byte {at} is not a finite number")))
+    }
+
+    /// Total bytes that [`Self::check_weights`] reports as progress.
+    pub fn weight_bytes(gguf: &Gguf) -> u64 {
+        let read = |t: &&TensorInfo| t.name == EMBEDDING || t.kind == types::I2S;
         gguf.tensors.iter().filter(read).map(|t| gguf.bytes(t).len() as u64).sum()
     }
 
@@ -217,6 +229,10 @@ impl Model {
 
     /// Makes the model's output head in `format`; rows are quantised in parallel.
     pub fn head(&self, format: HeadFormat, features: CpuFeatures, team: &mut Team) -> Result<OutputHead> {
+        // Quantising looks at each element anyway.
+        if format == HeadFormat::F16 {
+            self.check_embedding(team, &|_| {})?;
+        }
         OutputHead::new(format, &self.embedding, self.config.dim, features, team).map_err(|e| {
             let (path, format) = (self.gguf.path.display(), format.name());
             Error::input(format!("{path}: tensor \"token_embd.weight\" as a {format} head: {e}"))

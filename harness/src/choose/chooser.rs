@@ -1,7 +1,7 @@
 //! Makes the choices of one run on one model, each once, and keeps the record.
 
-use super::operands::Operands;
-use super::tuning::{self, batches_choice, name};
+use super::operands::{MOST_TOKENS, Operands};
+use super::tuning::{Batch, SIZES, batches_choice, name, one_token, with_batches};
 use super::{by_evidence, cannot_probe, element_wise, head, without_probe};
 use crate::error::{Error, Result};
 use crate::machine::Machine;
@@ -66,30 +66,53 @@ impl<'a> Chooser<'a> {
         &self.choices
     }
 
-    /// The kernel as it is called: how it asks ahead, and which batches its gemm takes.
+    /// The kernel as it is called: how it asks ahead, and which batches its gemm takes. `kernel` itself says the former
+    /// where it was chosen among others.
     pub fn kernel(&mut self, kernel: Kernel) -> Result<Kernel> {
         if let Some(known) = self.kernels.get(kernel.id()) {
             return Ok(*known);
         }
+        let kernel = self.one_way(kernel)?;
+        self.with_batches(kernel, MOST_TOKENS)
+    }
+
+    /// The kernel in the way to ask ahead that is fastest for one token.
+    pub fn one_way(&mut self, kernel: Kernel) -> Result<Kernel> {
         let d = kernel.descriptor();
-        let one_way = d.requires == CpuFeatures::NONE && d.gemm.is_none();
-        if d.family() == Family::W2A32 || !d.exact() || one_way {
+        if d.family() == Family::W2A32 || !d.exact() || d.requires == CpuFeatures::NONE {
             return Ok(kernel);
         }
         let what = format!("calls of {}", kernel.id());
         if let Some(why) = self.cannot_probe()? {
-            self.keep(without_probe(&what, &name(&kernel), &why), Some(kernel));
+            self.keep(without_probe(&what, &name(&kernel), &why), None);
             return Ok(kernel);
         }
         let operands = self.operands()?;
-        let (tuned, one, batches) = tuning::alone(kernel, operands, ONE_KERNEL)?;
+        let one = one_token(&[kernel], operands, ONE_KERNEL)?;
         let names: Vec<String> = one.ways.iter().map(name).collect();
         let choice = by_evidence(&what, &operands.shape(), &names, &one.evidence);
-        self.keep(choice, Some(tuned));
-        if let Some(choice) = batches_choice(&tuned, &batches) {
-            self.keep(choice, None);
+        self.keep(choice, None);
+        Ok(one.ways[one.evidence.chosen().unwrap_or(0)])
+    }
+
+    /// The kernel with its gemm where that is faster, by a probe of batches of up to `most` tokens. So it is called from
+    /// now on.
+    pub fn with_batches(&mut self, kernel: Kernel, most: usize) -> Result<Kernel> {
+        let d = kernel.descriptor();
+        let gemm = d.gemm.is_some() && d.exact() && most >= SIZES[0];
+        if !gemm || self.cannot_probe()?.is_some() {
+            self.kernels.insert(kernel.id(), kernel);
+            return Ok(kernel);
         }
-        Ok(tuned)
+        let (kernel, sizes) = with_batches(kernel, self.operands()?, most.min(MOST_TOKENS))?;
+        self.batches_of(kernel, &sizes);
+        Ok(kernel)
+    }
+
+    /// Keeps what a probe of batches said of a kernel, which is called so from now on.
+    pub fn batches_of(&mut self, kernel: Kernel, sizes: &[Batch]) {
+        self.choices.extend(batches_choice(&kernel, sizes));
+        self.kernels.insert(kernel.id(), kernel);
     }
 
     /// The head in the fastest way.

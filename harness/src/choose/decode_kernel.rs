@@ -3,7 +3,7 @@
 use super::chooser::Chooser;
 use super::operands::MOST_TOKENS;
 use super::probe::Evidence;
-use super::tuning::{self, Batch, OneToken, batches, batches_choice, name, one_token};
+use super::tuning::{Batch, OneToken, batches, name, one_token};
 use super::{by_evidence, without_probe};
 use crate::error::{Error, Result};
 use kernels::Kernel;
@@ -11,7 +11,7 @@ use serde::{Serialize, Serializer};
 use std::time::Duration;
 
 /// Time for the probe of one token with all kernels.
-const PROBE: Duration = Duration::from_millis(110);
+const PROBE: Duration = Duration::from_millis(80);
 
 /// What the choice is about, in receipts.
 const WHAT: &str = "decoding kernel";
@@ -43,7 +43,7 @@ pub fn select(requested: &str, prompt_tokens: usize, chooser: &mut Chooser<'_>) 
     }
     let kernel = chooser.machine.kernel(requested)?;
     chooser.verify_meanwhile(kernel)?;
-    let kernel = chooser.kernel(kernel)?;
+    let kernel = chooser.one_way(kernel)?;
     Ok(Selection { requested: requested.into(), kernel, reason: "named on the command line".into() })
 }
 
@@ -72,11 +72,7 @@ pub fn fastest(candidates: &[Kernel], prompt_tokens: usize, chooser: &mut Choose
     let choice = by_evidence(WHAT, &operands.shape(), &names, &evidence);
     let chosen = evidence.chosen().unwrap_or(0);
     let (kernel, reason) = (ways[chosen], format!("{}: {:.1} us a call", choice.reason, evidence.us[chosen]));
-    let (kernel, own) = tuning::with_batches(kernel, operands, most)?;
-    chooser.keep(choice, Some(kernel));
-    if let Some(choice) = batches_choice(&kernel, &own) {
-        chooser.keep(choice, None);
-    }
+    chooser.keep(choice, None);
     Ok(Selection { requested: "auto".into(), kernel, reason })
 }
 

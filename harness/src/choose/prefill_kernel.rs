@@ -9,7 +9,7 @@
 use super::chooser::Chooser;
 use super::operands::MOST_TOKENS;
 use super::probe::TIE;
-use super::tuning::{Batch, Batches, SIZES, batches, gemm_from};
+use super::tuning::{Batch, Batches, SIZES, batches, gemm_from, with_gemm_from};
 use crate::error::{Error, Result};
 use crate::kernel_ids::unknown_kernel;
 use crate::machine::{Machine, memory};
@@ -74,13 +74,16 @@ impl PrefillPolicy {
         chooser: &mut Chooser<'_>,
     ) -> Result<Option<PrefillDecision>> {
         if !decode.descriptor().exact() || *self == Self::Same {
+            chooser.with_batches(*decode, prompt_tokens)?;
             return Ok(None);
         }
         let requested = if let Self::Named(id) = self { id } else { "auto" };
         let mut choice = Choosing { requested, decode, chooser };
         let decision = match self {
             Self::Named(id) if *id != decode.id() => choice.named(id)?,
-            Self::Named(_) => choice.decision(None, "named on the command line".into(), Vec::new()),
+            Self::Named(_) => {
+                choice.alone(prompt_tokens)?.decision(None, "named on the command line".into(), Vec::new())
+            }
             Self::Auto | Self::Same => choice.measured(prompt_tokens)?,
         };
         let (plan, r) = &decision;
@@ -123,7 +126,15 @@ impl Choosing<'_, '_> {
         PrefillPlan { kernel, from_tokens }
     }
 
+    /// Without another kernel: batches go to the decoding kernel as it takes them.
+    fn alone(&mut self, prompt_tokens: usize) -> Result<&Self> {
+        self.chooser.with_batches(*self.decode, prompt_tokens)?;
+        Ok(self)
+    }
+
     fn named(&mut self, id: &str) -> Result<PrefillDecision> {
+        // Its own gemm computes nothing: every batch goes to the other.
+        self.chooser.batches_of(*self.decode, &[]);
         let kernel = self.chooser.machine.kernel(id)?;
         self.chooser.verify_meanwhile(kernel)?;
         let plan = self.plan(kernel, 2);
@@ -133,9 +144,11 @@ impl Choosing<'_, '_> {
     fn measured(&mut self, prompt_tokens: usize) -> Result<PrefillDecision> {
         let stay = |own: &Self, why: String, probe| Ok(own.decision(None, why, probe));
         if prompt_tokens < SIZES[0] {
+            self.alone(prompt_tokens)?;
             return stay(self, "the prompt is one token".into(), Vec::new());
         }
         if let Some(why) = self.chooser.cannot_probe()? {
+            self.alone(prompt_tokens)?;
             return stay(self, format!("static choice: {why}"), Vec::new());
         }
         let (fitting, left_out) = self.that_fit()?;
@@ -166,7 +179,10 @@ impl Choosing<'_, '_> {
             let theirs_s = prompt_s(&theirs);
             (theirs_s * (1.0 + TIE) + copy_s < own_s).then_some((*kernel, from, theirs_s, copy_s))
         });
+        let own_way = gemms.iter().find(|kernel| kernel.id() == self.decode.id()).unwrap_or(self.decode);
+        let own_way = with_gemm_from(*own_way, &batches);
         let best = others.min_by(|a, b| (a.2 + a.3).total_cmp(&(b.2 + b.3)));
+        self.chooser.batches_of(own_way, &batches);
         let n = prompt_tokens;
         let Some((kernel, from_tokens, theirs_s, copy_s)) = best else {
             let why =

@@ -11,7 +11,7 @@ use std::time::Duration;
 /// Batch sizes that are probed; a larger batch costs as many times more as it has more tokens.
 pub const SIZES: [usize; 4] = [2, 4, 8, MOST_TOKENS];
 /// Time for the probe of one size.
-const BATCHES: Duration = Duration::from_millis(20);
+const BATCHES: Duration = Duration::from_millis(15);
 
 /// What one token takes with each kernel in each way to ask ahead.
 pub struct OneToken {
@@ -116,21 +116,19 @@ pub fn gemm_from(id: &str, batches: &[Batch], other: impl Fn(&Batch) -> f64) -> 
     wins.last().map_or(usize::MAX, |batch| batch.tokens)
 }
 
-/// The kernel with both choices made for it alone.
-pub fn alone(kernel: Kernel, operands: &mut Operands<'_>, time: Duration) -> Result<(Kernel, OneToken, Vec<Batch>)> {
-    let one = one_token(&[kernel], operands, time)?;
-    let (kernel, sizes) = with_batches(one.ways[one.evidence.chosen().unwrap_or(0)], operands, MOST_TOKENS)?;
-    Ok((kernel, one, sizes))
-}
-
 /// The kernel with the tile of its gemm, and the smallest batch that it should take; as it was where it has none.
 pub fn with_batches(kernel: Kernel, operands: &mut Operands<'_>, most: usize) -> Result<(Kernel, Vec<Batch>)> {
     if kernel.descriptor().gemm.is_none() || most < SIZES[0] {
         return Ok((kernel, Vec::new()));
     }
     let Batches { sizes, kernels } = batches(&[kernel], operands, most)?;
-    let gemm_from = gemm_from(kernel.id(), &sizes, |batch| batch.token_by_token_us);
-    Ok((kernels[0].tuned(Tuning { gemm_from, ..kernels[0].tuning() }), sizes))
+    Ok((with_gemm_from(kernels[0], &sizes), sizes))
+}
+
+/// The kernel with the smallest batch that its gemm should take.
+pub fn with_gemm_from(kernel: Kernel, sizes: &[Batch]) -> Kernel {
+    let gemm_from = gemm_from(kernel.id(), sizes, |batch| batch.token_by_token_us);
+    kernel.tuned(Tuning { gemm_from, ..kernel.tuning() })
 }
 
 /// The record of the sizes at which one kernel's gemm takes batches.

@@ -120,6 +120,7 @@ pub fn run(args: &PerplexityArgs, out: &Output) -> Result<()> {
     let table = if args.lut == Lut::Seed { CodeTable::SEED } else { CodeTable::TERNARY };
     let mut bench = Bench::new(&loaded, &machine, args.model.head.into(), interrupt::flag());
     let selection = select(&model_args, args.window, &mut bench)?;
+    bench.chooser.with_batches(selection.kernel, args.window)?;
     // Kernels with a gemm score in batches, in which zeros are not skipped; the others score token by token.
     let in_batches = selection.kernel.descriptor().gemm.is_some();
     let skips = args.lut == Lut::File && !in_batches;

@@ -132,7 +132,7 @@ impl<'p, 'm> Texts<'p, 'm> {
         let room = room(bench.model().config.context, prompt.len(), plan.asked.max_tokens, MAX_TOKENS)?;
         let mut texts = Self { plan, prompt, room, players: Vec::new() };
         for &kernel in plan.kernels {
-            let kernel = bench.chooser.kernel(kernel)?;
+            let kernel = bench.chooser.one_way(kernel)?;
             let decision = plan.prefill.decide(&kernel, texts.prompt.len(), &mut bench.chooser)?;
             let (chosen, decision) = decision.unzip();
             let player = texts.player(bench, kernel, chosen.flatten(), Sparsity::Dense)?;
