@@ -5,8 +5,8 @@ use crate::document::terminal::{self, Look};
 use crate::document::{self, Item, Page, Section, Tone};
 use crate::markdown::{escape, with_fold};
 use crate::section::{
-    about, amdahl, cards, checks, claims, counts, explained, findings, gate, generation, kernels, limits, measurements,
-    method, perplexity, products, rounds, stages,
+    about, amdahl, beside, cards, checks, claims, counts, explained, findings, gate, generation, kernels, limits,
+    measurements, method, perplexity, products, rounds, stages,
 };
 use crate::words::count;
 use crate::{chart, gate_words, query, seed};
@@ -59,6 +59,7 @@ fn page_with(receipt: &Receipt, judged: &[Judged]) -> Page {
         explained::section(receipt, judged),
         limits::section(receipt),
         unless_gate(receipt.generation.is_some(), generation::section(receipt)),
+        beside::section(receipt),
         amdahl::section(receipt),
         unless_gate(receipt.perplexity.is_some(), perplexity::section(receipt)),
         unless_gate(timed, measurements::section(receipt)),

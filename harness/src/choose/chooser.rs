@@ -95,8 +95,8 @@ impl<'a> Chooser<'a> {
         Ok(one.ways[one.evidence.chosen().unwrap_or(0)])
     }
 
-    /// The kernel with its gemm where that is faster, by a probe of batches of up to `most` tokens. So it is called from
-    /// now on.
+    /// The kernel with its gemm where that is faster, by a probe of batches of up to `most` tokens. So it is called
+    /// from now on.
     pub fn with_batches(&mut self, kernel: Kernel, most: usize) -> Result<Kernel> {
         let d = kernel.descriptor();
         let gemm = d.gemm.is_some() && d.exact() && most >= SIZES[0];

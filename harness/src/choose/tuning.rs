@@ -69,8 +69,8 @@ pub struct Batches {
 }
 
 /// Times batches of up to `most` tokens: `kernels[0]` token by token, and the gemm of each kernel that has one, with
-/// each of its tiles. Which tile is taken, the largest size decides; the wide one, which asks for fewer loads, is wanted
-/// first.
+/// each of its tiles. Which tile is taken, the largest size decides; the wide one, which asks for fewer loads, is
+/// wanted first.
 pub fn batches(kernels: &[Kernel], operands: &mut Operands<'_>, most: usize) -> Result<Batches> {
     let tokenwise = kernels[0].tuned(Tuning { gemm_from: usize::MAX, ..kernels[0].tuning() });
     let tiles = |kernel: &Kernel| {

@@ -1,6 +1,7 @@
 //! Measuring: interleaved rounds, what they say, microbenchmarks and end-to-end runs.
 
 pub mod bench;
+pub mod beside;
 pub mod blocks;
 pub mod end_to_end;
 pub mod generation;

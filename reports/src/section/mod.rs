@@ -3,6 +3,7 @@
 pub mod about;
 pub mod amdahl;
 mod anchors;
+pub mod beside;
 pub mod cards;
 pub mod checks;
 pub mod claims;

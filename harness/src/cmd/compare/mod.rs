@@ -66,6 +66,7 @@ fn all_parts(run: &mut Run<'_>) -> Result<()> {
     parts::verify(run)?;
     parts::limits(run)?;
     products::part(run)?;
+    parts::beside(run)?;
     parts::counts(run)?;
     parts::heads(run)?;
     parts::generation(run)?;

@@ -5,7 +5,7 @@ use crate::count::{self, Call, Method, Model};
 use crate::error::{Exit, Result};
 use crate::interrupt;
 use crate::kernel_ids::in_registry_order;
-use crate::measure::{end_to_end, head, limits, perplexity};
+use crate::measure::{beside, end_to_end, head, limits, perplexity};
 use crate::output::note;
 use crate::progress::Progress;
 use kernels::{HeadFormat, Kernel, Operation, registry};
@@ -49,6 +49,23 @@ pub fn limits(run: &mut Run<'_>) -> Result<()> {
     let measured = limits::measure(machine, &run.kernels, &plan, |what| progress.say(what))?;
     drop(progress);
     run.receipt.limits = Some(measured);
+    run.save()
+}
+
+/// Rounds of what lies beside the products.
+const BESIDE_ROUNDS: usize = 21;
+const BESIDE_ROUNDS_QUICK: usize = 9;
+
+/// Times output heads and the operations between the products, in every way that this CPU has.
+pub fn beside(run: &mut Run<'_>) -> Result<()> {
+    // A run of named kernels is about those.
+    if run.plan.scenario.micro.is_none() || run.plan.named.is_some() {
+        return Ok(());
+    }
+    let rounds = if run.plan.scenario.quick { BESIDE_ROUNDS_QUICK } else { BESIDE_ROUNDS };
+    let progress = Progress::start("output heads and what lies between the products", 1);
+    run.receipt.beside = beside::measure(&run.plan.machine, rounds, run.receipt.settings.seed)?;
+    drop(progress);
     run.save()
 }
 
@@ -111,6 +128,7 @@ pub fn generation(run: &mut Run<'_>) -> Result<()> {
     let progress = Progress::start(format!("generating with {} kernels", run.kernels.len()), texts);
     let step = |kernel: &str, done| progress.step(done, format!("generating with {kernel}"));
     run.receipt.generation = Some(end_to_end::generation(bench, &plan, step)?);
+    run.receipt.choices = bench.chooser.choices().to_vec();
     drop(progress);
     run.save()?;
     interrupt::check("interrupted during generation")

@@ -7,6 +7,7 @@
 //! [`Verdict::direction`]: crate::Verdict::direction
 
 pub mod amdahl;
+pub mod beside;
 pub mod bound;
 pub mod builds;
 pub mod claims;

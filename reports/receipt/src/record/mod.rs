@@ -1,5 +1,6 @@
 //! What a receipt holds, a file a part. Records are data: what follows from them is the judge's.
 
+mod beside;
 mod blocks;
 mod choice;
 mod count;
@@ -17,6 +18,7 @@ mod round;
 mod run;
 mod verdict;
 
+pub use beside::{BesideCell, BesideEntry};
 pub use blocks::*;
 pub use choice::{Candidate, Choice};
 pub use count::{CountRecord, LoopRecord, Mix};

@@ -1,5 +1,6 @@
 //! One run: everything it measured, as one JSON file.
 
+use super::beside::BesideCell;
 use super::choice::Choice;
 use super::count::CountRecord;
 use super::finding::Finding;
@@ -72,6 +73,9 @@ pub struct Receipt {
     pub choices: Vec<Choice>,
     /// Microbenchmarks: timed products of single matrices, raw rounds included.
     pub micro: Vec<MicroCell>,
+    /// What a token needs beside the ternary products, timed in every way; absent in older receipts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub beside: Vec<BesideCell>,
     /// Instructions of one gemv of each kernel, at one small shape.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub counts: Vec<CountRecord>,
