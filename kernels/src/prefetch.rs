@@ -19,12 +19,13 @@ pub enum Prefetch {
     TwoLevels,
 }
 
-/// Bytes ahead of a load for which the second level is asked. Swept on an Intel Xeon (family 6 model 207), see above.
+/// Bytes ahead of a load for which the second level is asked. Swept on an Intel Xeon (family 6 model 207), see above;
+/// `ci/sweep-prefetch.sh far` does it again.
 #[cfg(target_arch = "x86_64")]
-const FAR_BYTES: usize = 32 << 10;
+const FAR_BYTES: usize = 32768;
 /// Bytes ahead of a load for which the first level is asked again. Swept as [`FAR_BYTES`].
 #[cfg(target_arch = "x86_64")]
-const SOON_BYTES: usize = 2 << 10;
+const SOON_BYTES: usize = 2048;
 
 impl Prefetch {
     /// Both kinds, the default first.

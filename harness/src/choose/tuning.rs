@@ -131,22 +131,21 @@ pub fn with_gemm_from(kernel: Kernel, sizes: &[Batch]) -> Kernel {
     kernel.tuned(Tuning { gemm_from, ..kernel.tuning() })
 }
 
-/// The record of the sizes at which one kernel's gemm takes batches.
+/// The record of which batches one kernel's gemm takes, with the times of the size that decided.
 pub fn batches_choice(kernel: &Kernel, batches: &[Batch]) -> Option<Choice> {
-    let first = batches.first()?;
-    let (_, gemm_us) = *first.gemm_us.iter().find(|(id, _)| *id == kernel.id())?;
-    let (tokens, from) = (first.tokens, kernel.tuning().gemm_from);
-    let chosen = if from <= tokens { "gemm" } else { "token by token" };
-    let reason = match from {
-        usize::MAX => "its gemm was slower at every probed size".to_owned(),
-        from => format!("its gemm ({}) takes batches of {from} tokens and more", kernel.tuning().tile.name()),
+    let from = kernel.tuning().gemm_from;
+    let decided = batches.iter().find(|batch| batch.tokens == from).or(batches.last())?;
+    let (_, gemm_us) = *decided.gemm_us.iter().find(|(id, _)| *id == kernel.id())?;
+    let (chosen, reason) = match from {
+        usize::MAX => ("token by token", "its gemm is slower at the largest probed size".to_owned()),
+        from => ("gemm", format!("its gemm ({}) takes batches of {from} tokens and more", kernel.tuning().tile.name())),
     };
     let candidate = |name: &str, us| Candidate { name: name.into(), us };
     Some(Choice {
-        what: format!("{tokens} tokens with {}", kernel.id()),
+        what: format!("{} tokens with {}", decided.tokens, kernel.id()),
         chosen: chosen.into(),
         reason,
-        candidates: vec![candidate("gemm", gemm_us), candidate("token by token", first.token_by_token_us)],
+        candidates: vec![candidate("gemm", gemm_us), candidate("token by token", decided.token_by_token_us)],
     })
 }
 

@@ -8,7 +8,7 @@ use crate::progress::Progress;
 use crate::{build_info, interrupt};
 use clap::Args;
 use receipt::figures::bytes;
-use receipt::{Host, LastLevel, Limits, Settings, Spread};
+use receipt::{Host, LastLevel, Limits, MultiplyPeak, Settings, Spread};
 use serde::Serialize;
 
 /// Flags of `limits`.
@@ -85,8 +85,29 @@ fn text(host: &Host, limits: &Limits) -> String {
         }),
     );
     let (head, tables) = (format!("{}, {} CPUs", host.cpu, host.cpus), format!("{bandwidth}\n\n{multiplies}"));
+    let slowed = slowed(limits).map_or_else(String::new, |why| format!("\n{why}"));
     let end = format!("median [smallest, largest] of the samples; measured in {:.1} s", limits.elapsed_s);
-    format!("{head}\n{clock}\n{last_level}\n{tables}\n\n{end}")
+    format!("{head}\n{clock}\n{last_level}\n{tables}\n\n{end}{slowed}")
+}
+
+/// A share of the CPU below which others had too much of it, and a median sample so far below the best one that something
+/// else used the core.
+const WHOLE_CPU: f64 = 0.95;
+const STEADY: f64 = 0.8;
+
+/// Who slowed the machine while its limits were measured, in a sentence: other processes here, which the CPU time shows,
+/// or a neighbour on the same core or host, which only the samples show.
+fn slowed(limits: &Limits) -> Option<String> {
+    let percent = |share: f64| format!("{:.0}%", 100.0 * share);
+    if let Some(share) = limits.cpu_share.filter(|share| *share < WHOLE_CPU) {
+        let what = format!("other processes had the CPU: this one got {} of it", percent(share));
+        return Some(format!("warning: {what}; stop them and measure again"));
+    }
+    let share = |m: &MultiplyPeak| m.gmac_s.median / m.gmac_s.high.max(f64::MIN_POSITIVE);
+    let worst = limits.multiplies.iter().min_by(|a, b| share(a).total_cmp(&share(b)))?;
+    let what = format!("{} ran at {} of its best in the median sample", worst.id, percent(share(worst)));
+    let why = "a neighbour on this core or host slows it, or its clock moves; measure again";
+    (share(worst) < STEADY).then(|| format!("warning: {what}: {why}"))
 }
 
 /// Both sizes of the last-level cache, and why the smaller one counts.
@@ -128,5 +149,17 @@ mod tests {
         assert!(text(&host, &limits).contains("L2's 2.00 MiB count"), "{}", text(&host, &limits));
         limits.clock_ghz = None;
         assert!(text(&host, &limits).contains("no addition chain"));
+    }
+
+    #[test]
+    fn what_slows_the_machine_is_said() {
+        let mut limits = fixture::limits();
+        limits.multiplies.iter_mut().for_each(|m| m.gmac_s.median = m.gmac_s.high);
+        assert_eq!(slowed(&limits), None);
+        limits.multiplies[0].gmac_s.median = 0.5 * limits.multiplies[0].gmac_s.high;
+        let said = slowed(&limits).expect("half");
+        assert!(said.contains("at 50% of its best") && said.contains("neighbour"), "{said}");
+        limits.cpu_share = Some(0.6);
+        assert!(slowed(&limits).expect("60%").contains("got 60% of it"));
     }
 }

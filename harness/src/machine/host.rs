@@ -2,7 +2,8 @@
 
 use crate::machine::memory;
 use kernels::CpuFeatures;
-use receipt::{Host, Load};
+use receipt::{Host, Load, Topology};
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use sysinfo::{CpuRefreshKind, RefreshKind, System};
 
@@ -19,6 +20,7 @@ pub fn host() -> Host {
         cpu: name.filter(|name| !name.is_empty()).unwrap_or_else(|| "unknown".into()),
         family_model_stepping: None,
         cpus: cpus(),
+        topology: topology(),
         features: CpuFeatures::detect().names().map(str::to_owned).collect(),
         caches_bytes: caches(),
         hypervisor: None,
@@ -33,6 +35,32 @@ pub fn host() -> Host {
     };
     cpuid(&mut host);
     host
+}
+
+/// Sockets, cores, CPUs a core and memory nodes, where the system lists them.
+fn topology() -> Option<Topology> {
+    let folder = "/sys/devices/system/cpu";
+    let numbered = |name: &str, prefix: &str| name.strip_prefix(prefix).and_then(|n| n.parse::<usize>().ok());
+    let names = |folder: &str| -> Vec<String> {
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+    };
+    // A CPU that is switched off has no topology.
+    let place = |cpu: usize| {
+        let file = |name: &str| read(&format!("{folder}/cpu{cpu}/topology/{name}"))?.parse::<i64>().ok();
+        Some((file("physical_package_id")?, file("core_id")?))
+    };
+    let cpus = names(folder).iter().filter_map(|name| place(numbered(name, "cpu")?)).collect::<Vec<_>>();
+    let mut cores = HashMap::<(i64, i64), usize>::new();
+    cpus.iter().for_each(|core| *cores.entry(*core).or_default() += 1);
+    let sockets: HashSet<i64> = cpus.iter().map(|(socket, _)| *socket).collect();
+    let nodes = names("/sys/devices/system/node").iter().filter(|name| numbered(name, "node").is_some()).count();
+    Some(Topology {
+        sockets: sockets.len(),
+        cores: cores.len(),
+        threads_per_core: *cores.values().max()?,
+        memory_nodes: nodes.max(1),
+    })
 }
 
 /// Bytes of a core's second-level cache, if the system says.

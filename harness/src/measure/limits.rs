@@ -3,6 +3,7 @@
 //! Peaks and clock are taken in turns, so that a clock that moves during the run moves both sides of products a cycle.
 
 use super::last_level::{self, Sweep};
+use super::rounds::ThreadUsage;
 use crate::error::{Error, Result};
 use crate::machine::Machine;
 use kernels::parallel::Team;
@@ -61,7 +62,7 @@ pub fn measure(
     plan: &Plan<'_>,
     mut progress: impl FnMut(String),
 ) -> Result<Limits> {
-    let start = Instant::now();
+    let (start, before) = (Instant::now(), ThreadUsage::now());
     let mut limits = Limits::default();
     progress("clock and peak products a cycle".into());
     limits.clock_ghz = clock(plan.effort);
@@ -108,6 +109,8 @@ pub fn measure(
         }
     }
     limits.elapsed_s = start.elapsed().as_secs_f64();
+    let cpu_s = ThreadUsage::now().since(before).cpu_ns as f64 / 1e9;
+    limits.cpu_share = (cpu_s > 0.0).then(|| (cpu_s / limits.elapsed_s).min(1.0));
     Ok(limits)
 }
 

@@ -159,3 +159,33 @@ fn numbers(value: &Value, pointer: &str, all: &mut Vec<String>) {
         _ => {}
     }
 }
+
+/// Receipts that are kept in the repository: they verify, no choice in them is slower than one that it passed over (by
+/// more than what counts as a tie), and nothing reads faster than the plain read beside it.
+#[test]
+fn committed_receipts_hold_and_choose_the_fastest() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let machines = std::fs::read_dir(root.join("reports/machines")).into_iter().flatten().flatten();
+    let folders = machines.map(|entry| entry.path()).chain([root.join("reports/example")]);
+    let folders: Vec<PathBuf> = folders.filter(|folder| folder.is_dir()).collect();
+    assert!(folders.len() > 1, "a receipt of each CPU that was at hand");
+    for folder in folders {
+        let path = folder.join("receipt.json").display().to_string();
+        succeeds(run(&format!("receipt verify {path}")));
+        let receipt: Value = serde_json::from_slice(&std::fs::read(&path).expect("a receipt")).expect("JSON");
+        for choice in receipt["choices"].as_array().into_iter().flatten() {
+            let candidates = choice["candidates"].as_array().map_or(&[][..], Vec::as_slice);
+            let us = |candidate: &Value| candidate["us"].as_f64().expect("microseconds");
+            let best = candidates.iter().map(us).fold(f64::INFINITY, f64::min);
+            let taken = candidates.iter().find(|candidate| candidate["name"] == choice["chosen"]);
+            assert!(taken.map_or(f64::INFINITY, us) <= best * 1.03, "{path}: {choice}");
+        }
+        for cell in receipt["micro"].as_array().into_iter().flatten() {
+            for summary in cell["summaries"].as_array().into_iter().flatten() {
+                let share = summary["bound"]["share"].as_f64().unwrap_or(0.0);
+                let (op, m, k) = (&cell["op"], &cell["m"], &cell["k"]);
+                assert!(share <= 1.03, "{path}: {op} {m}x{k} {}: {share} of the limit", summary["kernel"]);
+            }
+        }
+    }
+}

@@ -44,6 +44,9 @@ pub struct Host {
     pub family_model_stepping: Option<[u32; 3]>,
     /// Number of CPUs that this process may use.
     pub cpus: usize,
+    /// How the machine's CPUs hang together, if the system says; absent before 1.4.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topology: Option<Topology>,
     /// Detected instruction-set features that the kernels care about.
     pub features: Vec<String>,
     /// Data cache sizes in bytes by level (1, 2, 3).
@@ -70,6 +73,19 @@ pub struct Host {
     pub load_before: Load,
     /// How busy the machine was at the end of the run.
     pub load_after: Option<Load>,
+}
+
+/// How the CPUs of a machine hang together, as its system says; a hypervisor may say what it likes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
+pub struct Topology {
+    /// Number of sockets.
+    pub sockets: usize,
+    /// Number of cores, of all sockets.
+    pub cores: usize,
+    /// CPUs of one core at most: 2 where two share a core's units.
+    pub threads_per_core: usize,
+    /// Number of memory nodes.
+    pub memory_nodes: usize,
 }
 
 /// How busy the machine was at one moment.
