@@ -3,6 +3,7 @@
 use crate::common::*;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 fn edited(folder: &Folder, pointer: &str, change: impl Fn(&Value) -> Value) -> String {
     let mut copy = RUN.receipt.clone();

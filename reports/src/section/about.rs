@@ -1,7 +1,7 @@
 //! Machine, model, build and how to get the numbers again: folded below the first screen.
 
 use crate::document::{Block, Card, Section};
-use crate::words::quoted;
+use crate::words::{count, quoted};
 use receipt::judge::disturbance;
 use receipt::{Load, Receipt, figures};
 
@@ -52,6 +52,12 @@ fn machine(r: &Receipt) -> Vec<Fact> {
     }
     if let Some([family, model, stepping]) = h.family_model_stepping {
         out.insert(1, ("Family / model / stepping", format!("{family} / {model} / {stepping}")));
+    }
+    if let Some(t) = &h.topology {
+        let (sockets, cores, nodes) =
+            (count(t.sockets, "socket"), count(t.cores, "core"), count(t.memory_nodes, "memory node"));
+        let parts = [sockets, cores, format!("{} a core", count(t.threads_per_core, "CPU")), nodes];
+        out.insert(1, ("Topology", parts.join(", ")));
     }
     if let Some(bytes) = h.memory_bytes {
         out.push(("Memory", figures::bytes(bytes)));
