@@ -159,22 +159,22 @@ struct Vectors {
     quantized: QuantizedActivations,
 }
 
-/// An operation between the products: its name, its shape, the bytes that it moves, and one call of it.
+/// An operation between the products: its name, its shape, the bytes of its inputs, and one call of it.
 type Between = (&'static str, &'static str, usize, fn(F32Ops, &mut Vectors) -> std::result::Result<(), KernelError>);
 
 const EPS: f32 = 1e-5;
 
 const OPERATIONS: [Between; 4] = [
-    ("norm", "2560", 4 * 3 * K, |ops, v| {
+    ("norm", "2560", 4 * 2 * K, |ops, v| {
         ops.rms_norm(&v.x, Norm { gain: &v.gain[..K], eps: EPS }, &mut v.normed);
         Ok(())
     }),
-    ("activation and norm", "6912", 4 * 4 * WIDE, |ops, v| {
+    ("activation and norm", "6912", 4 * 3 * WIDE, |ops, v| {
         ops.gated_rms_norm(&v.gate, &v.up, Norm { gain: &v.gain, eps: EPS }, &mut v.wide);
         Ok(())
     }),
-    ("quantising", "2560", 5 * K, |ops, v| v.quantized.quantize(ops, &v.x)),
-    ("attention", "64 positions, 4 heads of 128", 2 * 2 * POSITIONS * HEAD_DIM + 4 * 2 * GROUP * HEAD_DIM, |ops, v| {
+    ("quantising", "2560", 4 * K, |ops, v| v.quantized.quantize(ops, &v.x)),
+    ("attention", "64 positions, 4 heads of 128", 2 * 2 * POSITIONS * HEAD_DIM + 4 * GROUP * HEAD_DIM, |ops, v| {
         let cache = CachedHead { keys: &v.cached, values: &v.cached, stride: HEAD_DIM };
         let (q, scores, out) = (&v.x[..GROUP * HEAD_DIM], &mut v.scores[..], &mut v.attended[..]);
         ops.attend(Queries { q, head_dim: HEAD_DIM, factor: 0.1, scores, out }, cache);

@@ -15,7 +15,7 @@ pub struct BesideCell {
     pub threads: usize,
     /// Where the bytes are: memory for heads, a cache for what lies between the products.
     pub residency: Residency,
-    /// Bytes that one call reads and writes.
+    /// Bytes of a call's inputs, each counted once.
     pub bytes_per_call: u64,
     /// What the output was compared with before anything was timed, and how closely.
     pub oracle: String,
