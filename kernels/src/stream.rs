@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Bytes that one step of the loop reads: four cache lines.
 const STEP: usize = 256;
 /// How far ahead of the loads lines are asked for.
+#[cfg(target_arch = "x86_64")]
 const PREFETCH_BYTES: usize = 1024;
 
 /// Reads all of `bytes` once, each thread of the team a contiguous part, and returns a sum that depends on every 8
@@ -58,7 +59,7 @@ pub fn write_passes(team: &mut Team, allowed: CpuFeatures, bytes: &mut [u8], pas
 
 fn read_part(level: Level, bytes: &[u8], prefetch: Option<Prefetch>) -> u64 {
     match level {
-        Level::Portable => with_kind(bytes, prefetch),
+        Level::Portable => body(bytes),
         // SAFETY: `Level::select` found AVX2.
         #[cfg(target_arch = "x86_64")]
         Level::Avx2 => unsafe { avx2(bytes, prefetch) },
@@ -68,17 +69,70 @@ fn read_part(level: Level, bytes: &[u8], prefetch: Option<Prefetch>) -> u64 {
     }
 }
 
+// Written with vectors by hand: from plain Rust, LLVM (1.95) turns the loop without prefetches into one of scalars and
+// gathers, at 26 GB/s from the first-level cache where this one reads 190 (Intel Xeon, family 6 model 207).
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f")]
-fn avx512(bytes: &[u8], prefetch: Option<Prefetch>) -> u64 {
-    with_kind(bytes, prefetch)
+macro_rules! reader {
+    ($name:ident, $kinds:ident, $feature:literal, $zero:ident, $load:ident, $add:ident, $vector:ty, $store:ident) => {
+        #[target_feature(enable = $feature)]
+        fn $name(bytes: &[u8], prefetch: Option<Prefetch>) -> u64 {
+            match prefetch {
+                None => $kinds::<0>(bytes),
+                Some(Prefetch::OneLevel) => $kinds::<1>(bytes),
+                Some(Prefetch::TwoLevels) => $kinds::<2>(bytes),
+            }
+        }
+
+        /// Four independent sums; each line is asked for in so many levels ahead.
+        #[target_feature(enable = $feature)]
+        fn $kinds<const LEVELS: u8>(bytes: &[u8]) -> u64 {
+            use std::arch::x86_64::*;
+            const WIDTH: usize = size_of::<$vector>();
+            let mut sums = [$zero(); 4];
+            for step in bytes.as_chunks::<STEP>().0 {
+                for line in step.as_chunks::<64>().0 {
+                    match LEVELS {
+                        0 => {}
+                        1 => crate::prefetch::ahead::<false>(line.as_ptr(), PREFETCH_BYTES),
+                        _ => crate::prefetch::ahead::<true>(line.as_ptr(), PREFETCH_BYTES),
+                    }
+                }
+                for (i, part) in step.as_chunks::<WIDTH>().0.iter().enumerate() {
+                    // SAFETY: a part has the bytes of a vector; the load needs no alignment.
+                    sums[i % 4] = $add(sums[i % 4], unsafe { $load(part.as_ptr().cast()) });
+                }
+            }
+            let mut words = [0u64; WIDTH / 8];
+            let sum = $add($add(sums[0], sums[1]), $add(sums[2], sums[3]));
+            // SAFETY: `words` has room for the vector; the store needs no alignment.
+            unsafe { $store(words.as_mut_ptr().cast(), sum) };
+            words.into_iter().fold(0, u64::wrapping_add)
+        }
+    };
 }
 
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
-fn avx2(bytes: &[u8], prefetch: Option<Prefetch>) -> u64 {
-    with_kind(bytes, prefetch)
-}
+reader!(
+    avx512,
+    avx512_kinds,
+    "avx512f",
+    _mm512_setzero_si512,
+    _mm512_loadu_si512,
+    _mm512_add_epi64,
+    std::arch::x86_64::__m512i,
+    _mm512_storeu_si512
+);
+#[cfg(target_arch = "x86_64")]
+reader!(
+    avx2,
+    avx2_kinds,
+    "avx2",
+    _mm256_setzero_si256,
+    _mm256_loadu_si256,
+    _mm256_add_epi64,
+    std::arch::x86_64::__m256i,
+    _mm256_storeu_si256
+);
 
 fn write_part(level: Level, bytes: &mut [u8], line: &[u8; 64]) {
     match level {
@@ -130,36 +184,17 @@ fn write_body(bytes: &mut [u8], line: &[u8; 64]) {
     }
 }
 
-#[inline(always)]
-fn with_kind(bytes: &[u8], prefetch: Option<Prefetch>) -> u64 {
-    match prefetch {
-        None => body(bytes, |_| {}),
-        Some(Prefetch::OneLevel) => body(bytes, ask::<false>),
-        Some(Prefetch::TwoLevels) => body(bytes, ask::<true>),
-    }
-}
-
-/// Four independent sums of a cache line each; `ask` is told each line before it is loaded.
-#[inline(always)]
-fn body(bytes: &[u8], ask: impl Fn(*const u8)) -> u64 {
+/// Four independent sums of a cache line each, in plain Rust, where no vectors are.
+fn body(bytes: &[u8]) -> u64 {
     let mut sums = [[0u64; 8]; STEP / 64];
     for step in bytes.as_chunks::<STEP>().0 {
         for (sum, line) in sums.iter_mut().zip(step.as_chunks::<64>().0) {
-            ask(line.as_ptr());
             for (sum, word) in sum.iter_mut().zip(line.as_chunks::<8>().0) {
                 *sum = sum.wrapping_add(u64::from_ne_bytes(*word));
             }
         }
     }
     sums.iter().flatten().fold(0, |total, &sum| total.wrapping_add(sum))
-}
-
-#[inline(always)]
-fn ask<const TWO_LEVELS: bool>(line: *const u8) {
-    #[cfg(target_arch = "x86_64")]
-    crate::prefetch::ahead::<TWO_LEVELS>(line, PREFETCH_BYTES);
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = line;
 }
 
 /// Takes `values` out of all caches, each thread of the team a contiguous part, so that whoever reads them next has
