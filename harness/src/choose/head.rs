@@ -23,7 +23,7 @@ pub fn fastest(head: OutputHead, machine: &Machine) -> Result<(OutputHead, Choic
         return Ok((head, without_probe(&what, &chosen, &why)));
     }
     let ways = head_implementations(head.format(), machine.features).into_iter().rev();
-    let ways = ways.flat_map(|way| Prefetch::ALL.map(|prefetch| head.tuned(way, prefetch)));
+    let ways = ways.flat_map(|way| Prefetch::wanted(cold).map(|prefetch| head.tuned(way, prefetch)));
     let ways = ways.collect::<std::result::Result<Vec<_>, KernelError>>().map_err(failed)?;
     let row_bytes = head.bytes() / head.rows().max(1);
     let rows = (BYTES / row_bytes.max(1)).clamp(1, head.rows().max(1));

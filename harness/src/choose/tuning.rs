@@ -27,9 +27,10 @@ pub fn name(kernel: &Kernel) -> String {
 
 /// Times one token with each kernel, asked ahead in each way. Portable kernels know one way only.
 pub fn one_token(kernels: &[Kernel], operands: &mut Operands<'_>, time: Duration) -> Result<OneToken> {
+    let wanted = Prefetch::wanted(operands.cold);
     let ways = |kernel: &Kernel| {
         let asks = kernel.descriptor().requires != CpuFeatures::NONE;
-        let ways = if asks { &Prefetch::ALL[..] } else { &Prefetch::ALL[..1] };
+        let ways = if asks { &wanted[..] } else { &Prefetch::ALL[..1] };
         let (kernel, tuning) = (*kernel, kernel.tuning());
         ways.iter().map(move |&prefetch| kernel.tuned(Tuning { prefetch, ..tuning }))
     };

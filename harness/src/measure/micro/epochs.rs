@@ -69,7 +69,8 @@ impl<'a> Shared<'a> {
             return kernel;
         }
         let from_memory = self.cell.residency == Residency::Dram;
-        let asks = if from_memory { &Prefetch::ALL[..] } else { &Prefetch::ALL[..1] };
+        let wanted = Prefetch::wanted(from_memory);
+        let asks = if from_memory { &wanted[..] } else { &wanted[..1] };
         let both = d.wide_tile && self.cell.op == Operation::Gemm;
         let tiles = if both { &[GemmTile::Wide, GemmTile::Tall][..] } else { &[GemmTile::Tall] };
         let way = |(prefetch, tile)| kernel.tuned(Tuning { prefetch, tile, ..kernel.tuning() });
