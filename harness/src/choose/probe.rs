@@ -98,10 +98,8 @@ pub fn take_turns<E>(plan: Plan, mut call: impl FnMut(usize, Turn) -> Result<(),
     let mean = once.iter().map(|ns| ns.ln()).sum::<f64>() / candidates.max(1) as f64;
     let many = (TURN_NS / mean.exp()).clamp(1.0, f64::from(1 << 20)) as u32;
     let calls = if plan.ready_each_call { 1 } else { many };
-    let mut ns = vec![Vec::new(); candidates];
-    for candidate in 0..candidates {
-        ns[candidate].push(timed(candidate, calls)?);
-    }
+    let first = |candidate| Ok(vec![timed(candidate, calls)?]);
+    let mut ns = (0..candidates).map(first).collect::<Result<Vec<Vec<f64>>, E>>()?;
     let soonest: Vec<f64> = once.iter().zip(&ns).map(|(once, ns)| once.min(ns[0])).collect();
     let best = soonest.iter().copied().fold(f64::INFINITY, f64::min);
     let left: Vec<usize> = (0..candidates).filter(|&candidate| soonest[candidate] <= HOPELESS * best).collect();

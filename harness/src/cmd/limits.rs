@@ -90,13 +90,13 @@ fn text(host: &Host, limits: &Limits) -> String {
     format!("{head}\n{clock}\n{last_level}\n{tables}\n\n{end}{slowed}")
 }
 
-/// A share of the CPU below which others had too much of it, and a median sample so far below the best one that something
-/// else used the core.
+/// A share of the CPU below which others had too much of it, and a median sample so far below the best one that
+/// something else used the core.
 const WHOLE_CPU: f64 = 0.95;
 const STEADY: f64 = 0.8;
 
-/// Who slowed the machine while its limits were measured, in a sentence: other processes here, which the CPU time shows,
-/// or a neighbour on the same core or host, which only the samples show.
+/// Who slowed the machine while its limits were measured, in a sentence: other processes here, which the CPU time
+/// shows, or a neighbour on the same core or host, which only the samples show.
 fn slowed(limits: &Limits) -> Option<String> {
     let percent = |share: f64| format!("{:.0}%", 100.0 * share);
     if let Some(share) = limits.cpu_share.filter(|share| *share < WHOLE_CPU) {

@@ -18,8 +18,8 @@ pub struct Limits {
     /// The last-level cache as reading shows it. Absent in older receipts, and where no cache is shared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_level: Option<LastLevel>,
-    /// CPU time of the measuring thread over wall time: below 1, others had its CPU. Absent in older receipts, and where
-    /// the system does not say.
+    /// CPU time of the measuring thread over wall time: below 1, others had its CPU. Absent in older receipts, and
+    /// where the system does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpu_share: Option<f64>,
     /// Wall time in seconds of measuring all limits.
