@@ -21,7 +21,7 @@ pub fn section(receipt: &Receipt) -> Option<Section> {
         Column::number("Share of a plain read"),
     ];
     let rows: Vec<Row> = receipt.beside.iter().flat_map(rows).collect();
-    let table = Table::new("beside", "Output heads and what lies between the products", columns).rows(rows);
+    let table = Table::new("beside-ways", "Output heads and what lies between the products", columns).rows(rows);
     let section = Section::new("beside", "Beside the ternary products").note(NOTE);
     (!receipt.beside.is_empty()).then(|| section.tables([table].into_iter().chain(choices(receipt))))
 }
@@ -43,7 +43,7 @@ fn rows(cell: &BesideCell) -> Vec<Row> {
     let best = fastest(cell);
     let where_ = titles::residency(cell.residency);
     let row = |(i, (entry, figures)): (usize, (&receipt::BesideEntry, Option<receipt::judge::beside::Figures>))| {
-        let what = Cell::from(cell.what.as_str()).under(format!("{}, {where_}", cell.shape));
+        let what = Cell::from(cell.what.as_str()).under(format!("{}, {where_}", cell.shape.replace('x', "×")));
         let way = Cell::from(entry.name.as_str());
         let way = if best == Some(i) { way.under("fastest here") } else { way };
         let mut cells = vec![what, way];
