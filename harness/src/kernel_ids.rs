@@ -6,7 +6,8 @@ use kernels::{KernelDescriptor, registry};
 /// The line that tells a user that the kernel `id` is not registered.
 pub fn unknown_kernel(id: &str) -> String {
     let known = registry::KERNELS.iter().map(|k| k.id).collect::<Vec<_>>().join(", ");
-    format!("there is no kernel \"{id}\"; known: {known}")
+    // Escaped: a file may have line ends in a name.
+    format!("there is no kernel {id:?}; known: {known}")
 }
 
 /// Checks the kernel id of a claim. Ids of x86-64 kernels are known on every architecture, because claims name them.
