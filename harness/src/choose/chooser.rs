@@ -48,12 +48,9 @@ impl<'a> Chooser<'a> {
         Ok(cannot_probe(machine, cold))
     }
 
-    /// Keeps the record of a choice, and, if it is one kernel's, the way to call it from now on.
-    pub fn keep(&mut self, choice: Choice, kernel: Option<Kernel>) {
+    /// Keeps the record of a choice.
+    pub fn keep(&mut self, choice: Choice) {
         self.choices.push(choice);
-        if let Some(kernel) = kernel {
-            self.kernels.insert(kernel.id(), kernel);
-        }
     }
 
     /// Takes the kernel as it is called for what it will be called from now on, unless it was chosen for before.
@@ -66,8 +63,7 @@ impl<'a> Chooser<'a> {
         &self.choices
     }
 
-    /// The kernel as it is called: how it asks ahead, and which batches its gemm takes. `kernel` itself says the former
-    /// where it was chosen among others.
+    /// The kernel as it is called: how it asks ahead, and which batches its gemm takes; probed where it was not yet.
     pub fn kernel(&mut self, kernel: Kernel) -> Result<Kernel> {
         if let Some(known) = self.kernels.get(kernel.id()) {
             return Ok(*known);
@@ -84,14 +80,14 @@ impl<'a> Chooser<'a> {
         }
         let what = format!("calls of {}", kernel.id());
         if let Some(why) = self.cannot_probe()? {
-            self.keep(without_probe(&what, &name(&kernel), &why), None);
+            self.keep(without_probe(&what, &name(&kernel), &why));
             return Ok(kernel);
         }
         let operands = self.operands()?;
         let one = one_token(&[kernel], operands, ONE_KERNEL)?;
         let names: Vec<String> = one.ways.iter().map(name).collect();
         let choice = by_evidence(&what, &operands.shape(), &names, &one.evidence);
-        self.keep(choice, None);
+        self.keep(choice);
         Ok(one.ways[one.evidence.chosen().unwrap_or(0)])
     }
 
@@ -118,7 +114,7 @@ impl<'a> Chooser<'a> {
     /// The head in the fastest way.
     pub fn head(&mut self, made: OutputHead) -> Result<OutputHead> {
         let (head, choice) = head::fastest(made, self.machine)?;
-        self.keep(choice, None);
+        self.keep(choice);
         Ok(head)
     }
 
@@ -128,7 +124,7 @@ impl<'a> Chooser<'a> {
             return Ok(ops);
         }
         let (ops, choice) = element_wise::fastest(&self.model.config, self.machine)?;
-        self.keep(choice, None);
+        self.keep(choice);
         Ok(*self.ops.insert(ops))
     }
 

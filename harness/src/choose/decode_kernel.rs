@@ -57,7 +57,8 @@ pub fn fastest(candidates: &[Kernel], prompt_tokens: usize, chooser: &mut Choose
     }
     if let Some(why) = chooser.cannot_probe()? {
         let kernel = without_measuring(candidates);
-        chooser.keep(without_probe(WHAT, &name(&kernel), &why), Some(kernel));
+        chooser.keep(without_probe(WHAT, &name(&kernel), &why));
+        chooser.adopt(kernel);
         return Ok(Selection { requested: "auto".into(), kernel, reason: format!("static choice: {why}") });
     }
     let operands = chooser.operands()?;
@@ -72,16 +73,13 @@ pub fn fastest(candidates: &[Kernel], prompt_tokens: usize, chooser: &mut Choose
     let choice = by_evidence(WHAT, &operands.shape(), &names, &evidence);
     let chosen = evidence.chosen().unwrap_or(0);
     let (kernel, reason) = (ways[chosen], format!("{}: {:.1} us a call", choice.reason, evidence.us[chosen]));
-    chooser.keep(choice, None);
+    chooser.keep(choice);
     Ok(Selection { requested: "auto".into(), kernel, reason })
 }
 
 /// All ways and their times, first those of the kernel with the fastest gemm for the probed batch, last those without.
 fn by_want(one: &OneToken, batch: Option<&Batch>) -> (Vec<Kernel>, Vec<f64>) {
-    let gemm = |kernel: &Kernel| {
-        let times = batch.map_or(&[][..], |batch| &batch.gemm_us);
-        times.iter().find(|(id, _)| *id == kernel.id()).map_or(f64::INFINITY, |(_, us)| *us)
-    };
+    let gemm = |kernel: &Kernel| batch.map_or(f64::INFINITY, |batch| batch.gemm(kernel.id()));
     let mut ways: Vec<(Kernel, f64)> = one.ways.iter().copied().zip(one.evidence.us.iter().copied()).collect();
     // Stable: else the order of the registry, and one level before two.
     ways.sort_by(|a, b| gemm(&a.0).total_cmp(&gemm(&b.0)));

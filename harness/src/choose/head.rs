@@ -16,7 +16,7 @@ const BYTES: usize = 4 << 20;
 pub fn fastest(head: OutputHead, machine: &Machine) -> Result<(OutputHead, Choice)> {
     let failed = |e: KernelError| Error::failed(format!("head probe: {e}"));
     let what = format!("{} output head", head.format().name());
-    let cold = host::host().caches_bytes.last().is_none_or(|last| head.bytes() as u64 > *last);
+    let cold = !host::fits_last_level(head.bytes() as u64);
     let name = |head: &OutputHead| format!("{}, {}", head.id(), head.prefetch().name());
     if let Some(why) = cannot_probe(machine, cold) {
         let chosen = name(&head);

@@ -38,7 +38,7 @@ pub struct Operands<'a> {
 fn from_memory(model: &Model) -> bool {
     let c = &model.config;
     let bytes = model.packed_bytes(&kernels::layouts::I2S) + 2 * (c.vocab * c.dim) as u64;
-    host::host().caches_bytes.last().is_none_or(|last| bytes > *last)
+    !host::fits_last_level(bytes)
 }
 
 impl<'a> Operands<'a> {

@@ -165,14 +165,11 @@ impl Choosing<'_, '_> {
             };
             (part(whole) + part(rest)) / share / 1e6
         };
-        let gemm = |batch: &Batch, id: &str| {
-            batch.gemm_us.iter().find(|(gemm, _)| *gemm == id).map_or(f64::INFINITY, |(_, us)| *us)
-        };
-        let own = |batch: &Batch| batch.token_by_token_us.min(gemm(batch, self.decode.id()));
+        let own = |batch: &Batch| batch.token_by_token_us.min(batch.gemm(self.decode.id()));
         let own_s = prompt_s(&own);
         let others = gemms.iter().filter(|kernel| kernel.id() != self.decode.id()).filter_map(|kernel| {
             let from = gemm_from(kernel.id(), &batches, own);
-            let theirs = |batch: &Batch| if batch.tokens < from { own(batch) } else { gemm(batch, kernel.id()) };
+            let theirs = |batch: &Batch| if batch.tokens < from { own(batch) } else { batch.gemm(kernel.id()) };
             // A second copy costs the time to make it, once.
             let copies = kernel.descriptor().layout != self.decode.descriptor().layout;
             let copy_s = if copies { operands.packing_time(kernel.descriptor().layout).as_secs_f64() } else { 0.0 };

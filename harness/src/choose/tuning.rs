@@ -63,6 +63,13 @@ pub struct Batch {
     pub gemm_us: Vec<(&'static str, f64)>,
 }
 
+impl Batch {
+    /// What the gemm of this kernel took; infinity where it has none.
+    pub fn gemm(&self, id: &str) -> f64 {
+        self.gemm_us.iter().find(|(gemm, _)| *gemm == id).map_or(f64::INFINITY, |(_, us)| *us)
+    }
+}
+
 /// What batches take, by size, and the kernels with a product for them, in the tile that was chosen for each.
 pub struct Batches {
     pub sizes: Vec<Batch>,
@@ -112,8 +119,7 @@ fn taken_tiles(ways: &[Kernel], us: &[f64]) -> Vec<usize> {
 /// From which batch size on the gemm of `id` is no slower than `other` at every probed size: 2 or a later probed size,
 /// `usize::MAX` where it never is.
 pub fn gemm_from(id: &str, batches: &[Batch], other: impl Fn(&Batch) -> f64) -> usize {
-    let us = |batch: &Batch| batch.gemm_us.iter().find(|(gemm, _)| *gemm == id).map_or(f64::INFINITY, |(_, us)| *us);
-    let wins = batches.iter().rev().take_while(|batch| us(batch) <= other(batch));
+    let wins = batches.iter().rev().take_while(|batch| batch.gemm(id) <= other(batch));
     wins.last().map_or(usize::MAX, |batch| batch.tokens)
 }
 
@@ -136,7 +142,6 @@ pub fn with_gemm_from(kernel: Kernel, sizes: &[Batch]) -> Kernel {
 pub fn batches_choice(kernel: &Kernel, batches: &[Batch]) -> Option<Choice> {
     let from = kernel.tuning().gemm_from;
     let decided = batches.iter().find(|batch| batch.tokens == from).or(batches.last())?;
-    let (_, gemm_us) = *decided.gemm_us.iter().find(|(id, _)| *id == kernel.id())?;
     let (chosen, reason) = match from {
         usize::MAX => ("token by token", "its gemm is slower at the largest probed size".to_owned()),
         from => ("gemm", format!("its gemm ({}) takes batches of {from} tokens and more", kernel.tuning().tile.name())),
@@ -146,7 +151,10 @@ pub fn batches_choice(kernel: &Kernel, batches: &[Batch]) -> Option<Choice> {
         what: format!("{} tokens with {}", decided.tokens, kernel.id()),
         chosen: chosen.into(),
         reason,
-        candidates: vec![candidate("gemm", gemm_us), candidate("token by token", decided.token_by_token_us)],
+        candidates: vec![
+            candidate("gemm", decided.gemm(kernel.id())),
+            candidate("token by token", decided.token_by_token_us),
+        ],
     })
 }
 

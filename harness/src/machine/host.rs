@@ -5,6 +5,7 @@ use kernels::CpuFeatures;
 use receipt::{Host, Load, Topology};
 use std::collections::{HashMap, HashSet};
 use std::fs;
+use std::sync::OnceLock;
 use sysinfo::{CpuRefreshKind, RefreshKind, System};
 
 /// Bytes of last-level cache (64 MiB) assumed where the system does not say: larger than most.
@@ -61,6 +62,12 @@ fn topology() -> Option<Topology> {
         threads_per_core: *cores.values().max()?,
         memory_nodes: nodes.max(1),
     })
+}
+
+/// Whether so many bytes fit the last-level cache that the system reports; not where it reports none. Asked once.
+pub fn fits_last_level(bytes: u64) -> bool {
+    static LAST: OnceLock<Option<u64>> = OnceLock::new();
+    LAST.get_or_init(|| host().caches_bytes.last().copied()).is_some_and(|last| bytes <= last)
 }
 
 /// Bytes of a core's second-level cache, if the system says.

@@ -4,6 +4,7 @@
 use crate::activation::QuantizedActivations;
 use crate::descriptor::GemmI8;
 use crate::parallel::Columns;
+use crate::x86_64::panel_rows::store_16;
 use std::arch::x86_64::*;
 use std::cell::RefCell;
 
@@ -117,6 +118,16 @@ pub(crate) unsafe fn gemm(args: GemmI8<'_, '_>, plan: Plan<'_>) {
             }
         }
     });
+}
+
+/// Turns sums of codes into sums of weights and stores the rows that there are.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(crate) fn write_16<const T: usize>(sums: [__m512i; T], target: Target<'_>, y: &mut Columns<'_, i32>) {
+    for (t, (sum, x)) in sums.into_iter().zip(target.x).enumerate() {
+        let exact = _mm512_sub_epi32(sum, _mm512_set1_epi32(x.sum()));
+        store_16(&mut y.token(target.first + t)[target.row..target.row + target.rows], exact);
+    }
 }
 
 /// First token, size and code of each tile: as many of the widest as fit, then the next smaller ones.

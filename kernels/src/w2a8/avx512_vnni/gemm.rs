@@ -24,9 +24,8 @@ use crate::descriptor::{GemmI8, GemmTile};
 use crate::parallel::Columns;
 use crate::placement::at_cache_line;
 use crate::prefetch::{ahead, with_prefetch};
-use crate::x86_64::panel_rows::store_16 as store;
 use crate::x86_64::lanes::together;
-use crate::x86_64::tiles::{self, Plan, Target, Tile, TileFn};
+use crate::x86_64::tiles::{self, Plan, Target, Tile, TileFn, write_16 as write};
 use std::arch::x86_64::*;
 
 /// How far ahead of the loads codes are asked for with one level. Swept on an Intel Xeon (family 6 model 207) with
@@ -185,14 +184,4 @@ fn wide_tile<const T: usize, const TWO_LEVELS: bool>(
     let Target { x, first, row, rows } = target;
     write(upper, Target { x, first, row, rows: rows.min(16) }, y);
     write(lower, Target { x, first, row: row + 16, rows: rows.saturating_sub(16) }, y);
-}
-
-/// Turns sums of codes into sums of weights and stores the rows that there are.
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn write<const T: usize>(sums: [__m512i; T], target: Target<'_>, y: &mut Columns<'_, i32>) {
-    for (t, (sum, x)) in sums.into_iter().zip(target.x).enumerate() {
-        let exact = _mm512_sub_epi32(sum, _mm512_set1_epi32(x.sum()));
-        store(&mut y.token(target.first + t)[target.row..target.row + target.rows], exact);
-    }
 }

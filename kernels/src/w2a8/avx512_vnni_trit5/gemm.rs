@@ -15,8 +15,7 @@ use crate::descriptor::GemmI8;
 use crate::parallel::Columns;
 use crate::placement::at_cache_line;
 use crate::prefetch::{ahead, with_prefetch};
-use crate::x86_64::panel_rows::store_16 as store;
-use crate::x86_64::tiles::{self, Plan, Target, Tile};
+use crate::x86_64::tiles::{self, Plan, Target, Tile, write_16 as write};
 use std::arch::x86_64::*;
 
 /// Tokens of the widest tile: 16 sums, 5 planes, 6 constants and what is being decoded fit the 32 registers.
@@ -89,8 +88,5 @@ fn tile<const T: usize, const TWO_LEVELS: bool>(
             }
         }
     }
-    for (t, (sum, x)) in sums.into_iter().zip(target.x).enumerate() {
-        let exact = _mm512_sub_epi32(sum, _mm512_set1_epi32(x.sum()));
-        store(&mut y.token(target.first + t)[target.row..target.row + target.rows], exact);
-    }
+    write(sums, target, y);
 }
