@@ -75,12 +75,7 @@ fn batch<const TWO_LEVELS: bool>(args: GemmI8<'_, '_>) {
 }
 
 #[target_feature(enable = "avx2")]
-fn tile<const T: usize, const TWO_LEVELS: bool>(
-    panel: &[u8],
-    x: &[i32],
-    target: Target<'_>,
-    y: &mut Columns<'_, i32>,
-) {
+fn tile<const T: usize, const TWO_LEVELS: bool>(panel: &[u8], x: &[i32], target: Target<'_>, y: &mut Columns<'_, i32>) {
     at_cache_line!();
     let (mask, ones) = (_mm256_set1_epi8(3), _mm256_set1_epi16(1));
     let mut totals = [_mm256_setzero_si256(); T];

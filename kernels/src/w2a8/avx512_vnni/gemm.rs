@@ -167,8 +167,7 @@ fn wide_tile<const T: usize, const TWO_LEVELS: bool>(
         ahead::<TWO_LEVELS>(a.as_ptr(), PREFETCH_BYTES);
         ahead::<TWO_LEVELS>(b.as_ptr(), PREFETCH_BYTES);
         // SAFETY: steps have 64 bytes; the loads need no alignment.
-        let (mut a, mut b) =
-            unsafe { (_mm512_loadu_si512(a.as_ptr().cast()), _mm512_loadu_si512(b.as_ptr().cast())) };
+        let (mut a, mut b) = unsafe { (_mm512_loadu_si512(a.as_ptr().cast()), _mm512_loadu_si512(b.as_ptr().cast())) };
         for x in x {
             let (plane_a, plane_b) = (_mm512_and_si512(a, mask), _mm512_and_si512(b, mask));
             (a, b) = (_mm512_srli_epi16::<2>(a), _mm512_srli_epi16::<2>(b));

@@ -53,12 +53,7 @@ fn batch<const TWO_LEVELS: bool>(args: GemmI8<'_, '_>) {
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,avx512vnni,gfni")]
-fn tile<const T: usize, const TWO_LEVELS: bool>(
-    panel: &[u8],
-    x: &[i32],
-    target: Target<'_>,
-    y: &mut Columns<'_, i32>,
-) {
+fn tile<const T: usize, const TWO_LEVELS: bool>(panel: &[u8], x: &[i32], target: Target<'_>, y: &mut Columns<'_, i32>) {
     at_cache_line!();
     let (zero, mask) = (_mm512_setzero_si512(), _mm512_set1_epi8(3));
     let matrix = _mm512_set1_epi64(TOP_BITS_EVERYWHERE);
