@@ -6,10 +6,11 @@ use crate::kernel_ids::in_registry_order;
 use crate::machine::{Machine, MachineArgs};
 use crate::output::{Output, table};
 use crate::progress::Progress;
+use crate::registered;
 use crate::words;
 use clap::Args;
 use kernels::conformance::products::paths;
-use kernels::{Kernel, KernelDescriptor, conformance, registry};
+use kernels::{Kernel, KernelDescriptor, conformance};
 use receipt::VerifyRecord;
 
 /// Flags of `verify`.
@@ -36,7 +37,7 @@ pub fn run(args: &VerifyArgs, out: &Output) -> Result<()> {
             descriptors.iter().try_for_each(|d| machine.kernel(d.id).map(|_| ()))?;
             descriptors
         }
-        None => registry::KERNELS.to_vec(),
+        None => registered::all().collect(),
     };
     let mut records = verify(&descriptors, &machine)?;
     // Whoever names kernels asked for those alone.

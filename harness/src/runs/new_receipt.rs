@@ -4,8 +4,9 @@ use crate::build_info;
 use crate::error::{Error, Exit};
 use crate::machine::{Machine, host};
 use crate::operation;
+use crate::registered;
 use crate::scenario::Scenario;
-use kernels::{Family, Kernel, registry};
+use kernels::{Family, Kernel};
 use receipt::{KernelRecord, Receipt, Status};
 
 /// Makes the receipt of a run, with what is known before the first measurement.
@@ -32,7 +33,7 @@ pub fn close(receipt: &mut Receipt, error: Option<&Error>) {
 
 /// Records of every registered kernel, each with whether it runs with the machine's features.
 pub fn kernel_records(machine: &Machine) -> Vec<KernelRecord> {
-    let record = |d: &&'static kernels::KernelDescriptor| {
+    let record = |d: &'static kernels::KernelDescriptor| {
         let reason = Kernel::new(d, machine.features).err().map(|why| why.to_string());
         KernelRecord {
             id: d.id.into(),
@@ -49,5 +50,5 @@ pub fn kernel_records(machine: &Machine) -> Vec<KernelRecord> {
             reason,
         }
     };
-    registry::KERNELS.iter().map(record).collect()
+    registered::all().map(record).collect()
 }

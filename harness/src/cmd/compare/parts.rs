@@ -8,7 +8,8 @@ use crate::kernel_ids::in_registry_order;
 use crate::measure::{beside, end_to_end, head, limits, perplexity};
 use crate::output::note;
 use crate::progress::Progress;
-use kernels::{HeadFormat, Kernel, Operation, registry};
+use crate::registered;
+use kernels::{HeadFormat, Kernel, Operation};
 use receipt::Unsupported;
 use receipt::judge::bound;
 
@@ -16,7 +17,7 @@ use receipt::judge::bound;
 pub fn verify(run: &mut Run<'_>) -> Result<()> {
     let descriptors = match &run.plan.named {
         Some(ids) => in_registry_order(ids)?,
-        None => registry::KERNELS.to_vec(),
+        None => registered::all().collect(),
     };
     run.receipt.verify = crate::cmd::verify::verify(&descriptors, &run.plan.machine)?;
     let passed = |k: &Kernel| {

@@ -137,7 +137,7 @@ pub fn with_operation(cell: Cell, kernels: &[Kernel]) -> Vec<Kernel> {
 
 /// Id of the kernel that the kernel `id` of this build builds on, if it builds on one.
 pub fn registered(id: &str) -> Option<String> {
-    kernels::registry::find(id).and_then(|d| d.builds_on).map(str::to_owned)
+    crate::registered::find(id).and_then(|d| d.builds_on).map(str::to_owned)
 }
 
 /// Fills in summaries, verdicts and the deviation of single rounds from the raw rounds.
