@@ -11,7 +11,7 @@ use crate::words;
 use clap::Args;
 use kernels::conformance::products::paths;
 use kernels::{Kernel, KernelDescriptor, conformance};
-use receipt::VerifyRecord;
+use receipt::{RowStatus, VerifyRecord};
 
 /// Flags of `verify`.
 #[derive(Args, Debug)]
@@ -87,7 +87,14 @@ fn verify_products(machine: &Machine) -> Result<Vec<VerifyRecord>> {
     Ok(records)
 }
 
-fn record(id: &str, outcome: conformance::Outcome, bound: f64, exact: bool, reason: Option<String>) -> VerifyRecord {
+/// A record of what the suite found.
+pub fn record(
+    id: &str,
+    outcome: conformance::Outcome,
+    bound: f64,
+    exact: bool,
+    reason: Option<String>,
+) -> VerifyRecord {
     VerifyRecord {
         id: id.into(),
         available: reason.is_none(),
@@ -99,6 +106,7 @@ fn record(id: &str, outcome: conformance::Outcome, bound: f64, exact: bool, reas
         bound,
         exact,
         first_mismatch: outcome.first_mismatch,
+        status: RowStatus::Ok,
     }
 }
 

@@ -7,7 +7,7 @@ use crate::operation;
 use crate::registered;
 use crate::scenario::Scenario;
 use kernels::{Family, Kernel};
-use receipt::{KernelRecord, Receipt, Status};
+use receipt::{ForeignRecord, KernelRecord, Receipt, Status};
 
 /// Makes the receipt of a run, with what is known before the first measurement.
 pub fn new_receipt(timestamp: String, scenario: &Scenario, machine: &Machine, seed: u64) -> Receipt {
@@ -48,6 +48,19 @@ pub fn kernel_records(machine: &Machine) -> Vec<KernelRecord> {
             summary: d.summary.into(),
             available: reason.is_none(),
             reason,
+            foreign: d.foreign_kernel().map(|foreign| ForeignRecord {
+                library: String::new(),
+                sha256: String::new(),
+                origin: foreign.origin.map(str::to_owned),
+                compiler: foreign.compiler.map(str::to_owned),
+                requires_cpu: foreign.requires.to_string(),
+                weight_group: foreign.weight_group(),
+                act_group: foreign.act_group(),
+                output: if foreign.writes_floats() { "f32" } else { "i32" }.into(),
+                rows_multiple: foreign.rows_multiple(),
+                k_multiple: foreign.k_multiple(),
+                max_tokens: foreign.max_tokens(),
+            }),
         }
     };
     registered::all().map(record).collect()

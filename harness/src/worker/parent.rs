@@ -274,6 +274,9 @@ impl Worker {
             Request::Call(call) => {
                 format!("call {} of {}", titles::product(call.op, call.m, call.k, call.tokens), call.kernel)
             }
+            Request::Load(load) => format!("load {}", load.library),
+            Request::Verify { kernel } => format!("verify {kernel}"),
+            Request::Measure(cell) => format!("measure {cell}"),
             Request::Stop => "stop".into(),
         }
     }

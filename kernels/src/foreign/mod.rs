@@ -13,7 +13,7 @@ mod watch;
 
 pub use check::BadField;
 pub use products::Prepared;
-pub use watch::{CALLS, Note, look_after_each, note_in};
+pub use watch::{CALLS, Note, look_after_each, note_in, noted};
 
 use crate::cpu::CpuFeatures;
 use crate::descriptor::{Gemv, KernelDescriptor};

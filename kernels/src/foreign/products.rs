@@ -8,7 +8,7 @@ use crate::buffer::AlignedBuffer;
 use crate::error::{KernelError, fits, same};
 use crate::guarded;
 use crate::packed::PackedWeights;
-use crate::parallel::Columns;
+use crate::parallel::{Columns, StridedStart, Team, row_range};
 use std::ops::Range;
 use std::ptr;
 
@@ -77,7 +77,11 @@ impl Prepared {
         Ok(())
     }
 
-    fn set_float(&mut self, x: &FloatActivations) -> Result<(), KernelError> {
+    /// As [`Self::set`], for one token of f32.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn set_float(&mut self, x: &FloatActivations) -> Result<(), KernelError> {
         self.tokens = 0;
         same("activations", self.shape.k as usize, x.len())?;
         self.push(&Activations { i8: ptr::null(), scales: self.scales.as_ptr(), f32: x.padded().as_ptr(), sum: 0 })
@@ -245,16 +249,61 @@ impl ForeignKernel {
         y: &mut [i32],
         y_stride: usize,
     ) -> Result<(), KernelError> {
-        let shape = shape_of(weights);
-        self.belong(shape, &rows, prepared)?;
         same("output", y_stride * prepared.tokens, y.len())?;
         fits("elements of a token", y_stride, rows.len())?;
+        // SAFETY: every token has room for the rows, as was just checked.
+        unsafe { self.gemm_to(weights, rows, prepared, y.as_mut_ptr(), y_stride) }
+    }
+
+    /// As [`Self::gemm_words`] for all rows, which the team shares where the library takes any stride.
+    ///
+    /// # Errors
+    /// As [`Self::gemv_words`].
+    pub fn gemm_by(
+        &self,
+        team: &mut Team,
+        weights: &PackedWeights,
+        prepared: &Prepared,
+        y: &mut [i32],
+    ) -> Result<(), KernelError> {
+        let (rows, tokens) = (weights.rows(), prepared.tokens);
+        if team.threads() == 1 || self.tight_results() {
+            return self.gemm_words(weights, 0..rows, prepared, y, rows);
+        }
+        same("output", rows * tokens, y.len())?;
+        let (threads, panel_rows, start) = (team.threads(), weights.layout().rows, StridedStart::new(y, rows));
+        team.try_run(|number| {
+            let range = row_range(rows, panel_rows, threads, number);
+            if range.is_empty() {
+                return Ok(());
+            }
+            // SAFETY: ranges of different numbers are disjoint and each number runs once; `y` is borrowed until
+            // `try_run` returns.
+            let mut columns = unsafe { start.columns(range.clone(), tokens) };
+            let (y, y_stride) = columns.start_and_stride();
+            // SAFETY: these columns of every token are this thread's.
+            unsafe { self.gemm_to(weights, range, prepared, y, y_stride) }
+        })
+    }
+
+    /// # Safety
+    /// At `y`, `rows.len()` elements of each token, `y_stride` apart, may be written.
+    unsafe fn gemm_to(
+        &self,
+        weights: &PackedWeights,
+        rows: Range<usize>,
+        prepared: &Prepared,
+        y: *mut i32,
+        y_stride: usize,
+    ) -> Result<(), KernelError> {
+        let shape = shape_of(weights);
+        self.belong(shape, &rows, prepared)?;
         let most = self.max_tokens().unwrap_or(usize::MAX);
         let mut first = 0;
         while first < prepared.tokens {
             let tokens = most.min(prepared.tokens - first);
             let from = prepared.buffer[first * prepared.stride..].as_ptr();
-            let y = y[first * y_stride..].as_mut_ptr().cast();
+            let y = y.wrapping_add(first * y_stride).cast();
             let batch = Batch { prepared: from, prepared_stride: prepared.stride, tokens, y, y_stride };
             // SAFETY: as in `gemv_words`, for each of these tokens.
             unsafe { self.gemm(shape, weights.codes_start(), rows.clone(), batch)? };

@@ -5,8 +5,19 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 /// The functions of a library, by their names in the header.
-pub const CALLS: [&str; 9] =
-    ["nothing", "open", "close", "packed_bytes", "pack", "prepared_bytes", "prepare", "gemv", "gemm"];
+pub const CALLS: [&str; 11] = [
+    "nothing",
+    "open",
+    "close",
+    "packed_bytes",
+    "pack",
+    "prepared_bytes",
+    "prepare",
+    "gemv",
+    "gemm",
+    "load",
+    "tb_kernels",
+];
 
 /// The last call into foreign code: all words are written before the call, from one thread or several. It may lie in
 /// memory that another process reads when this one is gone.
@@ -35,6 +46,7 @@ impl Note {
         let (rows, k, tokens) = (read(&self.rows), read(&self.k), read(&self.tokens));
         match call {
             "nothing" => None,
+            "load" | "tb_kernels" => Some(call.to_owned()),
             "prepare" | "prepared_bytes" => Some(format!("{call}, k {k}")),
             "gemm" => Some(format!("{call} {rows}x{k} x {tokens} tokens")),
             _ => Some(format!("{call} {rows}x{k}")),
@@ -62,6 +74,12 @@ pub fn note_in(note: &'static Note) {
 pub fn look_after_each(look: fn() -> Option<String>) {
     // The first one stays.
     let _ = AFTER.set(look);
+}
+
+/// Notes a step before there are kernels, by its name in [`CALLS`], makes it, and notes that it is over.
+pub fn noted<R>(step: &str, make: impl FnOnce() -> R) -> R {
+    let call = CALLS.iter().position(|call| *call == step).unwrap_or(0);
+    called(call as u64, 0, 0, 0, make)
 }
 
 /// Notes a call, makes it, and notes that it is over.

@@ -4,6 +4,7 @@ pub mod alone;
 pub mod check;
 pub mod epochs;
 pub mod operands;
+pub mod ring;
 
 use super::rounds;
 use crate::error::Result;
@@ -81,6 +82,7 @@ pub fn measure(cell: Cell, kernels: &[Kernel], plan: &Plan<'_>, team: &mut Team)
         seed,
         entries: columns.collect(),
         rounds: Vec::new(),
+        without_time: Vec::new(),
         summaries: Vec::new(),
         stream: None,
         noise_floor: 0.0,

@@ -15,6 +15,7 @@ mod operation;
 mod perplexity;
 mod provenance;
 mod round;
+mod row;
 mod run;
 mod verdict;
 
@@ -32,5 +33,6 @@ pub use operation::{Family, Operation};
 pub use perplexity::*;
 pub use provenance::*;
 pub use round::Round;
+pub use row::{ForeignRecord, RowStatus, WithoutTime};
 pub use run::{Receipt, SCHEMA_VERSION, Status};
 pub use verdict::{Outcome, Rule, Verdict};
