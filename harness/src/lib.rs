@@ -24,6 +24,7 @@ mod fixture;
 #[cfg(test)]
 mod fuzzing;
 mod gate;
+mod guests;
 mod interrupt;
 mod kernel_ids;
 mod load_model;

@@ -29,6 +29,11 @@ pub fn all() -> impl Iterator<Item = &'static KernelDescriptor> + Clone {
     registry::KERNELS.iter().chain(added()).copied()
 }
 
+/// Id of the kernel that the kernel `id` builds on, if it builds on one.
+pub fn builds_on(id: &str) -> Option<String> {
+    find(id).and_then(|d| d.builds_on).map(str::to_owned)
+}
+
 /// Finds a kernel by its id on the command line.
 pub fn find(id: &str) -> Option<&'static KernelDescriptor> {
     all().find(|kernel| kernel.id == id)

@@ -190,6 +190,11 @@ impl Machine {
         self.mask.as_deref()
     }
 
+    /// Whether threads stay on the CPUs of `--pin`.
+    pub fn is_pinned(&self) -> bool {
+        !self.cpus.is_empty()
+    }
+
     /// CPUs on which a gate's process pairs stay, in turn: all that this process may use, or the first of `--pin`. One
     /// CPU for all processes of a pair, because two are never quite alike. None where products are shared among
     /// threads.

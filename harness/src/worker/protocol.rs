@@ -163,6 +163,13 @@ impl JobCell {
         Self { op, m: 256, k: 2560, tokens: 1, residency, family, kernel: "k".into(), text: None }
     }
 
+    /// A product of some kernel of a family.
+    pub fn of_product(cell: Cell, family: Family) -> Self {
+        let Cell { op, shape, tokens, residency } = cell;
+        let op = operation::recorded(op);
+        Self { op, m: shape.m, k: shape.k, tokens, residency, family, kernel: String::new(), text: None }
+    }
+
     /// The cell as the measuring code takes it; `None` for a model and for an operation that this build lacks.
     pub fn product(&self) -> Option<Cell> {
         let op = operation::of_kernels(self.op)?;

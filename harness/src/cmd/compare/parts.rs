@@ -20,6 +20,8 @@ pub fn verify(run: &mut Run<'_>) -> Result<()> {
         None => registered::all().collect(),
     };
     run.receipt.verify = crate::cmd::verify::verify(&descriptors, &run.plan.machine)?;
+    let theirs = run.guests.verify()?;
+    run.receipt.verify.extend(theirs);
     let passed = |k: &Kernel| {
         let record = run.receipt.verify.iter().find(|v| v.id == k.id());
         record.is_some_and(|v| v.mismatches == 0) && !k.descriptor().may_saturate

@@ -19,6 +19,7 @@ const ONCE_MORE: Duration = Duration::from_secs(20);
 /// A cell that was measured, in the order of the receipt's.
 struct Measured<'k> {
     cell: Cell,
+    family: Family,
     kernels: &'k [Kernel],
     took: Duration,
 }
@@ -35,6 +36,7 @@ pub fn part(run: &mut Run<'_>) -> Result<()> {
     let found = run.receipt.limits.as_ref().and_then(|limits| limits.last_level.as_ref());
     let last_level_cache_bytes = last_level::outgrown(&run.receipt.host.caches_bytes, found, machine.threads);
     matrix::require_memory(&cells, &run.kernels, last_level_cache_bytes)?;
+    run.guests.last_level_cache(last_level_cache_bytes);
     let plan = Plan {
         rule,
         epoch_ns: f64::from(asked.epoch_us) * 1e3,
@@ -54,11 +56,11 @@ pub fn part(run: &mut Run<'_>) -> Result<()> {
             let (op, m, k) = (cell.op, cell.shape.m, cell.shape.k);
             progress.say(format!("{op} {m}x{k} {} {}", family.name(), titles::residency(cell.residency)));
             let start = Instant::now();
-            let record = micro::measure(cell, kernels, &plan, &mut team)?;
+            let record = micro::measure(cell, *family, kernels, &plan, &mut team, &mut run.guests)?;
             done += 1;
             progress.set(done);
             if let Some(record) = record {
-                measured.push(Measured { cell, kernels, took: start.elapsed() });
+                measured.push(Measured { cell, family: *family, kernels, took: start.elapsed() });
                 let record = bounded(run, record);
                 run.receipt.micro.push(record);
                 run.save()?;
@@ -71,8 +73,12 @@ pub fn part(run: &mut Run<'_>) -> Result<()> {
 /// The rule of the run: all its comparisons share the chance of a false alarm. A cell may be measured once more, and
 /// both measurements count.
 fn rule(run: &Run<'_>, rounds: usize, cells: &[Cell], families: &[Vec<Kernel>]) -> Rule {
-    let measured = cells.iter().flat_map(|cell| families.iter().map(|f| micro::with_operation(*cell, f)));
-    let comparisons = 2 * measured.map(|kernels| micro::comparisons(&kernels)).sum::<usize>() + run.block_comparisons();
+    let of_cell = |cell: &Cell| {
+        let in_family =
+            |(family, kernels): (&Family, &Vec<Kernel>)| micro::comparisons(*cell, *family, kernels, &run.guests);
+        Family::ALL.iter().zip(families).map(in_family).sum::<usize>()
+    };
+    let comparisons = 2 * cells.iter().map(of_cell).sum::<usize>() + run.block_comparisons();
     Rule::new(sequential::DELTA, "round", &sequential::ROUND_LOOKS, rounds, comparisons)
 }
 
@@ -94,7 +100,8 @@ fn once_more(
             continue;
         }
         progress.say(format!("once more: {} {}", record.family, titles::cell_title(record)));
-        let Some(again) = micro::measure(first.cell, first.kernels, &plan, team)? else { continue };
+        let Measured { cell, family, kernels, .. } = *first;
+        let Some(again) = micro::measure(cell, family, kernels, &plan, team, &mut run.guests)? else { continue };
         // Cut off before its first look it would say less than the first.
         if plan.rule.looks.first().is_none_or(|look| again.rounds.len() < *look) {
             continue;

@@ -177,7 +177,7 @@ impl<'a> Ring<'a> {
                     let x = &self.floats[call];
                     team.split_rows(layout.rows, y, |rows, y| kernel.gemv_f32(weights, rows, x, y))?;
                 }
-                (None, ..) => super::epochs::gemm(team, &kernel, weights, input, y)?,
+                (None, ..) => super::batch::gemm(team, &kernel, weights, input, y)?,
             }
         }
         Ok(())
