@@ -4,29 +4,27 @@
 use kernels::{KernelDescriptor, registry};
 use std::sync::OnceLock;
 
-static ADDED: OnceLock<Vec<&'static KernelDescriptor>> = OnceLock::new();
+/// Of the program, and of the library that this worker loaded.
+static ADDED: [OnceLock<Vec<&'static KernelDescriptor>>; 2] = [OnceLock::new(), OnceLock::new()];
 
-/// Adds kernels, once, before anything asks.
+/// Adds kernels before anything asks: once those of the program, then those of a library.
 ///
 /// # Errors
-/// The id that two of them have, or one of them and a registered kernel; or a second call.
+/// The id that two of them have, or one of them and a kernel that is there already; or a third call.
 pub fn add(kernels: &[&'static KernelDescriptor]) -> Result<(), String> {
     for (i, kernel) in kernels.iter().enumerate() {
-        let taken = registry::find(kernel.id).is_some() || kernels[..i].iter().any(|other| other.id == kernel.id);
-        if taken {
+        if find(kernel.id).is_some() || kernels[..i].iter().any(|other| other.id == kernel.id) {
             return Err(format!("kernel {}: id is taken by another kernel", kernel.id));
         }
     }
-    ADDED.set(kernels.to_vec()).map_err(|_| "kernels were added twice".into())
-}
-
-fn added() -> &'static [&'static KernelDescriptor] {
-    ADDED.get().map_or(&[], Vec::as_slice)
+    let free = ADDED.iter().find(|added| added.get().is_none());
+    let set = free.is_some_and(|free| free.set(kernels.to_vec()).is_ok());
+    if set { Ok(()) } else { Err("kernels were added twice".into()) }
 }
 
 /// All of them: the registry's in ladder order, then those added.
 pub fn all() -> impl Iterator<Item = &'static KernelDescriptor> + Clone {
-    registry::KERNELS.iter().chain(added()).copied()
+    registry::KERNELS.iter().chain(ADDED.iter().filter_map(OnceLock::get).flatten()).copied()
 }
 
 /// Id of the kernel that the kernel `id` builds on, if it builds on one.

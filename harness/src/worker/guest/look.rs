@@ -4,7 +4,7 @@
 use nix::libc;
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 const SIGNALS: std::ops::Range<i32> = 1..65;
 
@@ -32,6 +32,9 @@ pub fn begin() -> std::io::Result<()> {
 
 /// What is not as it was, in words.
 pub fn look() -> Option<String> {
+    /// One look at a time: each opens a folder itself.
+    static LOOK: Mutex<()> = Mutex::new(());
+    let _alone = LOOK.lock().unwrap_or_else(PoisonError::into_inner);
     let before = BEFORE.get()?;
     // SAFETY: flushes the streams of this process's C library; nothing is kept.
     unsafe { libc::fflush(std::ptr::null_mut()) };
