@@ -76,7 +76,7 @@ fn kernels(args: &ListArgs, machine: &Machine, out: &Output) -> Result<()> {
             k.id.clone(),
             k.family.to_string(),
             k.packing.clone(),
-            format!("{:.3}", k.bits_per_weight),
+            if k.bits_per_weight.is_nan() { "-".into() } else { format!("{:.3}", k.bits_per_weight) },
             exact.into(),
             k.ops.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
             runs,

@@ -84,7 +84,7 @@ impl Guests {
                 Error::input(format!("--kernel-library {}: {status}: {why}", path.display()))
             }
         })?;
-        process.stop();
+        let mut process = Some(process);
         let file =
             path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned());
         for mut record in kernels {
@@ -98,6 +98,14 @@ impl Guests {
             }
             if let Some(foreign) = &mut record.foreign {
                 (foreign.library, foreign.sha256) = (file.clone(), sha256.clone());
+            }
+            // The first call of one of its functions: what it does wrong there, its suite says.
+            let asked = process.as_mut().filter(|_| record.available).map(|p| p.bits_per_weight(&record.id));
+            match asked {
+                Some(Ok(Some(bits))) => record.bits_per_weight = bits,
+                Some(Err(Failed::Run(error))) => return Err(error),
+                Some(Err(Failed::Row { .. })) => process = None,
+                Some(Ok(None)) | None => {}
             }
             self.kernels.push(Guest { record, library: path.to_path_buf(), process: None, lost: false });
         }
@@ -184,6 +192,11 @@ impl Guests {
                 && guest.record.ops.contains(&cell.op)
         };
         (0..self.kernels.len()).filter(|index| able(&self.kernels[*index])).collect()
+    }
+
+    /// Whether one that runs here has an operation.
+    pub fn have(&self, op: receipt::Operation) -> bool {
+        self.records().any(|record| record.available && record.ops.contains(&op))
     }
 
     /// The record of a kernel.

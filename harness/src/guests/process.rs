@@ -70,6 +70,14 @@ impl Process {
         }
     }
 
+    /// Bits that a weight takes as this kernel packs it, if its library says so.
+    pub fn bits_per_weight(&mut self, kernel: &str) -> Result<Option<f64>> {
+        match self.ask(&Request::Size { kernel: kernel.into() })? {
+            Reply::Sized { bits_per_weight } => Ok(bits_per_weight),
+            _ => Err(self.worker.out_of_turn().into()),
+        }
+    }
+
     /// Runs the suite of a kernel.
     pub fn verify(&mut self, kernel: &str) -> Result<VerifyRecord> {
         match self.ask(&Request::Verify { kernel: kernel.into() })? {
@@ -120,10 +128,6 @@ impl Process {
         self.control.order(Order::Leave);
     }
 
-    /// Tells it to end.
-    pub fn stop(self) {
-        self.worker.stop();
-    }
 
     fn ask(&mut self, request: &Request) -> Result<Reply> {
         // Where it has ended, what it said before says why.

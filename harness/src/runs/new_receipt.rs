@@ -40,7 +40,8 @@ pub fn kernel_records(machine: &Machine) -> Vec<KernelRecord> {
             isa: d.isa.into(),
             family: operation::family(d.family()),
             packing: d.layout.name.into(),
-            bits_per_weight: d.layout.bits_per_weight(),
+            // Only a library can say it of a layout of its own, and it is not asked here.
+            bits_per_weight: if d.layout.foreign.is_some() { f64::NAN } else { d.layout.bits_per_weight() },
             activations: if d.family() == Family::W2A32 { "f32" } else { "i8" }.into(),
             exact: d.exact(),
             ops: d.operations().map(operation::recorded).collect(),

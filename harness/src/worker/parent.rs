@@ -316,6 +316,7 @@ impl Worker {
                 format!("call {} of {}", titles::product(call.op, call.m, call.k, call.tokens), call.kernel)
             }
             Request::Load(load) => format!("load {}", load.library),
+            Request::Size { kernel } => format!("say how large {kernel} packs"),
             Request::Verify { kernel } => format!("verify {kernel}"),
             Request::Measure(cell) => format!("measure {cell}"),
             Request::Stop => "stop".into(),

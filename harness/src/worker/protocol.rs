@@ -32,6 +32,8 @@ pub enum Request {
     Call(Call),
     /// Begins a session with a foreign library; the worker answers what is in it, or a line that says why not.
     Load(Box<Load>),
+    /// Bits that a weight takes as a kernel of the library packs it.
+    Size { kernel: String },
     /// The conformance suite of a kernel of the library, on operands between protected pages.
     Verify { kernel: String },
     /// As `Prepare`, a cell of a kernel of the library.
@@ -67,6 +69,8 @@ pub enum Reply {
     Called { output_sha256: String },
     /// Answer to `Load`: what is in the library.
     Loaded { kernels: Vec<KernelRecord> },
+    /// Answer to `Size`; none where the library refuses.
+    Sized { bits_per_weight: Option<f64> },
     /// Answer to `Verify`.
     Verified(Box<VerifyRecord>),
     /// Answer to `Measure`: the cell is ready.

@@ -16,8 +16,8 @@ use std::ptr;
 const CANARY_BYTES: usize = 64;
 /// What those bytes hold.
 const CANARY: u8 = 0xA7;
-/// What outputs hold before they are written: below every sum of int8, and no number as f32.
-const POISON: u32 = 0xFFC0_DEAD;
+/// What outputs hold before they are written: below every sum of int8; as f32 nearer to 0 than any sum but 0, and not 0.
+const POISON: u32 = 0x8000_BEEF;
 
 /// Tokens in the form that a foreign kernel prepares, for products with matrices of one shape.
 #[derive(Debug)]
@@ -342,7 +342,7 @@ impl ForeignKernel {
         for (t, words) in output.chunks_exact(stride.max(1)).enumerate() {
             if words[whole.len()..].iter().any(|word| word.cast_unsigned() != POISON) {
                 let Shape { rows, k } = shape_of(weights);
-                let fault = Fault::Wrong(format!("writes between the results of tokens {t} and {}", t + 1));
+                let fault = Fault::Wrong(format!("writes behind the results of token {t}"));
                 return Err(KernelError::Foreign { kernel: self.id, call: "gemm", rows, k, fault });
             }
             self.integers(weights, "gemm", &words[..rows.len()], y.token(t))?;

@@ -61,7 +61,7 @@ impl Plan {
         let named = guests.take_named(args.kernels.clone().or_else(|| scenario.kernel_ids()));
         let kernels = machine.kernels(named.as_deref())?;
         texts.prefill.check(&machine)?;
-        args.matrix.check(&scenario, &kernels, &machine)?;
+        args.matrix.check(&scenario, &kernels, &guests, &machine)?;
         if scenario.model.is_none() && (scenario.generate.is_some() || scenario.perplexity.is_some()) {
             scenario.model = Some("builtin".into());
         }

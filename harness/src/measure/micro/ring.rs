@@ -139,8 +139,8 @@ impl<'a> Ring<'a> {
             // The capacity is k.
             let _ = float.set_dequantized(&input[0]);
         }
-        // Below every sum of int8, and as f32 no number.
-        self.poison = (0xFF80_0001u32 | (self.random.next_u64() as u32 & 0x007F_FFFF)).cast_signed();
+        // Below every sum of int8; as f32 nearer to 0 than any sum but 0, and not 0.
+        self.poison = (0x8000_0001u32 | (self.random.next_u64() as u32 & 0x007F_FFFF)).cast_signed();
         for output in self.outputs.chunks_exact_mut(stride).take(calls) {
             output[..stride - BESIDE].fill(self.poison);
             output[stride - BESIDE..].fill(CANARY);

@@ -33,6 +33,11 @@ pub fn serve(load: Load, mut channel: Channel) -> Result<()> {
     while let Some(request) = next(&mut channel)? {
         match request {
             Request::Stop => return Ok(()),
+            Request::Size { kernel } => {
+                let layout = guest.machine.kernel(&kernel).map(|kernel| kernel.descriptor().layout);
+                let bits = layout.ok().map(kernels::Layout::bits_per_weight).filter(|bits| bits.is_finite());
+                say(&mut channel, &Reply::Sized { bits_per_weight: bits })?;
+            }
             Request::Verify { kernel } => {
                 let reply =
                     guest.verify(&kernel).map_or_else(|e| error(&e), |record| Reply::Verified(Box::new(record)));

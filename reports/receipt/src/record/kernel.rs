@@ -16,7 +16,9 @@ pub struct KernelRecord {
     pub family: Family,
     /// Name of the layout of packed weights that the kernel reads.
     pub packing: String,
-    /// Bits that one weight takes in that layout, scales included.
+    /// Bits that one weight takes in that layout, scales included; null where a library did not say.
+    #[serde(deserialize_with = "super::number::finite_or_nan")]
+    #[schemars(with = "Option<f64>")]
     pub bits_per_weight: f64,
     /// Type of the activations: `f32` or `i8`.
     pub activations: String,
