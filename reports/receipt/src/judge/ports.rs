@@ -2,12 +2,12 @@
 //!
 //! A multiply alone has nothing beside it. A loop also unpacks weights, often on the ports that the multiply needs, so
 //! in cache it can be at its own limit far below the multiply's peak. The bound is 64 weights in the cycles that ports
-//! and dispatch need, at the clock by which products a cycle are printed, and for several threads as many times that as
-//! the kernel's multiply showed.
+//! and dispatch need, at the clock by which products a cycle are printed, and for several threads as many times that
+//! as the kernel's multiply showed.
 //!
-//! A static model can be wrong, above all one of the nearest CPU that the tool knows. Where one row of the run is faster
-//! than it allows it does not fit, and is no bound for any row of that kernel and operation. Rows from memory have none:
-//! there kernels ask ahead of their loads, which is another loop than the one that was counted.
+//! A static model can be wrong, above all one of the nearest CPU that the tool knows. Where one row of the run is
+//! faster than it allows it does not fit, and is no bound for any row of that kernel and operation. Rows from memory
+//! have none: there kernels ask ahead of their loads, which is another loop than the one that was counted.
 
 use super::peaks;
 use crate::figures::ratio;
