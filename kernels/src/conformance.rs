@@ -337,7 +337,7 @@ impl Packed<'_> {
         let mut errors = Errors::default();
         if foreign.writes_floats() && foreign.family() == Family::W2A8 && rows * k <= 1 << 20 {
             let mut random = SplitMix64::new(seed);
-            let scaled = foreign.scaled([rows, k], &self.codes, &self.x, || 0.5 + random.signed_unit() / 4.0)?;
+            let scaled = foreign.scaled([rows, k], &self.codes, &self.x, || (16 + random.below(33)) as f32 / 64.0)?;
             let named = |row| format!("gemv {rows}x{k} with random scales, row {row}");
             errors = compare_named(&scaled.products, F32_BOUND, |row| scaled.expected[row].into(), named)?;
         }

@@ -188,6 +188,7 @@ fn notes(receipt: &Receipt, judged: &[Judged]) -> Vec<Item> {
     if receipt.generation.is_some() && receipt.micro.iter().any(|c| !c.rounds.is_empty()) {
         out.push(format!("Of the analysis's {} (`list claims --run`).", claims::summary(judged)));
     }
+    out.extend(query::port_mixes(query::products(receipt).into_iter().map(|(_, cell)| cell)));
     out.extend(query::threshold_range(receipt).map(|range| {
         format!("{}; smallest difference that counts here: {}, by cell", figures::SIGNS, query::percent_range(range))
     }));

@@ -56,6 +56,8 @@ pub fn spawn(label: &str, program: &Program, setting: Setting) -> Result<(Child,
     }
     // Its last line should say what happened, not where.
     command.env("RUST_BACKTRACE", "0");
+    // Nor start a debugger, as an abort of ggml does.
+    command.env("GGML_NO_BACKTRACE", "1");
     let inherited = if program.speech != Speech::Channel {
         let end = |stream: &Stream| stream.try_clone().map(|s| Stdio::from(OwnedFd::from(s)));
         command.arg(if program.speech == Speech::Old { old::COMMAND } else { "worker" });

@@ -420,7 +420,7 @@ impl std::ops::Deref for Output {
 }
 
 /// What the suite tries with every scale another, for kernels that apply them: products of these weights and
-/// activations, and for each row the sum and the sum of its terms' magnitudes.
+/// activations, and for each row the sum, and the sum of the magnitudes of its activations with all scales.
 pub(crate) struct Scaled {
     pub products: Vec<f32>,
     pub expected: Vec<(f64, f64)>,
@@ -459,9 +459,11 @@ impl ForeignKernel {
             let weight = f64::from(codes[row * k + column]) - 1.0;
             let scales = f64::from(weight_scales[first + along(narrow, column)])
                 * f64::from(act_scales[along(self.raw.act_group, column)]);
-            weight * scales * f64::from(x.values()[column])
+            (weight, scales * f64::from(x.values()[column]))
         };
-        let sum = |row| (0..k).map(|column| term(row, column)).fold((0.0, 0.0), |(s, a), t| (s + t, a + t.abs()));
+        // A kernel may sum codes and take the activations off at the end: every weight counts as one in the bound.
+        let add = |(sum, terms): (f64, f64), (weight, x): (f64, f64)| (sum + weight * x, terms + x.abs());
+        let sum = |row| (0..k).map(|column| term(row, column)).fold((0.0, 0.0), add);
         Ok(Scaled { products, expected: (0..rows).map(sum).collect() })
     }
 

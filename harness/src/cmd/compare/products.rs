@@ -10,7 +10,7 @@ use crate::{interrupt, matrix};
 use kernels::parallel::Team;
 use kernels::{Family, Kernel};
 use receipt::judge::{bound, sequential};
-use receipt::{MicroCell, Rule, judge, titles};
+use receipt::{Rule, judge, titles};
 use std::time::{Duration, Instant};
 
 /// Most time for cells that are measured once more.
@@ -61,8 +61,8 @@ pub fn part(run: &mut Run<'_>) -> Result<()> {
             progress.set(done);
             if let Some(record) = record {
                 measured.push(Measured { cell, family: *family, kernels, took: start.elapsed() });
-                let record = bounded(run, record);
                 run.receipt.micro.push(record);
+                bound::fill(&mut run.receipt);
                 run.save()?;
             }
         }
@@ -106,18 +106,10 @@ fn once_more(
         if plan.rule.looks.first().is_none_or(|look| again.rounds.len() < *look) {
             continue;
         }
-        let again = bounded(run, again);
         let first = std::mem::replace(&mut run.receipt.micro[i], again);
         run.receipt.micro[i].unstable_first = Some(Box::new(first));
+        bound::fill(&mut run.receipt);
         run.save()?;
     }
     Ok(())
-}
-
-/// With the limit that holds where its weights are.
-fn bounded(run: &Run<'_>, mut record: MicroCell) -> MicroCell {
-    if let Some(limits) = &run.receipt.limits {
-        bound::fill(&mut record, limits, &run.receipt.host.caches_bytes);
-    }
-    record
 }

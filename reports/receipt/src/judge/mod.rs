@@ -24,6 +24,8 @@ pub mod medians;
 mod method;
 pub mod micro;
 pub mod paired;
+mod peaks;
+mod ports;
 mod read;
 pub mod sanity;
 pub mod sequential;

@@ -22,7 +22,7 @@ mod verdict;
 pub use beside::{BesideCell, BesideEntry};
 pub use blocks::*;
 pub use choice::{Candidate, Choice};
-pub use count::{CountRecord, LoopRecord, Mix};
+pub use count::{CountRecord, LoopRecord, Mix, PortCycles};
 pub use finding::Finding;
 pub use gate::*;
 pub use generation::*;
