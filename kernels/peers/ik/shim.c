@@ -119,7 +119,8 @@ static int32_t product(int weights, int activations, const tb_shape *shape, cons
 static int32_t gemm(void *plan, const tb_shape *shape, const void *packed, const void *prepared, uint64_t stride,
                     uint64_t tokens, uint64_t begin, uint64_t end, void *y, uint64_t y_stride) {
     (void)plan;
-    return product(GGML_TYPE_IQ2_BN, GGML_TYPE_Q8_K64, shape, packed, prepared, stride, tokens, begin, end, y, y_stride);
+    return product(GGML_TYPE_IQ2_BN, GGML_TYPE_Q8_K64, shape, packed, prepared, stride, tokens, begin, end, y,
+                   y_stride);
 }
 
 static int32_t gemv(void *plan, const tb_shape *shape, const void *packed, const void *prepared, uint64_t begin,
