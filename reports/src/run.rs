@@ -6,7 +6,7 @@ use crate::document::{self, Item, Page, Section, Tone};
 use crate::markdown::{escape, with_fold};
 use crate::section::{
     about, amdahl, beside, cards, checks, claims, counts, explained, findings, gate, generation, kernels, limits,
-    measurements, method, perplexity, products, rounds, stages,
+    measurements, method, others, perplexity, products, rounds, stages,
 };
 use crate::words::count;
 use crate::{chart, gate_words, query, seed};
@@ -55,6 +55,7 @@ fn page_with(receipt: &Receipt, judged: &[Judged]) -> Page {
         gate::section(receipt),
         findings::section(&findings),
         products::section(receipt),
+        others::section(receipt),
         unless_gate(timed, stages::section(receipt)),
         explained::section(receipt, judged),
         limits::section(receipt),

@@ -128,7 +128,6 @@ impl Process {
         self.control.order(Order::Leave);
     }
 
-
     fn ask(&mut self, request: &Request) -> Result<Reply> {
         // Where it has ended, what it said before says why.
         if self.worker.say(request).is_err() {

@@ -4,13 +4,14 @@ use super::run::Run;
 use crate::error::Result;
 use crate::measure::micro::Plan;
 use crate::measure::{last_level, micro};
+use crate::output::note;
 use crate::progress::Progress;
 use crate::scenario::Cell;
 use crate::{interrupt, matrix};
 use kernels::parallel::Team;
 use kernels::{Family, Kernel};
 use receipt::judge::{bound, sequential};
-use receipt::{Rule, judge, titles};
+use receipt::{MicroCell, RowStatus, Rule, WithoutTime, judge, titles};
 use std::time::{Duration, Instant};
 
 /// Most time for cells that are measured once more.
@@ -18,10 +19,16 @@ const ONCE_MORE: Duration = Duration::from_secs(20);
 
 /// A cell that was measured, in the order of the receipt's.
 struct Measured<'k> {
+    asked: Asked<'k>,
+    took: Duration,
+}
+
+/// What is timed in a cell.
+#[derive(Clone, Copy)]
+struct Asked<'k> {
     cell: Cell,
     family: Family,
     kernels: &'k [Kernel],
-    took: Duration,
 }
 
 /// Times every cell of the scenario, and once more those in which the same code differed from itself.
@@ -56,11 +63,12 @@ pub fn part(run: &mut Run<'_>) -> Result<()> {
             let (op, m, k) = (cell.op, cell.shape.m, cell.shape.k);
             progress.say(format!("{op} {m}x{k} {} {}", family.name(), titles::residency(cell.residency)));
             let start = Instant::now();
-            let record = micro::measure(cell, *family, kernels, &plan, &mut team, &mut run.guests)?;
+            let asked = Asked { cell, family: *family, kernels };
+            let record = possible(run, asked, &plan, &mut team)?;
             done += 1;
             progress.set(done);
             if let Some(record) = record {
-                measured.push(Measured { cell, family: *family, kernels, took: start.elapsed() });
+                measured.push(Measured { asked, took: start.elapsed() });
                 run.receipt.micro.push(record);
                 bound::fill(&mut run.receipt);
                 run.save()?;
@@ -82,6 +90,30 @@ fn rule(run: &Run<'_>, rounds: usize, cells: &[Cell], families: &[Vec<Kernel>]) 
     Rule::new(sequential::DELTA, "round", &sequential::ROUND_LOOKS, rounds, comparisons)
 }
 
+/// Measures a cell without the kernels whose times cannot be: those have none.
+fn possible(run: &mut Run<'_>, asked: Asked<'_>, plan: &Plan<'_>, team: &mut Team) -> Result<Option<MicroCell>> {
+    let Asked { cell, family, kernels } = asked;
+    let mut without_time: Vec<WithoutTime> = Vec::new();
+    loop {
+        let guests = &mut run.guests;
+        let Some(record) = micro::measure(cell, family, kernels, plan, team, guests, without_time)? else {
+            return Ok(None);
+        };
+        let found = bound::impossible(&run.receipt, &record);
+        if found.is_empty() || interrupt::requested() {
+            return Ok(Some(record));
+        }
+        without_time = record.without_time.clone();
+        for (row, why) in found {
+            let kernel = record.entries[row].kernel.clone();
+            if without_time.iter().all(|out| out.kernel != kernel) {
+                note(format!("{kernel} is left out of {}: {why}", titles::cell_title(&record)));
+                without_time.push(WithoutTime { kernel, status: RowStatus::Impossible, why });
+            }
+        }
+    }
+}
+
 /// Cells in which the same code differed from itself get a second chance when all others are done: what disturbed them
 /// may be over. The first measurement stays in the receipt.
 fn once_more(
@@ -100,8 +132,7 @@ fn once_more(
             continue;
         }
         progress.say(format!("once more: {} {}", record.family, titles::cell_title(record)));
-        let Measured { cell, family, kernels, .. } = *first;
-        let Some(again) = micro::measure(cell, family, kernels, &plan, team, &mut run.guests)? else { continue };
+        let Some(again) = possible(run, first.asked, &plan, team)? else { continue };
         // Cut off before its first look it would say less than the first.
         if plan.rule.looks.first().is_none_or(|look| again.rounds.len() < *look) {
             continue;

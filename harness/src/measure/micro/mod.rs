@@ -41,7 +41,8 @@ pub struct Plan<'a> {
 }
 
 /// Measures those of `kernels` and of the libraries' that have the family and the operation, each checked on these
-/// bytes. `None` without one. A foreign kernel that fails is left out, and the cell says why.
+/// bytes. `None` without one. A foreign kernel that fails is left out, as those are that have no time here already, and
+/// the cell says why.
 pub fn measure(
     cell: Cell,
     family: Family,
@@ -49,11 +50,13 @@ pub fn measure(
     plan: &Plan<'_>,
     team: &mut Team,
     guests: &mut Guests,
+    mut without_time: Vec<WithoutTime>,
 ) -> Result<Option<MicroCell>> {
-    let natives = with_operation(cell, kernels);
+    let mut natives = with_operation(cell, kernels);
+    natives.retain(|kernel| without_time.iter().all(|out| out.kernel != kernel.id()));
     let job = JobCell::of_product(cell, operation::family(family));
     let mut left = guests.to_time(&job);
-    let mut without_time = Vec::new();
+    left.retain(|index| without_time.iter().all(|out| out.kernel != guests.record(*index).id));
     loop {
         if natives.is_empty() && left.is_empty() {
             return Ok(None);
@@ -308,7 +311,7 @@ mod tests {
         let cell = Cell { op, shape: Shape { m: 40, k: 512 }, tokens: 1, residency };
         let team = &mut Team::new(2, |_| {}).expect("threads start");
         let (kernels, mut guests) = (kernels_of(family), Guests::none());
-        let measured = measure(cell, family, &kernels, &plan, team, &mut guests);
+        let measured = measure(cell, family, &kernels, &plan, team, &mut guests, Vec::new());
         measured.expect("measures").expect("has the operation")
     }
 

@@ -88,6 +88,47 @@ impl Machine<'_> {
     }
 }
 
+/// How many times what the fastest sample of the stream allows a median may be before nobody believes it.
+const IMPOSSIBLE: f64 = 1.25;
+
+/// Rows of a cell that are faster than this machine can be, with the reason: the median of all rounds is more than
+/// 1.25 times what the fastest sample of a plain read, where the weights are, allows for their bytes. Of the cell's own
+/// rounds where they come from memory. Lookups have no multiply, so products are no ground for it.
+pub fn impossible(receipt: &Receipt, cell: &MicroCell) -> Vec<(usize, String)> {
+    let Some(limits) = &receipt.limits else { return Vec::new() };
+    let caches = limits.caches(&receipt.host.caches_bytes);
+    let of_row = |row: usize| {
+        let (entry, summary) = (cell.entries.get(row)?, cell.summaries.get(row)?);
+        let bytes = entry.bytes_per_call;
+        let (place, gb_s) = fastest_read(cell, bytes, limits, &caches)?;
+        let allowed = cell.weights_per_call as f64 / bytes.max(1) as f64 * gb_s;
+        let times = summary.gelem_s / allowed;
+        let what =
+            format!("{times:.2} times as fast as {bytes} bytes of weights can be read from {place} ({gb_s:.1} GB/s)");
+        (times > IMPOSSIBLE).then_some((row, what))
+    };
+    (0..cell.entries.len()).filter_map(of_row).collect()
+}
+
+/// The fastest sample of a plain read of such weights, in 10^9 bytes a second, and from where.
+fn fastest_read(cell: &MicroCell, bytes: u64, limits: &Limits, caches: &[u64]) -> Option<(String, f64)> {
+    // `dequantize` is bound by what it writes, and runs on one thread.
+    if cell.op == Operation::Dequantize {
+        return None;
+    }
+    let place = match cell.residency {
+        Residency::Dram => "DRAM".into(),
+        _ => level(caches, bytes, cell.threads),
+    };
+    let stream = cell.stream.as_ref().filter(|_| cell.residency == Residency::Dram);
+    let least = stream.and_then(|stream| stream.ns.iter().copied().filter(|ns| *ns > 0).min().map(|ns| (stream, ns)));
+    let gb_s = match least {
+        Some((stream, ns)) => stream.bytes_per_call as f64 * f64::from(cell.calls_per_epoch) / ns as f64,
+        None => bandwidth(limits, &place, bytes, cell.threads)?.read_gb_s.high,
+    };
+    (gb_s.is_finite() && gb_s > 0.0).then_some((place, gb_s))
+}
+
 /// The bound of decoding: tokens a second at which the bytes that a token reads stream from where they fit.
 pub struct Tokens {
     /// The nearest cache level that holds those bytes (`L1`, ...), or `DRAM`.
@@ -208,6 +249,27 @@ mod tests {
         assert_near(dense.gelem_s, 4.0 * bandwidth(&limits, "L3", 4 << 20, 1).expect("measured").read_gb_s.high);
         assert_eq!((dense.memory_gelem_s, dense.compute_gelem_s), (dense.gelem_s, Some(peaks[1])));
         assert_eq!(slow.memory_gelem_s, dense.gelem_s);
+    }
+
+    #[test]
+    fn a_row_is_impossible_where_its_bytes_cannot_be_read_so_fast() {
+        let mut receipt = fixture::complete();
+        let found: Vec<_> = receipt.micro.iter().map(|cell| impossible(&receipt, cell)).collect();
+        assert!(found.iter().all(Vec::is_empty), "{found:?}");
+        // From memory the cell's own stream decides: its fastest sample.
+        let mut cell = exact(Residency::Dram);
+        let stream = cell.stream.clone().expect("from memory");
+        let least = *stream.ns.iter().min().expect("some") as f64;
+        let gb_s = stream.bytes_per_call as f64 * f64::from(cell.calls_per_epoch) / least;
+        let allowed = cell.weights_per_call as f64 / cell.entries[1].bytes_per_call as f64 * gb_s;
+        cell.summaries[1].gelem_s = allowed * 1.24;
+        assert_eq!(impossible(&receipt, &cell), []);
+        cell.summaries[1].gelem_s = allowed * 1.26;
+        let [(row, why)] = &impossible(&receipt, &cell)[..] else { panic!("one row") };
+        assert!(*row == 1 && why.starts_with("1.26 times as fast as") && why.contains("read from DRAM"), "{why}");
+        // Without limits nothing is known.
+        receipt.limits = None;
+        assert_eq!(impossible(&receipt, &cell), []);
     }
 
     #[test]

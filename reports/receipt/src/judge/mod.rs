@@ -27,6 +27,7 @@ pub mod paired;
 mod peaks;
 mod ports;
 mod read;
+pub mod rows;
 pub mod sanity;
 pub mod sequential;
 pub mod stats;
