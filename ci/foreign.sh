@@ -55,7 +55,9 @@ try() {
     timeout 100 "$program" "${arguments[@]}" --kernel-library "$folder/libhostile.so" >"$folder/out" 2>"$folder/err" || got=$?
     if [ "$command" = micro ] && [ -f "$folder/run/receipt.json" ]; then
         python3 -c 'import json,sys
-for cell in json.load(open(sys.argv[1]))["micro"]:
+run = json.load(open(sys.argv[1]))
+print([(row["id"], row.get("status", "ok"), row.get("first_mismatch")) for row in run["verify"]])
+for cell in run["micro"]:
     print([entry["kernel"] for entry in cell["entries"]], cell.get("without_time", ""))' "$folder/run/receipt.json" >>"$folder/out"
     fi
     if [ "$code" = 2 ] && [ "$(grep -vc '^loading ' "$folder/err")" != 1 ]; then

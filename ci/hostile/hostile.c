@@ -35,7 +35,7 @@ static int64_t now_ns(void) {
 }
 
 __attribute__((constructor)) static void begin(void) {
-    if (FAULT == crash_loading) raise(SIGSEGV);
+    if (FAULT == crash_loading) *(volatile char *)8 = 1;
     if (FAULT == hang_loading) for (;;) sleep(1);
     if (FAULT == prints_loading) puts("hello from the library");
 }
@@ -87,10 +87,14 @@ static int32_t gemv(void *plan, const tb_shape *s, const void *packed, const voi
     const uint64_t rows = end - begin, k = s->k;
     const int8_t *x = prepared;
     int32_t *y = out;
-    static const void *last_x;
+    static const void *seen[64];
+    static int32_t results[64][640];
+    static int at;
     static int32_t last_y[8192];
     static int8_t last_values[8192];
     static int64_t last_time;
+    /* A shape that the suite does not have, and more calls than a check makes. */
+    const int timed = s->rows == 640 && k == 512 && calls > 50;
     calls++;
     switch (FAULT) {
     case crash: *(volatile int *)0 = 1; break;
@@ -106,19 +110,19 @@ static int32_t gemv(void *plan, const tb_shape *s, const void *packed, const voi
     case gives_99: return 99;
     case read_past_packed: *(volatile int32_t *)y = ((const int8_t *)packed)[s->rows * k]; break;
     case by_pointer: /* the same place, so the same activations: right until they are made anew */
-        if (calls > 3000 && last_x == prepared && rows <= 8192) { memcpy(y, last_y, rows * 4); return TB_OK; }
-        last_x = prepared;
+        for (int i = 0; timed && i < 64; i++)
+            if (seen[i] == prepared) { memcpy(y, results[i], rows * 4); return TB_OK; }
         break;
-    case by_content: /* right: the same input has the same result; but a call that was made before is no work */
-        if (k <= 8192 && rows <= 8192 && !memcmp(last_values, x, k)) { memcpy(y, last_y, rows * 4); return TB_OK; }
+    case by_content: /* right: the same input has the same result. It never comes, so this is only slow */
+        if (timed && !memcmp(last_values, x, k)) { memcpy(y, last_y, rows * 4); return TB_OK; }
         if (k <= 8192) memcpy(last_values, x, k);
         break;
     case by_clock: /* honest while nobody hurries */
-        if (now_ns() - last_time < 1000000 && rows == s->rows && rows > 600) { last_time = now_ns(); return TB_OK; }
+        if (timed && now_ns() - last_time < 1000000) { last_time = now_ns(); return TB_OK; }
         break;
     default: break;
     }
-    if (FAULT == first_rows && calls > 3000 && rows > 64) {
+    if (FAULT == first_rows && timed && rows > 64) {
         rows_of(packed, x, k, begin, begin + 64, y);
         return TB_OK;
     }
@@ -126,13 +130,17 @@ static int32_t gemv(void *plan, const tb_shape *s, const void *packed, const voi
     if (FAULT == one_bit && s->rows == 640 && k == 2560) y[rows / 2] ^= 1;
     if (FAULT == one_bit_of_minus_128 && x[0] == -128 && x[k - 1] == -128 && x[k / 2] == -128) y[0] ^= 1;
     if (FAULT == past_y) ((int8_t *)y)[rows * 4] = 1;
-    if (FAULT == timed_out_of_bounds && calls > 3000) ((int8_t *)y)[rows * 4] ^= 1;
+    if (FAULT == timed_out_of_bounds && timed) ((int8_t *)y)[rows * 4] ^= 1;
     if (FAULT == before_y) ((int8_t *)y)[-1] = 1;
     if (FAULT == writes_weights) ((int8_t *)(uintptr_t)packed)[0] ^= 1;
 #ifdef __x86_64__
     if (FAULT == rounding) _mm_setcsr(_mm_getcsr() | 0x8040);
 #endif
     if (rows <= 8192) memcpy(last_y, y, rows * 4);
+    if (FAULT == by_pointer && timed && rows == 640) {
+        seen[at % 64] = prepared;
+        memcpy(results[at++ % 64], y, rows * 4);
+    }
     last_time = now_ns();
     return TB_OK;
 }

@@ -27,6 +27,11 @@ pub fn all() -> impl Iterator<Item = &'static KernelDescriptor> + Clone {
     registry::KERNELS.iter().chain(ADDED.iter().filter_map(OnceLock::get).flatten()).copied()
 }
 
+/// Whether it came with the program and is none of the registry's: then its source is not where theirs are.
+pub fn is_added(id: &str) -> bool {
+    registry::find(id).is_none()
+}
+
 /// Id of the kernel that the kernel `id` builds on, if it builds on one.
 pub fn builds_on(id: &str) -> Option<String> {
     find(id).and_then(|d| d.builds_on).map(str::to_owned)

@@ -364,8 +364,9 @@ impl Packed<'_> {
         gemv: impl Fn(Range<usize>, &mut [T]) -> Result<(), KernelError> + Sync,
     ) -> Result<Errors, Wrong> {
         let (rows, middle) = (self.case.rows, self.middle());
-        let check =
-            |first: usize, y: &[T]| compare_named(y, bound, |i| want[first + i], |i| format!("row {}", first + i));
+        let check = |first: usize, y: &[T]| {
+            compare_named(y, bound, |i| want[first + i], |i| format!("gemv, row {}", first + i))
+        };
         let mut errors = Errors::default();
         for range in [0..rows, middle..rows, middle..middle + (rows - middle).div_ceil(2)] {
             let mut y = filled(range.len(), poison);

@@ -9,6 +9,8 @@ pub mod abi;
 mod call;
 mod check;
 mod products;
+#[cfg(test)]
+mod tests;
 mod watch;
 
 pub use check::BadField;
