@@ -119,7 +119,8 @@ impl ForeignKernel {
         // SAFETY: the library's own function with its plan, a shape and a place for a number.
         let code = called(PACKED_BYTES, shape.rows, shape.k, 0, || unsafe { packed_bytes(plan.0, &shape, &mut bytes) });
         self.outcome("packed_bytes", shape, code)?;
-        self.bounded("packed_bytes", shape, bytes, MOST_BYTES_A_WEIGHT, shape.rows.saturating_mul(shape.k))
+        let most = shape.rows.saturating_mul(shape.k).saturating_mul(MOST_BYTES_A_WEIGHT);
+        self.bounded("packed_bytes", shape, bytes, most)
     }
 
     /// Bytes of a prepared token.
@@ -129,11 +130,11 @@ impl ForeignKernel {
         // SAFETY: as above.
         let code = called(PREPARED_BYTES, 0, shape.k, 0, || unsafe { prepared_bytes(plan.0, shape.k, &mut bytes) });
         self.outcome("prepared_bytes", shape, code)?;
-        self.bounded("prepared_bytes", shape, bytes, MOST_BYTES_AN_ACTIVATION, shape.k)
+        self.bounded("prepared_bytes", shape, bytes, shape.k.saturating_mul(MOST_BYTES_AN_ACTIVATION))
     }
 
-    fn bounded(&self, call: &'static str, shape: Shape, bytes: u64, each: u64, n: u64) -> Result<usize, KernelError> {
-        let most = n.saturating_mul(each).saturating_add(MOST_BYTES_BESIDES);
+    fn bounded(&self, call: &'static str, shape: Shape, bytes: u64, most: u64) -> Result<usize, KernelError> {
+        let most = most.saturating_add(MOST_BYTES_BESIDES);
         if bytes <= most {
             return Ok(bytes as usize);
         }
@@ -182,22 +183,22 @@ impl ForeignKernel {
         self.result("prepare", shape, code)
     }
 
-    /// Products of these rows with one prepared token: `rows.len()` elements of 4 bytes at `y`.
+    /// Products of these rows with the one prepared token of a batch: `rows.len()` elements of 4 bytes.
     ///
     /// # Safety
-    /// `packed` was packed for this shape, `prepared` is a prepared token of its k, `y` has the room, and the rows are
-    /// those of the shape and begin and end at a multiple of [`Self::rows_multiple`].
+    /// `packed` was packed for this shape, the batch has a prepared token of its k and room for the results, and the
+    /// rows are those of the shape and begin and end at a multiple of [`Self::rows_multiple`].
     #[inline]
     pub(super) unsafe fn gemv(
         &self,
         shape: Shape,
         packed: *const u8,
-        prepared: *const u8,
         rows: Range<usize>,
-        y: *mut u8,
+        batch: Batch,
     ) -> Result<(), KernelError> {
         let Some(gemv) = self.raw.gemv else { return Ok(()) };
         let (plan, _alone) = (self.plan(shape)?, self.alone());
+        let Batch { prepared, y, .. } = batch;
         let (begin, end) = (rows.start as u64, rows.end as u64);
         // SAFETY: by the contract above.
         let code = called(GEMV, shape.rows, shape.k, 1, || unsafe {

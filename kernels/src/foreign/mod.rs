@@ -14,7 +14,7 @@ mod tests;
 mod watch;
 
 pub use check::BadField;
-pub use products::Prepared;
+pub use products::{Prepared, Work};
 pub use watch::{CALLS, Note, look_after_each, note_in, noted};
 
 use crate::cpu::CpuFeatures;

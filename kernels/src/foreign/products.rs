@@ -115,6 +115,15 @@ impl Prepared {
     }
 }
 
+/// Weights and the tokens that they are multiplied with, both of one foreign kernel.
+#[derive(Clone, Copy, Debug)]
+pub struct Work<'a> {
+    /// The matrix, as the kernel's library packed it.
+    pub weights: &'a PackedWeights,
+    /// The tokens, as it prepared them.
+    pub prepared: &'a Prepared,
+}
+
 fn shape_of(weights: &PackedWeights) -> Shape {
     Shape { rows: weights.rows() as u64, k: weights.k() as u64 }
 }
@@ -206,33 +215,33 @@ impl ForeignKernel {
     fn words(&self, weights: &PackedWeights, rows: Range<usize>, prepared: &Prepared) -> Result<Output, KernelError> {
         let whole = rows.start..rows.end.next_multiple_of(self.rows_multiple()).min(weights.rows());
         let mut output = Output::poisoned(whole.len());
-        self.gemv_words(weights, whole, prepared, 0, output.words())?;
+        self.gemv_words(&Work { weights, prepared }, whole, output.words())?;
         self.look("gemv", shape_of(weights))?;
         output.check(self, "gemv", shape_of(weights))?;
         Ok(output)
     }
 
-    /// What gemv writes for these rows and one prepared token. Timed: it allocates nothing.
+    /// What gemv writes for these rows and the first prepared token. Timed: it allocates nothing.
     ///
     /// # Errors
     /// What the library says, or operands that do not belong together.
     #[inline]
-    pub fn gemv_words(
-        &self,
-        weights: &PackedWeights,
-        rows: Range<usize>,
-        prepared: &Prepared,
-        token: usize,
-        y: &mut [i32],
-    ) -> Result<(), KernelError> {
+    pub fn gemv_words(&self, work: &Work<'_>, rows: Range<usize>, y: &mut [i32]) -> Result<(), KernelError> {
+        let Work { weights, prepared } = *work;
         let shape = shape_of(weights);
         self.belong(shape, &rows, prepared)?;
         same("output", rows.len(), y.len())?;
-        fits("prepared tokens", prepared.tokens, token + 1)?;
-        let from = prepared.buffer[token * prepared.stride..].as_ptr();
+        fits("prepared tokens", prepared.tokens, 1)?;
+        let batch = Batch {
+            prepared: prepared.buffer.as_ptr(),
+            prepared_stride: prepared.stride,
+            tokens: 1,
+            y: y.as_mut_ptr().cast(),
+            y_stride: rows.len(),
+        };
         // SAFETY: the token was prepared for this shape, the rows were checked to be whole multiples within it, and `y`
         // has an element for each.
-        unsafe { self.gemv(shape, weights.codes_start(), from, rows, y.as_mut_ptr().cast()) }
+        unsafe { self.gemv(shape, weights.codes_start(), rows, batch) }
     }
 
     /// What gemm writes for these rows and all prepared tokens, `y_stride` elements apart, in calls of no more tokens
@@ -243,32 +252,27 @@ impl ForeignKernel {
     #[inline]
     pub fn gemm_words(
         &self,
-        weights: &PackedWeights,
+        work: &Work<'_>,
         rows: Range<usize>,
-        prepared: &Prepared,
         y: &mut [i32],
         y_stride: usize,
     ) -> Result<(), KernelError> {
+        let prepared = work.prepared;
         same("output", y_stride * prepared.tokens, y.len())?;
         fits("elements of a token", y_stride, rows.len())?;
         // SAFETY: every token has room for the rows, as was just checked.
-        unsafe { self.gemm_to(weights, rows, prepared, y.as_mut_ptr(), y_stride) }
+        unsafe { self.gemm_to(work, rows, y.as_mut_ptr(), y_stride) }
     }
 
     /// As [`Self::gemm_words`] for all rows, which the team shares where the library takes any stride.
     ///
     /// # Errors
     /// As [`Self::gemv_words`].
-    pub fn gemm_by(
-        &self,
-        team: &mut Team,
-        weights: &PackedWeights,
-        prepared: &Prepared,
-        y: &mut [i32],
-    ) -> Result<(), KernelError> {
+    pub fn gemm_by(&self, team: &mut Team, work: &Work<'_>, y: &mut [i32]) -> Result<(), KernelError> {
+        let Work { weights, prepared } = *work;
         let (rows, tokens) = (weights.rows(), prepared.tokens);
         if team.threads() == 1 || self.tight_results() {
-            return self.gemm_words(weights, 0..rows, prepared, y, rows);
+            return self.gemm_words(work, 0..rows, y, rows);
         }
         same("output", rows * tokens, y.len())?;
         let (threads, panel_rows, start) = (team.threads(), weights.layout().rows, StridedStart::new(y, rows));
@@ -282,7 +286,7 @@ impl ForeignKernel {
             let mut columns = unsafe { start.columns(range.clone(), tokens) };
             let (y, y_stride) = columns.start_and_stride();
             // SAFETY: these columns of every token are this thread's.
-            unsafe { self.gemm_to(weights, range, prepared, y, y_stride) }
+            unsafe { self.gemm_to(work, range, y, y_stride) }
         })
     }
 
@@ -290,12 +294,12 @@ impl ForeignKernel {
     /// At `y`, `rows.len()` elements of each token, `y_stride` apart, may be written.
     unsafe fn gemm_to(
         &self,
-        weights: &PackedWeights,
+        work: &Work<'_>,
         rows: Range<usize>,
-        prepared: &Prepared,
         y: *mut i32,
         y_stride: usize,
     ) -> Result<(), KernelError> {
+        let Work { weights, prepared } = *work;
         let shape = shape_of(weights);
         self.belong(shape, &rows, prepared)?;
         let most = self.max_tokens().unwrap_or(usize::MAX);
@@ -336,7 +340,7 @@ impl ForeignKernel {
         // With room between the tokens where the library takes that: it may not be written.
         let stride = if self.tight_results() { whole.len() } else { whole.len() + 3 };
         let mut output = Output::poisoned(stride * x.len());
-        self.gemm_words(weights, whole.clone(), &prepared, output.words(), stride)?;
+        self.gemm_words(&Work { weights, prepared: &prepared }, whole.clone(), output.words(), stride)?;
         self.look("gemm", shape_of(weights))?;
         output.check(self, "gemm", shape_of(weights))?;
         for (t, words) in output.chunks_exact(stride.max(1)).enumerate() {
@@ -448,9 +452,10 @@ impl ForeignKernel {
             sum: x.sum(),
         })?;
         let mut products = vec![f32::NAN; rows];
-        let (from, to) = (prepared.buffer.as_ptr(), products.as_mut_ptr().cast());
+        let (from, y) = (prepared.buffer.as_ptr(), products.as_mut_ptr().cast());
+        let batch = Batch { prepared: from, prepared_stride: prepared.stride, tokens: 1, y, y_stride: rows };
         // SAFETY: weights and token were made for this shape; `products` has an element a row.
-        unsafe { self.gemv(shape, packed.as_ptr(), from, 0..rows, to)? };
+        unsafe { self.gemv(shape, packed.as_ptr(), 0..rows, batch)? };
         let along =
             |group: u32, column: usize| if group == TENSOR || group == ROW { 0 } else { column / group as usize };
         let (wide, narrow) = (groups(self.raw.weight_group, shape.k), self.raw.weight_group);

@@ -11,11 +11,10 @@ use crate::output::note;
 use crate::runs::{RunFolder, new_receipt};
 use crate::scenario::Scenario;
 use crate::{bitnet_environment, build_info, estimate};
-use kernels::{HeadFormat, Kernel};
+use kernels::{HeadFormat, Kernel, Layout};
 use model::sparse_ffn::Sparsity;
 use model::weights::Opened;
 use receipt::Receipt;
-use std::collections::HashSet;
 
 /// How texts are generated and scored.
 pub struct Texts {
@@ -96,7 +95,12 @@ impl Plan {
 
     /// One copy of the weights for each packing that the kernels read; all are kept, so that kernels can take turns.
     fn require_memory_for_all(&self, loaded: &Loaded) -> Result<()> {
-        let packings: HashSet<_> = self.kernels.iter().map(|k| k.descriptor().layout).collect();
+        let mut packings: Vec<&'static Layout> = Vec::new();
+        for layout in self.kernels.iter().map(|k| k.descriptor().layout) {
+            if !packings.contains(&layout) {
+                packings.push(layout);
+            }
+        }
         let bytes = packings.iter().map(|&packing| loaded.model.packed_bytes(packing)).sum();
         let what = format!("model {} in {} packings (name fewer with --kernels)", loaded.record.path, packings.len());
         memory::require_memory(bytes, &what)

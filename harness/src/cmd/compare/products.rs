@@ -2,7 +2,7 @@
 
 use super::run::Run;
 use crate::error::Result;
-use crate::measure::micro::Plan;
+use crate::measure::micro::{Asked, Plan};
 use crate::measure::{last_level, micro};
 use crate::output::note;
 use crate::progress::Progress;
@@ -21,14 +21,6 @@ const ONCE_MORE: Duration = Duration::from_secs(20);
 struct Measured<'k> {
     asked: Asked<'k>,
     took: Duration,
-}
-
-/// What is timed in a cell.
-#[derive(Clone, Copy)]
-struct Asked<'k> {
-    cell: Cell,
-    family: Family,
-    kernels: &'k [Kernel],
 }
 
 /// Times every cell of the scenario, and once more those in which the same code differed from itself.
@@ -92,11 +84,10 @@ fn rule(run: &Run<'_>, rounds: usize, cells: &[Cell], families: &[Vec<Kernel>]) 
 
 /// Measures a cell without the kernels whose times cannot be: those have none.
 fn possible(run: &mut Run<'_>, asked: Asked<'_>, plan: &Plan<'_>, team: &mut Team) -> Result<Option<MicroCell>> {
-    let Asked { cell, family, kernels } = asked;
     let mut without_time: Vec<WithoutTime> = Vec::new();
     loop {
         let guests = &mut run.guests;
-        let Some(record) = micro::measure(cell, family, kernels, plan, team, guests, without_time)? else {
+        let Some(record) = micro::measure(asked, plan, team, guests, without_time)? else {
             return Ok(None);
         };
         let found = bound::impossible(&run.receipt, &record);

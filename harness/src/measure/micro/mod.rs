@@ -40,18 +40,25 @@ pub struct Plan<'a> {
     pub until: Option<Instant>,
 }
 
+/// What is timed in a cell: which of our kernels, all of one family; libraries' come beside them.
+#[derive(Clone, Copy)]
+pub struct Asked<'k> {
+    pub cell: Cell,
+    pub family: Family,
+    pub kernels: &'k [Kernel],
+}
+
 /// Measures those of `kernels` and of the libraries' that have the family and the operation, each checked on these
 /// bytes. `None` without one. A foreign kernel that fails is left out, as those are that have no time here already, and
 /// the cell says why.
 pub fn measure(
-    cell: Cell,
-    family: Family,
-    kernels: &[Kernel],
+    asked: Asked<'_>,
     plan: &Plan<'_>,
     team: &mut Team,
     guests: &mut Guests,
     mut without_time: Vec<WithoutTime>,
 ) -> Result<Option<MicroCell>> {
+    let Asked { cell, family, kernels } = asked;
     let mut natives = with_operation(cell, kernels);
     natives.retain(|kernel| without_time.iter().all(|out| out.kernel != kernel.id()));
     let job = JobCell::of_product(cell, operation::family(family));
@@ -61,7 +68,7 @@ pub fn measure(
         if natives.is_empty() && left.is_empty() {
             return Ok(None);
         }
-        let (failed, error) = match attempt(cell, family, &natives, &left, plan, team, guests)? {
+        let (failed, error) = match attempt(Asked { kernels: &natives, ..asked }, &left, plan, team, guests)? {
             Ok(mut record) => {
                 record.without_time = without_time;
                 return Ok(Some(record));
@@ -82,14 +89,13 @@ type Broken = (usize, Failed);
 
 /// All entries in turn, or which guest failed.
 fn attempt(
-    cell: Cell,
-    family: Family,
-    natives: &[Kernel],
+    asked: Asked<'_>,
     left: &[usize],
     plan: &Plan<'_>,
     team: &mut Team,
     guests: &mut Guests,
 ) -> Result<std::result::Result<MicroCell, Broken>> {
+    let Asked { cell, family, kernels: natives } = asked;
     let (m, k, tokens) = (cell.shape.m, cell.shape.k, cell.tokens);
     let seed = operand_seed(plan.seed, cell, family);
     let operands = Operands::new(cell, natives, plan.last_level_cache_bytes, plan.features, seed)?;
@@ -142,7 +148,7 @@ fn attempt(
             |first| operands.copies(first.descriptor().layout).len(),
         ),
         seed,
-        entries: entries(cell, &natives, &checked, &operands, &ready, guests),
+        entries: with_twin(ours(cell, &natives, &checked, &operands), theirs(&ready, guests)),
         rounds: Vec::new(),
         without_time: Vec::new(),
         summaries: Vec::new(),
@@ -215,16 +221,9 @@ fn rounds(
     rounds::run(turns, calls, orders, plan.interrupted, settled)
 }
 
-/// The columns: ours, the libraries', and one of them once more.
-fn entries(
-    cell: Cell,
-    natives: &[Kernel],
-    checked: &[Checked],
-    operands: &Operands,
-    ready: &[(usize, GuestReady)],
-    guests: &Guests,
-) -> Vec<MicroEntry> {
-    let ours = natives.iter().zip(checked).map(|(kernel, checked)| MicroEntry {
+/// The columns of our kernels.
+fn ours(cell: Cell, natives: &[Kernel], checked: &[Checked], operands: &Operands) -> Vec<MicroEntry> {
+    let column = |(kernel, checked): (&Kernel, &Checked)| MicroEntry {
         kernel: kernel.id().into(),
         name: kernel.descriptor().long_name(cell.op),
         self_pair: false,
@@ -234,8 +233,13 @@ fn entries(
         prefetch: (cell.residency == Residency::Dram).then(|| kernel.tuning().prefetch.name().to_owned()),
         oracle: Some(checked.oracle.into()),
         max_abs_error: Some(checked.max_abs_error),
-    });
-    let theirs = ready.iter().map(|(index, ready)| MicroEntry {
+    };
+    natives.iter().zip(checked).map(column).collect()
+}
+
+/// The columns of libraries' kernels.
+fn theirs(ready: &[(usize, GuestReady)], guests: &Guests) -> Vec<MicroEntry> {
+    let column = |(index, ready): &(usize, GuestReady)| MicroEntry {
         kernel: guests.record(*index).id.clone(),
         name: ready.name.clone(),
         self_pair: false,
@@ -245,10 +249,15 @@ fn entries(
         prefetch: None,
         oracle: Some(ready.oracle.clone()),
         max_abs_error: Some(ready.max_abs_error),
-    });
-    let mut entries: Vec<MicroEntry> = ours.chain(theirs).collect();
-    let twin = if natives.is_empty() { entries.last() } else { entries.get(natives.len() - 1) };
-    entries.extend(twin.cloned().map(|entry| MicroEntry { self_pair: true, ..entry }));
+    };
+    ready.iter().map(column).collect()
+}
+
+/// All columns, and the last of ours once more; of theirs where there is none of ours.
+fn with_twin(mut entries: Vec<MicroEntry>, theirs: Vec<MicroEntry>) -> Vec<MicroEntry> {
+    let twin = entries.last().or(theirs.last()).cloned();
+    entries.extend(theirs);
+    entries.extend(twin.map(|entry| MicroEntry { self_pair: true, ..entry }));
     entries
 }
 
@@ -311,7 +320,7 @@ mod tests {
         let cell = Cell { op, shape: Shape { m: 40, k: 512 }, tokens: 1, residency };
         let team = &mut Team::new(2, |_| {}).expect("threads start");
         let (kernels, mut guests) = (kernels_of(family), Guests::none());
-        let measured = measure(cell, family, &kernels, &plan, team, &mut guests, Vec::new());
+        let measured = measure(Asked { cell, family, kernels: &kernels }, &plan, team, &mut guests, Vec::new());
         measured.expect("measures").expect("has the operation")
     }
 

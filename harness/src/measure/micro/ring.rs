@@ -7,7 +7,7 @@ use super::operands::Operands;
 use crate::measure::rounds::{Spent, timed};
 use crate::scenario::Cell;
 use kernels::conformance::F32_BOUND;
-use kernels::foreign::{ForeignKernel, Prepared};
+use kernels::foreign::{ForeignKernel, Prepared, Work};
 use kernels::parallel::Team;
 use kernels::random::SplitMix64;
 use kernels::{
@@ -162,11 +162,11 @@ impl<'a> Ring<'a> {
                         Family::W2A8 => prepared.set(input)?,
                         Family::W2A32 => prepared.set_float(&self.floats[call])?,
                     }
-                    let prepared = &*prepared;
+                    let work = Work { weights, prepared };
                     if op == Operation::Gemv {
-                        team.split_rows(layout.rows, y, |rows, y| foreign.gemv_words(weights, rows, prepared, 0, y))?;
+                        team.split_rows(layout.rows, y, |rows, y| foreign.gemv_words(&work, rows, y))?;
                     } else {
-                        foreign.gemm_by(team, weights, prepared, y)?;
+                        foreign.gemm_by(team, &work, y)?;
                     }
                 }
                 (None, Operation::Gemv, Family::W2A8) => {

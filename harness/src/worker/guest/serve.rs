@@ -108,7 +108,7 @@ impl Guest {
         }
         foreign::look_after_each(look::look);
         registered::add(&kernels).map_err(taken)?;
-        let turns = Turns { control: control, parent: parent(), inject: None };
+        let turns = Turns { control, parent: parent(), inject: None };
         // A third, as in a gate: between two turns others read as much.
         let copied_bytes = load.last_level_cache_bytes / 3;
         Ok(Self { turns, machine, kernels, seed: load.seed, copied_bytes })
