@@ -6,18 +6,20 @@
  * pack weights, prepare activations and multiply. tritbench makes all operands, checks every result against an oracle
  * of integers, and times the calls. The library runs in a process of its own; whatever it does there, the run goes on.
  *
- * Words: a matrix has `rows` rows of `k` weights. A weight is a code: 0, 1, 2 stand for -1, 0, +1. A token is one vector
- * of k activations. y[r] = sum over j of weight[r][j] * x[j].
+ * Words: a matrix has `rows` rows of `k` weights. A weight is a code: 0, 1, 2 stand for -1, 0, +1. A token is one
+ * vector of k activations. y[r] = sum over j of weight[r][j] * x[j].
  *
  * Rules for every function below:
  * - It returns TB_OK, or says by another result why it did not do it. It does not abort, exit, throw, print, or fork.
  * - It reads and writes only what it is given. Buffers end where they say; what lies behind may be protected.
- * - It leaves no file open and no signal handler behind.
+ * - It leaves no file open, no signal handler behind, and the rounding mode as it was.
  * - Results with scales of 1 are equal to the oracle's integers, by `gemv` and by `gemm`. With other scales, TB_F32
- *   kernels of int8 activations may differ by 1e-5 of the sum over j of |weight scale * activation scale * x[j]|. Scales
- *   are tried as multiples of 1/64 from 1/4 to 3/4, which f16 holds; the timed ones are 1.
+ *   kernels may differ by 1e-5 of the sum over j of |weight scale * activation scale * x[j]|. Scales are tried as
+ *   multiples of 1/64 from 1/4 to 3/4, which f16 holds. Those of TB_W2A8 are 1 otherwise, also where it is timed; those
+ *   of TB_W2A32 are any f32 near 1/2.
  * - Timed functions allocate nothing. A call that takes longer than 10 seconds counts as hung.
- * - Pointers are valid during the call only, but for `plan` and, as long as the plan lives, `packed`.
+ * - Pointers are valid during the call only, but for `plan`. Packed weights may be copied elsewhere between calls, and
+ *   several copies share a plan: nothing in either may point into them.
  */
 #ifndef TRITBENCH_H
 #define TRITBENCH_H
@@ -67,7 +69,7 @@ enum {
 
 /* `flags`, added up. */
 enum {
-    TB_THREAD_SAFE = 1u /* its functions may run at once, on disjoint rows of one plan. Else one call is made at a time */
+    TB_THREAD_SAFE = 1u /* its functions may run at once, on disjoint rows of one plan. Else one is called at a time */
 };
 
 /* The size of a matrix. */
@@ -78,7 +80,8 @@ typedef struct tb_shape {
 
 /* Weights as `pack` gets them. */
 typedef struct tb_weights {
-    const uint8_t *codes; /* rows * k bytes, row after row, each 0, 1 or 2; also 3, which is +2, if max_code is 3 */
+    const uint8_t *codes; /* rows * k bytes, row after row, each 0, 1 or 2; 3, which is +2, only if max_code is 3. So
+                             far tritbench gives nobody a 3 */
     const float *scales;  /* 1, `rows`, or rows * ceil(k / weight_group) of them, by weight_group, row after row */
 } tb_weights;
 
@@ -95,7 +98,8 @@ typedef struct tb_kernel {
     uint32_t struct_size; /* sizeof(tb_kernel) as the library was compiled */
     uint32_t flags;       /* TB_THREAD_SAFE or 0 */
 
-    const char *id;           /* its name in every table: 1 to 64 characters, no control characters, no other kernel's */
+    /* Texts are UTF-8 of at most 4096 bytes, without control characters. */
+    const char *id;           /* its name in every table: 1 to 64 bytes, no other kernel's */
     const char *isa;          /* instruction set by which tables group it, for example "avx2" */
     const char *requires_cpu; /* what its code was compiled for, as for --cpu-features: "avx2,avx512vnni" or "none".
                                  "avx2" stands for FMA and F16C too; what has no name there cannot be required */
@@ -104,15 +108,16 @@ typedef struct tb_kernel {
     const char *origin;       /* project, version, licence, or NULL */
     const char *compiler;     /* that built it, with version and flags: it belongs to a kernel's identity, or NULL */
     const char *layout;       /* NULL: `pack` makes a layout of its own. Else one of ours, as `list kernels` names them:
-                                 tritbench packs, and `packed_bytes` and `pack` are NULL */
+                                 tritbench packs, `packed_bytes` and `pack` are NULL, output is TB_I32, packed_align is
+                                 at most 16, and the layout's panels are a multiple of rows_multiple */
 
     uint32_t family;          /* TB_W2A8 or TB_W2A32 */
     uint32_t output;          /* TB_I32 or TB_F32 */
     uint32_t weight_group;    /* TB_TENSOR, TB_ROW, 64, 128 or 256 */
     uint32_t act_group;       /* TB_TENSOR, 32, 64, 128 or 256 */
     uint32_t max_code;        /* 2, or 3 if it can hold code 3 */
-    uint32_t rows_multiple;   /* rows of a matrix, and both ends of a range of rows, are multiples of it; at least 1 */
-    uint32_t k_multiple;      /* k is a multiple of it; at least 1 */
+    uint32_t rows_multiple;   /* rows of a matrix, and both ends of a range of rows, are multiples of it; 1 to 65536 */
+    uint32_t k_multiple;      /* k is a multiple of it; 1 to 65536 */
     uint32_t packed_align;    /* alignment of `packed` in bytes: a power of two, 1 to 4096 */
     uint32_t prepared_stride; /* TB_STRIDE_ANY or TB_STRIDE_TIGHT, for gemm */
     uint32_t y_stride;        /* TB_STRIDE_ANY or TB_STRIDE_TIGHT, for gemm */
@@ -131,13 +136,13 @@ typedef struct tb_kernel {
     int32_t (*prepared_bytes)(void *plan, uint64_t k, uint64_t *bytes);
 
     /* Timed, once a token and product: brings the activations into the kernel's own form. `prepared` is aligned to 64
-     * bytes, or for a token of a tight batch to 4. */
+     * bytes, but for the later tokens of a tight batch. */
     int32_t (*prepare)(void *plan, uint64_t k, const tb_activations *x, void *prepared);
     /* Timed. y[r - row_begin] for row_begin <= r < row_end. `y` is aligned to 4 bytes. */
     int32_t (*gemv)(void *plan, const tb_shape *shape, const void *packed, const void *prepared,
                     uint64_t row_begin, uint64_t row_end, void *y);
-    /* Timed, or NULL: `tokens` at once. Token t lies at (char *)prepared + t * prepared_stride, and its results go to
-     * (int32_t *)y + t * y_stride. With scales of 1, equal to what `gemv` gives for each. */
+    /* Timed, or NULL, as it is for TB_W2A32: `tokens` at once. Token t lies at (char *)prepared + t * prepared_stride,
+     * and its results go to (int32_t *)y + t * y_stride. With scales of 1, equal to what `gemv` gives for each. */
     int32_t (*gemm)(void *plan, const tb_shape *shape, const void *packed, const void *prepared,
                     uint64_t prepared_stride, uint64_t tokens, uint64_t row_begin, uint64_t row_end, void *y,
                     uint64_t y_stride);
@@ -149,9 +154,9 @@ typedef struct tb_kernel {
 #define TB_EXPORT __attribute__((visibility("default")))
 #endif
 
-/* The one exported symbol. Returns an array of pointers to *count kernels, valid until the process ends; NULL if the
- * library does not speak host_abi. It runs once, before anything else, and may initialise the library. Pointers, and
- * not structures in a row, so that a library of an older, smaller tb_kernel still works. */
+/* The one exported symbol. Returns an array of pointers to *count kernels, at most 256, valid until the process ends;
+ * NULL if the library does not speak host_abi. It runs once, before anything else, and may initialise the library.
+ * Pointers, and not structures in a row, so that a library of an older, smaller tb_kernel still works. */
 TB_EXPORT const tb_kernel *const *tb_kernels(uint32_t host_abi, uint32_t *count);
 
 #ifdef __cplusplus

@@ -335,7 +335,7 @@ impl Packed<'_> {
             return Err(format!("gemv or gemm {rows}x{k} of {}: writes to the packed weights", foreign.id).into());
         }
         let mut errors = Errors::default();
-        if foreign.writes_floats() && foreign.family() == Family::W2A8 && rows * k <= 1 << 20 {
+        if foreign.writes_floats() && rows * k <= 1 << 20 {
             let mut random = SplitMix64::new(seed);
             let scaled = foreign.scaled([rows, k], &self.codes, &self.x, || (16 + random.below(33)) as f32 / 64.0)?;
             let named = |row| format!("gemv {rows}x{k} with random scales, row {row}");

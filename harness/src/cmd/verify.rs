@@ -35,7 +35,7 @@ pub struct VerifyArgs {
 pub fn run(args: &VerifyArgs, out: &Output) -> Result<()> {
     let machine = args.machine.to_measure(1)?;
     let mut guests = Guests::open(&args.guests, &machine, 1)?;
-    let named = guests.take_named(args.kernels.clone());
+    let named = guests.take_named(args.kernels.clone())?;
     let descriptors = match &named {
         // A named kernel that cannot run is an error, not a row.
         Some(ids) => {

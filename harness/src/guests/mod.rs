@@ -138,13 +138,20 @@ impl Guests {
 
     /// Takes the ids of libraries' kernels out of a list of names, and leaves ours. Where it names some of theirs, the
     /// others are left out; else all of theirs are taken: whoever names a library wants to see it.
-    pub fn take_named(&mut self, ids: Option<Vec<String>>) -> Option<Vec<String>> {
+    ///
+    /// # Errors
+    /// One of theirs that is named and that this CPU cannot run, as for ours (exit 5).
+    pub fn take_named(&mut self, ids: Option<Vec<String>>) -> Result<Option<Vec<String>>> {
         let theirs = |id: &String| self.records().any(|record| record.id == *id);
-        let (theirs, ours): (Vec<String>, Vec<String>) = ids?.into_iter().partition(theirs);
+        let Some(ids) = ids else { return Ok(None) };
+        let (theirs, ours): (Vec<String>, Vec<String>) = ids.into_iter().partition(theirs);
         if !theirs.is_empty() {
             self.kernels.retain(|guest| theirs.contains(&guest.record.id));
+            if let Some(reason) = self.records().find_map(|record| record.reason.as_ref()) {
+                return Err(Error::unsupported(format!("{reason}; `list kernels` shows what runs here")));
+            }
         }
-        Some(ours)
+        Ok(Some(ours))
     }
 
     /// Sets how much memory the copies of weights that come from memory must exceed.

@@ -50,6 +50,8 @@ type Result<T> = std::result::Result<T, Failed>;
 pub struct Process {
     worker: Worker,
     control: Control,
+    /// Whether the library is loaded: what is wrong before that is wrong with the command line.
+    loaded: bool,
 }
 
 impl Process {
@@ -63,9 +65,12 @@ impl Process {
         let program = Program { path: build_info::own_program(), speech: Speech::Channel };
         let setting = Setting { own_group: true, ..Setting::default() };
         let worker = Worker::start("a worker for a library", &program, setting, Patience::from_environment()?);
-        let mut this = Self { worker: worker.map_err(|failed| failed.error)?, control: map };
+        let mut this = Self { worker: worker.map_err(|failed| failed.error)?, control: map, loaded: false };
         match this.ask(&Request::Load(Box::new(load)))? {
-            Reply::Loaded { kernels } => Ok((this, kernels)),
+            Reply::Loaded { kernels } => {
+                this.loaded = true;
+                Ok((this, kernels))
+            }
             _ => Err(this.worker.out_of_turn().into()),
         }
     }
@@ -141,7 +146,9 @@ impl Process {
         match self.worker.hear_unless(|| stuck.is_stuck()) {
             Heard::Reply(Reply::Fault { status, why }) => Err(Failed::Row { status, why }),
             Heard::Reply(reply) => Ok(reply),
-            Heard::Error(error) => Err(Failed::Run(error)),
+            Heard::Error(error) if error.is_interrupt() || !self.loaded => Err(Failed::Run(error)),
+            // Whatever foreign code brings a process to say ends its row, and not the run.
+            Heard::Error(error) => Err(Failed::Row { status: RowStatus::Wrong, why: error.to_string() }),
             Heard::Stuck => Err(self.hung()),
             Heard::Ended(how) => {
                 let note = self.control.note();

@@ -240,7 +240,7 @@ mod tests {
         let Ok(rounds) = run(&mut entries, 1, orders(2, 10, 1), &stop, |done| done.len() == 5);
         assert_eq!(rounds.len(), 5);
         // An entry that fails ends it, and is named.
-        let failing = |calls: u32| if calls == 2 { Err("broken") } else { Ok(NOTHING) };
+        let failing = |calls: u32| if calls >= 2 { Err("broken") } else { Ok(NOTHING) };
         let mut entries: Vec<Turn<'_, &str>> = vec![clocked(Box::new(|_| {})), Box::new(failing)];
         assert_eq!(run(&mut entries, 2, orders(2, 10, 1), &stop, |_| false).err(), Some((1, "broken")));
         assert_eq!(calibrate(&mut entries, 1e3).err(), Some((1, "broken")));

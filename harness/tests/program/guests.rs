@@ -31,7 +31,7 @@ fn the_example_is_a_row_like_any_other() {
     let args = [vec!["micro".into()], shape, vec![out.clone(), "--kernel-library".into(), plain]].concat();
     let output = succeeds(run(&args[..]));
     assert!(stderr(&output).contains(&format!("sha256 {hash}")), "said before it is loaded");
-    let receipt = read_json(&folder.path().join("run/receipt.json"));
+    let receipt = read_json(folder.path().join("run/receipt.json"));
     let cell = &receipt["micro"][0];
     let ids: Vec<&str> =
         cell["entries"].as_array().expect("entries").iter().filter_map(|e| e["kernel"].as_str()).collect();

@@ -10,6 +10,8 @@ use std::sync::{Mutex, RwLock};
 /// Longest id and longest other text, in bytes.
 const LONGEST_ID: usize = 64;
 const LONGEST_TEXT: usize = 4096;
+/// Alignment of weights in a layout of ours, wherever they lie.
+const OUR_ALIGNMENT: u32 = 16;
 
 /// A field of a foreign kernel that is not as the header says.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -139,6 +141,9 @@ impl Fields {
         self.there("prepared_bytes", raw.prepared_bytes.is_some())?;
         self.there("prepare", raw.prepare.is_some())?;
         self.there("gemv", raw.gemv.is_some())?;
+        if (raw.family, raw.gemm.is_some()) == (W2A32, true) {
+            return Err(self.bad("gemm", "is not NULL; batches are of int8 activations (TB_W2A8)"));
+        }
         if raw.open.is_some() != raw.close.is_some() {
             return Err(self.bad(if raw.open.is_some() { "close" } else { "open" }, "is NULL and its partner is not"));
         }
@@ -160,6 +165,10 @@ impl Fields {
                 // Its codes have no scales among them.
                 if raw.output != I32 {
                     return Err(self.bad("output", format!("is TB_F32; weights in {name} come without scales")));
+                }
+                if raw.packed_align > OUR_ALIGNMENT {
+                    let given = raw.packed_align;
+                    return Err(self.bad("packed_align", format!("is {given}; {name} is aligned to {OUR_ALIGNMENT}")));
                 }
                 if !ours.rows.is_multiple_of(raw.rows_multiple as usize) {
                     let (rows, given) = (ours.rows, raw.rows_multiple);

@@ -144,7 +144,10 @@ impl ForeignKernel {
         let this: &'static Self = Box::leak(Box::new(self));
         let layout = this.ours.unwrap_or_else(|| {
             let (rows, block_k) = (this.rows_multiple(), this.k_multiple());
-            let own = Layout { name: this.id, rows, block_k, foreign: Some(this), ..Layout::PLAIN };
+            // Where the scales count, those of groups are given by group.
+            let by_group = this.family() == Family::W2A32 && ![abi::TENSOR, abi::ROW].contains(&this.raw.weight_group);
+            let group = by_group.then_some(this.raw.weight_group as usize);
+            let own = Layout { name: this.id, rows, block_k, group, foreign: Some(this), ..Layout::PLAIN };
             Box::leak(Box::new(own))
         });
         Box::leak(Box::new(KernelDescriptor {

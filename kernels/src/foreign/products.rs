@@ -441,16 +441,18 @@ impl ForeignKernel {
     ) -> Result<Scaled, KernelError> {
         let shape = Shape { rows: rows as u64, k: k as u64 };
         let weight_scales: Vec<f32> = (0..self.weight_scales(shape)).map(|_| scale()).collect();
-        let act_scales: Vec<f32> = (0..groups(self.raw.act_group, shape.k)).map(|_| scale()).collect();
+        let floats = self.raw.family != W2A8;
+        // Activations that are f32 have no scales of their own.
+        let act_scale = |_| if floats { 1.0 } else { scale() };
+        let act_scales: Vec<f32> = (0..groups(self.raw.act_group, shape.k)).map(act_scale).collect();
         let mut packed = AlignedBuffer::<u8>::zeroed(self.packed_bytes(rows, k)?.max(2 << 20));
         self.pack(shape, codes, &weight_scales, &mut packed)?;
         let mut prepared = Prepared::for_shape(self, shape, 1)?;
-        prepared.push(&Activations {
-            i8: x.padded().as_ptr(),
-            scales: act_scales.as_ptr(),
-            f32: ptr::null(),
-            sum: x.sum(),
-        })?;
+        let mut wide = FloatActivations::new(k);
+        wide.set(&x.values().iter().map(|&x| f32::from(x)).collect::<Vec<f32>>())?;
+        let (i8, f32) = if floats { (ptr::null(), wide.padded().as_ptr()) } else { (x.padded().as_ptr(), ptr::null()) };
+        let sum = if floats { 0 } else { x.sum() };
+        prepared.push(&Activations { i8, scales: act_scales.as_ptr(), f32, sum })?;
         let mut products = vec![f32::NAN; rows];
         let (from, y) = (prepared.buffer.as_ptr(), products.as_mut_ptr().cast());
         let batch = Batch { prepared: from, prepared_stride: prepared.stride, tokens: 1, y, y_stride: rows };

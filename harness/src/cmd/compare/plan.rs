@@ -57,7 +57,7 @@ impl Plan {
             machine.refuse_mask()?;
         }
         let mut guests = Guests::open(&args.guests, &machine, args.seed)?;
-        let named = guests.take_named(args.kernels.clone().or_else(|| scenario.kernel_ids()));
+        let named = guests.take_named(args.kernels.clone().or_else(|| scenario.kernel_ids()))?;
         let kernels = machine.kernels(named.as_deref())?;
         texts.prefill.check(&machine)?;
         args.matrix.check(&scenario, &kernels, &guests, &machine)?;
@@ -72,7 +72,7 @@ impl Plan {
         let timestamp = jiff::Timestamp::now().to_string();
         let folder = RunFolder::create(args.out.as_deref(), &self.scenario.name, &timestamp)?;
         let mut receipt = new_receipt(timestamp, &self.scenario, &self.machine, args.seed);
-        receipt.settings.kernels_requested = self.named.clone();
+        receipt.settings.kernels_requested = args.kernels.clone().or_else(|| self.named.clone());
         receipt.kernels.extend(guests.records().cloned());
         receipt.settings.deterministic = self.deterministic;
         Ok((folder, receipt))

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::scenario::Cell;
+use kernels::foreign::Fault;
 use kernels::parallel::Team;
 use kernels::random::SplitMix64;
 use kernels::{
@@ -85,7 +86,9 @@ impl Operands {
 
 /// The error of a kernel that refuses what it was given.
 pub fn refused(cell: Cell, kernel: &Kernel, error: &KernelError) -> Error {
-    Error::failed(format!("{} {}x{} with {}: {error}", cell.op, cell.shape.m, cell.shape.k, kernel.id()))
+    let said_no = matches!(error, KernelError::Foreign { fault: Fault::Refused(_), .. });
+    let error_of = if said_no { Error::unsupported } else { Error::failed };
+    error_of(format!("{} {}x{} with {}: {error}", cell.op, cell.shape.m, cell.shape.k, kernel.id()))
 }
 
 fn pack(cell: Cell, kernel: &Kernel, codes: &[u8]) -> Result<PackedWeights> {

@@ -6,7 +6,7 @@ use super::super::protocol::{GuestReady, JobCell, Load, Reply, Request};
 use super::super::serve::{error, next, say};
 use super::super::visit::{Turns, Visit, parent};
 use super::{library, look};
-use crate::error::{Error, Result};
+use crate::error::{Error, Exit, Result};
 use crate::machine::{Machine, MachineArgs};
 use crate::measure::micro::operands::Operands;
 use crate::measure::micro::ring::{Ring, Void};
@@ -143,11 +143,10 @@ impl Guest {
         let cell = job.product().ok_or_else(|| Error::input("a library's kernels are timed on matrices here"))?;
         refuse_shape(&kernel, job)?;
         let seed = operand_seed(self.seed, cell, kernel.descriptor().family());
-        let operands = Operands::new(cell, &[kernel], self.copied_bytes, self.machine.features, seed)
-            .map_err(|e| Ended::Void(Void::Refused(e.to_string())))?;
+        let operands = Operands::new(cell, &[kernel], self.copied_bytes, self.machine.features, seed).map_err(unfit)?;
         let mut team = self.machine.team()?;
         let checked = check::check(cell, &operands, &[kernel], &mut team);
-        let checked = checked.map_err(|e| Ended::Void(Void::Wrong(e.to_string())))?.remove(0);
+        let checked = checked.map_err(unfit)?.remove(0);
         // From the system: the library cannot know it.
         let fresh = std::collections::hash_map::RandomState::new();
         let fresh = std::hash::BuildHasher::hash_one(&fresh, seed);
@@ -173,6 +172,12 @@ impl Guest {
             (None, ended) => Ok(ended?),
         }
     }
+}
+
+/// Why a kernel cannot be timed on operands: it said so, or it did something wrong.
+fn unfit(error: Error) -> Ended {
+    let refused = error.exit() == Exit::Unsupported;
+    Ended::Void(if refused { Void::Refused(error.to_string()) } else { Void::Wrong(error.to_string()) })
 }
 
 /// What the kernel's fields say against a shape, before anything is made for it.
