@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Libraries of kernels that others wrote: ci/foreign.sh PROGRAM [FAULT...]     exit 0 if all is as expected, else 1
 # Builds the examples of kernels/examples/guest and sees them listed, verified and timed. Then every fault of
-# ci/hostile, a library each, must end as ci/hostile/expected.txt says. Needs cc and c++; takes about 3 minutes.
+# ci/hostile, a library each, must end as ci/hostile/expected.txt says. Needs cc and c++; takes about 6 minutes.
 set -euo pipefail
 program=$(realpath "${1:?which program? ci/foreign.sh PROGRAM}")
 shift
@@ -66,7 +66,8 @@ fault() {
 }
 export -f case_of fault
 
-# The examples, with warnings as errors.
+# The examples, with warnings as errors; plain.c is to be read in one look.
+[ "$(wc -l <kernels/examples/guest/plain.c)" -le 60 ] || { echo "plain.c has more than 60 lines" >&2; exit 1; }
 strict=(-Wall -Wextra -Wpedantic -Werror -Wno-unused-parameter -O3)
 cc -std=c11 "${strict[@]}" "${flags[@]}" -o "$scratch/libplain.so" kernels/examples/guest/plain.c
 c++ -std=c++17 "${strict[@]}" -mavx2 "${flags[@]}" -o "$scratch/libvector.so" kernels/examples/guest/vector.cpp
@@ -76,7 +77,23 @@ if [ $# = 0 ]; then
     case_of verify 0 'plain-c .* exact .*avx2-vector .* exact' \
         verify --kernels plain-c,avx2-vector "${examples[@]}"
     case_of micro 0 'plain-c.*avx2-vector' micro --quick --kernels avx2-i8-tile8,plain-c,avx2-vector \
+        --out "$scratch/micro" "${examples[@]}"
+    case_of compare 0 'plain-c.*avx2-vector' compare --quick --kernels scalar-i8,avx2-i8 \
         --out "$scratch/run" "${examples[@]}"
+    python3 ci/check-receipt.py "$scratch/run"
+    "$program" receipt verify "$scratch/run"
+    python3 - "$scratch/run/receipt.json" <<'PYTHON'
+import json, sys
+run = json.load(open(sys.argv[1]))
+foreign = {kernel["id"]: kernel["foreign"] for kernel in run["kernels"] if "foreign" in kernel}
+assert set(foreign) == {"plain-c", "avx2-vector"}, foreign
+assert all(len(of["sha256"]) == 64 and of["compiler"] for of in foreign.values()), foreign
+for cell in run["micro"]:
+    ids = {entry["kernel"] for entry in cell["entries"]}
+    expected = cell["family"] == "W2A8" and cell["op"] != "dequantize"
+    assert not expected or set(foreign) <= ids, (cell["op"], cell["m"], cell["k"], ids, cell.get("without_time"))
+    assert not cell.get("without_time"), cell["without_time"]
+PYTHON
 fi
 
 # Files that are no libraries, or not for this program.

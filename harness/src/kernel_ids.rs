@@ -1,11 +1,12 @@
 //! Kernel ids as users write them.
 
 use crate::error::{Error, Result};
-use kernels::{KernelDescriptor, registry};
+use crate::registered;
+use kernels::KernelDescriptor;
 
 /// The line that tells a user that the kernel `id` is not registered.
 pub fn unknown_kernel(id: &str) -> String {
-    let known = registry::KERNELS.iter().map(|k| k.id).collect::<Vec<_>>().join(", ");
+    let known = registered::all().map(|k| k.id).collect::<Vec<_>>().join(", ");
     // Escaped: a file may have line ends in a name.
     format!("there is no kernel {id:?}; known: {known}")
 }
@@ -13,7 +14,7 @@ pub fn unknown_kernel(id: &str) -> String {
 /// Checks the kernel id of a claim. Ids of x86-64 kernels are known on every architecture, because claims name them.
 #[cfg(test)]
 pub fn known_kernel(id: &str) -> std::result::Result<(), String> {
-    match registry::find(id) {
+    match registered::find(id) {
         Some(_) => Ok(()),
         None if !cfg!(target_arch = "x86_64") => Ok(()),
         None => Err(unknown_kernel(id)),
@@ -22,15 +23,16 @@ pub fn known_kernel(id: &str) -> std::result::Result<(), String> {
 
 /// The kernels with these ids, each once, after the kernel that it builds on.
 pub fn in_registry_order(ids: &[String]) -> Result<Vec<&'static KernelDescriptor>> {
-    if let Some(unknown) = ids.iter().find(|id| registry::find(id).is_none()) {
+    if let Some(unknown) = ids.iter().find(|id| registered::find(id).is_none()) {
         return Err(Error::input(unknown_kernel(unknown)));
     }
-    Ok(registry::KERNELS.iter().copied().filter(|d| ids.iter().any(|id| id == d.id)).collect())
+    Ok(registered::all().filter(|d| ids.iter().any(|id| id == d.id)).collect())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kernels::registry;
     use receipt::judge::claims;
     use std::path::Path;
 

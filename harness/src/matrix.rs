@@ -1,6 +1,7 @@
 //! Flags that choose what is timed: `--shape`, `--op`, `--residency` and `--rounds`, instead of the scenario's matrix.
 
 use crate::error::{Error, Result};
+use crate::guests::Guests;
 use crate::machine::{Machine, memory};
 use crate::measure::last_level;
 use crate::measure::micro::{operands, with_operation};
@@ -105,7 +106,7 @@ impl MatrixArgs {
     }
 
     /// Refuses shapes, operations and residencies that cannot be measured here, before anything is measured.
-    pub fn check(&self, scenario: &Scenario, kernels: &[Kernel], machine: &Machine) -> Result<()> {
+    pub fn check(&self, scenario: &Scenario, kernels: &[Kernel], guests: &Guests, machine: &Machine) -> Result<()> {
         let Some(micro) = &scenario.micro else { return Ok(()) };
         let l2 = machine.l2();
         let wants_l2 = |product: &&Product| micro.residencies(product).contains(&Residency::L2);
@@ -122,7 +123,10 @@ impl MatrixArgs {
             _ => {}
         }
         let cells = scenario.cells(l2);
-        if let Some(op) = cells.iter().find(|cell| with_operation(**cell, kernels).is_empty()).map(|cell| cell.op)
+        if let Some(op) = cells
+            .iter()
+            .map(|cell| cell.op)
+            .find(|op| !kernels.iter().any(|k| k.descriptor().has(*op)) && !guests.have(operation::recorded(*op)))
             && (self.op.is_some() || !self.shapes.is_empty())
         {
             let ids = kernels.iter().map(Kernel::id).collect::<Vec<_>>().join(", ");

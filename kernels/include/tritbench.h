@@ -13,6 +13,9 @@
  * - It returns TB_OK, or says by another result why it did not do it. It does not abort, exit, throw, print, or fork.
  * - It reads and writes only what it is given. Buffers end where they say; what lies behind may be protected.
  * - It leaves no file open and no signal handler behind.
+ * - Results with scales of 1 are equal to the oracle's integers, by `gemv` and by `gemm`. With other scales, TB_F32
+ *   kernels of int8 activations may differ by 1e-5 of the sum over j of |weight scale * activation scale * x[j]|. Scales
+ *   are tried as multiples of 1/64 from 1/4 to 3/4, which f16 holds; the timed ones are 1.
  * - Timed functions allocate nothing. A call that takes longer than 10 seconds counts as hung.
  * - Pointers are valid during the call only, but for `plan` and, as long as the plan lives, `packed`.
  */
@@ -64,7 +67,7 @@ enum {
 
 /* `flags`, added up. */
 enum {
-    TB_THREAD_SAFE = 1u /* gemv and gemm may run at once, on disjoint rows of one plan. Else one thread calls them. */
+    TB_THREAD_SAFE = 1u /* its functions may run at once, on disjoint rows of one plan. Else one call is made at a time */
 };
 
 /* The size of a matrix. */
@@ -94,7 +97,8 @@ typedef struct tb_kernel {
 
     const char *id;           /* its name in every table: 1 to 64 characters, no control characters, no other kernel's */
     const char *isa;          /* instruction set by which tables group it, for example "avx2" */
-    const char *requires_cpu; /* what its code was compiled for, as for --cpu-features: "avx2,avx512vnni" or "none" */
+    const char *requires_cpu; /* what its code was compiled for, as for --cpu-features: "avx2,avx512vnni" or "none".
+                                 "avx2" stands for FMA and F16C too; what has no name there cannot be required */
     const char *builds_on;    /* id of the kernel that it improves on and is compared with, or NULL */
     const char *summary;      /* one sentence: what is particular to it */
     const char *origin;       /* project, version, licence, or NULL */
@@ -133,7 +137,7 @@ typedef struct tb_kernel {
     int32_t (*gemv)(void *plan, const tb_shape *shape, const void *packed, const void *prepared,
                     uint64_t row_begin, uint64_t row_end, void *y);
     /* Timed, or NULL: `tokens` at once. Token t lies at (char *)prepared + t * prepared_stride, and its results go to
-     * (int32_t *)y + t * y_stride. Equal to what `gemv` gives for each. */
+     * (int32_t *)y + t * y_stride. With scales of 1, equal to what `gemv` gives for each. */
     int32_t (*gemm)(void *plan, const tb_shape *shape, const void *packed, const void *prepared,
                     uint64_t prepared_stride, uint64_t tokens, uint64_t row_begin, uint64_t row_end, void *y,
                     uint64_t y_stride);

@@ -35,7 +35,7 @@ impl<T: Plain> AlignedBuffer<T> {
             return Self { start: NonNull::dangling(), len: 0, pages: None };
         };
         let pages = Pages::huge(layout.size());
-        #[cfg(all(test, target_os = "linux", not(miri)))]
+        #[cfg(all(target_os = "linux", not(miri)))]
         let pages = crate::guarded::zeroed(layout.size()).or(pages);
         if let Some(pages) = pages {
             return Self { start: pages.start.cast(), len, pages: Some(pages) };

@@ -15,6 +15,7 @@ use crate::activation::{FloatActivations, QuantizedActivations};
 use crate::buffer::{AlignedBuffer, Plain};
 use crate::descriptor::GemmTile;
 use crate::error::KernelError;
+use crate::foreign::{Fault, ForeignKernel};
 use crate::kernel::{Kernel, Tuning};
 use crate::operation::{Family, Operation};
 use crate::packed::{CodeTable, Codes, PackedWeights, Scales, scales_a_row};
@@ -27,6 +28,9 @@ use std::ops::Range;
 /// Allowed error of f32 kernels relative to the row's sum of absolute terms. The longest chain of f32 additions in any
 /// stage is 64 within a block and 27 over the blocks of k = 6912, which bounds the error by 91 half-ulps, 5.5e-6.
 pub const F32_BOUND: f64 = 1e-5;
+
+/// Sizes of batches that a foreign kernel is tried with, in turn: around the 64 at which one in the field stops.
+const FOREIGN_TOKENS: [usize; 9] = [1, 2, 3, 7, 32, 63, 64, 65, 128];
 
 /// What one call of a kernel is tried with.
 #[derive(Clone, Debug)]
@@ -54,6 +58,8 @@ pub struct Outcome {
     pub max_relative_error: f64,
     /// The first mismatch in words (case, element, result and right value); `None` if there was none.
     pub first_mismatch: Option<String>,
+    /// Whether that was no wrong result, but a foreign kernel that said it cannot.
+    pub refused: bool,
 }
 
 /// Allowed error of this kernel, relative to the row's sum of absolute terms: 0 where results must be equal.
@@ -101,11 +107,36 @@ fn cases(kernel: &Kernel) -> Vec<Case> {
         add(1000, 1025, Pattern::Random);
         add(300, 6912, Pattern::Random);
     }
+    if let Some(foreign) = kernel.descriptor().foreign_kernel() {
+        let of_it = foreign_cases(foreign, cases.len() as u64);
+        cases.retain(|case| case.rows * case.k > 0 && case.table.is_ternary() && foreign.takes(case.rows, case.k));
+        cases.extend(of_it);
+    }
     if cfg!(miri) {
         // Small operands make the same accesses; Miri would take hours for large ones.
         cases.retain(|case| case.rows * case.k <= 600);
     }
     cases
+}
+
+/// More for a foreign kernel: rows and columns around its own multiples, the shapes of models, and enough cases of one
+/// shape for every size of batch.
+fn foreign_cases(foreign: &ForeignKernel, first: u64) -> Vec<Case> {
+    let (rows_unit, k_unit) = (foreign.rows_multiple(), foreign.k_multiple());
+    let small = [1, 2, 3, 7].into_iter().flat_map(|n| [1, 2, 3, 5].map(|m| (n * rows_unit, m * k_unit)));
+    let wide = |k: usize| (4 * rows_unit, k.next_multiple_of(k_unit));
+    let batches = (0..2 * FOREIGN_TOKENS.len()).map(|_| (8 * rows_unit, 640usize.next_multiple_of(k_unit)));
+    let of_models = [(640, 2560), (2560, 6912), (6912, 2560)]
+        .map(|(rows, k): (usize, usize)| (rows.next_multiple_of(rows_unit), k.next_multiple_of(k_unit)));
+    let shapes = small.chain([wide(1024), wide(6912)]).chain(batches).filter(|(rows, k)| foreign.takes(*rows, *k));
+    let of_models = of_models.into_iter().filter(|(rows, k)| foreign.takes(*rows, *k));
+    let all = shapes.flat_map(|shape| Pattern::ALL.map(|pattern| (shape, pattern)));
+    let all = all.chain(of_models.map(|shape| (shape, Pattern::Random)));
+    let case = |(i, ((rows, k), pattern)): (usize, ((usize, usize), Pattern))| {
+        let (table, block_scales, seed) = (CodeTable::TERNARY, false, first + i as u64);
+        Case { rows, k, pattern, table, block_scales, seed }
+    };
+    all.enumerate().map(case).collect()
 }
 
 /// Runs the whole conformance suite on one kernel, which may be timed only if there are no mismatches.
@@ -129,6 +160,7 @@ impl Outcome {
         self.max_relative_error = self.max_relative_error.max(errors.relative);
         if let Err(wrong) = result {
             self.mismatches += 1;
+            self.refused |= self.first_mismatch.is_none() && wrong.refused;
             self.first_mismatch.get_or_insert_with(|| format!("{case:?}: {}", wrong.what));
         }
     }
@@ -138,11 +170,26 @@ impl Outcome {
 pub(crate) struct Wrong {
     pub(crate) what: String,
     errors: Errors,
+    /// Whether it is no result at all: a foreign kernel said that it cannot.
+    refused: bool,
 }
 
 impl From<String> for Wrong {
     fn from(what: String) -> Self {
-        Self { what, errors: Errors::default() }
+        Self { what, errors: Errors::default(), refused: false }
+    }
+}
+
+impl From<KernelError> for Wrong {
+    fn from(error: KernelError) -> Self {
+        match error {
+            KernelError::Foreign { fault: Fault::Refused(_), .. } => {
+                Self { refused: true, ..Self::from(format!("refused: {error}")) }
+            }
+            // It says itself what is wrong.
+            KernelError::Foreign { .. } => error.to_string().into(),
+            error => format!("refused: {error}").into(),
+        }
     }
 }
 
@@ -155,17 +202,13 @@ fn compare_named<T: Copy + Into<f64>>(
 ) -> Result<Errors, Wrong> {
     compare(got, bound, oracle).map_err(|mismatch| {
         let what = format!("{}: {mismatch}", place(mismatch.index));
-        Wrong { what, errors: mismatch.errors }
+        Wrong { what, errors: mismatch.errors, refused: false }
     })
 }
 
 /// Room for a result, poisoned: what is not written is noticed.
 fn filled<T: Plain>(len: usize, poison: T) -> AlignedBuffer<T> {
     AlignedBuffer::from(&vec![poison; len][..])
-}
-
-fn refused(error: KernelError) -> String {
-    format!("refused: {error}")
 }
 
 /// A case, packed.
@@ -175,6 +218,8 @@ struct Packed<'a> {
     codes: Vec<u8>,
     x: QuantizedActivations,
     weights: PackedWeights,
+    /// What a foreign kernel may not change; else empty.
+    as_packed: Vec<u8>,
 }
 
 /// Runs one case and says what is wrong, if anything. All operands are [`AlignedBuffer`]s, which tests put beside
@@ -191,24 +236,29 @@ pub(crate) fn run_case(kernel: &Kernel, case: &Case) -> Result<Errors, Wrong> {
     };
     // Not a power of two, so that x / scale is rounded; otherwise f32 sums would be exact and show no error.
     let x = QuantizedActivations::from_values(&x, 10.0 + random.signed_unit());
-    let weights = PackedWeights::pack(layout, Codes { rows, k, codes: &codes, table, scales }).map_err(refused)?;
-    let packed = Packed { kernel, case, codes, x, weights };
+    let weights = PackedWeights::pack(layout, Codes { rows, k, codes: &codes, table, scales })?;
+    let foreign = kernel.descriptor().foreign_kernel();
+    let as_packed = if foreign.is_some() { weights.code_bytes().to_vec() } else { Vec::new() };
+    let packed = Packed { kernel, case, codes, x, weights, as_packed };
+    // Only its library knows how to unpack a layout of its own.
     for row in [0, rows / 2, rows.saturating_sub(1)] {
-        if row < rows && packed.weights.row_codes(row) != packed.row(row) {
+        if layout.foreign.is_none() && row < rows && packed.weights.row_codes(row) != packed.row(row) {
             return Err(format!("row {row} does not survive packing").into());
         }
     }
-    let mut errors = Errors::default();
+    let mut errors = match kernel.descriptor().family() {
+        Family::W2A8 => packed.integer_products()?,
+        Family::W2A32 => packed.float_products()?,
+    };
     if kernel.descriptor().has(Operation::Gemm) {
         errors = errors.and(packed.batch_products()?);
     }
-    errors = errors.and(match kernel.descriptor().family() {
-        Family::W2A8 => packed.integer_products()?,
-        Family::W2A32 => packed.float_products()?,
-    });
     if kernel.descriptor().has(Operation::Dequantize) {
         // Rounded once: equal.
         packed.dequantized()?;
+    }
+    if let Some(foreign) = foreign {
+        errors = errors.and(packed.of_foreign(foreign)?);
     }
     Ok(errors)
 }
@@ -239,7 +289,7 @@ impl Packed<'_> {
 
     fn float_products(&self) -> Result<Errors, Wrong> {
         let mut x = FloatActivations::new(self.case.k);
-        x.set_dequantized(&self.x).map_err(refused)?;
+        x.set_dequantized(&self.x)?;
         let scale = |row| move |column| self.weights.scale_at(row, column);
         let product = |row| reference::dot_f64(self.row(row), self.case.table, scale(row), x.values()).into();
         let want: Vec<Expected> = (0..self.case.rows).map(product).collect();
@@ -251,7 +301,11 @@ impl Packed<'_> {
     fn batch_products(&self) -> Result<Errors, Wrong> {
         const TOKENS: [usize; 10] = [1, 2, 3, 4, 5, 7, 8, 23, 25, 41];
         let case = self.case;
-        let tokens = TOKENS[case.seed as usize % TOKENS.len()];
+        let foreign = self.kernel.descriptor().foreign_kernel().is_some();
+        let sizes = if foreign { &FOREIGN_TOKENS[..] } else { &TOKENS };
+        // Large matrices once, with few tokens: the oracle takes its time.
+        let sizes = if foreign && case.rows * case.k > 1 << 20 { &sizes[..2] } else { sizes };
+        let tokens = sizes[case.seed as usize % sizes.len()];
         let token = |t: usize| {
             let mut values = self.x.values().to_vec();
             values.rotate_left(if case.k == 0 { 0 } else { t * 5 % case.k });
@@ -266,9 +320,7 @@ impl Packed<'_> {
         for rows in [0..case.rows, self.middle()..case.rows] {
             let mut y = filled(tokens * rows.len(), i32::MIN);
             let mut columns = Columns::all(&mut y, tokens, rows.len());
-            self.kernel
-                .gemm_i8(&self.weights, rows.clone(), &x, &mut columns)
-                .map_err(|error| format!("gemm {}", refused(error)))?;
+            self.kernel.gemm_i8(&self.weights, rows.clone(), &x, &mut columns)?;
             let place = |i: usize| (i / rows.len(), rows.start + i % rows.len());
             let named = |i| format!("gemm, token {} of {tokens}, row {}", place(i).0, place(i).1);
             errors = errors.and(compare_named(&y, 0.0, |i| want[place(i).0][place(i).1], named)?);
@@ -276,12 +328,27 @@ impl Packed<'_> {
         Ok(errors)
     }
 
+    /// What only a foreign kernel can do wrong: write to the weights it reads, apply scales, close its plans.
+    fn of_foreign(&self, foreign: &'static ForeignKernel) -> Result<Errors, Wrong> {
+        let Case { rows, k, seed, .. } = *self.case;
+        if self.weights.code_bytes() != &self.as_packed[..] {
+            return Err(format!("gemv or gemm {rows}x{k} of {}: writes to the packed weights", foreign.id).into());
+        }
+        let mut errors = Errors::default();
+        if foreign.writes_floats() && foreign.family() == Family::W2A8 && rows * k <= 1 << 20 {
+            let mut random = SplitMix64::new(seed);
+            let scaled = foreign.scaled([rows, k], &self.codes, &self.x, || (16 + random.below(33)) as f32 / 64.0)?;
+            let named = |row| format!("gemv {rows}x{k} with random scales, row {row}");
+            errors = compare_named(&scaled.products, F32_BOUND, |row| scaled.expected[row].into(), named)?;
+        }
+        foreign.close_plans()?;
+        Ok(errors)
+    }
+
     fn dequantized(&self) -> Result<Errors, Wrong> {
         let k = self.case.k;
         let mut out = filled(self.case.rows * k, f32::NAN);
-        self.kernel
-            .dequantize(&self.weights, 0..self.case.rows, &mut out)
-            .map_err(|error| format!("dequantize {}", refused(error)))?;
+        self.kernel.dequantize(&self.weights, 0..self.case.rows, &mut out)?;
         let weight = |i| reference::weight(self.codes[i], self.case.table, self.weights.scale_at(i / k, i % k));
         let named = |i| format!("dequantize row {} column {}", i / k, i % k);
         compare_named(&out, 0.0, |i| Expected::exactly(weight(i)), named)
@@ -297,18 +364,19 @@ impl Packed<'_> {
         gemv: impl Fn(Range<usize>, &mut [T]) -> Result<(), KernelError> + Sync,
     ) -> Result<Errors, Wrong> {
         let (rows, middle) = (self.case.rows, self.middle());
-        let check =
-            |first: usize, y: &[T]| compare_named(y, bound, |i| want[first + i], |i| format!("row {}", first + i));
+        let check = |first: usize, y: &[T]| {
+            compare_named(y, bound, |i| want[first + i], |i| format!("gemv, row {}", first + i))
+        };
         let mut errors = Errors::default();
         for range in [0..rows, middle..rows, middle..middle + (rows - middle).div_ceil(2)] {
             let mut y = filled(range.len(), poison);
-            gemv(range.clone(), &mut y).map_err(refused)?;
+            gemv(range.clone(), &mut y)?;
             errors = errors.and(check(range.start, &y)?);
         }
         if self.case.seed.is_multiple_of(8) {
             let mut shared = filled(rows, poison);
             let mut team = Team::new(2, |_| {}).map_err(|e| format!("no second thread: {e}"))?;
-            team.split_rows(self.weights.layout().rows, &mut shared, gemv).map_err(refused)?;
+            team.split_rows(self.weights.layout().rows, &mut shared, gemv)?;
             errors = errors.and(check(0, &shared)?);
         }
         Ok(errors)

@@ -2,6 +2,7 @@
 
 use crate::activation::QuantizedActivations;
 use crate::cpu::CpuFeatures;
+use crate::foreign::ForeignKernel;
 use crate::layout::Layout;
 use crate::operation::{Family, Operation};
 use crate::parallel::Columns;
@@ -118,6 +119,8 @@ pub enum Gemv {
     F32(unsafe fn(GemvF32<'_>)),
     /// An exact integer product with int8 activations (the W2A8 family).
     I8(unsafe fn(GemvI8<'_>)),
+    /// All operations of a foreign kernel, which has its own packing and its own form of activations.
+    Foreign(&'static ForeignKernel),
 }
 
 /// What is listed of a kernel, and the functions it is called by: one `static` a kernel file, one line in its family's
@@ -168,6 +171,11 @@ impl KernelDescriptor {
         Self::portable(layout, Gemv::I8(gemv))
     }
 
+    /// A kernel of a foreign library, as [`ForeignKernel::describe`] completes it.
+    pub(crate) const fn foreign(layout: &'static Layout, gemv: Gemv) -> Self {
+        Self::portable(layout, gemv)
+    }
+
     const fn portable(layout: &'static Layout, gemv: Gemv) -> Self {
         Self {
             id: "",
@@ -192,6 +200,7 @@ impl KernelDescriptor {
         match self.gemv {
             Gemv::F32(_) => Family::W2A32,
             Gemv::I8(_) => Family::W2A8,
+            Gemv::Foreign(foreign) => foreign.family(),
         }
     }
 
@@ -210,8 +219,13 @@ impl KernelDescriptor {
         match operation {
             Operation::Dequantize => self.dequantize.is_some(),
             Operation::Gemv => true,
-            Operation::Gemm => self.gemm.is_some(),
+            Operation::Gemm => self.gemm.is_some() || self.foreign_kernel().is_some_and(ForeignKernel::has_gemm),
         }
+    }
+
+    /// The foreign kernel that this describes, if it is one.
+    pub fn foreign_kernel(&self) -> Option<&'static ForeignKernel> {
+        if let Gemv::Foreign(foreign) = self.gemv { Some(foreign) } else { None }
     }
 
     /// The name that receipts hold: `{op}-{act}{weight}{out}-{isa}-{technique}-{mr}x{nr}`.

@@ -1,5 +1,6 @@
 //! What can be wrong with a call.
 
+use crate::foreign::Fault;
 use crate::layout::Layout;
 
 /// Why a call was refused. Nothing was computed and no output was written.
@@ -43,6 +44,9 @@ pub enum KernelError {
     /// NaN or infinity among weights that were to be quantised.
     #[error("the weight at row {row}, column {column} is not finite")]
     NonFiniteWeight { row: usize, column: usize },
+    /// A foreign kernel that refused, or did what the header forbids.
+    #[error("{call} {rows}x{k} of {kernel}: {fault}")]
+    Foreign { kernel: &'static str, call: &'static str, rows: u64, k: u64, fault: Fault },
     /// A matrix whose size overflows, or whose sums could.
     #[error("a {rows} x {k} matrix is too large")]
     TooLarge { rows: usize, k: usize },

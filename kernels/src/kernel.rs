@@ -4,6 +4,7 @@ use crate::activation::{FloatActivations, QuantizedActivations};
 use crate::cpu::CpuFeatures;
 use crate::descriptor::{Dequantize, GemmI8, GemmTile, Gemv, GemvF32, GemvI8, KernelDescriptor};
 use crate::error::{KernelError, same};
+use crate::operation::{Family, Operation};
 use crate::packed::PackedWeights;
 use crate::parallel::Columns;
 use crate::prefetch::Prefetch;
@@ -125,9 +126,9 @@ impl Kernel {
         x: &FloatActivations,
         y: &mut [f32],
     ) -> Result<(), KernelError> {
-        let Gemv::F32(gemv) = self.descriptor.gemv else {
+        if self.descriptor.family() != Family::W2A32 {
             return Err(self.lacks("gemv with f32 activations"));
-        };
+        }
         self.check(weights, &rows)?;
         same("activations", weights.k(), x.len())?;
         same("output", rows.len(), y.len())?;
@@ -135,6 +136,11 @@ impl Kernel {
             y.fill(0.0);
             return Ok(());
         }
+        let gemv = match self.descriptor.gemv {
+            Gemv::F32(gemv) => gemv,
+            Gemv::Foreign(foreign) => return foreign.gemv_f32(weights, rows, x, y),
+            Gemv::I8(_) => return Err(self.lacks("gemv with f32 activations")),
+        };
         debug_assert_eq!(x.padded().len(), padded_k(weights.k()));
         let (codes, row_bytes, scales) = (weights.panels(&rows), weights.panel_bytes(), weights.scales(&rows));
         let (table, x) = (weights.table().0, x.padded());
@@ -155,9 +161,9 @@ impl Kernel {
         x: &QuantizedActivations,
         y: &mut [i32],
     ) -> Result<(), KernelError> {
-        let Gemv::I8(gemv) = self.descriptor.gemv else {
+        if self.descriptor.family() != Family::W2A8 {
             return Err(self.lacks("gemv with int8 activations"));
-        };
+        }
         self.check(weights, &rows)?;
         check_exact(self.id(), weights)?;
         same("activations", weights.k(), x.len())?;
@@ -166,6 +172,11 @@ impl Kernel {
             y.fill(0);
             return Ok(());
         }
+        let gemv = match self.descriptor.gemv {
+            Gemv::I8(gemv) => gemv,
+            Gemv::Foreign(foreign) => return foreign.gemv_i8(weights, rows, x, y),
+            Gemv::F32(_) => return Err(self.lacks("gemv with int8 activations")),
+        };
         let (codes, panel_bytes) = (weights.panels(&rows), weights.panel_bytes());
         let prefetch = self.tuning.prefetch;
         // SAFETY: `new` checked that the CPU has the features that the function enables.
@@ -184,7 +195,9 @@ impl Kernel {
         x: &[QuantizedActivations],
         y: &mut Columns<'_, i32>,
     ) -> Result<(), KernelError> {
-        let gemm = self.descriptor.gemm.ok_or_else(|| self.lacks("gemm"))?;
+        if !self.descriptor.has(Operation::Gemm) {
+            return Err(self.lacks("gemm"));
+        }
         self.check(weights, &rows)?;
         check_exact(self.id(), weights)?;
         x.iter().try_for_each(|x| same("activations", weights.k(), x.len()))?;
@@ -194,6 +207,10 @@ impl Kernel {
             (0..x.len()).for_each(|t| y.token(t).fill(0));
             return Ok(());
         }
+        if let Gemv::Foreign(foreign) = self.descriptor.gemv {
+            return foreign.gemm_i8(weights, rows, x, y);
+        }
+        let gemm = self.descriptor.gemm.ok_or_else(|| self.lacks("gemm"))?;
         let (codes, panel_bytes) = (weights.panels(&rows), weights.panel_bytes());
         let Tuning { prefetch, tile, .. } = self.tuning;
         // SAFETY: `new` checked that the CPU has the features that the function enables.

@@ -1,6 +1,7 @@
 //! What a packed layout is. Each is one file of [`crate::layouts`], which says how codes become bytes; nothing here
 //! knows what a code means.
 
+use crate::foreign::ForeignKernel;
 use crate::layouts::i2s_rows::{BLOCK_BYTES, BLOCK_K, I2sRows};
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -38,6 +39,8 @@ pub struct Layout {
     pub unpack: fn(packed: &[u8], codes: &mut [u8]),
     /// Packs one panel from rows of an I2_S tensor, to the same bytes as [`Self::pack`].
     pub from_i2s: FromI2s,
+    /// The foreign kernel whose own layout this is: its library packs whole matrices, and nothing else here says how.
+    pub foreign: Option<&'static ForeignKernel>,
 }
 
 /// Packs one panel of a layout from its rows of an I2_S tensor; rows that are missing become padding. The vector is
@@ -57,6 +60,7 @@ impl Layout {
         pack: |codes, packed| packed.copy_from_slice(codes),
         unpack: |packed, codes| codes.copy_from_slice(packed),
         from_i2s: by_single_codes,
+        foreign: None,
     };
 
     /// Bytes of packed codes that one panel of `k` columns takes.
@@ -66,12 +70,20 @@ impl Layout {
 
     /// Bits that one weight takes in a full block, scales included.
     pub fn bits_per_weight(&self) -> f64 {
+        if let Some(foreign) = self.foreign {
+            // Of a matrix as models have them: about 1024 x 2560.
+            let (rows, k) = (1024usize.next_multiple_of(self.rows), 2560usize.next_multiple_of(self.block_k));
+            return foreign.packed_bytes(rows, k).map_or(f64::NAN, |bytes| 8.0 * bytes as f64 / (rows * k) as f64);
+        }
         let codes = self.block_bytes as f64 * 8.0 / (self.block_k * self.rows) as f64;
         codes + self.group.map_or(0.0, |group| 8.0 * size_of::<f32>() as f64 / group as f64)
     }
 
     /// Bytes of codes that `rows` x `k` take, None if that is more than any memory has.
     pub fn code_bytes(&self, rows: usize, k: usize) -> Option<usize> {
+        if let Some(foreign) = self.foreign {
+            return foreign.packed_bytes(rows, k).ok();
+        }
         // `panel_bytes` overflows only for k that no memory holds a row of.
         let panel_bytes = if k > MOST_K { return None } else { self.panel_bytes(k) };
         rows.div_ceil(self.rows).checked_mul(panel_bytes).filter(|&bytes| bytes <= MOST_BYTES)

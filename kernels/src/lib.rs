@@ -36,8 +36,8 @@ mod cpu;
 mod descriptor;
 mod error;
 mod f32_ops;
-#[cfg(all(test, target_os = "linux", not(miri)))]
-mod guarded;
+pub mod foreign;
+pub mod guarded;
 mod head;
 mod huge_pages;
 mod i2s_tensor;

@@ -2,10 +2,10 @@
 //! team.
 
 use crate::activation::{FloatActivations, QuantizedActivations};
-use crate::descriptor::Gemv;
 use crate::error::{KernelError, fits, same};
 use crate::f32_ops::F32Ops;
 use crate::kernel::Kernel;
+use crate::operation::{Family, Operation};
 use crate::packed::PackedWeights;
 use crate::parallel::{Columns, StridedStart, Team, row_range};
 use std::ops::Range;
@@ -59,7 +59,7 @@ impl LinearInput {
         } else {
             team.split_rows(1, quantized, quantize)?
         }
-        if let Gemv::F32(_) = kernel.descriptor().gemv {
+        if kernel.descriptor().family() == Family::W2A32 {
             self.float.iter_mut().zip(&self.quantized[..tokens]).try_for_each(|(own, q)| own.set_dequantized(q))?;
         }
         Ok(())
@@ -97,7 +97,7 @@ impl Kernel {
         integers: &mut [i32],
     ) -> Result<(), KernelError> {
         let tokens = x.tokens;
-        let exact = matches!(self.descriptor().gemv, Gemv::I8(_));
+        let exact = self.descriptor().family() == Family::W2A8;
         let mut needed = 0;
         for Product { weights, y } in &products {
             let rows = weights.rows();
@@ -132,12 +132,13 @@ impl Kernel {
         // SAFETY: `row_range` gives every number of a team of `threads` its own rows, and each number runs once, so no
         // other thread has these rows of this output; the borrow of the whole output lasts until `Team::run` returns.
         let mut y = unsafe { task.y.columns(rows.clone(), x.tokens) };
-        if let Gemv::F32(_) = self.descriptor().gemv {
+        let exact = self.descriptor().family() == Family::W2A8;
+        if !exact {
             return (0..x.tokens).try_for_each(|t| self.gemv_f32(weights, rows.clone(), &x.float[t], y.token(t)));
         }
         let (tokens, inputs) = (x.tokens, &x.quantized[..x.tokens]);
         let factor = |input: &QuantizedActivations| task.scale / input.scale();
-        let batched = tokens > 1 && tokens >= self.tuning().gemm_from && self.descriptor().gemm.is_some();
+        let batched = tokens > 1 && tokens >= self.tuning().gemm_from && self.descriptor().has(Operation::Gemm);
         // Token by token too: a part's weights come from memory for the first one and stay in the cache for the others.
         let in_parts = tokens > 1 && !self.descriptor().tables_per_call;
         let chunk = if in_parts { rows_at_once(weights).min(rows.len()) } else { rows.len() };

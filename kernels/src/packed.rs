@@ -25,6 +25,8 @@ pub struct PackedWeights {
     /// divisions cost a call on one row of 256 weights a twentieth of its time.
     panel_bytes: usize,
     row_scales: usize,
+    /// Bytes of `codes` that hold codes: all but what alignment asks for.
+    used: usize,
     table: CodeTable,
     /// Scales by block if the layout has them, else empty.
     block_scales: AlignedBuffer<f32>,
@@ -43,6 +45,12 @@ impl PackedWeights {
         same("codes", rows.checked_mul(k).ok_or(KernelError::TooLarge { rows, k })?, codes.len())?;
         let largest = if table.is_ternary() { 2 } else { 3 };
         let mut this = Self::without_codes(layout, rows, k, table, scales)?;
+        if layout.foreign.is_some() {
+            if let Some(at) = codes.iter().position(|&code| code > 2) {
+                return Err(KernelError::InvalidCode { code: codes[at], row: at / k, column: at % k });
+            }
+            return this.packed_by_library(codes);
+        }
         if this.panel_bytes == 0 {
             return Ok(this);
         }
@@ -67,8 +75,19 @@ impl PackedWeights {
             }
             (layout.pack)(&panel, packed);
         }
-        this.codes = target;
+        (this.used, this.codes) = (target.len(), target);
         Ok(this)
+    }
+
+    /// Filled by the foreign library whose layout it is.
+    fn packed_by_library(mut self, codes: &[u8]) -> Result<Self, KernelError> {
+        if let Some(foreign) = self.layout.foreign.filter(|_| !codes.is_empty()) {
+            let one = [self.tensor_scale.unwrap_or(1.0)];
+            let scales = if self.block_scales.is_empty() { &one[..] } else { &self.block_scales };
+            let packed = foreign.packed(self.rows, self.k, codes, scales)?;
+            (self.used, self.codes) = (packed.used, packed.bytes);
+        }
+        Ok(self)
     }
 
     /// Packs the weights of an I2_S tensor from where they lie, with all threads of `team`; the bytes are the same for
@@ -84,6 +103,15 @@ impl PackedWeights {
     ) -> Result<Self, KernelError> {
         let (rows, k) = (source.rows(), source.k());
         let mut this = Self::without_codes(layout, rows, k, CodeTable::TERNARY, Scales::PerTensor(scale))?;
+        if layout.foreign.is_some() {
+            let mut codes = vec![1; rows * k];
+            for (row, codes) in
+                source.bytes().chunks_exact(source.row_bytes().max(1)).zip(codes.chunks_exact_mut(k.max(1)))
+            {
+                crate::layouts::i2s_rows::unpack(row, codes);
+            }
+            return this.packed_by_library(&codes);
+        }
         let mut codes = this.room_for_codes();
         let (panel_rows, panel_bytes, row_bytes) = (layout.rows, this.panel_bytes, source.row_bytes());
         if panel_bytes == 0 {
@@ -100,7 +128,7 @@ impl PackedWeights {
             Ok::<(), Infallible>(())
         };
         let Ok(()) = team.split_rows(panel_bytes, &mut codes, pack);
-        this.codes = codes;
+        (this.used, this.codes) = (codes.len(), codes);
         Ok(this)
     }
 
@@ -126,7 +154,9 @@ impl PackedWeights {
         if layout.ternary_only && !table.is_ternary() {
             return Err(KernelError::TernaryOnly { layout, table: table.0 });
         }
-        layout.code_bytes(rows, k).ok_or(too_large)?;
+        if layout.foreign.is_none() {
+            layout.code_bytes(rows, k).ok_or(too_large)?;
+        }
         let (panel_bytes, row_scales) = (layout.panel_bytes(k), scales_a_row(layout, k));
         let blocks = rows * row_scales;
         let (block_scales, tensor_scale) = match scales {
@@ -144,7 +174,7 @@ impl PackedWeights {
         };
         let block_scales = AlignedBuffer::from(&block_scales[..]);
         let codes = AlignedBuffer::zeroed(0);
-        Ok(Self { layout, rows, k, codes, panel_bytes, row_scales, table, block_scales, tensor_scale })
+        Ok(Self { layout, rows, k, codes, panel_bytes, row_scales, used: 0, table, block_scales, tensor_scale })
     }
 
     /// Of a size that [`Self::without_codes`] found small enough.
@@ -179,12 +209,19 @@ impl PackedWeights {
 
     /// Bytes that a pass over all weights reads: codes and block scales.
     pub fn bytes(&self) -> usize {
-        self.codes.len() + size_of_val(&self.block_scales[..])
+        // A library keeps scales among its codes.
+        let scales = if self.layout.foreign.is_some() { 0 } else { size_of_val(&self.block_scales[..]) };
+        self.used + scales
     }
 
     /// All packed codes as they lie in memory, for measuring how fast they can be read.
     pub fn code_bytes(&self) -> &[u8] {
-        &self.codes
+        &self.codes[..self.used]
+    }
+
+    /// Where the packed codes begin.
+    pub(crate) fn codes_start(&self) -> *const u8 {
+        self.codes.as_ptr()
     }
 
     /// Codes of the panels that hold the rows of `range` (its start on a panel).

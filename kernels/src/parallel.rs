@@ -232,6 +232,12 @@ impl<'a, T> Columns<'a, T> {
         self.range.is_empty()
     }
 
+    /// Where the columns of the first token begin, and the elements from a token to the next.
+    pub(crate) fn start_and_stride(&mut self) -> (*mut T, usize) {
+        // Within the slice, as the constructor made sure; one past its end where there are no columns.
+        (self.start.wrapping_add(self.range.start), self.stride)
+    }
+
     /// The columns of token number `token` (from 0), to write to.
     ///
     /// # Panics

@@ -5,8 +5,8 @@ use crate::gate_words::outcome_word;
 use crate::lead::Lead;
 use crate::query;
 use crate::words::count;
-use receipt::judge::{Direction, Tally, builds, disturbance};
-use receipt::{Family, GenerationKernel, MicroCell, Ratio, Receipt, Status, figures};
+use receipt::judge::{Direction, Tally, builds, disturbance, rows};
+use receipt::{Family, GenerationKernel, MicroCell, Ratio, Receipt, RowStatus, Status, figures};
 
 /// What a kernel of each family is called in a sentence; the int8 family first, because the model is defined with it.
 const FAMILIES: [(Family, &str); 2] = [(query::EXACT, "exact kernel"), (query::LADDER, "ladder stage")];
@@ -16,13 +16,28 @@ pub fn answer(receipt: &Receipt) -> String {
     if !answers(receipt) {
         return opening(receipt);
     }
-    let wrong = receipt.verify.iter().filter(|v| v.mismatches > 0).count();
+    let wrong = receipt.verify.iter().filter(|v| v.row_status() == RowStatus::Wrong).count();
     let wrong = (wrong > 0).then(|| {
         let verb = if wrong == 1 { "disagrees with the oracle and was" } else { "disagree with the oracle and were" };
         format!("{} {verb} not timed.", count(wrong, "kernel"))
     });
+    let others = others_without_time(receipt);
     let first = scalar_sentence(receipt).or_else(|| fastest(receipt)).unwrap_or_else(|| opening(receipt));
-    wrong.into_iter().chain([first]).collect::<Vec<_>>().join(" ")
+    wrong.into_iter().chain(others).chain([first]).collect::<Vec<_>>().join(" ")
+}
+
+/// Who else has no time, with the status; those that are wrong in the suite have a sentence of their own.
+fn others_without_time(receipt: &Receipt) -> Option<String> {
+    let mut named: Vec<String> = Vec::new();
+    for row in rows::without_time(receipt) {
+        let name = format!("{} ({})", row.kernel, row.status);
+        let told = row.place == rows::VERIFICATION && row.status == RowStatus::Wrong;
+        if !told && !named.contains(&name) {
+            named.push(name);
+        }
+    }
+    let verb = if named.len() == 1 { "has" } else { "have" };
+    (!named.is_empty()).then(|| format!("{} {verb} rows without a time.", named.join(", ")))
 }
 
 /// The lead that answers best: the int8 family's or the ladder's, where most is settled, memory first.

@@ -2,7 +2,7 @@
 
 use crate::query;
 use receipt::judge::Direction;
-use receipt::{Family, MicroCell, MicroSummary, Operation, Ratio, Receipt, figures};
+use receipt::{BoundBy, Family, MicroCell, MicroSummary, Operation, Ratio, Receipt, figures};
 
 /// The fastest kernel of one cell, and how it stands against the second.
 pub struct Lead<'r> {
@@ -84,8 +84,9 @@ impl<'r> Lead<'r> {
                 Some(_) => format!("No other {what} is faster than {kernel} for {place}: {rate}."),
             };
         };
-        let limit = self.best.bound.as_ref().map(|b| b.share).or(self.best.share_of_stream);
-        let limit = limit.map_or_else(String::new, |s| format!(", {} of the machine's limit", figures::percent(s)));
+        let bound = self.best.bound.as_ref().map(|b| (b.share, query::limit(b.bound)));
+        let limit = bound.or(self.best.share_of_stream.map(|share| (share, query::limit(BoundBy::Memory))));
+        let limit = limit.map_or_else(String::new, |(s, limit)| format!(", {} of {limit}", figures::percent(s)));
         let runs = if self.direction().is_some_and(|d| d != Direction::Faster) {
             format!("{kernel} runs ")
         } else {

@@ -111,12 +111,39 @@ pub fn places_for_answers(r: Residency) -> u8 {
     }
 }
 
-/// What limits a row, in a word: `memory` or `compute`.
+/// What limits a row, in a word or two: `memory`, `compute` or `port mix`.
 pub fn bound(by: BoundBy) -> &'static str {
     match by {
         BoundBy::Memory => "memory",
         BoundBy::Compute => "compute",
+        BoundBy::Ports => "port mix",
     }
+}
+
+/// The same as the subject of a sentence. A port mix is a kernel's own.
+pub fn limiter(by: BoundBy) -> String {
+    format!("{}{}", if by == BoundBy::Ports { "its " } else { "" }, bound(by))
+}
+
+/// The limit that a share is of, for sentences. Other code may go beyond a port mix.
+pub fn limit(by: BoundBy) -> &'static str {
+    match by {
+        BoundBy::Memory | BoundBy::Compute => "the machine's limit",
+        BoundBy::Ports => "the limit of its port mix",
+    }
+}
+
+/// Which rows of these cells have the port mix of their loop as their limit, and by which model; none without any.
+pub fn port_mixes<'r>(cells: impl Iterator<Item = &'r MicroCell>) -> Option<String> {
+    let bounds = cells.flat_map(kernels).filter_map(|(_, s)| Some((s, s.bound.as_ref()?)));
+    let limited = bounds.filter(|(_, b)| b.bound == BoundBy::Ports);
+    let limited: Vec<(&str, String)> =
+        limited.filter_map(|(s, b)| Some((s.kernel.as_str(), b.ports.as_ref()?.in_words()))).collect();
+    let mut ids: Vec<&str> = limited.iter().map(|(id, _)| *id).collect();
+    ids.dedup();
+    // All counts of a run are by one model.
+    let (_, words) = limited.first()?;
+    Some(format!("The limit is the {words}, for {}.", ids.join(", ")))
 }
 
 /// Ids of the kernels of one family over all of its cells, in the order measured.

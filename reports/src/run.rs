@@ -6,7 +6,7 @@ use crate::document::{self, Item, Page, Section, Tone};
 use crate::markdown::{escape, with_fold};
 use crate::section::{
     about, amdahl, beside, cards, checks, claims, counts, explained, findings, gate, generation, kernels, limits,
-    measurements, method, perplexity, products, rounds, stages,
+    measurements, method, others, perplexity, products, rounds, stages,
 };
 use crate::words::count;
 use crate::{chart, gate_words, query, seed};
@@ -55,6 +55,7 @@ fn page_with(receipt: &Receipt, judged: &[Judged]) -> Page {
         gate::section(receipt),
         findings::section(&findings),
         products::section(receipt),
+        others::section(receipt),
         unless_gate(timed, stages::section(receipt)),
         explained::section(receipt, judged),
         limits::section(receipt),
@@ -188,6 +189,7 @@ fn notes(receipt: &Receipt, judged: &[Judged]) -> Vec<Item> {
     if receipt.generation.is_some() && receipt.micro.iter().any(|c| !c.rounds.is_empty()) {
         out.push(format!("Of the analysis's {} (`list claims --run`).", claims::summary(judged)));
     }
+    out.extend(query::port_mixes(query::products(receipt).into_iter().map(|(_, cell)| cell)));
     out.extend(query::threshold_range(receipt).map(|range| {
         format!("{}; smallest difference that counts here: {}, by cell", figures::SIGNS, query::percent_range(range))
     }));

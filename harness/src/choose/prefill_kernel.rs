@@ -14,7 +14,8 @@ use crate::error::{Error, Result};
 use crate::kernel_ids::unknown_kernel;
 use crate::machine::{Machine, memory};
 use crate::output::note;
-use kernels::{Kernel, Tuning, registry};
+use crate::registered;
+use kernels::{Kernel, Tuning};
 use model::decoder::BATCH;
 use receipt::figures::mib;
 use receipt::{PrefillProbe, PrefillRecord};
@@ -49,9 +50,9 @@ impl PrefillPolicy {
             "auto" => Ok(Self::Auto),
             id => {
                 let wrong = |what: String| Error::input(format!("--prefill-kernel: {what}"));
-                let fit = registry::KERNELS.iter().filter(|d| d.exact() && d.gemm.is_some());
+                let fit = registered::all().filter(|d| d.exact() && d.gemm.is_some());
                 let fit = fit.map(|d| d.id).collect::<Vec<_>>();
-                match registry::find(id) {
+                match registered::find(id) {
                     None => Err(wrong(format!("{}; or same, or auto", unknown_kernel(id)))),
                     Some(_) if fit.contains(&id) => Ok(Self::Named(id.into())),
                     _ => Err(wrong(format!("{id} has no exact product for batches; these have: {}", fit.join(", ")))),

@@ -196,8 +196,7 @@ fn print(rows: &[Row], failed: &[Unsupported], out: &Output) -> Result<()> {
         let Some(hot) = &r.hot_loop else { return vec![r.kernel.clone(), "none".into()] };
         let model = static_model.as_ref();
         let cycles = |f: fn(&StaticModel) -> f64| model.map_or_else(|| "n/a".into(), |m| figure(f(m)));
-        let named =
-            model.map(|m| format!("{} {}{}", m.tool, m.cpu, if m.same_cpu { "" } else { " (nearest to this CPU)" }));
+        let named = model.map(|m| m.ports().model());
         vec![
             r.kernel.clone(),
             hot.passes.to_string(),

@@ -240,7 +240,7 @@ pub fn injection(text: &str) -> Result<Injection> {
     if !(percent > 0.0 && percent <= 1000.0) {
         return Err(wrong());
     }
-    if kernels::registry::find(kernel).is_none() {
+    if crate::registered::find(kernel).is_none() {
         return Err(Error::input(crate::kernel_ids::unknown_kernel(kernel)));
     }
     Ok(Injection { kernel: kernel.into(), percent })

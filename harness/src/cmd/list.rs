@@ -2,6 +2,7 @@
 
 use super::claims;
 use crate::error::{Error, Result};
+use crate::guests::{GuestArgs, Guests};
 use crate::machine::{Machine, MachineArgs, host};
 use crate::output::{Output, table};
 use crate::runs::kernel_records;
@@ -26,6 +27,9 @@ pub struct ListArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+    /// Kernels of others
+    #[command(flatten)]
+    pub guests: GuestArgs,
     /// CPU features to assume, see `compare --help`
     #[command(flatten)]
     pub machine: MachineArgs,
@@ -51,16 +55,18 @@ pub fn run(args: &ListArgs, out: &Output) -> Result<()> {
         return Err(Error::input("--run judges claims; write `list claims --run RUN_DIR`"));
     }
     match args.what {
-        Listed::Kernels => kernels(args.json, &machine, out),
+        Listed::Kernels => kernels(args, &machine, out),
         Listed::Scenarios => scenarios(args.json, out),
         Listed::Models => models(args.json, out),
         Listed::Claims => claims::list(args.run.as_deref(), args.json, out),
     }
 }
 
-fn kernels(json: bool, machine: &Machine, out: &Output) -> Result<()> {
-    let kernels = kernel_records(machine);
-    if json {
+fn kernels(args: &ListArgs, machine: &Machine, out: &Output) -> Result<()> {
+    let guests = Guests::open(&args.guests, machine, 1)?;
+    let mut kernels = kernel_records(machine);
+    kernels.extend(guests.records().cloned());
+    if args.json {
         return out.listing("kernels", &kernels);
     }
     let rows = kernels.iter().map(|k| {
@@ -70,7 +76,7 @@ fn kernels(json: bool, machine: &Machine, out: &Output) -> Result<()> {
             k.id.clone(),
             k.family.to_string(),
             k.packing.clone(),
-            format!("{:.3}", k.bits_per_weight),
+            if k.bits_per_weight.is_nan() { "-".into() } else { format!("{:.3}", k.bits_per_weight) },
             exact.into(),
             k.ops.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
             runs,
@@ -80,6 +86,10 @@ fn kernels(json: bool, machine: &Machine, out: &Output) -> Result<()> {
     for kernel in &kernels {
         let base = kernel.builds_on.as_ref().map(|b| format!(" (builds on {b})")).unwrap_or_default();
         out.line(format!("{}: {}{base}", kernel.id, kernel.summary))?;
+        if let Some(foreign) = &kernel.foreign {
+            let said = [&foreign.origin, &foreign.compiler].into_iter().flatten().map(|text| format!(", {text}"));
+            out.line(format!("  of {} ({}){}", foreign.library, foreign.sha256, said.collect::<String>()))?;
+        }
     }
     Ok(())
 }

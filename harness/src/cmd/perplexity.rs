@@ -96,7 +96,7 @@ pub fn run(args: &PerplexityArgs, out: &Output) -> Result<()> {
             model_args.kernel = stage.id().to_owned();
         }
     }
-    if let (Lut::Seed, Some(d)) = (args.lut, kernels::registry::find(&model_args.kernel))
+    if let (Lut::Seed, Some(d)) = (args.lut, crate::registered::find(&model_args.kernel))
         && d.family() != Family::W2A32
     {
         let what = format!("{} computes with -1, 0, +1 only (try avx2-permute or scalar)", d.id);

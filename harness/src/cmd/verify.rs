@@ -1,16 +1,18 @@
 //! `verify`: every kernel against the oracle, and what is no kernel: sparse rows and columns, output heads.
 
 use crate::error::{Error, Result};
+use crate::guests::{GuestArgs, Guests};
 use crate::interrupt;
 use crate::kernel_ids::in_registry_order;
 use crate::machine::{Machine, MachineArgs};
 use crate::output::{Output, table};
 use crate::progress::Progress;
+use crate::registered;
 use crate::words;
 use clap::Args;
 use kernels::conformance::products::paths;
-use kernels::{Kernel, KernelDescriptor, conformance, registry};
-use receipt::VerifyRecord;
+use kernels::{Kernel, KernelDescriptor, conformance};
+use receipt::{RowStatus, VerifyRecord};
 
 /// Flags of `verify`.
 #[derive(Args, Debug)]
@@ -21,6 +23,9 @@ pub struct VerifyArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+    /// Kernels of others
+    #[command(flatten)]
+    pub guests: GuestArgs,
     /// Threads, pinning, features
     #[command(flatten)]
     pub machine: MachineArgs,
@@ -29,28 +34,35 @@ pub struct VerifyArgs {
 /// Runs `verify`.
 pub fn run(args: &VerifyArgs, out: &Output) -> Result<()> {
     let machine = args.machine.to_measure(1)?;
-    let descriptors = match &args.kernels {
+    let mut guests = Guests::open(&args.guests, &machine, 1)?;
+    let named = guests.take_named(args.kernels.clone());
+    let descriptors = match &named {
         // A named kernel that cannot run is an error, not a row.
         Some(ids) => {
             let descriptors = in_registry_order(ids)?;
             descriptors.iter().try_for_each(|d| machine.kernel(d.id).map(|_| ()))?;
             descriptors
         }
-        None => registry::KERNELS.to_vec(),
+        None => registered::all().collect(),
     };
     let mut records = verify(&descriptors, &machine)?;
+    records.extend(guests.verify()?);
     // Whoever names kernels asked for those alone.
-    if args.kernels.is_none() {
+    if args.kernels.is_none() && guests.is_empty() {
         records.extend(verify_products(&machine)?);
     }
-    let failed: Vec<&str> = records.iter().filter(|r| r.mismatches > 0).map(|r| r.id.as_str()).collect();
-    let failed = failed.join(", ");
+    let without_time = |r: &&VerifyRecord| !matches!(r.row_status(), RowStatus::Ok | RowStatus::Unsupported);
+    let failed: Vec<&VerifyRecord> = records.iter().filter(without_time).collect();
+    let wrong = failed.iter().all(|r| r.row_status() == RowStatus::Wrong);
+    let named = |r: &&VerifyRecord| if wrong { r.id.clone() } else { format!("{} ({})", r.id, r.row_status()) };
+    let failed = failed.iter().map(named).collect::<Vec<_>>().join(", ");
     if args.json {
         out.listing("kernels", &records)?;
     } else {
         out.line(verify_table(&records))?;
     }
-    if failed.is_empty() { Ok(()) } else { Err(Error::failed(format!("mismatches in {failed}"))) }
+    let what = if wrong { "mismatches in" } else { "not verified:" };
+    if failed.is_empty() { Ok(()) } else { Err(Error::failed(format!("{what} {failed}"))) }
 }
 
 /// Runs the conformance suite for each of these kernels and records what it found.
@@ -86,7 +98,14 @@ fn verify_products(machine: &Machine) -> Result<Vec<VerifyRecord>> {
     Ok(records)
 }
 
-fn record(id: &str, outcome: conformance::Outcome, bound: f64, exact: bool, reason: Option<String>) -> VerifyRecord {
+/// A record of what the suite found.
+pub fn record(
+    id: &str,
+    outcome: conformance::Outcome,
+    bound: f64,
+    exact: bool,
+    reason: Option<String>,
+) -> VerifyRecord {
     VerifyRecord {
         id: id.into(),
         available: reason.is_none(),
@@ -98,6 +117,7 @@ fn record(id: &str, outcome: conformance::Outcome, bound: f64, exact: bool, reas
         bound,
         exact,
         first_mismatch: outcome.first_mismatch,
+        status: RowStatus::Ok,
     }
 }
 
@@ -105,7 +125,7 @@ fn verify_table(records: &[VerifyRecord]) -> String {
     let rows = records.iter().map(|r| {
         let verdict = match (&r.reason, &r.first_mismatch) {
             (Some(reason), _) => reason.clone(),
-            (_, Some(mismatch)) => format!("MISMATCH: {mismatch}"),
+            (_, Some(why)) => format!("{}: {why}", r.row_status()),
             _ if r.exact => "exact".into(),
             _ => format!("within {:.0e} of the row's absolute sum", r.bound),
         };

@@ -1,7 +1,9 @@
 //! Asks llvm-mca, where it is installed, how many cycles the hot loop takes on a model of this CPU.
 
 use crate::machine::host;
+use receipt::PortCycles;
 use serde::Serialize;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -23,6 +25,18 @@ pub struct StaticModel {
     pub throughput_cycles_per_64_weights: f64,
     /// `simulated_cycles` for each 64 weights.
     pub simulated_cycles_per_64_weights: f64,
+}
+
+impl StaticModel {
+    /// What a receipt keeps of it: the cycles that ports and dispatch allow, and by which model.
+    pub fn ports(&self) -> PortCycles {
+        PortCycles {
+            tool: self.tool.clone(),
+            cpu: self.cpu.clone(),
+            same_cpu: self.same_cpu,
+            cycles_per_64_weights: self.throughput_cycles_per_64_weights,
+        }
+    }
 }
 
 /// The llvm-mca program and the CPU model to ask, or why there is none.
@@ -67,8 +81,10 @@ fn find() -> Result<Tool, String> {
     let version = numbers.join(".");
     let known = output(&path, &["-mcpu=help"]).unwrap_or_default();
     let has = |cpu: &str| known.lines().any(|line| line.split_whitespace().next() == Some(cpu));
-    match names.iter().find(|cpu| has(cpu)) {
-        Some(&cpu) => Ok(Tool { path, version, cpu, same_cpu: same && cpu == names[0] }),
+    let own = |cpu: &str| run(&path, cpu, "nop\n").is_ok_and(|report| has_own_ports(&report, cpu));
+    let known = || names.iter().copied().filter(|cpu| has(cpu));
+    match known().find(|cpu| own(cpu)).or_else(|| known().next()) {
+        Some(cpu) => Ok(Tool { same_cpu: same && cpu == names[0] && own(cpu), path, version, cpu }),
         None => Err(format!(
             "no static cycles: llvm-mca {version} has no model of {}; on Debian and Ubuntu: apt-get install llvm-19",
             names.join(" or ")
@@ -122,12 +138,54 @@ fn output(tool: &Path, args: &[&str]) -> Option<String> {
     Some(String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned())
 }
 
+/// The tool's report on some code.
+fn run(tool: &Path, cpu: &str, assembly: &str) -> Result<String, String> {
+    let mut child = Command::new(tool)
+        .arg(format!("-mcpu={cpu}"))
+        .args(["-mtriple=x86_64", "-iterations=1000"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|e| e.to_string())?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // A tool that stops reading says why on stderr.
+        let _ = stdin.write_all(assembly.as_bytes());
+    }
+    let done = child.wait_with_output().map_err(|e| e.to_string())?;
+    if !done.status.success() {
+        let errors = String::from_utf8_lossy(&done.stderr);
+        let error = errors.lines().find(|line| line.contains("error"));
+        return Err(error.unwrap_or("it failed without a message").trim().into());
+    }
+    Ok(String::from_utf8_lossy(&done.stdout).into_owned())
+}
+
+/// Whether the tool has ports of this CPU's own. A release that knows a new name may schedule it as an older CPU:
+/// `sapphirerapids` has the ports of `skylake-avx512` in LLVM 14.
+fn has_own_ports(report: &str, cpu: &str) -> bool {
+    let prefix = match cpu {
+        "haswell" => "HW",
+        "broadwell" => "BW",
+        "skylake" => "SKL",
+        "skylake-avx512" => "SKX",
+        "icelake-server" | "icelake-client" | "tigerlake" => "ICX",
+        "sapphirerapids" => "SPR",
+        "alderlake" => "ADLP",
+        "znver2" => "Zn2",
+        "znver3" => "Zn3",
+        "znver4" => "Zn4",
+        "znver1" => "Zn",
+        _ => return false,
+    };
+    let first = report.lines().find_map(|line| line.strip_prefix("[0]")?.trim().strip_prefix("- "));
+    first.is_some_and(|resource| resource.starts_with(prefix))
+}
+
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod ask {
-    use super::{Model, StaticModel, Tool};
+    use super::{Model, StaticModel, run};
     use iced_x86::{Formatter, GasFormatter, Instruction};
-    use std::io::Write;
-    use std::process::{Command, Stdio};
 
     impl Model {
         /// Cycles of a loop whose pass is `instructions`. `None` without a tool, an error in one line when the tool
@@ -135,7 +193,7 @@ mod ask {
         pub fn ask(&self, instructions: &[Instruction], weights_per_pass: f64) -> Option<Result<StaticModel, String>> {
             let tool = self.tool.as_ref().ok()?;
             let failed = |why: String| format!("llvm-mca {} on {}: {why}", tool.version, tool.cpu);
-            Some(run(tool, &assembly(instructions)).map_err(failed).and_then(|report| {
+            Some(run(&tool.path, tool.cpu, &assembly(instructions)).map_err(failed).and_then(|report| {
                 let [throughput_cycles, simulated_cycles] =
                     cycles(&report).ok_or_else(|| failed("its report has no cycles".into()))?;
                 let per_64 = |cycles: f64| cycles * 64.0 / weights_per_pass;
@@ -161,28 +219,6 @@ mod ask {
             text.push('\n');
         }
         text
-    }
-
-    fn run(tool: &Tool, assembly: &str) -> Result<String, String> {
-        let mut child = Command::new(&tool.path)
-            .arg(format!("-mcpu={}", tool.cpu))
-            .args(["-mtriple=x86_64", "-iterations=1000"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(|e| e.to_string())?;
-        if let Some(mut stdin) = child.stdin.take() {
-            // A tool that stops reading says why on stderr.
-            let _ = stdin.write_all(assembly.as_bytes());
-        }
-        let done = child.wait_with_output().map_err(|e| e.to_string())?;
-        if !done.status.success() {
-            let errors = String::from_utf8_lossy(&done.stderr);
-            let error = errors.lines().find(|line| line.contains("error"));
-            return Err(error.unwrap_or("it failed without a message").trim().into());
-        }
-        Ok(String::from_utf8_lossy(&done.stdout).into_owned())
     }
 
     /// Block throughput and simulated cycles of one pass.
@@ -212,6 +248,14 @@ mod ask {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_without_ports_of_its_own_is_no_model_of_that_cpu() {
+        let report = "Iterations: 1000\n\nResources:\n[0]   - SKXDivider\n[1]   - SKXFPDivider\n[2]   - SKXPort0\n";
+        assert!(has_own_ports(report, "skylake-avx512"));
+        assert!(!has_own_ports(report, "sapphirerapids") && !has_own_ports(report, "skylake"));
+        assert!(!has_own_ports("", "skylake-avx512") && !has_own_ports(report, "someone-elses"));
+    }
 
     #[test]
     fn cpus_have_models() {

@@ -5,11 +5,12 @@ use crate::interrupt;
 use crate::kernel_ids::in_registry_order;
 use crate::machine::{host, memory};
 use crate::progress::Progress;
+use crate::registered;
 use crate::scenario::L2;
 use crate::words;
 use clap::Args;
 use kernels::parallel::Team;
-use kernels::{CpuFeatures, Kernel, registry};
+use kernels::{CpuFeatures, Kernel};
 use model::loading::Loading;
 use receipt::Settings;
 
@@ -189,6 +190,11 @@ impl Machine {
         self.mask.as_deref()
     }
 
+    /// Whether threads stay on the CPUs of `--pin`.
+    pub fn is_pinned(&self) -> bool {
+        !self.cpus.is_empty()
+    }
+
     /// CPUs on which a gate's process pairs stay, in turn: all that this process may use, or the first of `--pin`. One
     /// CPU for all processes of a pair, because two are never quite alike. None where products are shared among
     /// threads.
@@ -202,7 +208,7 @@ impl Machine {
 
     /// The kernel with this id, never another one: an unknown id is an input error, an unavailable kernel is exit 5.
     pub fn kernel(&self, id: &str) -> Result<Kernel> {
-        let descriptor = registry::find(id).ok_or_else(|| Error::input(crate::kernel_ids::unknown_kernel(id)))?;
+        let descriptor = registered::find(id).ok_or_else(|| Error::input(crate::kernel_ids::unknown_kernel(id)))?;
         Kernel::new(descriptor, self.features)
             .map_err(|why| Error::unsupported(format!("{why}; `list kernels` shows what runs here")))
     }
@@ -211,7 +217,7 @@ impl Machine {
     pub fn kernels(&self, list: Option<&[String]>) -> Result<Vec<Kernel>> {
         match list {
             Some(ids) => in_registry_order(ids)?.into_iter().map(|d| self.kernel(d.id)).collect(),
-            None => Ok(registry::KERNELS.iter().filter_map(|d| Kernel::new(d, self.features).ok()).collect()),
+            None => Ok(registered::all().filter_map(|d| Kernel::new(d, self.features).ok()).collect()),
         }
     }
 }

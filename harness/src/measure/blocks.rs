@@ -9,10 +9,11 @@
 //! decoders, the same for a whole run). Every text therefore has new decoders at other places, so that this is noise
 //! that the A/A pair shows, and no bias.
 
-use super::micro;
 use super::rounds::{Spent, orders, round, timed};
 use crate::error::{Error, Result};
+use crate::measure::micro;
 use crate::operation;
+use crate::registered;
 use kernels::random::SplitMix64;
 use kernels::{Family, Kernel};
 use model::decoder::Decoder;
@@ -38,12 +39,13 @@ pub fn comparisons(kernels: &[Kernel], rounds: usize, sparse: bool) -> usize {
     if rounds < 2 {
         return 0;
     }
-    let in_family = |family: Family| -> Vec<Kernel> {
-        kernels.iter().filter(|kernel| kernel.descriptor().family() == family).copied().collect()
+    let in_family = |family: Family| -> Vec<&str> {
+        kernels.iter().filter(|kernel| kernel.descriptor().family() == family).map(Kernel::id).collect()
     };
     // One that skips is compared with its family's first kernel, and with itself as it is.
     let of_sparse = if sparse && kernels.iter().any(|kernel| kernel.descriptor().exact()) { 2 } else { 0 };
-    Family::ALL.iter().map(|&family| micro::comparisons(&in_family(family))).sum::<usize>() + of_sparse
+    Family::ALL.iter().map(|&family| micro::comparisons_of(&in_family(family), registered::builds_on)).sum::<usize>()
+        + of_sparse
 }
 
 /// Id of a kernel in a record of blocks: `avx2-i8`, or `avx2-i8+sparse` where it skips zero gates.
@@ -148,7 +150,7 @@ pub fn measure<'m>(
     if record.rounds.is_empty() {
         return Ok(None);
     }
-    summarize(&mut record, plan.threads, &micro::registered);
+    summarize(&mut record, plan.threads, &registered::builds_on);
     Ok(Some(record))
 }
 
@@ -270,7 +272,7 @@ mod tests {
         assert!(own.prefill_vs_baseline.is_some() && own.verdict.as_ref().is_some_and(|v| v.samples == 4));
         let mut again = record.clone();
         (again.summaries, again.noise_floor) = (Vec::new(), 0.0);
-        summarize(&mut again, 1, &micro::registered);
+        summarize(&mut again, 1, &registered::builds_on);
         assert_eq!(format!("{again:?}"), format!("{record:?}"));
     }
 

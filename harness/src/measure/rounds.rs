@@ -2,7 +2,6 @@
 
 use kernels::random::SplitMix64;
 use receipt::Round;
-use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -114,15 +113,32 @@ fn williams(n: usize) -> Vec<Vec<usize>> {
     square
 }
 
-/// Calls an epoch so that the geometric mean of the epochs is about `target_ns`. Every entry is warmed up by it.
-pub fn calibrate(entries: &mut [Epoch<'_>], target_ns: f64) -> u32 {
+/// A turn of one entry: makes the given number of calls and says what they took, or why they did not.
+pub type Turn<'a, E> = Box<dyn FnMut(u32) -> Result<Spent, E> + 'a>;
+
+/// An epoch of this process as a turn.
+pub fn clocked<'a, E>(mut epoch: Epoch<'a>) -> Turn<'a, E>
+where
+    E: 'a,
+{
+    Box::new(move |calls| {
+        timed(|| {
+            epoch(calls);
+            Ok(())
+        })
+    })
+}
+
+/// Calls in an epoch so that the geometric mean of the epochs is about `target_ns`. Every entry is warmed up by it.
+///
+/// # Errors
+/// The entry that failed, and its error.
+pub fn calibrate<E>(entries: &mut [Turn<'_, E>], target_ns: f64) -> Result<u32, (usize, E)> {
     let mut sum_of_logs = 0.0;
-    for entry in entries.iter_mut() {
+    for (index, entry) in entries.iter_mut().enumerate() {
         let mut calls = 1u32;
         let per_call = loop {
-            let start = Instant::now();
-            entry(calls);
-            let ns = start.elapsed().as_nanos() as f64;
+            let ns = entry(calls).map_err(|e| (index, e))?.ns as f64;
             // Long enough for the clock, or long enough already.
             if ns > target_ns / 10.0 || calls >= 1 << 20 {
                 break ns.max(1.0) / f64::from(calls);
@@ -132,42 +148,46 @@ pub fn calibrate(entries: &mut [Epoch<'_>], target_ns: f64) -> u32 {
         sum_of_logs += per_call.ln();
     }
     let per_call = (sum_of_logs / entries.len().max(1) as f64).exp();
-    (target_ns / per_call).round().clamp(1.0, f64::from(1u32 << 24)) as u32
+    Ok((target_ns / per_call).round().clamp(1.0, f64::from(1u32 << 24)) as u32)
 }
 
 /// Runs rounds in these orders, with a fixed number of calls an epoch, until interrupted or `enough` says so.
-pub fn run(
-    entries: &mut [Epoch<'_>],
+///
+/// # Errors
+/// The entry that failed, and its error; not where an interrupt is why.
+pub fn run<E>(
+    entries: &mut [Turn<'_, E>],
     calls: u32,
     orders: Vec<Vec<u8>>,
     interrupted: &AtomicBool,
     mut enough: impl FnMut(&[Round]) -> bool,
-) -> Vec<Round> {
+) -> Result<Vec<Round>, (usize, E)> {
     let mut done = Vec::with_capacity(orders.len());
     for order in orders {
         if interrupted.load(Ordering::Relaxed) {
             break;
         }
-        let turn = |entry: usize| {
-            timed(|| {
-                entries[entry](calls);
-                Ok(())
-            })
-            .map(Some)
-        };
-        let Ok(Some(whole)) = round::<Infallible>(order, turn) else { break };
-        done.push(whole);
+        let turn = |entry: usize| entries[entry](calls).map(Some).map_err(|e| (entry, e));
+        match round(order, turn) {
+            Ok(Some(whole)) => done.push(whole),
+            Err(_) if interrupted.load(Ordering::Relaxed) => break,
+            Err(failed) => return Err(failed),
+            Ok(None) => break,
+        }
         if enough(&done) {
             break;
         }
     }
-    done
+    Ok(done)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::cell::RefCell;
+    use std::convert::Infallible;
+
+    const NOTHING: Spent = Spent { ns: 0, cpu_ns: 0, involuntary_switches: 0 };
 
     #[test]
     fn positions_and_predecessors_are_balanced() {
@@ -197,9 +217,9 @@ mod tests {
     fn each_entry_runs_once_a_round_with_the_shared_count() {
         let seen = RefCell::new(Vec::new());
         let seen = &seen;
-        let entry = |e| Box::new(move |calls| seen.borrow_mut().push((e, calls))) as Epoch<'_>;
-        let mut entries: Vec<Epoch<'_>> = (0..3).map(entry).collect();
-        let rounds = run(&mut entries, 7, orders(3, 6, 1), &AtomicBool::new(false), |_| false);
+        let entry = |e| clocked(Box::new(move |calls| seen.borrow_mut().push((e, calls))));
+        let mut entries: Vec<Turn<'_, Infallible>> = (0..3).map(entry).collect();
+        let Ok(rounds) = run(&mut entries, 7, orders(3, 6, 1), &AtomicBool::new(false), |_| false);
         drop(entries);
         assert_eq!(rounds.len(), 6);
         let in_order: Vec<_> = rounds.iter().flat_map(|r| r.order.iter().map(|&e| (i32::from(e), 7u32))).collect();
@@ -209,13 +229,20 @@ mod tests {
     #[test]
     fn a_run_that_is_cut_short_keeps_whole_rounds() {
         let stop = AtomicBool::new(false);
-        let mut entries: Vec<Epoch<'_>> = vec![Box::new(|_| {}), Box::new(|_| {})];
+        let mut entries: Vec<Turn<'_, Infallible>> = vec![clocked(Box::new(|_| {})), clocked(Box::new(|_| {}))];
         let interrupt = |done: &[Round]| {
             stop.store(done.len() == 3, Ordering::Relaxed);
             false
         };
-        assert_eq!(run(&mut entries, 1, orders(2, 10, 1), &stop, interrupt).len(), 3);
+        let Ok(rounds) = run(&mut entries, 1, orders(2, 10, 1), &stop, interrupt);
+        assert_eq!(rounds.len(), 3);
         stop.store(false, Ordering::Relaxed);
-        assert_eq!(run(&mut entries, 1, orders(2, 10, 1), &stop, |done| done.len() == 5).len(), 5);
+        let Ok(rounds) = run(&mut entries, 1, orders(2, 10, 1), &stop, |done| done.len() == 5);
+        assert_eq!(rounds.len(), 5);
+        // An entry that fails ends it, and is named.
+        let failing = |calls: u32| if calls == 2 { Err("broken") } else { Ok(NOTHING) };
+        let mut entries: Vec<Turn<'_, &str>> = vec![clocked(Box::new(|_| {})), Box::new(failing)];
+        assert_eq!(run(&mut entries, 2, orders(2, 10, 1), &stop, |_| false).err(), Some((1, "broken")));
+        assert_eq!(calibrate(&mut entries, 1e3).err(), Some((1, "broken")));
     }
 }

@@ -7,7 +7,8 @@ pub use shape::{L2, Product, Shape, parse_batch, parse_residency};
 use crate::error::{Error, Result};
 use crate::files::read_limited;
 use crate::kernel_ids::unknown_kernel;
-use kernels::{Operation, registry};
+use crate::registered;
+use kernels::Operation;
 use model::hash::sha256_hex;
 use receipt::toml_error::near;
 use receipt::{Residency, ScenarioRecord};
@@ -149,7 +150,7 @@ impl Scenario {
     /// Reads a scenario from TOML text and checks it. Errors name the line and the key.
     pub fn parse(origin: &str, text: &str) -> Result<Self> {
         let scenario = Self::of_any_build(origin, text)?;
-        let unknown = scenario.kernels.iter().flatten().find(|id| registry::find(id.get_ref()).is_none());
+        let unknown = scenario.kernels.iter().flatten().find(|id| registered::find(id.get_ref()).is_none());
         let Some(id) = unknown else { return Ok(scenario) };
         let (line, what) = (line(text, id.span().start), unknown_kernel(id.get_ref()));
         Err(Error::input(format!("{origin}: line {line}: kernels: {what}")))

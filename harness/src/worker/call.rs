@@ -7,9 +7,10 @@ use super::protocol::{Call, Reply};
 use crate::error::{Error, Result};
 use crate::measure::micro::{check, operands::Operands};
 use crate::operation::of_kernels;
+use crate::registered;
 use crate::scenario::{Cell, Shape};
 use kernels::parallel::{Columns, Team};
-use kernels::{AlignedBuffer, CpuFeatures, Gemv, Kernel, Operation, registry};
+use kernels::{AlignedBuffer, CpuFeatures, Family, Gemv, Kernel, Operation};
 use model::hash::sha256_hex;
 use receipt::Residency;
 use std::hint::black_box;
@@ -58,12 +59,13 @@ impl Prepared {
     fn new(call: &Call) -> Result<Self> {
         let Call { op, m, k, tokens, seed, .. } = call;
         let unknown = || Error::input(crate::kernel_ids::unknown_kernel(&call.kernel));
-        let descriptor = registry::find(&call.kernel).ok_or_else(unknown)?;
+        let descriptor = registered::find(&call.kernel).ok_or_else(unknown)?;
         let features = CpuFeatures::detect();
         let kernel = Kernel::new(descriptor, features).map_err(|why| Error::unsupported(why.to_string()))?;
         let op = of_kernels(*op).ok_or_else(|| Error::input(format!("{op} is no operation of a kernel")))?;
         let entry = match (op, descriptor.gemv) {
             (Operation::Dequantize, _) => descriptor.dequantize.map(|f| f as usize),
+            (op, Gemv::Foreign(foreign)) => foreign.entry(op == Operation::Gemm),
             (Operation::Gemm, _) => descriptor.gemm.map(|f| f as usize),
             (Operation::Gemv, Gemv::F32(f)) => Some(f as usize),
             (Operation::Gemv, Gemv::I8(f)) => Some(f as usize),
@@ -85,7 +87,7 @@ impl Prepared {
         let mut integers = AlignedBuffer::<i32>::zeroed(rows * cell.tokens);
         before(self)?;
         // From the entry of the kernel's function to its return the parent follows.
-        let (called, output) = match (cell.op, kernel.descriptor().gemv) {
+        let (called, output) = match (cell.op, kernel.descriptor().family()) {
             (Operation::Dequantize, _) => {
                 (kernel.dequantize(black_box(weights), 0..rows, &mut floats), bytemuck::cast_slice(&floats))
             }
@@ -94,11 +96,11 @@ impl Prepared {
                 let called = kernel.gemm_i8(black_box(weights), 0..rows, self.operands.quantized(), &mut y);
                 (called, bytemuck::cast_slice(&integers))
             }
-            (Operation::Gemv, Gemv::F32(_)) => {
+            (Operation::Gemv, Family::W2A32) => {
                 let called = kernel.gemv_f32(black_box(weights), 0..rows, self.operands.float(), &mut floats);
                 (called, bytemuck::cast_slice(&floats))
             }
-            (Operation::Gemv, Gemv::I8(_)) => {
+            (Operation::Gemv, Family::W2A8) => {
                 let called = kernel.gemv_i8(black_box(weights), 0..rows, &self.operands.quantized()[0], &mut integers);
                 (called, bytemuck::cast_slice(&integers))
             }

@@ -94,6 +94,20 @@ impl Channel {
         }
     }
 
+    /// Whether something waits to be heard, or the other side has closed its end.
+    pub fn has_more(&mut self) -> bool {
+        if !self.lines.buffer().is_empty() {
+            return true;
+        }
+        if self.stream.set_read_timeout(Some(Duration::from_millis(1))).is_err() {
+            return true;
+        }
+        match self.lines.fill_buf() {
+            Ok(_) => true,
+            Err(e) => !matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted),
+        }
+    }
+
     fn read(&mut self) -> io::Result<usize> {
         let room = (LONGEST_LINE + 1).saturating_sub(self.begun.len()) as u64;
         self.lines.by_ref().take(room).read_until(b'\n', &mut self.begun)

@@ -2,6 +2,7 @@
 //! futex while the other runs. Neither spins: on two cores a spinning process would disturb the one that is measured.
 
 use crate::measure::rounds::Spent;
+use kernels::foreign::Note;
 use memmap2::{MmapOptions, MmapRaw};
 use std::fs::File;
 use std::io;
@@ -10,6 +11,8 @@ use std::time::Duration;
 
 /// Size in bytes of the file through which a gate and its worker share turns.
 pub const CONTROL_BYTES: u64 = 4096;
+/// Where in it the calls into foreign code are noted.
+const NOTE_AT: usize = 2048;
 
 /// What the two processes share.
 #[repr(C)]
@@ -58,6 +61,13 @@ impl Control {
         // SAFETY: the map is page-aligned and longer than a Block, lives as long as `self`, and every field is an
         // atomic, for which all bit patterns are valid and which the other process changes only through atomics too.
         unsafe { &*self.map.as_mut_ptr().cast::<Block>() }
+    }
+
+    /// What foreign code is asked to do: the worker writes it before each call, the parent reads it when no answer
+    /// comes.
+    pub fn note(&self) -> &Note {
+        // SAFETY: the note lies within the map, behind the block and at a multiple of its alignment; else as `block`.
+        unsafe { &*self.map.as_mut_ptr().cast::<u8>().add(NOTE_AT).cast::<Note>() }
     }
 
     /// On the gate's side: gives an order and hands the turn to the worker.

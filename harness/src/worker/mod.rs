@@ -9,6 +9,8 @@
 mod call;
 pub mod channel;
 pub mod control;
+#[cfg(target_os = "linux")]
+mod guest;
 mod log;
 mod old;
 pub mod parent;

@@ -74,6 +74,19 @@ pub struct Worker {
     /// The cells that requests name by number.
     cells: Vec<JobCell>,
     asked: String,
+    /// Whether it leads a process group, which ends with it.
+    own_group: bool,
+}
+
+/// What was heard of a worker that runs foreign code.
+pub enum Heard {
+    Reply(Reply),
+    /// Its own error, or the user's interrupt.
+    Error(Error),
+    /// Whoever listens did not want to wait any longer.
+    Stuck,
+    /// It has ended; how, as a verb: `was ended by signal 11 SIGSEGV`.
+    Ended(String),
 }
 
 /// The failure of a worker that could not be started.
@@ -91,10 +104,11 @@ impl Worker {
         setting: Setting,
         patience: Patience,
     ) -> std::result::Result<Self, NotStarted> {
+        let own_group = setting.own_group;
         let started = spawn(label, program, setting);
         let (child, channel, log) = started.map_err(|error| NotStarted { error, log: String::new() })?;
         let (label, speech, cells, asked) = (label.to_owned(), program.speech, Vec::new(), "begin".to_owned());
-        let mut worker = Self { label, child, channel, log, patience, speech, reaped: false, cells, asked };
+        let mut worker = Self { label, child, channel, log, patience, speech, reaped: false, cells, asked, own_group };
         if speech == Speech::Old {
             // It speaks when it is spoken to.
             return Ok(worker);
@@ -175,6 +189,33 @@ impl Worker {
             Some(reply) => Ok(reply),
             None => Err(self.nonsense(&line)),
         }
+    }
+
+    /// Waits for the answer as long as `stuck` does not say that none will come.
+    pub fn hear_unless(&mut self, stuck: impl Fn() -> bool) -> Heard {
+        let patience = self.patience.answer();
+        match self.channel.hear(patience, || !interrupt::requested() && !stuck()) {
+            Ok(line) => match serde_json::from_str(&line) {
+                Ok(Reply::Error { exit, message }) => Heard::Error(told(exit, message)),
+                Ok(reply) => Heard::Reply(reply),
+                Err(_) => Heard::Error(self.nonsense(&line)),
+            },
+            Err(Silence::Stopped) if interrupt::requested() => Heard::Error(stopped_by_user()),
+            Err(Silence::Stopped | Silence::Late) => Heard::Stuck,
+            Err(Silence::Nonsense(text)) => Heard::Error(self.nonsense(&text)),
+            Err(Silence::Closed) => {
+                let status = self.wait(STOPPING);
+                if interrupt::requested() {
+                    return Heard::Error(stopped_by_user());
+                }
+                Heard::Ended(status.as_ref().map_or_else(|| "closed its channel".into(), describe))
+            }
+        }
+    }
+
+    /// Whether it has said something that was not heard yet.
+    pub fn has_spoken(&mut self) -> bool {
+        self.channel.has_more()
     }
 
     /// Sets the name that errors give to the work under way, for work that is ordered by another way than a request.
@@ -274,6 +315,10 @@ impl Worker {
             Request::Call(call) => {
                 format!("call {} of {}", titles::product(call.op, call.m, call.k, call.tokens), call.kernel)
             }
+            Request::Load(load) => format!("load {}", load.library),
+            Request::Size { kernel } => format!("say how large {kernel} packs"),
+            Request::Verify { kernel } => format!("verify {kernel}"),
+            Request::Measure(cell) => format!("measure {cell}"),
             Request::Stop => "stop".into(),
         }
     }
@@ -281,6 +326,11 @@ impl Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
+        #[cfg(unix)]
+        if self.own_group && !self.reaped {
+            let group = nix::unistd::Pid::from_raw(self.child.id() as i32);
+            let _ = nix::sys::signal::killpg(group, nix::sys::signal::Signal::SIGKILL);
+        }
         if !self.reaped {
             let _ = self.child.kill();
             let _ = self.child.wait();

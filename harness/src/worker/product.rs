@@ -7,6 +7,7 @@ use crate::machine::Machine;
 use crate::measure::micro::epochs::Shared;
 use crate::measure::micro::operands::Operands;
 use crate::measure::micro::{check, operand_seed};
+use crate::measure::rounds::timed;
 use crate::scenario::Cell;
 use kernels::parallel::Team;
 use receipt::Residency;
@@ -58,8 +59,10 @@ impl Products {
         let shared = Shared::new(cell, operands, &mut self.team, self.machine.features);
         let mut epoch = shared.epoch(shared.tuned(kernel));
         visit.run(output, |calls| {
-            epoch(calls);
-            Ok(())
+            timed(|| {
+                epoch(calls);
+                Ok(())
+            })
         })
     }
 

@@ -3,7 +3,7 @@
 
 use crate::operation;
 use crate::scenario::{Cell, Shape};
-use receipt::{Build, Family, Injection, Operation, Residency, titles};
+use receipt::{Build, Family, Injection, KernelRecord, Operation, Residency, RowStatus, VerifyRecord, titles};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::fmt;
 
@@ -30,6 +30,14 @@ pub enum Request {
     Count { kernel: String },
     /// One call that the parent follows instruction by instruction; the worker ends with it.
     Call(Call),
+    /// Begins a session with a foreign library; the worker answers what is in it, or a line that says why not.
+    Load(Box<Load>),
+    /// Bits that a weight takes as a kernel of the library packs it.
+    Size { kernel: String },
+    /// The conformance suite of a kernel of the library, on operands between protected pages.
+    Verify { kernel: String },
+    /// As `Prepare`, a cell of a kernel of the library.
+    Measure(Box<JobCell>),
     /// End the session; a worker does not answer it.
     Stop,
 }
@@ -59,6 +67,16 @@ pub enum Reply {
     Stopping(Stopping),
     /// Second answer to `Call`: the call was made, and its output has this hash.
     Called { output_sha256: String },
+    /// Answer to `Load`: what is in the library.
+    Loaded { kernels: Vec<KernelRecord> },
+    /// Answer to `Size`; none where the library refuses.
+    Sized { bits_per_weight: Option<f64> },
+    /// Answer to `Verify`.
+    Verified(Box<VerifyRecord>),
+    /// Answer to `Measure`: the cell is ready.
+    GuestReady(Box<GuestReady>),
+    /// Answer to `Measure`, or to an order after it: the kernel has no time. The worker ends with it.
+    Fault { status: RowStatus, why: String },
     /// Answer to any request that failed, with the exit code for it.
     Error { exit: u8, message: String },
 }
@@ -77,6 +95,38 @@ pub struct Job {
     pub cpu_features: Option<String>,
     pub last_level_cache_bytes: u64,
     pub inject: Option<Injection>,
+}
+
+/// A library to load, and how its kernels are run.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Load {
+    /// Path of the library's file.
+    pub library: String,
+    /// Path of the file with the control block.
+    pub control: String,
+    pub seed: u64,
+    pub threads: usize,
+    /// Number of the CPU to stay on; any when absent.
+    pub cpu: Option<usize>,
+    /// CPU feature mask, written as for `--cpu-features`.
+    pub cpu_features: Option<String>,
+    pub last_level_cache_bytes: u64,
+}
+
+/// A foreign kernel that is ready to take turns in a cell: it matches the oracle on these operands.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct GuestReady {
+    /// SHA-256 of the output that was checked.
+    pub output: String,
+    /// The oracle, in words.
+    pub oracle: String,
+    pub max_abs_error: f64,
+    /// The kernel's long name for the operation.
+    pub name: String,
+    /// Bytes of packed weights that a call reads.
+    pub bytes_per_call: u64,
+    /// Copies of the weights that are rotated.
+    pub copies: usize,
 }
 
 /// What a gate times in one place: one kernel on one matrix, or with one model.
@@ -115,6 +165,13 @@ impl JobCell {
     pub fn example() -> Self {
         let (op, residency, family) = (Operation::Gemv, Residency::Llc, Family::W2A8);
         Self { op, m: 256, k: 2560, tokens: 1, residency, family, kernel: "k".into(), text: None }
+    }
+
+    /// A product of some kernel of a family.
+    pub fn of_product(cell: Cell, family: Family) -> Self {
+        let Cell { op, shape, tokens, residency } = cell;
+        let op = operation::recorded(op);
+        Self { op, m: shape.m, k: shape.k, tokens, residency, family, kernel: String::new(), text: None }
     }
 
     /// The cell as the measuring code takes it; `None` for a model and for an operation that this build lacks.

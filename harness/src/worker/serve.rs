@@ -54,7 +54,9 @@ fn over_stdio() -> Result<()> {
 fn speak(mut channel: Channel) -> Result<()> {
     say(&mut channel, &Reply::Hello { protocol: PROTOCOL })?;
     match next(&mut channel)? {
-        Some(Request::Begin(job)) => session(job, channel),
+        Some(Request::Begin(job)) => session(|| serve(*job, channel)),
+        #[cfg(target_os = "linux")]
+        Some(Request::Load(load)) => session(|| super::guest::serve(*load, channel)),
         // On the first thread, and no other is started: it is followed instruction by instruction.
         Some(Request::Call(call)) => {
             let reply = call::followed(&call, |stopping| say(&mut channel, &stopping)).unwrap_or_else(|e| error(&e));
@@ -67,12 +69,14 @@ fn speak(mut channel: Channel) -> Result<()> {
 
 /// A session runs on a second thread, whose stack begins at a page. The first one's lies at a random multiple of 16
 /// bytes, which changed the time of short calls by several per cent from process to process.
-fn session(job: Box<Job>, channel: Channel) -> Result<()> {
+fn session(serve: impl FnOnce() -> Result<()> + Send) -> Result<()> {
     model::mapped_faults::install();
     let thread = std::thread::Builder::new().name("session".into()).stack_size(8 << 20);
-    let thread = thread.spawn(move || serve(*job, channel));
-    let thread = thread.map_err(|e| Error::failed(format!("cannot start a thread: {e}")))?;
-    thread.join().unwrap_or_else(|_| Err(Error::failed("the worker panicked; the lines above say where")))
+    std::thread::scope(|scope| {
+        let thread = thread.spawn_scoped(scope, serve);
+        let thread = thread.map_err(|e| Error::failed(format!("cannot start a thread: {e}")))?;
+        thread.join().unwrap_or_else(|_| Err(Error::failed("the worker panicked; the lines above say where")))
+    })
 }
 
 fn serve(job: Job, mut channel: Channel) -> Result<()> {
@@ -98,14 +102,14 @@ fn serve(job: Job, mut channel: Channel) -> Result<()> {
             Request::Count { kernel } => {
                 say(&mut channel, &session.counted(&kernel).unwrap_or_else(|e| error(&e)))?;
             }
-            Request::Begin(_) | Request::Call(_) => say(&mut channel, &error(&Error::input("a session has begun")))?,
+            _ => say(&mut channel, &error(&Error::input("a session has begun")))?,
         }
     }
     Ok(())
 }
 
 /// The next request; none when the parent has gone.
-fn next(channel: &mut Channel) -> Result<Option<Request>> {
+pub(super) fn next(channel: &mut Channel) -> Result<Option<Request>> {
     let line = channel.wait().map_err(|e| Error::failed(format!("cannot hear the parent: {e}")))?;
     let Some(line) = line else { return Ok(None) };
     match serde_json::from_str(&line) {
@@ -118,7 +122,7 @@ fn next(channel: &mut Channel) -> Result<Option<Request>> {
     }
 }
 
-fn say(channel: &mut Channel, reply: &Reply) -> Result<()> {
+pub(super) fn say(channel: &mut Channel, reply: &Reply) -> Result<()> {
     let said = channel.say(&json(reply)?);
     said.map_err(|e| Error::failed(format!("cannot answer the parent: {e}")))
 }
@@ -127,7 +131,7 @@ fn json(reply: &Reply) -> Result<String> {
     serde_json::to_string(reply).map_err(|e| Error::failed(format!("cannot write an answer: {e}")))
 }
 
-fn error(error: &Error) -> Reply {
+pub(super) fn error(error: &Error) -> Reply {
     Reply::Error { exit: error.exit() as u8, message: error.to_string() }
 }
 

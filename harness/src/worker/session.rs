@@ -16,7 +16,7 @@ use std::path::Path;
 
 /// A gate's session in this worker.
 pub struct Session {
-    turns: Turns,
+    turns: Turns<'static>,
     cells: Vec<JobCell>,
     machine: Machine,
     seed: u64,
@@ -38,7 +38,8 @@ impl Session {
         let machine = MachineArgs::for_child(job.threads, job.cpu_features.clone()).check(1)?;
         let products = Products::new(&job, &machine)?;
         let texts = Texts::new(job.seed);
-        let turns = Turns { control, parent: parent(), inject: job.inject };
+        // For ever: there is one session in a process.
+        let turns = Turns { control: Box::leak(Box::new(control)), parent: parent(), inject: job.inject };
         Ok(Self { turns, cells: job.cells, machine, seed: job.seed, products, texts })
     }
 

@@ -37,6 +37,8 @@ pub struct Setting {
     pub environment: Option<Vec<(OsString, OsString)>>,
     /// Whether the system should load the worker at the same addresses every time, where it allows that.
     pub fixed_addresses: bool,
+    /// Whether the worker leads a process group of its own, which ends with it: for what may start processes.
+    pub own_group: bool,
 }
 
 /// Starts a worker process; returns it with the parent's end of the channel and the log of what it prints.
@@ -54,6 +56,8 @@ pub fn spawn(label: &str, program: &Program, setting: Setting) -> Result<(Child,
     }
     // Its last line should say what happened, not where.
     command.env("RUST_BACKTRACE", "0");
+    // Nor start a debugger, as an abort of ggml does.
+    command.env("GGML_NO_BACKTRACE", "1");
     let inherited = if program.speech != Speech::Channel {
         let end = |stream: &Stream| stream.try_clone().map(|s| Stdio::from(OwnedFd::from(s)));
         command.arg(if program.speech == Speech::Old { old::COMMAND } else { "worker" });
@@ -66,6 +70,9 @@ pub fn spawn(label: &str, program: &Program, setting: Setting) -> Result<(Child,
         Some(theirs.as_raw_fd())
     };
     command.stderr(output()?);
+    if setting.own_group {
+        command.process_group(0);
+    }
     let (parent, fixed_addresses) = (std::process::id(), setting.fixed_addresses);
     // SAFETY: between fork and exec `settle` makes system calls only: it takes no lock and no memory.
     unsafe { command.pre_exec(move || settle(parent, inherited, fixed_addresses)) };

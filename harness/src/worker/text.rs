@@ -9,6 +9,7 @@ use crate::load_model;
 use crate::machine::Machine;
 use crate::measure::bench::packed;
 use crate::measure::generation::greedy;
+use crate::measure::rounds::timed;
 use kernels::random::SplitMix64;
 use kernels::{CodeTable, HeadFormat, Kernel, OutputHead};
 use model::decoder::Decoder;
@@ -63,7 +64,10 @@ impl Texts {
         let mut passage = Passage { decoder, prompt, ids: Vec::new() };
         let output = passage.prove(block)?;
         visit.run(output, |calls| {
-            if decode { passage.block(calls as usize) } else { (0..calls).try_for_each(|_| passage.begin(|_| {})) }
+            timed(|| match decode {
+                true => passage.block(calls as usize),
+                false => (0..calls).try_for_each(|_| passage.begin(|_| {})),
+            })
         })
     }
 

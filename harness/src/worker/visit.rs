@@ -18,14 +18,14 @@ pub struct Visit<'a> {
     /// Whether the cell's output is compared with the oracle's.
     pub oracle: bool,
     /// The gate's orders: the control block, and the gate's process id.
-    pub turns: &'a Turns,
+    pub turns: &'a Turns<'a>,
     /// Tells the gate that the cell is ready, with the hash of its output.
     pub prepared: &'a mut dyn FnMut(String) -> Result<()>,
 }
 
 impl Visit<'_> {
     /// Says that the cell is ready, and runs `epoch`, which gets a number of calls, whenever the gate orders it.
-    pub fn run(self, output: String, mut epoch: impl FnMut(u32) -> Result<()>) -> Result<()> {
+    pub fn run(self, output: String, mut epoch: impl FnMut(u32) -> Result<Spent>) -> Result<()> {
         (self.prepared)(output)?;
         let Turns { control, parent, inject } = self.turns;
         let planted = inject.as_ref().filter(|i| i.kernel == self.kernel.id()).map_or(0.0, |i| i.percent);
@@ -47,26 +47,29 @@ impl Visit<'_> {
 }
 
 /// How a worker takes its turns: the control block, the gate's process, and the planted slowdown.
-pub struct Turns {
-    pub control: Control,
+pub struct Turns<'c> {
+    pub control: &'c Control,
     /// Process id of the gate: the worker ends when the gate is gone.
     pub parent: Option<u32>,
     pub inject: Option<receipt::Injection>,
 }
 
-/// One epoch. A planted slowdown is inside the measured time.
-fn epoch_of(calls: u32, epoch: &mut impl FnMut(u32) -> Result<()>, percent: f64) -> Result<Spent> {
-    timed(|| {
-        let start = Instant::now();
-        epoch(calls)?;
-        if percent > 0.0 {
-            let until = start.elapsed().mul_f64(1.0 + percent / 100.0);
-            while start.elapsed() < until {
+/// One epoch. A planted slowdown is measured with it.
+fn epoch_of(calls: u32, epoch: &mut impl FnMut(u32) -> Result<Spent>, percent: f64) -> Result<Spent> {
+    let mut spent = epoch(calls)?;
+    if percent > 0.0 {
+        let planted = timed(|| {
+            let (start, long) = (Instant::now(), Duration::from_nanos(spent.ns).mul_f64(percent / 100.0));
+            while start.elapsed() < long {
                 std::hint::spin_loop();
             }
-        }
-        Ok(())
-    })
+            Ok::<(), crate::error::Error>(())
+        })?;
+        spent.ns += planted.ns;
+        spent.cpu_ns += planted.cpu_ns;
+        spent.involuntary_switches += planted.involuntary_switches;
+    }
+    Ok(spent)
 }
 
 /// Id of the parent process; it changes when the parent ends.

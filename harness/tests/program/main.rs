@@ -14,6 +14,8 @@ mod damaged_models;
 mod gate;
 mod gate_coverage;
 mod goldens;
+#[cfg(target_os = "linux")]
+mod guests;
 #[cfg(unix)]
 mod interrupt;
 mod limits_and_claims;

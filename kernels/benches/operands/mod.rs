@@ -3,8 +3,8 @@
 use kernels::conformance::{Expected, compare};
 use kernels::random::SplitMix64;
 use kernels::{
-    Codes, CpuFeatures, F32Ops, FloatActivations, Gemv, Kernel, KernelDescriptor, PackedWeights, QuantizedActivations,
-    conformance, reference,
+    Codes, CpuFeatures, F32Ops, Family, FloatActivations, Kernel, KernelDescriptor, PackedWeights,
+    QuantizedActivations, conformance, reference,
 };
 
 /// A kernel of the registry with everything that one gemv needs.
@@ -52,9 +52,9 @@ impl Prepared {
     #[inline]
     pub fn call(&mut self) {
         let rows = 0..self.weights.rows();
-        match self.kernel.descriptor().gemv {
-            Gemv::F32(_) => self.kernel.gemv_f32(&self.weights, rows, &self.float, &mut self.floats),
-            Gemv::I8(_) => self.kernel.gemv_i8(&self.weights, rows, &self.quantized, &mut self.integers),
+        match self.kernel.descriptor().family() {
+            Family::W2A32 => self.kernel.gemv_f32(&self.weights, rows, &self.float, &mut self.floats),
+            Family::W2A8 => self.kernel.gemv_i8(&self.weights, rows, &self.quantized, &mut self.integers),
         }
         .expect("operands fit");
     }
@@ -63,11 +63,11 @@ impl Prepared {
     /// When the output of the last call is not what the oracle says.
     pub fn check(&self) {
         let (weights, bound) = (&self.weights, conformance::bound(&self.kernel));
-        let found = match self.kernel.descriptor().gemv {
-            Gemv::I8(_) => compare(&self.integers, bound, |row| {
+        let found = match self.kernel.descriptor().family() {
+            Family::W2A8 => compare(&self.integers, bound, |row| {
                 Expected::integer(reference::row_i64(weights, row, self.quantized.values()))
             }),
-            Gemv::F32(_) => compare(&self.floats, bound, |row| {
+            Family::W2A32 => compare(&self.floats, bound, |row| {
                 let scale = |column| weights.scale_at(row, column);
                 reference::dot_f64(&weights.row_codes(row), weights.table(), scale, self.float.values()).into()
             }),

@@ -1,7 +1,7 @@
 //! The products that are not registered kernels, against the same kind of oracle: rows and columns of the exact FFN
 //! sparsity, and the output heads, each at every level that a CPU may choose.
 
-use super::{Errors, Expected, Outcome, Pattern, Wrong, compare_named, filled, refused};
+use super::{Errors, Expected, Outcome, Pattern, Wrong, compare_named, filled};
 use crate::activation::QuantizedActivations;
 use crate::cpu::CpuFeatures;
 use crate::error::KernelError;
@@ -110,8 +110,8 @@ impl ProductPath {
         let mut team = Team::new(case.threads, |_| {}).map_err(|e| format!("no second thread: {e}"))?;
         let rows = match self.product {
             Product::Head(head) => case.head(head, &mut team)?,
-            Product::Rows => self.rows(case, &mut team).map_err(refused)?,
-            Product::Columns => self.columns(case, &mut team).map_err(refused)?,
+            Product::Rows => self.rows(case, &mut team)?,
+            Product::Columns => self.columns(case, &mut team)?,
         };
         let got: Vec<f64> = rows.iter().map(|row| row.1).collect();
         compare_named(&got, self.bound(), |i| rows[i].2, |i| format!("row {}", rows[i].0))
@@ -195,14 +195,14 @@ impl Case {
     }
 
     /// Every row by this implementation, in one of the ways to ask ahead: cases take turns.
-    fn head(&self, way: &'static HeadDescriptor, team: &mut Team) -> Result<Vec<Row>, String> {
+    fn head(&self, way: &'static HeadDescriptor, team: &mut Team) -> Result<Vec<Row>, KernelError> {
         let (format, prefetch) = (way.format, Prefetch::ALL[self.seed as usize % 2]);
         let (weights, x) = self.floats();
         let rows: HalfRows = Arc::clone(&weights) as HalfRows;
-        let head = OutputHead::new(format, &rows, self.k, CpuFeatures::detect(), team).map_err(refused)?;
-        let head = head.tuned(way, prefetch).map_err(refused)?;
+        let head = OutputHead::new(format, &rows, self.k, CpuFeatures::detect(), team)?;
+        let head = head.tuned(way, prefetch)?;
         let mut quantized = QuantizedActivations::new(self.k);
-        quantized.quantize(F32Ops::select(CpuFeatures::NONE), &x).map_err(refused)?;
+        quantized.quantize(F32Ops::select(CpuFeatures::NONE), &x)?;
         // The f16 head takes the quantised values too, as f32, so that one oracle serves all.
         let x: Vec<f32> = match format {
             HeadFormat::F16 => quantized.values().iter().map(|&q| f32::from(q)).collect(),
@@ -211,7 +211,7 @@ impl Case {
         let scale = if format == HeadFormat::F16 { 1.0 } else { quantized.scale() };
         let mut y = filled(self.rows, f32::NAN);
         let x = AlignedBuffer::from(&x[..]);
-        head.gemv(team, &x, &mut HeadInput::new(self.k), &mut y).map_err(refused)?;
+        head.gemv(team, &x, &mut HeadInput::new(self.k), &mut y)?;
         let row = |row: usize| {
             let floats: Vec<f32> =
                 weights[row * self.k..][..self.k].iter().map(|&w| half::f16::from_bits(w).to_f32()).collect();

@@ -103,7 +103,8 @@ fn products(receipt: &Receipt) -> Option<Picture<'_>> {
             .map(|(family, cell)| group(*family, product_rows(*family, cell), in_words(cell)))
             .collect(),
         caption: format!(
-            "Speed-ups are medians of paired rounds over the family's first row. {}{}",
+            "Speed-ups are medians of paired rounds over the family's first row. {}{}{}",
+            query::port_mixes(cells.iter().map(|(_, cell)| *cell)).map_or_else(String::new, |said| said + " "),
             seed::ladder_note(),
             not_drawn(cells.iter().map(|(_, cell)| query::kernels(cell).count()).max().unwrap_or(0), MOST)
         ),

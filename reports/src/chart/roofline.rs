@@ -60,7 +60,7 @@ pub fn chart(receipt: &Receipt) -> Option<Chart> {
         || "No bound is known".into(),
         |p| {
             let (kernel, share) = (&p.summary.kernel, figures::percent(p.bound.share));
-            format!("{kernel} comes nearest to a limit: {share} of what {} allows", query::bound(p.bound.bound))
+            format!("{kernel} comes nearest to a limit: {share} of what {} allows", query::limiter(p.bound.bound))
         },
     );
     let svg = draw("roofline", (WIDTH, total), &title, &description, |c| {
@@ -88,8 +88,9 @@ pub fn chart(receipt: &Receipt) -> Option<Chart> {
                    Percentages: share of the bound that binds; for weights from memory that is the stream of the same \
                    rounds, which other load may have held below the slope. A mark under a slope is bound by memory, \
                    one under a level by its multiply; the distance to the nearer of the two is what better code could \
-                   still gain. Batches use a weight once a token, which moves them to the right. dequantize multiplies \
-                   nothing and is not drawn."
+                   still gain. A port mix that binds a loop in cache has no line: only another loop goes beyond it. \
+                   Batches use a weight once a token, which moves them to the right. dequantize multiplies nothing \
+                   and is not drawn."
         .into();
     Some(Chart { file: "roofline.svg", title, caption, svg, saved: true })
 }
@@ -268,12 +269,12 @@ fn finding(panel: &Panel<'_>) -> String {
         return format!("{}: no bound is known.", panel.title);
     };
     let of = |p: &Point<'_>| {
-        let bound = query::bound(p.bound.bound);
         format!(
-            "{} for {} with {} of what {bound} allows",
+            "{} for {} with {} of what {} allows",
             p.summary.kernel,
             query::cell_title(p.cell),
-            figures::percent(p.bound.share)
+            figures::percent(p.bound.share),
+            query::limiter(p.bound.bound)
         )
     };
     let mut said = format!("{}: nearest to its limit is {}", panel.title, of(nearest));

@@ -2,7 +2,7 @@
 
 use super::{anchors, of_family};
 use crate::document::{Block, Cell, Column, Item, Paragraph, Row, Section, Table, Value};
-use receipt::{CountRecord, Family, Mix, Receipt};
+use receipt::{CountRecord, Family, Mix, PortCycles, Receipt};
 
 /// A column and where its figure is.
 type Counted = (&'static str, fn(&Mix<f64>) -> f64);
@@ -45,6 +45,8 @@ fn table(family: Option<Family>, records: &[&CountRecord]) -> Option<Table> {
     let first = records.first()?;
     let mut columns = vec![Column::words("Kernel"), Column::number("Whole call")];
     columns.extend(COLUMNS.iter().map(|c| Column::number(c.0)));
+    let model = records.iter().find_map(|r| ports(r)).map(PortCycles::model);
+    columns.extend(model.as_ref().map(|_| Column::number("Cycles by ports")));
     let table = match family {
         Some(family) => of_family("counts", family, columns),
         None => Table::new("counts-other", "other", columns),
@@ -54,10 +56,16 @@ fn table(family: Option<Family>, records: &[&CountRecord]) -> Option<Table> {
          faster. The second line of a row is its multiplying loop alone.",
         first.op, first.m, first.k
     );
-    Some(table.note(note).rows(records.iter().map(|r| row(r))))
+    let by = model.map(|model| format!(" Cycles by ports: of that loop, by {model}; no figure of this machine."));
+    let rows: Vec<Row> = records.iter().map(|r| row(r, by.is_some())).collect();
+    Some(table.note(note + &by.unwrap_or_default()).rows(rows))
 }
 
-fn row(record: &CountRecord) -> Row {
+fn ports(record: &CountRecord) -> Option<&PortCycles> {
+    record.hot_loop.as_ref()?.ports.as_ref()
+}
+
+fn row(record: &CountRecord, with_ports: bool) -> Row {
     // Counts are exact; a zero is a zero.
     let number = |x: f64| if x == 0.0 { Value::Integer(0) } else { Value::Decimals(x, 2) };
     let figures = COLUMNS.iter().map(|(_, figure)| {
@@ -68,5 +76,7 @@ fn row(record: &CountRecord) -> Row {
         }
     });
     let first = [record.kernel.as_str().into(), Value::Integer(record.total.instructions).into()];
-    Row::new(anchors::count(&record.kernel), first.into_iter().chain(figures).collect())
+    let cycles = ports(record).map_or(Value::Nothing, |p| Value::Decimals(p.cycles_per_64_weights, 2));
+    let cycles = with_ports.then(|| Cell::default().under(cycles));
+    Row::new(anchors::count(&record.kernel), first.into_iter().chain(figures).chain(cycles).collect())
 }

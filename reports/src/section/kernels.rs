@@ -3,7 +3,7 @@
 
 use super::{anchors, of_family};
 use crate::document::{Cell, Column, Row, Section, Table, Tone, Value};
-use receipt::{Family, KernelRecord, Receipt};
+use receipt::{Family, KernelRecord, Receipt, RowStatus};
 
 /// The section that lists the registered kernels of each family.
 pub fn section(receipt: &Receipt) -> Option<Section> {
@@ -35,10 +35,15 @@ fn table(receipt: &Receipt, family: Family) -> Option<Table> {
 
 fn row(receipt: &Receipt, kernel: &KernelRecord) -> Row {
     let verify = receipt.verify.iter().find(|v| v.id == kernel.id && v.available);
-    let wrong = verify.filter(|v| v.mismatches > 0);
-    let ran = match (wrong, kernel.available) {
+    let failed = verify.filter(|v| !v.row_status().is_ok());
+    let ran = match (failed, kernel.available) {
         (Some(v), _) => {
-            let why = format!("failed {} of {} cases: a wrong kernel is not timed", v.mismatches, v.cases);
+            let why = match v.row_status() {
+                RowStatus::Wrong if v.cases > 0 => {
+                    format!("failed {} of {} cases: a wrong kernel is not timed", v.mismatches, v.cases)
+                }
+                status => format!("{status}: it is not timed"),
+            };
             Cell::from(Value::word("no")).tone(Tone::Bad).under(why)
         }
         (None, false) => {
@@ -61,15 +66,23 @@ fn row(receipt: &Receipt, kernel: &KernelRecord) -> Row {
             [Value::Integer(v.cases as u64).into(), wrong].into_iter().chain(errors).collect()
         },
     );
-    let source = source(kernel.family, &kernel.id);
-    let url = url(receipt, &source);
+    let source = match &kernel.foreign {
+        Some(foreign) => foreign.library.as_str().into(),
+        None => {
+            let source = source(kernel.family, &kernel.id);
+            let url = url(receipt, &source);
+            Cell::from(Value::Code(source)).to(url)
+        }
+    };
+    let bits = kernel.bits_per_weight;
+    let bits = if bits.is_finite() { Value::Decimals(bits, 3) } else { Value::Nothing };
     let mut cells = vec![Cell::from(kernel.id.as_str()).under(kernel.summary.as_str()), ran];
     cells.extend(checked);
     cells.extend([
         Value::from(kernel.builds_on.as_deref()).into(),
         kernel.packing.as_str().into(),
-        Value::Decimals(kernel.bits_per_weight, 3).into(),
-        Cell::from(Value::Code(source)).to(url),
+        bits.into(),
+        source,
     ]);
     Row::new(anchors::kernel(&kernel.id), cells)
 }

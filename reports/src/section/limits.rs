@@ -3,12 +3,14 @@
 use super::{anchors, of_family};
 use crate::document::{Block, Cell, Column, Row, Section, Table, Value};
 use crate::{chart, query};
-use receipt::{Family, Limits, MicroCell, Receipt, figures};
+use receipt::{BoundBy, Family, Limits, MicroCell, Receipt, figures};
 
-const NOTE: &str = "The bound of a row is the smaller of two: moving its bytes at this machine's streaming rate, and \
-                    making its products at the peak of its multiply instruction. The share is what the kernel \
-                    reached of it; both sides are from this run. Small print: what binds, and for batches the \
-                    products a cycle and thread.";
+const NOTE: &str = "The bound of a row is the smallest of these: moving its bytes at this machine's streaming rate, \
+                    making its products at the peak of its multiply instruction, and, with weights in cache where the \
+                    run could ask llvm-mca, the port mix of its loop, i.e. the cycles in which the ports of a modelled \
+                    CPU can take all instructions of the loop. The share is what the kernel reached of it. Small \
+                    print: what binds, and the products a cycle and thread. A port mix that some row outran is left \
+                    out: that model does not fit this CPU.";
 
 /// The section on the machine's limits, if the receipt has them.
 pub fn section(receipt: &Receipt) -> Option<Section> {
@@ -43,7 +45,14 @@ fn share(cell: &MicroCell, kernel: &str) -> Cell {
     let Some(bound) = &s.bound else { return Cell::default() };
     let reached =
         bound.mac_per_cycle.map_or_else(String::new, |m| format!(" · reached {} MAC/cycle", figures::number(m)));
-    Cell::from(Value::Percent(bound.share)).under(format!("{}: {}{reached}", query::bound(bound.bound), bound.what))
+    let what = match bound.bound {
+        // It begins with these words.
+        BoundBy::Ports => bound.what.clone(),
+        by => format!("{}: {}", query::bound(by), bound.what),
+    };
+    let cell = Cell::from(Value::Percent(bound.share)).under(what + &reached);
+    let left_out = bound.ports.as_ref().and_then(|ports| ports.left_out.clone());
+    left_out.into_iter().fold(cell, |cell, why| cell.under(why))
 }
 
 fn machine(limits: &Limits) -> Section {
@@ -86,4 +95,45 @@ fn machine(limits: &Limits) -> Section {
                 slows a sample down. The clock is that of a chain of dependent additions, one a cycle.";
     let section = Section::new("machine-limits", "Bandwidth, clock and peaks of this machine");
     section.note(note).tables([bandwidth, multiplies]).folded(format!("clock {clock}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::document::terminal::Look;
+    use crate::{document, fixture, run};
+    use receipt::Residency;
+
+    const MIX: &str = "port mix of its loop, by llvm-mca 14.0.6 on haswell (nearest)";
+
+    /// What the page and the terminal say of a run without cells from memory.
+    fn shown(mut receipt: Receipt) -> (String, String) {
+        receipt.micro.retain(|cell| cell.residency != Residency::Dram);
+        (document::html(&run::page(&receipt)), run::summary(&receipt, Look { width: 400, ..Look::plain() }))
+    }
+
+    #[test]
+    fn a_port_mix_that_binds_is_named_wherever_its_share_is_shown() {
+        let (page, terminal) = shown(fixture::with_ports(2.0));
+        assert!(page.contains(&format!("{MIX}: 32.0 MAC/cycle at 2.95 GHz · reached 21.6 MAC/cycle")));
+        let note = format!("The limit is the {MIX}, for avx2-i8.");
+        assert!(page.contains(&note) && terminal.contains(&note), "{terminal}");
+        assert!(terminal.contains("67.6% of the limit of its port mix."), "{terminal}");
+        let csv = crate::csv::measurements(&fixture::with_ports(2.0)).expect("written");
+        assert!(String::from_utf8(csv).expect("UTF-8").contains(&format!("port mix,\"{MIX}: 32.0 MAC/cycle")));
+    }
+
+    #[test]
+    fn a_model_that_does_not_fit_is_said_and_its_share_is_nowhere() {
+        let (page, terminal) = shown(fixture::with_ports(3.2));
+        assert!(page.contains(&format!("no bound is the {MIX}: avx2-i8 reached 1.08× what it allows")));
+        assert!(!page.contains("The limit is the") && !terminal.contains("port mix"), "{terminal}");
+        assert!(terminal.contains("53.2% of the machine's limit."), "{terminal}");
+    }
+
+    #[test]
+    fn a_run_without_a_model_says_nothing_of_one() {
+        let (page, terminal) = shown(fixture::complete());
+        assert!(!page.contains("haswell") && !page.contains("Cycles by ports") && !terminal.contains("port mix"));
+    }
 }

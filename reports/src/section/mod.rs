@@ -16,6 +16,7 @@ pub mod kernels;
 pub mod limits;
 pub mod measurements;
 pub mod method;
+pub mod others;
 pub mod perplexity;
 pub mod products;
 pub mod rounds;

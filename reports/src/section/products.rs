@@ -39,8 +39,8 @@ fn table(family: Family, cell: &MicroCell) -> Table {
         cells.extend(claimed.then(|| claim.into()));
         Row::new(format!("product-{}", anchors::slug(&s.kernel)), cells)
     };
-    let counts = query::threshold(cell)
-        .map_or_else(String::new, |t| format!("Differences count from ±{}.", figures::percent(t)));
+    let counts = query::threshold(cell).map(|t| format!("Differences count from ±{}.", figures::percent(t)));
+    let notes: Vec<String> = counts.into_iter().chain(query::port_mixes(std::iter::once(cell))).collect();
     let table = of_family("products", family, columns).rows(query::kernels(cell).map(|(_, s)| row(s)));
-    Table { title: format!("{}, {}", table.title, query::cell_title(cell)), ..table }.note(counts)
+    Table { title: format!("{}, {}", table.title, query::cell_title(cell)), ..table }.note(notes.join(" "))
 }

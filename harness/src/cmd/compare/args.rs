@@ -1,5 +1,6 @@
 //! Flags of `compare` and `micro`.
 
+use crate::guests::GuestArgs;
 use crate::load_model::Head;
 use crate::machine::MachineArgs;
 use crate::matrix::MatrixArgs;
@@ -37,6 +38,9 @@ pub struct MeasureArgs {
     /// Print the summary as GitHub Markdown, for a pull request
     #[arg(long, conflicts_with = "json")]
     pub markdown: bool,
+    /// Kernels of others
+    #[command(flatten)]
+    pub guests: GuestArgs,
     /// Other matrices than the scenario's
     #[command(flatten)]
     pub matrix: MatrixArgs,

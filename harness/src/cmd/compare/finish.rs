@@ -8,8 +8,8 @@ use crate::output::{Output, note};
 use crate::runs;
 use receipt::judge::amdahl::AmdahlRow;
 use receipt::judge::findings::findings;
-use receipt::judge::{amdahl, claims};
-use receipt::{Family, Outcome, RECEIPT_FILE, Receipt, Status, Verdict, titles};
+use receipt::judge::{amdahl, claims, rows};
+use receipt::{Family, Outcome, RECEIPT_FILE, Receipt, RowStatus, Status, Verdict, titles};
 use reports::export;
 use serde::Serialize;
 use std::path::Path;
@@ -74,9 +74,18 @@ fn unstable(receipt: &Receipt) -> Option<String> {
 
 /// A complete run still fails when something in it is wrong.
 fn checks(receipt: &Receipt) -> Result<()> {
-    let wrong: Vec<&str> = receipt.verify.iter().filter(|v| v.mismatches > 0).map(|v| v.id.as_str()).collect();
+    let wrong = receipt.verify.iter().filter(|v| v.row_status() == RowStatus::Wrong);
+    let wrong: Vec<&str> = wrong.map(|v| v.id.as_str()).collect();
     if !wrong.is_empty() {
         return Err(Error::failed(format!("mismatches in {}; see /verify in the receipt", wrong.join(", "))));
+    }
+    // A kernel that refuses a shape, and says so, does nothing wrong.
+    let without_time = rows::without_time(receipt);
+    let faults: Vec<&rows::Row> = without_time.iter().filter(|row| row.status != RowStatus::Refused).collect();
+    if let Some(first) = faults.first() {
+        let (kernel, n) = (&first.kernel, faults.len());
+        let more = if n > 1 { format!(" ({n} such rows)") } else { String::new() };
+        return Err(Error::failed(format!("{kernel}, {}: {}: {}{more}", first.place, first.status, first.why)));
     }
     let failed: Vec<&str> = receipt.counts_failed.iter().map(|f| f.reason.as_str()).collect();
     if !failed.is_empty() {

@@ -46,11 +46,11 @@ pub fn run_micro(args: &MeasureArgs, out: &Output) -> Result<()> {
 /// The order of a run: everything that can be refused is, then a receipt is begun, then one part after the other writes
 /// into it, and whatever becomes of them, the end is written.
 fn measure(args: &MeasureArgs, scenario: Scenario, texts: Texts, out: &Output) -> Result<()> {
-    let plan = Plan::new(args, scenario, texts)?;
-    let (mut folder, mut receipt) = plan.begin(args)?;
+    let (plan, guests) = Plan::new(args, scenario, texts)?;
+    let (mut folder, mut receipt) = plan.begin(args, &guests)?;
     let loaded = plan.load(&mut folder, &receipt).inspect_err(|_| folder.abandon())?;
     receipt.model = loaded.as_ref().map(|loaded| loaded.record.clone());
-    let mut run = Run::new(&plan, loaded.as_ref(), folder, receipt);
+    let mut run = Run::new(&plan, guests, loaded.as_ref(), folder, receipt);
     let outcome = all_parts(&mut run);
     let unstable = finish::finish(run, outcome, args, out)?;
     match unstable {

@@ -1,14 +1,15 @@
 //! The parts of a run but for the microbenchmarks: each does what its section of the scenario asks for, or nothing.
 
 use super::run::Run;
-use crate::count::{self, Call, Method, Model};
+use crate::count::{self, Call, Counted, Method, Model};
 use crate::error::{Exit, Result};
 use crate::interrupt;
 use crate::kernel_ids::in_registry_order;
 use crate::measure::{beside, end_to_end, head, limits, perplexity};
 use crate::output::note;
 use crate::progress::Progress;
-use kernels::{HeadFormat, Kernel, Operation, registry};
+use crate::registered;
+use kernels::{HeadFormat, Kernel, Operation};
 use receipt::Unsupported;
 use receipt::judge::bound;
 
@@ -16,9 +17,11 @@ use receipt::judge::bound;
 pub fn verify(run: &mut Run<'_>) -> Result<()> {
     let descriptors = match &run.plan.named {
         Some(ids) => in_registry_order(ids)?,
-        None => registry::KERNELS.to_vec(),
+        None => registered::all().collect(),
     };
     run.receipt.verify = crate::cmd::verify::verify(&descriptors, &run.plan.machine)?;
+    let theirs = run.guests.verify()?;
+    run.receipt.verify.extend(theirs);
     let passed = |k: &Kernel| {
         let record = run.receipt.verify.iter().find(|v| v.id == k.id());
         record.is_some_and(|v| v.mismatches == 0) && !k.descriptor().may_saturate
@@ -69,18 +72,27 @@ pub fn beside(run: &mut Run<'_>) -> Result<()> {
     run.save()
 }
 
-/// Counts the instructions of each kernel's gemv. Where that is impossible, the receipt says why, and the run goes on.
+/// Counts the instructions of each kernel's gemv, and asks a static model, where there is one, for the cycles of its
+/// loop by ports: in cache these are a bound. Where counting is impossible, the receipt says why, and the run goes on.
 pub fn counts(run: &mut Run<'_>) -> Result<()> {
     if run.plan.scenario.micro.is_none() {
         return Ok(());
     }
     let call = Call { op: Operation::Gemv, shape: count::SMALL_SHAPE, tokens: 1, seed: run.receipt.settings.seed };
+    let (model, mut unanswered) = (Model::find(), None);
     let progress = Progress::start("counting instructions", run.kernels.len() as u64);
     for (done, kernel) in run.kernels.iter().enumerate() {
         interrupt::check("interrupted while counting instructions")?;
         progress.step(done, format!("counting {}", kernel.id()));
-        match count::count(kernel, call, Method::Branches, &Model::none()) {
-            Ok(counted) => run.receipt.counts.push(counted.record),
+        match count::count(kernel, call, Method::Branches, &model) {
+            Ok(Counted { mut record, static_model }) => {
+                match (&mut record.hot_loop, static_model) {
+                    (Some(hot), Some(Ok(answer))) => hot.ports = Some(answer.ports()),
+                    (_, Some(Err(why))) => unanswered = unanswered.or(Some(why)),
+                    _ => {}
+                }
+                run.receipt.counts.push(record);
+            }
             Err(e) if e.exit() == Exit::Unsupported => {
                 run.receipt.counts_skipped = Some(e.to_string());
                 break;
@@ -91,6 +103,9 @@ pub fn counts(run: &mut Run<'_>) -> Result<()> {
             }
         }
     }
+    drop(progress);
+    unanswered.into_iter().for_each(|why| note(format!("no port mix of some kernels: {why}")));
+    bound::fill(&mut run.receipt);
     run.save()
 }
 

@@ -3,6 +3,7 @@
 use super::args::MeasureArgs;
 use crate::choose::prefill_kernel::PrefillPolicy;
 use crate::error::{Error, Result};
+use crate::guests::Guests;
 use crate::load_model::{Loaded, Reading, load_if};
 use crate::machine::{Machine, memory};
 use crate::measure::end_to_end;
@@ -10,11 +11,10 @@ use crate::output::note;
 use crate::runs::{RunFolder, new_receipt};
 use crate::scenario::Scenario;
 use crate::{bitnet_environment, build_info, estimate};
-use kernels::{HeadFormat, Kernel};
+use kernels::{HeadFormat, Kernel, Layout};
 use model::sparse_ffn::Sparsity;
 use model::weights::Opened;
 use receipt::Receipt;
-use std::collections::HashSet;
 
 /// How texts are generated and scored.
 pub struct Texts {
@@ -39,7 +39,7 @@ pub struct Plan {
 
 impl Plan {
     /// Checks flags, scenario, kernels and machine against each other.
-    pub fn new(args: &MeasureArgs, mut scenario: Scenario, texts: Texts) -> Result<Self> {
+    pub fn new(args: &MeasureArgs, mut scenario: Scenario, texts: Texts) -> Result<(Self, Guests)> {
         build_info::refuse_to_time_a_debug_build()?;
         if args.quick {
             scenario.make_quick();
@@ -56,22 +56,24 @@ impl Plan {
         if strict {
             machine.refuse_mask()?;
         }
-        let named = args.kernels.clone().or_else(|| scenario.kernel_ids());
+        let mut guests = Guests::open(&args.guests, &machine, args.seed)?;
+        let named = guests.take_named(args.kernels.clone().or_else(|| scenario.kernel_ids()));
         let kernels = machine.kernels(named.as_deref())?;
         texts.prefill.check(&machine)?;
-        args.matrix.check(&scenario, &kernels, &machine)?;
+        args.matrix.check(&scenario, &kernels, &guests, &machine)?;
         if scenario.model.is_none() && (scenario.generate.is_some() || scenario.perplexity.is_some()) {
             scenario.model = Some("builtin".into());
         }
-        Ok(Self { scenario, machine, kernels, named, texts, strict, deterministic })
+        Ok((Self { scenario, machine, kernels, named, texts, strict, deterministic }, guests))
     }
 
     /// Makes the run's folder and its receipt, before the first measurement.
-    pub fn begin(&self, args: &MeasureArgs) -> Result<(RunFolder, Receipt)> {
+    pub fn begin(&self, args: &MeasureArgs, guests: &Guests) -> Result<(RunFolder, Receipt)> {
         let timestamp = jiff::Timestamp::now().to_string();
         let folder = RunFolder::create(args.out.as_deref(), &self.scenario.name, &timestamp)?;
         let mut receipt = new_receipt(timestamp, &self.scenario, &self.machine, args.seed);
         receipt.settings.kernels_requested = self.named.clone();
+        receipt.kernels.extend(guests.records().cloned());
         receipt.settings.deterministic = self.deterministic;
         Ok((folder, receipt))
     }
@@ -93,7 +95,12 @@ impl Plan {
 
     /// One copy of the weights for each packing that the kernels read; all are kept, so that kernels can take turns.
     fn require_memory_for_all(&self, loaded: &Loaded) -> Result<()> {
-        let packings: HashSet<_> = self.kernels.iter().map(|k| k.descriptor().layout).collect();
+        let mut packings: Vec<&'static Layout> = Vec::new();
+        for layout in self.kernels.iter().map(|k| k.descriptor().layout) {
+            if !packings.contains(&layout) {
+                packings.push(layout);
+            }
+        }
         let bytes = packings.iter().map(|&packing| loaded.model.packed_bytes(packing)).sum();
         let what = format!("model {} in {} packings (name fewer with --kernels)", loaded.record.path, packings.len());
         memory::require_memory(bytes, &what)

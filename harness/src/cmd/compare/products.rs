@@ -2,15 +2,16 @@
 
 use super::run::Run;
 use crate::error::Result;
-use crate::measure::micro::Plan;
+use crate::measure::micro::{Asked, Plan};
 use crate::measure::{last_level, micro};
+use crate::output::note;
 use crate::progress::Progress;
 use crate::scenario::Cell;
 use crate::{interrupt, matrix};
 use kernels::parallel::Team;
 use kernels::{Family, Kernel};
 use receipt::judge::{bound, sequential};
-use receipt::{MicroCell, Rule, judge, titles};
+use receipt::{MicroCell, RowStatus, Rule, WithoutTime, judge, titles};
 use std::time::{Duration, Instant};
 
 /// Most time for cells that are measured once more.
@@ -18,8 +19,7 @@ const ONCE_MORE: Duration = Duration::from_secs(20);
 
 /// A cell that was measured, in the order of the receipt's.
 struct Measured<'k> {
-    cell: Cell,
-    kernels: &'k [Kernel],
+    asked: Asked<'k>,
     took: Duration,
 }
 
@@ -35,6 +35,7 @@ pub fn part(run: &mut Run<'_>) -> Result<()> {
     let found = run.receipt.limits.as_ref().and_then(|limits| limits.last_level.as_ref());
     let last_level_cache_bytes = last_level::outgrown(&run.receipt.host.caches_bytes, found, machine.threads);
     matrix::require_memory(&cells, &run.kernels, last_level_cache_bytes)?;
+    run.guests.last_level_cache(last_level_cache_bytes);
     let plan = Plan {
         rule,
         epoch_ns: f64::from(asked.epoch_us) * 1e3,
@@ -54,13 +55,14 @@ pub fn part(run: &mut Run<'_>) -> Result<()> {
             let (op, m, k) = (cell.op, cell.shape.m, cell.shape.k);
             progress.say(format!("{op} {m}x{k} {} {}", family.name(), titles::residency(cell.residency)));
             let start = Instant::now();
-            let record = micro::measure(cell, kernels, &plan, &mut team)?;
+            let asked = Asked { cell, family: *family, kernels };
+            let record = possible(run, asked, &plan, &mut team)?;
             done += 1;
             progress.set(done);
             if let Some(record) = record {
-                measured.push(Measured { cell, kernels, took: start.elapsed() });
-                let record = bounded(run, record);
+                measured.push(Measured { asked, took: start.elapsed() });
                 run.receipt.micro.push(record);
+                bound::fill(&mut run.receipt);
                 run.save()?;
             }
         }
@@ -71,9 +73,36 @@ pub fn part(run: &mut Run<'_>) -> Result<()> {
 /// The rule of the run: all its comparisons share the chance of a false alarm. A cell may be measured once more, and
 /// both measurements count.
 fn rule(run: &Run<'_>, rounds: usize, cells: &[Cell], families: &[Vec<Kernel>]) -> Rule {
-    let measured = cells.iter().flat_map(|cell| families.iter().map(|f| micro::with_operation(*cell, f)));
-    let comparisons = 2 * measured.map(|kernels| micro::comparisons(&kernels)).sum::<usize>() + run.block_comparisons();
+    let of_cell = |cell: &Cell| {
+        let in_family =
+            |(family, kernels): (&Family, &Vec<Kernel>)| micro::comparisons(*cell, *family, kernels, &run.guests);
+        Family::ALL.iter().zip(families).map(in_family).sum::<usize>()
+    };
+    let comparisons = 2 * cells.iter().map(of_cell).sum::<usize>() + run.block_comparisons();
     Rule::new(sequential::DELTA, "round", &sequential::ROUND_LOOKS, rounds, comparisons)
+}
+
+/// Measures a cell without the kernels whose times cannot be: those have none.
+fn possible(run: &mut Run<'_>, asked: Asked<'_>, plan: &Plan<'_>, team: &mut Team) -> Result<Option<MicroCell>> {
+    let mut without_time: Vec<WithoutTime> = Vec::new();
+    loop {
+        let guests = &mut run.guests;
+        let Some(record) = micro::measure(asked, plan, team, guests, without_time)? else {
+            return Ok(None);
+        };
+        let found = bound::impossible(&run.receipt, &record);
+        if found.is_empty() || interrupt::requested() {
+            return Ok(Some(record));
+        }
+        without_time = record.without_time.clone();
+        for (row, why) in found {
+            let kernel = record.entries[row].kernel.clone();
+            if without_time.iter().all(|out| out.kernel != kernel) {
+                note(format!("{kernel} is left out of {}: {why}", titles::cell_title(&record)));
+                without_time.push(WithoutTime { kernel, status: RowStatus::Impossible, why });
+            }
+        }
+    }
 }
 
 /// Cells in which the same code differed from itself get a second chance when all others are done: what disturbed them
@@ -94,23 +123,15 @@ fn once_more(
             continue;
         }
         progress.say(format!("once more: {} {}", record.family, titles::cell_title(record)));
-        let Some(again) = micro::measure(first.cell, first.kernels, &plan, team)? else { continue };
+        let Some(again) = possible(run, first.asked, &plan, team)? else { continue };
         // Cut off before its first look it would say less than the first.
         if plan.rule.looks.first().is_none_or(|look| again.rounds.len() < *look) {
             continue;
         }
-        let again = bounded(run, again);
         let first = std::mem::replace(&mut run.receipt.micro[i], again);
         run.receipt.micro[i].unstable_first = Some(Box::new(first));
+        bound::fill(&mut run.receipt);
         run.save()?;
     }
     Ok(())
-}
-
-/// With the limit that holds where its weights are.
-fn bounded(run: &Run<'_>, mut record: MicroCell) -> MicroCell {
-    if let Some(limits) = &run.receipt.limits {
-        bound::fill(&mut record, limits, &run.receipt.host.caches_bytes);
-    }
-    record
 }

@@ -2,6 +2,7 @@
 
 use super::plan::Plan;
 use crate::error::Result;
+use crate::guests::Guests;
 use crate::interrupt;
 use crate::load_model::Loaded;
 use crate::measure::bench::Bench;
@@ -19,6 +20,8 @@ pub struct Run<'a> {
     pub kernels: Vec<Kernel>,
     /// The model, if there is one, and what was packed of it.
     pub bench: Option<Bench<'a>>,
+    /// Kernels of libraries.
+    pub guests: Guests,
     pub folder: RunFolder,
     pub receipt: Receipt,
     start: Instant,
@@ -26,9 +29,15 @@ pub struct Run<'a> {
 
 impl<'a> Run<'a> {
     /// Begins a run in which nothing is measured yet.
-    pub fn new(plan: &'a Plan, loaded: Option<&'a Loaded>, folder: RunFolder, receipt: Receipt) -> Self {
+    pub fn new(
+        plan: &'a Plan,
+        guests: Guests,
+        loaded: Option<&'a Loaded>,
+        folder: RunFolder,
+        receipt: Receipt,
+    ) -> Self {
         let bench = loaded.map(|loaded| Bench::new(loaded, &plan.machine, plan.texts.head, interrupt::flag()));
-        Self { plan, kernels: plan.kernels.clone(), bench, folder, receipt, start: Instant::now() }
+        Self { plan, kernels: plan.kernels.clone(), bench, guests, folder, receipt, start: Instant::now() }
     }
 
     /// Writes the receipt as it is now to the run's folder.

@@ -40,6 +40,7 @@ pub fn count(kernel: &Kernel, call: Call, method: Method, model: &Model) -> Resu
             weights_per_pass,
             per_64_weights: pass.per_64(weights_per_pass),
             pass,
+            ports: None,
         }
     });
     let weights = (m * k * tokens) as u64;

@@ -58,7 +58,8 @@ impl Tracee {
             (Program { path: build_info::own_program(), speech: Speech::Channel }, Patience::from_environment()?);
         // A bare environment: it lies on the worker's stack.
         let mask = std::env::var_os(MASK_VARIABLE).map(|mask| (MASK_VARIABLE.into(), mask));
-        let setting = Setting { environment: Some(mask.into_iter().collect()), fixed_addresses: true };
+        let setting =
+            Setting { environment: Some(mask.into_iter().collect()), fixed_addresses: true, own_group: false };
         let id = kernel.id().to_owned();
         let mut worker = Worker::start(&id, &program, setting, patience).map_err(|failed| failed.error)?;
         let Call { op, shape: Shape { m, k }, tokens, seed } = call;

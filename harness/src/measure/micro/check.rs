@@ -118,7 +118,7 @@ impl Check<'_> {
         let rows = weights.rows();
         let first = self.gemv_i8(team)?;
         let mut y = vec![i32::MIN; rows * x.len()];
-        super::epochs::gemm(team, self.kernel, weights, x, &mut y).map_err(|e| self.failed(e))?;
+        super::batch::gemm(team, self.kernel, weights, x, &mut y).map_err(|e| self.failed(e))?;
         let mut want = first;
         for (t, (y, x)) in y.chunks_exact(rows).zip(x).enumerate().filter(|_| self.oracle) {
             if t > 0 {

@@ -1,21 +1,22 @@
 //! The timed loops. `check` made the same calls with the same operands, so the calls here cannot fail.
 
+use super::batch::gemm;
 use super::operands::Operands;
+use super::ring::{Ring, Void};
 use crate::choose::probe::probe;
 use crate::error::{Error, Result};
-use crate::measure::rounds::Epoch;
+use crate::measure::rounds::{Epoch, Turn};
 use crate::scenario::Cell;
-use kernels::parallel::{Columns, Team};
+use kernels::parallel::Team;
 use kernels::{
-    AlignedBuffer, CpuFeatures, Family, GemmTile, Kernel, KernelError, Layout, Operation, PackedWeights, Prefetch,
-    QuantizedActivations, Tuning, stream,
+    AlignedBuffer, CpuFeatures, Family, GemmTile, Kernel, Layout, Operation, PackedWeights, Prefetch, Tuning, stream,
 };
 use receipt::Residency;
 use std::cell::{self, RefCell};
 use std::convert::Infallible;
+use std::hash::{BuildHasher, RandomState};
 use std::hint::black_box;
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// Time for the choice between the ways of one kernel to ask ahead.
@@ -124,6 +125,17 @@ impl<'a> Shared<'a> {
         }
     }
 
+    /// The timed calls of one kernel beside foreign ones: as theirs, each with activations and an output of its own.
+    pub fn turn_beside_foreign<E: From<Error> + 'a>(&'a self, kernel: Kernel) -> Result<Turn<'a, E>> {
+        let fresh = RandomState::new().hash_one(kernel.id());
+        let void = move |void: Void| {
+            let (Void::Refused(why) | Void::Wrong(why)) = void;
+            Error::failed(format!("{}: {why}", kernel.id()))
+        };
+        let mut ring = Ring::new(self.cell, self.operands, kernel, fresh).map_err(void)?;
+        Ok(Box::new(move |calls| ring.run(&mut self.team.borrow_mut(), calls, &|| None).map_err(|e| E::from(void(e)))))
+    }
+
     /// The loop that only reads the codes, in the way to ask ahead that is fastest on these copies. A bound taken with
     /// a slower one would be no bound.
     ///
@@ -150,22 +162,4 @@ impl<'a> Shared<'a> {
             }
         }))
     }
-}
-
-/// Multiplies a batch by the weights, with the rows shared among the team.
-pub fn gemm(
-    team: &mut Team,
-    kernel: &Kernel,
-    weights: &PackedWeights,
-    x: &[QuantizedActivations],
-    y: &mut [i32],
-) -> std::result::Result<(), KernelError> {
-    let error = Mutex::new(None);
-    let fill = |_: usize, rows: Range<usize>, mut y: Columns<'_, i32>| {
-        if let Err(e) = kernel.gemm_i8(weights, rows, x, &mut y) {
-            *error.lock().unwrap_or_else(PoisonError::into_inner) = Some(e);
-        }
-    };
-    team.split_columns(weights.layout().rows, y, weights.rows(), fill);
-    error.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
 }

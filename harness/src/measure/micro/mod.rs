@@ -1,20 +1,26 @@
 //! Microbenchmarks: one operation at one shape and residency, all kernels of a family in the same interleaved rounds.
 
 pub mod alone;
+pub mod batch;
 pub mod check;
 pub mod epochs;
 pub mod operands;
+pub mod ring;
 
-use super::rounds;
+use super::rounds::{self, Turn};
 use crate::error::Result;
+use crate::guests::{Failed, Guests, Process};
 use crate::operation;
 use crate::scenario::Cell;
+use crate::worker::protocol::{GuestReady, JobCell};
+use check::Checked;
 use epochs::Shared;
 use kernels::parallel::Team;
 use kernels::{CpuFeatures, Family, Kernel};
 use operands::Operands;
 use receipt::judge::Method;
-use receipt::{MicroCell, MicroEntry, Residency, Round, Rule, StreamLimit};
+use receipt::{MicroCell, MicroEntry, Residency, Round, Rule, StreamLimit, WithoutTime};
+use std::cell::RefCell;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
@@ -34,39 +40,99 @@ pub struct Plan<'a> {
     pub until: Option<Instant>,
 }
 
-/// Measures those of `kernels` (one family) that have the operation, each checked on these bytes. `None` without one.
-pub fn measure(cell: Cell, kernels: &[Kernel], plan: &Plan<'_>, team: &mut Team) -> Result<Option<MicroCell>> {
-    let entries = with_operation(cell, kernels);
-    let Some(&first) = entries.first() else { return Ok(None) };
-    let family = first.descriptor().family();
+/// What is timed in a cell: which of our kernels, all of one family; libraries' come beside them.
+#[derive(Clone, Copy)]
+pub struct Asked<'k> {
+    pub cell: Cell,
+    pub family: Family,
+    pub kernels: &'k [Kernel],
+}
+
+/// Measures those of `kernels` and of the libraries' that have the family and the operation, each checked on these
+/// bytes. `None` without one. A foreign kernel that fails is left out, as those are that have no time here already, and
+/// the cell says why.
+pub fn measure(
+    asked: Asked<'_>,
+    plan: &Plan<'_>,
+    team: &mut Team,
+    guests: &mut Guests,
+    mut without_time: Vec<WithoutTime>,
+) -> Result<Option<MicroCell>> {
+    let Asked { cell, family, kernels } = asked;
+    let mut natives = with_operation(cell, kernels);
+    natives.retain(|kernel| without_time.iter().all(|out| out.kernel != kernel.id()));
+    let job = JobCell::of_product(cell, operation::family(family));
+    let mut left = guests.to_time(&job);
+    left.retain(|index| without_time.iter().all(|out| out.kernel != guests.record(*index).id));
+    loop {
+        if natives.is_empty() && left.is_empty() {
+            return Ok(None);
+        }
+        let (failed, error) = match attempt(Asked { kernels: &natives, ..asked }, &left, plan, team, guests)? {
+            Ok(mut record) => {
+                record.without_time = without_time;
+                return Ok(Some(record));
+            }
+            Err(failed) => failed,
+        };
+        let (status, why) = match error {
+            Failed::Row { status, why } => (status, why),
+            Failed::Run(error) => return Err(error),
+        };
+        without_time.push(WithoutTime { kernel: guests.record(failed).id.clone(), status, why });
+        left.retain(|index| *index != failed);
+    }
+}
+
+/// A guest by its index, and its error.
+type Broken = (usize, Failed);
+
+/// All entries in turn, or which guest failed.
+fn attempt(
+    asked: Asked<'_>,
+    left: &[usize],
+    plan: &Plan<'_>,
+    team: &mut Team,
+    guests: &mut Guests,
+) -> Result<std::result::Result<MicroCell, Broken>> {
+    let Asked { cell, family, kernels: natives } = asked;
     let (m, k, tokens) = (cell.shape.m, cell.shape.k, cell.tokens);
     let seed = operand_seed(plan.seed, cell, family);
-    let operands = Operands::new(cell, &entries, plan.last_level_cache_bytes, plan.features, seed)?;
-    let checked = check::check(cell, &operands, &entries, team)?;
+    let operands = Operands::new(cell, natives, plan.last_level_cache_bytes, plan.features, seed)?;
+    let checked = check::check(cell, &operands, natives, team)?;
     let threads = team.threads();
-
-    let shared = Shared::new(cell, &operands, team, plan.features);
-    let entries: Vec<Kernel> = entries.into_iter().map(|kernel| shared.tuned(kernel)).collect();
-    // The A/A column: the most advanced kernel once more.
-    let again = (entries[entries.len() - 1], &checked[checked.len() - 1], true);
-    let each = entries.iter().zip(&checked).map(|(&kernel, checked)| (kernel, checked, false)).chain([again]);
-    let mut epochs: Vec<_> = each.clone().map(|(kernel, ..)| shared.epoch(kernel)).collect();
-    if cell.residency == Residency::Dram {
-        epochs.push(shared.stream(first.descriptor().layout)?);
+    let job = JobCell::of_product(cell, operation::family(family));
+    let mut ready = Vec::new();
+    for &index in left {
+        match guests.prepare(index, &job) {
+            Ok(prepared) => ready.push((index, prepared)),
+            Err(error) => return Ok(Err((index, error))),
+        }
     }
-    let calls = rounds::calibrate(&mut epochs, plan.epoch_ns);
-    let bytes_of = |kernel: &Kernel| operands.copies(kernel.descriptor().layout)[0].bytes() as u64;
-    let columns = each.map(|(kernel, checked, self_pair)| MicroEntry {
-        kernel: kernel.id().into(),
-        name: kernel.descriptor().long_name(cell.op),
-        self_pair,
-        bytes_per_call: bytes_of(&kernel),
-        output_sha256: checked.output_sha256.clone(),
-        packing: Some(kernel.descriptor().layout.to_string()),
-        prefetch: (cell.residency == Residency::Dram).then(|| kernel.tuning().prefetch.name().to_owned()),
-        oracle: Some(checked.oracle.into()),
-        max_abs_error: Some(checked.max_abs_error),
-    });
+    let shared = Shared::new(cell, &operands, team, plan.features);
+    let natives: Vec<Kernel> = natives.iter().map(|kernel| shared.tuned(*kernel)).collect();
+    // The A/A column: our most advanced kernel once more, or a library's where there is none of ours.
+    let twin = natives.len().checked_sub(1);
+    let turn = |kernel: Kernel| match ready.is_empty() {
+        true => Ok(rounds::clocked(shared.epoch(kernel))),
+        false => shared.turn_beside_foreign(kernel),
+    };
+    let processes: Vec<RefCell<Process>> =
+        ready.iter().filter_map(|(index, _)| guests.take(*index)).map(RefCell::new).collect();
+    let guest = |process| -> Turn<'_, Failed> {
+        let process: &RefCell<Process> = process;
+        Box::new(move |calls| process.borrow_mut().run(calls))
+    };
+    let mut turns: Vec<Turn<'_, Failed>> = natives.iter().map(|kernel| turn(*kernel)).collect::<Result<_>>()?;
+    turns.extend(processes.iter().map(guest));
+    match twin {
+        Some(last) => turns.push(turn(natives[last])?),
+        None => turns.extend(processes.last().map(guest)),
+    }
+    let with_stream = cell.residency == Residency::Dram && !natives.is_empty();
+    if with_stream {
+        turns.push(rounds::clocked(shared.stream(natives[0].descriptor().layout)?));
+    }
     let mut record = MicroCell {
         op: operation::recorded(cell.op),
         m,
@@ -76,11 +142,15 @@ pub fn measure(cell: Cell, kernels: &[Kernel], plan: &Plan<'_>, team: &mut Team)
         family: operation::family(family),
         threads,
         weights_per_call: (m * k * tokens) as u64,
-        calls_per_epoch: calls,
-        copies: operands.copies(first.descriptor().layout).len(),
+        calls_per_epoch: 0,
+        copies: natives.first().map_or_else(
+            || ready.first().map_or(1, |(_, ready)| ready.copies),
+            |first| operands.copies(first.descriptor().layout).len(),
+        ),
         seed,
-        entries: columns.collect(),
+        entries: with_twin(ours(cell, &natives, &checked, &operands), theirs(&ready, guests)),
         rounds: Vec::new(),
+        without_time: Vec::new(),
         summaries: Vec::new(),
         stream: None,
         noise_floor: 0.0,
@@ -88,41 +158,125 @@ pub fn measure(cell: Cell, kernels: &[Kernel], plan: &Plan<'_>, team: &mut Team)
         lead: None,
         method: Method::Current,
     };
-    let settled = |rounds: &[Round]| {
-        let late = plan.until.is_some_and(|until| Instant::now() >= until);
-        late || plan.rule.looks.contains(&rounds.len()) && {
-            let mut so_far = MicroCell { rounds: rounds.to_vec(), ..record.clone() };
-            summarize(&mut so_far, Some(&plan.rule));
-            so_far.ratios().all(|ratio| ratio.direction().is_settled())
-        }
+    // Which guest a column is of.
+    let guest_of = |column: usize| {
+        let guests_from = natives.len();
+        let at = column.saturating_sub(guests_from).min(ready.len().saturating_sub(1));
+        ready.get(at).map(|(index, _)| *index)
     };
-    let orders = rounds::orders(epochs.len(), plan.rule.most(), seed);
-    let mut rounds = rounds::run(&mut epochs, calls, orders, plan.interrupted, settled);
-    drop(epochs);
+    let measured = rounds(&mut record, &mut turns, plan, guests);
+    drop(turns);
+    for ((index, _), process) in ready.iter().zip(processes) {
+        let process = process.into_inner();
+        process.leave();
+        // One that failed is not used again.
+        let failed = measured.as_ref().err().is_some_and(|(column, _)| guest_of(*column) == Some(*index));
+        if !failed {
+            guests.give_back(*index, process);
+        }
+    }
+    match measured {
+        Ok(rounds) => record.rounds = rounds,
+        Err((_, Failed::Run(error))) => return Err(error),
+        Err((column, failed)) => match guest_of(column) {
+            Some(index) => return Ok(Err((index, failed))),
+            None => return Err(failed.into()),
+        },
+    }
     // The stream's column leaves the rounds, so that they hold kernels only.
-    record.stream = (cell.residency == Residency::Dram).then(|| {
+    record.stream = with_stream.then(|| {
         let column = record.entries.len();
-        let ns = Method::Current.times(&rounds, column, threads);
-        for round in &mut rounds {
+        let ns = Method::Current.times(&record.rounds, column, threads);
+        for round in &mut record.rounds {
             round.order.retain(|&e| usize::from(e) < column);
             round.ns.truncate(column);
             round.cpu_ns.truncate(column);
             round.involuntary_switches.truncate(column);
         }
-        let bytes = operands.copies(first.descriptor().layout)[0].code_bytes().len() as u64;
+        let bytes = operands.copies(natives[0].descriptor().layout)[0].code_bytes().len() as u64;
         StreamLimit { bytes_per_call: bytes, ns, gb_s: 0.0 }
     });
-    record.rounds = rounds;
-    summarize(&mut record, Some(&plan.rule));
-    Ok(Some(record))
+    summarize(&mut record, Some(&plan.rule), guests);
+    Ok(Ok(record))
+}
+
+/// Rounds until every pair is settled, or the rule ends them.
+fn rounds(
+    record: &mut MicroCell,
+    turns: &mut [Turn<'_, Failed>],
+    plan: &Plan<'_>,
+    guests: &Guests,
+) -> std::result::Result<Vec<Round>, Broken> {
+    let calls = rounds::calibrate(turns, plan.epoch_ns)?;
+    record.calls_per_epoch = calls;
+    let settled = |rounds: &[Round]| {
+        let late = plan.until.is_some_and(|until| Instant::now() >= until);
+        late || plan.rule.looks.contains(&rounds.len()) && {
+            let mut so_far = MicroCell { rounds: rounds.to_vec(), ..record.clone() };
+            summarize(&mut so_far, Some(&plan.rule), guests);
+            so_far.ratios().all(|ratio| ratio.direction().is_settled())
+        }
+    };
+    let orders = rounds::orders(turns.len(), plan.rule.most(), record.seed);
+    rounds::run(turns, calls, orders, plan.interrupted, settled)
+}
+
+/// The columns of our kernels.
+fn ours(cell: Cell, natives: &[Kernel], checked: &[Checked], operands: &Operands) -> Vec<MicroEntry> {
+    let column = |(kernel, checked): (&Kernel, &Checked)| MicroEntry {
+        kernel: kernel.id().into(),
+        name: kernel.descriptor().long_name(cell.op),
+        self_pair: false,
+        bytes_per_call: operands.copies(kernel.descriptor().layout)[0].bytes() as u64,
+        output_sha256: checked.output_sha256.clone(),
+        packing: Some(kernel.descriptor().layout.to_string()),
+        prefetch: (cell.residency == Residency::Dram).then(|| kernel.tuning().prefetch.name().to_owned()),
+        oracle: Some(checked.oracle.into()),
+        max_abs_error: Some(checked.max_abs_error),
+    };
+    natives.iter().zip(checked).map(column).collect()
+}
+
+/// The columns of libraries' kernels.
+fn theirs(ready: &[(usize, GuestReady)], guests: &Guests) -> Vec<MicroEntry> {
+    let column = |(index, ready): &(usize, GuestReady)| MicroEntry {
+        kernel: guests.record(*index).id.clone(),
+        name: ready.name.clone(),
+        self_pair: false,
+        bytes_per_call: ready.bytes_per_call,
+        output_sha256: ready.output.clone(),
+        packing: Some(guests.record(*index).packing.clone()),
+        prefetch: None,
+        oracle: Some(ready.oracle.clone()),
+        max_abs_error: Some(ready.max_abs_error),
+    };
+    ready.iter().map(column).collect()
+}
+
+/// All columns, and the last of ours once more; of theirs where there is none of ours.
+fn with_twin(mut entries: Vec<MicroEntry>, theirs: Vec<MicroEntry>) -> Vec<MicroEntry> {
+    let twin = entries.last().or(theirs.last()).cloned();
+    entries.extend(theirs);
+    entries.extend(twin.map(|entry| MicroEntry { self_pair: true, ..entry }));
+    entries
 }
 
 /// Number of judged pairs of a cell: each kernel against the first and what it builds on, the fastest against the next.
-pub fn comparisons(kernels: &[Kernel]) -> usize {
-    let ids: Vec<&str> = kernels.iter().map(Kernel::id).collect();
-    let builds_on = |id: &&str| registered(id).and_then(|before| ids.iter().position(|other| *other == before));
-    let others = ids.iter().skip(1).filter(|id| builds_on(id).is_some_and(|before| before > 0)).count();
-    kernels.len().saturating_sub(1) + others + usize::from(kernels.len() > 1)
+pub fn comparisons(cell: Cell, family: Family, kernels: &[Kernel], guests: &Guests) -> usize {
+    let job = JobCell::of_product(cell, operation::family(family));
+    let ours = with_operation(cell, kernels);
+    let mut ids: Vec<&str> = ours.iter().map(Kernel::id).collect();
+    for index in guests.to_time(&job) {
+        ids.push(&guests.record(index).id);
+    }
+    comparisons_of(&ids, |id| guests.builds_on(id))
+}
+
+/// The same of kernels in turn.
+pub fn comparisons_of(ids: &[&str], builds_on: impl Fn(&str) -> Option<String>) -> usize {
+    let before = |id: &&str| builds_on(id).and_then(|before| ids.iter().position(|other| *other == before));
+    let others = ids.iter().skip(1).filter(|id| before(id).is_some_and(|before| before > 0)).count();
+    ids.len().saturating_sub(1) + others + usize::from(ids.len() > 1)
 }
 
 /// Seed of a cell's weights, activations and order.
@@ -135,14 +289,9 @@ pub fn with_operation(cell: Cell, kernels: &[Kernel]) -> Vec<Kernel> {
     kernels.iter().filter(|k| k.descriptor().has(cell.op)).copied().collect()
 }
 
-/// Id of the kernel that the kernel `id` of this build builds on, if it builds on one.
-pub fn registered(id: &str) -> Option<String> {
-    kernels::registry::find(id).and_then(|d| d.builds_on).map(str::to_owned)
-}
-
 /// Fills in summaries, verdicts and the deviation of single rounds from the raw rounds.
-pub fn summarize(cell: &mut MicroCell, rule: Option<&Rule>) {
-    receipt::judge::micro::summarize(cell, rule, &registered);
+fn summarize(cell: &mut MicroCell, rule: Option<&Rule>, guests: &Guests) {
+    receipt::judge::micro::summarize(cell, rule, &|id| guests.builds_on(id));
 }
 
 #[cfg(test)]
@@ -170,7 +319,9 @@ mod tests {
         };
         let cell = Cell { op, shape: Shape { m: 40, k: 512 }, tokens: 1, residency };
         let team = &mut Team::new(2, |_| {}).expect("threads start");
-        measure(cell, &kernels_of(family), &plan, team).expect("measures").expect("has the operation")
+        let (kernels, mut guests) = (kernels_of(family), Guests::none());
+        let measured = measure(Asked { cell, family, kernels: &kernels }, &plan, team, &mut guests, Vec::new());
+        measured.expect("measures").expect("has the operation")
     }
 
     #[test]
@@ -186,7 +337,7 @@ mod tests {
             assert!(cell.summaries[0].vs_baseline.is_none() && cell.summaries[0].gelem_s > 0.0);
             let mut again = cell.clone();
             again.summaries.clear();
-            summarize(&mut again, Some(&Rule::new(0.03, "round", &[9], 9, 1)));
+            summarize(&mut again, Some(&Rule::new(0.03, "round", &[9], 9, 1)), &Guests::none());
             assert_eq!(format!("{again:?}"), format!("{cell:?}"));
         }
     }

@@ -1,74 +1,132 @@
-//! The bound of each microbenchmark row: the smaller of what memory and what the multiply allow, from this run's own
-//! limits.
+//! The bound of each microbenchmark row: the smallest of what memory, the multiply and, in cache, the port mix of the
+//! kernel's loop allow, from this run's own limits. Which one it is and what it is called are decided here alone.
 //!
-//! Both are upper bounds. Memory: each byte of packed weights once (activations are left out), and for `dequantize`
+//! All are upper bounds. Memory: each byte of packed weights once (activations are left out), and for `dequantize`
 //! each f32 written, at the streaming rate of where the operand is; for weights from memory, the stream of the cell's
-//! own rounds. Compute: products at the peak of the kernel's multiply instruction with nothing around it. Of the
-//! limits' samples the best one counts: whatever else runs on a machine can only slow a sample down, and a bound taken
-//! from a slow one would be no bound.
+//! own rounds. Compute: products at the peak of the kernel's multiply instruction with nothing around it. Port mix: see
+//! [`super::ports`]. Of the limits' samples the best one counts: whatever else runs on a machine can only slow a sample
+//! down, and a bound taken from a slow one would be no bound.
+
+pub use super::peaks::{multiply, peak_gmac_s};
 
 use super::level::level;
-use crate::record::{
-    Bandwidth, Bound, BoundBy, GenerationKernel, Limits, MicroCell, MultiplyPeak, Operation, Receipt, Residency,
-};
+use super::ports::PortMixes;
+use crate::record::{Bandwidth, Bound, BoundBy, GenerationKernel, Limits, MicroCell, Operation, Receipt, Residency};
 
-/// Writes the bound of each row into the cell's summaries.
-pub fn fill(cell: &mut MicroCell, limits: &Limits, caches_bytes: &[u64]) {
-    let caches = limits.caches(caches_bytes);
-    let bounds: Vec<Option<Bound>> = (0..cell.summaries.len()).map(|row| of(cell, row, limits, &caches)).collect();
-    for (summary, bound) in cell.summaries.iter_mut().zip(bounds) {
-        summary.bound = bound;
+/// Writes the bound of each row into the summaries of all cells, if the receipt has limits.
+///
+/// All cells at once: whether a port mix is a bound is seen from every cell in which its kernel ran.
+pub fn fill(receipt: &mut Receipt) {
+    let Receipt { limits: Some(limits), counts, micro, host, .. } = receipt else { return };
+    let machine =
+        Machine { limits, caches: limits.caches(&host.caches_bytes), ports: PortMixes::of(limits, counts, micro) };
+    for cell in micro {
+        machine.fill(cell);
+        cell.unstable_first.iter_mut().for_each(|first| machine.fill(first));
     }
 }
 
-/// The bound of one row, with caches as large as they count; `None` where nothing was timed or no bandwidth fits.
-fn of(cell: &MicroCell, row: usize, limits: &Limits, caches: &[u64]) -> Option<Bound> {
-    let (summary, entry) = (cell.summaries.get(row)?, cell.entries.get(row)?);
-    if summary.gelem_s <= 0.0 || cell.weights_per_call == 0 {
+/// What bounds rows of any cell.
+struct Machine<'r> {
+    limits: &'r Limits,
+    /// Cache sizes in bytes by level, as large as they count.
+    caches: Vec<u64>,
+    ports: PortMixes<'r>,
+}
+
+impl Machine<'_> {
+    fn fill(&self, cell: &mut MicroCell) {
+        let bounds: Vec<Option<Bound>> = (0..cell.summaries.len()).map(|row| self.bound(cell, row)).collect();
+        for (summary, bound) in cell.summaries.iter_mut().zip(bounds) {
+            summary.bound = bound;
+        }
+    }
+
+    /// The bound of one row; `None` where nothing was timed or no bandwidth fits.
+    fn bound(&self, cell: &MicroCell, row: usize) -> Option<Bound> {
+        let (summary, entry) = (cell.summaries.get(row)?, cell.entries.get(row)?);
+        if summary.gelem_s <= 0.0 || cell.weights_per_call == 0 {
+            return None;
+        }
+        // `dequantize` runs on one thread, whatever the team.
+        let dequantize = cell.op == Operation::Dequantize;
+        let threads = if dequantize { 1 } else { cell.threads };
+        let written = if dequantize { 4 * cell.weights_per_call } else { 0 };
+        let memory = memory(cell, (entry.bytes_per_call, written), threads, self.limits, &self.caches)?;
+        let clock = self.limits.clock_ghz.map(|c| c.high);
+        let rate = |gmac_s: f64| match clock.filter(|_| threads == 1) {
+            Some(c) => format!("{:.1} MAC/cycle at {c:.2} GHz", gmac_s / c),
+            None => format!("{gmac_s:.1} GMAC/s on {threads} thread(s)"),
+        };
+        let peak = multiply(self.limits, &summary.kernel).filter(|_| !dequantize);
+        let compute = peak.map(|p| (peak_gmac_s(p, threads), p));
+        let ports = self.ports.bound(cell, &summary.kernel);
+
+        let (mut by, mut gelem_s, mut what) = (BoundBy::Memory, memory.gelem_s, memory.what);
+        if let Some((allowed, peak)) = compute.filter(|(allowed, _)| *allowed < gelem_s) {
+            (by, gelem_s, what) = (BoundBy::Compute, allowed, format!("{}: {}", peak.id, rate(allowed)));
+        }
+        if let Some(mix) = ports.as_ref().filter(|mix| mix.left_out.is_none() && mix.gelem_s < gelem_s) {
+            what = format!("{}: {}", mix.in_words(), rate(mix.gelem_s));
+            (by, gelem_s) = (BoundBy::Ports, mix.gelem_s);
+        }
+        let cycles = clock.filter(|c| *c > 0.0 && !dequantize).map(|c| c * threads.max(1) as f64);
+        // Paired with the stream of the same rounds where there is one.
+        let from_memory = by == BoundBy::Memory && cell.residency == Residency::Dram;
+        let paired = summary.share_of_stream.filter(|_| from_memory);
+        Some(Bound {
+            bound: by,
+            what,
+            gelem_s,
+            share: paired.unwrap_or(summary.gelem_s / gelem_s),
+            memory_gelem_s: memory.gelem_s,
+            compute_gelem_s: compute.map(|(allowed, _)| allowed),
+            ports,
+            weights_per_byte: cell.weights_per_call as f64 / (entry.bytes_per_call + written).max(1) as f64,
+            mac_per_cycle: cycles.map(|cycles| summary.gelem_s / cycles),
+        })
+    }
+}
+
+/// How many times what the fastest sample of the stream allows a median may be before nobody believes it.
+const IMPOSSIBLE: f64 = 1.25;
+
+/// Rows of a cell that are faster than this machine can be, with the reason: the median of all rounds is more than
+/// 1.25 times what the fastest sample of a plain read, where the weights are, allows for their bytes. Of the cell's own
+/// rounds where they come from memory. Lookups have no multiply, so products are no ground for it.
+pub fn impossible(receipt: &Receipt, cell: &MicroCell) -> Vec<(usize, String)> {
+    let Some(limits) = &receipt.limits else { return Vec::new() };
+    let caches = limits.caches(&receipt.host.caches_bytes);
+    let of_row = |row: usize| {
+        let (entry, summary) = (cell.entries.get(row)?, cell.summaries.get(row)?);
+        let bytes = entry.bytes_per_call;
+        let (place, gb_s) = fastest_read(cell, bytes, limits, &caches)?;
+        let allowed = cell.weights_per_call as f64 / bytes.max(1) as f64 * gb_s;
+        let times = summary.gelem_s / allowed;
+        let what =
+            format!("{times:.2} times as fast as {bytes} bytes of weights can be read from {place} ({gb_s:.1} GB/s)");
+        (times > IMPOSSIBLE).then_some((row, what))
+    };
+    (0..cell.entries.len()).filter_map(of_row).collect()
+}
+
+/// The fastest sample of a plain read of such weights, in 10^9 bytes a second, and from where.
+fn fastest_read(cell: &MicroCell, bytes: u64, limits: &Limits, caches: &[u64]) -> Option<(String, f64)> {
+    // `dequantize` is bound by what it writes, and runs on one thread.
+    if cell.op == Operation::Dequantize {
         return None;
     }
-    // `dequantize` runs on one thread, whatever the team.
-    let dequantize = cell.op == Operation::Dequantize;
-    let threads = if dequantize { 1 } else { cell.threads };
-    let written = if dequantize { 4 * cell.weights_per_call } else { 0 };
-    let memory = memory(cell, (entry.bytes_per_call, written), threads, limits, caches)?;
-    let peak = multiply(limits, &summary.kernel).filter(|_| !dequantize);
-    let clock = limits.clock_ghz.map(|c| c.high);
-    let compute = peak.map(|p| peak_gmac_s(p, threads));
-    let computes = compute.is_some_and(|c| c < memory.gelem_s);
-    let gelem_s = if computes { compute? } else { memory.gelem_s };
-    let what = match peak.filter(|_| computes) {
-        Some(p) => match clock.filter(|_| threads == 1) {
-            Some(c) => format!("{}: {:.1} MAC/cycle at {c:.2} GHz", p.id, gelem_s / c),
-            None => format!("{}: {gelem_s:.1} GMAC/s on {threads} thread(s)", p.id),
-        },
-        None => memory.what,
+    let place = match cell.residency {
+        Residency::Dram => "DRAM".into(),
+        _ => level(caches, bytes, cell.threads),
     };
-    let cycles = clock.filter(|c| *c > 0.0 && !dequantize).map(|c| c * threads.max(1) as f64);
-    // Paired with the stream of the same rounds where there is one.
-    let paired = summary.share_of_stream.filter(|_| !computes && cell.residency == Residency::Dram);
-    Some(Bound {
-        bound: if computes { BoundBy::Compute } else { BoundBy::Memory },
-        what,
-        gelem_s,
-        share: paired.unwrap_or(summary.gelem_s / gelem_s),
-        memory_gelem_s: memory.gelem_s,
-        compute_gelem_s: compute,
-        weights_per_byte: cell.weights_per_call as f64 / (entry.bytes_per_call + written).max(1) as f64,
-        mac_per_cycle: cycles.map(|cycles| summary.gelem_s / cycles),
-    })
-}
-
-/// The measured peak of the multiply instruction that a kernel's products are made with.
-pub fn multiply<'l>(limits: &'l Limits, kernel: &str) -> Option<&'l MultiplyPeak> {
-    let id = &limits.kernels.iter().find(|k| k.kernel == kernel)?.multiply;
-    limits.multiplies.iter().find(|m| m.id == *id)
-}
-
-/// Peak of `threads` threads in 10^9 products a second: as measured together, else that many times one thread's.
-pub fn peak_gmac_s(peak: &MultiplyPeak, threads: usize) -> f64 {
-    let together = peak.teams.iter().find(|t| t.threads == threads);
-    together.map_or(peak.gmac_s.high * threads as f64, |team| team.gmac_s.high)
+    let stream = cell.stream.as_ref().filter(|_| cell.residency == Residency::Dram);
+    let least = stream.and_then(|stream| stream.ns.iter().copied().filter(|ns| *ns > 0).min().map(|ns| (stream, ns)));
+    let gb_s = match least {
+        Some((stream, ns)) => stream.bytes_per_call as f64 * f64::from(cell.calls_per_epoch) / ns as f64,
+        None => bandwidth(limits, &place, bytes, cell.threads)?.read_gb_s.high,
+    };
+    (gb_s.is_finite() && gb_s > 0.0).then_some((place, gb_s))
 }
 
 /// The bound of decoding: tokens a second at which the bytes that a token reads stream from where they fit.
@@ -162,8 +220,13 @@ mod tests {
         fixture::complete().micro.into_iter().find(fits).expect("in the fixture")
     }
 
+    fn of(cell: &MicroCell, row: usize, limits: &Limits) -> Option<Bound> {
+        let ports = PortMixes::of(limits, &[], &[]);
+        Machine { limits, caches: limits.caches(&CACHES), ports }.bound(cell, row)
+    }
+
     fn bound_of(cell: &MicroCell, row: usize, limits: &Limits) -> Bound {
-        of(cell, row, limits, &CACHES).expect("a bound")
+        of(cell, row, limits).expect("a bound")
     }
 
     fn assert_near(got: f64, wanted: f64) {
@@ -189,13 +252,33 @@ mod tests {
     }
 
     #[test]
+    fn a_row_is_impossible_where_its_bytes_cannot_be_read_so_fast() {
+        let mut receipt = fixture::complete();
+        let found: Vec<_> = receipt.micro.iter().map(|cell| impossible(&receipt, cell)).collect();
+        assert!(found.iter().all(Vec::is_empty), "{found:?}");
+        // From memory the cell's own stream decides: its fastest sample.
+        let mut cell = exact(Residency::Dram);
+        let stream = cell.stream.clone().expect("from memory");
+        let least = *stream.ns.iter().min().expect("some") as f64;
+        let gb_s = stream.bytes_per_call as f64 * f64::from(cell.calls_per_epoch) / least;
+        let allowed = cell.weights_per_call as f64 / cell.entries[1].bytes_per_call as f64 * gb_s;
+        cell.summaries[1].gelem_s = allowed * 1.24;
+        assert_eq!(impossible(&receipt, &cell), []);
+        cell.summaries[1].gelem_s = allowed * 1.26;
+        let [(row, why)] = &impossible(&receipt, &cell)[..] else { panic!("one row") };
+        assert!(*row == 1 && why.starts_with("1.26 times as fast as") && why.contains("read from DRAM"), "{why}");
+        // Without limits nothing is known.
+        receipt.limits = None;
+        assert_eq!(impossible(&receipt, &cell), []);
+    }
+
+    #[test]
     fn what_the_last_level_does_not_hold_is_bound_by_memory() {
-        let (mut cell, mut limits) = (exact(Residency::Llc), fixture::limits());
+        let (cell, mut limits) = (exact(Residency::Llc), fixture::limits());
         for (effective_bytes, level) in [(32 << 20, "L3"), (2 << 20, "DRAM")] {
             let found = LastLevel { reported_bytes: 32 << 20, effective_bytes, step: true, points: Vec::new() };
             limits.last_level = Some(found);
-            fill(&mut cell, &limits, &CACHES);
-            let memory = cell.summaries[1].bound.clone().expect("a bound").memory_gelem_s;
+            let memory = bound_of(&cell, 1, &limits).memory_gelem_s;
             assert_near(memory, 4.0 * bandwidth(&limits, level, 4 << 20, 1).expect("measured").read_gb_s.high);
         }
     }
@@ -224,7 +307,7 @@ mod tests {
     fn more_threads_multiply_more() {
         let (mut cell, mut limits) = (exact(Residency::Llc), fixture::limits());
         cell.threads = 2;
-        assert_eq!(of(&cell, 0, &limits, &CACHES), None, "no bandwidth of two threads");
+        assert_eq!(of(&cell, 0, &limits), None, "no bandwidth of two threads");
         limits.bandwidth.iter_mut().for_each(|b| b.threads = 2);
         let bound = bound_of(&cell, 0, &limits);
         assert_eq!(bound.what, "pmaddwd-xmm: 62.0 GMAC/s on 2 thread(s)");
@@ -235,9 +318,101 @@ mod tests {
         assert_eq!(bound_of(&cell, 0, &limits).gelem_s, 35.0);
     }
 
+    /// Bounds of `avx2-i8` for gemv: from the last-level cache, then from memory.
+    fn exact_bounds(receipt: &Receipt) -> [Bound; 2] {
+        [Residency::Llc, Residency::Dram].map(|residency| {
+            let fits = |c: &&MicroCell| c.family == Family::W2A8 && c.residency == residency;
+            receipt.micro.iter().find(fits).expect("there").summaries[1].bound.clone().expect("a bound")
+        })
+    }
+
+    #[test]
+    fn without_a_static_model_nothing_changes() {
+        let (written, mut receipt) = (fixture::complete(), fixture::complete());
+        fill(&mut receipt);
+        let bounds = |r: &Receipt| -> Vec<Option<Bound>> {
+            r.micro.iter().flat_map(|c| &c.summaries).map(|s| s.bound.clone()).collect()
+        };
+        assert_eq!(bounds(&receipt), bounds(&written));
+        assert!(bounds(&receipt).iter().flatten().all(|b| b.ports.is_none() && b.bound != BoundBy::Ports));
+        // A loop that a model calls free, or of no sense, says nothing either.
+        for cycles in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+            assert_eq!(bounds(&fixture::with_ports(cycles)), bounds(&written), "{cycles}");
+        }
+    }
+
+    #[test]
+    fn in_cache_the_port_mix_binds_where_it_allows_least() {
+        // 2 cycles for 64 weights are 32 MAC/cycle; the last-level cache delivers 120 G weights/s.
+        let receipt = fixture::with_ports(2.0);
+        let ([cached, from_memory], clock) = (exact_bounds(&receipt), 2.9499902896152967);
+        assert_eq!(cached.bound, BoundBy::Ports);
+        let words = "port mix of its loop, by llvm-mca 14.0.6 on haswell (nearest): 32.0 MAC/cycle at 2.95 GHz";
+        assert_eq!(cached.what, words);
+        assert_near(cached.gelem_s, 32.0 * clock);
+        assert_near(cached.share, cached.mac_per_cycle.expect("a clock") / 32.0);
+        // From memory kernels ask ahead, which is another loop.
+        assert_eq!((from_memory.bound, from_memory.ports), (BoundBy::Memory, None));
+        // Half the cycles allow more than the last-level cache does.
+        let [cached, _] = exact_bounds(&fixture::with_ports(1.0));
+        assert_eq!((cached.bound, cached.what.as_str()), (BoundBy::Memory, "L3 read 30.0 GB/s"));
+        assert_near(cached.ports.expect("known").gelem_s, 64.0 * clock);
+    }
+
+    #[test]
+    fn a_model_that_the_kernel_outruns_is_left_out() {
+        let written = exact_bounds(&fixture::complete())[0].clone();
+        let reached = written.mac_per_cycle.expect("a clock");
+        // At most 3% faster may be noise of the clock.
+        for (faster, fits) in [(1.02, true), (1.04, false)] {
+            let [cached, _] = exact_bounds(&fixture::with_ports(64.0 * faster / reached));
+            let ports = cached.ports.clone().expect("known");
+            assert_eq!((cached.bound == BoundBy::Ports, ports.left_out.is_none()), (fits, fits));
+            if fits {
+                assert_near(cached.share, faster);
+            } else {
+                assert_eq!(Bound { ports: None, ..cached }, written);
+                let why = "no bound is the port mix of its loop, by llvm-mca 14.0.6 on haswell (nearest): avx2-i8 \
+                           reached 1.04× what it allows, so it does not fit this CPU";
+                assert_eq!(ports.left_out.as_deref(), Some(why));
+            }
+        }
+    }
+
+    #[test]
+    fn one_cell_that_outruns_a_model_is_enough() {
+        // The first cell of the kernel is fast, the second one slower than the model allows.
+        let mut receipt = fixture::with_ports(2.0);
+        let mut fast = receipt.micro.iter().find(|c| c.family == Family::W2A8).expect("there").clone();
+        fast.residency = Residency::L2;
+        fast.summaries[1].gelem_s *= 3.0;
+        receipt.micro.push(fast);
+        fill(&mut receipt);
+        let [cached, _] = exact_bounds(&receipt);
+        assert_eq!(cached.bound, BoundBy::Memory);
+        assert!(cached.ports.expect("known").left_out.is_some());
+    }
+
+    #[test]
+    fn threads_of_one_core_share_its_ports() {
+        let mut receipt = fixture::with_ports(2.0);
+        let limits = receipt.limits.as_mut().expect("measured");
+        limits.bandwidth.iter_mut().for_each(|b| b.threads = 2);
+        receipt.micro.iter_mut().for_each(|c| c.threads = 2);
+        fill(&mut receipt);
+        let two = exact_bounds(&receipt)[0].ports.clone().expect("known").gelem_s;
+        assert_near(two, 2.0 * 32.0 * 2.9499902896152967);
+        let limits = receipt.limits.as_mut().expect("measured");
+        for m in &mut limits.multiplies {
+            m.teams.push(TeamPeak { threads: 2, gmac_s: m.gmac_s });
+        }
+        fill(&mut receipt);
+        assert_near(exact_bounds(&receipt)[0].ports.clone().expect("known").gelem_s, two / 2.0);
+    }
+
     #[test]
     fn a_row_that_never_ran_has_no_bound() {
-        assert_eq!(of(&fixture::interrupted().micro[1], 0, &fixture::limits(), &CACHES), None);
+        assert_eq!(of(&fixture::interrupted().micro[1], 0, &fixture::limits()), None);
     }
 
     #[test]

@@ -38,18 +38,14 @@ pub fn differences(receipt: &Receipt, written: &Value, own: Option<&Build>) -> (
 fn recomputed(receipt: &Receipt) -> Receipt {
     let mut again = receipt.clone();
     let builds_on = |id: &str| receipt.kernels.iter().find(|k| k.id == id)?.builds_on.clone();
-    let cell = |cell: &mut MicroCell| {
-        micro::summarize(cell, receipt.rule.as_ref(), &builds_on);
-        if let Some(limits) = &receipt.limits {
-            bound::fill(cell, limits, &receipt.host.caches_bytes);
-        }
-    };
+    let cell = |cell: &mut MicroCell| micro::summarize(cell, receipt.rule.as_ref(), &builds_on);
     for measured in &mut again.micro {
         cell(measured);
         if let Some(first) = &mut measured.unstable_first {
             cell(first);
         }
     }
+    bound::fill(&mut again);
     gate::summarize_run(&mut again);
     if let Some(generation) = &mut again.generation {
         for kernel in &mut generation.kernels {

@@ -164,4 +164,28 @@ pub struct LoopRecord {
     pub pass: Mix<u64>,
     /// Instructions of the loop, for each 64 weights.
     pub per_64_weights: Mix<f64>,
+    #[doc = "Cycles that a static model of a CPU's ports needs for the loop; absent where none was asked, and before \
+             1.4."]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ports: Option<PortCycles>,
+}
+
+/// The cycles of a loop by ports and dispatch alone, with all data in the first-level cache and no dependencies.
+#[derive(Clone, Debug, JsonSchema, PartialEq, Serialize, Deserialize)]
+pub struct PortCycles {
+    /// Name and version of the tool that has the model: `llvm-mca 14.0.6`.
+    pub tool: String,
+    /// CPU that was modelled, by the tool's name for it.
+    pub cpu: String,
+    /// Whether the modelled CPU is the machine's own, and not only the nearest one that the tool knows.
+    pub same_cpu: bool,
+    /// Cycles for each 64 weights (times tokens).
+    pub cycles_per_64_weights: f64,
+}
+
+impl PortCycles {
+    /// Tool and model in words: `llvm-mca 14.0.6 on sapphirerapids`, with `(nearest)` where that is another CPU.
+    pub fn model(&self) -> String {
+        format!("{} on {}{}", self.tool, self.cpu, if self.same_cpu { "" } else { " (nearest)" })
+    }
 }

@@ -1,6 +1,7 @@
 //! Kernels as a receipt holds them: what each is, and what the conformance suite said of it.
 
 use super::operation::{Family, Operation};
+use super::row::{ForeignRecord, RowStatus};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +16,9 @@ pub struct KernelRecord {
     pub family: Family,
     /// Name of the layout of packed weights that the kernel reads.
     pub packing: String,
-    /// Bits that one weight takes in that layout, scales included.
+    /// Bits that one weight takes in that layout, scales included; null where a library did not say.
+    #[serde(deserialize_with = "super::number::finite_or_nan")]
+    #[schemars(with = "Option<f64>")]
     pub bits_per_weight: f64,
     /// Type of the activations: `f32` or `i8`.
     pub activations: String,
@@ -33,6 +36,9 @@ pub struct KernelRecord {
     /// Why the kernel does not run here, if it does not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// The library that it came from; absent for this project's own; since 1.4.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub foreign: Option<ForeignRecord>,
 }
 
 /// The conformance suite's verdict on one kernel.
@@ -65,4 +71,20 @@ pub struct VerifyRecord {
     /// The first case outside the bound, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_mismatch: Option<String>,
+    /// Why it is not measured, where that is not `ok` and not already said by `available` and `mismatches`; since 1.4.
+    #[serde(default, skip_serializing_if = "RowStatus::is_ok")]
+    pub status: RowStatus,
+}
+
+impl VerifyRecord {
+    /// Whether the kernel may be timed, and if not, why: the one answer, for old receipts too.
+    pub fn row_status(&self) -> RowStatus {
+        if !self.available {
+            RowStatus::Unsupported
+        } else if self.status.is_ok() && self.mismatches > 0 {
+            RowStatus::Wrong
+        } else {
+            self.status
+        }
+    }
 }

@@ -123,7 +123,7 @@ pub struct KernelMultiply {
     pub multiply: String,
 }
 
-/// What limits a rate: memory or the multiply.
+/// What limits a rate: memory, the multiply, or the ports that the whole loop needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BoundBy {
@@ -131,14 +131,17 @@ pub enum BoundBy {
     Memory,
     /// The rate is limited by multiplying.
     Compute,
+    /// The rate is limited by the ports that the instructions of the kernel's loop share; not before 1.4.
+    Ports,
 }
 
-/// The smaller of the memory and the compute bound of one row, and how near the kernel comes.
+/// The smallest of the bounds of one row (memory's, the multiply's, the port mix's), and how near the kernel comes.
 #[derive(Clone, Debug, JsonSchema, PartialEq, Serialize, Deserialize)]
 pub struct Bound {
-    /// Whether memory or the multiply is the smaller bound.
+    /// Which bound is the smallest.
     pub bound: BoundBy,
-    /// What sets the bound, in words: `L3 read 104 GB/s`, `vpdpbusd-zmm 128 MAC/cycle at 4.10 GHz`.
+    #[doc = "What sets the bound, in words: `L3 read 104 GB/s`, `vpdpbusd-zmm 128 MAC/cycle at 4.10 GHz`, `port mix of \
+             its loop, by\nllvm-mca 14.0.6 on sapphirerapids: 64.0 MAC/cycle at 2.99 GHz`."]
     pub what: String,
     /// The bound as 10^9 weights a second.
     pub gelem_s: f64,
@@ -149,9 +152,32 @@ pub struct Bound {
     /// The multiply's bound, 10^9 weights a second; absent for `dequantize` and where no peak was measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compute_gelem_s: Option<f64>,
+    /// The bound of the loop's port mix, for weights in cache; absent where no model was asked, and before 1.4.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ports: Option<PortBound>,
     /// Weights for each byte that must be moved: the row's place on a roofline.
     pub weights_per_byte: f64,
     /// Products a cycle and thread that the kernel reached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mac_per_cycle: Option<f64>,
+}
+
+/// What the ports of a CPU allow the loop of a kernel, by a static model.
+#[derive(Clone, Debug, JsonSchema, PartialEq, Serialize, Deserialize)]
+pub struct PortBound {
+    /// Tool and model in words: `llvm-mca 14.0.6 on sapphirerapids`, with `(nearest)` where that is another CPU.
+    pub model: String,
+    /// The bound as 10^9 weights a second.
+    pub gelem_s: f64,
+    #[doc = "Why it does not count: the kernel was faster in this run, so the model does not fit this CPU. Absent \
+             where it counts."]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_out: Option<String>,
+}
+
+impl PortBound {
+    /// What bounds, in the words that stand wherever the share of it does.
+    pub fn in_words(&self) -> String {
+        format!("port mix of its loop, by {}", self.model)
+    }
 }

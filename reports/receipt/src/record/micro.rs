@@ -3,6 +3,7 @@
 use super::limits::Bound;
 use super::operation::{Family, Operation};
 use super::round::Round;
+use super::row::WithoutTime;
 use super::verdict::Verdict;
 use crate::judge::{Direction, Method};
 use schemars::JsonSchema;
@@ -67,6 +68,9 @@ pub struct MicroCell {
     pub entries: Vec<MicroEntry>,
     /// Raw rounds: times of each entry.
     pub rounds: Vec<Round>,
+    /// Kernels that have no time here, and why; since 1.4.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub without_time: Vec<WithoutTime>,
     /// What the rounds say about each entry, in the order of `entries`.
     pub summaries: Vec<MicroSummary>,
     /// The same bytes only read, in the same rounds: the bound of a kernel whose weights come from memory.

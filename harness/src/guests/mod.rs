@@ -1,0 +1,254 @@
+//! Foreign kernels as this program sees them: what a library says of itself, and a process for each kernel, in which the
+//! library is loaded. Nothing of it ever runs in this process.
+
+mod process;
+
+pub use process::{Failed, Process};
+
+use crate::error::{Error, Result};
+use crate::machine::Machine;
+use crate::output::note;
+use crate::progress::Progress;
+use crate::worker::protocol::{GuestReady, JobCell, Load};
+use crate::{interrupt, registered};
+use clap::Args;
+use model::hash::sha256_hex;
+use receipt::{KernelRecord, RowStatus, VerifyRecord};
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+/// The flag that names libraries.
+#[derive(Args, Clone, Debug, Default)]
+pub struct GuestArgs {
+    /// A shared library with kernels (kernels/include/tritbench.h), which is loaded and run; may be given several times
+    #[arg(long, value_name = "FILE")]
+    pub kernel_library: Vec<PathBuf>,
+}
+
+/// The libraries of a run and their kernels.
+pub struct Guests {
+    /// How processes are begun; the library and the control file differ.
+    begin: Load,
+    folder: Option<TempDir>,
+    kernels: Vec<Guest>,
+    started: usize,
+}
+
+/// A foreign kernel.
+struct Guest {
+    record: KernelRecord,
+    library: PathBuf,
+    /// Its process, between requests.
+    process: Option<Process>,
+    /// Why it is not measured any more.
+    lost: bool,
+}
+
+impl Guests {
+    /// No libraries.
+    pub fn none() -> Self {
+        Self { begin: Load::default(), folder: None, kernels: Vec::new(), started: 0 }
+    }
+
+    /// Loads the libraries, each in a process of its own, and reads what is in them. What is loaded is said first.
+    ///
+    /// # Errors
+    /// One line with file and field (exit 2) for what is no library of tritbench.h, or cannot be loaded.
+    pub fn open(args: &GuestArgs, machine: &Machine, seed: u64) -> Result<Self> {
+        let mut this = Self::none();
+        if args.kernel_library.is_empty() {
+            return Ok(this);
+        }
+        if cfg!(not(target_os = "linux")) {
+            return Err(Error::unsupported("--kernel-library: libraries are loaded on Linux only"));
+        }
+        let folder = TempDir::with_prefix("tritbench-");
+        this.folder = Some(folder.map_err(|e| Error::io("create a folder in", &std::env::temp_dir(), &e))?);
+        let (threads, cpu_features) = (machine.threads, machine.mask().map(str::to_owned));
+        let cpu = machine.cpus_for_pairs().first().copied().filter(|_| machine.is_pinned() && threads == 1);
+        this.begin = Load { seed, threads, cpu, cpu_features, ..Load::default() };
+        for path in &args.kernel_library {
+            this.library(path)?;
+        }
+        Ok(this)
+    }
+
+    fn library(&mut self, path: &Path) -> Result<()> {
+        let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, &e))?;
+        let sha256 = sha256_hex(&bytes);
+        drop(bytes);
+        note(format!("loading {} in a process of its own, sha256 {sha256}", path.display()));
+        let (process, kernels) = self.start(path).map_err(|failed| match failed {
+            Failed::Run(error) => error,
+            Failed::Row { status, why } => {
+                Error::input(format!("--kernel-library {}: {status}: {why}", path.display()))
+            }
+        })?;
+        let mut process = Some(process);
+        let file =
+            path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned());
+        for mut record in kernels {
+            let taken =
+                self.kernels.iter().any(|guest| guest.record.id == record.id) || registered::find(&record.id).is_some();
+            if taken {
+                let (path, id) = (path.display(), &record.id);
+                return Err(Error::input(format!(
+                    "--kernel-library {path}: kernel {id}: id is taken by another kernel"
+                )));
+            }
+            if let Some(foreign) = &mut record.foreign {
+                (foreign.library, foreign.sha256) = (file.clone(), sha256.clone());
+            }
+            // The first call of one of its functions: what it does wrong there, its suite says.
+            let asked = process.as_mut().filter(|_| record.available).map(|p| p.bits_per_weight(&record.id));
+            match asked {
+                Some(Ok(Some(bits))) => record.bits_per_weight = bits,
+                Some(Err(Failed::Run(error))) => return Err(error),
+                Some(Err(Failed::Row { .. })) => process = None,
+                Some(Ok(None)) | None => {}
+            }
+            self.kernels.push(Guest { record, library: path.to_path_buf(), process: None, lost: false });
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, library: &Path) -> std::result::Result<(Process, Vec<KernelRecord>), Failed> {
+        let folder = self.folder.as_ref().ok_or_else(|| Error::failed("no library was opened"))?;
+        self.started += 1;
+        let control = folder.path().join(format!("control-{}", self.started));
+        let load = Load { library: library.display().to_string(), ..self.begin.clone() };
+        Process::start(load, &control)
+    }
+
+    /// What the libraries say of their kernels.
+    pub fn records(&self) -> impl Iterator<Item = &KernelRecord> {
+        self.kernels.iter().map(|guest| &guest.record)
+    }
+
+    /// Id of the kernel that this one builds on, ours or a library's, if it builds on one.
+    pub fn builds_on(&self, id: &str) -> Option<String> {
+        let theirs = self.records().find(|record| record.id == id).map(|record| record.builds_on.clone());
+        theirs.unwrap_or_else(|| registered::builds_on(id))
+    }
+
+    /// Whether there are any.
+    pub fn is_empty(&self) -> bool {
+        self.kernels.is_empty()
+    }
+
+    /// Takes the ids of libraries' kernels out of a list of names, and leaves ours. Where it names some of theirs, the
+    /// others are left out; else all of theirs are taken: whoever names a library wants to see it.
+    pub fn take_named(&mut self, ids: Option<Vec<String>>) -> Option<Vec<String>> {
+        let theirs = |id: &String| self.records().any(|record| record.id == *id);
+        let (theirs, ours): (Vec<String>, Vec<String>) = ids?.into_iter().partition(theirs);
+        if !theirs.is_empty() {
+            self.kernels.retain(|guest| theirs.contains(&guest.record.id));
+        }
+        Some(ours)
+    }
+
+    /// Sets how much memory the copies of weights that come from memory must exceed.
+    pub fn last_level_cache(&mut self, bytes: u64) {
+        self.begin.last_level_cache_bytes = bytes;
+        // Those that run were begun with another size.
+        self.kernels.iter_mut().for_each(|guest| guest.process = None);
+    }
+
+    /// Runs the suite of every kernel. One that fails has no time from here on.
+    ///
+    /// # Errors
+    /// An interrupt.
+    pub fn verify(&mut self) -> Result<Vec<VerifyRecord>> {
+        let mut records = Vec::new();
+        if self.is_empty() {
+            return Ok(records);
+        }
+        let progress = Progress::start("verifying kernels of libraries", self.kernels.len() as u64);
+        for index in 0..self.kernels.len() {
+            interrupt::check("interrupted while verifying kernels of libraries")?;
+            let record = self.kernels[index].record.clone();
+            progress.step(index, format!("verifying {}", record.id));
+            let verified = match &record.reason {
+                Some(reason) => without_suite(&record, RowStatus::Unsupported, reason.clone()),
+                None => match self.process(index).and_then(|process| process.verify(&record.id)) {
+                    Ok(verified) => verified,
+                    Err(Failed::Row { status, why }) => without_suite(&record, status, why),
+                    Err(Failed::Run(error)) => return Err(error),
+                },
+            };
+            self.kernels[index].process = None;
+            self.kernels[index].lost = !verified.row_status().is_ok();
+            records.push(verified);
+        }
+        Ok(records)
+    }
+
+    /// Those that may be timed and have this operation and family.
+    pub fn to_time(&self, cell: &JobCell) -> Vec<usize> {
+        let able = |guest: &Guest| {
+            !guest.lost
+                && guest.record.available
+                && guest.record.family == cell.family
+                && guest.record.ops.contains(&cell.op)
+        };
+        (0..self.kernels.len()).filter(|index| able(&self.kernels[*index])).collect()
+    }
+
+    /// Whether one that runs here has an operation.
+    pub fn have(&self, op: receipt::Operation) -> bool {
+        self.records().any(|record| record.available && record.ops.contains(&op))
+    }
+
+    /// The record of a kernel.
+    pub fn record(&self, index: usize) -> &KernelRecord {
+        &self.kernels[index].record
+    }
+
+    /// Makes a kernel ready for a cell, in its process.
+    pub fn prepare(&mut self, index: usize, cell: &JobCell) -> std::result::Result<GuestReady, Failed> {
+        let cell = JobCell { kernel: self.kernels[index].record.id.clone(), ..cell.clone() };
+        let ready = self.process(index).and_then(|process| process.measure(cell));
+        if ready.is_err() {
+            self.kernels[index].process = None;
+        }
+        ready
+    }
+
+    /// The processes of these kernels, which are ready, to take turns; given back with [`Self::give_back`].
+    pub fn take(&mut self, index: usize) -> Option<Process> {
+        self.kernels[index].process.take()
+    }
+
+    /// Takes a process back that has left its cell.
+    pub fn give_back(&mut self, index: usize, process: Process) {
+        self.kernels[index].process = Some(process);
+    }
+
+    fn process(&mut self, index: usize) -> std::result::Result<&mut Process, Failed> {
+        if self.kernels[index].process.is_none() {
+            let library = self.kernels[index].library.clone();
+            let (process, _) = self.start(&library)?;
+            self.kernels[index].process = Some(process);
+        }
+        let process = self.kernels[index].process.as_mut();
+        process.ok_or_else(|| Error::failed("a process was started and is not there").into())
+    }
+}
+
+/// The record of a kernel whose suite did not end.
+fn without_suite(record: &KernelRecord, status: RowStatus, why: String) -> VerifyRecord {
+    let available = status != RowStatus::Unsupported;
+    VerifyRecord {
+        id: record.id.clone(),
+        available,
+        reason: (!available).then(|| why.clone()),
+        exact: record.exact,
+        cases: 0,
+        mismatches: usize::from(available),
+        max_abs_error: 0.0,
+        max_relative_error: 0.0,
+        bound: 0.0,
+        first_mismatch: available.then_some(why),
+        status: if available { status } else { RowStatus::Ok },
+    }
+}

@@ -1,0 +1,97 @@
+//! The program `tritbench`, as a library: [`main`] with a crate's own kernels is that program with these kernels added
+//! to its own, listed, verified, timed and drawn like them (`kernels/examples/guest-rs` is such a crate).
+//!
+//! *For*: runs ternary kernels through microbenchmarks and real generation, gates builds, counts instructions, and
+//! writes what came out. Data flows one way: scenario -> measurement -> receipt -> report.
+//!
+//! *Knows*: the command line, files, this machine, time, and every other crate of the workspace.
+//!
+//! *Must never know*: how a figure or a verdict follows from rounds (`receipt`), how it is shown (`reports`), how a
+//! product or a token is computed (`kernels`, `model`).
+
+mod bitnet_environment;
+mod build_info;
+mod choose;
+mod cli;
+mod cmd;
+mod count;
+mod error;
+mod estimate;
+mod files;
+#[cfg(test)]
+#[path = "../../reports/receipt/tests/fixture/mod.rs"]
+mod fixture;
+#[cfg(test)]
+mod fuzzing;
+mod gate;
+mod guests;
+mod interrupt;
+mod kernel_ids;
+mod load_model;
+mod machine;
+mod matrix;
+mod measure;
+mod operation;
+mod output;
+mod progress;
+mod receipt_file;
+mod registered;
+mod runs;
+mod scenario;
+mod usage;
+mod words;
+mod worker;
+
+use clap::Parser;
+use cli::{Cli, Command};
+use error::{Error, Result};
+use output::Output;
+use std::process::ExitCode;
+
+/// Runs `tritbench` on this process's command line, with `added` beside the registered kernels.
+pub fn main(added: &[&'static kernels::KernelDescriptor]) -> ExitCode {
+    if let Err(error) = registered::add(added) {
+        eprintln!("error: {error}");
+        return ExitCode::from(error::Exit::Input as u8);
+    }
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage::report(&error),
+    };
+    let out = Output(cli.color);
+    match run(cli.command, &out) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            out.error(&error);
+            ExitCode::from(error.exit() as u8)
+        }
+    }
+}
+
+fn run(command: Command, out: &Output) -> Result<()> {
+    bitnet_environment::check()?;
+    // A worker may be followed instruction by instruction: no handler and no second thread in it before it knows.
+    if !matches!(command, Command::Worker(_)) {
+        interrupt::install();
+        interrupt::ignore_file_size_signal();
+        model::mapped_faults::install();
+    }
+    kernels::CpuFeatures::mask_from_environment()
+        .map_err(|error| Error::input(format!("environment variable {}: {error}", kernels::MASK_VARIABLE)))?;
+    match command {
+        Command::List(args) => cmd::list::run(&args, out),
+        Command::Verify(args) => cmd::verify::run(&args, out),
+        Command::Compare(args) => cmd::compare::run(&args, out),
+        Command::Micro(args) => cmd::compare::run_micro(&args, out),
+        Command::Count(args) => cmd::count::run(&args, out),
+        Command::Limits(args) => cmd::limits::run(&args, out),
+        Command::Generate(args) => cmd::generate::run(&args, out),
+        Command::Perplexity(args) => cmd::perplexity::run(&args, out),
+        Command::Model(command) => cmd::model::run(&command, out),
+        Command::Report(args) => cmd::report::run(&args, out),
+        Command::Baseline(command) => cmd::baseline::run(&command, out),
+        Command::Gate(args) => cmd::gate::run(&args, out),
+        Command::Worker(args) => worker::run(&args),
+        Command::Receipt(command) => cmd::receipt::run(&command, out),
+    }
+}

@@ -1,0 +1,234 @@
+//! Timed calls that cannot be answered from memory: each of a turn's calls multiplies activations of its own, which
+//! nobody has seen before, into an output of its own, poisoned with a word of its own. When the clock has stopped, every
+//! element must have been written, nothing beside them, and rows drawn by a number that is made only then must be the
+//! oracle's. So kernels run wherever a foreign one is in the cell, all of them.
+
+use super::operands::Operands;
+use crate::measure::rounds::{Spent, timed};
+use crate::scenario::Cell;
+use kernels::conformance::F32_BOUND;
+use kernels::foreign::{ForeignKernel, Prepared, Work};
+use kernels::parallel::Team;
+use kernels::random::SplitMix64;
+use kernels::{
+    AlignedBuffer, Family, FloatActivations, Kernel, KernelError, PackedWeights, QuantizedActivations, reference,
+};
+use kernels::{CodeTable, Operation};
+use receipt::Residency;
+use std::hint::black_box;
+use std::ops::Range;
+
+/// Bytes of activations and outputs that a ring may have: few, so that they take no room of the weights in a cache.
+const RING_BYTES: usize = 96 << 10;
+/// Fewest and most calls before the inputs are made anew.
+const CALLS: Range<usize> = 1..65;
+/// Elements behind each output that may not change.
+const BESIDE: usize = 16;
+/// What they hold.
+const CANARY: i32 = 0x5AA5_C33C;
+/// Elements of each call's output that are computed once more by the oracle.
+const DRAWN: usize = 4;
+
+/// Why a timed call is void.
+#[derive(Debug)]
+pub enum Void {
+    /// The kernel's own words.
+    Refused(String),
+    /// What is wrong with it.
+    Wrong(String),
+}
+
+impl From<KernelError> for Void {
+    fn from(error: KernelError) -> Self {
+        match error {
+            KernelError::Foreign { fault: kernels::foreign::Fault::Refused(_), .. } => Self::Refused(error.to_string()),
+            error => Self::Wrong(error.to_string()),
+        }
+    }
+}
+
+/// The calls of one kernel in one cell.
+pub struct Ring<'a> {
+    cell: Cell,
+    operands: &'a Operands,
+    kernel: Kernel,
+    foreign: Option<&'static ForeignKernel>,
+    weights: &'a [PackedWeights],
+    next: usize,
+    inputs: Vec<Vec<QuantizedActivations>>,
+    floats: Vec<FloatActivations>,
+    prepared: Vec<Prepared>,
+    /// One after the other, each with [`BESIDE`] elements behind it.
+    outputs: AlignedBuffer<i32>,
+    random: SplitMix64,
+    poison: i32,
+}
+
+impl<'a> Ring<'a> {
+    /// Room for the calls. `seed` makes what nobody has seen: no two rings may share it.
+    pub fn new(cell: Cell, operands: &'a Operands, kernel: Kernel, seed: u64) -> Result<Self, Void> {
+        let foreign = kernel.descriptor().foreign_kernel();
+        let (m, k, tokens) = (cell.shape.m, cell.shape.k, cell.tokens);
+        let copies = operands.copies(kernel.descriptor().layout);
+        let weights = if cell.residency == Residency::Dram { copies } else { &copies[..1] };
+        let bytes = tokens * (k + 4 * m);
+        let calls = (RING_BYTES / bytes.max(1)).clamp(CALLS.start, CALLS.end - 1);
+        let float = kernel.descriptor().family() == Family::W2A32;
+        let inputs = (0..calls).map(|_| vec![QuantizedActivations::new(k); tokens]).collect();
+        let floats = if float { vec![FloatActivations::new(k); calls] } else { Vec::new() };
+        let prepared = |foreign| (0..calls).map(|_| Prepared::new(foreign, &weights[0], tokens)).collect();
+        let prepared: Vec<Prepared> = foreign.map_or(Ok(Vec::new()), prepared)?;
+        let outputs = AlignedBuffer::zeroed(calls * (m * tokens + BESIDE));
+        let random = SplitMix64::new(seed);
+        Ok(Self {
+            cell,
+            operands,
+            kernel,
+            foreign,
+            weights,
+            next: 0,
+            inputs,
+            floats,
+            prepared,
+            outputs,
+            random,
+            poison: 0,
+        })
+    }
+
+    fn stride(&self) -> usize {
+        self.cell.shape.m * self.cell.tokens + BESIDE
+    }
+
+    /// Makes so many calls; only the calls themselves are timed.
+    ///
+    /// # Errors
+    /// The first call that is void.
+    pub fn run(&mut self, team: &mut Team, mut calls: u32, look: &dyn Fn() -> Option<String>) -> Result<Spent, Void> {
+        let mut spent = Spent { ns: 0, cpu_ns: 0, involuntary_switches: 0 };
+        while calls > 0 {
+            let now = (calls as usize).min(self.inputs.len());
+            self.renew(now);
+            let Spent { ns, cpu_ns, involuntary_switches } = timed(|| self.calls(team, now))?;
+            spent.ns += ns;
+            spent.cpu_ns += cpu_ns;
+            spent.involuntary_switches += involuntary_switches;
+            if let Some(left) = look() {
+                return Err(self.wrong(left));
+            }
+            self.check(now)?;
+            calls -= now as u32;
+        }
+        Ok(spent)
+    }
+
+    fn wrong(&self, what: impl std::fmt::Display) -> Void {
+        let Cell { op, shape, tokens, .. } = self.cell;
+        let batch = if op == Operation::Gemm { format!(" x {tokens} tokens") } else { String::new() };
+        Void::Wrong(format!("timed {op} {}x{}{batch}: {what}", shape.m, shape.k))
+    }
+
+    /// New activations and poison.
+    fn renew(&mut self, calls: usize) {
+        let (k, stride) = (self.cell.shape.k, self.stride());
+        for input in self.inputs[..calls].iter_mut().flatten() {
+            // From_values allocates; it is not timed.
+            *input = QuantizedActivations::from_values(&self.random.int8s(k), 1.0);
+        }
+        for (float, input) in self.floats.iter_mut().zip(&self.inputs[..calls]) {
+            // The capacity is k.
+            let _ = float.set_dequantized(&input[0]);
+        }
+        // Below every sum of int8; as f32 nearer to 0 than any sum but 0, and not 0.
+        self.poison = (0x8000_0001u32 | (self.random.next_u64() as u32 & 0x007F_FFFF)).cast_signed();
+        for output in self.outputs.chunks_exact_mut(stride).take(calls) {
+            output[..stride - BESIDE].fill(self.poison);
+            output[stride - BESIDE..].fill(CANARY);
+        }
+    }
+
+    /// The timed calls.
+    fn calls(&mut self, team: &mut Team, calls: usize) -> Result<(), KernelError> {
+        let (stride, kernel, layout) = (self.stride(), self.kernel, self.kernel.descriptor().layout);
+        for call in 0..calls {
+            self.next = (self.next + 1) % self.weights.len();
+            let weights = black_box(&self.weights[self.next]);
+            let input = &self.inputs[call];
+            let y = black_box(&mut self.outputs[call * stride..][..stride - BESIDE]);
+            match (self.foreign, self.cell.op, kernel.descriptor().family()) {
+                (Some(foreign), op, family) => {
+                    let prepared = &mut self.prepared[call];
+                    match family {
+                        Family::W2A8 => prepared.set(input)?,
+                        Family::W2A32 => prepared.set_float(&self.floats[call])?,
+                    }
+                    let work = Work { weights, prepared };
+                    if op == Operation::Gemv {
+                        team.split_rows(layout.rows, y, |rows, y| foreign.gemv_words(&work, rows, y))?;
+                    } else {
+                        foreign.gemm_by(team, &work, y)?;
+                    }
+                }
+                (None, Operation::Gemv, Family::W2A8) => {
+                    team.split_rows(layout.rows, y, |rows, y| kernel.gemv_i8(weights, rows, &input[0], y))?;
+                }
+                (None, Operation::Gemv, Family::W2A32) => {
+                    let y = as_floats(y);
+                    let x = &self.floats[call];
+                    team.split_rows(layout.rows, y, |rows, y| kernel.gemv_f32(weights, rows, x, y))?;
+                }
+                (None, ..) => super::batch::gemm(team, &kernel, weights, input, y)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at everything that was written.
+    fn check(&mut self, calls: usize) -> Result<(), Void> {
+        let (m, stride, tokens) = (self.cell.shape.m, self.stride(), self.cell.tokens);
+        for call in 0..calls {
+            if let Some(prepared) = self.prepared.get(call) {
+                prepared.check()?;
+            }
+            let output = &self.outputs[call * stride..][..stride];
+            if output[stride - BESIDE..].iter().any(|&word| word != CANARY) {
+                return Err(self.wrong("writes behind its output"));
+            }
+            if let Some(at) = output[..stride - BESIDE].iter().position(|&word| word == self.poison) {
+                let token = if tokens > 1 { format!(" of token {}", at / m) } else { String::new() };
+                return Err(self.wrong(format!("row {}{token} is not written", at % m)));
+            }
+            for _ in 0..DRAWN {
+                let at = self.random.below((m * tokens) as u32) as usize;
+                self.drawn(call, at / m, at % m, self.outputs[call * stride + at])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// One element against the oracle.
+    fn drawn(&self, call: usize, token: usize, row: usize, word: i32) -> Result<(), Void> {
+        let (k, x) = (self.cell.shape.k, self.inputs[call][token].values());
+        let codes = &self.operands.codes[row * k..][..k];
+        let named =
+            |got: f64, want: f64| self.wrong(format!("row {row} of token {token} is {got}, the oracle says {want}"));
+        if self.kernel.descriptor().family() == Family::W2A32 {
+            let weights = &self.weights[0];
+            let scale = |column| weights.scale_at(row, column);
+            let (want, terms) = reference::dot_f64(codes, CodeTable::TERNARY, scale, self.floats[call].values());
+            let got = f64::from(f32::from_bits(word.cast_unsigned()));
+            let near = (got - want).abs() <= F32_BOUND * terms.max(f64::MIN_POSITIVE);
+            return if near { Ok(()) } else { Err(named(got, want)) };
+        }
+        let want = reference::dot_i64(codes, CodeTable::TERNARY, x);
+        let mut got = [word];
+        if let Some(foreign) = self.foreign {
+            foreign.integers(&self.weights[0], "gemv", &[word], &mut got)?;
+        }
+        if i64::from(got[0]) == want { Ok(()) } else { Err(named(f64::from(got[0]), want as f64)) }
+    }
+}
+
+fn as_floats(words: &mut [i32]) -> &mut [f32] {
+    bytemuck::cast_slice_mut(words)
+}
