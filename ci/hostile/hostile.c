@@ -1,201 +1,228 @@
-/* A right kernel with one fault, chosen by -DFAULT=name: what a library may do wrong, and what must become of it is in
- * expected.txt. ci/foreign.sh compiles this file once for each. */
-#define _GNU_SOURCE
-#include "tritbench.h"
+/* What a library may do wrong while it is loaded, and in its functions. */
+#include "right.h"
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 #include <unistd.h>
 #ifdef __x86_64__
 #include <xmmintrin.h>
 #endif
 
-/* One number for each fault. */
-enum fault {
-    none, crash, crash_loading, exit_0, exit_7_in_pack, abort_in_prepare, hang, hang_loading, past_y, before_y,
-    past_prepared, past_packed, read_past_packed, writes_weights, leak, handler, prints, prints_loading, forks,
-    forks_twice, sleeps, one_bit, one_bit_of_minus_128, last_row, by_pointer, by_content, by_clock, first_rows,
-    gemm_64, gemm_wrong_65, refuses_2560, gives_99, in_prepare, rounding, runs_ahead, stride_ignored, closes_twice,
-    timed_out_of_bounds,
-    /* of the description */
-    no_abi, no_kernels, null_kernel, small_struct, no_id, long_id, line_id, binary_id, own_id, same_id, bad_cpu,
-    lacks_cpu, family_9, output_9, ints_of_floats, group_7, act_group_7, code_5, rows_0, k_0, align_3, align_8192,
-    no_gemv, no_prepare, no_pack, pack_and_layout, layout_unknown, open_alone, fat_packed, fat_prepared, flags_8
-};
+/* From which call for 640x512 on gemv is at fault: ci/foreign.sh has that shape timed, and verify has no such. */
+#ifndef AFTER
+#define AFTER 0
+#endif
 
-static long calls;
+static volatile int *volatile nowhere; /* volatile itself, or gcc drops a constructor that only crashes */
+static volatile int once;
 
+static void burn(void) { for (volatile int i = 0;; i++) {} }
+static void on_signal(int number) {}
+static void *asleep(void *of) { return sleep(300), of; }
 static int64_t now_ns(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec * 1000000000ll + t.tv_nsec;
+    return t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
+}
+static int too_deep(volatile char *above) {
+    volatile char here[4096];
+    here[0] = *above;
+    return too_deep(here) + here[0];
 }
 
-__attribute__((constructor)) static void begin(void) {
-    if (FAULT == crash_loading) *(volatile char *)8 = 1;
-    if (FAULT == hang_loading) for (;;) sleep(1);
-    if (FAULT == prints_loading) puts("hello from the library");
+__attribute__((constructor)) static void loaded(void) {
+    if (IS(crash_loading)) *nowhere = 1;
+    if (IS(exit_loading)) exit(0);
+    if (IS(hang_loading)) for (;;) sleep(1);
+    if (IS(prints_loading)) puts("hello from the library"), fflush(stdout);
 }
+__attribute__((destructor)) static void unloaded(void) {
+    if (IS(crash_unloading)) *nowhere = 1;
+}
+
+/* in_prepare multiplies in prepare, which is allowed: a token holds x, where the weights were, and the results. */
+struct plan { tb_shape shape; const void *packed; };
+struct results { const void *packed; int32_t y[]; };
+static struct results *behind(const void *x, uint64_t k) { return (struct results *)((char *)x + (k + 7) / 8 * 8); }
+
+static int32_t open_plan(const tb_shape *s, void **plan) {
+    if (IS(crash_in_open)) *nowhere = 1;
+    struct plan *made = calloc(1, sizeof *made);
+    if (!made) return TB_MEMORY;
+    made->shape = *s;
+    *plan = made;
+    return TB_OK;
+}
+
+static void close_plan(void *plan) {
+    if (IS(hang_in_close)) burn();
+    free(plan);
+    if (IS(closes_twice)) free(plan);
+}
+
+/* Results of earlier calls, by a key; rows is 0 in an empty slot. */
+static struct { uint64_t key, rows; int32_t y[8192]; } earlier[128];
 
 static int32_t packed_bytes(void *plan, const tb_shape *s, uint64_t *bytes) {
-    (void)plan;
-    *bytes = s->rows * s->k;
-    if (FAULT == fat_packed) *bytes = s->rows * s->k * 17 + 70000;
+    if (IS(refuses_2560) && s->k == 2560) return TB_SHAPE;
+    right_packed_bytes(plan, s, bytes);
+    if (IS(fat_packed)) *bytes = 16 * s->rows * s->k + 65537;
     return TB_OK;
 }
 
 static int32_t pack(void *plan, const tb_shape *s, const tb_weights *w, void *packed) {
-    (void)plan;
-    for (uint64_t i = 0; i < s->rows * s->k; i++) ((int8_t *)packed)[i] = (int8_t)(w->codes[i] - 1);
-    if (FAULT == past_packed) ((int8_t *)packed)[s->rows * s->k] = 1;
-    if (FAULT == exit_7_in_pack) _exit(7);
-    return TB_OK;
+    if (IS(exit_7_in_pack)) _exit(7);
+    if (IS(writes_codes)) ((uint8_t *)w->codes)[0] ^= 1;
+    if (IS(past_packed)) ((int8_t *)packed)[s->rows * s->k] ^= 1;
+    if (IS(in_prepare)) ((struct plan *)plan)->packed = packed;
+    if (IS(by_content)) memset(earlier, 0, sizeof earlier);
+    return right_pack(plan, s, w, packed);
 }
 
 static int32_t prepared_bytes(void *plan, uint64_t k, uint64_t *bytes) {
-    (void)plan;
-    *bytes = FAULT == in_prepare ? k + 8 : k;
-    if (FAULT == fat_prepared) *bytes = k * 65 + 70000;
+    *bytes = k;
+    if (IS(fat_prepared)) *bytes = UINT64_C(1) << 40;
+    if (IS(in_prepare)) *bytes = (k + 7) / 8 * 8 + sizeof(struct results) + 4 * ((struct plan *)plan)->shape.rows;
     return TB_OK;
 }
 
 static int32_t prepare(void *plan, uint64_t k, const tb_activations *x, void *prepared) {
-    (void)plan;
-    memcpy(prepared, x->i8, k);
-    if (FAULT == past_prepared) ((int8_t *)prepared)[k] = 1;
-    if (FAULT == abort_in_prepare) abort();
-    if (FAULT == in_prepare) memcpy((char *)prepared + k, &x, sizeof x);
+    int8_t *to = prepared;
+    if (IS(abort_in_prepare)) abort();
+    if (IS(past_prepared)) to[k] ^= 1;
+    if (IS(writes_activations)) ((int8_t *)x->i8)[0] ^= 1;
+    if (IS(hang_in_prepare)) burn();
+    right_prepare(plan, k, x, to);
+    if (IS(in_prepare)) {
+        const struct plan *of = plan;
+        behind(to, k)->packed = of->packed;
+        right_gemv(plan, &of->shape, of->packed, to, 0, of->shape.rows, behind(to, k)->y);
+    }
     return TB_OK;
 }
 
-static void rows_of(const int8_t *packed, const int8_t *x, uint64_t k, uint64_t begin, uint64_t end, int32_t *y) {
-    for (uint64_t r = begin; r < end; r++) {
-        int32_t sum = 0;
-        for (uint64_t j = 0; j < k; j++) sum += packed[r * k + j] * x[j];
-        y[r - begin] = sum;
-    }
+static uint64_t key_of(const tb_shape *s, const void *packed, const int8_t *x, uint64_t begin) {
+    uint64_t key = (uintptr_t)packed * 31 + begin;
+    if (IS(by_pointer)) return key * 31 + (uintptr_t)x;
+    for (uint64_t j = 0; j < s->k; j++) key = (key ^ (uint8_t)x[j]) * UINT64_C(0x100000001b3);
+    return key;
 }
 
-static void on_signal(int number) { (void)number; }
+/* Whether the results of an earlier call will do, or what that call left in y. */
+static int is_done(const tb_shape *s, const void *packed, const int8_t *x, uint64_t begin, uint64_t rows, int32_t *y) {
+    static int64_t last;
+    static const void *seen[4096];
+    if (IS(by_clock)) return now_ns() - last < 1000000 ? 1 : (last = now_ns(), 0);
+    if (IS(first_rows)) {
+        const void **slot = &seen[(uintptr_t)y / 64 % 4096];
+        const int again = *slot == y && rows > 64;
+        *slot = y;
+        return again && right_gemv(0, s, packed, x, begin, begin + 64, y) == TB_OK;
+    }
+    if ((IS(by_pointer) || IS(by_content)) && rows <= 8192) {
+        const uint64_t key = key_of(s, packed, x, begin), slot = (key ^ key >> 32) / 64 % 128;
+        if (earlier[slot].key == key && earlier[slot].rows == rows) return memcpy(y, earlier[slot].y, 4 * rows), 1;
+        right_gemv(0, s, packed, x, begin, begin + rows, y);
+        memcpy(earlier[slot].y, y, 4 * rows);
+        earlier[slot].key = key, earlier[slot].rows = rows;
+        return 1;
+    }
+    return 0;
+}
+
+/* What is wrong before the product; anything but TB_OK ends the call. */
+static int32_t before(const tb_shape *s) {
+    if (IS(crash)) *nowhere = 1;
+    if (IS(overflows_stack)) return too_deep((volatile char[1]){0});
+    if (IS(exit_0)) exit(0);
+    if (IS(alarm)) alarm(1), sleep(3);
+    if (IS(stops)) raise(SIGSTOP);
+    if (IS(hang)) burn();
+    if (IS(leak) && open("/dev/null", O_RDONLY) < 0) return TB_INTERNAL;
+    if (IS(handler)) signal(SIGSEGV, on_signal);
+    if (IS(blocks_signals)) { sigset_t all; sigfillset(&all); sigprocmask(SIG_BLOCK, &all, 0); }
+    if (IS(prints)) puts("hello from gemv"), fflush(stdout);
+    if (IS(prints_much)) for (int i = 0; i < 20000; i++) puts("hello from gemv, again and again"), fflush(stdout);
+    if (IS(reads_stdin)) { char line[64]; if (read(0, line, sizeof line) < 0) return TB_OK; }
+    if (IS(closes_files)) for (int file = 0; file < 256; file++) close(file);
+    if (IS(sleeps)) usleep(1000);
+    if (IS(gives_99)) return 99;
+    if (once++ == 0) {
+        pthread_t thread;
+        if (IS(thread)) pthread_create(&thread, 0, asleep, 0);
+        if (IS(forks) && fork() == 0) _exit(sleep(300));
+        if (IS(forks_twice) && fork() == 0) {
+            if (fork() == 0) setsid(), _exit(sleep(300));
+            _exit(0);
+        }
+    }
+    return TB_OK;
+}
+
+static void after(const tb_shape *s, const void *packed, const int8_t *x, uint64_t begin, uint64_t end, int32_t *y) {
+    int all_minimal = 1;
+    for (uint64_t j = 0; j < s->k; j++) all_minimal &= x[j] == -128;
+    if (IS(one_bit) && s->rows == 640 && s->k == 2560 && begin <= 320 && end > 320) y[320 - begin] ^= 1;
+    if (IS(one_bit_of_minus_128) && all_minimal) y[0] ^= 1;
+    if (IS(past_y)) ((int8_t *)y)[4 * (end - begin)] ^= 1;
+    if (IS(before_y)) ((int8_t *)y)[-1] ^= 1;
+    if (IS(writes_weights)) ((int8_t *)packed)[begin * s->k] ^= 1;
+    if (IS(writes_prepared)) ((int8_t *)x)[0] ^= 1;
+    if (IS(read_past_packed)) *(volatile int32_t *)y += 0 * ((const volatile int8_t *)packed)[s->rows * s->k];
+#ifdef __x86_64__
+    if (IS(rounding)) _mm_setcsr(_mm_getcsr() | _MM_ROUND_UP);
+    if (IS(flushes_denormals)) _mm_setcsr(_mm_getcsr() | 0x8040);
+    if (IS(unmasks_exceptions)) _mm_setcsr(_mm_getcsr() & ~0x0e80u);
+    if (IS(raises_flags)) _mm_setcsr(_mm_getcsr() | 0x3f);
+#endif
+}
 
 static int32_t gemv(void *plan, const tb_shape *s, const void *packed, const void *prepared, uint64_t begin,
-                    uint64_t end, void *out) {
-    (void)plan;
-    const uint64_t rows = end - begin, k = s->k;
-    const int8_t *x = prepared;
-    int32_t *y = out;
-    static const void *seen[64];
-    static int32_t results[64][640];
-    static int at;
-    static int32_t last_y[8192];
-    static int8_t last_values[8192];
-    static int64_t last_time;
-    /* A shape that the suite does not have, and more calls than a check makes. */
-    const int timed = s->rows == 640 && k == 512 && calls > 50;
-    calls++;
-    switch (FAULT) {
-    case crash: *(volatile int *)0 = 1; break;
-    case exit_0: exit(0);
-    case hang: for (;;) sleep(1);
-    case leak: if (open("/dev/null", O_RDONLY) < 0) return TB_INTERNAL; break;
-    case handler: signal(SIGSEGV, on_signal); break;
-    case prints: puts("working hard"); break;
-    case forks: if (fork() == 0) { for (;;) sleep(1); } break;
-    case forks_twice: if (fork() == 0) { if (fork() == 0) for (;;) sleep(1); _exit(0); } break;
-    case sleeps: usleep(200); break;
-    case refuses_2560: if (k == 2560) return TB_SHAPE; break;
-    case gives_99: return 99;
-    case read_past_packed: *(volatile int32_t *)y = ((const int8_t *)packed)[s->rows * k]; break;
-    case by_pointer: /* the same place, so the same activations: right until they are made anew */
-        for (int i = 0; timed && i < 64; i++)
-            if (seen[i] == prepared) { memcpy(y, results[i], rows * 4); return TB_OK; }
-        break;
-    case by_content: /* right: the same input has the same result. It never comes, so this is only slow */
-        if (timed && !memcmp(last_values, x, k)) { memcpy(y, last_y, rows * 4); return TB_OK; }
-        if (k <= 8192) memcpy(last_values, x, k);
-        break;
-    case by_clock: /* honest while nobody hurries */
-        if (timed && now_ns() - last_time < 1000000) { last_time = now_ns(); return TB_OK; }
-        break;
-    default: break;
-    }
-    if (FAULT == first_rows && timed && rows > 64) {
-        rows_of(packed, x, k, begin, begin + 64, y);
-        return TB_OK;
-    }
-    rows_of(packed, x, k, begin, FAULT == last_row && rows > 1 ? end - 1 : end, y);
-    if (FAULT == one_bit && s->rows == 640 && k == 2560) y[rows / 2] ^= 1;
-    if (FAULT == one_bit_of_minus_128 && x[0] == -128 && x[k - 1] == -128 && x[k / 2] == -128) y[0] ^= 1;
-    if (FAULT == past_y) ((int8_t *)y)[rows * 4] = 1;
-    if (FAULT == timed_out_of_bounds && timed) ((int8_t *)y)[rows * 4] ^= 1;
-    if (FAULT == before_y) ((int8_t *)y)[-1] = 1;
-    if (FAULT == writes_weights) ((int8_t *)(uintptr_t)packed)[0] ^= 1;
-#ifdef __x86_64__
-    if (FAULT == rounding) _mm_setcsr(_mm_getcsr() | 0x8040);
-#endif
-    if (rows <= 8192) memcpy(last_y, y, rows * 4);
-    if (FAULT == by_pointer && timed && rows == 640) {
-        seen[at % 64] = prepared;
-        memcpy(results[at++ % 64], y, rows * 4);
-    }
-    last_time = now_ns();
+                    uint64_t end, void *y) {
+    static volatile long calls;
+    if (s->rows == 640 && s->k == 512) calls++;
+    if (calls < AFTER) return right_gemv(plan, s, packed, prepared, begin, end, y);
+    const int32_t result = before(s);
+    if (result != TB_OK) return result;
+    if (IS(in_prepare) && behind(prepared, s->k)->packed == packed)
+        return memcpy(y, behind(prepared, s->k)->y + begin, 4 * (end - begin)), TB_OK;
+    if (is_done(s, packed, prepared, begin, end - begin, y)) return TB_OK;
+    if (IS(ignores_range)) begin = 0;
+    right_gemv(plan, s, packed, prepared, begin, IS(last_row) && end == s->rows ? end - 1 : end, y);
+    after(s, packed, prepared, begin, end, y);
     return TB_OK;
 }
 
 static int32_t gemm(void *plan, const tb_shape *s, const void *packed, const void *prepared, uint64_t stride,
                     uint64_t tokens, uint64_t begin, uint64_t end, void *y, uint64_t y_stride) {
-    if (FAULT == gemm_64 && tokens > 64) return TB_OK;
-    if (FAULT == stride_ignored) y_stride = end - begin;
+    if (IS(gemm_64) && tokens > 64) return TB_OK;
+    if (IS(sleeps)) {
+        usleep(1000);
+        return right_gemm(plan, s, packed, prepared, stride, tokens, begin, end, y, y_stride);
+    }
+    if (IS(stride_ignored)) y_stride = end - begin;
     for (uint64_t t = 0; t < tokens; t++) {
         int32_t *to = (int32_t *)y + t * y_stride;
-        int32_t code = FAULT == gemm_64 || FAULT == gemm_wrong_65 || FAULT == stride_ignored
-            ? (rows_of(packed, (const int8_t *)prepared + t * stride, s->k, begin, end, to), TB_OK)
-            : gemv(plan, s, packed, (const char *)prepared + t * stride, begin, end, to);
-        if (code != TB_OK) return code;
-        if (FAULT == gemm_wrong_65 && t >= 64) to[0]++;
+        const int32_t result = gemv(plan, s, packed, (const char *)prepared + t * stride, begin, end, to);
+        if (result != TB_OK) return result;
+        if (IS(gemm_wrong_65) && t >= 64) to[0]++;
+        if (IS(writes_gap) && t + 1 < tokens && y_stride > end - begin) to[end - begin] = 0;
     }
     return TB_OK;
 }
 
-static int32_t open_plan(const tb_shape *s, void **plan) {
-    (void)s;
-    *plan = malloc(16);
-    return *plan ? TB_OK : TB_MEMORY;
-}
-
-static void close_plan(void *plan) {
-    free(plan);
-    if (FAULT == closes_twice) free(plan);
-}
-
-#define F(name, good, bad) (FAULT == name ? (bad) : (good))
-
 const tb_kernel *const *tb_kernels(uint32_t host_abi, uint32_t *count) {
-    static tb_kernel k;
-    static const tb_kernel *all[2] = {&k, &k};
-    static char long_name[80];
-    memset(long_name, 'x', 65);
-    k = (tb_kernel){
-        .struct_size = F(small_struct, sizeof k, 64), .flags = F(flags_8, TB_THREAD_SAFE, 8),
-        .id = F(no_id, F(long_id, F(line_id, F(binary_id, F(own_id, "hostile", "avx2-i8"), "\xff\xfe"), "a\nb"),
-                        long_name), ""),
-        .isa = "scalar", .requires_cpu = F(bad_cpu, F(lacks_cpu, "none", LACKING), "avx9"),
-        .summary = "A right kernel with one fault", .compiler = __VERSION__,
-        .layout = F(layout_unknown, F(pack_and_layout, NULL, "tile8x16"), "tile9"),
-        .family = F(family_9, F(ints_of_floats, TB_W2A8, TB_W2A32), 9), .output = F(output_9, TB_I32, 9),
-        .weight_group = F(group_7, TB_TENSOR, 7), .act_group = F(act_group_7, TB_TENSOR, 7),
-        .max_code = F(code_5, 2, 5), .rows_multiple = F(rows_0, 1, 0), .k_multiple = F(k_0, 1, 0),
-        .packed_align = F(align_3, F(align_8192, 1, 8192), 3),
-        .open = F(closes_twice, NULL, open_plan), .close = F(closes_twice, NULL, close_plan),
-        .packed_bytes = F(layout_unknown, packed_bytes, NULL), .pack = F(no_pack, pack, NULL),
-        .prepared_bytes = prepared_bytes, .prepare = F(no_prepare, prepare, NULL), .gemv = F(no_gemv, gemv, NULL),
-        .gemm = gemm};
-    if (FAULT == open_alone) k.open = open_plan;
-    if (FAULT == layout_unknown) k.pack = NULL;
-    if (FAULT == null_kernel) all[0] = NULL;
-    *count = F(no_kernels, F(same_id, 1, 2), 0);
-    return FAULT != no_abi && host_abi == TB_ABI ? all : NULL;
+    static tb_kernel kernel;
+    static const tb_kernel *const kernels[] = {&kernel};
+    kernel = right_kernel();
+    kernel.packed_bytes = packed_bytes, kernel.pack = pack;
+    kernel.prepared_bytes = prepared_bytes, kernel.prepare = prepare;
+    kernel.gemv = gemv, kernel.gemm = gemm;
+    if (IS(in_prepare) || IS(crash_in_open) || IS(hang_in_close) || IS(closes_twice))
+        kernel.open = open_plan, kernel.close = close_plan;
+    *count = 1;
+    return host_abi == TB_ABI ? kernels : 0;
 }

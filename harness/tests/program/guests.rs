@@ -25,7 +25,7 @@ fn the_example_is_a_row_like_any_other() {
     let kernels = listed["kernels"].as_array().expect("kernels");
     let guest = kernels.iter().find(|k| k["id"] == "plain-c").expect("listed");
     let hash = guest["foreign"]["sha256"].as_str().expect("a hash");
-    assert_eq!((hash.len(), guest["bits_per_weight"].as_f64()), (64, Some(8.0)), "{guest}");
+    assert_eq!((hash.len(), guest["bits_per_weight"].as_f64()), (64, Some(2.0)), "{guest}");
     let out = folder.path().join("run").display().to_string();
     let shape = "--kernels scalar-i8 --shape 64x512 --residency llc --rounds 9 --out".words();
     let args = [vec!["micro".into()], shape, vec![out.clone(), "--kernel-library".into(), plain]].concat();
