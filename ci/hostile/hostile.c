@@ -169,7 +169,7 @@ static void after(const tb_shape *s, const void *packed, const int8_t *x, uint64
     if (IS(one_bit_of_minus_128) && all_minimal) y[0] ^= 1;
     if (IS(past_y)) ((int8_t *)y)[4 * (end - begin)] ^= 1;
     if (IS(before_y)) ((int8_t *)y)[-1] ^= 1;
-    if (IS(writes_weights)) ((int8_t *)packed)[begin * s->k] ^= 1;
+    if (IS(writes_weights)) for (uint64_t r = begin; r < end; r++) ((int8_t *)packed)[r * s->k] = 5;
     if (IS(writes_prepared)) ((int8_t *)x)[0] ^= 1;
     if (IS(read_past_packed)) *(volatile int32_t *)y += 0 * ((const volatile int8_t *)packed)[s->rows * s->k];
 #ifdef __x86_64__
