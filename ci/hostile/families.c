@@ -78,7 +78,7 @@ const tb_kernel *const *tb_kernels(uint32_t host_abi, uint32_t *count) {
     kernel.packed_bytes = packed_bytes, kernel.pack = pack;
     kernel.prepared_bytes = prepared_bytes, kernel.prepare = prepare;
     kernel.gemv = gemv, kernel.gemm = gemm;
-    if (IS(floats) || IS(nan) || IS(infinite)) kernel.family = TB_W2A32, kernel.output = TB_F32;
+    if (IS(floats) || IS(nan) || IS(infinite)) kernel.family = TB_W2A32, kernel.output = TB_F32, kernel.gemm = NULL;
     if (IS(floats) || IS(rows_scaled)) kernel.output = TB_F32, kernel.weight_group = TB_ROW;
     if (IS(groups) || IS(weight_scales_ignored) || IS(act_scales_ignored))
         kernel.output = TB_F32, kernel.weight_group = 64, kernel.act_group = 32;

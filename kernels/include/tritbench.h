@@ -1,4 +1,4 @@
-/* cc -std=c11 -O3 -march=native -fPIC -shared -fvisibility=hidden -o libmine.so mine.c
+/* cc -std=c11 -O3 -fPIC -shared -fvisibility=hidden -o libmine.so mine.c        (-mavx2 with requires_cpu = "avx2")
  * tritbench compare --kernel-library ./libmine.so
  *
  * tritbench.h: how a ternary matrix kernel of yours is judged by tritbench, beside its own. Version 1 of the interface.
@@ -12,7 +12,8 @@
  * Rules for every function below:
  * - It returns TB_OK, or says by another result why it did not do it. It does not abort, exit, throw, print, or fork.
  * - It reads and writes only what it is given. Buffers end where they say; what lies behind may be protected.
- * - It leaves no file open, no signal handler behind, and the rounding mode as it was.
+ * - It leaves files, signal handlers, blocked signals, processes and the rounding mode as they were, and what is const
+ *   unchanged. Threads of its own would use CPUs that others pay for: it has none.
  * - Results with scales of 1 are equal to the oracle's integers, by `gemv` and by `gemm`. With other scales, TB_F32
  *   kernels may differ by 1e-5 of the sum over j of |weight scale * activation scale * x[j]|. Scales are tried as
  *   multiples of 1/64 from 1/4 to 3/4, which f16 holds. Those of TB_W2A8 are 1 otherwise, also where it is timed; those
@@ -56,8 +57,8 @@ enum {
     TB_F32 = 2  /* f32, all scales applied */
 };
 
-/* `weight_group`, `act_group`: how many neighbours along k share a scale. Besides these two: 32 (activations only), 64,
- * 128 or 256. */
+/* `weight_group`, `act_group`: how many neighbours along k share a scale, which matters to TB_F32. Besides these two:
+ * 32 (activations only), 64, 128 or 256. */
 #define TB_TENSOR 0u          /* one scale for all weights of the matrix; one for all activations of a token */
 #define TB_ROW 0xffffffffu    /* weights only: one scale a row */
 
@@ -86,11 +87,12 @@ typedef struct tb_weights {
 } tb_weights;
 
 /* One token as `prepare` gets it. */
-typedef struct tb_activations {
+typedef struct tb_activations { /* i8 and f32 are aligned to 64 bytes */
     const int8_t *i8;    /* TB_W2A8: k values, then zeros up to k rounded up to 256 and 64 more; NULL for TB_W2A32 */
-    const float *scales; /* an activation is i8[j] * scales[j / act_group]: 1 or ceil(k / act_group) of them */
+    const float *scales; /* TB_W2A8: an activation is i8[j] * scales[j / act_group]: 1 or ceil(k / act_group) of them;
+                            TB_W2A32: all 1 */
     const float *f32;    /* TB_W2A32: k values, then zeros up to k rounded up to 256; NULL for TB_W2A8 */
-    int32_t sum;         /* of i8[0 .. k - 1] */
+    int32_t sum;         /* of i8[0 .. k - 1]; TB_W2A32: 0 */
 } tb_activations;
 
 /* One kernel. Strings end with a zero byte; those that may be NULL say so. */
@@ -99,7 +101,7 @@ typedef struct tb_kernel {
     uint32_t flags;       /* TB_THREAD_SAFE or 0 */
 
     /* Texts are UTF-8 of at most 4096 bytes, without control characters. */
-    const char *id;           /* its name in every table: 1 to 64 bytes, no other kernel's */
+    const char *id;           /* its name in every table: 1 to 64 bytes, no comma, no blank, no other kernel's */
     const char *isa;          /* instruction set by which tables group it, for example "avx2" */
     const char *requires_cpu; /* what its code was compiled for, as for --cpu-features: "avx2,avx512vnni" or "none".
                                  "avx2" stands for FMA and F16C too; what has no name there cannot be required */
@@ -124,7 +126,8 @@ typedef struct tb_kernel {
     uint64_t max_k;           /* k up to which results are exact; 0 for no bound */
     uint64_t max_tokens;      /* most tokens of a call of gemm; 0 for any number. Larger batches are split */
 
-    /* Not timed. Makes what the kernel wants to keep for matrices of this shape, or is NULL: then `plan` is NULL. */
+    /* Not timed. Makes what the kernel wants to keep for all matrices of this shape, once, or is NULL: then `plan` is
+     * NULL. */
     int32_t (*open)(const tb_shape *shape, void **plan);
     /* Not timed. Frees a plan; NULL if and only if `open` is. */
     void (*close)(void *plan);
@@ -142,7 +145,8 @@ typedef struct tb_kernel {
     int32_t (*gemv)(void *plan, const tb_shape *shape, const void *packed, const void *prepared,
                     uint64_t row_begin, uint64_t row_end, void *y);
     /* Timed, or NULL, as it is for TB_W2A32: `tokens` at once. Token t lies at (char *)prepared + t * prepared_stride,
-     * and its results go to (int32_t *)y + t * y_stride. With scales of 1, equal to what `gemv` gives for each. */
+     * and its results go to (int32_t *)y + t * y_stride; where any stride is taken, that of the tokens is a multiple of
+     * 64. With scales of 1, equal to what `gemv` gives for each. */
     int32_t (*gemm)(void *plan, const tb_shape *shape, const void *packed, const void *prepared,
                     uint64_t prepared_stride, uint64_t tokens, uint64_t row_begin, uint64_t row_end, void *y,
                     uint64_t y_stride);
@@ -156,7 +160,8 @@ typedef struct tb_kernel {
 
 /* The one exported symbol. Returns an array of pointers to *count kernels, at most 256, valid until the process ends;
  * NULL if the library does not speak host_abi. It runs once, before anything else, and may initialise the library.
- * Pointers, and not structures in a row, so that a library of an older, smaller tb_kernel still works. */
+ * Pointers, and not structures in a row, so that a library of another size of tb_kernel still works. It and
+ * initialisers of the library run before requires_cpu is looked at, so they must not need it. */
 TB_EXPORT const tb_kernel *const *tb_kernels(uint32_t host_abi, uint32_t *count);
 
 #ifdef __cplusplus

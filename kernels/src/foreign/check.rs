@@ -106,6 +106,9 @@ impl ForeignKernel {
         if id.len() > LONGEST_ID {
             return Err(fields.bad("id", format!("has {} bytes; at most {LONGEST_ID} are shown", id.len())));
         }
+        if let Some(c) = id.chars().find(|c| *c == ',' || c.is_whitespace()) {
+            return Err(fields.bad("id", format!("has {c:?}, which lists of kernels cannot hold")));
+        }
         fields.kernel = id.to_owned();
         fields.checked(id)
     }
@@ -147,6 +150,10 @@ impl Fields {
         if raw.open.is_some() != raw.close.is_some() {
             return Err(self.bad(if raw.open.is_some() { "close" } else { "open" }, "is NULL and its partner is not"));
         }
+        let builds_on = self.optional("builds_on", raw.builds_on)?;
+        if builds_on == Some(id) {
+            return Err(self.bad("builds_on", "is the kernel itself"));
+        }
         let layout = self.optional("layout", raw.layout)?;
         let layout = match layout {
             None => {
@@ -181,7 +188,7 @@ impl Fields {
             id,
             isa,
             requires,
-            builds_on: self.optional("builds_on", raw.builds_on)?,
+            builds_on,
             summary: self.text("summary", raw.summary)?,
             origin: self.optional("origin", raw.origin)?,
             compiler: self.optional("compiler", raw.compiler)?,

@@ -98,6 +98,16 @@ impl Prepared {
         Ok(())
     }
 
+    /// That a product did not change what it reads.
+    fn unchanged(&self, before: &[u8], call: &'static str) -> Result<(), KernelError> {
+        if self.buffer[..] == *before {
+            return Ok(());
+        }
+        let Shape { rows, k } = self.shape;
+        let fault = Fault::Wrong("writes to a prepared token, which it may only read".into());
+        Err(KernelError::Foreign { kernel: self.kernel.id, call, rows, k, fault })
+    }
+
     /// That nothing was written behind a token.
     ///
     /// # Errors
@@ -214,10 +224,12 @@ impl ForeignKernel {
     /// What gemv writes for these rows, as it lies there: to a whole number of the library's rows.
     fn words(&self, weights: &PackedWeights, rows: Range<usize>, prepared: &Prepared) -> Result<Output, KernelError> {
         let whole = rows.start..rows.end.next_multiple_of(self.rows_multiple()).min(weights.rows());
+        let before = prepared.buffer.to_vec();
         let mut output = Output::poisoned(whole.len());
         self.gemv_words(&Work { weights, prepared }, whole, output.words())?;
         self.look("gemv", shape_of(weights))?;
         output.check(self, "gemv", shape_of(weights))?;
+        prepared.unchanged(&before, "gemv")?;
         Ok(output)
     }
 
@@ -339,10 +351,12 @@ impl ForeignKernel {
         prepared.check()?;
         // With room between the tokens where the library takes that: it may not be written.
         let stride = if self.tight_results() { whole.len() } else { whole.len() + 3 };
+        let before = prepared.buffer.to_vec();
         let mut output = Output::poisoned(stride * x.len());
         self.gemm_words(&Work { weights, prepared: &prepared }, whole.clone(), output.words(), stride)?;
         self.look("gemm", shape_of(weights))?;
         output.check(self, "gemm", shape_of(weights))?;
+        prepared.unchanged(&before, "gemm")?;
         for (t, words) in output.chunks_exact(stride.max(1)).enumerate() {
             if words[whole.len()..].iter().any(|word| word.cast_unsigned() != POISON) {
                 let Shape { rows, k } = shape_of(weights);

@@ -9,7 +9,7 @@ use crate::runs;
 use receipt::judge::amdahl::AmdahlRow;
 use receipt::judge::findings::findings;
 use receipt::judge::{amdahl, claims, rows};
-use receipt::{Family, Outcome, RECEIPT_FILE, Receipt, RowStatus, Status, Verdict, titles};
+use receipt::{Family, Outcome, RECEIPT_FILE, Receipt, RowStatus, Status, Verdict, VerifyRecord, titles};
 use reports::export;
 use serde::Serialize;
 use std::path::Path;
@@ -75,9 +75,11 @@ fn unstable(receipt: &Receipt) -> Option<String> {
 /// A complete run still fails when something in it is wrong.
 fn checks(receipt: &Receipt) -> Result<()> {
     let wrong = receipt.verify.iter().filter(|v| v.row_status() == RowStatus::Wrong);
-    let wrong: Vec<&str> = wrong.map(|v| v.id.as_str()).collect();
-    if !wrong.is_empty() {
-        return Err(Error::failed(format!("mismatches in {}; see /verify in the receipt", wrong.join(", "))));
+    let wrong: Vec<&VerifyRecord> = wrong.collect();
+    if let Some(first) = wrong.first() {
+        let ids = wrong.iter().map(|v| v.id.as_str()).collect::<Vec<_>>().join(", ");
+        let why = first.first_mismatch.as_ref().map(|why| format!(" ({}: {why})", first.id)).unwrap_or_default();
+        return Err(Error::failed(format!("mismatches in {ids}; see /verify in the receipt{why}")));
     }
     // A kernel that refuses a shape, and says so, does nothing wrong.
     let without_time = rows::without_time(receipt);

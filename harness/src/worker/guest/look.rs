@@ -41,16 +41,21 @@ pub fn look() -> Option<String> {
     if before.stdout.metadata().is_ok_and(|file| file.len() > 0) {
         return Some(format!("prints to stdout: {:?}", printed(&before.stdout)));
     }
-    let open = descriptors().saturating_sub(before.descriptors);
-    if open > 0 {
-        return Some(format!("leaves {open} file(s) open"));
+    match (descriptors(), before.descriptors) {
+        (now, then) if now > then => return Some(format!("leaves {} file(s) open", now - then)),
+        (now, then) if now < then => return Some(format!("closes {} file(s) that are not its own", then - now)),
+        _ => {}
     }
     let changed = SIGNALS.zip(&before.handlers).find(|(signal, before)| handler(*signal) != **before);
     if let Some((signal, _)) = changed {
         let name = nix::sys::signal::Signal::try_from(signal).map_or("", nix::sys::signal::Signal::as_str);
         return Some(format!("leaves a handler for signal {signal} {name} behind").replace("  ", " "));
     }
+    if blocks_signals() {
+        return Some("leaves a signal blocked".into());
+    }
     if has_children() {
+        end_children();
         return Some("starts a process (fork) and leaves it".into());
     }
     let control = float_control();
@@ -68,6 +73,31 @@ fn handler(signal: i32) -> usize {
     // SAFETY: only asks; a signal that has none gives an error and leaves zeros.
     unsafe { libc::sigaction(signal, std::ptr::null(), &mut action) };
     action.sa_sigaction
+}
+
+/// Whether this thread blocks a signal: none is blocked when a worker begins.
+fn blocks_signals() -> bool {
+    let mask = nix::sys::signal::SigSet::thread_get_mask();
+    mask.is_ok_and(|mask| mask.iter().next().is_some())
+}
+
+/// Ends the children of every thread of this process, and theirs, which become this one's.
+fn end_children() {
+    for _ in 0..16 {
+        let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+        let children = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
+        let ids: Vec<i32> = children
+            .flat_map(|text| text.split_whitespace().filter_map(|id| id.parse().ok()).collect::<Vec<_>>())
+            .collect();
+        if ids.is_empty() {
+            return;
+        }
+        for id in ids {
+            let process = nix::unistd::Pid::from_raw(id);
+            let _ = nix::sys::signal::kill(process, nix::sys::signal::Signal::SIGKILL);
+            let _ = nix::sys::wait::waitpid(process, None);
+        }
+    }
 }
 
 /// Whether this process has a child; one that has ended is taken leave of.

@@ -163,7 +163,10 @@ impl Guest {
         let visit = Visit { cell: job, kernel, oracle: true, turns: &self.turns, prepared: &mut prepared };
         let ended = visit.run(checked.output_sha256.clone(), |calls| {
             ring.run(&mut team, calls, &look::look).map_err(|e| {
-                void = Some(e);
+                void = Some(match e {
+                    Void::Refused(why) => Void::Wrong(format!("takes the shape, and then refuses a timed call: {why}")),
+                    wrong => wrong,
+                });
                 Error::failed("void")
             })
         });
