@@ -194,6 +194,29 @@ impl Level {
     }
 }
 
+/// A function whose body is compiled for AVX2 too and runs so where this CPU has it: for what is plain Rust, no kernel,
+/// and worth wide vectors. Results are the same. Not for AVX-512, where LLVM (1.95) makes scatters of strided stores,
+/// which are slower than the stores.
+macro_rules! also_for_avx2 {
+    ($(#[$doc:meta])* fn $name:ident($($arg:ident: $type:ty),*) $body:block) => {
+        $(#[$doc])*
+        fn $name($($arg: $type),*) {
+            #[inline(always)]
+            fn body($($arg: $type),*) $body
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma,f16c")]
+            fn avx2($($arg: $type),*) { body($($arg),*) }
+            match crate::cpu::Level::select(crate::cpu::CpuFeatures::detect()) {
+                crate::cpu::Level::Portable => body($($arg),*),
+                // SAFETY: `Level::select` found these features, which are part of all other levels, on this CPU.
+                #[cfg(target_arch = "x86_64")]
+                _ => unsafe { avx2($($arg),*) },
+            }
+        }
+    };
+}
+pub(crate) use also_for_avx2;
+
 impl fmt::Display for CpuFeatures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_empty() {

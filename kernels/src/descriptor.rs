@@ -146,6 +146,9 @@ pub struct KernelDescriptor {
     pub gemv: Gemv,
     /// The kernel's matrix product with a batch of int8 vectors, if it has one: bit-identical to `gemv` on each.
     pub gemm: Option<GemmFn>,
+    /// The ways to ask ahead that make a difference to it. One that asks in a way of its own, or not at all, has the
+    /// first alone, so that nobody times it twice.
+    pub prefetches: &'static [Prefetch],
     /// Whether the gemm has a wide tile beside its tall one.
     pub wide_tile: bool,
     /// Whether some input can saturate an intermediate result. Such a kernel is listed and refused a timing.
@@ -187,6 +190,7 @@ impl KernelDescriptor {
             dequantize: None,
             gemv,
             gemm: None,
+            prefetches: &[Prefetch::OneLevel],
             wide_tile: false,
             may_saturate: false,
             tables_per_call: false,

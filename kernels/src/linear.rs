@@ -166,7 +166,7 @@ impl Kernel {
 
 /// Rows of a batch's product that are scaled as soon as they are there: as many as the gemm kernels take from memory at
 /// once, so that the integers stay in the second-level cache and their place is used again. (A kernel that makes tables
-/// for every call gets all rows in one.)
+/// for every call gets all rows in one.) Follows the chunks of `x86_64::tiles`; not swept apart.
 fn rows_at_once(weights: &PackedWeights) -> usize {
     const CHUNK_BYTES: usize = 256 << 10;
     let panel_rows = weights.layout().rows;

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 /// Spins before a waiting thread gives its CPU away: some tens of microseconds, longer than the gap between two calls
-/// of a decode step.
+/// of a decode step. By that gap, not swept.
 const SPINS: u32 = 2_000;
 
 type Job = *const (dyn Fn(usize) + Sync);

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::ffn;
 use crate::kernel_weights::KernelWeights;
 use crate::rope::Rope;
-use crate::sparse_ffn::{SparseFfn, Sparsity};
+use crate::sparse_ffn::{Probe, SparseFfn, Sparsity};
 use crate::sparse_probe;
 use crate::step::{FfnBuffers, Step};
 use crate::times::{Lap, Times};
@@ -47,6 +47,8 @@ pub struct Decoder<'m> {
     of: Builder<'m>,
     /// Skipping, if it is on.
     sparse: Option<Box<SparseFfn>>,
+    /// What was measured of skipping, also where it is off.
+    sparse_probe: Option<Probe>,
     ops: F32Ops,
     rope: Rope,
     /// Keys and values, f16 bit patterns: layer x context x kv_dim.
@@ -164,14 +166,12 @@ impl<'m> Builder<'m> {
         let gemm = self.prefill.as_ref().map_or(&self.weights, |p| &p.weights).kernel().descriptor().gemm;
         let batch = if gemm.is_some() { BATCH.min(tokens.max(1)) } else { 1 };
         let ops = self.ops.unwrap_or_else(|| F32Ops::select(self.features));
-        let sparse = SparseFfn::new(self.sparsity, self.model, &self.weights, self.features, &mut self.team)?;
-        let mut sparse = sparse.map(Box::new);
-        if let (Some(sparse), Sparsity::Measured(turns)) = (&mut sparse, self.sparsity) {
-            sparse_probe::measure(sparse, &self.weights, ops, &mut self.team, turns)?;
-        }
+        let of = (self.model, &self.weights);
+        let (sparse, probe) = sparse_probe::prepare(self.sparsity, of, self.features, ops, &mut self.team)?;
         Ok(Decoder {
             buffers: Buffers::new(self.model, batch, tokens, self.team.threads(), ops),
-            sparse,
+            sparse: sparse.map(Box::new),
+            sparse_probe: probe,
             ops,
             rope: Rope::new(c.head_dim, c.rope_theta, tokens),
             keys: vec![0; cache],
@@ -222,6 +222,11 @@ impl<'m> Decoder<'m> {
     /// The part that skips zeros, with its counters since the last [`Decoder::reset`]; `None` where skipping is off.
     pub fn sparse(&self) -> Option<&SparseFfn> {
         self.sparse.as_deref()
+    }
+
+    /// What was measured of skipping zeros, also where it is off; `None` where nothing was.
+    pub fn sparse_probe(&self) -> Option<&Probe> {
+        self.sparse_probe.as_ref()
     }
 
     /// The model that this decoder runs.

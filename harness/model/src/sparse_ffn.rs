@@ -3,9 +3,9 @@
 //!
 //! It needs second copies of the weights: `up` by rows and `down` by columns. (Prompts are read in batches and use the
 //! dense kernel.) Skipping reads less, but not in one stream, so it is faster only where few elements are live (not
-//! zero). A probe at the start times both ways on the model's own matrices, layer after layer so that a large model is
-//! read from memory, and computes the live share at which they take equal time, the crossover. Each block of each token
-//! is then skipped or not by its own live share.
+//! zero). A probe at the start times both ways on the model's own matrices, and computes the live share at which they
+//! take equal time, the crossover. Each block of each token is then skipped or not by its own live share. A text that
+//! is too short to gain what the copies cost has none made.
 
 use crate::error::{Error, Result};
 use crate::kernel_weights::KernelWeights;
@@ -13,22 +13,45 @@ use crate::step::{FfnBuffers, Step};
 use crate::weights::{Block, Model};
 use kernels::parallel::Team;
 use kernels::sparse::{ColumnWeights, LiveColumns, LiveRows, RowsProduct, SparseOps};
-use kernels::{AlignedBuffer, CodeTable, CpuFeatures, Family, KernelError, PackedWeights, layouts};
+use kernels::{AlignedBuffer, CodeTable, Family, KernelError, PackedWeights, layouts, stream};
 
-/// Lets so many candidates take turns: `call(candidate, first)` makes one call, and the first one of a candidate, which
-/// is not timed, checks what it gives too. Returns each candidate's median microseconds a call.
-///
-/// Choices at the start are the bench's: it has one way to make them, and says what a round is. What is chosen between
-/// is in here, with the weights that only this crate has.
-pub type Turns = fn(candidates: usize, call: &mut dyn FnMut(usize, bool) -> Result<()>) -> Result<Vec<f64>>;
+/// What a probe wants of a candidate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// A call that is not timed, and a check of what it gave.
+    Check,
+    /// Whatever must be so before a timed call; not timed.
+    Ready,
+    /// A call that is timed.
+    Timed,
+}
+
+/// How choices are made at the start. They are the bench's: it has one way to make them, and says what a round is. What
+/// is chosen between is in here, with the weights that only this crate has.
+#[derive(Clone, Copy, Debug)]
+pub struct Choosing {
+    /// Lets so many candidates take turns; each call has a [`Turn::Ready`] of its own where weights come from memory.
+    /// Returns each candidate's median microseconds a call, and how many turns it had.
+    pub turns: fn(candidates: usize, from_memory: bool, call: &mut Call<'_>) -> Result<(Vec<f64>, usize)>,
+    /// Which of these times is taken; a tie goes to the first of those that tie.
+    pub taken: fn(us: &[f64]) -> usize,
+    /// Whether so many bytes stay in the caches until they are read again.
+    pub fits_caches: fn(bytes: u64) -> bool,
+    /// Most tokens that will be computed one by one: the copies are made only where so many may gain what making them
+    /// costs. `None` makes them whatever they cost, for a run that is about skipping.
+    pub tokens: Option<usize>,
+}
+
+/// One call of a candidate.
+pub type Call<'a> = dyn FnMut(usize, Turn) -> Result<()> + 'a;
 
 /// When single tokens skip the elements that the gate makes zero.
 #[derive(Clone, Copy, Debug)]
 pub enum Sparsity {
     /// Every element is computed: nothing is skipped.
     Dense,
-    /// A block skips where its live share is below the crossover, which a probe measures by these turns.
-    Measured(Turns),
+    /// A block skips where its live share is below the crossover, which a probe measures in this way.
+    Measured(Choosing),
     /// Every block skips, whatever its live share.
     Always,
 }
@@ -44,6 +67,15 @@ pub struct Probe {
     pub sparse_us: [f64; 2],
     /// Live share at which both ways take equal time, between 0 and 1.
     pub crossover: f64,
+    /// Every implementation of the sparse products that was timed, with the mean of its times at the two shares in
+    /// microseconds, in the order in which they are wanted where times tie.
+    pub forms: Vec<(&'static str, f64)>,
+    /// Which of them was taken.
+    pub taken: usize,
+    /// How often every candidate had its turn.
+    pub passes: usize,
+    /// What the text can gain at most and what the copies cost, in seconds: where they were not made.
+    pub too_short: Option<(f64, f64)>,
 }
 
 /// How zeros are skipped, and how many there were since the last reset.
@@ -105,47 +137,71 @@ pub struct SparseFfn {
 }
 
 impl SparseFfn {
-    /// Packs the extra copies. It skips always until a probe says where it pays. `None` when `mode` is dense or the
-    /// kernel is not an exact int8 kernel.
-    pub fn new(
-        mode: Sparsity,
+    /// Copies of no block yet; [`Self::pack`] makes them. It skips always until a probe says where it pays. `None` when
+    /// `mode` is dense or the kernel is not an exact int8 kernel.
+    pub(crate) fn new(mode: Sparsity, model: &Model, weights: &KernelWeights, ops: SparseOps) -> Option<Self> {
+        let (descriptor, c) = (weights.kernel().descriptor(), &model.config);
+        if matches!(mode, Sparsity::Dense) || descriptor.family() != Family::W2A8 || !descriptor.exact() {
+            return None;
+        }
+        Some(Self {
+            mode,
+            ops,
+            rows: LiveRows::new(c.ffn, c.dim),
+            columns: LiveColumns::new(c.ffn),
+            sums: AlignedBuffer::zeroed(0),
+            crossover: 1.0,
+            probe: None,
+            counts: vec![Counts::default(); c.layers],
+            layers: Vec::with_capacity(c.layers),
+        })
+    }
+
+    /// Packs the extra copies of the first `blocks` blocks, those that are there already left out.
+    pub(crate) fn pack(
+        &mut self,
         model: &Model,
         weights: &KernelWeights,
-        features: CpuFeatures,
+        blocks: usize,
         team: &mut Team,
-    ) -> Result<Option<Self>> {
-        let descriptor = weights.kernel().descriptor();
-        if matches!(mode, Sparsity::Dense) || descriptor.family() != Family::W2A8 || !descriptor.exact() {
-            return Ok(None);
-        }
+    ) -> Result<()> {
         let failed = |e: KernelError| Error::failed(format!("{}: sparse FFN: {e}", model.gguf.path.display()));
-        let c = &model.config;
-        let mut layer = |number: usize| {
+        for number in self.layers.len()..blocks {
             let mut matrix = |name: &str| {
                 model.matrix(&format!("blk.{number}.{name}.weight"), &layouts::I2S, CodeTable::TERNARY, team)
             };
             let up = if weights.weights().layout == &layouts::I2S { None } else { Some(matrix("ffn_up")?) };
-            Ok(Layer { up, down: ColumnWeights::from_packed(&matrix("ffn_down")?).map_err(failed)? })
-        };
-        let layers = (0..c.layers).map(&mut layer).collect::<Result<Vec<_>>>()?;
-        let padded_rows = layers.iter().map(|l| l.down.padded_rows()).max().unwrap_or(0);
-        Ok(Some(Self {
-            mode,
-            ops: SparseOps::select(features),
-            rows: LiveRows::new(c.ffn, c.dim),
-            columns: LiveColumns::new(c.ffn),
-            sums: AlignedBuffer::zeroed(padded_rows),
-            crossover: 1.0,
-            probe: None,
-            counts: vec![Counts::default(); c.layers],
-            layers,
-        }))
+            let down = matrix("ffn_down")?;
+            self.layers.push(Layer { up, down: ColumnWeights::from_packed(&down, team).map_err(failed)? });
+        }
+        let padded_rows = self.layers.iter().map(|l| l.down.padded_rows()).max().unwrap_or(0);
+        if self.sums.len() != padded_rows {
+            self.sums = AlignedBuffer::zeroed(padded_rows);
+        }
+        Ok(())
     }
 
-    /// Skips below the crossover of a probe from now on.
-    pub(crate) fn decide_by(&mut self, probe: Probe) {
-        self.crossover = probe.crossover;
+    /// Skips with these products, below the crossover of the probe that chose them, from now on.
+    pub(crate) fn decide_by(&mut self, ops: SparseOps, probe: Probe) {
+        (self.ops, self.crossover) = (ops, probe.crossover);
         self.probe = Some(probe);
+    }
+
+    /// How many of the first blocks have copies.
+    pub(crate) fn blocks(&self) -> usize {
+        self.layers.len()
+    }
+
+    /// Computes the sparse products with `ops` from now on: the same bits.
+    pub(crate) fn compute_with(&mut self, ops: SparseOps) {
+        self.ops = ops;
+    }
+
+    /// Takes the copies of one block out of the caches.
+    pub(crate) fn evict(&self, team: &mut Team, layer: usize, in_rows: &PackedWeights) {
+        let Layer { up, down } = &self.layers[layer];
+        stream::evict(team, up.as_ref().unwrap_or(in_rows).code_bytes());
+        stream::evict(team, down.code_bytes());
     }
 
     /// Implementation of the sparse products.

@@ -3,23 +3,67 @@
 use crate::error::Result;
 use crate::fixtures::{builder, exact, held_out, kernel, kernels, model, request, run};
 use crate::generate::Request;
-use crate::sparse_ffn::{SparseFfn, Sparsity};
+use crate::sparse_ffn::{Call, Choosing, SparseFfn, Sparsity, Turn};
 use kernels::parallel::Team;
 use kernels::{CodeTable, CpuFeatures, Family};
 use std::time::Instant;
 
 /// Turns without any statistics: the best of two.
-fn two_passes(candidates: usize, call: &mut dyn FnMut(usize, bool) -> Result<()>) -> Result<Vec<f64>> {
-    (0..candidates).try_for_each(|candidate| call(candidate, true))?;
+fn two_passes(candidates: usize, from_memory: bool, call: &mut Call<'_>) -> Result<(Vec<f64>, usize)> {
+    (0..candidates).try_for_each(|candidate| call(candidate, Turn::Check))?;
     let mut us = vec![f64::INFINITY; candidates];
     for _ in 0..2 {
         for (candidate, us) in us.iter_mut().enumerate() {
+            if from_memory {
+                call(candidate, Turn::Ready)?;
+            }
             let start = Instant::now();
-            call(candidate, false)?;
+            call(candidate, Turn::Timed)?;
             *us = us.min(start.elapsed().as_secs_f64() * 1e6);
         }
     }
-    Ok(us)
+    Ok((us, 2))
+}
+
+const IN_CACHE: Choosing = Choosing { turns: two_passes, taken: |_| 0, fits_caches: |_| true, tokens: None };
+
+/// One block is probed and then all have copies.
+const FROM_MEMORY: Choosing = Choosing { fits_caches: |_| false, ..IN_CACHE };
+
+const LAST_FORM: Choosing = Choosing { taken: |us| us.len() - 1, ..IN_CACHE };
+
+/// The widest form is wanted first, and what is taken computes.
+#[test]
+fn every_form_is_a_candidate() {
+    let model = model();
+    let taken = |how: Choosing| {
+        let decoder = builder(&model, exact(), CodeTable::TERNARY, CpuFeatures::detect()).context(8);
+        let decoder = decoder.sparse(Sparsity::Measured(how)).build().expect("fits");
+        let probe = decoder.sparse_probe().expect("probed").clone();
+        assert_eq!(decoder.sparse().map(SparseFfn::summary).expect("on").operations, probe.forms[probe.taken].0);
+        (probe.forms.len(), probe.taken)
+    };
+    let (forms, first) = taken(IN_CACHE);
+    assert_eq!((first, taken(LAST_FORM).1), (0, forms - 1));
+}
+
+/// A text of a few tokens is not probed for, and one that gains less than the copies cost has none made.
+#[test]
+fn short_texts_have_no_copies() {
+    let model = model();
+    let made = |tokens, us: fn(usize, bool, &mut Call<'_>) -> Result<(Vec<f64>, usize)>| {
+        let how = Choosing { turns: us, tokens: Some(tokens), ..FROM_MEMORY };
+        let decoder = builder(&model, exact(), CodeTable::TERNARY, CpuFeatures::detect()).context(8);
+        let decoder = decoder.sparse(Sparsity::Measured(how)).build().expect("fits");
+        let too_short = decoder.sparse_probe().map(|probe| probe.too_short.is_some());
+        (decoder.sparse().is_some(), too_short)
+    };
+    // Dense takes an hour, or skipping does.
+    let gains = |n, _, _: &mut Call<'_>| Ok(([3.6e9].into_iter().chain(vec![1.0; n - 1]).collect(), 1));
+    let loses = |n, _, _: &mut Call<'_>| Ok(([1.0].into_iter().chain(vec![2.0; n - 1]).collect(), 1));
+    assert_eq!(made(7, gains), (false, None));
+    assert_eq!(made(8, gains), (true, Some(false)));
+    assert_eq!(made(1000, loses), (false, Some(true)));
 }
 
 #[test]
@@ -27,14 +71,14 @@ fn logits_are_the_dense_ones_bit_for_bit() {
     let model = model();
     for kernel in kernels().filter(|k| k.descriptor().family() == Family::W2A8 && k.descriptor().exact()) {
         for features in [CpuFeatures::NONE, CpuFeatures::X86_64_V3, CpuFeatures::detect()] {
-            for threads in [1, 2, 3] {
+            for (threads, how) in [1, 2, 3].into_iter().zip([IN_CACHE, FROM_MEMORY, LAST_FORM]) {
                 let decoder = |sparsity| {
                     let team = Team::new(threads, |_| {}).expect("threads start");
                     let decoder = builder(&model, kernel, CodeTable::TERNARY, features).context(64);
                     decoder.team(team).sparse(sparsity).build().expect("fits")
                 };
                 let (mut dense, mut sparse) = (decoder(Sparsity::Dense), decoder(Sparsity::Always));
-                let mut measured = decoder(Sparsity::Measured(two_passes));
+                let mut measured = decoder(Sparsity::Measured(how));
                 let probe = measured.sparse().map(SparseFfn::summary).expect("exact");
                 assert!((0.0..=1.0).contains(&probe.crossover) && probe.probe.is_some());
                 let outputs = [&mut dense, &mut sparse, &mut measured].map(|decoder| {

@@ -205,6 +205,11 @@ impl Model {
         ternary.map(|(_, _, dims)| layout.code_bytes(dims[1], dims[0]).unwrap_or(0) as u64).sum()
     }
 
+    /// About the bytes that one decoded token reads: the ternary tensors as the file has them, and an f16 head.
+    pub fn bytes_per_token(&self) -> u64 {
+        self.packed_bytes(&kernels::layouts::I2S) + 2 * (self.config.vocab * self.config.dim) as u64
+    }
+
     fn block(&self, layer: usize, matrix: &mut dyn FnMut(&str) -> Result<PackedWeights>) -> Result<Block> {
         let vector = |name: &str| self.vector(&format!("blk.{layer}.{name}.weight"));
         let mut matrix = |name: &str| matrix(&format!("blk.{layer}.{name}.weight"));

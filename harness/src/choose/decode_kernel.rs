@@ -6,7 +6,7 @@ use super::probe::Evidence;
 use super::tuning::{Batch, OneToken, batches, name, one_token};
 use super::{by_evidence, without_probe};
 use crate::error::{Error, Result};
-use kernels::Kernel;
+use kernels::{CpuFeatures, Kernel};
 use serde::{Serialize, Serializer};
 use std::time::Duration;
 
@@ -62,7 +62,7 @@ pub fn fastest(candidates: &[Kernel], prompt_tokens: usize, chooser: &mut Choose
         return Ok(Selection { requested: "auto".into(), kernel, reason: format!("static choice: {why}") });
     }
     let operands = chooser.operands()?;
-    let one = one_token(candidates, operands, PROBE)?;
+    let one = one_token(&with_vectors(candidates), operands, PROBE)?;
     let tied = one.tied();
     // Only where it matters: several that tie, and a prompt.
     let most = MOST_TOKENS.min(prompt_tokens);
@@ -75,6 +75,14 @@ pub fn fastest(candidates: &[Kernel], prompt_tokens: usize, chooser: &mut Choose
     let (kernel, reason) = (ways[chosen], format!("{}: {:.1} us a call", choice.reason, evidence.us[chosen]));
     chooser.keep(choice);
     Ok(Selection { requested: "auto".into(), kernel, reason })
+}
+
+/// Those that use what this CPU has beyond its architecture's base. The portable ones are candidates where there are no
+/// others: they take ten times as long, and a tenth of the probe's time for the turns that say so.
+fn with_vectors(kernels: &[Kernel]) -> Vec<Kernel> {
+    let vectors = |kernel: &&Kernel| kernel.descriptor().requires != CpuFeatures::NONE;
+    let some = kernels.iter().any(|kernel| vectors(&kernel));
+    kernels.iter().filter(|kernel| !some || vectors(kernel)).copied().collect()
 }
 
 /// All ways and their times, first those of the kernel with the fastest gemm for the probed batch, last those without.
@@ -95,7 +103,7 @@ fn without_measuring(kernels: &[Kernel]) -> Kernel {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kernels::{CpuFeatures, Prefetch, Tuning, registry};
+    use kernels::{Prefetch, Tuning, registry};
 
     /// Faked timings: a tie goes to the kernel whose packing prefill wants, a clear winner wins whatever its packing.
     #[test]

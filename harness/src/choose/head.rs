@@ -4,7 +4,7 @@ use super::probe::{Plan, Turn, take_turns};
 use super::{by_evidence, cannot_probe, without_probe};
 use crate::error::{Error, Result};
 use crate::machine::{Machine, host};
-use kernels::{HeadInput, KernelError, OutputHead, Prefetch, head_implementations};
+use kernels::{CpuFeatures, HeadInput, KernelError, OutputHead, Prefetch, head_implementations};
 use receipt::Choice;
 use std::time::Duration;
 
@@ -22,7 +22,10 @@ pub fn fastest(head: OutputHead, machine: &Machine) -> Result<(OutputHead, Choic
         let chosen = name(&head);
         return Ok((head, without_probe(&what, &chosen, &why)));
     }
-    let ways = head_implementations(head.format(), machine.features).into_iter().rev();
+    // The widest first. The portable one only where there is no other, as with kernels.
+    let all = head_implementations(head.format(), machine.features);
+    let portable = usize::from(all.len() > 1 && all[0].requires == CpuFeatures::NONE);
+    let ways = all[portable..].iter().copied().rev();
     let ways = ways.flat_map(|way| Prefetch::wanted(cold).map(|prefetch| head.tuned(way, prefetch)));
     let ways = ways.collect::<std::result::Result<Vec<_>, KernelError>>().map_err(failed)?;
     let row_bytes = head.bytes() / head.rows().max(1);

@@ -9,6 +9,7 @@ pub mod head;
 pub mod operands;
 pub mod prefill_kernel;
 pub mod probe;
+pub mod skipping;
 pub mod tuning;
 
 use crate::machine::{Machine, host};

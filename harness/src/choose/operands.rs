@@ -36,9 +36,7 @@ pub struct Operands<'a> {
 /// Whether the weights of one token leave the caches before they are read again: all packed matrices and an f16 head
 /// against the last-level cache that the system reports.
 fn from_memory(model: &Model) -> bool {
-    let c = &model.config;
-    let bytes = model.packed_bytes(&kernels::layouts::I2S) + 2 * (c.vocab * c.dim) as u64;
-    !host::fits_last_level(bytes)
+    !host::fits_last_level(model.bytes_per_token())
 }
 
 impl<'a> Operands<'a> {

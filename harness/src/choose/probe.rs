@@ -3,7 +3,7 @@
 
 use crate::interrupt;
 use crate::measure::rounds::orders;
-use model::sparse_ffn::Sparsity;
+pub use model::sparse_ffn::Turn;
 use receipt::judge::stats::median;
 use std::time::{Duration, Instant};
 
@@ -16,8 +16,6 @@ pub const TIE: f64 = 0.03;
 const HOPELESS: f64 = 2.0;
 /// Passes that are made even where they take longer than the time for them.
 const LEAST_PASSES: usize = 3;
-/// Time for the probe of [`skipping`].
-const SPARSE_PROBE: Duration = Duration::from_millis(150);
 
 /// What a probe measured.
 pub struct Evidence {
@@ -39,17 +37,6 @@ impl Evidence {
         let (_, best) = self.fastest()?;
         self.us.iter().position(|&us| us <= best * (1.0 + TIE))
     }
-}
-
-/// What a probe wants of a candidate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Turn {
-    /// A call that is not timed, and a check of what it gave.
-    Check,
-    /// Whatever must be so before a timed call; not timed.
-    Ready,
-    /// A call that is timed.
-    Timed,
 }
 
 /// How long a probe may take, and whether every call is made ready for.
@@ -117,12 +104,6 @@ pub fn take_turns<E>(plan: Plan, mut call: impl FnMut(usize, Turn) -> Result<(),
         }
     }
     Ok(Evidence { us: ns.iter().map(|ns| median(ns) / 1e3).collect(), passes })
-}
-
-/// Whether feed-forward blocks skip zero gates: where a probe finds that it pays, or with `--dense` never. What is
-/// probed is in `model::sparse_probe`, which alone has the weights.
-pub fn skipping(dense: bool) -> Sparsity {
-    if dense { Sparsity::Dense } else { Sparsity::Measured(|n, call| Ok(probe(n, SPARSE_PROBE, call)?.us)) }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 use super::operands::{MOST_TOKENS, Operands};
 use super::probe::{Evidence, Plan, TIE, Turn, take_turns};
 use crate::error::{Error, Result};
-use kernels::{CpuFeatures, GemmTile, Kernel, Prefetch, Tuning};
+use kernels::{GemmTile, Kernel, Prefetch, Tuning};
 use receipt::{Candidate, Choice};
 use std::time::Duration;
 
@@ -25,14 +25,13 @@ pub fn name(kernel: &Kernel) -> String {
     format!("{}, {}", kernel.id(), kernel.tuning().prefetch.name())
 }
 
-/// Times one token with each kernel, asked ahead in each way. Portable kernels know one way only.
+/// Times one token with each kernel, asked ahead in each way that it knows.
 pub fn one_token(kernels: &[Kernel], operands: &mut Operands<'_>, time: Duration) -> Result<OneToken> {
     let wanted = Prefetch::wanted(operands.cold);
     let ways = |kernel: &Kernel| {
-        let asks = kernel.descriptor().requires != CpuFeatures::NONE;
-        let ways = if asks { &wanted[..] } else { &Prefetch::ALL[..1] };
-        let (kernel, tuning) = (*kernel, kernel.tuning());
-        ways.iter().map(move |&prefetch| kernel.tuned(Tuning { prefetch, ..tuning }))
+        let (kernel, tuning, known) = (*kernel, kernel.tuning(), kernel.descriptor().prefetches);
+        let ways = wanted.into_iter().filter(|way| known.contains(way));
+        ways.map(move |prefetch| kernel.tuned(Tuning { prefetch, ..tuning }))
     };
     let ways: Vec<Kernel> = kernels.iter().flat_map(ways).collect();
     operands.prepare(&ways, 1)?;
@@ -178,6 +177,7 @@ fn race(ways: &[Kernel], operands: &mut Operands<'_>, time: Duration) -> Result<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kernels::CpuFeatures;
 
     #[test]
     fn a_tile_is_taken_by_its_own_kernels_times() {

@@ -2,7 +2,7 @@
 
 use crate::choose::decode_kernel::{self, Selection};
 use crate::choose::prefill_kernel::PrefillPolicy;
-use crate::choose::probe::skipping;
+use crate::choose::skipping::{self, skipping};
 use crate::error::{Error, Result};
 use crate::files::{check_named, write_named};
 use crate::load_model::{Head, Loaded, Reading, load_if};
@@ -248,12 +248,16 @@ pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
     let decision = policy.decide(&selection.kernel, prompt.len(), &mut bench.chooser)?;
     let (plan, prefill_kernel) = decision.unzip();
     let prefill = bench.prefill(plan.flatten().as_ref())?;
-    let sparse = skipping(args.model.dense);
+    let sparse = skipping(args.model.dense, Some(args.max_tokens));
     let decoder = bench.decoder(selection.kernel, CodeTable::TERNARY)?.context(capacity);
     let mut decoder = decoder.prefill(prefill).sparse(sparse).build()?;
-    if let Some(sparse) = decoder.sparse() {
-        note(records::sparse_in_words(sparse));
+    let skips = skipping::choice(&decoder);
+    match (decoder.sparse(), &skips) {
+        (Some(sparse), _) => note(records::sparse_in_words(sparse)),
+        (None, Some(choice)) => note(format!("skipping zero gates: off ({})", choice.reason)),
+        (None, None) => {}
     }
+    skips.into_iter().for_each(|choice| bench.chooser.keep(choice));
     let again = request.clone();
     let mut session = Session::new(&mut decoder, request)?;
     if args.logits {

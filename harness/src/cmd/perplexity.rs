@@ -2,7 +2,7 @@
 
 use super::generate::{ModelArgs, ModelUsed, prepare, select};
 use crate::choose::decode_kernel::Selection;
-use crate::choose::probe::skipping;
+use crate::choose::skipping::skipping;
 use crate::error::{Error, Result};
 use crate::files::read_limited;
 use crate::interrupt;
@@ -124,7 +124,7 @@ pub fn run(args: &PerplexityArgs, out: &Output) -> Result<()> {
     // Kernels with a gemm score in batches, in which zeros are not skipped; the others score token by token.
     let in_batches = selection.kernel.descriptor().gemm.is_some();
     let skips = args.lut == Lut::File && !in_batches;
-    let sparsity = if skips { skipping(args.model.dense) } else { Sparsity::Dense };
+    let sparsity = if skips { skipping(args.model.dense, Some(tokens.len())) } else { Sparsity::Dense };
     let mut decoder = bench.decoder(selection.kernel, table)?.context(args.window).sparse(sparsity).build()?;
     if let Some(sparse) = decoder.sparse() {
         note(records::sparse_in_words(sparse));

@@ -8,6 +8,7 @@ use super::records;
 use super::rounds::{ThreadUsage, orders};
 use crate::choose::decode_kernel;
 use crate::choose::prefill_kernel::{PrefillPlan, PrefillPolicy};
+use crate::choose::skipping;
 use crate::error::{Error, Result};
 use crate::scenario;
 use kernels::{CodeTable, Family, HeadFormat, Kernel};
@@ -160,6 +161,7 @@ impl<'p, 'm> Texts<'p, 'm> {
         let prefill = bench.prefill(plan.as_ref())?;
         let decoder = bench.decoder(kernel, CodeTable::TERNARY)?.context(self.room.max(longest));
         let decoder = decoder.prefill(prefill).sparse(sparsity).build()?;
+        skipping::choice(&decoder).into_iter().for_each(|choice| bench.chooser.keep(choice));
         let sparse = !matches!(sparsity, Sparsity::Dense);
         Ok(Player { kernel, sparse, plan, decision: None, decoder, runs: Vec::new() })
     }

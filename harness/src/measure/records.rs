@@ -44,7 +44,7 @@ pub fn decode_times_ns(t: &Times) -> DecodeTimesNs {
 pub fn sparse_ffn(sparse: &SparseFfn) -> SparseFfnRecord {
     let found = sparse.summary();
     let probe = found.probe.map(|p| {
-        let Probe { dense_us, shares, sparse_us, crossover } = p;
+        let Probe { dense_us, shares, sparse_us, crossover, .. } = p;
         SparseProbe { dense_us, shares, sparse_us, crossover }
     });
     SparseFfnRecord {

@@ -58,6 +58,7 @@ pub(super) fn widen_one(bits: u16) -> f32 {
 }
 
 /// Positions that attention takes at once: their sums and products share each load of the query and of the output.
+/// By the registers that they take with four heads, not swept.
 pub(super) const POSITIONS: usize = 4;
 
 /// Inner products of `N` keys with the same vector.

@@ -20,7 +20,8 @@ pub(super) fn attend_avx2(queries: Queries<'_>, cache: CachedHead<'_>) {
     });
 }
 
-/// Heads that go together: sums of 4 heads and 4 positions, and what they are made of, fit into 32 registers.
+/// Heads that go together: sums of 4 heads and 4 positions, and what they are made of, fit into 32 registers. By
+/// that count, not swept.
 const HEADS: usize = 4;
 
 /// A key or value is widened once for four heads. The same additions in the same order as one by one, so the same bits.

@@ -143,7 +143,7 @@ impl ProductPath {
     fn columns(&self, case: &Case, team: &mut Team) -> Result<Vec<Row>, KernelError> {
         let (codes, mut x, live) = case.operands();
         x.iter_mut().zip(live).filter(|(_, live)| !live).for_each(|(x, _)| *x = 0);
-        let columns = ColumnWeights::from_packed(&case.pack(&codes)?)?;
+        let columns = ColumnWeights::from_packed(&case.pack(&codes)?, team)?;
         let x = QuantizedActivations::from_values(&x, 1.0);
         let mut list = LiveColumns::new(case.k);
         let ops = self.ops()?;

@@ -112,7 +112,7 @@ fn heads_and_sparse_products_leave_no_state() {
         let (halves, floats): (HalfRows, _) = (Arc::new(AlignedBuffer::from(&halves[..])), random.signed_units(k));
         let codes = random.ternary_codes(rows * k);
         let weights = &PackedWeights::pack(&layouts::I2S, Codes::ternary(rows, k, &codes, 0.5)).expect("valid");
-        let columns = ColumnWeights::from_packed(weights).expect("valid");
+        let columns = ColumnWeights::from_packed(weights, &mut team).expect("valid");
         let x = &QuantizedActivations::from_values(&random.int8s(k), 1.0);
         for features in feature_sets() {
             for (format, prefetch) in HeadFormat::ALL.into_iter().flat_map(|f| Prefetch::ALL.map(|p| (f, p))) {

@@ -27,7 +27,6 @@ use crate::f32_ops::F32Ops;
 use crate::padded_k;
 use crate::parallel::Team;
 use crate::prefetch::Prefetch;
-use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 use panel::PANEL_ROWS;
 use registry::HeadProduct;
 use std::ops::Range;
@@ -272,11 +271,13 @@ fn pack_rows(
         for (i, panel) in panels.chunks_exact_mut(panel_bytes).enumerate() {
             let first = first + i * PANEL_ROWS;
             for r in first..rows.min(first + PANEL_ROWS) {
-                weights[r * k..(r + 1) * k].reinterpret_cast::<half::f16>().convert_to_f32_slice(&mut row);
-                if !ops.largest_magnitude(&row).is_finite() {
-                    let column = row.iter().position(|w| !w.is_finite()).unwrap_or(0);
+                let halves = &weights[r * k..(r + 1) * k];
+                if ops.any_infinite_f16(halves) {
+                    let infinite = |bits: &u16| !half::f16::from_bits(*bits).is_finite();
+                    let column = halves.iter().position(infinite).unwrap_or(0);
                     return Err(KernelError::NonFiniteWeight { row: r, column });
                 }
+                ops.widen_f16(halves, &mut row);
                 pack(ops, r - first, &row, panel);
             }
         }

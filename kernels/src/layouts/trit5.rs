@@ -10,7 +10,9 @@
 //! 20 does not divide [`crate::K_PADDING`]: a row's padding may end up to 19 elements beyond it, inside
 //! [`crate::K_SLACK`].
 
+use super::i2s_rows::{BLOCK_BYTES as SOURCE_BYTES, I2sRows, PADDING};
 use super::interleave::words;
+use crate::cpu::also_for_avx2;
 use crate::layout::Layout;
 
 pub(crate) static LAYOUT: Layout = Layout {
@@ -21,6 +23,7 @@ pub(crate) static LAYOUT: Layout = Layout {
     ternary_only: true,
     pack,
     unpack,
+    from_i2s: |_, rows, _, packed| from_i2s(rows, packed),
     ..Layout::PLAIN
 };
 
@@ -48,6 +51,42 @@ fn pack(codes: &[u8], packed: &mut [u8]) {
             let [w0, w1, w2, w3, w4] = words(codes);
             let word = w0 + 3 * w1 + 9 * w2 + 27 * w3 + 85 * w4;
             block[4 * r..4 * r + 4].copy_from_slice(&word.to_le_bytes());
+        }
+    }
+}
+
+/// Blocks that are made together, from [`QUADS`] dwords of each row: 640 weights are whole blocks of either layout.
+const BLOCKS: usize = 32;
+const QUADS: usize = BLOCKS * BLOCK_K / 16;
+
+also_for_avx2! {
+    /// Packs up to 16 rows of an I2_S tensor. Four consecutive codes are a plane of one of its dwords, so a dword of
+    /// trits is five shifts and masks and their weighted sum, for all rows at once.
+    fn from_i2s(rows: I2sRows<'_>, packed: &mut [u8]) {
+        const GROUP_BYTES: usize = 4 * QUADS;
+        for (group, packed) in packed.chunks_mut(BLOCKS * BLOCK_BYTES).enumerate() {
+            let mut quads = [[u32::from_ne_bytes([PADDING; 4]); ROWS]; QUADS];
+            for (r, row) in rows.bytes.chunks_exact(rows.row_bytes).take(ROWS).enumerate() {
+                let start = (group * GROUP_BYTES).min(row.len());
+                let bytes = &row[start..row.len().min(start + GROUP_BYTES)];
+                for (quad, bytes) in quads.iter_mut().zip(bytes.as_chunks::<4>().0) {
+                    quad[r] = u32::from_le_bytes(*bytes);
+                }
+            }
+            for (block, target) in packed.as_chunks_mut::<BLOCK_BYTES>().0.iter_mut().enumerate() {
+                // Dword of codes number `at` of a row: a plane has 8 of them, a source block 4 planes.
+                let source = |p: usize| {
+                    let at = 5 * block + p;
+                    (&quads[at / SOURCE_BYTES * 8 + at % 8], 6 - 2 * (at % SOURCE_BYTES / 8))
+                };
+                let sources: [_; 5] = std::array::from_fn(source);
+                for (r, target) in target.as_chunks_mut::<4>().0.iter_mut().enumerate() {
+                    let [t0, t1, t2, t3, t4] = sources.map(|(quad, shift)| quad[r] >> shift & 0x0303_0303);
+                    // 85 times a code is its two bits four times.
+                    let fifth = t4 | t4 << 2 | t4 << 4 | t4 << 6;
+                    *target = (t0 + 3 * (t1 + 3 * (t2 + 3 * t3)) + fifth).to_le_bytes();
+                }
+            }
         }
     }
 }

@@ -10,7 +10,7 @@
 use super::call::{Columns, LINE_BYTES, LINE_ROWS};
 use std::arch::x86_64::*;
 
-/// Quads between two widenings.
+/// Quads between two widenings. As in the AVX-512 path, not swept apart.
 const PASS: usize = 8;
 const _: () = assert!(PASS * 2 * (2 * 3 * 128) <= i16::MAX as usize);
 

@@ -44,12 +44,12 @@ const _: () = assert!(3 * 64 * 128 * (MAX_K_I8 / 4) <= i32::MAX as usize);
 /// Rows computed together.
 const ROWS: usize = 4;
 /// Rows of the list between the ones that are computed and the ones that are asked for. Swept at the 2B shape from
-/// DRAM, `up` and `down` of one block at a live share of 0.4, one thread: nothing asked for 293 us, 4 rows 186, 8 rows
-/// 158, 16 rows 165 (dense: 251). Asking for them in the second-level cache only was no better (8 rows 178, 16 rows
-/// 160).
+/// DRAM (on which CPU was not written down), `up` and `down` of one block at a live share of 0.4, one thread: nothing
+/// asked for 293 us, 4 rows 186, 8 rows 158, 16 rows 165 (dense: 251). Asking for them in the second-level cache only
+/// was no better (8 rows 178, 16 rows 160).
 const AHEAD: usize = 8;
-/// Quads of columns whose sums stay in registers; the next as many are asked for meanwhile. 8 against 4 at the 2B
-/// shape, live share 0.2, from memory: 27 and 28 us on one thread, 17 and 19 us on two.
+/// Quads of columns whose sums stay in registers; the next as many are asked for meanwhile. 8 against 4 at the 2B shape
+/// (on which CPU was not written down), live share 0.2, from memory: 27 and 28 us on one thread, 17 and 19 us on two.
 const PASS: usize = 8;
 
 /// # Safety

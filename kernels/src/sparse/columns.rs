@@ -6,8 +6,13 @@ use crate::AlignedBuffer;
 use crate::activation::QuantizedActivations;
 use crate::cpu::Level;
 use crate::error::{KernelError, fits, same};
-use crate::packed::PackedWeights;
+use crate::layouts::{
+    self,
+    i2s_rows::{BLOCK_BYTES, BLOCK_K, PADDING},
+};
+use crate::packed::{Codes, PackedWeights};
 use crate::parallel::Team;
+use std::convert::Infallible;
 
 /// Columns up to which sums of planes that are left unshifted stay within int32: codes up to 3, 64 times too large in
 /// plane 3, activations down to -128, over all columns.
@@ -27,11 +32,12 @@ pub struct ColumnWeights {
 }
 
 impl ColumnWeights {
-    /// Packs ternary weights of any layout again, column by column.
+    /// Packs ternary weights of any layout again, column by column, columns shared among the team: fastest from
+    /// [`layouts::I2S`].
     ///
     /// # Errors
     /// A table that is not ternary, scales that differ by block, more columns than sums are exact for.
-    pub fn from_packed(weights: &PackedWeights) -> Result<Self, KernelError> {
+    pub fn from_packed(weights: &PackedWeights, team: &mut Team) -> Result<Self, KernelError> {
         let (rows, k) = (weights.rows(), weights.k());
         if !weights.table().is_ternary() {
             return Err(KernelError::CodeTable { kernel: "columns", table: weights.table().0 });
@@ -43,30 +49,29 @@ impl ColumnWeights {
         let lines = rows.div_ceil(LINE_ROWS);
         let stride = lines * LINE_BYTES;
         let mut codes = AlignedBuffer::zeroed(stride * k);
-        let mut block = vec![1u8; LINE_ROWS * k];
-        for line in 0..lines {
-            for (r, codes) in block.chunks_exact_mut(k.max(1)).enumerate() {
-                let row = line * LINE_ROWS + r;
-                if row < rows { codes.copy_from_slice(&weights.row_codes(row)) } else { codes.fill(1) }
-            }
-            // 64 columns at a time, 64 bytes of each: made byte by byte over all columns, then transposed.
-            for first in (0..k).step_by(64) {
-                let n = (k - first).min(64);
-                let mut tile = [[0u8; 64]; LINE_BYTES];
-                for (byte, tile) in tile.iter_mut().enumerate() {
-                    for plane in 0..4 {
-                        let row = byte / 16 * 64 + plane * 16 + byte % 16;
-                        let codes = &block[row * k + first..][..n];
-                        tile.iter_mut().zip(codes).for_each(|(t, code)| *t |= code << (2 * plane));
-                    }
+        if !codes.is_empty() {
+            let by_rows = match weights.layout() == &layouts::I2S {
+                true => None,
+                false => {
+                    let single: Vec<u8> = (0..rows).flat_map(|row| weights.row_codes(row)).collect();
+                    Some(PackedWeights::pack(&layouts::I2S, Codes::ternary(rows, k, &single, scale))?)
                 }
-                for column in 0..n {
-                    let target = &mut codes[(first + column) * stride + line * LINE_BYTES..][..LINE_BYTES];
-                    target.iter_mut().zip(&tile).for_each(|(t, row)| *t = row[column]);
+            };
+            let source = by_rows.as_ref().unwrap_or(weights);
+            let Ok(()) = team.split_rows(stride * BLOCK_K, &mut codes, |range, piece| {
+                let first = range.start / (stride * BLOCK_K);
+                for (i, columns) in piece.chunks_mut(stride * BLOCK_K).enumerate() {
+                    pack_columns(source, first + i, columns, stride);
                 }
-            }
+                Ok::<(), Infallible>(())
+            });
         }
         Ok(Self { rows, k, lines, codes, scale })
+    }
+
+    /// All packed codes as they lie in memory.
+    pub fn code_bytes(&self) -> &[u8] {
+        &self.codes
     }
 
     /// Number of rows (outputs) of the matrix, without padding.
@@ -92,6 +97,30 @@ impl ColumnWeights {
     /// Length that [`SparseOps::columns`] needs its sums to have: the rows, padded.
     pub fn padded_rows(&self) -> usize {
         self.lines * LINE_ROWS
+    }
+}
+
+/// Packs the columns of one block of I2_S weights: made plane by plane over all of them, then transposed.
+fn pack_columns(source: &PackedWeights, block: usize, columns: &mut [u8], stride: usize) {
+    let (row_bytes, rows) = (source.panel_bytes(), source.rows());
+    for line in 0..stride / LINE_BYTES {
+        let mut tile = [[0u8; BLOCK_K]; LINE_BYTES];
+        for (byte, tile) in tile.iter_mut().enumerate() {
+            for field in 0..4 {
+                let row = line * LINE_ROWS + byte / 16 * 64 + field * 16 + byte % 16;
+                let bytes =
+                    if row < rows { &source.code_bytes()[row * row_bytes + block * BLOCK_BYTES..] } else { &[] };
+                let bytes = bytes.first_chunk::<BLOCK_BYTES>().unwrap_or(&[PADDING; BLOCK_BYTES]);
+                for (plane, tile) in tile.as_chunks_mut::<BLOCK_BYTES>().0.iter_mut().enumerate() {
+                    let code = |byte: &u8| (byte >> (6 - 2 * plane) & 3) << (2 * field);
+                    tile.iter_mut().zip(bytes).for_each(|(t, byte)| *t |= code(byte));
+                }
+            }
+        }
+        for (column, target) in columns.chunks_exact_mut(stride).enumerate() {
+            let target = &mut target[line * LINE_BYTES..][..LINE_BYTES];
+            target.iter_mut().zip(&tile).for_each(|(t, row)| *t = row[column]);
+        }
     }
 }
 

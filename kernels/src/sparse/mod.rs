@@ -39,6 +39,14 @@ impl SparseOps {
         Self { level: Level::select(allowed) }
     }
 
+    /// The sparse products in each form that both this CPU and `allowed` have, the narrowest first: the same results.
+    pub fn all(allowed: CpuFeatures) -> Vec<Self> {
+        let sets = [CpuFeatures::NONE, CpuFeatures::X86_64_V3, CpuFeatures::X86_64_V4_VNNI];
+        let mut all: Vec<Self> = sets.into_iter().map(|set| Self::select(set.intersect(allowed))).collect();
+        all.dedup_by_key(|ops| ops.id());
+        all
+    }
+
     /// Name of the level that runs, as receipts hold it, for example `sparse-avx2`.
     pub fn id(self) -> &'static str {
         self.level.name(["sparse-scalar", "sparse-avx2", "sparse-avx2", "sparse-avx512-vnni"])

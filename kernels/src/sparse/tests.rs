@@ -46,7 +46,7 @@ fn lists_hold_what_is_live() {
 fn the_widest_sums_are_exact() {
     let (rows, k) = (3, 1 << 16);
     let packed = pack(rows, k, &vec![2; rows * k]);
-    let weights = ColumnWeights::from_packed(&packed).expect("just fits");
+    let weights = ColumnWeights::from_packed(&packed, &mut Team::single()).expect("just fits");
     assert_eq!((weights.rows(), weights.k(), weights.scale()), (rows, k, 0.5));
     for value in [127i8, -128] {
         let x = QuantizedActivations::from_values(&vec![value; k], 1.0);
@@ -58,7 +58,7 @@ fn the_widest_sums_are_exact() {
             assert_eq!(y[..rows], [i32::from(value) * k as i32; 3], "{}", ops.id());
         }
     }
-    assert!(ColumnWeights::from_packed(&pack(1, k + 1, &vec![1; k + 1])).is_err());
+    assert!(ColumnWeights::from_packed(&pack(1, k + 1, &vec![1; k + 1]), &mut Team::single()).is_err());
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn lists_of_other_matrices_are_refused() {
     rows.set_positive(ops, &[1.0; 9]).expect("room");
     assert!(ops.rows(&mut team, &mut rows, RowsProduct { weights: &weights, x: &x, y: &mut [0; 9] }).is_err());
     assert!(rows.set_positive(ops, &[1.0; 10]).is_err());
-    let columns = ColumnWeights::from_packed(&weights).expect("valid");
+    let columns = ColumnWeights::from_packed(&weights, &mut team).expect("valid");
     let mut list = LiveColumns::new(200);
     list.set(ops, &QuantizedActivations::from_values(&[1; 129], 1.0)).expect("room");
     assert!(ops.columns(&mut team, &columns, &list, &mut [0; 256]).is_err());

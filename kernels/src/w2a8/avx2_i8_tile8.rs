@@ -41,7 +41,7 @@ use crate::cpu::CpuFeatures;
 use crate::descriptor::{GemvI8, KernelDescriptor};
 use crate::layouts::tile8;
 use crate::placement::at_cache_line;
-use crate::prefetch::{ahead, with_prefetch};
+use crate::prefetch::{Prefetch, ahead, with_prefetch};
 use crate::x86_64::lanes::quad;
 use crate::x86_64::panel_rows::store_8 as store;
 use std::arch::x86_64::*;
@@ -55,6 +55,7 @@ pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
     gemm: Some(gemm::gemm),
     builds_on: Some("avx2-i8"),
     summary: "eight rows interleaved: masks for planes, one row a lane, no horizontal sums",
+    prefetches: &Prefetch::ALL,
     ..KernelDescriptor::w2a8(&tile8::LAYOUT, gemv)
 };
 

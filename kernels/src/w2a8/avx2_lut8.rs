@@ -43,7 +43,7 @@ use crate::cpu::CpuFeatures;
 use crate::descriptor::{GemmI8, GemvI8, KernelDescriptor};
 use crate::layouts::lut8;
 use crate::placement::at_cache_line;
-use crate::prefetch::{ahead, with_prefetch};
+use crate::prefetch::{Prefetch, ahead, with_prefetch};
 use crate::x86_64::lanes::together;
 use std::arch::x86_64::*;
 use std::cell::Cell;
@@ -60,13 +60,14 @@ pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
     builds_on: Some("avx2-i8-tile8"),
     summary: "tables of the nine sums of two activations, each in two bytes, looked up for 32 rows by pshufb and \
               added as bytes",
+    prefetches: &Prefetch::ALL,
     ..KernelDescriptor::w2a8(&lut8::LAYOUT, gemv)
 };
 
 /// Rows of a panel: two registers of bytes.
 const ROWS: usize = 64;
 /// Tokens of a tile: 2 x 4 sums of bytes, 4 registers of indices, a mask, a table and what was looked up are 16
-/// registers.
+/// registers. By that count, not swept.
 const TOKENS: usize = 2;
 /// Steps of four k, two lookups each, between two widenings to int16.
 const STEPS_PER_FLUSH: usize = 5;

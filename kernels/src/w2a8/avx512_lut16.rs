@@ -81,6 +81,7 @@ const ROWS: usize = 128;
 /// Bytes of a block: nine k of a panel's rows.
 const BLOCK_BYTES: usize = 2 * ROWS;
 /// Tokens of a tile: 4 x 4 sums, 4 registers of indices, 4 of looked up values and a table fill 25 of the 32 registers.
+/// By that count, not swept.
 const TOKENS: usize = 4;
 /// Blocks of nine k between two widenings, see the module's proof. Tables of so many, for four tokens, take 21 KiB:
 /// they stay in the first-level cache while the rows pass.

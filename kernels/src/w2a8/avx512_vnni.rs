@@ -36,7 +36,7 @@ use crate::cpu::CpuFeatures;
 use crate::descriptor::{GemvI8, KernelDescriptor};
 use crate::layouts::vnni16;
 use crate::placement::at_cache_line;
-use crate::prefetch::{ahead, with_prefetch};
+use crate::prefetch::{Prefetch, ahead, with_prefetch};
 use crate::x86_64::lanes::{quad, together};
 use crate::x86_64::panel_rows::store_16 as store;
 use std::arch::x86_64::*;
@@ -51,6 +51,7 @@ pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
     wide_tile: true,
     builds_on: Some("avx2-i8-tile8"),
     summary: "sixteen rows interleaved: four masks and four vpdpbusd a cache line, shifts only at the end of a row",
+    prefetches: &Prefetch::ALL,
     ..KernelDescriptor::w2a8(&vnni16::LAYOUT, gemv)
 };
 

@@ -38,7 +38,7 @@ use crate::cpu::CpuFeatures;
 use crate::descriptor::{GemvI8, KernelDescriptor};
 use crate::layouts::trit5;
 use crate::placement::at_cache_line;
-use crate::prefetch::{ahead, with_prefetch};
+use crate::prefetch::{Prefetch, ahead, with_prefetch};
 use crate::x86_64::lanes::{quad, together};
 use crate::x86_64::panel_rows::store_16 as store;
 use std::arch::x86_64::*;
@@ -57,6 +57,7 @@ pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
     gemm: Some(gemm::gemm),
     builds_on: Some("avx512-vnni"),
     summary: "five trits a byte, decoded by two averages, one GF(2) product and one permute, then as avx512-vnni",
+    prefetches: &Prefetch::ALL,
     ..KernelDescriptor::w2a8(&trit5::LAYOUT, gemv)
 };
 

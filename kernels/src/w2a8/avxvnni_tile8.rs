@@ -30,7 +30,7 @@ use crate::cpu::CpuFeatures;
 use crate::descriptor::{GemvI8, KernelDescriptor};
 use crate::layouts::tile8;
 use crate::placement::at_cache_line;
-use crate::prefetch::{ahead, with_prefetch};
+use crate::prefetch::{Prefetch, ahead, with_prefetch};
 use crate::x86_64::lanes::{quad, together};
 use crate::x86_64::panel_rows::store_8 as store;
 use std::arch::x86_64::*;
@@ -44,6 +44,7 @@ pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
     gemm: Some(gemm::gemm),
     builds_on: Some("avx2-i8-tile8"),
     summary: "eight rows interleaved: four masks and four 256-bit vpdpbusd a step, without AVX-512",
+    prefetches: &Prefetch::ALL,
     ..KernelDescriptor::w2a8(&tile8::LAYOUT, gemv)
 };
 

@@ -3,7 +3,7 @@
 use crate::prefetch::{Prefetch, ahead, with_prefetch};
 use std::arch::x86_64::*;
 
-/// How far ahead of the loads rows are asked for, as the AVX-512 path does.
+/// How far ahead of the loads rows are asked for, as the AVX-512 path does; not swept apart.
 const PREFETCH_BYTES: usize = 8192;
 
 /// `y[r] = sum over j of rows[r][j] * x[j]`. `rows` holds `y.len()` rows of `x.len()` f16 bit patterns; any length.

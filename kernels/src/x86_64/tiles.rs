@@ -9,7 +9,8 @@ use std::arch::x86_64::*;
 use std::cell::RefCell;
 
 /// Bytes of codes that a chunk of rows holds: half of a 512 KiB second-level cache, so that the codes stay there while
-/// all tokens pass over them and come from memory once.
+/// all tokens pass over them and come from memory once. From that size, not from a sweep; 1 MiB, half of the 2 MiB that
+/// an Intel Xeon (family 6 model 207) has, is no faster there (0.99).
 const CHUNK_BYTES: usize = 256 << 10;
 
 thread_local! {

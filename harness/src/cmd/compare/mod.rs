@@ -10,7 +10,7 @@ mod run;
 pub use args::{CompareArgs, MeasureArgs};
 
 use crate::choose::prefill_kernel::PrefillPolicy;
-use crate::choose::probe::skipping;
+use crate::choose::skipping::skipping;
 use crate::error::{Error, Result};
 use crate::output::Output;
 use crate::scenario::Scenario;
@@ -29,7 +29,7 @@ pub fn run(args: &CompareArgs, out: &Output) -> Result<()> {
     if args.measure.matrix.any() {
         scenario.require_micro()?;
     }
-    let sparsity = skipping(args.dense);
+    let sparsity = skipping(args.dense, None);
     let texts = Texts { head: args.head.into(), sparsity, prefill: PrefillPolicy::parse(&args.prefill_kernel)? };
     measure(&args.measure, scenario, texts, out)
 }

@@ -71,7 +71,8 @@ impl<'a> Shared<'a> {
         }
         let from_memory = self.cell.residency == Residency::Dram;
         let wanted = Prefetch::wanted(from_memory);
-        let asks = if from_memory { &wanted[..] } else { &wanted[..1] };
+        let asks: Vec<Prefetch> = wanted.into_iter().filter(|way| d.prefetches.contains(way)).collect();
+        let asks = if from_memory { &asks[..] } else { &asks[..1] };
         let both = d.wide_tile && self.cell.op == Operation::Gemm;
         let tiles = if both { &[GemmTile::Wide, GemmTile::Tall][..] } else { &[GemmTile::Tall] };
         let way = |(prefetch, tile)| kernel.tuned(Tuning { prefetch, tile, ..kernel.tuning() });

@@ -19,6 +19,7 @@ use crate::x86_64::tiles::{self, Plan, Target, Tile, write_16 as write};
 use std::arch::x86_64::*;
 
 /// Tokens of the widest tile: 16 sums, 5 planes, 6 constants and what is being decoded fit the 32 registers.
+/// By that count, not swept.
 const TOKENS: usize = 16;
 
 /// How far ahead of the loads codes are asked for with one level: as `avx512-vnni`'s batches, not swept apart.
