@@ -26,13 +26,24 @@ pub enum Turn {
     Timed,
 }
 
+/// Lets so many candidates take turns; each call has a [`Turn::Ready`] of its own where weights come from memory.
+pub type Turns = fn(candidates: usize, from_memory: bool, call: &mut Call<'_>) -> Result<Timed>;
+
+/// What turns measured.
+#[derive(Clone, Debug)]
+pub struct Timed {
+    /// Each candidate's median microseconds a call.
+    pub us: Vec<f64>,
+    /// How many turns each had.
+    pub passes: usize,
+}
+
 /// How choices are made at the start. They are the bench's: it has one way to make them, and says what a round is. What
 /// is chosen between is in here, with the weights that only this crate has.
 #[derive(Clone, Copy, Debug)]
 pub struct Choosing {
-    /// Lets so many candidates take turns; each call has a [`Turn::Ready`] of its own where weights come from memory.
-    /// Returns each candidate's median microseconds a call, and how many turns it had.
-    pub turns: fn(candidates: usize, from_memory: bool, call: &mut Call<'_>) -> Result<(Vec<f64>, usize)>,
+    /// Lets candidates take turns.
+    pub turns: Turns,
     /// Which of these times is taken; a tie goes to the first of those that tie.
     pub taken: fn(us: &[f64]) -> usize,
     /// Whether so many bytes stay in the caches until they are read again.

@@ -5,7 +5,7 @@
 
 use crate::error::{Error, Result};
 use crate::kernel_weights::KernelWeights;
-use crate::sparse_ffn::{Choosing, Probe, SparseFfn, Sparsity, Turn};
+use crate::sparse_ffn::{Choosing, Probe, SparseFfn, Sparsity, Timed, Turn};
 use crate::step::Step;
 use crate::times::{Lap, Times};
 use crate::weights::{Block, Model};
@@ -97,7 +97,7 @@ fn measure(
     let shares = |form: &SparseOps| [0, 1].map(|share| Some((*form, share)));
     let ways: Vec<Way> = [None].into_iter().chain(forms.iter().flat_map(shares)).collect();
     let mut bench = Bench::new(sparse, weights, ops, team, &blocks[0]).map_err(failed)?;
-    let (us, passes) = (how.turns)(ways.len(), from_memory, &mut |way, turn| {
+    let Timed { us, passes } = (how.turns)(ways.len(), from_memory, &mut |way, turn| {
         for (layer, block) in blocks.iter().enumerate() {
             if turn == Turn::Ready {
                 bench.ready(ways[way], layer, block, from_memory);

@@ -3,13 +3,13 @@
 use crate::error::Result;
 use crate::fixtures::{builder, exact, held_out, kernel, kernels, model, request, run};
 use crate::generate::Request;
-use crate::sparse_ffn::{Call, Choosing, SparseFfn, Sparsity, Turn};
+use crate::sparse_ffn::{Call, Choosing, SparseFfn, Sparsity, Timed, Turn, Turns};
 use kernels::parallel::Team;
 use kernels::{CodeTable, CpuFeatures, Family};
 use std::time::Instant;
 
 /// Turns without any statistics: the best of two.
-fn two_passes(candidates: usize, from_memory: bool, call: &mut Call<'_>) -> Result<(Vec<f64>, usize)> {
+fn two_passes(candidates: usize, from_memory: bool, call: &mut Call<'_>) -> Result<Timed> {
     (0..candidates).try_for_each(|candidate| call(candidate, Turn::Check))?;
     let mut us = vec![f64::INFINITY; candidates];
     for _ in 0..2 {
@@ -22,7 +22,7 @@ fn two_passes(candidates: usize, from_memory: bool, call: &mut Call<'_>) -> Resu
             *us = us.min(start.elapsed().as_secs_f64() * 1e6);
         }
     }
-    Ok((us, 2))
+    Ok(Timed { us, passes: 2 })
 }
 
 const IN_CACHE: Choosing = Choosing { turns: two_passes, taken: |_| 0, fits_caches: |_| true, tokens: None };
@@ -51,16 +51,20 @@ fn every_form_is_a_candidate() {
 #[test]
 fn short_texts_have_no_copies() {
     let model = model();
-    let made = |tokens, us: fn(usize, bool, &mut Call<'_>) -> Result<(Vec<f64>, usize)>| {
-        let how = Choosing { turns: us, tokens: Some(tokens), ..FROM_MEMORY };
+    let made = |tokens, turns: Turns| {
+        let how = Choosing { turns, tokens: Some(tokens), ..FROM_MEMORY };
         let decoder = builder(&model, exact(), CodeTable::TERNARY, CpuFeatures::detect()).context(8);
         let decoder = decoder.sparse(Sparsity::Measured(how)).build().expect("fits");
         let too_short = decoder.sparse_probe().map(|probe| probe.too_short.is_some());
         (decoder.sparse().is_some(), too_short)
     };
     // Dense takes an hour, or skipping does.
-    let gains = |n, _, _: &mut Call<'_>| Ok(([3.6e9].into_iter().chain(vec![1.0; n - 1]).collect(), 1));
-    let loses = |n, _, _: &mut Call<'_>| Ok(([1.0].into_iter().chain(vec![2.0; n - 1]).collect(), 1));
+    fn faked(dense: f64, sparse: f64, n: usize) -> Result<Timed> {
+        let us = std::iter::once(dense).chain(std::iter::repeat_n(sparse, n - 1)).collect();
+        Ok(Timed { us, passes: 1 })
+    }
+    let gains: Turns = |n, _, _| faked(3.6e9, 1.0, n);
+    let loses: Turns = |n, _, _| faked(1.0, 2.0, n);
     assert_eq!(made(7, gains), (false, None));
     assert_eq!(made(8, gains), (true, Some(false)));
     assert_eq!(made(1000, loses), (false, Some(true)));

@@ -5,7 +5,7 @@ use super::by_evidence;
 use super::probe::{Evidence, Plan, take_turns};
 use crate::machine::host;
 use model::decoder::Decoder;
-use model::sparse_ffn::{Call, Choosing, Sparsity};
+use model::sparse_ffn::{Call, Choosing, Sparsity, Timed};
 use receipt::Choice;
 use std::time::Duration;
 
@@ -24,9 +24,9 @@ pub fn skipping(dense: bool, tokens: Option<usize>) -> Sparsity {
     Sparsity::Measured(Choosing { turns, taken, fits_caches: host::fits_last_level, tokens })
 }
 
-fn turns(candidates: usize, from_memory: bool, call: &mut Call<'_>) -> model::Result<(Vec<f64>, usize)> {
+fn turns(candidates: usize, from_memory: bool, call: &mut Call<'_>) -> model::Result<Timed> {
     let Evidence { us, passes } = take_turns(Plan { candidates, time: PROBE, ready_each_call: from_memory }, call)?;
-    Ok((us, passes))
+    Ok(Timed { us, passes })
 }
 
 /// What was measured of skipping for this decoder: the form that was taken, or why nothing is skipped.
