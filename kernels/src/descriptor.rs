@@ -2,7 +2,7 @@
 
 use crate::activation::QuantizedActivations;
 use crate::cpu::CpuFeatures;
-use crate::foreign::ForeignKernel;
+use crate::foreign::kernel::ForeignKernel;
 use crate::layout::Layout;
 use crate::operation::{Family, Operation};
 use crate::parallel::Columns;

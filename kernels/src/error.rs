@@ -1,6 +1,6 @@
 //! What can be wrong with a call.
 
-use crate::foreign::Fault;
+use crate::foreign::fault::Fault;
 use crate::layout::Layout;
 
 /// Why a call was refused. Nothing was computed and no output was written.

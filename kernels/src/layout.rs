@@ -1,7 +1,7 @@
 //! What a packed layout is. Each is one file of [`crate::layouts`], which says how codes become bytes; nothing here
 //! knows what a code means.
 
-use crate::foreign::ForeignKernel;
+use crate::foreign::kernel::ForeignKernel;
 use crate::layouts::i2s_rows::{BLOCK_BYTES, BLOCK_K, I2sRows};
 use std::fmt;
 use std::hash::{Hash, Hasher};

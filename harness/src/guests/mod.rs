@@ -1,5 +1,5 @@
-//! Foreign kernels as this program sees them: what a library says of itself, and a process for each kernel, in which the
-//! library is loaded. Nothing of it ever runs in this process.
+//! Foreign kernels as this program sees them: what a library says of itself, and a process for each kernel, in which
+//! the library is loaded. Nothing of it ever runs in this process.
 
 mod process;
 

@@ -18,6 +18,7 @@ mod product;
 pub mod protocol;
 mod serve;
 mod session;
+mod speak;
 pub mod start;
 #[cfg(unix)]
 mod stdio;

@@ -5,6 +5,7 @@ use super::call;
 use super::channel::{Channel, Stream};
 use super::protocol::{Job, NO_CHANNEL, PROTOCOL, Reply, Request};
 use super::session::Session;
+use super::speak::{error, json, next, say};
 use crate::error::{Error, Result};
 use clap::Args;
 
@@ -106,33 +107,6 @@ fn serve(job: Job, mut channel: Channel) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// The next request; none when the parent has gone.
-pub(super) fn next(channel: &mut Channel) -> Result<Option<Request>> {
-    let line = channel.wait().map_err(|e| Error::failed(format!("cannot hear the parent: {e}")))?;
-    let Some(line) = line else { return Ok(None) };
-    match serde_json::from_str(&line) {
-        Ok(request) => Ok(Some(request)),
-        Err(e) => {
-            let unknown = Error::unsupported(format!("it is asked for something that this build does not know: {e}"));
-            say(channel, &error(&unknown))?;
-            Err(unknown)
-        }
-    }
-}
-
-pub(super) fn say(channel: &mut Channel, reply: &Reply) -> Result<()> {
-    let said = channel.say(&json(reply)?);
-    said.map_err(|e| Error::failed(format!("cannot answer the parent: {e}")))
-}
-
-fn json(reply: &Reply) -> Result<String> {
-    serde_json::to_string(reply).map_err(|e| Error::failed(format!("cannot write an answer: {e}")))
-}
-
-pub(super) fn error(error: &Error) -> Reply {
-    Reply::Error { exit: error.exit() as u8, message: error.to_string() }
 }
 
 #[cfg(unix)]

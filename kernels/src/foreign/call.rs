@@ -1,8 +1,9 @@
 //! The calls themselves: each noted before it is made, its result read, and what it left behind looked at.
 
 use super::abi::{Activations, Shape, THREAD_SAFE, Weights};
+use super::fault::Fault;
+use super::kernel::{ForeignKernel, Plan};
 use super::watch::{called, left_behind};
-use super::{Fault, ForeignKernel, Plan};
 use crate::error::KernelError;
 use std::ffi::c_void;
 use std::ops::Range;

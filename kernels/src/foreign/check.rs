@@ -1,7 +1,7 @@
 //! What a library says of a kernel, checked field by field before anything of it is called.
 
-use super::ForeignKernel;
 use super::abi::{ABI, F32, I32, ROW, TENSOR, THREAD_SAFE, TIGHT, TbKernel, W2A8, W2A32};
+use super::kernel::ForeignKernel;
 use crate::cpu::CpuFeatures;
 use crate::layouts;
 use std::ffi::{CStr, c_char};
@@ -181,7 +181,7 @@ impl Fields {
                     let (rows, given) = (ours.rows, raw.rows_multiple);
                     return Err(self.bad("rows_multiple", format!("is {given}; panels of {name} have {rows} rows")));
                 }
-                Some(ours)
+                Some(ours.name)
             }
         };
         Ok(ForeignKernel {

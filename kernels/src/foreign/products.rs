@@ -2,7 +2,8 @@
 
 use super::abi::{Activations, ROW, Shape, TENSOR, W2A8};
 use super::call::Batch;
-use super::{Fault, ForeignKernel};
+use super::fault::Fault;
+use super::kernel::ForeignKernel;
 use crate::activation::{FloatActivations, QuantizedActivations};
 use crate::buffer::AlignedBuffer;
 use crate::error::{KernelError, fits, same};
@@ -16,7 +17,7 @@ use std::ptr;
 const CANARY_BYTES: usize = 64;
 /// What those bytes hold.
 const CANARY: u8 = 0xA7;
-/// What outputs hold before they are written: below every sum of int8; as f32 nearer to 0 than any sum but 0, and not 0.
+/// What outputs hold before they are written: below every sum of int8; as f32 nearer to 0 than any sum but 0.
 const POISON: u32 = 0x8000_BEEF;
 
 /// Tokens in the form that a foreign kernel prepares, for products with matrices of one shape.

@@ -228,5 +228,5 @@ fn every_field_is_checked_before_anything_is_called() {
         assert!(message.starts_with(wanted), "{message} for {wanted}");
     }
     let ours = TbKernel { layout: text(c"i2s-128x32"), pack: None, packed_bytes: None, ..right() };
-    assert_eq!(read(&ours).expect("valid").ours, Some(&layouts::I2S));
+    assert_eq!(read(&ours).expect("valid").ours, Some(layouts::I2S.name));
 }

@@ -1,7 +1,7 @@
 //! Timed calls that cannot be answered from memory: each multiplies activations of its own, which nobody has seen
-//! before, into an output of its own, poisoned with a word that a group of calls shares. When the clock has stopped, every
-//! element must have been written, nothing beside them, and rows drawn by a number that is made only then must be the
-//! oracle's. So kernels run wherever a foreign one is in the cell, all of them.
+//! before, into an output of its own, poisoned with a word that a group of calls shares. When the clock has stopped,
+//! every element must have been written, nothing beside them, and rows drawn by a number that is made only then must be
+//! the oracle's. So kernels run wherever a foreign one is in the cell, all of them.
 
 use super::operands::Operands;
 use crate::measure::rounds::{Spent, timed};

@@ -3,7 +3,7 @@
 use super::super::channel::Channel;
 use super::super::control::Control;
 use super::super::protocol::{GuestReady, JobCell, Load, Reply, Request};
-use super::super::serve::{error, next, say};
+use super::super::speak::{error, next, say};
 use super::super::visit::{Turns, Visit, parent};
 use super::{library, look};
 use crate::error::{Error, Exit, Result};
