@@ -228,5 +228,8 @@ mod tests {
         let mut receipt = fixture::complete();
         receipt.verify[3].mismatches = 2;
         assert!(answer(&receipt).starts_with("1 kernel disagrees with the oracle and was not timed. "));
+        receipt.verify[3].status = RowStatus::Hung;
+        let id = receipt.verify[3].id.clone();
+        assert!(answer(&receipt).starts_with(&format!("{id} (hung) has rows without a time. ")));
     }
 }

@@ -5,7 +5,7 @@ use crate::gate_words::{Weight, outcome_word, speeds, weight};
 use receipt::judge::coverage;
 use receipt::judge::gate::{accepted, title as gate_title, tokens_per_s};
 use receipt::titles::cell_title;
-use receipt::{Outcome, Receipt, Status, Verdict};
+use receipt::{Outcome, Receipt, RowStatus, Status, Verdict};
 
 /// The result of a case: passed, undecided, failed or skipped.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +39,9 @@ pub fn cases(receipt: &Receipt) -> Vec<Case> {
     all.extend(receipt.verify.iter().map(|v| {
         let state = match (&v.reason, &v.first_mismatch) {
             (Some(reason), _) => State::Skipped(reason.clone()),
+            (_, Some(why)) if v.row_status() != RowStatus::Wrong || v.cases == 0 => {
+                State::Failed(format!("{}: {why}", v.row_status()))
+            }
             (_, Some(first)) => State::Failed(format!("{} of {} cases differ: {first}", v.mismatches, v.cases)),
             _ if v.mismatches > 0 => State::Failed(format!("{} of {} cases differ", v.mismatches, v.cases)),
             _ => State::Passed,

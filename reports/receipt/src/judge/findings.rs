@@ -1,25 +1,49 @@
 //! Statements in words, computed from a receipt's numbers. What the numbers do not decide is said to be undecided.
 
+use super::rows;
 use crate::figures::{integer, mib, ratio, ratio_with_interval};
 use crate::record::{
-    Family, Finding, GenerationKernel, GenerationRecord, MicroCell, Operation, Receipt, Residency, SparseFfnRecord,
+    Family, Finding, GenerationKernel, GenerationRecord, MicroCell, Operation, Receipt, Residency, RowStatus,
+    SparseFfnRecord,
 };
 use crate::titles::{cell_title, shape};
 
 /// All findings that a receipt's numbers support, each a statement in words.
 pub fn findings(receipt: &Receipt) -> Vec<Finding> {
-    let makers =
-        [verification, code_table, ladder, memory_bound, end_to_end, head, sparsity, live, prefill_share, goldens];
+    let makers = [
+        verification,
+        without_time,
+        code_table,
+        ladder,
+        memory_bound,
+        end_to_end,
+        head,
+        sparsity,
+        live,
+        prefill_share,
+        goldens,
+    ];
     let own = makers.into_iter().filter_map(|finding| finding(receipt));
     own.chain(crate::judge::sanity::findings(receipt)).collect()
 }
 
 fn verification(receipt: &Receipt) -> Option<Finding> {
-    let wrong = receipt.verify.iter().filter(|v| v.mismatches > 0);
+    let wrong = receipt.verify.iter().filter(|v| v.row_status() == RowStatus::Wrong);
     let wrong: Vec<String> =
         wrong.map(|v| format!("{} fails {} of {} cases and was not timed", v.id, v.mismatches, v.cases)).collect();
     let text = wrong.join("; ") + ".";
     (!wrong.is_empty()).then(|| Finding::new("A kernel computes something else", text, "/verify"))
+}
+
+/// Kernels of libraries that failed otherwise, or in a cell.
+fn without_time(receipt: &Receipt) -> Option<Finding> {
+    let told = |row: &rows::Row| row.place == rows::VERIFICATION && row.status == RowStatus::Wrong;
+    let rows: Vec<rows::Row> = rows::without_time(receipt).into_iter().filter(|row| !told(row)).collect();
+    let named = rows.iter().map(|row| format!("{}, {}: {}: {}", row.kernel, row.place, row.status, row.why));
+    let text = named.collect::<Vec<_>>().join("; ") + ".";
+    let suite = rows.first().is_some_and(|row| row.place == rows::VERIFICATION);
+    let evidence = if suite { "/verify" } else { "/micro" };
+    (!rows.is_empty()).then(|| Finding::new("A kernel has rows without a time", text, evidence))
 }
 
 fn code_table(receipt: &Receipt) -> Option<Finding> {

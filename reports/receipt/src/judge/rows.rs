@@ -38,3 +38,39 @@ pub fn without_time(receipt: &Receipt) -> Vec<Row> {
     });
     verified.chain(cells).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+    use crate::judge::findings::findings;
+    use crate::record::WithoutTime;
+
+    #[test]
+    fn rows_of_the_suite_and_of_cells_are_listed_with_their_reason() {
+        let mut receipt = fixture::complete();
+        assert_eq!(without_time(&receipt), []);
+        let verified = receipt.verify.iter_mut().find(|v| v.available).expect("some");
+        (verified.cases, verified.mismatches, verified.status) = (0, 1, RowStatus::Crashed);
+        verified.first_mismatch = Some("its process ended in gemv 1x1".into());
+        let id = verified.id.clone();
+        let why = "1.30 times as fast".to_owned();
+        receipt.micro[0].without_time = vec![WithoutTime { kernel: "mine".into(), status: RowStatus::Impossible, why }];
+        let [suite, cell] = &without_time(&receipt)[..] else { panic!("two rows") };
+        assert_eq!((&suite.kernel, suite.status, &suite.place[..]), (&id, RowStatus::Crashed, VERIFICATION));
+        assert_eq!((&cell.kernel[..], cell.status), ("mine", RowStatus::Impossible));
+        let told = findings(&receipt);
+        let finding = told.iter().find(|f| f.title.contains("rows without a time")).expect("told");
+        assert!(finding.text.contains("crashed: its process ended in gemv 1x1"), "{}", finding.text);
+        assert!(told.iter().all(|f| f.title != "A kernel computes something else"));
+        // What is wrong has a finding of its own; what this CPU lacks is no fault.
+        receipt.micro[0].without_time.clear();
+        let verified = receipt.verify.iter_mut().find(|v| v.id == id).expect("there");
+        (verified.cases, verified.status) = (9, RowStatus::Ok);
+        assert_eq!(without_time(&receipt)[0].status, RowStatus::Wrong);
+        assert!(findings(&receipt).iter().any(|f| f.title == "A kernel computes something else"));
+        let verified = receipt.verify.iter_mut().find(|v| v.id == id).expect("there");
+        (verified.available, verified.mismatches) = (false, 0);
+        assert_eq!(without_time(&receipt), []);
+    }
+}
