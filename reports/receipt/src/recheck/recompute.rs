@@ -31,6 +31,7 @@ pub fn differences(receipt: &Receipt, written: &Value, own: Option<&Build>) -> (
         found.compare(format!("/{part}"), &held[part], &again[part]);
     }
     evidence(receipt, written, &mut found.problems);
+    impossible(receipt, &mut found.problems);
     (found.problems, found.compared)
 }
 
@@ -89,6 +90,16 @@ fn evidence(receipt: &Receipt, written: &Value, problems: &mut Vec<Problem>) {
         if written.pointer(&finding.evidence).is_none() {
             let what = format!("points to {}, which is not there", finding.evidence);
             problems.push(Problem::new(format!("/findings/{i}/evidence"), what));
+        }
+    }
+}
+
+/// A time that cannot be is none: whoever wrote the receipt leaves such rows out.
+fn impossible(receipt: &Receipt, problems: &mut Vec<Problem>) {
+    for (i, cell) in receipt.micro.iter().enumerate() {
+        for (row, why) in bound::impossible(receipt, cell) {
+            let what = format!("impossible: {} is {why}", cell.entries[row].kernel);
+            problems.push(Problem::new(format!("/micro/{i}/entries/{row}"), what));
         }
     }
 }
