@@ -46,7 +46,6 @@ fn table(family: Option<Family>, records: &[&CountRecord]) -> Option<Table> {
     let mut columns = vec![Column::words("Kernel"), Column::number("Whole call")];
     columns.extend(COLUMNS.iter().map(|c| Column::number(c.0)));
     let model = records.iter().find_map(|r| ports(r)).map(PortCycles::model);
-    columns.extend(model.as_ref().map(|_| Column::number("Cycles by ports")));
     let table = match family {
         Some(family) => of_family("counts", family, columns),
         None => Table::new("counts-other", "other", columns),
@@ -56,8 +55,10 @@ fn table(family: Option<Family>, records: &[&CountRecord]) -> Option<Table> {
          faster. The second line of a row is its multiplying loop alone.",
         first.op, first.m, first.k
     );
-    let by = model.map(|model| format!(" Cycles by ports: of that loop, by {model}; no figure of this machine."));
-    let rows: Vec<Row> = records.iter().map(|r| row(r, by.is_some())).collect();
+    let by = model.map(|model| {
+        format!(" Cycles by ports, under a name: of that loop for 64 weights, by {model}; no figure of this machine.")
+    });
+    let rows: Vec<Row> = records.iter().map(|r| row(r)).collect();
     Some(table.note(note + &by.unwrap_or_default()).rows(rows))
 }
 
@@ -65,7 +66,7 @@ fn ports(record: &CountRecord) -> Option<&PortCycles> {
     record.hot_loop.as_ref()?.ports.as_ref()
 }
 
-fn row(record: &CountRecord, with_ports: bool) -> Row {
+fn row(record: &CountRecord) -> Row {
     // Counts are exact; a zero is a zero.
     let number = |x: f64| if x == 0.0 { Value::Integer(0) } else { Value::Decimals(x, 2) };
     let figures = COLUMNS.iter().map(|(_, figure)| {
@@ -75,8 +76,12 @@ fn row(record: &CountRecord, with_ports: bool) -> Row {
             None => cell,
         }
     });
-    let first = [record.kernel.as_str().into(), Value::Integer(record.total.instructions).into()];
-    let cycles = ports(record).map_or(Value::Nothing, |p| Value::Decimals(p.cycles_per_64_weights, 2));
-    let cycles = with_ports.then(|| Cell::default().under(cycles));
-    Row::new(anchors::count(&record.kernel), first.into_iter().chain(figures).chain(cycles).collect())
+    let name = Cell::from(record.kernel.as_str());
+    // A column of its own does not fit on paper.
+    let name = match ports(record) {
+        Some(ports) => name.under(format!("{:.2} cycles by ports", ports.cycles_per_64_weights)),
+        None => name,
+    };
+    let first = [name, Value::Integer(record.total.instructions).into()];
+    Row::new(anchors::count(&record.kernel), first.into_iter().chain(figures).collect())
 }
