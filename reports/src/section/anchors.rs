@@ -17,6 +17,11 @@ pub fn source(receipt: &Receipt, id: &str) -> Option<String> {
     receipt.kernels.iter().any(|k| k.id == id).then(|| kernel(id))
 }
 
+/// Id of a kernel's row in the table of kernels of libraries: `library-mine`.
+pub fn library(id: &str) -> String {
+    format!("library-{}", slug(id))
+}
+
 /// Id of a kernel's row in the table of instruction counts: `count-avx2-i8`.
 pub fn count(id: &str) -> String {
     format!("count-{}", slug(id))

@@ -1,5 +1,6 @@
 //! Kernels of others: from which library each came, and which rows have no time.
 
+use super::anchors;
 use crate::document::{Cell, Column, Row, Section, Table, Tone, Value};
 use receipt::Receipt;
 use receipt::judge::rows;
@@ -14,11 +15,14 @@ pub fn section(receipt: &Receipt) -> Option<Section> {
 }
 
 fn without_time(receipt: &Receipt) -> Option<Table> {
-    let row = |row: rows::Row| {
+    let row = |(i, row): (usize, rows::Row)| {
         let status = Cell::from(Value::word(row.status.name())).tone(Tone::Bad);
-        Row::new("", vec![row.kernel.as_str().into(), row.place.as_str().into(), status, row.why.as_str().into()])
+        Row::new(
+            format!("without-time-{i}"),
+            vec![row.kernel.as_str().into(), row.place.as_str().into(), status, row.why.as_str().into()],
+        )
     };
-    let rows: Vec<Row> = rows::without_time(receipt).into_iter().map(row).collect();
+    let rows: Vec<Row> = rows::without_time(receipt).into_iter().enumerate().map(row).collect();
     let columns = ["Kernel", "Where", "Status", "What happened"].map(Column::words);
     let table = Table::new("without-time", "Rows without a time", columns.into());
     (!rows.is_empty()).then(|| table.note("Only what matches the oracle in this run is timed.").rows(rows))
@@ -36,7 +40,7 @@ fn libraries(receipt: &Receipt) -> Option<Table> {
             foreign.requires_cpu.as_str().into(),
             foreign.output.as_str().into(),
         ];
-        Some(Row::new("", cells))
+        Some(Row::new(anchors::library(&kernel.id), cells))
     });
     let rows: Vec<Row> = rows.collect();
     let columns = ["Kernel", "Library", "Origin", "Compiler", "Compiled for", "Output"].map(Column::words);
