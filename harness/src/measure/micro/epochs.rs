@@ -14,7 +14,6 @@ use kernels::{
 use receipt::Residency;
 use std::cell::{self, RefCell};
 use std::convert::Infallible;
-use std::hash::{BuildHasher, RandomState};
 use std::hint::black_box;
 use std::ops::Range;
 use std::time::Duration;
@@ -128,12 +127,11 @@ impl<'a> Shared<'a> {
 
     /// The timed calls of one kernel beside foreign ones: as theirs, each with activations and an output of its own.
     pub fn turn_beside_foreign<E: From<Error> + 'a>(&'a self, kernel: Kernel) -> Result<Turn<'a, E>> {
-        let fresh = RandomState::new().hash_one(kernel.id());
         let void = move |void: Void| {
             let (Void::Refused(why) | Void::Wrong(why)) = void;
             Error::failed(format!("{}: {why}", kernel.id()))
         };
-        let mut ring = Ring::new(self.cell, self.operands, kernel, fresh).map_err(void)?;
+        let mut ring = Ring::new(self.cell, self.operands, kernel, &self.next_copy).map_err(void)?;
         Ok(Box::new(move |calls| ring.run(&mut self.team.borrow_mut(), calls, &|| None).map_err(|e| E::from(void(e)))))
     }
 

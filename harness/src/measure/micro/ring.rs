@@ -5,7 +5,7 @@
 
 use super::operands::Operands;
 use crate::measure::rounds::{Spent, timed};
-use crate::scenario::Cell;
+use crate::scenario;
 use kernels::conformance::F32_BOUND;
 use kernels::foreign::{ForeignKernel, Prepared, Work};
 use kernels::parallel::Team;
@@ -15,6 +15,8 @@ use kernels::{
 };
 use kernels::{CodeTable, Operation};
 use receipt::Residency;
+use std::cell::Cell;
+use std::hash::{BuildHasher, RandomState};
 use std::hint::black_box;
 use std::ops::Range;
 
@@ -49,12 +51,13 @@ impl From<KernelError> for Void {
 
 /// The calls of one kernel in one cell.
 pub struct Ring<'a> {
-    cell: Cell,
+    cell: scenario::Cell,
     operands: &'a Operands,
     kernel: Kernel,
     foreign: Option<&'static ForeignKernel>,
     weights: &'a [PackedWeights],
-    next: usize,
+    /// The copy that was used last: shared by all rings of a process, so that none finds what another just loaded.
+    next: &'a Cell<usize>,
     inputs: Vec<Vec<QuantizedActivations>>,
     floats: Vec<FloatActivations>,
     prepared: Vec<Prepared>,
@@ -65,8 +68,13 @@ pub struct Ring<'a> {
 }
 
 impl<'a> Ring<'a> {
-    /// Room for the calls. `seed` makes what nobody has seen: no two rings may share it.
-    pub fn new(cell: Cell, operands: &'a Operands, kernel: Kernel, seed: u64) -> Result<Self, Void> {
+    /// Room for the calls.
+    pub fn new(
+        cell: scenario::Cell,
+        operands: &'a Operands,
+        kernel: Kernel,
+        next: &'a Cell<usize>,
+    ) -> Result<Self, Void> {
         let foreign = kernel.descriptor().foreign_kernel();
         let (m, k, tokens) = (cell.shape.m, cell.shape.k, cell.tokens);
         let copies = operands.copies(kernel.descriptor().layout);
@@ -79,14 +87,15 @@ impl<'a> Ring<'a> {
         let prepared = |foreign| (0..calls).map(|_| Prepared::new(foreign, &weights[0], tokens)).collect();
         let prepared: Vec<Prepared> = foreign.map_or(Ok(Vec::new()), prepared)?;
         let outputs = AlignedBuffer::zeroed(calls * (m * tokens + BESIDE));
-        let random = SplitMix64::new(seed);
+        // What nobody has seen comes from the system.
+        let random = SplitMix64::new(RandomState::new().hash_one(kernel.id()));
         Ok(Self {
             cell,
             operands,
             kernel,
             foreign,
             weights,
-            next: 0,
+            next,
             inputs,
             floats,
             prepared,
@@ -123,7 +132,7 @@ impl<'a> Ring<'a> {
     }
 
     fn wrong(&self, what: impl std::fmt::Display) -> Void {
-        let Cell { op, shape, tokens, .. } = self.cell;
+        let scenario::Cell { op, shape, tokens, .. } = self.cell;
         let batch = if op == Operation::Gemm { format!(" x {tokens} tokens") } else { String::new() };
         Void::Wrong(format!("timed {op} {}x{}{batch}: {what}", shape.m, shape.k))
     }
@@ -151,8 +160,9 @@ impl<'a> Ring<'a> {
     fn calls(&mut self, team: &mut Team, calls: usize) -> Result<(), KernelError> {
         let (stride, kernel, layout) = (self.stride(), self.kernel, self.kernel.descriptor().layout);
         for call in 0..calls {
-            self.next = (self.next + 1) % self.weights.len();
-            let weights = black_box(&self.weights[self.next]);
+            let next = (self.next.get() + 1) % self.weights.len();
+            self.next.set(next);
+            let weights = black_box(&self.weights[next]);
             let input = &self.inputs[call];
             let y = black_box(&mut self.outputs[call * stride..][..stride - BESIDE]);
             match (self.foreign, self.cell.op, kernel.descriptor().family()) {
