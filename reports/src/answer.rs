@@ -31,8 +31,7 @@ fn others_without_time(receipt: &Receipt) -> Option<String> {
     let mut named: Vec<String> = Vec::new();
     for row in rows::without_time(receipt) {
         let name = format!("{} ({})", row.kernel, row.status);
-        let told = row.place == rows::VERIFICATION && row.status == RowStatus::Wrong;
-        if !told && !named.contains(&name) {
+        if !row.is_wrong_in_the_suite() && !named.contains(&name) {
             named.push(name);
         }
     }

@@ -1,13 +1,12 @@
 //! One side of a gate: a worker of one of the two builds with its control block.
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::interrupt;
 use crate::measure::rounds::Spent;
-use crate::worker::control::{CONTROL_BYTES, Control, Order};
+use crate::worker::control::{Control, Order};
 use crate::worker::parent::{Patience, Worker, unusable};
 use crate::worker::protocol::{Job, Ready, Reply, Request, TextResult};
 use crate::worker::start::{Program, Setting};
-use std::fs::File;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -27,10 +26,7 @@ impl Process {
     /// Starts a worker of `program` for `job`; `folder` is for its control block, `number` tells it from its partners.
     pub fn start(label: &str, program: &Program, mut job: Job, folder: &Path, number: usize) -> Result<Self> {
         let path = folder.join(format!("control-{number}"));
-        let file = File::options().read(true).write(true).create(true).truncate(true).open(&path);
-        let file = file.map_err(|e| Error::io("create", &path, &e))?;
-        file.set_len(CONTROL_BYTES).map_err(|e| Error::io("write", &path, &e))?;
-        let control = Control::map(&file).map_err(|e| Error::io("map", &path, &e))?;
+        let control = Control::create(&path)?;
         job.control = path.display().to_string();
         let worker = Worker::start(label, program, Setting::default(), Patience::from_environment()?);
         let mut worker = worker.map_err(|failed| unusable(failed.error))?;

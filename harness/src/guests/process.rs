@@ -4,13 +4,12 @@ use crate::build_info;
 use crate::error::Error;
 use crate::interrupt;
 use crate::measure::rounds::Spent;
-use crate::worker::control::{CONTROL_BYTES, Control, Order};
+use crate::worker::control::{Control, Order};
 use crate::worker::parent::{Heard, Patience, Worker};
 use crate::worker::protocol::{GuestReady, JobCell, Load, Reply, Request};
 use crate::worker::start::{Program, Setting, Speech};
 use receipt::{KernelRecord, RowStatus, VerifyRecord};
 use std::cell::Cell;
-use std::fs::File;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -57,11 +56,8 @@ pub struct Process {
 impl Process {
     /// Starts a process and loads the library in it; also gives what the library says of its kernels.
     pub fn start(mut load: Load, control: &Path) -> Result<(Self, Vec<KernelRecord>)> {
-        let file = File::options().read(true).write(true).create(true).truncate(true).open(control);
-        let file = file.map_err(|e| Error::io("create", control, &e))?;
-        file.set_len(CONTROL_BYTES).map_err(|e| Error::io("write", control, &e))?;
+        let map = Control::create(control)?;
         load.control = control.display().to_string();
-        let map = Control::map(&file).map_err(|e| Error::io("map", control, &e))?;
         let program = Program { path: build_info::own_program(), speech: Speech::Channel };
         let setting = Setting { own_group: true, ..Setting::default() };
         let worker = Worker::start("a worker for a library", &program, setting, Patience::from_environment()?);

@@ -1,16 +1,18 @@
 //! Turns, in shared memory: the gate orders an entry, the child runs it and writes its times, and each sleeps on a
 //! futex while the other runs. Neither spins: on two cores a spinning process would disturb the one that is measured.
 
+use crate::error::{Error, Result};
 use crate::measure::rounds::Spent;
 use kernels::foreign::Note;
 use memmap2::{MmapOptions, MmapRaw};
 use std::fs::File;
 use std::io;
+use std::path::Path;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Size in bytes of the file through which a gate and its worker share turns.
-pub const CONTROL_BYTES: u64 = 4096;
+const CONTROL_BYTES: u64 = 4096;
 /// Where in it the calls into foreign code are noted.
 const NOTE_AT: usize = 2048;
 
@@ -49,8 +51,22 @@ pub struct Control {
 }
 
 impl Control {
+    /// Makes the file of a control block and maps it: the parent's side.
+    pub fn create(path: &Path) -> Result<Self> {
+        let file = File::options().read(true).write(true).create(true).truncate(true).open(path);
+        let file = file.map_err(|e| Error::io("create", path, &e))?;
+        file.set_len(CONTROL_BYTES).map_err(|e| Error::io("write", path, &e))?;
+        Self::map(&file).map_err(|e| Error::io("map", path, &e))
+    }
+
+    /// Maps the control block that the parent made: the worker's side.
+    pub fn open(path: &Path) -> Result<Self> {
+        let file = File::options().read(true).write(true).open(path);
+        file.and_then(|file| Self::map(&file)).map_err(|e| Error::io("map", path, &e))
+    }
+
     /// Maps the control block in `file`, which must be [`CONTROL_BYTES`] long.
-    pub fn map(file: &File) -> io::Result<Self> {
+    fn map(file: &File) -> io::Result<Self> {
         if file.metadata()?.len() < CONTROL_BYTES {
             return Err(io::Error::other("the control file is too short"));
         }

@@ -11,7 +11,6 @@ use crate::error::{Error, Exit, Result};
 use crate::machine::{Machine, MachineArgs};
 use crate::runs::kernel_records;
 use receipt::{KernelRecord, Operation};
-use std::fs::OpenOptions;
 use std::path::Path;
 
 /// A gate's session in this worker.
@@ -32,9 +31,7 @@ impl Session {
             // Before the team starts: its threads inherit it. If the system refuses, results are noisier, not wrong.
             core_affinity::set_for_current(core_affinity::CoreId { id: cpu });
         }
-        let path = Path::new(&job.control);
-        let file = OpenOptions::new().read(true).write(true).open(path);
-        let control = file.and_then(|f| Control::map(&f)).map_err(|e| Error::io("map", path, &e))?;
+        let control = Control::open(Path::new(&job.control))?;
         let machine = MachineArgs::for_child(job.threads, job.cpu_features.clone()).check(1)?;
         let products = Products::new(&job, &machine)?;
         let texts = Texts::new(job.seed);

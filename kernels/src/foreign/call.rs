@@ -38,7 +38,7 @@ pub(super) struct Batch {
 
 impl ForeignKernel {
     /// A failure of a call, in words.
-    fn failed(&self, call: &'static str, shape: Shape, fault: Fault) -> KernelError {
+    pub(super) fn failed(&self, call: &'static str, shape: Shape, fault: Fault) -> KernelError {
         let Shape { rows, k } = shape;
         KernelError::Foreign { kernel: self.id, call, rows, k, fault }
     }

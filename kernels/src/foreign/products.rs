@@ -58,11 +58,6 @@ impl Prepared {
         Ok(Self { kernel, shape, bytes, stride, tokens: 0, room, buffer, scales })
     }
 
-    /// Bytes of one prepared token.
-    pub fn bytes_a_token(&self) -> usize {
-        self.bytes
-    }
-
     /// Prepares these tokens. Timed: it allocates nothing.
     ///
     /// # Errors
@@ -104,9 +99,8 @@ impl Prepared {
         if self.buffer[..] == *before {
             return Ok(());
         }
-        let Shape { rows, k } = self.shape;
         let fault = Fault::Wrong("writes to a prepared token, which it may only read".into());
-        Err(KernelError::Foreign { kernel: self.kernel.id, call, rows, k, fault })
+        Err(self.kernel.failed(call, self.shape, fault))
     }
 
     /// That nothing was written behind a token.
@@ -120,9 +114,8 @@ impl Prepared {
         if between.chain(&self.buffer[self.room * self.stride..]).all(|&byte| byte == CANARY) {
             return Ok(());
         }
-        let Shape { rows, k } = self.shape;
         let fault = Fault::Wrong(format!("writes behind the {} bytes of a prepared token", self.bytes));
-        Err(KernelError::Foreign { kernel: self.kernel.id, call: "prepare", rows, k, fault })
+        Err(self.kernel.failed("prepare", self.shape, fault))
     }
 }
 
@@ -172,7 +165,7 @@ impl ForeignKernel {
         let least = if align > CANARY_BYTES { 2 << 20 } else { 0 };
         let room = if guarded::active() { used.next_multiple_of(align) } else { used.max(least) };
         let mut bytes = AlignedBuffer::<u8>::zeroed(room);
-        let wrong = |fault| KernelError::Foreign { kernel: self.id, call: "pack", rows: shape.rows, k: shape.k, fault };
+        let wrong = |fault| self.failed("pack", shape, fault);
         if used > 0 && !bytes.as_ptr().addr().is_multiple_of(align) {
             return Err(wrong(Fault::Refused(format!("not called: no memory at a multiple of {align} bytes"))));
         }
@@ -360,9 +353,8 @@ impl ForeignKernel {
         prepared.unchanged(&before, "gemm")?;
         for (t, words) in output.chunks_exact(stride.max(1)).enumerate() {
             if words[whole.len()..].iter().any(|word| word.cast_unsigned() != POISON) {
-                let Shape { rows, k } = shape_of(weights);
                 let fault = Fault::Wrong(format!("writes behind the results of token {t}"));
-                return Err(KernelError::Foreign { kernel: self.id, call: "gemm", rows, k, fault });
+                return Err(self.failed("gemm", shape_of(weights), fault));
             }
             self.integers(weights, "gemm", &words[..rows.len()], y.token(t))?;
         }
@@ -386,10 +378,8 @@ impl ForeignKernel {
                 false => *word,
                 true if float.fract() == 0.0 && float.abs() <= f64::from(i32::MAX) => float as i32,
                 true => {
-                    let Shape { rows, k } = shape_of(weights);
                     let what = format!("gives {float} in row {row}, where every scale is 1 and every sum an integer");
-                    let (kernel, fault) = (self.id, Fault::Wrong(what));
-                    return Err(KernelError::Foreign { kernel, call, rows, k, fault });
+                    return Err(self.failed(call, shape_of(weights), Fault::Wrong(what)));
                 }
             };
         }
@@ -427,7 +417,7 @@ impl Output {
             return Ok(());
         }
         let fault = Fault::Wrong("writes behind its output".into());
-        Err(KernelError::Foreign { kernel: kernel.id, call, rows: shape.rows, k: shape.k, fault })
+        Err(kernel.failed(call, shape, fault))
     }
 }
 

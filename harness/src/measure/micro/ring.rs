@@ -6,7 +6,7 @@
 use super::operands::Operands;
 use crate::measure::rounds::{Spent, timed};
 use crate::scenario;
-use kernels::conformance::F32_BOUND;
+use kernels::conformance::{Expected, F32_BOUND, compare};
 use kernels::foreign::{ForeignKernel, Prepared, Work};
 use kernels::parallel::Team;
 use kernels::random::SplitMix64;
@@ -218,24 +218,21 @@ impl<'a> Ring<'a> {
 
     /// One element against the oracle.
     fn drawn(&self, call: usize, token: usize, row: usize, word: i32) -> Result<(), Void> {
-        let (k, x) = (self.cell.shape.k, self.inputs[call][token].values());
+        let k = self.cell.shape.k;
         let codes = &self.operands.codes[row * k..][..k];
-        let named =
-            |got: f64, want: f64| self.wrong(format!("row {row} of token {token} is {got}, the oracle says {want}"));
-        if self.kernel.descriptor().family() == Family::W2A32 {
-            let weights = &self.weights[0];
-            let scale = |column| weights.scale_at(row, column);
-            let (want, terms) = reference::dot_f64(codes, CodeTable::TERNARY, scale, self.floats[call].values());
-            let got = f64::from(f32::from_bits(word.cast_unsigned()));
-            let near = (got - want).abs() <= F32_BOUND * terms.max(f64::MIN_POSITIVE);
-            return if near { Ok(()) } else { Err(named(got, want)) };
-        }
-        let want = reference::dot_i64(codes, CodeTable::TERNARY, x);
-        let mut got = [word];
-        if let Some(foreign) = self.foreign {
-            foreign.integers(&self.weights[0], "gemv", &[word], &mut got)?;
-        }
-        if i64::from(got[0]) == want { Ok(()) } else { Err(named(f64::from(got[0]), want as f64)) }
+        let compared = if self.kernel.descriptor().family() == Family::W2A32 {
+            let scale = |column| self.weights[0].scale_at(row, column);
+            let want = reference::dot_f64(codes, CodeTable::TERNARY, scale, self.floats[call].values());
+            compare(&[f32::from_bits(word.cast_unsigned())], F32_BOUND, |_| want.into())
+        } else {
+            let want = reference::dot_i64(codes, CodeTable::TERNARY, self.inputs[call][token].values());
+            let mut got = [word];
+            if let Some(foreign) = self.foreign {
+                foreign.integers(&self.weights[0], self.cell.op.name(), &[word], &mut got)?;
+            }
+            compare(&got, 0.0, |_| Expected::integer(want))
+        };
+        compared.map(|_| ()).map_err(|mismatch| self.wrong(format!("row {row} of token {token} is {mismatch}")))
     }
 }
 

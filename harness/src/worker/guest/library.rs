@@ -5,10 +5,14 @@ use kernels::KernelDescriptor;
 use kernels::foreign::abi::{ABI, Entry, SYMBOL};
 use kernels::foreign::{ForeignKernel, noted};
 use libloading::Library;
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 /// Most kernels of one library.
 const MOST_KERNELS: u32 = 256;
+/// Bytes of an ELF file that say for which machine it is.
+const HEAD_BYTES: u64 = 64;
 /// Offset and names of an ELF file's machine.
 const MACHINE_AT: usize = 18;
 const MACHINES: [(u16, &str); 8] = [
@@ -30,9 +34,10 @@ const MACHINES: [(u16, &str); 8] = [
 pub fn load(path: &Path) -> Result<Vec<&'static KernelDescriptor>> {
     let shown = path.display();
     let refused = |what: String| Error::input(format!("--kernel-library {shown}: {what}"));
-    let bytes = std::fs::read(path).map_err(|e| Error::io("read", path, &e))?;
-    of_this_machine(&bytes).map_err(&refused)?;
-    drop(bytes);
+    let mut head = Vec::new();
+    let file = File::open(path).and_then(|file| file.take(HEAD_BYTES).read_to_end(&mut head));
+    file.map_err(|e| Error::io("read", path, &e))?;
+    of_this_machine(&head).map_err(&refused)?;
     let absolute = std::path::absolute(path).map_err(|e| Error::io("find", path, &e))?;
     // SAFETY: this runs the library's initialisers, which may do anything: that is what the user asked for by naming
     // it, and this process exists to contain the accidents of it.

@@ -19,7 +19,6 @@ use kernels::guarded::{Side, placed};
 use kernels::{Kernel, KernelDescriptor};
 use receipt::{RowStatus, VerifyRecord};
 use std::cell::Cell;
-use std::fs::OpenOptions;
 use std::path::Path;
 
 /// Loads the library and serves the parent until it stops.
@@ -93,9 +92,7 @@ impl Guest {
         if let Some(cpu) = load.cpu {
             core_affinity::set_for_current(core_affinity::CoreId { id: cpu });
         }
-        let path = Path::new(&load.control);
-        let file = OpenOptions::new().read(true).write(true).open(path);
-        let control = file.and_then(|f| Control::map(&f)).map_err(|e| Error::io("map", path, &e))?;
+        let control = Control::open(Path::new(&load.control))?;
         // For ever: calls are noted in it.
         let control: &'static Control = Box::leak(Box::new(control));
         foreign::note_in(control.note());

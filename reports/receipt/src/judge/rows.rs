@@ -19,6 +19,13 @@ pub struct Row {
     pub why: String,
 }
 
+impl Row {
+    /// Whether it is a wrong result in the suite, which has a sentence and a finding of its own.
+    pub fn is_wrong_in_the_suite(&self) -> bool {
+        self.place == VERIFICATION && self.status == RowStatus::Wrong
+    }
+}
+
 /// All rows without a time, those of the suite first. A kernel that this CPU cannot run is none: it is listed as such.
 pub fn without_time(receipt: &Receipt) -> Vec<Row> {
     let failed = |status: RowStatus| !matches!(status, RowStatus::Ok | RowStatus::Unsupported);
