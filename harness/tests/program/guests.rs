@@ -42,6 +42,22 @@ fn the_example_is_a_row_like_any_other() {
     printed(&["receipt", "verify", &out]);
 }
 
+/// One is ready for the cell when the other says that it does not take the shape.
+#[test]
+fn a_shape_that_one_library_refuses_is_timed_with_the_others() {
+    let folder = TempDir::new().expect("a folder");
+    let plain = library(folder.path(), "kernels/examples/guest/plain.c", &[]);
+    let twelve = library(folder.path(), "ci/hostile/families.c", &["-DFAULT=multiples", "-DAFTER=0"]);
+    let out = folder.path().join("run").display().to_string();
+    let shape = "micro --kernels scalar-i8 --shape 64x512 --residency llc --rounds 9 --out".words();
+    let libraries = ["--kernel-library", &plain, "--kernel-library", &twelve].words();
+    succeeds(run(&[shape, vec![out], libraries].concat()[..]));
+    let cell = read_json(folder.path().join("run/receipt.json"))["micro"][0].clone();
+    let timed = cell["entries"].as_array().expect("entries").iter().any(|entry| entry["kernel"] == "plain-c");
+    assert!(timed && cell["without_time"][0]["kernel"] == "hostile", "{cell}");
+    assert_eq!(cell["without_time"][0]["status"], "refused");
+}
+
 #[test]
 fn faults_are_rows_and_the_run_goes_on() {
     let folder = TempDir::new().expect("a folder");

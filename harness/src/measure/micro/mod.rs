@@ -65,10 +65,11 @@ pub fn measure(
     let mut left = guests.to_time(&job);
     left.retain(|index| without_time.iter().all(|out| out.kernel != guests.record(*index).id));
     loop {
-        if natives.is_empty() && left.is_empty() {
+        let ready = prepared(&job, &mut left, &mut without_time, guests)?;
+        if natives.is_empty() && ready.is_empty() {
             return Ok(None);
         }
-        let (failed, error) = match attempt(Asked { kernels: &natives, ..asked }, &left, plan, team, guests)? {
+        let (failed, error) = match attempt(Asked { kernels: &natives, ..asked }, &ready, plan, team, guests)? {
             Ok(mut record) => {
                 record.without_time = without_time;
                 return Ok(Some(record));
@@ -84,13 +85,34 @@ pub fn measure(
     }
 }
 
+/// Those of `left` that are ready for a cell; the others leave it, and why is noted.
+fn prepared(
+    job: &JobCell,
+    left: &mut Vec<usize>,
+    without_time: &mut Vec<WithoutTime>,
+    guests: &mut Guests,
+) -> Result<Vec<(usize, GuestReady)>> {
+    let mut ready = Vec::new();
+    for &index in left.iter() {
+        match guests.prepare(index, job) {
+            Ok(prepared) => ready.push((index, prepared)),
+            Err(Failed::Run(error)) => return Err(error),
+            Err(Failed::Row { status, why }) => {
+                without_time.push(WithoutTime { kernel: guests.record(index).id.clone(), status, why });
+            }
+        }
+    }
+    *left = ready.iter().map(|(index, _)| *index).collect();
+    Ok(ready)
+}
+
 /// A guest by its index, and its error.
 type Broken = (usize, Failed);
 
 /// All entries in turn, or which guest failed.
 fn attempt(
     asked: Asked<'_>,
-    left: &[usize],
+    ready: &[(usize, GuestReady)],
     plan: &Plan<'_>,
     team: &mut Team,
     guests: &mut Guests,
@@ -101,14 +123,6 @@ fn attempt(
     let operands = Operands::new(cell, natives, plan.last_level_cache_bytes, plan.features, seed)?;
     let checked = check::check(cell, &operands, natives, team)?;
     let threads = team.threads();
-    let job = JobCell::of_product(cell, operation::family(family));
-    let mut ready = Vec::new();
-    for &index in left {
-        match guests.prepare(index, &job) {
-            Ok(prepared) => ready.push((index, prepared)),
-            Err(error) => return Ok(Err((index, error))),
-        }
-    }
     let shared = Shared::new(cell, &operands, team, plan.features);
     let natives: Vec<Kernel> = natives.iter().map(|kernel| shared.tuned(*kernel)).collect();
     // The A/A column: our most advanced kernel once more, or a library's where there is none of ours.
@@ -148,7 +162,7 @@ fn attempt(
             |first| operands.copies(first.descriptor().layout).len(),
         ),
         seed,
-        entries: with_twin(ours(cell, &natives, &checked, &operands), theirs(&ready, guests)),
+        entries: with_twin(ours(cell, &natives, &checked, &operands), theirs(ready, guests)),
         rounds: Vec::new(),
         without_time: Vec::new(),
         summaries: Vec::new(),
