@@ -1,7 +1,8 @@
 //! The products that are not registered kernels, against the same kind of oracle: rows and columns of the exact FFN
 //! sparsity, and the output heads, each at every level that a CPU may choose.
 
-use super::{Errors, Expected, Outcome, Pattern, Wrong, compare_named, filled};
+use super::case::{Wrong, compare_named, filled};
+use super::{Errors, Expected, Outcome, Pattern};
 use crate::activation::QuantizedActivations;
 use crate::cpu::CpuFeatures;
 use crate::error::KernelError;

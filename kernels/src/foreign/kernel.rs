@@ -103,6 +103,11 @@ impl ForeignKernel {
     pub(super) fn tight_results(&self) -> bool {
         self.raw.y_stride == TIGHT
     }
+
+    /// Address of the function that computes this operation, for whoever follows its instructions.
+    pub fn entry(&self, batch: bool) -> Option<usize> {
+        if batch { self.raw.gemm.map(|f| f as usize) } else { self.raw.gemv.map(|f| f as usize) }
+    }
 }
 
 fn group_in_words(group: u32) -> String {

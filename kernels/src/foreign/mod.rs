@@ -7,11 +7,14 @@
 
 pub mod abi;
 mod call;
+mod canary;
 mod check;
 mod describe;
 pub(crate) mod fault;
 pub(crate) mod kernel;
+mod prepared;
 mod products;
+mod scaled;
 #[cfg(test)]
 mod tests;
 mod watch;
@@ -19,5 +22,6 @@ mod watch;
 pub use check::BadField;
 pub use fault::Fault;
 pub use kernel::ForeignKernel;
-pub use products::{Prepared, Work};
+pub use prepared::Prepared;
+pub use products::Work;
 pub use watch::{CALLS, Note, look_after_each, note_in, noted};

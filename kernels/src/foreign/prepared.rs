@@ -1,0 +1,124 @@
+//! Tokens as a foreign kernel prepares them.
+
+use super::abi::{Activations, ROW, Shape, TENSOR};
+use super::canary::{BEHIND_BYTES, CANARY};
+use super::fault::Fault;
+use super::kernel::ForeignKernel;
+use crate::activation::{FloatActivations, QuantizedActivations};
+use crate::buffer::AlignedBuffer;
+use crate::error::{KernelError, fits, same};
+use crate::guarded;
+use crate::packed::PackedWeights;
+use std::ptr;
+
+/// Tokens in the form that a foreign kernel prepares, for products with matrices of one shape.
+#[derive(Debug)]
+pub struct Prepared {
+    pub(super) kernel: &'static ForeignKernel,
+    pub(super) shape: Shape,
+    /// Bytes of a token, and from one to the next.
+    bytes: usize,
+    pub(super) stride: usize,
+    pub(super) tokens: usize,
+    room: usize,
+    pub(super) buffer: AlignedBuffer<u8>,
+    /// All one: the kernels' sums are of integers.
+    scales: AlignedBuffer<f32>,
+}
+
+impl Prepared {
+    /// Room for so many tokens.
+    ///
+    /// # Errors
+    /// What the library says against it.
+    pub fn new(kernel: &'static ForeignKernel, weights: &PackedWeights, room: usize) -> Result<Self, KernelError> {
+        Self::for_shape(kernel, shape_of(weights), room)
+    }
+
+    pub(super) fn for_shape(kernel: &'static ForeignKernel, shape: Shape, room: usize) -> Result<Self, KernelError> {
+        let bytes = kernel.prepared_bytes(shape)?;
+        let stride = if kernel.tight_tokens() { bytes } else { bytes.next_multiple_of(BEHIND_BYTES) };
+        // The end lies at a protected page, or has bytes behind it that show who wrote there.
+        let behind = if guarded::active() { 0 } else { BEHIND_BYTES };
+        let mut buffer = AlignedBuffer::zeroed((stride * room).next_multiple_of(BEHIND_BYTES) + behind);
+        for between in buffer.chunks_exact_mut(stride.max(1)).take(room) {
+            between[bytes..].fill(CANARY);
+        }
+        buffer[stride * room..].fill(CANARY);
+        let scales = AlignedBuffer::from(&vec![1.0; groups(kernel.raw.act_group, shape.k)][..]);
+        Ok(Self { kernel, shape, bytes, stride, tokens: 0, room, buffer, scales })
+    }
+
+    /// Prepares these tokens. Timed: it allocates nothing.
+    ///
+    /// # Errors
+    /// What the library says, or a wrong length.
+    #[inline]
+    pub fn set<'x>(&mut self, x: impl IntoIterator<Item = &'x QuantizedActivations>) -> Result<(), KernelError> {
+        self.tokens = 0;
+        for x in x {
+            same("activations", self.shape.k as usize, x.len())?;
+            let (i8, scales, sum) = (x.padded().as_ptr(), self.scales.as_ptr(), x.sum());
+            self.push(&Activations { i8, scales, f32: ptr::null(), sum })?;
+        }
+        Ok(())
+    }
+
+    /// As [`Self::set`], for one token of f32.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn set_float(&mut self, x: &FloatActivations) -> Result<(), KernelError> {
+        self.tokens = 0;
+        same("activations", self.shape.k as usize, x.len())?;
+        self.push(&Activations { i8: ptr::null(), scales: self.scales.as_ptr(), f32: x.padded().as_ptr(), sum: 0 })
+    }
+
+    #[inline]
+    pub(super) fn push(&mut self, x: &Activations) -> Result<(), KernelError> {
+        fits("prepared tokens", self.room, self.tokens + 1)?;
+        let to = self.buffer[self.tokens * self.stride..].as_mut_ptr();
+        // SAFETY: `for_shape` made room for `room` tokens; the activations were checked to have this k, and are padded
+        // as the header says.
+        unsafe { self.kernel.prepare(self.shape, x, to)? };
+        self.tokens += 1;
+        Ok(())
+    }
+
+    /// That a product did not change what it reads.
+    pub(super) fn unchanged(&self, before: &[u8], call: &'static str) -> Result<(), KernelError> {
+        if self.buffer[..] == *before {
+            return Ok(());
+        }
+        let fault = Fault::Wrong("writes to a prepared token, which it may only read".into());
+        Err(self.kernel.failed(call, self.shape, fault))
+    }
+
+    /// That nothing was written behind a token.
+    ///
+    /// # Errors
+    /// Where something was.
+    pub fn check(&self) -> Result<(), KernelError> {
+        self.kernel.look("prepare", self.shape)?;
+        let between =
+            (0..self.room).flat_map(|t| self.buffer[t * self.stride + self.bytes..(t + 1) * self.stride].iter());
+        if between.chain(&self.buffer[self.room * self.stride..]).all(|&byte| byte == CANARY) {
+            return Ok(());
+        }
+        let fault = Fault::Wrong(format!("writes behind the {} bytes of a prepared token", self.bytes));
+        Err(self.kernel.failed("prepare", self.shape, fault))
+    }
+}
+
+/// The shape of a matrix.
+pub(super) fn shape_of(weights: &PackedWeights) -> Shape {
+    Shape { rows: weights.rows() as u64, k: weights.k() as u64 }
+}
+
+/// Number of scales along k.
+pub(super) fn groups(group: u32, k: u64) -> usize {
+    match group {
+        TENSOR | ROW => 1,
+        group => k.div_ceil(u64::from(group)) as usize,
+    }
+}
