@@ -3,22 +3,12 @@
 use super::abi::{Activations, Shape, THREAD_SAFE, Weights};
 use super::fault::Fault;
 use super::kernel::{ForeignKernel, Plan};
-use super::watch::{called, left_behind};
+use super::watch::{Call, called, left_behind};
 use crate::error::KernelError;
 use std::ffi::c_void;
 use std::ops::Range;
 use std::ptr;
 use std::sync::{MutexGuard, PoisonError};
-
-/// Numbers of the calls in [`super::CALLS`].
-const OPEN: u64 = 1;
-const CLOSE: u64 = 2;
-const PACKED_BYTES: u64 = 3;
-const PACK: u64 = 4;
-const PREPARED_BYTES: u64 = 5;
-const PREPARE: u64 = 6;
-const GEMV: u64 = 7;
-const GEMM: u64 = 8;
 
 /// Most bytes of packed weights for each weight, of prepared activations for each activation, and besides.
 const MOST_BYTES_A_WEIGHT: u64 = 16;
@@ -38,13 +28,13 @@ pub(super) struct Batch {
 
 impl ForeignKernel {
     /// A failure of a call, in words.
-    pub(super) fn failed(&self, call: &'static str, shape: Shape, fault: Fault) -> KernelError {
+    pub(super) fn failed(&self, call: Call, shape: Shape, fault: Fault) -> KernelError {
         let Shape { rows, k } = shape;
-        KernelError::Foreign { kernel: self.id, call, rows, k, fault }
+        KernelError::Foreign { kernel: self.id, call: call.name(), rows, k, fault }
     }
 
     /// What a call that is not timed returned, and what it left behind.
-    fn outcome(&self, call: &'static str, shape: Shape, code: i32) -> Result<(), KernelError> {
+    fn outcome(&self, call: Call, shape: Shape, code: i32) -> Result<(), KernelError> {
         if let Some(left) = left_behind() {
             return Err(self.failed(call, shape, Fault::Wrong(left)));
         }
@@ -52,12 +42,12 @@ impl ForeignKernel {
     }
 
     #[inline]
-    fn result(&self, call: &'static str, shape: Shape, code: i32) -> Result<(), KernelError> {
+    fn result(&self, call: Call, shape: Shape, code: i32) -> Result<(), KernelError> {
         if code == 0 { Ok(()) } else { Err(self.refused(call, shape, code)) }
     }
 
     #[cold]
-    fn refused(&self, call: &'static str, shape: Shape, code: i32) -> KernelError {
+    fn refused(&self, call: Call, shape: Shape, code: i32) -> KernelError {
         let what = match code {
             1 => "TB_UNSUPPORTED".into(),
             2 => "TB_SHAPE".into(),
@@ -89,8 +79,8 @@ impl ForeignKernel {
         }
         let mut plan = ptr::null_mut();
         // SAFETY: the library's own function, given a shape and a place for a pointer, as the header says.
-        let code = called(OPEN, shape.rows, shape.k, 0, || unsafe { open(&shape, &mut plan) });
-        self.outcome("open", shape, code)?;
+        let code = called(Call::Open, shape.rows, shape.k, 0, || unsafe { open(&shape, &mut plan) });
+        self.outcome(Call::Open, shape, code)?;
         plans.push((shape, Plan(plan)));
         Ok(Plan(plan))
     }
@@ -104,8 +94,8 @@ impl ForeignKernel {
         for (shape, Plan(plan)) in plans {
             if let Some(close) = self.raw.close {
                 // SAFETY: a plan that the library's `open` made, closed once.
-                called(CLOSE, shape.rows, shape.k, 0, || unsafe { close(plan) });
-                self.outcome("close", shape, 0)?;
+                called(Call::Close, shape.rows, shape.k, 0, || unsafe { close(plan) });
+                self.outcome(Call::Close, shape, 0)?;
             }
         }
         Ok(())
@@ -114,14 +104,15 @@ impl ForeignKernel {
     /// Bytes of the packed weights.
     pub(crate) fn packed_bytes(&self, rows: usize, k: usize) -> Result<usize, KernelError> {
         let shape = Shape { rows: rows as u64, k: k as u64 };
-        self.require(shape, "packed_bytes")?;
+        self.require(shape, Call::PackedBytes)?;
         let Some(packed_bytes) = self.raw.packed_bytes else { return Ok(0) };
         let (plan, mut bytes) = (self.plan(shape)?, 0);
         // SAFETY: the library's own function with its plan, a shape and a place for a number.
-        let code = called(PACKED_BYTES, shape.rows, shape.k, 0, || unsafe { packed_bytes(plan.0, &shape, &mut bytes) });
-        self.outcome("packed_bytes", shape, code)?;
+        let code =
+            called(Call::PackedBytes, shape.rows, shape.k, 0, || unsafe { packed_bytes(plan.0, &shape, &mut bytes) });
+        self.outcome(Call::PackedBytes, shape, code)?;
         let most = shape.rows.saturating_mul(shape.k).saturating_mul(MOST_BYTES_A_WEIGHT);
-        self.bounded("packed_bytes", shape, bytes, most)
+        self.bounded(Call::PackedBytes, shape, bytes, most)
     }
 
     /// Bytes of a prepared token.
@@ -129,12 +120,13 @@ impl ForeignKernel {
         let Some(prepared_bytes) = self.raw.prepared_bytes else { return Ok(0) };
         let (plan, mut bytes) = (self.plan(shape)?, 0);
         // SAFETY: as above.
-        let code = called(PREPARED_BYTES, 0, shape.k, 0, || unsafe { prepared_bytes(plan.0, shape.k, &mut bytes) });
-        self.outcome("prepared_bytes", shape, code)?;
-        self.bounded("prepared_bytes", shape, bytes, shape.k.saturating_mul(MOST_BYTES_AN_ACTIVATION))
+        let code =
+            called(Call::PreparedBytes, 0, shape.k, 0, || unsafe { prepared_bytes(plan.0, shape.k, &mut bytes) });
+        self.outcome(Call::PreparedBytes, shape, code)?;
+        self.bounded(Call::PreparedBytes, shape, bytes, shape.k.saturating_mul(MOST_BYTES_AN_ACTIVATION))
     }
 
-    fn bounded(&self, call: &'static str, shape: Shape, bytes: u64, most: u64) -> Result<usize, KernelError> {
+    fn bounded(&self, call: Call, shape: Shape, bytes: u64, most: u64) -> Result<usize, KernelError> {
         let most = most.saturating_add(MOST_BYTES_BESIDES);
         if bytes <= most {
             return Ok(bytes as usize);
@@ -143,7 +135,7 @@ impl ForeignKernel {
     }
 
     /// That the fields say nothing against this shape.
-    fn require(&self, shape: Shape, call: &'static str) -> Result<(), KernelError> {
+    fn require(&self, shape: Shape, call: Call) -> Result<(), KernelError> {
         if self.takes(shape.rows as usize, shape.k as usize) {
             return Ok(());
         }
@@ -166,8 +158,8 @@ impl ForeignKernel {
         let weights = Weights { codes: codes.as_ptr(), scales: scales.as_ptr() };
         let to = packed.as_mut_ptr().cast::<c_void>();
         // SAFETY: the library's own function; codes, scales and `packed` have the lengths that the header says.
-        let code = called(PACK, shape.rows, shape.k, 0, || unsafe { pack(plan.0, &shape, &weights, to) });
-        self.outcome("pack", shape, code)
+        let code = called(Call::Pack, shape.rows, shape.k, 0, || unsafe { pack(plan.0, &shape, &weights, to) });
+        self.outcome(Call::Pack, shape, code)
     }
 
     /// Prepares one token to `prepared`, which has room for [`Self::prepared_bytes`].
@@ -180,8 +172,8 @@ impl ForeignKernel {
         let (plan, _alone) = (self.plan(shape)?, self.alone());
         let to = prepared.cast::<c_void>();
         // SAFETY: by the contract above.
-        let code = called(PREPARE, shape.rows, shape.k, 1, || unsafe { prepare(plan.0, shape.k, x, to) });
-        self.result("prepare", shape, code)
+        let code = called(Call::Prepare, shape.rows, shape.k, 1, || unsafe { prepare(plan.0, shape.k, x, to) });
+        self.result(Call::Prepare, shape, code)
     }
 
     /// Products of these rows with the one prepared token of a batch: `rows.len()` elements of 4 bytes.
@@ -202,10 +194,10 @@ impl ForeignKernel {
         let Batch { prepared, y, .. } = batch;
         let (begin, end) = (rows.start as u64, rows.end as u64);
         // SAFETY: by the contract above.
-        let code = called(GEMV, shape.rows, shape.k, 1, || unsafe {
+        let code = called(Call::Gemv, shape.rows, shape.k, 1, || unsafe {
             gemv(plan.0, &shape, packed.cast(), prepared.cast(), begin, end, y.cast())
         });
-        self.result("gemv", shape, code)
+        self.result(Call::Gemv, shape, code)
     }
 
     /// Products of these rows with a batch of prepared tokens.
@@ -227,14 +219,14 @@ impl ForeignKernel {
         let (packed, prepared, y) = (packed.cast(), prepared.cast(), y.cast());
         let (prepared_stride, y_stride) = (prepared_stride as u64, y_stride as u64);
         // SAFETY: by the contract above.
-        let code = called(GEMM, shape.rows, shape.k, tokens, || unsafe {
+        let code = called(Call::Gemm, shape.rows, shape.k, tokens, || unsafe {
             gemm(plan.0, &shape, packed, prepared, prepared_stride, tokens, begin, end, y, y_stride)
         });
-        self.result("gemm", shape, code)
+        self.result(Call::Gemm, shape, code)
     }
 
     /// What a timed call of this kernel left behind, looked at when nobody takes the time.
-    pub(super) fn look(&self, call: &'static str, shape: Shape) -> Result<(), KernelError> {
+    pub(super) fn look(&self, call: Call, shape: Shape) -> Result<(), KernelError> {
         self.outcome(call, shape, 0)
     }
 }

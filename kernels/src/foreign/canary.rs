@@ -3,6 +3,7 @@
 use super::abi::Shape;
 use super::fault::Fault;
 use super::kernel::ForeignKernel;
+use super::watch::Call;
 use crate::buffer::AlignedBuffer;
 use crate::error::KernelError;
 use crate::guarded;
@@ -33,7 +34,7 @@ impl Output {
         &mut self.words[..self.len]
     }
 
-    pub(super) fn check(&self, kernel: &ForeignKernel, call: &'static str, shape: Shape) -> Result<(), KernelError> {
+    pub(super) fn check(&self, kernel: &ForeignKernel, call: Call, shape: Shape) -> Result<(), KernelError> {
         if self.words[self.len..].iter().all(|&word| word == i32::from_ne_bytes([CANARY; 4])) {
             return Ok(());
         }

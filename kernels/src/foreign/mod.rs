@@ -24,4 +24,4 @@ pub use fault::Fault;
 pub use kernel::ForeignKernel;
 pub use prepared::Prepared;
 pub use products::Work;
-pub use watch::{CALLS, Note, look_after_each, note_in, noted};
+pub use watch::{Call, Note, look_after_each, note_in, noted};

@@ -4,6 +4,7 @@ use super::abi::{Activations, ROW, Shape, TENSOR};
 use super::canary::{BEHIND_BYTES, CANARY};
 use super::fault::Fault;
 use super::kernel::ForeignKernel;
+use super::watch::Call;
 use crate::activation::{FloatActivations, QuantizedActivations};
 use crate::buffer::AlignedBuffer;
 use crate::error::{KernelError, fits, same};
@@ -86,7 +87,7 @@ impl Prepared {
     }
 
     /// That a product did not change what it reads.
-    pub(super) fn unchanged(&self, before: &[u8], call: &'static str) -> Result<(), KernelError> {
+    pub(super) fn unchanged(&self, before: &[u8], call: Call) -> Result<(), KernelError> {
         if self.buffer[..] == *before {
             return Ok(());
         }
@@ -99,14 +100,14 @@ impl Prepared {
     /// # Errors
     /// Where something was.
     pub fn check(&self) -> Result<(), KernelError> {
-        self.kernel.look("prepare", self.shape)?;
+        self.kernel.look(Call::Prepare, self.shape)?;
         let between =
             (0..self.room).flat_map(|t| self.buffer[t * self.stride + self.bytes..(t + 1) * self.stride].iter());
         if between.chain(&self.buffer[self.room * self.stride..]).all(|&byte| byte == CANARY) {
             return Ok(());
         }
         let fault = Fault::Wrong(format!("writes behind the {} bytes of a prepared token", self.bytes));
-        Err(self.kernel.failed("prepare", self.shape, fault))
+        Err(self.kernel.failed(Call::Prepare, self.shape, fault))
     }
 }
 

@@ -6,6 +6,7 @@ use super::canary::{BEHIND_BYTES, CANARY, Output, POISON};
 use super::fault::Fault;
 use super::kernel::ForeignKernel;
 use super::prepared::{Prepared, shape_of};
+use super::watch::Call;
 use crate::activation::{FloatActivations, QuantizedActivations};
 use crate::buffer::AlignedBuffer;
 use crate::error::{KernelError, fits, same};
@@ -41,7 +42,7 @@ impl ForeignKernel {
         let least = if align > BEHIND_BYTES { 2 << 20 } else { 0 };
         let room = if guarded::active() { used.next_multiple_of(align) } else { used.max(least) };
         let mut bytes = AlignedBuffer::<u8>::zeroed(room);
-        let wrong = |fault| self.failed("pack", shape, fault);
+        let wrong = |fault| self.failed(Call::Pack, shape, fault);
         if used > 0 && !bytes.as_ptr().addr().is_multiple_of(align) {
             return Err(wrong(Fault::Refused(format!("not called: no memory at a multiple of {align} bytes"))));
         }
@@ -72,7 +73,7 @@ impl ForeignKernel {
         prepared.set([x])?;
         prepared.check()?;
         let words = self.words(weights, rows, &prepared)?;
-        self.integers(weights, "gemv", &words, y)
+        self.integers(weights, Call::Gemv, &words, y)
     }
 
     /// Products of f32 activations.
@@ -97,9 +98,9 @@ impl ForeignKernel {
         let before = prepared.buffer.to_vec();
         let mut output = Output::poisoned(whole.len());
         self.gemv_words(&Work { weights, prepared }, whole, output.words())?;
-        self.look("gemv", shape_of(weights))?;
-        output.check(self, "gemv", shape_of(weights))?;
-        prepared.unchanged(&before, "gemv")?;
+        self.look(Call::Gemv, shape_of(weights))?;
+        output.check(self, Call::Gemv, shape_of(weights))?;
+        prepared.unchanged(&before, Call::Gemv)?;
         Ok(output)
     }
 
@@ -224,15 +225,15 @@ impl ForeignKernel {
         let before = prepared.buffer.to_vec();
         let mut output = Output::poisoned(stride * x.len());
         self.gemm_words(&Work { weights, prepared: &prepared }, whole.clone(), output.words(), stride)?;
-        self.look("gemm", shape_of(weights))?;
-        output.check(self, "gemm", shape_of(weights))?;
-        prepared.unchanged(&before, "gemm")?;
+        self.look(Call::Gemm, shape_of(weights))?;
+        output.check(self, Call::Gemm, shape_of(weights))?;
+        prepared.unchanged(&before, Call::Gemm)?;
         for (t, words) in output.chunks_exact(stride.max(1)).enumerate() {
             if words[whole.len()..].iter().any(|word| word.cast_unsigned() != POISON) {
                 let fault = Fault::Wrong(format!("writes behind the results of token {t}"));
-                return Err(self.failed("gemm", shape_of(weights), fault));
+                return Err(self.failed(Call::Gemm, shape_of(weights), fault));
             }
-            self.integers(weights, "gemm", &words[..rows.len()], y.token(t))?;
+            self.integers(weights, Call::Gemm, &words[..rows.len()], y.token(t))?;
         }
         Ok(())
     }
@@ -244,7 +245,7 @@ impl ForeignKernel {
     pub fn integers(
         &self,
         weights: &PackedWeights,
-        call: &'static str,
+        call: Call,
         words: &[i32],
         y: &mut [i32],
     ) -> Result<(), KernelError> {

@@ -4,20 +4,52 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
-/// The functions of a library, by their names in the header.
-pub const CALLS: [&str; 11] = [
-    "nothing",
-    "open",
-    "close",
-    "packed_bytes",
-    "pack",
-    "prepared_bytes",
-    "prepare",
-    "gemv",
-    "gemm",
-    "load",
-    "tb_kernels",
-];
+/// A step into foreign code: loading it, or one of its functions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "each is called as its name says")]
+pub enum Call {
+    Load,
+    TbKernels,
+    Open,
+    Close,
+    PackedBytes,
+    Pack,
+    PreparedBytes,
+    Prepare,
+    Gemv,
+    Gemm,
+}
+
+impl Call {
+    const ALL: [Self; 10] = [
+        Self::Load,
+        Self::TbKernels,
+        Self::Open,
+        Self::Close,
+        Self::PackedBytes,
+        Self::Pack,
+        Self::PreparedBytes,
+        Self::Prepare,
+        Self::Gemv,
+        Self::Gemm,
+    ];
+
+    /// The name in the header.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Load => "load",
+            Self::TbKernels => "tb_kernels",
+            Self::Open => "open",
+            Self::Close => "close",
+            Self::PackedBytes => "packed_bytes",
+            Self::Pack => "pack",
+            Self::PreparedBytes => "prepared_bytes",
+            Self::Prepare => "prepare",
+            Self::Gemv => "gemv",
+            Self::Gemm => "gemm",
+        }
+    }
+}
 
 /// The last call into foreign code: all words are written before the call, from one thread or several. It may lie in
 /// memory that another process reads when this one is gone.
@@ -26,7 +58,7 @@ pub const CALLS: [&str; 11] = [
 pub struct Note {
     /// Counts calls; it is raised before each.
     pub count: AtomicU64,
-    /// Index in [`CALLS`].
+    /// Which [`Call`], counted from 1; 0 before the first.
     pub call: AtomicU64,
     /// Rows of the matrix.
     pub rows: AtomicU64,
@@ -42,15 +74,14 @@ impl Note {
     /// `gemv 640x2560`, `gemm 640x2560 x 64 tokens`; `None` before the first call.
     pub fn in_words(&self) -> Option<String> {
         let read = |word: &AtomicU64| word.load(Ordering::Relaxed);
-        let call = *CALLS.get(read(&self.call) as usize)?;
-        let (rows, k, tokens) = (read(&self.rows), read(&self.k), read(&self.tokens));
-        match call {
-            "nothing" => None,
-            "load" | "tb_kernels" => Some(call.to_owned()),
-            "prepare" | "prepared_bytes" => Some(format!("{call}, k {k}")),
-            "gemm" => Some(format!("{call} {rows}x{k} x {tokens} tokens")),
-            _ => Some(format!("{call} {rows}x{k}")),
-        }
+        let call = *Call::ALL.get((read(&self.call) as usize).checked_sub(1)?)?;
+        let (rows, k, tokens, name) = (read(&self.rows), read(&self.k), read(&self.tokens), call.name());
+        Some(match call {
+            Call::Load | Call::TbKernels => name.to_owned(),
+            Call::Prepare | Call::PreparedBytes => format!("{name}, k {k}"),
+            Call::Gemm => format!("{name} {rows}x{k} x {tokens} tokens"),
+            _ => format!("{name} {rows}x{k}"),
+        })
     }
 }
 
@@ -76,20 +107,19 @@ pub fn look_after_each(look: fn() -> Option<String>) {
     let _ = AFTER.set(look);
 }
 
-/// Notes a step before there are kernels, by its name in [`CALLS`], makes it, and notes that it is over.
-pub fn noted<R>(step: &str, make: impl FnOnce() -> R) -> R {
-    let call = CALLS.iter().position(|call| *call == step).unwrap_or(0);
-    called(call as u64, 0, 0, 0, make)
+/// Notes a step before there are kernels, makes it, and notes that it is over.
+pub fn noted<R>(call: Call, make: impl FnOnce() -> R) -> R {
+    called(call, 0, 0, 0, make)
 }
 
 /// Notes a call, makes it, and notes that it is over.
 #[inline]
-pub(super) fn called<R>(call: u64, rows: u64, k: u64, tokens: u64, make: impl FnOnce() -> R) -> R {
+pub(super) fn called<R>(call: Call, rows: u64, k: u64, tokens: u64, make: impl FnOnce() -> R) -> R {
     let set = NOTE.load(Ordering::Acquire);
     // SAFETY: only `note_in` stores it, from a reference that lives for ever.
     let note = unsafe { set.as_ref() }.unwrap_or(&OWN);
     let write = |word: &AtomicU64, value| word.store(value, Ordering::Relaxed);
-    write(&note.call, call);
+    write(&note.call, call as u64 + 1);
     write(&note.rows, rows);
     write(&note.k, k);
     write(&note.tokens, tokens);

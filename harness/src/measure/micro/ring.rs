@@ -7,7 +7,7 @@ use super::operands::Operands;
 use crate::measure::rounds::{Spent, timed};
 use crate::scenario;
 use kernels::conformance::{Expected, F32_BOUND, compare};
-use kernels::foreign::{ForeignKernel, Prepared, Work};
+use kernels::foreign::{Call, ForeignKernel, Prepared, Work};
 use kernels::parallel::Team;
 use kernels::random::SplitMix64;
 use kernels::{
@@ -227,8 +227,9 @@ impl<'a> Ring<'a> {
         } else {
             let want = reference::dot_i64(codes, CodeTable::TERNARY, self.inputs[call][token].values());
             let mut got = [word];
+            let function = if self.cell.op == Operation::Gemm { Call::Gemm } else { Call::Gemv };
             if let Some(foreign) = self.foreign {
-                foreign.integers(&self.weights[0], self.cell.op.name(), &[word], &mut got)?;
+                foreign.integers(&self.weights[0], function, &[word], &mut got)?;
             }
             compare(&got, 0.0, |_| Expected::integer(want))
         };

@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use kernels::KernelDescriptor;
 use kernels::foreign::abi::{ABI, Entry, SYMBOL};
-use kernels::foreign::{ForeignKernel, noted};
+use kernels::foreign::{Call, ForeignKernel, noted};
 use libloading::Library;
 use std::fs::File;
 use std::io::Read;
@@ -41,7 +41,7 @@ pub fn load(path: &Path) -> Result<Vec<&'static KernelDescriptor>> {
     let absolute = std::path::absolute(path).map_err(|e| Error::io("find", path, &e))?;
     // SAFETY: this runs the library's initialisers, which may do anything: that is what the user asked for by naming
     // it, and this process exists to contain the accidents of it.
-    let library = noted("load", || unsafe { Library::new(&absolute) });
+    let library = noted(Call::Load, || unsafe { Library::new(&absolute) });
     let library = library.map_err(|e| refused(format!("cannot be loaded: {}", one_line(&e))))?;
     // SAFETY: the header gives the symbol this type; a library that exports another thing by that name breaks its word.
     let entry = unsafe { library.get::<Entry>(SYMBOL) };
@@ -50,7 +50,7 @@ pub fn load(path: &Path) -> Result<Vec<&'static KernelDescriptor>> {
     std::mem::forget(library);
     let mut count = 0;
     // SAFETY: the library's entry with the arguments that the header says.
-    let kernels = noted("tb_kernels", || unsafe { entry(ABI, &mut count) });
+    let kernels = noted(Call::TbKernels, || unsafe { entry(ABI, &mut count) });
     if kernels.is_null() {
         return Err(refused(format!("does not speak version {ABI} of tritbench.h ({SYMBOL} gave NULL)")));
     }

@@ -22,9 +22,10 @@ unsafe extern "C" fn prepared_bytes(_: *mut c_void, k: u64, bytes: *mut u64) -> 
 }
 
 unsafe extern "C" fn prepare(_: *mut c_void, k: u64, x: *const Activations, prepared: *mut c_void) -> i32 {
-    let (x, n, to) = (unsafe { &*x }, values(k), prepared.cast::<u8>());
+    let (n, to) = (values(k), prepared.cast::<u8>());
     // SAFETY: the host's activations are padded so far, and `prepared` has the bytes that `prepared_bytes` said.
     unsafe {
+        let x = &*x;
         to.copy_from_nonoverlapping(x.i8.cast(), n);
         to.add(n).cast::<i32>().write_unaligned(x.sum);
     }
@@ -41,6 +42,7 @@ unsafe extern "C" fn gemv<const NUMBER: usize>(
     end: u64,
     y: *mut c_void,
 ) -> i32 {
+    // SAFETY: the host's shape, which lives as long as the call.
     let (kernel, shape) = (exported()[NUMBER], unsafe { &*shape });
     let Gemv::I8(gemv) = kernel.gemv else { return 6 };
     let (panel_rows, panel_bytes) = (kernel.layout.rows, kernel.layout.panel_bytes(shape.k as usize));
