@@ -30,7 +30,8 @@
     if (!found) return /^[+\-−]?\d+(\.\d+)?e/.test(words) ? parseFloat(words) : null;
     return parseFloat(found[1].replace("−", "-")) * (UNITS[found[2]] || 1);
   }
-  var missing = function (words) { return /^(–|n\/a|none|not run|no claim|)$/.test(words); };
+  // What is missing says so before its small print: the strip of the runs before may stand below it.
+  var missing = function (words) { return /^(–|n\/a|none|not run|no claim|)( · |$)/.test(words); };
   var collator = new Intl.Collator("en", { numeric: true });
   function sorted(rows, column, descending) {
     var keyed = rows.map(function (row, i) {
