@@ -52,6 +52,13 @@ pub enum KernelError {
     TooLarge { rows: usize, k: usize },
 }
 
+impl KernelError {
+    /// Whether a foreign kernel said itself that it cannot, which is no fault of anybody.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Foreign { fault: Fault::Refused(_), .. })
+    }
+}
+
 /// An error naming `what` if the sizes differ.
 pub(crate) fn same(what: &'static str, expected: usize, actual: usize) -> Result<(), KernelError> {
     if expected == actual { Ok(()) } else { Err(KernelError::Shape { what, expected, actual }) }

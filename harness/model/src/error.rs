@@ -9,6 +9,8 @@ pub enum Kind {
     Input,
     /// The work was stopped by its stop flag, for example after Ctrl-C.
     Interrupted,
+    /// A kernel that is not of this program says that it cannot.
+    Refused,
 }
 
 /// An error of this crate: a kind, and a message of one line.
@@ -45,6 +47,11 @@ impl Error {
             0 => Err(first),
             n => Err(Self::input(format!("{first} ({n} {more})"))),
         }
+    }
+
+    /// Makes an error of a kernel's: of kind [`Kind::Refused`] where it says itself that it cannot, else `kind`.
+    pub(crate) fn of_kernel(kind: Kind, error: &kernels::KernelError, message: String) -> Self {
+        Self { kind: if error.is_refusal() { Kind::Refused } else { kind }, message }
     }
 
     /// The kind of this failure.

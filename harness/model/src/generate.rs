@@ -82,6 +82,7 @@ pub struct Session<'d, 'm> {
     ids: Vec<u32>,
     text: Vec<u8>,
     prompt_logits: Option<Vec<f32>>,
+    prompted: Option<Box<dyn FnOnce() + 'd>>,
 }
 
 impl<'d, 'm> Session<'d, 'm> {
@@ -99,12 +100,17 @@ impl<'d, 'm> Session<'d, 'm> {
         let ids = Vec::with_capacity(request.max_tokens);
         let text = Vec::with_capacity(request.max_tokens.saturating_mul(tokenizer.longest_piece).min(1 << 24));
         decoder.reset();
-        Ok(Self { decoder, request, sampler, stops, ids, text, prompt_logits: None })
+        Ok(Self { decoder, request, sampler, stops, ids, text, prompt_logits: None, prompted: None })
     }
 
     /// Keeps the logits after the last prompt token, for comparison with goldens.
     pub fn keep_prompt_logits(&mut self) {
         self.prompt_logits = Some(Vec::with_capacity(self.decoder.model().config.vocab));
+    }
+
+    /// Calls this once, right after the logits behind the prompt: for those who take the time from outside.
+    pub fn when_prompted(&mut self, prompted: impl FnOnce() + 'd) {
+        self.prompted = Some(Box::new(prompted));
     }
 
     /// Generates until a stop rule ends it. `on_text` gets each piece of text (raw bytes, perhaps part of a character)
@@ -134,6 +140,9 @@ impl<'d, 'm> Session<'d, 'm> {
             }
         }
         let prefill = start.elapsed();
+        if let Some(prompted) = self.prompted.take() {
+            prompted();
+        }
         let prompt_times = self.decoder.times;
         let mut first_token = None;
         let mut decode_tokens = 0;

@@ -15,6 +15,7 @@ pub(crate) mod kernel;
 mod prepared;
 mod products;
 mod scaled;
+mod series;
 #[cfg(test)]
 mod tests;
 mod watch;
@@ -24,4 +25,5 @@ pub use fault::Fault;
 pub use kernel::ForeignKernel;
 pub use prepared::Prepared;
 pub use products::Work;
+pub use series::in_series;
 pub use watch::{Call, Note, look_after_each, note_in, noted};

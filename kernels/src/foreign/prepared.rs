@@ -21,6 +21,8 @@ pub struct Prepared {
     bytes: usize,
     pub(super) stride: usize,
     pub(super) tokens: usize,
+    /// Versions of the activations that they were made of, by [`Self::set_unless_same`].
+    of: Vec<u64>,
     room: usize,
     pub(super) buffer: AlignedBuffer<u8>,
     /// All one: the kernels' sums are of integers.
@@ -47,7 +49,7 @@ impl Prepared {
         }
         buffer[stride * room..].fill(CANARY);
         let scales = AlignedBuffer::from(&vec![1.0; groups(kernel.raw.act_group, shape.k)][..]);
-        Ok(Self { kernel, shape, bytes, stride, tokens: 0, room, buffer, scales })
+        Ok(Self { kernel, shape, bytes, stride, tokens: 0, of: Vec::with_capacity(room), room, buffer, scales })
     }
 
     /// Prepares these tokens. Timed: it allocates nothing.
@@ -63,6 +65,28 @@ impl Prepared {
             self.push(&Activations { i8, scales, f32: ptr::null(), sum })?;
         }
         Ok(())
+    }
+
+    /// As [`Self::set`], unless these very tokens are prepared.
+    pub(super) fn set_unless_same(&mut self, x: &[QuantizedActivations]) -> Result<(), KernelError> {
+        if self.of.len() == x.len() && self.of.iter().zip(x).all(|(of, x)| *of == x.version()) {
+            return Ok(());
+        }
+        // Nothing is taken for prepared if this is cut short.
+        self.of.clear();
+        self.set(x)?;
+        self.of.extend(x.iter().map(QuantizedActivations::version));
+        Ok(())
+    }
+
+    /// Whether tokens are prepared for this kernel and shape here.
+    pub(super) fn is_for(&self, kernel: &ForeignKernel, shape: Shape) -> bool {
+        ptr::eq(self.kernel, kernel) && self.shape == shape
+    }
+
+    /// Whether so many tokens have room.
+    pub(super) fn has_room(&self, tokens: usize) -> bool {
+        tokens <= self.room
     }
 
     /// As [`Self::set`], for one token of f32.

@@ -6,6 +6,7 @@ use super::canary::{BEHIND_BYTES, CANARY, Output, POISON};
 use super::fault::Fault;
 use super::kernel::ForeignKernel;
 use super::prepared::{Prepared, shape_of};
+use super::series::is_in_series;
 use super::watch::Call;
 use crate::activation::{FloatActivations, QuantizedActivations};
 use crate::buffer::AlignedBuffer;
@@ -69,6 +70,11 @@ impl ForeignKernel {
         x: &QuantizedActivations,
         y: &mut [i32],
     ) -> Result<(), KernelError> {
+        if is_in_series()
+            && let Some(done) = self.gemv_in_series(weights, rows.clone(), x, y)
+        {
+            return done;
+        }
         let mut prepared = Prepared::new(self, weights, 1)?;
         prepared.set([x])?;
         prepared.check()?;
@@ -175,7 +181,7 @@ impl ForeignKernel {
 
     /// # Safety
     /// At `y`, `rows.len()` elements of each token, `y_stride` apart, may be written.
-    unsafe fn gemm_to(
+    pub(super) unsafe fn gemm_to(
         &self,
         work: &Work<'_>,
         rows: Range<usize>,
@@ -216,6 +222,11 @@ impl ForeignKernel {
         x: &[QuantizedActivations],
         y: &mut Columns<'_, i32>,
     ) -> Result<(), KernelError> {
+        if is_in_series()
+            && let Some(done) = self.gemm_in_series(weights, rows.clone(), x, y)
+        {
+            return done;
+        }
         let whole = rows.start..rows.end.next_multiple_of(self.rows_multiple()).min(weights.rows());
         let mut prepared = Prepared::new(self, weights, x.len())?;
         prepared.set(x)?;
@@ -249,16 +260,27 @@ impl ForeignKernel {
         words: &[i32],
         y: &mut [i32],
     ) -> Result<(), KernelError> {
-        for (row, (y, word)) in y.iter_mut().zip(words).enumerate() {
-            let float = f64::from(f32::from_bits(word.cast_unsigned()));
-            *y = match self.writes_floats() {
-                false => *word,
-                true if float.fract() == 0.0 && float.abs() <= f64::from(i32::MAX) => float as i32,
-                true => {
-                    let what = format!("gives {float} in row {row}, where every scale is 1 and every sum an integer");
-                    return Err(self.failed(call, shape_of(weights), Fault::Wrong(what)));
-                }
-            };
+        y.iter_mut().zip(words).for_each(|(y, word)| *y = *word);
+        self.integers_in_place(weights, call, y)
+    }
+
+    /// The same of words that lie where the integers go.
+    pub(super) fn integers_in_place(
+        &self,
+        weights: &PackedWeights,
+        call: Call,
+        y: &mut [i32],
+    ) -> Result<(), KernelError> {
+        if !self.writes_floats() {
+            return Ok(());
+        }
+        for (row, y) in y.iter_mut().enumerate() {
+            let float = f64::from(f32::from_bits(y.cast_unsigned()));
+            if float.fract() != 0.0 || float.abs() > f64::from(i32::MAX) {
+                let what = format!("gives {float} in row {row}, where every scale is 1 and every sum an integer");
+                return Err(self.failed(call, shape_of(weights), Fault::Wrong(what)));
+            }
+            *y = float as i32;
         }
         Ok(())
     }
