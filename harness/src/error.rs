@@ -91,6 +91,7 @@ impl From<model::Error> for Error {
             Kind::Failed => Exit::Failed,
             Kind::Input => Exit::Input,
             Kind::Interrupted => Exit::Interrupted,
+            Kind::Refused => Exit::Unsupported,
         };
         Self { exit, message: error.to_string() }
     }

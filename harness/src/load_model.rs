@@ -17,11 +17,13 @@ use model::weights::{Model, Opened};
 use model::{builtin, known};
 use receipt::ModelRecord;
 use receipt::figures::mib;
+use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 /// Number format of the output head.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Head {
     /// 16 bits a weight, as in the file
     F16,
@@ -29,6 +31,16 @@ pub enum Head {
     Q8,
     /// 4 bits a weight, a scale for each 128 of a row
     Q4,
+}
+
+impl From<HeadFormat> for Head {
+    fn from(format: HeadFormat) -> Self {
+        match format {
+            HeadFormat::F16 => Self::F16,
+            HeadFormat::Q8 => Self::Q8,
+            HeadFormat::Q4 => Self::Q4,
+        }
+    }
 }
 
 impl From<Head> for HeadFormat {

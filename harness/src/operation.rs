@@ -43,6 +43,14 @@ pub const fn family(family: Family) -> receipt::Family {
     }
 }
 
+/// The kernels' value for a receipt's family.
+pub const fn family_of_kernels(recorded: receipt::Family) -> Family {
+    match recorded {
+        receipt::Family::W2A32 => Family::W2A32,
+        receipt::Family::W2A8 => Family::W2A8,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -55,6 +63,7 @@ mod tests {
         }
         for own in Family::ALL {
             assert_eq!(family(own).name(), own.name());
+            assert_eq!(family_of_kernels(family(own)), own);
         }
         assert_eq!(Family::ALL.len(), receipt::Family::ALL.len());
     }

@@ -1,17 +1,19 @@
 //! `count`: exact instruction counts of one call, beside what a static model and a stopwatch say about it.
 
-use crate::count::{Call, Counted, Method, Model, StaticModel, count};
+use crate::count::{Call, Counted, Method, Model, StaticModel, Subject, count};
 use crate::error::{Error, Exit, Result};
+use crate::guests::{GuestArgs, Guests};
 use crate::machine::{Machine, MachineArgs};
 use crate::measure::limits;
-use crate::measure::micro::alone::time_alone;
+use crate::measure::micro::alone::{time_alone, time_guest};
 use crate::output::{Output, note, table};
 use crate::progress::Progress;
 use crate::scenario::{Cell, Shape};
+use crate::worker::protocol::JobCell;
 use crate::{build_info, interrupt, operation, words};
 use clap::Args;
 use kernels::{Kernel, Operation};
-use receipt::{CountRecord, Mix, Residency, Unsupported};
+use receipt::{CountRecord, KernelRecord, Mix, Residency, Unsupported};
 use serde::Serialize;
 
 /// Flags of `count`.
@@ -41,6 +43,9 @@ pub struct CountArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+    /// Kernels of others
+    #[command(flatten)]
+    pub guests: GuestArgs,
     /// Features
     #[command(flatten)]
     pub machine: MachineArgs,
@@ -96,25 +101,30 @@ pub fn run(args: &CountArgs, out: &Output) -> Result<()> {
     if !(1..=MAX_TOKENS).contains(&tokens) {
         return Err(Error::input(format!("--tokens {tokens} is not between 1 and {MAX_TOKENS}")));
     }
-    let kernels = kernels(args, &machine, op)?;
+    let mut guests = Guests::open(&args.guests, &machine, args.seed)?;
+    let kernels = kernels(args, &machine, op, &mut guests)?;
     let call = Call { op, shape, tokens, seed: args.seed };
     let method = if args.single_step { Method::Steps } else { Method::Branches };
     let model = Model::find();
-    let progress = Progress::start("counting instructions", kernels.len() as u64);
+    let theirs: Vec<usize> = guests.to_count(operation::recorded(op));
+    let counted = || kernels.iter().map(Of::Ours).chain(theirs.iter().copied().map(Of::Theirs));
+    let all = kernels.len() + theirs.len();
+    let progress = Progress::start("counting instructions", all as u64);
     let (mut counts, mut failed) = (Vec::new(), Vec::new());
-    for (done, kernel) in kernels.iter().enumerate() {
-        interrupt::check(format!("interrupted after counting {done} of {} kernels", kernels.len()))?;
-        progress.step(done, format!("counting {}", kernel.id()));
-        let Counted { record, static_model: answer } = match count(kernel, call, method, &model) {
+    for (done, kernel) in counted().enumerate() {
+        interrupt::check(format!("interrupted after counting {done} of {all} kernels"))?;
+        let subject = kernel.subject(&guests);
+        progress.step(done, format!("counting {}", subject.id));
+        let Counted { record, static_model: answer } = match count(subject, call, method, &model) {
             Ok(counted) => counted,
             // Not here at all, or stopped by the user.
             Err(error) if error.exit() != Exit::Failed => return Err(error),
             Err(error) => {
-                failed.push(Unsupported { kernel: kernel.id().into(), reason: error.to_string() });
+                failed.push(Unsupported { kernel: subject.id.into(), reason: error.to_string() });
                 continue;
             }
         };
-        let measured = args.ghz.map(|ghz| measured(kernel, call, ghz, &machine)).transpose()?;
+        let measured = args.ghz.map(|ghz| measured(&kernel, call, ghz, &machine, &mut guests)).transpose()?;
         let (static_model, static_model_reason) = match answer {
             Some(Ok(cycles)) => (Some(cycles), None),
             Some(Err(why)) => (None, Some(why)),
@@ -135,9 +145,15 @@ pub fn run(args: &CountArgs, out: &Output) -> Result<()> {
 }
 
 /// Those asked for, which must have the operation; else all that have it.
-fn kernels(args: &CountArgs, machine: &Machine, op: Operation) -> Result<Vec<Kernel>> {
+fn kernels(args: &CountArgs, machine: &Machine, op: Operation, guests: &mut Guests) -> Result<Vec<Kernel>> {
     let has = |kernel: &Kernel| kernel.descriptor().has(op);
-    let mut kernels = machine.kernels(args.kernels.as_deref())?;
+    let named = guests.take_named(args.kernels.clone())?;
+    let lacks = |record: &&KernelRecord| !record.ops.contains(&operation::recorded(op));
+    if let (Some(_), Some(without)) = (&args.kernels, guests.records().find(lacks)) {
+        let have: Vec<&str> = without.ops.iter().map(|op| op.name()).collect();
+        return Err(Error::input(format!("kernel {} has no {op}; it has {}", without.id, have.join(", "))));
+    }
+    let mut kernels = machine.kernels(named.as_deref())?;
     if let (Some(_), Some(without)) = (&args.kernels, kernels.iter().find(|k| !has(k))) {
         let have: Vec<&str> = without.descriptor().operations().map(Operation::name).collect();
         return Err(Error::input(format!("kernel {} has no {op}; it has {}", without.id(), have.join(", "))));
@@ -146,12 +162,33 @@ fn kernels(args: &CountArgs, machine: &Machine, op: Operation) -> Result<Vec<Ker
     Ok(kernels)
 }
 
+/// A kernel that is counted: ours, or a library's by its index.
+enum Of<'k> {
+    Ours(&'k Kernel),
+    Theirs(usize),
+}
+
+impl Of<'_> {
+    fn subject<'a>(&'a self, guests: &'a Guests) -> Subject<'a> {
+        match self {
+            Self::Ours(kernel) => (*kernel).into(),
+            Self::Theirs(index) => guests.subject(*index),
+        }
+    }
+}
+
 /// Times the call alone, at the clock `ghz`, else at the one measured right before.
-fn measured(kernel: &Kernel, call: Call, ghz: Option<f64>, machine: &Machine) -> Result<Measured> {
+fn measured(kernel: &Of<'_>, call: Call, ghz: Option<f64>, machine: &Machine, guests: &mut Guests) -> Result<Measured> {
     let no_clock = || Error::unsupported("no clock can be measured on this CPU; give it as --ghz X");
     let ghz = ghz.or_else(limits::clock_ghz).ok_or_else(no_clock)?;
     let cell = Cell { op: call.op, shape: call.shape, tokens: call.tokens, residency: Residency::Llc };
-    let ns_per_call = time_alone(cell, *kernel, call.seed, machine.features, interrupt::flag())?;
+    let ns_per_call = match kernel {
+        Of::Ours(kernel) => time_alone(cell, **kernel, call.seed, machine.features, interrupt::flag())?,
+        Of::Theirs(index) => {
+            let job = JobCell::of_product(cell, guests.record(*index).family);
+            time_guest(guests, *index, &job, interrupt::flag())?
+        }
+    };
     let weights = (call.shape.m * call.shape.k * call.tokens) as f64;
     Ok(Measured { ghz, ns_per_call, cycles_per_64_weights: ns_per_call * ghz * 64.0 / weights })
 }

@@ -3,6 +3,7 @@
 use super::gate_output::{Ending, GateFormat, warned};
 use crate::error::{Error, Result};
 use crate::gate::{self, Asked, Kept, Named, Revision, Scratch, Side, Sides, Store};
+use crate::guests::{GuestArgs, Guests};
 use crate::machine::{Machine, MachineArgs, host};
 use crate::measure::last_level;
 use crate::operation::recorded;
@@ -68,6 +69,9 @@ pub struct GateArgs {
     /// Plant a slowdown in the current side, to calibrate the gate; recorded in the receipt
     #[arg(long, value_name = "KERNEL:PERCENT", hide = true)]
     pub inject: Option<String>,
+    /// Kernels of others, which both builds load
+    #[command(flatten)]
+    pub guests: GuestArgs,
     /// Threads (1 by default), pinning, features
     #[command(flatten)]
     pub machine: MachineArgs,
@@ -92,6 +96,8 @@ pub fn run(args: &GateArgs, out: &Output) -> Result<()> {
     let current = Kept::given("--current", args.current.as_deref(), &for_current)?.side(CURRENT)?;
     let (mut asked, baseline) = against(args, &for_baseline)?;
     (asked.delta, asked.inject) = (delta, inject);
+    asked.guests = Guests::open(&args.guests, &asked.machine, asked.seed)?;
+    let verified = asked.guests.verify()?;
     let strict = args.strict || bitnet_environment::strict_mode()?;
     if strict {
         asked.machine.refuse_mask()?;
@@ -99,6 +105,8 @@ pub fn run(args: &GateArgs, out: &Output) -> Result<()> {
     let timestamp = jiff::Timestamp::now().to_string();
     let mut folder = RunFolder::create(args.out.as_deref(), "gate", &timestamp)?;
     let mut receipt = runs::new_receipt(timestamp, &asked.scenario, &asked.machine, asked.seed);
+    receipt.kernels.extend(asked.guests.records().cloned());
+    receipt.verify.extend(verified);
     // The folder can be written to. From here on it is left as it was found, until there is something to write.
     let built = built(baseline, &for_baseline)
         .and_then(|built| Ok((built, last_level::to_outgrow(&asked.machine, interrupt::flag())?)));
@@ -198,7 +206,8 @@ fn against(args: &GateArgs, folder: &Path) -> Result<(Asked, Baseline)> {
         let mut stored = kept.computed;
         stored.retain(|check| asked_for.contains(&check.subject) || !narrowed.contains(&check.subject));
         let baseline = program(&format!("--baseline {name}"), &path, folder)?;
-        return Ok((Asked { label, scenario, full, kernels, machine, seed, delta, inject, stored }, baseline));
+        let guests = Guests::none();
+        return Ok((Asked { label, scenario, full, kernels, machine, seed, delta, inject, guests, stored }, baseline));
     }
     // clap asks for one of the two.
     let what = args.against.as_deref().unwrap_or_default();
@@ -213,7 +222,8 @@ fn against(args: &GateArgs, folder: &Path) -> Result<(Asked, Baseline)> {
         Named::Revision(revision) => (revision.label(), Baseline::Revision(revision)),
     };
     let (full, kernels, seed, stored) = (args.full, args.kernels.clone(), args.seed.unwrap_or(1), Vec::new());
-    Ok((Asked { label, scenario, full, kernels, machine, seed, delta, inject, stored }, baseline))
+    let guests = Guests::none();
+    Ok((Asked { label, scenario, full, kernels, machine, seed, delta, inject, guests, stored }, baseline))
 }
 
 /// What the outputs of a matrix are called in checks.

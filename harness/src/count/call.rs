@@ -2,8 +2,23 @@
 
 use super::static_model::StaticModel;
 use crate::scenario::Shape;
-use kernels::Operation;
+use kernels::{Kernel, Operation};
 use receipt::CountRecord;
+use std::path::Path;
+
+/// The kernel that is counted.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'a> {
+    pub id: &'a str,
+    /// The library that it is in; none for one of this program's.
+    pub library: Option<&'a Path>,
+}
+
+impl<'a> From<&'a Kernel> for Subject<'a> {
+    fn from(kernel: &'a Kernel) -> Self {
+        Self { id: kernel.id(), library: None }
+    }
+}
 
 /// The kernel call whose instructions are counted: operation, shape, batch and seed.
 #[derive(Clone, Copy, Debug)]

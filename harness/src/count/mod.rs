@@ -12,7 +12,7 @@ mod call;
 mod followed;
 mod static_model;
 
-pub use call::{Call, Counted, Method};
+pub use call::{Call, Counted, Method, Subject};
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub use followed::{count, refused};
 pub use static_model::{Model, StaticModel};
@@ -25,7 +25,7 @@ pub const SMALL_SHAPE: Shape = Shape { m: 128, k: 1024 };
 
 /// Counts one call of a kernel: always exit 5, because it is not possible on this platform.
 #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
-pub fn count(_: &kernels::Kernel, _: Call, _: Method, _: &Model) -> crate::error::Result<Counted> {
+pub fn count(_: Subject<'_>, _: Call, _: Method, _: &Model) -> crate::error::Result<Counted> {
     let (os, arch) = (std::env::consts::OS, std::env::consts::ARCH);
     Err(crate::error::Error::unsupported(format!(
         "counting follows instructions with ptrace on Linux for x86-64; this is {os} on {arch}"

@@ -42,8 +42,13 @@ pub fn compare(
     (record.baseline.build, record.current.build) = (baseline.ready.build.clone(), current.ready.build.clone());
     let ops = [baseline.ready.ops.clone(), current.ready.ops.clone()];
     let offers = [baseline.ready.kernels.clone(), current.ready.kernels.clone()];
+    require_libraries(asked, &offers)?;
     let (mut kernels, mut uncounted) = (Vec::new(), Vec::new());
     for id in wanted(asked, &offers)? {
+        if let Some(why) = asked.guests.without_time(&id) {
+            record.unsupported.push(gaps::row(id, why, Gap::NotHere));
+            continue;
+        }
         let (offer, lacking) = gaps::common(&id, &offers);
         record.unsupported.extend(lacking);
         let Some(offer) = offer else { continue };
@@ -76,6 +81,18 @@ pub fn compare(
     record.unsupported.extend(gaps::counts(&uncounted));
     processes.into_iter().for_each(Process::stop);
     Ok((kernels, ops))
+}
+
+/// Both builds must have loaded what the command line names: one that is older than libraries knows nothing of them.
+fn require_libraries(asked: &Asked, offers: &[Vec<Offer>; 2]) -> Result<()> {
+    for (label, offers) in [asked.label.as_str(), "the current build"].iter().zip(offers) {
+        let lacks = |id: &&str| offers.iter().all(|offer| offer.id != **id);
+        if let Some(id) = asked.guests.records().map(|record| record.id.as_str()).find(lacks) {
+            let what = format!("--kernel-library: {label} does not load libraries, so kernel {id} cannot be gated");
+            return Err(Error::unsupported(format!("{what}; gate against a build that does")));
+        }
+    }
+    Ok(())
 }
 
 /// What one process says of one kernel: its text, and its instructions if it has a gemv.

@@ -29,6 +29,7 @@ pub fn run(
     mut save: impl FnMut(&GateRecord) -> Result<()>,
 ) -> Result<GateRecord> {
     let mut job = proof::job(&asked.machine, asked.seed, last_level_cache_bytes);
+    job.libraries = asked.guests.libraries();
     let mut record = begin(asked, sides);
     let (kernels, ops) = proof::compare(asked, sides, &job, &mut record)?;
     let (all, left_out) = cells::all(asked, &kernels, &ops)?;

@@ -3,6 +3,7 @@
 use super::process::Process;
 use super::program::{LABELS, Side, fresh_copy};
 use crate::error::{Error, Result};
+use crate::guests::Guests;
 use crate::machine::Machine;
 use crate::scenario::Scenario;
 use crate::worker::protocol::Job;
@@ -28,6 +29,8 @@ pub struct Asked {
     pub delta: f64,
     /// A slowdown to plant in the current side.
     pub inject: Option<Injection>,
+    /// Kernels of libraries, which both builds load.
+    pub guests: Guests,
     /// What the baseline computed when it was saved, if it was.
     pub stored: Vec<ExactCheck>,
 }

@@ -5,15 +5,20 @@ mod process;
 
 pub use process::{Failed, Process};
 
+use crate::count::Subject;
 use crate::error::{Error, Result};
+use crate::load_model::Head;
 use crate::machine::Machine;
 use crate::output::note;
 use crate::progress::Progress;
+use crate::worker::composition::JobVoice;
 use crate::worker::protocol::{GuestReady, JobCell, Load};
-use crate::{interrupt, registered};
+use crate::{interrupt, operation, registered};
 use clap::Args;
+use kernels::Family;
 use model::hash::sha256_hex;
 use receipt::{KernelRecord, RowStatus, VerifyRecord};
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
@@ -31,7 +36,7 @@ pub struct Guests {
     begin: Load,
     folder: Option<TempDir>,
     kernels: Vec<Guest>,
-    started: usize,
+    started: Cell<usize>,
 }
 
 /// A foreign kernel.
@@ -41,13 +46,13 @@ struct Guest {
     /// Its process, between requests.
     process: Option<Process>,
     /// Why it is not measured any more.
-    lost: bool,
+    lost: Option<String>,
 }
 
 impl Guests {
     /// No libraries.
     pub fn none() -> Self {
-        Self { begin: Load::default(), folder: None, kernels: Vec::new(), started: 0 }
+        Self { begin: Load::default(), folder: None, kernels: Vec::new(), started: Cell::new(0) }
     }
 
     /// Loads the libraries, each in a process of its own, and reads what is in them. What is loaded is said first.
@@ -107,15 +112,15 @@ impl Guests {
                 Some(Err(Failed::Row { .. })) => process = None,
                 Some(Ok(None)) | None => {}
             }
-            self.kernels.push(Guest { record, library: path.to_path_buf(), process: None, lost: false });
+            self.kernels.push(Guest { record, library: path.to_path_buf(), process: None, lost: None });
         }
         Ok(())
     }
 
-    fn start(&mut self, library: &Path) -> std::result::Result<(Process, Vec<KernelRecord>), Failed> {
+    fn start(&self, library: &Path) -> std::result::Result<(Process, Vec<KernelRecord>), Failed> {
         let folder = self.folder.as_ref().ok_or_else(|| Error::failed("no library was opened"))?;
-        self.started += 1;
-        let control = folder.path().join(format!("control-{}", self.started));
+        self.started.set(self.started.get() + 1);
+        let control = folder.path().join(format!("control-{}", self.started.get()));
         let load = Load { library: library.display().to_string(), ..self.begin.clone() };
         Process::start(load, &control)
     }
@@ -184,7 +189,9 @@ impl Guests {
                 },
             };
             self.kernels[index].process = None;
-            self.kernels[index].lost = !verified.row_status().is_ok();
+            let why =
+                |status| format!("{status}: {}", verified.first_mismatch.as_deref().unwrap_or("it does not run here"));
+            self.kernels[index].lost = Some(verified.row_status()).filter(|status| !status.is_ok()).map(why);
             records.push(verified);
         }
         Ok(records)
@@ -193,12 +200,71 @@ impl Guests {
     /// Those that may be timed and have this operation and family.
     pub fn to_time(&self, cell: &JobCell) -> Vec<usize> {
         let able = |guest: &Guest| {
-            !guest.lost
+            guest.lost.is_none()
                 && guest.record.available
                 && guest.record.family == cell.family
                 && guest.record.ops.contains(&cell.op)
         };
         (0..self.kernels.len()).filter(|index| able(&self.kernels[*index])).collect()
+    }
+
+    /// Those that may be counted and have this operation.
+    pub fn to_count(&self, op: receipt::Operation) -> Vec<usize> {
+        let able = |guest: &Guest| guest.lost.is_none() && guest.record.available && guest.record.ops.contains(&op);
+        (0..self.kernels.len()).filter(|index| able(&self.kernels[*index])).collect()
+    }
+
+    /// A kernel as what is counted.
+    pub fn subject(&self, index: usize) -> Subject<'_> {
+        let guest = &self.kernels[index];
+        Subject { id: &guest.record.id, library: Some(&guest.library) }
+    }
+
+    /// Why a kernel has no time, if its suite or this CPU says so.
+    pub fn without_time(&self, id: &str) -> Option<String> {
+        let guest = self.kernels.iter().find(|guest| guest.record.id == id)?;
+        guest.lost.clone().or_else(|| guest.record.reason.clone())
+    }
+
+    /// Paths of the libraries, each once, as a worker finds them.
+    pub fn libraries(&self) -> Vec<String> {
+        let mut paths: Vec<String> = Vec::new();
+        for path in self.kernels.iter().map(|guest| guest.library.display().to_string()) {
+            if !paths.contains(&path) {
+                paths.push(path);
+            }
+        }
+        paths
+    }
+
+    /// Those that may generate texts.
+    pub fn to_speak(&self) -> Vec<usize> {
+        self.to_count(receipt::Operation::Gemv)
+    }
+
+    /// Whether a kernel's sums are integers.
+    pub fn is_exact(&self, id: &str) -> bool {
+        self.records().any(|record| record.id == id && record.exact)
+    }
+
+    /// Family of a kernel.
+    pub fn family(&self, index: usize) -> Family {
+        operation::family_of_kernels(self.kernels[index].record.family)
+    }
+
+    /// How a model is loaded for texts with a kernel.
+    pub fn voice(&self, index: usize, model: &str, head: Head, context: usize) -> JobVoice {
+        JobVoice { kernel: self.kernels[index].record.id.clone(), model: model.into(), head, context }
+    }
+
+    /// A new process for a kernel, in which nothing was computed yet: none that remembers an earlier text.
+    pub fn fresh(&self, index: usize) -> std::result::Result<Process, Failed> {
+        self.start(&self.kernels[index].library).map(|(process, _)| process)
+    }
+
+    /// Seed of the operands.
+    pub fn seed(&self) -> u64 {
+        self.begin.seed
     }
 
     /// Whether one that runs here has an operation.

@@ -4,6 +4,7 @@ use crate::build_info;
 use crate::error::Error;
 use crate::interrupt;
 use crate::measure::rounds::Spent;
+use crate::worker::composition::{Composed, JobComposition, JobScore, JobTurn, JobVoice, Scored, Turned, Voiced};
 use crate::worker::control::{Control, Order};
 use crate::worker::parent::{Heard, Patience, Worker};
 use crate::worker::protocol::{GuestReady, JobCell, Load, Reply, Request};
@@ -95,6 +96,45 @@ impl Process {
         }
     }
 
+    /// Loads a model for texts with a kernel, if it is another, and makes a new decoder.
+    pub fn voice(&mut self, job: &JobVoice) -> Result<Voiced> {
+        match self.ask(&Request::Voice(Box::new(job.clone())))? {
+            Reply::Voiced(voiced) => Ok(voiced),
+            _ => Err(self.worker.out_of_turn().into()),
+        }
+    }
+
+    /// Lets it generate a text. The times are of this process's clock: until the prompt is through, and from there on.
+    pub fn compose(&mut self, job: &JobComposition) -> Result<(Composed, [Duration; 2])> {
+        let start = Instant::now();
+        let first = self.ask(&Request::Compose(Box::new(job.clone())))?;
+        let prompted = Instant::now();
+        match (first, self.hear()?) {
+            (Reply::Prompted, Reply::Composed(composed)) => {
+                Ok((*composed, [prompted.duration_since(start), prompted.elapsed()]))
+            }
+            _ => Err(self.worker.out_of_turn().into()),
+        }
+    }
+
+    /// Feeds a stretch of a text. The clock that counts is the process's own, right around the tokens: the way to it
+    /// takes longer than a token of a small model. It cannot be ahead of this one.
+    pub fn turn(&mut self, job: &JobTurn) -> Result<Turned> {
+        let start = Instant::now();
+        let reply = self.ask(&Request::Turn(Box::new(job.clone())))?;
+        let Reply::Turned(turned) = reply else { return Err(self.worker.out_of_turn().into()) };
+        within(turned.settling_ns.saturating_add(turned.spent.ns), start)?;
+        Ok(*turned)
+    }
+
+    /// Lets it score a text.
+    pub fn score(&mut self, job: &JobScore) -> Result<Scored> {
+        match self.ask(&Request::Score(Box::new(job.clone())))? {
+            Reply::Scored(scored) => Ok(scored),
+            _ => Err(self.worker.out_of_turn().into()),
+        }
+    }
+
     /// Makes so many calls of the kernel that is ready.
     pub fn run(&mut self, calls: u32) -> Result<Spent> {
         let begun = Instant::now();
@@ -103,12 +143,7 @@ impl Process {
         loop {
             if let Some(spent) = self.control.spent(SLICE) {
                 // The clock that counts is the process's own, right around the calls. It cannot be ahead of this one.
-                let here = begun.elapsed().as_nanos() as u64;
-                if spent.ns > here {
-                    let why = format!("its process counts {} ns where {here} ns have passed", spent.ns);
-                    return Err(Failed::Row { status: RowStatus::Wrong, why });
-                }
-                return Ok(spent);
+                return within(spent.ns, begun).map(|()| spent);
             }
             interrupt::check("interrupted while timing")?;
             if stuck.is_stuck() {
@@ -162,6 +197,16 @@ impl Process {
         let why = format!("no end within {} s of {call}", PATIENCE.as_secs());
         Failed::Row { status: RowStatus::Hung, why }
     }
+}
+
+/// That a process does not count more time than has passed here.
+fn within(ns: u64, begun: Instant) -> Result<()> {
+    let here = begun.elapsed().as_nanos() as u64;
+    if ns <= here {
+        return Ok(());
+    }
+    let why = format!("its process counts {ns} ns where {here} ns have passed");
+    Err(Failed::Row { status: RowStatus::Wrong, why })
 }
 
 /// Watches for a call that does not come back.

@@ -9,22 +9,20 @@
 //! decoders, the same for a whole run). Every text therefore has new decoders at other places, so that this is noise
 //! that the A/A pair shows, and no bias.
 
-use super::rounds::{Spent, orders, round, timed};
-use crate::error::{Error, Result};
+use super::plays::{Plays, Who};
+use super::rounds::{Spent, orders, round};
+use crate::error::Error;
+use crate::guests::{Failed, Guests};
 use crate::measure::micro;
 use crate::operation;
-use crate::registered;
 use kernels::random::SplitMix64;
 use kernels::{Family, Kernel};
-use model::decoder::Decoder;
-use model::sampler::{Sampler, Sampling};
 use receipt::judge::Method;
 use receipt::judge::columns::SPARSE;
 use receipt::judge::sequential::DELTA;
 use receipt::judge::turns::summarize;
-use receipt::{BlockEntry, BlockRound, Round, Rule, TokenBlocks};
+use receipt::{BlockEntry, BlockRound, Round, RowStatus, Rule, TokenBlocks};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
 
 /// Tokens of a block: each kernel decodes so many in a turn that are timed together.
 pub const TOKENS: usize = 4;
@@ -34,29 +32,34 @@ pub const SETTLING_TOKENS: usize = 1;
 const LINE: usize = 64;
 const LINES_OF_A_PAGE: u32 = 64;
 
-/// Number of comparisons by blocks in a run with these kernels and rounds; with `sparse` one also skips zero gates.
-pub fn comparisons(kernels: &[Kernel], rounds: usize, sparse: bool) -> usize {
+/// Number of comparisons by blocks in a run with these kernels, libraries' too, and rounds; with `sparse` one also skips
+/// zero gates.
+pub fn comparisons(kernels: &[Kernel], guests: &Guests, rounds: usize, sparse: bool) -> usize {
     if rounds < 2 {
         return 0;
     }
-    let in_family = |family: Family| -> Vec<&str> {
-        kernels.iter().filter(|kernel| kernel.descriptor().family() == family).map(Kernel::id).collect()
+    let in_family = |family: Family| {
+        let ours = kernels.iter().filter(|kernel| kernel.descriptor().family() == family).map(Kernel::id);
+        let mut ids: Vec<&str> = ours.collect();
+        let theirs = guests.to_speak().into_iter().filter(|index| guests.family(*index) == family);
+        ids.extend(theirs.map(|index| guests.record(index).id.as_str()));
+        ids
     };
     // One that skips is compared with its family's first kernel, and with itself as it is.
     let of_sparse = if sparse && kernels.iter().any(|kernel| kernel.descriptor().exact()) { 2 } else { 0 };
-    Family::ALL.iter().map(|&family| micro::comparisons_of(&in_family(family), registered::builds_on)).sum::<usize>()
-        + of_sparse
+    let of_family = |&family: &Family| micro::comparisons_of(&in_family(family), |id| guests.builds_on(id));
+    Family::ALL.iter().map(of_family).sum::<usize>() + of_sparse
 }
 
 /// Id of a kernel in a record of blocks: `avx2-i8`, or `avx2-i8+sparse` where it skips zero gates.
-pub fn id(kernel: &Kernel, sparse: bool) -> String {
-    format!("{}{}", kernel.id(), if sparse { SPARSE } else { "" })
+pub fn id(kernel: &str, sparse: bool) -> String {
+    format!("{kernel}{}", if sparse { SPARSE } else { "" })
 }
 
 /// A participant in the turns: a kernel, with or without skipping, or a second time for the A/A pair.
 #[derive(Clone, Copy)]
 pub struct Column<'a> {
-    pub kernel: Kernel,
+    pub who: Who<'a>,
     /// Token ids that the kernel generated undisturbed, and must generate here.
     pub ids: &'a [u32],
     /// Whether the kernel skips what the gate's zeros make irrelevant.
@@ -68,14 +71,14 @@ pub struct Column<'a> {
 impl Column<'_> {
     /// Id of this column in the record, see [`id`].
     pub fn id(&self) -> String {
-        id(&self.kernel, self.sparse)
+        id(self.who.id(), self.sparse)
     }
 }
 
-/// A column with the decoder of one text.
+/// A column with what decodes one text of it.
 struct Player<'a, 'm> {
     column: Column<'a>,
-    decoder: Decoder<'m>,
+    plays: Box<dyn Plays + 'm>,
     /// Keeps the next decoder's memory from lying as this one's does.
     _gap: Vec<u8>,
 }
@@ -90,9 +93,15 @@ pub struct Plan<'a> {
     pub seed: u64,
     /// A flag that others set to stop the measurement between turns.
     pub interrupted: &'a AtomicBool,
+    /// Id of the kernel that a kernel builds on.
+    pub builds_on: &'a dyn Fn(&str) -> Option<String>,
 }
 
-/// Measures the kernels of one family, of which one must be there twice. `decoder` makes one for a column. None where
+/// The column that failed, and how.
+#[derive(Debug)]
+pub struct Broken(pub usize, pub Failed);
+
+/// Measures the kernels of one family, of which one must be there twice. `make` makes what plays a column. None where
 /// the shortest text has no block, or was interrupted before one.
 ///
 /// # Errors
@@ -100,13 +109,13 @@ pub struct Plan<'a> {
 pub fn measure<'m>(
     columns: &[Column<'_>],
     plan: &Plan<'_>,
-    mut decoder: impl FnMut(&Column<'_>) -> Result<Decoder<'m>>,
-) -> Result<Option<TokenBlocks>> {
+    mut make: impl FnMut(&Column<'_>) -> Result<Box<dyn Plays + 'm>, Failed>,
+) -> Result<Option<TokenBlocks>, Broken> {
     let steps = columns.iter().map(|c| c.ids.len().saturating_sub(1)).min().unwrap_or(0);
     let turn = SETTLING_TOKENS + TOKENS;
     let per_text = steps / turn;
     let (Some(first), true) = (columns.first(), per_text > 0) else { return Ok(None) };
-    let family = first.kernel.descriptor().family();
+    let family = first.who.family();
     let most = plan.generations * per_text;
     let mut record = TokenBlocks {
         family: operation::family(family),
@@ -128,12 +137,11 @@ pub fn measure<'m>(
         let mut players = Vec::with_capacity(columns.len());
         // In this text's order, so that no column gets the same place every time.
         for &index in &order {
+            let broken = |failed| Broken(usize::from(index), failed);
             let column = columns[usize::from(index)];
             let _gap = vec![0; LINE * (1 + random.below(LINES_OF_A_PAGE) as usize)];
-            let mut player = Player { column, decoder: decoder(&column)?, _gap };
-            // Once untimed: the first use of memory is the system's work.
-            player.prompt(plan.prompt)?;
-            player.decoder.reset();
+            let mut player = Player { column, plays: make(&column).map_err(broken)?, _gap };
+            player.plays.warm_up(plan.prompt).map_err(broken)?;
             players.push((index, player));
         }
         players.sort_by_key(|(index, _)| *index);
@@ -150,7 +158,7 @@ pub fn measure<'m>(
     if record.rounds.is_empty() {
         return Ok(None);
     }
-    summarize(&mut record, plan.threads, &registered::builds_on);
+    summarize(&mut record, plan.threads, &plan.builds_on);
     Ok(Some(record))
 }
 
@@ -159,14 +167,14 @@ fn turns<'a, 'm>(
     players: &mut [Player<'a, 'm>],
     order: Vec<u8>,
     interrupted: &AtomicBool,
-    mut take: impl FnMut(&mut Player<'a, 'm>) -> Result<(Spent, u64)>,
-) -> Result<Option<(Round, Vec<u64>)>> {
+    mut take: impl FnMut(&mut Player<'a, 'm>) -> Result<(Spent, u64), Failed>,
+) -> Result<Option<(Round, Vec<u64>)>, Broken> {
     let mut settling_ns = vec![0; players.len()];
     let round = round(order, |entry| {
         if interrupted.load(Ordering::Relaxed) {
-            return Ok::<_, Error>(None);
+            return Ok(None);
         }
-        let (spent, settling) = take(&mut players[entry])?;
+        let (spent, settling) = take(&mut players[entry]).map_err(|failed| Broken(entry, failed))?;
         settling_ns[entry] = settling;
         Ok(Some(spent))
     })?;
@@ -176,59 +184,45 @@ fn turns<'a, 'm>(
 /// A turn gives what is timed, and the nanoseconds of wall time before it.
 impl Player<'_, '_> {
     /// The whole prompt, up to the logits of the first token.
-    fn prompt(&mut self, prompt: &[u32]) -> Result<(Spent, u64)> {
-        let spent = timed(|| {
-            for tokens in prompt.chunks(self.decoder.batch()) {
-                self.decoder.forward(tokens)?;
-            }
-            self.decoder.logits()?;
-            Ok::<(), Error>(())
-        })?;
-        let id = self.sampler()?.sample(self.decoder.last_logits())?;
-        expect(&self.column, 0, id)?;
-        Ok((spent, 0))
+    fn prompt(&mut self, prompt: &[u32]) -> Result<(Spent, u64), Failed> {
+        let turned = self.plays.prompt(prompt)?;
+        expect(&self.column, 0, &turned.ids, 1)?;
+        Ok((turned.spent, 0))
     }
 
     /// The turn that begins with feeding the generated id `from`.
-    fn block(&mut self, from: usize) -> Result<(Spent, u64)> {
-        let mut sampler = self.sampler()?;
-        let column = self.column;
-        let mut step = |at: usize| {
-            self.decoder.forward(&[column.ids[at]])?;
-            self.decoder.logits()?;
-            let id = sampler.sample(self.decoder.last_logits())?;
-            expect(&column, at + 1, id)
-        };
-        let start = Instant::now();
-        (from..from + SETTLING_TOKENS).try_for_each(&mut step)?;
-        let settling_ns = start.elapsed().as_nanos() as u64;
-        let block = from + SETTLING_TOKENS;
-        let spent = timed(|| (block..block + TOKENS).try_for_each(&mut step))?;
-        Ok((spent, settling_ns))
-    }
-
-    fn sampler(&self) -> Result<Sampler> {
-        Ok(Sampler::new(Sampling::Greedy, self.decoder.model().config.vocab)?)
+    fn block(&mut self, from: usize) -> Result<(Spent, u64), Failed> {
+        let turn = SETTLING_TOKENS + TOKENS;
+        let turned = self.plays.block(&self.column.ids[from..from + turn], SETTLING_TOKENS)?;
+        expect(&self.column, from + 1, &turned.ids, turn)?;
+        Ok((turned.spent, turned.settling_ns))
     }
 }
 
-fn expect(column: &Column<'_>, at: usize, id: u32) -> Result<()> {
-    let own = column.ids[at];
-    if id == own {
-        return Ok(());
-    }
-    let what = format!("generates id {id} at {at} when kernels take turns, {own} undisturbed");
-    Err(Error::failed(format!("{} {what}; run `tritbench verify`", column.id())))
+/// That `count` ids came, which are those that the kernel generated undisturbed from `at` on.
+fn expect(column: &Column<'_>, at: usize, ids: &[u32], count: usize) -> Result<(), Failed> {
+    let (own, what) = (&column.ids[at..at + count], "when kernels take turns");
+    let Some(i) = (0..count).find(|&i| ids.get(i) != Some(&own[i])) else { return Ok(()) };
+    let got = ids.get(i).map_or_else(|| "none".to_owned(), u32::to_string);
+    let why = format!("generates id {got} at {} {what}, {} undisturbed", at + i, own[i]);
+    Err(match column.who {
+        Who::Ours(_) => Error::failed(format!("{} {why}; run `tritbench verify`", column.id())).into(),
+        Who::Theirs { .. } => Failed::Row { status: RowStatus::Wrong, why },
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Result;
     use crate::load_model;
     use crate::machine::MachineArgs;
     use crate::measure::bench::Bench;
     use crate::measure::generation::greedy;
+    use crate::measure::plays::Ours;
+    use crate::registered;
     use kernels::{CodeTable, HeadFormat};
+    use model::decoder::Decoder;
     use model::generate::{Request, Session};
 
     const PROMPT: [u32; 2] = [836, 27];
@@ -241,7 +235,9 @@ mod tests {
         let mut bench = Bench::new(&loaded, &machine, HeadFormat::F16, &never);
         let ids = ["scalar-i8", "scalar", "scalar-i8", "scalar-i8"];
         let kernels: Vec<Kernel> = ids.iter().map(|id| machine.kernel(id).expect("runs everywhere")).collect();
-        let mut make = |kernel: Kernel| Ok(bench.decoder(kernel, CodeTable::TERNARY)?.context(32).build()?);
+        let mut make = |kernel: Kernel| -> Result<Decoder<'_>> {
+            Ok(bench.decoder(kernel, CodeTable::TERNARY)?.context(32).build()?)
+        };
         let mut text = |&kernel: &Kernel| {
             let mut decoder = make(kernel).expect("made");
             let request = Request { stop_at_eos: false, ..greedy(PROMPT.into(), tokens, None, Vec::new()) };
@@ -253,10 +249,16 @@ mod tests {
         let texts: Vec<Vec<u32>> = kernels.iter().map(&mut text).collect();
         let numbered = kernels.iter().zip(&texts).enumerate();
         let columns: Vec<_> =
-            numbered.map(|(i, (&kernel, ids))| Column { kernel, ids, sparse: false, again: i == 3 }).collect();
+            numbered.map(|(i, (&k, ids))| Column { who: Who::Ours(k), ids, sparse: false, again: i == 3 }).collect();
         let interrupted = &AtomicBool::new(stop);
-        let plan = Plan { prompt: &PROMPT, generations: 2, threads: 1, comparisons: 3, seed: 1, interrupted };
-        measure(&columns, &plan, |column| make(column.kernel))
+        let builds_on = &registered::builds_on;
+        let plan =
+            Plan { prompt: &PROMPT, generations: 2, threads: 1, comparisons: 3, seed: 1, interrupted, builds_on };
+        let measured = measure(&columns, &plan, |column| {
+            let Who::Ours(kernel) = column.who else { panic!("all are ours") };
+            Ok(Box::new(Ours::new(make(kernel)?)?))
+        });
+        measured.map_err(|Broken(_, failed)| failed.into())
     }
 
     #[test]

@@ -2,25 +2,29 @@
 //! every 4 tokens of it (ratios); this needs two rounds.
 
 use super::bench::{Bench, room};
-use super::blocks::{self, Column};
-use super::generation::{as_round, check_golden, greedy, same_ids, summarize};
+use super::blocks::{self, Broken, Column};
+use super::generation::{Said, Speaker, as_round, check_golden, greedy, same_ids, summarize};
+use super::plays::{Ours, Theirs, Who};
 use super::records;
 use super::rounds::{ThreadUsage, orders};
+use super::speaker::{self, Foreign, Hall, excuse};
 use crate::choose::decode_kernel;
 use crate::choose::prefill_kernel::{PrefillPlan, PrefillPolicy};
 use crate::choose::skipping;
 use crate::error::{Error, Result};
-use crate::scenario;
+use crate::guests::{Failed, Guests};
+use crate::worker::composition::JobComposition;
+use crate::{operation, scenario};
 use kernels::{CodeTable, Family, HeadFormat, Kernel};
 use model::decoder::Decoder;
-use model::generate::{Generation, Session};
+use model::generate::Session;
 use model::known::Golden;
 use model::sparse_ffn::Sparsity;
-use model::stop::StopReason;
 use model::weights::Opened;
 use receipt::judge::{Method, medians};
 use receipt::{
-    GenerationKernel, GenerationRecord, GenerationRound, GoldenCheck, KvCacheRecord, PrefillRecord, TokenBlocks, judge,
+    GenerationKernel, GenerationRecord, GenerationRound, GoldenCheck, KvCacheRecord, PrefillRecord, RowStatus,
+    TokenBlocks, WithoutTime, judge,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,6 +53,10 @@ pub struct Plan<'a> {
     pub seed: u64,
     /// Number of comparisons of the whole run, which share its chance of a false alarm.
     pub comparisons: usize,
+    /// The model as the command line names it, for the processes of libraries.
+    pub model: &'a str,
+    /// Why a text that reads so many bytes a token cannot be decoded at so many tokens a second, if it cannot.
+    pub impossible: &'a dyn Fn(u64, f64) -> Option<String>,
 }
 
 /// A kernel and what it did so far.
@@ -58,24 +66,31 @@ struct Player<'m> {
     plan: Option<PrefillPlan>,
     decision: Option<PrefillRecord>,
     decoder: Decoder<'m>,
-    runs: Vec<(GenerationRound, Generation)>,
+    runs: Vec<(GenerationRound, Said)>,
 }
 
 impl Player<'_> {
     fn id(&self) -> String {
-        blocks::id(&self.kernel, self.sparse)
+        blocks::id(self.kernel.id(), self.sparse)
     }
 
     fn column(&self) -> Column<'_> {
         let ids = self.runs.first().map_or(&[][..], |(_, first)| &first.token_ids);
-        Column { kernel: self.kernel, ids, sparse: self.sparse, again: false }
+        Column { who: Who::Ours(self.kernel), ids, sparse: self.sparse, again: false }
+    }
+
+    /// Why its decoding cannot be, if so. One that skips reads fewer bytes than it says.
+    fn impossible(&self, plan: &Plan<'_>) -> Option<String> {
+        let rate = |round: &GenerationRound| round.decode_tokens as f64 / (round.decode_ns.max(1) as f64 / 1e9);
+        let rates: Vec<f64> = self.runs.iter().map(|(round, _)| rate(round)).collect();
+        let speed = Some(rates).filter(|rates| !self.sparse && !rates.is_empty());
+        (plan.impossible)(self.decoder.bytes_per_token(), judge::stats::median(&speed?))
     }
 
     /// Ids and last logits must be those of `dense`, bit for bit, unless a time limit or the user ended either.
     fn same_as(&self, dense: &Self) -> Result<()> {
         let (Some((_, own)), Some((_, other))) = (self.runs.last(), dense.runs.last()) else { return Ok(()) };
-        let cut_off = |out: &Generation| matches!(out.stop_reason, StopReason::Timeout | StopReason::Interrupted);
-        let (cut, both) = (cut_off(own) || cut_off(other), own.token_ids.len().min(other.token_ids.len()));
+        let (cut, both) = (own.cut_off() || other.cut_off(), own.token_ids.len().min(other.token_ids.len()));
         if own.token_ids[..both] != other.token_ids[..both] || (!cut && own.token_ids != other.token_ids) {
             return Err(Error::failed(format!("{} generates other ids than {}", self.id(), dense.id())));
         }
@@ -96,18 +111,28 @@ struct Texts<'p, 'm> {
     /// Tokens of prompt and answer.
     room: usize,
     players: Vec<Player<'m>>,
+    /// Kernels of libraries.
+    foreign: Vec<Foreign>,
+    /// Kernels that have no time.
+    without_time: Vec<WithoutTime>,
 }
 
 /// Generates what the plan asks for. `step` is called with (what comes next, texts done).
 pub fn generation(
     bench: &mut Bench<'_>,
+    guests: &Guests,
     plan: &Plan<'_>,
     mut step: impl FnMut(&str, usize),
 ) -> Result<GenerationRecord> {
     let mut texts = Texts::new(bench, plan)?;
-    texts.whole(bench, &mut step)?;
-    let blocks = texts.by_blocks(bench, &mut step)?;
-    let kernels = texts.records(bench)?;
+    let hall = Hall { model: plan.model, head: bench.head, room: texts.room };
+    texts.foreign = speaker::all(guests, &hall, &mut texts.without_time)?;
+    texts.whole(bench, guests, &mut step)?;
+    texts.leave_out_the_impossible();
+    texts.leave_out_the_wrong(guests);
+    let blocks = texts.by_blocks(bench, guests, &mut step)?;
+    let mut kernels = texts.records(bench)?;
+    kernels.extend(texts.foreign_records(bench)?);
     let kv_cache = texts.players.first().map(|player| KvCacheRecord::f16(player.decoder.kv_bytes_per_position()));
     let mut record = GenerationRecord {
         prompt: plan.asked.prompt.clone(),
@@ -120,6 +145,7 @@ pub fn generation(
         kv_cache,
         kernels,
         blocks,
+        without_time: texts.without_time,
     };
     medians::compare(Method::Current, &mut record.kernels, &record.blocks);
     judge::texts(&mut record);
@@ -131,7 +157,8 @@ impl<'p, 'm> Texts<'p, 'm> {
     fn new(bench: &mut Bench<'m>, plan: &'p Plan<'p>) -> Result<Self> {
         let prompt = bench.model().tokenizer.encode(&plan.asked.prompt, None)?;
         let room = room(bench.model().config.context, prompt.len(), plan.asked.max_tokens, MAX_TOKENS)?;
-        let mut texts = Self { plan, prompt, room, players: Vec::new() };
+        let (players, foreign, without_time) = (Vec::new(), Vec::new(), Vec::new());
+        let mut texts = Self { plan, prompt, room, players, foreign, without_time };
         for &kernel in plan.kernels {
             let kernel = bench.chooser.one_way(kernel)?;
             let decision = plan.prefill.decide(&kernel, texts.prompt.len(), &mut bench.chooser)?;
@@ -167,13 +194,32 @@ impl<'p, 'm> Texts<'p, 'm> {
     }
 
     /// Whole texts, kernels in turn.
-    fn whole(&mut self, bench: &Bench<'m>, step: &mut impl FnMut(&str, usize)) -> Result<()> {
+    fn whole(&mut self, bench: &Bench<'m>, guests: &Guests, step: &mut impl FnMut(&str, usize)) -> Result<()> {
         let (mut done, asked) = (0, self.plan.asked);
-        let orders = orders(self.players.len(), asked.rounds, self.plan.seed);
+        let job = JobComposition {
+            prompt: self.prompt.clone(),
+            max_tokens: asked.max_tokens,
+            stop_ids: self.plan.stop_ids.to_vec(),
+            stop_at_eos: true,
+            timeout_s: asked.timeout_s,
+        };
+        let mut lost = vec![false; self.foreign.len()];
+        let orders = orders(self.players.len() + self.foreign.len(), asked.rounds, self.plan.seed);
         for (round, order) in orders.into_iter().enumerate() {
             for (position, index) in order.into_iter().map(usize::from).enumerate() {
                 if bench.stopped() {
                     return Ok(());
+                }
+                if let Some(at) = index.checked_sub(self.players.len()) {
+                    let foreign = &mut self.foreign[at];
+                    step(&foreign.id, done);
+                    if !lost[at] {
+                        let renewed = if round == 0 { Ok(()) } else { foreign.renew(guests) };
+                        let said = renewed.and_then(|()| foreign.say(round, position, &job));
+                        lost[at] = excuse(&foreign.id, said, &mut self.without_time)?.is_none();
+                    }
+                    done += 1;
+                    continue;
                 }
                 let timeout = asked.timeout_s.map(Duration::from_secs_f64);
                 let request = greedy(self.prompt.clone(), asked.max_tokens, timeout, self.plan.stop_ids.to_vec());
@@ -183,11 +229,15 @@ impl<'p, 'm> Texts<'p, 'm> {
                 let before = ThreadUsage::now();
                 let out = session.run(bench.stop, &mut |_| {})?;
                 let used = ThreadUsage::now().since(before);
-                same_ids(&player.id(), round, player.runs.first().map(|(_, first)| first), &out)?;
-                player.runs.push((as_round(round, position, &out, used), out));
+                let record = as_round(round, position, &out, used);
+                let said = Said { token_ids: out.token_ids, text: out.text, stop_reason: out.stop_reason };
+                same_ids(&player.id(), round, player.runs.first().map(|(_, first)| first), &said)?;
+                player.runs.push((record, said));
                 done += 1;
             }
         }
+        let mut lost = lost.into_iter();
+        self.foreign.retain(|_| lost.next() == Some(false));
         for sparse in self.players.iter().filter(|player| player.sparse) {
             let dense = self.players.iter().find(|player| !player.sparse && player.kernel.id() == sparse.kernel.id());
             dense.map_or(Ok(()), |dense| sparse.same_as(dense))?;
@@ -195,9 +245,74 @@ impl<'p, 'm> Texts<'p, 'm> {
         Ok(())
     }
 
+    /// What is faster than this machine can be has no time.
+    fn leave_out_the_impossible(&mut self) {
+        let (plan, without_time) = (self.plan, &mut self.without_time);
+        let mut possible = |kernel: &str, why: Option<String>| {
+            let found = why.map(|why| WithoutTime { kernel: kernel.into(), status: RowStatus::Impossible, why });
+            let possible = found.is_none();
+            without_time.extend(found);
+            possible
+        };
+        self.players.retain(|player| possible(&player.id(), player.impossible(plan)));
+        self.foreign.retain(|foreign| {
+            possible(&foreign.id, foreign.speed().and_then(|(bytes, rate)| (plan.impossible)(bytes, rate)))
+        });
+    }
+
+    /// Exact kernels of one family generate the same ids, as far as the shorter text goes.
+    fn leave_out_the_wrong(&mut self, guests: &Guests) {
+        let (players, without_time) = (&self.players, &mut self.without_time);
+        self.foreign.retain(|foreign| {
+            let alike =
+                |p: &&Player<'_>| p.kernel.descriptor().exact() && p.kernel.descriptor().family() == foreign.family;
+            let exact = players.iter().find(alike).filter(|_| guests.is_exact(&foreign.id));
+            let (Some(player), Some((_, own))) = (exact, foreign.runs.first()) else { return true };
+            let Some((_, said)) = player.runs.first() else { return true };
+            let mut ids = own.token_ids.iter().zip(&said.token_ids).enumerate();
+            let Some((at, (own, said))) = ids.find(|(_, (own, said))| own != said) else { return true };
+            let why = format!("generates id {own} at {at}, {} {said}", player.id());
+            without_time.push(WithoutTime { kernel: foreign.id.clone(), status: RowStatus::Wrong, why });
+            false
+        });
+    }
+
     /// The kernels of each family in turn, by blocks of tokens, and its last kernel once more.
-    fn by_blocks(&self, bench: &mut Bench<'m>, step: &mut impl FnMut(&str, usize)) -> Result<Vec<TokenBlocks>> {
+    fn by_blocks(
+        &mut self,
+        bench: &mut Bench<'m>,
+        guests: &Guests,
+        step: &mut impl FnMut(&str, usize),
+    ) -> Result<Vec<TokenBlocks>> {
         let mut blocks = Vec::new();
+        for family in Family::ALL {
+            if self.plan.asked.rounds < 2 || bench.stopped() {
+                continue;
+            }
+            let texts = self.plan.asked.rounds * (self.players.len() + self.foreign.len());
+            step(&format!("{} kernels in turn, by blocks of tokens", family.name()), texts);
+            // Without one that fails, once more.
+            while let Some(Broken(at, failed)) = match self.in_turn(family, bench, guests) {
+                Ok(measured) => {
+                    blocks.extend(measured);
+                    None
+                }
+                Err(broken) => Some(broken),
+            } {
+                excuse::<()>(&self.foreign[at].id, Err(failed), &mut self.without_time)?;
+                self.foreign.remove(at);
+            }
+        }
+        Ok(blocks)
+    }
+
+    /// The kernels of a family in turn; or which of the libraries' failed. A failure of ours is one of the run.
+    fn in_turn(
+        &self,
+        family: Family,
+        bench: &mut Bench<'m>,
+        guests: &Guests,
+    ) -> std::result::Result<Option<TokenBlocks>, Broken> {
         let turns = blocks::Plan {
             prompt: &self.prompt,
             generations: self.plan.asked.rounds,
@@ -205,26 +320,40 @@ impl<'p, 'm> Texts<'p, 'm> {
             comparisons: self.plan.comparisons,
             seed: self.plan.seed,
             interrupted: bench.stop,
+            builds_on: &|id| guests.builds_on(id),
         };
-        for family in Family::ALL {
-            let in_family = self.players.iter().filter(|player| player.kernel.descriptor().family() == family);
-            let Some(again) = in_family.clone().rfind(|player| !player.sparse).map(Player::column) else { continue };
-            if self.plan.asked.rounds < 2 || bench.stopped() {
-                continue;
-            }
-            let texts = self.plan.asked.rounds * self.players.len();
-            step(&format!("{} kernels in turn, by blocks of tokens", family.name()), texts);
-            let again = Column { again: true, ..again };
-            let columns: Vec<Column<'_>> = in_family.map(Player::column).chain([again]).collect();
-            blocks.extend(blocks::measure(&columns, &turns, |column| {
-                let player = self.players.iter().find(|player| player.id() == column.id());
-                let prefill = bench.prefill(player.and_then(|player| player.plan.as_ref()))?;
-                let sparsity = if column.sparse { self.plan.sparsity } else { Sparsity::Dense };
-                let decoder = bench.decoder(column.kernel, CodeTable::TERNARY)?.context(self.room);
-                Ok(decoder.prefill(prefill).sparse(sparsity).build()?)
-            })?);
-        }
-        Ok(blocks)
+        let ours = self.players.iter().filter(|player| player.kernel.descriptor().family() == family);
+        let again = ours.clone().rfind(|player| !player.sparse).map(Player::column);
+        let Some(again) = again.map(|column| Column { again: true, ..column }) else { return Ok(None) };
+        let mut columns: Vec<Column<'_>> = ours.map(Player::column).collect();
+        let theirs = self.foreign.iter().enumerate().filter(|(_, foreign)| foreign.family == family);
+        columns.extend(theirs.map(|(index, foreign)| Column {
+            who: Who::Theirs { index, id: &foreign.id, family },
+            ids: foreign.runs.first().map_or(&[][..], |(_, first)| &first.token_ids),
+            sparse: false,
+            again: false,
+        }));
+        columns.push(again);
+        let measured = blocks::measure(&columns, &turns, |column| {
+            let kernel = match column.who {
+                Who::Ours(kernel) => kernel,
+                Who::Theirs { index, .. } => {
+                    let foreign = &self.foreign[index];
+                    foreign.renew(guests)?;
+                    return Ok(Box::new(Theirs(&foreign.process)));
+                }
+            };
+            let player = self.players.iter().find(|player| player.id() == column.id());
+            let prefill = bench.prefill(player.and_then(|player| player.plan.as_ref()))?;
+            let sparsity = if column.sparse { self.plan.sparsity } else { Sparsity::Dense };
+            let decoder = bench.decoder(kernel, CodeTable::TERNARY)?.context(self.room);
+            let decoder = decoder.prefill(prefill).sparse(sparsity).build().map_err(Error::from)?;
+            Ok(Box::new(Ours::new(decoder)?))
+        });
+        measured.map_err(|Broken(column, failed)| match columns[column].who {
+            Who::Theirs { index, .. } => Broken(index, failed),
+            Who::Ours(_) => Broken(0, Failed::Run(failed.into())),
+        })
     }
 
     /// What each kernel did, and whether it gives the known answers.
@@ -232,10 +361,28 @@ impl<'p, 'm> Texts<'p, 'm> {
         let mut records = Vec::new();
         for player in &mut self.players {
             let runs = std::mem::take(&mut player.runs);
-            let Some(record) = summarize(&player.kernel, runs, player.decoder.bytes_per_token()) else { continue };
+            let (kernel, bytes_per_token) = (player.kernel, player.decoder.bytes_per_token());
+            let family = operation::family(kernel.descriptor().family());
+            let speaker = Speaker { kernel: kernel.id().into(), family, bytes_per_token };
+            let Some(record) = summarize(speaker, runs) else { continue };
             let (kernel, sparse_ffn) = (player.id(), player.decoder.sparse().map(records::sparse_ffn));
             let goldens = known_answers(bench, self.plan.goldens, &mut player.decoder)?;
             records.push(GenerationKernel { kernel, sparse_ffn, goldens, prefill: player.decision.take(), ..record });
+        }
+        Ok(records)
+    }
+}
+
+impl Texts<'_, '_> {
+    /// The same of libraries' kernels.
+    fn foreign_records(&mut self, bench: &Bench<'_>) -> Result<Vec<GenerationKernel>> {
+        let goldens = if bench.stopped() { &[] } else { self.plan.goldens };
+        let mut records = Vec::new();
+        for mut foreign in std::mem::take(&mut self.foreign) {
+            let record = foreign.record(goldens);
+            if let Some(record) = excuse(&foreign.id, record, &mut self.without_time)? {
+                records.extend(record);
+            }
         }
         Ok(records)
     }

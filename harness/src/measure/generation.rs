@@ -3,20 +3,43 @@
 use super::records;
 use super::rounds::ThreadUsage;
 use crate::error::{Error, Result};
-use crate::operation;
-use kernels::Kernel;
 use model::decoder::Decoder;
 use model::generate::{Generation, Request, Session};
 use model::known::Golden;
 use model::sampler::Sampling;
+use model::stop::StopReason;
 use receipt::judge::medians;
 use receipt::{ForwardMs, GenerationKernel, GenerationRound, GoldenCheck, PhasesMs};
+use serde::{Deserialize, Serialize};
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 /// Known answers are compared up to the first token whose lead over the next is at most this: there rounding alone may
 /// decide (measured by changing the oracle's precision).
 pub const SAFE_MARGIN: f32 = 0.1;
+
+/// A generated text without its times.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Said {
+    pub token_ids: Vec<u32>,
+    pub text: String,
+    pub stop_reason: StopReason,
+}
+
+impl Said {
+    /// Whether the text was cut short, by a time limit or the user.
+    pub fn cut_off(&self) -> bool {
+        matches!(self.stop_reason, StopReason::Timeout | StopReason::Interrupted)
+    }
+}
+
+/// Whose texts are summarised.
+pub struct Speaker {
+    /// Id of the kernel.
+    pub kernel: String,
+    pub family: receipt::Family,
+    pub bytes_per_token: u64,
+}
 
 /// The record of one generated text: its times, its round, and its place in the round's order.
 pub fn as_round(round: usize, position: usize, out: &Generation, used: ThreadUsage) -> GenerationRound {
@@ -36,24 +59,20 @@ pub fn as_round(round: usize, position: usize, out: &Generation, used: ThreadUsa
 }
 
 /// Medians over a kernel's generated texts. `None` without a round.
-pub fn summarize(
-    kernel: &Kernel,
-    runs: Vec<(GenerationRound, Generation)>,
-    bytes_per_token: u64,
-) -> Option<GenerationKernel> {
+pub fn summarize(speaker: Speaker, runs: Vec<(GenerationRound, Said)>) -> Option<GenerationKernel> {
     let first = &runs.first()?.1;
     // A time limit or the user may cut a round short; compare as far as both go.
-    let agrees = |out: &Generation| out.token_ids.iter().zip(&first.token_ids).all(|(a, b)| a == b);
+    let agrees = |out: &Said| out.token_ids.iter().zip(&first.token_ids).all(|(a, b)| a == b);
     let same_in_rounds = runs.iter().all(|(_, out)| agrees(out));
     let mut record = GenerationKernel {
-        kernel: kernel.id().into(),
-        family: operation::family(kernel.descriptor().family()),
+        kernel: speaker.kernel,
+        family: speaker.family,
         token_ids: first.token_ids.clone(),
         text: first.text.clone(),
         stop_reason: reason(first),
         ids_equal_baseline: true,
         ids_equal_in_rounds: Some(same_in_rounds),
-        bytes_per_token,
+        bytes_per_token: speaker.bytes_per_token,
         prefill_tokens_per_s: 0.0,
         decode_tokens_per_s: 0.0,
         time_to_first_token_ms: 0.0,
@@ -71,7 +90,7 @@ pub fn summarize(
 }
 
 /// Checks that a kernel generates the same ids in every round, as far as a round that was cut short goes.
-pub fn same_ids(kernel: &str, round: usize, first: Option<&Generation>, out: &Generation) -> Result<()> {
+pub fn same_ids(kernel: &str, round: usize, first: Option<&Said>, out: &Said) -> Result<()> {
     let both = first.map_or(0, |first| first.token_ids.len().min(out.token_ids.len()));
     match first.and_then(|first| (0..both).find(|&i| first.token_ids[i] != out.token_ids[i])) {
         Some(i) => Err(Error::failed(format!("{kernel} generates another id {i} in round {round} than in its first"))),
@@ -79,7 +98,7 @@ pub fn same_ids(kernel: &str, round: usize, first: Option<&Generation>, out: &Ge
     }
 }
 
-fn reason(out: &Generation) -> String {
+fn reason(out: &Said) -> String {
     // A unit variant serialises to a string.
     serde_json::to_value(out.stop_reason).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
 }
@@ -88,16 +107,20 @@ fn reason(out: &Generation) -> String {
 pub fn check_golden(decoder: &mut Decoder<'_>, golden: &Golden, interrupted: &AtomicBool) -> Result<GoldenCheck> {
     let mut request = greedy(golden.prompt_ids.clone(), golden.token_ids.len(), None, Vec::new());
     request.stop_at_eos = false;
-    let got = Session::new(decoder, request)?.run(interrupted, &mut |_| {})?.token_ids;
+    Ok(held(golden, Session::new(decoder, request)?.run(interrupted, &mut |_| {})?.token_ids))
+}
+
+/// Compares ids with a known answer up to the first token that rounding may decide.
+pub fn held(golden: &Golden, got: Vec<u32>) -> GoldenCheck {
     let unsafe_step = golden.margins.iter().flatten().position(|margin| *margin <= SAFE_MARGIN);
     let compared = unsafe_step.unwrap_or(golden.token_ids.len());
-    Ok(GoldenCheck {
+    GoldenCheck {
         prompt: golden.prompt.clone(),
         passed: got.len() >= compared && got[..compared] == golden.token_ids[..compared],
         expected: golden.token_ids.clone(),
         got,
         compared,
-    })
+    }
 }
 
 /// A greedy request that stops where the model ends its text.

@@ -10,5 +10,7 @@ pub mod last_level;
 pub mod limits;
 pub mod micro;
 pub mod perplexity;
+pub mod plays;
 pub mod records;
 pub mod rounds;
+pub mod speaker;

@@ -1,12 +1,15 @@
 //! Perplexity of the same text with every kernel.
 
 use super::bench::Bench;
+use super::speaker::{self, Hall, excuse};
 use crate::error::Result;
+use crate::guests::Guests;
 use crate::scenario;
+use crate::worker::composition::JobScore;
 use kernels::{CodeTable, Family, Kernel};
 use model::perplexity::{Score, Text};
 use model::{builtin, perplexity};
-use receipt::{LutFinding, PerplexityKernel, PerplexityRecord};
+use receipt::{LutFinding, PerplexityKernel, PerplexityRecord, RowStatus, WithoutTime};
 
 /// Perplexity of the built-in held-out text with every kernel and one head, and with the seed's table on the fastest
 /// ladder stage (the last). `step` is called before each with (kernel, kernels done).
@@ -27,6 +30,7 @@ pub fn perplexity(
         head: Some(bench.head_as(bench.head)?.id().to_owned()),
         kernels: Vec::new(),
         lut: None,
+        without_score: Vec::new(),
     };
     for (done, &kernel) in kernels.iter().enumerate() {
         if bench.stopped() {
@@ -59,6 +63,40 @@ pub fn perplexity(
         });
     }
     Ok(record)
+}
+
+/// The same with the kernels of libraries, each in its process, on the tokens that the record names.
+pub fn foreign(
+    bench: &Bench<'_>,
+    (asked, model): (&scenario::Perplexity, &str),
+    kernels: &[Kernel],
+    guests: &Guests,
+    record: &mut PerplexityRecord,
+) -> Result<()> {
+    let tokens = bench.model().tokenizer.encode(builtin::held_out_text(), None)?;
+    let most = record.window.saturating_mul(asked.windows).saturating_add(1).min(tokens.len());
+    let job = JobScore { tokens: tokens[..most].to_vec(), window: record.window, windows: asked.windows };
+    let hall = Hall { model, head: bench.head, room: record.window };
+    for mut foreign in speaker::all(guests, &hall, &mut record.without_score)? {
+        if bench.stopped() {
+            break;
+        }
+        let scored = foreign.process.get_mut().score(&job);
+        let Some(scored) = excuse(&foreign.id, scored, &mut record.without_score)? else { continue };
+        let (kernel, nats_per_token) = (foreign.id.clone(), scored.nats_per_token.unwrap_or(f64::NAN));
+        // Exact kernels of one family compute the same logits, bit for bit.
+        let alike = |k: &&Kernel| k.descriptor().exact() && k.descriptor().family() == foreign.family;
+        let exact = kernels.iter().find(alike).filter(|_| guests.is_exact(&kernel));
+        let ours = exact.and_then(|exact| record.kernels.iter().find(|scored| scored.kernel == exact.id()));
+        if let Some(ours) = ours.filter(|ours| ours.nats_per_token.to_bits() != nats_per_token.to_bits()) {
+            let why = format!("{nats_per_token} nats a token, {} {}", ours.kernel, ours.nats_per_token);
+            record.without_score.push(WithoutTime { kernel, status: RowStatus::Wrong, why });
+            continue;
+        }
+        record.tokens = scored.tokens;
+        record.kernels.push(PerplexityKernel { kernel, nats_per_token, perplexity: nats_per_token.exp() });
+    }
+    Ok(())
 }
 
 fn score(bench: &mut Bench<'_>, kernel: Kernel, table: CodeTable, text: Text<'_>) -> Result<Score> {

@@ -2,11 +2,12 @@
 
 use kernels::random::SplitMix64;
 use receipt::Round;
+use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 /// Time and context switches of one turn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spent {
     /// Wall-clock time in nanoseconds.
     pub ns: u64,

@@ -14,6 +14,8 @@ use kernels::{AlignedBuffer, CpuFeatures, Family, Gemv, Kernel, Operation};
 use model::hash::sha256_hex;
 use receipt::Residency;
 use std::hint::black_box;
+#[cfg(target_os = "linux")]
+use std::path::Path;
 
 /// Prepares the call, stops for the parent, and makes it. `say` sends an answer before the last one.
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
@@ -28,7 +30,8 @@ pub fn followed(call: &Call, mut say: impl FnMut(Reply) -> Result<()>) -> Result
         let codes = (codes.as_ptr() as u64, codes.len() as u64);
         ptrace::traceme().map_err(crate::count::refused)?;
         let kernel = prepared.kernel.id().into();
-        say(Reply::Stopping(Stopping { kernel, entry: prepared.entry, codes, fixed_addresses }))?;
+        let name = prepared.kernel.descriptor().long_name(prepared.cell.op);
+        say(Reply::Stopping(Stopping { kernel, name, entry: prepared.entry, codes, fixed_addresses }))?;
         raise(Signal::SIGSTOP).map_err(|e| Error::failed(format!("cannot stop for the parent: {e}")))
     })
 }
@@ -42,6 +45,19 @@ pub fn followed(_: &Call, _: impl FnMut(Reply) -> Result<()>) -> Result<Reply> {
 /// Makes the call without a stop: callgrind counts from outside, and under it ptrace does not work.
 pub fn unfollowed(call: &Call) -> Result<Reply> {
     Prepared::new(call)?.make(|_| Ok(()))
+}
+
+/// Loads the library that the kernel is in, if it is in one.
+#[cfg(target_os = "linux")]
+fn add_library(call: &Call) -> Result<()> {
+    let Some(library) = &call.library else { return Ok(()) };
+    let kernels = super::guest::load(Path::new(library))?;
+    registered::add(&kernels).map_err(|what| Error::input(format!("--kernel-library {library}: {what}")))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn add_library(_: &Call) -> Result<()> {
+    Ok(())
 }
 
 struct Prepared {
@@ -58,6 +74,7 @@ struct Prepared {
 impl Prepared {
     fn new(call: &Call) -> Result<Self> {
         let Call { op, m, k, tokens, seed, .. } = call;
+        add_library(call)?;
         let unknown = || Error::input(crate::kernel_ids::unknown_kernel(&call.kernel));
         let descriptor = registered::find(&call.kernel).ok_or_else(unknown)?;
         let features = CpuFeatures::detect();

@@ -8,6 +8,7 @@
 
 mod call;
 pub mod channel;
+pub mod composition;
 pub mod control;
 #[cfg(target_os = "linux")]
 mod guest;

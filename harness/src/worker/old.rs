@@ -39,7 +39,7 @@ pub fn request(request: &Request) -> serde_json::Result<String> {
 }
 
 fn begin(job: &Job) -> Value {
-    let Job { control, cells, seed, threads, cpu, cpu_features, last_level_cache_bytes, inject } = job;
+    let Job { control, cells, seed, threads, cpu, cpu_features, last_level_cache_bytes, inject, .. } = job;
     let old = |JobCell { op, m, k, tokens, residency, family, kernel, .. }: &JobCell| {
         // Builds from before there was `llc` know `cache` and `dram`, and no build asks for more.
         let residency = if *residency == Residency::Dram { "dram" } else { "cache" };

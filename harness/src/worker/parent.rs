@@ -319,6 +319,10 @@ impl Worker {
             Request::Size { kernel } => format!("say how large {kernel} packs"),
             Request::Verify { kernel } => format!("verify {kernel}"),
             Request::Measure(cell) => format!("measure {cell}"),
+            Request::Voice(job) => format!("load {} for {}", job.model, job.kernel),
+            Request::Compose(job) => format!("generate {} tokens", job.max_tokens),
+            Request::Turn(job) => format!("feed {} tokens", job.ids.len()),
+            Request::Score(job) => format!("score {} tokens", job.tokens.len()),
             Request::Stop => "stop".into(),
         }
     }

@@ -1,6 +1,7 @@
 //! What is said between this program and its workers: one JSON value a line. A baseline saved months ago must
 //! understand it, so changes only add fields; a change that does more raises [`PROTOCOL`].
 
+use super::composition::{Composed, JobComposition, JobScore, JobTurn, JobVoice, Scored, Turned, Voiced};
 use crate::operation;
 use crate::scenario::{Cell, Shape};
 use receipt::{Build, Family, Injection, KernelRecord, Operation, Residency, RowStatus, VerifyRecord, titles};
@@ -38,6 +39,14 @@ pub enum Request {
     Verify { kernel: String },
     /// As `Prepare`, a cell of a kernel of the library.
     Measure(Box<JobCell>),
+    /// Load a model, if it is another, and make a decoder for it with a kernel of the library.
+    Voice(Box<JobVoice>),
+    /// A whole text with that decoder.
+    Compose(Box<JobComposition>),
+    /// Ids to feed one by one, each of which is the one that came out before.
+    Turn(Box<JobTurn>),
+    /// The loss of these tokens with that decoder.
+    Score(Box<JobScore>),
     /// End the session; a worker does not answer it.
     Stop,
 }
@@ -75,6 +84,16 @@ pub enum Reply {
     Verified(Box<VerifyRecord>),
     /// Answer to `Measure`: the cell is ready.
     GuestReady(Box<GuestReady>),
+    /// Answer to `Voice`: the decoder is there.
+    Voiced(Voiced),
+    /// First answer to `Compose`: the logits behind the prompt are there.
+    Prompted,
+    /// Second answer to `Compose`: the text.
+    Composed(Box<Composed>),
+    /// Answer to `Turn`.
+    Turned(Box<Turned>),
+    /// Answer to `Score`.
+    Scored(Scored),
     /// Answer to `Measure`, or to an order after it: the kernel has no time. The worker ends with it.
     Fault { status: RowStatus, why: String },
     /// Answer to any request that failed, with the exit code for it.
@@ -95,6 +114,9 @@ pub struct Job {
     pub cpu_features: Option<String>,
     pub last_level_cache_bytes: u64,
     pub inject: Option<Injection>,
+    /// Paths of libraries to load; a build of before they were known offers none of their kernels.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub libraries: Vec<String>,
 }
 
 /// A library to load, and how its kernels are run.
@@ -210,6 +232,9 @@ pub struct Call {
     /// Tokens of the batch; 1 but for `gemm`.
     pub tokens: usize,
     pub seed: u64,
+    /// Path of the library that the kernel is in; absent for one of this program's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub library: Option<String>,
 }
 
 /// A worker's answer when a session has begun: its build, kernels and operations.
@@ -288,6 +313,8 @@ pub struct TextResult {
 pub struct Stopping {
     /// Kernel id, as found in the worker's registry.
     pub kernel: String,
+    /// The kernel's long name for the operation.
+    pub name: String,
     /// Address of the first instruction of the kernel's function.
     pub entry: u64,
     /// Where the packed codes lie in the worker's memory: first address and length in bytes.

@@ -6,12 +6,14 @@ use super::protocol::{Job, JobCell, Offer, Ready, Reply, TextResult};
 use super::text::Texts;
 use super::visit::{Turns, Visit, parent};
 use crate::build_info;
-use crate::count;
+use crate::count::{self, Subject};
 use crate::error::{Error, Exit, Result};
 use crate::machine::{Machine, MachineArgs};
+#[cfg(target_os = "linux")]
+use crate::registered;
 use crate::runs::kernel_records;
 use receipt::{KernelRecord, Operation};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A gate's session in this worker.
 pub struct Session {
@@ -21,6 +23,31 @@ pub struct Session {
     seed: u64,
     products: Products,
     texts: Texts,
+    /// Kernels of libraries, with the library's path.
+    foreign: Vec<(&'static str, PathBuf)>,
+}
+
+/// Loads the libraries that a gate gives to both builds.
+#[cfg(target_os = "linux")]
+fn add_libraries(libraries: &[String]) -> Result<Vec<(&'static str, PathBuf)>> {
+    let (mut kernels, mut foreign) = (Vec::new(), Vec::new());
+    for path in libraries.iter().map(PathBuf::from) {
+        let own = super::guest::load(&path)?;
+        foreign.extend(own.iter().map(|kernel| (kernel.id, path.clone())));
+        kernels.extend(own);
+    }
+    if !kernels.is_empty() {
+        let taken = |what: String| Error::input(format!("--kernel-library {}: {what}", libraries.join(", ")));
+        registered::add(&kernels).map_err(taken)?;
+        // Every epoch is one; the gate looked at each call of the suite before.
+        kernels::foreign::in_series(true);
+    }
+    Ok(foreign)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn add_libraries(_: &[String]) -> Result<Vec<(&'static str, PathBuf)>> {
+    Ok(Vec::new())
 }
 
 impl Session {
@@ -33,11 +60,12 @@ impl Session {
         }
         let control = Control::open(Path::new(&job.control))?;
         let machine = MachineArgs::for_child(job.threads, job.cpu_features.clone()).check(1)?;
+        let foreign = add_libraries(&job.libraries)?;
         let products = Products::new(&job, &machine)?;
         let texts = Texts::new(job.seed);
         // For ever: there is one session in a process.
         let turns = Turns { control: Box::leak(Box::new(control)), parent: parent(), inject: job.inject };
-        Ok(Self { turns, cells: job.cells, machine, seed: job.seed, products, texts })
+        Ok(Self { turns, cells: job.cells, machine, seed: job.seed, products, texts, foreign })
     }
 
     /// What this build is, and the kernels and operations that it has.
@@ -78,7 +106,9 @@ impl Session {
         let call = count::Call { op: kernels::Operation::Gemv, shape: count::SMALL_SHAPE, tokens: 1, seed: self.seed };
         let subject = format!("gemv {}x{}", call.shape.m, call.shape.k);
         let kernel = self.machine.kernel(kernel)?;
-        let instructions = match count::count(&kernel, call, count::Method::Branches, &count::Model::none()) {
+        let library = self.foreign.iter().find(|(id, _)| *id == kernel.id()).map(|(_, path)| path.as_path());
+        let counted = Subject { id: kernel.id(), library };
+        let instructions = match count::count(counted, call, count::Method::Branches, &count::Model::none()) {
             Err(error) if error.exit() == Exit::Unsupported => None,
             counted => Some(counted?.record.total.instructions),
         };

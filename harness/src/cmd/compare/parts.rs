@@ -1,7 +1,7 @@
 //! The parts of a run but for the microbenchmarks: each does what its section of the scenario asks for, or nothing.
 
 use super::run::Run;
-use crate::count::{self, Call, Counted, Method, Model};
+use crate::count::{self, Call, Counted, Method, Model, Subject};
 use crate::error::{Exit, Result};
 use crate::interrupt;
 use crate::kernel_ids::in_registry_order;
@@ -10,8 +10,8 @@ use crate::output::note;
 use crate::progress::Progress;
 use crate::registered;
 use kernels::{HeadFormat, Kernel, Operation};
-use receipt::Unsupported;
 use receipt::judge::bound;
+use receipt::{Unsupported, WithoutTime};
 
 /// Checks every kernel of the run against the oracle; those that fail are not measured further.
 pub fn verify(run: &mut Run<'_>) -> Result<()> {
@@ -55,6 +55,9 @@ pub fn limits(run: &mut Run<'_>) -> Result<()> {
     run.save()
 }
 
+/// The model of a run that names none.
+const BUILTIN: &str = "builtin";
+
 /// Rounds of what lies beside the products.
 const BESIDE_ROUNDS: usize = 21;
 const BESIDE_ROUNDS_QUICK: usize = 9;
@@ -80,11 +83,13 @@ pub fn counts(run: &mut Run<'_>) -> Result<()> {
     }
     let call = Call { op: Operation::Gemv, shape: count::SMALL_SHAPE, tokens: 1, seed: run.receipt.settings.seed };
     let (model, mut unanswered) = (Model::find(), None);
-    let progress = Progress::start("counting instructions", run.kernels.len() as u64);
-    for (done, kernel) in run.kernels.iter().enumerate() {
+    let theirs = run.guests.to_count(receipt::Operation::Gemv);
+    let theirs = theirs.iter().map(|index| run.guests.subject(*index));
+    let progress = Progress::start("counting instructions", (run.kernels.len() + theirs.len()) as u64);
+    for (done, subject) in run.kernels.iter().map(Subject::from).chain(theirs).enumerate() {
         interrupt::check("interrupted while counting instructions")?;
-        progress.step(done, format!("counting {}", kernel.id()));
-        match count::count(kernel, call, Method::Branches, &model) {
+        progress.step(done, format!("counting {}", subject.id));
+        match count::count(subject, call, Method::Branches, &model) {
             Ok(Counted { mut record, static_model }) => {
                 match (&mut record.hot_loop, static_model) {
                     (Some(hot), Some(Ok(answer))) => hot.ports = Some(answer.ports()),
@@ -99,7 +104,7 @@ pub fn counts(run: &mut Run<'_>) -> Result<()> {
             }
             Err(e) if e.is_interrupt() => return Err(e),
             Err(e) => {
-                run.receipt.counts_failed.push(Unsupported { kernel: kernel.id().into(), reason: e.to_string() });
+                run.receipt.counts_failed.push(Unsupported { kernel: subject.id.into(), reason: e.to_string() });
             }
         }
     }
@@ -138,15 +143,24 @@ pub fn generation(run: &mut Run<'_>) -> Result<()> {
         sparsity: run.plan.texts.sparsity,
         seed: run.receipt.settings.seed,
         comparisons,
+        model: run.plan.scenario.model.as_deref().unwrap_or(BUILTIN),
+        impossible: &|bytes, tokens_s| bound::impossible_text(&run.receipt, bytes, tokens_s),
     };
-    let texts = (asked.rounds * run.kernels.len()) as u64;
+    let texts = (asked.rounds * (run.kernels.len() + run.guests.to_speak().len())) as u64;
     let progress = Progress::start(format!("generating with {} kernels", run.kernels.len()), texts);
     let step = |kernel: &str, done| progress.step(done, format!("generating with {kernel}"));
-    run.receipt.generation = Some(end_to_end::generation(bench, &plan, step)?);
-    run.receipt.choices = bench.chooser.choices().to_vec();
+    let generated = end_to_end::generation(bench, &run.guests, &plan, step)?;
     drop(progress);
+    note_lost(&generated.without_time, "whole text");
+    run.receipt.generation = Some(generated);
+    run.receipt.choices = bench.chooser.choices().to_vec();
     run.save()?;
     interrupt::check("interrupted during generation")
+}
+
+/// A line for each kernel that fell out: the page has them too.
+fn note_lost(rows: &[WithoutTime], place: &str) {
+    rows.iter().for_each(|row| note(format!("{}: {} in {place}: {}", row.kernel, row.status, row.why)));
 }
 
 /// Scores the same text with every kernel, and once with the analysis's code table [-2,-1,1,2].
@@ -154,7 +168,13 @@ pub fn perplexity(run: &mut Run<'_>) -> Result<()> {
     let (Some(asked), Some(bench)) = (&run.plan.scenario.perplexity, &mut run.bench) else { return Ok(()) };
     let progress = Progress::start("perplexity with every kernel", run.kernels.len() as u64 + 1);
     let step = |kernel: &str, done| progress.step(done, format!("perplexity with {kernel}"));
-    run.receipt.perplexity = Some(perplexity::perplexity(bench, asked, &run.kernels, step)?);
+    let model = run.plan.scenario.model.as_deref().unwrap_or(BUILTIN);
+    let scored = perplexity::perplexity(bench, asked, &run.kernels, step)?;
+    run.receipt.perplexity = Some(scored);
+    if let Some(record) = &mut run.receipt.perplexity {
+        perplexity::foreign(bench, (asked, model), &run.kernels, &run.guests, record)?;
+        note_lost(&record.without_score, "perplexity");
+    }
     drop(progress);
     run.save()?;
     interrupt::check("interrupted during perplexity")

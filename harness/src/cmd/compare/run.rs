@@ -50,6 +50,6 @@ impl<'a> Run<'a> {
     pub fn block_comparisons(&self) -> usize {
         let asked = self.plan.scenario.generate.as_ref();
         let sparse = !matches!(self.plan.texts.sparsity, Sparsity::Dense);
-        asked.map_or(0, |asked| blocks::comparisons(&self.kernels, asked.rounds, sparse))
+        asked.map_or(0, |asked| blocks::comparisons(&self.kernels, &self.guests, asked.rounds, sparse))
     }
 }

@@ -8,22 +8,21 @@ mod watchdog;
 
 pub use tracee::refused;
 
-use super::call::{Call, Counted, Method};
+use super::call::{Call, Counted, Method, Subject};
 use super::static_model::Model;
 use crate::error::Result;
 use crate::operation::recorded;
 use crate::scenario::Shape;
-use kernels::Kernel;
 use receipt::{CountRecord, LoopRecord};
 use tracee::Tracee;
 
-/// Counts one call of `kernel`, and asks `model` about its hot loop.
+/// Counts one call of a kernel, and asks `model` about its hot loop.
 ///
 /// # Errors
 /// Exit 5 where ptrace is refused; exit 1 when the kernel does not match the oracle, or its worker dies, hangs or
 /// answers nonsense, with the request that it was given.
-pub fn count(kernel: &Kernel, call: Call, method: Method, model: &Model) -> Result<Counted> {
-    let mut tracee = Tracee::start(kernel, call, method)?;
+pub fn count(subject: Subject<'_>, call: Call, method: Method, model: &Model) -> Result<Counted> {
+    let mut tracee = Tracee::start(subject, call, method)?;
     let executed = follow::follow(&mut tracee, method)?;
     let output_sha256 = tracee.finish()?;
     let Call { op, shape: Shape { m, k }, tokens, seed } = call;
@@ -45,8 +44,8 @@ pub fn count(kernel: &Kernel, call: Call, method: Method, model: &Model) -> Resu
     });
     let weights = (m * k * tokens) as u64;
     let record = CountRecord {
-        kernel: kernel.id().into(),
-        name: kernel.descriptor().long_name(op),
+        kernel: subject.id.into(),
+        name: tracee.ready.name.clone(),
         op: recorded(op),
         m,
         k,

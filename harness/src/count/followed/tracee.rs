@@ -2,7 +2,7 @@
 
 use super::watchdog::Watchdog;
 use crate::build_info;
-use crate::count::call::{Call, Method};
+use crate::count::call::{Call, Method, Subject};
 use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::operation::recorded;
@@ -10,7 +10,7 @@ use crate::scenario::Shape;
 use crate::worker::parent::{Patience, Worker};
 use crate::worker::protocol::{Call as CallRequest, Reply, Request, Stopping};
 use crate::worker::start::{Program, Setting, Speech};
-use kernels::{Kernel, MASK_VARIABLE};
+use kernels::MASK_VARIABLE;
 use nix::errno::Errno;
 use nix::libc::user_regs_struct;
 use nix::sched::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
@@ -53,18 +53,20 @@ pub struct Tracee {
 
 impl Tracee {
     /// Starts a worker and waits until it has checked the kernel and stopped.
-    pub fn start(kernel: &Kernel, call: Call, method: Method) -> Result<Self> {
+    pub fn start(subject: Subject<'_>, call: Call, method: Method) -> Result<Self> {
         let (program, patience) =
             (Program { path: build_info::own_program(), speech: Speech::Channel }, Patience::from_environment()?);
         // A bare environment: it lies on the worker's stack.
         let mask = std::env::var_os(MASK_VARIABLE).map(|mask| (MASK_VARIABLE.into(), mask));
-        let setting =
-            Setting { environment: Some(mask.into_iter().collect()), fixed_addresses: true, own_group: false };
-        let id = kernel.id().to_owned();
+        let environment = Some(mask.into_iter().collect());
+        // What a library starts ends with it.
+        let setting = Setting { environment, fixed_addresses: true, own_group: subject.library.is_some() };
+        let id = subject.id.to_owned();
         let mut worker = Worker::start(&id, &program, setting, patience).map_err(|failed| failed.error)?;
         let Call { op, shape: Shape { m, k }, tokens, seed } = call;
         let weights = (m * k * tokens) as u64;
-        let request = Request::Call(CallRequest { kernel: id.clone(), op: recorded(op), m, k, tokens, seed });
+        let library = subject.library.map(|path| path.display().to_string());
+        let request = Request::Call(CallRequest { kernel: id.clone(), op: recorded(op), m, k, tokens, seed, library });
         let ready = match worker.ask(&request)? {
             Reply::Stopping(ready) if ready.kernel == id => ready,
             _ => return Err(worker.out_of_turn()),

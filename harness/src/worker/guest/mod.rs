@@ -5,5 +5,7 @@
 mod library;
 mod look;
 mod serve;
+mod voice;
 
+pub use library::load;
 pub use serve::serve;

@@ -5,6 +5,7 @@ use super::super::control::Control;
 use super::super::protocol::{GuestReady, JobCell, Load, Reply, Request};
 use super::super::speak::{error, next, say};
 use super::super::visit::{Turns, Visit, parent};
+use super::voice::Voice;
 use super::{library, look};
 use crate::error::{Error, Exit, Result};
 use crate::machine::{Machine, MachineArgs};
@@ -54,10 +55,20 @@ pub fn serve(load: Load, mut channel: Channel) -> Result<()> {
                 }
                 Err(Ended::Error(e)) => return say(&mut channel, &error(&e)),
             },
-            _ => say(&mut channel, &error(&Error::input("a library is loaded: it is verified and timed only")))?,
+            Request::Voice(_) | Request::Compose(_) | Request::Turn(_) | Request::Score(_) => {
+                let reply = guest.whole_text(request, &mut channel);
+                say(&mut channel, &reply.unwrap_or_else(fault))?;
+            }
+            _ => say(&mut channel, &error(&Error::input("a library is loaded: this is not asked of it")))?,
         }
     }
     Ok(())
+}
+
+/// What is wrong with a kernel in a text: it says itself that it cannot, or it did something wrong.
+fn fault(error: Error) -> Reply {
+    let status = if error.exit() == Exit::Unsupported { RowStatus::Refused } else { RowStatus::Wrong };
+    Reply::Fault { status, why: error.to_string() }
 }
 
 /// Why a measurement ended before the parent ended it.
@@ -85,6 +96,8 @@ struct Guest {
     kernels: Vec<&'static KernelDescriptor>,
     seed: u64,
     copied_bytes: u64,
+    /// The model and decoder of whole texts.
+    voice: Option<Voice>,
 }
 
 impl Guest {
@@ -109,7 +122,7 @@ impl Guest {
         let turns = Turns { control, parent: parent(), inject: None };
         // A third, as in a gate: between two turns others read as much.
         let copied_bytes = load.last_level_cache_bytes / 3;
-        Ok(Self { turns, machine, kernels, seed: load.seed, copied_bytes })
+        Ok(Self { turns, machine, kernels, seed: load.seed, copied_bytes, voice: None })
     }
 
     /// The suite on operands between protected pages, at their starts and at their ends.
@@ -133,6 +146,28 @@ impl Guest {
             record = Some(now);
         }
         record.ok_or_else(|| Error::failed("nothing was verified"))
+    }
+
+    /// A request of a whole text.
+    fn whole_text(&mut self, request: Request, channel: &mut Channel) -> Result<Reply> {
+        if let Request::Voice(job) = request {
+            let kernel = self.machine.kernel(&job.kernel)?;
+            let (voice, voiced) = Voice::new(*job, kernel, &self.machine, self.voice.take())?;
+            self.voice = Some(voice);
+            return Ok(Reply::Voiced(voiced));
+        }
+        let voice = self.voice.as_mut().ok_or_else(|| Error::failed("no model was loaded for a text"))?;
+        match request {
+            Request::Compose(job) => {
+                let mut said = Ok(());
+                let composed = voice.compose(*job, || said = say(channel, &Reply::Prompted))?;
+                said?;
+                Ok(Reply::Composed(Box::new(composed)))
+            }
+            Request::Turn(job) => Ok(Reply::Turned(Box::new(voice.turn(&job)?))),
+            Request::Score(job) => Ok(Reply::Scored(voice.score(&job)?)),
+            _ => Err(Error::failed("this is no request of a text")),
+        }
     }
 
     /// Prepares a cell, checks it, says so, and takes turns until the parent leaves it.

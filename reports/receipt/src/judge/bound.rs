@@ -110,6 +110,18 @@ pub fn impossible(receipt: &Receipt, cell: &MicroCell) -> Vec<(usize, String)> {
     (0..cell.entries.len()).filter_map(of_row).collect()
 }
 
+/// Why decoding so many tokens a second cannot be: it is more than 1.25 times what the fastest sample of a plain read,
+/// where the bytes that a token reads are, allows.
+pub fn impossible_text(receipt: &Receipt, bytes: u64, tokens_s: f64) -> Option<String> {
+    let limits = receipt.limits.as_ref()?;
+    let threads = receipt.settings.threads;
+    let level = level(&limits.caches(&receipt.host.caches_bytes), bytes, threads);
+    let gb_s = bandwidth(limits, &level, bytes, threads)?.read_gb_s.high;
+    let times = tokens_s * bytes as f64 / (gb_s * 1e9);
+    let what = format!("decodes {times:.2} times as fast as {bytes} bytes can be read from {level} ({gb_s:.1} GB/s)");
+    (times.is_finite() && times > IMPOSSIBLE).then_some(what)
+}
+
 /// The fastest sample of a plain read of such weights, in 10^9 bytes a second, and from where.
 fn fastest_read(cell: &MicroCell, bytes: u64, limits: &Limits, caches: &[u64]) -> Option<(String, f64)> {
     // `dequantize` is bound by what it writes, and runs on one thread.

@@ -1,4 +1,4 @@
-//! Which rows have no time, and why: of the suite and of the cells, in one list.
+//! Which rows have no time, and why: of the suite, of the cells, and of whole texts, in one list.
 
 use crate::record::{Receipt, RowStatus};
 use crate::titles;
@@ -6,12 +6,16 @@ use crate::titles;
 /// Where a row of the suite is.
 pub const VERIFICATION: &str = "verification";
 
+/// Where a row of whole texts is, and one of their scores.
+const WHOLE_TEXT: &str = "whole text";
+const PERPLEXITY: &str = "perplexity";
+
 /// A kernel without a time.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
     /// Id of the kernel.
     pub kernel: String,
-    /// Where: [`VERIFICATION`], or a cell's title.
+    /// Where: [`VERIFICATION`], a cell's title, or what was done with a whole text.
     pub place: String,
     /// Why, in a word.
     pub status: RowStatus,
@@ -43,7 +47,16 @@ pub fn without_time(receipt: &Receipt) -> Vec<Row> {
             why: out.why.clone(),
         })
     });
-    verified.chain(cells).collect()
+    let texts = receipt.generation.iter().flat_map(|generation| &generation.without_time);
+    let scores = receipt.perplexity.iter().flat_map(|perplexity| &perplexity.without_score);
+    let whole = texts.map(|out| (WHOLE_TEXT, out)).chain(scores.map(|out| (PERPLEXITY, out)));
+    let whole = whole.map(|(place, out)| Row {
+        kernel: out.kernel.clone(),
+        place: place.into(),
+        status: out.status,
+        why: out.why.clone(),
+    });
+    verified.chain(cells).chain(whole).collect()
 }
 
 #[cfg(test)]

@@ -102,6 +102,14 @@ fn impossible(receipt: &Receipt, problems: &mut Vec<Problem>) {
             problems.push(Problem::new(format!("/micro/{i}/entries/{row}"), what));
         }
     }
+    let texts = receipt.generation.iter().flat_map(|generation| generation.kernels.iter().enumerate());
+    // One that skips reads fewer bytes than it says.
+    for (i, text) in texts.filter(|(_, text)| text.sparse_ffn.is_none()) {
+        if let Some(why) = bound::impossible_text(receipt, text.bytes_per_token, text.decode_tokens_per_s) {
+            let what = format!("impossible: {} {why}", text.kernel);
+            problems.push(Problem::new(format!("/generation/kernels/{i}"), what));
+        }
+    }
 }
 
 struct Differences {

@@ -3,6 +3,7 @@
 use super::blocks::TokenBlocks;
 use super::micro::Ratio;
 use super::operation::Family;
+use super::row::WithoutTime;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -97,6 +98,9 @@ pub struct GenerationRecord {
              receipts, after a\nsingle round, and where the text is shorter than a block."]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub blocks: Vec<TokenBlocks>,
+    /// Kernels that have no time here, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub without_time: Vec<WithoutTime>,
 }
 
 /// The cache of keys and values, the same with every kernel.

@@ -1,5 +1,6 @@
 //! Perplexity: with every kernel, with the analysis's code table, with a quantised head.
 
+use super::row::WithoutTime;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +23,9 @@ pub struct PerplexityRecord {
     /// What reading the codes with the seed analysis's table does to perplexity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lut: Option<LutFinding>,
+    /// Kernels with which nothing was scored, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub without_score: Vec<WithoutTime>,
 }
 
 /// One kernel's perplexity.

@@ -1,0 +1,143 @@
+//! Whole texts with a kernel of a library: ids come in, ids go out. Calls are looked at after a text, not after each.
+
+use super::look;
+use crate::choose::chooser::Chooser;
+use crate::error::{Error, Result};
+use crate::interrupt;
+use crate::load_model;
+use crate::machine::Machine;
+use crate::measure::bench::packed;
+use crate::measure::generation::{Said, greedy};
+use crate::measure::records::decode_times_ns;
+use crate::measure::rounds::{ThreadUsage, timed};
+use crate::worker::composition::{Composed, JobComposition, JobScore, JobTurn, JobVoice, Scored, Turned, Voiced};
+use kernels::foreign;
+use kernels::{CodeTable, F32Ops, HeadFormat, Kernel, OutputHead};
+use model::decoder::Decoder;
+use model::generate::{Request, Session};
+use model::kernel_weights::KernelWeights;
+use model::perplexity::{self, Text};
+use model::sampler::argmax;
+use model::weights::{Model, Weights};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// A model in this process, packed for one kernel, and a decoder.
+pub struct Voice {
+    job: JobVoice,
+    model: &'static Model,
+    weights: Arc<Weights>,
+    heads: Vec<(HeadFormat, Arc<OutputHead>)>,
+    ops: F32Ops,
+    decoder: Decoder<'static>,
+}
+
+impl Voice {
+    /// Loads the model and packs it, or takes both over from `before`; the decoder is a new one.
+    pub fn new(job: JobVoice, kernel: Kernel, machine: &Machine, before: Option<Self>) -> Result<(Self, Voiced)> {
+        let same = |before: &Self| before.job.model == job.model && before.job.kernel == job.kernel;
+        let (model, weights, mut heads, ops) = match before.filter(same) {
+            Some(Self { model, weights, heads, ops, .. }) => (model, weights, heads, ops),
+            None => {
+                // For ever: there is one model in a process, and decoders borrow it.
+                let model: &'static Model = Box::leak(Box::new(load_model::load(&job.model, None, machine)?.model));
+                let layout = kernel.descriptor().layout;
+                let weights = Arc::new(packed(model, machine, layout, CodeTable::TERNARY)?);
+                (model, weights, Vec::new(), Chooser::new(model, machine).ops()?)
+            }
+        };
+        let head = head_as(job.head.into(), model, machine, &mut heads)?;
+        let decoder = Decoder::of(model, KernelWeights::new(kernel, Arc::clone(&weights))?, head);
+        let decoder = decoder.team(machine.team()?).features(machine.features).ops(ops).context(job.context).build()?;
+        let voiced = Voiced { bytes_per_token: decoder.bytes_per_token() };
+        Ok((Self { job, model, weights, heads, ops, decoder }, voiced))
+    }
+
+    /// Generates a text; `prompted` is called when the logits behind the prompt are there.
+    pub fn compose(&mut self, job: JobComposition, prompted: impl FnOnce()) -> Result<Composed> {
+        let JobComposition { prompt, max_tokens, stop_ids, stop_at_eos, timeout_s } = job;
+        let timeout = timeout_s.map(Duration::from_secs_f64);
+        let request = Request { stop_at_eos, ..greedy(prompt, max_tokens, timeout, stop_ids) };
+        let mut session = Session::new(&mut self.decoder, request)?;
+        session.when_prompted(prompted);
+        let (out, used) = in_text(|| {
+            let before = ThreadUsage::now();
+            let out = session.run(interrupt::flag(), &mut |_| {})?;
+            Ok((out, ThreadUsage::now().since(before)))
+        })?;
+        Ok(Composed {
+            prefill_tokens: out.prefill_tokens,
+            decode_tokens: out.decode_tokens,
+            times: decode_times_ns(&out.decode_times),
+            said: Said { token_ids: out.token_ids, text: out.text, stop_reason: out.stop_reason },
+            cpu_ns: used.cpu_ns,
+            involuntary_switches: used.involuntary_switches,
+        })
+    }
+
+    /// Feeds ids, and says what came out and what it took.
+    pub fn turn(&mut self, job: &JobTurn) -> Result<Turned> {
+        let JobTurn { ids, prompt, settling } = job;
+        let decoder = &mut self.decoder;
+        let (mut out, mut settling_ns) = (Vec::with_capacity(ids.len()), 0);
+        let spent = in_text(|| {
+            if *prompt {
+                decoder.reset();
+                let spent = timed(|| {
+                    ids.chunks(decoder.batch()).try_for_each(|ids| decoder.forward(ids))?;
+                    decoder.logits().map(|_| ())
+                })?;
+                out.push(argmax(decoder.last_logits())?);
+                return Ok(spent);
+            }
+            let (before, after) = ids.split_at(*settling.min(&ids.len()));
+            let mut feed = |ids: &[u32]| {
+                ids.iter().try_for_each(|id| {
+                    decoder.forward(&[*id])?;
+                    out.push(argmax(decoder.logits()?)?);
+                    Ok::<(), Error>(())
+                })
+            };
+            let start = Instant::now();
+            feed(before)?;
+            settling_ns = start.elapsed().as_nanos() as u64;
+            timed(|| feed(after))
+        })?;
+        Ok(Turned { ids: out, settling_ns, spent })
+    }
+
+    /// Scores a text with the same head.
+    pub fn score(&mut self, job: &JobScore) -> Result<Scored> {
+        let text = Text { tokens: &job.tokens, window: job.window, max_windows: job.windows };
+        let score = in_text(|| Ok(perplexity::score(&mut self.decoder, text, interrupt::flag(), |_, _| {})?))?;
+        let nats_per_token = Some(score.nats_per_token).filter(|nats| nats.is_finite());
+        Ok(Scored { tokens: score.tokens, nats_per_token })
+    }
+}
+
+/// The head in a number format, chosen as for this program's own kernels.
+fn head_as(
+    format: HeadFormat,
+    model: &'static Model,
+    machine: &Machine,
+    heads: &mut Vec<(HeadFormat, Arc<OutputHead>)>,
+) -> Result<Arc<OutputHead>> {
+    if let Some((_, head)) = heads.iter().find(|(of, _)| *of == format) {
+        return Ok(Arc::clone(head));
+    }
+    let head = model.head(format, machine.features, &mut machine.team()?)?;
+    let head = Arc::new(Chooser::new(model, machine).head(head)?);
+    heads.push((format, Arc::clone(&head)));
+    Ok(head)
+}
+
+/// Runs a text, and looks at what its calls left behind.
+fn in_text<R>(text: impl FnOnce() -> Result<R>) -> Result<R> {
+    foreign::in_series(true);
+    let made = text();
+    foreign::in_series(false);
+    match (made, look::look()) {
+        (Ok(_), Some(left)) => Err(Error::failed(format!("{left} while it generates"))),
+        (made, _) => made,
+    }
+}
