@@ -9,6 +9,7 @@ pub mod head;
 pub mod last_level;
 pub mod limits;
 pub mod micro;
+pub mod own_threads;
 pub mod perplexity;
 pub mod plays;
 pub mod records;

@@ -86,3 +86,84 @@ fn faults_are_rows_and_the_run_goes_on() {
     assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(2), ""));
     assert!(stderr(&output).contains("text.so: is no shared library"), "{}", stderr(&output));
 }
+
+/// A scenario of one small product and a whole text.
+fn text_scenario(folder: &Path) -> String {
+    let micro = "[micro]\nrounds = 9\ngemv = [\"64x512\"]\nresidency = [\"llc\"]\n";
+    let text = "[generate]\nprompt = \"ROMEO:\"\nmax_tokens = 12\nrounds = 2\ngoldens = true\n";
+    let scored = "[perplexity]\nwindows = 1\nwindow = 16\n";
+    let head = "name = \"text\"\nsummary = \"t\"\nanalysis = \"t\"\nmodel = \"builtin\"\n";
+    let path = folder.join("text.toml");
+    std::fs::write(&path, [head, micro, text, scored].concat()).expect("written");
+    path.display().to_string()
+}
+
+/// As ours: the same ids, known answers and loss, its turns by blocks, and its instructions.
+#[test]
+fn texts_are_generated_scored_and_counted() {
+    let folder = TempDir::new().expect("a folder");
+    let (scenario, out) = (text_scenario(folder.path()), folder.path().join("run").display().to_string());
+    let plain = library(folder.path(), "kernels/examples/guest/plain.c", &[]);
+    let args = ["compare", "--scenario", &scenario, "--kernels", "scalar-i8,plain-c", "--out", &out];
+    succeeds(run(&[&args[..], &["--kernel-library", &plain]].concat()[..]));
+    let receipt = read_json(folder.path().join("run/receipt.json"));
+    let of = |list: &serde_json::Value, key: &str| -> Vec<serde_json::Value> {
+        let rows = list.as_array().expect("a list").iter();
+        let named = ["scalar-i8", "plain-c"].map(|id| rows.clone().find(|row| row["kernel"] == id).expect(id));
+        named.map(|row| row[key].clone()).into()
+    };
+    let generation = &receipt["generation"];
+    for same in ["token_ids", "text", "stop_reason"] {
+        let [ours, theirs] = &of(&generation["kernels"], same)[..] else { panic!("two") };
+        assert_eq!(ours, theirs, "{same}");
+    }
+    let goldens = of(&generation["kernels"], "goldens");
+    assert!(goldens.iter().flat_map(|g| g.as_array().expect("answers")).all(|g| g["passed"] == true), "{goldens:?}");
+    let [ours, theirs] = &of(&receipt["perplexity"]["kernels"], "nats_per_token")[..] else { panic!("two") };
+    assert_eq!(ours, theirs, "exact: the same bits");
+    assert!(of(&generation["blocks"][0]["summaries"], "tokens_per_s").iter().all(|rate| rate.as_f64() > Some(0.0)));
+    if cfg!(target_arch = "x86_64") {
+        of(&receipt["counts"], "total");
+    }
+    printed(&["receipt", "verify", &out]);
+}
+
+/// The run goes on without a kernel that fails in a text, and says so.
+#[test]
+fn a_fault_in_a_text_is_a_row() {
+    let folder = TempDir::new().expect("a folder");
+    let scenario = text_scenario(folder.path());
+    for (fault, status, why) in [("crash", "crashed", "gemv 512x1024"), ("by_pointer", "wrong", "generates id")] {
+        let (flag, out) = (format!("-DFAULT={fault}"), folder.path().join(fault).display().to_string());
+        let library = library(folder.path(), "ci/hostile/hostile.c", &[&flag, "-DAFTER=5", "-DSHAPE=512,1024"]);
+        let args = ["compare", "--scenario", &scenario, "--kernels", "scalar-i8,hostile", "--out", &out];
+        let output = run(&[&args[..], &["--kernel-library", &library]].concat()[..]);
+        assert_eq!(output.status.code(), Some(1), "{fault}: {}", stderr(&output));
+        let generation = read_json(folder.path().join(fault).join("receipt.json"))["generation"].clone();
+        let row = &generation["without_time"][0];
+        assert_eq!((&row["kernel"], &row["status"]), (&"hostile".into(), &status.into()), "{generation}");
+        assert!(row["why"].as_str().is_some_and(|text| text.contains(why)), "{row}");
+        let names: Vec<&str> =
+            generation["kernels"].as_array().expect("rows").iter().filter_map(|k| k["kernel"].as_str()).collect();
+        assert!(names.contains(&"scalar-i8") && !names.contains(&"hostile"), "{names:?}");
+        printed(&["receipt", "verify", &out]);
+    }
+}
+
+/// Both builds load the library.
+#[test]
+fn a_gate_times_a_library_in_both_builds() {
+    let folder = TempDir::new().expect("a folder");
+    let (scenario, out) = (text_scenario(folder.path()), folder.path().join("gate").display().to_string());
+    let plain = library(folder.path(), "kernels/examples/guest/plain.c", &[]);
+    let own = program();
+    let args = ["gate", "--against", &own, "--scenario", &scenario, "--kernels", "plain-c", "--out", &out, "--json"];
+    let output = run(&[&args[..], &["--kernel-library", &plain]].concat()[..]);
+    let gate = parsed(&output);
+    let cells = gate["cells"].as_array().unwrap_or_else(|| panic!("{}", stderr(&output)));
+    assert!(!cells.is_empty() && cells.iter().all(|cell| cell["kernel"] == "plain-c"), "{gate}");
+    assert!(gate["checks"].as_array().expect("checks").iter().all(|check| check["passed"] == true), "{gate}");
+    let receipt = read_json(folder.path().join("gate/receipt.json"));
+    let kernels = receipt["kernels"].as_array().expect("kernels");
+    assert!(kernels.iter().any(|k| k["id"] == "plain-c" && k["foreign"]["sha256"].is_string()), "the receipt names it");
+}

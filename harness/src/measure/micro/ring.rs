@@ -4,6 +4,7 @@
 //! the oracle's. So kernels run wherever a foreign one is in the cell, all of them.
 
 use super::operands::Operands;
+use crate::measure::own_threads::Busy;
 use crate::measure::rounds::{Spent, timed};
 use crate::scenario;
 use kernels::conformance::{Expected, F32_BOUND, compare};
@@ -65,6 +66,8 @@ pub struct Ring<'a> {
     outputs: AlignedBuffer<i32>,
     random: SplitMix64,
     poison: i32,
+    /// Of the timed calls.
+    busy: Busy,
 }
 
 impl<'a> Ring<'a> {
@@ -102,6 +105,7 @@ impl<'a> Ring<'a> {
             outputs,
             random,
             poison: 0,
+            busy: Busy::default(),
         })
     }
 
@@ -118,7 +122,9 @@ impl<'a> Ring<'a> {
         while calls > 0 {
             let now = (calls as usize).min(self.inputs.len());
             self.renew(now);
-            let Spent { ns, cpu_ns, involuntary_switches } = timed(|| self.calls(team, now))?;
+            let mut busy = self.busy;
+            let Spent { ns, cpu_ns, involuntary_switches } = busy.over(|| timed(|| self.calls(team, now)))?;
+            self.busy = busy;
             spent.ns += ns;
             spent.cpu_ns += cpu_ns;
             spent.involuntary_switches += involuntary_switches;
@@ -128,7 +134,9 @@ impl<'a> Ring<'a> {
             self.check(now)?;
             calls -= now as u32;
         }
-        Ok(spent)
+        // Ours have the team's threads alone.
+        let too_many = self.foreign.and_then(|_| self.busy.too_many(team.threads()));
+        too_many.map_or(Ok(spent), |what| Err(self.wrong(what)))
     }
 
     fn wrong(&self, what: impl std::fmt::Display) -> Void {

@@ -8,6 +8,7 @@ use crate::load_model;
 use crate::machine::Machine;
 use crate::measure::bench::packed;
 use crate::measure::generation::{Said, greedy};
+use crate::measure::own_threads::Busy;
 use crate::measure::records::decode_times_ns;
 use crate::measure::rounds::{ThreadUsage, timed};
 use crate::worker::composition::{Composed, JobComposition, JobScore, JobTurn, JobVoice, Scored, Turned, Voiced};
@@ -29,6 +30,7 @@ pub struct Voice {
     weights: Arc<Weights>,
     heads: Vec<(HeadFormat, Arc<OutputHead>)>,
     ops: F32Ops,
+    threads: usize,
     decoder: Decoder<'static>,
 }
 
@@ -50,7 +52,7 @@ impl Voice {
         let decoder = Decoder::of(model, KernelWeights::new(kernel, Arc::clone(&weights))?, head);
         let decoder = decoder.team(machine.team()?).features(machine.features).ops(ops).context(job.context).build()?;
         let voiced = Voiced { bytes_per_token: decoder.bytes_per_token() };
-        Ok((Self { job, model, weights, heads, ops, decoder }, voiced))
+        Ok((Self { job, model, weights, heads, ops, threads: machine.threads, decoder }, voiced))
     }
 
     /// Generates a text; `prompted` is called when the logits behind the prompt are there.
@@ -60,7 +62,7 @@ impl Voice {
         let request = Request { stop_at_eos, ..greedy(prompt, max_tokens, timeout, stop_ids) };
         let mut session = Session::new(&mut self.decoder, request)?;
         session.when_prompted(prompted);
-        let (out, used) = in_text(|| {
+        let (out, used) = in_text(self.threads, || {
             let before = ThreadUsage::now();
             let out = session.run(interrupt::flag(), &mut |_| {})?;
             Ok((out, ThreadUsage::now().since(before)))
@@ -80,7 +82,7 @@ impl Voice {
         let JobTurn { ids, prompt, settling } = job;
         let decoder = &mut self.decoder;
         let (mut out, mut settling_ns) = (Vec::with_capacity(ids.len()), 0);
-        let spent = in_text(|| {
+        let spent = in_text(self.threads, || {
             if *prompt {
                 decoder.reset();
                 let spent = timed(|| {
@@ -109,7 +111,8 @@ impl Voice {
     /// Scores a text with the same head.
     pub fn score(&mut self, job: &JobScore) -> Result<Scored> {
         let text = Text { tokens: &job.tokens, window: job.window, max_windows: job.windows };
-        let score = in_text(|| Ok(perplexity::score(&mut self.decoder, text, interrupt::flag(), |_, _| {})?))?;
+        let score =
+            in_text(self.threads, || Ok(perplexity::score(&mut self.decoder, text, interrupt::flag(), |_, _| {})?))?;
         let nats_per_token = Some(score.nats_per_token).filter(|nats| nats.is_finite());
         Ok(Scored { tokens: score.tokens, nats_per_token })
     }
@@ -131,12 +134,13 @@ fn head_as(
     Ok(head)
 }
 
-/// Runs a text, and looks at what its calls left behind.
-fn in_text<R>(text: impl FnOnce() -> Result<R>) -> Result<R> {
+/// Runs a text, and looks at what its calls left behind, and at whether these threads made them.
+fn in_text<R>(threads: usize, text: impl FnOnce() -> Result<R>) -> Result<R> {
+    let mut busy = Busy::default();
     foreign::in_series(true);
-    let made = text();
+    let made = busy.over(text);
     foreign::in_series(false);
-    match (made, look::look()) {
+    match (made, look::look().or_else(|| busy.too_many(threads))) {
         (Ok(_), Some(left)) => Err(Error::failed(format!("{left} while it generates"))),
         (made, _) => made,
     }
