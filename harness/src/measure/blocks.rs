@@ -32,8 +32,8 @@ pub const SETTLING_TOKENS: usize = 1;
 const LINE: usize = 64;
 const LINES_OF_A_PAGE: u32 = 64;
 
-/// Number of comparisons by blocks in a run with these kernels, libraries' too, and rounds; with `sparse` one also skips
-/// zero gates.
+/// Number of comparisons by blocks in a run with these kernels, libraries' too, and rounds; with `sparse` one also
+/// skips zero gates.
 pub fn comparisons(kernels: &[Kernel], guests: &Guests, rounds: usize, sparse: bool) -> usize {
     if rounds < 2 {
         return 0;

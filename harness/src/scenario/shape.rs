@@ -62,15 +62,16 @@ pub struct Product {
     pub only: Option<Residency>,
 }
 
-/// Reads an entry of a list of shapes. Behind a shape of gemv may stand the one residency that it is measured at.
+/// Reads an entry of a list of shapes. Behind a shape of gemv or gemm may stand the one residency that it is measured
+/// at.
 pub fn parse_product(op: Operation, text: &str) -> std::result::Result<Product, String> {
-    if op == Operation::Gemm {
-        return parse_batch(text).map(|(shape, tokens)| Product { op, shape, tokens, only: None });
-    }
-    let (shape, only) = match text.split_once(' ').filter(|_| op == Operation::Gemv) {
+    let (shape, only) = match text.split_once(' ').filter(|_| op != Operation::Dequantize) {
         Some((shape, residency)) => (shape, Some(parse_residency(residency)?)),
         None => (text, None),
     };
+    if op == Operation::Gemm {
+        return parse_batch(shape).map(|(shape, tokens)| Product { op, shape, tokens, only });
+    }
     Ok(Product { op, shape: Shape::parse(shape)?, tokens: 1, only })
 }
 

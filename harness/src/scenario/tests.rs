@@ -49,6 +49,10 @@ fn a_shape_may_have_a_residency_of_its_own() {
     cells.retain(|c| c.op == Operation::Gemv);
     let want = [(16, Residency::Llc), (16, Residency::Dram), (32, Residency::Dram), (64, Residency::L2)];
     assert_eq!(cells.iter().map(|c| (c.shape.m, c.residency)).collect::<Vec<_>>(), want);
+    let with_batch = WHOLE.replace("[micro]", "[micro]\ngemm = [\"16x256x4\", \"16x256x4 dram\"]");
+    let batches = Scenario::parse("f.toml", &with_batch).expect("valid").cells(None);
+    let batches = batches.iter().filter(|c| c.op == Operation::Gemm).map(|c| (c.tokens, c.residency));
+    assert_eq!(batches.collect::<Vec<_>>(), [(4, Residency::Llc), (4, Residency::Dram)]);
     let e = error(&with("[\"16x256 disk\"]"));
     assert!(e.starts_with("f.toml: line 8: gemv: \"disk\" is no place"), "{e}");
 }

@@ -25,5 +25,4 @@ pub use fault::Fault;
 pub use kernel::ForeignKernel;
 pub use prepared::Prepared;
 pub use products::Work;
-pub use series::in_series;
-pub use watch::{Call, Note, look_after_each, note_in, noted};
+pub use watch::{Call, Note, in_series, look_after_each, note_in, noted};

@@ -1,6 +1,6 @@
 //! Products in a long series, as a text has: some hundred a token. What the suite looks at after each call (canaries,
-//! poison, what was left behind) whoever runs the series looks at after it, tokens are prepared once for all products of
-//! one shape, and sums are written where they are wanted.
+//! poison, what was left behind) whoever runs the series looks at after it, tokens are prepared once for all products
+//! of one shape, and sums are written where they are wanted.
 
 use super::abi::Shape;
 use super::kernel::ForeignKernel;
@@ -13,24 +13,10 @@ use crate::packed::PackedWeights;
 use crate::parallel::Columns;
 use std::cell::RefCell;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, Ordering};
-
-static IN_SERIES: AtomicBool = AtomicBool::new(false);
 
 thread_local! {
     /// Prepared tokens of this thread, one for each shape: a model has a handful.
     static PREPARED: RefCell<Vec<Prepared>> = const { RefCell::new(Vec::new()) };
-}
-
-/// From here on calls belong to a series, or do not any more.
-pub fn in_series(now: bool) {
-    IN_SERIES.store(now, Ordering::Relaxed);
-}
-
-/// Whether calls belong to a series.
-#[inline]
-pub(super) fn is_in_series() -> bool {
-    IN_SERIES.load(Ordering::Relaxed)
 }
 
 /// Runs `use_it` with these tokens prepared for this shape.

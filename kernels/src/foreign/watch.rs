@@ -2,7 +2,7 @@
 //! each one.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 
 /// A step into foreign code: loading it, or one of its functions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,11 +94,23 @@ static OWN: Note = Note {
     busy: AtomicU64::new(0),
 };
 static NOTE: AtomicPtr<Note> = AtomicPtr::new(std::ptr::null_mut());
+static IN_SERIES: AtomicBool = AtomicBool::new(false);
 static AFTER: OnceLock<fn() -> Option<String>> = OnceLock::new();
 
 /// Notes calls there from now on.
 pub fn note_in(note: &'static Note) {
     NOTE.store(std::ptr::from_ref(note).cast_mut(), Ordering::Release);
+}
+
+/// From here on calls belong to a series (`series.rs`) or do not any more.
+pub fn in_series(now: bool) {
+    IN_SERIES.store(now, Ordering::Relaxed);
+}
+
+/// Whether calls belong to a series.
+#[inline]
+pub(super) fn is_in_series() -> bool {
+    IN_SERIES.load(Ordering::Relaxed)
 }
 
 /// Asks this after each call that is not timed: what the call left behind that it should not have, if anything.
