@@ -167,3 +167,18 @@ fn a_gate_times_a_library_in_both_builds() {
     let kernels = receipt["kernels"].as_array().expect("kernels");
     assert!(kernels.iter().any(|k| k["id"] == "plain-c" && k["foreign"]["sha256"].is_string()), "the receipt names it");
 }
+
+/// Its sums are exact where every scale is one; with others it is held to a bound, which the receipt has.
+#[test]
+fn a_kernel_that_applies_scales_leaves_a_receipt_that_holds() {
+    let folder = TempDir::new().expect("a folder");
+    let groups = library(folder.path(), "ci/hostile/families.c", &["-DFAULT=groups"]);
+    let out = folder.path().join("run").display().to_string();
+    let shape = "micro --kernels scalar-i8 --shape 64x512 --residency llc --rounds 9 --out".words();
+    succeeds(run(&[shape, vec![out.clone(), "--kernel-library".into(), groups]].concat()[..]));
+    let receipt = read_json(folder.path().join("run/receipt.json"));
+    let suite = receipt["verify"].as_array().expect("records").iter().find(|v| v["id"] == "hostile").expect("verified");
+    assert_eq!((&suite["mismatches"], &suite["exact"]), (&0.into(), &true.into()), "{suite}");
+    assert!(suite["bound"].as_f64() > Some(0.0) && suite["max_relative_error"].as_f64() <= suite["bound"].as_f64());
+    printed(&["receipt", "verify", &out]);
+}
