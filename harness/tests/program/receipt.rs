@@ -167,7 +167,8 @@ fn numbers(value: &Value, pointer: &str, all: &mut Vec<String>) {
 fn committed_receipts_hold_and_choose_the_fastest() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let machines = std::fs::read_dir(root.join("reports/machines")).into_iter().flatten().flatten();
-    let folders = machines.map(|entry| entry.path()).chain(["reports/example", "reports/peers"].map(|folder| root.join(folder)));
+    let folders =
+        machines.map(|entry| entry.path()).chain(["reports/example", "reports/peers"].map(|folder| root.join(folder)));
     let folders: Vec<PathBuf> = folders.filter(|folder| folder.is_dir()).collect();
     assert!(folders.len() > 1, "a receipt of each CPU that was at hand");
     for folder in folders {
