@@ -20,7 +20,7 @@ pub enum Prefetch {
 }
 
 /// Bytes ahead of a load for which the second level is asked. Swept on an Intel Xeon (family 6 model 207), see
-/// above; `ci/sweep-prefetch.sh far` does it again.
+/// above; `ci/sweep-constants.py FAR_BYTES` does it again.
 #[cfg(target_arch = "x86_64")]
 const FAR_BYTES: usize = 32768;
 /// Bytes ahead of a load for which the first level is asked again. Swept as [`FAR_BYTES`].

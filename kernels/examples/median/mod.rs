@@ -1,6 +1,6 @@
-//! What both examples sum their rounds up with.
+//! What the examples sum their rounds up with.
 
-/// The middle one of an odd number of values.
+/// The middle one of the values; of an even number, the larger of the two.
 pub fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut sorted: Vec<f64> = values.collect();
     sorted.sort_by(f64::total_cmp);

@@ -82,7 +82,7 @@ const _: () = assert!(STEPS_PER_WIDENING * 2 * LARGEST_PAIR <= i16::MAX as usize
 
 /// How far ahead of the loads codes are fetched into the cache.
 ///
-/// Swept on Zen 5 with `ci/sweep-prefetch.sh int8` (40 copies of 6912 x 2560, 177 MB at 2 bits), share of a plain read
+/// Swept on Zen 5 with `ci/sweep-constants.py w2a8` (40 copies of 6912 x 2560, 177 MB at 2 bits), share of a plain read
 /// of the same bytes in the same rounds at one thread and at two: 256 B 0.37 and 0.60, 1024 B 0.40 and 0.66, 2048 B
 /// 0.50 and 0.78, 4096 B 0.66 and 0.90, 8192 B 0.81 and 0.94, 12288 B 0.87 and 0.93, 16384 B 0.87 and 0.94, 24576 B
 /// 0.87 and 0.95, 32768 B 0.92 and 0.91. Far, because the tables (40 KiB at k = 2560) take the first-level cache, and

@@ -12,7 +12,7 @@ use super::lanes::sum_f32;
 use crate::prefetch::{Prefetch, ahead, with_prefetch};
 use std::arch::x86_64::*;
 
-/// How far ahead of the loads lines are asked for. Swept on Zen 5 with `ci/sweep-prefetch.sh heads`, share of a plain
+/// How far ahead of the loads lines are asked for. Swept on Zen 5 with `ci/sweep-constants.py head`, share of a plain
 /// read in the same rounds at one thread and at two: 1024 B 0.83 and 0.96, 4096 B 0.94 and 0.94, 8192 B 0.96 and 0.98.
 const PREFETCH_BYTES: usize = 8192;
 

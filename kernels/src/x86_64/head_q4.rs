@@ -18,7 +18,7 @@ use crate::head::{GROUP_LINES, PanelQ4};
 use crate::prefetch::{Prefetch, ahead, with_prefetch};
 use std::arch::x86_64::*;
 
-/// How far ahead of the loads lines are asked for. Swept on Zen 5 with `ci/sweep-prefetch.sh heads`, share of a plain
+/// How far ahead of the loads lines are asked for. Swept on Zen 5 with `ci/sweep-constants.py head`, share of a plain
 /// read in the same rounds at one thread and at two: AVX-512 1024 B 0.81 and 0.94, 4096 B 0.95 and 0.85, 8192 B 0.95
 /// and 0.92; AVX2 1024 B 0.60 and 0.77, 4096 B 0.68 and 0.64, 8192 B 0.83 and 0.86.
 const PREFETCH_BYTES: usize = 8192;

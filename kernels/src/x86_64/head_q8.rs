@@ -17,7 +17,7 @@ use crate::head::PanelQ8;
 use crate::prefetch::{Prefetch, ahead, with_prefetch};
 use std::arch::x86_64::*;
 
-/// How far ahead of the loads lines are asked for. Swept on Zen 5 with `ci/sweep-prefetch.sh heads`, share of a plain
+/// How far ahead of the loads lines are asked for. Swept on Zen 5 with `ci/sweep-constants.py head`, share of a plain
 /// read in the same rounds at one thread and at two: AVX-512 is within 0.93 and 1.03 at every distance from 256 to 8192
 /// B; AVX2 reads 0.76 and 0.93 with 1024 B, 0.95 and 0.92 with 4096 B, 0.99 and 1.01 with 8192 B.
 const PREFETCH_BYTES: usize = 8192;

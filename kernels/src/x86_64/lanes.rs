@@ -75,7 +75,7 @@ pub(crate) fn i8_to_f32(weights: __m128i) -> [__m256; 2] {
 
 /// Asks for a cache line that will be read soon. Any address may be asked for: a prefetch never faults.
 ///
-/// Kernels that refer to this for their distance swept it on Zen 5 with `ci/sweep-prefetch.sh int8` (40 copies of 6912
+/// Kernels that refer to this for their distance swept it on Zen 5 with `ci/sweep-constants.py w2a8` (40 copies of 6912
 /// x 2560, 177 MB at 2 bits): share of a plain read of the same bytes in the same rounds; medians of three runs up to
 /// 4096 B, one run beyond.
 #[inline]
