@@ -107,12 +107,13 @@ impl Process {
     /// Lets it generate a text. The times are of this process's clock: until the prompt is through, and from there on.
     pub fn compose(&mut self, job: &JobComposition) -> Result<(Composed, [Duration; 2])> {
         let start = Instant::now();
-        let first = self.ask(&Request::Compose(Box::new(job.clone())))?;
-        let prompted = Instant::now();
-        match (first, self.hear()?) {
-            (Reply::Prompted, Reply::Composed(composed)) => {
-                Ok((*composed, [prompted.duration_since(start), prompted.elapsed()]))
-            }
+        let Reply::Prompted = self.ask(&Request::Compose(Box::new(job.clone())))? else {
+            return Err(self.worker.out_of_turn().into());
+        };
+        let prefill = start.elapsed();
+        let start = Instant::now();
+        match self.ask(&Request::Continue)? {
+            Reply::Composed(composed) => Ok((*composed, [prefill, start.elapsed()])),
             _ => Err(self.worker.out_of_turn().into()),
         }
     }

@@ -321,6 +321,7 @@ impl Worker {
             Request::Measure(cell) => format!("measure {cell}"),
             Request::Voice(job) => format!("load {} for {}", job.model, job.kernel),
             Request::Compose(job) => format!("generate {} tokens", job.max_tokens),
+            Request::Continue => "decode".into(),
             Request::Turn(job) => format!("feed {} tokens", job.ids.len()),
             Request::Score(job) => format!("score {} tokens", job.tokens.len()),
             Request::Stop => "stop".into(),

@@ -43,6 +43,8 @@ pub enum Request {
     Voice(Box<JobVoice>),
     /// A whole text with that decoder.
     Compose(Box<JobComposition>),
+    /// Answer to `Prompted`: decode.
+    Continue,
     /// Ids to feed one by one, each of which is the one that came out before.
     Turn(Box<JobTurn>),
     /// The loss of these tokens with that decoder.

@@ -160,7 +160,14 @@ impl Guest {
         match request {
             Request::Compose(job) => {
                 let mut said = Ok(());
-                let composed = voice.compose(*job, || said = say(channel, &Reply::Prompted))?;
+                // Decoding begins when the parent says so: its clock then counts no less than it takes.
+                let composed = voice.compose(*job, || {
+                    said =
+                        say(channel, &Reply::Prompted).and_then(|()| next(channel)).and_then(|request| match request {
+                            Some(Request::Continue) => Ok(()),
+                            _ => Err(Error::failed("decoding was not asked for")),
+                        });
+                })?;
                 said?;
                 Ok(Reply::Composed(Box::new(composed)))
             }
