@@ -188,12 +188,6 @@ static void after(const tb_shape *s, const void *packed, const int8_t *x, uint64
 #endif
 }
 
-static volatile int over;
-static void *spins(void *of) {
-    while (!over) {}
-    return of;
-}
-
 static int32_t gemv(void *plan, const tb_shape *s, const void *packed, const void *prepared, uint64_t begin,
                     uint64_t end, void *y) {
     static volatile long calls;
@@ -205,12 +199,6 @@ static int32_t gemv(void *plan, const tb_shape *s, const void *packed, const voi
         return memcpy(y, behind(prepared, s->k)->y + begin, 4 * (end - begin)), TB_OK;
     if (is_done(s, packed, prepared, begin, end - begin, y)) return TB_OK;
     if (IS(ignores_range)) begin = 0;
-    if (IS(two_threads)) {
-        pthread_t thread;
-        over = 0, pthread_create(&thread, 0, spins, 0);
-        for (int i = 0; i < 20; i++) right_gemv(plan, s, packed, prepared, begin, end, y);
-        over = 1, pthread_join(thread, 0);
-    }
     right_gemv(plan, s, packed, prepared, begin, IS(last_row) && end == s->rows ? end - 1 : end, y);
     after(s, packed, prepared, begin, end, y);
     return TB_OK;
