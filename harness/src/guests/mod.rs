@@ -3,7 +3,7 @@
 
 mod process;
 
-pub use process::{Failed, Process};
+pub use process::{Failed, Process, excuse};
 
 use crate::count::Subject;
 use crate::error::{Error, Result};

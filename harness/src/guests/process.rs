@@ -9,7 +9,7 @@ use crate::worker::control::{Control, Order};
 use crate::worker::parent::{Heard, Patience, Worker};
 use crate::worker::protocol::{GuestReady, JobCell, Load, Reply, Request};
 use crate::worker::start::{Program, Setting, Speech};
-use receipt::{KernelRecord, RowStatus, VerifyRecord};
+use receipt::{KernelRecord, RowStatus, VerifyRecord, WithoutTime};
 use std::cell::Cell;
 use std::path::Path;
 use std::sync::atomic::Ordering;
@@ -45,6 +45,25 @@ impl From<Failed> for Error {
 }
 
 type Result<T> = std::result::Result<T, Failed>;
+
+/// Takes what a kernel did wrong to `without_time`; it has no time then.
+///
+/// # Errors
+/// What ends the run, and is no kernel's.
+pub fn excuse<T>(
+    kernel: &str,
+    made: Result<T>,
+    without_time: &mut Vec<WithoutTime>,
+) -> std::result::Result<Option<T>, Error> {
+    match made {
+        Ok(made) => Ok(Some(made)),
+        Err(Failed::Run(error)) => Err(error),
+        Err(Failed::Row { status, why }) => {
+            without_time.push(WithoutTime { kernel: kernel.into(), status, why });
+            Ok(None)
+        }
+    }
+}
 
 /// The process. Dropping it kills it, and what it started.
 pub struct Process {

@@ -7,12 +7,12 @@ use super::generation::{Said, Speaker, as_round, check_golden, greedy, same_ids,
 use super::plays::{Ours, Theirs, Who};
 use super::records;
 use super::rounds::{ThreadUsage, orders};
-use super::speaker::{self, Foreign, Hall, excuse};
+use super::speaker::{self, Foreign, Hall};
 use crate::choose::decode_kernel;
 use crate::choose::prefill_kernel::{PrefillPlan, PrefillPolicy};
 use crate::choose::skipping;
 use crate::error::{Error, Result};
-use crate::guests::{Failed, Guests};
+use crate::guests::{Failed, Guests, excuse};
 use crate::worker::composition::JobComposition;
 use crate::{operation, scenario};
 use kernels::{CodeTable, Family, HeadFormat, Kernel};

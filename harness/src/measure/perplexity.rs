@@ -1,9 +1,9 @@
 //! Perplexity of the same text with every kernel.
 
 use super::bench::Bench;
-use super::speaker::{self, Hall, excuse};
+use super::speaker::{self, Hall};
 use crate::error::Result;
-use crate::guests::Guests;
+use crate::guests::{Guests, excuse};
 use crate::scenario;
 use crate::worker::composition::JobScore;
 use kernels::{CodeTable, Family, Kernel};

@@ -2,7 +2,7 @@
 
 use super::generation::{Said, Speaker, held, same_ids, summarize};
 use crate::error::{Error, Result};
-use crate::guests::{Failed, Guests, Process};
+use crate::guests::{Failed, Guests, Process, excuse};
 use crate::load_model::Head;
 use crate::operation;
 use crate::worker::composition::{JobComposition, JobVoice};
@@ -30,25 +30,6 @@ pub struct Foreign {
     pub job: JobVoice,
     bytes_per_token: u64,
     pub runs: Vec<(GenerationRound, Said)>,
-}
-
-/// Takes what a kernel did wrong to `without_time`.
-///
-/// # Errors
-/// What ends the run, and is no kernel's.
-pub fn excuse<T>(
-    kernel: &str,
-    made: std::result::Result<T, Failed>,
-    without_time: &mut Vec<WithoutTime>,
-) -> Result<Option<T>> {
-    match made {
-        Ok(made) => Ok(Some(made)),
-        Err(Failed::Run(error)) => Err(error),
-        Err(Failed::Row { status, why }) => {
-            without_time.push(WithoutTime { kernel: kernel.into(), status, why });
-            Ok(None)
-        }
-    }
 }
 
 /// The libraries' kernels that can generate, each with the model loaded; the others have no time.

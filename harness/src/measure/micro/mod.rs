@@ -9,7 +9,7 @@ pub mod ring;
 
 use super::rounds::{self, Turn};
 use crate::error::Result;
-use crate::guests::{Failed, Guests, Process};
+use crate::guests::{Failed, Guests, Process, excuse};
 use crate::operation;
 use crate::scenario::Cell;
 use crate::worker::protocol::{GuestReady, JobCell};
@@ -76,11 +76,7 @@ pub fn measure(
             }
             Err(failed) => failed,
         };
-        let (status, why) = match error {
-            Failed::Row { status, why } => (status, why),
-            Failed::Run(error) => return Err(error),
-        };
-        without_time.push(WithoutTime { kernel: guests.record(failed).id.clone(), status, why });
+        excuse::<()>(&guests.record(failed).id, Err(error), &mut without_time)?;
         left.retain(|index| *index != failed);
     }
 }
@@ -94,13 +90,9 @@ fn prepared(
 ) -> Result<Vec<(usize, GuestReady)>> {
     let mut ready = Vec::new();
     for &index in left.iter() {
-        match guests.prepare(index, job) {
-            Ok(prepared) => ready.push((index, prepared)),
-            Err(Failed::Run(error)) => return Err(error),
-            Err(Failed::Row { status, why }) => {
-                without_time.push(WithoutTime { kernel: guests.record(index).id.clone(), status, why });
-            }
-        }
+        let prepared = guests.prepare(index, job);
+        let prepared = excuse(&guests.record(index).id, prepared, without_time)?;
+        ready.extend(prepared.map(|prepared| (index, prepared)));
     }
     *left = ready.iter().map(|(index, _)| *index).collect();
     Ok(ready)
