@@ -219,7 +219,6 @@ mod tests {
     use crate::machine::MachineArgs;
     use crate::measure::bench::Bench;
     use crate::measure::generation::greedy;
-    use crate::measure::plays::Ours;
     use crate::registered;
     use kernels::{CodeTable, HeadFormat};
     use model::decoder::Decoder;
@@ -256,7 +255,7 @@ mod tests {
             Plan { prompt: &PROMPT, generations: 2, threads: 1, comparisons: 3, seed: 1, interrupted, builds_on };
         let measured = measure(&columns, &plan, |column| {
             let Who::Ours(kernel) = column.who else { panic!("all are ours") };
-            Ok(Box::new(Ours::new(make(kernel)?)?))
+            Ok(Box::new(make(kernel)?))
         });
         measured.map_err(|Broken(_, failed)| failed.into())
     }

@@ -4,7 +4,7 @@
 use super::bench::{Bench, room};
 use super::blocks::{self, Broken, Column};
 use super::generation::{Said, Speaker, as_round, check_golden, greedy, same_ids, summarize};
-use super::plays::{Ours, Theirs, Who};
+use super::plays::{Theirs, Who};
 use super::records;
 use super::rounds::{ThreadUsage, orders};
 use super::speaker::{self, Foreign, Hall};
@@ -348,7 +348,7 @@ impl<'p, 'm> Texts<'p, 'm> {
             let sparsity = if column.sparse { self.plan.sparsity } else { Sparsity::Dense };
             let decoder = bench.decoder(kernel, CodeTable::TERNARY)?.context(self.room);
             let decoder = decoder.prefill(prefill).sparse(sparsity).build().map_err(Error::from)?;
-            Ok(Box::new(Ours::new(decoder)?))
+            Ok(Box::new(decoder))
         });
         measured.map_err(|Broken(column, failed)| match columns[column].who {
             Who::Theirs { index, .. } => Broken(index, failed),

@@ -6,7 +6,7 @@ use crate::guests::{Failed, Process};
 use crate::worker::composition::{JobTurn, Turned};
 use kernels::{Family, Kernel};
 use model::decoder::Decoder;
-use model::sampler::{Sampler, Sampling};
+use model::sampler::argmax;
 use std::cell::RefCell;
 use std::time::Instant;
 
@@ -51,49 +51,43 @@ pub trait Plays {
     fn block(&mut self, ids: &[u32], settling: usize) -> Result<Turned, Failed>;
 }
 
+/// Feeds a decoder as [`Plays`] says, wherever it is.
+pub fn feed_prompt(decoder: &mut Decoder<'_>, prompt: &[u32]) -> Checked<Turned> {
+    decoder.reset();
+    let spent = timed(|| {
+        for tokens in prompt.chunks(decoder.batch()) {
+            decoder.forward(tokens)?;
+        }
+        decoder.logits()?;
+        Ok::<(), Error>(())
+    })?;
+    Ok(Turned { ids: vec![argmax(decoder.last_logits())?], settling_ns: 0, spent })
+}
+
+/// The same of a block.
+pub fn feed_block(decoder: &mut Decoder<'_>, ids: &[u32], settling: usize) -> Checked<Turned> {
+    let mut out = Vec::with_capacity(ids.len());
+    let mut step = |id: &u32| {
+        decoder.forward(&[*id])?;
+        out.push(argmax(decoder.logits()?)?);
+        Ok::<(), Error>(())
+    };
+    let (before, block) = ids.split_at(settling.min(ids.len()));
+    let start = Instant::now();
+    before.iter().try_for_each(&mut step)?;
+    let settling_ns = start.elapsed().as_nanos() as u64;
+    let spent = timed(|| block.iter().try_for_each(&mut step))?;
+    Ok(Turned { ids: out, settling_ns, spent })
+}
+
 /// A decoder of this process.
-pub struct Ours<'m> {
-    decoder: Decoder<'m>,
-    sampler: Sampler,
-}
-
-impl<'m> Ours<'m> {
-    /// Picks greedily.
-    pub fn new(decoder: Decoder<'m>) -> Checked<Self> {
-        let sampler = Sampler::new(Sampling::Greedy, decoder.model().config.vocab)?;
-        Ok(Self { decoder, sampler })
-    }
-}
-
-impl Plays for Ours<'_> {
+impl Plays for Decoder<'_> {
     fn prompt(&mut self, prompt: &[u32]) -> Result<Turned, Failed> {
-        let decoder = &mut self.decoder;
-        decoder.reset();
-        let spent = timed(|| {
-            for tokens in prompt.chunks(decoder.batch()) {
-                decoder.forward(tokens)?;
-            }
-            decoder.logits()?;
-            Ok::<(), Error>(())
-        })?;
-        let id = self.sampler.sample(decoder.last_logits()).map_err(Error::from)?;
-        Ok(Turned { ids: vec![id], settling_ns: 0, spent })
+        Ok(feed_prompt(self, prompt)?)
     }
 
     fn block(&mut self, ids: &[u32], settling: usize) -> Result<Turned, Failed> {
-        let mut out = Vec::with_capacity(ids.len());
-        let mut step = |id: &u32| {
-            self.decoder.forward(&[*id])?;
-            self.decoder.logits()?;
-            out.push(self.sampler.sample(self.decoder.last_logits())?);
-            Ok::<(), Error>(())
-        };
-        let (before, block) = ids.split_at(settling.min(ids.len()));
-        let start = Instant::now();
-        before.iter().try_for_each(&mut step)?;
-        let settling_ns = start.elapsed().as_nanos() as u64;
-        let spent = timed(|| block.iter().try_for_each(&mut step))?;
-        Ok(Turned { ids: out, settling_ns, spent })
+        Ok(feed_block(self, ids, settling)?)
     }
 }
 

@@ -9,8 +9,9 @@ use crate::machine::Machine;
 use crate::measure::bench::packed;
 use crate::measure::generation::{Said, greedy};
 use crate::measure::own_threads::Busy;
+use crate::measure::plays::{feed_block, feed_prompt};
 use crate::measure::records::decode_times_ns;
-use crate::measure::rounds::{ThreadUsage, timed};
+use crate::measure::rounds::ThreadUsage;
 use crate::worker::composition::{Composed, JobComposition, JobScore, JobTurn, JobVoice, Scored, Turned, Voiced};
 use kernels::foreign;
 use kernels::{CodeTable, F32Ops, HeadFormat, Kernel, OutputHead};
@@ -18,10 +19,9 @@ use model::decoder::Decoder;
 use model::generate::{Request, Session};
 use model::kernel_weights::KernelWeights;
 use model::perplexity::{self, Text};
-use model::sampler::argmax;
 use model::weights::{Model, Weights};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A model in this process, packed for one kernel, and a decoder.
 pub struct Voice {
@@ -80,32 +80,10 @@ impl Voice {
     /// Feeds ids, and says what came out and what it took.
     pub fn turn(&mut self, job: &JobTurn) -> Result<Turned> {
         let JobTurn { ids, prompt, settling } = job;
-        let decoder = &mut self.decoder;
-        let (mut out, mut settling_ns) = (Vec::with_capacity(ids.len()), 0);
-        let spent = in_text(self.threads, || {
-            if *prompt {
-                decoder.reset();
-                let spent = timed(|| {
-                    ids.chunks(decoder.batch()).try_for_each(|ids| decoder.forward(ids))?;
-                    decoder.logits().map(|_| ())
-                })?;
-                out.push(argmax(decoder.last_logits())?);
-                return Ok(spent);
-            }
-            let (before, after) = ids.split_at(*settling.min(&ids.len()));
-            let mut feed = |ids: &[u32]| {
-                ids.iter().try_for_each(|id| {
-                    decoder.forward(&[*id])?;
-                    out.push(argmax(decoder.logits()?)?);
-                    Ok::<(), Error>(())
-                })
-            };
-            let start = Instant::now();
-            feed(before)?;
-            settling_ns = start.elapsed().as_nanos() as u64;
-            timed(|| feed(after))
-        })?;
-        Ok(Turned { ids: out, settling_ns, spent })
+        in_text(self.threads, || match prompt {
+            true => feed_prompt(&mut self.decoder, ids),
+            false => feed_block(&mut self.decoder, ids, *settling),
+        })
     }
 
     /// Scores a text with the same head.
