@@ -2,7 +2,7 @@
 //! made once; a step allocates nothing. Results do not depend on the batch or the number of threads.
 
 use crate::attention::Attention;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::ffn;
 use crate::kernel_weights::KernelWeights;
 use crate::rope::Rope;
@@ -282,8 +282,7 @@ impl<'m> Decoder<'m> {
         for layer in 0..self.of.model.config.layers {
             self.block(layer).map_err(|error| {
                 let (path, position) = (self.of.model.gguf.path.display(), self.position);
-                let what = format!("{path}: block {layer} at position {position}: {error}");
-                Error::of_kernel(Kind::Failed, &error, what)
+                Error::failed(format!("{path}: block {layer} at position {position}: {error}")).caused_by(&error)
             })?;
         }
         phase.add_to(&mut self.times.forward);

@@ -49,9 +49,9 @@ impl Error {
         }
     }
 
-    /// Makes an error of a kernel's: of kind [`Kind::Refused`] where it says itself that it cannot, else `kind`.
-    pub(crate) fn of_kernel(kind: Kind, error: &kernels::KernelError, message: String) -> Self {
-        Self { kind: if error.is_refusal() { Kind::Refused } else { kind }, message }
+    /// This error, which a kernel's is behind: a refusal where the kernel says itself that it cannot.
+    pub(crate) fn caused_by(self, error: &kernels::KernelError) -> Self {
+        if error.is_refusal() { Self { kind: Kind::Refused, ..self } } else { self }
     }
 
     /// The kind of this failure.

@@ -259,10 +259,7 @@ impl Model {
             [k, rows] => (k as usize, rows as usize),
             _ => return Err(self.gguf.tensor_error(tensor, format!("has {} dimensions, not 2", tensor.dims.len()))),
         };
-        let refused = |e: KernelError| {
-            let error = self.gguf.tensor_error(tensor, &e);
-            Error::of_kernel(error.kind(), &e, error.to_string())
-        };
+        let refused = |e: KernelError| self.gguf.tensor_error(tensor, &e).caused_by(&e);
         let (scale, codes) = (i2s_scale(bytes).unwrap_or(f32::NAN), i2s_codes(bytes));
         let threads = team.threads();
         let found = AtomicBool::new(false);

@@ -13,7 +13,7 @@ use crate::worker::protocol::JobCell;
 use crate::{build_info, interrupt, operation, words};
 use clap::Args;
 use kernels::{Kernel, Operation};
-use receipt::{CountRecord, KernelRecord, Mix, Residency, Unsupported};
+use receipt::{CountRecord, Mix, Residency, Unsupported};
 use serde::Serialize;
 
 /// Flags of `count`.
@@ -148,15 +148,12 @@ pub fn run(args: &CountArgs, out: &Output) -> Result<()> {
 fn kernels(args: &CountArgs, machine: &Machine, op: Operation, guests: &mut Guests) -> Result<Vec<Kernel>> {
     let has = |kernel: &Kernel| kernel.descriptor().has(op);
     let named = guests.take_named(args.kernels.clone())?;
-    let lacks = |record: &&KernelRecord| !record.ops.contains(&operation::recorded(op));
-    if let (Some(_), Some(without)) = (&args.kernels, guests.records().find(lacks)) {
-        let have: Vec<&str> = without.ops.iter().map(|op| op.name()).collect();
-        return Err(Error::input(format!("kernel {} has no {op}; it has {}", without.id, have.join(", "))));
-    }
     let mut kernels = machine.kernels(named.as_deref())?;
-    if let (Some(_), Some(without)) = (&args.kernels, kernels.iter().find(|k| !has(k))) {
-        let have: Vec<&str> = without.descriptor().operations().map(Operation::name).collect();
-        return Err(Error::input(format!("kernel {} has no {op}; it has {}", without.id(), have.join(", "))));
+    let ours = kernels.iter().map(|k| (k.id(), k.descriptor().operations().map(Operation::name).collect::<Vec<_>>()));
+    let theirs = guests.records().map(|r| (r.id.as_str(), r.ops.iter().map(|op| op.name()).collect()));
+    let without = theirs.chain(ours).find(|(_, have)| !have.contains(&op.name()));
+    if let (Some(_), Some((id, have))) = (&args.kernels, without) {
+        return Err(Error::input(format!("kernel {id} has no {op}; it has {}", have.join(", "))));
     }
     kernels.retain(has);
     Ok(kernels)

@@ -7,11 +7,9 @@ pub use process::{Failed, Process, excuse};
 
 use crate::count::Subject;
 use crate::error::{Error, Result};
-use crate::load_model::Head;
 use crate::machine::Machine;
 use crate::output::note;
 use crate::progress::Progress;
-use crate::worker::composition::JobVoice;
 use crate::worker::protocol::{GuestReady, JobCell, Load};
 use crate::{interrupt, operation, registered};
 use clap::Args;
@@ -250,11 +248,6 @@ impl Guests {
     /// Family of a kernel.
     pub fn family(&self, index: usize) -> Family {
         operation::family_of_kernels(self.kernels[index].record.family)
-    }
-
-    /// How a model is loaded for texts with a kernel.
-    pub fn voice(&self, index: usize, model: &str, head: Head, context: usize) -> JobVoice {
-        JobVoice { kernel: self.kernels[index].record.id.clone(), model: model.into(), head, context }
     }
 
     /// A new process for a kernel, in which nothing was computed yet: none that remembers an earlier text.

@@ -53,8 +53,6 @@ pub struct Plan<'a> {
     pub seed: u64,
     /// Number of comparisons of the whole run, which share its chance of a false alarm.
     pub comparisons: usize,
-    /// The model as the command line names it, for the processes of libraries.
-    pub model: &'a str,
     /// Why a text that reads so many bytes a token cannot be decoded at so many tokens a second, if it cannot.
     pub impossible: &'a dyn Fn(u64, f64) -> Option<String>,
 }
@@ -77,14 +75,6 @@ impl Player<'_> {
     fn column(&self) -> Column<'_> {
         let ids = self.runs.first().map_or(&[][..], |(_, first)| &first.token_ids);
         Column { who: Who::Ours(self.kernel), ids, sparse: self.sparse, again: false }
-    }
-
-    /// Why its decoding cannot be, if so. One that skips reads fewer bytes than it says.
-    fn impossible(&self, plan: &Plan<'_>) -> Option<String> {
-        let rate = |round: &GenerationRound| round.decode_tokens as f64 / (round.decode_ns.max(1) as f64 / 1e9);
-        let rates: Vec<f64> = self.runs.iter().map(|(round, _)| rate(round)).collect();
-        let speed = Some(rates).filter(|rates| !self.sparse && !rates.is_empty());
-        (plan.impossible)(self.decoder.bytes_per_token(), judge::stats::median(&speed?))
     }
 
     /// Ids and last logits must be those of `dense`, bit for bit, unless a time limit or the user ended either.
@@ -125,8 +115,10 @@ pub fn generation(
     mut step: impl FnMut(&str, usize),
 ) -> Result<GenerationRecord> {
     let mut texts = Texts::new(bench, plan)?;
-    let hall = Hall { model: plan.model, head: bench.head, room: texts.room };
-    texts.foreign = speaker::all(guests, &hall, &mut texts.without_time)?;
+    let hall = Hall::of(bench, texts.most_room());
+    for index in guests.to_speak() {
+        texts.foreign.extend(speaker::begin(guests, index, &hall, &mut texts.without_time)?);
+    }
     texts.whole(bench, guests, &mut step)?;
     texts.leave_out_the_impossible();
     texts.leave_out_the_wrong(guests);
@@ -176,6 +168,12 @@ impl<'p, 'm> Texts<'p, 'm> {
         Ok(texts)
     }
 
+    /// Tokens of the longest of the text and the known answers.
+    fn most_room(&self) -> usize {
+        let longest = self.plan.goldens.iter().map(|g| g.prompt_ids.len() + g.token_ids.len()).max();
+        self.room.max(longest.unwrap_or(0))
+    }
+
     /// A kernel with a decoder that has room for the text and for every known answer.
     fn player(
         &self,
@@ -184,9 +182,8 @@ impl<'p, 'm> Texts<'p, 'm> {
         plan: Option<PrefillPlan>,
         sparsity: Sparsity,
     ) -> Result<Player<'m>> {
-        let longest = self.plan.goldens.iter().map(|g| g.prompt_ids.len() + g.token_ids.len()).max().unwrap_or(0);
         let prefill = bench.prefill(plan.as_ref())?;
-        let decoder = bench.decoder(kernel, CodeTable::TERNARY)?.context(self.room.max(longest));
+        let decoder = bench.decoder(kernel, CodeTable::TERNARY)?.context(self.most_room());
         let decoder = decoder.prefill(prefill).sparse(sparsity).build()?;
         skipping::choice(&decoder).into_iter().for_each(|choice| bench.chooser.keep(choice));
         let sparse = !matches!(sparsity, Sparsity::Dense);
@@ -248,16 +245,20 @@ impl<'p, 'm> Texts<'p, 'm> {
     /// What is faster than this machine can be has no time.
     fn leave_out_the_impossible(&mut self) {
         let (plan, without_time) = (self.plan, &mut self.without_time);
-        let mut possible = |kernel: &str, why: Option<String>| {
-            let found = why.map(|why| WithoutTime { kernel: kernel.into(), status: RowStatus::Impossible, why });
+        let mut possible = |kernel: &str, bytes: u64, runs: &[(GenerationRound, Said)]| {
+            let speed = medians::decode_tokens_per_s(runs.iter().map(|(round, _)| round));
+            let found = (plan.impossible)(bytes, speed).map(|why| WithoutTime {
+                kernel: kernel.into(),
+                status: RowStatus::Impossible,
+                why,
+            });
             let possible = found.is_none();
             without_time.extend(found);
             possible
         };
-        self.players.retain(|player| possible(&player.id(), player.impossible(plan)));
-        self.foreign.retain(|foreign| {
-            possible(&foreign.id, foreign.speed().and_then(|(bytes, rate)| (plan.impossible)(bytes, rate)))
-        });
+        // One that skips reads fewer bytes than it says.
+        self.players.retain(|p| p.sparse || possible(&p.id(), p.decoder.bytes_per_token(), &p.runs));
+        self.foreign.retain(|f| possible(&f.id, f.bytes_per_token, &f.runs));
     }
 
     /// Exact kernels of one family generate the same ids, as far as the shorter text goes.

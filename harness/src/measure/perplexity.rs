@@ -68,7 +68,7 @@ pub fn perplexity(
 /// The same with the kernels of libraries, each in its process, on the tokens that the record names.
 pub fn foreign(
     bench: &Bench<'_>,
-    (asked, model): (&scenario::Perplexity, &str),
+    asked: &scenario::Perplexity,
     kernels: &[Kernel],
     guests: &Guests,
     record: &mut PerplexityRecord,
@@ -76,11 +76,14 @@ pub fn foreign(
     let tokens = bench.model().tokenizer.encode(builtin::held_out_text(), None)?;
     let most = record.window.saturating_mul(asked.windows).saturating_add(1).min(tokens.len());
     let job = JobScore { tokens: tokens[..most].to_vec(), window: record.window, windows: asked.windows };
-    let hall = Hall { model, head: bench.head, room: record.window };
-    for mut foreign in speaker::all(guests, &hall, &mut record.without_score)? {
+    let hall = Hall::of(bench, record.window);
+    for index in guests.to_speak() {
         if bench.stopped() {
             break;
         }
+        // One process at a time: each holds the model.
+        let begun = speaker::begin(guests, index, &hall, &mut record.without_score)?;
+        let Some(mut foreign) = begun else { continue };
         let scored = foreign.process.get_mut().score(&job);
         let Some(scored) = excuse(&foreign.id, scored, &mut record.without_score)? else { continue };
         let (kernel, nats_per_token) = (foreign.id.clone(), scored.nats_per_token.unwrap_or(f64::NAN));

@@ -1,5 +1,6 @@
 //! A kernel of a library that generates whole texts: its process has the model, and this one the clock.
 
+use super::bench::Bench;
 use super::generation::{Said, Speaker, held, same_ids, summarize};
 use crate::error::{Error, Result};
 use crate::guests::{Failed, Guests, Process, excuse};
@@ -13,11 +14,17 @@ use std::cell::RefCell;
 
 /// What is the same for all who generate texts of a model.
 pub struct Hall<'a> {
-    /// The model as the command line names it.
-    pub model: &'a str,
-    pub head: HeadFormat,
+    model: &'a str,
+    head: HeadFormat,
     /// Tokens of prompt and answer.
-    pub room: usize,
+    room: usize,
+}
+
+impl<'a> Hall<'a> {
+    /// The model and head of a bench.
+    pub fn of(bench: &Bench<'a>, room: usize) -> Self {
+        Self { model: &bench.loaded.record.path, head: bench.head, room }
+    }
 }
 
 /// A library's kernel with its process, in which the model is loaded.
@@ -28,23 +35,26 @@ pub struct Foreign {
     pub process: RefCell<Process>,
     /// How its decoders are made.
     pub job: JobVoice,
-    bytes_per_token: u64,
+    pub bytes_per_token: u64,
     pub runs: Vec<(GenerationRound, Said)>,
 }
 
-/// The libraries' kernels that can generate, each with the model loaded; the others have no time.
-pub fn all(guests: &Guests, hall: &Hall<'_>, without_time: &mut Vec<WithoutTime>) -> Result<Vec<Foreign>> {
-    let mut speakers = Vec::new();
-    for index in guests.to_speak() {
-        let (id, family) = (guests.record(index).id.clone(), guests.family(index));
-        let job = guests.voice(index, hall.model, Head::from(hall.head), hall.room);
-        let begun = guests.fresh(index).and_then(|mut process| process.voice(&job).map(|voiced| (process, voiced)));
-        if let Some((process, voiced)) = excuse(&id, begun, without_time)? {
-            let (process, bytes_per_token, runs) = (RefCell::new(process), voiced.bytes_per_token, Vec::new());
-            speakers.push(Foreign { index, id, family, process, job, bytes_per_token, runs });
-        }
-    }
-    Ok(speakers)
+/// A kernel with the model loaded in its process; none if that fails: then it has no time.
+pub fn begin(
+    guests: &Guests,
+    index: usize,
+    hall: &Hall<'_>,
+    without_time: &mut Vec<WithoutTime>,
+) -> Result<Option<Foreign>> {
+    let (id, family) = (guests.record(index).id.clone(), guests.family(index));
+    let job =
+        JobVoice { kernel: id.clone(), model: hall.model.into(), head: Head::from(hall.head), context: hall.room };
+    let begun = guests.fresh(index).and_then(|mut process| process.voice(&job).map(|voiced| (process, voiced)));
+    let begun = excuse(&id, begun, without_time)?;
+    Ok(begun.map(|(process, voiced)| {
+        let (process, bytes_per_token, runs) = (RefCell::new(process), voiced.bytes_per_token, Vec::new());
+        Foreign { index, id, family, process, job, bytes_per_token, runs }
+    }))
 }
 
 impl Foreign {
@@ -79,13 +89,6 @@ impl Foreign {
         Ok(())
     }
 
-    /// Bytes and speed of decoding, by the median round.
-    pub fn speed(&self) -> Option<(u64, f64)> {
-        let rate = |round: &GenerationRound| round.decode_tokens as f64 / (round.decode_ns.max(1) as f64 / 1e9);
-        let rates: Vec<f64> = self.runs.iter().map(|(round, _)| rate(round)).collect();
-        (!rates.is_empty()).then(|| (self.bytes_per_token, receipt::judge::stats::median(&rates)))
-    }
-
     /// What it did, and whether it gives the known answers, which were made with the f16 head.
     pub fn record(&mut self, goldens: &[Golden]) -> std::result::Result<Option<GenerationKernel>, Failed> {
         let runs = std::mem::take(&mut self.runs);
@@ -95,9 +98,7 @@ impl Foreign {
         };
         let process = self.process.get_mut();
         if !goldens.is_empty() {
-            let longest = goldens.iter().map(|g| g.prompt_ids.len() + g.token_ids.len()).max().unwrap_or(0);
-            let context = self.job.context.max(longest);
-            process.voice(&JobVoice { head: Head::F16, context, ..self.job.clone() })?;
+            process.voice(&JobVoice { head: Head::F16, ..self.job.clone() })?;
         }
         for golden in goldens {
             let (prompt, max_tokens) = (golden.prompt_ids.clone(), golden.token_ids.len());

@@ -1,6 +1,7 @@
 //! One call of a kernel that `count` follows: the worker makes operands, compares the kernel with the oracle, says that
 //! it is about to stop, stops, makes the call, and gives the result's hash.
 
+use super::libraries;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 use super::protocol::Stopping;
 use super::protocol::{Call, Reply};
@@ -14,8 +15,6 @@ use kernels::{AlignedBuffer, CpuFeatures, Family, Gemv, Kernel, Operation};
 use model::hash::sha256_hex;
 use receipt::Residency;
 use std::hint::black_box;
-#[cfg(target_os = "linux")]
-use std::path::Path;
 
 /// Prepares the call, stops for the parent, and makes it. `say` sends an answer before the last one.
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
@@ -47,19 +46,6 @@ pub fn unfollowed(call: &Call) -> Result<Reply> {
     Prepared::new(call)?.make(|_| Ok(()))
 }
 
-/// Loads the library that the kernel is in, if it is in one.
-#[cfg(target_os = "linux")]
-fn add_library(call: &Call) -> Result<()> {
-    let Some(library) = &call.library else { return Ok(()) };
-    let kernels = super::guest::load(Path::new(library))?;
-    registered::add(&kernels).map_err(|what| Error::input(format!("--kernel-library {library}: {what}")))
-}
-
-#[cfg(not(target_os = "linux"))]
-fn add_library(_: &Call) -> Result<()> {
-    Ok(())
-}
-
 struct Prepared {
     kernel: Kernel,
     cell: Cell,
@@ -74,7 +60,7 @@ struct Prepared {
 impl Prepared {
     fn new(call: &Call) -> Result<Self> {
         let Call { op, m, k, tokens, seed, .. } = call;
-        add_library(call)?;
+        libraries::add(call.library.as_slice())?;
         let unknown = || Error::input(crate::kernel_ids::unknown_kernel(&call.kernel));
         let descriptor = registered::find(&call.kernel).ok_or_else(unknown)?;
         let features = CpuFeatures::detect();

@@ -12,6 +12,7 @@ pub mod composition;
 pub mod control;
 #[cfg(target_os = "linux")]
 mod guest;
+mod libraries;
 mod log;
 mod old;
 pub mod parent;

@@ -1,6 +1,7 @@
 //! A session of a worker: it prepares cells and runs epochs when the gate orders them.
 
 use super::control::Control;
+use super::libraries;
 use super::product::Products;
 use super::protocol::{Job, JobCell, Offer, Ready, Reply, TextResult};
 use super::text::Texts;
@@ -9,8 +10,6 @@ use crate::build_info;
 use crate::count::{self, Subject};
 use crate::error::{Error, Exit, Result};
 use crate::machine::{Machine, MachineArgs};
-#[cfg(target_os = "linux")]
-use crate::registered;
 use crate::runs::kernel_records;
 use receipt::{KernelRecord, Operation};
 use std::path::{Path, PathBuf};
@@ -27,29 +26,6 @@ pub struct Session {
     foreign: Vec<(&'static str, PathBuf)>,
 }
 
-/// Loads the libraries that a gate gives to both builds.
-#[cfg(target_os = "linux")]
-fn add_libraries(libraries: &[String]) -> Result<Vec<(&'static str, PathBuf)>> {
-    let (mut kernels, mut foreign) = (Vec::new(), Vec::new());
-    for path in libraries.iter().map(PathBuf::from) {
-        let own = super::guest::load(&path)?;
-        foreign.extend(own.iter().map(|kernel| (kernel.id, path.clone())));
-        kernels.extend(own);
-    }
-    if !kernels.is_empty() {
-        let taken = |what: String| Error::input(format!("--kernel-library {}: {what}", libraries.join(", ")));
-        registered::add(&kernels).map_err(taken)?;
-        // Every epoch is one; the gate looked at each call of the suite before.
-        kernels::foreign::in_series(true);
-    }
-    Ok(foreign)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn add_libraries(_: &[String]) -> Result<Vec<(&'static str, PathBuf)>> {
-    Ok(Vec::new())
-}
-
 impl Session {
     /// Maps the control block and makes the threads that a gate asks for.
     pub fn new(job: Job) -> Result<Self> {
@@ -60,7 +36,9 @@ impl Session {
         }
         let control = Control::open(Path::new(&job.control))?;
         let machine = MachineArgs::for_child(job.threads, job.cpu_features.clone()).check(1)?;
-        let foreign = add_libraries(&job.libraries)?;
+        let foreign = libraries::add(&job.libraries)?;
+        // Every epoch is one; the gate looked at each call of the suite before.
+        kernels::foreign::in_series(!foreign.is_empty());
         let products = Products::new(&job, &machine)?;
         let texts = Texts::new(job.seed);
         // For ever: there is one session in a process.

@@ -32,7 +32,9 @@ fn prepared<R>(
             Some(at) if all[at].has_room(x.len()) => at,
             _ => {
                 let one = Prepared::for_shape(kernel, shape, x.len())?;
-                found.map(|at| all.swap_remove(at));
+                if let Some(too_small) = found {
+                    all.swap_remove(too_small);
+                }
                 all.push(one);
                 all.len() - 1
             }

@@ -55,9 +55,6 @@ pub fn limits(run: &mut Run<'_>) -> Result<()> {
     run.save()
 }
 
-/// The model of a run that names none.
-const BUILTIN: &str = "builtin";
-
 /// Rounds of what lies beside the products.
 const BESIDE_ROUNDS: usize = 21;
 const BESIDE_ROUNDS_QUICK: usize = 9;
@@ -143,11 +140,10 @@ pub fn generation(run: &mut Run<'_>) -> Result<()> {
         sparsity: run.plan.texts.sparsity,
         seed: run.receipt.settings.seed,
         comparisons,
-        model: run.plan.scenario.model.as_deref().unwrap_or(BUILTIN),
         impossible: &|bytes, tokens_s| bound::impossible_text(&run.receipt, bytes, tokens_s),
     };
-    let texts = (asked.rounds * (run.kernels.len() + run.guests.to_speak().len())) as u64;
-    let progress = Progress::start(format!("generating with {} kernels", run.kernels.len()), texts);
+    let kernels = run.kernels.len() + run.guests.to_speak().len();
+    let progress = Progress::start(format!("generating with {kernels} kernels"), (asked.rounds * kernels) as u64);
     let step = |kernel: &str, done| progress.step(done, format!("generating with {kernel}"));
     let generated = end_to_end::generation(bench, &run.guests, &plan, step)?;
     drop(progress);
@@ -168,14 +164,11 @@ pub fn perplexity(run: &mut Run<'_>) -> Result<()> {
     let (Some(asked), Some(bench)) = (&run.plan.scenario.perplexity, &mut run.bench) else { return Ok(()) };
     let progress = Progress::start("perplexity with every kernel", run.kernels.len() as u64 + 1);
     let step = |kernel: &str, done| progress.step(done, format!("perplexity with {kernel}"));
-    let model = run.plan.scenario.model.as_deref().unwrap_or(BUILTIN);
-    let scored = perplexity::perplexity(bench, asked, &run.kernels, step)?;
-    run.receipt.perplexity = Some(scored);
-    if let Some(record) = &mut run.receipt.perplexity {
-        perplexity::foreign(bench, (asked, model), &run.kernels, &run.guests, record)?;
-        note_lost(&record.without_score, "perplexity");
-    }
+    let mut record = perplexity::perplexity(bench, asked, &run.kernels, step)?;
+    perplexity::foreign(bench, asked, &run.kernels, &run.guests, &mut record)?;
     drop(progress);
+    note_lost(&record.without_score, "perplexity");
+    run.receipt.perplexity = Some(record);
     run.save()?;
     interrupt::check("interrupted during perplexity")
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 pub fn summarize(record: &mut GenerationKernel, prompt_tokens: usize) {
     let rounds = std::mem::take(&mut record.rounds);
     let over = |f: &dyn Fn(&GenerationRound) -> f64| median(&rounds.iter().map(f).collect::<Vec<_>>());
-    record.decode_tokens_per_s = over(&|r| rate(r.decode_tokens, Duration::from_nanos(r.decode_ns)));
+    record.decode_tokens_per_s = decode_tokens_per_s(rounds.iter());
     if is_paired(record) {
         // Prompts never skip, and alone with its partner the pair finds warmer caches than the other kernels did in
         // their rounds: only the ratio says something, so there are no prefill figures to be taken for a gain.
@@ -46,6 +46,12 @@ pub fn summarize(record: &mut GenerationKernel, prompt_tokens: usize) {
         };
     }
     record.rounds = rounds;
+}
+
+/// Decode speed, median over rounds.
+pub fn decode_tokens_per_s<'r>(rounds: impl Iterator<Item = &'r GenerationRound>) -> f64 {
+    let rates = rounds.map(|r| rate(r.decode_tokens, Duration::from_nanos(r.decode_ns)));
+    median(&rates.collect::<Vec<_>>())
 }
 
 /// Whether the entry took turns with one other kernel only, instead of with all of them: before 1.3, one
