@@ -1,9 +1,7 @@
 #!/usr/bin/env python3
-"""How many times as fast avx512-vnni is as each kernel of a library: table.py RECEIPT. Medians of the ratios of all rounds, with the ends of
-their 95% interval by ranks, and the noise floor of the cell (the 95th percentile of a single round's A/A difference)."""
+"""How many times as fast avx512-vnni is as each kernel of a library: table.py RECEIPT. The ratios over the first row that the receipt holds,
+turned round: median, the ends of its interval, and the cell's noise floor."""
 import json
-import math
-import statistics
 import sys
 
 PLACES = {"l2": "L2", "llc": "LLC", "dram": "DRAM"}
@@ -12,15 +10,9 @@ libraries = [kernel["id"] for kernel in receipt["kernels"] if "foreign" in kerne
 print("| product | from | " + " | ".join(f"`{i}`" for i in libraries) + " | noise floor |")
 print("|---" * (len(libraries) + 3) + "|")
 for cell in receipt["micro"]:
-    names = [entry["kernel"] for entry in cell["entries"]]
-    ours, row = names.index("avx512-vnni"), []
-    for kernel in libraries:
-        if kernel not in names:
-            row.append("no time")
-            continue
-        theirs = names.index(kernel)
-        ratios = sorted(turn["ns"][theirs] / turn["ns"][ours] for turn in cell["rounds"])
-        outside = int(len(ratios) / 2 - 1.96 * math.sqrt(len(ratios)) / 2)
-        row.append(f"{statistics.median(ratios):.2f} [{ratios[outside]:.2f}, {ratios[-1 - outside]:.2f}]")
+    over = {summary["kernel"]: summary["vs_baseline"] for summary in cell["summaries"] if summary.get("vs_baseline")}
+    assert all(ratio["partner"] == "avx512-vnni" for ratio in over.values()), "run it with avx512-vnni as the first row"
+    times = lambda ratio: f"{1 / ratio['median']:.2f} [{1 / ratio['high']:.2f}, {1 / ratio['low']:.2f}]" if ratio else "no time"
     product = f"{cell['op']} {cell['m']}×{cell['k']}" + (f"×{cell['tokens']}" if cell["tokens"] > 1 else "")
-    print(f"| {product} | {PLACES[cell['residency']]} | " + " | ".join(row) + f" | {cell['noise_floor']:.0%} |")
+    figures = " | ".join(times(over.get(kernel)) for kernel in libraries)
+    print(f"| {product} | {PLACES[cell['residency']]} | {figures} | {cell['noise_floor']:.0%} |")
