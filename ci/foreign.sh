@@ -85,6 +85,12 @@ if [ $# = 0 ]; then
         --out "$scratch/micro" "${examples[@]}"
     case_of compare 0 'plain-c.*avx2-vector' compare --quick --kernels scalar-i8,avx2-i8 \
         --out "$scratch/run" "${examples[@]}"
+    # Where every kernel refuses a shape, that is a row.
+    sed 's/rows_multiple = 1/rows_multiple = 8/' kernels/examples/guest/plain.c >"$scratch/eights.c"
+    cc -std=c11 "${flags[@]}" -o "$scratch/libeights.so" "$scratch/eights.c"
+    case_of refuses_all 0 'plain-c \(refused\) has rows without a time' micro --kernels plain-c --shape 33x256 --shape 64x256 \
+        --residency llc --rounds 20 --out "$scratch/refuses" --kernel-library "$scratch/libeights.so"
+    "$program" receipt verify "$scratch/refuses"
     python3 ci/check-receipt.py "$scratch/run"
     "$program" receipt verify "$scratch/run"
     python3 - "$scratch/run/receipt.json" <<'PYTHON'

@@ -1,8 +1,8 @@
 //! How long a run will take, said before it starts: roughly, because how fast this machine is is not known.
 
-use crate::measure::micro::with_operation;
+use crate::operation;
 use crate::scenario::{Cell, Scenario};
-use kernels::{Family, Kernel};
+use receipt::{Family, KernelRecord};
 
 /// Rounds after which most cells end, and the share of cells that go on to the last one.
 const USUAL_ROUNDS: usize = 100;
@@ -21,7 +21,7 @@ const BUSY: f64 = 1.3;
 
 /// How long a run will take, in one line: `about 60 to 90 s: 14 cells of up to 200 rounds, generation with 14 kernels`.
 /// The scenario has its flags applied, `cells` are its cells here, and `model_weights` is 0 without a model.
-pub fn in_words(scenario: &Scenario, cells: &[Cell], kernels: &[Kernel], model_weights: u64) -> String {
+pub fn in_words(scenario: &Scenario, cells: &[Cell], kernels: &[&KernelRecord], model_weights: u64) -> String {
     let (low, high) = seconds(scenario, cells, kernels, model_weights);
     let mut parts = Vec::new();
     if let Some(micro) = scenario.micro.as_ref().filter(|_| !cells.is_empty()) {
@@ -54,7 +54,7 @@ fn range(low: f64, high: f64) -> String {
 }
 
 /// If every cell ends early, and if some go on to the end while something else runs.
-fn seconds(scenario: &Scenario, cells: &[Cell], kernels: &[Kernel], model_weights: u64) -> (f64, f64) {
+fn seconds(scenario: &Scenario, cells: &[Cell], kernels: &[&KernelRecord], model_weights: u64) -> (f64, f64) {
     let (mut ready, mut round, mut rounds) = (0.0, 0.0, (0.0, 0.0));
     if let Some(micro) = &scenario.micro {
         let epoch_s = f64::from(micro.epoch_us) * 1e-6;
@@ -73,16 +73,17 @@ fn seconds(scenario: &Scenario, cells: &[Cell], kernels: &[Kernel], model_weight
 }
 
 /// The kernels of each family that a cell measures.
-fn families(cell: Cell, kernels: &[Kernel]) -> impl Iterator<Item = Vec<Kernel>> {
-    let with = with_operation(cell, kernels);
+fn families<'k>(cell: Cell, kernels: &[&'k KernelRecord]) -> impl Iterator<Item = Vec<&'k KernelRecord>> {
+    let op = operation::recorded(cell.op);
+    let with: Vec<&KernelRecord> = kernels.iter().filter(|k| k.ops.contains(&op)).copied().collect();
     Family::ALL.into_iter().filter_map(move |family| {
-        let kernels: Vec<Kernel> = with.iter().filter(|k| k.descriptor().family() == family).copied().collect();
+        let kernels: Vec<&KernelRecord> = with.iter().filter(|k| k.family == family).copied().collect();
         (!kernels.is_empty()).then_some(kernels)
     })
 }
 
 /// One turn of every entry: as many calls each as make their geometric mean an epoch, so that slow kernels take longer.
-fn round_s(cell: Cell, kernels: &[Kernel], epoch_s: f64) -> f64 {
+fn round_s(cell: Cell, kernels: &[&KernelRecord], epoch_s: f64) -> f64 {
     let weights = (cell.shape.m * cell.shape.k * cell.tokens) as f64;
     let calls: Vec<f64> = kernels.iter().map(|kernel| weights / rate(kernel)).collect();
     let mean = (calls.iter().map(|s| s.ln()).sum::<f64>() / calls.len() as f64).exp();
@@ -91,9 +92,8 @@ fn round_s(cell: Cell, kernels: &[Kernel], epoch_s: f64) -> f64 {
 }
 
 /// Weights a second of one thread, by order of magnitude.
-fn rate(kernel: &Kernel) -> f64 {
-    let described = kernel.descriptor();
-    match (described.isa, described.family()) {
+fn rate(kernel: &KernelRecord) -> f64 {
+    match (kernel.isa.as_str(), kernel.family) {
         ("scalar", Family::W2A32) => 2e9,
         ("scalar", Family::W2A8) => 3.4e9,
         (_, Family::W2A32) => 5e9,
@@ -102,13 +102,13 @@ fn rate(kernel: &Kernel) -> f64 {
 }
 
 /// Seconds of generation and perplexity with every kernel.
-fn tokens_s(scenario: &Scenario, kernels: &[Kernel], model_weights: u64) -> f64 {
-    let token_s = |kernel: &Kernel| model_weights as f64 / rate(kernel) + TOKEN_S;
+fn tokens_s(scenario: &Scenario, kernels: &[&KernelRecord], model_weights: u64) -> f64 {
+    let token_s = |kernel: &KernelRecord| model_weights as f64 / rate(kernel) + TOKEN_S;
     let generate = scenario.generate.as_ref().map_or(0.0, |generate| {
         // About four letters a token. Each round is generated whole, and again in turns.
         let tokens = (generate.prompt.len() / 4 + generate.max_tokens) as f64;
         let texts = 2.0 * generate.rounds as f64;
-        let text_s = |kernel: &Kernel| (tokens * token_s(kernel)).min(generate.timeout_s.unwrap_or(f64::MAX));
+        let text_s = |kernel: &KernelRecord| (tokens * token_s(kernel)).min(generate.timeout_s.unwrap_or(f64::MAX));
         kernels.iter().map(|kernel| texts * text_s(kernel)).sum()
     });
     let perplexity = scenario.perplexity.as_ref().map_or(0.0, |perplexity| {
@@ -121,14 +121,15 @@ fn tokens_s(scenario: &Scenario, kernels: &[Kernel], model_weights: u64) -> f64 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::machine::MachineArgs;
+    use crate::runs::kernel_records;
     use crate::scenario::L2;
-    use kernels::{CpuFeatures, registry};
 
     fn line(change: impl Fn(&mut Scenario)) -> ((f64, f64), String) {
         let mut scenario = Scenario::load("quick").expect("built in");
         change(&mut scenario);
-        let available = registry::KERNELS.iter().filter_map(|d| Kernel::new(d, CpuFeatures::detect()).ok());
-        let kernels: Vec<Kernel> = available.collect();
+        let records = kernel_records(&MachineArgs::for_child(1, None).check(1).expect("a machine"));
+        let kernels: Vec<&KernelRecord> = records.iter().filter(|record| record.available).collect();
         let cells = scenario.cells(Some(L2 { bytes: 2 << 20, threads: 1 }));
         let weights = 6_700_000;
         (seconds(&scenario, &cells, &kernels, weights), in_words(&scenario, &cells, &kernels, weights))

@@ -19,7 +19,8 @@
  *   multiples of 1/64 from 1/4 to 3/4, which f16 holds. Those of TB_W2A8 are 1 otherwise, also where it is timed; those
  *   of TB_W2A32 are any f32 near 1/2.
  * - Timed functions allocate nothing. A call that takes longer than 10 seconds counts as hung.
- * - Pointers are valid during the call only, but for `plan`. Packed weights may be copied elsewhere between calls, and
+ * - Pointers are valid during the call only, but for `plan`, and for the arrays that `prepare` is given: they stay as
+ *   they are until the last product with that prepared token. Packed weights may be copied elsewhere between calls, and
  *   several copies share a plan: nothing in either may point into them.
  */
 #ifndef TRITBENCH_H
@@ -139,7 +140,8 @@ typedef struct tb_kernel {
     int32_t (*prepared_bytes)(void *plan, uint64_t k, uint64_t *bytes);
 
     /* Timed, once a token and product: brings the activations into the kernel's own form. `prepared` is aligned to 64
-     * bytes, but for the later tokens of a tight batch. */
+     * bytes, but for the later tokens of a tight batch. A kernel that reads the activations as they are keeps x->i8 or
+     * x->f32 there, and not x itself. */
     int32_t (*prepare)(void *plan, uint64_t k, const tb_activations *x, void *prepared);
     /* Timed. y[r - row_begin] for row_begin <= r < row_end. `y` is aligned to 4 bytes. */
     int32_t (*gemv)(void *plan, const tb_shape *shape, const void *packed, const void *prepared,

@@ -4,7 +4,7 @@
 use super::composition::{Composed, JobComposition, JobScore, JobTurn, JobVoice, Scored, Turned, Voiced};
 use crate::operation;
 use crate::scenario::{Cell, Shape};
-use receipt::{Build, Family, Injection, KernelRecord, Operation, Residency, RowStatus, VerifyRecord, titles};
+use receipt::{Build, Family, Injection, KernelRecord, Operation, Prepare, Residency, RowStatus, VerifyRecord, titles};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::fmt;
 
@@ -151,6 +151,9 @@ pub struct GuestReady {
     pub bytes_per_call: u64,
     /// Copies of the weights that are rotated.
     pub copies: usize,
+    /// What preparing a token takes by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prepare: Option<Prepare>,
 }
 
 /// What a gate times in one place: one kernel on one matrix, or with one model.

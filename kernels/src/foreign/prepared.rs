@@ -21,8 +21,8 @@ pub struct Prepared {
     bytes: usize,
     pub(super) stride: usize,
     pub(super) tokens: usize,
-    /// Versions of the activations that they were made of, by [`Self::set_unless_same`].
-    of: Vec<u64>,
+    /// Version and address of the activations that they were made of, by [`Self::set_unless_same`].
+    of: Vec<(u64, usize)>,
     room: usize,
     pub(super) buffer: AlignedBuffer<u8>,
     /// All one: the kernels' sums are of integers.
@@ -56,27 +56,41 @@ impl Prepared {
     ///
     /// # Errors
     /// What the library says, or a wrong length.
+    ///
+    /// # Safety
+    /// The tokens stay as they are until the last product with them: a library may keep their addresses.
     #[inline]
-    pub fn set<'x>(&mut self, x: impl IntoIterator<Item = &'x QuantizedActivations>) -> Result<(), KernelError> {
+    pub unsafe fn set<'x>(&mut self, x: impl IntoIterator<Item = &'x QuantizedActivations>) -> Result<(), KernelError> {
         self.tokens = 0;
         for x in x {
             same("activations", self.shape.k as usize, x.len())?;
             let (i8, scales, sum) = (x.padded().as_ptr(), self.scales.as_ptr(), x.sum());
-            self.push(&Activations { i8, scales, f32: ptr::null(), sum })?;
+            // SAFETY: by the contract above; the scales are this one's own.
+            unsafe { self.push(&Activations { i8, scales, f32: ptr::null(), sum })? };
         }
         Ok(())
     }
 
-    /// As [`Self::set`], unless these very tokens are prepared.
-    pub(super) fn set_unless_same(&mut self, x: &[QuantizedActivations]) -> Result<(), KernelError> {
-        if self.of.len() == x.len() && self.of.iter().zip(x).all(|(of, x)| *of == x.version()) {
+    /// As [`Self::set`], unless these very tokens are prepared, where they lay then.
+    ///
+    /// # Safety
+    /// As there.
+    pub(super) unsafe fn set_unless_same(&mut self, x: &[QuantizedActivations]) -> Result<(), KernelError> {
+        let identity = |x: &QuantizedActivations| (x.version(), x.padded().as_ptr().addr());
+        if self.of.len() == x.len() && self.of.iter().zip(x).all(|(of, x)| *of == identity(x)) {
             return Ok(());
         }
         // Nothing is taken for prepared if this is cut short.
         self.of.clear();
-        self.set(x)?;
-        self.of.extend(x.iter().map(QuantizedActivations::version));
+        // SAFETY: as this function's.
+        unsafe { self.set(x)? };
+        self.of.extend(x.iter().map(identity));
         Ok(())
+    }
+
+    /// Bytes that a token takes.
+    pub fn bytes_per_token(&self) -> usize {
+        self.bytes
     }
 
     /// Whether tokens are prepared for this kernel and shape here.
@@ -93,18 +107,24 @@ impl Prepared {
     ///
     /// # Errors
     /// As there.
-    pub fn set_float(&mut self, x: &FloatActivations) -> Result<(), KernelError> {
+    ///
+    /// # Safety
+    /// As there.
+    pub unsafe fn set_float(&mut self, x: &FloatActivations) -> Result<(), KernelError> {
         self.tokens = 0;
         same("activations", self.shape.k as usize, x.len())?;
-        self.push(&Activations { i8: ptr::null(), scales: self.scales.as_ptr(), f32: x.padded().as_ptr(), sum: 0 })
+        let (scales, f32) = (self.scales.as_ptr(), x.padded().as_ptr());
+        // SAFETY: by the contract above; the scales are this one's own.
+        unsafe { self.push(&Activations { i8: ptr::null(), scales, f32, sum: 0 }) }
     }
 
+    /// # Safety
+    /// The activations are as the header says for this family and k, and stay until the last product with them.
     #[inline]
-    pub(super) fn push(&mut self, x: &Activations) -> Result<(), KernelError> {
+    pub(super) unsafe fn push(&mut self, x: &Activations) -> Result<(), KernelError> {
         fits("prepared tokens", self.room, self.tokens + 1)?;
         let to = self.buffer[self.tokens * self.stride..].as_mut_ptr();
-        // SAFETY: `for_shape` made room for `room` tokens; the activations were checked to have this k, and are padded
-        // as the header says.
+        // SAFETY: `for_shape` made room for `room` tokens; for the activations by the contract above.
         unsafe { self.kernel.prepare(self.shape, x, to)? };
         self.tokens += 1;
         Ok(())

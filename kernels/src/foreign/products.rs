@@ -75,7 +75,8 @@ impl ForeignKernel {
             return done;
         }
         let mut prepared = Prepared::new(self, weights, 1)?;
-        prepared.set([x])?;
+        // SAFETY: the activations are borrowed until this function returns.
+        unsafe { prepared.set([x])? };
         prepared.check()?;
         let words = self.words(weights, rows, &prepared)?;
         self.integers(weights, Call::Gemv, &words, y)
@@ -90,7 +91,8 @@ impl ForeignKernel {
         y: &mut [f32],
     ) -> Result<(), KernelError> {
         let mut prepared = Prepared::new(self, weights, 1)?;
-        prepared.set_float(x)?;
+        // SAFETY: the activations are borrowed until this function returns.
+        unsafe { prepared.set_float(x)? };
         prepared.check()?;
         let words = self.words(weights, rows, &prepared)?;
         y.iter_mut().zip(words.iter()).for_each(|(y, word)| *y = f32::from_bits(word.cast_unsigned()));
@@ -228,7 +230,8 @@ impl ForeignKernel {
         }
         let whole = rows.start..rows.end.next_multiple_of(self.rows_multiple()).min(weights.rows());
         let mut prepared = Prepared::new(self, weights, x.len())?;
-        prepared.set(x)?;
+        // SAFETY: the activations are borrowed until this function returns.
+        unsafe { prepared.set(x)? };
         prepared.check()?;
         // With room between the tokens where the library takes that: it may not be written.
         let stride = if self.tight_results() { whole.len() } else { whole.len() + 3 };

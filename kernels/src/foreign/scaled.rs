@@ -46,7 +46,8 @@ impl ForeignKernel {
         wide.set(&x.values().iter().map(|&x| f32::from(x)).collect::<Vec<f32>>())?;
         let (i8, f32) = if floats { (ptr::null(), wide.padded().as_ptr()) } else { (x.padded().as_ptr(), ptr::null()) };
         let sum = if floats { 0 } else { x.sum() };
-        prepared.push(&Activations { i8, scales: act_scales.as_ptr(), f32, sum })?;
+        // SAFETY: padded as the header says, and here until this function returns.
+        unsafe { prepared.push(&Activations { i8, scales: act_scales.as_ptr(), f32, sum })? };
         let mut products = vec![f32::NAN; rows];
         let (from, y) = (prepared.buffer.as_ptr(), products.as_mut_ptr().cast());
         let batch = Batch { prepared: from, prepared_stride: prepared.stride, tokens: 1, y, y_stride: rows };

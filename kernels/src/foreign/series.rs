@@ -39,7 +39,8 @@ fn prepared<R>(
                 all.len() - 1
             }
         };
-        all[at].set_unless_same(x)?;
+        // SAFETY: the products that read them are those of `use_it`; later ones compare version and address.
+        unsafe { all[at].set_unless_same(x)? };
         use_it(&all[at])
     })
 }

@@ -2,12 +2,14 @@
 #![allow(clippy::undocumented_unsafe_blocks, reason = "functions of a library: the header is their callers' contract")]
 
 use super::abi::*;
-use super::{BadField, ForeignKernel};
+use super::{BadField, ForeignKernel, Prepared, Work};
+use crate::activation::QuantizedActivations;
 use crate::conformance::{self, Outcome};
 use crate::cpu::CpuFeatures;
 use crate::guarded::{Side, placed};
 use crate::kernel::Kernel;
 use crate::layouts;
+use crate::packed::{Codes, PackedWeights};
 use std::ffi::{CStr, c_char, c_void};
 use std::slice;
 
@@ -90,6 +92,43 @@ unsafe extern "C" fn gemm<const FLOATS: bool, const IGNORES_STRIDE: bool>(
     0
 }
 
+/// A token as the address of its values: they stay until the last product.
+unsafe extern "C" fn keeps_address(_: *mut c_void, _: u64, x: *const Activations, prepared: *mut c_void) -> i32 {
+    unsafe { prepared.cast::<*const i8>().write_unaligned((*x).i8) };
+    0
+}
+
+unsafe extern "C" fn address_bytes(_: *mut c_void, _: u64, bytes: *mut u64) -> i32 {
+    unsafe { *bytes = size_of::<*const i8>() as u64 };
+    0
+}
+
+unsafe extern "C" fn gemv_of_address(
+    plan: *mut c_void,
+    shape: *const Shape,
+    packed: *const c_void,
+    prepared: *const c_void,
+    begin: u64,
+    end: u64,
+    y: *mut c_void,
+) -> i32 {
+    let k = unsafe { (*shape).k } as usize;
+    let values = unsafe { slice::from_raw_parts(prepared.cast::<*const u8>().read_unaligned(), k) };
+    let token: Vec<u8> = 1f32.to_ne_bytes().into_iter().chain(values.iter().copied()).collect();
+    unsafe { gemv::<false>(plan, shape, packed, token.as_ptr().cast(), begin, end, y) }
+}
+
+/// One that copies no activations.
+fn reads_in_place() -> TbKernel {
+    TbKernel {
+        prepared_bytes: Some(address_bytes),
+        prepare: Some(keeps_address),
+        gemv: Some(gemv_of_address),
+        gemm: None,
+        ..right()
+    }
+}
+
 unsafe extern "C" fn open(_: *const Shape, plan: *mut *mut c_void) -> i32 {
     unsafe { *plan = Box::into_raw(Box::new(7u64)).cast() };
     0
@@ -160,6 +199,7 @@ fn right_kernels_of_every_kind_pass_the_suite() {
         floats,
         TbKernel { gemm: Some(gemm::<false, true>), ..strides },
         TbKernel { rows_multiple: 4, k_multiple: 8, packed_align: 4096, gemm: None, ..right() },
+        reads_in_place(),
     ];
     for (i, raw) in kinds.into_iter().enumerate() {
         // At its end a buffer shows more; one kind shows what lies before it.
@@ -169,6 +209,27 @@ fn right_kernels_of_every_kind_pass_the_suite() {
             assert!(outcome.cases > 50, "kind {i}: {} cases", outcome.cases);
         }
     }
+}
+
+#[test]
+fn a_token_that_moved_is_prepared_again() {
+    let foreign: &'static ForeignKernel = Box::leak(Box::new(read(&reads_in_place()).expect("valid")));
+    let (shape, codes) = (Shape { rows: 2, k: 4 }, Codes::ternary(2, 4, &[2; 8], 1.0));
+    let layout = read(&reads_in_place()).expect("valid").describe().layout;
+    let weights = PackedWeights::pack(layout, codes).expect("packed");
+    let mut prepared = Prepared::for_shape(foreign, shape, 1).expect("room");
+    let mut product = |x: &QuantizedActivations| {
+        let mut y = [0; 2];
+        // SAFETY: the token stays until the product below.
+        unsafe { prepared.set_unless_same(slice::from_ref(x)).expect("prepared") };
+        foreign.gemv_words(&Work { weights: &weights, prepared: &prepared }, 0..2, &mut y).expect("multiplied");
+        y
+    };
+    let x = QuantizedActivations::from_values(&[1, 2, 3, 4], 1.0);
+    // The same version elsewhere, and nothing where it was.
+    let (moved, before) = (x.clone(), product(&x));
+    drop(x);
+    assert_eq!((product(&moved), before), ([10; 2], [10; 2]));
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use super::{anchors, of_family};
 use crate::document::{Cell, Column, Row, Section, Table, Tone, Value};
 use crate::query;
-use receipt::{Family, MicroCell, MicroSummary, Ratio, Receipt};
+use receipt::{Family, MicroCell, MicroSummary, Prepare, Ratio, Receipt, figures};
 
 const NOTE: &str = "A row is one kernel in one comparison: its median time, and the share of the machine's limit \
                     that it reached. Speed-up is over the first kernel of its comparison, then over the kernel it \
@@ -55,6 +55,11 @@ fn row(receipt: &Receipt, (index, cell): (usize, &MicroCell), entry: usize, s: &
     let best = query::fastest(cell).is_some_and(|fastest| fastest.kernel == s.kernel);
     let limit = s.bound.as_ref().map(|b| Cell::from(Value::Percent(b.share)).under(query::bound(b.bound)));
     let verdict = s.verdict.as_ref();
+    let time = Cell::from(Value::Time(s.median_ns_per_call));
+    let time = match cell.entries.get(entry).and_then(|entry| entry.prepare.as_ref()) {
+        Some(prepare) => time.under(preparing(cell, prepare, s.median_ns_per_call)),
+        None => time,
+    };
     let cells = vec![
         Cell { links, ..Cell::from(s.kernel.as_str()) },
         cell.op.name().into(),
@@ -65,11 +70,19 @@ fn row(receipt: &Receipt, (index, cell): (usize, &MicroCell), entry: usize, s: &
         verdict.map_or(Value::Nothing, |v| Value::word(v.direction().word())).into(),
         verdict.map_or(Value::Nothing, |v| Value::Counts(v.delta_eff)).into(),
         limit.unwrap_or_default(),
-        Cell::from(Value::Time(s.median_ns_per_call)).tone(if best { Tone::Best } else { Tone::Plain }),
+        time.tone(if best { Tone::Best } else { Tone::Plain }),
         Value::Number(s.gelem_s).into(),
         Value::Number(s.gb_s).into(),
     ];
     Row::new(anchors::measurement(index, entry), cells)
+}
+
+/// What of a call is its product, and what preparing a token for it takes.
+fn preparing(cell: &MicroCell, prepare: &Prepare, ns_per_call: f64) -> String {
+    let Prepare { ns_per_token, bytes_per_token } = *prepare;
+    let product = (ns_per_call - ns_per_token * cell.tokens as f64).max(0.0);
+    let (op, product, token) = (cell.op.name(), figures::duration(product), figures::duration(ns_per_token));
+    format!("{op} alone {product}; prepare {token} and {} a token", figures::bytes(bytes_per_token))
 }
 
 #[cfg(test)]

@@ -10,11 +10,11 @@ use crate::measure::end_to_end;
 use crate::output::note;
 use crate::runs::{RunFolder, new_receipt};
 use crate::scenario::Scenario;
-use crate::{bitnet_environment, build_info, estimate};
+use crate::{bitnet_environment, build_info, estimate, registered};
 use kernels::{HeadFormat, Kernel, Layout};
 use model::sparse_ffn::Sparsity;
 use model::weights::Opened;
-use receipt::Receipt;
+use receipt::{KernelRecord, Receipt};
 
 /// How texts are generated and scored.
 pub struct Texts {
@@ -89,7 +89,12 @@ impl Plan {
         loaded.as_ref().map_or(Ok(()), |loaded| self.require_memory_for_all(loaded))?;
         let cells = self.scenario.cells(self.machine.l2());
         let model_weights = loaded.as_ref().map_or(0, |l| l.model.ternary_weights());
-        note(estimate::in_words(&self.scenario, &cells, &self.kernels, model_weights));
+        let takes_part = |record: &&KernelRecord| {
+            let ours = self.kernels.iter().any(|kernel| kernel.id() == record.id);
+            ours || (record.available && registered::find(&record.id).is_none())
+        };
+        let kernels: Vec<&KernelRecord> = receipt.kernels.iter().filter(takes_part).collect();
+        note(estimate::in_words(&self.scenario, &cells, &kernels, model_weights));
         Ok(loaded)
     }
 

@@ -67,7 +67,8 @@ pub fn measure(
     loop {
         let ready = prepared(&job, &mut left, &mut without_time, guests)?;
         if natives.is_empty() && ready.is_empty() {
-            return Ok(None);
+            let nobody = MicroCell { without_time, ..blank(asked, plan, team.threads()) };
+            return Ok((!nobody.without_time.is_empty()).then_some(nobody));
         }
         let (failed, error) = match attempt(Asked { kernels: &natives, ..asked }, &ready, plan, team, guests)? {
             Ok(mut record) => {
@@ -110,7 +111,6 @@ fn attempt(
     guests: &mut Guests,
 ) -> Result<std::result::Result<MicroCell, Broken>> {
     let Asked { cell, family, kernels: natives } = asked;
-    let (m, k, tokens) = (cell.shape.m, cell.shape.k, cell.tokens);
     let seed = operand_seed(plan.seed, cell, family);
     let operands = Operands::new(cell, natives, plan.last_level_cache_bytes, plan.features, seed)?;
     let checked = check::check(cell, &operands, natives, team)?;
@@ -139,31 +139,12 @@ fn attempt(
     if with_stream {
         turns.push(rounds::clocked(shared.stream(natives[0].descriptor().layout)?));
     }
-    let mut record = MicroCell {
-        op: operation::recorded(cell.op),
-        m,
-        k,
-        tokens,
-        residency: cell.residency,
-        family: operation::family(family),
-        threads,
-        weights_per_call: (m * k * tokens) as u64,
-        calls_per_epoch: 0,
-        copies: natives.first().map_or_else(
-            || ready.first().map_or(1, |(_, ready)| ready.copies),
-            |first| operands.copies(first.descriptor().layout).len(),
-        ),
-        seed,
-        entries: with_twin(ours(cell, &natives, &checked, &operands), theirs(ready, guests)),
-        rounds: Vec::new(),
-        without_time: Vec::new(),
-        summaries: Vec::new(),
-        stream: None,
-        noise_floor: 0.0,
-        unstable_first: None,
-        lead: None,
-        method: Method::Current,
+    let copies = match natives.first() {
+        Some(first) => operands.copies(first.descriptor().layout).len(),
+        None => ready.first().map_or(1, |(_, ready)| ready.copies),
     };
+    let entries = with_twin(ours(cell, &natives, &checked, &operands), theirs(ready, guests));
+    let mut record = MicroCell { copies, entries, ..blank(asked, plan, threads) };
     // Which guest a column is of.
     let guest_of = |column: usize| {
         let guests_from = natives.len();
@@ -206,6 +187,34 @@ fn attempt(
     Ok(Ok(record))
 }
 
+/// A cell in which nothing was timed yet.
+fn blank(asked: Asked<'_>, plan: &Plan<'_>, threads: usize) -> MicroCell {
+    let Asked { cell, family, .. } = asked;
+    let (m, k, tokens) = (cell.shape.m, cell.shape.k, cell.tokens);
+    MicroCell {
+        op: operation::recorded(cell.op),
+        m,
+        k,
+        tokens,
+        residency: cell.residency,
+        family: operation::family(family),
+        threads,
+        weights_per_call: (m * k * tokens) as u64,
+        calls_per_epoch: 0,
+        copies: 1,
+        seed: operand_seed(plan.seed, cell, family),
+        entries: Vec::new(),
+        rounds: Vec::new(),
+        without_time: Vec::new(),
+        summaries: Vec::new(),
+        stream: None,
+        noise_floor: 0.0,
+        unstable_first: None,
+        lead: None,
+        method: Method::Current,
+    }
+}
+
 /// Rounds until every pair is settled, or the rule ends them.
 fn rounds(
     record: &mut MicroCell,
@@ -239,6 +248,7 @@ fn ours(cell: Cell, natives: &[Kernel], checked: &[Checked], operands: &Operands
         prefetch: (cell.residency == Residency::Dram).then(|| kernel.tuning().prefetch.name().to_owned()),
         oracle: Some(checked.oracle.into()),
         max_abs_error: Some(checked.max_abs_error),
+        prepare: None,
     };
     natives.iter().zip(checked).map(column).collect()
 }
@@ -255,6 +265,7 @@ fn theirs(ready: &[(usize, GuestReady)], guests: &Guests) -> Vec<MicroEntry> {
         prefetch: None,
         oracle: Some(ready.oracle.clone()),
         max_abs_error: Some(ready.max_abs_error),
+        prepare: ready.prepare.clone(),
     };
     ready.iter().map(column).collect()
 }

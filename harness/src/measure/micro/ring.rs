@@ -15,7 +15,7 @@ use kernels::{
     AlignedBuffer, Family, FloatActivations, Kernel, KernelError, PackedWeights, QuantizedActivations, reference,
 };
 use kernels::{CodeTable, Operation};
-use receipt::Residency;
+use receipt::{Prepare, Residency, judge};
 use std::cell::Cell;
 use std::hash::{BuildHasher, RandomState};
 use std::hint::black_box;
@@ -31,6 +31,8 @@ const BESIDE: usize = 16;
 const CANARY: i32 = 0x5AA5_C33C;
 /// Elements of each call's output that are computed once more by the oracle.
 const DRAWN: usize = 4;
+/// Times that the tokens of all calls are prepared by themselves.
+const PREPARES: usize = 15;
 
 /// Why a timed call is void.
 #[derive(Debug)]
@@ -109,6 +111,31 @@ impl<'a> Ring<'a> {
         })
     }
 
+    /// What preparing a token takes by itself, each time of activations that nobody has seen; none of ours.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub fn prepare_alone(&mut self) -> Result<Option<Prepare>, Void> {
+        let calls = self.inputs.len();
+        let mut ns_per_token = Vec::new();
+        for _ in 0..PREPARES {
+            self.renew(calls);
+            let spent = timed(|| self.prepare(calls))?;
+            ns_per_token.push(spent.ns as f64 / (calls * self.cell.tokens) as f64);
+        }
+        let bytes = self.prepared.first().map(Prepared::bytes_per_token);
+        let ns_per_token = judge::stats::median(&ns_per_token);
+        Ok(bytes.map(|bytes| Prepare { ns_per_token, bytes_per_token: bytes as u64 }))
+    }
+
+    /// Prepares the tokens of these calls.
+    fn prepare(&mut self, calls: usize) -> Result<(), KernelError> {
+        for (call, prepared) in self.prepared.iter_mut().take(calls).enumerate() {
+            prepare(prepared, &self.inputs[call], self.floats.get(call))?;
+        }
+        Ok(())
+    }
+
     fn stride(&self) -> usize {
         self.cell.shape.m * self.cell.tokens + BESIDE
     }
@@ -174,12 +201,9 @@ impl<'a> Ring<'a> {
             let input = &self.inputs[call];
             let y = black_box(&mut self.outputs[call * stride..][..stride - BESIDE]);
             match (self.foreign, self.cell.op, kernel.descriptor().family()) {
-                (Some(foreign), op, family) => {
+                (Some(foreign), op, _) => {
                     let prepared = &mut self.prepared[call];
-                    match family {
-                        Family::W2A8 => prepared.set(input)?,
-                        Family::W2A32 => prepared.set_float(&self.floats[call])?,
-                    }
+                    prepare(prepared, input, self.floats.get(call))?;
                     let work = Work { weights, prepared };
                     if op == Operation::Gemv {
                         team.split_rows(layout.rows, y, |rows, y| foreign.gemv_words(&work, rows, y))?;
@@ -242,6 +266,21 @@ impl<'a> Ring<'a> {
             compare(&got, 0.0, |_| Expected::integer(want))
         };
         compared.map(|_| ()).map_err(|mismatch| self.wrong(format!("row {row} of token {token} is {mismatch}")))
+    }
+}
+
+/// Prepares the tokens of a call.
+#[inline]
+fn prepare(
+    prepared: &mut Prepared,
+    input: &[QuantizedActivations],
+    float: Option<&FloatActivations>,
+) -> Result<(), KernelError> {
+    match float {
+        // SAFETY: inputs are made anew between one group of calls and the next, in which they are prepared again.
+        None => unsafe { prepared.set(input) },
+        // SAFETY: as above.
+        Some(float) => unsafe { prepared.set_float(float) },
     }
 }
 

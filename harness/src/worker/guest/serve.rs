@@ -192,9 +192,11 @@ impl Guest {
         let bytes_per_call = operands.copies(kernel.descriptor().layout)[0].bytes() as u64;
         let copies = operands.copies(kernel.descriptor().layout).len();
         let name = kernel.descriptor().long_name(cell.op);
+        let prepare = ring.prepare_alone()?;
         let mut prepared = |output: String| {
             let (oracle, max_abs_error, name) = (checked.oracle.to_owned(), checked.max_abs_error, name.clone());
-            let ready = GuestReady { output, oracle, max_abs_error, name, bytes_per_call, copies };
+            let ready =
+                GuestReady { output, oracle, max_abs_error, name, bytes_per_call, copies, prepare: prepare.clone() };
             say(channel, &Reply::GuestReady(Box::new(ready)))
         };
         let mut void = None;

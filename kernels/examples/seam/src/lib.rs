@@ -1,8 +1,8 @@
 //! tritbench's own int8 kernels as a library: each by the name `KERNEL-abi`, through `tritbench.h` and back. Beside
 //! itself called directly it shows what the interface costs (`ci/seam.sh`), and how a library looks in Rust.
 //!
-//! Weights are in the layouts that tritbench packs; a prepared token is the int8 values as the kernels read them, and
-//! their sum.
+//! Weights are in the layouts that tritbench packs, and the activations are read as they lie: a prepared token is their
+//! address and their sum.
 
 use kernels::foreign::abi::{ABI, Activations, I32, Shape, TENSOR, THREAD_SAFE, TbKernel, W2A8};
 use kernels::{Family, Gemv, GemvI8, K_SLACK, KernelDescriptor, Prefetch, padded_k, registry};
@@ -10,24 +10,30 @@ use std::ffi::{CString, c_char, c_void};
 use std::slice;
 use std::sync::OnceLock;
 
-/// Bytes of the values of a prepared token; its sum stands behind them.
+/// Values that the kernels read of a token, padding included.
 fn values(k: u64) -> usize {
     padded_k(k as usize) + K_SLACK
 }
 
-unsafe extern "C" fn prepared_bytes(_: *mut c_void, k: u64, bytes: *mut u64) -> i32 {
+/// A prepared token: where the host's values lie, and their sum.
+#[repr(C)]
+struct Token {
+    x: *const i8,
+    sum: i32,
+}
+
+unsafe extern "C" fn prepared_bytes(_: *mut c_void, _: u64, bytes: *mut u64) -> i32 {
     // SAFETY: the host's place for a number.
-    unsafe { *bytes = (values(k) + size_of::<i32>()) as u64 };
+    unsafe { *bytes = size_of::<Token>() as u64 };
     0
 }
 
-unsafe extern "C" fn prepare(_: *mut c_void, k: u64, x: *const Activations, prepared: *mut c_void) -> i32 {
-    let (n, to) = (values(k), prepared.cast::<u8>());
-    // SAFETY: the host's activations are padded so far, and `prepared` has the bytes that `prepared_bytes` said.
+unsafe extern "C" fn prepare(_: *mut c_void, _: u64, x: *const Activations, prepared: *mut c_void) -> i32 {
+    // SAFETY: the host's activations, and `prepared` has the bytes that `prepared_bytes` said; where it lies in a tight
+    // batch it may not be aligned.
     unsafe {
         let x = &*x;
-        to.copy_from_nonoverlapping(x.i8.cast(), n);
-        to.add(n).cast::<i32>().write_unaligned(x.sum);
+        prepared.cast::<Token>().write_unaligned(Token { x: x.i8, sum: x.sum });
     }
     0
 }
@@ -47,14 +53,13 @@ unsafe extern "C" fn gemv<const NUMBER: usize>(
     let Gemv::I8(gemv) = kernel.gemv else { return 6 };
     let (panel_rows, panel_bytes) = (kernel.layout.rows, kernel.layout.panel_bytes(shape.k as usize));
     let panels = begin as usize / panel_rows..(end as usize).div_ceil(panel_rows);
-    let n = values(shape.k);
-    // SAFETY: the host packed all panels in this kernel's layout, prepared the token as above, and `y` has an element
-    // for each row; it has looked that this CPU has what the kernel requires.
+    // SAFETY: the host packed all panels in this kernel's layout, prepared the token as above, whose values stay and
+    // are padded so far, and `y` has an element a row; it has looked that this CPU has what the kernel requires.
     unsafe {
         let start = packed.cast::<u8>().add(panels.start * panel_bytes);
         let codes = slice::from_raw_parts(start, panels.len() * panel_bytes);
-        let x = slice::from_raw_parts(prepared.cast::<i8>(), n);
-        let x_sum = prepared.cast::<u8>().add(n).cast::<i32>().read_unaligned();
+        let Token { x, sum: x_sum } = prepared.cast::<Token>().read_unaligned();
+        let x = slice::from_raw_parts(x, values(shape.k));
         let y = slice::from_raw_parts_mut(y.cast::<i32>(), (end - begin) as usize);
         gemv(GemvI8 { codes, panel_bytes, x, x_sum, prefetch: Prefetch::OneLevel, y });
     }

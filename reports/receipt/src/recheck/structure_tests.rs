@@ -49,6 +49,8 @@ fn what_breaks_a_rule_is_named() {
     let sound = sound();
     let (e, summaries) = (&sound["micro"][0]["entries"], &sound["micro"][0]["summaries"]);
     let decode_ns = sound["generation"]["kernels"][0]["rounds"][0]["decode_ns"].as_u64().expect("a number");
+    let prepare = json!({"ns_per_token": -1.0, "bytes_per_token": 8});
+    let refused = json!({"kernel": "scalar", "status": "refused", "why": "it takes no such shape"});
     // Field, what is said of it, and its new value, or else the fields that are edited.
     let edits = [
         ("/timestamp", "RFC 3339", json!("yesterday")),
@@ -78,6 +80,12 @@ fn what_breaks_a_rule_is_named() {
         ("/micro/0/entries", "A/A", json!({"/micro/0/entries/6/self_pair": false})),
         ("/micro/0/entries", "A/A", json!([e[6], e[0], e[1], e[2], e[3], e[4], e[5]])),
         ("/micro/0/entries", "A/A", json!([e[6]])),
+        ("/micro/0/entries/0/prepare/ns_per_token", "duration", json!({"/micro/0/entries/0/prepare": prepare})),
+        (
+            "/micro/0/rounds",
+            "no kernel has a time",
+            json!({"/micro/0/entries": [], "/micro/0/without_time": [refused]}),
+        ),
         ("/micro/0/summaries", "one an entry", json!([summaries[0]])),
         ("/micro/2/stream/ns", "one a round", json!([1, 2, 3])),
         ("/micro/0/rounds/1/order", "each entry", json!([0])),
@@ -119,6 +127,11 @@ fn what_is_just_allowed_is_let_pass() {
         ("nothing", json!({})),
         ("no time at all", json!({"/elapsed_s": 0.0})),
         ("one thread", json!({"/settings/threads": 1})),
+        (
+            "a cell in which no kernel has a time",
+            json!({"/micro/0/entries": [], "/micro/0/rounds": [], "/micro/0/summaries": [],
+                "/micro/0/without_time": [{"kernel": "scalar", "status": "refused", "why": "it takes no such shape"}]}),
+        ),
         ("an A/A entry that is not the last", json!({"/micro/0/entries": [e[0], e[1], e[2], e[3], e[4], e[6], e[5]]})),
         (
             "every case of a kernel fails that is not timed",

@@ -64,7 +64,7 @@ pub struct MicroCell {
     /// Seed from which weights, activations and order were made.
     pub seed: u64,
     #[doc = "The columns of a round. The first is the baseline; the one with `self_pair` is a kernel that is there \
-             already (A/A)."]
+             already (A/A). None where every kernel is among those without a time."]
     pub entries: Vec<MicroEntry>,
     /// Raw rounds: times of each entry.
     pub rounds: Vec<Round>,
@@ -136,6 +136,18 @@ pub struct MicroEntry {
     /// Largest absolute difference of the output from the oracle; absent before 1.1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_abs_error: Option<f64>,
+    /// What preparing a token takes by itself, of a library's kernel; its times contain it. Absent before 1.4.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prepare: Option<Prepare>,
+}
+
+/// How a library's kernel prepares a token's activations for a product.
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
+pub struct Prepare {
+    /// Median time of a token by the process's own clock, before the rounds.
+    pub ns_per_token: f64,
+    /// Bytes of a prepared token.
+    pub bytes_per_token: u64,
 }
 
 /// A loop that only reads the packed codes, timed in each round beside the kernels.
