@@ -10,7 +10,8 @@ libraries = [kernel["id"] for kernel in receipt["kernels"] if "foreign" in kerne
 print("| product | from | " + " | ".join(f"`{i}`" for i in libraries) + " | noise floor |")
 print("|---" * (len(libraries) + 3) + "|")
 for cell in receipt["micro"]:
-    over = {summary["kernel"]: summary["vs_baseline"] for summary in cell["summaries"] if summary.get("vs_baseline")}
+    rows = [summary for entry, summary in zip(cell["entries"], cell["summaries"]) if not entry["self_pair"]]
+    over = {summary["kernel"]: summary["vs_baseline"] for summary in rows if summary.get("vs_baseline")}
     assert all(ratio["partner"] == "avx512-vnni" for ratio in over.values()), "run it with avx512-vnni as the first row"
     times = lambda ratio: f"{1 / ratio['median']:.2f} [{1 / ratio['high']:.2f}, {1 / ratio['low']:.2f}]" if ratio else "no time"
     product = f"{cell['op']} {cell['m']}×{cell['k']}" + (f"×{cell['tokens']}" if cell["tokens"] > 1 else "")
