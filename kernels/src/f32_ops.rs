@@ -106,13 +106,16 @@ pub(crate) fn exp_nonpositive(x: f32) -> f32 {
     let clamped = x.max(-87.0);
     // Rounds to the nearest integer by the mantissa's size.
     const ROUND: f32 = 12_582_912.0;
-    let n = clamped * std::f32::consts::LOG2_E + ROUND - ROUND;
+    let rounded = clamped * std::f32::consts::LOG2_E + ROUND;
+    let n = rounded - ROUND;
     // ln 2 in two parts, so that the remainder keeps its low bits.
     let r = clamped - n * 0.693_359_4 + n * 2.121_944_4e-4;
     let p = ((((1.987_569_1e-4 * r + 1.398_199_9e-3) * r + 8.333_452e-3) * r + 4.166_579_6e-2) * r + 1.666_666_5e-1)
         * r
         + 0.5;
-    let value = (p * r * r + r + 1.0) * f32::from_bits(((n as i32 + 127) << 23) as u32);
+    // The low bits of `rounded` are n: a conversion to an integer saturates, which compilers do one by one.
+    let power = f32::from_bits((rounded.to_bits() << 23).wrapping_add(127 << 23));
+    let value = (p * r * r + r + 1.0) * power;
     if x < -87.0 { 0.0 } else { value }
 }
 

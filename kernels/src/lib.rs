@@ -64,7 +64,7 @@ mod w2a8;
 mod x86_64;
 
 pub use activation::{FloatActivations, QuantizedActivations};
-pub use attention::{CachedHead, Queries};
+pub use attention::{ATTENTION_TOKENS, CachedHead, Queries};
 pub use buffer::AlignedBuffer;
 pub use cpu::{CpuFeatures, MASK_VARIABLE, UnknownFeature};
 pub use descriptor::{Dequantize, GemmFn, GemmI8, GemmTile, Gemv, GemvF32, GemvI8, KernelDescriptor};

@@ -250,6 +250,21 @@ impl<'a, T> Columns<'a, T> {
             std::slice::from_raw_parts_mut(self.start.add(token * self.stride + self.range.start), self.range.len())
         }
     }
+
+    /// The columns of `N` tokens from number `first` on, to write to; empty behind the last token.
+    pub fn several<const N: usize>(&mut self, first: usize) -> [&mut [T]; N] {
+        let (len, tokens) = (self.range.len(), self.tokens);
+        std::array::from_fn(|i| {
+            if first + i >= tokens {
+                return Default::default();
+            }
+            // SAFETY: as in `token`; each of these is another token's, and all borrow `self`.
+            unsafe {
+                let start = self.start.add((first + i) * self.stride + self.range.start);
+                std::slice::from_raw_parts_mut(start, len)
+            }
+        })
+    }
 }
 
 /// The rows that thread `number` of `threads` computes: whole panels, as even as they go.

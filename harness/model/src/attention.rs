@@ -1,7 +1,7 @@
 //! Attention over cached keys and values.
 
 use kernels::parallel::{Columns, Team};
-use kernels::{CachedHead, F32Ops, Queries};
+use kernels::{ATTENTION_TOKENS, CachedHead, F32Ops, Queries};
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
@@ -26,37 +26,23 @@ pub(crate) struct Attention<'a> {
     pub keys: &'a [u16],
     /// The values of the layer's cache, in the form of `keys`.
     pub values: &'a [u16],
-    /// Scratch for attention scores, one buffer for each thread.
+    /// Scratch for attention scores, one buffer for each thread: of as many tokens as go together.
     pub scores: &'a [Mutex<Vec<f32>>],
 }
 
 impl Attention<'_> {
     /// Attention of `q` over the positions in the cache up to each token's own.
     pub(crate) fn run(&self, team: &mut Team, q: &[f32], out: &mut [f32]) {
-        let (d, tokens, keys, values) = (self.head_dim, out.len() / self.dim, self.keys, self.values);
+        let (d, tokens) = (self.head_dim, out.len() / self.dim);
         let heads = |number: usize, range: Range<usize>, mut out: Columns<'_, f32>| {
             let mut scores = self.scores[number].lock().unwrap_or_else(PoisonError::into_inner);
-            for t in 0..tokens {
-                let positions = self.position + t + 1;
-                let (columns, q) = (out.token(t), &q[t * self.dim..][range.clone()]);
-                // Heads that share a key and value head are computed together; a thread may have only some of them.
-                let mut first = 0;
-                while first < q.len() {
-                    let head = (range.start + first) / d;
-                    let count = (self.group - head % self.group).min((q.len() - first) / d);
-                    let at = head / self.group * d;
-                    let cache = CachedHead { keys: &keys[at..], values: &values[at..], stride: self.kv_dim };
-                    let group = first..first + count * d;
-                    let queries = Queries {
-                        q: &q[group.clone()],
-                        head_dim: d,
-                        factor: 1.0 / (d as f32).sqrt(),
-                        scores: &mut scores[..count * positions],
-                        out: &mut columns[group],
-                    };
-                    self.ops.attend(queries, cache);
-                    first += count * d;
-                }
+            // Heads that share a key and value head are computed together; a thread may have only some of them.
+            let mut first = range.start / d;
+            while first < range.end / d {
+                let last = (first / self.group + 1) * self.group;
+                let heads = first..last.min(range.end / d);
+                first = heads.end;
+                self.together(heads, range.start, (q, &mut out), &mut scores);
             }
         };
         if tokens * (self.position + tokens) * self.dim < SHARED_ATTENTION {
@@ -64,5 +50,34 @@ impl Attention<'_> {
             return heads(0, 0..stride, Columns::all(out, tokens, stride));
         }
         team.split_columns(d, out, self.dim, heads);
+    }
+
+    /// Heads that share a key and value head, for every token. `out` begins at element `start` of each token.
+    fn together(
+        &self,
+        heads: Range<usize>,
+        start: usize,
+        (q, out): (&[f32], &mut Columns<'_, f32>),
+        scores: &mut [f32],
+    ) {
+        let (d, tokens, stride) = (self.head_dim, q.len() / self.dim, self.kv_dim);
+        let at = heads.start / self.group * d;
+        let cache = CachedHead { keys: &self.keys[at..], values: &self.values[at..], stride };
+        let (elements, factor) = (heads.start * d..heads.end * d, 1.0 / (d as f32).sqrt());
+        for first in (0..tokens).step_by(ATTENTION_TOKENS) {
+            let (mut rest, mut token) = (&mut *scores, first);
+            let mut queries = out.several::<ATTENTION_TOKENS>(first).map(|out| {
+                // There are none behind the last one.
+                let here = token < tokens;
+                let positions = if here { self.position + token + 1 } else { 0 };
+                let (scores, later) = std::mem::take(&mut rest).split_at_mut(heads.len() * positions);
+                rest = later;
+                let q = if here { &q[token * self.dim..][elements.clone()] } else { &[] };
+                let out = if here { &mut out[elements.start - start..elements.end - start] } else { out };
+                token += 1;
+                Queries { q, head_dim: d, factor, scores, out }
+            });
+            self.ops.attend(&mut queries[..ATTENTION_TOKENS.min(tokens - first)], cache);
+        }
     }
 }

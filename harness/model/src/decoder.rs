@@ -12,11 +12,15 @@ use crate::step::{FfnBuffers, Step};
 use crate::times::{Lap, Times};
 use crate::weights::Model;
 use kernels::parallel::Team;
-use kernels::{AlignedBuffer, CpuFeatures, F32Ops, HeadInput, KernelError, LinearInput, Norm, OutputHead, Product};
+use kernels::{
+    ATTENTION_TOKENS, AlignedBuffer, CpuFeatures, F32Ops, HeadInput, KernelError, LinearInput, Norm, OutputHead,
+    Product,
+};
 use std::sync::{Arc, Mutex};
 
 /// Prompt tokens that kernels with a gemm process at once: enough that unpacking the weights costs little beside the
-/// products.
+/// products. Swept on an AMD EPYC (family 25 model 17), 130 and 514 tokens of the 2B shape: 24 to 130 at once differ by
+/// 2% with one thread and by 1% with two.
 pub const BATCH: usize = 128;
 
 /// A second kernel that computes batches of prompt tokens, and from which size of batch on.
@@ -90,7 +94,7 @@ impl Buffers {
     fn new(model: &Model, batch: usize, capacity: usize, threads: usize, ops: F32Ops) -> Self {
         let c = &model.config;
         let widest = (c.dim + 2 * c.kv_dim()).max(2 * c.ffn).max(c.dim);
-        let scores = capacity.saturating_mul(c.heads / c.kv_heads);
+        let scores = capacity.saturating_mul(c.heads / c.kv_heads).saturating_mul(batch.min(ATTENTION_TOKENS));
         Self {
             x: AlignedBuffer::zeroed(batch * c.dim),
             h: AlignedBuffer::zeroed(batch * c.dim),

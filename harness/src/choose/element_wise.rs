@@ -36,7 +36,7 @@ pub fn fastest(c: &ModelConfig, machine: &Machine) -> Result<(F32Ops, Choice)> {
         ops.gated_rms_norm(&gate, &wide_gain, Norm { gain: &wide_gain, eps }, &mut wide);
         let cache = CachedHead { keys: &cached, values: &cached, stride: c.head_dim };
         let (q, scores, out) = (&queries[..], &mut scores[..], &mut attended[..]);
-        ops.attend(Queries { q, head_dim: c.head_dim, factor: 0.1, scores, out }, cache);
+        ops.attend(&mut [Queries { q, head_dim: c.head_dim, factor: 0.1, scores, out }], cache);
         let bits: Vec<u32> = match first {
             true => normed.iter().chain(&wide).chain(&attended).map(|v| v.to_bits()).collect(),
             false => Vec::new(),

@@ -185,7 +185,7 @@ const OPERATIONS: [Between; 4] = [
     ("attention", "64 positions, 4 heads of 128", 2 * 2 * POSITIONS * HEAD_DIM + 4 * GROUP * HEAD_DIM, |ops, v| {
         let cache = CachedHead { keys: &v.cached, values: &v.cached, stride: HEAD_DIM };
         let (q, scores, out) = (&v.x[..GROUP * HEAD_DIM], &mut v.scores[..], &mut v.attended[..]);
-        ops.attend(Queries { q, head_dim: HEAD_DIM, factor: 0.1, scores, out }, cache);
+        ops.attend(&mut [Queries { q, head_dim: HEAD_DIM, factor: 0.1, scores, out }], cache);
         Ok(())
     }),
 ];

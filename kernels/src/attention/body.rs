@@ -1,6 +1,7 @@
 //! Attention over fixed lanes, as every level computes it: what a level brings is how 16 values are widened.
 
 use crate::f32_ops::{LANES, exp_nonpositive, sum_lanes};
+use std::ops::Range;
 
 /// Keys and values of one head as the cache holds them: f16 bit patterns, consecutive positions `stride` elements
 /// apart.
@@ -14,6 +15,10 @@ pub struct CachedHead<'a> {
     pub stride: usize,
 }
 
+/// Tokens of a batch that attention takes at once: they pass over the same keys and values while these stay in the
+/// first-level cache, and their queries, 16 KiB with four heads of 128 elements, too. By those sizes, not swept.
+pub const ATTENTION_TOKENS: usize = 8;
+
 /// Query heads over the one cached head that they share.
 pub struct Queries<'a> {
     /// The query vectors, `head_dim` elements each, head after head.
@@ -26,6 +31,33 @@ pub struct Queries<'a> {
     pub scores: &'a mut [f32],
     /// Output: `head_dim` elements for each query head, head after head.
     pub out: &'a mut [f32],
+}
+
+impl Queries<'_> {
+    /// Number of heads.
+    #[inline(always)]
+    pub(super) fn count(&self) -> usize {
+        self.q.len() / self.head_dim
+    }
+
+    /// Number of positions that each head looks at.
+    #[inline(always)]
+    pub(super) fn positions(&self) -> usize {
+        self.scores.len() / self.count()
+    }
+
+    /// Some of the heads.
+    #[inline(always)]
+    pub(super) fn heads(&mut self, heads: Range<usize>) -> Queries<'_> {
+        let (d, positions) = (self.head_dim, self.positions());
+        Queries {
+            q: &self.q[heads.start * d..heads.end * d],
+            head_dim: d,
+            factor: self.factor,
+            scores: &mut self.scores[heads.start * positions..heads.end * positions],
+            out: &mut self.out[heads.start * d..heads.end * d],
+        }
+    }
 }
 
 impl<'a> CachedHead<'a> {
@@ -112,7 +144,7 @@ pub(super) fn one_by_one(
     widen: impl Fn(&[u16; LANES]) -> [f32; LANES] + Copy,
 ) {
     let (d, factor) = (queries.head_dim, queries.factor);
-    let positions = queries.scores.len() / (queries.q.len() / d);
+    let positions = queries.positions();
     for (h, (q, out)) in queries.q.chunks_exact(d).zip(queries.out.chunks_exact_mut(d)).enumerate() {
         let scores = &mut queries.scores[h * positions..][..positions];
         for (i, quad) in scores.as_chunks_mut::<POSITIONS>().0.iter_mut().enumerate() {

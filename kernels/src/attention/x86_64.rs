@@ -1,7 +1,7 @@
 //! Attention and rounding to f16 on AVX2 and AVX-512, where loads, stores or the grouping of heads are written with
 //! intrinsics.
 
-use super::body::{CachedHead, POSITIONS, Queries, add_last, exponents, last_scores, one_by_one};
+use super::body::{ATTENTION_TOKENS, CachedHead, POSITIONS, Queries, add_last, exponents, last_scores, one_by_one};
 use crate::f32_ops::LANES;
 use std::arch::x86_64::*;
 
@@ -24,86 +24,148 @@ pub(super) fn attend_avx2(queries: Queries<'_>, cache: CachedHead<'_>) {
 /// that count, not swept.
 const HEADS: usize = 4;
 
-/// A key or value is widened once for four heads. The same additions in the same order as one by one, so the same bits.
+/// Elements of a head up to which keys and values are widened into a buffer.
+const MOST_DIM: usize = 256;
+
+/// A key or value is widened once for four heads, and once for several tokens. The same additions in the same order as
+/// one by one, so the same bits.
 #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl")]
-pub(super) fn attend_avx512(queries: Queries<'_>, cache: CachedHead<'_>) {
-    let d = queries.head_dim;
-    let heads = queries.q.len() / d;
-    let positions = queries.scores.len() / heads;
-    let whole = if d.is_multiple_of(LANES) { heads / HEADS * HEADS } else { 0 };
-    let (scores, last_scores) = queries.scores.split_at_mut(whole * positions);
-    let (out, last_out) = queries.out.split_at_mut(whole * d);
-    let (q, last_q) = queries.q.split_at(whole * d);
-    if positions > 0 && d > 0 {
-        let groups = q.chunks_exact(HEADS * d).zip(scores.chunks_exact_mut(HEADS * positions));
-        for ((q, scores), out) in groups.zip(out.chunks_exact_mut(HEADS * d)) {
-            four_heads(Queries { q, scores, out, ..queries }, cache);
+pub(super) fn attend_avx512(tokens: &mut [Queries<'_>], cache: CachedHead<'_>) {
+    for tokens in tokens.chunks_mut(ATTENTION_TOKENS) {
+        let (d, heads) = (tokens[0].head_dim, tokens[0].count());
+        let alike = |token: &Queries<'_>| token.head_dim == d && token.count() == heads && token.positions() > 0;
+        let fours = d.is_multiple_of(LANES) && tokens.iter().all(alike);
+        let whole = if fours { heads / HEADS * HEADS } else { 0 };
+        for first in (0..whole).step_by(HEADS) {
+            four_heads(tokens, first, cache);
+        }
+        for token in tokens {
+            let count = token.count();
+            if count > whole {
+                one_by_one(token.heads(whole..count), cache, |halves| widen_16(halves));
+            }
         }
     }
-    if !last_q.is_empty() {
-        one_by_one(Queries { q: last_q, scores: last_scores, out: last_out, ..queries }, cache, |halves| {
-            widen_16(halves)
-        });
+}
+
+/// Four heads from `first` on of some tokens, at most [`ATTENTION_TOKENS`].
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl")]
+fn four_heads(tokens: &mut [Queries<'_>], first: usize, cache: CachedHead<'_>) {
+    let d = tokens[0].head_dim;
+    let four = first..first + HEADS;
+    let most = tokens.iter().map(|token| token.positions() / POSITIONS).max().unwrap_or(0);
+    let buffered = tokens.len() > 1 && d <= MOST_DIM;
+    let mut rows = [[0f32; MOST_DIM]; POSITIONS];
+    for quad in 0..most {
+        let keys: [&[u16]; POSITIONS] = std::array::from_fn(|p| cache.key(quad * POSITIONS + p, d));
+        if buffered {
+            widen_rows(keys, &mut rows);
+        }
+        for token in tokens.iter_mut() {
+            let token = token.heads(four.clone());
+            match (quad < token.positions() / POSITIONS, buffered) {
+                (false, _) => {}
+                (true, true) => scores_of(token, quad, |p, at| load(&rows[p][at..])),
+                (true, false) => scores_of(token, quad, |p, at| wide(&keys[p][at..])),
+            }
+        }
+    }
+    let mut shares = [[0f32; HEADS]; ATTENTION_TOKENS];
+    for (token, shares) in tokens.iter_mut().zip(&mut shares) {
+        let token = token.heads(four.clone());
+        let positions = token.positions();
+        for (h, share) in shares.iter_mut().enumerate() {
+            let scores = &mut token.scores[h * positions..][..positions];
+            last_scores(&token.q[h * d..][..d], cache, token.factor, scores, |halves| widen_16(halves));
+            *share = exponents(scores);
+        }
+        token.out.fill(0.0);
+    }
+    for quad in 0..most {
+        let values: [&[u16]; POSITIONS] = std::array::from_fn(|p| cache.value(quad * POSITIONS + p, d));
+        if buffered {
+            widen_rows(values, &mut rows);
+        }
+        for token in tokens.iter_mut() {
+            let token = token.heads(four.clone());
+            match (quad < token.positions() / POSITIONS, buffered) {
+                (false, _) => {}
+                (true, true) => add_of(token, quad, |p, at| load(&rows[p][at..])),
+                (true, false) => add_of(token, quad, |p, at| wide(&values[p][at..])),
+            }
+        }
+    }
+    for (token, shares) in tokens.iter_mut().zip(shares) {
+        let token = token.heads(four.clone());
+        let positions = token.positions();
+        for (h, (out, share)) in token.out.chunks_exact_mut(d).zip(shares).enumerate() {
+            add_last(out, cache, &token.scores[h * positions..][..positions], |halves| widen_16(halves));
+            out.iter_mut().for_each(|out| *out *= share);
+        }
+    }
+}
+
+/// Scores of four heads for four positions, whose keys are given by 16 elements.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl")]
+fn scores_of(token: Queries<'_>, quad: usize, key: impl Fn(usize, usize) -> __m512) {
+    let Queries { q, head_dim: d, factor, scores, .. } = token;
+    let positions = scores.len() / HEADS;
+    let q: [&[f32]; HEADS] = std::array::from_fn(|h| &q[h * d..][..d]);
+    let mut sums = [_mm512_setzero_ps(); HEADS * POSITIONS];
+    for at in (0..d).step_by(LANES) {
+        let keys: [__m512; POSITIONS] = std::array::from_fn(|p| key(p, at));
+        for h in 0..HEADS {
+            let q = load(&q[h][at..]);
+            for p in 0..POSITIONS {
+                let sum = &mut sums[HEADS * p + h];
+                *sum = _mm512_add_ps(*sum, _mm512_mul_ps(q, keys[p]));
+            }
+        }
+    }
+    let dots = _mm512_mul_ps(sums_of_lanes(sums), _mm512_set1_ps(factor));
+    let dots = [
+        _mm512_castps512_ps128(dots),
+        _mm512_extractf32x4_ps::<1>(dots),
+        _mm512_extractf32x4_ps::<2>(dots),
+        _mm512_extractf32x4_ps::<3>(dots),
+    ];
+    for (h, dots) in dots.into_iter().enumerate() {
+        let scores: &mut [f32] = &mut scores[h * positions + quad * POSITIONS..][..POSITIONS];
+        // SAFETY: the slice has 4 f32; the store needs no alignment.
+        unsafe { _mm_storeu_ps(scores.as_mut_ptr(), dots) };
+    }
+}
+
+/// Adds four positions to the outputs of four heads; their values are given by 16 elements.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl")]
+fn add_of(token: Queries<'_>, quad: usize, value: impl Fn(usize, usize) -> __m512) {
+    let Queries { head_dim: d, scores, out, .. } = token;
+    let positions = scores.len() / HEADS;
+    let weight = |i: usize| _mm512_set1_ps(scores[i / POSITIONS * positions + quad * POSITIONS + i % POSITIONS]);
+    let weights: [__m512; HEADS * POSITIONS] = std::array::from_fn(weight);
+    for at in (0..d).step_by(LANES) {
+        let values: [__m512; POSITIONS] = std::array::from_fn(|p| value(p, at));
+        for h in 0..HEADS {
+            let term = |p: usize| _mm512_mul_ps(weights[POSITIONS * h + p], values[p]);
+            let pairs = [_mm512_add_ps(term(0), term(1)), _mm512_add_ps(term(2), term(3))];
+            let out: &mut [f32] = &mut out[h * d + at..][..LANES];
+            let sum = _mm512_add_ps(load(out), _mm512_add_ps(pairs[0], pairs[1]));
+            // SAFETY: the slice has 16 f32; the store needs no alignment.
+            unsafe { _mm512_storeu_ps(out.as_mut_ptr(), sum) };
+        }
     }
 }
 
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl")]
-fn four_heads(queries: Queries<'_>, cache: CachedHead<'_>) {
-    let Queries { q, head_dim: d, factor, scores, out } = queries;
-    let positions = scores.len() / HEADS;
-    let q: [&[f32]; HEADS] = std::array::from_fn(|h| &q[h * d..][..d]);
-    for first in (0..positions / POSITIONS * POSITIONS).step_by(POSITIONS) {
-        let keys: [&[u16]; POSITIONS] = std::array::from_fn(|p| cache.key(first + p, d));
-        let mut sums = [_mm512_setzero_ps(); HEADS * POSITIONS];
-        for at in (0..d).step_by(LANES) {
-            let keys = keys.map(|key| wide(&key[at..]));
-            for h in 0..HEADS {
-                let q = load(&q[h][at..]);
-                for p in 0..POSITIONS {
-                    let sum = &mut sums[HEADS * p + h];
-                    *sum = _mm512_add_ps(*sum, _mm512_mul_ps(q, keys[p]));
-                }
-            }
+fn widen_rows(from: [&[u16]; POSITIONS], to: &mut [[f32; MOST_DIM]; POSITIONS]) {
+    for (from, to) in from.into_iter().zip(to) {
+        for (from, to) in from.as_chunks().0.iter().zip(to.as_chunks_mut().0) {
+            *to = widen_16(from);
         }
-        let dots = _mm512_mul_ps(sums_of_lanes(sums), _mm512_set1_ps(factor));
-        let dots = [
-            _mm512_castps512_ps128(dots),
-            _mm512_extractf32x4_ps::<1>(dots),
-            _mm512_extractf32x4_ps::<2>(dots),
-            _mm512_extractf32x4_ps::<3>(dots),
-        ];
-        for (h, dots) in dots.into_iter().enumerate() {
-            let scores: &mut [f32] = &mut scores[h * positions + first..][..POSITIONS];
-            // SAFETY: the slice has 4 f32; the store needs no alignment.
-            unsafe { _mm_storeu_ps(scores.as_mut_ptr(), dots) };
-        }
-    }
-    let shares: [f32; HEADS] = std::array::from_fn(|h| {
-        let scores = &mut scores[h * positions..][..positions];
-        last_scores(q[h], cache, factor, scores, |halves| widen_16(halves));
-        exponents(scores)
-    });
-    out.fill(0.0);
-    for first in (0..positions / POSITIONS * POSITIONS).step_by(POSITIONS) {
-        let values: [&[u16]; POSITIONS] = std::array::from_fn(|p| cache.value(first + p, d));
-        let weight = |i: usize| _mm512_set1_ps(scores[i / POSITIONS * positions + first + i % POSITIONS]);
-        let weights: [__m512; HEADS * POSITIONS] = std::array::from_fn(weight);
-        for at in (0..d).step_by(LANES) {
-            let values = values.map(|value| wide(&value[at..]));
-            for h in 0..HEADS {
-                let term = |p: usize| _mm512_mul_ps(weights[POSITIONS * h + p], values[p]);
-                let pairs = [_mm512_add_ps(term(0), term(1)), _mm512_add_ps(term(2), term(3))];
-                let out: &mut [f32] = &mut out[h * d + at..][..LANES];
-                let sum = _mm512_add_ps(load(out), _mm512_add_ps(pairs[0], pairs[1]));
-                // SAFETY: the slice has 16 f32; the store needs no alignment.
-                unsafe { _mm512_storeu_ps(out.as_mut_ptr(), sum) };
-            }
-        }
-    }
-    for (h, (out, share)) in out.chunks_exact_mut(d).zip(shares).enumerate() {
-        add_last(out, cache, &scores[h * positions..][..positions], |halves| widen_16(halves));
-        out.iter_mut().for_each(|out| *out *= share);
     }
 }
 

@@ -95,7 +95,10 @@ fn attention() {
                 let mut scores = guard(side, &vec![0f32; queries * positions]);
                 let head = CachedHead { keys: &cache, values: &values, stride };
                 let left = left_by(|| {
-                    ops.attend(Queries { q, head_dim: d, factor: 0.1, scores: &mut scores, out: &mut out }, head);
+                    ops.attend(
+                        &mut [Queries { q, head_dim: d, factor: 0.1, scores: &mut scores, out: &mut out }],
+                        head,
+                    );
                 });
                 (bits(&out), left)
             });
