@@ -77,19 +77,10 @@ fn products(receipt: &Receipt) -> Option<Picture<'_>> {
     let cells = query::products(receipt);
     let (_, cell) = *cells.last()?;
     let place = titles::residency(cell.residency);
-    let title = Lead::of(cell).map_or_else(String::new, |lead| {
-        if lead.over_next.is_none() {
-            return format!("only {} was timed", lead.names());
-        }
-        let who = format!("{} {} fastest{}", lead.names(), lead.verb(), lead.open());
-        let figure = lead.best.vs_baseline.as_ref().map(|r| format!(": {} {}", figures::ratio(r.median), r.partner));
-        let whole = format!("{who}{}", figure.unwrap_or_default());
-        // Where both names and the figure do not fit, the figure stands in the column.
-        if text::width(&format!("{place}, {whole}"), 16, true) <= WIDTH { whole } else { who }
-    });
+    let title = Lead::of(cell).map_or_else(|| capital(place), |lead| title(&capital(place), &lead));
     Some(Picture {
         file: "products.svg",
-        title: capital(&format!("{place}, {title}")),
+        title,
         note: format!(
             "gemv {} {place}, {} thread{} · bar: from the family's first row to the kernel",
             titles::shape(cell),
@@ -109,6 +100,19 @@ fn products(receipt: &Receipt) -> Option<Picture<'_>> {
             not_drawn(cells.iter().map(|(_, cell)| query::kernels(cell).count()).max().unwrap_or(0), MOST)
         ),
     })
+}
+
+/// As much as fits, names first: place, figure and verb are in the note and in the columns below, too.
+fn title(place: &str, lead: &Lead<'_>) -> String {
+    if lead.over_next.is_none() {
+        return format!("{place}, only {} was timed", lead.names());
+    }
+    let names = format!("{}{}", lead.names(), lead.open());
+    let who = format!("{} {} fastest{}", lead.names(), lead.verb(), lead.open());
+    let figure = lead.best.vs_baseline.as_ref().map(|r| format!(": {} {}", figures::ratio(r.median), r.partner));
+    let whole = format!("{place}, {who}{}", figure.unwrap_or_default());
+    let shorter = [whole, format!("{place}, {who}"), who];
+    shorter.into_iter().find(|title| text::width(title, 16, true) <= WIDTH).unwrap_or(names)
 }
 
 fn product_rows(family: Family, cell: &MicroCell) -> Vec<Row<'_>> {
@@ -305,6 +309,13 @@ mod tests {
         let leads = open.micro.iter_mut().filter_map(|cell| cell.lead.as_mut());
         leads.for_each(|lead| lead.over_next.verdict = None);
         assert_eq!(title(&open), "From DRAM, avx2-i8 or scalar-i8 is fastest, undecided");
+        // Two long names leave no room for the place.
+        let long = "ggml-tq2_0-of-another-build";
+        let leads = open.micro.iter_mut().filter_map(|cell| cell.lead.as_mut());
+        leads.for_each(|lead| lead.over_next.partner = long.into());
+        let short = title(&open);
+        assert!(short.starts_with(&format!("avx2-i8 or {long}")) && short.ends_with(", undecided"), "{short}");
+        assert!(text::width(&short, 16, true) <= WIDTH, "{short}");
         assert!(charts(&fixture::empty()).is_empty());
     }
 }
