@@ -27,7 +27,8 @@ impl F32Ops {
     /// for several tokens; what a head gets depends on neither.
     ///
     /// # Panics
-    /// If `q`, `scores` and `out` are not of the same number of heads, or the cache has fewer positions.
+    /// If `q`, `scores` and `out` of a token are not of the same number of heads, at least one, or the cache has fewer
+    /// positions.
     pub fn attend(self, tokens: &mut [Queries<'_>], cache: CachedHead<'_>) {
         for token in &*tokens {
             let heads = token.q.len().checked_div(token.head_dim).unwrap_or(0);

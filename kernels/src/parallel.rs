@@ -232,10 +232,15 @@ impl<'a, T> Columns<'a, T> {
         self.range.is_empty()
     }
 
+    /// Where the columns of a token begin: within the slice, as the constructor made sure, for each token that there
+    /// is; one past its end where there are no columns.
+    fn place(&self, token: usize) -> *mut T {
+        self.start.wrapping_add(token * self.stride + self.range.start)
+    }
+
     /// Where the columns of the first token begin, and the elements from a token to the next.
     pub(crate) fn start_and_stride(&mut self) -> (*mut T, usize) {
-        // Within the slice, as the constructor made sure; one past its end where there are no columns.
-        (self.start.wrapping_add(self.range.start), self.stride)
+        (self.place(0), self.stride)
     }
 
     /// The columns of token number `token` (from 0), to write to.
@@ -246,23 +251,17 @@ impl<'a, T> Columns<'a, T> {
         assert!(token < self.tokens, "token {token} of {}", self.tokens);
         // SAFETY: the constructor made sure that token * stride + range lies in the slice that 'a borrows, and that
         // nobody else has these columns; `&mut self` makes this the only reference to them.
-        unsafe {
-            std::slice::from_raw_parts_mut(self.start.add(token * self.stride + self.range.start), self.range.len())
-        }
+        unsafe { std::slice::from_raw_parts_mut(self.place(token), self.range.len()) }
     }
 
     /// The columns of `N` tokens from number `first` on, to write to; empty behind the last token.
     pub fn several<const N: usize>(&mut self, first: usize) -> [&mut [T]; N] {
-        let (len, tokens) = (self.range.len(), self.tokens);
         std::array::from_fn(|i| {
-            if first + i >= tokens {
+            if first + i >= self.tokens {
                 return Default::default();
             }
             // SAFETY: as in `token`; each of these is another token's, and all borrow `self`.
-            unsafe {
-                let start = self.start.add((first + i) * self.stride + self.range.start);
-                std::slice::from_raw_parts_mut(start, len)
-            }
+            unsafe { std::slice::from_raw_parts_mut(self.place(first + i), self.range.len()) }
         })
     }
 }

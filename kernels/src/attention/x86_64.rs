@@ -53,28 +53,27 @@ pub(super) fn attend_avx512(tokens: &mut [Queries<'_>], cache: CachedHead<'_>) {
 #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl")]
 fn four_heads(tokens: &mut [Queries<'_>], first: usize, cache: CachedHead<'_>) {
     let d = tokens[0].head_dim;
-    let four = first..first + HEADS;
-    let most = tokens.iter().map(|token| token.positions() / POSITIONS).max().unwrap_or(0);
-    let buffered = tokens.len() > 1 && d <= MOST_DIM;
-    let mut rows = [[0f32; MOST_DIM]; POSITIONS];
+    // One token reads each key and value once: a buffer would not pay.
+    let mut rows = (tokens.len() > 1 && d <= MOST_DIM).then_some([[0f32; MOST_DIM]; POSITIONS]);
+    // Taken once: finding the heads of a token divides.
+    let mut given = tokens.iter_mut();
+    let mut tokens: [Option<Queries<'_>>; ATTENTION_TOKENS] =
+        std::array::from_fn(|_| given.next().map(|token| token.heads(first..first + HEADS)));
+    let most = tokens.iter().flatten().map(quads).max().unwrap_or(0);
     for quad in 0..most {
         let keys: [&[u16]; POSITIONS] = std::array::from_fn(|p| cache.key(quad * POSITIONS + p, d));
-        if buffered {
-            widen_rows(keys, &mut rows);
-        }
-        for token in tokens.iter_mut() {
-            let token = token.heads(four.clone());
-            match (quad < token.positions() / POSITIONS, buffered) {
-                (false, _) => {}
-                (true, true) => scores_of(token, quad, |p, at| load(&rows[p][at..])),
-                (true, false) => scores_of(token, quad, |p, at| wide(&keys[p][at..])),
+        let tokens = tokens.iter_mut().flatten().filter(|token| quad < quads(token));
+        match &mut rows {
+            Some(rows) => {
+                widen_rows(keys, rows);
+                tokens.for_each(|token| scores_of(token, quad, |p, at| load(&rows[p][at..])));
             }
+            None => tokens.for_each(|token| scores_of(token, quad, |p, at| wide(&keys[p][at..]))),
         }
     }
     let mut shares = [[0f32; HEADS]; ATTENTION_TOKENS];
-    for (token, shares) in tokens.iter_mut().zip(&mut shares) {
-        let token = token.heads(four.clone());
-        let positions = token.positions();
+    for (token, shares) in tokens.iter_mut().flatten().zip(&mut shares) {
+        let positions = token.scores.len() / HEADS;
         for (h, share) in shares.iter_mut().enumerate() {
             let scores = &mut token.scores[h * positions..][..positions];
             last_scores(&token.q[h * d..][..d], cache, token.factor, scores, |halves| widen_16(halves));
@@ -84,21 +83,17 @@ fn four_heads(tokens: &mut [Queries<'_>], first: usize, cache: CachedHead<'_>) {
     }
     for quad in 0..most {
         let values: [&[u16]; POSITIONS] = std::array::from_fn(|p| cache.value(quad * POSITIONS + p, d));
-        if buffered {
-            widen_rows(values, &mut rows);
-        }
-        for token in tokens.iter_mut() {
-            let token = token.heads(four.clone());
-            match (quad < token.positions() / POSITIONS, buffered) {
-                (false, _) => {}
-                (true, true) => add_of(token, quad, |p, at| load(&rows[p][at..])),
-                (true, false) => add_of(token, quad, |p, at| wide(&values[p][at..])),
+        let tokens = tokens.iter_mut().flatten().filter(|token| quad < quads(token));
+        match &mut rows {
+            Some(rows) => {
+                widen_rows(values, rows);
+                tokens.for_each(|token| add_of(token, quad, |p, at| load(&rows[p][at..])));
             }
+            None => tokens.for_each(|token| add_of(token, quad, |p, at| wide(&values[p][at..]))),
         }
     }
-    for (token, shares) in tokens.iter_mut().zip(shares) {
-        let token = token.heads(four.clone());
-        let positions = token.positions();
+    for (token, shares) in tokens.iter_mut().flatten().zip(shares) {
+        let positions = token.scores.len() / HEADS;
         for (h, (out, share)) in token.out.chunks_exact_mut(d).zip(shares).enumerate() {
             add_last(out, cache, &token.scores[h * positions..][..positions], |halves| widen_16(halves));
             out.iter_mut().for_each(|out| *out *= share);
@@ -106,11 +101,16 @@ fn four_heads(tokens: &mut [Queries<'_>], first: usize, cache: CachedHead<'_>) {
     }
 }
 
+/// Whole groups of positions that four heads look at.
+fn quads(four: &Queries<'_>) -> usize {
+    four.scores.len() / HEADS / POSITIONS
+}
+
 /// Scores of four heads for four positions, whose keys are given by 16 elements.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl")]
-fn scores_of(token: Queries<'_>, quad: usize, key: impl Fn(usize, usize) -> __m512) {
-    let Queries { q, head_dim: d, factor, scores, .. } = token;
+fn scores_of(token: &mut Queries<'_>, quad: usize, key: impl Fn(usize, usize) -> __m512) {
+    let Queries { q, head_dim: d, factor, ref mut scores, .. } = *token;
     let positions = scores.len() / HEADS;
     let q: [&[f32]; HEADS] = std::array::from_fn(|h| &q[h * d..][..d]);
     let mut sums = [_mm512_setzero_ps(); HEADS * POSITIONS];
@@ -141,8 +141,8 @@ fn scores_of(token: Queries<'_>, quad: usize, key: impl Fn(usize, usize) -> __m5
 /// Adds four positions to the outputs of four heads; their values are given by 16 elements.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl")]
-fn add_of(token: Queries<'_>, quad: usize, value: impl Fn(usize, usize) -> __m512) {
-    let Queries { head_dim: d, scores, out, .. } = token;
+fn add_of(token: &mut Queries<'_>, quad: usize, value: impl Fn(usize, usize) -> __m512) {
+    let Queries { head_dim: d, ref scores, ref mut out, .. } = *token;
     let positions = scores.len() / HEADS;
     let weight = |i: usize| _mm512_set1_ps(scores[i / POSITIONS * positions + quad * POSITIONS + i % POSITIONS]);
     let weights: [__m512; HEADS * POSITIONS] = std::array::from_fn(weight);
