@@ -56,7 +56,7 @@ fn row(receipt: &Receipt, (index, cell): (usize, &MicroCell), entry: usize, s: &
     let limit = s.bound.as_ref().map(|b| Cell::from(Value::Percent(b.share)).under(query::bound(b.bound)));
     let verdict = s.verdict.as_ref();
     let time = Cell::from(Value::Time(s.median_ns_per_call));
-    let time = match cell.entries.get(entry).and_then(|entry| entry.prepare.as_ref()) {
+    let time = match cell.entries.get(entry).and_then(|entry| entry.prepare) {
         Some(prepare) => time.under(preparing(cell, prepare, s.median_ns_per_call)),
         None => time,
     };
@@ -78,8 +78,8 @@ fn row(receipt: &Receipt, (index, cell): (usize, &MicroCell), entry: usize, s: &
 }
 
 /// What of a call is its product, and what preparing a token for it takes.
-fn preparing(cell: &MicroCell, prepare: &Prepare, ns_per_call: f64) -> String {
-    let Prepare { ns_per_token, bytes_per_token } = *prepare;
+fn preparing(cell: &MicroCell, prepare: Prepare, ns_per_call: f64) -> String {
+    let Prepare { ns_per_token, bytes_per_token } = prepare;
     let product = (ns_per_call - ns_per_token * cell.tokens as f64).max(0.0);
     let (op, product, token) = (cell.op.name(), figures::duration(product), figures::duration(ns_per_token));
     format!("{op} alone {product}; prepare {token} and {} a token", figures::bytes(bytes_per_token))

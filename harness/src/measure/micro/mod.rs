@@ -265,7 +265,7 @@ fn theirs(ready: &[(usize, GuestReady)], guests: &Guests) -> Vec<MicroEntry> {
         prefetch: None,
         oracle: Some(ready.oracle.clone()),
         max_abs_error: Some(ready.max_abs_error),
-        prepare: ready.prepare.clone(),
+        prepare: ready.prepare,
     };
     ready.iter().map(column).collect()
 }

@@ -195,8 +195,7 @@ impl Guest {
         let prepare = ring.prepare_alone()?;
         let mut prepared = |output: String| {
             let (oracle, max_abs_error, name) = (checked.oracle.to_owned(), checked.max_abs_error, name.clone());
-            let ready =
-                GuestReady { output, oracle, max_abs_error, name, bytes_per_call, copies, prepare: prepare.clone() };
+            let ready = GuestReady { output, oracle, max_abs_error, name, bytes_per_call, copies, prepare };
             say(channel, &Reply::GuestReady(Box::new(ready)))
         };
         let mut void = None;

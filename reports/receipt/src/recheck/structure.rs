@@ -98,15 +98,16 @@ impl Found<'_> {
         let product = (cell.m as u64).checked_mul(cell.k as u64).and_then(|x| x.checked_mul(cell.tokens as u64));
         let weights = cell.weights_per_call;
         self.demand(product == Some(weights), format!("{at}/weights_per_call"), weights, "not m x k x tokens");
+        // Where no kernel has a time there is nothing that was run.
         if n == 0 && !cell.without_time.is_empty() {
             let rounds = cell.rounds.len();
             self.demand(rounds == 0, format!("{at}/rounds"), rounds, "rounds, but no kernel has a time here");
-            return;
+        } else {
+            self.demand(cell.calls_per_epoch > 0, format!("{at}/calls_per_epoch"), cell.calls_per_epoch, "not a count");
+            let copies = if cell.residency == Residency::Dram { cell.copies > 1 } else { cell.copies == 1 };
+            self.demand(copies, format!("{at}/copies"), cell.copies, "cannot be for this residency");
+            self.twin(at, cell.entries.iter().map(|e| e.self_pair));
         }
-        self.demand(cell.calls_per_epoch > 0, format!("{at}/calls_per_epoch"), cell.calls_per_epoch, "not a count");
-        let copies = if cell.residency == Residency::Dram { cell.copies > 1 } else { cell.copies == 1 };
-        self.demand(copies, format!("{at}/copies"), cell.copies, "cannot be for this residency");
-        self.twin(at, cell.entries.iter().map(|e| e.self_pair));
         self.demand(cell.summaries.len() == n, format!("{at}/summaries"), cell.summaries.len(), "not one an entry");
         for (e, entry) in cell.entries.iter().enumerate() {
             self.passed(format!("{at}/entries/{e}/kernel"), &entry.kernel);

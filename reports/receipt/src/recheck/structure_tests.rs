@@ -87,6 +87,11 @@ fn what_breaks_a_rule_is_named() {
             json!({"/micro/0/entries": [], "/micro/0/without_time": [refused]}),
         ),
         ("/micro/0/summaries", "one an entry", json!([summaries[0]])),
+        (
+            "/micro/0/summaries",
+            "one an entry",
+            json!({"/micro/0/entries": [], "/micro/0/rounds": [], "/micro/0/without_time": [refused]}),
+        ),
         ("/micro/2/stream/ns", "one a round", json!([1, 2, 3])),
         ("/micro/0/rounds/1/order", "each entry", json!([0])),
         ("/micro/0/rounds/1/order", "each entry", json!([0, 1, 2, 3, 4, 5, 5])),

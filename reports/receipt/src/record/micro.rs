@@ -142,7 +142,7 @@ pub struct MicroEntry {
 }
 
 /// How a library's kernel prepares a token's activations for a product.
-#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Prepare {
     /// Median time of a token by the process's own clock, before the rounds.
     pub ns_per_token: f64,
