@@ -1,5 +1,5 @@
 //! tritbench's own int8 kernels as a library: each by the name `KERNEL-abi`, through `tritbench.h` and back. Beside
-//! itself called directly it shows what the interface costs (`ci/seam.sh`), and how a library looks in Rust.
+//! itself called directly it shows what the interface costs (`benches/seam.rs`), and how a library looks in Rust.
 //!
 //! Weights are in the layouts that tritbench packs, and the activations are read as they lie: a prepared token is their
 //! address and their sum.
