@@ -31,10 +31,12 @@ pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
 };
 
 /// Bytes ahead of the current one in its row. Eight rows are eight streams, each of which gets one prefetch a cache
-/// line. Chosen by a sweep from 64 to 8,192 bytes on a Zen 5 (`ci/sweep-constants.py w2a32` repeats it): with rows of
-/// 1,728 bytes, 128 to 512 bytes lost up to a fifth against 1,024 and more, which did not differ. Asking for a row's
-/// line only when its turn comes, not for all eight rows at the start of the block, lost up to 40% from DRAM.
-pub(super) const PREFETCH_BYTES: usize = 1024;
+/// line. Chosen by sweeps from 64 to 8,192 bytes (`ci/sweep-constants.py w2a32` repeats them). On a Zen 5 with rows of
+/// 1,728 bytes, 128 to 512 bytes lost up to a fifth against 1,024 and more, which did not differ. On a Zen 4 (family 25
+/// model 17) at 2560x6912 from DRAM, one thread, `avx2-permute` was 1.16 to 1.33 times as fast with 2,048 as with 1,024
+/// in three sweeps, and this stage as fast within 3%. Asking for a row's line only when its turn comes, not for all
+/// eight rows at the start of the block, lost up to 40% from DRAM.
+pub(super) const PREFETCH_BYTES: usize = 2048;
 
 /// 128 int8 values from 32 packed bytes: element 16i..16i+16 in the low half of register i, 64 more in the high half.
 #[inline]
