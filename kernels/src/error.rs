@@ -44,6 +44,9 @@ pub enum KernelError {
     /// NaN or infinity among weights that were to be quantised.
     #[error("the weight at row {row}, column {column} is not finite")]
     NonFiniteWeight { row: usize, column: usize },
+    /// A weight that an f16 head cannot hold.
+    #[error("the weight at row {row}, column {column} is {value:e}, which f16 cannot hold (65504 at most)")]
+    WeightBeyondF16 { row: usize, column: usize, value: f32 },
     /// A foreign kernel that refused, or did what the header forbids.
     #[error("{call} {rows}x{k} of {kernel}: {fault}")]
     Foreign { kernel: &'static str, call: &'static str, rows: u64, k: u64, fault: Fault },

@@ -71,7 +71,7 @@ pub use descriptor::{Dequantize, GemmFn, GemmI8, GemmTile, Gemv, GemvF32, GemvI8
 pub use error::KernelError;
 pub use f32_ops::{F32Ops, Norm};
 pub use head::{
-    HEADS, HalfRows, HeadDescriptor, HeadFormat, HeadInput, MAX_K_HEAD, OutputHead,
+    HEADS, HalfRows, HeadDescriptor, HeadFormat, HeadInput, HeadRows, MAX_K_HEAD, OutputHead,
     implementations as head_implementations,
 };
 pub use i2s_tensor::I2sTensor;

@@ -35,6 +35,17 @@ use std::sync::Arc;
 /// f16 bit patterns that a head reads where they are: a buffer, or a mapped file that stays mapped as long as this.
 pub type HalfRows = Arc<dyn AsRef<[u16]> + Send + Sync>;
 
+/// Rows that a head is made of and that are decoded one by one, because a file has them in another form than f16.
+#[derive(Clone, Copy)]
+pub struct HeadRows<'a> {
+    /// Number of rows: entries of the vocabulary.
+    pub rows: usize,
+    /// Elements of a row.
+    pub k: usize,
+    /// Writes the `k` elements of a row; called for each row once, from any thread.
+    pub decode: &'a (dyn Fn(usize, &mut [f32]) + Sync),
+}
+
 /// Gives the logits: a vocabulary's rows in one format, and the way to multiply with them. Copies share the rows.
 #[derive(Clone)]
 pub struct OutputHead {
@@ -91,22 +102,91 @@ impl OutputHead {
         allowed: CpuFeatures,
         team: &mut Team,
     ) -> Result<Self, KernelError> {
-        let weights: &[u16] = (**half_rows).as_ref();
-        let rows = weights.len().checked_div(k).unwrap_or(0);
-        same("f16 weights of whole rows", rows * k, weights.len())?;
-        if format != HeadFormat::F16 && k > MAX_K_HEAD {
+        let halves: &[u16] = (**half_rows).as_ref();
+        let rows = halves.len().checked_div(k).unwrap_or(0);
+        same("f16 weights of whole rows", rows * k, halves.len())?;
+        let ops = F32Ops::select(allowed);
+        if format == HeadFormat::F16 {
+            return Ok(Self::of(format, (rows, k), Weights::F16(Arc::clone(half_rows)), allowed));
+        }
+        let widened = |row: usize, out: &mut [f32]| {
+            let halves = &halves[row * k..(row + 1) * k];
+            if ops.any_infinite_f16(halves) {
+                let infinite = |bits: &u16| !half::f16::from_bits(*bits).is_finite();
+                let column = halves.iter().position(infinite).unwrap_or(0);
+                return Err(KernelError::NonFiniteWeight { row, column });
+            }
+            ops.widen_f16(halves, out);
+            Ok(())
+        };
+        Self::quantised(format, (rows, k), &widened, allowed, team)
+    }
+
+    /// The head in `format` from rows that are decoded while it is made; the result is the only copy of them. An f16
+    /// head rounds each element to nearest, ties to even: by at most 2^-11 of it, or 2^-25 where it is below 2^-14.
+    ///
+    /// # Errors
+    /// Weights that are not finite, or that f16 cannot hold where it should; for the quantised forms `k` above
+    /// [`MAX_K_HEAD`]; sizes that overflow.
+    pub fn from_rows(
+        format: HeadFormat,
+        source: HeadRows<'_>,
+        allowed: CpuFeatures,
+        team: &mut Team,
+    ) -> Result<Self, KernelError> {
+        let HeadRows { rows, k, decode } = source;
+        let decoded = |row: usize, out: &mut [f32]| {
+            decode(row, out);
+            match out.iter().position(|x| !x.is_finite()) {
+                Some(column) => Err(KernelError::NonFiniteWeight { row, column }),
+                None => Ok(()),
+            }
+        };
+        if format != HeadFormat::F16 {
+            return Self::quantised(format, (rows, k), &decoded, allowed, team);
+        }
+        let elements = rows.checked_mul(k).filter(|n| *n < isize::MAX as usize / 2);
+        let mut halves = AlignedBuffer::zeroed(elements.ok_or(KernelError::TooLarge { rows, k })?);
+        let ops = F32Ops::select(allowed);
+        team.split_rows(k.max(1), &mut halves, |range: Range<usize>, halves| {
+            let mut row = vec![0f32; k];
+            for (i, halves) in halves.chunks_exact_mut(k.max(1)).enumerate() {
+                let number = range.start / k.max(1) + i;
+                decoded(number, &mut row)?;
+                ops.narrow_to_f16(&row, halves).map_err(|error| match error {
+                    KernelError::BeyondF16 { index, value } => {
+                        KernelError::WeightBeyondF16 { row: number, column: index, value }
+                    }
+                    error => error,
+                })?;
+            }
+            Ok(())
+        })?;
+        Ok(Self::of(format, (rows, k), Weights::F16(Arc::new(halves)), allowed))
+    }
+
+    fn quantised(
+        format: HeadFormat,
+        (rows, k): (usize, usize),
+        row: &RowOf<'_>,
+        allowed: CpuFeatures,
+        team: &mut Team,
+    ) -> Result<Self, KernelError> {
+        if k > MAX_K_HEAD {
             return Err(KernelError::TooLarge { rows, k });
         }
-        let ops = F32Ops::select(allowed);
-        let source = F16Rows { weights, k };
-        let weights = match format {
-            HeadFormat::F16 => Weights::F16(Arc::clone(half_rows)),
-            HeadFormat::Q8 => Weights::Panels(pack_rows(team, ops, source, q8::panel_bytes(k), q8::pack_row)?.into()),
-            HeadFormat::Q4 => Weights::Panels(pack_rows(team, ops, source, q4::panel_bytes(k), q4::pack_row)?.into()),
+        let (source, ops) = (Source { rows, k, row }, F32Ops::select(allowed));
+        let panels = match format {
+            HeadFormat::Q4 => pack_rows(team, ops, source, q4::panel_bytes(k), q4::pack_row)?,
+            HeadFormat::F16 | HeadFormat::Q8 => pack_rows(team, ops, source, q8::panel_bytes(k), q8::pack_row)?,
         };
+        Ok(Self::of(format, (rows, k), Weights::Panels(panels.into()), allowed))
+    }
+
+    fn of(format: HeadFormat, (rows, k): (usize, usize), weights: Weights, allowed: CpuFeatures) -> Self {
         let widest = implementations(format, allowed).pop();
         let Some(implementation) = widest else { unreachable!("every format has a portable implementation") };
-        Ok(Self { rows, k, ops, weights, implementation, prefetch: Prefetch::OneLevel })
+        Self { rows, k, ops: F32Ops::select(allowed), weights, implementation, prefetch: Prefetch::OneLevel }
     }
 
     /// The format that this head's weights are held in.
@@ -247,38 +327,35 @@ fn each_panel(
     })
 }
 
-/// Rows of `k` f16 bit patterns, one after the other.
+/// Writes the elements of a row, or says what is wrong with it.
+type RowOf<'a> = dyn Fn(usize, &mut [f32]) -> Result<(), KernelError> + Sync + 'a;
+
+/// Rows of `k` elements that are to be packed.
 #[derive(Clone, Copy)]
-struct F16Rows<'a> {
-    weights: &'a [u16],
+struct Source<'a> {
+    rows: usize,
     k: usize,
+    row: &'a RowOf<'a>,
 }
 
 /// Packs all rows into panels of `panel_bytes`. `pack` gets a row's number in its panel, the row, and the panel.
 fn pack_rows(
     team: &mut Team,
     ops: F32Ops,
-    F16Rows { weights, k }: F16Rows<'_>,
+    Source { rows, k, row }: Source<'_>,
     panel_bytes: usize,
     pack: impl Fn(F32Ops, usize, &[f32], &mut [u8]) + Sync,
 ) -> Result<AlignedBuffer<u8>, KernelError> {
-    let rows = weights.len().checked_div(k).unwrap_or(0);
     let bytes = rows.div_ceil(PANEL_ROWS).checked_mul(panel_bytes).ok_or(KernelError::TooLarge { rows, k })?;
     let mut panels = AlignedBuffer::zeroed(bytes);
     team.split_rows(panel_bytes, &mut panels, |range: Range<usize>, panels| {
-        let mut row = vec![0f32; k];
+        let mut elements = vec![0f32; k];
         let first = range.start / panel_bytes * PANEL_ROWS;
         for (i, panel) in panels.chunks_exact_mut(panel_bytes).enumerate() {
             let first = first + i * PANEL_ROWS;
             for r in first..rows.min(first + PANEL_ROWS) {
-                let halves = &weights[r * k..(r + 1) * k];
-                if ops.any_infinite_f16(halves) {
-                    let infinite = |bits: &u16| !half::f16::from_bits(*bits).is_finite();
-                    let column = halves.iter().position(infinite).unwrap_or(0);
-                    return Err(KernelError::NonFiniteWeight { row: r, column });
-                }
-                ops.widen_f16(halves, &mut row);
-                pack(ops, r - first, &row, panel);
+                row(r, &mut elements)?;
+                pack(ops, r - first, &elements, panel);
             }
         }
         Ok(())

@@ -143,3 +143,41 @@ fn sizes_names_and_refusals() {
     }
     assert!(gemv(&all[1], &[f32::NAN; 256], &mut [0.0; 100]).is_err());
 }
+
+/// A head of decoded rows has the bytes of one of the same rows as f16, and says what f16 cannot hold.
+#[test]
+fn decoded_rows_make_the_same_head() {
+    let (rows, k) = (37, 96);
+    let mut random = SplitMix64::new(3);
+    let weights = f16s((0..rows * k).map(|_| random.signed_unit()));
+    let halves: &[u16] = (*weights).as_ref();
+    let decode = |row: usize, out: &mut [f32]| {
+        for (out, &bits) in out.iter_mut().zip(&halves[row * k..]) {
+            *out = half::f16::from_bits(bits).to_f32();
+        }
+    };
+    let x: Vec<f32> = (0..k).map(|i| (i as f32 - 40.0) / 32.0).collect();
+    for (format, threads) in HeadFormat::ALL.into_iter().flat_map(|f| [(f, 1), (f, 3)]) {
+        let (mut team, features) = (team(threads), CpuFeatures::detect());
+        let made = OutputHead::new(format, &weights, k, features, &mut team).expect("finite");
+        let other = OutputHead::from_rows(format, HeadRows { rows, k, decode: &decode }, features, &mut team);
+        let heads = [made, other.expect("finite")];
+        assert_eq!(heads[0].bytes(), heads[1].bytes());
+        let products = heads.map(|head| {
+            let mut y = vec![f32::NAN; rows];
+            head.gemv(&mut team, &x, &mut HeadInput::new(k), &mut y).expect("lengths agree");
+            bits(&y)
+        });
+        assert_eq!(products[0], products[1], "{format:?}, {threads} threads");
+    }
+    let with = |value: f32| move |row: usize, out: &mut [f32]| out.fill(if row == 2 { value } else { 1.0 });
+    let refused = |format, value| {
+        let source = HeadRows { rows: 3, k, decode: &with(value) };
+        OutputHead::from_rows(format, source, CpuFeatures::NONE, &mut Team::single()).err()
+    };
+    assert_eq!(refused(HeadFormat::F16, 7e4), Some(KernelError::WeightBeyondF16 { row: 2, column: 0, value: 7e4 }));
+    assert_eq!(refused(HeadFormat::Q8, 7e4), None);
+    for format in HeadFormat::ALL {
+        assert_eq!(refused(format, f32::NAN), Some(KernelError::NonFiniteWeight { row: 2, column: 0 }));
+    }
+}
