@@ -30,15 +30,21 @@ pub fn of_text(ids: &[u32], known: bool) -> Option<String> {
     Some(format!("token {id} was generated {times} times in a row: {}", cause(known, "prompt", "prompt")))
 }
 
-/// What is wrong with a perplexity, in words; NaN always is. `vocab` is the number of tokens in the vocabulary.
+/// What is wrong with a perplexity, in words; NaN always is. `vocab` is the number of tokens in the vocabulary, among
+/// which a model that was read rightly chooses far better than among a quarter of them.
 pub fn of_perplexity(perplexity: f64, vocab: usize, known: bool) -> Option<String> {
-    let better_than_guessing = perplexity <= vocab as f64;
-    (!better_than_guessing).then(|| {
-        format!(
-            "perplexity {perplexity:.1} is worse than guessing each of the {vocab} tokens with equal probability: {}",
-            cause(known, "text", "code table")
-        )
-    })
+    let cause = || cause(known, "text", "code table");
+    if perplexity <= vocab as f64 / 4.0 {
+        None
+    } else if perplexity <= vocab as f64 {
+        Some(format!(
+            "perplexity {perplexity:.1} is above a quarter of the {vocab} tokens of the vocabulary: {}",
+            cause()
+        ))
+    } else {
+        let than = format!("worse than guessing each of the {vocab} tokens with equal probability");
+        Some(format!("perplexity {perplexity:.1} is {than}: {}", cause()))
+    }
 }
 
 /// A system that switches a CPU off moves the threads that were pinned to it.
@@ -94,7 +100,9 @@ mod tests {
         ids.push(7);
         assert_eq!(repeated(&ids), Some((7, 16)));
         assert_eq!((repeated(&[]), of_text(&[], false)), (None, None));
-        assert_eq!(of_perplexity(1024.0, 1024, false), None);
+        assert_eq!(of_perplexity(256.0, 1024, false), None);
+        let said = of_perplexity(256.5, 1024, false).expect("strange");
+        assert!(said.contains("above a quarter of the 1024 tokens"), "{said}");
         let said = of_perplexity(1024.5, 1024, false).expect("strange");
         assert!(said.contains("worse than guessing each of the 1024"), "{said}");
         assert!([f64::NAN, f64::INFINITY].iter().all(|p| of_perplexity(*p, 1024, false).is_some()));
