@@ -1,7 +1,10 @@
 //! An open GGUF file.
 
 use super::cursor::{Cursor, quoted};
+use super::i2s_layout;
 use super::metadata::{self, Entry, Value};
+use super::q2_groups::{self, Extent};
+use super::reading::{Decision, Reading};
 use super::stranger;
 use super::tensors::{self, TensorInfo};
 use super::types::{self, TypeInfo};
@@ -57,6 +60,8 @@ pub struct Gguf {
     /// Descriptions of the file's tensors, in file order.
     pub tensors: Vec<TensorInfo>,
     tensor_names: HashMap<String, usize>,
+    /// What the type numbers of tensors leave open, and why they are read as they are.
+    pub decisions: Vec<Decision>,
 }
 
 impl Gguf {
@@ -65,16 +70,26 @@ impl Gguf {
     ///
     /// Whoever reads weights asks [`Self::check_unchanged`] afterwards.
     pub fn open(path: &Path) -> Result<Self> {
+        Self::open_as(path, Reading::default())
+    }
+
+    /// As [`Self::open`], where the user says what the file does not.
+    pub fn open_as(path: &Path, reading: Reading) -> Result<Self> {
         let map = mapped::map(path, "model")?;
-        Self::parse(path.to_path_buf(), Backing::Map(map))
+        Self::parse(path.to_path_buf(), Backing::Map(map), reading)
     }
 
     /// Opens a GGUF file that lies in memory. `name` stands in for a path. Casting tensors needs `bytes` aligned to 8.
     pub fn from_bytes(name: &str, bytes: impl Into<Cow<'static, [u8]>>) -> Result<Self> {
-        Self::parse(PathBuf::from(name), Backing::Memory(bytes.into()))
+        Self::from_bytes_as(name, bytes, Reading::default())
     }
 
-    fn parse(path: PathBuf, bytes: Backing) -> Result<Self> {
+    /// As [`Self::from_bytes`], where the user says what the file does not.
+    pub fn from_bytes_as(name: &str, bytes: impl Into<Cow<'static, [u8]>>, reading: Reading) -> Result<Self> {
+        Self::parse(PathBuf::from(name), Backing::Memory(bytes.into()), reading)
+    }
+
+    fn parse(path: PathBuf, bytes: Backing, reading: Reading) -> Result<Self> {
         let name = path.display().to_string();
         if bytes.is_empty() {
             return Err(Error::input(format!("{name}: the file is empty (0 bytes), not a GGUF; download it again")));
@@ -85,11 +100,15 @@ impl Gguf {
         let key_count = cursor.count(MIN_ENTRY_BYTES, MAX_KEYS, "metadata count")?;
         let (metadata, keys) = read_entries(&mut cursor, key_count)?;
         let alignment = alignment(&cursor, &metadata, &keys)?;
-        let infos = (0..tensor_count).map(|i| tensors::read_info(&mut cursor, i)).collect::<Result<_>>()?;
+        let mut infos = (0..tensor_count).map(|i| tensors::read_info(&mut cursor, i)).collect::<Result<Vec<_>>>()?;
         // The header ends inside the file and alignment is at most 2 MiB, so this cannot overflow.
         let data_start = (cursor.at() as u64).next_multiple_of(alignment);
-        let (tensors, tensor_names) = tensors::place(&cursor, infos, data_start, alignment, bytes.len() as u64)?;
-        Ok(Self { path, name, bytes, version, alignment, data_start, metadata, keys, tensors, tensor_names })
+        let file_len = bytes.len() as u64;
+        let i2s = i2s_layout::decide(&cursor, &mut infos, reading)?;
+        let q2 = q2_groups::decide(&cursor, &mut infos, Extent { data_start, alignment, file_len })?;
+        let decisions = i2s.into_iter().chain(q2).collect();
+        let (tensors, tensor_names) = tensors::place(&cursor, infos, data_start, alignment, file_len)?;
+        Ok(Self { path, name, bytes, version, alignment, data_start, metadata, keys, tensors, tensor_names, decisions })
     }
 
     /// Fails with an input error if the file was changed since it was opened: what was read since is not to be trusted.
