@@ -31,6 +31,7 @@ mod load_model;
 mod machine;
 mod matrix;
 mod measure;
+mod model_spec;
 mod operation;
 mod output;
 mod progress;

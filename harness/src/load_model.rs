@@ -4,11 +4,12 @@ use crate::error::{Error, Result};
 use crate::files::stream_atomic;
 use crate::interrupt;
 use crate::machine::{Machine, memory};
+use crate::model_spec::{apart, missing, spelled, with_reading};
 use crate::output::note;
 use crate::progress::Progress;
 use clap::ValueEnum;
 use kernels::HeadFormat;
-use model::gguf::{Gguf, Reading as FileReading};
+use model::gguf::Gguf;
 use model::hash::hex;
 use model::known::KnownModel;
 use model::synth::{SynthShape, SyntheticModel};
@@ -18,7 +19,6 @@ use model::{builtin, known};
 use receipt::ModelRecord;
 use receipt::figures::mib;
 use serde::{Deserialize, Serialize};
-use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 /// Number format of the output head.
@@ -64,40 +64,19 @@ pub struct Loaded {
     pub known: Option<KnownModel>,
 }
 
-/// Opens `builtin`, `synth:SHAPE`, `synth:SHAPE?live=SHARE` or a path, without loading the weights.
+/// Opens `builtin`, `synth:SHAPE`, `synth:SHAPE?live=SHARE` or a path, each maybe with how it is to be read
+/// ([`crate::model_spec`]), without loading the weights.
 pub fn open(spec: &str) -> Result<Gguf> {
-    open_as(spec, FileReading::default())
-}
-
-/// As [`open`], where the user says what a file does not.
-pub fn open_as(spec: &str, reading: FileReading) -> Result<Gguf> {
-    let spec = spelled(spec);
-    match spec.strip_prefix("synth:") {
-        _ if spec == "builtin" => Ok(Gguf::from_bytes_as(builtin::NAME, builtin::bytes(), reading)?),
+    let (name, reading) = apart(spec);
+    let name = spelled(name);
+    match name.strip_prefix("synth:") {
+        _ if name == "builtin" => Ok(Gguf::from_bytes_as(builtin::NAME, builtin::bytes(), reading)?),
         Some(shape) => Ok(Gguf::open_as(&cached_synthetic(shape)?, reading)?),
-        None => match std::fs::metadata(&*spec) {
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Err(Error::input(missing(&spec))),
-            _ => Ok(Gguf::open_as(Path::new(&*spec), reading)?),
+        None => match std::fs::metadata(&*name) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Err(Error::input(missing(&name))),
+            _ => Ok(Gguf::open_as(Path::new(&*name), reading)?),
         },
     }
-}
-
-/// A model's name in one spelling: `builtin` and `synth:` in any case, unless a file is called so. A path as it is.
-fn spelled(spec: &str) -> Cow<'_, str> {
-    let lower = spec.trim().to_lowercase();
-    let named = lower == "builtin" || lower.starts_with("synth:");
-    if named && !Path::new(spec).exists() { Cow::Owned(lower) } else { Cow::Borrowed(spec) }
-}
-
-/// One line about a file that is not there.
-fn missing(spec: &str) -> String {
-    let what = match std::fs::read_link(spec) {
-        Ok(to) => {
-            format!("it is a link to {}, which does not exist; download the file that it stands for", to.display())
-        }
-        Err(_) => "there is no such file; name a GGUF file, builtin, synth:2b-4t, or synth:2b-4t?live=0.2".to_owned(),
-    };
-    format!("cannot open model \"{spec}\": {what}")
 }
 
 /// Opens and loads a model with the machine's threads. `pre` overrides the file's pre-tokenizer.
@@ -182,8 +161,10 @@ pub fn load_if(
         (None, true) => "named by the file",
         (None, false) => "the file names none",
     };
+    let (named, reading) = apart(spec);
+    let path = if spelled(named) == "builtin" { "builtin".into() } else { model.gguf.path().display().to_string() };
     let record = ModelRecord {
-        path: if spelled(spec) == "builtin" { "builtin".into() } else { model.gguf.path().display().to_string() },
+        path: with_reading(&path, reading),
         name: c.name.clone(),
         sha256,
         file_bytes: bytes,

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::files::{check_named, stream_atomic};
+use crate::model_spec::LayoutArgs;
 use crate::output::{Output, note};
 use crate::progress::Progress;
 use crate::{interrupt, load_model, words};
@@ -9,7 +10,6 @@ use clap::Args;
 use clap::builder::PossibleValue;
 use model::convert::{Conversion, Report, Target, ternary_bytes};
 use model::encoding;
-use model::gguf::{I2sLayout, Reading};
 use receipt::figures::mib;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -28,9 +28,9 @@ pub struct ConvertArgs {
     /// Refuse a scale that fp16 cannot hold instead of rounding it
     #[arg(long)]
     exact: bool,
-    /// Byte layout of the file's I2_S tensors, which no file says
-    #[arg(long, value_name = "LAYOUT", ignore_case = true, value_parser = words::one_of(layouts().into()))]
-    i2s_layout: Option<String>,
+    /// How the file is read
+    #[command(flatten)]
+    layout: LayoutArgs,
     /// Replace an existing file
     #[arg(long)]
     force: bool,
@@ -42,10 +42,6 @@ pub struct ConvertArgs {
 fn encodings() -> Vec<PossibleValue> {
     let written = encoding::ALL.iter().filter(|encoding| encoding.encode.is_some());
     written.map(|encoding| PossibleValue::new(encoding.name).help(encoding.summary)).collect()
-}
-
-fn layouts() -> Vec<PossibleValue> {
-    I2sLayout::ALL.map(|layout| PossibleValue::new(layout.name())).to_vec()
 }
 
 #[derive(Serialize)]
@@ -61,8 +57,7 @@ pub fn run(args: &ConvertArgs, out: &Output) -> Result<()> {
     let unknown = || Error::input(format!("no encoding is called \"{}\"; see model convert --help", args.to));
     let target = Target { encoding: encoding::find(&args.to).ok_or_else(unknown)?, exact: args.exact };
     check_named(path, args.force)?;
-    let i2s = args.i2s_layout.as_deref().and_then(I2sLayout::by_name);
-    let source = load_model::open_as(&args.model, Reading { i2s })?;
+    let source = load_model::open(&args.layout.of(&args.model))?;
     source.decisions.iter().for_each(|decision| note(format!("note: {} ({})", decision.what, decision.evidence)));
     let bytes = ternary_bytes(&source);
     let progress = Progress::start(format!("reading {} ({})", args.model, mib(bytes)), bytes);

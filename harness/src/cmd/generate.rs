@@ -9,6 +9,7 @@ use crate::load_model::{Head, Loaded, Reading, load_if};
 use crate::machine::{Machine, MachineArgs, all_cpus};
 use crate::measure::bench::{Bench, room, room_for_answer};
 use crate::measure::{head, records};
+use crate::model_spec::LayoutArgs;
 use crate::output::{Output, note};
 use crate::{bitnet_environment, build_info, interrupt, words};
 use clap::Args;
@@ -32,6 +33,9 @@ pub struct ModelArgs {
     /// builtin, synth:SHAPE (2b-4t or tiny) or synth:SHAPE?live=SHARE, or a GGUF file
     #[arg(long, value_name = "M", default_value = "builtin")]
     pub model: String,
+    /// How the model's file is read
+    #[command(flatten)]
+    pub layout: LayoutArgs,
     /// Kernel id, or auto to probe for the fastest exact one
     #[arg(long, value_parser = words::name, value_name = "ID", default_value = "auto")]
     pub kernel: String,
@@ -180,7 +184,7 @@ pub fn prepare(args: &ModelArgs, fits: impl FnOnce(&Opened) -> Result<()>) -> Re
     }
     let unknown = |name: &str| Error::input(format!("--pre {name} is not known; use default, gpt-2 or llama-bpe"));
     let pre = args.pre.as_deref().map(|name| Pre::parse(name).ok_or_else(|| unknown(name))).transpose()?;
-    let loaded = load_if(&args.model, pre, &machine, Reading::AsNeeded, fits)?;
+    let loaded = load_if(&args.layout.of(&args.model), pre, &machine, Reading::AsNeeded, fits)?;
     let machine = machine.suit(&args.machine, loaded.record.ternary_weights);
     loaded.record.notes.iter().for_each(|text| note(format!("note: {text}")));
     Ok((machine, loaded))

@@ -37,7 +37,7 @@ fn open(bytes: Vec<u8>, to: &Encoding) -> Gguf {
         "i2_s-arm" => Some(I2sLayout::Arm),
         _ => None,
     };
-    Gguf::from_bytes_as("converted", bytes, Reading { i2s }).expect("a sound file")
+    Gguf::from_bytes_as("converted", bytes, Reading { i2s, ..Reading::default() }).expect("a sound file")
 }
 
 /// All weights of a matrix: codes, and the scale of each.

@@ -62,6 +62,8 @@ pub struct Gguf {
     tensor_names: HashMap<String, usize>,
     /// What the type numbers of tensors leave open, and why they are read as they are.
     pub decisions: Vec<Decision>,
+    /// How the file is read, where the user says more than the file.
+    pub reading: Reading,
 }
 
 impl Gguf {
@@ -108,7 +110,20 @@ impl Gguf {
         let q2 = q2_groups::decide(&cursor, &mut infos, Extent { data_start, alignment, file_len })?;
         let decisions = i2s.into_iter().chain(q2).collect();
         let (tensors, tensor_names) = tensors::place(&cursor, infos, data_start, alignment, file_len)?;
-        Ok(Self { path, name, bytes, version, alignment, data_start, metadata, keys, tensors, tensor_names, decisions })
+        Ok(Self {
+            path,
+            name,
+            bytes,
+            version,
+            alignment,
+            data_start,
+            metadata,
+            keys,
+            tensors,
+            tensor_names,
+            decisions,
+            reading,
+        })
     }
 
     /// Fails with an input error if the file was changed since it was opened: what was read since is not to be trusted.

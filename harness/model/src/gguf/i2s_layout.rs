@@ -58,7 +58,7 @@ mod tests {
     fn open(dims: &[u64], i2s_layout: Option<I2sLayout>) -> Result<Gguf> {
         let n = dims.iter().product::<u64>() as usize;
         let bytes = Builder::new().with_tensor("w", dims, 36, i2s(n, 0x55, 1.0)).build();
-        Gguf::from_bytes_as("m.gguf", bytes, Reading { i2s: i2s_layout })
+        Gguf::from_bytes_as("m.gguf", bytes, Reading { i2s: i2s_layout, ..Reading::default() })
     }
 
     fn read(dims: &[u64], i2s_layout: Option<I2sLayout>) -> (types::TypeInfo, Decision) {

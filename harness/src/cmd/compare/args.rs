@@ -4,6 +4,7 @@ use crate::guests::GuestArgs;
 use crate::load_model::Head;
 use crate::machine::MachineArgs;
 use crate::matrix::MatrixArgs;
+use crate::model_spec::LayoutArgs;
 use crate::words;
 use clap::Args;
 use std::path::PathBuf;
@@ -58,6 +59,9 @@ pub struct CompareArgs {
     /// builtin, synth:SHAPE (2b-4t or tiny) or synth:SHAPE?live=SHARE, or a GGUF file; the scenario's by default
     #[arg(long, value_name = "M")]
     pub model: Option<String>,
+    /// How the model's file is read
+    #[command(flatten)]
+    pub layout: LayoutArgs,
     /// Output head: as in the file, or its rows quantised to 8 or 4 bits, which changes the logits
     #[arg(long, value_enum, ignore_case = true, default_value_t = Head::F16)]
     pub head: Head,

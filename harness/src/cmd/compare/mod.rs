@@ -23,9 +23,7 @@ use run::Run;
 /// Runs `compare`.
 pub fn run(args: &CompareArgs, out: &Output) -> Result<()> {
     let mut scenario = Scenario::load(&args.measure.scenario)?;
-    if let Some(model) = &args.model {
-        scenario.model = Some(model.clone());
-    }
+    scenario.model = args.model.clone().or(scenario.model).map(|model| args.layout.of(&model));
     if args.measure.matrix.any() {
         scenario.require_micro()?;
     }
