@@ -6,10 +6,13 @@
 
 mod cursor;
 mod file;
+mod files;
 mod getters;
 mod i2s;
 mod metadata;
-mod stranger;
+mod parts;
+mod scale;
+pub(crate) mod stranger;
 mod tensors;
 pub(crate) mod types;
 pub mod writer;
@@ -23,5 +26,6 @@ pub(crate) use cursor::{left_out, quoted};
 pub use file::Gguf;
 pub(crate) use i2s::{CodeCounts, check_i2s_codes, check_i2s_scale, i2s_codes, i2s_scale};
 pub(crate) use metadata::{Entry, Value, ValueType};
+pub(crate) use parts::{Part, Parts};
 pub use tensors::TensorInfo;
 pub(crate) use types::TypeInfo;

@@ -35,6 +35,9 @@ pub struct TensorInfo {
     /// Byte offset of the description in the header, for errors.
     #[serde(skip)]
     pub header_offset: u64,
+    /// Which file the data is in: 0 for the one with the header, else the number of a part (see [`super::Parts`]).
+    #[serde(skip)]
+    pub file: usize,
 }
 
 impl TensorInfo {
@@ -74,7 +77,7 @@ pub fn read_info(cursor: &mut Cursor<'_>, index: usize) -> Result<(TensorInfo, u
     let n_bytes = kind.n_bytes(&dims).map_err(bad_shape)?;
     let offset_at = cursor.at();
     let offset = cursor.u64(&format!("offset of {field}"))?;
-    let tensor = TensorInfo { name, dims, kind, offset, n_bytes, header_offset: header_offset as u64 };
+    let tensor = TensorInfo { name, dims, kind, offset, n_bytes, header_offset: header_offset as u64, file: 0 };
     Ok((tensor, offset_at))
 }
 

@@ -37,6 +37,8 @@ const fn unknown(code: u32, name: &'static str) -> TypeInfo {
 pub const F32: TypeInfo = block(0, "F32", 1, 4);
 /// The type F16, which the embedding has: 2 bytes an element.
 pub const F16: TypeInfo = block(1, "F16", 1, 2);
+/// The type BF16: 2 bytes an element, the upper half of an f32.
+pub const BF16: TypeInfo = block(30, "BF16", 1, 2);
 /// The type I2_S of ternary weights: n/4 code bytes, 128 weights a block, then [`I2S_TAIL`] bytes.
 pub const I2S: TypeInfo =
     TypeInfo { code: 36, name: "I2_S", size: Some(Size { elements: 128, bytes: 32, head: 0, tail: I2S_TAIL }) };
@@ -75,7 +77,7 @@ static TYPES: &[TypeInfo] = &[
     block(27, "I64", 1, 8),
     block(28, "F64", 1, 8),
     block(29, "IQ1_M", 256, 56),
-    block(30, "BF16", 1, 2),
+    BF16,
     block(31, "Q4_0_4_4", 32, 18),
     block(32, "Q4_0_4_8", 32, 18),
     block(33, "Q4_0_8_8", 32, 18),
@@ -94,6 +96,11 @@ pub fn find(code: u32) -> Option<TypeInfo> {
 }
 
 impl TypeInfo {
+    /// A type that no GGUF file holds, for tensors in another container: `bytes` for each `elements` of a row.
+    pub const fn outside(code: u32, name: &'static str, elements: u64, bytes: u64) -> Self {
+        block(code, name, elements, bytes)
+    }
+
     /// Bytes that a tensor of `dims` (innermost first) takes; `Ok(None)` where the layout is not fixed by the code.
     /// The error is the reason in words, without a place.
     pub fn n_bytes(&self, dims: &[u64]) -> Result<Option<u64>, String> {
