@@ -98,7 +98,7 @@ pub enum Reading {
 const HASHED_AT_ONCE: u64 = 64 << 20;
 
 fn hash_of(model: &Model) -> Result<String> {
-    let bytes = model.gguf.file_bytes().len() as u64;
+    let bytes = model.gguf.n_bytes();
     let progress = Progress::start(format!("hashing model {}", model.gguf.path().display()), bytes);
     Ok(hex(&model.sha256(&|more| progress.add(more))?))
 }
@@ -133,7 +133,7 @@ pub fn load_if(
 ) -> Result<Loaded> {
     let opened = Opened::new(open(spec)?, pre)?;
     fits(&opened)?;
-    let bytes = opened.gguf.file_bytes().len() as u64;
+    let bytes = opened.gguf.n_bytes();
     // Ternary tensors are packed and the head may be quantised: at most the file once more, which itself stays on disk.
     memory::require_memory(bytes, &format!("model {spec}"))?;
     let what = format!("loading model {spec} ({})", mib(bytes));

@@ -19,6 +19,7 @@ pub mod generate;
 pub mod gguf;
 pub mod graph;
 pub mod hash;
+pub mod hf;
 pub mod inspect;
 pub mod kernel_weights;
 pub mod known;

@@ -168,18 +168,18 @@ impl Model {
         gguf.tensors.iter().filter(read).map(|t| gguf.bytes(t).len() as u64).sum()
     }
 
-    /// SHA-256 of the file: computed when it is first asked for, which takes a second a GiB or so. `progress` is called
-    /// with the bytes done since its last call.
+    /// SHA-256 of the file, or of a folder's files one after another by name: computed when it is first asked for,
+    /// which takes a second a GiB or so. `progress` is called with the bytes done since its last call.
     ///
     /// # Errors
     /// A file that was written to since it was opened.
     pub fn sha256(&self, progress: &(dyn Fn(u64) + Sync)) -> Result<[u8; 32]> {
         let hash = *self.sha256.get_or_init(|| {
             let mut hash = Sha256::new();
-            for chunk in self.gguf.file_bytes().chunks(1 << 20) {
+            self.gguf.for_each_chunk(|chunk| {
                 hash.update(chunk);
                 progress(chunk.len() as u64);
-            }
+            });
             hash.finalize().into()
         });
         self.gguf.check_unchanged()?;

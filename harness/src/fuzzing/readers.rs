@@ -33,7 +33,7 @@ fn corpus(folder: &str, ending: &str) -> Vec<Vec<u8>> {
 }
 
 fn builtin_bytes() -> Vec<u8> {
-    builtin::open().expect("sound").file_bytes().to_vec()
+    builtin::bytes().to_vec()
 }
 
 /// All that is done to a file before its weights are used.

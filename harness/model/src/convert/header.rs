@@ -44,7 +44,7 @@ pub fn write(source: &Gguf, kind: types::TypeInfo, parts: &[Part<'_>], change: O
         FILE_TYPE if file_type.is_some() => out.u32(FILE_TYPE, file_type.unwrap_or_default()),
         ALIGNMENT => out.u32(ALIGNMENT, writer::ALIGNMENT as u32),
         SCALE_CHANGE if change.is_some() => out,
-        key => out.raw(key, entry.kind as u32, &source.file_bytes()[entry.at..entry.end]),
+        key => out.raw(key, entry.kind as u32, source.value_bytes(entry)),
     });
     if let Some(change) = change {
         out = out.f32(SCALE_CHANGE, (1.0 + change).mul_add(1.0 + changed_before(before), -1.0) as f32);

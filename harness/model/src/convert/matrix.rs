@@ -39,7 +39,7 @@ impl<'a> Matrix<'a> {
         // Sizes were checked against the file, so they are sizes of memory.
         let tensor = Tensor { bytes: gguf.bytes(info), rows: rows as usize, k: k as usize };
         let scale = encoding.tensor_scale.map(|scale| scale(tensor));
-        let beside = gguf.scale_beside(info)?.map_or(1.0, |scale| scale.value);
+        let beside = gguf.matrix_scale(info)?.unwrap_or(1.0);
         if let Some(scale) = scale.filter(|scale| !(scale * beside).is_finite()) {
             let what = format!("its scale is {scale}, which is not a finite number; download or convert it again");
             return Err(gguf.tensor_error(info, what));

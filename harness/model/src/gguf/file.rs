@@ -1,8 +1,9 @@
-//! An open GGUF file.
+//! An open model file.
 
 use super::cursor::{Cursor, quoted};
 use super::i2s_layout;
 use super::metadata::{self, Entry, Value};
+use super::parts::Parts;
 use super::q2_groups::{self, Extent};
 use super::reading::{Decision, Reading};
 use super::stranger;
@@ -47,7 +48,10 @@ pub struct Gguf {
     pub(crate) path: PathBuf,
     /// `path` as errors show it.
     pub(super) name: String,
+    /// The GGUF file; only its header where the tensors lie in `parts`.
     pub(super) bytes: Backing,
+    /// What a model in several files has beside the header; nothing for a GGUF file.
+    pub(super) parts: Parts,
     /// GGUF version, 2 or 3.
     pub(crate) version: u32,
     /// Alignment of tensor data in bytes.
@@ -61,22 +65,17 @@ pub struct Gguf {
     pub tensors: Vec<TensorInfo>,
     tensor_names: HashMap<String, usize>,
     /// What the type numbers of tensors leave open, and why they are read as they are.
-    pub decisions: Vec<Decision>,
+    pub(super) decided: Vec<Decision>,
     /// How the file is read, where the user says more than the file.
     pub reading: Reading,
 }
 
 impl Gguf {
-    /// Opens the GGUF file at `path`: maps it, checks its header. Errors are one line: file, field, byte offset, what
-    /// is wrong.
+    /// Opens the one GGUF file at `path`: maps it, checks its header. Errors are one line: file, field, byte offset,
+    /// what is wrong. `Gguf::open` takes folders, too.
     ///
     /// Whoever reads weights asks [`Self::check_unchanged`] afterwards.
-    pub fn open(path: &Path) -> Result<Self> {
-        Self::open_as(path, Reading::default())
-    }
-
-    /// As [`Self::open`], where the user says what the file does not.
-    pub fn open_as(path: &Path, reading: Reading) -> Result<Self> {
+    pub fn open_file(path: &Path, reading: Reading) -> Result<Self> {
         let map = mapped::map(path, "model")?;
         Self::parse(path.to_path_buf(), Backing::Map(map), reading)
     }
@@ -89,6 +88,24 @@ impl Gguf {
     /// As [`Self::from_bytes`], where the user says what the file does not.
     pub fn from_bytes_as(name: &str, bytes: impl Into<Cow<'static, [u8]>>, reading: Reading) -> Result<Self> {
         Self::parse(PathBuf::from(name), Backing::Memory(bytes.into()), reading)
+    }
+
+    /// Puts a model in several files together: a header in memory, without tensors, the parts, and the tensors in
+    /// them.
+    pub(crate) fn from_parts(
+        path: PathBuf,
+        header: Vec<u8>,
+        (parts, tensors): (Parts, Vec<TensorInfo>),
+        reading: Reading,
+    ) -> Result<Self> {
+        let mut gguf = Self { parts, ..Self::parse(path, Backing::Memory(header.into()), reading)? };
+        for (index, tensor) in tensors.iter().enumerate() {
+            if gguf.tensor_names.insert(tensor.name.clone(), index).is_some() {
+                return Err(gguf.tensor_error(tensor, "another tensor of the folder has the same meaning; remove one"));
+            }
+        }
+        gguf.tensors = tensors;
+        Ok(gguf)
     }
 
     fn parse(path: PathBuf, bytes: Backing, reading: Reading) -> Result<Self> {
@@ -108,12 +125,13 @@ impl Gguf {
         let file_len = bytes.len() as u64;
         let i2s = i2s_layout::decide(&cursor, &mut infos, reading)?;
         let q2 = q2_groups::decide(&cursor, &mut infos, Extent { data_start, alignment, file_len })?;
-        let decisions = i2s.into_iter().chain(q2).collect();
+        let decided = i2s.into_iter().chain(q2).collect();
         let (tensors, tensor_names) = tensors::place(&cursor, infos, data_start, alignment, file_len)?;
         Ok(Self {
             path,
             name,
             bytes,
+            parts: Parts::default(),
             version,
             alignment,
             data_start,
@@ -121,27 +139,14 @@ impl Gguf {
             keys,
             tensors,
             tensor_names,
-            decisions,
+            decided,
             reading,
         })
-    }
-
-    /// Fails with an input error if the file was changed since it was opened: what was read since is not to be trusted.
-    pub fn check_unchanged(&self) -> Result<()> {
-        match &self.bytes {
-            Backing::Map(map) => map.check_unchanged(),
-            _ => Ok(()),
-        }
     }
 
     /// Path of the file, or the name given to bytes in memory.
     pub fn path(&self) -> &Path {
         &self.path
-    }
-
-    /// All bytes of the file, header included.
-    pub fn file_bytes(&self) -> &[u8] {
-        &self.bytes
     }
 
     /// Finds the tensor with this name, if the file has it.
@@ -160,9 +165,10 @@ impl Gguf {
 
     /// Data bytes of a tensor; empty when the type's size is not known (see [`TensorInfo::n_bytes`]).
     pub fn bytes(&self, tensor: &TensorInfo) -> &[u8] {
-        // In range: `place` checked offset + size against the file for every tensor.
+        // In range: `place`, or whoever made the parts, checked offset + size against the file for every tensor.
         let start = tensor.offset as usize;
-        &self.bytes[start..start + tensor.n_bytes.unwrap_or(0) as usize]
+        let file = self.parts.file_of(tensor).unwrap_or(&self.bytes);
+        &file[start..start + tensor.n_bytes.unwrap_or(0) as usize]
     }
 
     /// Values of an F32 tensor, borrowed from the file.
@@ -183,10 +189,14 @@ impl Gguf {
         bytemuck::try_cast_slice(self.bytes(tensor)).map_err(failed)
     }
 
-    /// Makes an input error about a tensor, with its name and the byte offset of its description in the header.
+    /// Makes an input error about a tensor, with its name and the byte offset of its description in the header; in a
+    /// folder that of its data in the shard, which is named.
     pub fn tensor_error(&self, tensor: &TensorInfo, what: impl std::fmt::Display) -> Error {
         let (name, at) = (quoted(&tensor.name), tensor.header_offset);
-        Error::input(format!("{}: tensor {name} described at byte {at}: {what}", self.name))
+        Error::input(match self.parts.place_of(tensor) {
+            Some((shard, called)) => format!("{shard}: tensor {called} ({name}) at byte {}: {what}", tensor.offset),
+            None => format!("{}: tensor {name} described at byte {at}: {what}", self.name),
+        })
     }
 }
 

@@ -26,10 +26,13 @@ impl Gguf {
     }
 
     /// Makes an input error about a key: where its value is and what is wrong with it, or that the file lacks the key.
+    /// A folder's keys have no byte; it is said which of its files they follow from.
     pub fn key_error(&self, key: &str, what: impl std::fmt::Display) -> Error {
-        match self.entry(key) {
-            Some(entry) => Error::input(format!("{}: {} at byte {}: {what}", self.name, quoted(key), entry.at)),
-            None => self.missing(key, "`model inspect` lists what is there"),
+        let (name, quoted) = (&self.name, quoted(key));
+        match (self.entry(key), self.parts.origins.get(key)) {
+            (Some(_), Some(origin)) => Error::input(format!("{name}: {quoted} ({origin}): {what}")),
+            (Some(entry), None) => Error::input(format!("{name}: {quoted} at byte {}: {what}", entry.at)),
+            (None, _) => self.missing(key, "`model inspect` lists what is there"),
         }
     }
 

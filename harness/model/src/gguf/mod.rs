@@ -6,14 +6,17 @@
 
 mod cursor;
 mod file;
+mod files;
 mod getters;
 mod i2s;
 mod i2s_layout;
 mod metadata;
+mod parts;
 mod q2_groups;
 mod reading;
+mod scale;
 mod scale_tensor;
-mod stranger;
+pub(crate) mod stranger;
 mod tensors;
 pub(crate) mod types;
 pub mod writer;
@@ -27,7 +30,7 @@ pub(crate) use cursor::{left_out, quoted};
 pub use file::Gguf;
 pub(crate) use i2s::{CodeCounts, check_i2s_codes, check_i2s_scale, i2s_codes, i2s_scale};
 pub(crate) use metadata::{Entry, Value, ValueType};
+pub(crate) use parts::{Part, Parts};
 pub use reading::{Decision, I2sLayout, Reading};
-pub use scale_tensor::ScaleTensor;
 pub use tensors::TensorInfo;
 pub(crate) use types::TypeInfo;

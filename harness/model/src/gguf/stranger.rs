@@ -37,6 +37,7 @@ const MAGICS: &[(&[u8], &str, &str)] = &[
 const PICKLE: &str = "a Python pickle, perhaps a PyTorch checkpoint";
 const UNPACK: &str = "unpack it and name the GGUF file inside";
 const CONVERT: &str = "convert the model to GGUF (convert_hf_to_gguf.py), or download its GGUF file";
+const FOLDER: &str = "download the whole folder (config.json, tokenizer.json, all shards) and name that";
 const OLD: &str = "download the model as GGUF, or convert it (convert_llama_ggml_to_gguf.py)";
 const AGAIN: &str = "download the model again";
 /// What to do with a big-endian file.
@@ -66,12 +67,24 @@ pub(super) fn recognise(bytes: &[u8]) -> Option<String> {
         && rest.first() == Some(&b'{')
         && (2..=MAX_HEADER).contains(&u64::from_le_bytes(*length))
     {
-        return Some(format!("a safetensors file, not a GGUF file; {CONVERT}"));
+        return Some(format!("a safetensors file without a config.json beside it; {FOLDER}"));
     }
     if start.len() >= 4 && start.iter().all(|&byte| byte == 0) {
         return Some(format!("begins with zeros, as a download that was never filled; {AGAIN}"));
     }
     text(start)
+}
+
+/// What a Git LFS pointer is that stands where a file should be; `None` for anything else.
+pub fn lfs_pointer(bytes: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(SHOWN)]);
+    if !text.starts_with("version http") || !text.contains("git-lfs") {
+        return None;
+    }
+    let size = text.lines().find_map(|line| line.strip_prefix("size ")).map(str::trim);
+    let size = size.filter(|bytes| bytes.bytes().all(|byte| byte.is_ascii_digit()));
+    let size = size.map_or(String::new(), |bytes| format!(" to a file of {bytes} bytes"));
+    Some(format!("a Git LFS pointer{size}, not the file itself; run git lfs pull in its repository"))
 }
 
 /// What a text says that stands where the model should be.
@@ -85,10 +98,8 @@ fn text(start: &[u8]) -> Option<String> {
     }
     let lower = text.to_ascii_lowercase();
     let first_line = text.lines().next().unwrap_or(text);
-    if lower.starts_with("version http") && lower.contains("git-lfs") {
-        let size = text.lines().find_map(|line| line.strip_prefix("size "));
-        let size = size.map_or(String::new(), |bytes| format!(" to a file of {} bytes", bytes.trim()));
-        return Some(format!("a Git LFS pointer{size}, not the file itself; run git lfs pull in its repository"));
+    if let Some(pointer) = lfs_pointer(start) {
+        return Some(pointer);
     }
     let what = if ["<!doctype html", "<html", "<head", "<body"].iter().any(|tag| lower.starts_with(tag)) {
         "a web page".to_string()

@@ -35,6 +35,9 @@ pub struct TensorInfo {
     /// Byte offset of the description in the header, for errors.
     #[serde(skip)]
     pub header_offset: u64,
+    /// Which file the data is in: 0 for the one with the header, else the number of a part (see [`super::Parts`]).
+    #[serde(skip)]
+    pub file: usize,
 }
 
 impl TensorInfo {
@@ -69,7 +72,8 @@ pub fn read_info(cursor: &mut Cursor<'_>, index: usize) -> Result<(TensorInfo, u
     let Some(kind) = types::find(code) else {
         return Err(cursor.error_at(at, &field, format!("unknown tensor type {code}")));
     };
-    let mut tensor = TensorInfo { name, dims, kind, offset: 0, n_bytes: None, header_offset: header_offset as u64 };
+    let header_offset = header_offset as u64;
+    let mut tensor = TensorInfo { name, dims, kind, offset: 0, n_bytes: None, header_offset, file: 0 };
     if !types::has_layouts(code) {
         tensor.n_bytes = size(cursor, &tensor)?;
     }

@@ -59,6 +59,8 @@ const fn ternary(code: u32, name: &'static str, encoding: &'static Encoding) -> 
 pub const F32: TypeInfo = dense(0, "F32", &elements::F32);
 /// The type F16, which the embedding has: 2 bytes an element.
 pub const F16: TypeInfo = dense(1, "F16", &elements::F16);
+/// The type BF16: 2 bytes an element, the upper half of an f32.
+pub const BF16: TypeInfo = dense(30, "BF16", &elements::BF16);
 /// The type I2_S of ternary weights: n/4 code bytes, 128 weights a block, then [`I2S_TAIL`] bytes.
 pub const I2S: TypeInfo = ternary(36, "I2_S", &encoding::I2_S);
 /// I2_S with four rows a byte.
@@ -122,7 +124,7 @@ static TYPES: &[TypeInfo] = &[
     block(27, "I64", 1, 8),
     block(28, "F64", 1, 8),
     block(29, "IQ1_M", 256, 56),
-    dense(30, "BF16", &elements::BF16),
+    BF16,
     block(31, "Q4_0_4_4", 32, 18),
     block(32, "Q4_0_4_8", 32, 18),
     block(33, "Q4_0_8_8", 32, 18),

@@ -5,10 +5,11 @@ use crate::config::ModelConfig;
 use crate::error::{Error, Result};
 use crate::gguf::{CodeCounts, Entry, Gguf, TensorInfo, Value, check_i2s_codes, i2s_scale, quoted, types};
 use crate::graph::check_tensors;
-use crate::hash::sha256_hex;
+use crate::hash::hex;
 use crate::keys::{self, Use};
 use crate::known::{self, KnownModel};
 use crate::tokenizer::Tokenizer;
+use sha2::{Digest, Sha256};
 
 /// Longest string value that is shown whole.
 const SHOWN_CHARS: usize = 120;
@@ -16,7 +17,9 @@ const SHOWN_CHARS: usize = 120;
 /// Collects what `model inspect` shows of a file. Reads all of it (hash, codes). What the model lacks shows as a failed
 /// check, not an error.
 pub fn inspect(gguf: &Gguf) -> Result<Inspection> {
-    let sha256 = sha256_hex(gguf.file_bytes());
+    let mut hash = Sha256::new();
+    gguf.for_each_chunk(|chunk| hash.update(chunk));
+    let sha256 = hex(&hash.finalize());
     let known = KnownModel::find(&sha256)?;
     let tensors: Vec<TensorRow> = gguf.tensors.iter().map(|t| tensor_row(gguf, t)).collect();
     let mut totals = Totals { tensors: tensors.len(), ..Totals::default() };
@@ -44,7 +47,7 @@ pub fn inspect(gguf: &Gguf) -> Result<Inspection> {
     let of_tokenizer = tokenizer.iter().flat_map(|t| &t.assumed);
     Ok(Inspection {
         path: gguf.path.display().to_string(),
-        bytes: gguf.file_bytes().len() as u64,
+        bytes: gguf.n_bytes(),
         sha256,
         gguf_version: gguf.version,
         alignment: gguf.alignment,
