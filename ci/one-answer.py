@@ -281,7 +281,11 @@ def of_markdown(shown, places):
 # ---- both -------------------------------------------------------------------------------------------------------------------------------
 
 PLACES = {"in cache": "cache", "from L2": "l2", "from LLC": "llc", "from DRAM": "dram"}
-TITLES = {"W2A32 ladder (f32 activations)": "W2A32", "W2A8 (int8 activations, exact int32 sums)": "W2A8"}
+TITLES = {
+    "W2A32 ladder (f32 activations)": "W2A32",
+    "W2A8 (int8 activations, exact int32 sums)": "W2A8",
+    "W2gA8 (group scales, int8 activations)": "W2gA8",
+}
 
 
 SECTIONS = [

@@ -95,9 +95,9 @@ fn round_s(cell: Cell, kernels: &[&KernelRecord], epoch_s: f64) -> f64 {
 fn rate(kernel: &KernelRecord) -> f64 {
     match (kernel.isa.as_str(), kernel.family) {
         ("scalar", Family::W2A32) => 2e9,
-        ("scalar", Family::W2A8) => 3.4e9,
+        ("scalar", Family::W2A8 | Family::W2gA8) => 3.4e9,
         (_, Family::W2A32) => 5e9,
-        (_, Family::W2A8) => 5e10,
+        (_, Family::W2A8 | Family::W2gA8) => 5e10,
     }
 }
 

@@ -40,6 +40,7 @@ pub const fn family(family: Family) -> receipt::Family {
     match family {
         Family::W2A32 => receipt::Family::W2A32,
         Family::W2A8 => receipt::Family::W2A8,
+        Family::W2gA8 => receipt::Family::W2gA8,
     }
 }
 
@@ -48,6 +49,7 @@ pub const fn family_of_kernels(recorded: receipt::Family) -> Family {
     match recorded {
         receipt::Family::W2A32 => Family::W2A32,
         receipt::Family::W2A8 => Family::W2A8,
+        receipt::Family::W2gA8 => Family::W2gA8,
     }
 }
 

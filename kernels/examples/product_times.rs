@@ -157,7 +157,7 @@ impl KernelCall {
         let mut input = LinearInput::new(tokens, k, F32Ops::select(CpuFeatures::detect()));
         input.prepare(team, &kernel, k, &SplitMix64::new(2).signed_units(tokens * k)).expect("finite");
         let weights = asked.copies(asked.matrix(kernel.descriptor().layout), PackedWeights::bytes);
-        let scaled = asked.op == "linear" || kernel.descriptor().family() == Family::W2A32;
+        let scaled = asked.op == "linear" || kernel.descriptor().family() != Family::W2A8;
         let (integers, floats) = (vec![0; tokens * rows], vec![0.0; if scaled { tokens * rows } else { 0 }]);
         Self { kernel, op: asked.op.clone(), weights, input, integers, floats }
     }
@@ -182,7 +182,10 @@ impl Timed for KernelCall {
             _ if floats.is_empty() => {
                 team.split_rows(panel, integers, |rows, y| kernel.gemv_i8(weights, rows, &input.quantized[0], y))
             }
-            _ => team.split_rows(panel, floats, |rows, y| kernel.gemv_f32(weights, rows, &input.float[0], y)),
+            _ => team.split_rows(panel, floats, |rows, y| match kernel.descriptor().family() {
+                Family::W2gA8 => kernel.gemv_groups(weights, rows, &input.quantized[0], y),
+                _ => kernel.gemv_f32(weights, rows, &input.float[0], y),
+            }),
         };
         done.expect("shapes fit");
     }

@@ -2,7 +2,7 @@
 
 use crate::error::{KernelError, fits};
 use crate::f32_ops::F32Ops;
-use crate::{AlignedBuffer, K_SLACK, padded_k};
+use crate::{AlignedBuffer, CpuFeatures, K_SLACK, padded_k};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// One token's activations as int8 with a scale, by BitNet b1.58's rule: s = 127 / max(1e-5, max|x|),
@@ -13,8 +13,13 @@ pub struct QuantizedActivations {
     len: usize,
     scale: f32,
     sum: i32,
+    /// Sums of each 64, 128 and 256 values, padding included.
+    group_sums: [AlignedBuffer<i32>; 3],
     version: u64,
 }
+
+/// Weights of a group, in the order of [`QuantizedActivations::group_sums`].
+const GROUPS: [usize; 3] = [64, 128, 256];
 
 /// The next version of any activations.
 static VERSIONS: AtomicU64 = AtomicU64::new(0);
@@ -23,7 +28,8 @@ impl QuantizedActivations {
     /// A vector of zeros with room for up to `capacity` elements: made once, filled for every token.
     pub fn new(capacity: usize) -> Self {
         let values = AlignedBuffer::zeroed(padded_k(capacity) + K_SLACK);
-        Self { values, len: capacity, scale: 1.0, sum: 0, version: new_version() }
+        let group_sums = GROUPS.map(|group| AlignedBuffer::zeroed(padded_k(capacity) / group));
+        Self { values, len: capacity, scale: 1.0, sum: 0, group_sums, version: new_version() }
     }
 
     /// Takes int8 values as they are, for tests and benchmarks; a value v stands for v / `scale`.
@@ -33,6 +39,7 @@ impl QuantizedActivations {
         this.scale = scale;
         this.version = new_version();
         this.sum = values.iter().map(|&v| i32::from(v)).sum();
+        this.sum_groups(F32Ops::select(CpuFeatures::NONE));
         this
     }
 
@@ -53,7 +60,15 @@ impl QuantizedActivations {
         let (values, padding) = self.values.split_at_mut(x.len());
         self.sum = ops.round_to_i8(x, self.scale, values);
         padding[..padded_k(x.len()) + K_SLACK - x.len()].fill(0);
+        self.sum_groups(ops);
         Ok(())
+    }
+
+    fn sum_groups(&mut self, ops: F32Ops) {
+        let whole = padded_k(self.len);
+        let [a, b, c] = &mut self.group_sums;
+        let sums = [&mut a[..whole / GROUPS[0]], &mut b[..whole / GROUPS[1]], &mut c[..whole / GROUPS[2]]];
+        ops.sum_groups(&self.values[..whole], sums);
     }
 
     /// Number of elements (k) of the vector, without padding.
@@ -90,6 +105,12 @@ impl QuantizedActivations {
     /// Sum of the values: subtracting it turns sums over codes 0, 1, 2 into sums over weights -1, 0, +1.
     pub fn sum(&self) -> i32 {
         self.sum
+    }
+
+    /// Sums of each `group` values, 64, 128 or 256 of them, zeros of the padding included; none for other groups.
+    pub fn group_sums(&self, group: usize) -> Option<&[i32]> {
+        let at = GROUPS.iter().position(|&own| own == group)?;
+        Some(&self.group_sums[at][..padded_k(self.len) / group])
     }
 }
 
@@ -182,6 +203,12 @@ mod tests {
             let wide: Vec<f32> = values.iter().map(|&v| f32::from(v) / s).collect();
             prop_assert_eq!(f.values(), &wide[..]);
             prop_assert_eq!((q.padded().len(), f.padded().len()), (padded_k(x.len()) + K_SLACK, padded_k(x.len())));
+            for group in GROUPS {
+                let sums: Vec<i32> =
+                    q.padded()[..padded_k(x.len())].chunks(group).map(|x| x.iter().map(|&v| i32::from(v)).sum()).collect();
+                prop_assert_eq!(q.group_sums(group), Some(&sums[..]));
+            }
+            prop_assert!(q.group_sums(32).is_none());
             prop_assert!(q.padded()[x.len()..].iter().all(|&v| v == 0));
             prop_assert!(f.padded()[x.len()..].iter().all(|&v| v == 0.0));
         }

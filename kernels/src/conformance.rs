@@ -1,7 +1,8 @@
 //! Every kernel against the oracle. One suite for `cargo test` and for `tritbench verify`; a kernel that fails it is
 //! never timed.
 //!
-//! W2A8 kernels must equal the oracle's integers. W2A32 kernels may differ by at most [`F32_BOUND`] of the row's sum of
+//! W2A8 kernels must equal the oracle's integers. W2gA8 kernels must have the very bits of the oracle that adds groups in
+//! the order that is laid down, and that one must lie within its bound of the sum in f64. W2A32 kernels may differ by at most [`F32_BOUND`] of the row's sum of
 //! |weight x activation|; their `dequantize` must be equal, because it rounds once.
 
 mod case;
@@ -12,7 +13,7 @@ pub mod products;
 mod run;
 
 pub use case::F32_BOUND;
-pub(crate) use case::{Case, Wrong};
+pub(crate) use case::{Case, CaseScales, Wrong};
 pub use compare::{Errors, Expected, Mismatch, compare};
 pub use pattern::Pattern;
 pub(crate) use run::run_case;
@@ -21,7 +22,7 @@ use crate::descriptor::GemmTile;
 use crate::foreign::ForeignKernel;
 use crate::kernel::{Kernel, Tuning};
 use crate::operation::{Family, Operation};
-use crate::packed::CodeTable;
+use crate::packed::{CodeTable, ScaleUnit};
 use crate::prefetch::Prefetch;
 
 /// The result of the conformance suite for one kernel: cases, mismatches and largest errors against the oracle.
@@ -54,29 +55,47 @@ fn cases(kernel: &Kernel) -> Vec<Case> {
     const K: [usize; 19] =
         [1, 2, 31, 32, 33, 127, 128, 129, 255, 256, 257, 384, 511, 640, 1000, 1024, 2560, 4097, 6912];
     const ROWS: [usize; 11] = [0, 1, 2, 3, 7, 8, 9, 15, 16, 17, 33];
-    let floats = kernel.descriptor().family() == Family::W2A32;
+    let (family, layout) = (kernel.descriptor().family(), kernel.descriptor().layout);
     let mut cases = Vec::new();
-    let mut add = |rows, k, pattern, table, block_scales| {
+    let mut add = |rows, k, pattern, table, scales| {
         let seed = cases.len() as u64;
-        cases.push(Case { rows, k, pattern, table, block_scales, seed });
+        cases.push(Case { rows, k, pattern, table, scales, seed });
     };
+    let held = |i: usize| layout.groups.get(i % layout.groups.len().max(1)).copied();
     for (i, k) in K.into_iter().enumerate() {
         for (j, pattern) in Pattern::ALL.into_iter().enumerate() {
             // Rows take turns, so that each pattern meets several counts without multiplying the suite.
             let rows = ROWS[1 + (i + j) % (ROWS.len() - 1)];
-            add(rows, k, pattern, CodeTable::TERNARY, false);
-            if floats {
-                add(rows, k, pattern, CodeTable::SEED, true);
+            add(rows, k, pattern, CodeTable::TERNARY, CaseScales::Tensor);
+            if family == Family::W2A32 {
+                add(rows, k, pattern, CodeTable::SEED, held(i).map_or(CaseScales::Tensor, CaseScales::Groups));
+            } else if kernel.descriptor().four_codes() && (family == Family::W2gA8 || (i + j) % 2 == 0) {
+                add(rows, k, pattern, CodeTable::FOUR, held(i + j).map_or(CaseScales::Tensor, CaseScales::Groups));
             }
         }
     }
-    let mut add = |rows, k, pattern| add(rows, k, pattern, CodeTable::TERNARY, false);
+    if family == Family::W2gA8 {
+        for (i, &group) in layout.groups.iter().enumerate() {
+            for (j, k) in [group - 1, group, group + 1, 3 * group, 1000, 2560, 6912].into_iter().enumerate() {
+                let rows = [1, 8, 17][(i + j) % 3];
+                add(rows, k, Pattern::NearMax, CodeTable::TERNARY, CaseScales::Groups(group));
+                add(rows, k, Pattern::NearMax, CodeTable::FOUR, CaseScales::Groups(group));
+                add(rows, k, Pattern::MaxTimesMin, CodeTable::FOUR, CaseScales::Extreme(group));
+                add(rows, k, Pattern::Random, CodeTable::TERNARY, CaseScales::Extreme(group));
+            }
+        }
+    }
+    if kernel.descriptor().takes(ScaleUnit::Row) {
+        // Where groups have scales, that of a row is each of its groups'; integers stay what they are.
+        add(19, 300, Pattern::Random, CodeTable::TERNARY, CaseScales::Rows);
+    }
+    let mut add = |rows, k, pattern| add(rows, k, pattern, CodeTable::TERNARY, CaseScales::Tensor);
     for rows in ROWS {
         [0, 256, 2560].into_iter().for_each(|k| add(rows, k, Pattern::Random));
     }
     // Around the panels of layouts that interleave more rows than ROWS knows of, and more rows than a gemm takes
     // through the cache at once.
-    let panel_rows = kernel.descriptor().layout.rows;
+    let panel_rows = layout.rows;
     if panel_rows > 16 {
         for rows in [panel_rows - 1, panel_rows, panel_rows + 1, 2 * panel_rows + 3] {
             add(rows, 33, Pattern::MinTimesMin);
@@ -131,8 +150,8 @@ impl Outcome {
 mod tests {
     use super::*;
     use crate::cpu::CpuFeatures;
-    use crate::descriptor::{Dequantize, Gemv, GemvF32, GemvI8, KernelDescriptor};
-    use crate::layouts::I2S;
+    use crate::descriptor::{Dequantize, Gemv, GemvF32, GemvGroups, GemvI8, KernelDescriptor};
+    use crate::layouts::{I2S, groups1};
     use crate::registry;
 
     /// The mismatch of a kernel that is wrong on purpose.
@@ -175,6 +194,52 @@ mod tests {
             right_i8(GemvI8 { y: &mut args.y[..rows], ..args }, |sum| sum);
         };
         mismatch_of(KernelDescriptor::w2a8(&I2S, forgets));
+    }
+
+    /// The oracle's sums, put together by `add(acc, sum of a group, scale)`.
+    fn grouped(args: GemvGroups<'_>, add: impl Fn(f32, f32, f32) -> f32) {
+        let rows = args.codes.chunks_exact(args.panel_bytes).zip(args.scales.chunks_exact(args.groups));
+        for (y, (codes, scales)) in args.y.iter_mut().zip(rows) {
+            let mut unpacked = vec![0; codes.len() * 4];
+            (groups1::LAYOUT.unpack)(codes, &mut unpacked);
+            let sum = |(codes, x): (&[u8], &[i8])| -> i32 {
+                codes.iter().zip(x).map(|(&code, &x)| (i32::from(code) - 1) * i32::from(x)).sum()
+            };
+            let groups = unpacked.chunks(args.group).zip(args.x.chunks(args.group)).map(sum).zip(scales);
+            *y = groups.fold(0.0, |acc, (sum, &scale)| add(acc, sum as f32, scale));
+        }
+    }
+
+    #[test]
+    fn a_sum_of_groups_in_any_other_rounding_is_caught() {
+        let id = |add: fn(GemvGroups<'_>)| KernelDescriptor::w2ga8(&groups1::LAYOUT, add);
+        let right = id(|args| grouped(args, |acc, sum, scale| sum.mul_add(scale, acc)));
+        let kernel = Kernel::new(Box::leak(Box::new(right)), CpuFeatures::NONE).expect("needs nothing");
+        assert_eq!(verify(&kernel).first_mismatch, None);
+        mismatch_of(id(|args| grouped(args, |acc, sum, scale| acc + sum * scale)));
+        mismatch_of(id(|args| grouped(args, |acc, sum, scale| (f64::from(acc) + f64::from(sum * scale)) as f32)));
+        mismatch_of(id(|args| {
+            grouped(args, |acc, sum, scale| if scale.is_subnormal() { acc } else { sum.mul_add(scale, acc) });
+        }));
+    }
+
+    #[test]
+    fn a_kernel_without_a_proof_for_code_3_is_not_tried_with_it() {
+        let wraps = |args: GemvI8<'_>| {
+            let wrong = args.codes.chunks_exact(args.panel_bytes).any(|codes| {
+                let mut unpacked = vec![0; codes.len() * 4];
+                (I2S.unpack)(codes, &mut unpacked);
+                unpacked.contains(&3)
+            });
+            right_i8(args, |sum| if wrong { 0 } else { sum });
+        };
+        assert!(mismatch_of(KernelDescriptor::w2a8(&I2S, wraps)).contains("[-1, 0, 1, 2]"));
+        let refuses = KernelDescriptor { id: "refuses", three_codes: true, ..KernelDescriptor::w2a8(&I2S, wraps) };
+        let kernel = Kernel::new(Box::leak(Box::new(refuses)), CpuFeatures::NONE).expect("needs nothing");
+        assert_eq!(verify(&kernel).first_mismatch, None);
+        assert!(
+            kernel.descriptor().can_run(ScaleUnit::Row, true).is_err_and(|why| why.contains("refuses takes codes"))
+        );
     }
 
     #[test]

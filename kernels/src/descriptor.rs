@@ -5,6 +5,7 @@ use crate::cpu::CpuFeatures;
 use crate::foreign::kernel::ForeignKernel;
 use crate::layout::Layout;
 use crate::operation::{Family, Operation};
+use crate::packed::ScaleUnit;
 use crate::parallel::Columns;
 use crate::prefetch::Prefetch;
 
@@ -49,7 +50,8 @@ pub struct GemvF32<'a> {
 /// Operands of an exact integer matrix-vector product: `y[r] = sum over j of (code - 1) * x[j]`.
 ///
 /// Guaranteed by the caller: `codes` holds the panels of `y.len()` rows, `x.len()` is k rounded up to
-/// [`crate::K_PADDING`] plus [`crate::K_SLACK`], with zeros beyond k, `x_sum` is the sum of `x`, and no code is 3.
+/// [`crate::K_PADDING`] plus [`crate::K_SLACK`], with zeros beyond k, `x_sum` is the sum of `x`, and no code is 3 unless
+/// [`KernelDescriptor::four_codes`] lets it through.
 pub struct GemvI8<'a> {
     /// Packed 2-bit codes of the panels (groups of rows that are packed together).
     pub codes: &'a [u8],
@@ -63,6 +65,37 @@ pub struct GemvI8<'a> {
     pub prefetch: Prefetch,
     /// Output: one int32 product for each row, before any scale.
     pub y: &'a mut [i32],
+}
+
+/// Operands of a matrix-vector product with a scale for each group of weights.
+///
+/// With S\[g\] the exact sum of (code - 1) * x over group g of a row and d\[g\] its scale, row r is `acc = fma(S[g] as
+/// f32, d[g], acc)` over all groups in ascending order, from +0: one rounding a group, to nearest, without flushing
+/// subnormals. So the bits depend on no tile, no number of threads and no instruction set. The scale of the activations
+/// is not applied.
+///
+/// Guaranteed by the caller: `codes` holds the panels of `y.len()` rows, `scales` those of the same panels, group after
+/// group and row after row within a panel, `x` is padded as in [`GemvI8`], `group` is one of the layout's and
+/// `group_sums` has the sums of so many activations each, padding included; `k > 0`.
+pub struct GemvGroups<'a> {
+    /// Packed 2-bit codes of the panels.
+    pub codes: &'a [u8],
+    /// Bytes of codes from the start of one panel to the start of the next.
+    pub panel_bytes: usize,
+    /// f32 scales of the panels: `panels * ceil(k / group) * rows of a panel`.
+    pub scales: &'a [f32],
+    /// Groups of a row, the last of which may be short: `ceil(k / group)`.
+    pub groups: usize,
+    /// Weights of a group.
+    pub group: usize,
+    /// Input: int8 activations, padded with zeros.
+    pub x: &'a [i8],
+    /// Sum of the activations of each group.
+    pub group_sums: &'a [i32],
+    /// How the codes are asked for ahead of their loads; kernels may ignore it.
+    pub prefetch: Prefetch,
+    /// Output: one f32 for each row, before the scale of the activations.
+    pub y: &'a mut [f32],
 }
 
 /// Shape of the tile that a product for batches keeps in registers, where a kernel has two. Results do not depend on
@@ -119,13 +152,15 @@ pub enum Gemv {
     F32(unsafe fn(GemvF32<'_>)),
     /// An exact integer product with int8 activations (the W2A8 family).
     I8(unsafe fn(GemvI8<'_>)),
+    /// A product with int8 activations and a scale for each group of weights (the W2gA8 family).
+    Groups(unsafe fn(GemvGroups<'_>)),
     /// All operations of a foreign kernel, which has its own packing and its own form of activations.
     Foreign(&'static ForeignKernel),
 }
 
 /// What is listed of a kernel, and the functions it is called by: one `static` a kernel file, one line in its family's
-/// list ([`crate::registry`]). It says what is particular to it and takes the rest from [`Self::w2a32`] or
-/// [`Self::w2a8`].
+/// list ([`crate::registry`]). It says what is particular to it and takes the rest from [`Self::w2a32`], [`Self::w2a8`]
+/// or [`Self::w2ga8`].
 pub struct KernelDescriptor {
     /// Unique name of the kernel, `{isa}-{technique}`: its file's name with dashes, for example `avx2-i8`.
     pub id: &'static str,
@@ -153,6 +188,8 @@ pub struct KernelDescriptor {
     pub wide_tile: bool,
     /// Whether some input can saturate an intermediate result. Such a kernel is listed and refused a timing.
     pub may_saturate: bool,
+    /// Whether it refuses weights with code 3 although its layout has a place for them.
+    pub three_codes: bool,
     /// Whether each call of the kernel first makes tables of its activations: then a call should get all rows at once.
     pub tables_per_call: bool,
     /// Id of the kernel that this one improves on.
@@ -174,6 +211,11 @@ impl KernelDescriptor {
         Self::portable(layout, Gemv::I8(gemv))
     }
 
+    /// What a W2gA8 kernel is where it does not say otherwise: as [`Self::w2a8`].
+    pub const fn w2ga8(layout: &'static Layout, gemv: unsafe fn(GemvGroups<'_>)) -> Self {
+        Self::portable(layout, Gemv::Groups(gemv))
+    }
+
     /// A kernel of a foreign library, as [`ForeignKernel::describe`] completes it.
     pub(crate) const fn foreign(layout: &'static Layout, gemv: Gemv) -> Self {
         Self::portable(layout, gemv)
@@ -193,6 +235,7 @@ impl KernelDescriptor {
             prefetches: &[Prefetch::OneLevel],
             wide_tile: false,
             may_saturate: false,
+            three_codes: false,
             tables_per_call: false,
             builds_on: None,
             summary: "",
@@ -204,13 +247,48 @@ impl KernelDescriptor {
         match self.gemv {
             Gemv::F32(_) => Family::W2A32,
             Gemv::I8(_) => Family::W2A8,
+            Gemv::Groups(_) => Family::W2gA8,
             Gemv::Foreign(foreign) => foreign.family(),
         }
     }
 
-    /// Whether results equal the oracle bit for bit: integer sums do, f32 sums depend on their order.
+    /// Whether results equal the oracle bit for bit: integer sums do, and f32 sums whose order is laid down; those of
+    /// W2A32 kernels depend on an order of their own.
     pub fn exact(&self) -> bool {
-        self.family() == Family::W2A8 && !self.may_saturate
+        self.family() != Family::W2A32 && !self.may_saturate
+    }
+
+    /// Whether this kernel takes weights of so many scales: one of the tensor each does, those of groups only a kernel
+    /// whose layout holds them.
+    pub fn takes(&self, unit: ScaleUnit) -> bool {
+        let by_tensor_alone = self.foreign_kernel().is_some_and(ForeignKernel::takes_one_scale);
+        match unit {
+            ScaleUnit::Tensor => true,
+            ScaleUnit::Row => !by_tensor_alone,
+            ScaleUnit::Group(group) => self.layout.groups.contains(&group),
+        }
+    }
+
+    /// Whether this kernel takes weights with code 3, which stands for +2: its file proves that no sum of them can
+    /// overflow ([`Self::three_codes`] says where it does not), and its layout has a place for it.
+    pub fn four_codes(&self) -> bool {
+        !self.three_codes && !self.layout.ternary_only && self.foreign_kernel().is_none()
+    }
+
+    /// Ok if this kernel can multiply weights with scales of this unit, and with code 3 if `four_codes`.
+    ///
+    /// # Errors
+    /// Why not, in one line.
+    pub fn can_run(&self, unit: ScaleUnit, four_codes: bool) -> Result<(), String> {
+        if !self.takes(unit) {
+            let holds =
+                if self.takes(ScaleUnit::Row) { self.layout.held_scales() } else { "one scale a tensor".into() };
+            return Err(format!("kernel {} takes {holds}, the weights have {unit}", self.id));
+        }
+        if four_codes && !self.four_codes() {
+            return Err(format!("kernel {} takes codes of [-1, 0, 1], the weights have +2 too", self.id));
+        }
+        Ok(())
     }
 
     /// The operations that this kernel implements, in the order of [`Operation::ALL`].
@@ -238,6 +316,7 @@ impl KernelDescriptor {
             (Operation::Dequantize, _) => "w2f32",
             (_, Family::W2A32) => "f32w2f32",
             (_, Family::W2A8) => "i8w2i32",
+            (_, Family::W2gA8) => "i8w2gf32",
         };
         format!("{operation}-{types}-{}-{}x{}", self.id, self.tile.0, self.tile.1)
     }

@@ -23,9 +23,12 @@ pub enum KernelError {
     /// Weights other than -1, 0, +1 for a kernel that computes with these only.
     #[error("kernel {kernel} needs the ternary code table [-1, 0, 1], the weights have {table:?}")]
     CodeTable { kernel: &'static str, table: [i8; 4] },
-    /// Several scales for a layout that has one a tensor.
-    #[error("packing {layout} holds one scale a tensor, the weights have differing block scales")]
+    /// Several scales for a product that knows one a tensor.
+    #[error("one scale a tensor is needed, the weights in packing {layout} have several")]
     ScalesNotPerTensor { layout: &'static Layout },
+    /// Scales of groups for a layout that holds none of such groups.
+    #[error("packing {layout} holds {}, the weights have one for each {group} of a row", .layout.held_scales())]
+    GroupScales { layout: &'static Layout, group: usize },
     /// A table with a use for code 3, for a layout that has no place for it.
     #[error("packing {layout} holds codes of the ternary table [-1, 0, 1] only, the weights have {table:?}")]
     TernaryOnly { layout: &'static Layout, table: [i8; 4] },

@@ -158,6 +158,34 @@ stamped! {
         }
     }
 
+    /// `y[i] = sums[i] * (scales[i] / divisor)`: exact integer products of rows that have a scale each. The same bits as
+    /// [`Self::scale_integers`] with the factor `scale / divisor` where all scales are equal.
+    scale_rows(sums: &[i32], scales: &[f32], divisor: f32, y: &mut [f32]) {
+        for ((y, &sum), scale) in y.iter_mut().zip(sums).zip(scales) {
+            *y = sum as f32 * (scale / divisor);
+        }
+    }
+
+    /// `y[i] *= factor`, rounded once.
+    multiply(y: &mut [f32], factor: f32) {
+        y.iter_mut().for_each(|y| *y *= factor);
+    }
+
+    /// Sums of 64, 128 and 256 int8 values each, of so many whole 256: what products with group scales take off sums of
+    /// codes.
+    sum_groups(x: &[i8], sums: [&mut [i32]; 3]) {
+        let [of_64, of_128, of_256] = sums;
+        for (sum, x) in of_64.iter_mut().zip(x.as_chunks::<64>().0) {
+            *sum = x.iter().map(|&x| i32::from(x)).sum();
+        }
+        for (sum, halves) in of_128.iter_mut().zip(of_64.as_chunks::<2>().0) {
+            *sum = halves[0] + halves[1];
+        }
+        for (sum, halves) in of_256.iter_mut().zip(of_128.as_chunks::<2>().0) {
+            *sum = halves[0] + halves[1];
+        }
+    }
+
     /// Largest absolute value in `x`, 0 if `x` is empty; infinity or NaN if any element is infinite or NaN.
     largest_magnitude(x: &[f32]) -> f32 {
         // The bits of |x| order as integers, and infinity and NaN come last: one integer maximum finds them all.

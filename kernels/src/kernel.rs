@@ -2,7 +2,7 @@
 
 use crate::activation::{FloatActivations, QuantizedActivations};
 use crate::cpu::CpuFeatures;
-use crate::descriptor::{Dequantize, GemmI8, GemmTile, Gemv, GemvF32, GemvI8, KernelDescriptor};
+use crate::descriptor::{Dequantize, GemmI8, GemmTile, Gemv, GemvF32, GemvGroups, GemvI8, KernelDescriptor};
 use crate::error::{KernelError, same};
 use crate::operation::{Family, Operation};
 use crate::packed::PackedWeights;
@@ -139,7 +139,7 @@ impl Kernel {
         let gemv = match self.descriptor.gemv {
             Gemv::F32(gemv) => gemv,
             Gemv::Foreign(foreign) => return foreign.gemv_f32(weights, rows, x, y),
-            Gemv::I8(_) => return Err(self.lacks("gemv with f32 activations")),
+            Gemv::I8(_) | Gemv::Groups(_) => return Err(self.lacks("gemv with f32 activations")),
         };
         debug_assert_eq!(x.padded().len(), padded_k(weights.k()));
         let (codes, row_bytes, scales) = (weights.panels(&rows), weights.panel_bytes(), weights.scales(&rows));
@@ -165,7 +165,7 @@ impl Kernel {
             return Err(self.lacks("gemv with int8 activations"));
         }
         self.check(weights, &rows)?;
-        check_exact(self.id(), weights)?;
+        check_exact(self.id(), self.descriptor.four_codes(), weights)?;
         same("activations", weights.k(), x.len())?;
         same("output", rows.len(), y.len())?;
         if x.is_empty() {
@@ -175,12 +175,45 @@ impl Kernel {
         let gemv = match self.descriptor.gemv {
             Gemv::I8(gemv) => gemv,
             Gemv::Foreign(foreign) => return foreign.gemv_i8(weights, rows, x, y),
-            Gemv::F32(_) => return Err(self.lacks("gemv with int8 activations")),
+            Gemv::F32(_) | Gemv::Groups(_) => return Err(self.lacks("gemv with int8 activations")),
         };
         let (codes, panel_bytes) = (weights.panels(&rows), weights.panel_bytes());
         let prefetch = self.tuning.prefetch;
         // SAFETY: `new` checked that the CPU has the features that the function enables.
         unsafe { gemv(GemvI8 { codes, panel_bytes, x: x.padded(), x_sum: x.sum(), prefetch, y }) };
+        Ok(())
+    }
+
+    /// Multiplies `rows` with int8 activations, scales of the groups included, that of the activations not: what
+    /// [`GemvGroups`] lays down, bit for bit.
+    ///
+    /// # Errors
+    /// As [`Self::gemv_i8`], for a kernel of another family.
+    pub fn gemv_groups(
+        &self,
+        weights: &PackedWeights,
+        rows: Range<usize>,
+        x: &QuantizedActivations,
+        y: &mut [f32],
+    ) -> Result<(), KernelError> {
+        let Gemv::Groups(gemv) = self.descriptor.gemv else { return Err(self.lacks("gemv with scales of groups")) };
+        self.check(weights, &rows)?;
+        check_exact(self.id(), self.descriptor.four_codes(), weights)?;
+        same("activations", weights.k(), x.len())?;
+        same("output", rows.len(), y.len())?;
+        if x.is_empty() {
+            y.fill(0.0);
+            return Ok(());
+        }
+        let (group, group_sums) = weights
+            .group()
+            .and_then(|group| Some((group, x.group_sums(group)?)))
+            .ok_or_else(|| self.lacks("groups of the weights' size"))?;
+        let (codes, scales) = (weights.panels(&rows), weights.scales(&rows));
+        let (panel_bytes, groups) = (weights.panel_bytes(), weights.k().div_ceil(group));
+        let (x, prefetch) = (x.padded(), self.tuning.prefetch);
+        // SAFETY: `new` checked that the CPU has the features that the function enables.
+        unsafe { gemv(GemvGroups { codes, panel_bytes, scales, groups, group, x, group_sums, prefetch, y }) };
         Ok(())
     }
 
@@ -199,7 +232,7 @@ impl Kernel {
             return Err(self.lacks("gemm"));
         }
         self.check(weights, &rows)?;
-        check_exact(self.id(), weights)?;
+        check_exact(self.id(), self.descriptor.four_codes(), weights)?;
         x.iter().try_for_each(|x| same("activations", weights.k(), x.len()))?;
         same("tokens of the output", x.len(), y.tokens())?;
         same("output", rows.len(), y.len())?;
@@ -240,9 +273,11 @@ impl Kernel {
     }
 }
 
-/// That sums of these weights times int8 are exact: the table is ternary and k within the proven bound.
-pub(crate) fn check_exact(kernel: &'static str, weights: &PackedWeights) -> Result<(), KernelError> {
-    if !weights.table().is_ternary() {
+/// That sums of these weights times int8 are exact: a weight is its code minus one, code 3 occurs only with a kernel
+/// that takes it, and k is within the proven bound.
+pub(crate) fn check_exact(kernel: &'static str, four_codes: bool, weights: &PackedWeights) -> Result<(), KernelError> {
+    let table = weights.table();
+    if !(table.is_ternary() || four_codes && table.is_code_minus_one()) {
         return Err(KernelError::CodeTable { kernel, table: weights.table().0 });
     }
     if weights.k() > MAX_K_I8 {

@@ -29,9 +29,9 @@ pub struct Layout {
     /// Whether there is no place for code 3: the layout holds codes 0, 1, 2 with the ternary table and refuses
     /// everything else.
     pub ternary_only: bool,
-    /// Weights along k of a row that share an f32 scale, if scales lie in an array beside the codes. Else there is one
-    /// scale for the tensor.
-    pub group: Option<usize>,
+    /// Numbers of weights of a row that may share an f32 scale, where scales of groups lie in an array beside the codes:
+    /// group after group, for each one the scales of a panel's rows. None where a matrix has one scale, or one a row.
+    pub groups: &'static [usize],
     /// Packs one panel: [`Self::rows`] rows of codes, all of one length that is a multiple of [`Self::block_k`], into
     /// [`Self::panel_bytes`] bytes.
     pub pack: fn(codes: &[u8], packed: &mut [u8]),
@@ -56,7 +56,7 @@ impl Layout {
         block_k: 1,
         block_bytes: 1,
         ternary_only: false,
-        group: None,
+        groups: &[],
         pack: |codes, packed| packed.copy_from_slice(codes),
         unpack: |packed, codes| codes.copy_from_slice(packed),
         from_i2s: by_single_codes,
@@ -68,7 +68,7 @@ impl Layout {
         k.div_ceil(self.block_k) * self.block_bytes
     }
 
-    /// Bits that one weight takes in a full block, scales included.
+    /// Bits that one weight takes in a full block, scales of [`Self::usual_group`] included.
     pub fn bits_per_weight(&self) -> f64 {
         if let Some(foreign) = self.foreign {
             // Of a matrix as models have them: about 1024 x 2560.
@@ -76,7 +76,32 @@ impl Layout {
             return foreign.packed_bytes(rows, k).map_or(f64::NAN, |bytes| 8.0 * bytes as f64 / (rows * k) as f64);
         }
         let codes = self.block_bytes as f64 * 8.0 / (self.block_k * self.rows) as f64;
-        codes + self.group.map_or(0.0, |group| 8.0 * size_of::<f32>() as f64 / group as f64)
+        codes + self.usual_group().map_or(0.0, |group| 8.0 * size_of::<f32>() as f64 / group as f64)
+    }
+
+    /// Weights of a group where the matrix does not say: 128, which most published files have, or the only number there
+    /// is. None where the layout holds no scales of groups.
+    pub fn usual_group(&self) -> Option<usize> {
+        self.groups.iter().copied().find(|&group| group == 128).or(self.groups.first().copied())
+    }
+
+    /// Bytes of the scales that lie beside the codes of `rows` x `k` in groups of [`Self::usual_group`]; 0 where the
+    /// layout holds none.
+    pub fn scale_bytes(&self, rows: usize, k: usize) -> u64 {
+        let groups = self.usual_group().map_or(0, |group| k.div_ceil(group));
+        (rows.next_multiple_of(self.rows) as u64).saturating_mul(groups as u64).saturating_mul(4)
+    }
+
+    /// What scales it holds, in words.
+    pub(crate) fn held_scales(&self) -> String {
+        match self.groups {
+            [] => "one scale a tensor or a row".into(),
+            [group] => format!("a scale for each {group} weights of a row"),
+            [groups @ .., last] => {
+                let groups = groups.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
+                format!("a scale for each {groups} or {last} weights of a row")
+            }
+        }
     }
 
     /// Bytes of codes that `rows` x `k` take, None if that is more than any memory has.
@@ -197,6 +222,7 @@ mod tests {
     fn bits_per_weight_are_the_published_ones() {
         let bits = |name: &str| find(name).map(Layout::bits_per_weight);
         assert_eq!([bits("qk256"), bits("i2s-128x32")], [Some(2.125), Some(2.0)]);
+        assert_eq!([bits("groups1x64"), bits("groups8x128")], [Some(2.25); 2]);
         assert_eq!([bits("trit5x16x20"), bits("lut16x128")], [Some(1.6), Some(16.0 / 9.0)]);
     }
 }

@@ -5,14 +5,16 @@
 //! It knows numbers in memory, threads, and what this CPU can do. It must never know models, receipts, reports, files
 //! or clocks: whoever calls it reads the weights, takes the time and says what came out.
 //!
-//! A kernel is a file of its family's folder (`w2a32`, `w2a8`) with a [`KernelDescriptor`] in it, and a line in the
+//! A kernel is a file of its family's folder (`w2a32`, `w2a8`, `w2ga8`) with a [`KernelDescriptor`] in it, and a line in the
 //! list of that folder's `mod.rs`; it names the [`Layout`] that it reads. A layout is a file of [`layouts`] and a line
 //! in the list there. Everything else asks [`registry::KERNELS`] and [`layouts::ALL`]: tests, the suite, and who times
 //! them.
 //!
-//! Two families are kept apart everywhere:
+//! Three families are kept apart everywhere:
 //! - **W2A32**: 2-bit weights, f32 activations. The optimisation ladder of the analysis that this project answers.
 //! - **W2A8**: 2-bit weights, int8 activations, exact int32 dot products. What BitNet b1.58 models are defined with.
+//! - **W2gA8**: 2-bit weights whose groups of 64, 128 or 256 have a scale each, int8 activations: exact int32 sums of
+//!   groups, added up in f32 in one order, so that every kernel and every number of threads gives the same bits.
 //!
 //! ```
 //! use kernels::{Codes, CpuFeatures, F32Ops, Kernel, PackedWeights, QuantizedActivations, registry};
@@ -60,6 +62,7 @@ pub mod stream;
 mod testing;
 mod w2a32;
 mod w2a8;
+mod w2ga8;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
@@ -67,7 +70,7 @@ pub use activation::{FloatActivations, QuantizedActivations};
 pub use attention::{ATTENTION_TOKENS, CachedHead, Queries};
 pub use buffer::AlignedBuffer;
 pub use cpu::{CpuFeatures, MASK_VARIABLE, UnknownFeature};
-pub use descriptor::{Dequantize, GemmFn, GemmI8, GemmTile, Gemv, GemvF32, GemvI8, KernelDescriptor};
+pub use descriptor::{Dequantize, GemmFn, GemmI8, GemmTile, Gemv, GemvF32, GemvGroups, GemvI8, KernelDescriptor};
 pub use error::KernelError;
 pub use f32_ops::{F32Ops, Norm};
 pub use head::{
@@ -80,7 +83,7 @@ pub use layout::{FromI2s, Layout};
 pub use layouts::i2s_rows::I2sRows;
 pub use linear::{LinearInput, Product};
 pub use operation::{Family, Operation};
-pub use packed::{CodeTable, Codes, PackedWeights, Scales};
+pub use packed::{CodeTable, Codes, PackedWeights, RowSource, ScaleUnit, Scales};
 pub use prefetch::Prefetch;
 
 /// Activations are stored padded with zeros to a multiple of this many elements, the longest block of any packing,

@@ -10,10 +10,10 @@ use crate::packed::PackedWeights;
 use crate::parallel::{Columns, StridedStart, Team, row_range};
 use std::ops::Range;
 
-/// Activations of a batch of tokens in the forms that the two families take; both stand for the same numbers.
+/// Activations of a batch of tokens in the forms that the families take; both stand for the same numbers.
 #[derive(Clone, Debug)]
 pub struct LinearInput {
-    /// Each token's activations as int8, for W2A8 kernels.
+    /// Each token's activations as int8, for W2A8 and W2gA8 kernels.
     pub quantized: Vec<QuantizedActivations>,
     /// The same int8 values as f32, token after token, for W2A32 kernels.
     pub float: Vec<FloatActivations>,
@@ -77,7 +77,6 @@ pub struct Product<'a> {
 /// A product as the threads of a team see it.
 struct Task<'a> {
     weights: &'a PackedWeights,
-    scale: f32,
     y: StridedStart<f32>,
     integers: StridedStart<i32>,
 }
@@ -97,26 +96,22 @@ impl Kernel {
         integers: &mut [i32],
     ) -> Result<(), KernelError> {
         let tokens = x.tokens;
-        let exact = self.descriptor().family() == Family::W2A8;
+        let integer = self.descriptor().family() == Family::W2A8;
         let mut needed = 0;
         for Product { weights, y } in &products {
             let rows = weights.rows();
             self.check(weights, &(0..rows))?;
             same("output", tokens * rows, y.len())?;
-            if exact {
-                weights.tensor_scale().ok_or(KernelError::ScalesNotPerTensor { layout: weights.layout() })?;
-                needed += tokens * rows;
-            }
+            needed += if integer { tokens * rows } else { 0 };
         }
         same("integer scratch", needed.max(integers.len()), integers.len())?;
         let mut rest = integers;
         let tasks = products.map(|Product { weights, y }| {
-            let own = if exact { tokens * weights.rows() } else { 0 };
+            let own = if integer { tokens * weights.rows() } else { 0 };
             let (integers, later) = std::mem::take(&mut rest).split_at_mut(own);
             rest = later;
             let (y, integers) = (StridedStart::new(y, weights.rows()), StridedStart::new(integers, own));
-            // Scales by block are the kernel's business.
-            Task { weights, scale: weights.tensor_scale().unwrap_or(1.0), y, integers }
+            Task { weights, y, integers }
         });
         let threads = team.threads();
         team.try_run(|number| tasks.iter().try_for_each(|task| self.piece(task, x, threads, number)))
@@ -132,12 +127,14 @@ impl Kernel {
         // SAFETY: `row_range` gives every number of a team of `threads` its own rows, and each number runs once, so no
         // other thread has these rows of this output; the borrow of the whole output lasts until `Team::run` returns.
         let mut y = unsafe { task.y.columns(rows.clone(), x.tokens) };
-        let exact = self.descriptor().family() == Family::W2A8;
-        if !exact {
-            return (0..x.tokens).try_for_each(|t| self.gemv_f32(weights, rows.clone(), &x.float[t], y.token(t)));
-        }
         let (tokens, inputs) = (x.tokens, &x.quantized[..x.tokens]);
-        let factor = |input: &QuantizedActivations| task.scale / input.scale();
+        match self.descriptor().family() {
+            Family::W2A32 => {
+                return (0..tokens).try_for_each(|t| self.gemv_f32(weights, rows.clone(), &x.float[t], y.token(t)));
+            }
+            Family::W2gA8 => return self.grouped_piece(weights, rows, x, y),
+            Family::W2A8 => {}
+        }
         let batched = tokens > 1 && tokens >= self.tuning().gemm_from && self.descriptor().has(Operation::Gemm);
         // Token by token too: a part's weights come from memory for the first one and stay in the cache for the others.
         let in_parts = tokens > 1 && !self.descriptor().tables_per_call;
@@ -157,7 +154,32 @@ impl Kernel {
             }
             let part = here.start - rows.start..here.end - rows.start;
             for (t, (input, integers)) in inputs.iter().zip(integers.chunks_exact(here.len())).enumerate() {
-                x.ops.scale_integers(integers, factor(input), &mut y.token(t)[part.clone()]);
+                let (y, divisor) = (&mut y.token(t)[part.clone()], input.scale());
+                match weights.row_scales() {
+                    Some(scales) => x.ops.scale_rows(integers, &scales[here.clone()], divisor, y),
+                    None => x.ops.scale_integers(integers, weights.tensor_scale().unwrap_or(1.0) / divisor, y),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The same of a kernel that applies scales of groups: token by token, while a part's weights stay in the cache.
+    fn grouped_piece(
+        &self,
+        weights: &PackedWeights,
+        rows: Range<usize>,
+        x: &LinearInput,
+        mut y: Columns<'_, f32>,
+    ) -> Result<(), KernelError> {
+        let chunk = if x.tokens > 1 { rows_at_once(weights).min(rows.len()) } else { rows.len() };
+        for first in rows.clone().step_by(chunk) {
+            let here = first..(first + chunk).min(rows.end);
+            let part = here.start - rows.start..here.end - rows.start;
+            for (t, input) in x.quantized[..x.tokens].iter().enumerate() {
+                let y = &mut y.token(t)[part.clone()];
+                self.gemv_groups(weights, here.clone(), input, y)?;
+                x.ops.multiply(y, 1.0 / input.scale());
             }
         }
         Ok(())

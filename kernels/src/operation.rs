@@ -45,17 +45,20 @@ pub enum Family {
     W2A32,
     /// Kernels with 2-bit weights, int8 activations and exact int32 results.
     W2A8,
+    /// Kernels with 2-bit weights whose groups have scales, int8 activations, and f32 results of one order of rounding.
+    W2gA8,
 }
 
 impl Family {
     /// All kernel families, in report order.
-    pub const ALL: [Self; 2] = [Self::W2A32, Self::W2A8];
+    pub const ALL: [Self; 3] = [Self::W2A32, Self::W2A8, Self::W2gA8];
 
     /// Name of the family in reports and receipts.
     pub const fn name(self) -> &'static str {
         match self {
             Self::W2A32 => "W2A32",
             Self::W2A8 => "W2A8",
+            Self::W2gA8 => "W2gA8",
         }
     }
 }

@@ -1,8 +1,11 @@
 //! Packed weights: codes in some layout, and the data that says what the codes mean (table and scales).
 
 mod meaning;
+mod rows;
+mod scales;
 
-pub use meaning::{CodeTable, Codes, Scales};
+pub use meaning::{CodeTable, Codes, ScaleUnit, Scales};
+pub use rows::RowSource;
 
 use crate::AlignedBuffer;
 use crate::error::{KernelError, same};
@@ -10,7 +13,7 @@ use crate::i2s_tensor::I2sTensor;
 use crate::layout::Layout;
 use crate::layouts::i2s_rows::I2sRows;
 use crate::parallel::Team;
-use meaning::SCALE_BLOCK_K;
+use scales::Kept;
 use std::convert::Infallible;
 use std::ops::Range;
 
@@ -21,73 +24,30 @@ pub struct PackedWeights {
     rows: usize,
     k: usize,
     codes: AlignedBuffer<u8>,
-    /// Bytes of a panel and scales of a row. Kept, because a layout's numbers are known at run time only, and the
-    /// divisions cost a call on one row of 256 weights a twentieth of its time.
+    /// Bytes of a panel. Kept, because a layout's numbers are known at run time only, and the divisions cost a call on
+    /// one row of 256 weights a twentieth of its time.
     panel_bytes: usize,
-    row_scales: usize,
     /// Bytes of `codes` that hold codes: all but what alignment asks for.
     used: usize,
     table: CodeTable,
-    /// Scales by block if the layout has them, else empty.
-    block_scales: AlignedBuffer<f32>,
-    /// The tensor's scale, if all blocks agree.
-    tensor_scale: Option<f32>,
+    scales: Kept,
 }
 
 impl PackedWeights {
     /// Packs weights that are given as single codes.
     ///
     /// # Errors
-    /// Wrong lengths, a code above 3, a code 3 with a ternary table, sizes that overflow, block scales that differ
-    /// where the layout has one scale a tensor, a table that is not ternary where the layout is ternary only.
+    /// Wrong lengths, a code above 3, a code 3 with a ternary table, sizes that overflow, scales of groups that the
+    /// layout does not hold and that differ within a row, a table that is not ternary where the layout is ternary only.
     pub fn pack(layout: &'static Layout, weights: Codes<'_>) -> Result<Self, KernelError> {
         let Codes { rows, k, codes, table, scales } = weights;
         same("codes", rows.checked_mul(k).ok_or(KernelError::TooLarge { rows, k })?, codes.len())?;
-        let largest = if table.is_ternary() { 2 } else { 3 };
-        let mut this = Self::without_codes(layout, rows, k, table, scales)?;
-        if layout.foreign.is_some() {
-            if let Some(at) = codes.iter().position(|&code| code > 2) {
-                return Err(KernelError::InvalidCode { code: codes[at], row: at / k, column: at % k });
-            }
-            return this.packed_by_library(codes);
-        }
-        if this.panel_bytes == 0 {
-            return Ok(this);
-        }
-        // Padding, in k and in rows, is code 1: zero in the ternary table. One panel of bytes is all the room it takes.
-        let stride = k.next_multiple_of(layout.block_k);
-        let mut panel = vec![1u8; layout.rows * stride];
-        let mut target = this.room_for_codes();
-        for (index, packed) in target.chunks_exact_mut(this.panel_bytes).enumerate() {
-            for (r, target) in panel.chunks_exact_mut(stride).enumerate() {
-                let row = index * layout.rows + r;
-                if row >= rows {
-                    target.fill(1);
-                    continue;
-                }
-                let source = &codes[row * k..][..k];
-                // A maximum over the row is a vector loop, a search is not.
-                if source.iter().fold(0, |max, &code| code.max(max)) > largest {
-                    let column = source.iter().position(|&code| code > largest).unwrap_or(0);
-                    return Err(KernelError::InvalidCode { code: source[column], row, column });
-                }
-                target[..k].copy_from_slice(source);
-            }
-            (layout.pack)(&panel, packed);
-        }
-        (this.used, this.codes) = (target.len(), target);
-        Ok(this)
-    }
-
-    /// Filled by the foreign library whose layout it is.
-    fn packed_by_library(mut self, codes: &[u8]) -> Result<Self, KernelError> {
-        if let Some(foreign) = self.layout.foreign.filter(|_| !codes.is_empty()) {
-            let one = [self.tensor_scale.unwrap_or(1.0)];
-            let scales = if self.block_scales.is_empty() { &one[..] } else { &self.block_scales };
-            let packed = foreign.packed(self.rows, self.k, codes, scales)?;
-            (self.used, self.codes) = (packed.used, packed.bytes);
-        }
-        Ok(self)
+        let mut this = Self::without_codes(layout, [rows, k], table)?;
+        this.scales = Kept::new(layout, [rows, k], scales)?;
+        let panels = this.panels_to_fill();
+        let mut packed = panels.room();
+        panels.pack(0, &mut packed, |row, target| target.copy_from_slice(&codes[row * k..][..k]))?;
+        this.filled(packed)
     }
 
     /// Packs the weights of an I2_S tensor from where they lie, with all threads of `team`; the bytes are the same for
@@ -102,18 +62,17 @@ impl PackedWeights {
         team: &mut Team,
     ) -> Result<Self, KernelError> {
         let (rows, k) = (source.rows(), source.k());
-        let mut this = Self::without_codes(layout, rows, k, CodeTable::TERNARY, Scales::PerTensor(scale))?;
+        let mut this = Self::without_codes(layout, [rows, k], CodeTable::TERNARY)?;
+        this.scales = Kept::new(layout, [rows, k], Scales::PerTensor(scale))?;
+        let mut codes = this.panels_to_fill().room();
+        let (row_bytes, bytes) = (source.row_bytes(), source.bytes());
         if layout.foreign.is_some() {
-            let mut codes = vec![1; rows * k];
-            for (row, codes) in
-                source.bytes().chunks_exact(source.row_bytes().max(1)).zip(codes.chunks_exact_mut(k.max(1)))
-            {
+            for (row, codes) in bytes.chunks_exact(row_bytes.max(1)).zip(codes.chunks_exact_mut(k.max(1))) {
                 crate::layouts::i2s_rows::unpack(row, codes);
             }
-            return this.packed_by_library(&codes);
+            return this.filled(codes);
         }
-        let mut codes = this.room_for_codes();
-        let (panel_rows, panel_bytes, row_bytes) = (layout.rows, this.panel_bytes, source.row_bytes());
+        let (panel_rows, panel_bytes) = (layout.rows, this.panel_bytes);
         if panel_bytes == 0 {
             return Ok(this);
         }
@@ -122,14 +81,13 @@ impl PackedWeights {
             for (index, packed) in piece.chunks_exact_mut(panel_bytes).enumerate() {
                 let first = (range.start / panel_bytes + index) * panel_rows;
                 let rows = first * row_bytes..(first + panel_rows).min(rows) * row_bytes;
-                let rows = I2sRows { bytes: &source.bytes()[rows], row_bytes };
+                let rows = I2sRows { bytes: &bytes[rows], row_bytes };
                 (layout.from_i2s)(layout, rows, &mut scratch, packed);
             }
             Ok::<(), Infallible>(())
         };
         let Ok(()) = team.split_rows(panel_bytes, &mut codes, pack);
-        (this.used, this.codes) = (codes.len(), codes);
-        Ok(this)
+        this.filled(codes)
     }
 
     /// Gives the same codes and scales another table, that is, other weights for the codes.
@@ -138,48 +96,46 @@ impl PackedWeights {
         self
     }
 
-    /// Shape, table and scales; the codes are still to come.
-    fn without_codes(
-        layout: &'static Layout,
-        rows: usize,
-        k: usize,
-        table: CodeTable,
-        scales: Scales,
-    ) -> Result<Self, KernelError> {
+    /// Shape and table; codes and scales are still to come.
+    fn without_codes(layout: &'static Layout, [rows, k]: [usize; 2], table: CodeTable) -> Result<Self, KernelError> {
         let too_large = KernelError::TooLarge { rows, k };
         // Far below any overflow of what follows, far above any model.
         if rows > 1 << 32 || k > 1 << 32 {
             return Err(too_large);
         }
-        if layout.ternary_only && !table.is_ternary() {
+        if (layout.ternary_only || layout.foreign.is_some()) && !table.is_ternary() {
             return Err(KernelError::TernaryOnly { layout, table: table.0 });
         }
         if layout.foreign.is_none() {
             layout.code_bytes(rows, k).ok_or(too_large)?;
         }
-        let (panel_bytes, row_scales) = (layout.panel_bytes(k), scales_a_row(layout, k));
-        let blocks = rows * row_scales;
-        let (block_scales, tensor_scale) = match scales {
-            Scales::PerTensor(scale) => (vec![scale; if layout.group.is_some() { blocks } else { 0 }], Some(scale)),
-            Scales::PerBlock(values) => {
-                same("block scales", blocks, values.len())?;
-                let first = values.first().copied();
-                let tensor_scale = first.filter(|f| values.iter().all(|v| v == f));
-                match (layout.group.is_some(), tensor_scale) {
-                    (true, _) => (values, tensor_scale),
-                    (false, None) if blocks > 0 => return Err(KernelError::ScalesNotPerTensor { layout }),
-                    (false, _) => (Vec::new(), tensor_scale.or(Some(1.0))),
-                }
-            }
-        };
-        let block_scales = AlignedBuffer::from(&block_scales[..]);
-        let codes = AlignedBuffer::zeroed(0);
-        Ok(Self { layout, rows, k, codes, panel_bytes, row_scales, used: 0, table, block_scales, tensor_scale })
+        let (panel_bytes, codes) = (layout.panel_bytes(k), AlignedBuffer::zeroed(0));
+        let scales = Kept::new(layout, [0, 0], Scales::PerTensor(1.0))?;
+        Ok(Self { layout, rows, k, codes, panel_bytes, used: 0, table, scales })
     }
 
-    /// Of a size that [`Self::without_codes`] found small enough.
-    fn room_for_codes(&self) -> AlignedBuffer<u8> {
-        AlignedBuffer::zeroed(self.rows.div_ceil(self.layout.rows) * self.panel_bytes)
+    /// What these weights' codes are packed in: single codes, row after row, for a library that packs them itself.
+    fn panels_to_fill(&self) -> Panels {
+        static SINGLE: Layout = Layout::PLAIN;
+        let layout = if self.layout.foreign.is_some() { &SINGLE } else { self.layout };
+        Panels { layout, rows: self.rows, k: self.k, largest_code: self.table.largest_code() }
+    }
+
+    /// With the codes of [`Self::panels_to_fill`], all packed.
+    fn filled(mut self, codes: AlignedBuffer<u8>) -> Result<Self, KernelError> {
+        let Some(foreign) = self.layout.foreign else {
+            (self.used, self.codes) = (codes.len(), codes);
+            return Ok(self);
+        };
+        if !codes.is_empty() {
+            let Kept { groups, rows, tensor, .. } = &self.scales;
+            let one = [tensor.unwrap_or(1.0)];
+            let of_rows = if rows.is_empty() { &one[..] } else { rows };
+            let scales = if groups.is_empty() { of_rows } else { groups };
+            let packed = foreign.packed(self.rows, self.k, &codes, scales)?;
+            (self.used, self.codes) = (packed.used, packed.bytes);
+        }
+        Ok(self)
     }
 
     /// The layout that these weights' codes are packed in.
@@ -202,16 +158,33 @@ impl PackedWeights {
         self.table
     }
 
-    /// The scale of the whole tensor, if all its blocks share one.
+    /// The scale of the whole tensor, if all weights share one.
     pub fn tensor_scale(&self) -> Option<f32> {
-        self.tensor_scale
+        self.scales.tensor
     }
 
-    /// Bytes that a pass over all weights reads: codes and block scales.
+    /// A scale for each row, where rows differ and the weights of a row share one.
+    pub fn row_scales(&self) -> Option<&[f32]> {
+        (!self.scales.rows.is_empty()).then_some(&self.scales.rows)
+    }
+
+    /// How many weights share a scale, at least: equal scales are the same.
+    pub fn scale_unit(&self) -> ScaleUnit {
+        self.scales.unit()
+    }
+
+    /// Weights of a group whose scale lies beside the codes, in every matrix of a layout that holds scales of groups:
+    /// those that the matrix came with, else [`Layout::usual_group`]. None in other layouts.
+    pub fn group(&self) -> Option<usize> {
+        (self.scales.group > 0).then_some(self.scales.group)
+    }
+
+    /// Bytes that a pass over all weights reads: codes and scales.
     pub fn bytes(&self) -> usize {
         // A library keeps scales among its codes.
-        let scales = if self.layout.foreign.is_some() { 0 } else { size_of_val(&self.block_scales[..]) };
-        self.used + scales
+        let of = |scales: &AlignedBuffer<f32>| if self.layout.foreign.is_some() { 0 } else { size_of_val(&scales[..]) };
+        // Where groups have scales, those of rows are not read.
+        self.used + if self.scales.groups.is_empty() { of(&self.scales.rows) } else { of(&self.scales.groups) }
     }
 
     /// All packed codes as they lie in memory, for measuring how fast they can be read.
@@ -238,10 +211,10 @@ impl PackedWeights {
         self.panel_bytes
     }
 
-    /// Block scales of the rows of `range`.
+    /// Scales of groups of the panels that hold the rows of `range` (its start on a panel); empty where the layout holds
+    /// none.
     pub(crate) fn scales(&self, range: &Range<usize>) -> &[f32] {
-        let blocks = self.row_scales;
-        if self.block_scales.is_empty() { &[] } else { &self.block_scales[range.start * blocks..range.end * blocks] }
+        self.scales.of_panels(range)
     }
 
     /// Codes of one row, unpacked by the layout's own code; allocates. For oracles and tests.
@@ -254,20 +227,62 @@ impl PackedWeights {
 
     /// The scale that applies at (`row`, `column`).
     pub fn scale_at(&self, row: usize, column: usize) -> f32 {
-        let blocks = self.row_scales;
-        let by_block = self.block_scales.get(row * blocks + column / scale_group(self.layout)).copied();
-        by_block.or(self.tensor_scale).unwrap_or(1.0)
+        self.scales.at(row, column)
     }
 }
 
-/// Weights of a row that share a scale where scales are per block.
-pub(crate) fn scale_group(layout: &Layout) -> usize {
-    layout.group.unwrap_or(SCALE_BLOCK_K)
+/// Panels of a layout that are to be filled with codes.
+#[derive(Clone, Copy)]
+struct Panels {
+    layout: &'static Layout,
+    rows: usize,
+    k: usize,
+    largest_code: u8,
 }
 
-/// Scales of a row of `k` weights where scales are per block.
-pub(crate) fn scales_a_row(layout: &Layout, k: usize) -> usize {
-    k.div_ceil(scale_group(layout))
+impl Panels {
+    fn bytes(self) -> usize {
+        self.layout.panel_bytes(self.k)
+    }
+
+    /// Of a size that [`PackedWeights::without_codes`] found small enough.
+    fn room(self) -> AlignedBuffer<u8> {
+        AlignedBuffer::zeroed(self.rows.div_ceil(self.layout.rows) * self.bytes())
+    }
+
+    /// Packs the panels from number `first` on whose bytes are given. `decode` writes the codes of a row.
+    fn pack(
+        self,
+        first: usize,
+        packed: &mut [u8],
+        mut decode: impl FnMut(usize, &mut [u8]),
+    ) -> Result<(), KernelError> {
+        let Self { layout, rows, k, largest_code } = self;
+        if k == 0 {
+            return Ok(());
+        }
+        // Padding, in k and in rows, is code 1: zero in the ternary table. One panel of bytes is all the room it takes.
+        let stride = k.next_multiple_of(layout.block_k);
+        let mut panel = vec![1u8; layout.rows * stride];
+        for (index, packed) in packed.chunks_exact_mut(self.bytes()).enumerate() {
+            for (r, target) in panel.chunks_exact_mut(stride).enumerate() {
+                let row = (first + index) * layout.rows + r;
+                if row >= rows {
+                    target.fill(1);
+                    continue;
+                }
+                let codes = &mut target[..k];
+                decode(row, codes);
+                // A maximum over the row is a vector loop, a search is not.
+                if codes.iter().fold(0, |max, &code| code.max(max)) > largest_code {
+                    let column = codes.iter().position(|&code| code > largest_code).unwrap_or(0);
+                    return Err(KernelError::InvalidCode { code: codes[column], row, column });
+                }
+            }
+            (layout.pack)(&panel, packed);
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]

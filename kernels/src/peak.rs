@@ -29,7 +29,7 @@ pub fn find(id: &str) -> Option<&'static Multiply> {
 /// x86-64), because the compiler uses it.
 pub fn of(kernel: &KernelDescriptor) -> Option<&'static Multiply> {
     let of_the_base = match kernel.family() {
-        Family::W2A8 => "pmaddwd-xmm",
+        Family::W2A8 | Family::W2gA8 => "pmaddwd-xmm",
         Family::W2A32 => "mul-add-xmm",
     };
     find(kernel.multiply.unwrap_or(of_the_base))

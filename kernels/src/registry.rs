@@ -2,19 +2,22 @@
 //! family is one more folder with such a list, and a line here.
 
 use crate::descriptor::KernelDescriptor;
-use crate::{w2a8, w2a32};
+use crate::{w2a8, w2a32, w2ga8};
 
 /// The lists of the families, in report order.
-const FAMILIES: [&[&KernelDescriptor]; 2] = [w2a32::KERNELS, w2a8::KERNELS];
+const FAMILIES: [&[&KernelDescriptor]; 3] = [w2a32::KERNELS, w2a8::KERNELS, w2ga8::KERNELS];
 
 /// All kernels compiled for this architecture, each after the one that it builds on.
 pub static KERNELS: &[&KernelDescriptor] = &{
-    let [first, second] = FAMILIES;
-    let mut all = [first[0]; FAMILIES[0].len() + FAMILIES[1].len()];
-    let mut i = 0;
-    while i < all.len() {
-        all[i] = if i < first.len() { first[i] } else { second[i - first.len()] };
-        i += 1;
+    let mut all = [FAMILIES[0][0]; FAMILIES[0].len() + FAMILIES[1].len() + FAMILIES[2].len()];
+    let (mut i, mut family) = (0, 0);
+    while family < FAMILIES.len() {
+        let mut of_it = 0;
+        while of_it < FAMILIES[family].len() {
+            all[i] = FAMILIES[family][of_it];
+            (i, of_it) = (i + 1, of_it + 1);
+        }
+        family += 1;
     }
     all
 };

@@ -34,7 +34,7 @@ pub(crate) fn f16(value: f32) -> u16 {
 }
 
 /// The bounds of a kernel's proof, as nearly reached as `k` lets them be, hold: all weights the same, activations of a
-/// token two that take turns. Code 3, which does not occur, must be safe where the layout has a place for it.
+/// token two that take turns. Code 3 is safe where the layout has a place for it.
 pub(crate) fn check_largest_sums(descriptor: &'static KernelDescriptor, k: usize, pairs: &[[i8; 2]]) {
     let Ok(kernel) = Kernel::new(descriptor, CpuFeatures::detect()) else { return };
     let Gemv::I8(gemv) = descriptor.gemv else { unreachable!("{} has no integer sums", kernel.id()) };

@@ -2,8 +2,8 @@
 
 use kernels::parallel::Columns;
 use kernels::{
-    CodeTable, Codes, CpuFeatures, FloatActivations, Kernel, KernelError, PackedWeights, QuantizedActivations, Scales,
-    registry,
+    CodeTable, Codes, CpuFeatures, Family, FloatActivations, Kernel, KernelError, PackedWeights, QuantizedActivations,
+    Scales, registry,
 };
 
 fn kernel(id: &str) -> Kernel {
@@ -28,6 +28,7 @@ fn foreign_weights_tables_and_operations_are_refused() {
     assert_eq!(seed, Err(KernelError::CodeTable { kernel: "scalar-i8", table: [-2, -1, 1, 2] }));
     for (lacking, message) in [
         (float.gemv_i8(&f32s, 0..4, &ones, &mut [0; 4]), "kernel scalar has no gemv with int8 activations"),
+        (float.gemv_groups(&f32s, 0..4, &ones, &mut [0.0; 4]), "kernel scalar has no gemv with scales of groups"),
         (integer.gemv_f32(&i8s, 0..4, &floats, &mut [0.0; 4]), "kernel scalar-i8 has no gemv with f32 activations"),
         (integer.dequantize(&i8s, 0..4, &mut [0.0; 1024]), "kernel scalar-i8 has no dequantize"),
     ] {
@@ -57,8 +58,12 @@ fn ranges_that_start_inside_a_panel_are_refused() {
         let weights = PackedWeights::pack(descriptor.layout, Codes::ternary(rows, 20, &codes, 1.0)).unwrap();
         let x = QuantizedActivations::from_values(&[1; 20], 1.0);
         for start in 0..rows {
-            let mut y = vec![7; rows - start];
-            let result = kernel.gemv_i8(&weights, start..rows, &x, &mut y);
+            let (mut y, mut floats) = (vec![7; rows - start], vec![7.0; rows - start]);
+            let result = match descriptor.family() {
+                Family::W2gA8 => kernel.gemv_groups(&weights, start..rows, &x, &mut floats),
+                _ => kernel.gemv_i8(&weights, start..rows, &x, &mut y),
+            };
+            y.iter_mut().zip(floats).filter(|(_, float)| *float != 7.0).for_each(|(y, float)| *y = float as i32);
             let on_boundary = start % panel_rows == 0;
             assert_eq!(result.is_ok(), on_boundary, "{} from row {start}", descriptor.id);
             assert_eq!(y, vec![if on_boundary { 20 } else { 7 }; rows - start]);
@@ -71,10 +76,14 @@ fn a_k_beyond_the_proven_bound_is_refused() {
     let k = kernels::MAX_K_I8 + 1;
     let (codes, refused) = (vec![1; k], Err(KernelError::TooLarge { rows: 1, k }));
     let x = QuantizedActivations::from_values(&vec![1; k], 1.0);
-    for descriptor in registry::KERNELS.iter().filter(|d| d.family() == kernels::Family::W2A8) {
+    for descriptor in registry::KERNELS.iter().filter(|d| d.family() != Family::W2A32) {
         let Ok(kernel) = Kernel::new(descriptor, CpuFeatures::detect()) else { continue };
         let weights = PackedWeights::pack(descriptor.layout, Codes::ternary(1, k, &codes, 1.0)).unwrap();
-        assert_eq!(kernel.gemv_i8(&weights, 0..1, &x, &mut [0]), refused, "{}", descriptor.id);
+        let gemv = match descriptor.family() {
+            Family::W2gA8 => kernel.gemv_groups(&weights, 0..1, &x, &mut [0.0]),
+            _ => kernel.gemv_i8(&weights, 0..1, &x, &mut [0]),
+        };
+        assert_eq!(gemv, refused, "{}", descriptor.id);
         if descriptor.gemm.is_some() {
             let (x, mut y) = ([x.clone(), x.clone()], [0; 2]);
             let gemm = kernel.gemm_i8(&weights, 0..1, &x, &mut Columns::all(&mut y, 2, 1));

@@ -9,7 +9,8 @@ use receipt::judge::{Direction, Tally, builds, disturbance, rows};
 use receipt::{Family, GenerationKernel, MicroCell, Ratio, Receipt, RowStatus, Status, figures};
 
 /// What a kernel of each family is called in a sentence; the int8 family first, because the model is defined with it.
-const FAMILIES: [(Family, &str); 2] = [(query::EXACT, "exact kernel"), (query::LADDER, "ladder stage")];
+const FAMILIES: [(Family, &str); 3] =
+    [(query::EXACT, "exact kernel"), (query::GROUPED, "group-scale kernel"), (query::LADDER, "ladder stage")];
 
 /// The answer in one sentence: of a gate its verdict, of a run that did not end what happened, else who is fastest.
 pub fn answer(receipt: &Receipt) -> String {

@@ -15,6 +15,7 @@ fn kinds() -> Vec<(&'static str, Receipt)> {
         ("unstable", fixture::unstable()),
         ("unstable-headline", fixture::unstable_headline()),
         ("no-avx2", fixture::no_avx2()),
+        ("group-scales", fixture::group_scales()),
         ("regression", fixture::regression()),
         ("no-regression", fixture::no_regression()),
         ("interrupted", fixture::interrupted()),
@@ -59,6 +60,8 @@ fn the_first_sentences_are_about_what_went_wrong() {
     assert!(first("regression").starts_with("FAIL: avx2-i8 "), "{}", first("regression"));
     assert!(first("no-regression").starts_with("PASS: "));
     assert!(first("interrupted").starts_with("This run was interrupted."));
+    let groups = first("group-scales");
+    assert!(groups.contains("group-scale kernel"), "{groups}");
     let caveats = answer::caveats(&fixture::unstable()).join(" ");
     assert!(caveats.contains("unstable (the same code differed from itself: gemv 6912×2560)"), "{caveats}");
 }
@@ -142,6 +145,18 @@ fn tables_hold_every_figure_of_the_pictures_and_have_whole_rows() {
             }
         }
     }
+}
+
+/// No heading of one family above rows of another.
+#[test]
+fn group_scales_have_tables_of_their_own() {
+    let receipt = fixture::group_scales();
+    let page = rendered(&receipt);
+    assert!(page.contains("W2gA8 (group scales, int8 activations)") && !page.contains("exact int32 sums)"));
+    let page = run::page(&receipt);
+    let tables: Vec<_> = page.sections.iter().flat_map(|s| s.all_tables()).collect();
+    let of = |family: &str| tables.iter().filter(|table| table.family == family).count();
+    assert!(of("W2gA8") > 0 && of("W2gA8") == of("W2A32") && of("W2A8") == 0, "{} {}", of("W2gA8"), of("W2A32"));
 }
 
 #[test]

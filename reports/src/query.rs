@@ -11,6 +11,8 @@ use receipt::{BoundBy, Family, MicroCell, MicroSummary, Operation, Ratio, Receip
 pub const LADDER: Family = Family::W2A32;
 /// The family with int8 activations and exact int32 sums.
 pub const EXACT: Family = Family::W2A8;
+/// The family with int8 activations and a scale for each group of weights.
+pub const GROUPED: Family = Family::W2gA8;
 
 /// The threshold of a cell: the smallest difference that counts in it.
 pub fn threshold(cell: &MicroCell) -> Option<f64> {
@@ -99,6 +101,7 @@ pub fn family_title(family: Family) -> &'static str {
     match family {
         Family::W2A32 => "W2A32 ladder (f32 activations)",
         Family::W2A8 => "W2A8 (int8 activations, exact int32 sums)",
+        Family::W2gA8 => "W2gA8 (group scales, int8 activations)",
     }
 }
 

@@ -5,7 +5,9 @@ use crate::machine::{Machine, host};
 use kernels::conformance::{Expected, compare};
 use kernels::parallel::Team;
 use kernels::random::SplitMix64;
-use kernels::{CodeTable, F32Ops, Kernel, KernelError, Layout, LinearInput, PackedWeights, Product, reference, stream};
+use kernels::{
+    CodeTable, F32Ops, Family, Kernel, KernelError, Layout, LinearInput, PackedWeights, Product, reference, stream,
+};
 use model::weights::Model;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -124,15 +126,18 @@ impl<'a> Operands<'a> {
     pub fn check(&self, kernel: &Kernel) -> Result<()> {
         let Some(weights) = self.packed[kernel.descriptor().layout].last() else { return Ok(()) };
         // Three rows of the first and the last token: an oracle takes its time.
-        let (m, scale) = (weights.rows(), weights.tensor_scale().unwrap_or(1.0));
+        let (m, grouped) = (weights.rows(), kernel.descriptor().family() == Family::W2gA8);
         let rows = [0, m / 3, m.saturating_sub(1)];
         for token in [0, self.tokens.saturating_sub(1)] {
             let x = &self.input.quantized[token];
             let got = rows.map(|row| self.y[token * m + row]);
             let want = |i: usize| {
+                if grouped {
+                    return Expected::exactly(reference::row_groups(weights, rows[i], x.values()) * (1.0 / x.scale()));
+                }
                 let sum = Expected::integer(reference::row_i64(weights, rows[i], x.values()));
                 // As the kernels do: one multiplication of the exact sum.
-                Expected { value: f64::from(sum.value as f32 * (scale / x.scale())), ..sum }
+                Expected { value: f64::from(sum.value as f32 * (weights.scale_at(rows[i], 0) / x.scale())), ..sum }
             };
             compare(&got, 0.0, want).map_err(|mismatch| {
                 Error::failed(format!("probe: {}: row {} is {mismatch}", kernel.id(), rows[mismatch.index]))

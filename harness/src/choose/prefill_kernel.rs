@@ -15,7 +15,7 @@ use crate::kernel_ids::unknown_kernel;
 use crate::machine::{Machine, memory};
 use crate::output::note;
 use crate::registered;
-use kernels::{Kernel, Tuning};
+use kernels::{Family, Kernel, Tuning};
 use model::decoder::BATCH;
 use receipt::figures::mib;
 use receipt::{PrefillProbe, PrefillRecord};
@@ -67,14 +67,15 @@ impl PrefillPolicy {
     }
 
     /// The kernel for batches of a prompt of `prompt_tokens` beside `decode`. None when nothing was asked, or when
-    /// `decode` is not exact on int8: then no other kernel gives its results. Says what it decides.
+    /// `decode` is no exact W2A8 kernel: then no kernel with a gemm gives its results. Says what it decides.
     pub fn decide(
         &self,
         decode: &Kernel,
         prompt_tokens: usize,
         chooser: &mut Chooser<'_>,
     ) -> Result<Option<PrefillDecision>> {
-        if !decode.descriptor().exact() || *self == Self::Same {
+        let d = decode.descriptor();
+        if d.family() != Family::W2A8 || !d.exact() || *self == Self::Same {
             chooser.with_batches(*decode, prompt_tokens)?;
             return Ok(None);
         }

@@ -10,7 +10,7 @@ use crate::scenario::L2;
 use crate::words;
 use clap::Args;
 use kernels::parallel::Team;
-use kernels::{CpuFeatures, Kernel};
+use kernels::{CpuFeatures, Kernel, ScaleUnit};
 use model::loading::Loading;
 use receipt::Settings;
 
@@ -213,11 +213,17 @@ impl Machine {
             .map_err(|why| Error::unsupported(format!("{why}; `list kernels` shows what runs here")))
     }
 
-    /// The kernels with these ids, which must all run here; without a list, all that do.
+    /// The kernels with these ids, which must all run here; without a list, those that run here of what a model with one
+    /// scale a tensor calls for.
     pub fn kernels(&self, list: Option<&[String]>) -> Result<Vec<Kernel>> {
         match list {
             Some(ids) => in_registry_order(ids)?.into_iter().map(|d| self.kernel(d.id)).collect(),
-            None => Ok(registered::all().filter_map(|d| Kernel::new(d, self.features).ok()).collect()),
+            None => Ok(self.kernels_for(ScaleUnit::Tensor, false)),
         }
+    }
+
+    /// The kernels that run here of those that weights with such scales, and with code 3 if `four_codes`, call for.
+    pub fn kernels_for(&self, unit: ScaleUnit, four_codes: bool) -> Vec<Kernel> {
+        registered::meant_for(unit, four_codes).filter_map(|d| Kernel::new(d, self.features).ok()).collect()
     }
 }

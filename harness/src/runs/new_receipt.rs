@@ -91,7 +91,7 @@ fn came_from(d: &KernelDescriptor) -> Option<ForeignRecord> {
         origin: None,
         compiler: Some(build_info::build().rustc),
         requires_cpu: d.requires.to_string(),
-        weight_group: d.layout.group.map_or_else(|| "tensor".into(), |group| group.to_string()),
+        weight_group: d.layout.usual_group().map_or_else(|| "tensor".into(), |group| group.to_string()),
         act_group: "token".into(),
         output: if d.family() == Family::W2A8 { "i32" } else { "f32" }.into(),
         rows_multiple: 1,

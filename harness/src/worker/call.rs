@@ -72,6 +72,7 @@ impl Prepared {
             (Operation::Gemm, _) => descriptor.gemm.map(|f| f as usize),
             (Operation::Gemv, Gemv::F32(f)) => Some(f as usize),
             (Operation::Gemv, Gemv::I8(f)) => Some(f as usize),
+            (Operation::Gemv, Gemv::Groups(f)) => Some(f as usize),
         };
         let entry = entry.ok_or_else(|| Error::input(format!("kernel {} has no {op}", kernel.id())))?;
         let cell = Cell { op, shape: Shape { m: *m, k: *k }, tokens: *tokens, residency: Residency::Llc };
@@ -106,6 +107,11 @@ impl Prepared {
             (Operation::Gemv, Family::W2A8) => {
                 let called = kernel.gemv_i8(black_box(weights), 0..rows, &self.operands.quantized()[0], &mut integers);
                 (called, bytemuck::cast_slice(&integers))
+            }
+            (Operation::Gemv, Family::W2gA8) => {
+                let called =
+                    kernel.gemv_groups(black_box(weights), 0..rows, &self.operands.quantized()[0], &mut floats);
+                (called, bytemuck::cast_slice(&floats))
             }
         };
         called.map_err(|e| Error::failed(format!("{}: {e}", kernel.id())))?;

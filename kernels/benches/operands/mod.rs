@@ -3,8 +3,8 @@
 use kernels::conformance::{Expected, compare};
 use kernels::random::SplitMix64;
 use kernels::{
-    Codes, CpuFeatures, F32Ops, Family, FloatActivations, Kernel, KernelDescriptor, PackedWeights,
-    QuantizedActivations, conformance, reference,
+    CodeTable, Codes, CpuFeatures, F32Ops, Family, FloatActivations, Kernel, KernelDescriptor, PackedWeights,
+    QuantizedActivations, Scales, conformance, reference,
 };
 
 /// A kernel of the registry with everything that one gemv needs.
@@ -25,7 +25,12 @@ impl Prepared {
         let kernel = Kernel::new(descriptor, features).ok()?;
         let mut random = SplitMix64::new(1);
         let codes = random.ternary_codes(rows * k);
-        let weights = PackedWeights::pack(descriptor.layout, Codes::ternary(rows, k, &codes, 0.5));
+        let scales = match descriptor.family() {
+            Family::W2gA8 => Scales::PerGroup { group: 128, values: random.signed_units(rows * k.div_ceil(128)) },
+            _ => Scales::PerTensor(0.5),
+        };
+        let codes = Codes { rows, k, codes: &codes, table: CodeTable::TERNARY, scales };
+        let weights = PackedWeights::pack(descriptor.layout, codes);
         let x = random.signed_units(k);
         let (mut quantized, mut float) = (QuantizedActivations::new(k), FloatActivations::new(k));
         quantized.quantize(F32Ops::select(features), &x).expect("finite");
@@ -55,6 +60,7 @@ impl Prepared {
         match self.kernel.descriptor().family() {
             Family::W2A32 => self.kernel.gemv_f32(&self.weights, rows, &self.float, &mut self.floats),
             Family::W2A8 => self.kernel.gemv_i8(&self.weights, rows, &self.quantized, &mut self.integers),
+            Family::W2gA8 => self.kernel.gemv_groups(&self.weights, rows, &self.quantized, &mut self.floats),
         }
         .expect("operands fit");
     }
@@ -66,6 +72,9 @@ impl Prepared {
         let found = match self.kernel.descriptor().family() {
             Family::W2A8 => compare(&self.integers, bound, |row| {
                 Expected::integer(reference::row_i64(weights, row, self.quantized.values()))
+            }),
+            Family::W2gA8 => compare(&self.floats, bound, |row| {
+                Expected::exactly(reference::row_groups(weights, row, self.quantized.values()))
             }),
             Family::W2A32 => compare(&self.floats, bound, |row| {
                 let scale = |column| weights.scale_at(row, column);

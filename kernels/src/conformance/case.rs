@@ -5,7 +5,8 @@ use super::pattern::Pattern;
 use crate::buffer::{AlignedBuffer, Plain};
 use crate::error::KernelError;
 use crate::foreign::fault::Fault;
-use crate::packed::CodeTable;
+use crate::packed::{CodeTable, Scales};
+use crate::random::SplitMix64;
 
 /// Allowed error of f32 kernels relative to the row's sum of absolute terms. The longest chain of f32 additions in any
 /// stage is 64 within a block and 27 over the blocks of k = 6912, which bounds the error by 91 half-ulps, 5.5e-6.
@@ -18,10 +19,41 @@ pub(crate) struct Case {
     pub(crate) k: usize,
     pub(crate) pattern: Pattern,
     pub(crate) table: CodeTable,
-    /// Random scales by block instead of one for the tensor.
-    pub(crate) block_scales: bool,
+    pub(crate) scales: CaseScales,
     /// Of everything random.
     pub(crate) seed: u64,
+}
+
+/// The scales of a case, all with mantissas as full as random gives them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CaseScales {
+    /// One for the tensor.
+    Tensor,
+    /// One for each row.
+    Rows,
+    /// One for each so many weights of a row.
+    Groups(usize),
+    /// The same, in turn: the largest f16, a subnormal f16 and a subnormal f32, both zeros, a negative one, a usual one.
+    Extreme(usize),
+}
+
+impl CaseScales {
+    /// The scales of so many rows.
+    pub(super) fn fill(self, [rows, k]: [usize; 2], random: &mut SplitMix64) -> Scales {
+        let mut usual = |_| 0.5 + random.signed_unit() / 4.0;
+        match self {
+            Self::Tensor => Scales::PerTensor(usual(0)),
+            Self::Rows => Scales::PerRow((0..rows).map(usual).collect()),
+            Self::Groups(group) => {
+                Scales::PerGroup { group, values: (0..rows * k.div_ceil(group)).map(usual).collect() }
+            }
+            Self::Extreme(group) => {
+                let least = f32::from_bits(3);
+                let scale = |i| [65504.0, 5.960_464_5e-8, least, 0.0, -0.0, -usual(i) / 3.0, usual(i)][i % 7];
+                Scales::PerGroup { group, values: (0..rows * k.div_ceil(group)).map(scale).collect() }
+            }
+        }
+    }
 }
 
 /// What is wrong with a case, and the differences that were found.

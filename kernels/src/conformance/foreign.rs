@@ -1,6 +1,6 @@
 //! What the suite asks of foreign kernels besides: their own multiples, and more sizes of batches.
 
-use super::case::Case;
+use super::case::{Case, CaseScales};
 use super::pattern::Pattern;
 use crate::foreign::kernel::ForeignKernel;
 use crate::packed::CodeTable;
@@ -22,8 +22,8 @@ pub(super) fn cases(foreign: &ForeignKernel, first: u64) -> Vec<Case> {
     let all = shapes.flat_map(|shape| Pattern::ALL.map(|pattern| (shape, pattern)));
     let all = all.chain(of_models.map(|shape| (shape, Pattern::Random)));
     let case = |(i, ((rows, k), pattern)): (usize, ((usize, usize), Pattern))| {
-        let (table, block_scales, seed) = (CodeTable::TERNARY, false, first + i as u64);
-        Case { rows, k, pattern, table, block_scales, seed }
+        let (table, scales, seed) = (CodeTable::TERNARY, CaseScales::Tensor, first + i as u64);
+        Case { rows, k, pattern, table, scales, seed }
     };
     all.enumerate().map(case).collect()
 }

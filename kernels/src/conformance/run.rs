@@ -9,11 +9,12 @@ use crate::error::KernelError;
 use crate::foreign::kernel::ForeignKernel;
 use crate::kernel::Kernel;
 use crate::operation::{Family, Operation};
-use crate::packed::{Codes, PackedWeights, Scales, scales_a_row};
+use crate::packed::{Codes, PackedWeights};
 use crate::parallel::{Columns, Team};
 use crate::random::SplitMix64;
 use crate::reference;
 use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
 
 /// A case, packed.
 struct Packed<'a> {
@@ -33,11 +34,7 @@ pub(crate) fn run_case(kernel: &Kernel, case: &Case) -> Result<Errors, Wrong> {
     let layout = kernel.descriptor().layout;
     let mut random = SplitMix64::new(case.seed);
     let (codes, x) = case.pattern.fill([rows, k], table, &mut random);
-    let mut scale = || 0.5 + random.signed_unit() / 4.0;
-    let scales = match case.block_scales {
-        true => Scales::PerBlock((0..rows * scales_a_row(layout, k)).map(|_| scale()).collect()),
-        false => Scales::PerTensor(scale()),
-    };
+    let scales = case.scales.fill([rows, k], &mut random);
     // Not a power of two, so that x / scale is rounded; otherwise f32 sums would be exact and show no error.
     let x = QuantizedActivations::from_values(&x, 10.0 + random.signed_unit());
     let weights = PackedWeights::pack(layout, Codes { rows, k, codes: &codes, table, scales })?;
@@ -53,6 +50,7 @@ pub(crate) fn run_case(kernel: &Kernel, case: &Case) -> Result<Errors, Wrong> {
     let mut errors = match kernel.descriptor().family() {
         Family::W2A8 => packed.integer_products()?,
         Family::W2A32 => packed.float_products()?,
+        Family::W2gA8 => packed.grouped_products()?,
     };
     if kernel.descriptor().has(Operation::Gemm) {
         errors = errors.and(packed.batch_products()?);
@@ -98,6 +96,34 @@ impl Packed<'_> {
         let product = |row| reference::dot_f64(self.row(row), self.case.table, scale(row), x.values()).into();
         let want: Vec<Expected> = (0..self.case.rows).map(product).collect();
         self.by_ranges(f32::NAN, F32_BOUND, &want, |rows, y| self.kernel.gemv_f32(&self.weights, rows, &x, y))
+    }
+
+    /// The oracle itself first: within its bound of the sum in f64.
+    fn grouped_products(&self) -> Result<Errors, Wrong> {
+        let (weights, x) = (&self.weights, self.x.values());
+        let want: Vec<f32> = (0..self.case.rows).map(|row| reference::row_groups(weights, row, x)).collect();
+        for (row, &want) in want.iter().enumerate() {
+            let (exact, bound) = reference::row_groups_f64(weights, row, x);
+            let within = (f64::from(want) - exact).abs() <= bound;
+            if !within {
+                return Err(format!("row {row}: the oracle is {want}, in f64 it is {exact}, within {bound}").into());
+            }
+        }
+        // By their bits, so that a zero of the other sign is noticed too.
+        let bits = |y: &[f32]| y.iter().map(|y| y.to_bits()).collect::<Vec<u32>>();
+        let (wrong, all) = (Mutex::new(None), bits(&want));
+        let expected: Vec<Expected> = want.into_iter().map(Expected::exactly).collect();
+        let errors = self.by_ranges(f32::NAN, 0.0, &expected, |rows, y| {
+            self.kernel.gemv_groups(weights, rows.clone(), &self.x, y)?;
+            if let Some(at) = bits(y).iter().zip(&all[rows.clone()]).position(|(got, want)| got != want) {
+                *wrong.lock().unwrap_or_else(PoisonError::into_inner) = Some((rows.start + at, y[at]));
+            }
+            Ok(())
+        })?;
+        match wrong.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            Some((row, got)) => Err(format!("gemv, row {row}: {got:?} has other bits than the oracle's").into()),
+            None => Ok(errors),
+        }
     }
 
     /// A batch of tokens: the case's own activations first, then rotations and negations of them. Batch sizes take

@@ -15,8 +15,8 @@ impl ForeignKernel {
             let (rows, block_k) = (this.rows_multiple(), this.k_multiple());
             // Where the scales count, those of groups are given by group.
             let by_group = this.family() == Family::W2A32 && ![abi::TENSOR, abi::ROW].contains(&this.raw.weight_group);
-            let group = by_group.then_some(this.raw.weight_group as usize);
-            let own = Layout { name: this.id, rows, block_k, group, foreign: Some(this), ..Layout::PLAIN };
+            let groups = if by_group { vec![this.raw.weight_group as usize].leak() } else { &[][..] };
+            let own = Layout { name: this.id, rows, block_k, groups, foreign: Some(this), ..Layout::PLAIN };
             Box::leak(Box::new(own))
         });
         Box::leak(Box::new(KernelDescriptor {

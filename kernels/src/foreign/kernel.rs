@@ -58,6 +58,11 @@ impl ForeignKernel {
         self.raw.gemm.is_some()
     }
 
+    /// Whether one scale is all that it can apply. What writes integers applies none: whoever calls it does.
+    pub fn takes_one_scale(&self) -> bool {
+        self.raw.family != W2A8 && self.raw.weight_group == abi::TENSOR
+    }
+
     /// Whether it writes f32 with all scales applied, and not integers.
     pub fn writes_floats(&self) -> bool {
         self.raw.output == F32

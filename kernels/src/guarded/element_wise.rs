@@ -69,6 +69,8 @@ fn reductions_roundings_and_maps() {
     check_all("gated_rms_norm", |ops, o| {
         ops.gated_rms_norm(&o.x, &o.y, Norm { gain: &o.gain, eps: 1e-5 }, &mut o.out);
     });
+    check_all("scale_rows", |ops, o| ops.scale_rows(&o.integers, &o.y, 0.7, &mut o.out));
+    check_all("multiply", |ops, o| ops.multiply(&mut o.out, 0.7));
     check_all("scale_integers", |ops, o| ops.scale_integers(&o.integers, 0.7, &mut o.out));
     check_all("narrow_to_f16", |ops, o| ops.narrow_to_f16(&o.x, &mut o.halves).expect("finite in f16"));
 }

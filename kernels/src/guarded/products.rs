@@ -3,7 +3,7 @@
 use super::state::{Left, left_by};
 use super::{Side, guard, placed, sides_and_features};
 use crate::conformance::products::paths;
-use crate::conformance::{Case, Pattern, products, run_case, verify};
+use crate::conformance::{Case, CaseScales, Pattern, products, run_case, verify};
 use crate::parallel::{Columns, Team};
 use crate::random::SplitMix64;
 use crate::sparse::{ColumnWeights, LiveColumns, LiveRows, RowsProduct, SparseOps};
@@ -41,8 +41,10 @@ fn the_conformance_suite_passes_on_guarded_operands() {
         let layout = kernel.descriptor().layout;
         for (rows, k) in row_counts(layout.rows).into_iter().flat_map(|rows| K.map(|k| (rows, k))) {
             // Batch sizes take turns by the seed, the tails of every tile among them.
-            let (seed, block_scales) = ((rows * 3 + k) as u64, layout.group.is_some());
-            let case = Case { rows, k, pattern: Pattern::Random, table: CodeTable::TERNARY, block_scales, seed };
+            let (seed, groups) = ((rows * 3 + k) as u64, layout.groups);
+            let group = groups.get((rows + k) % groups.len().max(1));
+            let scales = group.map_or(CaseScales::Tensor, |&group| CaseScales::Groups(group));
+            let case = Case { rows, k, pattern: Pattern::Random, table: CodeTable::TERNARY, scales, seed };
             let result = placed(side, || run_case(&kernel, &case));
             assert!(result.is_ok(), "{} {side:?} {case:?}: {:?}", kernel.id(), result.err().map(|wrong| wrong.what));
         }
@@ -86,12 +88,12 @@ fn products_leave_no_state() {
             let weights = PackedWeights::pack(layout, Codes::ternary(rows, k, &codes, 0.5)).expect("valid");
             let batch = vec![QuantizedActivations::from_values(&random.int8s(k), 1.0); 2 + (rows + k) % 23];
             let (mut floats, mut sums) = (vec![0.0; rows * k], vec![0; rows * batch.len()]);
-            if kernel.descriptor().family() == Family::W2A32 {
-                let (x, y) = (FloatActivations::new(k), &mut floats[..rows]);
-                leaves_nothing(&what("gemv"), || kernel.gemv_f32(&weights, 0..rows, &x, y));
-            } else {
-                leaves_nothing(&what("gemv"), || kernel.gemv_i8(&weights, 0..rows, &batch[0], &mut sums[..rows]));
-            }
+            let (y, y_i32, x) = (&mut floats[..rows], &mut sums[..rows], FloatActivations::new(k));
+            leaves_nothing(&what("gemv"), || match kernel.descriptor().family() {
+                Family::W2A32 => kernel.gemv_f32(&weights, 0..rows, &x, y),
+                Family::W2A8 => kernel.gemv_i8(&weights, 0..rows, &batch[0], y_i32),
+                Family::W2gA8 => kernel.gemv_groups(&weights, 0..rows, &batch[0], y),
+            });
             if kernel.descriptor().dequantize.is_some() {
                 leaves_nothing(&what("dequantize"), || kernel.dequantize(&weights, 0..rows, &mut floats));
             }

@@ -75,7 +75,7 @@ fn from_i2s<const ROWS: usize>(rows: I2sRows<'_>, packed: &mut [u8]) {
     }
 }
 
-/// Four codes at a time as little-endian words. `N` is 16 or 20 codes, `W` is 4 or 5 words.
+/// Four codes at a time as little-endian words. `N` is 16, 20 or 32 codes, `W` a quarter of it.
 pub(super) fn words<const N: usize, const W: usize>(codes: &[u8; N]) -> [u32; W] {
     const { assert!(N == 4 * W) };
     let (quads, _) = codes.as_chunks::<4>();

@@ -18,6 +18,8 @@ layouts! {
     trit5,
     lut16,
     lut8,
+    groups1,
+    groups8,
 }
 
 pub(crate) mod i2s_rows;

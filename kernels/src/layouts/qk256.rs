@@ -8,7 +8,7 @@ pub(crate) static LAYOUT: Layout = Layout {
     name: "qk256",
     block_k: 256,
     block_bytes: 64,
-    group: Some(256),
+    groups: &[256],
     pack,
     unpack,
     from_i2s: |_, rows, _, packed| from_i2s(rows.bytes, packed),

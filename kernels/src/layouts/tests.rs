@@ -44,6 +44,15 @@ fn a_code_lies_where_the_layout_says() {
     {
         assert_eq!(lies(&lut16::LAYOUT, 0, (row, k, 2)), (2 * (k / 9 * 128 + row) + half, value));
     }
+    for (row, k, byte, value) in [(0, 0, 0, 3), (0, 17, 1, 3 << 2), (0, 63, 15, 3 << 6), (0, 64, 16, 3)] {
+        assert_eq!(lies(&groups1::LAYOUT, 0, (row, k, 3)), (byte, value));
+    }
+    // Plane k % 128 / 32, register k % 32 / 4, byte k % 4.
+    for (row, k, byte, value) in
+        [(0, 0, 0, 3), (0, 5, 33, 3), (3, 32, 12, 3 << 2), (7, 127, 255, 3 << 6), (2, 128 + 66, 256 + 10, 3 << 4)]
+    {
+        assert_eq!(lies(&groups8::LAYOUT, 0, (row, k, 3)), (byte, value));
+    }
     // The weight 1 alone in its pair: state 6 if it is the first of the two, 4 if the second.
     for (row, k, byte) in
         [(0, 0, 8 << 3 | 6), (0, 1, 8 << 3 | 4), (5, 2, 0x80 | 6 << 3), (63, 7, 0x80 | 4 << 3), (31, 4, 8 << 3 | 6)]

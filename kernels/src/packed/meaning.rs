@@ -1,5 +1,7 @@
 //! What codes mean: the weights that they stand for, and what those are multiplied with.
 
+use std::fmt;
+
 /// The weights that codes 0..=3 stand for, before the scale. It belongs to the weights, not to a kernel, because
 /// published files and the analysis that this project answers use different tables and both must run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,9 +13,23 @@ impl CodeTable {
     /// The table in the BitNet.rs analysis: codes 0, 1, 2, 3 are -2, -1, +1, +2.
     pub const SEED: Self = Self([-2, -1, 1, 2]);
 
-    /// Whether codes 0, 1, 2 are -1, 0, +1, so that a weight is its code minus one.
+    /// The table of files that have a use for all four codes: 0, 1, 2, 3 are -1, 0, +1, +2.
+    pub const FOUR: Self = Self([-1, 0, 1, 2]);
+
+    /// Whether codes 0, 1, 2 are -1, 0, +1 and code 3 does not occur.
     pub fn is_ternary(self) -> bool {
-        self.0[..3] == [-1, 0, 1]
+        self.0[..3] == [-1, 0, 1] && self.0[3] == 0
+    }
+
+    /// Whether a weight is its code minus one, for every code that occurs: what sums of codes and int8 need, from which
+    /// the sum of the activations is taken off.
+    pub fn is_code_minus_one(self) -> bool {
+        self.is_ternary() || self == Self::FOUR
+    }
+
+    /// The largest code that may occur.
+    pub(crate) fn largest_code(self) -> u8 {
+        if self.is_ternary() { 2 } else { 3 }
     }
 }
 
@@ -22,9 +38,36 @@ impl CodeTable {
 pub enum Scales {
     /// One scale for the whole tensor.
     PerTensor(f32),
-    /// One scale for each group of weights of a row, row after row: `rows * ceil(k / group)` values, with the layout's
-    /// group, and 256 where it has one scale a tensor (then all must be equal).
-    PerBlock(Vec<f32>),
+    /// One scale for each row.
+    PerRow(Vec<f32>),
+    /// One scale for each group of weights of a row.
+    PerGroup {
+        /// Weights of a group; the last one of a row may have fewer.
+        group: usize,
+        /// `rows * ceil(k / group)` scales, row after row.
+        values: Vec<f32>,
+    },
+}
+
+/// How many weights share a scale.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ScaleUnit {
+    /// All weights of the matrix.
+    Tensor,
+    /// Those of a row.
+    Row,
+    /// So many of a row.
+    Group(usize),
+}
+
+impl fmt::Display for ScaleUnit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tensor => f.write_str("one scale a tensor"),
+            Self::Row => f.write_str("a scale for each row"),
+            Self::Group(group) => write!(f, "a scale for each {group} weights of a row"),
+        }
+    }
 }
 
 /// A matrix as single codes, before it is packed, and what the codes mean.
@@ -48,6 +91,3 @@ impl<'a> Codes<'a> {
         Self { rows, k, codes, table: CodeTable::TERNARY, scales: Scales::PerTensor(scale) }
     }
 }
-
-/// Weights along k that share a scale in block scales for a layout with one scale a tensor.
-pub(crate) const SCALE_BLOCK_K: usize = 256;

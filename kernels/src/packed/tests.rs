@@ -3,6 +3,9 @@ use crate::layouts;
 use crate::random::SplitMix64;
 use proptest::prelude::*;
 
+mod from_rows;
+mod scales;
+
 const TERNARY: CodeTable = CodeTable::TERNARY;
 
 fn pack(
@@ -38,25 +41,30 @@ proptest! {
 #[test]
 fn bad_input_is_refused() {
     // What the published file and the analysis say.
-    assert_eq!((TERNARY.0, CodeTable::SEED.0), ([-1, 0, 1, 0], [-2, -1, 1, 2]));
+    assert_eq!((TERNARY.0, CodeTable::SEED.0, CodeTable::FOUR.0), ([-1, 0, 1, 0], [-2, -1, 1, 2], [-1, 0, 1, 2]));
     let (i2s, ternary_only) = (&layouts::I2S, layout_that(|layout| layout.ternary_only));
     let one = Scales::PerTensor(1.0);
     let mut codes = [1u8; 512];
     (codes[3], codes[256 + 100], codes[256 + 200]) = (2, 3, 3);
     let code_3 = KernelError::InvalidCode { code: 3, row: 1, column: 100 };
     let seed_table = KernelError::TernaryOnly { layout: ternary_only, table: CodeTable::SEED.0 };
-    let two_scales = Scales::PerBlock(vec![1.0, 2.0]);
+    let four_codes = KernelError::TernaryOnly { layout: ternary_only, table: CodeTable::FOUR.0 };
+    let groups = Scales::PerGroup { group: 128, values: vec![1.0, 2.0, 2.0, 2.0] };
     let huge = KernelError::TooLarge { rows: usize::MAX, k: 2 };
     for (layout, shape, codes, table, scales, refused) in [
         (i2s, [2, 256], &codes[1..], TERNARY, &one, KernelError::Shape { what: "codes", expected: 512, actual: 511 }),
         (i2s, [2, 256], &codes, TERNARY, &one, code_3.clone()),
         (ternary_only, [2, 256], &codes, TERNARY, &one, code_3.clone()),
         (ternary_only, [2, 256], &[1; 512], CodeTable::SEED, &one, seed_table),
-        (i2s, [2, 256], &[1; 512], TERNARY, &two_scales, KernelError::ScalesNotPerTensor { layout: i2s }),
+        (i2s, [2, 256], &[1; 512], TERNARY, &groups, KernelError::GroupScales { layout: i2s, group: 128 }),
+        (ternary_only, [2, 256], &[1; 512], CodeTable::FOUR, &one, four_codes),
+        (i2s, [2, 256], &codes, CodeTable([-1, 0, 1, 0]), &one, code_3),
         (i2s, [usize::MAX, 2], &[], TERNARY, &one, huge),
     ] {
         assert_eq!(pack(layout, shape, codes, table, scales.clone()).expect_err("bad input"), refused);
     }
+    let four = pack(i2s, [2, 256], &codes, CodeTable::FOUR, one.clone()).expect("code 3 has a value in this table");
+    assert_eq!((four.table(), four.row_codes(1)), (CodeTable::FOUR, codes[256..].to_vec()));
     let seed = pack(i2s, [2, 256], &codes, CodeTable::SEED, one).expect("code 3 has a value in this table");
     assert_eq!((seed.table(), seed.row_codes(1)), (CodeTable::SEED, codes[256..].to_vec()));
     assert_eq!(seed.with_table(TERNARY).table(), TERNARY);
@@ -72,37 +80,6 @@ fn sizes_of_no_model_are_refused() {
     for (rows, k) in [((1 << 32) + 1, 0), (0, (1 << 32) + 1)] {
         assert_eq!(pack(rows, k).expect_err("too large"), KernelError::TooLarge { rows, k });
     }
-}
-
-#[test]
-fn scales_are_where_their_blocks_are() {
-    let pack = |layout, scales| pack(layout, [3, 300], &[1; 900], TERNARY, scales);
-    let in_blocks = layout_that(|layout| layout.group == Some(256));
-    let blocks = pack(in_blocks, Scales::PerBlock(vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0])).expect("valid");
-    let at = [(0, 0), (0, 255), (0, 256), (0, 299), (1, 0), (1, 255), (1, 256), (1, 299)];
-    assert_eq!(at.map(|(row, column)| blocks.scale_at(row, column)), [1.0, 1.0, 2.0, 2.0, 3.0, 3.0, 4.0, 4.0]);
-    assert_eq!((blocks.scales(&(0..1)), blocks.scales(&(1..3))), (&[1.0, 2.0][..], &[3.0, 4.0, 5.0, 6.0][..]));
-    assert_eq!((blocks.tensor_scale(), blocks.bytes()), (None, blocks.code_bytes().len() + 6 * 4));
-    // A layout with one scale takes blocks that agree, and has no block scales.
-    for scales in [Scales::PerBlock(vec![5.0; 6]), Scales::PerTensor(5.0)] {
-        let weights = pack(in_blocks, scales.clone()).expect("valid");
-        assert_eq!((weights.scales(&(0..3)), weights.tensor_scale()), (&[5.0; 6][..], Some(5.0)));
-        let one = pack(&layouts::I2S, scales).expect("valid");
-        assert_eq!((one.scales(&(0..3)), one.tensor_scale(), one.scale_at(1, 299)), (&[][..], Some(5.0), 5.0));
-        assert_eq!(one.bytes(), 3 * 3 * 32);
-    }
-    let wrong = pack(&layouts::I2S, Scales::PerBlock(vec![5.0; 5])).expect_err("a scale is missing");
-    assert_eq!(wrong, KernelError::Shape { what: "block scales", expected: 6, actual: 5 });
-    let none = self::pack(&layouts::I2S, [0, 256], &[], TERNARY, Scales::PerBlock(Vec::new()));
-    assert_eq!(none.expect("no blocks, no scales").tensor_scale(), Some(1.0));
-}
-
-#[test]
-fn a_layout_says_how_many_weights_share_a_scale() {
-    static GROUPS_OF_128: Layout = Layout { name: "groups of 128", group: Some(128), ..Layout::PLAIN };
-    let scales = Scales::PerBlock(vec![1.0, 2.0, 3.0]);
-    let weights = pack(&GROUPS_OF_128, [1, 300], &[1; 300], TERNARY, scales).expect("three groups");
-    assert_eq!([127, 128, 299].map(|column| weights.scale_at(0, column)), [1.0, 2.0, 3.0]);
 }
 
 /// A range of rows that starts on a panel, and may end anywhere, gets exactly the panels that hold it.

@@ -36,7 +36,7 @@ impl ColumnWeights {
     /// [`layouts::I2S`].
     ///
     /// # Errors
-    /// A table that is not ternary, scales that differ by block, more columns than sums are exact for.
+    /// A table that is not ternary, several scales, more columns than sums are exact for.
     pub fn from_packed(weights: &PackedWeights, team: &mut Team) -> Result<Self, KernelError> {
         let (rows, k) = (weights.rows(), weights.k());
         if !weights.table().is_ternary() {

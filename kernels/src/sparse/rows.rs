@@ -89,14 +89,15 @@ impl SparseOps {
     /// team; the result does not depend on the number of threads. Allocates nothing.
     ///
     /// # Errors
-    /// Another packing or code table, a list made for another matrix, wrong lengths, k above [`crate::MAX_K_I8`].
+    /// Another packing or code table, several scales, a list made for another matrix, wrong lengths, k above [`crate::MAX_K_I8`].
     pub fn rows(self, team: &mut Team, live: &mut LiveRows, product: RowsProduct<'_>) -> Result<(), KernelError> {
         let RowsProduct { weights, x, y } = product;
         if weights.layout() != &layouts::I2S {
             let (expected, actual) = (&layouts::I2S, weights.layout());
             return Err(KernelError::LayoutMismatch { kernel: self.id(), expected, actual });
         }
-        check_exact(self.id(), weights)?;
+        check_exact(self.id(), false, weights)?;
+        weights.tensor_scale().ok_or(KernelError::ScalesNotPerTensor { layout: weights.layout() })?;
         let k = weights.k();
         same("rows of the list", weights.rows(), live.of)?;
         same("activations", k, x.len())?;

@@ -68,6 +68,7 @@ fn group(family: Family, rows: Vec<Row<'_>>, words: String) -> Group<'_> {
     let (title, color) = match family {
         Family::W2A32 => ("f32 activations: the ladder", 4),
         Family::W2A8 => ("int8 activations, exact", 3),
+        Family::W2gA8 => ("int8 activations, group scales", 2),
     };
     Group { title, color, rows, words }
 }

@@ -39,7 +39,7 @@ struct Point {
 
 /// The charts of rounds as they came: the headline cell, then the noisiest cell of each family where that is another.
 pub fn charts(receipt: &Receipt) -> Vec<Chart> {
-    let headline = [query::EXACT, query::LADDER].into_iter().find_map(|f| {
+    let headline = [query::EXACT, query::GROUPED, query::LADDER].into_iter().find_map(|f| {
         let heads = query::headlines(receipt, f);
         heads.into_iter().find(|c| !traces(c).is_empty())
     });
@@ -52,6 +52,7 @@ pub fn charts(receipt: &Receipt) -> Vec<Chart> {
         let file = match family {
             Family::W2A32 => "trace-w2a32.svg",
             Family::W2A8 => "trace-w2a8.svg",
+            Family::W2gA8 => "trace-w2ga8.svg",
         };
         candidates.push((noisiest(family), file, format!("the noisiest {family} cell")));
     }

@@ -194,7 +194,8 @@ pub struct Leader {
 impl Leader {
     /// None where no exact kernel was timed.
     pub fn of(r: &Receipt) -> Option<Self> {
-        let leads = Lead::all(r, query::EXACT);
+        let leads =
+            [query::EXACT, query::GROUPED].into_iter().flat_map(|family| Lead::all(r, family)).collect::<Vec<_>>();
         let best = leads.iter().find(|l| l.is_faster()).or(leads.first())?.best;
         Some(Self { kernel: best.kernel.clone(), ratio: best.vs_baseline.clone() })
     }

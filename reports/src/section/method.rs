@@ -12,8 +12,9 @@ const RULE: &str = "Kernels under comparison take turns within each round, in ch
                     two sides exchanged, same if the whole interval lies within that difference, unstable if the \
                     same code differed from itself, and else undecided. One function says so, here, in the terminal, \
                     in Markdown and in measurements.csv.";
-const FAMILIES: &str = "W2A32 (f32 activations) and W2A8 (int8 activations) compute different things and share no \
-                        table. A kernel's own throughput and tokens/s of whole text share no column.";
+const FAMILIES: &str = "W2A32 (f32 activations), W2A8 (int8 activations) and W2gA8 (int8 activations, a scale for each \
+                        group of weights) compute different things and share no table. A kernel's own throughput and \
+                        tokens/s of whole text share no column.";
 
 /// The last section of a run's page: how to read it.
 pub fn section(receipt: &Receipt) -> Section {

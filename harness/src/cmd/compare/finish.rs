@@ -108,10 +108,15 @@ fn deterministic(receipt: &Receipt) -> Result<()> {
     if let Some(k) = generation.kernels.iter().find(|k| k.ids_equal_in_rounds == Some(false)) {
         return Err(Error::failed(format!("--deterministic: {} gave other tokens in another round", k.kernel)));
     }
-    let exact: Vec<_> = generation.kernels.iter().filter(|k| k.family == Family::W2A8).collect();
-    let Some(other) = exact.iter().find(|k| k.token_ids != exact[0].token_ids) else { return Ok(()) };
-    let (one, other) = (&exact[0].kernel, &other.kernel);
-    Err(Error::failed(format!("--deterministic: the exact kernels {one} and {other} gave different tokens")))
+    for family in [Family::W2A8, Family::W2gA8] {
+        let exact: Vec<_> = generation.kernels.iter().filter(|k| k.family == family).collect();
+        if let Some(other) = exact.iter().find(|k| k.token_ids != exact[0].token_ids) {
+            let (one, other) = (&exact[0].kernel, &other.kernel);
+            let what = format!("the exact kernels {one} and {other} gave different tokens");
+            return Err(Error::failed(format!("--deterministic: {what}")));
+        }
+    }
+    Ok(())
 }
 
 /// What `compare --json` prints.

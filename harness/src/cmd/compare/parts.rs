@@ -9,7 +9,7 @@ use crate::measure::{beside, end_to_end, head, limits, perplexity};
 use crate::output::note;
 use crate::progress::Progress;
 use crate::registered;
-use kernels::{HeadFormat, Kernel, Operation};
+use kernels::{HeadFormat, Kernel, Operation, ScaleUnit};
 use receipt::judge::bound;
 use receipt::{Unsupported, WithoutTime};
 
@@ -17,7 +17,7 @@ use receipt::{Unsupported, WithoutTime};
 pub fn verify(run: &mut Run<'_>) -> Result<()> {
     let descriptors = match &run.plan.named {
         Some(ids) => in_registry_order(ids)?,
-        None => registered::all().collect(),
+        None => registered::meant_for(ScaleUnit::Tensor, false).collect(),
     };
     run.receipt.verify = crate::cmd::verify::verify(&descriptors, &run.plan.machine)?;
     let theirs = run.guests.verify()?;

@@ -20,6 +20,7 @@ pub struct Checked {
 
 const EXACT: &str = "kernels::reference, equal";
 const FLOAT: &str = "kernels::reference in f64, within 1e-5 of the row's absolute sum";
+const GROUPED: &str = "kernels::reference with scales of groups in their order, equal";
 const BATCH: &str = "kernels::reference for the first token, this kernel's gemv for the others, equal";
 
 impl Checked {
@@ -57,6 +58,7 @@ impl Check<'_> {
             (Operation::Gemm, _) => self.gemm(team),
             (Operation::Gemv, Family::W2A8) => self.gemv_i8(team).map(|y| Checked::equal(EXACT, &y)),
             (Operation::Gemv, Family::W2A32) => self.gemv_f32(team),
+            (Operation::Gemv, Family::W2gA8) => self.gemv_groups(team),
         }
     }
 
@@ -110,6 +112,17 @@ impl Check<'_> {
         let product = |row| reference::dot_i64(self.codes(row), weights.table(), x.values());
         self.compared(&y, 1, 0.0, |row| Expected::integer(product(row)))?;
         Ok(y)
+    }
+
+    fn gemv_groups(&self, team: &mut Team) -> Result<Checked> {
+        let (weights, x) = (self.weights(), &self.operands.quantized()[0]);
+        let mut y = vec![f32::NAN; weights.rows()];
+        team.split_rows(weights.layout().rows, &mut y, |rows, y| self.kernel.gemv_groups(weights, rows, x, y))
+            .map_err(|e| self.failed(e))?;
+        self.compared(&y, 1, 0.0, |row| {
+            Expected::exactly(reference::codes_groups(weights, row, self.codes(row), x.values()))
+        })?;
+        Ok(Checked::equal(GROUPED, &y))
     }
 
     /// The first token against the oracle, the others against this kernel's gemv, which was right for the first.

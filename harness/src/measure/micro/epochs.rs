@@ -114,6 +114,14 @@ impl<'a> Shared<'a> {
                     let _ = black_box(team.split_rows(panel_rows, black_box(&mut *y), call));
                 }
             }),
+            (Operation::Gemv, Family::W2gA8) => Box::new(move |calls| {
+                let (mut team, y) = (self.team.borrow_mut(), &mut self.outputs.borrow_mut().floats);
+                for _ in 0..calls {
+                    let (weights, x) = (self.turn(copies), &self.operands.quantized()[0]);
+                    let call = |rows: Range<usize>, y: &mut [f32]| kernel.gemv_groups(weights, rows, x, y);
+                    let _ = black_box(team.split_rows(panel_rows, black_box(&mut *y), call));
+                }
+            }),
             (Operation::Gemv, Family::W2A32) => Box::new(move |calls| {
                 let (mut team, y) = (self.team.borrow_mut(), &mut self.outputs.borrow_mut().floats);
                 for _ in 0..calls {

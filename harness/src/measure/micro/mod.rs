@@ -344,7 +344,8 @@ mod tests {
     #[test]
     fn a_cell_holds_what_its_rounds_say() {
         let gemv = Operation::Gemv;
-        for (op, family) in [(gemv, Family::W2A32), (gemv, Family::W2A8), (Operation::Dequantize, Family::W2A32)] {
+        let dequantize = (Operation::Dequantize, Family::W2A32);
+        for (op, family) in Family::ALL.map(|family| (gemv, family)).into_iter().chain([dequantize]) {
             let cell = run(op, family, Residency::Cache, false);
             assert_eq!((cell.rounds.len(), cell.copies, cell.threads), (9, 1, 2));
             let count = kernels_of(family).len();
@@ -361,9 +362,11 @@ mod tests {
 
     #[test]
     fn exact_kernels_have_one_output_hash_and_copies_exceed_the_cache_in_dram_cells() {
-        let cell = run(Operation::Gemv, Family::W2A8, Residency::Dram, false);
-        assert!(cell.entries.iter().all(|e| e.output_sha256 == cell.entries[0].output_sha256));
-        assert!(cell.copies as u64 * cell.entries[0].bytes_per_call >= 2 << 16);
+        for family in [Family::W2A8, Family::W2gA8] {
+            let cell = run(Operation::Gemv, family, Residency::Dram, false);
+            assert!(cell.entries.iter().all(|e| e.output_sha256 == cell.entries[0].output_sha256));
+            assert!(cell.copies as u64 * cell.entries[0].bytes_per_call >= 2 << 16);
+        }
     }
 
     #[test]

@@ -6,13 +6,15 @@ use kernels::foreign::Fault;
 use kernels::parallel::Team;
 use kernels::random::SplitMix64;
 use kernels::{
-    Codes, CpuFeatures, F32Ops, FloatActivations, Kernel, KernelError, Layout, LinearInput, Operation, PackedWeights,
-    QuantizedActivations,
+    CodeTable, Codes, CpuFeatures, F32Ops, Family, FloatActivations, Kernel, KernelError, Layout, LinearInput,
+    Operation, PackedWeights, QuantizedActivations, Scales,
 };
 use receipt::Residency;
 
 /// Copies of one packing are so many times the last-level cache that each has left it when its turn comes again.
 const CACHE_MULTIPLE: u64 = 4;
+/// Weights that share a scale in cells of kernels with scales of groups: what most published files have.
+const GROUP: usize = 128;
 /// Enough for any cache sold; more would only take memory.
 const MAX_ROTATED_BYTES: u64 = 2 << 30;
 
@@ -25,7 +27,8 @@ pub struct Operands {
 }
 
 impl Operands {
-    /// Makes random ternary codes and activations. Scales are one for the tensor, so that both families may use them.
+    /// Makes random ternary codes and activations. There is one scale for the tensor, and for kernels with scales of
+    /// groups one for each 128 weights.
     pub fn new(
         cell: Cell,
         kernels: &[Kernel],
@@ -92,7 +95,16 @@ pub fn refused(cell: Cell, kernel: &Kernel, error: &KernelError) -> Error {
 }
 
 fn pack(cell: Cell, kernel: &Kernel, codes: &[u8]) -> Result<PackedWeights> {
-    let codes = Codes::ternary(cell.shape.m, cell.shape.k, codes, 0.5);
+    let (rows, k, table) = (cell.shape.m, cell.shape.k, CodeTable::TERNARY);
+    let scales = match kernel.descriptor().family() {
+        Family::W2gA8 => {
+            let mut random = SplitMix64::new((rows * k) as u64);
+            let values = (0..rows * k.div_ceil(GROUP)).map(|_| 0.5 + random.signed_unit() / 4.0).collect();
+            Scales::PerGroup { group: GROUP, values }
+        }
+        Family::W2A32 | Family::W2A8 => Scales::PerTensor(0.5),
+    };
+    let codes = Codes { rows, k, codes, table, scales };
     PackedWeights::pack(kernel.descriptor().layout, codes).map_err(|e| refused(cell, kernel, &e))
 }
 
@@ -120,7 +132,8 @@ pub fn bytes(cell: Cell, kernels: &[Kernel], last_level_cache_bytes: u64) -> u64
     packings.sort_unstable_by_key(|layout| layout.to_string());
     packings.dedup();
     let packed = packings.into_iter().map(|layout| {
-        let one = layout.code_bytes(m, k).unwrap_or(usize::MAX) as u64;
+        let codes = layout.code_bytes(m, k).unwrap_or(usize::MAX) as u64;
+        let one = codes.saturating_add(layout.scale_bytes(m, k));
         let copies = if cell.residency == Residency::Dram { rotated(one, last_level_cache_bytes) } else { 1 };
         one.saturating_mul(copies)
     });
@@ -133,7 +146,7 @@ pub fn bytes(cell: Cell, kernels: &[Kernel], last_level_cache_bytes: u64) -> u64
 mod tests {
     use super::*;
     use crate::scenario::Shape;
-    use kernels::{Family, registry};
+    use kernels::registry;
 
     fn cell(op: Operation, residency: Residency) -> Cell {
         Cell { op, shape: Shape { m: 64, k: 1024 }, tokens: 1, residency }
@@ -166,12 +179,12 @@ mod tests {
     fn bytes_are_those_of_the_operands() {
         let features = CpuFeatures::detect();
         let available = registry::KERNELS.iter().filter_map(|d| Kernel::new(d, features).ok());
-        let kernels: Vec<Kernel> = available.filter(|k| k.descriptor().family() == Family::W2A8).collect();
+        let kernels: Vec<Kernel> = available.collect();
         for residency in [Residency::Llc, Residency::Dram] {
             let cell = cell(Operation::Gemv, residency);
             let operands = Operands::new(cell, &kernels, 1 << 18, features, 1).expect("packed");
             let packed = operands.packed.iter().flat_map(|(_, copies)| copies);
-            let packed: usize = packed.map(|copy| copy.code_bytes().len()).sum();
+            let packed: usize = packed.map(PackedWeights::bytes).sum();
             let beside = 64 * 1024 + 4 * 64;
             assert_eq!(bytes(cell, &kernels, 1 << 18), (packed + beside) as u64, "{residency:?}");
         }

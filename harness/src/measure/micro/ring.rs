@@ -219,6 +219,10 @@ impl<'a> Ring<'a> {
                     let x = &self.floats[call];
                     team.split_rows(layout.rows, y, |rows, y| kernel.gemv_f32(weights, rows, x, y))?;
                 }
+                (None, Operation::Gemv, Family::W2gA8) => {
+                    let y = as_floats(y);
+                    team.split_rows(layout.rows, y, |rows, y| kernel.gemv_groups(weights, rows, &input[0], y))?;
+                }
                 (None, ..) => super::batch::gemm(team, &kernel, weights, input, y)?,
             }
         }
@@ -252,18 +256,27 @@ impl<'a> Ring<'a> {
     fn drawn(&self, call: usize, token: usize, row: usize, word: i32) -> Result<(), Void> {
         let k = self.cell.shape.k;
         let codes = &self.operands.codes[row * k..][..k];
-        let compared = if self.kernel.descriptor().family() == Family::W2A32 {
-            let scale = |column| self.weights[0].scale_at(row, column);
-            let want = reference::dot_f64(codes, CodeTable::TERNARY, scale, self.floats[call].values());
-            compare(&[f32::from_bits(word.cast_unsigned())], F32_BOUND, |_| want.into())
-        } else {
-            let want = reference::dot_i64(codes, CodeTable::TERNARY, self.inputs[call][token].values());
-            let mut got = [word];
-            let function = if self.cell.op == Operation::Gemm { Call::Gemm } else { Call::Gemv };
-            if let Some(foreign) = self.foreign {
-                foreign.integers(&self.weights[0], function, &[word], &mut got)?;
+        let (weights, x, float) =
+            (&self.weights[0], self.inputs[call][token].values(), f32::from_bits(word.cast_unsigned()));
+        let compared = match self.kernel.descriptor().family() {
+            Family::W2A32 => {
+                let scale = |column| weights.scale_at(row, column);
+                let want = reference::dot_f64(codes, CodeTable::TERNARY, scale, self.floats[call].values());
+                compare(&[float], F32_BOUND, |_| want.into())
             }
-            compare(&got, 0.0, |_| Expected::integer(want))
+            Family::W2gA8 => {
+                let want = reference::codes_groups(weights, row, codes, x);
+                compare(&[float], 0.0, |_| Expected::exactly(want))
+            }
+            Family::W2A8 => {
+                let want = reference::dot_i64(codes, CodeTable::TERNARY, x);
+                let mut got = [word];
+                let function = if self.cell.op == Operation::Gemm { Call::Gemm } else { Call::Gemv };
+                if let Some(foreign) = self.foreign {
+                    foreign.integers(weights, function, &[word], &mut got)?;
+                }
+                compare(&got, 0.0, |_| Expected::integer(want))
+            }
         };
         compared.map(|_| ()).map_err(|mismatch| self.wrong(format!("row {row} of token {token} is {mismatch}")))
     }

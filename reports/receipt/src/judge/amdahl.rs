@@ -17,7 +17,7 @@ const CLOSE: f64 = 0.05;
 /// A kernel's gain in its products against its gain in decoding, both over the first kernel of its family.
 #[derive(Clone, Debug, Serialize)]
 pub struct AmdahlRow {
-    /// `W2A32` or `W2A8`; rows of different families are not to be compared.
+    /// `W2A32`, `W2A8` or `W2gA8`; rows of different families are not to be compared.
     pub family: Family,
     /// Id of the kernel.
     pub kernel: String,

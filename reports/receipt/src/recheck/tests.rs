@@ -58,6 +58,8 @@ fn the_fixtures_hold() {
     for file in fixture::FILES {
         check(file).unwrap().require().unwrap();
     }
+    let (groups, _) = written(&Receipt { build: build_info(), ..fixture::group_scales() });
+    check(groups).unwrap().require().unwrap();
 }
 
 #[test]

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
          cached keys and values."]
 #[derive(Clone, Debug, JsonSchema, Serialize, Deserialize)]
 pub struct TokenBlocks {
-    /// `W2A32` or `W2A8`.
+    /// `W2A32`, `W2A8` or `W2gA8`.
     pub family: Family,
     /// Tokens of one block: `rounds` holds the time that each kernel took for so many.
     pub tokens: usize,

@@ -95,7 +95,7 @@ pub struct GateCell {
     pub tokens: usize,
     /// Where the weights were when a call started.
     pub residency: Residency,
-    /// `W2A32` or `W2A8`.
+    /// `W2A32`, `W2A8` or `W2gA8`.
     pub family: Family,
     /// Threads that each process computed with.
     pub threads: usize,

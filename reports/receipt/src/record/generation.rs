@@ -124,7 +124,7 @@ impl KvCacheRecord {
 pub struct GenerationKernel {
     /// Id of the kernel, as executed.
     pub kernel: String,
-    /// `W2A32` or `W2A8`.
+    /// `W2A32`, `W2A8` or `W2gA8`.
     pub family: Family,
     /// Generated token ids (the same in every round, which is checked).
     pub token_ids: Vec<u32>,

@@ -12,7 +12,7 @@ pub struct KernelRecord {
     pub id: String,
     /// Instruction set that the kernel needs: `scalar`, `avx2`, ...
     pub isa: String,
-    /// `W2A32` (f32 activations) or `W2A8` (int8 activations, exact int32).
+    /// `W2A32` (f32 activations), `W2A8` (int8 activations, exact int32) or `W2gA8` (the same with scales of groups).
     pub family: Family,
     /// Name of the layout of packed weights that the kernel reads.
     pub packing: String,

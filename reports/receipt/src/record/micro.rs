@@ -51,7 +51,7 @@ pub struct MicroCell {
     pub tokens: usize,
     /// Where the weights were when a call started.
     pub residency: Residency,
-    /// `W2A32` or `W2A8`; families are never mixed in a cell.
+    /// `W2A32`, `W2A8` or `W2gA8`; families are never mixed in a cell.
     pub family: Family,
     /// Threads that shared the rows.
     pub threads: usize,

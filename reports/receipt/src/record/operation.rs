@@ -53,15 +53,17 @@ pub enum Family {
     W2A32,
     /// 2-bit weights, int8 activations, exact int32 sums.
     W2A8,
+    /// 2-bit weights whose groups have a scale each, int8 activations, f32 sums of one order; since 1.5.
+    W2gA8,
 }
 
 impl Family {
     /// All families, in the order in which pages show them.
-    pub const ALL: [Self; 2] = [Self::W2A32, Self::W2A8];
+    pub const ALL: [Self; 3] = [Self::W2A32, Self::W2A8, Self::W2gA8];
 
     /// The family's name in receipts and tables: `W2A8`.
     pub const fn name(self) -> &'static str {
-        ["W2A32", "W2A8"][self as usize]
+        ["W2A32", "W2A8", "W2gA8"][self as usize]
     }
 }
 

@@ -1,0 +1,41 @@
+//! W2gA8 reference kernel: groups with a scale each in plain Rust, for every architecture, one bit plane of 16 weights
+//! after the other so that the inner loop has one shift and no branches.
+//!
+//! The order of [`GemvGroups`] is the obvious one: the exact sum of a group, then one fused multiply-add. `mul_add` is
+//! rounded once everywhere; without FMA in the build's base it is a call of the C library a group, which is little
+//! beside 64 weights. llama.cpp's loop over Q2_0 does the same work with a float sum a group that is rounded twice, so
+//! its results depend on the compiler.
+//!
+//! No overflow: |sum(code * x)| of a group <= 3 * 128 * 256, code 3 and -128 included.
+
+use crate::descriptor::{GemvGroups, KernelDescriptor};
+use crate::layouts::groups1::{BLOCK_BYTES, BLOCK_K, LAYOUT};
+use crate::placement::at_cache_line;
+
+pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
+    id: "scalar-groups",
+    summary: "exact int32 sums of groups, each scaled and added with one rounding, in plain Rust",
+    ..KernelDescriptor::w2ga8(&LAYOUT, gemv)
+};
+
+fn gemv(args: GemvGroups<'_>) {
+    at_cache_line!();
+    let blocks = args.group / BLOCK_K;
+    let rows = args.codes.chunks_exact(args.panel_bytes).zip(args.scales.chunks_exact(args.groups));
+    for (y, (codes, scales)) in args.y.iter_mut().zip(rows) {
+        let groups = codes.chunks(blocks * BLOCK_BYTES).zip(args.x.chunks(args.group));
+        let mut acc = 0f32;
+        for ((codes, x), (&scale, &x_sum)) in groups.zip(scales.iter().zip(args.group_sums)) {
+            let mut sum = 0i32;
+            for (bytes, x) in codes.as_chunks::<BLOCK_BYTES>().0.iter().zip(x.as_chunks::<BLOCK_K>().0) {
+                for (plane, x) in x.as_chunks::<16>().0.iter().enumerate() {
+                    let products = bytes.iter().zip(x).map(|(&byte, &x)| i32::from(byte >> (2 * plane) & 3) * i32::from(x));
+                    sum += products.sum::<i32>();
+                }
+            }
+            // Codes are weights plus one.
+            acc = ((sum - x_sum) as f32).mul_add(scale, acc);
+        }
+        *y = acc;
+    }
+}
