@@ -3,7 +3,7 @@
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
 use crate::gguf::{Gguf, TensorInfo, check_i2s_codes, i2s_codes, i2s_scale, types};
-use crate::graph::{check_codes, check_tensors, required_tensors};
+use crate::graph::{EMBEDDING, OUTPUT, Role, check_codes, check_tensors, factor_beside, required_tensors};
 use crate::loading::Loading;
 use crate::tokenizer::{Pre, Tokenizer};
 use kernels::parallel::{Team, row_range};
@@ -17,9 +17,13 @@ use std::sync::{Arc, OnceLock};
 /// One block's weights in one packing: gains of the norms and ternary matrices, named as in the file.
 pub struct Block {
     pub(crate) attn_norm: Vec<f32>,
-    pub(crate) attn_sub_norm: Vec<f32>,
+    /// Where the architecture has it.
+    pub(crate) attn_sub_norm: Option<Vec<f32>>,
     pub(crate) ffn_norm: Vec<f32>,
-    pub(crate) ffn_sub_norm: Vec<f32>,
+    /// Where the architecture has it.
+    pub(crate) ffn_sub_norm: Option<Vec<f32>>,
+    /// Where the architecture has them.
+    pub(crate) qk_norms: Option<QkNorms>,
     pub(crate) q: PackedWeights,
     pub(crate) k: PackedWeights,
     pub(crate) v: PackedWeights,
@@ -27,6 +31,12 @@ pub struct Block {
     pub(crate) gate: PackedWeights,
     pub(crate) up: PackedWeights,
     pub(crate) down: PackedWeights,
+}
+
+/// Gains of the norms of each head of queries and keys, as wide as a head.
+pub struct QkNorms {
+    pub(crate) q: Vec<f32>,
+    pub(crate) k: Vec<f32>,
 }
 
 impl Block {
@@ -61,8 +71,10 @@ pub struct Model {
     pub config: ModelConfig,
     /// The model's tokenizer.
     pub tokenizer: Tokenizer,
-    /// Embedding and, tied to it, the output head: f16 bit patterns, vocab x dim, where the file is mapped.
+    /// Embedding and, where it is tied to it, the output head: f16 bit patterns, vocab x dim, where the file is mapped.
     pub embedding: HalfRows,
+    /// The output head, where it is a tensor of its own: like the embedding.
+    pub output: Option<HalfRows>,
     sha256: OnceLock<[u8; 32]>,
 }
 
@@ -114,16 +126,17 @@ impl Opened {
     pub fn load(self) -> Result<Model> {
         let Self { gguf, config, tokenizer } = self;
         let gguf = Arc::new(gguf);
-        let tensor = gguf.tensors.iter().position(|t| t.name == EMBEDDING).unwrap_or(0);
-        let embedding = Arc::new(MappedRows { gguf: Arc::clone(&gguf), tensor });
-        gguf.f16s(&gguf.tensors[tensor])?;
+        let rows = |name: &str| -> Result<HalfRows> {
+            let tensor = gguf.tensors.iter().position(|t| t.name == name).unwrap_or(0);
+            gguf.f16s(&gguf.tensors[tensor])?;
+            Ok(Arc::new(MappedRows { gguf: Arc::clone(&gguf), tensor }))
+        };
+        let embedding = rows(EMBEDDING)?;
+        let output = (!config.tied).then(|| rows(OUTPUT)).transpose()?;
         gguf.check_unchanged()?;
-        Ok(Model { gguf, config, tokenizer, embedding, sha256: OnceLock::new() })
+        Ok(Model { gguf, config, tokenizer, embedding, output, sha256: OnceLock::new() })
     }
 }
-
-/// Name of the tensor with a row for each entry of the vocabulary.
-const EMBEDDING: &str = "token_embd.weight";
 
 impl Model {
     /// Checks and loads a model file in one go: [`Opened::new`], then [`Opened::load`], then every weight.
@@ -136,13 +149,20 @@ impl Model {
     /// Reads every weight once and refuses what no model has: code 3, elements that are not finite.
     pub fn check_weights(&self, loading: &mut Loading<'_>) -> Result<()> {
         check_codes(&self.gguf, loading)?;
-        self.check_embedding(&mut loading.team, loading.progress)
+        self.check_rows((EMBEDDING, &self.embedding), &mut loading.team, loading.progress)?;
+        let output = self.output.iter();
+        output.map(|rows| self.check_rows((OUTPUT, rows), &mut loading.team, loading.progress)).collect()
     }
 
-    /// Refuses an embedding with an element that is not finite, which would make every logit NaN. Bytes done are the
-    /// read ones.
-    fn check_embedding(&self, team: &mut Team, progress: &(dyn Fn(u64) + Sync)) -> Result<()> {
-        let rows: &[u16] = (*self.embedding).as_ref();
+    /// Refuses an embedding or a head with an element that is not finite, which would make every logit NaN. Bytes done
+    /// are the read ones.
+    fn check_rows(
+        &self,
+        (name, rows): (&str, &HalfRows),
+        team: &mut Team,
+        progress: &(dyn Fn(u64) + Sync),
+    ) -> Result<()> {
+        let rows: &[u16] = (**rows).as_ref();
         // All exponent bits of an f16 set: infinity or NaN.
         let infinite = |bits: u16| bits & 0x7C00 == 0x7C00;
         let (threads, found) = (team.threads(), AtomicBool::new(false));
@@ -156,7 +176,7 @@ impl Model {
         if !found.into_inner() {
             return Ok(());
         }
-        let tensor = self.gguf.tensor(EMBEDDING)?;
+        let tensor = self.gguf.tensor(name)?;
         let i = rows.iter().position(|&bits| infinite(bits)).unwrap_or(0);
         let at = tensor.offset + 2 * i as u64;
         Err(self.gguf.tensor_error(tensor, format!("element {i} at byte {at} is not a finite number")))
@@ -164,7 +184,7 @@ impl Model {
 
     /// Total bytes that [`Self::check_weights`] reports as progress.
     pub fn weight_bytes(gguf: &Gguf) -> u64 {
-        let read = |t: &&TensorInfo| t.name == EMBEDDING || t.kind == types::I2S;
+        let read = |t: &&TensorInfo| t.name == EMBEDDING || t.name == OUTPUT || t.kind == types::I2S;
         gguf.tensors.iter().filter(read).map(|t| gguf.bytes(t).len() as u64).sum()
     }
 
@@ -201,7 +221,7 @@ impl Model {
 
     /// Bytes that all ternary tensors take in `layout`, without block scales.
     pub fn packed_bytes(&self, layout: &'static Layout) -> u64 {
-        let ternary = required_tensors(&self.config).filter(|(_, kind, _)| *kind == types::I2S);
+        let ternary = required_tensors(&self.config).filter(|(_, role, _)| *role == Role::Matrix);
         ternary.map(|(_, _, dims)| layout.code_bytes(dims[1], dims[0]).unwrap_or(0) as u64).sum()
     }
 
@@ -213,11 +233,15 @@ impl Model {
     fn block(&self, layer: usize, matrix: &mut dyn FnMut(&str) -> Result<PackedWeights>) -> Result<Block> {
         let vector = |name: &str| self.vector(&format!("blk.{layer}.{name}.weight"));
         let mut matrix = |name: &str| matrix(&format!("blk.{layer}.{name}.weight"));
+        let c = &self.config;
+        let sub_norm = |name: &str| c.sub_norms.then(|| vector(name)).transpose();
+        let qk_norms = || Ok(QkNorms { q: vector("attn_q_norm")?, k: vector("attn_k_norm")? });
         Ok(Block {
             attn_norm: vector("attn_norm")?,
-            attn_sub_norm: vector("attn_sub_norm")?,
+            attn_sub_norm: sub_norm("attn_sub_norm")?,
             ffn_norm: vector("ffn_norm")?,
-            ffn_sub_norm: vector("ffn_sub_norm")?,
+            ffn_sub_norm: sub_norm("ffn_sub_norm")?,
+            qk_norms: c.qk_norms.then(qk_norms).transpose()?,
             q: matrix("attn_q")?,
             k: matrix("attn_k")?,
             v: matrix("attn_v")?,
@@ -234,13 +258,14 @@ impl Model {
 
     /// Makes the model's output head in `format`; rows are quantised in parallel.
     pub fn head(&self, format: HeadFormat, features: CpuFeatures, team: &mut Team) -> Result<OutputHead> {
+        let (name, rows) = self.output.as_ref().map_or((EMBEDDING, &self.embedding), |rows| (OUTPUT, rows));
         // Quantising looks at each element anyway.
         if format == HeadFormat::F16 {
-            self.check_embedding(team, &|_| {})?;
+            self.check_rows((name, rows), team, &|_| {})?;
         }
-        OutputHead::new(format, &self.embedding, self.config.dim, features, team).map_err(|e| {
+        OutputHead::new(format, rows, self.config.dim, features, team).map_err(|e| {
             let (path, format) = (self.gguf.path.display(), format.name());
-            Error::input(format!("{path}: tensor \"token_embd.weight\" as a {format} head: {e}"))
+            Error::input(format!("{path}: tensor \"{name}\" as a {format} head: {e}"))
         })
     }
 
@@ -260,7 +285,8 @@ impl Model {
             _ => return Err(self.gguf.tensor_error(tensor, format!("has {} dimensions, not 2", tensor.dims.len()))),
         };
         let refused = |e: KernelError| self.gguf.tensor_error(tensor, &e).caused_by(&e);
-        let (scale, codes) = (i2s_scale(bytes).unwrap_or(f32::NAN), i2s_codes(bytes));
+        let scale = i2s_scale(bytes).unwrap_or(f32::NAN) * factor_beside(&self.gguf, name)?;
+        let codes = i2s_codes(bytes);
         let threads = team.threads();
         let found = AtomicBool::new(false);
         team.run(&|number| {
@@ -282,7 +308,7 @@ impl Model {
 
     /// Number of weights in all ternary tensors.
     pub fn ternary_weights(&self) -> u64 {
-        let ternary = required_tensors(&self.config).filter(|(_, kind, _)| *kind == types::I2S);
+        let ternary = required_tensors(&self.config).filter(|(_, role, _)| *role == Role::Matrix);
         ternary.map(|(_, _, dims)| dims.iter().product::<usize>() as u64).sum()
     }
 }

@@ -42,6 +42,8 @@ pub const I2S: TypeInfo =
     TypeInfo { code: 36, name: "I2_S", size: Some(Size { elements: 128, bytes: 32, head: 0, tail: I2S_TAIL }) };
 /// Bytes after the codes of an I2_S tensor: an f32 scale and 28 unused.
 pub const I2S_TAIL: u64 = 32;
+/// The type Q2_0 of ternary weights: 64 a block, an f16 scale and 16 code bytes.
+pub const Q2_0: TypeInfo = block(42, "Q2_0", 64, 18);
 const IQ2_BN: TypeInfo =
     TypeInfo { code: 135, name: "IQ2_BN", size: Some(Size { elements: 64, bytes: 16, head: 4, tail: 0 }) };
 
@@ -85,6 +87,7 @@ static TYPES: &[TypeInfo] = &[
     unknown(37, "I8_S"),
     unknown(38, "TL1"),
     unknown(39, "TL2"),
+    Q2_0,
     IQ2_BN,
 ];
 
