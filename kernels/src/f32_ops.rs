@@ -119,6 +119,38 @@ pub(crate) fn exp_nonpositive(x: f32) -> f32 {
     if x < -87.0 { 0.0 } else { value }
 }
 
+/// SiLU, x / (1 + e^-x), of a number that is finite, within 6 units in the last place where |x| is at most 87; below
+/// that the result is 0, which is off by less than 2e-36. Only powers of e from 0 to 1, so nothing overflows. The
+/// factor of the numerator is e^x or 1, so that both branches share one division.
+#[inline(always)]
+fn silu(x: f32) -> f32 {
+    let power = exp_nonpositive(-x.abs());
+    let numerator = if x < 0.0 { power } else { 1.0 };
+    x * numerator / (1.0 + power)
+}
+
+#[inline(always)]
+fn relu_squared(x: f32) -> f32 {
+    let positive = x.max(0.0);
+    positive * positive
+}
+
+#[inline(always)]
+fn gate_body(activation: impl Fn(f32) -> f32, gate: &[f32], up: &[f32], out: &mut [f32]) {
+    for ((out, &gate), up) in out.iter_mut().zip(gate).zip(up) {
+        *out = activation(gate) * up;
+    }
+}
+
+/// An RMS norm in place.
+#[inline(always)]
+fn norm_body(x: &mut [f32], norm: Norm<'_>) {
+    let factor = 1.0 / (dot_body(x, x) / x.len() as f32 + norm.eps).sqrt();
+    for (x, gain) in x.iter_mut().zip(norm.gain) {
+        *x = *x * factor * gain;
+    }
+}
+
 stamped! {
     /// Inner product of two f32 vectors; of two lengths, the shorter one counts.
     dot(a: &[f32], b: &[f32]) -> f32 { dot_body(a, b) }
@@ -141,14 +173,26 @@ stamped! {
     /// Activation function and its norm in one go: `out` gets [`F32Ops::rms_norm`] of `relu(gate)^2 * up`. Squared, not
     /// SiLU: another activation function here is another model.
     gated_rms_norm(gate: &[f32], up: &[f32], norm: Norm<'_>, out: &mut [f32]) {
-        for ((out, gate), up) in out.iter_mut().zip(gate).zip(up) {
-            let positive = gate.max(0.0);
-            *out = positive * positive * up;
-        }
-        let factor = 1.0 / (dot_body(out, out) / out.len() as f32 + norm.eps).sqrt();
-        for (out, gain) in out.iter_mut().zip(norm.gain) {
-            *out = *out * factor * gain;
-        }
+        gate_body(relu_squared, gate, up, out);
+        norm_body(out, norm);
+    }
+
+    /// `out = relu(gate)^2 * up`: [`F32Ops::gated_rms_norm`] without the norm.
+    gated(gate: &[f32], up: &[f32], out: &mut [f32]) { gate_body(relu_squared, gate, up, out) }
+
+    /// [`F32Ops::gated_rms_norm`] with SiLU, x / (1 + e^-x), in place of the squared ReLU.
+    silu_gated_rms_norm(gate: &[f32], up: &[f32], norm: Norm<'_>, out: &mut [f32]) {
+        gate_body(silu, gate, up, out);
+        norm_body(out, norm);
+    }
+
+    /// `out = silu(gate) * up`, SwiGLU's product. SiLU is within 6 units in the last place of its value in f64, and 0
+    /// for gates below -87, where it is less than 2e-36.
+    silu_gated(gate: &[f32], up: &[f32], out: &mut [f32]) { gate_body(silu, gate, up, out) }
+
+    /// RMS norm of each head of `x` in place, as wide as the gain: [`F32Ops::rms_norm`] head by head.
+    head_norms(x: &mut [f32], norm: Norm<'_>) {
+        x.chunks_exact_mut(norm.gain.len().max(1)).for_each(|head| norm_body(head, norm));
     }
 
     /// `y[i] = sums[i] * factor`: exact integer products to f32.
@@ -261,6 +305,15 @@ stamped! {
             }
         }
     }
+
+    /// [`F32Ops::rotate`] with the other pairing: element 2i with element 2i + 1.
+    rotate_neighbours(x: &mut [f32], cos: &[f32], sin: &[f32]) {
+        for head in x.chunks_exact_mut(2 * cos.len()) {
+            for (([a, b], cos), sin) in head.as_chunks_mut::<2>().0.iter_mut().zip(cos).zip(sin) {
+                (*a, *b) = (*a * cos - *b * sin, *a * sin + *b * cos);
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -331,13 +384,47 @@ mod tests {
         let normed = norm(&random(50, 3), &[2.0; 50], 0.0);
         assert!((normed.iter().map(|v| v * v).sum::<f32>() / 50.0 - 4.0).abs() < 1e-4);
         let (gate, up, gain) = (random(53, 5), random(53, 6), random(53, 7));
+        let norm_53 = Norm { gain: &gain, eps: 1e-5 };
         let gated: Vec<f32> = gate.iter().zip(&up).map(|(gate, up)| gate.max(0.0) * gate.max(0.0) * up).collect();
-        let at_once = same(|ops| {
-            let mut out = vec![9.0; 53];
-            ops.gated_rms_norm(&gate, &up, Norm { gain: &gain, eps: 1e-5 }, &mut out);
-            out
-        });
+        assert_eq!(bits(&written(|ops, out| ops.gated(&gate, &up, out))), bits(&gated));
+        let at_once = written(|ops, out| ops.gated_rms_norm(&gate, &up, norm_53, out));
         assert_eq!(bits(&norm(&gated, &gain, 1e-5)), bits(&at_once));
+        let gated: Vec<f32> = gate.iter().zip(&up).map(|(&gate, up)| silu(gate) * up).collect();
+        assert_eq!(bits(&written(|ops, out| ops.silu_gated(&gate, &up, out))), bits(&gated));
+        let at_once = written(|ops, out| ops.silu_gated_rms_norm(&gate, &up, norm_53, out));
+        assert_eq!(bits(&norm(&gated, &gain, 1e-5)), bits(&at_once));
+        // Heads of 17 elements, the last of which are fewer and stay as they are.
+        let head_gain = &gain[..17];
+        let heads = same(|ops| {
+            let mut x = gate.clone();
+            ops.head_norms(&mut x, Norm { gain: head_gain, eps: 1e-5 });
+            x
+        });
+        let each = gate.chunks_exact(17).flat_map(|head| norm(head, head_gain, 1e-5));
+        assert_eq!(bits(&heads), bits(&each.chain(gate[51..].iter().copied()).collect::<Vec<_>>()));
+    }
+
+    /// What an operation writes into 53 elements.
+    fn written(f: impl Fn(F32Ops, &mut [f32])) -> Vec<f32> {
+        same(|ops| {
+            let mut out = vec![9.0; 53];
+            f(ops, &mut out);
+            out
+        })
+    }
+
+    #[test]
+    fn silu_is_within_its_bound_of_f64() {
+        for i in -200_000..=200_000 {
+            let x = i as f32 / 2000.0;
+            let (got, wide) = (f64::from(silu(x)), f64::from(x));
+            let want = wide / (1.0 + (-wide).exp());
+            // Six units in the last place: at most 6 * 2^-23 of the value.
+            let bound = if x < -87.0 { 2e-36 } else { want.abs() * 6.0 * f64::from(f32::EPSILON) };
+            assert!((got - want).abs() <= bound, "silu({x}) = {got}, not {want}");
+        }
+        assert_eq!((silu(0.0), silu(f32::MAX), silu(f32::MIN)), (0.0, f32::MAX, 0.0));
+        assert!(silu(f32::NAN).is_nan(), "what is no number is found later");
     }
 
     #[test]
@@ -349,5 +436,23 @@ mod tests {
             x
         });
         assert_eq!(rotated, [cos[0], 0.0, sin[0], 0.0, 0.0, cos[1], 0.0, sin[1]]);
+    }
+
+    #[test]
+    fn rotation_of_neighbours_is_that_of_halves_in_another_order() {
+        let (cos, sin, x) = (random(21, 8), random(21, 9), random(3 * 42, 10));
+        let halves = same(|ops| {
+            // Even elements of a head first, then odd ones.
+            let order = |head: &[f32]| [0, 1].map(|odd| head.iter().skip(odd).step_by(2).copied().collect::<Vec<_>>());
+            let mut x: Vec<f32> = x.chunks_exact(42).flat_map(|head| order(head).concat()).collect();
+            ops.rotate(&mut x, &cos, &sin);
+            x.chunks_exact(42).flat_map(|head| (0..42).map(|i| head[i / 2 + i % 2 * 21])).collect()
+        });
+        let neighbours = same(|ops| {
+            let mut x = x.clone();
+            ops.rotate_neighbours(&mut x, &cos, &sin);
+            x
+        });
+        assert_eq!(bits(&halves), bits(&neighbours));
     }
 }

@@ -1,7 +1,7 @@
 //! A prompt to text, with `kernels` and `model` alone: cargo run -p model --example complete -- "ROMEO:"
 
 use kernels::parallel::Team;
-use kernels::{CodeTable, CpuFeatures, HeadFormat, Kernel, registry};
+use kernels::{CodeTable, CpuFeatures, Family, HeadFormat, Kernel, registry};
 use model::generate::{Request, Session};
 use model::kernel_weights::KernelWeights;
 use model::{builtin, decoder::Decoder, loading::Loading, sampler::Sampling, weights::Model};
@@ -10,7 +10,8 @@ use std::sync::{Arc, atomic::AtomicBool};
 fn main() -> model::Result<()> {
     let text = std::env::args().nth(1).unwrap_or_default();
     let features = CpuFeatures::detect();
-    let mut exact = registry::KERNELS.iter().rev().filter(|kernel| kernel.exact());
+    // Of the family for tensor scales, which the built-in model has; `Model::needs` says what another one asks.
+    let mut exact = registry::KERNELS.iter().rev().filter(|kernel| kernel.exact() && kernel.family() == Family::W2A8);
     let kernel = exact.find_map(|kernel| Kernel::new(kernel, features).ok()).expect("scalar-i8 runs on every CPU");
     // Another file: `model::gguf::Gguf::open(path)`.
     let model = Model::load(builtin::open()?, None, &mut Loading::alone())?;

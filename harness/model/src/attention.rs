@@ -19,7 +19,7 @@ pub(crate) struct Attention<'a> {
     /// Elements of the keys (or values) of one position, all heads together.
     pub kv_dim: usize,
     /// Elements of a token's queries, all heads together.
-    pub dim: usize,
+    pub q_dim: usize,
     /// Position of the first token of the batch.
     pub position: usize,
     /// The layer's cache: f16 bit patterns, position x kv_dim.
@@ -33,7 +33,7 @@ pub(crate) struct Attention<'a> {
 impl Attention<'_> {
     /// Attention of `q` over the positions in the cache up to each token's own.
     pub(crate) fn run(&self, team: &mut Team, q: &[f32], out: &mut [f32]) {
-        let (d, tokens) = (self.head_dim, out.len() / self.dim);
+        let (d, tokens) = (self.head_dim, out.len() / self.q_dim);
         let heads = |number: usize, range: Range<usize>, mut out: Columns<'_, f32>| {
             let mut scores = self.scores[number].lock().unwrap_or_else(PoisonError::into_inner);
             // Heads that share a key and value head are computed together; a thread may have only some of them.
@@ -45,11 +45,11 @@ impl Attention<'_> {
                 self.together(heads, range.start, (q, &mut out), &mut scores);
             }
         };
-        if tokens * (self.position + tokens) * self.dim < SHARED_ATTENTION {
-            let stride = self.dim;
+        if tokens * (self.position + tokens) * self.q_dim < SHARED_ATTENTION {
+            let stride = self.q_dim;
             return heads(0, 0..stride, Columns::all(out, tokens, stride));
         }
-        team.split_columns(d, out, self.dim, heads);
+        team.split_columns(d, out, self.q_dim, heads);
     }
 
     /// Heads that share a key and value head, for every token. `out` begins at element `start` of each token.
@@ -60,7 +60,7 @@ impl Attention<'_> {
         (q, out): (&[f32], &mut Columns<'_, f32>),
         scores: &mut [f32],
     ) {
-        let (d, tokens, stride) = (self.head_dim, q.len() / self.dim, self.kv_dim);
+        let (d, tokens, stride) = (self.head_dim, q.len() / self.q_dim, self.kv_dim);
         let at = heads.start / self.group * d;
         let cache = CachedHead { keys: &self.keys[at..], values: &self.values[at..], stride };
         let (elements, factor) = (heads.start * d..heads.end * d, 1.0 / (d as f32).sqrt());
@@ -72,7 +72,7 @@ impl Attention<'_> {
                 let positions = if here { self.position + token + 1 } else { 0 };
                 let (scores, later) = std::mem::take(&mut rest).split_at_mut(heads.len() * positions);
                 rest = later;
-                let q = if here { &q[token * self.dim..][elements.clone()] } else { &[] };
+                let q = if here { &q[token * self.q_dim..][elements.clone()] } else { &[] };
                 let out = if here { &mut out[elements.start - start..elements.end - start] } else { out };
                 token += 1;
                 Queries { q, head_dim: d, factor, scores, out }

@@ -1,5 +1,6 @@
-//! The forward pass of the 2B-4T graph with any kernel, for one token or a batch of consecutive ones. All buffers are
-//! made once; a step allocates nothing. Results do not depend on the batch or the number of threads.
+//! The forward pass with any kernel, for one token or a batch of consecutive ones: one graph for all architectures,
+//! which differ by what their row of `arch` says. All buffers are made once; a step allocates nothing. Results do not
+//! depend on the batch or the number of threads.
 
 use crate::attention::Attention;
 use crate::error::{Error, Result};
@@ -72,7 +73,7 @@ pub struct Decoder<'m> {
 struct Buffers {
     /// Residual stream.
     x: AlignedBuffer<f32>,
-    /// Its normalised copy; later the results of the output projections.
+    /// Its normalised copy, or that of `attended`; later the results of the output projections.
     h: AlignedBuffer<f32>,
     q: AlignedBuffer<f32>,
     /// Keys and values of the batch before they are rounded for the cache.
@@ -81,7 +82,7 @@ struct Buffers {
     attended: AlignedBuffer<f32>,
     gate: AlignedBuffer<f32>,
     up: AlignedBuffer<f32>,
-    normed_ffn: AlignedBuffer<f32>,
+    gated: AlignedBuffer<f32>,
     /// One for each thread, for a group of heads; no thread waits for another's.
     scores: Vec<Mutex<Vec<f32>>>,
     logits: AlignedBuffer<f32>,
@@ -93,22 +94,23 @@ struct Buffers {
 impl Buffers {
     fn new(model: &Model, batch: usize, capacity: usize, threads: usize, ops: F32Ops) -> Self {
         let c = &model.config;
-        let widest = (c.dim + 2 * c.kv_dim()).max(2 * c.ffn).max(c.dim);
+        let widest = (c.q_dim() + 2 * c.kv_dim()).max(2 * c.ffn).max(c.dim);
+        let wider = c.dim.max(c.q_dim());
         let scores = capacity.saturating_mul(c.heads / c.kv_heads).saturating_mul(batch.min(ATTENTION_TOKENS));
         Self {
             x: AlignedBuffer::zeroed(batch * c.dim),
-            h: AlignedBuffer::zeroed(batch * c.dim),
-            q: AlignedBuffer::zeroed(batch * c.dim),
+            h: AlignedBuffer::zeroed(batch * wider),
+            q: AlignedBuffer::zeroed(batch * c.q_dim()),
             k: AlignedBuffer::zeroed(batch * c.kv_dim()),
             v: AlignedBuffer::zeroed(batch * c.kv_dim()),
-            attended: AlignedBuffer::zeroed(batch * c.dim),
+            attended: AlignedBuffer::zeroed(batch * c.q_dim()),
             gate: AlignedBuffer::zeroed(batch * c.ffn),
             up: AlignedBuffer::zeroed(batch * c.ffn),
-            normed_ffn: AlignedBuffer::zeroed(batch * c.ffn),
+            gated: AlignedBuffer::zeroed(batch * c.ffn),
             scores: (0..threads).map(|_| Mutex::new(vec![0.0; scores])).collect(),
             logits: AlignedBuffer::zeroed(c.vocab),
             integers: AlignedBuffer::zeroed(batch * widest),
-            input: LinearInput::new(batch, c.dim.max(c.ffn), ops),
+            input: LinearInput::new(batch, wider.max(c.ffn), ops),
             head_input: HeadInput::new(c.dim),
         }
     }
@@ -141,7 +143,7 @@ impl<'m> Builder<'m> {
         Self { sparsity, ..self }
     }
 
-    /// Sets another kernel for batches of prompt tokens. Both must be exact on int8 activations, so that results do not
+    /// Sets another kernel for batches of prompt tokens. Both must be exact and of one family, so that results do not
     /// depend on which of them computes a batch.
     pub fn prefill(self, prefill: Option<Prefill>) -> Self {
         Self { prefill, ..self }
@@ -154,10 +156,11 @@ impl<'m> Builder<'m> {
     /// fit in memory.
     pub fn build(mut self) -> Result<Decoder<'m>> {
         let (c, tokens) = (&self.model.config, self.context);
-        for kernel in self.prefill.iter().flat_map(|p| [self.weights.kernel(), p.weights.kernel()]) {
-            if !kernel.descriptor().exact() {
-                let id = kernel.id();
-                return Err(Error::failed(format!("{id} is not exact on int8: no other kernel may prefill for it")));
+        if let Some(prefill) = &self.prefill {
+            let [own, other] = [&self.weights, &prefill.weights].map(|weights| weights.kernel().descriptor());
+            if !own.exact() || !other.exact() || own.family() != other.family() {
+                let why = "both must be exact and of one family, or results would depend on the batch";
+                return Err(Error::failed(format!("{} cannot prefill for {}: {why}", other.id, own.id)));
             }
         }
         check_head(self.model, &self.head)?;
@@ -177,7 +180,7 @@ impl<'m> Builder<'m> {
             sparse: sparse.map(Box::new),
             sparse_probe: probe,
             ops,
-            rope: Rope::new(c.head_dim, c.rope_theta, tokens),
+            rope: Rope::new(c, tokens),
             keys: vec![0; cache],
             values: vec![0; cache],
             position: 0,
@@ -321,16 +324,13 @@ impl<'m> Decoder<'m> {
     }
 
     fn embed(&mut self, tokens: &[u32]) -> Result<()> {
-        let (dim, vocab, embedding) =
-            (self.of.model.config.dim, self.of.model.config.vocab, (*self.of.model.embedding).as_ref());
+        let embedding = &self.of.model.embedding;
+        let (dim, vocab) = (embedding.k(), embedding.rows());
         for (&token, x) in tokens.iter().zip(self.buffers.x.chunks_exact_mut(dim)) {
-            let row = (token as usize).checked_mul(dim).and_then(|at| embedding.get(at..at + dim));
-            let Some(row) = row else {
+            if token as usize >= vocab {
                 return Err(Error::input(format!("token id {token} is outside the vocabulary of {vocab}")));
-            };
-            for (x, &bits) in x.iter_mut().zip(row) {
-                *x = half::f16::from_bits(bits).to_f32();
             }
+            embedding.decode(token as usize, x);
         }
         Ok(())
     }
@@ -344,16 +344,18 @@ impl<'m> Decoder<'m> {
             _ => &*weights,
         };
         let block = &weights.weights().blocks[layer];
-        let (dim, wide, kv_dim) = (c.dim, c.ffn, c.kv_dim());
+        let (dim, wide, q_dim, kv_dim) = (c.dim, c.ffn, c.q_dim(), c.kv_dim());
         let cache = layer * *context * kv_dim..(layer + 1) * *context * kv_dim;
         let (keys, values) = (&mut self.keys[cache.clone()], &mut self.values[cache]);
         let here = position * kv_dim..(position + n) * kv_dim;
-        let (x, h, q) = (&mut b.x[..n * dim], &mut b.h[..n * dim], &mut b.q[..n * dim]);
-        let (k, v, attended) = (&mut b.k[..n * kv_dim], &mut b.v[..n * kv_dim], &mut b.attended[..n * dim]);
-        let (gate, up, normed) = (&mut b.gate[..n * wide], &mut b.up[..n * wide], &mut b.normed_ffn[..n * wide]);
+        let (x, q, attended) = (&mut b.x[..n * dim], &mut b.q[..n * q_dim], &mut b.attended[..n * q_dim]);
+        let (k, v) = (&mut b.k[..n * kv_dim], &mut b.v[..n * kv_dim]);
+        let (gate, up, gated) = (&mut b.gate[..n * wide], &mut b.up[..n * wide], &mut b.gated[..n * wide]);
         let (kernel, input, integers) = (weights.kernel(), &mut b.input, &mut b.integers[..]);
-        let mut s = Step { kernel, team, ops, eps: c.rms_eps, input, integers, times, lap: Lap::start() };
+        let (eps, activation, lap) = (c.rms_eps, c.activation, Lap::start());
+        let mut s = Step { kernel, team, ops, eps, activation, input, integers, times, lap };
 
+        let h = &mut b.h[..n * dim];
         s.norm(x, &block.attn_norm, h);
         s.quantise(h, dim)?;
         s.products([
@@ -363,24 +365,34 @@ impl<'m> Decoder<'m> {
         ])?;
         s.took(|times| &mut times.qkv);
 
-        s.each_token(q, dim, |t, q| rope.rotate(ops, q, dim, position + t));
+        if let Some(gains) = &block.qk_norms {
+            s.head_norms(q, &gains.q, q_dim);
+            s.head_norms(k, &gains.k, kv_dim);
+        }
+        s.each_token(q, q_dim, |t, q| rope.rotate(ops, q, q_dim, position + t));
         s.each_token(k, kv_dim, |t, k| rope.rotate(ops, k, kv_dim, position + t));
         s.try_each_token(&mut keys[here.clone()], kv_dim, |t, key| ops.narrow_to_f16(&k[t * kv_dim..][..kv_dim], key))?;
         s.try_each_token(&mut values[here], kv_dim, |t, value| ops.narrow_to_f16(&v[t * kv_dim..][..kv_dim], value))?;
         let (head_dim, group, scores) = (c.head_dim, c.heads / c.kv_heads, &b.scores[..]);
-        let attention = Attention { ops, head_dim, group, kv_dim, dim, position, keys, values, scores };
+        let attention = Attention { ops, head_dim, group, kv_dim, q_dim, position, keys, values, scores };
         attention.run(s.team, q, attended);
         s.took(|times| &mut times.attention);
 
-        s.norm(attended, &block.attn_sub_norm, h);
-        s.quantise(h, dim)?;
+        if let Some(gain) = &block.attn_sub_norm {
+            let normed = &mut b.h[..n * q_dim];
+            s.norm(attended, gain, normed);
+            s.quantise(normed, q_dim)?;
+        } else {
+            s.quantise(attended, q_dim)?;
+        }
+        let h = &mut b.h[..n * dim];
         s.product(&block.attn_output, h)?;
         s.took(|times| &mut times.attn_out);
         s.add(x, h, dim);
 
         s.norm(x, &block.ffn_norm, h);
         s.quantise(h, dim)?;
-        ffn::run(sparse.as_deref_mut(), &mut s, block, layer, FfnBuffers { gate, up, normed, out: &mut *h })?;
+        ffn::run(sparse.as_deref_mut(), &mut s, block, layer, FfnBuffers { gate, up, gated, out: &mut *h })?;
         s.add(x, h, dim);
         Ok(())
     }

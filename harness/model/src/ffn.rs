@@ -19,8 +19,9 @@ pub(crate) fn run(
     }
     s.products([Product { weights: &block.gate, y: &mut *b.gate }, Product { weights: &block.up, y: &mut *b.up }])?;
     s.took(|times| &mut times.gate_up);
-    s.gated_norm(b.gate, b.up, &block.ffn_sub_norm, b.normed);
-    s.quantise(b.normed, block.ffn_sub_norm.len())?;
+    let width = block.up.rows();
+    s.gated((b.gate, b.up), block.ffn_sub_norm.as_deref(), width, b.gated);
+    s.quantise(b.gated, width)?;
     s.product(&block.down, b.out)?;
     s.took(|times| &mut times.down);
     Ok(())

@@ -10,7 +10,7 @@ use crate::loading::Loading;
 use crate::sampler::Sampling;
 use crate::weights::Model;
 use kernels::parallel::Team;
-use kernels::{CodeTable, CpuFeatures, HeadFormat, Kernel, OutputHead, registry};
+use kernels::{CodeTable, CpuFeatures, Family, HeadFormat, Kernel, OutputHead, registry};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -42,9 +42,10 @@ pub fn kernel(id: &str) -> Kernel {
     Kernel::new(registry::find(id).expect("registered"), CpuFeatures::NONE).expect("runs everywhere")
 }
 
-/// The exact kernel of this CPU that comes last in the registry.
+/// The exact kernel for tensor scales of this CPU that comes last in the registry.
 pub fn exact() -> Kernel {
-    kernels().rfind(|k| k.descriptor().exact()).expect("scalar-i8 runs everywhere")
+    let exact = |k: &Kernel| k.descriptor().exact() && k.descriptor().family() == Family::W2A8;
+    kernels().rfind(exact).expect("scalar-i8 runs everywhere")
 }
 
 /// The model's output head in a format, made on one thread.

@@ -1,6 +1,6 @@
 //! A model file, and what comes out of it: GGUF -> tokenizer -> forward pass -> text.
 //!
-//! This crate knows files, vocabularies, the graph of BitNet b1.58, sampling, when a text ends, and what known models
+//! This crate knows files, vocabularies, the graphs of BitNet, Llama and Qwen3, sampling, when a text ends, and what known models
 //! should answer. It reads weights with whichever kernel it is given and is told what to do with what it makes: whoever
 //! loads a model says how many threads, who is told of progress and what stops it.
 //!
@@ -8,6 +8,7 @@
 //! progress bar. `kernels` is the only crate of this workspace below it. `examples/complete.rs` turns a prompt into
 //! text in a few lines.
 
+pub mod arch;
 pub mod builtin;
 pub mod config;
 pub mod convert;
@@ -25,7 +26,9 @@ pub mod kernel_weights;
 pub mod known;
 pub mod loading;
 pub mod mapped_faults;
+pub mod matrix;
 pub mod perplexity;
+pub mod rows;
 pub mod sampler;
 pub mod sparse_ffn;
 pub mod stop;
@@ -39,17 +42,22 @@ mod ffn;
 mod keys;
 mod mapped;
 mod rope;
+mod sentence_pieces;
 mod shape;
 mod sparse_probe;
 mod special_ids;
 mod step;
 
 #[cfg(test)]
+mod arch_tests;
+#[cfg(test)]
 mod damaged_tests;
 #[cfg(test)]
 mod fixtures;
 #[cfg(test)]
 mod golden_tests;
+#[cfg(test)]
+mod naive;
 #[cfg(test)]
 mod small_model;
 #[cfg(test)]

@@ -30,6 +30,14 @@ impl Loading<'static> {
 }
 
 impl Loading<'_> {
+    /// Fails if the stop flag is set.
+    pub fn check_stop(&self) -> Result<()> {
+        match self.stop.load(Ordering::Relaxed) {
+            true => Err(Error::interrupted("interrupted while the model was loaded")),
+            false => Ok(()),
+        }
+    }
+
     /// Calls `work(i)` for every i below `count`, on whichever thread is free; it gives a value and the bytes that are
     /// done with it. Returns the values in order, or the error of the smallest i that has one, whatever the number of
     /// threads.

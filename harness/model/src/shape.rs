@@ -1,13 +1,11 @@
 //! The shape of a model, read from metadata.
 
-use crate::config::ModelConfig;
+use crate::arch::{self, Architecture, Head};
+use crate::config::{ModelConfig, Yarn};
 use crate::error::{Error, Result};
 use crate::gguf::{Gguf, Value, left_out, quoted};
 use crate::graph;
 use crate::keys;
-
-/// Architectures whose graph this program runs (ReLU squared, sub-norms, tied F16 head).
-pub const SUPPORTED: [&str; 2] = ["bitnet-b1.58", "bitnet-25"];
 
 /// Upper bounds. The product of any two fits 64 bits, and a damaged or hostile file cannot ask for terabytes of buffers
 /// before its tensors are checked.
@@ -18,6 +16,9 @@ const MAX_LAYERS: u32 = 1 << 10;
 const MAX_HEADS: u32 = 1 << 12;
 /// Base of the rotary angles where a file does not say.
 const ROPE_BASE: f32 = 10_000.0;
+/// YaRN's turns over the original context, where a file does not say: those of its paper and of existing engines.
+const BETA_FAST: f32 = 32.0;
+const BETA_SLOW: f32 = 1.0;
 
 impl ModelConfig {
     /// Reads the model's shape from a file and refuses keys that would make another model. Errors name key and byte
@@ -33,22 +34,26 @@ impl ModelConfig {
     pub fn shape(gguf: &Gguf) -> Result<Self> {
         refuse_shard(gguf)?;
         let Some(architecture) = gguf.optional_string("general.architecture")?.map(str::to_owned) else {
-            let next = format!("write {} if the model is one, or name another file", SUPPORTED[0]);
+            let next = "write bitnet-b1.58 if the model is one, or name another file";
             return Err(gguf.missing("general.architecture", next));
         };
-        refuse_other_graphs(gguf, &architecture)?;
+        let row = graph_of(gguf, &architecture)?;
         let name = gguf.optional_string("general.name")?.unwrap_or(&architecture).to_string();
-        let mut c = Self { architecture: architecture.clone(), name, ..Self::default() };
+        let mut c = Self { architecture: architecture.clone(), name, ..Self::of(row) };
+        c.tied = row.head == Head::Tied || gguf.find_tensor(graph::OUTPUT).is_none();
         let mut reader = Reader { gguf, architecture, assumed: Vec::new() };
         let width = said(rows_or_columns(gguf, "token_embd.weight", 0), "the width of token_embd.weight");
         c.dim = reader.count("embedding_length", MAX_DIM, width)?;
         let hint = "the number of attention heads (num_attention_heads in its config.json)";
         c.heads = reader.count("attention.head_count", MAX_HEADS, hint)?;
-        if !c.dim.is_multiple_of(c.heads) {
-            let what = format!("{} heads do not divide the width {}", c.heads, c.dim);
-            return Err(reader.error("attention.head_count", what));
-        }
-        c.head_dim = c.dim / c.heads;
+        c.head_dim = match reader.optional_count("attention.key_length", MAX_DIM)? {
+            Some(width) => width,
+            None if c.dim.is_multiple_of(c.heads) => c.dim / c.heads,
+            None => {
+                let what = format!("{} heads do not divide the width {}", c.heads, c.dim);
+                return Err(reader.error("attention.head_count", what));
+            }
+        };
         c.kv_heads = reader.count_or("attention.head_count_kv", MAX_HEADS, (c.heads, "as many as heads"))?;
         if !c.heads.is_multiple_of(c.kv_heads) {
             let what = format!("{} key/value heads do not divide {} query heads", c.kv_heads, c.heads);
@@ -73,8 +78,20 @@ impl ModelConfig {
         c.rms_eps = reader.positive(eps_key)?.ok_or_else(|| gguf.missing(&reader.key(eps_key), next))?;
         let base = reader.positive("rope.freq_base")?;
         c.rope_theta = base.unwrap_or_else(|| reader.assume("rope.freq_base", ROPE_BASE, "the format's default"));
+        c.yarn = reader.yarn(c.context)?;
         c.assumed = reader.assumed;
         Ok(c)
+    }
+
+    /// A shape of this architecture that has no sizes yet.
+    pub(crate) fn of(row: &Architecture) -> Self {
+        Self {
+            activation: row.activation,
+            sub_norms: row.sub_norms,
+            qk_norms: row.qk_norms,
+            pairing: row.pairing,
+            ..Self::default()
+        }
     }
 }
 
@@ -117,16 +134,19 @@ fn said(value: Option<u64>, what: &str) -> String {
     value.map_or(what.to_string(), |value| format!("{value}, {what}"))
 }
 
-fn refuse_other_graphs(gguf: &Gguf, architecture: &str) -> Result<()> {
-    if SUPPORTED.contains(&architecture) {
-        return Ok(());
-    }
-    let supported = SUPPORTED.join(", ");
-    let what = match architecture {
-        "bitnet" => "\"bitnet\" is the older SiLU graph, a different model that would give wrong text here".to_string(),
-        other => format!("architecture {} is not supported", quoted(other)),
-    };
-    Err(gguf.key_error("general.architecture", format!("{what}; supported: {supported}")))
+/// The forward pass of an architecture, or what this program lacks for it.
+fn graph_of(gguf: &Gguf, architecture: &str) -> Result<&'static Architecture> {
+    arch::find(architecture).ok_or_else(|| {
+        let mut what = format!("architecture {} is not supported", quoted(architecture));
+        if let Some(missing) = arch::missing(architecture) {
+            what = format!("{what}: {missing}");
+        }
+        if let Some(rotated) = gguf.metadata.iter().find(|entry| keys::of_hadamard(&entry.key)) {
+            what = format!("{what}; {} at byte {}: {}", quoted(&rotated.key), rotated.at, keys::HADAMARD);
+        }
+        let supported = arch::names().collect::<Vec<_>>().join(", ");
+        gguf.key_error("general.architecture", format!("{what}; supported: {supported}"))
+    })
 }
 
 struct Reader<'a> {
@@ -198,112 +218,29 @@ impl Reader<'_> {
             None => Ok(found),
         }
     }
+
+    /// How YaRN stretches the angles; `None` for a file without it. Whether other scaling is one that changes nothing is
+    /// for the table of keys.
+    fn yarn(&mut self, context: usize) -> Result<Option<Yarn>> {
+        let kind = self.gguf.optional_string(&self.key("rope.scaling.type"));
+        if kind.ok().flatten() != Some("yarn") {
+            return Ok(None);
+        }
+        let key = "rope.scaling.factor";
+        let next = "write by how much YaRN stretches the context (factor of rope_scaling in its config.json)";
+        let factor = self.positive(key)?.ok_or_else(|| self.gguf.missing(&self.key(key), next))?;
+        if factor < 1.0 {
+            return Err(self.error(key, format!("{factor} is below 1, and YaRN stretches")));
+        }
+        let original = "rope.scaling.original_context_length";
+        let original_context =
+            self.count_or(original, MAX_CONTEXT, (context, "the context, as in existing engines"))?;
+        let beta_fast = self.positive("rope.scaling.yarn_beta_fast")?.unwrap_or(BETA_FAST);
+        let beta_slow = self.positive("rope.scaling.yarn_beta_slow")?.unwrap_or(BETA_SLOW);
+        Ok(Some(Yarn { factor, original_context, beta_fast, beta_slow }))
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::gguf::testing::Builder;
-    use crate::small_model::{assert_refused, check, metadata, whole};
-
-    const ARCH: &str = "bitnet-25";
-
-    fn key(key: &str) -> String {
-        format!("{ARCH}.{key}")
-    }
-
-    fn config(builder: &Builder) -> Result<ModelConfig> {
-        ModelConfig::from_gguf(&Gguf::from_bytes("m", builder.build())?)
-    }
-
-    #[test]
-    fn the_builtin_model_and_small_ones_have_their_shape() {
-        let gguf = crate::builtin::open().unwrap();
-        let c = ModelConfig::from_gguf(&gguf).unwrap();
-        assert_eq!((c.vocab, c.context, c.dim, c.layers, c.ffn), (1024, 512, 512, 3, 1024));
-        assert_eq!((c.heads, c.kv_heads, c.head_dim, c.rope_dims), (8, 2, 64, 64));
-        assert!(c.assumed.is_empty());
-        SUPPORTED.iter().for_each(|arch| check(whole(arch)).unwrap());
-    }
-
-    #[test]
-    fn inconsistent_metadata_is_named() {
-        let swap = |key: &str, value: u32| whole(ARCH).without_key(&self::key(key)).u32(&self::key(key), value);
-        assert_refused(swap("attention.head_count_kv", 3), &["head_count_kv", "at byte", "do not divide 4"]);
-        assert_refused(swap("rope.dimension_count", 16), &["rope.dimension_count", "head's width 32"]);
-        assert_refused(swap("embedding_length", 0), &["embedding_length", "not between 1 and"]);
-        assert_refused(swap("block_count", u32::MAX), &["block_count", "not between 1 and"]);
-        assert_refused(swap("block_count", 2), &["\"blk.1.attn_norm.weight\" is missing", "10 more tensors"]);
-        assert_refused(swap("vocab_size", 9), &["token_embd.weight", "[128, 8]", "[128, 9]"]);
-        let key = "bitnet-25.attention.key_length";
-        assert_refused(whole("bitnet-25").u32(key, 64), &[key, "head's width 32"]);
-    }
-
-    /// The format's defaults, and what follows from other keys.
-    #[test]
-    fn optional_keys_have_defaults_that_are_said() {
-        for (left_out, value) in [
-            ("vocab_size", "8 is assumed, the rows of token_embd.weight"),
-            ("rope.freq_base", "10000 is assumed, the format's default"),
-            ("rope.dimension_count", "32 is assumed, the width of a head"),
-            ("attention.head_count_kv", "4 is assumed, as many as heads"),
-        ] {
-            let found = config(&whole(ARCH).without_key(&key(left_out))).unwrap();
-            assert_eq!(found.assumed, [format!("\"{}\" is not in the file: {value}", key(left_out))]);
-            let kv_heads = if left_out == "attention.head_count_kv" { 4 } else { 2 };
-            let stated = config(&whole(ARCH)).unwrap();
-            assert_eq!(found, ModelConfig { kv_heads, assumed: found.assumed.clone(), ..stated });
-        }
-        let tokens = metadata(ARCH).without_key(&key("vocab_size")).strings("tokenizer.ggml.tokens", &["a", "b"]);
-        let found = config(&tokens).unwrap();
-        assert_eq!(found.vocab, 2);
-        assert!(found.assumed[0].contains("2 is assumed, the number of tokens"), "{:?}", found.assumed);
-    }
-
-    #[test]
-    fn keys_without_a_default_say_what_to_write() {
-        let refused = |left_out: &str, parts: &[&str]| {
-            let parts = [&["is missing; write", left_out], parts].concat();
-            assert_refused(whole(ARCH).without_key(&key(left_out)), &parts);
-        };
-        refused("embedding_length", &["write 128, the width of token_embd.weight"]);
-        refused("feed_forward_length", &["write 256, the rows of blk.0.ffn_up.weight"]);
-        refused("block_count", &["write 1, the number of blocks"]);
-        refused("context_length", &["max_position_embeddings"]);
-        refused("attention.head_count", &["num_attention_heads"]);
-        refused("attention.layer_norm_rms_epsilon", &["rms_norm_eps", "1e-5"]);
-        assert_refused(metadata(ARCH).without_key("general.architecture"), &["is missing; write bitnet-b1.58"]);
-        let empty = metadata(ARCH).without_key(&key("vocab_size")).strings::<&str>("tokenizer.ggml.tokens", &[]);
-        assert_refused(empty, &["vocab_size", "0 is not between 1 and"]);
-        assert_refused(metadata(ARCH).without_key(&key("vocab_size")), &["vocab_size", "write the number of tokens"]);
-    }
-
-    #[test]
-    fn one_size_for_all_blocks_may_be_a_list() {
-        let heads = |values: &[i32]| {
-            let key = key("attention.head_count_kv");
-            whole(ARCH).without_key(&key).i32s(&key, values)
-        };
-        assert_eq!(config(&heads(&[2, 2, 2])).unwrap().kv_heads, 2);
-        for other in [&[2, 4][..], &[], &[-2]] {
-            assert_refused(heads(other), &["head_count_kv", "expected one number for all blocks", "array of"]);
-        }
-    }
-
-    #[test]
-    fn shards_are_told_how_to_become_a_file() {
-        let shard = |name: &str, builder: Builder| {
-            let gguf = Gguf::from_bytes(name, builder.build()).unwrap();
-            ModelConfig::from_gguf(&gguf).unwrap_err().to_string()
-        };
-        // The later ones have no other metadata.
-        let second = Builder::new().u32("split.no", 1).u32("split.count", 2);
-        let line = shard("a/m-00002-of-00002.gguf", second);
-        assert!(line.contains("shard 2 of 2; merge them (llama-gguf-split --merge m-00001-of-00002.gguf m.gguf)"));
-        let line = shard("renamed.gguf", whole(ARCH).u32("split.no", 0).u32("split.count", 3));
-        assert!(line.contains("shard 1 of 3; merge them (llama-gguf-split --merge FIRST_SHARD"), "{line}");
-        for whole_file in [0, 1] {
-            config(&whole(ARCH).u32("split.no", 0).u32("split.count", whole_file)).unwrap();
-        }
-    }
-}
+#[path = "shape_tests.rs"]
+mod tests;

@@ -3,6 +3,7 @@
 //! slower. A model that is read from memory is probed on its first block, taken out of the caches before each call, so
 //! that the copies of the others are made only where a text can gain what they cost.
 
+use crate::arch::Activation;
 use crate::error::{Error, Result};
 use crate::kernel_weights::KernelWeights;
 use crate::sparse_ffn::{Choosing, Probe, SparseFfn, Sparsity, Timed, Turn};
@@ -192,7 +193,9 @@ impl<'a> Bench<'a> {
         let input = way.map_or(&mut self.full, |(_, share)| &mut self.thin[share]);
         let (kernel, lap) = (self.weights.kernel(), Lap::start());
         let (team, ops, integers, times) = (&mut *self.team, self.ops, &mut self.integers[..], &mut self.times);
-        let mut s = Step { kernel, team, ops, eps: 0.0, input: &mut self.wide, integers, times, lap };
+        let input_of_up = &mut self.wide;
+        let activation = Activation::ReluSquared;
+        let mut s = Step { kernel, team, ops, eps: 0.0, activation, input: input_of_up, integers, times, lap };
         let Some((form, share)) = way else {
             s.product(&block.up, &mut self.up)?;
             s.input = input;

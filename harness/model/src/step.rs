@@ -1,6 +1,7 @@
 //! The operations of a block, each for all tokens of a step. A block's formula is written with them; they say where the
 //! time goes.
 
+use crate::arch::Activation;
 use crate::times::{Lap, Times};
 use kernels::parallel::Team;
 use kernels::{F32Ops, Kernel, KernelError, LinearInput, Norm, PackedWeights, Product};
@@ -17,6 +18,8 @@ pub struct Step<'a> {
     pub ops: F32Ops,
     /// Number added to the mean square in every norm.
     pub eps: f32,
+    /// What the gate of the feed-forward part goes through.
+    pub activation: Activation,
     /// What [`Step::quantise`] prepared last: the input of the next products.
     pub input: &'a mut LinearInput,
     /// Scratch for the integer products.
@@ -31,7 +34,8 @@ pub struct Step<'a> {
 pub(crate) struct FfnBuffers<'a> {
     pub gate: &'a mut [f32],
     pub up: &'a mut [f32],
-    pub normed: &'a mut [f32],
+    /// The gated product, normed where the architecture does.
+    pub gated: &'a mut [f32],
     pub out: &'a mut [f32],
 }
 
@@ -43,11 +47,27 @@ impl Step<'_> {
         self.took(|times| &mut times.norms);
     }
 
-    /// Activation function and norm of every token: `y = norm(relu(gate)^2 * up) * gain`.
-    pub fn gated_norm(&mut self, gate: &[f32], up: &[f32], gain: &[f32], y: &mut [f32]) {
-        let (ops, eps, width) = (self.ops, self.eps, gain.len());
-        let token = |t: usize| t * width..(t + 1) * width;
-        self.each_token(y, width, |t, y| ops.gated_rms_norm(&gate[token(t)], &up[token(t)], Norm { gain, eps }, y));
+    /// RMS norm of each head of every token in place, as wide as the gain; a token is `width` elements.
+    pub fn head_norms(&mut self, x: &mut [f32], gain: &[f32], width: usize) {
+        let (ops, eps) = (self.ops, self.eps);
+        self.each_token(x, width, |_, x| ops.head_norms(x, Norm { gain, eps }));
+        self.took(|times| &mut times.norms);
+    }
+
+    /// Activation function, gate and, where there are gains, norm of every token: `y = norm(f(gate) * up) * gain`, or
+    /// without the norm; a token is `width` elements.
+    pub fn gated(&mut self, (gate, up): (&[f32], &[f32]), gain: Option<&[f32]>, width: usize, y: &mut [f32]) {
+        let (ops, eps, activation) = (self.ops, self.eps, self.activation);
+        let norm = gain.map(|gain| Norm { gain, eps });
+        self.each_token(y, width, |t, y| {
+            let (gate, up) = (&gate[t * width..][..width], &up[t * width..][..width]);
+            match (activation, norm) {
+                (Activation::ReluSquared, Some(norm)) => ops.gated_rms_norm(gate, up, norm, y),
+                (Activation::ReluSquared, None) => ops.gated(gate, up, y),
+                (Activation::Silu, Some(norm)) => ops.silu_gated_rms_norm(gate, up, norm, y),
+                (Activation::Silu, None) => ops.silu_gated(gate, up, y),
+            }
+        });
         self.took(|times| &mut times.norms);
     }
 

@@ -1,4 +1,4 @@
-//! Byte-level BPE from the vocabulary and merges inside a GGUF file.
+//! Byte-level BPE from the vocabulary and merges inside a GGUF file, or SentencePiece's from its vocabulary and scores.
 
 use serde::Serialize;
 use std::collections::HashMap;
@@ -12,18 +12,24 @@ use tokenizers::{AddedToken, PreTokenizerWrapper, SplitDelimiterBehavior};
 use crate::error::{Error, Result};
 use crate::gguf::{Gguf, left_out, quoted};
 use crate::keys;
+use crate::sentence_pieces::{self, Pieces};
 use crate::special_ids::SpecialIds;
 
 /// `token_type` of special tokens: matched whole in a prompt, shown as nothing.
 const CONTROL: i64 = 3;
 /// `token_type` of tokens added by users: matched whole in a prompt, shown as they are spelled.
 const USER_DEFINED: i64 = 4;
-/// End-of-turn marker of Llama-3 vocabularies; models end an answer with it rather than with eos.
-const END_OF_TURN: &str = "<|eot_id|>";
+/// Tokens at which existing engines end a text, too, by their spelling: the ends of a turn of Llama-3 and of Qwen, with
+/// which models end an answer rather than with eos, and the end of a text of Qwen and Falcon3.
+const ENDS: [&str; 3] = ["<|eot_id|>", "<|im_end|>", "<|endoftext|>"];
 const TOKENS: &str = "tokenizer.ggml.tokens";
 const MERGES: &str = "tokenizer.ggml.merges";
 const TYPES: &str = "tokenizer.ggml.token_type";
 const ADD_BOS: &str = "tokenizer.ggml.add_bos_token";
+const SPACE_PREFIX: &str = "tokenizer.ggml.add_space_prefix";
+/// The tokenizer of `tokenizer.ggml.model` whose merges are in the order of its tokens' scores.
+const SENTENCE_PIECES: &str = "llama";
+const SCORES: &str = "tokenizer.ggml.scores";
 /// `token_type` of ordinary tokens.
 const NORMAL: i64 = 1;
 
@@ -35,8 +41,11 @@ pub enum Pre {
     Default,
     /// GPT-2's regex.
     Gpt2,
-    /// Llama-3's regex; whole words of the vocabulary win over merges.
+    /// Llama-3's regex; whole words of the vocabulary win over merges. Existing engines take it for Falcon3, too.
     LlamaBpe,
+    /// Qwen2's regex, which is Qwen3's too: Llama-3's with each digit alone, and merges as they are listed. Qwen's own
+    /// tokenizer composes accents (NFC) before; existing engines do not, and neither does this program.
+    Qwen2,
 }
 
 /// The default of existing engines (llama.cpp, `llama-vocab.cpp`): applied one after the other, each to the pieces of
@@ -53,23 +62,32 @@ const LLAMA_BPE_REGEX: &str = concat!(
     r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
 );
 
+/// As in Qwen2's own tokenizer.json.
+const QWEN2_REGEX: &str = concat!(
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}",
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+);
+
 /// Names in files and on the command line; each pre-tokenizer is called by the first of its own.
-const PRE_NAMES: [(&str, Pre); 5] = [
+const PRE_NAMES: [(&str, Pre); 8] = [
     ("default", Pre::Default),
     ("gpt-2", Pre::Gpt2),
     ("llama-bpe", Pre::LlamaBpe),
     ("llama3", Pre::LlamaBpe),
     ("llama-v3", Pre::LlamaBpe),
+    ("falcon3", Pre::LlamaBpe),
+    ("qwen2", Pre::Qwen2),
+    ("deepseek-r1-qwen", Pre::Qwen2),
 ];
 
 impl Pre {
     /// Finds a pre-tokenizer by its name in a file or on the command line: `default`, `gpt-2`, `llama-bpe` (also
-    /// `llama3`, `llama-v3`).
+    /// `llama3`, `llama-v3`, `falcon3`), `qwen2` (also `deepseek-r1-qwen`).
     pub fn parse(name: &str) -> Option<Self> {
         PRE_NAMES.iter().find(|row| row.0 == name).map(|row| row.1)
     }
 
-    /// Name of this pre-tokenizer, as [`Pre::parse`] takes it: `default`, `gpt-2` or `llama-bpe`.
+    /// Name of this pre-tokenizer, as [`Pre::parse`] takes it: `default`, `gpt-2`, `llama-bpe` or `qwen2`.
     pub fn name(self) -> &'static str {
         PRE_NAMES.iter().find(|row| row.1 == self).map_or("", |row| row.0)
     }
@@ -78,7 +96,8 @@ impl Pre {
     fn of_file(gguf: &Gguf) -> Result<Option<Self>> {
         let key = "tokenizer.ggml.pre";
         let Some(name) = gguf.optional_string(key)? else { return Ok(None) };
-        let what = || format!("pre-tokenizer {} is not supported; known: default, gpt-2, llama-bpe", quoted(name));
+        let known = || PRE_NAMES.map(|row| row.0).join(", ");
+        let what = || format!("pre-tokenizer {} is not supported; known: {}", quoted(name), known());
         Self::parse(name).map(Some).ok_or_else(|| gguf.key_error(key, what()))
     }
 
@@ -91,6 +110,7 @@ impl Pre {
             Pre::Gpt2 => return Ok(bytes(true)),
             Pre::Default => &DEFAULT_REGEXES,
             Pre::LlamaBpe => &[LLAMA_BPE_REGEX],
+            Pre::Qwen2 => &[QWEN2_REGEX],
         };
         let mut steps = regexes.iter().map(|r| split(r)).collect::<tokenizers::Result<Vec<_>>>()?;
         steps.push(bytes(false));
@@ -116,7 +136,8 @@ pub struct TokenizerFacts {
     pub eos: Option<u32>,
     /// Whether the file asks for the begin-of-text token before a prompt.
     pub add_bos: bool,
-    /// Tokens besides eos that end an answer: those that the file names, and `<|eot_id|>` where the vocabulary has it.
+    /// Tokens besides eos that end an answer: those that the file names, and those of the vocabulary that are spelled
+    /// `<|eot_id|>`, `<|im_end|>` or `<|endoftext|>`.
     pub extra_stop_ids: Vec<u32>,
 }
 
@@ -142,25 +163,35 @@ impl Tokenizer {
             let what = "no tokenizer in the file (metadata key \"tokenizer.ggml.model\" is missing)";
             return Err(Error::input(format!("{file}: {what}; use a GGUF that carries its vocabulary")));
         };
-        if model != "gpt2" {
-            let what = format!("tokenizer {} is not supported; only gpt2 (byte-level BPE) is", quoted(model));
+        if !["gpt2", SENTENCE_PIECES].contains(&model) {
+            let known = "known: gpt2 (byte-level BPE), llama (SentencePiece)";
+            let what = format!("tokenizer {} is not supported; {known}", quoted(model));
+            return Err(gguf.key_error("tokenizer.ggml.model", what));
+        }
+        let by_score = model == SENTENCE_PIECES;
+        if by_score && pre_override.is_some() {
+            let what = "is llama (SentencePiece), which does not cut words before merging; leave --pre out";
             return Err(gguf.key_error("tokenizer.ggml.model", what));
         }
         // An unsupported name in the file does not matter to someone who overrides it.
-        let of_file = if pre_override.is_some() { None } else { Pre::of_file(gguf)? };
+        let of_file = if pre_override.is_some() || by_score { None } else { Pre::of_file(gguf)? };
         let pre = pre_override.or(of_file).unwrap_or(Pre::Default);
         let vocabulary = Vocabulary::read(gguf)?;
         let mut assumed = vocabulary.assumed.clone();
-        if pre_override.is_none() && of_file.is_none() {
+        if gguf.entry(MERGES).is_none() && !by_score {
+            assumed.push(left_out(MERGES, "no tokens are merged"));
+        }
+        if pre_override.is_none() && of_file.is_none() && !by_score {
             assumed.push(left_out("tokenizer.ggml.pre", format!("{} is assumed, as in existing engines", pre.name())));
         }
         let SpecialIds { bos, eos, mut stops } = SpecialIds::read(gguf, vocabulary.tokens.len())?;
         let add_bos = match gguf.optional_bool(ADD_BOS)? {
             Some(add_bos) => add_bos,
             None => {
-                // Files of Llama-3 kin without the key still expect a bos, as existing engines assume.
-                let add_bos = pre == Pre::LlamaBpe && bos.is_some();
-                let why = format!("{add_bos} is assumed, as with pre-tokenizer {} in existing engines", pre.name());
+                // Files of Llama kin without the key still expect a bos, as existing engines assume.
+                let add_bos = (by_score || pre == Pre::LlamaBpe) && bos.is_some();
+                let kind = if by_score { "SentencePiece".into() } else { format!("pre-tokenizer {}", pre.name()) };
+                let why = format!("{add_bos} is assumed, as with {kind} in existing engines");
                 assumed.push(left_out(ADD_BOS, why));
                 add_bos
             }
@@ -169,9 +200,9 @@ impl Tokenizer {
             let what = "asks for a begin-of-text token, but \"tokenizer.ggml.bos_token_id\" is missing";
             return Err(gguf.key_error(ADD_BOS, format!("{what}; write the token's id there, or false here")));
         }
-        let pieces = vocabulary.pieces();
+        let pieces = vocabulary.pieces(by_score);
         let longest_piece = pieces.iter().map(Vec::len).max().unwrap_or(0);
-        stops.extend(vocabulary.ids.get(END_OF_TURN));
+        stops.extend(ENDS.iter().filter_map(|end| vocabulary.ids.get(end)));
         stops.sort_unstable();
         stops.dedup();
         stops.retain(|&id| Some(id) != eos);
@@ -179,13 +210,16 @@ impl Tokenizer {
             let none = if stops.is_empty() { "no token ends a text" } else { "other tokens end a text" };
             assumed.push(left_out("tokenizer.ggml.eos_token_id", none));
         }
-        let inner = vocabulary.build(gguf, pre)?;
+        let inner = match by_score {
+            true => vocabulary.build_by_score(gguf, &mut assumed)?,
+            false => vocabulary.build(gguf, pre)?,
+        };
         keys::check_tokenizer(gguf)?;
         let facts = TokenizerFacts {
             vocab: pieces.len(),
-            pre: pre.name(),
-            pre_in_file: of_file.map_or("absent -> default", Pre::name),
-            pre_from_file: of_file.is_some(),
+            pre: if by_score { "SentencePiece" } else { pre.name() },
+            pre_in_file: if by_score { "SentencePiece" } else { of_file.map_or("absent -> default", Pre::name) },
+            pre_from_file: of_file.is_some() || by_score,
             bos,
             eos,
             add_bos,
@@ -260,14 +294,19 @@ impl<'a> Vocabulary<'a> {
         if types.len() != len {
             return Err(gguf.key_error(TYPES, format!("{} types for {len} tokens", types.len())));
         }
-        if gguf.entry(MERGES).is_none() {
-            assumed.push(left_out(MERGES, "no tokens are merged"));
-        }
         Ok(Self { tokens, types, ids, assumed })
     }
 
     /// Each token's raw bytes.
-    fn pieces(&self) -> Vec<Vec<u8>> {
+    fn pieces(&self, by_score: bool) -> Vec<Vec<u8>> {
+        if by_score {
+            return self
+                .tokens
+                .iter()
+                .zip(&self.types)
+                .map(|(token, kind)| sentence_pieces::bytes(token, *kind))
+                .collect();
+        }
         let byte_of = byte_alphabet();
         let spelled = |token: &str| -> Option<Vec<u8>> {
             token.chars().map(|c| byte_of.get(c as usize).copied().flatten()).collect()
@@ -311,14 +350,44 @@ impl<'a> Vocabulary<'a> {
         let bpe = BPE::builder().vocab_and_merges(owned, merges).ignore_merges(pre == Pre::LlamaBpe);
         let mut inner = tokenizers::Tokenizer::new(bpe.build().map_err(failed)?);
         inner.with_pre_tokenizer(Some(pre.build().map_err(failed)?));
+        self.match_whole(&mut inner);
+        Ok(inner)
+    }
+
+    /// SentencePiece's tokenizer: merges by score, spaces as the file says.
+    fn build_by_score(self, gguf: &Gguf, assumed: &mut Vec<String>) -> Result<tokenizers::Tokenizer> {
+        let failed =
+            |e: tokenizers::Error| gguf.key_error(TOKENS, format!("cannot build the tokenizer: {}", one_line(&e)));
+        let Some(scores) = gguf.optional_floats(SCORES)? else {
+            return Err(gguf.missing(SCORES, "convert the model again, with its scores"));
+        };
+        let scores: Vec<f32> = scores.collect();
+        if scores.len() != self.tokens.len() {
+            let what = format!("{} scores for {} tokens", scores.len(), self.tokens.len());
+            return Err(gguf.key_error(SCORES, what));
+        }
+        let prefix = gguf.optional_bool(SPACE_PREFIX)?;
+        if prefix.is_none() {
+            assumed.push(left_out(SPACE_PREFIX, "true is assumed, as with SentencePiece in existing engines"));
+        }
+        let Self { tokens, types, ids, .. } = &self;
+        let model = Pieces { tokens, types, scores: &scores, ids }.model();
+        let mut inner = tokenizers::Tokenizer::new(model.map_err(|what| gguf.key_error(SCORES, what))?);
+        inner.with_normalizer(Some(sentence_pieces::normalizer(prefix.unwrap_or(true)).map_err(failed)?));
+        self.match_whole(&mut inner);
+        Ok(inner)
+    }
+
+    /// Lets special tokens and those that users added match whole. All are in the vocabulary already; ids stay the
+    /// file's.
+    fn match_whole(&self, inner: &mut tokenizers::Tokenizer) {
         let of_kind = |kind, special| {
             let tokens = self.tokens.iter().zip(&self.types).filter(move |(t, k)| **k == kind && !t.is_empty());
-            tokens.map(move |(t, _)| AddedToken::from(*t, special)).collect::<Vec<_>>()
+            // As they are spelled, not as a normalizer writes them.
+            tokens.map(move |(t, _)| AddedToken::from(*t, special).normalized(false)).collect::<Vec<_>>()
         };
-        // All are in the vocabulary already, so this only makes them match whole; ids stay the file's.
         inner.add_special_tokens(&of_kind(CONTROL, true));
         inner.add_tokens(&of_kind(USER_DEFINED, false));
-        Ok(inner)
     }
 }
 

@@ -94,6 +94,42 @@ fn pre_tokenizers_cut_differently() {
     assert_eq!(pieces(&with(Some(Pre::Gpt2)), "1234!!"), ["1234", "!!"]);
     assert_eq!(pieces(&with(Some(Pre::LlamaBpe)), "1 + 1 ="), ["1", " +", " ", "1", " ="]);
     assert_eq!(pieces(&with(Some(Pre::LlamaBpe)), "1234!!"), ["123", "4", "!!"]);
+    assert_eq!(pieces(&with(Some(Pre::Qwen2)), "1 + 1 ="), ["1", " +", " ", "1", " ="]);
+    assert_eq!(pieces(&with(Some(Pre::Qwen2)), "1234!!"), ["1", "2", "3", "4", "!!"]);
+}
+
+/// The cuts that Qwen2's regex makes: one piece a cut where every character is a token of its own is no test, so the
+/// pairs on both sides of each cut would merge.
+#[test]
+fn qwen2_cuts_words_as_its_regex_says() {
+    let words = ["' t", "d o", "n 't", "do n", "do n't"];
+    let signs = [". Ċ", ".Ċ Ċ", "Ċ Ċ", "Ġ Ġ", "ĠĠ o", "Ġ o", "! x", "_ x"];
+    let merges = [&words[..], &signs].concat();
+    let made: Vec<String> = merges.iter().map(|merge| merge.replace(' ', "")).collect();
+    let made: Vec<&str> = made.iter().map(String::as_str).collect();
+    let qwen = build(file(&byte_tokens(&made), &merges).string(PRE, "qwen2"), None).unwrap();
+    assert_eq!((qwen.facts.pre, qwen.facts.pre_in_file, qwen.facts.pre_from_file), ("qwen2", "qwen2", true));
+    // A contraction is cut off; a sign before letters stays with them; line ends stay with the signs before them; the
+    // last of several spaces goes with the word behind them.
+    assert_eq!(pieces(&qwen, "don't"), ["don", "'t"]);
+    assert_eq!(pieces(&qwen, "_x!x"), ["_x", "!x"]);
+    assert_eq!(pieces(&qwen, "x.\n\nx"), ["x", ".\n\n", "x"]);
+    assert_eq!(pieces(&qwen, "x   o"), ["x", "  ", " o"]);
+}
+
+#[test]
+fn qwen_and_falcon_files_have_their_defaults() {
+    let tokens = byte_tokens(&["<|endoftext|>", "<|im_start|>", "<|im_end|>"]);
+    let file = |pre: &str| file(&tokens, &[]).string(PRE, pre).u32(BOS, 256).u32(EOS, 258);
+    let qwen = build(file("qwen2"), None).unwrap();
+    assert!(!qwen.facts.add_bos, "{:?}", qwen.assumed);
+    assert_eq!((qwen.facts.eos, &qwen.facts.extra_stop_ids[..]), (Some(258), &[256][..]));
+    assert_eq!(qwen.encode("a<|im_end|>", None).unwrap(), [u32::from(b'a'), 258]);
+    let falcon = build(file("falcon3"), None).unwrap();
+    assert_eq!((falcon.facts.pre, falcon.facts.add_bos), ("llama-bpe", true));
+    for name in ["default", "gpt-2", "llama-bpe", "llama3", "llama-v3", "falcon3", "qwen2", "deepseek-r1-qwen"] {
+        assert_eq!(Pre::parse(name).and_then(|pre| Pre::parse(pre.name())), Pre::parse(name));
+    }
 }
 
 #[test]
@@ -128,7 +164,7 @@ fn broken_vocabularies_are_named() {
     let tokens = byte_tokens(&["ab"]);
     let model = |name: &str| Builder::new().string("tokenizer.ggml.model", name);
     assert_refused(Builder::new().u32("x", 1), &["no tokenizer"]);
-    assert_refused(model("llama"), &["\"llama\" is not supported"]);
+    assert_refused(model("bert"), &["\"bert\" is not supported", "gpt2", "llama"]);
     assert_refused(model("gpt2"), &[TOKENS, "is missing"]);
     assert_refused(file(&tokens, &["ab"]), &[MERGES, "at byte", "merge 0, \"ab\"", "a space between"]);
     assert_refused(file(&tokens, &["a b", "a c"]), &["merge 1, \"a c\"", "lacks"]);
@@ -200,4 +236,66 @@ fn keys_that_would_give_other_tokens_are_refused_by_name() {
     let harmless = harmless.u32(&key("ggml.fim_pre_token_id"), 1).string(&key("chat_template"), "{{ x }}");
     let harmless = harmless.string(&key("chat_template.tool_use"), "{{ x }}").string(&key("huggingface.json"), "{}");
     load(harmless.strings(&key("chat_templates"), &["tool_use"]));
+}
+
+/// A small SentencePiece vocabulary: `<unk>`, `<s>`, `</s>`, 256 bytes, then `pieces`, whose scores fall by one each.
+fn by_score(pieces: &[&str]) -> Builder {
+    let mut tokens: Vec<String> = ["<unk>", "<s>", "</s>"].map(str::to_string).to_vec();
+    tokens.extend((0..=255).map(|byte| format!("<0x{byte:02X}>")));
+    tokens.extend(pieces.iter().map(|piece| piece.to_string()));
+    let types = [vec![2, 3, 3], vec![6; 256], vec![1; pieces.len()]].concat();
+    let score = |i: usize| if i < 259 { 0f32 } else { 259.0 - i as f32 };
+    let scores: Vec<u8> = (0..tokens.len()).flat_map(|i| score(i).to_le_bytes()).collect();
+    let builder = Builder::new().string("tokenizer.ggml.model", "llama").strings(TOKENS, &tokens);
+    let builder = builder.i32s(TYPES, &types).array(SCORES, 6, tokens.len(), &scores);
+    builder.u32(BOS, 1).u32(EOS, 2)
+}
+
+#[test]
+fn sentence_pieces_merge_by_score_and_fall_back_to_bytes() {
+    let space = "\u{2581}";
+    let word = |word: &str| format!("{space}{word}");
+    let made = [word("ab"), "bc".into(), "ab".into(), word("a"), space.into(), "a".into(), "b".into(), "c".into()];
+    let tokens: Vec<&str> = made.iter().map(String::as_str).collect();
+    let tokenizer = build(by_score(&tokens), None).unwrap();
+    let of = |text: &str| pieces(&tokenizer, text)[1..].to_vec();
+    // The space before a text, and "bc" before "ab": the higher score first, wherever it is.
+    assert_eq!(of("abc"), [" a", "bc"]);
+    assert_eq!(of("abab"), [" ab", "ab"]);
+    assert_eq!(of("c ab"), [" ", "c", " ab"]);
+    assert_eq!(tokenizer.encode("ab", Some(false)).unwrap(), [259]);
+    // Neither the letter nor its bytes are merged.
+    let ids = tokenizer.encode("é\n", None).unwrap();
+    assert_eq!(ids, [1, 263, 3 + 0xc3, 3 + 0xa9, 3 + 0x0a]);
+    assert_eq!(tokenizer.decode(&ids), " é\n");
+    // Behind a special token, a text begins anew.
+    assert_eq!(tokenizer.encode("ab</s>ab", None).unwrap(), [1, 259, 2, 259]);
+    assert_eq!(tokenizer.encode("", None).unwrap(), [1]);
+    let facts = &tokenizer.facts;
+    assert_eq!((facts.pre, facts.pre_from_file, facts.add_bos), ("SentencePiece", true, true));
+    assert_eq!(tokenizer.longest_piece, 3, "special tokens are empty, and a byte is one");
+}
+
+#[test]
+fn sentence_pieces_without_a_space_before_a_text() {
+    let without = by_score(&["ab", "\u{2581}", "a", "b"]).bool(SPACE_PREFIX, false).bool(ADD_BOS, false);
+    let tokenizer = build(without, None).unwrap();
+    assert_eq!(tokenizer.assumed, [""; 0]);
+    assert_eq!(tokenizer.encode("ab ab", None).unwrap(), [259, 260, 259]);
+    let assumed = build(by_score(&["\u{2581}"]), None).unwrap().assumed;
+    assert_eq!(assumed.len(), 2, "{assumed:?}");
+    assert!(assumed[0].contains("true is assumed, as with SentencePiece"), "{assumed:?}");
+}
+
+#[test]
+fn broken_sentence_pieces_are_named() {
+    let file = || by_score(&["ab", "a", "b"]);
+    assert_refused(file().without_key(SCORES), &[SCORES, "is missing; convert the model again"]);
+    let short = file().without_key(SCORES).array(SCORES, 6, 2, &[0; 8]);
+    assert_refused(short, &[SCORES, "at byte", "2 scores for 262 tokens"]);
+    assert_refused(file().without_key(SCORES).i32s(SCORES, &[0; 262]), &[SCORES, "expected an array of f32"]);
+    assert_refused(file().without_key(TYPES), &[SCORES, "no token stands for the byte <0x00>"]);
+    let overridden = build(file(), Some(Pre::Qwen2)).err().unwrap().to_string();
+    assert!(overridden.contains("leave --pre out"), "{overridden}");
+    assert_refused(file().bool("tokenizer.ggml.remove_extra_whitespaces", true), &["remove_extra_whitespaces"]);
 }

@@ -2,24 +2,27 @@
 
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
-use crate::gguf::{Gguf, TensorInfo, check_i2s_codes, i2s_codes, i2s_scale, types};
-use crate::graph::{check_codes, check_tensors, required_tensors};
+use crate::gguf::Gguf;
+use crate::graph::{EMBEDDING, OUTPUT, Role, check_codes, check_tensors, required_tensors};
 use crate::loading::Loading;
+use crate::matrix::{Matrix, Needs};
+use crate::rows::Rows;
 use crate::tokenizer::{Pre, Tokenizer};
-use kernels::parallel::{Team, row_range};
-use kernels::{
-    CodeTable, CpuFeatures, HalfRows, HeadFormat, I2sTensor, KernelError, Layout, OutputHead, PackedWeights,
-};
+use kernels::parallel::Team;
+use kernels::{CodeTable, CpuFeatures, HeadFormat, Layout, OutputHead, PackedWeights};
 use sha2::{Digest, Sha256};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// One block's weights in one packing: gains of the norms and ternary matrices, named as in the file.
 pub struct Block {
     pub(crate) attn_norm: Vec<f32>,
-    pub(crate) attn_sub_norm: Vec<f32>,
+    /// Where the architecture has it.
+    pub(crate) attn_sub_norm: Option<Vec<f32>>,
     pub(crate) ffn_norm: Vec<f32>,
-    pub(crate) ffn_sub_norm: Vec<f32>,
+    /// Where the architecture has it.
+    pub(crate) ffn_sub_norm: Option<Vec<f32>>,
+    /// Where the architecture has them.
+    pub(crate) qk_norms: Option<QkNorms>,
     pub(crate) q: PackedWeights,
     pub(crate) k: PackedWeights,
     pub(crate) v: PackedWeights,
@@ -27,6 +30,12 @@ pub struct Block {
     pub(crate) gate: PackedWeights,
     pub(crate) up: PackedWeights,
     pub(crate) down: PackedWeights,
+}
+
+/// Gains of the norms of each head of queries and keys, as wide as a head.
+pub struct QkNorms {
+    pub(crate) q: Vec<f32>,
+    pub(crate) k: Vec<f32>,
 }
 
 impl Block {
@@ -61,22 +70,12 @@ pub struct Model {
     pub config: ModelConfig,
     /// The model's tokenizer.
     pub tokenizer: Tokenizer,
-    /// Embedding and, tied to it, the output head: f16 bit patterns, vocab x dim, where the file is mapped.
-    pub embedding: HalfRows,
+    /// The embedding, vocab x dim, where the file is mapped.
+    pub embedding: Rows,
+    /// What the output head is made of: the embedding where they are tied.
+    output: Rows,
+    needs: OnceLock<Needs>,
     sha256: OnceLock<[u8; 32]>,
-}
-
-/// The f16 rows of an open file.
-struct MappedRows {
-    gguf: Arc<Gguf>,
-    /// Number of the tensor in the file, whose type and alignment were checked.
-    tensor: usize,
-}
-
-impl AsRef<[u16]> for MappedRows {
-    fn as_ref(&self) -> &[u16] {
-        bytemuck::cast_slice(self.gguf.bytes(&self.gguf.tensors[self.tensor]))
-    }
 }
 
 /// A model file of which everything but the weights was read and checked.
@@ -114,16 +113,12 @@ impl Opened {
     pub fn load(self) -> Result<Model> {
         let Self { gguf, config, tokenizer } = self;
         let gguf = Arc::new(gguf);
-        let tensor = gguf.tensors.iter().position(|t| t.name == EMBEDDING).unwrap_or(0);
-        let embedding = Arc::new(MappedRows { gguf: Arc::clone(&gguf), tensor });
-        gguf.f16s(&gguf.tensors[tensor])?;
+        let embedding = Rows::of(&gguf, EMBEDDING)?;
+        let output = if config.tied { embedding.clone() } else { Rows::of(&gguf, OUTPUT)? };
         gguf.check_unchanged()?;
-        Ok(Model { gguf, config, tokenizer, embedding, sha256: OnceLock::new() })
+        Ok(Model { gguf, config, tokenizer, embedding, output, needs: OnceLock::new(), sha256: OnceLock::new() })
     }
 }
-
-/// Name of the tensor with a row for each entry of the vocabulary.
-const EMBEDDING: &str = "token_embd.weight";
 
 impl Model {
     /// Checks and loads a model file in one go: [`Opened::new`], then [`Opened::load`], then every weight.
@@ -133,39 +128,36 @@ impl Model {
         Ok(model)
     }
 
-    /// Reads every weight once and refuses what no model has: code 3, elements that are not finite.
+    /// Reads every weight once and refuses what no model has: a code that its encoding lacks, elements and scales that
+    /// are not finite. Bytes done are the read ones.
     pub fn check_weights(&self, loading: &mut Loading<'_>) -> Result<()> {
-        check_codes(&self.gguf, loading)?;
-        self.check_embedding(&mut loading.team, loading.progress)
+        let needs = check_codes(&self.gguf, loading)?;
+        // The first answer stays: both are of the same bytes.
+        let _ = self.needs.set(needs);
+        self.embedding.check(&mut loading.team, loading.progress)?;
+        if self.config.tied { Ok(()) } else { self.output.check(&mut loading.team, loading.progress) }
     }
 
-    /// Refuses an embedding with an element that is not finite, which would make every logit NaN. Bytes done are the
-    /// read ones.
-    fn check_embedding(&self, team: &mut Team, progress: &(dyn Fn(u64) + Sync)) -> Result<()> {
-        let rows: &[u16] = (*self.embedding).as_ref();
-        // All exponent bits of an f16 set: infinity or NaN.
-        let infinite = |bits: u16| bits & 0x7C00 == 0x7C00;
-        let (threads, found) = (team.threads(), AtomicBool::new(false));
-        team.run(&|number| {
-            for piece in rows[row_range(rows.len(), 1, threads, number)].chunks(1 << 20) {
-                // Without a way out of the loop, which would keep it from being vectorised.
-                found.fetch_or(piece.iter().fold(false, |seen, &bits| seen | infinite(bits)), Ordering::Relaxed);
-                progress(2 * piece.len() as u64);
-            }
-        });
-        if !found.into_inner() {
-            return Ok(());
+    /// What the model's matrices ask of a kernel. Reads weights where their encoding alone does not tell and
+    /// [`Self::check_weights`] has not: as many as it takes.
+    ///
+    /// # Errors
+    /// Those of [`Self::check_weights`], as far as it reads.
+    pub fn needs(&self, team: &mut Team) -> Result<Needs> {
+        if let Some(known) = self.needs.get() {
+            return Ok(*known);
         }
-        let tensor = self.gguf.tensor(EMBEDDING)?;
-        let i = rows.iter().position(|&bits| infinite(bits)).unwrap_or(0);
-        let at = tensor.offset + 2 * i as u64;
-        Err(self.gguf.tensor_error(tensor, format!("element {i} at byte {at} is not a finite number")))
+        let mut needs = Needs::TERNARY;
+        for (name, ..) in required_tensors(&self.config).filter(|(_, role, _)| *role == Role::Matrix) {
+            needs = needs.and(Matrix::of(&self.gguf, self.gguf.tensor(&name)?)?.needs_beside(needs, team)?);
+        }
+        Ok(*self.needs.get_or_init(|| needs))
     }
 
     /// Total bytes that [`Self::check_weights`] reports as progress.
     pub fn weight_bytes(gguf: &Gguf) -> u64 {
-        let read = |t: &&TensorInfo| t.name == EMBEDDING || t.kind == types::I2S;
-        gguf.tensors.iter().filter(read).map(|t| gguf.bytes(t).len() as u64).sum()
+        // All but the gains of norms, which have one dimension.
+        gguf.tensors.iter().filter(|t| t.dims.len() > 1).map(|t| gguf.bytes(t).len() as u64).sum()
     }
 
     /// SHA-256 of the file, or of a folder's files one after another by name: computed when it is first asked for,
@@ -201,7 +193,7 @@ impl Model {
 
     /// Bytes that all ternary tensors take in `layout`, without block scales.
     pub fn packed_bytes(&self, layout: &'static Layout) -> u64 {
-        let ternary = required_tensors(&self.config).filter(|(_, kind, _)| *kind == types::I2S);
+        let ternary = required_tensors(&self.config).filter(|(_, role, _)| *role == Role::Matrix);
         ternary.map(|(_, _, dims)| layout.code_bytes(dims[1], dims[0]).unwrap_or(0) as u64).sum()
     }
 
@@ -213,11 +205,15 @@ impl Model {
     fn block(&self, layer: usize, matrix: &mut dyn FnMut(&str) -> Result<PackedWeights>) -> Result<Block> {
         let vector = |name: &str| self.vector(&format!("blk.{layer}.{name}.weight"));
         let mut matrix = |name: &str| matrix(&format!("blk.{layer}.{name}.weight"));
+        let c = &self.config;
+        let sub_norm = |name: &str| c.sub_norms.then(|| vector(name)).transpose();
+        let qk_norms = || Ok(QkNorms { q: vector("attn_q_norm")?, k: vector("attn_k_norm")? });
         Ok(Block {
             attn_norm: vector("attn_norm")?,
-            attn_sub_norm: vector("attn_sub_norm")?,
+            attn_sub_norm: sub_norm("attn_sub_norm")?,
             ffn_norm: vector("ffn_norm")?,
-            ffn_sub_norm: vector("ffn_sub_norm")?,
+            ffn_sub_norm: sub_norm("ffn_sub_norm")?,
+            qk_norms: c.qk_norms.then(qk_norms).transpose()?,
             q: matrix("attn_q")?,
             k: matrix("attn_k")?,
             v: matrix("attn_v")?,
@@ -229,19 +225,12 @@ impl Model {
     }
 
     fn vector(&self, name: &str) -> Result<Vec<f32>> {
-        Ok(self.gguf.f32s(self.gguf.tensor(name)?)?.to_vec())
+        self.gguf.vector(self.gguf.tensor(name)?)
     }
 
-    /// Makes the model's output head in `format`; rows are quantised in parallel.
+    /// Makes the model's output head in `format`; rows are decoded and quantised in parallel.
     pub fn head(&self, format: HeadFormat, features: CpuFeatures, team: &mut Team) -> Result<OutputHead> {
-        // Quantising looks at each element anyway.
-        if format == HeadFormat::F16 {
-            self.check_embedding(team, &|_| {})?;
-        }
-        OutputHead::new(format, &self.embedding, self.config.dim, features, team).map_err(|e| {
-            let (path, format) = (self.gguf.path.display(), format.name());
-            Error::input(format!("{path}: tensor \"token_embd.weight\" as a {format} head: {e}"))
-        })
+        self.output.head(format, features, team)
     }
 
     /// Packs one ternary tensor of the file in `layout`.
@@ -252,43 +241,15 @@ impl Model {
         table: CodeTable,
         team: &mut Team,
     ) -> Result<PackedWeights> {
-        let tensor = self.gguf.tensor(name)?;
-        let bytes = self.gguf.bytes(tensor);
-        // `check_tensors` made sure of two dimensions and a scale.
-        let (k, rows) = match tensor.dims[..] {
-            [k, rows] => (k as usize, rows as usize),
-            _ => return Err(self.gguf.tensor_error(tensor, format!("has {} dimensions, not 2", tensor.dims.len()))),
-        };
-        let refused = |e: KernelError| self.gguf.tensor_error(tensor, &e).caused_by(&e);
-        let (scale, codes) = (i2s_scale(bytes).unwrap_or(f32::NAN), i2s_codes(bytes));
-        let threads = team.threads();
-        let found = AtomicBool::new(false);
-        team.run(&|number| {
-            let own = &codes[row_range(codes.len(), CHECKED_AT_ONCE, threads, number)];
-            found.fetch_or(I2sTensor::find_code_3(own).is_some(), Ordering::Relaxed);
-        });
-        if found.into_inner() {
-            check_i2s_codes(&self.gguf, tensor)?;
-        }
-        let source = I2sTensor::assume_valid(rows, k, codes).map_err(refused)?;
-        let weights = PackedWeights::from_i2s(layout, source, scale, team).map_err(refused)?;
-        // Packed weights are a copy; from here on the file may change.
-        self.gguf.check_unchanged()?;
-        if layout.ternary_only && !table.is_ternary() {
-            return Err(refused(KernelError::TernaryOnly { layout, table: table.0 }));
-        }
-        Ok(weights.with_table(table))
+        Matrix::of(&self.gguf, self.gguf.tensor(name)?)?.packed(layout, table, team)
     }
 
     /// Number of weights in all ternary tensors.
     pub fn ternary_weights(&self) -> u64 {
-        let ternary = required_tensors(&self.config).filter(|(_, kind, _)| *kind == types::I2S);
+        let ternary = required_tensors(&self.config).filter(|(_, role, _)| *role == Role::Matrix);
         ternary.map(|(_, _, dims)| dims.iter().product::<usize>() as u64).sum()
     }
 }
-
-/// Bytes of codes that a thread's part is a multiple of when they are checked.
-const CHECKED_AT_ONCE: usize = 4096;
 
 #[cfg(test)]
 mod tests {
@@ -304,7 +265,7 @@ mod tests {
     fn loading_with_more_threads_gives_the_same_bytes() {
         let load = |threads| Model::load(builtin::open().expect("built in"), None, &mut loading(threads));
         let [model, other] = [1, 5].map(|threads| load(threads).expect("a valid model"));
-        assert!((*model.embedding).as_ref() == (*other.embedding).as_ref());
+        assert!(model.embedding.as_ref() == other.embedding.as_ref());
         assert_eq!(model.sha256(&|_| {}).expect("unchanged")[..], Sha256::digest(builtin::bytes())[..]);
         for &layout in layouts::ALL {
             let pack = |threads| model.weights(layout, CodeTable::TERNARY, &mut loading(threads));

@@ -71,6 +71,15 @@ fn reductions_roundings_and_maps() {
     });
     check_all("scale_rows", |ops, o| ops.scale_rows(&o.integers, &o.y, 0.7, &mut o.out));
     check_all("multiply", |ops, o| ops.multiply(&mut o.out, 0.7));
+    check_all("gated", |ops, o| ops.gated(&o.x, &o.y, &mut o.out));
+    check_all("silu_gated_rms_norm", |ops, o| {
+        ops.silu_gated_rms_norm(&o.x, &o.y, Norm { gain: &o.gain, eps: 1e-5 }, &mut o.out);
+    });
+    check_all("silu_gated", |ops, o| ops.silu_gated(&o.x, &o.y, &mut o.out));
+    check_all("head_norms", |ops, o| {
+        let width = o.gain.len() / 3 + 1;
+        ops.head_norms(&mut o.out, Norm { gain: &o.gain[..width], eps: 1e-5 });
+    });
     check_all("scale_integers", |ops, o| ops.scale_integers(&o.integers, 0.7, &mut o.out));
     check_all("narrow_to_f16", |ops, o| ops.narrow_to_f16(&o.x, &mut o.halves).expect("finite in f16"));
 }
@@ -79,12 +88,15 @@ fn reductions_roundings_and_maps() {
 #[test]
 fn attention() {
     let heads = [2, 4, 6, 16, 30, 32, 34, 64, 128];
-    check("rotate", heads.into_iter().map(|d| 3 * d), |ops, side, x| {
-        let half = x.len() / 6;
-        let (cos, sin, mut x) = (guard(side, &x[..half]), guard(side, &x[half..2 * half]), guard(side, x));
-        let left = left_by(|| ops.rotate(&mut x, &cos, &sin));
-        (bits(&x), left)
-    });
+    let pairings: [fn(F32Ops, &mut [f32], &[f32], &[f32]); 2] = [F32Ops::rotate, F32Ops::rotate_neighbours];
+    for rotate in pairings {
+        check("rotate", heads.into_iter().map(|d| 3 * d), |ops, side, x| {
+            let half = x.len() / 6;
+            let (cos, sin, mut x) = (guard(side, &x[..half]), guard(side, &x[half..2 * half]), guard(side, x));
+            let left = left_by(|| rotate(ops, &mut x, &cos, &sin));
+            (bits(&x), left)
+        });
+    }
     for positions in [1, 2, 3, 4, 5, 7, 8, 9, 17] {
         for (heads_in_row, queries) in [(1, 1), (3, 1), (3, 5)] {
             check("attend", heads.into_iter().map(|d| queries * d), |ops, side, q| {

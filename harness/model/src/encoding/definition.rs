@@ -112,6 +112,11 @@ impl Encoding {
         }
     }
 
+    /// Whether the bytes are weights that are yet to be made ternary: their scale follows from them and is not stored.
+    pub fn latent(&self) -> bool {
+        self.tensor_scale.is_some() && self.tail == 0
+    }
+
     /// Number of scales that `decode` gives for a row of `k` weights.
     pub fn scales_in_row(&self, k: usize) -> usize {
         match self.scales {

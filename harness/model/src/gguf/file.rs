@@ -181,6 +181,22 @@ impl Gguf {
         self.cast(tensor, types::F16)
     }
 
+    /// Values of a tensor of any dense type as f32, whatever its shape; each must be finite.
+    pub fn vector(&self, tensor: &TensorInfo) -> Result<Vec<f32>> {
+        let Some(elements) = tensor.kind.elements else {
+            return Err(self.tensor_error(tensor, format!("is {}, whose numbers are not read", tensor.kind.name)));
+        };
+        let mut out = vec![0.0; tensor.elements() as usize];
+        (elements.decode)(self.bytes(tensor), &mut out);
+        let Some((i, x)) = out.iter().enumerate().find(|(_, x)| !x.is_finite()) else { return Ok(out) };
+        // Only where an element has a place of its own.
+        let at = match elements.block {
+            1 => format!(" at byte {}", tensor.offset + (elements.bytes * i) as u64),
+            _ => String::new(),
+        };
+        Err(self.tensor_error(tensor, format!("element {i}{at} is {x}, not a finite number")))
+    }
+
     fn cast<T: bytemuck::Pod>(&self, tensor: &TensorInfo, want: TypeInfo) -> Result<&[T]> {
         if tensor.kind != want {
             return Err(self.tensor_error(tensor, format!("is {}, not {}", tensor.kind.name, want.name)));

@@ -109,6 +109,13 @@ impl Gguf {
         self.optional_strings(key)?.ok_or_else(|| self.key_error(key, ""))
     }
 
+    /// Numbers of a key's array of f32; `None` if the file lacks the key.
+    pub fn optional_floats(&self, key: &str) -> Result<Option<impl Iterator<Item = f32>>> {
+        let array = self.array(key, "an array of f32", |t| t == ValueType::F32)?;
+        let float = |value| number(&value).unwrap_or_default() as f32;
+        Ok(array.map(|a| metadata::values(&self.name, &self.bytes, a).map(float)))
+    }
+
     /// Integers (as i64) of a key's array of i32 or u32; `None` if the file lacks the key.
     pub fn optional_integers(&self, key: &str) -> Result<Option<impl Iterator<Item = i64>>> {
         let fits = |t| matches!(t, ValueType::I32 | ValueType::U32);

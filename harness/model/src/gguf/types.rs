@@ -148,6 +148,16 @@ pub fn find(code: u32) -> Option<TypeInfo> {
     TYPES.iter().find(|t| t.code == code).copied()
 }
 
+/// Names of the types of GGUF files that are so, in words.
+pub fn names(are_so: impl Fn(&TypeInfo) -> bool) -> String {
+    let all: Vec<&str> = TYPES.iter().filter(|t| are_so(t)).map(|t| t.name).collect();
+    match all.split_last() {
+        Some((last, [])) => last.to_string(),
+        Some((last, others)) => format!("{} or {last}", others.join(", ")),
+        None => String::new(),
+    }
+}
+
 /// Whether tensors of this code lie in one of several layouts, which the code alone does not tell.
 pub fn has_layouts(code: u32) -> bool {
     TYPES.iter().chain(OTHERS).filter(|t| t.code == code).count() > 1

@@ -45,6 +45,10 @@ fn check(gguf: &Gguf, within: impl Fn(&str) -> bool, config: Option<&ModelConfig
 /// What a metadata entry means for this program; `None` where its value has to agree with a shape that is not known.
 pub fn judge(gguf: &Gguf, entry: &Entry, config: Option<&ModelConfig>) -> Option<Use> {
     let key = entry.key.as_str();
+    // Whoever wrote it: such a key turns what the matrices hold.
+    if of_hadamard(key) {
+        return Some(Use::Refused(HADAMARD.into()));
+    }
     let groups = [("tokenizer.", TOKENIZER), ("general.", GENERAL), ("split.", SPLIT)];
     let of_group = groups.into_iter().find_map(|(prefix, rows)| Some((rows, key.strip_prefix(prefix)?)));
     let Some((rows, name)) = of_group.or_else(|| Some((GRAPH, of_architecture(gguf, key)?))) else {
@@ -59,6 +63,15 @@ pub fn judge(gguf: &Gguf, entry: &Entry, config: Option<&ModelConfig>) -> Option
     Some(Use::Refused(format!("{what}; {next}")))
 }
 
+/// What keys about Hadamard matrices mean.
+pub(crate) const HADAMARD: &str = "activations are rotated by a Hadamard matrix before a product, which is not done \
+                                   here, and without it the model gives garbage";
+
+/// Whether a key is about rotating activations by a Hadamard matrix.
+pub(crate) fn of_hadamard(key: &str) -> bool {
+    key.to_ascii_lowercase().contains("hadamard")
+}
+
 /// The name of a key behind the architecture's.
 fn of_architecture<'k>(gguf: &Gguf, key: &'k str) -> Option<&'k str> {
     let architecture = gguf.optional_string("general.architecture").ok().flatten()?;
@@ -66,8 +79,12 @@ fn of_architecture<'k>(gguf: &Gguf, key: &'k str) -> Option<&'k str> {
 }
 
 fn meet(gguf: &Gguf, entry: &Entry, row: &Known, config: Option<&ModelConfig>) -> Option<Use> {
+    let by_score = gguf.optional_string("tokenizer.ggml.model").ok().flatten() == Some("llama");
     // Values that change nothing, and what they are.
     let (values, name) = match row.rule {
+        Rule::Scores | Rule::Spaces if by_score => return Some(Use::Used),
+        Rule::Scores => return Some(Use::Harmless(row.why)),
+        Rule::Spaces => (vec![0.0], ""),
         Rule::Used => return Some(Use::Used),
         Rule::Harmless => return Some(Use::Harmless(row.why)),
         Rule::Scaling => return Some(scaling(gguf, entry)),
@@ -82,6 +99,11 @@ fn meet(gguf: &Gguf, entry: &Entry, row: &Known, config: Option<&ModelConfig>) -
                 _ => false,
             };
             return Some(outcome(entry, row, met, "nothing in it"));
+        }
+        Rule::Activation => {
+            let names = config?.activation.names();
+            let met = matches!(&entry.value, Value::String(found) if names.contains(&found.as_str()));
+            return Some(outcome(entry, row, met, &quoted(names[0])));
         }
         Rule::OneOf(values) => (values.to_vec(), ""),
         Rule::HeadWidth => (vec![config?.head_dim as f64], "the head's width "),
@@ -127,6 +149,10 @@ fn scaling(gguf: &Gguf, entry: &Entry) -> Use {
         let what = format!("{} by {factor} is not supported{meaning}", quoted(kind));
         Use::Refused(format!("{what}: it changes the rotary angles, which are not scaled here"))
     };
+    // YaRN's factor was checked when the shape was read.
+    if kind == "yarn" {
+        return Use::Used;
+    }
     if of_type.is_some_and(|e| e.key == entry.key) {
         let by = of("rope.scaling.factor").and_then(factor).unwrap_or(1.0);
         return if ["none", "linear"].contains(&kind) { Use::Used } else { refused(by) };

@@ -23,6 +23,12 @@ pub enum Rule {
     Window,
     /// The value must be the base of the rotary angles.
     RopeBase,
+    /// The value must be a name of the architecture's activation function.
+    Activation,
+    /// A SentencePiece tokenizer reads the key; for another one it changes nothing.
+    Scores,
+    /// A SentencePiece tokenizer reads the key; for another one the value must be false.
+    Spaces,
     /// The key is part of rotary scaling, whose keys are judged together.
     Scaling,
 }
@@ -58,12 +64,14 @@ const ON: Rule = Rule::OneOf(&[1.0]);
 /// A factor; engines take 0 for "none".
 const FACTOR: Rule = Rule::OneOf(&[1.0, 0.0]);
 
+const ACTIVATION: &str = "the activation function goes with the architecture";
 const HEADS: &str = "all heads have one width";
 const DENSE: &str = "this graph has no experts";
 const NO_EXPERTS: &str = "says how experts are used, and this graph has none";
 const WINDOWS: &str = "attention sees the whole context in every block";
 const NO_WINDOWS: &str = "is about blocks with a window, and no block has one";
-const YARN: &str = "is read with yarn and longrope scaling, which are refused";
+const YARN: &str = "is read where rope.scaling.type is yarn";
+const YARN_WHOLE: &str = "fast angles stay as they are, slow ones are divided by the factor";
 const RMS: &str = "all norms of this graph are RMS norms";
 const LOW_RANK: &str = "this graph has no low-rank projections";
 
@@ -86,16 +94,22 @@ pub static GRAPH: &[Known] = &[
     row("rope.scaling.alpha", FACTOR, "the base of the rotary angles is rope.freq_base as it stands"),
     row("rope.scaling.original_context_length", Rule::Harmless, YARN),
     row("rope.scaling.finetuned", Rule::Harmless, "says how the model was trained, not what it computes"),
-    row("rope.scaling.yarn_*", Rule::Harmless, YARN),
+    row("rope.scaling.yarn_beta_fast", Rule::Harmless, YARN),
+    row("rope.scaling.yarn_beta_slow", Rule::Harmless, YARN),
+    row("rope.scaling.yarn_ext_factor", ON, YARN_WHOLE),
+    row("rope.scaling.yarn_attn_factor", ON, "rotated vectors grow by YaRN's own rule, 1 + 0.1 ln(factor)"),
+    row("rope.scaling.yarn_log_multiplier", OFF, "rotated vectors grow by YaRN's own rule, 1 + 0.1 ln(factor)"),
     row("rope.dimension_sections", OFF, "all rotated dimensions turn with one position"),
     row("rope.dimension_count_swa", Rule::HeadWidth, WINDOWS),
     row("rope.freq_base_swa", Rule::RopeBase, WINDOWS),
-    row("attention.key_length", Rule::HeadWidth, HEADS),
+    used("attention.key_length"),
     row("attention.value_length", Rule::HeadWidth, HEADS),
     row("attention.key_length_swa", Rule::HeadWidth, HEADS),
     row("attention.value_length_swa", Rule::HeadWidth, HEADS),
     row("attention.scale", Rule::HeadScale, "attention divides by the square root of the head's width"),
     row("attention.output_scale", FACTOR, "what attention gives is not scaled"),
+    row("hidden_activation", Rule::Activation, ACTIVATION),
+    row("hidden_act", Rule::Activation, ACTIVATION),
     row("attention.causal", ON, "each token sees those before it"),
     row("attention.sliding_window", Rule::Window, WINDOWS),
     row("attention.sliding_window_pattern", Rule::Harmless, NO_WINDOWS),
@@ -173,7 +187,7 @@ pub static TOKENIZER: &[Known] = &[
     row("ggml.prefix_token_id", Rule::Harmless, INFILL),
     row("ggml.suffix_token_id", Rule::Harmless, INFILL),
     row("ggml.middle_token_id", Rule::Harmless, INFILL),
-    row("ggml.scores", Rule::Harmless, "merges have an order of their own"),
+    row("ggml.scores", Rule::Scores, "merges have an order of their own"),
     row("ggml.unknown_token_id", Rule::Harmless, "every text is made of bytes, so no part of it is unknown"),
     row("ggml.padding_token_id", Rule::Harmless, NEVER_IN_A_PROMPT),
     row("ggml.mask_token_id", Rule::Harmless, NEVER_IN_A_PROMPT),
@@ -183,7 +197,7 @@ pub static TOKENIZER: &[Known] = &[
     row("ggml.seperator_token_id", Rule::Harmless, NEVER_IN_A_PROMPT),
     row("ggml.add_eos_token", OFF, "nothing is put behind a prompt"),
     row("ggml.add_sep_token", OFF, "nothing is put behind a prompt"),
-    row("ggml.add_space_prefix", OFF, AS_WRITTEN),
+    row("ggml.add_space_prefix", Rule::Spaces, AS_WRITTEN),
     row("ggml.remove_extra_whitespaces", OFF, AS_WRITTEN),
     row("ggml.treat_whitespace_as_suffix", OFF, AS_WRITTEN),
     row("ggml.escape_whitespaces", OFF, AS_WRITTEN),

@@ -49,8 +49,7 @@ fn factors_that_change_nothing_are_taken_and_others_refused() {
 #[test]
 fn sizes_that_follow_from_the_shape_are_taken_and_others_refused() {
     for (name, harmless, other) in [
-        ("attention.key_length", &[32][..], 64),
-        ("attention.value_length", &[32], 64),
+        ("attention.value_length", &[32][..], 64),
         ("embedding_length_out", &[128], 64),
         // The context is 16.
         ("attention.sliding_window", &[0, 16, 4096], 8),
@@ -87,6 +86,28 @@ fn switches_and_texts() {
     }
 }
 
+/// Converters rarely write it, and another function is another model.
+#[test]
+fn the_activation_function_must_be_the_architectures() {
+    for (arch, own, other) in [(ARCH, &["relu2"][..], "silu"), ("bitnet", &["silu", "swish"], "relu2")] {
+        for name in ["hidden_activation", "hidden_act"] {
+            let with = |value: &str| whole(arch).string(&format!("{arch}.{name}"), value);
+            own.iter().for_each(|own| check(with(own)).unwrap());
+            let wanted = format!("expected \"{}\", found string \"{other}\"", own[0]);
+            assert_refused(with(other), &[name, "at byte", &wanted, "goes with the architecture"]);
+            assert_refused(whole(arch).u32(&format!("{arch}.{name}"), 1), &[name, "found u32 1"]);
+        }
+    }
+}
+
+/// Keys of any prefix: what they mean does not depend on who wrote them.
+#[test]
+fn keys_about_hadamard_matrices_are_refused() {
+    for key in ["prism.hadamard.block", "bitnet-b1.58.attn.hadamard_size", "general.Hadamard"] {
+        assert_refused(whole(ARCH).u32(key, 64), &[key, "at byte", "Hadamard matrix", "garbage"]);
+    }
+}
+
 /// A missing type means linear, the older key too; 1 and 0 are no scaling.
 #[test]
 fn rotary_scaling_is_one_question_in_three_keys() {
@@ -104,9 +125,10 @@ fn rotary_scaling_is_one_question_in_three_keys() {
     // A hidden factor beside a harmless one.
     let both = with("rope.scaling.factor", 1.0).f32(&key("rope.scale_linear"), 4.0);
     assert_refused(both, &["rope.scale_linear", "by 4"]);
-    let yarn = || whole(ARCH).string(&key("rope.scaling.type"), "yarn");
-    assert_refused(yarn(), &["rope.scaling.type", "\"yarn\" by 1"]);
-    assert_refused(yarn().f32(&key("rope.scaling.factor"), 2.0), &["\"yarn\" by 2", "1 more keys like this"]);
+    let longrope = || whole(ARCH).string(&key("rope.scaling.type"), "longrope");
+    assert_refused(longrope(), &["rope.scaling.type", "\"longrope\" by 1"]);
+    assert_refused(longrope().f32(&key("rope.scaling.factor"), 2.0), &["\"longrope\" by 2", "1 more keys like this"]);
+    check(whole(ARCH).string(&key("rope.scaling.type"), "yarn").f32(&key("rope.scaling.factor"), 2.0)).unwrap();
     assert_refused(whole(ARCH).u32(&key("rope.scaling.type"), 1), &["rope.scaling.type", "expected a string"]);
     check(whole(ARCH).u32(&key("rope.scaling.original_context_length"), 4096)).unwrap();
     check(with("rope.scaling.yarn_beta_fast", 32.0).bool(&key("rope.scaling.finetuned"), true)).unwrap();

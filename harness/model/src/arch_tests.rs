@@ -1,0 +1,146 @@
+//! Each architecture's forward pass against the one in `naive`, with every kernel of this CPU; and that neither batches
+//! nor threads change a bit of it.
+
+use crate::arch::{Activation, Pairing};
+use crate::config::ModelConfig;
+use crate::fixtures::{builder, exact, head, kernel, kernels};
+use crate::gguf::Gguf;
+use crate::gguf::testing::Builder;
+use crate::loading::Loading;
+use crate::naive::Naive;
+use crate::small_model::{TOKENS, random};
+use crate::sparse_ffn::Sparsity;
+use crate::weights::Model;
+use kernels::parallel::Team;
+use kernels::{CodeTable, CpuFeatures, HeadFormat, Kernel};
+
+/// Largest difference of a logit from the one in f64, in parts of the logits' root mean square: what an int8 activation
+/// that rounds the other way can do in two blocks. The least that another graph changes is 20 times as much (see
+/// `every_difference_between_architectures_shows`).
+const CLOSE: f64 = 0.02;
+
+fn yarn(builder: Builder) -> Builder {
+    let builder = builder.string("qwen3.rope.scaling.type", "yarn").f32("qwen3.rope.scaling.factor", 4.0);
+    builder.u32("qwen3.rope.scaling.original_context_length", 8)
+}
+
+fn factor(builder: Builder) -> Builder {
+    builder.with_tensor("blk.1.ffn_down.scale", &[1], 0, 1.75f32.to_le_bytes().to_vec())
+}
+
+/// Every forward pass, with its own head and tied, and with what its files may have besides.
+fn files() -> Vec<(&'static str, Vec<u8>)> {
+    vec![
+        ("bitnet-b1.58", random("bitnet-b1.58", false, |b| b)),
+        ("bitnet", random("bitnet", false, factor)),
+        ("llama, own head", random("llama", true, |b| b)),
+        ("llama, tied", random("llama", false, |b| b)),
+        ("qwen3, own head", random("qwen3", true, |b| b)),
+        ("qwen3, tied, yarn", random("qwen3", false, yarn)),
+    ]
+}
+
+fn load(bytes: Vec<u8>) -> Model {
+    Model::load(Gguf::from_bytes("m", bytes).expect("opens"), None, &mut Loading::alone()).expect("a valid model")
+}
+
+fn tokens() -> Vec<u32> {
+    (0..9u32).map(|i| i * i * 7 % TOKENS as u32).collect()
+}
+
+/// Logits after the tokens, which go in these pieces.
+fn logits(model: &Model, kernel: Kernel, threads: usize, pieces: usize) -> Vec<f32> {
+    let team = Team::new(threads, |_| {}).expect("threads start");
+    let decoder = builder(model, kernel, CodeTable::TERNARY, CpuFeatures::detect()).context(16).team(team);
+    let mut decoder = decoder.build().expect("fits");
+    let most = pieces.min(decoder.batch());
+    tokens().chunks(most).for_each(|tokens| decoder.forward(tokens).expect("runs"));
+    decoder.logits().expect("runs").to_vec()
+}
+
+/// Largest difference in parts of the root mean square of `want`.
+fn distance(got: &[f64], want: &[f64]) -> f64 {
+    let square = want.iter().map(|w| w * w).sum::<f64>() / want.len() as f64;
+    got.iter().zip(want).map(|(g, w)| (g - w).abs()).fold(0.0, f64::max) / square.sqrt()
+}
+
+#[test]
+fn every_architecture_gives_the_logits_of_the_naive_pass() {
+    for (what, bytes) in files() {
+        let model = load(bytes);
+        let want = Naive { gguf: &model.gguf, c: model.config.clone() }.logits(&tokens());
+        for kernel in kernels() {
+            let got: Vec<f64> = logits(&model, kernel, 1, 16).into_iter().map(f64::from).collect();
+            let off = distance(&got, &want);
+            assert!(off < CLOSE, "{what}, {}: off by {off}", kernel.id());
+        }
+    }
+}
+
+/// Without this the test above could pass for a graph that leaves a difference out.
+#[test]
+fn every_difference_between_architectures_shows() {
+    let far = |bytes: &[u8], what: &str, change: fn(&mut ModelConfig)| {
+        let gguf = Gguf::from_bytes("m", bytes.to_vec()).expect("opens");
+        let c = ModelConfig::from_gguf(&gguf).expect("a shape");
+        let want = Naive { gguf: &gguf, c: c.clone() }.logits(&tokens());
+        let mut other = Naive { gguf: &gguf, c };
+        change(&mut other.c);
+        let off = distance(&other.logits(&tokens()), &want);
+        assert!(off > 20.0 * CLOSE, "{what} changes {off}");
+    };
+    let [relu, silu] = ["bitnet-b1.58", "bitnet"].map(|arch| random(arch, false, |b| b));
+    far(&relu, "another function", |c| c.activation = Activation::Silu);
+    far(&silu, "another function", |c| c.activation = Activation::ReluSquared);
+    far(&silu, "no sub-norms", |c| c.sub_norms = false);
+    let [llama, qwen] = ["llama", "qwen3"].map(|arch| random(arch, true, |b| b));
+    far(&llama, "the other pairing", |c| c.pairing = Pairing::Halves);
+    far(&llama, "the embedding for a head", |c| c.tied = true);
+    far(&qwen, "the other pairing", |c| c.pairing = Pairing::Neighbours);
+    far(&qwen, "no norms of q and k", |c| c.qk_norms = false);
+    far(&random("qwen3", false, yarn), "no stretching", |c| c.yarn = None);
+}
+
+#[test]
+fn neither_batches_nor_threads_change_a_bit() {
+    for (what, bytes) in files() {
+        let model = load(bytes);
+        for kernel in kernels() {
+            let want = logits(&model, kernel, 1, 16);
+            for (threads, pieces) in [(1, 1), (1, 4), (2, 1), (3, 16), (3, 5)] {
+                let got = logits(&model, kernel, threads, pieces);
+                let id = kernel.id();
+                assert!(got == want, "{what}, {id}, {threads} threads, {pieces} tokens at once");
+            }
+        }
+    }
+}
+
+/// Skipping needs exact zeros, which SiLU does not give.
+#[test]
+fn only_a_squared_relu_skips() {
+    for (what, bytes) in files() {
+        let model = load(bytes);
+        let decoder = builder(&model, exact(), CodeTable::TERNARY, CpuFeatures::detect()).context(16);
+        let mut decoder = decoder.sparse(Sparsity::Always).build().expect("fits");
+        assert_eq!(decoder.sparse().is_some(), what == "bitnet-b1.58", "{what}");
+        tokens().iter().for_each(|token| decoder.forward(&[*token]).expect("runs"));
+        assert!(decoder.logits().expect("runs") == logits(&model, exact(), 1, 16), "{what}");
+    }
+}
+
+/// A head in int8 is made of the rows that the file says are the head.
+#[test]
+fn quantised_heads_are_made_of_the_heads_own_rows() {
+    for (what, bytes) in files() {
+        let model = load(bytes);
+        let half = logits(&model, kernel("scalar-i8"), 1, 16);
+        let decoder = builder(&model, kernel("scalar-i8"), CodeTable::TERNARY, CpuFeatures::detect()).context(16);
+        let mut decoder = decoder.build().expect("fits");
+        decoder.set_head(head(&model, HeadFormat::Q8, CpuFeatures::detect())).expect("of this model");
+        tokens().iter().for_each(|token| decoder.forward(&[*token]).expect("runs"));
+        let [q8, half] =
+            [decoder.logits().expect("runs"), &half].map(|l| l.iter().map(|&l| l.into()).collect::<Vec<_>>());
+        assert!(distance(&q8, &half) < 0.1, "{what}");
+    }
+}

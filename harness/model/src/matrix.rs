@@ -1,0 +1,302 @@
+//! A ternary matrix of a file, whatever it is stored as: checked, and packed for kernels.
+
+use crate::encoding::{self, Encoding, Tensor};
+use crate::error::Result;
+use crate::gguf::{Gguf, TensorInfo, check_i2s_codes, check_i2s_scale, i2s_codes, types};
+use kernels::parallel::{Team, row_range};
+use kernels::{CodeTable, I2sTensor, KernelDescriptor, KernelError, Layout, PackedWeights, RowSource, ScaleUnit};
+use std::sync::{Mutex, PoisonError};
+
+/// A ternary matrix as it lies in a file.
+#[derive(Clone, Copy)]
+pub struct Matrix<'a> {
+    gguf: &'a Gguf,
+    tensor: &'a TensorInfo,
+    encoding: &'static Encoding,
+    source: Tensor<'a>,
+    /// What the bytes themselves say of the whole tensor's scale; 1 where they have scales by row or by group.
+    own_scale: f32,
+    /// What another tensor of the file multiplies it with.
+    factor: f32,
+}
+
+/// What matrices ask of a kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Needs {
+    /// How many weights share a scale: the finest unit in which scales differ.
+    pub scales: ScaleUnit,
+    /// Whether code 3 (+2) occurs.
+    pub four_codes: bool,
+}
+
+impl Needs {
+    /// What matrices with one scale and three codes ask.
+    pub const TERNARY: Self = Self { scales: ScaleUnit::Tensor, four_codes: false };
+
+    /// Ok if this kernel can multiply them; the error says why not, in one line.
+    pub fn met_by(&self, kernel: &KernelDescriptor) -> std::result::Result<(), String> {
+        kernel.can_run(self.scales, self.four_codes)
+    }
+
+    /// What both ask together.
+    pub fn and(self, other: Self) -> Self {
+        let finest = if fineness(other.scales) > fineness(self.scales) { other.scales } else { self.scales };
+        Self { scales: finest, four_codes: self.four_codes || other.four_codes }
+    }
+}
+
+/// Orders units from coarse to fine.
+fn fineness(unit: ScaleUnit) -> usize {
+    match unit {
+        ScaleUnit::Tensor => 0,
+        ScaleUnit::Row => 1,
+        ScaleUnit::Group(n) => usize::MAX - n,
+    }
+}
+
+/// What a thread that looked at rows found.
+#[derive(Default)]
+struct Seen {
+    /// The first row that is wrong, and what is wrong with it.
+    wrong: Option<(usize, String)>,
+    /// Whether scales differ from the tensor's first, and within a row.
+    rows_differ: bool,
+    groups_differ: bool,
+    four_codes: bool,
+}
+
+impl<'a> Matrix<'a> {
+    /// The matrix in `tensor`, none of whose codes was looked at yet.
+    ///
+    /// # Errors
+    /// A type without ternary weights, a shape that the encoding cannot have, a scale of the tensor that is not a finite
+    /// number above zero.
+    pub fn of(gguf: &'a Gguf, tensor: &'a TensorInfo) -> Result<Self> {
+        let refused = |what: String| Err(gguf.tensor_error(tensor, what));
+        let Some(encoding) = tensor.kind.encoding else {
+            return refused(format!("type {} holds no ternary weights", tensor.kind.name));
+        };
+        let [k, rows] = tensor.dims[..] else {
+            return refused(format!("has {} dimensions, not 2", tensor.dims.len()));
+        };
+        let (k, rows) = (k as usize, rows as usize);
+        if !k.is_multiple_of(encoding.block) {
+            return refused(format!(
+                "its rows of {k} are no multiple of {}, the block of {}",
+                encoding.block, encoding.name
+            ));
+        }
+        if !rows.is_multiple_of(encoding.rows) {
+            return refused(format!(
+                "its {rows} rows are no multiple of {}, which {} packs together",
+                encoding.rows, encoding.name
+            ));
+        }
+        if tensor.kind.code == types::I2S.code {
+            check_i2s_scale(gguf, tensor)?;
+        }
+        let source = Tensor { bytes: gguf.bytes(tensor), rows, k };
+        let mut own_scale = encoding.tensor_scale.map_or(1.0, |scale| scale(source));
+        let factor = gguf.matrix_scale(tensor)?.unwrap_or(1.0);
+        let mut factor = factor;
+        if gguf.reading.reciprocal && encoding.scales == encoding::ScaleUnit::Tensor && !encoding.latent() {
+            (own_scale, factor) = (own_scale.recip(), factor.recip());
+        }
+        let scale = own_scale * factor;
+        if !(scale.is_finite() && scale > 0.0) {
+            return refused(format!(
+                "its scale is {scale}; it must be a finite number above zero, so convert the model again"
+            ));
+        }
+        Ok(Self { gguf, tensor, encoding, source, own_scale, factor })
+    }
+
+    /// How it is stored.
+    pub fn encoding(&self) -> &'static Encoding {
+        self.encoding
+    }
+
+    /// Number of weights.
+    pub fn weights(&self) -> u64 {
+        self.tensor.elements()
+    }
+
+    /// The scale of the whole tensor, where the file has one.
+    pub fn tensor_scale(&self) -> Option<f32> {
+        (self.encoding.scales == encoding::ScaleUnit::Tensor).then_some(self.own_scale * self.factor)
+    }
+
+    /// Weights of a row that share a scale; 0 where the tensor has one.
+    fn group(&self) -> usize {
+        if self.encoding.scales == encoding::ScaleUnit::Tensor { 0 } else { self.encoding.group(self.source.k) }
+    }
+
+    fn scales_a_row(&self) -> usize {
+        self.encoding.scales_in_row(self.source.k)
+    }
+
+    /// Writes the codes of a row, and its scales, all that multiply them included.
+    pub fn decode(&self, row: usize, codes: &mut [u8], scales: &mut [f32]) {
+        (self.encoding.decode)(self.source, row, self.own_scale, codes, scales);
+        scales.iter_mut().for_each(|scale| *scale *= self.factor);
+    }
+
+    /// Writes the weights of a row as f32: code minus one, times its scale, rounded once.
+    pub fn weights_of_row(&self, row: usize, (codes, scales): (&mut Vec<u8>, &mut Vec<f32>), out: &mut [f32]) {
+        codes.resize(self.source.k, 0);
+        scales.resize(self.scales_a_row(), 0.0);
+        self.decode(row, codes, scales);
+        if let Some(scale) = self.tensor_scale() {
+            scales.clear();
+            scales.push(scale);
+        }
+        let group = self.source.k.div_ceil(scales.len().max(1)).max(1);
+        for ((out, codes), &scale) in out.chunks_mut(group).zip(codes.chunks(group)).zip(&*scales) {
+            for (out, &code) in out.iter_mut().zip(codes) {
+                *out = (f32::from(code) - 1.0) * scale;
+            }
+        }
+    }
+
+    /// Looks at every code and scale, on all threads, and says what they ask of a kernel.
+    ///
+    /// # Errors
+    /// The first code that the encoding does not have, by row and column; a scale that is not finite.
+    pub fn check(&self, team: &mut Team, progress: &(dyn Fn(u64) + Sync)) -> Result<Needs> {
+        let Tensor { bytes, rows, k } = self.source;
+        if self.tensor.kind == types::I2S {
+            // Faster than by single codes.
+            check_i2s_codes(self.gguf, self.tensor)?;
+            progress(bytes.len() as u64);
+            return Ok(Needs::TERNARY);
+        }
+        let (threads, row_bytes) = (team.threads(), (bytes.len() / rows.max(1)) as u64);
+        let first = self.first_scale();
+        let all = Mutex::new(Seen::default());
+        team.run(&|number| {
+            let (mut codes, mut scales) = (vec![0; k], vec![0.0; self.scales_a_row()]);
+            let mut own = Seen::default();
+            for row in row_range(rows, 1, threads, number) {
+                self.decode(row, &mut codes, &mut scales);
+                own.look(self.encoding, (first, &scales), &codes, row);
+                if own.wrong.is_some() {
+                    break;
+                }
+                progress(row_bytes);
+            }
+            all.lock().unwrap_or_else(PoisonError::into_inner).join(own);
+        });
+        let seen = all.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, what)) = seen.wrong {
+            return Err(self.gguf.tensor_error(self.tensor, what));
+        }
+        let scales = match self.encoding.scales {
+            encoding::ScaleUnit::Group(n) if seen.groups_differ => ScaleUnit::Group(n),
+            encoding::ScaleUnit::Tensor => ScaleUnit::Tensor,
+            _ if seen.rows_differ => ScaleUnit::Row,
+            _ => ScaleUnit::Tensor,
+        };
+        Ok(Needs { scales, four_codes: seen.four_codes })
+    }
+
+    /// What it asks of a kernel, where it matters beside what others ask: a kernel for groups takes all codes. Looks at
+    /// codes and scales only where the encoding does not tell.
+    pub fn needs_beside(&self, others: Needs, team: &mut Team) -> Result<Needs> {
+        let told = self.encoding.scales == encoding::ScaleUnit::Tensor && !self.encoding.four_codes;
+        if told || matches!(others.scales, ScaleUnit::Group(_)) {
+            return Ok(Needs::TERNARY);
+        }
+        self.check(team, &|_| {})
+    }
+
+    /// The first scale of the first row.
+    fn first_scale(&self) -> f32 {
+        let (mut codes, mut scales) = (vec![0; self.source.k], vec![0.0; self.scales_a_row()]);
+        if self.source.rows > 0 {
+            self.decode(0, &mut codes, &mut scales);
+        }
+        scales.first().copied().unwrap_or(1.0)
+    }
+
+    /// Packs it in `layout`; `table` is what the codes are taken for. All scales equal become one.
+    ///
+    /// # Errors
+    /// Codes or scales that the layout does not hold; for I2_S also a code 3.
+    pub fn packed(&self, layout: &'static Layout, table: CodeTable, team: &mut Team) -> Result<PackedWeights> {
+        let refused = |e: KernelError| self.gguf.tensor_error(self.tensor, &e).caused_by(&e);
+        let Tensor { bytes, rows, k } = self.source;
+        let weights = if self.tensor.kind == types::I2S {
+            let codes = i2s_codes(bytes);
+            self.find_code_3(codes, team)?;
+            let source = I2sTensor::assume_valid(rows, k, codes).map_err(refused)?;
+            PackedWeights::from_i2s(layout, source, self.own_scale * self.factor, team).map_err(refused)?
+        } else {
+            // A layout without a place for code 3 refuses the code, by its place, and not the table.
+            let four = self.encoding.four_codes && !layout.ternary_only;
+            let source = RowSource {
+                rows,
+                k,
+                table: if four { CodeTable::FOUR } else { CodeTable::TERNARY },
+                group: self.group(),
+                tensor_scale: self.own_scale * self.factor,
+                decode: &|row, codes, scales| self.decode(row, codes, scales),
+            };
+            PackedWeights::from_rows(layout, source, team).map_err(refused)?
+        };
+        // Packed weights are a copy; from here on the file may change.
+        self.gguf.check_unchanged()?;
+        if table == CodeTable::TERNARY {
+            return Ok(weights);
+        }
+        if layout.ternary_only {
+            return Err(refused(KernelError::TernaryOnly { layout, table: table.0 }));
+        }
+        Ok(weights.with_table(table))
+    }
+
+    /// Refuses a code 3 of an I2_S tensor, which all threads look for.
+    fn find_code_3(&self, codes: &[u8], team: &mut Team) -> Result<()> {
+        let (threads, found) = (team.threads(), std::sync::atomic::AtomicBool::new(false));
+        team.run(&|number| {
+            let own = &codes[row_range(codes.len(), CHECKED_AT_ONCE, threads, number)];
+            found.fetch_or(I2sTensor::find_code_3(own).is_some(), std::sync::atomic::Ordering::Relaxed);
+        });
+        if found.into_inner() { check_i2s_codes(self.gguf, self.tensor) } else { Ok(()) }
+    }
+}
+
+impl Seen {
+    /// Looks at a row.
+    fn look(&mut self, encoding: &Encoding, (first, scales): (f32, &[f32]), codes: &[u8], row: usize) {
+        // A maximum is a vector loop, a search is not.
+        let largest = codes.iter().fold(0, |max, &code| code.max(max));
+        self.four_codes |= largest == 3;
+        if largest > if encoding.four_codes { 3 } else { 2 } {
+            let column = codes.iter().position(|&code| code == largest).unwrap_or(0);
+            let what =
+                format!("row {row}, column {column} holds code {largest}, which {} does not have", encoding.name);
+            self.wrong = Some((row, format!("{what}: the file is corrupt or stored in another layout")));
+        }
+        if let Some(i) = scales.iter().position(|scale| !scale.is_finite()) {
+            let what = format!("the scale of row {row}, group {i} is {}, not a finite number", scales[i]);
+            self.wrong = Some((row, format!("{what}; convert or download the model again")));
+        }
+        let own = scales.first().copied().unwrap_or(first);
+        self.rows_differ |= own != first;
+        self.groups_differ |= scales.iter().any(|&scale| scale != own);
+    }
+
+    /// Adds what another thread found; of two wrong rows the first counts.
+    fn join(&mut self, other: Self) {
+        let earlier = |at: &(usize, String)| self.wrong.as_ref().is_none_or(|own| at.0 < own.0);
+        if other.wrong.as_ref().is_some_and(earlier) {
+            self.wrong = other.wrong;
+        }
+        self.rows_differ |= other.rows_differ;
+        self.groups_differ |= other.groups_differ;
+        self.four_codes |= other.four_codes;
+    }
+}
+
+/// Bytes of codes that a thread's part is a multiple of when they are checked.
+const CHECKED_AT_ONCE: usize = 4096;
