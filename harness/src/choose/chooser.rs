@@ -58,6 +58,22 @@ impl<'a> Chooser<'a> {
         self.kernels.entry(kernel.id()).or_insert(kernel);
     }
 
+    /// The kernels that run here and can multiply the model's weights.
+    pub fn candidates(&self) -> Result<Vec<Kernel>> {
+        let needs = self.model.needs(&mut self.machine.team()?)?;
+        Ok(self.machine.kernels_for(needs.scales, needs.four_codes))
+    }
+
+    /// Fails if this kernel cannot multiply the model's weights, and says why.
+    pub fn check_needs(&self, kernel: &Kernel) -> Result<()> {
+        let needs = self.model.needs(&mut self.machine.team()?)?;
+        needs.met_by(kernel.descriptor()).map_err(|why| {
+            let able = self.machine.kernels_for(needs.scales, needs.four_codes);
+            let able = able.iter().map(|k| k.id()).collect::<Vec<_>>().join(", ");
+            Error::unsupported(format!("{}: {why}; take one of {able}", self.model.gguf.path().display()))
+        })
+    }
+
     /// All choices so far, in the order in which they were made.
     pub fn choices(&self) -> &[Choice] {
         &self.choices

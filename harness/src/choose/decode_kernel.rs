@@ -36,12 +36,13 @@ fn id<S: Serializer>(kernel: &Kernel, to: S) -> std::result::Result<S::Ok, S::Er
 /// conformance suite runs from now on; [`Chooser::verified`] has the outcome.
 pub fn select(requested: &str, prompt_tokens: usize, chooser: &mut Chooser<'_>) -> Result<Selection> {
     if requested == "auto" {
-        let exact = chooser.machine.kernels(None)?.into_iter().filter(|kernel| kernel.descriptor().exact());
+        let exact = chooser.candidates()?.into_iter().filter(|kernel| kernel.descriptor().exact());
         let selection = fastest(&exact.collect::<Vec<_>>(), prompt_tokens, chooser)?;
         chooser.verify_meanwhile(selection.kernel)?;
         return Ok(selection);
     }
     let kernel = chooser.machine.kernel(requested)?;
+    chooser.check_needs(&kernel)?;
     chooser.verify_meanwhile(kernel)?;
     let kernel = chooser.one_way(kernel)?;
     Ok(Selection { requested: requested.into(), kernel, reason: "named on the command line".into() })

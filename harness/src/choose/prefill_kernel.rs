@@ -205,7 +205,7 @@ impl Choosing<'_, '_> {
             let extra = self.extra_bytes(kernel);
             extra == 0 || free.is_some_and(|free| extra.saturating_mul(2) <= free)
         };
-        let gemms = self.chooser.machine.kernels(None)?.into_iter().filter(|k| k.descriptor().exact());
+        let gemms = self.chooser.candidates()?.into_iter().filter(|k| k.descriptor().exact());
         let others = gemms.filter(|k| k.descriptor().gemm.is_some() && k.id() != self.decode.id());
         let (fitting, too_large): (Vec<Kernel>, Vec<Kernel>) = others.partition(fits);
         let left_out = match (too_large.first(), free) {

@@ -48,7 +48,7 @@ fn measure(args: &MeasureArgs, scenario: Scenario, texts: Texts, out: &Output) -
     let (mut folder, mut receipt) = plan.begin(args, &guests)?;
     let loaded = plan.load(&mut folder, &receipt).inspect_err(|_| folder.abandon())?;
     receipt.model = loaded.as_ref().map(|loaded| loaded.record.clone());
-    let mut run = Run::new(&plan, guests, loaded.as_ref(), folder, receipt);
+    let mut run = Run::new(&plan, guests, loaded.as_ref(), folder, receipt)?;
     let outcome = all_parts(&mut run);
     let unstable = finish::finish(run, outcome, args, out)?;
     match unstable {

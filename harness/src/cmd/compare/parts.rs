@@ -9,7 +9,7 @@ use crate::measure::{beside, end_to_end, head, limits, perplexity};
 use crate::output::note;
 use crate::progress::Progress;
 use crate::registered;
-use kernels::{HeadFormat, Kernel, Operation, ScaleUnit};
+use kernels::{HeadFormat, Kernel, KernelDescriptor, Operation, ScaleUnit};
 use receipt::judge::bound;
 use receipt::{Unsupported, WithoutTime};
 
@@ -17,7 +17,12 @@ use receipt::{Unsupported, WithoutTime};
 pub fn verify(run: &mut Run<'_>) -> Result<()> {
     let descriptors = match &run.plan.named {
         Some(ids) => in_registry_order(ids)?,
-        None => registered::meant_for(ScaleUnit::Tensor, false).collect(),
+        None => {
+            let ours = |d: &&KernelDescriptor| run.kernels.iter().any(|kernel| kernel.id() == d.id);
+            let always =
+                |d: &&KernelDescriptor| registered::meant_for(ScaleUnit::Tensor, false).any(|meant| meant.id == d.id);
+            registered::all().filter(|d| ours(d) || always(d)).collect()
+        }
     };
     run.receipt.verify = crate::cmd::verify::verify(&descriptors, &run.plan.machine)?;
     let theirs = run.guests.verify()?;
@@ -115,7 +120,8 @@ pub fn counts(run: &mut Run<'_>) -> Result<()> {
 pub fn heads(run: &mut Run<'_>) -> Result<()> {
     let scenario = &run.plan.scenario;
     let used = scenario.generate.is_some() || scenario.perplexity.is_some();
-    let fastest = run.kernels.iter().rfind(|k| k.descriptor().exact()).or(run.kernels.last());
+    let speakers = run.speakers().0;
+    let fastest = speakers.iter().rfind(|k| k.descriptor().exact()).or(speakers.last());
     let (Some(bench), Some(&kernel), true) = (&mut run.bench, fastest, used) else { return Ok(()) };
     run.receipt.head_effect = head::announce(bench, kernel)?;
     let goldens = scenario.generate.as_ref().is_some_and(|g| g.goldens) && bench.loaded.known.is_some();
@@ -129,11 +135,12 @@ pub fn heads(run: &mut Run<'_>) -> Result<()> {
 pub fn generation(run: &mut Run<'_>) -> Result<()> {
     let rule = run.receipt.rule.as_ref();
     let comparisons = rule.map_or_else(|| run.block_comparisons(), |rule| rule.comparisons);
+    let (speakers, mute) = run.speakers();
     let (Some(asked), Some(bench)) = (&run.plan.scenario.generate, &mut run.bench) else { return Ok(()) };
     let known = bench.loaded.known.as_ref();
     let plan = end_to_end::Plan {
         asked,
-        kernels: &run.kernels,
+        kernels: &speakers,
         goldens: known.filter(|_| asked.goldens).map_or(&[], |known| &known.goldens),
         stop_ids: known.map_or(&[], |known| &known.stop_ids),
         prefill: &run.plan.texts.prefill,
@@ -142,11 +149,12 @@ pub fn generation(run: &mut Run<'_>) -> Result<()> {
         comparisons,
         impossible: &|bytes, tokens_s| bound::impossible_text(&run.receipt, bytes, tokens_s),
     };
-    let kernels = run.kernels.len() + run.guests.to_speak().len();
+    let kernels = speakers.len() + run.guests.to_speak().len();
     let progress = Progress::start(format!("generating with {kernels} kernels"), (asked.rounds * kernels) as u64);
     let step = |kernel: &str, done| progress.step(done, format!("generating with {kernel}"));
-    let generated = end_to_end::generation(bench, &run.guests, &plan, step)?;
+    let mut generated = end_to_end::generation(bench, &run.guests, &plan, step)?;
     drop(progress);
+    generated.without_time.extend(mute);
     note_lost(&generated.without_time, "whole text");
     run.receipt.generation = Some(generated);
     run.receipt.choices = bench.chooser.choices().to_vec();
@@ -161,12 +169,14 @@ fn note_lost(rows: &[WithoutTime], place: &str) {
 
 /// Scores the same text with every kernel, and once with the analysis's code table [-2,-1,1,2].
 pub fn perplexity(run: &mut Run<'_>) -> Result<()> {
+    let (speakers, mute) = run.speakers();
     let (Some(asked), Some(bench)) = (&run.plan.scenario.perplexity, &mut run.bench) else { return Ok(()) };
-    let progress = Progress::start("perplexity with every kernel", run.kernels.len() as u64 + 1);
+    let progress = Progress::start("perplexity with every kernel", speakers.len() as u64 + 1);
     let step = |kernel: &str, done| progress.step(done, format!("perplexity with {kernel}"));
-    let mut record = perplexity::perplexity(bench, asked, &run.kernels, step)?;
-    perplexity::foreign(bench, asked, &run.kernels, &run.guests, &mut record)?;
+    let mut record = perplexity::perplexity(bench, asked, &speakers, step)?;
+    perplexity::foreign(bench, asked, &speakers, &run.guests, &mut record)?;
     drop(progress);
+    record.without_score.extend(mute);
     note_lost(&record.without_score, "perplexity");
     run.receipt.perplexity = Some(record);
     run.save()?;

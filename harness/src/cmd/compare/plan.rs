@@ -87,6 +87,7 @@ impl Plan {
         let model = self.scenario.model.as_deref();
         let loaded = model.map(|model| load_if(model, None, &self.machine, Reading::All, fits)).transpose()?;
         loaded.as_ref().map_or(Ok(()), |loaded| self.require_memory_for_all(loaded))?;
+        loaded.as_ref().map_or(Ok(()), |loaded| self.require_a_speaker(loaded))?;
         let cells = self.scenario.cells(self.machine.l2());
         let model_weights = loaded.as_ref().map_or(0, |l| l.model.ternary_weights());
         let takes_part = |record: &&KernelRecord| {
@@ -96,6 +97,24 @@ impl Plan {
         let kernels: Vec<&KernelRecord> = receipt.kernels.iter().filter(takes_part).collect();
         note(estimate::in_words(&self.scenario, &cells, &kernels, model_weights));
         Ok(loaded)
+    }
+
+    /// Refuses a run all of whose named kernels cannot multiply the model's weights.
+    fn require_a_speaker(&self, loaded: &Loaded) -> Result<()> {
+        if self.named.is_none() || self.kernels.is_empty() {
+            return Ok(());
+        }
+        let needs = loaded.model.needs(&mut self.machine.team()?)?;
+        let unmet: Vec<String> = self.kernels.iter().filter_map(|k| needs.met_by(k.descriptor()).err()).collect();
+        match unmet.first() {
+            Some(why) if unmet.len() == self.kernels.len() => {
+                let able = self.machine.kernels_for(needs.scales, needs.four_codes);
+                let able = able.iter().map(|k| k.id()).collect::<Vec<_>>().join(", ");
+                let path = &loaded.record.path;
+                Err(Error::unsupported(format!("model {path}: {why}; name at least one of {able} with --kernels")))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// One copy of the weights for each packing that the kernels read; all are kept, so that kernels can take turns.

@@ -1,7 +1,7 @@
 //! A run of `compare` or `micro` in progress.
 
 use super::plan::Plan;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::guests::Guests;
 use crate::interrupt;
 use crate::load_model::Loaded;
@@ -9,8 +9,9 @@ use crate::measure::bench::Bench;
 use crate::measure::blocks;
 use crate::runs::RunFolder;
 use kernels::Kernel;
+use model::matrix::Needs;
 use model::sparse_ffn::Sparsity;
-use receipt::Receipt;
+use receipt::{Receipt, RowStatus, WithoutTime};
 use std::time::Instant;
 
 /// A run of `compare` or `micro` in progress. Its receipt is written after every part, so that a killed run leaves one.
@@ -20,6 +21,8 @@ pub struct Run<'a> {
     pub kernels: Vec<Kernel>,
     /// The model, if there is one, and what was packed of it.
     pub bench: Option<Bench<'a>>,
+    /// What its weights ask of a kernel that speaks.
+    pub needs: Needs,
     /// Kernels of libraries.
     pub guests: Guests,
     pub folder: RunFolder,
@@ -35,9 +38,31 @@ impl<'a> Run<'a> {
         loaded: Option<&'a Loaded>,
         folder: RunFolder,
         receipt: Receipt,
-    ) -> Self {
+    ) -> Result<Self> {
         let bench = loaded.map(|loaded| Bench::new(loaded, &plan.machine, plan.texts.head, interrupt::flag()));
-        Self { plan, kernels: plan.kernels.clone(), bench, guests, folder, receipt, start: Instant::now() }
+        let needs = loaded
+            .map_or(Ok(Needs::TERNARY), |loaded| loaded.model.needs(&mut plan.machine.team()?).map_err(Error::from))?;
+        let mut kernels = plan.kernels.clone();
+        if plan.named.is_none() {
+            // What the model calls for beyond what every run compares.
+            let more = plan.machine.kernels_for(needs.scales, needs.four_codes);
+            kernels.extend(more.into_iter().filter(|k| plan.kernels.iter().all(|known| known.id() != k.id())));
+        }
+        Ok(Self { plan, kernels, bench, needs, guests, folder, receipt, start: Instant::now() })
+    }
+
+    /// The kernels that can multiply the model's weights, and those that cannot, with the reason.
+    pub fn speakers(&self) -> (Vec<Kernel>, Vec<WithoutTime>) {
+        let mut mute = Vec::new();
+        let speaks = |kernel: &&Kernel| match self.needs.met_by(kernel.descriptor()) {
+            Ok(()) => true,
+            Err(why) => {
+                mute.push(WithoutTime { kernel: kernel.id().into(), status: RowStatus::Unsupported, why });
+                false
+            }
+        };
+        let speakers = self.kernels.iter().filter(speaks).copied().collect();
+        (speakers, mute)
     }
 
     /// Writes the receipt as it is now to the run's folder.
@@ -50,6 +75,6 @@ impl<'a> Run<'a> {
     pub fn block_comparisons(&self) -> usize {
         let asked = self.plan.scenario.generate.as_ref();
         let sparse = !matches!(self.plan.texts.sparsity, Sparsity::Dense);
-        asked.map_or(0, |asked| blocks::comparisons(&self.kernels, &self.guests, asked.rounds, sparse))
+        asked.map_or(0, |asked| blocks::comparisons(&self.speakers().0, &self.guests, asked.rounds, sparse))
     }
 }
