@@ -5,7 +5,7 @@ mod rows;
 mod scales;
 
 pub use meaning::{CodeTable, Codes, ScaleUnit, Scales};
-pub use rows::RowSource;
+pub use rows::{DecodeRow, RowSource};
 
 use crate::AlignedBuffer;
 use crate::error::{KernelError, same};

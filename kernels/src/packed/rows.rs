@@ -8,6 +8,9 @@ use crate::layout::Layout;
 use crate::parallel::{StridedStart, Team, row_range};
 use std::sync::{Mutex, PoisonError};
 
+/// Writes the codes of a row and the scales of its groups.
+pub type DecodeRow<'a> = dyn Fn(usize, &mut [u8], &mut [f32]) + Sync + 'a;
+
 /// A matrix that is decoded row by row while it is packed, on all threads.
 #[derive(Clone, Copy)]
 pub struct RowSource<'a> {
@@ -22,7 +25,7 @@ pub struct RowSource<'a> {
     /// The scale of the tensor, where it has one.
     pub tensor_scale: f32,
     /// Writes the `k` codes of a row and its `ceil(k / group)` scales; called once for each row, in no order.
-    pub decode: &'a (dyn Fn(usize, &mut [u8], &mut [f32]) + Sync),
+    pub decode: &'a DecodeRow<'a>,
 }
 
 impl PackedWeights {

@@ -98,7 +98,7 @@ fn collapsed(scales: Scales, [rows, k]: [usize; 2]) -> Result<Scales, KernelErro
             ("scales of groups", group, if group == 0 { 0 } else { k.div_ceil(group) }, values)
         }
     };
-    same(what, rows.checked_mul(a_row).unwrap_or(usize::MAX), values.len())?;
+    same(what, rows.saturating_mul(a_row), values.len())?;
     let equal = |values: &[f32]| values.windows(2).all(|pair| pair[0].to_bits() == pair[1].to_bits());
     if equal(&values) {
         return Ok(Scales::PerTensor(values.first().copied().unwrap_or(1.0)));

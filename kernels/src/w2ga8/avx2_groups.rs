@@ -8,17 +8,28 @@
 //! multiply-add with the scales of its eight rows. No horizontal sum.
 //!
 //! Per 64 weights, half a register: 1/2 load of codes, 1/2 shift, 2 `and`, 2 `maddubs`, 2 additions of int16, 2
-//! broadcast loads of activations. Beside that a group of 128 x 8 rows, 16 times as many weights: 1 addition of int16, 3
+//! broadcast loads of activations. Beside that, for a group of 128 of 8 rows, 1,024 weights: 1 addition of int16, 3
 //! `madd`, 2 additions, 1 shift, 1 subtraction with a broadcast load, 1 conversion, 1 `fmadd` with a load of scales: 11
-//! operations where 104 are there anyway and `avx2-i8-tile8` has 7. A group of 64 is half a block (two planes, 2 `madd`),
-//! one of 256 is two blocks, whose int32 sums are added. Scales are f32: 2.25 bits a weight with groups of 128.
+//! operations beside the 104 of shifts, `and`, `maddubs` and additions, where `avx2-i8-tile8` has 7. A group of 64 is half
+//! a block (two planes, 2 `madd`), one of 256 is two blocks, whose int32 sums are added. Scales are f32: 2.25 bits a weight
+//! with groups of 128.
 //!
-//! From the prototypes of this project, which measured 0.907 of the kernel with one scale a tensor in L2 (Zen 4). The
-//! published relatives shift every plane down and sum each row across the register.
+//! Counted (`tritbench count`), inner loop, per 64 weights: 10.00 instructions, 9.50 of them vector, 2.69 memory reads,
+//! with groups of 128. `avx2-i8-tile8` has 9.75 and 9.31. On an AMD EPYC (family 25 model 17) it runs at 0.97 of that
+//! kernel's speed in L2 (1024 x 2560, medians of five runs in turn on a loaded machine), and from memory at 0.90 (6912 x
+//! 2560): it reads 1.125 times the bytes.
 //!
-//! Tried in those prototypes: the order of k of `tile8x16`, where a plane belongs to every group of its block: four sums
-//! would have to be widened apart for groups of 64. Leaving the 4 in the scales instead of shifting it out is one
-//! operation less, and wrong in the last bit where a sum is subnormal, which f32 scales allow.
+//! From the prototypes of this project (layout A2, 0.907 there). llama.cpp's path for such weights is a scalar loop.
+//!
+//! Not taken: the order of k of `tile8x16`, where a group of 64 has weights in all four planes, which then are all widened
+//! twice as often. Leaving the 4 in the scales instead of shifting it out is one operation less, and wrong in the last
+//! bit where a sum is subnormal, which f32 scales allow.
+//!
+//! # What the compiler makes of it
+//! As written, LLVM (Rust 1.95) adds the products of a block in an order of its own, a plane at a time: it keeps the
+//! shifted bytes of five registers on the stack meanwhile, reads masks from memory, and asks ahead for the whole block at
+//! its end; 11.06 instructions and 5.0 reads. `together!` on the four sums after each register keeps the order: no spill,
+//! and masks in registers.
 //!
 //! # Exact: no int16 can overflow
 //! `maddubs` adds two products of a masked byte and an int8 of at least -128. With mask 3 the byte is at most 3, so a sum
@@ -32,7 +43,7 @@ use crate::descriptor::{GemvGroups, KernelDescriptor};
 use crate::layouts::groups8::{BLOCK_BYTES, BLOCK_K, LAYOUT, ROWS};
 use crate::placement::at_cache_line;
 use crate::prefetch::{Prefetch, ahead, with_prefetch};
-use crate::x86_64::lanes::quad;
+use crate::x86_64::lanes::{quad, together};
 use std::arch::x86_64::*;
 
 pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
@@ -139,7 +150,8 @@ fn halves<const TWO_LEVELS: bool>(args: GemvGroups<'_>) {
 #[target_feature(enable = "avx2")]
 fn planes<const TWO_LEVELS: bool>(block: &Block, x: &BlockX) -> [__m256i; 4] {
     let (mask3, mask12) = (_mm256_set1_epi8(3), _mm256_set1_epi8(12));
-    let mut sums = [_mm256_setzero_si256(); 4];
+    let zero = _mm256_setzero_si256();
+    let (mut p0, mut p1, mut p2, mut p3) = (zero, zero, zero, zero);
     let x = x.as_chunks::<4>().0;
     for (i, step) in block.as_chunks::<32>().0.iter().enumerate() {
         if i % 2 == 0 {
@@ -149,12 +161,13 @@ fn planes<const TWO_LEVELS: bool>(block: &Block, x: &BlockX) -> [__m256i; 4] {
         // SAFETY: a step has 32 bytes; the load needs no alignment.
         let low = unsafe { _mm256_loadu_si256(step.as_ptr().cast()) };
         let high = _mm256_srli_epi16(low, 4);
-        sums[0] = add_products(sums[0], _mm256_and_si256(low, mask3), &x[i]);
-        sums[1] = add_products(sums[1], _mm256_and_si256(low, mask12), &x[STEPS + i]);
-        sums[2] = add_products(sums[2], _mm256_and_si256(high, mask3), &x[2 * STEPS + i]);
-        sums[3] = add_products(sums[3], _mm256_and_si256(high, mask12), &x[3 * STEPS + i]);
+        p0 = add_products(p0, _mm256_and_si256(low, mask3), &x[i]);
+        p1 = add_products(p1, _mm256_and_si256(low, mask12), &x[STEPS + i]);
+        p2 = add_products(p2, _mm256_and_si256(high, mask3), &x[2 * STEPS + i]);
+        p3 = add_products(p3, _mm256_and_si256(high, mask12), &x[3 * STEPS + i]);
+        together!(ymm_reg: p0, p1, p2, p3);
     }
-    sums
+    [p0, p1, p2, p3]
 }
 
 /// `sums` plus the pairwise products of a plane and four activations, the same four for each row.

@@ -6,6 +6,10 @@
 //! beside 64 weights. llama.cpp's loop over Q2_0 does the same work with a float sum a group that is rounded twice, so
 //! its results depend on the compiler.
 //!
+//! Counted (`tritbench count`), inner loop, per 64 weights: 82.00 instructions, 75.00 of them vector, 5.00 memory reads;
+//! with what is around it, which a group of 128 passes twice, 113. LLVM vectorises a plane with SSE2: 24 of the
+//! instructions are shuffles that widen bytes.
+//!
 //! No overflow: |sum(code * x)| of a group <= 3 * 128 * 256, code 3 and -128 included.
 
 use crate::descriptor::{GemvGroups, KernelDescriptor};

@@ -13,7 +13,7 @@ struct Matrix {
 }
 
 impl Matrix {
-    fn source<'a>(&self, table: CodeTable, decode: &'a (dyn Fn(usize, &mut [u8], &mut [f32]) + Sync)) -> RowSource<'a> {
+    fn source<'a>(&self, table: CodeTable, decode: &'a DecodeRow<'a>) -> RowSource<'a> {
         RowSource { rows: self.rows, k: self.k, table, group: self.group, tensor_scale: 0.75, decode }
     }
 
