@@ -150,8 +150,8 @@ impl Model {
     pub fn check_weights(&self, loading: &mut Loading<'_>) -> Result<()> {
         check_codes(&self.gguf, loading)?;
         self.check_rows((EMBEDDING, &self.embedding), &mut loading.team, loading.progress)?;
-        let output = self.output.iter();
-        output.map(|rows| self.check_rows((OUTPUT, rows), &mut loading.team, loading.progress)).collect()
+        let mut output = self.output.iter();
+        output.try_for_each(|rows| self.check_rows((OUTPUT, rows), &mut loading.team, loading.progress))
     }
 
     /// Refuses an embedding or a head with an element that is not finite, which would make every logit NaN. Bytes done
