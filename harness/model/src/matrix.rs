@@ -218,11 +218,17 @@ impl<'a> Matrix<'a> {
         scales.first().copied().unwrap_or(1.0)
     }
 
-    /// Packs it in `layout`; `table` is what the codes are taken for. All scales equal become one.
+    /// Packs it in a layout; the table is what the codes are taken for, `needs` what the model's matrices ask together.
+    /// All scales equal become one.
     ///
     /// # Errors
-    /// Codes or scales that the layout does not hold; for I2_S also a code 3.
-    pub fn packed(&self, layout: &'static Layout, table: CodeTable, team: &mut Team) -> Result<PackedWeights> {
+    /// Codes or scales that the layout does not hold.
+    pub fn packed(
+        &self,
+        (layout, table): (&'static Layout, CodeTable),
+        needs: Needs,
+        team: &mut Team,
+    ) -> Result<PackedWeights> {
         let refused = |e: KernelError| self.gguf.tensor_error(self.tensor, &e).caused_by(&e);
         let Tensor { bytes, rows, k } = self.source;
         let weights = if self.tensor.kind == types::I2S {
@@ -231,8 +237,10 @@ impl<'a> Matrix<'a> {
             let source = I2sTensor::assume_valid(rows, k, codes).map_err(refused)?;
             PackedWeights::from_i2s(layout, source, self.own_scale * self.factor, team).map_err(refused)?
         } else {
-            // A layout without a place for code 3 refuses the code, by its place, and not the table.
-            let four = self.encoding.four_codes && !layout.ternary_only;
+            // Of a model with groups nobody has looked at all codes. A layout without a place for code 3 refuses the
+            // code, by its place, and not the table.
+            let unknown = matches!(needs.scales, ScaleUnit::Group(_));
+            let four = self.encoding.four_codes && (needs.four_codes || unknown) && !layout.ternary_only;
             let source = RowSource {
                 rows,
                 k,

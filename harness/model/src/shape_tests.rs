@@ -128,8 +128,8 @@ fn inconsistent_metadata_is_named() {
     assert_refused(swap("block_count", u32::MAX), &["block_count", "not between 1 and"]);
     assert_refused(swap("block_count", 2), &["\"blk.1.attn_norm.weight\" is missing", "10 more tensors"]);
     assert_refused(swap("vocab_size", 9), &["token_embd.weight", "[128, 8]", "[128, 9]"]);
-    let key = "bitnet-25.attention.key_length";
-    assert_refused(whole("bitnet-25").u32(key, 64), &[key, "head's width 32"]);
+    let wider = whole(ARCH).u32(&key("attention.key_length"), 64);
+    assert_refused(wider, &["rope.dimension_count", "32 rotated dimensions", "head's width 64"]);
 }
 
 /// The format's defaults, and what follows from other keys.

@@ -158,7 +158,10 @@ impl SparseFfn {
         let (descriptor, c) = (weights.kernel().descriptor(), &model.config);
         let exact = descriptor.family() == Family::W2A8 && descriptor.exact();
         let zeros = c.activation == Activation::ReluSquared && c.sub_norms;
-        if matches!(mode, Sparsity::Dense) || !exact || !zeros {
+        // The products that skip take one scale and three codes.
+        let plain = |w: &PackedWeights| w.table() == CodeTable::TERNARY && w.tensor_scale().is_some();
+        let plain = weights.weights().blocks.iter().all(|block| plain(&block.up) && plain(&block.down));
+        if matches!(mode, Sparsity::Dense) || !exact || !zeros || !plain {
             return None;
         }
         Some(Self {

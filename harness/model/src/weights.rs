@@ -181,8 +181,10 @@ impl Model {
     /// Packs all ternary tensors for kernels that read `layout`. `table` is what the codes are taken for. Bytes done
     /// are the packed ones.
     pub fn weights(&self, layout: &'static Layout, table: CodeTable, loading: &mut Loading<'_>) -> Result<Weights> {
+        let needs = self.needs(&mut loading.team)?;
         let mut matrix = |name: &str| {
-            let weights = self.matrix(name, layout, table, &mut loading.team)?;
+            let matrix = Matrix::of(&self.gguf, self.gguf.tensor(name)?)?;
+            let weights = matrix.packed((layout, table), needs, &mut loading.team)?;
             (loading.progress)(weights.code_bytes().len() as u64);
             Ok(weights)
         };
@@ -241,7 +243,8 @@ impl Model {
         table: CodeTable,
         team: &mut Team,
     ) -> Result<PackedWeights> {
-        Matrix::of(&self.gguf, self.gguf.tensor(name)?)?.packed(layout, table, team)
+        let needs = self.needs(team)?;
+        Matrix::of(&self.gguf, self.gguf.tensor(name)?)?.packed((layout, table), needs, team)
     }
 
     /// Number of weights in all ternary tensors.

@@ -88,12 +88,14 @@ fn reductions_roundings_and_maps() {
 #[test]
 fn attention() {
     let heads = [2, 4, 6, 16, 30, 32, 34, 64, 128];
-    let pairings: [fn(F32Ops, &mut [f32], &[f32], &[f32]); 2] = [F32Ops::rotate, F32Ops::rotate_neighbours];
-    for rotate in pairings {
+    for neighbours in [false, true] {
         check("rotate", heads.into_iter().map(|d| 3 * d), |ops, side, x| {
             let half = x.len() / 6;
             let (cos, sin, mut x) = (guard(side, &x[..half]), guard(side, &x[half..2 * half]), guard(side, x));
-            let left = left_by(|| rotate(ops, &mut x, &cos, &sin));
+            let left = left_by(|| match neighbours {
+                true => ops.rotate_neighbours(&mut x, &cos, &sin),
+                false => ops.rotate(&mut x, &cos, &sin),
+            });
             (bits(&x), left)
         });
     }

@@ -146,7 +146,7 @@ fn bonsai_tensors_are_groups_with_scales_of_their_own() {
             }
             let n = (dims[0] * dims[1]) as f64;
             let want = if role == Role::Rows { 0.02 } else { (dims[0] as f64).sqrt().recip() };
-            assert!(((square / n).sqrt() / want - 1.0).abs() < 0.05, "{name}: {} not {want}", (square / n).sqrt());
+            assert!(((square / n).sqrt() / want - 1.0).abs() < 0.1, "{name}: {} not {want}", (square / n).sqrt());
             assert!(
                 codes[3] == 0 && codes[..3].iter().all(|&c| (c as f64 / n - 1.0 / 3.0).abs() < 0.03),
                 "{name} {codes:?}"
