@@ -141,6 +141,15 @@ impl<'a> Matrix<'a> {
         scales.iter_mut().for_each(|scale| *scale *= self.factor);
     }
 
+    /// Calls `look` with the codes and scales of every row, one after the other.
+    pub fn each_row(&self, mut look: impl FnMut(&[u8], &[f32])) {
+        let (mut codes, mut scales) = (vec![0; self.source.k], vec![0.0; self.scales_a_row()]);
+        for row in 0..self.source.rows {
+            self.decode(row, &mut codes, &mut scales);
+            look(&codes, &scales);
+        }
+    }
+
     /// Writes the weights of a row as f32: code minus one, times its scale, rounded once.
     pub fn weights_of_row(&self, row: usize, (codes, scales): (&mut Vec<u8>, &mut Vec<f32>), out: &mut [f32]) {
         codes.resize(self.source.k, 0);

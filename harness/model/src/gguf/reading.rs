@@ -1,6 +1,8 @@
 //! What a file does not say itself: how the user wants it read, and what was decided on what evidence.
 
+use super::file::Gguf;
 use super::types::{self, TypeInfo};
+use crate::encoding::{Encoding, ScaleUnit};
 use serde::Serialize;
 use std::fmt;
 
@@ -72,6 +74,28 @@ impl Reading {
             ("scale", "reciprocal") => Some(Self { reciprocal: true, ..reading }),
             _ => None,
         })
+    }
+}
+
+impl Gguf {
+    /// Every reading that the file's own words allow, the one in force first: other layouts of I2_S, and the reciprocal of
+    /// a tensor's scale.
+    pub fn readings(&self) -> Vec<Reading> {
+        let mut all = vec![self.reading];
+        let i2s = self.tensors.iter().find_map(|t| I2sLayout::ALL.into_iter().find(|layout| layout.kind() == t.kind));
+        if let Some(current) = i2s {
+            let fits = |layout: &I2sLayout| {
+                let mut tensors = self.tensors.iter().filter(|t| t.kind.code == types::I2S.code);
+                tensors.all(|t| layout.kind().n_bytes(&t.dims).is_ok())
+            };
+            let others = I2sLayout::ALL.into_iter().filter(|layout| *layout != current && fits(layout));
+            all.extend(others.map(|layout| Reading { i2s: Some(layout), ..self.reading }));
+        }
+        let one_scale = |encoding: &Encoding| encoding.scales == ScaleUnit::Tensor && !encoding.latent();
+        if self.tensors.iter().any(|t| t.kind.encoding.is_some_and(one_scale)) {
+            all.push(Reading { reciprocal: !self.reading.reciprocal, ..self.reading });
+        }
+        all
     }
 }
 

@@ -1,14 +1,18 @@
 //! Looking at a file.
 
+use super::facts;
 use super::rows::{Check, Inspection, KeyRow, KnownRow, TensorRow, TernaryRow, Totals};
+use super::ternary;
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
-use crate::gguf::{CodeCounts, Entry, Gguf, TensorInfo, Value, check_i2s_codes, i2s_scale, quoted, types};
+use crate::gguf::{Entry, Gguf, TensorInfo, Value, quoted};
 use crate::graph::check_tensors;
 use crate::hash::hex;
 use crate::keys::{self, Use};
 use crate::known::{self, KnownModel};
+use crate::matrix::Matrix;
 use crate::tokenizer::Tokenizer;
+use kernels::parallel::Team;
 use sha2::{Digest, Sha256};
 
 /// Longest string value that is shown whole.
@@ -26,7 +30,7 @@ pub fn inspect(gguf: &Gguf) -> Result<Inspection> {
     for tensor in &gguf.tensors {
         // Saturating: each fits in 64 bits, their sum need not when types of unknown size lie about their shape.
         totals.parameters = totals.parameters.saturating_add(tensor.elements());
-        if tensor.kind == types::I2S {
+        if tensor.kind.encoding.is_some() {
             totals.ternary_weights += tensor.elements();
         }
         *totals.bytes_by_type.entry(tensor.kind.name).or_default() += tensor.n_bytes.unwrap_or(0);
@@ -42,7 +46,7 @@ pub fn inspect(gguf: &Gguf) -> Result<Inspection> {
         checks.push(check("tensors", found.as_ref().map(|()| format!("all {} fit the shape", totals.tensors))));
     }
     // After the shape: a lie about the shape makes nonsense of codes and scale.
-    checks.push(layout_check(gguf, &tensors));
+    checks.push(codes_check(gguf, &tensors));
     checks.push(check("tokenizer", tokenizer.as_ref().map(|t| format!("{} tokens", t.facts.vocab))));
     let of_tokenizer = tokenizer.iter().flat_map(|t| &t.assumed);
     Ok(Inspection {
@@ -55,6 +59,8 @@ pub fn inspect(gguf: &Gguf) -> Result<Inspection> {
         synthetic: gguf.synthetic(),
         metadata: gguf.metadata.iter().map(|e| key_row(gguf, e, keys::judge(gguf, e, shape.as_ref()))).collect(),
         assumed: config.iter().flat_map(|c| &c.assumed).chain(of_tokenizer).cloned().collect(),
+        facts: facts::facts(gguf, config.as_ref().ok(), tokenizer.as_ref().ok()),
+        traps: facts::traps(gguf, &tensors, tokenizer.as_ref().ok()),
         tensors,
         totals,
         config: config.ok(),
@@ -72,39 +78,28 @@ fn check(name: &'static str, found: std::result::Result<String, &Error>) -> Chec
     }
 }
 
-/// Three incompatible layouts share I2_S's code and sizes. None uses code 3, so code 3 shows corruption or another
-/// format; its absence does not tell the layouts apart, which only known hashes and goldens do.
-fn layout_check(gguf: &Gguf, tensors: &[TensorRow]) -> Check {
-    let name = "I2_S layout";
-    let count = tensors.iter().filter(|t| t.ternary.is_some()).count();
-    // Code 3, or a scale that cannot be one.
-    let bad = |row: &TernaryRow| row.invalid_codes > 0 || row.scale.is_none_or(|scale| scale <= 0.0);
-    let bad: Vec<_> = tensors.iter().filter(|row| row.ternary.as_ref().is_some_and(bad)).collect();
-    let (ok, detail) = match bad.iter().find_map(|row| check_i2s_codes(gguf, &row.info).err()) {
-        Some(first) => (false, format!("{first} ({} of {count} tensors like this)", bad.len())),
-        None if count == 0 => (true, "no I2_S tensors".to_string()),
-        None => {
-            let read = "read as 128 weights in 32 bytes (assumed: the file cannot say)";
-            (true, format!("no code 3 in {count} tensors; {read}"))
-        }
+/// Whether every ternary tensor has only codes and scales that its encoding can have. That says little about the layout
+/// of I2_S: code 3 is one in all three; known hashes, goldens and scores tell them apart.
+fn codes_check(gguf: &Gguf, tensors: &[TensorRow]) -> Check {
+    let name = "codes and scales";
+    let ternary: Vec<&TensorRow> = tensors.iter().filter(|row| row.info.kind.encoding.is_some()).collect();
+    let bad = |row: &&&TensorRow| row.ternary.as_ref().is_none_or(TernaryRow::is_wrong);
+    let count = ternary.len();
+    let found: Vec<_> = ternary.iter().filter(bad).collect();
+    // What is wrong is said by whoever would read it.
+    let first = found
+        .iter()
+        .find_map(|row| Matrix::of(gguf, &row.info).and_then(|m| m.check(&mut Team::single(), &|_| {})).err());
+    let (ok, detail) = match first {
+        Some(first) => (false, format!("{first} ({} of {count} tensors like this)", found.len())),
+        None if count == 0 => (true, "no ternary tensors".to_string()),
+        None => (true, format!("all that {count} ternary tensors hold are possible")),
     };
     Check { name, ok, detail }
 }
 
 fn tensor_row(gguf: &Gguf, tensor: &TensorInfo) -> TensorRow {
-    let ternary = (tensor.kind == types::I2S).then(|| {
-        let bytes = gguf.bytes(tensor);
-        let counts = CodeCounts::of(bytes);
-        let n = tensor.elements() as f64;
-        TernaryRow {
-            scale: i2s_scale(bytes).filter(|s| s.is_finite()),
-            minus: counts.minus as f64 / n,
-            zero: counts.zero as f64 / n,
-            plus: counts.plus as f64 / n,
-            invalid_codes: counts.invalid,
-        }
-    });
-    TensorRow { info: tensor.clone(), ternary }
+    TensorRow { info: tensor.clone(), ternary: ternary::look(gguf, tensor) }
 }
 
 fn key_row(gguf: &Gguf, entry: &Entry, judged: Option<Use>) -> KeyRow {

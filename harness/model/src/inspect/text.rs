@@ -2,9 +2,8 @@
 
 use comfy_table::{CellAlignment, Table, presets};
 
-use super::rows::{Check, Inspection, TensorRow, Totals};
+use super::rows::{Check, Fact, Inspection, TensorRow, Totals};
 use crate::keys::Use;
-use crate::tokenizer::TokenizerFacts;
 
 fn table(header: &[&str], right: &[usize]) -> Table {
     let mut table = Table::new();
@@ -46,15 +45,18 @@ impl Inspection {
         }
         lines.push(format!("\n{keys}"));
         lines.extend(self.assumed.iter().map(|assumed| clean(assumed)));
+        let mut facts = table(&["how it is read", "", "evidence"], &[]);
+        for Fact { what, value, evidence } in &self.facts {
+            facts.add_row([(*what).to_owned(), clean(value), clean(evidence)]);
+        }
+        lines.push(format!("\n{facts}"));
         lines.push(format!("\n{}\n", self.tensor_table()));
         let Totals { bytes_by_type, parameters, ternary_weights, .. } = &self.totals;
         lines.extend(bytes_by_type.iter().map(|(kind, bytes)| format!("{kind:>8} {bytes:>14} bytes")));
         lines.push(format!("{parameters} parameters, {ternary_weights} of them ternary"));
-        if let Some(TokenizerFacts { vocab, pre, pre_in_file, .. }) = &self.tokenizer {
-            lines.push(format!("tokenizer: {vocab} tokens, pre-tokenizer {pre} (in the file: {pre_in_file})"));
-        }
         let outcome = |c: &Check| format!("{} {}: {}", if c.ok { "ok    " } else { "FAILED" }, c.name, c.detail);
         lines.extend(self.checks.iter().map(outcome));
+        lines.extend(self.traps.iter().map(|t| format!("trap   {}: {}", t.trap, clean(&t.evidence))));
         lines.extend(self.warnings.iter().map(|warning| format!("warning: {warning}")));
         if let Some(known) = &self.known {
             lines.push(format!("known model: {} ({})", known.name, known.source));
@@ -71,9 +73,13 @@ impl Inspection {
             let bytes = t.n_bytes.map_or("?".to_string(), |b| b.to_string());
             let (mut scale, mut shares, mut invalid) = (String::new(), String::new(), String::new());
             if let Some(x) = ternary {
-                scale = x.scale.map_or("not finite".to_string(), |s| format!("{s:.6}"));
+                scale = match (x.scale, x.scales) {
+                    (Some(scale), _) => format!("{scale:.6}"),
+                    (None, Some([least, most])) => format!("{least:.6} to {most:.6}"),
+                    (None, None) => "not finite".to_string(),
+                };
                 shares = format!("{:.1} / {:.1} / {:.1}", x.minus * 100.0, x.zero * 100.0, x.plus * 100.0);
-                invalid = x.invalid_codes.to_string();
+                invalid = (x.invalid_codes + x.plus_two_codes).to_string();
             }
             let (name, kind, offset) = (clean(&t.name), t.kind.name.to_string(), t.offset.to_string());
             rows.add_row([name, kind, dims, bytes, offset, scale, shares, invalid]);
