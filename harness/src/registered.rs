@@ -27,9 +27,9 @@ pub fn all() -> impl Iterator<Item = &'static KernelDescriptor> + Clone {
     registry::KERNELS.iter().chain(ADDED.iter().filter_map(OnceLock::get).flatten()).copied()
 }
 
-/// Those that weights with scales of this unit, and with code 3 if `four_codes`, call for. Kernels with scales of groups
-/// can multiply weights with one scale a tensor too, but do more work for the same products: they are among these only
-/// where groups have scales, else whoever wants them names them.
+/// Those that weights with scales of this unit, and with code 3 if `four_codes`, call for. Kernels with scales of
+/// groups can multiply weights with one scale a tensor too, but do more work for the same products: they are among
+/// these only where groups have scales, else whoever wants them names them.
 pub fn meant_for(unit: ScaleUnit, four_codes: bool) -> impl Iterator<Item = &'static KernelDescriptor> + Clone {
     let of_groups = matches!(unit, ScaleUnit::Group(_));
     let meant = move |d: &&KernelDescriptor| of_groups || d.family() != Family::W2gA8;

@@ -204,8 +204,8 @@ mod tests {
             prop_assert_eq!(f.values(), &wide[..]);
             prop_assert_eq!((q.padded().len(), f.padded().len()), (padded_k(x.len()) + K_SLACK, padded_k(x.len())));
             for group in GROUPS {
-                let sums: Vec<i32> =
-                    q.padded()[..padded_k(x.len())].chunks(group).map(|x| x.iter().map(|&v| i32::from(v)).sum()).collect();
+                let sum = |x: &[i8]| x.iter().map(|&v| i32::from(v)).sum();
+                let sums: Vec<i32> = q.padded()[..padded_k(x.len())].chunks(group).map(sum).collect();
                 prop_assert_eq!(q.group_sums(group), Some(&sums[..]));
             }
             prop_assert!(q.group_sums(32).is_none());

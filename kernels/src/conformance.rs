@@ -1,8 +1,9 @@
 //! Every kernel against the oracle. One suite for `cargo test` and for `tritbench verify`; a kernel that fails it is
 //! never timed.
 //!
-//! W2A8 kernels must equal the oracle's integers. W2gA8 kernels must have the very bits of the oracle that adds groups in
-//! the order that is laid down, and that one must lie within its bound of the sum in f64. W2A32 kernels may differ by at most [`F32_BOUND`] of the row's sum of
+//! W2A8 kernels must equal the oracle's integers. W2gA8 kernels must have the very bits of the oracle that adds groups
+//! in the order that is laid down, and that one must lie within its bound of the sum in f64. W2A32 kernels may differ
+//! by at most [`F32_BOUND`] of the row's sum of
 //! |weight x activation|; their `dequantize` must be equal, because it rounds once.
 
 mod case;

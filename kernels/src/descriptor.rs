@@ -50,8 +50,8 @@ pub struct GemvF32<'a> {
 /// Operands of an exact integer matrix-vector product: `y[r] = sum over j of (code - 1) * x[j]`.
 ///
 /// Guaranteed by the caller: `codes` holds the panels of `y.len()` rows, `x.len()` is k rounded up to
-/// [`crate::K_PADDING`] plus [`crate::K_SLACK`], with zeros beyond k, `x_sum` is the sum of `x`, and no code is 3 unless
-/// [`KernelDescriptor::four_codes`] lets it through.
+/// [`crate::K_PADDING`] plus [`crate::K_SLACK`], with zeros beyond k, `x_sum` is the sum of `x`, and no code is 3
+/// unless [`KernelDescriptor::four_codes`] lets it through.
 pub struct GemvI8<'a> {
     /// Packed 2-bit codes of the panels (groups of rows that are packed together).
     pub codes: &'a [u8],

@@ -202,8 +202,8 @@ stamped! {
         }
     }
 
-    /// `y[i] = sums[i] * (scales[i] / divisor)`: exact integer products of rows that have a scale each. The same bits as
-    /// [`Self::scale_integers`] with the factor `scale / divisor` where all scales are equal.
+    /// `y[i] = sums[i] * (scales[i] / divisor)`: exact integer products of rows that have a scale each. The same bits
+    /// as [`Self::scale_integers`] with the factor `scale / divisor` where all scales are equal.
     scale_rows(sums: &[i32], scales: &[f32], divisor: f32, y: &mut [f32]) {
         for ((y, &sum), scale) in y.iter_mut().zip(sums).zip(scales) {
             *y = sum as f32 * (scale / divisor);

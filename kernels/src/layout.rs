@@ -29,8 +29,9 @@ pub struct Layout {
     /// Whether there is no place for code 3: the layout holds codes 0, 1, 2 with the ternary table and refuses
     /// everything else.
     pub ternary_only: bool,
-    /// Numbers of weights of a row that may share an f32 scale, where scales of groups lie in an array beside the codes:
-    /// group after group, for each one the scales of a panel's rows. None where a matrix has one scale, or one a row.
+    /// Numbers of weights of a row that may share an f32 scale, where scales of groups lie in an array beside the
+    /// codes: group after group, for each one the scales of a panel's rows. None where a matrix has one scale, or one a
+    /// row.
     pub groups: &'static [usize],
     /// Packs one panel: [`Self::rows`] rows of codes, all of one length that is a multiple of [`Self::block_k`], into
     /// [`Self::panel_bytes`] bytes.

@@ -5,10 +5,10 @@
 //! It knows numbers in memory, threads, and what this CPU can do. It must never know models, receipts, reports, files
 //! or clocks: whoever calls it reads the weights, takes the time and says what came out.
 //!
-//! A kernel is a file of its family's folder (`w2a32`, `w2a8`, `w2ga8`) with a [`KernelDescriptor`] in it, and a line in the
-//! list of that folder's `mod.rs`; it names the [`Layout`] that it reads. A layout is a file of [`layouts`] and a line
-//! in the list there. Everything else asks [`registry::KERNELS`] and [`layouts::ALL`]: tests, the suite, and who times
-//! them.
+//! A kernel is a file of its family's folder (`w2a32`, `w2a8`, `w2ga8`) with a [`KernelDescriptor`] in it, and a line
+//! in the list of that folder's `mod.rs`; it names the [`Layout`] that it reads. A layout is a file of [`layouts`] and
+//! a line in the list there. Everything else asks [`registry::KERNELS`] and [`layouts::ALL`]: tests, the suite, and who
+//! times them.
 //!
 //! Three families are kept apart everywhere:
 //! - **W2A32**: 2-bit weights, f32 activations. The optimisation ladder of the analysis that this project answers.

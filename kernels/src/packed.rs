@@ -211,8 +211,8 @@ impl PackedWeights {
         self.panel_bytes
     }
 
-    /// Scales of groups of the panels that hold the rows of `range` (its start on a panel); empty where the layout holds
-    /// none.
+    /// Scales of groups of the panels that hold the rows of `range` (its start on a panel); empty where the layout
+    /// holds none.
     pub(crate) fn scales(&self, range: &Range<usize>) -> &[f32] {
         self.scales.of_panels(range)
     }

@@ -47,9 +47,9 @@ pub fn codes_groups(weights: &PackedWeights, row: usize, codes: &[u8], x: &[i8])
 /// What [`row_groups`] rounds, in f64, and how far from it that may be: (G + 1) u A + G 2^-150.
 ///
 /// G is the number of groups, u = 2^-24, A = sum |d S|. Each group adds one rounding of a partial sum, which is at most
-/// A and what was rounded before: |acc - exact| <= ((1 + u)^G - 1) A, at most (G + 1) u A for G up to 2^12, the most that
-/// [`crate::MAX_K_I8`] leaves; a rounding to a subnormal is 2^-150 at most. Undoing the scale of the activations, by a
-/// rounded reciprocal and a rounded product, makes that (G + 3) u A in all.
+/// A and what was rounded before: |acc - exact| <= ((1 + u)^G - 1) A, at most (G + 1) u A for G up to 2^12, the most
+/// that [`crate::MAX_K_I8`] leaves; a rounding to a subnormal is 2^-150 at most. Undoing the scale of the activations,
+/// by a rounded reciprocal and a rounded product, makes that (G + 3) u A in all.
 ///
 /// The f64 sum is itself exact where scales are those of f16 and below 8 in magnitude and k is at most 65536: each is a
 /// multiple of 2^-24, and 53 bits hold the sum in any order.

@@ -132,28 +132,15 @@ fn the_largest_sums_of_groups_are_exact() {
 fn what_a_kernel_cannot_take_is_said_beforehand() {
     let can = |id: &str, unit, four| registry::find(id).expect("registered").can_run(unit, four);
     let groups = ScaleUnit::Group(128);
-    for (id, unit, four, why) in [
-        (
-            "scalar-i8",
-            groups,
-            false,
-            "kernel scalar-i8 takes one scale a tensor or a row, the weights have a scale for each 128 weights of a row",
-        ),
-        (
-            "scalar",
-            groups,
-            false,
-            "kernel scalar takes a scale for each 256 weights of a row, the weights have a scale for each 128 weights of a row",
-        ),
-        (
-            "scalar-groups",
-            ScaleUnit::Group(32),
-            true,
-            "kernel scalar-groups takes a scale for each 64, 128 or 256 weights of a row, the weights have a scale for each 32 weights of a row",
-        ),
+    let each = |groups: &str| format!("a scale for each {groups} weights of a row");
+    for (id, unit, takes) in [
+        ("scalar-i8", groups, "one scale a tensor or a row".to_owned()),
+        ("scalar", groups, each("256")),
+        ("scalar-groups", ScaleUnit::Group(32), each("64, 128 or 256")),
     ] {
-        assert_eq!(can(id, unit, four), Err(why.to_owned()));
+        assert_eq!(can(id, unit, false), Err(format!("kernel {id} takes {takes}, the weights have {unit}")));
     }
+    assert_eq!((groups.to_string(), ScaleUnit::Row.to_string()), (each("128"), "a scale for each row".into()));
     for (id, unit, four) in [
         ("scalar-i8", ScaleUnit::Row, true),
         ("scalar", ScaleUnit::Group(256), true),

@@ -213,8 +213,8 @@ impl Machine {
             .map_err(|why| Error::unsupported(format!("{why}; `list kernels` shows what runs here")))
     }
 
-    /// The kernels with these ids, which must all run here; without a list, those that run here of what a model with one
-    /// scale a tensor calls for.
+    /// The kernels with these ids, which must all run here; without a list, those that run here of what a model with
+    /// one scale a tensor calls for.
     pub fn kernels(&self, list: Option<&[String]>) -> Result<Vec<Kernel>> {
         match list {
             Some(ids) => in_registry_order(ids)?.into_iter().map(|d| self.kernel(d.id)).collect(),

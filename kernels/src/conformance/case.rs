@@ -33,7 +33,8 @@ pub(crate) enum CaseScales {
     Rows,
     /// One for each so many weights of a row.
     Groups(usize),
-    /// The same, in turn: the largest f16, a subnormal f16 and a subnormal f32, both zeros, a negative one, a usual one.
+    /// The same, in turn: the largest f16, a subnormal f16 and a subnormal f32, both zeros, a negative one, a usual
+    /// one.
     Extreme(usize),
 }
 

@@ -89,7 +89,8 @@ impl SparseOps {
     /// team; the result does not depend on the number of threads. Allocates nothing.
     ///
     /// # Errors
-    /// Another packing or code table, several scales, a list made for another matrix, wrong lengths, k above [`crate::MAX_K_I8`].
+    /// Another packing or code table, several scales, a list made for another matrix, wrong lengths, k above
+    /// [`crate::MAX_K_I8`].
     pub fn rows(self, team: &mut Team, live: &mut LiveRows, product: RowsProduct<'_>) -> Result<(), KernelError> {
         let RowsProduct { weights, x, y } = product;
         if weights.layout() != &layouts::I2S {

@@ -2,41 +2,41 @@
 //! and the widening that its int16 sums need anyway is where a group ends.
 //!
 //! A block is 8 rows x 128 k in eight registers, each with four planes; plane p is 32 consecutive weights. `and` with 3
-//! and with 12 of the bytes and of the bytes shifted right by 4 gives the planes, two of them four times too large. Their
-//! int16 sums last exactly one block. Then a `madd` by 4 or by 1 widens them so that all are four times the sum; one
-//! shift takes the 4 out, the sum of the activations comes off, and a group is one conversion and one fused
+//! and with 12 of the bytes and of the bytes shifted right by 4 gives the planes, two of them four times too large.
+//! Their int16 sums last exactly one block. Then a `madd` by 4 or by 1 widens them so that all are four times the sum;
+//! one shift takes the 4 out, the sum of the activations comes off, and a group is one conversion and one fused
 //! multiply-add with the scales of its eight rows. No horizontal sum.
 //!
 //! Per 64 weights, half a register: 1/2 load of codes, 1/2 shift, 2 `and`, 2 `maddubs`, 2 additions of int16, 2
 //! broadcast loads of activations. Beside that, for a group of 128 of 8 rows, 1,024 weights: 1 addition of int16, 3
 //! `madd`, 2 additions, 1 shift, 1 subtraction with a broadcast load, 1 conversion, 1 `fmadd` with a load of scales: 11
-//! operations beside the 104 of shifts, `and`, `maddubs` and additions, where `avx2-i8-tile8` has 7. A group of 64 is half
-//! a block (two planes, 2 `madd`), one of 256 is two blocks, whose int32 sums are added. Scales are f32: 2.25 bits a weight
-//! with groups of 128.
+//! operations beside the 104 of shifts, `and`, `maddubs` and additions, where `avx2-i8-tile8` has 7. A group of 64 is
+//! half a block (two planes, 2 `madd`), one of 256 is two blocks, whose int32 sums are added. Scales are f32: 2.25 bits
+//! a weight with groups of 128.
 //!
 //! Counted (`tritbench count`), inner loop, per 64 weights: 10.00 instructions, 9.50 of them vector, 2.69 memory reads,
 //! with groups of 128. `avx2-i8-tile8` has 9.75 and 9.31. On an AMD EPYC (family 25 model 17) it runs at 0.97 of that
-//! kernel's speed in L2 (1024 x 2560, medians of five runs in turn on a loaded machine), and from memory at 0.90 (6912 x
-//! 2560): it reads 1.125 times the bytes.
+//! kernel's speed in L2 (1024 x 2560, medians of five runs in turn on a loaded machine), and from memory at 0.90 (6912
+//! x 2560): it reads 1.125 times the bytes.
 //!
 //! From the prototypes of this project (layout A2, 0.907 there). llama.cpp's path for such weights is a scalar loop.
 //!
-//! Not taken: the order of k of `tile8x16`, where a group of 64 has weights in all four planes, which then are all widened
-//! twice as often. Leaving the 4 in the scales instead of shifting it out is one operation less, and wrong in the last
-//! bit where a sum is subnormal, which f32 scales allow.
+//! Not taken: the order of k of `tile8x16`, where a group of 64 has weights in all four planes, which then are all
+//! widened twice as often. Leaving the 4 in the scales instead of shifting it out is one operation less, and wrong in
+//! the last bit where a sum is subnormal, which f32 scales allow.
 //!
 //! # What the compiler makes of it
 //! As written, LLVM (Rust 1.95) adds the products of a block in an order of its own, a plane at a time: it keeps the
-//! shifted bytes of five registers on the stack meanwhile, reads masks from memory, and asks ahead for the whole block at
-//! its end; 11.06 instructions and 5.0 reads. `together!` on the four sums after each register keeps the order: no spill,
-//! and masks in registers.
+//! shifted bytes of five registers on the stack meanwhile, reads masks from memory, and asks ahead for the whole block
+//! at its end; 11.06 instructions and 5.0 reads. `together!` on the four sums after each register keeps the order: no
+//! spill, and masks in registers.
 //!
 //! # Exact: no int16 can overflow
-//! `maddubs` adds two products of a masked byte and an int8 of at least -128. With mask 3 the byte is at most 3, so a sum
-//! is within +-2 * 3 * 128 = 768; with mask 12 it is within +-2 * 12 * 128 = 3,072. A lane takes one of them a register
-//! and is widened after [`STEPS`] = 8: at most 24,576, below 32,767, code 3 and -128 included. The two mask-3 sums of a
-//! group of 128 are added in int16: 2 * 8 * 768 = 12,288. In int32, four times a sum of a group is within 4 * 3 * 128 *
-//! 256, and the sum less that of the activations is below 2^24: f32 holds it exactly.
+//! `maddubs` adds two products of a masked byte and an int8 of at least -128. With mask 3 the byte is at most 3, so a
+//! sum is within +-2 * 3 * 128 = 768; with mask 12 it is within +-2 * 12 * 128 = 3,072. A lane takes one of them a
+//! register and is widened after [`STEPS`] = 8: at most 24,576, below 32,767, code 3 and -128 included. The two mask-3
+//! sums of a group of 128 are added in int16: 2 * 8 * 768 = 12,288. In int32, four times a sum of a group is within 4 *
+//! 3 * 128 * 256, and the sum less that of the activations is below 2^24: f32 holds it exactly.
 
 use crate::cpu::CpuFeatures;
 use crate::descriptor::{GemvGroups, KernelDescriptor};

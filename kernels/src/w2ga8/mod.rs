@@ -1,6 +1,6 @@
-//! 2-bit weights whose groups of 64, 128 or 256 have a scale each, int8 activations, exact int32 sums of groups that are
-//! added up in f32 in one order: what most ternary models that people download are. Each kernel after the one that it
-//! builds on; all of them give the same bits.
+//! 2-bit weights whose groups of 64, 128 or 256 have a scale each, int8 activations, exact int32 sums of groups that
+//! are added up in f32 in one order: what most ternary models that people download are. Each kernel after the one that
+//! it builds on; all of them give the same bits.
 
 use crate::descriptor::kernels;
 

@@ -6,8 +6,8 @@
 //! beside 64 weights. llama.cpp's loop over Q2_0 does the same work with a float sum a group that is rounded twice, so
 //! its results depend on the compiler.
 //!
-//! Counted (`tritbench count`), inner loop, per 64 weights: 82.00 instructions, 75.00 of them vector, 5.00 memory reads;
-//! with what is around it, which a group of 128 passes twice, 113. LLVM vectorises a plane with SSE2: 24 of the
+//! Counted (`tritbench count`), inner loop, per 64 weights: 82.00 instructions, 75.00 of them vector, 5.00 memory
+//! reads; with what is around it, which a group of 128 passes twice, 113. LLVM vectorises a plane with SSE2: 24 of the
 //! instructions are shuffles that widen bytes.
 //!
 //! No overflow: |sum(code * x)| of a group <= 3 * 128 * 256, code 3 and -128 included.
@@ -33,8 +33,8 @@ fn gemv(args: GemvGroups<'_>) {
             let mut sum = 0i32;
             for (bytes, x) in codes.as_chunks::<BLOCK_BYTES>().0.iter().zip(x.as_chunks::<BLOCK_K>().0) {
                 for (plane, x) in x.as_chunks::<16>().0.iter().enumerate() {
-                    let products = bytes.iter().zip(x).map(|(&byte, &x)| i32::from(byte >> (2 * plane) & 3) * i32::from(x));
-                    sum += products.sum::<i32>();
+                    let code = |byte: u8| i32::from(byte >> (2 * plane) & 3);
+                    sum += bytes.iter().zip(x).map(|(&byte, &x)| code(byte) * i32::from(x)).sum::<i32>();
                 }
             }
             // Codes are weights plus one.
