@@ -58,7 +58,7 @@ mod tests {
             unpack(&[byte], &mut read);
             for (n, code) in read.into_iter().enumerate() {
                 let fraction = byte.wrapping_mul([1, 3, 9, 27, 81][n]);
-                assert_eq!(u16::from(code), u16::from(fraction) * 3 >> 8, "digit {n} of {byte}");
+                assert_eq!(u16::from(code), (u16::from(fraction) * 3) >> 8, "digit {n} of {byte}");
             }
         }
     }
