@@ -14,8 +14,8 @@ use crate::weights::Model;
 use kernels::parallel::Team;
 use kernels::{CodeTable, CpuFeatures, HeadFormat, Kernel};
 
-/// How far logits may be from those in f64, in parts of their root mean square: an int8 activation that rounds the other
-/// way moves them by 0.01 to 0.02. The least that another graph changes is four times this bound (see
+/// How far logits may be from those in f64, in parts of their root mean square: an int8 activation that rounds the
+/// other way moves them by 0.01 to 0.02. The least that another graph changes is four times this bound (see
 /// `every_difference_between_architectures_shows`).
 const CLOSE: f64 = 0.04;
 /// How far they are where no activation rounds the other way: a few units in the last place of f32.

@@ -1,6 +1,8 @@
 //! Everything that reads a model file, on bad files and on the built-in one with damage.
 
 use crate::error::{Error, Kind};
+use crate::gguf::testing::Builder;
+use crate::small_model::random;
 use crate::{builtin, config, gguf, graph, inspect, tokenizer, weights};
 use proptest::prelude::*;
 use std::path::Path;
@@ -35,17 +37,39 @@ proptest! {
         let header = builtin::open().unwrap().data_start as f64;
         damage.iter().for_each(|(at, value)| bytes[(at * header) as usize] = *value);
         bytes.truncate((cut * bytes.len() as f64) as usize); // one in four is cut
-        let one_line = |e: Error| assert!(!e.to_string().contains('\n'), "{e}");
-        match gguf::Gguf::from_bytes("m", bytes) {
-            Ok(file) => {
-                match config::ModelConfig::from_gguf(&file) {
-                    Ok(c) => graph::check_tensors(&file, &c).err().into_iter().for_each(one_line),
-                    Err(e) => one_line(e),
-                }
-                tokenizer::Tokenizer::from_gguf(&file, None).err().into_iter().for_each(one_line);
-                inspect::inspect(&file).unwrap().to_text();
+        read(bytes);
+    }
+
+    /// So may those of the other architectures' headers.
+    #[test]
+    fn damaged_headers_of_every_architecture_never_panic(
+        damage in prop::collection::vec((0.0..1.0f64, any::<u8>()), 1..4), which in 0..4usize,
+    ) {
+        let yarn = |file: Builder| {
+            file.string("qwen3.rope.scaling.type", "yarn").f32("qwen3.rope.scaling.factor", 2.0)
+        };
+        let mut bytes = match which {
+            0 => random("qwen3", true, yarn),
+            n => random(["qwen3", "llama", "bitnet"][n - 1], n < 3, |file| file),
+        };
+        let header = gguf::Gguf::from_bytes("m", bytes.clone()).unwrap().data_start as f64;
+        damage.iter().for_each(|(at, value)| bytes[(at * header) as usize] = *value);
+        read(bytes);
+    }
+}
+
+/// Everything that reads a file answers with a value or one line.
+fn read(bytes: Vec<u8>) {
+    let one_line = |e: Error| assert!(!e.to_string().contains('\n'), "{e}");
+    match gguf::Gguf::from_bytes("m", bytes) {
+        Ok(file) => {
+            match config::ModelConfig::from_gguf(&file) {
+                Ok(c) => graph::check_tensors(&file, &c).err().into_iter().for_each(one_line),
+                Err(e) => one_line(e),
             }
-            Err(e) => one_line(e),
+            tokenizer::Tokenizer::from_gguf(&file, None).err().into_iter().for_each(one_line);
+            inspect::inspect(&file).unwrap().to_text();
         }
+        Err(e) => one_line(e),
     }
 }

@@ -1,8 +1,8 @@
 //! A model file, and what comes out of it: GGUF -> tokenizer -> forward pass -> text.
 //!
-//! This crate knows files, vocabularies, the graphs of BitNet, Llama and Qwen3, sampling, when a text ends, and what known models
-//! should answer. It reads weights with whichever kernel it is given and is told what to do with what it makes: whoever
-//! loads a model says how many threads, who is told of progress and what stops it.
+//! This crate knows files, vocabularies, the graphs of BitNet, Llama and Qwen3, sampling, when a text ends, and what
+//! known models should answer. It reads weights with whichever kernel it is given and is told what to do with what it
+//! makes: whoever loads a model says how many threads, who is told of progress and what stops it.
 //!
 //! It must never know receipts, statistics or verdicts, the command line, or a terminal: it prints nothing and shows no
 //! progress bar. `kernels` is the only crate of this workspace below it. `examples/complete.rs` turns a prompt into

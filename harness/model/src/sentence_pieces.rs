@@ -10,6 +10,9 @@ use std::collections::HashMap;
 use tokenizers::models::bpe::{BPE, Vocab};
 use tokenizers::normalizers::{NormalizerWrapper, Prepend, Replace, Sequence};
 
+/// Longest token that is made by merging, in bytes. Vocabularies have tokens of a few dozen; looking for the parts of a
+/// token takes time in the square of its length.
+const LONGEST: usize = 256;
 /// What a space is in a token.
 const SPACE: &str = "\u{2581}";
 /// `token_type` of ordinary tokens.
@@ -49,6 +52,9 @@ impl Pieces<'_> {
     fn merges(&self) -> Result<Vec<(String, String)>, String> {
         let mut made: Vec<(u32, Vec<(u32, u32)>)> = Vec::new();
         for (id, token) in self.tokens.iter().enumerate().filter(|(id, _)| self.types[*id] == NORMAL) {
+            if token.len() > LONGEST {
+                return Err(format!("token {id} has {} bytes, more than the {LONGEST} of any vocabulary", token.len()));
+            }
             let cuts = token.char_indices().skip(1).map(|(at, _)| token.split_at(at));
             let of_tokens = |(left, right)| Some((*self.ids.get(left)?, *self.ids.get(right)?));
             let mut pairs: Vec<(u32, u32)> = cuts.filter_map(of_tokens).collect();
@@ -126,6 +132,9 @@ mod tests {
         assert!(tied.contains("tokens 258 and 259 have the same score, -1"), "{tied}");
         let no_score = with(&["a", "b", "ab"], &[0.0, 0.0, f32::NAN]).unwrap_err();
         assert!(no_score.contains("the score of token 258 is NaN"), "{no_score}");
+        let long = "a".repeat(257).leak();
+        let long = with(&[long], &[0.0]).unwrap_err();
+        assert!(long.contains("token 256 has 257 bytes, more than the 256"), "{long}");
         let no_byte = model(&["a"], &[NORMAL], &[0.0]).unwrap_err();
         assert!(no_byte.contains("no token stands for the byte <0x00>"), "{no_byte}");
     }

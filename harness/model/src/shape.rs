@@ -219,8 +219,7 @@ impl Reader<'_> {
         }
     }
 
-    /// How YaRN stretches the angles; `None` for a file without it. Whether other scaling is one that changes nothing is
-    /// for the table of keys.
+    /// How YaRN stretches the angles; `None` for a file without it. Other kinds of scaling are for the table of keys.
     fn yarn(&mut self, context: usize) -> Result<Option<Yarn>> {
         let kind = self.gguf.optional_string(&self.key("rope.scaling.type"));
         if kind.ok().flatten() != Some("yarn") {

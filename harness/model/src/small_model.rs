@@ -47,8 +47,8 @@ pub fn kind(role: Role) -> types::TypeInfo {
 /// Tokens of [`random`] models.
 pub const TOKENS: usize = 40;
 
-/// A model of two blocks with random weights, whose queries are wider than its residual stream. Weights keep the size of
-/// what they multiply, gains are from 0.5 to 1.5, and each matrix has a scale of its own. `more` adds keys.
+/// A model of two blocks with random weights, whose queries are wider than its residual stream. Weights keep the size
+/// of what they multiply, gains are from 0.5 to 1.5, and each matrix has a scale of its own. `more` adds keys.
 pub fn random(arch: &str, own_head: bool, more: impl Fn(Builder) -> Builder) -> Vec<u8> {
     let key = |k: &str| format!("{arch}.{k}");
     let tokens: Vec<String> = (0..TOKENS).map(|i| format!("t{i}")).collect();

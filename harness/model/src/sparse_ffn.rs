@@ -153,7 +153,7 @@ pub struct SparseFfn {
 
 impl SparseFfn {
     /// Copies of no block yet; [`Self::pack`] makes them. It skips always until a probe says where it pays. `None` when
-    /// `mode` is dense, the kernel is not an exact int8 kernel, or the graph's activation function gives no exact zeros.
+    /// `mode` is dense, the kernel is not an exact int8 kernel, or the graph's activation gives no exact zeros.
     pub(crate) fn new(mode: Sparsity, model: &Model, weights: &KernelWeights, ops: SparseOps) -> Option<Self> {
         let (descriptor, c) = (weights.kernel().descriptor(), &model.config);
         let exact = descriptor.family() == Family::W2A8 && descriptor.exact();

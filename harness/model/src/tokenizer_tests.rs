@@ -4,6 +4,7 @@ use super::*;
 use crate::builtin;
 use crate::fixtures::known;
 use crate::gguf::testing::Builder;
+use proptest::prelude::*;
 
 const REFERENCE: &str = include_str!("../../../scenarios/model/tokenizer.json");
 
@@ -285,6 +286,26 @@ fn sentence_pieces_without_a_space_before_a_text() {
     let assumed = build(by_score(&["\u{2581}"]), None).unwrap().assumed;
     assert_eq!(assumed.len(), 2, "{assumed:?}");
     assert!(assumed[0].contains("true is assumed, as with SentencePiece"), "{assumed:?}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    /// Whatever bytes of a vocabulary are wrong, the answer is a tokenizer that takes a text, or one line.
+    #[test]
+    fn damaged_sentence_pieces_never_panic(damage in prop::collection::vec((0.0..1.0f64, any::<u8>()), 1..6)) {
+        let mut bytes = by_score(&["\u{2581}ab", "ab", "\u{2581}", "a", "b"]).build();
+        let len = bytes.len() as f64;
+        damage.iter().for_each(|(at, value)| bytes[(at * len) as usize] = *value);
+        match Gguf::from_bytes("m", bytes).and_then(|gguf| Tokenizer::from_gguf(&gguf, None)) {
+            Ok(tokenizer) => {
+                let ids = tokenizer.encode("ab a\u{e9}b", None).unwrap();
+                prop_assert!(ids.iter().all(|&id| (id as usize) < tokenizer.facts.vocab));
+                tokenizer.decode(&ids);
+            }
+            Err(e) => prop_assert!(!e.to_string().contains('\n'), "{e}"),
+        }
+    }
 }
 
 #[test]

@@ -237,8 +237,8 @@ fn metadata(shape: &SynthShape, config: &ModelConfig, seed: u64, live_share: Opt
 /// before it), a ternary weight has mean square 2/3, so scale sqrt(3 / (2 K)) gives outputs of mean square 1 again. The
 /// residual stream then grows by 1 in mean square at each of its 2 additions a block (about 60 for 30 blocks), the
 /// ReLU-squared product is normalised before `ffn_down`, and logits have standard deviation 0.02 * sqrt(dim), about 1.
-/// Without sub-norms, what enters `attn_output` and `ffn_down` is smaller (SiLU of a normal number times another has mean
-/// square 0.36), so the residual stream grows less.
+/// Without sub-norms, what enters `attn_output` and `ffn_down` is smaller (SiLU of a normal number times another has
+/// mean square 0.36), so the residual stream grows less.
 fn ternary_scale(inputs: usize) -> f32 {
     (1.5 / inputs as f32).sqrt()
 }
