@@ -89,6 +89,8 @@ struct ModelsFile {
 struct Rule {
     /// Metadata key.
     key: String,
+    /// Applies to files of these architectures alone, if there is such a list.
+    architectures: Option<Vec<String>>,
     /// Applies where the value's text is this.
     equals: Option<String>,
     /// Applies where the value's text does not contain this.
@@ -178,10 +180,13 @@ pub fn warnings(gguf: &Gguf, known: Option<&KnownModel>) -> Result<Vec<String>> 
         };
         let said = rule.equals.as_ref().is_some_and(|wanted| text == *wanted)
             || rule.lacks.as_ref().is_some_and(|wanted| !text.contains(wanted.as_str()));
-        said && !(rule.unknown && known.is_some()) && !gguf.synthetic()
+        let architecture = gguf.optional_string("general.architecture").ok().flatten().unwrap_or_default();
+        let of_its = rule.architectures.as_ref().is_none_or(|list| list.iter().any(|name| name == architecture));
+        said && of_its && !(rule.unknown && known.is_some()) && !gguf.synthetic()
     };
     let rules = parse(MODELS_TOML)?.rule.into_iter().filter(applies);
-    Ok(bad.into_iter().chain(rules.map(|rule| rule.warning)).collect())
+    let unsure = (known.is_none() && !gguf.synthetic()).then(|| gguf.assumed_decisions());
+    Ok(bad.into_iter().chain(rules.map(|rule| rule.warning)).chain(unsure.into_iter().flatten()).collect())
 }
 
 #[cfg(test)]

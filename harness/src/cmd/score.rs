@@ -4,17 +4,21 @@
 use crate::error::Result;
 use crate::load_model;
 use crate::machine::Machine;
-use crate::measure::bench::Bench;
 use crate::model_spec::{apart, with_reading};
 use crate::output::table;
 use crate::progress::Progress;
 use crate::{build_info, interrupt};
 use kernels::{CodeTable, Family, HeadFormat, Kernel};
 use model::builtin;
+use model::decoder::Decoder;
 use model::gguf::Reading;
+use model::kernel_weights::KernelWeights;
+use model::loading::Loading;
 use model::perplexity::{Text, score};
+use model::weights::{Model, Opened};
 use receipt::judge::sanity;
 use serde::Serialize;
+use std::sync::Arc;
 
 /// Windows of the built-in text that are scored.
 const WINDOWS: usize = 4;
@@ -94,16 +98,18 @@ fn in_words(reading: Reading) -> String {
 
 impl Score {
     fn one(&mut self, spec: &str, machine: &Machine) -> Result<f64> {
-        let loaded = load_model::load(spec, None, machine)?;
-        let model = &loaded.model;
+        let model = Opened::new(load_model::open(spec)?, None)?.load()?;
         (self.vocabulary, self.window) = (model.config.vocab, WINDOW.min(model.config.context));
-        let kernel = fastest(&loaded, machine)?;
-        self.kernel = kernel.id().to_owned();
         let tokens = model.tokenizer.encode(builtin::held_out_text(), None)?;
-        let mut bench = Bench::new(&loaded, machine, HeadFormat::F16, interrupt::flag());
-        let mut decoder = bench.decoder(kernel, CodeTable::TERNARY)?.context(self.window).build()?;
+        let kernel = fastest(&model, machine)?;
+        self.kernel = kernel.id().to_owned();
+        let mut loading = Loading::new(machine.team()?, &|_| {}, interrupt::flag());
+        let weights = model.weights(kernel.descriptor().layout, CodeTable::TERNARY, &mut loading)?;
+        let head = Arc::new(model.head(HeadFormat::F16, machine.features, &mut loading.team)?);
+        let decoder = Decoder::of(&model, KernelWeights::new(kernel, Arc::new(weights))?, head);
+        let decoder = decoder.team(machine.team()?).features(machine.features).context(self.window);
         let text = Text { tokens: &tokens, window: self.window, max_windows: WINDOWS };
-        Ok(score(&mut decoder, text, bench.stop, |_, _| {})?.nats_per_token.exp())
+        Ok(score(&mut decoder.build()?, text, interrupt::flag(), |_, _| {})?.nats_per_token.exp())
     }
 
     /// Says what the perplexities mean.
@@ -115,16 +121,25 @@ impl Score {
         } else if let Some(what) = sanity::of_perplexity(own, self.vocabulary, false) {
             self.findings.push(format!("read {}: {what}", in_words(readings[0])));
         }
+        let mut better: Option<(f64, Reading)> = None;
         for (scored, &reading) in self.readings.iter().zip(readings).skip(1) {
             let Some(other) = scored.perplexity else { continue };
-            let words = in_words(reading);
             if (other / own - 1.0).abs() < ALIKE {
-                self.alike.push(format!("{} and {words} score alike ({own:.2}, {other:.2})", in_words(readings[0])));
-            } else if other < own {
-                let how = if reading.i2s.is_some() { format!("--i2s-layout {}", layout(reading)) } else { words };
-                let what = format!("read {how} its perplexity is {other:.2}, and {own:.2} as it is read now");
-                self.findings.push(format!("{what}: the file was written that way"));
+                let words = (in_words(readings[0]), in_words(reading));
+                self.alike.push(format!("{} and {} score alike ({own:.2}, {other:.2})", words.0, words.1));
+            } else if other < own && better.is_none_or(|(best, _)| other < best) {
+                better = Some((other, reading));
             }
+        }
+        // One that is nonsense itself says nothing.
+        let sound = |other: f64| sanity::of_perplexity(other, self.vocabulary, false).is_none();
+        if let Some((other, reading)) = better.filter(|(other, _)| sound(*other)) {
+            let how = match reading.i2s.filter(|_| reading.reciprocal == readings[0].reciprocal) {
+                Some(layout) => format!("with --i2s-layout {}", layout.name()),
+                None => format!("as FILE?{reading}"),
+            };
+            let what = format!("read {how} its perplexity is {other:.2}, and {own:.2} as it is read now");
+            self.findings.push(format!("{what}: the file was written that way"));
         }
     }
 
@@ -144,13 +159,9 @@ impl Score {
     }
 }
 
-fn layout(reading: Reading) -> &'static str {
-    reading.i2s.map_or("", |layout| layout.name())
-}
-
 /// The exact kernel that can multiply the model's weights and takes batches, if there is one.
-fn fastest(loaded: &load_model::Loaded, machine: &Machine) -> Result<Kernel> {
-    let needs = loaded.model.needs(&mut machine.team()?)?;
+fn fastest(model: &Model, machine: &Machine) -> Result<Kernel> {
+    let needs = model.needs(&mut machine.team()?)?;
     let able = machine.kernels_for(needs.scales, needs.four_codes);
     let wanted = |k: &&Kernel| k.descriptor().exact() && !k.descriptor().tables_per_call;
     let batches =

@@ -20,6 +20,12 @@ impl Gguf {
         decided.chain(self.parts.decisions.iter().cloned()).collect()
     }
 
+    /// Those decisions for which the file has no evidence.
+    pub(crate) fn assumed_decisions(&self) -> Vec<String> {
+        let assumed = self.decided.iter().filter(|decision| decision.evidence.starts_with("assumed"));
+        assumed.map(|d| format!("{} ({}); `model inspect --score` tells", d.what, d.evidence)).collect()
+    }
+
     /// The files that the model was read from, whole: the GGUF file, or those of a folder in the byte order of their
     /// names.
     pub fn files(&self) -> impl Iterator<Item = (&Path, &[u8])> {

@@ -45,11 +45,11 @@ impl Inspection {
         }
         lines.push(format!("\n{keys}"));
         lines.extend(self.assumed.iter().map(|assumed| clean(assumed)));
-        let mut facts = table(&["how it is read", "", "evidence"], &[]);
+        lines.push("\nhow it is read, and what says so".to_owned());
         for Fact { what, value, evidence } in &self.facts {
-            facts.add_row([(*what).to_owned(), clean(value), clean(evidence)]);
+            let evidence = if evidence.is_empty() { String::new() } else { format!(" ({})", clean(evidence)) };
+            lines.push(format!("  {what:<13} {}{evidence}", clean(value)));
         }
-        lines.push(format!("\n{facts}"));
         lines.push(format!("\n{}\n", self.tensor_table()));
         let Totals { bytes_by_type, parameters, ternary_weights, .. } = &self.totals;
         lines.extend(bytes_by_type.iter().map(|(kind, bytes)| format!("{kind:>8} {bytes:>14} bytes")));
