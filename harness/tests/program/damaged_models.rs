@@ -225,7 +225,7 @@ fn lying_fields() {
         ("type-f16", patched(file.kind("output_norm.weight"), 1), "output_norm|F16"),
         ("dims-other", patched(dims, 256), &said("256")),
         ("tq2", patched(file.kind(key_weight), 35), &format!("{key_weight}|byte")),
-        ("llama", file.spliced(old, &string("llama"), 0), "general.architecture|llama|byte"),
+        ("gemma", file.spliced(old, &string("gemma3"), 0), "general.architecture|gemma3|GELU|byte"),
         ("no-tokenizer", file.renamed("tokenizer.ggml.", "tokenizer.none."), "tokenizer.ggml."),
         ("no-merges", file.renamed("tokenizer.ggml.merges", "tokenizer.ggml.mergez"), "tokenizer.ggml.merges"),
         ("no-heads", file.renamed("attention.head_count_kv", "attention.head_count_xx"), "head_count"),
