@@ -6,6 +6,7 @@ variants.py records and checks them. Sizes are as small as the encodings' blocks
 the built-in model's.
 """
 import argparse
+import json
 import pathlib
 from typing import NamedTuple
 
@@ -198,17 +199,28 @@ def two_digits(value):
     return float(f"{value:.2g}")
 
 
+def write_committed():
+    for name, model in built().items():
+        if MODELS[name].committed:
+            make(FOLDER, name, model)
+
+
+def committed():
+    """Files of tiny/ and the hashes that golden.json gives them."""
+    for name, entry in json.loads(GOLDEN.read_text()).items():
+        if MODELS[name].committed:
+            yield from ((FOLDER / file, digest) for file, digest in entry["sha256"].items())
+
+
 def measure(out):
-    """Writes the committed models into `out` and the others into a folder below it; everything that golden.json says."""
+    """Writes all of them into `out`, reads them back and runs the oracle; everything that golden.json says."""
     tokenizer, found = Tokenizer(HERE / "tokenizer.json"), {}
     for name, model in built().items():
-        folder = out if MODELS[name].committed else pathlib.Path(out) / "not-committed"
-        folder.mkdir(parents=True, exist_ok=True)
-        files = make(folder, name, model)
+        files = make(out, name, model)
         again = read(files[0], {ENCODINGS[MODELS[name].encoding].code: MODELS[name].encoding})
         if not all(np.array_equal(again.matrices[n].dense(), t.dense()) for n, t in model.matrices.items()):
             raise SystemExit(f"{name}: the file does not read back to the weights that it was made from")
-        found[name] = dict(**golden(name, again, tokenizer), sha256={str(f.relative_to(folder)): sha256(f) for f in files})
+        found[name] = dict(**golden(name, again, tokenizer), sha256={str(f.relative_to(out)): sha256(f) for f in files})
     return found
 
 
