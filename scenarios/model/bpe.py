@@ -1,7 +1,7 @@
 """Byte-level BPE from a tokenizer.json, so that the oracle needs no package but numpy.
 
-The pattern is GPT-2's. Python's `re` has no \\p{L} and \\p{N}: `[^\\W\\d_]` and `\\d` are the same for the texts here, which are
-ASCII; other texts are refused instead of being cut a little differently.
+The pattern is GPT-2's. Python's `re` has no \\p{L} and \\p{N}: `[^\\W\\d_]` and `\\d` are the same for the texts here,
+which are ASCII; other texts are refused instead of being cut a little differently.
 """
 import json
 import pathlib

@@ -1,8 +1,9 @@
 """Readers of ternary encodings by index formula, right ones and the wrong ones that a reader may fall for.
 
-A layout is a table: where weight j of a block lies (byte, and bit shift or number of the trit) and where the block's scale lies.
-A wrong reading is the same table with one thing changed. Readers get the bytes from a tensor's start to the end of the file,
-since a reading with larger blocks runs on into the next tensor, as it does in an engine that does not check sizes.
+A layout is a table: where weight j of a block lies (byte, and bit shift or number of the trit) and where the block's
+scale lies. A wrong reading is the same table with one thing changed. Readers get the bytes from a tensor's start to the
+end of the file, since a reading with larger blocks runs on into the next tensor, as it does in an engine that does not
+check sizes.
 """
 from typing import NamedTuple
 
@@ -94,7 +95,9 @@ WRONG = {
 
 
 def decode(layout, data, rows, k):
-    """Codes (rows, k) as int8 and scales: one number, (rows, 1) or (rows, k / group) in float64; None where the bytes hold none."""
+    """Codes (rows, k) as int8 and scales: one number, (rows, 1) or (rows, k / group) in float64; None where the bytes
+    hold none.
+    """
     if layout in ROWS:
         r, c = np.indices((rows, k))
         byte, shift = ROWS[layout](r, c, rows, k)

@@ -29,8 +29,8 @@ def dequantize(tensor):
     elif kind == Q8_0:
         values = b[:, 2:].view(np.int8) * scale(0)
     else:
-        # In each half of 128: weight 32p + l has its low bits in the nibble p // 2 of byte l + 32 * (p % 2), its high ones in
-        # bits 2p of byte l. 16 weights share an int8 scale.
+        # In each half of 128: weight 32p + l has its low bits in the nibble p // 2 of byte l + 32 * (p % 2), its high
+        # ones in bits 2p of byte l. 16 weights share an int8 scale.
         j = np.arange(256)
         h, p, l = j // 128, j % 128 // 32, j % 32
         low = b[:, 64 * h + 32 * (p % 2) + l] >> 4 * (p // 2) & 15

@@ -1,11 +1,11 @@
 """Writers of ternary encodings: codes and scales in, a tensor's bytes out.
 
-Every layout was checked against the source of the engine that defines it, named at each writer; no line is copied. decoders.py
-reads the same layouts from index formulas (which byte and shift weight j has), so that a writer and its reader are two accounts
-of one fact and the round trip proves something.
+Every layout was checked against the source of the engine that defines it, named at each writer; no line is copied.
+decoders.py reads the same layouts from index formulas (which byte and shift weight j has), so that a writer and its
+reader are two accounts of one fact and the round trip proves something.
 
-Codes are int8 arrays (rows, k) from -1 to 1, or to 2 where `four_codes`. Scales are arrays (rows, k / group) of float16, (rows, 1)
-of float32 for IQ2_BN, or one float32 for I2_S.
+Codes are int8 arrays (rows, k) from -1 to 1, or to 2 where `four_codes`. Scales are arrays (rows, k / group) of
+float16, (rows, 1) of float32 for IQ2_BN, or one float32 for I2_S.
 """
 import struct
 from typing import Callable, NamedTuple
@@ -33,8 +33,8 @@ def two_bits(planes, shifts):
 def trits(digits):
     """digits: (..., n, bytes) of 0 to 2, the first the most significant of five (those that are not there are 0).
 
-    A byte is the base-3 number scaled from 243 to 256 and rounded up, so that a reader finds digit after digit by multiplying by
-    three: the byte's upper part overflows as the digit. (quantize_row_tq1_0_ref in ggml's ggml-quants.c)
+    A byte is the base-3 number scaled from 243 to 256 and rounded up, so that a reader finds digit after digit by
+    multiplying by three: the byte's upper part overflows as the digit. (quantize_row_tq1_0_ref in ggml's ggml-quants.c)
     """
     weights = 3 ** np.arange(4, 4 - digits.shape[-2], -1)
     number = (digits.astype(np.int64) * weights[:, None]).sum(-2)
@@ -51,11 +51,12 @@ def halves(scales):
 
 
 def tail(scale):
-    """I2_S ends with the tensor's scale and 28 bytes that no engine reads (quantize_i2_s returns nrow * row_size / 4 + 32)."""
+    """I2_S ends with the tensor's scale and 28 bytes that no engine reads: quantize_i2_s counts 32 after the codes."""
     return struct.pack("<f", scale) + bytes(28)
 
 
-# I2_S: src/ggml-bitnet-mad.cpp of microsoft/BitNet, quantize_i2_s. One type id, three layouts, chosen when that file is compiled.
+# I2_S: src/ggml-bitnet-mad.cpp of microsoft/BitNet, quantize_i2_s. One type id, three layouts, chosen when that file
+# is compiled.
 def i2_s(codes, scale):
     """x86 with ACT_PARALLEL, and the published files: 128 weights in 32 bytes, first 32 in the top bits."""
     return two_bits(blocks(codes, 128).reshape(-1, 4, 32), HIGH_FIRST).tobytes() + tail(scale)
@@ -71,9 +72,10 @@ def i2_s_arm(codes, scale):
     return two_bits(blocks(codes, 64).reshape(-1, 4, 16), HIGH_FIRST).tobytes() + tail(scale)
 
 
-# block_tq1_0, block_tq2_0 and block_q2_0: ggml-common.h of ggml; the order of weights: quantize_row_*_ref in ggml-quants.c.
+# block_tq1_0, block_tq2_0 and block_q2_0: ggml-common.h of ggml; the order of weights: quantize_row_*_ref in
+# ggml-quants.c.
 def tq1_0(codes, scales):
-    """256 weights in 54 bytes: 32 bytes of five trits 32 apart, 16 of five 16 apart, 4 of four 4 apart, then the scale."""
+    """256 weights in 54 bytes: 32 bytes of five trits 32 apart, 16 of five 16 apart, 4 of four 4 apart, the scale."""
     b = blocks(codes, 256)
     parts = (b[:, :160].reshape(-1, 5, 32), b[:, 160:240].reshape(-1, 5, 16), b[:, 240:].reshape(-1, 4, 4))
     return np.concatenate([*map(trits, parts), halves(scales)], 1).tobytes()
@@ -87,7 +89,9 @@ def tq2_0(codes, scales):
 
 def q2_0_of(group):
     """The scale, then weight 4b + i at bit 2i of byte b. ggml's QK2_0 is 64. The legacy files and PQ2_0 (block_pq2_0 of
-    PrismML's fork of llama.cpp, as its readers describe it: that fork's source could not be had here) are the same with 128."""
+    PrismML's fork of llama.cpp, as its readers describe it: that fork's source could not be had here) are the same with
+    128.
+    """
 
     def write(codes, scales):
         packed = two_bits(blocks(codes, group).reshape(-1, group // 4, 4).swapaxes(1, 2), LOW_FIRST)
@@ -97,29 +101,34 @@ def q2_0_of(group):
 
 
 def ptq1_0(codes, scales):
-    """128 weights in 28 bytes: TQ1_0's codec with stages of 16, 8 and (four trits) 2 bytes, then the scale. block_ptq1_0 of
-    PrismML's fork; known from four independent readers of it that agree, the fork's source could not be had here."""
+    """128 weights in 28 bytes: TQ1_0's codec with stages of 16, 8 and (four trits) 2 bytes, then the scale.
+    block_ptq1_0 of PrismML's fork; known from four independent readers of it that agree, the fork's source could not be
+    had here.
+    """
     b = blocks(codes, 128)
     parts = (b[:, :80].reshape(-1, 5, 16), b[:, 80:120].reshape(-1, 5, 8), b[:, 120:].reshape(-1, 4, 2))
     return np.concatenate([*map(trits, parts), halves(scales)], 1).tobytes()
 
 
 def iq2_bn(codes, scales):
-    """A float32 scale in front of each row (row_meta_size 4 in ik_llama.cpp's ggml.c), then 64 weights in 16 bytes with planes
-    16 apart, low bits first (quantize_one_row_2bn in iqk_quantize.cpp)."""
+    """A float32 scale in front of each row (row_meta_size 4 in ik_llama.cpp's ggml.c), then 64 weights in 16 bytes with
+    planes 16 apart, low bits first (quantize_one_row_2bn in iqk_quantize.cpp).
+    """
     packed = two_bits(blocks(codes, 64).reshape(-1, 4, 16), LOW_FIRST).reshape(len(codes), -1)
     heads = np.ascontiguousarray(scales, dtype="<f4").reshape(-1, 1).view(np.uint8)
     return np.concatenate([heads, packed], 1).tobytes()
 
 
 def hf_packed(codes, _scale):
-    """uint8 (rows / 4, k): byte (i, k) holds rows i, i + rows/4, i + 2 rows/4, i + 3 rows/4, low bits first (pack_weights in
-    transformers' integrations/bitnet.py). The scale is a tensor of its own."""
+    """uint8 (rows / 4, k): byte (i, k) holds rows i, i + rows/4, i + 2 rows/4, i + 3 rows/4, low bits first
+    (pack_weights in transformers' integrations/bitnet.py). The scale is a tensor of its own.
+    """
     return two_bits((codes + 1).reshape(4, -1, codes.shape[1]).swapaxes(0, 1), LOW_FIRST).tobytes()
 
 
 # Ids: ggml.h (34, 35, 42), BitNet's ggml (36), ik_llama.cpp's ggml.h (135); 142 and 143 are PrismML's.
-# File types: 36 and 37 from llama.h, 40 from BitNet's fork, 137 from ik's llama.h. Nobody agrees on one for the Q2_0 family.
+# File types: 36 and 37 from llama.h, 40 from BitNet's fork, 137 from ik's llama.h. Nobody agrees on one for the Q2_0
+# family.
 ENCODINGS = {e.name: e for e in (
     Encoding("i2_s", 36, -1, i2_s, 40),
     Encoding("i2_s-x86-rows", 36, -1, i2_s_rows, 40),

@@ -1,7 +1,7 @@
 """GGUF version 3, read and written: as much as the exporter and its oracle need.
 
-Written from the format's description (docs/gguf.md of ggml). It shares nothing with the Rust reader: a mistake in one of them
-must not be able to hide in the other.
+Written from the format's description (docs/gguf.md of ggml). It shares nothing with the Rust reader: a mistake in one
+of them must not be able to hide in the other.
 """
 import pathlib
 import struct
@@ -9,7 +9,8 @@ import struct
 import numpy as np
 
 UINT32, INT32, FLOAT32, BOOL, STRING, ARRAY, UINT64 = 4, 5, 6, 7, 8, 9, 10
-SCALARS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", UINT32: "<I", INT32: "<i", FLOAT32: "<f", BOOL: "<?", UINT64: "<Q", 11: "<q", 12: "<d"}
+SCALARS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", UINT32: "<I", INT32: "<i", FLOAT32: "<f", BOOL: "<?", UINT64: "<Q",
+           11: "<q", 12: "<d"}
 ALIGNMENT = 32
 
 
@@ -28,7 +29,9 @@ def _value(kind, value):
 
 
 def write(path, metadata, tensors):
-    """metadata: (key, kind, value); tensors: (name, shape innermost first, type, bytes). The same input gives the same bytes."""
+    """metadata: (key, kind, value); tensors: (name, shape innermost first, type, bytes). The same input gives the same
+    bytes.
+    """
     header = struct.pack("<4sIQQ", b"GGUF", 3, len(tensors), len(metadata))
     header += b"".join(_string(k) + struct.pack("<I", t) + _value(t, v) for k, t, v in metadata)
     offset, infos, body = 0, [], []
@@ -85,5 +88,7 @@ class File:
         return {key: value[1] if kind == ARRAY else value for key, kind, value in self.metadata}
 
     def rest(self, name):
-        """The bytes from a tensor's first to the end of the file: a wrong reading may run on into the next tensor, as an engine's does."""
+        """The bytes from a tensor's first to the end of the file: a wrong reading may run on into the next tensor, as
+        an engine's does.
+        """
         return np.frombuffer(self.data, np.uint8, offset=self.tensors[name][2])

@@ -1,6 +1,7 @@
 """Hugging Face folders: config.json, tokenizer.json, and safetensors with packed uint8 codes or with master weights.
 
-The safetensors format: 8 bytes of header length, a JSON header with dtype, shape and offsets, the tensors one after the other.
+The safetensors format: 8 bytes of header length, a JSON header with dtype, shape and offsets, the tensors one after the
+other.
 """
 import json
 import pathlib
@@ -16,7 +17,8 @@ from oracle import Ternary
 IN_BLOCK = {
     "attn_norm": "input_layernorm", "ffn_norm": "post_attention_layernorm",
     "attn_sub_norm": "self_attn.attn_sub_norm", "ffn_sub_norm": "mlp.ffn_sub_norm",
-    "attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj", "attn_v": "self_attn.v_proj", "attn_output": "self_attn.o_proj",
+    "attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj", "attn_v": "self_attn.v_proj",
+    "attn_output": "self_attn.o_proj",
     "ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj", "ffn_down": "mlp.down_proj",
 }
 OUTSIDE = {"token_embd": "model.embed_tokens", "output_norm": "model.norm", "output": "lm_head"}
@@ -90,11 +92,12 @@ def bf16_next(value):
 def master_weights(codes, scale):
     """bfloat16 latent weights whose absmean quantisation gives these codes and this scale exactly.
 
-    The rule (model card of BitNet b1.58, WeightQuant in transformers' integrations/bitnet.py): scale = max(mean |w|, 1e-5), code =
-    clip(round(w / scale), -1, 1). Weights of +-1 get the magnitude a, near 4/3 of the scale; zeros get magnitudes b near a quarter
-    of it, as many of the two neighbouring bfloat16 values as make the mean right, and one zero takes what is left over. So every
-    quotient stays far from a rounding limit, and a float64 sum of |w| is exact in any order and gives n * scale. A float32 sum
-    rounds: such a reader gets the same codes and a scale that differs by its own rounding only.
+    The rule (model card of BitNet b1.58, WeightQuant in transformers' integrations/bitnet.py): scale = max(mean |w|,
+    1e-5), code = clip(round(w / scale), -1, 1). Weights of +-1 get the magnitude a, near 4/3 of the scale; zeros get
+    magnitudes b near a quarter of it, as many of the two neighbouring bfloat16 values as make the mean right, and one
+    zero takes what is left over. So every quotient stays far from a rounding limit, and a float64 sum of |w| is exact
+    in any order and gives n * scale. A float32 sum rounds: such a reader gets the same codes and a scale that differs
+    by its own rounding only.
     """
     ones, zeros = np.abs(codes) == 1, np.flatnonzero(codes.ravel() == 0)
     total, share = codes.size * scale, ones.mean()
@@ -123,8 +126,9 @@ def absmean(weights):
 
 
 def reciprocal(scale):
-    """The float32 weight_scale of the `bitlinear` rule, which divides by it. 1 / scale is no float32, so its own reciprocal,
-    rounded to float32, is the scale again for most scales (16 of the model's 21) and one unit in the last place off for the others.
+    """The float32 weight_scale of the `bitlinear` rule, which divides by it. 1 / scale is no float32, so its own
+    reciprocal, rounded to float32, is the scale again for most scales (16 of the model's 21) and one unit in the last
+    place off for the others.
     """
     near = np.float32(1) / np.float32(scale)
     for candidate in (near, np.nextafter(near, np.float32(0)), np.nextafter(near, np.float32(np.inf))):
@@ -141,11 +145,12 @@ def weight_tensors(name, ternary, rule):
         return [(name, "BF16", bits.shape, bits.tobytes())]
     rows, k = ternary.codes.shape
     stored = np.float32(scale) if rule == "autobitlinear" else reciprocal(scale)
-    return [(name, "U8", (rows // 4, k), hf_packed(ternary.codes, None)), (name + "_scale", "F32", (1,), stored.tobytes())]
+    return [(name, "U8", (rows // 4, k), hf_packed(ternary.codes, None)),
+            (name + "_scale", "F32", (1,), stored.tobytes())]
 
 
 def unpermuted(name, model):
-    """`llama` GGUF files turn adjacent rows of q and k together, Hugging Face's model row i with row i + head_dim / 2."""
+    """`llama` GGUF files turn adjacent rows of q and k together, Hugging Face's row i with row i + head_dim / 2."""
     heads = {"attn_q": "heads", "attn_k": "kv_heads"}.get(name.split(".")[-2])
     ternary = model.matrices[name]
     if model.config["architecture"] != "llama" or heads is None:
@@ -166,9 +171,10 @@ def config_of(model, rule):
     c = model.config
     architecture, kind, activation = CLASSES[c["architecture"]]
     return dict(
-        architectures=[architecture], model_type=kind, hidden_act=activation, hidden_size=c["dim"], intermediate_size=c["ffn"],
-        num_hidden_layers=c["layers"], num_attention_heads=c["heads"], num_key_value_heads=c["kv_heads"],
-        max_position_embeddings=c["context"], rms_norm_eps=float(f"{c['rms_eps']:.6g}"), rope_theta=c["rope_theta"],
+        architectures=[architecture], model_type=kind, hidden_act=activation, hidden_size=c["dim"],
+        intermediate_size=c["ffn"], num_hidden_layers=c["layers"], num_attention_heads=c["heads"],
+        num_key_value_heads=c["kv_heads"], max_position_embeddings=c["context"],
+        rms_norm_eps=float(f"{c['rms_eps']:.6g}"), rope_theta=c["rope_theta"],
         vocab_size=c["vocab"], bos_token_id=0, eos_token_id=1, tie_word_embeddings="output.weight" not in model.dense,
         torch_dtype="bfloat16", quantization_config=quantization_config(rule))
 

@@ -2,10 +2,11 @@
 
 One pass serves every architecture; what differs between them is a row of ARCHITECTURES.
 
-The rule of a ternary product, for any scales: an activation vector becomes int8 with one scale, s = 127 / max|x|, rounded half to
-even, and y = sum over groups of d_g * S_g / s with S_g the group's integer sum. The sum is exact here whatever its order: the
-scales are float16 (multiples of 2^-24, below 8) or one float32 for a whole row, so that every partial sum fits 53 bits. Two files
-with equal weights therefore give equal perplexities to the last digit, however their scales are grouped.
+The rule of a ternary product, for any scales: an activation vector becomes int8 with one scale, s = 127 / max|x|,
+rounded half to even, and y = sum over groups of d_g * S_g / s with S_g the group's integer sum. The sum is exact here
+whatever its order: the scales are float16 (multiples of 2^-24, below 8) or one float32 for a whole row, so that every
+partial sum fits 53 bits. Two files with equal weights therefore give equal perplexities to the last digit, however
+their scales are grouped.
 """
 from typing import NamedTuple
 
@@ -32,7 +33,9 @@ GATES = {"relu2": lambda x: np.maximum(x, 0) ** 2, "silu": lambda x: x / (1 + np
 
 
 class Ternary:
-    """A matrix of integers with scales: codes (rows, k) of int8 from -1 to 2; scales (1, 1), (rows, 1) or (rows, groups)."""
+    """A matrix of integers with scales: codes (rows, k) of int8 from -1 to 2; scales (1, 1), (rows, 1) or (rows,
+    groups).
+    """
 
     def __init__(self, codes, scales):
         self.codes, self.scales = codes, np.atleast_2d(np.asarray(scales, np.float64))
@@ -47,11 +50,11 @@ class Ternary:
 
 
 class Oracle:
-    """`matrices`: Ternary by GGUF name, token_embd.weight and output.weight among them where they are ternary; `dense`: arrays of
-    the others, norms and dense embeddings. The head is token_embd where there is no output.weight.
+    """`matrices`: Ternary by GGUF name, token_embd.weight and output.weight among them where they are ternary; `dense`:
+    arrays of the others, norms and dense embeddings. The head is token_embd where there is no output.weight.
 
-    `jitter` moves every intermediate result by up to that share of itself, at random, and `cache` is the type of cached keys and
-    values: both show how far an honest engine of lower precision may differ.
+    `jitter` moves every intermediate result by up to that share of itself, at random, and `cache` is the type of cached
+    keys and values: both show how far an honest engine of lower precision may differ.
     """
 
     def __init__(self, config, matrices, dense, jitter=0.0, cache=np.float64, seed=0):
@@ -124,7 +127,9 @@ class Oracle:
         return self.product(self.rms(x, "output_norm.weight"), "output.weight" if untied else "token_embd.weight")
 
     def greedy(self, tokens, count):
-        """`count` greedy tokens after `tokens`, and at each step the margin between the two best logits: a small one is no safe golden."""
+        """`count` greedy tokens after `tokens`, and at each step the margin between the two best logits: a small one is
+        no safe golden.
+        """
         tokens, ids, margins = list(tokens), [], []
         for _ in range(count):
             last = self.logits(tokens)[-1]
@@ -135,7 +140,9 @@ class Oracle:
         return ids, margins
 
     def nats_per_token(self, tokens, window, most=None):
-        """Non-overlapping windows, each starting from an empty cache; every position predicts the next token. At most `most` windows."""
+        """Non-overlapping windows, each starting from an empty cache; every position predicts the next token. At most
+        `most` windows.
+        """
         total = count = 0
         for start in range(0, len(tokens) - window, window)[:most]:
             piece = tokens[start:start + window + 1]

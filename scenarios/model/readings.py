@@ -1,6 +1,7 @@
 """Right and wrong readings of a variant: what a reader that errs in one point would make of it.
 
-A reading is a name and a Model, or None instead of a model where a scale is not a finite number: then there is no perplexity.
+A reading is a name and a Model, or None instead of a model where a scale is not a finite number: then there is no
+perplexity.
 """
 import numpy as np
 
@@ -18,8 +19,9 @@ def gguf_matrices(path, model, layout):
 
 
 def hf_matrices(folder, model, rule, layout="hf-packed"):
-    """Every ternary matrix of the folder by scale rule (`autobitlinear`: y times weight_scale, `bitlinear`: y divided by it,
-    `master`: absmean of latent weights) and layout."""
+    """Every ternary matrix of the folder by scale rule (`autobitlinear`: y times weight_scale, `bitlinear`: y divided
+    by it, `master`: absmean of latent weights) and layout.
+    """
     _, arrays = read_folder(folder)
     matrices = {}
     for name, ternary in model.matrices.items():

@@ -69,8 +69,9 @@ def read(path, layouts):
 
 
 def write(path, model, encoding, name, scale_tensors=False):
-    """Writes every ternary matrix in one encoding and everything else as it is. `name` becomes general.name. `scale_tensors`: the
-    blocks say 1 and a float32 tensor beside each matrix has its scale, for scales that float16 cannot hold.
+    """Writes every ternary matrix in one encoding and everything else as it is. `name` becomes general.name.
+    `scale_tensors`: the blocks say 1 and a float32 tensor beside each matrix has its scale, for scales that float16
+    cannot hold.
     """
     kind = ENCODINGS[encoding]
     metadata = []
@@ -88,7 +89,8 @@ def write(path, model, encoding, name, scale_tensors=False):
             stored = ternary.with_scales(1) if scale_tensors else ternary
             tensors.append((tensor, ternary.codes.shape[::-1], kind.code, encode(encoding, stored)))
             if scale_tensors:
-                tensors.append((tensor.removesuffix("weight") + "scale", (1,), F32, struct.pack("<f", ternary.scales[0, 0])))
+                scale = struct.pack("<f", ternary.scales[0, 0])
+                tensors.append((tensor.removesuffix("weight") + "scale", (1,), F32, scale))
         else:
             tensors.append(dense_tensor(tensor, model.dense[tensor]))
     gguf_file.write(path, metadata, tensors)
@@ -106,8 +108,9 @@ def sha256(path):
 
 
 def noise(key, count):
-    """`count` uniform 64-bit integers that depend on `key` only: SplitMix64 at key, key + 1, ... numpy's own generators may change
-    their streams from one release to the next."""
+    """`count` uniform 64-bit integers that depend on `key` only: SplitMix64 at key, key + 1, ... numpy's own generators
+    may change their streams from one release to the next.
+    """
     z = (np.arange(count, dtype=np.uint64) + np.uint64(key << 32)) * np.uint64(0x9E3779B97F4A7C15)
     z = (z ^ z >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ z >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
@@ -140,17 +143,18 @@ def with_row_scales(model):
 
 
 # The norm whose output each matrix multiplies.
-NORMS = dict(attn_q="attn_norm", attn_k="attn_norm", attn_v="attn_norm", attn_output="attn_sub_norm", ffn_gate="ffn_norm",
-             ffn_up="ffn_norm", ffn_down="ffn_sub_norm")
+NORMS = dict(attn_q="attn_norm", attn_k="attn_norm", attn_v="attn_norm", attn_output="attn_sub_norm", 
+             ffn_gate="ffn_norm", ffn_up="ffn_norm", ffn_down="ffn_sub_norm")
 
 
 def grouped(model, group):
     """A scale of its own for each `group` weights of each row, and still a good model.
 
-    Factors at random would not do: they hurt the model as much in the right place as in a wrong one (scores of wrong groups were
-    lower than the right one's). So a group of columns is multiplied by about 3 or 1/3 in turn and the gains of the norm in front
-    are divided by that: the product stays what it was, up to int8 rounding, and a scale that is applied to another group is off by
-    nine. On top, each row's scales differ by up to 2%, so that a wrong row shows in the logits.
+    Factors at random would not do: they hurt the model as much in the right place as in a wrong one (scores of wrong
+    groups were lower than the right one's). So a group of columns is multiplied by about 3 or 1/3 in turn and the gains
+    of the norm in front are divided by that: the product stays what it was, up to int8 rounding, and a scale that is
+    applied to another group is off by nine. On top, each row's scales differ by up to 2%, so that a wrong row shows in
+    the logits.
     """
     matrices, dense, columns = {}, dict(model.dense), {}
     for number, (name, ternary) in enumerate(model.matrices.items()):

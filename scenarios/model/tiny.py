@@ -1,9 +1,10 @@
-"""Tiny models with random weights, one for each architecture that the trained model does not have, and their float64 logits.
+"""Tiny models with random weights, one for each architecture that the trained model does not have, and their float64
+logits.
 
     python3 tiny.py --out DIR       writes them all, also those that tiny/ leaves out
 
-variants.py records and checks them. Sizes are as small as the encodings' blocks of 256 allow; the vocabulary and its tokenizer are
-the built-in model's.
+variants.py records and checks them. Sizes are as small as the encodings' blocks of 256 allow; the vocabulary and its
+tokenizer are the built-in model's.
 """
 import argparse
 import json
@@ -48,18 +49,18 @@ class Tiny(NamedTuple):
 
 
 MODELS = {
-    "qwen3": Tiny("Q2_0 of group 64, embedding and tied head too; query width 512 is twice the model's", "qwen3", "q2_0", 64,
-                  "ternary", None, head_dim=128, seed=25, eps=1e-6, theta=1e6),
-    "qwen3-four": Tiny("one block of Q2_0 with the four codes -1 to 2 and a ternary head of its own", "qwen3", "q2_0", 64,
-                       "ternary", "ternary", head_dim=128, layers=1, codes=4, seed=10, eps=1e-6, theta=1e6),
-    "llama": Tiny("TQ2_0 with a scale for each 256 weights, so for each row; Q4_0 embedding, untied Q6_K head", "llama", "tq2_0",
-                  256, "q4_0", "q6_k", seed=54, theta=500000.0),
-    "bitnet": Tiny("TQ1_0 with d = 1 and the scales in .scale tensors; tied Q8_0 embedding", "bitnet", "tq1_0", -1, "q8_0",
-                   None, seed=55, scale_tensors=True),
+    "qwen3": Tiny("Q2_0 of group 64, embedding and tied head too; query width 512 is twice the model's", "qwen3",
+                  "q2_0", 64, "ternary", None, head_dim=128, seed=25, eps=1e-6, theta=1e6),
+    "qwen3-four": Tiny("one block of Q2_0 with the four codes -1 to 2 and a ternary head of its own", "qwen3",
+                       "q2_0", 64, "ternary", "ternary", head_dim=128, layers=1, codes=4, seed=10, eps=1e-6, theta=1e6),
+    "llama": Tiny("TQ2_0 with a scale for each 256 weights, so for each row; Q4_0 embedding, untied Q6_K head", "llama",
+                  "tq2_0", 256, "q4_0", "q6_k", seed=54, theta=500000.0),
+    "bitnet": Tiny("TQ1_0 with d = 1 and the scales in .scale tensors; tied Q8_0 embedding", "bitnet", "tq1_0", -1,
+                   "q8_0", None, seed=55, scale_tensors=True),
     # A scale of 1/16 has an exact reciprocal, so that the folder's weights are those of the GGUF file.
-    "llama-f16": Tiny("TQ2_0 with the scale 1/16 everywhere, F16 embedding, untied F16 head; also as Hugging Face folder "
-                      "llama-f16-hf, packed uint8 by the bitlinear rule, in which q and k are not permuted", "llama", "tq2_0",
-                      -1, "f16", "f16", seed=57, theta=500000.0, committed=False),
+    "llama-f16": Tiny("TQ2_0 with the scale 1/16 everywhere, F16 embedding, untied F16 head; also as Hugging Face "
+                      "folder llama-f16-hf, packed uint8 by the bitlinear rule, in which q and k are not permuted",
+                      "llama", "tq2_0", -1, "f16", "f16", seed=57, theta=500000.0, committed=False),
 }
 
 
@@ -74,12 +75,15 @@ class Source:
         return uniform(self.key, shape)
 
     def integers(self, low, high, shape):
-        """From `low` to `high`, both included; the sum of three draws: small ones are more frequent, as in a trained model."""
+        """From `low` to `high`, both included; the sum of three draws: small ones are more frequent, as in a trained
+        model.
+        """
         return np.floor(low + (high + 1 - low) * sum(self.uniform(shape) for _ in range(3)) / 3).astype(int)
 
     def ternary(self, tiny, rows, k, size):
         """Weights that give outputs of variance `size` squared for inputs of variance 1."""
-        # Four codes in shares that keep the mean at zero: a matrix of one sign would give every logit the same large part.
+        # Four codes in shares that keep the mean at zero: a matrix of one sign would give every logit the same large
+        # part.
         shares = (0.4, 0.7, 0.9) if tiny.codes == 4 else (1 / 3, 2 / 3)
         codes = np.searchsorted(shares, self.uniform((rows, k)), side="right").astype(np.int8) - 1
         if tiny.group < 0:
@@ -130,7 +134,8 @@ def build(name, tokenizer_keys):
         for tensor, width in norms.items():
             add(f"blk.{i}.{tensor}.weight", source.gain(width))
         for tensor, (r, k) in shapes.items():
-            # Blocks add more than the embedding holds, so that logits depend on all of the graph and not on the last token alone.
+            # Blocks add more than the embedding holds, so that logits depend on all of the graph and not on the last
+            # token alone.
             size = 3 if tensor in ("attn_output", "ffn_down") else 1
             add(f"blk.{i}.{tensor}.weight", source.ternary(tiny, r, k, size))
     add("output_norm.weight", source.gain(DIM))
@@ -150,8 +155,9 @@ def metadata_of(name, vocabulary):
     tiny, a = MODELS[name], MODELS[name].architecture
     own = {"qwen3": [("attention.key_length", tiny.head_dim), ("attention.value_length", tiny.head_dim)]}.get(
         a, [("vocab_size", vocabulary), ("rope.dimension_count", tiny.head_dim)])
-    integers = [("context_length", 512), ("embedding_length", DIM), ("block_count", tiny.layers), ("feed_forward_length", FFN),
-                ("attention.head_count", HEADS), ("attention.head_count_kv", KV_HEADS), *own]
+    integers = [("context_length", 512), ("embedding_length", DIM), ("block_count", tiny.layers),
+                ("feed_forward_length", FFN), ("attention.head_count", HEADS),
+                ("attention.head_count_kv", KV_HEADS), *own]
     floats = [("rope.freq_base", tiny.theta), ("attention.layer_norm_rms_epsilon", tiny.eps)]
     return [("general.architecture", STRING, a), ("general.name", STRING, f"tiny {name}, random weights"),
             ("general.file_type", UINT32, 0), ("general.quantization_version", UINT32, 2),
@@ -176,8 +182,8 @@ def built():
 
 
 def golden(name, model, tokenizer):
-    """Float64 results of one model, and how far float32's rounding (the worst of eight random ones) and a float16 cache move its
-    logits: an int8 rounding that flips makes others flip, more so in a random model than in a trained one.
+    """Float64 results of one model, and how far float32's rounding (the worst of eight random ones) and a float16 cache
+    move its logits: an int8 rounding that flips makes others flip, more so in a random model than in a trained one.
     """
     oracle, cases, float32, cache = model.oracle(), [], 0.0, 0.0
     for prompt in PROMPTS:
