@@ -20,6 +20,7 @@ from encoders import ENCODINGS
 from gguf_file import FLOAT32, STRING, UINT32
 from hf_folder import write_folder
 from oracle import Ternary
+from readings import hf_matrices
 from small_model import HERE, Model, config_of, half, read, sha256, uniform, write
 
 FOLDER = HERE / "tiny"
@@ -218,6 +219,17 @@ def committed():
             yield from ((FOLDER / file, digest) for file, digest in entry["sha256"].items())
 
 
+def check_folder(folder, model, tokenizer):
+    """The llama folder, read back with rows that are not permuted and the rotation that goes with them, gives the logits
+    of the GGUF file.
+    """
+    config = {**model.config, "architecture": "llama, a folder"}
+    ids = tokenizer.encode(PROMPTS[1])
+    logits = model._replace(config=config, matrices=hf_matrices(folder, model, "bitlinear")).oracle().logits(ids)
+    if np.abs(logits - model.oracle().logits(ids)).max() > 1e-9:
+        raise SystemExit(f"{folder}: its logits are not those of the GGUF file")
+
+
 def measure(out):
     """Writes all of them into `out`, reads them back and runs the oracle; everything that golden.json says."""
     tokenizer, found = Tokenizer(HERE / "tokenizer.json"), {}
@@ -226,6 +238,8 @@ def measure(out):
         again = read(files[0], {ENCODINGS[MODELS[name].encoding].code: MODELS[name].encoding})
         if not all(np.array_equal(again.matrices[n].dense(), t.dense()) for n, t in model.matrices.items()):
             raise SystemExit(f"{name}: the file does not read back to the weights that it was made from")
+        if name == "llama-f16":
+            check_folder(out / "llama-f16-hf", model, tokenizer)
         found[name] = dict(**golden(name, again, tokenizer), sha256={str(f.relative_to(out)): sha256(f) for f in files})
     return found
 

@@ -215,8 +215,8 @@ def dump(path, value):
 
 
 def golden_differences():
-    """Whether the oracle still gives golden.json for the built-in file, whose scales are float32. Those figures were made
-    with an epsilon of 1e-5, the file has the float32 next to it: hence the tolerances.
+    """Whether the oracle still gives golden.json for the built-in file, whose scales are float32. Those figures were
+    made with an epsilon of 1e-5, the file has the float32 next to it: hence the tolerances.
     """
     golden, judge = json.loads((HERE / "golden.json").read_text()), Judge()
     oracle = read(HERE / "shakespeare-ternary.gguf", {36: "i2_s"}).oracle()
