@@ -96,19 +96,22 @@ impl<'a> Matrix<'a> {
             check_i2s_scale(gguf, tensor)?;
         }
         let source = Tensor { bytes: gguf.bytes(tensor), rows, k };
-        let mut own_scale = encoding.tensor_scale.map_or(1.0, |scale| scale(source));
+        let own_scale = encoding.tensor_scale.map_or(1.0, |scale| scale(source));
         let factor = gguf.matrix_scale(tensor)?.unwrap_or(1.0);
-        let mut factor = factor;
-        if gguf.reading.reciprocal && encoding.scales == encoding::ScaleUnit::Tensor && !encoding.latent() {
-            (own_scale, factor) = (own_scale.recip(), factor.recip());
-        }
-        let scale = own_scale * factor;
+        let this = Self { gguf, tensor, encoding, source, own_scale, factor };
+        let scale = this.scale(own_scale);
         if !(scale.is_finite() && scale > 0.0) {
-            return refused(format!(
-                "its scale is {scale}; it must be a finite number above zero, so convert the model again"
-            ));
+            let what = format!("its scale is {scale}; it must be a finite number above zero");
+            return refused(format!("{what}, so convert or download the model again"));
         }
-        Ok(Self { gguf, tensor, encoding, source, own_scale, factor })
+        Ok(this)
+    }
+
+    /// What weights are multiplied with where the bytes say `own`.
+    fn scale(&self, own: f32) -> f32 {
+        let scale = own * self.factor;
+        // Latent weights have no scale that anybody wrote.
+        if self.gguf.reading.reciprocal && !self.encoding.latent() { scale.recip() } else { scale }
     }
 
     /// How it is stored.
@@ -123,7 +126,7 @@ impl<'a> Matrix<'a> {
 
     /// The scale of the whole tensor, where the file has one.
     pub fn tensor_scale(&self) -> Option<f32> {
-        (self.encoding.scales == encoding::ScaleUnit::Tensor).then_some(self.own_scale * self.factor)
+        (self.encoding.scales == encoding::ScaleUnit::Tensor).then(|| self.scale(self.own_scale))
     }
 
     /// Weights of a row that share a scale; 0 where the tensor has one.
@@ -138,7 +141,7 @@ impl<'a> Matrix<'a> {
     /// Writes the codes of a row, and its scales, all that multiply them included.
     pub fn decode(&self, row: usize, codes: &mut [u8], scales: &mut [f32]) {
         (self.encoding.decode)(self.source, row, self.own_scale, codes, scales);
-        scales.iter_mut().for_each(|scale| *scale *= self.factor);
+        scales.iter_mut().for_each(|scale| *scale = self.scale(*scale));
     }
 
     /// Calls `look` with the codes and scales of every row, one after the other.
@@ -244,7 +247,7 @@ impl<'a> Matrix<'a> {
             let codes = i2s_codes(bytes);
             self.find_code_3(codes, team)?;
             let source = I2sTensor::assume_valid(rows, k, codes).map_err(refused)?;
-            PackedWeights::from_i2s(layout, source, self.own_scale * self.factor, team).map_err(refused)?
+            PackedWeights::from_i2s(layout, source, self.scale(self.own_scale), team).map_err(refused)?
         } else {
             // Of a model with groups nobody has looked at all codes. A layout without a place for code 3 refuses the
             // code, by its place, and not the table.
@@ -255,7 +258,7 @@ impl<'a> Matrix<'a> {
                 k,
                 table: if four { CodeTable::FOUR } else { CodeTable::TERNARY },
                 group: self.group(),
-                tensor_scale: self.own_scale * self.factor,
+                tensor_scale: self.scale(self.own_scale),
                 decode: &|row, codes, scales| self.decode(row, codes, scales),
             };
             PackedWeights::from_rows(layout, source, team).map_err(refused)?

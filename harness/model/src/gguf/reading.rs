@@ -2,7 +2,6 @@
 
 use super::file::Gguf;
 use super::types::{self, TypeInfo};
-use crate::encoding::{Encoding, ScaleUnit};
 use serde::Serialize;
 use std::fmt;
 
@@ -53,7 +52,7 @@ impl I2sLayout {
 pub struct Reading {
     /// Layout of I2_S tensors; `None` to take the published one unless shapes rule it out.
     pub i2s: Option<I2sLayout>,
-    /// Whether the scale of a whole tensor is taken for its reciprocal: converters have written both.
+    /// Whether each scale of a ternary matrix is taken for its reciprocal: converters have written both.
     pub reciprocal: bool,
 }
 
@@ -78,8 +77,8 @@ impl Reading {
 }
 
 impl Gguf {
-    /// Every reading that the file's own words allow, the one in force first: other layouts of I2_S, and the reciprocal of
-    /// a tensor's scale.
+    /// Every reading that the file's own words allow, the one in force first: other layouts of I2_S, and reciprocals of
+    /// all scales.
     pub fn readings(&self) -> Vec<Reading> {
         let mut all = vec![self.reading];
         let i2s = self.tensors.iter().find_map(|t| I2sLayout::ALL.into_iter().find(|layout| layout.kind() == t.kind));
@@ -91,8 +90,7 @@ impl Gguf {
             let others = I2sLayout::ALL.into_iter().filter(|layout| *layout != current && fits(layout));
             all.extend(others.map(|layout| Reading { i2s: Some(layout), ..self.reading }));
         }
-        let one_scale = |encoding: &Encoding| encoding.scales == ScaleUnit::Tensor && !encoding.latent();
-        if self.tensors.iter().any(|t| t.kind.encoding.is_some_and(one_scale)) {
+        if self.tensors.iter().any(|t| t.kind.encoding.is_some_and(|encoding| !encoding.latent())) {
             all.push(Reading { reciprocal: !self.reading.reciprocal, ..self.reading });
         }
         all

@@ -88,8 +88,7 @@ pub fn traps(gguf: &Gguf, tensors: &[TensorRow], tokenizer: Option<&Tokenizer>) 
         let names = I2sLayout::ALL.map(I2sLayout::name).join(", ");
         trap("three byte layouts share I2_S", format!("{names}: no byte tells them apart, --score does"));
     }
-    let one_scale = |e: &Encoding| e.scales == ScaleUnit::Tensor && !e.latent();
-    if gguf.tensors.iter().any(|t| t.kind.encoding.is_some_and(one_scale)) {
+    if gguf.tensors.iter().any(|t| t.kind.encoding.is_some_and(|e| !e.latent())) {
         let what = "converters have written scales and their reciprocals for one checkpoint: --score tells";
         trap("reciprocal scale", what.to_owned());
     }
