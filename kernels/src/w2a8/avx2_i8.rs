@@ -7,7 +7,7 @@
 //! That is the list above, a widening for each 1024 weights, and the checks of slices that are not unrolled.
 //!
 //! # No int16 can overflow
-//! `maddubs` adds two products of a code (at most 2; 3 does not occur and would still be safe) and an int8 (at least
+//! `maddubs` adds two products of a code (at most 3) and an int8 (at least
 //! -128): each lane is within +-2 * 3 * 128 = 768. A block adds four of them to a lane: 3,072. Eight blocks before each
 //! flush: 24,576, below 32,767. The kernel of the reference engine adds 128 such results instead: up to 65,024 for
 //! activations of +-127, which wraps.

@@ -29,7 +29,7 @@
 //!
 //! # Exact: no int16 can overflow
 //! `maddubs` adds two products of a masked byte and an int8 of at least -128. With mask 3 the byte is at most 3 (2
-//! without the code 3 that does not occur), so a sum is within +-2 * 3 * 128 = 768; with mask 12 it is within +-2 *
+//! where code 3 does not occur), so a sum is within +-2 * 3 * 128 = 768; with mask 12 it is within +-2 *
 //! 12 * 128 = 3,072. A lane takes one of them a step and is widened every [`STEPS_PER_FLUSH`] = 8 steps (128 k): at
 //! most 24,576, below 32,767, even for code 3. The two mask-3 sums are added in int16 before they are widened: 2 * 8 *
 //! 768 = 12,288. The two mask-12 sums are not: their sum could be 49,152. In int32, `fours` holds four times a sum of

@@ -14,7 +14,7 @@
 //! The shape of the loop, an outer product of rows and tokens kept in registers, is that of every gemm since GotoBLAS.
 //!
 //! # Exact: no int16 can overflow
-//! A byte of a plane is a code, at most 3 (2 without the code 3 that does not occur), so that a `maddubs` gives at most
+//! A byte of a plane is a code, at most 3 (2 where code 3 does not occur), so that a `maddubs` gives at most
 //! 2 * 3 * 128 = 768 in magnitude. A token's sum takes four of them a step and is widened every [`STEPS_PER_FLUSH`] =
 //! 10 steps: within 30,720, below 32,767, even for code 3.
 //!
