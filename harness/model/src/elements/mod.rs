@@ -5,7 +5,9 @@ mod bf16;
 mod definition;
 mod f16;
 mod f32;
+mod iq4_nl;
 mod q4_0;
+mod q4_k;
 mod q6_k;
 mod q8_0;
 #[cfg(test)]
@@ -15,6 +17,8 @@ pub use bf16::BF16;
 pub use definition::Elements;
 pub use f16::F16;
 pub use f32::F32;
+pub use iq4_nl::IQ4_NL;
 pub use q4_0::Q4_0;
+pub use q4_k::Q4_K;
 pub use q6_k::Q6_K;
 pub use q8_0::Q8_0;

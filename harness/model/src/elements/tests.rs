@@ -59,3 +59,28 @@ fn q6_k_block() {
     // (15 + 48 - 32) * -128, and -32 * -128 before it.
     assert_eq!((found[255], found[254], found[239]), (-3968.0, 4096.0, 0.0));
 }
+
+#[test]
+fn q4_k_block() {
+    let mut bytes = vec![0; 144];
+    (bytes[1], bytes[3]) = (0x3c, 0x38); // scale 1.0, minimum 0.5
+    // Group 0: scale 3, minimum 2. Group 4: 1 + 2 * 16 and 5 + 1 * 16. Group 3: minimum 63. Group 7: all ones.
+    (bytes[4], bytes[8], bytes[12]) = (0b10_000011, 0b01_000010, 0x51);
+    (bytes[7], bytes[11], bytes[15]) = (0b11_000000, 0b11_111111, 0xff);
+    (bytes[16], bytes[80], bytes[143]) = (0x21, 0x0f, 0xa0);
+    let found = decoded(&Q4_K, &bytes);
+    // 3 * 1 - 1, 3 * 0 - 1, no scale, a minimum alone.
+    assert_eq!((found[0], found[1], found[32], found[96]), (2.0, -1.0, 0.0, -31.5));
+    // 33 * 15 - 10.5, 33 * 0 - 10.5, 63 * 10 - 31.5, 63 * 0 - 31.5.
+    assert_eq!((found[128], found[129], found[255], found[254]), (484.5, -10.5, 598.5, -31.5));
+}
+
+#[test]
+fn iq4_nl_block() {
+    let mut bytes = vec![0x00, 0x40, 0x0f]; // 2.0; element 0 is 113, element 16 is -127
+    bytes.extend([0x88; 14]);
+    bytes.push(0x70); // element 15 is -127, element 31 is -10
+    let mut expected = vec![2.0; 32];
+    (expected[0], expected[16], expected[15], expected[31]) = (226.0, -254.0, -254.0, -20.0);
+    assert_eq!(decoded(&IQ4_NL, &bytes), expected);
+}

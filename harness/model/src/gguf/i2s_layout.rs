@@ -46,7 +46,8 @@ pub fn decide(cursor: &Cursor<'_>, infos: &mut [(TensorInfo, usize)], reading: R
     Ok(Some(decision))
 }
 
-const ASSUMED: &str = "assumed: all three layouts have the same size and the same two-bit fields in another order";
+const ASSUMED: &str = "assumed: the file cannot say, since all layouts have the same size and the same two-bit fields \
+                       in another order; perplexity tells them apart";
 
 #[cfg(test)]
 mod tests {
