@@ -8,7 +8,7 @@ use crate::output::note;
 use crate::progress::Progress;
 use clap::ValueEnum;
 use kernels::HeadFormat;
-use model::gguf::Gguf;
+use model::gguf::{Gguf, Reading as FileReading};
 use model::hash::hex;
 use model::known::KnownModel;
 use model::synth::{SynthShape, SyntheticModel};
@@ -66,13 +66,18 @@ pub struct Loaded {
 
 /// Opens `builtin`, `synth:SHAPE`, `synth:SHAPE?live=SHARE` or a path, without loading the weights.
 pub fn open(spec: &str) -> Result<Gguf> {
+    open_as(spec, FileReading::default())
+}
+
+/// As [`open`], where the user says what a file does not.
+pub fn open_as(spec: &str, reading: FileReading) -> Result<Gguf> {
     let spec = spelled(spec);
     match spec.strip_prefix("synth:") {
-        _ if spec == "builtin" => Ok(builtin::open()?),
-        Some(shape) => Ok(Gguf::open(&cached_synthetic(shape)?)?),
+        _ if spec == "builtin" => Ok(Gguf::from_bytes_as(builtin::NAME, builtin::bytes(), reading)?),
+        Some(shape) => Ok(Gguf::open_as(&cached_synthetic(shape)?, reading)?),
         None => match std::fs::metadata(&*spec) {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Err(Error::input(missing(&spec))),
-            _ => Ok(Gguf::open(Path::new(&*spec))?),
+            _ => Ok(Gguf::open_as(Path::new(&*spec), reading)?),
         },
     }
 }

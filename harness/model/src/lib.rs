@@ -10,7 +10,10 @@
 
 pub mod builtin;
 pub mod config;
+pub mod convert;
 pub mod decoder;
+pub mod elements;
+pub mod encoding;
 pub mod error;
 pub mod generate;
 pub mod gguf;

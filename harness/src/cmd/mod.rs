@@ -3,6 +3,7 @@
 pub mod baseline;
 pub mod claims;
 pub mod compare;
+pub mod convert;
 pub mod count;
 pub mod gate;
 mod gate_output;

@@ -1,5 +1,6 @@
-//! `model inspect` and `model synth`.
+//! `model inspect` and `model synth`; `model convert` has a file of its own.
 
+use crate::cmd::convert::{self, ConvertArgs};
 use crate::error::{Error, Result};
 use crate::files::check_named;
 use crate::interrupt;
@@ -39,6 +40,9 @@ pub enum ModelCommand {
     /// Write a model with random weights and a real model's shape
     #[command(after_help = "Example: tritbench model synth --shape 2b-4t --layers 2 --out two-layers.gguf")]
     Synth(SynthArgs),
+    /// Write a file's ternary matrices in another encoding
+    #[command(after_help = "Example: tritbench model convert builtin --to tq2_0 --out tq2_0.gguf")]
+    Convert(ConvertArgs),
 }
 
 /// Flags of `model synth`.
@@ -67,11 +71,12 @@ pub struct SynthArgs {
     json: bool,
 }
 
-/// Runs `model inspect` or `model synth`.
+/// Runs `model inspect`, `model synth` or `model convert`.
 pub fn run(command: &ModelCommand, out: &Output) -> Result<()> {
     match command {
         ModelCommand::Inspect { model, goldens, json, machine } => inspect_model(model, *goldens, *json, machine, out),
         ModelCommand::Synth(args) => synth(args, out),
+        ModelCommand::Convert(args) => convert::run(args, out),
     }
 }
 

@@ -8,6 +8,8 @@ use crate::gate::{Baseline, Store};
 use crate::scenario::Scenario;
 use model::builtin;
 use model::config::ModelConfig;
+use model::convert::{Conversion, Target};
+use model::encoding::ALL;
 use model::gguf::Gguf;
 use model::gguf::writer::{HeaderWriter, padding};
 use model::graph::{check_codes, check_tensors};
@@ -18,6 +20,7 @@ use receipt::judge::{amdahl, claims};
 use reports::export::{Format, export};
 use reports::{Look, run_documents, summary};
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 
 /// The files of a folder of the corpus: those that somebody once choked on, or could.
 fn corpus(folder: &str, ending: &str) -> Vec<Vec<u8>> {
@@ -63,6 +66,34 @@ fn gguf() {
     let small = [header.finish(), vec![0; embedding as usize], padding(embedding).to_vec(), codes].concat();
     let good = vec![builtin_bytes(), small.clone(), small];
     fuzz(Binary, &good, &corpus("gguf", "gguf"), load);
+}
+
+/// Files in every encoding that is written: read row by row, and written in others.
+#[test]
+fn conversions() {
+    let mut header = HeaderWriter::new().string("general.architecture", "bitnet");
+    let ternary = header.tensor("blk.0.attn_q.weight", &[256, 4], 36).expect("valid");
+    let norm = header.tensor("blk.0.attn_norm.weight", &[256], 0).expect("valid");
+    let codes: Vec<u8> = (0..256).map(|i: u32| [0x55, 0x86, 0x29, 0x14][i as usize % 4]).collect();
+    let tail = [0.1f32.to_le_bytes().to_vec(), vec![0; 28]].concat();
+    assert_eq!((codes.len() + tail.len()) as u64, ternary);
+    let file = [header.finish(), codes, tail, vec![0; norm as usize]].concat();
+    let never = AtomicBool::new(false);
+    let written = || ALL.iter().copied().filter(|encoding| encoding.encode.is_some());
+    let convert = |bytes: Vec<u8>, encoding| -> Result<Vec<u8>> {
+        let gguf = Gguf::from_bytes("m.gguf", bytes)?;
+        let conversion = Conversion::new(&gguf, Target { encoding, exact: false }, &never, &|_| {})?;
+        let mut out = Vec::new();
+        conversion.write(&mut out, &never, &|_| {}).expect("memory takes all");
+        assert_eq!(out.len() as u64, conversion.bytes());
+        Ok(out)
+    };
+    let good: Vec<Vec<u8>> = written().map(|encoding| convert(file.clone(), encoding).expect("sound")).collect();
+    fuzz(Binary, &good, &corpus("gguf", "gguf"), |bytes| {
+        // One after the other: what one refuses another takes, or it is no sound file.
+        let results: Vec<_> = written().map(|encoding| convert(bytes.to_vec(), encoding)).collect();
+        results.into_iter().find_map(Result::err).map_or(Ok(()), Err)
+    });
 }
 
 /// Vocabulary and merges, without the model around them: many more inputs a second.

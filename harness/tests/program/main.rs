@@ -7,6 +7,7 @@ mod bad_input;
 mod build_facts;
 mod cli_contract;
 mod common;
+mod converting;
 mod corpus;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod count;

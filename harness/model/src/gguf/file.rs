@@ -1,8 +1,11 @@
 //! An open model file.
 
 use super::cursor::{Cursor, quoted};
+use super::i2s_layout;
 use super::metadata::{self, Entry, Value};
 use super::parts::Parts;
+use super::q2_groups::{self, Extent};
+use super::reading::{Decision, Reading};
 use super::stranger;
 use super::tensors::{self, TensorInfo};
 use super::types::{self, TypeInfo};
@@ -61,37 +64,45 @@ pub struct Gguf {
     /// Descriptions of the file's tensors, in file order.
     pub tensors: Vec<TensorInfo>,
     tensor_names: HashMap<String, usize>,
+    /// What the type numbers of tensors leave open, and why they are read as they are.
+    pub decisions: Vec<Decision>,
 }
 
 impl Gguf {
     /// Opens the one GGUF file at `path`: maps it, checks its header. Errors are one line: file, field, byte offset,
-    /// what is wrong. `Gguf::open` takes folders, too.
+    /// what is wrong. `reading` says what the file does not. `Gguf::open` takes folders, too.
     ///
     /// Whoever reads weights asks [`Self::check_unchanged`] afterwards.
-    pub fn open_file(path: &Path) -> Result<Self> {
+    pub fn open_file(path: &Path, reading: Reading) -> Result<Self> {
         let map = mapped::map(path, "model")?;
-        Self::parse(path.to_path_buf(), Backing::Map(map))
+        Self::parse(path.to_path_buf(), Backing::Map(map), reading)
     }
 
     /// Opens a GGUF file that lies in memory. `name` stands in for a path. Casting tensors needs `bytes` aligned to 8.
     pub fn from_bytes(name: &str, bytes: impl Into<Cow<'static, [u8]>>) -> Result<Self> {
-        Self::parse(PathBuf::from(name), Backing::Memory(bytes.into()))
+        Self::from_bytes_as(name, bytes, Reading::default())
     }
 
     /// Puts a model in several files together: a header in memory, without tensors, the parts, and the tensors in
     /// them.
     pub(crate) fn from_parts(path: PathBuf, header: Vec<u8>, parts: Parts, tensors: Vec<TensorInfo>) -> Result<Self> {
-        let mut gguf = Self { parts, ..Self::parse(path, Backing::Memory(header.into()))? };
+        let mut gguf = Self { parts, ..Self::parse(path, Backing::Memory(header.into()), Reading::default())? };
         for (index, tensor) in tensors.iter().enumerate() {
             if gguf.tensor_names.insert(tensor.name.clone(), index).is_some() {
                 return Err(gguf.tensor_error(tensor, "another tensor of the folder has the same meaning; remove one"));
             }
         }
         gguf.tensors = tensors;
+        gguf.decisions = std::mem::take(&mut gguf.parts.decisions);
         Ok(gguf)
     }
 
-    fn parse(path: PathBuf, bytes: Backing) -> Result<Self> {
+    /// As [`Self::from_bytes`], where the user says what the file does not.
+    pub fn from_bytes_as(name: &str, bytes: impl Into<Cow<'static, [u8]>>, reading: Reading) -> Result<Self> {
+        Self::parse(PathBuf::from(name), Backing::Memory(bytes.into()), reading)
+    }
+
+    fn parse(path: PathBuf, bytes: Backing, reading: Reading) -> Result<Self> {
         let name = path.display().to_string();
         if bytes.is_empty() {
             return Err(Error::input(format!("{name}: the file is empty (0 bytes), not a GGUF; download it again")));
@@ -102,12 +113,29 @@ impl Gguf {
         let key_count = cursor.count(MIN_ENTRY_BYTES, MAX_KEYS, "metadata count")?;
         let (metadata, keys) = read_entries(&mut cursor, key_count)?;
         let alignment = alignment(&cursor, &metadata, &keys)?;
-        let infos = (0..tensor_count).map(|i| tensors::read_info(&mut cursor, i)).collect::<Result<_>>()?;
+        let mut infos = (0..tensor_count).map(|i| tensors::read_info(&mut cursor, i)).collect::<Result<Vec<_>>>()?;
         // The header ends inside the file and alignment is at most 2 MiB, so this cannot overflow.
         let data_start = (cursor.at() as u64).next_multiple_of(alignment);
-        let (tensors, tensor_names) = tensors::place(&cursor, infos, data_start, alignment, bytes.len() as u64)?;
+        let file_len = bytes.len() as u64;
+        let i2s = i2s_layout::decide(&cursor, &mut infos, reading)?;
+        let q2 = q2_groups::decide(&cursor, &mut infos, Extent { data_start, alignment, file_len })?;
+        let decisions = i2s.into_iter().chain(q2).collect();
+        let (tensors, tensor_names) = tensors::place(&cursor, infos, data_start, alignment, file_len)?;
         let parts = Parts::default();
-        Ok(Self { path, name, bytes, parts, version, alignment, data_start, metadata, keys, tensors, tensor_names })
+        Ok(Self {
+            path,
+            name,
+            bytes,
+            parts,
+            version,
+            alignment,
+            data_start,
+            metadata,
+            keys,
+            tensors,
+            tensor_names,
+            decisions,
+        })
     }
 
     /// Path of the file, or the name given to bytes in memory.

@@ -13,10 +13,10 @@ impl Gguf {
         !self.parts.files.is_empty()
     }
 
-    /// What was decided between readings that the files allow, and by which evidence: a sentence each, none for a GGUF
-    /// file.
-    pub fn decisions(&self) -> &[String] {
-        &self.parts.decisions
+    /// All bytes of the file that metadata lies in, where its entries say: the GGUF file, or a folder's header in
+    /// memory.
+    pub fn header_bytes(&self) -> &[u8] {
+        &self.bytes
     }
 
     /// The files that the model was read from, whole: the GGUF file, or those of a folder in the byte order of their

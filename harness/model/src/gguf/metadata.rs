@@ -114,6 +114,8 @@ pub struct Entry {
     pub value: Value,
     /// Byte offset of the value within the file.
     pub at: usize,
+    /// Byte offset of the end of the value.
+    pub end: usize,
 }
 
 /// Reads metadata entry number `index`: a key and its value.
@@ -123,7 +125,7 @@ pub fn read_entry(cursor: &mut Cursor<'_>, index: usize) -> Result<Entry> {
     let kind = read_type(cursor, &field)?;
     let at = cursor.at();
     let value = read_value(cursor, kind, &field)?;
-    Ok(Entry { key, kind, value, at })
+    Ok(Entry { key, kind, value, at, end: cursor.at() })
 }
 
 fn read_type(cursor: &mut Cursor<'_>, field: &str) -> Result<ValueType> {

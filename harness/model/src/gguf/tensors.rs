@@ -48,7 +48,7 @@ impl TensorInfo {
 }
 
 /// Reads the description of tensor `index`, whose offset is still relative to the data section, and says at which byte
-/// the offset itself stands.
+/// the offset itself stands. The size of a type with several layouts is left to whoever decides which it is.
 pub fn read_info(cursor: &mut Cursor<'_>, index: usize) -> Result<(TensorInfo, usize)> {
     let header_offset = cursor.at();
     let name = cursor.string(MAX_NAME_BYTES, &|| format!("name of tensor {index}"))?.to_string();
@@ -58,7 +58,6 @@ pub fn read_info(cursor: &mut Cursor<'_>, index: usize) -> Result<(TensorInfo, u
     if n_dims == 0 || n_dims > MAX_DIMS {
         return Err(cursor.error_at(at, &field, format!("has {n_dims} dimensions; 1 to {MAX_DIMS} are possible")));
     }
-    let dims_at = cursor.at();
     let mut dims = Vec::with_capacity(MAX_DIMS as usize);
     for d in 0..n_dims {
         let at = cursor.at();
@@ -73,12 +72,23 @@ pub fn read_info(cursor: &mut Cursor<'_>, index: usize) -> Result<(TensorInfo, u
     let Some(kind) = types::find(code) else {
         return Err(cursor.error_at(at, &field, format!("unknown tensor type {code}")));
     };
-    let bad_shape = |why| cursor.error_at(dims_at, &field, format!("shape {dims:?} of type {}: {why}", kind.name));
-    let n_bytes = kind.n_bytes(&dims).map_err(bad_shape)?;
+    let mut tensor =
+        TensorInfo { name, dims, kind, offset: 0, n_bytes: None, header_offset: header_offset as u64, file: 0 };
+    if !types::has_layouts(code) {
+        tensor.n_bytes = size(cursor, &tensor)?;
+    }
     let offset_at = cursor.at();
-    let offset = cursor.u64(&format!("offset of {field}"))?;
-    let tensor = TensorInfo { name, dims, kind, offset, n_bytes, header_offset: header_offset as u64, file: 0 };
+    tensor.offset = cursor.u64(&format!("offset of {field}"))?;
     Ok((tensor, offset_at))
+}
+
+/// Bytes of a tensor by its type and dimensions; the error says where the dimensions are.
+pub(super) fn size(cursor: &Cursor<'_>, tensor: &TensorInfo) -> Result<Option<u64>> {
+    let TensorInfo { name, kind, dims, .. } = tensor;
+    // Behind the name with its length, and the number of dimensions.
+    let at = tensor.header_offset as usize + 8 + name.len() + 4;
+    let shape = |why| format!("shape {dims:?} of type {}: {why}", kind.name);
+    kind.n_bytes(dims).map_err(|why| cursor.error_at(at, &format!("tensor {}", quoted(name)), shape(why)))
 }
 
 /// How much of the file is not there, and what to do.

@@ -1,10 +1,10 @@
 //! Writing GGUF v3 headers. Data is the caller's: the header says where each tensor goes, so it can be streamed.
 
-use super::types;
+use super::types::{self, TypeInfo};
 use crate::error::{Error, Result};
 
-/// Alignment of what this program writes.
-const ALIGNMENT: u64 = 32;
+/// Alignment of what this program writes, in bytes.
+pub(crate) const ALIGNMENT: u64 = 32;
 
 /// Builds the header of a GGUF file. Keys keep their order; tensors are laid out one after the other.
 #[derive(Clone, Default)]
@@ -22,6 +22,10 @@ pub struct HeaderWriter {
 /// A string as GGUF spells it: its length, then its bytes.
 pub(super) fn string(s: &str) -> Vec<u8> {
     [&(s.len() as u64).to_le_bytes()[..], s.as_bytes()].concat()
+}
+
+fn cannot_write(name: &str, dims: &[u64], why: String) -> Error {
+    Error::input(format!("cannot write tensor \"{name}\" of shape {dims:?}: {why}"))
 }
 
 impl HeaderWriter {
@@ -80,12 +84,17 @@ impl HeaderWriter {
     /// Adds a tensor of type `code` (dims innermost first) after the last one. Returns its bytes without the padding
     /// that [`padding`] gives.
     pub fn tensor(&mut self, name: &str, dims: &[u64], code: u32) -> Result<u64> {
-        let fail = |why: String| Error::input(format!("cannot write tensor \"{name}\" of shape {dims:?}: {why}"));
-        let kind = types::find(code).ok_or_else(|| fail(format!("unknown type {code}")))?;
+        let unknown = || cannot_write(name, dims, format!("unknown type {code}"));
+        self.tensor_of(name, dims, types::find(code).ok_or_else(unknown)?)
+    }
+
+    /// As [`Self::tensor`], of a layout that its code alone does not tell.
+    pub(crate) fn tensor_of(&mut self, name: &str, dims: &[u64], kind: TypeInfo) -> Result<u64> {
+        let fail = |why: String| cannot_write(name, dims, why);
         let size = kind.n_bytes(dims).map_err(fail)?.ok_or_else(|| fail(format!("no size for type {}", kind.name)))?;
         let next = self.data_bytes.checked_add(size).and_then(|n| n.checked_next_multiple_of(ALIGNMENT));
         self.data_bytes = next.ok_or_else(|| fail("the file would overflow 64 bits".into()))?;
-        self.tensors.push((name.to_string(), dims.to_vec(), code, size));
+        self.tensors.push((name.to_string(), dims.to_vec(), kind.code, size));
         Ok(size)
     }
 

@@ -9,7 +9,6 @@ mod config;
 mod folder;
 mod header;
 mod json;
-mod kinds;
 mod names;
 mod open;
 mod pre;
@@ -32,5 +31,3 @@ mod testing;
 mod tests;
 #[cfg(test)]
 mod vocab_tests;
-
-pub use kinds::{HF_PACKED, MASTER_BF16, MASTER_F16, MASTER_F32};

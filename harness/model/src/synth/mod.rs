@@ -131,9 +131,9 @@ impl SyntheticModel {
                 }
                 Ok(())
             };
-            match *kind {
-                types::F16 => fill(&embedding, *size)?,
-                types::I2S => {
+            match kind {
+                kind if *kind == types::F16 => fill(&embedding, *size)?,
+                kind if *kind == types::I2S => {
                     fill(&codes, *size - types::I2S_TAIL)?;
                     out.write_all(&ternary_scale(dims[0]).to_le_bytes())?;
                     out.write_all(&[0; 28])?;
