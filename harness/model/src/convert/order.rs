@@ -33,7 +33,7 @@ impl Order {
         }
         let head = gguf.optional_u32("llama.rope.dimension_count")?.unwrap_or(0) as usize;
         let rows = info.dims.get(1).copied().unwrap_or(0) as usize;
-        if head == 0 || head % 2 != 0 || rows % head != 0 {
+        if head == 0 || !head.is_multiple_of(2) || !rows.is_multiple_of(head) {
             let what = format!("its {rows} rows are no heads of {head} (an even number), so they cannot be reordered");
             return Err(gguf.tensor_error(info, what));
         }
