@@ -88,6 +88,12 @@ GGUF = {
     "tensor-bytes-overflow": gguf(tensors=[tensor("t", [2**62], 0, 0)], data=b"\0" * 64),
     "tensor-type-unknown": gguf(tensors=[tensor("t", [4], 77, 0)], data=b"\0" * 64),
     "tensor-row-is-no-block": gguf(tensors=[tensor("t", [100, 2], 36, 0)], data=b"\0" * 128),
+    "tensor-row-is-no-group": gguf(tensors=[tensor("t", [96, 2], 42, 0)], data=b"\0" * 64),
+    # Q2_0 of 8192 weights is 2304 bytes in groups of 64 and 2176 in groups of 128.
+    "groups-of-two-sizes": gguf(tensors=[tensor("a", [256, 32], 42, 0), tensor("b", [256, 32], 42, 2176),
+                                         tensor("norm", [8], 0, 2176 + 2304)], data=b"\0" * (2176 + 2304 + 32)),
+    "groups-of-no-size": gguf(tensors=[tensor("a", [256, 32], 42, 0), tensor("norm", [8], 0, 2240)],
+                              data=b"\0" * (2240 + 32)),
     "tensor-past-the-end": gguf(tensors=[tensor("t", [1000], 0, 0)], data=b"\0" * 64),
     "tensor-offset-overflows": gguf(tensors=[tensor("t", [4], 0, U64 - 31)], data=b"\0" * 64),
     "tensor-offset-odd": gguf(tensors=[tensor("t", [4], 0, 5)], data=b"\0" * 64),

@@ -12,6 +12,7 @@ fn what_is_there_is_replaced_with_force_only() {
     for (command, name) in [
         ("generate --prompt x --greedy --max-tokens 1 --receipt", "text.json"),
         ("model synth --shape tiny --layers 1 --out", "model.gguf"),
+        ("model convert builtin --to tq1_0 --out", "converted.gguf"),
         (&format!("receipt export {example} --format csv --out"), "figures.csv"),
         (&format!("report {example} {older} --out"), "both.html"),
         (&format!("report {runs} --out"), "runs.html"),
@@ -43,6 +44,8 @@ fn what_is_no_file_is_not_waited_for() {
             "generate --prompt x --model WHAT".to_owned(),
             "generate --prompt x --receipt WHAT --force".to_owned(),
             "model inspect WHAT".to_owned(),
+            format!("model convert WHAT --to q2_0 --out {pipe}.gguf"),
+            "model convert builtin --to q2_0 --out WHAT --force".to_owned(),
             "model synth --shape tiny --out WHAT --force".to_owned(),
             "compare --scenario WHAT".to_owned(),
             "micro --scenario WHAT".to_owned(),

@@ -13,8 +13,8 @@ const ALIGNMENT: &str = "general.alignment";
 /// The key with the largest change of a scale, relative to itself.
 const SCALE_CHANGE: &str = "tritbench.convert.largest_scale_change";
 
-/// What files of each type have under [`FILE_TYPE`]. Engines show it and compute nothing with it. Sources: `llama_ftype`
-/// of llama.cpp and of ik_llama.cpp, and published files where the projects' tables have other numbers.
+/// What files of each type have under [`FILE_TYPE`]. Engines show it and compute nothing with it. Sources:
+/// `llama_ftype` of llama.cpp and of ik_llama.cpp, and published files where the projects' tables have other numbers.
 const FILE_TYPES: &[(types::TypeInfo, u32)] = &[
     (types::I2S, 40),
     (types::I2S_ROWS, 40),
@@ -40,7 +40,8 @@ pub struct Header {
 /// a scale, where there is one.
 pub fn write(source: &Gguf, kind: types::TypeInfo, parts: &[Part<'_>], change: Option<f64>) -> Result<Header> {
     let file_type = FILE_TYPES.iter().find(|(of, _)| *of == kind).map(|(_, number)| *number);
-    let (before, reordered) = (source.entry(SCALE_CHANGE), order::differs(source)?);
+    let before = changed_before(source.entry(SCALE_CHANGE));
+    let reordered = order::differs(source)?;
     let mut out = source.metadata.iter().fold(HeaderWriter::new(), |out, entry| match entry.key.as_str() {
         FILE_TYPE if file_type.is_some() => out.u32(FILE_TYPE, file_type.unwrap_or_default()),
         ALIGNMENT => out.u32(ALIGNMENT, writer::ALIGNMENT as u32),
@@ -49,7 +50,7 @@ pub fn write(source: &Gguf, kind: types::TypeInfo, parts: &[Part<'_>], change: O
         key => out.raw(key, entry.kind as u32, &source.header_bytes()[entry.at..entry.end]),
     });
     if let Some(change) = change {
-        out = out.f32(SCALE_CHANGE, (1.0 + change).mul_add(1.0 + changed_before(before), -1.0) as f32);
+        out = out.f32(SCALE_CHANGE, (before + change + before * change) as f32);
     }
     for part in parts {
         match part {

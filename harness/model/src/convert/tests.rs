@@ -52,8 +52,8 @@ fn weights(gguf: &Gguf, name: &str) -> (Vec<u8>, Vec<f32>) {
     (codes, scales)
 }
 
-/// All 21 scales of the built-in model are between two fp16 numbers, so each encoding with fp16 scales keeps them beside
-/// the matrices. Nothing is lost on the way there, and back again the file is the same to the byte.
+/// All 21 scales of the built-in model are between two fp16 numbers, so each encoding with fp16 scales keeps them
+/// beside the matrices. Nothing is lost on the way there, and back again the file is the same to the byte.
 #[test]
 fn the_builtin_model_in_every_encoding_and_back() {
     let source = builtin::open().unwrap();
@@ -118,6 +118,12 @@ fn scales_that_no_fp16_is_are_rounded_where_nothing_reads_them_beside() {
     assert_eq!(report.largest_scale_change, None);
     let again = open(bytes, encoding("pq2_0"));
     assert_eq!(again.optional_f32("tritbench.convert.largest_scale_change").unwrap(), Some(change as f32));
+    // What was changed before and what is changed now add up.
+    let twice = one_matrix("llama", &[256, 2], 36, i2s(512, 0b10_00_01_10, scale));
+    let twice = file(&twice.f32("tritbench.convert.largest_scale_change", 0.5));
+    let twice = open(convert(&twice, encoding("q2_0"), false).unwrap().0, encoding("q2_0"));
+    let both = (0.5 + change + 0.5 * change) as f32;
+    assert_eq!(twice.optional_f32("tritbench.convert.largest_scale_change").unwrap(), Some(both));
     let parts =
         ["\"blk.0.attn_q.weight\"", "row 0, column 0", "scale 0.1", "nearest is 0.099975586", "without --exact"];
     refused(&source, "tq2_0", true, &parts);

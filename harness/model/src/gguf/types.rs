@@ -84,7 +84,8 @@ pub const Q2_0: TypeInfo = ternary(42, "Q2_0", &encoding::Q2_0);
 /// Q2_0 with groups of 128, as files had it before the type was ggml's.
 pub const Q2_0_G128: TypeInfo = ternary(42, "Q2_0", &encoding::Q2_0_G128);
 
-/// Packed uint8 weights of a Hugging Face checkpoint. Like all types of checkpoints it has a code that no GGUF file has.
+/// Packed uint8 weights of a Hugging Face checkpoint. Like all types of checkpoints it has a code that no GGUF file
+/// has.
 pub const HF_PACKED: TypeInfo = ternary(0x8000_0000, "U8", &encoding::HF_PACKED);
 /// Latent bf16 weights of a checkpoint, which are made ternary when they are read.
 pub const BF16_MASTER: TypeInfo = ternary(0x8000_0001, "BF16", &encoding::BF16_MASTER);
@@ -93,8 +94,8 @@ pub const F16_MASTER: TypeInfo = ternary(0x8000_0002, "F16", &encoding::F16_MAST
 /// Latent f32 weights of a checkpoint.
 pub const F32_MASTER: TypeInfo = ternary(0x8000_0003, "F32", &encoding::F32_MASTER);
 
-/// Codes 36 to 39 are those of the ternary ecosystem; mainline ggml retired 36 to 38 and reuses 39 for MXFP4. Codes from
-/// 133 on are those of forks: ik_llama.cpp had types of its own under 142 and 143 once, which no published file has.
+/// Codes 36 to 39 are those of the ternary ecosystem; mainline ggml retired 36 to 38 and reuses 39 for MXFP4. Codes
+/// from 133 on are those of forks: ik_llama.cpp once had types under 142 and 143 that are not PrismML's.
 static TYPES: &[TypeInfo] = &[
     F32,
     F16,
