@@ -1,6 +1,6 @@
 //! The shape of a model, read from metadata.
 
-use crate::arch::{self, Architecture, Head};
+use crate::arch::{self, Architecture, Head, Pairing};
 use crate::config::{ModelConfig, Yarn};
 use crate::error::{Error, Result};
 use crate::gguf::{Gguf, Value, left_out, quoted};
@@ -40,6 +40,10 @@ impl ModelConfig {
         let row = graph_of(gguf, &architecture)?;
         let name = gguf.optional_string("general.name")?.unwrap_or(&architecture).to_string();
         let mut c = Self { architecture: architecture.clone(), name, ..Self::of(row) };
+        // Rows of q and k lie as they do in a checkpoint: nobody permuted them for neighbours.
+        if gguf.optional_string("tritbench.rope")? == Some("neox") {
+            c.pairing = Pairing::Halves;
+        }
         c.tied = row.head == Head::Tied || gguf.find_tensor(graph::OUTPUT).is_none();
         let mut reader = Reader { gguf, architecture, assumed: Vec::new() };
         let width = said(rows_or_columns(gguf, "token_embd.weight", 0), "the width of token_embd.weight");

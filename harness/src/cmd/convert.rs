@@ -58,7 +58,7 @@ pub fn run(args: &ConvertArgs, out: &Output) -> Result<()> {
     let target = Target { encoding: encoding::find(&args.to).ok_or_else(unknown)?, exact: args.exact };
     check_named(path, args.force)?;
     let source = load_model::open(&args.layout.of(&args.model))?;
-    source.decisions().iter().for_each(|decision| note(format!("note: {decision}")));
+    source.decisions.iter().for_each(|decision| note(format!("note: {} ({})", decision.what, decision.evidence)));
     let bytes = ternary_bytes(&source);
     let progress = Progress::start(format!("reading {} ({})", args.model, mib(bytes)), bytes);
     let conversion = Conversion::new(&source, target, interrupt::flag(), &|more| progress.add(more))?;

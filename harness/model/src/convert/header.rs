@@ -1,5 +1,6 @@
 //! The header of the new file: the metadata of the source as it is, but for what the conversion changes.
 
+use super::order::{self, ROPE};
 use super::part::Part;
 use crate::error::Result;
 use crate::gguf::writer::{self, HeaderWriter};
@@ -40,11 +41,13 @@ pub struct Header {
 pub fn write(source: &Gguf, kind: types::TypeInfo, parts: &[Part<'_>], change: Option<f64>) -> Result<Header> {
     let file_type = FILE_TYPES.iter().find(|(of, _)| *of == kind).map(|(_, number)| *number);
     let before = changed_before(source.entry(SCALE_CHANGE));
+    let reordered = order::differs(source)?;
     let mut out = source.metadata.iter().fold(HeaderWriter::new(), |out, entry| match entry.key.as_str() {
         FILE_TYPE if file_type.is_some() => out.u32(FILE_TYPE, file_type.unwrap_or_default()),
         ALIGNMENT => out.u32(ALIGNMENT, writer::ALIGNMENT as u32),
         SCALE_CHANGE if change.is_some() => out,
-        key => out.raw(key, entry.kind as u32, source.value_bytes(entry)),
+        ROPE if reordered => out,
+        key => out.raw(key, entry.kind as u32, &source.header_bytes()[entry.at..entry.end]),
     });
     if let Some(change) = change {
         out = out.f32(SCALE_CHANGE, (before + change + before * change) as f32);

@@ -1,5 +1,6 @@
 //! A ternary matrix of a file, read row by row as what it stands for.
 
+use super::order::Order;
 use crate::encoding::{Encoding, Tensor};
 use crate::error::{Error, Result};
 use crate::gguf::{Gguf, TensorInfo};
@@ -14,8 +15,10 @@ pub struct Matrix<'a> {
     tensor: Tensor<'a>,
     /// The scale of the tensor, where its bytes have one.
     scale: Option<f32>,
-    /// The scale beside it in the file, or 1.
+    /// The scale beside it, or 1.
     beside: f32,
+    /// The order that rows are read in, where it is not their own.
+    order: Option<Order>,
 }
 
 /// One row: codes, and scales for every `group` of them.
@@ -44,7 +47,7 @@ impl<'a> Matrix<'a> {
             let what = format!("its scale is {scale}, which is not a finite number; download or convert it again");
             return Err(gguf.tensor_error(info, what));
         }
-        Ok(Some(Self { gguf, info, encoding, tensor, scale, beside }))
+        Ok(Some(Self { gguf, info, encoding, tensor, scale, beside, order: Order::of(gguf, info)? }))
     }
 
     /// Number of rows.
@@ -57,12 +60,13 @@ impl<'a> Matrix<'a> {
         self.tensor.k
     }
 
-    /// Reads row `row` into `out`, whose memory is used again.
+    /// Reads row `row` into `out`, whose memory is used again. Rows are numbered as in a GGUF file.
     ///
     /// # Errors
     /// A scale that is not finite; a code 3 where the encoding has none.
     pub fn read(&self, row: usize, out: &mut Row) -> Result<()> {
         let (encoding, k) = (self.encoding, self.k());
+        let row = self.order.map_or(row, |order| order.from(row));
         out.codes.resize(k, 0);
         out.scales.resize(encoding.scales_in_row(k), 0.0);
         out.group = encoding.group(k);

@@ -7,6 +7,7 @@
 mod halves;
 mod header;
 mod matrix;
+mod order;
 mod part;
 mod plan;
 mod report;

@@ -65,14 +65,14 @@ pub struct Gguf {
     pub tensors: Vec<TensorInfo>,
     tensor_names: HashMap<String, usize>,
     /// What the type numbers of tensors leave open, and why they are read as they are.
-    pub(super) decided: Vec<Decision>,
+    pub decisions: Vec<Decision>,
     /// How the file is read, where the user says more than the file.
     pub reading: Reading,
 }
 
 impl Gguf {
     /// Opens the one GGUF file at `path`: maps it, checks its header. Errors are one line: file, field, byte offset,
-    /// what is wrong. `Gguf::open` takes folders, too.
+    /// what is wrong. `reading` says what the file does not. `Gguf::open` takes folders, too.
     ///
     /// Whoever reads weights asks [`Self::check_unchanged`] afterwards.
     pub fn open_file(path: &Path, reading: Reading) -> Result<Self> {
@@ -105,6 +105,7 @@ impl Gguf {
             }
         }
         gguf.tensors = tensors;
+        gguf.decisions = std::mem::take(&mut gguf.parts.decisions);
         Ok(gguf)
     }
 
@@ -125,7 +126,7 @@ impl Gguf {
         let file_len = bytes.len() as u64;
         let i2s = i2s_layout::decide(&cursor, &mut infos, reading)?;
         let q2 = q2_groups::decide(&cursor, &mut infos, Extent { data_start, alignment, file_len })?;
-        let decided = i2s.into_iter().chain(q2).collect();
+        let decisions = i2s.into_iter().chain(q2).collect();
         let (tensors, tensor_names) = tensors::place(&cursor, infos, data_start, alignment, file_len)?;
         Ok(Self {
             path,
@@ -139,7 +140,7 @@ impl Gguf {
             keys,
             tensors,
             tensor_names,
-            decided,
+            decisions,
             reading,
         })
     }

@@ -1,7 +1,6 @@
 //! The files of an open model: their bytes, their size, and whether they are still what was opened.
 
 use super::file::{Backing, Gguf};
-use super::metadata::Entry;
 use crate::error::Result;
 use std::path::Path;
 
@@ -14,15 +13,15 @@ impl Gguf {
         !self.parts.files.is_empty()
     }
 
-    /// What was decided between readings that the files allow, and by which evidence: a sentence each.
-    pub fn decisions(&self) -> Vec<String> {
-        let decided = self.decided.iter().map(|decision| format!("{} ({})", decision.what, decision.evidence));
-        decided.chain(self.parts.decisions.iter().cloned()).collect()
+    /// All bytes of the file that metadata lies in, where its entries say: the GGUF file, or a folder's header in
+    /// memory.
+    pub fn header_bytes(&self) -> &[u8] {
+        &self.bytes
     }
 
     /// Those decisions for which the file has no evidence.
     pub(crate) fn assumed_decisions(&self) -> Vec<String> {
-        let assumed = self.decided.iter().filter(|decision| decision.evidence.starts_with("assumed"));
+        let assumed = self.decisions.iter().filter(|decision| decision.evidence.starts_with("assumed"));
         assumed.map(|d| format!("{} ({}); `model inspect --score` tells", d.what, d.evidence)).collect()
     }
 
@@ -31,11 +30,6 @@ impl Gguf {
     pub fn files(&self) -> impl Iterator<Item = (&Path, &[u8])> {
         let one = (!self.is_folder()).then_some((self.path.as_path(), &*self.bytes));
         one.into_iter().chain(self.parts.files.iter().map(|part| (part.path.as_path(), &*part.bytes)))
-    }
-
-    /// The bytes of a metadata value as the header has them, the type's code left out.
-    pub(crate) fn value_bytes(&self, entry: &Entry) -> &[u8] {
-        &self.bytes[entry.at..entry.end]
     }
 
     /// Bytes of all files together.

@@ -64,7 +64,7 @@ mod tests {
     fn read(dims: &[u64], i2s_layout: Option<I2sLayout>) -> (types::TypeInfo, Decision) {
         let gguf = open(dims, i2s_layout).unwrap();
         assert_eq!(gguf.tensors[0].n_bytes, Some(dims.iter().product::<u64>() / 4 + 32));
-        (gguf.tensors[0].kind, gguf.decided[0].clone())
+        (gguf.tensors[0].kind, gguf.decisions[0].clone())
     }
 
     #[test]
@@ -101,6 +101,6 @@ mod tests {
     #[test]
     fn a_file_without_such_tensors_needs_no_decision() {
         let gguf = Gguf::from_bytes("m", Builder::new().zeros("n", &[3], 0).build()).unwrap();
-        assert!(gguf.decided.is_empty());
+        assert!(gguf.decisions.is_empty());
     }
 }

@@ -1,6 +1,7 @@
 //! A model in several files: a header in memory, and the files in which its tensors lie.
 
 use super::cursor::quoted;
+use super::reading::Decision;
 use super::tensors::TensorInfo;
 use crate::mapped::Mapped;
 use std::collections::HashMap;
@@ -24,8 +25,8 @@ pub struct Parts {
     pub scales: HashMap<String, f32>,
     /// By metadata key or tensor: which file and field it comes from, as errors name it.
     pub origins: HashMap<String, String>,
-    /// What was decided between readings that the files allow, and by which evidence: a sentence each.
-    pub decisions: Vec<String>,
+    /// What the files leave open, and why they are read as they are.
+    pub decisions: Vec<Decision>,
 }
 
 impl Parts {

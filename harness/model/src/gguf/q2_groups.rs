@@ -158,7 +158,7 @@ mod tests {
     fn groups(bytes: Vec<u8>) -> Result<(TypeInfo, Decision)> {
         let gguf = Gguf::from_bytes("m.gguf", bytes)?;
         assert!(gguf.tensors.iter().filter(|t| t.kind.code == 42).all(|t| t.kind == gguf.tensors[0].kind));
-        Ok((gguf.tensors[0].kind, gguf.decided[0].clone()))
+        Ok((gguf.tensors[0].kind, gguf.decisions[0].clone()))
     }
 
     fn refused(bytes: Vec<u8>, parts: &[&str]) {

@@ -106,6 +106,13 @@ pub struct Decision {
     pub evidence: String,
 }
 
+impl Decision {
+    /// A decision with its evidence.
+    pub fn new(what: impl Into<String>, evidence: impl Into<String>) -> Self {
+        Self { what: what.into(), evidence: evidence.into() }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,5 +1,6 @@
 //! The GGUF header that a folder becomes, with the origin of each key.
 
+use crate::gguf::Decision;
 use crate::gguf::writer::HeaderWriter;
 use std::collections::HashMap;
 
@@ -9,8 +10,8 @@ pub struct Header {
     writer: HeaderWriter,
     /// By key: the file and the field it comes from.
     pub origins: HashMap<String, String>,
-    /// What was decided between readings that the files allow, and by which evidence: a sentence each.
-    pub decisions: Vec<String>,
+    /// What the files leave open, and why they are read as they are.
+    pub decisions: Vec<Decision>,
 }
 
 impl Header {

@@ -7,7 +7,7 @@ use super::json::Object;
 use super::shards;
 use super::tensors::Reader;
 use super::vocab;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::gguf::{Gguf, Parts, Reading};
 use std::path::{Path, PathBuf};
 
@@ -23,9 +23,16 @@ impl Gguf {
         Self::open_as(path, Reading::default())
     }
 
-    /// As [`Self::open`], where the user says what the file does not.
+    /// As [`Self::open`], where the user says what a file does not.
+    ///
+    /// # Errors
+    /// A layout of I2_S for a folder, which has none.
     pub fn open_as(path: &Path, reading: Reading) -> Result<Self> {
         match folder::of(path)? {
+            Some(folder) if reading.i2s.is_some() => {
+                let what = "is a folder, whose tensors are never I2_S; leave --i2s-layout out";
+                Err(Error::input(format!("{} {what}", folder.display())))
+            }
             Some(folder) => open_folder(folder, reading),
             None => Self::open_file(path, reading),
         }

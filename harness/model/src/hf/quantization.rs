@@ -18,6 +18,14 @@ pub enum ScaleRule {
 }
 
 impl ScaleRule {
+    /// What is done to products, as a participle.
+    pub fn done(self) -> &'static str {
+        match self {
+            Self::Times => "multiplied",
+            Self::Divide => "divided",
+        }
+    }
+
     /// The factor on decoded codes, which may be no usable number.
     pub fn factor(self, weight_scale: f32) -> f32 {
         match self {
@@ -33,11 +41,15 @@ pub struct Quantization {
     /// The rule for packed codes; the error is why there is none.
     pub packed: std::result::Result<ScaleRule, &'static str>,
     /// Whether matrices of floats are latent weights, which the card's rule quantises; the error is why not.
-    pub latent: std::result::Result<(), &'static str>,
-    /// The scale rule with its evidence, for packed codes.
-    pub evidence: String,
+    /// Ok is by which evidence they are.
+    pub latent: std::result::Result<&'static str, &'static str>,
+    /// By which evidence the rule for packed codes is what it is.
+    pub evidence: &'static str,
 }
 
+const NO_CLASS: &str = "config.json: quantization_config has no linear_class, and transformers then takes bitlinear";
+const SAID: &str = "config.json: quantization_mode is online";
+const BITNET: &str = "the architecture is ternary and config.json has no quantization_mode";
 const NO_RULE: &str = "config.json has no \"quantization_config\", so nothing says whether the product is multiplied \
                        or divided by weight_scale; write quant_method and linear_class there";
 const ONLINE: &str = "config.json asks for weights that are quantised when they are loaded (quantization_mode \
@@ -51,8 +63,8 @@ impl Quantization {
     /// Reads the object of config.json, if it is there. `bitnet`: whether the architecture itself is ternary.
     pub fn read(config: &Object, bitnet: bool) -> Result<Self> {
         let Some(said) = config.object("quantization_config")? else {
-            let latent = if bitnet { Ok(()) } else { Err(NOT_TERNARY) };
-            return Ok(Self { packed: Err(NO_RULE), latent, evidence: String::new() });
+            let latent = if bitnet { Ok(BITNET) } else { Err(NOT_TERNARY) };
+            return Ok(Self { packed: Err(NO_RULE), latent, evidence: "" });
         };
         check_keys(&said)?;
         match said.text("quant_method")? {
@@ -60,21 +72,16 @@ impl Quantization {
             None => return Err(said.missing("quant_method", "\"bitnet\" if the model is one")),
             Some(_) => return Err(refused(&said, "quant_method", "bitnet")),
         }
-        let (rule, why) = match said.text("linear_class")? {
-            Some("autobitlinear") => (ScaleRule::Times, "linear_class is autobitlinear"),
-            Some("bitlinear") => (ScaleRule::Divide, "linear_class is bitlinear"),
-            None => (ScaleRule::Divide, "linear_class is absent, and transformers then takes bitlinear"),
+        let (rule, evidence) = match said.text("linear_class")? {
+            Some("autobitlinear") => (ScaleRule::Times, "config.json: linear_class is autobitlinear"),
+            Some("bitlinear") => (ScaleRule::Divide, "config.json: linear_class is bitlinear"),
+            None => (ScaleRule::Divide, NO_CLASS),
             Some(_) => return Err(refused(&said, "linear_class", "bitlinear or autobitlinear")),
         };
-        let does = match rule {
-            ScaleRule::Times => "multiplied",
-            ScaleRule::Divide => "divided",
-        };
-        let evidence = format!("products are {does} by weight_scale: {why} (config.json, quantization_config)");
         let (packed, latent) = match said.text("quantization_mode")? {
-            Some("online") => (Err(ONLINE), Ok(())),
+            Some("online") => (Err(ONLINE), Ok(SAID)),
             Some("offline") => (Ok(rule), Err(OFFLINE)),
-            None => (Ok(rule), if bitnet { Ok(()) } else { Err(OFFLINE) }),
+            None => (Ok(rule), if bitnet { Ok(BITNET) } else { Err(OFFLINE) }),
             Some(_) => return Err(refused(&said, "quantization_mode", "offline or online")),
         };
         Ok(Self { packed, latent, evidence })

@@ -5,6 +5,7 @@ use super::header::Header;
 use super::json::{Object, found};
 use super::template::Template;
 use crate::error::Result;
+use crate::gguf::Decision;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -78,7 +79,9 @@ impl Specials<'_> {
         match (&self.template, set) {
             (Some(_), Some(set)) if set != by_template => {
                 let what = format!("add_bos_token is {set} in {TOKENIZER}, and the post_processor says {by_template}");
-                header.decisions.push(format!("a prompt begins with bos: {by_template}, by tokenizer.json ({what})"));
+                header
+                    .decisions
+                    .push(Decision::new(format!("a prompt begins with bos: {by_template}, by tokenizer.json"), what));
                 Ok((by_template, "tokenizer.json: post_processor".to_owned()))
             }
             (Some(_), _) => Ok((by_template, "tokenizer.json: post_processor".to_owned())),

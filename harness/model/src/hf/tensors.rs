@@ -4,8 +4,7 @@ use super::names::{self, HEAD, Role};
 use super::quantization::{Quantization, ScaleRule};
 use super::shards::Stored;
 use crate::error::{Error, Result};
-use crate::gguf::types::{self, BF16_MASTER, F16_MASTER, F32_MASTER, HF_PACKED};
-use crate::gguf::{Part, TensorInfo, TypeInfo, quoted};
+use crate::gguf::{Decision, Part, TensorInfo, TypeInfo, quoted, types};
 use safetensors::Dtype;
 use std::collections::{BTreeMap, HashMap};
 
@@ -38,7 +37,7 @@ pub struct Described {
     /// By name: what the folder calls the tensor.
     pub origins: HashMap<String, String>,
     /// What was decided, and by which evidence.
-    pub decisions: Vec<String>,
+    pub decisions: Vec<Decision>,
 }
 
 impl Reader<'_> {
@@ -50,15 +49,16 @@ impl Reader<'_> {
             if let Some(module) = name.strip_suffix(SCALE) {
                 self.check_owner(name, stored, module)?;
             } else if name.ends_with(ANGLES) {
-                described.decisions.push(format!("{} is not read: the angles follow from rope_theta", quoted(name)));
+                let what = format!("{} is not read", quoted(name));
+                described.decisions.push(Decision::new(what, "the angles follow from rope_theta"));
             } else if name == HEAD && self.tied == Some(true) {
                 let why = "tie_word_embeddings is true in config.json, so the head is the embedding";
-                described.decisions.push(format!("{} is not read: {why}", quoted(name)));
+                described.decisions.push(Decision::new(format!("{} is not read", quoted(name)), why));
             } else {
                 let (gguf_name, role) = names::in_gguf(name).unwrap_or_else(|| (name.clone(), Role::Dense));
                 let scale = self.stored.get(&format!("{name}_scale"));
                 let kind = self.kind(name, stored, role, scale.is_some())?;
-                if kind == HF_PACKED
+                if kind == types::HF_PACKED
                     && let (Ok(rule), Some(scale)) = (self.quantization.packed, scale)
                 {
                     described.scales.insert(gguf_name.clone(), self.factor(&format!("{name}_scale"), scale, rule)?);
@@ -68,13 +68,15 @@ impl Reader<'_> {
                 described.origins.insert(gguf_name, name.clone());
             }
         }
-        if scaled > 0 {
-            described.decisions.push(format!("{} ({scaled} matrices)", self.quantization.evidence));
+        if let (Ok(rule), true) = (self.quantization.packed, scaled > 0) {
+            let what = format!("products of {scaled} matrices are {} by weight_scale", rule.done());
+            described.decisions.push(Decision::new(what, self.quantization.evidence));
         }
         let latent = described.tensors.iter().filter(|t| is_latent(t.kind)).count();
-        if latent > 0 {
+        if let (Ok(evidence), true) = (self.quantization.latent, latent > 0) {
             let rule = "codes are round(w / mean|w|) and the scale is mean|w|, by the model card's rule";
-            described.decisions.push(format!("{latent} matrices are latent weights: {rule}"));
+            let what = format!("{latent} matrices are latent weights: {rule}");
+            described.decisions.push(Decision::new(what, evidence));
         }
         described.decisions.extend(self.head()?);
         described.tensors.sort_by_key(|tensor| (tensor.file, tensor.offset));
@@ -82,7 +84,7 @@ impl Reader<'_> {
     }
 
     /// Checks that the head is where config.json says, and says what was taken where it does not.
-    fn head(&self) -> Result<Option<String>> {
+    fn head(&self) -> Result<Option<Decision>> {
         let there = self.stored.contains_key(HEAD);
         match self.tied {
             Some(false) if !there => {
@@ -93,9 +95,8 @@ impl Reader<'_> {
             }
             None => {
                 let (is, has) = if there { ("is a tensor of its own", "has") } else { ("is the embedding", "lacks") };
-                let what =
-                    format!("the output head {is}: config.json has no tie_word_embeddings, and the folder {has}");
-                Ok(Some(format!("{what} {HEAD}")))
+                let evidence = format!("config.json has no tie_word_embeddings, and the folder {has} {HEAD}");
+                Ok(Some(Decision::new(format!("the output head {is}"), evidence)))
             }
             Some(_) => Ok(None),
         }
@@ -124,7 +125,7 @@ impl Reader<'_> {
                 (Ok(_), false) => {
                     fail(&format!("holds packed codes, and \"{name}_scale\" is missing; download all shards"))
                 }
-                (Ok(_), true) => Ok(HF_PACKED),
+                (Ok(_), true) => Ok(types::HF_PACKED),
             },
             (Role::Matrix, Dtype::BF16 | Dtype::F16 | Dtype::F32) if scaled => {
                 let what =
@@ -133,9 +134,9 @@ impl Reader<'_> {
             }
             (Role::Matrix, Dtype::BF16 | Dtype::F16 | Dtype::F32) => match self.quantization.latent {
                 Err(why) => fail(&format!("is {dtype}: {why}")),
-                Ok(()) if dtype == Dtype::BF16 => Ok(BF16_MASTER),
-                Ok(()) if dtype == Dtype::F16 => Ok(F16_MASTER),
-                Ok(()) => Ok(F32_MASTER),
+                Ok(_) if dtype == Dtype::BF16 => Ok(types::BF16_MASTER),
+                Ok(_) if dtype == Dtype::F16 => Ok(types::F16_MASTER),
+                Ok(_) => Ok(types::F32_MASTER),
             },
             (_, Dtype::U32) => {
                 let what = "is U32, as in MLX models, whose groups have a scale and a bias; they are not read here";
@@ -158,7 +159,7 @@ impl Reader<'_> {
             let what = format!("shape {:?}; a tensor has 1 to {MAX_DIMS} dimensions, none of them 0", stored.shape);
             return Err(self.error(name, stored, what));
         }
-        if kind == HF_PACKED {
+        if kind == types::HF_PACKED {
             let [_, rows] = &mut dims[..] else {
                 let what = format!("shape {:?} of packed codes; a matrix has two dimensions", stored.shape);
                 return Err(self.error(name, stored, what));
@@ -216,5 +217,5 @@ impl Reader<'_> {
 }
 
 fn is_latent(kind: TypeInfo) -> bool {
-    [BF16_MASTER, F16_MASTER, F32_MASTER].contains(&kind)
+    [types::BF16_MASTER, types::F16_MASTER, types::F32_MASTER].contains(&kind)
 }

@@ -217,6 +217,12 @@ impl Maker {
     }
 }
 
+/// What was decided, a line each.
+pub fn said(gguf: &Gguf) -> String {
+    let lines = gguf.decisions.iter().map(|decision| format!("{}: {}\n", decision.what, decision.evidence));
+    lines.collect()
+}
+
 /// What a folder calls a tensor of the built-in model.
 pub fn in_folder(name: &str) -> String {
     let names = [

@@ -1,14 +1,16 @@
 //! Folders that are read like GGUF files, and shards that are not what they should be.
 
-use super::testing::{Maker, i2s_rows, in_folder, unpack};
+use super::testing::{Maker, i2s_rows, in_folder, said, unpack};
 use crate::builtin;
 use crate::config::ModelConfig;
-use crate::gguf::types::{BF16_MASTER, F32_MASTER, HF_PACKED};
+use crate::convert::{Conversion, Target};
+use crate::encoding;
 use crate::gguf::{Gguf, types};
 use crate::hash::sha256_hex;
 use crate::tokenizer::Tokenizer;
 use safetensors::Dtype;
 use serde_json::json;
+use std::sync::atomic::AtomicBool;
 
 const Q: &str = "model.layers.0.self_attn.q_proj.weight";
 
@@ -43,21 +45,90 @@ fn the_builtin_model_as_a_folder_is_the_builtin_model() {
                 continue;
             }
             let bytes = base.bytes(tensor);
-            assert_eq!(there.kind, HF_PACKED);
+            assert_eq!(there.kind, types::HF_PACKED);
             assert!(unpack(gguf.bytes(there)) == i2s_rows(bytes), "{}", tensor.name);
             let (scale, factor) = (crate::gguf::i2s_scale(bytes).unwrap(), gguf.matrix_scale(there).unwrap().unwrap());
             // The reciprocal of a reciprocal in f32 may differ by its last bit.
             let exact = class == "autobitlinear";
             assert!(if exact { factor == scale } else { (factor / scale - 1.0).abs() < 2e-7 }, "{}", tensor.name);
         }
-        let decided = gguf.decisions().join("\n");
+        let decided = said(&gguf);
         let rule = if class == "bitlinear" { "divided" } else { "multiplied" };
         assert!(
-            decided.contains(&format!("products are {rule} by weight_scale: linear_class is {class}")),
+            decided.contains(&format!(
+                "products of 21 matrices are {rule} by weight_scale: config.json: linear_class is {class}"
+            )),
             "{decided}"
         );
-        assert!(decided.contains("(21 matrices)"), "{decided}");
         assert_eq!(gguf.optional_string("tritbench.rope").unwrap(), Some("neox"));
+    }
+}
+
+fn converted(gguf: &Gguf) -> Gguf {
+    let (target, never) = (Target { encoding: encoding::find("i2_s").unwrap(), exact: true }, AtomicBool::new(false));
+    let mut bytes = Vec::new();
+    let conversion = Conversion::new(gguf, target, &never, &|_| {}).unwrap();
+    conversion.write(&mut bytes, &never, &|_| {}).unwrap();
+    Gguf::from_bytes("converted", bytes).unwrap()
+}
+
+/// Packed codes and latent weights become the I2_S tensors that the folder was made of.
+#[test]
+fn a_folder_becomes_a_gguf_file() {
+    let base = builtin::open().unwrap();
+    let packed = Maker::builtin("autobitlinear");
+    let mut latent = Maker::builtin("autobitlinear");
+    latent.set("quantization_config", json!(null));
+    for tensor in base.tensors.iter().filter(|tensor| tensor.kind == types::I2S) {
+        let codes = i2s_rows(base.bytes(tensor));
+        // Weights of one magnitude: their mean is that times the share of those that are not zero.
+        let data = codes.iter().flat_map(|&code| half::bf16::from_f32(f32::from(code) - 1.0).to_le_bytes());
+        let (name, shape) = (in_folder(&tensor.name), [tensor.dims[1] as usize, tensor.dims[0] as usize]);
+        latent.tensors.remove(&format!("{name}_scale"));
+        latent.tensor(&name, Dtype::BF16, &shape, data.collect());
+    }
+    for (maker, is_latent) in [(packed, false), (latent, true)] {
+        maker.write();
+        let found = converted(&maker.open().unwrap());
+        for tensor in &base.tensors {
+            let (there, wanted) = (found.bytes(found.tensor(&tensor.name).unwrap()), base.bytes(tensor));
+            if tensor.kind == types::I2S && is_latent {
+                assert!(i2s_rows(there) == i2s_rows(wanted), "{}", tensor.name);
+                let codes = i2s_rows(wanted);
+                let share = codes.iter().filter(|&&code| code != 1).count() as f32 / codes.len() as f32;
+                let scale = crate::gguf::i2s_scale(there).unwrap();
+                assert!((scale / share - 1.0).abs() < 1e-5, "{}: {scale} {share}", tensor.name);
+            } else {
+                assert!(there == wanted, "{}", tensor.name);
+            }
+        }
+    }
+}
+
+/// Files of `llama` have the rows of queries and keys in another order than folders.
+#[test]
+fn rows_of_llama_are_reordered_in_a_gguf_file() {
+    let mut maker = Maker::builtin("autobitlinear");
+    for (key, value) in
+        [("architectures", json!(["LlamaForCausalLM"])), ("model_type", json!("llama")), ("hidden_act", json!("silu"))]
+    {
+        maker.set(key, value);
+    }
+    maker.write();
+    let base = builtin::open().unwrap();
+    let found = converted(&maker.open().unwrap());
+    assert!(found.entry("tritbench.rope").is_none());
+    for name in ["blk.1.attn_q.weight", "blk.1.attn_k.weight", "blk.1.attn_v.weight"] {
+        let rows = |gguf: &Gguf| {
+            let rows = i2s_rows(gguf.bytes(gguf.tensor(name).unwrap()));
+            rows.chunks(512).map(<[u8]>::to_vec).collect::<Vec<_>>()
+        };
+        let (there, wanted) = (rows(&found), rows(&base));
+        let is_same = there == wanted;
+        assert_eq!(is_same, name.contains("attn_v"), "{name}");
+        // Row 2i of a head of 64 is its row i, and row 2i + 1 is its row i + 32: neighbours are pairs.
+        let old = |row: usize| row / 64 * 64 + row % 2 * 32 + row % 64 / 2;
+        assert!(is_same || (0..there.len()).all(|row| there[row] == wanted[old(row)]), "{name}");
     }
 }
 
@@ -106,9 +177,9 @@ fn latent_weights_are_told_from_packed_ones() {
     maker.write();
     let gguf = maker.open().unwrap();
     let kind = |name: &str| gguf.tensor(name).unwrap().kind;
-    assert_eq!((kind("blk.0.attn_q.weight"), kind("blk.0.ffn_up.weight")), (F32_MASTER, BF16_MASTER));
+    assert_eq!((kind("blk.0.attn_q.weight"), kind("blk.0.ffn_up.weight")), (types::F32_MASTER, types::BF16_MASTER));
     assert_eq!((kind("token_embd.weight"), kind("output_norm.weight")), (types::BF16, types::BF16));
-    assert!(gguf.decisions().iter().any(|said| said.contains("7 matrices are latent weights")));
+    assert!(said(&gguf).lines().any(|line| line.contains("7 matrices are latent weights")));
     // A BitNet model without a word about it is a checkpoint of latent weights; any other is no ternary model.
     maker.set("quantization_config", json!(null));
     maker.write();
@@ -157,7 +228,7 @@ fn scales_and_codes_must_fit_what_config_json_says() {
     maker.write();
     let gguf = maker.open().unwrap();
     assert_eq!(gguf.matrix_scale(gguf.tensor("blk.0.attn_q.weight").unwrap()).unwrap(), Some(2.0));
-    assert!(gguf.decisions()[0].contains("linear_class is absent"), "{:?}", gguf.decisions());
+    assert!(said(&gguf).contains("has no linear_class, and transformers then takes bitlinear"), "{}", said(&gguf));
 }
 
 #[test]
@@ -186,7 +257,7 @@ fn tensors_that_no_graph_has_keep_their_names_and_odd_ones_are_refused() {
     let gguf = maker.open().unwrap();
     assert!(gguf.find_tensor("model.layers.0.self_attn.q_proj.bias").is_some());
     assert!(gguf.find_tensor("output.weight").is_none());
-    let decided = gguf.decisions().join("\n");
+    let decided = said(&gguf);
     assert!(decided.contains("tie_word_embeddings is true") && decided.contains("inv_freq"), "{decided}");
     // Errors about a tensor and about a key name the folder's own files.
     let error = gguf.f32s(gguf.tensor("output_norm.weight").unwrap()).unwrap_err().to_string();
@@ -203,7 +274,7 @@ fn tensors_that_no_graph_has_keep_their_names_and_odd_ones_are_refused() {
     maker.write_refused(&["\"lm_head.weight\" is missing", "tie_word_embeddings is false"]);
     maker.set("tie_word_embeddings", json!(null));
     maker.write();
-    assert!(maker.open().unwrap().decisions().iter().any(|said| said.contains("the output head is the embedding")));
+    assert!(said(&maker.open().unwrap()).lines().any(|line| line.contains("the output head is the embedding")));
     maker.tensor("token_embd.weight", Dtype::BF16, &[1], vec![0; 2]);
     maker.write_refused(&["\"token_embd.weight\"", "the same meaning"]);
 }

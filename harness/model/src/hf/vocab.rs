@@ -8,7 +8,7 @@ use super::rivals;
 use super::special::Specials;
 use super::template;
 use crate::error::{Error, Result};
-use crate::gguf::quoted;
+use crate::gguf::{Decision, quoted};
 
 /// Types of tokens in GGUF.
 const NORMAL: i32 = 1;
@@ -41,25 +41,28 @@ pub fn read(folder: &mut Folder, vocab: u32, header: &mut Header) -> Result<()> 
 }
 
 /// What is done otherwise than the file says, and why.
-fn decisions(tokenizer: &Tokenizer, pre: &str, unused: usize) -> Vec<String> {
+fn decisions(tokenizer: &Tokenizer, pre: &str, unused: usize) -> Vec<Decision> {
     let mut said = Vec::new();
     if tokenizer.normalizer.is_some() {
+        let what = "texts are not normalised, though tokenizer.json asks for NFC";
         let why = "as in existing engines; it matters for texts that spell letters with combining accents";
-        said.push(format!("texts are not normalised, though tokenizer.json asks for NFC: {why}"));
+        said.push(Decision::new(what, why));
     }
     if (pre == LLAMA) != tokenizer.model.ignore_merges {
         let (is, rule) = match pre {
             LLAMA => ("is not set", "win over merges here, as in existing engines with this pre-tokenizer"),
             _ => ("is set", "are merged like others here"),
         };
-        said.push(format!("tokens that spell a whole word {rule}: ignore_merges {is} in tokenizer.json"));
+        let what = format!("tokens that spell a whole word {rule}");
+        said.push(Decision::new(what, format!("ignore_merges {is} in tokenizer.json")));
     }
     if let Some(added) = tokenizer.added_tokens.iter().find(|added| added.strips()) {
-        let what = "takes no space around it in a prompt, though tokenizer.json asks for lstrip, rstrip or single_word";
-        said.push(format!("the added token {} {what}", quoted(&added.content)));
+        let what = format!("the added token {} takes no space around it in a prompt", quoted(&added.content));
+        said.push(Decision::new(what, "as in existing engines; tokenizer.json asks for lstrip, rstrip or single_word"));
     }
     if unused > 0 {
-        said.push(format!("{unused} rows of the embedding have no token: they are called [PADn], as converters do"));
+        let what = format!("{unused} rows of the embedding have no token");
+        said.push(Decision::new(what, "they are called [PADn], as converters do"));
     }
     said
 }

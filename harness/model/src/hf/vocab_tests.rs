@@ -1,7 +1,7 @@
 //! Vocabularies that are read, and what is said of others.
 
 use super::pre;
-use super::testing::Maker;
+use super::testing::{Maker, said};
 use crate::error::Result;
 use crate::gguf::Gguf;
 use crate::tokenizer::Tokenizer;
@@ -45,8 +45,8 @@ fn pre_tokenizers_are_recognised_by_their_regex() {
         assert_eq!(pre::name(Some(&value)), Ok(name));
         let gguf = open(|maker| maker.tokenizer["pre_tokenizer"] = value).unwrap();
         assert_eq!(gguf.optional_string("tokenizer.ggml.pre").unwrap(), Some(name));
-        let said = gguf.decisions().iter().any(|said| said.contains("ignore_merges is not set"));
-        assert_eq!(said, name == "llama-bpe");
+        let is_said = said(&gguf).contains("ignore_merges is not set");
+        assert_eq!(is_said, name == "llama-bpe");
     }
     let mut spaced = bytes(true);
     spaced["add_prefix_space"] = json!(true);
@@ -81,7 +81,7 @@ fn rows_without_a_token_are_filled_and_ids_outside_are_refused() {
     let types: Vec<i64> = gguf.optional_integers("tokenizer.ggml.token_type").unwrap().unwrap().collect();
     assert_eq!(tokens[1024..], ["[PAD1024]", "[PAD1025]", "[PAD1026]", "[PAD1027]", "<think>", "[PAD1029]"]);
     assert_eq!((&types[..3], &types[1023..]), (&[3, 3, 1][..], &[1, 5, 5, 5, 5, 4, 5][..]));
-    let decided = gguf.decisions().join("\n");
+    let decided = said(&gguf);
     assert!(decided.contains("5 rows of the embedding have no token") && decided.contains("\"<think>\""), "{decided}");
     Tokenizer::from_gguf(&gguf, None).unwrap();
     refused(|maker| maker.set("vocab_size", json!(1000)), &["tokenizer.json: \"model.vocab\"", "has vocab_size 1000"]);
@@ -106,7 +106,7 @@ fn what_begins_and_ends_a_text_is_found_in_all_files() {
     assert_eq!((facts.bos, facts.eos, facts.add_bos), (Some(0), Some(3), true));
     assert_eq!(facts.extra_stop_ids, [1, 9]);
     assert_eq!(gguf.optional_string("tokenizer.chat_template").unwrap(), Some("{{x}}"));
-    let decided = gguf.decisions().join("\n");
+    let decided = said(&gguf);
     assert!(decided.contains("a prompt begins with bos: true, by tokenizer.json"), "{decided}");
     assert_eq!(gguf.files().count(), 5);
     let by_settings = open(|maker| maker.file("tokenizer_config.json", "{\"add_bos_token\": true}")).unwrap();
@@ -142,7 +142,7 @@ fn vocabularies_that_are_no_byte_level_bpe_are_refused() {
     let lower = |maker: &mut Maker| maker.tokenizer["normalizer"] = json!({"type": "Lowercase"});
     refused(lower, &["\"normalizer\": \"Lowercase\" changes a text"]);
     let gguf = open(|maker| maker.tokenizer["normalizer"] = json!({"type": "NFC"})).unwrap();
-    assert!(gguf.decisions().iter().any(|said| said.contains("not normalised")));
+    assert!(said(&gguf).lines().any(|line| line.contains("not normalised")));
     // The older spelling of merges.
     let old = open(|maker| {
         let merges = maker.tokenizer["model"]["merges"].as_array_mut().unwrap();

@@ -23,7 +23,7 @@ pub fn facts(gguf: &Gguf, config: Option<&ModelConfig>, tokenizer: Option<&Token
         };
         facts.push(fact("scales", unit, &format!("the encoding {}", encoding.name)));
     }
-    facts.extend(gguf.decisions().into_iter().map(|decision| fact("decided", decision, "")));
+    facts.extend(gguf.decisions.iter().map(|decision| fact("decided", decision.what.clone(), &decision.evidence)));
     let name = gguf.optional_string("general.architecture").ok().flatten();
     if let Some((name, architecture)) = name.and_then(|name| Some((name, arch::find(name)?))) {
         facts.push(fact("architecture", format!("{name}: {}", graph(architecture)), "general.architecture"));
