@@ -20,8 +20,8 @@ class Differences(NamedTuple):
     rope: str  # "neox": element i turns with i + head_dim / 2; "adjacent": 2i turns with 2i + 1
 
 
-# `llama` GGUF files hold q and k with their rows permuted by the converter, hence the adjacent pairs; Hugging Face folders
-# hold them as they are.
+# `llama` GGUF files hold q and k with their rows permuted by the converter, hence the adjacent pairs; Hugging Face
+# folders hold them as they are.
 ARCHITECTURES = {
     "bitnet-b1.58": Differences("relu2", True, False, "neox"),
     "bitnet-25": Differences("relu2", True, False, "neox"),

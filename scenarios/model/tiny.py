@@ -220,8 +220,8 @@ def committed():
 
 
 def check_folder(folder, model, tokenizer):
-    """The llama folder, read back with rows that are not permuted and the rotation that goes with them, gives the logits
-    of the GGUF file.
+    """The llama folder, read back with rows that are not permuted and the rotation that goes with them, gives the
+    logits of the GGUF file.
     """
     config = {**model.config, "architecture": "llama, a folder"}
     ids = tokenizer.encode(PROMPTS[1])
