@@ -53,6 +53,8 @@ mod arch_tests;
 #[cfg(test)]
 mod damaged_tests;
 #[cfg(test)]
+mod encoding_tests;
+#[cfg(test)]
 mod fixtures;
 #[cfg(test)]
 mod golden_tests;
@@ -62,5 +64,7 @@ mod naive;
 mod small_model;
 #[cfg(test)]
 mod sparse_tests;
+#[cfg(test)]
+mod tiny_tests;
 
 pub use error::{Error, Result};

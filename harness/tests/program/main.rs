@@ -21,6 +21,7 @@ mod guests;
 mod interrupt;
 mod limits_and_claims;
 mod named_files;
+mod readings;
 mod receipt;
 mod report_pages;
 #[cfg(unix)]
