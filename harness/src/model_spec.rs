@@ -52,7 +52,9 @@ pub fn missing(name: &str) -> String {
         Ok(to) => {
             format!("it is a link to {}, which does not exist; download the file that it stands for", to.display())
         }
-        Err(_) => "there is no such file; name a GGUF file, builtin, synth:2b-4t, or synth:2b-4t?live=0.2".to_owned(),
+        Err(_) => {
+            "there is no such file; name a GGUF file, a folder of safetensors, builtin, or synth:2b-4t".to_owned()
+        }
     };
     format!("cannot open model \"{name}\": {what}")
 }

@@ -234,30 +234,38 @@ mod tests {
         warnings(&Gguf::from_bytes("m", builder.build()).unwrap(), known).unwrap()
     }
 
+    /// A file of the 2B model's architecture with this chat template.
+    fn bitnet(template: &str) -> Builder {
+        let builder = Builder::new().string("general.architecture", "bitnet-b1.58");
+        builder.string("tokenizer.chat_template", template)
+    }
+
     #[test]
     fn each_rule_has_a_file_that_it_is_for() {
         let file = Builder::new;
         for (file, part) in [
             (file().string("general.architecture", "bitnet"), "SiLU"),
             (file().string("general.name", "bitnet2b"), "not its bytes"),
-            (file().u32("general.file_type", 40), "64/16"),
-            (file().string("tokenizer.chat_template", "{{ x }}"), "chat_template"),
+            (file().zeros("w", &[128, 4], 36), "I2_S layout: x86 (assumed"),
+            (bitnet("{{ x }}"), "chat_template"),
         ] {
             let said = said(file, None);
             assert!(said.len() == 1 && said[0].contains(part), "{said:?}");
         }
         let right = "User: {{ x }}<|eot_id|>Assistant: ";
-        assert_eq!(said(file().string("tokenizer.chat_template", right), None), [""; 0]);
+        assert_eq!(said(bitnet(right), None), [""; 0]);
+        let llama = file().string("general.architecture", "llama").string("tokenizer.chat_template", "{{ x }}");
+        assert_eq!(said(llama, None), [""; 0]);
     }
 
     #[test]
     fn known_and_synthetic_files_are_spared_what_is_about_strangers() {
-        let file = || Builder::new().string("general.name", "bitnet2b").u32("general.file_type", 40);
+        let file = || Builder::new().string("general.name", "bitnet2b").zeros("w", &[128, 4], 36);
         let published = published();
         assert_eq!(said(file(), None).len(), 2);
         assert_eq!(said(file(), Some(&published)), [""; 0]);
         assert_eq!(said(file().bool("tritbench.synthetic", true), None), [""; 0]);
-        let wrong_template = file().string("tokenizer.chat_template", "x");
+        let wrong_template = bitnet("x");
         assert_eq!(said(wrong_template, Some(&published)).len(), 1, "true of a known file too");
         let bad = KnownModel { bad: Some("half of it is missing".into()), ..published };
         assert_eq!(said(file(), Some(&bad)), ["this file is known to be bad: half of it is missing"]);

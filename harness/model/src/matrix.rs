@@ -69,8 +69,8 @@ impl<'a> Matrix<'a> {
     /// The matrix in `tensor`, none of whose codes was looked at yet.
     ///
     /// # Errors
-    /// A type without ternary weights, a shape that the encoding cannot have, a scale of the tensor that is not a finite
-    /// number above zero.
+    /// A type without ternary weights, a shape that the encoding cannot have, a scale of the tensor that is not a
+    /// finite number above zero.
     pub fn of(gguf: &'a Gguf, tensor: &'a TensorInfo) -> Result<Self> {
         let refused = |what: String| Err(gguf.tensor_error(tensor, what));
         let Some(encoding) = tensor.kind.encoding else {

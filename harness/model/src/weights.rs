@@ -185,7 +185,7 @@ impl Model {
         let mut matrix = |name: &str| {
             let matrix = Matrix::of(&self.gguf, self.gguf.tensor(name)?)?;
             let weights = matrix.packed((layout, table), needs, &mut loading.team)?;
-            (loading.progress)(weights.code_bytes().len() as u64);
+            (loading.progress)(weights.bytes() as u64);
             Ok(weights)
         };
         let blocks = (0..self.config.layers).map(|layer| self.block(layer, &mut matrix)).collect::<Result<_>>()?;
@@ -193,10 +193,11 @@ impl Model {
         Ok(Weights { layout, blocks, output_norm })
     }
 
-    /// Bytes that all ternary tensors take in `layout`, without block scales.
+    /// Bytes that all ternary tensors take in `layout`, its scales included.
     pub fn packed_bytes(&self, layout: &'static Layout) -> u64 {
         let ternary = required_tensors(&self.config).filter(|(_, role, _)| *role == Role::Matrix);
-        ternary.map(|(_, _, dims)| layout.code_bytes(dims[1], dims[0]).unwrap_or(0) as u64).sum()
+        let bytes = |rows, k| layout.code_bytes(rows, k).unwrap_or(0) as u64 + layout.scale_bytes(rows, k);
+        ternary.map(|(_, _, dims)| bytes(dims[1], dims[0])).sum()
     }
 
     /// About the bytes that one decoded token reads: the ternary tensors as the file has them, and an f16 head.

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 /// Flags of `model convert`.
 #[derive(Args, Debug)]
 pub struct ConvertArgs {
-    /// builtin, synth:SHAPE or a GGUF file
+    /// builtin, synth:SHAPE, a GGUF file or a folder of safetensors
     model: String,
     /// Encoding of the ternary matrices; other tensors are copied
     #[arg(long, value_name = "ENC", ignore_case = true, value_parser = words::one_of(encodings().into()))]

@@ -30,7 +30,8 @@ use std::time::Duration;
 /// Flags that choose model and kernel, shared by `generate` and `perplexity`.
 #[derive(Args, Clone, Debug)]
 pub struct ModelArgs {
-    /// builtin, synth:SHAPE (2b-4t or tiny) or synth:SHAPE?live=SHARE, or a GGUF file
+    /// builtin, synth:SHAPE (2b-4t, bonsai-1.7b, ...) or synth:SHAPE?live=SHARE, a GGUF file or a folder of
+    /// safetensors
     #[arg(long, value_name = "M", default_value = "builtin")]
     pub model: String,
     /// How the model's file is read
@@ -42,7 +43,7 @@ pub struct ModelArgs {
     /// Output head: as in the file, or its rows quantised to 8 or 4 bits, which changes the logits
     #[arg(long, value_enum, ignore_case = true, default_value_t = Head::F16)]
     pub head: Head,
-    /// Pre-tokenizer instead of the file's: default, gpt-2 or llama-bpe
+    /// Pre-tokenizer instead of the file's: default, gpt-2, llama-bpe or qwen2
     #[arg(long, value_parser = words::name, value_name = "NAME")]
     pub pre: Option<String>,
     /// Never skip zero gates of the feed-forward blocks
@@ -182,7 +183,8 @@ pub fn prepare(args: &ModelArgs, fits: impl FnOnce(&Opened) -> Result<()>) -> Re
         // Refused before the model is loaded, which may take long.
         machine.kernel(&args.kernel)?;
     }
-    let unknown = |name: &str| Error::input(format!("--pre {name} is not known; use default, gpt-2 or llama-bpe"));
+    let unknown =
+        |name: &str| Error::input(format!("--pre {name} is not known; use default, gpt-2, llama-bpe or qwen2"));
     let pre = args.pre.as_deref().map(|name| Pre::parse(name).ok_or_else(|| unknown(name))).transpose()?;
     let loaded = load_if(&args.layout.of(&args.model), pre, &machine, Reading::AsNeeded, fits)?;
     let machine = machine.suit(&args.machine, loaded.record.ternary_weights);

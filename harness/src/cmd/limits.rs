@@ -5,8 +5,9 @@ use crate::machine::{MachineArgs, all_cpus, host};
 use crate::measure::limits::{self, Effort, Plan, thread_counts};
 use crate::output::{Output, table};
 use crate::progress::Progress;
-use crate::{build_info, interrupt};
+use crate::{build_info, interrupt, registered};
 use clap::Args;
+use kernels::Kernel;
 use receipt::figures::bytes;
 use receipt::{Host, LastLevel, Limits, MultiplyPeak, Settings, Spread};
 use serde::Serialize;
@@ -44,7 +45,7 @@ pub fn run(args: &LimitsArgs, out: &Output) -> Result<()> {
         effort: if args.quick { Effort::QUICK } else { Effort::FULL },
         interrupted: interrupt::flag(),
     };
-    let kernels = machine.kernels(None)?;
+    let kernels: Vec<Kernel> = registered::all().filter_map(|d| Kernel::new(d, machine.features).ok()).collect();
     let progress = Progress::start("the machine's limits", 1);
     let limits = limits::measure(&machine, &kernels, &plan, |what| progress.say(what))?;
     drop(progress);

@@ -30,7 +30,7 @@ pub enum ModelCommand {
 /// Flags of `model synth`.
 #[derive(Args, Debug)]
 pub struct SynthArgs {
-    /// Shape: 2b-4t or tiny
+    /// Shape: 2b-4t, tiny, bonsai-1.7b, bonsai-8b, llama3-8b or falcon3-1b
     #[arg(long, default_value = "2b-4t")]
     shape: String,
     /// Blocks, if not the shape's own number

@@ -205,7 +205,7 @@ mod tests {
         let layout = judged([Some(2070.0), Some(17.6), Some(3000.0)]);
         assert!(layout.findings[0].contains("worse than guessing"), "{:?}", layout.findings);
         assert!(
-            layout.findings[1].starts_with("read --i2s-layout arm its perplexity is 17.60"),
+            layout.findings[1].starts_with("read with --i2s-layout arm its perplexity is 17.60"),
             "{:?}",
             layout.findings
         );

@@ -134,19 +134,19 @@ fn what_is_odd_about_a_model_is_said_before_the_run_and_kept() {
     bytes[at] = b'S';
     let model = folder.write("m.gguf", bytes);
     let inspected = stdout(&run(&format!("model inspect {model}")));
-    assert!(inspected.contains("64/16 layout"), "{inspected}");
+    assert!(inspected.contains("warning: I2_S layout: x86 (assumed"), "{inspected}");
     let (scenario, out) = (folder.small(4), folder.at("run"));
     let flags = "--kernels scalar-i8 --deterministic";
     let said = stderr(&run(&format!("compare --scenario {scenario} {flags} --model {model} --out {out}")));
-    let (warning, work) = (said.find("warning: I2_S codes"), said.find("microbenchmarks"));
+    let (warning, work) = (said.find("warning: I2_S layout: x86 (assumed"), said.find("microbenchmarks"));
     assert!(warning.is_some() && warning < work, "{said}");
     let receipt = read_json(folder.at("run/receipt.json"));
     let warning = receipt["model"]["warnings"][0].as_str();
-    assert!(warning.is_some_and(|text| text.contains("64/16")), "{}", receipt["model"]);
+    assert!(warning.is_some_and(|text| text.contains("model inspect --score")), "{}", receipt["model"]);
     let findings = list(&receipt, "findings");
     assert!(findings.iter().any(|f| f["evidence"] == "/model/warnings"), "{findings:?}");
     // The page escapes slashes.
-    assert!(folder.read("run/report.html").contains("I2_S codes are read in the"));
+    assert!(folder.read("run/report.html").contains("I2_S layout: x86 (assumed"));
     // What was asked for is kept too.
     assert_eq!(receipt["settings"]["deterministic"], true);
     assert_eq!(receipt["generation"]["kernels"][0]["ids_equal_in_rounds"], true);

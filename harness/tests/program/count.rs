@@ -91,7 +91,7 @@ fn module_docs_hold_the_counts() {
         let record = &counts[0];
         let file = format!("{}.rs", id.replace('-', "_"));
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../kernels/src");
-        let paths = ["w2a32", "w2a8"].map(|family| source.join(family).join(&file));
+        let paths = ["w2a32", "w2a8", "w2ga8"].map(|family| source.join(family).join(&file));
         let text = paths.iter().find_map(|p| std::fs::read_to_string(p).ok()).expect("a kernel has a file");
         let hot = &record["hot_loop"]["per_64_weights"];
         let figure = |pointer: &str| hot.pointer(pointer).and_then(Value::as_f64).expect("a figure");

@@ -222,7 +222,7 @@ fn lying_fields() {
         ("alignment-huge", patched(alignment, 1 << 31), &format!("general.alignment|byte {alignment}")),
         ("type-retired", patched(kind, 4), &said("4")),
         ("type-tl2", patched(kind, 39), &said("TL2")),
-        ("type-f16", patched(file.kind("output_norm.weight"), 1), "output_norm|F16"),
+        ("type-i8", patched(file.kind("output_norm.weight"), 24), "output_norm|I8"),
         ("dims-other", patched(dims, 256), &said("256")),
         ("tq2", patched(file.kind(key_weight), 35), &format!("{key_weight}|byte")),
         ("gemma", file.spliced(old, &string("gemma3"), 0), "general.architecture|gemma3|GELU|byte"),

@@ -3,8 +3,8 @@
 use crate::common::*;
 use serde_json::Value;
 
-/// Perplexities of the oracle (scenarios/model/variants.json) over the same four windows: of the model, of a layout read
-/// as another, and of reciprocal scales.
+/// Perplexities of the oracle (scenarios/model/variants.json) over the same four windows: of the model, and of it with
+/// reciprocal scales.
 const RIGHT: f64 = 17.56;
 const RECIPROCAL: f64 = 22.7;
 

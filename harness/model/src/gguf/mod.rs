@@ -14,6 +14,7 @@ mod metadata;
 mod parts;
 mod q2_groups;
 mod reading;
+mod readings;
 mod scale;
 mod scale_tensor;
 pub(crate) mod stranger;

@@ -1,6 +1,5 @@
 //! What a file does not say itself: how the user wants it read, and what was decided on what evidence.
 
-use super::file::Gguf;
 use super::types::{self, TypeInfo};
 use serde::Serialize;
 use std::fmt;
@@ -46,8 +45,8 @@ impl I2sLayout {
 
 /// How a file is to be read, where the user says more than the file.
 ///
-/// It is spelled behind the name of a file, `FILE?i2s-layout=arm`, so that whoever opens the file again, another process
-/// too, reads it the same way.
+/// It is spelled behind the name of a file, `FILE?i2s-layout=arm`, so that whoever opens the file again, another
+/// process too, reads it the same way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reading {
     /// Layout of I2_S tensors; `None` to take the published one unless shapes rule it out.
@@ -73,27 +72,6 @@ impl Reading {
             ("scale", "reciprocal") => Some(Self { reciprocal: true, ..reading }),
             _ => None,
         })
-    }
-}
-
-impl Gguf {
-    /// Every reading that the file's own words allow, the one in force first: other layouts of I2_S, and reciprocals of
-    /// all scales.
-    pub fn readings(&self) -> Vec<Reading> {
-        let mut all = vec![self.reading];
-        let i2s = self.tensors.iter().find_map(|t| I2sLayout::ALL.into_iter().find(|layout| layout.kind() == t.kind));
-        if let Some(current) = i2s {
-            let fits = |layout: &I2sLayout| {
-                let mut tensors = self.tensors.iter().filter(|t| t.kind.code == types::I2S.code);
-                tensors.all(|t| layout.kind().n_bytes(&t.dims).is_ok())
-            };
-            let others = I2sLayout::ALL.into_iter().filter(|layout| *layout != current && fits(layout));
-            all.extend(others.map(|layout| Reading { i2s: Some(layout), ..self.reading }));
-        }
-        if self.tensors.iter().any(|t| t.kind.encoding.is_some_and(|encoding| !encoding.latent())) {
-            all.push(Reading { reciprocal: !self.reading.reciprocal, ..self.reading });
-        }
-        all
     }
 }
 

@@ -56,7 +56,8 @@ pub struct CompareArgs {
     /// What to measure
     #[command(flatten)]
     pub measure: MeasureArgs,
-    /// builtin, synth:SHAPE (2b-4t or tiny) or synth:SHAPE?live=SHARE, or a GGUF file; the scenario's by default
+    /// builtin, synth:SHAPE (2b-4t, bonsai-1.7b, ...) or synth:SHAPE?live=SHARE, a GGUF file or a folder; the
+    /// scenario's by default
     #[arg(long, value_name = "M")]
     pub model: Option<String>,
     /// How the model's file is read

@@ -81,7 +81,7 @@ fn checks(receipt: &Receipt) -> Result<()> {
         let why = first.first_mismatch.as_ref().map(|why| format!(" ({}: {why})", first.id)).unwrap_or_default();
         return Err(Error::failed(format!("mismatches in {ids}; see /verify in the receipt{why}")));
     }
-    // A kernel that refuses a shape, or that cannot multiply the weights of this model, and says so, does nothing wrong.
+    // A kernel that refuses a shape, or cannot multiply the weights of this model, and says so, does nothing wrong.
     let said = |row: &&rows::Row| matches!(row.status, RowStatus::Refused | RowStatus::Unsupported);
     let without_time = rows::without_time(receipt);
     let faults: Vec<&rows::Row> = without_time.iter().filter(|row| !said(row)).collect();
