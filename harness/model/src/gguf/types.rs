@@ -136,6 +136,7 @@ static TYPES: &[TypeInfo] = &[
     unknown(38, "TL1"),
     unknown(39, "TL2"),
     Q2_0,
+    unknown(134, "IQ1_BN"),
     IQ2_BN,
     PQ2_0,
     PTQ1_0,

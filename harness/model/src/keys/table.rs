@@ -217,7 +217,11 @@ pub static GENERAL: &[Known] = &[
     used("name"),
     used("alignment"),
     row("type", Rule::Text("model"), "the file is a part of a model or an addition to one"),
-    row("quantization_version", Rule::Harmless, "is of ggml's quantised blocks; F32, F16 and I2_S have one version"),
+    row(
+        "quantization_version",
+        Rule::Harmless,
+        "is of ggml's quantised blocks; the types that are read here have one version",
+    ),
     row("file_type", Rule::Harmless, "each tensor says its own type"),
     row("sampling.*", Rule::Harmless, "how tokens are sampled is said by whoever generates"),
     row("*", Rule::Harmless, "describes the model"),
