@@ -289,7 +289,7 @@ impl<'m> Decoder<'m> {
         for layer in 0..self.of.model.config.layers {
             self.block(layer).map_err(|error| {
                 let (path, position) = (self.of.model.gguf.path.display(), self.position);
-                Error::failed(format!("{path}: block {layer} at position {position}: {error}")).caused_by(&error)
+                of_file_or_kernel(format!("{path}: block {layer} at position {position}"), &error)
             })?;
         }
         phase.add_to(&mut self.times.forward);
@@ -313,7 +313,7 @@ impl<'m> Decoder<'m> {
         let norm = Norm { gain: &weights.weights().output_norm, eps: model.config.rms_eps };
         ops.rms_norm(x, norm, &mut b.h[..dim]);
         head.gemv(team, &b.h[..dim], &mut b.head_input, &mut b.logits)
-            .map_err(|e| Error::failed(format!("output head: {e}")))?;
+            .map_err(|e| of_file_or_kernel(format!("{}: output head", model.gguf.path.display()), &e))?;
         phase.add_to(&mut self.times.logits);
         Ok(&self.buffers.logits)
     }
@@ -395,6 +395,17 @@ impl<'m> Decoder<'m> {
         ffn::run(sparse.as_deref_mut(), &mut s, block, layer, FfnBuffers { gate, up, gated, out: &mut *h })?;
         s.add(x, h, dim);
         Ok(())
+    }
+}
+
+/// An error of a product at some place. Kernels are held to the oracle, so numbers that are none come from the file.
+fn of_file_or_kernel(place: String, error: &KernelError) -> Error {
+    match error {
+        KernelError::NonFinite { .. } | KernelError::BeyondF16 { .. } => {
+            let next = "its scales or gains are damaged or read wrongly; `model inspect` shows them";
+            Error::input(format!("{place}: {error}: {next}"))
+        }
+        error => Error::failed(format!("{place}: {error}")).caused_by(error),
     }
 }
 
