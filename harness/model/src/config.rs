@@ -65,6 +65,12 @@ pub struct ModelConfig {
 }
 
 impl ModelConfig {
+    /// Whether gates are exact zeros often enough to skip what they multiply: the squared ReLU's are, and the norm
+    /// behind them is what the products that skip are proved with.
+    pub fn skips(&self) -> bool {
+        self.activation == Activation::ReluSquared && self.sub_norms
+    }
+
     /// Width of one token's queries in elements: `heads * head_dim`. It need not be `dim`.
     pub fn q_dim(&self) -> usize {
         self.heads * self.head_dim

@@ -10,7 +10,6 @@
 //! take equal time, the crossover. Each block of each token is then skipped or not by its own live share. A text that
 //! is too short to gain what the copies cost has none made.
 
-use crate::arch::Activation;
 use crate::error::{Error, Result};
 use crate::kernel_weights::KernelWeights;
 use crate::step::{FfnBuffers, Step};
@@ -157,7 +156,7 @@ impl SparseFfn {
     pub(crate) fn new(mode: Sparsity, model: &Model, weights: &KernelWeights, ops: SparseOps) -> Option<Self> {
         let (descriptor, c) = (weights.kernel().descriptor(), &model.config);
         let exact = descriptor.family() == Family::W2A8 && descriptor.exact();
-        let zeros = c.activation == Activation::ReluSquared && c.sub_norms;
+        let zeros = c.skips();
         // The products that skip take one scale and three codes.
         let plain = |w: &PackedWeights| w.table() == CodeTable::TERNARY && w.tensor_scale().is_some();
         let plain = weights.weights().blocks.iter().all(|block| plain(&block.up) && plain(&block.down));

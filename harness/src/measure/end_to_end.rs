@@ -158,8 +158,9 @@ impl<'p, 'm> Texts<'p, 'm> {
             let player = texts.player(bench, kernel, chosen.flatten(), Sparsity::Dense)?;
             texts.players.push(Player { decision, ..player });
         }
-        let exact = plan.kernels.iter().filter(|kernel| kernel.descriptor().exact()).copied().collect::<Vec<_>>();
-        if !matches!(plan.sparsity, Sparsity::Dense) && !exact.is_empty() {
+        let exact = plan.kernels.iter().filter(|kernel| blocks::may_skip(kernel)).copied().collect::<Vec<_>>();
+        let skips = !matches!(plan.sparsity, Sparsity::Dense) && bench.model().config.skips();
+        if skips && !exact.is_empty() {
             let kernel = decode_kernel::fastest(&exact, texts.prompt.len(), &mut bench.chooser)?.kernel;
             let dense = texts.players.iter().find(|player| player.kernel.id() == kernel.id());
             let player = texts.player(bench, kernel, dense.and_then(|dense| dense.plan), plan.sparsity)?;

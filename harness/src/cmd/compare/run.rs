@@ -74,7 +74,8 @@ impl<'a> Run<'a> {
     /// Number of comparisons of generation, which share the run's chance of a false alarm with the microbenchmarks.
     pub fn block_comparisons(&self) -> usize {
         let asked = self.plan.scenario.generate.as_ref();
-        let sparse = !matches!(self.plan.texts.sparsity, Sparsity::Dense);
+        let skips = self.bench.as_ref().is_none_or(|bench| bench.model().config.skips());
+        let sparse = skips && !matches!(self.plan.texts.sparsity, Sparsity::Dense);
         asked.map_or(0, |asked| blocks::comparisons(&self.speakers().0, &self.guests, asked.rounds, sparse))
     }
 }
