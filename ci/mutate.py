@@ -46,9 +46,10 @@ def folder_of_one_block(folder):
     for name, width in [("input_layernorm", 128), ("post_attention_layernorm", 128), ("self_attn.attn_sub_norm", 128), ("mlp.ffn_sub_norm", 256)]:
         tensors[f"{block}{name}.weight"] = ("BF16", [width], bf16 * width)
     shapes = dict(q=(128, 128), k=(64, 128), v=(64, 128), o=(128, 128), gate=(256, 128), up=(256, 128), down=(128, 256))
+    rng = random.Random(1)
     for name, (rows, k) in shapes.items():
         name = f"{block}{'mlp' if len(name) > 1 else 'self_attn'}.{name}_proj"
-        codes = bytes(random.Random(rows + k).choice([0x00, 0x55, 0xAA, 0x19, 0x46]) for _ in range(rows // 4 * k))
+        codes = bytes(rng.choice([0x00, 0x55, 0xAA, 0x19, 0x46]) for _ in range(rows // 4 * k))
         tensors[f"{name}.weight"] = ("U8", [rows // 4, k], codes)
         tensors[f"{name}.weight_scale"] = ("BF16", [1], struct.pack("<H", 0x3F00))
     shards = [dict(list(tensors.items())[:6]), dict(list(tensors.items())[6:])]
@@ -100,6 +101,11 @@ def lied(value, rng):
     return rng.choice(VALUES)
 
 
+def text_of(document):
+    """As JSON, in which a number that no float holds is spelled as one."""
+    return json.dumps(document).replace("Infinity", "1e999")
+
+
 def damage_folder(folder, rng):
     file = rng.choice(sorted(folder.iterdir()))
     kind = rng.randrange(5)
@@ -108,11 +114,11 @@ def damage_folder(folder, rng):
     elif kind == 1:
         file.write_bytes(b"")
     elif file.suffix == ".json" and kind < 4:
-        file.write_text(json.dumps(lied(json.loads(file.read_text()), rng)))
+        file.write_text(text_of(lied(json.loads(file.read_text()), rng)))
     elif file.suffix == ".safetensors" and kind < 4:
         data = file.read_bytes()
         end = 8 + struct.unpack_from("<Q", data)[0]
-        text = json.dumps(lied(json.loads(data[8:end]), rng)).encode()
+        text = text_of(lied(json.loads(data[8:end]), rng)).encode()
         file.write_bytes(struct.pack("<Q", len(text)) + text + data[end:])
     else:
         file.write_bytes(damaged(file.read_bytes(), rng))
@@ -128,11 +134,13 @@ def fault(args, target, size):
         return "no end within 20 s", False
     stderr = done.stderr.decode(errors="replace")
     errors = [line for line in stderr.splitlines() if line.startswith("error: ")]
+    if "panicked" in stderr:
+        return f"a panic: {stderr[-400:]}", False
     if done.returncode == 0:
         return (None if not errors else f"exit 0 with an error: {errors[0]}"), True
     if done.returncode != 2:
         return f"exit code {done.returncode}: {stderr[-400:]}", False
-    if len(errors) != 1 or not stderr.rstrip("\n").endswith(errors[0]) or "panicked" in stderr:
+    if len(errors) != 1 or not stderr.rstrip("\n").endswith(errors[0]):
         return f"not one line of error at the end: {stderr[-400:]}", False
     # A line about a file of a folder names that file; about a text that comes out, the model or what to look at.
     if str(target) not in errors[0] and target.name not in errors[0]:
@@ -149,11 +157,12 @@ def main():
         subprocess.run([PROGRAM, "model", "convert", "builtin", "--to", encoding, "--out", good[encoding]], check=True, capture_output=True)
     good["folder"] = work / "good-folder"
     folder_of_one_block(good["folder"])
-    counts, failed, end, number = {name: [0, 0] for name in good}, 0, time.monotonic() + seconds, first
+    counts, failed, number = {name: [0, 0] for name in good}, 0, first
     for name, path in good.items():
         what, taken = fault(["model", "inspect", str(path)], path, ROOM)
         assert what is None and taken, f"{name} is no good file: {what}"
-    while time.monotonic() < end:
+    end = time.monotonic() + seconds
+    while number == first or time.monotonic() < end:
         rng = random.Random(number)
         name = rng.choice([*good, "folder", "folder"])
         target = work / ("bad-folder" if name == "folder" else "bad.gguf")
@@ -167,7 +176,10 @@ def main():
         out = work / "out.gguf"
         command = rng.choice([["model", "inspect", str(target)], ["model", "convert", str(target), "--to", "tq2_0", "--out", str(out), "--force"],
                               ["generate", "--model", str(target), "--prompt", "x", "--max-tokens", "1", "--threads", "1"]])
+        out.unlink(missing_ok=True)
         what, taken = fault(command, target, size)
+        if what is None and out.exists() != (taken and "convert" in command):
+            what = "a file was written by a refused conversion, or none by one that was not"
         counts[name][0 if taken else 1] += 1
         if what:
             failed += 1
