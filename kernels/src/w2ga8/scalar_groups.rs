@@ -7,8 +7,8 @@
 //! its results depend on the compiler.
 //!
 //! Counted (`tritbench count`), inner loop, per 64 weights: 82.00 instructions, 75.00 of them vector, 5.00 memory
-//! reads. With what is around it, which a group of 128 passes twice, it is 113. LLVM vectorises a plane with SSE2: 24 of the
-//! instructions are shuffles that widen bytes.
+//! reads. With what is around it, which a group of 128 passes twice, it is 113. LLVM vectorises a plane with SSE2: 24
+//! of the instructions are shuffles that widen bytes.
 //!
 //! No overflow: |sum(code * x)| of a group <= 3 * 128 * 256, code 3 and -128 included.
 
