@@ -76,9 +76,8 @@ fn group(family: Family, rows: Vec<Row<'_>>, words: String) -> Group<'_> {
 /// One matrix times one vector.
 fn products(receipt: &Receipt) -> Option<Picture<'_>> {
     let cells = query::products(receipt);
-    // The family that the first sentence is about: group scales only where there is no other.
-    let of_groups = |(family, _): &&(Family, &MicroCell)| *family == Family::W2gA8;
-    let (_, cell) = *cells.iter().rfind(|cell| !of_groups(cell)).or(cells.last())?;
+    // The family that the first sentence is about.
+    let (_, cell) = *cells.iter().find(|(family, _)| *family == Family::W2A8).or(cells.last())?;
     let place = titles::residency(cell.residency);
     let title = Lead::of(cell).map_or_else(|| capital(place), |lead| title(&capital(place), &lead));
     Some(Picture {
