@@ -39,7 +39,7 @@ fn every_architecture_gives_the_oracles_logits_and_ids() {
         let model = load(bytes);
         let needs = model.needs(&mut Team::single()).expect("sound");
         let able: Vec<_> = kernels().filter(|k| needs.met_by(k.descriptor()).is_ok()).collect();
-        assert!(able.len() >= 2, "{name}: the portable kernel and another");
+        assert!(!able.is_empty(), "{name}: the portable kernel at least");
         for case in golden[name]["cases"].as_array().expect("cases") {
             let ids = |key: &str| numbers(&case[key]).iter().map(|&id| id as u32).collect::<Vec<_>>();
             let (prompt, wanted) = (ids("prompt_ids"), ids("greedy_ids"));
