@@ -1,5 +1,6 @@
 //! Makes the choices of one run on one model, each once, and keeps the record.
 
+use super::able;
 use super::operands::{MOST_TOKENS, Operands};
 use super::tuning::{Batch, SIZES, batches_choice, name, one_token, with_batches};
 use super::{by_evidence, cannot_probe, element_wise, head, without_probe};
@@ -60,18 +61,13 @@ impl<'a> Chooser<'a> {
 
     /// The kernels that run here and can multiply the model's weights.
     pub fn candidates(&self) -> Result<Vec<Kernel>> {
-        let needs = self.model.needs(&mut self.machine.team()?)?;
-        Ok(self.machine.kernels_for(needs.scales, needs.four_codes))
+        Ok(able::kernels(able::needs(self.model, self.machine)?, self.machine))
     }
 
     /// Fails if this kernel cannot multiply the model's weights, and says why.
     pub fn check_needs(&self, kernel: &Kernel) -> Result<()> {
-        let needs = self.model.needs(&mut self.machine.team()?)?;
-        needs.met_by(kernel.descriptor()).map_err(|why| {
-            let able = self.machine.kernels_for(needs.scales, needs.four_codes);
-            let able = able.iter().map(|k| k.id()).collect::<Vec<_>>().join(", ");
-            Error::unsupported(format!("{}: {why}; take one of {able}", self.model.gguf.path().display()))
-        })
+        let needs = able::needs(self.model, self.machine)?;
+        needs.met_by(kernel.descriptor()).map_err(|why| able::refusal(self.model, &why, self.machine, needs))
     }
 
     /// All choices so far, in the order in which they were made.

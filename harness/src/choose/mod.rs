@@ -2,6 +2,7 @@
 //! candidates take turns for a moment, the medians decide, and a tie goes to what is wanted first. Whatever is chosen
 //! computes the same bits. Features only say what may run; nothing is chosen by them where a probe can run.
 
+pub mod able;
 pub mod chooser;
 pub mod decode_kernel;
 pub mod element_wise;

@@ -1,6 +1,7 @@
 //! `model inspect`.
 
 use super::score;
+use crate::choose::able;
 use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::load_model;
@@ -103,8 +104,7 @@ fn check_goldens(spec: &str, args: &MachineArgs) -> Result<Option<Vec<KernelGold
     let machine = machine.suit(args, loaded.record.ternary_weights);
     let Some(known) = loaded.known.as_ref().filter(|k| !k.goldens.is_empty()) else { return Ok(None) };
     let capacity = known.goldens.iter().map(|g| g.prompt_ids.len() + g.token_ids.len()).max().unwrap_or(1);
-    let needs = loaded.model.needs(&mut machine.team()?)?;
-    let kernels = machine.kernels_for(needs.scales, needs.four_codes);
+    let kernels = able::kernels(able::needs(&loaded.model, &machine)?, &machine);
     let progress = Progress::start("checking known answers", kernels.len() as u64);
     let mut bench = Bench::new(&loaded, &machine, HeadFormat::F16, interrupt::flag());
     let mut all = Vec::new();

@@ -1,6 +1,7 @@
 //! `model inspect --score`: what perplexity a file has by each reading that it allows. The bytes of a file do not say
 //! whether they are read rightly; a text does.
 
+use crate::choose::able;
 use crate::error::Result;
 use crate::load_model;
 use crate::machine::Machine;
@@ -161,8 +162,7 @@ impl Score {
 
 /// The exact kernel that can multiply the model's weights and takes batches, if there is one.
 fn fastest(model: &Model, machine: &Machine) -> Result<Kernel> {
-    let needs = model.needs(&mut machine.team()?)?;
-    let able = machine.kernels_for(needs.scales, needs.four_codes);
+    let able = able::kernels(able::needs(model, machine)?, machine);
     let wanted = |k: &&Kernel| k.descriptor().exact() && !k.descriptor().tables_per_call;
     let batches =
         able.iter().filter(wanted).rfind(|k| k.descriptor().gemm.is_some() && k.descriptor().family() == Family::W2A8);

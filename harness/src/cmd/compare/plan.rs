@@ -1,6 +1,7 @@
 //! What a run will do, once everything that can be refused before it starts has been looked at.
 
 use super::args::MeasureArgs;
+use crate::choose::able;
 use crate::choose::prefill_kernel::PrefillPolicy;
 use crate::error::{Error, Result};
 use crate::guests::Guests;
@@ -104,14 +105,11 @@ impl Plan {
         if self.named.is_none() || self.kernels.is_empty() {
             return Ok(());
         }
-        let needs = loaded.model.needs(&mut self.machine.team()?)?;
+        let needs = able::needs(&loaded.model, &self.machine)?;
         let unmet: Vec<String> = self.kernels.iter().filter_map(|k| needs.met_by(k.descriptor()).err()).collect();
         match unmet.first() {
             Some(why) if unmet.len() == self.kernels.len() => {
-                let able = self.machine.kernels_for(needs.scales, needs.four_codes);
-                let able = able.iter().map(|k| k.id()).collect::<Vec<_>>().join(", ");
-                let path = &loaded.record.path;
-                Err(Error::unsupported(format!("model {path}: {why}; name at least one of {able} with --kernels")))
+                Err(able::refusal(&loaded.model, why, &self.machine, needs))
             }
             _ => Ok(()),
         }

@@ -1,7 +1,8 @@
 //! A run of `compare` or `micro` in progress.
 
 use super::plan::Plan;
-use crate::error::{Error, Result};
+use crate::choose::able;
+use crate::error::Result;
 use crate::guests::Guests;
 use crate::interrupt;
 use crate::load_model::Loaded;
@@ -40,12 +41,11 @@ impl<'a> Run<'a> {
         receipt: Receipt,
     ) -> Result<Self> {
         let bench = loaded.map(|loaded| Bench::new(loaded, &plan.machine, plan.texts.head, interrupt::flag()));
-        let needs = loaded
-            .map_or(Ok(Needs::TERNARY), |loaded| loaded.model.needs(&mut plan.machine.team()?).map_err(Error::from))?;
+        let needs = loaded.map_or(Ok(Needs::TERNARY), |loaded| able::needs(&loaded.model, &plan.machine))?;
         let mut kernels = plan.kernels.clone();
         if plan.named.is_none() {
             // What the model calls for beyond what every run compares.
-            let more = plan.machine.kernels_for(needs.scales, needs.four_codes);
+            let more = able::kernels(needs, &plan.machine);
             kernels.extend(more.into_iter().filter(|k| plan.kernels.iter().all(|known| known.id() != k.id())));
         }
         Ok(Self { plan, kernels, bench, needs, guests, folder, receipt, start: Instant::now() })

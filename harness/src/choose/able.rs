@@ -1,0 +1,23 @@
+//! Which kernels can multiply a model's weights.
+
+use crate::error::{Error, Result};
+use crate::machine::Machine;
+use kernels::Kernel;
+use model::matrix::Needs;
+use model::weights::Model;
+
+/// What the model asks of a kernel. Where its encoding does not tell, the machine's threads look at weights.
+pub fn needs(model: &Model, machine: &Machine) -> Result<Needs> {
+    Ok(model.needs(&mut machine.team()?)?)
+}
+
+/// The kernels that run here and are meant for such a model.
+pub fn kernels(needs: Needs, machine: &Machine) -> Vec<Kernel> {
+    machine.kernels_for(needs.scales, needs.four_codes)
+}
+
+/// Why a model is refused whose weights a kernel cannot multiply, with those that can.
+pub fn refusal(model: &Model, why: &str, machine: &Machine, needs: Needs) -> Error {
+    let able = kernels(needs, machine).iter().map(Kernel::id).collect::<Vec<_>>().join(", ");
+    Error::unsupported(format!("{}: {why}; take one of {able}", model.gguf.path().display()))
+}
