@@ -63,6 +63,8 @@ pub struct Architecture {
     pub pairing: Pairing,
     /// Where the output head is.
     pub head: Head,
+    /// Whether engines multiply by a tensor `.scale` beside a matrix, so that one may be written.
+    pub scales_beside: bool,
 }
 
 /// The forward passes that run here. Each adds at most a line to the graph.
@@ -74,6 +76,7 @@ pub static ALL: &[Architecture] = &[
         qk_norms: false,
         pairing: Pairing::Halves,
         head: Head::Tied,
+        scales_beside: true,
     },
     Architecture {
         names: &["bitnet"],
@@ -82,6 +85,7 @@ pub static ALL: &[Architecture] = &[
         qk_norms: false,
         pairing: Pairing::Halves,
         head: Head::Tied,
+        scales_beside: true,
     },
     Architecture {
         names: &["llama"],
@@ -90,6 +94,7 @@ pub static ALL: &[Architecture] = &[
         qk_norms: false,
         pairing: Pairing::Neighbours,
         head: Head::OwnOrTied,
+        scales_beside: false,
     },
     Architecture {
         names: &["qwen3"],
@@ -98,6 +103,7 @@ pub static ALL: &[Architecture] = &[
         qk_norms: true,
         pairing: Pairing::Halves,
         head: Head::OwnOrTied,
+        scales_beside: false,
     },
 ];
 

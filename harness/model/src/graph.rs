@@ -1,11 +1,12 @@
 //! The tensors of the graph: which there must be, and whether a file has them.
 
 use crate::config::ModelConfig;
+use crate::encoding::Encoding;
 use crate::error::{Error, Result};
-use crate::gguf::Gguf;
 use crate::gguf::types::{self, TypeInfo};
+use crate::gguf::{Gguf, name_beside};
 use crate::loading::Loading;
-use crate::matrix::{Matrix, Needs};
+use crate::matrix::{Matrix, Needs, check_shape};
 use std::collections::HashSet;
 
 /// Name of the tensor with a row for each entry of the vocabulary.
@@ -65,6 +66,12 @@ pub(crate) fn in_block(tensor: &str) -> Option<(u32, &str)> {
     Some((layer.parse().ok()?, name))
 }
 
+/// Whether a tensor of this name is a ternary matrix of a block.
+pub(crate) fn is_matrix_of_block(tensor: &str) -> bool {
+    let Some(name) = in_block(tensor).and_then(|(_, name)| name.strip_suffix(".weight")) else { return false };
+    block_tensors(&ModelConfig::default()).any(|(matrix, role, _)| role == Role::Matrix && matrix == name)
+}
+
 /// Every tensor that the graph needs: name, role, dimensions (innermost first), in the published file's naming.
 pub fn required_tensors(c: &ModelConfig) -> impl Iterator<Item = (String, Role, Vec<usize>)> + '_ {
     let blocks = (0..c.layers).flat_map(move |layer| {
@@ -74,12 +81,6 @@ pub fn required_tensors(c: &ModelConfig) -> impl Iterator<Item = (String, Role, 
     let norm = ("output_norm.weight".to_string(), Role::Vector, vec![c.dim]);
     let head = (!c.tied).then(|| rows(OUTPUT));
     std::iter::once(rows(EMBEDDING)).chain(blocks).chain(std::iter::once(norm)).chain(head)
-}
-
-/// Name of the tensor with a factor for a whole matrix, which a file may have: `blk.0.attn_q.scale` for
-/// `blk.0.attn_q.weight`.
-fn scale_beside(matrix: &str) -> String {
-    format!("{}.scale", matrix.strip_suffix(".weight").unwrap_or(matrix))
 }
 
 /// Checks that every tensor of the graph is there with its shape and type, that scales and f32 values are finite, and
@@ -92,7 +93,7 @@ pub fn check_tensors(gguf: &Gguf, config: &ModelConfig) -> Result<()> {
     }
     let faults = required_tensors(config).filter_map(|need| check_tensor(gguf, &need).err());
     Error::first_of(faults, "more tensors are missing or wrong")?;
-    let matrices = required_tensors(config).filter(|t| t.1 == Role::Matrix).map(|t| scale_beside(&t.0));
+    let matrices = required_tensors(config).filter(|t| t.1 == Role::Matrix).filter_map(|t| name_beside(&t.0));
     // All required tensors are there and names are unique, so another one is found by name.
     let known: HashSet<String> = required_tensors(config).map(|t| t.0).chain(matrices).collect();
     let extra = gguf.tensors.iter().find(|t| !known.contains(&t.name));
@@ -129,7 +130,8 @@ fn check_tensor(gguf: &Gguf, (name, role, dims): &(String, Role, Vec<usize>)) ->
     }
     match role {
         Role::Vector => gguf.vector(tensor).map(|_| ()),
-        // Shape and the scale of the tensor; codes are looked at when they are read.
+        // The scale of latent weights follows from all of them: it is looked at when they are, as codes are.
+        Role::Matrix if tensor.kind.encoding.is_some_and(Encoding::latent) => check_shape(gguf, tensor),
         Role::Matrix => Matrix::of(gguf, tensor).map(|_| ()),
         Role::Rows => Ok(()),
     }

@@ -47,6 +47,7 @@ mod shape;
 mod sparse_probe;
 mod special_ids;
 mod step;
+mod stored;
 
 #[cfg(test)]
 mod arch_tests;

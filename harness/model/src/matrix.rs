@@ -3,21 +3,17 @@
 use crate::encoding::{self, Encoding, Tensor};
 use crate::error::Result;
 use crate::gguf::{Gguf, TensorInfo, check_i2s_codes, check_i2s_scale, i2s_codes, types};
+use crate::stored::Stored;
 use kernels::parallel::{Team, row_range};
 use kernels::{CodeTable, I2sTensor, KernelDescriptor, KernelError, Layout, PackedWeights, RowSource, ScaleUnit};
 use std::sync::{Mutex, PoisonError};
 
-/// A ternary matrix as it lies in a file.
+/// A ternary matrix of a file whose scale was found possible.
 #[derive(Clone, Copy)]
 pub struct Matrix<'a> {
     gguf: &'a Gguf,
     tensor: &'a TensorInfo,
-    encoding: &'static Encoding,
-    source: Tensor<'a>,
-    /// What the bytes themselves say of the whole tensor's scale; 1 where they have scales by row or by group.
-    own_scale: f32,
-    /// What another tensor of the file multiplies it with.
-    factor: f32,
+    stored: Stored<'a>,
 }
 
 /// What matrices ask of a kernel.
@@ -36,6 +32,13 @@ impl Needs {
     /// Ok if this kernel can multiply them; the error says why not, in one line.
     pub fn met_by(&self, kernel: &KernelDescriptor) -> std::result::Result<(), String> {
         kernel.can_run(self.scales, self.four_codes)
+    }
+
+    /// Whether a matrix in this encoding adds nothing to these: one with one scale and three codes asks nothing, and a
+    /// kernel for groups takes all codes.
+    pub fn settle(self, encoding: &Encoding) -> bool {
+        let asks_nothing = encoding.scales == encoding::ScaleUnit::Tensor && !encoding.four_codes;
+        asks_nothing || matches!(self.scales, ScaleUnit::Group(_))
     }
 
     /// What both ask together.
@@ -72,101 +75,44 @@ impl<'a> Matrix<'a> {
     /// A type without ternary weights, a shape that the encoding cannot have, a scale of the tensor that is not a
     /// finite number above zero.
     pub fn of(gguf: &'a Gguf, tensor: &'a TensorInfo) -> Result<Self> {
-        let refused = |what: String| Err(gguf.tensor_error(tensor, what));
-        let Some(encoding) = tensor.kind.encoding else {
-            return refused(format!("type {} holds no ternary weights", tensor.kind.name));
-        };
-        let [k, rows] = tensor.dims[..] else {
-            return refused(format!("has {} dimensions, not 2", tensor.dims.len()));
-        };
-        let (k, rows) = (k as usize, rows as usize);
-        if !k.is_multiple_of(encoding.block) {
-            return refused(format!(
-                "its rows of {k} are no multiple of {}, the block of {}",
-                encoding.block, encoding.name
-            ));
-        }
-        if !rows.is_multiple_of(encoding.rows) {
-            return refused(format!(
-                "its {rows} rows are no multiple of {}, which {} packs together",
-                encoding.rows, encoding.name
-            ));
-        }
+        check_shape(gguf, tensor)?;
         if tensor.kind.code == types::I2S.code {
             check_i2s_scale(gguf, tensor)?;
         }
-        let source = Tensor { bytes: gguf.bytes(tensor), rows, k };
-        let own_scale = encoding.tensor_scale.map_or(1.0, |scale| scale(source));
-        let factor = gguf.matrix_scale(tensor)?.unwrap_or(1.0);
-        let this = Self { gguf, tensor, encoding, source, own_scale, factor };
-        let scale = this.scale(own_scale);
-        if !(scale.is_finite() && scale > 0.0) {
-            let what = format!("its scale is {scale}; it must be a finite number above zero");
-            return refused(format!("{what}, so convert or download the model again"));
+        let Some(stored) = Stored::of(gguf, tensor)? else {
+            unreachable!("its shape is that of a ternary matrix");
+        };
+        match stored.tensor_scale() {
+            Some(scale) if !(scale.is_finite() && scale > 0.0) => {
+                let what = format!("its scale is {scale}; it must be a finite number above zero");
+                Err(gguf.tensor_error(tensor, format!("{what}, so convert or download the model again")))
+            }
+            _ => Ok(Self { gguf, tensor, stored }),
         }
-        Ok(this)
     }
 
-    /// What weights are multiplied with where the bytes say `own`.
-    fn scale(&self, own: f32) -> f32 {
-        let scale = own * self.factor;
-        // Latent weights have no scale that anybody wrote.
-        if self.gguf.reading.reciprocal && !self.encoding.latent() { scale.recip() } else { scale }
-    }
-
-    /// How it is stored.
-    pub fn encoding(&self) -> &'static Encoding {
-        self.encoding
-    }
-
-    /// Number of weights.
-    pub fn weights(&self) -> u64 {
-        self.tensor.elements()
-    }
-
-    /// The scale of the whole tensor, where the file has one.
-    pub fn tensor_scale(&self) -> Option<f32> {
-        (self.encoding.scales == encoding::ScaleUnit::Tensor).then(|| self.scale(self.own_scale))
+    /// How it is stored, with all that multiplies it.
+    pub fn stored(&self) -> &Stored<'a> {
+        &self.stored
     }
 
     /// Weights of a row that share a scale; 0 where the tensor has one.
     fn group(&self) -> usize {
-        if self.encoding.scales == encoding::ScaleUnit::Tensor { 0 } else { self.encoding.group(self.source.k) }
+        let encoding = self.stored.encoding;
+        if encoding.scales == encoding::ScaleUnit::Tensor { 0 } else { encoding.group(self.stored.tensor.k) }
     }
 
-    fn scales_a_row(&self) -> usize {
-        self.encoding.scales_in_row(self.source.k)
-    }
-
-    /// Writes the codes of a row, and its scales, all that multiply them included.
-    pub fn decode(&self, row: usize, codes: &mut [u8], scales: &mut [f32]) {
-        (self.encoding.decode)(self.source, row, self.own_scale, codes, scales);
-        scales.iter_mut().for_each(|scale| *scale = self.scale(*scale));
+    /// Room for the codes and the scales of a row.
+    fn room(&self) -> (Vec<u8>, Vec<f32>) {
+        (vec![0; self.stored.tensor.k], vec![0.0; self.stored.scales_in_row()])
     }
 
     /// Calls `look` with the codes and scales of every row, one after the other.
     pub fn each_row(&self, mut look: impl FnMut(&[u8], &[f32])) {
-        let (mut codes, mut scales) = (vec![0; self.source.k], vec![0.0; self.scales_a_row()]);
-        for row in 0..self.source.rows {
-            self.decode(row, &mut codes, &mut scales);
+        let (mut codes, mut scales) = self.room();
+        for row in 0..self.stored.tensor.rows {
+            self.stored.decode(row, &mut codes, &mut scales);
             look(&codes, &scales);
-        }
-    }
-
-    /// Writes the weights of a row as f32: code minus one, times its scale, rounded once.
-    pub fn weights_of_row(&self, row: usize, (codes, scales): (&mut Vec<u8>, &mut Vec<f32>), out: &mut [f32]) {
-        codes.resize(self.source.k, 0);
-        scales.resize(self.scales_a_row(), 0.0);
-        self.decode(row, codes, scales);
-        if let Some(scale) = self.tensor_scale() {
-            scales.clear();
-            scales.push(scale);
-        }
-        let group = self.source.k.div_ceil(scales.len().max(1)).max(1);
-        for ((out, codes), &scale) in out.chunks_mut(group).zip(codes.chunks(group)).zip(&*scales) {
-            for (out, &code) in out.iter_mut().zip(codes) {
-                *out = (f32::from(code) - 1.0) * scale;
-            }
         }
     }
 
@@ -175,7 +121,7 @@ impl<'a> Matrix<'a> {
     /// # Errors
     /// The first code that the encoding does not have, by row and column; a scale that is not finite.
     pub fn check(&self, team: &mut Team, progress: &(dyn Fn(u64) + Sync)) -> Result<Needs> {
-        let Tensor { bytes, rows, k } = self.source;
+        let Tensor { bytes, rows, .. } = self.stored.tensor;
         if self.tensor.kind == types::I2S {
             // Faster than by single codes.
             check_i2s_codes(self.gguf, self.tensor)?;
@@ -186,11 +132,11 @@ impl<'a> Matrix<'a> {
         let first = self.first_scale();
         let all = Mutex::new(Seen::default());
         team.run(&|number| {
-            let (mut codes, mut scales) = (vec![0; k], vec![0.0; self.scales_a_row()]);
+            let (mut codes, mut scales) = self.room();
             let mut own = Seen::default();
             for row in row_range(rows, 1, threads, number) {
-                self.decode(row, &mut codes, &mut scales);
-                own.look(self.encoding, (first, &scales), &codes, row);
+                self.stored.decode(row, &mut codes, &mut scales);
+                own.look(self.stored.encoding, (first, &scales), &codes, row);
                 if own.wrong.is_some() {
                     break;
                 }
@@ -202,7 +148,7 @@ impl<'a> Matrix<'a> {
         if let Some((_, what)) = seen.wrong {
             return Err(self.gguf.tensor_error(self.tensor, what));
         }
-        let scales = match self.encoding.scales {
+        let scales = match self.stored.encoding.scales {
             encoding::ScaleUnit::Group(n) if seen.groups_differ => ScaleUnit::Group(n),
             encoding::ScaleUnit::Tensor => ScaleUnit::Tensor,
             _ if seen.rows_differ => ScaleUnit::Row,
@@ -211,21 +157,11 @@ impl<'a> Matrix<'a> {
         Ok(Needs { scales, four_codes: seen.four_codes })
     }
 
-    /// What it asks of a kernel, where it matters beside what others ask: a kernel for groups takes all codes. Looks at
-    /// codes and scales only where the encoding does not tell.
-    pub fn needs_beside(&self, others: Needs, team: &mut Team) -> Result<Needs> {
-        let told = self.encoding.scales == encoding::ScaleUnit::Tensor && !self.encoding.four_codes;
-        if told || matches!(others.scales, ScaleUnit::Group(_)) {
-            return Ok(Needs::TERNARY);
-        }
-        self.check(team, &|_| {})
-    }
-
     /// The first scale of the first row.
     fn first_scale(&self) -> f32 {
-        let (mut codes, mut scales) = (vec![0; self.source.k], vec![0.0; self.scales_a_row()]);
-        if self.source.rows > 0 {
-            self.decode(0, &mut codes, &mut scales);
+        let (mut codes, mut scales) = self.room();
+        if self.stored.tensor.rows > 0 {
+            self.stored.decode(0, &mut codes, &mut scales);
         }
         scales.first().copied().unwrap_or(1.0)
     }
@@ -241,25 +177,26 @@ impl<'a> Matrix<'a> {
         needs: Needs,
         team: &mut Team,
     ) -> Result<PackedWeights> {
+        let scale = self.stored.tensor_scale().unwrap_or(1.0);
         let refused = |e: KernelError| self.gguf.tensor_error(self.tensor, &e).caused_by(&e);
-        let Tensor { bytes, rows, k } = self.source;
+        let Tensor { bytes, rows, k } = self.stored.tensor;
         let weights = if self.tensor.kind == types::I2S {
             let codes = i2s_codes(bytes);
             self.find_code_3(codes, team)?;
             let source = I2sTensor::assume_valid(rows, k, codes).map_err(refused)?;
-            PackedWeights::from_i2s(layout, source, self.scale(self.own_scale), team).map_err(refused)?
+            PackedWeights::from_i2s(layout, source, scale, team).map_err(refused)?
         } else {
             // Of a model with groups nobody has looked at all codes. A layout without a place for code 3 refuses the
             // code, by its place, and not the table.
             let unknown = matches!(needs.scales, ScaleUnit::Group(_));
-            let four = self.encoding.four_codes && (needs.four_codes || unknown) && !layout.ternary_only;
+            let four = self.stored.encoding.four_codes && (needs.four_codes || unknown) && !layout.ternary_only;
             let source = RowSource {
                 rows,
                 k,
                 table: if four { CodeTable::FOUR } else { CodeTable::TERNARY },
                 group: self.group(),
-                tensor_scale: self.scale(self.own_scale),
-                decode: &|row, codes, scales| self.decode(row, codes, scales),
+                tensor_scale: scale,
+                decode: &|row, codes, scales| self.stored.decode(row, codes, scales),
             };
             PackedWeights::from_rows(layout, source, team).map_err(refused)?
         };
@@ -283,6 +220,25 @@ impl<'a> Matrix<'a> {
         });
         if found.into_inner() { check_i2s_codes(self.gguf, self.tensor) } else { Ok(()) }
     }
+}
+
+/// Refuses a tensor that cannot be a ternary matrix, by its type and its shape alone.
+pub fn check_shape(gguf: &Gguf, tensor: &TensorInfo) -> Result<()> {
+    let refused = |what: String| Err(gguf.tensor_error(tensor, what));
+    let Some(encoding) = tensor.kind.encoding else {
+        return refused(format!("type {} holds no ternary weights", tensor.kind.name));
+    };
+    let [k, rows] = tensor.dims[..] else {
+        return refused(format!("has {} dimensions, not 2", tensor.dims.len()));
+    };
+    let Encoding { block, rows: strip, name, .. } = encoding;
+    if !k.is_multiple_of(*block as u64) {
+        return refused(format!("its rows of {k} are no multiple of {block}, the block of {name}"));
+    }
+    if !rows.is_multiple_of(*strip as u64) {
+        return refused(format!("its {rows} rows are no multiple of {strip}, which {name} packs together"));
+    }
+    Ok(())
 }
 
 impl Seen {

@@ -4,6 +4,7 @@ use crate::elements::Elements;
 use crate::error::{Error, Result};
 use crate::gguf::{Gguf, TensorInfo, types};
 use crate::matrix::Matrix;
+use crate::stored::{Scale, Stored};
 use kernels::parallel::{Team, row_range};
 use kernels::{CpuFeatures, HalfRows, HeadFormat, HeadRows, KernelError, OutputHead};
 use std::cell::RefCell;
@@ -17,6 +18,8 @@ pub struct Rows {
     tensor: usize,
     rows: usize,
     k: usize,
+    /// What multiplies a ternary one; found once, not for every row.
+    scale: Option<Scale>,
 }
 
 impl AsRef<[u16]> for Rows {
@@ -55,16 +58,17 @@ impl Rows {
         let [k, rows] = info.dims[..] else {
             return Err(gguf.tensor_error(info, format!("has {} dimensions, not 2", info.dims.len())));
         };
+        let mut scale = None;
         if info.kind == types::F16 {
             // That the bytes can be read in place.
             gguf.f16s(info)?;
         } else if info.kind.encoding.is_some() {
-            Matrix::of(gguf, info)?;
+            scale = Some(Matrix::of(gguf, info)?.stored().scale);
         } else if info.kind.elements.is_none() {
             let what = format!("type {} is not read for an embedding or an output head", info.kind.name);
             return Err(gguf.tensor_error(info, what));
         }
-        Ok(Self { gguf: Arc::clone(gguf), tensor, rows: rows as usize, k: k as usize })
+        Ok(Self { gguf: Arc::clone(gguf), tensor, rows: rows as usize, k: k as usize, scale })
     }
 
     fn info(&self) -> &TensorInfo {
@@ -99,9 +103,9 @@ impl Rows {
             let row_bytes = bytes.len() / self.rows;
             return (elements.decode)(&bytes[row * row_bytes..(row + 1) * row_bytes], out);
         }
-        // `of` made sure that one of the two reads it.
-        let Ok(matrix) = Matrix::of(&self.gguf, info) else { return out.fill(f32::NAN) };
-        SCRATCH.with_borrow_mut(|(codes, scales)| matrix.weights_of_row(row, (codes, scales), out));
+        let stored = self.scale.and_then(|scale| Stored::with(&self.gguf, info, scale));
+        let Some(stored) = stored else { unreachable!("`of` made sure that one of the two reads it") };
+        SCRATCH.with_borrow_mut(|(codes, scales)| stored.weights_of_row(row, (codes, scales), out));
     }
 
     /// Refuses rows with an element that is not finite, which would make every logit NaN. Bytes done are the read ones.

@@ -149,7 +149,10 @@ impl Model {
         }
         let mut needs = Needs::TERNARY;
         for (name, ..) in required_tensors(&self.config).filter(|(_, role, _)| *role == Role::Matrix) {
-            needs = needs.and(Matrix::of(&self.gguf, self.gguf.tensor(&name)?)?.needs_beside(needs, team)?);
+            let tensor = self.gguf.tensor(&name)?;
+            if !tensor.kind.encoding.is_some_and(|encoding| needs.settle(encoding)) {
+                needs = needs.and(Matrix::of(&self.gguf, tensor)?.check(team, &|_| {})?);
+            }
         }
         Ok(*self.needs.get_or_init(|| needs))
     }

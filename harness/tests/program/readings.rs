@@ -69,6 +69,18 @@ fn reciprocal_scales_are_found_by_the_better_reading() {
     assert!(finding.contains("17.59") && finding.contains("the file was written that way"), "{finding}");
 }
 
+/// A conversion reads its source as every other command does: reciprocals of reciprocals are the scales again.
+#[test]
+fn a_conversion_keeps_the_reading_of_its_source() {
+    let folder = Folder::new();
+    let file = folder.at("reciprocal.gguf");
+    succeeds(run(&format!("model convert builtin?scale=reciprocal --to i2_s --out {file}")));
+    let (found, code) = scored(&file);
+    assert_eq!(code, 1, "{found}");
+    near(perplexity(&found, ""), RECIPROCAL);
+    near(perplexity(&found, "scale=reciprocal"), RIGHT);
+}
+
 #[test]
 fn facts_and_traps_are_said_with_their_evidence() {
     let found = json("model inspect builtin --json");

@@ -1,22 +1,17 @@
 //! A ternary matrix of a file, read row by row as what it stands for.
 
 use super::order::Order;
-use crate::encoding::{Encoding, Tensor};
+use crate::encoding::Encoding;
 use crate::error::{Error, Result};
 use crate::gguf::{Gguf, TensorInfo};
+use crate::stored::Stored;
 
 /// A ternary matrix of a file.
 pub struct Matrix<'a> {
     gguf: &'a Gguf,
     /// Its description in the file.
     pub info: &'a TensorInfo,
-    /// How it lies in the file.
-    pub encoding: &'static Encoding,
-    tensor: Tensor<'a>,
-    /// The scale of the tensor, where its bytes have one.
-    scale: Option<f32>,
-    /// The scale beside it, or 1.
-    beside: f32,
+    stored: Stored<'a>,
     /// The order that rows are read in, where it is not their own.
     order: Option<Order>,
 }
@@ -38,26 +33,27 @@ impl<'a> Matrix<'a> {
     /// # Errors
     /// A scale of the whole tensor, or beside it, that is not a finite number.
     pub fn open(gguf: &'a Gguf, info: &'a TensorInfo) -> Result<Option<Self>> {
-        let (Some(encoding), &[k, rows]) = (info.kind.encoding, &info.dims[..]) else { return Ok(None) };
-        // Sizes were checked against the file, so they are sizes of memory.
-        let tensor = Tensor { bytes: gguf.bytes(info), rows: rows as usize, k: k as usize };
-        let scale = encoding.tensor_scale.map(|scale| scale(tensor));
-        let beside = gguf.matrix_scale(info)?.unwrap_or(1.0);
-        if let Some(scale) = scale.filter(|scale| !(scale * beside).is_finite()) {
+        let Some(stored) = Stored::of(gguf, info)? else { return Ok(None) };
+        if let Some(scale) = stored.tensor_scale().filter(|scale| !scale.is_finite()) {
             let what = format!("its scale is {scale}, which is not a finite number; download or convert it again");
             return Err(gguf.tensor_error(info, what));
         }
-        Ok(Some(Self { gguf, info, encoding, tensor, scale, beside, order: Order::of(gguf, info)? }))
+        Ok(Some(Self { gguf, info, stored, order: Order::of(gguf, info)? }))
+    }
+
+    /// How it lies in the file.
+    pub fn encoding(&self) -> &'static Encoding {
+        self.stored.encoding
     }
 
     /// Number of rows.
     pub fn rows(&self) -> usize {
-        self.tensor.rows
+        self.stored.tensor.rows
     }
 
     /// Weights of a row.
     pub fn k(&self) -> usize {
-        self.tensor.k
+        self.stored.tensor.k
     }
 
     /// Reads row `row` into `out`, whose memory is used again. Rows are numbered as in a GGUF file.
@@ -65,16 +61,13 @@ impl<'a> Matrix<'a> {
     /// # Errors
     /// A scale that is not finite; a code 3 where the encoding has none.
     pub fn read(&self, row: usize, out: &mut Row) -> Result<()> {
-        let (encoding, k) = (self.encoding, self.k());
+        let (encoding, k) = (self.encoding(), self.k());
         let row = self.order.map_or(row, |order| order.from(row));
         out.codes.resize(k, 0);
-        out.scales.resize(encoding.scales_in_row(k), 0.0);
+        out.scales.resize(self.stored.scales_in_row(), 0.0);
         out.group = encoding.group(k);
-        (encoding.decode)(self.tensor, row, self.scale.unwrap_or(1.0), &mut out.codes, &mut out.scales);
-        if out.scales.is_empty() {
-            out.scales.push(self.scale.unwrap_or(1.0));
-        }
-        out.scales.iter_mut().for_each(|scale| *scale *= self.beside);
+        self.stored.decode(row, &mut out.codes, &mut out.scales);
+        out.scales.extend(self.stored.tensor_scale());
         if !encoding.four_codes
             && let Some(column) = out.code_3()
         {

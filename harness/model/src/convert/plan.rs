@@ -6,10 +6,12 @@ use super::matrix::Matrix;
 use super::part::{Part, Scales};
 use super::report::Report;
 use super::survey::Survey;
+use crate::arch;
 use crate::encoding::{self, Encoding, ScaleUnit};
 use crate::error::{Error, Result};
 use crate::gguf::types::{self, TypeInfo};
-use crate::gguf::{Gguf, TensorInfo};
+use crate::gguf::{Gguf, TensorInfo, name_beside};
+use crate::graph::is_matrix_of_block;
 use half::f16;
 use std::collections::HashSet;
 use std::sync::atomic::AtomicBool;
@@ -49,7 +51,7 @@ impl<'a> Conversion<'a> {
         let found: Vec<(&TensorInfo, Option<Matrix<'_>>)> = found.collect::<Result<_>>()?;
         // Scales beside matrices are read with them, and written where the new encoding needs them.
         let matrices = found.iter().filter(|(_, matrix)| matrix.is_some());
-        let beside: HashSet<String> = matrices.filter_map(|(info, _)| source.scale_name(&info.name)).collect();
+        let beside: HashSet<String> = matrices.filter_map(|(info, _)| scale_beside(source, &info.name)).collect();
         let mut plan = Plan { source, to, kind, parts: Vec::new(), report: Report::new(to.encoding.name) };
         for (info, matrix) in found {
             match matrix {
@@ -77,6 +79,13 @@ impl<'a> Conversion<'a> {
     pub fn report(&self) -> &Report {
         &self.report
     }
+}
+
+/// Name of the scale that may be written beside a matrix of a block, where engines of the file's architecture read one.
+fn scale_beside(source: &Gguf, matrix: &str) -> Option<String> {
+    let architecture = arch::find(source.optional_string("general.architecture").ok().flatten()?)?;
+    let has_one = architecture.scales_beside && is_matrix_of_block(matrix);
+    name_beside(matrix).filter(|_| has_one)
 }
 
 /// Names of the encodings that can be written.
@@ -137,7 +146,7 @@ impl<'a> Plan<'a> {
     /// Scales as they are where fp16 holds them, or 1 with a scale beside the matrix, or the nearest fp16.
     fn half_scales(&mut self, matrix: &Matrix<'_>, survey: &Survey) -> Result<(Scales, Option<Part<'a>>)> {
         let Some((worst, row, column)) = survey.rounding.worst else { return Ok((Scales::Own, None)) };
-        let name = self.source.scale_name(&matrix.info.name);
+        let name = scale_beside(self.source, &matrix.info.name);
         if let (Some(name), None) = (name, survey.unequal) {
             return Ok((Scales::All(1.0), Some(Part::Beside(name, survey.whole.scale))));
         }
@@ -172,4 +181,25 @@ fn tensor_scale(source: &Gguf, matrix: &Matrix<'_>, survey: &Survey, to: &Encodi
     }
     let what = format!("its scale is {scale}, and {} has scales above zero only", to.name);
     Err(source.tensor_error(matrix.info, what))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gguf::testing::Builder;
+
+    #[test]
+    fn scales_are_beside_matrices_of_architectures_that_read_them() {
+        let file = |architecture| {
+            Gguf::from_bytes("m", Builder::new().string("general.architecture", architecture).build()).unwrap()
+        };
+        for architecture in ["bitnet", "bitnet-25", "bitnet-b1.58"] {
+            let name = |matrix| scale_beside(&file(architecture), matrix);
+            assert_eq!(name("blk.12.ffn_down.weight").as_deref(), Some("blk.12.ffn_down.scale"));
+            for other in ["token_embd.weight", "blk.1.attn_norm.weight", "blk.x.ffn_up.weight", "blk.1.ffn_up.bias"] {
+                assert_eq!(name(other), None, "{other}");
+            }
+        }
+        assert_eq!(scale_beside(&file("llama"), "blk.12.ffn_down.weight"), None);
+    }
 }

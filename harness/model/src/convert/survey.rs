@@ -26,7 +26,7 @@ impl Survey {
     /// (other than that of the whole tensor, which is told by [`Self::unequal`]).
     pub fn of(matrix: &Matrix<'_>, to: &Encoding, stop: &AtomicBool, progress: &dyn Fn(u64)) -> Result<Self> {
         let (mut found, mut row, mut units) = (Self::default(), Row::default(), Vec::new());
-        let (unit, source) = (to.group(matrix.k()), matrix.encoding);
+        let (unit, source) = (to.group(matrix.k()), matrix.encoding());
         let row_bytes = source.strip_bytes(matrix.k()) as f64 / source.rows as f64;
         for r in 0..matrix.rows() {
             if stop.load(Ordering::Relaxed) {

@@ -3,8 +3,8 @@
 //! 128 weights in 32 bytes: weight j of a block is in byte j % 32, the first 32 in the top bits. One scale a tensor,
 //! after the codes. Bytes: `quantize_i2_s` in microsoft/BitNet, src/ggml-bitnet-mad.cpp.
 
-use super::definition::{Encoding, ScaleUnit, Tensor};
-use super::planes::{HIGH_FIRST, pack, unpack};
+use super::definition::{Encoding, ScaleUnit};
+use super::planes;
 use super::tail;
 
 /// I2_S in blocks of 128 weights.
@@ -16,20 +16,7 @@ pub static I2_S: Encoding = Encoding {
     tail: tail::BYTES,
     scales: ScaleUnit::Tensor,
     tensor_scale: Some(tail::scale),
-    decode,
-    encode: Some(encode),
+    decode: planes::decode::<32>,
+    encode: Some(planes::encode::<32>),
     ..Encoding::BASE
 };
-
-fn decode(tensor: Tensor<'_>, row: usize, _: f32, codes: &mut [u8], _: &mut [f32]) {
-    let blocks = tensor.row(row, tensor.k / 4).as_chunks::<32>().0;
-    for (block, codes) in blocks.iter().zip(codes.as_chunks_mut::<128>().0) {
-        unpack(block, HIGH_FIRST, codes);
-    }
-}
-
-fn encode(codes: &[u8], _: &[f32], bytes: &mut [u8]) {
-    for (block, codes) in bytes.as_chunks_mut::<32>().0.iter_mut().zip(codes.as_chunks::<128>().0) {
-        pack(codes, HIGH_FIRST, block);
-    }
-}

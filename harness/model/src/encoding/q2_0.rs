@@ -3,7 +3,7 @@
 //! Codes 0 to 3 are -1 to +2. Bytes: `block_q2_0` in ggml-org/ggml, src/ggml-common.h, and `dequantize_row_q2_0` in
 //! src/ggml-quants.c. Older files have groups of 128 under the same type number, see [`super::Q2_0_G128`].
 
-use super::definition::{Encoding, ScaleUnit, Tensor};
+use super::definition::{Encoding, ScaleUnit};
 use super::sequence;
 
 const BYTES: usize = 18;
@@ -17,11 +17,7 @@ pub static Q2_0: Encoding = Encoding {
     scales: ScaleUnit::Group(64),
     half_scales: true,
     four_codes: true,
-    decode,
+    decode: sequence::decode::<BYTES>,
     encode: Some(sequence::encode::<BYTES>),
     ..Encoding::BASE
 };
-
-fn decode(tensor: Tensor<'_>, row: usize, _: f32, codes: &mut [u8], scales: &mut [f32]) {
-    sequence::decode::<BYTES>(tensor.row(row, tensor.k / 64 * BYTES), codes, scales);
-}

@@ -3,7 +3,7 @@
 //! The first Ternary-Bonsai files have it under the type number that Q2_0 with groups of 64 has now. The bytes are
 //! those of PQ2_0, as which its authors went on (`block_pq2_0` in their fork of llama.cpp).
 
-use super::definition::{Encoding, ScaleUnit, Tensor};
+use super::definition::{Encoding, ScaleUnit};
 use super::sequence;
 
 const BYTES: usize = 34;
@@ -17,11 +17,7 @@ pub static Q2_0_G128: Encoding = Encoding {
     scales: ScaleUnit::Group(128),
     half_scales: true,
     four_codes: true,
-    decode,
+    decode: sequence::decode::<BYTES>,
     encode: Some(sequence::encode::<BYTES>),
     ..Encoding::BASE
 };
-
-fn decode(tensor: Tensor<'_>, row: usize, _: f32, codes: &mut [u8], scales: &mut [f32]) {
-    sequence::decode::<BYTES>(tensor.row(row, tensor.k / 128 * BYTES), codes, scales);
-}

@@ -2,6 +2,7 @@
 //!
 //! The blocks of Q2_0 (64 weights, or 128 in older files) and of PQ2_0. All four codes are weights.
 
+use super::definition::Tensor;
 use half::f16;
 
 /// Bytes of the scale, which is before the codes.
@@ -15,9 +16,9 @@ fn spread(byte: u8) -> [u8; 4] {
 }
 
 /// Reads a row of blocks of `BYTES` bytes: four codes a byte after the scale, and a scale a block.
-#[inline(always)]
-pub fn decode<const BYTES: usize>(row: &[u8], codes: &mut [u8], scales: &mut [f32]) {
+pub fn decode<const BYTES: usize>(tensor: Tensor<'_>, row: usize, _: f32, codes: &mut [u8], scales: &mut [f32]) {
     let group = 4 * (BYTES - SCALE);
+    let row = tensor.row(row, tensor.k / group * BYTES);
     for ((block, codes), scale) in row.as_chunks::<BYTES>().0.iter().zip(codes.chunks_exact_mut(group)).zip(scales) {
         *scale = f16::from_le_bytes([block[0], block[1]]).to_f32();
         for (four, byte) in codes.as_chunks_mut::<4>().0.iter_mut().zip(&block[SCALE..]) {
@@ -27,7 +28,6 @@ pub fn decode<const BYTES: usize>(row: &[u8], codes: &mut [u8], scales: &mut [f3
 }
 
 /// The inverse of [`decode`]; a scale is rounded to the nearest fp16.
-#[inline(always)]
 pub fn encode<const BYTES: usize>(codes: &[u8], scales: &[f32], row: &mut [u8]) {
     let group = 4 * (BYTES - SCALE);
     for ((block, codes), scale) in row.as_chunks_mut::<BYTES>().0.iter_mut().zip(codes.chunks_exact(group)).zip(scales)

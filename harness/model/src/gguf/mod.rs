@@ -16,7 +16,6 @@ mod q2_groups;
 mod reading;
 mod readings;
 mod scale;
-mod scale_tensor;
 pub(crate) mod stranger;
 mod tensors;
 pub(crate) mod types;
@@ -33,5 +32,6 @@ pub(crate) use i2s::{CodeCounts, check_i2s_codes, check_i2s_scale, i2s_codes, i2
 pub(crate) use metadata::{Entry, Value, ValueType};
 pub(crate) use parts::{Part, Parts};
 pub use reading::{Decision, I2sLayout, Reading};
+pub(crate) use scale::name_beside;
 pub use tensors::TensorInfo;
 pub(crate) use types::TypeInfo;

@@ -6,6 +6,12 @@ use super::tensors::TensorInfo;
 use super::types;
 use crate::error::Result;
 
+/// Name of the tensor with the scale of a whole matrix, which a file may have beside it: `blk.0.attn_q.scale` for
+/// `blk.0.attn_q.weight`. Source: `modify_tensors` of BitnetModel in llama.cpp's convert_hf_to_gguf.py.
+pub fn name_beside(matrix: &str) -> Option<String> {
+    matrix.strip_suffix(".weight").map(|stem| format!("{stem}.scale"))
+}
+
 impl Gguf {
     /// The factor by which a matrix's decoded codes are multiplied, where something beside its bytes gives one: a
     /// folder's `weight_scale` (or its reciprocal, by the rule of the folder's config.json), or a GGUF file's tensor
@@ -18,8 +24,8 @@ impl Gguf {
         if let Some(&factor) = self.parts.scales.get(&matrix.name) {
             return Ok(Some(factor));
         }
-        let Some(name) = matrix.name.strip_suffix(".weight") else { return Ok(None) };
-        let Some(tensor) = self.find_tensor(&format!("{name}.scale")) else { return Ok(None) };
+        let Some(name) = name_beside(&matrix.name) else { return Ok(None) };
+        let Some(tensor) = self.find_tensor(&name) else { return Ok(None) };
         let of_matrix = format!("must be one F32 number, the scale of {}", quoted(&matrix.name));
         let one = if tensor.kind == types::F32 { <[u8; 4]>::try_from(self.bytes(tensor)).ok() } else { None };
         let Some(bytes) = one else {

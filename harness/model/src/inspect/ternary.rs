@@ -35,9 +35,9 @@ pub fn look(gguf: &Gguf, tensor: &TensorInfo) -> Option<TernaryRow> {
             range = Some([least.min(scale), most.max(scale)]);
         }
     });
-    let four = matrix.encoding().four_codes;
+    let four = matrix.stored().encoding.four_codes;
     Some(TernaryRow {
-        scale: matrix.tensor_scale(),
+        scale: matrix.stored().tensor_scale(),
         scales: range,
         minus: counts[0] as f64 / n,
         zero: counts[1] as f64 / n,
