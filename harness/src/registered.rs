@@ -1,7 +1,7 @@
 //! Every kernel that this process may run: those of the `kernels` crate, and those that were added to it at its start,
 //! by a program of one's own ([`crate::main`]) or from a library that this worker loaded.
 
-use kernels::{Family, KernelDescriptor, ScaleUnit, registry};
+use kernels::{ActivationRule, Family, KernelDescriptor, Needs, ScaleUnit, registry};
 use std::sync::OnceLock;
 
 /// Of the program, and of the library that this worker loaded.
@@ -27,13 +27,13 @@ pub fn all() -> impl Iterator<Item = &'static KernelDescriptor> + Clone {
     registry::KERNELS.iter().chain(ADDED.iter().filter_map(OnceLock::get).flatten()).copied()
 }
 
-/// Those that weights with scales of this unit, and with code 3 if `four_codes`, call for. Kernels with scales of
+/// Those that such weights and activations call for. Kernels with scales of
 /// groups can multiply weights with one scale a tensor too, but do more work for the same products: they are among
-/// these only where groups have scales, else whoever wants them names them.
-pub fn meant_for(unit: ScaleUnit, four_codes: bool) -> impl Iterator<Item = &'static KernelDescriptor> + Clone {
-    let of_groups = matches!(unit, ScaleUnit::Group(_));
+/// these only where groups have scales or blocks of activations do, else whoever wants them names them.
+pub fn meant_for(needs: Needs) -> impl Iterator<Item = &'static KernelDescriptor> + Clone {
+    let of_groups = matches!(needs.scales, ScaleUnit::Group(_)) || needs.rule != ActivationRule::Token;
     let meant = move |d: &&KernelDescriptor| of_groups || d.family() != Family::W2gA8;
-    all().filter(meant).filter(move |d| d.can_run(unit, four_codes).is_ok())
+    all().filter(meant).filter(move |d| d.can_run(needs).is_ok())
 }
 
 /// Whether it came with the program and is none of the registry's: then its source is not where theirs are.

@@ -58,11 +58,35 @@ fn cases(kernel: &Kernel) -> Vec<Case> {
     const ROWS: [usize; 11] = [0, 1, 2, 3, 7, 8, 9, 15, 16, 17, 33];
     let (family, layout) = (kernel.descriptor().family(), kernel.descriptor().layout);
     let mut cases = Vec::new();
-    let mut add = |rows, k, pattern, table, scales| {
-        let seed = cases.len() as u64;
-        cases.push(Case { rows, k, pattern, table, scales, seed });
+    let rules = kernel.descriptor().rules;
+    // Rules take turns too; the cases of groups have all of them.
+    let mut add_by = |rows, k, pattern, table, scales, rule: usize| {
+        let (seed, rule) = (cases.len() as u64, rules[rule % rules.len()]);
+        cases.push(Case { rows, k, pattern, table, scales, rule, seed });
     };
-    let held = |i: usize| layout.groups.get(i % layout.groups.len().max(1)).copied();
+    let sizes: Vec<usize> = layout.group_sizes().collect();
+    let held = |i: usize| sizes.get(i % sizes.len().max(1)).copied();
+    if family == Family::W2gA8 {
+        for (i, &group) in sizes.iter().enumerate() {
+            for (j, k) in [group - 1, group, group + 1, 3 * group, 1000, 2560, 6912].into_iter().enumerate() {
+                let rows = [1, 8, 17][(i + j) % 3];
+                for rule in 0..rules.len() {
+                    let mut add = |pattern, table, scales| add_by(rows, k, pattern, table, scales, rule);
+                    add(Pattern::NearMax, CodeTable::TERNARY, CaseScales::Groups(group));
+                    add(Pattern::Random, CodeTable::TERNARY, CaseScales::Extreme(group));
+                    if kernel.descriptor().four_codes() {
+                        add(Pattern::NearMax, CodeTable::FOUR, CaseScales::Groups(group));
+                        add(Pattern::MaxTimesMin, CodeTable::FOUR, CaseScales::Extreme(group));
+                    }
+                }
+            }
+        }
+    }
+    let mut turn = 0;
+    let mut add = |rows, k, pattern, table, scales| {
+        add_by(rows, k, pattern, table, scales, turn);
+        turn += 1;
+    };
     for (i, k) in K.into_iter().enumerate() {
         for (j, pattern) in Pattern::ALL.into_iter().enumerate() {
             // Rows take turns, so that each pattern meets several counts without multiplying the suite.
@@ -72,17 +96,6 @@ fn cases(kernel: &Kernel) -> Vec<Case> {
                 add(rows, k, pattern, CodeTable::SEED, held(i).map_or(CaseScales::Tensor, CaseScales::Groups));
             } else if kernel.descriptor().four_codes() && (family == Family::W2gA8 || (i + j) % 2 == 0) {
                 add(rows, k, pattern, CodeTable::FOUR, held(i + j).map_or(CaseScales::Tensor, CaseScales::Groups));
-            }
-        }
-    }
-    if family == Family::W2gA8 {
-        for (i, &group) in layout.groups.iter().enumerate() {
-            for (j, k) in [group - 1, group, group + 1, 3 * group, 1000, 2560, 6912].into_iter().enumerate() {
-                let rows = [1, 8, 17][(i + j) % 3];
-                add(rows, k, Pattern::NearMax, CodeTable::TERNARY, CaseScales::Groups(group));
-                add(rows, k, Pattern::NearMax, CodeTable::FOUR, CaseScales::Groups(group));
-                add(rows, k, Pattern::MaxTimesMin, CodeTable::FOUR, CaseScales::Extreme(group));
-                add(rows, k, Pattern::Random, CodeTable::TERNARY, CaseScales::Extreme(group));
             }
         }
     }
@@ -150,9 +163,11 @@ impl Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::activation::ActivationRule;
     use crate::cpu::CpuFeatures;
     use crate::descriptor::{Dequantize, Gemv, GemvF32, GemvGroups, GemvI8, KernelDescriptor};
     use crate::layouts::{I2S, groups1};
+    use crate::packed::Needs;
     use crate::registry;
 
     /// The mismatch of a kernel that is wrong on purpose.
@@ -213,7 +228,10 @@ mod tests {
 
     #[test]
     fn a_sum_of_groups_in_any_other_rounding_is_caught() {
-        let id = |add: fn(GemvGroups<'_>)| KernelDescriptor::w2ga8(&groups1::LAYOUT, add);
+        let id = |add: fn(GemvGroups<'_>)| KernelDescriptor {
+            rules: &[ActivationRule::Token],
+            ..KernelDescriptor::w2ga8(&groups1::LAYOUT, add)
+        };
         let right = id(|args| grouped(args, |acc, sum, scale| sum.mul_add(scale, acc)));
         let kernel = Kernel::new(Box::leak(Box::new(right)), CpuFeatures::NONE).expect("needs nothing");
         assert_eq!(verify(&kernel).first_mismatch, None);
@@ -238,9 +256,9 @@ mod tests {
         let refuses = KernelDescriptor { id: "refuses", three_codes: true, ..KernelDescriptor::w2a8(&I2S, wraps) };
         let kernel = Kernel::new(Box::leak(Box::new(refuses)), CpuFeatures::NONE).expect("needs nothing");
         assert_eq!(verify(&kernel).first_mismatch, None);
-        assert!(
-            kernel.descriptor().can_run(ScaleUnit::Row, true).is_err_and(|why| why.contains("refuses takes codes"))
-        );
+        let needs = Needs { four_codes: true, ..Needs::TERNARY };
+        let said = kernel.descriptor().can_run(needs);
+        assert!(said.is_err_and(|why| why.contains("refuses takes codes")));
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! What a kernel says about itself, and the operands that it gets.
 
-use crate::activation::QuantizedActivations;
+use crate::activation::{ActivationRule, QuantizedActivations};
 use crate::cpu::CpuFeatures;
 use crate::foreign::kernel::ForeignKernel;
 use crate::layout::Layout;
 use crate::operation::{Family, Operation};
-use crate::packed::ScaleUnit;
+use crate::packed::{Needs, ScaleUnit};
 use crate::parallel::Columns;
 use crate::prefetch::Prefetch;
 
@@ -69,20 +69,27 @@ pub struct GemvI8<'a> {
 
 /// Operands of a matrix-vector product with a scale for each group of weights.
 ///
-/// With S\[g\] the exact sum of (code - 1) * x over group g of a row and d\[g\] its scale, row r is `acc = fma(S[g] as
-/// f32, d[g], acc)` over all groups in ascending order, from +0: one rounding a group, to nearest, without flushing
-/// subnormals. So the bits depend on no tile, no number of threads and no instruction set. The scale of the activations
-/// is not applied.
+/// Sums are exact over units: a group of weights, or a block of activations that share a scale where a group has several
+/// ([`ActivationRule::unit`]). With S the sum of (code - 1) * x over a unit, d the scale of a group, s that of a block,
+/// row r is, over all groups in ascending order from +0,
+/// - `acc = fma(S, d, acc)` where all activations of a token share a scale, which is not applied;
+/// - `acc = fma(S, d * s, acc)` where a block has one group or several, the product rounded once;
+/// - `acc = fma(t, d, acc)` with `t = S * s`, rounded once, of a group's first block and `t = fma(S, s, t)` of each
+///   further one.
+///
+/// All roundings are to nearest, without flushing subnormals. So the bits depend on no tile, no number of threads and no
+/// instruction set.
 ///
 /// Guaranteed by the caller: `codes` holds the panels of `y.len()` rows, `scales` those of the same panels, group after
-/// group and row after row within a panel, `x` is padded as in [`GemvI8`], `group` is one of the layout's and
-/// `group_sums` has the sums of so many activations each, padding included; `k > 0`.
+/// group and row after row within a panel, and none where they are among the codes; `x` is padded as in [`GemvI8`],
+/// `group` is one of the layout's, `sums` has the sums of so many activations as a unit has, padding included, `x_scales`
+/// that of each block, 0 or at least 2^-24, padding included; `k > 0`.
 pub struct GemvGroups<'a> {
-    /// Packed 2-bit codes of the panels.
+    /// Packed 2-bit codes of the panels, and their scales where the layout has them among the codes.
     pub codes: &'a [u8],
-    /// Bytes of codes from the start of one panel to the start of the next.
+    /// Bytes from the start of one panel to the start of the next.
     pub panel_bytes: usize,
-    /// f32 scales of the panels: `panels * ceil(k / group) * rows of a panel`.
+    /// f32 scales of the panels: `panels * ceil(k / group) * rows of a panel`; empty where they are among the codes.
     pub scales: &'a [f32],
     /// Groups of a row, the last of which may be short: `ceil(k / group)`.
     pub groups: usize,
@@ -90,12 +97,37 @@ pub struct GemvGroups<'a> {
     pub group: usize,
     /// Input: int8 activations, padded with zeros.
     pub x: &'a [i8],
-    /// Sum of the activations of each group.
-    pub group_sums: &'a [i32],
+    /// Which activations share a scale: one of the kernel's [`KernelDescriptor::rules`].
+    pub rule: ActivationRule,
+    /// Sum of the activations of each unit.
+    pub sums: &'a [i32],
+    /// What the sums of each block are multiplied with; empty where a token has one scale.
+    pub x_scales: &'a [f32],
     /// How the codes are asked for ahead of their loads; kernels may ignore it.
     pub prefetch: Prefetch,
-    /// Output: one f32 for each row, before the scale of the activations.
+    /// Output: one f32 for each row, before the scale of the token if it has one.
     pub y: &'a mut [f32],
+}
+
+/// Operands of products of a batch of tokens with scales of groups. Guaranteed by the caller: as in [`GemvGroups`] for
+/// each token, all of one length and by one rule, and `y` has the same tokens and one column a row.
+pub struct GemmGroups<'a, 'y> {
+    /// Packed 2-bit codes of the panels, and their scales where the layout has them among the codes.
+    pub codes: &'a [u8],
+    /// Bytes from the start of one panel to the start of the next.
+    pub panel_bytes: usize,
+    /// f32 scales of the panels; empty where they are among the codes.
+    pub scales: &'a [f32],
+    /// Groups of a row, the last of which may be short.
+    pub groups: usize,
+    /// Weights of a group.
+    pub group: usize,
+    /// Input: the int8 activations of each token of the batch.
+    pub x: &'a [QuantizedActivations],
+    /// How the codes are asked for ahead of their loads; kernels may ignore it.
+    pub prefetch: Prefetch,
+    /// Output: f32 products before the scale of a token if it has one, one token after the other.
+    pub y: &'a mut Columns<'y, f32>,
 }
 
 /// Shape of the tile that a product for batches keeps in registers, where a kernel has two. Results do not depend on
@@ -139,8 +171,15 @@ pub struct GemmI8<'a, 'y> {
     pub y: &'a mut Columns<'y, i32>,
 }
 
-/// A kernel's product for a batch of tokens. Unsafe to call: the CPU must have the features of the kernel's descriptor.
-pub type GemmFn = unsafe fn(GemmI8<'_, '_>);
+/// A kernel's product for a batch of tokens, of the family of its gemv. Unsafe to call: the CPU must have the features
+/// of the kernel's descriptor.
+#[derive(Clone, Copy)]
+pub enum Gemm {
+    /// Exact integers (the W2A8 family).
+    I8(unsafe fn(GemmI8<'_, '_>)),
+    /// With a scale for each group of weights (the W2gA8 family).
+    Groups(unsafe fn(GemmGroups<'_, '_>)),
+}
 
 /// A kernel's way to write weights as f32. Unsafe to call: the CPU must have the features of the kernel's descriptor.
 pub type DequantizeFn = unsafe fn(Dequantize<'_>);
@@ -180,7 +219,9 @@ pub struct KernelDescriptor {
     /// The kernel's matrix-vector product. Its kind of activations decides the [`Family`].
     pub gemv: Gemv,
     /// The kernel's matrix product with a batch of int8 vectors, if it has one: bit-identical to `gemv` on each.
-    pub gemm: Option<GemmFn>,
+    pub gemm: Option<Gemm>,
+    /// Which activations may share a scale. Integer sums of a whole row know one scale a token.
+    pub rules: &'static [ActivationRule],
     /// The ways to ask ahead that make a difference to it. One that asks in a way of its own, or not at all, has the
     /// first alone, so that nobody times it twice.
     pub prefetches: &'static [Prefetch],
@@ -202,7 +243,7 @@ impl KernelDescriptor {
     /// What a W2A32 kernel is where it does not say otherwise: portable Rust, one row at a time, no `dequantize`. It
     /// still has to say its id and its summary.
     pub const fn w2a32(layout: &'static Layout, gemv: unsafe fn(GemvF32<'_>)) -> Self {
-        Self::portable(layout, Gemv::F32(gemv))
+        Self { rules: &ActivationRule::ALL, ..Self::portable(layout, Gemv::F32(gemv)) }
     }
 
     /// What a W2A8 kernel is where it does not say otherwise: portable Rust, one row at a time, no gemm, nothing that
@@ -211,9 +252,9 @@ impl KernelDescriptor {
         Self::portable(layout, Gemv::I8(gemv))
     }
 
-    /// What a W2gA8 kernel is where it does not say otherwise: as [`Self::w2a8`].
+    /// What a W2gA8 kernel is where it does not say otherwise: as [`Self::w2a8`], by all rules.
     pub const fn w2ga8(layout: &'static Layout, gemv: unsafe fn(GemvGroups<'_>)) -> Self {
-        Self::portable(layout, Gemv::Groups(gemv))
+        Self { rules: &ActivationRule::ALL, ..Self::portable(layout, Gemv::Groups(gemv)) }
     }
 
     /// A kernel of a foreign library, as [`ForeignKernel::describe`] completes it.
@@ -232,6 +273,7 @@ impl KernelDescriptor {
             dequantize: None,
             gemv,
             gemm: None,
+            rules: &[ActivationRule::Token],
             prefetches: &[Prefetch::OneLevel],
             wide_tile: false,
             may_saturate: false,
@@ -265,7 +307,7 @@ impl KernelDescriptor {
         match unit {
             ScaleUnit::Tensor => true,
             ScaleUnit::Row => !by_tensor_alone,
-            ScaleUnit::Group(group) => self.layout.groups.contains(&group),
+            ScaleUnit::Group(group) => self.layout.group_sizes().any(|size| size == group),
         }
     }
 
@@ -275,18 +317,26 @@ impl KernelDescriptor {
         !self.three_codes && !self.layout.ternary_only && self.foreign_kernel().is_none()
     }
 
-    /// Ok if this kernel can multiply weights with scales of this unit, and with code 3 if `four_codes`.
+    /// Ok if this kernel can multiply such weights with such activations.
     ///
     /// # Errors
     /// Why not, in one line.
-    pub fn can_run(&self, unit: ScaleUnit, four_codes: bool) -> Result<(), String> {
+    pub fn can_run(&self, needs: Needs) -> Result<(), String> {
+        let Needs { scales: unit, half_scales, four_codes, rule } = needs;
         if !self.takes(unit) {
             let holds =
                 if self.takes(ScaleUnit::Row) { self.layout.held_scales() } else { "one scale a tensor".into() };
             return Err(format!("kernel {} takes {holds}, the weights have {unit}", self.id));
         }
+        if self.layout.half_scale.is_some() && !half_scales {
+            return Err(format!("kernel {} takes scales of f16, those of the weights are f32", self.id));
+        }
         if four_codes && !self.four_codes() {
             return Err(format!("kernel {} takes codes of [-1, 0, 1], the weights have +2 too", self.id));
+        }
+        if !self.rules.contains(&rule) {
+            let own = self.rules.iter().map(|rule| rule.name()).collect::<Vec<_>>().join(", ");
+            return Err(format!("kernel {} takes activations by the rule {own}, not {rule}", self.id));
         }
         Ok(())
     }

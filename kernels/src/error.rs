@@ -1,5 +1,6 @@
 //! What can be wrong with a call.
 
+use crate::activation::ActivationRule;
 use crate::foreign::fault::Fault;
 use crate::layout::Layout;
 
@@ -29,6 +30,12 @@ pub enum KernelError {
     /// Scales of groups for a layout that holds none of such groups.
     #[error("packing {layout} holds {}, the weights have one for each {group} of a row", .layout.held_scales())]
     GroupScales { layout: &'static Layout, group: usize },
+    /// A scale that f16 does not hold, for a layout that holds no others.
+    #[error("packing {layout} holds scales of f16, that of row {row}, group {group} is {scale:e}")]
+    NoHalfScale { layout: &'static Layout, row: usize, group: usize, scale: f32 },
+    /// Activations whose scales are shared in a way that the kernel does not know.
+    #[error("kernel {kernel} does not take activations by the rule {rule}")]
+    Activations { kernel: &'static str, rule: ActivationRule },
     /// A table with a use for code 3, for a layout that has no place for it.
     #[error("packing {layout} holds codes of the ternary table [-1, 0, 1] only, the weights have {table:?}")]
     TernaryOnly { layout: &'static Layout, table: [i8; 4] },

@@ -1,5 +1,5 @@
 //! The f32 operations between the matrix products: norms, rotations, activation function. Attention is in
-//! `attention.rs`.
+//! `attention.rs`, quantisation in `quantize.rs`.
 //!
 //! Each body is written once, over fixed lanes, and compiled for several instruction sets (the idea of jxl-rs and
 //! fearless_simd: one body stamped per ISA). Sums always run in [`LANES`] lanes and nothing is contracted, so results
@@ -53,6 +53,7 @@ macro_rules! stamped {
         )*}
     };
 }
+pub(crate) use stamped;
 
 impl F32Ops {
     /// The f32 operations at the widest level that both this CPU and `allowed` have.
@@ -215,27 +216,6 @@ stamped! {
         y.iter_mut().for_each(|y| *y *= factor);
     }
 
-    /// Sums of 64, 128 and 256 int8 values each, of so many whole 256: what products with group scales take off sums of
-    /// codes.
-    sum_groups(x: &[i8], sums: [&mut [i32]; 3]) {
-        let [of_64, of_128, of_256] = sums;
-        for (sum, x) in of_64.iter_mut().zip(x.as_chunks::<64>().0) {
-            *sum = x.iter().map(|&x| i32::from(x)).sum();
-        }
-        for (sum, halves) in of_128.iter_mut().zip(of_64.as_chunks::<2>().0) {
-            *sum = halves[0] + halves[1];
-        }
-        for (sum, halves) in of_256.iter_mut().zip(of_128.as_chunks::<2>().0) {
-            *sum = halves[0] + halves[1];
-        }
-    }
-
-    /// Largest absolute value in `x`, 0 if `x` is empty; infinity or NaN if any element is infinite or NaN.
-    largest_magnitude(x: &[f32]) -> f32 {
-        // The bits of |x| order as integers, and infinity and NaN come last: one integer maximum finds them all.
-        f32::from_bits(x.iter().fold(0u32, |largest, v| largest.max(v.to_bits() & 0x7FFF_FFFF)))
-    }
-
     /// Finite f16 bit patterns to f32, exactly. The magnitude's bits go where f32 has exponent and mantissa; a
     /// subnormal one is a difference of two normal numbers, because products with subnormal f32 are slow on some CPUs.
     widen_f16(halves: &[u16], out: &mut [f32]) {
@@ -253,45 +233,6 @@ stamped! {
     /// Whether one of these f16 bit patterns is infinite or no number.
     any_infinite_f16(halves: &[u16]) -> bool {
         halves.iter().fold(0, |largest, bits| largest.max(bits & 0x7FFF)) >= 0x7C00
-    }
-
-    /// `out = round_ties_even(x * scale)`, for |x * scale| up to 127 and a rounding error; returns the sum of the
-    /// results.
-    round_to_i8(x: &[f32], scale: f32, out: &mut [i8]) -> i32 {
-        // Adding 1.5 * 2^23 leaves the value, rounded to nearest even, in the low mantissa bits: what `round_ties_even`
-        // gives, without its library call on baseline x86-64, and it vectorises. Nothing can be far enough above 127 to
-        // need a clamp.
-        const MAGIC: f32 = 12_582_912.0;
-        let mut sum = 0;
-        for (q, v) in out.iter_mut().zip(x) {
-            let rounded = ((v * scale + MAGIC).to_bits() as i32).wrapping_sub(MAGIC.to_bits() as i32);
-            sum += rounded;
-            *q = rounded as i8;
-        }
-        sum
-    }
-
-    /// `out = round_ties_even(x * scale)`, limited to -8..=7, for |x * scale| below 2^22.
-    round_to_i4(x: &[f32], scale: f32, out: &mut [i8]) {
-        // As in `round_to_i8`.
-        const MAGIC: f32 = 12_582_912.0;
-        for (q, v) in out.iter_mut().zip(x) {
-            let rounded = ((v * scale + MAGIC).to_bits() as i32).wrapping_sub(MAGIC.to_bits() as i32);
-            *q = rounded.clamp(-8, 7) as i8;
-        }
-    }
-
-    /// The lowest and the highest value of `x` and 0. NaN is ignored.
-    extremes(x: &[f32]) -> [f32; 2] {
-        let (chunks, tail) = x.as_chunks::<LANES>();
-        let (mut low, mut high) = ([0f32; LANES], [0f32; LANES]);
-        for chunk in chunks {
-            for i in 0..LANES {
-                low[i] = if chunk[i] < low[i] { chunk[i] } else { low[i] };
-                high[i] = if chunk[i] > high[i] { chunk[i] } else { high[i] };
-            }
-        }
-        [low.iter().chain(tail).copied().fold(0.0, f32::min), high.iter().chain(tail).copied().fold(0.0, f32::max)]
     }
 
     /// Rotates each head of `x` in place by the angles whose cosines and sines are given (half a head of each): element

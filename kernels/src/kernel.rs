@@ -2,7 +2,9 @@
 
 use crate::activation::{FloatActivations, QuantizedActivations};
 use crate::cpu::CpuFeatures;
-use crate::descriptor::{Dequantize, GemmI8, GemmTile, Gemv, GemvF32, GemvGroups, GemvI8, KernelDescriptor};
+use crate::descriptor::{
+    Dequantize, Gemm, GemmGroups, GemmI8, GemmTile, Gemv, GemvF32, GemvGroups, GemvI8, KernelDescriptor,
+};
 use crate::error::{KernelError, same};
 use crate::operation::{Family, Operation};
 use crate::packed::PackedWeights;
@@ -168,6 +170,7 @@ impl Kernel {
         check_exact(self.id(), self.descriptor.four_codes(), weights)?;
         same("activations", weights.k(), x.len())?;
         same("output", rows.len(), y.len())?;
+        self.check_rule(x)?;
         if x.is_empty() {
             y.fill(0);
             return Ok(());
@@ -184,11 +187,11 @@ impl Kernel {
         Ok(())
     }
 
-    /// Multiplies `rows` with int8 activations, scales of the groups included, that of the activations not: what
-    /// [`GemvGroups`] lays down, bit for bit.
+    /// Multiplies `rows` with int8 activations, all scales included but that of a token: what [`GemvGroups`] lays down,
+    /// bit for bit.
     ///
     /// # Errors
-    /// As [`Self::gemv_i8`], for a kernel of another family.
+    /// As [`Self::gemv_i8`], for a kernel of another family, and activations by a rule that it does not know.
     pub fn gemv_groups(
         &self,
         weights: &PackedWeights,
@@ -201,26 +204,74 @@ impl Kernel {
         check_exact(self.id(), self.descriptor.four_codes(), weights)?;
         same("activations", weights.k(), x.len())?;
         same("output", rows.len(), y.len())?;
+        self.check_rule(x)?;
         if x.is_empty() {
             y.fill(0.0);
             return Ok(());
         }
-        let (group, group_sums) = weights
-            .group()
-            .and_then(|group| Some((group, x.group_sums(group)?)))
-            .ok_or_else(|| self.lacks("groups of the weights' size"))?;
+        let (group, rule) = (self.group_of(weights)?, x.rule());
+        let sums = x.sums(rule.unit(group)).ok_or_else(|| self.lacks("groups of the weights' size"))?;
         let (codes, scales) = (weights.panels(&rows), weights.scales(&rows));
         let (panel_bytes, groups) = (weights.panel_bytes(), weights.k().div_ceil(group));
-        let (x, prefetch) = (x.padded(), self.tuning.prefetch);
+        let (x, x_scales, prefetch) = (x.padded(), x.block_scales(), self.tuning.prefetch);
+        let args = GemvGroups { codes, panel_bytes, scales, groups, group, x, rule, sums, x_scales, prefetch, y };
         // SAFETY: `new` checked that the CPU has the features that the function enables.
-        unsafe { gemv(GemvGroups { codes, panel_bytes, scales, groups, group, x, group_sums, prefetch, y }) };
+        unsafe { gemv(args) };
         Ok(())
+    }
+
+    /// Multiplies `rows` with a batch of int8 tokens: the bits that [`Self::gemv_groups`] gives for each.
+    ///
+    /// # Errors
+    /// As [`Self::gemv_groups`], tokens by several rules, or no such gemm.
+    pub fn gemm_groups(
+        &self,
+        weights: &PackedWeights,
+        rows: Range<usize>,
+        x: &[QuantizedActivations],
+        y: &mut Columns<'_, f32>,
+    ) -> Result<(), KernelError> {
+        let Some(Gemm::Groups(gemm)) = self.descriptor.gemm else {
+            return Err(self.lacks("gemm with scales of groups"));
+        };
+        self.check(weights, &rows)?;
+        check_exact(self.id(), self.descriptor.four_codes(), weights)?;
+        x.iter().try_for_each(|x| same("activations", weights.k(), x.len()))?;
+        same("tokens of the output", x.len(), y.tokens())?;
+        same("output", rows.len(), y.len())?;
+        let Some(first) = x.first() else { return Ok(()) };
+        x.iter().try_for_each(|x| self.check_rule(x))?;
+        if let Some(other) = x.iter().map(QuantizedActivations::rule).find(|rule| *rule != first.rule()) {
+            return Err(KernelError::Activations { kernel: self.id(), rule: other });
+        }
+        if weights.k() == 0 {
+            (0..x.len()).for_each(|t| y.token(t).fill(0.0));
+            return Ok(());
+        }
+        let group = self.group_of(weights)?;
+        let (codes, scales) = (weights.panels(&rows), weights.scales(&rows));
+        let (panel_bytes, groups) = (weights.panel_bytes(), weights.k().div_ceil(group));
+        let prefetch = self.tuning.prefetch;
+        // SAFETY: `new` checked that the CPU has the features that the function enables.
+        unsafe { gemm(GemmGroups { codes, panel_bytes, scales, groups, group, x, prefetch, y }) };
+        Ok(())
+    }
+
+    fn group_of(&self, weights: &PackedWeights) -> Result<usize, KernelError> {
+        weights.group().ok_or_else(|| self.lacks("groups of the weights' size"))
+    }
+
+    /// That the activations share scales in a way that the kernel knows.
+    fn check_rule(&self, x: &QuantizedActivations) -> Result<(), KernelError> {
+        let rule = x.rule();
+        let known = self.descriptor.rules.contains(&rule);
+        if known { Ok(()) } else { Err(KernelError::Activations { kernel: self.id(), rule }) }
     }
 
     /// Multiplies `rows` with a batch of int8 tokens: the integers that [`Self::gemv_i8`] gives for each.
     ///
     /// # Errors
-    /// As [`Self::gemv_i8`], or no gemm.
+    /// As [`Self::gemv_i8`], or no such gemm.
     pub fn gemm_i8(
         &self,
         weights: &PackedWeights,
@@ -236,6 +287,7 @@ impl Kernel {
         x.iter().try_for_each(|x| same("activations", weights.k(), x.len()))?;
         same("tokens of the output", x.len(), y.tokens())?;
         same("output", rows.len(), y.len())?;
+        x.iter().try_for_each(|x| self.check_rule(x))?;
         if weights.k() == 0 {
             (0..x.len()).for_each(|t| y.token(t).fill(0));
             return Ok(());
@@ -243,7 +295,7 @@ impl Kernel {
         if let Gemv::Foreign(foreign) = self.descriptor.gemv {
             return foreign.gemm_i8(weights, rows, x, y);
         }
-        let gemm = self.descriptor.gemm.ok_or_else(|| self.lacks("gemm"))?;
+        let Some(Gemm::I8(gemm)) = self.descriptor.gemm else { return Err(self.lacks("gemm of integers")) };
         let (codes, panel_bytes) = (weights.panels(&rows), weights.panel_bytes());
         let Tuning { prefetch, tile, .. } = self.tuning;
         // SAFETY: `new` checked that the CPU has the features that the function enables.
@@ -258,7 +310,7 @@ impl Kernel {
     /// That the weights are packed for this kernel, and that the rows are theirs and start on a panel.
     pub(crate) fn check(&self, weights: &PackedWeights, rows: &Range<usize>) -> Result<(), KernelError> {
         let (expected, actual) = (self.descriptor.layout, weights.layout());
-        if expected != actual {
+        if !expected.has_form(actual) {
             return Err(KernelError::LayoutMismatch { kernel: self.id(), expected, actual });
         }
         if rows.end > weights.rows() || rows.start > rows.end {

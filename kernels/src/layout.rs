@@ -33,6 +33,14 @@ pub struct Layout {
     /// codes: group after group, for each one the scales of a panel's rows. None where a matrix has one scale, or one a
     /// row.
     pub groups: &'static [usize],
+    /// Bytes of a panel where they are not a multiple of one block's.
+    pub panel: Option<fn(k: usize) -> usize>,
+    /// Where the scale of a group lies within its panel, as f16, where a layout has scales among its codes: (k, number of
+    /// the group, row of the panel) to bytes from the panel's start. Then there are no others.
+    pub half_scale: Option<fn(k: usize, group: usize, row: usize) -> usize>,
+    /// This layout for each size of groups, where the order of the codes depends on it. A kernel names one of them and
+    /// takes all; [`Self::form`] finds the one that a matrix is packed in.
+    pub forms: fn() -> &'static [&'static Layout],
     /// Packs one panel: [`Self::rows`] rows of codes, all of one length that is a multiple of [`Self::block_k`], into
     /// [`Self::panel_bytes`] bytes.
     pub pack: fn(codes: &[u8], packed: &mut [u8]),
@@ -58,6 +66,9 @@ impl Layout {
         block_bytes: 1,
         ternary_only: false,
         groups: &[],
+        panel: None,
+        half_scale: None,
+        forms: || &[],
         pack: |codes, packed| packed.copy_from_slice(codes),
         unpack: |packed, codes| codes.copy_from_slice(packed),
         from_i2s: by_single_codes,
@@ -65,8 +76,26 @@ impl Layout {
     };
 
     /// Bytes of packed codes that one panel of `k` columns takes.
-    pub const fn panel_bytes(&self, k: usize) -> usize {
-        k.div_ceil(self.block_k) * self.block_bytes
+    pub fn panel_bytes(&self, k: usize) -> usize {
+        self.panel.map_or_else(|| k.div_ceil(self.block_k) * self.block_bytes, |bytes| bytes(k))
+    }
+
+    /// The form of this layout whose groups are so large; none where no form holds them.
+    pub fn form(&'static self, group: usize) -> Option<&'static Self> {
+        let forms = (self.forms)().iter().copied();
+        forms.chain([self]).find(|form| form.groups.contains(&group))
+    }
+
+    /// Whether a kernel that names this layout reads that one.
+    pub(crate) fn has_form(&self, other: &Self) -> bool {
+        self == other || (self.forms)().iter().any(|form| *form == other)
+    }
+
+    /// Numbers of weights that may share a scale, in all forms of this layout.
+    pub fn group_sizes(&self) -> impl Iterator<Item = usize> {
+        let forms = (self.forms)();
+        let own = if forms.is_empty() { self.groups } else { &[] };
+        own.iter().chain(forms.iter().flat_map(|form| form.groups)).copied()
     }
 
     /// Bits that one weight takes in a full block, scales of [`Self::usual_group`] included.
@@ -76,8 +105,11 @@ impl Layout {
             let (rows, k) = (1024usize.next_multiple_of(self.rows), 2560usize.next_multiple_of(self.block_k));
             return foreign.packed_bytes(rows, k).map_or(f64::NAN, |bytes| 8.0 * bytes as f64 / (rows * k) as f64);
         }
-        let codes = self.block_bytes as f64 * 8.0 / (self.block_k * self.rows) as f64;
-        codes + self.usual_group().map_or(0.0, |group| 8.0 * size_of::<f32>() as f64 / group as f64)
+        // So many are whole blocks of whatever size, or of none.
+        let k = if self.panel.is_some() { 2560 } else { self.block_k };
+        let panel = self.panel_bytes(k) as f64 * 8.0 / (k * self.rows) as f64;
+        let beside = self.usual_group().filter(|_| self.half_scale.is_none());
+        panel + beside.map_or(0.0, |group| 8.0 * size_of::<f32>() as f64 / group as f64)
     }
 
     /// Weights of a group where the matrix does not say: 128, which most published files have, or the only number there
@@ -89,13 +121,14 @@ impl Layout {
     /// Bytes of the scales that lie beside the codes of `rows` x `k` in groups of [`Self::usual_group`]; 0 where the
     /// layout holds none.
     pub fn scale_bytes(&self, rows: usize, k: usize) -> u64 {
-        let groups = self.usual_group().map_or(0, |group| k.div_ceil(group));
+        let beside = self.usual_group().filter(|_| self.half_scale.is_none());
+        let groups = beside.map_or(0, |group| k.div_ceil(group));
         (rows.next_multiple_of(self.rows) as u64).saturating_mul(groups as u64).saturating_mul(4)
     }
 
     /// What scales it holds, in words.
     pub(crate) fn held_scales(&self) -> String {
-        match self.groups {
+        match &self.group_sizes().collect::<Vec<_>>()[..] {
             [] => "one scale a tensor or a row".into(),
             [group] => format!("a scale for each {group} weights of a row"),
             [groups @ .., last] => {
@@ -224,6 +257,7 @@ mod tests {
         let bits = |name: &str| find(name).map(Layout::bits_per_weight);
         assert_eq!([bits("qk256"), bits("i2s-128x32")], [Some(2.125), Some(2.0)]);
         assert_eq!([bits("groups1x64"), bits("groups8x128")], [Some(2.25); 2]);
+        assert_eq!(["64", "128", "256"].map(|n| bits(&format!("planes16x{n}"))), [2.25, 2.125, 2.0625].map(Some));
         assert_eq!([bits("trit5x16x20"), bits("lut16x128")], [Some(1.6), Some(16.0 / 9.0)]);
     }
 }

@@ -53,6 +53,7 @@ pub mod parallel;
 pub mod peak;
 mod placement;
 mod prefetch;
+mod quantize;
 pub mod random;
 pub mod reference;
 pub mod registry;
@@ -66,11 +67,13 @@ mod w2ga8;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
-pub use activation::{FloatActivations, QuantizedActivations};
+pub use activation::{ActivationRule, FloatActivations, QuantizedActivations};
 pub use attention::{ATTENTION_TOKENS, CachedHead, Queries};
 pub use buffer::AlignedBuffer;
 pub use cpu::{CpuFeatures, MASK_VARIABLE, UnknownFeature};
-pub use descriptor::{Dequantize, GemmFn, GemmI8, GemmTile, Gemv, GemvF32, GemvGroups, GemvI8, KernelDescriptor};
+pub use descriptor::{
+    Dequantize, Gemm, GemmGroups, GemmI8, GemmTile, Gemv, GemvF32, GemvGroups, GemvI8, KernelDescriptor,
+};
 pub use error::KernelError;
 pub use f32_ops::{F32Ops, Norm};
 pub use head::{
@@ -83,7 +86,7 @@ pub use layout::{FromI2s, Layout};
 pub use layouts::i2s_rows::I2sRows;
 pub use linear::{LinearInput, Product};
 pub use operation::{Family, Operation};
-pub use packed::{CodeTable, Codes, DecodeRow, PackedWeights, RowSource, ScaleUnit, Scales};
+pub use packed::{CodeTable, Codes, DecodeRow, Needs, PackedWeights, RowSource, ScaleUnit, Scales};
 pub use prefetch::Prefetch;
 
 /// Activations are stored padded with zeros to a multiple of this many elements, the longest block of any packing,

@@ -1,7 +1,7 @@
 //! Whole BitLinear products: one batch of activations times one or several matrices, rows shared among the threads of a
 //! team.
 
-use crate::activation::{FloatActivations, QuantizedActivations};
+use crate::activation::{ActivationRule, FloatActivations, QuantizedActivations};
 use crate::error::{KernelError, fits, same};
 use crate::f32_ops::F32Ops;
 use crate::kernel::Kernel;
@@ -26,8 +26,13 @@ impl LinearInput {
     /// An input with room for `tokens` vectors of up to `k` elements. No result depends on `ops`, which do its f32
     /// arithmetic.
     pub fn new(tokens: usize, k: usize, ops: F32Ops) -> Self {
+        Self::by_rule(tokens, k, ActivationRule::Token, ops)
+    }
+
+    /// The same, quantised by another rule.
+    pub fn by_rule(tokens: usize, k: usize, rule: ActivationRule, ops: F32Ops) -> Self {
         Self {
-            quantized: vec![QuantizedActivations::new(k); tokens],
+            quantized: vec![QuantizedActivations::by_rule(k, rule); tokens],
             float: vec![FloatActivations::new(k); tokens],
             tokens: 0,
             ops,
@@ -164,7 +169,7 @@ impl Kernel {
         Ok(())
     }
 
-    /// The same of a kernel that applies scales of groups: token by token, while a part's weights stay in the cache.
+    /// The same of a kernel that applies scales of groups.
     fn grouped_piece(
         &self,
         weights: &PackedWeights,
@@ -172,14 +177,27 @@ impl Kernel {
         x: &LinearInput,
         mut y: Columns<'_, f32>,
     ) -> Result<(), KernelError> {
-        let chunk = if x.tokens > 1 { rows_at_once(weights).min(rows.len()) } else { rows.len() };
+        let inputs = &x.quantized[..x.tokens];
+        let tokens = x.tokens;
+        let batched = tokens > 1 && tokens >= self.tuning().gemm_from && self.descriptor().gemm.is_some();
+        if batched {
+            self.gemm_groups(weights, rows.clone(), inputs, &mut y)?;
+            for (t, input) in inputs.iter().enumerate().filter(|(_, input)| input.rule() == ActivationRule::Token) {
+                x.ops.multiply(y.token(t), 1.0 / input.scale());
+            }
+            return Ok(());
+        }
+        // Token by token, while a part's weights stay in the cache.
+        let chunk = if tokens > 1 { rows_at_once(weights).min(rows.len()) } else { rows.len() };
         for first in rows.clone().step_by(chunk) {
             let here = first..(first + chunk).min(rows.end);
             let part = here.start - rows.start..here.end - rows.start;
-            for (t, input) in x.quantized[..x.tokens].iter().enumerate() {
+            for (t, input) in inputs.iter().enumerate() {
                 let y = &mut y.token(t)[part.clone()];
                 self.gemv_groups(weights, here.clone(), input, y)?;
-                x.ops.multiply(y, 1.0 / input.scale());
+                if input.rule() == ActivationRule::Token {
+                    x.ops.multiply(y, 1.0 / input.scale());
+                }
             }
         }
         Ok(())

@@ -4,7 +4,7 @@ mod meaning;
 mod rows;
 mod scales;
 
-pub use meaning::{CodeTable, Codes, ScaleUnit, Scales};
+pub use meaning::{CodeTable, Codes, Needs, ScaleUnit, Scales};
 pub use rows::{DecodeRow, RowSource};
 
 use crate::AlignedBuffer;
@@ -13,6 +13,7 @@ use crate::i2s_tensor::I2sTensor;
 use crate::layout::Layout;
 use crate::layouts::i2s_rows::I2sRows;
 use crate::parallel::Team;
+use half::f16;
 use scales::Kept;
 use std::convert::Infallible;
 use std::ops::Range;
@@ -42,6 +43,8 @@ impl PackedWeights {
     pub fn pack(layout: &'static Layout, weights: Codes<'_>) -> Result<Self, KernelError> {
         let Codes { rows, k, codes, table, scales } = weights;
         same("codes", rows.checked_mul(k).ok_or(KernelError::TooLarge { rows, k })?, codes.len())?;
+        let layout =
+            if let Scales::PerGroup { group, .. } = scales { layout.form(group).unwrap_or(layout) } else { layout };
         let mut this = Self::without_codes(layout, [rows, k], table)?;
         this.scales = Kept::new(layout, [rows, k], scales)?;
         let panels = this.panels_to_fill();
@@ -122,8 +125,9 @@ impl PackedWeights {
     }
 
     /// With the codes of [`Self::panels_to_fill`], all packed.
-    fn filled(mut self, codes: AlignedBuffer<u8>) -> Result<Self, KernelError> {
+    fn filled(mut self, mut codes: AlignedBuffer<u8>) -> Result<Self, KernelError> {
         let Some(foreign) = self.layout.foreign else {
+            self.scales.put_within(self.layout, (self.k, self.panel_bytes), &mut codes);
             (self.used, self.codes) = (codes.len(), codes);
             return Ok(self);
         };
@@ -184,7 +188,15 @@ impl PackedWeights {
         // A library keeps scales among its codes.
         let of = |scales: &AlignedBuffer<f32>| if self.layout.foreign.is_some() { 0 } else { size_of_val(&scales[..]) };
         // Where groups have scales, those of rows are not read.
-        self.used + if self.scales.groups.is_empty() { of(&self.scales.rows) } else { of(&self.scales.groups) }
+        let within = self.layout.half_scale.is_some();
+        self.used
+            + if within {
+                0
+            } else if self.scales.groups.is_empty() {
+                of(&self.scales.rows)
+            } else {
+                of(&self.scales.groups)
+            }
     }
 
     /// All packed codes as they lie in memory, for measuring how fast they can be read.
@@ -227,7 +239,10 @@ impl PackedWeights {
 
     /// The scale that applies at (`row`, `column`).
     pub fn scale_at(&self, row: usize, column: usize) -> f32 {
-        self.scales.at(row, column)
+        let Some(place) = self.layout.half_scale else { return self.scales.at(row, column) };
+        let panel = &self.codes[row / self.layout.rows * self.panel_bytes..];
+        let at = place(self.k, column / self.scales.group, row % self.layout.rows);
+        f16::from_le_bytes([panel[at], panel[at + 1]]).to_f32()
     }
 }
 

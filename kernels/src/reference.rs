@@ -1,6 +1,7 @@
 //! The oracle: every result is computed element by element from the codes. It is never tuned, because all results are
 //! compared with it.
 
+use crate::activation::QuantizedActivations;
 use crate::packed::{CodeTable, PackedWeights};
 
 /// Exact integer product of one row: `sum over j of table[codes[j]] * x[j]`.
@@ -28,39 +29,65 @@ pub fn row_i64(weights: &PackedWeights, row: usize, x: &[i8]) -> i64 {
     dot_i64(&weights.row_codes(row), weights.table(), x)
 }
 
-/// One row's product with scales of groups, before the scale of the activations, as [`crate::GemvGroups`] lays it down:
-/// the exact sum of a group as f32, times its scale, added with one rounding, group after group from +0.
-pub fn row_groups(weights: &PackedWeights, row: usize, x: &[i8]) -> f32 {
+/// One row's product with scales of groups, before the scale of a token, as [`crate::GemvGroups`] lays it down: the
+/// exact sum of a unit as f32, scaled and added in the order of the groups from +0, by as many roundings as it says.
+pub fn row_groups(weights: &PackedWeights, row: usize, x: &QuantizedActivations) -> f32 {
     codes_groups(weights, row, &weights.row_codes(row), x)
 }
 
 /// As [`row_groups`], of a row whose codes are known: nothing is unpacked.
-pub fn codes_groups(weights: &PackedWeights, row: usize, codes: &[u8], x: &[i8]) -> f32 {
-    let group = weights.group().unwrap_or(weights.k().max(1));
-    let groups = codes.chunks(group).zip(x.chunks(group)).enumerate();
-    groups.fold(0.0, |acc, (g, (codes, x))| {
+pub fn codes_groups(weights: &PackedWeights, row: usize, codes: &[u8], x: &QuantizedActivations) -> f32 {
+    let (group, table) = (weights.group().unwrap_or(weights.k().max(1)), weights.table());
+    let groups = codes.chunks(group).zip(x.values().chunks(group)).enumerate();
+    groups.fold(0.0, |acc, (g, (codes, values))| {
         // Below 2^24 in magnitude for groups of 256, so that f32 holds it: 2 * 128 * 256.
-        (dot_i64(codes, weights.table(), x) as f32).mul_add(weights.scale_at(row, g * group), acc)
+        let (sum, scale) = (|codes: &[u8], x: &[i8]| dot_i64(codes, table, x) as f32, weights.scale_at(row, g * group));
+        let Some(block) = x.rule().block() else { return sum(codes, values).mul_add(scale, acc) };
+        let of_block = |at: usize| x.block_scales()[at / block];
+        if block >= group {
+            return sum(codes, values).mul_add(scale * of_block(g * group), acc);
+        }
+        let blocks = codes.chunks(block).zip(values.chunks(block)).enumerate();
+        let whole = blocks.fold(None, |whole: Option<f32>, (b, (codes, values))| {
+            let (sum, scale) = (sum(codes, values), of_block(g * group + b * block));
+            Some(whole.map_or(sum * scale, |whole| sum.mul_add(scale, whole)))
+        });
+        whole.unwrap_or(0.0).mul_add(scale, acc)
     })
 }
 
-/// What [`row_groups`] rounds, in f64, and how far from it that may be: (G + 1) u A + G 2^-150.
+/// What [`row_groups`] rounds, in f64, and how far from it that may be: (G + 1 + e) u A + (G + r) 2^-150.
 ///
-/// G is the number of groups, u = 2^-24, A = sum |d S|. Each group adds one rounding of a partial sum, which is at most
-/// A and what was rounded before: |acc - exact| <= ((1 + u)^G - 1) A, at most (G + 1) u A for G up to 2^12, the most
-/// that [`crate::MAX_K_I8`] leaves; a rounding to a subnormal is 2^-150 at most. Undoing the scale of the activations,
-/// by a rounded reciprocal and a rounded product, makes that (G + 3) u A in all.
+/// G is the number of groups, u = 2^-24, A = sum |d s S| over all units, s = 1 where a token has one scale. Each group
+/// adds one rounding of a partial sum, which is at most A and what was rounded before: |acc - exact| <= ((1 + u)^G - 1)
+/// A, at most (G + 1) u A for G up to 2^12, the most that [`crate::MAX_K_I8`] leaves. Before that, e roundings of each
+/// term: none for a token, the product d s where a block has whole groups, as many as a group has blocks otherwise. A
+/// rounding to a subnormal is 2^-150 at most, G of them of the sum, and r of terms that are multiplied after it: by |S|
+/// or by |d|. Undoing the scale of a token, by a rounded reciprocal and a rounded product, makes that (G + 3) u A in all.
 ///
-/// The f64 sum is itself exact where scales are those of f16 and below 8 in magnitude and k is at most 65536: each is a
-/// multiple of 2^-24, and 53 bits hold the sum in any order.
-pub fn row_groups_f64(weights: &PackedWeights, row: usize, x: &[i8]) -> (f64, f64) {
+/// The f64 sum is itself exact where scales are those of f16 and below 8 in magnitude, activations have one scale and k
+/// is at most 65536: each is a multiple of 2^-24, and 53 bits hold the sum in any order.
+pub fn row_groups_f64(weights: &PackedWeights, row: usize, x: &QuantizedActivations) -> (f64, f64) {
     let group = weights.group().unwrap_or(weights.k().max(1));
-    let codes = weights.row_codes(row);
-    let (mut sum, mut terms, mut groups) = (0.0, 0.0, 0);
-    for (g, (codes, x)) in codes.chunks(group).zip(x.chunks(group)).enumerate() {
-        let term = dot_i64(codes, weights.table(), x) as f64 * f64::from(weights.scale_at(row, g * group));
-        (sum, terms, groups) = (sum + term, terms + term.abs(), g + 1);
+    let (unit, codes) = (x.rule().unit(group), weights.row_codes(row));
+    let (mut total, mut terms, mut subnormal) = (0.0, 0.0, 0.0);
+    for (i, (codes, values)) in codes.chunks(unit).zip(x.values().chunks(unit)).enumerate() {
+        let (sum, scale) = (dot_i64(codes, weights.table(), values) as f64, f64::from(weights.scale_at(row, i * unit)));
+        let of_block = x.rule().block().map_or(1.0, |block| f64::from(x.block_scales()[i * unit / block]));
+        let term = sum * (scale * of_block);
+        (total, terms) = (total + term, terms + term.abs());
+        subnormal += match x.rule().block() {
+            None => 0.0,
+            Some(block) if block >= group => sum.abs(),
+            Some(_) => scale.abs(),
+        };
     }
+    let groups = weights.k().div_ceil(group) as f64;
+    let before = match x.rule().block() {
+        None => 0,
+        Some(block) if block >= group => 1,
+        Some(_) => group / unit,
+    };
     let unit = f64::from(f32::EPSILON) / 2.0;
-    (sum, (groups + 1) as f64 * unit * terms + groups as f64 * 2f64.powi(-150))
+    (total, (groups + 1.0 + before as f64) * unit * terms + (groups + subnormal) * 2f64.powi(-150))
 }

@@ -1,6 +1,6 @@
 //! What tests of several files share.
 
-use crate::descriptor::{GemmI8, GemmTile, Gemv, GemvI8, KernelDescriptor};
+use crate::descriptor::{Gemm, GemmI8, GemmTile, Gemv, GemvI8, KernelDescriptor};
 use crate::parallel::{Columns, Team};
 use crate::{CpuFeatures, F32Ops, Kernel, Prefetch, QuantizedActivations};
 
@@ -62,7 +62,7 @@ pub(crate) fn check_largest_sums(descriptor: &'static KernelDescriptor, k: usize
                 assert_eq!(y, vec![sum(x); rows], "code {code}, {:?}", &x.values()[..2]);
             }
         }
-        let Some(gemm) = descriptor.gemm else { continue };
+        let Some(Gemm::I8(gemm)) = descriptor.gemm else { continue };
         for tokens in 1..=x.len() {
             let mut y = vec![0; tokens * most];
             let y_columns = &mut Columns::all(&mut y, tokens, most);

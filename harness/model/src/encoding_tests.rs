@@ -7,8 +7,8 @@ use crate::encoding::{self, Encoding};
 use crate::fixtures::NEVER;
 use crate::gguf::{Gguf, I2sLayout, Reading};
 use crate::loading::Loading;
-use crate::matrix::Needs;
 use crate::weights::Model;
+use kernels::Needs;
 use kernels::{CodeTable, layouts};
 
 fn converted(encoding: &'static Encoding) -> Vec<u8> {

@@ -6,7 +6,8 @@ use crate::error::{Error, Result};
 use crate::gguf::types::{self, TypeInfo};
 use crate::gguf::{Gguf, name_beside};
 use crate::loading::Loading;
-use crate::matrix::{Matrix, Needs, check_shape};
+use crate::matrix::{Matrix, check_shape};
+use kernels::Needs;
 use std::collections::HashSet;
 
 /// Name of the tensor with a row for each entry of the vocabulary.
@@ -140,7 +141,7 @@ fn check_tensor(gguf: &Gguf, (name, role, dims): &(String, Role, Vec<usize>)) ->
 /// Reads every ternary matrix once and refuses one with a code that its encoding lacks, or a scale that is not finite.
 /// Returns what they ask of a kernel together.
 pub fn check_codes(gguf: &Gguf, loading: &mut Loading<'_>) -> Result<Needs> {
-    let mut needs = Needs::TERNARY;
+    let mut needs = Needs::NONE;
     for tensor in gguf.tensors.iter().filter(|t| t.kind.encoding.is_some() && in_block(&t.name).is_some()) {
         loading.check_stop()?;
         needs = needs.and(Matrix::of(gguf, tensor)?.check(&mut loading.team, loading.progress)?);

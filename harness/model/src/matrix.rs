@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::gguf::{Gguf, TensorInfo, check_i2s_codes, check_i2s_scale, i2s_codes, types};
 use crate::stored::Stored;
 use kernels::parallel::{Team, row_range};
-use kernels::{CodeTable, I2sTensor, KernelDescriptor, KernelError, Layout, PackedWeights, RowSource, ScaleUnit};
+use kernels::{CodeTable, I2sTensor, KernelError, Layout, Needs, PackedWeights, RowSource, ScaleUnit};
 use std::sync::{Mutex, PoisonError};
 
 /// A ternary matrix of a file whose scale was found possible.
@@ -16,45 +16,11 @@ pub struct Matrix<'a> {
     stored: Stored<'a>,
 }
 
-/// What matrices ask of a kernel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Needs {
-    /// How many weights share a scale: the finest unit in which scales differ.
-    pub scales: ScaleUnit,
-    /// Whether code 3 (+2) occurs.
-    pub four_codes: bool,
-}
-
-impl Needs {
-    /// What matrices with one scale and three codes ask.
-    pub const TERNARY: Self = Self { scales: ScaleUnit::Tensor, four_codes: false };
-
-    /// Ok if this kernel can multiply them; the error says why not, in one line.
-    pub fn met_by(&self, kernel: &KernelDescriptor) -> std::result::Result<(), String> {
-        kernel.can_run(self.scales, self.four_codes)
-    }
-
-    /// Whether a matrix in this encoding adds nothing to these: one with one scale and three codes asks nothing, and a
-    /// kernel for groups takes all codes.
-    pub fn settle(self, encoding: &Encoding) -> bool {
-        let asks_nothing = encoding.scales == encoding::ScaleUnit::Tensor && !encoding.four_codes;
-        asks_nothing || matches!(self.scales, ScaleUnit::Group(_))
-    }
-
-    /// What both ask together.
-    pub fn and(self, other: Self) -> Self {
-        let finest = if fineness(other.scales) > fineness(self.scales) { other.scales } else { self.scales };
-        Self { scales: finest, four_codes: self.four_codes || other.four_codes }
-    }
-}
-
-/// Orders units from coarse to fine.
-fn fineness(unit: ScaleUnit) -> usize {
-    match unit {
-        ScaleUnit::Tensor => 0,
-        ScaleUnit::Row => 1,
-        ScaleUnit::Group(n) => usize::MAX - n,
-    }
+/// Whether a matrix in this encoding adds nothing to these needs: one with one scale and three codes asks nothing, and a
+/// kernel for groups takes all codes.
+pub fn settled(needs: Needs, encoding: &Encoding) -> bool {
+    let asks_nothing = encoding.scales == encoding::ScaleUnit::Tensor && !encoding.four_codes;
+    asks_nothing || matches!(needs.scales, ScaleUnit::Group(_))
 }
 
 /// What a thread that looked at rows found.
@@ -154,7 +120,13 @@ impl<'a> Matrix<'a> {
             _ if seen.rows_differ => ScaleUnit::Row,
             _ => ScaleUnit::Tensor,
         };
-        Ok(Needs { scales, four_codes: seen.four_codes })
+        let half_scales = self.stored.half_scales();
+        Ok(Needs { scales, half_scales, four_codes: seen.four_codes, ..Needs::NONE })
+    }
+
+    /// Whether every scale is an f16.
+    pub fn half_scales(&self) -> bool {
+        self.stored.half_scales()
     }
 
     /// The first scale of the first row.

@@ -5,11 +5,11 @@ use crate::error::{Error, Result};
 use crate::gguf::Gguf;
 use crate::graph::{EMBEDDING, OUTPUT, Role, check_codes, check_tensors, required_tensors};
 use crate::loading::Loading;
-use crate::matrix::{Matrix, Needs};
+use crate::matrix::{Matrix, settled};
 use crate::rows::Rows;
 use crate::tokenizer::{Pre, Tokenizer};
 use kernels::parallel::Team;
-use kernels::{CodeTable, CpuFeatures, HeadFormat, Layout, OutputHead, PackedWeights};
+use kernels::{CodeTable, CpuFeatures, HeadFormat, Layout, Needs, OutputHead, PackedWeights};
 use sha2::{Digest, Sha256};
 use std::sync::{Arc, OnceLock};
 
@@ -147,11 +147,14 @@ impl Model {
         if let Some(known) = self.needs.get() {
             return Ok(*known);
         }
-        let mut needs = Needs::TERNARY;
+        let mut needs = Needs::NONE;
         for (name, ..) in required_tensors(&self.config).filter(|(_, role, _)| *role == Role::Matrix) {
             let tensor = self.gguf.tensor(&name)?;
-            if !tensor.kind.encoding.is_some_and(|encoding| needs.settle(encoding)) {
-                needs = needs.and(Matrix::of(&self.gguf, tensor)?.check(team, &|_| {})?);
+            let matrix = Matrix::of(&self.gguf, tensor)?;
+            if tensor.kind.encoding.is_some_and(|encoding| settled(needs, encoding)) {
+                needs.half_scales &= matrix.half_scales();
+            } else {
+                needs = needs.and(matrix.check(team, &|_| {})?);
             }
         }
         Ok(*self.needs.get_or_init(|| needs))

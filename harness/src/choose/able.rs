@@ -2,8 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::machine::Machine;
-use kernels::Kernel;
-use model::matrix::Needs;
+use kernels::{Kernel, Needs};
 use model::weights::Model;
 
 /// What the model asks of a kernel. Where its encoding does not tell, the machine's threads look at weights.
@@ -13,7 +12,7 @@ pub fn needs(model: &Model, machine: &Machine) -> Result<Needs> {
 
 /// The kernels that run here and are meant for such a model.
 pub fn kernels(needs: Needs, machine: &Machine) -> Vec<Kernel> {
-    machine.kernels_for(needs.scales, needs.four_codes)
+    machine.kernels_for(needs)
 }
 
 /// Why a model is refused whose weights a kernel cannot multiply, with those that can.

@@ -67,7 +67,7 @@ impl<'a> Chooser<'a> {
     /// Fails if this kernel cannot multiply the model's weights, and says why.
     pub fn check_needs(&self, kernel: &Kernel) -> Result<()> {
         let needs = able::needs(self.model, self.machine)?;
-        needs.met_by(kernel.descriptor()).map_err(|why| able::refusal(self.model, &why, self.machine, needs))
+        kernel.descriptor().can_run(needs).map_err(|why| able::refusal(self.model, &why, self.machine, needs))
     }
 
     /// All choices so far, in the order in which they were made.

@@ -133,7 +133,7 @@ impl<'a> Operands<'a> {
             let got = rows.map(|row| self.y[token * m + row]);
             let want = |i: usize| {
                 if grouped {
-                    return Expected::exactly(reference::row_groups(weights, rows[i], x.values()) * (1.0 / x.scale()));
+                    return Expected::exactly(reference::row_groups(weights, rows[i], x) * (1.0 / x.scale()));
                 }
                 let sum = Expected::integer(reference::row_i64(weights, rows[i], x.values()));
                 // As the kernels do: one multiplication of the exact sum.

@@ -10,7 +10,7 @@ use crate::scenario::L2;
 use crate::words;
 use clap::Args;
 use kernels::parallel::Team;
-use kernels::{CpuFeatures, Kernel, ScaleUnit};
+use kernels::{CpuFeatures, Kernel, Needs};
 use model::loading::Loading;
 use receipt::Settings;
 
@@ -218,12 +218,12 @@ impl Machine {
     pub fn kernels(&self, list: Option<&[String]>) -> Result<Vec<Kernel>> {
         match list {
             Some(ids) => in_registry_order(ids)?.into_iter().map(|d| self.kernel(d.id)).collect(),
-            None => Ok(self.kernels_for(ScaleUnit::Tensor, false)),
+            None => Ok(self.kernels_for(Needs::TERNARY)),
         }
     }
 
-    /// The kernels that run here of those that weights with such scales, and with code 3 if `four_codes`, call for.
-    pub fn kernels_for(&self, unit: ScaleUnit, four_codes: bool) -> Vec<Kernel> {
-        registered::meant_for(unit, four_codes).filter_map(|d| Kernel::new(d, self.features).ok()).collect()
+    /// The kernels that run here of those that such weights and activations call for.
+    pub fn kernels_for(&self, needs: Needs) -> Vec<Kernel> {
+        registered::meant_for(needs).filter_map(|d| Kernel::new(d, self.features).ok()).collect()
     }
 }

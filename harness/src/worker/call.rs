@@ -11,7 +11,7 @@ use crate::operation::of_kernels;
 use crate::registered;
 use crate::scenario::{Cell, Shape};
 use kernels::parallel::{Columns, Team};
-use kernels::{AlignedBuffer, CpuFeatures, Family, Gemv, Kernel, Operation};
+use kernels::{AlignedBuffer, CpuFeatures, Family, Gemm, Gemv, Kernel, Operation};
 use model::hash::sha256_hex;
 use receipt::Residency;
 use std::hint::black_box;
@@ -69,7 +69,10 @@ impl Prepared {
         let entry = match (op, descriptor.gemv) {
             (Operation::Dequantize, _) => descriptor.dequantize.map(|f| f as usize),
             (op, Gemv::Foreign(foreign)) => foreign.entry(op == Operation::Gemm),
-            (Operation::Gemm, _) => descriptor.gemm.map(|f| f as usize),
+            (Operation::Gemm, _) => descriptor.gemm.map(|gemm| match gemm {
+                Gemm::I8(f) => f as usize,
+                Gemm::Groups(f) => f as usize,
+            }),
             (Operation::Gemv, Gemv::F32(f)) => Some(f as usize),
             (Operation::Gemv, Gemv::I8(f)) => Some(f as usize),
             (Operation::Gemv, Gemv::Groups(f)) => Some(f as usize),
@@ -94,6 +97,11 @@ impl Prepared {
         let (called, output) = match (cell.op, kernel.descriptor().family()) {
             (Operation::Dequantize, _) => {
                 (kernel.dequantize(black_box(weights), 0..rows, &mut floats), bytemuck::cast_slice(&floats))
+            }
+            (Operation::Gemm, Family::W2gA8) => {
+                let mut y = Columns::all(bytemuck::cast_slice_mut(&mut integers), cell.tokens, rows);
+                let called = kernel.gemm_groups(black_box(weights), 0..rows, self.operands.quantized(), &mut y);
+                (called, bytemuck::cast_slice(&integers))
             }
             (Operation::Gemm, _) => {
                 let mut y = Columns::all(&mut integers, cell.tokens, rows);

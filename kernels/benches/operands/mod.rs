@@ -74,7 +74,7 @@ impl Prepared {
                 Expected::integer(reference::row_i64(weights, row, self.quantized.values()))
             }),
             Family::W2gA8 => compare(&self.floats, bound, |row| {
-                Expected::exactly(reference::row_groups(weights, row, self.quantized.values()))
+                Expected::exactly(reference::row_groups(weights, row, &self.quantized))
             }),
             Family::W2A32 => compare(&self.floats, bound, |row| {
                 let scale = |column| weights.scale_at(row, column);

@@ -2,11 +2,14 @@
 
 use super::compare::{Errors, Expected, compare};
 use super::pattern::Pattern;
+use crate::activation::ActivationRule;
 use crate::buffer::{AlignedBuffer, Plain};
 use crate::error::KernelError;
 use crate::foreign::fault::Fault;
+use crate::layout::Layout;
 use crate::packed::{CodeTable, Scales};
 use crate::random::SplitMix64;
+use half::f16;
 
 /// Allowed error of f32 kernels relative to the row's sum of absolute terms. The longest chain of f32 additions in any
 /// stage is 64 within a block and 27 over the blocks of k = 6912, which bounds the error by 91 half-ulps, 5.5e-6.
@@ -20,6 +23,8 @@ pub(crate) struct Case {
     pub(crate) pattern: Pattern,
     pub(crate) table: CodeTable,
     pub(crate) scales: CaseScales,
+    /// Which activations share a scale.
+    pub(crate) rule: ActivationRule,
     /// Of everything random.
     pub(crate) seed: u64,
 }
@@ -39,9 +44,11 @@ pub(crate) enum CaseScales {
 }
 
 impl CaseScales {
-    /// The scales of so many rows.
-    pub(super) fn fill(self, [rows, k]: [usize; 2], random: &mut SplitMix64) -> Scales {
-        let mut usual = |_| 0.5 + random.signed_unit() / 4.0;
+    /// The scales of so many rows, for a layout that holds f16 alone as such.
+    pub(super) fn fill(self, layout: &Layout, [rows, k]: [usize; 2], random: &mut SplitMix64) -> Scales {
+        let halves = layout.half_scale.is_some();
+        let held = |scale: f32| if halves { f16::from_f32(scale).to_f32() } else { scale };
+        let mut usual = |_| held(0.5 + random.signed_unit() / 4.0);
         match self {
             Self::Tensor => Scales::PerTensor(usual(0)),
             Self::Rows => Scales::PerRow((0..rows).map(usual).collect()),
@@ -49,8 +56,8 @@ impl CaseScales {
                 Scales::PerGroup { group, values: (0..rows * k.div_ceil(group)).map(usual).collect() }
             }
             Self::Extreme(group) => {
-                let least = f32::from_bits(3);
-                let scale = |i| [65504.0, 5.960_464_5e-8, least, 0.0, -0.0, -usual(i) / 3.0, usual(i)][i % 7];
+                let least = held(f32::from_bits(3));
+                let scale = |i| [65504.0, 5.960_464_5e-8, least, 0.0, -0.0, held(-usual(i) / 3.0), usual(i)][i % 7];
                 Scales::PerGroup { group, values: (0..rows * k.div_ceil(group)).map(scale).collect() }
             }
         }

@@ -2,6 +2,7 @@
 
 use super::case::{Case, CaseScales};
 use super::pattern::Pattern;
+use crate::activation::ActivationRule;
 use crate::foreign::kernel::ForeignKernel;
 use crate::packed::CodeTable;
 
@@ -23,7 +24,7 @@ pub(super) fn cases(foreign: &ForeignKernel, first: u64) -> Vec<Case> {
     let all = all.chain(of_models.map(|shape| (shape, Pattern::Random)));
     let case = |(i, ((rows, k), pattern)): (usize, ((usize, usize), Pattern))| {
         let (table, scales, seed) = (CodeTable::TERNARY, CaseScales::Tensor, first + i as u64);
-        Case { rows, k, pattern, table, scales, seed }
+        Case { rows, k, pattern, table, scales, rule: ActivationRule::Token, seed }
     };
     all.enumerate().map(case).collect()
 }

@@ -34,9 +34,8 @@ pub(crate) fn run_case(kernel: &Kernel, case: &Case) -> Result<Errors, Wrong> {
     let layout = kernel.descriptor().layout;
     let mut random = SplitMix64::new(case.seed);
     let (codes, x) = case.pattern.fill([rows, k], table, &mut random);
-    let scales = case.scales.fill([rows, k], &mut random);
-    // Not a power of two, so that x / scale is rounded; otherwise f32 sums would be exact and show no error.
-    let x = QuantizedActivations::from_values(&x, 10.0 + random.signed_unit());
+    let scales = case.scales.fill(layout, [rows, k], &mut random);
+    let x = of_case(case, &x, &mut random);
     let weights = PackedWeights::pack(layout, Codes { rows, k, codes: &codes, table, scales })?;
     let foreign = kernel.descriptor().foreign_kernel();
     let as_packed = if foreign.is_some() { weights.code_bytes().to_vec() } else { Vec::new() };
@@ -63,6 +62,17 @@ pub(crate) fn run_case(kernel: &Kernel, case: &Case) -> Result<Errors, Wrong> {
         errors = errors.and(packed.of_foreign(foreign)?);
     }
     Ok(errors)
+}
+
+/// A token of the case's rule. Its scales are not powers of two, so that x / scale is rounded; otherwise f32 sums would be
+/// exact and show no error. Those of blocks include the least that there are.
+fn of_case(case: &Case, values: &[i8], random: &mut SplitMix64) -> QuantizedActivations {
+    let Some(block) = case.rule.block() else {
+        return QuantizedActivations::from_values(values, 10.0 + random.signed_unit());
+    };
+    let scale = |i| if i % 11 == 10 { [2f32.powi(-24), 0.0][i % 2] } else { 0.1 + random.signed_unit() / 16.0 };
+    let scales: Vec<f32> = (0..values.len().div_ceil(block)).map(scale).collect();
+    QuantizedActivations::from_blocks(values, case.rule, &scales)
 }
 
 impl Packed<'_> {
@@ -98,10 +108,15 @@ impl Packed<'_> {
         self.by_ranges(f32::NAN, F32_BOUND, &want, |rows, y| self.kernel.gemv_f32(&self.weights, rows, &x, y))
     }
 
+    /// What the contract gives for every row.
+    fn grouped(&self, x: &QuantizedActivations) -> Vec<f32> {
+        (0..self.case.rows).map(|row| reference::codes_groups(&self.weights, row, self.row(row), x)).collect()
+    }
+
     /// The oracle itself first: within its bound of the sum in f64.
     fn grouped_products(&self) -> Result<Errors, Wrong> {
-        let (weights, x) = (&self.weights, self.x.values());
-        let want: Vec<f32> = (0..self.case.rows).map(|row| reference::row_groups(weights, row, x)).collect();
+        let (weights, x) = (&self.weights, &self.x);
+        let want = self.grouped(x);
         for (row, &want) in want.iter().enumerate() {
             let (exact, bound) = reference::row_groups_f64(weights, row, x);
             let within = (f64::from(want) - exact).abs() <= bound;
@@ -142,9 +157,12 @@ impl Packed<'_> {
             if t % 3 == 1 {
                 values.iter_mut().for_each(|v| *v = v.saturating_neg());
             }
-            QuantizedActivations::from_values(&values, self.x.scale())
+            of_case(case, &values, &mut SplitMix64::new(case.seed + t as u64))
         };
         let x: Vec<QuantizedActivations> = (0..tokens).map(token).collect();
+        if self.kernel.descriptor().family() == Family::W2gA8 {
+            return self.grouped_batch(&x);
+        }
         let want: Vec<Vec<Expected>> = x.iter().map(|x| self.integers(x.values())).collect();
         let mut errors = Errors::default();
         for rows in [0..case.rows, self.middle()..case.rows] {
@@ -156,6 +174,25 @@ impl Packed<'_> {
             errors = errors.and(compare_named(&y, 0.0, |i| want[place(i).0][place(i).1], named)?);
         }
         Ok(errors)
+    }
+
+    /// The very bits of the contract for each token.
+    fn grouped_batch(&self, x: &[QuantizedActivations]) -> Result<Errors, Wrong> {
+        let want: Vec<Vec<f32>> = x.iter().map(|x| self.grouped(x)).collect();
+        for rows in [0..self.case.rows, self.middle()..self.case.rows] {
+            let mut y = filled(x.len() * rows.len(), f32::NAN);
+            let mut columns = Columns::all(&mut y, x.len(), rows.len());
+            self.kernel.gemm_groups(&self.weights, rows.clone(), x, &mut columns)?;
+            for (i, got) in y.iter().enumerate() {
+                let (token, row) = (i / rows.len(), rows.start + i % rows.len());
+                let want = want[token][row];
+                if got.to_bits() != want.to_bits() {
+                    let (tokens, other) = (x.len(), format!("{got:?} has other bits than the oracle's {want:?}"));
+                    return Err(format!("gemm, token {token} of {tokens}, row {row}: {other}").into());
+                }
+            }
+        }
+        Ok(Errors::default())
     }
 
     fn dequantized(&self) -> Result<Errors, Wrong> {

@@ -9,8 +9,9 @@ use crate::random::SplitMix64;
 use crate::sparse::{ColumnWeights, LiveColumns, LiveRows, RowsProduct, SparseOps};
 use crate::testing::{f16, feature_sets};
 use crate::{
-    AlignedBuffer, CodeTable, Codes, CpuFeatures, Family, FloatActivations, HalfRows, HeadFormat, HeadInput, I2sTensor,
-    Kernel, KernelError, OutputHead, PackedWeights, Prefetch, QuantizedActivations, layouts, registry, stream,
+    AlignedBuffer, CodeTable, Codes, CpuFeatures, Family, FloatActivations, Gemm, HalfRows, HeadFormat, HeadInput,
+    I2sTensor, Kernel, KernelError, OutputHead, PackedWeights, Prefetch, QuantizedActivations, layouts, registry,
+    stream,
 };
 use std::sync::Arc;
 
@@ -41,10 +42,12 @@ fn the_conformance_suite_passes_on_guarded_operands() {
         let layout = kernel.descriptor().layout;
         for (rows, k) in row_counts(layout.rows).into_iter().flat_map(|rows| K.map(|k| (rows, k))) {
             // Batch sizes take turns by the seed, the tails of every tile among them.
-            let (seed, groups) = ((rows * 3 + k) as u64, layout.groups);
+            let (seed, groups) = ((rows * 3 + k) as u64, layout.group_sizes().collect::<Vec<_>>());
             let group = groups.get((rows + k) % groups.len().max(1));
             let scales = group.map_or(CaseScales::Tensor, |&group| CaseScales::Groups(group));
-            let case = Case { rows, k, pattern: Pattern::Random, table: CodeTable::TERNARY, scales, seed };
+            let rules = kernel.descriptor().rules;
+            let rule = rules[(rows + 2 * k) % rules.len()];
+            let case = Case { rows, k, pattern: Pattern::Random, table: CodeTable::TERNARY, scales, rule, seed };
             let result = placed(side, || run_case(&kernel, &case));
             assert!(result.is_ok(), "{} {side:?} {case:?}: {:?}", kernel.id(), result.err().map(|wrong| wrong.what));
         }
@@ -97,9 +100,17 @@ fn products_leave_no_state() {
             if kernel.descriptor().dequantize.is_some() {
                 leaves_nothing(&what("dequantize"), || kernel.dequantize(&weights, 0..rows, &mut floats));
             }
-            if kernel.descriptor().gemm.is_some() {
-                let mut y = Columns::all(&mut sums, batch.len(), rows);
-                leaves_nothing(&what("gemm"), || kernel.gemm_i8(&weights, 0..rows, &batch, &mut y));
+            match kernel.descriptor().gemm {
+                Some(Gemm::I8(_)) => {
+                    let mut y = Columns::all(&mut sums, batch.len(), rows);
+                    leaves_nothing(&what("gemm"), || kernel.gemm_i8(&weights, 0..rows, &batch, &mut y));
+                }
+                Some(Gemm::Groups(_)) => {
+                    let mut floats = vec![0.0; rows * batch.len()];
+                    let mut y = Columns::all(&mut floats, batch.len(), rows);
+                    leaves_nothing(&what("gemm"), || kernel.gemm_groups(&weights, 0..rows, &batch, &mut y));
+                }
+                None => {}
             }
         }
     }

@@ -1,12 +1,17 @@
 //! Packed layouts, one file each. A line of `layouts!` makes one known: packed by name, listed, tested with all others.
 
-/// Modules of this folder, each with a `LAYOUT`, and the slice of these.
+/// Modules of this folder, each with a `LAYOUT` or with those in braces, and the slice of these.
 macro_rules! layouts {
-    ($($module:ident,)*) => {
+    ($($module:ident $({ $($form:ident),* })?,)*) => {
         $(pub(crate) mod $module;)*
 
         /// Every packed layout that the program knows.
-        pub static ALL: &[&Layout] = &[$(&$module::LAYOUT),*];
+        pub static ALL: &[&Layout] = layouts!(@ [] $($module $({ $($form),* })?,)*);
+    };
+    (@ [$($all:expr,)*]) => { &[$($all),*] };
+    (@ [$($all:expr,)*] $module:ident, $($rest:tt)*) => { layouts!(@ [$($all,)* &$module::LAYOUT,] $($rest)*) };
+    (@ [$($all:expr,)*] $module:ident { $($form:ident),* }, $($rest:tt)*) => {
+        layouts!(@ [$($all,)* $(&$module::$form,)*] $($rest)*)
     };
 }
 
@@ -20,6 +25,7 @@ layouts! {
     lut8,
     groups1,
     groups8,
+    planes16 { GROUPS_OF_64, LAYOUT, GROUPS_OF_256 },
 }
 
 pub(crate) mod i2s_rows;

@@ -53,6 +53,20 @@ fn a_code_lies_where_the_layout_says() {
     {
         assert_eq!(lies(&groups8::LAYOUT, 0, (row, k, 3)), (byte, value));
     }
+    // Super-blocks of 256, of 512 and at last of 256: plane k / (4 * lines), line k % (4 * lines) / 4, byte k % 4.
+    let (of_64, of_128, of_256) = (&planes16::GROUPS_OF_64, &planes16::LAYOUT, &planes16::GROUPS_OF_256);
+    for (layout, row, k, byte, value) in [
+        (of_64, 0, 0, 0, 3),
+        (of_64, 3, 64 + 5, 64 + 12 + 1, 3 << 2),
+        (of_64, 15, 256 + 255, 1152 + 15 * 64 + 60 + 3, 3 << 6),
+        (of_128, 0, 256 + 129, 1, 3 << 6),
+        (of_128, 2, 511, 31 * 64 + 8 + 3, 3 << 6),
+        (of_128, 2, 512 + 64, 2176 + 8, 3 << 2),
+        (of_256, 7, 256, 28, 3 << 4),
+        (of_256, 7, 512 + 255, 2112 + 15 * 64 + 28 + 3, 3 << 6),
+    ] {
+        assert_eq!(lies(layout, 0, (row, k, 3)), (byte, value));
+    }
     // The weight 1 alone in its pair: state 6 if it is the first of the two, 4 if the second.
     for (row, k, byte) in
         [(0, 0, 8 << 3 | 6), (0, 1, 8 << 3 | 4), (5, 2, 0x80 | 6 << 3), (63, 7, 0x80 | 4 << 3), (31, 4, 8 << 3 | 6)]

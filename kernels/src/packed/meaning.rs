@@ -1,5 +1,6 @@
 //! What codes mean: the weights that they stand for, and what those are multiplied with.
 
+use crate::activation::ActivationRule;
 use std::fmt;
 
 /// The weights that codes 0..=3 stand for, before the scale. It belongs to the weights, not to a kernel, because
@@ -66,6 +67,45 @@ impl fmt::Display for ScaleUnit {
             Self::Tensor => f.write_str("one scale a tensor"),
             Self::Row => f.write_str("a scale for each row"),
             Self::Group(group) => write!(f, "a scale for each {group} weights of a row"),
+        }
+    }
+}
+
+/// What weights, and the activations that they are multiplied with, ask of a kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Needs {
+    /// How many weights share a scale: the finest unit in which scales differ.
+    pub scales: ScaleUnit,
+    /// Whether every scale is an f16.
+    pub half_scales: bool,
+    /// Whether code 3 (+2) occurs.
+    pub four_codes: bool,
+    /// Which activations share a scale.
+    pub rule: ActivationRule,
+}
+
+impl Needs {
+    /// What matrices with one scale and three codes ask, where a token has one scale.
+    pub const TERNARY: Self =
+        Self { scales: ScaleUnit::Tensor, half_scales: false, four_codes: false, rule: ActivationRule::Token };
+
+    /// What no matrix at all asks: [`Self::and`] of others begins with it.
+    pub const NONE: Self = Self { half_scales: true, ..Self::TERNARY };
+
+    /// What both ask together, with activations by the rule of the first.
+    pub fn and(self, other: Self) -> Self {
+        // From coarse to fine.
+        let fineness = |unit| match unit {
+            ScaleUnit::Tensor => 0,
+            ScaleUnit::Row => 1,
+            ScaleUnit::Group(n) => usize::MAX - n,
+        };
+        let finer = fineness(other.scales) > fineness(self.scales);
+        Self {
+            scales: if finer { other.scales } else { self.scales },
+            half_scales: self.half_scales && other.half_scales,
+            four_codes: self.four_codes || other.four_codes,
+            rule: self.rule,
         }
     }
 }

@@ -37,6 +37,7 @@ impl PackedWeights {
     /// [`KernelError::GroupScales`] for groups that the layout does not hold; and as [`Self::pack`].
     pub fn from_rows(layout: &'static Layout, source: RowSource<'_>, team: &mut Team) -> Result<Self, KernelError> {
         let RowSource { rows, k, table, group, .. } = source;
+        let layout = layout.form(group).unwrap_or(layout);
         let mut this = Self::without_codes(layout, [rows, k], table)?;
         let a_row = if group == 0 { 0 } else { k.div_ceil(group) };
         let mut scales = vec![0.0; rows.checked_mul(a_row).ok_or(KernelError::TooLarge { rows, k })?];

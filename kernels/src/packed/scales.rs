@@ -4,6 +4,7 @@ use super::meaning::{ScaleUnit, Scales};
 use crate::AlignedBuffer;
 use crate::error::{KernelError, same};
 use crate::layout::Layout;
+use half::f16;
 use std::ops::Range;
 
 /// The scales of a matrix.
@@ -27,7 +28,8 @@ impl Kept {
     /// Checks and arranges the scales of a matrix of `rows` x `k`.
     ///
     /// # Errors
-    /// A wrong number of them, or groups that the layout does not hold and that differ within a row.
+    /// A wrong number of them, groups that the layout does not hold and that differ within a row, or a scale that is no
+    /// f16 where it holds only such.
     pub fn new(layout: &'static Layout, [rows, k]: [usize; 2], scales: Scales) -> Result<Self, KernelError> {
         let declared = if let Scales::PerGroup { group, .. } = scales { Some(group) } else { None };
         let scales = collapsed(scales, [rows, k])?;
@@ -53,12 +55,33 @@ impl Kept {
                 };
             }
         }
+        if layout.half_scale.is_some()
+            && let Some(at) =
+                groups.iter().position(|&scale| f16::from_f32(scale).to_f32().to_bits() != scale.to_bits())
+        {
+            let (row, group) = (at / (lanes * row_groups) * lanes + at % lanes, at / lanes % row_groups);
+            return Err(KernelError::NoHalfScale { layout, row, group, scale: groups[at] });
+        }
         let (rows, tensor) = match &scales {
             Scales::PerTensor(scale) => (&[][..], Some(*scale)),
             Scales::PerRow(values) => (&values[..], None),
             Scales::PerGroup { .. } => (&[][..], None),
         };
         Ok(Self { group, row_groups, lanes, groups, rows: AlignedBuffer::from(rows), tensor })
+    }
+
+    /// Writes scales of groups where a layout that has them among its codes has their places, after the codes: then
+    /// there are no others.
+    pub fn put_within(&mut self, layout: &Layout, (k, panel_bytes): (usize, usize), codes: &mut [u8]) {
+        let Some(place) = layout.half_scale else { return };
+        let scales = self.groups.chunks_exact((self.lanes * self.row_groups).max(1));
+        for (panel, scales) in codes.chunks_exact_mut(panel_bytes.max(1)).zip(scales) {
+            for (at, &scale) in scales.iter().enumerate() {
+                let place = place(k, at / self.lanes, at % self.lanes);
+                panel[place..][..2].copy_from_slice(&f16::from_f32(scale).to_le_bytes());
+            }
+        }
+        self.groups = AlignedBuffer::zeroed(0);
     }
 
     /// The largest unit in which scales are equal.

@@ -38,7 +38,7 @@
 mod gemm;
 
 use crate::cpu::CpuFeatures;
-use crate::descriptor::{GemvI8, KernelDescriptor};
+use crate::descriptor::{Gemm, GemvI8, KernelDescriptor};
 use crate::layouts::tile8;
 use crate::placement::at_cache_line;
 use crate::prefetch::{Prefetch, ahead, with_prefetch};
@@ -52,7 +52,7 @@ pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
     requires: CpuFeatures::AVX2,
     multiply: Some("maddubs-ymm"),
     tile: (8, 1),
-    gemm: Some(gemm::gemm),
+    gemm: Some(Gemm::I8(gemm::gemm)),
     builds_on: Some("avx2-i8"),
     summary: "eight rows interleaved: masks for planes, one row a lane, no horizontal sums",
     prefetches: &Prefetch::ALL,

@@ -40,7 +40,7 @@
 //! by eight.
 
 use crate::cpu::CpuFeatures;
-use crate::descriptor::{GemmI8, GemvI8, KernelDescriptor};
+use crate::descriptor::{Gemm, GemmI8, GemvI8, KernelDescriptor};
 use crate::layouts::lut8;
 use crate::placement::at_cache_line;
 use crate::prefetch::{Prefetch, ahead, with_prefetch};
@@ -55,7 +55,7 @@ pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
     requires: CpuFeatures::AVX2,
     multiply: Some("pshufb-ymm"),
     tile: (ROWS, TOKENS),
-    gemm: Some(gemm),
+    gemm: Some(Gemm::I8(gemm)),
     tables_per_call: true,
     builds_on: Some("avx2-i8-tile8"),
     summary: "tables of the nine sums of two activations, each in two bytes, looked up for 32 rows by pshufb and \

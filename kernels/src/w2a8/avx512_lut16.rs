@@ -55,7 +55,7 @@
 
 use crate::K_SLACK;
 use crate::cpu::CpuFeatures;
-use crate::descriptor::{GemmI8, GemvI8, KernelDescriptor};
+use crate::descriptor::{Gemm, GemmI8, GemvI8, KernelDescriptor};
 use crate::layouts::lut16;
 use crate::parallel::Columns;
 use crate::placement::at_cache_line;
@@ -68,7 +68,7 @@ pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
     requires: CpuFeatures::AVX512F.with(CpuFeatures::AVX512BW),
     multiply: Some("vpermw-zmm"),
     tile: (ROWS, TOKENS),
-    gemm: Some(gemm),
+    gemm: Some(Gemm::I8(gemm)),
     tables_per_call: true,
     builds_on: Some("avx512-vnni"),
     summary: "for prefill: tables of the 27 sums of three activations, looked up for 32 rows by one vpermw; no \

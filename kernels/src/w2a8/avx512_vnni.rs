@@ -33,7 +33,7 @@ mod gemm;
 
 use crate::MAX_K_I8;
 use crate::cpu::CpuFeatures;
-use crate::descriptor::{GemvI8, KernelDescriptor};
+use crate::descriptor::{Gemm, GemvI8, KernelDescriptor};
 use crate::layouts::vnni16;
 use crate::placement::at_cache_line;
 use crate::prefetch::{Prefetch, ahead, with_prefetch};
@@ -47,7 +47,7 @@ pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
     requires: CpuFeatures::AVX512F.with(CpuFeatures::AVX512BW).with(CpuFeatures::AVX512VNNI),
     multiply: Some("vpdpbusd-zmm"),
     tile: (16, 1),
-    gemm: Some(gemm::gemm),
+    gemm: Some(Gemm::I8(gemm::gemm)),
     wide_tile: true,
     builds_on: Some("avx2-i8-tile8"),
     summary: "sixteen rows interleaved: four masks and four vpdpbusd a cache line, shifts only at the end of a row",

@@ -35,7 +35,7 @@ mod tables;
 
 use crate::MAX_K_I8;
 use crate::cpu::CpuFeatures;
-use crate::descriptor::{GemvI8, KernelDescriptor};
+use crate::descriptor::{Gemm, GemvI8, KernelDescriptor};
 use crate::layouts::trit5;
 use crate::placement::at_cache_line;
 use crate::prefetch::{Prefetch, ahead, with_prefetch};
@@ -54,7 +54,7 @@ pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
         .with(CpuFeatures::GFNI),
     multiply: Some("vpdpbusd-zmm"),
     tile: (16, 1),
-    gemm: Some(gemm::gemm),
+    gemm: Some(Gemm::I8(gemm::gemm)),
     builds_on: Some("avx512-vnni"),
     summary: "five trits a byte, decoded by two averages, one GF(2) product and one permute, then as avx512-vnni",
     prefetches: &Prefetch::ALL,

@@ -27,7 +27,7 @@ mod gemm;
 
 use crate::MAX_K_I8;
 use crate::cpu::CpuFeatures;
-use crate::descriptor::{GemvI8, KernelDescriptor};
+use crate::descriptor::{Gemm, GemvI8, KernelDescriptor};
 use crate::layouts::tile8;
 use crate::placement::at_cache_line;
 use crate::prefetch::{Prefetch, ahead, with_prefetch};
@@ -41,7 +41,7 @@ pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
     requires: CpuFeatures::AVX2.with(CpuFeatures::AVXVNNI),
     multiply: Some("vpdpbusd-ymm-vex"),
     tile: (8, 1),
-    gemm: Some(gemm::gemm),
+    gemm: Some(Gemm::I8(gemm::gemm)),
     builds_on: Some("avx2-i8-tile8"),
     summary: "eight rows interleaved: four masks and four 256-bit vpdpbusd a step, without AVX-512",
     prefetches: &Prefetch::ALL,

@@ -38,6 +38,7 @@
 //! sums of a group of 128 are added in int16: 2 * 8 * 768 = 12,288. In int32, four times a sum of a group is within 4 *
 //! 3 * 128 * 256, and the sum less that of the activations is below 2^24: f32 holds it exactly.
 
+use crate::activation::ActivationRule;
 use crate::cpu::CpuFeatures;
 use crate::descriptor::{GemvGroups, KernelDescriptor};
 use crate::layouts::groups8::{BLOCK_BYTES, BLOCK_K, LAYOUT, ROWS};
@@ -54,6 +55,7 @@ pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
     tile: (ROWS, 1),
     builds_on: Some("scalar-groups"),
     summary: "eight rows interleaved, planes that belong to one group: scaled where int16 sums are widened anyway",
+    rules: &[ActivationRule::Token],
     prefetches: &Prefetch::ALL,
     ..KernelDescriptor::w2ga8(&LAYOUT, gemv)
 };
@@ -86,7 +88,7 @@ fn gemv(args: GemvGroups<'_>) {
 /// the features of the function around it.
 macro_rules! for_each_panel {
     ($args:ident, |$blocks:ident, $x:ident, $scales:ident, $sums:ident| $row:block) => {{
-        let ($x, $sums) = ($args.x.as_chunks::<BLOCK_K>().0, $args.group_sums);
+        let ($x, $sums) = ($args.x.as_chunks::<BLOCK_K>().0, $args.sums);
         let panels = $args.codes.chunks_exact($args.panel_bytes).zip($args.scales.chunks_exact($args.groups * ROWS));
         for (y, (codes, scales)) in $args.y.chunks_mut(ROWS).zip(panels) {
             let ($blocks, $scales) = (codes.as_chunks::<BLOCK_BYTES>().0, scales.as_chunks::<ROWS>().0);

@@ -9,7 +9,7 @@ use crate::measure::{beside, end_to_end, head, limits, perplexity};
 use crate::output::note;
 use crate::progress::Progress;
 use crate::registered;
-use kernels::{HeadFormat, Kernel, KernelDescriptor, Operation, ScaleUnit};
+use kernels::{HeadFormat, Kernel, KernelDescriptor, Needs, Operation};
 use receipt::judge::bound;
 use receipt::{Unsupported, WithoutTime};
 
@@ -19,8 +19,7 @@ pub fn verify(run: &mut Run<'_>) -> Result<()> {
         Some(ids) => in_registry_order(ids)?,
         None => {
             let ours = |d: &&KernelDescriptor| run.kernels.iter().any(|kernel| kernel.id() == d.id);
-            let always =
-                |d: &&KernelDescriptor| registered::meant_for(ScaleUnit::Tensor, false).any(|meant| meant.id == d.id);
+            let always = |d: &&KernelDescriptor| registered::meant_for(Needs::TERNARY).any(|meant| meant.id == d.id);
             registered::all().filter(|d| ours(d) || always(d)).collect()
         }
     };

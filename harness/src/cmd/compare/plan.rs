@@ -106,7 +106,7 @@ impl Plan {
             return Ok(());
         }
         let needs = able::needs(&loaded.model, &self.machine)?;
-        let unmet: Vec<String> = self.kernels.iter().filter_map(|k| needs.met_by(k.descriptor()).err()).collect();
+        let unmet: Vec<String> = self.kernels.iter().filter_map(|k| k.descriptor().can_run(needs).err()).collect();
         match unmet.first() {
             Some(why) if unmet.len() == self.kernels.len() => {
                 Err(able::refusal(&loaded.model, why, &self.machine, needs))

@@ -9,8 +9,7 @@ use crate::load_model::Loaded;
 use crate::measure::bench::Bench;
 use crate::measure::blocks;
 use crate::runs::RunFolder;
-use kernels::Kernel;
-use model::matrix::Needs;
+use kernels::{Kernel, Needs};
 use model::sparse_ffn::Sparsity;
 use receipt::{Receipt, RowStatus, WithoutTime};
 use std::time::Instant;
@@ -54,7 +53,7 @@ impl<'a> Run<'a> {
     /// The kernels that can multiply the model's weights, and those that cannot, with the reason.
     pub fn speakers(&self) -> (Vec<Kernel>, Vec<WithoutTime>) {
         let mut mute = Vec::new();
-        let speaks = |kernel: &&Kernel| match self.needs.met_by(kernel.descriptor()) {
+        let speaks = |kernel: &&Kernel| match kernel.descriptor().can_run(self.needs) {
             Ok(()) => true,
             Err(why) => {
                 mute.push(WithoutTime { kernel: kernel.id().into(), status: RowStatus::Unsupported, why });

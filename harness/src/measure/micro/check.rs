@@ -55,10 +55,11 @@ impl Check<'_> {
     fn run(&self, team: &mut Team) -> Result<Checked> {
         match (self.cell.op, self.kernel.descriptor().family()) {
             (Operation::Dequantize, _) => self.dequantize(),
+            (Operation::Gemm, Family::W2gA8) => self.gemm_groups(team),
             (Operation::Gemm, _) => self.gemm(team),
             (Operation::Gemv, Family::W2A8) => self.gemv_i8(team).map(|y| Checked::equal(EXACT, &y)),
             (Operation::Gemv, Family::W2A32) => self.gemv_f32(team),
-            (Operation::Gemv, Family::W2gA8) => self.gemv_groups(team),
+            (Operation::Gemv, Family::W2gA8) => self.gemv_groups(team).map(|y| Checked::equal(GROUPED, &y)),
         }
     }
 
@@ -114,15 +115,29 @@ impl Check<'_> {
         Ok(y)
     }
 
-    fn gemv_groups(&self, team: &mut Team) -> Result<Checked> {
+    fn gemv_groups(&self, team: &mut Team) -> Result<Vec<f32>> {
         let (weights, x) = (self.weights(), &self.operands.quantized()[0]);
         let mut y = vec![f32::NAN; weights.rows()];
         team.split_rows(weights.layout().rows, &mut y, |rows, y| self.kernel.gemv_groups(weights, rows, x, y))
             .map_err(|e| self.failed(e))?;
-        self.compared(&y, 1, 0.0, |row| {
-            Expected::exactly(reference::codes_groups(weights, row, self.codes(row), x.values()))
-        })?;
-        Ok(Checked::equal(GROUPED, &y))
+        self.compared(&y, 1, 0.0, |row| Expected::exactly(reference::codes_groups(weights, row, self.codes(row), x)))?;
+        Ok(y)
+    }
+
+    /// As [`Self::gemm`], of floats.
+    fn gemm_groups(&self, team: &mut Team) -> Result<Checked> {
+        let (weights, x) = (self.weights(), self.operands.quantized());
+        let (rows, mut want) = (weights.rows(), self.gemv_groups(team)?);
+        let mut y = vec![i32::MIN; rows * x.len()];
+        super::batch::gemm(team, self.kernel, weights, x, &mut y).map_err(|e| self.failed(e))?;
+        let y: &[f32] = bytemuck::cast_slice(&y);
+        for (t, (y, x)) in y.chunks_exact(rows).zip(x).enumerate().filter(|_| self.oracle) {
+            if t > 0 {
+                self.kernel.gemv_groups(weights, 0..rows, x, &mut want).map_err(|e| self.failed(e))?;
+            }
+            self.compared(y, 1, 0.0, |row| Expected::exactly(want[row]))?;
+        }
+        Ok(Checked::equal(BATCH, y))
     }
 
     /// The first token against the oracle, the others against this kernel's gemv, which was right for the first.

@@ -256,8 +256,7 @@ impl<'a> Ring<'a> {
     fn drawn(&self, call: usize, token: usize, row: usize, word: i32) -> Result<(), Void> {
         let k = self.cell.shape.k;
         let codes = &self.operands.codes[row * k..][..k];
-        let (weights, x, float) =
-            (&self.weights[0], self.inputs[call][token].values(), f32::from_bits(word.cast_unsigned()));
+        let (weights, x, float) = (&self.weights[0], &self.inputs[call][token], f32::from_bits(word.cast_unsigned()));
         let compared = match self.kernel.descriptor().family() {
             Family::W2A32 => {
                 let scale = |column| weights.scale_at(row, column);
@@ -269,7 +268,7 @@ impl<'a> Ring<'a> {
                 compare(&[float], 0.0, |_| Expected::exactly(want))
             }
             Family::W2A8 => {
-                let want = reference::dot_i64(codes, CodeTable::TERNARY, x);
+                let want = reference::dot_i64(codes, CodeTable::TERNARY, x.values());
                 let mut got = [word];
                 let function = if self.cell.op == Operation::Gemm { Call::Gemm } else { Call::Gemv };
                 if let Some(foreign) = self.foreign {

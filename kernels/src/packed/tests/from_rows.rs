@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::testing::team;
+use half::f16;
 
 /// A matrix of four codes if the layout has a place for them.
 struct Matrix {
@@ -41,10 +42,16 @@ fn rows_are_packed_as_single_codes_are() {
         for &layout in layouts::ALL {
             let (kinds, table) = if layout.ternary_only { (3, TERNARY) } else { (4, CodeTable::FOUR) };
             let codes: Vec<u8> = (0..rows * k).map(|_| random.below(kinds) as u8).collect();
-            let groups = layout.groups.iter().map(|&group| (group, random.signed_units(rows * k.div_ceil(group))));
+            let half = layout.half_scale.is_some();
+            let mut units = |count| -> Vec<f32> {
+                let held = |scale: f32| if half { f16::from_f32(scale).to_f32() } else { scale };
+                random.signed_units(count).into_iter().map(held).collect()
+            };
+            let groups: Vec<usize> = layout.group_sizes().collect();
+            let groups = groups.into_iter().map(|group| (group, units(rows * k.div_ceil(group)))).collect::<Vec<_>>();
             let cases: Vec<(usize, Vec<f32>)> =
-                groups.chain([(0, vec![]), (k.max(1), vec![0.5; rows * k.min(1)])]).collect();
-            let by_row = (k.max(1), random.signed_units(rows * k.min(1)));
+                groups.into_iter().chain([(0, vec![]), (k.max(1), vec![0.5; rows * k.min(1)])]).collect();
+            let by_row = (k.max(1), units(rows * k.min(1)));
             for (group, scales) in cases.into_iter().chain([by_row]) {
                 let given = match group {
                     0 => Scales::PerTensor(0.75),
