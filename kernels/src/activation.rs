@@ -64,8 +64,8 @@ impl QuantizedActivations {
         this
     }
 
-    /// As [`Self::from_values`] by a rule of blocks: what each block's sums are multiplied with, one for each block that
-    /// begins within the values.
+    /// As [`Self::from_values`] by a rule of blocks: what each block's sums are multiplied with, one for each block
+    /// that begins within the values.
     ///
     /// # Panics
     /// If the rule has no blocks, or there are more or fewer scales than blocks.

@@ -69,21 +69,21 @@ pub struct GemvI8<'a> {
 
 /// Operands of a matrix-vector product with a scale for each group of weights.
 ///
-/// Sums are exact over units: a group of weights, or a block of activations that share a scale where a group has several
-/// ([`ActivationRule::unit`]). With S the sum of (code - 1) * x over a unit, d the scale of a group, s that of a block,
-/// row r is, over all groups in ascending order from +0,
+/// Sums are exact over units: a group of weights, or a block of activations that share a scale where a group has
+/// several ([`ActivationRule::unit`]). With S the sum of (code - 1) * x over a unit, d the scale of a group, s that of
+/// a block, row r is, over all groups in ascending order from +0,
 /// - `acc = fma(S, d, acc)` where all activations of a token share a scale, which is not applied;
 /// - `acc = fma(S, d * s, acc)` where a block has one group or several, the product rounded once;
 /// - `acc = fma(t, d, acc)` with `t = S * s`, rounded once, of a group's first block and `t = fma(S, s, t)` of each
 ///   further one.
 ///
-/// All roundings are to nearest, without flushing subnormals. So the bits depend on no tile, no number of threads and no
-/// instruction set.
+/// All roundings are to nearest, without flushing subnormals. So the bits depend on no tile, no number of threads and
+/// no instruction set.
 ///
 /// Guaranteed by the caller: `codes` holds the panels of `y.len()` rows, `scales` those of the same panels, group after
 /// group and row after row within a panel, and none where they are among the codes; `x` is padded as in [`GemvI8`],
-/// `group` is one of the layout's, `sums` has the sums of so many activations as a unit has, padding included, `x_scales`
-/// that of each block, 0 or at least 2^-24, padding included; `k > 0`.
+/// `group` is one of the layout's, `sums` has the sums of so many activations as a unit has, padding included,
+/// `x_scales` that of each block, 0 or at least 2^-24, padding included; `k > 0`.
 pub struct GemvGroups<'a> {
     /// Packed 2-bit codes of the panels, and their scales where the layout has them among the codes.
     pub codes: &'a [u8],

@@ -35,8 +35,8 @@ pub struct Layout {
     pub groups: &'static [usize],
     /// Bytes of a panel where they are not a multiple of one block's.
     pub panel: Option<fn(k: usize) -> usize>,
-    /// Where the scale of a group lies within its panel, as f16, where a layout has scales among its codes: (k, number of
-    /// the group, row of the panel) to bytes from the panel's start. Then there are no others.
+    /// Where the scale of a group lies within its panel, as f16, where a layout has scales among its codes: (k, number
+    /// of the group, row of the panel) to bytes from the panel's start. Then there are no others.
     pub half_scale: Option<fn(k: usize, group: usize, row: usize) -> usize>,
     /// This layout for each size of groups, where the order of the codes depends on it. A kernel names one of them and
     /// takes all; [`Self::form`] finds the one that a matrix is packed in.
@@ -88,7 +88,7 @@ impl Layout {
 
     /// Whether a kernel that names this layout reads that one.
     pub(crate) fn has_form(&self, other: &Self) -> bool {
-        self == other || (self.forms)().iter().any(|form| *form == other)
+        self == other || (self.forms)().contains(&other)
     }
 
     /// Numbers of weights that may share a scale, in all forms of this layout.

@@ -63,7 +63,8 @@ pub fn codes_groups(weights: &PackedWeights, row: usize, codes: &[u8], x: &Quant
 /// A, at most (G + 1) u A for G up to 2^12, the most that [`crate::MAX_K_I8`] leaves. Before that, e roundings of each
 /// term: none for a token, the product d s where a block has whole groups, as many as a group has blocks otherwise. A
 /// rounding to a subnormal is 2^-150 at most, G of them of the sum, and r of terms that are multiplied after it: by |S|
-/// or by |d|. Undoing the scale of a token, by a rounded reciprocal and a rounded product, makes that (G + 3) u A in all.
+/// or by |d|. Undoing the scale of a token, by a rounded reciprocal and a rounded product, makes that (G + 3) u A in
+/// all.
 ///
 /// The f64 sum is itself exact where scales are those of f16 and below 8 in magnitude, activations have one scale and k
 /// is at most 65536: each is a multiple of 2^-24, and 53 bits hold the sum in any order.

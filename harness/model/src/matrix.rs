@@ -16,8 +16,8 @@ pub struct Matrix<'a> {
     stored: Stored<'a>,
 }
 
-/// Whether a matrix in this encoding adds nothing to these needs: one with one scale and three codes asks nothing, and a
-/// kernel for groups takes all codes.
+/// Whether a matrix in this encoding adds nothing to these needs: one with one scale and three codes asks nothing, and
+/// a kernel for groups takes all codes.
 pub fn settled(needs: Needs, encoding: &Encoding) -> bool {
     let asks_nothing = encoding.scales == encoding::ScaleUnit::Tensor && !encoding.four_codes;
     asks_nothing || matches!(needs.scales, ScaleUnit::Group(_))

@@ -67,7 +67,8 @@ impl<'a> Stored<'a> {
         })
     }
 
-    /// Whether every scale is an f16 of the file: those of groups are, unless something else multiplies or inverts them.
+    /// Whether every scale is an f16 of the file: those of groups are, unless something else multiplies or inverts
+    /// them.
     pub fn half_scales(&self) -> bool {
         let of_groups = matches!(self.encoding.scales, crate::encoding::ScaleUnit::Group(_));
         of_groups && self.scale.factor == 1.0 && !self.scale.reciprocal

@@ -64,8 +64,8 @@ pub(crate) fn run_case(kernel: &Kernel, case: &Case) -> Result<Errors, Wrong> {
     Ok(errors)
 }
 
-/// A token of the case's rule. Its scales are not powers of two, so that x / scale is rounded; otherwise f32 sums would be
-/// exact and show no error. Those of blocks include the least that there are.
+/// A token of the case's rule. Its scales are not powers of two, so that x / scale is rounded; otherwise f32 sums would
+/// be exact and show no error. Those of blocks include the least that there are.
 fn of_case(case: &Case, values: &[i8], random: &mut SplitMix64) -> QuantizedActivations {
     let Some(block) = case.rule.block() else {
         return QuantizedActivations::from_values(values, 10.0 + random.signed_unit());

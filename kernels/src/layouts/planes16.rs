@@ -1,19 +1,20 @@
-//! `planes16x64`, `planes16x128`, `planes16x256`: 16 rows interleaved, groups of 64, 128 or 256 weights whose f16 scales
-//! lie behind their codes: one sequential stream.
+//! `planes16x64`, `planes16x128`, `planes16x256`: 16 rows interleaved, groups of 64, 128 or 256 weights whose f16
+//! scales lie behind their codes: one sequential stream.
 //!
 //! A line is 64 bytes: dword lane r belongs to row r, its byte j holds four codes, one a plane, at bits 2p. A
 //! super-block is 256 k in 16 lines where groups are of 64, else 512 k in 32 lines, and where k is no multiple of 512 a
 //! last one of 256. With L lines, code j of plane p of line i is at k = 4Lp + 4i + j of the super-block. So planes are
 //! consecutive weights, and a plane is a group (of 64, or of 128 in 512), or two planes are one (of 256 in 512, of 128
-//! in 256), or all four (of 256 in 256): no sum of a plane belongs to two groups, and where a plane is a group nothing is
-//! joined. [`super::vnni16`] has the planes within 16 weights instead, where four sums would be joined for each group.
+//! in 256), or all four (of 256 in 256): no sum of a plane belongs to two groups, and where a plane is a group nothing
+//! is joined. [`super::vnni16`] has the planes within 16 weights instead, where four sums would be joined for each
+//! group.
 //!
-//! Behind the lines of a super-block are the scales of its groups as f16, for each group those of the 16 rows (32 bytes),
-//! and nothing where that leaves half a line: no line of codes lies in two cache lines. 2.25, 2.125 and 2.0625 bits a
-//! weight. Code 3 has a place. Rows are padded to panels of 16, k to 256.
+//! Behind the lines of a super-block are the scales of its groups as f16, for each group those of the 16 rows (32
+//! bytes), and nothing where that leaves half a line: no line of codes lies in two cache lines. 2.25, 2.125 and 2.0625
+//! bits a weight. Code 3 has a place. Rows are padded to panels of 16, k to 256.
 //!
-//! From the prototypes of this project, where asking ahead for the scales in the order of the addresses made 0.96 to 1.00
-//! of a plain read of what asking for them before their codes made 0.90 to 0.94 (Zen 4).
+//! From the prototypes of this project, where asking ahead for the scales in the order of the addresses made 0.96 to
+//! 1.00 of a plain read of what asking for them before their codes made 0.90 to 0.94 (Zen 4).
 
 use super::interleave::words;
 use crate::layout::Layout;
