@@ -64,9 +64,15 @@ pub(crate) fn ahead<const TWO_LEVELS: bool>(line: *const u8, near: usize) {
 }
 
 /// Calls the form of a generic function that asks ahead in the given way: `with_prefetch!(how, function(arguments))`
-/// for a function whose last generic parameter says whether there are two levels.
+/// for a function whose last generic parameter says whether there are two levels; those before it in brackets.
 #[cfg(target_arch = "x86_64")]
 macro_rules! with_prefetch {
+    ($how:expr, $function:ident[$($generic:tt),+]($($argument:expr),*)) => {
+        match $how {
+            crate::prefetch::Prefetch::OneLevel => $function::<$($generic),+, false>($($argument),*),
+            crate::prefetch::Prefetch::TwoLevels => $function::<$($generic),+, true>($($argument),*),
+        }
+    };
     ($how:expr, $function:ident($($argument:expr),*)) => {
         match $how {
             crate::prefetch::Prefetch::OneLevel => $function::<false>($($argument),*),

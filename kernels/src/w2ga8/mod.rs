@@ -7,4 +7,8 @@ use crate::descriptor::kernels;
 kernels! {
     scalar_groups,
     avx2_groups if target_arch = "x86_64",
+    avx512_vnni_groups if target_arch = "x86_64",
 }
+
+#[cfg(target_arch = "x86_64")]
+mod group_starts;

@@ -11,7 +11,7 @@ use std::cell::RefCell;
 /// Bytes of codes that a chunk of rows holds: half of a 512 KiB second-level cache, so that the codes stay there while
 /// all tokens pass over them and come from memory once. From that size, not from a sweep; 1 MiB, half of the 2 MiB that
 /// an Intel Xeon (family 6 model 207) has, is no faster there (0.99).
-const CHUNK_BYTES: usize = 256 << 10;
+pub(crate) const CHUNK_BYTES: usize = 256 << 10;
 
 thread_local! {
     /// The batch in tile order; kept, so that a prompt's hundreds of calls allocate once a thread, and several matrices
@@ -31,7 +31,7 @@ struct Packed {
 }
 
 impl Packed {
-    fn make(&mut self, x: &[QuantizedActivations], quads: usize, tiles: &Tiles) {
+    fn make<F: Copy>(&mut self, x: &[QuantizedActivations], quads: usize, tiles: &[(usize, F)]) {
         let widest = tiles.first().map_or(0, |t| t.0);
         let same = self.quads == quads && self.widest == widest && self.of.len() == x.len();
         if same && self.of.iter().zip(x).all(|(of, x)| *of == x.version()) {
@@ -46,6 +46,20 @@ impl Packed {
         self.of.extend(x.iter().map(QuantizedActivations::version));
         (self.quads, self.widest) = (quads, widest);
     }
+}
+
+/// Runs `product` with the tokens in tile order, the tokens of a tile side by side for each four activations: `quads`
+/// times as many dwords as there are tokens.
+pub(crate) fn with_activations<F: Copy>(
+    x: &[QuantizedActivations],
+    quads: usize,
+    tiles: &[(usize, F)],
+    product: impl FnOnce(&[i32]),
+) {
+    ACTIVATIONS.with_borrow_mut(|packed| {
+        packed.make(x, quads, tiles);
+        product(&packed.dwords);
+    });
 }
 
 /// Computes one panel times the tokens of a tile: (codes of the panel, activations as [`pack`] leaves them, where
@@ -91,12 +105,11 @@ pub(crate) struct Target<'a> {
 pub(crate) unsafe fn gemm(args: GemmI8<'_, '_>, plan: Plan<'_>) {
     let Plan { panel_rows, planes, tiles, pairs } = plan;
     let quads = args.panel_bytes / (4 * panel_rows) * planes;
-    ACTIVATIONS.with_borrow_mut(|packed| {
-        packed.make(args.x, quads, tiles);
+    with_activations(args.x, quads, tiles, |dwords| {
         let rows = args.y.len();
         let panels_a_chunk = (CHUNK_BYTES / args.panel_bytes).max(1);
         for (c, chunk) in args.codes.chunks(panels_a_chunk * args.panel_bytes).enumerate() {
-            let mut rest = &packed.dwords[..];
+            let mut rest = dwords;
             for (first, count, tile) in split(args.x.len(), tiles) {
                 let (activations, later) = rest.split_at(quads * count);
                 rest = later;
@@ -132,7 +145,7 @@ pub(crate) fn write_16<const T: usize>(sums: [__m512i; T], target: Target<'_>, y
 }
 
 /// First token, size and code of each tile: as many of the widest as fit, then the next smaller ones.
-fn split(tokens: usize, tiles: &Tiles) -> impl Iterator<Item = (usize, usize, TileFn)> {
+pub(crate) fn split<F: Copy>(tokens: usize, tiles: &[(usize, F)]) -> impl Iterator<Item = (usize, usize, F)> {
     let mut first = 0;
     std::iter::from_fn(move || {
         let &(count, tile) = tiles.iter().find(|t| t.0 <= tokens - first)?;

@@ -1,0 +1,298 @@
+//! W2gA8 on AVX-512 VNNI: sixteen rows at a time, `planes16`, groups as planes.
+
+mod gemm;
+
+use crate::K_SLACK;
+use crate::cpu::CpuFeatures;
+use crate::descriptor::{Gemm, GemvGroups, KernelDescriptor};
+use crate::layouts::planes16::{self, LINE, SCALE_BYTES, super_bytes};
+use crate::placement::at_cache_line;
+use crate::prefetch::{Prefetch, ahead, with_prefetch};
+use crate::w2ga8::group_starts::{FLUSH, Start, with_starts};
+use crate::x86_64::lanes::{quad, together};
+use crate::x86_64::panel_rows::store_16_f32 as store;
+use std::arch::x86_64::*;
+use std::hint::black_box;
+
+pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
+    id: "avx512-vnni-groups",
+    isa: "avx512",
+    requires: CpuFeatures::AVX512F.with(CpuFeatures::AVX512BW).with(CpuFeatures::AVX512VNNI),
+    multiply: Some("vpdpbusd-zmm"),
+    tile: (16, 1),
+    gemm: Some(Gemm::Groups(gemm::gemm)),
+    builds_on: Some("avx2-groups"),
+    summary: "sixteen rows interleaved, planes that are groups: a shift and a fused multiply-add where each ends",
+    prefetches: &Prefetch::ALL,
+    ..KernelDescriptor::w2ga8(&planes16::LAYOUT, gemv)
+};
+
+/// How far ahead of the loads codes are fetched into the cache: the best of 512 to 6144 B in the prototypes (Zen 4).
+const PREFETCH_BYTES: usize = 4096;
+
+type Quad = [i8; 4];
+type Line = [u8; LINE];
+/// Scales of a group of the sixteen rows, f16.
+type Scales = [u8; SCALE_BYTES];
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn gemv(args: GemvGroups<'_>) {
+    let k = args.x.len() - K_SLACK;
+    with_starts(args, k, |args, starts| match args.group {
+        64 => by_rule::<64, { super_bytes(256, 64) }, { 256 / 4 }, { 256 / 128 }>(args, starts),
+        128 => by_rule::<128, { super_bytes(512, 128) }, { 512 / 4 }, { 512 / 128 }>(args, starts),
+        _ => by_rule::<256, { super_bytes(512, 256) }, { 512 / 4 }, { 512 / 128 }>(args, starts),
+    });
+}
+
+/// A token has one scale.
+const TOKEN: u8 = 0;
+/// A block of activations has whole groups.
+const BLOCKS: u8 = 1;
+/// A group has several blocks of 32.
+const BY_32: u8 = 2;
+/// A group of 256 has two blocks of 128.
+const BY_128: u8 = 3;
+
+/// Of super-blocks of `BYTES`, which meet `QUADS` dwords of activations and have `PARTS` times [`FLUSH`] lines.
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn by_rule<const GROUP: usize, const BYTES: usize, const QUADS: usize, const PARTS: usize>(
+    args: GemvGroups<'_>,
+    starts: &[Start],
+) {
+    let prefetch = args.prefetch;
+    match (args.rule.block(), args.rule.unit(GROUP)) {
+        (None, _) => with_prefetch!(prefetch, panels[GROUP, BYTES, QUADS, 1, TOKEN](args, starts)),
+        (_, 32) => with_prefetch!(prefetch, panels[GROUP, BYTES, QUADS, PARTS, BY_32](args, starts)),
+        (_, unit) if unit < GROUP => with_prefetch!(prefetch, panels[GROUP, BYTES, QUADS, 1, BY_128](args, starts)),
+        _ => with_prefetch!(prefetch, panels[GROUP, BYTES, QUADS, 1, BLOCKS](args, starts)),
+    }
+}
+
+/// A super-block of a panel: its lines, the activations that the planes meet, and what sums begin with.
+struct SuperBlock<'a> {
+    lines: &'a [[Line; FLUSH]],
+    scales: &'a [Scales],
+    x: [&'a [[Quad; FLUSH]]; 4],
+    starts: &'a [Start],
+}
+
+impl<'a> SuperBlock<'a> {
+    /// Of `parts` times [`FLUSH`] lines.
+    #[inline(always)]
+    fn new(bytes: &'a [u8], x: &'a [Quad], starts: &'a [Start], parts: usize) -> Self {
+        let (lines, scales) = bytes.split_at(parts * FLUSH * LINE);
+        let x = x.as_chunks::<FLUSH>().0;
+        let plane = |p: usize| &x[p * parts..][..parts];
+        Self {
+            lines: lines.as_chunks::<LINE>().0.as_chunks::<FLUSH>().0,
+            scales: scales.as_chunks::<SCALE_BYTES>().0,
+            x: [plane(0), plane(1), plane(2), plane(3)],
+            starts,
+        }
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn panels<
+    const GROUP: usize,
+    const BYTES: usize,
+    const QUADS: usize,
+    const EACH: usize,
+    const RULE: u8,
+    const TWO_LEVELS: bool,
+>(
+    args: GemvGroups<'_>,
+    starts: &[Start],
+) {
+    at_cache_line!();
+    let x = args.x[..args.x.len() - K_SLACK].as_chunks::<4>().0;
+    let ((x, last_x), (starts, last_starts)) = (x.as_chunks::<QUADS>(), starts.as_chunks::<EACH>());
+    // Not known to the compiler: it would unroll loops over the lines of a super-block until nothing fits into
+    // registers.
+    let parts = black_box(QUADS / (4 * FLUSH));
+    for (y, panel) in args.y.chunks_mut(16).zip(args.codes.chunks_exact(args.panel_bytes)) {
+        let mut acc = _mm512_setzero_ps();
+        let (blocks, last) = panel.as_chunks::<BYTES>();
+        for ((bytes, x), starts) in blocks.iter().zip(x).zip(starts) {
+            let block = SuperBlock::new(bytes, x, starts, parts);
+            acc = if GROUP == 256 {
+                add::<2, RULE, TWO_LEVELS>(acc, &block)
+            } else {
+                add::<1, RULE, TWO_LEVELS>(acc, &block)
+            };
+        }
+        if GROUP > 64 && !last_x.is_empty() {
+            // One for all lines, or one for each part: in `EACH`, or left over.
+            let last_starts = if EACH == 1 { starts[blocks.len()].as_slice() } else { last_starts };
+            let block = SuperBlock::new(last, last_x, last_starts, 2);
+            acc = if GROUP == 256 {
+                add::<4, RULE, TWO_LEVELS>(acc, &block)
+            } else {
+                add::<2, RULE, TWO_LEVELS>(acc, &block)
+            };
+        }
+        store(y, acc);
+    }
+}
+
+/// Adds a super-block to the sums of the rows; `PLANES` planes are a group.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn add<const PLANES: usize, const RULE: u8, const TWO_LEVELS: bool>(acc: __m512, block: &SuperBlock<'_>) -> __m512 {
+    if RULE == BY_32 { add_by_32::<PLANES, TWO_LEVELS>(acc, block) } else { add_whole::<PLANES, RULE, TWO_LEVELS>(acc, block) }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn add_by_32<const PLANES: usize, const TWO_LEVELS: bool>(mut acc: __m512, block: &SuperBlock<'_>) -> __m512 {
+    // Of each plane, the chain of its units; where a group has several planes, the units wait for their turn.
+    let mut chains = [_mm512_setzero_ps(); 4];
+    let mut waiting = [[_mm512_setzero_ps(); 4]; 4];
+    let [x0, x1, x2, x3] = block.x;
+    let operands = block.lines.iter().zip(x0).zip(x1).zip(x2).zip(x3).zip(block.starts);
+    for ((((((lines, x0), x1), x2), x3), start), waiting) in operands.zip(&mut waiting) {
+        let mut sums = [broadcast(&start.sums), [_mm512_setzero_si512(); 4]];
+        add_lines::<TWO_LEVELS>(&mut sums, lines, [x0, x1, x2, x3]);
+        let sums = added(sums);
+        for p in 0..4 {
+            let sum = _mm512_cvtepi32_ps(sums[p]);
+            // The first of a chain is added to +0 and so not rounded twice; the product of -0 becomes +0, which the sum
+            // of the groups makes no difference of.
+            if PLANES == 1 {
+                chains[p] = _mm512_fmadd_ps(sum, _mm512_set1_ps(start.factors[p]), chains[p]);
+            } else {
+                waiting[p] = sum;
+            }
+        }
+    }
+    ask_for_scales::<TWO_LEVELS>(block.scales, 4 / PLANES);
+    for (g, scales) in block.scales.iter().enumerate().take(4 / PLANES) {
+        let mut chain = chains[g];
+        if PLANES > 1 {
+            for p in g * PLANES..(g + 1) * PLANES {
+                for (start, waiting) in block.starts.iter().zip(&waiting) {
+                    chain = _mm512_fmadd_ps(waiting[p], _mm512_set1_ps(start.factors[p]), chain);
+                }
+            }
+        }
+        acc = _mm512_fmadd_ps(chain, scale(scales), acc);
+    }
+    acc
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn add_whole<const PLANES: usize, const RULE: u8, const TWO_LEVELS: bool>(
+    mut acc: __m512,
+    block: &SuperBlock<'_>,
+) -> __m512 {
+    let groups = 4 / PLANES;
+    let mut sums = [broadcast(&block.starts[0].sums), [_mm512_setzero_si512(); 4]];
+    let [x0, x1, x2, x3] = block.x;
+    for ((((lines, x0), x1), x2), x3) in block.lines.iter().zip(x0).zip(x1).zip(x2).zip(x3) {
+        add_lines::<TWO_LEVELS>(&mut sums, lines, [x0, x1, x2, x3]);
+    }
+    ask_for_scales::<TWO_LEVELS>(block.scales, groups);
+    let [p0, p1, p2, p3] = added(sums);
+    if RULE == BY_128 {
+        // Two units a group, each a plane, or two in a short super-block; 4^p is in the factors.
+        let units = if PLANES == 2 { [p0, p1, p2, p3] } else { [join(p0, p1), join(p2, p3), p0, p0] };
+        for g in 0..groups {
+            let factors = &block.starts[0].factors[g * PLANES..];
+            let (first, second) = (_mm512_cvtepi32_ps(units[2 * g]), _mm512_cvtepi32_ps(units[2 * g + 1]));
+            let first = _mm512_mul_ps(first, _mm512_set1_ps(factors[0]));
+            let chain = _mm512_fmadd_ps(second, _mm512_set1_ps(factors[PLANES / 2]), first);
+            acc = _mm512_fmadd_ps(chain, scale(&block.scales[g]), acc);
+        }
+        return acc;
+    }
+    let exact = match PLANES {
+        1 => [p0, _mm512_srai_epi32::<2>(p1), _mm512_srai_epi32::<4>(p2), _mm512_srai_epi32::<6>(p3)],
+        2 => [join(p0, p1), _mm512_srai_epi32::<4>(join(p2, p3)), p0, p0],
+        _ => [_mm512_add_epi32(join(p0, p1), _mm512_srai_epi32::<4>(join(p2, p3))), p0, p0, p0],
+    };
+    for g in 0..groups {
+        let mut scale = scale(&block.scales[g]);
+        if RULE == BLOCKS {
+            scale = _mm512_mul_ps(scale, _mm512_set1_ps(block.starts[0].factors[g * PLANES]));
+        }
+        acc = _mm512_fmadd_ps(_mm512_cvtepi32_ps(exact[g]), scale, acc);
+    }
+    acc
+}
+
+/// What the sums of the four planes begin with. No closure: those are compiled without the features around them.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn broadcast(starts: &[i32; 4]) -> [__m512i; 4] {
+    let [s0, s1, s2, s3] = *starts;
+    [_mm512_set1_epi32(s0), _mm512_set1_epi32(s1), _mm512_set1_epi32(s2), _mm512_set1_epi32(s3)]
+}
+
+/// The sums of two planes, `4^p` times too large as the first one's.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn join(first: __m512i, second: __m512i) -> __m512i {
+    _mm512_add_epi32(first, _mm512_srai_epi32::<2>(second))
+}
+
+/// Adds eight lines in turn to two sets of sums: sum p takes the plane at bits 2p, 4^p times too large, times its
+/// activations.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn add_lines<const TWO_LEVELS: bool>(
+    [even, odd]: &mut [[__m512i; 4]; 2],
+    lines: &[Line; FLUSH],
+    x: [&[Quad; FLUSH]; 4],
+) {
+    for (i, pair) in lines.as_chunks::<2>().0.iter().enumerate() {
+        let x = |at: usize| [&x[0][at], &x[1][at], &x[2][at], &x[3][at]];
+        add_line::<TWO_LEVELS>(even, &pair[0], x(2 * i));
+        add_line::<TWO_LEVELS>(odd, &pair[1], x(2 * i + 1));
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn add_line<const TWO_LEVELS: bool>(sums: &mut [__m512i; 4], line: &Line, x: [&Quad; 4]) {
+    ahead::<TWO_LEVELS>(line.as_ptr(), PREFETCH_BYTES);
+    // SAFETY: a line has 64 bytes; the load needs no alignment.
+    let codes = unsafe { _mm512_loadu_si512(line.as_ptr().cast()) };
+    let mut p0 = _mm512_and_si512(codes, _mm512_set1_epi8(0x03));
+    let mut p1 = _mm512_and_si512(codes, _mm512_set1_epi8(0x0C));
+    let mut p2 = _mm512_and_si512(codes, _mm512_set1_epi8(0x30));
+    let mut p3 = _mm512_and_si512(codes, _mm512_set1_epi8(0xC0u8.cast_signed()));
+    together!(zmm_reg: p0, p1, p2, p3);
+    sums[0] = _mm512_dpbusd_epi32(sums[0], p0, _mm512_set1_epi32(quad(x[0])));
+    sums[1] = _mm512_dpbusd_epi32(sums[1], p1, _mm512_set1_epi32(quad(x[1])));
+    sums[2] = _mm512_dpbusd_epi32(sums[2], p2, _mm512_set1_epi32(quad(x[2])));
+    sums[3] = _mm512_dpbusd_epi32(sums[3], p3, _mm512_set1_epi32(quad(x[3])));
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn added([even, odd]: [[__m512i; 4]; 2]) -> [__m512i; 4] {
+    [
+        _mm512_add_epi32(even[0], odd[0]),
+        _mm512_add_epi32(even[1], odd[1]),
+        _mm512_add_epi32(even[2], odd[2]),
+        _mm512_add_epi32(even[3], odd[3]),
+    ]
+}
+
+/// Asks for the lines of scales, after those of their codes: in the order of the addresses.
+#[inline(always)]
+fn ask_for_scales<const TWO_LEVELS: bool>(scales: &[Scales], groups: usize) {
+    for line in 0..(groups * SCALE_BYTES).div_ceil(LINE) {
+        ahead::<TWO_LEVELS>(scales[2 * line].as_ptr(), PREFETCH_BYTES);
+    }
+}
+
+/// The scales of a group as f32.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn scale(scales: &Scales) -> __m512 {
+    // SAFETY: 16 f16 are 32 bytes; the load needs no alignment.
+    _mm512_cvtph_ps(unsafe { _mm256_loadu_si256(scales.as_ptr().cast()) })
+}

@@ -1,0 +1,236 @@
+//! The prefill half of `avx512-vnni-groups`: the same packed weights times a batch of tokens.
+//!
+//! A tile is 16 rows (one a lane) by up to [`TOKENS`] tokens. A unit, whose sums are exact, is one plane of some lines, or
+//! several planes: a line is loaded, shifted and masked once for all tokens of the tile, which cost a product each. Where
+//! a unit ends, its sums are converted and multiplied into the f32 sums of the rows. Both kinds of sums are in registers.
+//! A line is read once for each of its planes, from the first-level cache: 2 KiB are a super-block.
+//!
+//! Per 64 weights and token: 1 `vpdpbusd`, whose activations are broadcast by the instruction itself from a copy of the
+//! batch in the order of the loop. A load, a shift and an `and` a line and plane serve all tokens of the tile. A group of
+//! 128, 32 products a token, ends with 1 conversion and 1 fused multiply-add a token, and with 1 product more where
+//! blocks of activations have scales; units of 32 with as many for each 8 products.
+//!
+//! Rows go through in chunks whose codes stay in the second-level cache while all tokens pass over them; weights come
+//! from memory once. The sums of a unit begin at minus the sum of its activations: the zero point costs nothing.
+//!
+//! From the prototypes of this project. 24 tokens a tile, as without groups, do not leave registers for the f32 sums.
+
+use super::{LINE, Line, PREFETCH_BYTES, SCALE_BYTES, scale};
+use crate::activation::{ActivationRule, QuantizedActivations};
+use crate::descriptor::GemmGroups;
+use crate::layouts::planes16::{ROWS, super_bytes, super_k};
+use crate::padded_k;
+use crate::parallel::Columns;
+use crate::placement::at_cache_line;
+use crate::prefetch::{ahead, with_prefetch};
+use crate::x86_64::panel_rows::store_16_f32 as store;
+use crate::x86_64::tiles::{CHUNK_BYTES, split, with_activations};
+use std::arch::x86_64::*;
+use std::cell::RefCell;
+
+/// Tokens of the widest tile: 12 sums of integers, 12 of f32, the planes of two lines and constants fill the registers.
+const TOKENS: usize = 12;
+
+/// Sums of fewer tokens are too few to keep the dot-product units busy: lines take turns with two sets.
+const FEW: usize = 6;
+
+/// One scale a token: it is not applied.
+const TOKEN: u8 = 0;
+/// A block of activations has whole groups.
+const BLOCKS: u8 = 1;
+/// A group has several blocks.
+const WITHIN: u8 = 2;
+
+/// Computes one panel times the tokens of a tile.
+type TileFn = unsafe fn(&Panel<'_>, &Batch<'_>, &mut Columns<'_, f32>);
+
+/// A panel and where its rows go.
+struct Panel<'a> {
+    bytes: &'a [u8],
+    shape: Shape,
+    /// Number of the first row in the output, and of the rows that there are.
+    row: usize,
+    rows: usize,
+}
+
+/// Lengths along k.
+#[derive(Clone, Copy)]
+struct Shape {
+    k: usize,
+    group: usize,
+    unit: usize,
+}
+
+/// A tile's tokens: activations as the loop reads them, and for each unit what the sums of the tokens begin with and are
+/// multiplied with.
+struct Batch<'a> {
+    x: &'a [i32],
+    starts: &'a [i32],
+    factors: &'a [f32],
+    /// Number of the first token in the output.
+    first: usize,
+}
+
+thread_local! {
+    /// Starts and factors of a batch, tile after tile: kept, so that a prompt's calls allocate once a thread.
+    static UNITS: RefCell<(Vec<i32>, Vec<f32>)> = const { RefCell::new((Vec::new(), Vec::new())) };
+}
+
+/// Products of all panels with all tokens.
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+pub(super) fn gemm(args: GemmGroups<'_, '_>) {
+    let Some(first) = args.x.first() else { return };
+    let rule = first.rule();
+    match rule.block() {
+        None => with_prefetch!(args.prefetch, batch[TOKEN](args, rule)),
+        Some(block) if block < args.group => with_prefetch!(args.prefetch, batch[WITHIN](args, rule)),
+        Some(_) => with_prefetch!(args.prefetch, batch[BLOCKS](args, rule)),
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn batch<const MODE: u8, const TWO_LEVELS: bool>(args: GemmGroups<'_, '_>, rule: ActivationRule) {
+    let tiles: [(usize, TileFn); 6] = [
+        (TOKENS, tile::<TOKENS, MODE, TWO_LEVELS>),
+        (8, tile::<8, MODE, TWO_LEVELS>),
+        (FEW, tile::<FEW, MODE, TWO_LEVELS>),
+        (4, tile::<4, MODE, TWO_LEVELS>),
+        (2, tile::<2, MODE, TWO_LEVELS>),
+        (1, tile::<1, MODE, TWO_LEVELS>),
+    ];
+    let k = args.x.first().map_or(0, |x| padded_k(x.len()));
+    let shape = Shape { k, group: args.group, unit: rule.unit(args.group) };
+    let (units, rows) = (k / shape.unit, args.y.len());
+    UNITS.with_borrow_mut(|(starts, factors)| {
+        starts.clear();
+        factors.clear();
+        for (first, count, _) in split(args.x.len(), &tiles) {
+            add_units(&args.x[first..first + count], shape, starts, factors);
+        }
+        with_activations(args.x, k / 4, &tiles, |dwords| {
+            let panels_a_chunk = (CHUNK_BYTES / args.panel_bytes).max(1);
+            for (c, chunk) in args.codes.chunks(panels_a_chunk * args.panel_bytes).enumerate() {
+                for (first, count, tile) in split(args.x.len(), &tiles) {
+                    let of = |each: usize| first * each..(first + count) * each;
+                    let factors = if MODE == TOKEN { &[][..] } else { &factors[of(units)] };
+                    let batch = Batch { x: &dwords[of(k / 4)], starts: &starts[of(units)], factors, first };
+                    for (p, bytes) in chunk.chunks_exact(args.panel_bytes).enumerate() {
+                        let row = (c * panels_a_chunk + p) * ROWS;
+                        let panel = Panel { bytes, shape, row, rows: (rows - row).min(ROWS) };
+                        // SAFETY: this function enables the features that the tiles enable.
+                        unsafe { tile(&panel, &batch, args.y) };
+                    }
+                }
+            }
+        });
+    });
+}
+
+/// Appends what the sums of each unit begin with and are multiplied with, the tokens of a unit side by side.
+fn add_units(x: &[QuantizedActivations], shape: Shape, starts: &mut Vec<i32>, factors: &mut Vec<f32>) {
+    for unit in 0..shape.k / shape.unit {
+        starts.extend(x.iter().map(|x| -x.sums(shape.unit).map_or(0, |sums| sums[unit])));
+        let at = unit * shape.unit;
+        factors.extend(x.iter().filter_map(|x| Some(x.block_scales()[at / x.rule().block()?])));
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn tile<const T: usize, const MODE: u8, const TWO_LEVELS: bool>(
+    panel: &Panel<'_>,
+    batch: &Batch<'_>,
+    y: &mut Columns<'_, f32>,
+) {
+    at_cache_line!();
+    let Shape { k, group, unit } = panel.shape;
+    let whole = super_k(group);
+    let mut x = batch.x.as_chunks::<T>().0;
+    let (mut starts, mut factors) = (batch.starts.as_chunks::<T>().0.iter(), batch.factors.as_chunks::<T>().0.iter());
+    let mut rows = [_mm512_setzero_ps(); T];
+    for (bytes, from) in panel.bytes.chunks(super_bytes(whole, group)).zip((0..k).step_by(whole)) {
+        let plane = whole.min(k - from) / 4;
+        let (lines, scales) = bytes.split_at(plane / 4 * LINE);
+        let lines = lines.as_chunks::<LINE>().0;
+        for line in bytes.chunks(LINE) {
+            ahead::<TWO_LEVELS>(line.as_ptr(), PREFETCH_BYTES);
+        }
+        // Of a unit, the part within a plane: all of it, or as much as a plane has.
+        let piece = unit.min(plane);
+        for (g, scales) in scales.as_chunks::<SCALE_BYTES>().0.iter().enumerate().take(4 * plane / group) {
+            let weights = scale(scales);
+            let mut chains = [_mm512_setzero_ps(); T];
+            for u in 0..group / unit {
+                let (Some(start), factor) = (starts.next(), factors.next()) else { return };
+                let mut sums = broadcast(start);
+                for at in (g * group + u * unit..g * group + (u + 1) * unit).step_by(piece) {
+                    let (own, rest) = x.split_at(piece / 4);
+                    x = rest;
+                    add_lines(&mut sums, &lines[at % plane / 4..][..piece / 4], own, at / plane);
+                }
+                for t in 0..T {
+                    let sum = _mm512_cvtepi32_ps(sums[t]);
+                    match (MODE, factor) {
+                        (BLOCKS, Some(factor)) => {
+                            let both = _mm512_mul_ps(weights, _mm512_set1_ps(factor[t]));
+                            rows[t] = _mm512_fmadd_ps(sum, both, rows[t]);
+                        }
+                        // The first of a group is added to zero, which rounds nothing.
+                        (WITHIN, Some(factor)) => {
+                            chains[t] = _mm512_fmadd_ps(sum, _mm512_set1_ps(factor[t]), chains[t]);
+                        }
+                        _ => rows[t] = _mm512_fmadd_ps(sum, weights, rows[t]),
+                    }
+                }
+            }
+            if MODE == WITHIN {
+                for t in 0..T {
+                    rows[t] = _mm512_fmadd_ps(chains[t], weights, rows[t]);
+                }
+            }
+        }
+    }
+    for (t, rows) in rows.into_iter().enumerate() {
+        store(&mut y.token(batch.first + t)[panel.row..panel.row + panel.rows], rows);
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn broadcast<const T: usize>(values: &[i32; T]) -> [__m512i; T] {
+    let mut all = [_mm512_setzero_si512(); T];
+    for t in 0..T {
+        all[t] = _mm512_set1_epi32(values[t]);
+    }
+    all
+}
+
+/// Adds plane `p` of an even number of lines, times their activations.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn add_lines<const T: usize>(sums: &mut [__m512i; T], lines: &[Line], x: &[[i32; T]], p: usize) {
+    let (mask, shift) = (_mm512_set1_epi8(3), _mm512_set1_epi16(2 * p as i16));
+    let mut odd = [_mm512_setzero_si512(); T];
+    for (lines, x) in lines.as_chunks::<2>().0.iter().zip(x.as_chunks::<2>().0) {
+        // SAFETY: lines have 64 bytes; the loads need no alignment.
+        let (a, b) = unsafe {
+            (_mm512_loadu_si512(lines[0].as_ptr().cast()), _mm512_loadu_si512(lines[1].as_ptr().cast()))
+        };
+        let a = _mm512_and_si512(_mm512_srlv_epi16(a, shift), mask);
+        let b = _mm512_and_si512(_mm512_srlv_epi16(b, shift), mask);
+        for t in 0..T {
+            sums[t] = _mm512_dpbusd_epi32(sums[t], a, _mm512_set1_epi32(x[0][t]));
+        }
+        for t in 0..T {
+            if T > FEW {
+                sums[t] = _mm512_dpbusd_epi32(sums[t], b, _mm512_set1_epi32(x[1][t]));
+            } else {
+                odd[t] = _mm512_dpbusd_epi32(odd[t], b, _mm512_set1_epi32(x[1][t]));
+            }
+        }
+    }
+    if T <= FEW {
+        for t in 0..T {
+            sums[t] = _mm512_add_epi32(sums[t], odd[t]);
+        }
+    }
+}
