@@ -1,7 +1,7 @@
 //! What scales of groups and blocks cost: W2gA8 kernels against the one of their instruction set with one scale a tensor,
 //! and against a plain read of the same bytes, in the same rounds.
 //!
-//! `cargo run --release -p kernels --example group_ratios -- l2|dram|gemm THREADS ROUNDS [KERNEL]`
+//! `cargo run --release -p kernels --example group_ratios -- l2|dram|gemm THREADS ROUNDS [KERNEL [ROWSxK]]`
 //! prints for each kernel, size of groups and rule of activations the weights (gemm: products) a second, and the median
 //! and the 95% interval of the ratio of times, partner over kernel: 1 is as fast. Every result is compared with the
 //! oracle first.
@@ -160,8 +160,15 @@ fn main() {
         Some("dram") => (Place { rows: 6912, k: 2560, tokens: 1, bytes: 200_000_000 }, "Gw/s"),
         Some("gemm") => (Place { rows: 6912, k: 2560, tokens: 128, bytes: 0 }, "GMAC/s"),
         _ => {
-            eprintln!("usage: l2|dram|gemm THREADS ROUNDS [KERNEL]");
+            eprintln!("usage: l2|dram|gemm THREADS ROUNDS [KERNEL [ROWSxK]]");
             std::process::exit(2);
+        }
+    };
+    let place = match args.get(4) {
+        None => place,
+        Some(shape) => {
+            let (rows, k) = shape.split_once('x').expect("ROWSxK");
+            Place { rows: rows.parse().expect("a number"), k: k.parse().expect("a number"), ..place }
         }
     };
     let number = |at: usize, or: usize| args.get(at).map_or(or, |text| text.parse().expect("a number"));

@@ -128,11 +128,20 @@ fn batch<const MODE: u8, const TWO_LEVELS: bool>(args: GemmGroups<'_, '_>, rule:
 
 /// Appends what the sums of each unit begin with and are multiplied with, the tokens of a unit side by side.
 fn add_units(x: &[QuantizedActivations], shape: Shape, starts: &mut Vec<i32>, factors: &mut Vec<f32>) {
-    for unit in 0..shape.k / shape.unit {
-        starts.extend(x.iter().map(|x| -x.sums(shape.unit).map_or(0, |sums| sums[unit])));
-        let at = unit * shape.unit;
-        factors.extend(x.iter().filter_map(|x| Some(x.block_scales()[at / x.rule().block()?])));
+    let whole = super_k(shape.group);
+    for at in (0..shape.k).step_by(shape.unit) {
+        let plane = whole.min(shape.k - at / whole * whole) / 4;
+        // The planes in which the unit begins and ends.
+        let [first, last] = [at, at + shape.unit - 1].map(|at| at % whole / plane);
+        starts.extend(x.iter().map(|x| -x.sums(shape.unit).map_or(0, |sums| sums[at / shape.unit]) << (2 * first)));
+        let undo = undo(last);
+        factors.extend(x.iter().filter_map(|x| Some(x.block_scales()[at / x.rule().block()?] * undo)));
     }
+}
+
+/// What takes the 4^p out of the sums of a plane: exact.
+fn undo(p: usize) -> f32 {
+    1.0 / (1 << (2 * p)) as f32
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
@@ -157,7 +166,10 @@ fn tile<const T: usize, const MODE: u8, const TWO_LEVELS: bool>(
         // Of a unit, the part within a plane: all of it, or as much as a plane has.
         let piece = unit.min(plane);
         for (g, scales) in scales.as_chunks::<SCALE_BYTES>().0.iter().enumerate().take(4 * plane / group) {
-            let weights = scale(scales);
+            let mut weights = scale(scales);
+            if MODE == TOKEN {
+                weights = _mm512_mul_ps(weights, _mm512_set1_ps(undo(((g + 1) * group - 1) / plane)));
+            }
             let mut chains = [_mm512_setzero_ps(); T];
             for u in 0..group / unit {
                 let (Some(start), factor) = (starts.next(), factors.next()) else { return };
@@ -165,6 +177,12 @@ fn tile<const T: usize, const MODE: u8, const TWO_LEVELS: bool>(
                 for at in (g * group + u * unit..g * group + (u + 1) * unit).step_by(piece) {
                     let (own, rest) = x.split_at(piece / 4);
                     x = rest;
+                    if at > g * group + u * unit {
+                        // The next plane's are four times as large.
+                        for sum in &mut sums {
+                            *sum = _mm512_slli_epi32::<2>(*sum);
+                        }
+                    }
                     add_lines(&mut sums, &lines[at % plane / 4..][..piece / 4], own, at / plane);
                 }
                 for t in 0..T {
@@ -204,19 +222,18 @@ fn broadcast<const T: usize>(values: &[i32; T]) -> [__m512i; T] {
     all
 }
 
-/// Adds plane `p` of an even number of lines, times their activations.
+/// Adds plane `p` of an even number of lines, 4^p times too large, times their activations.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 fn add_lines<const T: usize>(sums: &mut [__m512i; T], lines: &[Line], x: &[[i32; T]], p: usize) {
-    let (mask, shift) = (_mm512_set1_epi8(3), _mm512_set1_epi16(2 * p as i16));
+    let mask = _mm512_set1_epi8((3u8 << (2 * p)).cast_signed());
     let mut odd = [_mm512_setzero_si512(); T];
     for (lines, x) in lines.as_chunks::<2>().0.iter().zip(x.as_chunks::<2>().0) {
         // SAFETY: lines have 64 bytes; the loads need no alignment.
         let (a, b) = unsafe {
             (_mm512_loadu_si512(lines[0].as_ptr().cast()), _mm512_loadu_si512(lines[1].as_ptr().cast()))
         };
-        let a = _mm512_and_si512(_mm512_srlv_epi16(a, shift), mask);
-        let b = _mm512_and_si512(_mm512_srlv_epi16(b, shift), mask);
+        let (a, b) = (_mm512_and_si512(a, mask), _mm512_and_si512(b, mask));
         for t in 0..T {
             sums[t] = _mm512_dpbusd_epi32(sums[t], a, _mm512_set1_epi32(x[0][t]));
         }
