@@ -152,9 +152,10 @@ fn add_by_32<const PLANES: usize, const TWO_LEVELS: bool>(mut acc: __m512, block
     let [x0, x1, x2, x3] = block.x;
     let operands = block.lines.iter().zip(x0).zip(x1).zip(x2).zip(x3).zip(block.starts);
     for ((((((lines, x0), x1), x2), x3), start), waiting) in operands.zip(&mut waiting) {
-        let mut sums = [broadcast(&start.sums), [_mm512_setzero_si512(); 4]];
-        add_lines::<TWO_LEVELS>(&mut sums, lines, [x0, x1, x2, x3]);
-        let sums = added(sums);
+        let mut sums = broadcast(&start.sums);
+        for i in 0..FLUSH {
+            add_line::<TWO_LEVELS>(&mut sums, &lines[i], [&x0[i], &x1[i], &x2[i], &x3[i]]);
+        }
         for p in 0..4 {
             let sum = _mm512_cvtepi32_ps(sums[p]);
             // The first of a chain is added to +0 and so not rounded twice; the product of -0 becomes +0, which the sum
