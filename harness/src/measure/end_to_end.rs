@@ -159,7 +159,7 @@ impl<'p, 'm> Texts<'p, 'm> {
             texts.players.push(Player { decision, ..player });
         }
         let exact = plan.kernels.iter().filter(|kernel| blocks::may_skip(kernel)).copied().collect::<Vec<_>>();
-        let skips = !matches!(plan.sparsity, Sparsity::Dense) && bench.model().config.skips();
+        let skips = !matches!(plan.sparsity, Sparsity::Dense) && bench.model().skips();
         if skips && !exact.is_empty() {
             let kernel = decode_kernel::fastest(&exact, texts.prompt.len(), &mut bench.chooser)?.kernel;
             let dense = texts.players.iter().find(|player| player.kernel.id() == kernel.id());

@@ -73,7 +73,7 @@ impl<'a> Run<'a> {
     /// Number of comparisons of generation, which share the run's chance of a false alarm with the microbenchmarks.
     pub fn block_comparisons(&self) -> usize {
         let asked = self.plan.scenario.generate.as_ref();
-        let skips = self.bench.as_ref().is_none_or(|bench| bench.model().config.skips());
+        let skips = self.bench.as_ref().is_none_or(|bench| bench.model().skips());
         let sparse = skips && !matches!(self.plan.texts.sparsity, Sparsity::Dense);
         asked.map_or(0, |asked| blocks::comparisons(&self.speakers().0, &self.guests, asked.rounds, sparse))
     }
