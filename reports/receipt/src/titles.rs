@@ -1,10 +1,17 @@
 //! What cells and places are called, in words.
 
-use crate::record::{MicroCell, Operation, Residency};
+use crate::record::{MicroCell, Operation, Residency, Scaling};
 
-/// What a cell is called: `gemv 6912×2560, from L2`; of a batch the shape names the tokens too.
+/// What a cell is called: `gemv 6912×2560, from L2`; of a batch the shape names the tokens too, and of kernels with
+/// scales of groups what shares a scale stands behind it.
 pub fn cell_title(cell: &MicroCell) -> String {
-    format!("{} {}, {}", cell.op, shape(cell), residency(cell.residency))
+    scaled(format!("{} {}, {}", cell.op, shape(cell), residency(cell.residency)), cell.scaling())
+}
+
+/// A title with what shares a scale behind it, where that is a choice: `gemv 256x2560 (groups of 128, one scale a
+/// token)`.
+pub fn scaled(title: String, scaling: Option<Scaling>) -> String {
+    scaling.map_or_else(|| title.clone(), |scaling| format!("{title} ({scaling})"))
 }
 
 /// A cell's shape in words: `6912×2560`, or `6912×2560×128` for a batch of 128 tokens.
