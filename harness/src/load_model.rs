@@ -7,8 +7,9 @@ use crate::machine::{Machine, memory};
 use crate::model_spec::{apart, missing, spelled, with_reading};
 use crate::output::note;
 use crate::progress::Progress;
+use crate::scenario::activations;
 use clap::ValueEnum;
-use kernels::HeadFormat;
+use kernels::{ActivationRule, HeadFormat};
 use model::gguf::Gguf;
 use model::hash::hex;
 use model::known::KnownModel;
@@ -104,6 +105,19 @@ fn hash_of(model: &Model) -> Result<String> {
 }
 
 impl Loaded {
+    /// The model with activations that share scales by this rule, where one is given, whatever its own says.
+    pub fn by_rule(mut self, rule: Option<ActivationRule>) -> Self {
+        let own = self.model.activations;
+        self.model.activations = rule.unwrap_or(own);
+        let trained = model::arch::find(&self.model.config.architecture).and_then(|arch| arch.activations);
+        if let Some(trained) = trained.filter(|trained| *trained != self.model.activations) {
+            let [trained, now] = [trained, self.model.activations].map(|rule| activations(rule).in_words());
+            let arch = &self.model.config.architecture;
+            note(format!("note: {arch} is trained with {trained} and runs with {now}: its logits are others"));
+        }
+        self
+    }
+
     /// The model's record with its hash, which says whether a model that was recognised by its name is that one; if
     /// not, that is a warning of the record.
     pub fn confirm(&self) -> Result<ModelRecord> {

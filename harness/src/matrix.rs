@@ -170,6 +170,7 @@ pub fn require_memory(cells: &[Cell], kernels: &[Kernel], last_level_cache_bytes
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scenario::Scaling;
     use clap::Parser;
 
     #[derive(Parser)]
@@ -274,7 +275,13 @@ mod tests {
     fn what_memory_cannot_hold_is_refused_by_name() {
         let machine = Machine::for_tests(kernels::CpuFeatures::detect());
         let kernels = machine.kernels(Some(&["scalar-i8".to_owned()])).expect("there");
-        let cell = |m, residency| Cell { op: Operation::Gemv, shape: Shape { m, k: 1 << 20 }, tokens: 1, residency };
+        let cell = |m, residency| Cell {
+            op: Operation::Gemv,
+            shape: Shape { m, k: 1 << 20 },
+            tokens: 1,
+            residency,
+            scaling: Scaling::default(),
+        };
         let small = cell(16, Residency::Llc);
         require_memory(&[small], &kernels, 1 << 20).expect("64 MiB at most");
         require_memory(&[], &kernels, 1 << 20).expect("nothing");

@@ -1,6 +1,8 @@
 //! Names, numbers and lists as people type them: with spaces around them, in any case. Texts stay as they are.
 
+use crate::scenario::parse_rule;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use kernels::ActivationRule;
 
 /// Brings a typed name to one spelling: without spaces around it, in lower case. An empty one is an error, so that a
 /// list with an unset variable in it (`--kernels "$A,$B"`) is not taken for a shorter list.
@@ -24,6 +26,11 @@ pub fn shape(text: &str) -> Result<String, String> {
 /// Brings a typed comma-separated list to one spelling: `AVX2, FMA` is `avx2,fma`.
 pub fn list(text: &str) -> String {
     text.split(',').map(|item| item.trim().to_lowercase()).collect::<Vec<_>>().join(",")
+}
+
+/// Reads the name of a rule by which activations share scales: `token`, `256`, `128` or `32`.
+pub fn activations(text: &str) -> Result<ActivationRule, String> {
+    parse_rule(&name(text)?)
 }
 
 /// Parser of a flag that takes one of `values` in any case and gives it in lower case.

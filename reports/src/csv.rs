@@ -5,10 +5,13 @@
 use crate::document::{self, Column, Row, Table, Value};
 use crate::{gate_words::outcome_word, query};
 use receipt::judge::coverage;
-use receipt::{GateCell, GenerationKernel, LeftOut, MicroCell, Operation, Ratio, Receipt, Residency, Result};
+use receipt::{
+    GateCell, GenerationKernel, GenerationRecord, LeftOut, MicroCell, Operation, Ratio, Receipt, Residency, Result,
+    Scaling,
+};
 
 /// Columns in their order; tools know them by these names.
-const COLUMNS: [&str; 40] = [
+const COLUMNS: [&str; 42] = [
     "kind",
     "scenario",
     "run_status",
@@ -49,6 +52,8 @@ const COLUMNS: [&str; 40] = [
     "mac_per_cycle",
     "verdict",
     "change",
+    "weight_group",
+    "activations",
 ];
 
 /// The file `measurements.csv` of a run, as bytes.
@@ -77,8 +82,7 @@ pub fn measurements(receipt: &Receipt) -> Result<Vec<u8>> {
     let gated = gate().flat_map(|g| &g.cells).map(|cell| ("gate", gate_row(cell)));
     let left_out = gate().flat_map(coverage::by_gravity).map(|l| ("gate", left_out_row(receipt, l)));
     let texts = receipt.generation.iter().flat_map(|g| {
-        let both =
-            |k| [Operation::Prefill, Operation::Decode].map(|op| ("end_to_end", generation_row(g.threads, k, op)));
+        let both = |k| [Operation::Prefill, Operation::Decode].map(|op| ("end_to_end", generation_row(g, k, op)));
         g.kernels.iter().flat_map(both)
     });
     let rows = micro.chain(gated).chain(left_out).chain(texts).map(|(kind, figures)| row(kind, figures));
@@ -130,14 +134,21 @@ fn micro_row(cell: &MicroCell, i: usize) -> Figures {
         ("change", if_some(summary.verdict.as_ref().map(|v| v.change))),
     ];
     out.extend(ratios(base, previous, judged));
+    out.extend(scales(cell.scaling()));
     out
+}
+
+/// What shares a scale, of kernels with scales of groups.
+fn scales(scaling: Option<Scaling>) -> Figures {
+    let Some(Scaling { weight_group, activations }) = scaling else { return Vec::new() };
+    vec![("weight_group", whole(weight_group)), ("activations", activations.name().into())]
 }
 
 /// The current build's time against the baseline's, with the verdict over process pairs.
 fn gate_row(cell: &GateCell) -> Figures {
     let speed = receipt::judge::gate::tokens_per_s(cell).map(|[_, current]| current);
     let product = |value: Value| if speed.is_none() { value } else { Value::Nothing };
-    vec![
+    let mut out = vec![
         ("family", cell.family.name().into()),
         ("kernel", cell.kernel.as_str().into()),
         ("op", cell.op.name().into()),
@@ -154,7 +165,9 @@ fn gate_row(cell: &GateCell) -> Figures {
         ("threshold", Value::Number(cell.verdict.delta_eff)),
         ("verdict", outcome_word(cell.verdict.outcome).into()),
         ("change", Value::Number(cell.verdict.change)),
-    ]
+    ];
+    out.extend(scales(cell.scaling()));
+    out
 }
 
 /// What a gate did not compare: its name and what that means for the gate.
@@ -176,7 +189,7 @@ fn residency(residency: Residency) -> &'static str {
     }
 }
 
-fn generation_row(threads: usize, kernel: &GenerationKernel, op: Operation) -> Figures {
+fn generation_row(g: &GenerationRecord, kernel: &GenerationKernel, op: Operation) -> Figures {
     let decode = op == Operation::Decode;
     let speed = if decode { kernel.decode_tokens_per_s } else { kernel.prefill_tokens_per_s };
     let ratio = kernel.decode_vs_baseline.as_ref().filter(|_| decode);
@@ -185,7 +198,8 @@ fn generation_row(threads: usize, kernel: &GenerationKernel, op: Operation) -> F
         ("family", kernel.family.name().into()),
         ("kernel", kernel.kernel.as_str().into()),
         ("op", op.name().into()),
-        ("threads", whole(threads)),
+        ("threads", whole(g.threads)),
+        ("activations", g.activations.name().into()),
         ("rounds", whole(kernel.rounds.len())),
         // Zero stands for "fewer than two tokens", which is no speed.
         ("end_to_end_tokens_per_s", if_some(Some(speed).filter(|speed| *speed > 0.0))),
@@ -217,6 +231,7 @@ fn ratios(base: Option<&Ratio>, previous: Option<&Ratio>, judged: bool) -> Figur
 mod tests {
     use super::*;
     use crate::fixture;
+    use receipt::Activations;
 
     fn parsed(receipt: &Receipt) -> (csv::StringRecord, Vec<csv::StringRecord>) {
         let bytes = measurements(receipt).unwrap();
@@ -230,10 +245,27 @@ mod tests {
         let complete = fixture::complete();
         let gate = fixture::two_kernels(0.1);
         let cell = &gate.gate.as_ref().expect("a gate").cells[0];
-        let kernel = &complete.generation.as_ref().expect("texts").kernels[1];
-        let rows = [micro_row(&complete.micro[0], 1), gate_row(cell), generation_row(1, kernel, Operation::Decode)];
+        let texts = complete.generation.as_ref().expect("texts");
+        let text = generation_row(texts, &texts.kernels[1], Operation::Decode);
+        let grouped = micro_row(&fixture::by_rule(Activations::Per32).micro[1], 1);
+        let rows = [micro_row(&complete.micro[0], 1), grouped, gate_row(cell), text];
         for (name, _) in rows.into_iter().flatten() {
             assert!(COLUMNS.contains(&name), "{name}");
+        }
+    }
+
+    #[test]
+    fn rows_of_groups_say_what_shares_a_scale() {
+        let (header, rows) = parsed(&fixture::by_rule(Activations::Per32));
+        let column = |name: &str| header.iter().position(|h| h == name).unwrap();
+        for row in &rows {
+            let said = [&row[column("weight_group")], &row[column("activations")]];
+            let want = match (&row[column("kind")], &row[column("family")]) {
+                ("kernel", "W2gA8") => ["64", "32"],
+                ("kernel", _) => ["", ""],
+                _ => ["", "32"],
+            };
+            assert_eq!(said, want, "{row:?}");
         }
     }
 

@@ -5,7 +5,7 @@ use super::comparison::identity;
 use super::query;
 use jiff::Timestamp;
 use receipt::figures;
-use receipt::{Family, Receipt, Residency};
+use receipt::{Family, Receipt, Residency, Scaling, titles};
 
 /// What a history keeps of a run: small, so that hundreds of receipts can be read one after the other.
 #[derive(Clone, Debug)]
@@ -43,6 +43,7 @@ struct Question {
     k: usize,
     tokens: usize,
     residency: Residency,
+    scaling: Option<Scaling>,
     partner: String,
 }
 
@@ -76,11 +77,12 @@ fn cells(receipt: &Receipt, family: Family) -> Vec<CellPoint> {
             let partner = c.summaries.first()?.kernel.clone();
             let question = Question {
                 family,
-                title: query::cell_title(c),
+                title: titles::cell_of_a_run(c),
                 m: c.m,
                 k: c.k,
                 tokens: c.tokens,
                 residency: c.residency,
+                scaling: c.scaling(),
                 partner,
             };
             let kernels = query::kernels(c).map(|(_, s)| (s.kernel.clone(), s.vs_baseline.as_ref().map(|r| r.median)));

@@ -159,6 +159,26 @@ fn group_scales_have_tables_of_their_own() {
     assert!(of("W2gA8") > 0 && of("W2gA8") == of("W2A32") && of("W2A8") == 0, "{} {}", of("W2gA8"), of("W2A32"));
 }
 
+/// Where the family is explained, where its cells are, and in texts; old receipts had groups of 128 and one scale.
+#[test]
+fn what_shares_a_scale_is_said() {
+    let by_32 = fixture::by_rule(receipt::Activations::Per32);
+    let said = |receipt: &receipt::Receipt| {
+        let look = crate::Look { width: 200, full: true, ..crate::Look::plain() };
+        [rendered(receipt), crate::export::markdown(receipt), crate::summary(receipt, look)]
+    };
+    for text in said(&by_32) {
+        assert!(text.contains("groups of 64, activations by 32"), "{text}");
+    }
+    let [page, ..] = said(&by_32);
+    assert!(page.contains("W2gA8 was timed with groups of 64, activations by 32"));
+    assert_eq!(page.matches("activations with a scale for each 32 activations").count(), 2, "texts and perplexity");
+    let [old, ..] = said(&fixture::group_scales());
+    assert!(old.contains("groups of 128, one scale a token") && old.contains("activations with one scale a token"));
+    let [without, ..] = said(&fixture::complete());
+    assert!(!without.contains("groups of 128"), "no other family has groups");
+}
+
 #[test]
 fn nothing_is_loaded_from_anywhere() {
     for (name, receipt) in kinds() {

@@ -105,6 +105,13 @@ pub fn family_title(family: Family) -> &'static str {
     }
 }
 
+/// The same with what shares a scale in this run's cells, where that is a choice.
+pub fn family_in(receipt: &Receipt, family: Family) -> String {
+    let scaling = cells(receipt, family).find_map(MicroCell::scaling);
+    let title = family_title(family);
+    scaling.map_or_else(|| title.into(), |scaling| format!("{title}: {scaling}"))
+}
+
 /// Sort key of a residency, memory (0) before caches: a model's weights do not fit these.
 pub fn places_for_answers(r: Residency) -> u8 {
     match r {

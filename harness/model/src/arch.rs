@@ -4,6 +4,7 @@
 //! All rows are one graph: RMS norm, grouped-query attention with rotary positions, RMS norm, a gated feed-forward
 //! part, residual additions around both. Facts: ggml's graphs of each architecture and its converters.
 
+use kernels::ActivationRule;
 use serde::Serialize;
 
 /// What a gate goes through before it multiplies `up`. Another one is another model: BitNet 2B-4T run with SiLU has a
@@ -65,6 +66,15 @@ pub struct Architecture {
     pub head: Head,
     /// Whether engines multiply by a tensor `.scale` beside a matrix, so that one may be written.
     pub scales_beside: bool,
+    /// Which activations share a scale in its training. None where it is trained without, and the engine chooses.
+    pub activations: Option<ActivationRule>,
+}
+
+impl Architecture {
+    /// Which activations share a scale where nobody chooses: as it was trained, else all of a token.
+    pub fn rule(&self) -> ActivationRule {
+        self.activations.unwrap_or_default()
+    }
 }
 
 /// The forward passes that run here. Each adds at most a line to the graph.
@@ -77,6 +87,7 @@ pub static ALL: &[Architecture] = &[
         pairing: Pairing::Halves,
         head: Head::Tied,
         scales_beside: true,
+        activations: Some(ActivationRule::Token),
     },
     Architecture {
         names: &["bitnet"],
@@ -86,6 +97,7 @@ pub static ALL: &[Architecture] = &[
         pairing: Pairing::Halves,
         head: Head::Tied,
         scales_beside: true,
+        activations: Some(ActivationRule::Token),
     },
     Architecture {
         names: &["llama"],
@@ -95,6 +107,7 @@ pub static ALL: &[Architecture] = &[
         pairing: Pairing::Neighbours,
         head: Head::OwnOrTied,
         scales_beside: false,
+        activations: None,
     },
     Architecture {
         names: &["qwen3"],
@@ -104,6 +117,7 @@ pub static ALL: &[Architecture] = &[
         pairing: Pairing::Halves,
         head: Head::OwnOrTied,
         scales_beside: false,
+        activations: None,
     },
 ];
 

@@ -12,7 +12,7 @@ use crate::small_model::{TOKENS, random};
 use crate::sparse_ffn::Sparsity;
 use crate::weights::Model;
 use kernels::parallel::Team;
-use kernels::{CodeTable, CpuFeatures, HeadFormat, Kernel};
+use kernels::{ActivationRule, CodeTable, CpuFeatures, HeadFormat, Kernel};
 
 /// How far logits may be from those in f64, in parts of their root mean square: an int8 activation that rounds the
 /// other way moves them by 0.01 to 0.02. The least that another graph changes is four times this bound (see
@@ -66,27 +66,81 @@ fn distance(got: &[f64], want: &[f64]) -> f64 {
     (square(&mut got.iter().zip(want).map(|(g, w)| g - w)) / square(&mut want.iter().copied())).sqrt()
 }
 
+/// Logits after each of the tokens as the naive pass has them.
+fn naive(model: &Model, rule: ActivationRule) -> Vec<Vec<f64>> {
+    let naive = Naive { gguf: &model.gguf, c: model.config.clone(), rule };
+    (1..=tokens().len()).map(|n| naive.logits(&tokens()[..n])).collect()
+}
+
+/// The same with a kernel, token by token.
+fn with_kernel(model: &Model, kernel: Kernel) -> Vec<Vec<f64>> {
+    let decoder = builder(model, kernel, CodeTable::TERNARY, CpuFeatures::detect()).context(16);
+    let mut decoder = decoder.build().expect("fits");
+    let mut logits = |token| {
+        decoder.forward(&[token]).expect("runs");
+        decoder.logits().expect("runs").iter().map(|&l| l.into()).collect()
+    };
+    tokens().into_iter().map(&mut logits).collect()
+}
+
+/// Kernels of this CPU that can multiply a model's weights by its rule.
+fn able(model: &Model) -> Vec<Kernel> {
+    let needs = model.needs(&mut Team::single()).expect("sound");
+    kernels().filter(|kernel| kernel.descriptor().can_run(needs).is_ok()).collect()
+}
+
 #[test]
 fn every_architecture_gives_the_logits_of_the_naive_pass() {
     for (what, bytes) in files() {
         let model = load(bytes);
-        let naive = Naive { gguf: &model.gguf, c: model.config.clone() };
-        let want: Vec<Vec<f64>> = (1..=tokens().len()).map(|n| naive.logits(&tokens()[..n])).collect();
-        for kernel in kernels() {
-            let decoder = builder(&model, kernel, CodeTable::TERNARY, CpuFeatures::detect()).context(16);
-            let (mut decoder, id) = (decoder.build().expect("fits"), kernel.id());
-            let mut off = tokens().into_iter().zip(&want).map(|(token, want)| {
-                decoder.forward(&[token]).expect("runs");
-                let got: Vec<f64> = decoder.logits().expect("runs").iter().map(|&l| l.into()).collect();
-                distance(&got, want)
-            });
-            // The first has nothing to attend to but itself.
-            let alone = off.next().expect("there are tokens");
-            let off: Vec<f64> = off.collect();
-            assert!(off.iter().all(|&off| off < CLOSE) && alone < CLOSE, "{what}, {id}: off by {alone} {off:?}");
-            assert!(off.iter().any(|&off| off < SAME), "{what}, {id}: off by {off:?}");
+        let want = naive(&model, model.activations);
+        for kernel in able(&model) {
+            let got = with_kernel(&model, kernel);
+            let off: Vec<f64> = got.iter().zip(&want).map(|(got, want)| distance(got, want)).collect();
+            let id = kernel.id();
+            assert!(off.iter().all(|&off| off < CLOSE), "{what}, {id}: off by {off:?}");
+            // But for the first, which has nothing to attend to but itself.
+            assert!(off[1..].iter().any(|&off| off < SAME), "{what}, {id}: off by {off:?}");
         }
     }
+}
+
+/// The rule reaches every product: logits are nearer to those of the rule than to those of any other. A kernel that
+/// lacks the rule says so.
+#[test]
+fn every_rule_of_activations_gives_the_logits_of_the_naive_pass() {
+    let files = files();
+    for (what, bytes) in [&files[0], &files[4]] {
+        let mut model = load(bytes.clone());
+        let naive = ActivationRule::ALL.map(|rule| naive(&model, rule));
+        for (own, rule) in ActivationRule::ALL.into_iter().enumerate() {
+            model.activations = rule;
+            let able = able(&model);
+            assert!(able.len() >= 2, "with f32 and with int8 activations");
+            for kernel in able {
+                let got = with_kernel(&model, kernel);
+                let off = naive.each_ref().map(|want| {
+                    got.iter().zip(want).map(|(got, want)| distance(got, want)).sum::<f64>() / got.len() as f64
+                });
+                let nearest = off.iter().enumerate().all(|(rule, &far)| rule == own || off[own] < far / 2.0);
+                assert!(off[own] < CLOSE && nearest, "{what}, {rule}, {}: off by {off:?}", kernel.id());
+            }
+            let needs = model.needs(&mut Team::single()).expect("sound");
+            let refused = kernel("scalar-i8").descriptor().can_run(needs).err();
+            let says = refused.as_deref().is_some_and(|why| why.ends_with(&format!("the rule token, not {rule}")));
+            assert_eq!(says, rule != ActivationRule::Token, "{refused:?}");
+        }
+    }
+}
+
+/// Products that skip know one scale a token.
+#[test]
+fn other_rules_do_not_skip() {
+    let mut model = load(random("bitnet-b1.58", false, |b| b));
+    assert!(model.skips() && model.activations == ActivationRule::Token);
+    model.activations = ActivationRule::Per128;
+    let decoder = builder(&model, kernel("scalar-groups"), CodeTable::TERNARY, CpuFeatures::NONE).context(16);
+    assert!(!model.skips() && decoder.sparse(Sparsity::Always).build().expect("fits").sparse().is_none());
 }
 
 /// Without this the test above could pass for a graph that leaves a difference out.
@@ -95,8 +149,8 @@ fn every_difference_between_architectures_shows() {
     let far = |bytes: &[u8], what: &str, change: fn(&mut ModelConfig)| {
         let gguf = Gguf::from_bytes("m", bytes.to_vec()).expect("opens");
         let c = ModelConfig::from_gguf(&gguf).expect("a shape");
-        let want = Naive { gguf: &gguf, c: c.clone() }.logits(&tokens());
-        let mut other = Naive { gguf: &gguf, c };
+        let want = Naive { gguf: &gguf, c: c.clone(), rule: ActivationRule::Token }.logits(&tokens());
+        let mut other = Naive { gguf: &gguf, c, rule: ActivationRule::Token };
         change(&mut other.c);
         let off = distance(&other.logits(&tokens()), &want);
         assert!(off > 4.0 * CLOSE, "{what} changes {off}");

@@ -110,7 +110,7 @@ impl Buffers {
             scores: (0..threads).map(|_| Mutex::new(vec![0.0; scores])).collect(),
             logits: AlignedBuffer::zeroed(c.vocab),
             integers: AlignedBuffer::zeroed(batch * widest),
-            input: LinearInput::new(batch, wider.max(c.ffn), ops),
+            input: LinearInput::by_rule(batch, wider.max(c.ffn), model.activations, ops),
             head_input: HeadInput::new(c.dim),
         }
     }

@@ -152,11 +152,12 @@ pub struct SparseFfn {
 
 impl SparseFfn {
     /// Copies of no block yet; [`Self::pack`] makes them. It skips always until a probe says where it pays. `None` when
-    /// `mode` is dense, the kernel is not an exact int8 kernel, or the graph's activation gives no exact zeros.
+    /// `mode` is dense, the kernel is not an exact int8 kernel, activations have several scales a token, or the graph's
+    /// activation function gives no exact zeros.
     pub(crate) fn new(mode: Sparsity, model: &Model, weights: &KernelWeights, ops: SparseOps) -> Option<Self> {
         let (descriptor, c) = (weights.kernel().descriptor(), &model.config);
         let exact = descriptor.family() == Family::W2A8 && descriptor.exact();
-        let zeros = c.skips();
+        let zeros = model.skips();
         // The products that skip take one scale and three codes.
         let plain = |w: &PackedWeights| w.table() == CodeTable::TERNARY && w.tensor_scale().is_some();
         let plain = weights.weights().blocks.iter().all(|block| plain(&block.up) && plain(&block.down));

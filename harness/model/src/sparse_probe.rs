@@ -158,6 +158,7 @@ impl<'a> Bench<'a> {
             let value = |_| (1.0 + random.signed_unit() / 2.0) * [1.0, -1.0][random.below(2) as usize];
             let mut x: Vec<f32> = (0..k).map(value).collect();
             x.iter_mut().zip(mask.unwrap_or(&[])).for_each(|(x, live)| *x *= live);
+            // One scale a token: with others nothing skips, see `Model::skips`.
             let mut input = LinearInput::new(1, k, ops);
             input.prepare(team, weights.kernel(), k, &x).map(|()| input)
         };

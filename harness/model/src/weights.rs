@@ -1,5 +1,6 @@
 //! A loaded model: shape, tokenizer, and its weights packed for the kernels that run it.
 
+use crate::arch;
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
 use crate::gguf::Gguf;
@@ -9,7 +10,7 @@ use crate::matrix::{Matrix, settled};
 use crate::rows::Rows;
 use crate::tokenizer::{Pre, Tokenizer};
 use kernels::parallel::Team;
-use kernels::{CodeTable, CpuFeatures, HeadFormat, Layout, Needs, OutputHead, PackedWeights};
+use kernels::{ActivationRule, CodeTable, CpuFeatures, HeadFormat, Layout, Needs, OutputHead, PackedWeights};
 use sha2::{Digest, Sha256};
 use std::sync::{Arc, OnceLock};
 
@@ -72,8 +73,12 @@ pub struct Model {
     pub tokenizer: Tokenizer,
     /// The embedding, vocab x dim, where the file is mapped.
     pub embedding: Rows,
+    /// Which activations share a scale: by the architecture, unless whoever loaded the model chooses another rule before
+    /// anything is computed.
+    pub activations: ActivationRule,
     /// What the output head is made of: the embedding where they are tied.
     output: Rows,
+    /// Of the matrices alone.
     needs: OnceLock<Needs>,
     sha256: OnceLock<[u8; 32]>,
 }
@@ -116,7 +121,9 @@ impl Opened {
         let embedding = Rows::of(&gguf, EMBEDDING)?;
         let output = if config.tied { embedding.clone() } else { Rows::of(&gguf, OUTPUT)? };
         gguf.check_unchanged()?;
-        Ok(Model { gguf, config, tokenizer, embedding, output, needs: OnceLock::new(), sha256: OnceLock::new() })
+        let activations = arch::find(&config.architecture).map(arch::Architecture::rule).unwrap_or_default();
+        let (needs, sha256) = (OnceLock::new(), OnceLock::new());
+        Ok(Model { gguf, config, tokenizer, embedding, activations, output, needs, sha256 })
     }
 }
 
@@ -138,14 +145,14 @@ impl Model {
         if self.config.tied { Ok(()) } else { self.output.check(&mut loading.team, loading.progress) }
     }
 
-    /// What the model's matrices ask of a kernel. Reads weights where their encoding alone does not tell and
+    /// What the model's matrices and activations ask of a kernel. Reads weights where their encoding alone does not tell and
     /// [`Self::check_weights`] has not: as many as it takes.
     ///
     /// # Errors
     /// Those of [`Self::check_weights`], as far as it reads.
     pub fn needs(&self, team: &mut Team) -> Result<Needs> {
         if let Some(known) = self.needs.get() {
-            return Ok(*known);
+            return Ok(Needs { rule: self.activations, ..*known });
         }
         let mut needs = Needs::NONE;
         for (name, ..) in required_tensors(&self.config).filter(|(_, role, _)| *role == Role::Matrix) {
@@ -157,7 +164,13 @@ impl Model {
                 needs = needs.and(matrix.check(team, &|_| {})?);
             }
         }
-        Ok(*self.needs.get_or_init(|| needs))
+        Ok(Needs { rule: self.activations, ..*self.needs.get_or_init(|| needs) })
+    }
+
+    /// Whether single tokens may skip what zero gates multiply: by the graph ([`ModelConfig::skips`]), and with one
+    /// scale for all activations of a token, by which the products that skip are multiplied.
+    pub fn skips(&self) -> bool {
+        self.config.skips() && self.activations == ActivationRule::Token
     }
 
     /// Total bytes that [`Self::check_weights`] reports as progress.

@@ -57,7 +57,7 @@ impl<'a> Operands<'a> {
             packed: HashMap::new(),
             pack_ns: HashMap::new(),
             x: (0..MOST_TOKENS * c.dim).map(|_| random.signed_unit()).collect(),
-            input: LinearInput::new(MOST_TOKENS, c.dim, F32Ops::select(machine.features)),
+            input: LinearInput::by_rule(MOST_TOKENS, c.dim, model.activations, F32Ops::select(machine.features)),
             tokens: 0,
             y: vec![0.0; MOST_TOKENS * c.ffn],
             integers: vec![0; MOST_TOKENS * c.ffn],

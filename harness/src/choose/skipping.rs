@@ -6,6 +6,7 @@ use super::probe::{Evidence, Plan, take_turns};
 use crate::machine::host;
 use model::decoder::Decoder;
 use model::sparse_ffn::{Call, Choosing, Sparsity, Timed};
+use model::weights::Model;
 use receipt::Choice;
 use std::time::Duration;
 
@@ -27,6 +28,17 @@ pub fn skipping(dense: bool, tokens: Option<usize>) -> Sparsity {
 fn turns(candidates: usize, from_memory: bool, call: &mut Call<'_>) -> model::Result<Timed> {
     let Evidence { us, passes } = take_turns(Plan { candidates, time: PROBE, ready_each_call: from_memory }, call)?;
     Ok(Timed { us, passes })
+}
+
+/// Why nothing is skipped in a model that could, but for its rule of activations; `None` where that is not the reason.
+pub fn off_by_rule(model: &Model, dense: bool) -> Option<Choice> {
+    if dense || !model.config.skips() || model.skips() {
+        return None;
+    }
+    let rule = model.activations;
+    let reason = format!("the products that skip take one scale a token, activations have one for each {rule}");
+    let (what, candidates) = ("skipping zero gates".into(), Vec::new());
+    Some(Choice { what, chosen: "dense".into(), reason, candidates })
 }
 
 /// What was measured of skipping for this decoder: the form that was taken, or why nothing is skipped.

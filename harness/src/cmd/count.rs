@@ -8,7 +8,7 @@ use crate::measure::limits;
 use crate::measure::micro::alone::{time_alone, time_guest};
 use crate::output::{Output, note, table};
 use crate::progress::Progress;
-use crate::scenario::{Cell, Shape};
+use crate::scenario::{Cell, Scaling, Shape};
 use crate::worker::protocol::JobCell;
 use crate::{build_info, interrupt, operation, words};
 use clap::Args;
@@ -103,7 +103,7 @@ pub fn run(args: &CountArgs, out: &Output) -> Result<()> {
     }
     let mut guests = Guests::open(&args.guests, &machine, args.seed)?;
     let kernels = kernels(args, &machine, op, &mut guests)?;
-    let call = Call { op, shape, tokens, seed: args.seed };
+    let call = Call { op, shape, tokens, seed: args.seed, scaling: Scaling::default() };
     let method = if args.single_step { Method::Steps } else { Method::Branches };
     let model = Model::find();
     let theirs: Vec<usize> = guests.to_count(operation::recorded(op));
@@ -178,7 +178,8 @@ impl Of<'_> {
 fn measured(kernel: &Of<'_>, call: Call, ghz: Option<f64>, machine: &Machine, guests: &mut Guests) -> Result<Measured> {
     let no_clock = || Error::unsupported("no clock can be measured on this CPU; give it as --ghz X");
     let ghz = ghz.or_else(limits::clock_ghz).ok_or_else(no_clock)?;
-    let cell = Cell { op: call.op, shape: call.shape, tokens: call.tokens, residency: Residency::Llc };
+    let Call { op, shape, tokens, scaling, .. } = call;
+    let cell = Cell { op, shape, tokens, residency: Residency::Llc, scaling };
     let ns_per_call = match kernel {
         Of::Ours(kernel) => time_alone(cell, **kernel, call.seed, machine.features, interrupt::flag())?,
         Of::Theirs(index) => {

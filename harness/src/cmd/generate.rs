@@ -11,9 +11,10 @@ use crate::measure::bench::{Bench, room, room_for_answer};
 use crate::measure::{head, records};
 use crate::model_spec::LayoutArgs;
 use crate::output::{Output, note};
+use crate::scenario::activations;
 use crate::{bitnet_environment, build_info, interrupt, words};
 use clap::Args;
-use kernels::CodeTable;
+use kernels::{ActivationRule, CodeTable};
 use model::generate::{Request, Session};
 use model::sampler::Sampling;
 use model::stop::StopReason;
@@ -21,7 +22,8 @@ use model::tokenizer::Pre;
 use model::weights::Opened;
 use receipt::judge::sanity;
 use receipt::{
-    Build, Choice, ForwardMs, HeadEffect, KvCacheRecord, ModelRecord, PhasesMs, PrefillRecord, SparseFfnRecord,
+    Activations, Build, Choice, ForwardMs, HeadEffect, KvCacheRecord, ModelRecord, PhasesMs, PrefillRecord,
+    SparseFfnRecord,
 };
 use serde::Serialize;
 use std::path::PathBuf;
@@ -46,6 +48,10 @@ pub struct ModelArgs {
     /// Pre-tokenizer instead of the file's: default, gpt-2, llama-bpe or qwen2
     #[arg(long, value_parser = words::name, value_name = "NAME")]
     pub pre: Option<String>,
+    /// Which activations share a scale as int8: all of a token, or 256, 128 or 32 in a row; the model's own rule by
+    /// default
+    #[arg(long, value_parser = words::activations, value_name = "token|256|128|32")]
+    pub activations: Option<ActivationRule>,
     /// Never skip zero gates of the feed-forward blocks
     #[arg(long)]
     pub dense: bool,
@@ -141,6 +147,7 @@ struct Report {
     text: String,
     stop_reason: StopReason,
     kernel: Selection,
+    activations: Activations,
     head: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     head_effect: Option<HeadEffect>,
@@ -187,6 +194,7 @@ pub fn prepare(args: &ModelArgs, fits: impl FnOnce(&Opened) -> Result<()>) -> Re
         |name: &str| Error::input(format!("--pre {name} is not known; use default, gpt-2, llama-bpe or qwen2"));
     let pre = args.pre.as_deref().map(|name| Pre::parse(name).ok_or_else(|| unknown(name))).transpose()?;
     let loaded = load_if(&args.layout.of(&args.model), pre, &machine, Reading::AsNeeded, fits)?;
+    let loaded = loaded.by_rule(args.activations);
     let machine = machine.suit(&args.machine, loaded.record.ternary_weights);
     loaded.record.notes.iter().for_each(|text| note(format!("note: {text}")));
     Ok((machine, loaded))
@@ -251,13 +259,16 @@ pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
         let next = "leave it at same, or decode with an exact one";
         return Err(Error::input(format!("--prefill-kernel: {} {what}; {next}", selection.kernel.id())));
     }
+    if let PrefillPolicy::Named(id) = &policy {
+        bench.chooser.check_needs(&machine.kernel(id)?)?;
+    }
     let decision = policy.decide(&selection.kernel, prompt.len(), &mut bench.chooser)?;
     let (plan, prefill_kernel) = decision.unzip();
     let prefill = bench.prefill(plan.flatten().as_ref())?;
     let sparse = skipping(args.model.dense, Some(args.max_tokens));
     let decoder = bench.decoder(selection.kernel, CodeTable::TERNARY)?.context(capacity);
     let mut decoder = decoder.prefill(prefill).sparse(sparse).build()?;
-    let skips = skipping::choice(&decoder);
+    let skips = skipping::choice(&decoder).or_else(|| skipping::off_by_rule(&loaded.model, args.model.dense));
     match (decoder.sparse(), &skips) {
         (Some(sparse), _) => note(records::sparse_in_words(sparse)),
         (None, Some(choice)) => note(format!("skipping zero gates: off ({})", choice.reason)),
@@ -302,6 +313,7 @@ pub fn run(args: &GenerateArgs, out: &Output) -> Result<()> {
         stop_reason: generation.stop_reason,
         logits_last: generation.prompt_logits,
         kernel: selection,
+        activations: activations(loaded.model.activations),
         head: decoder.head().id().into(),
         head_effect,
         kv_cache: KvCacheRecord::f16(decoder.kv_bytes_per_position()),

@@ -2,7 +2,7 @@
 
 use super::generate::{ModelArgs, ModelUsed, prepare, select};
 use crate::choose::decode_kernel::Selection;
-use crate::choose::skipping::skipping;
+use crate::choose::skipping::{self, skipping};
 use crate::error::{Error, Result};
 use crate::files::read_limited;
 use crate::interrupt;
@@ -10,13 +10,14 @@ use crate::measure::bench::Bench;
 use crate::measure::{head, records};
 use crate::output::{Output, note};
 use crate::progress::Progress;
+use crate::scenario::activations;
 use clap::{Args, ValueEnum};
 use kernels::{CodeTable, Family, HeadFormat};
 use model::builtin;
 use model::perplexity::{Text, score, score_heads};
 use model::sparse_ffn::Sparsity;
-use receipt::HeadEffect;
 use receipt::judge::sanity;
+use receipt::{Activations, HeadEffect};
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -62,6 +63,7 @@ struct Report {
     text: String,
     threads: usize,
     kernel: Selection,
+    activations: Activations,
     head: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     head_effect: Option<HeadEffect>,
@@ -128,6 +130,8 @@ pub fn run(args: &PerplexityArgs, out: &Output) -> Result<()> {
     let mut decoder = bench.decoder(selection.kernel, table)?.context(args.window).sparse(sparsity).build()?;
     if let Some(sparse) = decoder.sparse() {
         note(records::sparse_in_words(sparse));
+    } else if let Some(off) = skipping::off_by_rule(model, args.model.dense || !skips) {
+        note(format!("skipping zero gates: off ({})", off.reason));
     }
     let windows = if args.quick { 2 } else { args.windows.unwrap_or(usize::MAX) };
     let progress = Progress::start(format!("scoring {} tokens with {}", tokens.len(), selection.kernel.id()), 100);
@@ -151,6 +155,7 @@ pub fn run(args: &PerplexityArgs, out: &Output) -> Result<()> {
         text: name,
         threads: machine.threads,
         kernel: selection,
+        activations: activations(model.activations),
         head: decoder.head().id().into(),
         head_effect,
         model: ModelUsed::of(&loaded)?,
@@ -164,12 +169,13 @@ pub fn run(args: &PerplexityArgs, out: &Output) -> Result<()> {
         return out.json(&report);
     }
     out.line(format!(
-        "perplexity {:.4} ({:.6} nats/token over {} tokens in windows of {}; kernel {}, head {}, codes read as {:?})",
+        "perplexity {:.4} ({:.6} nats/token over {} tokens in windows of {}; kernel {}, activations by {}, head {}, codes read as {:?})",
         report.perplexity,
         report.nats_per_token,
         report.tokens,
         report.window,
         report.kernel.kernel.id(),
+        report.activations,
         report.head,
         report.lut
     ))?;

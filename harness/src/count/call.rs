@@ -1,7 +1,7 @@
 //! Which kernel call `count` counts, how the worker is followed, and the result.
 
 use super::static_model::StaticModel;
-use crate::scenario::Shape;
+use crate::scenario::{Scaling, Shape};
 use kernels::{Kernel, Operation};
 use receipt::CountRecord;
 use std::path::Path;
@@ -31,6 +31,8 @@ pub struct Call {
     pub tokens: usize,
     /// Seed of weights and activations.
     pub seed: u64,
+    /// What shares a scale, of kernels with scales of groups.
+    pub scaling: Scaling,
 }
 
 /// What one call executed, and what a static model says of its hot loop.

@@ -5,8 +5,7 @@ use super::sides::Asked;
 use crate::error::Result;
 use crate::load_model;
 use crate::machine::Machine;
-use crate::operation::recorded;
-use crate::scenario::{Cell, Scenario, Shape};
+use crate::scenario::Scenario;
 use crate::worker::protocol::{JobCell, JobText, Offer};
 use receipt::judge::gate::verdict;
 use receipt::{Family, Gap, GateCell, LeftOut, Operation, Residency, Rule};
@@ -28,13 +27,15 @@ pub fn products(scenario: &Scenario, machine: &Machine, kernels: &[Offer]) -> Ve
     let mut cells: Vec<JobCell> = Vec::new();
     for family in Family::ALL {
         let from = cells.len();
-        for Cell { op, shape, tokens, residency } in scenario.cells(l2) {
-            let (op, Shape { m, k }) = (recorded(op), shape);
-            let has = |k: &&Offer| k.family == Some(family) && k.ops.contains(&op);
-            cells.extend(kernels.iter().filter(has).map(|kernel| {
-                let kernel = kernel.id.clone();
-                JobCell { op, m, k, tokens, residency, family, kernel, text: None }
-            }));
+        for cell in scenario.cells(l2) {
+            let of_family = JobCell::of_product(cell, family);
+            let has = |k: &&Offer| {
+                let by_rule = of_family.activations.is_none_or(|rule| k.rules.contains(&rule));
+                k.family == Some(family) && k.ops.contains(&of_family.op) && by_rule
+            };
+            cells.extend(
+                kernels.iter().filter(has).map(|kernel| JobCell { kernel: kernel.id.clone(), ..of_family.clone() }),
+            );
         }
         let matrices = cells[from..].to_vec();
         let matrix_of = |cell: &JobCell| matrices.iter().position(|first| first.shares_operands(cell));
@@ -69,7 +70,8 @@ fn of_model(kernel: &Offer, model: &JobText, prompt: usize, residency: Residency
     let Some(family) = kernel.family else { return Vec::new() };
     let cell = |op, tokens: usize| {
         let (kernel, text) = (kernel.id.clone(), Some(model.clone()));
-        JobCell { op, m: 0, k: 0, tokens, residency, family, kernel, text }
+        let (weight_group, activations) = (None, None);
+        JobCell { op, m: 0, k: 0, tokens, residency, family, kernel, weight_group, activations, text }
     };
     let prefill = kernel.ops.contains(&Operation::Gemm).then(|| cell(Operation::Prefill, prompt));
     [cell(Operation::Decode, 1)].into_iter().chain(prefill).collect()
@@ -109,6 +111,8 @@ pub fn fresh(cell: &JobCell, rule: &Rule, threads: usize) -> GateCell {
         tokens: cell.tokens,
         residency: cell.residency,
         family: cell.family,
+        weight_group: cell.weight_group,
+        activations: cell.activations,
         threads,
         calls_per_epoch: 0,
         pairs: Vec::new(),

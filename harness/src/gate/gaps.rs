@@ -4,7 +4,7 @@
 use super::exact::{NoCheck, output_of};
 use crate::worker::protocol::{JobCell, Offer};
 use receipt::judge::gate::INSTRUCTIONS;
-use receipt::{ExactCheck, Gap, LeftOut, Operation, Residency};
+use receipt::{Activations, ExactCheck, Family, Gap, LeftOut, Operation, Residency};
 use std::collections::HashSet;
 
 const CURRENT_LACKS: &str = "the current build does not have it";
@@ -42,7 +42,30 @@ pub fn common(id: &str, [baseline, current]: &[Vec<Offer>; 2]) -> (Option<Offer>
     let mut rows = only(&baseline, &current, CURRENT_LACKS, Gap::Lost);
     rows.extend(only(&current, &baseline, BASELINE_LACKS, Gap::NoBaseline));
     let ops = current.ops.iter().copied().filter(|op| baseline.ops.contains(op)).collect();
-    (Some(Offer { ops, exact: baseline.exact, reason: None, ..current }), rows)
+    let rules = current.rules.iter().copied().filter(|rule| baseline.rules.contains(rule)).collect();
+    (Some(Offer { ops, rules, exact: baseline.exact, reason: None, ..current }), rows)
+}
+
+/// A row where products of a kernel with scales of groups cannot be compared with activations by this rule. Builds of
+/// before there was a choice make other operands, so that not even their outputs could be compared.
+pub fn by_rule(id: &str, rule: Activations, [baseline, current]: &[Vec<Offer>; 2]) -> Option<LeftOut> {
+    let offer_of = |offers: &'_ [Offer]| offers.iter().find(|offer| offer.id == id).cloned();
+    let (baseline, current) = (offer_of(baseline)?, offer_of(current)?);
+    if current.family != Some(Family::W2gA8) {
+        return None;
+    }
+    let have = [&baseline, &current].map(|offer| offer.rules.contains(&rule));
+    let what = format!("products of {id}, activations by {rule}");
+    match have {
+        [true, true] => None,
+        [false, true] if baseline.rules.is_empty() => {
+            let why = "the baseline makes other operands for them; it is an older build";
+            Some(row(what, why, Gap::NoBaseline))
+        }
+        [false, true] => Some(row(what, BASELINE_LACKS, Gap::NoBaseline)),
+        [true, false] => Some(row(what, CURRENT_LACKS, Gap::Lost)),
+        [false, false] => Some(row(what, "neither build has it", Gap::NotHere)),
+    }
 }
 
 /// Operations of a build's kernel, those too that this build does not know.

@@ -12,7 +12,7 @@ use super::sides::{Asked, Sides};
 use crate::error::{Error, Result};
 use crate::machine::Machine;
 use crate::progress::Progress;
-use crate::scenario::Scenario;
+use crate::scenario::{Scenario, activations};
 use crate::worker::protocol::{Job, Offer, TextResult};
 use receipt::judge::gate::{BASELINE, CURRENT};
 use receipt::{Build, ExactCheck, Gap, GateRecord, Operation};
@@ -52,6 +52,7 @@ pub fn compare(
         let (offer, lacking) = gaps::common(&id, &offers);
         record.unsupported.extend(lacking);
         let Some(offer) = offer else { continue };
+        record.unsupported.extend(gaps::by_rule(&id, activations(asked.scenario.scaling.rule), &offers));
         // A process that fails is replaced by a fresh one.
         let mut ask = |column: usize| match one(&mut processes[column], &offer) {
             Err(error) if !error.is_interrupt() => {

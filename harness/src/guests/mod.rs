@@ -13,9 +13,9 @@ use crate::progress::Progress;
 use crate::worker::protocol::{GuestReady, JobCell, Load};
 use crate::{interrupt, operation, registered};
 use clap::Args;
-use kernels::Family;
+use kernels::{ActivationRule, Family};
 use model::hash::sha256_hex;
-use receipt::{KernelRecord, RowStatus, VerifyRecord};
+use receipt::{KernelRecord, RowStatus, VerifyRecord, WithoutTime};
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
@@ -35,6 +35,8 @@ pub struct Guests {
     folder: Option<TempDir>,
     kernels: Vec<Guest>,
     started: Cell<usize>,
+    /// Which activations share a scale in whole texts.
+    rule: ActivationRule,
 }
 
 /// A foreign kernel.
@@ -50,7 +52,13 @@ struct Guest {
 impl Guests {
     /// No libraries.
     pub fn none() -> Self {
-        Self { begin: Load::default(), folder: None, kernels: Vec::new(), started: Cell::new(0) }
+        Self {
+            begin: Load::default(),
+            folder: None,
+            kernels: Vec::new(),
+            started: Cell::new(0),
+            rule: ActivationRule::Token,
+        }
     }
 
     /// Loads the libraries, each in a process of its own, and reads what is in them. What is loaded is said first.
@@ -235,9 +243,27 @@ impl Guests {
         paths
     }
 
-    /// Those that may generate texts.
+    /// Says by which rule activations share scales in whole texts.
+    pub fn speak_by(&mut self, rule: ActivationRule) {
+        self.rule = rule;
+    }
+
+    /// Those that may generate texts: none by another rule than one scale a token, which is all that the interface has.
     pub fn to_speak(&self) -> Vec<usize> {
-        self.to_count(receipt::Operation::Gemv)
+        if self.rule == ActivationRule::Token { self.to_count(receipt::Operation::Gemv) } else { Vec::new() }
+    }
+
+    /// Those that could but for the rule of activations, with the reason.
+    pub fn mute(&self) -> Vec<WithoutTime> {
+        if self.rule == ActivationRule::Token {
+            return Vec::new();
+        }
+        let unsupported = |index| {
+            let kernel = self.record(index).id.clone();
+            let why = format!("kernel {kernel} takes activations by the rule token, not {}", self.rule);
+            WithoutTime { kernel, status: RowStatus::Unsupported, why }
+        };
+        self.to_count(receipt::Operation::Gemv).into_iter().map(unsupported).collect()
     }
 
     /// Whether a kernel's sums are integers.

@@ -13,6 +13,8 @@ use crate::choose::prefill_kernel::{PrefillPlan, PrefillPolicy};
 use crate::choose::skipping;
 use crate::error::{Error, Result};
 use crate::guests::{Failed, Guests, excuse};
+use crate::output::note;
+use crate::scenario::activations;
 use crate::worker::composition::JobComposition;
 use crate::{operation, scenario};
 use kernels::{CodeTable, Family, HeadFormat, Kernel};
@@ -134,6 +136,7 @@ pub fn generation(
         timeout_s: plan.asked.timeout_s,
         threads: bench.machine.threads,
         head: bench.head_as(bench.head)?.id().into(),
+        activations: activations(bench.model().activations),
         kv_cache,
         kernels,
         blocks,
@@ -159,7 +162,12 @@ impl<'p, 'm> Texts<'p, 'm> {
             texts.players.push(Player { decision, ..player });
         }
         let exact = plan.kernels.iter().filter(|kernel| blocks::may_skip(kernel)).copied().collect::<Vec<_>>();
-        let skips = !matches!(plan.sparsity, Sparsity::Dense) && bench.model().config.skips();
+        let dense = matches!(plan.sparsity, Sparsity::Dense);
+        let skips = !dense && bench.model().skips();
+        if let Some(off) = skipping::off_by_rule(bench.model(), dense) {
+            note(format!("skipping zero gates: off ({})", off.reason));
+            bench.chooser.keep(off);
+        }
         if skips && !exact.is_empty() {
             let kernel = decode_kernel::fastest(&exact, texts.prompt.len(), &mut bench.chooser)?.kernel;
             let dense = texts.players.iter().find(|player| player.kernel.id() == kernel.id());

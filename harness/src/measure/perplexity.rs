@@ -4,7 +4,7 @@ use super::bench::Bench;
 use super::speaker::{self, Hall};
 use crate::error::Result;
 use crate::guests::{Guests, excuse};
-use crate::scenario;
+use crate::scenario::{self, activations};
 use crate::worker::composition::JobScore;
 use kernels::{CodeTable, Family, Kernel};
 use model::perplexity::{Score, Text};
@@ -28,6 +28,7 @@ pub fn perplexity(
         tokens: 0,
         window: text.window,
         head: Some(bench.head_as(bench.head)?.id().to_owned()),
+        activations: activations(model.activations),
         kernels: Vec::new(),
         lut: None,
         without_score: Vec::new(),

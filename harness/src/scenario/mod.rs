@@ -1,14 +1,16 @@
 //! Scenarios: what to measure, as TOML with a paragraph on how to read the result. The standard ones are built in.
 
+mod scaling;
 mod shape;
 
+pub use scaling::{Scaling, activations, parse_rule};
 pub use shape::{L2, Product, Shape, parse_batch, parse_residency};
 
 use crate::error::{Error, Result};
 use crate::files::read_limited;
 use crate::kernel_ids::unknown_kernel;
 use crate::registered;
-use kernels::Operation;
+use kernels::{ActivationRule, Operation};
 use model::hash::sha256_hex;
 use receipt::toml_error::near;
 use receipt::{Residency, ScenarioRecord};
@@ -39,9 +41,16 @@ pub struct Scenario {
     kernels: Option<Vec<Spanned<String>>>,
     /// The model: `builtin`, `synth:SHAPE[?live=SHARE]` or a path.
     pub model: Option<String>,
+    /// Which activations share a scale; by the model's architecture, else all of a token, where it is absent.
+    #[serde(default, deserialize_with = "rule")]
+    pub activations: Option<ActivationRule>,
     pub micro: Option<Micro>,
     pub generate: Option<Generate>,
     pub perplexity: Option<Perplexity>,
+    /// What shares a scale in cells of kernels with scales of groups, as far as the scenario says it; in a run with a
+    /// model, that model's.
+    #[serde(skip)]
+    pub scaling: Scaling,
     #[serde(skip)]
     sha256: String,
     /// Whether `--quick` was applied.
@@ -81,6 +90,10 @@ impl Micro {
         let all = if product.op == Operation::Gemv { &self.residency } else { &self.others_residency };
         product.only.map_or_else(|| all.clone(), |only| vec![only])
     }
+}
+
+fn rule<'de, D: Deserializer<'de>>(toml: D) -> std::result::Result<Option<ActivationRule>, D::Error> {
+    parse_rule(&String::deserialize(toml)?).map(Some).map_err(serde::de::Error::custom)
 }
 
 fn residencies<'de, D: Deserializer<'de>>(toml: D) -> std::result::Result<Vec<Residency>, D::Error> {
@@ -132,6 +145,8 @@ pub struct Cell {
     /// Tokens of the batch; 1 but for `gemm`.
     pub tokens: usize,
     pub residency: Residency,
+    /// What shares a scale, of kernels with scales of groups.
+    pub scaling: Scaling,
 }
 
 impl Scenario {
@@ -202,8 +217,15 @@ impl Scenario {
             positive("windows", perplexity.windows, 1 << 20)?;
             positive("window", perplexity.window, 1 << 20)?;
         }
+        scenario.by_rule(None);
         scenario.sha256 = sha256_hex(text.as_bytes());
         Ok(scenario)
+    }
+
+    /// Lets activations share scales by this rule, where one is given, whatever the scenario says.
+    pub fn by_rule(&mut self, rule: Option<ActivationRule>) {
+        self.activations = rule.or(self.activations);
+        self.scaling.rule = self.activations.unwrap_or_default();
     }
 
     /// An error for a scenario without microbenchmarks, for commands that time nothing else.
@@ -241,7 +263,7 @@ impl Scenario {
                     Residency::Dram if op == Operation::Dequantize => None,
                     _ => Some(shape),
                 };
-                let cell = shape.map(|shape| Cell { op, shape, tokens, residency });
+                let cell = shape.map(|shape| Cell { op, shape, tokens, residency, scaling: self.scaling });
                 cells.extend(cell.filter(|cell| !cells.contains(cell)));
             }
         }

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::measure::micro::{check, operands::Operands};
 use crate::operation::of_kernels;
 use crate::registered;
-use crate::scenario::{Cell, Shape};
+use crate::scenario::{Cell, Scaling, Shape};
 use kernels::parallel::{Columns, Team};
 use kernels::{AlignedBuffer, CpuFeatures, Family, Gemm, Gemv, Kernel, Operation};
 use model::hash::sha256_hex;
@@ -59,7 +59,7 @@ struct Prepared {
 
 impl Prepared {
     fn new(call: &Call) -> Result<Self> {
-        let Call { op, m, k, tokens, seed, .. } = call;
+        let Call { op, m, k, tokens, seed, weight_group, activations, .. } = call;
         libraries::add(call.library.as_slice())?;
         let unknown = || Error::input(crate::kernel_ids::unknown_kernel(&call.kernel));
         let descriptor = registered::find(&call.kernel).ok_or_else(unknown)?;
@@ -78,7 +78,8 @@ impl Prepared {
             (Operation::Gemv, Gemv::Groups(f)) => Some(f as usize),
         };
         let entry = entry.ok_or_else(|| Error::input(format!("kernel {} has no {op}", kernel.id())))?;
-        let cell = Cell { op, shape: Shape { m: *m, k: *k }, tokens: *tokens, residency: Residency::Llc };
+        let scaling = Scaling::said(*weight_group, *activations);
+        let cell = Cell { op, shape: Shape { m: *m, k: *k }, tokens: *tokens, residency: Residency::Llc, scaling };
         let operands = Operands::new(cell, &[kernel], 0, features, *seed)?;
         let checked = check::check(cell, &operands, &[kernel], &mut Team::single())?.remove(0).output_sha256;
         Ok(Self { kernel, cell, operands, checked, entry: entry as u64 })

@@ -3,8 +3,10 @@
 
 use super::composition::{Composed, JobComposition, JobScore, JobTurn, JobVoice, Scored, Turned, Voiced};
 use crate::operation;
-use crate::scenario::{Cell, Shape};
-use receipt::{Build, Family, Injection, KernelRecord, Operation, Prepare, Residency, RowStatus, VerifyRecord, titles};
+use crate::scenario::{Cell, Scaling, Shape};
+use receipt::{
+    Activations, Build, Family, Injection, KernelRecord, Operation, Prepare, Residency, RowStatus, VerifyRecord, titles,
+};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::fmt;
 
@@ -170,6 +172,12 @@ pub struct JobCell {
     pub residency: Residency,
     pub family: Family,
     pub kernel: String,
+    /// Weights of a group that has a scale, of a matrix of W2gA8; absent of the others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight_group: Option<usize>,
+    /// Which activations share a scale, of a matrix of W2gA8; absent of the others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub activations: Option<Activations>,
     /// The model; absent for a matrix.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<JobText>,
@@ -190,26 +198,36 @@ impl JobCell {
     /// A cell for tests, `gemv 256x2560` of kernel `k`, in which each test changes what it is about.
     #[cfg(test)]
     pub fn example() -> Self {
-        let (op, residency, family) = (Operation::Gemv, Residency::Llc, Family::W2A8);
-        Self { op, m: 256, k: 2560, tokens: 1, residency, family, kernel: "k".into(), text: None }
+        let shape = Shape { m: 256, k: 2560 };
+        let (op, residency, scaling) = (kernels::Operation::Gemv, Residency::Llc, Scaling::default());
+        let cell = Cell { op, shape, tokens: 1, residency, scaling };
+        Self { kernel: "k".into(), ..Self::of_product(cell, Family::W2A8) }
     }
 
     /// A product of some kernel of a family.
     pub fn of_product(cell: Cell, family: Family) -> Self {
-        let Cell { op, shape, tokens, residency } = cell;
-        let op = operation::recorded(op);
-        Self { op, m: shape.m, k: shape.k, tokens, residency, family, kernel: String::new(), text: None }
+        let Cell { op, shape: Shape { m, k }, tokens, residency, scaling } = cell;
+        let (weight_group, activations) = scaling.recorded(operation::family_of_kernels(family));
+        let (op, kernel) = (operation::recorded(op), String::new());
+        Self { op, m, k, tokens, residency, family, kernel, weight_group, activations, text: None }
     }
 
     /// The cell as the measuring code takes it; `None` for a model and for an operation that this build lacks.
     pub fn product(&self) -> Option<Cell> {
         let op = operation::of_kernels(self.op)?;
-        Some(Cell { op, shape: Shape { m: self.m, k: self.k }, tokens: self.tokens, residency: self.residency })
+        let (shape, scaling) = (Shape { m: self.m, k: self.k }, Scaling::said(self.weight_group, self.activations));
+        Some(Cell { op, shape, tokens: self.tokens, residency: self.residency, scaling })
     }
 
-    /// Whether two cells can use the same operands: same matrix size, tokens and kernel family.
+    /// What shares a scale in this cell; none of models, and where a tensor has one scale, and a token.
+    pub fn scaling(&self) -> Option<receipt::Scaling> {
+        let (weight_group, activations) = (self.weight_group?, self.activations?);
+        Some(receipt::Scaling { weight_group, activations })
+    }
+
+    /// Whether two cells can use the same operands: same matrix size, tokens, kernel family and scales.
     pub fn shares_operands(&self, other: &Self) -> bool {
-        let matrix = |cell: &Self| (cell.m, cell.k, cell.tokens, cell.family);
+        let matrix = |cell: &Self| (cell.m, cell.k, cell.tokens, cell.family, cell.weight_group, cell.activations);
         self.text.is_none() && other.text.is_none() && matrix(self) == matrix(other)
     }
 }
@@ -220,7 +238,10 @@ impl fmt::Display for JobCell {
         let Self { op, m, k, tokens, kernel, text, .. } = self;
         match text {
             Some(text) => write!(f, "{op} {} of {kernel}", text.name),
-            None => write!(f, "{} of {kernel}", titles::product(*op, *m, *k, *tokens)),
+            None => {
+                let product = titles::scaled(titles::product(*op, *m, *k, *tokens), self.scaling());
+                write!(f, "{product} of {kernel}")
+            }
         }
     }
 }
@@ -237,6 +258,12 @@ pub struct Call {
     /// Tokens of the batch; 1 but for `gemm`.
     pub tokens: usize,
     pub seed: u64,
+    /// Weights of a group that has a scale; absent for 128.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight_group: Option<usize>,
+    /// Which activations share a scale; absent for all of a token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub activations: Option<Activations>,
     /// Path of the library that the kernel is in; absent for one of this program's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub library: Option<String>,
@@ -262,6 +289,8 @@ pub struct Offer {
     /// Whether the kernel's results are integers that must not change.
     pub exact: bool,
     pub ops: Vec<Operation>,
+    /// Which activations may share a scale in its products of groups; none of a build from before there was a choice.
+    pub rules: Vec<Activations>,
     /// Operations of another build that this one lacks: they cannot be asked for, and are named.
     #[serde(skip)]
     pub unknown_ops: Vec<String>,
@@ -277,12 +306,14 @@ struct Offered {
     family: Option<Family>,
     exact: bool,
     ops: Vec<String>,
+    #[serde(default, deserialize_with = "rules_known")]
+    rules: Vec<Activations>,
     #[serde(default)]
     reason: Option<String>,
 }
 
 impl From<Offered> for Offer {
-    fn from(Offered { id, family, exact, ops: said, reason }: Offered) -> Self {
+    fn from(Offered { id, family, exact, ops: said, rules, reason }: Offered) -> Self {
         let (mut ops, mut unknown_ops) = (Vec::new(), Vec::new());
         for name in said {
             match Operation::parse(&name) {
@@ -290,13 +321,18 @@ impl From<Offered> for Offer {
                 None => unknown_ops.push(name),
             }
         }
-        Self { id, family, exact, ops, unknown_ops, reason }
+        Self { id, family, exact, ops, rules, unknown_ops, reason }
     }
 }
 
 /// What another build has and this one has not is left out: it cannot be asked for.
 fn those_known<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Operation>, D::Error> {
     Ok(Vec::<String>::deserialize(from)?.iter().filter_map(|name| Operation::parse(name)).collect())
+}
+
+fn rules_known<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Activations>, D::Error> {
+    let said = Vec::<String>::deserialize(from)?;
+    Ok(Activations::ALL.into_iter().filter(|rule| said.iter().any(|name| name == rule.name())).collect())
 }
 
 fn if_known<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Family>, D::Error> {

@@ -10,7 +10,9 @@ use crate::build_info;
 use crate::count::{self, Subject};
 use crate::error::{Error, Exit, Result};
 use crate::machine::{Machine, MachineArgs};
+use crate::registered;
 use crate::runs::kernel_records;
+use crate::scenario::{Scaling, activations};
 use receipt::{KernelRecord, Operation};
 use std::path::{Path, PathBuf};
 
@@ -49,8 +51,8 @@ impl Session {
     /// What this build is, and the kernels and operations that it has.
     pub fn ready(&self) -> Reply {
         let offer = |KernelRecord { id, family, exact, ops, reason, .. }| {
-            let family = Some(family);
-            Offer { id, family, exact, ops, reason, ..Offer::default() }
+            let rules = registered::find(&id).map_or(&[][..], |d| d.rules).iter().copied().map(activations).collect();
+            Offer { id, family: Some(family), exact, ops, rules, reason, ..Offer::default() }
         };
         let kernels = kernel_records(&self.machine).into_iter().map(offer);
         let ops = Operation::ALL.into();
@@ -81,7 +83,8 @@ impl Session {
 
     /// Instructions of one call of a kernel. None where the system forbids ptrace, which is no regression.
     pub fn counted(&self, kernel: &str) -> Result<Reply> {
-        let call = count::Call { op: kernels::Operation::Gemv, shape: count::SMALL_SHAPE, tokens: 1, seed: self.seed };
+        let (op, shape, scaling) = (kernels::Operation::Gemv, count::SMALL_SHAPE, Scaling::default());
+        let call = count::Call { op, shape, tokens: 1, seed: self.seed, scaling };
         let subject = format!("gemv {}x{}", call.shape.m, call.shape.k);
         let kernel = self.machine.kernel(kernel)?;
         let library = self.foreign.iter().find(|(id, _)| *id == kernel.id()).map(|(_, path)| path.as_path());

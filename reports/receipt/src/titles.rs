@@ -1,10 +1,30 @@
 //! What cells and places are called, in words.
 
-use crate::record::{MicroCell, Operation, Residency};
+use crate::record::{Activations, GenerationRecord, MicroCell, Operation, Residency, Scaling};
 
 /// What a cell is called: `gemv 6912×2560, from L2`; of a batch the shape names the tokens too.
 pub fn cell_title(cell: &MicroCell) -> String {
     format!("{} {}, {}", cell.op, shape(cell), residency(cell.residency))
+}
+
+/// What a cell is called where cells of other runs may stand beside it: with what shares a scale, which is one thing
+/// in a run.
+pub fn cell_of_a_run(cell: &MicroCell) -> String {
+    scaled(cell_title(cell), cell.scaling())
+}
+
+/// A title with what shares a scale behind it, where that is a choice: `gemv 256x2560 (groups of 128, one scale a
+/// token)`.
+pub fn scaled(title: String, scaling: Option<Scaling>) -> String {
+    scaling.map_or_else(|| title.clone(), |scaling| format!("{title} ({scaling})"))
+}
+
+/// What is put behind the name of a text by another rule than one scale a token: `, activations by 128`.
+pub fn other_rule(generation: &GenerationRecord) -> String {
+    match generation.activations {
+        Activations::Token => String::new(),
+        rule => format!(", activations by {rule}"),
+    }
 }
 
 /// A cell's shape in words: `6912×2560`, or `6912×2560×128` for a batch of 128 tokens.

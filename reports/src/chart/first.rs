@@ -148,7 +148,7 @@ fn in_words(cell: &MicroCell) -> String {
     };
     let all: Vec<String> = query::kernels(cell).filter_map(|(_, s)| against_first(s)).collect();
     let counts = figures::percent(query::threshold(cell).unwrap_or(0.0));
-    format!("{}, differences count from {counts}: {}.", query::cell_title(cell), all.join("; "))
+    format!("{}, differences count from {counts}: {}.", titles::cell_of_a_run(cell), all.join("; "))
 }
 
 /// Tokens a second while a text is generated.

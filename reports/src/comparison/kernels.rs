@@ -4,7 +4,7 @@ use super::change::Change;
 use super::parts::{Comparison, Figure, Pair, Run};
 use crate::query;
 use receipt::judge::columns::Columns;
-use receipt::{Family, MicroCell, Operation, Receipt, Residency, judge};
+use receipt::{Family, MicroCell, Operation, Receipt, Residency, Scaling, judge, titles};
 
 /// What makes two cells of one family the same question.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,10 +15,12 @@ struct Key {
     tokens: usize,
     residency: Residency,
     threads: usize,
+    scaling: Option<Scaling>,
 }
 
 fn key(c: &MicroCell) -> Key {
-    Key { op: c.op, m: c.m, k: c.k, tokens: c.tokens, residency: c.residency.place(), threads: c.threads }
+    let (op, m, k, tokens, threads, scaling) = (c.op, c.m, c.k, c.tokens, c.threads, c.scaling());
+    Key { op, m, k, tokens, residency: c.residency.place(), threads, scaling }
 }
 
 /// The products of two runs as pairs: families in their order, cells together, in the order in which they were met.
@@ -29,7 +31,7 @@ pub fn pairs(comparison: &Comparison) -> Vec<Pair> {
         let mut keys: Vec<(Key, String)> = Vec::new();
         for cell in cells().filter(|c| !c.summaries.is_empty()) {
             if !keys.iter().any(|(known, _)| *known == key(cell)) {
-                keys.push((key(cell), query::cell_title(cell)));
+                keys.push((key(cell), titles::cell_of_a_run(cell)));
             }
         }
         for (like, place) in &keys {

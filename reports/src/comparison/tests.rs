@@ -4,7 +4,7 @@ use super::*;
 use crate::document::{Page, html};
 use crate::{Look, fixture};
 use receipt::judge::Direction;
-use receipt::{Family, Operation, Status};
+use receipt::{Activations, Family, Operation, Status};
 
 fn compare(first: Receipt, other: Receipt) -> Comparison {
     Comparison::new(vec![("a".into(), None, first), ("b".into(), None, other)]).unwrap()
@@ -80,6 +80,29 @@ fn a_partner_that_changed_is_suspected() {
     assert!(directions(&c, "avx2-nibble").iter().all(|v| *v == Some(Direction::Slower)));
     assert!(words::answer(&c).contains("it may be scalar that changed"), "{}", words::answer(&c));
     assert!(c.page().warnings[0].contains("scalar having become faster"), "{:?}", c.page().warnings);
+}
+
+/// Two rules are two questions: no cell, no text and no history has both.
+#[test]
+fn runs_by_two_rules_share_nothing() {
+    let [token, by_32] = [Activations::Token, Activations::Per32].map(fixture::by_rule);
+    let c = compare(token.clone(), by_32);
+    let grouped = c.pairs.iter().filter(|pair| pair.family == Family::W2gA8 && !pair.text);
+    assert!(grouped.clone().count() > 0);
+    for pair in grouped {
+        assert!(pair.figures.iter().filter(|figure| figure.is_ok()).count() == 1, "{}", pair.place);
+        assert!(pair.place.contains("groups of 64, "), "{}", pair.place);
+    }
+    let texts = c.pairs.iter().filter(|pair| pair.text).filter_map(|pair| pair.change.as_ref());
+    let reasons: Vec<&str> = texts.map(|change| change.reason.as_str()).collect();
+    assert!(reasons.contains(&"activations by token in A, by 32 in B"), "{reasons:?}");
+    // The ladder has one form of activations in both.
+    let ladder = |c: &Comparison| {
+        let both = |pair: &&Pair| pair.family == Family::W2A32 && pair.figures.iter().all(|figure| figure.is_ok());
+        c.pairs.iter().filter(both).filter(|pair| !pair.text).count()
+    };
+    assert_eq!(ladder(&c), ladder(&compare(token.clone(), token)));
+    assert!(ladder(&c) > 0);
 }
 
 #[test]

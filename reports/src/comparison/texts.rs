@@ -132,6 +132,8 @@ fn other_question(first: &Run, other: &Run) -> Option<String> {
         Some("another model".into())
     } else if asked(a) != asked(b) {
         Some("another prompt or number of tokens".into())
+    } else if a.activations != b.activations {
+        Some(format!("activations by {} in A, by {} in B", a.activations, b.activations))
     } else {
         (a.head != b.head).then(|| format!("output head {} in A, {} in B", a.head, b.head))
     }

@@ -4,7 +4,7 @@ use crate::answer::caveats;
 use crate::gate_words::{Weight, outcome_word, speeds, weight};
 use receipt::judge::coverage;
 use receipt::judge::gate::{accepted, title as gate_title, tokens_per_s};
-use receipt::titles::cell_title;
+use receipt::titles::{cell_of_a_run, other_rule};
 use receipt::{Outcome, Receipt, RowStatus, Status, Verdict};
 
 /// The result of a case: passed, undecided, failed or skipped.
@@ -62,14 +62,17 @@ pub fn cases(receipt: &Receipt) -> Vec<Case> {
     for cell in &receipt.micro {
         all.extend(cell.summaries.iter().filter_map(|summary| {
             let verdict = summary.verdict.as_ref()?;
-            let name = format!("{} {} {}, {} thread(s)", summary.kernel, cell_title(cell), cell.family, cell.threads);
+            let name =
+                format!("{} {} {}, {} thread(s)", summary.kernel, cell_of_a_run(cell), cell.family, cell.threads);
             Some(speed(name, verdict, "round"))
         }));
     }
-    for blocks in receipt.generation.iter().flat_map(|g| &g.blocks) {
+    for (g, blocks) in receipt.generation.iter().flat_map(|g| g.blocks.iter().map(move |blocks| (g, blocks))) {
+        let rule = other_rule(g);
         all.extend(blocks.summaries.iter().filter_map(|summary| {
             let verdict = summary.verdict.as_ref()?;
-            let name = format!("{} decoding by blocks of {} tokens, {}", summary.kernel, blocks.tokens, blocks.family);
+            let name =
+                format!("{} decoding by blocks of {} tokens, {}{rule}", summary.kernel, blocks.tokens, blocks.family);
             Some(speed(name, verdict, "block"))
         }));
     }

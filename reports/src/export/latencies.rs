@@ -3,12 +3,12 @@
 use receipt::Receipt;
 use receipt::judge::gate::title as gate_title;
 use receipt::judge::stats::{CONFIDENCE, median, sign_test_interval};
-use receipt::titles::cell_title;
+use receipt::titles::{cell_of_a_run, other_rule};
 
 /// Median time of one thing, for people who track it over commits. Such a history is for looking at: only a gate
 /// compares builds.
 pub struct Latency {
-    /// Kernel, operation, shape, residency, family; unique in a receipt.
+    /// Kernel, operation, shape, residency, what shares a scale where that is a choice, family; unique in a receipt.
     pub name: String,
     /// Unit of the time: `ns/call` or `ns/token`.
     pub unit: &'static str,
@@ -35,7 +35,11 @@ pub fn latencies(receipt: &Receipt) -> Vec<Latency> {
         for (i, entry) in cell.entries.iter().enumerate().filter(|(_, e)| !e.self_pair) {
             let ns = cell.rounds.iter().filter_map(|r| r.ns.get(i)).map(|&ns| ns as f64 / calls).collect();
             let threads = cell.threads;
-            add(format!("{} {} {}, {threads} thread(s)", entry.kernel, cell_title(cell), cell.family), "ns/call", ns);
+            add(
+                format!("{} {} {}, {threads} thread(s)", entry.kernel, cell_of_a_run(cell), cell.family),
+                "ns/call",
+                ns,
+            );
         }
     }
     for cell in receipt.gate.iter().flat_map(|g| &g.cells) {
@@ -53,7 +57,8 @@ pub fn latencies(receipt: &Receipt) -> Vec<Latency> {
         for kernel in &generation.kernels {
             let rounds = kernel.rounds.iter().filter(|r| r.decode_tokens > 0);
             let ns = rounds.map(|r| r.decode_ns as f64 / r.decode_tokens as f64).collect();
-            add(format!("{} decode, {} thread(s)", kernel.kernel, generation.threads), "ns/token", ns);
+            let rule = other_rule(generation);
+            add(format!("{} decode{rule}, {} thread(s)", kernel.kernel, generation.threads), "ns/token", ns);
         }
     }
     all

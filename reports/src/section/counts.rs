@@ -2,7 +2,7 @@
 
 use super::{anchors, of_family};
 use crate::document::{Block, Cell, Column, Item, Paragraph, Row, Section, Table, Value};
-use receipt::{CountRecord, Family, Mix, PortCycles, Receipt};
+use receipt::{CountRecord, Family, Mix, PortCycles, Receipt, Scaling, titles};
 
 /// A column and where its figure is.
 type Counted = (&'static str, fn(&Mix<f64>) -> f64);
@@ -50,10 +50,12 @@ fn table(family: Option<Family>, records: &[&CountRecord]) -> Option<Table> {
         Some(family) => of_family("counts", family, columns),
         None => Table::new("counts-other", "other", columns),
     };
+    let scaling = first.weight_group.zip(first.activations);
+    let scaling = scaling.map(|(weight_group, activations)| Scaling { weight_group, activations });
     let note = format!(
-        "One {} of {}×{}, by one thread. Counted one by one, so equal on every run of this build; fewer is not always \
+        "One {}, by one thread. Counted one by one, so equal on every run of this build; fewer is not always \
          faster. The second line of a row is its multiplying loop alone.",
-        first.op, first.m, first.k
+        titles::scaled(format!("{} of {}×{}", first.op, first.m, first.k), scaling)
     );
     let by = model.map(|model| {
         format!(" Cycles by ports, under a name: of that loop for 64 weights, by {model}; no figure of this machine.")

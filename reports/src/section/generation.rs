@@ -115,12 +115,13 @@ fn setup(g: &GenerationRecord) -> String {
     let limit = g.timeout_s.map_or_else(String::new, |s| format!(", time limit {s} s"));
     let blocks = query::blocks_in_words(g).map_or_else(String::new, |words| format!("; {words}"));
     format!(
-        "{} prompt tokens, at most {} generated, {}, {}, output head {}{limit}{blocks}",
+        "{} prompt tokens, at most {} generated, {}, {}, output head {}, activations with {}{limit}{blocks}",
         g.prompt_ids.len(),
         g.max_tokens,
         g.sampling,
         count(g.threads, "thread"),
-        g.head
+        g.head,
+        g.activations.in_words()
     )
 }
 

@@ -35,7 +35,8 @@ fn shares(receipt: &Receipt, family: Family) -> Option<Table> {
     let rows: Vec<Row> = rows.collect();
     let any = rows.iter().flat_map(|r| &r.cells).any(|c| matches!(c.value, Value::Percent(_)));
     let table = of_family("limits", family, columns).rows(rows);
-    any.then(|| Table { title: format!("{}: share of the bound", table.title), ..table })
+    let title = format!("{}: share of the bound", query::family_in(receipt, family));
+    any.then(|| Table { title, ..table })
 }
 
 fn share(cell: &MicroCell, kernel: &str) -> Cell {

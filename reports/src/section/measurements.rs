@@ -37,7 +37,8 @@ fn table(receipt: &Receipt, family: Family) -> Option<Table> {
     let own = receipt.micro.iter().enumerate().filter(|(_, c)| c.family == family && !c.rounds.is_empty());
     let rows = own.flat_map(|(i, c)| query::kernels(c).map(move |(entry, s)| row(receipt, (i, c), entry, s)));
     let table = of_family("measurements", family, columns).of(family).rows(rows);
-    (!table.rows.is_empty()).then_some(table)
+    let title = query::family_in(receipt, family);
+    (!table.rows.is_empty()).then_some(Table { title, ..table })
 }
 
 fn row(receipt: &Receipt, (index, cell): (usize, &MicroCell), entry: usize, s: &MicroSummary) -> Row {

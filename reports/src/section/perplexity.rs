@@ -22,8 +22,12 @@ pub fn section(receipt: &Receipt) -> Section {
     }
     let families = Family::ALL.map(Some).into_iter().chain([None]);
     let (tokens, hash) = (figures::integer(p.tokens as u64), figures::short_hash(&p.text_sha256));
-    let setup =
-        format!("{tokens} tokens of {}, windows of {}, each from an empty cache (text {hash}).", p.text, p.window);
+    let setup = format!(
+        "{tokens} tokens of {}, windows of {}, each from an empty cache, activations with {} (text {hash}).",
+        p.text,
+        p.window,
+        p.activations.in_words()
+    );
     section
         .note(setup)
         .tables(p.lut.as_ref().map(tables))

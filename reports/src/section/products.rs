@@ -4,7 +4,7 @@
 use super::{anchors, of_family, percent};
 use crate::document::{Cell, Column, Row, Section, Table, Tone, Value};
 use crate::{query, seed};
-use receipt::{Family, MicroCell, Receipt, figures};
+use receipt::{Family, MicroCell, Receipt, figures, titles};
 
 /// The section with a table for every family of which a product was timed.
 pub fn section(receipt: &Receipt) -> Option<Section> {
@@ -42,5 +42,5 @@ fn table(family: Family, cell: &MicroCell) -> Table {
     let counts = query::threshold(cell).map(|t| format!("Differences count from ±{}.", figures::percent(t)));
     let notes: Vec<String> = counts.into_iter().chain(query::port_mixes(std::iter::once(cell))).collect();
     let table = of_family("products", family, columns).rows(query::kernels(cell).map(|(_, s)| row(s)));
-    Table { title: format!("{}, {}", table.title, query::cell_title(cell)), ..table }.note(notes.join(" "))
+    Table { title: format!("{}, {}", table.title, titles::cell_of_a_run(cell)), ..table }.note(notes.join(" "))
 }

@@ -18,7 +18,7 @@ pub fn section(receipt: &Receipt) -> Option<Section> {
     let of_family = |family: Family| {
         let own = receipt.micro.iter().enumerate().filter(|(_, c)| c.family == family);
         let cells = own.map(|(i, c)| Block::Section(cell(i, c)));
-        Section::new(format!("rounds-{}", anchors::slug(family.name())), query::family_title(family))
+        Section::new(format!("rounds-{}", anchors::slug(family.name())), query::family_in(receipt, family))
             .with(cells)
             .if_any()
     };

@@ -44,7 +44,8 @@ fn table(receipt: &Receipt, family: Family) -> Option<Table> {
         cells.extend(claimed.then(|| claim.into()));
         Row::new(format!("stage-{}", anchors::slug(&kernel)), cells)
     });
-    Some(of_family("stages", family, columns).rows(rows))
+    let title = query::family_in(receipt, family);
+    Some(Table { title, ..of_family("stages", family, columns).rows(rows) })
 }
 
 fn cell(index: usize, c: &MicroCell, kernel: &str) -> Cell {

@@ -7,6 +7,7 @@ use crate::matrix::MatrixArgs;
 use crate::model_spec::LayoutArgs;
 use crate::words;
 use clap::Args;
+use kernels::ActivationRule;
 use std::path::PathBuf;
 
 /// Flags of `micro`, which `compare` has too.
@@ -70,6 +71,10 @@ pub struct CompareArgs {
     /// needs a second copy of the weights
     #[arg(long, value_parser = words::name, value_name = "same|auto|ID", default_value = "same")]
     pub prefill_kernel: String,
+    /// Which activations share a scale as int8: all of a token, or 256, 128 or 32 in a row; the scenario's or the
+    /// model's own rule by default
+    #[arg(long, value_parser = words::activations, value_name = "token|256|128|32")]
+    pub activations: Option<ActivationRule>,
     /// Leave out the row that skips zero gates (KERNEL+sparse)
     #[arg(long)]
     pub dense: bool,

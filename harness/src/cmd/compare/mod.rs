@@ -24,6 +24,7 @@ use run::Run;
 pub fn run(args: &CompareArgs, out: &Output) -> Result<()> {
     let mut scenario = Scenario::load(&args.measure.scenario)?;
     scenario.model = args.model.clone().or(scenario.model).map(|model| args.layout.of(&model));
+    scenario.by_rule(args.activations);
     if args.measure.matrix.any() {
         scenario.require_micro()?;
     }
@@ -44,7 +45,7 @@ pub fn run_micro(args: &MeasureArgs, out: &Output) -> Result<()> {
 /// The order of a run: everything that can be refused is, then a receipt is begun, then one part after the other writes
 /// into it, and whatever becomes of them, the end is written.
 fn measure(args: &MeasureArgs, scenario: Scenario, texts: Texts, out: &Output) -> Result<()> {
-    let (plan, guests) = Plan::new(args, scenario, texts)?;
+    let (mut plan, guests) = Plan::new(args, scenario, texts)?;
     let (mut folder, mut receipt) = plan.begin(args, &guests)?;
     let loaded = plan.load(&mut folder, &receipt).inspect_err(|_| folder.abandon())?;
     receipt.model = loaded.as_ref().map(|loaded| loaded.record.clone());

@@ -9,7 +9,7 @@ use crate::measure::{beside, end_to_end, head, limits, perplexity};
 use crate::output::note;
 use crate::progress::Progress;
 use crate::registered;
-use kernels::{HeadFormat, Kernel, KernelDescriptor, Needs, Operation};
+use kernels::{ActivationRule, Family, HeadFormat, Kernel, KernelDescriptor, Needs, Operation};
 use receipt::judge::bound;
 use receipt::{Unsupported, WithoutTime};
 
@@ -82,12 +82,19 @@ pub fn counts(run: &mut Run<'_>) -> Result<()> {
     if run.plan.scenario.micro.is_none() {
         return Ok(());
     }
-    let call = Call { op: Operation::Gemv, shape: count::SMALL_SHAPE, tokens: 1, seed: run.receipt.settings.seed };
+    let (seed, scaling) = (run.receipt.settings.seed, run.plan.scenario.scaling);
+    let call = Call { op: Operation::Gemv, shape: count::SMALL_SHAPE, tokens: 1, seed, scaling };
     let (model, mut unanswered) = (Model::find(), None);
     let theirs = run.guests.to_count(receipt::Operation::Gemv);
     let theirs = theirs.iter().map(|index| run.guests.subject(*index));
-    let progress = Progress::start("counting instructions", (run.kernels.len() + theirs.len()) as u64);
-    for (done, subject) in run.kernels.iter().map(Subject::from).chain(theirs).enumerate() {
+    // A kernel that lacks the rule is in no cell either.
+    let lacks = |kernel: &&Kernel| {
+        let d = kernel.descriptor();
+        d.family() == Family::W2gA8 && d.can_run(scaling.needs()).is_err()
+    };
+    let ours: Vec<Subject<'_>> = run.kernels.iter().filter(|kernel| !lacks(kernel)).map(Subject::from).collect();
+    let progress = Progress::start("counting instructions", (ours.len() + theirs.len()) as u64);
+    for (done, subject) in ours.into_iter().chain(theirs).enumerate() {
         interrupt::check("interrupted while counting instructions")?;
         progress.step(done, format!("counting {}", subject.id));
         match count::count(subject, call, Method::Branches, &model) {
@@ -123,7 +130,12 @@ pub fn heads(run: &mut Run<'_>) -> Result<()> {
     let fastest = speakers.iter().rfind(|k| k.descriptor().exact()).or(speakers.last());
     let (Some(bench), Some(&kernel), true) = (&mut run.bench, fastest, used) else { return Ok(()) };
     run.receipt.head_effect = head::announce(bench, kernel)?;
-    let goldens = scenario.generate.as_ref().is_some_and(|g| g.goldens) && bench.loaded.known.is_some();
+    let by_token = bench.model().activations == ActivationRule::Token;
+    let asked = scenario.generate.as_ref().is_some_and(|g| g.goldens) && bench.loaded.known.is_some();
+    if asked && !by_token {
+        note("activations: known answers are those of one scale a token; they are not checked");
+    }
+    let goldens = asked && by_token;
     if bench.head != HeadFormat::F16 && goldens {
         note("head: known answers are those of the f16 head; they are checked with it");
     }
@@ -137,10 +149,12 @@ pub fn generation(run: &mut Run<'_>) -> Result<()> {
     let (speakers, mute) = run.speakers();
     let (Some(asked), Some(bench)) = (&run.plan.scenario.generate, &mut run.bench) else { return Ok(()) };
     let known = bench.loaded.known.as_ref();
+    // The answers were made with one scale a token.
+    let by_token = bench.model().activations == ActivationRule::Token;
     let plan = end_to_end::Plan {
         asked,
         kernels: &speakers,
-        goldens: known.filter(|_| asked.goldens).map_or(&[], |known| &known.goldens),
+        goldens: known.filter(|_| asked.goldens && by_token).map_or(&[], |known| &known.goldens),
         stop_ids: known.map_or(&[], |known| &known.stop_ids),
         prefill: &run.plan.texts.prefill,
         sparsity: run.plan.texts.sparsity,

@@ -10,7 +10,7 @@ use crate::machine::{Machine, memory};
 use crate::measure::end_to_end;
 use crate::output::note;
 use crate::runs::{RunFolder, new_receipt};
-use crate::scenario::Scenario;
+use crate::scenario::{Scaling, Scenario};
 use crate::{bitnet_environment, build_info, estimate, registered};
 use kernels::{HeadFormat, Kernel, Layout};
 use model::sparse_ffn::Sparsity;
@@ -80,13 +80,17 @@ impl Plan {
     }
 
     /// Writes the receipt, so that from here on a killed run leaves a readable one, and loads the model. Then says how
-    /// long the run will take.
-    pub fn load(&self, folder: &mut RunFolder, receipt: &Receipt) -> Result<Option<Loaded>> {
+    /// long the run will take. From here on cells of groups are scaled as the model is.
+    pub fn load(&mut self, folder: &mut RunFolder, receipt: &Receipt) -> Result<Option<Loaded>> {
         folder.begin(receipt)?;
         let fits =
             |opened: &Opened| self.scenario.generate.as_ref().map_or(Ok(()), |asked| end_to_end::fits(asked, opened));
         let model = self.scenario.model.as_deref();
         let loaded = model.map(|model| load_if(model, None, &self.machine, Reading::All, fits)).transpose()?;
+        let loaded = loaded.map(|loaded| loaded.by_rule(self.scenario.activations));
+        if let Some(loaded) = &loaded {
+            self.scenario.scaling = Scaling::of(able::needs(&loaded.model, &self.machine)?);
+        }
         loaded.as_ref().map_or(Ok(()), |loaded| self.require_memory_for_all(loaded))?;
         loaded.as_ref().map_or(Ok(()), |loaded| self.require_a_speaker(loaded))?;
         let cells = self.scenario.cells(self.machine.l2());

@@ -34,13 +34,14 @@ impl<'a> Run<'a> {
     /// Begins a run in which nothing is measured yet.
     pub fn new(
         plan: &'a Plan,
-        guests: Guests,
+        mut guests: Guests,
         loaded: Option<&'a Loaded>,
         folder: RunFolder,
         receipt: Receipt,
     ) -> Result<Self> {
         let bench = loaded.map(|loaded| Bench::new(loaded, &plan.machine, plan.texts.head, interrupt::flag()));
         let needs = loaded.map_or(Ok(Needs::TERNARY), |loaded| able::needs(&loaded.model, &plan.machine))?;
+        guests.speak_by(needs.rule);
         let mut kernels = plan.kernels.clone();
         if plan.named.is_none() {
             // What the model calls for beyond what every run compares.
@@ -50,9 +51,10 @@ impl<'a> Run<'a> {
         Ok(Self { plan, kernels, bench, needs, guests, folder, receipt, start: Instant::now() })
     }
 
-    /// The kernels that can multiply the model's weights, and those that cannot, with the reason.
+    /// The kernels that can multiply the model's weights by its rule, and those that cannot, with the reason; libraries'
+    /// kernels are among these alone.
     pub fn speakers(&self) -> (Vec<Kernel>, Vec<WithoutTime>) {
-        let mut mute = Vec::new();
+        let mut mute = self.guests.mute();
         let speaks = |kernel: &&Kernel| match kernel.descriptor().can_run(self.needs) {
             Ok(()) => true,
             Err(why) => {
@@ -73,7 +75,7 @@ impl<'a> Run<'a> {
     /// Number of comparisons of generation, which share the run's chance of a false alarm with the microbenchmarks.
     pub fn block_comparisons(&self) -> usize {
         let asked = self.plan.scenario.generate.as_ref();
-        let skips = self.bench.as_ref().is_none_or(|bench| bench.model().config.skips());
+        let skips = self.bench.as_ref().is_none_or(|bench| bench.model().skips());
         let sparse = skips && !matches!(self.plan.texts.sparsity, Sparsity::Dense);
         asked.map_or(0, |asked| blocks::comparisons(&self.speakers().0, &self.guests, asked.rounds, sparse))
     }

@@ -12,7 +12,9 @@ use super::call::{Call, Counted, Method, Subject};
 use super::static_model::Model;
 use crate::error::Result;
 use crate::operation::recorded;
+use crate::registered;
 use crate::scenario::Shape;
+use kernels::{Family, KernelDescriptor};
 use receipt::{CountRecord, LoopRecord};
 use tracee::Tracee;
 
@@ -25,7 +27,10 @@ pub fn count(subject: Subject<'_>, call: Call, method: Method, model: &Model) ->
     let mut tracee = Tracee::start(subject, call, method)?;
     let executed = follow::follow(&mut tracee, method)?;
     let output_sha256 = tracee.finish()?;
-    let Call { op, shape: Shape { m, k }, tokens, seed } = call;
+    let Call { op, shape: Shape { m, k }, tokens, seed, scaling } = call;
+    // A library's kernel is not known here, and has one scale a token.
+    let family = registered::find(subject.id).map_or(Family::W2A8, KernelDescriptor::family);
+    let (weight_group, activations) = scaling.recorded(family);
     let total = classify::mix(executed.values());
     let mut static_model = None;
     let hot_loop = hot_loop::find(&executed).map(|hot| {
@@ -50,6 +55,8 @@ pub fn count(subject: Subject<'_>, call: Call, method: Method, model: &Model) ->
         m,
         k,
         tokens,
+        weight_group,
+        activations,
         weights_per_call: weights,
         seed,
         method: if method == Method::Steps { "steps" } else { "branches" }.into(),

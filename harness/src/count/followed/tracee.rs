@@ -10,7 +10,7 @@ use crate::scenario::Shape;
 use crate::worker::parent::{Patience, Worker};
 use crate::worker::protocol::{Call as CallRequest, Reply, Request, Stopping};
 use crate::worker::start::{Program, Setting, Speech};
-use kernels::MASK_VARIABLE;
+use kernels::{Family, MASK_VARIABLE};
 use nix::errno::Errno;
 use nix::libc::user_regs_struct;
 use nix::sched::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
@@ -63,10 +63,13 @@ impl Tracee {
         let setting = Setting { environment, fixed_addresses: true, own_group: subject.library.is_some() };
         let id = subject.id.to_owned();
         let mut worker = Worker::start(&id, &program, setting, patience).map_err(|failed| failed.error)?;
-        let Call { op, shape: Shape { m, k }, tokens, seed } = call;
+        let Call { op, shape: Shape { m, k }, tokens, seed, scaling } = call;
+        let (weight_group, activations) = scaling.recorded(Family::W2gA8);
         let weights = (m * k * tokens) as u64;
         let library = subject.library.map(|path| path.display().to_string());
-        let request = Request::Call(CallRequest { kernel: id.clone(), op: recorded(op), m, k, tokens, seed, library });
+        let (kernel, op) = (id.clone(), recorded(op));
+        let call = CallRequest { kernel, op, m, k, tokens, seed, weight_group, activations, library };
+        let request = Request::Call(call);
         let ready = match worker.ask(&request)? {
             Reply::Stopping(ready) if ready.kernel == id => ready,
             _ => return Err(worker.out_of_turn()),

@@ -19,7 +19,7 @@ use kernels::parallel::Team;
 use kernels::{CpuFeatures, Family, Kernel};
 use operands::Operands;
 use receipt::judge::Method;
-use receipt::{MicroCell, MicroEntry, Residency, Round, Rule, StreamLimit, WithoutTime};
+use receipt::{MicroCell, MicroEntry, Residency, Round, RowStatus, Rule, StreamLimit, WithoutTime};
 use std::cell::RefCell;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
@@ -61,6 +61,13 @@ pub fn measure(
     let Asked { cell, family, kernels } = asked;
     let mut natives = with_operation(cell, kernels);
     natives.retain(|kernel| without_time.iter().all(|out| out.kernel != kernel.id()));
+    natives.retain(|kernel| match able(cell, kernel) {
+        Ok(()) => true,
+        Err(why) => {
+            without_time.push(WithoutTime { kernel: kernel.id().into(), status: RowStatus::Unsupported, why });
+            false
+        }
+    });
     let job = JobCell::of_product(cell, operation::family(family));
     let mut left = guests.to_time(&job);
     left.retain(|index| without_time.iter().all(|out| out.kernel != guests.record(*index).id));
@@ -191,6 +198,7 @@ fn attempt(
 fn blank(asked: Asked<'_>, plan: &Plan<'_>, threads: usize) -> MicroCell {
     let Asked { cell, family, .. } = asked;
     let (m, k, tokens) = (cell.shape.m, cell.shape.k, cell.tokens);
+    let (weight_group, activations) = cell.scaling.recorded(family);
     MicroCell {
         op: operation::recorded(cell.op),
         m,
@@ -198,6 +206,8 @@ fn blank(asked: Asked<'_>, plan: &Plan<'_>, threads: usize) -> MicroCell {
         tokens,
         residency: cell.residency,
         family: operation::family(family),
+        weight_group,
+        activations,
         threads,
         weights_per_call: (m * k * tokens) as u64,
         calls_per_epoch: 0,
@@ -281,7 +291,8 @@ fn with_twin(mut entries: Vec<MicroEntry>, theirs: Vec<MicroEntry>) -> Vec<Micro
 /// Number of judged pairs of a cell: each kernel against the first and what it builds on, the fastest against the next.
 pub fn comparisons(cell: Cell, family: Family, kernels: &[Kernel], guests: &Guests) -> usize {
     let job = JobCell::of_product(cell, operation::family(family));
-    let ours = with_operation(cell, kernels);
+    let mut ours = with_operation(cell, kernels);
+    ours.retain(|kernel| able(cell, kernel).is_ok());
     let mut ids: Vec<&str> = ours.iter().map(Kernel::id).collect();
     for index in guests.to_time(&job) {
         ids.push(&guests.record(index).id);
@@ -301,6 +312,12 @@ pub fn operand_seed(seed: u64, cell: Cell, family: Family) -> u64 {
     seed ^ (cell.shape.m as u64) << 40 ^ (cell.shape.k as u64) << 16 ^ (cell.tokens as u64) << 4 ^ family as u64
 }
 
+/// Ok if a kernel takes what shares a scale in this cell; else why not.
+pub fn able(cell: Cell, kernel: &Kernel) -> std::result::Result<(), String> {
+    let descriptor = kernel.descriptor();
+    if descriptor.family() == Family::W2gA8 { descriptor.can_run(cell.scaling.needs()) } else { Ok(()) }
+}
+
 /// Those of `kernels` that have the cell's operation.
 pub fn with_operation(cell: Cell, kernels: &[Kernel]) -> Vec<Kernel> {
     kernels.iter().filter(|k| k.descriptor().has(cell.op)).copied().collect()
@@ -314,9 +331,9 @@ fn summarize(cell: &mut MicroCell, rule: Option<&Rule>, guests: &Guests) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::Shape;
-    use kernels::Operation;
+    use crate::scenario::{Scaling, Shape};
     use kernels::registry;
+    use kernels::{ActivationRule, Operation};
 
     fn kernels_of(family: Family) -> Vec<Kernel> {
         let available = registry::KERNELS.iter().filter_map(|d| Kernel::new(d, CpuFeatures::detect()).ok());
@@ -324,6 +341,10 @@ mod tests {
     }
 
     fn run(op: Operation, family: Family, residency: Residency, stop: bool) -> MicroCell {
+        run_by(Scaling::default(), op, family, residency, stop)
+    }
+
+    fn run_by(scaling: Scaling, op: Operation, family: Family, residency: Residency, stop: bool) -> MicroCell {
         let interrupted = AtomicBool::new(stop);
         let plan = Plan {
             rule: Rule::new(0.03, "round", &[9], 9, 1),
@@ -334,7 +355,7 @@ mod tests {
             interrupted: &interrupted,
             until: None,
         };
-        let cell = Cell { op, shape: Shape { m: 40, k: 512 }, tokens: 1, residency };
+        let cell = Cell { op, shape: Shape { m: 40, k: 512 }, tokens: 1, residency, scaling };
         let team = &mut Team::new(2, |_| {}).expect("threads start");
         let (kernels, mut guests) = (kernels_of(family), Guests::none());
         let measured = measure(Asked { cell, family, kernels: &kernels }, &plan, team, &mut guests, Vec::new());
@@ -366,6 +387,47 @@ mod tests {
             let cell = run(Operation::Gemv, family, Residency::Dram, false);
             assert!(cell.entries.iter().all(|e| e.output_sha256 == cell.entries[0].output_sha256));
             assert!(cell.copies as u64 * cell.entries[0].bytes_per_call >= 2 << 16);
+        }
+    }
+
+    /// Whoever lacks the rule is named; all others computed the same, and with other scales something else.
+    #[test]
+    fn cells_of_groups_say_what_shares_a_scale() {
+        let mut outputs = Vec::new();
+        for (group, rule) in [64, 128].into_iter().flat_map(|group| ActivationRule::ALL.map(|rule| (group, rule))) {
+            let scaling = Scaling { group, rule };
+            let cell = run_by(scaling, Operation::Gemv, Family::W2gA8, Residency::Cache, false);
+            assert_eq!((cell.weight_group, cell.activations.map(|rule| rule.name())), (Some(group), Some(rule.name())));
+            assert!(cell.entries.iter().all(|e| e.output_sha256 == cell.entries[0].output_sha256));
+            assert!(!outputs.contains(&cell.entries[0].output_sha256));
+            outputs.push(cell.entries[0].output_sha256.clone());
+            let all = kernels_of(Family::W2gA8).len();
+            assert_eq!(cell.entries.len() + cell.without_time.len(), all + 1, "the last is timed twice");
+            for row in &cell.without_time {
+                let lacks = registry::find(&row.kernel).is_some_and(|d| !d.rules.contains(&rule));
+                assert!(row.status == RowStatus::Unsupported && lacks && row.why.contains("rule"), "{row:?}");
+            }
+        }
+        let exact = run(Operation::Gemv, Family::W2A8, Residency::Cache, true);
+        assert_eq!((exact.weight_group, exact.activations, exact.scaling()), (None, None, None));
+    }
+
+    /// As beside a library's kernels: each call with activations of its own, by the cell's rule.
+    #[test]
+    fn calls_with_activations_of_their_own_follow_the_rule() {
+        for rule in ActivationRule::ALL {
+            let scaling = Scaling { group: 64, rule };
+            let shape = Shape { m: 40, k: 300 };
+            let cell = Cell { op: Operation::Gemv, shape, tokens: 1, residency: Residency::Llc, scaling };
+            let mut kernels = kernels_of(Family::W2gA8);
+            kernels.retain(|kernel| able(cell, kernel).is_ok());
+            let operands = Operands::new(cell, &kernels, 0, CpuFeatures::detect(), 1).expect("packed");
+            assert!(operands.quantized().iter().all(|x| x.rule() == rule));
+            let next = std::cell::Cell::new(0);
+            for kernel in kernels {
+                let mut ring = ring::Ring::new(cell, &operands, kernel, &next).expect("room");
+                ring.run(&mut Team::single(), 3, &|| None).expect("as the oracle");
+            }
         }
     }
 

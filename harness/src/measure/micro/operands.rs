@@ -6,15 +6,13 @@ use kernels::foreign::Fault;
 use kernels::parallel::Team;
 use kernels::random::SplitMix64;
 use kernels::{
-    CodeTable, Codes, CpuFeatures, F32Ops, Family, FloatActivations, Kernel, KernelError, Layout, LinearInput,
-    Operation, PackedWeights, QuantizedActivations, Scales,
+    ActivationRule, CodeTable, Codes, CpuFeatures, F32Ops, Family, FloatActivations, Kernel, KernelError, Layout,
+    LinearInput, Operation, PackedWeights, QuantizedActivations, Scales,
 };
 use receipt::Residency;
 
 /// Copies of one packing are so many times the last-level cache that each has left it when its turn comes again.
 const CACHE_MULTIPLE: u64 = 4;
-/// Weights that share a scale in cells of kernels with scales of groups: what most published files have.
-const GROUP: usize = 128;
 /// Enough for any cache sold; more would only take memory.
 const MAX_ROTATED_BYTES: u64 = 2 << 30;
 
@@ -27,8 +25,8 @@ pub struct Operands {
 }
 
 impl Operands {
-    /// Makes random ternary codes and activations. There is one scale for the tensor, and for kernels with scales of
-    /// groups one for each 128 weights.
+    /// Makes random ternary codes and activations. There is one scale for the tensor and one for a token; for kernels
+    /// with scales of groups, as many as the cell says.
     pub fn new(
         cell: Cell,
         kernels: &[Kernel],
@@ -48,7 +46,10 @@ impl Operands {
             packed.push((layout, copies(pack(cell, kernel, &codes)?, cell.residency, last_level_cache_bytes)));
         }
         let x: Vec<f32> = (0..k * cell.tokens).map(|_| random.signed_unit()).collect();
-        let mut input = LinearInput::new(cell.tokens, k, F32Ops::select(features));
+        let of_groups = |kernel: &Kernel| kernel.descriptor().family() == Family::W2gA8;
+        // The kernels of a cell are of one family.
+        let rule = if kernels.iter().all(of_groups) { cell.scaling.rule } else { ActivationRule::Token };
+        let mut input = LinearInput::by_rule(cell.tokens, k, rule, F32Ops::select(features));
         for kernel in kernels {
             input.prepare(&mut Team::single(), kernel, k, &x).map_err(|e| refused(cell, kernel, &e))?;
         }
@@ -98,14 +99,19 @@ fn pack(cell: Cell, kernel: &Kernel, codes: &[u8]) -> Result<PackedWeights> {
     let (rows, k, table) = (cell.shape.m, cell.shape.k, CodeTable::TERNARY);
     let scales = match kernel.descriptor().family() {
         Family::W2gA8 => {
-            let mut random = SplitMix64::new((rows * k) as u64);
-            let values = (0..rows * k.div_ceil(GROUP)).map(|_| 0.5 + random.signed_unit() / 4.0).collect();
-            Scales::PerGroup { group: GROUP, values }
+            let (mut random, group) = (SplitMix64::new((rows * k) as u64), cell.scaling.group);
+            let values = (0..rows * k.div_ceil(group)).map(|_| scale(&mut random)).collect();
+            Scales::PerGroup { group, values }
         }
         Family::W2A32 | Family::W2A8 => Scales::PerTensor(0.5),
     };
     let codes = Codes { rows, k, codes, table, scales };
     PackedWeights::pack(kernel.descriptor().layout, codes).map_err(|e| refused(cell, kernel, &e))
+}
+
+/// A random scale, rounded to f16: that is what files have, and what every layout can hold.
+pub fn scale(random: &mut SplitMix64) -> f32 {
+    half::f16::from_f32(0.5 + random.signed_unit() / 4.0).to_f32()
 }
 
 fn copies(weights: PackedWeights, residency: Residency, cache_bytes: u64) -> Vec<PackedWeights> {
@@ -145,11 +151,11 @@ pub fn bytes(cell: Cell, kernels: &[Kernel], last_level_cache_bytes: u64) -> u64
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::Shape;
+    use crate::scenario::{Scaling, Shape};
     use kernels::registry;
 
     fn cell(op: Operation, residency: Residency) -> Cell {
-        Cell { op, shape: Shape { m: 64, k: 1024 }, tokens: 1, residency }
+        Cell { op, shape: Shape { m: 64, k: 1024 }, tokens: 1, residency, scaling: Scaling::default() }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! every element must have been written, nothing beside them, and rows drawn by a number that is made only then must be
 //! the oracle's. So kernels run wherever a foreign one is in the cell, all of them.
 
-use super::operands::Operands;
+use super::operands::{Operands, scale};
 use crate::measure::own_threads::Busy;
 use crate::measure::rounds::{Spent, timed};
 use crate::scenario;
@@ -87,7 +87,8 @@ impl<'a> Ring<'a> {
         let bytes = tokens * (k + 4 * m);
         let calls = (RING_BYTES / bytes.max(1)).clamp(CALLS.start, CALLS.end - 1);
         let float = kernel.descriptor().family() == Family::W2A32;
-        let inputs = (0..calls).map(|_| vec![QuantizedActivations::new(k); tokens]).collect();
+        let rule = operands.quantized()[0].rule();
+        let inputs = (0..calls).map(|_| vec![QuantizedActivations::by_rule(k, rule); tokens]).collect();
         let floats = if float { vec![FloatActivations::new(k); calls] } else { Vec::new() };
         let prepared = |foreign| (0..calls).map(|_| Prepared::new(foreign, &weights[0], tokens)).collect();
         let prepared: Vec<Prepared> = foreign.map_or(Ok(Vec::new()), prepared)?;
@@ -176,8 +177,15 @@ impl<'a> Ring<'a> {
     fn renew(&mut self, calls: usize) {
         let (k, stride) = (self.cell.shape.k, self.stride());
         for input in self.inputs[..calls].iter_mut().flatten() {
-            // From_values allocates; it is not timed.
-            *input = QuantizedActivations::from_values(&self.random.int8s(k), 1.0);
+            // This allocates; it is not timed.
+            let values = self.random.int8s(k);
+            *input = match input.rule().block() {
+                None => QuantizedActivations::from_values(&values, 1.0),
+                Some(block) => {
+                    let scales: Vec<f32> = (0..k.div_ceil(block)).map(|_| scale(&mut self.random)).collect();
+                    QuantizedActivations::from_blocks(&values, input.rule(), &scales)
+                }
+            };
         }
         for (float, input) in self.floats.iter_mut().zip(&self.inputs[..calls]) {
             // The capacity is k.

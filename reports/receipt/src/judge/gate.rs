@@ -147,7 +147,8 @@ pub fn title(cell: &GateCell) -> String {
         return format!("{} {}", cell.kernel, crate::titles::gated_text(cell.op, cell.tokens, model));
     }
     let product = crate::titles::product(cell.op, cell.m, cell.k, cell.tokens);
-    format!("{} {product} {}", cell.kernel, crate::titles::residency(cell.residency))
+    let title = format!("{} {product} {}", cell.kernel, crate::titles::residency(cell.residency));
+    crate::titles::scaled(title, cell.scaling())
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Instruction counts of one kernel call: exact, the same on every run of the same build, and independent of the
 //! machine's speed.
 
-use super::operation::Operation;
+use super::operation::{Activations, Operation};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -131,6 +131,12 @@ pub struct CountRecord {
     pub k: usize,
     /// Tokens of a batch; 1 but for `gemm`.
     pub tokens: usize,
+    /// Weights of a group that has a scale, of W2gA8; absent of the others, and before 1.6, when it was 128.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight_group: Option<usize>,
+    /// Which activations share a scale, of W2gA8; absent of the others, and before 1.6, when all of a token did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub activations: Option<Activations>,
     /// Weights that the call multiplies with: m x k, times the tokens of a batch.
     pub weights_per_call: u64,
     /// Seed from which weights and activations were made.

@@ -2,7 +2,7 @@
 //! and cell.
 
 use super::micro::Residency;
-use super::operation::{Family, Operation};
+use super::operation::{Activations, Family, Operation, Scaling};
 use super::provenance::Build;
 use super::round::Round;
 use super::verdict::{Outcome, Rule, Verdict};
@@ -97,6 +97,12 @@ pub struct GateCell {
     pub residency: Residency,
     /// `W2A32`, `W2A8` or `W2gA8`.
     pub family: Family,
+    /// Weights of a group that has a scale, of a matrix of W2gA8; absent before 1.6, when it was 128.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight_group: Option<usize>,
+    /// Which activations share a scale, of a matrix of W2gA8; absent before 1.6, when all of a token did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub activations: Option<Activations>,
     /// Threads that each process computed with.
     pub threads: usize,
     /// Calls in one epoch, the same on both sides: of decoding, tokens of a block.
@@ -112,6 +118,13 @@ pub struct GateCell {
     pub current_ns_per_call: f64,
     /// Whether the current build is slower than the baseline here.
     pub verdict: Verdict,
+}
+
+impl GateCell {
+    /// What shares a scale in this cell; none of whole models, and where a tensor has one scale, and a token.
+    pub fn scaling(&self) -> Option<Scaling> {
+        Scaling::of(self.family, self.weight_group, self.activations).filter(|_| self.model.is_none())
+    }
 }
 
 /// A process that died, hung or answered nonsense, with what it was asked for.

@@ -2,7 +2,7 @@
 
 use super::blocks::TokenBlocks;
 use super::micro::Ratio;
-use super::operation::Family;
+use super::operation::{Activations, Family};
 use super::row::WithoutTime;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -89,6 +89,9 @@ pub struct GenerationRecord {
     pub threads: usize,
     /// Implementation of the output head that every kernel shared.
     pub head: String,
+    /// Which activations share a scale; absent before 1.6, when all of a token did.
+    #[serde(default)]
+    pub activations: Activations,
     /// Format of cached keys and values; absent in older receipts, which had f32.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kv_cache: Option<KvCacheRecord>,

@@ -1,7 +1,7 @@
 //! Microbenchmark cells: raw rounds first, summaries second (they can be recomputed from the rounds).
 
 use super::limits::Bound;
-use super::operation::{Family, Operation};
+use super::operation::{Activations, Family, Operation, Scaling};
 use super::round::Round;
 use super::row::WithoutTime;
 use super::verdict::Verdict;
@@ -53,6 +53,12 @@ pub struct MicroCell {
     pub residency: Residency,
     /// `W2A32`, `W2A8` or `W2gA8`; families are never mixed in a cell.
     pub family: Family,
+    /// Weights of a group that has a scale, of W2gA8; absent of the others, and before 1.6, when it was 128.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight_group: Option<usize>,
+    /// Which activations share a scale, of W2gA8; absent of the others, and before 1.6, when all of a token did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub activations: Option<Activations>,
     /// Threads that shared the rows.
     pub threads: usize,
     /// Weights one call multiplies with: m x k, times the tokens of a batch.
@@ -92,6 +98,11 @@ pub struct MicroCell {
 }
 
 impl MicroCell {
+    /// What shares a scale in this cell; none where a tensor has one scale, and a token.
+    pub fn scaling(&self) -> Option<Scaling> {
+        Scaling::of(self.family, self.weight_group, self.activations)
+    }
+
     /// Every judged pair: against the family's first row, against what a kernel builds on, and the fastest against the
     /// next.
     pub fn ratios(&self) -> impl Iterator<Item = &Ratio> {

@@ -29,7 +29,7 @@ pub use generation::*;
 pub use kernel::*;
 pub use limits::*;
 pub use micro::*;
-pub use operation::{Family, Operation};
+pub use operation::{Activations, Family, Operation, Scaling};
 pub use perplexity::*;
 pub use provenance::*;
 pub use round::Round;

@@ -73,6 +73,76 @@ impl fmt::Display for Family {
     }
 }
 
+/// Which activations of a token share a scale when they are quantised to int8.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, JsonSchema, Serialize, Deserialize)]
+pub enum Activations {
+    /// All of a token: what every receipt before 1.6 measured.
+    #[default]
+    #[serde(rename = "token")]
+    Token,
+    /// 256 in a row.
+    #[serde(rename = "256")]
+    Per256,
+    /// 128 in a row.
+    #[serde(rename = "128")]
+    Per128,
+    /// 32 in a row, their scale rounded to f16.
+    #[serde(rename = "32")]
+    Per32,
+}
+
+impl Activations {
+    /// All rules, from coarse to fine.
+    pub const ALL: [Self; 4] = [Self::Token, Self::Per256, Self::Per128, Self::Per32];
+
+    /// The rule's name in receipts and on the command line: `token`, `256`, `128` or `32`.
+    pub const fn name(self) -> &'static str {
+        ["token", "256", "128", "32"][self as usize]
+    }
+
+    /// The rule in words: `one scale a token`, `a scale for each 128 activations`.
+    pub fn in_words(self) -> String {
+        match self {
+            Self::Token => "one scale a token".into(),
+            _ => format!("a scale for each {self} activations"),
+        }
+    }
+}
+
+impl fmt::Display for Activations {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// What shares a scale in products of kernels with scales of groups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Scaling {
+    /// Weights of a group.
+    pub weight_group: usize,
+    /// Which activations.
+    pub activations: Activations,
+}
+
+impl Scaling {
+    /// What a cell of this family says of it: none of other families. Cells of before 1.6 say nothing; they had groups
+    /// of 128 weights and a scale a token.
+    pub(crate) fn of(family: Family, weight_group: Option<usize>, activations: Option<Activations>) -> Option<Self> {
+        let (weight_group, activations) = (weight_group.unwrap_or(128), activations.unwrap_or_default());
+        (family == Family::W2gA8).then_some(Self { weight_group, activations })
+    }
+}
+
+/// `groups of 128, one scale a token`, `groups of 64, activations by 32`.
+impl fmt::Display for Scaling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.activations {
+            Activations::Token => write!(f, "groups of {}, one scale a token", self.weight_group),
+            rule => write!(f, "groups of {}, activations by {rule}", self.weight_group),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,6 +160,14 @@ mod tests {
             assert_eq!(written, format!("\"{family}\""));
             assert_eq!(serde_json::from_str::<Family>(&written).expect("read"), family);
         }
+        for rule in Activations::ALL {
+            let written = serde_json::to_string(&rule).expect("JSON");
+            assert_eq!(written, format!("\"{rule}\""));
+            assert_eq!(serde_json::from_str::<Activations>(&written).expect("read"), rule);
+        }
+        let old = Scaling { weight_group: 128, activations: Activations::Token };
+        assert_eq!((Scaling::of(Family::W2gA8, None, None), Scaling::of(Family::W2A8, None, None)), (Some(old), None));
+        assert_eq!(old.to_string(), "groups of 128, one scale a token");
         let unknown = serde_json::from_str::<Family>("\"W4A8\"").expect_err("another family");
         assert!(unknown.to_string().contains("W4A8"), "{unknown}");
     }

@@ -1,5 +1,6 @@
 //! Perplexity: with every kernel, with the analysis's code table, with a quantised head.
 
+use super::operation::Activations;
 use super::row::WithoutTime;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,9 @@ pub struct PerplexityRecord {
     /// Implementation of the output head; absent in older receipts, which had f16 only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head: Option<String>,
+    /// Which activations share a scale; absent before 1.6, when all of a token did.
+    #[serde(default)]
+    pub activations: Activations,
     /// The perplexity with each kernel.
     pub kernels: Vec<PerplexityKernel>,
     /// What reading the codes with the seed analysis's table does to perplexity.
