@@ -7,4 +7,5 @@ use crate::descriptor::kernels;
 kernels! {
     scalar_groups,
     avx2_groups if target_arch = "x86_64",
+    avx512_vnni_trit5_groups if target_arch = "x86_64",
 }

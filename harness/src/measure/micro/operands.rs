@@ -99,7 +99,9 @@ fn pack(cell: Cell, kernel: &Kernel, codes: &[u8]) -> Result<PackedWeights> {
     let scales = match kernel.descriptor().family() {
         Family::W2gA8 => {
             let mut random = SplitMix64::new((rows * k) as u64);
-            let values = (0..rows * k.div_ceil(GROUP)).map(|_| 0.5 + random.signed_unit() / 4.0).collect();
+            // From 0.5 to below 1, with the eleven bits that f16 has: some layouts hold no others.
+            let mut scale = || (1024 + random.below(1024)) as f32 / 2048.0;
+            let values = (0..rows * k.div_ceil(GROUP)).map(|_| scale()).collect();
             Scales::PerGroup { group: GROUP, values }
         }
         Family::W2A32 | Family::W2A8 => Scales::PerTensor(0.5),
