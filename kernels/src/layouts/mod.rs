@@ -26,6 +26,7 @@ layouts! {
     groups1,
     groups8,
     planes16 { GROUPS_OF_64, LAYOUT, GROUPS_OF_256 },
+    trit5_groups16,
 }
 
 pub(crate) mod i2s_rows;

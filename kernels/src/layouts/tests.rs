@@ -3,9 +3,13 @@
 use super::*;
 
 /// The only byte that differs from those of `others` everywhere when one row and k has the code instead; what it holds
-/// then.
-fn lies(layout: &Layout, others: u8, (row, k, code): (usize, usize, u8)) -> (usize, u8) {
-    let stride = (k + 1).next_multiple_of(layout.block_k);
+/// then. Rows are as short as that k allows.
+fn lies(layout: &Layout, others: u8, code: (usize, usize, u8)) -> (usize, u8) {
+    lies_within((code.1 + 1).next_multiple_of(layout.block_k), layout, others, code)
+}
+
+/// The same in rows of `stride` weights.
+fn lies_within(stride: usize, layout: &Layout, others: u8, (row, k, code): (usize, usize, u8)) -> (usize, u8) {
     let pack = |codes: &[u8]| {
         let mut packed = vec![0u8; layout.panel_bytes(stride)];
         (layout.pack)(codes, &mut packed);
@@ -66,6 +70,21 @@ fn a_code_lies_where_the_layout_says() {
         (of_256, 7, 512 + 255, 2112 + 15 * 64 + 28 + 3, 3 << 6),
     ] {
         assert_eq!(lies(layout, 0, (row, k, 3)), (byte, value));
+    }
+    // Super-blocks of 640: plane k / 128 with the weights of five trits; then blocks of 128, plane k % 128 / 32.
+    for (of_k, row, k, byte, value) in [
+        (640, 0, 0, 0, 2),
+        (768, 3, 128 + 5, 64 + 12 + 1, 2 * 3),
+        (1280, 0, 256, 0, 2 * 9),
+        (640, 15, 511, 31 * 64 + 60 + 3, 2 * 27),
+        (1152, 2, 639, 31 * 64 + 8 + 3, 2 * 85),
+        (1280, 0, 1279, 2240 + 31 * 64 + 3, 2 * 85),
+        (128, 0, 0, 0, 2),
+        (1152, 1, 640, 2240 + 4, 2),
+        (1152, 7, 640 + 128 + 33, 2240 + 576 + 28 + 1, 2 << 2),
+        (1152, 15, 1151, 2240 + 3 * 576 + 7 * 64 + 60 + 3, 2 << 6),
+    ] {
+        assert_eq!(lies_within(of_k, &trit5_groups16::LAYOUT, 0, (row, k, 2)), (byte, value));
     }
     // The weight 1 alone in its pair: state 6 if it is the first of the two, 4 if the second.
     for (row, k, byte) in

@@ -33,7 +33,7 @@ const BLOCK_BYTES: usize = 4 * ROWS;
 const _: () = assert!(crate::K_SLACK >= BLOCK_K - 1);
 
 /// Codes of each byte. Bytes that packing never writes (v4 of 81 to 84, above 250) decode to something without meaning.
-const TRITS: [[u8; 5]; 256] = {
+pub(super) const TRITS: [[u8; 5]; 256] = {
     let mut table = [[0; 5]; 256];
     let mut byte = 0;
     while byte < 256 {

@@ -91,11 +91,12 @@ fn rows<const TWO_LEVELS: bool>(args: GemvI8<'_>) {
             for step in pair {
                 ahead::<TWO_LEVELS>(step.as_ptr(), PREFETCH_BYTES);
             }
-            add_pair(&mut even, &mut odd, pair, x);
+            add_pair::<5, 1>(&mut even, &mut odd, pair, x.as_flattened().as_chunks().0);
         }
         if let [step] = last {
             // An odd number of steps: the second of the pair meets activations of zero.
-            add_pair(&mut even, &mut odd, &[*step, *step], &[steps_x[steps.len() - 1], [0; 20]]);
+            let x = [steps_x[steps.len() - 1], [0; 20]];
+            add_pair::<5, 1>(&mut even, &mut odd, &[*step, *step], x.as_flattened().as_chunks().0);
         }
         let plane = |p: usize| _mm512_add_epi32(even[p], odd[p]);
         let low = _mm512_add_epi32(plane(0), _mm512_srai_epi32::<2>(plane(1)));
@@ -106,17 +107,23 @@ fn rows<const TWO_LEVELS: bool>(args: GemvI8<'_>) {
 }
 
 /// Adds two steps of 16 rows x 20 k, side by side: each instruction that has to wait for the one before it has a twin
-/// that does not.
+/// that does not. Plane p of step s meets the four activations `x[STEP * s + PLANE * p]`.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,avx512vnni,gfni")]
-fn add_pair(even: &mut [__m512i; 5], odd: &mut [__m512i; 5], steps: &[[u8; 64]; 2], x: &[[i8; 20]; 2]) {
+pub(crate) fn add_pair<const STEP: usize, const PLANE: usize>(
+    even: &mut [__m512i; 5],
+    odd: &mut [__m512i; 5],
+    steps: &[[u8; 64]; 2],
+    x: &[[i8; 4]],
+) {
     let zero = _mm512_setzero_si512();
     let top = _mm512_set1_epi8(0xC0u8.cast_signed());
     let matrix = _mm512_set1_epi64(TOP_BITS_EVERYWHERE);
     // SAFETY: the table has 128 bytes; the loads need no alignment.
     let (table_low, table_high) =
         unsafe { (_mm512_loadu_si512(PLANES.as_ptr().cast()), _mm512_loadu_si512(PLANES.as_ptr().add(64).cast())) };
-    let (x0, x1) = (x[0].as_chunks::<4>().0, x[1].as_chunks::<4>().0);
+    let x0 = |p: usize| quad(&x[PLANE * p]);
+    let x1 = |p: usize| quad(&x[STEP + PLANE * p]);
     // SAFETY: a step has 64 bytes; the loads need no alignment.
     let (b0, b1) =
         unsafe { (_mm512_loadu_si512(steps[0].as_ptr().cast()), _mm512_loadu_si512(steps[1].as_ptr().cast())) };
@@ -132,8 +139,8 @@ fn add_pair(even: &mut [__m512i; 5], odd: &mut [__m512i; 5], steps: &[[u8; 64]; 
     (t0, t1) = (_mm512_and_si512(t0, top), _mm512_and_si512(t1, top));
     (v0, v1) = (_mm512_sub_epi8(b0, v0), _mm512_sub_epi8(b1, v1));
     together!(zmm_reg: t0, t1, v0, v1);
-    even[4] = _mm512_dpbusd_epi32(even[4], t0, _mm512_set1_epi32(quad(&x0[4])));
-    odd[4] = _mm512_dpbusd_epi32(odd[4], t1, _mm512_set1_epi32(quad(&x1[4])));
+    even[4] = _mm512_dpbusd_epi32(even[4], t0, _mm512_set1_epi32(x0(4)));
+    odd[4] = _mm512_dpbusd_epi32(odd[4], t1, _mm512_set1_epi32(x1(4)));
     // Four planes of 2-bit codes.
     v0 = _mm512_permutex2var_epi8(table_low, v0, table_high);
     v1 = _mm512_permutex2var_epi8(table_low, v1, table_high);
@@ -144,10 +151,10 @@ fn add_pair(even: &mut [__m512i; 5], odd: &mut [__m512i; 5], steps: &[[u8; 64]; 
         let (mut l0, mut h0) = (_mm512_and_si512(v0, low), _mm512_and_si512(v0, high));
         let (mut l1, mut h1) = (_mm512_and_si512(v1, low), _mm512_and_si512(v1, high));
         together!(zmm_reg: l0, l1, h0, h1);
-        even[2 * p] = _mm512_dpbusd_epi32(even[2 * p], l0, _mm512_set1_epi32(quad(&x0[2 * p])));
-        odd[2 * p] = _mm512_dpbusd_epi32(odd[2 * p], l1, _mm512_set1_epi32(quad(&x1[2 * p])));
-        even[2 * p + 1] = _mm512_dpbusd_epi32(even[2 * p + 1], h0, _mm512_set1_epi32(quad(&x0[2 * p + 1])));
-        odd[2 * p + 1] = _mm512_dpbusd_epi32(odd[2 * p + 1], h1, _mm512_set1_epi32(quad(&x1[2 * p + 1])));
+        even[2 * p] = _mm512_dpbusd_epi32(even[2 * p], l0, _mm512_set1_epi32(x0(2 * p)));
+        odd[2 * p] = _mm512_dpbusd_epi32(odd[2 * p], l1, _mm512_set1_epi32(x1(2 * p)));
+        even[2 * p + 1] = _mm512_dpbusd_epi32(even[2 * p + 1], h0, _mm512_set1_epi32(x0(2 * p + 1)));
+        odd[2 * p + 1] = _mm512_dpbusd_epi32(odd[2 * p + 1], h1, _mm512_set1_epi32(x1(2 * p + 1)));
     }
 }
 

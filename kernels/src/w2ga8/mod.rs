@@ -8,6 +8,7 @@ kernels! {
     scalar_groups,
     avx2_groups if target_arch = "x86_64",
     avx512_vnni_groups if target_arch = "x86_64",
+    avx512_vnni_trit5_groups if target_arch = "x86_64",
 }
 
 #[cfg(target_arch = "x86_64")]
