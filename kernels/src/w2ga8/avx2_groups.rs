@@ -28,8 +28,10 @@
 //! # What the compiler makes of it
 //! As written, LLVM (Rust 1.95) adds the products of a block in an order of its own, a plane at a time: it keeps the
 //! shifted bytes of five registers on the stack meanwhile, reads masks from memory, and asks ahead for the whole block
-//! at its end; 11.06 instructions and 5.0 reads. `together!` on the four sums after each register keeps the order: no
-//! spill, and masks in registers.
+//! at its end; 11.06 instructions and 5.0 reads. `in_order!` on the four sums after each register keeps the order: no
+//! spill, and masks in registers. `together!`, which lets loads pass, is enough here and not where a loop has more to
+//! keep: by blocks of 128 activations it left 0.65 of `avx2-i8-tile8` where this has 0.96. Each loop is a function of
+//! its own, for the same reason.
 //!
 //! # Exact: no int16 can overflow
 //! `maddubs` adds two products of a masked byte and an int8 of at least -128. With mask 3 the byte is at most 3, so a
@@ -38,13 +40,17 @@
 //! sums of a group of 128 are added in int16: 2 * 8 * 768 = 12,288. In int32, four times a sum of a group is within 4 *
 //! 3 * 128 * 256, and the sum less that of the activations is below 2^24: f32 holds it exactly.
 
+mod block;
+mod per32;
+mod scaled;
+
+use self::block::{Scales, for_each_panel, four_times, load, planes, store, sums};
 use crate::activation::ActivationRule;
 use crate::cpu::CpuFeatures;
 use crate::descriptor::{GemvGroups, KernelDescriptor};
 use crate::layouts::groups8::{BLOCK_BYTES, BLOCK_K, LAYOUT, ROWS};
 use crate::placement::at_cache_line;
-use crate::prefetch::{Prefetch, ahead, with_prefetch};
-use crate::x86_64::lanes::{quad, together};
+use crate::prefetch::{Prefetch, with_prefetch};
 use std::arch::x86_64::*;
 
 pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
@@ -55,55 +61,29 @@ pub(crate) static DESCRIPTOR: KernelDescriptor = KernelDescriptor {
     tile: (ROWS, 1),
     builds_on: Some("scalar-groups"),
     summary: "eight rows interleaved, planes that belong to one group: scaled where int16 sums are widened anyway",
-    rules: &[ActivationRule::Token],
     prefetches: &Prefetch::ALL,
     ..KernelDescriptor::w2ga8(&LAYOUT, gemv)
 };
 
-/// Registers of codes in a block, between two widenings, see the module's proof.
-const STEPS: usize = BLOCK_BYTES / 32;
-const LARGEST_CODE: usize = 3;
-const _: () = assert!(STEPS * 2 * (LARGEST_CODE << 2) * 128 <= i16::MAX as usize);
-const _: () = assert!(2 * STEPS * 2 * LARGEST_CODE * 128 <= i16::MAX as usize);
-
-/// How far ahead of the loads codes are fetched into the cache: the best of 512 to 6144 B in the prototypes (Zen 4).
-const PREFETCH_BYTES: usize = 4096;
-
-type Block = [u8; BLOCK_BYTES];
-type BlockX = [i8; BLOCK_K];
-/// Scales of a group of the eight rows.
-type Scales = [f32; ROWS];
-
 #[target_feature(enable = "avx2,fma")]
 fn gemv(args: GemvGroups<'_>) {
-    match args.group {
-        64 => with_prefetch!(args.prefetch, halves(args)),
-        128 => with_prefetch!(args.prefetch, wholes(args)),
-        _ => with_prefetch!(args.prefetch, pairs(args)),
+    match (args.rule, args.group) {
+        (ActivationRule::Token, 64) => with_prefetch!(args.prefetch, halves(args)),
+        (ActivationRule::Token, 128) => with_prefetch!(args.prefetch, wholes(args)),
+        (ActivationRule::Token, _) => with_prefetch!(args.prefetch, pairs(args)),
+        (ActivationRule::Per32, _) => per32::gemv(args),
+        (ActivationRule::Per128 | ActivationRule::Per256, _) => scaled::gemv(args),
     }
 }
 
-/// Runs `$row` for each panel of the operands, with `$blocks` of codes and of activations, `$scales` and `$sums` of the
-/// groups, and stores the sums of the rows that it gives. A macro and not a function, so that the body is compiled with
-/// the features of the function around it.
-macro_rules! for_each_panel {
-    ($args:ident, |$blocks:ident, $x:ident, $scales:ident, $sums:ident| $row:block) => {{
-        let ($x, $sums) = ($args.x.as_chunks::<BLOCK_K>().0, $args.sums);
-        let panels = $args.codes.chunks_exact($args.panel_bytes).zip($args.scales.chunks_exact($args.groups * ROWS));
-        for (y, (codes, scales)) in $args.y.chunks_mut(ROWS).zip(panels) {
-            let ($blocks, $scales) = (codes.as_chunks::<BLOCK_BYTES>().0, scales.as_chunks::<ROWS>().0);
-            store(y, $row);
-        }
-    }};
-}
-
 /// Groups of 128: a block each.
+#[inline(never)]
 #[target_feature(enable = "avx2,fma")]
 fn wholes<const TWO_LEVELS: bool>(args: GemvGroups<'_>) {
     at_cache_line!();
-    for_each_panel!(args, |blocks, x, scales, sums| {
+    for_each_panel!(args, |blocks, x, scales| {
         let mut acc = _mm256_setzero_ps();
-        for (((block, x), scales), sum) in blocks.iter().zip(x).zip(scales).zip(sums) {
+        for (((block, x), scales), sum) in blocks.iter().zip(x).zip(scales).zip(args.sums) {
             acc = add_group(acc, four_times(planes::<TWO_LEVELS>(block, x)), *sum, scales);
         }
         acc
@@ -111,12 +91,13 @@ fn wholes<const TWO_LEVELS: bool>(args: GemvGroups<'_>) {
 }
 
 /// Groups of 256: two blocks each, the last one perhaps one.
+#[inline(never)]
 #[target_feature(enable = "avx2,fma")]
 fn pairs<const TWO_LEVELS: bool>(args: GemvGroups<'_>) {
     at_cache_line!();
-    for_each_panel!(args, |blocks, x, scales, sums| {
+    for_each_panel!(args, |blocks, x, scales| {
         let mut acc = _mm256_setzero_ps();
-        for (((pair, x), scales), sum) in blocks.chunks(2).zip(x.chunks(2)).zip(scales).zip(sums) {
+        for (((pair, x), scales), sum) in blocks.chunks(2).zip(x.chunks(2)).zip(scales).zip(args.sums) {
             let mut fours = _mm256_setzero_si256();
             for (block, x) in pair.iter().zip(x) {
                 fours = _mm256_add_epi32(fours, four_times(planes::<TWO_LEVELS>(block, x)));
@@ -128,13 +109,14 @@ fn pairs<const TWO_LEVELS: bool>(args: GemvGroups<'_>) {
 }
 
 /// Groups of 64: half a block each, the last one perhaps alone in its block.
+#[inline(never)]
 #[target_feature(enable = "avx2,fma")]
 fn halves<const TWO_LEVELS: bool>(args: GemvGroups<'_>) {
     at_cache_line!();
-    for_each_panel!(args, |blocks, x, scales, sums| {
+    for_each_panel!(args, |blocks, x, scales| {
         let mut acc = _mm256_setzero_ps();
         let (four, one) = (_mm256_set1_epi16(4), _mm256_set1_epi16(1));
-        for (((block, x), scales), sums) in blocks.iter().zip(x).zip(scales.chunks(2)).zip(sums.chunks(2)) {
+        for (((block, x), scales), sums) in blocks.iter().zip(x).zip(scales.chunks(2)).zip(args.sums.chunks(2)) {
             let [p0, p1, p2, p3] = planes::<TWO_LEVELS>(block, x);
             let first = _mm256_add_epi32(_mm256_madd_epi16(p0, four), _mm256_madd_epi16(p1, one));
             acc = add_group(acc, first, sums[0], &scales[0]);
@@ -147,69 +129,9 @@ fn halves<const TWO_LEVELS: bool>(args: GemvGroups<'_>) {
     });
 }
 
-/// int16 sums of the four planes of a block times its activations, those of planes 1 and 3 four times too large.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn planes<const TWO_LEVELS: bool>(block: &Block, x: &BlockX) -> [__m256i; 4] {
-    let (mask3, mask12) = (_mm256_set1_epi8(3), _mm256_set1_epi8(12));
-    let zero = _mm256_setzero_si256();
-    let (mut p0, mut p1, mut p2, mut p3) = (zero, zero, zero, zero);
-    let x = x.as_chunks::<4>().0;
-    for (i, step) in block.as_chunks::<32>().0.iter().enumerate() {
-        if i % 2 == 0 {
-            // Two steps are a cache line.
-            ahead::<TWO_LEVELS>(step.as_ptr(), PREFETCH_BYTES);
-        }
-        // SAFETY: a step has 32 bytes; the load needs no alignment.
-        let low = unsafe { _mm256_loadu_si256(step.as_ptr().cast()) };
-        let high = _mm256_srli_epi16(low, 4);
-        p0 = add_products(p0, _mm256_and_si256(low, mask3), &x[i]);
-        p1 = add_products(p1, _mm256_and_si256(low, mask12), &x[STEPS + i]);
-        p2 = add_products(p2, _mm256_and_si256(high, mask3), &x[2 * STEPS + i]);
-        p3 = add_products(p3, _mm256_and_si256(high, mask12), &x[3 * STEPS + i]);
-        together!(ymm_reg: p0, p1, p2, p3);
-    }
-    [p0, p1, p2, p3]
-}
-
-/// `sums` plus the pairwise products of a plane and four activations, the same four for each row.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn add_products(sums: __m256i, plane: __m256i, x: &[i8; 4]) -> __m256i {
-    _mm256_add_epi16(sums, _mm256_maddubs_epi16(plane, _mm256_set1_epi32(quad(x))))
-}
-
-/// Four times the sums of a block's rows.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn four_times([p0, p1, p2, p3]: [__m256i; 4]) -> __m256i {
-    let (four, one) = (_mm256_set1_epi16(4), _mm256_set1_epi16(1));
-    let units = _mm256_madd_epi16(_mm256_add_epi16(p0, p2), four);
-    _mm256_add_epi32(units, _mm256_add_epi32(_mm256_madd_epi16(p1, one), _mm256_madd_epi16(p3, one)))
-}
-
 /// Adds a group: four times its sums of code * x, the sum of its x, and its scales.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
 fn add_group(acc: __m256, fours: __m256i, x_sum: i32, scales: &Scales) -> __m256 {
-    // A multiple of four: the shift drops zeros. Codes are weights plus one.
-    let sums = _mm256_sub_epi32(_mm256_srai_epi32(fours, 2), _mm256_set1_epi32(x_sum));
-    // SAFETY: there are 8 scales; the load needs no alignment.
-    let scales = unsafe { _mm256_loadu_ps(scales.as_ptr()) };
-    _mm256_fmadd_ps(_mm256_cvtepi32_ps(sums), scales, acc)
-}
-
-/// Writes the rows of a panel that `y` has: all 8, or fewer at the end of a matrix.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn store(y: &mut [f32], rows: __m256) {
-    let mut buffer = [0f32; ROWS];
-    let full = <&mut [f32; ROWS]>::try_from(&mut *y);
-    let partial = full.is_err();
-    let target = full.unwrap_or(&mut buffer);
-    // SAFETY: the target has room for 8 f32; the store needs no alignment.
-    unsafe { _mm256_storeu_ps(target.as_mut_ptr(), rows) };
-    if partial {
-        y.copy_from_slice(&buffer[..y.len()]);
-    }
+    _mm256_fmadd_ps(sums(fours, x_sum), load(scales), acc)
 }

@@ -108,3 +108,19 @@ macro_rules! together {
     };
 }
 pub(crate) use together;
+
+/// As [`together`], and nothing that reads or writes memory moves past it either: loads of a step stay in their step.
+/// With `together` alone LLVM may load a whole block first, and then keeps masks and half-done sums in memory.
+macro_rules! in_order {
+    ($class:ident: $($vector:ident),+) => {
+        // SAFETY: no instruction; each register is given back as it was taken.
+        unsafe {
+            std::arch::asm!(
+                $(concat!("/* {", stringify!($vector), "} */")),+, // only a comment: unused operands are refused
+                $($vector = inout($class) $vector),+,
+                options(preserves_flags, nostack)
+            )
+        }
+    };
+}
+pub(crate) use in_order;
