@@ -1,5 +1,5 @@
-//! What scales of groups and blocks cost: W2gA8 kernels against the one of their instruction set with one scale a tensor,
-//! and against a plain read of the same bytes, in the same rounds.
+//! What scales of groups and blocks cost: W2gA8 kernels against the one of their instruction set with one scale a
+//! tensor, and against a plain read of the same bytes, in the same rounds.
 //!
 //! `cargo run --release -p kernels --example group_ratios -- l2|dram|gemm THREADS ROUNDS [KERNEL [ROWSxK]]`
 //! prints for each kernel, size of groups and rule of activations the weights (gemm: products) a second, and the median

@@ -1,4 +1,41 @@
-//! W2gA8 on AVX-512 VNNI: sixteen rows at a time, `planes16`, groups as planes.
+//! W2gA8 on AVX-512 VNNI: sixteen rows at a time, `planes16`, masks and `vpdpbusd` as in [`crate::w2a8::avx512_vnni`],
+//! and a plane that is a group, so that its sum belongs to one scale and is joined with no other.
+//!
+//! Per 64 weights, a quarter of a line: 1/4 load of codes, 1 `and`, 1 `vpdpbusd` with its activations broadcast from
+//! memory, 1/4 prefetch. Beside that, for a group of 128 of 16 rows, 32 of these: 1 addition (even and odd lines have
+//! sums of their own), 3/4 shift, 1 conversion to f32, 1 conversion of 16 f16 scales with their load, 1 `fmadd`: 4.75
+//! operations beside 64. Sums begin at minus the sum of their activations (see [`super::group_starts`]), so the zero
+//! point costs nothing. A group of 64 is a plane of a super-block half as long, one of 256 two planes, joined by a
+//! shift and an addition. Blocks of activations with a scale each cost one multiplication a group where they have whole
+//! groups. Units of 32 end every eight lines: 4 conversions and 4 `fmadd` beside 64.
+//!
+//! 2.125 bits a weight with f16 scales of groups of 128, 2.25 of 64, 2.0625 of 256: one sequential stream, scales
+//! behind their codes, which are asked for in that order.
+//!
+//! On an AMD EPYC (family 25 model 17), in L2 (1024 x 2560), one thread, of the speed of `avx512-vnni` in the same
+//! rounds (`group_ratios`): MEASURED_L2.
+//! From memory (6912 x 2560), of a plain read of the same bytes, scales included: MEASURED_DRAM.
+//!
+//! From the prototypes of this project (layout P). llama.cpp's path for such weights is a scalar loop.
+//!
+//! Counted (`tritbench count`), inner loop, per 64 weights: 2.79 instructions, 2.39 of them vector, 1.33 memory reads.
+//! That is eight lines, prefetches included; the loop holds no shift and no conversion. (Its weights are taken from the
+//! bytes that it reads, of which the scales, read after it, are a seventeenth: 64 of its weights are 60.)
+//!
+//! # Exact Sum p of a row is 4^p times the exact sum of a unit: within 64 * 3 * 128 * 256, below 2^23 with the zero
+//! point taken off, so f32 holds it and its conversion rounds nothing. Where sums are not shifted, 4^-p is in the scale
+//! of the block, which is 0 or at least 2^-24: exact too. The first product of a chain is added to +0: it is rounded
+//! once, and where it would be -0 it becomes +0, which no sum shows, as sums of groups begin at +0 and so never are -0.
+//!
+//! # What the compiler makes of it A loop of known length over the lines of a super-block is unrolled by LLVM (Rust
+//! 1.95) until the loads of all lines come first and the registers do not suffice: half the speed, or less. So its
+//! length is not known ([`std::hint::black_box`]): the loop has eight lines, all sums and masks in registers, no spill.
+//! Closures that return vectors are compiled without the features of the function around them and called: there are
+//! none.
+//!
+//! Eight chains, as in `avx512-vnni`: four, which save the additions, end at 0.84 of it instead of 0.90. Units of 32 have
+//! four: eight lines are too few for eight (0.78 instead of 0.80 of `avx512-vnni`). Two units at once need no additions,
+//! but more registers than there are.
 
 mod gemm;
 

@@ -2,9 +2,9 @@
 //! instruction at the end.
 //!
 //! Codes are weights plus one, so a sum of code * x is too large by the sum of x. A sum that begins at minus that sum,
-//! times 4^p where its plane is at bits 2p, is right when it ends: a broadcast load takes the place of a zeroed register.
-//! By a rule of blocks each unit has a factor too, the scale of its block; where sums are not shifted, times 4^-p, which
-//! is exact.
+//! times 4^p where its plane is at bits 2p, is right when it ends: a broadcast load takes the place of a zeroed
+//! register. By a rule of blocks each unit has a factor too, the scale of its block; where sums are not shifted, times
+//! 4^-p, which is exact.
 
 use crate::descriptor::GemvGroups;
 use crate::layouts::planes16::super_k;

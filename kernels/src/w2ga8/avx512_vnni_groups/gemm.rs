@@ -1,13 +1,13 @@
 //! The prefill half of `avx512-vnni-groups`: the same packed weights times a batch of tokens.
 //!
-//! A tile is 16 rows (one a lane) by up to [`TOKENS`] tokens. A unit, whose sums are exact, is one plane of some lines, or
-//! several planes: a line is loaded, shifted and masked once for all tokens of the tile, which cost a product each. Where
-//! a unit ends, its sums are converted and multiplied into the f32 sums of the rows. Both kinds of sums are in registers.
-//! A line is read once for each of its planes, from the first-level cache: 2 KiB are a super-block.
+//! A tile is 16 rows (one a lane) by up to [`TOKENS`] tokens. A unit, whose sums are exact, is one plane of some lines,
+//! or several planes: a line is loaded, shifted and masked once for all tokens of the tile, which cost a product each.
+//! Where a unit ends, its sums are converted and multiplied into the f32 sums of the rows. Both kinds of sums are in
+//! registers. A line is read once for each of its planes, from the first-level cache: 2 KiB are a super-block.
 //!
 //! Per 64 weights and token: 1 `vpdpbusd`, whose activations are broadcast by the instruction itself from a copy of the
-//! batch in the order of the loop. A load, a shift and an `and` a line and plane serve all tokens of the tile. A group of
-//! 128, 32 products a token, ends with 1 conversion and 1 fused multiply-add a token, and with 1 product more where
+//! batch in the order of the loop. A load, a shift and an `and` a line and plane serve all tokens of the tile. A group
+//! of 128, 32 products a token, ends with 1 conversion and 1 fused multiply-add a token, and with 1 product more where
 //! blocks of activations have scales; units of 32 with as many for each 8 products.
 //!
 //! Rows go through in chunks whose codes stay in the second-level cache while all tokens pass over them; weights come
@@ -61,8 +61,8 @@ struct Shape {
     unit: usize,
 }
 
-/// A tile's tokens: activations as the loop reads them, and for each unit what the sums of the tokens begin with and are
-/// multiplied with.
+/// A tile's tokens: activations as the loop reads them, and for each unit what the sums of the tokens begin with and
+/// are multiplied with.
 struct Batch<'a> {
     x: &'a [i32],
     starts: &'a [i32],
