@@ -142,7 +142,7 @@ impl<'a> Matrix<'a> {
     /// All scales equal become one.
     ///
     /// # Errors
-    /// Codes or scales that the layout does not hold.
+    /// Codes or scales that the layout does not hold, and scales that are not finite, each by its place.
     pub fn packed(
         &self,
         (layout, table): (&'static Layout, CodeTable),
@@ -162,15 +162,30 @@ impl<'a> Matrix<'a> {
             // code, by its place, and not the table.
             let unknown = matches!(needs.scales, ScaleUnit::Group(_));
             let four = self.stored.encoding.four_codes && (needs.four_codes || unknown) && !layout.ternary_only;
+            // Nor at all scales. The lowest row counts, whichever thread finds it.
+            let found = Mutex::new(None::<(usize, String)>);
+            let decode = |row: usize, codes: &mut [u8], scales: &mut [f32]| {
+                self.stored.decode(row, codes, scales);
+                if let Some(group) = not_finite(scales) {
+                    let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
+                    if found.as_ref().is_none_or(|(first, _)| row < *first) {
+                        *found = Some((row, no_number(row, group, scales[group])));
+                    }
+                }
+            };
             let source = RowSource {
                 rows,
                 k,
                 table: if four { CodeTable::FOUR } else { CodeTable::TERNARY },
                 group: self.group(),
                 tensor_scale: scale,
-                decode: &|row, codes, scales| self.stored.decode(row, codes, scales),
+                decode: &decode,
             };
-            PackedWeights::from_rows(layout, source, team).map_err(refused)?
+            let packed = PackedWeights::from_rows(layout, source, team);
+            if let Some((_, what)) = found.into_inner().unwrap_or_else(PoisonError::into_inner) {
+                return Err(self.gguf.tensor_error(self.tensor, what));
+            }
+            packed.map_err(refused)?
         };
         // Packed weights are a copy; from here on the file may change.
         self.gguf.check_unchanged()?;
@@ -213,6 +228,16 @@ pub fn check_shape(gguf: &Gguf, tensor: &TensorInfo) -> Result<()> {
     Ok(())
 }
 
+/// The first of a row's scales that is not finite.
+fn not_finite(scales: &[f32]) -> Option<usize> {
+    scales.iter().position(|scale| !scale.is_finite())
+}
+
+fn no_number(row: usize, group: usize, scale: f32) -> String {
+    let what = format!("the scale of row {row}, group {group} is {scale}, not a finite number");
+    format!("{what}; convert or download the model again")
+}
+
 impl Seen {
     /// Looks at a row.
     fn look(&mut self, encoding: &Encoding, (first, scales): (f32, &[f32]), codes: &[u8], row: usize) {
@@ -225,9 +250,8 @@ impl Seen {
                 format!("row {row}, column {column} holds code {largest}, which {} does not have", encoding.name);
             self.wrong = Some((row, format!("{what}: the file is corrupt or stored in another layout")));
         }
-        if let Some(i) = scales.iter().position(|scale| !scale.is_finite()) {
-            let what = format!("the scale of row {row}, group {i} is {}, not a finite number", scales[i]);
-            self.wrong = Some((row, format!("{what}; convert or download the model again")));
+        if let Some(group) = not_finite(scales) {
+            self.wrong = Some((row, no_number(row, group, scales[group])));
         }
         let own = scales.first().copied().unwrap_or(first);
         self.rows_differ |= own != first;

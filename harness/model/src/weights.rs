@@ -290,7 +290,8 @@ mod tests {
         let [model, other] = [1, 5].map(|threads| load(threads).expect("a valid model"));
         assert!(model.embedding.as_ref() == other.embedding.as_ref());
         assert_eq!(model.sha256(&|_| {}).expect("unchanged")[..], Sha256::digest(builtin::bytes())[..]);
-        for &layout in layouts::ALL {
+        // Scales of this model are no f16.
+        for &layout in layouts::ALL.iter().filter(|layout| layout.half_scale.is_none()) {
             let pack = |threads| model.weights(layout, CodeTable::TERNARY, &mut loading(threads));
             let [one, five] = [1, 5].map(|threads| pack(threads).expect("packs"));
             for (one, five) in one.blocks.iter().zip(&five.blocks) {

@@ -20,12 +20,14 @@ use std::path::Path;
 use toml::Spanned;
 
 /// The built-in scenarios, each as (name, TOML text).
-pub static BUILTIN: [(&str, &str); 5] = [
+pub static BUILTIN: [(&str, &str); 7] = [
     ("quick", include_str!("../../../scenarios/quick.toml")),
     ("seed-tables", include_str!("../../../scenarios/seed-tables.toml")),
     ("timeout", include_str!("../../../scenarios/timeout.toml")),
     ("2b-4t", include_str!("../../../scenarios/2b-4t.toml")),
     ("prefill", include_str!("../../../scenarios/prefill.toml")),
+    ("bonsai-1.7b", include_str!("../../../scenarios/bonsai-1.7b.toml")),
+    ("bonsai-8b", include_str!("../../../scenarios/bonsai-8b.toml")),
 ];
 
 /// A scenario: what to measure, read from TOML. Parts that are absent are not run.

@@ -1,6 +1,7 @@
 //! Scenarios as they are written, and the cells that they make.
 
 use super::*;
+use model::synth::SynthShape;
 
 const WHOLE: &str = concat!(
     "name = \"t\"\nsummary = \"s\"\nanalysis = \"a\"\nkernels = [\"scalar\"]\n",
@@ -20,6 +21,40 @@ fn the_built_in_ones_are_valid_and_named_like_their_files() {
         assert_eq!(scenario.name, name);
         assert!(!scenario.summary.is_empty() && scenario.analysis.len() > 100, "{name} explains itself");
     }
+}
+
+/// What a scenario is named after is in this program, and its products are those of that model.
+#[test]
+fn scenarios_of_models_time_their_matrices() {
+    let sizes = [("2b-4t", 2560, 6912), ("bonsai-1.7b", 2048, 6144), ("bonsai-8b", 4096, 12_288)];
+    for (name, dim, ffn) in sizes {
+        let scenario = Scenario::load(name).expect("built in");
+        assert_eq!(scenario.model, Some(format!("synth:{name}")));
+        SynthShape::by_name(name).expect("a shape of model synth");
+        let cells = scenario.cells(None);
+        let gemv = |m, k| cells.iter().any(|c| c.op == Operation::Gemv && c.shape == Shape { m, k });
+        assert!(gemv(ffn, dim) && gemv(dim, ffn) && gemv(dim, dim), "{name}");
+        assert!(cells.iter().all(|cell| [dim, ffn].contains(&cell.shape.k)), "{name}");
+    }
+}
+
+/// A scenario says a rule, a flag says another; what neither says is one scale a token.
+#[test]
+fn cells_have_the_rule_that_is_asked_for() {
+    let rules = |scenario: &Scenario| {
+        let cells = scenario.cells(None);
+        assert!(cells.iter().all(|cell| cell.scaling == cells[0].scaling && cell.scaling.group == 128));
+        (scenario.activations, cells[0].scaling.rule)
+    };
+    let said = WHOLE.replace("[micro]", "activations = \"32\"\n[micro]");
+    let mut scenario = Scenario::parse("f.toml", &said).expect("valid");
+    assert_eq!(rules(&scenario), (Some(ActivationRule::Per32), ActivationRule::Per32));
+    scenario.by_rule(None);
+    assert_eq!(rules(&scenario), (Some(ActivationRule::Per32), ActivationRule::Per32));
+    scenario.by_rule(Some(ActivationRule::Per128));
+    assert_eq!(rules(&scenario), (Some(ActivationRule::Per128), ActivationRule::Per128));
+    let nothing = Scenario::parse("f.toml", WHOLE).expect("valid");
+    assert_eq!(rules(&nothing), (None, ActivationRule::Token));
 }
 
 #[test]
@@ -75,6 +110,13 @@ fn errors_name_line_and_key() {
         ("[\"scalar\"]", "[\"scalar\", \"avx9\"]", "line 4: kernels: there is no kernel \"avx9\"; known: scalar,", ""),
         ("16x256", "16by256", "line 8: gemv: \"16by256\" is not a shape", ""),
         ("1x512", "0x512", "line 9: dequantize:", ""),
+        (
+            "[micro]",
+            "activations = \"64\"\n[micro]",
+            "line 5: \"64\" is no rule of activations;",
+            "token, 256, 128, 32",
+        ),
+        ("[micro]", "activations = 128\n[micro]", "line 5: invalid type: integer `128`, expected a string", ""),
         ("rounds = 10", "round = 10", "line 6: unknown field `round`", ""),
         ("max_tokens = 5", "max_tokens = -5", "line 12:", "max_tokens"),
         ("rounds = 10", "rounds = 0", "line 6: rounds: 0 is not between", ""),
@@ -89,6 +131,6 @@ fn errors_name_line_and_key() {
 #[test]
 fn an_unknown_name_lists_the_known_ones() {
     let e = Scenario::load("quik").expect_err("unknown").to_string();
-    assert!(e.contains("quick, seed-tables, timeout, 2b-4t, prefill"), "{e}");
+    assert!(e.contains("quick, seed-tables, timeout, 2b-4t, prefill, bonsai-1.7b, bonsai-8b"), "{e}");
     assert!(Scenario::load("nowhere.toml").expect_err("missing").to_string().contains("nowhere.toml"));
 }

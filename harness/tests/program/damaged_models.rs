@@ -251,3 +251,36 @@ fn code_3_and_bad_scales() {
         ("inf", file.patched(scale, &f32::INFINITY.to_le_bytes()), &format!("\"{name}\"|byte {scale}|scale")),
     ]);
 }
+
+/// A scale of a group that is no number, also where a text begins without reading all weights: named with its tensor and
+/// its place, also where all groups of the file agree otherwise.
+#[test]
+fn bad_scales_of_groups() {
+    let folder = Folder::new();
+    let tiny = File::parse(std::fs::read(scenarios().join("model/tiny/qwen3.gguf")).expect("it is there"));
+    let tq2 = folder.at("tq2.gguf");
+    succeeds(run(&format!("model convert builtin --to tq2_0 --out {tq2}")));
+    let tq2 = File::parse(std::fs::read(tq2).expect("it was written"));
+    // The scale is the first two of 18 bytes, and the last two of 66.
+    let scale = |file: &File, name: &str, row: usize, (weights, bytes, behind): (usize, usize, usize)| {
+        let tensor = file.tensor(name);
+        tensor.offset as usize + (row * tensor.dims[0] as usize / weights + 1) * bytes + behind
+    };
+    let (last, middle) = ("blk.1.ffn_down.weight", "blk.1.ffn_up.weight");
+    let (inf, nan) = (0x7C00u16.to_le_bytes(), 0x7E00u16.to_le_bytes());
+    let of_tiny = |patch: &[u8]| tiny.patched(scale(&tiny, last, 3, (64, 18, 0)), patch);
+    let of_tq2 = tq2.patched(scale(&tq2, middle, 7, (256, 66, 64)), &nan);
+    let said = |name: &str, what: &str| format!("\"{name}\"|{what}, not a finite number");
+    for (file, bytes, parts) in [
+        ("inf", of_tiny(&inf), said(last, "the scale of row 3, group 1 is inf")),
+        ("nan", of_tiny(&nan), said(last, "the scale of row 3, group 1 is NaN")),
+        ("tq2", of_tq2, said(middle, "the scale of row 7, group 1 is NaN")),
+    ] {
+        let path = folder.write(&format!("{file}.gguf"), bytes);
+        let parts: Vec<&str> = parts.split('|').chain([path.as_str()]).collect();
+        refused(&format!("generate --model {path} --prompt a --max-tokens 2"), 2, &parts);
+        refused(&format!("generate --model {path} --prompt a --max-tokens 2 --kernel scalar"), 2, &parts);
+        refused(&format!("perplexity --model {path} --quick --window 8"), 2, &parts);
+        refused(&format!("compare --quick --model {path} --kernels scalar --out {path}.run"), 2, &parts);
+    }
+}

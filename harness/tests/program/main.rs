@@ -1,6 +1,7 @@
 //! The program from outside: what it prints, writes, refuses and leaves behind. One test program, so that its tests
 //! share the CPUs and a run that several of them look at.
 
+mod activations;
 mod adversity;
 mod bad_input;
 #[cfg(unix)]

@@ -2,7 +2,7 @@
 
 use super::problem::Problem;
 use crate::record::{
-    BlockEntry, GenerationKernel, GenerationRecord, MicroCell, Receipt, Residency, Round, TokenBlocks,
+    BlockEntry, Family, GenerationKernel, GenerationRecord, MicroCell, Receipt, Residency, Round, TokenBlocks,
 };
 use std::fmt::Display;
 
@@ -98,6 +98,13 @@ impl Found<'_> {
         let product = (cell.m as u64).checked_mul(cell.k as u64).and_then(|x| x.checked_mul(cell.tokens as u64));
         let weights = cell.weights_per_call;
         self.demand(product == Some(weights), format!("{at}/weights_per_call"), weights, "not m x k x tokens");
+        let grouped = cell.family == Family::W2gA8;
+        if let Some(group) = cell.weight_group {
+            self.demand(grouped && group > 0, format!("{at}/weight_group"), group, "not a size of groups, of W2gA8");
+        }
+        if let Some(rule) = cell.activations {
+            self.demand(grouped, format!("{at}/activations"), rule, "of W2gA8 alone");
+        }
         // Where no kernel has a time there is nothing that was run.
         if n == 0 && !cell.without_time.is_empty() {
             let rounds = cell.rounds.len();

@@ -54,6 +54,8 @@ fn what_breaks_a_rule_is_named() {
     // Field, what is said of it, and its new value, or else the fields that are edited.
     let edits = [
         ("/timestamp", "RFC 3339", json!("yesterday")),
+        ("/micro/0/weight_group", "of W2gA8", json!(128)),
+        ("/micro/0/activations", "of W2gA8 alone", json!("128")),
         ("/elapsed_s", "duration", json!(-0.1)),
         ("/settings/threads", "number of threads", json!(0)),
         ("/scenario/sha256", "hex", json!("5E".repeat(32))),
