@@ -22,20 +22,22 @@
 //! That is eight lines, prefetches included; the loop holds no shift and no conversion. (Its weights are taken from the
 //! bytes that it reads, of which the scales, read after it, are a seventeenth: 64 of its weights are 60.)
 //!
-//! # Exact Sum p of a row is 4^p times the exact sum of a unit: within 64 * 3 * 128 * 256, below 2^23 with the zero
+//! # Exact
+//! Sum p of a row is 4^p times the exact sum of a unit: within 64 * 3 * 128 * 256, below 2^23 with the zero
 //! point taken off, so f32 holds it and its conversion rounds nothing. Where sums are not shifted, 4^-p is in the scale
 //! of the block, which is 0 or at least 2^-24: exact too. The first product of a chain is added to +0: it is rounded
 //! once, and where it would be -0 it becomes +0, which no sum shows, as sums of groups begin at +0 and so never are -0.
 //!
-//! # What the compiler makes of it A loop of known length over the lines of a super-block is unrolled by LLVM (Rust
+//! # What the compiler makes of it
+//! A loop of known length over the lines of a super-block is unrolled by LLVM (Rust
 //! 1.95) until the loads of all lines come first and the registers do not suffice: half the speed, or less. So its
 //! length is not known ([`std::hint::black_box`]): the loop has eight lines, all sums and masks in registers, no spill.
 //! Closures that return vectors are compiled without the features of the function around them and called: there are
 //! none.
 //!
-//! Eight chains, as in `avx512-vnni`: four, which save the additions, end at 0.84 of it instead of 0.90. Units of 32 have
-//! four: eight lines are too few for eight (0.78 instead of 0.80 of `avx512-vnni`). Two units at once need no additions,
-//! but more registers than there are.
+//! Eight chains, as in `avx512-vnni`: four, which save the additions, end at 0.84 of it instead of 0.90. Units of 32
+//! have four: eight lines are too few for eight (0.78 instead of 0.80 of `avx512-vnni`). Two units at once need no
+//! additions, but more registers than there are.
 
 mod gemm;
 
