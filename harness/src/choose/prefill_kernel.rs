@@ -15,7 +15,7 @@ use crate::kernel_ids::unknown_kernel;
 use crate::machine::{Machine, memory};
 use crate::output::note;
 use crate::registered;
-use kernels::{Family, Kernel, Tuning};
+use kernels::{Kernel, Tuning};
 use model::decoder::BATCH;
 use receipt::figures::mib;
 use receipt::{PrefillProbe, PrefillRecord};
@@ -67,7 +67,7 @@ impl PrefillPolicy {
     }
 
     /// The kernel for batches of a prompt of `prompt_tokens` beside `decode`. None when nothing was asked, or when
-    /// `decode` is no exact W2A8 kernel: then no kernel with a gemm gives its results. Says what it decides.
+    /// `decode` is not exact: then no kernel with a gemm gives its results. Says what it decides.
     pub fn decide(
         &self,
         decode: &Kernel,
@@ -75,7 +75,7 @@ impl PrefillPolicy {
         chooser: &mut Chooser<'_>,
     ) -> Result<Option<PrefillDecision>> {
         let d = decode.descriptor();
-        if d.family() != Family::W2A8 || !d.exact() || *self == Self::Same {
+        if !d.exact() || *self == Self::Same {
             chooser.with_batches(*decode, prompt_tokens)?;
             return Ok(None);
         }
@@ -114,6 +114,11 @@ impl Choosing<'_, '_> {
         (plan, PrefillRecord { requested, executed, from_tokens, extra_bytes, reason, probe })
     }
 
+    /// Whether an exact kernel gives the bits that the decoding one gives: those of its family do.
+    fn same_results(&self, kernel: &Kernel) -> bool {
+        kernel.descriptor().family() == self.decode.descriptor().family()
+    }
+
     /// Memory of a second copy of the weights, 0 where the packing is the decoding kernel's.
     fn extra_bytes(&self, prefill: &Kernel) -> u64 {
         let packing = prefill.descriptor().layout;
@@ -138,6 +143,12 @@ impl Choosing<'_, '_> {
         // Its own gemm computes nothing: every batch goes to the other.
         self.chooser.batches_of(*self.decode, &[]);
         let kernel = self.chooser.machine.kernel(id)?;
+        self.chooser.check_needs(&kernel)?;
+        if !self.same_results(&kernel) {
+            let (decode, family) = (self.decode.id(), self.decode.descriptor().family());
+            let what = format!("{id} does not give the results of {decode}, which decodes; take one of {family}");
+            return Err(Error::input(format!("--prefill-kernel: {what}")));
+        }
         self.chooser.verify_meanwhile(kernel)?;
         let plan = self.plan(kernel, 2);
         Ok(self.decision(Some(plan), "named on the command line".into(), Vec::new()))
@@ -207,6 +218,7 @@ impl Choosing<'_, '_> {
         };
         let gemms = self.chooser.candidates()?.into_iter().filter(|k| k.descriptor().exact());
         let others = gemms.filter(|k| k.descriptor().gemm.is_some() && k.id() != self.decode.id());
+        let others = others.filter(|k| self.same_results(k));
         let (fitting, too_large): (Vec<Kernel>, Vec<Kernel>) = others.partition(fits);
         let left_out = match (too_large.first(), free) {
             (None, _) => String::new(),

@@ -9,7 +9,7 @@ use crate::model_spec::{apart, with_reading};
 use crate::output::table;
 use crate::progress::Progress;
 use crate::{build_info, interrupt};
-use kernels::{CodeTable, Family, HeadFormat, Kernel};
+use kernels::{CodeTable, HeadFormat, Kernel};
 use model::builtin;
 use model::decoder::Decoder;
 use model::gguf::Reading;
@@ -164,8 +164,7 @@ impl Score {
 fn fastest(model: &Model, machine: &Machine) -> Result<Kernel> {
     let able = able::kernels(able::needs(model, machine)?, machine);
     let wanted = |k: &&Kernel| k.descriptor().exact() && !k.descriptor().tables_per_call;
-    let batches =
-        able.iter().filter(wanted).rfind(|k| k.descriptor().gemm.is_some() && k.descriptor().family() == Family::W2A8);
+    let batches = able.iter().filter(wanted).rfind(|k| k.descriptor().gemm.is_some());
     let kernel = batches.or(able.iter().rfind(wanted)).copied();
     kernel.ok_or_else(|| {
         crate::error::Error::unsupported("no exact kernel that runs here can multiply the model's weights")
