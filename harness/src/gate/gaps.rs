@@ -147,6 +147,37 @@ mod tests {
         serde_json::from_value(said).expect("an offer")
     }
 
+    /// A kernel with scales of groups, as a worker of this build says it, or with `None` one of before there were rules.
+    fn grouped(rules: Option<&[&str]>) -> Vec<Offer> {
+        let mut said = serde_json::json!({"id": "g", "family": "W2gA8", "exact": true, "ops": ["gemv"]});
+        if let Some(rules) = rules {
+            said["rules"] = serde_json::json!(rules);
+        }
+        vec![serde_json::from_value(said).expect("an offer")]
+    }
+
+    /// What only one build has by a rule is its gap, and an older build makes other operands even by the same rule.
+    #[test]
+    fn products_by_a_rule_are_compared_where_both_builds_have_it() {
+        let all = || grouped(Some(&["token", "256", "128", "32", "of later builds"]));
+        let token = || grouped(Some(&["token"]));
+        let gap = |rule, sides: [Vec<Offer>; 2]| by_rule("g", rule, &sides).map(|row| (row.gap, row.reason));
+        let (by_32, by_token) = (Activations::Per32, Activations::Token);
+        assert_eq!((gap(by_32, [all(), all()]), gap(by_token, [all(), token()])), (None, None));
+        assert_eq!(gap(by_32, [token(), all()]), Some((Some(Gap::NoBaseline), BASELINE_LACKS.into())));
+        assert_eq!(gap(by_32, [all(), token()]), Some((Some(Gap::Lost), CURRENT_LACKS.into())));
+        assert_eq!(gap(by_32, [token(), token()]).expect("neither").0, Some(Gap::NotHere));
+        let (of_before, why) = gap(by_token, [grouped(None), all()]).expect("an older build");
+        assert!(of_before == Some(Gap::NoBaseline) && why.contains("it is an older build"), "{why}");
+        // What both have is what cells are made of.
+        let (both, _) = common("g", &[all(), token()]);
+        assert_eq!(both.expect("of both").rules, [by_token]);
+        let (both, _) = common("g", &[grouped(None), all()]);
+        assert!(both.expect("of both").rules.is_empty());
+        // Kernels with one scale have no such choice.
+        assert!(by_rule("k", by_32, &[vec![offer("k", &["gemv"])], vec![offer("k", &["gemv"])]]).is_none());
+    }
+
     fn cannot(id: &str) -> Offer {
         Offer { reason: Some("this CPU lacks avx9".into()), ..offer(id, &["gemv"]) }
     }

@@ -279,8 +279,8 @@ fn bad_scales_of_groups() {
         let path = folder.write(&format!("{file}.gguf"), bytes);
         let parts: Vec<&str> = parts.split('|').chain([path.as_str()]).collect();
         refused(&format!("generate --model {path} --prompt a --max-tokens 2"), 2, &parts);
-        refused(&format!("generate --model {path} --prompt a --max-tokens 2 --kernel scalar"), 2, &parts);
+        refused(&format!("generate --model {path} --prompt a --max-tokens 2 --kernel scalar-groups"), 2, &parts);
         refused(&format!("perplexity --model {path} --quick --window 8"), 2, &parts);
-        refused(&format!("compare --quick --model {path} --kernels scalar --out {path}.run"), 2, &parts);
+        refused(&format!("compare --quick --model {path} --kernels scalar-groups --out {path}.run"), 2, &parts);
     }
 }
