@@ -202,7 +202,7 @@ fn add_group(acc: __m256, fours: __m256i, x_sum: i32, scales: &Scales) -> __m256
 /// Writes the rows of a panel that `y` has: all 8, or fewer at the end of a matrix.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn store(y: &mut [f32], rows: __m256) {
+pub(super) fn store(y: &mut [f32], rows: __m256) {
     let mut buffer = [0f32; ROWS];
     let full = <&mut [f32; ROWS]>::try_from(&mut *y);
     let partial = full.is_err();
